@@ -1,0 +1,98 @@
+/** Checks shared by every options object: a message names the owner, the option, the value and what is allowed. */
+
+/** Allowed range of a number; bounds are inclusive unless named `exclusive…`. */
+export interface NumberRange {
+  min?: number;
+  max?: number;
+  exclusiveMin?: number;
+  exclusiveMax?: number;
+  integer?: boolean;
+}
+
+/** Throws unless `value` is a finite number (an integer if asked) within `range`. */
+export function checkNumber(
+  owner: string,
+  name: string,
+  value: unknown,
+  range: NumberRange = {},
+): asserts value is number {
+  const {min, max, exclusiveMin, exclusiveMax, integer} = range;
+  const ok =
+    typeof value === 'number' &&
+    Number.isFinite(value) &&
+    (!integer || Number.isInteger(value)) &&
+    (min === undefined || value >= min) &&
+    (max === undefined || value <= max) &&
+    (exclusiveMin === undefined || value > exclusiveMin) &&
+    (exclusiveMax === undefined || value < exclusiveMax);
+  if (!ok) {
+    throw new Error(`${owner}: ${name} must be ${describeRange(range)}; got ${display(value)}`);
+  }
+}
+
+/** Throws unless `value` is one of `choices`. */
+export function checkChoice<T extends string>(
+  owner: string,
+  name: string,
+  value: unknown,
+  choices: readonly T[],
+): asserts value is T {
+  if (!choices.includes(value as T)) {
+    const allowed = choices.map((choice) => `'${choice}'`).join(', ');
+    throw new Error(`${owner}: ${name} must be one of ${allowed}; got ${display(value)}`);
+  }
+}
+
+/** Throws if `options` is not a plain object or has a name that is not in `known`, naming the nearest known one. */
+export function checkKnown(owner: string, options: unknown, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new Error(`${owner}: options must be a plain object; got ${display(options)}`);
+  }
+  for (const name of Object.keys(options)) {
+    if (!known.includes(name)) {
+      throw new Error(
+        `${owner}: unknown option '${name}'; did you mean '${nearest(name, known)}'? ` +
+          `Known options: ${known.join(', ')}`,
+      );
+    }
+  }
+}
+
+/** A value as it should stand in an error message. */
+export function display(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`;
+  if (typeof value === 'number' || value === undefined || value === null) return String(value);
+  if (value instanceof RegExp) return String(value);
+  if (typeof value === 'function') return 'a function';
+  return JSON.stringify(value) ?? String(value);
+}
+
+function describeRange({min, max, exclusiveMin, exclusiveMax, integer}: NumberRange): string {
+  const bounds: string[] = [];
+  if (min !== undefined) bounds.push(`>= ${min}`);
+  if (exclusiveMin !== undefined) bounds.push(`> ${exclusiveMin}`);
+  if (max !== undefined) bounds.push(`<= ${max}`);
+  if (exclusiveMax !== undefined) bounds.push(`< ${exclusiveMax}`);
+  const kind = integer ? 'an integer' : 'a number';
+  return bounds.length === 0 ? kind : `${kind} ${bounds.join(' and ')}`;
+}
+
+function nearest(name: string, known: readonly string[]): string {
+  const distances = known.map((candidate) => editDistance(name, candidate));
+  return known[distances.indexOf(Math.min(...distances))] ?? '';
+}
+
+/** Levenshtein distance, ignoring case. */
+function editDistance(a: string, b: string): number {
+  const [s, t] = [a.toLowerCase(), b.toLowerCase()];
+  let row = Array.from({length: t.length + 1}, (_, j) => j);
+  for (let i = 1; i <= s.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= t.length; j++) {
+      const substitution = row[j - 1]! + (s[i - 1] === t[j - 1] ? 0 : 1);
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, substitution));
+    }
+    row = next;
+  }
+  return row[t.length]!;
+}
