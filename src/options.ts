@@ -1,5 +1,7 @@
 /** Checks shared by every options object: a message names the owner, the option, the value and what is allowed. */
 
+import {closest} from 'fastest-levenshtein';
+
 /** Allowed range of a number; bounds are inclusive unless named `exclusive…`. */
 export interface NumberRange {
   min?: number;
@@ -51,7 +53,7 @@ export function checkKnown(owner: string, options: unknown, known: readonly stri
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) {
       throw new Error(
-        `${owner}: unknown option '${name}'; did you mean '${nearest(name, known)}'? ` +
+        `${owner}: unknown option '${name}'; did you mean '${closest(name, known)}'? ` +
           `Known options: ${known.join(', ')}`,
       );
     }
@@ -75,24 +77,4 @@ function describeRange({min, max, exclusiveMin, exclusiveMax, integer}: NumberRa
   if (exclusiveMax !== undefined) bounds.push(`< ${exclusiveMax}`);
   const kind = integer ? 'an integer' : 'a number';
   return bounds.length === 0 ? kind : `${kind} ${bounds.join(' and ')}`;
-}
-
-function nearest(name: string, known: readonly string[]): string {
-  const distances = known.map((candidate) => editDistance(name, candidate));
-  return known[distances.indexOf(Math.min(...distances))] ?? '';
-}
-
-/** Levenshtein distance, ignoring case. */
-function editDistance(a: string, b: string): number {
-  const [s, t] = [a.toLowerCase(), b.toLowerCase()];
-  let row = Array.from({length: t.length + 1}, (_, j) => j);
-  for (let i = 1; i <= s.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= t.length; j++) {
-      const substitution = row[j - 1]! + (s[i - 1] === t[j - 1] ? 0 : 1);
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, substitution));
-    }
-    row = next;
-  }
-  return row[t.length]!;
 }

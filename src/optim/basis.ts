@@ -1,0 +1,66 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {Matrix, SVD} from 'ml-matrix';
+import {readsSynchronously} from './read_back';
+import {orthonormalize} from './orthonormalize';
+
+/**
+ * Gives the basis P of a gradient: orthonormal columns [m, rank] that span (nearly) its leading left singular vectors.
+ *
+ * @param gradient [m, n]; the gradient itself for side `left`, its transpose for `right`.
+ * @param rank Number of columns, at most min(m, n).
+ * @param previous The basis [m, rank] that this one replaces, or null at the first refresh. It stays the caller's.
+ * @param variable Name of the variable.
+ * @returns A new tensor; called inside a `tidy`, which disposes of everything else.
+ */
+export type BasisFunction = (
+  gradient: tf.Tensor2D,
+  rank: number,
+  previous: tf.Tensor2D | null,
+  variable: string,
+) => tf.Tensor2D;
+
+/** Subspace iterations from a random start, and from the previous basis, which is near already. */
+const COLD_ITERATIONS = 3;
+const WARM_ITERATIONS = 1;
+
+/** Any fixed number: the same gradient gives the same basis. */
+const SEED = 20240528;
+
+/**
+ * Randomised subspace iteration (Halko, Martinsson & Tropp 2011, Alg. 4.4): P ← orth(G·GᵀP) from a seeded Gaussian matrix
+ * or the previous basis. Matrix products and an orthonormalisation, all on the device.
+ */
+export const randomizedBasis: BasisFunction = (gradient, rank, previous) => {
+  const [rows] = gradient.shape;
+  const random = tf.randomNormal([rows, rank], 0, 1, 'float32', SEED) as tf.Tensor2D;
+  let basis = previous ?? orthonormalize(random);
+  // Where the gradient has fewer than `rank` directions, the rest is filled from the random matrix.
+  const fill = tf.mul(random, 1e-6);
+  for (let i = 0; i < (previous ? WARM_ITERATIONS : COLD_ITERATIONS); i++) {
+    const image = tf.matMul(gradient, tf.matMul(gradient, basis, true));
+    const largest = tf.maximum(tf.max(tf.abs(image)), 1e-30);
+    basis = orthonormalize(tf.add(tf.div(image, largest), fill));
+  }
+  return basis;
+};
+
+/**
+ * The leading left singular vectors, exact, by an SVD in float64 on the host (ml-matrix): for reference and small models.
+ * Throws on a backend that cannot read a tensor synchronously (webgpu, webgl).
+ */
+export const exactBasis: BasisFunction = (gradient, rank, _previous, variable) => {
+  if (!readsSynchronously()) {
+    throw new Error(
+      `OwLoreOptimizer: basis 'svd' reads the gradient of '${variable}' back from the device, which the ` +
+        `'${tf.getBackend()}' backend cannot do within a step; use basis: 'randomized'`,
+    );
+  }
+  const [rows, columns] = gradient.shape;
+  const matrix = Matrix.from1DArray(rows, columns, gradient.dataSync());
+  const vectors = new SVD(matrix, {autoTranspose: true}).leftSingularVectors;
+  return tf.tensor2d(
+    vectors.subMatrix(0, rows - 1, 0, rank - 1).to1DArray(),
+    [rows, rank],
+    'float32',
+  );
+};

@@ -1,0 +1,94 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {Moments} from './adam';
+
+/** `left`: the basis spans rows, R = PᵀG. `right`: it spans columns, R = G·P. */
+export type Side = 'left' | 'right';
+
+/**
+ * How one variable is projected. The variable, a matrix [rows, columns] (kernels of more axes are reshaped row-major to
+ * [everything else, last axis]), keeps its Adam state in the coordinates of a basis P with orthonormal columns:
+ * left P [rows, rank], R [rank, columns]; right P [columns, rank], R [rows, rank].
+ */
+export interface Projection {
+  rows: number;
+  columns: number;
+  rank: number;
+  side: Side;
+}
+
+/**
+ * Picks rank and side for a variable of `shape`, or null where projecting would not make its optimizer state smaller.
+ * `auto` takes the side with the smaller state (optax), `paper` the smaller dimension (GaLore, Alg. 2), which has the
+ * cheaper refresh. The rank is clamped to the smaller dimension.
+ */
+export function planProjection(
+  shape: readonly number[],
+  rank: number,
+  side: Side | 'auto' | 'paper',
+): Projection | null {
+  if (shape.length < 2) return null;
+  const columns = shape[shape.length - 1]!;
+  const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
+  const clamped = Math.min(rank, rows, columns);
+  const projection = {rows, columns, rank: clamped, side: resolveSide(side, rows, columns)};
+  return stateSize(projection) < 2 * rows * columns ? projection : null;
+}
+
+/** Numbers kept for a projected variable: basis and two moments. Without projection it is 2·rows·columns. */
+export function stateSize({rows, columns, rank, side}: Projection): number {
+  return side === 'left' ? rank * (rows + 2 * columns) : rank * (columns + 2 * rows);
+}
+
+/** Shape of R, and so of the moments. */
+export function projectedShape({rows, columns, rank, side}: Projection): [number, number] {
+  return side === 'left' ? [rank, columns] : [rows, rank];
+}
+
+/** Shape of the basis P. */
+export function basisShape({rows, columns, rank, side}: Projection): [number, number] {
+  return [side === 'left' ? rows : columns, rank];
+}
+
+/** R = PᵀG or G·P (GaLore, Alg. 2). */
+export function project(gradient: tf.Tensor2D, basis: tf.Tensor2D, side: Side): tf.Tensor2D {
+  return side === 'left' ? tf.matMul(basis, gradient, true) : tf.matMul(gradient, basis);
+}
+
+/** P·N or N·Pᵀ: a low-rank step back in the weight's own space. */
+export function projectBack(step: tf.Tensor2D, basis: tf.Tensor2D, side: Side): tf.Tensor2D {
+  return side === 'left' ? tf.matMul(basis, step) : tf.matMul(step, basis, false, true);
+}
+
+/**
+ * Moments of the old basis' coordinates expressed in the new one's, `steps` Adam steps old (after LDAdam, Robert et al.
+ * 2024): with Q = P_newᵀP_old, m ← Qm and v ← (1 − β₂ᵗ)·|(Q∘Q)(v̂ − m̂∘m̂) + (Qm̂)∘(Qm̂)|. Returns new tensors.
+ */
+export function rotateMoments(
+  {first, second}: Moments,
+  oldBasis: tf.Tensor2D,
+  newBasis: tf.Tensor2D,
+  side: Side,
+  steps: number,
+  {beta1, beta2}: {beta1: number; beta2: number},
+): Moments {
+  const rotation = tf.matMul(newBasis, oldBasis, true);
+  const rotate = (matrix: tf.Tensor2D, by: tf.Tensor2D): tf.Tensor2D =>
+    side === 'left' ? tf.matMul(by, matrix) : tf.matMul(matrix, by, false, true);
+  const correction2 = 1 - beta2 ** steps;
+  const mean = tf.div(first, 1 - beta1 ** steps) as tf.Tensor2D;
+  const variance = tf.sub(tf.div(second, correction2), tf.square(mean)) as tf.Tensor2D;
+  const rotatedSquare = tf.add(
+    rotate(variance, tf.square(rotation)),
+    tf.square(rotate(mean, rotation)),
+  );
+  return {
+    first: rotate(first as tf.Tensor2D, rotation),
+    second: tf.mul(tf.abs(rotatedSquare), correction2),
+  };
+}
+
+function resolveSide(side: Side | 'auto' | 'paper', rows: number, columns: number): Side {
+  if (side === 'auto') return rows < columns ? 'right' : 'left';
+  if (side === 'paper') return rows <= columns ? 'left' : 'right';
+  return side;
+}

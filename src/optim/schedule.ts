@@ -1,0 +1,80 @@
+import {checkNumber} from '../options';
+
+/**
+ * A learning rate that depends on the optimizer's global step, as a plain object, so that it can stand in an options
+ * file and be saved with a model. Made by {@link linearDecay}, {@link cosineDecay} and {@link warmup}.
+ */
+export type Schedule =
+  | {kind: 'linearDecay' | 'cosineDecay'; learningRate: number; steps: number; end: number}
+  | {kind: 'warmup'; steps: number; then: number | Schedule};
+
+/** A constant, a {@link Schedule}, or a function of the number of optimizer steps done so far (0, 1, 2, …). */
+export type LearningRate = number | Schedule | ((step: number) => number);
+
+/**
+ * `learningRate` in step 0, falling on a straight line to `end` (default 0) after `steps` steps, then constant.
+ * Step t has `end + (learningRate − end)·(1 − t/steps)`.
+ */
+export function linearDecay(learningRate: number, steps: number, {end = 0} = {}): Schedule {
+  return checked('linearDecay', {kind: 'linearDecay', learningRate, steps, end});
+}
+
+/**
+ * `learningRate` in step 0, falling along half a cosine to `end` (default 0) after `steps` steps, then constant
+ * (Loshchilov & Hutter 2017, without restarts).
+ */
+export function cosineDecay(learningRate: number, steps: number, {end = 0} = {}): Schedule {
+  return checked('cosineDecay', {kind: 'cosineDecay', learningRate, steps, end});
+}
+
+/**
+ * A linear rise over the first `steps` steps to the start of `then`, which follows with its own step 0.
+ * Step t < steps has `(t + 1)/steps` of that start, so that the first step already moves.
+ */
+export function warmup(steps: number, then: number | Schedule): Schedule {
+  return checked('warmup', {kind: 'warmup', steps, then});
+}
+
+/** The learning rate of the step that follows after `step` steps. */
+export function learningRateAt(rate: LearningRate, step: number): number {
+  if (typeof rate === 'number') return rate;
+  if (typeof rate === 'function') return rate(step);
+  if (rate.kind === 'warmup') {
+    if (step >= rate.steps) return learningRateAt(rate.then, step - rate.steps);
+    return (learningRateAt(rate.then, 0) * (step + 1)) / rate.steps;
+  }
+  const done = Math.min(step / rate.steps, 1);
+  const remaining = rate.kind === 'linearDecay' ? 1 - done : (1 + Math.cos(Math.PI * done)) / 2;
+  return rate.end + (rate.learningRate - rate.end) * remaining;
+}
+
+/** Throws unless `rate` is a number ≥ 0, a well-formed schedule or a function. */
+export function checkLearningRate(owner: string, rate: unknown): asserts rate is LearningRate {
+  if (typeof rate === 'function') return;
+  if (typeof rate === 'object' && rate !== null) {
+    checkSchedule(owner, rate as Schedule);
+  } else {
+    checkNumber(owner, 'learningRate', rate, {min: 0});
+  }
+}
+
+function checkSchedule(owner: string, schedule: Schedule): void {
+  if (schedule.kind === 'warmup') {
+    checkNumber(owner, 'warmup steps', schedule.steps, {min: 1, integer: true});
+    checkLearningRate(owner, schedule.then);
+  } else if (schedule.kind === 'linearDecay' || schedule.kind === 'cosineDecay') {
+    checkNumber(owner, `${schedule.kind} learningRate`, schedule.learningRate, {min: 0});
+    checkNumber(owner, `${schedule.kind} steps`, schedule.steps, {min: 1, integer: true});
+    checkNumber(owner, `${schedule.kind} end`, schedule.end, {min: 0});
+  } else {
+    throw new Error(
+      `${owner}: learningRate must be a number >= 0, a schedule (linearDecay, cosineDecay, warmup) or a function ` +
+        `of the step; got ${JSON.stringify(schedule)}`,
+    );
+  }
+}
+
+function checked(owner: string, schedule: Schedule): Schedule {
+  checkSchedule(owner, schedule);
+  return schedule;
+}

@@ -1,0 +1,58 @@
+import {display} from '../options';
+
+/** Picks variables: by name, by a pattern of names, or by a function. */
+export type VariableSelector = readonly string[] | RegExp | ((variable: VariableInfo) => boolean);
+
+/** What a selector sees of a variable. */
+export interface VariableInfo {
+  /** Name of the `tf.Variable`, e.g. `dense_1/kernel`. */
+  name: string;
+  shape: readonly number[];
+}
+
+/** Whether `selector` picks `variable`; a string picks the variable of that name, or all of the layer of that name. */
+export function selects(selector: VariableSelector, variable: VariableInfo): boolean {
+  if (typeof selector === 'function') return selector(variable);
+  if (selector instanceof RegExp) return new RegExp(selector.source, selector.flags.replace(/[gy]/g, '')).test(variable.name);
+  return selector.some((name) => variable.name === name || variable.name.startsWith(`${name}/`));
+}
+
+/** Throws unless `value` is a selector. */
+export function checkSelector(owner: string, name: string, value: unknown, others: string): asserts value is VariableSelector {
+  const ok =
+    typeof value === 'function' ||
+    value instanceof RegExp ||
+    (Array.isArray(value) && value.every((entry) => typeof entry === 'string'));
+  if (!ok) {
+    throw new Error(
+      `${owner}: ${name} must be ${others}, an array of variable or layer names, a regular expression or a function; ` +
+        `got ${display(value)}`,
+    );
+  }
+}
+
+/**
+ * A selector as JSON that survives tfjs's loading of a saved model, which rewrites `_x` to `X` in every string:
+ * underscores are percent-encoded. Throws for a function, which cannot be saved.
+ */
+export function selectorToConfig(owner: string, name: string, selector: VariableSelector): unknown {
+  if (typeof selector === 'function') {
+    throw new Error(
+      `${owner}: ${name} is a function, which cannot be saved; use names or a regular expression, or save the model ` +
+        'without includeOptimizer',
+    );
+  }
+  if (selector instanceof RegExp) return {pattern: escape(selector.source), flags: selector.flags};
+  return selector.map(escape);
+}
+
+/** The reverse of {@link selectorToConfig}. */
+export function selectorFromConfig(config: unknown): VariableSelector {
+  if (Array.isArray(config)) return (config as string[]).map(decodeURIComponent);
+  const {pattern, flags} = config as {pattern: string; flags: string};
+  return new RegExp(decodeURIComponent(pattern), flags);
+}
+
+function escape(text: string): string {
+  return encodeURIComponent(text).replaceAll('_', '%5F');
+}
