@@ -1,0 +1,35 @@
+import {uniformFloat64} from 'pure-rand/distribution/uniformFloat64';
+import {xoroshiro128plus} from 'pure-rand/generator/xoroshiro128plus';
+import {skipN} from 'pure-rand/utils/skipN';
+import {checkNumber} from '../options';
+
+/** Outputs thrown away after seeding: the first ones of xoroshiro128+ differ little between small seeds. */
+const warmUp = 64;
+
+/** A stream of random numbers that its seed determines. */
+export interface Random {
+  /** The next number, uniform in [0, 1) with 53 random bits. */
+  next(): number;
+}
+
+/**
+ * A seeded generator (xoroshiro128+): the same seed gives the same numbers on every machine.
+ *
+ * @param seed an integer in [0, 2³² − 1].
+ */
+export function createRandom(seed: number): Random {
+  checkNumber('createRandom', 'seed', seed, {integer: true, min: 0, max: 2 ** 32 - 1});
+  const generator = xoroshiro128plus(seed);
+  skipN(generator, warmUp);
+  return {next: () => uniformFloat64(generator)};
+}
+
+/** A random order of `0 … count − 1`, every order equally likely (Fisher–Yates). */
+export function shuffledIndices(count: number, random: Random): number[] {
+  const indices = Array.from({length: count}, (_, i) => i);
+  for (let i = count - 1; i > 0; i--) {
+    const j = Math.floor(random.next() * (i + 1));
+    [indices[i], indices[j]] = [indices[j]!, indices[i]!];
+  }
+  return indices;
+}

@@ -1,0 +1,60 @@
+/** What the scores of this folder have in common, and how scores from elsewhere are read. */
+
+import {display} from '../options';
+
+/** A score per block, as plain JSON: it can be saved, loaded and passed to `samplingProbabilities`. */
+export interface BlockScores {
+  /** Which score this is. */
+  kind: 'outlier' | 'relativeMagnitude' | 'blockInfluence';
+  /** The blocks' names, in the order of the model. */
+  blocks: string[];
+  /** The score of each block, `>= 0`; a block with a larger score is trained more often. */
+  scores: number[];
+}
+
+/** Scores as a user may have them: bare numbers, a result of this library, or published ratios. */
+export type ScoresInput =
+  | readonly number[]
+  | {readonly scores: readonly number[]; readonly blocks?: readonly string[]}
+  | {readonly ratios: readonly number[]; readonly blocks?: readonly string[]};
+
+/**
+ * Takes the numbers, and the blocks' names if there are any, out of `input`. Other fields are ignored.
+ *
+ * @throws if there is no score, one is negative or not finite, or names and scores do not match.
+ */
+export function readScores(
+  input: ScoresInput,
+  owner = 'samplingProbabilities',
+): {values: number[]; blocks?: string[]} {
+  const values = scoreList(input);
+  if (!Array.isArray(values) || values.length === 0) {
+    throw new Error(
+      `${owner}: scores must be a non-empty array of numbers, or an object that has one ` +
+        `as 'scores' or 'ratios'; got ${display(input)}`,
+    );
+  }
+  const wrong = values.findIndex((value) => !(Number.isFinite(value) && value >= 0));
+  if (wrong >= 0) {
+    throw new Error(
+      `${owner}: every score must be a finite number >= 0; ` +
+        `scores[${wrong}] is ${display(values[wrong])}`,
+    );
+  }
+  const blocks = input !== null && 'blocks' in input ? input.blocks : undefined;
+  if (blocks === undefined) return {values: [...values]};
+  if (blocks.length !== values.length || new Set(blocks).size !== blocks.length) {
+    throw new Error(
+      `${owner}: blocks must name each of the ${values.length} scores once; ` +
+        `got ${display(blocks)}`,
+    );
+  }
+  return {values: [...values], blocks: [...blocks]};
+}
+
+function scoreList(input: ScoresInput): readonly number[] | undefined {
+  if (typeof input !== 'object' || input === null) return undefined;
+  if ('scores' in input) return input.scores;
+  if ('ratios' in input) return input.ratios;
+  return input;
+}
