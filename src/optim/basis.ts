@@ -44,17 +44,8 @@ export const randomizedBasis: BasisFunction = (gradient, rank, previous) => {
   return basis;
 };
 
-/**
- * The leading left singular vectors, exact, by an SVD in float64 on the host (ml-matrix): for reference and small models.
- * Throws on a backend that cannot read a tensor synchronously (webgpu, webgl).
- */
-export const exactBasis: BasisFunction = (gradient, rank, _previous, variable) => {
-  if (!readsSynchronously()) {
-    throw new Error(
-      `OwLoreOptimizer: basis 'svd' reads the gradient of '${variable}' back from the device, which the ` +
-        `'${tf.getBackend()}' backend cannot do within a step; use basis: 'randomized'`,
-    );
-  }
+/** The leading left singular vectors, exact, by an SVD in float64 on the host (ml-matrix): for reference, small models. */
+export const exactBasis: BasisFunction = (gradient, rank) => {
   const [rows, columns] = gradient.shape;
   const matrix = Matrix.from1DArray(rows, columns, gradient.dataSync());
   const vectors = new SVD(matrix, {autoTranspose: true}).leftSingularVectors;
@@ -64,3 +55,12 @@ export const exactBasis: BasisFunction = (gradient, rank, _previous, variable) =
     'float32',
   );
 };
+
+/** Throws where the current backend cannot read the gradient back within a step, as {@link exactBasis} must. */
+export function checkExactBasisSupport(): void {
+  if (readsSynchronously()) return;
+  throw new Error(
+    `OwLoreOptimizer: basis 'svd' reads gradients back from the device, which the '${tf.getBackend()}' backend cannot ` +
+      "do within a step; use basis: 'randomized'",
+  );
+}

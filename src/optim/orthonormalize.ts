@@ -28,7 +28,7 @@ export function orthonormalize(matrix: tf.Tensor2D): tf.Tensor2D {
 
 function orthonormalizePanel(panel: tf.Tensor2D): tf.Tensor2D {
   const columns: tf.Tensor2D[] = [];
-  for (const column of tf.split(panel, panel.shape[1], 1)) {
+  for (const column of tf.split<tf.Tensor2D>(panel, panel.shape[1], 1)) {
     // Scaling first keeps the squares of tiny columns from underflowing.
     let rest = unit(column);
     if (columns.length > 0) rest = unit(removeTwice(rest, tf.concat(columns, 1)));

@@ -71,7 +71,7 @@ export function rotateMoments(
   steps: number,
   {beta1, beta2}: {beta1: number; beta2: number},
 ): Moments {
-  const rotation = tf.matMul(newBasis, oldBasis, true);
+  const rotation: tf.Tensor2D = tf.matMul(newBasis, oldBasis, true);
   const rotate = (matrix: tf.Tensor2D, by: tf.Tensor2D): tf.Tensor2D =>
     side === 'left' ? tf.matMul(by, matrix) : tf.matMul(matrix, by, false, true);
   const correction2 = 1 - beta2 ** steps;
