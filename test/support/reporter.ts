@@ -1,0 +1,16 @@
+import {writeFileSync} from 'node:fs';
+import Mocha from 'mocha';
+
+/**
+ * Mocha's `spec` output with one plain line of counts at its end. The line also goes to the file named
+ * in `OWLORE_TEST_SUMMARY`, for a script that does more after the tests and closes with their counts.
+ */
+export default class CountingReporter extends Mocha.reporters.Spec {
+  override epilogue(): void {
+    super.epilogue();
+    const {passes, failures, pending} = this.stats;
+    const line = `${passes} passed, ${failures} failed, ${pending} skipped\n`;
+    process.stdout.write(line);
+    if (process.env.OWLORE_TEST_SUMMARY) writeFileSync(process.env.OWLORE_TEST_SUMMARY, line);
+  }
+}
