@@ -1,0 +1,62 @@
+/** Writes the report of a run: one HTML file that needs nothing else, neither beside it nor from a network. */
+import {readFileSync, writeFileSync} from 'node:fs';
+import {createRequire} from 'node:module';
+
+/** What a run leaves behind; the report shows this and nothing else. Sizes are in bytes. */
+export interface RunRecord {
+  method: string;
+  backend: string;
+  parameters: number;
+  seconds: number;
+  settings: Record<string, string | number>;
+  /** What the scores are, or null where nothing draws the blocks. */
+  scoreName: string | null;
+  blocks: BlockRecord[];
+  steps: StepRecord[];
+  /** Held-out loss after so many steps. */
+  heldOut: {step: number; loss: number}[];
+  memory: {method: MemoryRecord; full: MemoryRecord};
+  prompt: string;
+  sample: {before: string; after: string};
+}
+
+export interface BlockRecord {
+  name: string;
+  score: number | null;
+  probability: number;
+  stepsTrained: number;
+}
+
+export interface StepRecord {
+  loss: number;
+  learningRate: number;
+  /** For each block whether this step trained it. */
+  active: boolean[];
+  peak: number;
+}
+
+export interface MemoryRecord {
+  /** The most that any step held at once. */
+  peak: number;
+  /** What the optimizer holds between two steps, at most. */
+  state: number;
+}
+
+/** Fills `report_template.html` with uPlot and the run. */
+export function writeReport(file: string, run: RunRecord): void {
+  const parts: Record<string, string> = {
+    uplotStyle: readPackageFile('uplot/dist/uPlot.min.css'),
+    uplotScript: readPackageFile('uplot/dist/uPlot.iife.min.js'),
+    // The text of a script element ends at the first "</script": no "<" may stand in the data.
+    run: JSON.stringify(run).replaceAll('<', '\\u003c'),
+  };
+  const template = readFileSync(new URL('report_template.html', import.meta.url), 'utf8');
+  writeFileSync(
+    file,
+    template.replace(/\{\{(\w+)\}\}/g, (_, name: string) => parts[name]!),
+  );
+}
+
+function readPackageFile(path: string): string {
+  return readFileSync(createRequire(import.meta.url).resolve(path), 'utf8');
+}
