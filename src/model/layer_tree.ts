@@ -1,0 +1,61 @@
+/** The layers of a model as a tree: a nested model is a layer that has layers. */
+
+import type * as tfl from '@tensorflow/tfjs-layers';
+
+export type Layer = tfl.layers.Layer;
+
+/** A layer and where it stands. */
+export interface LayerNode {
+  layer: Layer;
+  /** The layer's name behind those of the nested models around it, `outer/inner/layer`. */
+  path: string;
+}
+
+/** Whether a layer is a nested model. Decided by shape, so that models of another tfjs copy count. */
+export function isModel(layer: Layer): layer is tfl.LayersModel {
+  return Array.isArray((layer as Partial<tfl.LayersModel>).layers);
+}
+
+/**
+ * The model's layers, each once, in order. Goes into every layer that `entered` holds for, which puts
+ * the layers inside in the place of the nested model.
+ */
+export function leafLayers(
+  model: tfl.LayersModel,
+  entered: (nested: tfl.LayersModel, siblings: readonly Layer[]) => boolean,
+): LayerNode[] {
+  const seen = new Set<Layer>();
+  const visit = (parent: tfl.LayersModel, prefix: string): LayerNode[] =>
+    parent.layers.flatMap((layer) => {
+      if (seen.has(layer)) return [];
+      seen.add(layer);
+      const path = prefix + layer.name;
+      return isModel(layer) && entered(layer, parent.layers)
+        ? visit(layer, `${path}/`)
+        : [{layer, path}];
+    });
+  return visit(model, '');
+}
+
+/** Every layer at any depth, each once, nested models before what is in them. */
+export function allLayers(model: tfl.LayersModel, prefix = ''): LayerNode[] {
+  const nodes = model.layers.flatMap((layer) => {
+    const path = prefix + layer.name;
+    const inside = isModel(layer) ? allLayers(layer, `${path}/`) : [];
+    return [{layer, path}, ...inside];
+  });
+  return [...new Map(nodes.reverse().map((node) => [node.layer, node])).values()].reverse();
+}
+
+/** The number of weights with two or more axes: what linear, convolution and recurrent layers hold. */
+export function matrixCount(layer: Layer): number {
+  return layer.weights.filter((weight) => weight.shape.length >= 2).length;
+}
+
+/** The shapes of a layer's weights; sorted, as tfjs lists frozen weights last. */
+export function weightShapes(layer: Layer): string {
+  return layer.weights
+    .map((weight) => weight.shape.join('×'))
+    .sort()
+    .join(' ');
+}
