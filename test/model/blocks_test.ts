@@ -14,7 +14,7 @@ class TwoMatrices extends tfl.layers.Layer {
     this.width = width;
   }
 
-  override build(inputShape: tf.Shape): void {
+  override build(inputShape: number[]): void {
     const size = inputShape[inputShape.length - 1]!;
     const initializer = tfl.initializers.zeros();
     this.addWeight('up', [size, this.width], 'float32', initializer);
@@ -40,7 +40,7 @@ function nested(name: string, size: number, width: number): tfl.LayersModel {
   return tfl.model({name, inputs: input, outputs: output});
 }
 
-function stack(layers: tfl.layers.Layer[], inputShape: tf.Shape = [4]): tfl.LayersModel {
+function stack(layers: tfl.layers.Layer[], inputShape: number[] = [4]): tfl.LayersModel {
   const input = tfl.input({shape: inputShape});
   let output = input;
   for (const layer of layers) output = layer.apply(output) as tfl.SymbolicTensor;
