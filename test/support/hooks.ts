@@ -1,14 +1,15 @@
+import * as tf from '@tensorflow/tfjs-core';
 import type {RootHookObject} from 'mocha';
-import {backendSummary} from './backends';
-import {checkWarnings, recordWarnings} from './warnings';
+import {defaultBackend} from './backends';
+import {checkWarnings, forgetWarnings, recordWarnings} from './warnings';
 
 /**
  * What holds for every test of the run. Warnings are checked inside the test's own function and not in
  * an `afterEach`: mocha ends the whole run when a root hook fails.
  */
 export const mochaHooks: RootHookObject = {
-  beforeAll() {
-    process.stdout.write(`${backendSummary}\n`);
+  async beforeAll() {
+    await tf.setBackend(defaultBackend);
     recordWarnings();
   },
   beforeEach(this: Mocha.Context) {
@@ -16,11 +17,16 @@ export const mochaHooks: RootHookObject = {
     const body = test?.fn as ((this: Mocha.Context) => unknown) | undefined;
     if (!test || !body) return;
     test.fn = async function (this: Mocha.Context) {
-      await body.call(this);
+      try {
+        await body.call(this);
+      } catch (error) {
+        forgetWarnings();
+        throw error;
+      }
       checkWarnings();
     };
   },
-  /** Warnings of `after` hooks, and of tests that failed before they could be checked. */
+  /** For the warnings of `after` hooks. */
   afterAll() {
     checkWarnings();
   },

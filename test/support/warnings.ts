@@ -17,6 +17,12 @@ export function recordWarnings(): void {
   };
 }
 
+/** Starts anew, after a test that failed for another reason. */
+export function forgetWarnings(): void {
+  seen.length = 0;
+  expected.length = 0;
+}
+
 /** Throws unless exactly the expected warnings have come since the last call, then starts anew. */
 export function checkWarnings(): void {
   const warnings = seen.splice(0);

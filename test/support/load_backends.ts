@@ -1,0 +1,39 @@
+import {backendNames, howToGet, loadBackend} from '../../scripts/load_backend';
+import type {BackendName} from '../../scripts/load_backend';
+
+/**
+ * Runs before mocha does (`import` in .mocharc.json), as loading a backend is asynchronous while mocha
+ * collects tests synchronously. Loads the backends named in `OWLORE_BACKENDS` (comma-separated; a missing
+ * one ends the run), without it every backend that this machine has, and leaves the names of the loaded
+ * ones in `OWLORE_BACKENDS`.
+ */
+const wanted = process.env.OWLORE_BACKENDS;
+const names = wanted === undefined ? backendNames : wanted.split(',').map(checkName);
+const found: BackendName[] = [];
+for (const name of names) {
+  if (await loadBackend(name)) found.push(name);
+  else if (wanted !== undefined) {
+    fail(`OWLORE_BACKENDS names ${name}, which was not found: it needs ${howToGet[name]}`);
+  }
+}
+process.env.OWLORE_BACKENDS = found.join(',');
+
+process.stdout.write(`Backends: ${found.join(', ')}\n`);
+for (const name of backendNames) {
+  if (!found.includes(name)) process.stdout.write(`  not run: ${name} (needs ${howToGet[name]})\n`);
+}
+
+function checkName(name: string): BackendName {
+  const known = backendNames.find((backend) => backend === name.trim());
+  return (
+    known ??
+    fail(
+      `OWLORE_BACKENDS must be a comma-separated list of ${backendNames.join(', ')}; got '${name}'`,
+    )
+  );
+}
+
+function fail(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}
