@@ -19,14 +19,14 @@ const PIECES = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+
 export function trainTokenizer(texts: readonly string[], vocabularySize: number) {
   const alphabet = byteAlphabet();
   const words = countWords(texts, alphabet);
-  const tokens = [END_OF_TEXT, ...alphabet];
+  const tokens = new Set([END_OF_TEXT, ...alphabet]); // two merges may spell the same token
   const merges: [string, string][] = [];
-  while (tokens.length < vocabularySize) {
+  while (tokens.size < vocabularySize) {
     const pair = mostFrequentPair(words);
     if (pair === undefined) break; // every word is one token already
     for (const word of words) merge(word.symbols, pair);
     merges.push(pair);
-    tokens.push(pair[0] + pair[1]);
+    tokens.add(pair[0] + pair[1]);
   }
   const byteLevel = {
     type: 'ByteLevel',
@@ -62,7 +62,7 @@ export function trainTokenizer(texts: readonly string[], vocabularySize: number)
       fuse_unk: false,
       byte_fallback: false,
       ignore_merges: false,
-      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      vocab: Object.fromEntries(Array.from(tokens, (token, id) => [token, id])),
       merges,
     },
   };
