@@ -1,0 +1,97 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {withShape, type WasmKernel} from './kernel';
+import {withMatrixView} from './matrix_view';
+import {transposeMatrices} from './transpose_matrices';
+
+type MatMulKernel = WasmKernel<'a' | 'b', tf.BatchMatMulAttrs>;
+
+/** Multiplications below which a product in a stack takes longer to set up than the scalar loop takes to run. */
+const SMALL_PRODUCT = 16 ** 3;
+
+/**
+ * BatchMatMul as a sequence of plain products of two matrices.
+ *
+ * The stock kernel has a fast path for exactly that case and a scalar loop, 15 times slower, for every transposed or
+ * batched one. Transposed operands are copied; a stack times one matrix is one product of all rows. Stacks of small
+ * matrices stay with the scalar loop.
+ *
+ * @param stock the kernel that tfjs registers; runs each product.
+ */
+export function createBatchMatMul(stock: MatMulKernel): MatMulKernel {
+  return (args) => {
+    const {inputs, backend, attrs} = args;
+    const {a, b} = inputs;
+    const {transposeA, transposeB} = attrs;
+    if (a.dtype !== 'float32' || b.dtype !== 'float32') return stock(args); // throws: unsupported
+
+    const [rows, inner] = matrixShape(a, transposeA);
+    const [innerB, columns] = matrixShape(b, transposeB);
+    tf.util.assert(
+      inner === innerB,
+      () =>
+        `Error in matMul: inner shapes (${inner}) and (${innerB}) of Tensors with shapes ` +
+        `${a.shape} and ${b.shape} and transposeA=${transposeA} and transposeB=${transposeB} must match.`,
+    );
+    const batchA = a.shape.slice(0, -2);
+    const batchB = b.shape.slice(0, -2);
+    const batch = tf.broadcast_util.assertAndGetBroadcastShape(batchA, batchB);
+    const outShape = [...batch, rows, columns];
+    if (inner === 0 || tf.util.sizeFromShape(outShape) === 0) {
+      const out = backend.makeOutput(outShape, 'float32');
+      backend.typedArrayFromHeap(out).fill(0);
+      return out;
+    }
+
+    const sameBatch = tf.util.arraysEqual(batchA, batchB);
+    if (sameBatch && batch.length > 0 && rows * inner * columns < SMALL_PRODUCT) return stock(args);
+
+    const left = transposeA ? transposeMatrices(backend, a) : a;
+    const right = transposeB ? transposeMatrices(backend, b) : b;
+    const multiply = (l: tf.TensorInfo, r: tf.TensorInfo): tf.TensorInfo =>
+      stock({inputs: {a: l, b: r}, backend, attrs: {transposeA: false, transposeB: false}});
+
+    let out: tf.TensorInfo;
+    if (tf.util.sizeFromShape(batchB) === 1) {
+      const allRows = withShape(left, [tf.util.sizeFromShape(batchA) * rows, inner]);
+      out = transposeA
+        ? withMatrixView(backend, right, 0, [inner, columns], (r) => multiply(allRows, r))
+        : multiply(allRows, withShape(right, [inner, columns])); // weights stay packed, as in stock
+      out.shape = outShape;
+    } else {
+      out = backend.makeOutput(outShape, 'float32');
+      const leftIndices = broadcastIndices(batchA, batch);
+      const rightIndices = broadcastIndices(batchB, batch);
+      for (let i = 0; i < leftIndices.length; i++) {
+        const product = withMatrixView(backend, left, leftIndices[i]!, [rows, inner], (l) =>
+          withMatrixView(backend, right, rightIndices[i]!, [inner, columns], (r) => multiply(l, r)),
+        );
+        const values = backend.typedArrayFromHeap(product);
+        backend.typedArrayFromHeap(out).set(values, i * rows * columns);
+        backend.disposeData(product.dataId);
+      }
+    }
+
+    if (transposeA) backend.disposeData(left.dataId);
+    if (transposeB) backend.disposeData(right.dataId);
+    return out;
+  };
+}
+
+/** Rows and columns of each matrix of the stack, after the transposition. */
+function matrixShape(x: tf.TensorInfo, transposed: boolean): [number, number] {
+  const [rows, columns] = x.shape.slice(-2) as [number, number];
+  return transposed ? [columns, rows] : [rows, columns];
+}
+
+/** For each entry of the batch shape `to`, which entry of the batch shape `from` is broadcast to it. */
+function broadcastIndices(from: number[], to: number[]): number[] {
+  let indices = [0];
+  let stride = tf.util.sizeFromShape(from);
+  to.forEach((size, axis) => {
+    const fromSize = from[axis - (to.length - from.length)] ?? 1;
+    stride /= fromSize;
+    const step = fromSize === 1 ? 0 : stride;
+    indices = indices.flatMap((index) => Array.from({length: size}, (_, i) => index + i * step));
+  });
+  return indices;
+}

@@ -1,0 +1,72 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {callKernel, withShape, type WasmKernel} from './kernel';
+
+/** StridedSlice with begin, end and strides taken as they are. */
+const NO_MASKS = {beginMask: 0, endMask: 0, ellipsisMask: 0, newAxisMask: 0, shrinkAxisMask: 0};
+
+/**
+ * Conv2DBackpropFilter, the gradient of a convolution's kernel, which the wasm backend lacks.
+ *
+ * For each position in the filter window: the input pixels that it saw, `[pixels, in]`, transposed, times the output's
+ * gradient, `[pixels, out]`. Channels last only, as the backend's forward convolution.
+ */
+export const conv2DBackpropFilter: WasmKernel<'x' | 'dy', tf.Conv2DBackpropFilterAttrs> = ({
+  inputs: {x, dy},
+  backend,
+  attrs,
+}) => {
+  const {strides, pad, dataFormat, dimRoundingMode, filterShape} = attrs;
+  if (dataFormat !== 'NHWC') {
+    throw new Error(
+      `Conv2DBackpropFilter: dataFormat must be 'NHWC' on the wasm backend; got '${dataFormat}'`,
+    );
+  }
+  const info = tf.backend_util.computeConv2DInfo(
+    x.shape as [number, number, number, number],
+    filterShape,
+    strides,
+    1,
+    pad,
+    dimRoundingMode,
+  );
+  const {batchSize, inChannels, outChannels, outHeight, outWidth, strideHeight, strideWidth} = info;
+  const {top, bottom, left, right} = info.padInfo;
+  const paddings = [
+    [0, 0],
+    [top, bottom],
+    [left, right],
+    [0, 0],
+  ];
+  const padded = callKernel(tf.PadV2, backend, {x}, {paddings, constantValue: 0});
+  const pixels = batchSize * outHeight * outWidth;
+
+  const products: tf.TensorInfo[] = [];
+  for (let row = 0; row < info.filterHeight; row++) {
+    for (let column = 0; column < info.filterWidth; column++) {
+      const lastRow = row + (outHeight - 1) * strideHeight;
+      const lastColumn = column + (outWidth - 1) * strideWidth;
+      const seen = callKernel(
+        tf.StridedSlice,
+        backend,
+        {x: padded},
+        {
+          ...NO_MASKS,
+          begin: [0, row, column, 0],
+          end: [batchSize, lastRow + 1, lastColumn + 1, inChannels],
+          strides: [1, strideHeight, strideWidth, 1],
+        },
+      );
+      const a = withShape(seen, [pixels, inChannels]);
+      const b = withShape(dy, [pixels, outChannels]);
+      const transposes = {transposeA: true, transposeB: false};
+      products.push(callKernel(tf.BatchMatMul, backend, {a, b}, transposes));
+      backend.disposeData(seen.dataId);
+    }
+  }
+  backend.disposeData(padded.dataId);
+
+  const out = callKernel(tf.Pack, backend, products, {axis: 0});
+  for (const product of products) backend.disposeData(product.dataId);
+  out.shape = filterShape;
+  return out;
+};

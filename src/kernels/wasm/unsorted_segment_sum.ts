@@ -1,0 +1,30 @@
+import type * as tf from '@tensorflow/tfjs-core';
+import type {WasmKernel} from './kernel';
+
+/**
+ * UnsortedSegmentSum, the gradient of a gather and so of every Embedding, which the wasm backend lacks.
+ *
+ * Adds each row of `x` to the row of the output that its id names, on the heap. A row whose id is negative or not below
+ * `numSegments` is dropped; a segment without rows is zero.
+ */
+export const unsortedSegmentSum: WasmKernel<'x' | 'segmentIds', tf.UnsortedSegmentSumAttrs> = ({
+  inputs: {x, segmentIds},
+  backend,
+  attrs: {numSegments},
+}) => {
+  const rowShape = x.shape.slice(1);
+  const rowSize = rowShape.reduce((size, dimension) => size * dimension, 1);
+  const out = backend.makeOutput([numSegments, ...rowShape], x.dtype);
+  // The arrays are made after the allocation: growing the heap detaches older ones.
+  const values = backend.typedArrayFromHeap(x);
+  const ids = backend.typedArrayFromHeap(segmentIds);
+  const sums = backend.typedArrayFromHeap(out).fill(0);
+  for (let row = 0; row < ids.length; row++) {
+    const id = ids[row]!;
+    if (id < 0 || id >= numSegments) continue;
+    const from = row * rowSize;
+    const to = id * rowSize;
+    for (let i = 0; i < rowSize; i++) sums[to + i]! += values[from + i]!;
+  }
+  return out;
+};

@@ -1,0 +1,68 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import fc from 'fast-check';
+import {installKernels} from '../../../src/kernels/wasm';
+import {backends, defaultBackend} from '../../support/backends';
+
+/** A `describe` with the kernels installed; skipped where wasm, or cpu to compare with, is not to be tested. */
+export function describeWasm(title: string, body: () => void): void {
+  const available = backends.includes('wasm') && backends.includes('cpu');
+  (available ? describe : describe.skip)(title, () => {
+    before(installKernels);
+    after(() => tf.setBackend(defaultBackend));
+    body();
+  });
+}
+
+/** Plain values, so that the same operands can be made on either backend. */
+export interface Operand {
+  shape: number[];
+  values: Float32Array | Int32Array;
+}
+
+/** Values in [-1, 1) of the given shape, from a seed. */
+export function randomOperand(shape: number[], seed: number): Operand {
+  let state = seed;
+  const values = Float32Array.from({length: tf.util.sizeFromShape(shape)}, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0;
+    return state / 2 ** 31;
+  });
+  return {shape, values};
+}
+
+export const seeds = fc.integer({min: 1, max: 1e9});
+
+const toTensor = ({shape, values}: Operand): tf.Tensor =>
+  tf.tensor(values.slice(), shape, values instanceof Float32Array ? 'float32' : 'int32');
+
+async function run(
+  backend: 'cpu' | 'wasm',
+  operands: readonly Operand[],
+  f: (...inputs: tf.Tensor[]) => tf.Tensor,
+): Promise<Operand> {
+  await tf.setBackend(backend);
+  const before = {...tf.memory(), dataIds: tf.engine().backend.numDataIds()};
+  const result = tf.tidy(() => {
+    const out = f(...operands.map(toTensor));
+    return {shape: out.shape, values: out.dataSync() as Float32Array};
+  });
+  expect(tf.memory().numTensors).to.equal(before.numTensors);
+  expect(tf.engine().backend.numDataIds(), 'data ids of the backend').to.equal(before.dataIds);
+  return result;
+}
+
+/**
+ * Runs `f` on the wasm and on the cpu backend; shapes must agree, values to `atol`, and nothing may be left behind.
+ * The cpu backend adds in double precision: a sum of n products of magnitude 1 differs by about n·2⁻²⁴ in float32.
+ */
+export async function expectSameAsCpu(
+  operands: readonly Operand[],
+  f: (...inputs: tf.Tensor[]) => tf.Tensor,
+  atol = 1e-4,
+): Promise<void> {
+  const expected = await run('cpu', operands, f);
+  const actual = await run('wasm', operands, f);
+  expect(actual.shape).to.deep.equal(expected.shape);
+  const wrong = expected.values.findIndex((v, i) => !(Math.abs(v - actual.values[i]!) <= atol));
+  expect(actual.values[wrong], `value ${wrong}`).to.equal(expected.values[wrong]);
+}
