@@ -13,12 +13,18 @@ export interface VariableInfo {
 /** Whether `selector` picks `variable`; a string picks the variable of that name, or all of the layer of that name. */
 export function selects(selector: VariableSelector, variable: VariableInfo): boolean {
   if (typeof selector === 'function') return selector(variable);
-  if (selector instanceof RegExp) return new RegExp(selector.source, selector.flags.replace(/[gy]/g, '')).test(variable.name);
+  if (selector instanceof RegExp)
+    return new RegExp(selector.source, selector.flags.replace(/[gy]/g, '')).test(variable.name);
   return selector.some((name) => variable.name === name || variable.name.startsWith(`${name}/`));
 }
 
 /** Throws unless `value` is a selector. */
-export function checkSelector(owner: string, name: string, value: unknown, others: string): asserts value is VariableSelector {
+export function checkSelector(
+  owner: string,
+  name: string,
+  value: unknown,
+  others: string,
+): asserts value is VariableSelector {
   const ok =
     typeof value === 'function' ||
     value instanceof RegExp ||

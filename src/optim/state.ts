@@ -1,0 +1,89 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {Moments} from './adam';
+
+/** What the optimizer remembers of one variable between steps. The tensors belong to the {@link StateStore}. */
+export interface VariableState {
+  /** Adam's moments, of the variable's shape or, if it is projected, of R's; null before the first step. */
+  moments: Moments | null;
+  /** Adam steps that the moments have seen: the clock of the bias correction. */
+  adamSteps: number;
+  /** Basis of the projection; null for a variable that is not projected, or before its first step. */
+  basis: tf.Tensor2D | null;
+  /** Steps done with this basis. */
+  basisSteps: number;
+  /** Sum of the gradients of the step that is being accumulated; null between steps. */
+  gradientSum: tf.Tensor | null;
+}
+
+/** A state before its variable's first step. */
+export function emptyState(): VariableState {
+  return {moments: null, adamSteps: 0, basis: null, basisSteps: 0, gradientSum: null};
+}
+
+/** States by variable name, made lazily: a variable that is never trained has none. */
+export class StateStore {
+  private states = new Map<string, VariableState>();
+  /** Names that came from a saved model; the variables of the loaded one may be called otherwise. */
+  private readonly restored = new Set<string>();
+
+  /** The state of the variable called `name`; a new, empty one the first time. */
+  of(name: string): VariableState {
+    let state = this.states.get(name) ?? this.adopt(name);
+    if (!state) {
+      state = emptyState();
+      this.states.set(name, state);
+    }
+    this.restored.delete(name);
+    return state;
+  }
+
+  /** Frees the states of all variables but those called `names`. */
+  retain(names: ReadonlySet<string>): void {
+    for (const name of names) if (!this.states.has(name)) this.adopt(name);
+    for (const [name, state] of this.states) {
+      if (names.has(name)) continue;
+      disposeState(state);
+      this.states.delete(name);
+      this.restored.delete(name);
+    }
+  }
+
+  entries(): Iterable<[string, VariableState]> {
+    return this.states.entries();
+  }
+
+  /** Frees all states and takes over saved ones. */
+  restore(saved: Map<string, VariableState>): void {
+    this.retain(new Set());
+    this.states = saved;
+    for (const name of saved.keys()) this.restored.add(name);
+  }
+
+  /**
+   * Moves the saved state of a renamed variable to its new name: where a name is taken tfjs appends `_1`, `_2`, …, so a
+   * loaded variable, or the one it was saved from, may carry such an ending.
+   */
+  private adopt(name: string): VariableState | undefined {
+    const saved = [...this.restored];
+    const found =
+      saved.find((candidate) => candidate === withoutCounter(name)) ??
+      saved.find((candidate) => withoutCounter(candidate) === name) ??
+      saved.find((candidate) => withoutCounter(candidate) === withoutCounter(name));
+    if (found === undefined) return undefined;
+    const state = this.states.get(found)!;
+    this.states.delete(found);
+    this.restored.delete(found);
+    this.states.set(name, state);
+    return state;
+  }
+}
+
+function withoutCounter(name: string): string {
+  return name.replace(/_\d+$/, '');
+}
+
+function disposeState({moments, basis, gradientSum}: VariableState): void {
+  if (moments) tf.dispose([moments.first, moments.second]);
+  basis?.dispose();
+  gradientSum?.dispose();
+}

@@ -1,0 +1,138 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {adamStep, updateMoments, zeroMoments} from './adam';
+import type {AdamOptions, Moments} from './adam';
+import type {BasisFunction} from './basis';
+import {basisShape, project, projectBack, rotateMoments} from './projector';
+import type {Projection} from './projector';
+import type {VariableState} from './state';
+
+/** What is the same for all variables in all steps. */
+export interface UpdateRule extends AdamOptions {
+  scale: number;
+  refreshInterval: number;
+  moments: 'keep' | 'rotate' | 'reset';
+  basis: BasisFunction;
+}
+
+/** What is the same for all variables in one step. */
+export interface Step {
+  learningRate: number;
+  /** Scalar that every gradient is multiplied by; null: 1. */
+  clip: tf.Tensor | null;
+  /** Boolean scalar, false where nothing may change; null: true. See {@link FiniteCheck}. */
+  mask: tf.Tensor | null;
+  /** Called with the variable's name after its basis was computed anew. */
+  onRefresh(variable: string): void;
+}
+
+/**
+ * One step of one variable: w ← w(1 − ηλ), then w ← w − η·Adam(g), or for a projected one w ← w − η·α·P·Adam(PᵀG)
+ * (GaLore, Alg. 2, with AdamW's decay). Changes the variable and its state; the gradient stays the caller's.
+ */
+export function updateVariable(
+  variable: tf.Variable,
+  gradient: tf.Tensor,
+  state: VariableState,
+  projection: Projection | null,
+  weightDecay: number,
+  rule: UpdateRule,
+  step: Step,
+): void {
+  tf.tidy(() => {
+    let change: tf.Tensor;
+    if (projection) {
+      const {rows, columns, side} = projection;
+      const matrix = tf.reshape(gradient, [rows, columns]) as tf.Tensor2D;
+      refreshIfDue(variable.name, matrix, state, projection, rule, step);
+      const projected = project(matrix, state.basis!, side);
+      const inSubspace = adam(projected, step.learningRate * rule.scale, state, rule, step);
+      change = tf.reshape(
+        projectBack(inSubspace as tf.Tensor2D, state.basis!, side),
+        variable.shape,
+      );
+      state.basisSteps++;
+    } else {
+      change = adam(gradient, step.learningRate, state, rule, step);
+    }
+    const decayed =
+      weightDecay > 0 ? tf.mul(variable, 1 - step.learningRate * weightDecay) : variable;
+    variable.assign(allowed(step, tf.sub(decayed, change), variable));
+  });
+}
+
+/** Moves the moments on by one gradient and gives `rate`·m̂/(√v̂ + ε). */
+function adam(
+  gradient: tf.Tensor,
+  rate: number,
+  state: VariableState,
+  rule: UpdateRule,
+  step: Step,
+): tf.Tensor {
+  const clipped = step.clip ? tf.mul(gradient, step.clip) : gradient;
+  const moments = updateMoments(state.moments ?? zeroMoments(gradient.shape), clipped, rule);
+  state.adamSteps++;
+  const change = adamStep(moments, state.adamSteps, rate, rule);
+  replaceMoments(state, moments, step);
+  return change;
+}
+
+/** Computes the basis anew at a matrix's first step and after every `refreshInterval` of its own steps. */
+function refreshIfDue(
+  variable: string,
+  gradient: tf.Tensor2D,
+  state: VariableState,
+  projection: Projection,
+  rule: UpdateRule,
+  step: Step,
+): void {
+  if (state.basis && state.basisSteps < rule.refreshInterval) return;
+  const {rank, side} = projection;
+  const oriented = side === 'left' ? gradient : (tf.transpose(gradient) as tf.Tensor2D);
+  const basis = rule.basis(oriented, rank, state.basis, variable);
+  tf.util.assertShapesMatch(
+    basis.shape,
+    basisShape(projection),
+    `OwLoreOptimizer: basis of '${variable}': `,
+  );
+  if (state.moments) carryMoments(state, basis, side, rule, step);
+  state.basis = replace(state.basis, allowed(step, basis, state.basis ?? tf.zerosLike(basis)));
+  state.basisSteps = 0;
+  step.onRefresh(variable);
+}
+
+/** Takes the moments from the old basis to the new one. */
+function carryMoments(
+  state: VariableState,
+  basis: tf.Tensor2D,
+  side: Projection['side'],
+  rule: UpdateRule,
+  step: Step,
+): void {
+  if (rule.moments === 'rotate') {
+    const {moments, basis: old, adamSteps} = state;
+    replaceMoments(state, rotateMoments(moments!, old!, basis, side, adamSteps, rule), step);
+  } else if (rule.moments === 'reset') {
+    replaceMoments(state, zeroMoments(state.moments!.first.shape), step);
+    state.adamSteps = 0;
+  }
+}
+
+function replaceMoments(state: VariableState, {first, second}: Moments, step: Step): void {
+  const old = state.moments ?? zeroMoments(first.shape);
+  state.moments = {
+    first: replace(state.moments?.first, allowed(step, first, old.first)),
+    second: replace(state.moments?.second, allowed(step, second, old.second)),
+  };
+}
+
+/** `next`, or `old` where the mask says that nothing may change. */
+function allowed<T extends tf.Tensor>(step: Step, next: T, old: T): T {
+  return step.mask ? tf.where(step.mask, next, old) : next;
+}
+
+/** Keeps `next` beyond the surrounding tidy and frees `old`. */
+function replace<T extends tf.Tensor>(old: T | null | undefined, next: T): T {
+  tf.keep(next);
+  old?.dispose();
+  return next;
+}

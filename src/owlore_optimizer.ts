@@ -1,0 +1,376 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {checkExactBasisSupport, exactBasis, randomizedBasis} from './optim/basis';
+import {statesFromTensors, statesToTensors} from './optim/checkpoint';
+import type {NamedTensor} from './optim/checkpoint';
+import {FiniteCheck} from './optim/finite_check';
+import {clipFactor, squaredNorms} from './optim/gradient_norm';
+import {basisShape, planProjection, projectedShape} from './optim/projector';
+import type {Projection} from './optim/projector';
+import {summarizeProjections} from './optim/projection_summary';
+import {checkLearningRate, learningRateAt} from './optim/schedule';
+import type {LearningRate} from './optim/schedule';
+import {selects} from './optim/selector';
+import type {VariableInfo} from './optim/selector';
+import {StateStore} from './optim/state';
+import type {VariableState} from './optim/state';
+import {updateVariable} from './optim/update';
+import type {Step, UpdateRule} from './optim/update';
+import {checkNumber} from './options';
+import {
+  owloreOptionsFromConfig,
+  owloreOptionsToConfig,
+  resolveOwLoreOptions,
+} from './owlore_options';
+import type {OwLoreOptions, ResolvedOwLoreOptions} from './owlore_options';
+import type {PlannedOptimizer, SamplingPlan} from './sampling_plan';
+
+/** A variable and the gradient that a step brings for it. */
+interface Update {
+  variable: tf.Variable;
+  gradient: tf.Tensor;
+}
+
+/**
+ * AdamW whose state for the chosen matrices lives in a low-rank subspace of their gradients, and only while they are
+ * trained: the update of OwLore (Li et al. 2024) and GaLore (Zhao et al. 2024, Alg. 2). Use it like any tfjs optimizer;
+ * together with a {@link LayerSamplingCallback} it is OwLore, alone it is GaLore, with `project: false` it is AdamW.
+ *
+ * The state of a plain variable takes 2 numbers per element; that of a projected [m, n] matrix r·(m + 2n) on the left
+ * side, r·(n + 2m) on the right. It belongs to the optimizer: freed when a variable is frozen (`state: 'reset'`), all of
+ * it by `dispose()`.
+ *
+ * ```ts
+ * model.compile({optimizer: new OwLoreOptimizer({learningRate: 3e-4, rank: 128}), loss});
+ * ```
+ */
+export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
+  /** The name under which a saved model refers to this class. */
+  static get className(): string {
+    return 'OwLoreOptimizer';
+  }
+
+  private readonly options: ResolvedOwLoreOptions;
+  private readonly rule: UpdateRule;
+  private readonly states = new StateStore();
+  private readonly finiteCheck: FiniteCheck;
+  /** What is projected and how, by variable name. */
+  private projections = new Map<string, Projection | null>();
+  private summarized = false;
+  private plan: SamplingPlan | null = null;
+  /** Calls of the step that is being accumulated. */
+  private accumulated = 0;
+  /** Tensors made for `getWeights`, which its callers cannot know to dispose. */
+  private saved: tf.Tensor[] = [];
+
+  /** @throws Error that names the option, its value and what is allowed. */
+  constructor(options: OwLoreOptions = {}) {
+    super();
+    this.options = resolveOwLoreOptions(options);
+    const {basis, nonFinite} = this.options;
+    const bases = {randomized: randomizedBasis, svd: exactBasis};
+    this.rule = {...this.options, basis: typeof basis === 'string' ? bases[basis] : basis};
+    this.finiteCheck = new FiniteCheck(nonFinite);
+  }
+
+  /** The learning rate of the next step. */
+  get learningRate(): number {
+    const rate = learningRateAt(this.options.learningRate, this.iterations);
+    checkNumber('OwLoreOptimizer', `learningRate of step ${this.iterations}`, rate, {min: 0});
+    return rate;
+  }
+
+  /** A number, or a schedule of the global step, from the next step on. */
+  set learningRate(rate: LearningRate) {
+    checkLearningRate('OwLoreOptimizer', rate);
+    this.options.learningRate = rate;
+  }
+
+  /** Calls of `applyGradients` that make one step. */
+  get accumulate(): number {
+    return this.options.accumulate;
+  }
+
+  /** Steps that changed nothing because of a gradient that was not finite (`nonFinite: 'skip'`). */
+  get skippedSteps(): number {
+    return this.finiteCheck.skipped;
+  }
+
+  /** Bytes of all state: bases, moments and gradient sums. */
+  get stateBytes(): number {
+    let bytes = 0;
+    for (const [, {moments, basis, gradientSum}] of this.states.entries()) {
+      for (const tensor of [moments?.first, moments?.second, basis, gradientSum]) {
+        if (tensor) bytes += tensor.size * tf.util.bytesPerElement(tensor.dtype);
+      }
+    }
+    return bytes;
+  }
+
+  /**
+   * Runs `f`, computes the gradients of its scalar result and makes one step (or one of `accumulate` parts of it).
+   *
+   * @returns The value of `f`, for the caller to dispose, if `returnCost`; else null.
+   * @throws Error if no variable is trainable, a gradient is not finite, or `f` throws; no weight was changed then.
+   */
+  override minimize(
+    f: () => tf.Scalar,
+    returnCost = false,
+    varList?: tf.Variable[],
+  ): tf.Scalar | null {
+    try {
+      checkTrainable(varList);
+      const cost = tf.tidy(() => {
+        const {value, grads} = this.computeGradients(f, varList);
+        this.applyGradients(grads);
+        return value;
+      });
+      if (returnCost) return cost;
+      cost.dispose();
+      return null;
+    } catch (error) {
+      this.plan?.onError();
+      throw error;
+    }
+  }
+
+  /**
+   * Updates variables by gradients, given as a map by name or an array. A variable with state that they bring nothing for
+   * counts as frozen. The gradients stay the caller's.
+   */
+  override applyGradients(gradients: tf.NamedTensorMap | NamedTensor[]): void {
+    this.finiteCheck.throwFailure();
+    if (this.options.basis === 'svd') checkExactBasisSupport();
+    tf.tidy(() => {
+      let updates = findVariables(gradients);
+      if (this.accumulate > 1) {
+        this.addToSums(updates);
+        if (++this.accumulated < this.accumulate) return;
+        this.accumulated = 0;
+        updates = this.takeMeans();
+      }
+      this.step(updates);
+    });
+  }
+
+  /** Takes the sampling plan of a callback, or null to forget it. */
+  setSamplingPlan(plan: SamplingPlan | null): void {
+    this.plan = plan;
+    this.projections = new Map();
+    this.summarized = false;
+  }
+
+  /** Resolves when all asynchronous checks for finite gradients are done; rejects if one of them failed. */
+  settled(): Promise<void> {
+    return this.finiteCheck.settled();
+  }
+
+  /**
+   * All state as named tensors: `iter`, then for each variable with state its moments, basis and clocks. The tensors are
+   * the optimizer's own; they stay valid until the next step, call of `getWeights` or `dispose`.
+   */
+  override async getWeights(): Promise<NamedTensor[]> {
+    tf.dispose(this.saved);
+    const own = statesToTensors(this.states.entries());
+    const accumulated = {
+      name: 'owlore.accumulated',
+      tensor: tf.scalar(this.accumulated, 'int32'),
+    };
+    const all = [await this.saveIterations(), accumulated, ...own];
+    // Counters are made for the occasion; moments and bases, all float32, are the state itself.
+    this.saved = all.map(({tensor}) => tensor).filter(({dtype}) => dtype === 'int32');
+    return all;
+  }
+
+  /**
+   * Takes over state that `getWeights` gave, also that of a model whose variables tfjs renamed on loading. The tensors
+   * stay the caller's.
+   *
+   * @throws Error if the weights are another optimizer's; nothing was changed then.
+   */
+  override async setWeights(weights: NamedTensor[]): Promise<void> {
+    const [, counter, ...saved] = weights;
+    this.states.restore(await statesFromTensors(saved));
+    this.accumulated = (await counter!.tensor.data())[0]!;
+    await this.extractIterations(weights);
+  }
+
+  /** Options as JSON, from which `fromConfig` makes an equal optimizer. Throws if one of them is a function. */
+  override getConfig(): tf.serialization.ConfigDict {
+    return owloreOptionsToConfig(this.options) as tf.serialization.ConfigDict;
+  }
+
+  /** The reverse of `getConfig`. */
+  static override fromConfig<T extends tf.serialization.Serializable>(
+    cls: tf.serialization.SerializableConstructor<T>,
+    config: tf.serialization.ConfigDict,
+  ): T {
+    return new cls(owloreOptionsFromConfig(config));
+  }
+
+  /** Frees all state. The optimizer can be used again; it starts anew. */
+  override dispose(): void {
+    this.states.retain(new Set());
+    tf.dispose(this.saved);
+    this.saved = [];
+    this.accumulated = 0;
+    this.iterations_ = 0;
+  }
+
+  /** One optimizer step, from the gradients on. Checks come first, then what is frozen is freed, then weights move. */
+  private step(updates: Update[]): void {
+    this.summarizeOnce(updates);
+    for (const {variable} of updates) {
+      checkState(variable, this.states.of(variable.name), this.projectionOf(variable));
+    }
+    const step = updates.length > 0 ? this.judge(updates) : null;
+    if (this.options.state === 'reset') {
+      this.states.retain(new Set(updates.map(({variable}) => variable.name)));
+    }
+    if (step) for (const update of updates) this.update(update, step);
+    this.incrementIterations();
+  }
+
+  /** Measures the gradients of a step; null if one of them is not finite and the step is to be skipped. */
+  private judge(updates: Update[]): Step | null {
+    const {clipNorm} = this.options;
+    const names = updates.map(({variable}) => variable.name);
+    const squared = squaredNorms(updates.map(({gradient}) => gradient));
+    const verdict = this.finiteCheck.judge(names, squared, () => this.undoClocks(names));
+    if (verdict === 'stop') return null;
+    return {
+      learningRate: this.learningRate,
+      clip: clipNorm === null ? null : clipFactor(squared, clipNorm),
+      mask: verdict === 'go' ? null : verdict,
+      onRefresh: (variable) => this.plan?.onRefresh({variable, step: this.iterations + 1}),
+    };
+  }
+
+  private update({variable, gradient}: Update, step: Step): void {
+    const state = this.states.of(variable.name);
+    const projection = this.projectionOf(variable);
+    const {decay, weightDecay} = this.options;
+    const decays = decay === 'auto' ? variable.rank >= 2 : selects(decay, variable);
+    const {rule} = this;
+    updateVariable(variable, gradient, state, projection, decays ? weightDecay : 0, rule, step);
+  }
+
+  /** How a variable is projected; null if it is not. */
+  private projectionOf(variable: VariableInfo): Projection | null {
+    let projection = this.projections.get(variable.name);
+    if (projection === undefined) {
+      const {rank, side} = this.options;
+      projection = this.isChosen(variable) ? planProjection(variable.shape, rank, side) : null;
+      this.projections.set(variable.name, projection);
+    }
+    return projection;
+  }
+
+  /** Whether a variable is to be projected if that makes its state smaller. */
+  private isChosen(variable: VariableInfo): boolean {
+    const {project} = this.options;
+    if (project === false || variable.shape.length < 2) return false;
+    if (project !== 'auto') return selects(project, variable);
+    return this.plan ? this.plan.blockVariables.has(variable.name) : !/embed/i.test(variable.name);
+  }
+
+  /** Says, in the first step, where the projection is not as asked. */
+  private summarizeOnce(updates: Update[]): void {
+    if (this.summarized) return;
+    this.summarized = true;
+    const seen = new Map<string, VariableInfo>();
+    for (const {variable} of updates) seen.set(variable.name, variable);
+    for (const name of this.plan?.blockVariables ?? []) {
+      const variable = registeredVariable(name);
+      if (variable) seen.set(name, variable);
+    }
+    const choices = [...seen.values()]
+      .filter((variable) => this.isChosen(variable))
+      .map((variable) => ({variable, projection: this.projectionOf(variable)}));
+    const summary = summarizeProjections(choices, this.options.rank);
+    if (summary) console.info(summary);
+  }
+
+  private addToSums(updates: Update[]): void {
+    for (const {variable, gradient} of updates) {
+      const state = this.states.of(variable.name);
+      const old = state.gradientSum;
+      state.gradientSum = tf.keep(old ? tf.add(old, gradient) : tf.clone(gradient));
+      old?.dispose();
+    }
+  }
+
+  /** The mean gradients of the accumulated calls, which are then forgotten. */
+  private takeMeans(): Update[] {
+    const updates: Update[] = [];
+    for (const [name, state] of this.states.entries()) {
+      if (!state.gradientSum) continue;
+      const variable = requireVariable(name);
+      updates.push({variable, gradient: tf.div(state.gradientSum, this.accumulate)});
+      state.gradientSum.dispose();
+      state.gradientSum = null;
+    }
+    return updates;
+  }
+
+  /** Takes back what a step counted that turned out to have changed nothing. */
+  private undoClocks(names: readonly string[]): void {
+    for (const [name, state] of this.states.entries()) {
+      if (!names.includes(name)) continue;
+      state.adamSteps = Math.max(0, state.adamSteps - 1);
+      // The basis may come from that step's gradient.
+      state.basisSteps = this.options.refreshInterval;
+    }
+  }
+}
+
+tf.serialization.registerClass(OwLoreOptimizer);
+
+function checkTrainable(variables: tf.Variable[] | undefined): void {
+  const all = variables ?? Object.values(tf.engine().registeredVariables);
+  if (all.some(({trainable}) => trainable)) return;
+  throw new Error(
+    `OwLoreOptimizer: none of the ${all.length} variables is trainable; leave something on (alwaysOn of ` +
+      'LayerSamplingCallback, or layer.trainable = true)',
+  );
+}
+
+/** Pairs gradients with their variables; leaves out variables without a gradient. */
+function findVariables(gradients: tf.NamedTensorMap | NamedTensor[]): Update[] {
+  const pairs: Array<[string, tf.Tensor | null | undefined]> = Array.isArray(gradients)
+    ? gradients.map(({name, tensor}) => [name, tensor])
+    : Object.entries(gradients);
+  const updates: Update[] = [];
+  for (const [name, gradient] of pairs) {
+    if (gradient) updates.push({variable: requireVariable(name), gradient});
+  }
+  return updates;
+}
+
+function registeredVariable(name: string): tf.Variable | undefined {
+  return tf.engine().registeredVariables[name];
+}
+
+function requireVariable(name: string): tf.Variable {
+  const variable = registeredVariable(name);
+  if (variable) return variable;
+  throw new Error(
+    `OwLoreOptimizer: no variable is called '${name}'; gradients go by the names of tf.Variables`,
+  );
+}
+
+/** Throws if a variable's state is of another shape than its update needs. */
+function checkState(
+  variable: tf.Variable,
+  {moments, basis}: VariableState,
+  projection: Projection | null,
+): void {
+  const momentsShape = projection ? projectedShape(projection) : variable.shape;
+  const fits =
+    (!moments || tf.util.arraysEqual(moments.first.shape, momentsShape)) &&
+    (!basis || (projection && tf.util.arraysEqual(basis.shape, basisShape(projection))));
+  if (fits) return;
+  throw new Error(
+    `OwLoreOptimizer: the state of '${variable.name}' has moments of shape [${moments?.first.shape}], the options ask ` +
+      `for [${momentsShape}]; use the rank, side, project and blocks that it was made with, or dispose() to start anew`,
+  );
+}

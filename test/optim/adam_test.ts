@@ -1,0 +1,82 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import {adamStep, updateMoments, zeroMoments} from '../../src/optim/adam';
+import {cosineDecay, linearDecay, warmup} from '../../src/optim/schedule';
+import type {LearningRate} from '../../src/optim/schedule';
+import {OwLoreOptimizer} from '../../src/owlore_optimizer';
+import {describeBackends} from '../support/backends';
+import {Comparison} from '../support/close';
+import type {Tolerance} from '../support/close';
+import {entry, readJson} from '../support/fixtures';
+import {Trajectory} from '../support/trajectory';
+
+interface AdamCase {
+  name: string;
+  steps: number;
+  lr: number[];
+  betas: [number, number];
+  eps: number;
+  weightDecay: number;
+  clipNorm: number | null;
+  resetOnReturn: boolean;
+  hasGrad: Record<string, boolean[]>;
+  tolerance: Record<'after' | 'moment1' | 'moment2', Tolerance>;
+}
+
+/** The same rates as the fixture's list, made by the library's own schedules. */
+const schedules: Record<string, LearningRate> = {
+  adamw_linear: linearDecay(0.01, 24),
+  adamw_warmup_cosine: warmup(4, cosineDecay(0.01, 20, {end: 0.001})),
+};
+
+describeBackends('adam', () => {
+  const {cases} = readJson<{cases: Array<{name: string}>}>('adamw/index');
+  for (const {name} of cases) {
+    it(`follows torch.optim: ${name}`, async () => {
+      const fixture = readJson<AdamCase>(`adamw/${name}`);
+      const trajectory = new Trajectory(`adamw/${name}`);
+      const optimizer = new OwLoreOptimizer({
+        learningRate: schedules[name] ?? fixture.lr[0]!,
+        beta1: fixture.betas[0],
+        beta2: fixture.betas[1],
+        epsilon: fixture.eps,
+        weightDecay: fixture.weightDecay,
+        decay: /./,
+        project: false,
+        clipNorm: fixture.clipNorm,
+        state: fixture.resetOnReturn ? 'reset' : 'keep',
+      });
+      const weights = new Comparison('weights', fixture.tolerance.after);
+      const first = new Comparison('first moment', fixture.tolerance.moment1);
+      const second = new Comparison('second moment', fixture.tolerance.moment2);
+      for (let step = 0; step < fixture.steps; step++) {
+        expect(optimizer.learningRate).to.be.closeTo(fixture.lr[step]!, 1e-12);
+        trajectory.step(optimizer, step, (variable) => fixture.hasGrad[variable]![step]!);
+        for (const [variable, weight] of trajectory.variables) {
+          const where = `${variable} after step ${step + 1}`;
+          weights.add(where, await weight.data(), entry(trajectory.get(`after.${variable}`), step));
+          const moment1 = await trajectory.state(optimizer, variable, 'moment1');
+          const moment2 = await trajectory.state(optimizer, variable, 'moment2');
+          const gradients = fixture.hasGrad[variable]!.slice(0, step + 1);
+          const hasState = fixture.resetOnReturn ? gradients[step] : gradients.includes(true);
+          expect(moment1 !== undefined, `${where}: has state`).to.equal(hasState);
+          if (!moment1 || !moment2) continue;
+          first.add(where, moment1, entry(trajectory.get(`m.${variable}`), step));
+          second.add(where, moment2, entry(trajectory.get(`v.${variable}`), step));
+        }
+      }
+      for (const comparison of [weights, first, second]) comparison.finish();
+      optimizer.dispose();
+      trajectory.dispose();
+    });
+  }
+
+  it('takes 3.2 times too large a first step if a late variable used a global clock', async () => {
+    const options = {beta1: 0.9, beta2: 0.999, epsilon: 1e-8};
+    const moments = updateMoments(zeroMoments([1]), tf.tensor1d([0.5]), options);
+    const [own] = await adamStep(moments, 1, 0.01, options).data();
+    const [global] = await adamStep(moments, 1e6, 0.01, options).data();
+    expect(own).to.be.closeTo(0.01, 1e-6);
+    expect(global! / own!).to.be.closeTo(0.1 / Math.sqrt(0.001), 1e-3);
+  });
+});
