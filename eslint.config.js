@@ -1,0 +1,75 @@
+import js from '@eslint/js';
+import tseslint from 'typescript-eslint';
+
+// Formatting is prettier's: none of these rule sets has an opinion on it.
+export default tseslint.config(
+  {ignores: ['dist/', 'coverage/', 'docs/api/', '.tfjs-node/']},
+  js.configs.recommended,
+  tseslint.configs.strictTypeChecked,
+  tseslint.configs.stylisticTypeChecked,
+  {
+    languageOptions: {
+      parserOptions: {
+        projectService: {allowDefaultProject: ['*.js']},
+        tsconfigRootDir: import.meta.dirname,
+      },
+    },
+    rules: {
+      // With noUncheckedIndexedAccess `values[i]!` is how a loop says that i is in range.
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      '@typescript-eslint/restrict-template-expressions': [
+        'error',
+        {allowNumber: true, allowBoolean: true, allowArray: true},
+      ],
+      '@typescript-eslint/no-confusing-void-expression': ['error', {ignoreArrowShorthand: true}],
+      '@typescript-eslint/no-unnecessary-condition': [
+        'error',
+        {allowConstantLoopConditions: 'only-allowed-literals'},
+      ],
+      // `for (let i…)` over several arrays at once, and over typed arrays, is plain in numerics.
+      '@typescript-eslint/prefer-for-of': 'off',
+      eqeqeq: ['error', 'always', {null: 'ignore'}],
+      // tfjs wants `static get className()`.
+      '@typescript-eslint/class-literal-property-style': 'off',
+      '@typescript-eslint/array-type': ['error', {default: 'array-simple'}],
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        {argsIgnorePattern: '^_', varsIgnorePattern: '^_', ignoreRestSiblings: true},
+      ],
+      // `readJson<T>(path): T` states a belief where the caller can read it.
+      '@typescript-eslint/no-unnecessary-type-parameters': 'off',
+      'no-console': 'error',
+    },
+  },
+  {
+    files: ['src/**'],
+    rules: {
+      'no-console': ['error', {allow: ['warn']}],
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: [
+            {
+              name: '@tensorflow/tfjs',
+              message: 'The library needs tfjs-core and tfjs-layers only.',
+            },
+          ],
+        },
+      ],
+    },
+  },
+  {
+    files: ['test/**', 'demo/**', 'scripts/**'],
+    rules: {
+      'no-console': 'off',
+    },
+  },
+  {
+    files: ['test/**'],
+    rules: {
+      // chai: `expect(x).to.be.true`.
+      '@typescript-eslint/no-unused-expressions': 'off',
+    },
+  },
+  {files: ['*.js'], extends: [tseslint.configs.disableTypeChecked]},
+);
