@@ -44,7 +44,7 @@ export default tseslint.config(
   {
     files: ['src/**'],
     rules: {
-      'no-console': ['error', {allow: ['warn']}],
+      'no-console': ['error', {allow: ['warn', 'info']}],
       'no-restricted-imports': [
         'error',
         {
