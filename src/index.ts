@@ -1,3 +1,18 @@
 export {OwLoreOptimizer} from './owlore_optimizer';
 export type {OwLoreOptions} from './owlore_options';
+export type {BasisFunction} from './optim/basis';
 export {cosineDecay, linearDecay, warmup} from './optim/schedule';
+export type {LearningRate, Schedule} from './optim/schedule';
+
+export {LayerSamplingCallback} from './layer_sampling_callback';
+export type {FreezeEvent, LayerSamplingEvents, SampleEvent} from './layer_sampling_callback';
+export type {LayerSamplingOptions} from './layer_sampling_options';
+export type {RefreshEvent} from './sampling_plan';
+export {samplingProbabilities} from './sampling/probabilities';
+export type {SamplingProbabilities, SamplingProbabilityOptions} from './sampling/probabilities';
+export type {SamplerName} from './sampling/samplers';
+export type {SamplingSchedule} from './sampling/schedule';
+
+export {findBlocks} from './model/blocks';
+export type {Block, BlockSelector} from './model/blocks';
+export type {VariableInfo, VariableSelector} from './model/variable_selector';

@@ -3,8 +3,8 @@ import type {BasisFunction} from './optim/basis';
 import type {Side} from './optim/projector';
 import {checkLearningRate} from './optim/schedule';
 import type {LearningRate} from './optim/schedule';
-import {checkSelector, selectorFromConfig, selectorToConfig} from './optim/selector';
-import type {VariableSelector} from './optim/selector';
+import {checkSelector, selectorFromConfig, selectorToConfig} from './model/variable_selector';
+import type {VariableSelector} from './model/variable_selector';
 
 /** Options of {@link OwLoreOptimizer}; every one has a default. */
 export interface OwLoreOptions {

@@ -1,5 +1,5 @@
 import type {Projection} from './projector';
-import type {VariableInfo} from './selector';
+import type {VariableInfo} from '../model/variable_selector';
 
 /** A variable that was asked to be projected, and what came of it. */
 export interface ProjectionChoice {

@@ -1,0 +1,116 @@
+import type {BlockSelector} from './model/blocks';
+import {checkSelector} from './model/variable_selector';
+import type {VariableSelector} from './model/variable_selector';
+import {checkChoice, checkKnown, checkNumber, display} from './options';
+import {presetNames} from './sampling/presets';
+import type {PresetName} from './sampling/presets';
+import type {SamplingProbabilities} from './sampling/probabilities';
+import {samplerNames} from './sampling/samplers';
+import type {SamplerName} from './sampling/samplers';
+import {checkSchedule} from './sampling/schedule';
+import type {SamplingSchedule} from './sampling/schedule';
+import type {ScoresInput} from './scores/scores';
+
+/** Options of {@link LayerSamplingCallback}; every one has a default. */
+export interface LayerSamplingOptions {
+  /**
+   * Scores of the blocks, from which the probabilities are made: a result of `outlierScores` and its like, numbers, or
+   * `'uniform'` (LISA), `'decreasing'` (LISA-D). Default `'uniform'`.
+   */
+  scores?: ScoresInput | PresetName;
+  /** Probabilities of the blocks, in place of scores, gamma, method and floor. */
+  probabilities?: readonly number[] | SamplingProbabilities;
+  /** γ > 0, the expected number of blocks that are on, at most all. Default 5. */
+  gamma?: number;
+  /** What happens where γ·D/ΣD passes 1; see `samplingProbabilities`. Default `'waterfill'`. */
+  method?: 'waterfill' | 'clip';
+  /** Part of the uniform distribution mixed in, 0 to 1, so that no block starves. Default 0. */
+  floor?: number;
+  /** Optimizer steps in a sampling period, ≥ 1. Default 50. */
+  interval?: number;
+  /** How the blocks of a period are drawn; see `createSampler`. Default `'exact'`. */
+  sampler?: SamplerName;
+  /** Which parts of the model are blocks; see `findBlocks`. Default `'auto'`. */
+  blocks?: BlockSelector;
+  /**
+   * Which weights are on in every period. Default `'auto'`: all that are in no block (embedding, norm, head). `false`:
+   * none. A selector: those it picks, in a block or not; what it does not pick and is in no block stays frozen.
+   */
+  alwaysOn?: 'auto' | false | VariableSelector;
+  /** Seed of the draws, an integer from 0 to 2³² − 1. Default 0. */
+  seed?: number;
+  /** A history to replay in place of drawing; its `interval` counts. */
+  schedule?: SamplingSchedule;
+  /** Optimizer steps that an earlier run has done: its draws are skipped. Default 0. */
+  initialStep?: number;
+}
+
+type Defaulted = 'gamma' | 'method' | 'floor' | 'interval' | 'sampler' | 'blocks' | 'alwaysOn';
+
+/** Options with every default filled in. */
+export type ResolvedLayerSamplingOptions = LayerSamplingOptions &
+  Required<Pick<LayerSamplingOptions, Defaulted | 'seed' | 'initialStep' | 'scores'>>;
+
+export const layerSamplingDefaults = {
+  scores: 'uniform',
+  probabilities: undefined,
+  gamma: 5,
+  method: 'waterfill',
+  floor: 0,
+  interval: 50,
+  sampler: 'exact',
+  blocks: 'auto',
+  alwaysOn: 'auto',
+  seed: 0,
+  schedule: undefined,
+  initialStep: 0,
+} as const satisfies LayerSamplingOptions;
+
+const owner = 'LayerSamplingCallback';
+
+/**
+ * Fills in defaults; throws an error that names the option, its value and what is allowed. What depends on the model
+ * (scores for its blocks, γ against their number) is checked when training begins.
+ */
+export function resolveLayerSamplingOptions(
+  options: LayerSamplingOptions,
+): ResolvedLayerSamplingOptions {
+  checkKnown(owner, options, Object.keys(layerSamplingDefaults));
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const resolved: ResolvedLayerSamplingOptions = {
+    ...layerSamplingDefaults,
+    ...(Object.fromEntries(given) as LayerSamplingOptions),
+  };
+  const {scores, schedule, alwaysOn} = resolved;
+  if (options.scores !== undefined && options.probabilities !== undefined) {
+    throw new Error(`${owner}: give scores or probabilities, not both`);
+  }
+  if (typeof scores === 'string') checkChoice(owner, 'scores', scores, presetNames);
+  if (resolved.probabilities !== undefined) checkProbabilities(resolved.probabilities);
+  checkNumber(owner, 'gamma', resolved.gamma, {exclusiveMin: 0});
+  checkChoice(owner, 'method', resolved.method, ['waterfill', 'clip']);
+  checkNumber(owner, 'floor', resolved.floor, {min: 0, max: 1});
+  checkNumber(owner, 'interval', resolved.interval, {min: 1, integer: true});
+  checkChoice(owner, 'sampler', resolved.sampler, samplerNames);
+  if (alwaysOn !== 'auto' && alwaysOn !== false) {
+    checkSelector(owner, 'alwaysOn', alwaysOn, `'auto', false`);
+  }
+  checkNumber(owner, 'seed', resolved.seed, {min: 0, max: 2 ** 32 - 1, integer: true});
+  checkNumber(owner, 'initialStep', resolved.initialStep, {min: 0, integer: true});
+  if (schedule !== undefined) {
+    checkSchedule(schedule);
+    resolved.interval = schedule.interval;
+  }
+  return resolved;
+}
+
+function checkProbabilities(value: unknown): void {
+  const list = Array.isArray(value)
+    ? value
+    : (value as Partial<SamplingProbabilities> | null)?.probabilities;
+  if (Array.isArray(list) && list.length > 0) return;
+  throw new Error(
+    `${owner}: probabilities must be a non-empty array of numbers, or a result of samplingProbabilities; ` +
+      `got ${display(value)}`,
+  );
+}
