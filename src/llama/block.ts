@@ -1,0 +1,122 @@
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {attention, type AttentionOptions} from './attention';
+import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
+import {mlp} from './mlp';
+import {rmsNorm} from './rms_norm';
+
+export interface LlamaBlockArgs extends LayerArgs, KernelInit, AttentionOptions {
+  intermediateSize: number;
+  rmsNormEps: number;
+}
+
+/** Names of a block's kernels, in the order in which their seeds count up. */
+const KERNELS = [
+  'self_attn.q_proj.weight',
+  'self_attn.k_proj.weight',
+  'self_attn.v_proj.weight',
+  'self_attn.o_proj.weight',
+  'mlp.gate_proj.weight',
+  'mlp.up_proj.weight',
+  'mlp.down_proj.weight',
+] as const;
+const NORMS = ['input_layernorm.weight', 'post_attention_layernorm.weight'] as const;
+type WeightName = (typeof KERNELS)[number] | (typeof NORMS)[number];
+
+/**
+ * A block with all its nine weights: `h = x + attention(norm(x))`, `h + mlp(norm(h))`; `[batch, seq, hidden]` to the same
+ * shape. The weights have the names of Hugging Face's checkpoints, kernels are `[in, out]`.
+ */
+export class LlamaBlock extends tfl.layers.Layer {
+  private readonly args: LlamaBlockArgs;
+  private readonly variables = new Map<WeightName, tfl.LayerVariable>();
+
+  constructor(args: LlamaBlockArgs) {
+    super(args);
+    this.args = args;
+  }
+
+  static get className(): string {
+    return 'LlamaBlock';
+  }
+
+  override build(inputShape: tfl.Shape | tfl.Shape[]): void {
+    const {numAttentionHeads, numKeyValueHeads, headDim, intermediateSize} = this.args;
+    const hidden = onlyShape(inputShape).at(-1)!;
+    const queries = numAttentionHeads * headDim;
+    const keys = numKeyValueHeads * headDim;
+    const shapes: Record<(typeof KERNELS)[number], [number, number]> = {
+      'self_attn.q_proj.weight': [hidden, queries],
+      'self_attn.k_proj.weight': [hidden, keys],
+      'self_attn.v_proj.weight': [hidden, keys],
+      'self_attn.o_proj.weight': [queries, hidden],
+      'mlp.gate_proj.weight': [hidden, intermediateSize],
+      'mlp.up_proj.weight': [hidden, intermediateSize],
+      'mlp.down_proj.weight': [intermediateSize, hidden],
+    };
+    KERNELS.forEach((name, i) => this.add(name, shapes[name], kernelInitializer(this.args, i)));
+    for (const name of NORMS) this.add(name, [hidden], tfl.initializers.ones());
+    super.build(inputShape);
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Record<string, unknown>): tf.Tensor {
+    return tf.tidy(() => {
+      this.invokeCallHook(inputs, kwargs);
+      const x = onlyInput(inputs);
+      const hidden = tf.add(x, this.attend(this.norm(x, 'input_layernorm.weight')));
+      return tf.add(hidden, this.transform(this.norm(hidden, 'post_attention_layernorm.weight')));
+    });
+  }
+
+  override getConfig(): tf.serialization.ConfigDict {
+    const {intermediateSize, rmsNormEps, initializerRange, seed} = this.args;
+    const {numAttentionHeads, numKeyValueHeads, headDim, ropeTheta, ropeScaling} = this.args;
+    return {
+      ...super.getConfig(),
+      intermediateSize,
+      numAttentionHeads,
+      numKeyValueHeads,
+      headDim,
+      rmsNormEps,
+      ropeTheta,
+      ropeScaling: ropeScaling && {...ropeScaling},
+      initializerRange,
+      seed,
+    };
+  }
+
+  private attend(x: tf.Tensor): tf.Tensor {
+    const kernels = {
+      q: this.read('self_attn.q_proj.weight'),
+      k: this.read('self_attn.k_proj.weight'),
+      v: this.read('self_attn.v_proj.weight'),
+      o: this.read('self_attn.o_proj.weight'),
+    };
+    return attention(x, kernels, this.args);
+  }
+
+  private transform(x: tf.Tensor): tf.Tensor {
+    return mlp(x, {
+      gate: this.read('mlp.gate_proj.weight'),
+      up: this.read('mlp.up_proj.weight'),
+      down: this.read('mlp.down_proj.weight'),
+    });
+  }
+
+  private norm(x: tf.Tensor, name: (typeof NORMS)[number]): tf.Tensor {
+    return rmsNorm(x, this.read(name), this.args.rmsNormEps);
+  }
+
+  private read(name: WeightName): tf.Tensor {
+    return this.variables.get(name)!.read();
+  }
+
+  private add(
+    name: WeightName,
+    shape: number[],
+    initializer: ReturnType<typeof tfl.initializers.ones>,
+  ): void {
+    this.variables.set(name, this.addWeight(name, shape, 'float32', initializer));
+  }
+}
+tf.serialization.registerClass(LlamaBlock);

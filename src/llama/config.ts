@@ -1,0 +1,151 @@
+import {checkKnown, checkNumber, display} from '../options';
+
+/** Stretches the rotary wavelengths as LLaMA 3.1 does, to read texts longer than it was pre-trained on. */
+export interface RopeScaling {
+  /** How much the long wavelengths grow; at least 1. */
+  factor: number;
+  /** Wavelengths above `originalMaxPositionEmbeddings / lowFreqFactor` grow by `factor`. */
+  lowFreqFactor: number;
+  /** Wavelengths below `originalMaxPositionEmbeddings / highFreqFactor` stay as they are. */
+  highFreqFactor: number;
+  /** Length of the texts of the pre-training, in tokens. */
+  originalMaxPositionEmbeddings: number;
+}
+
+/** Sizes of a LLaMA-style model; the names are those of Hugging Face's `config.json` in camel case. */
+export interface LlamaConfig {
+  /** Number of different tokens. */
+  vocabSize: number;
+  /** Width of the hidden states. */
+  hiddenSize: number;
+  /** Width inside the MLP. */
+  intermediateSize: number;
+  /** Number of blocks. */
+  numHiddenLayers: number;
+  /** Number of query heads. */
+  numAttentionHeads: number;
+  /** Number of key and value heads, each shared by as many query heads; default `numAttentionHeads`. */
+  numKeyValueHeads?: number;
+  /** Width of a head, an even number; default `hiddenSize / numAttentionHeads`. */
+  headDim?: number;
+  /** Added to the mean square in RMSNorm; default 1e-5. */
+  rmsNormEps?: number;
+  /** Base of the rotary wavelengths; default 10000. */
+  ropeTheta?: number;
+  /** Stretched rotary wavelengths; default none. */
+  ropeScaling?: RopeScaling | null;
+  /** Longest sequence that the model accepts, in tokens; default 2048. */
+  maxPositionEmbeddings?: number;
+  /** Whether the head is the transposed embedding, without a weight of its own; default false. */
+  tieWordEmbeddings?: boolean;
+  /** Standard deviation of the initial weights; default 0.02. */
+  initializerRange?: number;
+  /** Seed of the initial weights; default null: different ones each time. */
+  seed?: number | null;
+}
+
+const OWNER = 'createLlama';
+
+/** The names of all options, in the order of the interface. */
+const KNOWN = [
+  'vocabSize',
+  'hiddenSize',
+  'intermediateSize',
+  'numHiddenLayers',
+  'numAttentionHeads',
+  'numKeyValueHeads',
+  'headDim',
+  'rmsNormEps',
+  'ropeTheta',
+  'ropeScaling',
+  'maxPositionEmbeddings',
+  'tieWordEmbeddings',
+  'initializerRange',
+  'seed',
+] as const satisfies ReadonlyArray<keyof LlamaConfig>;
+
+/**
+ * Fills in the defaults of a configuration.
+ *
+ * @throws if an option is unknown, missing or out of range, or if the heads do not divide as they must.
+ */
+export function resolveConfig(config: LlamaConfig): Required<LlamaConfig> {
+  checkKnown(OWNER, config, KNOWN);
+  const count = {integer: true, min: 1};
+  const {vocabSize, hiddenSize, intermediateSize, numHiddenLayers, numAttentionHeads} = config;
+  checkNumber(OWNER, 'vocabSize', vocabSize, count);
+  checkNumber(OWNER, 'hiddenSize', hiddenSize, count);
+  checkNumber(OWNER, 'intermediateSize', intermediateSize, count);
+  checkNumber(OWNER, 'numHiddenLayers', numHiddenLayers, count);
+  checkNumber(OWNER, 'numAttentionHeads', numAttentionHeads, count);
+
+  const {
+    numKeyValueHeads = numAttentionHeads,
+    headDim = hiddenSize / numAttentionHeads,
+    rmsNormEps = 1e-5,
+    ropeTheta = 10000,
+    ropeScaling = null,
+    maxPositionEmbeddings = 2048,
+    tieWordEmbeddings = false,
+    initializerRange = 0.02,
+    seed = null,
+  } = config;
+  checkNumber(OWNER, 'numKeyValueHeads', numKeyValueHeads, count);
+  checkNumber(OWNER, 'headDim', headDim, count);
+  checkNumber(OWNER, 'rmsNormEps', rmsNormEps, {exclusiveMin: 0});
+  checkNumber(OWNER, 'ropeTheta', ropeTheta, {exclusiveMin: 0});
+  checkNumber(OWNER, 'maxPositionEmbeddings', maxPositionEmbeddings, count);
+  checkNumber(OWNER, 'initializerRange', initializerRange, {min: 0});
+  if (ropeScaling !== null) checkRopeScaling(ropeScaling);
+  if (seed !== null) checkNumber(OWNER, 'seed', seed, {integer: true});
+  if (typeof tieWordEmbeddings !== 'boolean') {
+    throw new Error(
+      `${OWNER}: tieWordEmbeddings must be true or false; got ${display(tieWordEmbeddings)}`,
+    );
+  }
+  if (numAttentionHeads % numKeyValueHeads !== 0) {
+    throw new Error(
+      `${OWNER}: numKeyValueHeads must divide numAttentionHeads (${numAttentionHeads}); ` +
+        `got ${numKeyValueHeads}`,
+    );
+  }
+  if (headDim % 2 !== 0) {
+    throw new Error(
+      `${OWNER}: headDim must be even, for rotary embedding turns pairs; got ${headDim}`,
+    );
+  }
+  return {
+    vocabSize,
+    hiddenSize,
+    intermediateSize,
+    numHiddenLayers,
+    numAttentionHeads,
+    numKeyValueHeads,
+    headDim,
+    rmsNormEps,
+    ropeTheta,
+    ropeScaling,
+    maxPositionEmbeddings,
+    tieWordEmbeddings,
+    initializerRange,
+    seed,
+  };
+}
+
+function checkRopeScaling(scaling: RopeScaling): void {
+  const owner = `${OWNER}: ropeScaling`;
+  checkKnown(owner, scaling, [
+    'factor',
+    'lowFreqFactor',
+    'highFreqFactor',
+    'originalMaxPositionEmbeddings',
+  ]);
+  const {factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings} = scaling;
+  checkNumber(owner, 'factor', factor, {min: 1});
+  checkNumber(owner, 'lowFreqFactor', lowFreqFactor, {exclusiveMin: 0});
+  checkNumber(owner, 'highFreqFactor', highFreqFactor, {exclusiveMin: lowFreqFactor});
+  checkNumber(owner, 'originalMaxPositionEmbeddings', originalMaxPositionEmbeddings, {
+    integer: true,
+    min: 1,
+  });
+}

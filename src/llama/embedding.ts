@@ -1,0 +1,79 @@
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
+import {linear} from './linear';
+
+export interface LlamaEmbeddingArgs extends LayerArgs, KernelInit {
+  vocabSize: number;
+  hiddenSize: number;
+  maxPositionEmbeddings: number;
+}
+
+/**
+ * The token embedding; weight `weight` `[vocab, hidden]`.
+ *
+ * Token ids `[batch, seq]` become hidden states `[batch, seq, hidden]`. In a model with tied weights it is applied a
+ * second time, as the head: hidden states `[batch, seq, hidden]` become logits `[batch, seq, vocab]`.
+ */
+export class LlamaEmbedding extends tfl.layers.Layer {
+  private readonly args: LlamaEmbeddingArgs;
+  private weight!: tfl.LayerVariable;
+
+  constructor(args: LlamaEmbeddingArgs) {
+    super(args);
+    this.args = args;
+  }
+
+  static get className(): string {
+    return 'LlamaEmbedding';
+  }
+
+  override build(inputShape: tfl.Shape | tfl.Shape[]): void {
+    const {vocabSize, hiddenSize} = this.args;
+    const initializer = kernelInitializer(this.args);
+    this.weight = this.addWeight('weight', [vocabSize, hiddenSize], 'float32', initializer);
+    super.build(inputShape);
+  }
+
+  override computeOutputShape(inputShape: tfl.Shape | tfl.Shape[]): tfl.Shape {
+    const [batch, seq, ...rest] = onlyShape(inputShape) as [number, number];
+    // null for the vocabulary: see LlamaHead
+    return [batch, seq, rest.length === 0 ? this.args.hiddenSize : null];
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Record<string, unknown>): tf.Tensor {
+    return tf.tidy(() => {
+      this.invokeCallHook(inputs, kwargs);
+      const x = onlyInput(inputs);
+      if (x.rank === 3) return linear(x, this.weight.read(), true);
+      const {maxPositionEmbeddings} = this.args;
+      if (x.shape[1]! > maxPositionEmbeddings) {
+        throw new Error(
+          `${this.name}: sequences must have at most maxPositionEmbeddings = ` +
+            `${maxPositionEmbeddings} tokens; got ${x.shape[1]}`,
+        );
+      }
+      return tf.gather(this.weight.read(), tf.cast(x, 'int32'));
+    });
+  }
+
+  /** Frees the weight in one call: tfjs would keep the weight of a layer that a model applies twice. */
+  override dispose(): ReturnType<tfl.layers.Layer['dispose']> {
+    let result = super.dispose();
+    while (result.refCountAfterDispose > 0) result = super.dispose();
+    return result;
+  }
+
+  override getConfig(): tf.serialization.ConfigDict {
+    const {vocabSize, hiddenSize, maxPositionEmbeddings, initializerRange, seed} = this.args;
+    return {
+      ...super.getConfig(),
+      vocabSize,
+      hiddenSize,
+      maxPositionEmbeddings,
+      initializerRange,
+      seed,
+    };
+  }
+}
+tf.serialization.registerClass(LlamaEmbedding);

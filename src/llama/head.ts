@@ -1,0 +1,52 @@
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
+import {linear} from './linear';
+
+export interface LlamaHeadArgs extends LayerArgs, KernelInit {
+  vocabSize: number;
+}
+
+/**
+ * The head of a model with untied weights: hidden states `[batch, seq, hidden]` to logits `[batch, seq, vocab]`; weight
+ * `weight` `[hidden, vocab]`.
+ *
+ * Its declared output shape has null for the vocabulary: `fit` compares labels with the declared shape and would refuse
+ * integer labels `[batch, seq, 1]`.
+ */
+export class LlamaHead extends tfl.layers.Layer {
+  private readonly args: LlamaHeadArgs;
+  private weight!: tfl.LayerVariable;
+
+  constructor(args: LlamaHeadArgs) {
+    super(args);
+    this.args = args;
+  }
+
+  static get className(): string {
+    return 'LlamaHead';
+  }
+
+  override build(inputShape: tfl.Shape | tfl.Shape[]): void {
+    const shape = [onlyShape(inputShape).at(-1)!, this.args.vocabSize];
+    this.weight = this.addWeight('weight', shape, 'float32', kernelInitializer(this.args));
+    super.build(inputShape);
+  }
+
+  override computeOutputShape(inputShape: tfl.Shape | tfl.Shape[]): tfl.Shape {
+    return [...onlyShape(inputShape).slice(0, -1), null];
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Record<string, unknown>): tf.Tensor {
+    return tf.tidy(() => {
+      this.invokeCallHook(inputs, kwargs);
+      return linear(onlyInput(inputs), this.weight.read());
+    });
+  }
+
+  override getConfig(): tf.serialization.ConfigDict {
+    const {vocabSize, initializerRange, seed} = this.args;
+    return {...super.getConfig(), vocabSize, initializerRange, seed};
+  }
+}
+tf.serialization.registerClass(LlamaHead);

@@ -1,0 +1,62 @@
+import * as tfl from '@tensorflow/tfjs-layers';
+import {LlamaBlock} from './block';
+import {resolveConfig, type LlamaConfig} from './config';
+import {LlamaEmbedding} from './embedding';
+import {LlamaHead} from './head';
+import {RMSNorm} from './rms_norm';
+
+/** Seeds of consecutive layers are this far apart: a block draws seven kernels. */
+const SEEDS_PER_LAYER = 8;
+
+/**
+ * A LLaMA-style causal language model with random weights (Touvron et al. 2023): token ids, int32 `[batch, seq]` with any
+ * `seq`, to logits `[batch, seq, vocab]`.
+ *
+ * Layers are named as in Hugging Face's checkpoints: `model.embed_tokens`, `model.layers.0`, …, `model.norm`, and
+ * `lm_head` unless the weights are tied. Train it with `sparseCrossEntropy`; in `fit` the labels are `[batch, seq, 1]`.
+ * Positions count from 0 and every token sees all earlier ones: pad on the right, with labels −100.
+ *
+ * @throws if an option of `config` is unknown or out of range.
+ */
+export function createLlama(config: LlamaConfig): tfl.LayersModel {
+  const options = resolveConfig(config);
+  const {vocabSize, hiddenSize, numHiddenLayers, rmsNormEps, tieWordEmbeddings} = options;
+  const {initializerRange, maxPositionEmbeddings} = options;
+  const initOf = (layer: number) => ({
+    initializerRange,
+    seed: options.seed === null ? null : options.seed + SEEDS_PER_LAYER * layer,
+  });
+  const apply = (layer: tfl.layers.Layer, input: tfl.SymbolicTensor): tfl.SymbolicTensor =>
+    layer.apply(input) as tfl.SymbolicTensor;
+
+  const embedding = new LlamaEmbedding({
+    name: 'model.embed_tokens',
+    vocabSize,
+    hiddenSize,
+    maxPositionEmbeddings,
+    ...initOf(0),
+  });
+  const ids = tfl.input({shape: [null], dtype: 'int32', name: 'ids'});
+  let hidden = apply(embedding, ids);
+  for (let i = 0; i < numHiddenLayers; i++) {
+    const {intermediateSize, numAttentionHeads, numKeyValueHeads, headDim} = options;
+    const {ropeTheta, ropeScaling} = options;
+    const block = new LlamaBlock({
+      name: `model.layers.${i}`,
+      intermediateSize,
+      numAttentionHeads,
+      numKeyValueHeads,
+      headDim,
+      rmsNormEps,
+      ropeTheta,
+      ropeScaling,
+      ...initOf(1 + i),
+    });
+    hidden = apply(block, hidden);
+  }
+  hidden = apply(new RMSNorm({name: 'model.norm', rmsNormEps}), hidden);
+  const head = tieWordEmbeddings
+    ? embedding
+    : new LlamaHead({name: 'lm_head', vocabSize, ...initOf(1 + numHiddenLayers)});
+  return tfl.model({inputs: ids, outputs: apply(head, hidden), name: 'llama'});
+}

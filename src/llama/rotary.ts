@@ -1,0 +1,56 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {RopeScaling} from './config';
+
+/** What sets the angles of a rotary embedding. */
+export interface RotaryOptions {
+  headDim: number;
+  ropeTheta: number;
+  ropeScaling: RopeScaling | null;
+}
+
+/**
+ * Radians per position of each of the `headDim / 2` pairs: `ropeTheta^(−2i / headDim)` (Su et al. 2021, RoFormer), long
+ * wavelengths stretched where `ropeScaling` says so.
+ */
+export function rotaryFrequencies({headDim, ropeTheta, ropeScaling}: RotaryOptions): number[] {
+  const plain = Array.from({length: headDim / 2}, (_, i) => ropeTheta ** ((-2 * i) / headDim));
+  return ropeScaling ? plain.map((frequency) => stretch(frequency, ropeScaling)) : plain;
+}
+
+/** LLaMA 3.1's rule: short wavelengths stay, long ones grow by `factor`, those between are interpolated. */
+function stretch(frequency: number, scaling: RopeScaling): number {
+  const {factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings} = scaling;
+  const turns = (originalMaxPositionEmbeddings * frequency) / (2 * Math.PI);
+  const kept = (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
+  const keptShare = Math.min(Math.max(kept, 0), 1);
+  return frequency * (keptShare + (1 - keptShare) / factor);
+}
+
+/** Cosines and sines of all angles, each `[length, headDim / 2]`, rounded from double precision. */
+export function rotaryTable(
+  length: number,
+  options: RotaryOptions,
+): {cos: tf.Tensor; sin: tf.Tensor} {
+  const frequencies = rotaryFrequencies(options);
+  const shape: [number, number] = [length, frequencies.length];
+  const angles = Array.from({length}, (_, position) => frequencies.map((f) => position * f)).flat();
+  return {
+    cos: tf.tensor2d(Float32Array.from(angles, Math.cos), shape),
+    sin: tf.tensor2d(Float32Array.from(angles, Math.sin), shape),
+  };
+}
+
+/**
+ * Turns `x` `[…, length, headDim]` by the angles of `rotaryTable(length)`. As in Hugging Face's checkpoints, dimension i
+ * makes a pair with dimension i + headDim / 2.
+ */
+export function rotate(x: tf.Tensor, {cos, sin}: {cos: tf.Tensor; sin: tf.Tensor}): tf.Tensor {
+  const [first, second] = tf.split(x, 2, -1) as [tf.Tensor, tf.Tensor];
+  return tf.concat(
+    [
+      tf.sub(tf.mul(first, cos), tf.mul(second, sin)),
+      tf.add(tf.mul(second, cos), tf.mul(first, sin)),
+    ],
+    -1,
+  );
+}

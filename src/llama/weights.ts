@@ -1,0 +1,81 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {LlamaEmbedding} from './embedding';
+import type {HostTensor} from './safetensors';
+
+/** A weight of a model beside what Hugging Face calls and how it stores it. */
+interface NamedWeight {
+  name: string;
+  variable: tfl.LayerVariable;
+  /** Hugging Face stores the kernels of linear maps as `[out, in]`. */
+  transposed: boolean;
+}
+
+/**
+ * Sets all weights of a model of `createLlama` from tensors as Hugging Face names and stores them: kernels `[out, in]`.
+ *
+ * @throws if a weight is missing, unknown or of another shape; then no weight has been set.
+ */
+export function setLlamaWeights(
+  model: tfl.LayersModel,
+  tensors: ReadonlyMap<string, HostTensor>,
+): void {
+  const weights = namedWeights(model);
+  checkNames(weights, tensors);
+  for (const weight of weights) checkShape(weight, tensors.get(weight.name)!);
+  for (const {name, variable, transposed} of weights) {
+    const {shape, values} = tensors.get(name)!;
+    tf.tidy(() => {
+      const value = tf.tensor(values, shape);
+      variable.write(transposed ? tf.transpose(value) : value);
+    });
+  }
+}
+
+/** All weights of a model of `createLlama` as Hugging Face names and stores them: kernels `[out, in]`. */
+export async function getLlamaWeights(model: tfl.LayersModel): Promise<Map<string, HostTensor>> {
+  const tensors = new Map<string, HostTensor>();
+  for (const {name, variable, transposed} of namedWeights(model)) {
+    const value = tf.tidy(() => {
+      const stored = variable.read();
+      return transposed ? tf.transpose(stored) : tf.clone(stored);
+    });
+    tensors.set(name, {shape: value.shape, values: (await value.data()) as Float32Array});
+    value.dispose();
+  }
+  return tensors;
+}
+
+function namedWeights(model: tfl.LayersModel): NamedWeight[] {
+  return model.layers.flatMap((layer) =>
+    layer.weights.map((variable) => ({
+      // `model.layers.0/mlp.up_proj.weight`: the layer's name is a prefix of Hugging Face's
+      name: variable.originalName.replace('/', '.'),
+      variable,
+      transposed: variable.shape.length === 2 && !(layer instanceof LlamaEmbedding),
+    })),
+  );
+}
+
+function checkNames(
+  weights: readonly NamedWeight[],
+  tensors: ReadonlyMap<string, HostTensor>,
+): void {
+  const names = weights.map(({name}) => name);
+  const missing = names.filter((name) => !tensors.has(name));
+  if (missing.length > 0) throw new Error(`setLlamaWeights: missing ${missing.join(', ')}`);
+  const unknown = [...tensors.keys()].filter((name) => !names.includes(name));
+  if (unknown.length > 0) {
+    throw new Error(`setLlamaWeights: the model has no ${unknown.join(', ')}`);
+  }
+}
+
+function checkShape({name, variable, transposed}: NamedWeight, {shape}: HostTensor): void {
+  const stored = variable.shape as number[];
+  const wanted = transposed ? [...stored].reverse() : stored;
+  if (!tf.util.arraysEqual(wanted, shape)) {
+    throw new Error(
+      `setLlamaWeights: ${name} must have shape [${wanted.join(', ')}]; got [${shape.join(', ')}]`,
+    );
+  }
+}

@@ -1,0 +1,65 @@
+import {readFileSync, readdirSync} from 'node:fs';
+import {fileURLToPath} from 'node:url';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {
+  createLlama,
+  parseSafetensors,
+  setLlamaWeights,
+  type HostTensor,
+  type LlamaConfig,
+} from '../../src/llama';
+
+/** The checkpoints of the fixtures; `llama3` has grouped queries, a tied head and stretched wavelengths. */
+export type CheckpointName = 'llama2' | 'llama3';
+
+const folder = (name: CheckpointName): string =>
+  fileURLToPath(new URL(`../fixtures/llama/${name}/`, import.meta.url));
+
+/** The checkpoint's sizes, from its `config.json`. */
+export function readConfig(name: CheckpointName): LlamaConfig {
+  const c = JSON.parse(readFileSync(`${folder(name)}config.json`, 'utf8')) as Record<
+    string,
+    number
+  > & {
+    rope_parameters: Record<string, number> & {rope_type: string};
+    tie_word_embeddings: boolean;
+  };
+  const rope = c.rope_parameters;
+  return {
+    vocabSize: c['vocab_size']!,
+    hiddenSize: c['hidden_size']!,
+    intermediateSize: c['intermediate_size']!,
+    numHiddenLayers: c['num_hidden_layers']!,
+    numAttentionHeads: c['num_attention_heads']!,
+    numKeyValueHeads: c['num_key_value_heads']!,
+    headDim: c['head_dim']!,
+    rmsNormEps: c['rms_norm_eps']!,
+    ropeTheta: rope['rope_theta']!,
+    ropeScaling:
+      rope.rope_type === 'llama3'
+        ? {
+            factor: rope['factor']!,
+            lowFreqFactor: rope['low_freq_factor']!,
+            highFreqFactor: rope['high_freq_factor']!,
+            originalMaxPositionEmbeddings: rope['original_max_position_embeddings']!,
+          }
+        : null,
+    maxPositionEmbeddings: c['max_position_embeddings']!,
+    tieWordEmbeddings: c.tie_word_embeddings,
+  };
+}
+
+/** All tensors of the checkpoint, of all its files. */
+export function readCheckpoint(name: CheckpointName): Map<string, HostTensor> {
+  const files = readdirSync(folder(name)).filter((file) => file.endsWith('.safetensors'));
+  return new Map(
+    files.flatMap((file) => [...parseSafetensors(readFileSync(folder(name) + file)).tensors]),
+  );
+}
+
+/** The checkpoint as a model; the caller disposes of it. */
+export function loadCheckpoint(name: CheckpointName): tfl.LayersModel {
+  const model = createLlama(readConfig(name));
+  setLlamaWeights(model, readCheckpoint(name));
+  return model;
+}

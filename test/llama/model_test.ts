@@ -1,0 +1,204 @@
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {expect} from 'chai';
+import {installKernels} from '../../src/kernels/wasm';
+import {createLlama, sparseCrossEntropy, type LlamaConfig} from '../../src/llama';
+import {describeBackends} from '../support/backends';
+import {readJson, readTensors, toTensor} from '../support/fixtures';
+import {loadCheckpoint} from './checkpoints';
+
+interface Tolerance {
+  rtol: number;
+  atol: number;
+  rms: number;
+}
+interface Reference {
+  cases: Record<'plain' | 'padded', {loss: number}>;
+  tolerance: Record<'plain' | 'padded', Record<'logits' | 'loss' | 'grad', Tolerance>>;
+  greedy: {prompt: number[]; continuation: number[]};
+}
+
+const tiny: LlamaConfig = {
+  vocabSize: 16,
+  hiddenSize: 8,
+  intermediateSize: 12,
+  numHiddenLayers: 2,
+  numAttentionHeads: 2,
+  seed: 1,
+};
+
+/** Every value within `atol + rtol · |expected|`, and the root mean square of all differences within `rms`. */
+function expectClose(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  {rtol, atol, rms}: Tolerance,
+): void {
+  expect(actual.length).to.equal(expected.length);
+  let sum = 0;
+  for (let i = 0; i < actual.length; i++) {
+    const difference = Math.abs(actual[i]! - expected[i]!);
+    if (!(difference <= atol + rtol * Math.abs(expected[i]!))) {
+      expect.fail(`value ${i}: ${actual[i]} instead of ${expected[i]}`);
+    }
+    sum += difference ** 2;
+  }
+  expect(Math.sqrt(sum / actual.length), 'rms').to.be.at.most(rms);
+}
+
+/** Label t of the loss is label t + 1 of the fixture; the last position has none. */
+function shift(labels: ArrayLike<number>, seq: number): tf.Tensor {
+  const shifted = Array.from(labels, (_, i) => ((i + 1) % seq === 0 ? -100 : labels[i + 1]!));
+  return tf.tensor(shifted, [shifted.length / seq, seq], 'int32');
+}
+
+/** Gradients of all weights by Hugging Face name, in one array, and the names in that order. */
+async function gradients(
+  model: tfl.LayersModel,
+  ids: tf.Tensor,
+  labels: tf.Tensor,
+): Promise<{loss: number; grads: Map<string, ArrayLike<number>>}> {
+  const {value, grads} = tf.variableGrads(() =>
+    sparseCrossEntropy(labels, model.apply(ids) as tf.Tensor),
+  );
+  const byName = new Map<string, ArrayLike<number>>();
+  for (const {name, originalName} of model.trainableWeights) {
+    const gradient = grads[name]!;
+    const isKernel = gradient.rank === 2 && !originalName.startsWith('model.embed_tokens');
+    const stored = isKernel ? tf.transpose(gradient) : tf.clone(gradient);
+    byName.set(originalName.replace('/', '.'), await stored.data());
+    stored.dispose();
+  }
+  const loss = (await value.data())[0]!;
+  tf.dispose([value, grads]);
+  return {loss, grads: byName};
+}
+
+describeBackends('createLlama', (backend) => {
+  before(() => {
+    if (backend === 'wasm') installKernels();
+  });
+
+  for (const name of ['llama2', 'llama3'] as const) {
+    describe(`checkpoint ${name}`, () => {
+      const reference = readJson<Reference>(`llama/${name}`);
+      const tensors = readTensors(`llama/${name}`);
+      const [, seq] = tensors.get('ids')!.shape as [number, number];
+      let model: tfl.LayersModel;
+
+      before(() => {
+        model = loadCheckpoint(name);
+      });
+      after(() => {
+        model.dispose();
+      });
+
+      for (const kind of ['plain', 'padded'] as const) {
+        const prefix = kind === 'plain' ? '' : 'padded.';
+        const {logits: logitsTolerance, loss: lossTolerance, grad} = reference.tolerance[kind];
+
+        it(`has the logits of the reference, ${kind}`, async () => {
+          const ids = toTensor(tensors.get(`${prefix}ids`)!);
+          const logits = model.predict(ids) as tf.Tensor;
+          const vocab = logits.shape[2]!;
+          const mask = tensors.get(`${prefix}mask`)?.values;
+          const real = (_: number, i: number) => !mask || mask[Math.floor(i / vocab)] === 1;
+          expectClose(
+            (await logits.data()).filter(real),
+            tensors.get(`${prefix}logits`)!.values.filter(real),
+            logitsTolerance,
+          );
+          tf.dispose([ids, logits]);
+        });
+
+        it(`has its loss and the gradient of every weight, ${kind}`, async () => {
+          const ids = toTensor(tensors.get(`${prefix}ids`)!);
+          const labels = shift((tensors.get(`${prefix}labels`) ?? tensors.get('ids')!).values, seq);
+          const {loss, grads} = await gradients(model, ids, labels);
+          expectClose([loss], [reference.cases[kind].loss], lossTolerance);
+          const names = [...tensors.keys()].filter((key) => key.startsWith(`${prefix}grad.`));
+          expect(grads.size).to.equal(names.length);
+          expectClose(
+            names.flatMap((key) => [...Array.from(grads.get(key.slice(prefix.length + 5))!)]),
+            names.flatMap((key) => [...tensors.get(key)!.values]),
+            grad,
+          );
+          tf.dispose([ids, labels]);
+        });
+      }
+
+      it('writes the text of the reference', async () => {
+        const {prompt, continuation} = reference.greedy;
+        const text = [...prompt];
+        for (let i = 0; i < continuation.length; i++) {
+          const next = tf.tidy(() => {
+            const logits = model.predict(tf.tensor2d([text], undefined, 'int32')) as tf.Tensor3D;
+            return tf.argMax(tf.slice(logits, [0, text.length - 1, 0], [1, 1, -1]), -1);
+          });
+          text.push((await next.data())[0]!);
+          next.dispose();
+        }
+        expect(text.slice(prompt.length)).to.deep.equal(continuation);
+      });
+    });
+  }
+
+  it('learns by fit and leaves nothing behind', async function () {
+    this.timeout(120_000); // software WebGPU takes a second a step
+    const ids = tf.tensor2d([[1, 2, 3, 4, 5, 6, 7, 8]], undefined, 'int32');
+    const labels = tf.tensor3d([[[2], [3], [4], [5], [6], [7], [8], [-100]]]);
+    const model = createLlama(tiny);
+    model.compile({optimizer: tf.train.adam(0.05), loss: sparseCrossEntropy});
+    const {history} = await model.fit(ids, labels, {epochs: 2, verbose: 0});
+    const tensorsAfterTwo = tf.memory().numTensors;
+    const longer = await model.fit(ids, labels, {epochs: 6, verbose: 0});
+    expect(tf.memory().numTensors).to.equal(tensorsAfterTwo);
+    expect(history['loss']![0]).to.be.closeTo(Math.log(16), 0.1);
+    expect(longer.history['loss']!.at(-1)).to.be.below(1.5);
+    model.dispose();
+    model.optimizer.dispose();
+    tf.dispose([ids, labels]);
+  });
+
+  for (const tieWordEmbeddings of [false, true]) {
+    it(`is the same model after save and load, ${tieWordEmbeddings ? 'tied' : 'untied'}`, async () => {
+      const before = tf.memory().numTensors;
+      const ropeScaling = {
+        factor: 8,
+        lowFreqFactor: 1,
+        highFreqFactor: 4,
+        originalMaxPositionEmbeddings: 4,
+      };
+      const model = createLlama({...tiny, numKeyValueHeads: 1, tieWordEmbeddings, ropeScaling});
+      let saved: tf.io.ModelArtifacts;
+      await model.save({
+        save: (artifacts) => {
+          saved = JSON.parse(JSON.stringify({...artifacts, weightData: undefined})) as typeof saved;
+          saved.weightData = artifacts.weightData;
+          return Promise.resolve({
+            modelArtifactsInfo: {dateSaved: new Date(), modelTopologyType: 'JSON'},
+          });
+        },
+      });
+      const loaded = await tfl.loadLayersModel({load: () => Promise.resolve(saved)});
+      const ids = tf.tensor2d([[3, 1, 4, 1, 5, 9, 2, 6]], undefined, 'int32');
+      const [expected, actual] = [model, loaded].map((m) => m.predict(ids) as tf.Tensor);
+      expect(await actual!.data()).to.deep.equal(await expected!.data());
+      const config = (m: tfl.LayersModel) => m.layers.map((layer) => layer.getConfig());
+      expect(config(loaded)).to.deep.equal(config(model));
+      tf.dispose([ids, expected!, actual!]);
+      model.dispose();
+      loaded.dispose();
+      expect(tf.memory().numTensors).to.equal(before);
+    });
+  }
+
+  it('refuses a sequence that is longer than it was made for', () => {
+    const model = createLlama({...tiny, maxPositionEmbeddings: 4});
+    const ids = tf.zeros([1, 5], 'int32');
+    expect(() => model.predict(ids)).to.throw(
+      'model.embed_tokens: sequences must have at most maxPositionEmbeddings = 4 tokens; got 5',
+    );
+    model.dispose();
+    ids.dispose();
+  });
+});
