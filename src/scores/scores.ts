@@ -28,7 +28,7 @@ export function readScores(
   owner = 'samplingProbabilities',
 ): {values: number[]; blocks?: string[]} {
   const values = scoreList(input);
-  if (!Array.isArray(values) || values.length === 0) {
+  if (values === undefined || values.length === 0) {
     throw new Error(
       `${owner}: scores must be a non-empty array of numbers, or an object that has one ` +
         `as 'scores' or 'ratios'; got ${display(input)}`,
@@ -54,7 +54,11 @@ export function readScores(
 
 function scoreList(input: ScoresInput): readonly number[] | undefined {
   if (typeof input !== 'object' || input === null) return undefined;
-  if ('scores' in input) return input.scores;
-  if ('ratios' in input) return input.ratios;
-  return input;
+  const list = 'scores' in input ? input.scores : 'ratios' in input ? input.ratios : input;
+  return isList(list) ? list : undefined;
+}
+
+/** `Array.isArray` for read-only arrays. */
+function isList(value: unknown): value is readonly number[] {
+  return Array.isArray(value);
 }

@@ -3,7 +3,6 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import {GPTLMHeadModel} from 'gpt-tfjs/src/model.js';
 import {findBlocks, resolveBlocks, type BlockSelector} from '../../src/model/blocks';
-import '../support/backends';
 
 /** A custom layer that holds two matrices, as a transformer block does. */
 class TwoMatrices extends tfl.layers.Layer {
@@ -52,10 +51,6 @@ function names(model: tfl.LayersModel, selector?: BlockSelector): string[] {
 }
 
 describe('findBlocks', () => {
-  before(async () => {
-    await tf.setBackend('cpu');
-  });
-
   describe('auto', () => {
     it('takes repeated custom layers with two matrices, and nothing beside them', () => {
       const model = stack([
@@ -115,7 +110,7 @@ describe('findBlocks', () => {
           tfl.layers.lstm({units: 4, returnSequences: true, name: 'lstm1'}),
           tfl.layers.lstm({units: 4, returnSequences: true, name: 'lstm2'}),
           tfl.layers.bidirectional({
-            layer: tfl.layers.gru({units: 2, returnSequences: true}) as tfl.RNN,
+            layer: tfl.layers.gru({units: 2, returnSequences: true}),
             mergeMode: 'concat',
             name: 'both',
           }),
@@ -151,10 +146,11 @@ describe('findBlocks', () => {
     });
 
     it('does not depend on what is frozen', () => {
-      const model = stack([nested('a', 4, 8), nested('b', 4, 8)]);
+      const [a, b] = [nested('a', 4, 8), nested('b', 4, 8)];
+      const model = stack([a, b]);
       const weights = findBlocks(model).map((block) => [...block.weights].sort());
-      (model.getLayer('a') as tfl.LayersModel).layers[1]!.trainable = false;
-      model.getLayer('b').trainable = false;
+      a.layers[1]!.trainable = false;
+      b.trainable = false;
       expect(findBlocks(model).map((block) => [...block.weights].sort())).to.deep.equal(weights);
     });
 

@@ -1,0 +1,126 @@
+/** Block influence (BI, Men et al., 2024): how much a block changes what passes through it. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {resolveBlocks, type BlockSelector, type ResolvedBlock} from '../model/blocks';
+import {checkKnown} from '../options';
+import {runCalibration, type CalibrationBatches} from './calibration';
+import {maskRows} from './row_mask';
+import {RunningSums} from './running_sums';
+import type {BlockScores} from './scores';
+
+const owner = 'blockInfluenceScores';
+
+export interface BlockInfluenceOptions {
+  /** Which parts of the model are blocks, of one layer each. Default `'auto'`; see `findBlocks`. */
+  blocks?: BlockSelector;
+}
+
+/** The result of `blockInfluenceScores`. */
+export interface BlockInfluenceScores extends BlockScores {
+  kind: 'blockInfluence';
+}
+
+/**
+ * Block influence: 1 − the mean over rows of cos(x_in, x_out), x_in the block's (first) input and x_out its
+ * output; a row is a vector along the last axis. Rows that a batch's `mask` `[batch, seq]` marks with 0 do
+ * not count where x has batch·seq rows. Leaves weights, layers and tensor memory as they were.
+ *
+ * @throws if there is no calibration data, a block is not one layer, or its input and output differ in
+ *   shape.
+ */
+export async function blockInfluenceScores(
+  model: tfl.LayersModel,
+  batches: CalibrationBatches,
+  options: BlockInfluenceOptions = {},
+): Promise<BlockInfluenceScores> {
+  checkKnown(owner, options, ['blocks']);
+  const layers = resolveBlocks(model, options.blocks).map(soleLayer);
+  const sums = new RunningSums();
+  try {
+    await runCalibration(owner, model, batches, (forward, mask) =>
+      watchCalls(layers, forward, (block, input, output) =>
+        tf.tidy(() => sums.add(block, cosines(block, input, output, mask))),
+      ),
+    );
+    const scores: number[] = [];
+    for (const {block} of layers) scores.push(await influence(block, sums.get(block)));
+    return {kind: 'blockInfluence', blocks: layers.map(({block}) => block), scores};
+  } finally {
+    sums.dispose();
+  }
+}
+
+/** The one layer of a block. */
+interface BlockLayer {
+  block: string;
+  layer: tfl.layers.Layer;
+}
+
+function soleLayer({name, layers}: ResolvedBlock): BlockLayer {
+  const [layer] = layers;
+  if (layer === undefined || layers.length > 1) {
+    throw new Error(
+      `${owner}: block '${name}' has ${layers.length} layers, and block influence needs blocks of one ` +
+        `layer; put them in a nested model, or use another score`,
+    );
+  }
+  return {block: name, layer};
+}
+
+/** Runs `forward` with the `call` of each layer replaced by one that reports its input and output. */
+function watchCalls(
+  layers: readonly BlockLayer[],
+  forward: () => void,
+  onCall: (block: string, input: tf.Tensor, output: tf.Tensor) => void,
+): void {
+  const restores = layers.map(({block, layer}) => {
+    const before = Object.getOwnPropertyDescriptor(layer, 'call');
+    const call = layer.call.bind(layer);
+    layer.call = (inputs, kwargs) => {
+      const outputs = call(inputs, kwargs);
+      onCall(block, first(inputs), first(outputs));
+      return outputs;
+    };
+    return () => {
+      if (before) Object.defineProperty(layer, 'call', before);
+      else delete (layer as Partial<typeof layer>).call;
+    };
+  });
+  try {
+    forward();
+  } finally {
+    for (const restore of restores) restore();
+  }
+}
+
+function first(tensors: tf.Tensor | tf.Tensor[]): tf.Tensor {
+  return Array.isArray(tensors) ? tensors[0]! : tensors;
+}
+
+/** The sum over counted rows of the cosine, and the number of these rows: shape `[2]`. */
+function cosines(block: string, input: tf.Tensor, output: tf.Tensor, mask?: tf.Tensor): tf.Tensor {
+  if (input.shape.join() !== output.shape.join()) {
+    throw new Error(
+      `${owner}: block '${block}' turns [${input.shape.join(', ')}] into ` +
+        `[${output.shape.join(', ')}], and block influence needs equal shapes; use another score`,
+    );
+  }
+  const lastAxis = input.rank - 1;
+  const dot = (a: tf.Tensor, b: tf.Tensor) => tf.sum(tf.mul(a, b), lastAxis, true);
+  const lengths = tf.sqrt(tf.mul(dot(input, input), dot(output, output)));
+  const cosine = tf.divNoNan(dot(input, output), lengths);
+  const rows = tf.onesLike(cosine);
+  const counted = mask ? [cosine, rows].map((x) => maskRows(x, [lastAxis], mask)) : [cosine, rows];
+  return tf.stack(counted.map((x) => tf.sum(x)));
+}
+
+async function influence(block: string, sum: tf.Tensor | undefined): Promise<number> {
+  const [cosine, rows] = sum ? await sum.data() : [];
+  if (!rows) {
+    throw new Error(
+      `${owner}: block '${block}' saw no rows in the forward pass; leave it out of blocks`,
+    );
+  }
+  return Math.max(0, 1 - cosine! / rows); // rounding can bring the cosine above 1
+}

@@ -1,0 +1,141 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {LinearUse} from './linear_use';
+
+type ConvInputs = Record<'x' | 'filter', tf.Tensor>;
+
+/** How a convolution walks along one spatial axis. */
+interface Walk {
+  size: number;
+  stride: number;
+  dilation: number;
+  steps: number;
+  padding: [number, number];
+}
+
+/** Dense and depthwise convolution over two axes. */
+export function conv2dUses({x, filter}: ConvInputs, attributes: tf.Conv2DAttrs): LinearUse[] {
+  if (attributes.dataFormat === 'NCHW') return [];
+  return [convUse(x, filter, () => walks2d(x, filter, attributes))];
+}
+
+/** Convolution over three axes. */
+export function conv3dUses({x, filter}: ConvInputs, attributes: tf.Conv3DAttrs): LinearUse[] {
+  if (attributes.dataFormat === 'NCDHW') return [];
+  return [convUse(x, filter, () => walks3d(x, filter, attributes))];
+}
+
+/**
+ * A transposed convolution spreads each input place by a filter `[height, width, out, in]`: the
+ * features are the input's channels. (Parts of patches that padding cuts off count as well.)
+ */
+export function transposedConv2dUses({
+  dy,
+  filter,
+}: Record<'dy' | 'filter', tf.Tensor>): LinearUse[] {
+  const sumRows = (values: tf.Tensor) => tf.sum(values, [0, 1, 2]);
+  return [{weight: filter, input: dy, featureAxes: [3], sumRows}];
+}
+
+/**
+ * A convolution is a linear map of patches: a feature is a place in the patch and a channel, a row is
+ * a place of the output.
+ */
+function convUse(input: tf.Tensor, weight: tf.Tensor, walksOf: () => Walk[]): LinearUse {
+  const channelAxis = input.rank - 1;
+  return {
+    weight,
+    input,
+    featureAxes: [channelAxis],
+    sumRows(values) {
+      const walks = walksOf();
+      const padded = tf.pad(values, [[0, 0], ...walks.map(({padding}) => padding), [0, 0]]);
+      const [batch, channels] = [input.shape[0], input.shape[channelAxis]!];
+      const sums = patchPlaces(walks).map((place) => {
+        const begin = walks.map(({dilation}, i) => place[i]! * dilation);
+        const end = walks.map(({stride, steps}, i) => begin[i]! + (steps - 1) * stride + 1);
+        const strides = walks.map(({stride}) => stride);
+        const met = tf.stridedSlice(
+          padded,
+          [0, ...begin, 0],
+          [batch, ...end, channels],
+          [1, ...strides, 1],
+        );
+        return tf.sum(tf.reshape(met, [-1, channels]), 0);
+      });
+      return tf.reshape(tf.stack(sums), [...walks.map(({size}) => size), channels, 1]);
+    },
+  };
+}
+
+/** The places in a patch, in the order of the filter's entries. */
+function patchPlaces(walks: readonly Walk[]): number[][] {
+  return walks.reduce<number[][]>(
+    (places, {size}) =>
+      places.flatMap((place) => Array.from({length: size}, (_, i) => [...place, i])),
+    [[]],
+  );
+}
+
+function walks2d(x: tf.Tensor, filter: tf.Tensor, attributes: tf.Conv2DAttrs): Walk[] {
+  const {strides, dilations, pad, dimRoundingMode} = attributes;
+  const info = tf.backend_util.computeConv2DInfo(
+    x.shape as [number, number, number, number],
+    filter.shape as [number, number, number, number],
+    strides,
+    (dilations) ?? 1, // null from the DepthwiseConv2D layer
+    pad,
+    dimRoundingMode,
+  );
+  const {top, bottom, left, right} = info.padInfo;
+  return [
+    {
+      size: info.filterHeight,
+      stride: info.strideHeight,
+      dilation: info.dilationHeight,
+      steps: info.outHeight,
+      padding: [top, bottom],
+    },
+    {
+      size: info.filterWidth,
+      stride: info.strideWidth,
+      dilation: info.dilationWidth,
+      steps: info.outWidth,
+      padding: [left, right],
+    },
+  ];
+}
+
+function walks3d(x: tf.Tensor, filter: tf.Tensor, attributes: tf.Conv3DAttrs): Walk[] {
+  const {strides, dilations, pad} = attributes;
+  const info = tf.backend_util.computeConv3DInfo(
+    x.shape as [number, number, number, number, number],
+    filter.shape as [number, number, number, number, number],
+    strides,
+    dilations,
+    pad,
+  );
+  const {front, back, top, bottom, left, right} = info.padInfo;
+  return [
+    {
+      size: info.filterDepth,
+      stride: info.strideDepth,
+      dilation: info.dilationDepth,
+      steps: info.outDepth,
+      padding: [front, back],
+    },
+    {
+      size: info.filterHeight,
+      stride: info.strideHeight,
+      dilation: info.dilationHeight,
+      steps: info.outHeight,
+      padding: [top, bottom],
+    },
+    {
+      size: info.filterWidth,
+      stride: info.strideWidth,
+      dilation: info.dilationWidth,
+      steps: info.outWidth,
+      padding: [left, right],
+    },
+  ];
+}

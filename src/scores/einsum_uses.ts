@@ -1,0 +1,43 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {LinearUse} from './linear_use';
+
+/** The ways to see a product of two tensors by an equation: either may be the weight. */
+export function einsumUses(inputs: tf.NamedTensorMap, {equation}: tf.EinsumAttrs): LinearUse[] {
+  const operands = Object.values(inputs);
+  const labels = equation.replace(/\s/g, '').split('->')[0]!.split(',');
+  const [a, b] = operands;
+  const [labelsOfA, labelsOfB] = labels;
+  if (operands.length !== 2 || !a || !b || !labelsOfA || !labelsOfB) return [];
+  return [einsumUse(b, labelsOfB, a, labelsOfA), einsumUse(a, labelsOfA, b, labelsOfB)];
+}
+
+function einsumUse(
+  weight: tf.Tensor,
+  labelsOfWeight: string,
+  input: tf.Tensor,
+  labelsOfInput: string,
+): LinearUse {
+  const axes = Array.from(labelsOfInput).map((label, axis) => ({label, axis}));
+  const featureAxes = axes.flatMap(({label, axis}) =>
+    labelsOfWeight.includes(label) ? [axis] : [],
+  );
+  const rowAxes = axes.flatMap(({axis}) => (featureAxes.includes(axis) ? [] : [axis]));
+  return {
+    weight,
+    input,
+    featureAxes,
+    sumRows(values) {
+      const sums = rowAxes.length > 0 ? tf.sum(values, rowAxes) : values;
+      const kept = featureAxes.map((axis) => labelsOfInput[axis]!);
+      const inWeightOrder = Array.from(labelsOfWeight).filter((label) => kept.includes(label));
+      const ordered = tf.transpose(
+        sums,
+        inWeightOrder.map((label) => kept.indexOf(label)),
+      );
+      const shape = Array.from(labelsOfWeight).map((label, axis) =>
+        kept.includes(label) ? weight.shape[axis]! : 1,
+      );
+      return tf.reshape(ordered, shape);
+    },
+  };
+}

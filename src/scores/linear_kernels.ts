@@ -1,0 +1,37 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {conv2dUses, conv3dUses, transposedConv2dUses} from './convolution_uses';
+import {einsumUses} from './einsum_uses';
+import type {KernelRun} from './kernel_watch';
+import type {LinearUse} from './linear_use';
+import {matMulUses} from './matmul_uses';
+
+/** The uses of a kernel's run; of two operands either may be the weight. None if it is no linear map. */
+export function linearUses({name, inputs, attributes}: KernelRun): LinearUse[] {
+  switch (name) {
+    case tf.BatchMatMul:
+    case tf._FusedMatMul:
+      return matMulUses(
+        inputs as Record<'a' | 'b', tf.Tensor>,
+        attributes as unknown as tf.BatchMatMulAttrs,
+      );
+    case tf.Conv2D:
+    case tf.FusedConv2D:
+    case tf.DepthwiseConv2dNative:
+    case tf.FusedDepthwiseConv2D:
+      return conv2dUses(
+        inputs as Record<'x' | 'filter', tf.Tensor>,
+        attributes as unknown as tf.Conv2DAttrs,
+      );
+    case tf.Conv3D:
+      return conv3dUses(
+        inputs as Record<'x' | 'filter', tf.Tensor>,
+        attributes as unknown as tf.Conv3DAttrs,
+      );
+    case tf.Conv2DBackpropInput:
+      return transposedConv2dUses(inputs as Record<'dy' | 'filter', tf.Tensor>);
+    case tf.Einsum:
+      return einsumUses(inputs, attributes as unknown as tf.EinsumAttrs);
+    default:
+      return [];
+  }
+}

@@ -1,0 +1,44 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {LinearUse} from './linear_use';
+
+/** The two ways to see a (batched) matrix product: either operand may be the weight. */
+export function matMulUses(
+  {a, b}: Record<'a' | 'b', tf.Tensor>,
+  attributes: tf.BatchMatMulAttrs,
+): LinearUse[] {
+  const featureOfA = a.rank - (attributes.transposeA ? 2 : 1);
+  const featureOfB = b.rank - (attributes.transposeB ? 1 : 2);
+  return [matMulUse(b, featureOfB, a, featureOfA), matMulUse(a, featureOfA, b, featureOfB)];
+}
+
+/** `featureOfWeight` and `featureOfInput` are the axes that the product sums over. */
+function matMulUse(
+  weight: tf.Tensor,
+  featureOfWeight: number,
+  input: tf.Tensor,
+  featureOfInput: number,
+): LinearUse {
+  const rowAxis = featureOfInput === input.rank - 1 ? input.rank - 2 : input.rank - 1;
+  const outputIsLast = featureOfWeight === weight.rank - 2;
+  return {
+    weight,
+    input,
+    featureAxes: [featureOfInput],
+    sumRows(values) {
+      const sums = tf.sum(values, rowAxis);
+      const aligned = tf.expandDims(sums, outputIsLast ? sums.rank : sums.rank - 1);
+      return sumToBroadcast(aligned, weight.shape);
+    },
+  };
+}
+
+/** Sums over the axes along which a tensor of `shape` is broadcast to meet `x`. */
+function sumToBroadcast(x: tf.Tensor, shape: readonly number[]): tf.Tensor {
+  const extra = Math.max(0, x.rank - shape.length);
+  const summed = extra > 0 ? tf.sum(x, [...Array(extra).keys()]) : x;
+  const offset = shape.length - summed.rank;
+  const repeated = summed.shape.flatMap((size, axis) =>
+    size > 1 && shape[axis + offset] === 1 ? [axis] : [],
+  );
+  return repeated.length > 0 ? tf.sum(summed, repeated, true) : summed;
+}

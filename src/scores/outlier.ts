@@ -1,0 +1,142 @@
+/** The outlier score of a block, Eq. 2 of the OwLore paper. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {resolveBlocks, type BlockSelector, type ResolvedBlock} from '../model/blocks';
+import {checkChoice, checkKnown, checkNumber} from '../options';
+import {runCalibration, type CalibrationBatches} from './calibration';
+import {InputNorms} from './input_norms';
+import type {BlockScores} from './scores';
+
+const owner = 'outlierScores';
+const granularities = ['block', 'layer'] as const;
+
+export type OutlierGranularity = (typeof granularities)[number];
+
+/** What `tau: 'auto'` chooses from, the paper's value first. */
+export const autoTaus: readonly number[] = [13, 11, 9, 7, 6, 5, 4, 3, 2];
+
+/** With `tau: 'auto'` every block must have this many outliers: its score is then good to about 14 %. */
+export const autoOutliers = 50;
+
+export interface OutlierScoreOptions {
+  /**
+   * τ, how many times the mean an entry must exceed. Default 13 (9–13 work best in the paper, for models
+   * of billions of weights). `'auto'` takes the largest of 13, 11, 9, 7, 6, 5, 4, 3, 2 that leaves every
+   * block at least 50 outliers, or else 2.
+   */
+  tau?: number | 'auto';
+  /**
+   * `'block'` (default, the paper): entries are compared with the mean over all linear weights of the
+   * block; `'layer'`: with the mean of their own weight.
+   */
+  granularity?: OutlierGranularity;
+  /** Which parts of the model are blocks. Default `'auto'`; see `findBlocks`. */
+  blocks?: BlockSelector;
+}
+
+/** The result of `outlierScores`: `scores` are D = counts / sizes. */
+export interface OutlierScores extends BlockScores {
+  kind: 'outlier';
+  /** The τ in use; with `'auto'` the chosen one. */
+  tau: number;
+  granularity: OutlierGranularity;
+  /** Number of outliers of each block. */
+  counts: number[];
+  /** Number of entries in the linear weights of each block. */
+  sizes: number[];
+}
+
+/**
+ * Outlier scores: D = count(A > τ·mean(A)) / numel(A) with A_ij = ‖X_j‖₂·|W_ij|, over all linear weights
+ * W of a block together; X_j is the input feature that W_ij multiplies, over all rows of the calibration
+ * data. For a convolution a feature is a place in the patch and a channel.
+ *
+ * Sees the weights of any layer, custom ones too, as it watches matmul, convolution and einsum kernels
+ * in ordinary forward passes. No activations are stored. Weights and trainability are not touched, and
+ * nothing is left in tensor memory.
+ *
+ * Rows that a batch's `mask` `[batch, seq]` marks with 0 do not count, in every operand that has
+ * batch·seq rows.
+ *
+ * @throws if there is no calibration data, or a block has no weight that is multiplied with an input.
+ */
+export async function outlierScores(
+  model: tfl.LayersModel,
+  batches: CalibrationBatches,
+  options: OutlierScoreOptions = {},
+): Promise<OutlierScores> {
+  checkKnown(owner, options, ['tau', 'granularity', 'blocks']);
+  const {tau = 13, granularity = 'block', blocks: selector = 'auto'} = options;
+  if (tau !== 'auto') checkNumber(owner, `tau, if not 'auto',`, tau, {exclusiveMin: 0});
+  checkChoice(owner, 'granularity', granularity, granularities);
+
+  const blocks = resolveBlocks(model, selector);
+  const taus = tau === 'auto' ? autoTaus : [tau];
+  const norms = new InputNorms(blocks.flatMap(({weights}) => weights.map((w) => w.read())));
+  try {
+    await runCalibration(owner, model, batches, (forward, mask) => norms.watch(forward, mask));
+    const sizes: number[] = [];
+    const countsByBlock: number[][] = [];
+    for (const block of blocks) {
+      const magnitudes = await linearMagnitudes(block, norms);
+      sizes.push(magnitudes.reduce((size, {length}) => size + length, 0));
+      countsByBlock.push(taus.map((each) => countOutliers(magnitudes, each, granularity)));
+    }
+    const enough = taus.findIndex((_, i) => countsByBlock.every((c) => c[i]! >= autoOutliers));
+    const chosen = enough >= 0 ? enough : taus.length - 1;
+    const counts = countsByBlock.map((c) => c[chosen]!);
+    return {
+      kind: 'outlier',
+      tau: taus[chosen]!,
+      granularity,
+      blocks: blocks.map(({name}) => name),
+      scores: counts.map((count, i) => count / sizes[i]!),
+      counts,
+      sizes,
+    };
+  } finally {
+    norms.dispose();
+  }
+}
+
+/** A of each linear weight of the block. Read asynchronously, as WebGPU can only be read so. */
+async function linearMagnitudes(block: ResolvedBlock, norms: InputNorms): Promise<Float32Array[]> {
+  const magnitudes: Float32Array[] = [];
+  for (const weight of block.weights) {
+    const norm = norms.of(weight.read());
+    if (!norm) continue;
+    const magnitude = tf.tidy(() => tf.mul(norm, tf.abs(weight.read())));
+    norm.dispose();
+    magnitudes.push((await magnitude.data()) as Float32Array);
+    magnitude.dispose();
+  }
+  if (magnitudes.length === 0) {
+    throw new Error(
+      `${owner}: no weight of block '${block.name}' was multiplied with an input in the forward pass; ` +
+        `leave it out of blocks`,
+    );
+  }
+  return magnitudes;
+}
+
+/** In float64 on the host: the count turns on a comparison, so the mean must not lose digits. */
+function countOutliers(
+  magnitudes: readonly Float32Array[],
+  tau: number,
+  granularity: OutlierGranularity,
+): number {
+  const groups = granularity === 'block' ? [magnitudes] : magnitudes.map((one) => [one]);
+  let count = 0;
+  for (const group of groups) {
+    let sum = 0;
+    let size = 0;
+    for (const values of group) {
+      for (const value of values) sum += value;
+      size += values.length;
+    }
+    const threshold = (tau * sum) / size;
+    for (const values of group) for (const value of values) if (value > threshold) count++;
+  }
+  return count;
+}

@@ -1,0 +1,70 @@
+/** Relative magnitude (RM): how large a block's weights are, without calibration data. */
+
+import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {resolveBlocks, type BlockSelector, type ResolvedBlock} from '../model/blocks';
+import {checkChoice, checkKnown} from '../options';
+import type {BlockScores} from './scores';
+
+const owner = 'relativeMagnitudeScores';
+const measures = ['meanAbs', 'sumAbs', 'frobenius'] as const;
+
+export type MagnitudeMeasure = (typeof measures)[number];
+
+export interface RelativeMagnitudeOptions {
+  /** How a block is measured; see `relativeMagnitudeScores`. Default `'meanAbs'`. */
+  measure?: MagnitudeMeasure;
+  /** Which parts of the model are blocks. Default `'auto'`; see `findBlocks`. */
+  blocks?: BlockSelector;
+}
+
+/** The result of `relativeMagnitudeScores`. */
+export interface RelativeMagnitudeScores extends BlockScores {
+  kind: 'relativeMagnitude';
+  measure: MagnitudeMeasure;
+}
+
+/**
+ * The magnitude of a block's matrices W, the weights with two or more axes; biases and norms do not count.
+ * `samplingProbabilities` makes it relative to the other blocks. The paper names the score and gives no
+ * formula, hence the choice:
+ *
+ * `'meanAbs'`: mean |W_ij| over all entries, so that large and small blocks compare; `'sumAbs'`: Σ|W_ij|;
+ * `'frobenius'`: Σ‖W‖_F.
+ *
+ * @throws if a block has no matrix.
+ */
+export async function relativeMagnitudeScores(
+  model: tfl.LayersModel,
+  options: RelativeMagnitudeOptions = {},
+): Promise<RelativeMagnitudeScores> {
+  checkKnown(owner, options, ['measure', 'blocks']);
+  const {measure = 'meanAbs', blocks: selector = 'auto'} = options;
+  checkChoice(owner, 'measure', measure, measures);
+
+  const blocks = resolveBlocks(model, selector);
+  const scores: number[] = [];
+  for (const block of blocks) scores.push(await magnitude(block, measure));
+  return {
+    kind: 'relativeMagnitude',
+    measure,
+    blocks: blocks.map(({name}) => name),
+    scores,
+  };
+}
+
+async function magnitude(block: ResolvedBlock, measure: MagnitudeMeasure): Promise<number> {
+  const matrices = block.weights.filter(({shape}) => shape.length >= 2).map((w) => w.read());
+  if (matrices.length === 0) {
+    throw new Error(
+      `${owner}: block '${block.name}' has no weight with two or more axes; leave it out of blocks`,
+    );
+  }
+  const total = tf.tidy(() =>
+    tf.addN(matrices.map((w) => (measure === 'frobenius' ? tf.norm(w) : tf.sum(tf.abs(w))))),
+  );
+  const [sum] = await total.data();
+  total.dispose();
+  const size = matrices.reduce((entries, w) => entries + w.size, 0);
+  return measure === 'meanAbs' ? sum! / size : sum!;
+}

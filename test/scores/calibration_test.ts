@@ -1,0 +1,75 @@
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {expect} from 'chai';
+import {runCalibration, type CalibrationBatches} from '../../src/scores/calibration';
+
+describe('runCalibration', () => {
+  let model: tfl.LayersModel;
+  const batch = (rows: number) => tf.ones([rows, 2]);
+
+  before(() => {
+    model = tfl.sequential({layers: [tfl.layers.dense({units: 1, inputShape: [2]})]});
+  });
+  after(() => {
+    model.dispose();
+  });
+
+  async function masksOf(batches: unknown): Promise<Array<tf.Tensor | undefined>> {
+    const masks: Array<tf.Tensor | undefined> = [];
+    await runCalibration('test', model, batches as CalibrationBatches, (forward, mask) => {
+      forward();
+      masks.push(mask);
+    });
+    return masks;
+  }
+
+  it('takes an array and leaves its tensors alone', async () => {
+    const mask = tf.ones([2, 1]);
+    const inputs = batch(2);
+    const before = tf.memory().numTensors;
+    const masks = await masksOf([inputs, [inputs], {inputs, mask}, {inputs: [inputs]}]);
+    expect(masks).to.deep.equal([undefined, undefined, mask, undefined]);
+    expect(tf.memory().numTensors).to.equal(before);
+    tf.dispose([inputs, mask]);
+  });
+
+  it('takes iterables, async iterables and datasets, and disposes of what they yield', async () => {
+    function* generate() {
+      yield batch(1);
+      yield {inputs: batch(2), mask: tf.ones([2, 1])};
+    }
+    async function* generateLater() {
+      for (const each of generate()) yield await Promise.resolve(each);
+    }
+    const dataset = {
+      iterator: () => {
+        const items = generate();
+        return Promise.resolve({next: () => Promise.resolve(items.next())});
+      },
+    };
+    const before = tf.memory().numTensors;
+    for (const batches of [generate(), generateLater(), dataset]) {
+      expect(await masksOf(batches)).to.have.length(2);
+      expect(tf.memory().numTensors).to.equal(before);
+    }
+  });
+
+  it('says what is wrong', async () => {
+    const messageOf = (batches: unknown) =>
+      masksOf(batches).then(
+        () => 'no error',
+        (error: unknown) => (error as Error).message,
+      );
+    const [inputs, mask] = [batch(2), tf.ones([3, 1])];
+    expect(await messageOf([])).to.equal(
+      'test: batches is empty; it takes at least one batch of calibration data',
+    );
+    expect(await messageOf(inputs)).to.match(/got a tensor, put it in an array$/);
+    expect(await messageOf(undefined)).to.match(/batches must be an array.*; got undefined$/);
+    expect(await messageOf([{xs: 1}])).to.include('a batch must be a tensor, an array of tensors');
+    expect(await messageOf([{inputs, mask}])).to.equal(
+      'test: mask must have the shape [batch, seq] = [2, seq]; got [3, 1]',
+    );
+    tf.dispose([inputs, mask]);
+  });
+});

@@ -1,0 +1,362 @@
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {expect} from 'chai';
+import {InputNorms} from '../../src/scores/input_norms';
+import {describeBackends} from '../support/backends';
+import {toTensor} from '../support/fixtures';
+import {buildMlp, readMlp} from './mlp_fixture';
+
+/** A linear map written with raw ops; its kernel has the shape that `map` wants. */
+class RawLinear extends tfl.layers.Layer {
+  private kernel!: ReturnType<tfl.layers.Layer['addWeight']>;
+
+  constructor(
+    private readonly kernelShape: number[],
+    private readonly units: number,
+    private readonly map: (x: tf.Tensor, kernel: tf.Tensor) => tf.Tensor,
+  ) {
+    super({});
+  }
+
+  override build(inputShape: number[]): void {
+    const initializer = tfl.initializers.ones();
+    this.kernel = this.addWeight('kernel', this.kernelShape, 'float32', initializer);
+    super.build(inputShape);
+  }
+
+  override computeOutputShape(inputShape: number[]): number[] {
+    return [...inputShape.slice(0, -1), this.units];
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    const x = Array.isArray(inputs) ? inputs[0]! : inputs;
+    return tf.tidy(() => this.map(x, this.kernel.read()));
+  }
+
+  static get className(): string {
+    return 'RawLinear';
+  }
+}
+
+/** The norms that meet weight `index` of `layer`, in a model that is this layer, given `x`. */
+async function normsOf(
+  layer: tfl.layers.Layer,
+  x: tf.Tensor,
+  {index = 0, mask}: {index?: number; mask?: tf.Tensor} = {},
+): Promise<number[]> {
+  const input = tfl.input({shape: x.shape.slice(1)});
+  const model = tfl.model({inputs: input, outputs: layer.apply(input) as tfl.SymbolicTensor});
+  const weight = layer.weights[index]!.read();
+  const norms = new InputNorms([weight]);
+  norms.watch(() => tf.tidy(() => void model.predictOnBatch(x)), mask);
+  const norm = norms.of(weight)!;
+  expect(norm.shape).to.deep.equal(weight.shape);
+  const values = [...(await norm.data())];
+  norm.dispose();
+  norms.dispose();
+  return values;
+}
+
+/** Sums of some tens of squares in float32 are good to about 1e-6. */
+function expectNear(actual: readonly number[], expected: readonly number[]): void {
+  expect(actual).to.have.length(expected.length);
+  expected.forEach((value, i) => expect(actual[i]).to.be.closeTo(value, 1e-5 * (1 + value)));
+}
+
+/** ‖x_j‖ of the columns, by the plain loop. */
+function columnNorms(x: readonly number[][]): number[] {
+  return x[0]!.map((_, j) => Math.hypot(...x.map((row) => row[j]!)));
+}
+
+const spread = (norms: readonly number[], width: number) =>
+  norms.flatMap((norm) => Array<number>(width).fill(norm));
+const repeat = (norms: readonly number[], times: number) =>
+  Array.from({length: times}, () => norms).flat();
+const random = (shape: number[]) => tf.randomNormal(shape, 0, 1, 'float32', 1);
+
+describeBackends('InputNorms', (backend) => {
+  beforeEach(() => {
+    tf.engine().startScope();
+  });
+
+  afterEach(() => {
+    tf.engine().endScope();
+  });
+
+  for (const name of ['mlp_mean', 'mlp_flatten']) {
+    const fixture = readMlp(name);
+
+    it(`has the norms of ${name}`, async () => {
+      const model = buildMlp(fixture);
+      const ids = toTensor(fixture.tensors.get('ids')!);
+      const {rtol, atol, rms} = fixture.tolerance.norms;
+      let squares = 0;
+      let count = 0;
+      for (const layer of model.layers.filter(({name}) => name.startsWith('block'))) {
+        const kernel = layer.weights[0]!.read();
+        const norms = new InputNorms([kernel]);
+        norms.watch(() => tf.tidy(() => void model.predictOnBatch(ids)));
+        const norm = norms.of(kernel)!;
+        expect(norm.shape).to.deep.equal(kernel.shape);
+        const actual = await norm.data();
+        const expected = fixture.tensors.get(`norm.${layer.name}`)!.values;
+        expected.forEach((value, j) => {
+          const difference = actual[j * kernel.shape[1]!]! - value;
+          expect(Math.abs(difference)).to.be.at.most(atol + rtol * Math.abs(value));
+          squares += difference ** 2;
+          count++;
+        });
+        norm.dispose();
+        norms.dispose();
+      }
+      expect(Math.sqrt(squares / count)).to.be.at.most(rms);
+      ids.dispose();
+      model.dispose();
+    });
+  }
+
+  const [rows, size, units] = [6, 4, 3];
+  const layouts: Record<string, [number[], (x: tf.Tensor, w: tf.Tensor) => tf.Tensor]> = {
+    'x·W': [[size, units], (x, w) => tf.matMul(x, w)],
+    'x·Wᵀ': [[units, size], (x, w) => tf.matMul(x, w, false, true)],
+    '(xᵀ)ᵀ·W': [[size, units], (x, w) => tf.matMul(tf.transpose(x), w, true)],
+    '(W·xᵀ)ᵀ': [[units, size], (x, w) => tf.transpose(tf.matMul(w, x, false, true))],
+    '(Wᵀ·xᵀ)ᵀ': [[size, units], (x, w) => tf.transpose(tf.matMul(w, x, true, true))],
+    '(W·transpose(x))ᵀ': [[units, size], (x, w) => tf.transpose(tf.matMul(w, tf.transpose(x)))],
+    'x·transpose(W)': [[units, size], (x, w) => tf.matMul(x, tf.transpose(w))],
+    'x·reshape(W)': [[size, units], (x, w) => tf.matMul(x, tf.reshape(w, [size, units]))],
+    'x·clone(cast(W))': [[size, units], (x, w) => tf.matMul(x, tf.clone(tf.cast(w, 'float32')))],
+    'x·split(W)': [
+      [size, units],
+      (x, w) =>
+        tf.concat(
+          tf.split(w, units, 1).map((part) => tf.matMul(x, part)),
+          1,
+        ),
+    ],
+    'x·unstack(W)': [
+      [units, size],
+      (x, w) =>
+        tf.stack(
+          tf.unstack(w).map((row) => tf.dot(x, row)),
+          1,
+        ),
+    ],
+    'batched x·tile(W)': [
+      [size, units],
+      (x, w) =>
+        tf.squeeze(tf.matMul(tf.expandDims(x, 1), tf.tile(tf.expandDims(w, 0), [rows, 1, 1])), [1]),
+    ],
+    'batched x·W': [[size, units], (x, w) => tf.squeeze(tf.matMul(tf.expandDims(x, 1), w), [1])],
+    'einsum x, W': [[size, units], (x, w) => tf.einsum('bi,io->bo', x, w)],
+    'einsum W, x': [[units, size], (x, w) => tf.einsum('oi,bi->bo', w, x)],
+  };
+  for (const [name, [shape, map]] of Object.entries(layouts)) {
+    if (name.startsWith('einsum') && backend === 'wasm') continue; // wasm has no Einsum
+    it(`sees the kernel in ${name}`, async () => {
+      const x = random([rows, size]);
+      const norms = columnNorms((await x.array()) as number[][]);
+      const expected = shape[0] === size ? spread(norms, units) : repeat(norms, units);
+      expectNear(await normsOf(new RawLinear(shape, units, map), x), expected);
+    });
+  }
+
+  it('sees each expert of a batched kernel with its own input', async () => {
+    const x = random([rows, 2, size]);
+    const layer = new RawLinear([2, size, units], units, (x, w) =>
+      tf.transpose(tf.matMul(tf.transpose(x, [1, 0, 2]), w), [1, 0, 2]),
+    );
+    const values = (await x.array()) as number[][][];
+    const perExpert = [0, 1].map((e) => columnNorms(values.map((row) => row[e]!)));
+    expectNear(await normsOf(layer, x), spread(perExpert.flat(), units));
+  });
+
+  it('adds the rows of a weight that is used twice', async () => {
+    const x = random([rows, size]);
+    const layer = new RawLinear([size, size], size, (x, w) =>
+      tf.add(tf.matMul(x, w), tf.matMul(tf.mul(x, 2), w, false, true)),
+    );
+    const norms = columnNorms((await x.array()) as number[][]);
+    const expected = norms.flatMap((input) => norms.map((other) => Math.hypot(input, 2 * other)));
+    expectNear(await normsOf(layer, x), expected);
+  });
+
+  it('adds the rows of a layer that is used twice', async () => {
+    const x = random([rows, size]);
+    const shared = tfl.layers.dense({units: size, useBias: false, kernelInitializer: 'identity'});
+    const input = tfl.input({shape: [size]});
+    const output = shared.apply(shared.apply(input)) as tfl.SymbolicTensor;
+    const twice = tfl.model({inputs: input, outputs: output});
+    const norms = columnNorms((await x.array()) as number[][]);
+    const expected = norms.map((norm) => Math.SQRT2 * norm);
+    expectNear(await normsOf(twice, x), spread(expected, size));
+  });
+
+  it('sees a dense layer on sequences, and leaves out the rows that the mask does', async () => {
+    const x = random([2, 3, size]);
+    const mask = tf.tensor2d([1, 1, 0, 1, 0, 0], [2, 3], 'int32');
+    const values = ((await x.array()) as number[][][]).flat();
+    const dense = () => tfl.layers.dense({units});
+    expectNear(await normsOf(dense(), x), spread(columnNorms(values), units));
+    const counted = values.filter((_, row) => [0, 1, 3].includes(row));
+    expectNear(await normsOf(dense(), x, {mask}), spread(columnNorms(counted), units));
+  });
+
+  it('sees both kernels of recurrent layers', async () => {
+    const x = random([2, 5, size]);
+    const inputs = columnNorms(((await x.array()) as number[][][]).flat());
+    for (const [gates, seen, make] of [
+      [1, 1, tfl.layers.simpleRNN],
+      [3, 2, tfl.layers.gru], // the third gate's recurrent input is not the state itself
+      [4, 4, tfl.layers.lstm],
+    ] as const) {
+      const layer = make({units, returnSequences: true});
+      expectNear(await normsOf(layer, x), spread(inputs, gates * units));
+      const recurrent = await normsOf(layer, x, {index: 1});
+      const states = (await (layer.apply(x) as tf.Tensor).array()) as number[][][];
+      const fed = columnNorms(states.flatMap((sequence) => sequence.slice(0, -1)));
+      const ofGates = recurrent.filter((_, i) => i % (gates * units) < seen * units);
+      expectNear(ofGates, spread(fed, seen * units));
+      expect(Math.min(...recurrent)).to.be.above(0);
+    }
+  });
+
+  it('sees the layers inside wrappers', async () => {
+    const x = random([2, 5, size]);
+    const inputs = columnNorms(((await x.array()) as number[][][]).flat());
+    const each = tfl.layers.timeDistributed({layer: tfl.layers.dense({units})});
+    expectNear(await normsOf(each, x), spread(inputs, units));
+    const lstm = tfl.layers.lstm({units, returnSequences: true});
+    const both = tfl.layers.bidirectional({layer: lstm, mergeMode: 'concat'});
+    for (const index of [0, 3]) {
+      expectNear(await normsOf(both, x, {index}), spread(inputs, 4 * units));
+    }
+  });
+
+  it('takes no product of two weights for an input', () => {
+    const [a, b] = [tf.variable(tf.ones([2, 3])), tf.variable(tf.ones([3, 2]))];
+    const norms = new InputNorms([a, b]);
+    norms.watch(() => tf.matMul(a, b).dispose());
+    expect(norms.of(a)).to.equal(undefined);
+    norms.dispose();
+    tf.dispose([a, b]);
+  });
+});
+
+/** Where a convolution's window starts, from the definition of the paddings. */
+function firstPlace(padding: 'same' | 'valid', size: number, kernel: number, walk: Walk): number {
+  if (padding === 'valid') return 0;
+  const reach =
+    (Math.ceil(size / walk.stride) - 1) * walk.stride + (kernel - 1) * walk.dilation + 1;
+  return -Math.floor(Math.max(reach - size, 0) / 2);
+}
+
+interface Walk {
+  stride: number;
+  dilation: number;
+}
+
+/** ‖X_j‖ of the columns of im2col, entry by entry. `x` `[batch, height, width, channels]`. */
+function patchNorms(
+  x: number[][][][],
+  kernel: [number, number],
+  padding: 'same' | 'valid',
+  walk: Walk,
+): number[] {
+  const [height, width, channels] = [x[0]!.length, x[0]![0]!.length, x[0]![0]![0]!.length];
+  const steps = [height, width].map((size, i) =>
+    padding === 'same'
+      ? Math.ceil(size / walk.stride)
+      : Math.floor((size - (kernel[i]! - 1) * walk.dilation - 1) / walk.stride) + 1,
+  );
+  const top = firstPlace(padding, height, kernel[0], walk);
+  const left = firstPlace(padding, width, kernel[1], walk);
+  const norms: number[] = [];
+  for (let i = 0; i < kernel[0]; i++) {
+    for (let j = 0; j < kernel[1]; j++) {
+      for (let c = 0; c < channels; c++) {
+        let sum = 0;
+        for (const image of x) {
+          for (let row = 0; row < steps[0]!; row++) {
+            for (let column = 0; column < steps[1]!; column++) {
+              const y = top + row * walk.stride + i * walk.dilation;
+              const z = left + column * walk.stride + j * walk.dilation;
+              sum += (image[y]?.[z]?.[c] ?? 0) ** 2;
+            }
+          }
+        }
+        norms.push(Math.sqrt(sum));
+      }
+    }
+  }
+  return norms;
+}
+
+describeBackends('InputNorms of convolutions', (backend) => {
+  beforeEach(() => tf.engine().startScope());
+  afterEach(() => tf.engine().endScope());
+
+  const kernelSize: [number, number] = [3, 2];
+  const walks: Walk[] = [
+    {stride: 1, dilation: 1},
+    {stride: 2, dilation: 1},
+    {stride: 1, dilation: 2},
+  ];
+  for (const padding of ['same', 'valid'] as const) {
+    for (const walk of walks) {
+      it(`${padding}, stride ${walk.stride}, dilation ${walk.dilation}`, async () => {
+        const x = random([2, 7, 6, 2]);
+        const values = (await x.array()) as number[][][][];
+        const args = {kernelSize, padding, strides: walk.stride, dilationRate: walk.dilation};
+        const expected = patchNorms(values, kernelSize, padding, walk);
+        const conv = tfl.layers.conv2d({...args, filters: 3, activation: 'relu'});
+        expectNear(await normsOf(conv, x), spread(expected, 3));
+        const depthwise = tfl.layers.depthwiseConv2d({...args, depthMultiplier: 2});
+        // tfjs-layers drops the dilation of a depthwise convolution.
+        const undilated = patchNorms(values, kernelSize, padding, {...walk, dilation: 1});
+        expectNear(await normsOf(depthwise, x), spread(undilated, 2));
+
+        const sequence = tf.reshape(x, [2, 42, 2]);
+        const flat = [values.map((image) => image.flat())].flat().map((row) => [row]);
+        const conv1d = tfl.layers.conv1d({
+          filters: 3,
+          kernelSize: 3,
+          padding,
+          strides: walk.stride,
+          dilationRate: walk.dilation,
+        });
+        const across = patchNorms(flat, [1, 3], padding, walk);
+        expectNear(await normsOf(conv1d, sequence), spread(across, 3));
+      });
+    }
+  }
+
+  it('sees both kernels of a separable convolution', async () => {
+    const x = random([2, 5, 5, 2]);
+    const values = (await x.array()) as number[][][][];
+    const layer = tfl.layers.separableConv2d({filters: 3, kernelSize: 3});
+    const expected = patchNorms(values, [3, 3], 'valid', {stride: 1, dilation: 1});
+    expectNear(await normsOf(layer, x), expected);
+    expect(Math.min(...(await normsOf(layer, x, {index: 1})))).to.be.above(0);
+  });
+
+  // webgpu cannot slice and tile five axes
+  if (backend !== 'webgpu') {
+    it('sees a convolution over three axes', async () => {
+      const x = random([2, 4, 4, 4, 2]);
+      const layer = tfl.layers.conv3d({filters: 3, kernelSize: 1, strides: 2, padding: 'valid'});
+      const strided = tf.stridedSlice(x, [0, 0, 0, 0, 0], [2, 4, 4, 4, 2], [1, 2, 2, 2, 1]);
+      const met = (await tf.reshape(strided, [-1, 2]).array()) as number[][];
+      expectNear(await normsOf(layer, x), spread(columnNorms(met), 3));
+      const wide = tfl.layers.conv3d({filters: 1, kernelSize: 4, padding: 'same'});
+      expect(await normsOf(wide, x)).to.have.length(128);
+    });
+  }
+
+  it('sees a transposed convolution, its features are the input channels', async () => {
+    const x = random([2, 4, 4, 2]);
+    const layer = tfl.layers.conv2dTranspose({filters: 3, kernelSize: 2});
+    const inputs = columnNorms(((await x.array()) as number[][][][]).flat(2));
+    expectNear(await normsOf(layer, x), repeat(inputs, 12));
+  });
+});

@@ -1,0 +1,115 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {expect} from 'chai';
+import {GPTLMHeadModel} from 'gpt-tfjs/src/model.js';
+import {autoOutliers, autoTaus, outlierScores} from '../../src/scores/outlier';
+import {describeBackends} from '../support/backends';
+import {toTensor} from '../support/fixtures';
+import {buildMlp, readMlp} from './mlp_fixture';
+
+describeBackends('outlierScores', () => {
+  for (const name of ['mlp_mean', 'mlp_flatten']) {
+    const fixture = readMlp(name);
+
+    it(`counts the outliers of ${name}, in one batch and in several`, async () => {
+      const model = buildMlp(fixture);
+      const ids = toTensor(fixture.tensors.get('ids')!);
+      const parts = tf.split(ids, [10, 22]);
+      const before = tf.memory().numTensors;
+      for (const granularity of ['block', 'layer'] as const) {
+        const batches = granularity === 'block' ? [ids] : parts;
+        for (const [tau, expected] of Object.entries(fixture.granularity[granularity])) {
+          const result = await outlierScores(model, batches, {tau: Number(tau), granularity});
+          expect(result).to.deep.equal({
+            kind: 'outlier',
+            tau: Number(tau),
+            granularity,
+            blocks: ['block0', 'block1', 'block2', 'block3'],
+            scores: expected.ratios,
+            counts: expected.counts,
+            sizes: fixture.numel,
+          });
+        }
+      }
+      expect(tf.memory().numTensors).to.equal(before);
+      tf.dispose([ids, parts]);
+      model.dispose();
+    });
+  }
+});
+
+describe('outlierScores', () => {
+  const fixture = readMlp('mlp_mean');
+  let model: tfl.LayersModel;
+  let ids: tf.Tensor;
+
+  before(() => {
+    model = buildMlp(fixture);
+    ids = toTensor(fixture.tensors.get('ids')!);
+  });
+
+  after(() => {
+    model.dispose();
+    ids.dispose();
+  });
+
+  it('defaults to the tau of the paper and to one mean a block', async () => {
+    const result = await outlierScores(model, [ids]);
+    expect(result.counts).to.deep.equal(fixture.granularity.block['13']!.counts);
+    expect(JSON.parse(JSON.stringify(result))).to.deep.equal(result);
+  });
+
+  it(`takes with tau 'auto' the largest tau with ${autoOutliers} outliers in every block`, async () => {
+    const {tau, counts} = await outlierScores(model, [ids], {tau: 'auto', granularity: 'layer'});
+    expect(tau).to.equal(3);
+    expect(counts).to.deep.equal(fixture.granularity.layer['3']!.counts);
+    const above = await outlierScores(model, [ids], {tau: 4, granularity: 'layer'});
+    expect(Math.min(...above.counts)).to.be.below(autoOutliers);
+  });
+
+  it(`takes with tau 'auto' the smallest tau where no tau leaves enough`, async () => {
+    const blocks = ['head', 'block0.fc1'];
+    const {tau} = await outlierScores(model, [ids], {tau: 'auto', blocks});
+    expect(tau).to.equal(Math.min(...autoTaus));
+  });
+
+  it('sees the blocks of gpt-tfjs, whose attention multiplies with tiled kernels', async () => {
+    const config = {name: 'gpt', nLayer: 2, nHead: 2, nEmbd: 8, vocabSize: 11, blockSize: 6};
+    const {model} = GPTLMHeadModel({...config, dropout: 0, embdDrop: 0, residDrop: 0});
+    const batches = [2, 3].map((rows) => tf.zeros([rows, 6], 'int32'));
+    const {blocks, sizes} = await outlierScores(model, batches, {tau: 1});
+    expect(blocks).to.deep.equal(['gpt/h/0', 'gpt/h/1']);
+    // c_attn, c_proj, c_fc, c_proj: 3 + 1 + 4 + 4 times 8 × 8.
+    expect(sizes).to.deep.equal([768, 768]);
+    tf.dispose(batches);
+    model.dispose();
+  });
+
+  it('says what is wrong and the way out', async () => {
+    const messageOf = (options: object, batches = [ids]) =>
+      outlierScores(model, batches, options).then(
+        () => 'no error',
+        (error: unknown) => (error as Error).message,
+      );
+    expect(await messageOf({tau: 0})).to.equal(
+      `outlierScores: tau, if not 'auto', must be a number > 0; got 0`,
+    );
+    expect(await messageOf({granularity: 'row'})).to.include(`one of 'block', 'layer'; got 'row'`);
+    expect(await messageOf({taus: 3})).to.include(`did you mean 'tau'`);
+    expect(await messageOf({}, [])).to.include('outlierScores: batches is empty');
+    expect(await messageOf({blocks: ['embed']})).to.equal(
+      `outlierScores: no weight of block 'embed' was multiplied with an input in the forward pass; ` +
+        'leave it out of blocks',
+    );
+  });
+
+  it('leaves no hook and no tensor when a pass fails', async () => {
+    const wrong = tf.zeros([2, 3], 'int32');
+    const before = tf.memory().numTensors;
+    const failed = await outlierScores(model, [ids, wrong]).catch((error: unknown) => error);
+    expect(failed).to.be.an('error');
+    expect(Object.hasOwn(tf.engine(), 'runKernel')).to.equal(false);
+    expect(tf.memory().numTensors).to.equal(before);
+    wrong.dispose();
+  });
+});

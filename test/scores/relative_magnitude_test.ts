@@ -1,0 +1,43 @@
+import {expect} from 'chai';
+import {relativeMagnitudeScores} from '../../src/scores/relative_magnitude';
+import {describeBackends} from '../support/backends';
+import * as tf from '@tensorflow/tfjs-core';
+import {buildMlp, readMlp} from './mlp_fixture';
+
+const fixture = readMlp('mlp_mean');
+const fields = {meanAbs: 'meanAbs', sumAbs: 'sumAbs', frobenius: 'sumFro'} as const;
+
+describeBackends('relativeMagnitudeScores', () => {
+  for (const measure of ['meanAbs', 'sumAbs', 'frobenius'] as const) {
+    it(`measures by ${measure}`, async () => {
+      const model = buildMlp(fixture);
+      const before = tf.memory().numTensors;
+      const result = await relativeMagnitudeScores(model, {measure});
+      expect(tf.memory().numTensors).to.equal(before);
+      expect(result.kind).to.equal('relativeMagnitude');
+      expect(result.measure).to.equal(measure);
+      expect(result.blocks).to.deep.equal(['block0', 'block1', 'block2', 'block3']);
+      fixture.relativeMagnitude.forEach((expected, i) => {
+        const value = expected[fields[measure]];
+        // Sums of 1728 numbers in float32.
+        expect(result.scores[i]).to.be.closeTo(value, 1e-5 * value);
+      });
+      model.dispose();
+    });
+  }
+});
+
+describe('relativeMagnitudeScores', () => {
+  it('says what is wrong', async () => {
+    const model = buildMlp(fixture);
+    const messageOf = (options: object) =>
+      relativeMagnitudeScores(model, options).then(
+        () => 'no error',
+        (error: unknown) => (error as Error).message,
+      );
+    expect(await messageOf({measure: 'max'})).to.include(`'meanAbs', 'sumAbs', 'frobenius'`);
+    expect(await messageOf({measures: 1})).to.include(`did you mean 'measure'`);
+    expect((await relativeMagnitudeScores(model)).measure).to.equal('meanAbs');
+    model.dispose();
+  });
+});
