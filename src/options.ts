@@ -66,7 +66,8 @@ export function display(value: unknown): string {
   if (typeof value === 'number' || value === undefined || value === null) return String(value);
   if (value instanceof RegExp) return String(value);
   if (typeof value === 'function') return 'a function';
-  return JSON.stringify(value) ?? String(value);
+  if (typeof value === 'bigint' || typeof value === 'symbol') return String(value);
+  return JSON.stringify(value);
 }
 
 function describeRange({min, max, exclusiveMin, exclusiveMax, integer}: NumberRange): string {

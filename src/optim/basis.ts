@@ -32,7 +32,7 @@ const SEED = 20240528;
  */
 export const randomizedBasis: BasisFunction = (gradient, rank, previous) => {
   const [rows] = gradient.shape;
-  const random = tf.randomNormal([rows, rank], 0, 1, 'float32', SEED) as tf.Tensor2D;
+  const random = tf.randomNormal<tf.Rank.R2>([rows, rank], 0, 1, 'float32', SEED);
   let basis = previous ?? orthonormalize(random);
   // Where the gradient has fewer than `rank` directions, the rest is filled from the random matrix.
   const fill = tf.mul(random, 1e-6);

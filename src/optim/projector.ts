@@ -75,8 +75,8 @@ export function rotateMoments(
   const rotate = (matrix: tf.Tensor2D, by: tf.Tensor2D): tf.Tensor2D =>
     side === 'left' ? tf.matMul(by, matrix) : tf.matMul(matrix, by, false, true);
   const correction2 = 1 - beta2 ** steps;
-  const mean = tf.div(first, 1 - beta1 ** steps) as tf.Tensor2D;
-  const variance = tf.sub(tf.div(second, correction2), tf.square(mean)) as tf.Tensor2D;
+  const mean = tf.div<tf.Tensor2D>(first, 1 - beta1 ** steps);
+  const variance = tf.sub<tf.Tensor2D>(tf.div(second, correction2), tf.square(mean));
   const rotatedSquare = tf.add(
     rotate(variance, tf.square(rotation)),
     tf.square(rotate(mean, rotation)),

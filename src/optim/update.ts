@@ -42,7 +42,7 @@ export function updateVariable(
     let change: tf.Tensor;
     if (projection) {
       const {rows, columns, side} = projection;
-      const matrix = tf.reshape(gradient, [rows, columns]) as tf.Tensor2D;
+      const matrix = tf.reshape<tf.Rank.R2>(gradient, [rows, columns]);
       refreshIfDue(variable.name, matrix, state, projection, rule, step);
       const projected = project(matrix, state.basis!, side);
       const inSubspace = adam(projected, step.learningRate * rule.scale, state, rule, step);
@@ -87,7 +87,7 @@ function refreshIfDue(
 ): void {
   if (state.basis && state.basisSteps < rule.refreshInterval) return;
   const {rank, side} = projection;
-  const oriented = side === 'left' ? gradient : (tf.transpose(gradient) as tf.Tensor2D);
+  const oriented = side === 'left' ? gradient : tf.transpose<tf.Tensor2D>(gradient);
   const basis = rule.basis(oriented, rank, state.basis, variable);
   tf.util.assertShapesMatch(
     basis.shape,

@@ -31,7 +31,7 @@ export function readTensors(path: string): Map<string, FixtureTensor> {
     const data = bytes.buffer.slice(
       bytes.byteOffset + 8 + headerLength + from,
       bytes.byteOffset + 8 + headerLength + to,
-    ) as ArrayBuffer;
+    );
     const values = dtype === 'F32' ? new Float32Array(data) : new Int32Array(data);
     tensors.set(name, {dtype, shape, values});
   }

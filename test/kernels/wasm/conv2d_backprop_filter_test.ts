@@ -35,10 +35,10 @@ describeWasm('Conv2DBackpropFilter on wasm', () => {
           await expectSameAsCpu([x, filter], (image, kernel) => {
             const convolve = (w: tf.Tensor): tf.Tensor =>
               tf.conv2d(image as tf.Tensor4D, w as tf.Tensor4D, c.strides, c.pad);
-            const {shape, size} = convolve(kernel!);
+            const {shape, size} = convolve(kernel);
             // The output's gradient is the same on both backends, whatever their forward passes give.
             const dy = tf.reshape(tf.sin(tf.range(0, size)), shape);
-            return tf.grad(convolve)(kernel!, dy);
+            return tf.grad(convolve)(kernel, dy);
           });
         },
       ),

@@ -30,13 +30,13 @@ describeWasm('_FusedMatMul on wasm', () => {
             shapes.map((shape, i) => randomOperand(shape, c.seed + i)),
             (x, y, bias, alpha) =>
               tf.fused.matMul({
-                a: x!,
-                b: y!,
+                a: x,
+                b: y,
                 transposeA: c.transposeA,
                 transposeB: c.transposeB,
-                bias: c.biased ? bias! : undefined,
+                bias: c.biased ? bias : undefined,
                 activation: c.activation,
-                preluActivationWeights: c.activation === 'prelu' ? alpha! : undefined,
+                preluActivationWeights: c.activation === 'prelu' ? alpha : undefined,
                 leakyreluAlpha: 0.2,
               }),
           );

@@ -15,7 +15,7 @@ describeWasm('UnsortedSegmentSum on wasm', () => {
           const rows = randomOperand([ids.length, ...rowShape], seed);
           const idOperand = {shape: [ids.length], values: Int32Array.from(ids)};
           await expectSameAsCpu([rows, idOperand], (x, i) =>
-            tf.unsortedSegmentSum(x!, i as tf.Tensor1D, numSegments),
+            tf.unsortedSegmentSum(x, i as tf.Tensor1D, numSegments),
           );
         },
       ),
@@ -35,7 +35,7 @@ describeWasm('UnsortedSegmentSum on wasm', () => {
     const ids = {shape: [2, 2], values: Int32Array.from([3, 0, 3, 1])};
     for (const axis of [0, 1]) {
       await expectSameAsCpu([randomOperand([4, 5], 1), ids], (x, i) =>
-        tf.grad((table: tf.Tensor) => tf.square(tf.gather(table, i!, axis)))(x!),
+        tf.grad((table: tf.Tensor) => tf.square(tf.gather(table, i, axis)))(x),
       );
     }
   });
