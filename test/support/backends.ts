@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 // Registers the gradients of all ops, as a user's own import of tfjs-layers does.
 import '@tensorflow/tfjs-layers';
 import type {BackendName} from '../../scripts/load_backend';
+import {installKernels} from '../../src/kernels/wasm';
 
 export type {BackendName};
 
@@ -12,15 +13,20 @@ export const backends = (process.env.OWLORE_BACKENDS ?? '').split(',') as readon
 export const defaultBackend = backends[0]!;
 
 /** One `describe` per backend; the backend is set before its tests run. */
-export function describeBackends(title: string, body: (backend: BackendName) => void): void {
+export function describeBackends(
+  title: string,
+  body: (this: Mocha.Suite, backend: BackendName) => void,
+): void {
   for (const backend of backends) {
-    describe(`${title} [${backend}]`, () => {
+    describe(`${title} [${backend}]`, function () {
       before(async () => {
         await tf.setBackend(backend);
         await tf.ready();
+        // Stock wasm lacks kernels that training needs.
+        if (backend === 'wasm') installKernels();
       });
       after(() => tf.setBackend(defaultBackend));
-      body(backend);
+      body.call(this, backend);
     });
   }
 }
