@@ -1,13 +1,12 @@
 /** The demo's options: their defaults, their checks, their help. */
+import {existsSync} from 'node:fs';
+import {dirname} from 'node:path';
+import {fileURLToPath} from 'node:url';
 import {Command, InvalidArgumentError, Option} from 'commander';
+import {backendNames, type BackendName} from '../scripts/load_backend';
 
-export const methods = ['owlore', 'owlore-full', 'lisa', 'lisa-d', 'galore', 'full'] as const;
-export const scoreNames = ['ows', 'rm', 'bi', 'uniform'] as const;
-export const backendNames = ['wasm', 'cpu', 'tensorflow', 'webgpu'] as const;
-
-export type Method = (typeof methods)[number];
-export type ScoreName = (typeof scoreNames)[number];
-export type BackendName = (typeof backendNames)[number];
+export type Method = keyof typeof methodParts;
+export type ScoreName = keyof typeof scoreTitles;
 
 export interface Settings {
   method: Method;
@@ -24,19 +23,30 @@ export interface Settings {
   report: string;
 }
 
-/** What the method is made of: are the updates low-rank, what draws the blocks, and how large is a step. */
+/** What a method is made of: are the updates low-rank, what draws the blocks (null: all train), how large is a step. */
 export const methodParts = {
-  owlore: {lowRank: true, sampling: 'scores', learningRate: 2e-3},
-  'owlore-full': {lowRank: false, sampling: 'scores', learningRate: 1e-3},
-  lisa: {lowRank: false, sampling: 'uniform', learningRate: 1e-3},
-  'lisa-d': {lowRank: false, sampling: 'decreasing', learningRate: 1e-3},
-  galore: {lowRank: true, sampling: null, learningRate: 2e-3},
-  full: {lowRank: false, sampling: null, learningRate: 1e-3},
-} as const satisfies Record<
-  Method,
-  {lowRank: boolean; sampling: 'scores' | 'uniform' | 'decreasing' | null; learningRate: number}
->;
+  owlore: {title: 'OwLore', lowRank: true, sampling: 'scores', learningRate: 2e-3},
+  'owlore-full': {
+    title: 'OwLore (full rank)',
+    lowRank: false,
+    sampling: 'scores',
+    learningRate: 1e-3,
+  },
+  lisa: {title: 'LISA', lowRank: false, sampling: 'uniform', learningRate: 1e-3},
+  'lisa-d': {title: 'LISA-D', lowRank: false, sampling: 'decreasing', learningRate: 1e-3},
+  galore: {title: 'GaLore', lowRank: true, sampling: null, learningRate: 2e-3},
+  full: {title: 'Full fine-tuning', lowRank: false, sampling: null, learningRate: 1e-3},
+} as const;
 
+/** Of the scores, what a table calls them. */
+export const scoreTitles = {
+  ows: 'outlier ratio',
+  rm: 'relative magnitude',
+  bi: 'block influence',
+  uniform: 'the same for all',
+} as const;
+
+const defaultReport = fileURLToPath(new URL('report.html', import.meta.url));
 const learningRateHelp =
   'at the start, falling to 0 (default: low-rank methods 0.002, others 0.001)';
 
@@ -55,9 +65,15 @@ export function readCommandLine(args: readonly string[], {blocks, width}: ModelL
   const count = {min: 1, integer: true};
   const program = new Command('npm run demo --')
     .description('Fine-tunes a small LLaMA-style model with OwLore and writes a report.')
-    .addOption(option('--method <name>', 'how to fine-tune').choices(methods).default('owlore'))
     .addOption(
-      option('--scores <name>', 'what draws the blocks').choices(scoreNames).default('ows'),
+      option('--method <name>', 'how to fine-tune')
+        .choices(Object.keys(methodParts))
+        .default('owlore'),
+    )
+    .addOption(
+      option('--scores <name>', 'what draws the blocks')
+        .choices(Object.keys(scoreTitles))
+        .default('ows'),
     )
     .addOption(number('--gamma <n>', 'blocks that train at a time', 4, {...positive, max: blocks}))
     .addOption(number('--rank <n>', 'rank of the updates', 32, {...count, max: width}))
@@ -70,9 +86,17 @@ export function readCommandLine(args: readonly string[], {blocks, width}: ModelL
     .addOption(number('--refresh <n>', 'steps between refreshes of a basis', 50, count))
     .addOption(number('--steps <n>', 'steps of training', 300, count))
     .addOption(number('--learning-rate <n>', learningRateHelp, undefined, positive))
-    .addOption(number('--seed <n>', 'the same seed gives the same run', 1, {min: 0, integer: true}))
+    .addOption(
+      number('--seed <n>', 'the same seed gives the same run', 1, {
+        min: 0,
+        max: 2 ** 32 - 1,
+        integer: true,
+      }),
+    )
     .addOption(option('--backend <name>', 'what computes').choices(backendNames).default('wasm'))
-    .addOption(option('--report <file>', 'where the report goes').default('demo/report.html'))
+    .addOption(
+      option('--report <file>', 'where the report goes').default(defaultReport, 'demo/report.html'),
+    )
     .helpOption('--help', 'show this')
     .allowExcessArguments(false)
     .configureOutput({
@@ -81,25 +105,42 @@ export function readCommandLine(args: readonly string[], {blocks, width}: ModelL
     .exitOverride(({exitCode}) => process.exit(exitCode === 0 ? 0 : 2));
   program.parse(args, {from: 'user'});
 
-  const given = (name: string) => program.getOptionValueSource(name) === 'cli';
-  const settings = program.opts<Settings>();
-  const parts = methodParts[settings.method];
-  const unused = {
-    scores: parts.sampling !== 'scores',
-    tau: parts.sampling !== 'scores' || settings.scores !== 'ows',
-    gamma: parts.sampling === null,
-    interval: parts.sampling === null,
-    rank: !parts.lowRank,
-    refresh: !parts.lowRank,
+  const given = program.opts<Settings>();
+  const settings = {
+    ...given,
+    learningRate: given.learningRate ?? methodParts[given.method].learningRate,
   };
-  for (const [name, isUnused] of Object.entries(unused)) {
-    if (isUnused && given(name)) {
-      const withScores = name === 'tau' && parts.sampling === 'scores';
-      const what = withScores ? `--scores ${settings.scores}` : `--method ${settings.method}`;
-      program.error(`error: option '--${name}' has no meaning with ${what}`);
+  for (const [name, why] of Object.entries(meaningless(settings))) {
+    if (program.getOptionValueSource(name) === 'cli') {
+      program.error(`error: option '--${name}' has no meaning with ${why}`);
     }
   }
-  return {...settings, learningRate: settings.learningRate ?? parts.learningRate};
+  if (!existsSync(dirname(settings.report))) {
+    program.error(`error: option '--report': there is no folder '${dirname(settings.report)}'`);
+  }
+  return settings;
+}
+
+/** The options that play no part in a run with these settings, each with what makes it so. */
+function meaningless({method, scores}: Settings): Partial<Record<keyof Settings, string>> {
+  const {lowRank, sampling} = methodParts[method];
+  const byMethod = `--method ${method}`;
+  return {
+    ...(!lowRank && {rank: byMethod, refresh: byMethod}),
+    ...(sampling === null && {gamma: byMethod, interval: byMethod}),
+    ...(scores !== 'ows' && {tau: `--scores ${scores}`}),
+    ...(sampling !== 'scores' && {scores: byMethod, tau: byMethod}),
+  };
+}
+
+/** The settings that play a part, under the names of their options. */
+export function settingsInUse(settings: Settings): Record<string, string | number> {
+  const unused = meaningless(settings);
+  return Object.fromEntries(
+    Object.entries(settings)
+      .filter(([name]) => !(name in unused) && name !== 'report')
+      .map(([name, value]) => [name === 'learningRate' ? 'learning rate' : name, value]),
+  );
 }
 
 interface Range {

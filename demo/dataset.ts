@@ -3,10 +3,13 @@ import * as tf from '@tensorflow/tfjs-core';
 import type {Tokenizer} from '@huggingface/tokenizers';
 import {END_OF_TEXT} from './bpe';
 
-/** Inputs and, one position on, the tokens to predict: both int32 `[windows, length]`; the caller disposes of them. */
+/**
+ * Inputs `[windows, length]` and, one position on, the tokens to predict `[windows, length, 1]`, int32. The caller
+ * disposes of them.
+ */
 export interface Windows {
   x: tf.Tensor2D;
-  y: tf.Tensor2D;
+  y: tf.Tensor3D;
 }
 
 /** All documents as one row of token ids, each ended by {@link END_OF_TEXT}. */
@@ -41,5 +44,5 @@ function windows(tokens: Int32Array, starts: readonly number[], length: number):
     x.set(tokens.subarray(start, start + length), i * length);
     y.set(tokens.subarray(start + 1, start + length + 1), i * length);
   });
-  return {x: tf.tensor2d(x, shape, 'int32'), y: tf.tensor2d(y, shape, 'int32')};
+  return {x: tf.tensor2d(x, shape, 'int32'), y: tf.tensor3d(y, [...shape, 1], 'int32')};
 }

@@ -10,7 +10,7 @@ export interface RunRecord {
   seconds: number;
   settings: Record<string, string | number>;
   /** What the scores are, or null where nothing draws the blocks. */
-  scoreName: string | null;
+  scoreTitle: string | null;
   blocks: BlockRecord[];
   steps: StepRecord[];
   /** Held-out loss after so many steps. */

@@ -24,7 +24,7 @@ export async function sampleText(
     const next = tf.tidy(() => {
       const logits = model.predict(tf.tensor2d([ids], undefined, 'int32')) as tf.Tensor3D;
       const last = tf.reshape(tf.slice(logits, [0, ids.length - 1, 0], [1, 1, -1]), [-1]);
-      return tf.multinomial(tf.div(last, temperature) as tf.Tensor1D, 1, seed + i);
+      return tf.multinomial(tf.div<tf.Tensor1D>(last, temperature), 1, seed + i);
     });
     ids.push((await next.data())[0]!);
     next.dispose();

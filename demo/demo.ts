@@ -1,0 +1,170 @@
+/**
+ * Fine-tunes a small pre-trained language model on a text that it does not know, with OwLore, and shows what that
+ * takes and what it brings.
+ *
+ *   npm run demo                                        # OwLore on the wasm backend
+ *   npm run demo -- --method lisa --steps 100           # another method, fewer steps
+ *   npm run demo -- --help                              # all options
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import {
+  LayerSamplingCallback,
+  OwLoreOptimizer,
+  findBlocks,
+  linearDecay,
+  samplingProbabilities,
+} from '../src/index';
+import {blockInfluenceScores} from '../src/scores/block_influence';
+import {outlierScores} from '../src/scores/outlier';
+import {relativeMagnitudeScores} from '../src/scores/relative_magnitude';
+import {sparseCrossEntropy} from '../src/llama/index';
+import {selectBackend} from './backend';
+import {methodParts, readCommandLine, scoreTitles, settingsInUse} from './command_line';
+import {encodeDocuments, evenWindows, randomWindows, type Windows} from './dataset';
+import {startMemoryMeter, type MemoryMeter} from './memory_meter';
+import {loadModel, loadTokenizer, readConfig} from './pretrained';
+import {writeReport, type BlockRecord, type MemoryRecord, type RunRecord} from './report';
+import {sampleText} from './sample';
+import {printResult, printScores} from './tables';
+import {finetuningTexts} from './texts';
+import {TrainingMonitor} from './training_monitor';
+
+const batchSize = 4; // windows in a step, each as long as the model's context
+const calibrationBatches = 8; // what the scores are computed on
+const heldOutWindows = 64; // what the held-out loss is computed on
+const evaluateEvery = 50; // steps between two held-out losses
+const fullSteps = 3; // of full fine-tuning, to measure its memory: the first allocates Adam's state
+const prompt = 'The captain';
+const samples = {tokens: 100, temperature: 0.8}; // the texts before and after
+
+const config = readConfig();
+const settings = readCommandLine(process.argv.slice(2), {
+  blocks: config.numHiddenLayers,
+  width: config.hiddenSize,
+});
+
+async function main(): Promise<void> {
+  const start = performance.now();
+  const {gamma, rank, tau, interval, refresh, steps, learningRate, seed} = settings;
+  const method = methodParts[settings.method];
+  await selectBackend(settings.backend);
+  const meter = startMemoryMeter();
+
+  // 1. A model that was pre-trained on one text, and another text to fine-tune it on.
+  const model = loadModel();
+  const tokenizer = loadTokenizer();
+  const blocks = findBlocks(model);
+  const texts = finetuningTexts();
+  const tokens = encodeDocuments(tokenizer, texts.train);
+  const length = config.maxPositionEmbeddings;
+  const train = randomWindows(tokens, steps * batchSize, length, seed);
+  const heldOut = evenWindows(encodeDocuments(tokenizer, texts.heldOut), heldOutWindows, length);
+  const calibration = randomWindows(tokens, calibrationBatches * batchSize, length, seed + 1);
+  const before = await sampleText(model, tokenizer, prompt, {...samples, seed});
+
+  // 2. How much each block matters (Eq. 2 of the paper, or another score), and from that how often it shall train.
+  const batches = tf.split(calibration.x, calibrationBatches);
+  const scoring = {
+    ows: () => outlierScores(model, batches, {tau}),
+    rm: () => relativeMagnitudeScores(model),
+    bi: () => blockInfluenceScores(model, batches),
+    uniform: () => ({scores: blocks.map(() => 1)}),
+    decreasing: () => ({scores: blocks.map((_, i) => blocks.length - i)}),
+  };
+  const what = method.sampling === 'scores' ? settings.scores : method.sampling;
+  const scores = what && (await scoring[what]());
+  const probabilities = scores && samplingProbabilities(scores, {gamma});
+  const records: BlockRecord[] = blocks.map(({name}, i) => ({
+    name,
+    score: method.sampling === 'scores' ? scores!.scores[i]! : null,
+    probability: probabilities ? probabilities.probabilities[i]! : 1,
+    stepsTrained: 0,
+  }));
+  const scoreTitle = method.sampling === 'scores' ? scoreTitles[settings.scores] : null;
+  printScores(method.title, scoreTitle, records);
+
+  // 3. Fine-tuning: the optimizer makes the low-rank updates, the callback draws the blocks of each period.
+  const optimizer = new OwLoreOptimizer({
+    learningRate: linearDecay(learningRate, steps),
+    project: method.lowRank ? 'auto' : false,
+    rank,
+    refreshInterval: refresh,
+  });
+  const layerSampling =
+    probabilities && new LayerSamplingCallback({probabilities, gamma, interval, seed});
+  const monitor = new TrainingMonitor({
+    steps,
+    blocks,
+    meter,
+    batchSize,
+    learningRate: () => optimizer.learningRate,
+    heldOut,
+    evaluateEvery,
+  });
+  model.compile({optimizer, loss: sparseCrossEntropy});
+  await model.fit(train.x, train.y, {
+    batchSize,
+    shuffle: false, // the windows are in random order already, and in the same one for the same seed
+    verbose: 0,
+    callbacks: layerSampling ? [layerSampling, monitor] : [monitor],
+  });
+
+  // 4. What it brought, and what it took beside full fine-tuning.
+  const after = await sampleText(model, tokenizer, prompt, {...samples, seed});
+  const parameters = model.countParams();
+  model.dispose();
+  optimizer.dispose();
+  const full = await measureFullFineTuning(train, meter);
+  const run: RunRecord = {
+    method: method.title,
+    backend: settings.backend,
+    parameters,
+    seconds: (performance.now() - start) / 1000,
+    settings: {
+      ...settingsInUse(settings),
+      ...(scores && 'tau' in scores && {tau: scores.tau}),
+      batch: `${batchSize} × ${length} tokens`,
+    },
+    scoreTitle,
+    blocks: records.map((record, i) => ({
+      ...record,
+      stepsTrained: monitor.steps.filter(({active}) => active[i]).length,
+    })),
+    steps: monitor.steps,
+    heldOut: monitor.heldOut,
+    memory: {
+      method: {
+        peak: Math.max(...monitor.steps.map(({peak}) => peak)),
+        state: monitor.stateBytes,
+      },
+      full,
+    },
+    prompt,
+    sample: {before, after},
+  };
+  printResult(run);
+  writeReport(settings.report, run);
+  console.log(`Report: ${settings.report}`);
+}
+
+/** Memory of a few steps of plain full fine-tuning, on the same batches. */
+async function measureFullFineTuning({x, y}: Windows, meter: MemoryMeter): Promise<MemoryRecord> {
+  const model = loadModel();
+  const optimizer = tf.train.adam(methodParts.full.learningRate);
+  model.compile({optimizer, loss: sparseCrossEntropy});
+  const count = fullSteps * batchSize;
+  const [some, labels] = [tf.slice(x, 0, count), tf.slice(y, 0, count)];
+  const bytesBefore = meter.current();
+  meter.reset();
+  await model.fit(some, labels, {batchSize, shuffle: false, verbose: 0});
+  const memory = {peak: meter.peak(), state: meter.current() - bytesBefore};
+  tf.dispose([some, labels]);
+  model.dispose();
+  optimizer.dispose();
+  return memory;
+}
+
+main().catch((error: unknown) => {
+  console.error(error);
+  process.exit(1); // the progress bar's timer would keep the process alive
+});

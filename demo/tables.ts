@@ -1,0 +1,62 @@
+/** What the demo prints above and below its live line. */
+import Table from 'cli-table3';
+import type {BlockRecord, RunRecord} from './report';
+
+/** How often each block shall train, and the score that says so. */
+export function printScores(
+  method: string,
+  scoreTitle: string | null,
+  blocks: readonly BlockRecord[],
+): void {
+  const largest = Math.max(...blocks.map(({score}) => score ?? 0));
+  const table = newTable(['block', ...(scoreTitle ? [scoreTitle, ''] : []), 'probability', '']);
+  for (const {name, score, probability} of blocks) {
+    const scoreCells = score === null ? [] : [formatScore(scoreTitle, score), bar(score / largest)];
+    table.push([name, ...scoreCells, probability.toFixed(3), bar(probability)]);
+  }
+  console.log(`${method}: which blocks train\n${table.toString()}\n`);
+}
+
+/** What came out: texts, how often each block trained, loss and memory. */
+export function printResult(run: RunRecord): void {
+  const {heldOut, blocks, steps, memory, sample, seconds} = run;
+  console.log(`\nBefore:\n${wrap(sample.before)}\n\nAfter:\n${wrap(sample.after)}\n`);
+
+  const trained = newTable(['block', 'steps trained', 'expected', '']);
+  for (const {name, probability, stepsTrained} of blocks) {
+    const expected = (probability * steps.length).toFixed(0);
+    trained.push([name, stepsTrained, expected, bar(stepsTrained / steps.length)]);
+  }
+  console.log(`${trained.toString()}\n`);
+
+  const [first, last] = [heldOut[0]!.loss, heldOut.at(-1)!.loss];
+  const measured = newTable(['measured', run.method, 'tf.train.adam on everything']);
+  measured.push(
+    ['held-out loss', `${first.toFixed(3)} → ${last.toFixed(3)}`, ''],
+    ['peak tensor memory', megabytes(memory.method.peak), megabytes(memory.full.peak)],
+    ['optimizer state', megabytes(memory.method.state), megabytes(memory.full.state)],
+    ['time', `${seconds.toFixed(0)} s`, ''],
+  );
+  console.log(measured.toString());
+}
+
+function formatScore(title: string | null, score: number): string {
+  return title === 'outlier ratio' ? `${(100 * score).toFixed(4)} %` : score.toPrecision(4);
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+function bar(part: number): string {
+  return '█'.repeat(Math.round(12 * part)).padEnd(12, '░');
+}
+
+function newTable(head: string[]): Table.Table {
+  return new Table({head, style: {head: [], border: [], compact: true}});
+}
+
+/** Breaks lines between words, at most 78 characters long. */
+function wrap(text: string): string {
+  return text.replace(/(?![^\n]{1,76}$)([^\n]{1,76})\s/g, '$1\n').replace(/^/gm, '  ');
+}
