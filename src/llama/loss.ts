@@ -21,6 +21,6 @@ export function sparseCrossEntropy(labels: tf.Tensor, logits: tf.Tensor): tf.Sca
     const oneHot = tf.oneHot(tf.maximum(ids, tf.scalar(0, 'int32')), vocab);
     const targets = tf.mul(tf.cast(oneHot, 'float32'), tf.expandDims(counted, 1));
     const sum = tf.neg(tf.sum(tf.mul(targets, logProbabilities)));
-    return tf.div(sum, tf.maximum(tf.sum(counted), 1)) as tf.Scalar;
+    return tf.div<tf.Scalar>(sum, tf.maximum(tf.sum(counted), 1));
   });
 }

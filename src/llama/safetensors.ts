@@ -57,17 +57,17 @@ export function serializeSafetensors(
   tensors: ReadonlyMap<string, HostTensor>,
   {dtype = 'F32', metadata}: SafetensorsOptions = {},
 ): Uint8Array {
-  const header: Record<string, unknown> = metadata ? {[METADATA]: metadata} : {};
+  const header: Array<[name: string, entry: unknown]> = metadata ? [[METADATA, metadata]] : [];
   let size = 0;
   for (const [name, {shape, values}] of tensors) {
     if (values.length !== elements(shape)) {
       fail(`tensor '${name}' has ${values.length} values for shape [${shape.join(', ')}]`);
     }
     const end = size + values.length * BYTES[dtype];
-    header[name] = {dtype, shape, data_offsets: [size, end]};
+    header.push([name, {dtype, shape, data_offsets: [size, end]}]);
     size = end;
   }
-  const json = new TextEncoder().encode(JSON.stringify(header));
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(header)));
   const headerLength = Math.ceil(json.length / ALIGNMENT) * ALIGNMENT;
 
   const bytes = new Uint8Array(LENGTH_BYTES + headerLength + size).fill(

@@ -9,11 +9,18 @@ import {
   type LlamaConfig,
 } from '../../src/llama';
 
-/** The checkpoints of the fixtures; `llama3` has grouped queries, a tied head and stretched wavelengths. */
-export type CheckpointName = 'llama2' | 'llama3';
+/** The checkpoints of the fixtures; `llama3…` have grouped queries, a tied head and stretched wavelengths. */
+const folders = {
+  llama2: 'llama/llama2',
+  llama3: 'llama/llama3',
+  llama2Outliers: 'owl/llama2_outliers',
+  llama3Outliers: 'owl/llama3_outliers',
+};
+
+export type CheckpointName = keyof typeof folders;
 
 const folder = (name: CheckpointName): string =>
-  fileURLToPath(new URL(`../fixtures/llama/${name}/`, import.meta.url));
+  fileURLToPath(new URL(`../fixtures/${folders[name]}/`, import.meta.url));
 
 /** The checkpoint's sizes, from its `config.json`. */
 export function readConfig(name: CheckpointName): LlamaConfig {

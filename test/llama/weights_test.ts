@@ -1,0 +1,57 @@
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {expect} from 'chai';
+import {createLlama, getLlamaWeights, setLlamaWeights, type HostTensor} from '../../src/llama';
+import {describeBackends} from '../support/backends';
+import {readCheckpoint, readConfig} from './checkpoints';
+
+describeBackends('weights of a LLaMA model', () => {
+  let model: tfl.LayersModel;
+  let tensors: Map<string, HostTensor>;
+
+  beforeEach(() => {
+    model = createLlama(readConfig('llama2'));
+    tensors = readCheckpoint('llama2');
+  });
+  afterEach(() => {
+    model.dispose();
+  });
+
+  it('come back as they were set', async () => {
+    setLlamaWeights(model, tensors);
+    const read = await getLlamaWeights(model);
+    expect([...read.keys()].sort()).to.deep.equal([...tensors.keys()].sort());
+    for (const [name, tensor] of tensors) expect(read.get(name)).to.deep.equal(tensor);
+  });
+
+  it('have no names that depend on what was made before', async () => {
+    const second = createLlama(readConfig('llama2'));
+    expect([...(await getLlamaWeights(second)).keys()]).to.have.members([...tensors.keys()]);
+    second.dispose();
+  });
+
+  const wrong: Array<[string, (tensors: Map<string, HostTensor>) => void, string]> = [
+    [
+      'a missing one',
+      (map) => map.delete('model.norm.weight'),
+      'setLlamaWeights: missing model.norm.weight',
+    ],
+    [
+      'an unknown one',
+      (map) => map.set('extra.weight', {shape: [1], values: new Float32Array(1)}),
+      'setLlamaWeights: the model has no extra.weight',
+    ],
+    [
+      'one of another shape',
+      (map) => map.set('lm_head.weight', {shape: [32, 96], values: new Float32Array(32 * 96)}),
+      'setLlamaWeights: lm_head.weight must have shape [96, 32]; got [32, 96]',
+    ],
+  ];
+  for (const [what, change, message] of wrong) {
+    it(`refuses ${what} and sets none`, async () => {
+      const before = await getLlamaWeights(model);
+      change(tensors);
+      expect(() => setLlamaWeights(model, tensors)).to.throw(message);
+      expect(await getLlamaWeights(model)).to.deep.equal(before);
+    });
+  }
+});
