@@ -82,7 +82,7 @@ function walks2d(x: tf.Tensor, filter: tf.Tensor, attributes: tf.Conv2DAttrs): W
     x.shape as [number, number, number, number],
     filter.shape as [number, number, number, number],
     strides,
-    (dilations) ?? 1, // null from the DepthwiseConv2D layer
+    dilations ?? 1, // null from the DepthwiseConv2D layer
     pad,
     dimRoundingMode,
   );

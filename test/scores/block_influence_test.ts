@@ -56,7 +56,10 @@ describe('blockInfluenceScores', () => {
     expect(all.scores[0]).to.be.closeTo(0.5, 1e-6);
     const valid = await blockInfluenceScores(model, [{inputs, mask}], {blocks});
     expect(valid.scores[0]).to.be.closeTo(0, 1e-6);
-    tf.dispose([inputs, mask]);
+    const nothing = tf.zerosLike(mask);
+    const failed = blockInfluenceScores(model, [{inputs, mask: nothing}], {blocks});
+    expect(await messageOf(failed)).to.include(`block 'sum' saw no rows`);
+    tf.dispose([inputs, mask, nothing]);
     model.dispose();
   });
 

@@ -7,7 +7,7 @@ import {describeBackends} from '../support/backends';
 import {toTensor} from '../support/fixtures';
 import {buildMlp, readMlp} from './mlp_fixture';
 
-describeBackends('outlierScores', () => {
+describeBackends('outlierScores', (backend) => {
   for (const name of ['mlp_mean', 'mlp_flatten']) {
     const fixture = readMlp(name);
 
@@ -19,6 +19,8 @@ describeBackends('outlierScores', () => {
       for (const granularity of ['block', 'layer'] as const) {
         const batches = granularity === 'block' ? [ids] : parts;
         for (const [tau, expected] of Object.entries(fixture.granularity[granularity])) {
+          // A pass takes half a second on a software driver of webgpu.
+          if (backend === 'webgpu' && !['3', '13'].includes(tau)) continue;
           const result = await outlierScores(model, batches, {tau: Number(tau), granularity});
           expect(result).to.deep.equal({
             kind: 'outlier',

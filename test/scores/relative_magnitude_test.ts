@@ -1,7 +1,8 @@
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import {relativeMagnitudeScores} from '../../src/scores/relative_magnitude';
 import {describeBackends} from '../support/backends';
-import * as tf from '@tensorflow/tfjs-core';
 import {buildMlp, readMlp} from './mlp_fixture';
 
 const fixture = readMlp('mlp_mean');
@@ -38,6 +39,13 @@ describe('relativeMagnitudeScores', () => {
     expect(await messageOf({measure: 'max'})).to.include(`'meanAbs', 'sumAbs', 'frobenius'`);
     expect(await messageOf({measures: 1})).to.include(`did you mean 'measure'`);
     expect((await relativeMagnitudeScores(model)).measure).to.equal('meanAbs');
+    const norm = tfl.layers.layerNormalization({name: 'norm', inputShape: [2]});
+    const without = tfl.sequential({layers: [norm]});
+    const failed = relativeMagnitudeScores(without, {blocks: ['norm']});
+    expect(await failed.catch((error: unknown) => (error as Error).message)).to.include(
+      `block 'norm' has no weight with two or more axes`,
+    );
     model.dispose();
+    without.dispose();
   });
 });
