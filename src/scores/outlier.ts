@@ -59,7 +59,8 @@ export interface OutlierScores extends BlockScores {
  * Rows that a batch's `mask` `[batch, seq]` marks with 0 do not count, in every operand that has
  * batch·seq rows.
  *
- * @throws if there is no calibration data, or a block has no weight that is multiplied with an input.
+ * @throws if there is no calibration data, a block has no weight that is multiplied with an input, or
+ *   its weights or their inputs are not finite.
  */
 export async function outlierScores(
   model: tfl.LayersModel,
@@ -81,7 +82,7 @@ export async function outlierScores(
     for (const block of blocks) {
       const magnitudes = await linearMagnitudes(block, norms);
       sizes.push(magnitudes.reduce((size, {length}) => size + length, 0));
-      countsByBlock.push(taus.map((each) => countOutliers(magnitudes, each, granularity)));
+      countsByBlock.push(taus.map((each) => countOutliers(block, magnitudes, each, granularity)));
     }
     const enough = taus.findIndex((_, i) => countsByBlock.every((c) => c[i]! >= autoOutliers));
     const chosen = enough >= 0 ? enough : taus.length - 1;
@@ -122,6 +123,7 @@ async function linearMagnitudes(block: ResolvedBlock, norms: InputNorms): Promis
 
 /** In float64 on the host: the count turns on a comparison, so the mean must not lose digits. */
 function countOutliers(
+  block: ResolvedBlock,
   magnitudes: readonly Float32Array[],
   tau: number,
   granularity: OutlierGranularity,
@@ -134,6 +136,12 @@ function countOutliers(
     for (const values of group) {
       for (const value of values) sum += value;
       size += values.length;
+    }
+    if (!Number.isFinite(sum)) {
+      throw new Error(
+        `${owner}: the weights of block '${block.name}' or their inputs are NaN or too large; ` +
+          `look at the calibration data and the weights`,
+      );
     }
     const threshold = (tau * sum) / size;
     for (const values of group) for (const value of values) if (value > threshold) count++;

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type * as tfl from '@tensorflow/tfjs-layers';
+import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import {GPTLMHeadModel} from 'gpt-tfjs/src/model.js';
 import {autoOutliers, autoTaus, outlierScores} from '../../src/scores/outlier';
@@ -103,6 +103,22 @@ describe('outlierScores', () => {
       `outlierScores: no weight of block 'embed' was multiplied with an input in the forward pass; ` +
         'leave it out of blocks',
     );
+  });
+
+  it('names the block whose inputs are not finite', async () => {
+    const before = tf.memory().numTensors;
+    const small = tfl.sequential({
+      layers: [
+        tfl.layers.dense({units: 2, inputShape: [2], name: 'body'}),
+        tfl.layers.dense({units: 1, name: 'head'}),
+      ],
+    });
+    const x = tf.tensor2d([[1, NaN]]);
+    const failed = await outlierScores(small, [x]).catch((error: unknown) => error);
+    expect((failed as Error).message).to.include(`weights of block 'body' or their inputs are NaN`);
+    x.dispose();
+    small.dispose();
+    expect(tf.memory().numTensors).to.equal(before);
   });
 
   it('leaves no hook and no tensor when a pass fails', async () => {
