@@ -235,7 +235,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     const {clipNorm} = this.options;
     const names = updates.map(({variable}) => variable.name);
     const squared = squaredNorms(updates.map(({gradient}) => gradient));
-    const verdict = this.finiteCheck.judge(names, squared, () => this.undoClocks(names));
+    const verdict = this.finiteCheck.judge(names, squared, this.rememberClocks(names));
     if (verdict === 'stop') return null;
     return {
       learningRate: this.learningRate,
@@ -312,14 +312,18 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return updates;
   }
 
-  /** Takes back what a step counted that turned out to have changed nothing. */
-  private undoClocks(names: readonly string[]): void {
-    for (const [name, state] of this.states.entries()) {
-      if (!names.includes(name)) continue;
-      state.adamSteps = Math.max(0, state.adamSteps - 1);
-      // The basis may come from that step's gradient.
-      state.basisSteps = this.options.refreshInterval;
-    }
+  /**
+   * Remembers the clocks of some variables before a step. The result, for a step that turned out to have changed nothing,
+   * sets them back. Steps that were begun before that was known are then not counted either.
+   */
+  private rememberClocks(names: readonly string[]): () => void {
+    const remembered = names.map((name) => ({name, ...this.states.of(name)}));
+    return () => {
+      for (const {name, moments, adamSteps, basisSteps} of remembered) {
+        if (moments) Object.assign(this.states.of(name), {adamSteps, basisSteps});
+        else this.states.delete(name);
+      }
+    };
   }
 }
 

@@ -25,19 +25,18 @@ export class FiniteCheck {
     if (readsSynchronously()) {
       return this.report(names, squaredNorms.dataSync<'float32'>()) ? 'stop' : 'go';
     }
-    const arrived = tf
-      .keep(tf.clone(squaredNorms))
-      .data<'float32'>()
-      .then((values) => {
-        this.pending.delete(arrived);
-        if (values.every(Number.isFinite)) return;
-        undo();
-        try {
-          this.report(names, values);
-        } catch (error) {
-          this.failure ??= error as Error;
-        }
-      });
+    const kept = tf.keep(tf.clone(squaredNorms));
+    const arrived = kept.data<'float32'>().then((values) => {
+      kept.dispose();
+      this.pending.delete(arrived);
+      if (values.every(Number.isFinite)) return;
+      undo();
+      try {
+        this.report(names, values);
+      } catch (error) {
+        this.failure ??= error as Error;
+      }
+    });
     this.pending.add(arrived);
     return tf.all(tf.isFinite(squaredNorms));
   }

@@ -40,12 +40,15 @@ export class StateStore {
   /** Frees the states of all variables but those called `names`. */
   retain(names: ReadonlySet<string>): void {
     for (const name of names) if (!this.states.has(name)) this.adopt(name);
-    for (const [name, state] of this.states) {
-      if (names.has(name)) continue;
-      disposeState(state);
-      this.states.delete(name);
-      this.restored.delete(name);
-    }
+    for (const name of this.states.keys()) if (!names.has(name)) this.delete(name);
+  }
+
+  /** Frees the state of the variable called `name`, if it has one. */
+  delete(name: string): void {
+    const state = this.states.get(name);
+    if (state) disposeState(state);
+    this.states.delete(name);
+    this.restored.delete(name);
   }
 
   entries(): Iterable<[string, VariableState]> {

@@ -1,0 +1,390 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {cosineDecay, linearDecay, OwLoreOptimizer, warmup} from '../src/index';
+import type {OwLoreOptions} from '../src/index';
+import {describeBackends} from './support/backends';
+
+/** `count` steps on the squared distance of `variable` from a target, through `minimize`. */
+function descend(optimizer: tf.Optimizer, variable: tf.Variable, count: number): void {
+  for (let i = 0; i < count; i++) {
+    const cost = optimizer.minimize(
+      () => tf.tidy(() => tf.mean(tf.square(tf.sub(variable, 3)))),
+      true,
+      [variable],
+    );
+    cost!.dispose();
+  }
+}
+
+/** Runs `body` and gives back the lines it prints by `console.info`. */
+function infoLines(body: () => void): string[] {
+  const lines: string[] = [];
+  const {info} = console;
+  console.info = (line: string) => lines.push(line);
+  try {
+    body();
+  } finally {
+    console.info = info;
+  }
+  return lines;
+}
+
+/** A variable that starts at `value`, which it takes over. */
+function variableOf(value: tf.Tensor, trainable = true, name?: string): tf.Variable {
+  const variable = tf.variable(value, trainable, name);
+  value.dispose();
+  return variable;
+}
+
+async function values(tensor: tf.Tensor): Promise<number[]> {
+  return [...(await tensor.data())];
+}
+
+describe('OwLoreOptimizer', () => {
+  const messages: Array<[OwLoreOptions | Record<string, unknown>, RegExp]> = [
+    [{learningRate: -1}, /learningRate must be a number >= 0; got -1/],
+    [{learningRate: NaN}, /learningRate must be a number >= 0; got NaN/],
+    [{learningRate: {kind: 'step'}}, /learningRate must be .* schedule .* got {"kind":"step"}/],
+    [{beta1: 1}, /beta1 must be a number >= 0 and < 1; got 1/],
+    [{beta2: '0.9'}, /beta2 must be a number >= 0 and < 1; got '0.9'/],
+    [{epsilon: 0}, /epsilon must be a number > 0; got 0/],
+    [{weightDecay: -0.1}, /weightDecay must be a number >= 0; got -0.1/],
+    [{decay: 5}, /decay must be 'auto', an array .* got 5/],
+    [{project: true}, /project must be 'auto', false, an array .* got true/],
+    [{rank: 1.5}, /rank must be an integer >= 1; got 1.5/],
+    [{scale: 0}, /scale must be a number > 0; got 0/],
+    [{refreshInterval: 0}, /refreshInterval must be an integer >= 1; got 0/],
+    [{side: 'top'}, /side must be one of 'auto', 'paper', 'left', 'right'; got 'top'/],
+    [{basis: 'qr'}, /basis must be one of 'randomized', 'svd'; got 'qr'/],
+    [{moments: 'zero'}, /moments must be one of 'keep', 'rotate', 'reset'; got 'zero'/],
+    [{state: 'drop'}, /state must be one of 'reset', 'keep'; got 'drop'/],
+    [{clipNorm: 0}, /clipNorm must be a number > 0; got 0/],
+    [{accumulate: 0}, /accumulate must be an integer >= 1; got 0/],
+    [{nonFinite: 'ignore'}, /nonFinite must be one of 'throw', 'skip'; got 'ignore'/],
+    [{learningrate: 1}, /unknown option 'learningrate'; did you mean 'learningRate'\?/],
+  ];
+  for (const [options, message] of messages) {
+    it(`rejects ${JSON.stringify(options)}`, () => {
+      expect(() => new OwLoreOptimizer(options as OwLoreOptions)).to.throw(message);
+    });
+  }
+
+  it('rejects schedules that are out of range', () => {
+    expect(() => linearDecay(-1, 5)).to.throw(/linearDecay learningRate must be a number >= 0/);
+    expect(() => cosineDecay(1, 0)).to.throw(/cosineDecay steps must be an integer >= 1; got 0/);
+    expect(() => warmup(0, 1)).to.throw(/warmup steps must be an integer >= 1; got 0/);
+  });
+
+  it('has a learning rate that can be read and set during training', () => {
+    const variable = variableOf(tf.ones([2]));
+    const optimizer = new OwLoreOptimizer({learningRate: linearDecay(1, 4)});
+    descend(optimizer, variable, 2);
+    expect(optimizer.learningRate).to.equal(0.5);
+    optimizer.learningRate = 0.125;
+    expect(optimizer.learningRate).to.equal(0.125);
+    optimizer.learningRate = (step) => step / 10;
+    expect(optimizer.learningRate).to.equal(0.2);
+    expect(() => (optimizer.learningRate = -1)).to.throw(/learningRate must be a number >= 0/);
+    optimizer.learningRate = () => NaN;
+    expect(() => descend(optimizer, variable, 1)).to.throw(/learningRate of step 2 must be/);
+    optimizer.dispose();
+    variable.dispose();
+  });
+
+  it('gives its options as JSON that survives what tfjs does to a saved config', () => {
+    const options: OwLoreOptions = {
+      learningRate: warmup(3, cosineDecay(0.1, 10, {end: 0.01})),
+      project: /block_(\d)_fc/i,
+      decay: ['my_layer', 'other/kernel_1'],
+      rank: 7,
+      clipNorm: 2,
+    };
+    const config = JSON.parse(JSON.stringify(new OwLoreOptimizer(options).getConfig())) as object;
+    expect(JSON.stringify(config)).not.to.match(/_/);
+    const loaded = OwLoreOptimizer.fromConfig<OwLoreOptimizer>(OwLoreOptimizer, {
+      ...config,
+      customObjects: {},
+    });
+    expect(loaded.getConfig()).to.deep.equal(config);
+    expect(loaded.learningRate).to.be.closeTo(0.1 / 3, 1e-12);
+  });
+
+  it('refuses to save options that are functions, naming the way out', () => {
+    for (const options of [
+      {learningRate: () => 1},
+      {basis: (gradient: tf.Tensor2D) => gradient},
+      {project: () => true},
+      {decay: () => true},
+    ] as OwLoreOptions[]) {
+      const [name] = Object.keys(options);
+      expect(() => new OwLoreOptimizer(options).getConfig()).to.throw(
+        new RegExp(`${name} is a function, which cannot be saved`),
+      );
+    }
+  });
+});
+
+describeBackends('OwLoreOptimizer', (backend) => {
+  const optimizers: OwLoreOptimizer[] = [];
+  let tensorsBefore: number;
+  beforeEach(() => (tensorsBefore = tf.memory().numTensors));
+  afterEach(async () => {
+    for (const optimizer of optimizers.splice(0)) {
+      await optimizer.settled();
+      optimizer.dispose();
+    }
+    expect(tf.memory().numTensors, 'tensors left').to.equal(tensorsBefore);
+  });
+
+  /** An optimizer that is disposed after the test. */
+  function optimizerOf(options?: OwLoreOptions): OwLoreOptimizer {
+    const optimizer = new OwLoreOptimizer(options);
+    optimizers.push(optimizer);
+    return optimizer;
+  }
+
+  it('takes gradients as a map and as an array, some of them missing', async () => {
+    const a = variableOf(tf.ones([2]), true, 'map-a');
+    const b = variableOf(tf.ones([2]), true, 'map-b');
+    const optimizer = optimizerOf({learningRate: 0.1});
+    tf.tidy(() => optimizer.applyGradients({'map-a': tf.ones([2])}));
+    tf.tidy(() =>
+      optimizer.applyGradients([
+        {name: 'map-a', tensor: tf.ones([2])},
+        {name: 'map-b', tensor: undefined as unknown as tf.Tensor},
+      ]),
+    );
+    // Adam's step is lr in the direction of a constant gradient.
+    for (const value of await values(a)) expect(value).to.be.closeTo(0.8, 1e-6);
+    expect(await values(b)).to.deep.equal([1, 1]);
+    expect(optimizer.iterations).to.equal(2);
+    expect(() => tf.tidy(() => optimizer.applyGradients({nowhere: tf.ones([2])}))).to.throw(
+      /no variable is called 'nowhere'/,
+    );
+    tf.dispose([a, b]);
+  });
+
+  it('minimizes, and returns the cost if asked', async () => {
+    const variable = variableOf(tf.zeros([4, 3]));
+    const optimizer = optimizerOf({learningRate: 0.1, rank: 1, side: 'right'});
+    const cost = optimizer.minimize(
+      () => tf.mean(tf.square(tf.sub(variable, 1))),
+      true,
+    ) as tf.Scalar;
+    expect(await values(cost)).to.deep.equal([1]);
+    expect(optimizer.minimize(() => tf.mean(tf.square(tf.sub(variable, 1))))).to.equal(null);
+    tf.dispose([cost, variable]);
+  });
+
+  it('says clearly that nothing is trainable', () => {
+    const variable = variableOf(tf.zeros([2]), false);
+    const optimizer = optimizerOf();
+    expect(() => descend(optimizer, variable, 1)).to.throw(
+      /none of the 1 variables is trainable; leave something on/,
+    );
+    variable.dispose();
+  });
+
+  it('keeps the state that the docs say, and none for what is frozen', () => {
+    const wide = variableOf(tf.zeros([4, 10]), true, 'bytes/wide');
+    const bias = variableOf(tf.zeros([5]), true, 'bytes/bias');
+    const optimizer = optimizerOf({rank: 2, side: 'auto'});
+    const gradients = {'bytes/wide': tf.ones([4, 10]), 'bytes/bias': tf.ones([5])};
+    optimizer.applyGradients(gradients);
+    // Right side: 2·(10 + 2·4) numbers, against 2·40 without projection; bias 2·5.
+    expect(optimizer.stateBytes).to.equal(4 * (2 * (10 + 2 * 4) + 2 * 5));
+    optimizer.applyGradients({'bytes/bias': gradients['bytes/bias']});
+    expect(optimizer.stateBytes).to.equal(4 * 2 * 5);
+    optimizer.dispose();
+    expect(optimizer.stateBytes).to.equal(0);
+    tf.dispose([wide, bias, gradients]);
+  });
+
+  it('says once what is not as asked', () => {
+    const small = variableOf(tf.zeros([2, 3]), true, 'summary/small');
+    const tall = variableOf(tf.zeros([64, 4]), true, 'summary/tall');
+    const gradients = {'summary/small': tf.ones([2, 3]), 'summary/tall': tf.ones([64, 4])};
+    const optimizer = optimizerOf({rank: 8});
+    const lines = infoLines(() => {
+      optimizer.applyGradients(gradients);
+      optimizer.applyGradients(gradients);
+    });
+    expect(lines).to.deep.equal([
+      'OwLoreOptimizer: 1 of 2 matrices are projected; rank 8 is clamped to 4 for summary/tall [64,4]; ' +
+        'projection at rank 8 would not make the state smaller for summary/small [2,3]',
+    ]);
+    const fitting = optimizerOf({rank: 1, project: ['summary/tall']});
+    expect(infoLines(() => fitting.applyGradients(gradients))).to.deep.equal([]);
+    tf.dispose([small, tall, gradients]);
+  });
+
+  it('goes on from saved weights as if it had not stopped', async () => {
+    const start = tf.randomNormal([6, 9], 0, 1, 'float32', 5);
+    const options: OwLoreOptions = {
+      learningRate: linearDecay(0.1, 20),
+      rank: 2,
+      refreshInterval: 3,
+    };
+    const whole = variableOf(tf.clone(start), true, 'resume-whole');
+    const parts = variableOf(tf.clone(start), true, 'resume-parts');
+    const uninterrupted = optimizerOf(options);
+    descend(uninterrupted, whole, 8);
+
+    const first = optimizerOf(options);
+    descend(first, parts, 4);
+    const second = optimizerOf(options);
+    await second.setWeights(await first.getWeights());
+    expect(second.iterations).to.equal(4);
+    first.dispose();
+    descend(second, parts, 4);
+    expect(await values(parts)).to.deep.equal(await values(whole));
+    tf.dispose([start, whole, parts]);
+  });
+
+  it('rejects the weights of another optimizer and state of another shape', async () => {
+    const variable = variableOf(tf.ones([6, 9]), true, 'other-weights');
+    const adam = tf.train.adam(0.1);
+    descend(adam, variable, 1);
+    const optimizer = optimizerOf({rank: 2});
+    const foreign = await adam.getWeights();
+    let error: Error | undefined;
+    await optimizer.setWeights(foreign).catch((reason: Error) => (error = reason));
+    expect(error?.message).to.match(/is not a state of this optimizer/);
+    tf.dispose(foreign[0]!.tensor);
+    adam.dispose();
+
+    descend(optimizer, variable, 1);
+    const other = optimizerOf({rank: 3});
+    await other.setWeights(await optimizer.getWeights());
+    const before = await values(variable);
+    expect(() => descend(other, variable, 1)).to.throw(
+      /state of 'other-weights' has moments of shape .* use the rank, side, project and blocks/,
+    );
+    expect(await values(variable)).to.deep.equal(before);
+    variable.dispose();
+  });
+
+  it('averages accumulated gradients into one step', async () => {
+    const once = variableOf(tf.zeros([3, 8]), true, 'accumulate-once');
+    const twice = variableOf(tf.zeros([3, 8]), true, 'accumulate-twice');
+    const a = tf.randomNormal([3, 8], 0, 1, 'float32', 1);
+    const b = tf.randomNormal([3, 8], 0, 1, 'float32', 2);
+    const one = optimizerOf({rank: 1, clipNorm: 0.5});
+    const two = optimizerOf({rank: 1, clipNorm: 0.5, accumulate: 2});
+    for (let step = 0; step < 3; step++) {
+      tf.tidy(() => one.applyGradients({'accumulate-once': tf.div(tf.add(a, b), 2)}));
+      two.applyGradients({'accumulate-twice': a});
+      two.applyGradients({'accumulate-twice': b});
+    }
+    expect(two.iterations).to.equal(3);
+    expect(await values(twice)).to.deep.equal(await values(once));
+    tf.dispose([once, twice, a, b]);
+  });
+
+  for (const value of [NaN, Infinity]) {
+    it(`throws for a gradient that is ${value}, with the variable's name and nothing changed`, async () => {
+      const good = variableOf(tf.ones([2]), true, 'finite-good');
+      const bad = variableOf(tf.ones([3]), true, 'finite-bad');
+      const optimizer = optimizerOf({learningRate: 0.1, clipNorm: 1});
+      const gradients = {'finite-good': tf.ones([2]), 'finite-bad': tf.tensor1d([1, value, 1])};
+      let error: Error | undefined;
+      try {
+        optimizer.applyGradients(gradients);
+        await optimizer.settled();
+      } catch (reason) {
+        error = reason as Error;
+      }
+      expect(error?.message).to.match(/the gradient of 'finite-bad' is (NaN|infinite)/);
+      expect(await values(good)).to.deep.equal([1, 1]);
+      expect(await values(bad)).to.deep.equal([1, 1, 1]);
+      optimizer.dispose();
+      tf.dispose([good, bad, gradients]);
+    });
+  }
+
+  it('skips a step whose gradient is not finite and goes on as if it had not been', async () => {
+    const variable = variableOf(tf.ones([4, 9]), true, 'skip');
+    const reference = variableOf(tf.ones([4, 9]), true, 'skip-reference');
+    const options: OwLoreOptions = {
+      learningRate: 0.1,
+      rank: 1,
+      refreshInterval: 2,
+      moments: 'reset',
+    };
+    const optimizer = optimizerOf({...options, nonFinite: 'skip'});
+    const plain = optimizerOf(options);
+    const gradient = tf.randomNormal([4, 9], 0, 1, 'float32', 3);
+    const bad = tf.fill([4, 9], NaN);
+    optimizer.applyGradients({skip: bad});
+    await optimizer.settled();
+    expect(optimizer.skippedSteps).to.equal(1);
+    expect(optimizer.iterations).to.equal(1);
+    expect(await values(variable)).to.deep.equal(new Array(36).fill(1));
+    for (let step = 0; step < 3; step++) {
+      optimizer.applyGradients({skip: gradient});
+      plain.applyGradients({'skip-reference': gradient});
+    }
+    expect(await values(variable)).to.deep.equal(await values(reference));
+    tf.dispose([variable, reference, gradient, bad]);
+  });
+
+  it("asks for another basis where 'svd' cannot read back", () => {
+    const variable = variableOf(tf.ones([4, 9]), true, 'svd');
+    const optimizer = optimizerOf({basis: 'svd', rank: 1});
+    const gradient = tf.ones([4, 9]);
+    const step = (): void => optimizer.applyGradients({svd: gradient});
+    if (backend === 'webgpu')
+      expect(step).to.throw(/basis 'svd' reads gradients back .* use basis: 'randomized'/);
+    else expect(step).not.to.throw();
+    tf.dispose([variable, gradient]);
+  });
+});
+
+describeBackends('OwLoreOptimizer in a saved model', () => {
+  it('is saved with it, loaded and goes on from where it was, though tfjs renames the variables', async () => {
+    const build = (): tfl.LayersModel => {
+      const model = tfl.sequential();
+      model.add(
+        tfl.layers.dense({units: 8, inputShape: [6], activation: 'tanh', name: 'first_layer'}),
+      );
+      model.add(tfl.layers.dense({units: 3, name: 'second_layer'}));
+      return model;
+    };
+    const model = build();
+    const optimizer = new OwLoreOptimizer({
+      learningRate: linearDecay(0.05, 20),
+      rank: 2,
+      project: /first_layer/,
+      refreshInterval: 3,
+    });
+    model.compile({optimizer, loss: 'meanSquaredError'});
+    const x = tf.randomNormal([4, 6], 0, 1, 'float32', 1);
+    const y = tf.randomNormal([4, 3], 0, 1, 'float32', 2);
+    for (let i = 0; i < 4; i++) await model.trainOnBatch(x, y);
+
+    let artifacts: tf.io.ModelArtifacts | undefined;
+    const handler = tf.io.withSaveHandler(async (saved) => {
+      artifacts = JSON.parse(JSON.stringify(saved)) as tf.io.ModelArtifacts;
+      artifacts.weightData = saved.weightData;
+      return {modelArtifactsInfo: {dateSaved: new Date(0), modelTopologyType: 'JSON'}};
+    });
+    await model.save(handler, {includeOptimizer: true});
+    const loaded = await tfl.loadLayersModel(tf.io.fromMemory(artifacts!));
+    expect(loaded.optimizer).to.be.instanceOf(OwLoreOptimizer);
+    expect(loaded.optimizer.getConfig()).to.deep.equal(optimizer.getConfig());
+    expect(loaded.optimizer.iterations).to.equal(4);
+    for (let i = 0; i < 4; i++) {
+      await model.trainOnBatch(x, y);
+      await loaded.trainOnBatch(x, y);
+    }
+    for (const [i, weight] of loaded.getWeights().entries()) {
+      expect(await values(weight)).to.deep.equal(await values(model.getWeights()[i]!));
+    }
+    tf.dispose([x, y]);
+    for (const each of [model, loaded]) {
+      each.optimizer.dispose();
+      each.dispose();
+    }
+  });
+});
