@@ -16,3 +16,12 @@ export type {SamplingSchedule} from './sampling/schedule';
 export {findBlocks} from './model/blocks';
 export type {Block, BlockSelector} from './model/blocks';
 export type {VariableInfo, VariableSelector} from './model/variable_selector';
+
+export {blockInfluenceScores} from './scores/block_influence';
+export type {BlockInfluenceOptions} from './scores/block_influence';
+export type {CalibrationBatch, CalibrationBatches} from './scores/calibration';
+export {outlierScores} from './scores/outlier';
+export type {OutlierScoreOptions, OutlierScores} from './scores/outlier';
+export {relativeMagnitudeScores} from './scores/relative_magnitude';
+export type {RelativeMagnitudeOptions} from './scores/relative_magnitude';
+export type {BlockScores, ScoresInput} from './scores/scores';

@@ -1,0 +1,430 @@
+import {createRequire} from 'node:module';
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {LayerSamplingCallback, OwLoreOptimizer} from '../src/index';
+import type {FreezeEvent, LayerSamplingOptions, SampleEvent, SamplingSchedule} from '../src/index';
+import {expectWarning} from './support/warnings';
+
+const blocks = ['b0', 'b1', 'b2', 'b3'];
+
+/** Four equal hidden layers, which are the blocks, and a head. */
+function createModel(optimizer: tf.Optimizer | string | null = 'sgd'): tfl.LayersModel {
+  const model = tfl.sequential();
+  blocks.forEach((name, i) =>
+    model.add(
+      tfl.layers.dense({name, units: 3, activation: 'tanh', inputShape: i === 0 ? [3] : undefined}),
+    ),
+  );
+  model.add(tfl.layers.dense({name: 'head', units: 1}));
+  if (optimizer) model.compile({optimizer, loss: 'meanSquaredError'});
+  return model;
+}
+
+/** Trains for `steps` batches. */
+async function fit(
+  model: tfl.LayersModel,
+  callbacks: unknown,
+  steps = 8,
+  extra: Partial<tfl.ModelFitArgs> = {},
+): Promise<void> {
+  const x = tf.randomNormal([steps, 3], 0, 1, 'float32', 1);
+  const y = tf.ones([steps, 1]);
+  try {
+    await model.fit(x, y, {
+      batchSize: 1,
+      verbose: 0,
+      callbacks: callbacks as tfl.Callback[],
+      ...extra,
+    });
+  } finally {
+    tf.dispose([x, y]);
+  }
+}
+
+function trainable(model: tfl.LayersModel): boolean[] {
+  return model.layers.flatMap(({weights}) => weights.map((weight) => weight.trainable));
+}
+
+async function errorOf(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => 'no error',
+    (error: Error) => error.message,
+  );
+}
+
+/** The values of all weights, to see that nothing has moved. */
+function snapshot(model: tfl.LayersModel): number[][] {
+  return model.getWeights().map((weight) => [...weight.dataSync()]);
+}
+
+describe('LayerSamplingCallback', () => {
+  before(() => tf.setBackend('cpu'));
+
+  describe('options', () => {
+    const messages: Array<[Record<string, unknown>, RegExp]> = [
+      [{gamma: 0}, /gamma must be a number > 0; got 0/],
+      [{interval: 0.5}, /interval must be an integer >= 1; got 0.5/],
+      [{sampler: 'random'}, /sampler must be one of 'exact', .*; got 'random'/],
+      [{method: 'max'}, /method must be one of 'waterfill', 'clip'; got 'max'/],
+      [{floor: 2}, /floor must be a number >= 0 and <= 1; got 2/],
+      [{scores: 'ows'}, /scores must be one of 'uniform', 'decreasing'; got 'ows'/],
+      [{probabilities: []}, /probabilities must be a non-empty array/],
+      [{scores: [1], probabilities: [1]}, /give scores or probabilities, not both/],
+      [{alwaysOn: true}, /alwaysOn must be 'auto', false, an array .* got true/],
+      [{seed: -1}, /seed must be an integer >= 0 and <= 4294967295; got -1/],
+      [{initialStep: -1}, /initialStep must be an integer >= 0; got -1/],
+      [{schedule: {blocks: ['a']}}, /schedule must be {blocks: string\[\], interval/],
+      [
+        {schedule: {blocks: ['a'], interval: 1, periods: [['b']]}},
+        /schedule has block 'b' in a period, but not among its blocks \(a\)/,
+      ],
+      [{intervall: 3}, /unknown option 'intervall'; did you mean 'interval'\?/],
+    ];
+    for (const [options, message] of messages) {
+      it(`rejects ${JSON.stringify(options)}`, () => {
+        expect(() => new LayerSamplingCallback(options as LayerSamplingOptions)).to.throw(message);
+      });
+    }
+  });
+
+  it('samples, trains and restores', async () => {
+    const model = createModel();
+    const callback = new LayerSamplingCallback({gamma: 2, interval: 2, seed: 7});
+    const samples: SampleEvent[] = [];
+    const changes: FreezeEvent[] = [];
+    callback.events.on('sample', (event) => samples.push(event));
+    callback.events.on('freeze', (event) => changes.push(event));
+    const seen: boolean[][] = [];
+    class Watcher extends tfl.Callback {
+      override async onBatchEnd(): Promise<void> {
+        seen.push(trainable(model));
+      }
+    }
+    await fit(model, [callback, new Watcher()]);
+
+    expect(samples.map(({step}) => step)).to.deep.equal([1, 3, 5, 7]);
+    expect(samples.map(({period}) => period)).to.deep.equal([0, 1, 2, 3]);
+    for (const sample of samples) expect(sample.blocks).to.have.length(2);
+    expect(callback.schedule).to.deep.equal({
+      blocks,
+      interval: 2,
+      periods: samples.map((sample) => sample.blocks),
+    });
+    seen.forEach((flags, step) => {
+      const on = samples[Math.floor(step / 2)]!.blocks;
+      const expected = [...blocks.map((name) => on.includes(name)), true];
+      expect(flags).to.deep.equal(expected.flatMap((flag) => [flag, flag]));
+    });
+    let active = new Set<string>();
+    for (const {frozen, unfrozen} of changes) {
+      active = new Set([...active].filter((name) => !frozen.includes(name)).concat(unfrozen));
+    }
+    expect([...active].sort()).to.deep.equal(callback.activeBlocks);
+    expect(trainable(model)).to.deep.equal(new Array(10).fill(true));
+    expect(callback.probabilities?.probabilities).to.deep.equal([0.5, 0.5, 0.5, 0.5]);
+    model.dispose();
+  });
+
+  it('goes on in the next fit, by initialStep, and by replaying a schedule', async () => {
+    const model = createModel();
+    const options = {gamma: 1, interval: 3, seed: 11} as const;
+    const whole = new LayerSamplingCallback(options);
+    await fit(model, [whole], 15);
+    const parts = new LayerSamplingCallback(options);
+    await fit(model, [parts], 12);
+    await fit(model, [parts], 3);
+    expect(parts.schedule).to.deep.equal(whole.schedule);
+
+    const resumed = new LayerSamplingCallback({...options, initialStep: 7});
+    await fit(model, [resumed], 8);
+    expect(resumed.schedule).to.deep.equal(whole.schedule);
+
+    const saved = JSON.parse(JSON.stringify(whole.schedule)) as SamplingSchedule;
+    const replayed = new LayerSamplingCallback({schedule: saved});
+    await fit(model, [replayed], 15);
+    expect(replayed.schedule).to.deep.equal(whole.schedule);
+    const tooLong = new LayerSamplingCallback({schedule: saved});
+    const before = snapshot(model);
+    expect(await errorOf(fit(model, [tooLong], 16))).to.match(
+      /schedule has 5 periods of 3 steps and ends before step 16/,
+    );
+    expect(snapshot(model)).to.deep.equal(before);
+    model.dispose();
+  });
+
+  it('counts optimizer steps, not batches, when gradients are accumulated', async () => {
+    const optimizer = new OwLoreOptimizer({accumulate: 3, project: false});
+    const model = createModel(optimizer);
+    const callback = new LayerSamplingCallback({gamma: 2, interval: 2});
+    await fit(model, [callback], 12);
+    expect(callback.schedule.periods).to.have.length(2);
+    expect(optimizer.iterations).to.equal(4);
+    optimizer.dispose();
+    model.dispose();
+  });
+
+  it('steps in a loop of one’s own', async () => {
+    const model = createModel();
+    const callback = new LayerSamplingCallback({gamma: 1, interval: 1});
+    expect(() => callback.step()).to.throw(/has no model; call setModel\(model\) before step\(\)/);
+    callback.setModel(model);
+    const [x, y] = [tf.ones([2, 3]), tf.ones([2, 1])];
+    for (let i = 0; i < 3; i++) {
+      callback.step();
+      const kernelOf = (layer: tfl.layers.Layer): string =>
+        String([...layer.getWeights()[0]!.dataSync()]);
+      const before = model.layers.map(kernelOf);
+      await model.trainOnBatch(x, y);
+      const moved = model.layers.filter((layer, at) => kernelOf(layer) !== before[at]);
+      expect(moved.map(({name}) => name)).to.deep.equal([...callback.activeBlocks, 'head']);
+    }
+    callback.restore();
+    expect(trainable(model)).to.deep.equal(new Array(10).fill(true));
+    tf.dispose([x, y]);
+    model.dispose();
+  });
+
+  it('takes scores and probabilities by name, in any order', async () => {
+    const model = createModel();
+    const scores = {blocks: ['b3', 'b2', 'b1', 'b0'], scores: [0.1, 0.2, 0.3, 0.4]};
+    const callback = new LayerSamplingCallback({scores, gamma: 1, interval: 1});
+    await fit(model, [callback]);
+    callback.probabilities!.probabilities.forEach((p, i) =>
+      expect(p).to.be.closeTo([0.4, 0.3, 0.2, 0.1][i]!, 1e-12),
+    );
+    const given = new LayerSamplingCallback({
+      probabilities: [1, 0, 0, 1],
+      sampler: 'choice',
+      interval: 1,
+    });
+    await fit(model, [given]);
+    for (const period of given.schedule.periods) expect(period).to.deep.equal(['b0', 'b3']);
+    const decreasing = new LayerSamplingCallback({scores: 'decreasing', gamma: 1, interval: 1});
+    await fit(model, [decreasing]);
+    decreasing.probabilities!.probabilities.forEach((p, i) =>
+      expect(p).to.be.closeTo((4 - i) / 10, 1e-12),
+    );
+    model.dispose();
+  });
+
+  it('keeps on what alwaysOn picks, and only that', async () => {
+    const model = createModel();
+    const cases: Array<[LayerSamplingOptions['alwaysOn'], string[]]> = [
+      ['auto', ['b1', 'head']],
+      [false, ['b1']],
+      [['b0'], ['b0', 'b1']],
+      [/^(b3|head)/, ['b1', 'b3', 'head']],
+      [({shape}) => shape.length === 1, ['b0.bias', 'b1', 'b2.bias', 'b3.bias', 'head.bias']],
+    ];
+    for (const [alwaysOn, expected] of cases) {
+      const callback = new LayerSamplingCallback({probabilities: [0, 1, 0, 0], alwaysOn});
+      callback.setModel(model);
+      callback.step();
+      const on = model.layers.flatMap(({name, weights}) => {
+        const [kernel, bias] = weights
+          .sort((a, b) => b.shape.length - a.shape.length)
+          .map((weight) => weight.trainable);
+        if (kernel) return [name];
+        return bias ? [`${name}.bias`] : [];
+      });
+      expect(on).to.deep.equal(expected);
+      callback.restore();
+    }
+    model.dispose();
+  });
+
+  describe('bad input', () => {
+    /** Expects `fit` to fail with `message`, no weight to have moved and every flag to be as it was. */
+    async function expectError(
+      model: tfl.LayersModel,
+      callbacks: unknown,
+      message: RegExp,
+    ): Promise<void> {
+      const [flags, weights] = [trainable(model), snapshot(model)];
+      expect(await errorOf(fit(model, callbacks))).to.match(message);
+      expect(trainable(model)).to.deep.equal(flags);
+      expect(snapshot(model)).to.deep.equal(weights);
+      model.dispose();
+    }
+
+    it('more blocks wanted than there are', () =>
+      expectError(createModel(), [new LayerSamplingCallback()], /gamma .* must be .* <= 4; got 5/));
+
+    it('scores of other blocks, or of another number', async () => {
+      const scores = {blocks: ['b0', 'b1', 'b2', 'other'], scores: [1, 1, 1, 1]};
+      await expectError(
+        createModel(),
+        [new LayerSamplingCallback({scores, gamma: 1})],
+        /scores have no block 'b3'; they are for b0, b1, b2, other, the model has b0, b1, b2, b3/,
+      );
+      await expectError(
+        createModel(),
+        [new LayerSamplingCallback({scores: [1, 2], gamma: 1})],
+        /scores are for 2 blocks, the model has 4/,
+      );
+      await expectError(
+        createModel(),
+        [new LayerSamplingCallback({probabilities: [1, 0.5]})],
+        /probabilities are for 2 blocks, the model has 4/,
+      );
+      await expectError(
+        createModel(),
+        [new LayerSamplingCallback({probabilities: [2, 0, 0, 0]})],
+        /probabilities must be numbers >= 0 and <= 1, not all 0; got \[2, 0, 0, 0\]/,
+      );
+    });
+
+    it('scores that are all 0', () =>
+      expectError(
+        createModel(),
+        [new LayerSamplingCallback({scores: [0, 0, 0, 0], gamma: 1})],
+        /every score is 0.*smaller tau, or with tau: 'auto'/,
+      ));
+
+    it('a block that is never trained: a warning', async () => {
+      const model = createModel();
+      expectWarning(/blocks with score 0 .* will never be trained unless floor > 0: b2/);
+      await fit(model, [new LayerSamplingCallback({scores: [1, 1, 0, 1], gamma: 1, interval: 1})]);
+      model.dispose();
+    });
+
+    it('too few steps to visit the blocks: a warning', async () => {
+      const model = createModel();
+      expectWarning(/8 steps make 2 periods of 4, in which at most 2 of 4 blocks are trained/);
+      await fit(model, [new LayerSamplingCallback({gamma: 1, interval: 4})]);
+      model.dispose();
+    });
+
+    it('no blocks found', () => {
+      const model = tfl.sequential({
+        layers: [tfl.layers.dense({units: 1, inputShape: [3], name: 'only'})],
+      });
+      model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
+      return expectError(
+        model,
+        [new LayerSamplingCallback({gamma: 1})],
+        /found no blocks .* pass blocks: an array of layer names/,
+      );
+    });
+
+    it('a model that is not compiled', () => {
+      const model = createModel(null);
+      const callback = new LayerSamplingCallback({gamma: 1});
+      callback.setModel(model);
+      expect(() => callback.step()).to.throw(
+        /the model has no optimizer; call model.compile\({optimizer, loss}\) before training/,
+      );
+      model.dispose();
+    });
+
+    it('callbacks of two kinds in one array', () =>
+      expectError(
+        createModel(),
+        [{onEpochEnd: () => undefined}, new LayerSamplingCallback({gamma: 1})],
+        /an array of callbacks must not mix objects .* with instances of tf.Callback/,
+      ));
+
+    it('two callbacks at once', () =>
+      expectError(
+        createModel(),
+        [new LayerSamplingCallback({gamma: 4}), new LayerSamplingCallback({gamma: 4})],
+        /another LayerSamplingCallback is at work on this model/,
+      ));
+
+    it('a model of which all is frozen', () => {
+      const model = createModel(null);
+      for (const layer of model.layers) layer.trainable = false;
+      model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
+      return expectError(
+        model,
+        [new LayerSamplingCallback({gamma: 1})],
+        /no weight of the model is trainable; set layer.trainable = true/,
+      );
+    });
+
+    it('a period that could be without anything to train', async () => {
+      await expectError(
+        createModel(),
+        [new LayerSamplingCallback({gamma: 2, sampler: 'bernoulli', alwaysOn: false})],
+        /with sampler 'bernoulli' and gamma 2 a period can be without any block/,
+      );
+      const model = createModel(null);
+      model.getLayer('b1').trainable = false;
+      model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
+      await expectError(
+        model,
+        [new LayerSamplingCallback({probabilities: [0, 1, 0, 0], alwaysOn: false, interval: 8})],
+        /nothing is left to train: you froze all weights of the chosen blocks \[b1\]/,
+      );
+    });
+
+    it('a schedule of other blocks', () =>
+      expectError(
+        createModel(),
+        [
+          new LayerSamplingCallback({
+            schedule: {blocks: ['b0', 'x'], interval: 9, periods: [['x']]},
+          }),
+        ],
+        /schedule is for the blocks b0, x, the model has b0, b1, b2, b3/,
+      ));
+
+    it('an optimizer of another copy of tfjs-core', async () => {
+      expectWarning(/Platform node has already been set/);
+      const other = loadAnotherCore();
+      const model = createModel(other.train.sgd(0.1));
+      await expectError(
+        model,
+        [new LayerSamplingCallback({gamma: 4})],
+        /optimizer \(SGD\) comes from another copy of @tensorflow\/tfjs-core .* npm dedupe/,
+      );
+    });
+
+    it('a gradient that is NaN, in the middle of fit', async () => {
+      const optimizer = new OwLoreOptimizer({project: false, learningRate: 0});
+      const model = createModel(optimizer);
+      let calls = 0;
+      model.compile({
+        optimizer,
+        loss: (y, prediction) => tf.mul(tf.mean(tf.sub(y, prediction)), ++calls < 3 ? 1 : NaN),
+      });
+      await expectError(
+        model,
+        [new LayerSamplingCallback({gamma: 1, interval: 2})],
+        /the gradient of '.*' is NaN/,
+      );
+      optimizer.dispose();
+    });
+  });
+
+  it('takes over from a callback whose fit has failed with another optimizer', async () => {
+    const model = createModel();
+    model.compile({
+      optimizer: 'sgd',
+      loss: () => {
+        throw new Error('from the loss');
+      },
+    });
+    const failed = new LayerSamplingCallback({gamma: 1, interval: 1});
+    expect(await errorOf(fit(model, [failed]))).to.equal('from the loss');
+    expect(trainable(model)).to.include(false);
+    model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
+    await fit(model, [new LayerSamplingCallback({gamma: 1, interval: 1})]);
+    expect(trainable(model)).to.deep.equal(new Array(10).fill(true));
+    model.dispose();
+  });
+});
+
+/** A second copy of tfjs-core, as a page or a badly deduplicated node_modules has it. */
+function loadAnotherCore(): typeof tf {
+  const require = createRequire(import.meta.url);
+  const path = require.resolve('@tensorflow/tfjs-core');
+  const cached = require.cache[path];
+  delete require.cache[path];
+  try {
+    return require('@tensorflow/tfjs-core') as typeof tf;
+  } finally {
+    require.cache[path] = cached;
+  }
+}
