@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
 import {createFusedMatMul} from './fused_mat_mul';
+import {maxPoolGrad} from './max_pool_grad';
 import {unsortedSegmentSum} from './unsorted_segment_sum';
 
 /** How each installed kernel is made from the one that it replaces (undefined where the backend has none). */
@@ -10,13 +11,15 @@ const KERNELS: ReadonlyArray<[name: string, create: (stock: never) => unknown]> 
   [tf._FusedMatMul, createFusedMatMul],
   [tf.UnsortedSegmentSum, () => unsortedSegmentSum],
   [tf.Conv2DBackpropFilter, () => conv2DBackpropFilter],
+  [tf.MaxPoolGrad, () => maxPoolGrad],
 ];
 
 /** While installed: what was registered under each kernel name before. */
 let replaced: Map<string, tf.KernelConfig | undefined> | undefined;
 
 /**
- * Registers faster matrix products, and the gradients of Embedding and convolution that tfjs lacks, for the wasm backend.
+ * Registers for the wasm backend: faster matrix products, the gradients of Embedding and convolution that it lacks, and a
+ * gradient of max pooling that is right where all inputs are negative.
  *
  * Call it once after `import '@tensorflow/tfjs-backend-wasm'`, before or after `tf.setBackend('wasm')`; further calls do
  * nothing. Other backends are not touched.

@@ -9,6 +9,7 @@ const NAMES = [
   tf._FusedMatMul,
   tf.UnsortedSegmentSum,
   tf.Conv2DBackpropFilter,
+  tf.MaxPoolGrad,
 ] as const;
 
 const registered = () => NAMES.map((name) => tf.getKernel(name, 'wasm'));
