@@ -84,7 +84,7 @@ export function readCommandLine(args: readonly string[], {blocks, width}: ModelL
     )
     .addOption(number('--interval <n>', 'steps between draws of blocks', 25, count))
     .addOption(number('--refresh <n>', 'steps between refreshes of a basis', 50, count))
-    .addOption(number('--steps <n>', 'steps of training', 300, count))
+    .addOption(number('--steps <n>', 'steps of training', 250, count))
     .addOption(number('--learning-rate <n>', learningRateHelp, undefined, positive))
     .addOption(
       number('--seed <n>', 'the same seed gives the same run', 1, {

@@ -1,0 +1,108 @@
+import {expect} from 'chai';
+import {readCommandLine, settingsInUse} from '../../demo/command_line';
+
+const limits = {blocks: 8, width: 128};
+
+/** What `args` print on stderr and the exit code, for those that end the process. */
+function refused(args: string): {stderr: string; code: number} {
+  const {exit} = process;
+  const {write} = process.stderr;
+  let stderr = '';
+  process.stderr.write = (text: string | Uint8Array) => ((stderr += String(text)), true);
+  process.exit = (code) => {
+    throw new Error(String(code));
+  };
+  try {
+    readCommandLine(args.split(' '), limits);
+  } catch (error) {
+    return {stderr, code: Number((error as Error).message)};
+  } finally {
+    process.exit = exit;
+    process.stderr.write = write;
+  }
+  throw new Error(`${args} was accepted`);
+}
+
+describe('demo: readCommandLine', () => {
+  it('has a default for everything, the learning rate by the method', () => {
+    const {report, ...settings} = readCommandLine([], limits);
+    expect(report).to.match(/demo.report\.html$/);
+    expect(settings).to.deep.equal({
+      method: 'owlore',
+      scores: 'ows',
+      gamma: 4,
+      rank: 32,
+      tau: 'auto',
+      interval: 25,
+      refresh: 50,
+      steps: 250,
+      learningRate: 0.002,
+      seed: 1,
+      backend: 'wasm',
+    });
+    expect(readCommandLine(['--method', 'lisa'], limits).learningRate).to.equal(0.001);
+  });
+
+  it('reads every option', () => {
+    const args =
+      '--method owlore-full --scores ows --gamma 2.5 --tau 5 --interval 10 --steps 40 ' +
+      '--learning-rate 1e-4 --seed 7 --backend cpu --report x.html';
+    expect(readCommandLine(args.split(' '), limits)).to.include({
+      method: 'owlore-full',
+      gamma: 2.5,
+      tau: 5,
+      interval: 10,
+      steps: 40,
+      learningRate: 1e-4,
+      seed: 7,
+      backend: 'cpu',
+      report: 'x.html',
+    });
+    const {rank, refresh} = readCommandLine('--rank 8 --refresh 20'.split(' '), limits);
+    expect([rank, refresh]).to.deep.equal([8, 20]);
+  });
+
+  for (const [args, message] of [
+    ['--gamma 9', /'--gamma <n>' argument '9' is invalid.*above 0 and at most 8/],
+    ['--gamma 0', /above 0/],
+    ['--rank 3.5', /a whole number, at least 1 and at most 128/],
+    ['--rank 200', /at most 128/],
+    ['--tau often', /a number, above 0 or 'auto'/],
+    ['--steps 0', /at least 1/],
+    ['--interval x', /a whole number/],
+    ['--refresh 0', /at least 1/],
+    ['--learning-rate -1', /above 0/],
+    ['--seed -1', /at least 0/],
+    ['--method lora', /Allowed choices are owlore, owlore-full, lisa, lisa-d, galore, full/],
+    ['--scores best', /Allowed choices are ows, rm, bi, uniform/],
+    ['--backend gpu', /Allowed choices are .*wasm/],
+    ['--report no/such/folder/r.html', /no folder 'no\/such\/folder'/],
+    ['--gama 3', /unknown option '--gama'.*--gamma/],
+    ['--steps', /argument missing/],
+    ['more', /too many arguments/],
+    ['--method full --gamma 2', /'--gamma' has no meaning with --method full/],
+    ['--method lisa --rank 8', /'--rank' has no meaning with --method lisa/],
+    ['--method lisa-d --scores ows', /'--scores' has no meaning with --method lisa-d/],
+    ['--scores rm --tau 5', /'--tau' has no meaning with --scores rm/],
+    ['--method full --learning-rate 1 --refresh 9', /'--refresh' has no meaning/],
+  ] as const) {
+    it(`refuses ${args} in one line and with exit code 2`, () => {
+      const {stderr, code} = refused(args);
+      expect(code).to.equal(2);
+      expect(stderr)
+        .to.match(/^error: .*\n$/)
+        .and.match(message);
+    });
+  }
+
+  it('names the settings that play a part', () => {
+    const full = readCommandLine(['--method', 'full'], limits);
+    expect(Object.keys(settingsInUse(full))).to.deep.equal([
+      'method',
+      'steps',
+      'seed',
+      'backend',
+      'learning rate',
+    ]);
+  });
+});
