@@ -2,7 +2,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import {linear} from './linear';
 import {rotate, rotaryTable, type RotaryOptions} from './rotary';
 
-/** Added to the score of a key that a query may not see; finite, since −∞ makes NaN gradients where all are hidden. */
+/**
+ * Added to the score of a key that a query may not see; finite, since −∞ makes NaN gradients where
+ * all are hidden.
+ */
 const HIDDEN = -1e9;
 
 export interface AttentionOptions extends RotaryOptions {
@@ -19,10 +22,12 @@ export interface AttentionKernels {
 }
 
 /**
- * Causal self-attention with rotary positions 0, 1, …: `x` `[batch, seq, hidden]` to the same shape.
+ * Causal self-attention with rotary positions 0, 1, …: `x` `[batch, seq, hidden]` to the same
+ * shape.
  *
- * Each key and value head serves `numAttentionHeads / numKeyValueHeads` query heads in a row (grouped queries, Ainslie et
- * al. 2023); those queries are stacked below each other, so that no key is copied.
+ * Each key and value head serves `numAttentionHeads / numKeyValueHeads` query heads in a row
+ * (grouped queries, Ainslie et al. 2023); those queries are stacked below each other, so that no
+ * key is copied.
  */
 export function attention(
   x: tf.Tensor,

@@ -24,8 +24,9 @@ const NORMS = ['input_layernorm.weight', 'post_attention_layernorm.weight'] as c
 type WeightName = (typeof KERNELS)[number] | (typeof NORMS)[number];
 
 /**
- * A block with all its nine weights: `h = x + attention(norm(x))`, `h + mlp(norm(h))`; `[batch, seq, hidden]` to the same
- * shape. The weights have the names of Hugging Face's checkpoints, kernels are `[in, out]`.
+ * A block with all its nine weights: `h = x + attention(norm(x))`, then `h + mlp(norm(h))`;
+ * `[batch, seq, hidden]` to the same shape. The weights have the names of Hugging Face's
+ * checkpoints, kernels are `[in, out]`.
  */
 export class LlamaBlock extends tfl.layers.Layer {
   private readonly args: LlamaBlockArgs;

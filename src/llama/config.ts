@@ -1,6 +1,9 @@
 import {checkKnown, checkNumber, display} from '../options';
 
-/** Stretches the rotary wavelengths as LLaMA 3.1 does, to read texts longer than it was pre-trained on. */
+/**
+ * Stretches the rotary wavelengths as LLaMA 3.1 does, to read texts longer than it was pre-trained
+ * on.
+ */
 export interface RopeScaling {
   /** How much the long wavelengths grow; at least 1. */
   factor: number;
@@ -12,7 +15,9 @@ export interface RopeScaling {
   originalMaxPositionEmbeddings: number;
 }
 
-/** Sizes of a LLaMA-style model; the names are those of Hugging Face's `config.json` in camel case. */
+/**
+ * Sizes of a LLaMA-style model; the names are those of Hugging Face's `config.json` in camel case.
+ */
 export interface LlamaConfig {
   /** Number of different tokens. */
   vocabSize: number;
@@ -24,7 +29,9 @@ export interface LlamaConfig {
   numHiddenLayers: number;
   /** Number of query heads. */
   numAttentionHeads: number;
-  /** Number of key and value heads, each shared by as many query heads; default `numAttentionHeads`. */
+  /**
+   * Number of key and value heads, each shared by as many query heads; default `numAttentionHeads`.
+   */
   numKeyValueHeads?: number;
   /** Width of a head, an even number; default `hiddenSize / numAttentionHeads`. */
   headDim?: number;
@@ -67,7 +74,8 @@ const KNOWN = [
 /**
  * Fills in the defaults of a configuration.
  *
- * @throws if an option is unknown, missing or out of range, or if the heads do not divide as they must.
+ * @throws if an option is unknown, missing or out of range, or if the heads do not divide as they
+ *   must.
  */
 export function resolveConfig(config: LlamaConfig): Required<LlamaConfig> {
   checkKnown(OWNER, config, KNOWN);

@@ -12,8 +12,9 @@ export interface LlamaEmbeddingArgs extends LayerArgs, KernelInit {
 /**
  * The token embedding; weight `weight` `[vocab, hidden]`.
  *
- * Token ids `[batch, seq]` become hidden states `[batch, seq, hidden]`. In a model with tied weights it is applied a
- * second time, as the head: hidden states `[batch, seq, hidden]` become logits `[batch, seq, vocab]`.
+ * Token ids `[batch, seq]` become hidden states `[batch, seq, hidden]`. In a model with tied
+ * weights it is applied a second time, as the head: hidden states `[batch, seq, hidden]` become
+ * logits `[batch, seq, vocab]`.
  */
 export class LlamaEmbedding extends tfl.layers.Layer {
   private readonly args: LlamaEmbeddingArgs;
@@ -57,7 +58,9 @@ export class LlamaEmbedding extends tfl.layers.Layer {
     });
   }
 
-  /** Frees the weight in one call: tfjs would keep the weight of a layer that a model applies twice. */
+  /**
+   * Frees the weight in one call: tfjs would keep the weight of a layer that a model applies twice.
+   */
   override dispose(): ReturnType<tfl.layers.Layer['dispose']> {
     let result = super.dispose();
     while (result.refCountAfterDispose > 0) result = super.dispose();

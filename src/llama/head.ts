@@ -8,11 +8,11 @@ export interface LlamaHeadArgs extends LayerArgs, KernelInit {
 }
 
 /**
- * The head of a model with untied weights: hidden states `[batch, seq, hidden]` to logits `[batch, seq, vocab]`; weight
- * `weight` `[hidden, vocab]`.
+ * The head of a model with untied weights: hidden states `[batch, seq, hidden]` to logits
+ * `[batch, seq, vocab]`; weight `weight` `[hidden, vocab]`.
  *
- * Its declared output shape has null for the vocabulary: `fit` compares labels with the declared shape and would refuse
- * integer labels `[batch, seq, 1]`.
+ * Its declared output shape has null for the vocabulary: `fit` compares labels with the declared
+ * shape and would refuse integer labels `[batch, seq, 1]`.
  */
 export class LlamaHead extends tfl.layers.Layer {
   private readonly args: LlamaHeadArgs;

@@ -1,13 +1,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
- * Mean cross-entropy, in nats, of integer labels under logits; a loss for `model.compile` and for own loops.
+ * Mean cross-entropy, in nats, of integer labels under logits; a loss for `model.compile` and for
+ * own loops.
  *
- * Label and logits of one position belong together: for a language model the label is the *next* token, so shift the
- * labels, not the logits.
+ * Label and logits of one position belong together: for a language model the label is the *next*
+ * token, so shift the labels, not the logits.
  *
- * @param labels `[batch, seq, 1]` (which `model.fit` wants) or `[batch, seq]`, whole numbers below `vocab`, of any dtype. A negative one
- *   (Hugging Face's −100) is not counted.
+ * @param labels `[batch, seq, 1]` (which `model.fit` wants) or `[batch, seq]`, whole numbers below
+ *   `vocab`, of any dtype. A negative one (Hugging Face's −100) is not counted.
  * @param logits `[batch, seq, vocab]`, finite.
  * @returns a scalar: the mean over the counted labels, 0 if there is none.
  */

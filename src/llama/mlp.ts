@@ -1,14 +1,19 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {linear} from './linear';
 
-/** Kernels `[in, out]`: `gate` and `up` `[hidden, intermediate]`, `down` `[intermediate, hidden]`. */
+/**
+ * Kernels `[in, out]`: `gate` and `up` `[hidden, intermediate]`, `down` `[intermediate, hidden]`.
+ */
 export interface MlpKernels {
   gate: tf.Tensor;
   up: tf.Tensor;
   down: tf.Tensor;
 }
 
-/** SwiGLU (Shazeer 2020): `down(silu(gate(x)) · up(x))`, `x` `[batch, seq, hidden]` to the same shape. */
+/**
+ * SwiGLU (Shazeer 2020): `down(silu(gate(x)) · up(x))`, `x` `[batch, seq, hidden]` to the same
+ * shape.
+ */
 export function mlp(x: tf.Tensor, kernels: MlpKernels): tf.Tensor {
   const gate = linear(x, kernels.gate);
   const silu = tf.mul(gate, tf.sigmoid(gate));

@@ -9,12 +9,13 @@ import {RMSNorm} from './rms_norm';
 const SEEDS_PER_LAYER = 8;
 
 /**
- * A LLaMA-style causal language model with random weights (Touvron et al. 2023): token ids, int32 `[batch, seq]` with any
- * `seq`, to logits `[batch, seq, vocab]`.
+ * A LLaMA-style causal language model with random weights (Touvron et al. 2023): token ids, int32
+ * `[batch, seq]` with any `seq`, to logits `[batch, seq, vocab]`.
  *
- * Layers are named as in Hugging Face's checkpoints: `model.embed_tokens`, `model.layers.0`, …, `model.norm`, and
- * `lm_head` unless the weights are tied. Train it with `sparseCrossEntropy`; in `fit` the labels are `[batch, seq, 1]`.
- * Positions count from 0 and every token sees all earlier ones: pad on the right, with labels −100.
+ * Layers are named as in Hugging Face's checkpoints: `model.embed_tokens`, `model.layers.0`, …,
+ * `model.norm`, and `lm_head` unless the weights are tied. Train it with `sparseCrossEntropy`; in
+ * `fit` the labels are `[batch, seq, 1]`. Positions count from 0 and every token sees all earlier
+ * ones: pad on the right, with labels −100.
  *
  * @throws if an option of `config` is unknown or out of range.
  */

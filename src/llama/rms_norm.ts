@@ -12,7 +12,10 @@ export interface RMSNormArgs extends LayerArgs {
   rmsNormEps: number;
 }
 
-/** RMSNorm as a layer, the model's last norm: any shape to the same shape; weight `weight` `[width]`. */
+/**
+ * RMSNorm as a layer, the model's last norm: any shape to the same shape; weight `weight`
+ * `[width]`.
+ */
 export class RMSNorm extends tfl.layers.Layer {
   private readonly rmsNormEps: number;
   private weight!: tfl.LayerVariable;

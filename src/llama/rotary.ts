@@ -9,15 +9,18 @@ export interface RotaryOptions {
 }
 
 /**
- * Radians per position of each of the `headDim / 2` pairs: `ropeTheta^(−2i / headDim)` (Su et al. 2021, RoFormer), long
- * wavelengths stretched where `ropeScaling` says so.
+ * Radians per position of each of the `headDim / 2` pairs: `ropeTheta^(−2i / headDim)` (Su et al.
+ * 2021, RoFormer), long wavelengths stretched where `ropeScaling` says so.
  */
 export function rotaryFrequencies({headDim, ropeTheta, ropeScaling}: RotaryOptions): number[] {
   const plain = Array.from({length: headDim / 2}, (_, i) => ropeTheta ** ((-2 * i) / headDim));
   return ropeScaling ? plain.map((frequency) => stretch(frequency, ropeScaling)) : plain;
 }
 
-/** LLaMA 3.1's rule: short wavelengths stay, long ones grow by `factor`, those between are interpolated. */
+/**
+ * LLaMA 3.1's rule: short wavelengths stay, long ones grow by `factor`, those between are
+ * interpolated.
+ */
 function stretch(frequency: number, scaling: RopeScaling): number {
   const {factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings} = scaling;
   const turns = (originalMaxPositionEmbeddings * frequency) / (2 * Math.PI);
@@ -41,8 +44,8 @@ export function rotaryTable(
 }
 
 /**
- * Turns `x` `[…, length, headDim]` by the angles of `rotaryTable(length)`. As in Hugging Face's checkpoints, dimension i
- * makes a pair with dimension i + headDim / 2.
+ * Turns `x` `[…, length, headDim]` by the angles of `rotaryTable(length)`. As in Hugging Face's
+ * checkpoints, dimension i makes a pair with dimension i + headDim / 2.
  */
 export function rotate(x: tf.Tensor, {cos, sin}: {cos: tf.Tensor; sin: tf.Tensor}): tf.Tensor {
   const [first, second] = tf.split(x, 2, -1) as [tf.Tensor, tf.Tensor];

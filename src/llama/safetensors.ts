@@ -1,4 +1,7 @@
-/** Tensors in the safetensors format: 8 bytes header length, a JSON header, then the values, all little-endian. */
+/**
+ * Tensors in the safetensors format: 8 bytes header length, a JSON header, then the values, all
+ * little-endian.
+ */
 
 /** A tensor in memory; the values are float32 whatever they are in the file. */
 export interface HostTensor {
@@ -14,7 +17,10 @@ export interface SafetensorsFile {
 }
 
 export interface SafetensorsOptions {
-  /** How the values are stored; default `'F32'`. `'BF16'` takes half the bytes and keeps 8 bits of precision. */
+  /**
+   * How the values are stored; default `'F32'`. `'BF16'` takes half the bytes and keeps 8 bits of
+   * precision.
+   */
   dtype?: 'F32' | 'BF16';
   /** Text entries for `__metadata__`; default none. */
   metadata?: Record<string, string>;
@@ -39,7 +45,8 @@ const ALIGNMENT = 8;
 /**
  * Reads a safetensors file with tensors of type F32, F16 or BF16. The values are copied.
  *
- * @throws if the header is damaged, or if the tensors do not cover the rest of the file exactly, without holes or overlaps.
+ * @throws if the header is damaged, or if the tensors do not cover the rest of the file exactly,
+ *   without holes or overlaps.
  */
 export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
   const {entries, metadata, dataStart} = parseHeader(bytes);
@@ -132,7 +139,8 @@ function checkEntry(name: string, entry: unknown): HeaderEntry {
   const expected = elements(shape) * BYTES[dtype as FloatType];
   if (to - from !== expected) {
     fail(
-      `tensor '${name}' of shape [${shape.join(', ')}] and dtype ${dtype} must have ${expected} bytes; got ${to - from}`,
+      `tensor '${name}' of shape [${shape.join(', ')}] and dtype ${dtype} ` +
+        `must have ${expected} bytes; got ${to - from}`,
     );
   }
   return {name, dtype: dtype as FloatType, shape, from, to};

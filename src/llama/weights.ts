@@ -12,7 +12,8 @@ interface NamedWeight {
 }
 
 /**
- * Sets all weights of a model of `createLlama` from tensors as Hugging Face names and stores them: kernels `[out, in]`.
+ * Sets all weights of a model of `createLlama` from tensors as Hugging Face names and stores
+ * them: kernels `[out, in]`.
  *
  * @throws if a weight is missing, unknown or of another shape; then no weight has been set.
  */
@@ -32,7 +33,10 @@ export function setLlamaWeights(
   }
 }
 
-/** All weights of a model of `createLlama` as Hugging Face names and stores them: kernels `[out, in]`. */
+/**
+ * All weights of a model of `createLlama` as Hugging Face names and stores them: kernels `[out,
+ * in]`.
+ */
 export async function getLlamaWeights(model: tfl.LayersModel): Promise<Map<string, HostTensor>> {
   const tensors = new Map<string, HostTensor>();
   for (const {name, variable, transposed} of namedWeights(model)) {

@@ -9,7 +9,10 @@ import {
   type LlamaConfig,
 } from '../../src/llama';
 
-/** The checkpoints of the fixtures; `llama3…` have grouped queries, a tied head and stretched wavelengths. */
+/**
+ * The checkpoints of the fixtures; `llama3…` have grouped queries, a tied head and stretched
+ * wavelengths.
+ */
 const folders = {
   llama2: 'llama/llama2',
   llama3: 'llama/llama3',

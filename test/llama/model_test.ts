@@ -27,7 +27,10 @@ const tiny: LlamaConfig = {
   seed: 1,
 };
 
-/** Every value within `atol + rtol · |expected|`, and the root mean square of all differences within `rms`. */
+/**
+ * Every value within `atol + rtol · |expected|`, and the root mean square of all differences within
+ * `rms`.
+ */
 function expectClose(
   actual: ArrayLike<number>,
   expected: ArrayLike<number>,
@@ -160,7 +163,8 @@ describeBackends('createLlama', (backend) => {
   });
 
   for (const tieWordEmbeddings of [false, true]) {
-    it(`is the same model after save and load, ${tieWordEmbeddings ? 'tied' : 'untied'}`, async () => {
+    const kind = tieWordEmbeddings ? 'tied' : 'untied';
+    it(`is the same model after save and load, ${kind}`, async () => {
       const before = tf.memory().numTensors;
       const ropeScaling = {
         factor: 8,

@@ -5,15 +5,18 @@ import {transposeMatrices} from './transpose_matrices';
 
 type MatMulKernel = WasmKernel<'a' | 'b', tf.BatchMatMulAttrs>;
 
-/** Multiplications below which a product in a stack takes longer to set up than the scalar loop takes to run. */
+/**
+ * Multiplications below which a product in a stack takes longer to set up than the scalar loop
+ * takes to run.
+ */
 const SMALL_PRODUCT = 16 ** 3;
 
 /**
  * BatchMatMul as a sequence of plain products of two matrices.
  *
- * The stock kernel has a fast path for exactly that case and a scalar loop, 15 times slower, for every transposed or
- * batched one. Transposed operands are copied; a stack times one matrix is one product of all rows. Stacks of small
- * matrices stay with the scalar loop.
+ * The stock kernel has a fast path for exactly that case and a scalar loop, over ten times slower,
+ * for every transposed or batched one. Transposed operands are copied; a stack times one matrix is
+ * one product of all rows. Stacks of small matrices stay with the scalar loop.
  *
  * @param stock the kernel that tfjs registers; runs each product.
  */
@@ -30,7 +33,8 @@ export function createBatchMatMul(stock: MatMulKernel): MatMulKernel {
       inner === innerB,
       () =>
         `Error in matMul: inner shapes (${inner}) and (${innerB}) of Tensors with shapes ` +
-        `${a.shape} and ${b.shape} and transposeA=${transposeA} and transposeB=${transposeB} must match.`,
+        `${a.shape} and ${b.shape} and transposeA=${transposeA} and transposeB=${transposeB} ` +
+        'must match.',
     );
     const batchA = a.shape.slice(0, -2);
     const batchB = b.shape.slice(0, -2);
@@ -83,7 +87,9 @@ function matrixShape(x: tf.TensorInfo, transposed: boolean): [number, number] {
   return transposed ? [columns, rows] : [rows, columns];
 }
 
-/** For each entry of the batch shape `to`, which entry of the batch shape `from` is broadcast to it. */
+/**
+ * For each entry of the batch shape `to`, which entry of the batch shape `from` is broadcast to it.
+ */
 function broadcastIndices(from: number[], to: number[]): number[] {
   let indices = [0];
   let stride = tf.util.sizeFromShape(from);

@@ -7,8 +7,9 @@ const NO_MASKS = {beginMask: 0, endMask: 0, ellipsisMask: 0, newAxisMask: 0, shr
 /**
  * Conv2DBackpropFilter, the gradient of a convolution's kernel, which the wasm backend lacks.
  *
- * For each position in the filter window: the input pixels that it saw, `[pixels, in]`, transposed, times the output's
- * gradient, `[pixels, out]`. Channels last only, as the backend's forward convolution.
+ * For each position in the filter window: the input pixels that it saw, `[pixels, in]`, transposed,
+ * times the output's gradient, `[pixels, out]`. Channels last only, as the backend's forward
+ * convolution.
  */
 export const conv2DBackpropFilter: WasmKernel<'x' | 'dy', tf.Conv2DBackpropFilterAttrs> = ({
   inputs: {x, dy},

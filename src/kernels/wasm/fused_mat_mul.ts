@@ -18,8 +18,8 @@ const ACTIVATIONS: Readonly<Record<string, string>> = {
 };
 
 /**
- * _FusedMatMul: the stock kernel where it is fast (rows times one matrix, nothing transposed), elsewhere product, bias and
- * activation one after the other.
+ * _FusedMatMul: the stock kernel where it is fast (rows times one matrix, nothing transposed),
+ * elsewhere product, bias and activation one after the other.
  *
  * @param stock the kernel that tfjs registers.
  */

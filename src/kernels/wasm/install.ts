@@ -5,7 +5,10 @@ import {createFusedMatMul} from './fused_mat_mul';
 import {maxPoolGrad} from './max_pool_grad';
 import {unsortedSegmentSum} from './unsorted_segment_sum';
 
-/** How each installed kernel is made from the one that it replaces (undefined where the backend has none). */
+/**
+ * How each installed kernel is made from the one that it replaces (undefined where the backend has
+ * none).
+ */
 const KERNELS: ReadonlyArray<[name: string, create: (stock: never) => unknown]> = [
   [tf.BatchMatMul, createBatchMatMul],
   [tf._FusedMatMul, createFusedMatMul],
@@ -18,11 +21,12 @@ const KERNELS: ReadonlyArray<[name: string, create: (stock: never) => unknown]> 
 let replaced: Map<string, tf.KernelConfig | undefined> | undefined;
 
 /**
- * Registers for the wasm backend: faster matrix products, the gradients of Embedding and convolution that it lacks, and a
- * gradient of max pooling that is right where all inputs are negative.
+ * Registers for the wasm backend: faster matrix products, the gradients of Embedding and
+ * convolution that it lacks, and a gradient of max pooling that is right where all inputs are
+ * negative.
  *
- * Call it once after `import '@tensorflow/tfjs-backend-wasm'`, before or after `tf.setBackend('wasm')`; further calls do
- * nothing. Other backends are not touched.
+ * Call it once after `import '@tensorflow/tfjs-backend-wasm'`, before or after
+ * `tf.setBackend('wasm')`; further calls do nothing. Other backends are not touched.
  *
  * @throws if the wasm backend is not registered.
  */
@@ -30,7 +34,8 @@ export function installKernels(): void {
   if (replaced) return;
   if (!tf.findBackendFactory('wasm')) {
     throw new Error(
-      "installKernels: the wasm backend is not registered; import '@tensorflow/tfjs-backend-wasm' first",
+      'installKernels: the wasm backend is not registered; ' +
+        "import '@tensorflow/tfjs-backend-wasm' first",
     );
   }
   replaced = new Map();
@@ -38,12 +43,15 @@ export function installKernels(): void {
     const stock = tf.getKernel(name, 'wasm') as tf.KernelConfig | undefined;
     replaced.set(name, stock);
     const kernelFunc = create(stock?.kernelFunc as never) as tf.KernelFunc;
-    // The stock setupFunc stays: the backend calls it when it starts, and the stock kernel needs it.
+    // The stock setupFunc stays: the backend calls it at its start, and the stock kernel needs it.
     register(name, {...stock, kernelName: name, backendName: 'wasm', kernelFunc});
   }
 }
 
-/** Registers the stock kernels again, as they were before `installKernels`; does nothing if those are in place. */
+/**
+ * Registers the stock kernels again, as they were before `installKernels`; does nothing if those
+ * are in place.
+ */
 export function uninstallKernels(): void {
   replaced?.forEach((stock, name) => register(name, stock));
   replaced = undefined;

@@ -12,7 +12,10 @@ export type WasmKernel<
   attrs: Attrs;
 }) => tf.TensorInfo;
 
-/** Calls the kernel that is registered for the wasm backend; the caller disposes of the result's data. */
+/**
+ * Calls the kernel that is registered for the wasm backend; the caller disposes of the result's
+ * data.
+ */
 export function callKernel(
   name: string,
   backend: BackendWasm,
@@ -27,7 +30,9 @@ export function callKernel(
   }) as tf.TensorInfo;
 }
 
-/** The same data under another shape; it is not counted as an owner, so it must not be disposed of. */
+/**
+ * The same data under another shape; it is not counted as an owner, so it must not be disposed of.
+ */
 export function withShape(x: tf.TensorInfo, shape: number[]): tf.TensorInfo {
   return {dataId: x.dataId, shape, dtype: x.dtype};
 }

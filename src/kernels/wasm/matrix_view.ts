@@ -2,10 +2,12 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 
 /**
- * Calls `use` with matrix `index` of a float32 stack of `rows` × `columns` matrices, as a tensor over the same memory.
+ * Calls `use` with matrix `index` of a float32 stack of `rows` × `columns` matrices, as a tensor
+ * over the same memory.
  *
- * The view has a data id of its own and loses it when `use` returns. The backend packs the right operand of a product
- * and keeps the packed copy as long as that operand's data id: for a view it is gone at once.
+ * The view has a data id of its own and loses it when `use` returns. The backend packs the right
+ * operand of a product and keeps the packed copy as long as that operand's data id: for a view it
+ * is gone at once.
  */
 export function withMatrixView<T>(
   backend: BackendWasm,

@@ -4,8 +4,8 @@ import type {WasmKernel} from './kernel';
 /**
  * MaxPoolGrad: adds each output's gradient to the first largest input of its window, on the heap.
  *
- * The stock kernel looks for a maximum above 0 (it starts from C's `numeric_limits<float>::min()`, the smallest positive
- * number) and gives a window without positive inputs no gradient.
+ * The stock kernel looks for a maximum above 0 (it starts from C's `numeric_limits<float>::min()`,
+ * the smallest positive number) and gives a window without positive inputs no gradient.
  */
 export const maxPoolGrad: WasmKernel<'dy' | 'input', tf.MaxPoolGradAttrs> = ({
   inputs: {dy, input},

@@ -1,13 +1,17 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 
-/** Edge of the square tiles that are copied at a time, small enough that source and target lines stay cached. */
+/**
+ * Edge of the square tiles that are copied at a time, small enough that source and target lines
+ * stay cached.
+ */
 const TILE = 16;
 
 /**
  * Transposes the last two axes of a float32 tensor; the caller disposes of the result's data.
  *
- * Copies on the heap by tiles: about ten times as fast as the backend's Transpose of a large matrix.
+ * Copies on the heap by tiles: about ten times as fast as the backend's Transpose of a large
+ * matrix.
  */
 export function transposeMatrices(backend: BackendWasm, x: tf.TensorInfo): tf.TensorInfo {
   const [rows, columns] = x.shape.slice(-2) as [number, number];

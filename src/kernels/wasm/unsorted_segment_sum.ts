@@ -2,10 +2,11 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type {WasmKernel} from './kernel';
 
 /**
- * UnsortedSegmentSum, the gradient of a gather and so of every Embedding, which the wasm backend lacks.
+ * UnsortedSegmentSum, the gradient of a gather and so of every Embedding, which the wasm backend
+ * lacks.
  *
- * Adds each row of `x` to the row of the output that its id names, on the heap. A row whose id is negative or not below
- * `numSegments` is dropped; a segment without rows is zero.
+ * Adds each row of `x` to the row of the output that its id names, on the heap. A row whose id is
+ * negative or not below `numSegments` is dropped; a segment without rows is zero.
  */
 export const unsortedSegmentSum: WasmKernel<'x' | 'segmentIds', tf.UnsortedSegmentSumAttrs> = ({
   inputs: {x, segmentIds},

@@ -4,7 +4,10 @@ import fc from 'fast-check';
 import {installKernels} from '../../../src/kernels/wasm';
 import {backends, defaultBackend} from '../../support/backends';
 
-/** A `describe` with the kernels installed; skipped where wasm, or cpu to compare with, is not to be tested. */
+/**
+ * A `describe` with the kernels installed; skipped where wasm, or cpu to compare with, is not to be
+ * tested.
+ */
 export function describeWasm(title: string, body: () => void): void {
   const available = backends.includes('wasm') && backends.includes('cpu');
   (available ? describe : describe.skip)(title, () => {
@@ -52,8 +55,9 @@ async function run(
 }
 
 /**
- * Runs `f` on the wasm and on the cpu backend; shapes must agree, values to `atol`, and nothing may be left behind.
- * The cpu backend adds in double precision: a sum of n products of magnitude 1 differs by about n·2⁻²⁴ in float32.
+ * Runs `f` on the wasm and on the cpu backend; shapes must agree, values to `atol`, and nothing
+ * may be left behind. The cpu backend adds in double precision: a sum of n products of magnitude 1
+ * differs by about n·2⁻²⁴ in float32.
  */
 export async function expectSameAsCpu(
   operands: readonly Operand[],

@@ -36,7 +36,7 @@ describeWasm('Conv2DBackpropFilter on wasm', () => {
             const convolve = (w: tf.Tensor): tf.Tensor =>
               tf.conv2d(image as tf.Tensor4D, w as tf.Tensor4D, c.strides, c.pad);
             const {shape, size} = convolve(kernel);
-            // The output's gradient is the same on both backends, whatever their forward passes give.
+            // The same on both backends, whatever their forward passes give.
             const dy = tf.reshape(tf.sin(tf.range(0, size)), shape);
             return tf.grad(convolve)(kernel, dy);
           });

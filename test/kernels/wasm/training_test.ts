@@ -7,7 +7,10 @@ const {layers} = tfl;
 /** The default, an orthogonal one, needs chained ops. */
 const recurrentInitializer = 'glorotUniform';
 
-/** Which stacks of layers train on wasm: together they need the gradients of most kernels that tfjs-layers uses. */
+/**
+ * Which stacks of layers train on wasm: together they need the gradients of most kernels that
+ * tfjs-layers uses.
+ */
 const networks: Record<string, [inputShape: number[], makeLayers: () => tfl.layers.Layer[]]> = {
   recurrent: [
     [5, 3],
