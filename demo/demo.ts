@@ -10,13 +10,13 @@ import * as tf from '@tensorflow/tfjs-core';
 import {
   LayerSamplingCallback,
   OwLoreOptimizer,
+  blockInfluenceScores,
   findBlocks,
   linearDecay,
+  outlierScores,
+  relativeMagnitudeScores,
   samplingProbabilities,
 } from '../src/index';
-import {blockInfluenceScores} from '../src/scores/block_influence';
-import {outlierScores} from '../src/scores/outlier';
-import {relativeMagnitudeScores} from '../src/scores/relative_magnitude';
 import {sparseCrossEntropy} from '../src/llama/index';
 import {selectBackend} from './backend';
 import {methodParts, readCommandLine, scoreTitles, settingsInUse} from './command_line';
@@ -60,6 +60,10 @@ async function main(): Promise<void> {
   const train = randomWindows(tokens, steps * batchSize, length, seed);
   const heldOut = evenWindows(encodeDocuments(tokenizer, texts.heldOut), heldOutWindows, length);
   const calibration = randomWindows(tokens, calibrationBatches * batchSize, length, seed + 1);
+  console.log(
+    `${method.title} on the ${settings.backend} backend: a model of ${(model.countParams() / 1e6).toFixed(2)} million ` +
+      `parameters learns\nMoby-Dick, ${tokens.length.toLocaleString('en')} tokens, in ${steps} steps.\n`,
+  );
   const before = await sampleText(model, tokenizer, prompt, {...samples, seed});
 
   // 2. How much each block matters (Eq. 2 of the paper, or another score), and from that how often it shall train.
