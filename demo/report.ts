@@ -42,19 +42,17 @@ export interface MemoryRecord {
   state: number;
 }
 
-/** Fills `report_template.html` with uPlot and the run. */
+/** Fills the placeholders of `report_template.html`, which stand where its formatter leaves them alone. */
 export function writeReport(file: string, run: RunRecord): void {
-  const parts: Record<string, string> = {
-    uplotStyle: readPackageFile('uplot/dist/uPlot.min.css'),
-    uplotScript: readPackageFile('uplot/dist/uPlot.iife.min.js'),
+  const parts: [placeholder: string, text: string][] = [
+    ['/* uplotStyle */', readPackageFile('uplot/dist/uPlot.min.css')],
+    ['/* uplotScript */', readPackageFile('uplot/dist/uPlot.iife.min.js')],
     // The text of a script element ends at the first "</script": no "<" may stand in the data.
-    run: JSON.stringify(run).replaceAll('<', '\\u003c'),
-  };
-  const template = readFileSync(new URL('report_template.html', import.meta.url), 'utf8');
-  writeFileSync(
-    file,
-    template.replace(/\{\{(\w+)\}\}/g, (_, name: string) => parts[name]!),
-  );
+    ['"runRecord"', JSON.stringify(run).replaceAll('<', '\\u003c')],
+  ];
+  let html = readFileSync(new URL('report_template.html', import.meta.url), 'utf8');
+  for (const [placeholder, text] of parts) html = html.replace(placeholder, () => text);
+  writeFileSync(file, html);
 }
 
 function readPackageFile(path: string): string {
