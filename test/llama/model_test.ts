@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
-import {installKernels} from '../../src/kernels/wasm';
 import {createLlama, sparseCrossEntropy, type LlamaConfig} from '../../src/llama';
 import {describeBackends} from '../support/backends';
 import {readJson, readTensors, toTensor} from '../support/fixtures';
@@ -76,11 +75,7 @@ async function gradients(
   return {loss, grads: byName};
 }
 
-describeBackends('createLlama', (backend) => {
-  before(() => {
-    if (backend === 'wasm') installKernels();
-  });
-
+describeBackends('createLlama', () => {
   for (const name of ['llama2', 'llama3'] as const) {
     describe(`checkpoint ${name}`, () => {
       const reference = readJson<Reference>(`llama/${name}`);
