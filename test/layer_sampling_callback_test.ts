@@ -49,7 +49,7 @@ function trainable(model: tfl.LayersModel): boolean[] {
 async function errorOf(promise: Promise<unknown>): Promise<string> {
   return promise.then(
     () => 'no error',
-    (error: Error) => error.message,
+    (error: unknown) => (error as Error).message,
   );
 }
 
@@ -83,7 +83,7 @@ describe('LayerSamplingCallback', () => {
     ];
     for (const [options, message] of messages) {
       it(`rejects ${JSON.stringify(options)}`, () => {
-        expect(() => new LayerSamplingCallback(options as LayerSamplingOptions)).to.throw(message);
+        expect(() => new LayerSamplingCallback(options)).to.throw(message);
       });
     }
   });
@@ -421,7 +421,7 @@ function loadAnotherCore(): typeof tf {
   const require = createRequire(import.meta.url);
   const path = require.resolve('@tensorflow/tfjs-core');
   const cached = require.cache[path];
-  delete require.cache[path];
+  require.cache[path] = undefined;
   try {
     return require('@tensorflow/tfjs-core') as typeof tf;
   } finally {

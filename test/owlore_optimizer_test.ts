@@ -66,7 +66,7 @@ describe('OwLoreOptimizer', () => {
   ];
   for (const [options, message] of messages) {
     it(`rejects ${JSON.stringify(options)}`, () => {
-      expect(() => new OwLoreOptimizer(options as OwLoreOptions)).to.throw(message);
+      expect(() => new OwLoreOptimizer(options)).to.throw(message);
     });
   }
 
@@ -168,10 +168,7 @@ describeBackends('OwLoreOptimizer', (backend) => {
   it('minimizes, and returns the cost if asked', async () => {
     const variable = variableOf(tf.zeros([4, 3]));
     const optimizer = optimizerOf({learningRate: 0.1, rank: 1, side: 'right'});
-    const cost = optimizer.minimize(
-      () => tf.mean(tf.square(tf.sub(variable, 1))),
-      true,
-    ) as tf.Scalar;
+    const cost = optimizer.minimize(() => tf.mean(tf.square(tf.sub(variable, 1))), true)!;
     expect(await values(cost)).to.deep.equal([1]);
     expect(optimizer.minimize(() => tf.mean(tf.square(tf.sub(variable, 1))))).to.equal(null);
     tf.dispose([cost, variable]);
@@ -249,7 +246,7 @@ describeBackends('OwLoreOptimizer', (backend) => {
     const optimizer = optimizerOf({rank: 2});
     const foreign = await adam.getWeights();
     let error: Error | undefined;
-    await optimizer.setWeights(foreign).catch((reason: Error) => (error = reason));
+    await optimizer.setWeights(foreign).catch((reason: unknown) => (error = reason as Error));
     expect(error?.message).to.match(/is not a state of this optimizer/);
     tf.dispose(foreign[0]!.tensor);
     adam.dispose();

@@ -26,8 +26,9 @@ export function probabilitiesAsGiven(
   given: readonly number[] | SamplingProbabilities,
   blocks: readonly string[],
 ): SamplingProbabilities {
-  const {probabilities: values, blocks: names = undefined} =
-    'probabilities' in given ? given : {probabilities: given};
+  const isResult = 'probabilities' in given;
+  const values = isResult ? given.probabilities : given;
+  const names = isResult ? given.blocks : undefined;
   const probabilities = inOrder('probabilities', values, names, blocks);
   const gamma = nearInteger(probabilities.reduce((sum, p) => sum + p, 0));
   if (!probabilities.every((p) => p >= 0 && p <= 1) || gamma === 0) {

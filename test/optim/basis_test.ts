@@ -1,0 +1,100 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import {Matrix, SVD} from 'ml-matrix';
+import {exactBasis, randomizedBasis} from '../../src/optim/basis';
+import {describeBackends} from '../support/backends';
+
+/** A random [rows, columns] matrix with singular values 1, `ratio`, `ratio`², … */
+function decaying(rows: number, columns: number, ratio: number): tf.Tensor2D {
+  const random = (n: number, seed: number): Matrix => {
+    const values = tf.randomNormal([n, n], 0, 1, 'float32', seed);
+    const {leftSingularVectors} = new SVD(Matrix.from1DArray(n, n, values.dataSync()));
+    values.dispose();
+    return leftSingularVectors;
+  };
+  const [u, v] = [random(rows, 1), random(columns, 2)];
+  const sigma = Matrix.zeros(rows, columns);
+  for (let i = 0; i < Math.min(rows, columns); i++) sigma.set(i, i, ratio ** i);
+  const matrix = u.mmul(sigma).mmul(v.transpose());
+  return tf.tensor2d(matrix.to1DArray(), [rows, columns]);
+}
+
+/** ‖PᵀG‖², and the most that any basis of that rank can have: the sum of the leading squared singular values. */
+async function energies(basis: tf.Tensor2D, gradient: tf.Tensor2D): Promise<[number, number]> {
+  const [rows, columns] = gradient.shape;
+  const [p, g] = [
+    Matrix.from1DArray(rows, basis.shape[1], await basis.data()),
+    Matrix.from1DArray(rows, columns, await gradient.data()),
+  ];
+  const captured = p.transpose().mmul(g).norm('frobenius') ** 2;
+  const {diagonal} = new SVD(g, {autoTranspose: true});
+  const best = diagonal.slice(0, basis.shape[1]).reduce((sum, sigma) => sum + sigma ** 2, 0);
+  return [captured, best];
+}
+
+describeBackends('basis', (backend) => {
+  const shapes: Array<[number, number]> = [
+    [24, 40],
+    [40, 24],
+    [24, 24],
+  ];
+  for (const [rows, columns] of shapes) {
+    // The nearer the neighbours, the slower a subspace iteration: (σ₇/σ₆)¹⁰ is 0.03 and 0.35 after five multiplications.
+    for (const [ratio, least] of [
+      [0.7, 0.99],
+      [0.9, 0.97],
+    ] as const) {
+      it(`randomized captures the leading ${rows}×${columns} subspace, values falling by ${ratio}`, async () => {
+        const gradient = decaying(rows, columns, ratio);
+        const cold = tf.tidy(() => randomizedBasis(gradient, 6, null, 'w'));
+        const [energy, best] = await energies(cold, gradient);
+        expect(energy / best).to.be.within(least, 1 + 1e-5);
+        // From a basis that is near already one iteration is enough to come nearer.
+        const warm = tf.tidy(() => randomizedBasis(gradient, 6, cold, 'w'));
+        expect((await energies(warm, gradient))[0]).to.be.at.least(energy * (1 - 1e-5));
+        tf.dispose([gradient, cold, warm]);
+      });
+    }
+  }
+
+  it('is orthonormal and complete where the gradient has fewer directions than the rank', async () => {
+    const gradients = {
+      rankOne: tf.tidy(() => tf.matMul(tf.ones([9, 1]), tf.ones([1, 7])) as tf.Tensor2D),
+      zero: tf.zeros<tf.Rank.R2>([9, 7]),
+    };
+    for (const gradient of Object.values(gradients)) {
+      const basis = tf.tidy(() => randomizedBasis(gradient, 4, null, 'w'));
+      const gram = tf.tidy(() => tf.matMul(basis, basis, true));
+      (await gram.data()).forEach((value, i) =>
+        expect(value).to.be.closeTo(i % 5 === 0 ? 1 : 0, 2e-6),
+      );
+      tf.dispose([basis, gram]);
+    }
+    tf.dispose(gradients);
+  });
+
+  it('is the same for the same gradient', async () => {
+    const gradient = decaying(12, 8, 0.8);
+    const [a, b] = tf.tidy(() => [
+      randomizedBasis(gradient, 3, null, 'a'),
+      randomizedBasis(gradient, 3, null, 'b'),
+    ]);
+    expect(await a.data()).to.deep.equal(await b.data());
+    tf.dispose([gradient, a, b]);
+  });
+
+  if (backend === 'webgpu') return;
+
+  it('svd gives the leading left singular vectors, tall and wide', async () => {
+    for (const [rows, columns] of [
+      [10, 6],
+      [6, 10],
+    ] as const) {
+      const gradient = decaying(rows, columns, 0.6);
+      const basis = exactBasis(gradient, 3, null, 'w');
+      const [energy, best] = await energies(basis, gradient);
+      expect(energy / best).to.be.closeTo(1, 1e-6);
+      tf.dispose([gradient, basis]);
+    }
+  });
+});

@@ -1,0 +1,64 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import {Matrix, QrDecomposition} from 'ml-matrix';
+import {orthonormalize} from '../../src/optim/orthonormalize';
+import {describeBackends} from '../support/backends';
+
+/** Largest entry of |QᵀQ − I|. */
+async function deviation(q: tf.Tensor2D): Promise<number> {
+  const distance = tf.tidy(() => tf.max(tf.abs(tf.sub(tf.matMul(q, q, true), tf.eye(q.shape[1])))));
+  const [value] = await distance.data();
+  distance.dispose();
+  return value!;
+}
+
+describeBackends('orthonormalize', (backend) => {
+  // Widths around the panel of 16 columns; the software GPU takes long for the large ones.
+  const shapes: Array<[number, number]> = [
+    [5, 1],
+    [16, 16],
+    [40, 17],
+  ];
+  if (backend !== 'webgpu') shapes.push([200, 64], [64, 33]);
+  for (const [rows, columns] of shapes) {
+    it(`gives Q of a QR decomposition: ${rows}×${columns}`, async () => {
+      const matrix = tf.randomNormal<tf.Rank.R2>([rows, columns], 0, 1, 'float32', 3);
+      const before = tf.memory().numTensors;
+      const q = orthonormalize(matrix);
+      expect(tf.memory().numTensors).to.equal(before + 1);
+      // A few float32 roundings of numbers up to 1.
+      expect(await deviation(q)).to.be.below(2e-6);
+      const reference = new QrDecomposition(Matrix.from1DArray(rows, columns, await matrix.data()))
+        .orthogonalMatrix;
+      const actual = Matrix.from1DArray(rows, columns, await q.data());
+      for (let j = 0; j < columns; j++) {
+        // A column has no sign; a random matrix' condition number of up to 1e3 costs that many roundings.
+        const cosine = Math.abs(actual.getColumnVector(j).dot(reference.getColumnVector(j)));
+        expect(cosine).to.be.closeTo(1, 1e-4);
+      }
+      tf.dispose([matrix, q]);
+    });
+  }
+
+  it('keeps columns of any size apart: 1e-30 beside 1e30', async () => {
+    const matrix = tf.tidy(() => {
+      const scale = tf.tensor1d([1e30, 1e-30, 1, 1e-10]);
+      return tf.mul<tf.Tensor2D>(tf.randomNormal([12, 4], 0, 1, 'float32', 5), scale);
+    });
+    const q = orthonormalize(matrix);
+    expect(await deviation(q)).to.be.below(2e-6);
+    tf.dispose([matrix, q]);
+  });
+
+  it('gives no NaN for columns of zeros or equal columns', async () => {
+    const matrix = tf.tidy(() => {
+      const column = tf.randomNormal<tf.Rank.R2>([10, 1], 0, 1, 'float32', 7);
+      return tf.concat2d([column, column, tf.zeros<tf.Rank.R2>([10, 1])], 1);
+    });
+    const q = orthonormalize(matrix);
+    const values = await q.data();
+    expect(values.every(Number.isFinite)).to.equal(true);
+    expect(values.filter((_, i) => i % 3 === 2)).to.deep.equal(new Float32Array(10));
+    tf.dispose([matrix, q]);
+  });
+});

@@ -1,0 +1,50 @@
+import {expect} from 'chai';
+import fc from 'fast-check';
+import {basisShape, planProjection, projectedShape, stateSize} from '../../src/optim/projector';
+import type {Side} from '../../src/optim/projector';
+
+describe('projector', () => {
+  it('auto takes the side with the smaller state, paper the smaller dimension', () => {
+    // [m, n], auto (optax), paper (GaLore on [in, out] kernels).
+    const cases: Array<[number, number, Side, Side]> = [
+      [64, 256, 'right', 'left'],
+      [256, 64, 'left', 'right'],
+      [64, 64, 'left', 'left'],
+    ];
+    for (const [m, n, auto, paper] of cases) {
+      expect(planProjection([m, n], 4, 'auto')?.side, `auto ${m}×${n}`).to.equal(auto);
+      expect(planProjection([m, n], 4, 'paper')?.side, `paper ${m}×${n}`).to.equal(paper);
+    }
+  });
+
+  it('reshapes kernels of more axes to [everything else, last axis] and leaves vectors alone', () => {
+    expect(planProjection([3, 3, 8, 32], 4, 'left')).to.deep.equal({
+      rows: 72,
+      columns: 32,
+      rank: 4,
+      side: 'left',
+    });
+    expect(planProjection([128], 4, 'auto')).to.equal(null);
+    expect(planProjection([], 4, 'auto')).to.equal(null);
+  });
+
+  it('projects only where that makes the state smaller, at a rank that fits', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({min: 1, max: 300}),
+        fc.integer({min: 1, max: 300}),
+        fc.integer({min: 1, max: 300}),
+        fc.constantFrom('auto', 'paper', 'left', 'right'),
+        (m, n, rank, side) => {
+          const projection = planProjection([m, n], rank, side);
+          if (!projection) return;
+          const [[p, r], [a, b]] = [basisShape(projection), projectedShape(projection)];
+          expect(stateSize(projection))
+            .to.equal(p * r + 2 * a * b)
+            .and.to.be.below(2 * m * n);
+          expect(projection.rank).to.equal(Math.min(rank, m, n));
+        },
+      ),
+    );
+  });
+});
