@@ -36,14 +36,14 @@ export interface FreezeEvent {
 }
 
 /** Events of a {@link LayerSamplingCallback}. */
-export interface LayerSamplingEvents {
+export type LayerSamplingEvents = {
   /** A period begins. */
   sample: (event: SampleEvent) => void;
   /** A period begins with other blocks than the last one. */
   freeze: (event: FreezeEvent) => void;
   /** The optimizer computed a basis anew (OwLoreOptimizer only). */
   refresh: (event: RefreshEvent) => void;
-}
+};
 
 /** What is at hand while a model's blocks are sampled. */
 interface Attachment {

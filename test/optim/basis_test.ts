@@ -59,7 +59,7 @@ describeBackends('basis', (backend) => {
 
   it('is orthonormal and complete where the gradient has fewer directions than the rank', async () => {
     const gradients = {
-      rankOne: tf.tidy(() => tf.matMul(tf.ones([9, 1]), tf.ones([1, 7])) as tf.Tensor2D),
+      rankOne: tf.tidy(() => tf.matMul<tf.Tensor2D>(tf.ones([9, 1]), tf.ones([1, 7]))),
       zero: tf.zeros<tf.Rank.R2>([9, 7]),
     };
     for (const gradient of Object.values(gradients)) {
