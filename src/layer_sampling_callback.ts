@@ -36,6 +36,7 @@ export interface FreezeEvent {
 }
 
 /** Events of a {@link LayerSamplingCallback}. */
+// eslint-disable-next-line @typescript-eslint/consistent-type-definitions -- typed-emitter asks for an index signature
 export type LayerSamplingEvents = {
   /** A period begins. */
   sample: (event: SampleEvent) => void;
