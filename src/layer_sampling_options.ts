@@ -1,14 +1,10 @@
 import type {BlockSelector} from './model/blocks';
-import {checkSelector} from './model/variable_selector';
-import type {VariableSelector} from './model/variable_selector';
+import {checkSelector, type VariableSelector} from './model/variable_selector';
 import {checkChoice, checkKnown, checkNumber, display} from './options';
-import {presetNames} from './sampling/presets';
-import type {PresetName} from './sampling/presets';
+import {presetNames, type PresetName} from './sampling/presets';
 import type {SamplingProbabilities} from './sampling/probabilities';
-import {samplerNames} from './sampling/samplers';
-import type {SamplerName} from './sampling/samplers';
-import {checkSchedule} from './sampling/schedule';
-import type {SamplingSchedule} from './sampling/schedule';
+import {samplerNames, type SamplerName} from './sampling/samplers';
+import {checkSchedule, type SamplingSchedule} from './sampling/schedule';
 import type {ScoresInput} from './scores/scores';
 
 /** Options of {@link LayerSamplingCallback}; every one has a default. */

@@ -1,27 +1,22 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {checkExactBasisSupport, exactBasis, randomizedBasis} from './optim/basis';
-import {statesFromTensors, statesToTensors} from './optim/checkpoint';
-import type {NamedTensor} from './optim/checkpoint';
+import {statesFromTensors, statesToTensors, type NamedTensor} from './optim/checkpoint';
 import {FiniteCheck} from './optim/finite_check';
 import {clipFactor, squaredNorms} from './optim/gradient_norm';
-import {basisShape, planProjection, projectedShape} from './optim/projector';
-import type {Projection} from './optim/projector';
+import {basisShape, planProjection, projectedShape, type Projection} from './optim/projector';
 import {summarizeProjections} from './optim/projection_summary';
-import {checkLearningRate, learningRateAt} from './optim/schedule';
-import type {LearningRate} from './optim/schedule';
-import {selects} from './model/variable_selector';
-import type {VariableInfo} from './model/variable_selector';
-import {StateStore} from './optim/state';
-import type {VariableState} from './optim/state';
-import {updateVariable} from './optim/update';
-import type {Step, UpdateRule} from './optim/update';
+import {checkLearningRate, learningRateAt, type LearningRate} from './optim/schedule';
+import {selects, type VariableInfo} from './model/variable_selector';
+import {StateStore, type VariableState} from './optim/state';
+import {updateVariable, type Step, type UpdateRule} from './optim/update';
 import {checkNumber} from './options';
 import {
   owloreOptionsFromConfig,
   owloreOptionsToConfig,
   resolveOwLoreOptions,
+  type OwLoreOptions,
+  type ResolvedOwLoreOptions,
 } from './owlore_options';
-import type {OwLoreOptions, ResolvedOwLoreOptions} from './owlore_options';
 import type {PlannedOptimizer, SamplingPlan} from './sampling_plan';
 
 /** A variable and the gradient that a step brings for it. */

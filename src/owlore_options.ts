@@ -1,10 +1,13 @@
 import {checkChoice, checkKnown, checkNumber, display} from './options';
 import type {BasisFunction} from './optim/basis';
 import type {Side} from './optim/projector';
-import {checkLearningRate} from './optim/schedule';
-import type {LearningRate} from './optim/schedule';
-import {checkSelector, selectorFromConfig, selectorToConfig} from './model/variable_selector';
-import type {VariableSelector} from './model/variable_selector';
+import {checkLearningRate, type LearningRate} from './optim/schedule';
+import {
+  checkSelector,
+  selectorFromConfig,
+  selectorToConfig,
+  type VariableSelector,
+} from './model/variable_selector';
 
 /** Options of {@link OwLoreOptimizer}; every one has a default. */
 export interface OwLoreOptions {

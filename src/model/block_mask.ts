@@ -1,8 +1,7 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
 import type {ResolvedBlock} from './blocks';
-import {selects} from './variable_selector';
-import type {VariableSelector} from './variable_selector';
+import {selects, type VariableSelector} from './variable_selector';
 
 /**
  * Turns blocks of a model on and off, and back to what the user had. It flips the `trainable` flag of the weights

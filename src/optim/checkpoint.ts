@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {emptyState} from './state';
-import type {VariableState} from './state';
+import {emptyState, type VariableState} from './state';
 
 /** A tensor with the name under which a model file keeps it. */
 export type NamedTensor = Awaited<ReturnType<tf.Optimizer['getWeights']>>[number];

@@ -1,9 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {adamStep, updateMoments, zeroMoments} from './adam';
-import type {AdamOptions, Moments} from './adam';
+import {adamStep, updateMoments, zeroMoments, type AdamOptions, type Moments} from './adam';
 import type {BasisFunction} from './basis';
-import {basisShape, project, projectBack, rotateMoments} from './projector';
-import type {Projection} from './projector';
+import {basisShape, project, projectBack, rotateMoments, type Projection} from './projector';
 import type {VariableState} from './state';
 
 /** What is the same for all variables in all steps. */

@@ -1,9 +1,10 @@
-import {presetScores} from './presets';
-import type {PresetName} from './presets';
-import {samplingProbabilities} from './probabilities';
-import type {SamplingProbabilities, SamplingProbabilityOptions} from './probabilities';
-import {readScores} from '../scores/scores';
-import type {ScoresInput} from '../scores/scores';
+import {presetScores, type PresetName} from './presets';
+import {
+  samplingProbabilities,
+  type SamplingProbabilities,
+  type SamplingProbabilityOptions,
+} from './probabilities';
+import {readScores, type ScoresInput} from '../scores/scores';
 
 const owner = 'LayerSamplingCallback';
 

@@ -1,9 +1,7 @@
 import type {SamplingProbabilities} from './probabilities';
 import {createRandom} from './rng';
-import {createSampler} from './samplers';
-import type {SamplerName} from './samplers';
-import {checkSameBlocks, replayPeriod} from './schedule';
-import type {SamplingSchedule} from './schedule';
+import {createSampler, type SamplerName} from './samplers';
+import {checkSameBlocks, replayPeriod, type SamplingSchedule} from './schedule';
 
 /** Gives the names of the blocks of one period after the other; `period` is 0, 1, … */
 export type Drawer = (period: number) => string[];

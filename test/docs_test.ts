@@ -1,0 +1,64 @@
+import {existsSync, readdirSync, readFileSync} from 'node:fs';
+import {basename, dirname, join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {expect} from 'chai';
+import {layerSamplingDefaults} from '../src/layer_sampling_options';
+import {owloreDefaults} from '../src/owlore_options';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const documents = ['README.md', 'CHANGELOG.md', 'demo/README.md', 'docs/architecture.md'];
+
+function read(path: string): string {
+  return readFileSync(join(root, path), 'utf8');
+}
+
+/** Names and defaults of the options table under `heading`, as the README has them. */
+function optionsTable(heading: string): Record<string, string> {
+  const section = read('README.md').split(`### \`${heading}\``)[1]!.split('\n## ')[0]!;
+  const table = section.split('\n### ')[0]!;
+  const rows = [...table.matchAll(/^\| `(\w+)` +\| `([^`]+)` +\|/gm)];
+  return Object.fromEntries(rows.map(([, name, value]) => [name!, value!]));
+}
+
+/** A default as one would write it in code. */
+function written(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`;
+  return value === 1e-8 ? '1e-8' : String(value);
+}
+
+describe('documentation', () => {
+  it('has every option with the default that the code has', () => {
+    const tables: Array<[string, object]> = [
+      ['new OwLoreOptimizer(options)', owloreDefaults],
+      ['new LayerSamplingCallback(options)', layerSamplingDefaults],
+    ];
+    for (const [heading, defaults] of tables) {
+      const expected = Object.fromEntries(
+        Object.entries(defaults).map(([name, value]) => [name, written(value)]),
+      );
+      expect(optionsTable(heading), heading).to.deep.equal(expected);
+    }
+  });
+
+  it('names only files that exist', () => {
+    for (const document of documents) {
+      const links = [...read(document).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(
+        ([, path]) => path!,
+      );
+      for (const link of links) {
+        expect(existsSync(join(root, dirname(document), link)), `${document}: ${link}`).to.equal(
+          true,
+        );
+      }
+    }
+  });
+
+  it('maps every folder and file of src', () => {
+    const map = read('docs/architecture.md').split('## How a step flows')[0]!;
+    const files = readdirSync(join(root, 'src'), {recursive: true, encoding: 'utf8'});
+    for (const file of files.filter((name) => !/^(llama|kernels)\/./.test(name))) {
+      const name = basename(file, '.ts').replace(/^\w+_uses$/, '*_uses');
+      expect(map, file).to.include(name);
+    }
+  });
+});
