@@ -6,6 +6,7 @@ import {resolveLayerSamplingOptions} from './layer_sampling_options';
 import type {LayerSamplingOptions, ResolvedLayerSamplingOptions} from './layer_sampling_options';
 import {resolveBlocks} from './model/blocks';
 import {BlockMask} from './model/block_mask';
+import {whenFitEnds} from './model/fit_end';
 import {probabilitiesAsGiven, probabilitiesFromScores} from './sampling/block_probabilities';
 import type {SamplingProbabilities} from './sampling/probabilities';
 import {createDrawer, replayDrawer} from './sampling/drawer';
@@ -48,6 +49,8 @@ export type LayerSamplingEvents = {
 
 /** What is at hand while a model's blocks are sampled. */
 interface Attachment {
+  /** The key in `attached`. */
+  model: tfl.LayersModel;
   mask: BlockMask;
   draw: Drawer;
   /** Calls of the optimizer that make one step. */
@@ -69,8 +72,8 @@ const attached = new WeakMap<tfl.LayersModel, LayerSamplingCallback>();
  * await model.fit(x, y, {callbacks: [new LayerSamplingCallback({scores, gamma: 5})]});
  * ```
  *
- * When `fit` ends every weight is as trainable as it was before. A second `fit` with the same callback goes on in the
- * period where the first one stopped.
+ * When `fit` ends, also by an error, every weight is as trainable as it was before. A second `fit` with the same callback
+ * goes on in the period where the first one stopped.
  */
 export class LayerSamplingCallback extends tfl.Callback {
   /** Emits what happens; see {@link LayerSamplingEvents}. */
@@ -128,8 +131,8 @@ export class LayerSamplingCallback extends tfl.Callback {
   restore(): void {
     if (!this.attachment) return;
     this.attachment.mask.restore();
+    attached.delete(this.attachment.model);
     this.attachment = null;
-    attached.delete(this.model);
   }
 
   override setModel(model: tfl.LayersModel): void {
@@ -140,6 +143,7 @@ export class LayerSamplingCallback extends tfl.Callback {
   override async onTrainBegin(): Promise<void> {
     checkReceiver(this);
     const {accumulate} = this.attach();
+    whenFitEnds(this.model, () => this.restore());
     this.restoringOnError(() => this.checkLength(accumulate));
   }
 
@@ -156,8 +160,9 @@ export class LayerSamplingCallback extends tfl.Callback {
   /** Looks at the model, once for each training, and tells its optimizer. If it throws, the model is as it was. */
   private attach(): Attachment {
     if (this.attachment) return this.attachment;
-    const {model, options} = this;
-    checkModel(model);
+    const {options} = this;
+    checkModel(this.model);
+    const model = trainedModel(this.model);
     this.takeOver(model);
     const blocks = resolveBlocks(model, options.blocks);
     const names = blocks.map(({name}) => name);
@@ -168,7 +173,7 @@ export class LayerSamplingCallback extends tfl.Callback {
       ? replayDrawer(options.schedule, names)
       : createDrawer(names, sampling!, options, this.periods.length);
     const planned = takesSamplingPlan(model.optimizer) ? model.optimizer : null;
-    const attachment: Attachment = {mask, draw, accumulate: planned?.accumulate ?? 1};
+    const attachment: Attachment = {model, mask, draw, accumulate: planned?.accumulate ?? 1};
     planned?.setSamplingPlan({
       blockVariables: mask.blockVariables,
       onRefresh: (event) => this.events.emit('refresh', event),
@@ -215,7 +220,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     if (frozen.length + unfrozen.length > 0) this.events.emit('freeze', {step, frozen, unfrozen});
   }
 
-  /** Throws if another callback is at work on the model; takes over from one whose `fit` has failed. */
+  /** Throws if another callback is at work on the model; `fit` takes over from a loop that was left without `restore()`. */
   private takeOver(model: tfl.LayersModel): void {
     const other = attached.get(model);
     if (!other) return;
@@ -267,6 +272,11 @@ export class LayerSamplingCallback extends tfl.Callback {
       throw error;
     }
   }
+}
+
+/** The model that `fit` gives to callbacks: a Sequential is trained by a model inside it. */
+function trainedModel(model: tfl.LayersModel): tfl.LayersModel {
+  return (model as unknown as {model?: tfl.LayersModel}).model ?? model;
 }
 
 /** Batches that `fit` is going to train on; null if it does not know. */

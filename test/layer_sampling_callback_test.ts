@@ -398,19 +398,14 @@ describe('LayerSamplingCallback', () => {
     });
   });
 
-  it('takes over from a callback whose fit has failed with another optimizer', async () => {
+  it('takes over from a loop of one’s own that was left without restore()', async () => {
     const model = createModel();
-    model.compile({
-      optimizer: 'sgd',
-      loss: () => {
-        throw new Error('from the loss');
-      },
-    });
-    const failed = new LayerSamplingCallback({gamma: 1, interval: 1});
-    expect(await errorOf(fit(model, [failed]))).to.equal('from the loss');
+    const left = new LayerSamplingCallback({gamma: 1, interval: 1});
+    left.setModel(model);
+    left.step();
     expect(trainable(model)).to.include(false);
-    model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
-    await fit(model, [new LayerSamplingCallback({gamma: 1, interval: 1})]);
+    expectWarning(/^Discrepancy between trainableweights/); // tfjs, before it calls the callback
+    await fit(model, [new LayerSamplingCallback({gamma: 4, interval: 1})]);
     expect(trainable(model)).to.deep.equal(new Array(10).fill(true));
     model.dispose();
   });
