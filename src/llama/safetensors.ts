@@ -16,6 +16,7 @@ export interface SafetensorsFile {
   metadata: Record<string, string>;
 }
 
+/** Options of `serializeSafetensors`. */
 export interface SafetensorsOptions {
   /**
    * How the values are stored; default `'F32'`. `'BF16'` takes half the bytes and keeps 8 bits of

@@ -8,6 +8,7 @@ const methods = ['waterfill', 'clip'] as const;
 
 export type ProbabilityMethod = (typeof methods)[number];
 
+/** Options of `samplingProbabilities`. */
 export interface SamplingProbabilityOptions {
   /** γ, the expected number of blocks that train at a time, in (0, number of blocks]. Default 5. */
   gamma?: number;

@@ -8,6 +8,7 @@ const owner = 'createSampler';
 /** Names of the samplers, the default first. */
 export const samplerNames = ['exact', 'bernoulli', 'choice', 'permutation'] as const;
 
+/** How the blocks of a period are drawn; the table at `createSampler` compares them. */
 export type SamplerName = (typeof samplerNames)[number];
 
 /** Draws once: the indices of the chosen blocks, ascending. */

@@ -11,6 +11,7 @@ import type {BlockScores} from './scores';
 
 const owner = 'blockInfluenceScores';
 
+/** Options of `blockInfluenceScores`. */
 export interface BlockInfluenceOptions {
   /** Which parts of the model are blocks, of one layer each. Default `'auto'`; see `findBlocks`. */
   blocks?: BlockSelector;

@@ -19,6 +19,7 @@ export const autoTaus: readonly number[] = [13, 11, 9, 7, 6, 5, 4, 3, 2];
 /** With `tau: 'auto'` every block must have this many outliers: its score is then good to about 14 %. */
 export const autoOutliers = 50;
 
+/** Options of `outlierScores`. */
 export interface OutlierScoreOptions {
   /**
    * τ, how many times the mean an entry must exceed. Default 13 (9–13 work best in the paper, for models

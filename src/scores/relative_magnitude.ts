@@ -11,6 +11,7 @@ const measures = ['meanAbs', 'sumAbs', 'frobenius'] as const;
 
 export type MagnitudeMeasure = (typeof measures)[number];
 
+/** Options of `relativeMagnitudeScores`. */
 export interface RelativeMagnitudeOptions {
   /** How a block is measured; see `relativeMagnitudeScores`. Default `'meanAbs'`. */
   measure?: MagnitudeMeasure;
