@@ -2,19 +2,19 @@ import {EventEmitter} from 'events';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type TypedEmitter from 'typed-emitter';
-import {resolveLayerSamplingOptions} from './layer_sampling_options';
-import type {LayerSamplingOptions, ResolvedLayerSamplingOptions} from './layer_sampling_options';
+import {
+  resolveLayerSamplingOptions,
+  type LayerSamplingOptions,
+  type ResolvedLayerSamplingOptions,
+} from './layer_sampling_options';
 import {resolveBlocks} from './model/blocks';
 import {BlockMask} from './model/block_mask';
 import {whenFitEnds} from './model/fit_end';
 import {probabilitiesAsGiven, probabilitiesFromScores} from './sampling/block_probabilities';
 import type {SamplingProbabilities} from './sampling/probabilities';
-import {createDrawer, replayDrawer} from './sampling/drawer';
-import type {Drawer} from './sampling/drawer';
-import {replayPeriod} from './sampling/schedule';
-import type {SamplingSchedule} from './sampling/schedule';
-import {takesSamplingPlan} from './sampling_plan';
-import type {RefreshEvent} from './sampling_plan';
+import {createDrawer, replayDrawer, type Drawer} from './sampling/drawer';
+import {replayPeriod, type SamplingSchedule} from './sampling/schedule';
+import {takesSamplingPlan, type RefreshEvent} from './sampling_plan';
 
 /** The blocks of a new period. */
 export interface SampleEvent {
@@ -127,7 +127,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     this.batches++;
   }
 
-  /** Makes every weight as trainable as it was before training; to be called after a loop of one's own. */
+  /** Makes every weight as trainable as it was before training; to be called after a loop of one's own, best in a `finally`. */
   restore(): void {
     if (!this.attachment) return;
     this.attachment.mask.restore();
@@ -177,7 +177,6 @@ export class LayerSamplingCallback extends tfl.Callback {
     planned?.setSamplingPlan({
       blockVariables: mask.blockVariables,
       onRefresh: (event) => this.events.emit('refresh', event),
-      onError: () => this.restore(),
     });
     this.attachment = attachment;
     this.sampling = sampling;

@@ -112,20 +112,15 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     returnCost = false,
     varList?: tf.Variable[],
   ): tf.Scalar | null {
-    try {
-      checkTrainable(varList);
-      const cost = tf.tidy(() => {
-        const {value, grads} = this.computeGradients(f, varList);
-        this.applyGradients(grads);
-        return value;
-      });
-      if (returnCost) return cost;
-      cost.dispose();
-      return null;
-    } catch (error) {
-      this.plan?.onError();
-      throw error;
-    }
+    checkTrainable(varList);
+    const cost = tf.tidy(() => {
+      const {value, grads} = this.computeGradients(f, varList);
+      this.applyGradients(grads);
+      return value;
+    });
+    if (returnCost) return cost;
+    cost.dispose();
+    return null;
   }
 
   /**

@@ -17,8 +17,6 @@ export interface SamplingPlan {
   readonly blockVariables: ReadonlySet<string>;
   /** Called after a basis was refreshed. */
   onRefresh(event: RefreshEvent): void;
-  /** Called when a step throws: `fit` ends without telling its callbacks. */
-  onError(): void;
 }
 
 /** An optimizer that takes a {@link SamplingPlan}. */

@@ -216,6 +216,20 @@ describeBackends('OwLoreOptimizer', (backend) => {
     tf.dispose([small, tall, gradients]);
   });
 
+  it('is AdamW where no matrix is worth projecting', async () => {
+    const plain = variableOf(tf.ones([4, 5]), true, 'adamw-plain');
+    const unworthy = variableOf(tf.ones([4, 5]), true, 'adamw-unworthy');
+    const options: OwLoreOptions = {learningRate: 0.1, weightDecay: 0.1, clipNorm: 1};
+    const adamw = optimizerOf({...options, project: false});
+    const owlore = optimizerOf({...options, rank: 3});
+    infoLines(() => {
+      descend(adamw, plain, 3);
+      descend(owlore, unworthy, 3);
+    });
+    expect(await values(unworthy)).to.deep.equal(await values(plain));
+    tf.dispose([plain, unworthy]);
+  });
+
   it('goes on from saved weights as if it had not stopped', async () => {
     const start = tf.randomNormal([6, 9], 0, 1, 'float32', 5);
     const options: OwLoreOptions = {
