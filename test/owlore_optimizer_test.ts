@@ -221,7 +221,7 @@ describeBackends('OwLoreOptimizer', (backend) => {
     const unworthy = variableOf(tf.ones([4, 5]), true, 'adamw-unworthy');
     const options: OwLoreOptions = {learningRate: 0.1, weightDecay: 0.1, clipNorm: 1};
     const adamw = optimizerOf({...options, project: false});
-    const owlore = optimizerOf({...options, rank: 3});
+    const owlore = optimizerOf({...options, rank: 4});
     infoLines(() => {
       descend(adamw, plain, 3);
       descend(owlore, unworthy, 3);
