@@ -1,13 +1,14 @@
 export {OwLoreOptimizer} from './owlore_optimizer';
 export type {OwLoreOptions} from './owlore_options';
 export type {BasisFunction} from './optim/basis';
+export type {Side} from './optim/projector';
 export {cosineDecay, linearDecay, warmup} from './optim/schedule';
 export type {LearningRate, Schedule} from './optim/schedule';
 
 export {LayerSamplingCallback} from './layer_sampling_callback';
 export type {FreezeEvent, LayerSamplingEvents, SampleEvent} from './layer_sampling_callback';
 export type {LayerSamplingOptions} from './layer_sampling_options';
-export type {RefreshEvent} from './sampling_plan';
+export type {PlannedOptimizer, RefreshEvent, SamplingPlan} from './sampling_plan';
 export {samplingProbabilities} from './sampling/probabilities';
 export type {SamplingProbabilities, SamplingProbabilityOptions} from './sampling/probabilities';
 export type {SamplerName} from './sampling/samplers';
@@ -18,10 +19,10 @@ export type {Block, BlockSelector} from './model/blocks';
 export type {VariableInfo, VariableSelector} from './model/variable_selector';
 
 export {blockInfluenceScores} from './scores/block_influence';
-export type {BlockInfluenceOptions} from './scores/block_influence';
+export type {BlockInfluenceOptions, BlockInfluenceScores} from './scores/block_influence';
 export type {CalibrationBatch, CalibrationBatches} from './scores/calibration';
 export {outlierScores} from './scores/outlier';
 export type {OutlierScoreOptions, OutlierScores} from './scores/outlier';
 export {relativeMagnitudeScores} from './scores/relative_magnitude';
-export type {RelativeMagnitudeOptions} from './scores/relative_magnitude';
+export type {RelativeMagnitudeOptions, RelativeMagnitudeScores} from './scores/relative_magnitude';
 export type {BlockScores, ScoresInput} from './scores/scores';
