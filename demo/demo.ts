@@ -85,7 +85,8 @@ async function main(): Promise<void> {
     stepsTrained: 0,
   }));
   const scoreTitle = method.sampling === 'scores' ? scoreTitles[settings.scores] : null;
-  printScores(method.title, scoreTitle, records);
+  const chosenTau = scores && 'tau' in scores ? scores.tau : null;
+  if (probabilities) printScores(scoreTitle, chosenTau, records);
 
   // 3. Fine-tuning: the optimizer makes the low-rank updates, the callback draws the blocks of each period.
   const optimizer = new OwLoreOptimizer({
@@ -126,7 +127,7 @@ async function main(): Promise<void> {
     seconds: (performance.now() - start) / 1000,
     settings: {
       ...settingsInUse(settings),
-      ...(scores && 'tau' in scores && {tau: scores.tau}),
+      ...(chosenTau && {tau: tau === 'auto' ? `auto: ${chosenTau}` : tau}),
       batch: `${batchSize} × ${length} tokens`,
     },
     scoreTitle,

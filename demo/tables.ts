@@ -4,8 +4,8 @@ import type {BlockRecord, RunRecord} from './report';
 
 /** How often each block shall train, and the score that says so. */
 export function printScores(
-  method: string,
   scoreTitle: string | null,
+  tau: number | null,
   blocks: readonly BlockRecord[],
 ): void {
   const largest = Math.max(...blocks.map(({score}) => score ?? 0));
@@ -14,7 +14,8 @@ export function printScores(
     const scoreCells = score === null ? [] : [formatScore(scoreTitle, score), bar(score / largest)];
     table.push([name, ...scoreCells, probability.toFixed(3), bar(probability)]);
   }
-  console.log(`${method}: which blocks train\n${table.toString()}\n`);
+  if (tau) console.log(`Outliers: above ${tau} times the mean of their block.`);
+  console.log(`${table.toString()}\n`);
 }
 
 /** What came out: texts, how often each block trained, loss and memory. */
