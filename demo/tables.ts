@@ -42,7 +42,7 @@ export function printResult(run: RunRecord): void {
 }
 
 function formatScore(title: string | null, score: number): string {
-  return title === 'outlier ratio' ? `${(100 * score).toFixed(4)} %` : score.toPrecision(4);
+  return title === 'outlier ratio' ? `${(100 * score).toPrecision(3)} %` : score.toPrecision(3);
 }
 
 function megabytes(bytes: number): string {
