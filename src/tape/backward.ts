@@ -1,0 +1,151 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {Recording, TapeNode} from './recording';
+
+/** Takes the gradient of leaf number `index`, which is final and now the taker's. */
+export type GradientTaker = (index: number, gradient: tf.Tensor) => void;
+
+/**
+ * Goes back from `y` over what was recorded, and hands out the gradient of each leaf as soon as no op is left that adds to
+ * it or reads the leaf. Frees each held tensor when its op has been passed, and each gradient when it has been used.
+ *
+ * @param dy Gradient of y; stays the caller's.
+ */
+export function backpropagate(
+  {nodes, holds}: Recording,
+  leaves: readonly tf.Tensor[],
+  y: tf.Tensor,
+  dy: tf.Tensor,
+  take: GradientTaker,
+): void {
+  const gradients = new Gradients();
+  gradients.add(y.id, tf.clone(dy));
+  const steps = nodesLeadingTo(nodes, y.id, (node) => node.saved.forEach((t) => holds.release(t)));
+  const finalAt = lastUses(steps, leaves);
+  const handOut = (step: number): void => {
+    for (const index of finalAt.get(step) ?? []) {
+      const gradient = gradients.take(leaves[index]!.id);
+      if (gradient) take(index, gradient);
+    }
+  };
+  for (let i = steps.length - 1; i >= 0; i--) {
+    const node = steps[i]!;
+    passNode(node, gradients);
+    node.saved.forEach((tensor) => holds.release(tensor));
+    handOut(i);
+  }
+  handOut(-1);
+  gradients.dispose();
+}
+
+/** Adds the gradients of a node's inputs and forgets those of its outputs. */
+function passNode(node: TapeNode, gradients: Gradients): void {
+  const names = Object.keys(node.inputs);
+  const dxs = tf.tidy(() => {
+    const dys = node.outputs.map(
+      ({id, shape, dtype}) => gradients.get(id) ?? tf.zeros(shape, dtype as 'float32'),
+    );
+    if (!node.gradient) {
+      throw new Error(
+        `Cannot compute gradient: gradient function not found for ${node.kernelName}.`,
+      );
+    }
+    const dy = dys.length > 1 ? dys : dys[0]!;
+    const inputGradients = node.gradient(dy, node.saved, node.attrs);
+    const taken = new Set([...dys, ...node.saved].map(({id}) => id));
+    return names.map((name) => {
+      const compute = inputGradients[name];
+      if (!compute) {
+        throw new Error(
+          `Cannot backprop through input ${name}. Available gradients found: ${Object.keys(inputGradients)}.`,
+        );
+      }
+      const dx = tf.tidy(compute);
+      checkGradient(node, name, dx);
+      // A gradient that is another tensor at the same time would be freed with it.
+      if (taken.has(dx.id)) return tf.clone(dx);
+      taken.add(dx.id);
+      return dx;
+    });
+  });
+  for (const {id} of node.outputs) gradients.forget(id);
+  names.forEach((name, i) => gradients.add(node.inputs[name]!.id, dxs[i]!));
+}
+
+function checkGradient({kernelName, inputs}: TapeNode, name: string, dx: tf.Tensor): void {
+  if (dx.dtype !== 'float32') {
+    throw new Error(
+      `Error in gradient for op ${kernelName}. The gradient of input ${name} must have 'float32' dtype, but has '${dx.dtype}'`,
+    );
+  }
+  const {shape} = inputs[name]!;
+  if (!tf.util.arraysEqual(dx.shape, shape)) {
+    throw new Error(
+      `Error in gradient for op ${kernelName}. The gradient of input '${name}' has shape '${dx.shape}', which does not ` +
+        `match the shape of the input '${shape}'`,
+    );
+  }
+}
+
+/** The nodes on a way to the tensor `y`, in their order; the others are passed to `drop`. */
+function nodesLeadingTo(
+  nodes: readonly TapeNode[],
+  y: number,
+  drop: (node: TapeNode) => void,
+): TapeNode[] {
+  const leading = new Set([y]);
+  const steps: TapeNode[] = [];
+  for (const node of [...nodes].reverse()) {
+    if (!node.outputs.some(({id}) => leading.has(id))) {
+      drop(node);
+      continue;
+    }
+    for (const {id} of Object.values(node.inputs)) leading.add(id);
+    steps.push(node);
+  }
+  return steps.reverse();
+}
+
+/** For each step the leaves whose first use in the forward pass it is; -1 for those without a use. */
+function lastUses(steps: readonly TapeNode[], leaves: readonly tf.Tensor[]): Map<number, number[]> {
+  const firstUse = new Map<number, number>();
+  steps.forEach((node, i) => {
+    const used = [...Object.values(node.inputs).map(({id}) => id), ...node.reads];
+    for (const id of used) if (!firstUse.has(id)) firstUse.set(id, i);
+  });
+  const byStep = new Map<number, number[]>();
+  leaves.forEach(({id}, index) => {
+    const step = firstUse.get(id) ?? -1;
+    byStep.set(step, [...(byStep.get(step) ?? []), index]);
+  });
+  return byStep;
+}
+
+/** Gradients by tensor id, summed up; it owns them. */
+class Gradients {
+  private readonly byId = new Map<number, tf.Tensor>();
+
+  get(id: number): tf.Tensor | undefined {
+    return this.byId.get(id);
+  }
+
+  add(id: number, gradient: tf.Tensor): void {
+    const sum = this.byId.get(id);
+    this.byId.set(id, sum ? tf.add(sum, gradient) : gradient);
+    if (sum) tf.dispose([sum, gradient]);
+  }
+
+  take(id: number): tf.Tensor | undefined {
+    const gradient = this.byId.get(id);
+    this.byId.delete(id);
+    return gradient;
+  }
+
+  forget(id: number): void {
+    this.take(id)?.dispose();
+  }
+
+  dispose(): void {
+    tf.dispose([...this.byId.values()]);
+    this.byId.clear();
+  }
+}

@@ -1,0 +1,55 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {backpropagate, type GradientTaker} from './backward';
+import {engineInternals} from './engine';
+import {Recording} from './recording';
+
+/**
+ * Runs `f` and hands out the gradient of its result with respect to each of `xs`, one after the other, each as soon as it
+ * is final; none for an x that the result does not depend on.
+ *
+ * @param dy Gradient of the result, of its shape; default: ones.
+ * @param take Becomes the owner of each gradient.
+ * @returns The value of `f`, for the caller to dispose.
+ */
+export function streamGradients<T extends tf.Tensor>(
+  f: () => T,
+  xs: readonly tf.Tensor[],
+  take: GradientTaker,
+  dy?: tf.Tensor,
+): T {
+  const recording = new Recording(xs);
+  const y = recording.run(() => {
+    const value = f();
+    tf.util.assert(
+      value instanceof tf.Tensor,
+      () => 'The result y returned by f() must be a tensor.',
+    );
+    return value;
+  });
+  try {
+    engineInternals().tidy('backward', () => {
+      backpropagate(recording, xs, y, dy ?? tf.ones(y.shape), take);
+    });
+  } finally {
+    recording.holds.dispose();
+  }
+  return y;
+}
+
+/** All gradients of `f` with respect to `xs` at once; null for an x that the result does not depend on. */
+export function collectGradients<T extends tf.Tensor>(
+  f: () => T,
+  xs: readonly tf.Tensor[],
+  dy?: tf.Tensor,
+): {value: T; grads: Array<tf.Tensor | null>} {
+  const grads: Array<tf.Tensor | null> = xs.map(() => null);
+  const value = streamGradients(f, xs, (index, gradient) => (grads[index] = tf.keep(gradient)), dy);
+  for (const gradient of grads) if (gradient) releaseToScope(gradient);
+  return {value, grads};
+}
+
+/** Ends `tf.keep`: the tensor belongs to the surrounding tidy, as what an op returns does. */
+function releaseToScope(tensor: tf.Tensor): void {
+  (tensor as {kept: boolean}).kept = false;
+  (tf.engine() as unknown as {track(tensor: tf.Tensor): void}).track(tensor);
+}
