@@ -10,6 +10,7 @@ import {selects, type VariableInfo} from './model/variable_selector';
 import {StateStore, type VariableState} from './optim/state';
 import {updateVariable, type Step, type UpdateRule} from './optim/update';
 import {checkNumber} from './options';
+import {variableGrads} from './tape/gradients';
 import {
   owloreOptionsFromConfig,
   owloreOptionsToConfig,
@@ -121,6 +122,14 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     if (returnCost) return cost;
     cost.dispose();
     return null;
+  }
+
+  /** As tf.Optimizer's, on the lean tape. */
+  override computeGradients(
+    f: () => tf.Scalar,
+    varList?: tf.Variable[],
+  ): {value: tf.Scalar; grads: tf.NamedTensorMap} {
+    return variableGrads(f, varList);
   }
 
   /**

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {backpropagate, type GradientTaker} from './backward';
-import {engineInternals} from './engine';
+import {engineInternals, isKnownEngine} from './engine';
 import {Recording} from './recording';
 
 /**
@@ -52,4 +52,45 @@ export function collectGradients<T extends tf.Tensor>(
 function releaseToScope(tensor: tf.Tensor): void {
   (tensor as {kept: boolean}).kept = false;
   (tf.engine() as unknown as {track(tensor: tf.Tensor): void}).track(tensor);
+}
+
+/**
+ * `tf.variableGrads` on this tape: the same arguments, result and errors, less memory. Gradients and value are the
+ * caller's to dispose.
+ */
+export function variableGrads(
+  f: () => tf.Scalar,
+  varList?: tf.Variable[],
+): {value: tf.Scalar; grads: tf.NamedTensorMap} {
+  const engine = engineInternals();
+  // Inside of another gradient both tapes would have to record; an engine of another build is not ours to touch.
+  if (!isKnownEngine() || engine.state.gradientDepth > 0) return tf.variableGrads(f, varList);
+  const {assert} = tf.util;
+  const variables = varList ?? Object.values(tf.engine().registeredVariables);
+  const trainable = variables.filter((variable) => variable.trainable);
+  assert(
+    trainable.length > 0,
+    () =>
+      'variableGrads() expects at least one of the input variables to be trainable, but none of the ' +
+      `${variables.length} variables is trainable.`,
+  );
+  const {value, grads} = collectGradients(f, trainable);
+  assert(
+    grads.some((gradient) => gradient !== null),
+    () =>
+      'Cannot find a connection between any variable and the result of the loss function y=f(x). Please make sure the ' +
+      'operations that use variables are inside the function f passed to minimize().',
+  );
+  assert(
+    value.rank === 0,
+    () =>
+      'The f passed in variableGrads(f) must return a scalar, but it returned a rank-' +
+      `${String(value.rank)} tensor`,
+  );
+  const named: Record<string, tf.Tensor | null> = {};
+  trainable.forEach(({name}, i) => {
+    if (grads[i]) named[name] = grads[i];
+  });
+  for (const {name, trainable: isTrainable} of varList ?? []) if (!isTrainable) named[name] = null;
+  return {value, grads: named as tf.NamedTensorMap};
 }
