@@ -20,6 +20,9 @@ import {
 } from './owlore_options';
 import type {PlannedOptimizer, SamplingPlan} from './sampling_plan';
 
+/** Name of the saved counter of accumulated calls. */
+const ACCUMULATED = 'owlore.accumulated';
+
 /** A variable and the gradient that a step brings for it. */
 interface Update {
   variable: tf.Variable;
@@ -170,10 +173,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   override async getWeights(): Promise<NamedTensor[]> {
     tf.dispose(this.saved);
     const own = statesToTensors(this.states.entries());
-    const accumulated = {
-      name: 'owlore.accumulated',
-      tensor: tf.scalar(this.accumulated, 'int32'),
-    };
+    const accumulated = {name: ACCUMULATED, tensor: tf.scalar(this.accumulated, 'int32')};
     const all = [await this.saveIterations(), accumulated, ...own];
     // Counters are made for the occasion; moments and bases, all float32, are the state itself.
     this.saved = all.map(({tensor}) => tensor).filter(({dtype}) => dtype === 'int32');
@@ -187,9 +187,14 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    * @throws Error if the weights are another optimizer's; nothing was changed then.
    */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
-    const [, counter, ...saved] = weights;
+    const [, accumulated, ...saved] = weights;
+    if (accumulated?.name !== ACCUMULATED) {
+      throw new Error(
+        `OwLoreOptimizer: these weights were saved by another optimizer: '${accumulated?.name}' stands where '${ACCUMULATED}' must be`,
+      );
+    }
     this.states.restore(await statesFromTensors(saved));
-    this.accumulated = (await counter!.tensor.data())[0]!;
+    this.accumulated = (await accumulated.tensor.data())[0]!;
     await this.extractIterations(weights);
   }
 
