@@ -4,22 +4,28 @@ import type {Recording, TapeNode} from './recording';
 /** Takes the gradient of leaf number `index`, which is final and now the taker's. */
 export type GradientTaker = (index: number, gradient: tf.Tensor) => void;
 
+/** A result of what was recorded and its gradient, which stays the caller's. */
+export interface Seed {
+  y: tf.Tensor;
+  dy: tf.Tensor;
+}
+
 /**
- * Goes back from `y` over what was recorded, and hands out the gradient of each leaf as soon as no op is left that adds to
- * it or reads the leaf. Frees each held tensor when its op has been passed, and each gradient when it has been used.
- *
- * @param dy Gradient of y; stays the caller's.
+ * Goes back from the results over what was recorded, and hands out the gradient of each leaf as soon as no op is left that
+ * adds to it or reads the leaf. Frees each held tensor when its op has been passed, and each gradient when it has been used.
  */
 export function backpropagate(
   {nodes, holds}: Recording,
   leaves: readonly tf.Tensor[],
-  y: tf.Tensor,
-  dy: tf.Tensor,
+  seeds: readonly Seed[],
   take: GradientTaker,
 ): void {
   const gradients = new Gradients();
-  gradients.add(y.id, tf.clone(dy));
-  const steps = nodesLeadingTo(nodes, y.id, (node) => node.saved.forEach((t) => holds.release(t)));
+  for (const {y, dy} of seeds) gradients.add(y.id, tf.clone(dy));
+  const results = seeds.map(({y}) => y.id);
+  const steps = nodesLeadingTo(nodes, results, (node) =>
+    node.saved.forEach((t) => holds.release(t)),
+  );
   const finalAt = lastUses(steps, leaves);
   const handOut = (step: number): void => {
     for (const index of finalAt.get(step) ?? []) {
@@ -86,13 +92,13 @@ function checkGradient({kernelName, inputs}: TapeNode, name: string, dx: tf.Tens
   }
 }
 
-/** The nodes on a way to the tensor `y`, in their order; the others are passed to `drop`. */
+/** The nodes on a way to one of the tensors `results`, in their order; the others are passed to `drop`. */
 function nodesLeadingTo(
   nodes: readonly TapeNode[],
-  y: number,
+  results: readonly number[],
   drop: (node: TapeNode) => void,
 ): TapeNode[] {
-  const leading = new Set([y]);
+  const leading = new Set(results);
   const steps: TapeNode[] = [];
   for (const node of [...nodes].reverse()) {
     if (!node.outputs.some(({id}) => leading.has(id))) {

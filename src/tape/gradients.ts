@@ -28,7 +28,7 @@ export function streamGradients<T extends tf.Tensor>(
   });
   try {
     engineInternals().tidy('backward', () => {
-      backpropagate(recording, xs, y, dy ?? tf.ones(y.shape), take);
+      backpropagate(recording, xs, [{y, dy: dy ?? tf.ones(y.shape)}], take);
     });
   } finally {
     recording.holds.dispose();
@@ -52,6 +52,29 @@ export function collectGradients<T extends tf.Tensor>(
 function releaseToScope(tensor: tf.Tensor): void {
   (tensor as {kept: boolean}).kept = false;
   (tf.engine() as unknown as {track(tensor: tf.Tensor): void}).track(tensor);
+}
+
+/**
+ * The engine's `gradients`, on which `tf.grad` and its kin stand, on this tape: the same arguments, result and errors.
+ */
+export function engineGradients<T extends tf.Tensor>(
+  f: () => T,
+  xs: tf.Tensor[],
+  dy?: tf.Tensor | null,
+  allowNoGradients = false,
+): {value: T; grads: Array<tf.Tensor | null>} {
+  tf.util.assert(xs.length > 0, () => 'gradients() received an empty list of xs.');
+  if (dy != null && dy.dtype !== 'float32') {
+    throw new Error(`dy must have 'float32' dtype, but has '${dy.dtype}'`);
+  }
+  const result = collectGradients(f, xs, dy ?? undefined);
+  if (!allowNoGradients && result.grads.every((gradient) => gradient === null)) {
+    throw new Error(
+      'Cannot compute gradient of y=f(x) with respect to x. Make sure that the f you passed encloses all operations that ' +
+        'lead from x to y.',
+    );
+  }
+  return result;
 }
 
 /**
