@@ -23,6 +23,9 @@ export interface EngineInternals {
   runKernelFunc(call: OpCall): tf.Tensor | tf.Tensor[];
   gradients: unknown;
   keep<T extends tf.Tensor>(tensor: T): T;
+  nextTensorId(): number;
+  /** Counts `tensor` as one more owner of its data. */
+  incRef(tensor: tf.Tensor, backend: null): void;
   tidy<T>(name: string, body: () => T): T;
   state: EngineState;
 }
@@ -38,6 +41,25 @@ interface EngineState {
 /** The engine, with its insides. Its `state` is replaced by `tf.engine().reset()`: read it afresh. */
 export function engineInternals(): EngineInternals {
   return tf.engine() as unknown as EngineInternals;
+}
+
+/** Runs `body` while the engine has properties of its own in the place of those that it inherits or has. */
+export function withOwn<T>(
+  engine: EngineInternals,
+  properties: Partial<EngineInternals>,
+  body: () => T,
+): T {
+  const keys = Object.keys(properties) as Array<keyof EngineInternals>;
+  const before = new Map(keys.map((key) => [key, Object.getOwnPropertyDescriptor(engine, key)]));
+  Object.assign(engine, properties);
+  try {
+    return body();
+  } finally {
+    for (const [key, own] of before) {
+      if (own) Object.defineProperty(engine, key, own);
+      else delete (engine as Partial<EngineInternals>)[key];
+    }
+  }
 }
 
 /** Whether the engine is built as the tape knows it. */

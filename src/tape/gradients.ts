@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {backpropagate, type GradientTaker} from './backward';
-import {engineInternals, isKnownEngine} from './engine';
+import {engineInternals, isKnownEngine, withOwn} from './engine';
 import {Recording} from './recording';
 
 /**
@@ -19,7 +19,8 @@ export function streamGradients<T extends tf.Tensor>(
 ): T {
   const recording = new Recording(xs);
   const y = recording.run(() => {
-    const value = f();
+    // A gradient inside of f, which the stock tape cannot take now: all that it would record is muted.
+    const value = withOwn(engineInternals(), {gradients: engineGradients}, f);
     tf.util.assert(
       value instanceof tf.Tensor,
       () => 'The result y returned by f() must be a tensor.',

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {engineInternals, type EngineInternals} from './engine';
+import {engineInternals} from './engine';
 
 /** A tensor that outlives the forward pass, and how many nodes wait for it. */
 interface Hold {
@@ -15,11 +15,17 @@ export class Holds {
   /** By data and shape: a tensor and its reshaped versions share their data. */
   private readonly byData = new Map<object, Map<string, Hold>>();
 
-  constructor(private readonly runStock: EngineInternals['runKernelFunc']) {}
+  /**
+   * @param shareData Whether tensors over the same data are held as one; else each tensor is, for who has to tell by the
+   *   held one what it stands for.
+   */
+  constructor(private readonly options: {shareData: boolean}) {}
 
   /** A tensor over the same data that lives until it is released. */
   hold(tensor: tf.Tensor): tf.Tensor {
-    const key = `${tensor.dtype} ${tensor.shape.join(' ')}`;
+    const key = this.options.shareData
+      ? `${tensor.dtype} ${tensor.shape.join(' ')}`
+      : String(tensor.id);
     const ofData = this.byData.get(tensor.dataId) ?? new Map<string, Hold>();
     this.byData.set(tensor.dataId, ofData);
     const known = ofData.get(key);
@@ -27,20 +33,20 @@ export class Holds {
       known.count++;
       return known.tensor;
     }
-    const held = this.share(tensor);
+    const held = share(tensor);
     ofData.set(key, {tensor: held, count: 1});
     return held;
   }
 
   /** Takes back one {@link hold}. */
   release(tensor: tf.Tensor): void {
-    const key = `${tensor.dtype} ${tensor.shape.join(' ')}`;
     const ofData = this.byData.get(tensor.dataId);
-    const hold = ofData?.get(key);
-    if (!ofData || hold?.tensor !== tensor || --hold.count > 0) return;
-    tensor.dispose();
-    ofData.delete(key);
-    if (ofData.size === 0) this.byData.delete(tensor.dataId);
+    for (const [key, hold] of ofData ?? []) {
+      if (hold.tensor !== tensor || --hold.count > 0) continue;
+      tensor.dispose();
+      ofData!.delete(key);
+    }
+    if (ofData?.size === 0) this.byData.delete(tensor.dataId);
   }
 
   /** Whether the data of a tensor is still held. */
@@ -55,22 +61,14 @@ export class Holds {
     }
     this.byData.clear();
   }
+}
 
-  /** Reshape shares the data on every backend; Identity, which `tf.clone` runs, copies it on wasm. */
-  private share(tensor: tf.Tensor): tf.Tensor {
-    const engine = engineInternals();
-    engine.state.kernelDepth++;
-    try {
-      const shared = this.runStock.call(engine, {
-        kernelName: tf.Reshape,
-        inputs: {x: tensor},
-        attrs: {shape: tensor.shape},
-      });
-      return engine.keep(shared as tf.Tensor);
-    } finally {
-      engine.state.kernelDepth--;
-    }
-  }
+/** A kept tensor over the same data, as a `tf.Variable` takes it: a clone copies on wasm, a reshape on tensorflow. */
+function share({shape, dtype, dataId}: tf.Tensor): tf.Tensor {
+  const engine = engineInternals();
+  const shared = engine.keep(new tf.Tensor(shape, dtype, dataId, engine.nextTensorId()));
+  engine.incRef(shared, null);
+  return shared;
 }
 
 /** Stands for a saved tensor of which the gradient function reads the shape alone. */

@@ -1,5 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {engineInternals, type EngineInternals, type GradientFunction, type OpCall} from './engine';
+import {
+  engineInternals,
+  withOwn,
+  type EngineInternals,
+  type GradientFunction,
+  type OpCall,
+} from './engine';
 import {Holds, shapeOnly} from './holds';
 import {readsInput} from './saving';
 
@@ -29,49 +35,89 @@ export interface TensorLike {
  * trace. It takes the place of the engine's `runKernelFunc` and keeps the stock tape from recording.
  */
 export class Recording {
+  /** The recording that is running; null if there is none. */
+  static active: Recording | null = null;
+
   readonly nodes: TapeNode[] = [];
   readonly holds: Holds;
   /** Ids of the leaves and of all that depends on them. */
   private readonly tracked: Set<number>;
   private readonly leaves: ReadonlySet<number>;
-  private readonly runStock: EngineInternals['runKernelFunc'];
+  /** The recording that was running when this one was made; it records this one's ops and gradients as well. */
+  private readonly outer = Recording.active;
+  /** What took calls before: the engine, or the outer recording. */
+  private readonly runOutside: EngineInternals['runKernelFunc'];
+  /** The engine's `kernelDepth` of the ops that are recorded; those inside of other ops are deeper. */
+  private readonly depth: number;
+  /** Copies that inner recordings hold, with the id of the tensor that each stands for. */
+  private readonly originals = new Map<number, number>();
   /** Leaves read by the custom gradient op that is running. */
   private reads: Set<number> | null = null;
+  /** Tensors from outside that the segment that is observed has read, by id; it began with id `since`. */
+  private observed: {since: number; outside: Map<number, tf.Tensor>} | null = null;
 
   constructor(leaves: readonly tf.Tensor[]) {
     this.leaves = new Set(leaves.map(({id}) => id));
     this.tracked = new Set(this.leaves);
-    this.runStock = engineInternals().runKernelFunc;
-    this.holds = new Holds(this.runStock);
+    const {runKernelFunc, state} = engineInternals();
+    this.runOutside = runKernelFunc;
+    this.depth = state.kernelDepth;
+    this.holds = new Holds(runKernelFunc, {shareData: this.outer === null});
   }
 
   /** Runs `f` and records. On an error nothing is held and the engine is as before. */
   run<T extends tf.TensorContainer>(f: () => T): T {
     const engine = engineInternals();
     const {state} = engine;
-    const hadOwn = Object.hasOwn(engine, 'runKernelFunc');
     const {kernelDepth, gradientDepth} = state;
-    engine.runKernelFunc = (call) => this.runOp(call);
     // Ops ask for it: a fused op may take a path without gradient otherwise.
     state.gradientDepth++;
+    Recording.active = this;
     try {
-      return engine.tidy('forward', f);
+      const runKernelFunc = (call: OpCall): tf.Tensor | tf.Tensor[] => this.runOp(call);
+      return withOwn(engine, {runKernelFunc}, () => engine.tidy('forward', f));
     } catch (error) {
       this.holds.dispose();
       throw error;
     } finally {
+      Recording.active = this.outer;
       Object.assign(state, {kernelDepth, gradientDepth});
-      if (hadOwn) engine.runKernelFunc = this.runStock;
-      else delete (engine as Partial<EngineInternals>).runKernelFunc;
     }
+  }
+
+  /** Runs `body` without recording it, and tells which tensors from outside its ops have read. */
+  observe<T>(body: () => T): {result: T; outside: tf.Tensor[]} {
+    const engine = engineInternals();
+    const {state} = engine;
+    const since = engine.nextTensorId();
+    const outside = new Map<number, tf.Tensor>();
+    this.observed = {since, outside};
+    state.kernelDepth++;
+    try {
+      return {result: body(), outside: [...outside.values()]};
+    } finally {
+      state.kernelDepth--;
+      this.observed = null;
+    }
+  }
+
+  /** Whether a tensor depends on a leaf. */
+  isTracked(tensor: tf.Tensor): boolean {
+    return this.tracked.has(this.idOf(tensor));
+  }
+
+  /** Adds a node; what it puts out depends on a leaf from now on. */
+  add(node: TapeNode): void {
+    for (const {id} of node.outputs) this.tracked.add(id);
+    this.nodes.push(node);
   }
 
   private runOp(call: OpCall): tf.Tensor | tf.Tensor[] {
     const engine = engineInternals();
     const {state} = engine;
-    if (state.kernelDepth > 0) {
+    if (state.kernelDepth > this.depth) {
       this.noteReads(call);
-      return this.runStock.call(engine, call);
+      return this.runOutside.call(engine, call);
     }
     return call.kernelName === undefined ? this.runCustom(call) : this.runKernel(call);
   }
@@ -83,10 +129,13 @@ export class Recording {
     const outputs = Array.isArray(result) ? result : [result];
     const kernelName = call.kernelName!;
     const config = tf.getGradient(kernelName) as tf.GradConfig | undefined;
-    this.add(call, inputs, outputs, {
+    this.add({
       kernelName,
+      inputs,
+      outputs: outputs.map(describe),
       saved: config ? this.save(call, config, inputs, outputs) : [],
       gradient: config?.gradFunc as GradientFunction | undefined,
+      attrs: call.attrs,
       reads: new Set(),
     });
     return result;
@@ -97,9 +146,10 @@ export class Recording {
     let saved: tf.Tensor[] = [];
     const outer = this.reads;
     const reads = (this.reads = new Set());
-    const forwardFunc: OpCall['forwardFunc'] = (backend) =>
+    const forwardFunc: OpCall['forwardFunc'] = (backend, save) =>
       call.forwardFunc!(backend, (tensors) => {
-        if (inputs) saved = tensors.map((tensor) => this.holds.hold(tensor));
+        save(tensors);
+        if (inputs) saved = tensors.map((tensor) => this.hold(tensor));
       });
     let result: tf.Tensor | tf.Tensor[];
     try {
@@ -109,17 +159,25 @@ export class Recording {
     }
     if (inputs === null) return result;
     const outputs = Array.isArray(result) ? result : [result];
-    const gradient = call.backwardsFunc;
-    this.add(call, inputs, outputs, {kernelName: 'custom gradient', saved, gradient, reads});
+    this.add({
+      kernelName: 'custom gradient',
+      inputs,
+      outputs: outputs.map(describe),
+      saved,
+      gradient: call.backwardsFunc,
+      attrs: call.attrs,
+      reads,
+    });
     return result;
   }
 
-  /** Runs an op without the stock tape. */
+  /** Runs an op so that the stock tape does not record it; an outer recording does. */
   private mute(call: OpCall): tf.Tensor | tf.Tensor[] {
     const engine = engineInternals();
+    if (this.outer) return this.runOutside.call(engine, call);
     engine.state.kernelDepth++;
     try {
-      return this.runStock.call(engine, call);
+      return this.runOutside.call(engine, call);
     } finally {
       engine.state.kernelDepth--;
     }
@@ -128,10 +186,12 @@ export class Recording {
   /** The inputs that depend on a leaf, by name; null if there are none. */
   private trackedInputs({inputs}: OpCall): Record<string, TensorLike> | null {
     const tracked = Object.entries(inputs).filter(
-      ([, tensor]) => tensor != null && this.tracked.has(tensor.id),
+      ([, tensor]) => tensor != null && this.isTracked(tensor),
     );
     if (tracked.length === 0) return null;
-    return Object.fromEntries(tracked.map(([name, tensor]) => [name, describe(tensor)]));
+    return Object.fromEntries(
+      tracked.map(([name, tensor]) => [name, {...describe(tensor), id: this.idOf(tensor)}]),
+    );
   }
 
   /** Holds what the gradient function of a kernel will read; the rest as shapes. */
@@ -142,34 +202,46 @@ export class Recording {
     outputs: tf.Tensor[],
   ): tf.Tensor[] {
     const tracked = new Set(Object.keys(trackedInputs));
+    tf.util.assert(
+      !saveAllInputs || Array.isArray(inputs),
+      () => 'saveAllInputs is true, expected inputs to be an array.',
+    );
     const names = saveAllInputs ? Object.keys(inputs) : inputsToSave;
     const savedInputs = names.map((name) => {
       const input = inputs[name]!;
       const isRead = readsInput(kernelName!, name, tracked, attrs);
-      return isRead ? this.holds.hold(input) : shapeOnly(input);
+      return isRead ? this.hold(input) : shapeOnly(input);
     });
     const savedOutputs = outputs.filter((_, i) => outputsToSave[i]);
-    return [...savedInputs, ...savedOutputs.map((output) => this.holds.hold(output))];
+    return [...savedInputs, ...savedOutputs.map((output) => this.hold(output))];
   }
 
-  private add(
-    {attrs}: OpCall,
-    inputs: Record<string, TensorLike>,
-    outputs: tf.Tensor[],
-    rest: Pick<TapeNode, 'kernelName' | 'saved' | 'gradient' | 'reads'>,
-  ): void {
-    for (const {id} of outputs) this.tracked.add(id);
-    this.nodes.push({inputs, outputs: outputs.map(describe), attrs, ...rest});
+  private hold(tensor: tf.Tensor): tf.Tensor {
+    const held = this.holds.hold(tensor);
+    for (let {outer} = this as Recording; outer; outer = outer.outer) {
+      outer.originals.set(held.id, outer.idOf(tensor));
+    }
+    return held;
   }
 
+  private idOf({id}: tf.Tensor): number {
+    return this.originals.get(id) ?? id;
+  }
+
+  /** Looks at what an op inside of a custom gradient or a segment reads. */
   private noteReads({inputs}: OpCall): void {
-    if (!this.reads) return;
     for (const tensor of Object.values(inputs)) {
-      if (tensor != null && this.leaves.has(tensor.id)) this.reads.add(tensor.id);
+      if (tensor == null) continue;
+      const id = this.idOf(tensor);
+      if (this.leaves.has(id)) this.reads?.add(id);
+      if (this.observed && tensor.id < this.observed.since) {
+        this.observed.outside.set(tensor.id, tensor);
+      }
     }
   }
 }
 
-function describe({id, shape, dtype}: tf.Tensor): TensorLike {
+/** What the tape remembers of a tensor. */
+export function describe({id, shape, dtype}: tf.Tensor): TensorLike {
   return {id, shape, dtype};
 }

@@ -1,0 +1,58 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {engineInternals} from './engine';
+import {describe, Recording} from './recording';
+import {runSegment, segmentGradients} from './segment';
+
+/**
+ * Marks a part of a model's forward pass as a checkpoint: nothing inside of it is kept for the backward pass, which runs it
+ * again from what it reads (Chen et al. 2016). Where nothing is recorded it is just `f`.
+ *
+ * `f` may read any tensors and variables, as a closure too, and may be random or assign to variables (dropout, BatchNorm):
+ * the second run sees the same random numbers, and assignments count once. It must depend on these alone, and must not
+ * `tf.keep` what it makes.
+ */
+export function checkpointed<Inputs extends tf.Tensor[], Result extends tf.Tensor | tf.Tensor[]>(
+  f: (...inputs: Inputs) => Result,
+): (...inputs: Inputs) => Result {
+  return (...inputs) => {
+    const body = (): Result => f(...inputs);
+    const recording = Recording.active;
+    // Inside of another segment's first run nothing is recorded; its second run comes by here again.
+    const isRecording = recording !== null && engineInternals().state.kernelDepth === 0;
+    return isRecording ? recordSegment(recording, body) : body();
+  };
+}
+
+/** Runs `body` and records it as one node. */
+function recordSegment<Result extends tf.Tensor | tf.Tensor[]>(
+  recording: Recording,
+  body: () => Result,
+): Result {
+  const run = runSegment(recording, body);
+  const inputs = run.outside.filter((tensor) => recording.isTracked(tensor));
+  if (inputs.length === 0) {
+    for (const before of run.assigned.values()) recording.holds.release(before);
+    return run.result;
+  }
+  const outputs: tf.Tensor[] = Array.isArray(run.result) ? run.result : [run.result];
+  recording.add({
+    kernelName: 'checkpoint',
+    inputs: Object.fromEntries(inputs.map((input) => [String(input.id), describe(input)])),
+    outputs: outputs.map(describe),
+    saved: [
+      ...run.outside
+        .filter((tensor) => !isVariable(tensor))
+        .map((tensor) => recording.holds.hold(tensor)),
+      ...run.assigned.values(),
+    ],
+    gradient: (dy) => segmentGradients(body, run, inputs, Array.isArray(dy) ? dy : [dy]),
+    attrs: undefined,
+    reads: new Set(run.outside.map(({id}) => id)),
+  });
+  return run.result;
+}
+
+/** Variables keep their data themselves, and are read again as they are. */
+function isVariable(tensor: tf.Tensor): boolean {
+  return tensor instanceof tf.Variable;
+}
