@@ -62,7 +62,7 @@ export class Recording {
     const {runKernelFunc, state} = engineInternals();
     this.runOutside = runKernelFunc;
     this.depth = state.kernelDepth;
-    this.holds = new Holds(runKernelFunc, {shareData: this.outer === null});
+    this.holds = new Holds({shareData: this.outer === null});
   }
 
   /** Runs `f` and records. On an error nothing is held and the engine is as before. */
