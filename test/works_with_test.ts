@@ -118,7 +118,10 @@ async function runCase(
   const expected = movers(specimen);
   const watch = await WeightWatch.of(model);
   const sampling = new LayerSamplingCallback({
-    ...{blocks: selector, gamma: 1, interval, sampler: 'permutation'},
+    blocks: selector,
+    gamma: 1,
+    interval,
+    sampler: 'permutation',
   });
 
   const steps = interval * Object.keys(blocks).length;
