@@ -57,7 +57,7 @@ export function withOwn<T>(
   } finally {
     for (const [key, own] of before) {
       if (own) Object.defineProperty(engine, key, own);
-      else delete (engine as Partial<EngineInternals>)[key];
+      else Reflect.deleteProperty(engine, key);
     }
   }
 }
