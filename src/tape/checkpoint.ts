@@ -1,5 +1,4 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {engineInternals} from './engine';
 import {describe, Recording} from './recording';
 import {runSegment, segmentGradients} from './segment';
 
@@ -17,9 +16,9 @@ export function checkpointed<Inputs extends tf.Tensor[], Result extends tf.Tenso
   return (...inputs) => {
     const body = (): Result => f(...inputs);
     const recording = Recording.active;
-    // Inside of another segment's first run nothing is recorded; its second run comes by here again.
-    const isRecording = recording !== null && engineInternals().state.kernelDepth === 0;
-    return isRecording ? recordSegment(recording, body) : body();
+    // Inside of another segment's first run nothing is recorded; its second run comes by here again. Inside of a gradient
+    // inside of a gradient the outer recording needs every op.
+    return recording?.recordsAlone() ? recordSegment(recording, body) : body();
   };
 }
 
@@ -37,7 +36,9 @@ function recordSegment<Result extends tf.Tensor | tf.Tensor[]>(
   const outputs: tf.Tensor[] = Array.isArray(run.result) ? run.result : [run.result];
   recording.add({
     kernelName: 'checkpoint',
-    inputs: Object.fromEntries(inputs.map((input) => [String(input.id), describe(input)])),
+    inputs: Object.fromEntries(
+      inputs.map((input) => [String(input.id), recording.describeInput(input)]),
+    ),
     outputs: outputs.map(describe),
     saved: [
       ...run.outside

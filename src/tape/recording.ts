@@ -106,6 +106,16 @@ export class Recording {
     return this.tracked.has(this.idOf(tensor));
   }
 
+  /** Whether an op would be recorded now, and by this recording alone. */
+  recordsAlone(): boolean {
+    return this.outer === null && engineInternals().state.kernelDepth === this.depth;
+  }
+
+  /** What the tape remembers of an op's input. */
+  describeInput(tensor: tf.Tensor): TensorLike {
+    return {...describe(tensor), id: this.idOf(tensor)};
+  }
+
   /** Adds a node; what it puts out depends on a leaf from now on. */
   add(node: TapeNode): void {
     for (const {id} of node.outputs) this.tracked.add(id);
@@ -189,9 +199,7 @@ export class Recording {
       ([, tensor]) => tensor != null && this.isTracked(tensor),
     );
     if (tracked.length === 0) return null;
-    return Object.fromEntries(
-      tracked.map(([name, tensor]) => [name, {...describe(tensor), id: this.idOf(tensor)}]),
-    );
+    return Object.fromEntries(tracked.map(([name, tensor]) => [name, this.describeInput(tensor)]));
   }
 
   /** Holds what the gradient function of a kernel will read; the rest as shapes. */
@@ -241,7 +249,7 @@ export class Recording {
   }
 }
 
-/** What the tape remembers of a tensor. */
+/** What the tape remembers of an op's output. */
 export function describe({id, shape, dtype}: tf.Tensor): TensorLike {
   return {id, shape, dtype};
 }
