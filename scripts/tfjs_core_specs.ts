@@ -5,13 +5,14 @@ import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {build, type Plugin} from 'esbuild';
+import type {checkpointed} from '../src/tape/checkpoint';
 import type {engineGradients} from '../src/tape/gradients';
 
 /**
- * Runs the specs that tfjs-core ships in its npm package on the cpu backend: with the stock tape, and with every
- * `engine().gradients` put on the tape of src/tape. Fails if a spec that passes with the stock tape fails with ours.
+ * Runs the specs that tfjs-core ships in its npm package on the cpu backend: with the stock tape, with every
+ * `engine().gradients` put on the tape of src/tape, and with its function in one checkpoint besides. Fails if a spec that passes with the stock tape fails with ours.
  */
-const tapes = ['stock', 'lean'] as const;
+const tapes = ['stock', 'lean', 'checkpoint'] as const;
 type Tape = (typeof tapes)[number];
 
 interface SpecResult {
@@ -26,6 +27,7 @@ interface SpecResult {
 interface Bundle {
   engine(): {gradients: typeof engineGradients};
   engineGradients: typeof engineGradients;
+  checkpointed: typeof checkpointed;
 }
 
 /** The parts of jasmine-core's interface that are used here; its types would collide with mocha's. */
@@ -94,6 +96,7 @@ async function bundleSpecs(outfile: string): Promise<void> {
     require(${inDist('jasmine_util.js')}).setTestEnvs([{name: 'cpu', backendName: 'cpu', isDataSync: true}]);
     exports.engine = tf.engine;
     exports.engineGradients = require('./src/tape/gradients').engineGradients;
+    exports.checkpointed = require('./src/tape/checkpoint').checkpointed;
     ${specFiles()
       .map((file) => `require(${inDist(file)});`)
       .join('\n')}
@@ -127,13 +130,17 @@ function runInProcess(tape: Tape, bundle: string): Promise<SpecResult[]> {
 async function runSpecs(tape: Tape, bundle: string): Promise<SpecResult[]> {
   const jasmineCore = require('jasmine-core') as Jasmine;
   const environment = jasmineCore.boot(jasmineCore).getEnv();
-  const {engine, engineGradients} = require(bundle) as Bundle;
-  let gradients = 0;
+  const {engine, engineGradients, checkpointed} = require(bundle) as Bundle;
   const core = engine();
-  const taken = tape === 'stock' ? core.gradients.bind(core) : engineGradients;
+  const takeGradients: Record<Tape, typeof engineGradients> = {
+    stock: core.gradients.bind(core),
+    lean: engineGradients,
+    checkpoint: (f, ...rest) => engineGradients(checkpointed(f), ...rest),
+  };
+  let gradients = 0;
   core.gradients = (...args) => {
     gradients++;
-    return taken(...args);
+    return takeGradients[tape](...args);
   };
   const results: SpecResult[] = [];
   environment.configure({random: false});
