@@ -18,9 +18,8 @@ export function streamGradients<T extends tf.Tensor>(
   dy?: tf.Tensor,
 ): T {
   const recording = new Recording(xs);
-  const y = recording.run(() => {
-    // A gradient inside of f, which the stock tape cannot take now: all that it would record is muted.
-    const value = withOwn(engineInternals(), {gradients: engineGradients}, f);
+  const y = record(recording, () => {
+    const value = f();
     tf.util.assert(
       value instanceof tf.Tensor,
       () => 'The result y returned by f() must be a tensor.',
@@ -35,6 +34,13 @@ export function streamGradients<T extends tf.Tensor>(
     recording.holds.dispose();
   }
   return y;
+}
+
+/**
+ * Runs `f` on a recording, with `tf.grad` and its kin on this tape as well: the stock tape is muted meanwhile.
+ */
+export function record<T extends tf.TensorContainer>(recording: Recording, f: () => T): T {
+  return withOwn(engineInternals(), {gradients: engineGradients}, () => recording.run(f));
 }
 
 /** All gradients of `f` with respect to `xs` at once; null for an x that the result does not depend on. */

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {createRandom} from '../sampling/rng';
 import {backpropagate} from './backward';
 import type {InputGradients} from './engine';
+import {record} from './gradients';
 import {Recording} from './recording';
 
 /**
@@ -47,7 +48,7 @@ export function segmentGradients(
   const later = new Map([...assigned].map(([variable]) => [variable, tf.clone(variable)]));
   for (const [variable, before] of assigned) variable.assign(before);
   try {
-    const result = revived(outside, () => withRandom(seed, () => recording.run(body)));
+    const result = revived(outside, () => withRandom(seed, () => record(recording, body)));
     const ys = Array.isArray(result) ? result : [result];
     const seeds = ys.map((y, i) => ({y, dy: dys[i]!}));
     backpropagate(recording, inputs, seeds, (index, gradient) => {
