@@ -10,6 +10,7 @@ import {selects, type VariableInfo} from './model/variable_selector';
 import {StateStore, type VariableState} from './optim/state';
 import {updateVariable, type Step, type UpdateRule} from './optim/update';
 import {checkNumber} from './options';
+import {withLayerCheckpoints} from './tape/checkpoint_layers';
 import {variableGrads} from './tape/gradients';
 import {
   owloreOptionsFromConfig,
@@ -127,12 +128,13 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return null;
   }
 
-  /** As tf.Optimizer's, on the lean tape. */
+  /** As tf.Optimizer's, on a tape that holds less. */
   override computeGradients(
     f: () => tf.Scalar,
     varList?: tf.Variable[],
   ): {value: tf.Scalar; grads: tf.NamedTensorMap} {
-    return variableGrads(f, varList);
+    const checkpoints = this.options.checkpoint === 'auto';
+    return variableGrads(checkpoints ? () => withLayerCheckpoints(f) : f, varList);
   }
 
   /**

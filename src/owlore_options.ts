@@ -49,6 +49,11 @@ export interface OwLoreOptions {
   accumulate?: number;
   /** What a NaN or infinite gradient does: an error, or a step that changes nothing. Default `'throw'`. */
   nonFinite?: 'throw' | 'skip';
+  /**
+   * Which parts of the forward pass run again in the backward pass in place of being remembered: `'auto'`, the layers of two
+   * or more matrices (transformer blocks, recurrent layers, nested models of such size); `'none'`. Default `'auto'`.
+   */
+  checkpoint?: 'auto' | 'none';
 }
 
 /** Options with every default filled in. */
@@ -72,6 +77,7 @@ export const owloreDefaults: Readonly<ResolvedOwLoreOptions> = {
   clipNorm: null,
   accumulate: 1,
   nonFinite: 'throw',
+  checkpoint: 'auto',
 };
 
 const owner = 'OwLoreOptimizer';
@@ -104,6 +110,7 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   }
   checkNumber(owner, 'accumulate', resolved.accumulate, {min: 1, integer: true});
   checkChoice(owner, 'nonFinite', resolved.nonFinite, ['throw', 'skip']);
+  checkChoice(owner, 'checkpoint', resolved.checkpoint, ['auto', 'none']);
   return resolved;
 }
 

@@ -1,27 +1,22 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-/** Kernels whose gradient function reads no saved value, only shapes. */
+/**
+ * Kernels whose gradient function looks at the shapes of what it saved and at nothing else. A gradient function that passes
+ * a saved tensor on to a kernel does not belong here, even if that kernel's cpu version needs the shape alone.
+ */
 const shapeOnlyKernels = new Set([
   tf.Add,
-  tf.ArgMax,
-  tf.ArgMin,
-  tf.AvgPool,
-  tf.AvgPool3D,
   tf.Concat,
   tf.Cumsum,
-  tf.GreaterEqual,
   tf.Mean,
   tf.MirrorPad,
   tf.OneHot,
   tf.Pack,
   tf.PadV2,
   tf.Reshape,
-  tf.ResizeBilinear,
-  tf.ResizeNearestNeighbor,
   tf.Slice,
   tf.Sub,
   tf.Sum,
-  tf.Tile,
 ]);
 
 /** Kernels with two factors: the gradient of each reads the other. */
