@@ -12,13 +12,13 @@ const derivative =
   (x) =>
     tf.grad(f)(x);
 
-/** x · constant(x): to the gradient the second factor is a constant, though its data are x's. */
-const timesConstant: Unary = (x) => {
+/** constant(x) · x: to the gradient the first factor is a constant, though its data are x's. */
+const constantTimes: Unary = (x) => {
   const constant = tf.customGrad((t) => ({
     value: tf.clone(t as tf.Tensor),
     gradFunc: (dy: tf.Tensor) => tf.zerosLike(dy),
   }));
-  return tf.mul(x, constant(x));
+  return tf.mul(constant(x), x);
 };
 
 const x = 0.7;
@@ -36,7 +36,7 @@ const secondDerivatives: Array<[string, Unary, number]> = [
     Math.exp(x * x) * (2 + 4 * x * x),
   ],
   ['a quotient', (t) => tf.div(1, t), 2 / x ** 3],
-  ['a factor that counts as constant', timesConstant, 0],
+  ['a factor that counts as constant', constantTimes, 0],
   ['a tensor and its reshaped version', (t) => tf.mul(t, tf.reshape(tf.reshape(t, [1, 1]), [])), 2],
   ['a custom gradient that saves its input', square(), 2],
 ];
@@ -83,9 +83,9 @@ describeBackends('gradients of gradients', () => {
 
   it('value and gradient of one function count both', async () => {
     const f: Unary = (t) => {
-      const {value, grad} = tf.valueAndGrad(
-        checkpointed((u: tf.Tensor) => tf.mul(u, tf.mul(u, u))),
-      )(t);
+      const {value, grad} = tf.valueAndGrad(checkpointed((u: tf.Tensor) => tf.mul(u, square()(u))))(
+        t,
+      );
       return tf.add(value, grad);
     };
     expect(await gradientAt(f)).to.be.closeTo(3 * x * x + 6 * x, 1e-5);
