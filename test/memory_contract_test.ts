@@ -177,12 +177,12 @@ class Meter extends tfl.Callback {
 const createOptimizer = (options: OwLoreOptions): OwLoreOptimizer =>
   new OwLoreOptimizer({refreshInterval: 4, rank, ...options});
 
-/** Any number of blocks, none to all, for three steps at a time. */
+/** Any number of blocks, none to all, for two steps at a time. */
 const createSampling = (): LayerSamplingCallback =>
   new LayerSamplingCallback({
     blocks: /^(block\d)\./,
     gamma: 1,
-    interval: 3,
+    interval: 2,
     sampler: 'bernoulli',
   });
 
