@@ -2,16 +2,22 @@ import * as tf from '@tensorflow/tfjs-core';
 import {checkExactBasisSupport, exactBasis, randomizedBasis} from './optim/basis';
 import {statesFromTensors, statesToTensors, type NamedTensor} from './optim/checkpoint';
 import {FiniteCheck} from './optim/finite_check';
-import {clipFactor, squaredNorms} from './optim/gradient_norm';
+import {clipFactor, squaredNorm} from './optim/gradient_norm';
 import {basisShape, planProjection, projectedShape, type Projection} from './optim/projector';
 import {summarizeProjections} from './optim/projection_summary';
 import {checkLearningRate, learningRateAt, type LearningRate} from './optim/schedule';
 import {selects, type VariableInfo} from './model/variable_selector';
 import {StateStore, type VariableState} from './optim/state';
-import {updateVariable, type Step, type UpdateRule} from './optim/update';
+import {
+  prepareGradient,
+  updateVariable,
+  type PreparedGradient,
+  type Step,
+  type UpdateRule,
+} from './optim/update';
 import {checkNumber} from './options';
 import {withLayerCheckpoints} from './tape/checkpoint_layers';
-import {variableGrads} from './tape/gradients';
+import {streamVariableGrads, variableGrads} from './tape/gradients';
 import {
   owloreOptionsFromConfig,
   owloreOptionsToConfig,
@@ -28,6 +34,13 @@ const ACCUMULATED = 'owlore.accumulated';
 interface Update {
   variable: tf.Variable;
   gradient: tf.Tensor;
+}
+
+/** A gradient that is ready for its update. */
+interface Prepared extends PreparedGradient {
+  variable: tf.Variable;
+  /** ‖g‖² of the whole gradient, a scalar; null if nobody asks for it. */
+  squaredNorm: tf.Scalar | null;
 }
 
 /**
@@ -119,6 +132,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   ): tf.Scalar | null {
     checkTrainable(varList);
     const cost = tf.tidy(() => {
+      if (this.accumulate === 1) return this.streamedStep(f, varList);
       const {value, grads} = this.computeGradients(f, varList);
       this.applyGradients(grads);
       return value;
@@ -133,8 +147,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     f: () => tf.Scalar,
     varList?: tf.Variable[],
   ): {value: tf.Scalar; grads: tf.NamedTensorMap} {
-    const checkpoints = this.options.checkpoint === 'auto';
-    return variableGrads(checkpoints ? () => withLayerCheckpoints(f) : f, varList);
+    return variableGrads(this.withCheckpoints(f), varList);
   }
 
   /**
@@ -142,8 +155,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    * counts as frozen. The gradients stay the caller's.
    */
   override applyGradients(gradients: tf.NamedTensorMap | NamedTensor[]): void {
-    this.finiteCheck.throwFailure();
-    if (this.options.basis === 'svd') checkExactBasisSupport();
+    this.checkReady();
     tf.tidy(() => {
       let updates = findVariables(gradients);
       if (this.accumulate > 1) {
@@ -222,42 +234,122 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.iterations_ = 0;
   }
 
-  /** One optimizer step, from the gradients on. Checks come first, then what is frozen is freed, then weights move. */
-  private step(updates: Update[]): void {
-    this.summarizeOnce(updates);
-    for (const {variable} of updates) {
-      checkState(variable, this.states.of(variable.name), this.projectionOf(variable));
-    }
-    const step = updates.length > 0 ? this.judge(updates) : null;
-    if (this.options.state === 'reset') {
-      this.states.retain(new Set(updates.map(({variable}) => variable.name)));
-    }
-    if (step) for (const update of updates) this.update(update, step);
-    this.incrementIterations();
+  private withCheckpoints(f: () => tf.Scalar): () => tf.Scalar {
+    return this.options.checkpoint === 'auto' ? () => withLayerCheckpoints(f) : f;
   }
 
-  /** Measures the gradients of a step; null if one of them is not finite and the step is to be skipped. */
-  private judge(updates: Update[]): Step | null {
+  /** Throws what is known to go wrong before anything is computed. */
+  private checkReady(): void {
+    this.finiteCheck.throwFailure();
+    if (this.options.basis === 'svd') checkExactBasisSupport();
+  }
+
+  /** One step from the loss on: no gradient lives longer than it must. */
+  private streamedStep(f: () => tf.Scalar, varList?: tf.Variable[]): tf.Scalar {
+    this.checkReady();
+    const variables = varList ?? Object.values(tf.engine().registeredVariables);
+    this.beginStep(variables.filter(({trainable}) => trainable));
+    const {clipNorm, nonFinite} = this.options;
+    // Without a verdict on the whole step to wait for a variable is updated at once.
+    const isImmediate = clipNorm === null && nonFinite === 'ignore';
+    const waiting: Prepared[] = [];
+    const seen = new Set<string>();
+    const take = (variable: tf.Variable, gradient: tf.Tensor): void => {
+      seen.add(variable.name);
+      tf.tidy(() => {
+        const prepared = this.prepare({variable, gradient});
+        if (isImmediate) this.update(prepared, this.stepOf(null, null));
+        else waiting.push(keepPrepared(prepared));
+      });
+      gradient.dispose();
+    };
+    let value: tf.Scalar;
+    try {
+      value = streamVariableGrads(this.withCheckpoints(f), varList, take);
+    } catch (error) {
+      waiting.forEach((prepared) => this.release(prepared));
+      throw error;
+    }
+    this.finishStep(waiting, seen);
+    return value;
+  }
+
+  /** One step from the gradients on. */
+  private step(updates: Update[]): void {
+    this.beginStep(updates.map(({variable}) => variable));
+    const prepared = updates.map((update) => keepPrepared(this.prepare(update)));
+    this.finishStep(prepared, new Set(updates.map(({variable}) => variable.name)));
+  }
+
+  /** Checks the variables that a step may move, and frees the state of those that it will not. */
+  private beginStep(variables: readonly tf.Variable[]): void {
+    this.summarizeOnce(variables);
+    for (const variable of variables) {
+      checkState(variable, this.states.of(variable.name), this.projectionOf(variable));
+    }
+    if (this.options.state === 'reset')
+      this.states.retain(new Set(variables.map(({name}) => name)));
+  }
+
+  private prepare({variable, gradient}: Update): Prepared {
+    const state = this.states.of(variable.name);
+    const needsNorm = this.options.clipNorm !== null || this.options.nonFinite !== 'ignore';
+    return {
+      variable,
+      squaredNorm: needsNorm ? squaredNorm(gradient) : null,
+      ...prepareGradient(variable, gradient, state, this.projectionOf(variable), this.rule),
+    };
+  }
+
+  /** Judges the gradients that have waited, frees what is frozen, and moves the weights. */
+  private finishStep(waiting: readonly Prepared[], seen: ReadonlySet<string>): void {
+    try {
+      const step = this.judge(waiting);
+      if (this.options.state === 'reset') this.states.retain(seen);
+      if (step) for (const prepared of waiting) this.update(prepared, step);
+      this.incrementIterations();
+    } finally {
+      waiting.forEach((prepared) => this.release(prepared));
+    }
+  }
+
+  /** The verdict on a step; null if one of its gradients is not finite and it is to be skipped. */
+  private judge(waiting: readonly Prepared[]): Step | null {
+    const norms = waiting.flatMap(({squaredNorm: norm}) => norm ?? []);
+    if (norms.length === 0) return this.stepOf(null, null);
     const {clipNorm} = this.options;
-    const names = updates.map(({variable}) => variable.name);
-    const squared = squaredNorms(updates.map(({gradient}) => gradient));
+    const names = waiting.map(({variable}) => variable.name);
+    const squared = tf.stack(norms) as tf.Tensor1D;
     const verdict = this.finiteCheck.judge(names, squared, this.rememberClocks(names));
     if (verdict === 'stop') return null;
+    const clip = clipNorm === null ? null : clipFactor(squared, clipNorm);
+    return this.stepOf(clip, verdict === 'go' ? null : verdict);
+  }
+
+  /** Frees what a gradient needed while it waited; its basis only if it has not become the state's. */
+  private release({variable, gradient, squaredNorm: norm, newBasis}: Prepared): void {
+    gradient.dispose();
+    norm?.dispose();
+    if (newBasis && this.states.of(variable.name).basis !== newBasis) newBasis.dispose();
+  }
+
+  private stepOf(clip: tf.Tensor | null, mask: tf.Tensor | null): Step {
     return {
       learningRate: this.learningRate,
-      clip: clipNorm === null ? null : clipFactor(squared, clipNorm),
-      mask: verdict === 'go' ? null : verdict,
+      clip,
+      mask,
       onRefresh: (variable) => this.plan?.onRefresh({variable, step: this.iterations + 1}),
     };
   }
 
-  private update({variable, gradient}: Update, step: Step): void {
+  private update(prepared: Prepared, step: Step): void {
+    const {variable} = prepared;
     const state = this.states.of(variable.name);
     const projection = this.projectionOf(variable);
     const {decay, weightDecay} = this.options;
     const decays = decay === 'auto' ? variable.rank >= 2 : selects(decay, variable);
     const {rule} = this;
-    updateVariable(variable, gradient, state, projection, decays ? weightDecay : 0, rule, step);
+    updateVariable(variable, prepared, state, projection, decays ? weightDecay : 0, rule, step);
   }
 
   /** How a variable is projected; null if it is not. */
@@ -280,11 +372,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /** Says, in the first step, where the projection is not as asked. */
-  private summarizeOnce(updates: Update[]): void {
+  private summarizeOnce(variables: readonly tf.Variable[]): void {
     if (this.summarized) return;
     this.summarized = true;
     const seen = new Map<string, VariableInfo>();
-    for (const {variable} of updates) seen.set(variable.name, variable);
+    for (const variable of variables) seen.set(variable.name, variable);
     for (const name of this.plan?.blockVariables ?? []) {
       const variable = registeredVariable(name);
       if (variable) seen.set(name, variable);
@@ -334,6 +426,14 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
 }
 
 tf.serialization.registerClass(OwLoreOptimizer);
+
+/** Makes what waits for the verdict on its step outlive the scope in which it was made. */
+function keepPrepared(prepared: Prepared): Prepared {
+  for (const tensor of [prepared.gradient, prepared.newBasis, prepared.squaredNorm]) {
+    if (tensor) tf.keep(tensor);
+  }
+  return prepared;
+}
 
 function checkTrainable(variables: tf.Variable[] | undefined): void {
   const all = variables ?? Object.values(tf.engine().registeredVariables);

@@ -47,8 +47,11 @@ export interface OwLoreOptions {
   clipNorm?: number | null;
   /** Calls whose gradients are averaged into one step, ≥ 1. Default 1. */
   accumulate?: number;
-  /** What a NaN or infinite gradient does: an error, or a step that changes nothing. Default `'throw'`. */
-  nonFinite?: 'throw' | 'skip';
+  /**
+   * What a NaN or infinite gradient does: an error, or a step that changes nothing. `'ignore'` does not look, and so can
+   * update each variable the moment its gradient is there, which takes the least memory. Default `'throw'`.
+   */
+  nonFinite?: 'throw' | 'skip' | 'ignore';
   /**
    * Which parts of the forward pass run again in the backward pass in place of being remembered: `'auto'`, the layers of two
    * or more matrices (transformer blocks, recurrent layers, nested models of such size); `'none'`. Default `'auto'`.
@@ -109,7 +112,7 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
     checkNumber(owner, 'clipNorm', resolved.clipNorm, {exclusiveMin: 0});
   }
   checkNumber(owner, 'accumulate', resolved.accumulate, {min: 1, integer: true});
-  checkChoice(owner, 'nonFinite', resolved.nonFinite, ['throw', 'skip']);
+  checkChoice(owner, 'nonFinite', resolved.nonFinite, ['throw', 'skip', 'ignore']);
   checkChoice(owner, 'checkpoint', resolved.checkpoint, ['auto', 'none']);
   return resolved;
 }

@@ -14,7 +14,7 @@ export class FiniteCheck {
   private failure: Error | null = null;
   private readonly pending = new Set<Promise<void>>();
 
-  constructor(private readonly onNonFinite: 'throw' | 'skip') {}
+  constructor(private readonly onNonFinite: 'throw' | 'skip' | 'ignore') {}
 
   /**
    * Judges a step by the squared norms [n] of its gradients, in the order of `names`. Throws, for `throw`, the error that
@@ -22,6 +22,7 @@ export class FiniteCheck {
    * `undo` then takes back what was counted for a step that changed nothing.
    */
   judge(names: readonly string[], squaredNorms: tf.Tensor1D, undo: () => void): Verdict {
+    if (this.onNonFinite === 'ignore') return 'go';
     if (readsSynchronously()) {
       return this.report(names, squaredNorms.dataSync<'float32'>()) ? 'stop' : 'go';
     }

@@ -1,7 +1,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {adamStep, updateMoments, zeroMoments, type AdamOptions, type Moments} from './adam';
 import type {BasisFunction} from './basis';
-import {basisShape, project, projectBack, rotateMoments, type Projection} from './projector';
+import {
+  basisShape,
+  project,
+  projectBack,
+  rotateMoments,
+  type Projection,
+  type Side,
+} from './projector';
 import type {VariableState} from './state';
 
 /** What is the same for all variables in all steps. */
@@ -23,13 +30,40 @@ export interface Step {
   onRefresh(variable: string): void;
 }
 
+/** A gradient as its update needs it: all of a step's may be held until the step is judged, and these are small. */
+export interface PreparedGradient {
+  /** The gradient itself, or that of a projected variable in its subspace, R. */
+  gradient: tf.Tensor;
+  /** The basis that R belongs to, if the step refreshes it; null: the state's. */
+  newBasis: tf.Tensor2D | null;
+}
+
 /**
- * One step of one variable: w ← w(1 − ηλ), then w ← w − η·Adam(g), or for a projected one w ← w − η·α·P·Adam(PᵀG)
- * (GaLore, Alg. 2, with AdamW's decay). Changes the variable and its state; the gradient stays the caller's.
+ * R = PᵀG for a projected variable (GaLore, Alg. 2), with a new basis at its first step and after every `refreshInterval` of
+ * its own steps; else the gradient. Changes nothing. The given gradient stays the caller's; what is made is new.
+ */
+export function prepareGradient(
+  variable: tf.Variable,
+  gradient: tf.Tensor,
+  state: VariableState,
+  projection: Projection | null,
+  rule: UpdateRule,
+): PreparedGradient {
+  if (!projection) return {gradient: tf.clone(gradient), newBasis: null};
+  const {rows, columns, side} = projection;
+  const matrix = tf.reshape<tf.Rank.R2>(gradient, [rows, columns]);
+  const isDue = !state.basis || state.basisSteps >= rule.refreshInterval;
+  const newBasis = isDue ? computeBasis(variable.name, matrix, state, projection, rule) : null;
+  return {gradient: project(matrix, newBasis ?? state.basis!, side), newBasis};
+}
+
+/**
+ * One step of one variable: w ← w(1 − ηλ), then w ← w − η·Adam(g), or for a projected one w ← w − η·α·P·Adam(R). Changes the
+ * variable and its state.
  */
 export function updateVariable(
   variable: tf.Variable,
-  gradient: tf.Tensor,
+  {gradient, newBasis}: PreparedGradient,
   state: VariableState,
   projection: Projection | null,
   weightDecay: number,
@@ -39,15 +73,11 @@ export function updateVariable(
   tf.tidy(() => {
     let change: tf.Tensor;
     if (projection) {
-      const {rows, columns, side} = projection;
-      const matrix = tf.reshape<tf.Rank.R2>(gradient, [rows, columns]);
-      refreshIfDue(variable.name, matrix, state, projection, rule, step);
-      const projected = project(matrix, state.basis!, side);
-      const inSubspace = adam(projected, step.learningRate * rule.scale, state, rule, step);
-      change = tf.reshape(
-        projectBack(inSubspace as tf.Tensor2D, state.basis!, side),
-        variable.shape,
-      );
+      const {side} = projection;
+      if (newBasis) changeBasis(variable.name, newBasis, state, side, rule, step);
+      const inSubspace = adam(gradient, step.learningRate * rule.scale, state, rule, step);
+      const full = projectBack(inSubspace as tf.Tensor2D, state.basis!, side);
+      change = tf.reshape(full, variable.shape);
       state.basisSteps++;
     } else {
       change = adam(gradient, step.learningRate, state, rule, step);
@@ -74,26 +104,32 @@ function adam(
   return change;
 }
 
-/** Computes the basis anew at a matrix's first step and after every `refreshInterval` of its own steps. */
-function refreshIfDue(
+function computeBasis(
   variable: string,
   gradient: tf.Tensor2D,
   state: VariableState,
   projection: Projection,
   rule: UpdateRule,
+): tf.Tensor2D {
+  const oriented = projection.side === 'left' ? gradient : tf.transpose<tf.Tensor2D>(gradient);
+  const basis = rule.basis(oriented, projection.rank, state.basis, variable);
+  const shape = basisShape(projection);
+  tf.util.assertShapesMatch(basis.shape, shape, `OwLoreOptimizer: basis of '${variable}': `);
+  return basis;
+}
+
+/** Puts a new basis in the place of the old one, and takes the moments along. */
+function changeBasis(
+  variable: string,
+  basis: tf.Tensor2D,
+  state: VariableState,
+  side: Side,
+  rule: UpdateRule,
   step: Step,
 ): void {
-  if (state.basis && state.basisSteps < rule.refreshInterval) return;
-  const {rank, side} = projection;
-  const oriented = side === 'left' ? gradient : tf.transpose<tf.Tensor2D>(gradient);
-  const basis = rule.basis(oriented, rank, state.basis, variable);
-  tf.util.assertShapesMatch(
-    basis.shape,
-    basisShape(projection),
-    `OwLoreOptimizer: basis of '${variable}': `,
-  );
   if (state.moments) carryMoments(state, basis, side, rule, step);
-  state.basis = replace(state.basis, allowed(step, basis, state.basis ?? tf.zerosLike(basis)));
+  const old = state.basis ?? tf.zerosLike(basis);
+  state.basis = replace(state.basis, allowed(step, basis, old));
   state.basisSteps = 0;
   step.onRefresh(variable);
 }
@@ -102,7 +138,7 @@ function refreshIfDue(
 function carryMoments(
   state: VariableState,
   basis: tf.Tensor2D,
-  side: Projection['side'],
+  side: Side,
   rule: UpdateRule,
   step: Step,
 ): void {

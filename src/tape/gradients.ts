@@ -85,6 +85,62 @@ export function engineGradients<T extends tf.Tensor>(
 }
 
 /**
+ * Runs `f` and hands out the gradient of each trainable variable as soon as it is final.
+ *
+ * @param varList Default: all variables. Those that are not trainable are left out.
+ * @param take Becomes the owner of each gradient.
+ * @returns The value of `f`, for the caller to dispose.
+ * @throws as `tf.variableGrads` does.
+ */
+export function streamVariableGrads(
+  f: () => tf.Scalar,
+  varList: tf.Variable[] | undefined,
+  take: (variable: tf.Variable, gradient: tf.Tensor) => void,
+): tf.Scalar {
+  const {assert} = tf.util;
+  const variables = varList ?? Object.values(tf.engine().registeredVariables);
+  const trainable = variables.filter((variable) => variable.trainable);
+  const engine = engineInternals();
+  // Inside of another gradient both tapes would have to record; an engine of another build is not ours to touch.
+  if (!isKnownEngine() || engine.state.gradientDepth > 0) {
+    const {value, grads} = tf.variableGrads(f, variables);
+    for (const variable of trainable) {
+      const gradient = grads[variable.name];
+      if (gradient) take(variable, gradient);
+    }
+    return value;
+  }
+  assert(
+    trainable.length > 0,
+    () =>
+      'variableGrads() expects at least one of the input variables to be trainable, but none of the ' +
+      `${variables.length} variables is trainable.`,
+  );
+  const scalar = (): tf.Scalar => {
+    const value = f();
+    assert(
+      !(value instanceof tf.Tensor) || value.rank === 0,
+      () =>
+        'The f passed in variableGrads(f) must return a scalar, but it returned a rank-' +
+        `${String(value.rank)} tensor`,
+    );
+    return value;
+  };
+  let connected = false;
+  const value = streamGradients(scalar, trainable, (index, gradient) => {
+    connected = true;
+    take(trainable[index]!, gradient);
+  });
+  assert(
+    connected,
+    () =>
+      'Cannot find a connection between any variable and the result of the loss function y=f(x). Please make sure the ' +
+      'operations that use variables are inside the function f passed to minimize().',
+  );
+  return value;
+}
+
+/**
  * `tf.variableGrads` on this tape: the same arguments, result and errors, less memory. Gradients and value are the
  * caller's to dispose.
  */
@@ -92,35 +148,11 @@ export function variableGrads(
   f: () => tf.Scalar,
   varList?: tf.Variable[],
 ): {value: tf.Scalar; grads: tf.NamedTensorMap} {
-  const engine = engineInternals();
-  // Inside of another gradient both tapes would have to record; an engine of another build is not ours to touch.
-  if (!isKnownEngine() || engine.state.gradientDepth > 0) return tf.variableGrads(f, varList);
-  const {assert} = tf.util;
-  const variables = varList ?? Object.values(tf.engine().registeredVariables);
-  const trainable = variables.filter((variable) => variable.trainable);
-  assert(
-    trainable.length > 0,
-    () =>
-      'variableGrads() expects at least one of the input variables to be trainable, but none of the ' +
-      `${variables.length} variables is trainable.`,
-  );
-  const {value, grads} = collectGradients(f, trainable);
-  assert(
-    grads.some((gradient) => gradient !== null),
-    () =>
-      'Cannot find a connection between any variable and the result of the loss function y=f(x). Please make sure the ' +
-      'operations that use variables are inside the function f passed to minimize().',
-  );
-  assert(
-    value.rank === 0,
-    () =>
-      'The f passed in variableGrads(f) must return a scalar, but it returned a rank-' +
-      `${String(value.rank)} tensor`,
-  );
   const named: Record<string, tf.Tensor | null> = {};
-  trainable.forEach(({name}, i) => {
-    if (grads[i]) named[name] = grads[i];
+  const value = streamVariableGrads(f, varList, ({name}, gradient) => {
+    named[name] = tf.keep(gradient);
   });
-  for (const {name, trainable: isTrainable} of varList ?? []) if (!isTrainable) named[name] = null;
+  for (const gradient of Object.values(named)) releaseToScope(gradient!);
+  for (const {name, trainable} of varList ?? []) if (!trainable) named[name] = null;
   return {value, grads: named as tf.NamedTensorMap};
 }
