@@ -35,7 +35,7 @@ const numberedName = /^(.*?)(\d+)[./_-](.+)$/;
  *    shapes occur twice: a block each.
  * 2. Layers with numbered names (`block0.fc1`, `h/3/attn/proj`), where two numbers after the same prefix
  *    have the same layers: every number after that prefix is a block.
- * 3. Every layer with a matrix, other than embeddings and the last one (the head).
+ * 3. Every layer with a matrix, other than embeddings and the last ones, one for each output (the heads).
  */
 export function autoBlockMembers(model: tfl.LayersModel): BlockMember[] {
   const layers = leafLayers(
@@ -47,7 +47,7 @@ export function autoBlockMembers(model: tfl.LayersModel): BlockMember[] {
   if (composites.length > 0) return composites;
   const numbered = numberedGroups(layers);
   if (numbered.length > 0) return numbered;
-  return layers.filter(({layer}) => holdsLinear(layer)).slice(0, -1);
+  return layers.filter(({layer}) => holdsLinear(layer)).slice(0, -model.outputs.length);
 }
 
 function repeatedComposites(layers: readonly LayerNode[]): LayerNode[] {

@@ -44,7 +44,7 @@ const owner = 'findBlocks';
  * With `'auto'` (the default) the first of these that is there: (1) nested models or custom layers with
  * two or more matrices whose class and weight shapes occur at least twice, as in a transformer;
  * (2) layers in numbered groups, `block0.fc1`, `block0.fc2`, `block1.fc1`, …; (3) every dense,
- * convolution and recurrent layer but the last, which is the head. Embeddings are in no block.
+ * convolution and recurrent layer but the last, the head (with several outputs, as many heads). Embeddings are in no block.
  *
  * @throws if no block is found, a name is unknown or ambiguous, or two blocks share a weight.
  */

@@ -125,6 +125,20 @@ describe('findBlocks', () => {
       expect(findBlocks(model)[2]!.weights).to.have.length(6);
     });
 
+    it('leaves out the head of each output', () => {
+      const input = tfl.input({shape: [3]});
+      let hidden = input;
+      for (const name of ['h0', 'h1']) {
+        hidden = tfl.layers.dense({name, units: 3}).apply(hidden) as tfl.SymbolicTensor;
+      }
+      const outputs = ['o0', 'o1'].map(
+        (name) => tfl.layers.dense({name, units: 1}).apply(hidden) as tfl.SymbolicTensor,
+      );
+      const model = tfl.model({inputs: input, outputs});
+      expect(findBlocks(model).map(({name}) => name)).to.deep.equal(['h0', 'h1']);
+      model.dispose();
+    });
+
     it('takes the convolutions of a conv net, its batch normalisation stays on', () => {
       const model = tfl.sequential({
         layers: [
