@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {selects} from './model/variable_selector';
+import {addToSums, takeMeans} from './optim/accumulation';
 import {checkExactBasisSupport, exactBasis, randomizedBasis} from './optim/basis';
 import {statesFromTensors, statesToTensors, type NamedTensor} from './optim/checkpoint';
 import {FiniteCheck} from './optim/finite_check';
 import {clipFactor, squaredNorm} from './optim/gradient_norm';
-import {basisShape, planProjection, projectedShape, type Projection} from './optim/projector';
-import {summarizeProjections} from './optim/projection_summary';
+import {Projections} from './optim/projections';
 import {checkLearningRate, learningRateAt, type LearningRate} from './optim/schedule';
-import {selects, type VariableInfo} from './model/variable_selector';
-import {StateStore, type VariableState} from './optim/state';
+import {checkState, StateStore} from './optim/state';
 import {
   prepareGradient,
   updateVariable,
@@ -15,9 +15,13 @@ import {
   type Step,
   type UpdateRule,
 } from './optim/update';
+import {
+  pairWithVariables,
+  registeredVariable,
+  trainableVariables,
+  type Update,
+} from './optim/variables';
 import {checkNumber} from './options';
-import {withLayerCheckpoints} from './tape/checkpoint_layers';
-import {streamVariableGrads, variableGrads} from './tape/gradients';
 import {
   owloreOptionsFromConfig,
   owloreOptionsToConfig,
@@ -26,15 +30,11 @@ import {
   type ResolvedOwLoreOptions,
 } from './owlore_options';
 import type {PlannedOptimizer, SamplingPlan} from './sampling_plan';
+import {withLayerCheckpoints} from './tape/checkpoint_layers';
+import {streamVariableGrads, variableGrads} from './tape/gradients';
 
 /** Name of the saved counter of accumulated calls. */
 const ACCUMULATED = 'owlore.accumulated';
-
-/** A variable and the gradient that a step brings for it. */
-interface Update {
-  variable: tf.Variable;
-  gradient: tf.Tensor;
-}
 
 /** A gradient that is ready for its update. */
 interface Prepared extends PreparedGradient {
@@ -66,8 +66,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   private readonly rule: UpdateRule;
   private readonly states = new StateStore();
   private readonly finiteCheck: FiniteCheck;
-  /** What is projected and how, by variable name. */
-  private projections = new Map<string, Projection | null>();
+  private projections: Projections;
   private summarized = false;
   private plan: SamplingPlan | null = null;
   /** Calls of the step that is being accumulated. */
@@ -83,6 +82,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     const bases = {randomized: randomizedBasis, svd: exactBasis};
     this.rule = {...this.options, basis: typeof basis === 'string' ? bases[basis] : basis};
     this.finiteCheck = new FiniteCheck(nonFinite);
+    this.projections = new Projections(this.options);
   }
 
   /** The learning rate of the next step. */
@@ -130,10 +130,10 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     returnCost = false,
     varList?: tf.Variable[],
   ): tf.Scalar | null {
-    checkTrainable(varList);
+    const variables = trainableVariables(varList);
     const cost = tf.tidy(() => {
-      if (this.accumulate === 1) return this.streamedStep(f, varList);
-      const {value, grads} = this.computeGradients(f, varList);
+      if (this.accumulate === 1) return this.streamedStep(f, variables);
+      const {value, grads} = this.computeGradients(f, variables);
       this.applyGradients(grads);
       return value;
     });
@@ -157,12 +157,12 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   override applyGradients(gradients: tf.NamedTensorMap | NamedTensor[]): void {
     this.checkReady();
     tf.tidy(() => {
-      let updates = findVariables(gradients);
+      let updates = pairWithVariables(gradients);
       if (this.accumulate > 1) {
-        this.addToSums(updates);
+        addToSums(this.states, updates);
         if (++this.accumulated < this.accumulate) return;
         this.accumulated = 0;
-        updates = this.takeMeans();
+        updates = takeMeans(this.states, this.accumulate);
       }
       this.step(updates);
     });
@@ -171,7 +171,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   /** Takes the sampling plan of a callback, or null to forget it. */
   setSamplingPlan(plan: SamplingPlan | null): void {
     this.plan = plan;
-    this.projections = new Map();
+    this.projections = new Projections(this.options, plan?.blockVariables);
     this.summarized = false;
   }
 
@@ -245,10 +245,9 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /** One step from the loss on: no gradient lives longer than it must. */
-  private streamedStep(f: () => tf.Scalar, varList?: tf.Variable[]): tf.Scalar {
+  private streamedStep(f: () => tf.Scalar, variables: tf.Variable[]): tf.Scalar {
     this.checkReady();
-    const variables = varList ?? Object.values(tf.engine().registeredVariables);
-    this.beginStep(variables.filter(({trainable}) => trainable));
+    this.beginStep(variables);
     const {clipNorm, nonFinite} = this.options;
     // Without a verdict on the whole step to wait for a variable is updated at once.
     const isImmediate = clipNorm === null && nonFinite === 'ignore';
@@ -265,7 +264,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     };
     let value: tf.Scalar;
     try {
-      value = streamVariableGrads(this.withCheckpoints(f), varList, take);
+      value = streamVariableGrads(this.withCheckpoints(f), variables, take);
     } catch (error) {
       waiting.forEach((prepared) => this.release(prepared));
       throw error;
@@ -285,10 +284,26 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   private beginStep(variables: readonly tf.Variable[]): void {
     this.summarizeOnce(variables);
     for (const variable of variables) {
-      checkState(variable, this.states.of(variable.name), this.projectionOf(variable));
+      const state = this.states.find(variable.name);
+      if (state) checkState(variable, state, this.projections.of(variable));
     }
-    if (this.options.state === 'reset')
-      this.states.retain(new Set(variables.map(({name}) => name)));
+    this.freeAllBut(new Set(variables.map(({name}) => name)));
+  }
+
+  /** Frees the state of the variables that are frozen, as all but those called `names` are. */
+  private freeAllBut(names: ReadonlySet<string>): void {
+    if (this.options.state === 'reset') this.states.retain(names);
+  }
+
+  /** Says, in the first step, where the projection is not as asked. */
+  private summarizeOnce(variables: readonly tf.Variable[]): void {
+    if (this.summarized) return;
+    this.summarized = true;
+    const inBlocks = [...(this.plan?.blockVariables ?? [])].flatMap(
+      (name) => registeredVariable(name) ?? [],
+    );
+    const summary = this.projections.summary(new Set([...variables, ...inBlocks]));
+    if (summary) console.info(summary);
   }
 
   private prepare({variable, gradient}: Update): Prepared {
@@ -297,7 +312,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return {
       variable,
       squaredNorm: needsNorm ? squaredNorm(gradient) : null,
-      ...prepareGradient(variable, gradient, state, this.projectionOf(variable), this.rule),
+      ...prepareGradient(variable, gradient, state, this.projections.of(variable), this.rule),
     };
   }
 
@@ -305,7 +320,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   private finishStep(waiting: readonly Prepared[], seen: ReadonlySet<string>): void {
     try {
       const step = this.judge(waiting);
-      if (this.options.state === 'reset') this.states.retain(seen);
+      this.freeAllBut(seen);
       if (step) for (const prepared of waiting) this.update(prepared, step);
       this.incrementIterations();
     } finally {
@@ -330,7 +345,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   private release({variable, gradient, squaredNorm: norm, newBasis}: Prepared): void {
     gradient.dispose();
     norm?.dispose();
-    if (newBasis && this.states.of(variable.name).basis !== newBasis) newBasis.dispose();
+    if (newBasis && this.states.find(variable.name)?.basis !== newBasis) newBasis.dispose();
   }
 
   private stepOf(clip: tf.Tensor | null, mask: tf.Tensor | null): Step {
@@ -345,69 +360,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   private update(prepared: Prepared, step: Step): void {
     const {variable} = prepared;
     const state = this.states.of(variable.name);
-    const projection = this.projectionOf(variable);
+    const projection = this.projections.of(variable);
     const {decay, weightDecay} = this.options;
     const decays = decay === 'auto' ? variable.rank >= 2 : selects(decay, variable);
     const {rule} = this;
     updateVariable(variable, prepared, state, projection, decays ? weightDecay : 0, rule, step);
-  }
-
-  /** How a variable is projected; null if it is not. */
-  private projectionOf(variable: VariableInfo): Projection | null {
-    let projection = this.projections.get(variable.name);
-    if (projection === undefined) {
-      const {rank, side} = this.options;
-      projection = this.isChosen(variable) ? planProjection(variable.shape, rank, side) : null;
-      this.projections.set(variable.name, projection);
-    }
-    return projection;
-  }
-
-  /** Whether a variable is to be projected if that makes its state smaller. */
-  private isChosen(variable: VariableInfo): boolean {
-    const {project} = this.options;
-    if (project === false || variable.shape.length < 2) return false;
-    if (project !== 'auto') return selects(project, variable);
-    return this.plan ? this.plan.blockVariables.has(variable.name) : !/embed/i.test(variable.name);
-  }
-
-  /** Says, in the first step, where the projection is not as asked. */
-  private summarizeOnce(variables: readonly tf.Variable[]): void {
-    if (this.summarized) return;
-    this.summarized = true;
-    const seen = new Map<string, VariableInfo>();
-    for (const variable of variables) seen.set(variable.name, variable);
-    for (const name of this.plan?.blockVariables ?? []) {
-      const variable = registeredVariable(name);
-      if (variable) seen.set(name, variable);
-    }
-    const choices = [...seen.values()]
-      .filter((variable) => this.isChosen(variable))
-      .map((variable) => ({variable, projection: this.projectionOf(variable)}));
-    const summary = summarizeProjections(choices, this.options.rank);
-    if (summary) console.info(summary);
-  }
-
-  private addToSums(updates: Update[]): void {
-    for (const {variable, gradient} of updates) {
-      const state = this.states.of(variable.name);
-      const old = state.gradientSum;
-      state.gradientSum = tf.keep(old ? tf.add(old, gradient) : tf.clone(gradient));
-      old?.dispose();
-    }
-  }
-
-  /** The mean gradients of the accumulated calls, which are then forgotten. */
-  private takeMeans(): Update[] {
-    const updates: Update[] = [];
-    for (const [name, state] of this.states.entries()) {
-      if (!state.gradientSum) continue;
-      const variable = requireVariable(name);
-      updates.push({variable, gradient: tf.div(state.gradientSum, this.accumulate)});
-      state.gradientSum.dispose();
-      state.gradientSum = null;
-    }
-    return updates;
   }
 
   /**
@@ -433,54 +390,4 @@ function keepPrepared(prepared: Prepared): Prepared {
     if (tensor) tf.keep(tensor);
   }
   return prepared;
-}
-
-function checkTrainable(variables: tf.Variable[] | undefined): void {
-  const all = variables ?? Object.values(tf.engine().registeredVariables);
-  if (all.some(({trainable}) => trainable)) return;
-  throw new Error(
-    `OwLoreOptimizer: none of the ${all.length} variables is trainable; leave something on (alwaysOn of ` +
-      'LayerSamplingCallback, or layer.trainable = true)',
-  );
-}
-
-/** Pairs gradients with their variables; leaves out variables without a gradient. */
-function findVariables(gradients: tf.NamedTensorMap | NamedTensor[]): Update[] {
-  const pairs: Array<[string, tf.Tensor | null | undefined]> = Array.isArray(gradients)
-    ? gradients.map(({name, tensor}) => [name, tensor])
-    : Object.entries(gradients);
-  const updates: Update[] = [];
-  for (const [name, gradient] of pairs) {
-    if (gradient) updates.push({variable: requireVariable(name), gradient});
-  }
-  return updates;
-}
-
-function registeredVariable(name: string): tf.Variable | undefined {
-  return tf.engine().registeredVariables[name];
-}
-
-function requireVariable(name: string): tf.Variable {
-  const variable = registeredVariable(name);
-  if (variable) return variable;
-  throw new Error(
-    `OwLoreOptimizer: no variable is called '${name}'; gradients go by the names of tf.Variables`,
-  );
-}
-
-/** Throws if a variable's state is of another shape than its update needs. */
-function checkState(
-  variable: tf.Variable,
-  {moments, basis}: VariableState,
-  projection: Projection | null,
-): void {
-  const momentsShape = projection ? projectedShape(projection) : variable.shape;
-  const fits =
-    (!moments || tf.util.arraysEqual(moments.first.shape, momentsShape)) &&
-    (!basis || (projection && tf.util.arraysEqual(basis.shape, basisShape(projection))));
-  if (fits) return;
-  throw new Error(
-    `OwLoreOptimizer: the state of '${variable.name}' has moments of shape [${moments?.first.shape}], the options ask ` +
-      `for [${momentsShape}]; use the rank, side, project and blocks that it was made with, or dispose() to start anew`,
-  );
 }

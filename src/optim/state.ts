@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Moments} from './adam';
+import {basisShape, projectedShape, type Projection} from './projector';
 
 /** What the optimizer remembers of one variable between steps. The tensors belong to the {@link StateStore}. */
 export interface VariableState {
@@ -28,13 +29,18 @@ export class StateStore {
 
   /** The state of the variable called `name`; a new, empty one the first time. */
   of(name: string): VariableState {
-    let state = this.states.get(name) ?? this.adopt(name);
+    let state = this.find(name);
     if (!state) {
       state = emptyState();
       this.states.set(name, state);
     }
     this.restored.delete(name);
     return state;
+  }
+
+  /** The state of the variable called `name`, if it has one. */
+  find(name: string): VariableState | undefined {
+    return this.states.get(name) ?? this.adopt(name);
   }
 
   /** Frees the states of all variables but those called `names`. */
@@ -89,4 +95,21 @@ function disposeState({moments, basis, gradientSum}: VariableState): void {
   if (moments) tf.dispose([moments.first, moments.second]);
   basis?.dispose();
   gradientSum?.dispose();
+}
+
+/** Throws if a variable's state is of another shape than its update needs. */
+export function checkState(
+  {name, shape}: tf.Variable,
+  {moments, basis}: VariableState,
+  projection: Projection | null,
+): void {
+  const momentsShape = projection ? projectedShape(projection) : shape;
+  const fits =
+    (!moments || tf.util.arraysEqual(moments.first.shape, momentsShape)) &&
+    (!basis || (projection && tf.util.arraysEqual(basis.shape, basisShape(projection))));
+  if (fits) return;
+  throw new Error(
+    `OwLoreOptimizer: the state of '${name}' has moments of shape [${moments?.first.shape}], the options ask for ` +
+      `[${momentsShape}]; use the rank, side, project and blocks that it was made with, or dispose() to start anew`,
+  );
 }
