@@ -26,3 +26,7 @@ export type {OutlierScoreOptions, OutlierScores} from './scores/outlier';
 export {relativeMagnitudeScores} from './scores/relative_magnitude';
 export type {RelativeMagnitudeOptions, RelativeMagnitudeScores} from './scores/relative_magnitude';
 export type {BlockScores, ScoresInput} from './scores/scores';
+
+export {checkpointed} from './tape/checkpoint';
+export {variableGrads} from './tape/gradients';
+export {leanOptimizer} from './tape/lean_optimizer';

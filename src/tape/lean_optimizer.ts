@@ -1,0 +1,23 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {withLayerCheckpoints} from './checkpoint_layers';
+import {variableGrads} from './gradients';
+
+/**
+ * Gives any tfjs optimizer the gradient tape of {@link OwLoreOptimizer}: fewer activations are kept for the backward pass.
+ * All gradients live until the update, since a stock optimizer takes them together.
+ *
+ * ```ts
+ * model.compile({optimizer: leanOptimizer(tf.train.adam(1e-3)), loss});
+ * ```
+ *
+ * @param optimizer Changed and returned.
+ * @param checkpoint As the option of {@link OwLoreOptimizer}. Default `'auto'`.
+ */
+export function leanOptimizer<T extends tf.Optimizer>(
+  optimizer: T,
+  {checkpoint = 'auto'}: {checkpoint?: 'auto' | 'none'} = {},
+): T {
+  optimizer.computeGradients = (f, varList) =>
+    variableGrads(checkpoint === 'auto' ? () => withLayerCheckpoints(f) : f, varList);
+  return optimizer;
+}
