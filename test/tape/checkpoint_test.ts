@@ -35,7 +35,7 @@ describeBackends('checkpoint', () => {
   it('sees the same random numbers twice', async () => {
     const w = tf.variable(tf.ones([100]));
     const dropped = checkpointed((x: tf.Tensor) => tf.square(tf.dropout(x, 0.5)));
-    const {value, grads} = collectGradients(() => tf.sum(dropped(w)) as tf.Scalar, [w]);
+    const {value, grads} = collectGradients(() => tf.sum<tf.Scalar>(dropped(w)), [w]);
     // d/dw Σ (w·m)² = 2·w·m², and the value is Σ m² at w = 1.
     const [sum] = await tf.sum(grads[0]!).data();
     expect(sum).to.equal(2 * (await value.data())[0]!);
@@ -49,7 +49,7 @@ describeBackends('checkpoint', () => {
       average.assign(tf.add(tf.mul(average, 0.5), tf.mean(x)));
       return tf.mul(x, average);
     });
-    const {value, grads} = collectGradients(() => tf.sum(body(body(w))) as tf.Scalar, [w]);
+    const {value, grads} = collectGradients(() => tf.sum<tf.Scalar>(body(body(w))), [w]);
     // First 1, then 0.5 + 1: x·1·1.5.
     expect(await average.data()).to.deep.equal(new Float32Array([1.5]));
     expect(await value.data()).to.deep.equal(new Float32Array([3]));
