@@ -63,7 +63,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['test/**', 'demo/**', 'scripts/**'],
+    files: ['test/**', 'demo/**', 'scripts/**', 'bench/**'],
     rules: {
       'no-console': 'off',
     },
