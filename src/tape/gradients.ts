@@ -17,23 +17,26 @@ export function streamGradients<T extends tf.Tensor>(
   take: GradientTaker,
   dy?: tf.Tensor,
 ): T {
-  const recording = new Recording(xs);
-  const y = record(recording, () => {
-    const value = f();
-    tf.util.assert(
-      value instanceof tf.Tensor,
-      () => 'The result y returned by f() must be a tensor.',
-    );
-    return value;
-  });
-  try {
-    engineInternals().tidy('backward', () => {
-      backpropagate(recording, xs, [{y, dy: dy ?? tf.ones(y.shape)}], take);
+  // On an error the value is freed as well.
+  return engineInternals().tidy('gradients', () => {
+    const recording = new Recording(xs);
+    const y = record(recording, () => {
+      const value = f();
+      tf.util.assert(
+        value instanceof tf.Tensor,
+        () => 'The result y returned by f() must be a tensor.',
+      );
+      return value;
     });
-  } finally {
-    recording.holds.dispose();
-  }
-  return y;
+    try {
+      engineInternals().tidy('backward', () => {
+        backpropagate(recording, xs, [{y, dy: dy ?? tf.ones(y.shape)}], take);
+      });
+    } finally {
+      recording.holds.dispose();
+    }
+    return y;
+  });
 }
 
 /**
@@ -50,9 +53,29 @@ export function collectGradients<T extends tf.Tensor>(
   dy?: tf.Tensor,
 ): {value: T; grads: Array<tf.Tensor | null>} {
   const grads: Array<tf.Tensor | null> = xs.map(() => null);
-  const value = streamGradients(f, xs, (index, gradient) => (grads[index] = tf.keep(gradient)), dy);
-  for (const gradient of grads) if (gradient) releaseToScope(gradient);
+  const value = keeping((keep) =>
+    streamGradients(f, xs, (index, gradient) => (grads[index] = keep(gradient)), dy),
+  );
   return {value, grads};
+}
+
+/**
+ * Runs `body`, which keeps tensors that are made in inner scopes. In the end they belong to the surrounding scope, as what
+ * an op returns does; on an error they are freed.
+ */
+function keeping<T>(body: (keep: (tensor: tf.Tensor) => tf.Tensor) => T): T {
+  const kept: tf.Tensor[] = [];
+  try {
+    const result = body((tensor) => {
+      kept.push(tf.keep(tensor));
+      return tensor;
+    });
+    kept.forEach(releaseToScope);
+    return result;
+  } catch (error) {
+    tf.dispose(kept);
+    throw error;
+  }
 }
 
 /** Ends `tf.keep`: the tensor belongs to the surrounding tidy, as what an op returns does. */
@@ -74,14 +97,16 @@ export function engineGradients<T extends tf.Tensor>(
   if (dy != null && dy.dtype !== 'float32') {
     throw new Error(`dy must have 'float32' dtype, but has '${dy.dtype}'`);
   }
-  const result = collectGradients(f, xs, dy ?? undefined);
-  if (!allowNoGradients && result.grads.every((gradient) => gradient === null)) {
-    throw new Error(
-      'Cannot compute gradient of y=f(x) with respect to x. Make sure that the f you passed encloses all operations that ' +
-        'lead from x to y.',
-    );
-  }
-  return result;
+  return engineInternals().tidy('gradients', () => {
+    const result = collectGradients(f, xs, dy ?? undefined);
+    if (!allowNoGradients && result.grads.every((gradient) => gradient === null)) {
+      throw new Error(
+        'Cannot compute gradient of y=f(x) with respect to x. Make sure that the f you passed encloses all operations ' +
+          'that lead from x to y.',
+      );
+    }
+    return result;
+  });
 }
 
 /**
@@ -103,12 +128,14 @@ export function streamVariableGrads(
   const engine = engineInternals();
   // Inside of another gradient both tapes would have to record; an engine of another build is not ours to touch.
   if (!isKnownEngine() || engine.state.gradientDepth > 0) {
-    const {value, grads} = tf.variableGrads(f, variables);
-    for (const variable of trainable) {
-      const gradient = grads[variable.name];
-      if (gradient) take(variable, gradient);
-    }
-    return value;
+    return engineInternals().tidy('gradients', () => {
+      const {value, grads} = tf.variableGrads(f, variables);
+      for (const variable of trainable) {
+        const gradient = grads[variable.name];
+        if (gradient) take(variable, gradient);
+      }
+      return value;
+    });
   }
   assert(
     trainable.length > 0,
@@ -126,18 +153,20 @@ export function streamVariableGrads(
     );
     return value;
   };
-  let connected = false;
-  const value = streamGradients(scalar, trainable, (index, gradient) => {
-    connected = true;
-    take(trainable[index]!, gradient);
+  return engineInternals().tidy('gradients', () => {
+    let connected = false;
+    const value = streamGradients(scalar, trainable, (index, gradient) => {
+      connected = true;
+      take(trainable[index]!, gradient);
+    });
+    assert(
+      connected,
+      () =>
+        'Cannot find a connection between any variable and the result of the loss function y=f(x). Please make sure the ' +
+        'operations that use variables are inside the function f passed to minimize().',
+    );
+    return value;
   });
-  assert(
-    connected,
-    () =>
-      'Cannot find a connection between any variable and the result of the loss function y=f(x). Please make sure the ' +
-      'operations that use variables are inside the function f passed to minimize().',
-  );
-  return value;
 }
 
 /**
@@ -149,10 +178,11 @@ export function variableGrads(
   varList?: tf.Variable[],
 ): {value: tf.Scalar; grads: tf.NamedTensorMap} {
   const named: Record<string, tf.Tensor | null> = {};
-  const value = streamVariableGrads(f, varList, ({name}, gradient) => {
-    named[name] = tf.keep(gradient);
-  });
-  for (const gradient of Object.values(named)) releaseToScope(gradient!);
+  const value = keeping((keep) =>
+    streamVariableGrads(f, varList, ({name}, gradient) => {
+      named[name] = keep(gradient);
+    }),
+  );
   for (const {name, trainable} of varList ?? []) if (!trainable) named[name] = null;
   return {value, grads: named as tf.NamedTensorMap};
 }
