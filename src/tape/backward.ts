@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {engineInternals} from './engine';
 import type {Recording, TapeNode} from './recording';
 
 /** Takes the gradient of leaf number `index`, which is final and now the taker's. */
@@ -35,7 +36,8 @@ export function backpropagate(
   };
   for (let i = steps.length - 1; i >= 0; i--) {
     const node = steps[i]!;
-    passNode(node, gradients);
+    // A checkpoint finds out in the backward pass that its outputs do not depend on an input.
+    if (node.outputs.some(({id}) => gradients.get(id))) passNode(node, gradients);
     node.saved.forEach((tensor) => holds.release(tensor));
     handOut(i);
   }
@@ -46,18 +48,16 @@ export function backpropagate(
 /** Adds the gradients of a node's inputs and forgets those of its outputs. */
 function passNode(node: TapeNode, gradients: Gradients): void {
   const names = Object.keys(node.inputs);
-  const dxs = tf.tidy(() => {
-    const dys = node.outputs.map(
-      ({id, shape, dtype}) => gradients.get(id) ?? tf.zeros(shape, dtype as 'float32'),
-    );
+  const engine = engineInternals();
+  const dxs = engine.tidy('gradient', () => {
+    const dys = node.outputs.map(({id}) => gradients.get(id) ?? null);
     if (!node.gradient) {
       throw new Error(
         `Cannot compute gradient: gradient function not found for ${node.kernelName}.`,
       );
     }
-    const dy = dys.length > 1 ? dys : dys[0]!;
-    const inputGradients = node.gradient(dy, node.saved, node.attrs);
-    const taken = new Set([...dys, ...node.saved].map(({id}) => id));
+    const inputGradients = node.gradient(dys);
+    const taken = new Set([...dys, ...node.saved].map((tensor) => tensor?.id));
     return names.map((name) => {
       const compute = inputGradients[name];
       if (!compute) {
@@ -65,7 +65,8 @@ function passNode(node: TapeNode, gradients: Gradients): void {
           `Cannot backprop through input ${name}. Available gradients found: ${Object.keys(inputGradients)}.`,
         );
       }
-      const dx = tf.tidy(compute);
+      const dx = engine.tidy('gradient of an input', compute);
+      if (dx === null) return null;
       checkGradient(node, name, dx);
       // A gradient that is another tensor at the same time would be freed with it.
       if (taken.has(dx.id)) return tf.clone(dx);
@@ -74,7 +75,10 @@ function passNode(node: TapeNode, gradients: Gradients): void {
     });
   });
   for (const {id} of node.outputs) gradients.forget(id);
-  names.forEach((name, i) => gradients.add(node.inputs[name]!.id, dxs[i]!));
+  names.forEach((name, i) => {
+    const dx = dxs[i]!;
+    if (dx) gradients.add(node.inputs[name]!.id, dx);
+  });
 }
 
 function checkGradient({kernelName, inputs}: TapeNode, name: string, dx: tf.Tensor): void {

@@ -27,30 +27,33 @@ function recordSegment<Result extends tf.Tensor | tf.Tensor[]>(
   recording: Recording,
   body: () => Result,
 ): Result {
-  const run = runSegment(recording, body);
+  let result!: Result;
+  const run = runSegment(recording, () => asArray((result = body())));
   const inputs = run.outside.filter((tensor) => recording.isTracked(tensor));
-  if (inputs.length === 0) {
+  if (inputs.length === 0 || run.made.length === 0) {
     for (const before of run.assigned.values()) recording.holds.release(before);
-    return run.result;
+    return result;
   }
-  const outputs: tf.Tensor[] = Array.isArray(run.result) ? run.result : [run.result];
   recording.add({
     kernelName: 'checkpoint',
     inputs: Object.fromEntries(
       inputs.map((input) => [String(input.id), recording.describeInput(input)]),
     ),
-    outputs: outputs.map(describe),
+    outputs: run.made.map((i) => describe(run.results[i]!)),
     saved: [
       ...run.outside
         .filter((tensor) => !isVariable(tensor))
         .map((tensor) => recording.holds.hold(tensor)),
       ...run.assigned.values(),
     ],
-    gradient: (dy) => segmentGradients(body, run, inputs, Array.isArray(dy) ? dy : [dy]),
-    attrs: undefined,
+    gradient: (dys) => segmentGradients(() => asArray(body()), run, inputs, dys),
     reads: new Set(run.outside.map(({id}) => id)),
   });
-  return run.result;
+  return result;
+}
+
+function asArray(tensors: tf.Tensor | tf.Tensor[]): tf.Tensor[] {
+  return Array.isArray(tensors) ? tensors : [tensors];
 }
 
 /** Variables keep their data themselves, and are read again as they are. */

@@ -9,8 +9,8 @@ export interface OpCall {
   backwardsFunc?: GradientFunction;
 }
 
-/** Gradients of an op's inputs, each to be computed when called. */
-export type InputGradients = Record<string, () => tf.Tensor>;
+/** Gradients of an op's inputs, each to be computed when called; null for an input that no output depends on. */
+export type InputGradients = Record<string, () => tf.Tensor | null>;
 
 export type GradientFunction = (
   dy: tf.Tensor | tf.Tensor[],

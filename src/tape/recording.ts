@@ -4,6 +4,7 @@ import {
   withOwn,
   type EngineInternals,
   type GradientFunction,
+  type InputGradients,
   type OpCall,
 } from './engine';
 import {Holds, shapeOnly} from './holds';
@@ -17,8 +18,8 @@ export interface TapeNode {
   outputs: TensorLike[];
   /** What the gradient function reads, in its order; some as shapes only. */
   saved: tf.Tensor[];
-  gradient: GradientFunction | undefined;
-  attrs: tf.NamedAttrMap | undefined;
+  /** The gradients of the inputs from those of the outputs, null for an output that nothing depends on. */
+  gradient: ((dys: ReadonlyArray<tf.Tensor | null>) => InputGradients) | undefined;
   /** Ids of leaves that the op has read otherwise than as an input: closures of a custom gradient. */
   reads: ReadonlySet<number>;
 }
@@ -53,8 +54,15 @@ export class Recording {
   private readonly originals = new Map<number, number>();
   /** Leaves read by the custom gradient op that is running. */
   private reads: Set<number> | null = null;
-  /** Tensors from outside that the segment that is observed has read, by id; it began with id `since`. */
-  private observed: {since: number; outside: Map<number, tf.Tensor>} | null = null;
+  /**
+   * Of the segment that is observed: the tensors from outside that it has read, by id, for it began with id `since`; and
+   * its ops' outputs that depend on a leaf.
+   */
+  private observed: {
+    since: number;
+    outside: Map<number, tf.Tensor>;
+    dependent: Set<number>;
+  } | null = null;
 
   constructor(leaves: readonly tf.Tensor[]) {
     this.leaves = new Set(leaves.map(({id}) => id));
@@ -85,16 +93,20 @@ export class Recording {
     }
   }
 
-  /** Runs `body` without recording it, and tells which tensors from outside its ops have read. */
-  observe<T>(body: () => T): {result: T; outside: tf.Tensor[]} {
+  /**
+   * Runs `body` without recording it, and tells which tensors from outside its ops have read, and the ids of those outputs
+   * of its ops that depend on a leaf.
+   */
+  observe<T>(body: () => T): {result: T; outside: tf.Tensor[]; dependent: ReadonlySet<number>} {
     const engine = engineInternals();
     const {state} = engine;
     const since = engine.nextTensorId();
     const outside = new Map<number, tf.Tensor>();
-    this.observed = {since, outside};
+    const dependent = new Set<number>();
+    this.observed = {since, outside, dependent};
     state.kernelDepth++;
     try {
-      return {result: body(), outside: [...outside.values()]};
+      return {result: body(), outside: [...outside.values()], dependent};
     } finally {
       state.kernelDepth--;
       this.observed = null;
@@ -127,7 +139,14 @@ export class Recording {
     const {state} = engine;
     if (state.kernelDepth > this.depth) {
       this.noteReads(call);
-      return this.runOutside.call(engine, call);
+      const result = this.runOutside.call(engine, call);
+      if (this.observed && this.trackedInputs(call)) {
+        for (const {id} of [result].flat()) {
+          this.tracked.add(id);
+          this.observed.dependent.add(id);
+        }
+      }
+      return result;
     }
     return call.kernelName === undefined ? this.runCustom(call) : this.runKernel(call);
   }
@@ -139,13 +158,14 @@ export class Recording {
     const outputs = Array.isArray(result) ? result : [result];
     const kernelName = call.kernelName!;
     const config = tf.getGradient(kernelName) as tf.GradConfig | undefined;
+    const saved = config ? this.save(call, config, inputs, outputs) : [];
     this.add({
       kernelName,
       inputs,
       outputs: outputs.map(describe),
-      saved: config ? this.save(call, config, inputs, outputs) : [],
-      gradient: config?.gradFunc as GradientFunction | undefined,
-      attrs: call.attrs,
+      saved,
+      gradient:
+        config && withZeros(config.gradFunc as GradientFunction, outputs, saved, call.attrs),
       reads: new Set(),
     });
     return result;
@@ -174,8 +194,7 @@ export class Recording {
       inputs,
       outputs: outputs.map(describe),
       saved,
-      gradient: call.backwardsFunc,
-      attrs: call.attrs,
+      gradient: call.backwardsFunc && withZeros(call.backwardsFunc, outputs, saved, call.attrs),
       reads,
     });
     return result;
@@ -247,6 +266,22 @@ export class Recording {
       }
     }
   }
+}
+
+/** An op's own gradient function, which wants a gradient of every output. */
+function withZeros(
+  gradient: GradientFunction,
+  outputs: readonly tf.Tensor[],
+  saved: tf.Tensor[],
+  attrs: tf.NamedAttrMap | undefined,
+): TapeNode['gradient'] {
+  const described = outputs.map(describe);
+  return (dys) => {
+    const filled = described.map(
+      ({shape, dtype}, i) => dys[i] ?? tf.zeros(shape, dtype as 'float32'),
+    );
+    return gradient(filled.length > 1 ? filled : filled[0]!, saved, attrs);
+  };
 }
 
 /** What the tape remembers of an op's output. */

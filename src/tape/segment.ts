@@ -9,8 +9,11 @@ import {Recording} from './recording';
  * What a segment of the forward pass read from outside of itself, and what must be as it was then for the same function to
  * give the same result again.
  */
-export interface SegmentRun<T> {
-  result: T;
+export interface SegmentRun {
+  /** What the segment returned. */
+  results: tf.Tensor[];
+  /** Which of `results` are outputs of the segment's ops and depend on a leaf, each once. */
+  made: number[];
   /** Tensors and variables that were made before the segment and read in it. */
   outside: tf.Tensor[];
   /** Variables that the segment assigned to, with the values before, held (BatchNorm's moving averages). */
@@ -19,10 +22,10 @@ export interface SegmentRun<T> {
 }
 
 /** Runs a segment for the first time, without recording what is in it. */
-export function runSegment<T>(recording: Recording, body: () => T): SegmentRun<T> {
+export function runSegment(recording: Recording, body: () => tf.Tensor[]): SegmentRun {
   const seed = Math.floor(Math.random() * 2 ** 32);
   const assigned = new Map<tf.Variable, tf.Tensor>();
-  const run = recording.observe(() =>
+  const {result, outside, dependent} = recording.observe(() =>
     withAssignments(
       (variable) => {
         if (!assigned.has(variable)) assigned.set(variable, recording.holds.hold(variable));
@@ -30,7 +33,11 @@ export function runSegment<T>(recording: Recording, body: () => T): SegmentRun<T
       () => withRandom(seed, body),
     ),
   );
-  return {...run, assigned, seed};
+  // What is passed on from outside has its gradient by itself.
+  const made = result.flatMap(({id}, i) =>
+    dependent.has(id) && result.findIndex((first) => first.id === id) === i ? [i] : [],
+  );
+  return {results: result, made, outside, assigned, seed};
 }
 
 /**
@@ -38,29 +45,30 @@ export function runSegment<T>(recording: Recording, body: () => T): SegmentRun<T
  * The data of `outside` must be held.
  */
 export function segmentGradients(
-  body: () => tf.Tensor | tf.Tensor[],
-  {outside, assigned, seed}: SegmentRun<unknown>,
+  body: () => tf.Tensor[],
+  {made, outside, assigned, seed}: SegmentRun,
   inputs: readonly tf.Tensor[],
-  dys: readonly tf.Tensor[],
+  dys: ReadonlyArray<tf.Tensor | null>,
 ): InputGradients {
   const gradients: InputGradients = {};
   const recording = new Recording(inputs);
   const later = new Map([...assigned].map(([variable]) => [variable, tf.clone(variable)]));
-  for (const [variable, before] of assigned) variable.assign(before);
   try {
-    const result = revived(outside, () => withRandom(seed, () => record(recording, body)));
-    const ys = Array.isArray(result) ? result : [result];
-    const seeds = ys.map((y, i) => ({y, dy: dys[i]!}));
+    for (const [variable, before] of assigned) variable.assign(before);
+    const results = revived(outside, () => withRandom(seed, () => record(recording, body)));
+    const ys = made.map((index) => results[index]!);
+    // A custom gradient may return what it was given.
+    tf.dispose(ys.filter((y) => !outside.includes(y)));
+    const seeds = ys.flatMap((y, i) => (dys[i] ? [{y, dy: dys[i]}] : []));
     backpropagate(recording, inputs, seeds, (index, gradient) => {
       gradients[String(inputs[index]!.id)] = () => gradient;
     });
-    tf.dispose(ys);
   } finally {
     recording.holds.dispose();
     for (const [variable, value] of later) variable.assign(value);
     tf.dispose([...later.values()]);
   }
-  for (const input of inputs) gradients[String(input.id)] ??= () => tf.zerosLike(input);
+  for (const {id} of inputs) gradients[String(id)] ??= () => null;
   return gradients;
 }
 
