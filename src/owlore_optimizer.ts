@@ -276,7 +276,13 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   /** One step from the gradients on. */
   private step(updates: Update[]): void {
     this.beginStep(updates.map(({variable}) => variable));
-    const prepared = updates.map((update) => keepPrepared(this.prepare(update)));
+    const prepared: Prepared[] = [];
+    try {
+      for (const update of updates) prepared.push(keepPrepared(this.prepare(update)));
+    } catch (error) {
+      prepared.forEach((ready) => this.release(ready));
+      throw error;
+    }
     this.finishStep(prepared, new Set(updates.map(({variable}) => variable.name)));
   }
 
