@@ -1,12 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {linear} from './linear';
+import {causalAttention} from './causal_attention';
 import {rotate, rotaryTable, type RotaryOptions} from './rotary';
-
-/**
- * Added to the score of a key that a query may not see; finite, since −∞ makes NaN gradients where
- * all are hidden.
- */
-const HIDDEN = -1e9;
 
 export interface AttentionOptions extends RotaryOptions {
   numAttentionHeads: number;
@@ -26,8 +20,7 @@ export interface AttentionKernels {
  * shape.
  *
  * Each key and value head serves `numAttentionHeads / numKeyValueHeads` query heads in a row
- * (grouped queries, Ainslie et al. 2023); those queries are stacked below each other, so that no
- * key is copied.
+ * (grouped queries, Ainslie et al. 2023).
  */
 export function attention(
   x: tf.Tensor,
@@ -36,38 +29,40 @@ export function attention(
 ): tf.Tensor {
   const {numAttentionHeads, numKeyValueHeads, headDim} = options;
   const [batch, seq] = x.shape as [number, number, number];
-  const groupSize = numAttentionHeads / numKeyValueHeads;
-  const table = rotaryTable(seq, options);
+  return tf.tidy(() => {
+    const rows = tf.reshape(x, [batch * seq, -1]);
+    const table = rotaryTable(seq, options);
+    const project = (kernel: tf.Tensor, heads: number): tf.Tensor =>
+      splitHeads(tf.matMul(rows, kernel), [batch, seq, heads, headDim]);
 
-  const q = rotate(splitHeads(linear(x, kernels.q), numAttentionHeads), table);
-  const k = rotate(splitHeads(linear(x, kernels.k), numKeyValueHeads), table);
-  const v = splitHeads(linear(x, kernels.v), numKeyValueHeads);
-
-  const stackedQueries = tf.reshape(q, [batch, numKeyValueHeads, groupSize * seq, headDim]);
-  const scores = tf.mul(tf.matMul(stackedQueries, k, false, true), headDim ** -0.5);
-  const perHead = tf.reshape(scores, [batch * numAttentionHeads, seq, seq]);
-  const weights = tf.softmax(tf.add(perHead, causalMask(seq)));
-  const stackedWeights = tf.reshape(weights, [batch, numKeyValueHeads, groupSize * seq, seq]);
-  const mixed = tf.reshape(tf.matMul(stackedWeights, v), [batch, numAttentionHeads, seq, headDim]);
-
-  return linear(joinHeads(mixed), kernels.o);
+    const q = tf.tidy(() => rotate(project(kernels.q, numAttentionHeads), table));
+    const k = tf.tidy(() => rotate(project(kernels.k, numKeyValueHeads), table));
+    const v = tf.tidy(() => project(kernels.v, numKeyValueHeads));
+    return tf.reshape(tf.matMul(joinHeads(groupedAttention(q, k, v)), kernels.o), x.shape);
+  });
 }
 
-/** `[batch, seq, heads · headDim]` to `[batch, heads, seq, headDim]`. */
-function splitHeads(x: tf.Tensor, heads: number): tf.Tensor {
-  const [batch, seq] = x.shape as [number, number, number];
-  return tf.transpose(tf.reshape(x, [batch, seq, heads, -1]), [0, 2, 1, 3]);
+/** Queries `[batch, heads, seq, headDim]`, fewer heads of keys and values; to the queries' shape. */
+function groupedAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Tensor {
+  const [batch, heads, seq, headDim] = q.shape as [number, number, number, number];
+  const keyHeads = k.shape[1]!;
+  return tf.tidy(() => {
+    const mixed = causalAttention(
+      tf.reshape(q, [batch * keyHeads, heads / keyHeads, seq, headDim]),
+      tf.reshape(k, [batch * keyHeads, seq, headDim]),
+      tf.reshape(v, [batch * keyHeads, seq, headDim]),
+    );
+    return tf.reshape(mixed, q.shape);
+  });
 }
 
-/** `[batch, heads, seq, headDim]` to `[batch, seq, heads · headDim]`. */
+/** `[batch · seq, heads · headDim]` to `[batch, heads, seq, headDim]`. */
+function splitHeads(x: tf.Tensor, shape: [number, number, number, number]): tf.Tensor {
+  return tf.transpose(tf.reshape(x, shape), [0, 2, 1, 3]);
+}
+
+/** `[batch, heads, seq, headDim]` to `[batch · seq, heads · headDim]`. */
 function joinHeads(x: tf.Tensor): tf.Tensor {
   const [batch, , seq] = x.shape as [number, number, number, number];
-  return tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [batch, seq, -1]);
-}
-
-/** `[seq, seq]`: 0 where the key (column) is not after the query (row), else `HIDDEN`. */
-function causalMask(seq: number): tf.Tensor {
-  const positions = tf.range(0, seq);
-  const later = tf.greater(tf.expandDims(positions, 0), tf.expandDims(positions, 1));
-  return tf.mul(tf.cast(later, 'float32'), HIDDEN);
+  return tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [batch * seq, -1]);
 }

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {mapChunks} from './chunks';
-import {recomputed} from './recomputed';
+import {customOp} from './custom_op';
 
 /** Logits that are worked on at a time; 1 MB. */
 const CHUNK_SIZE = 2 ** 18;
@@ -23,12 +23,17 @@ export function sparseCrossEntropy(labels: tf.Tensor, logits: tf.Tensor): tf.Sca
     const vocab = logits.shape.at(-1)!;
     const rows = Math.max(1, Math.floor(CHUNK_SIZE / vocab));
     const {ids, weights} = readLabels(labels);
-    return recomputed({
-      inputs: [tf.reshape(logits, [-1, vocab])],
-      constants: [ids, weights],
-      forward: (...all) => tf.sum(mapChunks(all, rows, (x, y, w) => [rowLosses(x, y, w)])[0]!),
-      gradient: (dy, x, y, w) =>
-        mapChunks([x, y, tf.mul(w, dy)], rows, (x, y, w) => [rowGradients(x, y, w)]),
+    const perToken = tf.reshape(logits, [-1, vocab]);
+    return customOp({
+      inputs: [perToken],
+      kept: [perToken, ids, weights],
+      forward: () =>
+        tf.sum(mapChunks([perToken, ids, weights], rows, (x, y, w) => [rowLosses(x, y, w)])[0]!),
+      gradient: (dy, kept) => {
+        const [perToken, ids, weights] = kept as [tf.Tensor, tf.Tensor, tf.Tensor];
+        const scaled = tf.mul(weights, dy);
+        return mapChunks([perToken, ids, scaled], rows, (x, y, w) => [rowGradients(x, y, w)]);
+      },
     }) as tf.Scalar;
   });
 }

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {linear} from './linear';
+import {swiglu} from './swiglu';
 
 /**
  * Kernels `[in, out]`: `gate` and `up` `[hidden, intermediate]`, `down` `[intermediate, hidden]`.
@@ -15,7 +15,9 @@ export interface MlpKernels {
  * shape.
  */
 export function mlp(x: tf.Tensor, kernels: MlpKernels): tf.Tensor {
-  const gate = linear(x, kernels.gate);
-  const silu = tf.mul(gate, tf.sigmoid(gate));
-  return linear(tf.mul(silu, linear(x, kernels.up)), kernels.down);
+  return tf.tidy(() => {
+    const rows = tf.reshape(x, [-1, x.shape.at(-1)!]);
+    const gated = swiglu(tf.matMul(rows, kernels.gate), tf.matMul(rows, kernels.up));
+    return tf.reshape(tf.matMul(gated, kernels.down), x.shape);
+  });
 }

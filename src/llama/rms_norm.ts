@@ -1,11 +1,34 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import {customOp} from './custom_op';
 import {onlyInput, onlyShape, type LayerArgs} from './layer';
 
-/** `x / √(mean(x²) + eps) · weight` over the last axis (Zhang & Sennrich 2019). */
+/**
+ * `x / √(mean(x²) + eps) · weight` over the last axis (Zhang & Sennrich 2019), for any `x` and a
+ * `weight` `[width]`. Keeps both for the gradient and no more.
+ */
 export function rmsNorm(x: tf.Tensor, weight: tf.Tensor, eps: number): tf.Tensor {
-  const meanSquare = tf.mean(tf.square(x), -1, true);
-  return tf.mul(tf.mul(x, tf.rsqrt(tf.add(meanSquare, eps))), weight);
+  return customOp({
+    inputs: [x, weight],
+    forward: () => tf.mul(tf.mul(x, inverseRms(x, eps)), weight),
+    gradient: (dy, kept) => {
+      const [x, weight] = kept as [tf.Tensor, tf.Tensor];
+      const scale = inverseRms(x, eps);
+      const normalized = tf.mul(x, scale);
+      const dx = tf.tidy(() => {
+        const dNormalized = tf.mul(dy, weight);
+        const along = tf.tidy(() => tf.mean(tf.mul(dNormalized, normalized), -1, true));
+        return tf.mul(tf.sub(dNormalized, tf.mul(normalized, along)), scale);
+      });
+      const rows = x.shape.slice(0, -1).map((_, axis) => axis);
+      return [dx, tf.sum(tf.mul(dy, normalized), rows)];
+    },
+  });
+}
+
+/** `1 / √(mean(x²) + eps)` of each row, `[…, 1]`. */
+function inverseRms(x: tf.Tensor, eps: number): tf.Tensor {
+  return tf.tidy(() => tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), eps)));
 }
 
 export interface RMSNormArgs extends LayerArgs {

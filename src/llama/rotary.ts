@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {RopeScaling} from './config';
+import {customOp} from './custom_op';
 
 /** What sets the angles of a rotary embedding. */
 export interface RotaryOptions {
@@ -29,11 +30,14 @@ function stretch(frequency: number, scaling: RopeScaling): number {
   return frequency * (keptShare + (1 - keptShare) / factor);
 }
 
-/** Cosines and sines of all angles, each `[length, headDim / 2]`, rounded from double precision. */
-export function rotaryTable(
-  length: number,
-  options: RotaryOptions,
-): {cos: tf.Tensor; sin: tf.Tensor} {
+/** Cosines and sines of angles, each `[length, headDim / 2]`. */
+export interface RotaryTable {
+  cos: tf.Tensor;
+  sin: tf.Tensor;
+}
+
+/** The table of positions 0 to before `length`, rounded from double precision. */
+export function rotaryTable(length: number, options: RotaryOptions): RotaryTable {
   const frequencies = rotaryFrequencies(options);
   const shape: [number, number] = [length, frequencies.length];
   const angles = Array.from({length}, (_, position) => frequencies.map((f) => position * f)).flat();
@@ -45,9 +49,19 @@ export function rotaryTable(
 
 /**
  * Turns `x` `[…, length, headDim]` by the angles of `rotaryTable(length)`. As in Hugging Face's
- * checkpoints, dimension i makes a pair with dimension i + headDim / 2.
+ * checkpoints, dimension i makes a pair with dimension i + headDim / 2. Keeps the table for the
+ * gradient, which turns back.
  */
-export function rotate(x: tf.Tensor, {cos, sin}: {cos: tf.Tensor; sin: tf.Tensor}): tf.Tensor {
+export function rotate(x: tf.Tensor, {cos, sin}: RotaryTable): tf.Tensor {
+  return customOp({
+    inputs: [x],
+    kept: [cos, sin],
+    forward: () => turn(x, cos, sin),
+    gradient: (dy, [cos, sin]) => [turn(dy, cos!, tf.neg(sin!))],
+  });
+}
+
+function turn(x: tf.Tensor, cos: tf.Tensor, sin: tf.Tensor): tf.Tensor {
   const [first, second] = tf.split(x, 2, -1) as [tf.Tensor, tf.Tensor];
   return tf.concat(
     [

@@ -13,3 +13,41 @@ export function sparseCrossEntropy(labels: tf.Tensor, logits: tf.Tensor): tf.Sca
   const sum = tf.neg(tf.sum(tf.mul(targets, logProbabilities)));
   return tf.div<tf.Scalar>(sum, tf.maximum(tf.sum(counted), 1));
 }
+
+/** `x / √(mean(x²) + eps) · weight`. */
+export function rmsNorm(x: tf.Tensor, weight: tf.Tensor, eps: number): tf.Tensor {
+  const meanSquare = tf.mean(tf.square(x), -1, true);
+  return tf.mul(tf.mul(x, tf.rsqrt(tf.add(meanSquare, eps))), weight);
+}
+
+/** `silu(gate) · up`. */
+export function swiglu(gate: tf.Tensor, up: tf.Tensor): tf.Tensor {
+  return tf.mul(tf.mul(gate, tf.sigmoid(gate)), up);
+}
+
+/** `x` turned by angles with cosines `cos` and sines `sin`, its first half against its second. */
+export function rotate(x: tf.Tensor, {cos, sin}: {cos: tf.Tensor; sin: tf.Tensor}): tf.Tensor {
+  const [first, second] = tf.split(x, 2, -1) as [tf.Tensor, tf.Tensor];
+  return tf.concat(
+    [
+      tf.sub(tf.mul(first, cos), tf.mul(second, sin)),
+      tf.add(tf.mul(second, cos), tf.mul(first, sin)),
+    ],
+    -1,
+  );
+}
+
+/** Queries `[stack, group, seq, d]`, keys and values `[stack, seq, d]`, all scores at once. */
+export function causalAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Tensor {
+  const [stack, group, seq, d] = q.shape as [number, number, number, number];
+  const positions = tf.range(0, seq);
+  const later = tf.greater(tf.expandDims(positions, 0), tf.expandDims(positions, 1));
+  const queries = tf.reshape(q, [stack, group * seq, d]);
+  const scores = tf.reshape(tf.mul(tf.matMul(queries, k, false, true), d ** -0.5), [
+    stack * group,
+    seq,
+    seq,
+  ]);
+  const weights = tf.softmax(tf.add(scores, tf.mul(tf.cast(later, 'float32'), -1e9)));
+  return tf.reshape(tf.matMul(tf.reshape(weights, [stack, group * seq, seq]), v), q.shape);
+}

@@ -1,8 +1,12 @@
+import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {resolveConfig} from '../../src/llama/config';
-import {rotaryFrequencies} from '../../src/llama/rotary';
+import {rotaryFrequencies, rotaryTable, rotate} from '../../src/llama/rotary';
+import {describeBackends} from '../support/backends';
 import {readJson} from '../support/fixtures';
 import {readConfig} from './checkpoints';
+import * as composed from './composed';
+import {expectSameOp, randomTensor} from './ops';
 
 describe('rotaryFrequencies', () => {
   for (const name of ['llama2', 'llama3'] as const) {
@@ -28,5 +32,17 @@ describe('rotaryFrequencies', () => {
       },
     });
     expect(stretched[0]).to.be.closeTo((1 + 1 / 4) / 2, 1e-12);
+  });
+});
+
+describeBackends('rotate', () => {
+  it('has values and gradients of the composition', async () => {
+    const table = rotaryTable(5, {headDim: 6, ropeTheta: 100, ropeScaling: null});
+    await expectSameOp(
+      (x) => rotate(x, table),
+      (x) => composed.rotate(x, table),
+      [randomTensor([2, 3, 5, 6], 1)],
+    );
+    tf.dispose([table.cos, table.sin]);
   });
 });

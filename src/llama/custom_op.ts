@@ -1,0 +1,32 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+/** An op with a gradient of its own. */
+export interface CustomOp {
+  /** What the op may be differentiated by. */
+  inputs: tf.Tensor[];
+  /** The tensors that the gradient reads, inputs or constants; default the inputs. */
+  kept?: tf.Tensor[];
+  forward: () => tf.Tensor;
+  /**
+   * The gradients of all inputs, from that of the result and the kept tensors. It may read no other
+   * tensor: by then it may be gone.
+   */
+  gradient: (dy: tf.Tensor, kept: tf.Tensor[]) => tf.Tensor[];
+}
+
+/**
+ * Runs an op that costs the memory of its kept tensors between forward and backward pass: what it
+ * makes inside is freed at once and made again for the gradient (recomputation, Chen et al. 2016).
+ *
+ * It has first derivatives only: a gradient of its gradient misses what goes through kept tensors.
+ */
+export function customOp({inputs, kept = inputs, forward, gradient}: CustomOp): tf.Tensor {
+  const op = tf.customGrad((...args) => {
+    (args.at(-1) as tf.GradSaveFunc)(kept);
+    return {
+      value: forward(),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => tf.tidy(() => gradient(dy, saved)),
+    };
+  });
+  return op(...inputs);
+}
