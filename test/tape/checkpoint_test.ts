@@ -56,4 +56,45 @@ describeBackends('checkpoint', () => {
     expect(grads[0]).not.to.equal(null);
     tf.dispose([w, average, value, ...(grads as tf.Tensor[])]);
   });
+
+  it('may return what it was given, also by way of a custom gradient, and a tensor twice', async () => {
+    const w = tf.variable(tf.scalar(3));
+    const passOn = tf.customGrad((x) => ({
+      value: x as tf.Tensor,
+      gradFunc: (dy: tf.Tensor) => tf.mul(dy, 10),
+    }));
+    const body = checkpointed((x: tf.Tensor) => {
+      const square = tf.square(x);
+      return [x, square, square];
+    });
+    const before = tf.memory().numTensors;
+    const {value, grads} = collectGradients(() => {
+      const h = checkpointed(passOn)(w);
+      return tf.addN(body(h)) as tf.Scalar;
+    }, [w]);
+    expect(await value.data()).to.deep.equal(new Float32Array([21]));
+    expect(await grads[0]!.data()).to.deep.equal(new Float32Array([130]));
+    expect(w.isDisposed).to.be.false;
+    tf.dispose([value, ...(grads as tf.Tensor[])]);
+    expect(tf.memory().numTensors).to.equal(before);
+    w.dispose();
+  });
+
+  it('runs again on inputs that a tidy has disposed of', async () => {
+    const w = tf.variable(tf.scalar(3));
+    const inputs: tf.Tensor[] = [];
+    // The method looks whether the tensor is disposed.
+    const body = checkpointed((x: tf.Tensor) => tf.square(x.clone()));
+    const {value, grads} = collectGradients(
+      () =>
+        tf.tidy(() => {
+          inputs.push(tf.mul(w, 2));
+          return body(inputs[0]!) as tf.Scalar;
+        }),
+      [w],
+    );
+    expect(await grads[0]!.data()).to.deep.equal(new Float32Array([24]));
+    expect(inputs[0]!.isDisposed).to.be.true;
+    tf.dispose([w, value, ...(grads as tf.Tensor[])]);
+  });
 });

@@ -1,9 +1,9 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
-import {collectGradients} from '../../src/tape/gradients';
+import {collectGradients, streamGradients} from '../../src/tape/gradients';
 import {describeBackends} from '../support/backends';
 
-describeBackends('tape', () => {
+describeBackends('tape', (backend) => {
   it('gives what the stock tape gives', async () => {
     const w = tf.variable(tf.randomNormal([5, 4], 0, 1, 'float32', 1));
     const b = tf.variable(tf.randomNormal([4], 0, 1, 'float32', 2));
@@ -19,5 +19,79 @@ describeBackends('tape', () => {
     }
     tf.dispose([w, b, x, value, stock.value, ...Object.values(stock.grads)]);
     tf.dispose(grads as tf.Tensor[]);
+  });
+
+  const aliases: Record<string, (dy: tf.Tensor, saved: tf.Tensor) => tf.Tensor[]> = {
+    'the gradient that came': (dy) => [dy, dy],
+    'one tensor': (dy) => Array<tf.Tensor>(2).fill(tf.mul(dy, 1)),
+    'what was saved': (_, saved) => [saved, saved],
+  };
+  for (const [title, gradFunc] of Object.entries(aliases)) {
+    it(`takes ${title} as the gradient of two inputs`, async () => {
+      const ones = tf.ones([2]);
+      const w = tf.variable(ones);
+      const op = tf.customGrad((...args) => {
+        const [a, b, save] = args as unknown as [tf.Tensor, tf.Tensor, tf.GradSaveFunc];
+        // Nobody but the tape owns it in the backward pass.
+        save([tf.onesLike(a)]);
+        return {
+          value: tf.add(a, b),
+          gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => gradFunc(dy, saved[0]!),
+        };
+      });
+      const before = tf.memory().numTensors;
+      const {value, grads} = collectGradients(
+        () => tf.tidy(() => tf.sum(op(tf.mul(w, 2), tf.mul(w, 3)))),
+        [w],
+      );
+      expect(await grads[0]!.data()).to.deep.equal(new Float32Array([5, 5]));
+      tf.dispose([value, ...(grads as tf.Tensor[])]);
+      expect(tf.memory().numTensors).to.equal(before);
+      tf.dispose([w, ones]);
+    });
+  }
+
+  it('remembers nothing of ops that no leaf is upstream of', () => {
+    const w = tf.variable(tf.ones([2]));
+    const x = tf.ones([2]);
+    const before = tf.memory().numTensors;
+    let inBackward = 0;
+    const last = tf.customGrad((h) => ({
+      value: tf.clone(h as tf.Tensor),
+      gradFunc: (dy: tf.Tensor) => {
+        inBackward = tf.memory().numTensors;
+        return tf.clone(dy);
+      },
+    }));
+    const deep = (h: tf.Tensor): tf.Tensor => tf.exp(tf.tanh(tf.square(h)));
+    const {value, grads} = collectGradients(
+      () => tf.tidy(() => tf.sum(last(tf.mul(deep(deep(x)), w)))),
+      [w],
+    );
+    // The factor of w, the value, its gradient and that of the last op.
+    expect(inBackward - before).to.be.at.most(4);
+    tf.dispose([w, x, value, ...(grads as tf.Tensor[])]);
+  });
+
+  if (backend === 'webgpu') return; // it cannot read a number at once
+  it('hands out the gradient of a variable when no custom gradient reads it any more', async () => {
+    const w = tf.variable(tf.scalar(2));
+    const u = tf.variable(tf.scalar(3));
+    const timesW = tf.customGrad((x) => ({
+      value: tf.mul(x as tf.Tensor, w),
+      gradFunc: (dy: tf.Tensor) => tf.mul(dy, w),
+    }));
+    const gradients: number[] = [];
+    const value = streamGradients(
+      () => tf.mul(timesW(tf.mul(u, 1)), w),
+      [u, w],
+      (index, gradient) => {
+        gradients[index] = gradient.dataSync()[0]!;
+        tf.tidy(() => w.assign(tf.scalar(NaN)));
+      },
+    );
+    // u·w² with one w in a closure, which counts as constant.
+    expect(gradients).to.deep.equal([4, 6]);
+    tf.dispose([w, u, value]);
   });
 });

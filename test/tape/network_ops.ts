@@ -26,6 +26,8 @@ export interface Operands {
   any(): tf.Tensor;
   /** One of the tensors there are, brought to a shape if it has another one. */
   of(shape: number[]): tf.Tensor;
+  /** One of the variables. */
+  variable(): tf.Variable;
   /** A variable that no gradient is asked for, to be assigned to. */
   average: tf.Variable;
 }
@@ -84,14 +86,17 @@ const positive = (x: tf.Tensor): tf.Tensor => tf.add(tf.square(x), 0.5);
 /** Keeps what is exponentiated small: the numbers of a network would grow without bounds. */
 const small = (x: tf.Tensor): tf.Tensor => tf.clipByValue(x, -2, 2);
 
-/** x + y + x · closure, whose gradient for y is dy itself, and for x as if `closure` were x. */
-function custom(x: tf.Tensor, y: tf.Tensor, closure: tf.Tensor): tf.Tensor {
+/** x + y + x · closure, whose gradient for y is dy itself. That for x reads the closure, too. */
+function custom(x: tf.Tensor, y: tf.Tensor, closure: tf.Variable): tf.Tensor {
   const op = tf.customGrad((...args) => {
     const [a, b, save] = args as unknown as [tf.Tensor, tf.Tensor, tf.GradSaveFunc];
     save([a]);
     return {
-      value: tf.add(tf.add(a, b), tf.mul(a, closure)),
-      gradFunc: (dy: tf.Tensor, [saved]: tf.Tensor[]) => [tf.mul(dy, saved!), dy],
+      value: tf.add(tf.add(a, b), tf.mul(a, fit(closure, a.shape))),
+      gradFunc: (dy: tf.Tensor, [saved]: tf.Tensor[]) => [
+        tf.mul(dy, tf.add(saved!, fit(closure, saved!.shape))),
+        dy,
+      ],
     };
   });
   return op(x, y);
@@ -276,11 +281,9 @@ export const networkOps: Record<string, NetworkOp> = {
 
   dropout: ({choose, any}) => tf.dropout(any(), 0.4, undefined, 1 + choose.below(9)),
 
-  customGrad: ({any, of}) => {
+  customGrad: ({any, of, variable}) => {
     const x = any();
-    // Read by a closure: no input of the op.
-    const closure = of(x.shape);
-    return custom(x, of(x.shape), closure);
+    return custom(x, of(x.shape), variable());
   },
 
   movingAverage: ({any, average}) => {

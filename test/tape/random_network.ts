@@ -103,8 +103,15 @@ export class RandomNetwork {
     const choose = new Choices(choices);
     // The last tensors more often than others, so that networks become deep.
     const any = (): tf.Tensor => choose.of(choose.flag() ? pool.slice(-3) : pool);
-    const {average} = this;
-    const made = networkOps[op]!({choose, any, of: (shape) => fit(any(), shape), average});
+    const {average, variables} = this;
+    const variable = (): tf.Variable => choose.of(variables);
+    const made = networkOps[op]!({
+      choose,
+      any,
+      of: (shape) => fit(any(), shape),
+      variable,
+      average,
+    });
     return [made].flat().map((x) => (x.size > maxSize ? fit(x, [maxSize]) : x));
   }
 
