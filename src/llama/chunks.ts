@@ -1,29 +1,49 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-/**
- * Applies `f` to `rows` rows of the first axis at a time, of all tensors alike, and joins the results along that axis.
- * What `f` makes on its way is freed before the next rows.
- *
- * @returns new tensors, as many as `f` returns.
- */
-export function mapChunks(
-  tensors: readonly tf.Tensor[],
-  rows: number,
-  f: (...chunk: tf.Tensor[]) => tf.Tensor[],
-): tf.Tensor[] {
-  const total = tensors[0]!.shape[0];
-  if (rows >= total) return tf.tidy(() => f(...tensors));
-  const starts = Array.from({length: Math.ceil(total / rows)}, (_, i) => i * rows);
-  const parts = starts.map((from) => tf.tidy(() => f(...tensors.map((x) => take(x, from, rows)))));
-  return parts[0]!.map((_, i) => {
-    const joined = tf.concat(parts.map((part) => part[i]!));
-    for (const part of parts) part[i]!.dispose();
-    return joined;
-  });
+/** What comes of some rows: results that have their rows, and results to which all rows add. */
+export interface ChunkResults {
+  joined?: tf.Tensor[];
+  summed?: tf.Tensor[];
 }
 
-/** At most `rows` rows of the first axis. */
+/**
+ * Applies `f` to `rows` rows of the first axis at a time, of all tensors alike. What `f` makes on
+ * its way is freed before the next rows.
+ *
+ * @returns new tensors: the results of all rows, joined along the first axis or added up.
+ */
+export function inChunks(
+  tensors: readonly tf.Tensor[],
+  rows: number,
+  f: (...chunk: tf.Tensor[]) => ChunkResults,
+): Required<ChunkResults> {
+  const total = tensors[0]!.shape[0];
+  const parts: tf.Tensor[][] = [];
+  let sums: tf.Tensor[] = [];
+  for (let from = 0; from < total; from += rows) {
+    const before = sums;
+    const [joined, summed] = tf.tidy<[tf.Tensor[], tf.Tensor[]]>(() => {
+      const {joined = [], summed = []} = f(...tensors.map((x) => take(x, from, rows)));
+      return [joined, summed.map((x, i) => (before[i] ? tf.add(before[i], x) : x))];
+    });
+    tf.dispose(before);
+    parts.push(joined);
+    sums = summed;
+  }
+  return {joined: parts[0]!.map((_, i) => join(parts.map((part) => part[i]!))), summed: sums};
+}
+
+/** Rows `from` to before `from + rows`, or fewer at the end. */
 function take(x: tf.Tensor, from: number, rows: number): tf.Tensor {
   const [total, ...rest] = x.shape as [number, ...number[]];
+  if (rows >= total) return x;
   return tf.slice(x, [from, ...rest.map(() => 0)], [Math.min(rows, total - from), ...rest]);
+}
+
+/** Joins along the first axis, and frees the parts. */
+function join(parts: tf.Tensor[]): tf.Tensor {
+  if (parts.length === 1) return parts[0]!;
+  const joined = tf.concat(parts);
+  tf.dispose(parts);
+  return joined;
 }

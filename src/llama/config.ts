@@ -45,6 +45,14 @@ export interface LlamaConfig {
   maxPositionEmbeddings?: number;
   /** Whether the head is the transposed embedding, without a weight of its own; default false. */
   tieWordEmbeddings?: boolean;
+  /**
+   * Whether the loss applies the head in training, to some positions at a time, so that the logits
+   * of a batch never exist together; default false. Worth it where `vocabSize` is many times
+   * `hiddenSize`; it costs one more product with the head. In `fit`, and wherever the model is
+   * called with `{training: true}`, the output is then for `sparseCrossEntropy` alone: no other
+   * loss, and no metric in `compile`.
+   */
+  headInLoss?: boolean;
   /** Standard deviation of the initial weights; default 0.02. */
   initializerRange?: number;
   /** Seed of the initial weights; default null: different ones each time. */
@@ -67,6 +75,7 @@ const KNOWN = [
   'ropeScaling',
   'maxPositionEmbeddings',
   'tieWordEmbeddings',
+  'headInLoss',
   'initializerRange',
   'seed',
 ] as const satisfies ReadonlyArray<keyof LlamaConfig>;
@@ -95,6 +104,7 @@ export function resolveConfig(config: LlamaConfig): Required<LlamaConfig> {
     ropeScaling = null,
     maxPositionEmbeddings = 2048,
     tieWordEmbeddings = false,
+    headInLoss = false,
     initializerRange = 0.02,
     seed = null,
   } = config;
@@ -106,11 +116,8 @@ export function resolveConfig(config: LlamaConfig): Required<LlamaConfig> {
   checkNumber(OWNER, 'initializerRange', initializerRange, {min: 0});
   if (ropeScaling !== null) checkRopeScaling(ropeScaling);
   if (seed !== null) checkNumber(OWNER, 'seed', seed, {integer: true});
-  if (typeof tieWordEmbeddings !== 'boolean') {
-    throw new Error(
-      `${OWNER}: tieWordEmbeddings must be true or false; got ${display(tieWordEmbeddings)}`,
-    );
-  }
+  checkBoolean('tieWordEmbeddings', tieWordEmbeddings);
+  checkBoolean('headInLoss', headInLoss);
   if (numAttentionHeads % numKeyValueHeads !== 0) {
     throw new Error(
       `${OWNER}: numKeyValueHeads must divide numAttentionHeads (${numAttentionHeads}); ` +
@@ -135,9 +142,16 @@ export function resolveConfig(config: LlamaConfig): Required<LlamaConfig> {
     ropeScaling,
     maxPositionEmbeddings,
     tieWordEmbeddings,
+    headInLoss,
     initializerRange,
     seed,
   };
+}
+
+function checkBoolean(name: string, value: unknown): void {
+  if (typeof value !== 'boolean') {
+    throw new Error(`${OWNER}: ${name} must be true or false; got ${display(value)}`);
+  }
 }
 
 function checkRopeScaling(scaling: RopeScaling): void {

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import {deferHead} from './deferred_head';
 import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
 import {linear} from './linear';
 
@@ -7,6 +8,8 @@ export interface LlamaEmbeddingArgs extends LayerArgs, KernelInit {
   vocabSize: number;
   hiddenSize: number;
   maxPositionEmbeddings: number;
+  /** As the head: in training, leave it to the loss. */
+  headInLoss: boolean;
 }
 
 /**
@@ -46,8 +49,12 @@ export class LlamaEmbedding extends tfl.layers.Layer {
     return tf.tidy(() => {
       this.invokeCallHook(inputs, kwargs);
       const x = onlyInput(inputs);
-      if (x.rank === 3) return linear(x, this.weight.read(), true);
-      const {maxPositionEmbeddings} = this.args;
+      const {maxPositionEmbeddings, headInLoss} = this.args;
+      if (x.rank === 3) {
+        const kernel = this.weight.read();
+        const defer = headInLoss && kwargs['training'] === true;
+        return defer ? deferHead(x, {kernel, transposed: true}) : linear(x, kernel, true);
+      }
       if (x.shape[1]! > maxPositionEmbeddings) {
         throw new Error(
           `${this.name}: sequences must have at most maxPositionEmbeddings = ` +
@@ -68,12 +75,14 @@ export class LlamaEmbedding extends tfl.layers.Layer {
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    const {vocabSize, hiddenSize, maxPositionEmbeddings, initializerRange, seed} = this.args;
+    const {vocabSize, hiddenSize, maxPositionEmbeddings} = this.args;
+    const {headInLoss, initializerRange, seed} = this.args;
     return {
       ...super.getConfig(),
       vocabSize,
       hiddenSize,
       maxPositionEmbeddings,
+      headInLoss,
       initializerRange,
       seed,
     };

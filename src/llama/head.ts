@@ -1,10 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import {deferHead} from './deferred_head';
 import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
 import {linear} from './linear';
 
 export interface LlamaHeadArgs extends LayerArgs, KernelInit {
   vocabSize: number;
+  /** In training, leave the head to the loss. */
+  headInLoss: boolean;
 }
 
 /**
@@ -40,13 +43,15 @@ export class LlamaHead extends tfl.layers.Layer {
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Record<string, unknown>): tf.Tensor {
     return tf.tidy(() => {
       this.invokeCallHook(inputs, kwargs);
-      return linear(onlyInput(inputs), this.weight.read());
+      const [x, kernel] = [onlyInput(inputs), this.weight.read()];
+      const defer = this.args.headInLoss && kwargs['training'] === true;
+      return defer ? deferHead(x, {kernel, transposed: false}) : linear(x, kernel);
     });
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    const {vocabSize, initializerRange, seed} = this.args;
-    return {...super.getConfig(), vocabSize, initializerRange, seed};
+    const {vocabSize, headInLoss, initializerRange, seed} = this.args;
+    return {...super.getConfig(), vocabSize, headInLoss, initializerRange, seed};
   }
 }
 tf.serialization.registerClass(LlamaHead);

@@ -22,7 +22,7 @@ const SEEDS_PER_LAYER = 8;
 export function createLlama(config: LlamaConfig): tfl.LayersModel {
   const options = resolveConfig(config);
   const {vocabSize, hiddenSize, numHiddenLayers, rmsNormEps, tieWordEmbeddings} = options;
-  const {initializerRange, maxPositionEmbeddings} = options;
+  const {initializerRange, maxPositionEmbeddings, headInLoss} = options;
   const initOf = (layer: number) => ({
     initializerRange,
     seed: options.seed === null ? null : options.seed + SEEDS_PER_LAYER * layer,
@@ -35,6 +35,7 @@ export function createLlama(config: LlamaConfig): tfl.LayersModel {
     vocabSize,
     hiddenSize,
     maxPositionEmbeddings,
+    headInLoss,
     ...initOf(0),
   });
   const ids = tfl.input({shape: [null], dtype: 'int32', name: 'ids'});
@@ -58,6 +59,6 @@ export function createLlama(config: LlamaConfig): tfl.LayersModel {
   hidden = apply(new RMSNorm({name: 'model.norm', rmsNormEps}), hidden);
   const head = tieWordEmbeddings
     ? embedding
-    : new LlamaHead({name: 'lm_head', vocabSize, ...initOf(1 + numHiddenLayers)});
+    : new LlamaHead({name: 'lm_head', vocabSize, headInLoss, ...initOf(1 + numHiddenLayers)});
   return tfl.model({inputs: ids, outputs: apply(head, hidden), name: 'llama'});
 }

@@ -26,6 +26,7 @@ describe('LlamaConfig', () => {
       ropeScaling: null,
       maxPositionEmbeddings: 2048,
       tieWordEmbeddings: false,
+      headInLoss: false,
       initializerRange: 0.02,
       seed: null,
     });
@@ -45,6 +46,7 @@ describe('LlamaConfig', () => {
     [{ropeTheta: NaN}, 'ropeTheta must be a number > 0; got NaN'],
     [{maxPositionEmbeddings: 0}, 'maxPositionEmbeddings must be an integer >= 1; got 0'],
     [{tieWordEmbeddings: 'no'}, "tieWordEmbeddings must be true or false; got 'no'"],
+    [{headInLoss: 1}, 'headInLoss must be true or false; got 1'],
     [{initializerRange: -1}, 'initializerRange must be a number >= 0; got -1'],
     [{seed: 0.5}, 'seed must be an integer; got 0.5'],
     [{ropeScaling: 8}, 'ropeScaling: options must be a plain object; got 8'],

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {startMemoryMeter} from '../../demo/memory_meter';
 import {sparseCrossEntropy} from '../../src/llama';
+import {deferHead} from '../../src/llama/deferred_head';
 import {variableGrads} from '../../src/tape/gradients';
 import {describeBackends} from '../support/backends';
 import {Comparison} from '../support/close';
@@ -109,5 +110,48 @@ describeBackends('sparseCrossEntropy', (backend) => {
     expect(peak(), 'with the gradient').to.be.below(3.25);
     meter.stop();
     tf.dispose([x, y]);
+  });
+
+  for (const transposed of [false, true]) {
+    const kind = transposed ? '[vocab, hidden]' : '[hidden, vocab]';
+
+    it(`applies a deferred head ${kind}, over chunks of which the last is smaller`, async () => {
+      const [seq, width, vocab] = [7, 3, 100_000]; // two rows a chunk
+      const before = tf.memory().numTensors;
+      const hidden = tf.randomNormal([1, seq, width], 0, 1, 'float32', 1);
+      const shape = transposed ? [vocab, width] : [width, vocab];
+      const kernel = tf.randomNormal(shape, 0, 1, 'float32', 2);
+      const y = tf.tensor([0, vocab - 1, -100, 5, 77_777, 5, 3], [1, seq], 'int32');
+      const actual = tf.valueAndGrads((x: tf.Tensor, kernel: tf.Tensor) =>
+        sparseCrossEntropy(y, deferHead(x, {kernel, transposed})),
+      )([hidden, kernel]);
+      const expected = tf.valueAndGrads((x: tf.Tensor, kernel: tf.Tensor) =>
+        composed.sparseCrossEntropy(y, tf.matMul(tf.squeeze(x, [0]), kernel, false, transposed)),
+      )([hidden, kernel]);
+      // as above; a value of the kernel's gradient is the sum of a few large ones
+      const comparison = new Comparison('head and cross-entropy', {rtol: 3e-4, atol: 1e-6});
+      comparison.add('value', await actual.value.data(), await expected.value.data());
+      for (const i of [0, 1]) {
+        const [a, b] = [actual.grads[i]!, expected.grads[i]!];
+        comparison.add(`gradient ${i}`, await a.data(), await b.data());
+      }
+      comparison.finish();
+      tf.dispose([hidden, kernel, y, {...actual}, {...expected}]);
+      expect(tf.memory().numTensors).to.equal(before);
+    });
+  }
+
+  it('never has all logits of a deferred head', () => {
+    const meter = startMemoryMeter();
+    const [seq, width, vocab] = [128, 8, 2 ** 16]; // all logits: 16 times the kernel
+    const hidden = tf.zeros([1, seq, width]);
+    const kernel = tf.tidy(() => tf.variable(tf.zeros([width, vocab])));
+    const y = tf.zeros([1, seq], 'int32');
+    const loss = () => sparseCrossEntropy(y, deferHead(hidden, {kernel, transposed: false}));
+    tf.dispose({...variableGrads(loss, [kernel])});
+    // the kernel, three times its gradient while it is added up, and logits of half its size
+    expect(meter.peak() / (kernel.size * 4)).to.be.below(4.75);
+    meter.stop();
+    tf.dispose([hidden, kernel, y]);
   });
 });

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import {createLlama, sparseCrossEntropy, type LlamaConfig} from '../../src/llama';
+import {OwLoreOptimizer} from '../../src';
 import {variableGrads} from '../../src/tape/gradients';
 import {describeBackends} from '../support/backends';
 import {readJson, readTensors, toTensor} from '../support/fixtures';
@@ -164,6 +165,39 @@ describeBackends('createLlama', () => {
 
   for (const tieWordEmbeddings of [false, true]) {
     const kind = tieWordEmbeddings ? 'tied' : 'untied';
+
+    it(`trains alike with the head in the loss, ${kind}`, async function () {
+      this.timeout(120_000); // software WebGPU takes a second a step
+      const before = tf.memory().numTensors;
+      const ids = tf.tensor2d([[1, 2, 3, 4, 5, 6, 7, 8]], undefined, 'int32');
+      const labels = tf.tensor3d([[[2], [3], [4], [5], [6], [7], [8], [-100]]]);
+      const lossesOf = async (headInLoss: boolean, optimizer: tf.Optimizer): Promise<number[]> => {
+        const model = createLlama({...tiny, tieWordEmbeddings, headInLoss});
+        model.compile({optimizer, loss: sparseCrossEntropy});
+        const {history} = await model.fit(ids, labels, {
+          epochs: 4,
+          verbose: 0,
+          validationData: [ids, labels],
+        });
+        const logits = model.predict(ids) as tf.Tensor;
+        expect(logits.shape).to.deep.equal([1, 8, 16]);
+        logits.dispose();
+        model.dispose();
+        optimizer.dispose();
+        return [...history['loss']!, ...history['val_loss']!] as number[];
+      };
+      const expected = await lossesOf(false, tf.train.adam(0.01));
+      for (const optimizer of [
+        tf.train.adam(0.01),
+        new OwLoreOptimizer({learningRate: 0.01, project: false, epsilon: 1e-7}),
+      ]) {
+        const losses = await lossesOf(true, optimizer);
+        losses.forEach((loss, i) => expect(loss / expected[i]!).to.be.closeTo(1, 1e-5));
+      }
+      tf.dispose([ids, labels]);
+      expect(tf.memory().numTensors).to.equal(before);
+    });
+
     it(`is the same model after save and load, ${kind}`, async () => {
       const before = tf.memory().numTensors;
       const ropeScaling = {
@@ -172,7 +206,13 @@ describeBackends('createLlama', () => {
         highFreqFactor: 4,
         originalMaxPositionEmbeddings: 4,
       };
-      const model = createLlama({...tiny, numKeyValueHeads: 1, tieWordEmbeddings, ropeScaling});
+      const model = createLlama({
+        ...tiny,
+        numKeyValueHeads: 1,
+        tieWordEmbeddings,
+        headInLoss: true,
+        ropeScaling,
+      });
       let saved: tf.io.ModelArtifacts;
       await model.save({
         save: (artifacts) => {

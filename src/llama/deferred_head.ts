@@ -1,0 +1,25 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+/** The linear map from hidden states to logits. */
+export interface HeadKernel {
+  /** `[hidden, vocab]`, or `[vocab, hidden]` where `transposed`. */
+  kernel: tf.Tensor;
+  transposed: boolean;
+}
+
+const heads = new WeakMap<tf.Tensor, HeadKernel>();
+
+/**
+ * A model's output where the loss is to apply the head: the hidden states, as a new tensor. A loss
+ * sees nothing of a model but this tensor, so the head is noted beside it.
+ */
+export function deferHead(hidden: tf.Tensor, head: HeadKernel): tf.Tensor {
+  const output = tf.reshape(hidden, hidden.shape);
+  heads.set(output, head);
+  return output;
+}
+
+/** The head that is still to be applied to a model's output; undefined for logits. */
+export function deferredHead(output: tf.Tensor): HeadKernel | undefined {
+  return heads.get(output);
+}

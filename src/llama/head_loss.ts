@@ -1,0 +1,65 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {inChunks} from './chunks';
+import {customOp} from './custom_op';
+import type {HeadKernel} from './deferred_head';
+import {CHUNK_SIZE, lossGradients, readTargets, sumOfLosses} from './row_losses';
+
+/** The logits of a chunk are at most this part of the head's kernel, where that is large. */
+const PART_OF_KERNEL = 1 / 4;
+
+/**
+ * Head and mean cross-entropy in one: the logits of some rows at a time, and again for the gradient
+ * (as Liger Kernel's fused linear cross-entropy, Hsu et al. 2024). All logits of a batch together
+ * can be larger than the rest of a training step.
+ *
+ * @param labels `[batch, seq, 1]` or `[batch, seq]`; negative ones are not counted.
+ * @param hidden `[batch, seq, hidden]`.
+ */
+export function headCrossEntropy(
+  labels: tf.Tensor,
+  hidden: tf.Tensor,
+  {kernel, transposed}: HeadKernel,
+): tf.Scalar {
+  const width = hidden.shape.at(-1)!;
+  const chunkSize = Math.max(CHUNK_SIZE, kernel.size * PART_OF_KERNEL);
+  const rows = Math.max(1, Math.floor((chunkSize * width) / kernel.size));
+  const {ids, weights} = readTargets(labels);
+  const perToken = tf.reshape(hidden, [-1, width]);
+  return customOp({
+    inputs: [perToken, kernel],
+    kept: [perToken, kernel, ids, weights],
+    forward: () =>
+      inChunks([perToken, ids, weights], rows, (x, y, w) => {
+        const logits = applyHead(x, {kernel, transposed});
+        return {summed: [sumOfLosses(logits, y, w)]};
+      }).summed[0]!,
+    gradient: (dy, kept) => {
+      const [perToken, kernel, ids, weights] = kept as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
+      const head = {kernel, transposed};
+      const {joined, summed} = inChunks([perToken, ids, tf.mul(weights, dy)], rows, (x, y, w) => {
+        const dLogits = tf.tidy(() => lossGradients(applyHead(x, head), y, w));
+        return {
+          joined: [hiddenGradient(dLogits, head)],
+          summed: [transposed ? tf.matMul(dLogits, x, true) : tf.matMul(x, dLogits, true)],
+        };
+      });
+      return [...joined, ...summed];
+    },
+  }) as tf.Scalar;
+}
+
+/*
+ * Where one of two factors must be transposed it is the one with few rows, not the kernel: the wasm
+ * backend copies what it transposes.
+ */
+
+/** Logits `[rows, vocab]` of hidden states `[rows, hidden]`. */
+function applyHead(hidden: tf.Tensor, {kernel, transposed}: HeadKernel): tf.Tensor {
+  if (!transposed) return tf.matMul(hidden, kernel);
+  return tf.transpose(tf.matMul(kernel, hidden, false, true));
+}
+
+function hiddenGradient(dLogits: tf.Tensor, {kernel, transposed}: HeadKernel): tf.Tensor {
+  if (transposed) return tf.matMul(dLogits, kernel);
+  return tf.transpose(tf.matMul(kernel, dLogits, false, true));
+}

@@ -1,0 +1,40 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+/** Logits that are worked on at a time, if not many more are alive anyway; 1 MB. */
+export const CHUNK_SIZE = 2 ** 18;
+
+/** What each row should predict. */
+export interface Targets {
+  /** Label ids `[rows]`, 0 in place of those that are not counted. */
+  ids: tf.Tensor;
+  /** Weights `[rows]` in the mean over the counted labels. */
+  weights: tf.Tensor;
+}
+
+/** Labels of any shape and dtype; negative ones are not counted. */
+export function readTargets(labels: tf.Tensor): Targets {
+  const given = tf.cast(tf.reshape(labels, [-1]), 'int32');
+  const counted = tf.cast(tf.greaterEqual(given, 0), 'float32');
+  return {
+    ids: tf.maximum(given, tf.scalar(0, 'int32')),
+    weights: tf.div(counted, tf.maximum(tf.sum(counted), 1)),
+  };
+}
+
+/** `Σ weight · −log softmax(logits)[id]` over rows of `logits` `[rows, vocab]`. */
+export function sumOfLosses(logits: tf.Tensor, ids: tf.Tensor, weights: tf.Tensor): tf.Tensor {
+  const ofLabels = tf.gatherND(logits, positions(ids));
+  return tf.sum(tf.mul(weights, tf.sub(tf.logSumExp(logits, -1), ofLabels)));
+}
+
+/** Its gradient by the logits: `weight · (softmax(logits) − 1 at id)`. */
+export function lossGradients(logits: tf.Tensor, ids: tf.Tensor, weights: tf.Tensor): tf.Tensor {
+  const weighted = tf.mul(tf.softmax(logits), tf.expandDims(weights, 1));
+  const at = positions(ids);
+  return tf.tensorScatterUpdate(weighted, at, tf.sub(tf.gatherND(weighted, at), weights));
+}
+
+/** Row and column of each row's label, `[rows, 2]`. */
+function positions(ids: tf.Tensor): tf.Tensor {
+  return tf.stack([tf.range(0, ids.shape[0], 1, 'int32'), ids], 1);
+}
