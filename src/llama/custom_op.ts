@@ -18,14 +18,22 @@ export interface CustomOp {
  * Runs an op that costs the memory of its kept tensors between forward and backward pass: what it
  * makes inside is freed at once and made again for the gradient (recomputation, Chen et al. 2016).
  *
- * It has first derivatives only: a gradient of its gradient misses what goes through kept tensors.
+ * It has first derivatives only: a gradient of its gradient would miss what goes through kept
+ * tensors.
+ *
+ * @throws if its gradient is computed inside of the function of another gradient.
  */
 export function customOp({inputs, kept = inputs, forward, gradient}: CustomOp): tf.Tensor {
   const op = tf.customGrad((...args) => {
     (args.at(-1) as tf.GradSaveFunc)(kept);
     return {
       value: forward(),
-      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => tf.tidy(() => gradient(dy, saved)),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        if (tf.engine().state.gradientDepth > 0) {
+          throw new Error('The ops of a LLaMA model have no second derivatives.');
+        }
+        return tf.tidy(() => gradient(dy, saved));
+      },
     };
   });
   return op(...inputs);

@@ -17,6 +17,9 @@ const SEEDS_PER_LAYER = 8;
  * `fit` the labels are `[batch, seq, 1]`. Positions count from 0 and every token sees all earlier
  * ones: pad on the right, with labels −100.
  *
+ * Its ops keep little for the backward pass and have no second derivatives: a gradient of a gradient
+ * through the model throws.
+ *
  * @throws if an option of `config` is unknown or out of range.
  */
 export function createLlama(config: LlamaConfig): tfl.LayersModel {

@@ -1,0 +1,78 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {createLlama, type LlamaConfig} from '../../src/llama';
+import {rotaryTable, type RotaryOptions} from '../../src/llama/rotary';
+import * as composed from './composed';
+
+interface BlockConfig extends RotaryOptions {
+  numAttentionHeads: number;
+  numKeyValueHeads: number;
+  rmsNormEps: number;
+}
+
+/**
+ * `createLlama(config)` with the same weights and the same results, computed as tfjs users write it:
+ * all ops are tfjs's own, with tfjs's own gradients. What the model costs without this library's ops.
+ * Train it with the composed `sparseCrossEntropy`.
+ */
+export function createComposedLlama(config: LlamaConfig): tfl.LayersModel {
+  const model = createLlama(config);
+  for (const layer of model.layers) {
+    const layerConfig = layer.getConfig() as unknown as BlockConfig;
+    const call = {
+      LlamaBlock: (x: tf.Tensor) => block(x, layerConfig, layer.weights),
+      LlamaRMSNorm: (x: tf.Tensor) =>
+        composed.rmsNorm(x, layer.weights[0]!.read(), layerConfig.rmsNormEps),
+    }[layer.getClassName()];
+    if (call) layer.call = (inputs) => tf.tidy(() => call([inputs].flat()[0]!));
+  }
+  return model;
+}
+
+function block(
+  x: tf.Tensor,
+  config: BlockConfig,
+  weights: readonly tfl.LayerVariable[],
+): tf.Tensor {
+  const weight = (name: string): tf.Tensor =>
+    weights.find(({originalName}) => originalName.endsWith(`${name}.weight`))!.read();
+  const norm = (x: tf.Tensor, name: string): tf.Tensor =>
+    composed.rmsNorm(x, weight(name), config.rmsNormEps);
+
+  const attended = attention(norm(x, 'input_layernorm'), config, weight);
+  const hidden = tf.add(x, attended);
+  const normed = norm(hidden, 'post_attention_layernorm');
+  const gated = composed.swiglu(
+    linear(normed, weight('gate_proj')),
+    linear(normed, weight('up_proj')),
+  );
+  return tf.add(hidden, linear(gated, weight('down_proj')));
+}
+
+function attention(
+  x: tf.Tensor,
+  config: BlockConfig,
+  weight: (name: string) => tf.Tensor,
+): tf.Tensor {
+  const {numAttentionHeads, numKeyValueHeads, headDim} = config;
+  const [batch, seq] = x.shape as [number, number];
+  const heads = (name: string, count: number): tf.Tensor =>
+    tf.transpose(tf.reshape(linear(x, weight(name)), [batch, seq, count, headDim]), [0, 2, 1, 3]);
+  const table = rotaryTable(seq, config);
+  const stack = batch * numKeyValueHeads;
+  const q = composed.rotate(heads('q_proj', numAttentionHeads), table);
+  const k = composed.rotate(heads('k_proj', numKeyValueHeads), table);
+  const mixed = composed.causalAttention(
+    tf.reshape(q, [stack, numAttentionHeads / numKeyValueHeads, seq, headDim]),
+    tf.reshape(k, [stack, seq, headDim]),
+    tf.reshape(heads('v_proj', numKeyValueHeads), [stack, seq, headDim]),
+  );
+  const joined = tf.transpose(tf.reshape(mixed, q.shape), [0, 2, 1, 3]);
+  return linear(tf.reshape(joined, [batch, seq, -1]), weight('o_proj'));
+}
+
+/** Rows of `[batch, seq, in]` times `[in, out]`. */
+function linear(x: tf.Tensor, kernel: tf.Tensor): tf.Tensor {
+  const rows = tf.reshape(x, [-1, x.shape.at(-1)!]);
+  return tf.reshape(tf.matMul(rows, kernel), [...x.shape.slice(0, -1), -1]);
+}
