@@ -59,5 +59,5 @@ function newTable(head: string[]): Table.Table {
 
 /** Breaks lines between words, at most 78 characters long. */
 function wrap(text: string): string {
-  return text.replace(/(?![^\n]{1,76}$)([^\n]{1,76})\s/g, '$1\n').replace(/^/gm, '  ');
+  return text.replace(/(?![^\n]{1,76}$)([^\n]{1,76})\s/g, '$1\n').replace(/^(?=.)/gm, '  ');
 }
