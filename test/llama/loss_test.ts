@@ -16,6 +16,16 @@ const logits = [
 ];
 const labels = [2, -100, 0, 1];
 
+/** `[1, count]`: labels from the first to the last of the vocabulary, every fifth not counted. */
+function someLabels(count: number, vocab: number): tf.Tensor {
+  const spread = Array.from({length: count}, (_, i) => Math.round((i / (count - 1)) * (vocab - 1)));
+  return tf.tensor(
+    spread.map((label, i) => (i % 5 === 2 ? -100 : label)),
+    [1, count],
+    'int32',
+  );
+}
+
 /** −log softmax(row)[label] and its gradient by the row, in double precision. */
 function rowLoss(row: readonly number[], label: number): {loss: number; gradient: number[]} {
   const sum = row.reduce((total, x) => total + Math.exp(x), 0);
@@ -78,16 +88,16 @@ describeBackends('sparseCrossEntropy', (backend) => {
   });
 
   it('has value and gradient of the composition, over chunks of which the last is smaller', async () => {
-    const [rows, vocab] = [7, 100_000]; // two rows a chunk
+    const [rows, vocab] = [70, 8192]; // 32 rows a chunk
     const before = tf.memory().numTensors;
     const x = tf.randomNormal([1, rows, vocab], 0, 3, 'float32', 1);
-    const y = tf.tensor([0, vocab - 1, -100, 5, 77_777, 5, 3], [1, rows], 'int32');
+    const y = someLabels(rows, vocab);
     const gradientsOf = (loss: typeof sparseCrossEntropy) =>
       tf.valueAndGrad((z: tf.Tensor) => tf.mul(loss(y, z), 100))(x);
     const actual = gradientsOf(sparseCrossEntropy);
     const expected = gradientsOf(composed.sparseCrossEntropy);
-    // single precision; wasm adds the 100 000 values of a row one after the other
-    const comparison = new Comparison('cross-entropy', {rtol: 3e-4, atol: 1e-6});
+    // single precision; wasm adds the values of a row one after the other
+    const comparison = new Comparison('cross-entropy', {rtol: 1e-4, atol: 1e-6});
     comparison.add('value', await actual.value.data(), await expected.value.data());
     comparison.add('gradient', await actual.grad.data(), await expected.grad.data());
     comparison.finish();
@@ -115,13 +125,14 @@ describeBackends('sparseCrossEntropy', (backend) => {
   for (const transposed of [false, true]) {
     const kind = transposed ? '[vocab, hidden]' : '[hidden, vocab]';
 
-    it(`applies a deferred head ${kind}, over chunks of which the last is smaller`, async () => {
-      const [seq, width, vocab] = [7, 3, 100_000]; // two rows a chunk
+    it(`applies a deferred head ${kind}, over chunks of which the last is smaller`, async function () {
+      this.timeout(120_000); // software WebGPU takes seconds
+      const [seq, width, vocab] = [70, 3, 8192]; // 32 rows a chunk
       const before = tf.memory().numTensors;
       const hidden = tf.randomNormal([1, seq, width], 0, 1, 'float32', 1);
       const shape = transposed ? [vocab, width] : [width, vocab];
       const kernel = tf.randomNormal(shape, 0, 1, 'float32', 2);
-      const y = tf.tensor([0, vocab - 1, -100, 5, 77_777, 5, 3], [1, seq], 'int32');
+      const y = someLabels(seq, vocab);
       const actual = tf.valueAndGrads((x: tf.Tensor, kernel: tf.Tensor) =>
         sparseCrossEntropy(y, deferHead(x, {kernel, transposed})),
       )([hidden, kernel]);
@@ -129,7 +140,7 @@ describeBackends('sparseCrossEntropy', (backend) => {
         composed.sparseCrossEntropy(y, tf.matMul(tf.squeeze(x, [0]), kernel, false, transposed)),
       )([hidden, kernel]);
       // as above; a value of the kernel's gradient is the sum of a few large ones
-      const comparison = new Comparison('head and cross-entropy', {rtol: 3e-4, atol: 1e-6});
+      const comparison = new Comparison('head and cross-entropy', {rtol: 1e-4, atol: 1e-6});
       comparison.add('value', await actual.value.data(), await expected.value.data());
       for (const i of [0, 1]) {
         const [a, b] = [actual.grads[i]!, expected.grads[i]!];

@@ -210,7 +210,7 @@ describeBackends('createLlama', () => {
         const model = createLlama({...tiny, tieWordEmbeddings, headInLoss});
         model.compile({optimizer, loss: sparseCrossEntropy});
         const {history} = await model.fit(ids, labels, {
-          epochs: 4,
+          epochs: 2,
           verbose: 0,
           validationData: [ids, labels],
         });
