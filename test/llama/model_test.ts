@@ -149,7 +149,7 @@ describeBackends('createLlama', () => {
   }
 
   it('learns by fit and leaves nothing behind', async function () {
-    this.timeout(120_000); // software WebGPU takes a second a step
+    this.timeout(300_000); // software WebGPU takes a second a step
     const ids = tf.tensor2d([[1, 2, 3, 4, 5, 6, 7, 8]], undefined, 'int32');
     const labels = tf.tensor3d([[[2], [3], [4], [5], [6], [7], [8], [-100]]]);
     const model = createLlama(tiny);
@@ -166,7 +166,7 @@ describeBackends('createLlama', () => {
   });
 
   it('trains as the composition of plain ops does', async function () {
-    this.timeout(120_000); // software WebGPU takes a second a step
+    this.timeout(300_000); // software WebGPU takes a second a step
     const config = {...tiny, numAttentionHeads: 4, numKeyValueHeads: 2};
     const ids = tf.randomUniform([2, 70], 0, 16, 'int32', 1); // more positions than one chunk
     const labels = tf.expandDims(ids, 2);
@@ -202,7 +202,7 @@ describeBackends('createLlama', () => {
     const kind = tieWordEmbeddings ? 'tied' : 'untied';
 
     it(`trains alike with the head in the loss, ${kind}`, async function () {
-      this.timeout(120_000); // software WebGPU takes a second a step
+      this.timeout(300_000); // software WebGPU takes a second a step
       const before = tf.memory().numTensors;
       const ids = tf.tensor2d([[1, 2, 3, 4, 5, 6, 7, 8]], undefined, 'int32');
       const labels = tf.tensor3d([[[2], [3], [4], [5], [6], [7], [8], [-100]]]);
