@@ -275,6 +275,7 @@ export class LayerSamplingCallback extends tfl.Callback {
 
 /** The model that `fit` gives to callbacks: a Sequential is trained by a model inside it. */
 function trainedModel(model: tfl.LayersModel): tfl.LayersModel {
+  // tfjs-layers declares the inner model private.
   return (model as unknown as {model?: tfl.LayersModel}).model ?? model;
 }
 

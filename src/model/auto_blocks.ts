@@ -65,6 +65,7 @@ function numberedGroups(layers: readonly LayerNode[]): BlockMember[] {
   const named = layers.flatMap((node) => {
     const match = numberedName.exec(node.layer.name);
     if (!match) return [];
+    // The pattern has three groups, none of them optional.
     const [, prefix, index, rest] = match as unknown as [string, string, string, string];
     const start = node.path.slice(0, -node.layer.name.length) + prefix;
     return [{...node, start, group: start + index, rest}];

@@ -7,6 +7,7 @@ import {matMulUses} from './matmul_uses';
 
 /** The uses of a kernel's run; of two operands either may be the weight. None if it is no linear map. */
 export function linearUses({name, inputs, attributes}: KernelRun): LinearUse[] {
+  // A kernel's name says which attributes it has; tfjs types them all alike.
   switch (name) {
     case tf.BatchMatMul:
     case tf._FusedMatMul:

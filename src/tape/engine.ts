@@ -24,6 +24,8 @@ export interface EngineInternals {
   gradients: unknown;
   keep<T extends tf.Tensor>(tensor: T): T;
   nextTensorId(): number;
+  /** Gives `tensor` to the present scope, which disposes of it at its end. */
+  track(tensor: tf.Tensor): void;
   /** Counts `tensor` as one more owner of its data. */
   incRef(tensor: tf.Tensor, backend: null): void;
   tidy<T>(name: string, body: () => T): T;
@@ -40,6 +42,7 @@ interface EngineState {
 
 /** The engine, with its insides. Its `state` is replaced by `tf.engine().reset()`: read it afresh. */
 export function engineInternals(): EngineInternals {
+  // tfjs-core declares these members private.
   return tf.engine() as unknown as EngineInternals;
 }
 

@@ -81,7 +81,7 @@ function keeping<T>(body: (keep: (tensor: tf.Tensor) => tf.Tensor) => T): T {
 /** Ends `tf.keep`: the tensor belongs to the surrounding tidy, as what an op returns does. */
 function releaseToScope(tensor: tf.Tensor): void {
   (tensor as {kept: boolean}).kept = false;
-  (tf.engine() as unknown as {track(tensor: tf.Tensor): void}).track(tensor);
+  engineInternals().track(tensor);
 }
 
 /**

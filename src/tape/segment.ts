@@ -74,6 +74,7 @@ export function segmentGradients(
 
 /** Runs `body` with tensors that a tidy has disposed of, but whose data is held, as if they were alive. */
 function revived<T>(tensors: readonly tf.Tensor[], body: () => T): T {
+  // tfjs-core declares the flag protected.
   const disposed = tensors.filter((tensor) => tensor.isDisposed) as unknown as Array<{
     isDisposedInternal: boolean;
   }>;
