@@ -11,35 +11,104 @@ export interface MemoryMeter {
   stop(): void;
 }
 
+/** What a meter can tell while it runs. */
+export interface MemoryEvents {
+  /** A buffer was made. */
+  onAllocate?(buffer: object, bytes: number): void;
+  /** A buffer was freed. */
+  onFree?(buffer: object, bytes: number): void;
+}
+
+/** A data buffer, and how many of the engine's data ids stand for it. */
+interface Buffer {
+  bytes: number;
+  dataIds: number;
+}
+
 /**
  * Counts the data buffers that are made from now on, as the engine makes and frees them: tensors that share a buffer
  * (a reshape and its input) count once, where `tf.memory().numBytes` counts each of them. What a kernel allocates and
- * frees inside itself is not seen.
+ * frees inside itself is not seen, and a slice counts as a buffer of its own, although backends make some of them views.
  */
-export function startMemoryMeter(): MemoryMeter {
+export function startMemoryMeter({onAllocate, onFree}: MemoryEvents = {}): MemoryMeter {
   const engine = tf.engine();
   const {trackTensor, removeDataId} = engine;
-  const bytesOf = new Map<object, number>();
+  const bufferOf = new Map<object, Buffer>();
   let [current, peak] = [0, 0];
+  const sharing = watchSharing();
 
   engine.trackTensor = (tensor, backend) => {
     trackTensor.call(engine, tensor, backend);
-    if (bytesOf.has(tensor.dataId)) return;
-    const bytes = tensor.size * tf.util.bytesPerElement(tensor.dtype);
-    bytesOf.set(tensor.dataId, bytes);
-    current += bytes;
+    const {dataId} = tensor;
+    if (bufferOf.has(dataId)) return;
+    const source = sharing.sourceOf(tensor);
+    const shared = source && bufferOf.get(source);
+    if (shared) {
+      shared.dataIds++;
+      bufferOf.set(dataId, shared);
+      return;
+    }
+    const buffer = {bytes: tensor.size * tf.util.bytesPerElement(tensor.dtype), dataIds: 1};
+    bufferOf.set(dataId, buffer);
+    current += buffer.bytes;
     peak = Math.max(peak, current);
+    onAllocate?.(buffer, buffer.bytes);
   };
   engine.removeDataId = (dataId, backend) => {
     removeDataId.call(engine, dataId, backend);
-    current -= bytesOf.get(dataId) ?? 0;
-    bytesOf.delete(dataId);
+    const buffer = bufferOf.get(dataId);
+    bufferOf.delete(dataId);
+    if (!buffer || --buffer.dataIds > 0) return;
+    current -= buffer.bytes;
+    onFree?.(buffer, buffer.bytes);
   };
 
   return {
     current: () => current,
     peak: () => peak,
     reset: () => void (peak = current),
-    stop: () => Object.assign(engine, {trackTensor, removeDataId}),
+    stop: () => {
+      Object.assign(engine, {trackTensor, removeDataId});
+      sharing.stop();
+    },
   };
+}
+
+/**
+ * TensorFlow gives what it reshapes, or casts to the dtype that it has, a data id of its own over the same buffer. Tells
+ * which tensors of the tensorflow backend are such.
+ */
+function watchSharing(): {sourceOf(tensor: tf.Tensor): object | undefined; stop(): void} {
+  const backendName = 'tensorflow';
+  let source: tf.TensorInfo | null = null;
+  const originals = [tf.Reshape, tf.ExpandDims, tf.Cast].flatMap(
+    (kernelName) => (tf.getKernel(kernelName, backendName) as tf.KernelConfig | undefined) ?? [],
+  );
+  replaceKernels(
+    originals.map(({kernelFunc, ...config}) => ({
+      ...config,
+      kernelFunc: (call) => {
+        source = call.inputs['x'] ?? call.inputs['input'] ?? null;
+        try {
+          return kernelFunc(call);
+        } finally {
+          source = null;
+        }
+      },
+    })),
+  );
+  return {
+    sourceOf({size, dtype}) {
+      const isShared = source?.dtype === dtype && tf.util.sizeFromShape(source.shape) === size;
+      return isShared ? source!.dataId : undefined;
+    },
+    stop: () => replaceKernels(originals),
+  };
+}
+
+function replaceKernels(configs: readonly tf.KernelConfig[]): void {
+  for (const config of configs) {
+    tf.unregisterKernel(config.kernelName, config.backendName);
+    tf.registerKernel(config);
+  }
 }

@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {startMemoryMeter, type MemoryMeter} from '../../demo/memory_meter';
+import {describeBackends} from '../support/backends';
 
-describe('demo: startMemoryMeter', () => {
+describeBackends('demo: startMemoryMeter', () => {
   let meter: MemoryMeter;
   beforeEach(() => void (meter = startMemoryMeter()));
   afterEach(() => meter.stop());
@@ -20,12 +21,33 @@ describe('demo: startMemoryMeter', () => {
   });
 
   it('counts a shared buffer once, until its last tensor goes', () => {
-    const a = tf.zeros([4]);
-    const shared = tf.reshape(a, [2, 2]);
+    const a = tf.zeros([100]);
+    const shared = tf.reshape(a, [10, 10]);
     a.dispose();
-    expect([meter.current(), meter.peak()]).to.deep.equal([16, 16]);
+    expect(meter.current()).to.equal(400);
+    const rows = tf.expandDims(shared, 0);
     shared.dispose();
+    expect(meter.current()).to.equal(400);
+    // tensorflow passes a kernel the shape as a tensor
+    expect(meter.peak()).to.be.within(400, 400 + 2 * 4);
+    rows.dispose();
     expect(meter.current()).to.equal(0);
+  });
+
+  it('tells of each buffer that is made and freed', () => {
+    meter.stop();
+    const events: Array<[string, number]> = [];
+    meter = startMemoryMeter({
+      onAllocate: (_, bytes) => events.push(['made', bytes]),
+      onFree: (_, bytes) => events.push(['freed', bytes]),
+    });
+    tf.dispose([tf.zeros([2]), tf.zeros([3])]);
+    expect(events).to.deep.equal([
+      ['made', 8],
+      ['made', 12],
+      ['freed', 8],
+      ['freed', 12],
+    ]);
   });
 
   it('sees what lives only inside a tidy', () => {
