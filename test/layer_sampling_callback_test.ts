@@ -54,13 +54,11 @@ async function errorOf(promise: Promise<unknown>): Promise<string> {
 }
 
 /** The values of all weights, to see that nothing has moved. */
-function snapshot(model: tfl.LayersModel): number[][] {
-  return model.getWeights().map((weight) => [...weight.dataSync()]);
+function snapshot(model: tfl.LayersModel): Promise<number[][]> {
+  return Promise.all(model.getWeights().map(async (weight) => [...(await weight.data())]));
 }
 
 describe('LayerSamplingCallback', () => {
-  before(() => tf.setBackend('cpu'));
-
   describe('options', () => {
     const messages: Array<[Record<string, unknown>, RegExp]> = [
       [{gamma: 0}, /gamma must be a number > 0; got 0/],
@@ -145,11 +143,11 @@ describe('LayerSamplingCallback', () => {
     await fit(model, [replayed], 15);
     expect(replayed.schedule).to.deep.equal(whole.schedule);
     const tooLong = new LayerSamplingCallback({schedule: saved});
-    const before = snapshot(model);
+    const before = await snapshot(model);
     expect(await errorOf(fit(model, [tooLong], 16))).to.match(
       /schedule has 5 periods of 3 steps and ends before step 16/,
     );
-    expect(snapshot(model)).to.deep.equal(before);
+    expect(await snapshot(model)).to.deep.equal(before);
     model.dispose();
   });
 
@@ -172,11 +170,12 @@ describe('LayerSamplingCallback', () => {
     const [x, y] = [tf.ones([2, 3]), tf.ones([2, 1])];
     for (let i = 0; i < 3; i++) {
       callback.step();
-      const kernelOf = (layer: tfl.layers.Layer): string =>
-        String([...layer.getWeights()[0]!.dataSync()]);
-      const before = model.layers.map(kernelOf);
+      const kernels = (): Promise<string[]> =>
+        Promise.all(model.layers.map(async (layer) => String(await layer.getWeights()[0]!.data())));
+      const before = await kernels();
       await model.trainOnBatch(x, y);
-      const moved = model.layers.filter((layer, at) => kernelOf(layer) !== before[at]);
+      const after = await kernels();
+      const moved = model.layers.filter((_, at) => after[at] !== before[at]);
       expect(moved.map(({name}) => name)).to.deep.equal([...callback.activeBlocks, 'head']);
     }
     callback.restore();
@@ -241,10 +240,10 @@ describe('LayerSamplingCallback', () => {
       callbacks: unknown,
       message: RegExp,
     ): Promise<void> {
-      const [flags, weights] = [trainable(model), snapshot(model)];
+      const [flags, weights] = [trainable(model), await snapshot(model)];
       expect(await errorOf(fit(model, callbacks))).to.match(message);
       expect(trainable(model)).to.deep.equal(flags);
-      expect(snapshot(model)).to.deep.equal(weights);
+      expect(await snapshot(model)).to.deep.equal(weights);
       model.dispose();
     }
 

@@ -77,7 +77,7 @@ describe('OwLoreOptimizer', () => {
     expect(() => warmup(0, 1)).to.throw(/warmup steps must be an integer >= 1; got 0/);
   });
 
-  it('has a learning rate that can be read and set during training', () => {
+  it('has a learning rate that can be read and set during training', async () => {
     const variable = variableOf(tf.ones([2]));
     const optimizer = new OwLoreOptimizer({learningRate: linearDecay(1, 4)});
     descend(optimizer, variable, 2);
@@ -89,6 +89,7 @@ describe('OwLoreOptimizer', () => {
     expect(() => (optimizer.learningRate = -1)).to.throw(/learningRate must be a number >= 0/);
     optimizer.learningRate = () => NaN;
     expect(() => descend(optimizer, variable, 1)).to.throw(/learningRate of step 2 must be/);
+    await optimizer.settled();
     optimizer.dispose();
     variable.dispose();
   });
