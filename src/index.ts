@@ -28,5 +28,5 @@ export type {RelativeMagnitudeOptions, RelativeMagnitudeScores} from './scores/r
 export type {BlockScores, ScoresInput} from './scores/scores';
 
 export {checkpointed} from './tape/checkpoint';
-export {variableGrads} from './tape/gradients';
+export {valueAndGrads, variableGrads} from './tape/gradients';
 export {leanOptimizer} from './tape/lean_optimizer';

@@ -8,6 +8,7 @@ import {
   selectorToConfig,
   type VariableSelector,
 } from './model/variable_selector';
+import type {LayerCheckpoints} from './tape/checkpoint_layers';
 
 /** Options of {@link OwLoreOptimizer}; every one has a default. */
 export interface OwLoreOptions {
@@ -53,10 +54,12 @@ export interface OwLoreOptions {
    */
   nonFinite?: 'throw' | 'skip' | 'ignore';
   /**
-   * Which parts of the forward pass run again in the backward pass in place of being remembered: `'auto'`, the layers of two
-   * or more matrices (transformer blocks, recurrent layers, nested models of such size); `'none'`. Default `'auto'`.
+   * Which parts of the forward pass run again in the backward pass in place of being remembered. `'blocks'`: the layers of
+   * two or more matrices (transformer blocks, recurrent layers, nested models of such size). `'auto'`: also, in a block that
+   * runs again, such layers inside of it, and the attention of `createLlama`, which takes the least memory; `'none'`.
+   * Default `'auto'`.
    */
-  checkpoint?: 'auto' | 'none';
+  checkpoint?: LayerCheckpoints;
 }
 
 /** Options with every default filled in. */
@@ -113,7 +116,7 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   }
   checkNumber(owner, 'accumulate', resolved.accumulate, {min: 1, integer: true});
   checkChoice(owner, 'nonFinite', resolved.nonFinite, ['throw', 'skip', 'ignore']);
-  checkChoice(owner, 'checkpoint', resolved.checkpoint, ['auto', 'none']);
+  checkChoice(owner, 'checkpoint', resolved.checkpoint, ['auto', 'blocks', 'none']);
   return resolved;
 }
 

@@ -4,6 +4,7 @@ import {attention, type AttentionOptions} from './attention';
 import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
 import {mlp} from './mlp';
 import {rmsNorm} from './rms_norm';
+import {checkpointedPart} from '../tape/checkpoint_layers';
 
 export interface LlamaBlockArgs extends LayerArgs, KernelInit, AttentionOptions {
   intermediateSize: number;
@@ -63,8 +64,11 @@ export class LlamaBlock extends tfl.layers.Layer {
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Record<string, unknown>): tf.Tensor {
     return tf.tidy(() => {
       this.invokeCallHook(inputs, kwargs);
-      const x = onlyInput(inputs);
-      const hidden = tf.add(x, this.attend(this.norm(x, 'input_layernorm.weight')));
+      // Attention apart from the MLP: one of the two is remembered at a time.
+      const attention = checkpointedPart((x: tf.Tensor) =>
+        tf.add(x, this.attend(this.norm(x, 'input_layernorm.weight'))),
+      );
+      const hidden = attention(onlyInput(inputs));
       return tf.add(hidden, this.transform(this.norm(hidden, 'post_attention_layernorm.weight')));
     });
   }

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {needsGradient} from '../tape/recording';
 
 /** An op with a gradient of its own. */
 export interface CustomOp {
@@ -9,9 +10,10 @@ export interface CustomOp {
   forward: () => tf.Tensor;
   /**
    * The gradients of all inputs, from that of the result and the kept tensors. It may read no other
-   * tensor: by then it may be gone.
+   * tensor: by then it may be gone. `needed` tells for each input whether its gradient is asked for;
+   * null will do for the others.
    */
-  gradient: (dy: tf.Tensor, kept: tf.Tensor[]) => tf.Tensor[];
+  gradient: (dy: tf.Tensor, kept: tf.Tensor[], needed: boolean[]) => Array<tf.Tensor | null>;
 }
 
 /**
@@ -24,6 +26,8 @@ export interface CustomOp {
  * @throws if its gradient is computed inside of the function of another gradient.
  */
 export function customOp({inputs, kept = inputs, forward, gradient}: CustomOp): tf.Tensor {
+  const needed = inputs.map(needsGradient);
+  if (!needed.includes(true)) return tf.tidy(forward);
   const op = tf.customGrad((...args) => {
     (args.at(-1) as tf.GradSaveFunc)(kept);
     return {
@@ -32,9 +36,11 @@ export function customOp({inputs, kept = inputs, forward, gradient}: CustomOp): 
         if (tf.engine().state.gradientDepth > 0) {
           throw new Error('The ops of a LLaMA model have no second derivatives.');
         }
-        return tf.tidy(() => gradient(dy, saved));
+        return tf.tidy(
+          () => gradient(dy, saved, needed).filter((_, i) => needed[i]) as tf.Tensor[],
+        );
       },
     };
   });
-  return op(...inputs);
+  return op(...inputs.filter((_, i) => needed[i]));
 }

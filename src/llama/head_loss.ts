@@ -33,17 +33,17 @@ export function headCrossEntropy(
         const logits = applyHead(x, {kernel, transposed});
         return {summed: [sumOfLosses(logits, y, w)]};
       }).summed[0]!,
-    gradient: (dy, kept) => {
+    gradient: (dy, kept, [hiddenNeeded, kernelNeeded]) => {
       const [perToken, kernel, ids, weights] = kept as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
       const head = {kernel, transposed};
       const {joined, summed} = inChunks([perToken, ids, tf.mul(weights, dy)], rows, (x, y, w) => {
         const dLogits = tf.tidy(() => lossGradients(applyHead(x, head), y, w));
         return {
-          joined: [hiddenGradient(dLogits, head)],
-          summed: [transposed ? tf.matMul(dLogits, x, true) : tf.matMul(x, dLogits, true)],
+          joined: hiddenNeeded ? [hiddenGradient(dLogits, head)] : [],
+          summed: kernelNeeded ? [kernelGradient(dLogits, x, head)] : [],
         };
       });
-      return [...joined, ...summed];
+      return [joined[0] ?? null, summed[0] ?? null];
     },
   }) as tf.Scalar;
 }
@@ -62,4 +62,12 @@ function applyHead(hidden: tf.Tensor, {kernel, transposed}: HeadKernel): tf.Tens
 function hiddenGradient(dLogits: tf.Tensor, {kernel, transposed}: HeadKernel): tf.Tensor {
   if (transposed) return tf.matMul(dLogits, kernel);
   return tf.transpose(tf.matMul(kernel, dLogits, false, true));
+}
+
+function kernelGradient(
+  dLogits: tf.Tensor,
+  hidden: tf.Tensor,
+  {transposed}: HeadKernel,
+): tf.Tensor {
+  return transposed ? tf.matMul(dLogits, hidden, true) : tf.matMul(hidden, dLogits, true);
 }

@@ -11,17 +11,18 @@ export function rmsNorm(x: tf.Tensor, weight: tf.Tensor, eps: number): tf.Tensor
   return customOp({
     inputs: [x, weight],
     forward: () => tf.mul(tf.mul(x, inverseRms(x, eps)), weight),
-    gradient: (dy, kept) => {
+    gradient: (dy, kept, [xNeeded, weightNeeded]) => {
       const [x, weight] = kept as [tf.Tensor, tf.Tensor];
       const scale = inverseRms(x, eps);
       const normalized = tf.mul(x, scale);
-      const dx = tf.tidy(() => {
+      const ofInput = (): tf.Tensor => {
         const dNormalized = tf.mul(dy, weight);
         const along = tf.tidy(() => tf.mean(tf.mul(dNormalized, normalized), -1, true));
         return tf.mul(tf.sub(dNormalized, tf.mul(normalized, along)), scale);
-      });
+      };
       const rows = x.shape.slice(0, -1).map((_, axis) => axis);
-      return [dx, tf.sum(tf.mul(dy, normalized), rows)];
+      const ofWeight = (): tf.Tensor => tf.sum(tf.mul(dy, normalized), rows);
+      return [xNeeded ? tf.tidy(ofInput) : null, weightNeeded ? tf.tidy(ofWeight) : null];
     },
   });
 }

@@ -65,13 +65,36 @@ export function withOwn<T>(
   }
 }
 
-/** Whether the engine is built as the tape knows it. */
+/**
+ * Whether the engine is built as the tape knows it. The first time that it is not, a warning says what follows from that:
+ * gradients come from tfjs's own tape, which holds more.
+ */
 export function isKnownEngine(): boolean {
   const engine = engineInternals();
-  return (
-    typeof engine.runKernelFunc === 'function' &&
-    typeof engine.gradients === 'function' &&
-    typeof engine.state?.gradientDepth === 'number' &&
-    typeof engine.state.kernelDepth === 'number'
-  );
+  const {state} = engine;
+  const isKnown =
+    methods.every((name) => typeof engine[name] === 'function') &&
+    typeof state?.gradientDepth === 'number' &&
+    typeof state.kernelDepth === 'number';
+  if (!isKnown && !hasWarned) {
+    hasWarned = true;
+    console.warn(
+      `tfjs-owlore: tfjs-core ${tf.version_core} is built otherwise than 4.22, which this library knows; gradients are ` +
+        "computed by tfjs's own tape, with the memory that it takes, and without checkpoints",
+    );
+  }
+  return isKnown;
 }
+
+/** Methods of the engine that the tape calls or takes the place of. */
+const methods = [
+  'runKernelFunc',
+  'gradients',
+  'keep',
+  'nextTensorId',
+  'track',
+  'incRef',
+  'tidy',
+] as const;
+
+let hasWarned = false;

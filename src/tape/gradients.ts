@@ -125,10 +125,8 @@ export function streamVariableGrads(
   const {assert} = tf.util;
   const variables = varList ?? Object.values(tf.engine().registeredVariables);
   const trainable = variables.filter((variable) => variable.trainable);
-  const engine = engineInternals();
-  // Inside of another gradient both tapes would have to record; an engine of another build is not ours to touch.
-  if (!isKnownEngine() || engine.state.gradientDepth > 0) {
-    return engineInternals().tidy('gradients', () => {
+  if (!canRecord()) {
+    return tf.tidy(() => {
       const {value, grads} = tf.variableGrads(f, variables);
       for (const variable of trainable) {
         const gradient = grads[variable.name];
@@ -170,6 +168,14 @@ export function streamVariableGrads(
 }
 
 /**
+ * Whether this tape can take the stock one's place: inside of one of its gradients both would have to record, and an engine
+ * of another build is not ours to touch.
+ */
+function canRecord(): boolean {
+  return isKnownEngine() && engineInternals().state.gradientDepth === 0;
+}
+
+/**
  * `tf.variableGrads` on this tape: the same arguments, result and errors, less memory. Gradients and value are the
  * caller's to dispose.
  */
@@ -185,4 +191,18 @@ export function variableGrads(
   );
   for (const {name, trainable} of varList ?? []) if (!trainable) named[name] = null;
   return {value, grads: named as tf.NamedTensorMap};
+}
+
+/**
+ * `tf.valueAndGrads` on this tape: the same arguments, result and errors, less memory. Gradients and value are the caller's
+ * to dispose.
+ */
+export function valueAndGrads<T extends tf.Tensor>(
+  f: (...args: tf.Tensor[]) => T,
+): (args: tf.Tensor[], dy?: T) => {grads: tf.Tensor[]; value: T} {
+  const onEngine = tf.valueAndGrads(f);
+  return (args, dy) =>
+    canRecord()
+      ? withOwn(engineInternals(), {gradients: engineGradients}, () => onEngine(args, dy))
+      : onEngine(args, dy);
 }

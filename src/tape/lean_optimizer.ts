@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {withLayerCheckpoints} from './checkpoint_layers';
+import {withLayerCheckpoints, type LayerCheckpoints} from './checkpoint_layers';
 import {variableGrads} from './gradients';
 
 /**
@@ -15,9 +15,9 @@ import {variableGrads} from './gradients';
  */
 export function leanOptimizer<T extends tf.Optimizer>(
   optimizer: T,
-  {checkpoint = 'auto'}: {checkpoint?: 'auto' | 'none'} = {},
+  {checkpoint = 'auto'}: {checkpoint?: LayerCheckpoints} = {},
 ): T {
   optimizer.computeGradients = (f, varList) =>
-    variableGrads(checkpoint === 'auto' ? () => withLayerCheckpoints(f) : f, varList);
+    variableGrads(() => withLayerCheckpoints(checkpoint, f), varList);
   return optimizer;
 }

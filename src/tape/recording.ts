@@ -288,3 +288,11 @@ function withZeros(
 export function describe({id, shape, dtype}: tf.Tensor): TensorLike {
   return {id, shape, dtype};
 }
+
+/**
+ * Whether a gradient of `tensor` may be asked for: false if the recording that is running knows that none will be, for an op
+ * of several inputs that can save the work. True where tfjs's own tape records, which does not know.
+ */
+export function needsGradient(tensor: tf.Tensor): boolean {
+  return Recording.active?.isTracked(tensor) ?? true;
+}

@@ -45,6 +45,31 @@ describe('customOp', () => {
     tf.dispose([x, gradient]);
   });
 
+  it('is told which gradients are asked for, and asked for none but these', async () => {
+    const [x, y] = [tf.variable(tf.scalar(3)), tf.variable(tf.scalar(4))];
+    y.trainable = false;
+    const asked: boolean[][] = [];
+    const product = (): tf.Scalar =>
+      customOp({
+        inputs: [x, y],
+        forward: () => tf.mul(x, y),
+        gradient: (dy, [x, y], needed) => {
+          asked.push(needed);
+          return [tf.mul(dy, y!), needed[1] ? tf.mul(dy, x!) : null];
+        },
+      }) as tf.Scalar;
+    const {value, grads} = variableGrads(product, [x, y]);
+    expect(Array.from(await grads[x.name]!.data())).to.deep.equal([4]);
+    expect(grads[y.name]).to.equal(null);
+    // The stock tape does not say, and drops what it does not need.
+    const stock = tf.variableGrads(product, [x]);
+    expect(asked).to.deep.equal([
+      [true, false],
+      [true, true],
+    ]);
+    tf.dispose([x, y, value, grads, stock.value, stock.grads]);
+  });
+
   it('refuses a second derivative', () => {
     const x = tf.scalar(2);
     const once = tf.grad(cube);

@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
-import {collectGradients, streamGradients} from '../../src/tape/gradients';
+import {collectGradients, streamGradients, valueAndGrads} from '../../src/tape/gradients';
 import {describeBackends} from '../support/backends';
 
 describeBackends('tape', (backend) => {
@@ -19,6 +19,21 @@ describeBackends('tape', (backend) => {
     }
     tf.dispose([w, b, x, value, stock.value, ...Object.values(stock.grads)]);
     tf.dispose(grads as tf.Tensor[]);
+  });
+
+  it('gives what tf.valueAndGrads gives', async () => {
+    const [a, b] = [tf.tensor1d([1, 2]), tf.tensor1d([3, 4])];
+    const f = (x: tf.Tensor, y: tf.Tensor): tf.Tensor => tf.mul(tf.square(x), y);
+    const dy = tf.tensor1d([1, 10]);
+    const before = tf.memory().numTensors;
+    const {value, grads} = valueAndGrads(f as (...xs: tf.Tensor[]) => tf.Tensor)([a, b], dy);
+    expect(tf.memory().numTensors).to.equal(before + 3);
+    expect(await value.data()).to.deep.equal(new Float32Array([3, 16]));
+    expect(await grads[0]!.data()).to.deep.equal(new Float32Array([6, 160]));
+    expect(await grads[1]!.data()).to.deep.equal(new Float32Array([1, 40]));
+    expect(() => valueAndGrads((x) => tf.square(x!))([a, b])).to.throw('Cannot compute gradient');
+    expect(() => valueAndGrads((x) => tf.square(x!))([a], tf.scalar(1))).to.throw('shape');
+    tf.dispose([a, b, dy, value, ...grads]);
   });
 
   const aliases: Record<string, (dy: tf.Tensor, saved: tf.Tensor) => tf.Tensor[]> = {

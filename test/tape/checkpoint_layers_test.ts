@@ -1,0 +1,400 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {allLayers} from '../../src/model/layer_tree';
+import {checkpointedPart, type LayerCheckpoints} from '../../src/tape/checkpoint_layers';
+import {leanOptimizer} from '../../src/tape/lean_optimizer';
+import {describeBackends} from '../support/backends';
+import {modelZoo, type Specimen} from '../support/model_zoo';
+
+/*
+ * One step of gradient descent with each choice of checkpoints moves the weights as stock tfjs does, and how often a layer
+ * is called tells which layers ran again.
+ */
+
+interface Case {
+  title: string;
+  build: () => tfl.LayersModel;
+  x?: () => tf.Tensor | tf.Tensor[];
+  /**
+   * How many times as often as without checkpoints these layers are called in a step with 'blocks' and with 'auto'; any other
+   * one is called as often. A name with a + means all layers of that nested model too.
+   */
+  calls: {blocks: Record<string, number>; auto: Record<string, number>};
+}
+
+type Layer = tfl.layers.Layer;
+type Symbolic = tfl.SymbolicTensor;
+const {dense, lstm} = tfl.layers;
+
+/** Two matrices; takes one input or two, gives as many outputs. Empties its list of inputs, as a layer may. */
+class Mixer extends tfl.layers.Layer {
+  private kernels: tfl.LayerVariable[] = [];
+
+  static get className(): string {
+    return 'Mixer';
+  }
+
+  override build(inputShape: tfl.Shape | tfl.Shape[]): void {
+    const width = ([inputShape].flat(2) as number[]).at(-1)!;
+    const init = tfl.initializers.randomNormal({seed: 3});
+    this.kernels = ['a', 'b'].map((name) => this.addWeight(name, [width, width], 'float32', init));
+    super.build(inputShape);
+  }
+
+  override computeOutputShape(inputShape: tfl.Shape | tfl.Shape[]): tfl.Shape | tfl.Shape[] {
+    return inputShape;
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor | tf.Tensor[] {
+    return tf.tidy(() => {
+      const [a, b] = this.kernels.map((kernel) => kernel.read()) as [tf.Tensor, tf.Tensor];
+      const mix = (x: tf.Tensor): tf.Tensor => tf.matMul(tf.tanh(tf.matMul(x, a)), b);
+      if (!Array.isArray(inputs)) return mix(inputs);
+      const y = mix(inputs.pop()!);
+      const x = mix(inputs.pop()!);
+      return [tf.mul(x, y), tf.add(x, y)];
+    });
+  }
+}
+
+/** A layer with a part that is marked. */
+class Parted extends Mixer {
+  runs = 0;
+
+  static override get className(): string {
+    return 'Parted';
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor | tf.Tensor[] {
+    return tf.tidy(() => {
+      const part = checkpointedPart((x: tf.Tensor) => {
+        this.runs++;
+        return super.call(x) as tf.Tensor;
+      });
+      return tf.square(part([inputs].flat()[0]!));
+    });
+  }
+}
+
+const one = (layer: Layer, x: Symbolic): Symbolic => layer.apply(x) as Symbolic;
+
+function chain(inputShape: number[], layers: Layer[], name?: string): tfl.LayersModel {
+  const input = tfl.input({shape: inputShape});
+  return tfl.model({
+    name,
+    inputs: input,
+    outputs: layers.reduce((x, layer) => one(layer, x), input),
+  });
+}
+
+function times<T>(count: number, make: (i: number) => T): T[] {
+  return Array.from({length: count}, (_, i) => make(i));
+}
+
+const twoDense = (name: string): tfl.LayersModel =>
+  chain([4], [dense({units: 5, activation: 'tanh'}), dense({units: 4})], name);
+
+const cases: Case[] = [
+  {
+    title: 'a mask',
+    build: () =>
+      chain(
+        [4],
+        [
+          tfl.layers.embedding({inputDim: 6, outputDim: 3, maskZero: true}),
+          lstm({name: 'first', units: 3, returnSequences: true}),
+          lstm({name: 'second', units: 3}),
+          dense({units: 2}),
+        ],
+      ),
+    x: () => tf.tensor2d([1, 2, 0, 0, 3, 0, 4, 5], [2, 4], 'int32'),
+    calls: {blocks: {first: 2, second: 2}, auto: {first: 2, second: 2}},
+  },
+  {
+    title: 'two masks',
+    build: () => {
+      const inputs = times(2, () => tfl.input({shape: [4]}));
+      const states = inputs.map((input, i) =>
+        one(
+          lstm({name: `lstm${i}`, units: 3}),
+          one(tfl.layers.embedding({inputDim: 6, outputDim: 3, maskZero: true}), input),
+        ),
+      );
+      const both = tfl.layers.concatenate().apply(states) as Symbolic;
+      return tfl.model({inputs, outputs: one(dense({units: 2}), both)});
+    },
+    x: () => [
+      tf.tensor2d([1, 2, 0, 0, 3, 0, 4, 5], [2, 4], 'int32'),
+      tf.tensor2d([0, 2, 1, 0, 3, 3, 0, 5], [2, 4], 'int32'),
+    ],
+    calls: {blocks: {lstm0: 2, lstm1: 2}, auto: {lstm0: 2, lstm1: 2}},
+  },
+  {
+    title: 'a mask, layers inside of a layer',
+    build: () =>
+      chain(
+        [4, 2],
+        [
+          tfl.layers.masking({maskValue: 0}),
+          tfl.layers.bidirectional({
+            name: 'both',
+            layer: lstm({units: 2, name: 'inner'}),
+            mergeMode: 'concat',
+          }),
+          dense({units: 2}),
+        ],
+      ),
+    x: () => tf.tensor3d([1, 2, 0, 0, 3, 0, 4, 5], [1, 4, 2]),
+    calls: {
+      // It does not go by `apply`, which would make its two layers checkpoints as well.
+      blocks: {both: 2},
+      auto: {both: 2},
+    },
+  },
+  {
+    title: 'a recurrent layer with an initial state from outside',
+    build: () => {
+      const [x, state] = [tfl.input({shape: [3, 2]}), tfl.input({shape: [3]})];
+      const cell = tfl.layers.gru({name: 'gru', units: 3});
+      const made = cell.apply(x, {initialState: [one(dense({units: 3}), state)]}) as Symbolic;
+      return tfl.model({inputs: [x, state], outputs: one(dense({units: 2}), made)});
+    },
+    calls: {blocks: {gru: 2}, auto: {gru: 2}},
+  },
+  {
+    title: 'a stateful recurrent layer, which is no checkpoint',
+    build: () => {
+      const x = tfl.input({batchShape: [2, 3, 2]});
+      return tfl.model({
+        inputs: x,
+        outputs: one(dense({units: 2}), one(lstm({name: 'state', units: 3, stateful: true}), x)),
+      });
+    },
+    calls: {blocks: {}, auto: {}},
+  },
+  {
+    title: 'a layer of two inputs and two outputs, used twice',
+    build: () => {
+      const inputs = [tfl.input({shape: [4]}), tfl.input({shape: [4]})];
+      const mixer = new Mixer({name: 'mixer'});
+      const [a, b] = mixer.apply(mixer.apply(inputs)) as Symbolic[];
+      return tfl.model({inputs, outputs: [one(dense({units: 2}), a!), one(dense({units: 3}), b!)]});
+    },
+    // tfjs calls a layer once for each of its outputs. Of what this makes of the first use a half goes nowhere.
+    calls: {blocks: {mixer: 1.5}, auto: {mixer: 1.5}},
+  },
+  {
+    title: 'a layer of two outputs of which one is used',
+    build: () => {
+      const inputs = [tfl.input({shape: [4]}), tfl.input({shape: [4]})];
+      const [, b] = new Mixer({name: 'mixer'}).apply(inputs) as Symbolic[];
+      return tfl.model({inputs, outputs: one(dense({units: 3}), b!)});
+    },
+    calls: {blocks: {mixer: 2}, auto: {mixer: 2}},
+  },
+  {
+    title: 'nested models, and one that holds them, which is no checkpoint',
+    build: () =>
+      chain([4], [chain([4], [twoDense('a'), twoDense('b')], 'body'), dense({units: 2})]),
+    calls: {blocks: {'a+': 2, 'b+': 2}, auto: {'a+': 2, 'b+': 2}},
+  },
+  {
+    title: 'a nested model of two inputs and outputs, with a custom layer inside',
+    build: () => {
+      const inner = [tfl.input({shape: [4]}), tfl.input({shape: [4]})];
+      const [a, b] = new Mixer({name: 'mixer'}).apply(inner) as Symbolic[];
+      const nested = tfl.model({
+        name: 'nested',
+        inputs: inner,
+        outputs: [one(dense({name: 'last', units: 3}), a!), b!],
+      });
+      const inputs = [tfl.input({shape: [4]}), tfl.input({shape: [4]})];
+      const [c, d] = nested.apply(inputs) as Symbolic[];
+      return tfl.model({inputs, outputs: [c!, one(dense({units: 2}), d!)]});
+    },
+    calls: {
+      blocks: {nested: 2, mixer: 2, last: 2},
+      // In its own second run half of the calls go nowhere.
+      auto: {nested: 2, mixer: 2.5, last: 2},
+    },
+  },
+  {
+    title: 'batch normalization inside of a nested model',
+    build: () => {
+      const block = (name: string): tfl.LayersModel =>
+        chain(
+          [4],
+          [
+            dense({units: 5, useBias: false}),
+            tfl.layers.batchNormalization(),
+            dense({units: 4, activation: 'tanh'}),
+          ],
+          name,
+        );
+      return chain([4], [block('a'), block('b'), dense({units: 2})]);
+    },
+    calls: {blocks: {'a+': 2, 'b+': 2}, auto: {'a+': 2, 'b+': 2}},
+  },
+  {
+    title: 'dense layers, which are too small for a checkpoint',
+    build: () => chain([4], [dense({units: 4}), dense({units: 2})]),
+    calls: {blocks: {}, auto: {}},
+  },
+];
+
+describeBackends('checkpoints of layers', function (this: Mocha.Suite, backend) {
+  if (backend === 'webgpu') return; // which layers run again does not depend on the backend
+  for (const {title, build, x, calls} of cases) {
+    for (const checkpoint of ['blocks', 'auto', 'none'] as const) {
+      it(`${title}: '${checkpoint}'`, async () => {
+        const model = build();
+        const data = x?.() ?? model.inputs.map((input, i) => randomOf(input, i));
+        const expected = checkpoint === 'none' ? {} : named(model, calls[checkpoint]);
+        const inputs = [data].flat();
+        const y = model.outputs.map(({shape}) =>
+          tf.ones([inputs[0]!.shape[0]!, ...(shape.slice(1) as number[])]),
+        );
+        expect(await compare(model, {x: inputs, y}, checkpoint)).to.deep.equal(expected);
+      });
+    }
+  }
+
+  for (const kind of modelZoo) {
+    if (kind.lacking?.[backend]) continue;
+    for (const checkpoint of ['blocks', 'auto'] as const) {
+      it(`${kind.title}: '${checkpoint}'`, async () => {
+        const {model, createData, loss} = kind.build();
+        const {x, y} = createData(2);
+        const again = await compare(model, {x: [x], y: [y]}, checkpoint, loss);
+        if (kind.title === 'LLaMA' || kind.title === 'gpt-tfjs') {
+          const blocks = model.layers.filter(({name}) => /(\/h\/|layers\.)\d$/.test(name));
+          expect(blocks).to.have.lengthOf(3);
+          for (const {name} of blocks) expect(again[name]).to.equal(2);
+        }
+      });
+    }
+  }
+
+  for (const [checkpoint, calls] of [
+    ['none', 1],
+    ['blocks', 2],
+    ['auto', 3],
+  ] as const) {
+    it(`a part of a layer runs ${calls} times with '${checkpoint}'`, async () => {
+      const parted = new Parted({});
+      const model = chain([4], [parted, dense({units: 2})]);
+      const data = {x: [randomOf(model.inputs[0]!, 1)], y: [tf.ones([2, 2])]};
+      await compare(model, data, checkpoint);
+      expect(parted.runs - 1, 'runs, without the one with stock tfjs').to.equal(calls);
+    });
+  }
+
+  it('drops the same out twice', async () => {
+    const linear = (units: number): Layer => dense({units, useBias: false});
+    const block = (): tfl.LayersModel =>
+      chain([4], [linear(20), tfl.layers.dropout({rate: 0.5}), linear(4)]);
+    const model = chain([4], [block(), block()]);
+    const x = tf.ones([3, 4]);
+    const before = await read(model);
+    // The sum of the outputs is linear in each kernel: Σ w·∂f/∂w = f by Euler, for the masks that f was computed with.
+    model.compile({
+      optimizer: leanOptimizer(tf.train.sgd(1)),
+      loss: (_, outputs) => tf.sum(outputs),
+    });
+    const value = (await model.trainOnBatch(x, tf.zeros([3, 4]))) as number;
+    for (const [i, kernel] of (await read(model)).entries()) {
+      const euler = kernel.reduce((sum, w, j) => sum + before[i]![j]! * (before[i]![j]! - w), 0);
+      expect(euler).to.be.closeTo(value, 1e-4 * (1 + Math.abs(value)));
+    }
+    model.dispose();
+    x.dispose();
+  });
+});
+
+/**
+ * Trains one step with stock tfjs and one with checkpoints, from the same weights, and compares the weights after it.
+ *
+ * @returns The layers with weights that were called more often with checkpoints, and how many times as often.
+ */
+async function compare(
+  model: tfl.LayersModel,
+  {x, y}: {x: tf.Tensor[]; y: tf.Tensor[]},
+  checkpoint: LayerCheckpoints,
+  loss: Specimen['loss'] = 'meanSquaredError',
+): Promise<Record<string, number>> {
+  const start = model.getWeights().map((weight) => tf.clone(weight));
+  const before = await read(model);
+  const step = async (optimizer: tf.Optimizer): Promise<Map<Layer, number>> => {
+    model.setWeights(start);
+    model.resetStates();
+    model.compile({optimizer, loss});
+    const calls = await countingCalls(() => model.trainOnBatch(x, y));
+    optimizer.dispose();
+    return calls;
+  };
+  const onceEach = await step(tf.train.sgd(1));
+  const {numTensors} = tf.memory();
+  const stock = await read(model);
+  const calls = await step(leanOptimizer(tf.train.sgd(1), {checkpoint}));
+  expect(tf.memory().numTensors, 'tensors').to.equal(numTensors);
+  const lean = await read(model);
+
+  // The gradient, w − w′, has rounding errors of the weights and of sums in another order.
+  stock.forEach((weight, i) => {
+    const scale = Math.max(
+      ...weight.map(Math.abs),
+      ...weight.map((w, j) => Math.abs(w - before[i]![j]!)),
+    );
+    weight.forEach((w, j) => expect(lean[i]![j]!).to.be.closeTo(w, 1e-5 * (1 + scale)));
+  });
+  expect(stock).not.to.deep.equal(before);
+  model.dispose();
+  tf.dispose([start, x, y]);
+  return Object.fromEntries(
+    [...calls].flatMap(([layer, count]) => {
+      const times = count / onceEach.get(layer)!;
+      return times > 1 && layer.weights.length > 0 ? [[layer.name, times] as const] : [];
+    }),
+  );
+}
+
+/** How often each layer is called in `body`. */
+async function countingCalls(body: () => Promise<unknown>): Promise<Map<Layer, number>> {
+  const counts = new Map<Layer, number>();
+  const prototype = tfl.layers.Layer.prototype as {apply: Layer['apply']};
+  const {apply} = prototype;
+  prototype.apply = function (this: Layer, ...args) {
+    counts.set(this, (counts.get(this) ?? 0) + 1);
+    return apply.apply(this, args);
+  };
+  try {
+    await body();
+  } finally {
+    prototype.apply = apply;
+  }
+  return counts;
+}
+
+/** Layer names with their counts, `+` resolved. */
+function named(model: tfl.LayersModel, calls: Record<string, number>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(calls).flatMap(([name, count]) => {
+      if (!name.endsWith('+')) return [[name, count] as const];
+      const nested = allLayers(model).find(({layer}) => layer.name === name.slice(0, -1))!.layer;
+      const inside = allLayers(nested as tfl.LayersModel).map(({layer}) => layer);
+      return [nested, ...inside]
+        .filter(({weights}) => weights.length > 0)
+        .map((layer) => [layer.name, count] as const);
+    }),
+  );
+}
+
+async function read(model: tfl.LayersModel): Promise<number[][]> {
+  return Promise.all(model.getWeights().map(async (weight) => [...(await weight.data())]));
+}
+
+function randomOf({shape}: Symbolic, i: number): tf.Tensor {
+  const [rows, ...rest] = shape as [number | null, ...number[]];
+  return tf.randomNormal([rows ?? 2, ...rest], 0, 1, 'float32', i + 1);
+}
