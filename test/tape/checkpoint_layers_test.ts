@@ -253,7 +253,7 @@ describeBackends('checkpoints of layers', function (this: Mocha.Suite, backend) 
         const expected = checkpoint === 'none' ? {} : named(model, calls[checkpoint]);
         const inputs = [data].flat();
         const y = model.outputs.map(({shape}) =>
-          tf.ones([inputs[0]!.shape[0]!, ...(shape.slice(1) as number[])]),
+          tf.ones([inputs[0]!.shape[0], ...(shape.slice(1) as number[])]),
         );
         expect(await compare(model, {x: inputs, y}, checkpoint)).to.deep.equal(expected);
       });
