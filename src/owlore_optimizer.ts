@@ -259,8 +259,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
         const prepared = this.prepare({variable, gradient});
         if (isImmediate) this.update(prepared, this.stepOf(null, null));
         else waiting.push(keepPrepared(prepared));
+        if (prepared.gradient !== gradient) gradient.dispose();
       });
-      gradient.dispose();
     };
     let value: tf.Scalar;
     try {
@@ -278,7 +278,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.beginStep(updates.map(({variable}) => variable));
     const prepared: Prepared[] = [];
     try {
-      for (const update of updates) prepared.push(keepPrepared(this.prepare(update)));
+      for (const {variable, gradient} of updates) {
+        tf.tidy(() => {
+          prepared.push(keepPrepared(this.prepare({variable, gradient: tf.clone(gradient)})));
+        });
+      }
     } catch (error) {
       prepared.forEach((ready) => this.release(ready));
       throw error;

@@ -18,16 +18,16 @@ export function zeroMoments(shape: number[]): Moments {
   return {first: tf.zeros(shape), second: tf.zeros(shape)};
 }
 
-/** m ← β₁m + (1 − β₁)g,  v ← β₂v + (1 − β₂)g². Returns new tensors; the old ones stay the caller's. */
-export function updateMoments(
-  {first, second}: Moments,
-  gradient: tf.Tensor,
-  {beta1, beta2}: AdamOptions,
-): Moments {
-  return {
-    first: tf.add(tf.mul(first, beta1), tf.mul(gradient, 1 - beta1)),
-    second: tf.add(tf.mul(second, beta2), tf.mul(tf.square(gradient), 1 - beta2)),
-  };
+/**
+ * Adam's average, β·a + (1 − β)·x, as a + (1 − β)(x − a), which takes two buffers of its size at most, its own among them
+ * (`torch.lerp`). It starts at x where that is nearer, so that β = 0 gives x itself. Never negative if a and x are not.
+ */
+export function movingAverage(average: tf.Tensor, value: tf.Tensor, beta: number): tf.Tensor {
+  return tf.tidy(() => {
+    const [start, part] = beta > 0.5 ? [average, 1 - beta] : [value, -beta];
+    const way = tf.tidy(() => tf.mul(tf.sub(value, average), part));
+    return tf.add(start, way);
+  });
 }
 
 /**
@@ -42,6 +42,8 @@ export function adamStep(
 ): tf.Tensor {
   const correction1 = 1 - beta1 ** step;
   const correction2 = Math.sqrt(1 - beta2 ** step);
-  const denominator = tf.add(tf.sqrt(second), epsilon * correction2);
-  return tf.div(tf.mul(first, (rate * correction2) / correction1), denominator);
+  return tf.tidy(() => {
+    const denominator = tf.tidy(() => tf.add(tf.sqrt(second), epsilon * correction2));
+    return tf.div(tf.mul(first, (rate * correction2) / correction1), denominator);
+  });
 }

@@ -5,9 +5,11 @@ const CLIP_EPSILON = 1e-6;
 
 /** ‖g‖², a scalar; a NaN or infinite entry makes it so. */
 export function squaredNorm(gradient: tf.Tensor): tf.Scalar {
-  // Rows first, then their sums: float32 loses less than in one long sum.
-  const rows = tf.sum(tf.square(gradient), gradient.rank > 0 ? -1 : undefined);
-  return tf.sum(rows);
+  return tf.tidy(() => {
+    // Rows first, then their sums: float32 loses less than in one long sum.
+    const rows = tf.sum(tf.square(gradient), gradient.rank > 0 ? -1 : undefined);
+    return tf.sum(rows);
+  });
 }
 
 /** The factor min(1, clipNorm/(norm + 1e-6)), a scalar, with one norm over all gradients (PyTorch's). */

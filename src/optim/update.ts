@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {adamStep, updateMoments, zeroMoments, type AdamOptions, type Moments} from './adam';
+import {adamStep, movingAverage, zeroMoments, type AdamOptions, type Moments} from './adam';
 import type {BasisFunction} from './basis';
 import {
   basisShape,
@@ -30,7 +30,7 @@ export interface Step {
   onRefresh(variable: string): void;
 }
 
-/** A gradient as its update needs it: all of a step's may be held until the step is judged, and these are small. */
+/** A gradient as its update needs it: all of a step's may be held until the step is judged. */
 export interface PreparedGradient {
   /** The gradient itself, or that of a projected variable in its subspace, R. */
   gradient: tf.Tensor;
@@ -40,7 +40,7 @@ export interface PreparedGradient {
 
 /**
  * R = PᵀG for a projected variable (GaLore, Alg. 2), with a new basis at its first step and after every `refreshInterval` of
- * its own steps; else the gradient. Changes nothing. The given gradient stays the caller's; what is made is new.
+ * its own steps; for any other the gradient itself. Changes nothing.
  */
 export function prepareGradient(
   variable: tf.Variable,
@@ -49,7 +49,7 @@ export function prepareGradient(
   projection: Projection | null,
   rule: UpdateRule,
 ): PreparedGradient {
-  if (!projection) return {gradient: tf.clone(gradient), newBasis: null};
+  if (!projection) return {gradient, newBasis: null};
   const {rows, columns, side} = projection;
   const matrix = tf.reshape<tf.Rank.R2>(gradient, [rows, columns]);
   const isDue = !state.basis || state.basisSteps >= rule.refreshInterval;
@@ -59,36 +59,53 @@ export function prepareGradient(
 
 /**
  * One step of one variable: w ← w(1 − ηλ), then w ← w − η·Adam(g), or for a projected one w ← w − η·α·P·Adam(R). Changes the
- * variable and its state.
+ * variable and its state, and disposes of the gradient.
+ *
+ * Every statement frees what no later one needs. So beyond variable, state and gradient there are at most two buffers of the
+ * variable's size at once, three when the gradient is gone.
  */
 export function updateVariable(
   variable: tf.Variable,
-  {gradient, newBasis}: PreparedGradient,
+  prepared: PreparedGradient,
   state: VariableState,
   projection: Projection | null,
   weightDecay: number,
   rule: UpdateRule,
   step: Step,
 ): void {
+  if (weightDecay > 0) {
+    tf.tidy(() => {
+      const rest = tf.scalar(1 - step.learningRate * weightDecay);
+      variable.assign(tf.mul(variable, allowed(step, rest, tf.scalar(1))));
+    });
+  }
   tf.tidy(() => {
-    let change: tf.Tensor;
-    if (projection) {
-      const {side} = projection;
-      if (newBasis) changeBasis(variable.name, newBasis, state, side, rule, step);
-      const inSubspace = adam(gradient, step.learningRate * rule.scale, state, rule, step);
-      const full = projectBack(inSubspace as tf.Tensor2D, state.basis!, side);
-      change = tf.reshape(full, variable.shape);
-      state.basisSteps++;
-    } else {
-      change = adam(gradient, step.learningRate, state, rule, step);
-    }
-    const decayed =
-      weightDecay > 0 ? tf.mul(variable, 1 - step.learningRate * weightDecay) : variable;
-    variable.assign(allowed(step, tf.sub(decayed, change), variable));
+    const next = tf.tidy(() => {
+      const change = projection
+        ? projectedChange(variable, prepared, state, projection, rule, step)
+        : adam(prepared.gradient, step.learningRate, state, rule, step);
+      return tf.sub(variable, change);
+    });
+    variable.assign(allowed(step, next, variable));
   });
 }
 
-/** Moves the moments on by one gradient and gives `rate`·m̂/(√v̂ + ε). */
+/** η·α·P·Adam(R) in the variable's shape (GaLore, Alg. 2). */
+function projectedChange(
+  {name, shape}: tf.Variable,
+  {gradient, newBasis}: PreparedGradient,
+  state: VariableState,
+  {side}: Projection,
+  rule: UpdateRule,
+  step: Step,
+): tf.Tensor {
+  if (newBasis) changeBasis(name, newBasis, state, side, rule, step);
+  const change = adam(gradient, step.learningRate * rule.scale, state, rule, step) as tf.Tensor2D;
+  state.basisSteps++;
+  return tf.reshape(projectBack(change, state.basis!, side), shape);
+}
+
+/** Moves the moments on by one gradient, which it disposes of, and gives `rate`·m̂/(√v̂ + ε). */
 function adam(
   gradient: tf.Tensor,
   rate: number,
@@ -96,12 +113,32 @@ function adam(
   rule: UpdateRule,
   step: Step,
 ): tf.Tensor {
-  const clipped = step.clip ? tf.mul(gradient, step.clip) : gradient;
-  const moments = updateMoments(state.moments ?? zeroMoments(gradient.shape), clipped, rule);
+  const moments = momentsOf(state, gradient.shape);
+  const g = clipped(gradient, step);
+  moments.first = renew(moments.first, step, (m) => movingAverage(m, g, rule.beta1));
+  const square = tf.square(g);
+  g.dispose();
+  moments.second = renew(moments.second, step, (v) => movingAverage(v, square, rule.beta2));
+  square.dispose();
   state.adamSteps++;
-  const change = adamStep(moments, state.adamSteps, rate, rule);
-  replaceMoments(state, moments, step);
-  return change;
+  return adamStep(moments, state.adamSteps, rate, rule);
+}
+
+/** The gradient times the clip factor; the one without is disposed. */
+function clipped(gradient: tf.Tensor, {clip}: Step): tf.Tensor {
+  if (!clip) return gradient;
+  const product = tf.mul(gradient, clip);
+  gradient.dispose();
+  return product;
+}
+
+/** The moments of a variable's state: zeros before its first step. */
+function momentsOf(state: VariableState, shape: number[]): Moments {
+  if (!state.moments) {
+    const {first, second} = zeroMoments(shape);
+    state.moments = {first: tf.keep(first), second: tf.keep(second)};
+  }
+  return state.moments;
 }
 
 function computeBasis(
@@ -127,9 +164,8 @@ function changeBasis(
   rule: UpdateRule,
   step: Step,
 ): void {
-  if (state.moments) carryMoments(state, basis, side, rule, step);
-  const old = state.basis ?? tf.zerosLike(basis);
-  state.basis = replace(state.basis, allowed(step, basis, old));
+  if (state.moments) carryMoments(state, state.moments, basis, side, rule, step);
+  state.basis = renew(state.basis ?? tf.zerosLike(basis), step, () => basis);
   state.basisSteps = 0;
   step.onRefresh(variable);
 }
@@ -137,26 +173,20 @@ function changeBasis(
 /** Takes the moments from the old basis to the new one. */
 function carryMoments(
   state: VariableState,
+  moments: Moments,
   basis: tf.Tensor2D,
   side: Side,
   rule: UpdateRule,
   step: Step,
 ): void {
-  if (rule.moments === 'rotate') {
-    const {moments, basis: old, adamSteps} = state;
-    replaceMoments(state, rotateMoments(moments!, old!, basis, side, adamSteps, rule), step);
-  } else if (rule.moments === 'reset') {
-    replaceMoments(state, zeroMoments(state.moments!.first.shape), step);
-    state.adamSteps = 0;
-  }
-}
-
-function replaceMoments(state: VariableState, {first, second}: Moments, step: Step): void {
-  const old = state.moments ?? zeroMoments(first.shape);
-  state.moments = {
-    first: replace(state.moments?.first, allowed(step, first, old.first)),
-    second: replace(state.moments?.second, allowed(step, second, old.second)),
-  };
+  if (rule.moments === 'keep') return;
+  const {first, second} =
+    rule.moments === 'rotate'
+      ? rotateMoments(moments, state.basis!, basis, side, state.adamSteps, rule)
+      : zeroMoments(moments.first.shape);
+  moments.first = renew(moments.first, step, () => first);
+  moments.second = renew(moments.second, step, () => second);
+  if (rule.moments === 'reset') state.adamSteps = 0;
 }
 
 /** `next`, or `old` where the mask says that nothing may change. */
@@ -164,9 +194,9 @@ function allowed<T extends tf.Tensor>(step: Step, next: T, old: T): T {
   return step.mask ? tf.where(step.mask, next, old) : next;
 }
 
-/** Keeps `next` beyond the surrounding tidy and frees `old`. */
-function replace<T extends tf.Tensor>(old: T | null | undefined, next: T): T {
-  tf.keep(next);
-  old?.dispose();
+/** What `compute` makes of `old`, which is freed, to be kept in its place: `old` again where nothing may change. */
+function renew<T extends tf.Tensor>(old: T, step: Step, compute: (old: T) => T): T {
+  const next = tf.keep(tf.tidy(() => allowed(step, compute(old), old)));
+  old.dispose();
   return next;
 }

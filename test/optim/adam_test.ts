@@ -1,6 +1,7 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
-import {adamStep, updateMoments, zeroMoments} from '../../src/optim/adam';
+import fc from 'fast-check';
+import {adamStep, movingAverage, zeroMoments} from '../../src/optim/adam';
 import {cosineDecay, linearDecay, warmup} from '../../src/optim/schedule';
 import type {LearningRate} from '../../src/optim/schedule';
 import {OwLoreOptimizer} from '../../src/owlore_optimizer';
@@ -29,7 +30,7 @@ const schedules: Record<string, LearningRate> = {
   adamw_warmup_cosine: warmup(4, cosineDecay(0.01, 20, {end: 0.001})),
 };
 
-describeBackends('adam', () => {
+describeBackends('adam', (backend) => {
   const {cases} = readJson<{cases: Array<{name: string}>}>('adamw/index');
   for (const {name} of cases) {
     it(`follows torch.optim: ${name}`, async () => {
@@ -71,9 +72,34 @@ describeBackends('adam', () => {
     });
   }
 
+  it('averages within float rounding, never below zero, and forgets all at β = 0', async () => {
+    // Backends may take smaller numbers for zero.
+    const smallest = 2 ** -126;
+    const value = fc.oneof(fc.constant(0), fc.double({min: smallest, max: 1e30, noNaN: true}));
+    const float = value.map(Math.fround);
+    await fc.assert(
+      fc.asyncProperty(float, float, fc.constantFrom(0, 0.3, 0.9, 0.999), async (a, x, beta) => {
+        const average = tf.tidy(() => movingAverage(tf.scalar(a), tf.scalar(x), beta));
+        const [result] = await average.data();
+        average.dispose();
+        const expected = beta * a + (1 - beta) * x;
+        expect(result).to.be.at.least(0);
+        // Three roundings, none of a number above the larger of the two.
+        expect(result).to.be.closeTo(expected, 3 * 2 ** -23 * Math.max(a, x) + smallest);
+        if (beta === 0) expect(result).to.equal(x);
+      }),
+      {numRuns: backend === 'webgpu' ? 20 : 200},
+    );
+  });
+
   it('takes 3.2 times too large a first step if a late variable used a global clock', async () => {
     const options = {beta1: 0.9, beta2: 0.999, epsilon: 1e-8};
-    const moments = updateMoments(zeroMoments([1]), tf.tensor1d([0.5]), options);
+    const gradient = tf.tensor1d([0.5]);
+    const {first, second} = zeroMoments([1]);
+    const moments = {
+      first: movingAverage(first, gradient, options.beta1),
+      second: movingAverage(second, tf.square(gradient), options.beta2),
+    };
     const [own] = await adamStep(moments, 1, 0.01, options).data();
     const [global] = await adamStep(moments, 1e6, 0.01, options).data();
     expect(own).to.be.closeTo(0.01, 1e-6);
