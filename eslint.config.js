@@ -3,7 +3,17 @@ import tseslint from 'typescript-eslint';
 
 // Formatting is prettier's: none of these rule sets has an opinion on it.
 export default tseslint.config(
-  {ignores: ['dist/', 'coverage/', 'docs/api/', '.tfjs-node/']},
+  {
+    ignores: [
+      'dist/',
+      'coverage/',
+      'docs/api/',
+      '.tfjs-node/',
+      // AssemblyScript, and what is made of it
+      'src/kernels/wasm/assembly/',
+      'src/kernels/wasm/binaries.ts',
+    ],
+  },
   js.configs.recommended,
   tseslint.configs.strictTypeChecked,
   tseslint.configs.stylisticTypeChecked,

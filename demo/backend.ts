@@ -8,7 +8,7 @@ export async function selectBackend(name: BackendName): Promise<void> {
     console.error(`error: no ${name} backend on this machine; it needs ${howToGet[name]}`);
     process.exit(2);
   }
-  if (name === 'wasm') installKernels();
   await tf.setBackend(name);
   await tf.ready();
+  if (name === 'wasm') await installKernels();
 }

@@ -23,7 +23,7 @@ export function describeBackends(
         await tf.setBackend(backend);
         await tf.ready();
         // Stock wasm lacks kernels that training needs.
-        if (backend === 'wasm') installKernels();
+        if (backend === 'wasm') await installKernels();
       });
       after(() => tf.setBackend(defaultBackend));
       body.call(this, backend);

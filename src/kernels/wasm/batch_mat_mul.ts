@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {withShape, type WasmKernel} from './kernel';
+import {broadcastIndices, matMulShapes} from './mat_mul_shapes';
 import {withMatrixView} from './matrix_view';
 import {transposeMatrices} from './transpose_matrices';
 
@@ -27,19 +28,7 @@ export function createBatchMatMul(stock: MatMulKernel): MatMulKernel {
     const {transposeA, transposeB} = attrs;
     if (a.dtype !== 'float32' || b.dtype !== 'float32') return stock(args); // throws: unsupported
 
-    const [rows, inner] = matrixShape(a, transposeA);
-    const [innerB, columns] = matrixShape(b, transposeB);
-    tf.util.assert(
-      inner === innerB,
-      () =>
-        `Error in matMul: inner shapes (${inner}) and (${innerB}) of Tensors with shapes ` +
-        `${a.shape} and ${b.shape} and transposeA=${transposeA} and transposeB=${transposeB} ` +
-        'must match.',
-    );
-    const batchA = a.shape.slice(0, -2);
-    const batchB = b.shape.slice(0, -2);
-    const batch = tf.broadcast_util.assertAndGetBroadcastShape(batchA, batchB);
-    const outShape = [...batch, rows, columns];
+    const {rows, inner, columns, batchA, batchB, batch, outShape} = matMulShapes(a, b, attrs);
     if (inner === 0 || tf.util.sizeFromShape(outShape) === 0) {
       const out = backend.makeOutput(outShape, 'float32');
       backend.typedArrayFromHeap(out).fill(0);
@@ -79,25 +68,4 @@ export function createBatchMatMul(stock: MatMulKernel): MatMulKernel {
     if (transposeB) backend.disposeData(right.dataId);
     return out;
   };
-}
-
-/** Rows and columns of each matrix of the stack, after the transposition. */
-function matrixShape(x: tf.TensorInfo, transposed: boolean): [number, number] {
-  const [rows, columns] = x.shape.slice(-2) as [number, number];
-  return transposed ? [columns, rows] : [rows, columns];
-}
-
-/**
- * For each entry of the batch shape `to`, which entry of the batch shape `from` is broadcast to it.
- */
-function broadcastIndices(from: number[], to: number[]): number[] {
-  let indices = [0];
-  let stride = tf.util.sizeFromShape(from);
-  to.forEach((size, axis) => {
-    const fromSize = from[axis - (to.length - from.length)] ?? 1;
-    stride /= fromSize;
-    const step = fromSize === 1 ? 0 : stride;
-    indices = indices.flatMap((index) => Array.from({length: size}, (_, i) => index + i * step));
-  });
-  return indices;
 }

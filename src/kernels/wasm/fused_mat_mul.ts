@@ -1,11 +1,14 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {callKernel, withShape, type WasmKernel} from './kernel';
+import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
+import {callKernel, withShape, type KernelArgs} from './kernel';
 
-type FusedMatMulKernel = WasmKernel<
+export type FusedMatMulArgs = KernelArgs<
   'a' | 'b',
   tf._FusedMatMulAttrs,
   'bias' | 'preluActivationWeights'
 >;
+
+type FusedMatMulKernel = (args: FusedMatMulArgs) => tf.TensorInfo;
 
 /** The kernel of each activation; `prelu` and `leakyrelu` also take a parameter. */
 const ACTIVATIONS: Readonly<Record<string, string>> = {
@@ -26,8 +29,8 @@ const ACTIVATIONS: Readonly<Record<string, string>> = {
 export function createFusedMatMul(stock: FusedMatMulKernel): FusedMatMulKernel {
   return (args) => {
     const {inputs, backend, attrs} = args;
-    const {a, b, bias, preluActivationWeights} = inputs;
-    const {transposeA, transposeB, activation, leakyreluAlpha} = attrs;
+    const {a, b, bias} = inputs;
+    const {transposeA, transposeB} = attrs;
     const [batch, rows, inner] = a.shape as [number, number, number];
     const oneMatrix = b.shape[0] === 1 && !transposeA && !transposeB;
     if (oneMatrix && batch * rows * inner * b.shape[2]! > 0) {
@@ -38,17 +41,35 @@ export function createFusedMatMul(stock: FusedMatMulKernel): FusedMatMulKernel {
     }
 
     let out = callKernel(tf.BatchMatMul, backend, {a, b}, {transposeA, transposeB});
-    const replaceWith = (result: tf.TensorInfo): void => {
-      backend.disposeData(out.dataId);
-      out = result;
-    };
-    if (bias) replaceWith(callKernel(tf.Add, backend, {a: out, b: bias}));
-    if (activation !== 'linear') {
-      const kernel = ACTIVATIONS[activation];
-      if (kernel === undefined) throw new Error(`_FusedMatMul: unknown activation '${activation}'`);
-      const alpha = preluActivationWeights;
-      replaceWith(callKernel(kernel, backend, {x: out, alpha}, {alpha: leakyreluAlpha}));
-    }
-    return out;
+    if (bias) out = addBroadcast(backend, out, bias);
+    return activate(args, out);
   };
+}
+
+/** `out` plus a bias of any shape, in its place. */
+export function addBroadcast(
+  backend: BackendWasm,
+  out: tf.TensorInfo,
+  bias: tf.TensorInfo,
+): tf.TensorInfo {
+  return replaced(backend, out, callKernel(tf.Add, backend, {a: out, b: bias}));
+}
+
+/** The activation of `out`, in its place. */
+export function activate(
+  {inputs, backend, attrs}: FusedMatMulArgs,
+  out: tf.TensorInfo,
+): tf.TensorInfo {
+  const {activation, leakyreluAlpha} = attrs;
+  if (activation === 'linear') return out;
+  const kernel = ACTIVATIONS[activation];
+  if (kernel === undefined) throw new Error(`_FusedMatMul: unknown activation '${activation}'`);
+  const alpha = inputs.preluActivationWeights;
+  const y = callKernel(kernel, backend, {x: out, alpha}, {alpha: leakyreluAlpha});
+  return replaced(backend, out, y);
+}
+
+function replaced(backend: BackendWasm, old: tf.TensorInfo, by: tf.TensorInfo): tf.TensorInfo {
+  backend.disposeData(old.dataId);
+  return by;
 }

@@ -1,1 +1,2 @@
 export {installKernels, uninstallKernels} from './install';
+export type {InstallKernelsOptions} from './install';

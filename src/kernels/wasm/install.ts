@@ -1,51 +1,114 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {checkChoice, checkKnown} from '../../options';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
 import {createFusedMatMul} from './fused_mat_mul';
+import {createCast, createIdentity} from './identity';
+import {preferModule} from './kernel';
 import {maxPoolGrad} from './max_pool_grad';
-import {unsortedSegmentSum} from './unsorted_segment_sum';
+import {simdFusedMatMul} from './simd_fused_mat_mul';
+import {isForModule, simdBatchMatMul} from './simd_mat_mul';
+import {attach, attachNow, compileModule, switchModule} from './simd_module';
+import {simdUnsortedSegmentSum, unsortedSegmentSum} from './unsorted_segment_sum';
 
 /**
  * How each installed kernel is made from the one that it replaces (undefined where the backend has
  * none).
  */
 const KERNELS: ReadonlyArray<[name: string, create: (stock: never) => unknown]> = [
-  [tf.BatchMatMul, createBatchMatMul],
-  [tf._FusedMatMul, createFusedMatMul],
-  [tf.UnsortedSegmentSum, () => unsortedSegmentSum],
+  [tf.BatchMatMul, (stock) => preferModule(simdBatchMatMul, createBatchMatMul(stock), isForModule)],
+  [
+    tf._FusedMatMul,
+    (stock) => preferModule(simdFusedMatMul, createFusedMatMul(stock), isForModule),
+  ],
+  [
+    tf.UnsortedSegmentSum,
+    () =>
+      preferModule(
+        simdUnsortedSegmentSum,
+        unsortedSegmentSum,
+        ({inputs: {x}}) => x.dtype === 'float32',
+      ),
+  ],
+  [tf.Identity, createIdentity],
+  [tf.Cast, createCast],
   [tf.Conv2DBackpropFilter, () => conv2DBackpropFilter],
   [tf.MaxPoolGrad, () => maxPoolGrad],
 ];
 
-/** While installed: what was registered under each kernel name before. */
-let replaced: Map<string, tf.KernelConfig | undefined> | undefined;
+interface Installation {
+  /** What was registered under each kernel name before. */
+  replaced: Map<string, tf.KernelConfig | undefined>;
+  ready: Promise<void>;
+}
+
+let installation: Installation | undefined;
+
+/** Options of {@link installKernels}. */
+export interface InstallKernelsOptions {
+  /** `'auto'`: the SIMD module where the engine has SIMD; `'none'`: composed kernels only. */
+  simd?: 'auto' | 'none';
+}
 
 /**
  * Registers for the wasm backend: faster matrix products, the gradients of Embedding and
- * convolution that it lacks, and a gradient of max pooling that is right where all inputs are
- * negative.
+ * convolution that it lacks, a gradient of max pooling that is right where all inputs are negative,
+ * and an Identity that does not copy.
+ *
+ * At once there are kernels composed of the backend's own. A module in SIMD WebAssembly, about
+ * twice as fast, takes their place when the promise resolves. (It stays with the composed ones where
+ * the engine has no SIMD, and for matrix products where the backend runs several threads.)
  *
  * Call it once after `import '@tensorflow/tfjs-backend-wasm'`, before or after
- * `tf.setBackend('wasm')`; further calls do nothing. Other backends are not touched.
+ * `tf.setBackend('wasm')`; further calls change nothing, and return the same promise. Other backends are not touched.
  *
- * @throws if the wasm backend is not registered.
+ * @returns a promise to wait for, if the module is to run from the start.
+ * @throws if the wasm backend is not registered, or an option is not valid.
  */
-export function installKernels(): void {
-  if (replaced) return;
+export function installKernels(options: InstallKernelsOptions = {}): Promise<void> {
+  if (installation) return installation.ready;
+  const {simd = 'auto'} = options;
+  checkKnown('installKernels', options, ['simd']);
+  checkChoice('installKernels', 'simd', simd, ['auto', 'none']);
   if (!tf.findBackendFactory('wasm')) {
     throw new Error(
       'installKernels: the wasm backend is not registered; ' +
         "import '@tensorflow/tfjs-backend-wasm' first",
     );
   }
-  replaced = new Map();
+  const replaced: Installation['replaced'] = new Map();
   for (const [name, create] of KERNELS) {
     const stock = tf.getKernel(name, 'wasm') as tf.KernelConfig | undefined;
     replaced.set(name, stock);
     const kernelFunc = create(stock?.kernelFunc as never) as tf.KernelFunc;
-    // The stock setupFunc stays: the backend calls it at its start, and the stock kernel needs it.
-    register(name, {...stock, kernelName: name, backendName: 'wasm', kernelFunc});
+    register(name, {
+      ...stock,
+      kernelName: name,
+      backendName: 'wasm',
+      kernelFunc,
+      setupFunc: setUp(stock),
+    });
   }
+  switchModule(simd === 'auto');
+  installation = {replaced, ready: simd === 'auto' ? useModule() : Promise.resolve()};
+  return installation.ready;
+}
+
+/**
+ * The backend calls it at its start: the stock kernel's set-up, as it is called by ours, and the
+ * module.
+ */
+function setUp(stock: tf.KernelConfig | undefined): tf.KernelSetupFunc {
+  return (backend) => {
+    stock?.setupFunc?.(backend);
+    attachNow(backend);
+  };
+}
+
+async function useModule(): Promise<void> {
+  await compileModule();
+  const backend = tf.engine().registry['wasm'];
+  if (backend) await attach(backend);
 }
 
 /**
@@ -53,8 +116,8 @@ export function installKernels(): void {
  * are in place.
  */
 export function uninstallKernels(): void {
-  replaced?.forEach((stock, name) => register(name, stock));
-  replaced = undefined;
+  installation?.replaced.forEach((stock, name) => register(name, stock));
+  installation = undefined;
 }
 
 /** Puts `config` in place of whatever is registered for the wasm backend under `name`. */

@@ -1,16 +1,55 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
+import {outOfMemory, simdModule, type SimdModule} from './simd_module';
 
-/** A kernel of the wasm backend, with the names of its inputs and the type of its attributes. */
-export type WasmKernel<
-  Inputs extends string,
-  Attrs,
-  OptionalInputs extends string = never,
-> = (args: {
+/** What a kernel of the wasm backend is called with. */
+export interface KernelArgs<Inputs extends string, Attrs, OptionalInputs extends string = never> {
   inputs: Record<Inputs, tf.TensorInfo> & Partial<Record<OptionalInputs, tf.TensorInfo>>;
   backend: BackendWasm;
   attrs: Attrs;
-}) => tf.TensorInfo;
+}
+
+/** A kernel of the wasm backend, with the names of its inputs and the type of its attributes. */
+export type WasmKernel<Inputs extends string, Attrs, OptionalInputs extends string = never> = (
+  args: KernelArgs<Inputs, Attrs, OptionalInputs>,
+) => tf.TensorInfo;
+
+/**
+ * `native` where the backend has the SIMD module and `isFor` holds, elsewhere `composed`.
+ */
+export function preferModule<Args extends {backend: BackendWasm}, Result>(
+  native: (module: SimdModule, args: Args) => Result,
+  composed: (args: Args) => Result,
+  isFor: (args: Args) => boolean = () => true,
+): (args: Args) => Result {
+  return (args) => {
+    const module = simdModule(args.backend);
+    return module && isFor(args) ? native(module, args) : composed(args);
+  };
+}
+
+/**
+ * A new tensor with memory, of which the contents are not set.
+ *
+ * @throws if the memory is full; the backend itself would write over address 0.
+ */
+export function allocate(
+  backend: BackendWasm,
+  shape: number[],
+  dtype: tf.DataType = 'float32',
+): tf.TensorInfo {
+  const out = backend.makeOutput(shape, dtype);
+  if (addressOf(backend, out) === 0) {
+    backend.disposeData(out.dataId);
+    throw outOfMemory(tf.util.sizeFromShape(shape) * tf.util.bytesPerElement(dtype));
+  }
+  return out;
+}
+
+/** Where the numbers of `x` are in the backend's memory. */
+export function addressOf(backend: BackendWasm, x: tf.TensorInfo): number {
+  return backend.getMemoryOffset(x.dataId);
+}
 
 /**
  * Calls the kernel that is registered for the wasm backend; the caller disposes of the result's

@@ -1,5 +1,8 @@
-import type * as tf from '@tensorflow/tfjs-core';
-import type {WasmKernel} from './kernel';
+import * as tf from '@tensorflow/tfjs-core';
+import {addressOf, allocate, type KernelArgs, type WasmKernel} from './kernel';
+import type {SimdModule} from './simd_module';
+
+type SegmentSumArgs = KernelArgs<'x' | 'segmentIds', tf.UnsortedSegmentSumAttrs>;
 
 /**
  * UnsortedSegmentSum, the gradient of a gather and so of every Embedding, which the wasm backend
@@ -29,3 +32,21 @@ export const unsortedSegmentSum: WasmKernel<'x' | 'segmentIds', tf.UnsortedSegme
   }
   return out;
 };
+
+/** The same by the module, for float32. */
+export function simdUnsortedSegmentSum(
+  {functions}: SimdModule,
+  {inputs: {x, segmentIds}, backend, attrs: {numSegments}}: SegmentSumArgs,
+): tf.TensorInfo {
+  const rowShape = x.shape.slice(1);
+  const out = allocate(backend, [numSegments, ...rowShape]);
+  functions.addSegments(
+    addressOf(backend, x),
+    addressOf(backend, segmentIds),
+    x.shape[0]!,
+    tf.util.sizeFromShape(rowShape),
+    addressOf(backend, out),
+    numSegments,
+  );
+  return out;
+}

@@ -1,20 +1,31 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {installKernels} from '../../../src/kernels/wasm';
+import {installKernels, uninstallKernels} from '../../../src/kernels/wasm';
 import {backends, defaultBackend} from '../../support/backends';
 
 /**
- * A `describe` with the kernels installed; skipped where wasm, or cpu to compare with, is not to be
- * tested.
+ * A `describe` with the kernels installed, once with the SIMD module and once with the composed
+ * kernels; skipped where wasm, or cpu to compare with, is not to be tested.
  */
-export function describeWasm(title: string, body: () => void): void {
+export function describeWasm(title: string, body: (simd: 'auto' | 'none') => void): void {
   const available = backends.includes('wasm') && backends.includes('cpu');
-  (available ? describe : describe.skip)(title, () => {
-    before(installKernels);
-    after(() => tf.setBackend(defaultBackend));
-    body();
-  });
+  for (const simd of ['auto', 'none'] as const) {
+    const name = simd === 'auto' ? title : `${title}, composed`;
+    (available ? describe : describe.skip)(name, () => {
+      before(async () => {
+        await tf.setBackend('wasm');
+        uninstallKernels();
+        await installKernels({simd});
+      });
+      after(async () => {
+        uninstallKernels();
+        await installKernels(); // the tests' usual state
+        await tf.setBackend(defaultBackend);
+      });
+      body(simd);
+    });
+  }
 }
 
 /** Plain values, so that the same operands can be made on either backend. */

@@ -1,0 +1,130 @@
+import {mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import asc from 'assemblyscript/asc';
+
+/**
+ * Compiles src/kernels/wasm/assembly/ and writes the modules, as base64, to the git-ignored
+ * src/kernels/wasm/binaries.ts: one for SIMD128 and one for relaxed SIMD.
+ *
+ * A module is instantiated over the memory of another program, tfjs's backend. The build fails if
+ * it would do more there than run when it is called: write data at its start, grow the memory, or
+ * bring a memory of its own.
+ */
+const root = fileURLToPath(new URL('..', import.meta.url));
+const entry = 'src/kernels/wasm/assembly/index.ts';
+const target = join(root, 'src/kernels/wasm/binaries.ts');
+
+/** Sections of a WebAssembly module that are looked at (WebAssembly 2.0, 5.5.2). */
+const section = {import: 2, memory: 5, start: 8, data: 11, dataCount: 12};
+const kindMemory = 2;
+/** Most pages that a memory of 32-bit addresses can have. */
+const maximumMemory = 65536;
+
+const lines = [
+  '/** Made from assembly/ by `npm run build:wasm`; see `simd_module.ts`. */',
+  'export interface Binary {',
+  '  base64: string;',
+  '  /** Where the flags of the imported memory are; bit 1 says that it is shared. */',
+  '  memoryFlags: number;',
+  '}',
+];
+for (const [name, features] of Object.entries({
+  simd: ['simd'],
+  relaxed: ['simd', 'relaxed-simd'],
+})) {
+  const {binary, text} = await compile(features);
+  check(binary, text);
+  const base64 = Buffer.from(binary).toString('base64');
+  const memoryFlags = findMemoryFlags(binary);
+  lines.push('', `export const ${name}: Binary = {`);
+  lines.push(`  memoryFlags: ${memoryFlags},`, `  base64:`, `    '${base64}',`, '};');
+  console.log(`${name}: ${binary.length} bytes`);
+}
+writeFileSync(target, lines.join('\n') + '\n');
+
+async function compile(features: string[]): Promise<{binary: Uint8Array; text: string}> {
+  const temporary = mkdtempSync(join(tmpdir(), 'tfjs-owlore-wasm-'));
+  try {
+    const [binaryFile, textFile] = [join(temporary, 'module.wasm'), join(temporary, 'module.wat')];
+    const argv = [
+      entry,
+      ...['--baseDir', root],
+      ...['--outFile', binaryFile, '--textFile', textFile],
+      ...['--optimizeLevel', '3', '--noAssert'],
+      ...['--runtime', 'stub'],
+      ...['--importMemory', '--noExportMemory'],
+      ...['--initialMemory', '1', '--maximumMemory', String(maximumMemory)],
+      // without the messages of failed assertions, which would be data
+      ...['--use', 'abort='],
+      // v128 is exchanged between the module's own functions only
+      ...['--disableWarning', '112'],
+      ...features.flatMap((feature) => ['--enable', feature]),
+    ];
+    const {error} = await asc.main(argv, {stderr: process.stderr});
+    if (error) throw error;
+    return {binary: readFileSync(binaryFile), text: readFileSync(textFile, 'utf8')};
+  } finally {
+    rmSync(temporary, {recursive: true, force: true});
+  }
+}
+
+function check(binary: Uint8Array, text: string): void {
+  const present = new Set(readSections(binary).map(({id}) => id));
+  const unwanted = {
+    'a data section would overwrite what tfjs keeps at the same addresses': present.has(
+      section.data,
+    ),
+    'a count of data segments is for a data section': present.has(section.dataCount),
+    'a start function would run before anything was asked for': present.has(section.start),
+    'the memory must be imported': present.has(section.memory),
+    'tfjs must learn of each growth of the memory': text.includes('memory.grow'),
+  };
+  for (const [reason, isThere] of Object.entries(unwanted)) {
+    if (isThere) throw new Error(`The module cannot live in the memory of tfjs: ${reason}`);
+  }
+}
+
+interface Section {
+  id: number;
+  /** Where its contents start. */
+  start: number;
+}
+
+function readSections(binary: Uint8Array): Section[] {
+  const sections: Section[] = [];
+  let position = 8; // after the magic number and the version
+  while (position < binary.length) {
+    const id = binary[position]!;
+    const [size, start] = readNumber(binary, position + 1);
+    sections.push({id, start});
+    position = start + size;
+  }
+  return sections;
+}
+
+/** Where the flags of the limits of the only import, the memory, are. */
+function findMemoryFlags(binary: Uint8Array): number {
+  const imports = readSections(binary).find(({id}) => id === section.import);
+  if (!imports) throw new Error('The module imports nothing');
+  const [count, first] = readNumber(binary, imports.start);
+  if (count !== 1) throw new Error('The module must import the memory and nothing else');
+  let position = first;
+  for (let name = 0; name < 2; name++) {
+    const [length, start] = readNumber(binary, position);
+    position = start + length;
+  }
+  if (binary[position] !== kindMemory) throw new Error('The module must import the memory');
+  return position + 1;
+}
+
+/** An unsigned LEB128 number, and where the next thing starts. */
+function readNumber(binary: Uint8Array, position: number): [value: number, next: number] {
+  let value = 0;
+  for (let shift = 0; ; shift += 7) {
+    const byte = binary[position++]!;
+    value += (byte & 127) * 2 ** shift;
+    if (byte < 128) return [value, position];
+  }
+}

@@ -1,0 +1,33 @@
+import {offset} from './vector';
+
+/**
+ * Adds `bias` `[columns]`, if there is one, to each row of `x` `[rows, columns]`, and brings the
+ * sums between `lower` and `upper`, in place.
+ *
+ * @param bias An address, 0 for none.
+ */
+export function addBias(
+  x: usize,
+  rows: i32,
+  columns: i32,
+  bias: usize,
+  lower: f32,
+  upper: f32,
+): void {
+  const low = f32x4.splat(lower);
+  const high = f32x4.splat(upper);
+  for (let row = 0; row < rows; row++) {
+    let i = 0;
+    for (; i + 4 <= columns; i += 4) {
+      let y = v128.load(x + offset(i));
+      if (bias) y = f32x4.add(y, v128.load(bias + offset(i)));
+      v128.store(x + offset(i), f32x4.min(f32x4.max(y, low), high));
+    }
+    for (; i < columns; i++) {
+      let y = load<f32>(x + offset(i));
+      if (bias) y += load<f32>(bias + offset(i));
+      store<f32>(x + offset(i), min(max(y, lower), upper));
+    }
+    x += offset(columns);
+  }
+}

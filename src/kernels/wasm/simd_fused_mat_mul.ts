@@ -1,0 +1,35 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {activate, addBroadcast, type FusedMatMulArgs} from './fused_mat_mul';
+import {addressOf} from './kernel';
+import {simdBatchMatMul} from './simd_mat_mul';
+import type {SimdModule} from './simd_module';
+
+type Range = [lower: number, upper: number];
+
+const EVERYTHING: Range = [-Infinity, Infinity];
+
+/** What the activations that only cut off leave. */
+const RANGES: Readonly<Record<string, Range>> = {
+  linear: EVERYTHING,
+  relu: [0, Infinity],
+  relu6: [0, 6],
+};
+
+/** _FusedMatMul by the module: the product, then bias and activation in place. */
+export function simdFusedMatMul(module: SimdModule, args: FusedMatMulArgs): tf.TensorInfo {
+  const {inputs, backend, attrs} = args;
+  const {bias} = inputs;
+  let out = simdBatchMatMul(module, args);
+  const size = tf.util.sizeFromShape(out.shape);
+  const columns = out.shape.at(-1);
+  const isRow = bias?.shape.at(-1) === columns && tf.util.sizeFromShape(bias.shape) === columns;
+  if (bias && !isRow) out = addBroadcast(backend, out, bias);
+  const range = RANGES[attrs.activation];
+  if (size > 0 && (isRow || range !== EVERYTHING)) {
+    const [lower, upper] = range ?? EVERYTHING;
+    const added = isRow ? addressOf(backend, bias) : 0;
+    const x = addressOf(backend, out);
+    module.functions.addBias(x, size / columns, columns, added, lower, upper);
+  }
+  return range ? out : activate(args, out);
+}

@@ -1,0 +1,52 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {addressOf, allocate, type KernelArgs} from './kernel';
+import {broadcastIndices, matMulShapes} from './mat_mul_shapes';
+import type {SimdModule} from './simd_module';
+
+type MatMulArgs = KernelArgs<'a' | 'b', tf.BatchMatMulAttrs>;
+
+/** Whether the module is to compute a product: not where the backend itself has several threads. */
+export function isForModule({inputs: {a, b}, backend}: MatMulArgs): boolean {
+  const isFloat = a.dtype === 'float32' && b.dtype === 'float32';
+  return isFloat && backend.wasm.tfjs.getThreadsCount() <= 1;
+}
+
+/** BatchMatMul by the module: any transposition, any stacks, in one product of matrices each. */
+export function simdBatchMatMul(
+  {functions, scratch}: SimdModule,
+  {inputs: {a, b}, backend, attrs}: MatMulArgs,
+): tf.TensorInfo {
+  const {transposeA, transposeB} = attrs;
+  const {inner, columns, batchA, batchB, batch, outShape, ...shapes} = matMulShapes(a, b, attrs);
+  const out = allocate(backend, outShape);
+  if (tf.util.sizeFromShape(outShape) === 0) return out;
+  const to = addressOf(backend, out);
+  const left = addressOf(backend, a);
+  const right = addressOf(backend, b);
+
+  // a stack times one matrix is one product of all rows
+  const asOne = tf.util.sizeFromShape(batchB) === 1 && !transposeA;
+  const rows = asOne ? shapes.rows * tf.util.sizeFromShape(batch) : shapes.rows;
+  const leftIndices = asOne ? [0] : broadcastIndices(batchA, batch);
+  const rightIndices = asOne ? [0] : broadcastIndices(batchB, batch);
+  const leftStep = (transposeA ? rows : inner) * 4;
+  const rightStep = (transposeB ? inner : columns) * 4;
+  for (let i = 0; i < leftIndices.length; i++) {
+    functions.multiply(
+      rows,
+      columns,
+      inner,
+      left + leftIndices[i]! * rows * inner * 4,
+      leftStep,
+      transposeA,
+      right + rightIndices[i]! * inner * columns * 4,
+      rightStep,
+      transposeB,
+      to + i * rows * columns * 4,
+      columns * 4,
+      false,
+      scratch,
+    );
+  }
+  return out;
+}

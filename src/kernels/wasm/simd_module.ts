@@ -1,0 +1,160 @@
+import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
+import {relaxed, simd, type Binary} from './binaries';
+
+/**
+ * What assembly/ exports. Pointers are addresses in the backend's memory, steps are bytes;
+ * scratch memory is `scratch` of {@link SimdModule}.
+ */
+interface Exports {
+  /** Bytes of scratch memory that the functions need. */
+  SCRATCH_BYTES: WebAssembly.Global;
+  multiply(
+    rows: number,
+    columns: number,
+    inner: number,
+    a: number,
+    aStep: number,
+    transposeA: boolean,
+    b: number,
+    bStep: number,
+    transposeB: boolean,
+    c: number,
+    cStep: number,
+    add: boolean,
+    scratch: number,
+  ): void;
+  addBias(
+    x: number,
+    rows: number,
+    columns: number,
+    bias: number,
+    lower: number,
+    upper: number,
+  ): void;
+  addSegments(
+    x: number,
+    ids: number,
+    rows: number,
+    width: number,
+    sums: number,
+    segments: number,
+  ): void;
+}
+
+/** The module, instantiated over the memory of one backend. */
+export interface SimdModule {
+  functions: Exports;
+  /** Address of memory that every function may use while it runs. */
+  scratch: number;
+}
+
+/** What the stock backend keeps in `wasm`. */
+interface EmscriptenModule {
+  /** Returns 0 if there is no memory left. */
+  _malloc(bytes: number): number;
+  /** The exports of the binary with SIMD, of which the memory is one. */
+  asm?: {memory?: unknown};
+  /** The memory of the binary with SIMD and threads, which imports it. */
+  wasmMemory?: unknown;
+}
+
+/** Bit of a memory's flags in a binary that says that it is shared between threads. */
+const SHARED = 2;
+
+/** The module for a memory of one thread, and for one that is shared, where they can be compiled. */
+let plain: WebAssembly.Module | undefined;
+let shared: WebAssembly.Module | undefined;
+
+/** By backend. */
+const instances = new WeakMap<object, SimdModule>();
+
+let isOn = true;
+
+/** The module over the memory of `backend`; undefined before `attach`, and where there is none. */
+export function simdModule(backend: BackendWasm): SimdModule | undefined {
+  return isOn ? instances.get(backend) : undefined;
+}
+
+/** Whether `simdModule` may return a module. */
+export function switchModule(on: boolean): void {
+  isOn = on;
+}
+
+/**
+ * Compiles the module, with relaxed SIMD if the engine knows it. Without SIMD there is nothing to
+ * compile, and `attach` will do nothing.
+ */
+export async function compileModule(): Promise<void> {
+  plain ??= await compile(false);
+  if (typeof SharedArrayBuffer !== 'undefined') shared ??= await compile(true);
+}
+
+async function compile(isShared: boolean): Promise<WebAssembly.Module | undefined> {
+  for (const binary of [relaxed, simd]) {
+    const bytes = bytesOf(binary, isShared);
+    if (WebAssembly.validate(bytes)) return WebAssembly.compile(bytes);
+  }
+  return undefined;
+}
+
+function bytesOf({base64, memoryFlags}: Binary, isShared: boolean): Uint8Array<ArrayBuffer> {
+  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  if (isShared) bytes[memoryFlags]! |= SHARED;
+  return bytes;
+}
+
+/**
+ * Instantiates the compiled module over the memory of `backend`, once.
+ *
+ * @throws if the memory is full.
+ */
+export async function attach(backend: object): Promise<void> {
+  const parts = isOn && !instances.has(backend) ? partsFor(backend) : null;
+  if (!parts) return;
+  const instance = await WebAssembly.instantiate(parts.module, {env: {memory: parts.memory}});
+  if (!instances.has(backend)) addInstance(backend, instance);
+}
+
+/**
+ * As `attach`, but at once. A browser may refuse this on its main thread, and then it comes later.
+ */
+export function attachNow(backend: object): void {
+  const parts = isOn && !instances.has(backend) ? partsFor(backend) : null;
+  if (!parts) return;
+  let instance: WebAssembly.Instance;
+  try {
+    instance = new WebAssembly.Instance(parts.module, {env: {memory: parts.memory}});
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    void attach(backend);
+    return;
+  }
+  addInstance(backend, instance);
+}
+
+/** The backend's memory and the compiled module that takes it; null if one is missing. */
+function partsFor(
+  backend: object,
+): {module: WebAssembly.Module; memory: WebAssembly.Memory} | null {
+  const {asm, wasmMemory} = insideOf(backend);
+  const memory = [asm?.memory, wasmMemory].find((x) => x instanceof WebAssembly.Memory);
+  if (!memory) return null;
+  const module = memory.buffer instanceof ArrayBuffer ? plain : shared;
+  return module ? {module, memory} : null;
+}
+
+function insideOf(backend: object): EmscriptenModule {
+  return (backend as {wasm: EmscriptenModule}).wasm;
+}
+
+function addInstance(backend: object, {exports}: WebAssembly.Instance): void {
+  const functions = exports as unknown as Exports;
+  const size = functions.SCRATCH_BYTES.value as number;
+  const scratch = insideOf(backend)._malloc(size) >>> 0;
+  if (scratch === 0) throw outOfMemory(size);
+  instances.set(backend, {functions, scratch});
+}
+
+export function outOfMemory(bytes: number): Error {
+  return new Error(`The memory of the wasm backend is full: no ${bytes} bytes left.`);
+}
