@@ -1,26 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {selects} from './model/variable_selector';
 import {addToSums, takeMeans} from './optim/accumulation';
 import {checkExactBasisSupport, exactBasis, randomizedBasis} from './optim/basis';
 import {statesFromTensors, statesToTensors, type NamedTensor} from './optim/checkpoint';
 import {FiniteCheck} from './optim/finite_check';
-import {clipFactor, squaredNorm} from './optim/gradient_norm';
 import {Projections} from './optim/projections';
 import {checkLearningRate, learningRateAt, type LearningRate} from './optim/schedule';
 import {checkState, StateStore} from './optim/state';
-import {
-  prepareGradient,
-  updateVariable,
-  type PreparedGradient,
-  type Step,
-  type UpdateRule,
-} from './optim/update';
-import {
-  pairWithVariables,
-  registeredVariable,
-  trainableVariables,
-  type Update,
-} from './optim/variables';
+import {Step, type StepRule} from './optim/step';
+import {pairWithVariables, registeredVariable, trainableVariables} from './optim/variables';
 import {checkNumber} from './options';
 import {
   owloreOptionsFromConfig,
@@ -36,12 +23,8 @@ import {streamVariableGrads, variableGrads} from './tape/gradients';
 /** Name of the saved counter of accumulated calls. */
 const ACCUMULATED = 'owlore.accumulated';
 
-/** A gradient that is ready for its update. */
-interface Prepared extends PreparedGradient {
-  variable: tf.Variable;
-  /** ‖g‖² of the whole gradient, a scalar; null if nobody asks for it. */
-  squaredNorm: tf.Scalar | null;
-}
+/** Becomes the owner of a variable's gradient. */
+type GradientTaker = (variable: tf.Variable, gradient: tf.Tensor) => void;
 
 /**
  * AdamW whose state for the chosen matrices lives in a low-rank subspace of their gradients, and only while they are
@@ -63,7 +46,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   private readonly options: ResolvedOwLoreOptions;
-  private readonly rule: UpdateRule;
+  private readonly rule: StepRule;
   private readonly states = new StateStore();
   private readonly finiteCheck: FiniteCheck;
   private projections: Projections;
@@ -132,7 +115,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   ): tf.Scalar | null {
     const variables = trainableVariables(varList);
     const cost = tf.tidy(() => {
-      if (this.accumulate === 1) return this.streamedStep(f, variables);
+      if (this.accumulate === 1) {
+        return this.step(variables, (take) =>
+          streamVariableGrads(this.withCheckpoints(f), variables, take),
+        );
+      }
       const {value, grads} = this.computeGradients(f, variables);
       this.applyGradients(grads);
       return value;
@@ -164,7 +151,10 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
         this.accumulated = 0;
         updates = takeMeans(this.states, this.accumulate);
       }
-      this.step(updates);
+      const variables = updates.map(({variable}) => variable);
+      this.step(variables, (take) => {
+        for (const {variable, gradient} of updates) take(variable, tf.clone(gradient));
+      });
     });
   }
 
@@ -235,7 +225,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   private withCheckpoints(f: () => tf.Scalar): () => tf.Scalar {
-    return this.options.checkpoint === 'auto' ? () => withLayerCheckpoints(f) : f;
+    return () => withLayerCheckpoints(this.options.checkpoint, f);
   }
 
   /** Throws what is known to go wrong before anything is computed. */
@@ -244,50 +234,29 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     if (this.options.basis === 'svd') checkExactBasisSupport();
   }
 
-  /** One step from the loss on: no gradient lives longer than it must. */
-  private streamedStep(f: () => tf.Scalar, variables: tf.Variable[]): tf.Scalar {
+  /** One step of the gradients that `produce` hands over, each of its own. */
+  private step<T>(variables: readonly tf.Variable[], produce: (take: GradientTaker) => T): T {
     this.checkReady();
     this.beginStep(variables);
-    const {clipNorm, nonFinite} = this.options;
-    // Without a verdict on the whole step to wait for a variable is updated at once.
-    const isImmediate = clipNorm === null && nonFinite === 'ignore';
-    const waiting: Prepared[] = [];
-    const seen = new Set<string>();
-    const take = (variable: tf.Variable, gradient: tf.Tensor): void => {
-      seen.add(variable.name);
-      tf.tidy(() => {
-        const prepared = this.prepare({variable, gradient});
-        if (isImmediate) this.update(prepared, this.stepOf(null, null));
-        else waiting.push(keepPrepared(prepared));
-        if (prepared.gradient !== gradient) gradient.dispose();
-      });
-    };
-    let value: tf.Scalar;
+    const {rule, states, projections, finiteCheck, learningRate} = this;
+    const step = new Step(
+      {rule, states, projections, finiteCheck},
+      {
+        learningRate,
+        onRefresh: (variable) => this.plan?.onRefresh({variable, step: this.iterations + 1}),
+      },
+    );
+    let result: T;
     try {
-      value = streamVariableGrads(this.withCheckpoints(f), variables, take);
+      result = produce((variable, gradient) => step.take(variable, gradient));
     } catch (error) {
-      waiting.forEach((prepared) => this.release(prepared));
+      step.dispose();
       throw error;
     }
-    this.finishStep(waiting, seen);
-    return value;
-  }
-
-  /** One step from the gradients on. */
-  private step(updates: Update[]): void {
-    this.beginStep(updates.map(({variable}) => variable));
-    const prepared: Prepared[] = [];
-    try {
-      for (const {variable, gradient} of updates) {
-        tf.tidy(() => {
-          prepared.push(keepPrepared(this.prepare({variable, gradient: tf.clone(gradient)})));
-        });
-      }
-    } catch (error) {
-      prepared.forEach((ready) => this.release(ready));
-      throw error;
-    }
-    this.finishStep(prepared, new Set(updates.map(({variable}) => variable.name)));
+    step.finish();
+    this.freeAllBut(step.variables);
+    this.incrementIterations();
+    return result;
   }
 
   /** Checks the variables that a step may move, and frees the state of those that it will not. */
@@ -315,89 +284,6 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     const summary = this.projections.summary(new Set([...variables, ...inBlocks]));
     if (summary) console.info(summary);
   }
-
-  private prepare({variable, gradient}: Update): Prepared {
-    const state = this.states.of(variable.name);
-    const needsNorm = this.options.clipNorm !== null || this.options.nonFinite !== 'ignore';
-    return {
-      variable,
-      squaredNorm: needsNorm ? squaredNorm(gradient) : null,
-      ...prepareGradient(variable, gradient, state, this.projections.of(variable), this.rule),
-    };
-  }
-
-  /** Judges the gradients that have waited, frees what is frozen, and moves the weights. */
-  private finishStep(waiting: readonly Prepared[], seen: ReadonlySet<string>): void {
-    try {
-      const step = this.judge(waiting);
-      this.freeAllBut(seen);
-      if (step) for (const prepared of waiting) this.update(prepared, step);
-      this.incrementIterations();
-    } finally {
-      waiting.forEach((prepared) => this.release(prepared));
-    }
-  }
-
-  /** The verdict on a step; null if one of its gradients is not finite and it is to be skipped. */
-  private judge(waiting: readonly Prepared[]): Step | null {
-    const norms = waiting.flatMap(({squaredNorm: norm}) => norm ?? []);
-    if (norms.length === 0) return this.stepOf(null, null);
-    const {clipNorm} = this.options;
-    const names = waiting.map(({variable}) => variable.name);
-    const squared = tf.stack(norms) as tf.Tensor1D;
-    const verdict = this.finiteCheck.judge(names, squared, this.rememberClocks(names));
-    if (verdict === 'stop') return null;
-    const clip = clipNorm === null ? null : clipFactor(squared, clipNorm);
-    return this.stepOf(clip, verdict === 'go' ? null : verdict);
-  }
-
-  /** Frees what a gradient needed while it waited; its basis only if it has not become the state's. */
-  private release({variable, gradient, squaredNorm: norm, newBasis}: Prepared): void {
-    gradient.dispose();
-    norm?.dispose();
-    if (newBasis && this.states.find(variable.name)?.basis !== newBasis) newBasis.dispose();
-  }
-
-  private stepOf(clip: tf.Tensor | null, mask: tf.Tensor | null): Step {
-    return {
-      learningRate: this.learningRate,
-      clip,
-      mask,
-      onRefresh: (variable) => this.plan?.onRefresh({variable, step: this.iterations + 1}),
-    };
-  }
-
-  private update(prepared: Prepared, step: Step): void {
-    const {variable} = prepared;
-    const state = this.states.of(variable.name);
-    const projection = this.projections.of(variable);
-    const {decay, weightDecay} = this.options;
-    const decays = decay === 'auto' ? variable.rank >= 2 : selects(decay, variable);
-    const {rule} = this;
-    updateVariable(variable, prepared, state, projection, decays ? weightDecay : 0, rule, step);
-  }
-
-  /**
-   * Remembers the clocks of some variables before a step. The result, for a step that turned out to have changed nothing,
-   * sets them back. Steps that were begun before that was known are then not counted either.
-   */
-  private rememberClocks(names: readonly string[]): () => void {
-    const remembered = names.map((name) => ({name, ...this.states.of(name)}));
-    return () => {
-      for (const {name, moments, adamSteps, basisSteps} of remembered) {
-        if (moments) Object.assign(this.states.of(name), {adamSteps, basisSteps});
-        else this.states.delete(name);
-      }
-    };
-  }
 }
 
 tf.serialization.registerClass(OwLoreOptimizer);
-
-/** Makes what waits for the verdict on its step outlive the scope in which it was made. */
-function keepPrepared(prepared: Prepared): Prepared {
-  for (const tensor of [prepared.gradient, prepared.newBasis, prepared.squaredNorm]) {
-    if (tensor) tf.keep(tensor);
-  }
-  return prepared;
-}

@@ -46,15 +46,12 @@ export class StateStore {
   /** Frees the states of all variables but those called `names`. */
   retain(names: ReadonlySet<string>): void {
     for (const name of names) if (!this.states.has(name)) this.adopt(name);
-    for (const name of this.states.keys()) if (!names.has(name)) this.delete(name);
-  }
-
-  /** Frees the state of the variable called `name`, if it has one. */
-  delete(name: string): void {
-    const state = this.states.get(name);
-    if (state) disposeState(state);
-    this.states.delete(name);
-    this.restored.delete(name);
+    for (const [name, state] of this.states) {
+      if (names.has(name)) continue;
+      disposeState(state);
+      this.states.delete(name);
+      this.restored.delete(name);
+    }
   }
 
   entries(): Iterable<[string, VariableState]> {
@@ -91,10 +88,32 @@ function withoutCounter(name: string): string {
   return name.replace(/_\d+$/, '');
 }
 
-function disposeState({moments, basis, gradientSum}: VariableState): void {
+/**
+ * Remembers the clocks of some states before a step. The result, for a step that turned out to have changed nothing, sets
+ * them back; a state without moments then is without again. Steps that were begun before that was known are not counted
+ * either.
+ */
+export function rememberClocks(states: readonly VariableState[]): () => void {
+  const remembered = states.map((state) => ({...state, state}));
+  return () => {
+    for (const {state, moments, adamSteps, basisSteps} of remembered) {
+      Object.assign(state, {adamSteps, basisSteps});
+      if (!moments) forgetSteps(state);
+    }
+  };
+}
+
+/** Frees what the steps so far have left. */
+function forgetSteps(state: VariableState): void {
+  const {moments, basis} = state;
   if (moments) tf.dispose([moments.first, moments.second]);
   basis?.dispose();
-  gradientSum?.dispose();
+  Object.assign(state, {moments: null, basis: null});
+}
+
+function disposeState(state: VariableState): void {
+  forgetSteps(state);
+  state.gradientSum?.dispose();
 }
 
 /** Throws if a variable's state is of another shape than its update needs. */

@@ -20,7 +20,7 @@ export interface UpdateRule extends AdamOptions {
 }
 
 /** What is the same for all variables in one step. */
-export interface Step {
+export interface StepSettings {
   learningRate: number;
   /** Scalar that every gradient is multiplied by; null: 1. */
   clip: tf.Tensor | null;
@@ -71,7 +71,7 @@ export function updateVariable(
   projection: Projection | null,
   weightDecay: number,
   rule: UpdateRule,
-  step: Step,
+  step: StepSettings,
 ): void {
   if (weightDecay > 0) {
     tf.tidy(() => {
@@ -97,7 +97,7 @@ function projectedChange(
   state: VariableState,
   {side}: Projection,
   rule: UpdateRule,
-  step: Step,
+  step: StepSettings,
 ): tf.Tensor {
   if (newBasis) changeBasis(name, newBasis, state, side, rule, step);
   const change = adam(gradient, step.learningRate * rule.scale, state, rule, step) as tf.Tensor2D;
@@ -111,7 +111,7 @@ function adam(
   rate: number,
   state: VariableState,
   rule: UpdateRule,
-  step: Step,
+  step: StepSettings,
 ): tf.Tensor {
   const moments = momentsOf(state, gradient.shape);
   const g = clipped(gradient, step);
@@ -125,7 +125,7 @@ function adam(
 }
 
 /** The gradient times the clip factor; the one without is disposed. */
-function clipped(gradient: tf.Tensor, {clip}: Step): tf.Tensor {
+function clipped(gradient: tf.Tensor, {clip}: StepSettings): tf.Tensor {
   if (!clip) return gradient;
   const product = tf.mul(gradient, clip);
   gradient.dispose();
@@ -162,7 +162,7 @@ function changeBasis(
   state: VariableState,
   side: Side,
   rule: UpdateRule,
-  step: Step,
+  step: StepSettings,
 ): void {
   if (state.moments) carryMoments(state, state.moments, basis, side, rule, step);
   state.basis = renew(state.basis ?? tf.zerosLike(basis), step, () => basis);
@@ -177,7 +177,7 @@ function carryMoments(
   basis: tf.Tensor2D,
   side: Side,
   rule: UpdateRule,
-  step: Step,
+  step: StepSettings,
 ): void {
   if (rule.moments === 'keep') return;
   const {first, second} =
@@ -190,12 +190,12 @@ function carryMoments(
 }
 
 /** `next`, or `old` where the mask says that nothing may change. */
-function allowed<T extends tf.Tensor>(step: Step, next: T, old: T): T {
+function allowed<T extends tf.Tensor>(step: StepSettings, next: T, old: T): T {
   return step.mask ? tf.where(step.mask, next, old) : next;
 }
 
 /** What `compute` makes of `old`, which is freed, to be kept in its place: `old` again where nothing may change. */
-function renew<T extends tf.Tensor>(old: T, step: Step, compute: (old: T) => T): T {
+function renew<T extends tf.Tensor>(old: T, step: StepSettings, compute: (old: T) => T): T {
   const next = tf.keep(tf.tidy(() => allowed(step, compute(old), old)));
   old.dispose();
   return next;

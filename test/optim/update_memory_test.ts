@@ -33,6 +33,7 @@ const cases: Array<[string, OwLoreOptions, number]> = [
   ['plain, updated at once', {...plain, nonFinite: 'ignore'}, 3],
   ['plain, decayed and updated at once', {...plain, nonFinite: 'ignore', weightDecay: 0.1}, 3],
   ['projected', projected, 2],
+  ['projected, updated at once', {...projected, nonFinite: 'ignore'}, 2],
   ['projected, clipped and decayed', {...projected, clipNorm: 0.01, weightDecay: 0.1}, 2],
 ];
 

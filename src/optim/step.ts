@@ -1,0 +1,146 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {selects, type VariableSelector} from '../model/variable_selector';
+import type {FiniteCheck} from './finite_check';
+import {clipFactor, squaredNorm} from './gradient_norm';
+import type {Projections} from './projections';
+import {rememberClocks, type StateStore} from './state';
+import {
+  prepareGradient,
+  updateVariable,
+  type PreparedGradient,
+  type StepSettings,
+  type UpdateRule,
+} from './update';
+
+/** What is the same for all variables in all steps. */
+export interface StepRule extends UpdateRule {
+  weightDecay: number;
+  /** Which variables decay; `'auto'`: those of two or more axes. */
+  decay: 'auto' | VariableSelector;
+  clipNorm: number | null;
+  nonFinite: 'throw' | 'skip' | 'ignore';
+}
+
+/** What all steps of an optimizer share. */
+export interface StepContext {
+  rule: StepRule;
+  states: StateStore;
+  projections: Projections;
+  finiteCheck: FiniteCheck;
+}
+
+/** A gradient that waits for its update; its tensors are kept. */
+interface WaitingGradient extends PreparedGradient {
+  variable: tf.Variable;
+  /** ‖g‖² of the whole gradient; null if nobody asks for it. */
+  squaredNorm: tf.Scalar | null;
+}
+
+/** What comes of looking at all gradients of a step together. */
+type Judgement = Pick<StepSettings, 'clip' | 'mask'>;
+
+/**
+ * One step: takes the gradients of its variables one after the other, in any order, and moves the weights.
+ *
+ * If the gradients have to be judged together, for `nonFinite` or `clipNorm`, they wait, projected where that can be done,
+ * and nothing is changed before {@link finish}. If not, each variable is updated as soon as its gradient is there.
+ */
+export class Step {
+  /** Names of the variables that brought a gradient. */
+  readonly variables = new Set<string>();
+  private readonly waiting: WaitingGradient[] = [];
+  private readonly isJudged: boolean;
+
+  constructor(
+    private readonly context: StepContext,
+    private readonly settings: Pick<StepSettings, 'learningRate' | 'onRefresh'>,
+  ) {
+    const {clipNorm, nonFinite} = context.rule;
+    this.isJudged = clipNorm !== null || nonFinite !== 'ignore';
+  }
+
+  /** Takes the gradient of a variable, and disposes of it when it is not needed any more. */
+  take(variable: tf.Variable, gradient: tf.Tensor): void {
+    this.variables.add(variable.name);
+    tf.tidy(() => this.waiting.push(keep(this.prepare(variable, gradient))));
+    if (this.isJudged) return;
+    this.update({clip: null, mask: null});
+    this.dispose();
+  }
+
+  /**
+   * Judges the gradients and moves the weights. Whatever comes of it, nothing waits any more.
+   *
+   * @throws Error for a gradient that is not finite, as {@link FiniteCheck.judge} does; nothing was changed then.
+   */
+  finish(): void {
+    try {
+      tf.tidy(() => {
+        const judgement = this.judge();
+        if (judgement) this.update(judgement);
+      });
+    } finally {
+      this.dispose();
+    }
+  }
+
+  /** Frees what waits; its basis only if it has not become the state's. */
+  dispose(): void {
+    for (const {variable, gradient, squaredNorm: norm, newBasis} of this.waiting.splice(0)) {
+      gradient.dispose();
+      norm?.dispose();
+      if (this.context.states.find(variable.name)?.basis !== newBasis) newBasis?.dispose();
+    }
+  }
+
+  private prepare(variable: tf.Variable, gradient: tf.Tensor): WaitingGradient {
+    const {rule, states, projections} = this.context;
+    const state = states.of(variable.name);
+    const norm = this.isJudged ? squaredNorm(gradient) : null;
+    const prepared = prepareGradient(variable, gradient, state, projections.of(variable), rule);
+    if (prepared.gradient !== gradient) gradient.dispose();
+    return {variable, squaredNorm: norm, ...prepared};
+  }
+
+  /** Null if a gradient is not finite and the step is to be skipped. */
+  private judge(): Judgement | null {
+    const norms = this.waiting.flatMap(({squaredNorm: norm}) => norm ?? []);
+    if (norms.length === 0) return {clip: null, mask: null};
+    const {rule, states, finiteCheck} = this.context;
+    const names = this.waiting.map(({variable}) => variable.name);
+    const squared = tf.stack(norms) as tf.Tensor1D;
+    const undo = rememberClocks(names.map((name) => states.of(name)));
+    const verdict = finiteCheck.judge(names, squared, undo);
+    if (verdict === 'stop') return null;
+    return {
+      clip: rule.clipNorm === null ? null : clipFactor(squared, rule.clipNorm),
+      mask: verdict === 'go' ? null : verdict,
+    };
+  }
+
+  /** Updates the variables whose gradients wait. */
+  private update(judgement: Judgement): void {
+    const {rule, states, projections} = this.context;
+    for (const prepared of this.waiting) {
+      const {variable} = prepared;
+      const decays = rule.decay === 'auto' ? variable.rank >= 2 : selects(rule.decay, variable);
+      updateVariable(
+        variable,
+        prepared,
+        states.of(variable.name),
+        projections.of(variable),
+        decays ? rule.weightDecay : 0,
+        rule,
+        {...this.settings, ...judgement},
+      );
+    }
+  }
+}
+
+/** Makes what waits outlive the scope in which it was made. */
+function keep(prepared: WaitingGradient): WaitingGradient {
+  for (const tensor of [prepared.gradient, prepared.newBasis, prepared.squaredNorm]) {
+    if (tensor) tf.keep(tensor);
+  }
+  return prepared;
+}
