@@ -1,8 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {createLlama, sparseCrossEntropy} from '../src/llama';
+import {OwLoreOptimizer, type OwLoreOptions} from '../src';
+import {createLlama, sparseCrossEntropy, type LlamaConfig} from '../src/llama';
+import * as composed from '../test/llama/composed';
+import {createComposedLlama} from '../test/llama/composed_model';
 
-/** The reference workload, W1: a LLaMA-style model of 6.59 million parameters, and how it is trained. */
+/** The reference workload, W1: a LLaMA-style model of 6.59 million parameters, and the batches that it is trained on. */
 export const referenceShape = {
   layers: 8,
   hidden: 256,
@@ -18,39 +21,95 @@ export type Shape = typeof referenceShape;
 /** Which layers train: all, or those that are named. */
 export type TrainedSet = 'all' | readonly string[];
 
-export const trainedSets: Record<string, TrainedSet> = {
-  'all 8 blocks, embedding, head': 'all',
-  '2 of 8 blocks, embedding, head': [
-    'model.embed_tokens',
-    'model.layers.3',
-    'model.layers.6',
-    'model.norm',
-    'lm_head',
-  ],
-  '2 of 8 blocks, head': ['model.layers.3', 'model.layers.6', 'model.norm', 'lm_head'],
-  'block 7, head': ['model.layers.7', 'model.norm', 'lm_head'],
+function blocks(...numbers: number[]): string[] {
+  return numbers.map((number) => `model.layers.${number}`);
+}
+
+const embedding = 'model.embed_tokens';
+const head = ['model.norm', 'lm_head'];
+
+export const trainedSets = {
+  full: 'all',
+  lisa: [embedding, ...blocks(3, 6), ...head],
+  frozenEmbedding: [...blocks(3, 6), ...head],
+  lastBlock: [...blocks(7), ...head],
+  owlore: [embedding, ...blocks(1, 3, 4, 6), ...head],
+} as const satisfies Record<string, TrainedSet>;
+
+/**
+ * How a step is done: as tfjs users write it, all of tfjs's own ops and `tf.train.adam`; or with this library's optimizer,
+ * its `LlamaModel` and its loss, without or with checkpoints.
+ */
+export type Variant = 'stock' | 'none' | 'auto';
+
+/** What `tf.train.adam(1e-3)` does. It does not look for NaN either. */
+export const adamOptions: OwLoreOptions = {
+  learningRate: 1e-3,
+  epsilon: 1e-7,
+  project: false,
+  nonFinite: 'ignore',
 };
 
-/** The model, compiled, with random token ids that are their own labels. */
-export function createWorkload(
-  shape: Shape,
-  optimizer: tf.Optimizer,
-  trained: TrainedSet,
-): {model: tfl.LayersModel; ids: tf.Tensor; labels: tf.Tensor} {
-  const model = createLlama({
-    vocabSize: shape.vocabulary,
-    hiddenSize: shape.hidden,
-    intermediateSize: shape.intermediate,
-    numHiddenLayers: shape.layers,
-    numAttentionHeads: shape.heads,
-    maxPositionEmbeddings: shape.length,
-    seed: 1,
-  });
-  for (const layer of model.layers) {
-    const isOn = trained === 'all' || trained.includes(layer.name);
-    for (const weight of layer.weights) weight.trainable = isOn;
+/** OwLore's low-rank update of the blocks, Adam on the rest. */
+export const owloreOptions: OwLoreOptions = {
+  ...adamOptions,
+  project: new RegExp(blocks(0)[0]!.replace('0', '')),
+  rank: 64,
+};
+
+export interface TrainingOptions {
+  shape: Shape;
+  trained: TrainedSet;
+  variant: Variant;
+  /** For this library's optimizer. Default {@link adamOptions}. */
+  optimizer?: OwLoreOptions;
+  /** Default: where the vocabulary is many times the width, as the docs of the option advise. */
+  headInLoss?: boolean;
+}
+
+/** A model that is trained on one batch of random token ids, which are their own labels. */
+export class Training {
+  readonly model: tfl.LayersModel;
+  private readonly optimizer: tf.Optimizer;
+  private readonly ids: tf.Tensor;
+  private readonly labels: tf.Tensor;
+
+  constructor({shape, trained, variant, optimizer = adamOptions, ...rest}: TrainingOptions) {
+    const {headInLoss = shape.vocabulary >= 16 * shape.hidden} = rest;
+    const config: LlamaConfig = {
+      vocabSize: shape.vocabulary,
+      hiddenSize: shape.hidden,
+      intermediateSize: shape.intermediate,
+      numHiddenLayers: shape.layers,
+      numAttentionHeads: shape.heads,
+      maxPositionEmbeddings: shape.length,
+      seed: 1,
+    };
+    const isStock = variant === 'stock';
+    this.model = isStock ? createComposedLlama(config) : createLlama({...config, headInLoss});
+    this.optimizer = isStock
+      ? tf.train.adam(1e-3)
+      : new OwLoreOptimizer({...optimizer, checkpoint: variant});
+    this.model.compile({
+      optimizer: this.optimizer,
+      loss: isStock ? composed.sparseCrossEntropy : sparseCrossEntropy,
+    });
+    for (const layer of this.model.layers) {
+      const isOn = trained === 'all' || trained.includes(layer.name);
+      for (const weight of layer.weights) weight.trainable = isOn;
+    }
+    this.ids = tf.randomUniform([shape.batch, shape.length], 0, shape.vocabulary, 'int32', 1);
+    this.labels = tf.expandDims(this.ids, 2);
   }
-  model.compile({optimizer, loss: sparseCrossEntropy});
-  const ids = tf.randomUniform([shape.batch, shape.length], 0, shape.vocabulary, 'int32', 1);
-  return {model, ids, labels: tf.expandDims(ids, 2)};
+
+  /** One step; its loss. */
+  async step(): Promise<number> {
+    return (await this.model.trainOnBatch(this.ids, this.labels)) as number;
+  }
+
+  dispose(): void {
+    this.model.dispose();
+    this.optimizer.dispose();
+    tf.dispose([this.ids, this.labels]);
+  }
 }
