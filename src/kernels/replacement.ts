@@ -1,0 +1,36 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+/** Makes a kernel from the one that it replaces; undefined where the backend has none. */
+export type KernelMaker = (stock: tf.KernelConfig | undefined) => tf.KernelFunc;
+
+/**
+ * Registers kernels for a backend in the place of what is registered under their names.
+ *
+ * @returns puts everything back as it was.
+ */
+export function replaceKernels(
+  backendName: string,
+  makers: Readonly<Record<string, KernelMaker>>,
+): () => void {
+  const stock = Object.keys(makers).map((kernelName) => {
+    const config = tf.getKernel(kernelName, backendName) as tf.KernelConfig | undefined;
+    register(backendName, kernelName, {
+      ...config,
+      kernelName,
+      backendName,
+      kernelFunc: makers[kernelName]!(config),
+    });
+    return [kernelName, config] as const;
+  });
+  return () => stock.forEach(([kernelName, config]) => register(backendName, kernelName, config));
+}
+
+/** Puts `config`, if any, in the place of what is registered. */
+function register(
+  backendName: string,
+  kernelName: string,
+  config: tf.KernelConfig | undefined,
+): void {
+  if (tf.getKernel(kernelName, backendName)) tf.unregisterKernel(kernelName, backendName);
+  if (config) tf.registerKernel(config);
+}
