@@ -4,7 +4,6 @@ import * as tfd from '@tensorflow/tfjs-data';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {LayerSamplingCallback, OwLoreOptimizer} from '../src/index';
 import {describeBackends} from './support/backends';
-import type {BackendName} from './support/backends';
 import {kindOf, modelZoo} from './support/model_zoo';
 import type {Kind, Specimen} from './support/model_zoo';
 import {trainability, WeightWatch} from './support/weight_watch';
@@ -73,11 +72,6 @@ describeBackends('works with', function (this: Mocha.Suite, backend) {
   if (isSlow) this.timeout(120_000);
   for (const kind of modelZoo) {
     describe(kind.title, () => {
-      const lacking = kind.lacking?.[backend];
-      if (lacking) {
-        it(`is not trained for want of ${lacking}`, () => runLacking(kind, lacking, backend));
-        return;
-      }
       it('fit', () => runCase(kind, ways.fit!, createOwLore()));
       if (isSlow) return;
       it('fit with Adam', () => runCase(kind, ways.fit!, tf.train.adam(0.01)));
@@ -175,23 +169,6 @@ async function runFailing(
   expect(sampling.schedule.periods).to.have.lengthOf.at.least(2);
   expect(trainability(model)).to.deep.equal(flags);
   optimizer.dispose();
-  model.dispose();
-}
-
-/** Shows that stock tfjs cannot train a kind on a backend, and that trying it changes nothing. */
-async function runLacking({build}: Kind, kernel: string, backend: BackendName): Promise<void> {
-  expect(tf.getKernel(kernel, backend), 'it is there now: train').to.equal(undefined);
-  const specimen = build();
-  const {model, loss} = specimen;
-  const optimizer = createOwLore();
-  model.compile({optimizer, loss});
-  const flags = trainability(model);
-  const watch = await WeightWatch.of(model);
-  const sampling = new LayerSamplingCallback({gamma: 1, interval: 1});
-  const training = ways.fit!(specimen, sampling, 3, () => Promise.resolve());
-  expect(await errorOf(training)).to.include(`'${kernel}' not registered`);
-  expect(trainability(model)).to.deep.equal(flags);
-  expect(await watch.moved()).to.deep.equal([]);
   model.dispose();
 }
 

@@ -3,7 +3,6 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {GPTLMHeadModel} from 'gpt-tfjs/src/model.js';
 import type {BlockSelector} from '../../src/index';
 import {createLlama} from '../../src/llama';
-import type {BackendName} from './backends';
 
 /** A model to train, and what is known of it without asking the library. */
 export interface Specimen {
@@ -24,8 +23,6 @@ export interface Kind {
   title: string;
   /** Makes a new, small model of the kind, not yet compiled. */
   build(): Specimen;
-  /** Backends of tfjs that cannot train it, with what they lack. */
-  lacking?: Partial<Record<BackendName, string>>;
 }
 
 type Layer = tfl.layers.Layer;
@@ -163,7 +160,6 @@ export const modelZoo: readonly Kind[] = [
   },
   {
     title: 'depthwise and separable convolutions',
-    lacking: {wasm: 'DepthwiseConv2dNativeBackpropInput'},
     build() {
       const sizes = {kernelSize: 2, depthMultiplier: 2, activation: 'tanh'} as const;
       const depthwise = tfl.layers.depthwiseConv2d({name: 'depthwise', ...sizes});

@@ -261,7 +261,6 @@ describeBackends('checkpoints of layers', function (this: Mocha.Suite, backend) 
   }
 
   for (const kind of modelZoo) {
-    if (kind.lacking?.[backend]) continue;
     for (const checkpoint of ['blocks', 'auto'] as const) {
       it(`${kind.title}: '${checkpoint}'`, async () => {
         const {model, createData, loss} = kind.build();

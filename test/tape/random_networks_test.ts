@@ -16,9 +16,6 @@ type Gradients = () => {value: tf.Scalar; grads: tf.NamedTensorMap};
 
 const runs: Record<BackendName, number> = {cpu: 200, wasm: 30, tensorflow: 200, webgpu: 0};
 
-/** Ops whose gradient has no kernel on a backend. */
-const missing: Partial<Record<BackendName, string[]>> = {wasm: ['depthwiseConv2d']};
-
 describeBackends('random networks', function (backend) {
   if (runs[backend] === 0) return; // too slow, and the tape sees no difference
   this.timeout(60_000);
@@ -26,7 +23,7 @@ describeBackends('random networks', function (backend) {
   it('have the gradients that the stock tape gives', async () => {
     let connected = 0;
     await fc.assert(
-      fc.asyncProperty(arbitraryNetwork(missing[backend]), async (description) => {
+      fc.asyncProperty(arbitraryNetwork(), async (description) => {
         const network = new RandomNetwork(description);
         const {variables} = network;
         const plain = (): tf.Scalar => network.loss(false);

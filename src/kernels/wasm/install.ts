@@ -2,6 +2,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import {checkChoice, checkKnown} from '../../options';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
+import {
+  depthwiseConv2dNativeBackpropFilter,
+  depthwiseConv2dNativeBackpropInput,
+} from './depthwise_conv2d_grads';
 import {createFusedMatMul} from './fused_mat_mul';
 import {createCast, createIdentity} from './identity';
 import {preferModule} from './kernel';
@@ -33,6 +37,8 @@ const KERNELS: ReadonlyArray<[name: string, create: (stock: never) => unknown]> 
   [tf.Identity, createIdentity],
   [tf.Cast, createCast],
   [tf.Conv2DBackpropFilter, () => conv2DBackpropFilter],
+  [tf.DepthwiseConv2dNativeBackpropFilter, () => depthwiseConv2dNativeBackpropFilter],
+  [tf.DepthwiseConv2dNativeBackpropInput, () => depthwiseConv2dNativeBackpropInput],
   [tf.MaxPoolGrad, () => maxPoolGrad],
 ];
 

@@ -21,13 +21,16 @@ export function simdFusedMatMul(module: SimdModule, args: FusedMatMulArgs): tf.T
   const {bias} = inputs;
   let out = simdBatchMatMul(module, args);
   const size = tf.util.sizeFromShape(out.shape);
-  const columns = out.shape.at(-1);
-  const isRow = bias?.shape.at(-1) === columns && tf.util.sizeFromShape(bias.shape) === columns;
-  if (bias && !isRow) out = addBroadcast(backend, out, bias);
+  const columns = out.shape.at(-1)!;
+  let added = 0;
+  if (bias?.shape.at(-1) === columns && tf.util.sizeFromShape(bias.shape) === columns) {
+    added = addressOf(backend, bias);
+  } else if (bias) {
+    out = addBroadcast(backend, out, bias);
+  }
   const range = RANGES[attrs.activation];
-  if (size > 0 && (isRow || range !== EVERYTHING)) {
+  if (size > 0 && (added > 0 || range !== EVERYTHING)) {
     const [lower, upper] = range ?? EVERYTHING;
-    const added = isRow ? addressOf(backend, bias) : 0;
     const x = addressOf(backend, out);
     module.functions.addBias(x, size / columns, columns, added, lower, upper);
   }

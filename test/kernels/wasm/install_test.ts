@@ -13,6 +13,8 @@ const NAMES = [
   tf.Identity,
   tf.Cast,
   tf.Conv2DBackpropFilter,
+  tf.DepthwiseConv2dNativeBackpropFilter,
+  tf.DepthwiseConv2dNativeBackpropInput,
   tf.MaxPoolGrad,
 ] as const;
 
@@ -81,6 +83,16 @@ describeWasm('installKernels', (simd) => {
     tf.getKernel(tf.Identity, 'wasm').setupFunc!(later);
     expect(simdModule(later) !== undefined).to.equal(simd === 'auto');
     later.dispose();
+  });
+
+  it('leaves no kernel out that a gradient on wasm may need', async () => {
+    await installKernels({simd});
+    const names = (backend: string) => tf.getKernelsForBackend(backend).map((k) => k.kernelName);
+    const onWasm = names('wasm');
+    // complex numbers, einsum and ragged tensors are not for this backend at all
+    const forward = /Complex|FFT|Imag|Real|Einsum|Ragged|Draw|StaticRegexReplace/;
+    const missing = names('cpu').filter((name) => !onWasm.includes(name) && !forward.test(name));
+    expect(missing).to.deep.equal([]);
   });
 
   it('refuses options that it does not know', () => {

@@ -39,6 +39,8 @@ const networks: Record<string, [inputShape: number[], makeLayers: () => tfl.laye
       layers.batchNormalization(),
       layers.maxPooling2d({poolSize: 2}),
       layers.conv2d({filters: 3, kernelSize: 2, strides: 2}),
+      layers.depthwiseConv2d({kernelSize: 2, depthMultiplier: 2, padding: 'same'}),
+      layers.separableConv2d({filters: 3, kernelSize: 2, padding: 'same'}),
       layers.averagePooling2d({poolSize: 2}),
       layers.flatten(),
     ],
