@@ -7,6 +7,8 @@ export interface MemoryMeter {
   /** The most bytes that were alive at once since the start or the last `reset()`. */
   peak(): number;
   reset(): void;
+  /** The data buffer of a tensor: the same object for all that share it; undefined if it is from before the meter. */
+  bufferOf(tensor: tf.Tensor): object | undefined;
   /** Takes the meter off the engine. */
   stop(): void;
 }
@@ -67,6 +69,7 @@ export function startMemoryMeter({onAllocate, onFree}: MemoryEvents = {}): Memor
     current: () => current,
     peak: () => peak,
     reset: () => void (peak = current),
+    bufferOf: ({dataId}) => bufferOf.get(dataId),
     stop: () => {
       Object.assign(engine, {trackTensor, removeDataId});
       sharing.stop();

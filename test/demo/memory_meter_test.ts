@@ -23,6 +23,7 @@ describeBackends('demo: startMemoryMeter', () => {
   it('counts a shared buffer once, until its last tensor goes', () => {
     const a = tf.zeros([100]);
     const shared = tf.reshape(a, [10, 10]);
+    expect(meter.bufferOf(shared)).to.be.an('object').that.equals(meter.bufferOf(a));
     a.dispose();
     expect(meter.current()).to.equal(400);
     const rows = tf.expandDims(shared, 0);
