@@ -5,8 +5,9 @@
  *   npm run bench:memory -- --backend wasm
  *
  * Stock is the same model as tfjs users write it, trained with `tf.train.adam`. All variants of a trained set take turns,
- * a step each, so that a busy machine is equally busy for all. Peaks are the same in every run; times are not. Exits with 1
- * if a loss differs from stock's.
+ * a step each, so that a busy machine is equally busy for all. Peaks are the same in every run; times are not. Two more
+ * tables are by the backend that computes shapes only (`shape_backend.ts`): the same on wasm, and what the optimizer's
+ * options cost. Exits with 1 if a loss differs from stock's.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
@@ -14,8 +15,16 @@ import {startMemoryMeter} from '../demo/memory_meter';
 import {selectBackend} from '../demo/backend';
 import {loadBackend, type BackendName} from '../scripts/load_backend';
 import {writeRecord} from './record';
-import {Turns} from './turns';
-import {owloreOptions, referenceShape, trainedSets, type Variant} from './workload';
+import {registerShapeBackend} from './shape_backend';
+import {measureAlone, Turns} from './turns';
+import {
+  adamOptions,
+  owloreOptions,
+  referenceShape,
+  trainedSets,
+  type TrainingOptions,
+  type Variant,
+} from './workload';
 
 const {values} = parseArgs({options: {backend: {type: 'string'}, steps: {type: 'string'}}});
 const steps = Number(values.steps ?? 20);
@@ -172,5 +181,70 @@ console.log(
   `\nLargest relative difference of a loss from stock's: ${lossDifference.toExponential(1)} ` +
     `(at most ${LOSS_TOLERANCE} is allowed)`,
 );
-writeRecord('memory', {backend, steps, tensorflow: tf.version_core, results, lossDifference});
+
+/** Peak of a training by the shape-only backend, which is the one that is selected. */
+async function peakOf(options: Omit<TrainingOptions, 'shape'>): Promise<number> {
+  return (await measureAlone({shape: referenceShape, ...options}, meter)).peak;
+}
+
+console.log(
+  "\nPeaks on the wasm backend with tfjs's own kernels, whose Identity copies what the tape saves (by the shape-only " +
+    'backend)\n',
+);
+await tf.setBackend(await registerShapeBackend('wasm'));
+const onWasm: Record<string, Record<Variant, number>> = {};
+line(['trained', 'stock', 'no checkpoints', 'checkpoints']);
+line(['---', '---', '---', '---']);
+for (const {title, set, peakTargets} of rows) {
+  const trained = trainedSets[set];
+  const [stock, none, auto] = [
+    await peakOf({trained, variant: 'stock'}),
+    await peakOf({trained, variant: 'none'}),
+    await peakOf({trained, variant: 'auto'}),
+  ];
+  onWasm[set] = {stock, none, auto};
+  const stockFull = onWasm['full']!.stock;
+  line([
+    title,
+    `${megabytes(stock)}: ${(stock / stockFull).toFixed(3)}`,
+    `${megabytes(none)}: ${compared(none / stockFull, peakTargets.none, 3)}`,
+    `${megabytes(auto)}: ${compared(auto / stockFull, peakTargets.auto, 3)}`,
+  ]);
+}
+
+/** What makes gradients wait for each other, and what that costs. */
+const waiting = {
+  "nonFinite: 'ignore'": {},
+  "nonFinite: 'throw' (the default)": {nonFinite: 'throw'},
+  'clipNorm: 1': {clipNorm: 1},
+  'accumulate: 2': {accumulate: 2},
+} as const;
+
+console.log(
+  '\nOptions that make gradients wait: peaks with checkpoints, MB (by the shape-only backend)\n',
+);
+await tf.setBackend(await registerShapeBackend('tensorflow'));
+const byOption: Record<string, Record<string, number>> = {};
+const optionSets = ['full', 'lisa', 'owlore'] as const;
+line(['option', 'full fine-tuning', '2 of 8 blocks, embedding, head', 'OwLore']);
+line(['---', '---', '---', '---']);
+for (const [title, options] of Object.entries(waiting)) {
+  byOption[title] = {};
+  for (const set of optionSets) {
+    const base = set === 'owlore' ? owloreOptions : adamOptions;
+    const optimizer = {...base, ...options};
+    byOption[title][set] = await peakOf({trained: trainedSets[set], variant: 'auto', optimizer});
+  }
+  line([title, ...optionSets.map((set) => megabytes(byOption[title]![set]!))]);
+}
+
+writeRecord('memory', {
+  backend,
+  steps,
+  tfjs: tf.version_core,
+  results,
+  lossDifference,
+  onWasm,
+  byOption,
+});
 if (!(lossDifference <= LOSS_TOLERANCE)) process.exitCode = 1;

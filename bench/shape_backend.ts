@@ -6,8 +6,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import {loadBackend} from '../scripts/load_backend';
 import {outputsByRule, type Attributes, type Inputs, type Output} from './shape_rules';
 
-/** The backends that can be imitated. */
-export const imitatedBackends = ['cpu', 'tensorflow'] as const;
+/** The backends that can be imitated; wasm with tfjs's own kernels, which copy where this library's return a view. */
+export const imitatedBackends = ['cpu', 'wasm', 'tensorflow'] as const;
 
 export type ImitatedBackend = (typeof imitatedBackends)[number];
 
@@ -136,11 +136,13 @@ function viewedInput(
     case tf.ExpandDims:
       return 'input';
     case tf.Reshape:
-    case tf.Identity:
       return 'x';
+    case tf.Identity:
+      return imitated === 'wasm' ? undefined : 'x';
     case tf.Cast: {
       const isView = {
         cpu: !tf.util.hasEncodingLoss(x!.dtype, dtype),
+        wasm: false,
         // A buffer of its own for the engine, but not in TensorFlow: see the memory meter.
         tensorflow: x!.dtype === dtype,
       };

@@ -76,8 +76,8 @@ const rules: Record<string, Rule> = {
   [tf.Softmax]: ({logits}) => like(logits!),
   [tf.BatchMatMul]: ({a, b}, {transposeA, transposeB}) => {
     const batch = util.assertAndGetBroadcastShape(a!.shape.slice(0, -2), b!.shape.slice(0, -2));
-    const rows = a!.shape.at(transposeA ? -1 : -2);
-    const columns = b!.shape.at(transposeB ? -2 : -1);
+    const rows = a!.shape.at(transposeA ? -1 : -2)!;
+    const columns = b!.shape.at(transposeB ? -2 : -1)!;
     return {shape: [...batch, rows, columns], dtype: a!.dtype};
   },
   [tf.Transpose]: ({x}, {perm}) => ({

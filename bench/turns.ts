@@ -35,3 +35,14 @@ export class Turns {
     this.training.dispose();
   }
 }
+
+/** Peak and bytes at rest of a training alone. Two steps tell: the first makes the state, the second replaces it. */
+export async function measureAlone(
+  options: TrainingOptions,
+  meter: MemoryMeter,
+): Promise<{peak: number; atRest: number}> {
+  const turns = new Turns(options, meter);
+  for (let step = 0; step < 2; step++) await turns.step();
+  turns.dispose();
+  return {peak: turns.peak, atRest: turns.atRest};
+}

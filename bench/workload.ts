@@ -71,8 +71,8 @@ export interface TrainingOptions {
 export class Training {
   readonly model: tfl.LayersModel;
   private readonly optimizer: tf.Optimizer;
-  private readonly ids: tf.Tensor;
-  private readonly labels: tf.Tensor;
+  /** Token ids and labels. */
+  readonly batch: [tf.Tensor, tf.Tensor];
 
   constructor({shape, trained, variant, optimizer = adamOptions, ...rest}: TrainingOptions) {
     const {headInLoss = shape.vocabulary >= 16 * shape.hidden} = rest;
@@ -98,18 +98,18 @@ export class Training {
       const isOn = trained === 'all' || trained.includes(layer.name);
       for (const weight of layer.weights) weight.trainable = isOn;
     }
-    this.ids = tf.randomUniform([shape.batch, shape.length], 0, shape.vocabulary, 'int32', 1);
-    this.labels = tf.expandDims(this.ids, 2);
+    const ids = tf.randomUniform([shape.batch, shape.length], 0, shape.vocabulary, 'int32', 1);
+    this.batch = [ids, tf.expandDims(ids, 2)];
   }
 
   /** One step; its loss. */
   async step(): Promise<number> {
-    return (await this.model.trainOnBatch(this.ids, this.labels)) as number;
+    return (await this.model.trainOnBatch(...this.batch)) as number;
   }
 
   dispose(): void {
     this.model.dispose();
     this.optimizer.dispose();
-    tf.dispose([this.ids, this.labels]);
+    tf.dispose(this.batch);
   }
 }

@@ -1,0 +1,52 @@
+/**
+ * Draws which bytes are alive when during one step of full fine-tuning, stock against this library:
+ *
+ *   npm run bench:timeline                        # writes docs/memory.svg and bench/results/timeline.json
+ *
+ * The bytes are those of the shape-only backend, and so of a real step on tensorflow, on any machine.
+ */
+import {writeFileSync} from 'node:fs';
+import * as tf from '@tensorflow/tfjs-core';
+import {categories, watchStep, type Sample, type Timeline} from './live_bytes';
+import {drawTimelines, type Panel} from './memory_picture';
+import {writeRecord} from './record';
+import {registerShapeBackend} from './shape_backend';
+import {referenceShape, trainedSets, type Variant} from './workload';
+
+/** Samples that a panel of a few hundred pixels can show. */
+const SAMPLES = 300;
+
+const titles: Record<Variant, string> = {
+  stock: 'stock tfjs',
+  none: 'this library, no checkpoints',
+  auto: 'this library, checkpoints',
+};
+
+await tf.setBackend(await registerShapeBackend('tensorflow'));
+const panels: Panel[] = [];
+for (const variant of ['stock', 'none', 'auto'] as const) {
+  const timeline = await watchStep({shape: referenceShape, trained: trainedSets.full, variant});
+  panels.push({title: titles[variant], ...thinned(timeline)});
+}
+writeFileSync(new URL('../docs/memory.svg', import.meta.url), drawTimelines(panels));
+writeRecord('timeline', {
+  peaks: panels.map(({title, samples}) => ({title, ...highest(samples)})),
+});
+
+/** Fewer samples: of each stretch the highest, so that no peak is lost. */
+function thinned({samples, forwardEnd}: Timeline): Timeline {
+  const stretch = Math.ceil(samples.length / SAMPLES);
+  const starts = Array.from({length: Math.ceil(samples.length / stretch)}, (_, i) => i * stretch);
+  return {
+    samples: starts.map((start) => highest(samples.slice(start, start + stretch))),
+    forwardEnd,
+  };
+}
+
+function highest(samples: readonly Sample[]): Sample {
+  return samples.reduce((a, b) => (total(b) > total(a) ? b : a));
+}
+
+function total(sample: Sample): number {
+  return categories.reduce((sum, category) => sum + sample[category], 0);
+}
