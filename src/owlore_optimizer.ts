@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {addToSums, takeMeans} from './optim/accumulation';
+import {Accumulation} from './optim/accumulation';
 import {checkExactBasisSupport, exactBasis, randomizedBasis} from './optim/basis';
 import {statesFromTensors, statesToTensors, type NamedTensor} from './optim/checkpoint';
 import {FiniteCheck} from './optim/finite_check';
 import {Projections} from './optim/projections';
 import {checkLearningRate, learningRateAt, type LearningRate} from './optim/schedule';
 import {checkState, StateStore} from './optim/state';
-import {Step, type StepRule} from './optim/step';
+import {Step, type GradientTaker, type StepRule} from './optim/step';
 import {pairWithVariables, registeredVariable, trainableVariables} from './optim/variables';
 import {checkNumber} from './options';
 import {
@@ -22,9 +22,6 @@ import {streamVariableGrads, variableGrads} from './tape/gradients';
 
 /** Name of the saved counter of accumulated calls. */
 const ACCUMULATED = 'owlore.accumulated';
-
-/** Becomes the owner of a variable's gradient. */
-type GradientTaker = (variable: tf.Variable, gradient: tf.Tensor) => void;
 
 /**
  * AdamW whose state for the chosen matrices lives in a low-rank subspace of their gradients, and only while they are
@@ -49,11 +46,10 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   private readonly rule: StepRule;
   private readonly states = new StateStore();
   private readonly finiteCheck: FiniteCheck;
+  private readonly accumulation: Accumulation;
   private projections: Projections;
   private summarized = false;
   private plan: SamplingPlan | null = null;
-  /** Calls of the step that is being accumulated. */
-  private accumulated = 0;
   /** Tensors made for `getWeights`, which its callers cannot know to dispose. */
   private saved: tf.Tensor[] = [];
 
@@ -65,6 +61,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     const bases = {randomized: randomizedBasis, svd: exactBasis};
     this.rule = {...this.options, basis: typeof basis === 'string' ? bases[basis] : basis};
     this.finiteCheck = new FiniteCheck(nonFinite);
+    this.accumulation = new Accumulation(this.states, this.rule);
     this.projections = new Projections(this.options);
   }
 
@@ -93,20 +90,16 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
 
   /** Bytes of all state: bases, moments and gradient sums. */
   get stateBytes(): number {
-    let bytes = 0;
-    for (const [, {moments, basis, gradientSum}] of this.states.entries()) {
-      for (const tensor of [moments?.first, moments?.second, basis, gradientSum]) {
-        if (tensor) bytes += tensor.size * tf.util.bytesPerElement(tensor.dtype);
-      }
-    }
-    return bytes;
+    return this.states.bytes;
   }
 
   /**
-   * Runs `f`, computes the gradients of its scalar result and makes one step (or one of `accumulate` parts of it).
+   * Runs `f`, computes the gradients of its scalar result and makes one step (or one of `accumulate` parts of it). Each
+   * gradient is used as soon as it is there and freed.
    *
    * @returns The value of `f`, for the caller to dispose, if `returnCost`; else null.
-   * @throws Error if no variable is trainable, a gradient is not finite, or `f` throws; no weight was changed then.
+   * @throws Error if no variable is trainable, a gradient is not finite, or `f` throws; no weight was changed then. An
+   *   error after some of a call's gradients were added to those of the calls before gives up the step of these calls.
    */
   override minimize(
     f: () => tf.Scalar,
@@ -114,16 +107,9 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     varList?: tf.Variable[],
   ): tf.Scalar | null {
     const variables = trainableVariables(varList);
-    const cost = tf.tidy(() => {
-      if (this.accumulate === 1) {
-        return this.step(variables, (take) =>
-          streamVariableGrads(this.withCheckpoints(f), variables, take),
-        );
-      }
-      const {value, grads} = this.computeGradients(f, variables);
-      this.applyGradients(grads);
-      return value;
-    });
+    const cost = tf.tidy(() =>
+      this.call(variables, (take) => streamVariableGrads(this.withCheckpoints(f), variables, take)),
+    );
     if (returnCost) return cost;
     cost.dispose();
     return null;
@@ -142,17 +128,10 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    * counts as frozen. The gradients stay the caller's.
    */
   override applyGradients(gradients: tf.NamedTensorMap | NamedTensor[]): void {
-    this.checkReady();
     tf.tidy(() => {
-      let updates = pairWithVariables(gradients);
-      if (this.accumulate > 1) {
-        addToSums(this.states, updates);
-        if (++this.accumulated < this.accumulate) return;
-        this.accumulated = 0;
-        updates = takeMeans(this.states, this.accumulate);
-      }
+      const updates = pairWithVariables(gradients);
       const variables = updates.map(({variable}) => variable);
-      this.step(variables, (take) => {
+      this.call(variables, (take) => {
         for (const {variable, gradient} of updates) take(variable, tf.clone(gradient));
       });
     });
@@ -177,7 +156,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   override async getWeights(): Promise<NamedTensor[]> {
     tf.dispose(this.saved);
     const own = statesToTensors(this.states.entries());
-    const accumulated = {name: ACCUMULATED, tensor: tf.scalar(this.accumulated, 'int32')};
+    const accumulated = {name: ACCUMULATED, tensor: tf.scalar(this.accumulation.calls, 'int32')};
     const all = [await this.saveIterations(), accumulated, ...own];
     // Counters are made for the occasion; moments and bases, all float32, are the state itself.
     this.saved = all.map(({tensor}) => tensor).filter(({dtype}) => dtype === 'int32');
@@ -198,7 +177,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
       );
     }
     this.states.restore(await statesFromTensors(saved));
-    this.accumulated = (await accumulated.tensor.data())[0]!;
+    this.accumulation.calls = (await accumulated.tensor.data())[0]!;
     await this.extractIterations(weights);
   }
 
@@ -220,7 +199,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.states.retain(new Set());
     tf.dispose(this.saved);
     this.saved = [];
-    this.accumulated = 0;
+    this.accumulation.clear();
     this.iterations_ = 0;
   }
 
@@ -228,16 +207,28 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return () => withLayerCheckpoints(this.options.checkpoint, f);
   }
 
-  /** Throws what is known to go wrong before anything is computed. */
-  private checkReady(): void {
+  /** One call: of the gradients that `produce` hands over it makes a step, or one of `accumulate` parts of it. */
+  private call<T>(variables: readonly tf.Variable[], produce: (take: GradientTaker) => T): T {
     this.finiteCheck.throwFailure();
     if (this.options.basis === 'svd') checkExactBasisSupport();
+    this.summarizeOnce(variables);
+    const {accumulate, accumulation} = this;
+    if (accumulate === 1 && accumulation.calls === 0) return this.step(variables, produce);
+    this.checkStates(variables);
+    const result = accumulation.addCall(this.projections, produce);
+    if (accumulation.calls < accumulate) return result;
+    try {
+      this.step(accumulation.variables(), (take) => accumulation.takeMeans(take));
+    } finally {
+      accumulation.clear();
+    }
+    return result;
   }
 
-  /** One step of the gradients that `produce` hands over, each of its own. */
+  /** One step of the gradients that `produce` hands over. */
   private step<T>(variables: readonly tf.Variable[], produce: (take: GradientTaker) => T): T {
-    this.checkReady();
-    this.beginStep(variables);
+    this.checkStates(variables);
+    this.freeAllBut(new Set(variables.map(({name}) => name)));
     const {rule, states, projections, finiteCheck, learningRate} = this;
     const step = new Step(
       {rule, states, projections, finiteCheck},
@@ -248,7 +239,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     );
     let result: T;
     try {
-      result = produce((variable, gradient) => step.take(variable, gradient));
+      result = produce((...gradient) => step.take(...gradient));
     } catch (error) {
       step.dispose();
       throw error;
@@ -259,14 +250,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return result;
   }
 
-  /** Checks the variables that a step may move, and frees the state of those that it will not. */
-  private beginStep(variables: readonly tf.Variable[]): void {
-    this.summarizeOnce(variables);
+  private checkStates(variables: readonly tf.Variable[]): void {
     for (const variable of variables) {
       const state = this.states.find(variable.name);
       if (state) checkState(variable, state, this.projections.of(variable));
     }
-    this.freeAllBut(new Set(variables.map(({name}) => name)));
   }
 
   /** Frees the state of the variables that are frozen, as all but those called `names` are. */

@@ -16,6 +16,7 @@ import type {Occupied} from './support/state_ledger';
 const batchSize = 2;
 const epochs = 2;
 const rank = 2;
+const refreshInterval = 4;
 
 /** Every way to carry moments and state on; each other option in some of them. */
 const variants: Record<string, OwLoreOptions> = {
@@ -175,7 +176,7 @@ class Meter extends tfl.Callback {
 }
 
 const createOptimizer = (options: OwLoreOptions): OwLoreOptimizer =>
-  new OwLoreOptimizer({refreshInterval: 4, rank, ...options});
+  new OwLoreOptimizer({refreshInterval, rank, ...options});
 
 /** Any number of blocks, none to all, for two steps at a time. */
 const createSampling = (): LayerSamplingCallback =>
@@ -187,10 +188,14 @@ const createSampling = (): LayerSamplingCallback =>
   });
 
 /** A model of three blocks of different sizes between two layers that are always on, and data for it. */
-function createTask(
-  rows: number,
-  {project = 'auto', side = 'auto', state = 'reset', accumulate = 1}: OwLoreOptions = {},
-) {
+function createTask(rows: number, options: OwLoreOptions = {}) {
+  const {
+    project = 'auto',
+    side = 'auto',
+    state = 'reset',
+    accumulate = 1,
+    clipNorm = null,
+  } = options;
   const {conv2d, dense, flatten} = tfl.layers;
   const model = tfl.sequential({
     layers: [
@@ -208,6 +213,14 @@ function createTask(
     const block = /^block\d/.exec(name)?.[0];
     if (block) for (const weight of weights) blocks.set(weight, block);
   }
-  const ledger = new StateLedger(model.weights, blocks, {project, rank, side, state, accumulate});
+  const ledger = new StateLedger(model.weights, blocks, {
+    project,
+    rank,
+    side,
+    state,
+    accumulate,
+    refreshInterval,
+    clipNorm,
+  });
   return {model, ledger, x: tf.randomNormal([rows, 4, 4, 1]), y: tf.randomNormal([rows, 3])};
 }

@@ -1,27 +1,109 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type {StateStore} from './state';
-import {registeredVariable, type Update} from './variables';
+import type {Projections} from './projections';
+import {project, type Projection} from './projector';
+import type {StateStore, VariableState} from './state';
+import type {GradientTaker} from './step';
+import {isRefreshDue} from './update';
+import {registeredVariable} from './variables';
 
-/** Adds the gradients of one call to the sums in the variables' states. */
-export function addToSums(states: StateStore, updates: readonly Update[]): void {
-  for (const {variable, gradient} of updates) {
-    const state = states.of(variable.name);
-    const old = state.gradientSum;
-    state.gradientSum = tf.keep(old ? tf.add(old, gradient) : tf.clone(gradient));
-    old?.dispose();
+/** What decides in which form gradients are added up. */
+export interface AccumulationRule {
+  refreshInterval: number;
+  clipNorm: number | null;
+}
+
+/** The gradients of several calls, added up in the states of their variables, and their means. */
+export class Accumulation {
+  /** Calls that are in the sums. */
+  calls = 0;
+
+  constructor(
+    private readonly states: StateStore,
+    private readonly rule: AccumulationRule,
+  ) {}
+
+  /**
+   * Adds the gradients that `produce` hands over. If it throws when some are in the sums and others are not, the sums of the
+   * calls before are given up.
+   */
+  addCall<T>(projections: Projections, produce: (take: GradientTaker) => T): T {
+    let isBegun = false;
+    let result: T;
+    try {
+      result = produce((variable, gradient) => {
+        isBegun = true;
+        const state = this.states.of(variable.name);
+        tf.tidy(() => addToSum(state, gradient, projections.of(variable), this.rule));
+      });
+    } catch (error) {
+      if (isBegun) this.clear();
+      throw error;
+    }
+    this.calls++;
+    return result;
+  }
+
+  /** The variables that have brought gradients, but for those that are gone meanwhile. */
+  variables(): tf.Variable[] {
+    return [...this.states.entries()].flatMap(([name, {gradientSum, projectedSum}]) =>
+      (gradientSum ?? projectedSum) ? (registeredVariable(name) ?? []) : [],
+    );
+  }
+
+  /** Hands over the mean of each variable's gradients, and frees their sum. */
+  takeMeans(take: GradientTaker): void {
+    for (const variable of this.variables()) {
+      const state = this.states.of(variable.name);
+      const isProjected = state.projectedSum !== null;
+      const mean = tf.div((state.gradientSum ?? state.projectedSum)!, this.calls);
+      freeSum(state);
+      take(variable, mean, {isProjected});
+    }
+  }
+
+  /** Frees all sums. */
+  clear(): void {
+    for (const [, state] of this.states.entries()) freeSum(state);
+    this.calls = 0;
   }
 }
 
-/** The means of the gradients of `calls` calls; the sums are freed. A variable that is gone meanwhile has none. */
-export function takeMeans(states: StateStore, calls: number): Update[] {
-  const updates: Update[] = [];
-  for (const [name, state] of states.entries()) {
-    const {gradientSum} = state;
-    if (!gradientSum) continue;
-    const variable = registeredVariable(name);
-    if (variable) updates.push({variable, gradient: tf.div(gradientSum, calls)});
-    gradientSum.dispose();
-    state.gradientSum = null;
+/**
+ * Adds a gradient, which it disposes of, to the sum in its variable's state. Projection is linear, so for a projected
+ * variable ΣPᵀG does for ΣG, which is kept only where the step needs it: for a new basis, or for the norm to clip by.
+ */
+function addToSum(
+  state: VariableState,
+  gradient: tf.Tensor,
+  projection: Projection | null,
+  rule: AccumulationRule,
+): void {
+  if (projection && keepsProjection(state, rule)) {
+    const projected = project(gradient, state.basis!, projection);
+    gradient.dispose();
+    state.projectedSum = sumOf(state.projectedSum, projected);
+  } else {
+    state.gradientSum = sumOf(state.gradientSum, gradient);
   }
-  return updates;
+}
+
+/** A sum goes on in the form in which it was begun, also after it was saved and loaded under other options. */
+function keepsProjection(state: VariableState, rule: AccumulationRule): boolean {
+  if (state.gradientSum ?? state.projectedSum) return state.projectedSum !== null;
+  return rule.clipNorm === null && !isRefreshDue(state, rule);
+}
+
+/** The kept sum of two tensors, which are disposed of; the second one itself if there is no first. */
+function sumOf(sum: tf.Tensor | null, summand: tf.Tensor): tf.Tensor {
+  if (!sum) return tf.keep(summand);
+  const next = tf.keep(tf.add(sum, summand));
+  tf.dispose([sum, summand]);
+  return next;
+}
+
+function freeSum(state: VariableState): void {
+  state.gradientSum?.dispose();
+  state.projectedSum?.dispose();
+  state.gradientSum = null;
+  state.projectedSum = null;
 }

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {emptyState, type VariableState} from './state';
+import type {VariableState} from './state';
 
 /** A tensor with the name under which a model file keeps it. */
 export type NamedTensor = Awaited<ReturnType<tf.Optimizer['getWeights']>>[number];
@@ -13,6 +13,7 @@ const suffixes = {
   second: '/owlore.moment2',
   basis: '/owlore.basis',
   gradientSum: '/owlore.gradient',
+  projectedSum: '/owlore.projectedGradient',
   clocks: '/owlore.clocks',
 } as const;
 
@@ -22,9 +23,9 @@ const suffixes = {
  */
 export function statesToTensors(states: Iterable<[string, VariableState]>): NamedTensor[] {
   const saved: NamedTensor[] = [];
-  for (const [name, {moments, basis, gradientSum, adamSteps, basisSteps}] of states) {
+  for (const [name, {moments, adamSteps, basisSteps, ...tensorsAlone}] of states) {
     const clocks = tf.tensor1d([adamSteps, basisSteps], 'int32');
-    const tensors = {...moments, basis, gradientSum, clocks};
+    const tensors = {...moments, ...tensorsAlone, clocks};
     for (const [key, suffix] of Object.entries(suffixes)) {
       const tensor = tensors[key as keyof typeof tensors];
       if (tensor) saved.push({name: name + suffix, tensor});
@@ -53,13 +54,16 @@ export async function statesFromTensors(
     byVariable.set(variable, {...byVariable.get(variable), [key]: tensor});
   }
   const states = new Map<string, VariableState>();
-  for (const [variable, {first, second, basis, gradientSum, clocks}] of byVariable) {
-    const state = emptyState();
-    if (clocks) [state.adamSteps = 0, state.basisSteps = 0] = await clocks.data<'int32'>();
-    if (first && second) state.moments = {first: copy(first), second: copy(second)};
-    if (basis) state.basis = copy(basis as tf.Tensor2D);
-    if (gradientSum) state.gradientSum = copy(gradientSum);
-    states.set(variable, state);
+  for (const [variable, {first, second, basis, gradientSum, projectedSum, clocks}] of byVariable) {
+    const [adamSteps = 0, basisSteps = 0] = clocks ? await clocks.data<'int32'>() : [];
+    states.set(variable, {
+      moments: first && second ? {first: copy(first), second: copy(second)} : null,
+      adamSteps,
+      basis: basis ? copy(basis as tf.Tensor2D) : null,
+      basisSteps,
+      gradientSum: gradientSum ? copy(gradientSum) : null,
+      projectedSum: projectedSum ? copy(projectedSum) : null,
+    });
   }
   return states;
 }

@@ -49,9 +49,23 @@ export function basisShape({rows, columns, rank, side}: Projection): [number, nu
   return [side === 'left' ? rows : columns, rank];
 }
 
-/** R = PᵀG or G·P (GaLore, Alg. 2). */
-export function project(gradient: tf.Tensor2D, basis: tf.Tensor2D, side: Side): tf.Tensor2D {
-  return side === 'left' ? tf.matMul(basis, gradient, true) : tf.matMul(gradient, basis);
+/** A projected variable's gradient as the matrix [rows, columns]. */
+export function asMatrix(gradient: tf.Tensor, {rows, columns}: Projection): tf.Tensor2D {
+  return tf.reshape(gradient, [rows, columns]);
+}
+
+/** R = PᵀG or G·P (GaLore, Alg. 2) of a gradient of the variable's shape. */
+export function project(
+  gradient: tf.Tensor,
+  basis: tf.Tensor2D,
+  projection: Projection,
+): tf.Tensor2D {
+  return tf.tidy(() => {
+    const matrix = asMatrix(gradient, projection);
+    return projection.side === 'left'
+      ? tf.matMul(basis, matrix, true)
+      : tf.matMul<tf.Tensor2D>(matrix, basis);
+  });
 }
 
 /** P·N or N·Pᵀ: a low-rank step back in the weight's own space. */

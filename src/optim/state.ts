@@ -14,11 +14,20 @@ export interface VariableState {
   basisSteps: number;
   /** Sum of the gradients of the step that is being accumulated; null between steps. */
   gradientSum: tf.Tensor | null;
+  /** The same in the subspace of the basis, ΣPᵀG, in its place where that is enough. */
+  projectedSum: tf.Tensor | null;
 }
 
 /** A state before its variable's first step. */
 export function emptyState(): VariableState {
-  return {moments: null, adamSteps: 0, basis: null, basisSteps: 0, gradientSum: null};
+  return {
+    moments: null,
+    adamSteps: 0,
+    basis: null,
+    basisSteps: 0,
+    gradientSum: null,
+    projectedSum: null,
+  };
 }
 
 /** States by variable name, made lazily: a variable that is never trained has none. */
@@ -48,10 +57,16 @@ export class StateStore {
     for (const name of names) if (!this.states.has(name)) this.adopt(name);
     for (const [name, state] of this.states) {
       if (names.has(name)) continue;
-      disposeState(state);
+      tf.dispose(stateTensors(state));
       this.states.delete(name);
       this.restored.delete(name);
     }
+  }
+
+  /** Bytes of all tensors. */
+  get bytes(): number {
+    const tensors = [...this.states.values()].flatMap(stateTensors);
+    return tensors.reduce((sum, {size, dtype}) => sum + size * tf.util.bytesPerElement(dtype), 0);
   }
 
   entries(): Iterable<[string, VariableState]> {
@@ -97,23 +112,24 @@ export function rememberClocks(states: readonly VariableState[]): () => void {
   const remembered = states.map((state) => ({...state, state}));
   return () => {
     for (const {state, moments, adamSteps, basisSteps} of remembered) {
-      Object.assign(state, {adamSteps, basisSteps});
-      if (!moments) forgetSteps(state);
+      if (moments) Object.assign(state, {adamSteps, basisSteps});
+      else forgetSteps(state);
     }
   };
 }
 
-/** Frees what the steps so far have left. */
+/** Frees what the steps so far have left, and with the basis what was projected on it. */
 function forgetSteps(state: VariableState): void {
-  const {moments, basis} = state;
-  if (moments) tf.dispose([moments.first, moments.second]);
-  basis?.dispose();
-  Object.assign(state, {moments: null, basis: null});
+  const {gradientSum} = state;
+  tf.dispose(stateTensors({...state, gradientSum: null}));
+  Object.assign(state, {...emptyState(), gradientSum});
 }
 
-function disposeState(state: VariableState): void {
-  forgetSteps(state);
-  state.gradientSum?.dispose();
+/** All tensors of a state. */
+function stateTensors(state: VariableState): tf.Tensor[] {
+  const {moments, basis, gradientSum, projectedSum} = state;
+  const tensors = [moments?.first, moments?.second, basis, gradientSum, projectedSum];
+  return tensors.flatMap((tensor) => tensor ?? []);
 }
 
 /** Throws if a variable's state is of another shape than its update needs. */

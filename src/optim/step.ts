@@ -29,6 +29,13 @@ export interface StepContext {
   finiteCheck: FiniteCheck;
 }
 
+/** Becomes the owner of a variable's gradient. If it is projected already, it is R in the subspace of the present basis. */
+export type GradientTaker = (
+  variable: tf.Variable,
+  gradient: tf.Tensor,
+  options?: {isProjected: boolean},
+) => void;
+
 /** A gradient that waits for its update; its tensors are kept. */
 interface WaitingGradient extends PreparedGradient {
   variable: tf.Variable;
@@ -60,9 +67,9 @@ export class Step {
   }
 
   /** Takes the gradient of a variable, and disposes of it when it is not needed any more. */
-  take(variable: tf.Variable, gradient: tf.Tensor): void {
+  take(variable: tf.Variable, gradient: tf.Tensor, {isProjected = false} = {}): void {
     this.variables.add(variable.name);
-    tf.tidy(() => this.waiting.push(keep(this.prepare(variable, gradient))));
+    tf.tidy(() => this.waiting.push(keep(this.prepare(variable, gradient, isProjected))));
     if (this.isJudged) return;
     this.update({clip: null, mask: null});
     this.dispose();
@@ -93,11 +100,16 @@ export class Step {
     }
   }
 
-  private prepare(variable: tf.Variable, gradient: tf.Tensor): WaitingGradient {
+  private prepare(
+    variable: tf.Variable,
+    gradient: tf.Tensor,
+    isProjected: boolean,
+  ): WaitingGradient {
     const {rule, states, projections} = this.context;
     const state = states.of(variable.name);
     const norm = this.isJudged ? squaredNorm(gradient) : null;
-    const prepared = prepareGradient(variable, gradient, state, projections.of(variable), rule);
+    const projection = isProjected ? null : projections.of(variable);
+    const prepared = prepareGradient(variable, gradient, state, projection, rule);
     if (prepared.gradient !== gradient) gradient.dispose();
     return {variable, squaredNorm: norm, ...prepared};
   }

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {adamStep, movingAverage, zeroMoments, type AdamOptions, type Moments} from './adam';
 import type {BasisFunction} from './basis';
 import {
+  asMatrix,
   basisShape,
   project,
   projectBack,
@@ -38,9 +39,17 @@ export interface PreparedGradient {
   newBasis: tf.Tensor2D | null;
 }
 
+/** Whether a projected variable's next step gives it a new basis: the first one, and after `refreshInterval` of its own. */
+export function isRefreshDue(
+  {basis, basisSteps}: VariableState,
+  {refreshInterval}: Pick<UpdateRule, 'refreshInterval'>,
+): boolean {
+  return !basis || basisSteps >= refreshInterval;
+}
+
 /**
- * R = PᵀG for a projected variable (GaLore, Alg. 2), with a new basis at its first step and after every `refreshInterval` of
- * its own steps; for any other the gradient itself. Changes nothing.
+ * R = PᵀG for a projected variable (GaLore, Alg. 2), with a new basis where one is due; for any other the gradient itself.
+ * Changes nothing.
  */
 export function prepareGradient(
   variable: tf.Variable,
@@ -50,11 +59,10 @@ export function prepareGradient(
   rule: UpdateRule,
 ): PreparedGradient {
   if (!projection) return {gradient, newBasis: null};
-  const {rows, columns, side} = projection;
-  const matrix = tf.reshape<tf.Rank.R2>(gradient, [rows, columns]);
-  const isDue = !state.basis || state.basisSteps >= rule.refreshInterval;
-  const newBasis = isDue ? computeBasis(variable.name, matrix, state, projection, rule) : null;
-  return {gradient: project(matrix, newBasis ?? state.basis!, side), newBasis};
+  const newBasis = isRefreshDue(state, rule)
+    ? computeBasis(variable.name, gradient, state, projection, rule)
+    : null;
+  return {gradient: project(gradient, newBasis ?? state.basis!, projection), newBasis};
 }
 
 /**
@@ -143,16 +151,19 @@ function momentsOf(state: VariableState, shape: number[]): Moments {
 
 function computeBasis(
   variable: string,
-  gradient: tf.Tensor2D,
+  gradient: tf.Tensor,
   state: VariableState,
   projection: Projection,
   rule: UpdateRule,
 ): tf.Tensor2D {
-  const oriented = projection.side === 'left' ? gradient : tf.transpose<tf.Tensor2D>(gradient);
-  const basis = rule.basis(oriented, projection.rank, state.basis, variable);
-  const shape = basisShape(projection);
-  tf.util.assertShapesMatch(basis.shape, shape, `OwLoreOptimizer: basis of '${variable}': `);
-  return basis;
+  return tf.tidy(() => {
+    const matrix = asMatrix(gradient, projection);
+    const oriented = projection.side === 'left' ? matrix : tf.transpose<tf.Tensor2D>(matrix);
+    const basis = rule.basis(oriented, projection.rank, state.basis, variable);
+    const shape = basisShape(projection);
+    tf.util.assertShapesMatch(basis.shape, shape, `OwLoreOptimizer: basis of '${variable}': `);
+    return basis;
+  });
 }
 
 /** Puts a new basis in the place of the old one, and takes the moments along. */

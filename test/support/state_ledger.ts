@@ -26,8 +26,17 @@ export function minus(a: Occupied, b: Occupied): Occupied {
 }
 
 type StateOptions = Required<
-  Pick<OwLoreOptions, 'project' | 'rank' | 'side' | 'state' | 'accumulate'>
+  Pick<
+    OwLoreOptions,
+    'project' | 'rank' | 'side' | 'state' | 'accumulate' | 'refreshInterval' | 'clipNorm'
+  >
 >;
+
+/** Numbers that are kept of a projected weight: its basis, and what is of the shape of R. */
+interface Projection {
+  basis: number;
+  projected: number;
+}
 
 /**
  * Books what the state of an `OwLoreOptimizer` must take, by the formula in its docs: of the weights that were trained in the
@@ -35,7 +44,8 @@ type StateOptions = Required<
  */
 export class StateLedger {
   private calls = 0;
-  private stateful = new Set<tfl.LayerVariable>();
+  /** The steps of each weight since its state was made. */
+  private steps = new Map<tfl.LayerVariable, number>();
   private summed = new Set<tfl.LayerVariable>();
 
   /** @param blocks The weights of each block by its name; the others are always on, and not projected. */
@@ -47,45 +57,61 @@ export class StateLedger {
 
   /** Books a call of the optimizer with these blocks on. */
   addCall(active: readonly string[]): void {
-    const {accumulate, state} = this.options;
     const trained = this.weights.filter((weight) => {
       const block = this.blocks.get(weight);
       return block === undefined || active.includes(block);
     });
-    const completes = ++this.calls % accumulate === 0;
+    const completes = ++this.calls % this.options.accumulate === 0;
     this.summed = new Set(completes ? [] : trained);
-    if (completes)
-      this.stateful = new Set(state === 'keep' ? [...this.stateful, ...trained] : trained);
+    if (completes) this.addStep(trained);
   }
 
   /** What is to be there after the calls so far. */
   get total(): Occupied {
     const total = {...nothing};
-    const add = ({tensors, bytes}: Occupied): void => {
+    const add = (tensors: number, numbers: number): void => {
       total.tensors += tensors;
-      total.bytes += bytes;
+      total.bytes += 4 * numbers;
     };
-    for (const weight of this.stateful) add(this.stateOf(weight));
-    for (const {shape} of this.summed) add({tensors: 1, bytes: 4 * sizeOf(shape)});
+    for (const weight of this.steps.keys()) {
+      const projection = this.projectionOf(weight);
+      if (projection) add(3, projection.basis + 2 * projection.projected);
+      else add(2, 2 * sizeOf(weight.shape));
+    }
+    for (const weight of this.summed) add(1, this.sumOf(weight));
     return total;
   }
 
+  private addStep(trained: readonly tfl.LayerVariable[]): void {
+    const steps = trained.map((weight) => [weight, (this.steps.get(weight) ?? 0) + 1] as const);
+    this.steps = new Map([...(this.options.state === 'keep' ? this.steps : []), ...steps]);
+  }
+
+  /** A sum is projected, unless the step makes a new basis of it or clips by its norm. */
+  private sumOf(weight: tfl.LayerVariable): number {
+    const {clipNorm, refreshInterval} = this.options;
+    const isDue = (this.steps.get(weight) ?? 0) % refreshInterval === 0;
+    const projection = clipNorm === null && !isDue ? this.projectionOf(weight) : null;
+    return projection ? projection.projected : sizeOf(weight.shape);
+  }
+
   /**
-   * Two moments of the variable's own shape. For a projected [m, n] matrix a basis and two moments, r·(m + 2n) numbers on the
-   * left side and r·(n + 2m) on the right, where that is less.
+   * For a projected [m, n] matrix a basis and two moments take r·(m + 2n) numbers on the left side and r·(n + 2m) on the
+   * right. Null where that is not less than the two moments of the weight's own shape.
    */
-  private stateOf(weight: tfl.LayerVariable): Occupied {
+  private projectionOf(weight: tfl.LayerVariable): Projection | null {
     const {project, rank, side} = this.options;
+    if (project === false || !this.blocks.has(weight) || weight.shape.length < 2) return null;
     const size = sizeOf(weight.shape);
-    const plain = {tensors: 2, bytes: 4 * 2 * size};
-    if (project === false || !this.blocks.has(weight) || weight.shape.length < 2) return plain;
     const n = weight.shape.at(-1)!;
     const m = size / n;
     const r = Math.min(rank, m, n);
-    const left = r * (m + 2 * n);
-    const right = r * (n + 2 * m);
-    const numbers = {left, right, auto: Math.min(left, right), paper: m <= n ? left : right}[side];
-    return numbers < 2 * size ? {tensors: 3, bytes: 4 * numbers} : plain;
+    const left = {basis: r * m, projected: r * n};
+    const right = {basis: r * n, projected: r * m};
+    const projection = {left, right, auto: m < n ? right : left, paper: m <= n ? left : right}[
+      side
+    ];
+    return projection.basis + 2 * projection.projected < 2 * size ? projection : null;
   }
 }
 

@@ -1,0 +1,61 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import {OwLoreOptimizer} from '../../src/index';
+import type {OwLoreOptions} from '../../src/index';
+import {describeBackends} from '../support/backends';
+import {FailurePoints, InjectedError, withFailures} from '../tape/failures';
+
+/*
+ * An error at any point of a step leaves a state of which every tensor is alive, and with which the training can go on: the
+ * third step of four, in which a basis is refreshed or, where several calls make a step, projections are added up.
+ */
+
+const variants: Record<string, OwLoreOptions> = {
+  'updates at once': {nonFinite: 'ignore', moments: 'rotate'},
+  'all updates at the end': {clipNorm: 0.1, weightDecay: 0.1, moments: 'reset'},
+  'several calls a step': {accumulate: 2, refreshInterval: 3},
+};
+
+describeBackends('a step', (backend) => {
+  // What it tests is all in JavaScript.
+  if (backend !== 'cpu') return;
+
+  for (const [title, options] of Object.entries(variants)) {
+    it(`that fails at any point leaves a state that can be used: ${title}`, async () => {
+      const start = tf.memory().numTensors;
+      let failing = 0;
+      for (let isReached = true; isReached; failing++) {
+        const matrix = tf.tidy(() => tf.variable(tf.ones([5, 4]), true, 'matrix'));
+        const bias = tf.tidy(() => tf.variable(tf.ones([4]), true, 'bias'));
+        const input = tf.tensor2d([[1, -2, 3, 0.5, 1]]);
+        const optimizer = new OwLoreOptimizer({rank: 1, refreshInterval: 2, ...options});
+        const step = (): void => {
+          for (let call = 0; call < optimizer.accumulate; call++) {
+            optimizer.minimize(() =>
+              tf.tidy(() => tf.mean(tf.square(tf.add(tf.matMul(input, matrix), bias)))),
+            );
+          }
+        };
+        step();
+        step();
+        const points = new FailurePoints(failing);
+        try {
+          withFailures(backend, points, step);
+        } catch (error) {
+          if (!(error instanceof InjectedError)) throw error;
+        }
+        for (const {name, tensor} of await optimizer.getWeights()) {
+          expect(tensor.isDisposed, `${name}, point ${failing}`).to.equal(false);
+        }
+        step();
+        const values = [...(await matrix.data()), ...(await bias.data())];
+        expect(values.every(Number.isFinite), `point ${failing}`).to.equal(true);
+        optimizer.dispose();
+        tf.dispose([matrix, bias, input]);
+        expect(tf.memory().numTensors, `point ${failing}`).to.equal(start);
+        isReached = points.reached;
+      }
+      expect(failing).to.be.above(50);
+    });
+  }
+});
