@@ -56,8 +56,8 @@ export interface OwLoreOptions {
   /**
    * Which parts of the forward pass run again in the backward pass in place of being remembered. `'blocks'`: the layers of
    * two or more matrices (transformer blocks, recurrent layers, nested models of such size). `'auto'`: also, in a block that
-   * runs again, such layers inside of it, and the attention of `createLlama`, which takes the least memory; `'none'`.
-   * Default `'auto'`.
+   * runs again, such layers inside of it and the attention of `createLlama`, where their inputs outweigh their weights (long
+   * sequences, large batches); `'none'`. Default `'auto'`.
    */
   checkpoint?: LayerCheckpoints;
 }

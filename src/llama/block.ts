@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {attention, type AttentionOptions} from './attention';
+import {attention, type AttentionKernels, type AttentionOptions} from './attention';
 import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
 import {mlp} from './mlp';
 import {rmsNorm} from './rms_norm';
@@ -64,11 +64,11 @@ export class LlamaBlock extends tfl.layers.Layer {
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Record<string, unknown>): tf.Tensor {
     return tf.tidy(() => {
       this.invokeCallHook(inputs, kwargs);
-      // Attention apart from the MLP: one of the two is remembered at a time.
-      const attention = checkpointedPart((x: tf.Tensor) =>
-        tf.add(x, this.attend(this.norm(x, 'input_layernorm.weight'))),
+      const withAttention = checkpointedPart(
+        (x: tf.Tensor) => tf.add(x, this.attend(this.norm(x, 'input_layernorm.weight'))),
+        Object.values(this.attentionKernels()),
       );
-      const hidden = attention(onlyInput(inputs));
+      const hidden = withAttention(onlyInput(inputs));
       return tf.add(hidden, this.transform(this.norm(hidden, 'post_attention_layernorm.weight')));
     });
   }
@@ -91,13 +91,16 @@ export class LlamaBlock extends tfl.layers.Layer {
   }
 
   private attend(x: tf.Tensor): tf.Tensor {
-    const kernels = {
+    return attention(x, this.attentionKernels(), this.args);
+  }
+
+  private attentionKernels(): AttentionKernels {
+    return {
       q: this.read('self_attn.q_proj.weight'),
       k: this.read('self_attn.k_proj.weight'),
       v: this.read('self_attn.v_proj.weight'),
       o: this.read('self_attn.o_proj.weight'),
     };
-    return attention(x, kernels, this.args);
   }
 
   private transform(x: tf.Tensor): tf.Tensor {

@@ -8,12 +8,19 @@ type Apply = Layer['apply'];
 
 /**
  * Which layers of a model are checkpoints: `'blocks'`, each layer of two or more matrices; `'auto'`, these and, when they
- * run again, such layers inside of them and their {@link checkpointedPart}s; `'none'`.
+ * run again, the layers and {@link checkpointedPart}s inside of them that are worth it; `'none'`.
  */
 export type LayerCheckpoints = 'auto' | 'blocks' | 'none';
 
-/** What the layers that run now are told; null outside of {@link withLayerCheckpoints}. */
-let running: Exclude<LayerCheckpoints, 'none'> | null = null;
+/** What the layers that run now may be: null outside of {@link withLayerCheckpoints}. */
+let running: 'blocks' | 'parts' | null = null;
+
+/**
+ * A part of a block runs a third time to be remembered apart from the rest. It is worth that if its inputs are at least
+ * this many times as large as its weights: then what it makes of them outweighs the weights, their gradients and their
+ * optimizer state, else it is a few percent of all that.
+ */
+const WORTH = 2;
 
 /**
  * Runs `body` with each block of a model as a checkpoint: each layer of two or more matrices, custom or a nested model, but
@@ -21,24 +28,30 @@ let running: Exclude<LayerCheckpoints, 'none'> | null = null;
  * state.
  */
 export function withLayerCheckpoints<T>(which: LayerCheckpoints, body: () => T): T {
-  if (which === 'none' || running) return body();
+  return which === 'none' ? body() : withSegments('blocks', which, body);
+}
+
+/** Runs `body` with its layers as checkpoints, blocks or, inside of a block, parts of it. */
+function withSegments<T>(kind: 'blocks' | 'parts', which: 'auto' | 'blocks', body: () => T): T {
+  if (running) return body();
   const prototype = tfl.layers.Layer.prototype as {apply: Apply};
   const {apply} = prototype;
   prototype.apply = function (this: Layer, inputs, kwargs) {
-    const isSymbolic = !([inputs].flat()[0] instanceof tf.Tensor);
-    if (isSymbolic || !isSegment(this)) return apply.call(this, inputs, kwargs);
+    const tensors: Array<tf.Tensor | tfl.SymbolicTensor> = [inputs].flat();
+    const isSymbolic = !tensors.every((input) => input instanceof tf.Tensor);
+    if (isSymbolic || !isSegment(this) || (kind === 'parts' && !isWorth(tensors, this.weights))) {
+      return apply.call(this, inputs, kwargs);
+    }
     // The executor goes on to change the object that it passes, and a layer may change its own list of inputs.
     const ownKwargs = {...kwargs};
     const run = checkpointed(() => {
-      const ownInputs = Array.isArray(inputs) ? [...inputs] : inputs;
-      return withLayerCheckpoints(
-        which === 'auto' ? 'auto' : 'none',
-        () => apply.call(this, ownInputs as tf.Tensor[], {...ownKwargs}) as tf.Tensor,
-      );
+      const ownInputs = (Array.isArray(inputs) ? [...inputs] : inputs) as tf.Tensor[];
+      const call = (): tf.Tensor => apply.call(this, ownInputs, {...ownKwargs}) as tf.Tensor;
+      return which === 'auto' ? withSegments('parts', which, call) : call();
     });
     return run();
   };
-  running = which;
+  running = kind;
   try {
     return body();
   } finally {
@@ -48,14 +61,30 @@ export function withLayerCheckpoints<T>(which: LayerCheckpoints, body: () => T):
 }
 
 /**
- * Marks a part of a layer's forward pass: it is a checkpoint of its own when the layer, being one, runs again. So the parts
- * are not remembered all together, for the price of running once more. The last part needs no mark: the backward pass comes
- * by it first, when nothing else is remembered.
+ * Marks a part of a layer's forward pass: with `'auto'` it is a checkpoint of its own when the layer, being one, runs
+ * again. So the parts are not remembered all together, for the price of running once more. The last part needs no mark: the
+ * backward pass comes by it first, when nothing else is remembered.
+ *
+ * @param weights What the part reads of the layer's weights.
  */
 export function checkpointedPart<Inputs extends tf.Tensor[], Result extends tf.Tensor>(
   f: (...inputs: Inputs) => Result,
+  weights: readonly tf.Tensor[],
 ): (...inputs: Inputs) => Result {
-  return (...inputs) => (running === 'auto' ? checkpointed(f) : f)(...inputs);
+  return (...inputs) => {
+    const isApart = running === 'parts' && isWorth(inputs, weights);
+    return (isApart ? checkpointed(f) : f)(...inputs);
+  };
+}
+
+function isWorth(inputs: readonly Sized[], weights: readonly Sized[]): boolean {
+  return sizeOf(inputs) >= WORTH * sizeOf(weights);
+}
+
+type Sized = Pick<tf.Tensor | tfl.LayerVariable, 'shape'>;
+
+function sizeOf(tensors: readonly Sized[]): number {
+  return tensors.reduce((sum, {shape}) => sum + tf.util.sizeFromShape(shape as number[]), 0);
 }
 
 /** Whether a layer is worth a checkpoint of its own. */

@@ -29,7 +29,7 @@ const {dense, lstm} = tfl.layers;
 
 /** Two matrices; takes one input or two, gives as many outputs. Empties its list of inputs, as a layer may. */
 class Mixer extends tfl.layers.Layer {
-  private kernels: tfl.LayerVariable[] = [];
+  protected kernels: tfl.LayerVariable[] = [];
 
   static get className(): string {
     return 'Mixer';
@@ -68,10 +68,13 @@ class Parted extends Mixer {
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor | tf.Tensor[] {
     return tf.tidy(() => {
-      const part = checkpointedPart((x: tf.Tensor) => {
-        this.runs++;
-        return super.call(x) as tf.Tensor;
-      });
+      const part = checkpointedPart(
+        (x: tf.Tensor) => {
+          this.runs++;
+          return super.call(x) as tf.Tensor;
+        },
+        this.kernels.map((kernel) => kernel.read()),
+      );
       return tf.square(part([inputs].flat()[0]!));
     });
   }
@@ -94,6 +97,20 @@ function times<T>(count: number, make: (i: number) => T): T[] {
 
 const twoDense = (name: string): tfl.LayersModel =>
   chain([4], [dense({units: 5, activation: 'tanh'}), dense({units: 4})], name);
+
+/** A nested model of two inputs and outputs, with a custom layer inside. */
+function nestedPair(): tfl.LayersModel {
+  const inner = [tfl.input({shape: [4]}), tfl.input({shape: [4]})];
+  const [a, b] = new Mixer({name: 'mixer'}).apply(inner) as Symbolic[];
+  const nested = tfl.model({
+    name: 'nested',
+    inputs: inner,
+    outputs: [one(dense({name: 'last', units: 3}), a!), b!],
+  });
+  const inputs = [tfl.input({shape: [4]}), tfl.input({shape: [4]})];
+  const [c, d] = nested.apply(inputs) as Symbolic[];
+  return tfl.model({inputs, outputs: [c!, one(dense({units: 2}), d!)]});
+}
 
 const cases: Case[] = [
   {
@@ -201,22 +218,22 @@ const cases: Case[] = [
   },
   {
     title: 'a nested model of two inputs and outputs, with a custom layer inside',
-    build: () => {
-      const inner = [tfl.input({shape: [4]}), tfl.input({shape: [4]})];
-      const [a, b] = new Mixer({name: 'mixer'}).apply(inner) as Symbolic[];
-      const nested = tfl.model({
-        name: 'nested',
-        inputs: inner,
-        outputs: [one(dense({name: 'last', units: 3}), a!), b!],
-      });
-      const inputs = [tfl.input({shape: [4]}), tfl.input({shape: [4]})];
-      const [c, d] = nested.apply(inputs) as Symbolic[];
-      return tfl.model({inputs, outputs: [c!, one(dense({units: 2}), d!)]});
-    },
+    build: nestedPair,
+    // As many numbers as are worth it, for the weights of the custom layer: 32.
+    x: () => times(2, (i) => tf.randomNormal([8, 4], 0, 1, 'float32', i + 1)),
     calls: {
       blocks: {nested: 2, mixer: 2, last: 2},
       // In its own second run half of the calls go nowhere.
       auto: {nested: 2, mixer: 2.5, last: 2},
+    },
+  },
+  {
+    title: 'the same on too few numbers to run the inside apart',
+    build: nestedPair,
+    x: () => times(2, (i) => tf.randomNormal([7, 4], 0, 1, 'float32', i + 1)),
+    calls: {
+      blocks: {nested: 2, mixer: 2, last: 2},
+      auto: {nested: 2, mixer: 2, last: 2},
     },
   },
   {
@@ -275,17 +292,19 @@ describeBackends('checkpoints of layers', function (this: Mocha.Suite, backend) 
     }
   }
 
-  for (const [checkpoint, calls] of [
-    ['none', 1],
-    ['blocks', 2],
-    ['auto', 3],
+  // Its weights are 32 numbers: 64 in its inputs make it worth it.
+  for (const [checkpoint, rows, runs] of [
+    ['none', 16, 1],
+    ['blocks', 16, 2],
+    ['auto', 15, 2],
+    ['auto', 16, 3],
   ] as const) {
-    it(`a part of a layer runs ${calls} times with '${checkpoint}'`, async () => {
+    it(`a part of a layer runs ${runs} times on ${rows * 4} numbers with '${checkpoint}'`, async () => {
       const parted = new Parted({});
       const model = chain([4], [parted, dense({units: 2})]);
-      const data = {x: [randomOf(model.inputs[0]!, 1)], y: [tf.ones([2, 2])]};
+      const data = {x: [tf.randomNormal([rows, 4], 0, 1, 'float32', 1)], y: [tf.ones([rows, 2])]};
       await compare(model, data, checkpoint);
-      expect(parted.runs - 1, 'runs, without the one with stock tfjs').to.equal(calls);
+      expect(parted.runs - 1, 'runs, without the one with stock tfjs').to.equal(runs);
     });
   }
 
