@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {swiglu} from './swiglu';
+import {swigluProjection} from './swiglu';
 
 /**
  * Kernels `[in, out]`: `gate` and `up` `[hidden, intermediate]`, `down` `[intermediate, hidden]`.
@@ -17,7 +17,7 @@ export interface MlpKernels {
 export function mlp(x: tf.Tensor, kernels: MlpKernels): tf.Tensor {
   return tf.tidy(() => {
     const rows = tf.reshape(x, [-1, x.shape.at(-1)!]);
-    const gated = swiglu(tf.matMul(rows, kernels.gate), tf.matMul(rows, kernels.up));
-    return tf.reshape(tf.matMul(gated, kernels.down), x.shape);
+    const [gate, up] = [tf.matMul(rows, kernels.gate), tf.matMul(rows, kernels.up)];
+    return tf.reshape(swigluProjection(gate, up, kernels.down), x.shape);
   });
 }

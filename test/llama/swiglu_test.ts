@@ -1,29 +1,52 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
-import {swiglu} from '../../src/llama/swiglu';
+import {swigluProjection} from '../../src/llama/swiglu';
+import {collectGradients} from '../../src/tape/gradients';
 import {describeBackends} from '../support/backends';
+import {Comparison} from '../support/close';
 import * as composed from './composed';
 import {expectKeepsInputs, expectSameOp, randomTensor} from './ops';
 
-describeBackends('swiglu', () => {
-  it('has values and gradients of the composition', () =>
-    expectSameOp(
-      (gate, up) => swiglu(gate, up),
-      (gate, up) => composed.swiglu(gate, up),
-      [randomTensor([2, 3, 8], 1), randomTensor([2, 3, 8], 2)],
-    ));
+type Op = (...inputs: tf.Tensor[]) => tf.Tensor;
+const op: Op = (gate, up, down) => swigluProjection(gate, up, down);
+const reference: Op = (gate, up, down) => tf.matMul(composed.swiglu(gate, up), down);
+const inputs = (): tf.Tensor[] => [
+  randomTensor([6, 8], 1),
+  randomTensor([6, 8], 2),
+  randomTensor([8, 5], 3),
+];
+
+describeBackends('swigluProjection', () => {
+  it('has values and gradients of the composition', () => expectSameOp(op, reference, inputs()));
 
   it('is linear far above 0 and 0 far below', async () => {
-    const gate = tf.tensor1d([100, -100]);
-    const slope = tf.grad((z: tf.Tensor) => swiglu(z, tf.onesLike(z)))(gate);
+    const gate = tf.tensor2d([[100, -100]]);
+    const [up, down] = [tf.ones([1, 2]), tf.ones([2, 1])];
+    const slope = tf.grad((z: tf.Tensor) => swigluProjection(z, up, down))(gate);
     const [above, below] = await slope.data();
     expect(above).to.equal(1);
     expect(below).to.be.closeTo(0, 1e-30);
-    tf.dispose([gate, slope]);
+    tf.dispose([gate, up, down, slope]);
   });
 
-  it('keeps its inputs only', () => {
-    const inputs = [randomTensor([2, 3, 8], 1), randomTensor([2, 3, 8], 2)];
-    expectKeepsInputs((gate, up) => swiglu(gate, up), inputs);
+  it('keeps its inputs only', () => expectKeepsInputs(op, inputs()));
+
+  it('has the gradients that are asked for, if some are not', async () => {
+    const [gate, up, down] = inputs() as [tf.Tensor, tf.Tensor, tf.Tensor];
+    const before = tf.memory().numTensors;
+    const stock = tf.grads(reference)([gate, up, down]);
+    for (const asked of [[down], [gate, up]]) {
+      const {value, grads} = collectGradients(() => op(gate, up, down), asked);
+      for (const [i, x] of asked.entries()) {
+        const comparison = new Comparison('gradient', {rtol: 1e-4, atol: 1e-5});
+        const expected = stock[[gate, up, down].indexOf(x)]!;
+        comparison.add(String(i), await grads[i]!.data(), await expected.data());
+        comparison.finish();
+      }
+      tf.dispose([value, ...(grads as tf.Tensor[])]);
+    }
+    tf.dispose(stock);
+    expect(tf.memory().numTensors).to.equal(before);
+    tf.dispose([gate, up, down]);
   });
 });
