@@ -1,0 +1,1 @@
+export {installKernels, uninstallKernels} from './install';

@@ -1,0 +1,56 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {
+  OwLoreCountAbove,
+  OwLoreMagnitudeSums,
+  OwLoreMoments,
+  OwLoreOrthonormalize,
+  OwLoreProjectedStep,
+  OwLoreStep,
+} from '../kernel_names';
+import {replaceKernels, type KernelMaker} from '../replacement';
+import {countAbove, magnitudeSums} from './magnitudes';
+import {moments} from './moments';
+import {orthonormalize} from './orthonormalize';
+import {projectedStep} from './projected_step';
+import {step} from './step';
+
+// Each says what its inputs and attributes are; the registry does not ask.
+const KERNELS: Readonly<Record<string, KernelMaker>> = {
+  [OwLoreMoments]: () => moments as unknown as tf.KernelFunc,
+  [OwLoreStep]: () => step as unknown as tf.KernelFunc,
+  [OwLoreProjectedStep]: () => projectedStep as unknown as tf.KernelFunc,
+  [OwLoreOrthonormalize]: () => orthonormalize as unknown as tf.KernelFunc,
+  [OwLoreMagnitudeSums]: () => magnitudeSums as unknown as tf.KernelFunc,
+  [OwLoreCountAbove]: () => countAbove as unknown as tf.KernelFunc,
+};
+
+let putBack: (() => void) | undefined;
+
+/**
+ * Registers WGSL kernels for the webgpu backend, for the optimizer and the outlier score: Adam's moments and step, the step of
+ * a projected matrix with the product that takes it to the matrix's own space, the orthonormalisation of a basis, and the
+ * count of outliers. Where they are, a projected update is four dispatches. No kernel of tfjs's is replaced, and none of
+ * these reads anything back from the device.
+ *
+ * Call it once after `import '@tensorflow/tfjs-backend-webgpu'`, before or after `tf.setBackend('webgpu')`; further calls
+ * change nothing. Other backends are not touched.
+ *
+ * @returns a promise that is resolved already; the kernels are there when the call returns.
+ * @throws if the webgpu backend is not registered.
+ */
+export function installKernels(): Promise<void> {
+  if (!tf.findBackendFactory('webgpu')) {
+    throw new Error(
+      'installKernels: the webgpu backend is not registered; ' +
+        "import '@tensorflow/tfjs-backend-webgpu' first, where navigator.gpu exists",
+    );
+  }
+  putBack ??= replaceKernels('webgpu', KERNELS);
+  return Promise.resolve();
+}
+
+/** Takes the kernels out again; does nothing if they are not there. */
+export function uninstallKernels(): void {
+  putBack?.();
+  putBack = undefined;
+}

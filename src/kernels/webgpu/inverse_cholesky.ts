@@ -1,0 +1,111 @@
+import type * as tf from '@tensorflow/tfjs-core';
+import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
+import {dispatch, float, int} from './program';
+
+/** When a column counts as dependent on those before it. All refer to columns scaled to length 1. */
+export interface Dependence {
+  /** Added to the diagonal: keeps the inverse of a matrix that is singular to float32 below 1/√shift. */
+  shift: number;
+  /** A column at most this long, before it is scaled, becomes 0. */
+  shortest: number;
+  /** A column of which less than the square root of this is left becomes 0; below `SMALLEST_REST` it is taken for that. */
+  smallestRest: number;
+}
+
+const THREADS = 256;
+
+/** Square of what is left of a column, at least: what rounding leaves of a dependent one. */
+const SMALLEST_REST = 1e-6;
+
+/**
+ * One workgroup: R row by row, then each thread columns of its own of R⁻¹. Both are in the output, R as a scratch: it is too
+ * large for the memory of a workgroup. `scales` are the reciprocal lengths of the columns.
+ */
+const code = (): string => `
+  var<workgroup> rest : f32;
+
+  fn gramAt(row : i32, column : i32) -> f32 {
+    let n = uniforms.columns;
+    var sum = 0.0;
+    for (var part = 0; part < uniforms.parts; part++) { sum += gram[(part * n + row) * n + column]; }
+    return sum;
+  }
+
+  fn inverseAt(row : i32, column : i32) -> i32 { return row * uniforms.columns + column; }
+  fn factorAt(row : i32, column : i32) -> i32 { return (uniforms.columns + row) * uniforms.columns + column; }
+  fn scaleAt(column : i32) -> i32 { return 2 * uniforms.columns * uniforms.columns + column; }
+
+  fn main() {
+    let n = uniforms.columns;
+    let thread = i32(localIndex);
+    for (var i = thread; i < n; i += ${THREADS}) {
+      let square = gramAt(i, i);
+      var scale = 0.0;
+      if (square > uniforms.shortest * uniforms.shortest) { scale = 1.0 / sqrt(square); }
+      result[scaleAt(i)] = scale;
+    }
+    storageBarrier();
+
+    for (var j = 0; j < n; j++) {
+      let scale = result[scaleAt(j)];
+      for (var i = j + thread; i < n; i += ${THREADS}) {
+        var value = gramAt(j, i) * scale * result[scaleAt(i)];
+        if (i == j) { value += uniforms.shift; }
+        for (var k = 0; k < j; k++) { value -= result[factorAt(k, j)] * result[factorAt(k, i)]; }
+        result[factorAt(j, i)] = value;
+        if (i == j) { rest = value; }
+      }
+      workgroupBarrier();
+      var reciprocal = 0.0;
+      if (scale > 0.0 && rest >= uniforms.smallestRest) {
+        reciprocal = 1.0 / sqrt(max(rest, ${SMALLEST_REST}));
+      }
+      for (var i = j + thread; i < n; i += ${THREADS}) {
+        result[factorAt(j, i)] *= reciprocal;
+        if (i == j) { result[inverseAt(j, j)] = reciprocal; }
+      }
+      storageBarrier();
+      workgroupBarrier();
+    }
+
+    for (var j = thread; j < n; j += ${THREADS}) {
+      for (var i = n - 1; i > j; i--) { result[inverseAt(i, j)] = 0.0; }
+      for (var i = j - 1; i >= 0; i--) {
+        var sum = 0.0;
+        for (var k = i + 1; k <= j; k++) { sum += result[factorAt(i, k)] * result[inverseAt(k, j)]; }
+        result[inverseAt(i, j)] = -sum * result[inverseAt(i, i)];
+      }
+    }
+    storageBarrier();
+    for (var j = thread; j < n; j += ${THREADS}) {
+      for (var i = 0; i <= j; i++) { result[inverseAt(i, j)] *= result[scaleAt(i)]; }
+    }
+  }`;
+
+/**
+ * R⁻¹ of the Cholesky decomposition RᵀR of a Gram matrix, given as a sum [parts, columns, columns]: with it XR⁻¹ has
+ * orthonormal columns, as far as float32 goes. It is the first columns×columns numbers of the output.
+ */
+export function inverseCholesky(
+  backend: WebGPUBackend,
+  gram: tf.TensorInfo,
+  {shift, shortest, smallestRest}: Dependence,
+): tf.TensorInfo {
+  const [parts, columns] = gram.shape as [number, number, number];
+  return dispatch(backend, {
+    name: 'OwLoreInverseCholesky',
+    variant: {},
+    code,
+    inputs: [{name: 'gram', tensor: gram, components: 1}],
+    uniforms: [
+      int('columns', columns),
+      int('parts', parts),
+      float('shift', shift),
+      float('shortest', shortest),
+      float('smallestRest', smallestRest),
+    ],
+    output: {shape: [2 * columns + 1, columns], dtype: 'float32', components: 1},
+    workgroupSize: [THREADS, 1, 1],
+    workgroups: [1, 1, 1],
+  });
+}

@@ -1,0 +1,105 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {
+  OwLoreProjectedStep,
+  type OwLoreProjectedStepAttrs,
+  type OwLoreProjectedStepInputs,
+} from '../kernel_names';
+import {componentsFor, dispatch, int, optional, type KernelArgs} from './program';
+import {adamStepCode, stepUniforms} from './step';
+import {
+  chooseTile,
+  readAcross,
+  readAlong,
+  tiledProduct,
+  tileGrid,
+  writeAlong,
+  type Tile,
+} from './tiled_product';
+
+interface Variant {
+  side: 'left' | 'right';
+  masked: boolean;
+  /** Numbers in an element of the moments. */
+  momentComponents: 1 | 4;
+  /** Numbers in an element of the variable. */
+  components: 1 | 4;
+  tile: Tile;
+}
+
+/** The product of the basis with N, which is computed from the moments while they are read. */
+const code = ({side, masked, momentComponents, components, tile}: Variant): string => {
+  const type = (count: 1 | 4): string => (count === 4 ? 'vec4<f32>' : 'f32');
+  const rank = 'uniforms.rank';
+  const rows = 'uniforms.rows';
+  const columns = 'uniforms.columns';
+  const operands =
+    side === 'left'
+      ? readAcross('readA', {lines: rows, length: rank}, 'basisAt') +
+        readAlong('readB', {lines: rank, length: columns}, 'changeAt', momentComponents) +
+        tiledProduct(tile, {a: 'inner', b: 'columns'})
+      : readAcross('readA', {lines: rows, length: rank}, 'changeAt') +
+        readAcross('readTransposedB', {lines: columns, length: rank}, 'basisAt') +
+        `fn readB(k : i32, column : i32) -> vec4<f32> { return readTransposedB(column, k); }` +
+        tiledProduct(tile, {a: 'inner', b: 'inner'});
+  return `
+    alias Value = ${type(momentComponents)};
+    ${adamStepCode}
+    fn changeAt(index : i32) -> Value { return adamStep(first[index], second[index]); }
+    fn basisAt(index : i32) -> f32 { return basis[index]; }
+    fn innerLength() -> i32 { return ${rank}; }
+    fn finish(index : i32, sum : ${type(components)}) -> ${type(components)} {
+      ${masked ? 'if (mask[0] == 0) { return variable[index]; }' : ''}
+      return uniforms.decay * variable[index] - sum;
+    }
+    ${writeAlong({lines: rows, length: columns}, components)}
+    ${operands}`;
+};
+
+/** One dispatch. */
+export function projectedStep({
+  inputs: {variable, basis, first, second, mask},
+  backend,
+  attrs,
+}: KernelArgs<OwLoreProjectedStepInputs, OwLoreProjectedStepAttrs>): tf.TensorInfo {
+  const [rows, columns] = variable.shape as [number, number];
+  const {side} = attrs;
+  const rank = basis.shape[1]!;
+  const [basisShape, momentShape] =
+    side === 'left'
+      ? [
+          [rows, rank],
+          [rank, columns],
+        ]
+      : [
+          [columns, rank],
+          [rows, rank],
+        ];
+  const owner = `${OwLoreProjectedStep}: side '${side}', variable [${rows}, ${columns}], `;
+  tf.util.assert(rank >= 1, () => `${owner}rank must be >= 1; got ${rank}`);
+  tf.util.assertShapesMatch(basis.shape, basisShape, `${owner}basis: `);
+  tf.util.assertShapesMatch(first.shape, momentShape, `${owner}first: `);
+  tf.util.assertShapesMatch(second.shape, momentShape, `${owner}second: `);
+  const components = componentsFor(columns);
+  const momentComponents = side === 'left' ? components : 1;
+  const tile = chooseTile(rows, columns);
+  return dispatch(backend, {
+    name: OwLoreProjectedStep,
+    variant: {side, masked: mask !== undefined, momentComponents, components, tile},
+    code,
+    inputs: [
+      {name: 'variable', tensor: variable, components},
+      {name: 'basis', tensor: basis, components: 1},
+      {name: 'first', tensor: first, components: momentComponents},
+      {name: 'second', tensor: second, components: momentComponents},
+      ...optional(['mask', mask]),
+    ],
+    uniforms: [
+      ...stepUniforms(attrs),
+      int('rows', rows),
+      int('columns', columns),
+      int('rank', rank),
+    ],
+    output: {shape: [rows, columns], dtype: 'float32', components},
+    ...tileGrid(tile, rows, columns),
+  });
+}
