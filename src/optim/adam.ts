@@ -30,20 +30,27 @@ export function movingAverage(average: tf.Tensor, value: tf.Tensor, beta: number
   });
 }
 
-/**
- * `rate`·m̂/(√v̂ + ε) in step `step` = 1, 2, … of these moments (Kingma & Ba 2015, Alg. 1). The bias corrections and the
- * rate are folded into two numbers, so that they cost one pass over the tensor instead of three.
- */
-export function adamStep(
-  {first, second}: Moments,
+/** Two numbers that fold the bias corrections into Adam's step, so that these cost no pass over the tensors. */
+export interface StepSize {
+  rate: number;
+  epsilon: number;
+}
+
+/** The step size of step `step` = 1, 2, … of some moments. */
+export function stepSize(
   step: number,
-  rate: number,
+  learningRate: number,
   {beta1, beta2, epsilon}: AdamOptions,
-): tf.Tensor {
+): StepSize {
   const correction1 = 1 - beta1 ** step;
   const correction2 = Math.sqrt(1 - beta2 ** step);
+  return {rate: (learningRate * correction2) / correction1, epsilon: epsilon * correction2};
+}
+
+/** η·m̂/(√v̂ + ε) (Kingma & Ba 2015, Alg. 1). */
+export function adamStep({first, second}: Moments, {rate, epsilon}: StepSize): tf.Tensor {
   return tf.tidy(() => {
-    const denominator = tf.tidy(() => tf.add(tf.sqrt(second), epsilon * correction2));
-    return tf.div(tf.mul(first, (rate * correction2) / correction1), denominator);
+    const denominator = tf.tidy(() => tf.add(tf.sqrt(second), epsilon));
+    return tf.div(tf.mul(first, rate), denominator);
   });
 }

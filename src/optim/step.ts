@@ -4,13 +4,8 @@ import type {FiniteCheck} from './finite_check';
 import {clipFactor, squaredNorm} from './gradient_norm';
 import type {Projections} from './projections';
 import {rememberClocks, type StateStore} from './state';
-import {
-  prepareGradient,
-  updateVariable,
-  type PreparedGradient,
-  type StepSettings,
-  type UpdateRule,
-} from './update';
+import {prepareGradient, updateVariable, type PreparedGradient, type UpdateRule} from './update';
+import type {StepSettings} from './step_settings';
 
 /** What is the same for all variables in all steps. */
 export interface StepRule extends UpdateRule {

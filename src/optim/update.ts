@@ -1,16 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {adamStep, movingAverage, zeroMoments, type AdamOptions, type Moments} from './adam';
+import {stepSize, type AdamOptions} from './adam';
 import type {BasisFunction} from './basis';
-import {
-  asMatrix,
-  basisShape,
-  project,
-  projectBack,
-  rotateMoments,
-  type Projection,
-  type Side,
-} from './projector';
+import {carryMoments, momentsOf, moveMoments} from './moments';
+import {asMatrix, basisShape, project, type Projection, type Side} from './projector';
 import type {VariableState} from './state';
+import {renew, type StepSettings} from './step_settings';
+import {moveWeights} from './weights';
 
 /** What is the same for all variables in all steps. */
 export interface UpdateRule extends AdamOptions {
@@ -18,17 +13,6 @@ export interface UpdateRule extends AdamOptions {
   refreshInterval: number;
   moments: 'keep' | 'rotate' | 'reset';
   basis: BasisFunction;
-}
-
-/** What is the same for all variables in one step. */
-export interface StepSettings {
-  learningRate: number;
-  /** Scalar that every gradient is multiplied by; null: 1. */
-  clip: tf.Tensor | null;
-  /** Boolean scalar, false where nothing may change; null: true. See {@link FiniteCheck}. */
-  mask: tf.Tensor | null;
-  /** Called with the variable's name after its basis was computed anew. */
-  onRefresh(variable: string): void;
 }
 
 /** A gradient as its update needs it: all of a step's may be held until the step is judged. */
@@ -66,87 +50,30 @@ export function prepareGradient(
 }
 
 /**
- * One step of one variable: w ← w(1 − ηλ), then w ← w − η·Adam(g), or for a projected one w ← w − η·α·P·Adam(R). Changes the
+ * One step of one variable: w ← w(1 − ηλ) − η·Adam(g), or for a projected one w ← w(1 − ηλ) − η·α·P·Adam(R). Changes the
  * variable and its state, and disposes of the gradient.
- *
- * Every statement frees what no later one needs. So beyond variable, state and gradient there are at most two buffers of the
- * variable's size at once, three when the gradient is gone.
  */
 export function updateVariable(
   variable: tf.Variable,
-  prepared: PreparedGradient,
+  {gradient, newBasis}: PreparedGradient,
   state: VariableState,
   projection: Projection | null,
   weightDecay: number,
   rule: UpdateRule,
   step: StepSettings,
 ): void {
-  if (weightDecay > 0) {
-    tf.tidy(() => {
-      const rest = tf.scalar(1 - step.learningRate * weightDecay);
-      variable.assign(tf.mul(variable, allowed(step, rest, tf.scalar(1))));
-    });
-  }
+  const {learningRate} = step;
   tf.tidy(() => {
-    const next = tf.tidy(() => {
-      const change = projection
-        ? projectedChange(variable, prepared, state, projection, rule, step)
-        : adam(prepared.gradient, step.learningRate, state, rule, step);
-      return tf.sub(variable, change);
-    });
-    variable.assign(allowed(step, next, variable));
+    if (newBasis) changeBasis(variable.name, newBasis, state, projection!.side, rule, step);
+    const moments = momentsOf(state, gradient.shape);
+    moveMoments(moments, gradient, rule, step);
+    state.adamSteps++;
+    if (projection) state.basisSteps++;
+    const subspace = projection && {projection, basis: state.basis!};
+    const scaledRate = learningRate * (projection ? rule.scale : 1);
+    const size = stepSize(state.adamSteps, scaledRate, rule);
+    moveWeights(variable, moments, subspace, size, 1 - learningRate * weightDecay, step);
   });
-}
-
-/** η·α·P·Adam(R) in the variable's shape (GaLore, Alg. 2). */
-function projectedChange(
-  {name, shape}: tf.Variable,
-  {gradient, newBasis}: PreparedGradient,
-  state: VariableState,
-  {side}: Projection,
-  rule: UpdateRule,
-  step: StepSettings,
-): tf.Tensor {
-  if (newBasis) changeBasis(name, newBasis, state, side, rule, step);
-  const change = adam(gradient, step.learningRate * rule.scale, state, rule, step) as tf.Tensor2D;
-  state.basisSteps++;
-  return tf.reshape(projectBack(change, state.basis!, side), shape);
-}
-
-/** Moves the moments on by one gradient, which it disposes of, and gives `rate`·m̂/(√v̂ + ε). */
-function adam(
-  gradient: tf.Tensor,
-  rate: number,
-  state: VariableState,
-  rule: UpdateRule,
-  step: StepSettings,
-): tf.Tensor {
-  const moments = momentsOf(state, gradient.shape);
-  const g = clipped(gradient, step);
-  moments.first = renew(moments.first, step, (m) => movingAverage(m, g, rule.beta1));
-  const square = tf.square(g);
-  g.dispose();
-  moments.second = renew(moments.second, step, (v) => movingAverage(v, square, rule.beta2));
-  square.dispose();
-  state.adamSteps++;
-  return adamStep(moments, state.adamSteps, rate, rule);
-}
-
-/** The gradient times the clip factor; the one without is disposed. */
-function clipped(gradient: tf.Tensor, {clip}: StepSettings): tf.Tensor {
-  if (!clip) return gradient;
-  const product = tf.mul(gradient, clip);
-  gradient.dispose();
-  return product;
-}
-
-/** The moments of a variable's state: zeros before its first step. */
-function momentsOf(state: VariableState, shape: number[]): Moments {
-  if (!state.moments) {
-    const {first, second} = zeroMoments(shape);
-    state.moments = {first: tf.keep(first), second: tf.keep(second)};
-  }
-  return state.moments;
 }
 
 function computeBasis(
@@ -175,39 +102,8 @@ function changeBasis(
   rule: UpdateRule,
   step: StepSettings,
 ): void {
-  if (state.moments) carryMoments(state, state.moments, basis, side, rule, step);
+  carryMoments(state, basis, side, rule, step);
   state.basis = renew(state.basis ?? tf.zerosLike(basis), step, () => basis);
   state.basisSteps = 0;
   step.onRefresh(variable);
-}
-
-/** Takes the moments from the old basis to the new one. */
-function carryMoments(
-  state: VariableState,
-  moments: Moments,
-  basis: tf.Tensor2D,
-  side: Side,
-  rule: UpdateRule,
-  step: StepSettings,
-): void {
-  if (rule.moments === 'keep') return;
-  const {first, second} =
-    rule.moments === 'rotate'
-      ? rotateMoments(moments, state.basis!, basis, side, state.adamSteps, rule)
-      : zeroMoments(moments.first.shape);
-  moments.first = renew(moments.first, step, () => first);
-  moments.second = renew(moments.second, step, () => second);
-  if (rule.moments === 'reset') state.adamSteps = 0;
-}
-
-/** `next`, or `old` where the mask says that nothing may change. */
-function allowed<T extends tf.Tensor>(step: StepSettings, next: T, old: T): T {
-  return step.mask ? tf.where(step.mask, next, old) : next;
-}
-
-/** What `compute` makes of `old`, which is freed, to be kept in its place: `old` again where nothing may change. */
-function renew<T extends tf.Tensor>(old: T, step: StepSettings, compute: (old: T) => T): T {
-  const next = tf.keep(tf.tidy(() => allowed(step, compute(old), old)));
-  old.dispose();
-  return next;
 }

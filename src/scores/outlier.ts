@@ -1,11 +1,11 @@
 /** The outlier score of a block, Eq. 2 of the OwLore paper. */
 
-import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {resolveBlocks, type BlockSelector, type ResolvedBlock} from '../model/blocks';
 import {checkChoice, checkKnown, checkNumber} from '../options';
 import {runCalibration, type CalibrationBatches} from './calibration';
 import {InputNorms} from './input_norms';
+import {magnitudesOf, type Magnitudes} from './magnitudes';
 import type {BlockScores} from './scores';
 
 const owner = 'outlierScores';
@@ -81,9 +81,10 @@ export async function outlierScores(
     const sizes: number[] = [];
     const countsByBlock: number[][] = [];
     for (const block of blocks) {
-      const magnitudes = await linearMagnitudes(block, norms);
-      sizes.push(magnitudes.reduce((size, {length}) => size + length, 0));
-      countsByBlock.push(taus.map((each) => countOutliers(block, magnitudes, each, granularity)));
+      const weights = await linearMagnitudes(block, norms);
+      sizes.push(weights.reduce((sum, {size}) => sum + size, 0));
+      countsByBlock.push(await countOutliers(block, weights, taus, granularity));
+      for (const magnitudes of weights) magnitudes.dispose();
     }
     const enough = taus.findIndex((_, i) => countsByBlock.every((c) => c[i]! >= autoOutliers));
     const chosen = enough >= 0 ? enough : taus.length - 1;
@@ -102,16 +103,12 @@ export async function outlierScores(
   }
 }
 
-/** A of each linear weight of the block. Read asynchronously, as WebGPU can only be read so. */
-async function linearMagnitudes(block: ResolvedBlock, norms: InputNorms): Promise<Float32Array[]> {
-  const magnitudes: Float32Array[] = [];
+/** A of each linear weight of the block. */
+async function linearMagnitudes(block: ResolvedBlock, norms: InputNorms): Promise<Magnitudes[]> {
+  const magnitudes: Magnitudes[] = [];
   for (const weight of block.weights) {
     const norm = norms.of(weight.read());
-    if (!norm) continue;
-    const magnitude = tf.tidy(() => tf.mul(norm, tf.abs(weight.read())));
-    norm.dispose();
-    magnitudes.push((await magnitude.data()) as Float32Array);
-    magnitude.dispose();
+    if (norm) magnitudes.push(await magnitudesOf(weight.read(), norm));
   }
   if (magnitudes.length === 0) {
     throw new Error(
@@ -122,21 +119,20 @@ async function linearMagnitudes(block: ResolvedBlock, norms: InputNorms): Promis
   return magnitudes;
 }
 
-/** In float64 on the host: the count turns on a comparison, so the mean must not lose digits. */
-function countOutliers(
+/** The outliers of a block for each τ. */
+async function countOutliers(
   block: ResolvedBlock,
-  magnitudes: readonly Float32Array[],
-  tau: number,
+  weights: readonly Magnitudes[],
+  taus: readonly number[],
   granularity: OutlierGranularity,
-): number {
-  const groups = granularity === 'block' ? [magnitudes] : magnitudes.map((one) => [one]);
-  let count = 0;
-  for (const group of groups) {
+): Promise<number[]> {
+  const counts = taus.map(() => 0);
+  for (const group of granularity === 'block' ? [weights] : weights.map((one) => [one])) {
     let sum = 0;
     let size = 0;
-    for (const values of group) {
-      for (const value of values) sum += value;
-      size += values.length;
+    for (const magnitudes of group) {
+      sum += await magnitudes.sum();
+      size += magnitudes.size;
     }
     if (!Number.isFinite(sum)) {
       throw new Error(
@@ -144,8 +140,11 @@ function countOutliers(
           `look at the calibration data and the weights`,
       );
     }
-    const threshold = (tau * sum) / size;
-    for (const values of group) for (const value of values) if (value > threshold) count++;
+    const thresholds = taus.map((tau) => (tau * sum) / size);
+    for (const magnitudes of group) {
+      const above = await magnitudes.countAbove(thresholds);
+      above.forEach((count, i) => (counts[i]! += count));
+    }
   }
-  return count;
+  return counts;
 }

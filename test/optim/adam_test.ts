@@ -1,7 +1,7 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
-import {adamStep, movingAverage, zeroMoments} from '../../src/optim/adam';
+import {adamStep, movingAverage, stepSize, zeroMoments} from '../../src/optim/adam';
 import {cosineDecay, linearDecay, warmup} from '../../src/optim/schedule';
 import type {LearningRate} from '../../src/optim/schedule';
 import {OwLoreOptimizer} from '../../src/owlore_optimizer';
@@ -100,8 +100,8 @@ describeBackends('adam', (backend) => {
       first: movingAverage(first, gradient, options.beta1),
       second: movingAverage(second, tf.square(gradient), options.beta2),
     };
-    const [own] = await adamStep(moments, 1, 0.01, options).data();
-    const [global] = await adamStep(moments, 1e6, 0.01, options).data();
+    const [own] = await adamStep(moments, stepSize(1, 0.01, options)).data();
+    const [global] = await adamStep(moments, stepSize(1e6, 0.01, options)).data();
     expect(own).to.be.closeTo(0.01, 1e-6);
     expect(global! / own!).to.be.closeTo(0.1 / Math.sqrt(0.001), 1e-3);
   });

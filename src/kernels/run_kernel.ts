@@ -1,0 +1,23 @@
+import * as tf from '@tensorflow/tfjs-core';
+
+/** Inputs by name; one that is null or undefined is not given to the kernel. */
+type Inputs = Record<string, tf.Tensor | null | undefined>;
+
+/**
+ * Runs one of this library's own kernels (`kernel_names.ts`) if the current backend has it.
+ *
+ * @returns Its outputs, or null if the backend does not have it: then it is for the caller to compose the same of tfjs's ops.
+ */
+export function runKernel(
+  kernelName: string,
+  inputs: Inputs,
+  attrs: Record<string, unknown> = {},
+): tf.Tensor[] | null {
+  if (!tf.getKernel(kernelName, tf.getBackend())) return null;
+  const given = Object.entries(inputs).filter(([, tensor]) => tensor != null);
+  const named = Object.fromEntries(given) as tf.NamedTensorMap;
+  const outputs: tf.Tensor | tf.Tensor[] = tf
+    .engine()
+    .runKernel(kernelName, named, attrs as tf.NamedAttrMap);
+  return [outputs].flat();
+}

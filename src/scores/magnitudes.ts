@@ -1,0 +1,59 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {OwLoreCountAbove, OwLoreMagnitudeSums} from '../kernels/kernel_names';
+import {runKernel} from '../kernels/run_kernel';
+
+/** The entries A_ij = ‖X_j‖₂·|W_ij| of one weight (Eq. 2 of the OwLore paper). */
+export interface Magnitudes {
+  /** How many there are. */
+  readonly size: number;
+  /** Their sum; for a mean it must not lose digits. */
+  sum(): Promise<number>;
+  /** How many are above each of the thresholds. */
+  countAbove(thresholds: readonly number[]): Promise<number[]>;
+  dispose(): void;
+}
+
+/**
+ * The magnitudes of `weight` with the norms `norm`, of its shape, which is now theirs: summed and counted on the device if
+ * the backend has kernels for it, else on the host.
+ */
+export async function magnitudesOf(weight: tf.Tensor, norm: tf.Tensor): Promise<Magnitudes> {
+  const sums = runKernel(OwLoreMagnitudeSums, {weight, norm});
+  if (sums) return onDevice(weight, norm, sums[0]!);
+  const magnitudes = tf.tidy(() => tf.mul(norm, tf.abs(weight)));
+  norm.dispose();
+  const values = (await magnitudes.data()) as Float32Array;
+  magnitudes.dispose();
+  return onHost(values);
+}
+
+/** In float64 on the host: the count turns on a comparison. */
+function onHost(values: Float32Array): Magnitudes {
+  return {
+    size: values.length,
+    sum: () => Promise.resolve(values.reduce((sum, value) => sum + value, 0)),
+    countAbove: (thresholds) =>
+      Promise.resolve(
+        thresholds.map((threshold) => {
+          let count = 0;
+          for (const value of values) if (value > threshold) count++;
+          return count;
+        }),
+      ),
+    dispose: () => undefined,
+  };
+}
+
+function onDevice(weight: tf.Tensor, norm: tf.Tensor, sums: tf.Tensor): Magnitudes {
+  return {
+    size: weight.size,
+    sum: async () => (await sums.data<'float32'>()).reduce((sum, part) => sum + part, 0),
+    async countAbove(thresholds) {
+      const [counts] = runKernel(OwLoreCountAbove, {weight, norm}, {thresholds})!;
+      const values = Array.from(await counts!.data<'int32'>());
+      counts!.dispose();
+      return values;
+    },
+    dispose: () => tf.dispose([norm, sums]),
+  };
+}
