@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {checkChoice, checkKnown} from '../../options';
+import * as fused from '../fused_kernels';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
 import {
@@ -12,7 +13,20 @@ import {preferModule} from './kernel';
 import {maxPoolGrad} from './max_pool_grad';
 import {simdFusedMatMul} from './simd_fused_mat_mul';
 import {isForModule, simdBatchMatMul} from './simd_mat_mul';
-import {attach, attachNow, compileModule, switchModule} from './simd_module';
+import {simdAdam} from './simd_adam';
+import {simdCausalAttention, simdCausalAttentionGrad} from './simd_causal_attention';
+import {simdCrossEntropy, simdCrossEntropyGrad} from './simd_cross_entropy';
+import {
+  attach,
+  attachNow,
+  compileModule,
+  simdModule,
+  switchModule,
+  type SimdModule,
+} from './simd_module';
+import {simdRMSNorm, simdRMSNormGrad} from './simd_rms_norm';
+import {simdRotary} from './simd_rotary';
+import {simdSwiGLU, simdSwiGLUGrad} from './simd_swiglu';
 import {simdUnsortedSegmentSum, unsortedSegmentSum} from './unsorted_segment_sum';
 
 /**
@@ -40,6 +54,22 @@ const KERNELS: ReadonlyArray<[name: string, create: (stock: never) => unknown]> 
   [tf.DepthwiseConv2dNativeBackpropFilter, () => depthwiseConv2dNativeBackpropFilter],
   [tf.DepthwiseConv2dNativeBackpropInput, () => depthwiseConv2dNativeBackpropInput],
   [tf.MaxPoolGrad, () => maxPoolGrad],
+];
+
+/** Kernels that tfjs has not, and the backend only with the module. */
+const FUSED_KERNELS: ReadonlyArray<
+  [name: string, run: (module: SimdModule, args: never) => unknown]
+> = [
+  [fused.OwLoreRMSNorm, simdRMSNorm],
+  [fused.OwLoreRMSNormGrad, simdRMSNormGrad],
+  [fused.OwLoreSwiGLU, simdSwiGLU],
+  [fused.OwLoreSwiGLUGrad, simdSwiGLUGrad],
+  [fused.OwLoreCrossEntropy, simdCrossEntropy],
+  [fused.OwLoreCrossEntropyGrad, simdCrossEntropyGrad],
+  [fused.OwLoreCausalAttention, simdCausalAttention],
+  [fused.OwLoreCausalAttentionGrad, simdCausalAttentionGrad],
+  [fused.OwLoreRotary, simdRotary],
+  [fused.OwLoreAdam, simdAdam],
 ];
 
 interface Installation {
@@ -101,20 +131,35 @@ export function installKernels(options: InstallKernelsOptions = {}): Promise<voi
 }
 
 /**
- * The backend calls it at its start: the stock kernel's set-up, as it is called by ours, and the
- * module.
+ * What the backend calls at its start: the set-up of the stock kernel, as ours may call it, and the
+ * module's.
  */
 function setUp(stock: tf.KernelConfig | undefined): tf.KernelSetupFunc {
   return (backend) => {
     stock?.setupFunc?.(backend);
-    attachNow(backend);
+    if (attachNow(backend)) registerFusedKernels(backend);
+    else void attach(backend).then(() => registerFusedKernels(backend));
   };
 }
 
 async function useModule(): Promise<void> {
   await compileModule();
   const backend = tf.engine().registry['wasm'];
-  if (backend) await attach(backend);
+  if (!backend) return;
+  await attach(backend);
+  registerFusedKernels(backend);
+}
+
+/** Registers them while the kernels are installed, if `backend` has the module. */
+function registerFusedKernels(backend: object): void {
+  if (!installation || !simdModule(backend)) return;
+  for (const [name, run] of FUSED_KERNELS) {
+    if (tf.getKernel(name, 'wasm')) continue;
+    const kernelFunc = preferModule(run as never, () => {
+      throw new Error(`${name}: this backend was made without the SIMD module`);
+    }) as unknown as tf.KernelFunc;
+    register(name, {kernelName: name, backendName: 'wasm', kernelFunc});
+  }
 }
 
 /**
@@ -122,7 +167,9 @@ async function useModule(): Promise<void> {
  * are in place.
  */
 export function uninstallKernels(): void {
-  installation?.replaced.forEach((stock, name) => register(name, stock));
+  if (!installation) return;
+  installation.replaced.forEach((stock, name) => register(name, stock));
+  for (const [name] of FUSED_KERNELS) register(name, undefined);
   installation = undefined;
 }
 

@@ -1,4 +1,3 @@
-import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 import {relaxed, simd, type Binary} from './binaries';
 
 /**
@@ -8,20 +7,20 @@ import {relaxed, simd, type Binary} from './binaries';
 interface Exports {
   /** Bytes of scratch memory that the functions need. */
   SCRATCH_BYTES: WebAssembly.Global;
-  multiply(
-    rows: number,
-    columns: number,
-    inner: number,
-    a: number,
-    aStep: number,
-    transposeA: boolean,
-    b: number,
-    bStep: number,
-    transposeB: boolean,
-    c: number,
-    cStep: number,
-    add: boolean,
-    scratch: number,
+  adam(
+    gradient: number,
+    first: number,
+    second: number,
+    size: number,
+    beta1: number,
+    rest1: number,
+    beta2: number,
+    rest2: number,
+    factor: number,
+    epsilon: number,
+    newFirst: number,
+    newSecond: number,
+    change: number,
   ): void;
   addBias(
     x: number,
@@ -38,6 +37,98 @@ interface Exports {
     width: number,
     sums: number,
     segments: number,
+  ): void;
+  causalAttention(
+    q: number,
+    k: number,
+    v: number,
+    stack: number,
+    group: number,
+    length: number,
+    width: number,
+    scale: number,
+    y: number,
+    rows: number,
+    scores: number,
+    scratch: number,
+  ): void;
+  causalAttentionGradient(
+    dy: number,
+    q: number,
+    k: number,
+    v: number,
+    stack: number,
+    group: number,
+    length: number,
+    width: number,
+    scale: number,
+    dq: number,
+    dk: number,
+    dv: number,
+    rows: number,
+    scores: number,
+    scratch: number,
+  ): void;
+  crossEntropy(
+    logits: number,
+    labels: number,
+    weights: number,
+    rows: number,
+    vocabulary: number,
+    loss: number,
+  ): void;
+  crossEntropyGradient(
+    logits: number,
+    labels: number,
+    weights: number,
+    rows: number,
+    vocabulary: number,
+    dLogits: number,
+  ): void;
+  multiply(
+    rows: number,
+    columns: number,
+    inner: number,
+    a: number,
+    aStep: number,
+    transposeA: boolean,
+    b: number,
+    bStep: number,
+    transposeB: boolean,
+    c: number,
+    cStep: number,
+    add: boolean,
+    scratch: number,
+  ): void;
+  rmsNorm(x: number, weight: number, rows: number, width: number, epsilon: number, y: number): void;
+  rmsNormGradient(
+    dy: number,
+    x: number,
+    weight: number,
+    rows: number,
+    width: number,
+    epsilon: number,
+    dx: number,
+    dWeight: number,
+  ): void;
+  rotate(
+    x: number,
+    cos: number,
+    sin: number,
+    stack: number,
+    length: number,
+    half: number,
+    inverse: boolean,
+    y: number,
+  ): void;
+  swiglu(gate: number, up: number, size: number, y: number): void;
+  swigluGradient(
+    dy: number,
+    gate: number,
+    up: number,
+    size: number,
+    dGate: number,
+    dUp: number,
   ): void;
 }
 
@@ -71,7 +162,7 @@ const instances = new WeakMap<object, SimdModule>();
 let isOn = true;
 
 /** The module over the memory of `backend`; undefined before `attach`, and where there is none. */
-export function simdModule(backend: BackendWasm): SimdModule | undefined {
+export function simdModule(backend: object): SimdModule | undefined {
   return isOn ? instances.get(backend) : undefined;
 }
 
@@ -116,20 +207,21 @@ export async function attach(backend: object): Promise<void> {
 }
 
 /**
- * As `attach`, but at once. A browser may refuse this on its main thread, and then it comes later.
+ * As `attach`, but at once.
+ *
+ * @returns whether it could: some browsers refuse this on their main thread.
  */
-export function attachNow(backend: object): void {
+export function attachNow(backend: object): boolean {
   const parts = isOn && !instances.has(backend) ? partsFor(backend) : null;
-  if (!parts) return;
-  let instance: WebAssembly.Instance;
+  if (!parts) return true;
   try {
-    instance = new WebAssembly.Instance(parts.module, {env: {memory: parts.memory}});
+    const imports = {env: {memory: parts.memory}};
+    addInstance(backend, new WebAssembly.Instance(parts.module, imports));
+    return true;
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    void attach(backend);
-    return;
+    if (error instanceof RangeError) return false;
+    throw error;
   }
-  addInstance(backend, instance);
 }
 
 /** The backend's memory and the compiled module that takes it; null if one is missing. */

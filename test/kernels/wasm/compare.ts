@@ -6,11 +6,15 @@ import {backends, defaultBackend} from '../../support/backends';
 
 /**
  * A `describe` with the kernels installed, once with the SIMD module and once with the composed
- * kernels; skipped where wasm, or cpu to compare with, is not to be tested.
+ * kernels, or in one of the `modes` only; skipped where wasm, or cpu to compare with, is not to be tested.
  */
-export function describeWasm(title: string, body: (simd: 'auto' | 'none') => void): void {
+export function describeWasm(
+  title: string,
+  body: (simd: 'auto' | 'none') => void,
+  modes: ReadonlyArray<'auto' | 'none'> = ['auto', 'none'],
+): void {
   const available = backends.includes('wasm') && backends.includes('cpu');
-  for (const simd of ['auto', 'none'] as const) {
+  for (const simd of modes) {
     const name = simd === 'auto' ? title : `${title}, composed`;
     (available ? describe : describe.skip)(name, () => {
       before(async () => {
@@ -52,17 +56,19 @@ const toTensor = ({shape, values}: Operand): tf.Tensor =>
 async function run(
   backend: 'cpu' | 'wasm',
   operands: readonly Operand[],
-  f: (...inputs: tf.Tensor[]) => tf.Tensor,
-): Promise<Operand> {
+  f: (...inputs: tf.Tensor[]) => tf.Tensor[],
+): Promise<Operand[]> {
   await tf.setBackend(backend);
   const before = {...tf.memory(), dataIds: tf.engine().backend.numDataIds()};
-  const result = tf.tidy(() => {
-    const out = f(...operands.map(toTensor));
-    return {shape: out.shape, values: out.dataSync() as Float32Array};
-  });
+  const results = tf.tidy(() =>
+    f(...operands.map(toTensor)).map((out) => ({
+      shape: out.shape,
+      values: out.dataSync() as Float32Array,
+    })),
+  );
   expect(tf.memory().numTensors).to.equal(before.numTensors);
   expect(tf.engine().backend.numDataIds(), 'data ids of the backend').to.equal(before.dataIds);
-  return result;
+  return results;
 }
 
 /**
@@ -75,9 +81,33 @@ export async function expectSameAsCpu(
   f: (...inputs: tf.Tensor[]) => tf.Tensor,
   atol = 1e-4,
 ): Promise<void> {
-  const expected = await run('cpu', operands, f);
-  const actual = await run('wasm', operands, f);
+  const [expected] = (await run('cpu', operands, (...inputs) => [f(...inputs)])) as [Operand];
+  const [actual] = (await run('wasm', operands, (...inputs) => [f(...inputs)])) as [Operand];
   expect(actual.shape).to.deep.equal(expected.shape);
   const wrong = expected.values.findIndex((v, i) => !(Math.abs(v - actual.values[i]!) <= atol));
   expect(actual.values[wrong], `value ${wrong}`).to.equal(expected.values[wrong]);
+}
+
+/**
+ * Runs `kernel` on the wasm and `reference` on the cpu backend: each value must be within
+ * `atol + rtol` times the largest of its tensor, or both infinite or NaN.
+ */
+export async function expectSameKernel(
+  operands: readonly Operand[],
+  kernel: (...inputs: tf.Tensor[]) => tf.Tensor[],
+  reference: (...inputs: tf.Tensor[]) => tf.Tensor[],
+  {rtol = 1e-5, atol = 0} = {},
+): Promise<void> {
+  const expected = await run('cpu', operands, reference);
+  const actual = await run('wasm', operands, kernel);
+  expect(actual.map(({shape}) => shape)).to.deep.equal(expected.map(({shape}) => shape));
+  for (const [i, {values}] of expected.entries()) {
+    const results = Array.from(actual[i]!.values);
+    const finite = Array.from(values).filter(Number.isFinite).map(Math.abs);
+    const allowed = atol + rtol * Math.max(0, ...finite);
+    const wrong = results.findIndex(
+      (x, at) => !Object.is(x, values[at]) && !(Math.abs(x - values[at]!) <= allowed),
+    );
+    expect(results[wrong], `result ${i}, value ${wrong}, ± ${allowed}`).to.equal(values[wrong]);
+  }
 }

@@ -1,0 +1,68 @@
+/**
+ * Kernels beyond tfjs's own. Each does in one pass what the functions of `llama/` and `optim/` else
+ * compose of many; `tf.getKernel(name, backend)` tells whether a backend has one, and
+ * `tf.engine().runKernel(name, inputs, attrs)` runs it. All tensors are float32 unless it says
+ * otherwise, none may be empty in a dimension that is summed over, and no kernel has a gradient
+ * registered: what differentiates through one calls the other one of the pair.
+ */
+
+/** `x / √(mean(x²) + epsilon) · weight` over the last axis: `x` `[…, width]`, `weight` `[width]`. */
+export const OwLoreRMSNorm = 'OwLoreRMSNorm';
+export interface OwLoreRMSNormAttrs {
+  epsilon: number;
+}
+
+/** From `dy`, `x`, `weight` the gradients `[dx, dWeight]`; attributes of {@link OwLoreRMSNorm}. */
+export const OwLoreRMSNormGrad = 'OwLoreRMSNormGrad';
+
+/** `gate · σ(gate) · up`, elementwise, for `gate` and `up` of one shape. */
+export const OwLoreSwiGLU = 'OwLoreSwiGLU';
+
+/** From `dy`, `gate`, `up` the gradients `[dGate, dUp]`. */
+export const OwLoreSwiGLUGrad = 'OwLoreSwiGLUGrad';
+
+/**
+ * The scalar `Σ weight · −log softmax(logits)[label]` over rows: `logits` `[rows, vocabulary]`,
+ * `labels` `[rows]` int32, `weights` `[rows]`. A row with a negative label is left out; a label that
+ * is not below `vocabulary` makes the sum NaN.
+ */
+export const OwLoreCrossEntropy = 'OwLoreCrossEntropy';
+
+/**
+ * From the same inputs its gradient by the logits, `weight · (softmax(logits) − 1 at the label)`: 0
+ * in a row with a negative label, NaN in one whose label is not below `vocabulary`.
+ */
+export const OwLoreCrossEntropyGrad = 'OwLoreCrossEntropyGrad';
+
+/**
+ * `softmax(q kᵀ / √width) v`, each position with itself and the earlier ones: `q`
+ * `[stack, group, length, width]`, `k` and `v` `[stack, length, width]`, to the shape of `q`.
+ */
+export const OwLoreCausalAttention = 'OwLoreCausalAttention';
+
+/** From `dy`, `q`, `k`, `v` the gradients `[dq, dk, dv]`. */
+export const OwLoreCausalAttentionGrad = 'OwLoreCausalAttentionGrad';
+
+/**
+ * `x` `[…, length, 2 · half]` turned by the angles with cosines `cos` and sines `sin`
+ * `[length, half]`, the first half of each row against the second.
+ */
+export const OwLoreRotary = 'OwLoreRotary';
+export interface OwLoreRotaryAttrs {
+  /** Turns back, which is also the gradient. */
+  inverse: boolean;
+}
+
+/**
+ * From `gradient` and, after the first step, the moments `first` and `second`, all of one shape:
+ * `[first, second, change]`, new moments and `rate · m̂ / (√v̂ + epsilon)` (Kingma & Ba 2015, Alg. 1).
+ */
+export const OwLoreAdam = 'OwLoreAdam';
+export interface OwLoreAdamAttrs {
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  rate: number;
+  /** 1, 2, … of these moments. */
+  step: number;
+}

@@ -1,0 +1,47 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {OwLoreRMSNormAttrs} from '../fused_kernels';
+import {addressOf, allocate, type KernelArgs} from './kernel';
+import type {SimdModule} from './simd_module';
+
+/** OwLoreRMSNorm. */
+export function simdRMSNorm(
+  {functions}: SimdModule,
+  {inputs: {x, weight}, backend, attrs}: KernelArgs<'x' | 'weight', OwLoreRMSNormAttrs>,
+): tf.TensorInfo {
+  const {rows, width} = sizes(x);
+  const y = allocate(backend, x.shape);
+  functions.rmsNorm(
+    addressOf(backend, x),
+    addressOf(backend, weight),
+    rows,
+    width,
+    attrs.epsilon,
+    addressOf(backend, y),
+  );
+  return y;
+}
+
+/** OwLoreRMSNormGrad. */
+export function simdRMSNormGrad(
+  {functions}: SimdModule,
+  {inputs: {dy, x, weight}, backend, attrs}: KernelArgs<'dy' | 'x' | 'weight', OwLoreRMSNormAttrs>,
+): tf.TensorInfo[] {
+  const {rows, width} = sizes(x);
+  const dx = allocate(backend, x.shape);
+  const dWeight = allocate(backend, weight.shape);
+  functions.rmsNormGradient(
+    addressOf(backend, dy),
+    addressOf(backend, x),
+    addressOf(backend, weight),
+    rows,
+    width,
+    attrs.epsilon,
+    addressOf(backend, dx),
+    addressOf(backend, dWeight),
+  );
+  return [dx, dWeight];
+}
+
+function sizes(x: tf.TensorInfo): {rows: number; width: number} {
+  return {rows: tf.util.sizeFromShape(x.shape.slice(0, -1)), width: x.shape.at(-1)!};
+}

@@ -1,0 +1,24 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {OwLoreRotaryAttrs} from '../fused_kernels';
+import {addressOf, allocate, type KernelArgs} from './kernel';
+import type {SimdModule} from './simd_module';
+
+/** OwLoreRotary. */
+export function simdRotary(
+  {functions}: SimdModule,
+  {inputs: {x, cos, sin}, backend, attrs}: KernelArgs<'x' | 'cos' | 'sin', OwLoreRotaryAttrs>,
+): tf.TensorInfo {
+  const [length, half] = cos.shape as [number, number];
+  const y = allocate(backend, x.shape);
+  functions.rotate(
+    addressOf(backend, x),
+    addressOf(backend, cos),
+    addressOf(backend, sin),
+    tf.util.sizeFromShape(x.shape.slice(0, -2)),
+    length,
+    half,
+    attrs.inverse,
+    addressOf(backend, y),
+  );
+  return y;
+}

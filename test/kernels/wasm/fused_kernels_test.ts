@@ -1,0 +1,334 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import fc from 'fast-check';
+import * as fused from '../../../src/kernels/fused_kernels';
+import {installKernels, uninstallKernels} from '../../../src/kernels/wasm';
+import * as composed from '../../llama/composed';
+import {describeWasm, expectSameKernel, randomOperand, seeds, type Operand} from './compare';
+
+type Tensors = tf.Tensor[];
+
+/** Ones that are no multiple of a vector's 4, and none at all. */
+const widths = fc.constantFrom(1, 2, 3, 4, 5, 7, 8, 31, 64);
+const counts = fc.constantFrom(0, 1, 2, 5, 16);
+const scales = fc.constantFrom(1e-30, 1e-8, 1, 10, 1e8, 1e30);
+const special = fc.constantFrom(null, NaN, Infinity, -Infinity);
+
+function scaled(shape: number[], seed: number, scale: number): Operand {
+  const {values} = randomOperand(shape, seed);
+  return {shape, values: Float32Array.from(values, (x) => x * scale)};
+}
+
+/** With `value`, if there is one, in some place. */
+function spoiled(operand: Operand, value: number | null, seed: number): Operand {
+  if (value !== null && operand.values.length > 0) {
+    operand.values[seed % operand.values.length] = value;
+  }
+  return operand;
+}
+
+function run(name: string, inputs: tf.NamedTensorMap, attrs: object = {}): Tensors {
+  const result = tf.engine().runKernel<tf.Tensor | Tensors>(name, inputs, attrs as tf.NamedAttrMap);
+  return Array.isArray(result) ? result : [result];
+}
+
+/** The gradients of `f` by all its inputs, at `[dy, ...inputs]`. */
+const gradients =
+  (f: (...inputs: Tensors) => tf.Tensor) =>
+  (...[dy, ...inputs]: Tensors): Tensors =>
+    tf.grads(f)(inputs, dy);
+
+describeWasm('fused kernels on wasm', testFusedKernels, ['auto']);
+
+function testFusedKernels(): void {
+  it('RMSNorm and its gradients', () => {
+    const epsilon = 1e-5;
+    const norm = (...[x, weight]: Tensors): tf.Tensor => composed.rmsNorm(x!, weight!, epsilon);
+    return fc.assert(
+      fc.asyncProperty(counts, counts, widths, scales, seeds, async (m, n, width, scale, seed) => {
+        const x = scaled([m, n, width], seed, scale);
+        const weight = randomOperand([width], seed + 1);
+        const dy = randomOperand([m, n, width], seed + 2);
+        await expectSameKernel(
+          [x, weight],
+          (x, weight) => run(fused.OwLoreRMSNorm, {x: x, weight: weight}, {epsilon}),
+          (x, weight) => [norm(x, weight)],
+        );
+        // tfjs has no gradients of empty tensors; and the gradient by x is a difference that cancels
+        if (m * n === 0 || scale === 1e30) return;
+        const squares = Array.from({length: m * n}, (_, row) =>
+          Array.from(x.values.slice(row * width, (row + 1) * width)).reduce(
+            (sum, v) => sum + v * v,
+            0,
+          ),
+        );
+        const largest = Math.max(...squares.map((sum) => (sum / width + epsilon) ** -0.5));
+        await expectSameKernel(
+          [dy, x, weight],
+          (dy, x, weight) =>
+            run(fused.OwLoreRMSNormGrad, {dy: dy, x: x, weight: weight}, {epsilon}),
+          gradients(norm),
+          {atol: 1e-5 * largest},
+        );
+      }),
+    );
+  });
+
+  it('RMSNorm keeps what is not finite to its row', async () => {
+    await tf.setBackend('wasm');
+    tf.tidy(() => {
+      const x = tf.tensor2d([1, 2, NaN, 4, Infinity, 6, 7, 8], [4, 2]);
+      const [y] = run(fused.OwLoreRMSNorm, {x, weight: tf.ones([2])}, {epsilon: 0});
+      expect(Array.from(y!.dataSync(), Number.isFinite)).to.deep.equal([
+        true,
+        true,
+        false,
+        false,
+        false,
+        true,
+        true,
+        true,
+      ]);
+    });
+  });
+
+  it('SwiGLU and its gradients', () => {
+    const swiglu = (...[gate, up]: Tensors): tf.Tensor => composed.swiglu(gate!, up!);
+    return fc.assert(
+      fc.asyncProperty(counts, widths, scales, special, seeds, async (m, n, scale, value, seed) => {
+        const gate = spoiled(scaled([m, n], seed, scale), value, seed);
+        const up = randomOperand([m, n], seed + 1);
+        const dy = randomOperand([m, n], seed + 2);
+        await expectSameKernel(
+          [gate, up],
+          (gate, up) => run(fused.OwLoreSwiGLU, {gate: gate, up: up}),
+          (gate, up) => [swiglu(gate, up)],
+        );
+        if (m === 0 || scale === 1e30) return; // as above
+        await expectSameKernel(
+          [dy, gate, up],
+          (dy, gate, up) => run(fused.OwLoreSwiGLUGrad, {dy: dy, gate: gate, up: up}),
+          gradients(swiglu),
+        );
+      }),
+    );
+  });
+
+  it('the exponential function, by SwiGLU, over all of its range', async () => {
+    await tf.setBackend('wasm');
+    tf.tidy(() => {
+      const z = tf.linspace(-110, 110, 44001);
+      const [y] = run(fused.OwLoreSwiGLU, {gate: z, up: tf.ones([44001])});
+      const values = y!.dataSync();
+      z.dataSync().forEach((x, i) => {
+        const silu = x / (1 + Math.exp(-x));
+        // below −88.7 the exponential is infinite in float32, and silu 0
+        const allowed = 4 * 2 ** -24 * Math.abs(silu) + 1e-36;
+        if (!(Math.abs(values[i]! - silu) <= allowed)) expect(values[i]).to.equal(silu, `at ${x}`);
+      });
+    });
+  });
+
+  it('cross-entropy and its gradient', () =>
+    fc.assert(
+      fc.asyncProperty(
+        ...([counts, widths, fc.constantFrom(1e-30, 1, 30, 1e4), special, seeds] as const),
+        async (rows, vocabulary, scale, value, seed) => {
+          const logits = spoiled(scaled([rows, vocabulary], seed, scale), value, seed);
+          const random = randomOperand([rows], seed + 1).values;
+          const labels: Operand = {
+            shape: [rows],
+            // one in five is not counted
+            values: Int32Array.from(random, (x, i) =>
+              i % 5 === 4 ? -100 : Math.abs(x) * vocabulary,
+            ),
+          };
+          const weights = randomOperand([rows], seed + 2);
+          const idsOf = (labels: tf.Tensor): tf.Tensor => tf.maximum(labels, tf.scalar(0, 'int32'));
+          const loss = (logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor): tf.Tensor => {
+            const places = tf.stack([tf.range(0, rows, 1, 'int32'), idsOf(labels)], 1);
+            const losses = tf.sub(tf.logSumExp(logits, -1), tf.gatherND(logits, places));
+            const isCounted = tf.greaterEqual(labels, 0);
+            return tf.sum(tf.where(isCounted, tf.mul(weights, losses), tf.zerosLike(losses)));
+          };
+          const gradient = (
+            logits: tf.Tensor,
+            labels: tf.Tensor,
+            weights: tf.Tensor,
+          ): tf.Tensor => {
+            const isCounted = tf.cast(tf.greaterEqual(labels, 0), 'float32');
+            const columns = tf.expandDims(tf.range(0, vocabulary, 1, 'int32'), 0);
+            const oneHot = tf.equal(tf.expandDims(idsOf(labels), 1), columns);
+            const counted = tf.expandDims(tf.mul(weights, isCounted), 1);
+            return tf.mul(tf.sub(tf.softmax(logits), oneHot), counted);
+          };
+          if (rows === 0) return;
+          const inputs = (...[logits, labels, weights]: Tensors): tf.NamedTensorMap => ({
+            logits: logits!,
+            labels: labels!,
+            weights: weights!,
+          });
+          await expectSameKernel(
+            [logits, labels, weights],
+            (...operands) => run(fused.OwLoreCrossEntropy, inputs(...operands)),
+            (logits, labels, weights) => [loss(logits, labels, weights)],
+            {atol: 1e-5 * scale},
+          );
+          if (value !== null) return; // NaN · 0, in the reference, in a row that is left out
+          await expectSameKernel(
+            [logits, labels, weights],
+            (...operands) => run(fused.OwLoreCrossEntropyGrad, inputs(...operands)),
+            (logits, labels, weights) => [gradient(logits, labels, weights)],
+            {atol: 1e-5},
+          );
+        },
+      ),
+    ));
+
+  it('cross-entropy shows labels that are too large, and refuses other types', async () => {
+    await tf.setBackend('wasm');
+    tf.tidy(() => {
+      const logits = tf.zeros([2, 3]);
+      const weights = tf.ones([2]);
+      const inputs = {logits, labels: tf.tensor1d([0, 3], 'int32'), weights};
+      expect(run(fused.OwLoreCrossEntropy, inputs)[0]!.dataSync()[0]).to.be.NaN;
+      const gradient = run(fused.OwLoreCrossEntropyGrad, inputs)[0]!.dataSync();
+      expect(Array.from(gradient, Number.isNaN)).to.deep.equal(
+        [...[0, 0, 0], ...[1, 1, 1]].map(Boolean),
+      );
+      const labels = tf.zeros([2]);
+      expect(() => run(fused.OwLoreCrossEntropy, {logits, labels, weights})).to.throw(
+        'OwLoreCrossEntropy: labels must be int32; got float32',
+      );
+    });
+  });
+
+  it('causal attention and its gradients', () => {
+    const attention = (...[q, k, v]: Tensors): tf.Tensor => composed.causalAttention(q!, k!, v!);
+    const lengths = fc.constantFrom(1, 2, 5, 63, 64, 65, 130);
+    return fc.assert(
+      fc.asyncProperty(
+        ...([fc.constantFrom(1, 2), fc.constantFrom(1, 3), lengths] as const),
+        ...([fc.constantFrom(1, 4, 7, 32), fc.constantFrom(1e-8, 1, 30), seeds] as const),
+        async (stack, group, length, width, scale, seed) => {
+          const keys = [stack, length, width];
+          const queries = [stack, group, length, width];
+          const [q, k] = [scaled(queries, seed, scale), randomOperand(keys, seed + 1)];
+          const [v, dy] = [randomOperand(keys, seed + 2), randomOperand(queries, seed + 3)];
+          await expectSameKernel(
+            [q, k, v],
+            (q, k, v) => run(fused.OwLoreCausalAttention, {q: q, k: k, v: v}),
+            (q, k, v) => [attention(q, k, v)],
+          );
+          await expectSameKernel(
+            [dy, q, k, v],
+            (dy, q, k, v) => run(fused.OwLoreCausalAttentionGrad, {dy: dy, q: q, k: k, v: v}),
+            gradients(attention),
+            {rtol: 2e-5, atol: 1e-6 * scale},
+          );
+        },
+      ),
+      {numRuns: 40},
+    );
+  });
+
+  it('causal attention sees nothing later, not even NaN', async () => {
+    await tf.setBackend('wasm');
+    tf.tidy(() => {
+      const q = tf.ones([1, 1, 6, 3]);
+      const k = tf.tensor([...Array<number>(12).fill(1), ...Array<number>(6).fill(NaN)], [1, 6, 3]);
+      const y = run(fused.OwLoreCausalAttention, {q, k, v: tf.ones([1, 6, 3])})[0]!.dataSync();
+      expect(Array.from(y.slice(0, 12))).to.deep.equal(Array(12).fill(1));
+      expect(Array.from(y.slice(12)).every(Number.isNaN)).to.equal(true);
+    });
+  });
+
+  it('causal attention of a long sequence', async () => {
+    await tf.setBackend('wasm');
+    tf.tidy(() => {
+      // all weights of a position are equal: means of the values so far
+      const length = 17000;
+      const [q, k] = [tf.zeros([1, 1, length, 1]), tf.ones([1, length, 1])];
+      const v = tf.reshape(tf.range(0, length), [1, length, 1]);
+      const y = run(fused.OwLoreCausalAttention, {q, k, v})[0]!.dataSync();
+      for (const at of [0, 1, 777, length - 1])
+        expect(y[at]! / (at / 2 || 1)).to.be.closeTo(at ? 1 : 0, 1e-4);
+    });
+  });
+
+  it('rotary embedding, forward and back', () =>
+    fc.assert(
+      fc.asyncProperty(
+        counts,
+        counts,
+        widths,
+        scales,
+        seeds,
+        async (m, length, half, scale, seed) => {
+          const x = scaled([m, 2, length, 2 * half], seed, scale);
+          const angles = randomOperand([length, half], seed + 1).values;
+          const table = (f: (angle: number) => number): Operand => ({
+            shape: [length, half],
+            values: Float32Array.from(angles, (angle) => f(4 * angle)),
+          });
+          await expectSameKernel(
+            [x, table(Math.cos), table(Math.sin)],
+            (x, cos, sin) => run(fused.OwLoreRotary, {x: x, cos: cos, sin: sin}, {inverse: false}),
+            (x, cos, sin) => [composed.rotate(x, {cos: cos, sin: sin})],
+          );
+          await expectSameKernel(
+            [x, table(Math.cos), table(Math.sin)],
+            (x, cos, sin) => {
+              const [y] = run(fused.OwLoreRotary, {x: x, cos: cos, sin: sin}, {inverse: false});
+              return run(fused.OwLoreRotary, {x: y!, cos: cos, sin: sin}, {inverse: true});
+            },
+            (x) => [tf.clone(x)],
+          );
+        },
+      ),
+    ));
+
+  it('Adam, with and without moments', () =>
+    fc.assert(
+      fc.asyncProperty(
+        ...([counts, widths, fc.constantFrom(1e-15, 1e-8, 1, 1e8, 1e15)] as const),
+        ...([fc.integer({min: 1, max: 1000}), special, seeds] as const),
+        async (m, n, scale, step, value, seed) => {
+          const attrs = {beta1: 0.9, beta2: 0.999, epsilon: 1e-8, rate: 1e-3, step};
+          const gradient = spoiled(scaled([m, n], seed, scale), value, seed);
+          const first = scaled([m, n], seed + 1, scale);
+          const second = scaled([m, n], seed + 2, scale ** 2);
+          second.values.forEach((x, i, values) => (values[i] = Math.abs(x)));
+          const reference = (...[g, m0, v0]: Tensors): Tensors => {
+            const m = tf.add(tf.mul(m0!, 0.9), tf.mul(g!, 0.1));
+            const v = tf.add(tf.mul(v0!, 0.999), tf.mul(tf.square(g!), 0.001));
+            const mean = tf.div(m, 1 - 0.9 ** step);
+            const deviation = tf.sqrt(tf.div(v, 1 - 0.999 ** step));
+            return [m, v, tf.mul(tf.div(mean, tf.add(deviation, 1e-8)), 1e-3)];
+          };
+          await expectSameKernel(
+            [gradient, first, second],
+            (g, m0, v0) => run(fused.OwLoreAdam, {gradient: g, first: m0, second: v0}, attrs),
+            reference,
+          );
+          await expectSameKernel(
+            [gradient],
+            (g) => run(fused.OwLoreAdam, {gradient: g}, attrs),
+            (g) => reference(g, tf.zerosLike(g), tf.zerosLike(g)),
+          );
+        },
+      ),
+    ));
+
+  it('are there with the module only', async () => {
+    const names = Object.values(fused);
+    expect(names.filter((name) => !tf.getKernel(name, 'wasm'))).to.deep.equal([]);
+    uninstallKernels();
+    expect(names.filter((name) => tf.getKernel(name, 'wasm'))).to.deep.equal([]);
+    await installKernels({simd: 'none'});
+    expect(names.filter((name) => tf.getKernel(name, 'wasm'))).to.deep.equal([]);
+    uninstallKernels();
+    await installKernels();
+    expect(names.filter((name) => !tf.getKernel(name, 'wasm'))).to.deep.equal([]);
+  });
+}
