@@ -1,12 +1,13 @@
 import {defineConfig} from 'tsup';
 
 // Dependencies and peers stay imports. Shared chunks (splitting) keep one copy of every class and of the
-// kernels' state, however many of the three entries a program loads.
+// kernels' state, however many of the entries a program loads.
 export default defineConfig({
   entry: {
     index: 'src/index.ts',
     'llama/index': 'src/llama/index.ts',
     'kernels/wasm/index': 'src/kernels/wasm/index.ts',
+    'kernels/webgpu/index': 'src/kernels/webgpu/index.ts',
   },
   format: ['esm', 'cjs'],
   target: 'es2022',

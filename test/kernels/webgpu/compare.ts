@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {loadBackend} from '../../../scripts/load_backend';
 import {installKernels, uninstallKernels} from '../../../src/kernels/webgpu';
 import {createRandom} from '../../../src/sampling/rng';
 import {backends, defaultBackend} from '../../support/backends';
+import {runKernel} from './updates';
 
 /** A `describe` with the kernels installed; skipped where webgpu is not to be tested. The software GPU is slow. */
 export function describeWebgpu(title: string, body: (this: Mocha.Suite) => void): void {
@@ -74,14 +74,7 @@ export const exponents = fc.constantFrom<number[][]>(
 export const specials = fc.constantFrom(undefined, undefined, undefined, NaN, Infinity, -Infinity);
 
 export type Operands = Record<string, Operand | undefined>;
-export type Tensors = Record<string, tf.Tensor>;
-
-/** Runs a kernel of the current backend. */
-export function runKernel(name: string, inputs: Tensors, attrs: object = {}): tf.Tensor[] {
-  const {engine} = tf;
-  const outputs = engine().runKernel(name, inputs, attrs as tf.NamedAttrMap);
-  return Array.isArray(outputs) ? outputs : [outputs];
-}
+export type Tensors = tf.NamedTensorMap;
 
 /**
  * Runs `f` on a backend, and reads what it gives. Nothing else may be left, neither of tensors nor of the backend's data. On
@@ -137,21 +130,4 @@ export async function expectKernel(
       if (!isSame) expect(value, `output ${i}, number ${j} ±${tolerance[j]}`).to.equal(right);
     });
   });
-}
-
-/** Calls of `f` on the webgpu backend: how many programs they dispatch, by name of the program's kernel. */
-export function countDispatches(f: () => void): number {
-  const backend = tf.backend() as WebGPUBackend;
-  const {runWebGPUProgram} = backend;
-  let count = 0;
-  backend.runWebGPUProgram = function (...args) {
-    count++;
-    return runWebGPUProgram.apply(this, args);
-  };
-  try {
-    f();
-  } finally {
-    backend.runWebGPUProgram = runWebGPUProgram;
-  }
-  return count;
 }

@@ -2,16 +2,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {OwLoreCountAbove, OwLoreMagnitudeSums} from '../../../src/kernels/kernel_names';
-import {
-  countDispatches,
-  describeWebgpu,
-  exponents,
-  randomOperand,
-  run,
-  runKernel,
-  seeds,
-  type Operand,
-} from './compare';
+import {describeWebgpu, exponents, randomOperand, run, seeds, type Operand} from './compare';
+import {countDispatches} from './count_dispatches';
+import {runKernel} from './updates';
 
 /** A = |weight|·norm, rounded as float32. */
 function magnitudes(weight: Operand, norm: Operand): Float32Array {

@@ -2,14 +2,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {Matrix, QrDecomposition} from 'ml-matrix';
 import {OwLoreOrthonormalize} from '../../../src/kernels/kernel_names';
-import {
-  countDispatches,
-  describeWebgpu,
-  randomOperand,
-  run,
-  runKernel,
-  type Operand,
-} from './compare';
+import {describeWebgpu, randomOperand, run, type Operand} from './compare';
+import {countDispatches} from './count_dispatches';
+import {runKernel} from './updates';
 
 /** Entry i, j of a matrix from the rows' and columns' numbers. */
 function matrix(rows: number, columns: number, entry: (i: number, j: number) => number): Operand {

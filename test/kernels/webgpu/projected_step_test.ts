@@ -8,12 +8,12 @@ import {
   expectKernel,
   masks,
   randomOperand,
-  runKernel,
   scalarOperand,
   seeds,
   specials,
   squared,
 } from './compare';
+import {runKernel} from './updates';
 
 interface Case {
   rows: number;

@@ -1,0 +1,207 @@
+/**
+ * What `webgpu_in_chromium.ts` runs in the browser: small trainings on the webgpu backend with this library's kernels, and
+ * the same on cpu without. Sends what it found to the server that the page came from.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-backend-cpu';
+import '@tensorflow/tfjs-backend-webgpu';
+// Registers the gradients of all ops.
+import '@tensorflow/tfjs-layers';
+import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
+import {OwLoreOptimizer} from '../../src/index';
+import {OwLoreOrthonormalize} from '../../src/kernels/kernel_names';
+import {installKernels} from '../../src/kernels/webgpu/index';
+import type {Moments} from '../../src/optim/adam';
+import {orthonormalize} from '../../src/optim/orthonormalize';
+import {projectedShape, type Projection} from '../../src/optim/projector';
+import {composedUpdate, kernelUpdate, runKernel} from '../../test/kernels/webgpu/updates';
+
+/** What the page reports. */
+export interface PageReport {
+  adapter: string;
+  /** What WebGPU had to complain about: of shaders, bindings, sizes. */
+  deviceErrors: string[];
+  trainings: Array<{title: string; cpu: number[]; webgpu: number[]; kernelCalls: number}>;
+}
+
+/** Losses of a training on the current backend. */
+type Training = () => Promise<number[]>;
+
+const STEPS = 12;
+const RANK = 6;
+const adam = {beta1: 0.9, beta2: 0.999, epsilon: 1e-8};
+const RATE = 0.02;
+const DECAY = 0.999;
+
+/** Weights of a network of two layers, the first one taller than wide, the second wider than tall. */
+function createWeights(): Record<'hidden' | 'bias' | 'output', tf.Variable> {
+  const weight = (shape: number[], seed: number): tf.Variable =>
+    tf.tidy(() => tf.variable(tf.randomNormal(shape, 0, 0.2, 'float32', seed)));
+  return {hidden: weight([37, 22], 1), bias: weight([22], 2), output: weight([22, 41], 3)};
+}
+
+/** A function of the weights that returns the loss on data that a network of the same kind has made. */
+function createLoss(weights: ReturnType<typeof createWeights>): {
+  loss(): tf.Scalar;
+  dispose(): void;
+} {
+  const x = tf.randomNormal<tf.Rank.R2>([50, 37], 0, 1, 'float32', 4);
+  const y = tf.tidy(() => {
+    const hidden = tf.randomNormal<tf.Rank.R2>([37, 22], 0, 0.3, 'float32', 5);
+    const output = tf.randomNormal<tf.Rank.R2>([22, 41], 0, 0.3, 'float32', 6);
+    return tf.matMul(tf.tanh(tf.matMul(x, hidden)), output);
+  });
+  return {
+    loss: () => {
+      const {hidden, bias, output} = weights as unknown as Record<string, tf.Tensor2D>;
+      const inner = tf.tanh(tf.add(tf.matMul(x, hidden!), bias!));
+      return tf.mean(tf.squaredDifference(tf.matMul(inner as tf.Tensor2D, output!), y));
+    },
+    dispose: () => tf.dispose([x, y]),
+  };
+}
+
+/** Updates by the kernels themselves, or composed of the same steps. */
+function trainByHand(withKernels: boolean): Training {
+  return async () => {
+    const weights = createWeights();
+    const {loss, dispose} = createLoss(weights);
+    const states = Object.values(weights).map((variable) => createState(variable, withKernels));
+    const losses: number[] = [];
+    for (let step = 1; step <= STEPS; step++) {
+      const value = tf.tidy(() => {
+        const {value, grads} = tf.variableGrads(loss, Object.values(weights));
+        for (const state of states) {
+          update(state, grads[state.variable.name]!, step, withKernels);
+        }
+        return value;
+      });
+      losses.push((await value.data())[0]!);
+      value.dispose();
+    }
+    for (const {basis, moments} of states) tf.dispose([basis, moments.first, moments.second]);
+    tf.dispose(Object.values(weights));
+    dispose();
+    return losses;
+  };
+}
+
+interface State {
+  variable: tf.Variable;
+  projection: Projection;
+  /** Undefined for a variable that is not projected. */
+  basis?: tf.Tensor2D | undefined;
+  moments: Moments;
+}
+
+function createState(variable: tf.Variable, withKernels: boolean): State {
+  const [rows, columns = 0] = variable.shape as [number, number?];
+  const side = rows < columns ? 'right' : 'left';
+  const projection: Projection = {rows, columns, rank: RANK, side};
+  const shape = variable.rank === 2 ? projectedShape(projection) : variable.shape;
+  const basis = tf.tidy(() => {
+    if (variable.rank < 2) return [];
+    const length = side === 'left' ? rows : columns;
+    const matrix = tf.randomNormal<tf.Rank.R2>([length, RANK], 0, 1, 'float32', length);
+    return [
+      withKernels
+        ? (runKernel(OwLoreOrthonormalize, {matrix})[0] as tf.Tensor2D)
+        : orthonormalize(matrix),
+    ];
+  })[0];
+  const moments = {first: tf.zeros(shape), second: tf.zeros(shape)};
+  return {variable, projection, basis, moments};
+}
+
+function update(state: State, gradient: tf.Tensor, step: number, withKernels: boolean): void {
+  const {variable, projection, basis, moments} = state;
+  const correction = Math.sqrt(1 - adam.beta2 ** step);
+  const numbers = {
+    ...adam,
+    rate: (RATE * correction) / (1 - adam.beta1 ** step),
+    epsilon: adam.epsilon * correction,
+    decay: DECAY,
+    side: projection.side,
+  };
+  const inputs = {...moments, variable, basis, gradient, mask: tf.scalar(true, 'bool')};
+  const next = (withKernels ? kernelUpdate : composedUpdate)(inputs, numbers);
+  tf.dispose([moments.first, moments.second]);
+  state.moments = {first: tf.keep(next.first), second: tf.keep(next.second)};
+  variable.assign(next.variable);
+}
+
+/** Updates by the optimizer, which refreshes its bases on the way. */
+const trainByOptimizer: Training = async () => {
+  const weights = createWeights();
+  const {loss, dispose} = createLoss(weights);
+  const optimizer = new OwLoreOptimizer({
+    learningRate: RATE,
+    rank: RANK,
+    weightDecay: 0.01,
+    clipNorm: 1,
+    refreshInterval: 5,
+  });
+  const losses: number[] = [];
+  for (let step = 1; step <= STEPS; step++) {
+    const value = optimizer.minimize(loss, true, Object.values(weights))!;
+    losses.push((await value.data())[0]!);
+    value.dispose();
+  }
+  optimizer.dispose();
+  tf.dispose(Object.values(weights));
+  dispose();
+  return losses;
+};
+
+/** Counts the calls of this library's kernels. */
+function watchKernels(): () => number {
+  let calls = 0;
+  for (const config of tf.getKernelsForBackend('webgpu')) {
+    if (!config.kernelName.startsWith('OwLore')) continue;
+    const {kernelFunc} = config;
+    config.kernelFunc = (args) => {
+      calls++;
+      return kernelFunc(args);
+    };
+  }
+  return () => calls;
+}
+
+async function main(): Promise<PageReport> {
+  await tf.setBackend('webgpu');
+  await installKernels();
+  const calls = watchKernels();
+  const {device} = tf.backend() as tf.KernelBackend & Pick<WebGPUBackend, 'device'>;
+  const deviceErrors: string[] = [];
+  device.addEventListener('uncapturederror', ({error}) => deviceErrors.push(error.message));
+  const {vendor, architecture, description} = device.adapterInfo;
+
+  const trainings: PageReport['trainings'] = [];
+  for (const [title, onCpu, onWebgpu] of [
+    ['updates by the kernels', trainByHand(false), trainByHand(true)],
+    ['OwLoreOptimizer', trainByOptimizer, trainByOptimizer],
+  ] as const) {
+    await tf.setBackend('cpu');
+    const cpu = await onCpu();
+    await tf.setBackend('webgpu');
+    const before = calls();
+    const webgpu = await onWebgpu();
+    trainings.push({title, cpu, webgpu, kernelCalls: calls() - before});
+  }
+  await device.queue.onSubmittedWorkDone();
+  return {
+    adapter: [vendor, architecture, description].filter((part) => part !== '').join(' '),
+    deviceErrors,
+    trainings,
+  };
+}
+
+async function send(path: string, body: unknown): Promise<void> {
+  await fetch(path, {method: 'POST', body: JSON.stringify(body)});
+}
+
+main().then(
+  (report) => send('/report', report),
+  (error: unknown) =>
+    send('/error', error instanceof Error ? (error.stack ?? error.message) : String(error)),
+);
