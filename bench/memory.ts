@@ -8,13 +8,16 @@
  * a step each, so that a busy machine is equally busy for all. Peaks are the same in every run; times are not. Two more
  * tables are by the backend that computes shapes only (`shape_backend.ts`): the same on wasm, and what the optimizer's
  * options cost. Exits with 1 if a loss differs from stock's.
+ *
+ * With `--write` the figures go to `docs/memory.md` and `bench/results/memory.json`.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
-import {startMemoryMeter} from '../demo/memory_meter';
 import {selectBackend} from '../demo/backend';
+import {startMemoryMeter} from '../demo/memory_meter';
 import {loadBackend, type BackendName} from '../scripts/load_backend';
 import {writeRecord} from './record';
+import {goal, megabytes, Report} from './report';
 import {registerShapeBackend} from './shape_backend';
 import {measureAlone, Turns} from './turns';
 import {
@@ -22,60 +25,70 @@ import {
   owloreOptions,
   referenceShape,
   trainedSets,
+  variantTitles,
+  type TrainedSetName,
   type TrainingOptions,
   type Variant,
 } from './workload';
 
-const {values} = parseArgs({options: {backend: {type: 'string'}, steps: {type: 'string'}}});
-const steps = Number(values.steps ?? 20);
+const {values} = parseArgs({
+  options: {
+    backend: {type: 'string'},
+    steps: {type: 'string', default: '20'},
+    write: {type: 'boolean', default: false},
+  },
+});
+const steps = Number(values.steps);
 const backend = (values.backend ??
   ((await loadBackend('tensorflow')) ? 'tensorflow' : 'wasm')) as BackendName;
 await selectBackend(backend);
 const meter = startMemoryMeter();
+const report = new Report();
 
 /** The largest relative difference that a loss may have from stock's. */
 const LOSS_TOLERANCE = 1e-5;
 
 /** Most times that a step may take of stock's, of the same trained set. */
-const timeTargets = {none: 1.0, auto: 1.35};
+const timeGoals = {none: 1.0, auto: 1.35};
 
 const variants = ['stock', 'none', 'auto'] as const satisfies Variant[];
 
-/** Most memory that a step may take of that of stock full fine-tuning. */
 interface Row {
   title: string;
-  set: keyof typeof trainedSets;
-  peakTargets: {none: number; auto: number};
+  set: TrainedSetName;
+  /** Most memory that a step may take of that of stock full fine-tuning. */
+  peakGoals: {none: number; auto: number};
 }
 
 const rows: Row[] = [
   {
     title: 'all 8 blocks, embedding, head',
     set: 'full',
-    peakTargets: {none: 0.2, auto: 0.085},
+    peakGoals: {none: 0.2, auto: 0.085},
   },
   {
     title: '2 of 8 blocks, embedding, head',
     set: 'lisa',
-    peakTargets: {none: 0.15, auto: 0.06},
+    peakGoals: {none: 0.15, auto: 0.06},
   },
   {
     title: '2 of 8 blocks, head',
     set: 'frozenEmbedding',
-    peakTargets: {none: 0.12, auto: 0.055},
+    peakGoals: {none: 0.12, auto: 0.055},
   },
   {
     title: 'block 7, head',
     set: 'lastBlock',
-    peakTargets: {none: 0.075, auto: 0.05},
+    peakGoals: {none: 0.075, auto: 0.05},
   },
 ];
 
 /** What one variant of a trained set came to. */
 interface Figures {
   peak: number;
+  /** Bytes between two steps. */
   atRest: number;
-  /** Median over the rounds of its time by stock's of the same round; the first round, with the start of everything, is out. */
+  /** Medians over the steps but the first, which starts everything; `time` is a part of stock's of the same round. */
   time: number;
   milliseconds: number;
   lossDifference: number;
@@ -86,38 +99,28 @@ async function measureRow({set}: Row): Promise<Record<Variant, Figures>> {
     (variant) => new Turns({shape: referenceShape, trained: trainedSets[set], variant}, meter),
   );
   for (let step = 0; step < steps; step++) for (const turn of turns) await turn.step();
-  const [stock] = turns;
-  const figures = turns.map((turn) => figuresOf(turn, stock!));
+  const [stock, none, auto] = turns.map((turn) => figuresOf(turn, turns[0]!));
   for (const turn of turns) turn.dispose();
-  return Object.fromEntries(variants.map((variant, i) => [variant, figures[i]])) as Record<
-    Variant,
-    Figures
-  >;
+  return {stock: stock!, none: none!, auto: auto!};
 }
 
 async function measureOwLore(): Promise<Figures> {
-  const turn = new Turns(
-    {
-      shape: referenceShape,
-      trained: trainedSets.owlore,
-      variant: 'auto',
-      optimizer: owloreOptions,
-    },
-    meter,
-  );
-  for (let step = 0; step < steps; step++) await turn.step();
-  turn.dispose();
-  return figuresOf(turn, turn);
+  const {owlore: trained} = trainedSets;
+  const options = {shape: referenceShape, trained, optimizer: owloreOptions};
+  const turns = new Turns({...options, variant: 'auto'}, meter);
+  for (let step = 0; step < steps; step++) await turns.step();
+  turns.dispose();
+  return figuresOf(turns, turns);
 }
 
-function figuresOf(turn: Turns, stock: Turns): Figures {
-  const ratios = turn.milliseconds.map((time, i) => time / stock.milliseconds[i]!);
-  const differences = turn.losses.map((loss, i) => Math.abs(loss / stock.losses[i]! - 1));
+function figuresOf(turns: Turns, stock: Turns): Figures {
+  const ratios = turns.milliseconds.map((time, i) => time / stock.milliseconds[i]!);
+  const differences = turns.losses.map((loss, i) => Math.abs(loss / stock.losses[i]! - 1));
   return {
-    peak: turn.peak,
-    atRest: turn.atRest,
+    peak: turns.peak,
+    atRest: turns.atRest,
     time: median(ratios.slice(1)),
-    milliseconds: median(turn.milliseconds.slice(1)),
+    milliseconds: median(turns.milliseconds.slice(1)),
     lossDifference: Math.max(...differences),
   };
 }
@@ -126,125 +129,132 @@ function median(numbers: number[]): number {
   return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
 }
 
-const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
-const compared = (value: number, target: number, digits: number): string =>
-  `${value.toFixed(digits)} (${value <= target ? 'meets' : 'misses'} ${target})`;
-
-console.log(
-  `Backend ${backend}, ${steps} steps. Peak of tensor memory in MB; as a part of that of stock full fine-tuning; ` +
-    'time of a step as a part of that of stock with the same trained set.\n',
-);
-const header = ['trained', 'variant', 'peak', 'part', 'time', 'ms', 'weights + state', 'loss'];
-const line = (cells: readonly string[]): void => console.log(`| ${cells.join(' | ')} |`);
-line(header);
-line(header.map(() => '---'));
-
-const results: Record<string, Record<string, Figures>> = {};
-let full = 0;
-for (const row of rows) {
-  const figures = await measureRow(row);
-  results[row.set] = figures;
-  full ||= figures.stock.peak;
-  for (const variant of variants) {
-    const {peak, time, milliseconds, atRest, lossDifference} = figures[variant];
-    const isStock = variant === 'stock';
-    line([
-      isStock ? row.title : '',
-      {stock: 'stock', none: 'no checkpoints', auto: 'checkpoints'}[variant],
-      megabytes(peak),
-      isStock ? (peak / full).toFixed(3) : compared(peak / full, row.peakTargets[variant], 3),
-      isStock ? '1' : compared(time, timeTargets[variant], 2),
-      milliseconds.toFixed(0),
-      megabytes(atRest),
-      isStock ? '' : lossDifference.toExponential(1),
-    ]);
-  }
-}
+const results: Array<Row & {figures: Record<Variant, Figures>}> = [];
+for (const row of rows) results.push({...row, figures: await measureRow(row)});
 const owlore = await measureOwLore();
-const lisa = results['lisa']!['auto']!.peak;
-results['owlore'] = {auto: owlore};
-line([
-  'OwLore: 4 of 8 blocks at rank 64, embedding, head',
-  'checkpoints',
-  megabytes(owlore.peak),
-  compared(owlore.peak / full, Number((lisa / full).toFixed(3)), 3),
-  '',
-  owlore.milliseconds.toFixed(0),
-  megabytes(owlore.atRest),
-  '',
-]);
+const stockFull = results[0]!.figures.stock.peak;
+const lisa = results.find(({set}) => set === 'lisa')!.figures.auto.peak;
 
+report.table(
+  'peaks',
+  `Backend ${backend}, ${steps} steps: peak of tensor memory in MB and as a part of that of stock full fine-tuning; ` +
+    'median time of a step and as a part of that of stock with the same trained set',
+  ['trained', '', 'peak', 'part', 'goal', 'between steps', 'time', 'part', 'goal'],
+  [
+    ...results.flatMap(({title, peakGoals, figures}) =>
+      variants.map((variant) => {
+        const {peak, atRest, milliseconds, time} = figures[variant];
+        const part = peak / stockFull;
+        const isStock = variant === 'stock';
+        return [
+          isStock ? title : '',
+          variantTitles[variant],
+          megabytes(peak),
+          part.toFixed(3),
+          isStock ? '' : goal(part, peakGoals[variant]),
+          megabytes(atRest),
+          `${milliseconds.toFixed(0)} ms`,
+          time.toFixed(2),
+          isStock ? '' : goal(time, timeGoals[variant]),
+        ];
+      }),
+    ),
+    [
+      'OwLore: 4 of 8 blocks at rank 64, embedding, head',
+      variantTitles.auto,
+      megabytes(owlore.peak),
+      (owlore.peak / stockFull).toFixed(3),
+      goal(owlore.peak / stockFull, Number((lisa / stockFull).toFixed(3))),
+      megabytes(owlore.atRest),
+      `${owlore.milliseconds.toFixed(0)} ms`,
+      '',
+      '',
+    ],
+  ],
+);
+
+report.table(
+  'losses',
+  `Largest relative difference of a loss from stock's in ${steps} steps; at most ${LOSS_TOLERANCE} is allowed`,
+  ['trained', variantTitles.none, variantTitles.auto],
+  results.map(({title, figures: {none, auto}}) => [
+    title,
+    ...[none, auto].map(({lossDifference}) => lossDifference.toExponential(1)),
+  ]),
+);
 const lossDifference = Math.max(
-  ...rows.flatMap(({set}) => Object.values(results[set]!).map((figures) => figures.lossDifference)),
-);
-console.log(
-  `\nLargest relative difference of a loss from stock's: ${lossDifference.toExponential(1)} ` +
-    `(at most ${LOSS_TOLERANCE} is allowed)`,
+  ...results.flatMap(({figures: {none, auto}}) => [none.lossDifference, auto.lossDifference]),
 );
 
-/** Peak of a training by the shape-only backend, which is the one that is selected. */
+/** Peak of a training by the shape-only backend that is selected. */
 async function peakOf(options: Omit<TrainingOptions, 'shape'>): Promise<number> {
   return (await measureAlone({shape: referenceShape, ...options}, meter)).peak;
 }
 
-console.log(
-  "\nPeaks on the wasm backend with tfjs's own kernels, whose Identity copies what the tape saves (by the shape-only " +
-    'backend)\n',
-);
 await tf.setBackend(await registerShapeBackend('wasm'));
-const onWasm: Record<string, Record<Variant, number>> = {};
-line(['trained', 'stock', 'no checkpoints', 'checkpoints']);
-line(['---', '---', '---', '---']);
-for (const {title, set, peakTargets} of rows) {
-  const trained = trainedSets[set];
-  const [stock, none, auto] = [
-    await peakOf({trained, variant: 'stock'}),
-    await peakOf({trained, variant: 'none'}),
-    await peakOf({trained, variant: 'auto'}),
-  ];
-  onWasm[set] = {stock, none, auto};
-  const stockFull = onWasm['full']!.stock;
-  line([
-    title,
-    `${megabytes(stock)}: ${(stock / stockFull).toFixed(3)}`,
-    `${megabytes(none)}: ${compared(none / stockFull, peakTargets.none, 3)}`,
-    `${megabytes(auto)}: ${compared(auto / stockFull, peakTargets.auto, 3)}`,
-  ]);
+const onWasm: Array<Row & {peaks: Record<Variant, number>}> = [];
+for (const row of rows) {
+  const trained = trainedSets[row.set];
+  const peaks = {
+    stock: await peakOf({trained, variant: 'stock'}),
+    none: await peakOf({trained, variant: 'none'}),
+    auto: await peakOf({trained, variant: 'auto'}),
+  };
+  onWasm.push({...row, peaks});
 }
+const stockFullOnWasm = onWasm[0]!.peaks.stock;
+report.table(
+  'wasm',
+  "Peaks on the wasm backend with tfjs's own kernels, by the shape-only backend",
+  ['trained', '', 'peak', 'part', 'goal'],
+  onWasm.flatMap(({title, peakGoals, peaks}) =>
+    variants.map((variant) => {
+      const part = peaks[variant] / stockFullOnWasm;
+      return [
+        variant === 'stock' ? title : '',
+        variantTitles[variant],
+        megabytes(peaks[variant]),
+        part.toFixed(3),
+        variant === 'stock' ? '' : goal(part, peakGoals[variant]),
+      ];
+    }),
+  ),
+);
 
-/** What makes gradients wait for each other, and what that costs. */
+/** Options that make gradients wait for each other. */
 const waiting = {
-  "nonFinite: 'ignore'": {},
-  "nonFinite: 'throw' (the default)": {nonFinite: 'throw'},
-  'clipNorm: 1': {clipNorm: 1},
-  'accumulate: 2': {accumulate: 2},
+  "`nonFinite: 'ignore'`, as above": {},
+  "`nonFinite: 'throw'`, the default": {nonFinite: 'throw'},
+  "`clipNorm: 1`, `nonFinite: 'ignore'`": {clipNorm: 1},
+  "`accumulate: 2`, `nonFinite: 'ignore'`": {accumulate: 2},
 } as const;
 
-console.log(
-  '\nOptions that make gradients wait: peaks with checkpoints, MB (by the shape-only backend)\n',
-);
 await tf.setBackend(await registerShapeBackend('tensorflow'));
-const byOption: Record<string, Record<string, number>> = {};
 const optionSets = ['full', 'lisa', 'owlore'] as const;
-line(['option', 'full fine-tuning', '2 of 8 blocks, embedding, head', 'OwLore']);
-line(['---', '---', '---', '---']);
-for (const [title, options] of Object.entries(waiting)) {
-  byOption[title] = {};
+const byOption: Array<{options: string; peaks: number[]}> = [];
+for (const [options, values] of Object.entries(waiting)) {
+  const peaks: number[] = [];
   for (const set of optionSets) {
-    const base = set === 'owlore' ? owloreOptions : adamOptions;
-    const optimizer = {...base, ...options};
-    byOption[title][set] = await peakOf({trained: trainedSets[set], variant: 'auto', optimizer});
+    const optimizer = {...(set === 'owlore' ? owloreOptions : adamOptions), ...values};
+    peaks.push(await peakOf({trained: trainedSets[set], variant: 'auto', optimizer}));
   }
-  line([title, ...optionSets.map((set) => megabytes(byOption[title]![set]!))]);
+  byOption.push({options, peaks});
 }
+report.table(
+  'options',
+  'Peaks in MB where gradients wait, with checkpoints, by the shape-only backend',
+  ['options', 'all 8 blocks, embedding, head', '2 of 8 blocks, embedding, head', 'OwLore'],
+  byOption.map(({options, peaks}) => [options, ...peaks.map(megabytes)]),
+);
 
-writeRecord('memory', {
-  backend,
-  steps,
-  tfjs: tf.version_core,
-  results,
-  lossDifference,
-  onWasm,
-  byOption,
-});
-if (!(lossDifference <= LOSS_TOLERANCE)) process.exitCode = 1;
+if (values.write) {
+  await report.writeDocs();
+  const figures = {results, owlore, onWasm, byOption, lossDifference};
+  writeRecord('memory', {backend, steps, tfjs: tf.version_core, ...figures});
+}
+const isEqual = lossDifference <= LOSS_TOLERANCE;
+console.log(
+  `\nThe largest relative difference of a loss from stock's is ${lossDifference.toExponential(1)}: ` +
+    (isEqual ? 'as it must be' : `more than ${LOSS_TOLERANCE}`),
+);
+if (!isEqual) process.exitCode = 1;

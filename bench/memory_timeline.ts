@@ -1,7 +1,7 @@
 /**
  * Draws which bytes are alive when during one step of full fine-tuning, stock against this library:
  *
- *   npm run bench:timeline                        # writes docs/memory.svg and bench/results/timeline.json
+ *   npm run bench:timeline                        # writes docs/memory.svg, docs/memory.md, bench/results/timeline.json
  *
  * The bytes are those of the shape-only backend, and so of a real step on tensorflow, on any machine.
  */
@@ -10,25 +10,35 @@ import * as tf from '@tensorflow/tfjs-core';
 import {categories, watchStep, type Sample, type Timeline} from './live_bytes';
 import {drawTimelines, type Panel} from './memory_picture';
 import {writeRecord} from './record';
+import {megabytes, Report} from './report';
 import {registerShapeBackend} from './shape_backend';
-import {referenceShape, trainedSets, type Variant} from './workload';
+import {referenceShape, trainedSets, variantTitles} from './workload';
 
 /** Samples that a panel of a few hundred pixels can show. */
 const SAMPLES = 300;
-
-const titles: Record<Variant, string> = {
-  stock: 'stock tfjs',
-  none: 'this library, no checkpoints',
-  auto: 'this library, checkpoints',
-};
 
 await tf.setBackend(await registerShapeBackend('tensorflow'));
 const panels: Panel[] = [];
 for (const variant of ['stock', 'none', 'auto'] as const) {
   const timeline = await watchStep({shape: referenceShape, trained: trainedSets.full, variant});
-  panels.push({title: titles[variant], ...thinned(timeline)});
+  panels.push({
+    title: variant === 'stock' ? 'stock tfjs' : `this library, ${variantTitles[variant]}`,
+    ...thinned(timeline),
+  });
 }
 writeFileSync(new URL('../docs/memory.svg', import.meta.url), drawTimelines(panels));
+const report = new Report();
+report.table(
+  'timeline',
+  'What is alive at the peak of a step of full fine-tuning, MB',
+  ['', ...categories, 'all'],
+  panels.map(({title, samples}) => {
+    const sample = highest(samples);
+    const bytes = [...categories.map((category) => sample[category]), total(sample)];
+    return [title, ...bytes.map(megabytes)];
+  }),
+);
+await report.writeDocs();
 writeRecord('timeline', {
   peaks: panels.map(({title, samples}) => ({title, ...highest(samples)})),
 });
