@@ -8,6 +8,7 @@ import {checkLearningRate, learningRateAt, type LearningRate} from './optim/sche
 import {checkState, StateStore} from './optim/state';
 import {Step, type GradientTaker, type StepRule} from './optim/step';
 import {pairWithVariables, registeredVariable, trainableVariables} from './optim/variables';
+import {installKernelsForBackend} from './kernels/install_for_backend';
 import {checkNumber} from './options';
 import {
   owloreOptionsFromConfig,
@@ -107,6 +108,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     varList?: tf.Variable[],
   ): tf.Scalar | null {
     const variables = trainableVariables(varList);
+    this.prepareBackend();
     const cost = tf.tidy(() =>
       this.call(variables, (take) => streamVariableGrads(this.withCheckpoints(f), variables, take)),
     );
@@ -120,6 +122,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     f: () => tf.Scalar,
     varList?: tf.Variable[],
   ): {value: tf.Scalar; grads: tf.NamedTensorMap} {
+    this.prepareBackend();
     return variableGrads(this.withCheckpoints(f), varList);
   }
 
@@ -128,6 +131,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    * counts as frozen. The gradients stay the caller's.
    */
   override applyGradients(gradients: tf.NamedTensorMap | NamedTensor[]): void {
+    this.prepareBackend();
     tf.tidy(() => {
       const updates = pairWithVariables(gradients);
       const variables = updates.map(({variable}) => variable);
@@ -201,6 +205,10 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.saved = [];
     this.accumulation.clear();
     this.iterations_ = 0;
+  }
+
+  private prepareBackend(): void {
+    if (this.options.kernels === 'auto') installKernelsForBackend();
   }
 
   private withCheckpoints(f: () => tf.Scalar): () => tf.Scalar {

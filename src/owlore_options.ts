@@ -60,6 +60,11 @@ export interface OwLoreOptions {
    * sequences, large batches); `'none'`. Default `'auto'`.
    */
   checkpoint?: LayerCheckpoints;
+  /**
+   * `'auto'`: the first step registers this library's kernels for the current backend (cpu, wasm or webgpu), in the place of
+   * tfjs's own where they are of the same name. `'none'`: registers none. Default `'auto'`.
+   */
+  kernels?: 'auto' | 'none';
 }
 
 /** Options with every default filled in. */
@@ -84,6 +89,7 @@ export const owloreDefaults: Readonly<ResolvedOwLoreOptions> = {
   accumulate: 1,
   nonFinite: 'throw',
   checkpoint: 'auto',
+  kernels: 'auto',
 };
 
 const owner = 'OwLoreOptimizer';
@@ -117,6 +123,7 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   checkNumber(owner, 'accumulate', resolved.accumulate, {min: 1, integer: true});
   checkChoice(owner, 'nonFinite', resolved.nonFinite, ['throw', 'skip', 'ignore']);
   checkChoice(owner, 'checkpoint', resolved.checkpoint, ['auto', 'blocks', 'none']);
+  checkChoice(owner, 'kernels', resolved.kernels, ['auto', 'none']);
   return resolved;
 }
 

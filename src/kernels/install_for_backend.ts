@@ -1,0 +1,19 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {installKernels as installForCpu} from './cpu';
+import {installKernels as installForWasm} from './wasm';
+import {installKernels as installForWebgpu} from './webgpu';
+
+const installers: Readonly<Record<string, () => Promise<void>>> = {
+  cpu: installForCpu,
+  wasm: installForWasm,
+  webgpu: installForWebgpu,
+};
+
+/**
+ * Registers the kernels for the current backend, if there are any for it; what is there already stays. The composed kernels
+ * are in place when this returns, a module that has to be compiled first follows.
+ */
+export function installKernelsForBackend(): void {
+  // Without its module a backend is slower, and no less right.
+  installers[tf.getBackend()]?.().catch(() => undefined);
+}
