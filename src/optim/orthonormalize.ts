@@ -9,14 +9,20 @@ const PANEL = 16;
 const SMALLEST = 2 ** -126;
 
 /**
- * Orthonormal columns that span the columns of `matrix` [n, k], k ≤ n, in their order (a QR decomposition's Q), by block
- * Gram-Schmidt with every projection done twice ("twice is enough", Giraud et al. 2005). Plain tensor operations alone:
- * nothing is read back from the device. A column that depends on those before it, to float32, gives a column of zeros
- * or an arbitrary one orthogonal to the rest. A backend may have a kernel that does the same.
+ * Orthonormal columns that span the columns of `matrix` [n, k], k ≤ n, in their order (a QR decomposition's Q). Nothing is
+ * read back from the device. A column that depends on those before it, to float32, gives a column of zeros or an arbitrary
+ * one orthogonal to the rest.
  */
 export function orthonormalize(matrix: tf.Tensor2D): tf.Tensor2D {
   const [fused] = runKernel(OwLoreOrthonormalize, {matrix}) ?? [];
-  if (fused) return fused as tf.Tensor2D;
+  return (fused as tf.Tensor2D | undefined) ?? blockGramSchmidt(matrix);
+}
+
+/**
+ * The same of plain tensor operations: block Gram-Schmidt with every projection done twice ("twice is enough", Giraud et
+ * al. 2005).
+ */
+export function blockGramSchmidt(matrix: tf.Tensor2D): tf.Tensor2D {
   return tf.tidy(() => {
     const [rows, columns] = matrix.shape;
     const done: tf.Tensor2D[] = [];

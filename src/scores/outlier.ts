@@ -83,8 +83,11 @@ export async function outlierScores(
     for (const block of blocks) {
       const weights = await linearMagnitudes(block, norms);
       sizes.push(weights.reduce((sum, {size}) => sum + size, 0));
-      countsByBlock.push(await countOutliers(block, weights, taus, granularity));
-      for (const magnitudes of weights) magnitudes.dispose();
+      try {
+        countsByBlock.push(await countOutliers(block, weights, taus, granularity));
+      } finally {
+        for (const magnitudes of weights) magnitudes.dispose();
+      }
     }
     const enough = taus.findIndex((_, i) => countsByBlock.every((c) => c[i]! >= autoOutliers));
     const chosen = enough >= 0 ? enough : taus.length - 1;

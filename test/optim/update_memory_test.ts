@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {startMemoryMeter} from '../../demo/memory_meter';
 import {OwLoreOptimizer} from '../../src/index';
 import type {OwLoreOptions} from '../../src/index';
+import {OwLoreStep} from '../../src/kernels/kernel_names';
 import {describeBackends} from '../support/backends';
 
 /*
@@ -39,7 +40,7 @@ const cases: Array<[string, OwLoreOptions, number]> = [
 
 describeBackends('a step of two large matrices', (backend) => {
   for (const [title, options, buffers] of cases) {
-    it(`takes ${buffers} buffers of their size: ${title}`, async () => {
+    it(`takes at most ${buffers} buffers of their size: ${title}`, async () => {
       const meter = startMemoryMeter();
       const weights = [0, 1].map(() => tf.tidy(() => tf.variable(tf.zeros([rows, columns]))));
       const optimizer = new OwLoreOptimizer(options);
@@ -59,7 +60,9 @@ describeBackends('a step of two large matrices', (backend) => {
       const most = buffers * buffer + (isMasked ? buffer / 4 : 0);
       // A few scalars; where variables are projected also the other one's R, and sums of the rows of its squares.
       const small = 64 + (options.project === false ? 0 : 4 * (rows + columns));
-      for (const peak of peaks.slice(1)) expect(peak).to.be.within(buffers * buffer, most + small);
+      // Kernels of our own take less, where a backend has them.
+      const least = tf.getKernel(OwLoreStep, backend) ? 0 : buffers * buffer;
+      for (const peak of peaks.slice(1)) expect(peak).to.be.within(least, most + small);
       // A basis is made from no more than the gradient and tensors of rank 1.
       expect(peaks[0]).to.be.at.most(most + buffer / 4);
     });
