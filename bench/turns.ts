@@ -36,13 +36,17 @@ export class Turns {
   }
 }
 
-/** Peak and bytes at rest of a training alone. Two steps tell: the first makes the state, the second replaces it. */
+/**
+ * Peak and bytes at rest of a training alone. Two steps of the optimizer tell: the first makes the state, the second replaces
+ * it.
+ */
 export async function measureAlone(
   options: TrainingOptions,
   meter: MemoryMeter,
 ): Promise<{peak: number; atRest: number}> {
   const turns = new Turns(options, meter);
-  for (let step = 0; step < 2; step++) await turns.step();
+  const {accumulate = 1} = options.optimizer ?? {};
+  for (let call = 0; call < 2 * accumulate; call++) await turns.step();
   turns.dispose();
   return {peak: turns.peak, atRest: turns.atRest};
 }

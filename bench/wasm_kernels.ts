@@ -1,0 +1,269 @@
+/**
+ * The kernels of the wasm backend against each other, in turns within one process:
+ *
+ *   npm run bench:wasm-kernels                    # products of matrices, fused kernels, steps of the reference workload
+ *   npm run bench:wasm-kernels -- --steps 5       # more steps; 0 for none
+ *   npm run bench:wasm-kernels -- --stock         # and steps with stock kernels and tf.train.adam, ten seconds each
+ *
+ * Medians, as good as the machine was quiet. With `NODE_OPTIONS=--experimental-wasm-relaxed-simd` Node 20 takes the module
+ * with relaxed SIMD.
+ */
+import {parseArgs} from 'node:util';
+import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-layers';
+import {loadBackend} from '../scripts/load_backend';
+import * as fused from '../src/kernels/fused_kernels';
+import {installKernels, uninstallKernels} from '../src/kernels/wasm';
+import {unsortedSegmentSum} from '../src/kernels/wasm/unsorted_segment_sum';
+import * as composed from '../test/llama/composed';
+import {writeRecord} from './record';
+import {referenceShape as shape, trainedSets, Training} from './workload';
+
+const {values} = parseArgs({
+  options: {
+    rounds: {type: 'string', default: '15'},
+    steps: {type: 'string', default: '3'},
+    stock: {type: 'boolean', default: false},
+  },
+});
+const [rounds, steps] = [Number(values.rounds), Number(values.steps)];
+
+/** tfjs's own; those that `installKernels` composes of them; the SIMD module. */
+type Kernels = 'stock' | 'composed' | 'module';
+
+async function use(kernels: Kernels): Promise<void> {
+  uninstallKernels();
+  if (kernels !== 'stock') await installKernels({simd: kernels === 'module' ? 'auto' : 'none'});
+}
+
+const median = (numbers: number[]): number =>
+  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
+
+/** Milliseconds of each run by turns, and of the first round, which warms up, none. */
+async function inTurns<Name extends string>(
+  runs: Readonly<Record<Name, () => Promise<number>>>,
+  rounds: number,
+): Promise<Record<Name, number>> {
+  const names = Object.keys(runs) as Name[];
+  const times = new Map<Name, number[]>(names.map((name) => [name, []]));
+  for (let round = 0; round <= rounds; round++) {
+    for (const name of names) {
+      const time = await runs[name]();
+      if (round > 0) times.get(name)!.push(time);
+    }
+  }
+  return Object.fromEntries(names.map((name) => [name, median(times.get(name)!)])) as Record<
+    Name,
+    number
+  >;
+}
+
+/** Milliseconds of `f`, of which the results are thrown away. */
+async function time(kernels: Kernels, f: () => tf.TensorContainer): Promise<number> {
+  await use(kernels);
+  const start = performance.now();
+  tf.tidy(() => void f());
+  return performance.now() - start;
+}
+
+function print(cells: Array<string | number>): void {
+  console.log(
+    `| ${cells.map((x) => (typeof x === 'number' ? x.toPrecision(3) : x)).join(' | ')} |`,
+  );
+}
+
+interface Product {
+  title: string;
+  a: number[];
+  b: number[];
+  transposeA: boolean;
+  transposeB: boolean;
+}
+
+async function measureProduct({
+  a,
+  b,
+  transposeA,
+  transposeB,
+}: Product): Promise<Record<Kernels, number>> {
+  const [left, right] = [tf.randomNormal(a), tf.randomNormal(b)];
+  const product = (): tf.Tensor => tf.matMul(left, right, transposeA, transposeB);
+  const flops = 2 * tf.tidy(() => product().size) * a.at(transposeA ? -2 : -1)!;
+  const ms = await inTurns(
+    {
+      stock: () => time('stock', product),
+      composed: () => time('composed', product),
+      module: () => time('module', product),
+    },
+    rounds,
+  );
+  tf.dispose([left, right]);
+  const rate = (milliseconds: number): number => flops / milliseconds / 1e6;
+  return {stock: rate(ms.stock), composed: rate(ms.composed), module: rate(ms.module)};
+}
+
+const {hidden, intermediate, heads, length} = shape;
+const tokens = shape.batch * length;
+const stack = shape.batch * heads;
+const width = hidden / heads;
+const products: Product[] = (
+  [
+    ['x · w', [tokens, hidden], [hidden, hidden], false, false],
+    ['x · w, wide', [tokens, hidden], [hidden, intermediate], false, false],
+    ['xᵀ · dy', [tokens, hidden], [tokens, intermediate], true, false],
+    ['dy · wᵀ', [tokens, intermediate], [hidden, intermediate], false, true],
+    ['q · kᵀ of heads', [stack, length, width], [stack, length, width], false, true],
+    ['w · v of heads', [stack, length, length], [stack, length, width], false, false],
+    ['wᵀ · dy of heads', [stack, length, length], [stack, length, width], true, false],
+    ['one row', [1, hidden], [hidden, intermediate], false, false],
+  ] as const
+).map(([title, a, b, transposeA, transposeB]) => ({
+  title,
+  ...{a: [...a], b: [...b], transposeA, transposeB},
+}));
+
+interface Fusion {
+  title: string;
+  inputs: tf.NamedTensorMap;
+  /** Inputs that have no gradient. */
+  constants?: tf.NamedTensorMap;
+  forward: string;
+  backward: string;
+  attrs?: object;
+  op: (...inputs: tf.Tensor[]) => tf.Tensor;
+}
+
+function fusions(): Fusion[] {
+  const random = (...shape: number[]): tf.Tensor => tf.randomNormal(shape);
+  const table = {cos: random(length, width / 2), sin: random(length, width / 2)};
+  return [
+    {
+      title: 'RMSNorm',
+      inputs: {x: random(tokens, hidden), weight: random(hidden)},
+      forward: fused.OwLoreRMSNorm,
+      backward: fused.OwLoreRMSNormGrad,
+      attrs: {epsilon: 1e-5},
+      op: (x, weight) => composed.rmsNorm(x, weight, 1e-5),
+    },
+    {
+      title: 'SwiGLU',
+      inputs: {gate: random(tokens, intermediate), up: random(tokens, intermediate)},
+      forward: fused.OwLoreSwiGLU,
+      backward: fused.OwLoreSwiGLUGrad,
+      op: (gate, up) => composed.swiglu(gate, up),
+    },
+    {
+      title: 'causal attention',
+      inputs: {
+        q: random(stack, 1, length, width),
+        k: random(stack, length, width),
+        v: random(stack, length, width),
+      },
+      forward: fused.OwLoreCausalAttention,
+      backward: fused.OwLoreCausalAttentionGrad,
+      op: (q, k, v) => composed.causalAttention(q, k, v),
+    },
+    {
+      title: 'rotary embedding',
+      inputs: {x: random(stack, length, width)},
+      constants: table,
+      // the gradient turns the same way back, in the same time
+      forward: fused.OwLoreRotary,
+      backward: fused.OwLoreRotary,
+      attrs: {inverse: false},
+      op: (x) => composed.rotate(x, table),
+    },
+  ];
+}
+
+/** Value and gradients of an op: composed of tfjs's, with the module's products, and by the fused kernels. */
+async function measureFusion(fusion: Fusion): Promise<Record<'composed' | 'fused', number>> {
+  const {inputs, constants = {}, forward, backward, attrs = {}, op} = fusion;
+  const operands = Object.values(inputs);
+  const dy = tf.tidy(() => tf.onesLike(op(...operands)));
+  const run = (name: string, given: tf.NamedTensorMap): void =>
+    void tf.engine().runKernel(name, given, attrs as tf.NamedAttrMap);
+  const milliseconds = await inTurns(
+    {
+      composed: () => time('module', () => void tf.grads(op)(operands, dy)),
+      fused: () =>
+        time('module', () => {
+          run(forward, {...inputs, ...constants});
+          // a rotation has one input, and turns dy in its place
+          run(backward, {dy, ...inputs, ...constants});
+        }),
+    },
+    rounds,
+  );
+  tf.dispose([{...inputs}, dy]);
+  return milliseconds;
+}
+
+/** Steps of the reference workload, all of it trained. */
+async function measureSteps(): Promise<Record<string, number>> {
+  const trained = trainedSets.full;
+  const ours = new Training({shape, trained, variant: 'none'});
+  const step = async (kernels: Kernels, training: Training): Promise<number> => {
+    await use(kernels);
+    const start = performance.now();
+    await training.step();
+    return performance.now() - start;
+  };
+  const milliseconds: Record<string, number> = await inTurns(
+    {composed: () => step('composed', ours), module: () => step('module', ours)},
+    steps,
+  );
+  ours.dispose();
+  if (values.stock) milliseconds['stock'] = await measureStock();
+  return milliseconds;
+}
+
+/** With stock kernels, and the one that is missing, and `tf.train.adam`. */
+async function measureStock(): Promise<number> {
+  await use('stock');
+  const kernelFunc = unsortedSegmentSum as unknown as tf.KernelFunc;
+  tf.registerKernel({kernelName: tf.UnsortedSegmentSum, backendName: 'wasm', kernelFunc});
+  const training = new Training({shape, trained: trainedSets.full, variant: 'stock'});
+  const times: number[] = [];
+  for (let step = 0; step < 2; step++) {
+    const start = performance.now();
+    await training.step();
+    times.push(performance.now() - start);
+  }
+  training.dispose();
+  tf.unregisterKernel(tf.UnsortedSegmentSum, 'wasm');
+  return times.at(-1)!;
+}
+
+await loadBackend('wasm');
+await tf.setBackend('wasm');
+const figures: Record<string, Record<string, Record<string, number> | number>> = {
+  'GFLOP/s': {},
+  milliseconds: {},
+};
+
+print(['GFLOP/s', 'stock', 'composed', 'module']);
+print(['---', '---', '---', '---']);
+for (const product of products) {
+  const rates = await measureProduct(product);
+  const {a, b} = product;
+  const title = `${product.title}: [${a.join(', ')}] [${b.join(', ')}]`;
+  figures['GFLOP/s']![title] = rates;
+  print([title, rates.stock, rates.composed, rates.module]);
+}
+
+console.log();
+print(['ms, value and gradients', 'composed', 'fused']);
+print(['---', '---', '---']);
+for (const fusion of fusions()) {
+  const milliseconds = await measureFusion(fusion);
+  figures['milliseconds']![fusion.title] = milliseconds;
+  print([fusion.title, milliseconds.composed, milliseconds.fused]);
+}
+
+if (steps > 0) {
+  const milliseconds = await measureSteps();
+  figures['milliseconds']!['step, full fine-tuning'] = milliseconds;
+  console.log('\nms of a step, full fine-tuning:', milliseconds);
+}
+writeRecord('wasm_kernels', figures);
