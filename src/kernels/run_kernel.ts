@@ -3,6 +3,11 @@ import * as tf from '@tensorflow/tfjs-core';
 /** Inputs by name; one that is null or undefined is not given to the kernel. */
 type Inputs = Record<string, tf.Tensor | null | undefined>;
 
+/** Whether the current backend has a kernel of this name. */
+export function hasKernel(kernelName: string): boolean {
+  return (tf.getKernel(kernelName, tf.getBackend()) as tf.KernelConfig | undefined) !== undefined;
+}
+
 /**
  * Runs one of this library's own kernels (`kernel_names.ts`) if the current backend has it.
  *
@@ -13,7 +18,7 @@ export function runKernel(
   inputs: Inputs,
   attrs: Record<string, unknown> = {},
 ): tf.Tensor[] | null {
-  if (!tf.getKernel(kernelName, tf.getBackend())) return null;
+  if (!hasKernel(kernelName)) return null;
   const given = Object.entries(inputs).filter(([, tensor]) => tensor != null);
   const named = Object.fromEntries(given) as tf.NamedTensorMap;
   const outputs: tf.Tensor | tf.Tensor[] = tf

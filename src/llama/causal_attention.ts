@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {OwLoreCausalAttention, OwLoreCausalAttentionGrad} from '../kernels/fused_kernels';
+import {runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
 
 /**
@@ -16,7 +18,7 @@ const ROWS = 64;
  *
  * Memory grows linearly with `seq`: the scores are made for some positions at a time, and once more
  * for the gradient, which keeps `q`, `k` and `v` alone (as in FlashAttention, Dao et al. 2022, but
- * with all keys of a query at once).
+ * with all keys of a query at once). A backend's own kernel needs no scores at all.
  *
  * @param q `[stack, group, seq, d]`: the `group` query heads that share a key head (grouped
  *   queries, Ainslie et al. 2023) stand below each other, so that no key is copied.
@@ -28,10 +30,11 @@ const ROWS = 64;
 export function causalAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, rows = ROWS): tf.Tensor {
   return customOp({
     inputs: [q, k, v],
-    forward: () => attend(q, k, v, rows),
+    forward: () => runKernel(OwLoreCausalAttention, {q, k, v})?.[0] ?? attend(q, k, v, rows),
     gradient: (dy, kept) => {
       const [q, k, v] = kept as [tf.Tensor, tf.Tensor, tf.Tensor];
-      return attendGradients(dy, q, k, v, rows);
+      const fused = runKernel(OwLoreCausalAttentionGrad, {dy, q, k, v});
+      return fused ?? attendGradients(dy, q, k, v, rows);
     },
   });
 }

@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {OwLoreCrossEntropyGrad} from '../kernels/fused_kernels';
+import {hasKernel} from '../kernels/run_kernel';
 import {inChunks} from './chunks';
 import {customOp} from './custom_op';
 import {deferredHead} from './deferred_head';
@@ -28,7 +30,9 @@ export function sparseCrossEntropy(labels: tf.Tensor, logits: tf.Tensor): tf.Sca
 
 function crossEntropy(labels: tf.Tensor, logits: tf.Tensor): tf.Scalar {
   const vocab = logits.shape.at(-1)!;
-  const rows = Math.max(1, Math.floor(CHUNK_SIZE / vocab));
+  // A kernel makes nothing on its way that chunks would keep small.
+  const isFused = hasKernel(OwLoreCrossEntropyGrad);
+  const rows = isFused ? Infinity : Math.max(1, Math.floor(CHUNK_SIZE / vocab));
   const {ids, weights} = readTargets(labels);
   const perToken = tf.reshape(logits, [-1, vocab]);
   return customOp({

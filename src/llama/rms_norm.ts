@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import {OwLoreRMSNorm, OwLoreRMSNormGrad} from '../kernels/fused_kernels';
+import {runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
 import {onlyInput, onlyShape, type LayerArgs} from './layer';
 
@@ -10,9 +12,13 @@ import {onlyInput, onlyShape, type LayerArgs} from './layer';
 export function rmsNorm(x: tf.Tensor, weight: tf.Tensor, eps: number): tf.Tensor {
   return customOp({
     inputs: [x, weight],
-    forward: () => tf.mul(tf.mul(x, inverseRms(x, eps)), weight),
+    forward: () =>
+      runKernel(OwLoreRMSNorm, {x, weight}, {epsilon: eps})?.[0] ??
+      tf.mul(tf.mul(x, inverseRms(x, eps)), weight),
     gradient: (dy, kept, [xNeeded, weightNeeded]) => {
       const [x, weight] = kept as [tf.Tensor, tf.Tensor];
+      const fused = runKernel(OwLoreRMSNormGrad, {dy, x, weight}, {epsilon: eps});
+      if (fused) return fused;
       const scale = inverseRms(x, eps);
       const normalized = tf.mul(x, scale);
       const ofInput = (): tf.Tensor => {

@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {RopeScaling} from './config';
+import {OwLoreRotary} from '../kernels/fused_kernels';
+import {runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
 
 /** What sets the angles of a rotary embedding. */
@@ -56,17 +58,21 @@ export function rotate(x: tf.Tensor, {cos, sin}: RotaryTable): tf.Tensor {
   return customOp({
     inputs: [x],
     kept: [cos, sin],
-    forward: () => turn(x, cos, sin),
-    gradient: (dy, [cos, sin]) => [turn(dy, cos!, tf.neg(sin!))],
+    forward: () => turn(x, {cos, sin}, false),
+    gradient: (dy, [cos, sin]) => [turn(dy, {cos: cos!, sin: sin!}, true)],
   });
 }
 
-function turn(x: tf.Tensor, cos: tf.Tensor, sin: tf.Tensor): tf.Tensor {
+/** Turns, or turns back. */
+function turn(x: tf.Tensor, {cos, sin}: RotaryTable, inverse: boolean): tf.Tensor {
+  const fused = runKernel(OwLoreRotary, {x, cos, sin}, {inverse})?.[0];
+  if (fused) return fused;
+  const sines = inverse ? tf.neg(sin) : sin;
   const [first, second] = tf.split(x, 2, -1) as [tf.Tensor, tf.Tensor];
   return tf.concat(
     [
-      tf.sub(tf.mul(first, cos), tf.mul(second, sin)),
-      tf.add(tf.mul(second, cos), tf.mul(first, sin)),
+      tf.sub(tf.mul(first, cos), tf.mul(second, sines)),
+      tf.add(tf.mul(second, cos), tf.mul(first, sines)),
     ],
     -1,
   );

@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {OwLoreCrossEntropy, OwLoreCrossEntropyGrad} from '../kernels/fused_kernels';
+import {runKernel} from '../kernels/run_kernel';
 
 /** Logits that are worked on at a time, if not many more are alive anyway; 1 MB. */
 export const CHUNK_SIZE = 2 ** 18;
@@ -23,12 +25,16 @@ export function readTargets(labels: tf.Tensor): Targets {
 
 /** `Σ weight · −log softmax(logits)[id]` over rows of `logits` `[rows, vocab]`. */
 export function sumOfLosses(logits: tf.Tensor, ids: tf.Tensor, weights: tf.Tensor): tf.Tensor {
+  const fused = runKernel(OwLoreCrossEntropy, {logits, labels: ids, weights})?.[0];
+  if (fused) return fused;
   const ofLabels = tf.gatherND(logits, positions(ids));
   return tf.sum(tf.mul(weights, tf.sub(tf.logSumExp(logits, -1), ofLabels)));
 }
 
 /** Its gradient by the logits: `weight · (softmax(logits) − 1 at id)`. */
 export function lossGradients(logits: tf.Tensor, ids: tf.Tensor, weights: tf.Tensor): tf.Tensor {
+  const fused = runKernel(OwLoreCrossEntropyGrad, {logits, labels: ids, weights})?.[0];
+  if (fused) return fused;
   const weighted = tf.mul(tf.softmax(logits), tf.expandDims(weights, 1));
   const at = positions(ids);
   return tf.tensorScatterUpdate(weighted, at, tf.sub(tf.gatherND(weighted, at), weights));

@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {OwLoreSwiGLU, OwLoreSwiGLUGrad} from '../kernels/fused_kernels';
+import {runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
 
 /**
@@ -21,11 +23,14 @@ export function swigluProjection(gate: tf.Tensor, up: tf.Tensor, down: tf.Tensor
 }
 
 function swiglu(gate: tf.Tensor, up: tf.Tensor): tf.Tensor {
-  return tf.tidy(() => tf.mul(tf.mul(gate, tf.sigmoid(gate)), up));
+  const fused = runKernel(OwLoreSwiGLU, {gate, up})?.[0];
+  return fused ?? tf.tidy(() => tf.mul(tf.mul(gate, tf.sigmoid(gate)), up));
 }
 
 /** The gradients by `gate` and `up`. */
-function swigluGradients(dy: tf.Tensor, gate: tf.Tensor, up: tf.Tensor): [tf.Tensor, tf.Tensor] {
+function swigluGradients(dy: tf.Tensor, gate: tf.Tensor, up: tf.Tensor): tf.Tensor[] {
+  const fused = runKernel(OwLoreSwiGLUGrad, {dy, gate, up});
+  if (fused) return fused;
   const [silu, slope] = siluAndSlope(gate);
   const dGate = tf.tidy(() => tf.mul(tf.mul(dy, up), slope));
   slope.dispose();
