@@ -35,6 +35,11 @@ const code = (): string => `
   fn factorAt(row : i32, column : i32) -> i32 { return (uniforms.columns + row) * uniforms.columns + column; }
   fn scaleAt(column : i32) -> i32 { return 2 * uniforms.columns * uniforms.columns + column; }
 
+  // Four numbers at a time: their loads are under way together.
+  ${four('factorBelow', (i) => `factorAt(row + ${i}, column)`)}
+  ${four('factorBeside', (i) => `factorAt(row, column + ${i})`)}
+  ${four('inverseBelow', (i) => `inverseAt(row + ${i}, column)`)}
+
   fn main() {
     let n = uniforms.columns;
     let thread = i32(localIndex);
@@ -51,7 +56,9 @@ const code = (): string => `
       for (var i = j + thread; i < n; i += ${THREADS}) {
         var value = gramAt(j, i) * scale * result[scaleAt(i)];
         if (i == j) { value += uniforms.shift; }
-        for (var k = 0; k < j; k++) { value -= result[factorAt(k, j)] * result[factorAt(k, i)]; }
+        var k = 0;
+        for (; k + 4 <= j; k += 4) { value -= dot(factorBelow(k, j), factorBelow(k, i)); }
+        for (; k < j; k++) { value -= result[factorAt(k, j)] * result[factorAt(k, i)]; }
         result[factorAt(j, i)] = value;
         if (i == j) { rest = value; }
       }
@@ -72,7 +79,9 @@ const code = (): string => `
       for (var i = n - 1; i > j; i--) { result[inverseAt(i, j)] = 0.0; }
       for (var i = j - 1; i >= 0; i--) {
         var sum = 0.0;
-        for (var k = i + 1; k <= j; k++) { sum += result[factorAt(i, k)] * result[inverseAt(k, j)]; }
+        var k = i + 1;
+        for (; k + 3 <= j; k += 4) { sum += dot(factorBeside(i, k), inverseBelow(k, j)); }
+        for (; k <= j; k++) { sum += result[factorAt(i, k)] * result[inverseAt(k, j)]; }
         result[inverseAt(i, j)] = -sum * result[inverseAt(i, i)];
       }
     }
@@ -81,6 +90,12 @@ const code = (): string => `
       for (var i = 0; i <= j; i++) { result[inverseAt(i, j)] *= result[scaleAt(i)]; }
     }
   }`;
+
+/** WGSL: `name(row : i32, column : i32) -> vec4<f32>`, the numbers at four places. */
+function four(name: string, place: (i: number) => string): string {
+  const numbers = [0, 1, 2, 3].map((i) => `result[${place(i)}]`);
+  return `fn ${name}(row : i32, column : i32) -> vec4<f32> { return vec4<f32>(${numbers.join(', ')}); }`;
+}
 
 /**
  * R⁻¹ of the Cholesky decomposition RᵀR of a Gram matrix, given as a sum [parts, columns, columns]: with it XR⁻¹ has
