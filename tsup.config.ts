@@ -6,6 +6,8 @@ export default defineConfig({
   entry: {
     index: 'src/index.ts',
     'llama/index': 'src/llama/index.ts',
+    'kernels/cpu/index': 'src/kernels/cpu/index.ts',
+    'kernels/tensorflow/index': 'src/kernels/tensorflow/index.ts',
     'kernels/wasm/index': 'src/kernels/wasm/index.ts',
     'kernels/webgpu/index': 'src/kernels/webgpu/index.ts',
   },

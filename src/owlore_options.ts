@@ -61,7 +61,7 @@ export interface OwLoreOptions {
    */
   checkpoint?: LayerCheckpoints;
   /**
-   * `'auto'`: the first step registers this library's kernels for the current backend (cpu, wasm or webgpu), in the place of
+   * `'auto'`: the first step registers this library's kernels for the current backend (cpu, wasm, webgpu or tensorflow), in the place of
    * tfjs's own where they are of the same name. `'none'`: registers none. Default `'auto'`.
    */
   kernels?: 'auto' | 'none';

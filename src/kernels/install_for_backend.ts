@@ -1,10 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {installKernels as installForCpu} from './cpu';
+import {installKernels as installForTensorflow} from './tensorflow';
 import {installKernels as installForWasm} from './wasm';
 import {installKernels as installForWebgpu} from './webgpu';
 
 const installers: Readonly<Record<string, () => Promise<void>>> = {
   cpu: installForCpu,
+  tensorflow: installForTensorflow,
   wasm: installForWasm,
   webgpu: installForWebgpu,
 };

@@ -66,6 +66,11 @@ export interface OwLoreOrthonormalizeInputs extends NamedTensorInfoMap {
 }
 
 /**
+ * Left singular vectors of `matrix` [rows, columns], of the largest singular values first: [rows, min(rows, columns)].
+ */
+export const OwLoreLeftSingularVectors = 'OwLoreLeftSingularVectors';
+
+/**
  * Sums of A = |weight|·norm over parts of the weight, one number a part; how many parts there are is the backend's choice.
  * Float32 sums of so few numbers each that their sum in float64 is good for a mean.
  */

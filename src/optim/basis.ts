@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {Matrix, SVD} from 'ml-matrix';
+import {OwLoreLeftSingularVectors} from '../kernels/kernel_names';
+import {runKernel} from '../kernels/run_kernel';
 import {readsSynchronously} from './read_back';
 import {orthonormalize} from './orthonormalize';
 
@@ -49,9 +51,14 @@ export const randomizedBasis: BasisFunction = (gradient, rank, previous) => {
   return basis;
 };
 
-/** The leading left singular vectors, exact, by an SVD in float64 on the host (ml-matrix): for reference, small models. */
+/**
+ * The leading left singular vectors, exact: by TensorFlow's SVD where that is the backend, else by one in float64 on the host
+ * (ml-matrix): for reference, small models.
+ */
 export const exactBasis: BasisFunction = (gradient, rank) => {
   const [rows, columns] = gradient.shape;
+  const onDevice = runKernel(OwLoreLeftSingularVectors, {matrix: gradient})?.[0];
+  if (onDevice) return tf.slice(onDevice as tf.Tensor2D, [0, 0], [rows, rank]);
   const matrix = Matrix.from1DArray(rows, columns, gradient.dataSync());
   const vectors = new SVD(matrix, {autoTranspose: true}).leftSingularVectors;
   return tf.tensor2d(
