@@ -28,5 +28,6 @@ export type {RelativeMagnitudeOptions, RelativeMagnitudeScores} from './scores/r
 export type {BlockScores, ScoresInput} from './scores/scores';
 
 export {checkpointed} from './tape/checkpoint';
+export type {LayerCheckpoints} from './tape/checkpoint_layers';
 export {valueAndGrads, variableGrads} from './tape/gradients';
 export {leanOptimizer} from './tape/lean_optimizer';
