@@ -8,7 +8,7 @@ type Apply = Layer['apply'];
 
 /**
  * Which layers of a model are checkpoints: `'blocks'`, each layer of two or more matrices; `'auto'`, these and, when they
- * run again, the layers and {@link checkpointedPart}s inside of them that are worth it; `'none'`.
+ * run again, what is inside of them and worth it: layers, and the attention of `createLlama`; `'none'`.
  */
 export type LayerCheckpoints = 'auto' | 'blocks' | 'none';
 
