@@ -66,6 +66,12 @@ describeWebgpu('OwLoreCountAbove [webgpu]', () => {
     await fc.assert(property, {numRuns: 20});
   });
 
+  it('counts a weight of more parts than a workgroup has threads', async () => {
+    const {weight, norm} = randomCase([1250, 1000], 3, [0], true);
+    const expected = magnitudes(weight, norm).filter((a) => a > 0.5).length;
+    expect(await count(weight, norm, [0.5])).to.deep.equal([expected]);
+  });
+
   it('counts infinite entries, not NaN', async () => {
     const weight = {shape: [5], values: new Float32Array([1, NaN, -Infinity, 2, 0])};
     const norm = {shape: [5], values: new Float32Array([1, 1, 1, 1, 1])};

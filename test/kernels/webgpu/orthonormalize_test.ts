@@ -70,30 +70,34 @@ describeWebgpu('OwLoreOrthonormalize [webgpu]', () => {
   it('keeps columns of any size apart: 1e-35 to 1e30', async () => {
     const {values} = randomOperand([50, 12], 5);
     const sizes = [1e30, 1e-30, 1, 1e-35, 1e-10, 1e20];
-    const operand = matrix(50, 12, (i, j) => values[12 * i + j]! * sizes[j % 6]!);
+    // some of one sign, as the largest magnitude may be a negative number's
+    const at = (i: number, j: number): number =>
+      j < 3 ? -Math.abs(values[12 * i + j]!) : values[12 * i + j]!;
+    const operand = matrix(50, 12, (i, j) => at(i, j) * sizes[j % 6]!);
     const q = await orthonormalized(operand);
     expectOrthonormal(q);
-    const scaled = matrix(50, 12, (i, j) => values[12 * i + j]!);
-    expectColumnsOfQr(q, scaled, 1e-5);
+    expectColumnsOfQr(q, matrix(50, 12, at), 1e-5);
   });
 
-  it('spans what a nearly singular matrix spans', async () => {
-    // Three directions, and 1e-5 of a random matrix in the others: a condition number of 1e6.
-    const [left, right, rest] = [
-      randomOperand([80, 3], 1).values,
-      randomOperand([3, 20], 2).values,
-      randomOperand([80, 20], 3).values,
-    ];
-    const operand = matrix(80, 20, (i, j) => {
-      let sum = 1e-5 * rest[20 * i + j]!;
-      for (let k = 0; k < 3; k++) sum += left[3 * i + k]! * right[20 * k + j]!;
-      return sum;
+  for (const [rows, columns, size, tolerance] of [
+    // Float32 has 1e-7 of the 1e-5 that is left of a column, and of the 1e-6.
+    [80, 20, 1e-5, 1e-2],
+    [300, 48, 1e-6, 0.1],
+  ] as const) {
+    it(`spans what a nearly singular matrix spans: ${rows}×${columns}, ${size} off rank 3`, async () => {
+      const left = randomOperand([rows, 3], 1).values;
+      const right = randomOperand([3, columns], 2).values;
+      const rest = randomOperand([rows, columns], 3).values;
+      const operand = matrix(rows, columns, (i, j) => {
+        let sum = size * rest[columns * i + j]!;
+        for (let k = 0; k < 3; k++) sum += left[3 * i + k]! * right[columns * k + j]!;
+        return sum;
+      });
+      const q = await orthonormalized(operand);
+      expectOrthonormal(q);
+      expectColumnsOfQr(q, operand, tolerance);
     });
-    const q = await orthonormalized(operand);
-    expectOrthonormal(q);
-    // Float32 has 1e-7 of the 1e-5 that is left of a column.
-    expectColumnsOfQr(q, operand, 1e-2);
-  });
+  }
 
   it('gives columns of zeros, or orthonormal ones, for dependent columns', async () => {
     const columns = randomOperand([30, 8], 7).values;
