@@ -250,7 +250,7 @@ report.table(
 if (values.write) {
   await report.writeDocs();
   const figures = {results, owlore, onWasm, byOption, lossDifference};
-  writeRecord('memory', {backend, steps, tfjs: tf.version_core, ...figures});
+  await writeRecord('memory', {backend, steps, tfjs: tf.version_core, ...figures});
 }
 const isEqual = lossDifference <= LOSS_TOLERANCE;
 console.log(

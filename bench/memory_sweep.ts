@@ -230,7 +230,7 @@ for (const {what, value, atMost} of claims) {
 }
 if (flags.write) {
   await report.writeDocs();
-  writeRecord('sweep', {
+  await writeRecord('sweep', {
     claims,
     points: points.map((point) => ({...point, ...at(point)})),
     checked,

@@ -39,7 +39,7 @@ report.table(
   }),
 );
 await report.writeDocs();
-writeRecord('timeline', {
+await writeRecord('timeline', {
   peaks: panels.map(({title, samples}) => ({title, ...highest(samples)})),
 });
 

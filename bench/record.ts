@@ -1,17 +1,16 @@
 /** Writes what a benchmark found to `bench/results`, with what it takes to repeat it. */
 import {execFileSync} from 'node:child_process';
-import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {mkdirSync, writeFileSync} from 'node:fs';
 import {cpus, totalmem} from 'node:os';
+import {fileURLToPath} from 'node:url';
+import {format, resolveConfig} from 'prettier';
 
-export function writeRecord(name: string, figures: object): void {
-  const folder = new URL('results/', import.meta.url);
-  mkdirSync(folder, {recursive: true});
+export async function writeRecord(name: string, figures: object): Promise<void> {
+  const file = fileURLToPath(new URL(`results/${name}.json`, import.meta.url));
+  mkdirSync(new URL('results/', import.meta.url), {recursive: true});
   const record = {machine: machine(), node: process.version, commit: commit(), ...figures};
-  writeFileSync(new URL(`${name}.json`, folder), `${JSON.stringify(record, null, 2)}\n`);
-}
-
-export function readRecord(name: string): unknown {
-  return JSON.parse(readFileSync(new URL(`results/${name}.json`, import.meta.url), 'utf8'));
+  const options = await resolveConfig(file);
+  writeFileSync(file, await format(JSON.stringify(record), {...options, parser: 'json'}));
 }
 
 function machine(): string {
