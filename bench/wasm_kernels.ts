@@ -266,4 +266,4 @@ if (steps > 0) {
   figures['milliseconds']!['step, full fine-tuning'] = milliseconds;
   console.log('\nms of a step, full fine-tuning:', milliseconds);
 }
-writeRecord('wasm_kernels', figures);
+await writeRecord('wasm_kernels', figures);

@@ -144,5 +144,5 @@ for (const row of rows) {
     part.toFixed(2),
   ]);
 }
-writeRecord('webgpu_kernels', {adapter, rounds, results});
+await writeRecord('webgpu_kernels', {adapter, rounds, results});
 process.exitCode = missed ? 1 : 0;
