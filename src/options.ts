@@ -45,6 +45,12 @@ export function checkChoice<T extends string>(
   }
 }
 
+/** Throws unless `value` is true or false. */
+export function checkFlag(owner: string, name: string, value: unknown): asserts value is boolean {
+  if (typeof value === 'boolean') return;
+  throw new Error(`${owner}: ${name} must be true or false; got ${display(value)}`);
+}
+
 /** Throws if `options` is not a plain object or has a name that is not in `known`, naming the nearest known one. */
 export function checkKnown(owner: string, options: unknown, known: readonly string[]): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {

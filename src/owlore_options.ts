@@ -1,4 +1,4 @@
-import {checkChoice, checkKnown, checkNumber, display} from './options';
+import {checkChoice, checkFlag, checkKnown, checkNumber, display} from './options';
 import type {BasisFunction} from './optim/basis';
 import type {Side} from './optim/projector';
 import {checkLearningRate, type LearningRate} from './optim/schedule';
@@ -36,6 +36,11 @@ export interface OwLoreOptions {
   scale?: number;
   /** A matrix's own steps between refreshes of its basis, ≥ 1. Default 200. */
   refreshInterval?: number;
+  /**
+   * Whether the first basis of each matrix lives for another part of `refreshInterval`, so that matrices that start together
+   * are not refreshed in the same step, which would take longer than others. Default false, as in GaLore.
+   */
+  stagger?: boolean;
   /** `'auto'`: smaller state; `'paper'`: smaller dimension; `'left'`: R = PᵀG; `'right'`: R = GP. Default `'auto'`. */
   side?: 'auto' | 'paper' | Side;
   /** How a basis is found: on the device, by an exact SVD on the host, or by a function. Default `'randomized'`. */
@@ -81,6 +86,7 @@ export const owloreDefaults: Readonly<ResolvedOwLoreOptions> = {
   rank: 128,
   scale: 1,
   refreshInterval: 200,
+  stagger: false,
   side: 'auto',
   basis: 'randomized',
   moments: 'keep',
@@ -111,6 +117,7 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   checkNumber(owner, 'rank', resolved.rank, {min: 1, integer: true});
   checkNumber(owner, 'scale', resolved.scale, {exclusiveMin: 0});
   checkNumber(owner, 'refreshInterval', resolved.refreshInterval, {min: 1, integer: true});
+  checkFlag(owner, 'stagger', resolved.stagger);
   checkChoice(owner, 'side', resolved.side, ['auto', 'paper', 'left', 'right']);
   if (typeof resolved.basis !== 'function') {
     checkChoice(owner, 'basis', resolved.basis, ['randomized', 'svd']);

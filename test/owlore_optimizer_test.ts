@@ -54,6 +54,7 @@ describe('OwLoreOptimizer', () => {
     [{project: true}, /project must be 'auto', false, an array .* got true/],
     [{rank: 1.5}, /rank must be an integer >= 1; got 1.5/],
     [{scale: 0}, /scale must be a number > 0; got 0/],
+    [{stagger: 1}, /stagger must be true or false; got 1/],
     [{refreshInterval: 0}, /refreshInterval must be an integer >= 1; got 0/],
     [{side: 'top'}, /side must be one of 'auto', 'paper', 'left', 'right'; got 'top'/],
     [{basis: 'qr'}, /basis must be one of 'randomized', 'svd'; got 'qr'/],
@@ -230,6 +231,43 @@ describeBackends('OwLoreOptimizer', (backend) => {
     });
     expect(await values(unworthy)).to.deep.equal(await values(plain));
     tf.dispose([plain, unworthy]);
+  });
+
+  it('spreads the refreshes of matrices that start together over the steps', () => {
+    const matrices = Array.from({length: 10}, (_, i) => variableOf(tf.ones([4, 3]), true, `s${i}`));
+    const refreshesPerStep = (stagger: boolean): number[] => {
+      let refreshes = 0;
+      const optimizer = optimizerOf({
+        rank: 1,
+        refreshInterval: 20,
+        stagger,
+        basis: (gradient, rank) => {
+          refreshes++;
+          return tf.slice(gradient, [0, 0], [gradient.shape[0], rank]);
+        },
+      });
+      const counts = Array.from({length: 60}, () => {
+        refreshes = 0;
+        optimizer.minimize(
+          () => tf.addN(matrices.map((m) => tf.sum(tf.square(m)))),
+          false,
+          matrices,
+        );
+        return refreshes;
+      });
+      optimizer.dispose();
+      return counts;
+    };
+    const together = refreshesPerStep(false);
+    expect(together.filter((count) => count > 0)).to.deep.equal([10, 10, 10]);
+    const [first, ...rest] = refreshesPerStep(true);
+    expect(first).to.equal(10);
+    expect(Math.max(...rest)).to.equal(1);
+    // Each matrix once in its shortened interval, then once in 20 steps.
+    for (const from of [0, 20]) {
+      expect(rest.slice(from, from + 20).reduce((sum, count) => sum + count)).to.equal(10);
+    }
+    tf.dispose(matrices);
   });
 
   it('goes on from saved weights as if it had not stopped', async () => {

@@ -1,4 +1,4 @@
-import {checkKnown, checkNumber, display} from '../options';
+import {checkFlag, checkKnown, checkNumber} from '../options';
 
 /**
  * Stretches the rotary wavelengths as LLaMA 3.1 does, to read texts longer than it was pre-trained
@@ -116,8 +116,8 @@ export function resolveConfig(config: LlamaConfig): Required<LlamaConfig> {
   checkNumber(OWNER, 'initializerRange', initializerRange, {min: 0});
   if (ropeScaling !== null) checkRopeScaling(ropeScaling);
   if (seed !== null) checkNumber(OWNER, 'seed', seed, {integer: true});
-  checkBoolean('tieWordEmbeddings', tieWordEmbeddings);
-  checkBoolean('headInLoss', headInLoss);
+  checkFlag(OWNER, 'tieWordEmbeddings', tieWordEmbeddings);
+  checkFlag(OWNER, 'headInLoss', headInLoss);
   if (numAttentionHeads % numKeyValueHeads !== 0) {
     throw new Error(
       `${OWNER}: numKeyValueHeads must divide numAttentionHeads (${numAttentionHeads}); ` +
@@ -146,12 +146,6 @@ export function resolveConfig(config: LlamaConfig): Required<LlamaConfig> {
     initializerRange,
     seed,
   };
-}
-
-function checkBoolean(name: string, value: unknown): void {
-  if (typeof value !== 'boolean') {
-    throw new Error(`${OWNER}: ${name} must be true or false; got ${display(value)}`);
-  }
 }
 
 function checkRopeScaling(scaling: RopeScaling): void {

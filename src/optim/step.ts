@@ -7,6 +7,8 @@ import {rememberClocks, type StateStore} from './state';
 import {prepareGradient, updateVariable, type PreparedGradient, type UpdateRule} from './update';
 import type {StepSettings} from './step_settings';
 
+const GOLDEN_RATIO = (1 + Math.sqrt(5)) / 2;
+
 /** What is the same for all variables in all steps. */
 export interface StepRule extends UpdateRule {
   weightDecay: number;
@@ -14,6 +16,7 @@ export interface StepRule extends UpdateRule {
   decay: 'auto' | VariableSelector;
   clipNorm: number | null;
   nonFinite: 'throw' | 'skip' | 'ignore';
+  stagger: boolean;
 }
 
 /** What all steps of an optimizer share. */
@@ -52,6 +55,8 @@ export class Step {
   readonly variables = new Set<string>();
   private readonly waiting: WaitingGradient[] = [];
   private readonly isJudged: boolean;
+  /** Bases that this step has made for variables that had none. */
+  private firstBases = 0;
 
   constructor(
     private readonly context: StepContext,
@@ -105,8 +110,18 @@ export class Step {
     const norm = this.isJudged ? squaredNorm(gradient) : null;
     const projection = isProjected ? null : projections.of(variable);
     const prepared = prepareGradient(variable, gradient, state, projection, rule);
+    if (prepared.newBasis && !state.basis && rule.stagger) prepared.basisAge = this.nextAge();
     if (prepared.gradient !== gradient) gradient.dispose();
     return {variable, squaredNorm: norm, ...prepared};
+  }
+
+  /**
+   * The age of the next first basis, from 0 to below the refresh interval: multiples of the golden ratio divide it evenly,
+   * however many there will be.
+   */
+  private nextAge(): number {
+    const part = (this.firstBases++ * GOLDEN_RATIO) % 1;
+    return Math.floor(part * this.context.rule.refreshInterval);
   }
 
   /** Null if a gradient is not finite and the step is to be skipped. */

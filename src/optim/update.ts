@@ -21,6 +21,8 @@ export interface PreparedGradient {
   gradient: tf.Tensor;
   /** The basis that R belongs to, if the step refreshes it; null: the state's. */
   newBasis: tf.Tensor2D | null;
+  /** Steps that the new basis counts as having been in use already; default 0. */
+  basisAge?: number;
 }
 
 /** Whether a projected variable's next step gives it a new basis: the first one, and after `refreshInterval` of its own. */
@@ -55,7 +57,7 @@ export function prepareGradient(
  */
 export function updateVariable(
   variable: tf.Variable,
-  {gradient, newBasis}: PreparedGradient,
+  {gradient, newBasis, basisAge = 0}: PreparedGradient,
   state: VariableState,
   projection: Projection | null,
   weightDecay: number,
@@ -64,7 +66,10 @@ export function updateVariable(
 ): void {
   const {learningRate} = step;
   tf.tidy(() => {
-    if (newBasis) changeBasis(variable.name, newBasis, state, projection!.side, rule, step);
+    if (newBasis) {
+      changeBasis(variable.name, newBasis, state, projection!.side, rule, step);
+      state.basisSteps = basisAge;
+    }
     const moments = momentsOf(state, gradient.shape);
     moveMoments(moments, gradient, rule, step);
     state.adamSteps++;
@@ -104,6 +109,5 @@ function changeBasis(
 ): void {
   carryMoments(state, basis, side, rule, step);
   state.basis = renew(state.basis ?? tf.zerosLike(basis), step, () => basis);
-  state.basisSteps = 0;
   step.onRefresh(variable);
 }

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreProjectedStep, OwLoreStep} from '../kernels/kernel_names';
-import {runKernel} from '../kernels/run_kernel';
+import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {adamStep, type Moments, type StepSize} from './adam';
 import {asMatrix, projectBack, type Projection} from './projector';
 import {allowed, type StepSettings} from './step_settings';
@@ -51,12 +51,14 @@ function fusedStep(
   if (!subspace) {
     return runKernel(OwLoreStep, {variable, ...moments, mask}, {...size, decay})?.[0] ?? null;
   }
+  if (!hasKernel(OwLoreProjectedStep)) return null;
   const {projection, basis} = subspace;
-  const matrix = asMatrix(variable, projection);
   const {side} = projection;
-  const inputs = {variable: matrix, basis, ...moments, mask};
-  const next = runKernel(OwLoreProjectedStep, inputs, {side, ...size, decay})?.[0];
-  return next ? tf.reshape(next, variable.shape) : null;
+  return tf.tidy(() => {
+    const inputs = {variable: asMatrix(variable, projection), basis, ...moments, mask};
+    const [next] = runKernel(OwLoreProjectedStep, inputs, {side, ...size, decay})!;
+    return tf.reshape(next!, variable.shape);
+  });
 }
 
 /** What is to be taken from the weights, in their shape. */
