@@ -103,7 +103,8 @@ export class Training {
     this.model = isStock ? createComposedLlama(config) : createLlama({...config, headInLoss});
     this.optimizer = isStock
       ? tf.train.adam(LEARNING_RATE)
-      : new OwLoreOptimizer({...optimizer, checkpoint: variant});
+      : // Which kernels there are is for the bench to say.
+        new OwLoreOptimizer({...optimizer, checkpoint: variant, kernels: 'none'});
     this.model.compile({
       optimizer: this.optimizer,
       loss: isStock ? composed.sparseCrossEntropy : sparseCrossEntropy,
