@@ -1,9 +1,8 @@
 /**
- * Kernels beyond tfjs's own. Each does in one pass what the functions of `llama/` and `optim/` else
- * compose of many; `tf.getKernel(name, backend)` tells whether a backend has one, and
- * `tf.engine().runKernel(name, inputs, attrs)` runs it. All tensors are float32 unless it says
- * otherwise, none may be empty in a dimension that is summed over, and no kernel has a gradient
- * registered: what differentiates through one calls the other one of the pair.
+ * Kernels of LLaMA-style models beyond tfjs's own, as `kernel_names.ts` has the optimizer's. Each
+ * does in one pass what the functions of `llama/` else compose of many; `runKernel` runs one where
+ * the backend has it. All tensors are float32 unless it says otherwise, no row may be empty, and no
+ * kernel has a gradient registered: what differentiates through one calls the other of the pair.
  */
 
 /** `x / √(mean(x²) + epsilon) · weight` over the last axis: `x` `[…, width]`, `weight` `[width]`. */
@@ -51,18 +50,4 @@ export const OwLoreRotary = 'OwLoreRotary';
 export interface OwLoreRotaryAttrs {
   /** Turns back, which is also the gradient. */
   inverse: boolean;
-}
-
-/**
- * From `gradient` and, after the first step, the moments `first` and `second`, all of one shape:
- * `[first, second, change]`, new moments and `rate · m̂ / (√v̂ + epsilon)` (Kingma & Ba 2015, Alg. 1).
- */
-export const OwLoreAdam = 'OwLoreAdam';
-export interface OwLoreAdamAttrs {
-  beta1: number;
-  beta2: number;
-  epsilon: number;
-  rate: number;
-  /** 1, 2, … of these moments. */
-  step: number;
 }

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {checkChoice, checkKnown} from '../../options';
 import * as fused from '../fused_kernels';
+import {OwLoreMoments, OwLoreProjectedStep, OwLoreStep} from '../kernel_names';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
 import {
@@ -13,7 +14,6 @@ import {preferModule} from './kernel';
 import {maxPoolGrad} from './max_pool_grad';
 import {simdFusedMatMul} from './simd_fused_mat_mul';
 import {isForModule, simdBatchMatMul} from './simd_mat_mul';
-import {simdAdam} from './simd_adam';
 import {simdCausalAttention, simdCausalAttentionGrad} from './simd_causal_attention';
 import {simdCrossEntropy, simdCrossEntropyGrad} from './simd_cross_entropy';
 import {
@@ -27,6 +27,7 @@ import {
 import {simdRMSNorm, simdRMSNormGrad} from './simd_rms_norm';
 import {simdRotary} from './simd_rotary';
 import {simdSwiGLU, simdSwiGLUGrad} from './simd_swiglu';
+import {simdMoments, simdProjectedStep, simdStep} from './simd_update';
 import {simdUnsortedSegmentSum, unsortedSegmentSum} from './unsorted_segment_sum';
 
 /**
@@ -69,7 +70,9 @@ const FUSED_KERNELS: ReadonlyArray<
   [fused.OwLoreCausalAttention, simdCausalAttention],
   [fused.OwLoreCausalAttentionGrad, simdCausalAttentionGrad],
   [fused.OwLoreRotary, simdRotary],
-  [fused.OwLoreAdam, simdAdam],
+  [OwLoreMoments, simdMoments],
+  [OwLoreStep, simdStep],
+  [OwLoreProjectedStep, simdProjectedStep],
 ];
 
 interface Installation {

@@ -7,20 +7,29 @@ import {relaxed, simd, type Binary} from './binaries';
 interface Exports {
   /** Bytes of scratch memory that the functions need. */
   SCRATCH_BYTES: WebAssembly.Global;
-  adam(
-    gradient: number,
+  moments(
     first: number,
     second: number,
+    gradient: number,
     size: number,
+    clip: number,
     beta1: number,
     rest1: number,
     beta2: number,
     rest2: number,
-    factor: number,
-    epsilon: number,
     newFirst: number,
     newSecond: number,
-    change: number,
+  ): void;
+  scale(x: number, size: number, factor: number, y: number): void;
+  step(
+    variable: number,
+    first: number,
+    second: number,
+    size: number,
+    rate: number,
+    epsilon: number,
+    decay: number,
+    y: number,
   ): void;
   addBias(
     x: number,

@@ -1,42 +1,78 @@
 import {loadUpTo, offset, storeUpTo} from './vector';
 
 /**
- * One step of Adam's moments and the change that they make (Kingma & Ba 2015, Alg. 1):
- * `first' = beta1 · first + (1 − beta1) · gradient`, `second' = beta2 · second + (1 − beta2) · gradient²`,
- * `change = factor · first' / (√second' + epsilon)`.
+ * Adam's averages moved on by one gradient (Kingma & Ba 2015, Alg. 1), for `x = gradient · clip`:
+ * `newFirst` from `first` towards x, `newSecond` from `second` towards x².
  *
- * @param first An address, 0 for moments that are 0; so is `second`.
+ * @param rest1 `1 − beta1`, which this precision has not; so is `rest2`.
  */
-export function adam(
-  gradient: usize,
+export function moments(
   first: usize,
   second: usize,
+  gradient: usize,
   size: i32,
+  clip: f32,
   beta1: f32,
   rest1: f32,
   beta2: f32,
   rest2: f32,
-  factor: f32,
-  epsilon: f32,
   newFirst: usize,
   newSecond: usize,
-  change: usize,
 ): void {
-  const factors = f32x4.splat(factor);
-  const epsilons = f32x4.splat(epsilon);
+  const clips = f32x4.splat(clip);
   for (let i = 0; i < size; i += 4) {
     const left = size - i;
     const at = offset(i);
-    const g = loadUpTo(gradient + at, left);
-    let m = f32x4.mul(g, f32x4.splat(rest1));
-    let v = f32x4.mul(f32x4.mul(g, g), f32x4.splat(rest2));
-    if (first) {
-      m = f32x4.add(f32x4.mul(loadUpTo(first + at, left), f32x4.splat(beta1)), m);
-      v = f32x4.add(f32x4.mul(loadUpTo(second + at, left), f32x4.splat(beta2)), v);
+    const x = f32x4.mul(loadUpTo(gradient + at, left), clips);
+    storeUpTo(newFirst + at, average(loadUpTo(first + at, left), x, beta1, rest1), left);
+    const square = f32x4.mul(x, x);
+    storeUpTo(newSecond + at, average(loadUpTo(second + at, left), square, beta2, rest2), left);
+  }
+}
+
+/** `beta · a + rest · x`, beta + rest = 1, starting at the nearer one, so that beta = 0 gives x itself. */
+function average(a: v128, x: v128, beta: f32, rest: f32): v128 {
+  const way = f32x4.sub(x, a);
+  return beta > 0.5
+    ? f32x4.add(a, f32x4.mul(way, f32x4.splat(rest)))
+    : f32x4.sub(x, f32x4.mul(way, f32x4.splat(beta)));
+}
+
+/**
+ * `y = decay · variable − rate · first / (√second + epsilon)`.
+ *
+ * @param variable An address, 0 for none.
+ */
+export function step(
+  variable: usize,
+  first: usize,
+  second: usize,
+  size: i32,
+  rate: f32,
+  epsilon: f32,
+  decay: f32,
+  y: usize,
+): void {
+  const rates = f32x4.splat(-rate);
+  const epsilons = f32x4.splat(epsilon);
+  const decays = f32x4.splat(decay);
+  for (let i = 0; i < size; i += 4) {
+    const left = size - i;
+    const at = offset(i);
+    const deviation = f32x4.add(f32x4.sqrt(loadUpTo(second + at, left)), epsilons);
+    let value = f32x4.div(f32x4.mul(loadUpTo(first + at, left), rates), deviation);
+    if (variable) {
+      value = f32x4.add(f32x4.mul(loadUpTo(variable + at, left), decays), value);
     }
-    storeUpTo(newFirst + at, m, left);
-    storeUpTo(newSecond + at, v, left);
-    const denominator = f32x4.add(f32x4.sqrt(v), epsilons);
-    storeUpTo(change + at, f32x4.div(f32x4.mul(m, factors), denominator), left);
+    storeUpTo(y + at, value, left);
+  }
+}
+
+/** `y = x · factor`. */
+export function scale(x: usize, size: i32, factor: f32, y: usize): void {
+  const factors = f32x4.splat(factor);
+  for (let i = 0; i < size; i += 4) {
+    const left = size - i;
+    storeUpTo(y + offset(i), f32x4.mul(loadUpTo(x + offset(i), left), factors), left);
   }
 }

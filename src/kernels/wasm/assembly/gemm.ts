@@ -5,7 +5,7 @@
  * the innermost loop reads them. The copy takes up the transpositions and the odd sizes, so there
  * is one loop for all cases.
  */
-import {multiplyAdd, offset} from './vector';
+import {loadUpTo, multiplyAdd, offset, storeUpTo} from './vector';
 
 /** Rows and columns of the tile of the result that stays in registers. */
 const TILE_ROWS: i32 = 4;
@@ -55,6 +55,10 @@ export function multiply(
       memory.fill(c + <usize>row * cStep, 0, offset(columns));
     }
   }
+  if (rows == 1 && !transposeB) {
+    multiplyRow(columns, inner, a, transposeA ? aStep : 4, b, bStep, c, add);
+    return;
+  }
   const edge = scratch;
   const left = edge + TILE_BYTES;
   const right = left + PACKED_LEFT_BYTES;
@@ -94,6 +98,49 @@ export function multiply(
         }
       }
     }
+  }
+}
+
+/** A row times a matrix, each number of which is read once, where it is. */
+function multiplyRow(
+  columns: i32,
+  inner: i32,
+  a: usize,
+  aStep: usize,
+  b: usize,
+  bStep: usize,
+  c: usize,
+  add: bool,
+): void {
+  let j = 0;
+  for (; j + 16 <= columns; j += 16) {
+    let c0 = f32x4.splat(0);
+    let c1 = f32x4.splat(0);
+    let c2 = f32x4.splat(0);
+    let c3 = f32x4.splat(0);
+    let from = b + offset(j);
+    for (let i = 0; i < inner; i++) {
+      const x = v128.load32_splat(a + <usize>i * aStep);
+      c0 = multiplyAdd(x, v128.load(from), c0);
+      c1 = multiplyAdd(x, v128.load(from, 16), c1);
+      c2 = multiplyAdd(x, v128.load(from, 32), c2);
+      c3 = multiplyAdd(x, v128.load(from, 48), c3);
+      from += bStep;
+    }
+    storeRow(c + offset(j), c0, c1, add);
+    storeRow(c + offset(j + 8), c2, c3, add);
+  }
+  for (; j < columns; j += 4) {
+    const left = columns - j;
+    const to = c + offset(j);
+    let sum = add ? loadUpTo(to, left) : f32x4.splat(0);
+    let from = b + offset(j);
+    for (let i = 0; i < inner; i++) {
+      const x = v128.load32_splat(a + <usize>i * aStep);
+      sum = multiplyAdd(x, loadUpTo(from, left), sum);
+      from += bStep;
+    }
+    storeUpTo(to, sum, left);
   }
 }
 

@@ -1,6 +1,6 @@
 import {MULTIPLY_SCRATCH} from './gemm';
 
-export {adam} from './adam';
+export {moments, scale, step} from './adam';
 export {addBias} from './bias';
 export {addSegments} from './segments';
 export {causalAttention, causalAttentionGradient} from './causal_attention';
