@@ -14,7 +14,7 @@ import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
 import {loadBackend} from '../scripts/load_backend';
 import {OwLoreOrthonormalize} from '../src/kernels/kernel_names';
 import {installKernels} from '../src/kernels/webgpu';
-import {orthonormalize} from '../src/optim/orthonormalize';
+import {blockGramSchmidt} from '../src/optim/orthonormalize';
 import {planProjection, projectedShape, basisShape} from '../src/optim/projector';
 import {countDispatches} from '../test/kernels/webgpu/count_dispatches';
 import {composedUpdate, kernelUpdate, runKernel} from '../test/kernels/webgpu/updates';
@@ -76,7 +76,7 @@ function orthonormalization(rows: number, columns: number): Row {
   const matrix = tf.randomNormal<tf.Rank.R2>([rows, columns]);
   return {
     title: `orthonormal basis, ${rows}×${columns}`,
-    composed: () => orthonormalize(matrix),
+    composed: () => blockGramSchmidt(matrix),
     kernels: () => runKernel(OwLoreOrthonormalize, {matrix})[0]!,
   };
 }

@@ -12,7 +12,7 @@ import {OwLoreOptimizer} from '../../src/index';
 import {OwLoreOrthonormalize} from '../../src/kernels/kernel_names';
 import {installKernels} from '../../src/kernels/webgpu/index';
 import type {Moments} from '../../src/optim/adam';
-import {orthonormalize} from '../../src/optim/orthonormalize';
+import {blockGramSchmidt} from '../../src/optim/orthonormalize';
 import {projectedShape, type Projection} from '../../src/optim/projector';
 import {composedUpdate, kernelUpdate, runKernel} from '../../test/kernels/webgpu/updates';
 
@@ -106,7 +106,7 @@ function createState(variable: tf.Variable, withKernels: boolean): State {
     return [
       withKernels
         ? (runKernel(OwLoreOrthonormalize, {matrix})[0] as tf.Tensor2D)
-        : orthonormalize(matrix),
+        : blockGramSchmidt(matrix),
     ];
   })[0];
   const moments = {first: tf.zeros(shape), second: tf.zeros(shape)};

@@ -64,7 +64,7 @@ const code = (): string => `
       }
       workgroupBarrier();
       var reciprocal = 0.0;
-      if (scale > 0.0 && rest >= uniforms.smallestRest) {
+      if (rest >= uniforms.smallestRest) {
         reciprocal = 1.0 / sqrt(max(rest, ${SMALLEST_REST}));
       }
       for (var i = j + thread; i < n; i += ${THREADS}) {
