@@ -9,8 +9,11 @@ import {customOp} from './custom_op';
  */
 const HIDDEN = -1e9;
 
-/** Positions whose queries are worked on at a time. */
-const ROWS = 64;
+/** Positions whose queries are worked on at a time, at least. */
+const FEWEST_ROWS = 64;
+
+/** Scores of a head that are made at a time, if that is more: two short pieces take longer than one. */
+const SCORES = 128 ** 2;
 
 /**
  * Scaled dot-product attention of each position to itself and all earlier ones: `softmax(q kᵀ / √d)
@@ -24,10 +27,15 @@ const ROWS = 64;
  *   queries, Ainslie et al. 2023) stand below each other, so that no key is copied.
  * @param k `[stack, seq, d]`.
  * @param v `[stack, seq, d]`.
- * @param rows How many positions are worked on at a time.
+ * @param rows How many positions are worked on at a time; by default 64, or more in short sequences.
  * @returns `[stack, group, seq, d]`.
  */
-export function causalAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, rows = ROWS): tf.Tensor {
+export function causalAttention(
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  rows = Math.max(FEWEST_ROWS, Math.floor(SCORES / k.shape[1]!)),
+): tf.Tensor {
   return customOp({
     inputs: [q, k, v],
     forward: () => runKernel(OwLoreCausalAttention, {q, k, v})?.[0] ?? attend(q, k, v, rows),

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreSwiGLU, OwLoreSwiGLUGrad} from '../kernels/fused_kernels';
-import {runKernel} from '../kernels/run_kernel';
+import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
 
 /**
@@ -12,12 +12,10 @@ export function swigluProjection(gate: tf.Tensor, up: tf.Tensor, down: tf.Tensor
   return customOp({
     inputs: [gate, up, down],
     forward: () => tf.matMul(swiglu(gate, up), down),
-    gradient: (dy, kept, [gateNeeded, upNeeded, downNeeded]) => {
+    gradient: (dy, kept, needed) => {
       const [gate, up, down] = kept as [tf.Tensor, tf.Tensor, tf.Tensor];
-      const dDown = downNeeded ? tf.tidy(() => tf.matMul(swiglu(gate, up), dy, true)) : null;
-      if (!gateNeeded && !upNeeded) return [null, null, dDown];
-      const dGated = tf.matMul(dy, down, false, true);
-      return [...swigluGradients(dGated, gate, up), dDown];
+      const isFused = hasKernel(OwLoreSwiGLUGrad);
+      return (isFused ? fusedGradients : composedGradients)(dy, gate, up, down, needed);
     },
   });
 }
@@ -27,14 +25,35 @@ function swiglu(gate: tf.Tensor, up: tf.Tensor): tf.Tensor {
   return fused ?? tf.tidy(() => tf.mul(tf.mul(gate, tf.sigmoid(gate)), up));
 }
 
-/** The gradients by `gate` and `up`. */
-function swigluGradients(dy: tf.Tensor, gate: tf.Tensor, up: tf.Tensor): tf.Tensor[] {
-  const fused = runKernel(OwLoreSwiGLUGrad, {dy, gate, up});
-  if (fused) return fused;
+type Gradients = Array<tf.Tensor | null>;
+
+function fusedGradients(
+  dy: tf.Tensor,
+  gate: tf.Tensor,
+  up: tf.Tensor,
+  down: tf.Tensor,
+  [gateNeeded, upNeeded, downNeeded]: boolean[],
+): Gradients {
+  const dDown = downNeeded ? tf.tidy(() => tf.matMul(swiglu(gate, up), dy, true)) : null;
+  if (!gateNeeded && !upNeeded) return [null, null, dDown];
+  const dGated = tf.matMul(dy, down, false, true);
+  return [...runKernel(OwLoreSwiGLUGrad, {dy: dGated, gate, up})!, dDown];
+}
+
+function composedGradients(
+  dy: tf.Tensor,
+  gate: tf.Tensor,
+  up: tf.Tensor,
+  down: tf.Tensor,
+  [gateNeeded, upNeeded, downNeeded]: boolean[],
+): Gradients {
   const [silu, slope] = siluAndSlope(gate);
-  const dGate = tf.tidy(() => tf.mul(tf.mul(dy, up), slope));
+  const dDown = downNeeded ? tf.tidy(() => tf.matMul(tf.mul(silu, up), dy, true)) : null;
+  if (!gateNeeded && !upNeeded) return [null, null, dDown];
+  const dGated = tf.matMul(dy, down, false, true);
+  const dGate = tf.tidy(() => tf.mul(tf.mul(dGated, up), slope));
   slope.dispose();
-  return [dGate, tf.mul(dy, silu)];
+  return [dGate, tf.mul(dGated, silu), dDown];
 }
 
 /** `silu(z) = z · σ(z)` and its derivative `σ(z) + silu(z) · (1 − σ(z))`. */
