@@ -5,8 +5,9 @@
  *   npm run bench:wasm-kernels -- --steps 5       # more steps; 0 for none
  *   npm run bench:wasm-kernels -- --stock         # and steps with stock kernels and tf.train.adam, ten seconds each
  *
- * Medians, as good as the machine was quiet. With `NODE_OPTIONS=--experimental-wasm-relaxed-simd` Node 20 takes the module
- * with relaxed SIMD.
+ * Medians, as good as the machine was quiet. Node 20 takes the module with relaxed SIMD if it is told that there is any:
+ *
+ *   node --experimental-wasm-relaxed-simd --import tsx bench/wasm_kernels.ts
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';

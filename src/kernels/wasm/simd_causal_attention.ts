@@ -4,7 +4,7 @@ import {addressOf, allocate, type KernelArgs} from './kernel';
 import type {SimdModule} from './simd_module';
 
 /** Positions whose queries are worked on at a time: a few tiles of the matrix product. */
-const MOST_ROWS = 64;
+const MOST_ROWS = 32;
 const FEWEST_ROWS = 4;
 
 /** Scores that are kept at a time, if these are not too few for `FEWEST_ROWS`: 256 KB. */
