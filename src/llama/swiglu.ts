@@ -40,6 +40,7 @@ function fusedGradients(
   return [...runKernel(OwLoreSwiGLUGrad, {dy: dGated, gate, up})!, dDown];
 }
 
+/** In an order in which at most six tensors of the gate's size are alive, gate and up among them. */
 function composedGradients(
   dy: tf.Tensor,
   gate: tf.Tensor,
@@ -47,26 +48,29 @@ function composedGradients(
   down: tf.Tensor,
   [gateNeeded, upNeeded, downNeeded]: boolean[],
 ): Gradients {
-  const [silu, slope] = siluAndSlope(gate);
+  const sigmoid = tf.sigmoid(gate);
+  const silu = tf.mul(gate, sigmoid);
   const dDown = downNeeded ? tf.tidy(() => tf.matMul(tf.mul(silu, up), dy, true)) : null;
   if (!gateNeeded && !upNeeded) return [null, null, dDown];
   const dGated = tf.matMul(dy, down, false, true);
-  const dGate = tf.tidy(() => tf.mul(tf.mul(dGated, up), slope));
-  slope.dispose();
-  return [dGate, tf.mul(dGated, silu), dDown];
+  const dUp = tf.mul(dGated, silu);
+  silu.dispose();
+  // d silu = σ(z) + z·σ(z)·(1 − σ(z)), the first term apart.
+  const first = used(
+    used(dGated, (x) => tf.mul(x, up)),
+    (x) => tf.mul(x, sigmoid),
+  );
+  const slope = used(
+    used(sigmoid, (x) => tf.sub(1, x)),
+    (x) => tf.mul(gate, x),
+  );
+  const second = used(slope, (x) => tf.mul(first, x));
+  return [tf.add(first, second), dUp, dDown];
 }
 
-/** `silu(z) = z · σ(z)` and its derivative `σ(z) + silu(z) · (1 − σ(z))`. */
-function siluAndSlope(z: tf.Tensor): [silu: tf.Tensor, slope: tf.Tensor] {
-  return tf.tidy(() => {
-    const sigmoid = tf.sigmoid(z);
-    const silu = tf.mul(z, sigmoid);
-    return [
-      silu,
-      tf.add(
-        sigmoid,
-        tf.tidy(() => tf.mul(silu, tf.sub(1, sigmoid))),
-      ),
-    ];
-  });
+/** What `f` makes of `x`, which is freed. */
+function used(x: tf.Tensor, f: (x: tf.Tensor) => tf.Tensor): tf.Tensor {
+  const y = f(x);
+  x.dispose();
+  return y;
 }
