@@ -1,0 +1,56 @@
+import {expect} from 'chai';
+import {attach, attachNow, simdModule} from '../../../src/kernels/wasm/simd_module';
+import {describeWasm} from './compare';
+
+interface Inside {
+  asm?: object;
+  wasmMemory?: WebAssembly.Memory;
+  _malloc: () => number;
+}
+
+const backendWith = (wasm: Inside): object => ({wasm});
+const memory = (shared: boolean): WebAssembly.Memory =>
+  new WebAssembly.Memory({initial: 64, maximum: 65536, shared});
+
+/** 2 · 3 by the module, at the start of the memory. */
+function product(backend: object, {buffer}: WebAssembly.Memory): number {
+  const numbers = new Float32Array(buffer);
+  numbers.set([2, 3], 4);
+  const {functions, scratch} = simdModule(backend)!;
+  functions.multiply(1, 1, 1, 16, 4, false, 20, 4, true, 24, 4, false, scratch);
+  return numbers[6]!;
+}
+
+describeWasm(
+  'SIMD module on wasm',
+  () => {
+    it('runs over the memory of a backend of one thread, and of one of several', async () => {
+      const [plain, shared] = [memory(false), memory(true)];
+      const backends: Array<[object, WebAssembly.Memory]> = [
+        [backendWith({asm: {memory: plain}, _malloc: () => 1024}), plain],
+        [backendWith({asm: {}, wasmMemory: shared, _malloc: () => 1024}), shared],
+      ];
+      for (const [backend, itsMemory] of backends) {
+        await attach(backend);
+        expect(product(backend, itsMemory)).to.equal(6);
+      }
+      const later = backendWith({wasmMemory: shared, _malloc: () => 1024});
+      expect(attachNow(later)).to.equal(true);
+      expect(product(later, shared)).to.equal(6);
+    });
+
+    it('does without where the memory cannot be reached', async () => {
+      const backend = backendWith({_malloc: () => 1024});
+      await attach(backend);
+      expect(attachNow(backend)).to.equal(true);
+      expect(simdModule(backend)).to.equal(undefined);
+    });
+
+    it('says so where the memory is full', () => {
+      const backend = backendWith({asm: {memory: memory(false)}, _malloc: () => 0});
+      expect(() => attachNow(backend)).to.throw(/memory of the wasm backend is full: no \d+ bytes/);
+      expect(simdModule(backend)).to.equal(undefined);
+    });
+  },
+  ['auto'],
+);
