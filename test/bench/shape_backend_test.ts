@@ -95,6 +95,7 @@ describeBackends('shape backend', (backend) => {
   });
   after(async () => {
     if (backend === 'wasm') await useOwnKernels();
+    if (backend === 'tensorflow') await tensorflowKernels.installKernels();
   });
 
   /** tensorflow's kernels are told shapes, axes and the like by tensors of a few numbers. */
