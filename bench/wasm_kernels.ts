@@ -13,7 +13,7 @@ import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-layers';
 import {loadBackend} from '../scripts/load_backend';
-import * as fused from '../src/kernels/fused_kernels';
+import * as fused from '../src/kernels/llama_kernel_names';
 import {installKernels, uninstallKernels} from '../src/kernels/wasm';
 import {unsortedSegmentSum} from '../src/kernels/wasm/unsorted_segment_sum';
 import * as composed from '../test/llama/composed';

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreCausalAttention, OwLoreCausalAttentionGrad} from '../kernels/fused_kernels';
+import {OwLoreCausalAttention, OwLoreCausalAttentionGrad} from '../kernels/llama_kernel_names';
 import {runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
 

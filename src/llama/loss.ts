@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreCrossEntropyGrad} from '../kernels/fused_kernels';
+import {OwLoreCrossEntropyGrad} from '../kernels/llama_kernel_names';
 import {hasKernel} from '../kernels/run_kernel';
 import {inChunks} from './chunks';
 import {customOp} from './custom_op';

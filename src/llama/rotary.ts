@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {RopeScaling} from './config';
-import {OwLoreRotary} from '../kernels/fused_kernels';
+import {OwLoreRotary} from '../kernels/llama_kernel_names';
 import {runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
 

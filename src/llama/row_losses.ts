@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreCrossEntropy, OwLoreCrossEntropyGrad} from '../kernels/fused_kernels';
+import {OwLoreCrossEntropy, OwLoreCrossEntropyGrad} from '../kernels/llama_kernel_names';
 import {runKernel} from '../kernels/run_kernel';
 
 /** Logits that are worked on at a time, if not many more are alive anyway; 1 MB. */

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreSwiGLU, OwLoreSwiGLUGrad} from '../kernels/fused_kernels';
+import {OwLoreSwiGLU, OwLoreSwiGLUGrad} from '../kernels/llama_kernel_names';
 import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
 

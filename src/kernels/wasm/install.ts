@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {checkChoice, checkKnown} from '../../options';
-import * as fused from '../fused_kernels';
+import * as fused from '../llama_kernel_names';
 import {OwLoreMoments, OwLoreProjectedStep, OwLoreStep} from '../kernel_names';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
