@@ -14,7 +14,7 @@ export function replaceKernels(
 ): () => void {
   const stock = Object.keys(makers).map((kernelName) => {
     const config = tf.getKernel(kernelName, backendName) as tf.KernelConfig | undefined;
-    register(backendName, kernelName, {
+    replaceKernel(backendName, kernelName, {
       ...config,
       kernelName,
       backendName,
@@ -22,11 +22,12 @@ export function replaceKernels(
     });
     return [kernelName, config] as const;
   });
-  return () => stock.forEach(([kernelName, config]) => register(backendName, kernelName, config));
+  return () =>
+    stock.forEach(([kernelName, config]) => replaceKernel(backendName, kernelName, config));
 }
 
-/** Puts `config`, if any, in the place of what is registered. */
-function register(
+/** Puts `config`, if any, in the place of what is registered for a backend under a name. */
+export function replaceKernel(
   backendName: string,
   kernelName: string,
   config: tf.KernelConfig | undefined,

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {checkChoice, checkKnown} from '../../options';
 import * as fused from '../llama_kernel_names';
 import {OwLoreMoments, OwLoreProjectedStep, OwLoreStep} from '../kernel_names';
+import {replaceKernel} from '../replacement';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
 import {
@@ -120,7 +121,7 @@ export function installKernels(options: InstallKernelsOptions = {}): Promise<voi
     const stock = tf.getKernel(name, 'wasm') as tf.KernelConfig | undefined;
     replaced.set(name, stock);
     const kernelFunc = create(stock?.kernelFunc as never) as tf.KernelFunc;
-    register(name, {
+    replaceKernel('wasm', name, {
       ...stock,
       kernelName: name,
       backendName: 'wasm',
@@ -161,7 +162,7 @@ function registerFusedKernels(backend: object): void {
     const kernelFunc = preferModule(run as never, () => {
       throw new Error(`${name}: this backend was made without the SIMD module`);
     }) as unknown as tf.KernelFunc;
-    register(name, {kernelName: name, backendName: 'wasm', kernelFunc});
+    replaceKernel('wasm', name, {kernelName: name, backendName: 'wasm', kernelFunc});
   }
 }
 
@@ -171,13 +172,7 @@ function registerFusedKernels(backend: object): void {
  */
 export function uninstallKernels(): void {
   if (!installation) return;
-  installation.replaced.forEach((stock, name) => register(name, stock));
-  for (const [name] of FUSED_KERNELS) register(name, undefined);
+  installation.replaced.forEach((stock, name) => replaceKernel('wasm', name, stock));
+  for (const [name] of FUSED_KERNELS) replaceKernel('wasm', name, undefined);
   installation = undefined;
-}
-
-/** Puts `config` in place of whatever is registered for the wasm backend under `name`. */
-function register(name: string, config: tf.KernelConfig | undefined): void {
-  if (tf.getKernel(name, 'wasm')) tf.unregisterKernel(name, 'wasm');
-  if (config) tf.registerKernel(config);
 }
