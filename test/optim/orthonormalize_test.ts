@@ -56,7 +56,7 @@ describeBackends('orthonormalize', (backend) => {
       return tf.concat2d([column, column, tf.zeros<tf.Rank.R2>([10, 1])], 1);
     });
     const q = orthonormalize(matrix);
-    const values = await q.data();
+    const values = await q.data<'float32'>();
     expect(values.every(Number.isFinite)).to.equal(true);
     const [first, , last] = [0, 1, 2].map((column) => values.filter((_, i) => i % 3 === column));
     const dot = (a: Float32Array, b: Float32Array): number =>
