@@ -280,7 +280,7 @@ const mutants: Mutant[] = [
   },
   {
     mechanism: 'an unknown engine is left alone',
-    file: 'gradients.ts',
+    file: 'tfjs_gradients.ts',
     text: 'return isKnownEngine() && ',
     replacement: 'return ',
   },

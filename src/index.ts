@@ -29,5 +29,6 @@ export type {BlockScores, ScoresInput} from './scores/scores';
 
 export {checkpointed} from './tape/checkpoint';
 export type {LayerCheckpoints} from './tape/checkpoint_layers';
-export {valueAndGrads, variableGrads} from './tape/gradients';
+
 export {leanOptimizer} from './tape/lean_optimizer';
+export {valueAndGrads, variableGrads} from './tape/tfjs_gradients';

@@ -19,7 +19,7 @@ import {
 } from './owlore_options';
 import type {PlannedOptimizer, SamplingPlan} from './sampling_plan';
 import {withLayerCheckpoints} from './tape/checkpoint_layers';
-import {streamVariableGrads, variableGrads} from './tape/gradients';
+import {streamVariableGrads, variableGrads} from './tape/tfjs_gradients';
 
 /** Name of the saved counter of accumulated calls. */
 const ACCUMULATED = 'owlore.accumulated';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {backpropagate, type GradientTaker} from './backward';
-import {engineInternals, isKnownEngine, withOwn} from './engine';
+import {engineInternals, withOwn} from './engine';
 import {Recording} from './recording';
 
 /**
@@ -63,7 +63,7 @@ export function collectGradients<T extends tf.Tensor>(
  * Runs `body`, which keeps tensors that are made in inner scopes. In the end they belong to the surrounding scope, as what
  * an op returns does; on an error they are freed.
  */
-function keeping<T>(body: (keep: (tensor: tf.Tensor) => tf.Tensor) => T): T {
+export function keeping<T>(body: (keep: (tensor: tf.Tensor) => tf.Tensor) => T): T {
   const kept: tf.Tensor[] = [];
   try {
     const result = body((tensor) => {
@@ -107,102 +107,4 @@ export function engineGradients<T extends tf.Tensor>(
     }
     return result;
   });
-}
-
-/**
- * Runs `f` and hands out the gradient of each trainable variable as soon as it is final.
- *
- * @param varList Default: all variables. Those that are not trainable are left out.
- * @param take Becomes the owner of each gradient.
- * @returns The value of `f`, for the caller to dispose.
- * @throws as `tf.variableGrads` does.
- */
-export function streamVariableGrads(
-  f: () => tf.Scalar,
-  varList: tf.Variable[] | undefined,
-  take: (variable: tf.Variable, gradient: tf.Tensor) => void,
-): tf.Scalar {
-  const {assert} = tf.util;
-  const variables = varList ?? Object.values(tf.engine().registeredVariables);
-  const trainable = variables.filter((variable) => variable.trainable);
-  if (!canRecord()) {
-    return tf.tidy(() => {
-      const {value, grads} = tf.variableGrads(f, variables);
-      for (const variable of trainable) {
-        const gradient = grads[variable.name];
-        if (gradient) take(variable, gradient);
-      }
-      return value;
-    });
-  }
-  assert(
-    trainable.length > 0,
-    () =>
-      'variableGrads() expects at least one of the input variables to be trainable, but none of the ' +
-      `${variables.length} variables is trainable.`,
-  );
-  const scalar = (): tf.Scalar => {
-    const value = f();
-    assert(
-      !(value instanceof tf.Tensor) || value.rank === 0,
-      () =>
-        'The f passed in variableGrads(f) must return a scalar, but it returned a rank-' +
-        `${String(value.rank)} tensor`,
-    );
-    return value;
-  };
-  return engineInternals().tidy('gradients', () => {
-    let connected = false;
-    const value = streamGradients(scalar, trainable, (index, gradient) => {
-      connected = true;
-      take(trainable[index]!, gradient);
-    });
-    assert(
-      connected,
-      () =>
-        'Cannot find a connection between any variable and the result of the loss function y=f(x). Please make sure the ' +
-        'operations that use variables are inside the function f passed to minimize().',
-    );
-    return value;
-  });
-}
-
-/**
- * Whether this tape can take the stock one's place: inside of one of its gradients both would have to record, and an engine
- * of another build is not ours to touch.
- */
-function canRecord(): boolean {
-  return isKnownEngine() && engineInternals().state.gradientDepth === 0;
-}
-
-/**
- * `tf.variableGrads` on this tape: the same arguments, result and errors, less memory. Gradients and value are the
- * caller's to dispose.
- */
-export function variableGrads(
-  f: () => tf.Scalar,
-  varList?: tf.Variable[],
-): {value: tf.Scalar; grads: tf.NamedTensorMap} {
-  const named: Record<string, tf.Tensor | null> = {};
-  const value = keeping((keep) =>
-    streamVariableGrads(f, varList, ({name}, gradient) => {
-      named[name] = keep(gradient);
-    }),
-  );
-  for (const {name, trainable} of varList ?? []) if (!trainable) named[name] = null;
-  return {value, grads: named as tf.NamedTensorMap};
-}
-
-/**
- * `tf.valueAndGrads` on this tape: the same arguments, result and errors, less memory. Gradients and value are the caller's
- * to dispose.
- */
-export function valueAndGrads<T extends tf.Tensor>(
-  f: (...args: tf.Tensor[]) => T,
-): (args: tf.Tensor[], dy?: T) => {grads: tf.Tensor[]; value: T} {
-  const onEngine = tf.valueAndGrads(f);
-  return (args, dy) =>
-    canRecord()
-      ? withOwn(engineInternals(), {gradients: engineGradients}, () => onEngine(args, dy))
-      : onEngine(args, dy);
 }

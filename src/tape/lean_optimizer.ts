@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {withLayerCheckpoints, type LayerCheckpoints} from './checkpoint_layers';
-import {variableGrads} from './gradients';
+import {variableGrads} from './tfjs_gradients';
 
 /**
  * Gives any tfjs optimizer the gradient tape of {@link OwLoreOptimizer}: fewer activations are kept for the backward pass.

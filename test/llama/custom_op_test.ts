@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {customOp} from '../../src/llama/custom_op';
-import {variableGrads} from '../../src/tape/gradients';
+import {variableGrads} from '../../src/tape/tfjs_gradients';
 
 /** `x³`, from `x` alone. */
 function cube(x: tf.Tensor): tf.Tensor {

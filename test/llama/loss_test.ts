@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import {startMemoryMeter} from '../../demo/memory_meter';
 import {sparseCrossEntropy} from '../../src/llama';
 import {deferHead} from '../../src/llama/deferred_head';
-import {variableGrads} from '../../src/tape/gradients';
+import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {describeBackends} from '../support/backends';
 import {Comparison} from '../support/close';
 import * as composed from './composed';

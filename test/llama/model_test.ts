@@ -3,7 +3,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import {createLlama, sparseCrossEntropy, type LlamaConfig} from '../../src/llama';
 import {OwLoreOptimizer} from '../../src';
-import {variableGrads} from '../../src/tape/gradients';
+import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {describeBackends} from '../support/backends';
 import {readJson, readTensors, toTensor} from '../support/fixtures';
 import {loadCheckpoint} from './checkpoints';

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {startMemoryMeter} from '../../demo/memory_meter';
-import {variableGrads} from '../../src/tape/gradients';
+import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {Comparison} from '../support/close';
 
 type Op = (...inputs: tf.Tensor[]) => tf.Tensor;

@@ -4,7 +4,8 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer} from '../../src/index';
 import type {OwLoreOptions} from '../../src/index';
 import {checkpointed} from '../../src/tape/checkpoint';
-import {streamGradients, variableGrads} from '../../src/tape/gradients';
+import {streamGradients} from '../../src/tape/gradients';
+import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {describeBackends} from '../support/backends';
 import {FailurePoints, globalState, InjectedError, withFailures} from './failures';
 

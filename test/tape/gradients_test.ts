@@ -1,6 +1,7 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
-import {collectGradients, streamGradients, valueAndGrads} from '../../src/tape/gradients';
+import {collectGradients, streamGradients} from '../../src/tape/gradients';
+import {valueAndGrads} from '../../src/tape/tfjs_gradients';
 import {describeBackends} from '../support/backends';
 
 describeBackends('tape', (backend) => {

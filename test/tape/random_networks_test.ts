@@ -1,7 +1,7 @@
 import {AssertionError, expect} from 'chai';
 import fc from 'fast-check';
 import * as tf from '@tensorflow/tfjs-core';
-import {streamVariableGrads, variableGrads} from '../../src/tape/gradients';
+import {streamVariableGrads, variableGrads} from '../../src/tape/tfjs_gradients';
 import {describeBackends, type BackendName} from '../support/backends';
 import {arbitraryNetwork, RandomNetwork} from './random_network';
 
