@@ -31,8 +31,10 @@ describeBackends('a step', (backend) => {
         const optimizer = new OwLoreOptimizer({rank: 1, refreshInterval: 2, ...options});
         const step = (): void => {
           for (let call = 0; call < optimizer.accumulate; call++) {
-            optimizer.minimize(() =>
-              tf.tidy(() => tf.mean(tf.square(tf.add(tf.matMul(input, matrix), bias)))),
+            optimizer.minimize(
+              () => tf.tidy(() => tf.mean(tf.square(tf.add(tf.matMul(input, matrix), bias)))),
+              false,
+              [matrix, bias],
             );
           }
         };
