@@ -14,6 +14,7 @@ interface CpuBackend {
  */
 export const unsortedSegmentSum: tf.KernelFunc = ({inputs, backend, attrs}) => {
   const {x, segmentIds} = inputs as {x: tf.TensorInfo; segmentIds: tf.TensorInfo};
+  // The kernel's name says which attributes it has; tfjs types all alike.
   const {numSegments} = attrs as unknown as tf.UnsortedSegmentSumAttrs;
   const {data} = backend as CpuBackend;
   const rowShape = x.shape.slice(1);

@@ -159,6 +159,7 @@ function registerFusedKernels(backend: object): void {
   if (!installation || !simdModule(backend)) return;
   for (const [name, run] of FUSED_KERNELS) {
     if (tf.getKernel(name, 'wasm')) continue;
+    // Each says what its inputs and attributes are; the registry does not ask.
     const kernelFunc = preferModule(run as never, () => {
       throw new Error(`${name}: this backend was made without the SIMD module`);
     }) as unknown as tf.KernelFunc;

@@ -249,6 +249,7 @@ function insideOf(backend: object): EmscriptenModule {
 }
 
 function addInstance(backend: object, {exports}: WebAssembly.Instance): void {
+  // WebAssembly does not tell the types of its exports; assembly/ has them.
   const functions = exports as unknown as Exports;
   const size = functions.SCRATCH_BYTES.value as number;
   const scratch = insideOf(backend)._malloc(size) >>> 0;

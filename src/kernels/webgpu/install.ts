@@ -14,15 +14,22 @@ import {orthonormalize} from './orthonormalize';
 import {projectedStep} from './projected_step';
 import {step} from './step';
 
-// Each says what its inputs and attributes are; the registry does not ask.
-const KERNELS: Readonly<Record<string, KernelMaker>> = {
-  [OwLoreMoments]: () => moments as unknown as tf.KernelFunc,
-  [OwLoreStep]: () => step as unknown as tf.KernelFunc,
-  [OwLoreProjectedStep]: () => projectedStep as unknown as tf.KernelFunc,
-  [OwLoreOrthonormalize]: () => orthonormalize as unknown as tf.KernelFunc,
-  [OwLoreMagnitudeSums]: () => magnitudeSums as unknown as tf.KernelFunc,
-  [OwLoreCountAbove]: () => countAbove as unknown as tf.KernelFunc,
+const KERNELS = {
+  [OwLoreMoments]: moments,
+  [OwLoreStep]: step,
+  [OwLoreProjectedStep]: projectedStep,
+  [OwLoreOrthonormalize]: orthonormalize,
+  [OwLoreMagnitudeSums]: magnitudeSums,
+  [OwLoreCountAbove]: countAbove,
 };
+
+const MAKERS: Readonly<Record<string, KernelMaker>> = Object.fromEntries(
+  Object.entries(KERNELS).map(([name, kernel]) => [
+    name,
+    // Each says what its inputs and attributes are; the registry does not ask.
+    () => kernel as unknown as tf.KernelFunc,
+  ]),
+);
 
 let putBack: (() => void) | undefined;
 
@@ -45,7 +52,7 @@ export function installKernels(): Promise<void> {
         "import '@tensorflow/tfjs-backend-webgpu' first, where navigator.gpu exists",
     );
   }
-  putBack ??= replaceKernels('webgpu', KERNELS);
+  putBack ??= replaceKernels('webgpu', MAKERS);
   return Promise.resolve();
 }
 
