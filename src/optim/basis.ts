@@ -2,8 +2,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import {Matrix, SVD} from 'ml-matrix';
 import {OwLoreLeftSingularVectors} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
-import {readsSynchronously} from './read_back';
+import {largestMagnitude} from './largest_magnitude';
 import {orthonormalize} from './orthonormalize';
+import {readsSynchronously} from './read_back';
 
 /**
  * Gives the basis P of a gradient: orthonormal columns [m, rank] that span (nearly) its leading left singular vectors.
@@ -22,11 +23,11 @@ export type BasisFunction = (
 ) => tf.Tensor2D;
 
 /**
- * Multiplications by GGᵀ between two orthonormalisations, which take most of the time: pairs come as near to the leading
- * subspace as single ones. The last one is single, for a pair would lose to rounding what is below 2 % of the largest
- * singular value. From the previous basis, which is near already, one is enough.
+ * Multiplications by GGᵀ between two orthonormalisations, before a last one of its own. Pairs come as near to the leading
+ * subspace as single ones, but lose to rounding what is below 2 % of the largest singular value. Not so from the previous
+ * basis, which is near already.
  */
-const COLD_START = [2, 2, 1];
+const COLD_START = [2, 2];
 const WARM_START = [1];
 
 /** Any fixed number: the same gradient gives the same basis. */
@@ -38,17 +39,25 @@ const SEED = 20240528;
  */
 export const randomizedBasis: BasisFunction = (gradient, rank, previous) => {
   const random = tf.randomNormal<tf.Rank.R2>([gradient.shape[0], rank], 0, 1, 'float32', SEED);
-  // Where the gradient has fewer than `rank` directions, the rest is filled from the random matrix.
-  const fill = tf.mul<tf.Tensor2D>(random, 1e-6);
-  let basis = previous ?? random;
-  for (const multiplications of previous ? WARM_START : COLD_START) {
-    for (let i = 0; i < multiplications; i++) {
-      const image = tf.matMul(gradient, tf.matMul(gradient, basis, true));
-      basis = tf.div(image, tf.maximum(tf.max(tf.abs(image)), 1e-30));
+  // Where the gradient has fewer than `rank` directions, the rest is random.
+  const complete = (matrix: tf.Tensor2D): tf.Tensor2D =>
+    tf.where(tf.greater(tf.max(tf.abs(matrix), 0, true), 0), matrix, random);
+  const scale = tf.div(1, largestMagnitude(gradient));
+  // (GGᵀ)ᵏ, of a gradient that is scaled on the way: it may be tiny or huge, and is larger than what it is multiplied by.
+  const multiply = (matrix: tf.Tensor, times: number): tf.Tensor2D => {
+    let image = matrix as tf.Tensor2D;
+    for (let i = 0; i < times; i++) {
+      const inner = tf.mul<tf.Tensor2D>(tf.matMul(gradient, image, true), scale);
+      image = tf.mul(tf.matMul(gradient, inner), scale);
     }
-    basis = orthonormalize(tf.add(basis, fill));
+    return image;
+  };
+  let basis = previous ?? random;
+  for (const times of previous ? WARM_START : COLD_START) {
+    basis = complete(orthonormalize(multiply(basis, times)));
   }
-  return basis;
+  const image = multiply(basis, 1);
+  return orthonormalize(tf.add(tf.div(image, largestMagnitude(image, 0)), tf.mul(random, 1e-6)));
 };
 
 /**

@@ -1,21 +1,22 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreOrthonormalize} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
+import {choleskyQR} from './cholesky_qr';
+import {largestMagnitude} from './largest_magnitude';
+import {readsSynchronously} from './read_back';
 
 /** Columns that are orthonormalised one by one before the rest of the matrix is updated by a matrix product. */
 const PANEL = 16;
 
-/** Smallest normal float32: divides a column of zeros into zeros. */
-const SMALLEST = 2 ** -126;
-
 /**
  * Orthonormal columns that span the columns of `matrix` [n, k], k ≤ n, in their order (a QR decomposition's Q). Nothing is
- * read back from the device. A column that depends on those before it, to float32, gives a column of zeros or an arbitrary
- * one orthogonal to the rest.
+ * read back from a device that cannot be read within a step. A column that depends on those before it, to float32, gives a
+ * column of zeros or an arbitrary one orthogonal to the rest.
  */
 export function orthonormalize(matrix: tf.Tensor2D): tf.Tensor2D {
   const [fused] = runKernel(OwLoreOrthonormalize, {matrix}) ?? [];
-  return (fused as tf.Tensor2D | undefined) ?? blockGramSchmidt(matrix);
+  if (fused) return fused as tf.Tensor2D;
+  return readsSynchronously() ? choleskyQR(matrix) : blockGramSchmidt(matrix);
 }
 
 /**
@@ -54,7 +55,6 @@ function removeTwice(vectors: tf.Tensor2D, basis: tf.Tensor2D): tf.Tensor2D {
 }
 
 function unit(column: tf.Tensor2D): tf.Tensor2D {
-  const largest = tf.maximum(tf.max(tf.abs(column)), SMALLEST);
-  const scaled = tf.div(column, largest);
+  const scaled = tf.div(column, largestMagnitude(column));
   return tf.div(scaled, tf.maximum(tf.sqrt(tf.sum(tf.square(scaled))), 1e-20));
 }

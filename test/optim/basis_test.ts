@@ -2,6 +2,7 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {Matrix, SVD} from 'ml-matrix';
 import {exactBasis, randomizedBasis} from '../../src/optim/basis';
+import {orthonormalize} from '../../src/optim/orthonormalize';
 import {describeBackends} from '../support/backends';
 
 /** A random [rows, columns] matrix with singular values 1, `ratio`, `ratio`², … */
@@ -19,8 +20,12 @@ function decaying(rows: number, columns: number, ratio: number): tf.Tensor2D {
   return tf.tensor2d(matrix.to1DArray(), [rows, columns]);
 }
 
-/** ‖PᵀG‖², and the most that any basis of that rank can have: the sum of the leading squared singular values. */
-async function energies(basis: tf.Tensor2D, gradient: tf.Tensor2D): Promise<[number, number]> {
+/** ‖PᵀG‖², and the most that any basis of `rank` columns can have: the sum of the leading squared singular values. */
+async function energies(
+  basis: tf.Tensor2D,
+  gradient: tf.Tensor2D,
+  rank = basis.shape[1],
+): Promise<[number, number]> {
   const [rows, columns] = gradient.shape;
   const [p, g] = [
     Matrix.from1DArray(rows, basis.shape[1], await basis.data()),
@@ -28,7 +33,7 @@ async function energies(basis: tf.Tensor2D, gradient: tf.Tensor2D): Promise<[num
   ];
   const captured = p.transpose().mmul(g).norm('frobenius') ** 2;
   const {diagonal} = new SVD(g, {autoTranspose: true});
-  const best = diagonal.slice(0, basis.shape[1]).reduce((sum, sigma) => sum + sigma ** 2, 0);
+  const best = diagonal.slice(0, rank).reduce((sum, sigma) => sum + sigma ** 2, 0);
   return [captured, best];
 }
 
@@ -56,6 +61,37 @@ describeBackends('basis', (backend) => {
       });
     }
   }
+
+  it('finds directions beside one that is a thousand times as large', async () => {
+    // Pairs of multiplications lose these to rounding, so the last one has to find them nearly alone.
+    const gradient = tf.tidy(() => {
+      const sizes = tf.tensor1d(
+        Array.from({length: 24}, (_, i) => (i === 0 ? 1 : 1e-3 * 0.8 ** i)),
+      );
+      return tf.mul<tf.Tensor2D>(
+        orthonormalize(tf.randomNormal([24, 24], 0, 1, 'float32', 4)),
+        sizes,
+      );
+    });
+    const basis = tf.tidy(() => randomizedBasis(gradient, 6, null, 'w'));
+    const rest = tf.slice<tf.Rank.R2, tf.Tensor2D>(gradient, [0, 1]);
+    const [energy, best] = await energies(basis, rest, 5);
+    expect(energy / best).to.be.within(0.9, 1 + 1e-5);
+    tf.dispose([gradient, basis, rest]);
+  });
+
+  it('is the same for a tiny and a huge gradient', async () => {
+    const gradient = decaying(12, 8, 0.8);
+    const basis = tf.tidy(() => randomizedBasis(gradient, 3, null, 'w'));
+    for (const scale of [2 ** -100, 2 ** 100]) {
+      const scaled = tf.tidy(() => tf.mul<tf.Tensor2D>(gradient, scale));
+      const other = tf.tidy(() => randomizedBasis(scaled, 3, null, 'w'));
+      const actual = await other.data();
+      (await basis.data()).forEach((value, i) => expect(actual[i]).to.be.closeTo(value, 1e-5));
+      tf.dispose([scaled, other]);
+    }
+    tf.dispose([gradient, basis]);
+  });
 
   it('is orthonormal and complete where the gradient has fewer directions than the rank', async () => {
     const gradients = {

@@ -1,8 +1,9 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {Matrix, QrDecomposition} from 'ml-matrix';
-import {orthonormalize} from '../../src/optim/orthonormalize';
-import {describeBackends} from '../support/backends';
+import {choleskyQR} from '../../src/optim/cholesky_qr';
+import {blockGramSchmidt, orthonormalize as byDefault} from '../../src/optim/orthonormalize';
+import {describeBackends, type BackendName} from '../support/backends';
 
 /** Largest entry of |QᵀQ − I|. */
 async function deviation(q: tf.Tensor2D): Promise<number> {
@@ -13,6 +14,29 @@ async function deviation(q: tf.Tensor2D): Promise<number> {
 }
 
 describeBackends('orthonormalize', (backend) => {
+  describe('by default', () => describeOrthonormalization(backend, byDefault));
+  // Gram-Schmidt is what webgpu does by default, where its kernels are not installed.
+  if (backend === 'webgpu') return;
+  describe('by Cholesky QR', () => describeOrthonormalization(backend, choleskyQR));
+  describe('by Gram-Schmidt', () => describeOrthonormalization(backend, blockGramSchmidt));
+
+  it('by Cholesky QR keeps directions apart that differ in the sixth digit', async () => {
+    const matrix = tf.tidy(() => {
+      const [common, rest] = [1, 8].map((columns) =>
+        tf.randomNormal<tf.Rank.R2>([60, columns], 0, 1, 'float32', columns),
+      );
+      return tf.add<tf.Tensor2D>(common!, tf.mul(rest!, 1e-5));
+    });
+    const q = choleskyQR(matrix);
+    expect(await deviation(q)).to.be.below(2e-6);
+    tf.dispose([matrix, q]);
+  });
+});
+
+function describeOrthonormalization(
+  backend: BackendName,
+  orthonormalize: (matrix: tf.Tensor2D) => tf.Tensor2D,
+): void {
   // Widths around the panel of 16 columns; the software GPU takes long for the large ones.
   const shapes: Array<[number, number]> = [
     [5, 1],
@@ -67,4 +91,4 @@ describeBackends('orthonormalize', (backend) => {
     expect(Math.min(square, Math.abs(square - 1))).to.be.below(2e-6);
     tf.dispose([matrix, q]);
   });
-});
+}

@@ -1,21 +1,9 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
+import {SMALLEST_REST, type Dependence} from '../cholesky_passes';
 import {dispatch, float, int} from './program';
 
-/** When a column counts as dependent on those before it. All refer to columns scaled to length 1. */
-export interface Dependence {
-  /** Added to the diagonal: keeps the inverse of a matrix that is singular to float32 below 1/√shift. */
-  shift: number;
-  /** A column at most this long, before it is scaled, becomes 0. */
-  shortest: number;
-  /** A column of which less than the square root of this is left becomes 0; below `SMALLEST_REST` it is taken for that. */
-  smallestRest: number;
-}
-
 const THREADS = 256;
-
-/** Square of what is left of a column, at least: what rounding leaves of a dependent one. */
-const SMALLEST_REST = 1e-6;
 
 /**
  * One workgroup: R row by row, then each thread columns of its own of R⁻¹. Both are in the output, R as a scratch: it is too

@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
 import {OwLoreOrthonormalize, type OwLoreOrthonormalizeInputs} from '../kernel_names';
+import {choleskyPasses} from '../cholesky_passes';
 import {columnScales} from './column_scales';
 import {gram} from './gram';
-import {inverseCholesky, type Dependence} from './inverse_cholesky';
+import {inverseCholesky} from './inverse_cholesky';
 import {dispatch, int, optional, type KernelArgs} from './program';
 import {
   chooseTile,
@@ -14,22 +15,6 @@ import {
   writeAlong,
   type Tile,
 } from './tiled_product';
-
-/**
- * What counts as dependent in each pass. The shift of the first two takes a condition number of 1e7, where float32 ends, to
- * about 1e4 and 10; the third makes such columns orthonormal, and the fourth, after which all that was independent is
- * orthonormal to rounding, drops the rest.
- */
-function passes(columns: number): Dependence[] {
-  // Above what rounding can leave below 0 in the Gram matrix of dependent columns.
-  const shift = 1e-5 + columns * 2 ** -23;
-  return [
-    {shift, shortest: 0, smallestRest: -1},
-    {shift, shortest: 1e-7, smallestRest: -1},
-    {shift: 0, shortest: 1e-7, smallestRest: -1},
-    {shift: 0, shortest: 0.5, smallestRest: 0.25},
-  ];
-}
 
 /**
  * Shifted Cholesky QR (Fukaya et al. 2020): Q ← XR⁻¹ with RᵀR = XᵀX + shift, and again, so that float32 is enough, with the
@@ -49,7 +34,7 @@ export function orthonormalize({
 
   let result = matrix;
   let scales: tf.TensorInfo | undefined = columnScales(backend, matrix);
-  for (const dependence of passes(columns)) {
+  for (const dependence of choleskyPasses(columns)) {
     const products = gram(backend, result, scales);
     const inverse = inverseCholesky(backend, products, dependence);
     const next = applyInverse(backend, result, scales, inverse);
