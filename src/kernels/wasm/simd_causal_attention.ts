@@ -12,7 +12,7 @@ const SCORES = 2 ** 16;
 
 /** OwLoreCausalAttention. */
 export function simdCausalAttention(
-  {functions, scratch}: SimdModule,
+  {functions}: SimdModule,
   {inputs: {q, k, v}, backend}: KernelArgs<'q' | 'k' | 'v', object>,
 ): tf.TensorInfo {
   const {stack, group, length, width, scale, rows} = sizes(q);
@@ -30,7 +30,6 @@ export function simdCausalAttention(
       addressOf(backend, y),
       rows,
       scores,
-      scratch,
     );
   });
   return y;
@@ -38,7 +37,7 @@ export function simdCausalAttention(
 
 /** OwLoreCausalAttentionGrad. */
 export function simdCausalAttentionGrad(
-  {functions, scratch}: SimdModule,
+  {functions}: SimdModule,
   {inputs: {dy, q, k, v}, backend}: KernelArgs<'dy' | 'q' | 'k' | 'v', object>,
 ): tf.TensorInfo[] {
   const {stack, group, length, width, scale, rows} = sizes(q);
@@ -61,7 +60,6 @@ export function simdCausalAttentionGrad(
       addressOf(backend, dv),
       rows,
       scores,
-      scratch,
     );
   });
   return [dq, dk, dv];

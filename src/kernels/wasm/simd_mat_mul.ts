@@ -13,7 +13,7 @@ export function isForModule({inputs: {a, b}, backend}: MatMulArgs): boolean {
 
 /** BatchMatMul by the module: any transposition, any stacks, in one product of matrices each. */
 export function simdBatchMatMul(
-  {functions, scratch}: SimdModule,
+  {functions}: SimdModule,
   {inputs: {a, b}, backend, attrs}: MatMulArgs,
 ): tf.TensorInfo {
   const {transposeA, transposeB} = attrs;
@@ -45,7 +45,6 @@ export function simdBatchMatMul(
       to + i * rows * columns * 4,
       columns * 4,
       false,
-      scratch,
     );
   }
   return out;

@@ -1,12 +1,13 @@
 import {relaxed, simd, type Binary} from './binaries';
 
 /**
- * What assembly/ exports. Pointers are addresses in the backend's memory, steps are bytes;
- * scratch memory is `scratch` of {@link SimdModule}.
+ * What assembly/ exports. Pointers are addresses in the backend's memory, steps are bytes.
  */
 interface Exports {
-  /** Bytes of scratch memory that the functions need. */
+  /** Bytes of memory that `initialize` is to be given. */
   SCRATCH_BYTES: WebAssembly.Global;
+  /** Gives the functions memory to work in. */
+  initialize(scratch: number): void;
   moments(
     first: number,
     second: number,
@@ -59,7 +60,6 @@ interface Exports {
     y: number,
     rows: number,
     scores: number,
-    scratch: number,
   ): void;
   causalAttentionGradient(
     dy: number,
@@ -76,7 +76,6 @@ interface Exports {
     dv: number,
     rows: number,
     scores: number,
-    scratch: number,
   ): void;
   crossEntropy(
     logits: number,
@@ -107,7 +106,6 @@ interface Exports {
     c: number,
     cStep: number,
     add: boolean,
-    scratch: number,
   ): void;
   rmsNorm(x: number, weight: number, rows: number, width: number, epsilon: number, y: number): void;
   rmsNormGradient(
@@ -144,8 +142,6 @@ interface Exports {
 /** The module, instantiated over the memory of one backend. */
 export interface SimdModule {
   functions: Exports;
-  /** Address of memory that every function may use while it runs. */
-  scratch: number;
 }
 
 /** What the stock backend keeps in `wasm`. */
@@ -254,7 +250,8 @@ function addInstance(backend: object, {exports}: WebAssembly.Instance): void {
   const size = functions.SCRATCH_BYTES.value as number;
   const scratch = insideOf(backend)._malloc(size) >>> 0;
   if (scratch === 0) throw outOfMemory(size);
-  instances.set(backend, {functions, scratch});
+  functions.initialize(scratch);
+  instances.set(backend, {functions});
 }
 
 export function outOfMemory(bytes: number): Error {

@@ -65,7 +65,7 @@ export function simdStep(
 
 /** OwLoreProjectedStep: the step in the subspace, and its product with the basis onto the decayed variable. */
 export function simdProjectedStep(
-  {functions, scratch}: SimdModule,
+  {functions}: SimdModule,
   {inputs, backend, attrs}: UpdateArgs<OwLoreProjectedStepInputs, OwLoreProjectedStepAttrs>,
 ): tf.TensorInfo {
   const {variable, first, second, basis} = inputs;
@@ -101,7 +101,6 @@ export function simdProjectedStep(
     to,
     columns * 4,
     true,
-    scratch,
   );
   backend.disposeData(inSubspace.dataId);
   return y;

@@ -1,5 +1,6 @@
+import {expRow} from './exp';
 import {multiply} from './gemm';
-import {rowExp, rowMax, scaleRow} from './softmax';
+import {rowMax, scaleRow} from './softmax';
 import {loadUpTo, multiplyAdd, offset, storeUpTo, sumOf} from './vector';
 
 /**
@@ -9,7 +10,6 @@ import {loadUpTo, multiplyAdd, offset, storeUpTo, sumOf} from './vector';
  * `q` and `y` `[stack, group, length, width]`, `k` and `v` `[stack, length, width]`.
  *
  * @param scores Memory for `rows · length` numbers.
- * @param scratch For `multiply`.
  */
 export function causalAttention(
   q: usize,
@@ -23,7 +23,6 @@ export function causalAttention(
   y: usize,
   rows: i32,
   scores: usize,
-  scratch: usize,
 ): void {
   const step = offset(width);
   const matrix = offset(width) * <usize>length;
@@ -31,7 +30,7 @@ export function causalAttention(
     for (let from = 0; from < length; from += rows) {
       const to = min(from + rows, length);
       const here = step * <usize>from;
-      attentionWeights(q + here, k, from, to, width, scale, scores, scratch);
+      attentionWeights(q + here, k, from, to, width, scale, scores);
       const scoresStep = offset(to);
       multiply(
         to - from,
@@ -46,7 +45,6 @@ export function causalAttention(
         y + here,
         step,
         false,
-        scratch,
       );
     }
     q += matrix;
@@ -78,7 +76,6 @@ export function causalAttentionGradient(
   dv: usize,
   rows: i32,
   scores: usize,
-  scratch: usize,
 ): void {
   const step = offset(width);
   const matrix = offset(width) * <usize>length;
@@ -91,37 +88,9 @@ export function causalAttentionGradient(
       const count = to - from;
       const here = step * <usize>from;
       const scoresStep = offset(to);
-      attentionWeights(q + here, k, from, to, width, scale, scores, scratch);
-      multiply(
-        to,
-        width,
-        count,
-        scores,
-        scoresStep,
-        true,
-        dy + here,
-        step,
-        false,
-        dv,
-        step,
-        true,
-        scratch,
-      );
-      multiply(
-        count,
-        to,
-        width,
-        dy + here,
-        step,
-        false,
-        v,
-        step,
-        true,
-        dScores,
-        scoresStep,
-        false,
-        scratch,
-      );
+      attentionWeights(q + here, k, from, to, width, scale, scores);
+      multiply(to, width, count, scores, scoresStep, true, dy + here, step, false, dv, step, true);
+      multiply(count, to, width, dy + here, step, false, v, step, true, dScores, scoresStep, false);
       for (let row = 0; row < count; row++) {
         const at = scoresStep * <usize>row;
         scoreGradient(scores + at, dScores + at, from + row + 1, to, scale);
@@ -139,23 +108,8 @@ export function causalAttentionGradient(
         dq + here,
         step,
         false,
-        scratch,
       );
-      multiply(
-        to,
-        width,
-        count,
-        dScores,
-        scoresStep,
-        true,
-        q + here,
-        step,
-        false,
-        dk,
-        step,
-        true,
-        scratch,
-      );
+      multiply(to, width, count, dScores, scoresStep, true, q + here, step, false, dk, step, true);
     }
     q += matrix;
     dy += matrix;
@@ -178,28 +132,13 @@ function attentionWeights(
   width: i32,
   scale: f32,
   weights: usize,
-  scratch: usize,
 ): void {
   const step = offset(width);
-  multiply(
-    to - from,
-    to,
-    width,
-    q,
-    step,
-    false,
-    k,
-    step,
-    true,
-    weights,
-    offset(to),
-    false,
-    scratch,
-  );
+  multiply(to - from, to, width, q, step, false, k, step, true, weights, offset(to), false);
   for (let position = from; position < to; position++) {
     const visible = position + 1;
     const shift = rowMax(weights, visible) * scale;
-    const sum = rowExp(weights, visible, scale, shift, weights);
+    const sum = expRow(weights, visible, scale, shift, weights);
     scaleRow(weights, visible, 1 / sum);
     memory.fill(weights + offset(visible), 0, offset(to - visible));
     weights += offset(to);

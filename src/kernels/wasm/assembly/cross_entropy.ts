@@ -1,5 +1,6 @@
-import {rowExp, rowMax, scaleRow} from './softmax';
-import {exp, loadUpTo, log, offset, sumOf} from './vector';
+import {expRow, sumOfExp} from './exp';
+import {rowMax, scaleRow} from './softmax';
+import {log, offset} from './vector';
 
 /**
  * `Σ weight · −log softmax(logits)[label]` over the rows of `logits` `[rows, vocabulary]`, into the
@@ -43,7 +44,7 @@ export function crossEntropyGradient(
       memory.fill(dLogits, 0, offset(vocabulary));
     } else {
       const weight = load<f32>(weights + offset(row));
-      const sum = rowExp(logits, vocabulary, 1, rowMax(logits, vocabulary), dLogits);
+      const sum = expRow(logits, vocabulary, 1, rowMax(logits, vocabulary), dLogits);
       scaleRow(dLogits, vocabulary, label < vocabulary ? weight / sum : NaN);
       if (label < vocabulary) {
         const at = dLogits + offset(label);
@@ -53,19 +54,4 @@ export function crossEntropyGradient(
     logits += offset(vocabulary);
     dLogits += offset(vocabulary);
   }
-}
-
-function sumOfExp(x: usize, width: i32, shift: f32): f32 {
-  const down = f32x4.splat(shift);
-  let sum = f32x4.splat(0);
-  let i = 0;
-  for (; i + 4 <= width; i += 4) {
-    sum = f32x4.add(sum, exp(f32x4.sub(v128.load(x + offset(i)), down)));
-  }
-  let total = sumOf(sum);
-  const e = exp(f32x4.sub(loadUpTo(x + offset(i), width - i), down));
-  if (i < width) total += f32x4.extract_lane(e, 0);
-  if (i + 1 < width) total += f32x4.extract_lane(e, 1);
-  if (i + 2 < width) total += f32x4.extract_lane(e, 2);
-  return total;
 }

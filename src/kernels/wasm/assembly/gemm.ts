@@ -25,15 +25,20 @@ const TILE_BYTES: usize = TILE_ROWS * TILE_COLUMNS * 4;
 const PACKED_LEFT_BYTES: usize = BLOCK_ROWS * BLOCK_INNER * 4;
 const PACKED_RIGHT_BYTES: usize = BLOCK_COLUMNS * BLOCK_INNER * 4;
 
-/** Bytes of scratch memory that `multiply` needs. */
+/** Bytes of memory that `multiply` needs to work in. */
 export const MULTIPLY_SCRATCH: usize = TILE_BYTES + PACKED_LEFT_BYTES + PACKED_RIGHT_BYTES;
+
+let scratch: usize = 0;
+
+/** Gives `multiply` the memory to work in. */
+export function placeScratch(at: usize): void {
+  scratch = at;
+}
 
 /**
  * `c = a · b`, or `c += a · b`, with `a` `[rows, inner]` (in memory `[inner, rows]` if transposed),
  * `b` `[inner, columns]` (in memory `[columns, inner]` if transposed) and `c` `[rows, columns]`.
  * Steps are the bytes from one row in memory to the next.
- *
- * @param scratch `MULTIPLY_SCRATCH` bytes.
  */
 export function multiply(
   rows: i32,
@@ -48,7 +53,6 @@ export function multiply(
   c: usize,
   cStep: usize,
   add: bool,
-  scratch: usize,
 ): void {
   if (inner == 0 && !add) {
     for (let row = 0; row < rows; row++) {

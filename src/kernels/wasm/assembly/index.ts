@@ -1,4 +1,5 @@
-import {MULTIPLY_SCRATCH} from './gemm';
+import {EXP_SCRATCH, placeExpScratch} from './exp';
+import {MULTIPLY_SCRATCH, placeScratch} from './gemm';
 
 export {moments, scale, step} from './adam';
 export {addBias} from './bias';
@@ -10,5 +11,11 @@ export {rmsNorm, rmsNormGradient} from './rms_norm';
 export {rotate} from './rotary';
 export {swiglu, swigluGradient} from './swiglu';
 
-/** Bytes of scratch memory that is enough for every function. */
-export const SCRATCH_BYTES: usize = MULTIPLY_SCRATCH;
+/** Bytes of memory that `initialize` is to be given. */
+export const SCRATCH_BYTES: usize = EXP_SCRATCH + MULTIPLY_SCRATCH;
+
+/** Gives the functions memory to work in; to be called before any other. */
+export function initialize(scratch: usize): void {
+  placeExpScratch(scratch);
+  placeScratch(scratch + EXP_SCRATCH);
+}

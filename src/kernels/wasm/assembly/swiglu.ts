@@ -1,12 +1,21 @@
-import {loadUpTo, multiplyAdd, offset, sigmoid, storeUpTo} from './vector';
+import {expRow} from './exp';
+import {loadUpTo, multiplyAdd, offset, storeUpTo} from './vector';
+
+/** Numbers that are worked on at a time: they stay in the L1 cache between the two loops. */
+const CHUNK: i32 = 1024;
 
 /** `y = gate · σ(gate) · up`, elementwise. */
 export function swiglu(gate: usize, up: usize, size: i32, y: usize): void {
-  for (let i = 0; i < size; i += 4) {
-    const left = size - i;
-    const z = loadUpTo(gate + offset(i), left);
-    const silu = f32x4.mul(z, sigmoid(z));
-    storeUpTo(y + offset(i), f32x4.mul(silu, loadUpTo(up + offset(i), left)), left);
+  const one = f32x4.splat(1);
+  for (let from = 0; from < size; from += CHUNK) {
+    const end = min(from + CHUNK, size);
+    expRow(gate + offset(from), end - from, -1, 0, y + offset(from));
+    for (let i = from; i < end; i += 4) {
+      const left = end - i;
+      const z = loadUpTo(gate + offset(i), left);
+      const silu = f32x4.div(z, f32x4.add(one, loadUpTo(y + offset(i), left)));
+      storeUpTo(y + offset(i), f32x4.mul(silu, loadUpTo(up + offset(i), left)), left);
+    }
   }
 }
 
@@ -20,15 +29,18 @@ export function swigluGradient(
   dUp: usize,
 ): void {
   const one = f32x4.splat(1);
-  for (let i = 0; i < size; i += 4) {
-    const left = size - i;
-    const z = loadUpTo(gate + offset(i), left);
-    const dyHere = loadUpTo(dy + offset(i), left);
-    const s = sigmoid(z);
-    const silu = f32x4.mul(z, s);
-    const slope = multiplyAdd(silu, f32x4.sub(one, s), s);
-    const byGate = f32x4.mul(f32x4.mul(dyHere, loadUpTo(up + offset(i), left)), slope);
-    storeUpTo(dGate + offset(i), byGate, left);
-    storeUpTo(dUp + offset(i), f32x4.mul(dyHere, silu), left);
+  for (let from = 0; from < size; from += CHUNK) {
+    const end = min(from + CHUNK, size);
+    expRow(gate + offset(from), end - from, -1, 0, dGate + offset(from));
+    for (let i = from; i < end; i += 4) {
+      const left = end - i;
+      const s = f32x4.div(one, f32x4.add(one, loadUpTo(dGate + offset(i), left)));
+      const silu = f32x4.mul(loadUpTo(gate + offset(i), left), s);
+      const slope = multiplyAdd(silu, f32x4.sub(one, s), s);
+      const dyHere = loadUpTo(dy + offset(i), left);
+      const byGate = f32x4.mul(f32x4.mul(dyHere, loadUpTo(up + offset(i), left)), slope);
+      storeUpTo(dGate + offset(i), byGate, left);
+      storeUpTo(dUp + offset(i), f32x4.mul(dyHere, silu), left);
+    }
   }
 }
