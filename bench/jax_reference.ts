@@ -42,7 +42,7 @@ export class JaxTraining {
   private readonly labels: JaxArray;
   private readonly jitted: Step;
 
-  /** @param start What `writeStartPoint` wrote: weights as Hugging Face names and stores them, `ids` and `labels`. */
+  /** @param start From `withStartPoint`: weights as Hugging Face names and stores them, `ids` and `labels`. */
   constructor(start: ReadonlyMap<string, HostTensor>, options: JaxOptions) {
     const {ids, labels, ...tensors} = Object.fromEntries(start);
     this.ids = tokens(ids!);

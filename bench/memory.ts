@@ -17,8 +17,9 @@ import {selectBackend} from '../demo/backend';
 import {startMemoryMeter} from '../demo/memory_meter';
 import {loadBackend, type BackendName} from '../scripts/load_backend';
 import {writeRecord} from './record';
-import {goal, megabytes, Report} from './report';
+import {megabytes, Report, verdict} from './report';
 import {registerShapeBackend} from './shape_backend';
+import {median} from './statistics';
 import {measureAlone, Turns} from './turns';
 import {
   adamOptions,
@@ -43,7 +44,7 @@ const backend = (values.backend ??
   ((await loadBackend('tensorflow')) ? 'tensorflow' : 'wasm')) as BackendName;
 await selectBackend(backend);
 const meter = startMemoryMeter();
-const report = new Report();
+const report = new Report('memory.md');
 
 /** The largest relative difference that a loss may have from stock's. */
 const LOSS_TOLERANCE = 1e-5;
@@ -125,10 +126,6 @@ function figuresOf(turns: Turns, stock: Turns): Figures {
   };
 }
 
-function median(numbers: number[]): number {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
-}
-
 const results: Array<Row & {figures: Record<Variant, Figures>}> = [];
 for (const row of rows) results.push({...row, figures: await measureRow(row)});
 const owlore = await measureOwLore();
@@ -151,11 +148,11 @@ report.table(
           variantTitles[variant],
           megabytes(peak),
           part.toFixed(3),
-          isStock ? '' : goal(part, peakGoals[variant]),
+          isStock ? '' : verdict(part, {atMost: peakGoals[variant]}),
           megabytes(atRest),
           `${milliseconds.toFixed(0)} ms`,
           time.toFixed(2),
-          isStock ? '' : goal(time, timeGoals[variant]),
+          isStock ? '' : verdict(time, {atMost: timeGoals[variant]}),
         ];
       }),
     ),
@@ -164,7 +161,7 @@ report.table(
       variantTitles.auto,
       megabytes(owlore.peak),
       (owlore.peak / stockFull).toFixed(3),
-      goal(owlore.peak / stockFull, Number((lisa / stockFull).toFixed(3))),
+      verdict(owlore.peak / stockFull, {atMost: Number((lisa / stockFull).toFixed(3))}),
       megabytes(owlore.atRest),
       `${owlore.milliseconds.toFixed(0)} ms`,
       '',
@@ -215,7 +212,7 @@ report.table(
         variantTitles[variant],
         megabytes(peaks[variant]),
         part.toFixed(3),
-        variant === 'stock' ? '' : goal(part, peakGoals[variant]),
+        variant === 'stock' ? '' : verdict(part, {atMost: peakGoals[variant]}),
       ];
     }),
   ),

@@ -9,17 +9,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {startMemoryMeter} from '../demo/memory_meter';
 import {loadBackend} from '../scripts/load_backend';
-import {installKernels, uninstallKernels} from '../src/kernels/wasm';
 import {registerShapeBackend} from './shape_backend';
+import {supplyMissingKernel} from './stock_kernels';
 import {measureAlone} from './turns';
 import {referenceShape as shape, trainedSets} from './workload';
 
 await loadBackend('wasm');
 await tf.setBackend('wasm');
-await installKernels();
-const lacking = tf.getKernel(tf.UnsortedSegmentSum, 'wasm');
-uninstallKernels();
-tf.registerKernel(lacking);
+supplyMissingKernel();
 const meter = startMemoryMeter();
 const shapes = await registerShapeBackend('wasm');
 

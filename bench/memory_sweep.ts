@@ -79,7 +79,7 @@ function working(point: Point): number {
   return peak - atRest;
 }
 
-const report = new Report();
+const report = new Report('memory.md');
 
 interface Claim {
   what: string;

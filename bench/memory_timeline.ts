@@ -27,7 +27,7 @@ for (const variant of ['stock', 'none', 'auto'] as const) {
   });
 }
 writeFileSync(new URL('../docs/memory.svg', import.meta.url), drawTimelines(panels));
-const report = new Report();
+const report = new Report('memory.md');
 report.table(
   'timeline',
   'What is alive at the peak of a step of full fine-tuning, MB',

@@ -1,6 +1,6 @@
 """The reference workload, W1 of workload.ts, in PyTorch with transformers' LLaMA.
 
-A process that `npm run bench` gives its steps to, by lines of JSON (protocol.ts):
+A process that `npm run bench` gives its steps to, by lines of JSON (interleaved/protocol.ts):
 
     python bench/pytorch_reference.py <start point> '{"shape": {...}, "learningRate": 1e-4, "epsilon": 1e-7,
         "threads": 1, "frozen": ["model.layers.0.", ...]}'

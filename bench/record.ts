@@ -8,9 +8,24 @@ import {format, resolveConfig} from 'prettier';
 export async function writeRecord(name: string, figures: object): Promise<void> {
   const file = fileURLToPath(new URL(`results/${name}.json`, import.meta.url));
   mkdirSync(new URL('results/', import.meta.url), {recursive: true});
-  const record = {machine: machine(), node: process.version, commit: commit(), ...figures};
+  await writeJson(file, {...provenance(), ...figures});
+}
+
+/** Writes as prettier would. */
+export async function writeJson(file: string, content: object): Promise<void> {
   const options = await resolveConfig(file);
-  writeFileSync(file, await format(JSON.stringify(record), {...options, parser: 'json'}));
+  writeFileSync(file, await format(JSON.stringify(content), {...options, parser: 'json'}));
+}
+
+/** Where and of what figures have been taken. */
+export interface Provenance {
+  machine: string;
+  node: string;
+  commit: string;
+}
+
+export function provenance(): Provenance {
+  return {machine: machine(), node: process.version, commit: commit()};
 }
 
 function machine(): string {
@@ -22,6 +37,6 @@ function machine(): string {
 function commit(): string {
   const git = (...args: string[]): string =>
     execFileSync('git', args, {cwd: import.meta.dirname, encoding: 'utf8'}).trim();
-  const changes = git('status', '--porcelain', '--', '../src', '../test/llama', '*.ts');
+  const changes = git('status', '--porcelain', '--', '../src', '../test/llama', '*.ts', '*.py');
   return git('rev-parse', '--short=12', 'HEAD') + (changes === '' ? '' : ' + changes');
 }

@@ -1,11 +1,10 @@
 /**
  * The kernels of the wasm backend against each other, in turns within one process:
  *
- *   npm run bench:wasm-kernels                    # products of matrices, fused kernels, steps of the reference workload
- *   npm run bench:wasm-kernels -- --steps 5       # more steps; 0 for none
- *   npm run bench:wasm-kernels -- --stock         # and steps with stock kernels and tf.train.adam, ten seconds each
+ *   npm run bench:wasm-kernels                    # products of matrices, fused kernels
  *
- * Medians, as good as the machine was quiet. Node 20 takes the module with relaxed SIMD if it is told that there is any:
+ * Whole steps are what `npm run bench` compares. Medians, as good as the machine was quiet. Node 20 takes the module with
+ * relaxed SIMD if it is told that there is any:
  *
  *   node --experimental-wasm-relaxed-simd --import tsx bench/wasm_kernels.ts
  */
@@ -15,19 +14,17 @@ import '@tensorflow/tfjs-layers';
 import {loadBackend} from '../scripts/load_backend';
 import * as fused from '../src/kernels/llama_kernel_names';
 import {installKernels, uninstallKernels} from '../src/kernels/wasm';
-import {unsortedSegmentSum} from '../src/kernels/wasm/unsorted_segment_sum';
 import * as composed from '../test/llama/composed';
 import {writeRecord} from './record';
-import {referenceShape as shape, trainedSets, Training} from './workload';
+import {median} from './statistics';
+import {referenceShape as shape} from './workload';
 
 const {values} = parseArgs({
   options: {
     rounds: {type: 'string', default: '15'},
-    steps: {type: 'string', default: '3'},
-    stock: {type: 'boolean', default: false},
   },
 });
-const [rounds, steps] = [Number(values.rounds), Number(values.steps)];
+const rounds = Number(values.rounds);
 
 /** tfjs's own; those that `installKernels` composes of them; the SIMD module. */
 type Kernels = 'stock' | 'composed' | 'module';
@@ -36,9 +33,6 @@ async function use(kernels: Kernels): Promise<void> {
   uninstallKernels();
   if (kernels !== 'stock') await installKernels({simd: kernels === 'module' ? 'auto' : 'none'});
 }
-
-const median = (numbers: number[]): number =>
-  [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
 
 /** Milliseconds of each run by turns, and of the first round, which warms up, none. */
 async function inTurns<Name extends string>(
@@ -200,42 +194,6 @@ async function measureFusion(fusion: Fusion): Promise<Record<'composed' | 'fused
   return milliseconds;
 }
 
-/** Steps of the reference workload, all of it trained. */
-async function measureSteps(): Promise<Record<string, number>> {
-  const trained = trainedSets.full;
-  const ours = new Training({shape, trained, variant: 'none'});
-  const step = async (kernels: Kernels, training: Training): Promise<number> => {
-    await use(kernels);
-    const start = performance.now();
-    await training.step();
-    return performance.now() - start;
-  };
-  const milliseconds: Record<string, number> = await inTurns(
-    {composed: () => step('composed', ours), module: () => step('module', ours)},
-    steps,
-  );
-  ours.dispose();
-  if (values.stock) milliseconds['stock'] = await measureStock();
-  return milliseconds;
-}
-
-/** With stock kernels, and the one that is missing, and `tf.train.adam`. */
-async function measureStock(): Promise<number> {
-  await use('stock');
-  const kernelFunc = unsortedSegmentSum as unknown as tf.KernelFunc;
-  tf.registerKernel({kernelName: tf.UnsortedSegmentSum, backendName: 'wasm', kernelFunc});
-  const training = new Training({shape, trained: trainedSets.full, variant: 'stock'});
-  const times: number[] = [];
-  for (let step = 0; step < 2; step++) {
-    const start = performance.now();
-    await training.step();
-    times.push(performance.now() - start);
-  }
-  training.dispose();
-  tf.unregisterKernel(tf.UnsortedSegmentSum, 'wasm');
-  return times.at(-1)!;
-}
-
 await loadBackend('wasm');
 await tf.setBackend('wasm');
 const figures: Record<string, Record<string, Record<string, number> | number>> = {
@@ -262,9 +220,4 @@ for (const fusion of fusions()) {
   print([fusion.title, milliseconds.composed, milliseconds.fused]);
 }
 
-if (steps > 0) {
-  const milliseconds = await measureSteps();
-  figures['milliseconds']!['step, full fine-tuning'] = milliseconds;
-  console.log('\nms of a step, full fine-tuning:', milliseconds);
-}
 await writeRecord('wasm_kernels', figures);

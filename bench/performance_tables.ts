@@ -1,0 +1,64 @@
+/** The tables of `docs/performance.md` that `npm run bench` makes of its results. */
+import {written, type Figure} from './figure';
+import {megabytes, verdict} from './report';
+import type {GroupRecord, Results} from './results';
+import type {StepMeasurements} from './step_figures';
+
+/** What `Report.table` takes. */
+export type Table = [name: string, caption: string, header: string[], rows: string[][]];
+
+/** Of all groups that have results. */
+export function performanceTables(results: Results): Table[] {
+  const groups = Object.entries(results);
+  return [
+    [
+      'figures',
+      'Figures',
+      ['figure', '', 'goal'],
+      groups.flatMap(([, {figures}]) => figures.map(figureRow)),
+    ],
+    [
+      'runs',
+      'Runs',
+      ['group', 'machine', 'Node', 'commit', 'day', 'load before'],
+      groups.map(runRow),
+    ],
+    ...groups.flatMap(([group, {measured}]): Table[] =>
+      isSteps(measured) ? [stepTable(group, measured)] : [],
+    ),
+  ];
+}
+
+function figureRow({name, value, unit, goal}: Figure): string[] {
+  const number = (value: number): string => written(value, unit);
+  return [name, number(value), goal ? verdict(value, goal, number) : ''];
+}
+
+function runRow([group, {machine, node, commit, date, load}]: [string, GroupRecord]): string[] {
+  return [group, machine, node, commit, date, load.toFixed(1)];
+}
+
+function isSteps(measured: object): measured is StepMeasurements {
+  return 'steps' in measured;
+}
+
+/** Times as parts of the first one's. */
+function stepTable(group: string, {rounds, steps}: StepMeasurements): Table {
+  const contenders = Object.values(steps);
+  const bytes = (count: number | undefined): string =>
+    count === undefined ? '' : megabytes(count);
+  return [
+    `${group} steps`,
+    `Steps on ${group}, medians of ${rounds} rounds`,
+    ['training', 'ms', 'part', 'processors', 'process, MB', 'wasm, MB', 'tensors, MB'],
+    contenders.map(({title, milliseconds, processors, memory}) => [
+      title,
+      milliseconds.toFixed(0),
+      (milliseconds / contenders[0]!.milliseconds).toFixed(2),
+      processors?.toFixed(1) ?? '',
+      bytes(memory.resident),
+      bytes(memory.wasm),
+      bytes(memory.tensors),
+    ]),
+  ];
+}

@@ -1,0 +1,52 @@
+/** Steps of the reference workload on tfjs-node: stock tfjs, this library, and PyTorch, two threads each. */
+import {pytorch, tfjs} from './contenders';
+import type {MeasureGroup} from './figure';
+import {runInterleaved} from './interleaved/run';
+import {withStartPoint} from './start_point';
+import {checkLosses, compare} from './step_figures';
+
+const backend = 'tensorflow';
+
+export const measure: MeasureGroup = ({rounds = 10, python}) =>
+  withStartPoint(async (startPoint) => {
+    const [full, lisa] = [
+      {backend, trained: 'full', project: false},
+      {backend, trained: 'lisa', project: true},
+    ] as const;
+    const run = await runInterleaved(
+      {
+        stock: await tfjs('stock tfjs, full', {...full, variant: 'stock'}),
+        full: await tfjs('full', {...full, variant: 'none'}),
+        checkpoints: await tfjs('full, checkpoints', {...full, variant: 'auto'}),
+        owlore: await tfjs('OwLore, 2 of 8 blocks', {...lisa, variant: 'none'}),
+        owloreCheckpoints: await tfjs('OwLore, 2 of 8 blocks, checkpoints', {
+          ...lisa,
+          variant: 'auto',
+        }),
+        pytorch: pytorch('PyTorch LISA, 2 of 8 blocks, 2 threads', {
+          ...{python, startPoint},
+          threads: 2,
+          trained: 'lisa',
+        }),
+      },
+      rounds,
+    );
+    checkLosses(run, ['full', 'stock', 'checkpoints']);
+    checkLosses(run, ['owlore', 'owloreCheckpoints']);
+    return compare(run, rounds, [
+      {
+        name: 'W1 step on tensorflow, full: time, against stock tfjs-node with `tf.train.adam`',
+        ...{above: 'full', below: 'stock'},
+        goal: {atMost: 0.6},
+      },
+      {
+        name: 'the same with checkpoints',
+        ...{above: 'checkpoints', below: 'stock'},
+      },
+      {
+        name: 'W1 step on tensorflow, OwLore with 2 of 8 blocks on: time, against PyTorch LISA, 2 threads each',
+        ...{above: 'owlore', below: 'pytorch'},
+        goal: {atMost: 1.5},
+      },
+    ]);
+  });

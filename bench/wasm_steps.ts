@@ -1,0 +1,84 @@
+/** Steps of the reference workload on wasm: stock tfjs, this library, PyTorch and jax-js, one thread each. */
+import {jax, pytorch, tfjs} from './contenders';
+import type {MeasureGroup} from './figure';
+import {runInterleaved} from './interleaved/run';
+import {withStartPoint} from './start_point';
+import {checkLosses, compare} from './step_figures';
+
+const backend = 'wasm';
+
+/** A step with stock kernels takes as long as a whole round of the others. */
+const others = {warmUp: 2, steps: 3};
+
+export const measure: MeasureGroup = ({rounds = 3, python}) =>
+  withStartPoint(async (startPoint) => {
+    const [full, lisa] = [
+      {backend, trained: 'full', project: false},
+      {backend, trained: 'lisa', project: true},
+    ] as const;
+    const run = await runInterleaved(
+      {
+        stock: await tfjs('stock tfjs, full', {...full, variant: 'stock'}, {warmUp: 1}),
+        full: await tfjs('full', {...full, variant: 'none'}, others),
+        checkpoints: await tfjs('full, checkpoints', {...full, variant: 'auto'}, others),
+        relaxedSimd: await tfjs(
+          'full, relaxed SIMD',
+          {...full, variant: 'none', relaxedSimd: true},
+          others,
+        ),
+        owlore: await tfjs('OwLore, 2 of 8 blocks', {...lisa, variant: 'none'}, others),
+        owloreCheckpoints: await tfjs(
+          'OwLore, 2 of 8 blocks, checkpoints',
+          {...lisa, variant: 'auto'},
+          others,
+        ),
+        pytorch: pytorch(
+          'PyTorch, full, 1 thread',
+          {python, startPoint, threads: 1, trained: 'full'},
+          others,
+        ),
+        jax: await jax('jax-js, full', startPoint, others),
+      },
+      rounds,
+    );
+    checkLosses(run, ['full', 'stock', 'checkpoints', 'relaxedSimd', 'pytorch', 'jax']);
+    checkLosses(run, ['owlore', 'owloreCheckpoints']);
+    return compare(run, rounds, [
+      {
+        name: 'W1 step on wasm, full: speed, against stock tfjs',
+        ...{above: 'stock', below: 'full'},
+        goal: {atLeast: 10},
+      },
+      {
+        name: 'the same with relaxed SIMD',
+        ...{above: 'stock', below: 'relaxedSimd'},
+      },
+      {
+        name: 'W1 step on wasm, OwLore with 2 of 8 blocks on: speed, against stock tfjs, full',
+        ...{above: 'stock', below: 'owlore'},
+        goal: {atLeast: 16},
+      },
+      {
+        name: 'W1 step on wasm, full: time, against PyTorch, one thread each',
+        ...{above: 'full', below: 'pytorch'},
+        goal: {atMost: 3},
+      },
+      {
+        name: 'W1 step on wasm, full: speed, against jax-js',
+        ...{above: 'jax', below: 'full'},
+        goal: {atLeast: 1.5},
+      },
+      {
+        name: 'W1 step on wasm, full: wasm memory, against jax-js',
+        ...{above: 'full', below: 'jax'},
+        of: ({memory}) => memory.wasm ?? NaN,
+        goal: {atMost: 0.25},
+      },
+      {
+        name: 'W1 step on wasm, full: memory of the process, against jax-js',
+        ...{above: 'full', below: 'jax'},
+        of: ({memory}) => memory.resident ?? NaN,
+        goal: {atMost: 0.25},
+      },
+    ]);
+  });

@@ -1,0 +1,41 @@
+import {expect} from 'chai';
+import {written} from '../../bench/figure';
+import {markdownTable, verdict, withTable} from '../../bench/report';
+
+describe('bench/report', () => {
+  it('puts a table in the place of its name, and leaves the rest of the document alone', () => {
+    const text = 'a\n<!-- one -->\nold\n<!-- end -->\nb\n<!-- two -->\nkept\n<!-- end -->\n';
+    const table = markdownTable(['x', 'y'], [['1', '2']]);
+    expect(withTable(text, 'one', table)).to.equal(
+      'a\n<!-- one -->\n\n| x | y |\n| --- | --- |\n| 1 | 2 |\n\n<!-- end -->\nb\n<!-- two -->\nkept\n<!-- end -->\n',
+    );
+  });
+
+  it('gives the same document when a table is put in twice', () => {
+    const text = '<!-- one -->\n<!-- end -->\n';
+    const once = withTable(text, 'one', 't');
+    expect(withTable(once, 'one', 't')).to.equal(once);
+  });
+
+  it('says which place is missing', () => {
+    expect(() => withTable('<!-- one -->', 'one', 't')).to.throw("'<!-- one --> … <!-- end -->'");
+    expect(() => withTable('', 'one', 't')).to.throw("'<!-- one --> … <!-- end -->'");
+  });
+
+  it('says whether a goal is reached; the bound itself is', () => {
+    expect(verdict(3, {atMost: 3})).to.equal('≤ 3 ✓');
+    expect(verdict(3.1, {atMost: 3})).to.equal('≤ 3 ✗');
+    expect(verdict(10, {atLeast: 10})).to.equal('≥ 10 ✓');
+    expect(verdict(NaN, {atLeast: 10})).to.equal('≥ 10 ✗');
+    const share = (value: number): string => written(value, 'share');
+    expect(verdict(0.06, {atMost: 0.05}, share)).to.equal('≤ 5 % ✗');
+  });
+});
+
+describe('bench/figure', () => {
+  it('writes values by their unit, to three digits', () => {
+    expect(written(12.345, 'times')).to.equal('12.3 ×');
+    expect(written(0.04567, 'share')).to.equal('4.57 %');
+    expect(written(4, 'count')).to.equal('4');
+  });
+});

@@ -1,0 +1,48 @@
+import {expect} from 'chai';
+import type {InterleavedRun, Measured} from '../../bench/interleaved/run';
+import {checkLosses, compare, LOSS_TOLERANCE} from '../../bench/step_figures';
+
+function measured(milliseconds: number, losses: number[] = []): Measured {
+  return {
+    ...{title: `${milliseconds} ms`, parameters: 1, versions: {}, times: [], losses},
+    ...{milliseconds, processors: 1, processorsWaiting: 0},
+    memory: {resident: 10 * milliseconds, wasm: undefined, tensors: undefined},
+  };
+}
+
+describe('bench/step_figures', () => {
+  const run: InterleavedRun<'stock' | 'ours' | 'other'> = {
+    measured: {stock: measured(200), ours: measured(20)},
+    missing: ['other: needs something'],
+  };
+
+  it('gives ratios of times, or of what is asked for, with their goals', () => {
+    const {figures} = compare(run, 3, [
+      {name: 'speed', above: 'stock', below: 'ours', goal: {atLeast: 10}},
+      {name: 'memory', above: 'ours', below: 'stock', of: ({memory}) => memory.resident!},
+    ]);
+    expect(figures).to.deep.equal([
+      {name: 'speed', value: 10, unit: 'times', goal: {atLeast: 10}},
+      {name: 'memory', value: 0.1, unit: 'times'},
+    ]);
+  });
+
+  it('leaves out what has not been measured, and says so', () => {
+    const {figures, skipped} = compare(run, 3, [
+      {name: 'absent', above: 'stock', below: 'other'},
+      {name: 'untold', above: 'ours', below: 'stock', of: ({memory}) => memory.wasm ?? NaN},
+    ]);
+    expect(figures).to.deep.equal([]);
+    expect(skipped).to.deep.equal(['other: needs something']);
+  });
+
+  it('lets no losses differ between trainings that do the same', () => {
+    const near = 6 * (1 + LOSS_TOLERANCE / 2);
+    const same = {stock: measured(1, [6, 5]), ours: measured(2, [near, 5, 4])};
+    checkLosses({measured: same, missing: []}, ['stock', 'ours', 'other']);
+    const off = {stock: measured(1, [6, 5]), ours: measured(2, [6, 5.01])};
+    expect(() => checkLosses({measured: off, missing: []}, ['stock', 'ours'])).to.throw(
+      "at step 1 the loss is 5.01 in '2 ms', 5 in '1 ms'",
+    );
+  });
+});
