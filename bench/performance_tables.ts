@@ -3,6 +3,7 @@ import {written, type Figure} from './figure';
 import {megabytes, verdict} from './report';
 import type {GroupRecord, Results} from './results';
 import type {StepMeasurements} from './step_figures';
+import type {KernelMeasurements} from './webgpu_kernels';
 
 /** What `Report.table` takes. */
 export type Table = [name: string, caption: string, header: string[], rows: string[][]];
@@ -23,9 +24,10 @@ export function performanceTables(results: Results): Table[] {
       ['group', 'machine', 'Node', 'commit', 'day', 'load before'],
       groups.map(runRow),
     ],
-    ...groups.flatMap(([group, {measured}]): Table[] =>
-      isSteps(measured) ? [stepTable(group, measured)] : [],
-    ),
+    ...groups.flatMap(([group, {measured}]): Table[] => {
+      if (isSteps(measured)) return [stepTable(group, measured)];
+      return isKernels(measured) ? [kernelTable(group, measured)] : [];
+    }),
   ];
 }
 
@@ -40,6 +42,10 @@ function runRow([group, {machine, node, commit, date, load}]: [string, GroupReco
 
 function isSteps(measured: object): measured is StepMeasurements {
   return 'steps' in measured;
+}
+
+function isKernels(measured: object): measured is KernelMeasurements {
+  return 'kernels' in measured;
 }
 
 /** Times as parts of the first one's. */
@@ -59,6 +65,20 @@ function stepTable(group: string, {rounds, steps}: StepMeasurements): Table {
       bytes(memory.resident),
       bytes(memory.wasm),
       bytes(memory.tensors),
+    ]),
+  ];
+}
+
+function kernelTable(group: string, {adapter, rounds, kernels}: KernelMeasurements): Table {
+  return [
+    `${group} kernels`,
+    `Kernels on ${group}, ${adapter}, medians of ${rounds} rounds`,
+    ['', 'dispatches, composed', 'with kernels', 'time, part of composed'],
+    Object.entries(kernels).map(([title, {dispatches, part}]) => [
+      title,
+      String(dispatches.composed),
+      String(dispatches.kernels),
+      part.toFixed(2),
     ]),
   ];
 }

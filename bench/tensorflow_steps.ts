@@ -35,12 +35,12 @@ export const measure: MeasureGroup = ({rounds = 10, python}) =>
     checkLosses(run, ['owlore', 'owloreCheckpoints']);
     return compare(run, rounds, [
       {
-        name: 'W1 step on tensorflow, full: time, against stock tfjs-node with `tf.train.adam`',
+        name: 'W1 step on tensorflow, full: time, against stock tfjs-node',
         ...{above: 'full', below: 'stock'},
         goal: {atMost: 0.6},
       },
       {
-        name: 'the same with checkpoints',
+        name: 'W1 step on tensorflow, full, checkpoints: time, against stock tfjs-node',
         ...{above: 'checkpoints', below: 'stock'},
       },
       {

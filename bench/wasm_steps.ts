@@ -50,7 +50,7 @@ export const measure: MeasureGroup = ({rounds = 3, python}) =>
         goal: {atLeast: 10},
       },
       {
-        name: 'the same with relaxed SIMD',
+        name: 'W1 step on wasm, full, relaxed SIMD: speed, against stock tfjs',
         ...{above: 'stock', below: 'relaxedSimd'},
       },
       {

@@ -1,49 +1,38 @@
 /**
  * Dispatches and time of what the webgpu kernels do, against the same composed of tfjs's ops:
  *
- *   npm run bench:webgpu
- *   npm run bench:webgpu -- --rounds 20
+ *   npm run bench -- --only webgpu
  *
  * Both take turns, and a time is the median over the rounds of the ratio within a round. Dispatches are the same everywhere;
  * times are those of the adapter that is named, which without a GPU is a software one: there, arithmetic costs what on a GPU
- * the dispatches do. Exits with 1 if a projected update takes more than 4 dispatches.
+ * the dispatches do.
  */
-import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
-import {loadBackend} from '../scripts/load_backend';
+import {howToGet, loadBackend} from '../scripts/load_backend';
 import {OwLoreOrthonormalize} from '../src/kernels/kernel_names';
 import {installKernels} from '../src/kernels/webgpu';
 import {blockGramSchmidt} from '../src/optim/orthonormalize';
 import {planProjection, projectedShape, basisShape} from '../src/optim/projector';
 import {countDispatches} from '../test/kernels/webgpu/count_dispatches';
 import {composedUpdate, kernelUpdate, runKernel} from '../test/kernels/webgpu/updates';
-import {writeRecord} from './record';
+import type {Figure, MeasureGroup} from './figure';
+import {median} from './statistics';
 
-/** Most kernel dispatches of one projected matrix update. */
-const TARGET = 4;
-
-const {values} = parseArgs({options: {rounds: {type: 'string'}}});
-const rounds = Number(values.rounds ?? 9);
-
-if (!(await loadBackend('webgpu'))) throw new Error('no WebGPU adapter');
-await tf.setBackend('webgpu');
-await installKernels();
-// All tensors are on the device, as in a training.
-tf.env().set('WEBGPU_CPU_FORWARD', false);
-const {vendor, architecture} = (tf.backend() as tf.KernelBackend & Pick<WebGPUBackend, 'device'>)
-  .device.adapterInfo;
-const adapter = `${vendor} ${architecture}`;
+/** The measurements of this group, by what is done; `docs/performance.md` has them as a table. */
+export interface KernelMeasurements {
+  adapter: string;
+  rounds: number;
+  kernels: Record<string, KernelCosts>;
+}
 
 interface Row {
   title: string;
   composed: () => tf.Tensor;
   kernels: () => tf.Tensor;
-  /** Most dispatches with the kernels. */
-  target?: number;
 }
 
-interface Figures {
+interface KernelCosts {
   dispatches: {composed: number; kernels: number};
   milliseconds: {composed: number; kernels: number};
   /** Of the time with the composed ops. */
@@ -68,7 +57,6 @@ function projectedUpdate(rows: number, columns: number, rank: number): Row {
     title: `projected update, ${rows}×${columns}, rank ${rank}, ${side}`,
     composed: () => composedUpdate(inputs, numbers).variable,
     kernels: () => kernelUpdate(inputs, numbers).variable,
-    target: TARGET,
   };
 }
 
@@ -81,15 +69,6 @@ function orthonormalization(rows: number, columns: number): Row {
   };
 }
 
-const rows = [
-  projectedUpdate(256, 256, 64),
-  projectedUpdate(256, 688, 64),
-  projectedUpdate(688, 256, 64),
-  projectedUpdate(1024, 1024, 128),
-  orthonormalization(256, 64),
-  orthonormalization(1024, 128),
-];
-
 /** Milliseconds until the device has done it. */
 async function time(body: () => tf.Tensor): Promise<number> {
   const start = performance.now();
@@ -99,7 +78,7 @@ async function time(body: () => tf.Tensor): Promise<number> {
   return performance.now() - start;
 }
 
-async function measure({composed, kernels}: Row): Promise<Figures> {
+async function costs({composed, kernels}: Row, rounds: number): Promise<KernelCosts> {
   const count = (body: () => tf.Tensor): number => countDispatches(() => tf.dispose(tf.tidy(body)));
   const dispatches = {composed: count(composed), kernels: count(kernels)};
   const times: Array<{composed: number; kernels: number}> = [];
@@ -118,31 +97,43 @@ async function measure({composed, kernels}: Row): Promise<Figures> {
   };
 }
 
-function median(numbers: number[]): number {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
-}
+export const measure: MeasureGroup = async ({rounds = 9}) => {
+  if (!(await loadBackend('webgpu'))) {
+    return {figures: [], measured: {}, skipped: [`webgpu: needs ${howToGet.webgpu}`]};
+  }
+  await tf.setBackend('webgpu');
+  await installKernels();
+  // All tensors are on the device, as in a training.
+  tf.env().set('WEBGPU_CPU_FORWARD', false);
+  const {adapterInfo} = (tf.backend() as tf.KernelBackend & Pick<WebGPUBackend, 'device'>).device;
+  const adapter = `${adapterInfo.vendor} ${adapterInfo.architecture}`;
+  console.log(`WebGPU adapter: ${adapter}`);
 
-const line = (cells: readonly string[]): void => console.log(`| ${cells.join(' | ')} |`);
-console.log(`WebGPU adapter: ${adapter}, ${rounds} rounds\n`);
-line(['', 'dispatches, composed', 'with kernels', 'ms, composed', 'with kernels', 'part']);
-line(['---', '---', '---', '---', '---', '---']);
-const results: Record<string, Figures> = {};
-let missed = false;
-for (const row of rows) {
-  const figures = await measure(row);
-  results[row.title] = figures;
-  const {dispatches, milliseconds, part} = figures;
-  const misses = row.target !== undefined && dispatches.kernels > row.target;
-  if (misses) missed = true;
-  const verdict = row.target === undefined ? '' : ` (${misses ? 'misses' : 'meets'} ${row.target})`;
-  line([
-    row.title,
-    String(dispatches.composed),
-    `${dispatches.kernels}${verdict}`,
-    milliseconds.composed.toFixed(1),
-    milliseconds.kernels.toFixed(1),
-    part.toFixed(2),
-  ]);
-}
-await writeRecord('webgpu_kernels', {adapter, rounds, results});
-process.exitCode = missed ? 1 : 0;
+  const updates = [
+    projectedUpdate(256, 256, 64),
+    projectedUpdate(256, 688, 64),
+    projectedUpdate(688, 256, 64),
+    projectedUpdate(1024, 1024, 128),
+  ];
+  const kernels: Record<string, KernelCosts> = {};
+  for (const row of [...updates, orthonormalization(256, 64), orthonormalization(1024, 128)]) {
+    kernels[row.title] = await costs(row, rounds);
+  }
+  const most = (way: 'composed' | 'kernels'): number =>
+    Math.max(...updates.map(({title}) => kernels[title]!.dispatches[way]));
+  const figures: Figure[] = [
+    {
+      name: 'WebGPU: kernel dispatches per projected matrix update',
+      value: most('kernels'),
+      unit: 'count',
+      goal: {atMost: 4},
+    },
+    {
+      name: "WebGPU: the same, composed of tfjs's ops",
+      value: most('composed'),
+      unit: 'count',
+    },
+  ];
+  const measured: KernelMeasurements = {adapter, rounds, kernels};
+  return {figures, measured};
+};

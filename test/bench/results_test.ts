@@ -39,7 +39,10 @@ describe('bench/performance_tables', () => {
   };
   const tables = performanceTables({
     wasm: record(1, {rounds: 3, steps}),
-    webgpu: record(3),
+    webgpu: record(3, {
+      ...{adapter: 'software', rounds: 3},
+      kernels: {update: {dispatches: {composed: 23, kernels: 4}, milliseconds: {}, part: 0.5}},
+    }),
   });
 
   it('lists the figures of all groups with their goals', () => {
@@ -57,11 +60,15 @@ describe('bench/performance_tables', () => {
   });
 
   it('compares steps with the first contender, where there are steps', () => {
-    expect(tables.map(([name]) => name)).to.deep.equal(['figures', 'runs', 'wasm steps']);
-    const [, , , rows] = tables.at(-1)!;
+    const [, , , rows] = tables.find(([name]) => name === 'wasm steps')!;
     expect(rows).to.deep.equal([
       ['stock', '1000', '1.00', '1.0', '2000', '', '50.0'],
       ['ours', '250', '0.25', '', '2000', '', '50.0'],
     ]);
+  });
+
+  it('counts dispatches, where there are kernels', () => {
+    const [, , , rows] = tables.find(([name]) => name === 'webgpu kernels')!;
+    expect(rows).to.deep.equal([['update', '23', '4', '0.50']]);
   });
 });
