@@ -43,6 +43,19 @@ export interface OwLoreStepAttrs {
 }
 
 /**
+ * R, the projection of a matrix [rows, columns]: PᵀG (left, P = `basis` [rows, rank], R [rank, columns]) or G·P (right,
+ * P [columns, rank], R [rows, rank]).
+ */
+export const OwLoreProject = 'OwLoreProject';
+export interface OwLoreProjectInputs extends NamedTensorInfoMap {
+  gradient: TensorInfo;
+  basis: TensorInfo;
+}
+export interface OwLoreProjectAttrs {
+  side: 'left' | 'right';
+}
+
+/**
  * The same for a variable [rows, columns] of which the moments are those of its projection: `decay`·variable − P·N (left,
  * P = `basis` [rows, rank], moments [rank, columns]) or − N·Pᵀ (right, P [columns, rank], moments [rows, rank]), where
  * N = `rate`·first/(√second + `epsilon`). The rank is at least 1.
@@ -53,6 +66,26 @@ export interface OwLoreProjectedStepInputs extends OwLoreStepInputs {
 }
 export interface OwLoreProjectedStepAttrs extends OwLoreStepAttrs {
   side: 'left' | 'right';
+}
+
+/**
+ * All of a step in one: {@link OwLoreMoments}, then {@link OwLoreStep}, or with a basis {@link OwLoreProjectedStep}. Three
+ * outputs: variable, first, second. Each may be its input, changed in place, if no other tensor shares the data of that.
+ */
+export const OwLoreAdam = 'OwLoreAdam';
+export interface OwLoreAdamInputs extends NamedTensorInfoMap {
+  variable: TensorInfo;
+  first: TensorInfo;
+  second: TensorInfo;
+  /** Of the shape of the moments. */
+  gradient: TensorInfo;
+  /** Scalar; without it 1. */
+  clip?: TensorInfo;
+  /** As for {@link OwLoreProjectedStep}, with the side. */
+  basis?: TensorInfo;
+}
+export interface OwLoreAdamAttrs extends OwLoreMomentsAttrs, OwLoreStepAttrs {
+  side?: 'left' | 'right';
 }
 
 /**

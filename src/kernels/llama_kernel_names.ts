@@ -51,3 +51,13 @@ export interface OwLoreRotaryAttrs {
   /** Turns back, which is also the gradient. */
   inverse: boolean;
 }
+
+/**
+ * Causal self-attention with rotary positions, as it comes from the projections: `q` `[batch, length, heads, width]`, `k`
+ * and `v` `[batch, length, keyHeads, width]`, of which `q` and `k` are turned first, as by {@link OwLoreRotary}, `cos` and
+ * `sin` `[length, width / 2]`; to the shape of `q`. Each key head serves `heads / keyHeads` query heads in a row.
+ */
+export const OwLoreSelfAttention = 'OwLoreSelfAttention';
+
+/** From the same inputs, its result `y` and `dy` the gradients `[dq, dk, dv]`. */
+export const OwLoreSelfAttentionGrad = 'OwLoreSelfAttentionGrad';

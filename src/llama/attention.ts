@@ -1,6 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {causalAttention} from './causal_attention';
-import {rotate, rotaryTable, type RotaryOptions} from './rotary';
+import {OwLoreSelfAttention, OwLoreSelfAttentionGrad} from '../kernels/llama_kernel_names';
+import {hasKernel, runKernel} from '../kernels/run_kernel';
+import {customOp} from './custom_op';
+import {rotate, rotaryTable, type RotaryOptions, type RotaryTable} from './rotary';
 
 export interface AttentionOptions extends RotaryOptions {
   numAttentionHeads: number;
@@ -16,7 +19,7 @@ export interface AttentionKernels {
 }
 
 /**
- * Causal self-attention with rotary positions 0, 1, …: `x` `[batch, seq, hidden]` to the same
+ * Causal self-attention with rotary positions 0, 1, …: `x` `[batch · seq, hidden]` to the same
  * shape.
  *
  * Each key and value head serves `numAttentionHeads / numKeyValueHeads` query heads in a row
@@ -24,21 +27,44 @@ export interface AttentionKernels {
  */
 export function attention(
   x: tf.Tensor,
+  seq: number,
   kernels: AttentionKernels,
   options: AttentionOptions,
 ): tf.Tensor {
   const {numAttentionHeads, numKeyValueHeads, headDim} = options;
-  const [batch, seq] = x.shape as [number, number, number];
+  const rows = x.shape[0];
   return tf.tidy(() => {
-    const rows = tf.reshape(x, [batch * seq, -1]);
-    const table = rotaryTable(seq, options);
     const project = (kernel: tf.Tensor, heads: number): tf.Tensor =>
-      splitHeads(tf.matMul(rows, kernel), [batch, seq, heads, headDim]);
+      tf.reshape(tf.matMul(x, kernel), [rows / seq, seq, heads, headDim]);
+    const q = project(kernels.q, numAttentionHeads);
+    const k = project(kernels.k, numKeyValueHeads);
+    const v = project(kernels.v, numKeyValueHeads);
+    const mixed = selfAttention(q, k, v, rotaryTable(seq, options));
+    return tf.matMul(tf.reshape(mixed, [rows, numAttentionHeads * headDim]), kernels.o);
+  });
+}
 
-    const q = tf.tidy(() => rotate(project(kernels.q, numAttentionHeads), table));
-    const k = tf.tidy(() => rotate(project(kernels.k, numKeyValueHeads), table));
-    const v = tf.tidy(() => project(kernels.v, numKeyValueHeads));
-    return tf.reshape(tf.matMul(joinHeads(groupedAttention(q, k, v)), kernels.o), x.shape);
+/** `q` `[batch, seq, heads, headDim]`, fewer heads of `k` and `v`; to the shape of `q`. */
+function selfAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, table: RotaryTable): tf.Tensor {
+  if (hasKernel(OwLoreSelfAttentionGrad)) return fusedAttention(q, k, v, table);
+  return tf.tidy(() => {
+    const turned = (x: tf.Tensor): tf.Tensor => rotate(byHeads(x), table);
+    return byHeads(groupedAttention(turned(q), turned(k), byHeads(v)));
+  });
+}
+
+/** The same by a kernel that does all of it. */
+function fusedAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, table: RotaryTable): tf.Tensor {
+  const {cos, sin} = table;
+  return customOp({
+    inputs: [q, k, v],
+    kept: [q, k, v, cos, sin],
+    keepsValue: true,
+    forward: () => runKernel(OwLoreSelfAttention, {q, k, v, cos, sin})![0]!,
+    gradient: (dy, kept) => {
+      const [q, k, v, cos, sin, y] = kept;
+      return runKernel(OwLoreSelfAttentionGrad, {dy, q, k, v, cos, sin, y})!;
+    },
   });
 }
 
@@ -56,13 +82,7 @@ function groupedAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Tensor {
   });
 }
 
-/** `[batch · seq, heads · headDim]` to `[batch, heads, seq, headDim]`. */
-function splitHeads(x: tf.Tensor, shape: [number, number, number, number]): tf.Tensor {
-  return tf.transpose(tf.reshape(x, shape), [0, 2, 1, 3]);
-}
-
-/** `[batch, heads, seq, headDim]` to `[batch · seq, heads · headDim]`. */
-function joinHeads(x: tf.Tensor): tf.Tensor {
-  const [batch, , seq] = x.shape as [number, number, number, number];
-  return tf.reshape(tf.transpose(x, [0, 2, 1, 3]), [batch * seq, -1]);
+/** `[batch, seq, heads, headDim]` to `[batch, heads, seq, headDim]`, and back. */
+function byHeads(x: tf.Tensor): tf.Tensor {
+  return tf.transpose(x, [0, 2, 1, 3]);
 }

@@ -64,12 +64,15 @@ export class LlamaBlock extends tfl.layers.Layer {
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Record<string, unknown>): tf.Tensor {
     return tf.tidy(() => {
       this.invokeCallHook(inputs, kwargs);
+      const x = onlyInput(inputs);
+      const [batch, seq, hidden] = x.shape as [number, number, number];
       const withAttention = checkpointedPart(
-        (x: tf.Tensor) => tf.add(x, this.attend(this.norm(x, 'input_layernorm.weight'))),
+        (x: tf.Tensor) => tf.add(x, this.attend(this.norm(x, 'input_layernorm.weight'), seq)),
         Object.values(this.attentionKernels()),
       );
-      const hidden = withAttention(onlyInput(inputs));
-      return tf.add(hidden, this.transform(this.norm(hidden, 'post_attention_layernorm.weight')));
+      const attended = withAttention(tf.reshape(x, [batch * seq, hidden]));
+      const normalized = this.norm(attended, 'post_attention_layernorm.weight');
+      return tf.reshape(tf.add(attended, this.transform(normalized)), x.shape);
     });
   }
 
@@ -90,8 +93,8 @@ export class LlamaBlock extends tfl.layers.Layer {
     };
   }
 
-  private attend(x: tf.Tensor): tf.Tensor {
-    return attention(x, this.attentionKernels(), this.args);
+  private attend(x: tf.Tensor, seq: number): tf.Tensor {
+    return attention(x, seq, this.attentionKernels(), this.args);
   }
 
   private attentionKernels(): AttentionKernels {

@@ -7,6 +7,8 @@ export interface CustomOp {
   inputs: tf.Tensor[];
   /** The tensors that the gradient reads, inputs or constants; default the inputs. */
   kept?: tf.Tensor[];
+  /** Whether the gradient reads the op's value, too: it is the last one of the kept tensors then. Default false. */
+  keepsValue?: boolean;
   forward: () => tf.Tensor;
   /**
    * The gradients of all inputs, from that of the result and the kept tensors. It may read no other
@@ -25,13 +27,20 @@ export interface CustomOp {
  *
  * @throws if its gradient is computed inside of the function of another gradient.
  */
-export function customOp({inputs, kept = inputs, forward, gradient}: CustomOp): tf.Tensor {
+export function customOp({
+  inputs,
+  kept = inputs,
+  keepsValue = false,
+  forward,
+  gradient,
+}: CustomOp): tf.Tensor {
   const needed = inputs.map(needsGradient);
   if (!needed.includes(true)) return tf.tidy(forward);
   const op = tf.customGrad((...args) => {
-    (args.at(-1) as tf.GradSaveFunc)(kept);
+    const value = forward();
+    (args.at(-1) as tf.GradSaveFunc)(keepsValue ? [...kept, value] : kept);
     return {
-      value: forward(),
+      value,
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
         if (tf.engine().state.gradientDepth > 0) {
           throw new Error('The ops of a LLaMA model have no second derivatives.');

@@ -10,14 +10,10 @@ export interface MlpKernels {
   down: tf.Tensor;
 }
 
-/**
- * SwiGLU (Shazeer 2020): `down(silu(gate(x)) · up(x))`, `x` `[batch, seq, hidden]` to the same
- * shape.
- */
+/** SwiGLU (Shazeer 2020): `down(silu(gate(x)) · up(x))`, `x` `[rows, hidden]` to the same shape. */
 export function mlp(x: tf.Tensor, kernels: MlpKernels): tf.Tensor {
   return tf.tidy(() => {
-    const rows = tf.reshape(x, [-1, x.shape.at(-1)!]);
-    const [gate, up] = [tf.matMul(rows, kernels.gate), tf.matMul(rows, kernels.up)];
-    return tf.reshape(swigluProjection(gate, up, kernels.down), x.shape);
+    const [gate, up] = [tf.matMul(x, kernels.gate), tf.matMul(x, kernels.up)];
+    return swigluProjection(gate, up, kernels.down);
   });
 }

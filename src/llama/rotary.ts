@@ -40,13 +40,31 @@ export interface RotaryTable {
 
 /** The table of positions 0 to before `length`, rounded from double precision. */
 export function rotaryTable(length: number, options: RotaryOptions): RotaryTable {
-  const frequencies = rotaryFrequencies(options);
-  const shape: [number, number] = [length, frequencies.length];
-  const angles = Array.from({length}, (_, position) => frequencies.map((f) => position * f)).flat();
-  return {
-    cos: tf.tensor2d(Float32Array.from(angles, Math.cos), shape),
-    sin: tf.tensor2d(Float32Array.from(angles, Math.sin), shape),
-  };
+  const {cos, sin, halfDim} = tableValues(length, options);
+  const shape: [number, number] = [length, halfDim];
+  return {cos: tf.tensor2d(cos, shape), sin: tf.tensor2d(sin, shape)};
+}
+
+interface TableValues {
+  key: string;
+  halfDim: number;
+  cos: Float32Array;
+  sin: Float32Array;
+}
+
+/** Of the last table: all blocks of a model ask for the same one. */
+let lastValues: TableValues | null = null;
+
+function tableValues(length: number, options: RotaryOptions): TableValues {
+  const {headDim, ropeTheta, ropeScaling} = options;
+  const key = JSON.stringify([length, headDim, ropeTheta, ropeScaling]);
+  if (lastValues?.key !== key) {
+    const frequencies = rotaryFrequencies(options);
+    const angles = Array.from({length}, (_, position) => frequencies.map((f) => position * f));
+    const [cos, sin] = [Math.cos, Math.sin].map((f) => Float32Array.from(angles.flat(), f));
+    lastValues = {key, halfDim: frequencies.length, cos: cos!, sin: sin!};
+  }
+  return lastValues;
 }
 
 /**

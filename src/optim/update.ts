@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {stepSize, type AdamOptions} from './adam';
 import type {BasisFunction} from './basis';
+import {moveAtOnce} from './adam_kernel';
 import {carryMoments, momentsOf, moveMoments} from './moments';
 import {asMatrix, basisShape, project, type Projection, type Side} from './projector';
 import type {VariableState} from './state';
@@ -71,13 +72,15 @@ export function updateVariable(
       state.basisSteps = basisAge;
     }
     const moments = momentsOf(state, gradient.shape);
-    moveMoments(moments, gradient, rule, step);
     state.adamSteps++;
     if (projection) state.basisSteps++;
     const subspace = projection && {projection, basis: state.basis!};
     const scaledRate = learningRate * (projection ? rule.scale : 1);
     const size = stepSize(state.adamSteps, scaledRate, rule);
-    moveWeights(variable, moments, subspace, size, 1 - learningRate * weightDecay, step);
+    const decay = 1 - learningRate * weightDecay;
+    if (moveAtOnce(variable, gradient, moments, subspace, {...rule, ...size, decay}, step)) return;
+    moveMoments(moments, gradient, rule, step);
+    moveWeights(variable, moments, subspace, size, decay, step);
   });
 }
 

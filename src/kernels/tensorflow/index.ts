@@ -1,13 +1,28 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreLeftSingularVectors, OwLoreOrthonormalize} from '../kernel_names';
+import {OwLoreAdam, OwLoreLeftSingularVectors, OwLoreOrthonormalize} from '../kernel_names';
+import {
+  OwLoreRMSNorm,
+  OwLoreRMSNormGrad,
+  OwLoreSelfAttention,
+  OwLoreSelfAttentionGrad,
+  OwLoreSwiGLU,
+  OwLoreSwiGLUGrad,
+} from '../llama_kernel_names';
 import {replaceKernels} from '../replacement';
+import {adam} from './adam';
 import {leftSingularVectors, orthonormalize} from './linear_algebra';
+import {createBatchMatMul} from './mat_mul';
+import {asKernelFunc} from './native_ops';
+import {rmsNorm, rmsNormGrad} from './rms_norm';
+import {selfAttention, selfAttentionGrad} from './self_attention';
+import {swiglu, swigluGrad} from './swiglu';
 
 let putBack: (() => void) | undefined;
 
 /**
- * Registers for the backend of tfjs-node (and tfjs-node-gpu) TensorFlow's own QR decomposition, for the orthonormal basis,
- * and its singular value decomposition, for `basis: 'svd'`. Further calls change nothing; other backends are not touched.
+ * Registers for the backend of tfjs-node (and tfjs-node-gpu) kernels made of TensorFlow's own ops: Adam in place and in one
+ * pass, products of two matrices, the ops of LLaMA-style models, QR for the orthonormal basis and the singular value
+ * decomposition for `basis: 'svd'`. Further calls change nothing; other backends are not touched.
  *
  * @returns a promise that is resolved already; the kernels are there when the call returns.
  * @throws if the tensorflow backend is not registered.
@@ -20,8 +35,16 @@ export function installKernels(): Promise<void> {
     );
   }
   putBack ??= replaceKernels('tensorflow', {
-    [OwLoreOrthonormalize]: () => orthonormalize,
-    [OwLoreLeftSingularVectors]: () => leftSingularVectors,
+    [tf.BatchMatMul]: (stock) => createBatchMatMul(stock!.kernelFunc),
+    [OwLoreAdam]: () => adam as unknown as tf.KernelFunc,
+    [OwLoreOrthonormalize]: () => asKernelFunc(orthonormalize),
+    [OwLoreLeftSingularVectors]: () => asKernelFunc(leftSingularVectors),
+    [OwLoreRMSNorm]: () => asKernelFunc(rmsNorm),
+    [OwLoreRMSNormGrad]: () => asKernelFunc(rmsNormGrad),
+    [OwLoreSelfAttention]: () => asKernelFunc(selfAttention),
+    [OwLoreSelfAttentionGrad]: () => asKernelFunc(selfAttentionGrad),
+    [OwLoreSwiGLU]: () => asKernelFunc(swiglu),
+    [OwLoreSwiGLUGrad]: () => asKernelFunc(swigluGrad),
   });
   return Promise.resolve();
 }

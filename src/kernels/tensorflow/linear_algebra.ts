@@ -1,64 +1,24 @@
-import type * as tf from '@tensorflow/tfjs-core';
-
-/** A tensor of TensorFlow's, by its id. */
-interface Output {
-  id: number;
-}
-
-interface Attribute {
-  name: string;
-  type: number;
-  value: unknown;
-}
-
-/** What the kernels use of the backend of tfjs-node and tfjs-node-gpu. */
-interface NodeBackend {
-  binding: {
-    TF_ATTR_TYPE: number;
-    TF_ATTR_BOOL: number;
-    TF_FLOAT: number;
-    executeOp(op: string, attributes: Attribute[], inputs: number[], outputs: number): Output[];
-    deleteTensor(id: number): void;
-  };
-  getInputTensorIds(inputs: tf.TensorInfo[]): number[];
-  createOutputTensor(output: Output): tf.Tensor;
-}
-
-type MatrixKernel = (args: {inputs: tf.NamedTensorInfoMap; backend: unknown}) => tf.Tensor;
-
-/** TensorFlow's number for float64, a type that tfjs does not know. */
-const TF_DOUBLE = 2;
+import type {Native, NativeKernel, NativeOps, NativeType} from './native_ops';
 
 /** OwLoreOrthonormalize: Q of TensorFlow's QR decomposition. */
-export const orthonormalize: MatrixKernel = ({inputs, backend}) =>
-  decompose(backend as NodeBackend, 'Qr', inputs['matrix']!);
+export const orthonormalize: NativeKernel<object> = (ops, {matrix}) =>
+  inFloat64(
+    ops,
+    matrix!,
+    (exact, T) => ops.runAll('Qr', [exact], {T, full_matrices: false}, 2)[0]!,
+  );
 
 /** OwLoreLeftSingularVectors: U of TensorFlow's singular value decomposition. */
-export const leftSingularVectors: MatrixKernel = ({inputs, backend}) =>
-  decompose(backend as NodeBackend, 'Svd', inputs['matrix']!);
+export const leftSingularVectors: NativeKernel<object> = (ops, {matrix}) =>
+  inFloat64(ops, matrix!, (exact, T) => {
+    const attributes = {T, compute_uv: true, full_matrices: false};
+    return ops.runAll('Svd', [exact], attributes, 3)[1]!;
+  });
 
-/** The matrix of orthonormal columns of a decomposition in float64, without columns that the matrix does not need. */
-function decompose(backend: NodeBackend, op: 'Qr' | 'Svd', matrix: tf.TensorInfo): tf.Tensor {
-  const {binding} = backend;
-  const {TF_ATTR_TYPE, TF_ATTR_BOOL, TF_FLOAT} = binding;
-  const made: number[] = [];
-  const run = (name: string, attributes: Attribute[], input: number, outputs = 1): Output[] => {
-    const results = binding.executeOp(name, attributes, [input], outputs);
-    made.push(...results.map(({id}) => id));
-    return results;
-  };
-  const type = (name: string, value: number): Attribute => ({name, type: TF_ATTR_TYPE, value});
-  const flag = (name: string, value: boolean): Attribute => ({name, type: TF_ATTR_BOOL, value});
-  const cast = (input: number, from: number, to: number): Output =>
-    run('Cast', [type('SrcT', from), type('DstT', to), flag('Truncate', false)], input)[0]!;
-
-  const exact = cast(backend.getInputTensorIds([matrix])[0]!, TF_FLOAT, TF_DOUBLE);
-  const attributes = [type('T', TF_DOUBLE), flag('full_matrices', false)];
-  const columns =
-    op === 'Qr'
-      ? run(op, attributes, exact.id, 2)[0]!
-      : run(op, [...attributes, flag('compute_uv', true)], exact.id, 3)[1]!;
-  const result = cast(columns.id, TF_DOUBLE, TF_FLOAT);
-  for (const id of made) if (id !== result.id) binding.deleteTensor(id);
-  return backend.createOutputTensor(result);
+/** What `f` makes of a float32 tensor in float64, as float32. */
+function inFloat64(ops: NativeOps, x: Native, f: (exact: Native, T: NativeType) => Native): Native {
+  const {float32, float64} = ops;
+  const exact = ops.run('Cast', [x], {SrcT: float32, DstT: float64, Truncate: false});
+  const result = f(exact, float64);
+  return ops.run('Cast', [result], {SrcT: float64, DstT: float32, Truncate: false});
 }

@@ -54,7 +54,7 @@ const toTensor = ({shape, values}: Operand): tf.Tensor =>
   tf.tensor(values.slice(), shape, values instanceof Float32Array ? 'float32' : 'int32');
 
 async function run(
-  backend: 'cpu' | 'wasm',
+  backend: 'cpu' | 'wasm' | 'tensorflow',
   operands: readonly Operand[],
   f: (...inputs: tf.Tensor[]) => tf.Tensor[],
 ): Promise<Operand[]> {
@@ -88,18 +88,24 @@ export async function expectSameAsCpu(
   expect(actual.values[wrong], `value ${wrong}`).to.equal(expected.values[wrong]);
 }
 
+interface Comparison {
+  rtol?: number;
+  atol?: number;
+  backend?: 'wasm' | 'tensorflow';
+}
+
 /**
- * Runs `kernel` on the wasm and `reference` on the cpu backend: each value must be within
- * `atol + rtol` times the largest of its tensor, or both infinite or NaN.
+ * Runs `kernel` on the backend, wasm by default, and `reference` on the cpu backend: each value must
+ * be within `atol + rtol` times the largest of its tensor, or both infinite or NaN.
  */
 export async function expectSameKernel(
   operands: readonly Operand[],
   kernel: (...inputs: tf.Tensor[]) => tf.Tensor[],
   reference: (...inputs: tf.Tensor[]) => tf.Tensor[],
-  {rtol = 1e-5, atol = 0} = {},
+  {rtol = 1e-5, atol = 0, backend = 'wasm'}: Comparison = {},
 ): Promise<void> {
   const expected = await run('cpu', operands, reference);
-  const actual = await run('wasm', operands, kernel);
+  const actual = await run(backend, operands, kernel);
   expect(actual.map(({shape}) => shape)).to.deep.equal(expected.map(({shape}) => shape));
   for (const [i, {values}] of expected.entries()) {
     const results = Array.from(actual[i]!.values);

@@ -244,6 +244,72 @@ function testFusedKernels(): void {
     });
   });
 
+  it('self-attention with rotary positions and its gradients', () => {
+    const byHeads = (x: tf.Tensor): tf.Tensor => tf.transpose(x, [0, 2, 1, 3]);
+    const lengths = fc.constantFrom(1, 3, 16, 17, 65, 128, 141);
+    return fc.assert(
+      fc.asyncProperty(
+        ...([counts, fc.constantFrom(1, 2), fc.constantFrom(1, 3), lengths] as const),
+        ...([fc.constantFrom(2, 6, 8, 32), fc.constantFrom(1e-8, 1, 30), seeds] as const),
+        async (batch, keyHeads, group, length, width, scale, seed) => {
+          const angles = randomOperand([length, width / 2], seed + 4).values;
+          const [cos, sin] = [Math.cos, Math.sin].map((f) => ({
+            shape: [length, width / 2],
+            values: Float32Array.from(angles, (angle) => f(4 * angle)),
+          })) as [Operand, Operand];
+          const composedAttention = (...[q, k, v, cos, sin]: Tensors): tf.Tensor => {
+            const [ofQueries, ofKeys] = [q!, k!].map((x) =>
+              composed.rotate(byHeads(x), {cos: cos!, sin: sin!}),
+            );
+            const stack = batch * keyHeads;
+            const mixed = composed.causalAttention(
+              tf.reshape(ofQueries!, [stack, group, length, width]),
+              tf.reshape(ofKeys!, [stack, length, width]),
+              tf.reshape(byHeads(v!), [stack, length, width]),
+            );
+            return byHeads(tf.reshape(mixed, ofQueries!.shape));
+          };
+          const keys = [batch, length, keyHeads, width];
+          const queries = [batch, length, keyHeads * group, width];
+          const [q, k] = [scaled(queries, seed, scale), randomOperand(keys, seed + 1)];
+          const [v, dy] = [randomOperand(keys, seed + 2), randomOperand(queries, seed + 3)];
+          if (batch === 0) return; // tfjs cannot compose it
+          await expectSameKernel(
+            [q, k, v, cos, sin],
+            (...[q, k, v, cos, sin]) =>
+              run(fused.OwLoreSelfAttention, {q: q!, k: k!, v: v!, cos: cos!, sin: sin!}),
+            (...inputs) => [composedAttention(...inputs)],
+          );
+          await expectSameKernel(
+            [dy, q, k, v, cos, sin],
+            (...[dy, q, k, v, cos, sin]) => {
+              const inputs = {q: q!, k: k!, v: v!, cos: cos!, sin: sin!};
+              const [y] = run(fused.OwLoreSelfAttention, inputs);
+              return run(fused.OwLoreSelfAttentionGrad, {dy: dy!, ...inputs, y: y!});
+            },
+            (...[dy, q, k, v, cos, sin]) =>
+              gradients((...qkv) => composedAttention(...qkv, cos!, sin!))(dy!, q!, k!, v!),
+            {rtol: 2e-5, atol: 1e-6 * scale},
+          );
+        },
+      ),
+      {numRuns: 40},
+    );
+  });
+
+  it('self-attention of no sequences', async () => {
+    await tf.setBackend('wasm');
+    tf.tidy(() => {
+      const q = tf.zeros([0, 5, 2, 4]);
+      const table = tf.zeros([5, 2]);
+      const inputs = {q, k: q, v: q, cos: table, sin: table};
+      const [y] = run(fused.OwLoreSelfAttention, inputs);
+      expect(y!.shape).to.deep.equal(q.shape);
+      const grads = run(fused.OwLoreSelfAttentionGrad, {dy: q, ...inputs, y: y!});
+      expect(grads.map(({shape}) => shape)).to.deep.equal([q.shape, q.shape, q.shape]);
+    });
+  });
+
   it('causal attention of a long sequence', async () => {
     await tf.setBackend('wasm');
     tf.tidy(() => {
@@ -401,7 +467,8 @@ function testFusedKernels(): void {
 
   it('are there with the module only', async () => {
     const {OwLoreMoments, OwLoreStep, OwLoreProjectedStep} = names;
-    const all = [...Object.values(fused), OwLoreMoments, OwLoreStep, OwLoreProjectedStep];
+    const {OwLoreSelfAttention, OwLoreSelfAttentionGrad, ...ofLlama} = fused; // native only
+    const all = [...Object.values(ofLlama), OwLoreMoments, OwLoreStep, OwLoreProjectedStep];
     expect(all.filter((name) => !tf.getKernel(name, 'wasm'))).to.deep.equal([]);
     uninstallKernels();
     expect(all.filter((name) => tf.getKernel(name, 'wasm'))).to.deep.equal([]);

@@ -1,0 +1,79 @@
+import type * as tf from '@tensorflow/tfjs-core';
+import type {OwLoreAdamAttrs, OwLoreAdamInputs} from '../kernel_names';
+import {nativeOf, NativeOps, type Native, type NodeBackend} from './native_ops';
+import {changeTensors, endVariable, readVariable, toVariable} from './native_variables';
+
+interface AdamArgs {
+  inputs: OwLoreAdamInputs;
+  attrs: OwLoreAdamAttrs;
+  backend: NodeBackend;
+}
+
+/** OwLoreAdam, by TensorFlow's own op for it, which takes one pass. */
+export function adam({inputs, attrs, backend}: AdamArgs): tf.TensorInfo[] {
+  const {variable, first, second, gradient, clip, basis} = inputs;
+  const ops = new NativeOps(backend);
+  const native = (info: tf.TensorInfo): Native => nativeOf(backend, info);
+  return ops.scope(() =>
+    changeTensors(backend, ops, [variable, first, second], ([w, m, v]) => {
+      const g = clip ? ops.mul(native(gradient), native(clip)) : native(gradient);
+      shrink(ops, w!, attrs.decay);
+      if (!basis) {
+        applyAdam(ops, [w!, m!, v!], g, attrs);
+        return;
+      }
+      const step = toVariable(ops, ops.zeros(gradient.shape), 'step');
+      applyAdam(ops, [step, m!, v!], g, attrs);
+      const inSubspace = endVariable(ops, step);
+      const P = native(basis);
+      const {side} = attrs;
+      const change =
+        side === 'left' ? ops.matMul(P, inSubspace) : ops.matMul(inSubspace, P, false, true);
+      ops.runAll('AssignAddVariableOp', [w!, change], {dtype: ops.float32}, 0);
+    }),
+  );
+}
+
+/** w ← `decay`·w. */
+function shrink(ops: NativeOps, variable: Native, decay: number): void {
+  if (decay === 1) return;
+  const lost = ops.scope(() => ops.mul(readVariable(ops, variable), ops.scalar(1 - decay)));
+  ops.runAll('AssignSubVariableOp', [variable, lost], {dtype: ops.float32}, 0);
+}
+
+/** w ← w − `rate`·m/(√v + `epsilon`) with the moments m and v moved on by the gradient. */
+function applyAdam(
+  ops: NativeOps,
+  variables: [w: Native, m: Native, v: Native],
+  gradient: Native,
+  {beta1, beta2, rate, epsilon}: OwLoreAdamAttrs,
+): void {
+  const [, m, v] = variables;
+  makeUp(ops, m, beta1, () => gradient);
+  makeUp(ops, v, beta2, () => ops.run('Square', [gradient]));
+  // The bias corrections are in rate and epsilon already: to TensorFlow the powers of β are 0.
+  const settings = [0, 0, rate, beta1, beta2, epsilon].map((value) => ops.scalar(value));
+  const attributes = {T: ops.float32, use_locking: false, use_nesterov: false};
+  ops.runAll('ResourceApplyAdam', [...variables, ...settings, gradient], attributes, 0);
+}
+
+/** How much 1 − β may be off, relatively: a few roundings of float32. */
+const TOLERANCE = 3e-7;
+
+/**
+ * Readies an average a for TensorFlow's a + (1 − β)(x − a), so that β·a + (1 − β)·x comes of it. Its 1 − β is a float32, of a β
+ * that is rounded already: for 0.999 it is off by 1.3e-5. What it will add too little of x is added beforehand. With β = 0
+ * the way from a to x may be rounded by more than x is.
+ */
+function makeUp(ops: NativeOps, average: Native, beta: number, value: () => Native): void {
+  const rounded = Math.fround(beta);
+  const lacking = rounded - beta;
+  ops.scope(() => {
+    if (beta === 0) {
+      ops.runAll('AssignVariableOp', [average, value()], {dtype: ops.float32}, 0);
+    } else if (Math.abs(lacking) > TOLERANCE * (1 - beta)) {
+      const part = ops.mul(value(), ops.scalar(lacking / rounded));
+      ops.runAll('AssignAddVariableOp', [average, part], {dtype: ops.float32}, 0);
+    }
+  });
+}

@@ -1,0 +1,230 @@
+import type * as tf from '@tensorflow/tfjs-core';
+
+/** A tensor of TensorFlow's own; tfjs knows nothing of it. */
+export interface Native {
+  readonly id: number;
+  readonly shape: readonly number[];
+}
+
+/** A dtype, as an attribute of an op. */
+export class NativeType {
+  constructor(readonly number: number) {}
+}
+
+/** Attributes of an op by name. An array is a shape. */
+export type Attributes = Readonly<
+  Record<string, NativeType | boolean | number | string | readonly number[]>
+>;
+
+/** What is used of the backend of tfjs-node and tfjs-node-gpu. */
+export interface NodeBackend {
+  binding: {
+    TF_ATTR_TYPE: number;
+    TF_ATTR_BOOL: number;
+    TF_ATTR_INT: number;
+    TF_ATTR_SHAPE: number;
+    TF_ATTR_STRING: number;
+    TF_FLOAT: number;
+    TF_INT32: number;
+    TF_BOOL: number;
+    executeOp(
+      op: string,
+      attributes: ReadonlyArray<{name: string; type: number; value: unknown}>,
+      inputs: readonly number[],
+      outputs: number,
+    ): Native[];
+    createTensor(shape: readonly number[], type: number, values: ArrayBufferView): number;
+    deleteTensor(id: number): void;
+  };
+  /** Also brings values that are still in JavaScript to TensorFlow. */
+  getInputTensorIds(inputs: tf.TensorInfo[]): number[];
+  tensorMap: {get(dataId: object): {id: number}};
+  refCount(dataId: object): number;
+  incRef(dataId: object): void;
+  createOutputTensor(output: Native): tf.Tensor;
+}
+
+/** TensorFlow's number for float64, which tfjs does not have. */
+const TF_DOUBLE = 2;
+
+/**
+ * TensorFlow's ops without tfjs in between, whose engine takes ten times as long for an op as TensorFlow does to start it.
+ * What is made lives to the end of the innermost {@link scope}; nothing may be made outside of one.
+ */
+export class NativeOps {
+  readonly float32: NativeType;
+  readonly float64 = new NativeType(TF_DOUBLE);
+  readonly int32: NativeType;
+  private made: Native[] = [];
+
+  constructor(private readonly backend: NodeBackend) {
+    const {TF_FLOAT, TF_INT32} = backend.binding;
+    this.float32 = new NativeType(TF_FLOAT);
+    this.int32 = new NativeType(TF_INT32);
+  }
+
+  /** Runs `f` and frees what it has made, but what it returns, which belongs to the scope around. */
+  scope<T>(f: () => T): T {
+    const outer = this.made;
+    this.made = [];
+    let results: readonly unknown[] = [];
+    try {
+      const result = f();
+      results = [result].flat();
+      return result;
+    } finally {
+      const {made} = this;
+      this.made = outer;
+      for (const x of made) {
+        if (results.includes(x)) outer.push(x);
+        else this.backend.binding.deleteTensor(x.id);
+      }
+    }
+  }
+
+  /** Takes what the innermost scope has made out of it: no scope will free it. */
+  release(x: Native): Native {
+    this.made = this.made.filter((other) => other !== x);
+    return x;
+  }
+
+  /** Frees a tensor before its scope does, or one that is released. */
+  free(x: Native): void {
+    this.backend.binding.deleteTensor(this.release(x).id);
+  }
+
+  /** Runs an op of several outputs, or of none. */
+  runAll(op: string, inputs: readonly Native[], attributes: Attributes, outputs: number): Native[] {
+    const typed = Object.entries(attributes).map(([name, value]) => this.attribute(name, value));
+    const ids = inputs.map(({id}) => id);
+    const results = this.backend.binding.executeOp(op, typed, ids, outputs);
+    this.made.push(...results);
+    return results;
+  }
+
+  /** Runs an op of one output, by default one whose only attribute is its dtype `T`, float32. */
+  run(op: string, inputs: readonly Native[], attributes: Attributes = {T: this.float32}): Native {
+    return this.runAll(op, inputs, attributes, 1)[0]!;
+  }
+
+  constant(values: Float32Array | Int32Array, shape: readonly number[]): Native {
+    const {binding} = this.backend;
+    const type = values instanceof Int32Array ? this.int32 : this.float32;
+    const x = {id: binding.createTensor(shape, type.number, values), shape};
+    this.made.push(x);
+    return x;
+  }
+
+  scalar(value: number): Native {
+    return this.constant(Float32Array.of(value), []);
+  }
+
+  zeros(shape: readonly number[]): Native {
+    const dims = this.constant(Int32Array.from(shape), [shape.length]);
+    return this.run('Fill', [dims, this.scalar(0)], {T: this.float32, index_type: this.int32});
+  }
+
+  add(a: Native, b: Native): Native {
+    return this.run('AddV2', [a, b]);
+  }
+
+  sub(a: Native, b: Native): Native {
+    return this.run('Sub', [a, b]);
+  }
+
+  mul(a: Native, b: Native): Native {
+    return this.run('Mul', [a, b]);
+  }
+
+  div(a: Native, b: Native): Native {
+    return this.run('RealDiv', [a, b]);
+  }
+
+  /** The product of two matrices. */
+  matMul(a: Native, b: Native, transposeA = false, transposeB = false): Native {
+    const {float32} = this;
+    const attributes = {T: float32, transpose_a: transposeA, transpose_b: transposeB};
+    return this.run('MatMul', [a, b], attributes);
+  }
+
+  /** Products of stacks of matrices, with broadcasting. */
+  batchMatMul(a: Native, b: Native, transposeA = false, transposeB = false): Native {
+    return this.run('BatchMatMulV2', [a, b], {
+      T: this.float32,
+      adj_x: transposeA,
+      adj_y: transposeB,
+    });
+  }
+
+  reshape(x: Native, shape: readonly number[]): Native {
+    const to = this.constant(Int32Array.from(shape), [shape.length]);
+    return this.run('Reshape', [x, to], {T: this.float32, Tshape: this.int32});
+  }
+
+  /** The entries from `begin` to before `begin + size`. */
+  slice(x: Native, begin: readonly number[], size: readonly number[]): Native {
+    const [from, extent] = [begin, size].map((v) => this.constant(Int32Array.from(v), [v.length]));
+    return this.run('Slice', [x, from!, extent!], {T: this.float32, Index: this.int32});
+  }
+
+  transpose(x: Native, axes: readonly number[]): Native {
+    const order = this.constant(Int32Array.from(axes), [axes.length]);
+    return this.run('Transpose', [x, order], {T: this.float32, Tperm: this.int32});
+  }
+
+  /** One part is put out as it is. */
+  concat(parts: readonly Native[], axis: number): Native {
+    if (parts.length === 1) return parts[0]!;
+    const where = this.constant(Int32Array.of(axis), []);
+    const attributes = {T: this.float32, Tidx: this.int32, N: parts.length};
+    return this.run('ConcatV2', [...parts, where], attributes);
+  }
+
+  /** Sums over an axis, which stays with length 1. */
+  sum(x: Native, axis: number): Native {
+    const where = this.constant(Int32Array.of(axis), [1]);
+    const attributes = {T: this.float32, Tidx: this.int32, keep_dims: true};
+    return this.run('Sum', [x, where], attributes);
+  }
+
+  private attribute(
+    name: string,
+    value: Attributes[string],
+  ): {name: string; type: number; value: unknown} {
+    const {TF_ATTR_TYPE, TF_ATTR_BOOL, TF_ATTR_INT, TF_ATTR_SHAPE, TF_ATTR_STRING} =
+      this.backend.binding;
+    if (value instanceof NativeType) return {name, type: TF_ATTR_TYPE, value: value.number};
+    if (Array.isArray(value)) return {name, type: TF_ATTR_SHAPE, value};
+    if (typeof value === 'boolean') return {name, type: TF_ATTR_BOOL, value};
+    return {name, type: typeof value === 'number' ? TF_ATTR_INT : TF_ATTR_STRING, value};
+  }
+}
+
+/** The tensor of TensorFlow's that a tensor of tfjs stands for. */
+export function nativeOf(backend: NodeBackend, info: tf.TensorInfo): Native {
+  return {id: backend.getInputTensorIds([info])[0]!, shape: info.shape};
+}
+
+/** A kernel by its inputs; those that are optional may be missing. */
+export type NativeKernel<Attrs> = (
+  ops: NativeOps,
+  inputs: Readonly<Record<string, Native>>,
+  attrs: Attrs,
+) => Native | Native[];
+
+/** Makes of it what tfjs can register. */
+export function asKernelFunc<Attrs>(kernel: NativeKernel<Attrs>): tf.KernelFunc {
+  return ({inputs, backend, attrs}) => {
+    const native = backend as NodeBackend;
+    const ops = new NativeOps(native);
+    const given = Object.entries(inputs).map(([name, info]): [string, Native] => [
+      name,
+      nativeOf(native, info!),
+    ]);
+    let result: Native | Native[] = [];
+    ops.scope(() => (result = kernel(ops, Object.fromEntries(given), attrs as Attrs)));
+    return Array.isArray(result)
+      ? result.map((x) => native.createOutputTensor(x))
+      : native.createOutputTensor(result);
+  };
+}

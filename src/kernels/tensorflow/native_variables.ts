@@ -1,0 +1,63 @@
+import type * as tf from '@tensorflow/tfjs-core';
+import {nativeOf, type Native, type NativeOps, type NodeBackend} from './native_ops';
+
+/**
+ * A variable of TensorFlow's with a value that is changed by ops in place, or a copy of it if it has another owner.
+ *
+ * @param name no two variables at a time may have the same. New names cost time, TensorFlow makes an op for each.
+ */
+export function toVariable(ops: NativeOps, value: Native, name: string): Native {
+  const variable = ops.run('VarHandleOp', [], {
+    dtype: ops.float32,
+    shape: value.shape,
+    container: '',
+    shared_name: `tfjs-owlore/${name}`,
+  });
+  ops.runAll('AssignVariableOp', [variable, value], {dtype: ops.float32}, 0);
+  return variable;
+}
+
+export function readVariable(ops: NativeOps, variable: Native): Native {
+  return ops.run('ReadVariableOp', [variable], {dtype: ops.float32});
+}
+
+/** The value of a variable, which is no more. */
+export function endVariable(ops: NativeOps, variable: Native): Native {
+  const value = readVariable(ops, variable);
+  ops.runAll('DestroyResourceOp', [variable], {ignore_lookup_error: false}, 0);
+  return value;
+}
+
+/**
+ * Lets `change` work on tensors as on variables of TensorFlow's. Those that share their data with no other tensor are changed
+ * in place and put out again, even if it throws; of the others TensorFlow makes copies.
+ */
+export function changeTensors(
+  backend: NodeBackend,
+  ops: NativeOps,
+  tensors: readonly tf.TensorInfo[],
+  change: (variables: Native[]) => void,
+): tf.TensorInfo[] {
+  const variables = tensors.map((tensor, i) =>
+    toVariable(ops, nativeOf(backend, tensor), `changed ${i}`),
+  );
+  const entries = tensors.map(({dataId}) =>
+    backend.refCount(dataId) === 1 ? backend.tensorMap.get(dataId) : null,
+  );
+  // The variable is to be the only owner of what it changes.
+  for (const entry of entries) if (entry) backend.binding.deleteTensor(entry.id);
+  let values: Native[] = [];
+  try {
+    change(variables);
+  } finally {
+    values = variables.map((variable) => endVariable(ops, variable));
+    entries.forEach((entry, i) => {
+      if (entry) entry.id = ops.release(values[i]!).id;
+    });
+  }
+  return tensors.map(({dataId, shape, dtype}, i) => {
+    if (!entries[i]) return backend.createOutputTensor(ops.release(values[i]!));
+    backend.incRef(dataId);
+    return {dataId, shape, dtype};
+  });
+}

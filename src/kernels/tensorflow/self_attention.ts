@@ -1,0 +1,165 @@
+import type {Native, NativeKernel, NativeOps} from './native_ops';
+import {rotations} from './rotations';
+
+/** Positions whose queries are worked on at a time, at least. */
+const FEWEST_ROWS = 64;
+
+/** Scores of a head that are made at a time, if that is more. */
+const SCORES = 128 ** 2;
+
+/** Added to the score of a key that a query may not see. */
+const HIDDEN = -1e9;
+
+/** Positions from `from` to before `to`; their queries see the keys before `to`. */
+interface Piece {
+  from: number;
+  to: number;
+}
+
+/** Inputs of an attention, turned and by heads: the queries of one key head stand below each other. */
+interface Heads {
+  /** `[stack, group, length, width]`, over √width. */
+  q: Native;
+  /** `[stack, length, width]`. */
+  k: Native;
+  v: Native;
+  /** The matrices that have turned the queries, the scale included, and the keys. */
+  turns: {q: Native; k: Native};
+}
+
+/** OwLoreSelfAttention. */
+export const selfAttention: NativeKernel<object> = (ops, inputs) => {
+  const {q, k, v} = toHeads(ops, inputs);
+  const parts = pieces(q).map((piece) =>
+    ops.scope(() => {
+      const weights = attentionWeights(ops, rowsOf(ops, q, piece), keysOf(ops, k, piece), piece);
+      return asPart(ops, ops.batchMatMul(weights, keysOf(ops, v, piece)), q);
+    }),
+  );
+  return byTokens(ops, ops.concat(parts, 2), inputs['q']!.shape);
+};
+
+/** OwLoreSelfAttentionGrad. */
+export const selfAttentionGrad: NativeKernel<object> = (ops, inputs) => {
+  const [dy, y] = [inputs['dy']!, inputs['y']!];
+  const {q, k, v, turns} = toHeads(ops, inputs);
+  const dMixed = byHeads(ops, dy, q.shape);
+  const along = ops.scope(() =>
+    byHeads(ops, ops.sum(ops.mul(dy, y), 3), [...q.shape.slice(0, 3), 1]),
+  );
+  const dqParts: Native[] = [];
+  let sums: Native[] = [];
+  // From the last positions, which see all keys, to the first.
+  for (const piece of pieces(q).reverse()) {
+    const [dq, ...dkv] = ops.scope(() => {
+      const queries = rowsOf(ops, q, piece);
+      const [keys, values] = [keysOf(ops, k, piece), keysOf(ops, v, piece)];
+      const dRows = rowsOf(ops, dMixed, piece);
+      const weights = attentionWeights(ops, queries, keys, piece);
+      // The gradient of the scores, w·(dw − Σ w·dw); the sum over the keys is that of dy·y over the width.
+      const dScores = ops.scope(() => {
+        const dWeights = ops.batchMatMul(dRows, values, false, true);
+        return ops.mul(weights, ops.sub(dWeights, rowsOf(ops, along, piece)));
+      });
+      const dk = ops.batchMatMul(dScores, queries, true);
+      const dv = ops.batchMatMul(weights, dRows, true);
+      const dq = ops.batchMatMul(dScores, keys);
+      return [asPart(ops, dq, q), ...[dk, dv].map((part, i) => addToFirst(ops, sums[i], part))];
+    });
+    sums = dkv;
+    dqParts.unshift(dq);
+  }
+  const turnBack = (x: Native, {shape}: Native, turn: Native): Native =>
+    ops.batchMatMul(byTokens(ops, x, shape), turn, false, true);
+  return [
+    turnBack(ops.concat(dqParts, 2), inputs['q']!, turns.q),
+    turnBack(sums[0]!, inputs['k']!, turns.k),
+    byTokens(ops, sums[1]!, inputs['v']!.shape),
+  ];
+};
+
+function toHeads(ops: NativeOps, inputs: Readonly<Record<string, Native>>): Heads {
+  const [q, k, v] = [inputs['q']!, inputs['k']!, inputs['v']!];
+  const [batch, length, heads, width] = q.shape as [number, number, number, number];
+  const keyHeads = k.shape[2]!;
+  const stack = batch * keyHeads;
+  const turnKeys = rotations(ops, inputs['cos']!, inputs['sin']!);
+  const turnQueries = ops.mul(turnKeys, ops.scalar(width ** -0.5));
+  const turned = (x: Native, turn: Native, shape: number[]): Native =>
+    ops.scope(() => byHeads(ops, ops.batchMatMul(x, turn), shape));
+  return {
+    q: turned(q, turnQueries, [stack, heads / keyHeads, length, width]),
+    k: turned(k, turnKeys, [stack, length, width]),
+    v: byHeads(ops, v, [stack, length, width]),
+    turns: {q: turnQueries, k: turnKeys},
+  };
+}
+
+/** `[batch, length, heads, width]` with the heads before the positions, reshaped. */
+function byHeads(ops: NativeOps, x: Native, shape: readonly number[]): Native {
+  return ops.reshape(ops.transpose(x, [0, 2, 1, 3]), shape);
+}
+
+/** Back to `[batch, length, heads, width]`, the given shape. */
+function byTokens(ops: NativeOps, x: Native, shape: readonly number[]): Native {
+  const [batch, length, heads, width] = shape as [number, number, number, number];
+  return ops.transpose(ops.reshape(x, [batch, heads, length, width]), [0, 2, 1, 3]);
+}
+
+function pieces({shape}: Native): Piece[] {
+  const length = shape[2]!;
+  const rows = Math.max(FEWEST_ROWS, Math.floor(SCORES / length));
+  return Array.from({length: Math.ceil(length / rows)}, (_, i) => ({
+    from: i * rows,
+    to: Math.min((i + 1) * rows, length),
+  }));
+}
+
+/** Of `[stack, group, length, width]` the rows of a piece, `[stack, group · rows, width]`. */
+function rowsOf(ops: NativeOps, x: Native, {from, to}: Piece): Native {
+  const [stack, group, length, width] = x.shape as [number, number, number, number];
+  const rows = to - from;
+  return ops.scope(() => {
+    const isAll = rows === length;
+    const ofPiece = isAll ? x : ops.slice(x, [0, 0, from, 0], [stack, group, rows, width]);
+    return ops.reshape(ofPiece, [stack, group * rows, width]);
+  });
+}
+
+/** `[stack, group · rows, width]` of a piece as a part of a tensor like `q`, `[stack, group, rows, width]`. */
+function asPart(ops: NativeOps, x: Native, {shape: [stack, group]}: Native): Native {
+  const [, rows, width] = x.shape as [number, number, number];
+  return ops.reshape(x, [stack!, group!, rows / group!, width]);
+}
+
+/** Keys or values that a piece's queries see, of `[stack, length, width]`. */
+function keysOf(ops: NativeOps, x: Native, {to}: Piece): Native {
+  const [stack, length, width] = x.shape as [number, number, number];
+  return to === length ? x : ops.slice(x, [0, 0, 0], [stack, to, width]);
+}
+
+/** Softmax of the visible scores, `[stack, group · rows, keys]`. */
+function attentionWeights(ops: NativeOps, queries: Native, keys: Native, piece: Piece): Native {
+  return ops.scope(() => {
+    const scores = ops.batchMatMul(queries, keys, false, true);
+    const {from, to} = piece;
+    const masked = ops.add(ops.reshape(scores, [-1, to - from, to]), causalMask(ops, piece));
+    return ops.reshape(ops.run('Softmax', [masked]), scores.shape);
+  });
+}
+
+/** `[rows, keys]`: 0 where the key (column) is not after the query (row), else `HIDDEN`. */
+function causalMask(ops: NativeOps, {from, to}: Piece): Native {
+  const rows = to - from;
+  const mask = new Float32Array(rows * to);
+  for (let row = 0; row < rows; row++) mask.fill(HIDDEN, row * to + from + row + 1, (row + 1) * to);
+  return ops.constant(mask, [rows, to]);
+}
+
+/** `sum` `[stack, length, width]`, if there is one yet, plus `part` at the first keys. */
+function addToFirst(ops: NativeOps, sum: Native | undefined, part: Native): Native {
+  if (!sum) return part;
+  const [stack, keys, width] = part.shape as [number, number, number];
+  const rest = sum.shape[1]! - keys;
+  return ops.scope(() => ops.add(sum, ops.concat([part, ops.zeros([stack, rest, width])], 1)));
+}

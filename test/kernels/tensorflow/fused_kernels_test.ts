@@ -1,0 +1,256 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import fc from 'fast-check';
+import * as names from '../../../src/kernels/kernel_names';
+import * as fused from '../../../src/kernels/llama_kernel_names';
+import {runKernel} from '../../../src/kernels/run_kernel';
+import {installKernels} from '../../../src/kernels/tensorflow';
+import {backends, defaultBackend} from '../../support/backends';
+import * as composed from '../../llama/composed';
+import {expectSameKernel, randomOperand, seeds, type Operand} from '../wasm/compare';
+
+type Tensors = tf.Tensor[];
+
+const widths = fc.constantFrom(1, 2, 3, 8, 31, 64);
+const counts = fc.constantFrom(0, 1, 2, 5, 16);
+const scales = fc.constantFrom(1e-30, 1e-8, 1, 10, 1e8, 1e30);
+const special = fc.constantFrom(null, NaN, Infinity, -Infinity);
+
+function scaled(shape: number[], seed: number, scale: number): Operand {
+  const {values} = randomOperand(shape, seed);
+  return {shape, values: Float32Array.from(values, (x) => x * scale)};
+}
+
+const run = (name: string, inputs: Record<string, tf.Tensor>, attrs = {}): Tensors =>
+  runKernel(name, inputs, attrs)!;
+
+/** The gradients of `f` by all its inputs, at `[dy, ...inputs]`. */
+const gradients =
+  (f: (...inputs: Tensors) => tf.Tensor) =>
+  (...[dy, ...inputs]: Tensors): Tensors =>
+    tf.grads(f)(inputs, dy);
+
+const isThere = backends.includes('tensorflow') && backends.includes('cpu');
+const backend = 'tensorflow';
+
+(isThere ? describe : describe.skip)('fused kernels on tensorflow', () => {
+  before(async () => {
+    await tf.setBackend('tensorflow');
+    await installKernels();
+  });
+  after(() => tf.setBackend(defaultBackend));
+
+  it('RMSNorm and its gradients', () => {
+    const epsilon = 1e-5;
+    const norm = (...[x, weight]: Tensors): tf.Tensor => composed.rmsNorm(x!, weight!, epsilon);
+    return fc.assert(
+      fc.asyncProperty(
+        ...([counts, counts, widths, scales, fc.boolean(), seeds] as const),
+        async (m, n, width, scale, isMatrix, seed) => {
+          const shape = isMatrix ? [m * n, width] : [m, n, width];
+          const x = scaled(shape, seed, scale);
+          const weight = randomOperand([width], seed + 1);
+          const dy = randomOperand(shape, seed + 2);
+          await expectSameKernel(
+            [x, weight],
+            (x, weight) => run(fused.OwLoreRMSNorm, {x: x, weight: weight}, {epsilon}),
+            (x, weight) => [norm(x, weight)],
+            {backend},
+          );
+          // tfjs has no gradients of empty tensors; and the gradient by x is a difference that cancels
+          if (m * n === 0 || scale === 1e30) return;
+          const squares = Array.from({length: m * n}, (_, row) =>
+            Array.from(x.values.slice(row * width, (row + 1) * width)).reduce(
+              (sum, v) => sum + v * v,
+              0,
+            ),
+          );
+          const largest = Math.max(...squares.map((sum) => (sum / width + epsilon) ** -0.5));
+          await expectSameKernel(
+            [dy, x, weight],
+            (dy, x, weight) =>
+              run(fused.OwLoreRMSNormGrad, {dy: dy, x: x, weight: weight}, {epsilon}),
+            gradients(norm),
+            {backend, atol: 1e-5 * largest},
+          );
+        },
+      ),
+    );
+  });
+
+  it('SwiGLU and its gradients', () => {
+    const swiglu = (...[gate, up]: Tensors): tf.Tensor => composed.swiglu(gate!, up!);
+    return fc.assert(
+      fc.asyncProperty(counts, widths, scales, special, seeds, async (m, n, scale, value, seed) => {
+        const gate = scaled([m, n], seed, scale);
+        if (value !== null && m > 0) gate.values[seed % gate.values.length] = value;
+        const up = randomOperand([m, n], seed + 1);
+        const dy = randomOperand([m, n], seed + 2);
+        await expectSameKernel(
+          [gate, up],
+          (gate, up) => run(fused.OwLoreSwiGLU, {gate: gate, up: up}),
+          (gate, up) => [swiglu(gate, up)],
+          {backend},
+        );
+        if (m === 0 || scale === 1e30) return; // as above
+        await expectSameKernel(
+          [dy, gate, up],
+          (dy, gate, up) => run(fused.OwLoreSwiGLUGrad, {dy: dy, gate: gate, up: up}),
+          gradients(swiglu),
+          {backend},
+        );
+      }),
+    );
+  });
+
+  it('self-attention and its gradients', () => {
+    const lengths = fc.constantFrom(1, 2, 5, 64, 130, 300);
+    return fc.assert(
+      fc.asyncProperty(
+        ...([fc.constantFrom(1, 2), fc.constantFrom(1, 2), fc.constantFrom(1, 3)] as const),
+        ...([lengths, fc.constantFrom(1, 4, 16), fc.constantFrom(1e-8, 1, 10), seeds] as const),
+        async (batch, keyHeads, group, length, half, scale, seed) => {
+          const queries = [batch, length, keyHeads * group, 2 * half];
+          const keys = [batch, length, keyHeads, 2 * half];
+          const angles = randomOperand([length, half], seed + 4).values;
+          const [cos, sin] = [Math.cos, Math.sin].map((f) => ({
+            shape: [length, half],
+            values: Float32Array.from(angles, (angle) => f(4 * angle)),
+          }));
+          const operands = [
+            ...[scaled(queries, seed, scale), randomOperand(keys, seed + 1)],
+            ...[randomOperand(keys, seed + 2), cos!, sin!],
+          ];
+          const attention = (...[q, k, v, cos, sin]: Tensors): tf.Tensor => {
+            const heads = (x: tf.Tensor): tf.Tensor => tf.transpose(x, [0, 2, 1, 3]);
+            const turned = (x: tf.Tensor): tf.Tensor =>
+              composed.rotate(heads(x), {cos: cos!, sin: sin!});
+            const stack = batch * keyHeads;
+            const y = composed.causalAttention(
+              tf.reshape(turned(q!), [stack, group, length, 2 * half]),
+              tf.reshape(turned(k!), [stack, length, 2 * half]),
+              tf.reshape(heads(v!), [stack, length, 2 * half]),
+            );
+            return heads(tf.reshape(y, [batch, keyHeads * group, length, 2 * half]));
+          };
+          const kernel = (...[q, k, v, cos, sin]: Tensors): tf.Tensor =>
+            run(fused.OwLoreSelfAttention, {q: q!, k: k!, v: v!, cos: cos!, sin: sin!})[0]!;
+          await expectSameKernel(
+            operands,
+            (...inputs) => [kernel(...inputs)],
+            (...inputs) => [attention(...inputs)],
+            {backend},
+          );
+          await expectSameKernel(
+            [randomOperand(queries, seed + 3), ...operands],
+            (...[dy, q, k, v, cos, sin]) => {
+              const inputs = {q: q!, k: k!, v: v!, cos: cos!, sin: sin!};
+              const y = kernel(...Object.values(inputs));
+              return run(fused.OwLoreSelfAttentionGrad, {dy: dy!, ...inputs, y});
+            },
+            (...[dy, q, k, v, cos, sin]) =>
+              tf.grads((q, k, v) => attention(q, k, v, cos!, sin!))([q!, k!, v!], dy),
+            // a difference of two sums of products, of magnitude 1, times queries of magnitude `scale`
+            {backend, rtol: 5e-5, atol: 2e-6 * Math.max(1, scale)},
+          );
+        },
+      ),
+      {numRuns: 40},
+    );
+  });
+
+  describe('Adam', () => {
+    const sides = fc.constantFrom(undefined, 'left' as const, 'right' as const);
+    const adamScales = fc.constantFrom(1e-12, 1e-8, 1, 1e8, 1e15);
+    const betas = fc.constantFrom(0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999);
+
+    it('moves moments and variable', () =>
+      fc.assert(
+        fc.asyncProperty(
+          ...([fc.constantFrom(1, 7, 33), fc.constantFrom(1, 8, 30), sides] as const),
+          ...([adamScales, betas, betas, fc.constantFrom(1, 0.9), fc.boolean(), seeds] as const),
+          async (rows, columns, side, scale, beta1, beta2, decay, isClipped, seed) => {
+            const rank = 3;
+            const shapes = {left: [rank, columns], right: [rows, rank]};
+            const shape = side ? shapes[side] : [rows, columns];
+            const second = scaled(shape, seed + 2, scale ** 2);
+            const operands = [
+              randomOperand([rows, columns], seed),
+              scaled(shape, seed + 1, scale),
+              {shape, values: second.values.map(Math.abs)},
+              scaled(shape, seed + 3, scale),
+              randomOperand([side === 'right' ? columns : rows, rank], seed + 4),
+            ];
+            const [rate, epsilon] = [1e-2, 1e-8];
+            const clip = isClipped ? 0.3 : 1;
+            await expectSameKernel(
+              operands,
+              (...[variable, first, second, gradient, basis]) =>
+                runKernel(
+                  names.OwLoreAdam,
+                  {
+                    ...{variable: variable!, first: first!, second: second!, gradient: gradient!},
+                    clip: isClipped ? tf.scalar(clip) : null,
+                    basis: side ? basis! : null,
+                  },
+                  {beta1, beta2, rate, epsilon, decay, side},
+                )!,
+              (...[variable, first, second, gradient, basis]) => {
+                const g = tf.mul(gradient!, clip);
+                const m = tf.add(tf.mul(first!, beta1), tf.mul(g, 1 - beta1));
+                const v = tf.add(tf.mul(second!, beta2), tf.mul(tf.square(g), 1 - beta2));
+                const step = tf.div(tf.mul(m, rate), tf.add(tf.sqrt(v), epsilon));
+                const full =
+                  side === 'left'
+                    ? tf.matMul(basis!, step)
+                    : side === 'right'
+                      ? tf.matMul(step, basis!, false, true)
+                      : step;
+                return [tf.sub(tf.mul(variable!, decay), full), m, v];
+              },
+              // some roundings of 2⁻²⁴, and what is not made up for in 1 − β
+              {backend, rtol: 1e-6},
+            );
+          },
+        ),
+      ));
+
+    const attrs = {beta1: 0.9, beta2: 0.999, rate: 0.1, epsilon: 1e-8, decay: 0.5};
+
+    it('changes what shares its data with another tensor in a copy, all else in place', async () => {
+      await tf.setBackend('tensorflow');
+      tf.tidy(() => {
+        const inputs = {
+          variable: tf.fill([3, 2], 4),
+          first: tf.fill([3, 2], 1),
+          second: tf.fill([3, 2], 1),
+          gradient: tf.fill([3, 2], 1),
+        };
+        const clones = [tf.clone(inputs.variable), tf.reshape(inputs.first, [6])];
+        const outputs = runKernel(names.OwLoreAdam, inputs, attrs)!;
+        const [variable, first, second] = outputs.map((x) => x.dataSync()[5]);
+        expect(variable).to.be.closeTo(2 - 0.1, 1e-6);
+        expect([first, second]).to.deep.equal([1, 1]);
+        expect(clones.map((x) => x.dataSync()[5])).to.deep.equal([4, 1]);
+        const shared = outputs.map(({dataId}, i) => dataId === Object.values(inputs)[i]!.dataId);
+        expect(shared).to.deep.equal([false, true, true]);
+        expect(inputs.second.dataSync()[0]).to.equal(1);
+      });
+    });
+
+    it('leaves its tensors as they were if TensorFlow refuses', async () => {
+      await tf.setBackend('tensorflow');
+      tf.tidy(() => {
+        const [variable, first, second] = [1, 2, 3].map((value) => tf.fill([3, 2], value));
+        const inputs = {variable: variable!, first: first!, second: second!};
+        const refused = (): unknown =>
+          runKernel(names.OwLoreAdam, {...inputs, gradient: tf.ones([5])}, {...attrs, decay: 1});
+        expect(refused).to.throw();
+        expect(Object.values(inputs).map((x) => x.dataSync()[5])).to.deep.equal([1, 2, 3]);
+        const {numTensors} = tf.memory();
+        expect(refused).to.throw();
+        expect(tf.memory().numTensors).to.equal(numTensors + 1); // the gradient
+      });
+    });
+  });
+});
