@@ -15,7 +15,12 @@ import {preferModule} from './kernel';
 import {maxPoolGrad} from './max_pool_grad';
 import {simdFusedMatMul} from './simd_fused_mat_mul';
 import {isForModule, simdBatchMatMul} from './simd_mat_mul';
-import {simdCausalAttention, simdCausalAttentionGrad} from './simd_causal_attention';
+import {
+  simdCausalAttention,
+  simdCausalAttentionGrad,
+  simdSelfAttention,
+  simdSelfAttentionGrad,
+} from './simd_attention';
 import {simdCrossEntropy, simdCrossEntropyGrad} from './simd_cross_entropy';
 import {
   attach,
@@ -70,6 +75,8 @@ const FUSED_KERNELS: ReadonlyArray<
   [fused.OwLoreCrossEntropyGrad, simdCrossEntropyGrad],
   [fused.OwLoreCausalAttention, simdCausalAttention],
   [fused.OwLoreCausalAttentionGrad, simdCausalAttentionGrad],
+  [fused.OwLoreSelfAttention, simdSelfAttention],
+  [fused.OwLoreSelfAttentionGrad, simdSelfAttentionGrad],
   [fused.OwLoreRotary, simdRotary],
   [OwLoreMoments, simdMoments],
   [OwLoreStep, simdStep],

@@ -48,34 +48,41 @@ interface Exports {
     sums: number,
     segments: number,
   ): void;
-  causalAttention(
+  /** Bytes of the workspace of `attend`. */
+  attentionBytes(length: number, width: number): number;
+  attentionGradientBytes(length: number, width: number): number;
+  attend(
     q: number,
     k: number,
     v: number,
-    stack: number,
+    cos: number,
+    sin: number,
     group: number,
     length: number,
     width: number,
-    scale: number,
+    headStep: number,
+    qStep: number,
+    kStep: number,
     y: number,
-    rows: number,
-    scores: number,
+    workspace: number,
   ): void;
-  causalAttentionGradient(
+  attendGradient(
     dy: number,
     q: number,
     k: number,
     v: number,
-    stack: number,
+    cos: number,
+    sin: number,
     group: number,
     length: number,
     width: number,
-    scale: number,
+    headStep: number,
+    qStep: number,
+    kStep: number,
     dq: number,
     dk: number,
     dv: number,
-    rows: number,
-    scores: number,
+    workspace: number,
   ): void;
   crossEntropy(
     logits: number,
@@ -124,7 +131,7 @@ interface Exports {
     sin: number,
     stack: number,
     length: number,
-    half: number,
+    width: number,
     inverse: boolean,
     y: number,
   ): void;

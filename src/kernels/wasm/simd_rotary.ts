@@ -8,7 +8,7 @@ export function simdRotary(
   {functions}: SimdModule,
   {inputs: {x, cos, sin}, backend, attrs}: KernelArgs<'x' | 'cos' | 'sin', OwLoreRotaryAttrs>,
 ): tf.TensorInfo {
-  const [length, half] = cos.shape as [number, number];
+  const [length, width] = x.shape.slice(-2) as [number, number];
   const y = allocate(backend, x.shape);
   functions.rotate(
     addressOf(backend, x),
@@ -16,7 +16,7 @@ export function simdRotary(
     addressOf(backend, sin),
     tf.util.sizeFromShape(x.shape.slice(0, -2)),
     length,
-    half,
+    width,
     attrs.inverse,
     addressOf(backend, y),
   );

@@ -246,10 +246,11 @@ function testFusedKernels(): void {
 
   it('self-attention with rotary positions and its gradients', () => {
     const byHeads = (x: tf.Tensor): tf.Tensor => tf.transpose(x, [0, 2, 1, 3]);
+    const small = fc.constantFrom(1, 2);
     const lengths = fc.constantFrom(1, 3, 16, 17, 65, 128, 141);
     return fc.assert(
       fc.asyncProperty(
-        ...([counts, fc.constantFrom(1, 2), fc.constantFrom(1, 3), lengths] as const),
+        ...([small, small, fc.constantFrom(1, 3), lengths] as const),
         ...([fc.constantFrom(2, 6, 8, 32), fc.constantFrom(1e-8, 1, 30), seeds] as const),
         async (batch, keyHeads, group, length, width, scale, seed) => {
           const angles = randomOperand([length, width / 2], seed + 4).values;
@@ -273,7 +274,6 @@ function testFusedKernels(): void {
           const queries = [batch, length, keyHeads * group, width];
           const [q, k] = [scaled(queries, seed, scale), randomOperand(keys, seed + 1)];
           const [v, dy] = [randomOperand(keys, seed + 2), randomOperand(queries, seed + 3)];
-          if (batch === 0) return; // tfjs cannot compose it
           await expectSameKernel(
             [q, k, v, cos, sin],
             (...[q, k, v, cos, sin]) =>

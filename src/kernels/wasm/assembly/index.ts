@@ -4,7 +4,7 @@ import {MULTIPLY_SCRATCH, placeScratch} from './gemm';
 export {moments, scale, step} from './adam';
 export {addBias} from './bias';
 export {addSegments} from './segments';
-export {causalAttention, causalAttentionGradient} from './causal_attention';
+export {attend, attendGradient, attentionBytes, attentionGradientBytes} from './attention';
 export {crossEntropy, crossEntropyGradient} from './cross_entropy';
 export {multiply} from './gemm';
 export {rmsNorm, rmsNormGradient} from './rms_norm';

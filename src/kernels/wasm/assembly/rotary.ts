@@ -1,8 +1,9 @@
+import {scale} from './adam';
 import {loadUpTo, offset, storeUpTo} from './vector';
 
 /**
- * Turns each row of `x` `[stack, length, 2 · half]` by the angles of its position, the first half of
- * the row against the second; backwards if `inverse`. `cos` and `sin` `[length, half]`.
+ * Turns each row of `x` `[stack, length, width]` by the angles of its position; backwards if
+ * `inverse`. `cos` and `sin` `[length, width / 2]`.
  */
 export function rotate(
   x: usize,
@@ -10,19 +11,46 @@ export function rotate(
   sin: usize,
   stack: i32,
   length: i32,
-  half: i32,
+  width: i32,
   inverse: bool,
   y: usize,
 ): void {
-  const sign = f32x4.splat(inverse ? -1 : 1);
+  const step = offset(width);
   for (let matrix = 0; matrix < stack; matrix++) {
-    let table: usize = 0;
-    for (let row = 0; row < length; row++) {
+    turnRows(x, step, cos, sin, length, width, inverse, 1, y, step);
+    x += step * <usize>length;
+    y += step * <usize>length;
+  }
+}
+
+/**
+ * `factor` times the rows of `x` `[length, width]`, turned by the angles of their positions: the
+ * first half of a row against the second; not turned if `cos` is 0. Steps are the bytes from one row
+ * to the next.
+ */
+export function turnRows(
+  x: usize,
+  xStep: usize,
+  cos: usize,
+  sin: usize,
+  length: i32,
+  width: i32,
+  inverse: bool,
+  factor: f32,
+  y: usize,
+  yStep: usize,
+): void {
+  const half = width >> 1;
+  const factors = f32x4.splat(factor);
+  const signed = f32x4.splat(inverse ? -factor : factor);
+  for (let row = 0; row < length; row++) {
+    if (cos == 0) {
+      scale(x, width, factor, y);
+    } else {
       for (let i = 0; i < half; i += 4) {
         const left = half - i;
-        const at = table + offset(i);
-        const c = loadUpTo(cos + at, left);
-        const s = f32x4.mul(loadUpTo(sin + at, left), sign);
+        const c = f32x4.mul(loadUpTo(cos + offset(i), left), factors);
+        const s = f32x4.mul(loadUpTo(sin + offset(i), left), signed);
         const first = loadUpTo(x + offset(i), left);
         const second = loadUpTo(x + offset(half + i), left);
         const turned = f32x4.sub(f32x4.mul(first, c), f32x4.mul(second, s));
@@ -30,9 +58,10 @@ export function rotate(
         const other = f32x4.add(f32x4.mul(second, c), f32x4.mul(first, s));
         storeUpTo(y + offset(half + i), other, left);
       }
-      table += offset(half);
-      x += offset(2 * half);
-      y += offset(2 * half);
+      cos += offset(half);
+      sin += offset(half);
     }
+    x += xStep;
+    y += yStep;
   }
 }

@@ -1,0 +1,279 @@
+/**
+ * Causal attention of the query heads that share one key head (Vaswani et al. 2017), in pieces of
+ * the score matrix that lie below its diagonal. Each factor of a product is packed once.
+ */
+import {expRow} from './exp';
+import {filledUp, packLeft, packRight} from './pack';
+import {turnRows} from './rotary';
+import {rowMax, scaleRow} from './softmax';
+import {multiplyPanels, TILE_BYTES, TILE_COLUMNS} from './tile';
+import {multiplyAdd, offset, sumOf} from './vector';
+
+/** Queries, or keys, of a piece; a multiple of both sides of a tile. */
+const PIECE: i32 = 16;
+
+/** Queries whose scores the gradient has at a time; a multiple of `PIECE`. */
+const QUERIES: i32 = 128;
+
+/** Bytes from one row of a panel of a right factor to the next. */
+const PANEL_ROW: usize = TILE_COLUMNS * 4;
+
+/** Bytes of memory that `attend` needs. */
+export function attentionBytes(length: i32, width: i32): usize {
+  const scores = scoresStep(length) * <usize>PIECE;
+  return TILE_BYTES + leftBytes(length, width) + scores + 3 * matrixBytes(length, width);
+}
+
+/** Bytes of memory that `attendGradient` needs. */
+export function attentionGradientBytes(length: i32, width: i32): usize {
+  const scores = scoresStep(length) * <usize>QUERIES;
+  return TILE_BYTES + leftBytes(length, width) + 2 * scores + 9 * matrixBytes(length, width);
+}
+
+/** Of a matrix `[length, width]`, in rows or in panels of either side. */
+function matrixBytes(length: i32, width: i32): usize {
+  return offset(filledUp(length, PIECE)) * <usize>filledUp(width, TILE_COLUMNS);
+}
+
+/** Of a piece that is packed as a left factor. */
+function leftBytes(length: i32, width: i32): usize {
+  return offset(PIECE) * <usize>max(length, width);
+}
+
+/** From one row of scores to the next. */
+function scoresStep(length: i32): usize {
+  return offset(filledUp(length, TILE_COLUMNS));
+}
+
+/**
+ * `y = softmax(q kᵀ / √width) v`, each position with itself and the earlier ones: `q` and `y` of
+ * `group` heads, `k` and `v` of one, each `[length, width]`. Queries and keys are turned first, by
+ * `cos` and `sin` `[length, width / 2]`, if these are not 0.
+ *
+ * @param headStep Bytes from one head of `q` and `y` to the next.
+ * @param qStep Bytes from one position to the next, of `q` and `y`; `kStep` of `k` and `v`.
+ * @param workspace `attentionBytes`.
+ */
+export function attend(
+  q: usize,
+  k: usize,
+  v: usize,
+  cos: usize,
+  sin: usize,
+  group: i32,
+  length: i32,
+  width: i32,
+  headStep: usize,
+  qStep: usize,
+  kStep: usize,
+  y: usize,
+  workspace: usize,
+): void {
+  const row = offset(width);
+  const step = scoresStep(length);
+  const matrix = matrixBytes(length, width);
+  const edge = workspace;
+  const left = edge + TILE_BYTES;
+  const scores = left + leftBytes(length, width);
+  const turned = scores + step * <usize>PIECE;
+  const keys = turned + matrix;
+  const values = keys + matrix;
+  turnRows(k, kStep, cos, sin, length, width, false, 1, turned, row);
+  packRight(keys, turned, row, true, length, width);
+  packRight(values, v, kStep, false, width, length);
+  const panel = offset(TILE_COLUMNS * length);
+  for (let head = 0; head < group; head++) {
+    turnRows(q, qStep, cos, sin, length, width, false, scaleOf(width), turned, row);
+    for (let from = 0; from < length; from += PIECE) {
+      const count = min(length - from, PIECE);
+      const to = from + count;
+      weightsOf(turned + row * <usize>from, keys, from, count, width, scores, step, left, edge);
+      packLeft(left, scores, step, false, count, to);
+      const yPiece = y + qStep * <usize>from;
+      multiplyPanels(count, width, to, left, values, panel, PANEL_ROW, yPiece, qStep, false, edge);
+    }
+    q += headStep;
+    y += headStep;
+  }
+}
+
+/**
+ * The gradients by `q`, `k` and `v`, which lie as these do; the weights are computed again.
+ *
+ * @param workspace `attentionGradientBytes`.
+ */
+export function attendGradient(
+  dy: usize,
+  q: usize,
+  k: usize,
+  v: usize,
+  cos: usize,
+  sin: usize,
+  group: i32,
+  length: i32,
+  width: i32,
+  headStep: usize,
+  qStep: usize,
+  kStep: usize,
+  dq: usize,
+  dk: usize,
+  dv: usize,
+  workspace: usize,
+): void {
+  const row = offset(width);
+  const step = scoresStep(length);
+  const matrix = matrixBytes(length, width);
+  const scale = scaleOf(width);
+  const edge = workspace;
+  const left = edge + TILE_BYTES;
+  const scores = left + leftBytes(length, width);
+  const dScores = scores + step * <usize>QUERIES;
+  const turned = dScores + step * <usize>QUERIES;
+  const keys = turned + matrix;
+  const keyRows = keys + matrix;
+  const values = keyRows + matrix;
+  const dkSum = values + matrix;
+  const dvSum = dkSum + matrix;
+  const dqRows = dvSum + matrix;
+  const queryPanels = dqRows + matrix;
+  const dyPanels = queryPanels + matrix;
+  turnRows(k, kStep, cos, sin, length, width, false, 1, turned, row);
+  packRight(keys, turned, row, true, length, width);
+  packRight(keyRows, turned, row, false, width, length);
+  packRight(values, v, kStep, true, length, width);
+  memory.fill(dkSum, 0, 2 * matrix);
+  const panel = offset(TILE_COLUMNS * length);
+  const keyPanel = offset(TILE_COLUMNS * width);
+  for (let head = 0; head < group; head++) {
+    turnRows(q, qStep, cos, sin, length, width, false, scale, turned, row);
+    for (let from = 0; from < length; from += QUERIES) {
+      const end = min(from + QUERIES, length);
+      for (let first = from; first < end; first += PIECE) {
+        const count = min(end - first, PIECE);
+        const to = first + count;
+        const w = scores + step * <usize>(first - from);
+        const dw = dScores + step * <usize>(first - from);
+        weightsOf(turned + row * <usize>first, keys, first, count, width, w, step, left, edge);
+        packLeft(left, dy + qStep * <usize>first, qStep, false, count, width);
+        const seen = filledUp(to, TILE_COLUMNS);
+        multiplyPanels(
+          count,
+          seen,
+          width,
+          left,
+          values,
+          keyPanel,
+          PANEL_ROW,
+          dw,
+          step,
+          false,
+          edge,
+        );
+        for (let i = 0; i < count; i++) {
+          scoreGradient(w + step * <usize>i, dw + step * <usize>i, seen);
+        }
+        packLeft(left, dw, step, false, count, to);
+        const dqPiece = dqRows + row * <usize>first;
+        multiplyPanels(
+          count,
+          width,
+          to,
+          left,
+          keyRows,
+          panel,
+          PANEL_ROW,
+          dqPiece,
+          row,
+          false,
+          edge,
+        );
+      }
+      packRight(queryPanels, turned + row * <usize>from, row, false, width, end - from);
+      packRight(dyPanels, dy + qStep * <usize>from, qStep, false, width, end - from);
+      const queries = end - from;
+      sumOverQueries(scores, step, dyPanels, from, queries, width, dvSum, left, edge);
+      sumOverQueries(dScores, step, queryPanels, from, queries, width, dkSum, left, edge);
+    }
+    turnRows(dqRows, row, cos, sin, length, width, true, scale, dq, qStep);
+    q += headStep;
+    dy += headStep;
+    dq += headStep;
+  }
+  turnRows(dkSum, row, cos, sin, length, width, true, 1, dk, kStep);
+  turnRows(dvSum, row, 0, 0, length, width, false, 1, dv, kStep);
+}
+
+/**
+ * The softmax of the scores of `count` queries from position `from` on under the keys that they see,
+ * 0 under later ones of the same tile.
+ */
+function weightsOf(
+  queries: usize,
+  keys: usize,
+  from: i32,
+  count: i32,
+  width: i32,
+  weights: usize,
+  step: usize,
+  left: usize,
+  edge: usize,
+): void {
+  const seen = filledUp(from + count, TILE_COLUMNS);
+  const panel = offset(TILE_COLUMNS * width);
+  packLeft(left, queries, offset(width), false, count, width);
+  multiplyPanels(count, seen, width, left, keys, panel, PANEL_ROW, weights, step, false, edge);
+  for (let visible = from + 1; visible <= from + count; visible++) {
+    const sum = expRow(weights, visible, 1, rowMax(weights, visible), weights);
+    scaleRow(weights, visible, 1 / sum);
+    for (let i = visible; i < seen; i++) store<f32>(weights + offset(i), 0);
+    weights += step;
+  }
+}
+
+/** From the gradient of a query's weights that of its scores: `w · (dw − Σ w · dw)`, in its place. */
+function scoreGradient(w: usize, dw: usize, seen: i32): void {
+  let along = f32x4.splat(0);
+  const end = w + offset(seen);
+  const back = dw - w;
+  for (let at = w; at < end; at += 16) {
+    along = multiplyAdd(v128.load(at), v128.load(at + back), along);
+  }
+  const sum = f32x4.splat(sumOf(along));
+  for (let at = w; at < end; at += 16) {
+    const difference = f32x4.sub(v128.load(at + back), sum);
+    v128.store(at + back, f32x4.mul(v128.load(at), difference));
+  }
+}
+
+/**
+ * Adds to the rows `sums` of the keys `weightsᵀ · x`, for `x` in panels of the same `queries` queries
+ * from position `from` on; for each piece of keys of those that see it.
+ */
+function sumOverQueries(
+  weights: usize,
+  step: usize,
+  x: usize,
+  from: i32,
+  queries: i32,
+  width: i32,
+  sums: usize,
+  left: usize,
+  edge: usize,
+): void {
+  const panel = offset(TILE_COLUMNS * queries);
+  const row = offset(width);
+  for (let key = 0; key < from + queries; key += PIECE) {
+    const count = min(from + queries - key, PIECE);
+    const skipped = max(key - from, 0);
+    const seeing = queries - skipped;
+    packLeft(left, weights + step * <usize>skipped + offset(key), step, true, count, seeing);
+    const visible = x + PANEL_ROW * <usize>skipped;
+    const sum = sums + row * <usize>key;
+    multiplyPanels(count, width, seeing, left, visible, panel, PANEL_ROW, sum, row, true, edge);
+  }
+}
+
+/** `1 / √width`. */
+function scaleOf(width: i32): f32 {
+  return 1 / sqrt<f32>(<f32>width);
+}

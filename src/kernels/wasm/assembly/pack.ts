@@ -1,0 +1,170 @@
+import {TILE_COLUMNS, TILE_ROWS} from './tile';
+import {offset} from './vector';
+
+/**
+ * Packs a left factor `[rows, length]` (in memory `[length, rows]` if transposed) into panels of
+ * `TILE_ROWS` rows, in which the numbers of one column lie side by side.
+ */
+export function packLeft(
+  panels: usize,
+  a: usize,
+  step: usize,
+  transposed: bool,
+  rows: i32,
+  length: i32,
+): void {
+  pack(panels, a, step, !transposed, rows, length, TILE_ROWS);
+}
+
+/**
+ * Packs a right factor `[length, columns]` (in memory `[columns, length]` if transposed) into panels
+ * of `TILE_COLUMNS` columns, in which the numbers of one row lie side by side.
+ */
+export function packRight(
+  panels: usize,
+  b: usize,
+  step: usize,
+  transposed: bool,
+  columns: i32,
+  length: i32,
+): void {
+  pack(panels, b, step, transposed, columns, length, TILE_COLUMNS);
+}
+
+/** How many lines fill whole panels. */
+export function filledUp(lines: i32, width: i32): i32 {
+  return (lines + width - 1) & -width;
+}
+
+/** Lines that lie side by side in a cache line, and are packed together. */
+const SIDE_BY_SIDE: i32 = 16;
+
+/**
+ * Copies `lines` lines of `length` numbers into panels of `width` lines each, in which the numbers
+ * that the lines have at one position lie side by side. The last panel is filled up with lines
+ * whose products are thrown away.
+ *
+ * @param along Whether a line lies in memory along a row, or else down a column.
+ */
+function pack(
+  panels: usize,
+  source: usize,
+  step: usize,
+  along: bool,
+  lines: i32,
+  length: i32,
+  width: i32,
+): void {
+  const panelBytes = offset(width * length);
+  let line = 0;
+  if (along) {
+    for (; line < lines; line += width) {
+      for (let group = 0; group < width; group += 4) {
+        const first = line + group;
+        packFour(panels + offset(group), offset(width), source, step, first, lines - 1, length);
+      }
+      panels += panelBytes;
+    }
+    return;
+  }
+  for (; line + SIDE_BY_SIDE <= lines; line += SIDE_BY_SIDE) {
+    packSideBySide(panels, panelBytes, source + offset(line), step, length, width);
+    panels += panelBytes * (SIDE_BY_SIDE / width);
+  }
+  for (; line < lines; line += width) {
+    packColumns(panels, source + offset(line), step, min(lines - line, width), length, width);
+    panels += panelBytes;
+  }
+}
+
+/** Packs four lines that lie along rows; those after `last` are that one again. */
+function packFour(
+  to: usize,
+  toStep: usize,
+  source: usize,
+  step: usize,
+  first: i32,
+  last: i32,
+  length: i32,
+): void {
+  let p0 = source + <usize>min(first, last) * step;
+  let p1 = source + <usize>min(first + 1, last) * step;
+  let p2 = source + <usize>min(first + 2, last) * step;
+  let p3 = source + <usize>min(first + 3, last) * step;
+  let i = 0;
+  for (; i + 4 <= length; i += 4) {
+    const x0 = v128.load(p0);
+    const x1 = v128.load(p1);
+    const x2 = v128.load(p2);
+    const x3 = v128.load(p3);
+    const low01 = v128.shuffle<f32>(x0, x1, 0, 4, 1, 5);
+    const low23 = v128.shuffle<f32>(x2, x3, 0, 4, 1, 5);
+    const high01 = v128.shuffle<f32>(x0, x1, 2, 6, 3, 7);
+    const high23 = v128.shuffle<f32>(x2, x3, 2, 6, 3, 7);
+    v128.store(to, v128.shuffle<f64>(low01, low23, 0, 2));
+    v128.store(to + toStep, v128.shuffle<f64>(low01, low23, 1, 3));
+    v128.store(to + 2 * toStep, v128.shuffle<f64>(high01, high23, 0, 2));
+    v128.store(to + 3 * toStep, v128.shuffle<f64>(high01, high23, 1, 3));
+    to += 4 * toStep;
+    p0 += 16;
+    p1 += 16;
+    p2 += 16;
+    p3 += 16;
+  }
+  for (; i < length; i++) {
+    store<f32>(to, load<f32>(p0));
+    store<f32>(to, load<f32>(p1), 4);
+    store<f32>(to, load<f32>(p2), 8);
+    store<f32>(to, load<f32>(p3), 12);
+    to += toStep;
+    p0 += 4;
+    p1 += 4;
+    p2 += 4;
+    p3 += 4;
+  }
+}
+
+/** Packs lines down columns that fill a cache line, into one panel after the other. */
+function packSideBySide(
+  panels: usize,
+  panelBytes: usize,
+  source: usize,
+  step: usize,
+  length: i32,
+  width: i32,
+): void {
+  const isWide = width > 4;
+  const to1 = isWide ? panels + 16 : panels + panelBytes;
+  const to2 = isWide ? panels + panelBytes : panels + 2 * panelBytes;
+  const to3 = isWide ? to2 + 16 : panels + 3 * panelBytes;
+  const end = offset(width * length);
+  for (let at: usize = 0; at < end; at += offset(width)) {
+    v128.store(panels + at, v128.load(source));
+    v128.store(to1 + at, v128.load(source, 16));
+    v128.store(to2 + at, v128.load(source, 32));
+    v128.store(to3 + at, v128.load(source, 48));
+    source += step;
+  }
+}
+
+/** Packs one panel of lines that lie down columns, `present` of them; the others are 0. */
+function packColumns(
+  to: usize,
+  source: usize,
+  step: usize,
+  present: i32,
+  length: i32,
+  width: i32,
+): void {
+  for (let i = 0; i < length; i++) {
+    if (present == width) {
+      for (let j = 0; j < width; j += 4) v128.store(to + offset(j), v128.load(source + offset(j)));
+    } else {
+      for (let j = 0; j < width; j++) {
+        store<f32>(to + offset(j), j < present ? load<f32>(source + offset(j)) : 0);
+      }
+    }
+    to += offset(width);
+    source += step;
+  }
+}

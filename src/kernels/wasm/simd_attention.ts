@@ -1,0 +1,145 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
+import {addressOf, allocate, type KernelArgs} from './kernel';
+import type {SimdModule} from './simd_module';
+
+/** How queries and keys lie in memory: bytes between two batches, heads, and positions. */
+interface Layout {
+  batch: number;
+  keyHeads: number;
+  /** Query heads of a key head. */
+  group: number;
+  length: number;
+  width: number;
+  queries: {batch: number; head: number; position: number};
+  keys: {batch: number; head: number; position: number};
+}
+
+type Attended = 'q' | 'k' | 'v';
+
+/** OwLoreSelfAttention. */
+export function simdSelfAttention(
+  module: SimdModule,
+  args: KernelArgs<Attended | 'cos' | 'sin', object>,
+): tf.TensorInfo {
+  return attend(module, args, positionsFirst(args.inputs));
+}
+
+/** OwLoreSelfAttentionGrad. */
+export function simdSelfAttentionGrad(
+  module: SimdModule,
+  args: KernelArgs<'dy' | Attended | 'cos' | 'sin', object>,
+): tf.TensorInfo[] {
+  return attendGradient(module, args, positionsFirst(args.inputs));
+}
+
+/** OwLoreCausalAttention. */
+export function simdCausalAttention(
+  module: SimdModule,
+  args: KernelArgs<Attended, object>,
+): tf.TensorInfo {
+  return attend(module, args, headsFirst(args.inputs));
+}
+
+/** OwLoreCausalAttentionGrad. */
+export function simdCausalAttentionGrad(
+  module: SimdModule,
+  args: KernelArgs<'dy' | Attended, object>,
+): tf.TensorInfo[] {
+  return attendGradient(module, args, headsFirst(args.inputs));
+}
+
+/** `q` `[batch, length, heads, width]`, `k` `[batch, length, keyHeads, width]`. */
+function positionsFirst({q, k}: Record<'q' | 'k', tf.TensorInfo>): Layout {
+  const [batch, length, heads, width] = q.shape as [number, number, number, number];
+  const keyHeads = k.shape[2]!;
+  const stepsOf = (heads: number): Layout['queries'] => ({
+    batch: length * heads * width * 4,
+    head: width * 4,
+    position: heads * width * 4,
+  });
+  const [queries, keys] = [stepsOf(heads), stepsOf(keyHeads)];
+  return {batch, keyHeads, group: heads / keyHeads, length, width, queries, keys};
+}
+
+/** `q` `[batch, group, length, width]`, `k` `[batch, length, width]`. */
+function headsFirst({q}: Record<'q', tf.TensorInfo>): Layout {
+  const [batch, group, length, width] = q.shape as [number, number, number, number];
+  const head = length * width * 4;
+  const position = width * 4;
+  const queries = {batch: group * head, head, position};
+  return {batch, keyHeads: 1, group, length, width, queries, keys: {batch: head, head, position}};
+}
+
+function attend(
+  {functions}: SimdModule,
+  {inputs, backend}: KernelArgs<Attended, object, 'cos' | 'sin'>,
+  layout: Layout,
+): tf.TensorInfo {
+  const y = allocate(backend, inputs.q.shape);
+  const bytes = functions.attentionBytes(layout.length, layout.width);
+  withWorkspace(backend, bytes, (workspace) => {
+    const [q, k, v] = [inputs.q, inputs.k, inputs.v].map((x) => addressOf(backend, x));
+    const table = tableOf(backend, inputs);
+    const {group, length, width, queries, keys} = layout;
+    forEachKeyHead(layout, (ofQueries, ofKeys) => {
+      functions.attend(
+        ...([q! + ofQueries, k! + ofKeys, v! + ofKeys, ...table] as const),
+        ...([group, length, width, queries.head, queries.position, keys.position] as const),
+        addressOf(backend, y) + ofQueries,
+        workspace,
+      );
+    });
+  });
+  return y;
+}
+
+function attendGradient(
+  {functions}: SimdModule,
+  {inputs, backend}: KernelArgs<'dy' | Attended, object, 'cos' | 'sin'>,
+  layout: Layout,
+): tf.TensorInfo[] {
+  const gradients = [inputs.q, inputs.k, inputs.v].map(({shape}) => allocate(backend, shape));
+  const bytes = functions.attentionGradientBytes(layout.length, layout.width);
+  withWorkspace(backend, bytes, (workspace) => {
+    const addresses = [inputs.dy, inputs.q, inputs.k, inputs.v, ...gradients];
+    const [dy, q, k, v, dq, dk, dv] = addresses.map((x) => addressOf(backend, x));
+    const table = tableOf(backend, inputs);
+    const {group, length, width, queries, keys} = layout;
+    forEachKeyHead(layout, (ofQueries, ofKeys) => {
+      functions.attendGradient(
+        ...([dy! + ofQueries, q! + ofQueries, k! + ofKeys, v! + ofKeys, ...table] as const),
+        ...([group, length, width, queries.head, queries.position, keys.position] as const),
+        ...([dq! + ofQueries, dk! + ofKeys, dv! + ofKeys, workspace] as const),
+      );
+    });
+  });
+  return gradients;
+}
+
+/** Addresses of cosines and sines, 0 for none. */
+function tableOf(
+  backend: BackendWasm,
+  {cos, sin}: Partial<Record<'cos' | 'sin', tf.TensorInfo>>,
+): [cos: number, sin: number] {
+  return [cos ? addressOf(backend, cos) : 0, sin ? addressOf(backend, sin) : 0];
+}
+
+/** Calls `f` with the bytes from the start of the queries, and from that of the keys. */
+function forEachKeyHead(
+  {batch, keyHeads, group, queries, keys}: Layout,
+  f: (ofQueries: number, ofKeys: number) => void,
+): void {
+  for (let b = 0; b < batch; b++) {
+    for (let head = 0; head < keyHeads; head++) {
+      f(b * queries.batch + head * group * queries.head, b * keys.batch + head * keys.head);
+    }
+  }
+}
+
+/** Calls `use` with the address of memory, which is free again afterwards. */
+function withWorkspace(backend: BackendWasm, bytes: number, use: (address: number) => void): void {
+  const memory = allocate(backend, [bytes / 4]);
+  use(addressOf(backend, memory));
+  backend.disposeData(memory.dataId);
+}
