@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {OwLoreProject} from '../kernels/kernel_names';
+import {runKernel} from '../kernels/run_kernel';
 import type {Moments} from './adam';
 
 /** `left`: the basis spans rows, R = PᵀG. `right`: it spans columns, R = G·P. */
@@ -62,9 +64,10 @@ export function project(
 ): tf.Tensor2D {
   return tf.tidy(() => {
     const matrix = asMatrix(gradient, projection);
-    return projection.side === 'left'
-      ? tf.matMul(basis, matrix, true)
-      : tf.matMul<tf.Tensor2D>(matrix, basis);
+    const {side} = projection;
+    const [fused] = runKernel(OwLoreProject, {gradient: matrix, basis}, {side}) ?? [];
+    if (fused) return fused as tf.Tensor2D;
+    return side === 'left' ? tf.matMul(basis, matrix, true) : tf.matMul<tf.Tensor2D>(matrix, basis);
   });
 }
 

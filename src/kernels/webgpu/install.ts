@@ -4,6 +4,7 @@ import {
   OwLoreMagnitudeSums,
   OwLoreMoments,
   OwLoreOrthonormalize,
+  OwLoreProject,
   OwLoreProjectedStep,
   OwLoreStep,
 } from '../kernel_names';
@@ -11,10 +12,12 @@ import {replaceKernels, type KernelMaker} from '../replacement';
 import {countAbove, magnitudeSums} from './magnitudes';
 import {moments} from './moments';
 import {orthonormalize} from './orthonormalize';
+import {project} from './project';
 import {projectedStep} from './projected_step';
 import {step} from './step';
 
 const KERNELS = {
+  [OwLoreProject]: project,
   [OwLoreMoments]: moments,
   [OwLoreStep]: step,
   [OwLoreProjectedStep]: projectedStep,
@@ -34,8 +37,8 @@ const MAKERS: Readonly<Record<string, KernelMaker>> = Object.fromEntries(
 let putBack: (() => void) | undefined;
 
 /**
- * Registers WGSL kernels for the webgpu backend, for the optimizer and the outlier score: Adam's moments and step, the step of
- * a projected matrix with the product that takes it to the matrix's own space, the orthonormalisation of a basis, and the
+ * Registers WGSL kernels for the webgpu backend, for the optimizer and the outlier score: the projection of a gradient, Adam's moments and step,
+ * the step of a projected matrix with the product that takes it to the matrix's own space, the orthonormalisation of a basis, and the
  * count of outliers. Where they are, a projected update is four dispatches. No kernel of tfjs's is replaced, and none of
  * these reads anything back from the device.
  *

@@ -2,9 +2,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {OwLoreOrthonormalize} from '../../../src/kernels/kernel_names';
 import {installKernels, uninstallKernels} from '../../../src/kernels/webgpu';
+import {zeroMoments} from '../../../src/optim/adam';
 import {randomizedBasis} from '../../../src/optim/basis';
 import {blockGramSchmidt} from '../../../src/optim/orthonormalize';
-import type {Projection} from '../../../src/optim/projector';
+import {basisShape, planProjection, projectedShape} from '../../../src/optim/projector';
 import {emptyState} from '../../../src/optim/state';
 import {prepareGradient, updateVariable} from '../../../src/optim/update';
 import {describeWebgpu} from './compare';
@@ -44,36 +45,46 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
     });
   });
 
-  it('are as few where the optimizer makes it', async () => {
-    const rule = {
-      ...numbers,
-      scale: 1,
-      refreshInterval: 200,
-      moments: 'keep',
-      basis: randomizedBasis,
-    } as const;
-    const projection: Projection = {rows: 96, columns: 64, rank: 16, side: 'left'};
-    const count = (): number =>
-      tf.tidy(() => {
-        const {variable, gradient, basis, first, second, clip, mask} = inputs([96, 16], [16, 64]);
-        const weight = tf.variable(variable);
-        const state = {...emptyState(), basis: basis!, moments: {first, second}};
-        const step = {learningRate: 1e-3, clip: clip!, mask: mask!, onRefresh: () => undefined};
-        const dispatches = countDispatches(() => {
-          const prepared = prepareGradient(weight, gradient, state, projection, rule);
-          updateVariable(weight, prepared, state, projection, 0.1, rule, step);
+  for (const [rows, columns] of [
+    [96, 64],
+    // Sums so long that tfjs divides its product into two.
+    [2500, 16],
+    [16, 2500],
+  ] as const) {
+    it(`are as few where the optimizer makes it: ${rows}×${columns}`, async () => {
+      const rule = {
+        ...numbers,
+        scale: 1,
+        refreshInterval: 200,
+        moments: 'keep',
+        basis: randomizedBasis,
+      } as const;
+      const projection = planProjection([rows, columns], 8, rows < columns ? 'right' : 'left')!;
+      const count = (): number =>
+        tf.tidy(() => {
+          const weight = tf.variable(tf.randomNormal([rows, columns]));
+          const gradient = tf.randomNormal([rows, columns]);
+          const basis = tf.randomNormal<tf.Rank.R2>(basisShape(projection));
+          const moments = zeroMoments(projectedShape(projection));
+          const state = {...emptyState(), basis, moments};
+          const [clip, mask] = [tf.scalar(0.5), tf.scalar(true, 'bool')];
+          const step = {learningRate: 1e-3, clip, mask, onRefresh: () => undefined};
+          const dispatches = countDispatches(() => {
+            const prepared = prepareGradient(weight, gradient, state, projection, rule);
+            updateVariable(weight, prepared, state, projection, 0.1, rule, step);
+          });
+          tf.dispose([weight, state.moments.first, state.moments.second]);
+          return dispatches;
         });
-        tf.dispose([weight, state.moments.first, state.moments.second]);
-        return dispatches;
-      });
-    expect(count()).to.equal(4);
-    uninstallKernels();
-    try {
-      expect(count()).to.be.above(20);
-    } finally {
-      await installKernels();
-    }
-  });
+      expect(count()).to.equal(4);
+      uninstallKernels();
+      try {
+        expect(count()).to.be.above(20);
+      } finally {
+        await installKernels();
+      }
+    });
+  }
 
   it('are 3 for any other variable', () => {
     tf.tidy(() => {

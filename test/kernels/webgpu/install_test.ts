@@ -15,6 +15,7 @@ const ours = [
   'OwLoreMagnitudeSums',
   'OwLoreMoments',
   'OwLoreOrthonormalize',
+  'OwLoreProject',
   'OwLoreProjectedStep',
   'OwLoreStep',
 ];

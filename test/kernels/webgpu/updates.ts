@@ -3,7 +3,12 @@
  * moments and the variable's new value, and disposes of nothing.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreMoments, OwLoreProjectedStep, OwLoreStep} from '../../../src/kernels/kernel_names';
+import {
+  OwLoreMoments,
+  OwLoreProject,
+  OwLoreProjectedStep,
+  OwLoreStep,
+} from '../../../src/kernels/kernel_names';
 import {movingAverage, type Moments} from '../../../src/optim/adam';
 import {projectBack, type Side} from '../../../src/optim/projector';
 
@@ -48,7 +53,9 @@ export function composedUpdate(inputs: UpdateInputs, numbers: UpdateNumbers): Up
 export function kernelUpdate(inputs: UpdateInputs, numbers: UpdateNumbers): Updated {
   const {variable, basis, clip, mask} = inputs;
   const {beta1, beta2, side, ...step} = numbers;
-  const gradient = projectGradient(inputs, side);
+  const gradient = basis
+    ? runKernel(OwLoreProject, {gradient: inputs.gradient, basis}, {side})[0]
+    : inputs.gradient;
   const old = present({first: inputs.first, second: inputs.second, gradient, clip, mask});
   const [first, second] = runKernel(OwLoreMoments, old, {beta1, beta2}) as [tf.Tensor, tf.Tensor];
   const next = present({variable, basis, first, second, mask});
