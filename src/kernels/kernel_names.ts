@@ -56,19 +56,6 @@ export interface OwLoreProjectAttrs {
 }
 
 /**
- * R, the projection of a matrix [rows, columns]: PᵀG (left, P = `basis` [rows, rank], R [rank, columns]) or G·P (right,
- * P [columns, rank], R [rows, rank]).
- */
-export const OwLoreProject = 'OwLoreProject';
-export interface OwLoreProjectInputs extends NamedTensorInfoMap {
-  gradient: TensorInfo;
-  basis: TensorInfo;
-}
-export interface OwLoreProjectAttrs {
-  side: 'left' | 'right';
-}
-
-/**
  * The same for a variable [rows, columns] of which the moments are those of its projection: `decay`·variable − P·N (left,
  * P = `basis` [rows, rank], moments [rank, columns]) or − N·Pᵀ (right, P [columns, rank], moments [rows, rank]), where
  * N = `rate`·first/(√second + `epsilon`). The rank is at least 1.
