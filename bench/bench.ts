@@ -1,5 +1,5 @@
 /**
- * Everything that `docs/performance.md` says about speed, against stock tfjs, PyTorch and jax-js:
+ * The figures of `docs/performance.md`: training steps against stock tfjs, PyTorch and jax-js, and what the optimizer costs:
  *
  *   npm run bench
  *   npm run bench -- --only wasm,tensorflow       # some of the groups; the others keep the results they have

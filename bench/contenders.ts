@@ -61,6 +61,8 @@ export function pytorch(
     title,
     command: python,
     args: [here('pytorch_reference.py'), startPoint, options],
+    // Where others want the processor, too, a thread that spins until the other is done makes a step ten times as long.
+    env: {OMP_WAIT_POLICY: 'PASSIVE'},
     ...turnDefaults,
     ...turns,
   };

@@ -46,21 +46,37 @@ function definedOnly(measured: Partial<Record<string, Measured>>): Record<string
 /** The largest relative difference that the losses of two trainings may have that do the same. */
 export const LOSS_TOLERANCE = 1e-4;
 
+/** Throws unless all trainings have as many weights, and the same loss to start with. */
+export function checkStart<Name extends string>({measured}: InterleavedRun<Name>): void {
+  const [first, ...others] = Object.values<Measured | undefined>(measured).flatMap((m) => m ?? []);
+  for (const other of others) {
+    if (other.parameters !== first!.parameters) {
+      throw new Error(
+        `they do not train the same: '${other.title}' has ${other.parameters} weights, ` +
+          `'${first!.title}' ${first!.parameters}`,
+      );
+    }
+    checkLoss(other, first!, 0);
+  }
+}
+
 /** Throws unless these trainings have had the same losses, those of them that have been measured. */
 export function checkLosses<Name extends string>(
   {measured}: InterleavedRun<Name>,
   names: readonly Name[],
 ): void {
-  const runs = names.flatMap((name) => measured[name] ?? []);
-  const [first, ...others] = runs;
-  for (const {title, losses} of others) {
-    losses.forEach((loss, step) => {
-      const expected = first!.losses[step];
-      if (expected === undefined || Math.abs(loss / expected - 1) <= LOSS_TOLERANCE) return;
-      throw new Error(
-        `they do not compute the same: at step ${step} the loss is ${loss} in '${title}', ` +
-          `${expected} in '${first!.title}'`,
-      );
-    });
+  const [first, ...others] = names.flatMap((name) => measured[name] ?? []);
+  for (const other of others) {
+    const steps = Math.min(other.losses.length, first!.losses.length);
+    for (let step = 0; step < steps; step++) checkLoss(other, first!, step);
   }
+}
+
+function checkLoss(a: Measured, b: Measured, step: number): void {
+  const [loss, expected] = [a.losses[step]!, b.losses[step]!];
+  if (Math.abs(loss / expected - 1) <= LOSS_TOLERANCE) return;
+  throw new Error(
+    `they do not compute the same: at step ${step} the loss is ${loss} in '${a.title}', ` +
+      `${expected} in '${b.title}'`,
+  );
 }

@@ -3,7 +3,7 @@ import {pytorch, tfjs} from './contenders';
 import type {MeasureGroup} from './figure';
 import {runInterleaved} from './interleaved/run';
 import {withStartPoint} from './start_point';
-import {checkLosses, compare} from './step_figures';
+import {checkLosses, checkStart, compare} from './step_figures';
 
 const backend = 'tensorflow';
 
@@ -16,10 +16,10 @@ export const measure: MeasureGroup = ({rounds = 10, python}) =>
     const run = await runInterleaved(
       {
         stock: await tfjs('stock tfjs, full', {...full, variant: 'stock'}),
-        full: await tfjs('full', {...full, variant: 'none'}),
-        checkpoints: await tfjs('full, checkpoints', {...full, variant: 'auto'}),
-        owlore: await tfjs('OwLore, 2 of 8 blocks', {...lisa, variant: 'none'}),
-        owloreCheckpoints: await tfjs('OwLore, 2 of 8 blocks, checkpoints', {
+        full: await tfjs('this library, full', {...full, variant: 'none'}),
+        checkpoints: await tfjs('this library, full, checkpoints', {...full, variant: 'auto'}),
+        owlore: await tfjs('this library, OwLore, 2 of 8 blocks', {...lisa, variant: 'none'}),
+        owloreCheckpoints: await tfjs('this library, OwLore, 2 of 8 blocks, checkpoints', {
           ...lisa,
           variant: 'auto',
         }),
@@ -31,6 +31,7 @@ export const measure: MeasureGroup = ({rounds = 10, python}) =>
       },
       rounds,
     );
+    checkStart(run);
     checkLosses(run, ['full', 'stock', 'checkpoints']);
     checkLosses(run, ['owlore', 'owloreCheckpoints']);
     return compare(run, rounds, [

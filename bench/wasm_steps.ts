@@ -3,7 +3,7 @@ import {jax, pytorch, tfjs} from './contenders';
 import type {MeasureGroup} from './figure';
 import {runInterleaved} from './interleaved/run';
 import {withStartPoint} from './start_point';
-import {checkLosses, compare} from './step_figures';
+import {checkLosses, checkStart, compare} from './step_figures';
 
 const backend = 'wasm';
 
@@ -19,16 +19,24 @@ export const measure: MeasureGroup = ({rounds = 3, python}) =>
     const run = await runInterleaved(
       {
         stock: await tfjs('stock tfjs, full', {...full, variant: 'stock'}, {warmUp: 1}),
-        full: await tfjs('full', {...full, variant: 'none'}, others),
-        checkpoints: await tfjs('full, checkpoints', {...full, variant: 'auto'}, others),
+        full: await tfjs('this library, full', {...full, variant: 'none'}, others),
+        checkpoints: await tfjs(
+          'this library, full, checkpoints',
+          {...full, variant: 'auto'},
+          others,
+        ),
         relaxedSimd: await tfjs(
-          'full, relaxed SIMD',
+          'this library, full, relaxed SIMD',
           {...full, variant: 'none', relaxedSimd: true},
           others,
         ),
-        owlore: await tfjs('OwLore, 2 of 8 blocks', {...lisa, variant: 'none'}, others),
+        owlore: await tfjs(
+          'this library, OwLore, 2 of 8 blocks',
+          {...lisa, variant: 'none'},
+          others,
+        ),
         owloreCheckpoints: await tfjs(
-          'OwLore, 2 of 8 blocks, checkpoints',
+          'this library, OwLore, 2 of 8 blocks, checkpoints',
           {...lisa, variant: 'auto'},
           others,
         ),
@@ -41,6 +49,7 @@ export const measure: MeasureGroup = ({rounds = 3, python}) =>
       },
       rounds,
     );
+    checkStart(run);
     checkLosses(run, ['full', 'stock', 'checkpoints', 'relaxedSimd', 'pytorch', 'jax']);
     checkLosses(run, ['owlore', 'owloreCheckpoints']);
     return compare(run, rounds, [

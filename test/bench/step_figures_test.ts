@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 import type {InterleavedRun, Measured} from '../../bench/interleaved/run';
-import {checkLosses, compare, LOSS_TOLERANCE} from '../../bench/step_figures';
+import {checkLosses, checkStart, compare, LOSS_TOLERANCE} from '../../bench/step_figures';
 
 function measured(milliseconds: number, losses: number[] = []): Measured {
   return {
@@ -44,5 +44,14 @@ describe('bench/step_figures', () => {
     expect(() => checkLosses({measured: off, missing: []}, ['stock', 'ours'])).to.throw(
       "at step 1 the loss is 5.01 in '2 ms', 5 in '1 ms'",
     );
+  });
+
+  it('lets all start at the same loss, with as many weights', () => {
+    const start = {stock: measured(1, [6, 5]), ours: measured(2, [6, 4])};
+    checkStart({measured: start, missing: []});
+    const off = {...start, other: measured(3, [6.1])};
+    expect(() => checkStart({measured: off, missing: []})).to.throw("6.1 in '3 ms', 6 in '1 ms'");
+    const larger = {...start, other: {...measured(3, [6]), parameters: 2}};
+    expect(() => checkStart({measured: larger, missing: []})).to.throw("'3 ms' has 2 weights");
   });
 });
