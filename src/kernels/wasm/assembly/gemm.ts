@@ -6,8 +6,9 @@
  * is one loop for all cases.
  */
 import {packLeft, packRight} from './pack';
-import {multiplyPanels, storeRow, TILE_BYTES, TILE_COLUMNS} from './tile';
-import {loadUpTo, multiplyAdd, offset, storeUpTo} from './vector';
+import {multiplyRow} from './row';
+import {multiplyPanels, TILE_BYTES, TILE_COLUMNS} from './tile';
+import {offset} from './vector';
 
 /** Part of the inner dimension that is worked on at a time: two panels of it stay in the L1 cache. */
 const BLOCK_INNER: i32 = 256;
@@ -113,49 +114,6 @@ export function multiply(
         );
       }
     }
-  }
-}
-
-/** A row times a matrix, each number of which is read once, where it is. */
-function multiplyRow(
-  columns: i32,
-  inner: i32,
-  a: usize,
-  aStep: usize,
-  b: usize,
-  bStep: usize,
-  c: usize,
-  add: bool,
-): void {
-  let j = 0;
-  for (; j + 16 <= columns; j += 16) {
-    let c0 = f32x4.splat(0);
-    let c1 = f32x4.splat(0);
-    let c2 = f32x4.splat(0);
-    let c3 = f32x4.splat(0);
-    let from = b + offset(j);
-    for (let i = 0; i < inner; i++) {
-      const x = v128.load32_splat(a + <usize>i * aStep);
-      c0 = multiplyAdd(x, v128.load(from), c0);
-      c1 = multiplyAdd(x, v128.load(from, 16), c1);
-      c2 = multiplyAdd(x, v128.load(from, 32), c2);
-      c3 = multiplyAdd(x, v128.load(from, 48), c3);
-      from += bStep;
-    }
-    storeRow(c + offset(j), c0, c1, add);
-    storeRow(c + offset(j + 8), c2, c3, add);
-  }
-  for (; j < columns; j += 4) {
-    const left = columns - j;
-    const to = c + offset(j);
-    let sum = add ? loadUpTo(to, left) : f32x4.splat(0);
-    let from = b + offset(j);
-    for (let i = 0; i < inner; i++) {
-      const x = v128.load32_splat(a + <usize>i * aStep);
-      sum = multiplyAdd(x, loadUpTo(from, left), sum);
-      from += bStep;
-    }
-    storeUpTo(to, sum, left);
   }
 }
 

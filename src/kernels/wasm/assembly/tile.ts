@@ -90,7 +90,7 @@ function multiplyTile(
   storeRow(c + 3 * cStep, c30, c31, add);
 }
 
-export function storeRow(c: usize, first: v128, second: v128, add: bool): void {
+function storeRow(c: usize, first: v128, second: v128, add: bool): void {
   if (add) {
     first = f32x4.add(v128.load(c), first);
     second = f32x4.add(v128.load(c, 16), second);
