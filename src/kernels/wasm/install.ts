@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {checkChoice, checkKnown} from '../../options';
 import * as fused from '../llama_kernel_names';
-import {OwLoreMoments, OwLoreProjectedStep, OwLoreStep} from '../kernel_names';
+import {OwLoreAdam} from '../kernel_names';
 import {replaceKernel} from '../replacement';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
@@ -13,6 +13,7 @@ import {createFusedMatMul} from './fused_mat_mul';
 import {createCast, createIdentity} from './identity';
 import {preferModule} from './kernel';
 import {maxPoolGrad} from './max_pool_grad';
+import {simdAdam} from './simd_adam';
 import {simdFusedMatMul} from './simd_fused_mat_mul';
 import {isForModule, simdBatchMatMul} from './simd_mat_mul';
 import {
@@ -33,7 +34,6 @@ import {
 import {simdRMSNorm, simdRMSNormGrad} from './simd_rms_norm';
 import {simdRotary} from './simd_rotary';
 import {simdSwiGLU, simdSwiGLUGrad} from './simd_swiglu';
-import {simdMoments, simdProjectedStep, simdStep} from './simd_update';
 import {simdUnsortedSegmentSum, unsortedSegmentSum} from './unsorted_segment_sum';
 
 /**
@@ -78,9 +78,7 @@ const FUSED_KERNELS: ReadonlyArray<
   [fused.OwLoreSelfAttention, simdSelfAttention],
   [fused.OwLoreSelfAttentionGrad, simdSelfAttentionGrad],
   [fused.OwLoreRotary, simdRotary],
-  [OwLoreMoments, simdMoments],
-  [OwLoreStep, simdStep],
-  [OwLoreProjectedStep, simdProjectedStep],
+  [OwLoreAdam, simdAdam],
 ];
 
 interface Installation {

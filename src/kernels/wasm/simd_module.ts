@@ -8,30 +8,25 @@ interface Exports {
   SCRATCH_BYTES: WebAssembly.Global;
   /** Gives the functions memory to work in. */
   initialize(scratch: number): void;
-  moments(
+  adam(
+    gradient: number,
     first: number,
     second: number,
-    gradient: number,
+    variable: number,
     size: number,
     clip: number,
     beta1: number,
     rest1: number,
     beta2: number,
     rest2: number,
-    newFirst: number,
-    newSecond: number,
-  ): void;
-  scale(x: number, size: number, factor: number, y: number): void;
-  step(
-    variable: number,
-    first: number,
-    second: number,
-    size: number,
     rate: number,
     epsilon: number,
     decay: number,
+    newFirst: number,
+    newSecond: number,
     y: number,
   ): void;
+  scale(x: number, size: number, factor: number, y: number): void;
   addBias(
     x: number,
     rows: number,

@@ -370,6 +370,17 @@ function testFusedKernels(): void {
     return [scaled(shape, seed, scale), {shape, values: second.values.map(Math.abs)}];
   }
 
+  const betas = {beta1: 0.9, beta2: 0.999};
+
+  /** The moments after one gradient. */
+  const movedOn = (
+    [gradient, first, second]: readonly tf.Tensor[],
+    {beta1, beta2}: typeof betas,
+  ): [first: tf.Tensor, second: tf.Tensor] => [
+    tf.add(tf.mul(first!, beta1), tf.mul(gradient!, 1 - beta1)),
+    tf.add(tf.mul(second!, beta2), tf.mul(tf.square(gradient!), 1 - beta2)),
+  ];
+
   it('moments of Adam, with and without a clip factor', () =>
     fc.assert(
       fc.asyncProperty(
@@ -382,18 +393,15 @@ function testFusedKernels(): void {
           const factor = isClipped ? 0.3 : 1;
           await expectSameKernel(
             [gradient, ...moments([m, n], seed + 1, scale)],
-            (gradient, first, second) => {
-              const inputs = {gradient: gradient, first: first, second: second};
+            (...[gradient, first, second]) => {
+              const inputs = {gradient: gradient!, first: first!, second: second!};
+              const variable = tf.zeros([m, n]);
               const clip: tf.NamedTensorMap = isClipped ? {clip: tf.scalar(0.3)} : {};
-              return run(names.OwLoreMoments, {...inputs, ...clip}, {beta1, beta2: 0.999});
+              const attrs = {...betas, beta1, ...steps};
+              return run(names.OwLoreAdam, {variable, ...inputs, ...clip}, attrs).slice(1);
             },
-            (gradient, first, second) => {
-              const g = tf.mul(gradient, factor);
-              return [
-                tf.add(tf.mul(first, beta1), tf.mul(g, 1 - beta1)),
-                tf.add(tf.mul(second, 0.999), tf.mul(tf.square(g), 1 - 0.999)),
-              ];
-            },
+            (...[gradient, first, second]) =>
+              movedOn([tf.mul(gradient!, factor), first!, second!], {...betas, beta1}),
             {rtol: 1e-6},
           );
         },
@@ -404,11 +412,18 @@ function testFusedKernels(): void {
     fc.assert(
       fc.asyncProperty(counts, widths, updateScales, seeds, async (m, n, scale, seed) => {
         await expectSameKernel(
-          [randomOperand([m, n], seed), ...moments([m, n], seed + 1, scale)],
-          (variable, first, second) =>
-            run(names.OwLoreStep, {variable: variable, first: first, second: second}, steps),
-          (variable, first, second) => [
-            tf.sub(tf.mul(variable, steps.decay), changeOf(first, second)),
+          [
+            randomOperand([m, n], seed),
+            scaled([m, n], seed + 3, scale),
+            ...moments([m, n], seed + 1, scale),
+          ],
+          (...[variable, gradient, first, second]) => {
+            const inputs = {gradient: gradient!, first: first!, second: second!};
+            const attrs = {...betas, ...steps};
+            return run(names.OwLoreAdam, {variable: variable!, ...inputs}, attrs).slice(0, 1);
+          },
+          (variable, ...gradientAndMoments) => [
+            tf.sub(tf.mul(variable, steps.decay), changeOf(...movedOn(gradientAndMoments, betas))),
           ],
         );
       }),
@@ -421,54 +436,51 @@ function testFusedKernels(): void {
         ...([fc.constantFrom(1, 3, 8), fc.constantFrom('left', 'right'), seeds] as const),
         async (rows, columns, rank, side, seed) => {
           const isLeft = side === 'left';
-          const basis = randomOperand([isLeft ? rows : columns, rank], seed + 3);
+          const inSubspace = isLeft ? [rank, columns] : [rows, rank];
           await expectSameKernel(
             [
               randomOperand([rows, columns], seed),
-              ...moments(isLeft ? [rank, columns] : [rows, rank], seed + 1, 1),
-              basis,
+              randomOperand([isLeft ? rows : columns, rank], seed + 3),
+              randomOperand(inSubspace, seed + 4),
+              ...moments(inSubspace, seed + 1, 1),
             ],
-            (variable, first, second, basis) => {
-              const inputs = {variable: variable, first: first, second: second, basis: basis};
-              return run(names.OwLoreProjectedStep, inputs, {...steps, side});
+            (...[variable, basis, gradient, first, second]) => {
+              const inputs = {variable: variable!, basis: basis!, gradient: gradient!};
+              const attrs = {...betas, ...steps, side};
+              return run(names.OwLoreAdam, {...inputs, first: first!, second: second!}, attrs);
             },
-            (variable, first, second, basis) => {
+            (variable, basis, ...gradientAndMoments) => {
+              const [first, second] = movedOn(gradientAndMoments, betas);
               const change = changeOf(first, second);
               const full = isLeft
                 ? tf.matMul(basis, change)
                 : tf.matMul(change, basis, false, true);
-              return [tf.sub(tf.mul(variable, steps.decay), full)];
+              return [tf.sub(tf.mul(variable, steps.decay), full), first, second];
             },
           );
         },
       ),
     ));
 
-  it('a mask that is false keeps moments and variable as they were', async () => {
+  it('Adam changes moments in their place, but where another tensor shares it', async () => {
     await tf.setBackend('wasm');
     tf.tidy(() => {
-      const [variable, first, second] = [1, 2, 3].map((value) => tf.fill([2, 5], value));
-      const inputs = {variable: variable!, first: first!, second: second!};
-      const gradient = tf.fill([2, 5], NaN);
-      const basis = tf.ones([2, 2]);
-      for (const allowed of [true, false]) {
-        const mask = tf.scalar(allowed, 'bool');
-        const betas = {beta1: 0.9, beta2: 0.999};
-        const results = [
-          ...run(names.OwLoreMoments, {...inputs, gradient, mask}, betas),
-          ...run(names.OwLoreStep, {...inputs, mask}, steps),
-          ...run(names.OwLoreProjectedStep, {...inputs, basis, mask}, {...steps, side: 'left'}),
-        ].map((result) => result.dataSync()[9]);
-        if (allowed) expect(results[0]).to.be.NaN;
-        else expect(results).to.deep.equal([2, 3, 1, 1]);
-      }
+      const inputs = Object.fromEntries(
+        ['variable', 'first', 'second', 'gradient'].map((name) => [name, tf.ones([2, 5])]),
+      );
+      const shared = tf.clone(inputs['second']!);
+      const adam = {...betas, ...steps, rate: 0.5, beta2: 0};
+      inputs['gradient'] = tf.fill([2, 5], 3);
+      const [variable, first, second] = run(names.OwLoreAdam, inputs, adam);
+      expect(first!.dataId).to.equal(inputs['first']!.dataId);
+      expect(second!.dataId).to.not.equal(shared.dataId);
+      expect(variable!.dataId).to.not.equal(inputs['variable']!.dataId);
+      expect([shared, second!].map((x) => x.dataSync()[9])).to.deep.equal([1, 9]);
     });
   });
 
   it('are there with the module only', async () => {
-    const {OwLoreMoments, OwLoreStep, OwLoreProjectedStep} = names;
-    const {OwLoreSelfAttention, OwLoreSelfAttentionGrad, ...ofLlama} = fused; // native only
-    const all = [...Object.values(ofLlama), OwLoreMoments, OwLoreStep, OwLoreProjectedStep];
+    const all = [...Object.values(fused), names.OwLoreAdam];
     expect(all.filter((name) => !tf.getKernel(name, 'wasm'))).to.deep.equal([]);
     uninstallKernels();
     expect(all.filter((name) => tf.getKernel(name, 'wasm'))).to.deep.equal([]);

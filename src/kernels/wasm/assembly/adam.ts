@@ -1,32 +1,47 @@
 import {loadUpTo, offset, storeUpTo} from './vector';
 
 /**
- * Adam's averages moved on by one gradient (Kingma & Ba 2015, Alg. 1), for `x = gradient · clip`:
- * `newFirst` from `first` towards x, `newSecond` from `second` towards x².
+ * Adam's averages moved on by one gradient (Kingma & Ba 2015, Alg. 1), and the step that they make,
+ * all in one pass. For `x = gradient · clip`: `newFirst` from `first` towards x, `newSecond` from
+ * `second` towards x², and `y = decay · variable − rate · newFirst / (√newSecond + epsilon)`.
+ * Results may be where the averages were.
  *
  * @param rest1 `1 − beta1`, which this precision has not; so is `rest2`.
+ * @param variable An address, 0 for none.
  */
-export function moments(
+export function adam(
+  gradient: usize,
   first: usize,
   second: usize,
-  gradient: usize,
+  variable: usize,
   size: i32,
   clip: f32,
   beta1: f32,
   rest1: f32,
   beta2: f32,
   rest2: f32,
+  rate: f32,
+  epsilon: f32,
+  decay: f32,
   newFirst: usize,
   newSecond: usize,
+  y: usize,
 ): void {
   const clips = f32x4.splat(clip);
+  const rates = f32x4.splat(-rate);
+  const epsilons = f32x4.splat(epsilon);
+  const decays = f32x4.splat(decay);
   for (let i = 0; i < size; i += 4) {
     const left = size - i;
     const at = offset(i);
     const x = f32x4.mul(loadUpTo(gradient + at, left), clips);
-    storeUpTo(newFirst + at, average(loadUpTo(first + at, left), x, beta1, rest1), left);
-    const square = f32x4.mul(x, x);
-    storeUpTo(newSecond + at, average(loadUpTo(second + at, left), square, beta2, rest2), left);
+    const mean = average(loadUpTo(first + at, left), x, beta1, rest1);
+    const square = average(loadUpTo(second + at, left), f32x4.mul(x, x), beta2, rest2);
+    let value = f32x4.div(f32x4.mul(mean, rates), f32x4.add(f32x4.sqrt(square), epsilons));
+    if (variable) value = f32x4.add(f32x4.mul(loadUpTo(variable + at, left), decays), value);
+    storeUpTo(newFirst + at, mean, left);
+    storeUpTo(newSecond + at, square, left);
+    storeUpTo(y + at, value, left);
   }
 }
 
@@ -36,36 +51,6 @@ function average(a: v128, x: v128, beta: f32, rest: f32): v128 {
   return beta > 0.5
     ? f32x4.add(a, f32x4.mul(way, f32x4.splat(rest)))
     : f32x4.sub(x, f32x4.mul(way, f32x4.splat(beta)));
-}
-
-/**
- * `y = decay · variable − rate · first / (√second + epsilon)`.
- *
- * @param variable An address, 0 for none.
- */
-export function step(
-  variable: usize,
-  first: usize,
-  second: usize,
-  size: i32,
-  rate: f32,
-  epsilon: f32,
-  decay: f32,
-  y: usize,
-): void {
-  const rates = f32x4.splat(-rate);
-  const epsilons = f32x4.splat(epsilon);
-  const decays = f32x4.splat(decay);
-  for (let i = 0; i < size; i += 4) {
-    const left = size - i;
-    const at = offset(i);
-    const deviation = f32x4.add(f32x4.sqrt(loadUpTo(second + at, left)), epsilons);
-    let value = f32x4.div(f32x4.mul(loadUpTo(first + at, left), rates), deviation);
-    if (variable) {
-      value = f32x4.add(f32x4.mul(loadUpTo(variable + at, left), decays), value);
-    }
-    storeUpTo(y + at, value, left);
-  }
 }
 
 /** `y = x · factor`. */

@@ -1,7 +1,7 @@
 import {EXP_SCRATCH, placeExpScratch} from './exp';
 import {MULTIPLY_SCRATCH, placeScratch} from './gemm';
 
-export {moments, scale, step} from './adam';
+export {adam, scale} from './adam';
 export {addBias} from './bias';
 export {addSegments} from './segments';
 export {attend, attendGradient, attentionBytes, attentionGradientBytes} from './attention';
