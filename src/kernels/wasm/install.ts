@@ -10,6 +10,7 @@ import {
   depthwiseConv2dNativeBackpropInput,
 } from './depthwise_conv2d_grads';
 import {createFusedMatMul} from './fused_mat_mul';
+import {createGather} from './gather';
 import {createCast, createIdentity} from './identity';
 import {preferModule} from './kernel';
 import {maxPoolGrad} from './max_pool_grad';
@@ -55,6 +56,7 @@ const KERNELS: ReadonlyArray<[name: string, create: (stock: never) => unknown]> 
         ({inputs: {x}}) => x.dtype === 'float32',
       ),
   ],
+  [tf.GatherV2, createGather],
   [tf.Identity, createIdentity],
   [tf.Cast, createCast],
   [tf.Conv2DBackpropFilter, () => conv2DBackpropFilter],

@@ -10,6 +10,7 @@ const NAMES = [
   tf.BatchMatMul,
   tf._FusedMatMul,
   tf.UnsortedSegmentSum,
+  tf.GatherV2,
   tf.Identity,
   tf.Cast,
   tf.Conv2DBackpropFilter,

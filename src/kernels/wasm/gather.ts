@@ -1,0 +1,52 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {WasmKernel} from './kernel';
+
+type GatherKernel = WasmKernel<'x' | 'indices', tf.GatherV2Attrs>;
+
+/** Slices of fewer numbers take longer to copy one by one than the stock kernel takes for its numbers. */
+const SHORT_SLICE = 16;
+
+/**
+ * GatherV2 of slices that lie in one piece, the rows of an Embedding above all, copied each at once; the
+ * stock kernel computes the place of every number, takes batches other than the first from the wrong
+ * one, and keeps two tensors if there are no numbers.
+ *
+ * @param stock the kernel that tfjs registers; for short slices without batches.
+ */
+export function createGather(stock: GatherKernel): GatherKernel {
+  return (args) => {
+    const {inputs, backend, attrs} = args;
+    const {x, indices} = inputs;
+    const [axis] = tf.util.parseAxisParam(attrs.axis, x.shape) as [number];
+    const {batchSize, outerSize, dimSize, sliceSize, outputShape} =
+      tf.backend_util.segment_util.collectGatherOpShapeInfo(x, indices, axis, attrs.batchDims);
+    const isShort = sliceSize < SHORT_SLICE && tf.util.sizeFromShape(x.shape) > 0;
+    if (isShort && batchSize === 1) return stock(args);
+
+    for (const id of backend.typedArrayFromHeap(indices)) {
+      tf.util.assert(
+        id >= 0 && id < dimSize,
+        () => `GatherV2: the index value ${id} is not in [0, ${dimSize - 1}]`,
+      );
+    }
+    const out = backend.makeOutput(outputShape, x.dtype);
+    // The arrays are made after the allocation: growing the heap detaches older ones.
+    const source = backend.typedArrayFromHeap(x);
+    const target = backend.typedArrayFromHeap(out);
+    const ids = backend.typedArrayFromHeap(indices);
+    const idsPerBatch = ids.length / batchSize;
+    let to = 0;
+    for (let batch = 0; batch < batchSize; batch++) {
+      const ofBatch = ids.subarray(batch * idsPerBatch, (batch + 1) * idsPerBatch);
+      for (let outer = 0; outer < outerSize; outer++) {
+        const from = (batch * outerSize + outer) * dimSize * sliceSize;
+        for (const id of ofBatch) {
+          const start = from + id * sliceSize;
+          target.set(source.subarray(start, start + sliceSize), to);
+          to += sliceSize;
+        }
+      }
+    }
+    return out;
+  };
+}
