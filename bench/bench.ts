@@ -16,7 +16,7 @@ import {parseArgs} from 'node:util';
 import type {MeasureGroup} from './figure';
 import {performanceTables} from './performance_tables';
 import {provenance} from './record';
-import {Report} from './report';
+import {markdownTable, printTable, writeTables} from './report';
 import {readResults, withGroup, writeResults} from './results';
 
 const groups: Readonly<Record<string, () => Promise<{measure: MeasureGroup}>>> = {
@@ -50,11 +50,16 @@ async function measureGroup(name: string): Promise<void> {
   const result = await measure({python, ...(rounds && {rounds: Number(rounds)})});
   const date = new Date().toISOString().slice(0, 10);
   const record = {...provenance(), date, load: load!, ...result};
+  for (const {caption, header, rows} of performanceTables({[name]: record})) {
+    printTable(caption, markdownTable(header, rows));
+  }
   const results = withGroup(readResults(), name, record, Object.keys(groups));
-  const report = new Report('performance.md');
-  for (const table of performanceTables(results)) report.table(...table);
   await writeResults(results);
-  await report.writeDocs();
+  const tables = performanceTables(results);
+  await writeTables(
+    'performance.md',
+    new Map(tables.map(({name, header, rows}) => [name, markdownTable(header, rows)])),
+  );
 }
 
 /** In a process of its own, with all the memory that it left behind, and a crash of which ends only itself. */

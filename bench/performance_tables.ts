@@ -5,25 +5,31 @@ import type {GroupRecord, Results} from './results';
 import type {StepMeasurements} from './step_figures';
 import type {KernelMeasurements} from './webgpu_kernels';
 
-/** What `Report.table` takes. */
-export type Table = [name: string, caption: string, header: string[], rows: string[][]];
+export interface Table {
+  /** Its place in the document. */
+  name: string;
+  /** For the screen. */
+  caption: string;
+  header: string[];
+  rows: string[][];
+}
 
 /** Of all groups that have results. */
 export function performanceTables(results: Results): Table[] {
   const groups = Object.entries(results);
   return [
-    [
-      'figures',
-      'Figures',
-      ['figure', '', 'goal'],
-      groups.flatMap(([, {figures}]) => figures.map(figureRow)),
-    ],
-    [
-      'runs',
-      'Runs',
-      ['group', 'machine', 'Node', 'commit', 'day', 'load before'],
-      groups.map(runRow),
-    ],
+    {
+      name: 'figures',
+      caption: 'Figures',
+      header: ['figure', '', 'goal'],
+      rows: groups.flatMap(([, {figures}]) => figures.map(figureRow)),
+    },
+    {
+      name: 'runs',
+      caption: 'Runs',
+      header: ['group', 'machine', 'Node', 'commit', 'day', 'load before'],
+      rows: groups.map(runRow),
+    },
     ...groups.flatMap(([group, {measured}]): Table[] => {
       if (isSteps(measured)) return [stepTable(group, measured)];
       return isKernels(measured) ? [kernelTable(group, measured)] : [];
@@ -53,11 +59,11 @@ function stepTable(group: string, {rounds, steps}: StepMeasurements): Table {
   const contenders = Object.values(steps);
   const bytes = (count: number | undefined): string =>
     count === undefined ? '' : megabytes(count);
-  return [
-    `${group} steps`,
-    `Steps on ${group}, medians of ${rounds} rounds`,
-    ['training', 'ms', 'part', 'processors', 'process, MB', 'wasm, MB', 'tensors, MB'],
-    contenders.map(({title, milliseconds, processors, memory}) => [
+  return {
+    name: `${group} steps`,
+    caption: `Steps on ${group}, medians of ${rounds} rounds`,
+    header: ['training', 'ms', 'part', 'processors', 'process, MB', 'wasm, MB', 'tensors, MB'],
+    rows: contenders.map(({title, milliseconds, processors, memory}) => [
       title,
       milliseconds.toFixed(0),
       (milliseconds / contenders[0]!.milliseconds).toFixed(2),
@@ -66,19 +72,19 @@ function stepTable(group: string, {rounds, steps}: StepMeasurements): Table {
       bytes(memory.wasm),
       bytes(memory.tensors),
     ]),
-  ];
+  };
 }
 
 function kernelTable(group: string, {adapter, rounds, kernels}: KernelMeasurements): Table {
-  return [
-    `${group} kernels`,
-    `Kernels on ${group}, ${adapter}, medians of ${rounds} rounds`,
-    ['', 'dispatches, composed', 'with kernels', 'time, part of composed'],
-    Object.entries(kernels).map(([title, {dispatches, part}]) => [
+  return {
+    name: `${group} kernels`,
+    caption: `Kernels on ${group}, ${adapter}, medians of ${rounds} rounds`,
+    header: ['', 'dispatches, composed', 'with kernels', 'time, part of composed'],
+    rows: Object.entries(kernels).map(([title, {dispatches, part}]) => [
       title,
       String(dispatches.composed),
       String(dispatches.kernels),
       part.toFixed(2),
     ]),
-  ];
+  };
 }

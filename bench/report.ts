@@ -16,17 +16,29 @@ export class Report {
    */
   table(name: string, caption: string, header: readonly string[], rows: readonly string[][]): void {
     const table = markdownTable(header, rows);
-    console.log(`\n${caption}\n\n${table}`);
+    printTable(caption, table);
     this.tables.set(name, table);
   }
 
-  async writeDocs(): Promise<void> {
-    const file = new URL(`../docs/${this.document}`, import.meta.url);
-    let text = readFileSync(file, 'utf8');
-    for (const [name, table] of this.tables) text = withTable(text, name, table);
-    const options = await resolveConfig(fileURLToPath(file));
-    writeFileSync(file, await format(text, {...options, parser: 'markdown'}));
+  writeDocs(): Promise<void> {
+    return writeTables(this.document, this.tables);
   }
+}
+
+export function printTable(caption: string, table: string): void {
+  console.log(`\n${caption}\n\n${table}`);
+}
+
+/** Puts tables into the places of their names in a file of `docs/`. */
+export async function writeTables(
+  document: string,
+  tables: ReadonlyMap<string, string>,
+): Promise<void> {
+  const file = new URL(`../docs/${document}`, import.meta.url);
+  let text = readFileSync(file, 'utf8');
+  for (const [name, table] of tables) text = withTable(text, name, table);
+  const options = await resolveConfig(fileURLToPath(file));
+  writeFileSync(file, await format(text, {...options, parser: 'markdown'}));
 }
 
 export function markdownTable(header: readonly string[], rows: readonly string[][]): string {

@@ -35,6 +35,11 @@ export const measure: MeasureGroup = ({rounds = 3, python}) =>
           {...lisa, variant: 'none'},
           others,
         ),
+        owloreRelaxedSimd: await tfjs(
+          'this library, OwLore, 2 of 8 blocks, relaxed SIMD',
+          {...lisa, variant: 'none', relaxedSimd: true},
+          others,
+        ),
         owloreCheckpoints: await tfjs(
           'this library, OwLore, 2 of 8 blocks, checkpoints',
           {...lisa, variant: 'auto'},
@@ -51,7 +56,7 @@ export const measure: MeasureGroup = ({rounds = 3, python}) =>
     );
     checkStart(run);
     checkLosses(run, ['full', 'stock', 'checkpoints', 'relaxedSimd', 'pytorch', 'jax']);
-    checkLosses(run, ['owlore', 'owloreCheckpoints']);
+    checkLosses(run, ['owlore', 'owloreCheckpoints', 'owloreRelaxedSimd']);
     return compare(run, rounds, [
       {
         name: 'W1 step on wasm, full: speed, against stock tfjs',
@@ -66,6 +71,10 @@ export const measure: MeasureGroup = ({rounds = 3, python}) =>
         name: 'W1 step on wasm, OwLore with 2 of 8 blocks on: speed, against stock tfjs, full',
         ...{above: 'stock', below: 'owlore'},
         goal: {atLeast: 16},
+      },
+      {
+        name: 'W1 step on wasm, OwLore with 2 of 8 blocks on, relaxed SIMD: speed, against stock tfjs, full',
+        ...{above: 'stock', below: 'owloreRelaxedSimd'},
       },
       {
         name: 'W1 step on wasm, full: time, against PyTorch, one thread each',

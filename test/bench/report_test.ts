@@ -31,11 +31,3 @@ describe('bench/report', () => {
     expect(verdict(0.06, {atMost: 0.05}, share)).to.equal('≤ 5 % ✗');
   });
 });
-
-describe('bench/figure', () => {
-  it('writes values by their unit, to three digits', () => {
-    expect(written(12.345, 'times')).to.equal('12.3 ×');
-    expect(written(0.04567, 'share')).to.equal('4.57 %');
-    expect(written(4, 'count')).to.equal('4');
-  });
-});
