@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {checkChoice, checkKnown} from '../../options';
 import * as fused from '../llama_kernel_names';
-import {OwLoreAdam} from '../kernel_names';
+import {OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums} from '../kernel_names';
 import {replaceKernel} from '../replacement';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
@@ -24,6 +24,7 @@ import {
   simdSelfAttentionGrad,
 } from './simd_attention';
 import {simdCrossEntropy, simdCrossEntropyGrad} from './simd_cross_entropy';
+import {simdCountAbove, simdMagnitudeSums} from './simd_magnitudes';
 import {
   attach,
   attachNow,
@@ -81,6 +82,8 @@ const FUSED_KERNELS: ReadonlyArray<
   [fused.OwLoreSelfAttentionGrad, simdSelfAttentionGrad],
   [fused.OwLoreRotary, simdRotary],
   [OwLoreAdam, simdAdam],
+  [OwLoreMagnitudeSums, simdMagnitudeSums],
+  [OwLoreCountAbove, simdCountAbove],
 ];
 
 interface Installation {

@@ -95,6 +95,22 @@ interface Exports {
     vocabulary: number,
     dLogits: number,
   ): void;
+  countAbove(
+    weight: number,
+    norm: number,
+    rows: number,
+    columns: number,
+    isWide: boolean,
+    threshold: number,
+  ): number;
+  magnitudeSums(
+    weight: number,
+    norm: number,
+    rows: number,
+    columns: number,
+    isWide: boolean,
+    sums: number,
+  ): void;
   multiply(
     rows: number,
     columns: number,

@@ -480,7 +480,9 @@ function testFusedKernels(): void {
   });
 
   it('are there with the module only', async () => {
-    const all = [...Object.values(fused), names.OwLoreAdam];
+    const {OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums} = names;
+    const own = [OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums];
+    const all = [...Object.values(fused), ...own];
     expect(all.filter((name) => !tf.getKernel(name, 'wasm'))).to.deep.equal([]);
     uninstallKernels();
     expect(all.filter((name) => tf.getKernel(name, 'wasm'))).to.deep.equal([]);

@@ -7,6 +7,7 @@ export {addSegments} from './segments';
 export {attend, attendGradient, attentionBytes, attentionGradientBytes} from './attention';
 export {crossEntropy, crossEntropyGradient} from './cross_entropy';
 export {multiply} from './gemm';
+export {countAbove, magnitudeSums} from './magnitudes';
 export {rmsNorm, rmsNormGradient} from './rms_norm';
 export {rotate} from './rotary';
 export {swiglu, swigluGradient} from './swiglu';

@@ -1,0 +1,47 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {OwLoreCountAboveAttrs} from '../kernel_names';
+import {addressOf, allocate, type KernelArgs} from './kernel';
+import type {SimdModule} from './simd_module';
+
+type MagnitudeArgs<Attrs> = KernelArgs<'weight' | 'norm', Attrs>;
+
+/** OwLoreMagnitudeSums: of each row, by float64. */
+export function simdMagnitudeSums(
+  {functions}: SimdModule,
+  args: MagnitudeArgs<object>,
+): tf.TensorInfo {
+  const {backend} = args;
+  const {operands, rows} = operandsOf(args);
+  const sums = allocate(backend, [rows]);
+  functions.magnitudeSums(...operands, addressOf(backend, sums));
+  return sums;
+}
+
+/** OwLoreCountAbove. */
+export function simdCountAbove(
+  {functions}: SimdModule,
+  args: MagnitudeArgs<OwLoreCountAboveAttrs>,
+): tf.TensorInfo {
+  const {backend, attrs} = args;
+  const {operands} = operandsOf(args);
+  const counts = attrs.thresholds.map((threshold) => functions.countAbove(...operands, threshold));
+  const out = allocate(backend, [counts.length], 'int32');
+  backend.typedArrayFromHeap(out).set(counts);
+  return out;
+}
+
+function operandsOf({inputs: {weight, norm}, backend}: MagnitudeArgs<object>): {
+  operands: [weight: number, norm: number, rows: number, columns: number, isWide: boolean];
+  rows: number;
+} {
+  const {shape} = weight;
+  const columns = shape.at(-1) ?? 1;
+  const rows = tf.util.sizeFromShape(shape.slice(0, -1));
+  const norms = tf.util.sizeFromShape(norm.shape);
+  tf.util.assert(
+    norms === rows * columns || norms === rows,
+    () => `norm must have a number for each entry or row of [${shape}]; got [${norm.shape}]`,
+  );
+  const addresses = [weight, norm].map((x) => addressOf(backend, x)) as [number, number];
+  return {operands: [...addresses, rows, columns, norms === rows * columns], rows};
+}
