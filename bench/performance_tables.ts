@@ -66,7 +66,7 @@ function stepTable(group: string, {rounds, steps}: StepMeasurements): Table {
     rows: contenders.map(({title, milliseconds, processors, memory}) => [
       title,
       milliseconds.toFixed(0),
-      (milliseconds / contenders[0]!.milliseconds).toFixed(2),
+      (milliseconds / contenders[0]!.milliseconds).toFixed(3),
       processors?.toFixed(1) ?? '',
       bytes(memory.resident),
       bytes(memory.wasm),

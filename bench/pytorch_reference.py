@@ -23,7 +23,7 @@ try:
     import transformers
     from safetensors.torch import load_file
 except ImportError as error:
-    reply("absent", needs=f"pip install torch transformers, or --python with one that has them ({error})")
+    reply("absent", needs=f"`pip install torch transformers`, or a --python that has them ({error})")
     sys.exit()
 
 

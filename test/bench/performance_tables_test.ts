@@ -45,8 +45,8 @@ describe('bench/performance_tables', () => {
   it('compares steps with the first contender, where there are steps', () => {
     const {rows} = tables.find(({name}) => name === 'wasm steps')!;
     expect(rows).to.deep.equal([
-      ['stock', '1000', '1.00', '1.0', '2000', '', '50.0'],
-      ['ours', '250', '0.25', '', '2000', '', '50.0'],
+      ['stock', '1000', '1.000', '1.0', '2000', '', '50.0'],
+      ['ours', '250', '0.250', '', '2000', '', '50.0'],
     ]);
   });
 
