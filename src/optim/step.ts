@@ -4,7 +4,13 @@ import type {FiniteCheck} from './finite_check';
 import {clipFactor, squaredNorm} from './gradient_norm';
 import type {Projections} from './projections';
 import {rememberClocks, type StateStore} from './state';
-import {prepareGradient, updateVariable, type PreparedGradient, type UpdateRule} from './update';
+import {
+  isRefreshDue,
+  prepareGradient,
+  updateVariable,
+  type PreparedGradient,
+  type UpdateRule,
+} from './update';
 import type {StepSettings} from './step_settings';
 
 const GOLDEN_RATIO = (1 + Math.sqrt(5)) / 2;
@@ -37,7 +43,7 @@ export type GradientTaker = (
 /** A gradient that waits for its update; its tensors are kept. */
 interface WaitingGradient extends PreparedGradient {
   variable: tf.Variable;
-  /** ‖g‖² of the whole gradient; null if nobody asks for it. */
+  /** ‖g‖² of the whole gradient, or ‖R‖² where that is enough; null if nobody asks for it. */
   squaredNorm: tf.Scalar | null;
 }
 
@@ -107,9 +113,13 @@ export class Step {
   ): WaitingGradient {
     const {rule, states, projections} = this.context;
     const state = states.of(variable.name);
-    const norm = this.isJudged ? squaredNorm(gradient) : null;
     const projection = isProjected ? null : projections.of(variable);
+    // R, which is smaller, is finite if the gradient is. A new basis of one that is not is neither, and does not tell NaN from
+    // infinite.
+    const isWhole = rule.clipNorm !== null || !projection || isRefreshDue(state, rule);
+    let norm = this.isJudged && isWhole ? squaredNorm(gradient) : null;
     const prepared = prepareGradient(variable, gradient, state, projection, rule);
+    if (this.isJudged) norm ??= squaredNorm(prepared.gradient);
     if (prepared.newBasis && !state.basis && rule.stagger) prepared.basisAge = this.nextAge();
     if (prepared.gradient !== gradient) gradient.dispose();
     return {variable, squaredNorm: norm, ...prepared};
