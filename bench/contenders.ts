@@ -46,11 +46,16 @@ export interface PytorchOptions {
   startPoint: string;
   threads: number;
   trained: 'full' | 'lisa';
+  /**
+   * Whether a thread that waits for another one within a step sleeps, and does not spin, as it does by default: slower on a
+   * quiet machine, ten times as fast where others want the processors. Between steps it sleeps in both cases.
+   */
+  sleeps?: boolean;
 }
 
 export function pytorch(
   title: string,
-  {python, startPoint, threads, trained}: PytorchOptions,
+  {python, startPoint, threads, trained, sleeps = false}: PytorchOptions,
   turns: Turns = {},
 ): ContenderOptions {
   const blocks = Array.from({length: shape.layers}, (_, i) => `model.layers.${i}`);
@@ -61,8 +66,7 @@ export function pytorch(
     title,
     command: python,
     args: [here('pytorch_reference.py'), startPoint, options],
-    // Where others want the processor, too, a thread that spins until the other is done makes a step ten times as long.
-    env: {OMP_WAIT_POLICY: 'PASSIVE'},
+    ...(sleeps && {env: {OMP_WAIT_POLICY: 'PASSIVE'}}),
     ...turnDefaults,
     ...turns,
   };

@@ -75,10 +75,10 @@ reply(
     versions={"torch": torch.__version__, "transformers": transformers.__version__},
 )
 for line in sys.stdin:
-    match json.loads(line):
-        case "step":
-            start = time.perf_counter()
-            loss = training.step()
-            reply("step", loss=loss, milliseconds=(time.perf_counter() - start) * 1000)
-        case "memory":
-            reply("memory")
+    request = json.loads(line)
+    if request == "step":
+        start = time.perf_counter()
+        loss = training.step()
+        reply("step", loss=loss, milliseconds=(time.perf_counter() - start) * 1000)
+    elif request == "memory":
+        reply("memory")

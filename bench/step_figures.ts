@@ -35,6 +35,16 @@ export function compare<Name extends string>(
   return {figures, measured: measurements, skipped: missing};
 }
 
+/** The contender with the shorter step, of two that are the same peer at different settings; the first if one is missing. */
+export function fasterOf<Name extends string>(
+  {measured}: InterleavedRun<Name>,
+  first: Name,
+  second: Name,
+): Name {
+  const [a, b] = [measured[first], measured[second]];
+  return a && b && b.milliseconds < a.milliseconds ? second : first;
+}
+
 function stepTime({milliseconds}: Measured): number {
   return milliseconds;
 }

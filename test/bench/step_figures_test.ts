@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 import type {InterleavedRun, Measured} from '../../bench/interleaved/run';
-import {checkLosses, checkStart, compare, LOSS_TOLERANCE} from '../../bench/step_figures';
+import {checkLosses, checkStart, compare, fasterOf, LOSS_TOLERANCE} from '../../bench/step_figures';
 
 function measured(milliseconds: number, losses: number[] = []): Measured {
   return {
@@ -34,6 +34,12 @@ describe('bench/step_figures', () => {
     ]);
     expect(figures).to.deep.equal([]);
     expect(skipped).to.deep.equal(['other: needs something']);
+  });
+
+  it('compares with the faster one of two settings', () => {
+    expect(fasterOf(run, 'stock', 'ours')).to.equal('ours');
+    expect(fasterOf(run, 'ours', 'stock')).to.equal('ours');
+    expect(fasterOf(run, 'stock', 'other')).to.equal('stock');
   });
 
   it('lets no losses differ between trainings that do the same', () => {
