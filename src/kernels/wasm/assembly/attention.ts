@@ -3,17 +3,17 @@
  * the score matrix that lie below its diagonal. Each factor of a product is packed once.
  */
 import {expRow} from './exp';
-import {filledUp, packLeft, packRight} from './pack';
+import {filledUp, PACK_SLACK, packLeft, packRight} from './pack';
 import {turnRows} from './rotary';
 import {rowMax, scaleRow} from './softmax';
 import {multiplyPanels, TILE_BYTES, TILE_COLUMNS} from './tile';
 import {multiplyAdd, offset, sumOf} from './vector';
 
 /** Queries, or keys, of a piece; a multiple of both sides of a tile. */
-const PIECE: i32 = 16;
+const PIECE: i32 = ASC_FEATURE_RELAXED_SIMD ? 12 : 16;
 
 /** Queries whose scores the gradient has at a time; a multiple of `PIECE`. */
-const QUERIES: i32 = 128;
+const QUERIES: i32 = PIECE * (ASC_FEATURE_RELAXED_SIMD ? 11 : 8);
 
 /** Bytes from one row of a panel of a right factor to the next. */
 const PANEL_ROW: usize = TILE_COLUMNS * 4;
@@ -37,7 +37,7 @@ function matrixBytes(length: i32, width: i32): usize {
 
 /** Of a piece that is packed as a left factor. */
 function leftBytes(length: i32, width: i32): usize {
-  return offset(PIECE) * <usize>max(length, width);
+  return offset(PIECE) * <usize>max(length, width) + PACK_SLACK;
 }
 
 /** From one row of scores to the next. */

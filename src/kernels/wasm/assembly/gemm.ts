@@ -5,22 +5,25 @@
  * the innermost loop reads them. The copy takes up the transpositions and the odd sizes, so there
  * is one loop for all cases.
  */
-import {packLeft, packRight} from './pack';
+import {PACK_SLACK, packLeft, packRight} from './pack';
 import {multiplyRow} from './row';
 import {multiplyPanels, TILE_BYTES, TILE_COLUMNS} from './tile';
 import {offset} from './vector';
 
 /** Part of the inner dimension that is worked on at a time: two panels of it stay in the L1 cache. */
 const BLOCK_INNER: i32 = 256;
-/** Rows of the left factor that are packed at a time: they stay in the L2 cache. */
-const BLOCK_ROWS: i32 = 128;
+/**
+ * Rows of the left factor that are packed at a time: they stay in the L2 cache. These and the columns
+ * are whole numbers of tiles of either kind.
+ */
+const BLOCK_ROWS: i32 = 120;
 /** Columns of the right factor that are packed at a time. */
-const BLOCK_COLUMNS: i32 = 1024;
+const BLOCK_COLUMNS: i32 = 1008;
 
 /** Up to this many rows the right factor is read where it is: packing it would take longer. */
 const FEW_ROWS: i32 = 8;
 
-const PACKED_LEFT_BYTES: usize = BLOCK_ROWS * BLOCK_INNER * 4;
+const PACKED_LEFT_BYTES: usize = PACK_SLACK + BLOCK_ROWS * BLOCK_INNER * 4;
 const PACKED_RIGHT_BYTES: usize = BLOCK_COLUMNS * BLOCK_INNER * 4;
 
 /** Bytes of memory that `multiply` needs to work in. */
@@ -68,7 +71,7 @@ export function multiply(
   for (let column = 0; column < columns; column += BLOCK_COLUMNS) {
     const width = min(columns - column, BLOCK_COLUMNS);
     // of a factor that is read in place only the columns that fill no panel are packed
-    const inPlace = !transposeB && rows <= FEW_ROWS ? width & -TILE_COLUMNS : 0;
+    const inPlace = !transposeB && rows <= FEW_ROWS ? width - (width % TILE_COLUMNS) : 0;
     for (let depth = 0; depth < inner; depth += BLOCK_INNER) {
       const length = min(inner - depth, BLOCK_INNER);
       const bBlock = address(b, bStep, transposeB, depth, column);

@@ -1,5 +1,5 @@
 import {TILE_COLUMNS, TILE_ROWS} from './tile';
-import {offset} from './vector';
+import {loadUpTo, offset} from './vector';
 
 /**
  * Packs a left factor `[rows, length]` (in memory `[length, rows]` if transposed) into panels of
@@ -31,18 +31,19 @@ export function packRight(
   pack(panels, b, step, transposed, columns, length, TILE_COLUMNS);
 }
 
-/** How many lines fill whole panels. */
+/** The least multiple of `width` that is not below `lines`. */
 export function filledUp(lines: i32, width: i32): i32 {
-  return (lines + width - 1) & -width;
+  return ((lines + width - 1) / width) * width;
 }
 
-/** Lines that lie side by side in a cache line, and are packed together. */
-const SIDE_BY_SIDE: i32 = 16;
+/** Bytes behind the panels that may be written to. */
+export const PACK_SLACK: usize = 16;
 
 /**
  * Copies `lines` lines of `length` numbers into panels of `width` lines each, in which the numbers
  * that the lines have at one position lie side by side. The last panel is filled up with lines
- * whose products are thrown away.
+ * whose products are thrown away. Four numbers are stored at a time: where a panel has three lines, the
+ * last of them is written over by the next position's.
  *
  * @param along Whether a line lies in memory along a row, or else down a column.
  */
@@ -67,9 +68,11 @@ function pack(
     }
     return;
   }
-  for (; line + SIDE_BY_SIDE <= lines; line += SIDE_BY_SIDE) {
-    packSideBySide(panels, panelBytes, source + offset(line), step, length, width);
-    panels += panelBytes * (SIDE_BY_SIDE / width);
+  if (width <= 4) {
+    for (; line + 4 * width < lines; line += 4 * width) {
+      packFourPanels(panels, source + offset(line), step, length, width);
+      panels += 4 * panelBytes;
+    }
   }
   for (; line < lines; line += width) {
     packColumns(panels, source + offset(line), step, min(lines - line, width), length, width);
@@ -112,10 +115,10 @@ function packFour(
     p3 += 16;
   }
   for (; i < length; i++) {
-    store<f32>(to, load<f32>(p0));
-    store<f32>(to, load<f32>(p1), 4);
-    store<f32>(to, load<f32>(p2), 8);
-    store<f32>(to, load<f32>(p3), 12);
+    let x = v128.load32_zero(p0);
+    x = v128.load_lane<f32>(p1, x, 1);
+    x = v128.load_lane<f32>(p2, x, 2);
+    v128.store(to, v128.load_lane<f32>(p3, x, 3));
     to += toStep;
     p0 += 4;
     p1 += 4;
@@ -124,25 +127,16 @@ function packFour(
   }
 }
 
-/** Packs lines down columns that fill a cache line, into one panel after the other. */
-function packSideBySide(
-  panels: usize,
-  panelBytes: usize,
-  source: usize,
-  step: usize,
-  length: i32,
-  width: i32,
-): void {
-  const isWide = width > 4;
-  const to1 = isWide ? panels + 16 : panels + panelBytes;
-  const to2 = isWide ? panels + panelBytes : panels + 2 * panelBytes;
-  const to3 = isWide ? to2 + 16 : panels + 3 * panelBytes;
-  const end = offset(width * length);
-  for (let at: usize = 0; at < end; at += offset(width)) {
-    v128.store(panels + at, v128.load(source));
-    v128.store(to1 + at, v128.load(source, 16));
-    v128.store(to2 + at, v128.load(source, 32));
-    v128.store(to3 + at, v128.load(source, 48));
+/** Packs the lines of four panels down columns, which are nearly a cache line wide together. */
+function packFourPanels(panels: usize, source: usize, step: usize, length: i32, width: i32): void {
+  const next = offset(width);
+  const panelBytes = next * <usize>length;
+  for (let i = 0; i < length; i++) {
+    v128.store(panels, v128.load(source));
+    v128.store(panels + panelBytes, v128.load(source + next));
+    v128.store(panels + 2 * panelBytes, v128.load(source + 2 * next));
+    v128.store(panels + 3 * panelBytes, v128.load(source + 3 * next));
+    panels += next;
     source += step;
   }
 }
@@ -157,12 +151,9 @@ function packColumns(
   width: i32,
 ): void {
   for (let i = 0; i < length; i++) {
-    if (present == width) {
-      for (let j = 0; j < width; j += 4) v128.store(to + offset(j), v128.load(source + offset(j)));
-    } else {
-      for (let j = 0; j < width; j++) {
-        store<f32>(to + offset(j), j < present ? load<f32>(source + offset(j)) : 0);
-      }
+    for (let j = 0; j < width; j += 4) {
+      const left = present - j;
+      v128.store(to + offset(j), left > 0 ? loadUpTo(source + offset(j), left) : f32x4.splat(0));
     }
     to += offset(width);
     source += step;
