@@ -88,6 +88,12 @@ export interface OwLoreAdamAttrs extends OwLoreMomentsAttrs, OwLoreStepAttrs {
   side?: 'left' | 'right';
 }
 
+/** ‖x‖² of all numbers of `x`, a scalar. */
+export const OwLoreSquaredNorm = 'OwLoreSquaredNorm';
+export interface OwLoreSquaredNormInputs extends NamedTensorInfoMap {
+  x: TensorInfo;
+}
+
 /**
  * Orthonormal columns that span the columns of `matrix` [rows, columns], rows ≥ columns, in their order: a QR decomposition's
  * Q, to the sign. A column that depends on those before it, to float32, gives a column of zeros or an arbitrary one

@@ -63,7 +63,7 @@ export function project(
   projection: Projection,
 ): tf.Tensor2D {
   return tf.tidy(() => {
-    const matrix = asMatrix(gradient, projection);
+    const matrix = gradient.rank === 2 ? gradient : asMatrix(gradient, projection);
     const {side} = projection;
     const [fused] = runKernel(OwLoreProject, {gradient: matrix, basis}, {side}) ?? [];
     if (fused) return fused as tf.Tensor2D;

@@ -1,5 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreAdam, OwLoreLeftSingularVectors, OwLoreOrthonormalize} from '../kernel_names';
+import {
+  OwLoreAdam,
+  OwLoreLeftSingularVectors,
+  OwLoreOrthonormalize,
+  OwLoreSquaredNorm,
+} from '../kernel_names';
 import {
   OwLoreRMSNorm,
   OwLoreRMSNormGrad,
@@ -15,6 +20,7 @@ import {createBatchMatMul} from './mat_mul';
 import {asKernelFunc} from './native_ops';
 import {rmsNorm, rmsNormGrad} from './rms_norm';
 import {selfAttention, selfAttentionGrad} from './self_attention';
+import {squaredNorm} from './squared_norm';
 import {swiglu, swigluGrad} from './swiglu';
 
 let putBack: (() => void) | undefined;
@@ -37,6 +43,7 @@ export function installKernels(): Promise<void> {
   putBack ??= replaceKernels('tensorflow', {
     [tf.BatchMatMul]: (stock) => createBatchMatMul(stock!.kernelFunc),
     [OwLoreAdam]: () => adam as unknown as tf.KernelFunc,
+    [OwLoreSquaredNorm]: () => asKernelFunc(squaredNorm),
     [OwLoreOrthonormalize]: () => asKernelFunc(orthonormalize),
     [OwLoreLeftSingularVectors]: () => asKernelFunc(leftSingularVectors),
     [OwLoreRMSNorm]: () => asKernelFunc(rmsNorm),

@@ -1,0 +1,5 @@
+import type {NativeKernel} from './native_ops';
+
+/** OwLoreSquaredNorm, by TensorFlow's op for half of it, which makes no tensor of the squares. */
+export const squaredNorm: NativeKernel<object> = (ops, {x}) =>
+  ops.mul(ops.run('L2Loss', [x!]), ops.scalar(2));

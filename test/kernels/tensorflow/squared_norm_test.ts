@@ -1,0 +1,55 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import fc from 'fast-check';
+import {OwLoreSquaredNorm} from '../../../src/kernels/kernel_names';
+import {runKernel} from '../../../src/kernels/run_kernel';
+import {installKernels, uninstallKernels} from '../../../src/kernels/tensorflow';
+import {backends, defaultBackend} from '../../support/backends';
+
+const isThere = backends.includes('tensorflow');
+
+(isThere ? describe : describe.skip)('OwLoreSquaredNorm on tensorflow', () => {
+  before(async () => {
+    await tf.setBackend('tensorflow');
+    await installKernels();
+  });
+  after(async () => {
+    uninstallKernels();
+    await tf.setBackend(defaultBackend);
+  });
+
+  /** The kernel's result. */
+  async function squaredNorm(values: Float32Array, shape: number[]): Promise<number> {
+    const before = tf.memory().numTensors;
+    const x = tf.tensor(values, shape);
+    const [norm] = runKernel(OwLoreSquaredNorm, {x})!;
+    expect(norm!.shape).to.deep.equal([]);
+    const [value] = await norm!.data();
+    tf.dispose([x, norm!]);
+    expect(tf.memory().numTensors).to.equal(before);
+    return value!;
+  }
+
+  it('is the sum of the squares: any size, 1e-15 to 1e15', async () => {
+    const property = fc.asyncProperty(
+      fc.constantFrom<number[][]>([], [0], [1], [7], [3, 5], [2, 3, 4], [129, 300]),
+      fc.constantFrom(1e-15, 1, 1e15),
+      fc.integer({min: 1, max: 1e6}),
+      async (shape, scale, seed) => {
+        const size = tf.util.sizeFromShape(shape);
+        const values = Float32Array.from({length: size}, (_, i) => scale * Math.sin(seed + i));
+        const expected = values.reduce((sum, x) => sum + x * x, 0);
+        // roundings of float32 in a sum by parts
+        const tolerance = 1e-5 * expected;
+        expect(await squaredNorm(values, shape)).to.be.closeTo(expected, tolerance);
+      },
+    );
+    await fc.assert(property, {numRuns: 30});
+  });
+
+  it('is not finite if a number is not, or a square', async () => {
+    expect(await squaredNorm(Float32Array.of(1, NaN, 2), [3])).to.be.NaN;
+    expect(await squaredNorm(Float32Array.of(1, -Infinity, 2), [3])).to.equal(Infinity);
+    expect(await squaredNorm(Float32Array.of(1, 1e30), [2])).to.equal(Infinity);
+  });
+});
