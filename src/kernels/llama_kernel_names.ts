@@ -17,8 +17,11 @@ export const OwLoreRMSNormGrad = 'OwLoreRMSNormGrad';
 /** `gate · σ(gate) · up`, elementwise, for `gate` and `up` of one shape. */
 export const OwLoreSwiGLU = 'OwLoreSwiGLU';
 
-/** From `dy`, `gate`, `up` the gradients `[dGate, dUp]`. */
+/** From `dy`, `gate`, `up` the gradients `[dGate, dUp]`, and as a third output the value, if it is asked for. */
 export const OwLoreSwiGLUGrad = 'OwLoreSwiGLUGrad';
+export interface OwLoreSwiGLUGradAttrs {
+  withValue: boolean;
+}
 
 /**
  * The scalar `Σ weight · −log softmax(logits)[label]` over rows: `logits` `[rows, vocabulary]`,

@@ -34,10 +34,12 @@ function fusedGradients(
   down: tf.Tensor,
   [gateNeeded, upNeeded, downNeeded]: boolean[],
 ): Gradients {
-  const dDown = downNeeded ? tf.tidy(() => tf.matMul(swiglu(gate, up), dy, true)) : null;
-  if (!gateNeeded && !upNeeded) return [null, null, dDown];
+  const byDown = (gated: tf.Tensor): tf.Tensor => tf.matMul(gated, dy, true);
+  if (!gateNeeded && !upNeeded) return [null, null, tf.tidy(() => byDown(swiglu(gate, up)))];
   const dGated = tf.matMul(dy, down, false, true);
-  return [...runKernel(OwLoreSwiGLUGrad, {dy: dGated, gate, up})!, dDown];
+  const attrs = {withValue: downNeeded};
+  const [dGate, dUp, gated] = runKernel(OwLoreSwiGLUGrad, {dy: dGated, gate, up}, attrs)!;
+  return [dGate!, dUp!, gated ? byDown(gated) : null];
 }
 
 /** In an order in which at most six tensors of the gate's size are alive, gate and up among them. */

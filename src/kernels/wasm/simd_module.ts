@@ -1,9 +1,10 @@
 import {relaxed, simd, type Binary} from './binaries';
 
 /**
- * What assembly/ exports. Pointers are addresses in the backend's memory, steps are bytes.
+ * The module over the memory of one backend: what assembly/ exports. Pointers are addresses in that
+ * memory, steps are bytes.
  */
-interface Exports {
+export interface SimdModule {
   /** Bytes of memory that `initialize` is to be given. */
   SCRATCH_BYTES: WebAssembly.Global;
   /** Gives the functions memory to work in. */
@@ -154,12 +155,8 @@ interface Exports {
     size: number,
     dGate: number,
     dUp: number,
+    y: number,
   ): void;
-}
-
-/** The module, instantiated over the memory of one backend. */
-export interface SimdModule {
-  functions: Exports;
 }
 
 /** What the stock backend keeps in `wasm`. */
@@ -264,12 +261,12 @@ function insideOf(backend: object): EmscriptenModule {
 
 function addInstance(backend: object, {exports}: WebAssembly.Instance): void {
   // WebAssembly does not tell the types of its exports; assembly/ has them.
-  const functions = exports as unknown as Exports;
-  const size = functions.SCRATCH_BYTES.value as number;
+  const module = exports as unknown as SimdModule;
+  const size = module.SCRATCH_BYTES.value as number;
   const scratch = insideOf(backend)._malloc(size) >>> 0;
   if (scratch === 0) throw outOfMemory(size);
-  functions.initialize(scratch);
-  instances.set(backend, {functions});
+  module.initialize(scratch);
+  instances.set(backend, module);
 }
 
 export function outOfMemory(bytes: number): Error {

@@ -1,14 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type {OwLoreSwiGLUGradAttrs} from '../llama_kernel_names';
 import {addressOf, allocate, type KernelArgs} from './kernel';
 import type {SimdModule} from './simd_module';
 
 /** OwLoreSwiGLU. */
 export function simdSwiGLU(
-  {functions}: SimdModule,
+  module: SimdModule,
   {inputs: {gate, up}, backend}: KernelArgs<'gate' | 'up', object>,
 ): tf.TensorInfo {
   const y = allocate(backend, gate.shape);
-  functions.swiglu(
+  module.swiglu(
     addressOf(backend, gate),
     addressOf(backend, up),
     tf.util.sizeFromShape(gate.shape),
@@ -19,18 +20,20 @@ export function simdSwiGLU(
 
 /** OwLoreSwiGLUGrad. */
 export function simdSwiGLUGrad(
-  {functions}: SimdModule,
-  {inputs: {dy, gate, up}, backend}: KernelArgs<'dy' | 'gate' | 'up', object>,
+  module: SimdModule,
+  {inputs: {dy, gate, up}, backend, attrs}: KernelArgs<'dy' | 'gate' | 'up', OwLoreSwiGLUGradAttrs>,
 ): tf.TensorInfo[] {
   const dGate = allocate(backend, gate.shape);
   const dUp = allocate(backend, gate.shape);
-  functions.swigluGradient(
+  const values = attrs.withValue ? [allocate(backend, gate.shape)] : [];
+  module.swigluGradient(
     addressOf(backend, dy),
     addressOf(backend, gate),
     addressOf(backend, up),
     tf.util.sizeFromShape(gate.shape),
     addressOf(backend, dGate),
     addressOf(backend, dUp),
+    values[0] ? addressOf(backend, values[0]) : 0,
   );
-  return [dGate, dUp];
+  return [dGate, dUp, ...values];
 }

@@ -19,7 +19,10 @@ export function swiglu(gate: usize, up: usize, size: i32, y: usize): void {
   }
 }
 
-/** The gradients by `gate` and `up`. The derivative of `silu(z) = z · σ(z)` is `σ + silu · (1 − σ)`. */
+/**
+ * The gradients by `gate` and `up`, and once more the value, if `y` is not 0. The derivative of
+ * `silu(z) = z · σ(z)` is `σ + silu · (1 − σ)`.
+ */
 export function swigluGradient(
   dy: usize,
   gate: usize,
@@ -27,6 +30,7 @@ export function swigluGradient(
   size: i32,
   dGate: usize,
   dUp: usize,
+  y: usize,
 ): void {
   const one = f32x4.splat(1);
   for (let from = 0; from < size; from += CHUNK) {
@@ -38,9 +42,11 @@ export function swigluGradient(
       const silu = f32x4.mul(loadUpTo(gate + offset(i), left), s);
       const slope = multiplyAdd(silu, f32x4.sub(one, s), s);
       const dyHere = loadUpTo(dy + offset(i), left);
-      const byGate = f32x4.mul(f32x4.mul(dyHere, loadUpTo(up + offset(i), left)), slope);
+      const upHere = loadUpTo(up + offset(i), left);
+      const byGate = f32x4.mul(f32x4.mul(dyHere, upHere), slope);
       storeUpTo(dGate + offset(i), byGate, left);
       storeUpTo(dUp + offset(i), f32x4.mul(dyHere, silu), left);
+      if (y != 0) storeUpTo(y + offset(i), f32x4.mul(silu, upHere), left);
     }
   }
 }
