@@ -9,7 +9,7 @@ import type {SimdModule} from './simd_module';
  * it packed, and take another tensor for another weight.
  */
 export function simdAdam(
-  {functions}: SimdModule,
+  module: SimdModule,
   {
     inputs,
     backend,
@@ -24,7 +24,7 @@ export function simdAdam(
   const results = moments.map((x) => inPlace(backend, x));
   const [first, second] = moments.map((x) => addressOf(backend, x));
   const [newFirst, newSecond] = results.map((x) => addressOf(backend, x));
-  functions.adam(
+  module.adam(
     ...([addressOf(backend, gradient), first!, second!] as const),
     basis ? 0 : addressOf(backend, variable),
     tf.util.sizeFromShape(gradient.shape),
@@ -33,7 +33,7 @@ export function simdAdam(
     ...([newFirst!, newSecond!, addressOf(backend, step)] as const),
   );
   if (basis) {
-    functions.scale(
+    module.scale(
       addressOf(backend, variable),
       tf.util.sizeFromShape(variable.shape),
       decay,
@@ -43,7 +43,7 @@ export function simdAdam(
     const [n, p, to] = addresses as [number, number, number];
     const [rows, columns] = variable.shape as [number, number];
     const rank = basis.shape[1]!;
-    const multiply = functions.multiply.bind(null, rows, columns, rank);
+    const multiply = module.multiply.bind(null, rows, columns, rank);
     if (attrs.side === 'left') {
       multiply(p, rank * 4, false, n, columns * 4, false, to, columns * 4, true);
     } else {

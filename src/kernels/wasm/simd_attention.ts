@@ -72,18 +72,18 @@ function headsFirst({q}: Record<'q', tf.TensorInfo>): Layout {
 }
 
 function attend(
-  {functions}: SimdModule,
+  module: SimdModule,
   {inputs, backend}: KernelArgs<Attended, object, 'cos' | 'sin'>,
   layout: Layout,
 ): tf.TensorInfo {
   const y = allocate(backend, inputs.q.shape);
-  const bytes = functions.attentionBytes(layout.length, layout.width);
+  const bytes = module.attentionBytes(layout.length, layout.width);
   withWorkspace(backend, bytes, (workspace) => {
     const [q, k, v] = [inputs.q, inputs.k, inputs.v].map((x) => addressOf(backend, x));
     const table = tableOf(backend, inputs);
     const {group, length, width, queries, keys} = layout;
     forEachKeyHead(layout, (ofQueries, ofKeys) => {
-      functions.attend(
+      module.attend(
         ...([q! + ofQueries, k! + ofKeys, v! + ofKeys, ...table] as const),
         ...([group, length, width, queries.head, queries.position, keys.position] as const),
         addressOf(backend, y) + ofQueries,
@@ -95,19 +95,19 @@ function attend(
 }
 
 function attendGradient(
-  {functions}: SimdModule,
+  module: SimdModule,
   {inputs, backend}: KernelArgs<'dy' | Attended, object, 'cos' | 'sin'>,
   layout: Layout,
 ): tf.TensorInfo[] {
   const gradients = [inputs.q, inputs.k, inputs.v].map(({shape}) => allocate(backend, shape));
-  const bytes = functions.attentionGradientBytes(layout.length, layout.width);
+  const bytes = module.attentionGradientBytes(layout.length, layout.width);
   withWorkspace(backend, bytes, (workspace) => {
     const addresses = [inputs.dy, inputs.q, inputs.k, inputs.v, ...gradients];
     const [dy, q, k, v, dq, dk, dv] = addresses.map((x) => addressOf(backend, x));
     const table = tableOf(backend, inputs);
     const {group, length, width, queries, keys} = layout;
     forEachKeyHead(layout, (ofQueries, ofKeys) => {
-      functions.attendGradient(
+      module.attendGradient(
         ...([dy! + ofQueries, q! + ofQueries, k! + ofKeys, v! + ofKeys, ...table] as const),
         ...([group, length, width, queries.head, queries.position, keys.position] as const),
         ...([dq! + ofQueries, dk! + ofKeys, dv! + ofKeys, workspace] as const),

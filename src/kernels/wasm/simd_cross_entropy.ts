@@ -7,14 +7,14 @@ type CrossEntropyArgs = KernelArgs<'logits' | 'labels' | 'weights', object>;
 /** OwLoreCrossEntropy. */
 export function simdCrossEntropy(module: SimdModule, args: CrossEntropyArgs): tf.TensorInfo {
   const loss = allocate(args.backend, []);
-  module.functions.crossEntropy(...operands(args), addressOf(args.backend, loss));
+  module.crossEntropy(...operands(args), addressOf(args.backend, loss));
   return loss;
 }
 
 /** OwLoreCrossEntropyGrad. */
 export function simdCrossEntropyGrad(module: SimdModule, args: CrossEntropyArgs): tf.TensorInfo {
   const dLogits = allocate(args.backend, args.inputs.logits.shape);
-  module.functions.crossEntropyGradient(...operands(args), addressOf(args.backend, dLogits));
+  module.crossEntropyGradient(...operands(args), addressOf(args.backend, dLogits));
   return dLogits;
 }
 

@@ -6,25 +6,22 @@ import type {SimdModule} from './simd_module';
 type MagnitudeArgs<Attrs> = KernelArgs<'weight' | 'norm', Attrs>;
 
 /** OwLoreMagnitudeSums: of each row, by float64. */
-export function simdMagnitudeSums(
-  {functions}: SimdModule,
-  args: MagnitudeArgs<object>,
-): tf.TensorInfo {
+export function simdMagnitudeSums(module: SimdModule, args: MagnitudeArgs<object>): tf.TensorInfo {
   const {backend} = args;
   const {operands, rows} = operandsOf(args);
   const sums = allocate(backend, [rows]);
-  functions.magnitudeSums(...operands, addressOf(backend, sums));
+  module.magnitudeSums(...operands, addressOf(backend, sums));
   return sums;
 }
 
 /** OwLoreCountAbove. */
 export function simdCountAbove(
-  {functions}: SimdModule,
+  module: SimdModule,
   args: MagnitudeArgs<OwLoreCountAboveAttrs>,
 ): tf.TensorInfo {
   const {backend, attrs} = args;
   const {operands} = operandsOf(args);
-  const counts = attrs.thresholds.map((threshold) => functions.countAbove(...operands, threshold));
+  const counts = attrs.thresholds.map((threshold) => module.countAbove(...operands, threshold));
   const out = allocate(backend, [counts.length], 'int32');
   backend.typedArrayFromHeap(out).set(counts);
   return out;

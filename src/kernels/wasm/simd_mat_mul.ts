@@ -13,7 +13,7 @@ export function isForModule({inputs: {a, b}, backend}: MatMulArgs): boolean {
 
 /** BatchMatMul by the module: any transposition, any stacks, in one product of matrices each. */
 export function simdBatchMatMul(
-  {functions}: SimdModule,
+  module: SimdModule,
   {inputs: {a, b}, backend, attrs}: MatMulArgs,
 ): tf.TensorInfo {
   const {transposeA, transposeB} = attrs;
@@ -32,7 +32,7 @@ export function simdBatchMatMul(
   const leftStep = (transposeA ? rows : inner) * 4;
   const rightStep = (transposeB ? inner : columns) * 4;
   for (let i = 0; i < leftIndices.length; i++) {
-    functions.multiply(
+    module.multiply(
       rows,
       columns,
       inner,

@@ -5,12 +5,12 @@ import type {SimdModule} from './simd_module';
 
 /** OwLoreRMSNorm. */
 export function simdRMSNorm(
-  {functions}: SimdModule,
+  module: SimdModule,
   {inputs: {x, weight}, backend, attrs}: KernelArgs<'x' | 'weight', OwLoreRMSNormAttrs>,
 ): tf.TensorInfo {
   const {rows, width} = sizes(x);
   const y = allocate(backend, x.shape);
-  functions.rmsNorm(
+  module.rmsNorm(
     addressOf(backend, x),
     addressOf(backend, weight),
     rows,
@@ -23,13 +23,13 @@ export function simdRMSNorm(
 
 /** OwLoreRMSNormGrad. */
 export function simdRMSNormGrad(
-  {functions}: SimdModule,
+  module: SimdModule,
   {inputs: {dy, x, weight}, backend, attrs}: KernelArgs<'dy' | 'x' | 'weight', OwLoreRMSNormAttrs>,
 ): tf.TensorInfo[] {
   const {rows, width} = sizes(x);
   const dx = allocate(backend, x.shape);
   const dWeight = allocate(backend, weight.shape);
-  functions.rmsNormGradient(
+  module.rmsNormGradient(
     addressOf(backend, dy),
     addressOf(backend, x),
     addressOf(backend, weight),

@@ -5,12 +5,12 @@ import type {SimdModule} from './simd_module';
 
 /** OwLoreRotary. */
 export function simdRotary(
-  {functions}: SimdModule,
+  module: SimdModule,
   {inputs: {x, cos, sin}, backend, attrs}: KernelArgs<'x' | 'cos' | 'sin', OwLoreRotaryAttrs>,
 ): tf.TensorInfo {
   const [length, width] = x.shape.slice(-2) as [number, number];
   const y = allocate(backend, x.shape);
-  functions.rotate(
+  module.rotate(
     addressOf(backend, x),
     addressOf(backend, cos),
     addressOf(backend, sin),

@@ -35,12 +35,12 @@ export const unsortedSegmentSum: WasmKernel<'x' | 'segmentIds', tf.UnsortedSegme
 
 /** The same by the module, for float32. */
 export function simdUnsortedSegmentSum(
-  {functions}: SimdModule,
+  module: SimdModule,
   {inputs: {x, segmentIds}, backend, attrs: {numSegments}}: SegmentSumArgs,
 ): tf.TensorInfo {
   const rowShape = x.shape.slice(1);
   const out = allocate(backend, [numSegments, ...rowShape]);
-  functions.addSegments(
+  module.addSegments(
     addressOf(backend, x),
     addressOf(backend, segmentIds),
     x.shape[0]!,
