@@ -8,6 +8,7 @@ import {describeBackends} from './support/backends';
 import {Comparison} from './support/close';
 import type {Tolerance} from './support/close';
 import {readJson, readTensors, toTensor} from './support/fixtures';
+import {describeKernelSets, type KernelSet} from './support/kernel_sets';
 import {createPlainModel, plainModelWeights} from './support/plain_model';
 
 /*
@@ -46,18 +47,26 @@ describeBackends('training runs', function (this: Mocha.Suite, backend) {
   // Software WebGPU takes about a millisecond for each of a step's hundreds of kernels.
   if (backend === 'webgpu') this.timeout(180_000);
   const {cases} = readJson<{cases: Array<{name: string}>}>('mlp_train/index');
-  for (const {name} of cases) {
-    if (name === 'lora') continue;
-    const {rank} = readJson<TrainingCase>(`mlp_train/${name}`);
-    it(rank === null ? name : `${name}, recorded bases`, () => runCase(name, 'recorded'));
-    // The exact basis needs a read-back, which webgpu cannot do within a step.
-    if (rank !== null && backend !== 'webgpu') {
-      it(`${name}, own exact bases`, () => runCase(name, 'own exact'));
+  describeKernelSets(backend, (kernels) => {
+    for (const {name} of cases) {
+      if (name === 'lora') continue;
+      const {rank} = readJson<TrainingCase>(`mlp_train/${name}`);
+      it(rank === null ? name : `${name}, recorded bases`, () =>
+        runCase(name, 'recorded', kernels),
+      );
+      // The exact basis needs a read-back, which webgpu cannot do within a step.
+      if (rank !== null && backend !== 'webgpu') {
+        it(`${name}, own exact bases`, () => runCase(name, 'own exact', kernels));
+      }
     }
-  }
+  });
 });
 
-async function runCase(name: string, bases: 'recorded' | 'own exact'): Promise<void> {
+async function runCase(
+  name: string,
+  bases: 'recorded' | 'own exact',
+  kernels: KernelSet,
+): Promise<void> {
   const fixture = readJson<TrainingCase>(`mlp_train/${name}`);
   const recorded = readTensors(`mlp_train/${name}`);
   const start = readTensors(`mlp_train/model_${fixture.model}`);
@@ -93,6 +102,7 @@ async function runCase(name: string, bases: 'recorded' | 'own exact'): Promise<v
     weightDecay: fixture.weightDecay,
     clipNorm: fixture.clipNorm,
     accumulate: fixture.accumulate,
+    kernels,
     state: fixture.stateOnFreeze === 'kept' ? 'keep' : 'reset',
     ...(fixture.rank === null
       ? {project: false as const}

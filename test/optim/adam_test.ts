@@ -9,6 +9,7 @@ import {describeBackends} from '../support/backends';
 import {Comparison} from '../support/close';
 import type {Tolerance} from '../support/close';
 import {entry, readJson} from '../support/fixtures';
+import {describeKernelSets} from '../support/kernel_sets';
 import {Trajectory} from '../support/trajectory';
 
 interface AdamCase {
@@ -32,45 +33,52 @@ const schedules: Record<string, LearningRate> = {
 
 describeBackends('adam', (backend) => {
   const {cases} = readJson<{cases: Array<{name: string}>}>('adamw/index');
-  for (const {name} of cases) {
-    it(`follows torch.optim: ${name}`, async () => {
-      const fixture = readJson<AdamCase>(`adamw/${name}`);
-      const trajectory = new Trajectory(`adamw/${name}`);
-      const optimizer = new OwLoreOptimizer({
-        learningRate: schedules[name] ?? fixture.lr[0]!,
-        beta1: fixture.betas[0],
-        beta2: fixture.betas[1],
-        epsilon: fixture.eps,
-        weightDecay: fixture.weightDecay,
-        decay: /./,
-        project: false,
-        clipNorm: fixture.clipNorm,
-        state: fixture.resetOnReturn ? 'reset' : 'keep',
-      });
-      const weights = new Comparison('weights', fixture.tolerance.after);
-      const first = new Comparison('first moment', fixture.tolerance.moment1);
-      const second = new Comparison('second moment', fixture.tolerance.moment2);
-      for (let step = 0; step < fixture.steps; step++) {
-        expect(optimizer.learningRate).to.be.closeTo(fixture.lr[step]!, 1e-12);
-        trajectory.step(optimizer, step, (variable) => fixture.hasGrad[variable]![step]!);
-        for (const [variable, weight] of trajectory.variables) {
-          const where = `${variable} after step ${step + 1}`;
-          weights.add(where, await weight.data(), entry(trajectory.get(`after.${variable}`), step));
-          const moment1 = await trajectory.state(optimizer, variable, 'moment1');
-          const moment2 = await trajectory.state(optimizer, variable, 'moment2');
-          const gradients = fixture.hasGrad[variable]!.slice(0, step + 1);
-          const hasState = fixture.resetOnReturn ? gradients[step] : gradients.includes(true);
-          expect(moment1 !== undefined, `${where}: has state`).to.equal(hasState);
-          if (!moment1 || !moment2) continue;
-          first.add(where, moment1, entry(trajectory.get(`m.${variable}`), step));
-          second.add(where, moment2, entry(trajectory.get(`v.${variable}`), step));
+  describeKernelSets(backend, (kernels) => {
+    for (const {name} of cases) {
+      it(`follows torch.optim: ${name}`, async () => {
+        const fixture = readJson<AdamCase>(`adamw/${name}`);
+        const trajectory = new Trajectory(`adamw/${name}`);
+        const optimizer = new OwLoreOptimizer({
+          learningRate: schedules[name] ?? fixture.lr[0]!,
+          beta1: fixture.betas[0],
+          beta2: fixture.betas[1],
+          epsilon: fixture.eps,
+          weightDecay: fixture.weightDecay,
+          decay: /./,
+          project: false,
+          clipNorm: fixture.clipNorm,
+          state: fixture.resetOnReturn ? 'reset' : 'keep',
+          kernels,
+        });
+        const weights = new Comparison('weights', fixture.tolerance.after);
+        const first = new Comparison('first moment', fixture.tolerance.moment1);
+        const second = new Comparison('second moment', fixture.tolerance.moment2);
+        for (let step = 0; step < fixture.steps; step++) {
+          expect(optimizer.learningRate).to.be.closeTo(fixture.lr[step]!, 1e-12);
+          trajectory.step(optimizer, step, (variable) => fixture.hasGrad[variable]![step]!);
+          for (const [variable, weight] of trajectory.variables) {
+            const where = `${variable} after step ${step + 1}`;
+            weights.add(
+              where,
+              await weight.data(),
+              entry(trajectory.get(`after.${variable}`), step),
+            );
+            const moment1 = await trajectory.state(optimizer, variable, 'moment1');
+            const moment2 = await trajectory.state(optimizer, variable, 'moment2');
+            const gradients = fixture.hasGrad[variable]!.slice(0, step + 1);
+            const hasState = fixture.resetOnReturn ? gradients[step] : gradients.includes(true);
+            expect(moment1 !== undefined, `${where}: has state`).to.equal(hasState);
+            if (!moment1 || !moment2) continue;
+            first.add(where, moment1, entry(trajectory.get(`m.${variable}`), step));
+            second.add(where, moment2, entry(trajectory.get(`v.${variable}`), step));
+          }
         }
-      }
-      for (const comparison of [weights, first, second]) comparison.finish();
-      optimizer.dispose();
-      trajectory.dispose();
-    });
-  }
+        for (const comparison of [weights, first, second]) comparison.finish();
+        optimizer.dispose();
+        trajectory.dispose();
+      });
+    }
+  });
 
   it('averages within float rounding, never below zero, and forgets all at β = 0', async () => {
     // Backends may take smaller numbers for zero.

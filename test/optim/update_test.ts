@@ -9,6 +9,7 @@ import {Comparison} from '../support/close';
 import type {Tolerance} from '../support/close';
 import {entry, readJson} from '../support/fixtures';
 import type {FixtureTensor} from '../support/fixtures';
+import {describeKernelSets, type KernelSet} from '../support/kernel_sets';
 import {Trajectory} from '../support/trajectory';
 
 interface GaloreCase {
@@ -48,14 +49,20 @@ describeBackends('update', (backend) => {
   const kinds =
     backend === 'webgpu' ? (['recorded'] as const) : (['recorded', 'own exact'] as const);
   const {cases} = readJson<{cases: Array<{name: string}>}>('galore/index');
-  for (const {name} of cases) {
-    for (const kind of kinds) {
-      it(`follows ${name} with ${kind} bases`, () => runCase(name, kind));
+  describeKernelSets(backend, (kernels) => {
+    for (const {name} of cases) {
+      for (const kind of kinds) {
+        it(`follows ${name} with ${kind} bases`, () => runCase(name, kind, kernels));
+      }
     }
-  }
+  });
 });
 
-async function runCase(name: string, kind: 'recorded' | 'own exact'): Promise<void> {
+async function runCase(
+  name: string,
+  kind: 'recorded' | 'own exact',
+  kernels: KernelSet,
+): Promise<void> {
   const fixture = readJson<GaloreCase>(`galore/${name}`);
   const trajectory = new Trajectory(`galore/${name}`);
   const galoreTorch = fixture.source === 'galore_torch';
@@ -82,6 +89,7 @@ async function runCase(name: string, kind: 'recorded' | 'own exact'): Promise<vo
     moments: fixture.moments,
     state: fixture.stateOnReturn === 'dropped' ? 'reset' : 'keep',
     basis,
+    kernels,
   };
   let optimizer = new OwLoreOptimizer(options);
   const suffix = kind === 'recorded' ? '' : 'OwnBasis';
