@@ -114,6 +114,8 @@ export const measure: MeasureGroup = async ({rounds = 9}) => {
     projectedUpdate(256, 688, 64),
     projectedUpdate(688, 256, 64),
     projectedUpdate(1024, 1024, 128),
+    // sums that tfjs divides
+    projectedUpdate(4096, 64, 16),
   ];
   const kernels: Record<string, KernelCosts> = {};
   for (const row of [...updates, orthonormalization(256, 64), orthonormalization(1024, 128)]) {
