@@ -11,14 +11,14 @@ import {multiplyPanels, TILE_BYTES, TILE_COLUMNS} from './tile';
 import {offset} from './vector';
 
 /** Part of the inner dimension that is worked on at a time: two panels of it stay in the L1 cache. */
-const BLOCK_INNER: i32 = 256;
+const BLOCK_INNER: i32 = 352;
 /**
  * Rows of the left factor that are packed at a time: they stay in the L2 cache. These and the columns
  * are whole numbers of tiles of either kind.
  */
 const BLOCK_ROWS: i32 = 120;
 /** Columns of the right factor that are packed at a time. */
-const BLOCK_COLUMNS: i32 = 1008;
+const BLOCK_COLUMNS: i32 = 696;
 
 /** Up to this many rows the right factor is read where it is: packing it would take longer. */
 const FEW_ROWS: i32 = 8;

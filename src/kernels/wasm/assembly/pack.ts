@@ -68,11 +68,11 @@ function pack(
     }
     return;
   }
-  if (width <= 4) {
-    for (; line + 4 * width < lines; line += 4 * width) {
-      packFourPanels(panels, source + offset(line), step, length, width);
-      panels += 4 * panelBytes;
-    }
+  // of a panel of three lines a fourth number is read, which must be there
+  const together = width > 8 ? 0 : 4 * min(width, 4);
+  for (; together > 0 && line + together < lines; line += together) {
+    packSideBySide(panels, source + offset(line), step, length, width);
+    panels += panelBytes * (together / width);
   }
   for (; line < lines; line += width) {
     packColumns(panels, source + offset(line), step, min(lines - line, width), length, width);
@@ -127,16 +127,19 @@ function packFour(
   }
 }
 
-/** Packs the lines of four panels down columns, which are nearly a cache line wide together. */
-function packFourPanels(panels: usize, source: usize, step: usize, length: i32, width: i32): void {
-  const next = offset(width);
-  const panelBytes = next * <usize>length;
+/** Packs four vectors side by side, about a cache line, into the two or four panels that they belong to. */
+function packSideBySide(panels: usize, source: usize, step: usize, length: i32, width: i32): void {
+  const row = offset(width);
+  const panelBytes = row * <usize>length;
+  const vector = offset(min(width, 4));
+  const second = width > 4 ? vector : panelBytes;
+  const third = width > 4 ? panelBytes : 2 * panelBytes;
   for (let i = 0; i < length; i++) {
     v128.store(panels, v128.load(source));
-    v128.store(panels + panelBytes, v128.load(source + next));
-    v128.store(panels + 2 * panelBytes, v128.load(source + 2 * next));
-    v128.store(panels + 3 * panelBytes, v128.load(source + 3 * next));
-    panels += next;
+    v128.store(panels + second, v128.load(source + vector));
+    v128.store(panels + third, v128.load(source + 2 * vector));
+    v128.store(panels + third + second, v128.load(source + 3 * vector));
+    panels += row;
     source += step;
   }
 }
@@ -150,10 +153,15 @@ function packColumns(
   length: i32,
   width: i32,
 ): void {
+  const isWhole = present == width && width >= 4;
   for (let i = 0; i < length; i++) {
-    for (let j = 0; j < width; j += 4) {
-      const left = present - j;
-      v128.store(to + offset(j), left > 0 ? loadUpTo(source + offset(j), left) : f32x4.splat(0));
+    if (isWhole) {
+      for (let j = 0; j < width; j += 4) v128.store(to + offset(j), v128.load(source + offset(j)));
+    } else {
+      for (let j = 0; j < width; j += 4) {
+        const left = present - j;
+        v128.store(to + offset(j), left > 0 ? loadUpTo(source + offset(j), left) : f32x4.splat(0));
+      }
     }
     to += offset(width);
     source += step;
