@@ -64,3 +64,24 @@ export const OwLoreSelfAttention = 'OwLoreSelfAttention';
 
 /** From the same inputs, its result `y` and `dy` the gradients `[dq, dk, dv]`. */
 export const OwLoreSelfAttentionGrad = 'OwLoreSelfAttentionGrad';
+
+/**
+ * The same and the projections before it: `x` `[batch · length, hidden]`, the kernels `q` `[hidden, heads · width]` and `k`
+ * and `v` `[hidden, keyHeads · width]`, `cos` and `sin`. Four outputs: the value `[batch · length, heads · width]` and, for the
+ * gradient alone, queries and keys, turned, and values, in whatever layout.
+ */
+export const OwLoreAttention = 'OwLoreAttention';
+export interface OwLoreAttentionAttrs {
+  heads: number;
+  keyHeads: number;
+}
+
+/**
+ * From the same inputs, its results `y`, `queries`, `keys` and `values`, and `dy` the gradients `[dx, dq, dk, dv]`, without the
+ * last three if they are not asked for.
+ */
+export const OwLoreAttentionGrad = 'OwLoreAttentionGrad';
+export interface OwLoreAttentionGradAttrs extends OwLoreAttentionAttrs {
+  /** Whether the gradients of the kernels are asked for. */
+  ofKernels: boolean;
+}

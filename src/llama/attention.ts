@@ -1,6 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {causalAttention} from './causal_attention';
-import {OwLoreSelfAttention, OwLoreSelfAttentionGrad} from '../kernels/llama_kernel_names';
+import {
+  OwLoreAttention,
+  OwLoreAttentionGrad,
+  OwLoreSelfAttention,
+  OwLoreSelfAttentionGrad,
+} from '../kernels/llama_kernel_names';
 import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
 import {rotate, rotaryTable, type RotaryOptions, type RotaryTable} from './rotary';
@@ -33,6 +38,9 @@ export function attention(
 ): tf.Tensor {
   const {numAttentionHeads, numKeyValueHeads, headDim} = options;
   const rows = x.shape[0];
+  if (hasKernel(OwLoreAttentionGrad)) {
+    return tf.tidy(() => tf.matMul(fusedAttention(x, seq, kernels, options), kernels.o));
+  }
   return tf.tidy(() => {
     const project = (kernel: tf.Tensor, heads: number): tf.Tensor =>
       tf.reshape(tf.matMul(x, kernel), [rows / seq, seq, heads, headDim]);
@@ -46,7 +54,7 @@ export function attention(
 
 /** `q` `[batch, seq, heads, headDim]`, fewer heads of `k` and `v`; to the shape of `q`. */
 function selfAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, table: RotaryTable): tf.Tensor {
-  if (hasKernel(OwLoreSelfAttentionGrad)) return fusedAttention(q, k, v, table);
+  if (hasKernel(OwLoreSelfAttentionGrad)) return fusedSelfAttention(q, k, v, table);
   return tf.tidy(() => {
     const turned = (x: tf.Tensor): tf.Tensor => rotate(byHeads(x), table);
     return byHeads(groupedAttention(turned(q), turned(k), byHeads(v)));
@@ -54,16 +62,45 @@ function selfAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, table: RotaryTa
 }
 
 /** The same by a kernel that does all of it. */
-function fusedAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, table: RotaryTable): tf.Tensor {
+function fusedSelfAttention(
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  table: RotaryTable,
+): tf.Tensor {
   const {cos, sin} = table;
   return customOp({
     inputs: [q, k, v],
     kept: [q, k, v, cos, sin],
-    keepsValue: true,
+    keepsResults: true,
     forward: () => runKernel(OwLoreSelfAttention, {q, k, v, cos, sin})![0]!,
     gradient: (dy, kept) => {
       const [q, k, v, cos, sin, y] = kept;
       return runKernel(OwLoreSelfAttentionGrad, {dy, q, k, v, cos, sin, y})!;
+    },
+  });
+}
+
+/** All but the last product by a kernel: `[batch · seq, numAttentionHeads · headDim]`. */
+function fusedAttention(
+  x: tf.Tensor,
+  seq: number,
+  {q, k, v}: AttentionKernels,
+  options: AttentionOptions,
+): tf.Tensor {
+  const {cos, sin} = rotaryTable(seq, options);
+  const attrs = {heads: options.numAttentionHeads, keyHeads: options.numKeyValueHeads};
+  return customOp({
+    inputs: [x, q, k, v],
+    kept: [x, q, k, v, cos, sin],
+    keepsResults: true,
+    forward: () =>
+      runKernel(OwLoreAttention, {x, q, k, v, cos, sin}, attrs) as [tf.Tensor, ...tf.Tensor[]],
+    gradient: (dy, kept, [, ...kernelsNeeded]) => {
+      const [x, q, k, v, cos, sin, y, queries, keys, values] = kept;
+      const inputs = {dy, x, q, k, v, cos, sin, y, queries, keys, values};
+      const ofKernels = kernelsNeeded.includes(true);
+      return runKernel(OwLoreAttentionGrad, inputs, {...attrs, ofKernels})!;
     },
   });
 }

@@ -7,9 +7,10 @@ export interface CustomOp {
   inputs: tf.Tensor[];
   /** The tensors that the gradient reads, inputs or constants; default the inputs. */
   kept?: tf.Tensor[];
-  /** Whether the gradient reads the op's value, too: it is the last one of the kept tensors then. Default false. */
-  keepsValue?: boolean;
-  forward: () => tf.Tensor;
+  /** Whether the gradient also reads what `forward` returns: it comes after the kept tensors then. Default false. */
+  keepsResults?: boolean;
+  /** The value, and what only the gradient wants of it. */
+  forward: () => tf.Tensor | [tf.Tensor, ...tf.Tensor[]];
   /**
    * The gradients of all inputs, from that of the result and the kept tensors. It may read no other
    * tensor: by then it may be gone. `needed` tells for each input whether its gradient is asked for;
@@ -30,17 +31,17 @@ export interface CustomOp {
 export function customOp({
   inputs,
   kept = inputs,
-  keepsValue = false,
+  keepsResults = false,
   forward,
   gradient,
 }: CustomOp): tf.Tensor {
   const needed = inputs.map(needsGradient);
-  if (!needed.includes(true)) return tf.tidy(forward);
+  if (!needed.includes(true)) return tf.tidy(() => [forward()].flat()[0]!);
   const op = tf.customGrad((...args) => {
-    const value = forward();
-    (args.at(-1) as tf.GradSaveFunc)(keepsValue ? [...kept, value] : kept);
+    const results = [forward()].flat();
+    (args.at(-1) as tf.GradSaveFunc)(keepsResults ? [...kept, ...results] : kept);
     return {
-      value,
+      value: results[0]!,
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
         if (tf.engine().state.gradientDepth > 0) {
           throw new Error('The ops of a LLaMA model have no second derivatives.');

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {OwLoreAttention} from '../kernels/llama_kernel_names';
 import {conv2dUses, conv3dUses, transposedConv2dUses} from './convolution_uses';
 import {einsumUses} from './einsum_uses';
 import type {KernelRun} from './kernel_watch';
@@ -14,6 +15,10 @@ export function linearUses({name, inputs, attributes}: KernelRun): LinearUse[] {
       return matMulUses(
         inputs as Record<'a' | 'b', tf.Tensor>,
         attributes as unknown as tf.BatchMatMulAttrs,
+      );
+    case OwLoreAttention:
+      return [inputs['q']!, inputs['k']!, inputs['v']!].flatMap((kernel) =>
+        matMulUses({a: inputs['x']!, b: kernel}, {transposeA: false, transposeB: false}),
       );
     case tf.Conv2D:
     case tf.FusedConv2D:

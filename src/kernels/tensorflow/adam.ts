@@ -22,7 +22,7 @@ export function adam({inputs, attrs, backend}: AdamArgs): tf.TensorInfo[] {
         applyAdam(ops, [w!, m!, v!], g, attrs);
         return;
       }
-      const step = toVariable(ops, ops.zeros(gradient.shape), 'step');
+      const step = toVariable(backend, ops, ops.zeros(gradient.shape), 'step');
       applyAdam(ops, [step, m!, v!], g, attrs);
       const inSubspace = endVariable(ops, step);
       const P = native(basis);

@@ -6,10 +6,10 @@ import {
   OwLoreSquaredNorm,
 } from '../kernel_names';
 import {
+  OwLoreAttention,
+  OwLoreAttentionGrad,
   OwLoreRMSNorm,
   OwLoreRMSNormGrad,
-  OwLoreSelfAttention,
-  OwLoreSelfAttentionGrad,
   OwLoreSwiGLU,
   OwLoreSwiGLUGrad,
 } from '../llama_kernel_names';
@@ -19,7 +19,7 @@ import {leftSingularVectors, orthonormalize} from './linear_algebra';
 import {createBatchMatMul} from './mat_mul';
 import {asKernelFunc} from './native_ops';
 import {rmsNorm, rmsNormGrad} from './rms_norm';
-import {selfAttention, selfAttentionGrad} from './self_attention';
+import {attention, attentionGrad} from './attention';
 import {squaredNorm} from './squared_norm';
 import {swiglu, swigluGrad} from './swiglu';
 
@@ -48,8 +48,8 @@ export function installKernels(): Promise<void> {
     [OwLoreLeftSingularVectors]: () => asKernelFunc(leftSingularVectors),
     [OwLoreRMSNorm]: () => asKernelFunc(rmsNorm),
     [OwLoreRMSNormGrad]: () => asKernelFunc(rmsNormGrad),
-    [OwLoreSelfAttention]: () => asKernelFunc(selfAttention),
-    [OwLoreSelfAttentionGrad]: () => asKernelFunc(selfAttentionGrad),
+    [OwLoreAttention]: () => asKernelFunc(attention),
+    [OwLoreAttentionGrad]: () => asKernelFunc(attentionGrad),
     [OwLoreSwiGLU]: () => asKernelFunc(swiglu),
     [OwLoreSwiGLUGrad]: () => asKernelFunc(swigluGrad),
   });

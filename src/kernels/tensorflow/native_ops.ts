@@ -180,6 +180,13 @@ export class NativeOps {
     return this.run('ConcatV2', [...parts, where], attributes);
   }
 
+  split(x: Native, sizes: readonly number[], axis: number): Native[] {
+    const parts = this.constant(Int32Array.from(sizes), [sizes.length]);
+    const where = this.constant(Int32Array.of(axis), []);
+    const attributes = {num_split: sizes.length, T: this.float32, Tlen: this.int32};
+    return this.runAll('SplitV', [x, parts, where], attributes, sizes.length);
+  }
+
   /** Sums over an axis, which stays with length 1. */
   sum(x: Native, axis: number): Native {
     const where = this.constant(Int32Array.of(axis), [1]);

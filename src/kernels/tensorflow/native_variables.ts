@@ -2,17 +2,35 @@ import type * as tf from '@tensorflow/tfjs-core';
 import {nativeOf, type Native, type NativeOps, type NodeBackend} from './native_ops';
 
 /**
- * A variable of TensorFlow's with a value that is changed by ops in place, or a copy of it if it has another owner.
- *
- * @param name no two variables at a time may have the same. New names cost time, TensorFlow makes an op for each.
+ * Variables of TensorFlow's by name, made once for each backend: TensorFlow takes longer to make one than to run any op on it.
+ * Between uses they hold a scalar.
  */
-export function toVariable(ops: NativeOps, value: Native, name: string): Native {
-  const variable = ops.run('VarHandleOp', [], {
-    dtype: ops.float32,
-    shape: value.shape,
-    container: '',
-    shared_name: `tfjs-owlore/${name}`,
-  });
+const variables = new WeakMap<object, Map<string, Native>>();
+
+/**
+ * A variable of TensorFlow's with a value that ops may change in place, or a copy of it if the value has another owner, until
+ * {@link endVariable}. No two at a time may have the same name.
+ */
+export function toVariable(
+  backend: NodeBackend,
+  ops: NativeOps,
+  value: Native,
+  name: string,
+): Native {
+  let ofBackend = variables.get(backend);
+  if (!ofBackend) variables.set(backend, (ofBackend = new Map<string, Native>()));
+  let variable = ofBackend.get(name);
+  if (!variable) {
+    variable = ops.release(
+      ops.run('VarHandleOp', [], {
+        dtype: ops.float32,
+        shape: [],
+        container: '',
+        shared_name: `tfjs-owlore/${name}`,
+      }),
+    );
+    ofBackend.set(name, variable);
+  }
   ops.runAll('AssignVariableOp', [variable, value], {dtype: ops.float32}, 0);
   return variable;
 }
@@ -21,10 +39,10 @@ export function readVariable(ops: NativeOps, variable: Native): Native {
   return ops.run('ReadVariableOp', [variable], {dtype: ops.float32});
 }
 
-/** The value of a variable, which is no more. */
+/** The value of a variable, of which it is not the owner any more. */
 export function endVariable(ops: NativeOps, variable: Native): Native {
   const value = readVariable(ops, variable);
-  ops.runAll('DestroyResourceOp', [variable], {ignore_lookup_error: false}, 0);
+  ops.runAll('AssignVariableOp', [variable, ops.scalar(0)], {dtype: ops.float32}, 0);
   return value;
 }
 
@@ -39,7 +57,7 @@ export function changeTensors(
   change: (variables: Native[]) => void,
 ): tf.TensorInfo[] {
   const variables = tensors.map((tensor, i) =>
-    toVariable(ops, nativeOf(backend, tensor), `changed ${i}`),
+    toVariable(backend, ops, nativeOf(backend, tensor), `changed ${i}`),
   );
   const entries = tensors.map(({dataId}) =>
     backend.refCount(dataId) === 1 ? backend.tensorMap.get(dataId) : null,

@@ -1,3 +1,4 @@
+import type {OwLoreAttentionAttrs, OwLoreAttentionGradAttrs} from '../llama_kernel_names';
 import type {Native, NativeKernel, NativeOps} from './native_ops';
 import {rotations} from './rotations';
 
@@ -16,33 +17,67 @@ interface Piece {
   to: number;
 }
 
-/** Inputs of an attention, turned and by heads: the queries of one key head stand below each other. */
-interface Heads {
-  /** `[stack, group, length, width]`, over √width. */
-  q: Native;
-  /** `[stack, length, width]`. */
-  k: Native;
-  v: Native;
-  /** The matrices that have turned the queries, the scale included, and the keys. */
-  turns: {q: Native; k: Native};
-}
-
-/** OwLoreSelfAttention. */
-export const selfAttention: NativeKernel<object> = (ops, inputs) => {
-  const {q, k, v} = toHeads(ops, inputs);
-  const parts = pieces(q).map((piece) =>
-    ops.scope(() => {
-      const weights = attentionWeights(ops, rowsOf(ops, q, piece), keysOf(ops, k, piece), piece);
-      return asPart(ops, ops.batchMatMul(weights, keysOf(ops, v, piece)), q);
-    }),
-  );
-  return byTokens(ops, ops.concat(parts, 2), inputs['q']!.shape);
+/** OwLoreAttention. */
+export const attention: NativeKernel<OwLoreAttentionAttrs> = (ops, inputs, {heads, keyHeads}) => {
+  const x = inputs['x']!;
+  const {q: turnQueries, k: turnKeys} = turns(ops, inputs);
+  const [length, , width] = turnKeys.shape as [number, number, number];
+  const batch = x.shape[0]! / length;
+  const stack = batch * keyHeads;
+  const [q, k, v] = ops.scope((): [Native, Native, Native] => {
+    const projected = ops.matMul(x, kernelsOf(ops, inputs));
+    const ofHeads = ops.reshape(projected, [batch, length, heads + 2 * keyHeads, width]);
+    const [q, k, v] = ops.split(ofHeads, [heads, keyHeads, keyHeads], 2);
+    return [
+      byHeads(ops, ops.batchMatMul(q!, turnQueries), [stack, heads / keyHeads, length, width]),
+      byHeads(ops, ops.batchMatMul(k!, turnKeys), [stack, length, width]),
+      byHeads(ops, v!, [stack, length, width]),
+    ];
+  });
+  const y = ops.scope(() => {
+    const parts = pieces(q).map((piece) =>
+      ops.scope(() => {
+        const weights = attentionWeights(ops, rowsOf(ops, q, piece), keysOf(ops, k, piece), piece);
+        return asPart(ops, ops.batchMatMul(weights, keysOf(ops, v, piece)), q);
+      }),
+    );
+    const ofTokens = byTokens(ops, ops.concat(parts, 2), [batch, length, heads, width]);
+    return ops.reshape(ofTokens, [x.shape[0]!, heads * width]);
+  });
+  return [y, q, k, v];
 };
 
-/** OwLoreSelfAttentionGrad. */
-export const selfAttentionGrad: NativeKernel<object> = (ops, inputs) => {
-  const [dy, y] = [inputs['dy']!, inputs['y']!];
-  const {q, k, v, turns} = toHeads(ops, inputs);
+/** OwLoreAttentionGrad. */
+export const attentionGrad: NativeKernel<OwLoreAttentionGradAttrs> = (ops, inputs, attrs) => {
+  const {heads, keyHeads, ofKernels} = attrs;
+  const x = inputs['x']!;
+  const dProjected = ops.scope(() => {
+    const turn = turns(ops, inputs);
+    const [length, , width] = turn.k.shape as [number, number, number];
+    const tokens = [x.shape[0]! / length, length];
+    const [dq, dk, dv] = gradientsByHeads(ops, inputs, [...tokens, heads, width]);
+    const ofKeys = [...tokens, keyHeads, width];
+    const parts = [
+      ops.batchMatMul(byTokens(ops, dq!, [...tokens, heads, width]), turn.q, false, true),
+      ops.batchMatMul(byTokens(ops, dk!, ofKeys), turn.k, false, true),
+      byTokens(ops, dv!, ofKeys),
+    ];
+    return ops.reshape(ops.concat(parts, 2), [x.shape[0]!, (heads + 2 * keyHeads) * width]);
+  });
+  const dx = ops.scope(() => ops.matMul(dProjected, kernelsOf(ops, inputs), false, true));
+  if (!ofKernels) return [dx];
+  const columns = ['q', 'k', 'v'].map((name) => inputs[name]!.shape[1]!);
+  return [dx, ...ops.split(ops.matMul(x, dProjected, true), columns, 1)];
+};
+
+/** The gradients by the turned queries, keys and values, in their layouts; `y` has the given shape. */
+function gradientsByHeads(
+  ops: NativeOps,
+  inputs: Readonly<Record<string, Native>>,
+  shape: readonly number[],
+): Native[] {
+  const [q, k, v] = [inputs['queries']!, inputs['keys']!, inputs['values']!];
+  const [dy, y] = [ops.reshape(inputs['dy']!, shape), ops.reshape(inputs['y']!, shape)];
   const dMixed = byHeads(ops, dy, q.shape);
   const along = ops.scope(() =>
     byHeads(ops, ops.sum(ops.mul(dy, y), 3), [...q.shape.slice(0, 3), 1]),
@@ -69,30 +104,18 @@ export const selfAttentionGrad: NativeKernel<object> = (ops, inputs) => {
     sums = dkv;
     dqParts.unshift(dq);
   }
-  const turnBack = (x: Native, {shape}: Native, turn: Native): Native =>
-    ops.batchMatMul(byTokens(ops, x, shape), turn, false, true);
-  return [
-    turnBack(ops.concat(dqParts, 2), inputs['q']!, turns.q),
-    turnBack(sums[0]!, inputs['k']!, turns.k),
-    byTokens(ops, sums[1]!, inputs['v']!.shape),
-  ];
-};
+  return [ops.concat(dqParts, 2), ...sums];
+}
 
-function toHeads(ops: NativeOps, inputs: Readonly<Record<string, Native>>): Heads {
-  const [q, k, v] = [inputs['q']!, inputs['k']!, inputs['v']!];
-  const [batch, length, heads, width] = q.shape as [number, number, number, number];
-  const keyHeads = k.shape[2]!;
-  const stack = batch * keyHeads;
-  const turnKeys = rotations(ops, inputs['cos']!, inputs['sin']!);
-  const turnQueries = ops.mul(turnKeys, ops.scalar(width ** -0.5));
-  const turned = (x: Native, turn: Native, shape: number[]): Native =>
-    ops.scope(() => byHeads(ops, ops.batchMatMul(x, turn), shape));
-  return {
-    q: turned(q, turnQueries, [stack, heads / keyHeads, length, width]),
-    k: turned(k, turnKeys, [stack, length, width]),
-    v: byHeads(ops, v, [stack, length, width]),
-    turns: {q: turnQueries, k: turnKeys},
-  };
+/** The three kernels side by side: one large product is faster than three. */
+function kernelsOf(ops: NativeOps, inputs: Readonly<Record<string, Native>>): Native {
+  return ops.concat([inputs['q']!, inputs['k']!, inputs['v']!], 1);
+}
+
+/** The matrices that turn queries, and scale them by 1/√width, and keys. */
+function turns(ops: NativeOps, inputs: Readonly<Record<string, Native>>): {q: Native; k: Native} {
+  const k = rotations(ops, inputs['cos']!, inputs['sin']!);
+  return {q: ops.mul(k, ops.scalar(k.shape[2]! ** -0.5)), k};
 }
 
 /** `[batch, length, heads, width]` with the heads before the positions, reshaped. */
