@@ -18,6 +18,8 @@ import {simdAdam} from './simd_adam';
 import {simdFusedMatMul} from './simd_fused_mat_mul';
 import {isForModule, simdBatchMatMul} from './simd_mat_mul';
 import {
+  simdAttention,
+  simdAttentionGrad,
   simdCausalAttention,
   simdCausalAttentionGrad,
   simdSelfAttention,
@@ -78,6 +80,8 @@ const FUSED_KERNELS: ReadonlyArray<
   [fused.OwLoreCrossEntropyGrad, simdCrossEntropyGrad],
   [fused.OwLoreCausalAttention, simdCausalAttention],
   [fused.OwLoreCausalAttentionGrad, simdCausalAttentionGrad],
+  [fused.OwLoreAttention, simdAttention],
+  [fused.OwLoreAttentionGrad, simdAttentionGrad],
   [fused.OwLoreSelfAttention, simdSelfAttention],
   [fused.OwLoreSelfAttentionGrad, simdSelfAttentionGrad],
   [fused.OwLoreRotary, simdRotary],

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
-import {addressOf, allocate, type KernelArgs} from './kernel';
+import type {OwLoreAttentionAttrs, OwLoreAttentionGradAttrs} from '../llama_kernel_names';
+import {addressOf, allocate, callKernel, type KernelArgs} from './kernel';
 import type {SimdModule} from './simd_module';
 
 /** How queries and keys lie in memory: bytes between two batches, heads, and positions. */
@@ -33,6 +34,56 @@ export function simdSelfAttentionGrad(
   return attendGradient(module, args, positionsFirst(args.inputs));
 }
 
+/** OwLoreAttention. Queries and keys are put out as they are projected; they are turned on the way. */
+export function simdAttention(
+  module: SimdModule,
+  {inputs, backend, attrs}: KernelArgs<'x' | Attended | 'cos' | 'sin', OwLoreAttentionAttrs>,
+): tf.TensorInfo[] {
+  const {x, cos, sin} = inputs;
+  const [q, k, v] = [inputs.q, inputs.k, inputs.v].map((kernel) =>
+    product(backend, x, kernel, false),
+  ) as [tf.TensorInfo, tf.TensorInfo, tf.TensorInfo];
+  const projected = {inputs: {q, k, v, cos, sin}, backend, attrs};
+  return [attend(module, projected, tokensFirst(q, cos, attrs)), q, k, v];
+}
+
+/** OwLoreAttentionGrad. */
+export function simdAttentionGrad(
+  module: SimdModule,
+  {
+    inputs,
+    backend,
+    attrs,
+  }: KernelArgs<
+    'dy' | 'x' | Attended | 'cos' | 'sin' | 'queries' | 'keys' | 'values',
+    OwLoreAttentionGradAttrs
+  >,
+): tf.TensorInfo[] {
+  const {dy, x, cos, sin, queries, keys, values} = inputs;
+  const projected = {inputs: {dy, q: queries, k: keys, v: values, cos, sin}, backend, attrs};
+  const gradients = attendGradient(module, projected, tokensFirst(queries, cos, attrs));
+  const dx = allocate(backend, x.shape);
+  const [rows, hidden] = x.shape as [number, number];
+  [inputs.q, inputs.k, inputs.v].forEach((kernel, i) => {
+    const width = kernel.shape[1]!;
+    const [a, b, c] = [gradients[i]!, kernel, dx].map((x) => addressOf(backend, x));
+    const ofProjection = [a!, width * 4, false, b!, width * 4, true, c!, hidden * 4] as const;
+    module.multiply(rows, hidden, width, ...ofProjection, i > 0);
+  });
+  const ofKernels = attrs.ofKernels ? gradients.map((d) => product(backend, x, d, true)) : [];
+  for (const {dataId} of gradients) backend.disposeData(dataId);
+  return [dx, ...ofKernels];
+}
+
+function product(
+  backend: BackendWasm,
+  a: tf.TensorInfo,
+  b: tf.TensorInfo,
+  transposeA: boolean,
+): tf.TensorInfo {
+  return callKernel(tf.BatchMatMul, backend, {a, b}, {transposeA, transposeB: false});
+}
+
 /** OwLoreCausalAttention. */
 export function simdCausalAttention(
   module: SimdModule,
@@ -52,7 +103,26 @@ export function simdCausalAttentionGrad(
 /** `q` `[batch, length, heads, width]`, `k` `[batch, length, keyHeads, width]`. */
 function positionsFirst({q, k}: Record<'q' | 'k', tf.TensorInfo>): Layout {
   const [batch, length, heads, width] = q.shape as [number, number, number, number];
-  const keyHeads = k.shape[2]!;
+  return layoutOf(batch, length, heads, k.shape[2]!, width);
+}
+
+/** `q` `[batch · length, heads · width]`, and a table of the angles `[length, width / 2]`. */
+function tokensFirst(
+  q: tf.TensorInfo,
+  cos: tf.TensorInfo,
+  {heads, keyHeads}: OwLoreAttentionAttrs,
+): Layout {
+  const [length, half] = cos.shape as [number, number];
+  return layoutOf(q.shape[0]! / length, length, heads, keyHeads, 2 * half);
+}
+
+function layoutOf(
+  batch: number,
+  length: number,
+  heads: number,
+  keyHeads: number,
+  width: number,
+): Layout {
   const stepsOf = (heads: number): Layout['queries'] => ({
     batch: length * heads * width * 4,
     head: width * 4,

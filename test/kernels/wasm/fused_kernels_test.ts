@@ -245,8 +245,34 @@ function testFusedKernels(): void {
     });
   });
 
-  it('self-attention with rotary positions and its gradients', () => {
+  /** `q` `[batch, length, heads, width]`, fewer heads of `k` and `v`. */
+  const selfAttention = (...[q, k, v, cos, sin]: Tensors): tf.Tensor => {
     const byHeads = (x: tf.Tensor): tf.Tensor => tf.transpose(x, [0, 2, 1, 3]);
+    const [ofQueries, ofKeys] = [q!, k!].map((x) =>
+      composed.rotate(byHeads(x), {cos: cos!, sin: sin!}),
+    );
+    const [batch, length, heads, width] = q!.shape as [number, number, number, number];
+    const keyHeads = k!.shape[2]!;
+    const stack = batch * keyHeads;
+    const mixed = composed.causalAttention(
+      tf.reshape(ofQueries!, [stack, heads / keyHeads, length, width]),
+      tf.reshape(ofKeys!, [stack, length, width]),
+      tf.reshape(byHeads(v!), [stack, length, width]),
+    );
+    return byHeads(tf.reshape(mixed, ofQueries!.shape));
+  };
+
+  function rotaryTable(length: number, width: number, seed: number): [cos: Operand, sin: Operand] {
+    const shape = [length, width / 2];
+    const angles = randomOperand(shape, seed).values;
+    const table = (f: (angle: number) => number): Operand => ({
+      shape,
+      values: Float32Array.from(angles, (angle) => f(4 * angle)),
+    });
+    return [table(Math.cos), table(Math.sin)];
+  }
+
+  it('self-attention with rotary positions and its gradients', () => {
     const small = fc.constantFrom(1, 2);
     const lengths = fc.constantFrom(1, 3, 16, 17, 65, 128, 141);
     return fc.assert(
@@ -254,23 +280,7 @@ function testFusedKernels(): void {
         ...([small, small, fc.constantFrom(1, 3), lengths] as const),
         ...([fc.constantFrom(2, 6, 8, 32), fc.constantFrom(1e-8, 1, 30), seeds] as const),
         async (batch, keyHeads, group, length, width, scale, seed) => {
-          const angles = randomOperand([length, width / 2], seed + 4).values;
-          const [cos, sin] = [Math.cos, Math.sin].map((f) => ({
-            shape: [length, width / 2],
-            values: Float32Array.from(angles, (angle) => f(4 * angle)),
-          })) as [Operand, Operand];
-          const composedAttention = (...[q, k, v, cos, sin]: Tensors): tf.Tensor => {
-            const [ofQueries, ofKeys] = [q!, k!].map((x) =>
-              composed.rotate(byHeads(x), {cos: cos!, sin: sin!}),
-            );
-            const stack = batch * keyHeads;
-            const mixed = composed.causalAttention(
-              tf.reshape(ofQueries!, [stack, group, length, width]),
-              tf.reshape(ofKeys!, [stack, length, width]),
-              tf.reshape(byHeads(v!), [stack, length, width]),
-            );
-            return byHeads(tf.reshape(mixed, ofQueries!.shape));
-          };
+          const [cos, sin] = rotaryTable(length, width, seed + 4);
           const keys = [batch, length, keyHeads, width];
           const queries = [batch, length, keyHeads * group, width];
           const [q, k] = [scaled(queries, seed, scale), randomOperand(keys, seed + 1)];
@@ -279,7 +289,7 @@ function testFusedKernels(): void {
             [q, k, v, cos, sin],
             (...[q, k, v, cos, sin]) =>
               run(fused.OwLoreSelfAttention, {q: q!, k: k!, v: v!, cos: cos!, sin: sin!}),
-            (...inputs) => [composedAttention(...inputs)],
+            (...inputs) => [selfAttention(...inputs)],
           );
           await expectSameKernel(
             [dy, q, k, v, cos, sin],
@@ -289,8 +299,63 @@ function testFusedKernels(): void {
               return run(fused.OwLoreSelfAttentionGrad, {dy: dy!, ...inputs, y: y!});
             },
             (...[dy, q, k, v, cos, sin]) =>
-              gradients((...qkv) => composedAttention(...qkv, cos!, sin!))(dy!, q!, k!, v!),
+              gradients((...qkv) => selfAttention(...qkv, cos!, sin!))(dy!, q!, k!, v!),
             {rtol: 2e-5, atol: 1e-6 * scale},
+          );
+        },
+      ),
+      {numRuns: 40},
+    );
+  });
+
+  it('attention with its projections, and its gradients', () => {
+    const small = fc.constantFrom(1, 2);
+    return fc.assert(
+      fc.asyncProperty(
+        ...([small, small, small, fc.constantFrom(1, 17, 33)] as const),
+        ...([fc.constantFrom(2, 8), fc.constantFrom(5, 24), fc.boolean(), seeds] as const),
+        async (batch, keyHeads, group, length, width, hidden, ofKernels, seed) => {
+          const heads = keyHeads * group;
+          const attrs = {heads, keyHeads, ofKernels};
+          const attention = (...[x, q, k, v, cos, sin]: Tensors): tf.Tensor => {
+            const [ofQueries, ofKeys, ofValues] = [q!, k!, v!].map((kernel) =>
+              tf.reshape(tf.matMul(x!, kernel), [batch, length, -1, width]),
+            );
+            const y = selfAttention(ofQueries!, ofKeys!, ofValues!, cos!, sin!);
+            return tf.reshape(y, [batch * length, heads * width]);
+          };
+          const [x, q] = [
+            [batch * length, hidden],
+            [hidden, heads * width],
+          ].map((shape, i) => randomOperand(shape, seed + i)) as [Operand, Operand];
+          const [k, v] = [2, 3].map((i) => randomOperand([hidden, keyHeads * width], seed + i)) as [
+            Operand,
+            Operand,
+          ];
+          const table = rotaryTable(length, width, seed + 4);
+          const dy = randomOperand([batch * length, heads * width], seed + 5);
+          const named = (...[x, q, k, v, cos, sin]: Tensors): tf.NamedTensorMap => ({
+            ...{x: x!, q: q!, k: k!, v: v!, cos: cos!, sin: sin!},
+          });
+          await expectSameKernel(
+            [x, q, k, v, ...table],
+            (...inputs) => run(fused.OwLoreAttention, named(...inputs), attrs).slice(0, 1),
+            (...inputs) => [attention(...inputs)],
+          );
+          await expectSameKernel(
+            [dy, x, q, k, v, ...table],
+            (dy, ...inputs) => {
+              const results = run(fused.OwLoreAttention, named(...inputs), attrs);
+              const [y, queries, keys, values] = results as [tf.Tensor, ...tf.Tensor[]];
+              const kept = {y, queries: queries!, keys: keys!, values: values!};
+              return run(fused.OwLoreAttentionGrad, {dy: dy, ...named(...inputs), ...kept}, attrs);
+            },
+            (dy, x, q, k, v, ...table) =>
+              gradients((...inputs) => attention(...inputs, ...table))(dy, x, q, k, v).slice(
+                0,
+                ofKernels ? 4 : 1,
+              ),
+            {rtol: 3e-5},
           );
         },
       ),
