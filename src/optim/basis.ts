@@ -42,13 +42,14 @@ export const randomizedBasis: BasisFunction = (gradient, rank, previous) => {
   // Where the gradient has fewer than `rank` directions, the rest is random.
   const complete = (matrix: tf.Tensor2D): tf.Tensor2D =>
     tf.where(tf.greater(tf.max(tf.abs(matrix), 0, true), 0), matrix, random);
-  const scale = tf.div(1, largestMagnitude(gradient));
-  // (GGᵀ)ᵏ, of a gradient that is scaled on the way: it may be tiny or huge, and is larger than what it is multiplied by.
+  let scale: tf.Tensor | undefined;
+  // (GGᵀ)ᵏ, of a gradient that is scaled on the way, for it may be tiny or huge: to about 1 at the first product.
   const multiply = (matrix: tf.Tensor, times: number): tf.Tensor2D => {
     let image = matrix as tf.Tensor2D;
     for (let i = 0; i < times; i++) {
-      const inner = tf.mul<tf.Tensor2D>(tf.matMul(gradient, image, true), scale);
-      image = tf.mul(tf.matMul(gradient, inner), scale);
+      const inner = tf.matMul(gradient, image, true);
+      scale ??= tf.div(1, largestMagnitude(inner));
+      image = tf.mul(tf.matMul(gradient, tf.mul<tf.Tensor2D>(inner, scale)), scale);
     }
     return image;
   };

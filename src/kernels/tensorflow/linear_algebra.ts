@@ -1,12 +1,23 @@
 import type {Native, NativeKernel, NativeOps, NativeType} from './native_ops';
 
-/** OwLoreOrthonormalize: Q of TensorFlow's QR decomposition. */
-export const orthonormalize: NativeKernel<object> = (ops, {matrix}) =>
-  inFloat64(
-    ops,
-    matrix!,
-    (exact, T) => ops.runAll('Qr', [exact], {T, full_matrices: false}, 2)[0]!,
-  );
+/** Smallest normal float32: divides a column of zeros into zeros. */
+const SMALLEST = 2 ** -126;
+
+/** OwLoreOrthonormalize: Q of TensorFlow's QR decomposition, of columns that are scaled so that no square underflows. */
+export const orthonormalize: NativeKernel<object> = (ops, {matrix}) => {
+  const T = ops.float32;
+  const largest = ops.scope(() => {
+    const magnitudes = ops.run('Abs', [matrix!]);
+    const axis = ops.constant(Int32Array.of(0), [1]);
+    const attributes = {T, Tidx: ops.int32, keep_dims: true};
+    return ops.run('Maximum', [
+      ops.run('Max', [magnitudes, axis], attributes),
+      ops.scalar(SMALLEST),
+    ]);
+  });
+  const scaled = ops.div(matrix!, largest);
+  return ops.runAll('Qr', [scaled], {T, full_matrices: false}, 2)[0]!;
+};
 
 /** OwLoreLeftSingularVectors: U of TensorFlow's singular value decomposition. */
 export const leftSingularVectors: NativeKernel<object> = (ops, {matrix}) =>
