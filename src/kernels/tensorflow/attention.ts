@@ -167,7 +167,7 @@ function attentionWeights(ops: NativeOps, queries: Native, keys: Native, piece: 
     const scores = ops.batchMatMul(queries, keys, false, true);
     const {from, to} = piece;
     const masked = ops.add(ops.reshape(scores, [-1, to - from, to]), causalMask(ops, piece));
-    return ops.reshape(ops.run('Softmax', [masked]), scores.shape);
+    return ops.reshape(ops.softmax(masked), scores.shape);
   });
 }
 

@@ -47,6 +47,9 @@ export interface NodeBackend {
 /** TensorFlow's number for float64, which tfjs does not have. */
 const TF_DOUBLE = 2;
 
+/** Bindings to a TensorFlow that has refused an op of oneDNN's. */
+const withoutOneDnn = new WeakSet();
+
 /**
  * TensorFlow's ops without tfjs in between, whose engine takes ten times as long for an op as TensorFlow does to start it.
  * What is made lives to the end of the innermost {@link scope}; nothing may be made outside of one.
@@ -185,6 +188,19 @@ export class NativeOps {
     const where = this.constant(Int32Array.of(axis), []);
     const attributes = {num_split: sizes.length, T: this.float32, Tlen: this.int32};
     return this.runAll('SplitV', [x, parts, where], attributes, sizes.length);
+  }
+
+  /** Over the last axis: by oneDNN, in half the time, where TensorFlow was built with it. */
+  softmax(x: Native): Native {
+    const {binding} = this.backend;
+    if (!withoutOneDnn.has(binding)) {
+      try {
+        return this.run('_MklSoftmax', [x], {T: this.float32, _kernel: 'MklNameChangeOp'});
+      } catch {
+        withoutOneDnn.add(binding);
+      }
+    }
+    return this.run('Softmax', [x]);
   }
 
   /** Sums over an axis, which stays with length 1. */

@@ -179,6 +179,42 @@ const backend = 'tensorflow';
     );
   });
 
+  it('attention does without the ops of oneDNN where TensorFlow has none', async () => {
+    await tf.setBackend('tensorflow');
+    const backend = tf.backend() as unknown as {binding: {executeOp: (name: string) => unknown}}; // the backend's own
+    const {binding} = backend;
+    const inputs = {
+      x: tf.randomNormal([4, 6]),
+      q: tf.randomNormal([6, 8]),
+      k: tf.randomNormal([6, 8]),
+      v: tf.randomNormal([6, 8]),
+      cos: tf.ones([4, 2]),
+      sin: tf.zeros([4, 2]),
+    };
+    const attention = (): tf.TypedArray =>
+      tf.tidy(() => run(fused.OwLoreAttention, inputs, {heads: 2, keyHeads: 2})[0]!.dataSync());
+    const expected = attention();
+    const asked: string[] = [];
+    const executeOp = (name: string, ...rest: unknown[]): unknown => {
+      asked.push(name);
+      if (name.startsWith('_Mkl')) throw new Error(`no ${name} here`);
+      return (binding.executeOp as (...args: unknown[]) => unknown)(name, ...rest);
+    };
+    // Its properties cannot be changed.
+    backend.binding = Object.create(binding, {executeOp: {value: executeOp}}) as typeof binding;
+    try {
+      for (let run = 0; run < 2; run++) {
+        const actual = attention();
+        expected.forEach((value, i) => expect(actual[i]).to.be.closeTo(value, 1e-6));
+      }
+    } finally {
+      backend.binding = binding;
+      tf.dispose(inputs);
+    }
+    expect(asked.filter((name) => name.startsWith('_Mkl'))).to.have.length(1); // not asked again
+    expect(asked.filter((name) => name === 'Softmax')).to.have.length(2);
+  });
+
   describe('Adam', () => {
     const sides = fc.constantFrom(undefined, 'left' as const, 'right' as const);
     const adamScales = fc.constantFrom(1e-12, 1e-8, 1, 1e8, 1e15);
