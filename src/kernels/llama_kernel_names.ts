@@ -56,19 +56,11 @@ export interface OwLoreRotaryAttrs {
 }
 
 /**
- * Causal self-attention with rotary positions, as it comes from the projections: `q` `[batch, length, heads, width]`, `k`
- * and `v` `[batch, length, keyHeads, width]`, of which `q` and `k` are turned first, as by {@link OwLoreRotary}, `cos` and
- * `sin` `[length, width / 2]`; to the shape of `q`. Each key head serves `heads / keyHeads` query heads in a row.
- */
-export const OwLoreSelfAttention = 'OwLoreSelfAttention';
-
-/** From the same inputs, its result `y` and `dy` the gradients `[dq, dk, dv]`. */
-export const OwLoreSelfAttentionGrad = 'OwLoreSelfAttentionGrad';
-
-/**
- * The same and the projections before it: `x` `[batch · length, hidden]`, the kernels `q` `[hidden, heads · width]` and `k`
- * and `v` `[hidden, keyHeads · width]`, `cos` and `sin`. Four outputs: the value `[batch · length, heads · width]` and, for the
- * gradient alone, queries and keys, turned, and values, in whatever layout.
+ * Causal self-attention with rotary positions and the projections before it: `x` `[batch · length, hidden]`, the kernels `q`
+ * `[hidden, heads · width]` and `k` and `v` `[hidden, keyHeads · width]`. Queries and keys are turned, as by
+ * {@link OwLoreRotary}, by `cos` and `sin` `[length, width / 2]`; each key head serves `heads / keyHeads` query heads in a row.
+ * Four outputs: the value `[batch · length, heads · width]` and, for the gradient alone, queries, keys and values, turned or not
+ * and in whatever layout.
  */
 export const OwLoreAttention = 'OwLoreAttention';
 export interface OwLoreAttentionAttrs {

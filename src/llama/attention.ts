@@ -1,11 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {causalAttention} from './causal_attention';
-import {
-  OwLoreAttention,
-  OwLoreAttentionGrad,
-  OwLoreSelfAttention,
-  OwLoreSelfAttentionGrad,
-} from '../kernels/llama_kernel_names';
+import {OwLoreAttention, OwLoreAttentionGrad} from '../kernels/llama_kernel_names';
 import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
 import {rotate, rotaryTable, type RotaryOptions, type RotaryTable} from './rotary';
@@ -54,30 +49,9 @@ export function attention(
 
 /** `q` `[batch, seq, heads, headDim]`, fewer heads of `k` and `v`; to the shape of `q`. */
 function selfAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, table: RotaryTable): tf.Tensor {
-  if (hasKernel(OwLoreSelfAttentionGrad)) return fusedSelfAttention(q, k, v, table);
   return tf.tidy(() => {
     const turned = (x: tf.Tensor): tf.Tensor => rotate(byHeads(x), table);
     return byHeads(groupedAttention(turned(q), turned(k), byHeads(v)));
-  });
-}
-
-/** The same by a kernel that does all of it. */
-function fusedSelfAttention(
-  q: tf.Tensor,
-  k: tf.Tensor,
-  v: tf.Tensor,
-  table: RotaryTable,
-): tf.Tensor {
-  const {cos, sin} = table;
-  return customOp({
-    inputs: [q, k, v],
-    kept: [q, k, v, cos, sin],
-    keepsResults: true,
-    forward: () => runKernel(OwLoreSelfAttention, {q, k, v, cos, sin})![0]!,
-    gradient: (dy, kept) => {
-      const [q, k, v, cos, sin, y] = kept;
-      return runKernel(OwLoreSelfAttentionGrad, {dy, q, k, v, cos, sin, y})!;
-    },
   });
 }
 

@@ -22,8 +22,6 @@ import {
   simdAttentionGrad,
   simdCausalAttention,
   simdCausalAttentionGrad,
-  simdSelfAttention,
-  simdSelfAttentionGrad,
 } from './simd_attention';
 import {simdCrossEntropy, simdCrossEntropyGrad} from './simd_cross_entropy';
 import {simdCountAbove, simdMagnitudeSums} from './simd_magnitudes';
@@ -82,8 +80,6 @@ const FUSED_KERNELS: ReadonlyArray<
   [fused.OwLoreCausalAttentionGrad, simdCausalAttentionGrad],
   [fused.OwLoreAttention, simdAttention],
   [fused.OwLoreAttentionGrad, simdAttentionGrad],
-  [fused.OwLoreSelfAttention, simdSelfAttention],
-  [fused.OwLoreSelfAttentionGrad, simdSelfAttentionGrad],
   [fused.OwLoreRotary, simdRotary],
   [OwLoreAdam, simdAdam],
   [OwLoreMagnitudeSums, simdMagnitudeSums],

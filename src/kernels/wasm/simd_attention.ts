@@ -18,22 +18,6 @@ interface Layout {
 
 type Attended = 'q' | 'k' | 'v';
 
-/** OwLoreSelfAttention. */
-export function simdSelfAttention(
-  module: SimdModule,
-  args: KernelArgs<Attended | 'cos' | 'sin', object>,
-): tf.TensorInfo {
-  return attend(module, args, positionsFirst(args.inputs));
-}
-
-/** OwLoreSelfAttentionGrad. */
-export function simdSelfAttentionGrad(
-  module: SimdModule,
-  args: KernelArgs<'dy' | Attended | 'cos' | 'sin', object>,
-): tf.TensorInfo[] {
-  return attendGradient(module, args, positionsFirst(args.inputs));
-}
-
 /** OwLoreAttention. Queries and keys are put out as they are projected; they are turned on the way. */
 export function simdAttention(
   module: SimdModule,
@@ -100,12 +84,6 @@ export function simdCausalAttentionGrad(
   return attendGradient(module, args, headsFirst(args.inputs));
 }
 
-/** `q` `[batch, length, heads, width]`, `k` `[batch, length, keyHeads, width]`. */
-function positionsFirst({q, k}: Record<'q' | 'k', tf.TensorInfo>): Layout {
-  const [batch, length, heads, width] = q.shape as [number, number, number, number];
-  return layoutOf(batch, length, heads, k.shape[2]!, width);
-}
-
 /** `q` `[batch · length, heads · width]`, and a table of the angles `[length, width / 2]`. */
 function tokensFirst(
   q: tf.TensorInfo,
@@ -113,22 +91,14 @@ function tokensFirst(
   {heads, keyHeads}: OwLoreAttentionAttrs,
 ): Layout {
   const [length, half] = cos.shape as [number, number];
-  return layoutOf(q.shape[0]! / length, length, heads, keyHeads, 2 * half);
-}
-
-function layoutOf(
-  batch: number,
-  length: number,
-  heads: number,
-  keyHeads: number,
-  width: number,
-): Layout {
+  const width = 2 * half;
   const stepsOf = (heads: number): Layout['queries'] => ({
     batch: length * heads * width * 4,
     head: width * 4,
     position: heads * width * 4,
   });
   const [queries, keys] = [stepsOf(heads), stepsOf(keyHeads)];
+  const batch = q.shape[0]! / length;
   return {batch, keyHeads, group: heads / keyHeads, length, width, queries, keys};
 }
 
