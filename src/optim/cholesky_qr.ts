@@ -18,10 +18,12 @@ export function choleskyQR(matrix: tf.Tensor2D): tf.Tensor2D {
   return tf.tidy(() => {
     let q = tf.div<tf.Tensor2D>(matrix, largestMagnitude(matrix, 0));
     for (const dependence of choleskyPasses(columns)) {
-      const gram = tf.matMul(q, q, true).dataSync<'float32'>();
+      const gram = tf.tidy(() => tf.matMul(q, q, true).dataSync<'float32'>());
       if (isIdentity(gram, columns)) break;
       const inverse = tf.tensor2d(inverseFactor(gram, columns, dependence), [columns, columns]);
-      q = tf.matMul(q, inverse, false, true);
+      const before = q;
+      q = tf.matMul(before, inverse, false, true);
+      tf.dispose([before, inverse]);
     }
     return q;
   });
