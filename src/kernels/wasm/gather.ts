@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type {WasmKernel} from './kernel';
+import {allocate, type WasmKernel} from './kernel';
 
 type GatherKernel = WasmKernel<'x' | 'indices', tf.GatherV2Attrs>;
 
@@ -29,7 +29,7 @@ export function createGather(stock: GatherKernel): GatherKernel {
         () => `GatherV2: the index value ${id} is not in [0, ${dimSize - 1}]`,
       );
     }
-    const out = backend.makeOutput(outputShape, x.dtype);
+    const out = allocate(backend, outputShape, x.dtype);
     // The arrays are made after the allocation: growing the heap detaches older ones.
     const source = backend.typedArrayFromHeap(x);
     const target = backend.typedArrayFromHeap(out);

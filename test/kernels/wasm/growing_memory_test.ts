@@ -1,7 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 import {expect} from 'chai';
-import {describeWasm} from './compare';
+import * as fused from '../../../src/kernels/llama_kernel_names';
+import {OwLoreAdam, OwLoreCountAbove} from '../../../src/kernels/kernel_names';
+import {describeWasm, randomOperand} from './compare';
 
 /** Bytes; any view of the memory tells. */
 function heapSize(): number {
@@ -60,3 +62,77 @@ describeWasm('a wasm memory that grows', () => {
     }
   });
 });
+
+interface Run {
+  name: string;
+  inputs: Record<string, number[]>;
+  attrs?: object;
+}
+
+const kernels: Run[] = [
+  {
+    name: fused.OwLoreAttention,
+    inputs: {x: [10, 6], q: [6, 8], k: [6, 8], v: [6, 8], cos: [5, 2], sin: [5, 2]},
+    attrs: {heads: 2, keyHeads: 2},
+  },
+  {
+    name: fused.OwLoreAttentionGrad,
+    inputs: {
+      ...{x: [10, 6], q: [6, 8], k: [6, 8], v: [6, 8], cos: [5, 2], sin: [5, 2]},
+      ...{dy: [10, 8], y: [10, 8], queries: [10, 8], keys: [10, 8], values: [10, 8]},
+    },
+    attrs: {heads: 2, keyHeads: 2, ofKernels: true},
+  },
+  {
+    name: OwLoreAdam,
+    inputs: {variable: [6, 4], first: [2, 4], second: [2, 4], gradient: [2, 4], basis: [6, 2]},
+    attrs: {beta1: 0.9, beta2: 0, rate: 1, epsilon: 1, decay: 0.5, side: 'left'},
+  },
+  {
+    name: OwLoreCountAbove,
+    inputs: {weight: [6, 4], norm: [6]},
+    attrs: {thresholds: [0.1, 0.2]},
+  },
+];
+
+describeWasm(
+  'a wasm memory that grows in the middle of a kernel',
+  () => {
+    for (const {name, inputs, attrs = {}} of kernels) {
+      it(`changes nothing: ${name}`, async () => {
+        await tf.setBackend('wasm');
+        const run = (allocation: number): number[] =>
+          tf.tidy(() => {
+            const tensors = Object.entries(inputs).map(([input, shape], i) => {
+              const {values} = randomOperand(shape, i + 1);
+              return [input, tf.tensor(values, shape)] as const;
+            });
+            return growingAt(allocation, () => {
+              const given = Object.fromEntries(tensors);
+              const results = tf.engine().runKernel(name, given, attrs as tf.NamedAttrMap);
+              return [results].flat().flatMap((y) => Array.from((y).dataSync()));
+            });
+          });
+        const expected = run(Infinity);
+        for (const allocation of [1, 2, 3]) expect(run(allocation)).to.deep.equal(expected);
+      });
+    }
+  },
+  ['auto'],
+);
+
+/** Runs `f` while the memory grows before the given one of the backend's allocations. */
+function growingAt<T>(allocation: number, f: () => T): T {
+  const {wasm} = tf.backend() as unknown as {wasm: {_malloc: (bytes: number) => number}};
+  const malloc = wasm._malloc;
+  let left = allocation;
+  wasm._malloc = (bytes) => {
+    if (--left === 0) tf.tidy(growMemory);
+    return malloc(bytes);
+  };
+  try {
+    return f();
+  } finally {
+    wasm._malloc = malloc;
+  }
+}
