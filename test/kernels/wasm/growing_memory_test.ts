@@ -110,7 +110,7 @@ describeWasm(
             return growingAt(allocation, () => {
               const given = Object.fromEntries(tensors);
               const results = tf.engine().runKernel(name, given, attrs as tf.NamedAttrMap);
-              return [results].flat().flatMap((y) => Array.from((y).dataSync()));
+              return [results].flat().flatMap((y) => Array.from(y.dataSync()));
             });
           });
         const expected = run(Infinity);
