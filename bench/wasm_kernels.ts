@@ -124,12 +124,15 @@ interface Fusion {
   constants?: tf.NamedTensorMap;
   forward: string;
   backward: string;
+  /** What the backward kernel calls the results of the forward one, if it reads them. */
+  results?: string[];
   attrs?: object;
   op: (...inputs: tf.Tensor[]) => tf.Tensor;
 }
 
 function fusions(): Fusion[] {
   const random = (...shape: number[]): tf.Tensor => tf.randomNormal(shape);
+  const kernel = (): tf.Tensor => tf.randomNormal([hidden, hidden], 0, hidden ** -0.5);
   const table = {cos: random(length, width / 2), sin: random(length, width / 2)};
   return [
     {
@@ -148,44 +151,43 @@ function fusions(): Fusion[] {
       op: (gate, up) => composed.swiglu(gate, up),
     },
     {
-      title: 'causal attention',
+      title: 'attention',
       inputs: {
-        q: random(stack, 1, length, width),
-        k: random(stack, length, width),
-        v: random(stack, length, width),
+        x: random(tokens, hidden),
+        q: kernel(),
+        k: kernel(),
+        v: kernel(),
       },
-      forward: fused.OwLoreCausalAttention,
-      backward: fused.OwLoreCausalAttentionGrad,
-      op: (q, k, v) => composed.causalAttention(q, k, v),
-    },
-    {
-      title: 'rotary embedding',
-      inputs: {x: random(stack, length, width)},
       constants: table,
-      // the gradient turns the same way back, in the same time
-      forward: fused.OwLoreRotary,
-      backward: fused.OwLoreRotary,
-      attrs: {inverse: false},
-      op: (x) => composed.rotate(x, table),
+      forward: fused.OwLoreAttention,
+      backward: fused.OwLoreAttentionGrad,
+      results: ['y', 'queries', 'keys', 'values'],
+      attrs: {heads, keyHeads: heads, ofKernels: true},
+      op: (x, ...kernels) => {
+        const [q, k, v] = kernels.map((kernel) =>
+          tf.reshape(tf.matMul(x, kernel), [shape.batch, length, heads, width]),
+        );
+        return tf.reshape(composed.selfAttention(q!, k!, v!, table), [tokens, hidden]);
+      },
     },
   ];
 }
 
 /** Value and gradients of an op: composed of tfjs's, with the module's products, and by the fused kernels. */
 async function measureFusion(fusion: Fusion): Promise<Record<'composed' | 'fused', number>> {
-  const {inputs, constants = {}, forward, backward, attrs = {}, op} = fusion;
+  const {inputs, constants = {}, forward, backward, results = [], attrs = {}, op} = fusion;
   const operands = Object.values(inputs);
   const dy = tf.tidy(() => tf.onesLike(op(...operands)));
-  const run = (name: string, given: tf.NamedTensorMap): void =>
-    void tf.engine().runKernel(name, given, attrs as tf.NamedAttrMap);
+  const run = (name: string, given: tf.NamedTensorMap): tf.Tensor[] =>
+    [tf.engine().runKernel<tf.Tensor | tf.Tensor[]>(name, given, attrs as tf.NamedAttrMap)].flat();
   const milliseconds = await inTurns(
     {
       composed: () => time('module', () => void tf.grads(op)(operands, dy)),
       fused: () =>
         time('module', () => {
-          run(forward, {...inputs, ...constants});
-          // a rotation has one input, and turns dy in its place
-          run(backward, {dy, ...inputs, ...constants});
+          const outputs = run(forward, {...inputs, ...constants});
+          const kept = Object.fromEntries(results.map((name, i) => [name, outputs[i]!]));
+          run(backward, {dy, ...inputs, ...constants, ...kept});
         }),
     },
     rounds,

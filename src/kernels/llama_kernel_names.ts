@@ -37,28 +37,12 @@ export const OwLoreCrossEntropy = 'OwLoreCrossEntropy';
 export const OwLoreCrossEntropyGrad = 'OwLoreCrossEntropyGrad';
 
 /**
- * `softmax(q kᵀ / √width) v`, each position with itself and the earlier ones: `q`
- * `[stack, group, length, width]`, `k` and `v` `[stack, length, width]`, to the shape of `q`.
- */
-export const OwLoreCausalAttention = 'OwLoreCausalAttention';
-
-/** From `dy`, `q`, `k`, `v` the gradients `[dq, dk, dv]`. */
-export const OwLoreCausalAttentionGrad = 'OwLoreCausalAttentionGrad';
-
-/**
- * `x` `[…, length, 2 · half]` turned by the angles with cosines `cos` and sines `sin`
- * `[length, half]`, the first half of each row against the second.
- */
-export const OwLoreRotary = 'OwLoreRotary';
-export interface OwLoreRotaryAttrs {
-  /** Turns back, which is also the gradient. */
-  inverse: boolean;
-}
-
-/**
  * Causal self-attention with rotary positions and the projections before it: `x` `[batch · length, hidden]`, the kernels `q`
- * `[hidden, heads · width]` and `k` and `v` `[hidden, keyHeads · width]`. Queries and keys are turned, as by
- * {@link OwLoreRotary}, by `cos` and `sin` `[length, width / 2]`; each key head serves `heads / keyHeads` query heads in a row.
+ * `[hidden, heads · width]` and `k` and `v` `[hidden, keyHeads · width]`. Queries and keys are turned by the angles with cosines
+ * `cos` and sines `sin` `[length, width / 2]`, the first half of each head against the second. A head's value is
+ * `softmax(q kᵀ / √width) v`, each position with itself and the earlier ones; each key head serves `heads / keyHeads` query heads
+ * in a row.
+ *
  * Four outputs: the value `[batch · length, heads · width]` and, for the gradient alone, queries, keys and values, turned or not
  * and in whatever layout.
  */

@@ -1,6 +1,4 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreCausalAttention, OwLoreCausalAttentionGrad} from '../kernels/llama_kernel_names';
-import {runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
 
 /**
@@ -21,7 +19,7 @@ const SCORES = 128 ** 2;
  *
  * Memory grows linearly with `seq`: the scores are made for some positions at a time, and once more
  * for the gradient, which keeps `q`, `k` and `v` alone (as in FlashAttention, Dao et al. 2022, but
- * with all keys of a query at once). A backend's own kernel needs no scores at all.
+ * with all keys of a query at once).
  *
  * @param q `[stack, group, seq, d]`: the `group` query heads that share a key head (grouped
  *   queries, Ainslie et al. 2023) stand below each other, so that no key is copied.
@@ -38,12 +36,8 @@ export function causalAttention(
 ): tf.Tensor {
   return customOp({
     inputs: [q, k, v],
-    forward: () => runKernel(OwLoreCausalAttention, {q, k, v})?.[0] ?? attend(q, k, v, rows),
-    gradient: (dy, kept) => {
-      const [q, k, v] = kept as [tf.Tensor, tf.Tensor, tf.Tensor];
-      const fused = runKernel(OwLoreCausalAttentionGrad, {dy, q, k, v});
-      return fused ?? attendGradients(dy, q, k, v, rows);
-    },
+    forward: () => attend(q, k, v, rows),
+    gradient: (dy, [q, k, v]) => attendGradients(dy, q!, k!, v!, rows),
   });
 }
 

@@ -1,7 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {RopeScaling} from './config';
-import {OwLoreRotary} from '../kernels/llama_kernel_names';
-import {runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
 
 /** What sets the angles of a rotary embedding. */
@@ -83,8 +81,6 @@ export function rotate(x: tf.Tensor, {cos, sin}: RotaryTable): tf.Tensor {
 
 /** Turns, or turns back. */
 function turn(x: tf.Tensor, {cos, sin}: RotaryTable, inverse: boolean): tf.Tensor {
-  const fused = runKernel(OwLoreRotary, {x, cos, sin}, {inverse})?.[0];
-  if (fused) return fused;
   const sines = inverse ? tf.neg(sin) : sin;
   const [first, second] = tf.split(x, 2, -1) as [tf.Tensor, tf.Tensor];
   return tf.concat(

@@ -51,3 +51,26 @@ export function causalAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Te
   const weights = tf.softmax(tf.add(scores, tf.mul(tf.cast(later, 'float32'), -1e9)));
   return tf.reshape(tf.matMul(tf.reshape(weights, [stack, group * seq, seq]), v), q.shape);
 }
+
+/**
+ * Causal self-attention of queries `[batch, length, heads, width]` and fewer heads of keys and values, queries and keys turned; to
+ * the shape of the queries.
+ */
+export function selfAttention(
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  table: {cos: tf.Tensor; sin: tf.Tensor},
+): tf.Tensor {
+  const byHeads = (x: tf.Tensor): tf.Tensor => tf.transpose(x, [0, 2, 1, 3]);
+  const [queries, keys] = [rotate(byHeads(q), table), rotate(byHeads(k), table)];
+  const [batch, length, heads, width] = q.shape as [number, number, number, number];
+  const keyHeads = k.shape[2]!;
+  const stack = batch * keyHeads;
+  const mixed = causalAttention(
+    tf.reshape(queries, [stack, heads / keyHeads, length, width]),
+    tf.reshape(keys, [stack, length, width]),
+    tf.reshape(byHeads(v), [stack, length, width]),
+  );
+  return byHeads(tf.reshape(mixed, queries.shape));
+}

@@ -57,18 +57,14 @@ function attention(
   const {numAttentionHeads, numKeyValueHeads, headDim} = config;
   const [batch, seq] = x.shape as [number, number];
   const heads = (name: string, count: number): tf.Tensor =>
-    tf.transpose(tf.reshape(linear(x, weight(name)), [batch, seq, count, headDim]), [0, 2, 1, 3]);
-  const table = rotaryTable(seq, config);
-  const stack = batch * numKeyValueHeads;
-  const q = composed.rotate(heads('q_proj', numAttentionHeads), table);
-  const k = composed.rotate(heads('k_proj', numKeyValueHeads), table);
-  const mixed = composed.causalAttention(
-    tf.reshape(q, [stack, numAttentionHeads / numKeyValueHeads, seq, headDim]),
-    tf.reshape(k, [stack, seq, headDim]),
-    tf.reshape(heads('v_proj', numKeyValueHeads), [stack, seq, headDim]),
+    tf.reshape(linear(x, weight(name)), [batch, seq, count, headDim]);
+  const mixed = composed.selfAttention(
+    heads('q_proj', numAttentionHeads),
+    heads('k_proj', numKeyValueHeads),
+    heads('v_proj', numKeyValueHeads),
+    rotaryTable(seq, config),
   );
-  const joined = tf.transpose(tf.reshape(mixed, q.shape), [0, 2, 1, 3]);
-  return linear(tf.reshape(joined, [batch, seq, -1]), weight('o_proj'));
+  return linear(tf.reshape(mixed, [batch, seq, -1]), weight('o_proj'));
 }
 
 /** Rows of `[batch, seq, in]` times `[in, out]`. */

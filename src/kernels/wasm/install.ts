@@ -17,12 +17,7 @@ import {maxPoolGrad} from './max_pool_grad';
 import {simdAdam} from './simd_adam';
 import {simdFusedMatMul} from './simd_fused_mat_mul';
 import {isForModule, simdBatchMatMul} from './simd_mat_mul';
-import {
-  simdAttention,
-  simdAttentionGrad,
-  simdCausalAttention,
-  simdCausalAttentionGrad,
-} from './simd_attention';
+import {simdAttention, simdAttentionGrad} from './simd_attention';
 import {simdCrossEntropy, simdCrossEntropyGrad} from './simd_cross_entropy';
 import {simdCountAbove, simdMagnitudeSums} from './simd_magnitudes';
 import {
@@ -34,7 +29,6 @@ import {
   type SimdModule,
 } from './simd_module';
 import {simdRMSNorm, simdRMSNormGrad} from './simd_rms_norm';
-import {simdRotary} from './simd_rotary';
 import {simdSwiGLU, simdSwiGLUGrad} from './simd_swiglu';
 import {simdUnsortedSegmentSum, unsortedSegmentSum} from './unsorted_segment_sum';
 
@@ -76,11 +70,8 @@ const FUSED_KERNELS: ReadonlyArray<
   [fused.OwLoreSwiGLUGrad, simdSwiGLUGrad],
   [fused.OwLoreCrossEntropy, simdCrossEntropy],
   [fused.OwLoreCrossEntropyGrad, simdCrossEntropyGrad],
-  [fused.OwLoreCausalAttention, simdCausalAttention],
-  [fused.OwLoreCausalAttentionGrad, simdCausalAttentionGrad],
   [fused.OwLoreAttention, simdAttention],
   [fused.OwLoreAttentionGrad, simdAttentionGrad],
-  [fused.OwLoreRotary, simdRotary],
   [OwLoreAdam, simdAdam],
   [OwLoreMagnitudeSums, simdMagnitudeSums],
   [OwLoreCountAbove, simdCountAbove],

@@ -56,7 +56,6 @@ export interface SimdModule {
     group: number,
     length: number,
     width: number,
-    headStep: number,
     qStep: number,
     kStep: number,
     y: number,
@@ -72,7 +71,6 @@ export interface SimdModule {
     group: number,
     length: number,
     width: number,
-    headStep: number,
     qStep: number,
     kStep: number,
     dq: number,
@@ -136,16 +134,6 @@ export interface SimdModule {
     epsilon: number,
     dx: number,
     dWeight: number,
-  ): void;
-  rotate(
-    x: number,
-    cos: number,
-    sin: number,
-    stack: number,
-    length: number,
-    width: number,
-    inverse: boolean,
-    y: number,
   ): void;
   swiglu(gate: number, up: number, size: number, y: number): void;
   swigluGradient(

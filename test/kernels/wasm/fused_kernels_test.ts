@@ -205,63 +205,6 @@ function testFusedKernels(): void {
     });
   });
 
-  it('causal attention and its gradients', () => {
-    const attention = (...[q, k, v]: Tensors): tf.Tensor => composed.causalAttention(q!, k!, v!);
-    const lengths = fc.constantFrom(1, 2, 5, 63, 64, 65, 130);
-    return fc.assert(
-      fc.asyncProperty(
-        ...([fc.constantFrom(1, 2), fc.constantFrom(1, 3), lengths] as const),
-        ...([fc.constantFrom(1, 4, 7, 32), fc.constantFrom(1e-8, 1, 30), seeds] as const),
-        async (stack, group, length, width, scale, seed) => {
-          const keys = [stack, length, width];
-          const queries = [stack, group, length, width];
-          const [q, k] = [scaled(queries, seed, scale), randomOperand(keys, seed + 1)];
-          const [v, dy] = [randomOperand(keys, seed + 2), randomOperand(queries, seed + 3)];
-          await expectSameKernel(
-            [q, k, v],
-            (q, k, v) => run(fused.OwLoreCausalAttention, {q: q, k: k, v: v}),
-            (q, k, v) => [attention(q, k, v)],
-          );
-          await expectSameKernel(
-            [dy, q, k, v],
-            (dy, q, k, v) => run(fused.OwLoreCausalAttentionGrad, {dy: dy, q: q, k: k, v: v}),
-            gradients(attention),
-            {rtol: 2e-5, atol: 1e-6 * scale},
-          );
-        },
-      ),
-      {numRuns: 40},
-    );
-  });
-
-  it('causal attention sees nothing later, not even NaN', async () => {
-    await tf.setBackend('wasm');
-    tf.tidy(() => {
-      const q = tf.ones([1, 1, 6, 3]);
-      const k = tf.tensor([...Array<number>(12).fill(1), ...Array<number>(6).fill(NaN)], [1, 6, 3]);
-      const y = run(fused.OwLoreCausalAttention, {q, k, v: tf.ones([1, 6, 3])})[0]!.dataSync();
-      expect(Array.from(y.slice(0, 12))).to.deep.equal(Array(12).fill(1));
-      expect(Array.from(y.slice(12)).every(Number.isNaN)).to.equal(true);
-    });
-  });
-
-  /** `q` `[batch, length, heads, width]`, fewer heads of `k` and `v`. */
-  const selfAttention = (...[q, k, v, cos, sin]: Tensors): tf.Tensor => {
-    const byHeads = (x: tf.Tensor): tf.Tensor => tf.transpose(x, [0, 2, 1, 3]);
-    const [ofQueries, ofKeys] = [q!, k!].map((x) =>
-      composed.rotate(byHeads(x), {cos: cos!, sin: sin!}),
-    );
-    const [batch, length, heads, width] = q!.shape as [number, number, number, number];
-    const keyHeads = k!.shape[2]!;
-    const stack = batch * keyHeads;
-    const mixed = composed.causalAttention(
-      tf.reshape(ofQueries!, [stack, heads / keyHeads, length, width]),
-      tf.reshape(ofKeys!, [stack, length, width]),
-      tf.reshape(byHeads(v!), [stack, length, width]),
-    );
-    return byHeads(tf.reshape(mixed, ofQueries!.shape));
-  };
-
   function rotaryTable(length: number, width: number, seed: number): [cos: Operand, sin: Operand] {
     const shape = [length, width / 2];
     const angles = randomOperand(shape, seed).values;
@@ -272,14 +215,27 @@ function testFusedKernels(): void {
     return [table(Math.cos), table(Math.sin)];
   }
 
+  /** The results of `OwLoreAttentionGrad` after `OwLoreAttention`. */
+  function attentionGradients(
+    dy: tf.Tensor,
+    inputs: tf.NamedTensorMap,
+    attrs: fused.OwLoreAttentionGradAttrs,
+  ): Tensors {
+    const [y, queries, keys, values] = run(fused.OwLoreAttention, inputs, attrs);
+    const results = {y: y!, queries: queries!, keys: keys!, values: values!};
+    return run(fused.OwLoreAttentionGrad, {dy, ...inputs, ...results}, attrs);
+  }
+
   it('attention with its projections, and its gradients', () => {
     const small = fc.constantFrom(1, 2);
     const lengths = fc.constantFrom(1, 3, 16, 17, 65, 128, 141);
     const scales = fc.constantFrom(1e-8, 1, 10);
+    // their halves, which are turned, fill vectors of four numbers or do not
+    const evenWidths = fc.constantFrom(2, 6, 8, 10, 14, 32, 62);
     return fc.assert(
       fc.asyncProperty(
         ...([small, small, fc.constantFrom(1, 3), lengths] as const),
-        ...([fc.constantFrom(2, 6, 8, 32), fc.constantFrom(5, 24), scales] as const),
+        ...([evenWidths, fc.constantFrom(5, 24), scales] as const),
         ...([fc.boolean(), seeds] as const),
         async (batch, keyHeads, group, length, width, hidden, scale, ofKernels, seed) => {
           const heads = keyHeads * group;
@@ -288,7 +244,8 @@ function testFusedKernels(): void {
             const [ofQueries, ofKeys, ofValues] = [q!, k!, v!].map((kernel) =>
               tf.reshape(tf.matMul(x!, kernel), [batch, length, -1, width]),
             );
-            const y = selfAttention(ofQueries!, ofKeys!, ofValues!, cos!, sin!);
+            const table = {cos: cos!, sin: sin!};
+            const y = composed.selfAttention(ofQueries!, ofKeys!, ofValues!, table);
             return tf.reshape(y, [batch * length, heads * width]);
           };
           const x = randomOperand([batch * length, hidden], seed);
@@ -308,12 +265,7 @@ function testFusedKernels(): void {
           );
           await expectSameKernel(
             [dy, x, q, k, v, ...table],
-            (dy, ...inputs) => {
-              const results = run(fused.OwLoreAttention, named(...inputs), attrs);
-              const [y, queries, keys, values] = results as [tf.Tensor, ...tf.Tensor[]];
-              const kept = {y, queries: queries!, keys: keys!, values: values!};
-              return run(fused.OwLoreAttentionGrad, {dy: dy, ...named(...inputs), ...kept}, attrs);
-            },
+            (dy, ...inputs) => attentionGradients(dy, named(...inputs), attrs),
             (dy, x, q, k, v, ...table) =>
               gradients((...inputs) => attention(...inputs, ...table))(dy, x, q, k, v).slice(
                 0,
@@ -328,6 +280,75 @@ function testFusedKernels(): void {
     );
   });
 
+  /**
+   * Inputs of `OwLoreAttention` by which `q` `[batch · length, heads · width]`, `k` and `v` are queries, keys and values: they
+   * stand side by side in `x`, and each kernel picks some columns. No angle turns them.
+   */
+  function attentionInputs(
+    [q, k, v]: [tf.Tensor, tf.Tensor, tf.Tensor],
+    [length, width]: [number, number],
+  ): tf.NamedTensorMap {
+    const x = tf.concat([q, k, v], 1);
+    const columns = [q, k, v].map(({shape}) => shape[1]!);
+    const [ofQueries, ofKeys, ofValues] = tf.split(tf.eye(x.shape[1]!), columns, 1);
+    const table = {cos: tf.ones([length, width / 2]), sin: tf.zeros([length, width / 2])};
+    return {x, q: ofQueries!, k: ofKeys!, v: ofValues!, ...table};
+  }
+
+  it('attention without projections and angles, and its gradients', () => {
+    const lengths = fc.constantFrom(1, 2, 5, 63, 64, 65, 130);
+    return fc.assert(
+      fc.asyncProperty(
+        ...([fc.constantFrom(1, 2), fc.constantFrom(1, 2), fc.constantFrom(1, 3)] as const),
+        ...([lengths, fc.constantFrom(2, 4, 14, 32), fc.constantFrom(1e-8, 1, 30), seeds] as const),
+        async (batch, keyHeads, group, length, width, scale, seed) => {
+          const attrs = {heads: keyHeads * group, keyHeads, ofKernels: false};
+          const queries = [batch * length, attrs.heads * width];
+          const keys = [batch * length, keyHeads * width];
+          const [q, k] = [scaled(queries, seed, scale), randomOperand(keys, seed + 1)];
+          const [v, dy] = [randomOperand(keys, seed + 2), randomOperand(queries, seed + 3)];
+          const attention = (...projected: Tensors): tf.Tensor => {
+            const [q, k, v] = projected.map((x) => tf.reshape(x, [batch, length, -1, width]));
+            const none = {cos: tf.scalar(1), sin: tf.scalar(0)};
+            return tf.reshape(composed.selfAttention(q!, k!, v!, none), queries);
+          };
+          await expectSameKernel(
+            [q, k, v],
+            (q, k, v) => {
+              const inputs = attentionInputs([q, k, v], [length, width]);
+              return run(fused.OwLoreAttention, inputs, attrs).slice(0, 1);
+            },
+            (q, k, v) => [attention(q, k, v)],
+          );
+          await expectSameKernel(
+            [dy, q, k, v],
+            (dy, q, k, v) => {
+              const inputs = attentionInputs([q, k, v], [length, width]);
+              const [dx] = attentionGradients(dy, inputs, attrs);
+              return tf.split(dx!, [queries[1]!, keys[1]!, keys[1]!], 1);
+            },
+            gradients(attention),
+            {rtol: 2e-5, atol: 1e-6 * scale},
+          );
+        },
+      ),
+      {numRuns: 40},
+    );
+  });
+
+  it('attention sees no later key, not even NaN', async () => {
+    await tf.setBackend('wasm');
+    tf.tidy(() => {
+      const ones = tf.ones([6, 2]);
+      // it makes the last two queries and keys NaN, and no values
+      const cos = tf.tensor2d([1, 1, 1, 1, NaN, NaN], [6, 1]);
+      const inputs = {...attentionInputs([ones, ones, ones], [6, 2]), cos};
+      const y = run(fused.OwLoreAttention, inputs, {heads: 1, keyHeads: 1})[0]!.dataSync();
+      expect(Array.from(y.slice(0, 8))).to.deep.equal(Array(8).fill(1));
+      expect(Array.from(y.slice(8), Number.isNaN)).to.deep.equal(Array(4).fill(true));
+    });
+  });
+
   it('attention of no sequences', async () => {
     await tf.setBackend('wasm');
     tf.tidy(() => {
@@ -337,58 +358,28 @@ function testFusedKernels(): void {
       const attrs = {heads: 2, keyHeads: 2, ofKernels: true};
       const results = run(fused.OwLoreAttention, inputs, attrs);
       expect(results.map(({shape}) => shape)).to.deep.equal(Array(4).fill([0, 8]));
-      const [y, queries, keys, values] = results as [tf.Tensor, ...tf.Tensor[]];
-      const kept = {y, queries: queries!, keys: keys!, values: values!};
-      const [dx, ...ofKernels] = run(fused.OwLoreAttentionGrad, {dy: y, ...inputs, ...kept}, attrs);
+      const [dx, ...ofKernels] = attentionGradients(tf.zeros([0, 8]), inputs, attrs);
       expect(dx!.shape).to.deep.equal([0, 3]);
       for (const gradient of ofKernels) expect(tf.max(tf.abs(gradient)).dataSync()[0]).to.equal(0);
     });
   });
 
-  it('causal attention of a long sequence', async () => {
+  it('attention of a long sequence', async () => {
     await tf.setBackend('wasm');
     tf.tidy(() => {
       // all weights of a position are equal: means of the values so far
       const length = 17000;
-      const [q, k] = [tf.zeros([1, 1, length, 1]), tf.ones([1, length, 1])];
-      const v = tf.reshape(tf.range(0, length), [1, length, 1]);
-      const y = run(fused.OwLoreCausalAttention, {q, k, v})[0]!.dataSync();
-      for (const at of [0, 1, 777, length - 1])
-        expect(y[at]! / (at / 2 || 1)).to.be.closeTo(at ? 1 : 0, 1e-4);
+      const [q, k] = [tf.zeros([length, 2]), tf.ones([length, 2])];
+      const v = tf.tile(tf.reshape(tf.range(0, length), [length, 1]), [1, 2]);
+      const inputs = attentionInputs([q, k, v], [length, 2]);
+      const y = run(fused.OwLoreAttention, inputs, {heads: 1, keyHeads: 1})[0]!.dataSync();
+      for (const at of [0, 1, 777, length - 1]) {
+        for (const mean of y.slice(2 * at, 2 * at + 2)) {
+          expect(mean / (at / 2 || 1)).to.be.closeTo(at ? 1 : 0, 1e-4);
+        }
+      }
     });
   });
-
-  it('rotary embedding, forward and back', () =>
-    fc.assert(
-      fc.asyncProperty(
-        counts,
-        counts,
-        widths,
-        scales,
-        seeds,
-        async (m, length, half, scale, seed) => {
-          const x = scaled([m, 2, length, 2 * half], seed, scale);
-          const angles = randomOperand([length, half], seed + 1).values;
-          const table = (f: (angle: number) => number): Operand => ({
-            shape: [length, half],
-            values: Float32Array.from(angles, (angle) => f(4 * angle)),
-          });
-          await expectSameKernel(
-            [x, table(Math.cos), table(Math.sin)],
-            (x, cos, sin) => run(fused.OwLoreRotary, {x: x, cos: cos, sin: sin}, {inverse: false}),
-            (x, cos, sin) => [composed.rotate(x, {cos: cos, sin: sin})],
-          );
-          await expectSameKernel(
-            [x, table(Math.cos), table(Math.sin)],
-            (x, cos, sin) => {
-              const [y] = run(fused.OwLoreRotary, {x: x, cos: cos, sin: sin}, {inverse: false});
-              return run(fused.OwLoreRotary, {x: y!, cos: cos, sin: sin}, {inverse: true});
-            },
-            (x) => [tf.clone(x)],
-          );
-        },
-      ),
-    ));
 
   const steps = {rate: 1e-3, epsilon: 1e-8, decay: 0.99};
   /** What Adam changes, and the old variable after weight decay. */

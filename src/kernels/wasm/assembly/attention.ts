@@ -47,10 +47,9 @@ function scoresStep(length: i32): usize {
 
 /**
  * `y = softmax(q kᵀ / √width) v`, each position with itself and the earlier ones: `q` and `y` of
- * `group` heads, `k` and `v` of one, each `[length, width]`. Queries and keys are turned first, by
- * `cos` and `sin` `[length, width / 2]`, if these are not 0.
+ * `group` heads side by side, `k` and `v` of one, each `[length, width]`. Queries and keys are turned
+ * first, by `cos` and `sin` `[length, width / 2]`.
  *
- * @param headStep Bytes from one head of `q` and `y` to the next.
  * @param qStep Bytes from one position to the next, of `q` and `y`; `kStep` of `k` and `v`.
  * @param workspace `attentionBytes`.
  */
@@ -63,7 +62,6 @@ export function attend(
   group: i32,
   length: i32,
   width: i32,
-  headStep: usize,
   qStep: usize,
   kStep: usize,
   y: usize,
@@ -92,8 +90,8 @@ export function attend(
       const yPiece = y + qStep * <usize>from;
       multiplyPanels(count, width, to, left, values, panel, PANEL_ROW, yPiece, qStep, false, edge);
     }
-    q += headStep;
-    y += headStep;
+    q += row;
+    y += row;
   }
 }
 
@@ -112,7 +110,6 @@ export function attendGradient(
   group: i32,
   length: i32,
   width: i32,
-  headStep: usize,
   qStep: usize,
   kStep: usize,
   dq: usize,
@@ -195,12 +192,14 @@ export function attendGradient(
       sumOverQueries(dScores, step, queryPanels, from, queries, width, dkSum, left, edge);
     }
     turnRows(dqRows, row, cos, sin, length, width, true, scale, dq, qStep);
-    q += headStep;
-    dy += headStep;
-    dq += headStep;
+    q += row;
+    dy += row;
+    dq += row;
   }
   turnRows(dkSum, row, cos, sin, length, width, true, 1, dk, kStep);
-  turnRows(dvSum, row, 0, 0, length, width, false, 1, dv, kStep);
+  for (let i = 0; i < length; i++) {
+    memory.copy(dv + kStep * <usize>i, dvSum + row * <usize>i, row);
+  }
 }
 
 /**

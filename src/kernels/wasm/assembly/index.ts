@@ -9,7 +9,6 @@ export {crossEntropy, crossEntropyGradient} from './cross_entropy';
 export {multiply} from './gemm';
 export {countAbove, magnitudeSums} from './magnitudes';
 export {rmsNorm, rmsNormGradient} from './rms_norm';
-export {rotate} from './rotary';
 export {swiglu, swigluGradient} from './swiglu';
 
 /** Bytes of memory that `initialize` is to be given. */

@@ -1,32 +1,9 @@
-import {scale} from './adam';
 import {loadUpTo, offset, storeUpTo} from './vector';
 
 /**
- * Turns each row of `x` `[stack, length, width]` by the angles of its position; backwards if
- * `inverse`. `cos` and `sin` `[length, width / 2]`.
- */
-export function rotate(
-  x: usize,
-  cos: usize,
-  sin: usize,
-  stack: i32,
-  length: i32,
-  width: i32,
-  inverse: bool,
-  y: usize,
-): void {
-  const step = offset(width);
-  for (let matrix = 0; matrix < stack; matrix++) {
-    turnRows(x, step, cos, sin, length, width, inverse, 1, y, step);
-    x += step * <usize>length;
-    y += step * <usize>length;
-  }
-}
-
-/**
  * `factor` times the rows of `x` `[length, width]`, turned by the angles of their positions: the
- * first half of a row against the second; not turned if `cos` is 0. Steps are the bytes from one row
- * to the next.
+ * first half of a row against the second; backwards if `inverse`. `cos` and `sin`
+ * `[length, width / 2]`. Steps are the bytes from one row to the next.
  */
 export function turnRows(
   x: usize,
@@ -44,23 +21,19 @@ export function turnRows(
   const factors = f32x4.splat(factor);
   const signed = f32x4.splat(inverse ? -factor : factor);
   for (let row = 0; row < length; row++) {
-    if (cos == 0) {
-      scale(x, width, factor, y);
-    } else {
-      for (let i = 0; i < half; i += 4) {
-        const left = half - i;
-        const c = f32x4.mul(loadUpTo(cos + offset(i), left), factors);
-        const s = f32x4.mul(loadUpTo(sin + offset(i), left), signed);
-        const first = loadUpTo(x + offset(i), left);
-        const second = loadUpTo(x + offset(half + i), left);
-        const turned = f32x4.sub(f32x4.mul(first, c), f32x4.mul(second, s));
-        storeUpTo(y + offset(i), turned, left);
-        const other = f32x4.add(f32x4.mul(second, c), f32x4.mul(first, s));
-        storeUpTo(y + offset(half + i), other, left);
-      }
-      cos += offset(half);
-      sin += offset(half);
+    for (let i = 0; i < half; i += 4) {
+      const left = half - i;
+      const c = f32x4.mul(loadUpTo(cos + offset(i), left), factors);
+      const s = f32x4.mul(loadUpTo(sin + offset(i), left), signed);
+      const first = loadUpTo(x + offset(i), left);
+      const second = loadUpTo(x + offset(half + i), left);
+      const turned = f32x4.sub(f32x4.mul(first, c), f32x4.mul(second, s));
+      storeUpTo(y + offset(i), turned, left);
+      const other = f32x4.add(f32x4.mul(second, c), f32x4.mul(first, s));
+      storeUpTo(y + offset(half + i), other, left);
     }
+    cos += offset(half);
+    sin += offset(half);
     x += xStep;
     y += yStep;
   }
