@@ -1,16 +1,19 @@
 /**
- * What `webgpu_in_chromium.ts` runs in the browser: small trainings on the webgpu backend with this library's kernels, and
- * the same on cpu without. Sends what it found to the server that the page came from.
+ * What `kernels_in_chromium.ts` runs in the browser: small trainings with this library's kernels, on the backend that the
+ * page's address names, and the same on cpu. Sends what it found to the server that the page came from.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
+import {setWasmPaths} from '@tensorflow/tfjs-backend-wasm';
 import '@tensorflow/tfjs-backend-webgpu';
 // Registers the gradients of all ops.
 import '@tensorflow/tfjs-layers';
 import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
 import {OwLoreOptimizer} from '../../src/index';
 import {OwLoreOrthonormalize} from '../../src/kernels/kernel_names';
-import {installKernels} from '../../src/kernels/webgpu/index';
+import * as wasmKernels from '../../src/kernels/wasm/index';
+import * as webgpuKernels from '../../src/kernels/webgpu/index';
+import {createLlama, sparseCrossEntropy} from '../../src/llama/index';
 import type {Moments} from '../../src/optim/adam';
 import {blockGramSchmidt} from '../../src/optim/orthonormalize';
 import {projectedShape, type Projection} from '../../src/optim/projector';
@@ -18,10 +21,12 @@ import {composedUpdate, kernelUpdate, runKernel} from '../../test/kernels/webgpu
 
 /** What the page reports. */
 export interface PageReport {
-  adapter: string;
+  /** The GPU, or the kind of memory. */
+  runsOn: string;
   /** What WebGPU had to complain about: of shaders, bindings, sizes. */
-  deviceErrors: string[];
-  trainings: Array<{title: string; cpu: number[]; webgpu: number[]; kernelCalls: number}>;
+  errors: string[];
+  /** Losses on the cpu, and those with the kernels. */
+  trainings: Array<{title: string; expected: number[]; actual: number[]; kernelCalls: number}>;
 }
 
 /** Losses of a training on the current backend. */
@@ -153,10 +158,36 @@ const trainByOptimizer: Training = async () => {
   return losses;
 };
 
+/** A language model of two blocks, two heads of keys for four of queries, in full. */
+const trainLlama: Training = async () => {
+  const model = createLlama({
+    vocabSize: 30,
+    hiddenSize: 16,
+    intermediateSize: 20,
+    numHiddenLayers: 2,
+    numAttentionHeads: 4,
+    numKeyValueHeads: 2,
+    maxPositionEmbeddings: 20,
+    seed: 7,
+  });
+  const optimizer = new OwLoreOptimizer({learningRate: RATE, rank: RANK, refreshInterval: 5});
+  model.compile({optimizer, loss: sparseCrossEntropy});
+  const ids = tf.randomUniform([3, 20], 0, 30, 'int32', 8);
+  const labels = tf.expandDims(ids, 2);
+  const losses: number[] = [];
+  for (let step = 1; step <= STEPS; step++) {
+    losses.push((await model.trainOnBatch(ids, labels)) as number);
+  }
+  model.dispose();
+  optimizer.dispose();
+  tf.dispose([ids, labels]);
+  return losses;
+};
+
 /** Counts the calls of this library's kernels. */
-function watchKernels(): () => number {
+function watchKernels(backend: string): () => number {
   let calls = 0;
-  for (const config of tf.getKernelsForBackend('webgpu')) {
+  for (const config of tf.getKernelsForBackend(backend)) {
     if (!config.kernelName.startsWith('OwLore')) continue;
     const {kernelFunc} = config;
     config.kernelFunc = (args) => {
@@ -167,31 +198,52 @@ function watchKernels(): () => number {
   return () => calls;
 }
 
-async function main(): Promise<PageReport> {
-  await tf.setBackend('webgpu');
-  await installKernels();
-  const calls = watchKernels();
-  const {device} = tf.backend() as tf.KernelBackend & Pick<WebGPUBackend, 'device'>;
-  const deviceErrors: string[] = [];
-  device.addEventListener('uncapturederror', ({error}) => deviceErrors.push(error.message));
-  const {vendor, architecture, description} = device.adapterInfo;
+type Trainings = ReadonlyArray<readonly [title: string, onCpu: Training, withKernels: Training]>;
 
-  const trainings: PageReport['trainings'] = [];
-  for (const [title, onCpu, onWebgpu] of [
-    ['updates by the kernels', trainByHand(false), trainByHand(true)],
-    ['OwLoreOptimizer', trainByOptimizer, trainByOptimizer],
-  ] as const) {
+async function compare(backend: string, trainings: Trainings): Promise<PageReport['trainings']> {
+  const calls = watchKernels(backend);
+  const found: PageReport['trainings'] = [];
+  for (const [title, onCpu, withKernels] of trainings) {
     await tf.setBackend('cpu');
-    const cpu = await onCpu();
-    await tf.setBackend('webgpu');
+    const expected = await onCpu();
+    await tf.setBackend(backend);
     const before = calls();
-    const webgpu = await onWebgpu();
-    trainings.push({title, cpu, webgpu, kernelCalls: calls() - before});
+    const actual = await withKernels();
+    found.push({title, expected, actual, kernelCalls: calls() - before});
   }
+  return found;
+}
+
+const byOptimizer = ['OwLoreOptimizer', trainByOptimizer, trainByOptimizer] as const;
+
+async function onWebgpu(): Promise<PageReport> {
+  await tf.setBackend('webgpu');
+  await webgpuKernels.installKernels();
+  const {device} = tf.backend() as tf.KernelBackend & Pick<WebGPUBackend, 'device'>;
+  const errors: string[] = [];
+  device.addEventListener('uncapturederror', ({error}) => errors.push(error.message));
+  const trainings = await compare('webgpu', [
+    ['updates by the kernels', trainByHand(false), trainByHand(true)],
+    byOptimizer,
+  ]);
   await device.queue.onSubmittedWorkDone();
+  const {vendor, architecture, description} = device.adapterInfo;
+  const runsOn = [vendor, architecture, description].filter((part) => part !== '').join(' ');
+  return {runsOn, errors, trainings};
+}
+
+async function onWasm(): Promise<PageReport> {
+  setWasmPaths('/');
+  await tf.setBackend('wasm');
+  await wasmKernels.installKernels();
+  const trainings = await compare('wasm', [byOptimizer, ['LLaMA', trainLlama, trainLlama]]);
+  const {wasm} = tf.backend() as unknown as {wasm: {wasmMemory?: WebAssembly.Memory}}; // its inside
+  // The binary for threads brings a memory that they can share, however many there are.
+  const isShared =
+    wasm.wasmMemory !== undefined && !(wasm.wasmMemory.buffer instanceof ArrayBuffer);
   return {
-    adapter: [vendor, architecture, description].filter((part) => part !== '').join(' '),
-    deviceErrors,
+    runsOn: isShared ? 'memory shared by threads' : 'memory of one thread',
+    errors: [],
     trainings,
   };
 }
@@ -200,7 +252,8 @@ async function send(path: string, body: unknown): Promise<void> {
   await fetch(path, {method: 'POST', body: JSON.stringify(body)});
 }
 
-main().then(
+const backend = new URL(location.href).searchParams.get('backend');
+(backend === 'webgpu' ? onWebgpu : onWasm)().then(
   (report) => send('/report', report),
   (error: unknown) =>
     send('/error', error instanceof Error ? (error.stack ?? error.message) : String(error)),

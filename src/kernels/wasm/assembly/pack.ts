@@ -1,5 +1,5 @@
 import {TILE_COLUMNS, TILE_ROWS} from './tile';
-import {loadUpTo, offset} from './vector';
+import {loadUpTo, offset, storeUpTo} from './vector';
 
 /**
  * Packs a left factor `[rows, length]` (in memory `[length, rows]` if transposed) into panels of
@@ -127,20 +127,29 @@ function packFour(
   }
 }
 
-/** Packs four vectors side by side, about a cache line, into the two or four panels that they belong to. */
+/**
+ * Packs four vectors side by side, about a cache line, into the two or four panels that they belong to. A fourth number at a
+ * panel's end would be written over the first one of the next panel, which is there already.
+ */
 function packSideBySide(panels: usize, source: usize, step: usize, length: i32, width: i32): void {
   const row = offset(width);
   const panelBytes = row * <usize>length;
   const vector = offset(min(width, 4));
   const second = width > 4 ? vector : panelBytes;
   const third = width > 4 ? panelBytes : 2 * panelBytes;
-  for (let i = 0; i < length; i++) {
+  const last = width < 4 ? length - 1 : length;
+  for (let i = 0; i < last; i++) {
     v128.store(panels, v128.load(source));
     v128.store(panels + second, v128.load(source + vector));
     v128.store(panels + third, v128.load(source + 2 * vector));
     v128.store(panels + third + second, v128.load(source + 3 * vector));
     panels += row;
     source += step;
+  }
+  for (let panel = 0; last < length && panel < 4; panel++) {
+    storeUpTo(panels, v128.load(source), width);
+    panels += panelBytes;
+    source += vector;
   }
 }
 
