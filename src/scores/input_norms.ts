@@ -54,7 +54,7 @@ export class InputNorms {
         const view = this.uses.get(key)!;
         return inWeightLayout(view, tf.broadcastTo(this.sums.get(key)!, view.shape));
       });
-      return tf.sqrt(tf.addN(squares));
+      return tf.sqrt(squares.reduce((sum, more) => tf.add(sum, more)));
     });
   }
 

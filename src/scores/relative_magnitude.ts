@@ -61,8 +61,11 @@ async function magnitude(block: ResolvedBlock, measure: MagnitudeMeasure): Promi
       `${owner}: block '${block.name}' has no weight with two or more axes; leave it out of blocks`,
     );
   }
+  // Not by addN: of more than eight or so tensors it needs more buffers than WebGPU may bind.
   const total = tf.tidy(() =>
-    tf.addN(matrices.map((w) => (measure === 'frobenius' ? tf.norm(w) : tf.sum(tf.abs(w))))),
+    tf.sum(
+      tf.stack(matrices.map((w) => (measure === 'frobenius' ? tf.norm(w) : tf.sum(tf.abs(w))))),
+    ),
   );
   const [sum] = await total.data();
   total.dispose();

@@ -26,6 +26,18 @@ describeBackends('relativeMagnitudeScores', () => {
       model.dispose();
     });
   }
+
+  it('adds up a block of more matrices than WebGPU binds buffers', async () => {
+    const kernelInitializer = tfl.initializers.constant({value: -0.5});
+    const layers = Array.from({length: 12}, (_, i) =>
+      tfl.layers.dense({units: 3, kernelInitializer, ...(i === 0 && {inputShape: [3]})}),
+    );
+    const model = tfl.sequential({layers});
+    const options = {blocks: () => 'all', measure: 'sumAbs'} as const;
+    const {scores} = await relativeMagnitudeScores(model, options);
+    expect(scores).to.deep.equal([12 * 9 * 0.5]);
+    model.dispose();
+  });
 });
 
 describe('relativeMagnitudeScores', () => {
