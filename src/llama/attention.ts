@@ -3,7 +3,7 @@ import {causalAttention} from './causal_attention';
 import {OwLoreAttention, OwLoreAttentionGrad} from '../kernels/llama_kernel_names';
 import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
-import {rotate, rotaryTable, type RotaryOptions, type RotaryTable} from './rotary';
+import {rotate, rotaryTable, type RotaryOptions} from './rotary';
 
 export interface AttentionOptions extends RotaryOptions {
   numAttentionHeads: number;
@@ -31,31 +31,33 @@ export function attention(
   kernels: AttentionKernels,
   options: AttentionOptions,
 ): tf.Tensor {
+  return tf.tidy(() => {
+    const mix = hasKernel(OwLoreAttentionGrad) ? fusedAttention : composedAttention;
+    return tf.matMul(mix(x, seq, kernels, options), kernels.o);
+  });
+}
+
+/** All but the last product: `[batch · seq, numAttentionHeads · headDim]`. */
+function composedAttention(
+  x: tf.Tensor,
+  seq: number,
+  kernels: AttentionKernels,
+  options: AttentionOptions,
+): tf.Tensor {
   const {numAttentionHeads, numKeyValueHeads, headDim} = options;
   const rows = x.shape[0];
-  if (hasKernel(OwLoreAttentionGrad)) {
-    return tf.tidy(() => tf.matMul(fusedAttention(x, seq, kernels, options), kernels.o));
-  }
+  const table = rotaryTable(seq, options);
   return tf.tidy(() => {
     const project = (kernel: tf.Tensor, heads: number): tf.Tensor =>
-      tf.reshape(tf.matMul(x, kernel), [rows / seq, seq, heads, headDim]);
-    const q = project(kernels.q, numAttentionHeads);
-    const k = project(kernels.k, numKeyValueHeads);
-    const v = project(kernels.v, numKeyValueHeads);
-    const mixed = selfAttention(q, k, v, rotaryTable(seq, options));
-    return tf.matMul(tf.reshape(mixed, [rows, numAttentionHeads * headDim]), kernels.o);
+      byHeads(tf.reshape(tf.matMul(x, kernel), [rows / seq, seq, heads, headDim]));
+    const q = tf.tidy(() => rotate(project(kernels.q, numAttentionHeads), table));
+    const k = tf.tidy(() => rotate(project(kernels.k, numKeyValueHeads), table));
+    const mixed = groupedAttention(q, k, project(kernels.v, numKeyValueHeads));
+    return tf.reshape(byHeads(mixed), [rows, numAttentionHeads * headDim]);
   });
 }
 
-/** `q` `[batch, seq, heads, headDim]`, fewer heads of `k` and `v`; to the shape of `q`. */
-function selfAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, table: RotaryTable): tf.Tensor {
-  return tf.tidy(() => {
-    const turned = (x: tf.Tensor): tf.Tensor => rotate(byHeads(x), table);
-    return byHeads(groupedAttention(turned(q), turned(k), byHeads(v)));
-  });
-}
-
-/** All but the last product by a kernel: `[batch · seq, numAttentionHeads · headDim]`. */
+/** The same by a kernel. */
 function fusedAttention(
   x: tf.Tensor,
   seq: number,

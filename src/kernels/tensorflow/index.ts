@@ -15,11 +15,11 @@ import {
 } from '../llama_kernel_names';
 import {replaceKernels} from '../replacement';
 import {adam} from './adam';
+import {attention, attentionGrad} from './attention';
 import {leftSingularVectors, orthonormalize} from './linear_algebra';
 import {createBatchMatMul} from './mat_mul';
 import {asKernelFunc} from './native_ops';
 import {rmsNorm, rmsNormGrad} from './rms_norm';
-import {attention, attentionGrad} from './attention';
 import {squaredNorm} from './squared_norm';
 import {swiglu, swigluGrad} from './swiglu';
 
@@ -42,6 +42,7 @@ export function installKernels(): Promise<void> {
   }
   putBack ??= replaceKernels('tensorflow', {
     [tf.BatchMatMul]: (stock) => createBatchMatMul(stock!.kernelFunc),
+    // It says which inputs and attributes it has; the registry does not ask.
     [OwLoreAdam]: () => adam as unknown as tf.KernelFunc,
     [OwLoreSquaredNorm]: () => asKernelFunc(squaredNorm),
     [OwLoreOrthonormalize]: () => asKernelFunc(orthonormalize),

@@ -26,7 +26,6 @@ export interface NodeBackend {
     TF_ATTR_STRING: number;
     TF_FLOAT: number;
     TF_INT32: number;
-    TF_BOOL: number;
     executeOp(
       op: string,
       attributes: ReadonlyArray<{name: string; type: number; value: unknown}>,
@@ -36,6 +35,7 @@ export interface NodeBackend {
     createTensor(shape: readonly number[], type: number, values: ArrayBufferView): number;
     deleteTensor(id: number): void;
   };
+  isUsingGpuDevice: boolean;
   /** Also brings values that are still in JavaScript to TensorFlow. */
   getInputTensorIds(inputs: tf.TensorInfo[]): number[];
   tensorMap: {get(dataId: object): {id: number}};
@@ -89,11 +89,6 @@ export class NativeOps {
   release(x: Native): Native {
     this.made = this.made.filter((other) => other !== x);
     return x;
-  }
-
-  /** Frees a tensor before its scope does, or one that is released. */
-  free(x: Native): void {
-    this.backend.binding.deleteTensor(this.release(x).id);
   }
 
   /** Runs an op of several outputs, or of none. */
@@ -190,10 +185,10 @@ export class NativeOps {
     return this.runAll('SplitV', [x, parts, where], attributes, sizes.length);
   }
 
-  /** Over the last axis: by oneDNN, in half the time, where TensorFlow was built with it. */
+  /** Over the last axis: on a CPU by oneDNN, in half the time, where TensorFlow was built with it. */
   softmax(x: Native): Native {
-    const {binding} = this.backend;
-    if (!withoutOneDnn.has(binding)) {
+    const {binding, isUsingGpuDevice} = this.backend;
+    if (!isUsingGpuDevice && !withoutOneDnn.has(binding)) {
       try {
         return this.run('_MklSoftmax', [x], {T: this.float32, _kernel: 'MklNameChangeOp'});
       } catch {
