@@ -49,18 +49,19 @@ export function describeKernelSets(backend: BackendName, body: (kernels: KernelS
 /** Which of this library's own kernels are run. */
 class KernelWatch {
   readonly called = new Set<string>();
-  private readonly engine = tf.engine();
-  private readonly original = this.engine.runKernel;
 
   constructor() {
-    const {called, original} = this;
-    this.engine.runKernel = function (name, ...args) {
+    const {called} = this;
+    const engine = tf.engine();
+    const runKernel = engine.runKernel.bind(engine);
+    engine.runKernel = (name, ...args) => {
       if (name.startsWith('OwLore')) called.add(name);
-      return original.call(this, name, ...args) as never;
+      return runKernel(name, ...args) as never;
     };
   }
 
+  /** Leaves the engine with its class's method again. */
   stop(): void {
-    this.engine.runKernel = this.original;
+    Reflect.deleteProperty(tf.engine(), 'runKernel');
   }
 }
