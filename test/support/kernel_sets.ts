@@ -56,7 +56,7 @@ class KernelWatch {
     const runKernel = engine.runKernel.bind(engine);
     engine.runKernel = (name, ...args) => {
       if (name.startsWith('OwLore')) called.add(name);
-      return runKernel(name, ...args) as never;
+      return runKernel<never>(name, ...args);
     };
   }
 
