@@ -127,24 +127,12 @@ const backend = 'tensorflow';
             ...[cos!, sin!],
           ];
           const attention = (...[x, q, k, v, cos, sin]: Tensors): tf.Tensor => {
-            const ofHeads = (kernel: tf.Tensor): tf.Tensor =>
-              tf.transpose(
-                tf.reshape(tf.matMul(x!, kernel), [batch, length, -1, width]),
-                [0, 2, 1, 3],
-              );
-            const turned = (kernel: tf.Tensor): tf.Tensor =>
-              composed.rotate(ofHeads(kernel), {cos: cos!, sin: sin!});
-            const stack = batch * keyHeads;
-            const y = composed.causalAttention(
-              tf.reshape(turned(q!), [stack, group, length, width]),
-              tf.reshape(turned(k!), [stack, length, width]),
-              tf.reshape(ofHeads(v!), [stack, length, width]),
+            const [ofQueries, ofKeys, ofValues] = [q!, k!, v!].map((kernel) =>
+              tf.reshape(tf.matMul(x!, kernel), [batch, length, -1, width]),
             );
-            const ofTokens = tf.transpose(
-              tf.reshape(y, [batch, heads, length, width]),
-              [0, 2, 1, 3],
-            );
-            return tf.reshape(ofTokens, [rows, heads * width]);
+            const table = {cos: cos!, sin: sin!};
+            const y = composed.selfAttention(ofQueries!, ofKeys!, ofValues!, table);
+            return tf.reshape(y, [rows, heads * width]);
           };
           const named = (...[x, q, k, v, cos, sin]: Tensors): Record<string, tf.Tensor> => ({
             ...{x: x!, q: q!, k: k!, v: v!, cos: cos!, sin: sin!},
