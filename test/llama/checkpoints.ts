@@ -10,12 +10,13 @@ import {
 } from '../../src/llama';
 
 /**
- * The checkpoints of the fixtures; `llama3…` have grouped queries, a tied head and stretched
- * wavelengths.
+ * The checkpoints of the fixtures; `smollm2` and `llama3…` have grouped queries and a tied head,
+ * `llama3…` stretched wavelengths too.
  */
 const folders = {
   llama2: 'llama/llama2',
   llama3: 'llama/llama3',
+  smollm2: 'llama/smollm2',
   llama2Outliers: 'owl/llama2_outliers',
   llama3Outliers: 'owl/llama3_outliers',
 };
