@@ -8,6 +8,8 @@ import {rotate, rotaryTable, type RotaryOptions} from './rotary';
 export interface AttentionOptions extends RotaryOptions {
   numAttentionHeads: number;
   numKeyValueHeads: number;
+  /** How many keys a query sees at most, its own position's and those just before; null: all earlier ones. */
+  slidingWindow: number | null;
 }
 
 /** Kernels `[in, out]`; in and out are `heads · headDim` on the side of the heads. */
@@ -16,6 +18,14 @@ export interface AttentionKernels {
   k: tf.Tensor;
   v: tf.Tensor;
   o: tf.Tensor;
+}
+
+/** Biases of the projections, `[out]`. */
+export type AttentionBiases = Record<'q' | 'k' | 'v', tf.Tensor>;
+
+export interface AttentionWeights {
+  kernels: AttentionKernels;
+  biases: AttentionBiases | null;
 }
 
 /**
@@ -28,31 +38,39 @@ export interface AttentionKernels {
 export function attention(
   x: tf.Tensor,
   seq: number,
-  kernels: AttentionKernels,
+  weights: AttentionWeights,
   options: AttentionOptions,
 ): tf.Tensor {
   return tf.tidy(() => {
-    const mix = hasKernel(OwLoreAttentionGrad) ? fusedAttention : composedAttention;
-    return tf.matMul(mix(x, seq, kernels, options), kernels.o);
+    const mix = hasKernelFor(weights, options) ? fusedAttention : composedAttention;
+    return tf.matMul(mix(x, seq, weights, options), weights.kernels.o);
   });
+}
+
+/** Whether the current backend has a kernel for it; it takes no biases and no window. */
+function hasKernelFor({biases}: AttentionWeights, {slidingWindow}: AttentionOptions): boolean {
+  return hasKernel(OwLoreAttentionGrad) && biases === null && slidingWindow === null;
 }
 
 /** All but the last product: `[batch · seq, numAttentionHeads · headDim]`. */
 function composedAttention(
   x: tf.Tensor,
   seq: number,
-  kernels: AttentionKernels,
+  {kernels, biases}: AttentionWeights,
   options: AttentionOptions,
 ): tf.Tensor {
-  const {numAttentionHeads, numKeyValueHeads, headDim} = options;
+  const {numAttentionHeads, numKeyValueHeads, headDim, slidingWindow} = options;
   const rows = x.shape[0];
   const table = rotaryTable(seq, options);
   return tf.tidy(() => {
-    const project = (kernel: tf.Tensor, heads: number): tf.Tensor =>
-      byHeads(tf.reshape(tf.matMul(x, kernel), [rows / seq, seq, heads, headDim]));
-    const q = tf.tidy(() => rotate(project(kernels.q, numAttentionHeads), table));
-    const k = tf.tidy(() => rotate(project(kernels.k, numKeyValueHeads), table));
-    const mixed = groupedAttention(q, k, project(kernels.v, numKeyValueHeads));
+    const project = (name: 'q' | 'k' | 'v', heads: number): tf.Tensor => {
+      const product = tf.matMul(x, kernels[name]);
+      const projected = biases ? tf.add(product, biases[name]) : product;
+      return byHeads(tf.reshape(projected, [rows / seq, seq, heads, headDim]));
+    };
+    const q = tf.tidy(() => rotate(project('q', numAttentionHeads), table));
+    const k = tf.tidy(() => rotate(project('k', numKeyValueHeads), table));
+    const mixed = groupedAttention(q, k, project('v', numKeyValueHeads), slidingWindow);
     return tf.reshape(byHeads(mixed), [rows, numAttentionHeads * headDim]);
   });
 }
@@ -61,28 +79,35 @@ function composedAttention(
 function fusedAttention(
   x: tf.Tensor,
   seq: number,
-  {q, k, v}: AttentionKernels,
+  {kernels: {q, k, v}, biases}: AttentionWeights,
   options: AttentionOptions,
 ): tf.Tensor {
   const {cos, sin} = rotaryTable(seq, options);
-  const attrs = {heads: options.numAttentionHeads, keyHeads: options.numKeyValueHeads};
+  const {numAttentionHeads: heads, numKeyValueHeads: keyHeads, slidingWindow} = options;
+  const attrs = {heads, keyHeads, ...(slidingWindow && {window: slidingWindow})};
+  const inputs = {x, q, k, v, ...(biases && {qBias: biases.q, kBias: biases.k, vBias: biases.v})};
+  const given = {...inputs, cos, sin};
   return customOp({
-    inputs: [x, q, k, v],
-    kept: [x, q, k, v, cos, sin],
+    inputs: Object.values(inputs),
+    kept: Object.values(given),
     keepsResults: true,
-    forward: () =>
-      runKernel(OwLoreAttention, {x, q, k, v, cos, sin}, attrs) as [tf.Tensor, ...tf.Tensor[]],
-    gradient: (dy, kept, [, ...kernelsNeeded]) => {
-      const [x, q, k, v, cos, sin, y, queries, keys, values] = kept;
-      const inputs = {dy, x, q, k, v, cos, sin, y, queries, keys, values};
-      const ofKernels = kernelsNeeded.includes(true);
-      return runKernel(OwLoreAttentionGrad, inputs, {...attrs, ofKernels})!;
+    forward: () => runKernel(OwLoreAttention, given, attrs) as [tf.Tensor, ...tf.Tensor[]],
+    gradient: (dy, kept, [, ...weightsNeeded]) => {
+      const names = [...Object.keys(given), 'y', 'queries', 'keys', 'values'];
+      const named = Object.fromEntries(names.map((name, i) => [name, kept[i]!]));
+      const ofKernels = weightsNeeded.includes(true);
+      return runKernel(OwLoreAttentionGrad, {dy, ...named}, {...attrs, ofKernels})!;
     },
   });
 }
 
 /** Queries `[batch, heads, seq, headDim]`, fewer heads of keys and values; to the queries' shape. */
-function groupedAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Tensor {
+function groupedAttention(
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  slidingWindow: number | null,
+): tf.Tensor {
   const [batch, heads, seq, headDim] = q.shape as [number, number, number, number];
   const keyHeads = k.shape[1]!;
   return tf.tidy(() => {
@@ -90,6 +115,7 @@ function groupedAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Tensor {
       tf.reshape(q, [batch * keyHeads, heads / keyHeads, seq, headDim]),
       tf.reshape(k, [batch * keyHeads, seq, headDim]),
       tf.reshape(v, [batch * keyHeads, seq, headDim]),
+      {window: slidingWindow},
     );
     return tf.reshape(mixed, q.shape);
   });

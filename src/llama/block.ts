@@ -1,6 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {attention, type AttentionKernels, type AttentionOptions} from './attention';
+import {
+  attention,
+  type AttentionBiases,
+  type AttentionOptions,
+  type AttentionWeights,
+} from './attention';
 import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
 import {mlp} from './mlp';
 import {rmsNorm} from './rms_norm';
@@ -9,6 +14,8 @@ import {checkpointedPart} from '../tape/checkpoint_layers';
 export interface LlamaBlockArgs extends LayerArgs, KernelInit, AttentionOptions {
   intermediateSize: number;
   rmsNormEps: number;
+  /** Whether the projections to queries, keys and values have biases. */
+  attentionBias: boolean;
 }
 
 /** Names of a block's kernels, in the order in which their seeds count up. */
@@ -22,12 +29,13 @@ const KERNELS = [
   'mlp.down_proj.weight',
 ] as const;
 const NORMS = ['input_layernorm.weight', 'post_attention_layernorm.weight'] as const;
-type WeightName = (typeof KERNELS)[number] | (typeof NORMS)[number];
+const BIASES = ['self_attn.q_proj.bias', 'self_attn.k_proj.bias', 'self_attn.v_proj.bias'] as const;
+type WeightName = (typeof KERNELS)[number] | (typeof NORMS)[number] | (typeof BIASES)[number];
 
 /**
- * A block with all its nine weights: `h = x + attention(norm(x))`, then `h + mlp(norm(h))`;
- * `[batch, seq, hidden]` to the same shape. The weights have the names of Hugging Face's
- * checkpoints, kernels are `[in, out]`.
+ * A block with all its weights, nine or with biases twelve: `h = x + attention(norm(x))`, then `h +
+ * mlp(norm(h))`; `[batch, seq, hidden]` to the same shape. The weights have the names of Hugging
+ * Face's checkpoints, kernels are `[in, out]`.
  */
 export class LlamaBlock extends tfl.layers.Layer {
   private readonly args: LlamaBlockArgs;
@@ -58,6 +66,10 @@ export class LlamaBlock extends tfl.layers.Layer {
     };
     KERNELS.forEach((name, i) => this.add(name, shapes[name], kernelInitializer(this.args, i)));
     for (const name of NORMS) this.add(name, [hidden], tfl.initializers.ones());
+    const widths = [queries, keys, keys];
+    (this.args.attentionBias ? BIASES : []).forEach((name, i) =>
+      this.add(name, [widths[i]!], tfl.initializers.zeros()),
+    );
     super.build(inputShape);
   }
 
@@ -68,7 +80,7 @@ export class LlamaBlock extends tfl.layers.Layer {
       const [batch, seq, hidden] = x.shape as [number, number, number];
       const withAttention = checkpointedPart(
         (x: tf.Tensor) => tf.add(x, this.attend(this.norm(x, 'input_layernorm.weight'), seq)),
-        Object.values(this.attentionKernels()),
+        Object.values(this.attentionWeights().kernels),
       );
       const attended = withAttention(tf.reshape(x, [batch * seq, hidden]));
       const normalized = this.norm(attended, 'post_attention_layernorm.weight');
@@ -77,8 +89,9 @@ export class LlamaBlock extends tfl.layers.Layer {
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    const {intermediateSize, rmsNormEps, initializerRange, seed} = this.args;
-    const {numAttentionHeads, numKeyValueHeads, headDim, ropeTheta, ropeScaling} = this.args;
+    const {intermediateSize, rmsNormEps, attentionBias, initializerRange, seed} = this.args;
+    const {numAttentionHeads, numKeyValueHeads, headDim, slidingWindow} = this.args;
+    const {ropeTheta, ropeScaling} = this.args;
     return {
       ...super.getConfig(),
       intermediateSize,
@@ -88,21 +101,32 @@ export class LlamaBlock extends tfl.layers.Layer {
       rmsNormEps,
       ropeTheta,
       ropeScaling: ropeScaling && {...ropeScaling},
+      attentionBias,
+      slidingWindow,
       initializerRange,
       seed,
     };
   }
 
   private attend(x: tf.Tensor, seq: number): tf.Tensor {
-    return attention(x, seq, this.attentionKernels(), this.args);
+    return attention(x, seq, this.attentionWeights(), this.args);
   }
 
-  private attentionKernels(): AttentionKernels {
-    return {
+  private attentionWeights(): AttentionWeights {
+    const kernels = {
       q: this.read('self_attn.q_proj.weight'),
       k: this.read('self_attn.k_proj.weight'),
       v: this.read('self_attn.v_proj.weight'),
       o: this.read('self_attn.o_proj.weight'),
+    };
+    return {kernels, biases: this.args.attentionBias ? this.attentionBiases() : null};
+  }
+
+  private attentionBiases(): AttentionBiases {
+    return {
+      q: this.read('self_attn.q_proj.bias'),
+      k: this.read('self_attn.k_proj.bias'),
+      v: this.read('self_attn.v_proj.bias'),
     };
   }
 

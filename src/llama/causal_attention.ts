@@ -10,42 +10,59 @@ const HIDDEN = -1e9;
 /** Positions whose queries are worked on at a time, at least. */
 const FEWEST_ROWS = 64;
 
-/** Scores of a head that are made at a time, if that is more: two short pieces take longer than one. */
-const SCORES = 128 ** 2;
+/**
+ * Side of a square with as many scores of a head as are made at a time, if that is more: two short
+ * pieces take longer than one.
+ */
+const SIDE = 128;
+
+export interface CausalAttentionOptions {
+  /** How many keys a query sees at most, its own position's and those just before; default null: all. */
+  window?: number | null;
+  /** How many positions are worked on at a time; default 64, or more where they see few keys. */
+  rows?: number;
+}
 
 /**
- * Scaled dot-product attention of each position to itself and all earlier ones: `softmax(q kᵀ / √d)
- * v` (Vaswani et al. 2017).
+ * Scaled dot-product attention of each position to itself and earlier ones: `softmax(q kᵀ / √d) v`
+ * (Vaswani et al. 2017).
  *
  * Memory grows linearly with `seq`: the scores are made for some positions at a time, and once more
  * for the gradient, which keeps `q`, `k` and `v` alone (as in FlashAttention, Dao et al. 2022, but
- * with all keys of a query at once).
+ * with all keys of a query at once). With a window (Beltagy et al. 2020, Longformer) these positions
+ * read only the keys that one of them sees, so that the work grows linearly, too.
  *
  * @param q `[stack, group, seq, d]`: the `group` query heads that share a key head (grouped
  *   queries, Ainslie et al. 2023) stand below each other, so that no key is copied.
- * @param k `[stack, seq, d]`.
- * @param v `[stack, seq, d]`.
- * @param rows How many positions are worked on at a time; by default 64, or more in short sequences.
+ * @param k `[stack, keys, d]`, the last of the `seq` queries' positions; more where there are earlier
+ *   ones without a query.
+ * @param v `[stack, keys, d]`.
  * @returns `[stack, group, seq, d]`.
  */
 export function causalAttention(
   q: tf.Tensor,
   k: tf.Tensor,
   v: tf.Tensor,
-  rows = Math.max(FEWEST_ROWS, Math.floor(SCORES / k.shape[1]!)),
+  {window = null, rows = rowsAtATime(k.shape[1]!, window ?? Infinity)}: CausalAttentionOptions = {},
 ): tf.Tensor {
+  const size = {rows, window: window ?? Infinity};
   return customOp({
     inputs: [q, k, v],
-    forward: () => attend(q, k, v, rows),
-    gradient: (dy, [q, k, v]) => attendGradients(dy, q!, k!, v!, rows),
+    forward: () => attend(q, k, v, size),
+    gradient: (dy, [q, k, v]) => attendGradients(dy, q!, k!, v!, size),
   });
 }
 
-function attend(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, rows: number): tf.Tensor {
-  const parts = ranges(q, rows).map((range) =>
+function rowsAtATime(keys: number, window: number): number {
+  const seen = Math.min(keys, window + SIDE);
+  return Math.max(FEWEST_ROWS, Math.floor(SIDE ** 2 / seen));
+}
+
+function attend(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, size: PieceSize): tf.Tensor {
+  const parts = piecesOf(q, k, size).map((piece) =>
     tf.tidy(() => {
-      const weights = attentionWeights(scaledQueries(q, range), keysOf(k, range), range);
-      return ungroup(tf.matMul(weights, keysOf(v, range)), range);
+      const weights = attentionWeights(scaledQueries(q, piece), keysOf(k, piece), piece);
+      return ungroup(tf.matMul(weights, keysOf(v, piece)), piece);
     }),
   );
   return tf.concat(parts, 2);
@@ -57,56 +74,109 @@ function attendGradients(
   q: tf.Tensor,
   k: tf.Tensor,
   v: tf.Tensor,
-  rows: number,
+  size: PieceSize,
 ): tf.Tensor[] {
+  const pieces = piecesOf(q, k, size);
   const dqParts: tf.Tensor[] = [];
-  let sums: tf.Tensor[] = [];
-  // from the last positions, which see all keys, to the first
-  for (const range of ranges(q, rows).reverse()) {
-    const before = sums;
-    const [dqPart, ...dkv] = tf.tidy(() => {
-      const queries = scaledQueries(q, range);
-      const [keys, values] = [keysOf(k, range), keysOf(v, range)];
-      const dMixed = grouped(dy, range);
-      const weights = attentionWeights(queries, keys, range);
+  const [dkSums, dvSums] = [new KeySums(), new KeySums()];
+  // from the last positions to the first
+  for (let i = pieces.length - 1; i >= 0; i--) {
+    const piece = pieces[i]!;
+    const [dq, dk, dv] = tf.tidy<[tf.Tensor, tf.Tensor, tf.Tensor]>(() => {
+      const queries = scaledQueries(q, piece);
+      const [keys, values] = [keysOf(k, piece), keysOf(v, piece)];
+      const dMixed = grouped(dy, piece);
+      const weights = attentionWeights(queries, keys, piece);
       const dScores = scoreGradients(weights, dMixed, values);
-      const dq = tf.mul(tf.matMul(dScores, keys), scaleOf(q));
-      const dkv = [tf.matMul(dScores, queries, true), tf.matMul(weights, dMixed, true)];
-      return [ungroup(dq, range), ...dkv.map((part, i) => addToFirst(before[i], part))];
+      return [
+        ungroup(tf.mul(tf.matMul(dScores, keys), scaleOf(q)), piece),
+        tf.matMul(dScores, queries, true),
+        tf.matMul(weights, dMixed, true),
+      ];
     });
-    tf.dispose(before);
-    sums = dkv;
-    dqParts.unshift(dqPart);
+    dqParts.unshift(dq);
+    const seenBefore = i > 0 ? pieces[i - 1]!.endKey - piece.firstKey : 0;
+    dkSums.add(dk, seenBefore);
+    dvSums.add(dv, seenBefore);
   }
-  return [tf.concat(dqParts, 2), ...sums];
+  const unseen = pieces[0]!.firstKey;
+  return [tf.concat(dqParts, 2), dkSums.joined(unseen), dvSums.joined(unseen)];
 }
 
-/** Positions `from` to before `to` of queries that come in groups; they see the keys before `to`. */
-interface Range {
+/** Sums, for each key, of what the pieces that see it add to its gradient, from the last piece to the first. */
+class KeySums {
+  /** Of the keys that the piece before sees as well, `[stack, keys, d]`. */
+  private open?: tf.Tensor;
+  private readonly done: tf.Tensor[] = [];
+
+  /** Adds a piece's part, which is disposed of; the piece before it sees the first `seenBefore` of its keys. */
+  add(part: tf.Tensor, seenBefore: number): void {
+    const [done, open] = tf.tidy<tf.Tensor[]>(() => {
+      const sum = this.open
+        ? tf.add(part, padded(this.open, part.shape[1]! - this.open.shape[1]!))
+        : part;
+      if (seenBefore === 0) return [sum];
+      return tf.split(sum, [seenBefore, sum.shape[1]! - seenBefore], 1).reverse();
+    });
+    this.open?.dispose();
+    if (done !== part) part.dispose();
+    this.open = open;
+    this.done.unshift(done!);
+  }
+
+  /** The sums of all keys, in their order, after `unseen` keys of which no piece has seen any. */
+  joined(unseen: number): tf.Tensor {
+    return padded(tf.concat(this.done, 1), unseen);
+  }
+}
+
+/** `[stack, keys, d]` after `count` keys of zeros. */
+function padded(x: tf.Tensor, count: number): tf.Tensor {
+  if (count === 0) return x;
+  return tf.pad(x, [
+    [0, 0],
+    [count, 0],
+    [0, 0],
+  ]);
+}
+
+interface PieceSize {
+  rows: number;
+  /** Infinity for none. */
+  window: number;
+}
+
+/** Queries `from` to before `to`, which come in groups, and the keys that one of them sees. */
+interface Piece {
   from: number;
   to: number;
   group: number;
+  firstKey: number;
+  endKey: number;
+  window: number;
 }
 
-function ranges(q: tf.Tensor, rows: number): Range[] {
+function piecesOf(q: tf.Tensor, k: tf.Tensor, {rows, window}: PieceSize): Piece[] {
   const [, group, seq] = q.shape as [number, number, number];
-  return Array.from({length: Math.ceil(seq / rows)}, (_, i) => ({
-    from: i * rows,
-    to: Math.min((i + 1) * rows, seq),
-    group,
-  }));
+  const earlier = k.shape[1]! - seq;
+  return Array.from({length: Math.ceil(seq / rows)}, (_, i) => {
+    const from = i * rows;
+    const to = Math.min(from + rows, seq);
+    const firstKey = Math.max(0, earlier + from - window + 1);
+    return {from, to, group, firstKey, endKey: earlier + to, window};
+  });
 }
 
-/** `[stack, group, seq, d]` to the range's `[stack, group · rows, d]`. */
-function grouped(x: tf.Tensor, {from, to, group}: Range): tf.Tensor {
+/** `[stack, group, seq, d]` to the piece's `[stack, group · rows, d]`. */
+function grouped(x: tf.Tensor, {from, to, group}: Piece): tf.Tensor {
   const [stack, , seq, d] = x.shape as [number, number, number, number];
   const rows = to - from;
-  const ofRange = rows === seq ? x : tf.slice(x, [0, 0, from, 0], [stack, group, rows, d]);
-  return tf.reshape(ofRange, [stack, group * rows, d]);
+  const ofPiece = rows === seq ? x : tf.slice(x, [0, 0, from, 0], [stack, group, rows, d]);
+  return tf.reshape(ofPiece, [stack, group * rows, d]);
 }
 
 /** `[stack, group · rows, d]` to `[stack, group, rows, d]`. */
-function ungroup(x: tf.Tensor, {from, to, group}: Range): tf.Tensor {
+function ungroup(x: tf.Tensor, {from, to, group}: Piece): tf.Tensor {
   return tf.reshape(x, [x.shape[0], group, to - from, -1]);
 }
 
@@ -114,36 +184,25 @@ function scaleOf(q: tf.Tensor): number {
   return q.shape.at(-1)! ** -0.5;
 }
 
-function scaledQueries(q: tf.Tensor, range: Range): tf.Tensor {
-  return tf.mul(grouped(q, range), scaleOf(q));
+function scaledQueries(q: tf.Tensor, piece: Piece): tf.Tensor {
+  return tf.mul(grouped(q, piece), scaleOf(q));
 }
 
-/** The keys (or values) that the range's queries see, `[stack, keys, d]`. */
-function keysOf(x: tf.Tensor, {to}: Range): tf.Tensor {
-  const [stack, seq, d] = x.shape as [number, number, number];
-  return to === seq ? x : tf.slice(x, [0, 0, 0], [stack, to, d]);
-}
-
-/** `sum` `[stack, seq, d]`, if there is one yet, plus `part` at the first keys. */
-function addToFirst(sum: tf.Tensor | undefined, part: tf.Tensor): tf.Tensor {
-  if (!sum) return part;
-  return tf.add(
-    sum,
-    tf.pad(part, [
-      [0, 0],
-      [0, sum.shape[1]! - part.shape[1]!],
-      [0, 0],
-    ]),
-  );
+/** The keys (or values) of the piece, `[stack, keys, d]`. */
+function keysOf(x: tf.Tensor, {firstKey, endKey}: Piece): tf.Tensor {
+  const [stack, all, d] = x.shape as [number, number, number];
+  const keys = endKey - firstKey;
+  return keys === all ? x : tf.slice(x, [0, firstKey, 0], [stack, keys, d]);
 }
 
 /** Softmax of the visible scores, `[stack, group · rows, keys]`. */
-function attentionWeights(queries: tf.Tensor, keys: tf.Tensor, range: Range): tf.Tensor {
+function attentionWeights(queries: tf.Tensor, keys: tf.Tensor, piece: Piece): tf.Tensor {
   return tf.tidy(() => {
-    const {from, to} = range;
     const scores = tf.matMul(queries, keys, false, true);
-    const perHead = tf.reshape(scores, [-1, to - from, to]);
-    return tf.reshape(tf.softmax(tf.add(perHead, causalMask(range))), scores.shape);
+    // a single position sees all keys of its piece
+    if (piece.to - piece.from === 1) return tf.softmax(scores);
+    const perHead = tf.reshape(scores, [-1, piece.to - piece.from, keys.shape[1]!]);
+    return tf.reshape(tf.softmax(tf.add(perHead, mask(piece))), scores.shape);
   });
 }
 
@@ -155,8 +214,13 @@ function scoreGradients(weights: tf.Tensor, dMixed: tf.Tensor, values: tf.Tensor
   });
 }
 
-/** `[rows, keys]`: 0 where the key (column) is not after the query (row), else `HIDDEN`. */
-function causalMask({from, to}: Range): tf.Tensor {
-  const later = tf.greater(tf.expandDims(tf.range(0, to), 0), tf.expandDims(tf.range(from, to), 1));
-  return tf.mul(tf.cast(later, 'float32'), HIDDEN);
+/** `[rows, keys]`: 0 where the query (row) sees the key (column), else `HIDDEN`. */
+function mask({from, to, firstKey, endKey, window}: Piece): tf.Tensor {
+  const positionOfFirst = endKey - (to - from);
+  const queries = tf.expandDims(tf.range(positionOfFirst, endKey), 1);
+  const keys = tf.expandDims(tf.range(firstKey, endKey), 0);
+  const later = tf.mul(tf.cast(tf.greater(keys, queries), 'float32'), HIDDEN);
+  if (endKey - firstKey <= window) return later;
+  const tooEarly = tf.lessEqual(keys, tf.sub(queries, window));
+  return tf.add(later, tf.mul(tf.cast(tooEarly, 'float32'), HIDDEN));
 }

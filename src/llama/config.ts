@@ -41,6 +41,16 @@ export interface LlamaConfig {
   ropeTheta?: number;
   /** Stretched rotary wavelengths; default none. */
   ropeScaling?: RopeScaling | null;
+  /**
+   * Whether the projections to queries, keys and values have biases, as in Qwen2; default false. The
+   * output projection has none.
+   */
+  attentionBias?: boolean;
+  /**
+   * How many keys a position sees at most, its own and those just before it, as in Mistral: key k is
+   * seen by query q where q − slidingWindow < k ≤ q; default null: all earlier ones.
+   */
+  slidingWindow?: number | null;
   /** Longest sequence that the model accepts, in tokens; default 2048. */
   maxPositionEmbeddings?: number;
   /** Whether the head is the transposed embedding, without a weight of its own; default false. */
@@ -73,6 +83,8 @@ const KNOWN = [
   'rmsNormEps',
   'ropeTheta',
   'ropeScaling',
+  'attentionBias',
+  'slidingWindow',
   'maxPositionEmbeddings',
   'tieWordEmbeddings',
   'headInLoss',
@@ -102,6 +114,8 @@ export function resolveConfig(config: LlamaConfig): Required<LlamaConfig> {
     rmsNormEps = 1e-5,
     ropeTheta = 10000,
     ropeScaling = null,
+    attentionBias = false,
+    slidingWindow = null,
     maxPositionEmbeddings = 2048,
     tieWordEmbeddings = false,
     headInLoss = false,
@@ -115,7 +129,9 @@ export function resolveConfig(config: LlamaConfig): Required<LlamaConfig> {
   checkNumber(OWNER, 'maxPositionEmbeddings', maxPositionEmbeddings, count);
   checkNumber(OWNER, 'initializerRange', initializerRange, {min: 0});
   if (ropeScaling !== null) checkRopeScaling(ropeScaling);
+  if (slidingWindow !== null) checkNumber(OWNER, 'slidingWindow', slidingWindow, count);
   if (seed !== null) checkNumber(OWNER, 'seed', seed, {integer: true});
+  checkFlag(OWNER, 'attentionBias', attentionBias);
   checkFlag(OWNER, 'tieWordEmbeddings', tieWordEmbeddings);
   checkFlag(OWNER, 'headInLoss', headInLoss);
   if (numAttentionHeads % numKeyValueHeads !== 0) {
@@ -140,6 +156,8 @@ export function resolveConfig(config: LlamaConfig): Required<LlamaConfig> {
     rmsNormEps,
     ropeTheta,
     ropeScaling,
+    attentionBias,
+    slidingWindow,
     maxPositionEmbeddings,
     tieWordEmbeddings,
     headInLoss,

@@ -14,8 +14,8 @@ const SEEDS_PER_LAYER = 8;
  *
  * Layers are named as in Hugging Face's checkpoints: `model.embed_tokens`, `model.layers.0`, …,
  * `model.norm`, and `lm_head` unless the weights are tied. Train it with `sparseCrossEntropy`; in
- * `fit` the labels are `[batch, seq, 1]`. Positions count from 0 and every token sees all earlier
- * ones: pad on the right, with labels −100.
+ * `fit` the labels are `[batch, seq, 1]`. Positions count from 0 and a token sees none but
+ * earlier ones: pad on the right, with labels −100.
  *
  * Its ops keep little for the backward pass and have no second derivatives: a gradient of a gradient
  * through the model throws.
@@ -45,7 +45,7 @@ export function createLlama(config: LlamaConfig): tfl.LayersModel {
   let hidden = apply(embedding, ids);
   for (let i = 0; i < numHiddenLayers; i++) {
     const {intermediateSize, numAttentionHeads, numKeyValueHeads, headDim} = options;
-    const {ropeTheta, ropeScaling} = options;
+    const {ropeTheta, ropeScaling, attentionBias, slidingWindow} = options;
     const block = new LlamaBlock({
       name: `model.layers.${i}`,
       intermediateSize,
@@ -55,6 +55,8 @@ export function createLlama(config: LlamaConfig): tfl.LayersModel {
       rmsNormEps,
       ropeTheta,
       ropeScaling,
+      attentionBias,
+      slidingWindow,
       ...initOf(1 + i),
     });
     hidden = apply(block, hidden);

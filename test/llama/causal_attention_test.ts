@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
+import fc from 'fast-check';
 import {causalAttention} from '../../src/llama/causal_attention';
 import {describeBackends} from '../support/backends';
 import * as composed from './composed';
@@ -7,13 +8,13 @@ import {expectKeepsInputs, expectSameOp, peakBytes, randomTensor} from './ops';
 
 const [stack, d] = [2, 4];
 
-/** Queries, keys and values. */
-function inputs(group: number, seq: number): tf.Tensor[] {
-  const keys = [stack, seq, d];
+/** Queries, keys and values; of `earlier` positions there are no queries. */
+function inputs(group: number, seq: number, earlier = 0): tf.Tensor[] {
+  const keys = [stack, earlier + seq, d];
   return [[stack, group, seq, d], keys, keys].map((shape, i) => randomTensor(shape, i));
 }
 
-describeBackends('causalAttention', () => {
+describeBackends('causalAttention', (backend) => {
   const cases: Array<[title: string, group: number, seq: number, rows?: number]> = [
     ['all positions at a time', 1, 6],
     ['grouped queries', 3, 6],
@@ -26,17 +27,41 @@ describeBackends('causalAttention', () => {
   for (const [title, group, seq, rows] of cases) {
     it(`has values and gradients of the composition: ${title}`, () =>
       expectSameOp(
-        (q, k, v) => causalAttention(q, k, v, rows),
+        (q, k, v) => causalAttention(q, k, v, {rows}),
         (q, k, v) => composed.causalAttention(q, k, v),
         inputs(group, seq),
       ));
   }
 
+  it('has those of the composition with any window, number of keys and of positions at a time', () =>
+    fc.assert(
+      fc.asyncProperty(
+        ...([fc.integer({min: 1, max: 3}), fc.integer({min: 1, max: 11})] as const),
+        ...([fc.integer({min: 0, max: 7}), fc.integer({min: 1, max: 12})] as const),
+        fc.option(fc.integer({min: 1, max: 20})),
+        (group, seq, earlier, rows, window) =>
+          expectSameOp(
+            (q, k, v) => causalAttention(q, k, v, {rows, window}),
+            (q, k, v) => composed.causalAttention(q, k, v, window),
+            inputs(group, seq, earlier),
+          ),
+      ),
+      // software WebGPU takes a second for some
+      {numRuns: backend === 'webgpu' ? 8 : 40},
+    )).timeout(120_000);
+
+  it('has those of the composition with a window over chunks of the usual size', () =>
+    expectSameOp(
+      (q, k, v) => causalAttention(q, k, v, {window: 50}),
+      (q, k, v) => composed.causalAttention(q, k, v, 50),
+      inputs(1, 300),
+    ));
+
   it('sees nothing later', async () => {
     const [q, k, v] = inputs(1, 5) as [tf.Tensor, tf.Tensor, tf.Tensor];
     // the gradient of the first two positions' result
     const dy = tf.concat([tf.ones([stack, 1, 2, d]), tf.zeros([stack, 1, 3, d])], 2);
-    const gradients = tf.grads((k: tf.Tensor, v: tf.Tensor) => causalAttention(q, k, v, 2))(
+    const gradients = tf.grads((k: tf.Tensor, v: tf.Tensor) => causalAttention(q, k, v, {rows: 2}))(
       [k, v],
       dy,
     );
@@ -49,12 +74,20 @@ describeBackends('causalAttention', () => {
   });
 
   it('keeps its inputs only', () => {
-    expectKeepsInputs((q, k, v) => causalAttention(q, k, v, 2), inputs(2, 5));
+    expectKeepsInputs((q, k, v) => causalAttention(q, k, v, {rows: 2}), inputs(2, 5));
   });
 
   it('takes memory that grows linearly with the sequence', () => {
     const peak = (seq: number) => peakBytes((q, k, v) => causalAttention(q, k, v), inputs(1, seq));
     expect(peak(512) / peak(256)).to.be.within(1.9, 2.1);
     expect(peak(1024) / peak(512)).to.be.within(1.9, 2.1);
+  });
+
+  it('reads with a window no other keys', () => {
+    const peak = (window: number | null) =>
+      peakBytes((q, k, v) => causalAttention(q, k, v, {window}), inputs(1, 1024));
+    const ofInputs = 3 * stack * 1024 * d * 4;
+    // 117 positions at a time see 128 keys, in place of 64 that see up to 1024
+    expect(peak(null) - ofInputs).to.be.above(2 * (peak(12) - ofInputs));
   });
 });

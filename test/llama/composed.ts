@@ -37,19 +37,36 @@ export function rotate(x: tf.Tensor, {cos, sin}: {cos: tf.Tensor; sin: tf.Tensor
   );
 }
 
-/** Queries `[stack, group, seq, d]`, keys and values `[stack, seq, d]`, all scores at once. */
-export function causalAttention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor): tf.Tensor {
+/**
+ * Queries `[stack, group, seq, d]`, keys and values `[stack, keys, d]` of which the last `seq` are the queries' positions, all
+ * scores at once.
+ *
+ * @param window Key k is seen by query q where q − window < k ≤ q.
+ */
+export function causalAttention(
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  window: number | null = null,
+): tf.Tensor {
   const [stack, group, seq, d] = q.shape as [number, number, number, number];
-  const positions = tf.range(0, seq);
-  const later = tf.greater(tf.expandDims(positions, 0), tf.expandDims(positions, 1));
+  const keys = k.shape[1]!;
+  const isHidden = tf.buffer([seq, keys], 'float32');
+  for (let row = 0; row < seq; row++) {
+    for (let key = 0; key < keys; key++) {
+      const query = keys - seq + row;
+      const isSeen = query - (window ?? Infinity) < key && key <= query;
+      if (!isSeen) isHidden.set(1, row, key);
+    }
+  }
   const queries = tf.reshape(q, [stack, group * seq, d]);
   const scores = tf.reshape(tf.mul(tf.matMul(queries, k, false, true), d ** -0.5), [
     stack * group,
     seq,
-    seq,
+    keys,
   ]);
-  const weights = tf.softmax(tf.add(scores, tf.mul(tf.cast(later, 'float32'), -1e9)));
-  return tf.reshape(tf.matMul(tf.reshape(weights, [stack, group * seq, seq]), v), q.shape);
+  const weights = tf.softmax(tf.add(scores, tf.mul(isHidden.toTensor(), -1e9)));
+  return tf.reshape(tf.matMul(tf.reshape(weights, [stack, group * seq, keys]), v), q.shape);
 }
 
 /**
@@ -61,6 +78,7 @@ export function selfAttention(
   k: tf.Tensor,
   v: tf.Tensor,
   table: {cos: tf.Tensor; sin: tf.Tensor},
+  window: number | null = null,
 ): tf.Tensor {
   const byHeads = (x: tf.Tensor): tf.Tensor => tf.transpose(x, [0, 2, 1, 3]);
   const [queries, keys] = [rotate(byHeads(q), table), rotate(byHeads(k), table)];
@@ -71,6 +89,7 @@ export function selfAttention(
     tf.reshape(queries, [stack, heads / keyHeads, length, width]),
     tf.reshape(keys, [stack, length, width]),
     tf.reshape(byHeads(v), [stack, length, width]),
+    window,
   );
   return byHeads(tf.reshape(mixed, queries.shape));
 }
