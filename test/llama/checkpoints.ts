@@ -10,12 +10,15 @@ import {
 } from '../../src/llama';
 
 /**
- * The checkpoints of the fixtures; `smollm2` and `llama3…` have grouped queries and a tied head,
- * `llama3…` stretched wavelengths too.
+ * The checkpoints of the fixtures. All but `llama2…` have grouped queries, `llama3…`, `qwen2` and
+ * `smollm2` a tied head, `llama3…` stretched wavelengths, `mistral` a sliding window and bfloat16,
+ * `qwen2` biases and float16.
  */
 const folders = {
   llama2: 'llama/llama2',
   llama3: 'llama/llama3',
+  mistral: 'llama/mistral',
+  qwen2: 'llama/qwen2',
   smollm2: 'llama/smollm2',
   llama2Outliers: 'owl/llama2_outliers',
   llama3Outliers: 'owl/llama3_outliers',
@@ -32,6 +35,8 @@ export function readConfig(name: CheckpointName): LlamaConfig {
     string,
     number
   > & {
+    model_type: string;
+    sliding_window?: number | null;
     rope_parameters: Record<string, number> & {rope_type: string};
     tie_word_embeddings: boolean;
   };
@@ -43,7 +48,7 @@ export function readConfig(name: CheckpointName): LlamaConfig {
     numHiddenLayers: c['num_hidden_layers']!,
     numAttentionHeads: c['num_attention_heads']!,
     numKeyValueHeads: c['num_key_value_heads']!,
-    headDim: c['head_dim']!,
+    headDim: c['head_dim'] ?? c['hidden_size']! / c['num_attention_heads']!,
     rmsNormEps: c['rms_norm_eps']!,
     ropeTheta: rope['rope_theta']!,
     ropeScaling:
@@ -55,6 +60,8 @@ export function readConfig(name: CheckpointName): LlamaConfig {
             originalMaxPositionEmbeddings: rope['original_max_position_embeddings']!,
           }
         : null,
+    attentionBias: c.model_type === 'qwen2',
+    slidingWindow: c.sliding_window ?? null,
     maxPositionEmbeddings: c['max_position_embeddings']!,
     tieWordEmbeddings: c.tie_word_embeddings,
   };

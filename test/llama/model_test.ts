@@ -81,7 +81,7 @@ async function gradients(
 const tapes = {stock: tf.variableGrads, lean: variableGrads};
 
 describeBackends('createLlama', () => {
-  for (const name of ['llama2', 'llama3'] as const) {
+  for (const name of ['llama2', 'llama3', 'mistral', 'qwen2', 'smollm2'] as const) {
     describe(`checkpoint ${name}`, () => {
       const reference = readJson<Reference>(`llama/${name}`);
       const tensors = readTensors(`llama/${name}`);
@@ -244,6 +244,8 @@ describeBackends('createLlama', () => {
       const model = createLlama({
         ...tiny,
         numKeyValueHeads: 1,
+        attentionBias: true,
+        slidingWindow: 3,
         tieWordEmbeddings,
         headInLoss: true,
         ropeScaling,

@@ -9,7 +9,7 @@ import * as composed from './composed';
 import {expectSameOp, randomTensor} from './ops';
 
 describe('rotaryFrequencies', () => {
-  for (const name of ['llama2', 'llama3'] as const) {
+  for (const name of ['llama2', 'llama3', 'mistral', 'qwen2', 'smollm2'] as const) {
     it(`are those of the reference, ${name}`, () => {
       const {invFreq} = readJson<{invFreq: number[]}>(`llama/${name}`);
       const frequencies = rotaryFrequencies(resolveConfig(readConfig(name)));
