@@ -1,0 +1,84 @@
+import type {FileSource, SourceFile} from './source';
+import {checkSourcePath} from './source_path';
+
+/** Whether a text can be the path of a folder: not empty, and no URL. */
+export function isFolderPath(text: string): boolean {
+  return text !== '' && !text.includes('\0') && !/^[a-z][a-z\d+.-]+:\/\//i.test(text);
+}
+
+/**
+ * The files of a folder, in Node alone. A link is followed if it stays in the folder, or if it is
+ * one of Hugging Face's cache: from `snapshots/<revision>/` to `blobs/` beside `snapshots`.
+ */
+export function folderSource(owner: string, folder: string): FileSource {
+  return {
+    name: folder,
+    async open(path) {
+      checkSourcePath(owner, path);
+      const {open, realpath} = await import('node:fs/promises');
+      const {join} = await import('node:path');
+      const root = await unlessMissing(realpath(folder));
+      if (root === null) throw new Error(`${owner}: there is no folder '${folder}'`);
+      const target = await unlessMissing(realpath(join(root, path)));
+      if (target === null) return null;
+      if (!(await isWithin(root, target))) {
+        throw new Error(
+          `${owner}: ${path} is a link to '${target}', which is not in the folder '${folder}'; ` +
+            'copy the file there if you trust it',
+        );
+      }
+      return openFile(owner, path, await open(target, 'r'));
+    },
+  };
+}
+
+async function openFile(
+  owner: string,
+  path: string,
+  handle: Awaited<ReturnType<(typeof import('node:fs/promises'))['open']>>,
+): Promise<SourceFile> {
+  const stats = await handle.stat();
+  if (!stats.isFile()) {
+    await handle.close();
+    throw new Error(`${owner}: ${path} is not a file`);
+  }
+  return {
+    path,
+    size: stats.size,
+    async read(from, to) {
+      const bytes = new Uint8Array(to - from);
+      let filled = 0;
+      while (filled < bytes.length) {
+        const {bytesRead} = await handle.read(bytes, filled, bytes.length - filled, from + filled);
+        if (bytesRead === 0) {
+          throw new Error(
+            `${owner}: ${path} had ${stats.size} bytes when it was opened and has ` +
+              `${from + filled} now; it was changed while it was read`,
+          );
+        }
+        filled += bytesRead;
+      }
+      return bytes;
+    },
+    close: () => handle.close(),
+  };
+}
+
+/** Whether the file `target` is in `root` or where a Hugging Face cache keeps it; both are real paths. */
+async function isWithin(root: string, target: string): Promise<boolean> {
+  const {basename, dirname, join, sep} = await import('node:path');
+  const snapshots = dirname(root);
+  const blobs = basename(snapshots) === 'snapshots' ? [join(dirname(snapshots), 'blobs')] : [];
+  return [root, ...blobs].some((folder) => target.startsWith(join(folder, sep)));
+}
+
+/** Null if the path does not exist. */
+async function unlessMissing(path: Promise<string>): Promise<string | null> {
+  try {
+    return await path;
+  } catch (error) {
+    const {code} = error as {code?: string};
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+    throw error;
+  }
+}

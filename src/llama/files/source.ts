@@ -1,0 +1,78 @@
+import {isFolderPath, folderSource} from './folder_source';
+import {mapSource, type FileMap} from './map_source';
+import {urlSource} from './url_source';
+
+/**
+ * Where the files of a checkpoint are: the path of a folder (Node only), the http(s) URL of a
+ * folder, or the files themselves by name, in memory or as `Blob`s (a `File` is one).
+ */
+export type ModelSource = string | FileMap;
+
+/** How files behind a URL are asked for: `fetch`'s own options, such as `headers` and `signal`. */
+export type RequestOptions = Omit<RequestInit, 'method' | 'body'>;
+
+/** Files by name. */
+export interface FileSource {
+  /** What a message calls it. */
+  readonly name: string;
+  /**
+   * Opens a file, which the caller closes; null if there is none.
+   *
+   * @throws if `path` leads out of the source, or if the file is there but cannot be read.
+   */
+  open(path: string): Promise<SourceFile | null>;
+}
+
+/** A file of a source. */
+export interface SourceFile {
+  /** Its path in the source. */
+  readonly path: string;
+  /** In bytes. */
+  readonly size: number;
+  /**
+   * Bytes `from` to before `to`, which must be within the file. They may be a view of the source's
+   * own memory: not to be written to. One call at a time.
+   */
+  read(from: number, to: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a source; nothing is read yet.
+ *
+ * @param owner What messages start with.
+ * @throws if it is none of the three kinds.
+ */
+export function openSource(
+  owner: string,
+  source: ModelSource,
+  request: RequestOptions = {},
+): FileSource {
+  if (typeof source !== 'string') return mapSource(owner, source);
+  if (/^https?:\/\//i.test(source)) return urlSource(owner, source, request);
+  if (isFolderPath(source)) return folderSource(owner, source);
+  throw new Error(
+    `${owner}: a source is the path of a folder, an http(s) URL or files by name; got '${source}'`,
+  );
+}
+
+/** All bytes of a file of at most `maxBytes`; null if there is no such file. */
+export async function readWhole(
+  owner: string,
+  source: FileSource,
+  path: string,
+  maxBytes: number,
+): Promise<Uint8Array | null> {
+  const file = await source.open(path);
+  if (!file) return null;
+  try {
+    if (file.size > maxBytes) {
+      throw new Error(
+        `${owner}: ${path} has ${file.size} bytes; no more than ${maxBytes} are read of such a file`,
+      );
+    }
+    return await file.read(0, file.size);
+  } finally {
+    await file.close();
+  }
+}

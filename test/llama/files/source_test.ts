@@ -1,0 +1,260 @@
+import {mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {expect} from 'chai';
+import {
+  openSource,
+  readWhole,
+  type FileSource,
+  type ModelSource,
+} from '../../../src/llama/files/source';
+import {rejection} from '../../support/rejection';
+import {FileServer, type ServerOptions} from './file_server';
+
+const small = Uint8Array.from({length: 100}, (_, i) => i);
+/** Longer than what a URL's file brings when it is opened. */
+const large = Uint8Array.from({length: 200_000}, (_, i) => (i * 7) % 251);
+const files = new Map([
+  ['small.bin', small],
+  ['part/large file.bin', large],
+  ['empty', new Uint8Array()],
+]);
+
+const open = (source: ModelSource): FileSource => openSource('test', source);
+
+describe('sources of files', () => {
+  let folder: string;
+  const servers: FileServer[] = [];
+
+  before(() => {
+    folder = realpathSync(mkdtempSync(join(tmpdir(), 'owlore-source-')));
+    mkdirSync(join(folder, 'model', 'part'), {recursive: true});
+    for (const [path, bytes] of files) writeFileSync(join(folder, 'model', path), bytes);
+    writeFileSync(join(folder, 'secret'), 'secret');
+    symlinkSync('../secret', join(folder, 'model', 'outward'));
+    symlinkSync('small.bin', join(folder, 'model', 'inward'));
+    symlinkSync('itself', join(folder, 'model', 'itself'));
+  });
+  afterEach(async () => {
+    for (const server of servers.splice(0)) await server.close();
+  });
+  after(() => rmSync(folder, {recursive: true}));
+
+  async function serve(options?: ServerOptions): Promise<FileServer> {
+    const server = await FileServer.start(files, options);
+    servers.push(server);
+    return server;
+  }
+
+  const kinds: Array<[string, () => Promise<ModelSource>]> = [
+    ['a folder', async () => join(folder, 'model')],
+    ['a folder with a slash at its end', async () => join(folder, 'model', '/')],
+    ['a URL', async () => (await serve()).url],
+    ['a URL with a slash and a query', async () => `${(await serve()).url}/?key=1`],
+    ['a URL without ranges', async () => (await serve({ranges: false})).url],
+    [
+      'a URL without ranges and lengths',
+      async () => (await serve({ranges: false, lengths: false})).url,
+    ],
+    ['a URL that breaks off once', async () => (await serve({ranges: false, broken: 1})).url],
+    ['a map', async () => files],
+    ['an object', async () => Object.fromEntries(files)],
+    [
+      'Blobs',
+      async () => new Map([...files].map(([path, bytes]) => [path, new Blob([bytes])] as const)),
+    ],
+  ];
+  for (const [kind, make] of kinds) {
+    describe(`of ${kind}`, () => {
+      it('give sizes and any part, forward and back', async () => {
+        const source = open(await make());
+        for (const [path, bytes] of files) {
+          const file = (await source.open(path))!;
+          expect([file.path, file.size]).to.deep.equal([path, bytes.length]);
+          const end = bytes.length;
+          const parts: Array<[number, number]> = [
+            [0, 8],
+            [8, 90],
+            [70_000, 70_001],
+            [70_001, 199_000],
+            [3, 90],
+            [0, end],
+            [end, end],
+          ];
+          for (const [from, to] of parts.filter(([, to]) => to <= end)) {
+            const part = await file.read(from, to);
+            expect(Buffer.compare(part, bytes.subarray(from, to)), `${from} to ${to}`).to.equal(0);
+          }
+          await file.close();
+        }
+      });
+
+      it('say that a file is not there', async () => {
+        expect(await open(await make()).open('none.json')).to.equal(null);
+        expect(await open(await make()).open('small.bin.none/x')).to.equal(null);
+      });
+
+      it('refuse paths that leave them', async () => {
+        const source = open(await make());
+        const paths = ['../secret', 'part/../../secret', '/etc/passwd', 'C:\\x', 'c:x', 'a\\b'];
+        for (const path of [...paths, '', '.', 'a//b', './a', 'a/', 'a\0', 'a\n']) {
+          const {message} = await rejection(source.open(path));
+          expect(message, path).to.match(/^test: a file must be named by a path that stays/);
+        }
+      });
+    });
+  }
+
+  it('read a file as a whole, up to a size', async () => {
+    expect(await readWhole('test', open(files), 'small.bin', 100)).to.deep.equal(small);
+    expect(await readWhole('test', open(files), 'none', 100)).to.equal(null);
+    expect((await rejection(readWhole('test', open(files), 'small.bin', 99))).message).to.equal(
+      'test: small.bin has 100 bytes; no more than 99 are read of such a file',
+    );
+  });
+
+  it('are none of these', async () => {
+    const none: unknown[] = ['', 'file:///model', 'ftp://host/model', null, 3, ['a']];
+    for (const source of none) {
+      expect(() => open(source as ModelSource)).to.throw(
+        /^test: a source is the path of a folder, an http\(s\) URL or files by name; got/,
+      );
+    }
+    expect(() => open('http://[')).to.throw("test: 'http://[' is not a URL");
+    const {message} = await rejection(open({a: 'text'} as unknown as ModelSource).open('a'));
+    expect(message).to.equal("test: the file 'a' must be a Uint8Array or a Blob; got 'text'");
+  });
+
+  describe('of a folder', () => {
+    it('say that it is not there', async () => {
+      const {message} = await rejection(open(join(folder, 'none')).open('config.json'));
+      expect(message).to.equal(`test: there is no folder '${join(folder, 'none')}'`);
+    });
+
+    it('follow links inside, and none to the outside', async () => {
+      const source = open(join(folder, 'model'));
+      const file = (await source.open('inward'))!;
+      expect(file.size).to.equal(100);
+      await file.close();
+      expect((await rejection(source.open('outward'))).message).to.equal(
+        `test: outward is a link to '${join(folder, 'secret')}', which is not in the folder ` +
+          `'${join(folder, 'model')}'; copy the file there if you trust it`,
+      );
+      expect((await rejection(source.open('itself'))).message).to.match(/ELOOP/);
+    });
+
+    it("follow the links of Hugging Face's cache", async () => {
+      const cache = join(folder, 'models--a--b');
+      mkdirSync(join(cache, 'snapshots', '1f'), {recursive: true});
+      mkdirSync(join(cache, 'blobs'));
+      writeFileSync(join(cache, 'blobs', 'abc'), small);
+      symlinkSync('../../blobs/abc', join(cache, 'snapshots', '1f', 'model.bin'));
+      symlinkSync('../../../secret', join(cache, 'snapshots', '1f', 'other.bin'));
+      const source = open(join(cache, 'snapshots', '1f'));
+      const file = (await source.open('model.bin'))!;
+      expect(file.size).to.equal(100);
+      await file.close();
+      expect((await rejection(source.open('other.bin'))).message).to.match(/not in the folder/);
+    });
+
+    it('say that something is no file', async () => {
+      const {message} = await rejection(open(join(folder, 'model')).open('part'));
+      expect(message).to.equal('test: part is not a file');
+    });
+
+    it('say that a file became shorter', async () => {
+      const path = join(folder, 'model', 'changing');
+      writeFileSync(path, small);
+      const file = (await open(join(folder, 'model')).open('changing'))!;
+      writeFileSync(path, small.subarray(0, 10));
+      expect((await rejection(file.read(0, 100))).message).to.equal(
+        'test: changing had 100 bytes when it was opened and has 10 now; ' +
+          'it was changed while it was read',
+      );
+      await file.close();
+    });
+  });
+
+  describe('of a URL', () => {
+    it('ask for no more than is read', async () => {
+      const server = await serve();
+      const file = (await open(server.url).open('part/large file.bin'))!;
+      await file.read(0, 100);
+      await file.read(100_000, 100_010);
+      expect(server.requests).to.deep.equal([
+        'GET /model/part/large%20file.bin bytes=0-65535',
+        'GET /model/part/large%20file.bin bytes=100000-100009',
+      ]);
+    });
+
+    it('ask once where files come as a whole and are read front to back', async () => {
+      const server = await serve({ranges: false});
+      const file = (await open(server.url).open('part/large file.bin'))!;
+      for (let at = 0; at < large.length; at += 1000) await file.read(at, at + 1000);
+      expect(server.requests).to.have.length(1);
+      await file.close();
+    });
+
+    it('send the headers that they are given', async () => {
+      const server = await serve({ranges: false});
+      const asked: Array<string | null> = [];
+      const {fetch} = globalThis;
+      globalThis.fetch = async (url, init) => {
+        asked.push(new Headers(init?.headers).get('authorization'));
+        return fetch(url, init);
+      };
+      try {
+        const request = {headers: {authorization: 'Bearer x'}};
+        const file = await openSource('test', server.url, request).open('small.bin');
+        await file!.close();
+      } finally {
+        globalThis.fetch = fetch;
+      }
+      expect(asked).to.deep.equal(['Bearer x']);
+    });
+
+    it('say with which status a server refuses', async () => {
+      const server = await serve({status: 500});
+      const url = `${server.url}/small.bin`;
+      expect((await rejection(open(server.url).open('small.bin'))).message).to.equal(
+        `test: GET ${url} answered 500 Internal Server Error`,
+      );
+      server.options = {status: 401};
+      expect((await rejection(open(server.url).open('small.bin'))).message).to.equal(
+        `test: GET ${url} answered 401 Unauthorized; ` +
+          'the option `request` takes headers, such as {headers: {authorization: …}}',
+      );
+      server.options = {};
+      const file = (await open(server.url).open('part/large file.bin'))!;
+      server.options = {status: 503};
+      expect((await rejection(file.read(70_000, 80_000))).message).to.match(
+        /answered 503 Service Unavailable$/,
+      );
+    });
+
+    it('say that nobody answers, and that an answer broke off', async () => {
+      const server = await serve({ranges: false, broken: 2});
+      const file = (await open(server.url).open('part/large file.bin'))!;
+      await file.read(0, 10);
+      const error = await rejection(file.read(10, large.length));
+      expect(error.message).to.match(/^test: the answer to GET .* broke off: terminated/);
+      await file.close();
+      const {url} = server;
+      await servers.pop()!.close();
+      expect((await rejection(open(url).open('small.bin'))).message).to.match(
+        /^test: GET .*\/small.bin failed: fetch failed \(connect ECONNREFUSED/,
+      );
+    });
+
+    it('say that a file was changed in between', async () => {
+      const changing = new Map([['a', large]]);
+      const server = await FileServer.start(changing);
+      servers.push(server);
+      const file = (await open(server.url).open('a'))!;
+      changing.set('a', large.subarray(0, 150_000));
+      expect((await rejection(file.read(100_000, 100_010))).message).to.match(
+        /had 200000 bytes and now answers with 'bytes 100000-100009\/150000'; it was changed/,
+      );
+    });
+  });
+});
