@@ -1,0 +1,187 @@
+import type {Tokenizer as LibraryTokenizer} from '@huggingface/tokenizers';
+import {checkKnown} from '../../options';
+import type {ChatMessage, ChatTemplate} from './chat_template';
+import type {TokenizerJson} from './tokenizer_library';
+
+/** Options of `Tokenizer.encode`. */
+export interface EncodeOptions {
+  /** Whether to add what the tokenizer puts around a text, such as `<s>` before it; default true. */
+  addSpecialTokens?: boolean;
+}
+
+/** Options of `Tokenizer.decode`. */
+export interface DecodeOptions {
+  /** Whether to leave out special tokens, such as `</s>`; default false. */
+  skipSpecialTokens?: boolean;
+}
+
+/** Options of `Tokenizer.applyChatTemplate`. */
+export interface ChatOptions {
+  /** Whether the text ends where the assistant's answer begins; default false. */
+  addGenerationPrompt?: boolean;
+  /** Whether to give token ids and not the text; default true. */
+  tokenize?: boolean;
+  /** What else the template reads, such as `tools` or `enable_thinking`; default none. */
+  variables?: Record<string, unknown>;
+}
+
+/** Text to token ids and back; made by `loadTokenizer`. */
+export interface Tokenizer {
+  /** One more than the largest id; the model may have more. */
+  readonly vocabSize: number;
+  /** The token before a text, null if there is none. */
+  readonly bosId: number | null;
+  /** The token after a text or an answer, null if there is none. */
+  readonly eosId: number | null;
+  /** The token that fills rows, null if there is none. */
+  readonly padId: number | null;
+  /** Whether `applyChatTemplate` can be used. */
+  readonly hasChatTemplate: boolean;
+
+  /** The ids of a text. Special tokens written in it become their ids. */
+  encode(text: string, options?: EncodeOptions): number[];
+
+  /**
+   * The text of ids. Bytes that are not UTF-8, as in a part of a character, become U+FFFD; ids
+   * without a token, which models with a rounded-up vocabulary have, become nothing.
+   */
+  decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
+
+  /**
+   * A chat in the model's own format: its ids, or with `tokenize: false` its text.
+   *
+   * @throws if the tokenizer has no template, or with the template's own message if it does not take
+   *   the messages.
+   */
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options: ChatOptions & {tokenize: false},
+  ): string;
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options?: ChatOptions & {tokenize?: true},
+  ): number[];
+}
+
+/** The parts of `tokenizer_config.json` that are looked into. */
+export interface TokenizerConfig {
+  bos_token?: SpecialToken;
+  eos_token?: SpecialToken;
+  pad_token?: SpecialToken;
+  unk_token?: SpecialToken;
+  add_bos_token?: boolean;
+  add_eos_token?: boolean;
+  chat_template?: string | Array<{name: string; template: string}>;
+}
+
+/** Older files have an object in place of the text. */
+type SpecialToken = string | {content: string} | null;
+
+/** What a tokenizer is made of. */
+export interface TokenizerParts {
+  json: TokenizerJson;
+  config: TokenizerConfig;
+  chatTemplate: ChatTemplate | null;
+  createLibraryTokenizer: (json: TokenizerJson, config: object) => LibraryTokenizer;
+}
+
+const NAMED_TOKENS = ['bos_token', 'eos_token', 'pad_token', 'unk_token'] as const;
+
+/** The tokenizer of the files' contents. */
+export function createTokenizer({
+  json,
+  config,
+  chatTemplate,
+  createLibraryTokenizer,
+}: TokenizerParts): Tokenizer {
+  const texts = Object.fromEntries(
+    NAMED_TOKENS.flatMap((name) => {
+      const token = config[name];
+      if (token == null) return [];
+      return [[name, typeof token === 'string' ? token : token.content]];
+    }),
+  );
+  const library = createLibraryTokenizer(withEnds(json, config, texts), {});
+  const idOf = (text: string | undefined): number | null =>
+    text === undefined ? null : (library.token_to_id(text) ?? null);
+  let vocabSize = 0;
+  for (const id of library.get_vocab().values()) vocabSize = Math.max(vocabSize, id + 1);
+
+  const encode = (text: string, options: EncodeOptions = {}): number[] => {
+    checkKnown('encode', options, ['addSpecialTokens']);
+    const {addSpecialTokens = true} = options;
+    return library.encode(text, {add_special_tokens: addSpecialTokens}).ids;
+  };
+
+  const decode = (ids: ArrayLike<number>, options: DecodeOptions = {}): string => {
+    checkKnown('decode', options, ['skipSpecialTokens']);
+    const {skipSpecialTokens = false} = options;
+    const known = Array.from(ids).filter((id) => library.id_to_token(id) !== undefined);
+    // the library refuses to decode nothing
+    if (known.length === 0) return '';
+    return library.decode(known, {
+      skip_special_tokens: skipSpecialTokens,
+      // meant for WordPiece: it takes spaces that were in the text, so transformers ignores it for BPE
+      clean_up_tokenization_spaces: false,
+    });
+  };
+
+  function applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options: ChatOptions & {tokenize: false},
+  ): string;
+  function applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options?: ChatOptions & {tokenize?: true},
+  ): number[];
+  function applyChatTemplate(
+    messages: readonly ChatMessage[],
+    options: ChatOptions = {},
+  ): string | number[] {
+    checkKnown('applyChatTemplate', options, ['addGenerationPrompt', 'tokenize', 'variables']);
+    const {addGenerationPrompt = false, tokenize = true, variables = {}} = options;
+    if (chatTemplate === null) {
+      throw new Error(
+        'applyChatTemplate: the tokenizer has no chat template, neither in tokenizer_config.json ' +
+          'nor as chat_template.jinja',
+      );
+    }
+    const text = chatTemplate(messages, {
+      ...texts,
+      ...variables,
+      add_generation_prompt: addGenerationPrompt,
+    });
+    return tokenize ? encode(text, {addSpecialTokens: false}) : text;
+  }
+
+  return {
+    vocabSize,
+    bosId: idOf(texts['bos_token']),
+    eosId: idOf(texts['eos_token']),
+    padId: idOf(texts['pad_token']),
+    hasChatTemplate: chatTemplate !== null,
+    encode,
+    decode,
+    applyChatTemplate,
+  };
+}
+
+/**
+ * `tokenizer.json` with `add_bos_token` and `add_eos_token` of `tokenizer_config.json`, which win over
+ * its post-processor in transformers.
+ */
+function withEnds(
+  json: TokenizerJson,
+  {add_bos_token: addBos, add_eos_token: addEos}: TokenizerConfig,
+  texts: Record<string, string>,
+): TokenizerJson {
+  if (addBos === undefined && addEos === undefined) return json;
+  const token = (isAdded: boolean | undefined, text: string | undefined): object[] =>
+    isAdded && text !== undefined ? [{SpecialToken: {id: text, type_id: 0}}] : [];
+  const single = [
+    ...token(addBos, texts['bos_token']),
+    {Sequence: {id: 'A', type_id: 0}},
+    ...token(addEos, texts['eos_token']),
+  ];
+  return {...json, post_processor: {type: 'TemplateProcessing', single, pair: single}};
+}

@@ -1,0 +1,97 @@
+import {
+  ByteFallbackDecoder,
+  SequenceDecoder,
+  Tokenizer as LibraryTokenizer,
+} from '@huggingface/tokenizers';
+
+/**
+ * `@huggingface/tokenizers`, which reads `tokenizer.json`, where it differs from the Rust library of
+ * that name that wrote the file: found by comparing both on random texts and ids.
+ */
+
+/** The parts of `tokenizer.json` that are looked into. */
+export interface TokenizerJson {
+  model: {type?: string};
+  pre_tokenizer?: PreTokenizerJson | null;
+  post_processor?: unknown;
+  added_tokens?: Array<{id: number; content: string}>;
+}
+
+interface PreTokenizerJson {
+  type: string;
+  pretokenizers?: PreTokenizerJson[];
+  individual_digits?: boolean;
+  add_prefix_space?: boolean;
+  use_regex?: boolean;
+}
+
+/** Where GPT-2 splits a text into words; `ByteLevel` of the Rust library has it built in. */
+const GPT2_WORDS =
+  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+const REPLACEMENT_CHARACTER = '\ufffd';
+
+/** The tokenizer of the file, with the differences mended. */
+export function createLibraryTokenizer(json: TokenizerJson, config: object): LibraryTokenizer {
+  const tokenizer = new LibraryTokenizer(
+    {...json, pre_tokenizer: json.pre_tokenizer ? mendPreTokenizer(json.pre_tokenizer) : null},
+    config,
+  );
+  const decoders =
+    tokenizer.decoder instanceof SequenceDecoder ? tokenizer.decoder.decoders : [tokenizer.decoder];
+  for (const decoder of decoders) {
+    if (decoder instanceof ByteFallbackDecoder) decoder.decode_chain = decodeByteTokens;
+  }
+  return tokenizer;
+}
+
+/**
+ * The same splits by regular expressions, which the library translates to JavaScript's with care. Its
+ * own `Digits` knows only 0 to 9 and not ² or ٣, and the words of its `ByteLevel` take JavaScript's
+ * white space, without U+0085 and with U+FEFF.
+ */
+function mendPreTokenizer(json: PreTokenizerJson): PreTokenizerJson {
+  if (json.type === 'Sequence') {
+    return {...json, pretokenizers: json.pretokenizers?.map(mendPreTokenizer) ?? []};
+  }
+  if (json.type === 'Digits') return split(json.individual_digits ? '\\p{N}' : '\\p{N}+');
+  if (json.type === 'ByteLevel' && json.use_regex !== false && !json.add_prefix_space) {
+    return {type: 'Sequence', pretokenizers: [split(GPT2_WORDS), {...json, use_regex: false}]};
+  }
+  return json;
+}
+
+function split(regex: string): PreTokenizerJson {
+  const parts = {pattern: {Regex: regex}, behavior: 'Isolated', invert: false};
+  return {type: 'Split', ...parts};
+}
+
+/**
+ * Joins tokens of one byte each, `<0xE2>`, to characters. A run of them that is not UTF-8 becomes one
+ * U+FFFD a byte; the library makes fewer, keeps what is UTF-8 in it, and loses U+FEFF.
+ */
+function decodeByteTokens(tokens: string[]): string[] {
+  const utf8 = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true});
+  const texts: string[] = [];
+  let bytes: number[] = [];
+  const flush = (): void => {
+    if (bytes.length === 0) return;
+    try {
+      texts.push(utf8.decode(Uint8Array.from(bytes)));
+    } catch {
+      texts.push(REPLACEMENT_CHARACTER.repeat(bytes.length));
+    }
+    bytes = [];
+  };
+  for (const token of tokens) {
+    const byte = /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1];
+    if (byte === undefined) {
+      flush();
+      texts.push(token);
+    } else {
+      bytes.push(parseInt(byte, 16));
+    }
+  }
+  flush();
+  return texts;
+}
