@@ -1,5 +1,6 @@
 import type {OwLoreAttentionAttrs, OwLoreAttentionGradAttrs} from '../llama_kernel_names';
-import type {Native, NativeKernel, NativeOps} from './native_ops';
+import type {NativeKernel} from './kernel';
+import type {Native, NativeOps} from './native_ops';
 import {rotations} from './rotations';
 
 /** Positions whose queries are worked on at a time, at least. */

@@ -5,23 +5,14 @@ import {
   OwLoreOrthonormalize,
   OwLoreSquaredNorm,
 } from '../kernel_names';
-import {
-  OwLoreAttention,
-  OwLoreAttentionGrad,
-  OwLoreRMSNorm,
-  OwLoreRMSNormGrad,
-  OwLoreSwiGLU,
-  OwLoreSwiGLUGrad,
-} from '../llama_kernel_names';
 import {replaceKernels} from '../replacement';
 import {adam} from './adam';
-import {attention, attentionGrad} from './attention';
 import {leftSingularVectors, orthonormalize} from './linear_algebra';
+import {llamaKernels} from './llama_kernels';
 import {createBatchMatMul} from './mat_mul';
-import {asKernelFunc} from './native_ops';
-import {rmsNorm, rmsNormGrad} from './rms_norm';
+import {KernelGraphs} from './graphs';
+import {asKernelFunc} from './kernel';
 import {squaredNorm} from './squared_norm';
-import {swiglu, swigluGrad} from './swiglu';
 
 let putBack: (() => void) | undefined;
 
@@ -40,20 +31,21 @@ export function installKernels(): Promise<void> {
         "'@tensorflow/tfjs-node-gpu' first",
     );
   }
-  putBack ??= replaceKernels('tensorflow', {
+  if (putBack) return Promise.resolve();
+  const graphs = new KernelGraphs();
+  const restore = replaceKernels('tensorflow', {
     [tf.BatchMatMul]: (stock) => createBatchMatMul(stock!.kernelFunc),
     // It says which inputs and attributes it has; the registry does not ask.
     [OwLoreAdam]: () => adam as unknown as tf.KernelFunc,
     [OwLoreSquaredNorm]: () => asKernelFunc(squaredNorm),
     [OwLoreOrthonormalize]: () => asKernelFunc(orthonormalize),
     [OwLoreLeftSingularVectors]: () => asKernelFunc(leftSingularVectors),
-    [OwLoreRMSNorm]: () => asKernelFunc(rmsNorm),
-    [OwLoreRMSNormGrad]: () => asKernelFunc(rmsNormGrad),
-    [OwLoreAttention]: () => asKernelFunc(attention),
-    [OwLoreAttentionGrad]: () => asKernelFunc(attentionGrad),
-    [OwLoreSwiGLU]: () => asKernelFunc(swiglu),
-    [OwLoreSwiGLUGrad]: () => asKernelFunc(swigluGrad),
+    ...llamaKernels(graphs),
   });
+  putBack = () => {
+    restore();
+    graphs.dispose();
+  };
   return Promise.resolve();
 }
 

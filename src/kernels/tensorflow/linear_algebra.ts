@@ -1,4 +1,5 @@
-import type {Native, NativeKernel, NativeOps, NativeType} from './native_ops';
+import type {NativeKernel} from './kernel';
+import type {Native, NativeOps, NativeType} from './native_ops';
 
 /** Smallest normal float32: divides a column of zeros into zeros. */
 const SMALLEST = 2 ** -126;

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import {asKernelFunc} from './native_ops';
+import {asKernelFunc} from './kernel';
 
 const ofMatrices = asKernelFunc<tf.BatchMatMulAttrs>((ops, {a, b}, attrs) =>
   ops.matMul(a!, b!, attrs.transposeA, attrs.transposeB),

@@ -34,6 +34,15 @@ export interface NodeBackend {
     ): Native[];
     createTensor(shape: readonly number[], type: number, values: ArrayBufferView): number;
     deleteTensor(id: number): void;
+    loadSavedModel(folder: string, tags: string): number;
+    /** Names of nodes, separated by commas. */
+    runSavedModel(
+      id: number,
+      inputs: readonly number[],
+      inputNames: string,
+      outputNames: string,
+    ): Native[];
+    deleteSavedModel(id: number): void;
   };
   isUsingGpuDevice: boolean;
   /** Also brings values that are still in JavaScript to TensorFlow. */
@@ -221,28 +230,4 @@ export class NativeOps {
 /** The tensor of TensorFlow's that a tensor of tfjs stands for. */
 export function nativeOf(backend: NodeBackend, info: tf.TensorInfo): Native {
   return {id: backend.getInputTensorIds([info])[0]!, shape: info.shape};
-}
-
-/** A kernel by its inputs; those that are optional may be missing. */
-export type NativeKernel<Attrs> = (
-  ops: NativeOps,
-  inputs: Readonly<Record<string, Native>>,
-  attrs: Attrs,
-) => Native | Native[];
-
-/** Makes of it what tfjs can register. */
-export function asKernelFunc<Attrs>(kernel: NativeKernel<Attrs>): tf.KernelFunc {
-  return ({inputs, backend, attrs}) => {
-    const native = backend as NodeBackend;
-    const ops = new NativeOps(native);
-    const given = Object.entries(inputs).map(([name, info]): [string, Native] => [
-      name,
-      nativeOf(native, info!),
-    ]);
-    let result: Native | Native[] = [];
-    ops.scope(() => (result = kernel(ops, Object.fromEntries(given), attrs as Attrs)));
-    return Array.isArray(result)
-      ? result.map((x) => native.createOutputTensor(x))
-      : native.createOutputTensor(result);
-  };
 }

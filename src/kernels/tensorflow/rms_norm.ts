@@ -1,5 +1,6 @@
 import type {OwLoreRMSNormAttrs} from '../llama_kernel_names';
-import type {Native, NativeKernel, NativeOps} from './native_ops';
+import type {NativeKernel} from './kernel';
+import type {Native, NativeOps} from './native_ops';
 
 export const rmsNorm: NativeKernel<OwLoreRMSNormAttrs> = (ops, inputs, {epsilon}) => {
   const x = inputs['x']!;

@@ -1,4 +1,4 @@
-import type {NativeKernel} from './native_ops';
+import type {NativeKernel} from './kernel';
 
 /** OwLoreSquaredNorm, by TensorFlow's op for half of it, which makes no tensor of the squares. */
 export const squaredNorm: NativeKernel<object> = (ops, {x}) =>

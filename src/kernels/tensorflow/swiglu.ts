@@ -1,5 +1,5 @@
 import type {OwLoreSwiGLUGradAttrs} from '../llama_kernel_names';
-import type {NativeKernel} from './native_ops';
+import type {NativeKernel} from './kernel';
 
 export const swiglu: NativeKernel<object> = (ops, {gate, up}) =>
   ops.mul(ops.mul(gate!, ops.run('Sigmoid', [gate!])), up!);

@@ -4,7 +4,10 @@ import fc from 'fast-check';
 import * as names from '../../../src/kernels/kernel_names';
 import * as fused from '../../../src/kernels/llama_kernel_names';
 import {runKernel} from '../../../src/kernels/run_kernel';
+import {replaceKernels} from '../../../src/kernels/replacement';
 import {installKernels} from '../../../src/kernels/tensorflow';
+import {KernelGraphs} from '../../../src/kernels/tensorflow/graphs';
+import {llamaKernels} from '../../../src/kernels/tensorflow/llama_kernels';
 import {backends, defaultBackend} from '../../support/backends';
 import * as composed from '../../llama/composed';
 import {expectSameKernel, randomOperand, seeds, type Operand} from '../wasm/compare';
@@ -21,8 +24,13 @@ function scaled(shape: number[], seed: number, scale: number): Operand {
   return {shape, values: Float32Array.from(values, (x) => x * scale)};
 }
 
-const run = (name: string, inputs: Record<string, tf.Tensor>, attrs = {}): Tensors =>
-  runKernel(name, inputs, attrs)!;
+/** Runs a kernel as the backend runs it, here with graphs that are there after one run. */
+let asGraphs = false;
+
+function run(name: string, inputs: Record<string, tf.Tensor>, attrs = {}): Tensors {
+  if (asGraphs) tf.dispose(runKernel(name, inputs, attrs)!);
+  return runKernel(name, inputs, attrs)!;
+}
 
 /** The gradients of `f` by all its inputs, at `[dy, ...inputs]`. */
 const gradients =
@@ -40,132 +48,157 @@ const backend = 'tensorflow';
   });
   after(() => tf.setBackend(defaultBackend));
 
-  it('RMSNorm and its gradients', () => {
-    const epsilon = 1e-5;
-    const norm = (...[x, weight]: Tensors): tf.Tensor => composed.rmsNorm(x!, weight!, epsilon);
-    return fc.assert(
-      fc.asyncProperty(
-        ...([counts, counts, widths, scales, fc.boolean(), seeds] as const),
-        async (m, n, width, scale, isMatrix, seed) => {
-          const shape = isMatrix ? [m * n, width] : [m, n, width];
-          const x = scaled(shape, seed, scale);
-          const weight = randomOperand([width], seed + 1);
-          const dy = randomOperand(shape, seed + 2);
-          await expectSameKernel(
-            [x, weight],
-            (x, weight) => run(fused.OwLoreRMSNorm, {x: x, weight: weight}, {epsilon}),
-            (x, weight) => [norm(x, weight)],
-            {backend},
-          );
-          // tfjs has no gradients of empty tensors; and the gradient by x is a difference that cancels
-          if (m * n === 0 || scale === 1e30) return;
-          const squares = Array.from({length: m * n}, (_, row) =>
-            Array.from(x.values.slice(row * width, (row + 1) * width)).reduce(
-              (sum, v) => sum + v * v,
-              0,
-            ),
-          );
-          const largest = Math.max(...squares.map((sum) => (sum / width + epsilon) ** -0.5));
-          await expectSameKernel(
-            [dy, x, weight],
-            (dy, x, weight) =>
-              run(fused.OwLoreRMSNormGrad, {dy: dy, x: x, weight: weight}, {epsilon}),
-            gradients(norm),
-            {backend, atol: 1e-5 * largest},
-          );
-        },
-      ),
-    );
-  });
+  for (const [way, isGraph] of [
+    ['op by op', false],
+    ['as graphs', true],
+  ] as const) {
+    describe(way, () => {
+      const graphs = new KernelGraphs(isGraph ? 1 : Infinity);
+      let putBack: () => void;
+      before(() => {
+        asGraphs = isGraph;
+        putBack = replaceKernels('tensorflow', llamaKernels(graphs));
+      });
+      after(() => {
+        putBack();
+        graphs.dispose();
+      });
 
-  it('SwiGLU and its gradients', () => {
-    const swiglu = (...[gate, up]: Tensors): tf.Tensor => composed.swiglu(gate!, up!);
-    return fc.assert(
-      fc.asyncProperty(counts, widths, scales, special, seeds, async (m, n, scale, value, seed) => {
-        const gate = scaled([m, n], seed, scale);
-        if (value !== null && m > 0) gate.values[seed % gate.values.length] = value;
-        const up = randomOperand([m, n], seed + 1);
-        const dy = randomOperand([m, n], seed + 2);
-        await expectSameKernel(
-          [gate, up],
-          (gate, up) => run(fused.OwLoreSwiGLU, {gate: gate, up: up}),
-          (gate, up) => [swiglu(gate, up)],
-          {backend},
-        );
-        if (m === 0 || scale === 1e30) return; // as above
-        await expectSameKernel(
-          [dy, gate, up],
-          (dy, gate, up) =>
-            run(fused.OwLoreSwiGLUGrad, {dy: dy, gate: gate, up: up}, {withValue: true}),
-          (dy, gate, up) => [...gradients(swiglu)(dy, gate, up), swiglu(gate, up)],
-          {backend},
-        );
-      }),
-    );
-  });
-
-  it('attention and its gradients', () => {
-    const lengths = fc.constantFrom(1, 2, 5, 64, 130, 300);
-    return fc.assert(
-      fc.asyncProperty(
-        ...([fc.constantFrom(1, 2), fc.constantFrom(1, 2), fc.constantFrom(1, 3)] as const),
-        ...([lengths, fc.constantFrom(1, 4, 16), fc.constantFrom(1e-8, 1, 4), seeds] as const),
-        async (batch, keyHeads, group, length, half, scale, seed) => {
-          const heads = keyHeads * group;
-          const [hidden, width] = [6, 2 * half];
-          const rows = batch * length;
-          const angles = randomOperand([length, half], seed + 4).values;
-          const [cos, sin] = [Math.cos, Math.sin].map((f) => ({
-            shape: [length, half],
-            values: Float32Array.from(angles, (angle) => f(4 * angle)),
-          }));
-          const operands = [
-            randomOperand([rows, hidden], seed),
-            scaled([hidden, heads * width], seed + 1, scale),
-            randomOperand([hidden, keyHeads * width], seed + 2),
-            randomOperand([hidden, keyHeads * width], seed + 3),
-            ...[cos!, sin!],
-          ];
-          const attention = (...[x, q, k, v, cos, sin]: Tensors): tf.Tensor => {
-            const [ofQueries, ofKeys, ofValues] = [q!, k!, v!].map((kernel) =>
-              tf.reshape(tf.matMul(x!, kernel), [batch, length, -1, width]),
-            );
-            const table = {cos: cos!, sin: sin!};
-            const y = composed.selfAttention(ofQueries!, ofKeys!, ofValues!, table);
-            return tf.reshape(y, [rows, heads * width]);
-          };
-          const named = (...[x, q, k, v, cos, sin]: Tensors): Record<string, tf.Tensor> => ({
-            ...{x: x!, q: q!, k: k!, v: v!, cos: cos!, sin: sin!},
-          });
-          const kernel = (...inputs: Tensors): Tensors =>
-            run(fused.OwLoreAttention, named(...inputs), {heads, keyHeads});
-          await expectSameKernel(
-            operands,
-            (...inputs) => kernel(...inputs).slice(0, 1),
-            (...inputs) => [attention(...inputs)],
-            {backend},
-          );
-          const ofKernels = seed % 3 > 0;
-          await expectSameKernel(
-            [randomOperand([rows, heads * width], seed + 5), ...operands],
-            (...[dy, ...inputs]) => {
-              const [y, queries, keys, values] = kernel(...inputs);
-              const results = {y: y!, queries: queries!, keys: keys!, values: values!};
-              const all = {dy: dy!, ...named(...inputs), ...results};
-              return run(fused.OwLoreAttentionGrad, all, {heads, keyHeads, ofKernels});
+      it('RMSNorm and its gradients', () => {
+        const epsilon = 1e-5;
+        const norm = (...[x, weight]: Tensors): tf.Tensor => composed.rmsNorm(x!, weight!, epsilon);
+        return fc.assert(
+          fc.asyncProperty(
+            ...([counts, counts, widths, scales, fc.boolean(), seeds] as const),
+            async (m, n, width, scale, isMatrix, seed) => {
+              const shape = isMatrix ? [m * n, width] : [m, n, width];
+              const x = scaled(shape, seed, scale);
+              const weight = randomOperand([width], seed + 1);
+              const dy = randomOperand(shape, seed + 2);
+              await expectSameKernel(
+                [x, weight],
+                (x, weight) => run(fused.OwLoreRMSNorm, {x: x, weight: weight}, {epsilon}),
+                (x, weight) => [norm(x, weight)],
+                {backend},
+              );
+              // tfjs has no gradients of empty tensors; and the gradient by x is a difference that cancels
+              if (m * n === 0 || scale === 1e30) return;
+              const squares = Array.from({length: m * n}, (_, row) =>
+                Array.from(x.values.slice(row * width, (row + 1) * width)).reduce(
+                  (sum, v) => sum + v * v,
+                  0,
+                ),
+              );
+              const largest = Math.max(...squares.map((sum) => (sum / width + epsilon) ** -0.5));
+              await expectSameKernel(
+                [dy, x, weight],
+                (dy, x, weight) =>
+                  run(fused.OwLoreRMSNormGrad, {dy: dy, x: x, weight: weight}, {epsilon}),
+                gradients(norm),
+                {backend, atol: 1e-5 * largest},
+              );
             },
-            (...[dy, x, q, k, v, cos, sin]) =>
-              tf
-                .grads((x, q, k, v) => attention(x, q, k, v, cos!, sin!))([x!, q!, k!, v!], dy)
-                .slice(0, ofKernels ? 4 : 1),
-            // A difference of two sums of products, which are of magnitude 1.
-            {backend, rtol: 5e-5, atol: 1e-5 * Math.max(1, scale)},
-          );
-        },
-      ),
-      {numRuns: 40},
-    );
-  });
+          ),
+        );
+      });
+
+      it('SwiGLU and its gradients', () => {
+        const swiglu = (...[gate, up]: Tensors): tf.Tensor => composed.swiglu(gate!, up!);
+        return fc.assert(
+          fc.asyncProperty(
+            counts,
+            widths,
+            scales,
+            special,
+            seeds,
+            async (m, n, scale, value, seed) => {
+              const gate = scaled([m, n], seed, scale);
+              if (value !== null && m > 0) gate.values[seed % gate.values.length] = value;
+              const up = randomOperand([m, n], seed + 1);
+              const dy = randomOperand([m, n], seed + 2);
+              await expectSameKernel(
+                [gate, up],
+                (gate, up) => run(fused.OwLoreSwiGLU, {gate: gate, up: up}),
+                (gate, up) => [swiglu(gate, up)],
+                {backend},
+              );
+              if (m === 0 || scale === 1e30) return; // as above
+              await expectSameKernel(
+                [dy, gate, up],
+                (dy, gate, up) =>
+                  run(fused.OwLoreSwiGLUGrad, {dy: dy, gate: gate, up: up}, {withValue: true}),
+                (dy, gate, up) => [...gradients(swiglu)(dy, gate, up), swiglu(gate, up)],
+                {backend},
+              );
+            },
+          ),
+        );
+      });
+
+      it('attention and its gradients', () => {
+        const lengths = fc.constantFrom(1, 2, 5, 64, 130, 300);
+        return fc.assert(
+          fc.asyncProperty(
+            ...([fc.constantFrom(1, 2), fc.constantFrom(1, 2), fc.constantFrom(1, 3)] as const),
+            ...([lengths, fc.constantFrom(1, 4, 16), fc.constantFrom(1e-8, 1, 4), seeds] as const),
+            async (batch, keyHeads, group, length, half, scale, seed) => {
+              const heads = keyHeads * group;
+              const [hidden, width] = [6, 2 * half];
+              const rows = batch * length;
+              const angles = randomOperand([length, half], seed + 4).values;
+              const [cos, sin] = [Math.cos, Math.sin].map((f) => ({
+                shape: [length, half],
+                values: Float32Array.from(angles, (angle) => f(4 * angle)),
+              }));
+              const operands = [
+                randomOperand([rows, hidden], seed),
+                scaled([hidden, heads * width], seed + 1, scale),
+                randomOperand([hidden, keyHeads * width], seed + 2),
+                randomOperand([hidden, keyHeads * width], seed + 3),
+                ...[cos!, sin!],
+              ];
+              const attention = (...[x, q, k, v, cos, sin]: Tensors): tf.Tensor => {
+                const [ofQueries, ofKeys, ofValues] = [q!, k!, v!].map((kernel) =>
+                  tf.reshape(tf.matMul(x!, kernel), [batch, length, -1, width]),
+                );
+                const table = {cos: cos!, sin: sin!};
+                const y = composed.selfAttention(ofQueries!, ofKeys!, ofValues!, table);
+                return tf.reshape(y, [rows, heads * width]);
+              };
+              const named = (...[x, q, k, v, cos, sin]: Tensors): Record<string, tf.Tensor> => ({
+                ...{x: x!, q: q!, k: k!, v: v!, cos: cos!, sin: sin!},
+              });
+              const kernel = (...inputs: Tensors): Tensors =>
+                run(fused.OwLoreAttention, named(...inputs), {heads, keyHeads});
+              await expectSameKernel(
+                operands,
+                (...inputs) => kernel(...inputs).slice(0, 1),
+                (...inputs) => [attention(...inputs)],
+                {backend},
+              );
+              const ofKernels = seed % 3 > 0;
+              await expectSameKernel(
+                [randomOperand([rows, heads * width], seed + 5), ...operands],
+                (...[dy, ...inputs]) => {
+                  const [y, queries, keys, values] = kernel(...inputs);
+                  const results = {y: y!, queries: queries!, keys: keys!, values: values!};
+                  const all = {dy: dy!, ...named(...inputs), ...results};
+                  return run(fused.OwLoreAttentionGrad, all, {heads, keyHeads, ofKernels});
+                },
+                (...[dy, x, q, k, v, cos, sin]) =>
+                  tf
+                    .grads((x, q, k, v) => attention(x, q, k, v, cos!, sin!))([x!, q!, k!, v!], dy)
+                    .slice(0, ofKernels ? 4 : 1),
+                // A difference of two sums of products, which are of magnitude 1.
+                {backend, rtol: 5e-5, atol: 1e-5 * Math.max(1, scale)},
+              );
+            },
+          ),
+          {numRuns: 40},
+        );
+      });
+    });
+  }
 
   it('attention does without the ops of oneDNN where TensorFlow has none', async () => {
     await tf.setBackend('tensorflow');

@@ -1,0 +1,39 @@
+import type * as tf from '@tensorflow/tfjs-core';
+import {nativeOf, NativeOps, type Native, type NodeBackend} from './native_ops';
+
+/** Inputs of a kernel by name; those that are optional may be missing. */
+export type NativeInputs = Readonly<Record<string, Native>>;
+
+export type NativeKernel<Attrs> = (
+  ops: NativeOps,
+  inputs: NativeInputs,
+  attrs: Attrs,
+) => Native | Native[];
+
+/** Runs a kernel op by op. */
+export function runOps<Attrs>(
+  ops: NativeOps,
+  kernel: NativeKernel<Attrs>,
+  inputs: NativeInputs,
+  attrs: Attrs,
+): Native[] {
+  let results: Native[] = [];
+  ops.scope(() => (results = [kernel(ops, inputs, attrs)].flat()));
+  return results;
+}
+
+/** Makes of a kernel of one result what tfjs can register. */
+export function asKernelFunc<Attrs>(kernel: NativeKernel<Attrs>): tf.KernelFunc {
+  return ({inputs, backend, attrs}) => {
+    const native = backend as NodeBackend;
+    const ops = new NativeOps(native);
+    const [result] = runOps(ops, kernel, nativeInputs(native, inputs), attrs as Attrs);
+    return native.createOutputTensor(result!);
+  };
+}
+
+/** The tensors of TensorFlow's that a kernel's inputs stand for. */
+export function nativeInputs(backend: NodeBackend, inputs: tf.NamedTensorInfoMap): NativeInputs {
+  const entries = Object.entries(inputs) as Array<[string, tf.TensorInfo]>;
+  return Object.fromEntries(entries.map(([name, info]) => [name, nativeOf(backend, info)]));
+}

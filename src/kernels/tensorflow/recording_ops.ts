@@ -1,0 +1,67 @@
+import type {NativeInputs} from './kernel';
+import {NativeOps, type Attributes, type Native, type NodeBackend} from './native_ops';
+
+/** An op of a graph. */
+export interface GraphNode {
+  op: string;
+  /** Outputs of other nodes. */
+  inputs: Array<{node: GraphNode; output: number}>;
+  attributes: Attributes;
+  /** Of a constant. */
+  value?: {values: Float32Array | Int32Array; shape: readonly number[]};
+}
+
+/** A computation: from placeholders of fixed shapes to nodes of one output each. */
+export interface Graph {
+  inputs: GraphNode[];
+  outputs: GraphNode[];
+}
+
+/** Runs ops as its base class does, and keeps what it has run. */
+export class RecordingOps extends NativeOps {
+  private readonly sources = new Map<Native, GraphNode['inputs'][number]>();
+  private readonly placeholders: GraphNode[];
+
+  /** @param inputs float32. */
+  constructor(backend: NodeBackend, inputs: NativeInputs) {
+    super(backend);
+    this.placeholders = Object.values(inputs).map((x) => {
+      const attributes = {dtype: this.float32, shape: x.shape};
+      return this.keep({op: 'Placeholder', inputs: [], attributes}, [x]);
+    });
+  }
+
+  override runAll(
+    op: string,
+    inputs: readonly Native[],
+    attributes: Attributes,
+    outputs: number,
+  ): Native[] {
+    const results = super.runAll(op, inputs, attributes, outputs);
+    this.keep({op, inputs: this.sourcesOf(inputs), attributes}, results);
+    return results;
+  }
+
+  override constant(values: Float32Array | Int32Array, shape: readonly number[]): Native {
+    const result = super.constant(values, shape);
+    const attributes = {dtype: values instanceof Int32Array ? this.int32 : this.float32};
+    this.keep({op: 'Const', inputs: [], attributes, value: {values, shape}}, [result]);
+    return result;
+  }
+
+  /** How these results, float32, came of the inputs. */
+  graphOf(results: readonly Native[]): Graph {
+    const attributes = {T: this.float32};
+    const outputs = results.map((x) => ({op: 'Identity', inputs: this.sourcesOf([x]), attributes}));
+    return {inputs: this.placeholders, outputs};
+  }
+
+  private keep(node: GraphNode, results: readonly Native[]): GraphNode {
+    results.forEach((x, output) => this.sources.set(x, {node, output}));
+    return node;
+  }
+
+  private sourcesOf(tensors: readonly Native[]): GraphNode['inputs'] {
+    return tensors.map((x) => this.sources.get(x)!);
+  }
+}

@@ -1,0 +1,147 @@
+import {readdirSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import {KernelGraphs} from '../../../src/kernels/tensorflow/graphs';
+import type {NativeKernel} from '../../../src/kernels/tensorflow/kernel';
+import type {NodeBackend} from '../../../src/kernels/tensorflow/native_ops';
+import {backends, defaultBackend} from '../../support/backends';
+
+const isThere = backends.includes('tensorflow');
+const RUNS_BEFORE = 3;
+
+/** 2a + b and a − b, and how often they were computed op by op. */
+let runs = 0;
+const kernel: NativeKernel<{factor?: number}> = (ops, inputs, {factor = 2}) => {
+  runs++;
+  const [a, b] = [inputs['a']!, inputs['b']!];
+  return [ops.add(ops.mul(a, ops.scalar(factor)), b), ops.sub(a, b)];
+};
+const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
+
+(isThere ? describe : describe.skip)('KernelGraphs', () => {
+  let backend: NodeBackend;
+  let binding: NodeBackend['binding'];
+  let graphs: KernelGraphs;
+  /** Calls of the binding. */
+  let calls: string[];
+
+  before(() => tf.setBackend('tensorflow'));
+  after(() => tf.setBackend(defaultBackend));
+
+  beforeEach(() => {
+    backend = tf.backend() as unknown as NodeBackend; // the backend's own, of which tfjs shows a part
+    ({binding} = backend);
+    graphs = new KernelGraphs(RUNS_BEFORE);
+    calls = [];
+    runs = 0;
+    watch({});
+  });
+  afterEach(() => {
+    graphs.dispose();
+    backend.binding = binding;
+  });
+
+  /** Notes the calls that concern models, and puts others in their places. */
+  function watch(others: Partial<NodeBackend['binding']>): void {
+    const watched = ['loadSavedModel', 'runSavedModel', 'deleteSavedModel'] as const;
+    const noted = watched.map((name) => {
+      const call = (...args: unknown[]): unknown => {
+        calls.push(name);
+        const original = (others[name] ?? binding[name]) as (...args: unknown[]) => unknown;
+        return original.apply(binding, args);
+      };
+      return [name, {value: call}] as const;
+    });
+    // Its properties cannot be changed.
+    backend.binding = Object.create(binding, Object.fromEntries(noted)) as typeof binding;
+  }
+
+  /** The kernel's results for a = [1, 1, …] and b = [3, 3, …], each as its first number. */
+  function compute(size = 2, of: NativeKernel<never> = kernel, attrs = {}): number[] {
+    return tf.tidy(() => {
+      const inputs = {a: tf.ones([size]), b: tf.fill([size], 3)};
+      // The backend makes tensors of its results itself.
+      const results = graphs.kernelFunc(of)({inputs, attrs, backend}) as tf.Tensor[];
+      return results.map((tensor) => {
+        expect(tensor.shape).to.deep.equal([size]);
+        return tensor.dataSync()[0]!;
+      });
+    });
+  }
+
+  const folders = (): string[] =>
+    readdirSync(tmpdir()).filter((name) => name.startsWith('tfjs-owlore-'));
+
+  it('runs a kernel op by op at first, and then as a graph', () => {
+    const {numTensors} = tf.memory();
+    const before = folders();
+    for (let run = 0; run < RUNS_BEFORE + 4; run++) expect(compute()).to.deep.equal([5, -2]);
+    expect(runs).to.equal(RUNS_BEFORE);
+    expect(calls).to.deep.equal(['loadSavedModel', ...Array<string>(4).fill('runSavedModel')]);
+    expect(tf.memory().numTensors).to.equal(numTensors);
+    expect(folders()).to.deep.equal(before);
+  });
+
+  it('has a graph for each kernel, shape and set of attributes, and few models', () => {
+    for (let run = 0; run < RUNS_BEFORE + 1; run++) {
+      expect(compute(2)).to.deep.equal([5, -2]);
+      expect(compute(3)).to.deep.equal([5, -2]);
+      expect(compute(3, kernel, {factor: 10})).to.deep.equal([13, -2]);
+      expect(compute(3, product)).to.deep.equal([3]);
+    }
+    expect(calls).to.deep.equal(['loadSavedModel', ...Array<string>(4).fill('runSavedModel')]);
+    graphs.dispose();
+    expect(calls.slice(5)).to.deep.equal(['deleteSavedModel']);
+  });
+
+  it('forgets the shapes that were used longest ago', () => {
+    for (let size = 1; size <= 40; size++) {
+      for (let run = 0; run < RUNS_BEFORE + 1; run++) compute(size);
+    }
+    expect(calls.filter((name) => name === 'deleteSavedModel')).to.have.length(40 - 32);
+    runs = 0;
+    compute(40);
+    expect(runs).to.equal(0);
+    compute(1);
+    expect(runs).to.equal(1);
+    graphs.dispose();
+    expect(calls.filter((name) => name === 'deleteSavedModel')).to.have.length(40);
+  });
+
+  it('goes on op by op where TensorFlow loads no models, and does not ask again', () => {
+    watch({
+      loadSavedModel: () => {
+        throw new Error('no models here');
+      },
+    });
+    for (let run = 0; run < 3 * RUNS_BEFORE; run++) {
+      expect(compute(2)).to.deep.equal([5, -2]);
+      expect(compute(3)).to.deep.equal([5, -2]);
+    }
+    expect(calls).to.deep.equal(['loadSavedModel']);
+  });
+
+  it('goes on op by op where no file can be written', () => {
+    const {TMPDIR} = process.env;
+    process.env['TMPDIR'] = '/nowhere/at/all';
+    try {
+      for (let run = 0; run < 2 * RUNS_BEFORE; run++) expect(compute()).to.deep.equal([5, -2]);
+    } finally {
+      if (TMPDIR === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = TMPDIR;
+    }
+    expect(calls).to.deep.equal([]);
+  });
+
+  it('is not for a GPU', () => {
+    const onGpu = Object.create(backend, {isUsingGpuDevice: {value: true}}) as NodeBackend;
+    const func = graphs.kernelFunc(kernel);
+    tf.tidy(() => {
+      const inputs = {a: tf.ones([2]), b: tf.ones([2])};
+      for (let run = 0; run < 2 * RUNS_BEFORE; run++) func({inputs, attrs: {}, backend: onGpu});
+    });
+    expect(runs).to.equal(2 * RUNS_BEFORE);
+    expect(calls).to.deep.equal([]);
+  });
+});
