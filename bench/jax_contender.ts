@@ -6,7 +6,7 @@
  * One thread: jax-js has a pool of Web Workers, and Node has none.
  */
 import {readFileSync} from 'node:fs';
-import {parseSafetensors} from '../src/llama/safetensors';
+import {parseSafetensors} from '../src/llama';
 import type {JaxOptions} from './jax_reference';
 import {serveSteps} from './interleaved/serve_steps';
 

@@ -5,7 +5,7 @@
  * Every function here takes over the arrays that it is given, as is the rule in jax-js: `x.ref` is for who needs `x` again.
  */
 import {jit, nn, numpy as np, tree, valueAndGrad, type Array as JaxArray} from '@jax-js/jax';
-import type {HostTensor} from '../src/llama/safetensors';
+import type {HostTensor} from '../src/llama';
 import type {Shape} from './workload';
 
 /** By their Hugging Face names; the kernels of linear maps are `[in, out]`. */

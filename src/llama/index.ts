@@ -1,6 +1,7 @@
 export type {LlamaConfig, RopeScaling} from './config';
+export type {FloatType} from './files/float_type';
+export type {HostTensor, SafetensorsFile, SafetensorsOptions} from './files/safetensors';
+export {parseSafetensors, serializeSafetensors} from './files/safetensors';
+export {getLlamaWeights, setLlamaWeights} from './files/weights';
 export {sparseCrossEntropy} from './loss';
 export {createLlama} from './model';
-export type {HostTensor, SafetensorsFile, SafetensorsOptions} from './safetensors';
-export {parseSafetensors, serializeSafetensors} from './safetensors';
-export {getLlamaWeights, setLlamaWeights} from './weights';

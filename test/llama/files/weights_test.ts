@@ -1,8 +1,8 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
-import {createLlama, getLlamaWeights, setLlamaWeights, type HostTensor} from '../../src/llama';
-import {describeBackends} from '../support/backends';
-import {readCheckpoint, readConfig} from './checkpoints';
+import {createLlama, getLlamaWeights, setLlamaWeights, type HostTensor} from '../../../src/llama';
+import {describeBackends} from '../../support/backends';
+import {readCheckpoint, readConfig} from '../checkpoints';
 
 describeBackends('weights of a LLaMA model', () => {
   let model: tfl.LayersModel;

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {LlamaEmbedding} from './embedding';
+import {LlamaEmbedding} from '../embedding';
 import type {HostTensor} from './safetensors';
 
 /** A weight of a model beside what Hugging Face calls and how it stores it. */
