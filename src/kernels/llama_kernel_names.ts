@@ -43,6 +43,9 @@ export const OwLoreCrossEntropyGrad = 'OwLoreCrossEntropyGrad';
  * `softmax(q kᵀ / √width) v`, each position with itself and the earlier ones; each key head serves `heads / keyHeads` query heads
  * in a row.
  *
+ * Two things a backend's kernel may not know, and is not called with then: biases `qBias` `[heads · width]`, `kBias` and `vBias`
+ * `[keyHeads · width]`, all three or none, which are added to the projections; and a window.
+ *
  * Four outputs: the value `[batch · length, heads · width]` and, for the gradient alone, queries, keys and values, turned or not
  * and in whatever layout.
  */
@@ -50,14 +53,16 @@ export const OwLoreAttention = 'OwLoreAttention';
 export interface OwLoreAttentionAttrs {
   heads: number;
   keyHeads: number;
+  /** How many keys a query sees at most, its own position's and those just before; without it all. */
+  window?: number;
 }
 
 /**
- * From the same inputs, its results `y`, `queries`, `keys` and `values`, and `dy` the gradients `[dx, dq, dk, dv]`, without the
- * last three if they are not asked for.
+ * From the same inputs, its results `y`, `queries`, `keys` and `values`, and `dy` the gradients `[dx, dq, dk, dv]` and, if there
+ * are biases, `[dqBias, dkBias, dvBias]`; `dx` alone if no others are asked for.
  */
 export const OwLoreAttentionGrad = 'OwLoreAttentionGrad';
 export interface OwLoreAttentionGradAttrs extends OwLoreAttentionAttrs {
-  /** Whether the gradients of the kernels are asked for. */
+  /** Whether the gradients of the kernels, and of the biases, are asked for. */
   ofKernels: boolean;
 }

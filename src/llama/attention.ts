@@ -47,9 +47,10 @@ export function attention(
   });
 }
 
-/** Whether the current backend has a kernel for it; it takes no biases and no window. */
+/** Whether the current backend has a kernel for it: that of tensorflow knows no biases and no window. */
 function hasKernelFor({biases}: AttentionWeights, {slidingWindow}: AttentionOptions): boolean {
-  return hasKernel(OwLoreAttentionGrad) && biases === null && slidingWindow === null;
+  const isPlain = biases === null && slidingWindow === null;
+  return hasKernel(OwLoreAttentionGrad) && (isPlain || tf.getBackend() !== 'tensorflow');
 }
 
 /** All but the last product: `[batch · seq, numAttentionHeads · headDim]`. */

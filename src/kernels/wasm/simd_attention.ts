@@ -12,6 +12,8 @@ interface Layout {
   group: number;
   length: number;
   width: number;
+  /** Keys that a query sees at most. */
+  window: number;
   /** Bytes from one position to the next. */
   queryStep: number;
   keyStep: number;
@@ -19,17 +21,23 @@ interface Layout {
 
 type Projected = 'q' | 'k' | 'v';
 
+type Bias = 'qBias' | 'kBias' | 'vBias';
+
 type Angles = 'cos' | 'sin';
 
 /** OwLoreAttention. Queries and keys are put out as they are projected; they are turned on the way. */
 export function simdAttention(
   module: SimdModule,
-  {inputs, backend, attrs}: KernelArgs<'x' | Projected | Angles, OwLoreAttentionAttrs>,
+  {inputs, backend, attrs}: KernelArgs<'x' | Projected | Angles, OwLoreAttentionAttrs, Bias>,
 ): tf.TensorInfo[] {
   const {x, cos, sin} = inputs;
-  const [q, k, v] = [inputs.q, inputs.k, inputs.v].map((kernel) =>
-    product(backend, x, kernel, false),
-  ) as [tf.TensorInfo, tf.TensorInfo, tf.TensorInfo];
+  const biases = [inputs.qBias, inputs.kBias, inputs.vBias];
+  const [q, k, v] = [inputs.q, inputs.k, inputs.v].map((kernel, i) => {
+    const projected = product(backend, x, kernel, false);
+    const bias = biases[i];
+    if (bias) addBias(module, backend, projected, bias);
+    return projected;
+  }) as [tf.TensorInfo, tf.TensorInfo, tf.TensorInfo];
   return [attend(module, {inputs: {q, k, v, cos, sin}, backend, attrs}), q, k, v];
 }
 
@@ -42,7 +50,8 @@ export function simdAttentionGrad(
     attrs,
   }: KernelArgs<
     'dy' | 'x' | Projected | Angles | 'queries' | 'keys' | 'values',
-    OwLoreAttentionGradAttrs
+    OwLoreAttentionGradAttrs,
+    Bias
   >,
 ): tf.TensorInfo[] {
   const {dy, x, cos, sin, queries, keys, values} = inputs;
@@ -56,9 +65,32 @@ export function simdAttentionGrad(
     const ofProjection = [a!, width * 4, false, b!, width * 4, true, c!, hidden * 4] as const;
     module.multiply(rows, hidden, width, ...ofProjection, i > 0);
   });
-  const ofKernels = attrs.ofKernels ? gradients.map((d) => product(backend, x, d, true)) : [];
+  const {ofKernels} = attrs;
+  const dKernels = ofKernels ? gradients.map((d) => product(backend, x, d, true)) : [];
+  const dBiases =
+    ofKernels && inputs.qBias ? gradients.map((d) => sumRows(module, backend, d)) : [];
   for (const {dataId} of gradients) backend.disposeData(dataId);
-  return [dx, ...ofKernels];
+  return [dx, ...dKernels, ...dBiases];
+}
+
+/** Adds `bias` `[columns]` to the rows of `x` `[rows, columns]`, in place. */
+function addBias(
+  module: SimdModule,
+  backend: BackendWasm,
+  x: tf.TensorInfo,
+  bias: tf.TensorInfo,
+): void {
+  const [rows, columns] = x.shape as [number, number];
+  const [to, from] = [addressOf(backend, x), addressOf(backend, bias)];
+  module.addBias(to, rows, columns, from, -Infinity, Infinity);
+}
+
+/** Of `x` `[rows, columns]`, `[columns]`. */
+function sumRows(module: SimdModule, backend: BackendWasm, x: tf.TensorInfo): tf.TensorInfo {
+  const [rows, columns] = x.shape as [number, number];
+  const sums = allocate(backend, [columns]);
+  module.sumRows(addressOf(backend, x), rows, columns, addressOf(backend, sums));
+  return sums;
 }
 
 function product(
@@ -73,12 +105,13 @@ function product(
 /** `q` `[batch · length, heads · width]`, `cos` `[length, width / 2]`. */
 function layoutOf(
   {q, cos}: Record<'q' | 'cos', tf.TensorInfo>,
-  {heads, keyHeads}: OwLoreAttentionAttrs,
+  {heads, keyHeads, window = Infinity}: OwLoreAttentionAttrs,
 ): Layout {
   const [length, half] = cos.shape as [number, number];
   const width = 2 * half;
   const steps = {queryStep: heads * width * 4, keyStep: keyHeads * width * 4};
-  return {batch: q.shape[0]! / length, keyHeads, group: heads / keyHeads, length, width, ...steps};
+  const sizes = {length, width, window: Math.min(window, length)};
+  return {batch: q.shape[0]! / length, keyHeads, group: heads / keyHeads, ...sizes, ...steps};
 }
 
 function attend(
@@ -86,15 +119,15 @@ function attend(
   {inputs, backend, attrs}: KernelArgs<Projected | Angles, OwLoreAttentionAttrs>,
 ): tf.TensorInfo {
   const layout = layoutOf(inputs, attrs);
-  const {group, length, width, queryStep, keyStep} = layout;
+  const {group, length, width, window, queryStep, keyStep} = layout;
   const result = allocate(backend, inputs.q.shape);
-  withWorkspace(backend, module.attentionBytes(length, width), (workspace) => {
+  withWorkspace(backend, module.attentionBytes(length, width, window), (workspace) => {
     const tensors = [inputs.q, inputs.k, inputs.v, inputs.cos, inputs.sin, result];
     const [q, k, v, cos, sin, y] = tensors.map((x) => addressOf(backend, x));
     forEachKeyHead(layout, (ofQueries, ofKeys) => {
       module.attend(
         ...([q! + ofQueries, k! + ofKeys, v! + ofKeys, cos!, sin!] as const),
-        ...([group, length, width, queryStep, keyStep] as const),
+        ...([group, length, width, window, queryStep, keyStep] as const),
         ...([y! + ofQueries, workspace] as const),
       );
     });
@@ -107,16 +140,16 @@ function attendGradient(
   {inputs, backend, attrs}: KernelArgs<'dy' | Projected | Angles, OwLoreAttentionAttrs>,
 ): tf.TensorInfo[] {
   const layout = layoutOf(inputs, attrs);
-  const {group, length, width, queryStep, keyStep} = layout;
+  const {group, length, width, window, queryStep, keyStep} = layout;
   const gradients = [inputs.q, inputs.k, inputs.v].map(({shape}) => allocate(backend, shape));
-  withWorkspace(backend, module.attentionGradientBytes(length, width), (workspace) => {
+  withWorkspace(backend, module.attentionGradientBytes(length, width, window), (workspace) => {
     const given = [inputs.dy, inputs.q, inputs.k, inputs.v, inputs.cos, inputs.sin];
     const addresses = [...given, ...gradients].map((x) => addressOf(backend, x));
     const [dy, q, k, v, cos, sin, dq, dk, dv] = addresses;
     forEachKeyHead(layout, (ofQueries, ofKeys) => {
       module.attendGradient(
         ...([dy! + ofQueries, q! + ofQueries, k! + ofKeys, v! + ofKeys, cos!, sin!] as const),
-        ...([group, length, width, queryStep, keyStep] as const),
+        ...([group, length, width, window, queryStep, keyStep] as const),
         ...([dq! + ofQueries, dk! + ofKeys, dv! + ofKeys, workspace] as const),
       );
     });

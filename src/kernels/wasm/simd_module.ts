@@ -36,6 +36,7 @@ export interface SimdModule {
     lower: number,
     upper: number,
   ): void;
+  sumRows(x: number, rows: number, columns: number, sums: number): void;
   addSegments(
     x: number,
     ids: number,
@@ -45,8 +46,8 @@ export interface SimdModule {
     segments: number,
   ): void;
   /** Bytes of the workspace of `attend`. */
-  attentionBytes(length: number, width: number): number;
-  attentionGradientBytes(length: number, width: number): number;
+  attentionBytes(length: number, width: number, window: number): number;
+  attentionGradientBytes(length: number, width: number, window: number): number;
   attend(
     q: number,
     k: number,
@@ -56,6 +57,7 @@ export interface SimdModule {
     group: number,
     length: number,
     width: number,
+    window: number,
     qStep: number,
     kStep: number,
     y: number,
@@ -71,6 +73,7 @@ export interface SimdModule {
     group: number,
     length: number,
     width: number,
+    window: number,
     qStep: number,
     kStep: number,
     dq: number,

@@ -232,20 +232,27 @@ function testFusedKernels(): void {
     const scales = fc.constantFrom(1e-8, 1, 10);
     // their halves, which are turned, fill vectors of four numbers or do not
     const evenWidths = fc.constantFrom(2, 6, 8, 10, 14, 32, 62);
+    // none; smaller than a piece of queries, as large, larger; and than the sequence
+    const windows = fc.constantFrom(null, 1, 2, 5, 12, 16, 17, 40, 130, 1000);
     return fc.assert(
       fc.asyncProperty(
         ...([small, small, fc.constantFrom(1, 3), lengths] as const),
         ...([evenWidths, fc.constantFrom(5, 24), scales] as const),
-        ...([fc.boolean(), seeds] as const),
-        async (batch, keyHeads, group, length, width, hidden, scale, ofKernels, seed) => {
+        ...([fc.boolean(), fc.boolean(), windows, seeds] as const),
+        // prettier-ignore
+        async (
+          batch, keyHeads, group, length, width, hidden, scale, ofKernels, isBiased, window, seed,
+        ) => {
           const heads = keyHeads * group;
-          const attrs = {heads, keyHeads, ofKernels};
-          const attention = (...[x, q, k, v, cos, sin]: Tensors): tf.Tensor => {
-            const [ofQueries, ofKeys, ofValues] = [q!, k!, v!].map((kernel) =>
-              tf.reshape(tf.matMul(x!, kernel), [batch, length, -1, width]),
-            );
+          const attrs = {heads, keyHeads, ofKernels, ...(window && {window})};
+          const attention = (...[cos, sin, x, q, k, v, ...biases]: Tensors): tf.Tensor => {
+            const [ofQueries, ofKeys, ofValues] = [q!, k!, v!].map((kernel, i) => {
+              const product = tf.matMul(x!, kernel);
+              const projected = biases[i] ? tf.add(product, biases[i]) : product;
+              return tf.reshape(projected, [batch, length, -1, width]);
+            });
             const table = {cos: cos!, sin: sin!};
-            const y = composed.selfAttention(ofQueries!, ofKeys!, ofValues!, table);
+            const y = composed.selfAttention(ofQueries!, ofKeys!, ofValues!, table, window);
             return tf.reshape(y, [batch * length, heads * width]);
           };
           const x = randomOperand([batch * length, hidden], seed);
@@ -254,30 +261,49 @@ function testFusedKernels(): void {
           const v = randomOperand([hidden, keyHeads * width], seed + 3);
           const table = rotaryTable(length, width, seed + 4);
           const dy = randomOperand([batch * length, heads * width], seed + 5);
-          const named = (...[x, q, k, v, cos, sin]: Tensors): tf.NamedTensorMap => ({
-            ...{x: x!, q: q!, k: k!, v: v!, cos: cos!, sin: sin!},
-          });
+          const biases = isBiased
+            ? [q, k, v].map(({shape}, i) => randomOperand([shape[1]!], seed + 6 + i))
+            : [];
+          const inputNames = ['cos', 'sin', 'x', 'q', 'k', 'v', 'qBias', 'kBias', 'vBias'];
+          const named = (...inputs: Tensors): tf.NamedTensorMap =>
+            Object.fromEntries(inputs.map((input, i) => [inputNames[i]!, input]));
           await expectSameKernel(
-            [x, q, k, v, ...table],
+            [...table, x, q, k, v, ...biases],
             (...inputs) => run(fused.OwLoreAttention, named(...inputs), attrs).slice(0, 1),
             (...inputs) => [attention(...inputs)],
             {rtol: 1e-5 * Math.max(1, scale)},
           );
           await expectSameKernel(
-            [dy, x, q, k, v, ...table],
+            [dy, ...table, x, q, k, v, ...biases],
             (dy, ...inputs) => attentionGradients(dy, named(...inputs), attrs),
-            (dy, x, q, k, v, ...table) =>
-              gradients((...inputs) => attention(...inputs, ...table))(dy, x, q, k, v).slice(
+            (dy, cos, sin, ...inputs) =>
+              gradients((...inputs) => attention(cos, sin, ...inputs))(dy, ...inputs).slice(
                 0,
-                ofKernels ? 4 : 1,
+                ofKernels ? undefined : 1,
               ),
             // a score is a sum of products as large as the scale, and its rounding a part of its weight
             {rtol: 3e-5 * Math.max(1, scale)},
           );
         },
       ),
-      {numRuns: 40},
+      {numRuns: 80},
     );
+  });
+
+  it('attention with a window sees no earlier key', async () => {
+    await tf.setBackend('wasm');
+    tf.tidy(() => {
+      const [length, window] = [300, 37];
+      const [q, k] = [tf.zeros([length, 2]), tf.ones([length, 2])];
+      const v = tf.tile(tf.reshape(tf.range(0, length), [length, 1]), [1, 2]);
+      const inputs = attentionInputs([q, k, v], [length, 2]);
+      const attrs = {heads: 1, keyHeads: 1, window};
+      const y = run(fused.OwLoreAttention, inputs, attrs)[0]!.dataSync();
+      // all weights are equal: means of the values that are seen
+      for (let at = 0; at < length; at++) {
+        expect(y[2 * at]).to.be.closeTo((at + Math.max(0, at - window + 1)) / 2, 1e-4);
+      }
+    });
   });
 
   /**

@@ -19,14 +19,14 @@ const QUERIES: i32 = PIECE * (ASC_FEATURE_RELAXED_SIMD ? 11 : 8);
 const PANEL_ROW: usize = TILE_COLUMNS * 4;
 
 /** Bytes of memory that `attend` needs. */
-export function attentionBytes(length: i32, width: i32): usize {
-  const scores = scoresStep(length) * <usize>PIECE;
+export function attentionBytes(length: i32, width: i32, window: i32): usize {
+  const scores = scoresStep(length, PIECE, window) * <usize>PIECE;
   return TILE_BYTES + leftBytes(length, width) + scores + 3 * matrixBytes(length, width);
 }
 
 /** Bytes of memory that `attendGradient` needs. */
-export function attentionGradientBytes(length: i32, width: i32): usize {
-  const scores = scoresStep(length) * <usize>QUERIES;
+export function attentionGradientBytes(length: i32, width: i32, window: i32): usize {
+  const scores = scoresStep(length, QUERIES, window) * <usize>QUERIES;
   return TILE_BYTES + leftBytes(length, width) + 2 * scores + 9 * matrixBytes(length, width);
 }
 
@@ -40,9 +40,18 @@ function leftBytes(length: i32, width: i32): usize {
   return offset(PIECE) * <usize>max(length, width) + PACK_SLACK;
 }
 
-/** From one row of scores to the next. */
-function scoresStep(length: i32): usize {
-  return offset(filledUp(length, TILE_COLUMNS));
+/** From one row of scores to the next, of `queries` that are worked on together. */
+function scoresStep(length: i32, queries: i32, window: i32): usize {
+  return offset(filledUp(min(length, queries + window + PIECE), TILE_COLUMNS));
+}
+
+/**
+ * First key of those that are worked on for queries from position `from` on: that of a piece, so that
+ * the products of its keys with any queries that see one of them begin at the same key.
+ */
+function firstKey(from: i32, window: i32): i32 {
+  const first = max(from - window + 1, 0);
+  return first - (first % PIECE);
 }
 
 /**
@@ -50,6 +59,8 @@ function scoresStep(length: i32): usize {
  * `group` heads side by side, `k` and `v` of one, each `[length, width]`. Queries and keys are turned
  * first, by `cos` and `sin` `[length, width / 2]`.
  *
+ * @param window How many keys a query sees at most, its own position's and those just before; from 1 to
+ *   `length`, which is for all.
  * @param qStep Bytes from one position to the next, of `q` and `y`; `kStep` of `k` and `v`.
  * @param workspace `attentionBytes`.
  */
@@ -62,13 +73,14 @@ export function attend(
   group: i32,
   length: i32,
   width: i32,
+  window: i32,
   qStep: usize,
   kStep: usize,
   y: usize,
   workspace: usize,
 ): void {
   const row = offset(width);
-  const step = scoresStep(length);
+  const step = scoresStep(length, PIECE, window);
   const matrix = matrixBytes(length, width);
   const edge = workspace;
   const left = edge + TILE_BYTES;
@@ -84,11 +96,26 @@ export function attend(
     turnRows(q, qStep, cos, sin, length, width, false, scaleOf(width), turned, row);
     for (let from = 0; from < length; from += PIECE) {
       const count = min(length - from, PIECE);
-      const to = from + count;
-      weightsOf(turned + row * <usize>from, keys, from, count, width, scores, step, left, edge);
-      packLeft(left, scores, step, false, count, to);
+      const first = firstKey(from, window);
+      const seen = from + count - first;
+      const queries = turned + row * <usize>from;
+      weightsOf(queries, keys, first, from, count, width, window, scores, step, left, edge);
+      packLeft(left, scores, step, false, count, seen);
+      const seenValues = values + PANEL_ROW * <usize>first;
       const yPiece = y + qStep * <usize>from;
-      multiplyPanels(count, width, to, left, values, panel, PANEL_ROW, yPiece, qStep, false, edge);
+      multiplyPanels(
+        count,
+        width,
+        seen,
+        left,
+        seenValues,
+        panel,
+        PANEL_ROW,
+        yPiece,
+        qStep,
+        false,
+        edge,
+      );
     }
     q += row;
     y += row;
@@ -98,6 +125,7 @@ export function attend(
 /**
  * The gradients by `q`, `k` and `v`, which lie as these do; the weights are computed again.
  *
+ * @param window As for `attend`.
  * @param workspace `attentionGradientBytes`.
  */
 export function attendGradient(
@@ -110,6 +138,7 @@ export function attendGradient(
   group: i32,
   length: i32,
   width: i32,
+  window: i32,
   qStep: usize,
   kStep: usize,
   dq: usize,
@@ -118,7 +147,7 @@ export function attendGradient(
   workspace: usize,
 ): void {
   const row = offset(width);
-  const step = scoresStep(length);
+  const step = scoresStep(length, QUERIES, window);
   const matrix = matrixBytes(length, width);
   const scale = scaleOf(width);
   const edge = workspace;
@@ -145,20 +174,25 @@ export function attendGradient(
     turnRows(q, qStep, cos, sin, length, width, false, scale, turned, row);
     for (let from = 0; from < length; from += QUERIES) {
       const end = min(from + QUERIES, length);
-      for (let first = from; first < end; first += PIECE) {
-        const count = min(end - first, PIECE);
-        const to = first + count;
-        const w = scores + step * <usize>(first - from);
-        const dw = dScores + step * <usize>(first - from);
-        weightsOf(turned + row * <usize>first, keys, first, count, width, w, step, left, edge);
-        packLeft(left, dy + qStep * <usize>first, qStep, false, count, width);
-        const seen = filledUp(to, TILE_COLUMNS);
+      // the scores of all these queries begin at the same key
+      const base = firstKey(from, window);
+      for (let start = from; start < end; start += PIECE) {
+        const count = min(end - start, PIECE);
+        const first = firstKey(start, window);
+        const seen = start + count - first;
+        const at = step * <usize>(start - from) + offset(first - base);
+        const w = scores + at;
+        const dw = dScores + at;
+        const queries = turned + row * <usize>start;
+        weightsOf(queries, keys, first, start, count, width, window, w, step, left, edge);
+        packLeft(left, dy + qStep * <usize>start, qStep, false, count, width);
+        const columns = filledUp(seen, TILE_COLUMNS);
         multiplyPanels(
           count,
-          seen,
+          columns,
           width,
           left,
-          values,
+          values + row * <usize>first,
           keyPanel,
           PANEL_ROW,
           dw,
@@ -167,19 +201,18 @@ export function attendGradient(
           edge,
         );
         for (let i = 0; i < count; i++) {
-          scoreGradient(w + step * <usize>i, dw + step * <usize>i, seen);
+          scoreGradient(w + step * <usize>i, dw + step * <usize>i, columns);
         }
-        packLeft(left, dw, step, false, count, to);
-        const dqPiece = dqRows + row * <usize>first;
+        packLeft(left, dw, step, false, count, seen);
         multiplyPanels(
           count,
           width,
-          to,
+          seen,
           left,
-          keyRows,
+          keyRows + PANEL_ROW * <usize>first,
           panel,
           PANEL_ROW,
-          dqPiece,
+          dqRows + row * <usize>start,
           row,
           false,
           edge,
@@ -188,8 +221,20 @@ export function attendGradient(
       packRight(queryPanels, turned + row * <usize>from, row, false, width, end - from);
       packRight(dyPanels, dy + qStep * <usize>from, qStep, false, width, end - from);
       const queries = end - from;
-      sumOverQueries(scores, step, dyPanels, from, queries, width, dvSum, left, edge);
-      sumOverQueries(dScores, step, queryPanels, from, queries, width, dkSum, left, edge);
+      sumOverQueries(scores, dyPanels, base, from, queries, width, window, dvSum, step, left, edge);
+      sumOverQueries(
+        dScores,
+        queryPanels,
+        base,
+        from,
+        queries,
+        width,
+        window,
+        dkSum,
+        step,
+        left,
+        edge,
+      );
     }
     turnRows(dqRows, row, cos, sin, length, width, true, scale, dq, qStep);
     q += row;
@@ -203,28 +248,35 @@ export function attendGradient(
 }
 
 /**
- * The softmax of the scores of `count` queries from position `from` on under the keys that they see,
- * 0 under later ones of the same tile.
+ * The softmax of the scores of `count` queries from position `from` on under the keys from `first` on
+ * that they see, 0 under others of the same tiles.
  */
 function weightsOf(
   queries: usize,
   keys: usize,
+  first: i32,
   from: i32,
   count: i32,
   width: i32,
+  window: i32,
   weights: usize,
   step: usize,
   left: usize,
   edge: usize,
 ): void {
-  const seen = filledUp(from + count, TILE_COLUMNS);
+  const columns = filledUp(from + count - first, TILE_COLUMNS);
   const panel = offset(TILE_COLUMNS * width);
+  keys += offset(width) * <usize>first;
   packLeft(left, queries, offset(width), false, count, width);
-  multiplyPanels(count, seen, width, left, keys, panel, PANEL_ROW, weights, step, false, edge);
-  for (let visible = from + 1; visible <= from + count; visible++) {
-    const sum = expRow(weights, visible, 1, rowMax(weights, visible), weights);
-    scaleRow(weights, visible, 1 / sum);
-    for (let i = visible; i < seen; i++) store<f32>(weights + offset(i), 0);
+  multiplyPanels(count, columns, width, left, keys, panel, PANEL_ROW, weights, step, false, edge);
+  for (let query = from; query < from + count; query++) {
+    const hidden = max(query - window + 1, 0) - first;
+    const end = query + 1 - first;
+    for (let i = 0; i < hidden; i++) store<f32>(weights + offset(i), 0);
+    const seen = weights + offset(hidden);
+    const sum = expRow(seen, end - hidden, 1, rowMax(seen, end - hidden), seen);
+    scaleRow(seen, end - hidden, 1 / sum);
+    for (let i = end; i < columns; i++) store<f32>(weights + offset(i), 0);
     weights += step;
   }
 }
@@ -246,26 +298,31 @@ function scoreGradient(w: usize, dw: usize, seen: i32): void {
 
 /**
  * Adds to the rows `sums` of the keys `weightsᵀ · x`, for `x` in panels of the same `queries` queries
- * from position `from` on; for each piece of keys of those that see it.
+ * from position `from` on; for each piece of keys, from `base` on, of those that see it.
  */
 function sumOverQueries(
   weights: usize,
-  step: usize,
   x: usize,
+  base: i32,
   from: i32,
   queries: i32,
   width: i32,
+  window: i32,
   sums: usize,
+  step: usize,
   left: usize,
   edge: usize,
 ): void {
   const panel = offset(TILE_COLUMNS * queries);
   const row = offset(width);
-  for (let key = 0; key < from + queries; key += PIECE) {
-    const count = min(from + queries - key, PIECE);
+  const end = from + queries;
+  for (let key = base; key < end; key += PIECE) {
+    const count = min(end - key, PIECE);
     const skipped = max(key - from, 0);
-    const seeing = queries - skipped;
-    packLeft(left, weights + step * <usize>skipped + offset(key), step, true, count, seeing);
+    // the last of these keys is the last that a query sees
+    const seeing = min(end, key + count - 1 + window) - from - skipped;
+    const ofKeys = weights + step * <usize>skipped + offset(key - base);
+    packLeft(left, ofKeys, step, true, count, seeing);
     const visible = x + PANEL_ROW * <usize>skipped;
     const sum = sums + row * <usize>key;
     multiplyPanels(count, width, seeing, left, visible, panel, PANEL_ROW, sum, row, true, edge);

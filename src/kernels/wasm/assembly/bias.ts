@@ -1,4 +1,4 @@
-import {offset} from './vector';
+import {loadUpTo, offset, storeUpTo} from './vector';
 
 /**
  * Adds `bias` `[columns]`, if there is one, to each row of `x` `[rows, columns]`, and brings the
@@ -27,6 +27,19 @@ export function addBias(
       let y = load<f32>(x + offset(i));
       if (bias) y += load<f32>(bias + offset(i));
       store<f32>(x + offset(i), min(max(y, lower), upper));
+    }
+    x += offset(columns);
+  }
+}
+
+/** The sums of the columns of `x` `[rows, columns]`: the gradient of a bias. */
+export function sumRows(x: usize, rows: i32, columns: i32, sums: usize): void {
+  memory.fill(sums, 0, offset(columns));
+  for (let row = 0; row < rows; row++) {
+    for (let i = 0; i < columns; i += 4) {
+      const left = columns - i;
+      const at = offset(i);
+      storeUpTo(sums + at, f32x4.add(loadUpTo(sums + at, left), loadUpTo(x + at, left)), left);
     }
     x += offset(columns);
   }
