@@ -1,7 +1,11 @@
 export type {LlamaConfig, RopeScaling} from './config';
 export type {FloatType} from './files/float_type';
+export type {LoadedLlama, LoadLlamaOptions} from './files/load_llama';
+export {loadLlama} from './files/load_llama';
 export type {HostTensor, SafetensorsFile, SafetensorsOptions} from './files/safetensors';
 export {parseSafetensors, serializeSafetensors} from './files/safetensors';
+export type {FileMap} from './files/map_source';
+export type {ModelSource, RequestOptions} from './files/source';
 export {getLlamaWeights, setLlamaWeights} from './files/weights';
 export {sparseCrossEntropy} from './loss';
 export {createLlama} from './model';

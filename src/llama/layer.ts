@@ -10,12 +10,28 @@ export interface KernelInit {
   initializerRange: number;
   /** Seed of the layer's first kernel, or null for kernels that differ each time. */
   seed: number | null;
+  /** What to start from in place of random kernels. */
+  kernels?: GivenKernels;
 }
+
+/**
+ * Gives each kernel when its layer is built, by the layer's name and the kernel's number in it. The
+ * layer's variable shares its memory, and the tensor itself is disposed of.
+ */
+export type GivenKernels = (layer: string, index: number) => tf.Tensor;
 
 type Initializer = ReturnType<typeof tfl.initializers.randomNormal>;
 
 /** Initializer of kernel `index` of a layer; kernels of one layer differ. */
-export function kernelInitializer({initializerRange, seed}: KernelInit, index = 0): Initializer {
+export function kernelInitializer(
+  {initializerRange, seed, kernels, name}: KernelInit & LayerArgs,
+  index = 0,
+): Initializer {
+  if (kernels) {
+    const given = tfl.initializers.zeros();
+    given.apply = () => kernels(name!, index);
+    return given;
+  }
   return tfl.initializers.randomNormal({
     stddev: initializerRange,
     seed: seed === null ? undefined : seed + index,

@@ -3,6 +3,7 @@ import {LlamaBlock} from './block';
 import {resolveConfig, type LlamaConfig} from './config';
 import {LlamaEmbedding} from './embedding';
 import {LlamaHead} from './head';
+import type {GivenKernels} from './layer';
 import {RMSNorm} from './rms_norm';
 
 /** Seeds of consecutive layers are this far apart: a block draws seven kernels. */
@@ -23,12 +24,18 @@ const SEEDS_PER_LAYER = 8;
  * @throws if an option of `config` is unknown or out of range.
  */
 export function createLlama(config: LlamaConfig): tfl.LayersModel {
+  return buildLlama(config);
+}
+
+/** As `createLlama`; with `kernels`, no kernel is drawn. */
+export function buildLlama(config: LlamaConfig, kernels?: GivenKernels): tfl.LayersModel {
   const options = resolveConfig(config);
   const {vocabSize, hiddenSize, numHiddenLayers, rmsNormEps, tieWordEmbeddings} = options;
   const {initializerRange, maxPositionEmbeddings, headInLoss} = options;
   const initOf = (layer: number) => ({
     initializerRange,
     seed: options.seed === null ? null : options.seed + SEEDS_PER_LAYER * layer,
+    kernels,
   });
   const apply = (layer: tfl.layers.Layer, input: tfl.SymbolicTensor): tfl.SymbolicTensor =>
     layer.apply(input) as tfl.SymbolicTensor;

@@ -3,14 +3,18 @@
 /** The most bytes that are read of a JSON file or header: the limit of the safetensors format. */
 export const MAX_JSON_BYTES = 100_000_000;
 
+/** Brackets within brackets; deeper values could not be written into a message. */
+const DEEPEST = 100;
+
 /** A JSON object. */
 export type JsonObject = Record<string, unknown>;
 
 /**
  * The JSON object that UTF-8 bytes hold.
  *
- * @throws if they are no JSON object, or if one of its objects has a name twice: of two values
- *   `JSON.parse` would take the last without a word, other readers the first.
+ * @throws if they are no JSON object, or if it is nested more than 100 deep, or if one of its
+ *   objects has a name twice: of two values `JSON.parse` would take the last without a word, other
+ *   readers the first.
  */
 export function parseJsonObject(owner: string, bytes: Uint8Array): JsonObject {
   let value: unknown;
@@ -22,8 +26,7 @@ export function parseJsonObject(owner: string, bytes: Uint8Array): JsonObject {
     throw new Error(`${owner} is not JSON: ${shorten((error as Error).message)}`, {cause: error});
   }
   if (!isObject(value)) throw new Error(`${owner} is not a JSON object`);
-  const twice = findDuplicate(text);
-  if (twice !== null) throw new Error(`${owner} has ${shorten(JSON.stringify(twice))} twice`);
+  checkNames(owner, text);
   return value;
 }
 
@@ -31,23 +34,17 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A value as JSON for a message, cut where it is long. */
+/** A value of a JSON file for a message, cut where it is long. */
 export function show(value: unknown): string {
-  let text: string;
-  try {
-    text = JSON.stringify(value) ?? String(value);
-  } catch {
-    text = 'a deeply nested value';
-  }
-  return shorten(text);
+  return shorten(JSON.stringify(value) ?? 'nothing');
 }
 
 function shorten(text: string): string {
   return text.length > 120 ? `${text.slice(0, 120)}…` : text;
 }
 
-/** A name that an object of valid JSON has twice, or null. */
-function findDuplicate(json: string): string | null {
+/** Throws if an object of valid JSON has a name twice, or if it is nested beyond reason. */
+function checkNames(owner: string, json: string): void {
   /** The names of the objects that are open; null for an array. */
   const open: Array<Set<string> | null> = [];
   for (let i = 0; i < json.length; i++) {
@@ -62,13 +59,13 @@ function findDuplicate(json: string): string | null {
       if (json[next] === ':') {
         const name = JSON.parse(json.slice(i, end)) as string;
         const names = open.at(-1)!;
-        if (names.has(name)) return name;
+        if (names.has(name)) throw new Error(`${owner} has ${show(name)} twice`);
         names.add(name);
       }
       i = next - 1;
     }
+    if (open.length > DEEPEST) throw new Error(`${owner} is nested more than ${DEEPEST} deep`);
   }
-  return null;
 }
 
 /** The index after the string that starts at `start`. */

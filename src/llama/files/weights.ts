@@ -4,7 +4,7 @@ import {LlamaEmbedding} from '../embedding';
 import type {HostTensor} from './safetensors';
 
 /** A weight of a model beside what Hugging Face calls and how it stores it. */
-interface NamedWeight {
+export interface NamedWeight {
   name: string;
   variable: tfl.LayerVariable;
   /** Hugging Face stores the kernels of linear maps as `[out, in]`. */
@@ -50,7 +50,7 @@ export async function getLlamaWeights(model: tfl.LayersModel): Promise<Map<strin
   return tensors;
 }
 
-function namedWeights(model: tfl.LayersModel): NamedWeight[] {
+export function namedWeights(model: tfl.LayersModel): NamedWeight[] {
   return model.layers.flatMap((layer) =>
     layer.weights.map((variable) => ({
       // `model.layers.0/mlp.up_proj.weight`: the layer's name is a prefix of Hugging Face's

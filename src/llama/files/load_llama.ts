@@ -1,0 +1,204 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {checkFlag, checkKnown} from '../../options';
+import type {LlamaConfig} from '../config';
+import {buildLlama} from '../model';
+import {openCheckpoint, type Checkpoint, type StoredTensor} from './checkpoint';
+import {readConfigJson} from './config_json';
+import {MAX_JSON_BYTES, parseJsonObject, show, type JsonObject} from './json';
+import {readOtherFiles, setOrigin} from './origin';
+import {
+  openSource,
+  readWhole,
+  type FileSource,
+  type ModelSource,
+  type RequestOptions,
+} from './source';
+import {haveEqualValues, readValues} from './tensor_reader';
+import {EMBEDDING, HEAD, kernelName, weightShapes} from './weight_shapes';
+import {namedWeights} from './weights';
+
+/** Options of `loadLlama`. */
+export interface LoadLlamaOptions {
+  /** As in `LlamaConfig`; default false. */
+  headInLoss?: boolean;
+  /** For files behind a URL: `fetch`'s options, such as `headers` and `signal`; default none. */
+  request?: RequestOptions;
+  /** Called after each tensor with the bytes of tensors that have been read, and of all; default none. */
+  onProgress?: (bytes: number, total: number) => void;
+}
+
+/** A model and what came with it. */
+export interface LoadedLlama {
+  /** Belongs to the caller, who disposes of it. */
+  model: tfl.LayersModel;
+  /** What `createLlama` makes such a model from. */
+  config: Required<LlamaConfig>;
+  /** `config.json` as it was read, token ids such as `eos_token_id` among its keys. */
+  configJson: Readonly<Record<string, unknown>>;
+}
+
+const OWNER = 'loadLlama';
+const CONFIG_FILE = 'config.json';
+
+/**
+ * Loads a LLaMA, Mistral, Qwen2 or SmolLM2 model from files as Hugging Face's transformers 4 and 5
+ * write them: `config.json`, and `model.safetensors` or shards with their index, in F32, F16 or
+ * BF16.
+ *
+ * The weights become float32. They are read one at a time into the model's variables: beyond the
+ * model itself no more than one tensor is in memory. All headers are checked against `config.json`
+ * before the first is read.
+ *
+ * Of `tie_word_embeddings` and `lm_head.weight`, as transformers 5 has it: a tied model may lack
+ * either `lm_head.weight` or the embedding; where both are there and differ, they are not tied.
+ *
+ * @param source A folder (in Node), an http(s) URL of one, or the files by name.
+ * @throws if an option is unknown or wrong, if a file is missing, damaged or leads out of the
+ *   source, if `config.json` asks for something that is not supported, or if a tensor is missing,
+ *   unknown or of another shape; then nothing is left allocated.
+ */
+export async function loadLlama(
+  source: ModelSource,
+  options: LoadLlamaOptions = {},
+): Promise<LoadedLlama> {
+  checkKnown(OWNER, options, ['headInLoss', 'request', 'onProgress']);
+  const {headInLoss = false, request, onProgress} = options;
+  checkFlag(OWNER, 'headInLoss', headInLoss);
+  const files = openSource(OWNER, source, request);
+  const configJson = await readConfigFile(files);
+  const described = readConfigJson(`${OWNER}: ${CONFIG_FILE}`, configJson);
+  const checkpoint = await openCheckpoint(OWNER, files);
+  try {
+    const tied = await resolveTie(checkpoint, described);
+    const config = {...described, tieWordEmbeddings: tied, headInLoss};
+    const tensors = chooseTensors(checkpoint, config);
+    const otherFiles = await readOtherFiles(OWNER, files);
+    const model = await loadModel(config, tensors, onProgress);
+    setOrigin(model, {configJson, files: otherFiles});
+    return {model, config, configJson};
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+async function readConfigFile(files: FileSource): Promise<JsonObject> {
+  const bytes = await readWhole(OWNER, files, CONFIG_FILE, MAX_JSON_BYTES);
+  if (!bytes) throw new Error(`${OWNER}: ${files.name} has no ${CONFIG_FILE}`);
+  return parseJsonObject(`${OWNER}: ${CONFIG_FILE}`, bytes);
+}
+
+/** Whether head and embedding are one: as the configuration says, unless the files have two that differ. */
+async function resolveTie(
+  {tensors}: Checkpoint,
+  {tieWordEmbeddings}: LlamaConfig,
+): Promise<boolean> {
+  const [embedding, head] = [tensors.get(EMBEDDING), tensors.get(HEAD)];
+  if (!tieWordEmbeddings || !embedding || !head) return tieWordEmbeddings === true;
+  return tf.util.arraysEqual(embedding.shape, head.shape) && haveEqualValues(embedding, head);
+}
+
+/**
+ * The tensor of each weight of a model.
+ *
+ * @throws unless the checkpoint has these weights and no others, in the shapes of the model.
+ */
+function chooseTensors(
+  {tensors}: Checkpoint,
+  config: Required<LlamaConfig>,
+): Map<string, StoredTensor> {
+  const chosen = new Map<string, StoredTensor>();
+  const redundant = config.tieWordEmbeddings ? HEAD : null;
+  for (const {name, shape, meaning} of weightShapes(config)) {
+    const tensor = tensors.get(name) ?? (name === EMBEDDING && tensors.get(redundant ?? ''));
+    if (!tensor) throw missing(name, tensors);
+    if (!tf.util.arraysEqual(tensor.shape, shape)) {
+      throw new Error(
+        `${OWNER}: ${tensor.file.path}: tensor ${show(tensor.name)} must have shape ` +
+          `[${shape.join(', ')}], of ${meaning} in ${CONFIG_FILE}; got [${tensor.shape.join(', ')}]`,
+      );
+    }
+    chosen.set(name, tensor);
+  }
+  for (const [name, {file}] of tensors) {
+    if (chosen.has(name) || name === redundant) continue;
+    throw new Error(
+      `${OWNER}: ${file.path}: tensor ${show(name)} is no weight of the model that ${CONFIG_FILE} ` +
+        'describes; are the two from the same checkpoint?',
+    );
+  }
+  return chosen;
+}
+
+function missing(name: string, tensors: ReadonlyMap<string, StoredTensor>): Error {
+  const way =
+    name === HEAD
+      ? `; if the head is the embedding, ${CONFIG_FILE} must have "tie_word_embeddings": true`
+      : '; are the two from the same checkpoint?';
+  return new Error(
+    `${OWNER}: no file has tensor ${show(name)}, a weight of the model that ${CONFIG_FILE} ` +
+      `describes, among ${tensors.size} tensors${way}`,
+  );
+}
+
+/**
+ * The model with these weights. The kernels are read first and the model built of them, so that none
+ * is ever there twice.
+ */
+async function loadModel(
+  config: Required<LlamaConfig>,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  onProgress?: LoadLlamaOptions['onProgress'],
+): Promise<tfl.LayersModel> {
+  const values = new Map<string, tf.Tensor>();
+  try {
+    const total = sizeOf(tensors.values());
+    let done = 0;
+    for (const [name, tensor] of inReadingOrder(tensors)) {
+      values.set(name, await readTensor(name, tensor));
+      done += sizeOf([tensor]);
+      onProgress?.(done, total);
+    }
+    const take = (name: string): tf.Tensor => {
+      const value = values.get(name)!;
+      values.delete(name);
+      return value;
+    };
+    const model = buildLlama(config, (layer, index) => take(kernelName(layer, index)));
+    for (const {name, variable} of namedWeights(model)) {
+      const value = values.get(name);
+      if (value) variable.write(value);
+    }
+    return model;
+  } finally {
+    tf.dispose([...values.values()]);
+  }
+}
+
+/**
+ * File by file and front to back, as a server without ranges gives them; the file with the largest
+ * tensor first, while there is little else in memory.
+ */
+function inReadingOrder(tensors: ReadonlyMap<string, StoredTensor>): Array<[string, StoredTensor]> {
+  const largest = new Map<unknown, number>();
+  for (const tensor of tensors.values()) {
+    largest.set(tensor.file, Math.max(largest.get(tensor.file) ?? 0, sizeOf([tensor])));
+  }
+  const rank = [...largest].sort(([, a], [, b]) => b - a).map(([file]) => file);
+  return [...tensors].sort(
+    ([, a], [, b]) => rank.indexOf(a.file) - rank.indexOf(b.file) || a.from - b.from,
+  );
+}
+
+function sizeOf(tensors: Iterable<StoredTensor>): number {
+  let bytes = 0;
+  for (const {from, to} of tensors) bytes += to - from;
+  return bytes;
+}
+
+/** A tensor as the model has it: kernels `[in, out]`, the embedding as it is stored. */
+async function readTensor(name: string, tensor: StoredTensor): Promise<tf.Tensor> {
+  const transposed = tensor.shape.length === 2 && name !== EMBEDDING;
+  const values = await readValues(tensor, transposed);
+  return tf.tensor(values, transposed ? [...tensor.shape].reverse() : tensor.shape);
+}

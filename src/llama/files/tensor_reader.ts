@@ -1,0 +1,71 @@
+import type {StoredTensor} from './checkpoint';
+import {BYTES, decode} from './float_type';
+import {elements} from './safetensors_header';
+
+/** Read at a time: what is in memory of a file beside the values that have been read. */
+const CHUNK_BYTES = 2 ** 22;
+
+/** Some consecutive values of a tensor. */
+interface Piece {
+  values: Float32Array;
+  /** Of its first value in the tensor. */
+  index: number;
+}
+
+/** The values of a tensor, some rows (of the last axis) at a time. */
+export async function* readPieces(tensor: StoredTensor): AsyncGenerator<Piece> {
+  const {file, dtype, shape, from, to} = tensor;
+  const bytes = BYTES[dtype];
+  const row = Math.max(1, shape.at(-1) ?? 1) * bytes;
+  const step = row * Math.max(1, Math.floor(CHUNK_BYTES / row));
+  for (let at = from; at < to; at += step) {
+    const data = await file.read(at, Math.min(at + step, to));
+    yield {values: decode(data, dtype), index: (at - from) / bytes};
+  }
+}
+
+/** The values of a tensor; where asked, a matrix transposed. */
+export async function readValues(tensor: StoredTensor, transposed: boolean): Promise<Float32Array> {
+  const values = new Float32Array(elements(tensor.shape));
+  // as bits: to copy a float may change the bits of a NaN
+  const bits = new Uint32Array(values.buffer);
+  for await (const {values: piece, index} of readPieces(tensor)) {
+    const pieceBits = new Uint32Array(piece.buffer);
+    if (transposed) scatter(pieceBits, index, bits, tensor.shape as [number, number]);
+    else bits.set(pieceBits, index);
+  }
+  return values;
+}
+
+/** Writes whole rows of `[rows, columns]`, the first value being the one at `index`, to `[columns, rows]`. */
+function scatter(
+  piece: Uint32Array,
+  index: number,
+  target: Uint32Array,
+  [rows, columns]: [number, number],
+): void {
+  const firstRow = index / columns;
+  const count = piece.length / columns;
+  for (let column = 0; column < columns; column++) {
+    const start = column * rows + firstRow;
+    for (let row = 0; row < count; row++) target[start + row] = piece[row * columns + column]!;
+  }
+}
+
+/** Whether two tensors of the same shape have the same values; a NaN equals nothing. */
+export async function haveEqualValues(a: StoredTensor, b: StoredTensor): Promise<boolean> {
+  const others = readPieces(b);
+  let other: Float32Array = new Float32Array();
+  let at = 0;
+  for await (const {values} of readPieces(a)) {
+    for (let i = 0; i < values.length; i++, at++) {
+      if (at === other.length) {
+        const next = await others.next();
+        other = (next.value as Piece).values;
+        at = 0;
+      }
+      if (values[i] !== other[at]) return false;
+    }
+  }
+  return true;
+}

@@ -1,0 +1,214 @@
+import {expect} from 'chai';
+import {readConfigJson} from '../../../src/llama/files/config_json';
+import {readConfig} from '../checkpoints';
+import {checkpointNames, jsonOf, readFiles, type FixtureName} from './checkpoint_files';
+
+type Json = Record<string, unknown>;
+
+const read = (json: Json) => readConfigJson('test', json);
+/** A checkpoint's `config.json` with other keys; undefined takes one away. */
+const changed = (name: FixtureName, keys: Json, transformers: 4 | 5 = 5): Json =>
+  JSON.parse(
+    JSON.stringify({...jsonOf(readFiles(name, transformers), 'config.json'), ...keys}),
+  ) as Json;
+
+describe('config.json', () => {
+  for (const name of checkpointNames) {
+    it(`of ${name} says the same in the words of transformers 4 and 5`, () => {
+      const [five, four] = ([5, 4] as const).map((version) => read(changed(name, {}, version)));
+      expect(four).to.deep.equal(five);
+      expect(five).to.deep.include(readConfig(name));
+      expect(five).to.include({initializerRange: 0.08, headInLoss: false, seed: null});
+    });
+
+    it(`of ${name} says the same in both words at once`, () => {
+      const both = {...changed(name, {}, 4), ...changed(name, {}, 5)};
+      expect(read(both)).to.deep.equal(read(changed(name, {})));
+    });
+  }
+
+  it('has the defaults of transformers', () => {
+    const absent = {
+      num_key_value_heads: undefined,
+      head_dim: undefined,
+      rms_norm_eps: undefined,
+      rope_parameters: undefined,
+      max_position_embeddings: undefined,
+      tie_word_embeddings: undefined,
+      initializer_range: undefined,
+      hidden_act: undefined,
+      architectures: undefined,
+      attention_bias: undefined,
+    };
+    const common = {
+      headDim: 8,
+      rmsNormEps: 1e-6,
+      ropeTheta: 10000,
+      ropeScaling: null,
+      tieWordEmbeddings: false,
+      initializerRange: 0.02,
+    };
+    expect(read(changed('llama2', absent))).to.deep.include({
+      ...common,
+      numKeyValueHeads: 4,
+      maxPositionEmbeddings: 2048,
+      slidingWindow: null,
+    });
+    const wide = {num_attention_heads: 32, hidden_size: 256};
+    expect(
+      read(changed('mistral', {...absent, ...wide, sliding_window: undefined})),
+    ).to.deep.include({
+      ...common,
+      numKeyValueHeads: 8,
+      maxPositionEmbeddings: 131072,
+      slidingWindow: 4096,
+    });
+    expect(read(changed('qwen2', {...absent, ...wide}))).to.deep.include({
+      ...common,
+      numKeyValueHeads: 32,
+      maxPositionEmbeddings: 32768,
+      slidingWindow: null,
+    });
+    expect(read(changed('mistral', {num_key_value_heads: null})).numKeyValueHeads).to.equal(4);
+  });
+
+  const same: Array<[FixtureName, Json]> = [
+    ['llama2', {hidden_act: 'swish', mlp_bias: null, quantization_config: null}],
+    ['llama2', {partial_rotary_factor: 1, attention_dropout: 0, sliding_window: null}],
+    ['llama2', {layer_types: ['full_attention', 'full_attention', 'full_attention']}],
+    ['llama2', {architectures: ['LLaMAForCausalLM'], pretraining_tp: 2, something: {else: 1}}],
+    ['llama2', {rope_parameters: {rope_type: 'default', partial_rotary_factor: 1, factor: null}}],
+    ['llama2', {rope_parameters: {type: 'default', rope_theta: 10000}, rope_theta: 10000}],
+    ['mistral', {layer_types: Array(3).fill('sliding_attention')}],
+    ['qwen2', {attention_bias: true, use_sliding_window: true, sliding_window: null}],
+    ['qwen2', {use_sliding_window: true, sliding_window: 4}],
+    ['qwen2', {use_sliding_window: true, sliding_window: 4, layer_types: undefined}],
+  ];
+  for (const [name, keys] of same) {
+    it(`of ${name} says the same with ${JSON.stringify(keys)}`, () => {
+      expect(read(changed(name, keys))).to.deep.equal(read(changed(name, {})));
+    });
+  }
+
+  it('gives a Qwen2 model its window, in all layers', () => {
+    const window = {use_sliding_window: true, sliding_window: 4};
+    for (const keys of [
+      {layer_types: Array(3).fill('sliding_attention')},
+      {layer_types: undefined, max_window_layers: 0},
+    ]) {
+      expect(read(changed('qwen2', {...window, ...keys})).slidingWindow).to.equal(4);
+    }
+  });
+
+  it('takes the longest text for the one of the pre-training, where it says nothing else', () => {
+    const {rope_parameters} = changed('llama3', {}) as {rope_parameters: Json};
+    const {original_max_position_embeddings: _, ...rope} = rope_parameters;
+    const config = (keys: Json) =>
+      read(changed('llama3', {rope_parameters: rope, ...keys})).ropeScaling
+        ?.originalMaxPositionEmbeddings;
+    expect(config({})).to.equal(128);
+    expect(config({original_max_position_embeddings: 64})).to.equal(64);
+  });
+
+  const unsupported: Array<[FixtureName, Json, string]> = [
+    ['llama2', {hidden_act: 'gelu'}, 'hidden_act "gelu"'],
+    ['llama2', {mlp_bias: true}, 'mlp_bias true'],
+    ['llama2', {attention_bias: true}, 'attention_bias true'],
+    ['mistral', {attention_bias: true}, 'attention_bias true'],
+    ['llama2', {attention_dropout: 0.1}, 'attention_dropout 0.1'],
+    ['llama2', {partial_rotary_factor: 0.5}, 'partial_rotary_factor 0.5'],
+    ['llama2', {quantization_config: {bits: 4}}, 'quantization_config {"bits":4}'],
+    ['llama2', {sliding_window: 4096}, 'sliding_window 4096'],
+    ['llama2', {rope_parameters: {rope_type: 'yarn'}}, 'rope_parameters.rope_type "yarn"'],
+    [
+      'llama2',
+      {rope_parameters: undefined, rope_scaling: {type: 'linear', factor: 2}},
+      'rope_scaling.rope_type "linear"',
+    ],
+    ['llama2', {rope_parameters: {factor: 2}}, 'rope_parameters.factor 2'],
+    [
+      'llama2',
+      {rope_parameters: {full_attention: {rope_theta: 1}}},
+      'rope_parameters.full_attention {"rope_theta":1}',
+    ],
+    [
+      'llama2',
+      {rope_parameters: {partial_rotary_factor: 0.5}},
+      'rope_parameters.partial_rotary_factor 0.5',
+    ],
+    [
+      'llama2',
+      {layer_types: ['full_attention', 'sliding_attention', 'full_attention']},
+      'layer_types ["full_attention","sliding_attention","full_attention"]',
+    ],
+    [
+      'mistral',
+      {layer_types: Array(3).fill('full_attention')},
+      'layer_types ["full_attention","full_attention","full_attention"]',
+    ],
+    [
+      'qwen2',
+      {use_sliding_window: true, sliding_window: 4, layer_types: undefined, max_window_layers: 1},
+      'max_window_layers 1',
+    ],
+    [
+      'qwen2',
+      {layer_types: Array(3).fill('sliding_attention')},
+      'layer_types ["sliding_attention","sliding_attention","sliding_attention"]',
+    ],
+  ];
+  for (const [name, keys, what] of unsupported) {
+    it(`of ${name} may not say ${JSON.stringify(keys)}`, () => {
+      expect(() => read(changed(name, keys))).to.throw(
+        `test: ${what} changes what the model computes and is not supported: `,
+      );
+    });
+  }
+
+  const wrong: Array<[Json, string]> = [
+    [{model_type: 'gpt2'}, "model_type must be one of 'llama', 'mistral', 'qwen2'; got 'gpt2'"],
+    [{model_type: undefined}, 'model_type must be one of'],
+    [
+      {architectures: ['LlamaForSequenceClassification']},
+      'architectures must name LlamaForCausalLM, a model with a head for the next token; ' +
+        'got ["LlamaForSequenceClassification"]',
+    ],
+    [{architectures: 'LlamaForCausalLM'}, 'architectures must name LlamaForCausalLM'],
+    [{hidden_size: undefined}, 'hidden_size must be an integer >= 1; got undefined'],
+    [{vocab_size: '96'}, "vocab_size must be an integer >= 1; got '96'"],
+    [{num_hidden_layers: 0}, 'num_hidden_layers must be an integer >= 1; got 0'],
+    [{num_attention_heads: 1.5}, 'num_attention_heads must be an integer >= 1; got 1.5'],
+    [{num_key_value_heads: 3}, 'createLlama: numKeyValueHeads must divide numAttentionHeads (4)'],
+    [{head_dim: 7}, 'createLlama: headDim must be even'],
+    [{rms_norm_eps: 0}, 'rms_norm_eps must be a number > 0; got 0'],
+    [{initializer_range: -1}, 'initializer_range must be a number >= 0; got -1'],
+    [{tie_word_embeddings: 1}, 'tie_word_embeddings must be true or false; got 1'],
+    [{rope_parameters: [1]}, 'rope_parameters must be an object; got [1]'],
+    [{rope_theta: 7}, 'rope_theta 7 and 10000 of rope_parameters disagree; remove the one'],
+    [{rope_parameters: undefined, rope_theta: -1}, 'rope_theta must be a number > 0; got -1'],
+    [
+      {rope_scaling: {rope_type: 'llama3', factor: 2, low_freq_factor: 1, high_freq_factor: 4}},
+      'rope_parameters {"rope_theta":10000,"rope_type":"default"} and rope_scaling {',
+    ],
+    [
+      {rope_parameters: {rope_type: 'llama3', low_freq_factor: 1, high_freq_factor: 4}},
+      'rope_parameters.factor must be a number >= 1; got undefined',
+    ],
+    [{layer_types: ['full_attention']}, 'layer_types must have an entry for each of 3 layers; got'],
+    [{layer_types: 'full_attention'}, 'layer_types must have an entry for each of 3 layers; got'],
+  ];
+  for (const [keys, message] of wrong) {
+    it(`may not say ${JSON.stringify(keys)}`, () => {
+      expect(() => read(changed('llama2', keys))).to.throw(`test: ${message}`);
+    });
+  }
+
+  it('may not give a window that is no number of tokens', () => {
+    expect(() => read(changed('mistral', {sliding_window: 0}))).to.throw(
+      'test: sliding_window must be an integer >= 1; got 0',
+    );
+    expect(() => read(changed('qwen2', {use_sliding_window: 1}))).to.throw(
+      'test: use_sliding_window must be true or false; got 1',
+    );
+  });
+});
