@@ -72,8 +72,9 @@ function makeUp(ops: NativeOps, average: Native, beta: number, value: () => Nati
     if (beta === 0) {
       ops.runAll('AssignVariableOp', [average, value()], {dtype: ops.float32}, 0);
     } else if (Math.abs(lacking) > TOLERANCE * (1 - beta)) {
-      const part = ops.mul(value(), ops.scalar(lacking / rounded));
-      ops.runAll('AssignAddVariableOp', [average, part], {dtype: ops.float32}, 0);
+      const inputs = [average, ops.scalar(-lacking / rounded), value()];
+      const attributes = {T: ops.float32, use_locking: false};
+      ops.runAll('ResourceApplyGradientDescent', inputs, attributes, 0); // a scaled subtraction
     }
   });
 }

@@ -12,21 +12,17 @@ export const rmsNorm: NativeKernel<OwLoreRMSNormAttrs> = (ops, inputs, {epsilon}
 export const rmsNormGrad: NativeKernel<OwLoreRMSNormAttrs> = (ops, inputs, {epsilon}) => {
   const weight = inputs['weight']!;
   const [dy, x] = [asRows(ops, inputs['dy']!), asRows(ops, inputs['x']!)];
-  const [rows, width] = x.shape as [number, number];
+  const width = x.shape[1]!;
   const scale = inverseRms(ops, x, epsilon);
-  const normalized = ops.mul(x, scale);
+  const products = ops.mul(dy, x);
   // Sums over an axis as products of matrices, which TensorFlow does faster.
-  const [along, dWeight] = ops.scope((): [Native, Native] => {
-    const products = ops.mul(dy, normalized);
-    const means = ops.mul(ops.reshape(weight, [width, 1]), ops.scalar(1 / width));
-    const ones = ops.constant(new Float32Array(rows).fill(1), [1, rows]);
-    return [ops.matMul(products, means), ops.matMul(ones, products)];
-  });
-  const dx = ops.scope(() => {
-    const across = ops.scope(() => ops.sub(ops.mul(dy, weight), ops.mul(normalized, along)));
-    return ops.mul(across, scale);
-  });
-  return [ops.reshape(dx, inputs['x']!.shape), ops.reshape(dWeight, [width])];
+  const dWeight = ops.reshape(ops.matMul(scale, products, true, false), weight.shape);
+  const means = ops.mul(ops.reshape(weight, [width, 1]), ops.scalar(1 / width));
+  const along = ops.matMul(products, means);
+  // scale · (dy · weight − x · scale² · along)
+  const across = ops.mul(ops.mul(dy, weight), scale);
+  const cubed = ops.mul(ops.mul(ops.mul(along, scale), scale), scale);
+  return [ops.reshape(ops.sub(across, ops.mul(x, cubed)), inputs['x']!.shape), dWeight];
 };
 
 /** `[rows, width]`. */
