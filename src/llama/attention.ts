@@ -3,6 +3,7 @@ import {causalAttention} from './causal_attention';
 import {OwLoreAttention, OwLoreAttentionGrad} from '../kernels/llama_kernel_names';
 import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
+import type {KeyValueCache} from './generation/key_value_cache';
 import {rotate, rotaryTable, type RotaryOptions} from './rotary';
 
 export interface AttentionOptions extends RotaryOptions {
@@ -34,16 +35,23 @@ export interface AttentionWeights {
  *
  * Each key and value head serves `numAttentionHeads / numKeyValueHeads` query heads in a row
  * (grouped queries, Ainslie et al. 2023).
+ *
+ * @param cache For positions that come after those that it has seen: they see its keys, too, and it
+ *   takes in theirs. No kernel has it.
  */
 export function attention(
   x: tf.Tensor,
   seq: number,
   weights: AttentionWeights,
   options: AttentionOptions,
+  cache?: KeyValueCache,
 ): tf.Tensor {
   return tf.tidy(() => {
-    const mix = hasKernelFor(weights, options) ? fusedAttention : composedAttention;
-    return tf.matMul(mix(x, seq, weights, options), weights.kernels.o);
+    const isFused = !cache && hasKernelFor(weights, options);
+    const mixed = isFused
+      ? fusedAttention(x, seq, weights, options)
+      : composedAttention(x, seq, weights, options, cache);
+    return tf.matMul(mixed, weights.kernels.o);
   });
 }
 
@@ -59,10 +67,11 @@ function composedAttention(
   seq: number,
   {kernels, biases}: AttentionWeights,
   options: AttentionOptions,
+  cache?: KeyValueCache,
 ): tf.Tensor {
   const {numAttentionHeads, numKeyValueHeads, headDim, slidingWindow} = options;
   const rows = x.shape[0];
-  const table = rotaryTable(seq, options);
+  const table = rotaryTable(seq, options, cache?.length);
   return tf.tidy(() => {
     const project = (name: 'q' | 'k' | 'v', heads: number): tf.Tensor => {
       const product = tf.matMul(x, kernels[name]);
@@ -71,7 +80,9 @@ function composedAttention(
     };
     const q = tf.tidy(() => rotate(project('q', numAttentionHeads), table));
     const k = tf.tidy(() => rotate(project('k', numKeyValueHeads), table));
-    const mixed = groupedAttention(q, k, project('v', numKeyValueHeads), slidingWindow);
+    const v = project('v', numKeyValueHeads);
+    const {keys, values} = cache ? cache.append({keys: k, values: v}) : {keys: k, values: v};
+    const mixed = groupedAttention(q, keys, values, slidingWindow);
     return tf.reshape(byHeads(mixed), [rows, numAttentionHeads * headDim]);
   });
 }
@@ -102,7 +113,10 @@ function fusedAttention(
   });
 }
 
-/** Queries `[batch, heads, seq, headDim]`, fewer heads of keys and values; to the queries' shape. */
+/**
+ * Queries `[batch, heads, seq, headDim]`, fewer heads of keys and values, and of more positions if
+ * some are before the queries'; to the queries' shape.
+ */
 function groupedAttention(
   q: tf.Tensor,
   k: tf.Tensor,
@@ -110,12 +124,12 @@ function groupedAttention(
   slidingWindow: number | null,
 ): tf.Tensor {
   const [batch, heads, seq, headDim] = q.shape as [number, number, number, number];
-  const keyHeads = k.shape[1]!;
+  const [, keyHeads, keys] = k.shape as [number, number, number];
   return tf.tidy(() => {
     const mixed = causalAttention(
       tf.reshape(q, [batch * keyHeads, heads / keyHeads, seq, headDim]),
-      tf.reshape(k, [batch * keyHeads, seq, headDim]),
-      tf.reshape(v, [batch * keyHeads, seq, headDim]),
+      tf.reshape(k, [batch * keyHeads, keys, headDim]),
+      tf.reshape(v, [batch * keyHeads, keys, headDim]),
       {window: slidingWindow},
     );
     return tf.reshape(mixed, q.shape);

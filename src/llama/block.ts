@@ -6,6 +6,7 @@ import {
   type AttentionOptions,
   type AttentionWeights,
 } from './attention';
+import type {KeyValueCache} from './generation/key_value_cache';
 import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
 import {mlp} from './mlp';
 import {rmsNorm} from './rms_norm';
@@ -38,7 +39,7 @@ type WeightName = (typeof KERNELS)[number] | (typeof NORMS)[number] | (typeof BI
  * Face's checkpoints, kernels are `[in, out]`.
  */
 export class LlamaBlock extends tfl.layers.Layer {
-  private readonly args: LlamaBlockArgs;
+  readonly args: LlamaBlockArgs;
   private readonly variables = new Map<WeightName, tfl.LayerVariable>();
 
   constructor(args: LlamaBlockArgs) {
@@ -73,13 +74,18 @@ export class LlamaBlock extends tfl.layers.Layer {
     super.build(inputShape);
   }
 
+  /**
+   * With `{cache}` in `kwargs`, a `KeyValueCache`, the positions come after those that it has seen.
+   */
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Record<string, unknown>): tf.Tensor {
     return tf.tidy(() => {
       this.invokeCallHook(inputs, kwargs);
       const x = onlyInput(inputs);
+      const cache = kwargs['cache'] as KeyValueCache | undefined;
       const [batch, seq, hidden] = x.shape as [number, number, number];
       const withAttention = checkpointedPart(
-        (x: tf.Tensor) => tf.add(x, this.attend(this.norm(x, 'input_layernorm.weight'), seq)),
+        (x: tf.Tensor) =>
+          tf.add(x, this.attend(this.norm(x, 'input_layernorm.weight'), seq, cache)),
         Object.values(this.attentionWeights().kernels),
       );
       const attended = withAttention(tf.reshape(x, [batch * seq, hidden]));
@@ -108,8 +114,8 @@ export class LlamaBlock extends tfl.layers.Layer {
     };
   }
 
-  private attend(x: tf.Tensor, seq: number): tf.Tensor {
-    return attention(x, seq, this.attentionWeights(), this.args);
+  private attend(x: tf.Tensor, seq: number, cache?: KeyValueCache): tf.Tensor {
+    return attention(x, seq, this.attentionWeights(), this.args, cache);
   }
 
   private attentionWeights(): AttentionWeights {

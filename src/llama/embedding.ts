@@ -20,7 +20,7 @@ export interface LlamaEmbeddingArgs extends LayerArgs, KernelInit {
  * logits `[batch, seq, vocab]`.
  */
 export class LlamaEmbedding extends tfl.layers.Layer {
-  private readonly args: LlamaEmbeddingArgs;
+  readonly args: LlamaEmbeddingArgs;
   private weight!: tfl.LayerVariable;
 
   constructor(args: LlamaEmbeddingArgs) {

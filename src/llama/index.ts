@@ -7,5 +7,8 @@ export {parseSafetensors, serializeSafetensors} from './files/safetensors';
 export type {FileMap} from './files/map_source';
 export type {ModelSource, RequestOptions} from './files/source';
 export {getLlamaWeights, setLlamaWeights} from './files/weights';
+export type {Generation} from './generation/generate';
+export {generate} from './generation/generate';
+export type {GenerateOptions} from './generation/generate_options';
 export {sparseCrossEntropy} from './loss';
 export {createLlama} from './model';

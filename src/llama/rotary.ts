@@ -36,9 +36,9 @@ export interface RotaryTable {
   sin: tf.Tensor;
 }
 
-/** The table of positions 0 to before `length`, rounded from double precision. */
-export function rotaryTable(length: number, options: RotaryOptions): RotaryTable {
-  const {cos, sin, halfDim} = tableValues(length, options);
+/** The table of `length` positions from `first` on, rounded from double precision. */
+export function rotaryTable(length: number, options: RotaryOptions, first = 0): RotaryTable {
+  const {cos, sin, halfDim} = tableValues(length, options, first);
   const shape: [number, number] = [length, halfDim];
   return {cos: tf.tensor2d(cos, shape), sin: tf.tensor2d(sin, shape)};
 }
@@ -53,12 +53,12 @@ interface TableValues {
 /** Of the last table: all blocks of a model ask for the same one. */
 let lastValues: TableValues | null = null;
 
-function tableValues(length: number, options: RotaryOptions): TableValues {
+function tableValues(length: number, options: RotaryOptions, first: number): TableValues {
   const {headDim, ropeTheta, ropeScaling} = options;
-  const key = JSON.stringify([length, headDim, ropeTheta, ropeScaling]);
+  const key = JSON.stringify([first, length, headDim, ropeTheta, ropeScaling]);
   if (lastValues?.key !== key) {
     const frequencies = rotaryFrequencies(options);
-    const angles = Array.from({length}, (_, position) => frequencies.map((f) => position * f));
+    const angles = Array.from({length}, (_, i) => frequencies.map((f) => (first + i) * f));
     const [cos, sin] = [Math.cos, Math.sin].map((f) => Float32Array.from(angles.flat(), f));
     lastValues = {key, halfDim: frequencies.length, cos: cos!, sin: sin!};
   }
@@ -66,7 +66,7 @@ function tableValues(length: number, options: RotaryOptions): TableValues {
 }
 
 /**
- * Turns `x` `[…, length, headDim]` by the angles of `rotaryTable(length)`. As in Hugging Face's
+ * Turns `x` `[…, length, headDim]` by the angles of a table of as many positions. As in Hugging Face's
  * checkpoints, dimension i makes a pair with dimension i + headDim / 2. Keeps the table for the
  * gradient, which turns back.
  */

@@ -1,0 +1,140 @@
+import {checkKnown, checkNumber, display} from '../../options';
+
+/** Options of `generate`; the names are those of Hugging Face's `generate` in camel case. */
+export interface GenerateOptions {
+  /** Most new tokens, at least 1; default 128, or fewer if the model has not as many positions left. */
+  maxNewTokens?: number;
+  /**
+   * 0: always the most probable token. Above: tokens are drawn, and the logits divided by it; 1 is
+   * the model's own distribution. Default 0.
+   */
+  temperature?: number;
+  /** How many tokens may be drawn, the most probable ones; default null: all. */
+  topK?: number | null;
+  /**
+   * Tokens are drawn from as few as have this probability together, the most probable ones; above 0,
+   * at most 1; default 1.
+   */
+  topP?: number;
+  /** Seed of the draws, an integer in [0, 2³² − 1]; default null: other draws each time. */
+  seed?: number | null;
+  /** Ends after one of these token ids, or sequences of ids, which are part of the result; default none. */
+  stop?: number | ReadonlyArray<number | readonly number[]>;
+  /**
+   * Called with each new token and with all new ones so far, and waited for. If it returns false the
+   * text ends here; what it throws, `generate` throws.
+   */
+  onToken?: (id: number, ids: readonly number[]) => unknown;
+}
+
+/** What a model can do, as far as `generate` must know. */
+export interface ModelLimits {
+  vocabSize: number;
+  maxPositionEmbeddings: number;
+}
+
+/** The options with their defaults, checked. */
+export interface ResolvedGenerateOptions {
+  maxNewTokens: number;
+  temperature: number;
+  topK: number | null;
+  topP: number;
+  seed: number;
+  stop: ReadonlyArray<readonly number[]>;
+  onToken: GenerateOptions['onToken'];
+}
+
+const OWNER = 'generate';
+const KNOWN = [
+  'maxNewTokens',
+  'temperature',
+  'topK',
+  'topP',
+  'seed',
+  'stop',
+  'onToken',
+] as const satisfies ReadonlyArray<keyof GenerateOptions>;
+const DEFAULT_NEW_TOKENS = 128;
+
+/** @throws if the prompt is empty or too long, or has an id that is not in the vocabulary. */
+export function checkPrompt(
+  ids: ArrayLike<number>,
+  {vocabSize, maxPositionEmbeddings}: ModelLimits,
+): number[] {
+  const isList = Array.isArray(ids) || ArrayBuffer.isView(ids);
+  if (!isList) throw new Error(`${OWNER}: ids must be a list of token ids; got ${display(ids)}`);
+  if (ids.length === 0) throw new Error(`${OWNER}: ids must have at least one token`);
+  const prompt = Array.from<number>(ids);
+  prompt.forEach((id, i) => {
+    checkNumber(OWNER, `ids[${i}]`, id, idRange(vocabSize));
+  });
+  if (prompt.length >= maxPositionEmbeddings) {
+    throw new Error(
+      `${OWNER}: ids must have fewer than maxPositionEmbeddings = ${maxPositionEmbeddings} tokens, ` +
+        `so that one can follow; got ${prompt.length}`,
+    );
+  }
+  return prompt;
+}
+
+/** @throws if an option is unknown, or out of the range that model and prompt allow. */
+export function resolveGenerateOptions(
+  options: GenerateOptions,
+  promptLength: number,
+  {vocabSize, maxPositionEmbeddings}: ModelLimits,
+): ResolvedGenerateOptions {
+  checkKnown(OWNER, options, KNOWN);
+  const positionsLeft = maxPositionEmbeddings - promptLength;
+  const {
+    maxNewTokens = Math.min(DEFAULT_NEW_TOKENS, positionsLeft),
+    temperature = 0,
+    topK = null,
+    topP = 1,
+    seed = null,
+    stop = [],
+    onToken,
+  } = options;
+  checkNumber(OWNER, 'maxNewTokens', maxNewTokens, {integer: true, min: 1});
+  if (maxNewTokens > positionsLeft) {
+    throw new Error(
+      `${OWNER}: maxNewTokens must be at most ${positionsLeft}, for the model has ` +
+        `maxPositionEmbeddings = ${maxPositionEmbeddings} positions and the prompt takes ` +
+        `${promptLength}; got ${maxNewTokens}`,
+    );
+  }
+  checkNumber(OWNER, 'temperature', temperature, {min: 0});
+  if (topK !== null) checkNumber(OWNER, 'topK', topK, {integer: true, min: 1});
+  checkNumber(OWNER, 'topP', topP, {exclusiveMin: 0, max: 1});
+  if (seed !== null) checkNumber(OWNER, 'seed', seed, {integer: true, min: 0, max: 2 ** 32 - 1});
+  if (onToken !== undefined && typeof onToken !== 'function') {
+    throw new Error(`${OWNER}: onToken must be a function; got ${display(onToken)}`);
+  }
+  return {
+    maxNewTokens,
+    temperature,
+    topK,
+    topP,
+    seed: seed ?? Math.floor(Math.random() * 2 ** 32),
+    stop: stopSequences(stop, vocabSize),
+    onToken,
+  };
+}
+
+function stopSequences(stop: unknown, vocabSize: number): number[][] {
+  if (typeof stop !== 'number' && !Array.isArray(stop)) {
+    throw new Error(
+      `${OWNER}: stop must be a token id or a list of ids and lists of ids; got ${display(stop)}`,
+    );
+  }
+  return [stop].flat().map((entry: unknown, i) => {
+    const name = `stop[${i}]`;
+    const sequence: unknown[] = Array.isArray(entry) ? entry : [entry];
+    if (sequence.length === 0) throw new Error(`${OWNER}: ${name} must have at least one token`);
+    for (const id of sequence) checkNumber(OWNER, name, id, idRange(vocabSize));
+    return sequence as number[];
+  });
+}
+
+function idRange(vocabSize: number): {integer: true; min: number; exclusiveMax: number} {
+  return {integer: true, min: 0, exclusiveMax: vocabSize};
+}

@@ -1,0 +1,77 @@
+import type {Random} from '../../sampling/rng';
+
+/** What is left of a distribution over tokens. */
+export interface SamplingOptions {
+  /** Above 0; the logits are divided by it. */
+  temperature: number;
+  /** How many tokens may be drawn at most, the most probable ones; null: all. */
+  topK: number | null;
+  /** Part of the probability that the tokens that may be drawn must have together, as few as will do. */
+  topP: number;
+}
+
+/**
+ * The probabilities with which the next token is drawn: `softmax(logits / temperature)` over the
+ * `topK` most probable tokens, and of these over as few as reach `topP` together (nucleus sampling,
+ * Holtzman et al. 2020), in this order, as in Hugging Face's `generate`. Tokens of equal logits
+ * stay or go together.
+ *
+ * @param logits All finite.
+ * @returns as many, 0 for tokens that are left out; their sum is 1.
+ */
+export function tokenProbabilities(
+  logits: ArrayLike<number>,
+  {temperature, topK, topP}: SamplingOptions,
+): Float64Array {
+  const largest = largestOf(logits);
+  const weights = Float64Array.from(logits, (logit) => Math.exp((logit - largest) / temperature));
+  if ((topK !== null && topK < weights.length) || topP < 1) {
+    const least = leastWeight(weights, topK ?? weights.length, topP);
+    weights.forEach((weight, id) => {
+      if (weight < least) weights[id] = 0;
+    });
+  }
+  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  return weights.map((weight) => weight / total);
+}
+
+/** Draws an index with the given probabilities, none of which has probability 0. */
+export function drawIndex(probabilities: ArrayLike<number>, random: Random): number {
+  let left = random.next();
+  let last = 0;
+  for (let i = 0; i < probabilities.length; i++) {
+    const probability = probabilities[i]!;
+    if (probability === 0) continue;
+    if (left < probability) return i;
+    left -= probability;
+    last = i;
+  }
+  return last; // the sum was less than 1 by rounding
+}
+
+/** The index of the largest number, of equal ones the first. */
+export function largestIndex(numbers: ArrayLike<number>): number {
+  let at = 0;
+  for (let i = 1; i < numbers.length; i++) if (numbers[i]! > numbers[at]!) at = i;
+  return at;
+}
+
+function largestOf(numbers: ArrayLike<number>): number {
+  return numbers[largestIndex(numbers)]!;
+}
+
+/** The weight of the least probable token that may be drawn. */
+function leastWeight(weights: Float64Array, topK: number, topP: number): number {
+  const sorted = weights.slice().sort().reverse().subarray(0, topK);
+  // of equal weights the last place is cut off, too, and must count
+  const atLeast = sorted.at(-1)!;
+  let total = 0;
+  for (const weight of weights) if (weight >= atLeast) total += weight;
+  if (topP === 1) return atLeast;
+  let sum = 0;
+  for (const weight of sorted) {
+    sum += weight;
+    if (sum >= topP * total) return weight;
+  }
+  return atLeast;
+}

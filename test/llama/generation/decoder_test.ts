@@ -1,0 +1,98 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {expect} from 'chai';
+import fc from 'fast-check';
+import {createLlama, type LlamaConfig} from '../../../src/llama';
+import {Decoder} from '../../../src/llama/generation/decoder';
+import {describeBackends} from '../../support/backends';
+import {Comparison} from '../../support/close';
+import {readJson, readTensors} from '../../support/fixtures';
+import {loadCheckpoint} from '../checkpoints';
+
+/** Logits after each piece of `ids`, and how many tensors are left after the decoder is disposed of. */
+async function logitsByPieces(
+  model: tfl.LayersModel,
+  pieces: ReadonlyArray<readonly number[]>,
+): Promise<ArrayLike<number>[]> {
+  const before = tf.memory().numTensors;
+  const decoder = new Decoder(model);
+  const results: ArrayLike<number>[] = [];
+  for (const piece of pieces) {
+    const logits = decoder.read(piece);
+    results.push(await logits.data());
+    logits.dispose();
+  }
+  decoder.dispose();
+  expect(tf.memory().numTensors).to.equal(before);
+  return results;
+}
+
+describeBackends('Decoder', (backend) => {
+  for (const name of ['llama2', 'llama3', 'mistral', 'qwen2', 'smollm2'] as const) {
+    it(`has the logits of the reference token by token, ${name}`, async function () {
+      this.timeout(120_000); // software WebGPU takes a second for some tokens
+      const {tolerance} = readJson<{
+        tolerance: {plain: {logits: {rtol: number; atol: number; rms: number}}};
+      }>(`llama/${name}`);
+      const tensors = readTensors(`llama/${name}`);
+      const [, seq] = tensors.get('ids')!.shape as [number, number];
+      const ids = [...tensors.get('ids')!.values.slice(0, seq)];
+      const {shape, values} = tensors.get('logits')!;
+      const vocab = shape[2]!;
+      const model = loadCheckpoint(name);
+      const comparison = new Comparison(name, tolerance.plain.logits);
+      const logits = await logitsByPieces(model, [
+        ids.slice(0, 4),
+        ...ids.slice(4).map((id) => [id]),
+      ]);
+      logits.forEach((ofToken, i) => {
+        const expected = values.slice((3 + i) * vocab, (4 + i) * vocab);
+        comparison.add(`token ${3 + i}`, ofToken, expected);
+      });
+      comparison.finish();
+      model.dispose();
+    });
+  }
+
+  it('reads pieces of any size, with any window, as the model reads all at once', async () => {
+    const config: LlamaConfig = {
+      vocabSize: 16,
+      hiddenSize: 12,
+      intermediateSize: 12,
+      numHiddenLayers: 2,
+      numAttentionHeads: 6,
+      numKeyValueHeads: 2,
+      headDim: 4,
+      attentionBias: true,
+      initializerRange: 0.5,
+      seed: 1,
+    };
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(fc.nat(15), {minLength: 1, maxLength: 9}), {minLength: 1, maxLength: 5}),
+        fc.option(fc.integer({min: 1, max: 12})),
+        fc.boolean(),
+        async (pieces, slidingWindow, tieWordEmbeddings) => {
+          const model = createLlama({...config, slidingWindow, tieWordEmbeddings});
+          const logits = await logitsByPieces(model, pieces);
+          const all = tf.tidy(() => {
+            const ids = tf.tensor2d([pieces.flat()], undefined, 'int32');
+            return tf.squeeze<tf.Tensor2D>(model.predict(ids) as tf.Tensor, [0]);
+          });
+          const rows = await all.array();
+          // single precision, sums in another order
+          const comparison = new Comparison('logits', {rtol: 1e-4, atol: 1e-5});
+          let read = 0;
+          pieces.forEach((piece, i) => {
+            read += piece.length;
+            comparison.add(`after ${read}`, logits[i]!, rows[read - 1]!);
+          });
+          comparison.finish();
+          all.dispose();
+          model.dispose();
+        },
+      ),
+      {numRuns: backend === 'webgpu' ? 3 : 25},
+    );
+  }).timeout(120_000);
+});

@@ -1,0 +1,96 @@
+import {expect} from 'chai';
+import fc from 'fast-check';
+import {
+  drawIndex,
+  largestIndex,
+  tokenProbabilities,
+  type SamplingOptions,
+} from '../../../src/llama/generation/token_probabilities';
+import {createRandom} from '../../../src/sampling/rng';
+
+/**
+ * The same by the rule as Hugging Face's processors state it, one after the other: divide; keep the K
+ * largest; of these, from the largest on, keep a token as long as those before it have less than P
+ * together. For logits that differ from each other.
+ */
+function byTheRule(logits: number[], {temperature, topK, topP}: SamplingOptions): number[] {
+  const order = logits.map((_, id) => id).sort((a, b) => logits[b]! - logits[a]!);
+  const candidates = order.slice(0, topK ?? order.length);
+  const largest = Math.max(...logits);
+  const weightOf = (id: number): number => Math.exp((logits[id]! - largest) / temperature);
+  const sum = (ids: number[]): number => ids.reduce((total, id) => total + weightOf(id), 0);
+  const kept = candidates.filter(
+    (_, rank) => rank === 0 || sum(candidates.slice(0, rank)) / sum(candidates) < topP,
+  );
+  return logits.map((_, id) => (kept.includes(id) ? weightOf(id) / sum(kept) : 0));
+}
+
+describe('tokenProbabilities', () => {
+  it('are those of the rule', () => {
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(fc.integer({min: -400, max: 400}), {minLength: 1, maxLength: 12}),
+        fc.constantFrom(0.1, 0.7, 1, 3),
+        fc.option(fc.integer({min: 1, max: 14})),
+        fc.constantFrom(0.05, 0.4321, 0.8765, 0.9999, 1),
+        (tenths, temperature, topK, topP) => {
+          const logits = tenths.map((x) => x / 40);
+          const options = {temperature, topK, topP};
+          const expected = byTheRule(logits, options);
+          tokenProbabilities(Float32Array.from(logits), options).forEach((probability, id) => {
+            // the logits are rounded to float32, and divided by a tenth
+            expect(probability).to.be.closeTo(expected[id]!, 1e-5);
+          });
+        },
+      ),
+      {numRuns: 1000},
+    );
+  });
+
+  it('take a part of the probability that is reached exactly', () => {
+    const logits = [0.5, 0.25, 0.25].map(Math.log);
+    const options = {temperature: 1, topK: null};
+    expect([...tokenProbabilities(logits, {...options, topP: 0.5})]).to.deep.equal([1, 0, 0]);
+    expect(tokenProbabilities(logits, {...options, topP: 0.51})[2]).to.be.closeTo(0.25, 1e-12);
+  });
+
+  it('leave equal logits together', () => {
+    const options = {temperature: 1, topK: 2, topP: 1};
+    expect([...tokenProbabilities([1, 3, 1, 1, 3, 3], options)]).to.deep.equal(
+      [0, 1, 0, 0, 1, 1].map((x) => x / 3),
+    );
+  });
+
+  it('are finite for huge logits and tiny temperatures', () => {
+    const options = {temperature: 1e-30, topK: null, topP: 0.9};
+    expect([...tokenProbabilities([3e38, -3e38, 0], options)]).to.deep.equal([1, 0, 0]);
+  });
+});
+
+describe('drawIndex', () => {
+  it('draws with the given probabilities', () => {
+    const probabilities = [0.05, 0, 0.35, 0.5, 0.1, 0];
+    const draws = 20_000;
+    const random = createRandom(7);
+    const counts = probabilities.map(() => 0);
+    for (let i = 0; i < draws; i++) counts[drawIndex(probabilities, random)]!++;
+    expect([counts[1], counts[5]]).to.deep.equal([0, 0]);
+    const chiSquare = probabilities.reduce((sum, p, i) => {
+      const expected = p * draws;
+      return p === 0 ? sum : sum + (counts[i]! - expected) ** 2 / expected;
+    }, 0);
+    // 3 degrees of freedom: above it with probability 0.001
+    expect(chiSquare).to.be.below(16.27);
+  });
+
+  it('ends at the last possible index where rounding leaves a rest', () => {
+    const last = {next: () => 1 - 2 ** -53};
+    expect(drawIndex([0.3, 0.3, 0.399, 0], last)).to.equal(2);
+  });
+});
+
+describe('largestIndex', () => {
+  it('is the first of equal ones', () => {
+    expect(largestIndex([-3, -1, -1, -2])).to.equal(1);
+  });
+});
