@@ -1,0 +1,50 @@
+import type {FileSink} from './sink';
+
+/**
+ * Files of a folder, in Node alone; it is made where there is none. They are written under other
+ * names beside the older ones and renamed at the end, each at once, so that an older checkpoint is
+ * whole until all of the new one is on the disk.
+ */
+export function folderSink(folder: string): FileSink {
+  /** What is in the folder under which name so far. */
+  const written = new Map<string, string>();
+  const suffix = `.${crypto.randomUUID()}.partial`;
+  return {
+    async create(path) {
+      const {mkdir, open} = await import('node:fs/promises');
+      const {join} = await import('node:path');
+      await mkdir(folder, {recursive: true});
+      const temporary = join(folder, `.${path}${suffix}`);
+      const handle = await open(temporary, 'wx');
+      written.set(path, temporary);
+      return {
+        async write(bytes) {
+          let done = 0;
+          while (done < bytes.length) {
+            done += (await handle.write(bytes, done, bytes.length - done)).bytesWritten;
+          }
+        },
+        async close() {
+          try {
+            await handle.datasync();
+          } finally {
+            await handle.close();
+          }
+        },
+      };
+    },
+    async commit(isObsolete) {
+      const {readdir, rename, rm} = await import('node:fs/promises');
+      const {join} = await import('node:path');
+      for (const [path, temporary] of written) {
+        await rename(temporary, join(folder, path));
+        written.delete(path);
+      }
+      for (const path of (await readdir(folder)).filter(isObsolete)) await rm(join(folder, path));
+    },
+    async abort() {
+      const {rm} = await import('node:fs/promises');
+      for (const temporary of written.values()) await rm(temporary, {force: true});
+    },
+  };
+}

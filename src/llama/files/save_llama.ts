@@ -1,0 +1,131 @@
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {checkChoice, checkKnown, checkNumber} from '../../options';
+import {INDEX_FILE} from './checkpoint';
+import {BYTES, floatTypes, type FloatType} from './float_type';
+import {isObject, show, type JsonObject} from './json';
+import {configOfModel} from './model_config';
+import {originOf} from './origin';
+import {elements, serializeHeader} from './safetensors_header';
+import {intoShards, indexOf, isWeightFile, type Shard} from './shards';
+import {openSink, type FileSink, type ModelTarget} from './sink';
+import {encodedPieces} from './tensor_writer';
+import {weightShapes, type WeightShape} from './weight_shapes';
+import {namedWeights, type NamedWeight} from './weights';
+import {configJsonOf} from './write_config_json';
+
+/** Options of `saveLlama`. */
+export interface SaveLlamaOptions {
+  /** How the weights are stored, as in `SafetensorsOptions`; default `'F32'`, which loses nothing. */
+  dtype?: FloatType;
+  /** The most bytes of weights in a file, as long as it has more than one; default 5e9. */
+  maxShardBytes?: number;
+  /**
+   * Further keys for `config.json`, such as `eos_token_id`; they go over those that the model was
+   * loaded with, and must not describe another model. Default none.
+   */
+  configJson?: Readonly<Record<string, unknown>>;
+}
+
+const OWNER = 'saveLlama';
+
+/**
+ * Saves a model of `loadLlama` or `createLlama` as Hugging Face's transformers do, so that versions
+ * 4 and 5 load it: `config.json`, `model.safetensors` or shards with their index, and what else came
+ * with a loaded model, such as `generation_config.json` and the tokenizer's files.
+ *
+ * Weights are written one at a time. In a folder, the files get their names when all are complete,
+ * in place of those of an older checkpoint, which a save that fails leaves alone.
+ *
+ * @param target A folder (in Node), or a map that takes the files.
+ * @returns The names of the files.
+ * @throws if an option is unknown or wrong, if it is another model, or if a finite weight would
+ *   become infinite in `dtype`.
+ */
+export async function saveLlama(
+  model: tfl.LayersModel,
+  target: ModelTarget,
+  options: SaveLlamaOptions = {},
+): Promise<string[]> {
+  checkKnown(OWNER, options, ['dtype', 'maxShardBytes', 'configJson']);
+  const {dtype = 'F32', maxShardBytes = 5e9, configJson = {}} = options;
+  checkChoice(OWNER, 'dtype', dtype, floatTypes);
+  checkNumber(OWNER, 'maxShardBytes', maxShardBytes, {integer: true, min: 1});
+  if (!isObject(configJson)) {
+    throw new Error(`${OWNER}: configJson must be a plain object; got ${show(configJson)}`);
+  }
+  const config = configOfModel(OWNER, model);
+  const origin = originOf(model);
+  const json = configJsonOf(OWNER, config, dtype, origin?.configJson, configJson);
+  const shards = intoShards(storedWeights(model, [...weightShapes(config)]), dtype, maxShardBytes);
+  const index = indexOf(shards, dtype);
+
+  const sink = openSink(OWNER, target);
+  try {
+    for (const shard of shards) await writeShard(sink, shard, dtype);
+    const others: Array<[string, Uint8Array]> = [...(origin?.files ?? [])];
+    if (index) others.push([INDEX_FILE, jsonBytes(index)]);
+    others.push(['config.json', jsonBytes(sorted(json))]);
+    for (const [path, bytes] of others) await writeFile(sink, path, bytes.length, [bytes]);
+    const paths = [...shards, ...others.map(([path]) => ({path}))].map(({path}) => path);
+    await sink.commit((path) => isWeightFile(path) && !paths.includes(path));
+    return paths;
+  } catch (error) {
+    await sink.abort();
+    throw error;
+  }
+}
+
+type StoredWeight = WeightShape & NamedWeight;
+
+/** The weights of the model beside how they are stored. */
+function storedWeights(model: tfl.LayersModel, shapes: readonly WeightShape[]): StoredWeight[] {
+  const weights = new Map(namedWeights(model).map((weight) => [weight.name, weight]));
+  const stored = shapes.map((shape) => ({...shape, ...weights.get(shape.name)!}));
+  for (const name of weights.keys()) {
+    if (shapes.some((shape) => shape.name === name)) continue;
+    throw new Error(
+      `${OWNER}: the model has a weight ${show(name)}, which checkpoints of its type have not`,
+    );
+  }
+  return stored;
+}
+
+async function writeShard(
+  sink: FileSink,
+  {path, weights}: Shard<StoredWeight>,
+  dtype: FloatType,
+): Promise<void> {
+  const header = serializeHeader(
+    weights.map(({name, shape}) => ({name, dtype, shape})),
+    {format: 'pt'},
+  );
+  const values = weights.reduce((sum, {shape}) => sum + elements(shape), 0);
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    yield header;
+    for (const weight of weights) yield* encodedPieces(OWNER, weight, dtype);
+  }
+  await writeFile(sink, path, header.length + values * BYTES[dtype], pieces());
+}
+
+async function writeFile(
+  sink: FileSink,
+  path: string,
+  size: number,
+  pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const file = await sink.create(path, size);
+  try {
+    for await (const piece of pieces) await file.write(piece);
+  } finally {
+    await file.close();
+  }
+}
+
+/** As transformers writes JSON. */
+function jsonBytes(value: object): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+function sorted(json: JsonObject): JsonObject {
+  return Object.fromEntries(Object.entries(json).sort(([a], [b]) => (a < b ? -1 : 1)));
+}

@@ -1,0 +1,30 @@
+import {display} from '../../options';
+import {folderSink} from './folder_sink';
+import {isFolderPath} from './folder_source';
+import {mapSink} from './map_sink';
+
+/** Where a checkpoint is written: the path of a folder (Node only), or a map that takes the files. */
+export type ModelTarget = string | Map<string, Uint8Array>;
+
+/** Takes files; none is to be seen in the target before `commit`. */
+export interface FileSink {
+  /** Starts a file that will have `size` bytes. */
+  create(path: string, size: number): Promise<SinkFile>;
+  /** Puts all files in the place of older ones, and takes those away that `isObsolete` names. */
+  commit(isObsolete: (path: string) => boolean): Promise<void>;
+  /** Gives up: the target stays as it was. */
+  abort(): Promise<void>;
+}
+
+export interface SinkFile {
+  /** Appends bytes, which may be changed when it is done. */
+  write(bytes: Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** @throws if the target is neither a folder nor a map. */
+export function openSink(owner: string, target: ModelTarget): FileSink {
+  if (target instanceof Map) return mapSink(target);
+  if (typeof target === 'string' && isFolderPath(target)) return folderSink(target);
+  throw new Error(`${owner}: a target is the path of a folder or a Map; got ${display(target)}`);
+}

@@ -1,0 +1,69 @@
+import type {NamedWeight} from './weights';
+import {encode, type FloatType} from './float_type';
+import {show} from './json';
+
+/** Values that are encoded at a time. */
+const CHUNK = 2 ** 20;
+/** Bits of infinity of the halves. */
+const INFINITY = {F16: 0x7c00, BF16: 0x7f80} as const;
+
+/**
+ * The bytes of a weight as Hugging Face stores it, piece by piece; a piece is good until the next.
+ *
+ * @throws if a finite value is beyond the range of `dtype`.
+ */
+export async function* encodedPieces(
+  owner: string,
+  {name, variable, transposed}: NamedWeight,
+  dtype: FloatType,
+): AsyncGenerator<Uint8Array> {
+  const values = (await variable.read().data()) as Float32Array;
+  const pieces = transposed
+    ? transposedPieces(values, variable.shape as [number, number])
+    : plainPieces(values);
+  for (const piece of pieces) {
+    const bytes = encode(piece, dtype);
+    if (dtype !== 'F32') checkRange(owner, name, piece, bytes, dtype);
+    yield bytes;
+  }
+}
+
+function* plainPieces(values: Float32Array): Generator<Float32Array> {
+  for (let at = 0; at < values.length; at += CHUNK) yield values.subarray(at, at + CHUNK);
+}
+
+/** The values of `[rows, columns]` in the order of `[columns, rows]`. */
+function* transposedPieces(
+  values: Float32Array,
+  [rows, columns]: [number, number],
+): Generator<Float32Array> {
+  // as bits: to copy a float may change the bits of a NaN
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const step = Math.max(1, Math.floor(CHUNK / rows));
+  for (let first = 0; first < columns; first += step) {
+    const count = Math.min(step, columns - first);
+    const piece = new Uint32Array(count * rows);
+    for (let row = 0; row < rows; row++) {
+      const start = row * columns + first;
+      for (let i = 0; i < count; i++) piece[i * rows + row] = bits[start + i]!;
+    }
+    yield new Float32Array(piece.buffer);
+  }
+}
+
+function checkRange(
+  owner: string,
+  name: string,
+  values: Float32Array,
+  bytes: Uint8Array,
+  dtype: 'F16' | 'BF16',
+): void {
+  const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
+  for (let i = 0; i < halves.length; i++) {
+    if ((halves[i]! & 0x7fff) !== INFINITY[dtype] || !Number.isFinite(values[i])) continue;
+    throw new Error(
+      `${owner}: tensor ${show(name)} has the value ${values[i]}, which would be infinite as ` +
+        `${dtype}; use ${dtype === 'F16' ? "dtype 'BF16' or 'F32'" : "dtype 'F32'"}`,
+    );
+  }
+}
