@@ -1,0 +1,31 @@
+/**
+ * Makes a checkpoint of random weights in the shape of SmolLM2-135M, to see what a model of that size costs where the
+ * published one is not at hand:
+ *
+ *   npm run make:checkpoint -- <folder>                        # bfloat16, 269 MB
+ *   npm run make:checkpoint -- <folder> --dtype F32 --seed 2
+ *   npm run make:checkpoint -- <folder> --layers 4             # fewer blocks
+ */
+import {parseArgs} from 'node:util';
+import {smolLM2, writeRandomCheckpoint} from '../bench/random_checkpoint';
+import {floatTypes} from '../src/llama/files/float_type';
+
+const {values, positionals} = parseArgs({
+  options: {
+    dtype: {type: 'string', default: 'BF16'},
+    seed: {type: 'string', default: '1'},
+    layers: {type: 'string', default: String(smolLM2.num_hidden_layers)},
+  },
+  allowPositionals: true,
+});
+const [folder, ...others] = positionals;
+const dtype = floatTypes.find((name) => name === values.dtype);
+if (folder === undefined || others.length > 0 || dtype === undefined) {
+  console.error(
+    `usage: npm run make:checkpoint -- <folder> [--dtype ${floatTypes.join('|')}] [--seed n] [--layers n]`,
+  );
+  process.exit(2);
+}
+const config = {...smolLM2, num_hidden_layers: Number(values.layers)};
+const parameters = writeRandomCheckpoint(folder, config, {dtype, seed: Number(values.seed)});
+console.log(`${folder}: ${(parameters / 1e6).toFixed(1)} million parameters, ${dtype}`);
