@@ -1,14 +1,14 @@
+import {fileURLToPath} from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import {LayerSamplingCallback, OwLoreOptimizer, type BasisFunction} from '../../src';
-import {getLlamaWeights, sparseCrossEntropy} from '../../src/llama';
+import {getLlamaWeights, loadLlama, sparseCrossEntropy} from '../../src/llama';
 import {exactBasis} from '../../src/optim/basis';
 import {describeBackends} from '../support/backends';
 import {Comparison, type Tolerance} from '../support/close';
 import {readJson, readTensors, toTensor} from '../support/fixtures';
 import {describeKernelSets, type KernelSet} from '../support/kernel_sets';
-import {loadCheckpoint} from './checkpoints';
 
 /*
  * Whole training runs of two checkpoints through compile and fit, against a float64 loop: full
@@ -48,25 +48,32 @@ describeBackends('training runs of LLaMA-style models', (backend) => {
     for (const {name, method} of cases) {
       if (method === 'lora') continue;
       const {rank} = readJson<TrainingCase>(`llama_train/${name}`);
-      it(rank === null ? name : `${name}, recorded bases`, () =>
-        runCase(name, 'recorded', kernels),
-      );
+      it(rank === null ? name : `${name}, recorded bases`, () => runCase(name, {kernels}));
       if (rank !== null) {
-        it(`${name}, own exact bases`, () => runCase(name, 'own exact', kernels));
+        it(`${name}, own exact bases`, () => runCase(name, {kernels, bases: 'own exact'}));
+      }
+      if (method === 'full') {
+        it(`${name}, head in the loss`, () => runCase(name, {kernels, headInLoss: true}));
       }
     }
   });
 });
 
+interface Way {
+  kernels: KernelSet;
+  bases?: 'recorded' | 'own exact';
+  headInLoss?: boolean;
+}
+
 async function runCase(
   name: string,
-  bases: 'recorded' | 'own exact',
-  kernels: KernelSet,
+  {kernels, bases = 'recorded', headInLoss = false}: Way,
 ): Promise<void> {
   const fixture = readJson<TrainingCase>(`llama_train/${name}`);
   const recorded = readTensors(`llama_train/${name}`);
   const tensorsBefore = tf.memory().numTensors;
-  const model = loadCheckpoint(fixture.model);
+  const folder = fileURLToPath(new URL(`../fixtures/llama/${fixture.model}`, import.meta.url));
+  const {model} = await loadLlama(folder, {headInLoss});
   const names = new Map(
     model.weights.map(({name, originalName}) => [name, originalName.replace('/', '.')]),
   );
