@@ -34,6 +34,11 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** An object as transformers writes JSON files. */
+export function jsonText(value: object): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
 /** A value of a JSON file for a message, cut where it is long. */
 export function show(value: unknown): string {
   return shorten(JSON.stringify(value) ?? 'nothing');

@@ -2,7 +2,7 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 import {checkChoice, checkKnown, checkNumber} from '../../options';
 import {INDEX_FILE} from './checkpoint';
 import {BYTES, floatTypes, type FloatType} from './float_type';
-import {isObject, show, type JsonObject} from './json';
+import {isObject, jsonText, show} from './json';
 import {configOfModel} from './model_config';
 import {originOf} from './origin';
 import {elements, serializeHeader} from './safetensors_header';
@@ -11,7 +11,7 @@ import {openSink, type FileSink, type ModelTarget} from './sink';
 import {encodedPieces} from './tensor_writer';
 import {weightShapes, type WeightShape} from './weight_shapes';
 import {namedWeights, type NamedWeight} from './weights';
-import {configJsonOf} from './write_config_json';
+import {configJsonOf, configJsonText} from './write_config_json';
 
 /** Options of `saveLlama`. */
 export interface SaveLlamaOptions {
@@ -58,13 +58,14 @@ export async function saveLlama(
   const json = configJsonOf(OWNER, config, dtype, origin?.configJson, configJson);
   const shards = intoShards(storedWeights(model, [...weightShapes(config)]), dtype, maxShardBytes);
   const index = indexOf(shards, dtype);
+  const encoder = new TextEncoder();
 
   const sink = openSink(OWNER, target);
   try {
     for (const shard of shards) await writeShard(sink, shard, dtype);
     const others: Array<[string, Uint8Array]> = [...(origin?.files ?? [])];
-    if (index) others.push([INDEX_FILE, jsonBytes(index)]);
-    others.push(['config.json', jsonBytes(sorted(json))]);
+    if (index) others.push([INDEX_FILE, encoder.encode(jsonText(index))]);
+    others.push(['config.json', encoder.encode(configJsonText(json))]);
     for (const [path, bytes] of others) await writeFile(sink, path, bytes.length, [bytes]);
     const paths = [...shards, ...others.map(([path]) => ({path}))].map(({path}) => path);
     await sink.commit((path) => isWeightFile(path) && !paths.includes(path));
@@ -119,13 +120,4 @@ async function writeFile(
   } finally {
     await file.close();
   }
-}
-
-/** As transformers writes JSON. */
-function jsonBytes(value: object): Uint8Array {
-  return new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
-}
-
-function sorted(json: JsonObject): JsonObject {
-  return Object.fromEntries(Object.entries(json).sort(([a], [b]) => (a < b ? -1 : 1)));
 }

@@ -1,7 +1,7 @@
 import type {LlamaConfig} from '../config';
 import {architectures, readConfigJson, type ModelType} from './config_json';
 import type {FloatType} from './float_type';
-import {show, type JsonObject} from './json';
+import {jsonText, show, type JsonObject} from './json';
 
 const torchNames: Readonly<Record<FloatType, string>> = {
   F32: 'float32',
@@ -43,6 +43,16 @@ export function configJsonOf(
     );
   }
   return json;
+}
+
+/** Keys whose values Python must read as floats: transformers 5 refuses an integer, 4 warns of it. */
+const FLOATS =
+  /^(\s*"(?:attention_dropout|initializer_range|rms_norm_eps|rope_theta|\w*factor)": -?\d+)(?=,?$)/gm;
+
+/** The text of a `config.json`, names in their order. */
+export function configJsonText(json: JsonObject): string {
+  const sorted = Object.fromEntries(Object.entries(json).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return jsonText(sorted).replace(FLOATS, '$1.0');
 }
 
 /** The keys of a model that was not loaded. */

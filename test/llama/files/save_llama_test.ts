@@ -163,6 +163,16 @@ describe('saveLlama', () => {
       again.dispose();
     });
 
+    it('has floats where Python wants them', async () => {
+      const model = createLlama({...tiny, initializerRange: 1, ropeScaling});
+      const text = Buffer.from((await save(model)).get('config.json')!).toString();
+      model.dispose();
+      expect(text).to.match(/^ {2}"initializer_range": 1.0,$/m);
+      expect(text).to.match(/^ {2}"rope_theta": 10000.0,$/m);
+      expect(text).to.match(/^ {4}"low_freq_factor": 1.0,$/m);
+      expect(text).to.match(/^ {2}"hidden_size": 8,$/m);
+    });
+
     it('may not describe another model', async () => {
       const model = createLlama(tiny);
       const refused = async (configJson: object) =>
