@@ -158,7 +158,7 @@ async function tabulate(runs: Runs): Promise<void> {
 function cells({losses, times, peak, error}: Run): string[] {
   const bytes = (count: number | undefined): string =>
     count === undefined ? '' : megabytes(count);
-  if (error !== undefined) return [`${losses.length} steps, then \`${error}\``, '', '', '', ''];
+  if (error !== undefined) return ['', '', '', '', `after ${losses.length} steps: \`${error}\``];
   return [
     median(times).toFixed(0),
     bytes(peak?.resident),
