@@ -8,6 +8,8 @@ interface BlockConfig extends RotaryOptions {
   numAttentionHeads: number;
   numKeyValueHeads: number;
   rmsNormEps: number;
+  attentionBias: boolean;
+  slidingWindow: number | null;
 }
 
 /**
@@ -34,12 +36,13 @@ function block(
   config: BlockConfig,
   weights: readonly tfl.LayerVariable[],
 ): tf.Tensor {
-  const weight = (name: string): tf.Tensor =>
-    weights.find(({originalName}) => originalName.endsWith(`${name}.weight`))!.read();
+  const read = (name: string): tf.Tensor =>
+    weights.find(({originalName}) => originalName.endsWith(name))!.read();
+  const weight = (name: string): tf.Tensor => read(`${name}.weight`);
   const norm = (x: tf.Tensor, name: string): tf.Tensor =>
     composed.rmsNorm(x, weight(name), config.rmsNormEps);
 
-  const attended = attention(norm(x, 'input_layernorm'), config, weight);
+  const attended = attention(norm(x, 'input_layernorm'), config, read);
   const hidden = tf.add(x, attended);
   const normed = norm(hidden, 'post_attention_layernorm');
   const gated = composed.swiglu(
@@ -52,19 +55,23 @@ function block(
 function attention(
   x: tf.Tensor,
   config: BlockConfig,
-  weight: (name: string) => tf.Tensor,
+  read: (name: string) => tf.Tensor,
 ): tf.Tensor {
   const {numAttentionHeads, numKeyValueHeads, headDim} = config;
   const [batch, seq] = x.shape as [number, number];
-  const heads = (name: string, count: number): tf.Tensor =>
-    tf.reshape(linear(x, weight(name)), [batch, seq, count, headDim]);
+  const heads = (name: string, count: number): tf.Tensor => {
+    const product = linear(x, read(`${name}.weight`));
+    const projected = config.attentionBias ? tf.add(product, read(`${name}.bias`)) : product;
+    return tf.reshape(projected, [batch, seq, count, headDim]);
+  };
   const mixed = composed.selfAttention(
     heads('q_proj', numAttentionHeads),
     heads('k_proj', numKeyValueHeads),
     heads('v_proj', numKeyValueHeads),
     rotaryTable(seq, config),
+    config.slidingWindow,
   );
-  return linear(tf.reshape(mixed, [batch, seq, -1]), weight('o_proj'));
+  return linear(tf.reshape(mixed, [batch, seq, -1]), read('o_proj.weight'));
 }
 
 /** Rows of `[batch, seq, in]` times `[in, out]`. */
