@@ -1,3 +1,4 @@
+import {importNode} from './import_node';
 import type {FileSink} from './sink';
 
 /**
@@ -11,8 +12,8 @@ export function folderSink(folder: string): FileSink {
   const suffix = `.${crypto.randomUUID()}.partial`;
   return {
     async create(path) {
-      const {mkdir, open} = await import('node:fs/promises');
-      const {join} = await import('node:path');
+      const {mkdir, open} = await importNode('node:fs/promises');
+      const {join} = await importNode('node:path');
       await mkdir(folder, {recursive: true});
       const temporary = join(folder, `.${path}${suffix}`);
       const handle = await open(temporary, 'wx');
@@ -34,8 +35,8 @@ export function folderSink(folder: string): FileSink {
       };
     },
     async commit(isObsolete) {
-      const {readdir, rename, rm} = await import('node:fs/promises');
-      const {join} = await import('node:path');
+      const {readdir, rename, rm} = await importNode('node:fs/promises');
+      const {join} = await importNode('node:path');
       for (const [path, temporary] of written) {
         await rename(temporary, join(folder, path));
         written.delete(path);
@@ -43,7 +44,7 @@ export function folderSink(folder: string): FileSink {
       for (const path of (await readdir(folder)).filter(isObsolete)) await rm(join(folder, path));
     },
     async abort() {
-      const {rm} = await import('node:fs/promises');
+      const {rm} = await importNode('node:fs/promises');
       for (const temporary of written.values()) await rm(temporary, {force: true});
     },
   };

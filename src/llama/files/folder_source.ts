@@ -1,3 +1,4 @@
+import {importNode} from './import_node';
 import type {FileSource, SourceFile} from './source';
 import {checkSourcePath} from './source_path';
 
@@ -15,8 +16,8 @@ export function folderSource(owner: string, folder: string): FileSource {
     name: folder,
     async open(path) {
       checkSourcePath(owner, path);
-      const {open, realpath} = await import('node:fs/promises');
-      const {join} = await import('node:path');
+      const {open, realpath} = await importNode('node:fs/promises');
+      const {join} = await importNode('node:path');
       const root = await unlessMissing(realpath(folder));
       if (root === null) throw new Error(`${owner}: there is no folder '${folder}'`);
       const target = await unlessMissing(realpath(join(root, path)));
@@ -66,7 +67,7 @@ async function openFile(
 
 /** Whether the file `target` is in `root` or where a Hugging Face cache keeps it; both are real paths. */
 async function isWithin(root: string, target: string): Promise<boolean> {
-  const {basename, dirname, join, sep} = await import('node:path');
+  const {basename, dirname, join, sep} = await importNode('node:path');
   const snapshots = dirname(root);
   const blobs = basename(snapshots) === 'snapshots' ? [join(dirname(snapshots), 'blobs')] : [];
   return [root, ...blobs].some((folder) => target.startsWith(join(folder, sep)));

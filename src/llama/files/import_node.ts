@@ -1,0 +1,12 @@
+interface NodeModules {
+  'node:fs/promises': typeof import('node:fs/promises');
+  'node:path': typeof import('node:path');
+}
+
+/**
+ * Imports a module of Node, in code that a browser loads and never runs. That the name is a parameter,
+ * and the comments, keep bundlers from looking for the module.
+ */
+export function importNode<Name extends keyof NodeModules>(name: Name): Promise<NodeModules[Name]> {
+  return import(/* webpackIgnore: true */ /* @vite-ignore */ name) as Promise<NodeModules[Name]>;
+}
