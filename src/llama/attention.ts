@@ -47,7 +47,7 @@ export function attention(
   cache?: KeyValueCache,
 ): tf.Tensor {
   return tf.tidy(() => {
-    const isFused = !cache && hasKernelFor(weights, options);
+    const isFused = !cache && hasKernelFor(seq, weights, options);
     const mixed = isFused
       ? fusedAttention(x, seq, weights, options)
       : composedAttention(x, seq, weights, options, cache);
@@ -55,9 +55,16 @@ export function attention(
   });
 }
 
-/** Whether the current backend has a kernel for it: that of tensorflow knows no biases and no window. */
-function hasKernelFor({biases}: AttentionWeights, {slidingWindow}: AttentionOptions): boolean {
-  const isPlain = biases === null && slidingWindow === null;
+/**
+ * Whether the current backend has a kernel for it: that of tensorflow knows no biases and no window,
+ * unless it is one that hides nothing.
+ */
+function hasKernelFor(
+  seq: number,
+  {biases}: AttentionWeights,
+  {slidingWindow}: AttentionOptions,
+): boolean {
+  const isPlain = biases === null && (slidingWindow === null || slidingWindow >= seq);
   return hasKernel(OwLoreAttentionGrad) && (isPlain || tf.getBackend() !== 'tensorflow');
 }
 
@@ -96,7 +103,8 @@ function fusedAttention(
 ): tf.Tensor {
   const {cos, sin} = rotaryTable(seq, options);
   const {numAttentionHeads: heads, numKeyValueHeads: keyHeads, slidingWindow} = options;
-  const attrs = {heads, keyHeads, ...(slidingWindow && {window: slidingWindow})};
+  const isHiding = slidingWindow !== null && slidingWindow < seq;
+  const attrs = {heads, keyHeads, ...(isHiding && {window: slidingWindow})};
   const inputs = {x, q, k, v, ...(biases && {qBias: biases.q, kBias: biases.k, vBias: biases.v})};
   const given = {...inputs, cos, sin};
   return customOp({

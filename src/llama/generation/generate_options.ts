@@ -9,7 +9,7 @@ export interface GenerateOptions {
    * the model's own distribution. Default 0.
    */
   temperature?: number;
-  /** How many tokens may be drawn, the most probable ones; default null: all. */
+  /** How many tokens may be drawn, the most probable ones; default null: all (there it is 50). */
   topK?: number | null;
   /**
    * Tokens are drawn from as few as have this probability together, the most probable ones; above 0,
