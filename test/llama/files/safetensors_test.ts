@@ -121,7 +121,7 @@ describe('safetensors', () => {
     [
       'a deep shape',
       file(`{"x":{"dtype":"F32","shape":${'['.repeat(5e4)}${']'.repeat(5e4)}}}`),
-      'tensor "x" has no valid shape; got ',
+      'the header is nested more than 100 deep',
     ],
     [
       'a shape beyond all numbers',

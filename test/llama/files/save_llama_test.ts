@@ -213,6 +213,21 @@ describe('saveLlama', () => {
     model.dispose();
   });
 
+  it('gives a file of its own to each weight that is larger than a file should be', async () => {
+    const model = createLlama({...tiny, numHiddenLayers: 1});
+    const files = await save(model, {maxShardBytes: 383});
+    const tables = ['lm_head.weight', 'model.embed_tokens.weight'];
+    const alone = [...files]
+      .filter(([file]) => file.endsWith('.safetensors'))
+      .map(([, bytes]) => [...parseSafetensors(bytes).tensors.keys()])
+      .filter((names) => names.length === 1 && tables.includes(names[0]!));
+    expect(alone.flat().sort()).to.deep.equal(tables);
+    const {model: again} = await loadLlama(files);
+    expect(await getLlamaWeights(again)).to.deep.equal(await getLlamaWeights(model));
+    again.dispose();
+    model.dispose();
+  });
+
   it('takes the other files of a checkpoint along', async () => {
     const original = readFiles('llama2');
     const others = ['generation_config.json', 'tokenizer.json', 'chat_template.jinja'];
@@ -314,7 +329,14 @@ describe('saveLlama', () => {
       const error = await rejection(saveLlama(of, to as ModelTarget, options));
       expect(error.message).to.include(`saveLlama: ${message}`);
     }
+    const norm = model.getLayer('model.norm').output as tfl.SymbolicTensor;
+    const output = tfl.layers.dense({units: 1, name: 'extra'}).apply(norm) as tfl.SymbolicTensor;
+    const larger = tfl.model({inputs: model.inputs, outputs: output});
+    expect((await rejection(saveLlama(larger, target))).message).to.equal(
+      'saveLlama: the model has a weight "extra.kernel", which checkpoints of its type have not',
+    );
     expect(target.size).to.equal(0);
+    larger.getLayer('extra').dispose();
     model.dispose();
     other.dispose();
   });

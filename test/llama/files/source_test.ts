@@ -256,5 +256,17 @@ describe('sources of files', () => {
         /had 200000 bytes and now answers with 'bytes 100000-100009\/150000'; it was changed/,
       );
     });
+
+    it('say that a file that comes as a whole became shorter', async () => {
+      const changing = new Map([['a', large]]);
+      const server = await FileServer.start(changing, {ranges: false, lengths: false});
+      servers.push(server);
+      const file = (await open(server.url).open('a'))!;
+      changing.set('a', large.subarray(0, 150_000));
+      expect((await rejection(file.read(100_000, 200_000))).message).to.match(
+        /^test: the answer to GET .*\/model\/a ended after 150000 bytes$/,
+      );
+      await file.close();
+    });
   });
 });
