@@ -36,6 +36,8 @@ const neutral: Readonly<Record<string, readonly unknown[]>> = {
   mlp_bias: [false],
   attention_dropout: [0],
   partial_rotary_factor: [1],
+  rope_interleaved: [false],
+  use_mrope: [false],
   quantization_config: [],
   compression_config: [],
 };

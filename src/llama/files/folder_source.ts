@@ -16,7 +16,7 @@ export function folderSource(owner: string, folder: string): FileSource {
     name: folder,
     async open(path) {
       checkSourcePath(owner, path);
-      const {open, realpath} = await importNode('node:fs/promises');
+      const {open, realpath, stat} = await importNode('node:fs/promises');
       const {join} = await importNode('node:path');
       const root = await unlessMissing(realpath(folder));
       if (root === null) throw new Error(`${owner}: there is no folder '${folder}'`);
@@ -28,6 +28,8 @@ export function folderSource(owner: string, folder: string): FileSource {
             'copy the file there if you trust it',
         );
       }
+      // before it is opened, for to open a pipe would wait for who writes into it
+      if (!(await stat(target)).isFile()) throw new Error(`${owner}: ${path} is not a file`);
       return openFile(owner, path, await open(target, 'r'));
     },
   };
@@ -38,14 +40,10 @@ async function openFile(
   path: string,
   handle: Awaited<ReturnType<(typeof import('node:fs/promises'))['open']>>,
 ): Promise<SourceFile> {
-  const stats = await handle.stat();
-  if (!stats.isFile()) {
-    await handle.close();
-    throw new Error(`${owner}: ${path} is not a file`);
-  }
+  const {size} = await handle.stat();
   return {
     path,
-    size: stats.size,
+    size,
     async read(from, to) {
       const bytes = new Uint8Array(to - from);
       let filled = 0;
@@ -53,7 +51,7 @@ async function openFile(
         const {bytesRead} = await handle.read(bytes, filled, bytes.length - filled, from + filled);
         if (bytesRead === 0) {
           throw new Error(
-            `${owner}: ${path} had ${stats.size} bytes when it was opened and has ` +
+            `${owner}: ${path} had ${size} bytes when it was opened and has ` +
               `${from + filled} now; it was changed while it was read`,
           );
         }

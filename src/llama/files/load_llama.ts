@@ -36,6 +36,8 @@ export interface LoadedLlama {
   config: Required<LlamaConfig>;
   /** `config.json` as it was read, token ids such as `eos_token_id` among its keys. */
   configJson: Readonly<Record<string, unknown>>;
+  /** What else was there, as `generation_config.json` and the tokenizer's files: a source of files, too. */
+  files: ReadonlyMap<string, Uint8Array>;
 }
 
 const OWNER = 'loadLlama';
@@ -65,18 +67,18 @@ export async function loadLlama(
   checkKnown(OWNER, options, ['headInLoss', 'request', 'onProgress']);
   const {headInLoss = false, request, onProgress} = options;
   checkFlag(OWNER, 'headInLoss', headInLoss);
-  const files = openSource(OWNER, source, request);
-  const configJson = await readConfigFile(files);
+  const opened = openSource(OWNER, source, request);
+  const configJson = await readConfigFile(opened);
   const described = readConfigJson(`${OWNER}: ${CONFIG_FILE}`, configJson);
-  const checkpoint = await openCheckpoint(OWNER, files);
+  const checkpoint = await openCheckpoint(OWNER, opened);
   try {
     const tied = await resolveTie(checkpoint, described);
     const config = {...described, tieWordEmbeddings: tied, headInLoss};
     const tensors = chooseTensors(checkpoint, config);
-    const otherFiles = await readOtherFiles(OWNER, files);
+    const files = await readOtherFiles(OWNER, opened);
     const model = await loadModel(config, tensors, onProgress);
-    setOrigin(model, {configJson, files: otherFiles});
-    return {model, config, configJson};
+    setOrigin(model, {configJson, files});
+    return {model, config, configJson, files};
   } finally {
     await checkpoint.close();
   }

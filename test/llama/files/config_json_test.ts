@@ -90,6 +90,109 @@ describe('config.json', () => {
     });
   }
 
+  const rope = {factor: 32, high_freq_factor: 4, low_freq_factor: 1};
+  const published: Array<[string, Json, Json]> = [
+    [
+      'SmolLM2-135M',
+      {
+        architectures: ['LlamaForCausalLM'],
+        attention_bias: false,
+        attention_dropout: 0,
+        bos_token_id: 0,
+        eos_token_id: 0,
+        hidden_act: 'silu',
+        hidden_size: 576,
+        initializer_range: 0.041666666666666664,
+        intermediate_size: 1536,
+        is_llama_config: true,
+        max_position_embeddings: 8192,
+        model_type: 'llama',
+        num_attention_heads: 9,
+        num_hidden_layers: 30,
+        num_key_value_heads: 3,
+        pretraining_tp: 1,
+        rms_norm_eps: 1e-5,
+        rope_interleaved: false,
+        rope_scaling: null,
+        rope_theta: 100000,
+        tie_word_embeddings: true,
+        torch_dtype: 'bfloat16',
+        vocab_size: 49152,
+      },
+      {headDim: 64, ropeTheta: 100000, tieWordEmbeddings: true},
+    ],
+    [
+      'Qwen2.5-0.5B',
+      {
+        architectures: ['Qwen2ForCausalLM'],
+        attention_dropout: 0,
+        bos_token_id: 151643,
+        eos_token_id: 151643,
+        hidden_act: 'silu',
+        hidden_size: 896,
+        initializer_range: 0.02,
+        intermediate_size: 4864,
+        max_position_embeddings: 32768,
+        max_window_layers: 24,
+        model_type: 'qwen2',
+        num_attention_heads: 14,
+        num_hidden_layers: 24,
+        num_key_value_heads: 2,
+        rms_norm_eps: 1e-6,
+        rope_theta: 1000000,
+        sliding_window: 32768,
+        tie_word_embeddings: true,
+        torch_dtype: 'bfloat16',
+        use_mrope: false,
+        use_sliding_window: false,
+        vocab_size: 151936,
+      },
+      {attentionBias: true, slidingWindow: null, headDim: 64},
+    ],
+    [
+      'Llama-3.2-1B',
+      {
+        architectures: ['LlamaForCausalLM'],
+        attention_bias: false,
+        attention_dropout: 0,
+        bos_token_id: 128000,
+        eos_token_id: [128001, 128008, 128009],
+        head_dim: 64,
+        hidden_act: 'silu',
+        hidden_size: 2048,
+        initializer_range: 0.02,
+        intermediate_size: 8192,
+        max_position_embeddings: 131072,
+        mlp_bias: false,
+        model_type: 'llama',
+        num_attention_heads: 32,
+        num_hidden_layers: 16,
+        num_key_value_heads: 8,
+        pretraining_tp: 1,
+        rms_norm_eps: 1e-5,
+        rope_scaling: {...rope, original_max_position_embeddings: 8192, rope_type: 'llama3'},
+        rope_theta: 500000,
+        tie_word_embeddings: true,
+        torch_dtype: 'bfloat16',
+        vocab_size: 128256,
+      },
+      {
+        ropeTheta: 500000,
+        ropeScaling: {
+          factor: 32,
+          lowFreqFactor: 1,
+          highFreqFactor: 4,
+          originalMaxPositionEmbeddings: 8192,
+        },
+      },
+    ],
+  ];
+  for (const [name, json, expected] of published) {
+    it(`of ${name} is understood`, () => {
+      expect(read(json)).to.deep.include(expected);
+    });
+  }
+
   it('gives a Qwen2 model its window, in all layers', () => {
     const window = {use_sliding_window: true, sliding_window: 4};
     for (const keys of [

@@ -233,7 +233,8 @@ describe('saveLlama', () => {
     const others = ['generation_config.json', 'tokenizer.json', 'chat_template.jinja'];
     for (const name of others) original.set(name, Uint8Array.from(Buffer.from(name)));
     original.set('notes.txt', new Uint8Array(3));
-    const {model} = await loadLlama(original);
+    const {model, files: loaded} = await loadLlama(original);
+    expect([...loaded.keys()]).to.have.members(others);
     for (const name of others) original.get(name)!.fill(0);
     const files = await save(model);
     expect([...files.keys()]).to.have.members([...others, 'config.json', 'model.safetensors']);
