@@ -66,3 +66,44 @@ export interface OwLoreAttentionGradAttrs extends OwLoreAttentionAttrs {
   /** Whether the gradients of the kernels, and of the biases, are asked for. */
   ofKernels: boolean;
 }
+
+/**
+ * The first half of a block: `x` `[batch · length, hidden]` plus the product of {@link OwLoreAttention} of {@link OwLoreRMSNorm} of
+ * `x` with the kernel `o` `[heads · width, hidden]`. Inputs are those of OwLoreAttention without biases, `norm` `[hidden]`, which is
+ * RMSNorm's weight, and `o`.
+ *
+ * Five outputs: the value, and for the gradient alone the value, queries, keys and values of OwLoreAttention.
+ */
+export const OwLoreAttentionSublayer = 'OwLoreAttentionSublayer';
+export interface OwLoreAttentionSublayerAttrs extends OwLoreRMSNormAttrs {
+  heads: number;
+  keyHeads: number;
+}
+
+/**
+ * From the same inputs, its results `mixed`, `queries`, `keys` and `values`, and `dy` the gradients `[dx, dNorm, dq, dk, dv, do]`;
+ * `dx` alone if no others are asked for.
+ */
+export const OwLoreAttentionSublayerGrad = 'OwLoreAttentionSublayerGrad';
+export interface OwLoreAttentionSublayerGradAttrs extends OwLoreAttentionSublayerAttrs {
+  /** Whether the gradients of the weights are asked for. */
+  ofWeights: boolean;
+}
+
+/**
+ * The second half of a block: `x` `[rows, hidden]` plus `(silu(h · gate) · (h · up)) · down` with `h` the {@link OwLoreRMSNorm} of
+ * `x` with the weight `norm` `[hidden]`; kernels `gate` and `up` `[hidden, intermediate]`, `down` `[intermediate, hidden]`.
+ *
+ * Three outputs: the value, and for the gradient alone `h · gate` and `h · up`.
+ */
+export const OwLoreMlpSublayer = 'OwLoreMlpSublayer';
+
+/**
+ * From the same inputs, its results `gated` and `upped`, and `dy` the gradients `[dx, dNorm, dGate, dUp, dDown]`; `dx` alone if no
+ * others are asked for.
+ */
+export const OwLoreMlpSublayerGrad = 'OwLoreMlpSublayerGrad';
+export interface OwLoreMlpSublayerGradAttrs extends OwLoreRMSNormAttrs {
+  /** Whether the gradients of the weights are asked for. */
+  ofWeights: boolean;
+}

@@ -1,15 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {
-  attention,
-  type AttentionBiases,
-  type AttentionOptions,
-  type AttentionWeights,
-} from './attention';
+import {type AttentionBiases, type AttentionOptions, type AttentionWeights} from './attention';
 import type {KeyValueCache} from './generation/key_value_cache';
 import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
-import {mlp} from './mlp';
-import {rmsNorm} from './rms_norm';
+import {attentionSublayer, mlpSublayer} from './sublayers';
 import {checkpointedPart} from '../tape/checkpoint_layers';
 
 export interface LlamaBlockArgs extends LayerArgs, KernelInit, AttentionOptions {
@@ -84,13 +78,11 @@ export class LlamaBlock extends tfl.layers.Layer {
       const cache = kwargs['cache'] as KeyValueCache | undefined;
       const [batch, seq, hidden] = x.shape as [number, number, number];
       const withAttention = checkpointedPart(
-        (x: tf.Tensor) =>
-          tf.add(x, this.attend(this.norm(x, 'input_layernorm.weight'), seq, cache)),
+        (x: tf.Tensor) => this.attend(x, seq, cache),
         Object.values(this.attentionWeights().kernels),
       );
       const attended = withAttention(tf.reshape(x, [batch * seq, hidden]));
-      const normalized = this.norm(attended, 'post_attention_layernorm.weight');
-      return tf.reshape(tf.add(attended, this.transform(normalized)), x.shape);
+      return tf.reshape(this.transform(attended), x.shape);
     });
   }
 
@@ -115,7 +107,8 @@ export class LlamaBlock extends tfl.layers.Layer {
   }
 
   private attend(x: tf.Tensor, seq: number, cache?: KeyValueCache): tf.Tensor {
-    return attention(x, seq, this.attentionWeights(), this.args, cache);
+    const norm = this.read('input_layernorm.weight');
+    return attentionSublayer(x, seq, norm, this.attentionWeights(), this.args, cache);
   }
 
   private attentionWeights(): AttentionWeights {
@@ -137,15 +130,13 @@ export class LlamaBlock extends tfl.layers.Layer {
   }
 
   private transform(x: tf.Tensor): tf.Tensor {
-    return mlp(x, {
+    const kernels = {
       gate: this.read('mlp.gate_proj.weight'),
       up: this.read('mlp.up_proj.weight'),
       down: this.read('mlp.down_proj.weight'),
-    });
-  }
-
-  private norm(x: tf.Tensor, name: (typeof NORMS)[number]): tf.Tensor {
-    return rmsNorm(x, this.read(name), this.args.rmsNormEps);
+    };
+    const norm = this.read('post_attention_layernorm.weight');
+    return mlpSublayer(x, norm, kernels, this.args.rmsNormEps);
   }
 
   private read(name: WeightName): tf.Tensor {

@@ -289,6 +289,11 @@ export function describe({id, shape, dtype}: tf.Tensor): TensorLike {
   return {id, shape, dtype};
 }
 
+/** Whether ops are recorded for a backward pass over a tape of this library. */
+export function isRecording(): boolean {
+  return Recording.active !== null;
+}
+
 /**
  * Whether a gradient of `tensor` may be asked for: false if the recording that is running knows that none will be, for an op
  * of several inputs that can save the work. True where tfjs's own tape records, which does not know.

@@ -32,7 +32,7 @@ export class KernelGraphs {
 
   constructor(private readonly runsBefore = RUNS_BEFORE_GRAPH) {}
 
-  /** Makes of a kernel what tfjs can register; all its inputs and results are float32. */
+  /** Makes of a kernel what tfjs can register; its inputs are float32 or int32. */
   kernelFunc<Attrs>(kernel: NativeKernel<Attrs>): tf.KernelFunc {
     return ({inputs, backend, attrs}) => {
       const native = backend as NodeBackend;

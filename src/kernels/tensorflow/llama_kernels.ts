@@ -1,6 +1,12 @@
 import {
   OwLoreAttention,
   OwLoreAttentionGrad,
+  OwLoreAttentionSublayer,
+  OwLoreAttentionSublayerGrad,
+  OwLoreCrossEntropy,
+  OwLoreCrossEntropyGrad,
+  OwLoreMlpSublayer,
+  OwLoreMlpSublayerGrad,
   OwLoreRMSNorm,
   OwLoreRMSNormGrad,
   OwLoreSwiGLU,
@@ -8,8 +14,10 @@ import {
 } from '../llama_kernel_names';
 import type {KernelMaker} from '../replacement';
 import {attention, attentionGrad} from './attention';
+import {crossEntropy, crossEntropyGrad} from './cross_entropy';
 import type {KernelGraphs} from './graphs';
 import {rmsNorm, rmsNormGrad} from './rms_norm';
+import {attentionSublayer, attentionSublayerGrad, mlpSublayer, mlpSublayerGrad} from './sublayers';
 import {swiglu, swigluGrad} from './swiglu';
 
 /** The kernels of LLaMA-style models. */
@@ -19,6 +27,12 @@ export function llamaKernels(graphs: KernelGraphs): Record<string, KernelMaker> 
     [OwLoreRMSNormGrad]: () => graphs.kernelFunc(rmsNormGrad),
     [OwLoreAttention]: () => graphs.kernelFunc(attention),
     [OwLoreAttentionGrad]: () => graphs.kernelFunc(attentionGrad),
+    [OwLoreAttentionSublayer]: () => graphs.kernelFunc(attentionSublayer),
+    [OwLoreAttentionSublayerGrad]: () => graphs.kernelFunc(attentionSublayerGrad),
+    [OwLoreMlpSublayer]: () => graphs.kernelFunc(mlpSublayer),
+    [OwLoreMlpSublayerGrad]: () => graphs.kernelFunc(mlpSublayerGrad),
+    [OwLoreCrossEntropy]: () => graphs.kernelFunc(crossEntropy),
+    [OwLoreCrossEntropyGrad]: () => graphs.kernelFunc(crossEntropyGrad),
     [OwLoreSwiGLU]: () => graphs.kernelFunc(swiglu),
     [OwLoreSwiGLUGrad]: () => graphs.kernelFunc(swigluGrad),
   };

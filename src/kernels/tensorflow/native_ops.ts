@@ -4,6 +4,8 @@ import type * as tf from '@tensorflow/tfjs-core';
 export interface Native {
   readonly id: number;
   readonly shape: readonly number[];
+  /** TensorFlow's number for it. */
+  readonly dtype: number;
 }
 
 /** A dtype, as an attribute of an op. */
@@ -117,7 +119,8 @@ export class NativeOps {
   constant(values: Float32Array | Int32Array, shape: readonly number[]): Native {
     const {binding} = this.backend;
     const type = values instanceof Int32Array ? this.int32 : this.float32;
-    const x = {id: binding.createTensor(shape, type.number, values), shape};
+    const id = binding.createTensor(shape, type.number, values);
+    const x = {id, shape, dtype: type.number};
     this.made.push(x);
     return x;
   }
@@ -165,13 +168,19 @@ export class NativeOps {
 
   reshape(x: Native, shape: readonly number[]): Native {
     const to = this.constant(Int32Array.from(shape), [shape.length]);
-    return this.run('Reshape', [x, to], {T: this.float32, Tshape: this.int32});
+    return this.run('Reshape', [x, to], {T: new NativeType(x.dtype), Tshape: this.int32});
   }
 
   /** The entries from `begin` to before `begin + size`. */
   slice(x: Native, begin: readonly number[], size: readonly number[]): Native {
     const [from, extent] = [begin, size].map((v) => this.constant(Int32Array.from(v), [v.length]));
-    return this.run('Slice', [x, from!, extent!], {T: this.float32, Index: this.int32});
+    const attributes = {T: new NativeType(x.dtype), Index: this.int32};
+    return this.run('Slice', [x, from!, extent!], attributes);
+  }
+
+  /** `a` where the condition holds, `b` elsewhere, with broadcasting. */
+  select(condition: Native, a: Native, b: Native): Native {
+    return this.run('SelectV2', [condition, a, b]);
   }
 
   transpose(x: Native, axes: readonly number[]): Native {
@@ -227,7 +236,9 @@ export class NativeOps {
   }
 }
 
-/** The tensor of TensorFlow's that a tensor of tfjs stands for. */
+/** The tensor of TensorFlow's that a tensor of tfjs, float32 or int32, stands for. */
 export function nativeOf(backend: NodeBackend, info: tf.TensorInfo): Native {
-  return {id: backend.getInputTensorIds([info])[0]!, shape: info.shape};
+  const {TF_FLOAT, TF_INT32} = backend.binding;
+  const dtype = info.dtype === 'int32' ? TF_INT32 : TF_FLOAT;
+  return {id: backend.getInputTensorIds([info])[0]!, shape: info.shape, dtype};
 }

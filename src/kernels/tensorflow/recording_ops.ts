@@ -1,5 +1,5 @@
 import type {NativeInputs} from './kernel';
-import {NativeOps, type Attributes, type Native, type NodeBackend} from './native_ops';
+import {NativeOps, NativeType, type Attributes, type Native, type NodeBackend} from './native_ops';
 
 /** An op of a graph. */
 export interface GraphNode {
@@ -22,11 +22,10 @@ export class RecordingOps extends NativeOps {
   private readonly sources = new Map<Native, GraphNode['inputs'][number]>();
   private readonly placeholders: GraphNode[];
 
-  /** @param inputs float32. */
   constructor(backend: NodeBackend, inputs: NativeInputs) {
     super(backend);
     this.placeholders = Object.values(inputs).map((x) => {
-      const attributes = {dtype: this.float32, shape: x.shape};
+      const attributes = {dtype: new NativeType(x.dtype), shape: x.shape};
       return this.keep({op: 'Placeholder', inputs: [], attributes}, [x]);
     });
   }
@@ -49,10 +48,12 @@ export class RecordingOps extends NativeOps {
     return result;
   }
 
-  /** How these results, float32, came of the inputs. */
+  /** How these results came of the inputs. */
   graphOf(results: readonly Native[]): Graph {
-    const attributes = {T: this.float32};
-    const outputs = results.map((x) => ({op: 'Identity', inputs: this.sourcesOf([x]), attributes}));
+    const outputs = results.map((x) => {
+      const attributes = {T: new NativeType(x.dtype)};
+      return {op: 'Identity', inputs: this.sourcesOf([x]), attributes};
+    });
     return {inputs: this.placeholders, outputs};
   }
 

@@ -38,6 +38,52 @@ const gradients =
   (...[dy, ...inputs]: Tensors): Tensors =>
     tf.grads(f)(inputs, dy);
 
+const EPSILON = 1e-5;
+
+/** A sublayer's operands: `x`, its weights, and as the last ones what has no gradient. */
+interface SublayerCase {
+  names: string[];
+  operands: Operand[];
+  constants: number;
+  /** Names of the kernel's results after the value. */
+  results: string[];
+  ofWeights: boolean;
+  dy: Operand;
+}
+
+/** Compares a sublayer's kernel, and that of its gradients, with what is composed. */
+async function expectSameSublayer(
+  name: string,
+  attrs: object,
+  sublayer: (...inputs: Tensors) => tf.Tensor,
+  {names, operands, constants, results, ofWeights, dy}: SublayerCase,
+): Promise<void> {
+  const named = (inputs: Tensors): Record<string, tf.Tensor> =>
+    Object.fromEntries(inputs.map((x, i) => [names[i]!, x]));
+  await expectSameKernel(
+    operands,
+    (...inputs) => run(name, named(inputs), attrs).slice(0, 1),
+    (...inputs) => [sublayer(...inputs)],
+    {backend, rtol: 5e-5, atol: 1e-4},
+  );
+  await expectSameKernel(
+    [dy, ...operands],
+    (...[dy, ...inputs]) => {
+      const [, ...ofGradient] = run(name, named(inputs), attrs);
+      const kept = Object.fromEntries(results.map((result, i) => [result, ofGradient[i]!]));
+      return run(`${name}Grad`, {...named(inputs), ...kept, dy: dy!}, {...attrs, ofWeights});
+    },
+    (...[dy, ...inputs]) => {
+      const differentiated = inputs.slice(0, inputs.length - constants);
+      const rest = inputs.slice(inputs.length - constants);
+      const gradients = tf.grads((...x) => sublayer(...x, ...rest))(differentiated, dy);
+      return ofWeights ? gradients : gradients.slice(0, 1);
+    },
+    // Differences of sums of up to some hundred products of magnitude 1.
+    {backend, rtol: 5e-5, atol: 2e-4},
+  );
+}
+
 const isThere = backends.includes('tensorflow') && backends.includes('cpu');
 const backend = 'tensorflow';
 
@@ -133,6 +179,134 @@ const backend = 'tensorflow';
             },
           ),
         );
+      });
+
+      it('the sublayer with attention and its gradients', () =>
+        fc.assert(
+          fc.asyncProperty(
+            ...([fc.constantFrom(1, 2), fc.constantFrom(1, 2), fc.constantFrom(1, 3)] as const),
+            ...([fc.constantFrom(1, 5, 64, 130), fc.constantFrom(1, 4, 16), seeds] as const),
+            async (batch, keyHeads, group, length, half, seed) => {
+              const heads = keyHeads * group;
+              const [hidden, width] = [6, 2 * half];
+              const rows = batch * length;
+              const angles = randomOperand([length, half], seed + 6).values;
+              const [cos, sin] = [Math.cos, Math.sin].map((f) => ({
+                shape: [length, half],
+                values: Float32Array.from(angles, (angle) => f(4 * angle)),
+              }));
+              const names = ['x', 'norm', 'q', 'k', 'v', 'o', 'cos', 'sin'];
+              const operands = [
+                randomOperand([rows, hidden], seed),
+                randomOperand([hidden], seed + 1),
+                randomOperand([hidden, heads * width], seed + 2),
+                randomOperand([hidden, keyHeads * width], seed + 3),
+                randomOperand([hidden, keyHeads * width], seed + 4),
+                randomOperand([heads * width, hidden], seed + 5),
+                ...[cos!, sin!],
+              ];
+              const sublayer = (...[x, norm, q, k, v, o, cos, sin]: Tensors): tf.Tensor => {
+                const normalized = composed.rmsNorm(x!, norm!, EPSILON);
+                const [ofQueries, ofKeys, ofValues] = [q!, k!, v!].map((kernel) =>
+                  tf.reshape(tf.matMul(normalized, kernel), [batch, length, -1, width]),
+                );
+                const table = {cos: cos!, sin: sin!};
+                const y = composed.selfAttention(ofQueries!, ofKeys!, ofValues!, table);
+                return tf.add(x!, tf.matMul(tf.reshape(y, [rows, heads * width]), o!));
+              };
+              const attrs = {heads, keyHeads, epsilon: EPSILON};
+              await expectSameSublayer(fused.OwLoreAttentionSublayer, attrs, sublayer, {
+                ...{names, operands, constants: 2, ofWeights: seed % 3 > 0},
+                results: ['mixed', 'queries', 'keys', 'values'],
+                dy: randomOperand([rows, hidden], seed + 7),
+              });
+            },
+          ),
+          {numRuns: 40},
+        ));
+
+      it('the sublayer with the MLP and its gradients', () =>
+        fc.assert(
+          fc.asyncProperty(
+            ...([fc.constantFrom(1, 7, 64), widths, widths, seeds] as const),
+            async (rows, hidden, intermediate, seed) => {
+              const operands = [
+                randomOperand([rows, hidden], seed),
+                randomOperand([hidden], seed + 1),
+                randomOperand([hidden, intermediate], seed + 2),
+                randomOperand([hidden, intermediate], seed + 3),
+                randomOperand([intermediate, hidden], seed + 4),
+              ];
+              const sublayer = (...[x, norm, gate, up, down]: Tensors): tf.Tensor => {
+                const normalized = composed.rmsNorm(x!, norm!, EPSILON);
+                const [gated, upped] = [gate!, up!].map((kernel) => tf.matMul(normalized, kernel));
+                return tf.add(x!, tf.matMul(composed.swiglu(gated!, upped!), down!));
+              };
+              const attrs = {epsilon: EPSILON};
+              await expectSameSublayer(fused.OwLoreMlpSublayer, attrs, sublayer, {
+                ...{names: ['x', 'norm', 'gate', 'up', 'down'], operands, constants: 0},
+                ...{results: ['gated', 'upped'], ofWeights: seed % 3 > 0},
+                dy: randomOperand([rows, hidden], seed + 5),
+              });
+            },
+          ),
+        ));
+
+      it('cross-entropy and its gradient', () =>
+        fc.assert(
+          fc.asyncProperty(
+            ...([fc.constantFrom(1, 7, 40), fc.constantFrom(2, 3, 33), scales, seeds] as const),
+            async (rows, vocabulary, scale, seed) => {
+              const labels = Int32Array.from(
+                randomOperand([rows], seed).values,
+                (x) => Math.floor(((x + 1) / 2) * (vocabulary + 1)) - 1, // −1 is not counted
+              );
+              const operands = [
+                scaled([rows, vocabulary], seed + 1, Math.min(scale, 1e8)),
+                {shape: [rows], values: labels},
+              ];
+              const weights = (): tf.Tensor => {
+                const counted = labels.reduce((sum, label) => sum + (label < 0 ? 0 : 1), 0);
+                return tf.fill([rows], 1 / Math.max(counted, 1));
+              };
+              const loss = (...[logits, labels]: Tensors): tf.Tensor =>
+                composed.sparseCrossEntropy(labels!, logits!);
+              await expectSameKernel(
+                operands,
+                (...[logits, labels]) => {
+                  const inputs = {logits: logits!, labels: labels!, weights: weights()};
+                  return [fused.OwLoreCrossEntropy, fused.OwLoreCrossEntropyGrad].flatMap((name) =>
+                    run(name, inputs),
+                  );
+                },
+                (...[logits, labels]) => {
+                  const {value, grad} = tf.valueAndGrad((logits) => loss(logits, labels!))(logits!);
+                  return [value, grad];
+                },
+                {backend, atol: 1e-6},
+              );
+            },
+          ),
+          {examples: [[40, 10000, 1, 5]]}, // in more than one chunk
+        ));
+
+      it('cross-entropy shows labels that are too large, and leaves out a row that is not counted', async () => {
+        await tf.setBackend('tensorflow');
+        tf.tidy(() => {
+          const logits = tf.tensor2d([0, 0, 0, 0, 0, 0, NaN, 1, 2], [3, 3]);
+          const inputs = {logits, weights: tf.ones([3])};
+          const results = (labels: number[]): number[][] =>
+            [fused.OwLoreCrossEntropy, fused.OwLoreCrossEntropyGrad].map((name) => {
+              const [result] = run(name, {...inputs, labels: tf.tensor1d(labels, 'int32')});
+              return Array.from(result!.dataSync());
+            });
+          const isNaN = results([0, 3, -1]).map((values) => values.map(Number.isNaN));
+          const [some, none] = [Array<boolean>(3).fill(true), Array<boolean>(3).fill(false)];
+          expect(isNaN).to.deep.equal([[true], [...none, ...some, ...none]]);
+          const [[loss], gradient] = results([0, -1, -1]);
+          expect(loss).to.be.closeTo(Math.log(3), 1e-6);
+          expect(gradient!.slice(3)).to.deep.equal(Array<number>(6).fill(0));
+        });
       });
 
       it('attention and its gradients', () => {

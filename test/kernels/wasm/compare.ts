@@ -110,7 +110,7 @@ export async function expectSameKernel(
   for (const [i, {values}] of expected.entries()) {
     const results = Array.from(actual[i]!.values);
     const finite = Array.from(values).filter(Number.isFinite).map(Math.abs);
-    const allowed = atol + rtol * Math.max(0, ...finite);
+    const allowed = atol + rtol * finite.reduce((a, b) => Math.max(a, b), 0);
     const wrong = results.findIndex(
       (x, at) => !Object.is(x, values[at]) && !(Math.abs(x - values[at]!) <= allowed),
     );

@@ -1,0 +1,97 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {
+  OwLoreAttentionSublayer,
+  OwLoreAttentionSublayerGrad,
+  OwLoreMlpSublayer,
+  OwLoreMlpSublayerGrad,
+} from '../kernels/llama_kernel_names';
+import {hasKernel, runKernel} from '../kernels/run_kernel';
+import {isRecording} from '../tape/recording';
+import {attention, type AttentionOptions, type AttentionWeights} from './attention';
+import {customOp} from './custom_op';
+import type {KeyValueCache} from './generation/key_value_cache';
+import {mlp, type MlpKernels} from './mlp';
+import {rmsNorm} from './rms_norm';
+import {rotaryTable} from './rotary';
+
+/*
+ * The two halves of a block, each added to what goes in (residual connections, He et al. 2016). Where the backend has kernels for
+ * them they are one op each in training. Only in training: who looks at a forward pass, to score its weights, is to see all of it.
+ */
+
+/** `x + attention(RMSNorm(x))`, `x` `[batch · seq, hidden]`; `norm` is RMSNorm's weight. */
+export function attentionSublayer(
+  x: tf.Tensor,
+  seq: number,
+  norm: tf.Tensor,
+  weights: AttentionWeights,
+  options: AttentionOptions & {rmsNormEps: number},
+  cache?: KeyValueCache,
+): tf.Tensor {
+  const {numAttentionHeads: heads, numKeyValueHeads: keyHeads, rmsNormEps: epsilon} = options;
+  const isPlain = !cache && weights.biases === null && options.slidingWindow === null;
+  if (!isPlain || !isFused(OwLoreAttentionSublayerGrad)) {
+    const normalized = rmsNorm(x, norm, epsilon);
+    return tf.add(x, attention(normalized, seq, weights, options, cache));
+  }
+  const {q, k, v, o} = weights.kernels;
+  return fused({
+    kernelName: OwLoreAttentionSublayer,
+    gradientName: OwLoreAttentionSublayerGrad,
+    inputs: {x, norm, q, k, v, o},
+    constants: {...rotaryTable(seq, options)},
+    attrs: {heads, keyHeads, epsilon},
+    results: ['mixed', 'queries', 'keys', 'values'],
+  });
+}
+
+/** `x + mlp(RMSNorm(x))`, `x` `[rows, hidden]`; `norm` is RMSNorm's weight. */
+export function mlpSublayer(
+  x: tf.Tensor,
+  norm: tf.Tensor,
+  kernels: MlpKernels,
+  epsilon: number,
+): tf.Tensor {
+  if (!isFused(OwLoreMlpSublayerGrad)) return tf.add(x, mlp(rmsNorm(x, norm, epsilon), kernels));
+  const {gate, up, down} = kernels;
+  return fused({
+    kernelName: OwLoreMlpSublayer,
+    gradientName: OwLoreMlpSublayerGrad,
+    inputs: {x, norm, gate, up, down},
+    constants: {},
+    attrs: {epsilon},
+    results: ['gated', 'upped'],
+  });
+}
+
+function isFused(gradientName: string): boolean {
+  return isRecording() && hasKernel(gradientName);
+}
+
+interface Sublayer {
+  kernelName: string;
+  gradientName: string;
+  /** `x` first, then the weights in the order of their gradients. */
+  inputs: Record<string, tf.Tensor>;
+  constants: Record<string, tf.Tensor>;
+  attrs: Record<string, number>;
+  /** Names of the kernel's results after the value. */
+  results: readonly string[];
+}
+
+function fused(sublayer: Sublayer): tf.Tensor {
+  const {kernelName, gradientName, inputs, constants, attrs, results} = sublayer;
+  const given = {...inputs, ...constants};
+  return customOp({
+    inputs: Object.values(inputs),
+    kept: Object.values(given),
+    keepsResults: true,
+    forward: () => runKernel(kernelName, given, attrs) as [tf.Tensor, ...tf.Tensor[]],
+    gradient: (dy, kept, [, ...weightsNeeded]) => {
+      const names = [...Object.keys(given), 'value', ...results];
+      const {value: _, ...named} = Object.fromEntries(names.map((name, i) => [name, kept[i]!]));
+      const ofWeights = weightsNeeded.includes(true);
+      return runKernel(gradientName, {dy, ...named}, {...attrs, ofWeights})!;
+    },
+  });
+}
