@@ -1,10 +1,19 @@
+import {checkKnown} from '../../options';
+import {MAX_JSON_BYTES, parseJsonObject} from '../files/json';
+import {
+  openSource,
+  readWhole,
+  type FileSource,
+  type ModelSource,
+  type RequestOptions,
+} from '../files/source';
 import {createTokenizer, type Tokenizer, type TokenizerConfig} from './tokenizer';
 import type {TokenizerJson} from './tokenizer_library';
 
-/** Where the files of a tokenizer are. */
-export interface TextFiles {
-  /** The text of a file, null if there is none of that name. */
-  readText(name: string): Promise<string | null>;
+/** Options of `loadTokenizer`. */
+export interface LoadTokenizerOptions {
+  /** How files behind a URL are asked for: `fetch`'s own options, such as `headers`; default none. */
+  request?: RequestOptions;
 }
 
 const OWNER = 'loadTokenizer';
@@ -13,9 +22,16 @@ const OWNER = 'loadTokenizer';
  * Reads a tokenizer of Hugging Face: `tokenizer.json`, and if they are there `tokenizer_config.json`
  * and `chat_template.jinja`, which wins over the template in `tokenizer_config.json`.
  *
+ * @param source The path of their folder (Node only), its http(s) URL, or the files by name.
  * @throws if `tokenizer.json` is missing, or if a file is not what it should be.
  */
-export async function loadTokenizer(files: TextFiles): Promise<Tokenizer> {
+export async function loadTokenizer(
+  source: ModelSource,
+  options: LoadTokenizerOptions = {},
+): Promise<Tokenizer> {
+  checkKnown(OWNER, options, ['request']);
+  const files = openSource(OWNER, source, options.request);
+
   const json = await readJson<TokenizerJson>(files, 'tokenizer.json');
   if (json === null) {
     throw new Error(
@@ -24,7 +40,8 @@ export async function loadTokenizer(files: TextFiles): Promise<Tokenizer> {
     );
   }
   const config = (await readJson<TokenizerConfig>(files, 'tokenizer_config.json')) ?? {};
-  const template = (await files.readText('chat_template.jinja')) ?? defaultTemplate(config);
+  const templateFile = await readFile(files, 'chat_template.jinja');
+  const template = templateFile ? new TextDecoder().decode(templateFile) : defaultTemplate(config);
 
   // only who loads a tokenizer loads the libraries
   const [{createLibraryTokenizer}, {compileChatTemplate}] = await Promise.all([
@@ -40,19 +57,15 @@ export async function loadTokenizer(files: TextFiles): Promise<Tokenizer> {
   }
 }
 
-async function readJson<T extends object>(files: TextFiles, name: string): Promise<T | null> {
-  const text = await files.readText(name);
-  if (text === null) return null;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new Error(`${OWNER}: ${name} is not JSON: ${(cause as Error).message}`, {cause});
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new Error(`${OWNER}: ${name} must hold an object`);
-  }
-  return value as T;
+async function readFile(files: FileSource, name: string): Promise<Uint8Array | null> {
+  return readWhole(OWNER, files, name, MAX_JSON_BYTES);
+}
+
+/** Null if there is no such file. */
+async function readJson<T extends object>(files: FileSource, name: string): Promise<T | null> {
+  const bytes = await readFile(files, name);
+  // what a field holds is checked where it is used, most of it by the library
+  return bytes === null ? null : (parseJsonObject(`${OWNER}: ${name}`, bytes) as T);
 }
 
 /** Of several templates the one named `default`. */

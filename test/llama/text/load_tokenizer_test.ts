@@ -1,10 +1,9 @@
-import {existsSync, readFileSync} from 'node:fs';
-import {fileURLToPath} from 'node:url';
+import {readFileSync} from 'node:fs';
 import {expect} from 'chai';
-import {loadTokenizer as load, type TextFiles} from '../../../src/llama/text/load_tokenizer';
-import type {Tokenizer} from '../../../src/llama/text/tokenizer';
+import {loadTokenizer, type Tokenizer} from '../../../src/llama';
 import {readJson} from '../../support/fixtures';
 import {rejection} from '../../support/rejection';
+import {TOKENIZER_NAMES, tokenizerFiles, tokenizerFolder, type TokenizerName} from './tokenizers';
 
 interface Chat {
   messages: Array<{role: string; content: string}>;
@@ -25,50 +24,16 @@ interface Fixture {
   chats: Chat[];
 }
 
-const NAMES = ['bytelevel', 'llama2like', 'llama3like'] as const;
-type Name = (typeof NAMES)[number];
-
-const folder = (name: Name): string =>
-  fileURLToPath(new URL(`../../fixtures/llama/tokenizer_${name}/`, import.meta.url));
-
-/** The files of a fixture's tokenizer, some of them replaced (null: left out). */
-function filesOf(name: Name, changes: Record<string, object | string | null> = {}) {
-  const files: Record<string, Uint8Array> = {};
-  for (const file of ['tokenizer.json', 'tokenizer_config.json']) {
-    files[file] = readFileSync(folder(name) + file);
-  }
-  for (const [file, content] of Object.entries(changes)) {
-    const text = typeof content === 'string' ? content : JSON.stringify(content);
-    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- names of files
-    if (content === null) delete files[file];
-    else files[file] = new TextEncoder().encode(text);
-  }
-  return files;
-}
-
-const readFile = (name: Name, file: string): Record<string, unknown> =>
-  JSON.parse(readFileSync(folder(name) + file, 'utf8')) as Record<string, unknown>;
-
-const loadTokenizer = (source: string | Record<string, Uint8Array>) => {
-  const files: TextFiles = {
-    readText: async (name) => {
-      if (typeof source !== 'string') {
-        const bytes = source[name];
-        return bytes ? new TextDecoder().decode(bytes) : null;
-      }
-      return existsSync(source + name) ? readFileSync(source + name, 'utf8') : null;
-    },
-  };
-  return load(files);
-};
+const readFile = (name: TokenizerName, file: string): Record<string, unknown> =>
+  JSON.parse(readFileSync(tokenizerFolder(name) + file, 'utf8')) as Record<string, unknown>;
 
 describe('loadTokenizer', () => {
-  for (const name of NAMES) {
+  for (const name of TOKENIZER_NAMES) {
     describe(name, () => {
       const fixture = readJson<Fixture>(`llama/tokenizer_${name}`);
       let tokenizer: Tokenizer;
       before(async () => {
-        tokenizer = await loadTokenizer(folder(name));
+        tokenizer = await loadTokenizer(tokenizerFolder(name));
       });
 
       it('knows its size and its special tokens', () => {
@@ -113,7 +78,7 @@ describe('loadTokenizer', () => {
 
   // what tokenizers 0.23.3 gives for these ids and texts; the npm library alone gives something else
   it('makes one U+FFFD of each byte in a run that is not UTF-8', async () => {
-    const {decode} = await loadTokenizer(folder('llama2like'));
+    const {decode} = await loadTokenizer(tokenizerFolder('llama2like'));
     expect(decode([159, 235, 17])).to.equal('\ufffd'.repeat(3));
     expect(decode([338, 193, 75, 94, 51, 11])).to.equal(`done.${'\ufffd'.repeat(5)}`);
     expect(decode([242, 190, 194, 198, 172])).to.equal('\ufeffé'); // <0xEF> is token 242
@@ -129,14 +94,14 @@ describe('loadTokenizer', () => {
       model: {...model, vocab: {...model.vocab, ĊĊ: 300}, merges},
       pre_tokenizer: {type: 'Sequence', pretokenizers: [digits, json['pre_tokenizer']]},
     };
-    const {encode} = await loadTokenizer(filesOf('bytelevel', {'tokenizer.json': changed}));
+    const {encode} = await loadTokenizer(tokenizerFiles('bytelevel', {'tokenizer.json': changed}));
     for (const after of ['٣', '²', '\u0085']) {
       expect(encode(`\n\n${after}`)[0], JSON.stringify(after)).to.equal(300);
     }
   });
 
   it('decodes ids without a token as nothing, and nothing as nothing', async () => {
-    const {decode} = await loadTokenizer(folder('bytelevel'));
+    const {decode} = await loadTokenizer(tokenizerFolder('bytelevel'));
     expect(decode([])).to.equal('');
     expect(decode([100_000])).to.equal('');
     expect(decode([100_000, 223, 259])).to.equal(decode([223, 259]));
@@ -146,7 +111,7 @@ describe('loadTokenizer', () => {
     const config = readFile('llama2like', 'tokenizer_config.json');
     const changed = {...config, eos_token: {content: '</s>', special: true}};
     const tokenizer = await loadTokenizer(
-      filesOf('llama2like', {'tokenizer_config.json': changed}),
+      tokenizerFiles('llama2like', {'tokenizer_config.json': changed}),
     );
     expect(tokenizer.eosId).to.equal(2);
     const messages = [{role: 'assistant', content: 'x'}];
@@ -156,7 +121,7 @@ describe('loadTokenizer', () => {
   it('lets add_bos_token and add_eos_token win over tokenizer.json', async () => {
     const config = readFile('llama2like', 'tokenizer_config.json');
     const load = (flags: object) =>
-      loadTokenizer(filesOf('llama2like', {'tokenizer_config.json': {...config, ...flags}}));
+      loadTokenizer(tokenizerFiles('llama2like', {'tokenizer_config.json': {...config, ...flags}}));
     const plain = (await load({})).encode('the', {addSpecialTokens: false});
     const both = await load({add_bos_token: true, add_eos_token: true});
     expect(both.encode('the')).to.deep.equal([1, ...plain, 2]);
@@ -166,7 +131,7 @@ describe('loadTokenizer', () => {
   describe('chat templates', () => {
     const user = [{role: 'user', content: 'hi "you" <é>'}];
     const apply = async (template: string, variables: Record<string, unknown> = {}) => {
-      const files = filesOf('llama2like', {'chat_template.jinja': template});
+      const files = tokenizerFiles('llama2like', {'chat_template.jinja': template});
       const tokenizer = await loadTokenizer(files);
       return tokenizer.applyChatTemplate(user, {tokenize: false, variables});
     };
@@ -185,7 +150,7 @@ describe('loadTokenizer', () => {
         ],
       };
       const tokenizer = await loadTokenizer(
-        filesOf('llama2like', {'tokenizer_config.json': config}),
+        tokenizerFiles('llama2like', {'tokenizer_config.json': config}),
       );
       expect(tokenizer.applyChatTemplate(user, {tokenize: false})).to.equal('default');
     });
@@ -229,7 +194,9 @@ describe('loadTokenizer', () => {
     });
 
     it('are missed by name', async () => {
-      const tokenizer = await loadTokenizer(filesOf('llama2like', {'tokenizer_config.json': null}));
+      const tokenizer = await loadTokenizer(
+        tokenizerFiles('llama2like', {'tokenizer_config.json': null}),
+      );
       expect(tokenizer.hasChatTemplate).to.equal(false);
       expect(() => tokenizer.applyChatTemplate(user)).to.throw(/has no chat template/);
     });
@@ -237,11 +204,11 @@ describe('loadTokenizer', () => {
 
   it('names what is wrong with the files', async () => {
     const load = (changes: Record<string, object | string | null>) =>
-      rejection(loadTokenizer(filesOf('bytelevel', changes)));
+      rejection(loadTokenizer(tokenizerFiles('bytelevel', changes)));
     expect((await load({'tokenizer.json': null})).message).to.match(/there is no tokenizer\.json/);
     expect((await load({'tokenizer.json': '{'})).message).to.match(/tokenizer\.json is not JSON/);
     expect((await load({'tokenizer_config.json': '[]'})).message).to.equal(
-      'loadTokenizer: tokenizer_config.json must hold an object',
+      'loadTokenizer: tokenizer_config.json is not a JSON object',
     );
     expect((await load({'tokenizer.json': {version: '1.0'}})).message).to.match(
       /^loadTokenizer: tokenizer\.json cannot be used: /,
@@ -249,7 +216,7 @@ describe('loadTokenizer', () => {
   });
 
   it('names an option that does not exist', async () => {
-    const {encode} = await loadTokenizer(folder('bytelevel'));
+    const {encode} = await loadTokenizer(tokenizerFolder('bytelevel'));
     expect(() => encode('x', {addSpecialToken: true} as object)).to.throw(
       "did you mean 'addSpecialTokens'",
     );

@@ -1,0 +1,92 @@
+import {display} from '../../options';
+import {importNode} from '../files/import_node';
+import {openSource, type SourceFile} from '../files/source';
+
+/** A file of examples: its path (Node only), its http(s) URL, or the file itself. */
+export type DataSource = string | Uint8Array | Blob;
+
+/** What messages call it. */
+export function nameOf(source: DataSource): string {
+  if (typeof source === 'string') return source;
+  // `File`, which Node 20 has as a global, extends `Blob`
+  const {name} = source as {name?: unknown};
+  return typeof name === 'string' ? name : 'the data';
+}
+
+/**
+ * Opens it; the caller closes it.
+ *
+ * @throws if there is no such file.
+ */
+export async function openDataFile(owner: string, source: DataSource): Promise<SourceFile> {
+  const file = await openIn(owner, source);
+  if (file) return file;
+  throw new Error(`${owner}: there is no file '${nameOf(source)}'`);
+}
+
+async function openIn(owner: string, source: DataSource): Promise<SourceFile | null> {
+  if (source instanceof Uint8Array || source instanceof Blob) {
+    return openSource(owner, {data: source}).open('data');
+  }
+  if (typeof source !== 'string' || source === '') {
+    throw new Error(
+      `${owner}: data is the path of a file, an http(s) URL, a Uint8Array or a Blob; ` +
+        `got ${display(source)}`,
+    );
+  }
+  if (/^https?:\/\//i.test(source)) {
+    if (!URL.canParse(source)) throw new Error(`${owner}: '${source}' is not a URL`);
+    const url = new URL(source);
+    const end = url.pathname.lastIndexOf('/') + 1;
+    const name = decodeURIComponent(url.pathname.slice(end));
+    url.pathname = url.pathname.slice(0, end);
+    return openSource(owner, url.href).open(name);
+  }
+  const {realpath} = await importNode('node:fs/promises');
+  const {basename, dirname} = await importNode('node:path');
+  // whoever names a file means it, wherever its links lead
+  const target = await realpath(source).catch(() => source);
+  const folder = openSource(owner, dirname(target));
+  return openedPerRead(owner, source, () => folder.open(basename(target)));
+}
+
+/**
+ * A file that is open only while it is read, for a pass over the data may be given up at any time, and
+ * nobody says so.
+ */
+async function openedPerRead(
+  owner: string,
+  name: string,
+  open: () => Promise<SourceFile | null>,
+): Promise<SourceFile | null> {
+  const file = await open();
+  if (!file) return null;
+  await file.close();
+  const {path, size} = file;
+  return {
+    path,
+    size,
+    async read(from, to) {
+      const again = await open();
+      try {
+        if (again?.size !== size) {
+          throw new Error(
+            `${owner}: '${name}' had ${size} bytes and now ` +
+              `${again ? `has ${again.size}` : 'is gone'}; it was changed while it was read`,
+          );
+        }
+        return await again.read(from, to);
+      } finally {
+        await again?.close();
+      }
+    },
+    close: async () => undefined,
+  };
+}
+
+/** A file's bytes in order, some at a time. */
+export async function* chunksOf(file: SourceFile, chunkBytes: number): AsyncGenerator<Uint8Array> {
+  for (let from = 0; from < file.size; from += chunkBytes) {
+    yield await file.read(from, Math.min(from + chunkBytes, file.size));
+  }
+}

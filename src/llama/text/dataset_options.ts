@@ -1,0 +1,102 @@
+import {checkChoice, checkFlag, checkKnown, checkNumber} from '../../options';
+import {resolveConfig, type LlamaConfig} from '../config';
+import {EXAMPLE_FORMATS, type ExampleFormat} from './formats';
+
+/** Options of `textDataset`. */
+export interface TextDatasetOptions {
+  /** What the examples hold; default `'auto'`: by the fields of each. */
+  format?: ExampleFormat;
+  /** Tokens in a row; default 512, or as many as the model of `config` takes. */
+  maxLength?: number;
+  /** Rows in a batch; the last one of a pass may have fewer. Default 16. */
+  batchSize?: number;
+  /**
+   * Whether rows hold several examples, one behind the other, with the end token between them, and cut
+   * where a row is full; default false: one example a row, padded.
+   */
+  packing?: boolean;
+  /**
+   * Whether the loss counts prompts too: instructions, and the turns of a chat that are not the
+   * assistant's; default false.
+   */
+  learnPrompts?: boolean;
+  /** Whether the order is random, another one in each pass; default true. */
+  shuffle?: boolean;
+  /**
+   * Examples in memory, of which the next one is drawn; default 10000. With as many as the file has,
+   * every order is equally likely.
+   */
+  shuffleBuffer?: number;
+  /** Seed of the order, an integer in [0, 2³² − 1]; default 0. */
+  seed?: number;
+  /** What happens to examples that cannot be used: `'drop'` them and report, or `'throw'`; default `'drop'`. */
+  invalid?: 'drop' | 'throw';
+  /** Whether pass follows pass without end, as `batchesPerEpoch` of `fitDataset` needs; default false. */
+  repeat?: boolean;
+  /**
+   * Which examples are used, by their place in the file, from 0; default all. `(i) => i % 20 !== 0` for
+   * training leaves `(i) => i % 20 === 0` for validation.
+   */
+  select?: (index: number) => boolean;
+  /** The model's configuration, for its `vocabSize` and `maxPositionEmbeddings`; default null: not checked. */
+  config?: LlamaConfig | null;
+}
+
+/** The defaults; `maxLength` is lower for a model with fewer positions. */
+export const textDatasetDefaults = {
+  format: 'auto',
+  maxLength: 512,
+  batchSize: 16,
+  packing: false,
+  learnPrompts: false,
+  shuffle: true,
+  shuffleBuffer: 10000,
+  seed: 0,
+  invalid: 'drop',
+  repeat: false,
+  select: () => true,
+  config: null,
+} as const satisfies Required<TextDatasetOptions>;
+
+/**
+ * Fills in the defaults.
+ *
+ * @throws if an option is unknown or out of range.
+ */
+export function resolveDatasetOptions(
+  owner: string,
+  options: TextDatasetOptions,
+): Required<TextDatasetOptions> {
+  checkKnown(owner, options, Object.keys(textDatasetDefaults));
+  const config = options.config ?? null;
+  const positions = config === null ? Infinity : resolveConfig(config).maxPositionEmbeddings;
+  const maxLength = Math.min(textDatasetDefaults.maxLength, positions);
+  const resolved = {...textDatasetDefaults, maxLength, ...definedIn(options)};
+  checkChoice(owner, 'format', resolved.format, EXAMPLE_FORMATS);
+  checkNumber(owner, 'maxLength', resolved.maxLength, {integer: true, min: 1});
+  checkNumber(owner, 'batchSize', resolved.batchSize, {integer: true, min: 1});
+  checkFlag(owner, 'packing', resolved.packing);
+  checkFlag(owner, 'learnPrompts', resolved.learnPrompts);
+  checkFlag(owner, 'shuffle', resolved.shuffle);
+  checkNumber(owner, 'shuffleBuffer', resolved.shuffleBuffer, {integer: true, min: 1});
+  checkNumber(owner, 'seed', resolved.seed, {integer: true, min: 0, max: 2 ** 32 - 1});
+  checkChoice(owner, 'invalid', resolved.invalid, ['drop', 'throw']);
+  checkFlag(owner, 'repeat', resolved.repeat);
+  if (typeof resolved.select !== 'function') {
+    throw new Error(`${owner}: select must be a function of an example's place in the file`);
+  }
+  if (resolved.maxLength > positions) {
+    throw new Error(
+      `${owner}: maxLength must be at most the model's maxPositionEmbeddings (${positions}); ` +
+        `got ${resolved.maxLength}`,
+    );
+  }
+  return resolved;
+}
+
+/** The options that are not undefined. */
+function definedIn(options: TextDatasetOptions): TextDatasetOptions {
+  return Object.fromEntries(
+    Object.entries(options).filter(([, value]: [string, unknown]) => value !== undefined),
+  );
+}

@@ -1,0 +1,222 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {createRandom} from '../../sampling/rng';
+import {chunksOf, nameOf, openDataFile, type DataSource} from './data_file';
+import type {TextDatasetOptions} from './dataset_options';
+import {addProblem, emptyReport, type DatasetReport} from './dataset_report';
+import {encodeExample, IGNORED, type EncodedExample} from './encode_example';
+import {readExample} from './formats';
+import {readRecords, type RawRecord} from './records';
+import {Packer, paddedRow, type Rest, type Row} from './rows';
+import {shuffled} from './shuffle';
+import type {Tokenizer} from './tokenizer';
+
+/** A batch for `sparseCrossEntropy`; whoever takes it disposes of both tensors, as `fitDataset` does. */
+export interface TextBatch {
+  /** Token ids, int32 `[rows, maxLength]`. */
+  xs: tf.Tensor2D;
+  /** At each position the next token, −100 where it is not learned, int32 `[rows, maxLength, 1]`. */
+  ys: tf.Tensor3D;
+}
+
+/** How far a pass has come, as plain JSON. */
+export interface PassState {
+  /** Which pass it is, from 0. */
+  epoch: number;
+  /** Examples that have been drawn. */
+  drawn: number;
+  /** With `packing`, tokens that wait for their row. */
+  rest: Rest;
+  report: DatasetReport;
+}
+
+/** The state of a pass that begins. */
+export function firstState(epoch: number): PassState {
+  return {epoch, drawn: 0, rest: {ids: [], labels: []}, report: emptyReport(epoch)};
+}
+
+/** Read from a file at a time. */
+const CHUNK_BYTES = 2 ** 20;
+
+/** One pass over a file of examples: read, drawn, tokenized, put in rows, put in batches. */
+export class DatasetPass {
+  readonly report: DatasetReport;
+  private readonly packer: Packer;
+  private readonly padId: number;
+  /** What messages start with. */
+  private readonly owner: string;
+  private drawn: number;
+
+  constructor(
+    owner: string,
+    private readonly source: DataSource,
+    private readonly tokenizer: Tokenizer,
+    private readonly options: Required<TextDatasetOptions>,
+    private readonly from: PassState,
+  ) {
+    this.owner = `${owner}: ${nameOf(source)}`;
+    this.report = structuredClone(from.report);
+    this.packer = new Packer(options.maxLength, from.rest);
+    this.padId = tokenizer.padId ?? tokenizer.eosId ?? 0;
+    this.drawn = from.drawn;
+  }
+
+  /** Where it stands after the batch that came last. */
+  state(): PassState {
+    const {drawn, packer, report} = this;
+    return {epoch: this.from.epoch, drawn, rest: packer.rest, report: structuredClone(report)};
+  }
+
+  /** @throws if the pass has come to its end without a batch. */
+  async *batches(): AsyncGenerator<TextBatch> {
+    let rows: Row[] = [];
+    for await (const row of this.rows()) {
+      rows.push(row);
+      if (rows.length < this.options.batchSize) continue;
+      const batch = this.toBatch(rows);
+      rows = [];
+      yield batch;
+    }
+    if (rows.length > 0) yield this.toBatch(rows);
+    this.report.isComplete = true;
+    if (this.report.batches === 0) throw this.nothingUsed();
+  }
+
+  private toBatch(rows: readonly Row[]): TextBatch {
+    const {report} = this;
+    const {maxLength} = this.options;
+    const ids = new Int32Array(rows.length * maxLength);
+    const labels = new Int32Array(ids.length);
+    rows.forEach((row, i) => {
+      ids.set(row.ids, i * maxLength);
+      labels.set(row.labels, i * maxLength);
+      report.tokens += row.tokens;
+    });
+    report.batches++;
+    for (const label of labels) if (label !== IGNORED) report.learnedTokens++;
+    return {
+      xs: tf.tensor2d(ids, [rows.length, maxLength], 'int32'),
+      ys: tf.tensor3d(labels, [rows.length, maxLength, 1], 'int32'),
+    };
+  }
+
+  private async *rows(): AsyncGenerator<Row> {
+    const {packing} = this.options;
+    const {packer} = this;
+    if (packing) yield* fullRows(packer);
+    for await (const {line, bytes} of this.records()) {
+      this.drawn++;
+      const example = this.encode(line, bytes);
+      if (example === null) continue;
+      if (packing) {
+        this.report.used++;
+        packer.add(example);
+        yield* fullRows(packer);
+      } else {
+        const row = this.padded(line, example);
+        if (row) yield row;
+      }
+    }
+    const last = packing ? packer.end(this.padId) : null;
+    if (last) yield last;
+  }
+
+  /** The examples of the file that have not been drawn before, in the order of this pass. */
+  private async *records(): AsyncGenerator<RawRecord> {
+    const {shuffle, shuffleBuffer, seed} = this.options;
+    const random = createRandom((seed + this.from.epoch) % 2 ** 32);
+    const all = this.selected();
+    let index = 0;
+    for await (const record of shuffle ? shuffled(all, shuffleBuffer, random) : all) {
+      if (index++ >= this.from.drawn) yield record;
+    }
+  }
+
+  private async *selected(): AsyncGenerator<RawRecord> {
+    const file = await openDataFile(this.owner, this.source);
+    try {
+      let index = 0;
+      for await (const record of readRecords(this.owner, chunksOf(file, CHUNK_BYTES))) {
+        if (this.options.select(index++)) yield record;
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Null if the example is dropped. */
+  private encode(line: number, bytes: Uint8Array): EncodedExample | null {
+    let encoded: EncodedExample;
+    try {
+      const example = readExample(parse(bytes), this.options.format);
+      encoded = encodeExample(example, this.tokenizer, this.options.learnPrompts);
+    } catch (error) {
+      this.drop(line, (error as Error).message);
+      return null;
+    }
+    const vocabSize = this.options.config?.vocabSize ?? Infinity;
+    const outside = encoded.ids.find((id) => id >= vocabSize);
+    if (outside === undefined) return encoded;
+    // no fault of the example: every run would lose its tokens
+    throw new Error(
+      `${this.owner}: line ${line}: token ${outside} ('${this.tokenizer.decode([outside])}') is outside ` +
+        `the model's vocabulary of ${vocabSize}; the tokenizer belongs to another model`,
+    );
+  }
+
+  private padded(line: number, example: EncodedExample): Row | null {
+    const {maxLength} = this.options;
+    const length = example.ids.length;
+    const row = paddedRow(example, maxLength, this.padId);
+    if (row === null) {
+      this.drop(
+        line,
+        example.isLearned.includes(true, 1)
+          ? `its prompt of ${example.isLearned.indexOf(true, 1)} tokens leaves no room for the ` +
+              `answer in maxLength ${maxLength}`
+          : 'it has too few tokens to learn from',
+      );
+      return null;
+    }
+    this.report.used++;
+    if (length > maxLength + 1) {
+      addProblem(this.report, line, 'cut', `it has ${length} tokens; maxLength is ${maxLength}`);
+    }
+    return row;
+  }
+
+  private drop(line: number, reason: string): void {
+    if (this.options.invalid === 'throw') throw new Error(`${this.owner}: line ${line}: ${reason}`);
+    addProblem(this.report, line, 'dropped', reason);
+  }
+
+  private nothingUsed(): Error {
+    const {dropped, problems} = this.report;
+    if (dropped === 0) return new Error(`${this.owner} has no examples`);
+    const first = problems
+      .slice(0, 3)
+      .map(({line, reason}) => `line ${line}: ${reason}`)
+      .join('; ');
+    return new Error(
+      `${this.owner} has no example that can be used; ${dropped} were dropped: ${first}` +
+        (dropped > 3 ? '; …' : ''),
+    );
+  }
+}
+
+function* fullRows(packer: Packer): Generator<Row> {
+  for (let row = packer.take(); row; row = packer.take()) yield row;
+}
+
+function parse(bytes: Uint8Array): unknown {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', {fatal: true}).decode(bytes);
+  } catch {
+    throw new Error('it is not UTF-8');
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Error(`it is not JSON: ${(error as Error).message}`, {cause: error});
+  }
+}

@@ -1,0 +1,125 @@
+import type {DataSource} from './data_file';
+import {resolveDatasetOptions, type TextDatasetOptions} from './dataset_options';
+import {DatasetPass, firstState, type PassState, type TextBatch} from './dataset_pass';
+import type {DatasetReport} from './dataset_report';
+import type {Tokenizer} from './tokenizer';
+
+/** Where a dataset stands between two batches, as plain JSON. */
+export interface TextDatasetState extends PassState {
+  /** The options on which batches depend. */
+  settings: Record<string, unknown>;
+}
+
+const OWNER = 'textDataset';
+
+/**
+ * Examples of a file as batches for `model.fitDataset`, `model.evaluateDataset` or a loop of one's own:
+ * `for await (const {xs, ys} of dataset)`. Made by `textDataset`.
+ */
+export class TextDataset implements AsyncIterable<TextBatch> {
+  /** Batches in a pass: NaN until one has come to its end. */
+  size = NaN;
+
+  private readonly options: Required<TextDatasetOptions>;
+  /** The pass whose batches were taken last. */
+  private pass: DatasetPass | null = null;
+  /** What the next pass begins with. */
+  private next = firstState(0);
+
+  /** @throws if an option is unknown or out of range. */
+  constructor(
+    private readonly source: DataSource,
+    private readonly tokenizer: Tokenizer,
+    options: TextDatasetOptions,
+  ) {
+    this.options = resolveDatasetOptions(OWNER, options);
+  }
+
+  /** What has become of the examples so far, in the pass whose batches were taken last. */
+  get report(): DatasetReport {
+    return structuredClone(this.pass?.report ?? this.next.report);
+  }
+
+  /** Another pass over the data; it begins when its first batch is asked for. */
+  async iterator(): Promise<AsyncGenerator<TextBatch, void>> {
+    return this.batches();
+  }
+
+  /** As `iterator`. */
+  [Symbol.asyncIterator](): AsyncGenerator<TextBatch, void> {
+    return this.batches();
+  }
+
+  /** Where it stands after the batch that was taken last. */
+  state(): TextDatasetState {
+    const {pass, next} = this;
+    const state = pass && !pass.report.isComplete ? pass.state() : structuredClone(next);
+    return {settings: this.settings(), ...state};
+  }
+
+  /**
+   * Goes on from a state: the next iterator gives the batches after it, to the end of their pass. The
+   * examples before are read, but not tokenized again.
+   *
+   * @throws if the state is of other options.
+   */
+  restore({settings, ...state}: TextDatasetState): void {
+    for (const [name, value] of Object.entries(this.settings())) {
+      if (settings[name] !== value) {
+        throw new Error(
+          `${OWNER}: the state is of a dataset with ${name} ${String(settings[name])}; this one has ` +
+            String(value),
+        );
+      }
+    }
+    this.next = structuredClone(state);
+    this.pass = null;
+  }
+
+  private settings(): Record<string, unknown> {
+    const {format, maxLength, batchSize, packing, learnPrompts} = this.options;
+    const {shuffle, shuffleBuffer, seed} = this.options;
+    const order = shuffle ? {seed, shuffleBuffer} : {};
+    return {format, maxLength, batchSize, packing, learnPrompts, shuffle, ...order};
+  }
+
+  private async *batches(): AsyncGenerator<TextBatch, void> {
+    do {
+      const {next: from, options} = this;
+      this.next = firstState(from.epoch + 1);
+      const pass = new DatasetPass(OWNER, this.source, this.tokenizer, options, from);
+      this.pass = pass;
+      yield* pass.batches();
+      this.size = pass.report.batches;
+      // a state that was taken after the last batch of its pass has nothing left to give
+      if (from.report.batches === pass.report.batches) yield* this.batches();
+    } while (this.options.repeat);
+  }
+}
+
+/**
+ * Examples of a `jsonl` file, or of a `json` file with an array, as batches of token ids and labels. The
+ * file is read anew in each pass, some of it at a time, so it may be larger than memory.
+ *
+ * Its lines are `{text}`, `{instruction, input?, output}` (as Stanford Alpaca) or `{messages: [{role,
+ * content}, …]}` (through the tokenizer's chat template). The end token follows each text and answer.
+ * Only answers are learned, of a `{text}` all of it. An example that cannot be used is dropped and named
+ * by its line in `dataset.report`.
+ *
+ * ```ts
+ * const dataset = textDataset('train.jsonl', tokenizer, {maxLength: 256, batchSize: 8, config});
+ * await model.fitDataset(dataset, {epochs: 3});
+ * console.log(dataset.report);
+ * ```
+ *
+ * @param source The file's path (Node only) or URL, or the file itself, as a `Blob` or bytes.
+ * @throws if an option is unknown or out of range. While batches are taken: if the file is missing or
+ *   changes, if it has no example that can be used, or if a token is outside the vocabulary of `config`.
+ */
+export function textDataset(
+  source: DataSource,
+  tokenizer: Tokenizer,
+  options: TextDatasetOptions = {},
+): TextDataset {
+  return new TextDataset(source, tokenizer, options);
+}

@@ -1,0 +1,102 @@
+import {expect} from 'chai';
+import {loadTokenizer, type Tokenizer} from '../../../src/llama';
+import {encodeExample} from '../../../src/llama/text/encode_example';
+import {readExample} from '../../../src/llama/text/formats';
+import {TOKENIZER_NAMES, tokenizerFiles, tokenizerFolder} from './tokenizers';
+
+const conversation = [
+  {role: 'system', content: 'be kind'},
+  {role: 'user', content: 'the small cat?'},
+  {role: 'assistant', content: 'sees the house'},
+  {role: 'user', content: 'and then'},
+  {role: 'assistant', content: 'rests 😀'},
+];
+
+/** What the loss counts of an example, as text, one entry a run of tokens. */
+function learnedTexts(tokenizer: Tokenizer, value: unknown, learnPrompts = false): string[] {
+  const {ids, isLearned} = encodeExample(readExample(value, 'auto'), tokenizer, learnPrompts);
+  const runs: number[][] = [];
+  ids.forEach((id, i) => {
+    if (!isLearned[i]) return;
+    if (i === 0 || !isLearned[i - 1]) runs.push([]);
+    runs.at(-1)!.push(id);
+  });
+  return runs.map((run) => tokenizer.decode(run));
+}
+
+describe('encodeExample', () => {
+  for (const name of TOKENIZER_NAMES) {
+    describe(name, () => {
+      let tokenizer: Tokenizer;
+      let end: string;
+      before(async () => {
+        tokenizer = await loadTokenizer(tokenizerFolder(name));
+        end = tokenizer.decode([tokenizer.eosId!]);
+      });
+
+      it('learns all of a text and its end', () => {
+        const {ids, isLearned} = encodeExample(
+          {format: 'text', text: 'the house'},
+          tokenizer,
+          false,
+        );
+        expect(ids).to.deep.equal([...tokenizer.encode('the house'), tokenizer.eosId]);
+        expect(isLearned.every(Boolean)).to.equal(true);
+      });
+
+      it('learns the answer to an instruction and its end, and nothing else', () => {
+        const value = {instruction: 'name it', input: 'a tree', output: 'the tall tree'};
+        expect(learnedTexts(tokenizer, value)).to.deep.equal([`the tall tree${end}`]);
+        const prompt = tokenizer.decode(
+          encodeExample(readExample(value, 'alpaca'), tokenizer, false).ids,
+          {skipSpecialTokens: true},
+        );
+        expect(prompt).to.match(/### Input:\na tree\n\n### Response:the tall tree$/);
+      });
+
+      it('learns the turns of the assistant, as its template ends them', () => {
+        const turns = learnedTexts(tokenizer, {messages: conversation});
+        const [before, after] = name === 'llama2like' ? [' ', end] : ['', '<|im_end|>\n'];
+        const expected = ['sees the house', 'rests 😀'].map((text) => before + text + after);
+        // ▁ of the first turn is in a run of its own, where decoding strips it
+        if (name === 'llama2like') {
+          expected.forEach((text, i) => (expected[i] = text.slice(1)));
+        }
+        expect(turns).to.deep.equal(expected);
+        expect(
+          encodeExample({format: 'chat', messages: conversation}, tokenizer, false).ids,
+        ).to.deep.equal(tokenizer.applyChatTemplate(conversation));
+      });
+
+      it('learns prompts too if it is told to', () => {
+        for (const value of [{messages: conversation}, {instruction: 'x', output: 'y'}]) {
+          expect(learnedTexts(tokenizer, value, true)).to.have.length(1);
+        }
+      });
+    });
+  }
+
+  it('does not end a text twice where the tokenizer ends it', async () => {
+    const config = {bos_token: '<s>', eos_token: '</s>', add_bos_token: true, add_eos_token: true};
+    const tokenizer = await loadTokenizer(
+      tokenizerFiles('llama2like', {'tokenizer_config.json': config}),
+    );
+    const {ids} = encodeExample({format: 'text', text: 'the'}, tokenizer, false);
+    expect(ids.filter((id) => id === tokenizer.eosId)).to.have.length(1);
+    const value = {instruction: 'x', output: 'the house'};
+    expect(learnedTexts(tokenizer, value)).to.deep.equal(['the house</s>']);
+  });
+
+  it('refuses a chat without an answer, and a template that rewrites earlier turns', async () => {
+    const tokenizer = await loadTokenizer(tokenizerFolder('bytelevel'));
+    const encode = (tokenizer: Tokenizer, count: number) => () =>
+      encodeExample({format: 'chat', messages: conversation.slice(0, count)}, tokenizer, false);
+    expect(encode(tokenizer, 2)).to.throw("no message has the role 'assistant'");
+    const template =
+      '{% for m in messages %}{{ m.content }}{% if loop.last %}.{% else %};{% endif %}{% endfor %}';
+    const changing = await loadTokenizer(
+      tokenizerFiles('bytelevel', {'chat_template.jinja': template}),
+    );
+    expect(encode(changing, 5)).to.throw('writes the turns before message 3 otherwise');
+  });
+});
