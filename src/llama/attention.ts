@@ -3,8 +3,8 @@ import {causalAttention} from './causal_attention';
 import {OwLoreAttention, OwLoreAttentionGrad} from '../kernels/llama_kernel_names';
 import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
-import type {KeyValueCache} from './generation/key_value_cache';
-import {rotate, rotaryTable, type RotaryOptions} from './rotary';
+import type {KeysAndValues, KeyValueCache} from './generation/key_value_cache';
+import {rotate, rotaryTable, type RotaryOptions, type RotaryTable} from './rotary';
 
 export interface AttentionOptions extends RotaryOptions {
   numAttentionHeads: number;
@@ -37,7 +37,7 @@ export interface AttentionWeights {
  * (grouped queries, Ainslie et al. 2023).
  *
  * @param cache For positions that come after those that it has seen: they see its keys, too, and it
- *   takes in theirs. No kernel has it.
+ *   takes in theirs.
  */
 export function attention(
   x: tf.Tensor,
@@ -47,11 +47,12 @@ export function attention(
   cache?: KeyValueCache,
 ): tf.Tensor {
   return tf.tidy(() => {
-    const isFused = !cache && hasKernelFor(seq, weights, options);
-    const mixed = isFused
-      ? fusedAttention(x, seq, weights, options)
-      : composedAttention(x, seq, weights, options, cache);
-    return tf.matMul(mixed, weights.kernels.o);
+    if (!hasKernelFor(seq, weights, options) || (cache && cache.length > 0)) {
+      return tf.matMul(composedAttention(x, seq, weights, options, cache), weights.kernels.o);
+    }
+    // a kernel does not put out keys and values in a layout that others know
+    cache?.append(keysAndValues(x, seq, weights, options, rotaryTable(seq, options)));
+    return tf.matMul(fusedAttention(x, seq, weights, options), weights.kernels.o);
   });
 }
 
@@ -72,25 +73,45 @@ function hasKernelFor(
 function composedAttention(
   x: tf.Tensor,
   seq: number,
-  {kernels, biases}: AttentionWeights,
+  weights: AttentionWeights,
   options: AttentionOptions,
   cache?: KeyValueCache,
 ): tf.Tensor {
-  const {numAttentionHeads, numKeyValueHeads, headDim, slidingWindow} = options;
-  const rows = x.shape[0];
+  const {numAttentionHeads, headDim, slidingWindow} = options;
   const table = rotaryTable(seq, options, cache?.length);
   return tf.tidy(() => {
-    const project = (name: 'q' | 'k' | 'v', heads: number): tf.Tensor => {
-      const product = tf.matMul(x, kernels[name]);
-      const projected = biases ? tf.add(product, biases[name]) : product;
-      return byHeads(tf.reshape(projected, [rows / seq, seq, heads, headDim]));
-    };
-    const q = tf.tidy(() => rotate(project('q', numAttentionHeads), table));
-    const k = tf.tidy(() => rotate(project('k', numKeyValueHeads), table));
-    const v = project('v', numKeyValueHeads);
-    const {keys, values} = cache ? cache.append({keys: k, values: v}) : {keys: k, values: v};
+    const q = tf.tidy(() => rotate(projected(x, seq, weights, 'q', options), table));
+    const own = keysAndValues(x, seq, weights, options, table);
+    const {keys, values} = cache ? cache.append(own) : own;
     const mixed = groupedAttention(q, keys, values, slidingWindow);
-    return tf.reshape(byHeads(mixed), [rows, numAttentionHeads * headDim]);
+    return tf.reshape(byHeads(mixed), [x.shape[0], numAttentionHeads * headDim]);
+  });
+}
+
+/** Turned keys, and values, `[batch, numKeyValueHeads, seq, headDim]`. */
+function keysAndValues(
+  x: tf.Tensor,
+  seq: number,
+  weights: AttentionWeights,
+  options: AttentionOptions,
+  table: RotaryTable,
+): KeysAndValues {
+  const keys = tf.tidy(() => rotate(projected(x, seq, weights, 'k', options), table));
+  return {keys, values: projected(x, seq, weights, 'v', options)};
+}
+
+/** `[batch, heads, seq, headDim]`. */
+function projected(
+  x: tf.Tensor,
+  seq: number,
+  {kernels, biases}: AttentionWeights,
+  name: 'q' | 'k' | 'v',
+  {headDim}: AttentionOptions,
+): tf.Tensor {
+  return tf.tidy(() => {
+    const product = tf.matMul(x, kernels[name]);
+    const biased = biases ? tf.add(product, biases[name]) : product;
+    return byHeads(tf.reshape(biased, [x.shape[0] / seq, seq, -1, headDim]));
   });
 }
 
