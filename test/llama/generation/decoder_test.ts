@@ -54,6 +54,26 @@ describeBackends('Decoder', (backend) => {
     });
   }
 
+  it('keeps with a window no more than its keys, without one those of each token', async () => {
+    const sizes = {numHiddenLayers: 3, numAttentionHeads: 2, numKeyValueHeads: 1, headDim: 4};
+    const others = {vocabSize: 16, hiddenSize: 8, intermediateSize: 12};
+    // keys and values of a position
+    const bytes = 2 * sizes.numHiddenLayers * sizes.headDim * 4;
+    for (const slidingWindow of [null, 1, 6]) {
+      const model = createLlama({...sizes, ...others, slidingWindow});
+      const before = tf.memory().numBytes;
+      const decoder = new Decoder(model);
+      for (let read = 1; read < 12; read++) {
+        decoder.read([read]).dispose();
+        const kept = Math.min(read, (slidingWindow ?? Infinity) - 1);
+        expect(tf.memory().numBytes - before).to.equal(kept * bytes);
+      }
+      decoder.dispose();
+      expect(tf.memory().numBytes).to.equal(before);
+      model.dispose();
+    }
+  });
+
   it('reads pieces of any size, with any window, as the model reads all at once', async () => {
     const config: LlamaConfig = {
       vocabSize: 16,

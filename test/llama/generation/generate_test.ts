@@ -27,7 +27,8 @@ const tiny: LlamaConfig = {
 
 describeBackends('generate, greedily', () => {
   for (const name of ['llama2', 'llama3', 'mistral', 'qwen2', 'smollm2'] as const) {
-    it(`writes the text of the reference, ${name}`, async () => {
+    it(`writes the text of the reference, ${name}`, async function () {
+      this.timeout(120_000); // software WebGPU takes half a second a token
       const {greedy} = readJson<{greedy: {prompt: number[]; continuation: number[]}}>(
         `llama/${name}`,
       );
