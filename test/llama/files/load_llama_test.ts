@@ -1,3 +1,8 @@
+import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import fs from 'node:fs/promises';
+import {syncBuiltinESMExports} from 'node:module';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
@@ -147,6 +152,41 @@ describe('loadLlama', () => {
       model.weights.map(({shape}) => shape),
     );
     again.dispose();
+  });
+
+  it('asks a server without ranges once for each file', async () => {
+    const server = await FileServer.start(readFiles('llama3'), {ranges: false});
+    await weightsOf(server.url);
+    await server.close();
+    const shards = server.requests.filter((request) => request.includes('-of-'));
+    expect(shards).to.have.length(3);
+    expect(new Set(shards).size).to.equal(3);
+  });
+
+  it('closes all files, also where it refuses', async () => {
+    const {open} = fs;
+    const handles: fs.FileHandle[] = [];
+    // what `import` of the module gives is brought up to date with what `require` gives
+    fs.open = async (...args) => {
+      const handle = await open(...args);
+      handles.push(handle);
+      return handle;
+    };
+    syncBuiltinESMExports();
+    const folder = mkdtempSync(join(tmpdir(), 'owlore-load-'));
+    try {
+      for (const [file, bytes] of readFiles('llama3')) writeFileSync(join(folder, file), bytes);
+      await weightsOf(folder);
+      expect(handles).to.have.length(5);
+      writeFileSync(join(folder, 'model-00002-of-00003.safetensors'), 'damaged');
+      await rejection(loadLlama(folder));
+      expect(handles).to.have.length.above(7);
+    } finally {
+      fs.open = open;
+      syncBuiltinESMExports();
+      rmSync(folder, {recursive: true});
+    }
+    expect(handles.filter(({fd}) => fd !== -1)).to.have.length(0);
   });
 
   it('draws no kernels', async () => {

@@ -33,6 +33,9 @@ describe('sources of files', () => {
     for (const [path, bytes] of files) writeFileSync(join(folder, 'model', path), bytes);
     writeFileSync(join(folder, 'secret'), 'secret');
     symlinkSync('../secret', join(folder, 'model', 'outward'));
+    mkdirSync(join(folder, 'model2'));
+    writeFileSync(join(folder, 'model2', 'other'), small);
+    symlinkSync('../model2/other', join(folder, 'model', 'beside'));
     symlinkSync('small.bin', join(folder, 'model', 'inward'));
     symlinkSync('itself', join(folder, 'model', 'itself'));
   });
@@ -141,6 +144,7 @@ describe('sources of files', () => {
         `test: outward is a link to '${join(folder, 'secret')}', which is not in the folder ` +
           `'${join(folder, 'model')}'; copy the file there if you trust it`,
       );
+      expect((await rejection(source.open('beside'))).message).to.match(/not in the folder/);
       expect((await rejection(source.open('itself'))).message).to.match(/ELOOP/);
     });
 
@@ -151,11 +155,15 @@ describe('sources of files', () => {
       writeFileSync(join(cache, 'blobs', 'abc'), small);
       symlinkSync('../../blobs/abc', join(cache, 'snapshots', '1f', 'model.bin'));
       symlinkSync('../../../secret', join(cache, 'snapshots', '1f', 'other.bin'));
+      mkdirSync(join(cache, 'copies', '1f'), {recursive: true});
+      symlinkSync('../../blobs/abc', join(cache, 'copies', '1f', 'model.bin'));
       const source = open(join(cache, 'snapshots', '1f'));
       const file = (await source.open('model.bin'))!;
       expect(file.size).to.equal(100);
       await file.close();
       expect((await rejection(source.open('other.bin'))).message).to.match(/not in the folder/);
+      const copies = open(join(cache, 'copies', '1f'));
+      expect((await rejection(copies.open('model.bin'))).message).to.match(/not in the folder/);
     });
 
     it('say that something is no file', async function () {
