@@ -1,0 +1,414 @@
+import {
+  mkdtempSync,
+  openSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+  closeSync,
+} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import {
+  createLlama,
+  loadTokenizer,
+  sparseCrossEntropy,
+  textDataset,
+  type LlamaConfig,
+  type TextDataset,
+  type TextDatasetOptions,
+  type TextDatasetState,
+  type Tokenizer,
+} from '../../../src/llama';
+import {rejection} from '../../support/rejection';
+import {FileServer} from '../files/file_server';
+import {tokenizerFolder} from './tokenizers';
+
+const config: LlamaConfig = {
+  vocabSize: 300,
+  hiddenSize: 8,
+  intermediateSize: 8,
+  numHiddenLayers: 1,
+  numAttentionHeads: 2,
+  maxPositionEmbeddings: 64,
+  seed: 1,
+};
+
+const bytesOf = (lines: readonly unknown[]): Uint8Array<ArrayBuffer> =>
+  new TextEncoder().encode(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+
+/** Texts that say which they are. */
+const numbered = (count: number): Uint8Array =>
+  bytesOf(Array.from({length: count}, (_, i) => ({text: `the cat ${i}`})));
+
+describe('textDataset', () => {
+  let tokenizer: Tokenizer;
+  let folder: string;
+  before(async () => {
+    tokenizer = await loadTokenizer(tokenizerFolder('bytelevel'));
+    folder = mkdtempSync(join(tmpdir(), 'text-dataset-'));
+  });
+  after(() => rmSync(folder, {recursive: true}));
+
+  interface Batch {
+    shape: number[];
+    ids: number[][];
+    labels: number[][];
+  }
+
+  /** The next `count` batches as arrays. */
+  async function take(
+    batches: AsyncIterator<{xs: tf.Tensor2D; ys: tf.Tensor3D}>,
+    count = Infinity,
+  ): Promise<Batch[]> {
+    const taken: Batch[] = [];
+    while (taken.length < count) {
+      const {done, value} = await batches.next();
+      if (done) break;
+      expect([value.xs.dtype, value.ys.dtype]).to.deep.equal(['int32', 'int32']);
+      expect(value.ys.shape).to.deep.equal([...value.xs.shape, 1]);
+      const labels = tf.squeeze<tf.Tensor2D>(value.ys, [2]);
+      taken.push({
+        shape: value.xs.shape,
+        ids: await value.xs.array(),
+        labels: await labels.array(),
+      });
+      tf.dispose([value.xs, value.ys, labels]);
+    }
+    return taken;
+  }
+
+  const pass = (dataset: TextDataset): Promise<Batch[]> => take(dataset[Symbol.asyncIterator]());
+
+  /** What each row learns, as text. */
+  const learned = (batches: Batch[]): string[] =>
+    batches.flatMap(({labels}) =>
+      labels.map((row) => tokenizer.decode(row.filter((label) => label >= 0))),
+    );
+
+  const textsOf = (dataset: TextDataset): Promise<string[]> => pass(dataset).then(learned);
+
+  it('gives batches of one shape, the last one with fewer rows', async () => {
+    const before = tf.memory().numTensors;
+    const dataset = textDataset(numbered(5), tokenizer, {
+      maxLength: 16,
+      batchSize: 2,
+      shuffle: false,
+    });
+    expect(dataset.size).to.be.NaN;
+    const batches = await pass(dataset);
+    expect(batches.map(({shape}) => shape)).to.deep.equal([
+      [2, 16],
+      [2, 16],
+      [1, 16],
+    ]);
+    const ids = [...tokenizer.encode('the cat 3'), tokenizer.eosId!];
+    const padding = Array.from({length: 16 - ids.length + 1}, () => tokenizer.padId);
+    expect(batches[1]!.ids[1]).to.deep.equal([...ids.slice(0, -1), ...padding]);
+    expect(batches[1]!.labels[1]).to.deep.equal([...ids.slice(1), ...padding.map(() => -100)]);
+    expect(dataset.size).to.equal(3);
+    expect(dataset.report).to.deep.include({
+      epoch: 0,
+      isComplete: true,
+      used: 5,
+      cut: 0,
+      dropped: 0,
+      batches: 3,
+      tokens: 5 * (ids.length - 1),
+      learnedTokens: 5 * (ids.length - 1),
+    });
+    expect(tf.memory().numTensors).to.equal(before);
+  });
+
+  it('names what it cuts and drops by line', async () => {
+    const lines = [
+      '{"text": "the cat"}',
+      '{"text": ',
+      '',
+      '{"text": 5}',
+      '{"instruction": "name it", "output": "a tree"}',
+      `{"text": "${'the small cat '.repeat(9)}"}`,
+      '{"messages": [{"role": "user", "content": "hi"}]}',
+      '{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "oh"}]}',
+    ];
+    const bytes = new TextEncoder().encode(`\ufeff${lines.join('\r\n')}\r\n{"text": "\xff"}`);
+    // `\xff` is two bytes in UTF-8; without its first the last line is none
+    const damaged = bytes.filter((byte) => byte !== 0xc3);
+    const dataset = textDataset(damaged, tokenizer, {maxLength: 32, shuffle: false});
+    expect((await textsOf(dataset)).map((text) => text.slice(0, 12))).to.deep.equal([
+      ' cat<|im_end',
+      ' small cat t',
+      'oh<|im_end|>',
+    ]);
+    const {used, cut, dropped, problems} = dataset.report;
+    expect({used, cut, dropped}).to.deep.equal({used: 3, cut: 1, dropped: 5});
+    const named = problems.map(({line, kind, reason}) => `${line} ${kind} ${reason}`);
+    const expected = [
+      /^2 dropped it is not JSON: /,
+      /^4 dropped 'text' must be a text; got 5$/,
+      /^5 dropped its prompt of \d+ tokens leaves no room for the answer in maxLength 32$/,
+      /^6 cut it has \d+ tokens; maxLength is 32$/,
+      /^7 dropped no message has the role 'assistant'$/,
+      /^9 dropped it is not UTF-8$/,
+    ];
+    expect(named).to.have.length(expected.length);
+    expected.forEach((pattern, i) => expect(named[i]).to.match(pattern));
+  });
+
+  it('throws at what it would drop, if it is told to', async () => {
+    const data = bytesOf([{text: 'a'}, {txt: 'b'}]);
+    const dataset = textDataset(data, tokenizer, {invalid: 'throw', batchSize: 1, shuffle: false});
+    expect((await rejection(pass(dataset))).message).to.match(
+      /^textDataset: the data: line 2: an example needs 'text'.*; it has txt$/,
+    );
+  });
+
+  it('throws where nothing can be used', async () => {
+    const messageOf = async (data: Uint8Array) =>
+      (await rejection(pass(textDataset(data, tokenizer)))).message;
+    expect(await messageOf(new Uint8Array())).to.equal('textDataset: the data has no examples');
+    expect(await messageOf(bytesOf([{text: 1}, {text: 2}, {text: 3}, {text: 4}]))).to.match(
+      /^textDataset: the data has no example that can be used; 4 were dropped: line \d: .*; …$/,
+    );
+  });
+
+  it('throws at tokens that the model does not know, and at rows longer than its positions', async () => {
+    const small = {...config, vocabSize: 200};
+    const dataset = textDataset(bytesOf([{text: 'x'}, {text: 'the'}]), tokenizer, {
+      config: small,
+      shuffle: false,
+    });
+    expect((await rejection(pass(dataset))).message).to.match(
+      /^textDataset: the data: line 2: token \d+ \('the'\) is outside the model's vocabulary of 200/,
+    );
+    expect(() => textDataset(numbered(1), tokenizer, {config, maxLength: 65})).to.throw(
+      "textDataset: maxLength must be at most the model's maxPositionEmbeddings (64); got 65",
+    );
+    const [batch] = await pass(textDataset(numbered(1), tokenizer, {config}));
+    expect(batch!.shape).to.deep.equal([1, 64]);
+  });
+
+  for (const [options, message] of [
+    [{maxLength: 0}, 'maxLength must be an integer >= 1; got 0'],
+    [{batchSize: 1.5}, 'batchSize must be an integer >= 1; got 1.5'],
+    [{seed: -1}, 'seed must be an integer >= 0 and <= 4294967295; got -1'],
+    [{shuffleBuffer: 0}, 'shuffleBuffer must be an integer >= 1; got 0'],
+    [{format: 'csv'}, "format must be one of 'auto', 'text', 'alpaca', 'chat'; got 'csv'"],
+    [{invalid: 'skip'}, "invalid must be one of 'drop', 'throw'; got 'skip'"],
+    [{packing: 1}, 'packing must be true or false; got 1'],
+    [{select: 5}, "select must be a function of an example's place in the file"],
+    [{batchsize: 1}, "unknown option 'batchsize'; did you mean 'batchSize'?"],
+  ] as const) {
+    it(`rejects ${JSON.stringify(options)}`, () => {
+      const rejected = options as unknown as TextDatasetOptions; // what a caller without types may pass
+      expect(() => textDataset(numbered(1), tokenizer, rejected)).to.throw(
+        `textDataset: ${message}`,
+      );
+    });
+  }
+
+  it('packs examples into rows and predicts all of them', async () => {
+    const options = {maxLength: 8, batchSize: 4, shuffle: false, packing: true};
+    const dataset = textDataset(numbered(9), tokenizer, options);
+    const batches = await pass(dataset);
+    const all = Array.from({length: 9}, (_, i) => [
+      ...tokenizer.encode(`the cat ${i}`),
+      tokenizer.eosId!,
+    ]);
+    const ids = batches.flatMap((batch) => batch.ids.flat());
+    expect(ids.slice(0, all.flat().length)).to.deep.equal(all.flat());
+    const labels = batches.flatMap((batch) => batch.labels.flat()).filter((label) => label >= 0);
+    expect(labels).to.deep.equal(all.flatMap((example) => example.slice(1)));
+    expect(dataset.report).to.deep.include({used: 9, tokens: all.flat().length});
+  });
+
+  describe('shuffles', () => {
+    const options: TextDatasetOptions = {maxLength: 16, batchSize: 3, seed: 7};
+
+    it('by its seed, in another order in each pass', async () => {
+      const passes = async (seed: number) => {
+        const dataset = textDataset(numbered(20), tokenizer, {...options, seed});
+        return [await textsOf(dataset), await textsOf(dataset)] as const;
+      };
+      const [first, second] = await passes(7);
+      expect([...first].sort()).to.deep.equal([...second].sort());
+      expect(new Set(first)).to.have.property('size', 20);
+      expect(first).to.not.deep.equal(second);
+      expect(await passes(7)).to.deep.equal([first, second]);
+      expect((await passes(8))[0]).to.not.deep.equal(first);
+    });
+
+    it('begins a pass when its first batch is asked for, as fitDataset expects', async () => {
+      const dataset = textDataset(numbered(20), tokenizer, options);
+      await dataset.iterator();
+      const expected = await textsOf(textDataset(numbered(20), tokenizer, options));
+      expect(learned(await take(await dataset.iterator()))).to.deep.equal(expected);
+    });
+
+    for (const packing of [false, true]) {
+      it(`goes on from a state as if it had not stopped${packing ? ', packed' : ''}`, async () => {
+        const create = () =>
+          textDataset(numbered(20), tokenizer, {
+            ...options,
+            packing,
+            maxLength: packing ? 5 : 16,
+            shuffleBuffer: 6,
+          });
+        const whole = create();
+        const batches = [...(await pass(whole)), ...(await pass(whole))];
+        const perPass = batches.length / 2;
+        for (let stop = 0; stop <= batches.length; stop++) {
+          const stopped = create();
+          if (stop > perPass) await pass(stopped);
+          const before = stopped[Symbol.asyncIterator]();
+          await take(before, stop > perPass ? stop - perPass : stop);
+          const state = JSON.parse(JSON.stringify(stopped.state())) as TextDatasetState;
+          const resumed = create();
+          resumed.restore(state);
+          expect(resumed.state()).to.deep.equal(state);
+          const rest = await pass(resumed);
+          const end = stop < perPass ? perPass : stop < 2 * perPass ? 2 * perPass : 3 * perPass;
+          if (end <= batches.length) expect(rest).to.deep.equal(batches.slice(stop, end));
+          expect(resumed.report.batches).to.equal(perPass);
+        }
+      });
+    }
+
+    it('refuses the state of other options', async () => {
+      const {settings, ...state} = textDataset(numbered(3), tokenizer, options).state();
+      const other = textDataset(numbered(3), tokenizer, {...options, seed: 8});
+      expect(() => other.restore({settings, ...state})).to.throw(
+        'textDataset: the state is of a dataset with seed 7; this one has 8',
+      );
+    });
+  });
+
+  it('goes on without end if it is told to', async () => {
+    const dataset = textDataset(numbered(4), tokenizer, {batchSize: 2, repeat: true});
+    const batches = await take(dataset[Symbol.asyncIterator](), 7);
+    expect(batches).to.have.length(7);
+    expect(dataset.report).to.deep.include({epoch: 3, batches: 1, isComplete: false});
+  });
+
+  it('takes the selected examples', async () => {
+    const every = (rest: number) => (index: number) => index % 3 === rest;
+    const texts = await textsOf(
+      textDataset(numbered(7), tokenizer, {shuffle: false, select: every(0)}),
+    );
+    expect(texts.map((text) => text.slice(0, 6))).to.deep.equal([' cat 0', ' cat 3', ' cat 6']);
+  });
+
+  it('reads paths, links, URLs, Blobs and bytes, lines and arrays', async () => {
+    const examples = Array.from({length: 5}, (_, i) => ({text: `the cat ${i}`}));
+    const lines = bytesOf(examples);
+    const array = new TextEncoder().encode(JSON.stringify(examples, null, 2));
+    const expected = await textsOf(textDataset(lines, tokenizer, {shuffle: false}));
+    writeFileSync(join(folder, 'lines.jsonl'), lines);
+    writeFileSync(join(folder, 'an array.json'), array);
+    const elsewhere = mkdtempSync(join(folder, 'elsewhere-'));
+    symlinkSync(join(folder, 'lines.jsonl'), join(elsewhere, 'link.jsonl'));
+    const server = await FileServer.start(new Map([['data/an array.json', array]]));
+    try {
+      for (const source of [
+        join(folder, 'lines.jsonl'),
+        join(folder, 'an array.json'),
+        join(elsewhere, 'link.jsonl'),
+        `${server.url}/data/an%20array.json?x=1`,
+        new Blob([lines]),
+        array,
+      ]) {
+        const dataset = textDataset(source, tokenizer, {shuffle: false});
+        expect(await textsOf(dataset), String(source)).to.deep.equal(expected);
+      }
+    } finally {
+      await server.close();
+    }
+  });
+
+  it('names a file that is not there, or that changes', async () => {
+    const path = join(folder, 'changing.jsonl');
+    expect((await rejection(pass(textDataset(path, tokenizer)))).message).to.equal(
+      `textDataset: ${path}: there is no file '${path}'`,
+    );
+    const line = `${JSON.stringify({text: 'the cat '.repeat(20)})}\n`;
+    writeFileSync(path, line.repeat(20_000)); // more than is read at once
+    const dataset = textDataset(path, tokenizer, {
+      shuffle: false,
+      batchSize: 1,
+      select: (index) => index % 1000 === 0,
+    });
+    const batches = dataset[Symbol.asyncIterator]();
+    expect(await take(batches, 1)).to.have.length(1);
+    writeFileSync(path, line);
+    expect((await rejection(take(batches))).message).to.include('it was changed while it was read');
+    const nothing = textDataset(5 as unknown as string, tokenizer); // without types
+    expect((await rejection(pass(nothing))).message).to.include('data is the path of a file');
+  });
+
+  it('reads a file larger than what it may hold in memory', async function () {
+    this.timeout(60_000);
+    const path = join(folder, 'large.jsonl');
+    const file = openSync(path, 'w');
+    const line = `${JSON.stringify({text: 'the small cat sees the house. '.repeat(30)})}\n`;
+    const block = Buffer.from(line.repeat(Math.floor(2 ** 24 / line.length)));
+    const blocks = 16;
+    for (let i = 0; i < blocks; i++) writeSync(file, block);
+    closeSync(file);
+    const lines = (blocks * block.length) / line.length;
+
+    const used = () => {
+      const {heapUsed, arrayBuffers} = process.memoryUsage();
+      return heapUsed + arrayBuffers;
+    };
+    const before = used();
+    let peak = 0;
+    // all lines are read and pass through the buffer, few are tokenized
+    const dataset = textDataset(path, tokenizer, {
+      maxLength: 32,
+      shuffleBuffer: 1000,
+      select: (index) => {
+        if (index % 1000 === 0) peak = Math.max(peak, used() - before);
+        return index % 1000 === 0;
+      },
+    });
+    await pass(dataset);
+    expect(dataset.report.used).to.equal(Math.ceil(lines / 1000));
+    // 256 MB; what is read and no longer needed waits for the garbage collector
+    expect(peak).to.be.below((blocks * block.length) / 2);
+    rmSync(path);
+  });
+
+  it('trains a model by fitDataset, evaluates by evaluateDataset, and leaves no tensor', async () => {
+    const before = tf.memory().numTensors;
+    const model = createLlama(config);
+    const optimizer = tf.train.adam(0.01);
+    model.compile({optimizer, loss: sparseCrossEntropy});
+    const options: TextDatasetOptions = {config, maxLength: 12, batchSize: 4};
+    const training = textDataset(numbered(12), tokenizer, options);
+    const validation = textDataset(numbered(4), tokenizer, {...options, shuffle: false});
+    const lossOf = async () => {
+      const loss = (await model.evaluateDataset(validation, {})) as tf.Scalar;
+      const [value] = await loss.data();
+      loss.dispose();
+      return value!;
+    };
+    const start = await lossOf();
+    const {history} = await model.fitDataset(training, {
+      epochs: 3,
+      verbose: 0,
+      validationData: validation,
+    });
+    expect(training.report).to.deep.include({epoch: 2, batches: 3, used: 12});
+    expect(history['val_loss']).to.have.length(3);
+    expect(await lossOf()).to.be.below(start);
+
+    const endless = textDataset(numbered(5), tokenizer, {...options, repeat: true});
+    await model.fitDataset(endless, {epochs: 2, batchesPerEpoch: 3, verbose: 0});
+    expect(endless.report).to.deep.include({epoch: 2, batches: 2});
+    optimizer.dispose();
+    model.dispose();
+    expect(tf.memory().numTensors).to.equal(before);
+  });
+});
