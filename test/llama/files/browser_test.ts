@@ -4,8 +4,7 @@ import {build} from 'esbuild';
 import {expect} from 'chai';
 import {readFiles} from './checkpoint_files';
 
-const file = (name: string) =>
-  fileURLToPath(new URL(`../../../src/llama/files/${name}`, import.meta.url));
+const entry = fileURLToPath(new URL('../../../src/llama/index.ts', import.meta.url));
 
 describe('files of a checkpoint in a browser', () => {
   it('are read and written by a bundle without any module of Node', async function () {
@@ -14,8 +13,7 @@ describe('files of a checkpoint in a browser', () => {
       stdin: {
         contents: `
           import '@tensorflow/tfjs-backend-cpu';
-          import {loadLlama} from ${JSON.stringify(file('load_llama.ts'))};
-          import {saveLlama} from ${JSON.stringify(file('save_llama.ts'))};
+          import {loadLlama, saveLlama} from ${JSON.stringify(entry)};
           globalThis.roundTrip = async (files) => {
             const {model} = await loadLlama(files);
             const saved = new Map();
