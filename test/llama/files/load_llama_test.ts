@@ -12,6 +12,7 @@ import {
   getLlamaWeights,
   loadLlama,
   parseSafetensors,
+  saveLlama,
   serializeSafetensors,
   type HostTensor,
   type ModelSource,
@@ -231,6 +232,9 @@ describe('loadLlama', () => {
       const weights = await getLlamaWeights(model);
       expect(weights.get(HEAD)!.values[5]).to.equal(Math.fround(embedding[5]! + 1));
       expect(values(weights)).to.deep.equal(embedding);
+      const saved = new Map<string, Uint8Array>();
+      await saveLlama(model, saved);
+      expectSame(await weightsOf(saved), weights);
       model.dispose();
     });
   });
