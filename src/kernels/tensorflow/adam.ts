@@ -1,7 +1,9 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type {OwLoreAdamAttrs, OwLoreAdamInputs} from '../kernel_names';
+import type {KernelGraphs} from './graphs';
+import {nativeInputs, type NativeKernel} from './kernel';
 import {nativeOf, NativeOps, type Native, type NodeBackend} from './native_ops';
-import {changeTensors, endVariable, readVariable, toVariable} from './native_variables';
+import {changeTensors, readVariable} from './native_variables';
 
 interface AdamArgs {
   inputs: OwLoreAdamInputs;
@@ -9,27 +11,61 @@ interface AdamArgs {
   backend: NodeBackend;
 }
 
-/** OwLoreAdam, by TensorFlow's own op for it, which takes one pass. */
-export function adam({inputs, attrs, backend}: AdamArgs): tf.TensorInfo[] {
-  const {variable, first, second, gradient, clip, basis} = inputs;
+/** OwLoreAdam: of a projected variable as a graph, of any other in place. */
+export function createAdam(graphs: KernelGraphs): tf.KernelFunc {
+  const adam = (args: AdamArgs): tf.TensorInfo[] =>
+    args.inputs.basis ? projectedAdam(graphs, args) : adamInPlace(args);
+  // It says which inputs and attributes it has; the registry does not ask.
+  return adam as unknown as tf.KernelFunc;
+}
+
+function projectedAdam(graphs: KernelGraphs, {inputs, attrs, backend}: AdamArgs): tf.TensorInfo[] {
+  const ops = new NativeOps(backend);
+  return ops.scope(() => {
+    const {rate, epsilon, decay, beta1, beta2, side} = attrs;
+    const given = {
+      ...nativeInputs(backend, inputs),
+      // Other numbers in each step, for which there is to be no other graph.
+      ...{rate: ops.scalar(rate), epsilon: ops.scalar(epsilon)},
+      ...(decay !== 1 && {decay: ops.scalar(decay)}),
+    };
+    const results = graphs.run(backend, adamInSubspace, given, {beta1, beta2, side});
+    return results.map((x) => backend.createOutputTensor(x));
+  });
+}
+
+/** m and v moved on by R, and `decay`·w less the back-projected step. */
+const adamInSubspace: NativeKernel<Pick<OwLoreAdamAttrs, 'beta1' | 'beta2' | 'side'>> = (
+  ops,
+  inputs,
+  {beta1, beta2, side},
+) => {
+  const {variable, basis, clip, decay} = inputs;
+  const gradient = clip ? ops.mul(inputs['gradient']!, clip) : inputs['gradient']!;
+  const average = (before: Native, x: Native, beta: number): Native =>
+    ops.scope(() => ops.add(ops.mul(before, ops.scalar(beta)), ops.mul(x, ops.scalar(1 - beta))));
+  const first = average(inputs['first']!, gradient, beta1);
+  const second = average(inputs['second']!, ops.run('Square', [gradient]), beta2);
+  const moved = ops.scope(() => {
+    const scale = ops.add(ops.run('Sqrt', [second]), inputs['epsilon']!);
+    const step = ops.div(ops.mul(first, inputs['rate']!), scale);
+    const change =
+      side === 'left' ? ops.matMul(basis!, step) : ops.matMul(step, basis!, false, true);
+    return ops.sub(decay ? ops.mul(variable!, decay) : variable!, change);
+  });
+  return [moved, first, second];
+};
+
+/** By TensorFlow's own op for it, which takes one pass. */
+function adamInPlace({inputs, attrs, backend}: AdamArgs): tf.TensorInfo[] {
+  const {variable, first, second, gradient, clip} = inputs;
   const ops = new NativeOps(backend);
   const native = (info: tf.TensorInfo): Native => nativeOf(backend, info);
   return ops.scope(() =>
     changeTensors(backend, ops, [variable, first, second], ([w, m, v]) => {
       const g = clip ? ops.mul(native(gradient), native(clip)) : native(gradient);
       shrink(ops, w!, attrs.decay);
-      if (!basis) {
-        applyAdam(ops, [w!, m!, v!], g, attrs);
-        return;
-      }
-      const step = toVariable(backend, ops, ops.zeros(gradient.shape), 'step');
-      applyAdam(ops, [step, m!, v!], g, attrs);
-      const inSubspace = endVariable(ops, step);
-      const P = native(basis);
-      const {side} = attrs;
-      const change =
-        side === 'left' ? ops.matMul(P, inSubspace) : ops.matMul(inSubspace, P, false, true);
-      ops.runAll('AssignAddVariableOp', [w!, change], {dtype: ops.float32}, 0);
+      applyAdam(ops, [w!, m!, v!], g, attrs);
     }),
   );
 }

@@ -32,7 +32,7 @@ export class KernelGraphs {
 
   constructor(private readonly runsBefore = RUNS_BEFORE_GRAPH) {}
 
-  /** Makes of a kernel what tfjs can register; its inputs are float32 or int32. */
+  /** Makes of a kernel what tfjs can register. */
   kernelFunc<Attrs>(kernel: NativeKernel<Attrs>): tf.KernelFunc {
     return ({inputs, backend, attrs}) => {
       const native = backend as NodeBackend;
@@ -48,7 +48,8 @@ export class KernelGraphs {
     }
   }
 
-  private run<Attrs>(
+  /** Runs a kernel; its inputs are float32 or int32. */
+  run<Attrs>(
     backend: NodeBackend,
     kernel: NativeKernel<Attrs>,
     inputs: NativeInputs,

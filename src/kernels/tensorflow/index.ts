@@ -6,7 +6,7 @@ import {
   OwLoreSquaredNorm,
 } from '../kernel_names';
 import {replaceKernels} from '../replacement';
-import {adam} from './adam';
+import {createAdam} from './adam';
 import {leftSingularVectors, orthonormalize} from './linear_algebra';
 import {llamaKernels} from './llama_kernels';
 import {createBatchMatMul} from './mat_mul';
@@ -35,8 +35,7 @@ export function installKernels(): Promise<void> {
   const graphs = new KernelGraphs();
   const restore = replaceKernels('tensorflow', {
     [tf.BatchMatMul]: (stock) => createBatchMatMul(stock!.kernelFunc),
-    // It says which inputs and attributes it has; the registry does not ask.
-    [OwLoreAdam]: () => adam as unknown as tf.KernelFunc,
+    [OwLoreAdam]: () => createAdam(graphs),
     [OwLoreSquaredNorm]: () => asKernelFunc(squaredNorm),
     [OwLoreOrthonormalize]: () => asKernelFunc(orthonormalize),
     [OwLoreLeftSingularVectors]: () => asKernelFunc(leftSingularVectors),

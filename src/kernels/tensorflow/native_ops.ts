@@ -58,6 +58,10 @@ export interface NodeBackend {
 /** TensorFlow's number for float64, which tfjs does not have. */
 const TF_DOUBLE = 2;
 
+/** The last scalars of each backend; far more than a kernel uses. */
+const scalars = new WeakMap<NodeBackend, Map<number, Native>>();
+const MOST_SCALARS = 64;
+
 /** Bindings to a TensorFlow that has refused an op of oneDNN's. */
 const withoutOneDnn = new WeakSet();
 
@@ -125,8 +129,20 @@ export class NativeOps {
     return x;
   }
 
+  /** Kept for the next one who asks: TensorFlow takes longer to make one than to run an op on it. */
   scalar(value: number): Native {
-    return this.constant(Float32Array.of(value), []);
+    const kept = scalars.get(this.backend) ?? new Map<number, Native>();
+    scalars.set(this.backend, kept);
+    const scalar = kept.get(value) ?? this.release(this.constant(Float32Array.of(value), []));
+    // The last one is the one that was used last.
+    kept.delete(value);
+    kept.set(value, scalar);
+    if (kept.size > MOST_SCALARS) {
+      const [oldest, unused] = kept.entries().next().value!;
+      kept.delete(oldest);
+      this.backend.binding.deleteTensor(unused.id);
+    }
+    return scalar;
   }
 
   zeros(shape: readonly number[]): Native {

@@ -48,6 +48,11 @@ export class RecordingOps extends NativeOps {
     return result;
   }
 
+  /** A constant like any other. */
+  override scalar(value: number): Native {
+    return this.constant(Float32Array.of(value), []);
+  }
+
   /** How these results came of the inputs. */
   graphOf(results: readonly Native[]): Graph {
     const outputs = results.map((x) => {

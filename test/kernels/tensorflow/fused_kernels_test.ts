@@ -303,9 +303,9 @@ const backend = 'tensorflow';
           const isNaN = results([0, 3, -1]).map((values) => values.map(Number.isNaN));
           const [some, none] = [Array<boolean>(3).fill(true), Array<boolean>(3).fill(false)];
           expect(isNaN).to.deep.equal([[true], [...none, ...some, ...none]]);
-          const [[loss], gradient] = results([0, -1, -1]);
+          const [[loss], gradient] = results([0, -1, -1]) as [number[], number[]];
           expect(loss).to.be.closeTo(Math.log(3), 1e-6);
-          expect(gradient!.slice(3)).to.deep.equal(Array<number>(6).fill(0));
+          expect(gradient.slice(3)).to.deep.equal(Array<number>(6).fill(0));
         });
       });
 
