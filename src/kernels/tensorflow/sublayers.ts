@@ -41,10 +41,10 @@ export const attentionSublayerGrad: NativeKernel<OwLoreAttentionSublayerGradAttr
 
 /** OwLoreMlpSublayer. */
 export const mlpSublayer: NativeKernel<OwLoreRMSNormAttrs> = (ops, inputs, attrs) => {
-  const [gated, upped] = ops.scope(() => {
+  const [gated, upped] = ops.scope((): [Native, Native] => {
     const normalized = normalize(ops, inputs, attrs);
     return [ops.matMul(normalized, inputs['gate']!), ops.matMul(normalized, inputs['up']!)];
-  }) as [Native, Native];
+  });
   const value = ops.scope(() => {
     const [hidden] = all(swiglu, ops, {gate: gated, up: upped}, {});
     return ops.add(inputs['x']!, ops.matMul(hidden!, inputs['down']!));
