@@ -1,4 +1,13 @@
 export type {LlamaConfig, RopeScaling} from './config';
+export type {Gsm8kOptions, Gsm8kScore} from './evaluation/gsm8k';
+export {gsm8k} from './evaluation/gsm8k';
+export type {Continuation, LogLikelihood, LogLikelihoodOptions} from './evaluation/log_likelihood';
+export {logLikelihoods} from './evaluation/log_likelihood';
+export type {MultipleChoiceOptions, MultipleChoiceScore} from './evaluation/multiple_choice';
+export {multipleChoice} from './evaluation/multiple_choice';
+export type {Perplexity} from './evaluation/perplexity';
+export {perplexity} from './evaluation/perplexity';
+export type {ChoiceTask} from './evaluation/tasks';
 export type {FloatType} from './files/float_type';
 export type {LoadedLlama, LoadLlamaOptions} from './files/load_llama';
 export {loadLlama} from './files/load_llama';

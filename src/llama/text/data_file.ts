@@ -84,9 +84,12 @@ async function openedPerRead(
   };
 }
 
+/** Read at a time. */
+const CHUNK_BYTES = 2 ** 20;
+
 /** A file's bytes in order, some at a time. */
-export async function* chunksOf(file: SourceFile, chunkBytes: number): AsyncGenerator<Uint8Array> {
-  for (let from = 0; from < file.size; from += chunkBytes) {
-    yield await file.read(from, Math.min(from + chunkBytes, file.size));
+export async function* chunksOf(file: SourceFile): AsyncGenerator<Uint8Array> {
+  for (let from = 0; from < file.size; from += CHUNK_BYTES) {
+    yield await file.read(from, Math.min(from + CHUNK_BYTES, file.size));
   }
 }

@@ -5,7 +5,7 @@ import type {TextDatasetOptions} from './dataset_options';
 import {addProblem, emptyReport, type DatasetReport} from './dataset_report';
 import {encodeExample, IGNORED, type EncodedExample} from './encode_example';
 import {readExample} from './formats';
-import {readRecords, type RawRecord} from './records';
+import {parseRecord, readRecords, type RawRecord} from './records';
 import {Packer, paddedRow, type Rest, type Row} from './rows';
 import {shuffled} from './shuffle';
 import type {Tokenizer} from './tokenizer';
@@ -34,9 +34,6 @@ export function firstState(epoch: number): PassState {
   return {epoch, drawn: 0, rest: {ids: [], labels: []}, report: emptyReport(epoch)};
 }
 
-/** Read from a file at a time. */
-const CHUNK_BYTES = 2 ** 20;
-
 /** One pass over a file of examples: read, drawn, tokenized, put in rows, put in batches. */
 export class DatasetPass {
   readonly report: DatasetReport;
@@ -56,7 +53,7 @@ export class DatasetPass {
     this.owner = `${owner}: ${nameOf(source)}`;
     this.report = structuredClone(from.report);
     this.packer = new Packer(options.maxLength, from.rest);
-    this.padId = tokenizer.padId ?? tokenizer.eosId ?? 0;
+    this.padId = tokenizer.padTokenId ?? tokenizer.eosTokenId ?? 0;
     this.drawn = from.drawn;
   }
 
@@ -135,7 +132,7 @@ export class DatasetPass {
     const file = await openDataFile(this.owner, this.source);
     try {
       let index = 0;
-      for await (const record of readRecords(this.owner, chunksOf(file, CHUNK_BYTES))) {
+      for await (const record of readRecords(this.owner, chunksOf(file))) {
         if (this.options.select(index++)) yield record;
       }
     } finally {
@@ -147,7 +144,7 @@ export class DatasetPass {
   private encode(line: number, bytes: Uint8Array): EncodedExample | null {
     let encoded: EncodedExample;
     try {
-      const example = readExample(parse(bytes), this.options.format);
+      const example = readExample(parseRecord(bytes), this.options.format);
       encoded = encodeExample(example, this.tokenizer, this.options.learnPrompts);
     } catch (error) {
       this.drop(line, (error as Error).message);
@@ -205,18 +202,4 @@ export class DatasetPass {
 
 function* fullRows(packer: Packer): Generator<Row> {
   for (let row = packer.take(); row; row = packer.take()) yield row;
-}
-
-function parse(bytes: Uint8Array): unknown {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', {fatal: true}).decode(bytes);
-  } catch {
-    throw new Error('it is not UTF-8');
-  }
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new Error(`it is not JSON: ${(error as Error).message}`, {cause: error});
-  }
 }

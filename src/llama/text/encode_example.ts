@@ -41,9 +41,9 @@ export function encodeExample(
 /** The ids of a text, with the end token after it. */
 function encodeEnded(tokenizer: Tokenizer, text: string): number[] {
   const ids = tokenizer.encode(text);
-  const {eosId} = tokenizer;
+  const {eosTokenId} = tokenizer;
   // some tokenizers add it themselves
-  if (eosId !== null && ids.at(-1) !== eosId) ids.push(eosId);
+  if (eosTokenId !== null && ids.at(-1) !== eosTokenId) ids.push(eosTokenId);
   return ids;
 }
 

@@ -48,6 +48,25 @@ export async function* readRecords(
   if (splitter) yield* splitter.end();
 }
 
+/**
+ * The value that the bytes of a record are.
+ *
+ * @throws if they are not JSON in UTF-8, with a message that a line can be put before.
+ */
+export function parseRecord(bytes: Uint8Array): unknown {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', {fatal: true}).decode(bytes);
+  } catch {
+    throw new Error('it is not UTF-8');
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Error(`it is not JSON: ${(error as Error).message}`, {cause: error});
+  }
+}
+
 /** The bytes of one record, which may come in several chunks. */
 class RecordBytes {
   private pieces: Uint8Array[] = [];

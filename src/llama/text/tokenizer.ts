@@ -30,11 +30,11 @@ export interface Tokenizer {
   /** One more than the largest id; the model may have more. */
   readonly vocabSize: number;
   /** The token before a text, null if there is none. */
-  readonly bosId: number | null;
+  readonly bosTokenId: number | null;
   /** The token after a text or an answer, null if there is none. */
-  readonly eosId: number | null;
+  readonly eosTokenId: number | null;
   /** The token that fills rows, null if there is none. */
-  readonly padId: number | null;
+  readonly padTokenId: number | null;
   /** Whether `applyChatTemplate` can be used. */
   readonly hasChatTemplate: boolean;
 
@@ -156,9 +156,9 @@ export function createTokenizer({
 
   return {
     vocabSize,
-    bosId: idOf(texts['bos_token']),
-    eosId: idOf(texts['eos_token']),
-    padId: idOf(texts['pad_token']),
+    bosTokenId: idOf(texts['bos_token']),
+    eosTokenId: idOf(texts['eos_token']),
+    padTokenId: idOf(texts['pad_token']),
     hasChatTemplate: chatTemplate !== null,
     encode,
     decode,

@@ -31,7 +31,7 @@ describe('encodeExample', () => {
       let end: string;
       before(async () => {
         tokenizer = await loadTokenizer(tokenizerFolder(name));
-        end = tokenizer.decode([tokenizer.eosId!]);
+        end = tokenizer.decode([tokenizer.eosTokenId!]);
       });
 
       it('learns all of a text and its end', () => {
@@ -40,7 +40,7 @@ describe('encodeExample', () => {
           tokenizer,
           false,
         );
-        expect(ids).to.deep.equal([...tokenizer.encode('the house'), tokenizer.eosId]);
+        expect(ids).to.deep.equal([...tokenizer.encode('the house'), tokenizer.eosTokenId]);
         expect(isLearned.every(Boolean)).to.equal(true);
       });
 
@@ -82,7 +82,7 @@ describe('encodeExample', () => {
       tokenizerFiles('llama2like', {'tokenizer_config.json': config}),
     );
     const {ids} = encodeExample({format: 'text', text: 'the'}, tokenizer, false);
-    expect(ids.filter((id) => id === tokenizer.eosId)).to.have.length(1);
+    expect(ids.filter((id) => id === tokenizer.eosTokenId)).to.have.length(1);
     const value = {instruction: 'x', output: 'the house'};
     expect(learnedTexts(tokenizer, value)).to.deep.equal(['the house</s>']);
   });

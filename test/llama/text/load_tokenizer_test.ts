@@ -40,9 +40,9 @@ describe('loadTokenizer', () => {
         expect(tokenizer.vocabSize).to.equal(fixture.vocabSize);
         const idOf = (token: string | undefined) =>
           token === undefined ? null : tokenizer.encode(token, {addSpecialTokens: false})[0];
-        expect(tokenizer.bosId).to.equal(idOf(fixture.special['bos_token']));
-        expect(tokenizer.eosId).to.equal(idOf(fixture.special['eos_token']));
-        expect(tokenizer.padId).to.equal(idOf(fixture.special['pad_token']));
+        expect(tokenizer.bosTokenId).to.equal(idOf(fixture.special['bos_token']));
+        expect(tokenizer.eosTokenId).to.equal(idOf(fixture.special['eos_token']));
+        expect(tokenizer.padTokenId).to.equal(idOf(fixture.special['pad_token']));
       });
 
       it('encodes and decodes as the library that made the fixture', () => {
@@ -113,7 +113,7 @@ describe('loadTokenizer', () => {
     const tokenizer = await loadTokenizer(
       tokenizerFiles('llama2like', {'tokenizer_config.json': changed}),
     );
-    expect(tokenizer.eosId).to.equal(2);
+    expect(tokenizer.eosTokenId).to.equal(2);
     const messages = [{role: 'assistant', content: 'x'}];
     expect(tokenizer.applyChatTemplate(messages, {tokenize: false})).to.equal('<s> x</s>');
   });

@@ -65,8 +65,9 @@ describe('textDataset', () => {
   ): Promise<Batch[]> {
     const taken: Batch[] = [];
     while (taken.length < count) {
-      const {done, value} = await batches.next();
-      if (done) break;
+      const next = await batches.next();
+      if (next.done) break;
+      const {value} = next;
       expect([value.xs.dtype, value.ys.dtype]).to.deep.equal(['int32', 'int32']);
       expect(value.ys.shape).to.deep.equal([...value.xs.shape, 1]);
       const labels = tf.squeeze<tf.Tensor2D>(value.ys, [2]);
@@ -104,8 +105,8 @@ describe('textDataset', () => {
       [2, 16],
       [1, 16],
     ]);
-    const ids = [...tokenizer.encode('the cat 3'), tokenizer.eosId!];
-    const padding = Array.from({length: 16 - ids.length + 1}, () => tokenizer.padId);
+    const ids = [...tokenizer.encode('the cat 3'), tokenizer.eosTokenId!];
+    const padding = Array.from({length: 16 - ids.length + 1}, () => tokenizer.padTokenId);
     expect(batches[1]!.ids[1]).to.deep.equal([...ids.slice(0, -1), ...padding]);
     expect(batches[1]!.labels[1]).to.deep.equal([...ids.slice(1), ...padding.map(() => -100)]);
     expect(dataset.size).to.equal(3);
@@ -215,7 +216,7 @@ describe('textDataset', () => {
     const batches = await pass(dataset);
     const all = Array.from({length: 9}, (_, i) => [
       ...tokenizer.encode(`the cat ${i}`),
-      tokenizer.eosId!,
+      tokenizer.eosTokenId!,
     ]);
     const ids = batches.flatMap((batch) => batch.ids.flat());
     expect(ids.slice(0, all.flat().length)).to.deep.equal(all.flat());
@@ -320,7 +321,10 @@ describe('textDataset', () => {
         array,
       ]) {
         const dataset = textDataset(source, tokenizer, {shuffle: false});
-        expect(await textsOf(dataset), String(source)).to.deep.equal(expected);
+        expect(
+          await textsOf(dataset),
+          typeof source === 'string' ? source : 'a file',
+        ).to.deep.equal(expected);
       }
     } finally {
       await server.close();

@@ -1,0 +1,125 @@
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {checkKnown, checkNumber} from '../../options';
+import {generate as generateWithCache} from '../generation/generate';
+import type {DataSource} from '../text/data_file';
+import type {Tokenizer} from '../text/tokenizer';
+import {modelLimits} from './model_limits';
+import {readShots, standardError} from './multiple_choice';
+import {readQuestions} from './read_questions';
+
+/** Options of `gsm8k`. */
+export interface Gsm8kOptions {
+  /** Solved examples that stand before each question; default 0. The usual number is 5. */
+  shots?: number;
+  /** The file they are taken from, the first ones; needed if `shots` is above 0. */
+  shotsFrom?: DataSource;
+  /** No more questions than this; default all. */
+  limit?: number;
+  /** Most tokens of an answer; default 256. */
+  maxNewTokens?: number;
+  /** Called after each question. */
+  onProgress?: (done: number, total: number) => void;
+  /** Continues token ids greedily; default `generate`. */
+  generate?: typeof generateWithCache;
+}
+
+/** How often a model's answer is the right number. */
+export interface Gsm8kScore {
+  /** Questions that were asked. */
+  questions: number;
+  /** Part of them whose answer has the right number behind `####`. */
+  exactMatch: number;
+  /** Standard error of `exactMatch`. */
+  standardError: number;
+  /** The numbers found, null where an answer has none. */
+  answers: Array<string | null>;
+}
+
+const OWNER = 'gsm8k';
+const KNOWN = ['shots', 'shotsFrom', 'limit', 'maxNewTokens', 'onProgress', 'generate'];
+/** What ends an answer: the model goes on with a question of its own. */
+const ENDS = ['\n\n', 'Question:'];
+
+/**
+ * Asks the questions of GSM8K (`{question, answer}` a line): the model writes a solution, greedily, and the
+ * number behind `####` is compared with the right one. Prompt, ends and comparison are those of
+ * lm-evaluation-harness (`gsm8k`, strict match).
+ *
+ * @throws if an option is not valid, if a line is no question, with its number, or if prompt and answer are
+ *   longer than the model's positions.
+ */
+export async function gsm8k(
+  model: tfl.LayersModel,
+  tokenizer: Tokenizer,
+  source: DataSource,
+  options: Gsm8kOptions = {},
+): Promise<Gsm8kScore> {
+  checkKnown(OWNER, options, KNOWN);
+  const {shots = 0, shotsFrom, limit = Infinity, maxNewTokens = 256} = options;
+  const {onProgress, generate = generateWithCache} = options;
+  checkNumber(OWNER, 'shots', shots, {integer: true, min: 0});
+  checkNumber(OWNER, 'maxNewTokens', maxNewTokens, {integer: true, min: 1});
+  if (limit !== Infinity) checkNumber(OWNER, 'limit', limit, {integer: true, min: 1});
+  const examples = await readShots(OWNER, shotsFrom, shots, readProblem);
+  const before = examples.map(({prompt, solution}) => `${prompt} ${solution}\n\n`).join('');
+  const problems = await readQuestions(OWNER, source, limit, readProblem);
+  const {maxPositionEmbeddings} = modelLimits(OWNER, model);
+
+  const answers: Array<string | null> = [];
+  let right = 0;
+  for (const {prompt, number} of problems) {
+    const ids = tokenizer.encode(before + prompt);
+    if (ids.length + maxNewTokens > maxPositionEmbeddings) {
+      throw new Error(
+        `${OWNER}: question ${answers.length + 1} has ${ids.length} tokens with its examples; with ` +
+          `maxNewTokens ${maxNewTokens} that is more than the model's maxPositionEmbeddings ` +
+          `(${maxPositionEmbeddings})`,
+      );
+    }
+    const textOf = (tokens: readonly number[]): string =>
+      tokenizer.decode(tokens, {skipSpecialTokens: true});
+    const written = await generate(model, ids, {
+      maxNewTokens,
+      stop: tokenizer.eosTokenId === null ? [] : [tokenizer.eosTokenId],
+      onToken: (_, all) => !ENDS.some((end) => textOf(all).includes(end)),
+    });
+    const answer = numberIn(untilEnd(textOf(written.ids)));
+    answers.push(answer);
+    if (answer === number) right++;
+    onProgress?.(answers.length, problems.length);
+  }
+  const exactMatch = right / problems.length;
+  return {
+    questions: problems.length,
+    exactMatch,
+    standardError: standardError(exactMatch, problems.length),
+    answers,
+  };
+}
+
+interface Problem {
+  prompt: string;
+  solution: string;
+  number: string;
+}
+
+function readProblem({question, answer}: Record<string, unknown>): Problem {
+  if (typeof question !== 'string' || typeof answer !== 'string') {
+    throw new Error("'question' and 'answer' must be texts");
+  }
+  const number = numberIn(answer);
+  if (number === null) throw new Error("'answer' has no number behind ####");
+  return {prompt: `Question: ${question}\nAnswer:`, solution: answer, number};
+}
+
+/** The first number behind `####`, without commas, or null. */
+function numberIn(text: string): string | null {
+  const number = /#### (-?[0-9.,]+)/.exec(text)?.[1];
+  return number === undefined ? null : number.replaceAll(',', '').replace(/\.$/, '');
+}
+
+/** A text up to where it would be cut off. */
+function untilEnd(text: string): string {
+  const ends = ENDS.map((end) => text.indexOf(end)).filter((at) => at >= 0);
+  return ends.length === 0 ? text : text.slice(0, Math.min(...ends));
+}

@@ -1,0 +1,136 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {checkKnown, checkNumber} from '../../options';
+import {modelLimits} from './model_limits';
+
+/** A text and what may follow it, as token ids. */
+export interface Continuation {
+  /** At least one token. */
+  context: readonly number[];
+  /** At least one token. */
+  continuation: readonly number[];
+}
+
+/** How probable a continuation is. */
+export interface LogLikelihood {
+  /** ln of its probability, given the context: a sum over its tokens. */
+  logLikelihood: number;
+  /** Whether each of its tokens is the most probable one in its place. */
+  isGreedy: boolean;
+}
+
+/** Options of `logLikelihoods`. */
+export interface LogLikelihoodOptions {
+  /** Most rows that go through the model together; default 8, or fewer where the logits would be large. */
+  batchSize?: number;
+}
+
+const OWNER = 'logLikelihoods';
+const DEFAULT_BATCH_SIZE = 8;
+/** Logits that are in memory at a time, unless one row has more. */
+const MAX_LOGITS = 2 ** 26;
+
+/** A request as a row: all tokens but the last go in, the last `targets.length` positions are asked. */
+interface Row {
+  index: number;
+  ids: readonly number[];
+  targets: readonly number[];
+}
+
+/**
+ * The probability of each continuation after its context, by one forward pass over both. Rows of similar
+ * length go together, padded on the right. Of a row longer than the model's positions the start is left
+ * out.
+ *
+ * @returns one entry a request, in their order.
+ * @throws if a context or a continuation is empty or has a token outside the vocabulary, or if a
+ *   continuation alone is longer than the model's positions.
+ */
+export async function logLikelihoods(
+  model: tfl.LayersModel,
+  requests: readonly Continuation[],
+  options: LogLikelihoodOptions = {},
+): Promise<LogLikelihood[]> {
+  checkKnown(OWNER, options, ['batchSize']);
+  const {batchSize = DEFAULT_BATCH_SIZE} = options;
+  checkNumber(OWNER, 'batchSize', batchSize, {integer: true, min: 1});
+  const limits = modelLimits(OWNER, model);
+  const rows = requests.map((request, index) => rowOf(request, index, limits));
+  rows.sort((a, b) => b.ids.length - a.ids.length);
+
+  const results: LogLikelihood[] = [];
+  let from = 0;
+  while (from < rows.length) {
+    const length = rows[from]!.ids.length;
+    const fitting = Math.floor(MAX_LOGITS / (length * limits.vocabSize));
+    const batch = rows.slice(from, from + Math.max(1, Math.min(batchSize, fitting)));
+    const found = await batchLikelihoods(model, batch, length);
+    batch.forEach(({index}, i) => (results[index] = found[i]!));
+    from += batch.length;
+  }
+  return results;
+}
+
+function rowOf(
+  {context, continuation}: Continuation,
+  index: number,
+  {vocabSize, maxPositionEmbeddings}: {vocabSize: number; maxPositionEmbeddings: number},
+): Row {
+  const fail = (what: string): Error => new Error(`${OWNER}: requests[${index}]: ${what}`);
+  if (context.length === 0 || continuation.length === 0) {
+    throw fail('context and continuation must have at least one token each');
+  }
+  const all = [...context, ...continuation];
+  const outside = all.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize);
+  if (outside !== undefined) {
+    throw fail(`token ${outside} is outside the model's vocabulary of ${vocabSize}`);
+  }
+  if (continuation.length > maxPositionEmbeddings) {
+    throw fail(
+      `the continuation has ${continuation.length} tokens, more than the model's ` +
+        `maxPositionEmbeddings (${maxPositionEmbeddings})`,
+    );
+  }
+  return {index, ids: all.slice(0, -1).slice(-maxPositionEmbeddings), targets: continuation};
+}
+
+async function batchLikelihoods(
+  model: tfl.LayersModel,
+  rows: readonly Row[],
+  length: number,
+): Promise<LogLikelihood[]> {
+  const ids = new Int32Array(rows.length * length);
+  const positions: number[] = [];
+  rows.forEach((row, i) => {
+    ids.set(row.ids, i * length);
+    const first = row.ids.length - row.targets.length;
+    row.targets.forEach((_, j) => positions.push(i * length + first + j));
+  });
+  const targets = rows.flatMap((row) => row.targets);
+
+  const {logProbabilities, largest} = tf.tidy(() => {
+    const input = tf.tensor2d(ids, [rows.length, length], 'int32');
+    const logits = model.predictOnBatch(input) as tf.Tensor3D;
+    const vocab = logits.shape[2];
+    const asked = tf.gather(tf.reshape(logits, [-1, vocab]), tf.tensor1d(positions, 'int32'));
+    const picks = targets.map((id, i) => i * vocab + id);
+    const picked = tf.gather(tf.reshape(asked, [-1]), tf.tensor1d(picks, 'int32'));
+    return {
+      logProbabilities: tf.sub(picked, tf.logSumExp(asked, 1)),
+      largest: tf.argMax(asked, 1),
+    };
+  });
+  const [values, best] = await Promise.all([logProbabilities.data(), largest.data()]);
+  tf.dispose([logProbabilities, largest]);
+
+  let at = 0;
+  return rows.map((row) => {
+    const result = {logLikelihood: 0, isGreedy: true};
+    for (const id of row.targets) {
+      result.logLikelihood += values[at]!;
+      result.isGreedy &&= best[at] === id;
+      at++;
+    }
+    return result;
+  });
+}

@@ -1,0 +1,128 @@
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {checkChoice, checkKnown, checkNumber} from '../../options';
+import type {DataSource} from '../text/data_file';
+import type {Tokenizer} from '../text/tokenizer';
+import {encodeContinuation} from './encode_continuation';
+import {logLikelihoods} from './log_likelihood';
+import {readQuestions} from './read_questions';
+import {CHOICE_TASKS, readQuestion, type ChoiceTask, type Question} from './tasks';
+
+/** Options of `multipleChoice`. */
+export interface MultipleChoiceOptions {
+  /** What the file's lines are. */
+  task: ChoiceTask;
+  /** Examples that stand before each question; default 0. MMLU is usually asked with 5. */
+  shots?: number;
+  /** The file they are taken from, the first ones; needed if `shots` is above 0. */
+  shotsFrom?: DataSource;
+  /** No more questions than this; default all. */
+  limit?: number;
+  /** Most rows that go through the model together; default 8. */
+  batchSize?: number;
+  /** Called after each question. */
+  onProgress?: (done: number, total: number) => void;
+}
+
+/** How often a model finds the right answer. */
+export interface MultipleChoiceScore {
+  task: ChoiceTask;
+  /** Questions that were asked. */
+  questions: number;
+  /** Part of them whose right answer is the most probable one. */
+  accuracy: number;
+  /** The same by log-likelihood per character of the answer, which does not favour short ones. */
+  normalizedAccuracy: number;
+  /** Standard error of `normalizedAccuracy`. */
+  standardError: number;
+  /** The answers given, from 0, by log-likelihood per character. */
+  answers: number[];
+}
+
+const OWNER = 'multipleChoice';
+const KNOWN = ['task', 'shots', 'shotsFrom', 'limit', 'batchSize', 'onProgress'];
+
+/**
+ * Asks the questions of a task's file: of the answers the most probable one counts as given. Prompts are
+ * those of lm-evaluation-harness, and the scores are its `acc` and `acc_norm`.
+ *
+ * Lines are those of the tasks' own `jsonl` files, or of the `datasets` library's exports: BoolQ
+ * `{passage, question, answer}`, PIQA `{goal, sol1, sol2, label}`, SIQA `{context, question, answerA, …,
+ * label}`, HellaSwag `{activity_label, ctx_a, ctx_b, endings, label}`, WinoGrande `{sentence, option1,
+ * option2, answer}`, ARC and OpenBookQA `{question: {stem, choices}, answerKey}`, MMLU `{question, choices,
+ * answer, subject}`.
+ *
+ * @throws if an option is not valid, or if a line is not a question of the task, with its number.
+ */
+export async function multipleChoice(
+  model: tfl.LayersModel,
+  tokenizer: Tokenizer,
+  source: DataSource,
+  options: MultipleChoiceOptions,
+): Promise<MultipleChoiceScore> {
+  checkKnown(OWNER, options, KNOWN);
+  const {task, shots = 0, shotsFrom, limit = Infinity, batchSize, onProgress} = options;
+  checkChoice(OWNER, 'task', task, CHOICE_TASKS);
+  checkNumber(OWNER, 'shots', shots, {integer: true, min: 0});
+  if (limit !== Infinity) checkNumber(OWNER, 'limit', limit, {integer: true, min: 1});
+  const read = (fields: Record<string, unknown>): Question => readQuestion(task, fields);
+  const examples = await readShots(OWNER, shotsFrom, shots, read);
+  const before = examples.map((example) => `${solved(example)}\n\n`).join('');
+  const questions = await readQuestions(OWNER, source, limit, read);
+
+  const answers: number[] = [];
+  let [right, rightNormalized] = [0, 0];
+  for (const {contexts, continuations, answer, description = ''} of questions) {
+    const requests = contexts.map((context, i) =>
+      encodeContinuation(tokenizer, description + before + context, continuations[i]!),
+    );
+    const found = await logLikelihoods(model, requests, batchSize === undefined ? {} : {batchSize});
+    const sums = found.map(({logLikelihood}) => logLikelihood);
+    // without the space before the answer, as the harness counts
+    const normalized = sums.map((sum, i) => sum / Math.max(1, continuations[i]!.length - 1));
+    answers.push(largestIndex(normalized));
+    if (largestIndex(sums) === answer) right++;
+    if (answers.at(-1) === answer) rightNormalized++;
+    onProgress?.(answers.length, questions.length);
+  }
+  const count = questions.length;
+  const normalizedAccuracy = rightNormalized / count;
+  return {
+    task,
+    questions: count,
+    accuracy: right / count,
+    normalizedAccuracy,
+    standardError: standardError(normalizedAccuracy, count),
+    answers,
+  };
+}
+
+/** The first `shots` examples of a file. */
+export async function readShots<T>(
+  owner: string,
+  source: DataSource | undefined,
+  shots: number,
+  read: (fields: Record<string, unknown>) => T,
+): Promise<T[]> {
+  if (shots === 0) return [];
+  if (source === undefined) throw new Error(`${owner}: shots ${shots} needs shotsFrom, a file`);
+  const examples = await readQuestions(owner, source, shots, read);
+  if (examples.length === shots) return examples;
+  throw new Error(
+    `${owner}: shots is ${shots}, but shotsFrom has only ${examples.length} examples`,
+  );
+}
+
+/** Standard error of the mean of `count` answers that are right or wrong. */
+export function standardError(accuracy: number, count: number): number {
+  return count < 2 ? 0 : Math.sqrt((accuracy * (1 - accuracy)) / (count - 1));
+}
+
+/** A question with its right answer. */
+function solved({contexts, continuations, answer}: Question): string {
+  return contexts[answer]! + continuations[answer]!;
+}
+
+/** The first of the largest values. */
+function largestIndex(values: readonly number[]): number {
+  return values.indexOf(Math.max(...values));
+}

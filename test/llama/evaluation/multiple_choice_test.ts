@@ -1,0 +1,239 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {expect} from 'chai';
+import {
+  createLlama,
+  gsm8k,
+  loadTokenizer,
+  logLikelihoods,
+  multipleChoice,
+  type Gsm8kOptions,
+  type MultipleChoiceOptions,
+  type Tokenizer,
+} from '../../../src/llama';
+import {encodeContinuation} from '../../../src/llama/evaluation/encode_continuation';
+import {rejection} from '../../support/rejection';
+import {tokenizerFolder} from '../text/tokenizers';
+
+const fileOf = (lines: readonly unknown[]): Uint8Array =>
+  new TextEncoder().encode(lines.map((line) => JSON.stringify(line)).join('\n'));
+
+let tokenizer: Tokenizer;
+let model: tfl.LayersModel;
+
+/** A model of random weights, for which some answers are more probable than others. */
+async function setUp(): Promise<void> {
+  tokenizer = await loadTokenizer(tokenizerFolder('llama3like'));
+  model = createLlama({
+    vocabSize: tokenizer.vocabSize,
+    hiddenSize: 16,
+    intermediateSize: 16,
+    numHiddenLayers: 1,
+    numAttentionHeads: 2,
+    maxPositionEmbeddings: 400,
+    initializerRange: 0.5,
+    seed: 3,
+  });
+}
+
+describe('multipleChoice', () => {
+  before(setUp);
+  after(() => {
+    model.dispose();
+  });
+
+  const questions = Array.from({length: 6}, (_, i) => ({
+    goal: `the cat ${i}`,
+    sol1: 'sees',
+    sol2: 'rests in the small house',
+    label: i % 2,
+  }));
+
+  it('gives the answer that is the most probable one, in all and per character', async () => {
+    const before = tf.memory().numTensors;
+    const answersBy = async (perCharacter: boolean) => {
+      const answers: number[] = [];
+      for (const {goal, sol1, sol2} of questions) {
+        const prompt = tokenizer.encode(`Question: ${goal}\nAnswer:`);
+        const values: number[] = [];
+        for (const answer of [sol1, sol2]) {
+          const all = tokenizer.encode(`Question: ${goal}\nAnswer: ${answer}`);
+          const continuation = all.slice(prompt.length);
+          const [found] = await logLikelihoods(model, [{context: prompt, continuation}]);
+          values.push(found!.logLikelihood / (perCharacter ? answer.length : 1));
+        }
+        answers.push(values[0]! >= values[1]! ? 0 : 1);
+      }
+      return answers;
+    };
+    const rightOf = (answers: number[]) =>
+      answers.filter((answer, i) => answer === questions[i]!.label).length / questions.length;
+    const [plain, normalized] = [await answersBy(false), await answersBy(true)];
+    // otherwise the test could not tell them apart
+    expect(plain).to.not.deep.equal(normalized);
+
+    const done: number[] = [];
+    const score = await multipleChoice(model, tokenizer, fileOf(questions), {
+      task: 'piqa',
+      onProgress: (count, total) => done.push(count / total),
+    });
+    const accuracy = rightOf(normalized);
+    expect(score).to.deep.equal({
+      task: 'piqa',
+      questions: 6,
+      accuracy: rightOf(plain),
+      normalizedAccuracy: accuracy,
+      standardError: Math.sqrt((accuracy * (1 - accuracy)) / 5),
+      answers: normalized,
+    });
+    expect(done.at(-1)).to.equal(1);
+    expect(tf.memory().numTensors).to.equal(before);
+  });
+
+  it('puts description and solved examples before a question', async () => {
+    const seen: string[] = [];
+    const spy: Tokenizer = {
+      ...tokenizer,
+      encode: (text, options) => {
+        seen.push(text);
+        return tokenizer.encode(text, options);
+      },
+    };
+    const mmlu = (question: string, answer: number) => ({
+      question,
+      choices: ['a', 'b', 'c', 'd'],
+      answer,
+      subject: 'high_school_physics',
+    });
+    await multipleChoice(model, spy, fileOf([mmlu('q?', 0), mmlu('unasked', 0)]), {
+      task: 'mmlu',
+      shots: 2,
+      shotsFrom: fileOf([mmlu('one?', 1), mmlu('two?', 3), mmlu('three?', 0)]),
+      limit: 1,
+    });
+    const choices = 'A. a\nB. b\nC. c\nD. d\nAnswer:';
+    expect(seen[0]).to.equal(
+      'The following are multiple choice questions (with answers) about high school physics.\n\n' +
+        `one?\n${choices} B\n\ntwo?\n${choices} D\n\nq?\n${choices} A`,
+    );
+    expect(seen.join()).to.not.include('unasked');
+  });
+
+  it('gives space at the end of a context to the continuation', () => {
+    const {context, continuation} = encodeContinuation(tokenizer, 'the ', 'small');
+    expect(tokenizer.decode(context)).to.equal('<s>the');
+    expect(tokenizer.decode(continuation)).to.equal(' small');
+  });
+
+  it('names what is wrong', async () => {
+    const messageOf = async (lines: unknown[], options: object) =>
+      (
+        await rejection(
+          // what a caller without types may pass
+          multipleChoice(model, tokenizer, fileOf(lines), options as MultipleChoiceOptions),
+        )
+      ).message;
+    const [question] = questions;
+    expect(await messageOf([question, {goal: 1}], {task: 'piqa'})).to.equal(
+      "multipleChoice: the data: line 2: 'goal' must be a text",
+    );
+    expect(await messageOf(['x'], {task: 'piqa'})).to.equal(
+      'multipleChoice: the data: line 1: a question must be an object; got "x"',
+    );
+    expect(await messageOf([], {task: 'piqa'})).to.equal(
+      'multipleChoice: the data has no questions',
+    );
+    expect(await messageOf([question], {task: 'copa'})).to.include('task must be one of');
+    expect(await messageOf([question], {task: 'piqa', shots: 1})).to.equal(
+      'multipleChoice: shots 1 needs shotsFrom, a file',
+    );
+    expect(
+      await messageOf([question], {task: 'piqa', shots: 2, shotsFrom: fileOf([question])}),
+    ).to.equal('multipleChoice: shots is 2, but shotsFrom has only 1 examples');
+  });
+});
+
+describe('gsm8k', () => {
+  before(setUp);
+  after(() => {
+    model.dispose();
+  });
+
+  const problems = [
+    {question: 'Two and two?', answer: 'It is <<2+2=4>>4.\n#### 4'},
+    {question: 'A thousand and one?', answer: 'So many.\n#### 1,001'},
+    {question: 'Two less five?', answer: 'Minus three.\n#### -3'},
+  ];
+
+  /** A model that writes given texts, token by token, until it is stopped. */
+  function writing(texts: string[]) {
+    const prompts: string[] = [];
+    const generate: NonNullable<Gsm8kOptions['generate']> = async (_, prompt, options) => {
+      prompts.push(tokenizer.decode(prompt, {skipSpecialTokens: true}));
+      const ids: number[] = [];
+      for (const id of tokenizer.encode(texts[prompts.length - 1]!, {addSpecialTokens: false})) {
+        ids.push(id);
+        if ((await options?.onToken?.(id, ids)) === false) return {ids, finishReason: 'onToken'};
+      }
+      return {ids, finishReason: 'length'};
+    };
+    return {generate, prompts};
+  }
+
+  it('compares the number behind ####, without commas and a full stop', async () => {
+    const {generate, prompts} = writing([
+      ' Two and two is four.\n#### 4.',
+      ' #### 1001\n\nQuestion: and so on #### 5',
+      ' three',
+    ]);
+    const score = await gsm8k(model, tokenizer, fileOf(problems), {generate});
+    expect(score.answers).to.deep.equal(['4', '1001', null]);
+    expect(score.exactMatch).to.equal(2 / 3);
+    expect(prompts[0]).to.equal('Question: Two and two?\nAnswer:');
+  });
+
+  it('does not read on where the model asks itself a question', async () => {
+    const {generate} = writing([' Hm. Question: 5? #### 4']);
+    const score = await gsm8k(model, tokenizer, fileOf(problems), {generate, limit: 1});
+    expect(score.answers).to.deep.equal([null]);
+  });
+
+  it('puts solved examples before a question', async () => {
+    const {generate, prompts} = writing(['']);
+    await gsm8k(model, tokenizer, fileOf(problems), {
+      generate,
+      limit: 1,
+      shots: 1,
+      shotsFrom: fileOf(problems.slice(1)),
+    });
+    expect(prompts[0]).to.equal(
+      'Question: A thousand and one?\nAnswer: So many.\n#### 1,001\n\nQuestion: Two and two?\nAnswer:',
+    );
+  });
+
+  it('writes with the model by itself, and leaves no tensor', async () => {
+    const before = tf.memory().numTensors;
+    const score = await gsm8k(model, tokenizer, fileOf(problems), {limit: 1, maxNewTokens: 3});
+    expect(score).to.deep.equal({
+      questions: 1,
+      exactMatch: 0,
+      standardError: 0,
+      answers: [null],
+    });
+    expect(tf.memory().numTensors).to.equal(before);
+  });
+
+  it('names what is wrong', async () => {
+    const messageOf = async (lines: unknown[], options: Gsm8kOptions = {}) =>
+      (await rejection(gsm8k(model, tokenizer, fileOf(lines), options))).message;
+    expect(await messageOf([{question: 'a', answer: 'b'}])).to.equal(
+      "gsm8k: the data: line 1: 'answer' has no number behind ####",
+    );
+    expect(await messageOf([{question: 'a'}])).to.equal(
+      "gsm8k: the data: line 1: 'question' and 'answer' must be texts",
+    );
+    expect(await messageOf(problems, {maxNewTokens: 390})).to.match(
+      /^gsm8k: question 1 has \d+ tokens with its examples; with maxNewTokens 390 that is more/,
+    );
+  });
+});
