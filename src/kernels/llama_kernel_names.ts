@@ -43,8 +43,7 @@ export const OwLoreCrossEntropyGrad = 'OwLoreCrossEntropyGrad';
  * `softmax(q kᵀ / √width) v`, each position with itself and the earlier ones; each key head serves `heads / keyHeads` query heads
  * in a row.
  *
- * Two things a backend's kernel may not know, and is not called with then: biases `qBias` `[heads · width]`, `kBias` and `vBias`
- * `[keyHeads · width]`, all three or none, which are added to the projections; and a window.
+ * Biases `qBias` `[heads · width]`, `kBias` and `vBias` `[keyHeads · width]`, all three or none, are added to the projections.
  *
  * Four outputs: the value `[batch · length, heads · width]` and, for the gradient alone, queries, keys and values, turned or not
  * and in whatever layout.
@@ -69,20 +68,17 @@ export interface OwLoreAttentionGradAttrs extends OwLoreAttentionAttrs {
 
 /**
  * The first half of a block: `x` `[batch · length, hidden]` plus the product of {@link OwLoreAttention} of {@link OwLoreRMSNorm} of
- * `x` with the kernel `o` `[heads · width, hidden]`. Inputs are those of OwLoreAttention without biases, `norm` `[hidden]`, which is
- * RMSNorm's weight, and `o`.
+ * `x` with the kernel `o` `[heads · width, hidden]`. Inputs are those of OwLoreAttention, `norm` `[hidden]`, which is RMSNorm's
+ * weight, and `o`.
  *
  * Five outputs: the value, and for the gradient alone the value, queries, keys and values of OwLoreAttention.
  */
 export const OwLoreAttentionSublayer = 'OwLoreAttentionSublayer';
-export interface OwLoreAttentionSublayerAttrs extends OwLoreRMSNormAttrs {
-  heads: number;
-  keyHeads: number;
-}
+export interface OwLoreAttentionSublayerAttrs extends OwLoreAttentionAttrs, OwLoreRMSNormAttrs {}
 
 /**
- * From the same inputs, its results `mixed`, `queries`, `keys` and `values`, and `dy` the gradients `[dx, dNorm, dq, dk, dv, do]`;
- * `dx` alone if no others are asked for.
+ * From the same inputs, its results `mixed`, `queries`, `keys` and `values`, and `dy` the gradients `[dx, dNorm, dq, dk, dv, do]`
+ * and, if there are biases, `[dqBias, dkBias, dvBias]`; `dx` alone if no others are asked for.
  */
 export const OwLoreAttentionSublayerGrad = 'OwLoreAttentionSublayerGrad';
 export interface OwLoreAttentionSublayerGradAttrs extends OwLoreAttentionSublayerAttrs {

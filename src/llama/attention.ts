@@ -1,6 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {causalAttention} from './causal_attention';
-import {OwLoreAttention, OwLoreAttentionGrad} from '../kernels/llama_kernel_names';
+import {
+  OwLoreAttention,
+  OwLoreAttentionGrad,
+  type OwLoreAttentionAttrs,
+} from '../kernels/llama_kernel_names';
 import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
 import type {KeysAndValues, KeyValueCache} from './generation/key_value_cache';
@@ -47,26 +51,13 @@ export function attention(
   cache?: KeyValueCache,
 ): tf.Tensor {
   return tf.tidy(() => {
-    if (!hasKernelFor(seq, weights, options) || (cache && cache.length > 0)) {
+    if (!hasKernel(OwLoreAttentionGrad) || (cache && cache.length > 0)) {
       return tf.matMul(composedAttention(x, seq, weights, options, cache), weights.kernels.o);
     }
     // a kernel does not put out keys and values in a layout that others know
     cache?.append(keysAndValues(x, seq, weights, options, rotaryTable(seq, options)));
     return tf.matMul(fusedAttention(x, seq, weights, options), weights.kernels.o);
   });
-}
-
-/**
- * Whether the current backend has a kernel for it: that of tensorflow knows no biases and no window,
- * unless it is one that hides nothing.
- */
-function hasKernelFor(
-  seq: number,
-  {biases}: AttentionWeights,
-  {slidingWindow}: AttentionOptions,
-): boolean {
-  const isPlain = biases === null && (slidingWindow === null || slidingWindow >= seq);
-  return hasKernel(OwLoreAttentionGrad) && (isPlain || tf.getBackend() !== 'tensorflow');
 }
 
 /** All but the last product: `[batch · seq, numAttentionHeads · headDim]`. */
@@ -115,6 +106,18 @@ function projected(
   });
 }
 
+/** Attributes of a kernel with attention in it. */
+export function attentionAttrs(seq: number, options: AttentionOptions): OwLoreAttentionAttrs {
+  const {numAttentionHeads: heads, numKeyValueHeads: keyHeads, slidingWindow} = options;
+  const isHiding = slidingWindow !== null && slidingWindow < seq;
+  return {heads, keyHeads, ...(isHiding && {window: slidingWindow})};
+}
+
+/** Inputs of such a kernel. */
+export function biasInputs(biases: AttentionBiases | null): Record<string, tf.Tensor> {
+  return biases ? {qBias: biases.q, kBias: biases.k, vBias: biases.v} : {};
+}
+
 /** The same by a kernel. */
 function fusedAttention(
   x: tf.Tensor,
@@ -123,16 +126,14 @@ function fusedAttention(
   options: AttentionOptions,
 ): tf.Tensor {
   const {cos, sin} = rotaryTable(seq, options);
-  const {numAttentionHeads: heads, numKeyValueHeads: keyHeads, slidingWindow} = options;
-  const isHiding = slidingWindow !== null && slidingWindow < seq;
-  const attrs = {heads, keyHeads, ...(isHiding && {window: slidingWindow})};
-  const inputs = {x, q, k, v, ...(biases && {qBias: biases.q, kBias: biases.k, vBias: biases.v})};
+  const attrs = attentionAttrs(seq, options);
+  const inputs = {x, q, k, v, ...biasInputs(biases)};
   const given = {...inputs, cos, sin};
   return customOp({
     inputs: Object.values(inputs),
     kept: Object.values(given),
     keepsResults: true,
-    forward: () => runKernel(OwLoreAttention, given, attrs) as [tf.Tensor, ...tf.Tensor[]],
+    forward: () => runKernel(OwLoreAttention, given, {...attrs}) as [tf.Tensor, ...tf.Tensor[]],
     gradient: (dy, kept, [, ...weightsNeeded]) => {
       const names = [...Object.keys(given), 'y', 'queries', 'keys', 'values'];
       const named = Object.fromEntries(names.map((name, i) => [name, kept[i]!]));

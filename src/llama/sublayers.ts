@@ -7,7 +7,13 @@ import {
 } from '../kernels/llama_kernel_names';
 import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {isRecording} from '../tape/recording';
-import {attention, type AttentionOptions, type AttentionWeights} from './attention';
+import {
+  attention,
+  attentionAttrs,
+  biasInputs,
+  type AttentionOptions,
+  type AttentionWeights,
+} from './attention';
 import {customOp} from './custom_op';
 import type {KeyValueCache} from './generation/key_value_cache';
 import {mlp, type MlpKernels} from './mlp';
@@ -28,9 +34,8 @@ export function attentionSublayer(
   options: AttentionOptions & {rmsNormEps: number},
   cache?: KeyValueCache,
 ): tf.Tensor {
-  const {numAttentionHeads: heads, numKeyValueHeads: keyHeads, rmsNormEps: epsilon} = options;
-  const isPlain = !cache && weights.biases === null && options.slidingWindow === null;
-  if (!isPlain || !isFused(OwLoreAttentionSublayerGrad)) {
+  const {rmsNormEps: epsilon} = options;
+  if (cache || !isFused(OwLoreAttentionSublayerGrad)) {
     const normalized = rmsNorm(x, norm, epsilon);
     return tf.add(x, attention(normalized, seq, weights, options, cache));
   }
@@ -38,9 +43,9 @@ export function attentionSublayer(
   return fused({
     kernelName: OwLoreAttentionSublayer,
     gradientName: OwLoreAttentionSublayerGrad,
-    inputs: {x, norm, q, k, v, o},
+    inputs: {x, norm, q, k, v, o, ...biasInputs(weights.biases)},
     constants: {...rotaryTable(seq, options)},
-    attrs: {heads, keyHeads, epsilon},
+    attrs: {...attentionAttrs(seq, options), epsilon},
     results: ['mixed', 'queries', 'keys', 'values'],
   });
 }
@@ -74,7 +79,7 @@ interface Sublayer {
   /** `x` first, then the weights in the order of their gradients. */
   inputs: Record<string, tf.Tensor>;
   constants: Record<string, tf.Tensor>;
-  attrs: Record<string, number>;
+  attrs: object;
   /** Names of the kernel's results after the value. */
   results: readonly string[];
 }
@@ -86,7 +91,7 @@ function fused(sublayer: Sublayer): tf.Tensor {
     inputs: Object.values(inputs),
     kept: Object.values(given),
     keepsResults: true,
-    forward: () => runKernel(kernelName, given, attrs) as [tf.Tensor, ...tf.Tensor[]],
+    forward: () => runKernel(kernelName, given, {...attrs}) as [tf.Tensor, ...tf.Tensor[]],
     gradient: (dy, kept, [, ...weightsNeeded]) => {
       const names = [...Object.keys(given), 'value', ...results];
       const {value: _, ...named} = Object.fromEntries(names.map((name, i) => [name, kept[i]!]));

@@ -1,5 +1,5 @@
 import type {OwLoreAttentionAttrs, OwLoreAttentionGradAttrs} from '../llama_kernel_names';
-import type {NativeKernel} from './kernel';
+import type {NativeInputs, NativeKernel} from './kernel';
 import type {Native, NativeOps} from './native_ops';
 import {rotations} from './rotations';
 
@@ -12,21 +12,26 @@ const SCORES = 128 ** 2;
 /** Added to the score of a key that a query may not see. */
 const HIDDEN = -1e9;
 
-/** Positions from `from` to before `to`; their queries see the keys before `to`. */
+/** Positions from `from` to before `to`; of the keys from `firstKey` to before `to` each is seen by one of their queries. */
 interface Piece {
   from: number;
   to: number;
+  firstKey: number;
+  /** How many keys a query sees at most. */
+  window: number;
 }
 
 /** OwLoreAttention. */
-export const attention: NativeKernel<OwLoreAttentionAttrs> = (ops, inputs, {heads, keyHeads}) => {
+export const attention: NativeKernel<OwLoreAttentionAttrs> = (ops, inputs, attrs) => {
+  const {heads, keyHeads} = attrs;
   const x = inputs['x']!;
   const {q: turnQueries, k: turnKeys} = turns(ops, inputs);
   const [length, , width] = turnKeys.shape as [number, number, number];
   const batch = x.shape[0]! / length;
   const stack = batch * keyHeads;
   const [q, k, v] = ops.scope((): [Native, Native, Native] => {
-    const projected = ops.matMul(x, kernelsOf(ops, inputs));
+    const products = ops.matMul(x, kernelsOf(ops, inputs));
+    const projected = inputs['qBias'] ? ops.add(products, biasesOf(ops, inputs)) : products;
     const ofHeads = ops.reshape(projected, [batch, length, heads + 2 * keyHeads, width]);
     const [q, k, v] = ops.split(ofHeads, [heads, keyHeads, keyHeads], 2);
     return [
@@ -36,7 +41,7 @@ export const attention: NativeKernel<OwLoreAttentionAttrs> = (ops, inputs, {head
     ];
   });
   const y = ops.scope(() => {
-    const parts = pieces(q).map((piece) =>
+    const parts = pieces(q, attrs).map((piece) =>
       ops.scope(() => {
         const weights = attentionWeights(ops, rowsOf(ops, q, piece), keysOf(ops, k, piece), piece);
         return asPart(ops, ops.batchMatMul(weights, keysOf(ops, v, piece)), q);
@@ -56,7 +61,7 @@ export const attentionGrad: NativeKernel<OwLoreAttentionGradAttrs> = (ops, input
     const turn = turns(ops, inputs);
     const [length, , width] = turn.k.shape as [number, number, number];
     const tokens = [x.shape[0]! / length, length];
-    const [dq, dk, dv] = gradientsByHeads(ops, inputs, [...tokens, heads, width]);
+    const [dq, dk, dv] = gradientsByHeads(ops, inputs, [...tokens, heads, width], attrs);
     const ofKeys = [...tokens, keyHeads, width];
     const parts = [
       ops.batchMatMul(byTokens(ops, dq!, [...tokens, heads, width]), turn.q, false, true),
@@ -68,14 +73,21 @@ export const attentionGrad: NativeKernel<OwLoreAttentionGradAttrs> = (ops, input
   const dx = ops.scope(() => ops.matMul(dProjected, kernelsOf(ops, inputs), false, true));
   if (!ofKernels) return [dx];
   const columns = ['q', 'k', 'v'].map((name) => inputs[name]!.shape[1]!);
-  return [dx, ...ops.split(ops.matMul(x, dProjected, true), columns, 1)];
+  const dKernels = ops.split(ops.matMul(x, dProjected, true), columns, 1);
+  if (!inputs['qBias']) return [dx, ...dKernels];
+  const ofBiases = ops.sum(dProjected, 0);
+  const dBiases = ops
+    .split(ofBiases, columns, 1)
+    .map((part, i) => ops.reshape(part, [columns[i]!]));
+  return [dx, ...dKernels, ...dBiases];
 };
 
 /** The gradients by the turned queries, keys and values, in their layouts; `y` has the given shape. */
 function gradientsByHeads(
   ops: NativeOps,
-  inputs: Readonly<Record<string, Native>>,
+  inputs: NativeInputs,
   shape: readonly number[],
+  attrs: OwLoreAttentionAttrs,
 ): Native[] {
   const [q, k, v] = [inputs['queries']!, inputs['keys']!, inputs['values']!];
   const [dy, y] = [ops.reshape(inputs['dy']!, shape), ops.reshape(inputs['y']!, shape)];
@@ -86,7 +98,7 @@ function gradientsByHeads(
   const dqParts: Native[] = [];
   let sums: Native[] = [];
   // From the last positions, which see all keys, to the first.
-  for (const piece of pieces(q).reverse()) {
+  for (const piece of pieces(q, attrs).reverse()) {
     const [dq, ...dkv] = ops.scope(() => {
       const queries = rowsOf(ops, q, piece);
       const [keys, values] = [keysOf(ops, k, piece), keysOf(ops, v, piece)];
@@ -100,7 +112,10 @@ function gradientsByHeads(
       const dk = ops.batchMatMul(dScores, queries, true);
       const dv = ops.batchMatMul(weights, dRows, true);
       const dq = ops.batchMatMul(dScores, keys);
-      return [asPart(ops, dq, q), ...[dk, dv].map((part, i) => addToFirst(ops, sums[i], part))];
+      return [
+        asPart(ops, dq, q),
+        ...[dk, dv].map((part, i) => addAt(ops, sums[i], part, piece, k.shape[1]!)),
+      ];
     });
     sums = dkv;
     dqParts.unshift(dq);
@@ -109,12 +124,18 @@ function gradientsByHeads(
 }
 
 /** The three kernels side by side: one large product is faster than three. */
-function kernelsOf(ops: NativeOps, inputs: Readonly<Record<string, Native>>): Native {
+function kernelsOf(ops: NativeOps, inputs: NativeInputs): Native {
   return ops.concat([inputs['q']!, inputs['k']!, inputs['v']!], 1);
 }
 
+/** Their biases, `[1, columns]`. */
+function biasesOf(ops: NativeOps, inputs: NativeInputs): Native {
+  const all = ops.concat([inputs['qBias']!, inputs['kBias']!, inputs['vBias']!], 0);
+  return ops.reshape(all, [1, all.shape[0]!]);
+}
+
 /** The matrices that turn queries, and scale them by 1/√width, and keys. */
-function turns(ops: NativeOps, inputs: Readonly<Record<string, Native>>): {q: Native; k: Native} {
+function turns(ops: NativeOps, inputs: NativeInputs): {q: Native; k: Native} {
   const k = rotations(ops, inputs['cos']!, inputs['sin']!);
   return {q: ops.mul(k, ops.scalar(k.shape[2]! ** -0.5)), k};
 }
@@ -130,13 +151,14 @@ function byTokens(ops: NativeOps, x: Native, shape: readonly number[]): Native {
   return ops.transpose(ops.reshape(x, [batch, heads, length, width]), [0, 2, 1, 3]);
 }
 
-function pieces({shape}: Native): Piece[] {
+function pieces({shape}: Native, {window = Infinity}: OwLoreAttentionAttrs): Piece[] {
   const length = shape[2]!;
   const rows = Math.max(FEWEST_ROWS, Math.floor(SCORES / length));
-  return Array.from({length: Math.ceil(length / rows)}, (_, i) => ({
-    from: i * rows,
-    to: Math.min((i + 1) * rows, length),
-  }));
+  return Array.from({length: Math.ceil(length / rows)}, (_, i) => {
+    const from = i * rows;
+    const firstKey = Math.max(0, from - window + 1);
+    return {from, to: Math.min(from + rows, length), firstKey, window};
+  });
 }
 
 /** Of `[stack, group, length, width]` the rows of a piece, `[stack, group · rows, width]`. */
@@ -157,33 +179,48 @@ function asPart(ops: NativeOps, x: Native, {shape: [stack, group]}: Native): Nat
 }
 
 /** Keys or values that a piece's queries see, of `[stack, length, width]`. */
-function keysOf(ops: NativeOps, x: Native, {to}: Piece): Native {
+function keysOf(ops: NativeOps, x: Native, {firstKey, to}: Piece): Native {
   const [stack, length, width] = x.shape as [number, number, number];
-  return to === length ? x : ops.slice(x, [0, 0, 0], [stack, to, width]);
+  const keys = to - firstKey;
+  return keys === length ? x : ops.slice(x, [0, firstKey, 0], [stack, keys, width]);
 }
 
 /** Softmax of the visible scores, `[stack, group · rows, keys]`. */
 function attentionWeights(ops: NativeOps, queries: Native, keys: Native, piece: Piece): Native {
   return ops.scope(() => {
     const scores = ops.batchMatMul(queries, keys, false, true);
-    const {from, to} = piece;
-    const masked = ops.add(ops.reshape(scores, [-1, to - from, to]), causalMask(ops, piece));
+    const {from, to, firstKey} = piece;
+    const ofHeads = ops.reshape(scores, [-1, to - from, to - firstKey]);
+    const masked = ops.add(ofHeads, causalMask(ops, piece));
     return ops.reshape(ops.softmax(masked), scores.shape);
   });
 }
 
-/** `[rows, keys]`: 0 where the key (column) is not after the query (row), else `HIDDEN`. */
-function causalMask(ops: NativeOps, {from, to}: Piece): Native {
-  const rows = to - from;
-  const mask = new Float32Array(rows * to);
-  for (let row = 0; row < rows; row++) mask.fill(HIDDEN, row * to + from + row + 1, (row + 1) * to);
-  return ops.constant(mask, [rows, to]);
+/** `[rows, keys]`: 0 where the query (row) sees the key (column), else `HIDDEN`. */
+function causalMask(ops: NativeOps, {from, to, firstKey, window}: Piece): Native {
+  const [rows, keys] = [to - from, to - firstKey];
+  const mask = new Float32Array(rows * keys).fill(HIDDEN);
+  for (let row = 0; row < rows; row++) {
+    const query = from + row;
+    const first = Math.max(query - window + 1, firstKey) - firstKey;
+    mask.fill(0, row * keys + first, row * keys + query + 1 - firstKey);
+  }
+  return ops.constant(mask, [rows, keys]);
 }
 
-/** `sum` `[stack, length, width]`, if there is one yet, plus `part` at the first keys. */
-function addToFirst(ops: NativeOps, sum: Native | undefined, part: Native): Native {
-  if (!sum) return part;
-  const [stack, keys, width] = part.shape as [number, number, number];
-  const rest = sum.shape[1]! - keys;
-  return ops.scope(() => ops.add(sum, ops.concat([part, ops.zeros([stack, rest, width])], 1)));
+/** `sum` `[stack, length, width]`, if there is one yet, plus `part` at a piece's keys. */
+function addAt(
+  ops: NativeOps,
+  sum: Native | undefined,
+  part: Native,
+  {firstKey, to}: Piece,
+  length: number,
+): Native {
+  const [stack, , width] = part.shape as [number, number, number];
+  return ops.scope(() => {
+    const rest = [firstKey, length - to].map((keys) => ops.zeros([stack, keys, width]));
+    const [before, after] = rest.map((x) => (x.shape[1] === 0 ? [] : [x]));
+    const whole = ops.concat([...before!, part, ...after!], 1);
+    return sum ? ops.add(sum, whole) : whole;
+  });
 }

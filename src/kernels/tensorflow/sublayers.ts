@@ -36,7 +36,9 @@ export const attentionSublayerGrad: NativeKernel<OwLoreAttentionSublayerGradAttr
     return all(attentionGrad, ops, given, {...attrs, ofKernels: attrs.ofWeights});
   });
   const [dx, dNorm] = throughNorm(ops, inputs, dNormalized!, attrs);
-  return attrs.ofWeights ? [dx, dNorm, ...dKernels, ops.matMul(mixed, dy, true)] : [dx];
+  if (!attrs.ofWeights) return [dx];
+  const [dq, dk, dv, ...dBiases] = dKernels as [Native, Native, Native, ...Native[]];
+  return [dx, dNorm, dq, dk, dv, ops.matMul(mixed, dy, true), ...dBiases];
 };
 
 /** OwLoreMlpSublayer. */
