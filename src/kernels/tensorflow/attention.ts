@@ -196,16 +196,26 @@ function attentionWeights(ops: NativeOps, queries: Native, keys: Native, piece: 
   });
 }
 
-/** `[rows, keys]`: 0 where the query (row) sees the key (column), else `HIDDEN`. */
+/**
+ * `[rows, keys]`: 0 where the query (row) sees the key (column), else `HIDDEN`. Made by ops, for as a constant of a graph it would
+ * take memory all the time.
+ */
 function causalMask(ops: NativeOps, {from, to, firstKey, window}: Piece): Native {
-  const [rows, keys] = [to - from, to - firstKey];
-  const mask = new Float32Array(rows * keys).fill(HIDDEN);
-  for (let row = 0; row < rows; row++) {
-    const query = from + row;
-    const first = Math.max(query - window + 1, firstKey) - firstKey;
-    mask.fill(0, row * keys + first, row * keys + query + 1 - firstKey);
-  }
-  return ops.constant(mask, [rows, keys]);
+  const T = ops.int32;
+  const positions = (from: number, to: number, shape: number[]): Native =>
+    ops.constant(
+      Int32Array.from({length: to - from}, (_, i) => from + i),
+      shape,
+    );
+  return ops.scope(() => {
+    const keys = positions(firstKey, to, [1, to - firstKey]);
+    const isLater = ops.run('Greater', [keys, positions(from, to, [to - from, 1])], {T});
+    const mask = ops.select(isLater, ops.scalar(HIDDEN), ops.scalar(0));
+    if (window >= to) return mask;
+    const tooEarly = positions(from - window, to - window, [to - from, 1]);
+    const isTooEarly = ops.run('LessEqual', [keys, tooEarly], {T});
+    return ops.select(isTooEarly, ops.scalar(HIDDEN), mask);
+  });
 }
 
 /** `sum` `[stack, length, width]`, if there is one yet, plus `part` at a piece's keys. */
