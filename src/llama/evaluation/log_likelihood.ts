@@ -30,17 +30,17 @@ const DEFAULT_BATCH_SIZE = 8;
 /** Logits that are in memory at a time, unless one row has more. */
 const MAX_LOGITS = 2 ** 26;
 
-/** A request as a row: all tokens but the last go in, the last `targets.length` positions are asked. */
+/** What goes through the model: all tokens of a request but the last. */
 interface Row {
-  index: number;
   ids: readonly number[];
-  targets: readonly number[];
+  /** The requests that it answers, each at its last `targets.length` positions. */
+  asked: Array<{index: number; targets: readonly number[]}>;
 }
 
 /**
  * The probability of each continuation after its context, by one forward pass over both. Rows of similar
- * length go together, padded on the right. Of a row longer than the model's positions the start is left
- * out.
+ * length go together, padded on the right; requests that differ in their last token only share a row. Of a
+ * row longer than the model's positions the start is left out.
  *
  * @returns one entry a request, in their order.
  * @throws if a context or a continuation is empty or has a token outside the vocabulary, or if a
@@ -55,27 +55,42 @@ export async function logLikelihoods(
   const {batchSize = DEFAULT_BATCH_SIZE} = options;
   checkNumber(OWNER, 'batchSize', batchSize, {integer: true, min: 1});
   const limits = modelLimits(OWNER, model);
-  const rows = requests.map((request, index) => rowOf(request, index, limits));
-  rows.sort((a, b) => b.ids.length - a.ids.length);
+  const rows = rowsOf(requests, limits);
 
-  const results: LogLikelihood[] = [];
+  const results = new Array<LogLikelihood>(requests.length);
   let from = 0;
   while (from < rows.length) {
     const length = rows[from]!.ids.length;
     const fitting = Math.floor(MAX_LOGITS / (length * limits.vocabSize));
     const batch = rows.slice(from, from + Math.max(1, Math.min(batchSize, fitting)));
-    const found = await batchLikelihoods(model, batch, length);
-    batch.forEach(({index}, i) => (results[index] = found[i]!));
+    for (const [index, result] of await batchLikelihoods(model, batch, length)) {
+      results[index] = result;
+    }
     from += batch.length;
   }
   return results;
 }
 
-function rowOf(
+type Limits = ReturnType<typeof modelLimits>;
+
+/** The longest first. */
+function rowsOf(requests: readonly Continuation[], limits: Limits): Row[] {
+  const rows = new Map<string, Row>();
+  requests.forEach((request, index) => {
+    const ids = checkedIds(request, index, limits);
+    const key = ids.join();
+    const row = rows.get(key) ?? {ids, asked: []};
+    row.asked.push({index, targets: request.continuation});
+    rows.set(key, row);
+  });
+  return [...rows.values()].sort((a, b) => b.ids.length - a.ids.length);
+}
+
+function checkedIds(
   {context, continuation}: Continuation,
   index: number,
-  {vocabSize, maxPositionEmbeddings}: {vocabSize: number; maxPositionEmbeddings: number},
-): Row {
+  {vocabSize, maxPositionEmbeddings}: Limits,
+): number[] {
   const fail = (what: string): Error => new Error(`${OWNER}: requests[${index}]: ${what}`);
   if (context.length === 0 || continuation.length === 0) {
     throw fail('context and continuation must have at least one token each');
@@ -91,46 +106,49 @@ function rowOf(
         `maxPositionEmbeddings (${maxPositionEmbeddings})`,
     );
   }
-  return {index, ids: all.slice(0, -1).slice(-maxPositionEmbeddings), targets: continuation};
+  return all.slice(0, -1).slice(-maxPositionEmbeddings);
 }
 
 async function batchLikelihoods(
   model: tfl.LayersModel,
   rows: readonly Row[],
   length: number,
-): Promise<LogLikelihood[]> {
+): Promise<Array<[index: number, LogLikelihood]>> {
   const ids = new Int32Array(rows.length * length);
   const positions: number[] = [];
   rows.forEach((row, i) => {
     ids.set(row.ids, i * length);
-    const first = row.ids.length - row.targets.length;
-    row.targets.forEach((_, j) => positions.push(i * length + first + j));
+    for (const {targets} of row.asked) {
+      const first = i * length + row.ids.length - targets.length;
+      targets.forEach((_, j) => positions.push(first + j));
+    }
   });
-  const targets = rows.flatMap((row) => row.targets);
+  const asked = rows.flatMap((row) => row.asked);
+  const targets = asked.flatMap((request) => request.targets);
 
   const {logProbabilities, largest} = tf.tidy(() => {
     const input = tf.tensor2d(ids, [rows.length, length], 'int32');
     const logits = model.predictOnBatch(input) as tf.Tensor3D;
     const vocab = logits.shape[2];
-    const asked = tf.gather(tf.reshape(logits, [-1, vocab]), tf.tensor1d(positions, 'int32'));
+    const there = tf.gather(tf.reshape(logits, [-1, vocab]), tf.tensor1d(positions, 'int32'));
     const picks = targets.map((id, i) => i * vocab + id);
-    const picked = tf.gather(tf.reshape(asked, [-1]), tf.tensor1d(picks, 'int32'));
+    const picked = tf.gather(tf.reshape(there, [-1]), tf.tensor1d(picks, 'int32'));
     return {
-      logProbabilities: tf.sub(picked, tf.logSumExp(asked, 1)),
-      largest: tf.argMax(asked, 1),
+      logProbabilities: tf.sub(picked, tf.logSumExp(there, 1)),
+      largest: tf.argMax(there, 1),
     };
   });
   const [values, best] = await Promise.all([logProbabilities.data(), largest.data()]);
   tf.dispose([logProbabilities, largest]);
 
   let at = 0;
-  return rows.map((row) => {
+  return asked.map(({index, targets}) => {
     const result = {logLikelihood: 0, isGreedy: true};
-    for (const id of row.targets) {
+    for (const id of targets) {
       result.logLikelihood += values[at]!;
       result.isGreedy &&= best[at] === id;
       at++;
     }
-    return result;
+    return [index, result];
   });
 }

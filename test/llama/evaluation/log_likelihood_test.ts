@@ -56,6 +56,29 @@ describeBackends('logLikelihoods', () => {
     expect(tf.memory().numTensors).to.equal(before);
   });
 
+  it('of requests that differ in their last token take one row', async () => {
+    const {ids} = rows[1]!;
+    const context = ids.slice(0, 10);
+    const requests: Continuation[] = [
+      {context, continuation: [ids[10]!]},
+      {context: ids.slice(0, 8), continuation: ids.slice(8, 11)},
+      {context, continuation: [ids[10]!]},
+    ];
+    let seen = 0;
+    const {predictOnBatch} = model;
+    model.predictOnBatch = (x) => {
+      seen += (x as tf.Tensor).shape[0];
+      return predictOnBatch.call(model, x);
+    };
+    const [one, three, again] = await logLikelihoods(model, requests);
+    model.predictOnBatch = predictOnBatch;
+    expect(seen).to.equal(1);
+    expect(one!.logLikelihood).to.be.closeTo(logProbability(rows[1]!, 10), 6e-5);
+    expect(again).to.deep.equal(one);
+    const expected = [8, 9, 10].reduce((sum, at) => sum + logProbability(rows[1]!, at), 0);
+    expect(three!.logLikelihood).to.be.closeTo(expected, 1.8e-4);
+  });
+
   it('say whether the model would write the continuation itself', async () => {
     const {logits, ids} = rows[0]!;
     const before = Array.from(logits.subarray(9 * VOCAB, 10 * VOCAB));
