@@ -1,0 +1,20 @@
+import {readFileSync} from 'node:fs';
+import {expect} from 'chai';
+import {textDatasetDefaults} from '../../../src/llama/text/dataset_options';
+
+describe('documentation of textDataset', () => {
+  it('has every option with the default that the code has', () => {
+    const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
+    const table = readme.split('| option of `textDataset`')[1]!.split('\n\n')[0]!;
+    const rows = [...table.matchAll(/^\| `(\w+)` +\| (\S+) +\|/gm)];
+    const written = (value: unknown): string => {
+      if (typeof value === 'function') return 'all';
+      return typeof value === 'string' ? `\`'${value}'\`` : `\`${String(value)}\``;
+    };
+    expect(Object.fromEntries(rows.map(([, name, value]) => [name, value]))).to.deep.equal(
+      Object.fromEntries(
+        Object.entries(textDatasetDefaults).map(([name, value]) => [name, written(value)]),
+      ),
+    );
+  });
+});
