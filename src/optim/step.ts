@@ -7,7 +7,8 @@ import {rememberClocks, type StateStore} from './state';
 import {
   isRefreshDue,
   prepareGradient,
-  updateVariable,
+  makeReady,
+  updateVariables,
   type PreparedGradient,
   type UpdateRule,
 } from './update';
@@ -153,19 +154,21 @@ export class Step {
   /** Updates the variables whose gradients wait. */
   private update(judgement: Judgement): void {
     const {rule, states, projections} = this.context;
-    for (const prepared of this.waiting) {
+    const step = {...this.settings, ...judgement};
+    const ready = this.waiting.map((prepared) => {
       const {variable} = prepared;
       const decays = rule.decay === 'auto' ? variable.rank >= 2 : selects(rule.decay, variable);
-      updateVariable(
+      return makeReady(
         variable,
         prepared,
         states.of(variable.name),
         projections.of(variable),
         decays ? rule.weightDecay : 0,
         rule,
-        {...this.settings, ...judgement},
+        step,
       );
-    }
+    });
+    updateVariables(ready, rule, step);
   }
 }
 

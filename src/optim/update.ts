@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {stepSize, type AdamOptions} from './adam';
+import {stepSize, type AdamOptions, type Moments, type StepSize} from './adam';
 import type {BasisFunction} from './basis';
 import {moveAtOnce} from './adam_kernel';
 import {carryMoments, momentsOf, moveMoments} from './moments';
 import {asMatrix, basisShape, project, type Projection, type Side} from './projector';
 import type {VariableState} from './state';
 import {renew, type StepSettings} from './step_settings';
-import {moveWeights} from './weights';
+import {moveWeights, type Subspace} from './weights';
 
 /** What is the same for all variables in all steps. */
 export interface UpdateRule extends AdamOptions {
@@ -52,11 +52,20 @@ export function prepareGradient(
   return {gradient: project(gradient, newBasis ?? state.basis!, projection), newBasis};
 }
 
-/**
- * One step of one variable: w ← w(1 − ηλ) − η·Adam(g), or for a projected one w ← w(1 − ηλ) − η·α·P·Adam(R). Changes the
- * variable and its state, and disposes of the gradient.
- */
-export function updateVariable(
+/** A variable whose gradient and state are ready to move it. */
+export interface ReadyVariable {
+  variable: tf.Variable;
+  gradient: tf.Tensor;
+  /** Those of its state. */
+  moments: Moments;
+  subspace: Subspace | null;
+  size: StepSize;
+  /** What the weights are multiplied by first. */
+  decay: number;
+}
+
+/** Brings the state of a variable to the step: its clocks, its moments and, if there is a new basis, that. */
+export function makeReady(
   variable: tf.Variable,
   {gradient, newBasis, basisAge = 0}: PreparedGradient,
   state: VariableState,
@@ -64,24 +73,45 @@ export function updateVariable(
   weightDecay: number,
   rule: UpdateRule,
   step: StepSettings,
-): void {
+): ReadyVariable {
   const {learningRate} = step;
-  tf.tidy(() => {
-    if (newBasis) {
-      changeBasis(variable.name, newBasis, state, projection!.side, rule, step);
-      state.basisSteps = basisAge;
-    }
-    const moments = momentsOf(state, gradient.shape);
-    state.adamSteps++;
-    if (projection) state.basisSteps++;
-    const subspace = projection && {projection, basis: state.basis!};
-    const scaledRate = learningRate * (projection ? rule.scale : 1);
-    const size = stepSize(state.adamSteps, scaledRate, rule);
-    const decay = 1 - learningRate * weightDecay;
-    if (moveAtOnce(variable, gradient, moments, subspace, {...rule, ...size, decay}, step)) return;
-    moveMoments(moments, gradient, rule, step);
-    moveWeights(variable, moments, subspace, size, decay, step);
-  });
+  if (newBasis) {
+    tf.tidy(() => changeBasis(variable.name, newBasis, state, projection!.side, rule, step));
+    state.basisSteps = basisAge;
+  }
+  const moments = momentsOf(state, gradient.shape);
+  state.adamSteps++;
+  if (projection) state.basisSteps++;
+  const scaledRate = learningRate * (projection ? rule.scale : 1);
+  return {
+    variable,
+    gradient,
+    moments,
+    subspace: projection && {projection, basis: state.basis!},
+    size: stepSize(state.adamSteps, scaledRate, rule),
+    decay: 1 - learningRate * weightDecay,
+  };
+}
+
+/**
+ * One step of some variables: w ← w(1 − ηλ) − η·Adam(g), or for a projected one w ← w(1 − ηλ) − η·α·P·Adam(R). Changes the
+ * variables and their moments, and disposes of the gradients.
+ */
+export function updateVariables(
+  variables: readonly ReadyVariable[],
+  rule: UpdateRule,
+  step: StepSettings,
+): void {
+  for (const {variable, gradient, moments, subspace, size, decay} of moveAtOnce(
+    variables,
+    rule,
+    step,
+  )) {
+    tf.tidy(() => {
+      moveMoments(moments, gradient, rule, step);
+      moveWeights(variable, moments, subspace, size, decay, step);
+    });
+  }
 }
 
 function computeBasis(

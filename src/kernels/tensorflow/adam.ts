@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import type {OwLoreAdamAttrs, OwLoreAdamInputs} from '../kernel_names';
+import type {OwLoreAdamAttrs, OwLoreAdamInputs, OwLoreAdamTogetherAttrs} from '../kernel_names';
 import type {KernelGraphs} from './graphs';
-import {nativeInputs, type NativeKernel} from './kernel';
+import {nativeInputs, type NativeInputs, type NativeKernel} from './kernel';
 import {nativeOf, NativeOps, type Native, type NodeBackend} from './native_ops';
 import {changeTensors, readVariable} from './native_variables';
 
@@ -13,48 +13,75 @@ interface AdamArgs {
 
 /** OwLoreAdam: of a projected variable as a graph, of any other in place. */
 export function createAdam(graphs: KernelGraphs): tf.KernelFunc {
-  const adam = (args: AdamArgs): tf.TensorInfo[] =>
-    args.inputs.basis ? projectedAdam(graphs, args) : adamInPlace(args);
+  const adam = ({inputs, attrs, backend}: AdamArgs): tf.TensorInfo[] => {
+    const {side} = attrs;
+    if (!side) return adamInPlace({inputs, attrs, backend});
+    const {clip, ...others} = nativeInputs(backend, inputs);
+    const numbered = Object.entries(others).map(([name, x]) => [`${name}0`, x] as const);
+    const given = {...Object.fromEntries(numbered), ...(clip && {clip})};
+    return moveProjected(graphs, backend, given, {...attrs, updates: [{...attrs, side}]});
+  };
   // It says which inputs and attributes it has; the registry does not ask.
   return adam as unknown as tf.KernelFunc;
 }
 
-function projectedAdam(graphs: KernelGraphs, {inputs, attrs, backend}: AdamArgs): tf.TensorInfo[] {
+/** OwLoreAdamTogether, as one graph: the start of a graph takes TensorFlow longer than any op in it. */
+export function createAdamTogether(graphs: KernelGraphs): tf.KernelFunc {
+  return ({inputs, attrs, backend}) => {
+    const native = backend as NodeBackend;
+    const given = nativeInputs(native, inputs);
+    // As above.
+    return moveProjected(graphs, native, given, attrs as unknown as OwLoreAdamTogetherAttrs);
+  };
+}
+
+function moveProjected(
+  graphs: KernelGraphs,
+  backend: NodeBackend,
+  inputs: NativeInputs,
+  {beta1, beta2, updates}: OwLoreAdamTogetherAttrs,
+): tf.TensorInfo[] {
   const ops = new NativeOps(backend);
   return ops.scope(() => {
-    const {rate, epsilon, decay, beta1, beta2, side} = attrs;
-    const given = {
-      ...nativeInputs(backend, inputs),
-      // Other numbers in each step, for which there is to be no other graph.
-      ...{rate: ops.scalar(rate), epsilon: ops.scalar(epsilon)},
-      ...(decay !== 1 && {decay: ops.scalar(decay)}),
-    };
-    const results = graphs.run(backend, adamInSubspace, given, {beta1, beta2, side});
+    // Other numbers in each step, for which there is to be no other graph.
+    const numbers = updates.flatMap(({rate, epsilon, decay}, i) => [
+      [`rate${i}`, ops.scalar(rate)],
+      [`epsilon${i}`, ops.scalar(epsilon)],
+      ...(decay === 1 ? [] : [[`decay${i}`, ops.scalar(decay)]]),
+    ]);
+    const given = {...inputs, ...(Object.fromEntries(numbers) as NativeInputs)};
+    const sides = updates.map(({side}) => side);
+    const results = graphs.run(backend, adamInSubspaces, given, {beta1, beta2, sides});
     return results.map((x) => backend.createOutputTensor(x));
   });
 }
 
-/** m and v moved on by R, and `decay`·w less the back-projected step. */
-const adamInSubspace: NativeKernel<Pick<OwLoreAdamAttrs, 'beta1' | 'beta2' | 'side'>> = (
+type InSubspaceAttrs = Pick<OwLoreAdamTogetherAttrs, 'beta1' | 'beta2'>;
+
+const adamInSubspaces: NativeKernel<InSubspaceAttrs & {sides: ReadonlyArray<'left' | 'right'>}> = (
   ops,
   inputs,
-  {beta1, beta2, side},
-) => {
-  const {variable, basis, clip, decay} = inputs;
-  const gradient = clip ? ops.mul(inputs['gradient']!, clip) : inputs['gradient']!;
-  const average = (before: Native, x: Native, beta: number): Native =>
-    ops.scope(() => ops.add(ops.mul(before, ops.scalar(beta)), ops.mul(x, ops.scalar(1 - beta))));
-  const first = average(inputs['first']!, gradient, beta1);
-  const second = average(inputs['second']!, ops.run('Square', [gradient]), beta2);
-  const moved = ops.scope(() => {
-    const scale = ops.add(ops.run('Sqrt', [second]), inputs['epsilon']!);
-    const step = ops.div(ops.mul(first, inputs['rate']!), scale);
-    const change =
-      side === 'left' ? ops.matMul(basis!, step) : ops.matMul(step, basis!, false, true);
-    return ops.sub(decay ? ops.mul(variable!, decay) : variable!, change);
+  {sides, ...attrs},
+) =>
+  sides.flatMap((side, i) => {
+    const of = (name: string): Native | undefined => inputs[`${name}${i}`];
+    const clip = inputs['clip'];
+    const gradient = clip ? ops.mul(of('gradient')!, clip) : of('gradient')!;
+    const average = (before: Native, x: Native, beta: number): Native =>
+      ops.scope(() => ops.add(ops.mul(before, ops.scalar(beta)), ops.mul(x, ops.scalar(1 - beta))));
+    const first = average(of('first')!, gradient, attrs.beta1);
+    const second = average(of('second')!, ops.run('Square', [gradient]), attrs.beta2);
+    const moved = ops.scope(() => {
+      const scale = ops.add(ops.run('Sqrt', [second]), of('epsilon')!);
+      const step = ops.div(ops.mul(first, of('rate')!), scale);
+      const basis = of('basis')!;
+      const change =
+        side === 'left' ? ops.matMul(basis, step) : ops.matMul(step, basis, false, true);
+      const [variable, decay] = [of('variable')!, of('decay')];
+      return ops.sub(decay ? ops.mul(variable, decay) : variable, change);
+    });
+    return [moved, first, second];
   });
-  return [moved, first, second];
-};
 
 /** By TensorFlow's own op for it, which takes one pass. */
 function adamInPlace({inputs, attrs, backend}: AdamArgs): tf.TensorInfo[] {

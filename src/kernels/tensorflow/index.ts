@@ -1,12 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {
   OwLoreAdam,
+  OwLoreAdamTogether,
   OwLoreLeftSingularVectors,
   OwLoreOrthonormalize,
   OwLoreSquaredNorm,
 } from '../kernel_names';
 import {replaceKernels} from '../replacement';
-import {createAdam} from './adam';
+import {createAdam, createAdamTogether} from './adam';
 import {leftSingularVectors, orthonormalize} from './linear_algebra';
 import {llamaKernels} from './llama_kernels';
 import {createBatchMatMul} from './mat_mul';
@@ -36,6 +37,7 @@ export function installKernels(): Promise<void> {
   const restore = replaceKernels('tensorflow', {
     [tf.BatchMatMul]: (stock) => createBatchMatMul(stock!.kernelFunc),
     [OwLoreAdam]: () => createAdam(graphs),
+    [OwLoreAdamTogether]: () => createAdamTogether(graphs),
     [OwLoreSquaredNorm]: () => asKernelFunc(squaredNorm),
     [OwLoreOrthonormalize]: () => asKernelFunc(orthonormalize),
     [OwLoreLeftSingularVectors]: () => asKernelFunc(leftSingularVectors),

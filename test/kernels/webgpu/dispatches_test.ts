@@ -7,7 +7,7 @@ import {randomizedBasis} from '../../../src/optim/basis';
 import {blockGramSchmidt} from '../../../src/optim/orthonormalize';
 import {basisShape, planProjection, projectedShape} from '../../../src/optim/projector';
 import {emptyState} from '../../../src/optim/state';
-import {prepareGradient, updateVariable} from '../../../src/optim/update';
+import {makeReady, prepareGradient, updateVariables} from '../../../src/optim/update';
 import {describeWebgpu} from './compare';
 import {countDispatches} from './count_dispatches';
 import {composedUpdate, kernelUpdate, runKernel, type UpdateInputs} from './updates';
@@ -71,7 +71,8 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
           const step = {learningRate: 1e-3, clip, mask, onRefresh: () => undefined};
           const dispatches = countDispatches(() => {
             const prepared = prepareGradient(weight, gradient, state, projection, rule);
-            updateVariable(weight, prepared, state, projection, 0.1, rule, step);
+            const ready = makeReady(weight, prepared, state, projection, 0.1, rule, step);
+            updateVariables([ready], rule, step);
           });
           tf.dispose([weight, state.moments.first, state.moments.second]);
           return dispatches;
