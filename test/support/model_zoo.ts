@@ -132,6 +132,8 @@ export const modelZoo: readonly Kind[] = [
         // A bias before the normalization has no gradient but rounding errors.
         dense({name: `block${i}.fc`, units: 4, useBias: false}),
         batchNormalization({name: `block${i}.norm`}),
+        // Nor has beta, if what follows is linear up to another normalization.
+        tfl.layers.activation({name: `block${i}.tanh`, activation: 'tanh'}),
       ]);
       const model = chain([4], [...blocks.flat(), dense({units: 2})]);
       const named = Object.fromEntries(blocks.map((block, i) => [`block${i}`, block]));
