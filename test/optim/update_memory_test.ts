@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {startMemoryMeter} from '../../demo/memory_meter';
 import {OwLoreOptimizer} from '../../src/index';
 import type {OwLoreOptions} from '../../src/index';
-import {OwLoreAdam, OwLoreStep} from '../../src/kernels/kernel_names';
+import {OwLoreAdam, OwLoreAdamTogether, OwLoreStep} from '../../src/kernels/kernel_names';
 import {hasKernel} from '../../src/kernels/run_kernel';
 import {describeBackends} from '../support/backends';
 
@@ -60,7 +60,10 @@ describeBackends('a step of two large matrices', (backend) => {
       const isMasked = backend === 'webgpu' && options.nonFinite !== 'ignore';
       const most = buffers * buffer + (isMasked ? buffer / 4 : 0);
       // A few scalars; where variables are projected also the other one's R, and sums of the rows of its squares.
-      const small = 64 + (options.project === false ? 0 : 4 * (rows + columns));
+      const ofProjected = 4 * (rows + columns);
+      // Where both are moved together, the new moments of both beside the old ones.
+      const ofBoth = hasKernel(OwLoreAdamTogether) ? 2 * 2 * 4 * rows : 0;
+      const small = 64 + (options.project === false ? 0 : ofProjected + ofBoth);
       // Kernels of our own take less, where a backend has them.
       const least = [OwLoreAdam, OwLoreStep].some(hasKernel) ? 0 : buffers * buffer;
       for (const peak of peaks.slice(1)) expect(peak).to.be.within(least, most + small);
