@@ -57,6 +57,7 @@ export interface Tokenizer {
     messages: readonly ChatMessage[],
     options: ChatOptions & {tokenize: false},
   ): string;
+  /** The same; ids. */
   applyChatTemplate(
     messages: readonly ChatMessage[],
     options?: ChatOptions & {tokenize?: true},
