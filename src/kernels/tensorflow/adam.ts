@@ -30,7 +30,7 @@ export function createAdamTogether(graphs: KernelGraphs): tf.KernelFunc {
   return ({inputs, attrs, backend}) => {
     const native = backend as NodeBackend;
     const given = nativeInputs(native, inputs);
-    // As above.
+    // The kernel's name says which attributes it has; tfjs types all alike.
     return moveProjected(graphs, native, given, attrs as unknown as OwLoreAdamTogetherAttrs);
   };
 }

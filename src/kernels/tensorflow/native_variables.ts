@@ -11,7 +11,7 @@ const variables = new WeakMap<object, Map<string, Native>>();
  * A variable of TensorFlow's with a value that ops may change in place, or a copy of it if the value has another owner, until
  * {@link endVariable}. No two at a time may have the same name.
  */
-export function toVariable(
+function toVariable(
   backend: NodeBackend,
   ops: NativeOps,
   value: Native,
@@ -40,7 +40,7 @@ export function readVariable(ops: NativeOps, variable: Native): Native {
 }
 
 /** The value of a variable, of which it is not the owner any more. */
-export function endVariable(ops: NativeOps, variable: Native): Native {
+function endVariable(ops: NativeOps, variable: Native): Native {
   const value = readVariable(ops, variable);
   ops.runAll('AssignVariableOp', [variable, ops.scalar(0)], {dtype: ops.float32}, 0);
   return value;
