@@ -11,12 +11,7 @@ const variables = new WeakMap<object, Map<string, Native>>();
  * A variable of TensorFlow's with a value that ops may change in place, or a copy of it if the value has another owner, until
  * {@link endVariable}. No two at a time may have the same name.
  */
-function toVariable(
-  backend: NodeBackend,
-  ops: NativeOps,
-  value: Native,
-  name: string,
-): Native {
+function toVariable(backend: NodeBackend, ops: NativeOps, value: Native, name: string): Native {
   let ofBackend = variables.get(backend);
   if (!ofBackend) variables.set(backend, (ofBackend = new Map<string, Native>()));
   let variable = ofBackend.get(name);
