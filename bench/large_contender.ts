@@ -5,7 +5,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {startMemoryMeter} from '../demo/memory_meter';
+import {startMemoryMeter} from '../src/memory/meter';
 import {howToGet, loadBackend} from '../scripts/load_backend';
 import {LayerSamplingCallback, OwLoreOptimizer} from '../src';
 import {installKernels as installForTensorflow} from '../src/kernels/tensorflow';

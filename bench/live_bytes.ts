@@ -1,6 +1,6 @@
 /** Which bytes are alive when during one training step, and what they are for. */
 import * as tf from '@tensorflow/tfjs-core';
-import {startMemoryMeter, type MemoryMeter} from '../demo/memory_meter';
+import {startMemoryMeter, type MemoryMeter} from '../src/memory/meter';
 import {Training, type TrainingOptions} from './workload';
 
 export const categories = [

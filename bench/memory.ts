@@ -14,7 +14,7 @@
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import {selectBackend} from '../demo/backend';
-import {startMemoryMeter} from '../demo/memory_meter';
+import {startMemoryMeter} from '../src/memory/meter';
 import {loadBackend, type BackendName} from '../scripts/load_backend';
 import {writeRecord} from './record';
 import {megabytes, Report, verdict} from './report';

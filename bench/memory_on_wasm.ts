@@ -7,7 +7,7 @@
  * Exits with 1 if a peak differs by a byte.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import {startMemoryMeter} from '../demo/memory_meter';
+import {startMemoryMeter} from '../src/memory/meter';
 import {loadBackend} from '../scripts/load_backend';
 import {registerShapeBackend} from './shape_backend';
 import {supplyMissingKernel} from './stock_kernels';

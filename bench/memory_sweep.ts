@@ -10,7 +10,7 @@
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
-import {startMemoryMeter} from '../demo/memory_meter';
+import {startMemoryMeter} from '../src/memory/meter';
 import {loadBackend} from '../scripts/load_backend';
 import {writeRecord} from './record';
 import {megabytes, Report} from './report';

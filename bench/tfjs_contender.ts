@@ -4,7 +4,7 @@
  *   tsx bench/tfjs_contender.ts '{"backend": "wasm", "variant": "none", "trained": "full", "project": false}'
  */
 import * as tf from '@tensorflow/tfjs-core';
-import {startMemoryMeter} from '../demo/memory_meter';
+import {startMemoryMeter} from '../src/memory/meter';
 import {howToGet, loadBackend} from '../scripts/load_backend';
 import {installKernels as installForTensorflow} from '../src/kernels/tensorflow';
 import {installKernels as installForWasm} from '../src/kernels/wasm';

@@ -1,4 +1,4 @@
-import type {MemoryMeter} from '../demo/memory_meter';
+import type {MemoryMeter} from '../src/memory/meter';
 import {Training, type TrainingOptions} from './workload';
 
 /** What one of several trainings costs that take turns: of each its own bytes and its own time. */

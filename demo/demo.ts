@@ -21,11 +21,11 @@ import {sparseCrossEntropy} from '../src/llama/index';
 import {selectBackend} from './backend';
 import {methodParts, readCommandLine, scoreTitles, settingsInUse} from './command_line';
 import {encodeDocuments, evenWindows, randomWindows, type Windows} from './dataset';
-import {startMemoryMeter, type MemoryMeter} from './memory_meter';
+import {startMemoryMeter, type MemoryMeter} from '../src/memory/meter';
 import {loadModel, loadTokenizer, readConfig} from './pretrained';
-import {writeReport, type BlockRecord, type MemoryRecord, type RunRecord} from './report';
+import {writeReport, type BlockRecord, type MemoryRecord} from '../src/report/report';
 import {sampleText} from './sample';
-import {printResult, printScores} from './tables';
+import {printResult, printScores, type DemoRun} from './tables';
 import {finetuningTexts} from './texts';
 import {TrainingMonitor} from './training_monitor';
 
@@ -120,7 +120,12 @@ async function main(): Promise<void> {
   model.dispose();
   optimizer.dispose();
   const full = await measureFullFineTuning(train, meter);
-  const run: RunRecord = {
+  const run: DemoRun = {
+    title: `${method.title}: from the State of the Union to Moby-Dick`,
+    lead:
+      `A LLaMA-style model of ${(parameters / 1e6).toFixed(2)} million parameters in ${blocks.length} blocks, pre-trained on ` +
+      'the State of the Union addresses, learns the prose of Moby-Dick in TensorFlow.js on the ' +
+      `${settings.backend} backend.`,
     method: method.title,
     backend: settings.backend,
     parameters,
@@ -144,8 +149,7 @@ async function main(): Promise<void> {
       },
       full,
     },
-    prompt,
-    sample: {before, after},
+    sample: {prompt, before, after},
   };
   printResult(run);
   writeReport(settings.report, run);

@@ -1,6 +1,6 @@
 /** One line that says where training is: a progress bar in a terminal, a line now and then in a file or a pipe. */
 import {SingleBar} from 'cli-progress';
-import type {StepRecord} from './report';
+import type {StepRecord} from '../src/report/report';
 
 export interface LiveLine {
   /** Shows the last of `done` steps. */

@@ -13,7 +13,7 @@ import {backendNames, type BackendName} from '../scripts/load_backend';
 import {selectBackend} from './backend';
 import {trainTokenizer} from './bpe';
 import {encodeDocuments, evenWindows, randomWindows} from './dataset';
-import {startMemoryMeter} from './memory_meter';
+import {startMemoryMeter} from '../src/memory/meter';
 import {savePretrained} from './pretrained';
 import {sampleText} from './sample';
 import {pretrainingTexts} from './texts';

@@ -1,6 +1,12 @@
 /** What the demo prints above and below its live line. */
 import Table from 'cli-table3';
-import type {BlockRecord, RunRecord} from './report';
+import type {BlockRecord, MemoryRecord, RunRecord} from '../src/report/report';
+
+/** A run of the demo, which has all that a report can show. */
+export type DemoRun = RunRecord & {
+  memory: {full: MemoryRecord};
+  sample: NonNullable<RunRecord['sample']>;
+};
 
 /** How often each block shall train, and the score that says so. */
 export function printScores(
@@ -19,7 +25,7 @@ export function printScores(
 }
 
 /** What came out: texts, how often each block trained, loss and memory. */
-export function printResult(run: RunRecord): void {
+export function printResult(run: DemoRun): void {
   const {heldOut, blocks, steps, memory, sample, seconds} = run;
   console.log(`\nBefore:\n${wrap(sample.before)}\n\nAfter:\n${wrap(sample.after)}\n`);
 

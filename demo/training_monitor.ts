@@ -3,8 +3,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type {Windows} from './dataset';
 import {startLiveLine, type LiveLine} from './live_line';
-import type {MemoryMeter} from './memory_meter';
-import type {StepRecord} from './report';
+import type {MemoryMeter} from '../src/memory/meter';
+import type {StepRecord} from '../src/report/report';
 import type {Block} from '../src/index';
 
 export interface MonitorOptions {

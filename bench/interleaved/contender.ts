@@ -30,7 +30,7 @@ export interface PeakMemory {
   resident: number | undefined;
   /** Of its wasm memory. */
   wasm: number | undefined;
-  /** Of its tensors, counted by `demo/memory_meter.ts`. */
+  /** Of its tensors, counted by `src/memory/meter.ts`. */
   tensors: number | undefined;
 }
 

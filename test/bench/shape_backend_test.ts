@@ -8,7 +8,7 @@ import {
   trainedSets,
   type TrainingOptions,
 } from '../../bench/workload';
-import {startMemoryMeter} from '../../demo/memory_meter';
+import {startMemoryMeter} from '../../src/memory/meter';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src';
 import * as tensorflowKernels from '../../src/kernels/tensorflow';
 import {installKernels, uninstallKernels} from '../../src/kernels/wasm';

@@ -4,7 +4,7 @@ import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import type {RunRecord} from '../../demo/report';
+import type {DemoRun} from '../../demo/tables';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -65,7 +65,7 @@ describe('demo', function () {
 });
 
 /** The data in a report. */
-function readRun(html: string): RunRecord {
+function readRun(html: string): DemoRun {
   const json = /<script type="application\/json" id="run">(.*?)<\/script>/s.exec(html);
-  return JSON.parse(json![1]!) as RunRecord;
+  return JSON.parse(json![1]!) as DemoRun;
 }

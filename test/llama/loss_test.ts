@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
-import {startMemoryMeter} from '../../demo/memory_meter';
+import {startMemoryMeter} from '../../src/memory/meter';
 import {sparseCrossEntropy} from '../../src/llama';
 import {deferHead} from '../../src/llama/deferred_head';
 import {variableGrads} from '../../src/tape/tfjs_gradients';

@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
-import {startMemoryMeter} from '../../demo/memory_meter';
+import {startMemoryMeter} from '../../src/memory/meter';
 import {OwLoreOptimizer} from '../../src/index';
 import type {OwLoreOptions} from '../../src/index';
 import {OwLoreAdam, OwLoreAdamTogether, OwLoreStep} from '../../src/kernels/kernel_names';

@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
-import {startMemoryMeter, type MemoryMeter} from '../../demo/memory_meter';
+import {startMemoryMeter, type MemoryMeter} from '../../src/memory/meter';
 import {describeBackends} from '../support/backends';
 
-describeBackends('demo: startMemoryMeter', () => {
+describeBackends('startMemoryMeter', () => {
   let meter: MemoryMeter;
   beforeEach(() => void (meter = startMemoryMeter()));
   afterEach(() => meter.stop());

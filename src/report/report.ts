@@ -4,6 +4,9 @@ import {createRequire} from 'node:module';
 
 /** What a run leaves behind; the report shows this and nothing else. Sizes are in bytes. */
 export interface RunRecord {
+  /** The heading, and the sentence below it. */
+  title: string;
+  lead: string;
   method: string;
   backend: string;
   parameters: number;
@@ -15,9 +18,10 @@ export interface RunRecord {
   steps: StepRecord[];
   /** Held-out loss after so many steps. */
   heldOut: {step: number; loss: number}[];
-  memory: {method: MemoryRecord; full: MemoryRecord};
-  prompt: string;
-  sample: {before: string; after: string};
+  /** Of the run, and of full fine-tuning beside it where that was measured. */
+  memory: {method: MemoryRecord; full: MemoryRecord | null};
+  /** What the model makes of a prompt, where it was asked; both texts begin with the prompt. */
+  sample: {prompt: string; before: string; after: string} | null;
 }
 
 export interface BlockRecord {
