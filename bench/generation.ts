@@ -45,7 +45,7 @@ const config = {
 if (!(await loadBackend(backend))) throw new Error(`bench:generation: no ${backend} here`);
 await tf.setBackend(backend);
 if (backend === 'wasm') await installForWasm();
-else installKernelsForBackend();
+else await installKernelsForBackend();
 
 const model = createLlama(config);
 const prompt = (length: number): number[] =>

@@ -208,7 +208,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   private prepareBackend(): void {
-    if (this.options.kernels === 'auto') installKernelsForBackend();
+    if (this.options.kernels === 'auto') void installKernelsForBackend();
   }
 
   private withCheckpoints(f: () => tf.Scalar): () => tf.Scalar {

@@ -13,9 +13,9 @@ const installers: Readonly<Record<string, () => Promise<void>>> = {
 
 /**
  * Registers the kernels for the current backend, if there are any for it; what is there already stays. The composed kernels
- * are in place when this returns, a module that has to be compiled first follows.
+ * are in place when this returns, a module that has to be compiled first when it resolves.
  */
-export function installKernelsForBackend(): void {
+export async function installKernelsForBackend(): Promise<void> {
   // Without its module a backend is slower, and no less right.
-  installers[tf.getBackend()]?.().catch(() => undefined);
+  await installers[tf.getBackend()]?.().catch(() => undefined);
 }

@@ -1,0 +1,37 @@
+import type {BackendName} from './backend';
+import type {CommandConsole} from './console';
+import type {Given, Options, SettingsOf} from './options';
+
+/** What a command works with beside its options. */
+export interface Context {
+  console: CommandConsole;
+  /** The options that were given, on the command line or in a config file. */
+  given: Given;
+  stdin: NodeJS.ReadableStream & {isTTY?: boolean};
+  /** Makes a backend tfjs's, with this library's kernels; throws if this machine has no such backend. */
+  selectBackend(name: BackendName | 'auto'): Promise<BackendName>;
+  /** Aborted by Ctrl-C, just before the process ends: listeners have no time to wait for anything. */
+  signal: AbortSignal;
+}
+
+/** A command of `tfjs-owlore`: one file of this folder that program.ts lists. */
+export interface Command<O extends Options = Options> {
+  name: string;
+  /** What it does, in a line. */
+  summary: string;
+  /** Command lines, without the program's name, each below a line that says what it does. */
+  examples: ReadonlyArray<readonly [what: string, args: string]>;
+  options: O;
+  /**
+   * Does it.
+   *
+   * @returns what `--json` prints.
+   * @throws UsageError for options that do not go together; other errors are of the work itself.
+   */
+  run(settings: SettingsOf<O>, context: Context): Promise<object>;
+}
+
+/** A command, with the types of its settings by its options. */
+export function defineCommand<O extends Options>(command: Command<O>): Command<O> {
+  return command;
+}

@@ -1,0 +1,72 @@
+/**
+ * What people and programs see: results on stdout; messages and progress on stderr. With `--json` stdout has exactly one
+ * JSON object, the result or `{"error": "…"}`.
+ */
+import {styleText} from 'node:util';
+import {startProgress, type Progress, type ProgressOptions} from './progress';
+
+/** Where texts go. */
+export interface OutputStream extends NodeJS.WritableStream {
+  isTTY?: boolean;
+  /** Characters in a line, of a terminal. */
+  columns?: number;
+  /** Whether it shows colors. */
+  hasColors?(): boolean;
+}
+
+/** The two streams of a command. */
+export class CommandConsole {
+  /** What is under way. */
+  private running: Progress | null = null;
+
+  constructor(
+    private readonly stdout: OutputStream,
+    private readonly stderr: OutputStream,
+    /** Whether stdout is for a program. */
+    readonly isJson: boolean,
+  ) {}
+
+  /** Whether somebody is looking on while the result is written. */
+  get isWatched(): boolean {
+    return !this.isJson && this.stdout.isTTY === true;
+  }
+
+  /** A line on stderr. */
+  note(line: string): void {
+    if (this.running) this.running.line(line);
+    else this.stderr.write(`${line}\n`);
+  }
+
+  /** A part of the result for people; with `--json` nothing. */
+  write(text: string): void {
+    if (!this.isJson) this.stdout.write(text);
+  }
+
+  /** A line of the result for people; with `--json` nothing. */
+  print(line = ''): void {
+    this.write(`${line}\n`);
+  }
+
+  /** What stands in the background of the result. */
+  dim(text: string): string {
+    return this.stdout.hasColors?.() ? styleText('dim', text) : text;
+  }
+
+  /** The result for programs: without `--json` nothing. */
+  result(value: object): void {
+    if (this.isJson) this.stdout.write(`${JSON.stringify(value)}\n`);
+  }
+
+  /** Shows progress on stderr until `end` is called. */
+  progress(options: ProgressOptions): Progress {
+    const progress = startProgress(this.stderr, options);
+    this.running = progress;
+    return {...progress, end: () => this.endProgress()};
+  }
+
+  /** Takes a bar away, if there is one. */
+  endProgress(): void {
+    this.running?.end();
+    this.running = null;
+  }
+}

@@ -1,0 +1,155 @@
+/** `tfjs-owlore generate`: continues a text. */
+import {readFileSync} from 'node:fs';
+import {text as readAll} from 'node:stream/consumers';
+import {generate as generateIds} from '../llama/index';
+import {defineCommand, type Context} from './command';
+import {loadModel, modelOptions, type Loaded} from './model_options';
+import {file, flag, group, number, text, texts, type SettingsOf} from './options';
+import {TextStream} from './text_stream';
+import {UsageError} from './usage_error';
+
+const options = {
+  ...modelOptions,
+  ...group('Text', {
+    prompt: text(
+      'the text to continue; without it and --prompt-file, what comes by stdin',
+      '<text>',
+    ),
+    promptFile: file('a file with the text to continue'),
+    chat: flag("the text is a message, put into the model's chat template"),
+    maxNewTokens: number('most new tokens (default: 128, or as many as the model can take)', {
+      integer: true,
+      min: 1,
+    }),
+    temperature: number('0: always the most probable token; above, tokens are drawn', {
+      min: 0,
+      default: 0,
+    }),
+    topK: number('draw from so many tokens, the most probable ones (default: all)', {
+      integer: true,
+      min: 1,
+    }),
+    topP: number('draw from as few of them as have this probability together', {
+      exclusiveMin: 0,
+      max: 1,
+      default: 1,
+    }),
+    seed: number('of the draws (default: another one each time)', {
+      integer: true,
+      min: 0,
+      max: 2 ** 32 - 1,
+    }),
+    stop: texts('end before this text; may be given several times', '<text>'),
+  }),
+};
+
+export const generate = defineCommand({
+  name: 'generate',
+  summary: 'Continues a text.',
+  examples: [
+    ['the most probable text', "generate --model demo/model --prompt 'The captain'"],
+    [
+      'an answer, drawn',
+      "generate --model run/model --chat --temperature 0.7 --prompt 'What is a whale?'",
+    ],
+  ],
+  options,
+  async run(settings, context) {
+    const prompt = await readPrompt(settings, context);
+    const loaded = await loadModel(settings, context);
+    try {
+      return await write(prompt, loaded, settings, context);
+    } finally {
+      loaded.model.dispose();
+    }
+  },
+});
+
+type Settings = SettingsOf<typeof options>;
+
+async function readPrompt(
+  {prompt, promptFile}: Settings,
+  {stdin, given}: Context,
+): Promise<string> {
+  if (prompt !== undefined && promptFile !== undefined) {
+    throw new UsageError(
+      `${given.get('prompt')} and ${given.get('promptFile')} are both given; which one is it?`,
+    );
+  }
+  if (prompt !== undefined) return prompt;
+  if (promptFile === undefined && stdin.isTTY) {
+    throw new UsageError('generate: there is no text; it takes --prompt, --prompt-file or stdin');
+  }
+  const all = promptFile === undefined ? await readAll(stdin) : readFileSync(promptFile, 'utf8');
+  // editors and `echo` end each text with one
+  return all.replace(/\r?\n$/, '');
+}
+
+/** Writes the text as it comes. */
+async function write(
+  prompt: string,
+  {model, tokenizer, backend, ...files}: Loaded,
+  {chat, stop, maxNewTokens, temperature, topK, topP, seed}: Settings,
+  {console}: Context,
+): Promise<object> {
+  const ids = chat
+    ? tokenizer.applyChatTemplate([{role: 'user', content: prompt}], {addGenerationPrompt: true})
+    : tokenizer.encode(prompt);
+  const stream = new TextStream(tokenizer, ids, stop);
+  const total = maxNewTokens ?? Math.min(128, files.config.maxPositionEmbeddings - ids.length);
+  const progress = console.isJson ? console.progress({label: 'writing', total}) : null;
+  if (console.isWatched && !chat) console.write(console.dim(prompt));
+
+  const start = performance.now();
+  const {ids: written, finishReason} = await generateIds(model, ids, {
+    maxNewTokens,
+    temperature,
+    topK,
+    topP,
+    seed,
+    stop: endTokens({tokenizer, ...files}),
+    onToken: (id, all) => {
+      console.write(stream.push(id));
+      progress?.update(all.length);
+      return !stream.isStopped;
+    },
+  });
+  console.print(stream.end());
+  console.endProgress();
+  const seconds = (performance.now() - start) / 1000;
+  const reason = finishReason === 'length' ? 'length' : 'stop';
+  const speed = (written.length / seconds).toPrecision(3);
+  console.note(
+    `${written.length} tokens in ${seconds.toFixed(1)} s, ${speed} a second; ` +
+      (reason === 'length' ? 'more would be too many' : 'the text is at its end'),
+  );
+  return {
+    text: stream.text,
+    ids: written,
+    finishReason: reason,
+    promptTokens: ids.length,
+    seconds,
+    backend,
+  };
+}
+
+/** The tokens after which a model has no more to say, as its files have it. */
+function endTokens({
+  tokenizer,
+  config,
+  configJson,
+  files,
+}: Omit<Loaded, 'model' | 'backend'>): number[] {
+  const generationConfig = files.get('generation_config.json');
+  const listed = [
+    tokenizer.eosTokenId,
+    configJson['eos_token_id'],
+    generationConfig && parse(generationConfig)['eos_token_id'],
+  ].flat();
+  const ids = listed.filter((id): id is number => Number.isInteger(id));
+  return [...new Set(ids)].filter((id) => id >= 0 && id < config.vocabSize);
+}
+
+function parse(json: Uint8Array): Record<string, unknown> {
+  return JSON.parse(new TextDecoder().decode(json)) as Record<string, unknown>;
+}

@@ -1,0 +1,238 @@
+/**
+ * Options of a command, each described once: its flag, its help, its default, and what it may be, on the command
+ * line and in a config file. The names are those of the library's options; a flag is a name in kebab case.
+ */
+import {statSync} from 'node:fs';
+import {Option, type Command} from 'commander';
+import {checkChoice, checkFlag, checkNumber, display, type NumberRange} from '../options';
+import {asUsage, UsageError} from './usage_error';
+
+/** An option whose value is a `T`. */
+export interface OptionDescription<T> {
+  help: string;
+  /** What stands for the value in the help, such as `<n>`; null for what is on or off. */
+  placeholder: string | null;
+  /** What it is if it is not given. */
+  default: T | undefined;
+  choices?: readonly string[];
+  /** Under which heading of the help it stands. */
+  group?: string;
+  isRequired?: boolean;
+  /** Whether it may be given several times. */
+  isList?: boolean;
+  /** What a text on the command line is as a value; `check` sees whether it is a valid one. */
+  parse(text: string): unknown;
+  /** Throws unless a value is valid; the message starts with `owner` and `name`. */
+  check(owner: string, name: string, value: unknown): void;
+}
+
+/** The options of a command, by name. */
+export type Options = Record<string, OptionDescription<unknown>>;
+
+/** The values of options, by name. */
+export type SettingsOf<O extends Options> = {
+  [Name in keyof O]: O[Name] extends OptionDescription<infer T> ? T : never;
+};
+
+/** The options that were given, each with what a message calls it: `generate: --seed` or `run.json: seed`. */
+export type Given = ReadonlyMap<string, string>;
+
+/** A number in a range. */
+export function number<Default extends number | undefined = undefined>(
+  help: string,
+  {default: value, ...range}: NumberRange & {default?: Default},
+): OptionDescription<number | Default> {
+  return {
+    help,
+    placeholder: '<n>',
+    default: value,
+    parse: numberIn,
+    check: (owner, name, given) => checkNumber(owner, name, given, range),
+  };
+}
+
+/** A number in a range, or a word such as `auto`. */
+export function numberOr<Word extends string, Default extends number | Word | undefined>(
+  word: Word,
+  help: string,
+  {default: value, ...range}: NumberRange & {default?: Default},
+): OptionDescription<number | Word | Default> {
+  return {
+    help,
+    placeholder: `<n|${word}>`,
+    default: value,
+    parse: numberIn,
+    check: (owner, name, given) => {
+      if (given !== word) checkNumber(owner, `${name}, if not '${word}',`, given, range);
+    },
+  };
+}
+
+/** One of some words. */
+export function choice<T extends string, Default extends T | undefined = undefined>(
+  help: string,
+  choices: readonly T[],
+  value?: Default,
+): OptionDescription<T | Default> {
+  return {
+    help,
+    placeholder: '<name>',
+    choices,
+    default: value,
+    parse: asIs,
+    check: (owner, name, given) => checkChoice(owner, name, given, choices),
+  };
+}
+
+/** Any text. */
+export function text(help: string, placeholder: string): OptionDescription<string | undefined> {
+  return {help, placeholder, default: undefined, parse: asIs, check: checkText};
+}
+
+/** Any number of texts. */
+export function texts(help: string, placeholder: string): OptionDescription<readonly string[]> {
+  return {
+    help,
+    placeholder,
+    default: [],
+    isList: true,
+    parse: asIs,
+    check: (owner, name, given) => {
+      if (!Array.isArray(given)) throw new Error(`${owner}: ${name} must be a list of texts`);
+      given.forEach((one) => checkText(owner, name, one));
+    },
+  };
+}
+
+/** On or off; off if it is not given. */
+export function flag(help: string): OptionDescription<boolean> {
+  return {help, placeholder: null, default: false, parse: asIs, check: checkFlag};
+}
+
+/** The path of a file that is there. */
+export function file(help: string): OptionDescription<string | undefined> {
+  return {...text(help, '<file>'), check: (...args) => checkPath('file', ...args)};
+}
+
+/** The path of a file that is there, or its http(s) URL. */
+export function fileOrUrl(help: string): OptionDescription<string | undefined> {
+  return {...text(help, '<file|url>'), check: (...args) => checkPathOrUrl('file', ...args)};
+}
+
+/** The path of a folder that is there, or its http(s) URL. */
+export function folderOrUrl(help: string): OptionDescription<string | undefined> {
+  return {...text(help, '<folder|url>'), check: (...args) => checkPathOrUrl('folder', ...args)};
+}
+
+/** An option that has to be given. */
+export function required<T>(option: OptionDescription<T | undefined>): OptionDescription<T> {
+  return {...option, isRequired: true};
+}
+
+/** Options under a heading of their own in the help. */
+export function group<O extends Options>(heading: string, options: O): O {
+  const grouped = Object.entries(options).map(([name, option]) => [
+    name,
+    {...option, group: `${heading}:`},
+  ]);
+  return Object.fromEntries(grouped) as O;
+}
+
+/** The flag of an option: `--top-k` for `topK`. */
+export function flagOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** Adds options to a command of commander. */
+export function addOptions(command: Command, options: Options): void {
+  for (const [name, description] of Object.entries(options)) {
+    const {placeholder, choices, isList} = description;
+    const help = choices ? `${description.help} (${choices.join(', ')})` : description.help;
+    const long = flagOf(name);
+    const option = new Option(placeholder === null ? long : `${long} ${placeholder}`, help);
+    option.helpGroupHeading = description.group;
+    if (!isList && placeholder !== null)
+      option.default(description.default, String(description.default));
+    if (placeholder === null) {
+      // the command line wins over a config file that says true
+      command.addOption(option).addOption(new Option(long.replace('--', '--no-')).hideHelp());
+      continue;
+    }
+    option.argParser((argument: string, before: unknown) => {
+      const value = description.parse(argument);
+      const all = isList ? [...((before as unknown[] | undefined) ?? []), value] : value;
+      asUsage(() => description.check(command.name(), long, all));
+      return all;
+    });
+    command.addOption(option);
+  }
+}
+
+/**
+ * The settings of a command that has parsed its arguments: what it was given, or else what a config file says, or else
+ * the default.
+ *
+ * @throws UsageError if an option that is needed is missing.
+ */
+export function readSettings<O extends Options>(
+  command: Command,
+  options: O,
+  config: {name: string; values: Record<string, unknown>} = {name: '', values: {}},
+): {settings: SettingsOf<O>; given: Given} {
+  const settings: Record<string, unknown> = {};
+  const given = new Map<string, string>();
+  for (const [name, option] of Object.entries<OptionDescription<unknown>>(options)) {
+    if (command.getOptionValueSource(name) === 'cli') {
+      settings[name] = command.getOptionValue(name);
+      given.set(name, `${command.name()}: ${flagOf(name)}`);
+    } else if (name in config.values) {
+      settings[name] = config.values[name];
+      given.set(name, `${config.name}: ${name}`);
+    } else if (option.isRequired) {
+      throw new UsageError(`${command.name()}: ${flagOf(name)} is missing: ${option.help}`);
+    } else {
+      settings[name] = option.default;
+    }
+  }
+  return {settings: settings as SettingsOf<O>, given};
+}
+
+/**
+ * Refuses options that were given and play no part.
+ *
+ * @param reasons What makes them so, by option: `--method full`.
+ */
+export function refuseMeaningless(given: Given, reasons: Record<string, string | undefined>): void {
+  for (const [name, reason] of Object.entries(reasons)) {
+    const called = given.get(name);
+    if (called === undefined || reason === undefined) continue;
+    throw new UsageError(`${called} has no meaning with ${reason}`);
+  }
+}
+
+function numberIn(text: string): number | string {
+  return text.trim() === '' || isNaN(Number(text)) ? text : Number(text);
+}
+
+function asIs(text: string): string {
+  return text;
+}
+
+function checkText(owner: string, name: string, value: unknown): asserts value is string {
+  if (typeof value === 'string') return;
+  throw new Error(`${owner}: ${name} must be a text; got ${display(value)}`);
+}
+
+type PathKind = 'file' | 'folder';
+
+function checkPath(kind: PathKind, owner: string, name: string, value: unknown): void {
+  checkText(owner, name, value);
+  const found = statSync(value, {throwIfNoEntry: false});
+  if (kind === 'file' ? found?.isFile() : found?.isDirectory()) return;
+  throw new Error(`${owner}: ${name}: there is no ${kind} '${value}'`);
+}
+
+function checkPathOrUrl(kind: PathKind, owner: string, name: string, value: unknown): void {
+  const isUrl = typeof value === 'string' && /^https?:\/\//i.test(value);
+  if (!isUrl) checkPath(kind, owner, name, value);
+}

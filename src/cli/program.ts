@@ -1,0 +1,130 @@
+/** The command line `tfjs-owlore`: its commands, and what they have in common. */
+import {createRequire} from 'node:module';
+import {Command, CommanderError, Option} from 'commander';
+import {registerBackend, selectBackend, type BackendName} from './backend';
+import type * as cli from './command';
+import {readConfigFile} from './config_file';
+import {CommandConsole, type OutputStream} from './console';
+import {generate} from './generate';
+import {addOptions, readSettings} from './options';
+import {UsageError} from './usage_error';
+
+/** In the order of the help. */
+const commands: readonly cli.Command[] = [generate];
+
+/** What a program runs in. */
+export interface Environment {
+  stdin: cli.Context['stdin'];
+  stdout: OutputStream;
+  stderr: OutputStream;
+  /** Aborted by Ctrl-C. */
+  signal?: AbortSignal;
+  /** Registers a backend with tfjs, false if this machine has none such; default: as npm installed it. */
+  loadBackend?: (name: BackendName) => Promise<boolean>;
+}
+
+/** How it ended. */
+export const exitCodes = {done: 0, failed: 1, wrongUsage: 2, interrupted: 130} as const;
+
+/**
+ * Runs `tfjs-owlore` with arguments.
+ *
+ * @returns the exit code.
+ */
+export async function runProgram(
+  args: readonly string[],
+  environment: Environment,
+): Promise<number> {
+  const {stdout, stderr} = environment;
+  const console = new CommandConsole(stdout, stderr, args.includes('--json'));
+  environment.signal?.addEventListener('abort', () => console.endProgress());
+  try {
+    const program = createProgram(environment, console);
+    await program.parseAsync(args, {from: 'user'});
+    return exitCodes.done;
+  } catch (error) {
+    console.endProgress();
+    if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.done;
+    // the help is there already
+    if (error instanceof CommanderError && error.code === 'commander.help')
+      return exitCodes.wrongUsage;
+    const message = messageOf(error);
+    const isVerbose = args.includes('--verbose') || Boolean(process.env['DEBUG']);
+    console.note(isVerbose && error instanceof Error ? error.stack! : `error: ${message}`);
+    console.result({error: message});
+    const isUsage = error instanceof UsageError || error instanceof CommanderError;
+    return isUsage ? exitCodes.wrongUsage : exitCodes.failed;
+  }
+}
+
+function createProgram(environment: Environment, console: CommandConsole): Command {
+  const {version} = createRequire(import.meta.url)('tfjs-owlore/package.json') as {version: string};
+  const program = new Command('tfjs-owlore')
+    .usage('<command> [options]')
+    .description('Fine-tunes LLaMA-style models with OwLore, and looks at what came out.')
+    .version(version, '--version', 'show the version')
+    .helpOption('--help', 'show this')
+    .helpCommand(false)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => environment.stdout.write(text),
+      writeErr: (text) => environment.stderr.write(text),
+      outputError: () => undefined,
+      getOutHelpWidth: () => environment.stdout.columns ?? 100,
+      getErrHelpWidth: () => environment.stderr.columns ?? 100,
+    })
+    .addHelpText('after', "\n'tfjs-owlore <command> --help' shows the options of a command.");
+  for (const command of commands) addCommand(program, command, environment, console);
+  return program;
+}
+
+function addCommand(
+  program: Command,
+  command: cli.Command,
+  environment: Environment,
+  console: CommandConsole,
+): void {
+  const added = program
+    .command(command.name)
+    .usage('[options]')
+    .description(command.summary)
+    .allowExcessArguments(false)
+    .addHelpText('after', helpOnExamples(command));
+  addOptions(added, command.options);
+  added
+    .addOption(new Option('--config <file>', 'options in a JSON file, by their names in camelCase'))
+    .addOption(new Option('--json', 'print the result as one JSON object, and nothing else'))
+    .addOption(new Option('--verbose', 'show where in the code an error comes from'));
+  added.action(async () => {
+    const {config: path} = added.opts<{config?: string}>();
+    const config = path === undefined ? undefined : readConfigFile(path, command.options);
+    const {settings, given} = readSettings(added, command.options, config);
+    const {
+      loadBackend = registerBackend,
+      stdin,
+      signal = new AbortController().signal,
+    } = environment;
+    const result = await command.run(settings, {
+      console,
+      given,
+      stdin,
+      signal,
+      selectBackend: (name) => selectBackend(name, loadBackend),
+    });
+    console.result(result);
+  });
+}
+
+function helpOnExamples({examples}: cli.Command): string {
+  const lines = examples.map(([what, args]) => `  # ${what}\n  npx tfjs-owlore ${args}`);
+  return `\nExamples:\n${lines.join('\n')}`;
+}
+
+/** In one line. */
+function messageOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text
+    .replace(/^error: /, '')
+    .trim()
+    .replace(/\s*\n\s*/g, ' ');
+}

@@ -1,0 +1,109 @@
+/** Where something that takes long stands: a bar in a terminal, a line now and then in a file or a pipe. */
+import {SingleBar} from 'cli-progress';
+import type {OutputStream} from './console';
+
+/** Something that is under way. */
+export interface Progress {
+  /** So much of it is done; `what` is to be seen beside it. */
+  update(done: number, what?: string): void;
+  /** Writes a line without getting in the bar's way. */
+  line(text: string): void;
+  end(): void;
+}
+
+/** What is shown. */
+export interface ProgressOptions {
+  /** What goes on, such as `loading`. */
+  label: string;
+  /** How much there is to do. */
+  total: number;
+  /** How far it has got, in words; default `3/20`. */
+  count?: (done: number, total: number) => string;
+}
+
+/** Seconds between two lines where there is no terminal. */
+const SECONDS_BETWEEN_LINES = 5;
+
+/** Shows it on `stream` until it ends. */
+export function startProgress(stream: OutputStream, options: ProgressOptions): Progress {
+  return stream.isTTY ? progressBar(stream, options) : plainLines(stream, options);
+}
+
+/** Bytes done of all bytes, as `count`. */
+export function countMegabytes(done: number, total: number): string {
+  const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(total < 1e7 ? 1 : 0);
+  return `${megabytes(done)}/${megabytes(total)} MB`;
+}
+
+function progressBar(
+  stream: OutputStream,
+  {label, total, count = countParts}: ProgressOptions,
+): Progress {
+  const bar = new SingleBar({
+    format: '{label}  {bar} {count}  {what}{eta_formatted}',
+    formatTime: (seconds) => describeTimeLeft(seconds),
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    barsize: 16,
+    etaBuffer: 40,
+    hideCursor: true,
+    clearOnComplete: true,
+    gracefulExit: false,
+    stream,
+  });
+  let at = 0;
+  let payload = {label, count: count(0, total), what: ''};
+  const start = (): void => bar.start(total, at, payload);
+  start();
+  return {
+    update: (done, what) => {
+      at = done;
+      payload = {label, count: count(done, total), what: what === undefined ? '' : `${what}  `};
+      bar.update(done, payload);
+    },
+    line: (text) => {
+      bar.stop();
+      stream.write(`${text}\n`);
+      start();
+    },
+    end: () => bar.stop(),
+  };
+}
+
+function plainLines(
+  stream: OutputStream,
+  {label, total, count = countParts}: ProgressOptions,
+): Progress {
+  const start = performance.now();
+  let lastLine = start;
+  return {
+    update: (done, what) => {
+      const now = performance.now();
+      const isDue = now - lastLine >= 1000 * SECONDS_BETWEEN_LINES;
+      if (!isDue && !(done === total && lastLine > start)) return;
+      lastLine = now;
+      const left = describeTimeLeft(((now - start) / 1000 / done) * (total - done));
+      stream.write(`${[label, count(done, total), what, left].filter(Boolean).join('  ')}\n`);
+    },
+    line: (text) => void stream.write(`${text}\n`),
+    end: () => undefined,
+  };
+}
+
+function countParts(done: number, total: number): string {
+  return `${done}/${total}`;
+}
+
+/** `1m05s left`; nothing if it is not known. */
+function describeTimeLeft(seconds: number): string {
+  return Number.isFinite(seconds) ? `${describeTime(seconds)} left` : '';
+}
+
+/** `9s`, `1m05s`, `2h30m`. */
+export function describeTime(seconds: number): string {
+  const all = Math.ceil(seconds);
+  const two = (count: number): string => String(Math.floor(count)).padStart(2, '0');
+  if (all < 60) return `${all}s`;
+  if (all < 3600) return `${Math.floor(all / 60)}m${two(all % 60)}s`;
+  return `${Math.floor(all / 3600)}h${two((all % 3600) / 60)}m`;
+}

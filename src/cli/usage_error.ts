@@ -1,0 +1,13 @@
+/** What is wrong with the command line or the config file, and not with what was to be done. */
+export class UsageError extends Error {
+  override name = 'UsageError';
+}
+
+/** Runs checks whose errors are such. */
+export function asUsage<T>(check: () => T): T {
+  try {
+    return check();
+  } catch (cause) {
+    throw cause instanceof UsageError ? cause : new UsageError((cause as Error).message, {cause});
+  }
+}
