@@ -1,0 +1,33 @@
+/** The first batches of a dataset as calibration data for scores. */
+import * as tf from '@tensorflow/tfjs-core';
+import type {CalibrationBatch} from '../scores/calibration';
+import type {TextBatch} from '../llama/index';
+
+/** Batches that scores are computed on by default. */
+export const CALIBRATION_BATCHES = 8;
+
+/**
+ * At most `count` batches. What is behind the last token that is to be predicted is padding and does not count. The
+ * tensors belong to whoever takes them.
+ */
+export async function* calibrationBatches(
+  dataset: AsyncIterable<TextBatch>,
+  count: number,
+): AsyncGenerator<CalibrationBatch> {
+  let taken = 0;
+  for await (const {xs, ys} of dataset) {
+    const mask = paddingMask(ys);
+    ys.dispose();
+    yield {inputs: xs, mask};
+    if (++taken === count) return;
+  }
+}
+
+/** 1 up to the last label of each row, 0 behind it: `[batch, seq]`, of labels `[batch, seq, 1]`. */
+function paddingMask(labels: tf.Tensor3D): tf.Tensor {
+  return tf.tidy(() => {
+    const isLabel = tf.cast(tf.greaterEqual(tf.squeeze(labels, [2]), 0), 'float32');
+    const labelsToCome = tf.cumsum(isLabel, 1, false, true);
+    return tf.cast(tf.greater(labelsToCome, 0), 'float32');
+  });
+}
