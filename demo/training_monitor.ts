@@ -1,8 +1,8 @@
-/** Watches a run: the live line, the held-out loss and the record for the report. */
+/** Watches a run: the progress, the held-out loss and the record for the report. */
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type {Windows} from './dataset';
-import {startLiveLine, type LiveLine} from './live_line';
+import {startProgress, type Progress} from '../src/cli/progress';
 import type {MemoryMeter} from '../src/memory/meter';
 import type {StepRecord} from '../src/report/report';
 import type {Block} from '../src/index';
@@ -31,7 +31,7 @@ export class TrainingMonitor extends tfl.Callback {
   private bytesAtStart = 0;
   private active: boolean[] = [];
   private rate = 0;
-  private line?: LiveLine;
+  private progress?: Progress;
 
   constructor(private readonly options: MonitorOptions) {
     super();
@@ -40,7 +40,7 @@ export class TrainingMonitor extends tfl.Callback {
   override async onTrainBegin(): Promise<void> {
     await this.evaluate();
     this.bytesAtStart = this.options.meter.current();
-    this.line = startLiveLine(this.options.steps);
+    this.progress = startProgress(process.stdout, {label: 'training', total: this.options.steps});
   }
 
   override async onBatchBegin(): Promise<void> {
@@ -61,12 +61,12 @@ export class TrainingMonitor extends tfl.Callback {
     const loss = (await (logs!.loss as tf.Scalar).data())[0]!;
     const step: StepRecord = {loss, learningRate: this.rate, active: this.active, peak};
     this.steps.push(step);
-    this.line?.show(this.steps.length, step);
+    this.progress?.update(this.steps.length, describe(step));
     if (this.steps.length % evaluateEvery === 0) await this.evaluate();
   }
 
   override async onTrainEnd(): Promise<void> {
-    this.line?.end();
+    this.progress?.end();
     if (this.heldOut.at(-1)?.step !== this.steps.length) await this.evaluate();
   }
 
@@ -82,4 +82,11 @@ export class TrainingMonitor extends tfl.Callback {
 
 function isTrainable(variable: string): boolean {
   return tf.engine().registeredVariables[variable]!.trainable;
+}
+
+/** `loss 2.913  lr 1.2e-3  ■□■■□□■□  377 MB`: the squares are the blocks, filled where they trained. */
+function describe({loss, learningRate, active, peak}: StepRecord): string {
+  const blocks = active.map((on) => (on ? '■' : '□')).join('');
+  const megabytes = (peak / 1e6).toFixed(0);
+  return `loss ${loss.toFixed(3)}  lr ${learningRate.toExponential(1)}  ${blocks}  ${megabytes} MB`;
 }

@@ -9,11 +9,7 @@ import {countMegabytes, type Progress} from './progress';
 /** Which model, and what computes. */
 export const modelOptions = group('Model', {
   model: required(folderOrUrl("a model of Hugging Face's transformers: its folder, or URL")),
-  backend: choice<BackendName | 'auto', 'auto'>(
-    'what computes; auto: tensorflow if tfjs-node is installed, else wasm, else cpu',
-    ['auto', ...backendNames],
-    'auto',
-  ),
+  backend: choice<BackendName | 'auto', 'auto'>('what computes', ['auto', ...backendNames], 'auto'),
 });
 
 /** A model with its tokenizer, on a backend. */

@@ -147,7 +147,7 @@ export function flagOf(name: string): string {
 export function addOptions(command: Command, options: Options): void {
   for (const [name, description] of Object.entries(options)) {
     const {placeholder, choices, isList} = description;
-    const help = choices ? `${description.help} (${choices.join(', ')})` : description.help;
+    const help = choices ? `${description.help}: ${listOf(choices)}` : description.help;
     const long = flagOf(name);
     const option = new Option(placeholder === null ? long : `${long} ${placeholder}`, help);
     option.helpGroupHeading = description.group;
@@ -208,6 +208,11 @@ export function refuseMeaningless(given: Given, reasons: Record<string, string |
     if (called === undefined || reason === undefined) continue;
     throw new UsageError(`${called} has no meaning with ${reason}`);
   }
+}
+
+/** `a, b or c`. */
+function listOf(words: readonly string[]): string {
+  return [words.slice(0, -1).join(', '), words.at(-1)!].filter(Boolean).join(' or ');
 }
 
 function numberIn(text: string): number | string {

@@ -7,7 +7,7 @@ import {readConfigFile} from './config_file';
 import {CommandConsole, type OutputStream} from './console';
 import {generate} from './generate';
 import {addOptions, readSettings} from './options';
-import {UsageError} from './usage_error';
+import {messageOf, UsageError} from './usage_error';
 
 /** In the order of the help. */
 const commands: readonly cli.Command[] = [generate];
@@ -118,13 +118,4 @@ function addCommand(
 function helpOnExamples({examples}: cli.Command): string {
   const lines = examples.map(([what, args]) => `  # ${what}\n  npx tfjs-owlore ${args}`);
   return `\nExamples:\n${lines.join('\n')}`;
-}
-
-/** In one line. */
-function messageOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text
-    .replace(/^error: /, '')
-    .trim()
-    .replace(/\s*\n\s*/g, ' ');
 }

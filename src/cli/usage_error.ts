@@ -11,3 +11,12 @@ export function asUsage<T>(check: () => T): T {
     throw cause instanceof UsageError ? cause : new UsageError((cause as Error).message, {cause});
   }
 }
+
+/** What an error says, in one line. */
+export function messageOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return text
+    .replace(/^error: /, '')
+    .trim()
+    .replace(/\s*\n\s*/g, ' ');
+}

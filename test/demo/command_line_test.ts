@@ -63,28 +63,28 @@ describe('demo: readCommandLine', () => {
   });
 
   for (const [args, message] of [
-    ['--gamma 9', /'--gamma <n>' argument '9' is invalid.*above 0 and at most 8/],
-    ['--gamma 0', /above 0/],
-    ['--rank 3.5', /a whole number, at least 1 and at most 128/],
-    ['--rank 200', /at most 128/],
-    ['--tau often', /a number, above 0 or 'auto'/],
-    ['--steps 0', /at least 1/],
-    ['--interval x', /a whole number/],
-    ['--refresh 0', /at least 1/],
-    ['--learning-rate -1', /above 0/],
-    ['--seed -1', /at least 0/],
-    ['--method lora', /Allowed choices are owlore, owlore-full, lisa, lisa-d, galore, full/],
-    ['--scores best', /Allowed choices are ows, rm, bi, uniform/],
-    ['--backend gpu', /Allowed choices are .*wasm/],
+    ['--gamma 9', /demo: --gamma must be a number > 0 and <= 8; got 9/],
+    ['--gamma 0', /> 0 and <= 8; got 0/],
+    ['--rank 3.5', /an integer >= 1 and <= 128; got 3\.5/],
+    ['--rank 200', /<= 128/],
+    ['--tau often', /--tau, if not 'auto', must be a number > 0; got 'often'/],
+    ['--steps 0', />= 1/],
+    ['--interval x', /an integer >= 1; got 'x'/],
+    ['--refresh 0', />= 1/],
+    ['--learning-rate -1', /> 0/],
+    ['--seed -1', />= 0/],
+    ['--method lora', /one of 'owlore', 'owlore-full', 'lisa', 'lisa-d', 'galore', 'full'; got/],
+    ['--scores best', /one of 'ows', 'rm', 'bi', 'uniform'/],
+    ['--backend gpu', /one of .*'wasm'/],
     ['--report no/such/folder/r.html', /no folder 'no\/such\/folder'/],
     ['--gama 3', /unknown option '--gama'.*--gamma/],
     ['--steps', /argument missing/],
     ['more', /too many arguments/],
-    ['--method full --gamma 2', /'--gamma' has no meaning with --method full/],
-    ['--method lisa --rank 8', /'--rank' has no meaning with --method lisa/],
-    ['--method lisa-d --scores ows', /'--scores' has no meaning with --method lisa-d/],
-    ['--scores rm --tau 5', /'--tau' has no meaning with --scores rm/],
-    ['--method full --learning-rate 1 --refresh 9', /'--refresh' has no meaning/],
+    ['--method full --gamma 2', /--gamma has no meaning with --method full/],
+    ['--method lisa --rank 8', /--rank has no meaning with --method lisa/],
+    ['--method lisa-d --scores ows', /--scores has no meaning with --method lisa-d/],
+    ['--scores rm --tau 5', /--tau has no meaning with --scores rm/],
+    ['--method full --learning-rate 1 --refresh 9', /--refresh has no meaning/],
   ] as const) {
     it(`refuses ${args} in one line and with exit code 2`, () => {
       const {stderr, code} = refused(args);
@@ -100,9 +100,9 @@ describe('demo: readCommandLine', () => {
     expect(Object.keys(settingsInUse(full))).to.deep.equal([
       'method',
       'steps',
+      'learning rate',
       'seed',
       'backend',
-      'learning rate',
     ]);
   });
 });
