@@ -1,6 +1,6 @@
 import type {BlockSelector} from './model/blocks';
 import {checkSelector, type VariableSelector} from './model/variable_selector';
-import {checkChoice, checkKnown, checkNumber, display} from './options';
+import {checkChoice, checkKnown, checkNumber, definedIn, display} from './options';
 import {presetNames, type PresetName} from './sampling/presets';
 import type {SamplingProbabilities} from './sampling/probabilities';
 import {samplerNames, type SamplerName} from './sampling/samplers';
@@ -72,11 +72,7 @@ export function resolveLayerSamplingOptions(
   options: LayerSamplingOptions,
 ): ResolvedLayerSamplingOptions {
   checkKnown(owner, options, Object.keys(layerSamplingDefaults));
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  const resolved: ResolvedLayerSamplingOptions = {
-    ...layerSamplingDefaults,
-    ...(Object.fromEntries(given) as LayerSamplingOptions),
-  };
+  const resolved: ResolvedLayerSamplingOptions = {...layerSamplingDefaults, ...definedIn(options)};
   const {scores, schedule, alwaysOn} = resolved;
   if (options.scores !== undefined && options.probabilities !== undefined) {
     throw new Error(`${owner}: give scores or probabilities, not both`);

@@ -66,6 +66,12 @@ export function checkKnown(owner: string, options: unknown, known: readonly stri
   }
 }
 
+/** The options that are not undefined, which stands for the default. */
+export function definedIn<T extends object>(options: T): T {
+  const entries: Array<[string, unknown]> = Object.entries(options);
+  return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as T;
+}
+
 /** A value as it should stand in an error message. */
 export function display(value: unknown): string {
   if (typeof value === 'string') return `'${value}'`;

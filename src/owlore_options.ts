@@ -1,4 +1,4 @@
-import {checkChoice, checkFlag, checkKnown, checkNumber, display} from './options';
+import {checkChoice, checkFlag, checkKnown, checkNumber, definedIn, display} from './options';
 import type {BasisFunction} from './optim/basis';
 import type {Side} from './optim/projector';
 import {checkLearningRate, type LearningRate} from './optim/schedule';
@@ -103,8 +103,7 @@ const owner = 'OwLoreOptimizer';
 /** Fills in defaults; throws an error that names the option, its value and what is allowed. */
 export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOptions {
   checkKnown(owner, options, Object.keys(owloreDefaults));
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  const resolved = {...owloreDefaults, ...Object.fromEntries(given)} as ResolvedOwLoreOptions;
+  const resolved: ResolvedOwLoreOptions = {...owloreDefaults, ...definedIn(options)};
   checkLearningRate(owner, resolved.learningRate);
   checkNumber(owner, 'beta1', resolved.beta1, {min: 0, exclusiveMax: 1});
   checkNumber(owner, 'beta2', resolved.beta2, {min: 0, exclusiveMax: 1});

@@ -1,17 +1,29 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {type AttentionBiases, type AttentionOptions, type AttentionWeights} from './attention';
+import type {AttentionBiases, AttentionWeights} from './attention';
+import type {LlamaConfig} from './config';
 import type {KeyValueCache} from './generation/key_value_cache';
 import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
+import {pick} from './pick';
 import {attentionSublayer, mlpSublayer} from './sublayers';
 import {checkpointedPart} from '../tape/checkpoint_layers';
 
-export interface LlamaBlockArgs extends LayerArgs, KernelInit, AttentionOptions {
-  intermediateSize: number;
-  rmsNormEps: number;
-  /** Whether the projections to queries, keys and values have biases. */
-  attentionBias: boolean;
-}
+/** What a block takes from the model's configuration. */
+export const BLOCK_OPTIONS = [
+  'intermediateSize',
+  'numAttentionHeads',
+  'numKeyValueHeads',
+  'headDim',
+  'rmsNormEps',
+  'ropeTheta',
+  'ropeScaling',
+  'attentionBias',
+  'slidingWindow',
+] as const satisfies ReadonlyArray<keyof LlamaConfig>;
+
+type BlockOptions = Pick<Required<LlamaConfig>, (typeof BLOCK_OPTIONS)[number]>;
+
+export interface LlamaBlockArgs extends LayerArgs, KernelInit, BlockOptions {}
 
 /** Names of a block's kernels, in the order in which their seeds count up. */
 const KERNELS = [
@@ -87,20 +99,11 @@ export class LlamaBlock extends tfl.layers.Layer {
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    const {intermediateSize, rmsNormEps, attentionBias, initializerRange, seed} = this.args;
-    const {numAttentionHeads, numKeyValueHeads, headDim, slidingWindow} = this.args;
-    const {ropeTheta, ropeScaling} = this.args;
+    const {ropeScaling, initializerRange, seed} = this.args;
     return {
       ...super.getConfig(),
-      intermediateSize,
-      numAttentionHeads,
-      numKeyValueHeads,
-      headDim,
-      rmsNormEps,
-      ropeTheta,
+      ...pick(this.args, BLOCK_OPTIONS),
       ropeScaling: ropeScaling && {...ropeScaling},
-      attentionBias,
-      slidingWindow,
       initializerRange,
       seed,
     };

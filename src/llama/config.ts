@@ -1,4 +1,4 @@
-import {checkFlag, checkKnown, checkNumber} from '../options';
+import {checkFlag, checkKnown, checkNumber, definedIn} from '../options';
 
 /**
  * Stretches the rotary wavelengths as LLaMA 3.1 does, to read texts longer than it was pre-trained
@@ -71,8 +71,22 @@ export interface LlamaConfig {
 
 const OWNER = 'createLlama';
 
-/** The names of all options, in the order of the interface. */
-const KNOWN = [
+/** Of all options that need not be given, but those whose defaults follow from others. */
+const DEFAULTS = {
+  rmsNormEps: 1e-5,
+  ropeTheta: 10000,
+  ropeScaling: null,
+  attentionBias: false,
+  slidingWindow: null,
+  maxPositionEmbeddings: 2048,
+  tieWordEmbeddings: false,
+  headInLoss: false,
+  initializerRange: 0.02,
+  seed: null,
+} as const satisfies Partial<LlamaConfig>;
+
+/** Sizes that are at least 1. */
+const COUNTS = [
   'vocabSize',
   'hiddenSize',
   'intermediateSize',
@@ -80,16 +94,6 @@ const KNOWN = [
   'numAttentionHeads',
   'numKeyValueHeads',
   'headDim',
-  'rmsNormEps',
-  'ropeTheta',
-  'ropeScaling',
-  'attentionBias',
-  'slidingWindow',
-  'maxPositionEmbeddings',
-  'tieWordEmbeddings',
-  'headInLoss',
-  'initializerRange',
-  'seed',
 ] as const satisfies ReadonlyArray<keyof LlamaConfig>;
 
 /**
@@ -99,41 +103,27 @@ const KNOWN = [
  *   must.
  */
 export function resolveConfig(config: LlamaConfig): Required<LlamaConfig> {
-  checkKnown(OWNER, config, KNOWN);
+  checkKnown(OWNER, config, [...COUNTS, ...Object.keys(DEFAULTS)]);
+  const {hiddenSize, numAttentionHeads} = config;
+  const resolved: Required<LlamaConfig> = {
+    ...DEFAULTS,
+    numKeyValueHeads: numAttentionHeads,
+    headDim: hiddenSize / numAttentionHeads,
+    ...definedIn(config),
+  };
   const count = {integer: true, min: 1};
-  const {vocabSize, hiddenSize, intermediateSize, numHiddenLayers, numAttentionHeads} = config;
-  checkNumber(OWNER, 'vocabSize', vocabSize, count);
-  checkNumber(OWNER, 'hiddenSize', hiddenSize, count);
-  checkNumber(OWNER, 'intermediateSize', intermediateSize, count);
-  checkNumber(OWNER, 'numHiddenLayers', numHiddenLayers, count);
-  checkNumber(OWNER, 'numAttentionHeads', numAttentionHeads, count);
-
-  const {
-    numKeyValueHeads = numAttentionHeads,
-    headDim = hiddenSize / numAttentionHeads,
-    rmsNormEps = 1e-5,
-    ropeTheta = 10000,
-    ropeScaling = null,
-    attentionBias = false,
-    slidingWindow = null,
-    maxPositionEmbeddings = 2048,
-    tieWordEmbeddings = false,
-    headInLoss = false,
-    initializerRange = 0.02,
-    seed = null,
-  } = config;
-  checkNumber(OWNER, 'numKeyValueHeads', numKeyValueHeads, count);
-  checkNumber(OWNER, 'headDim', headDim, count);
-  checkNumber(OWNER, 'rmsNormEps', rmsNormEps, {exclusiveMin: 0});
-  checkNumber(OWNER, 'ropeTheta', ropeTheta, {exclusiveMin: 0});
-  checkNumber(OWNER, 'maxPositionEmbeddings', maxPositionEmbeddings, count);
-  checkNumber(OWNER, 'initializerRange', initializerRange, {min: 0});
+  for (const name of COUNTS) checkNumber(OWNER, name, resolved[name], count);
+  const {numKeyValueHeads, headDim, ropeScaling, slidingWindow, seed} = resolved;
+  checkNumber(OWNER, 'rmsNormEps', resolved.rmsNormEps, {exclusiveMin: 0});
+  checkNumber(OWNER, 'ropeTheta', resolved.ropeTheta, {exclusiveMin: 0});
+  checkNumber(OWNER, 'maxPositionEmbeddings', resolved.maxPositionEmbeddings, count);
+  checkNumber(OWNER, 'initializerRange', resolved.initializerRange, {min: 0});
   if (ropeScaling !== null) checkRopeScaling(ropeScaling);
   if (slidingWindow !== null) checkNumber(OWNER, 'slidingWindow', slidingWindow, count);
   if (seed !== null) checkNumber(OWNER, 'seed', seed, {integer: true});
-  checkFlag(OWNER, 'attentionBias', attentionBias);
-  checkFlag(OWNER, 'tieWordEmbeddings', tieWordEmbeddings);
-  checkFlag(OWNER, 'headInLoss', headInLoss);
+  checkFlag(OWNER, 'attentionBias', resolved.attentionBias);
+  checkFlag(OWNER, 'tieWordEmbeddings', resolved.tieWordEmbeddings);
+  checkFlag(OWNER, 'headInLoss', resolved.headInLoss);
   if (numAttentionHeads % numKeyValueHeads !== 0) {
     throw new Error(
       `${OWNER}: numKeyValueHeads must divide numAttentionHeads (${numAttentionHeads}); ` +
@@ -145,25 +135,7 @@ export function resolveConfig(config: LlamaConfig): Required<LlamaConfig> {
       `${OWNER}: headDim must be even, for rotary embedding turns pairs; got ${headDim}`,
     );
   }
-  return {
-    vocabSize,
-    hiddenSize,
-    intermediateSize,
-    numHiddenLayers,
-    numAttentionHeads,
-    numKeyValueHeads,
-    headDim,
-    rmsNormEps,
-    ropeTheta,
-    ropeScaling,
-    attentionBias,
-    slidingWindow,
-    maxPositionEmbeddings,
-    tieWordEmbeddings,
-    headInLoss,
-    initializerRange,
-    seed,
-  };
+  return resolved;
 }
 
 function checkRopeScaling(scaling: RopeScaling): void {

@@ -1,16 +1,22 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import type {LlamaConfig} from './config';
 import {deferHead} from './deferred_head';
 import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
 import {linear} from './linear';
+import {pick} from './pick';
 
-export interface LlamaEmbeddingArgs extends LayerArgs, KernelInit {
-  vocabSize: number;
-  hiddenSize: number;
-  maxPositionEmbeddings: number;
-  /** As the head: in training, leave it to the loss. */
-  headInLoss: boolean;
-}
+/** What the embedding takes from the model's configuration; `headInLoss` is for its work as the head. */
+export const EMBEDDING_OPTIONS = [
+  'vocabSize',
+  'hiddenSize',
+  'maxPositionEmbeddings',
+  'headInLoss',
+] as const satisfies ReadonlyArray<keyof LlamaConfig>;
+
+type EmbeddingOptions = Pick<Required<LlamaConfig>, (typeof EMBEDDING_OPTIONS)[number]>;
+
+export interface LlamaEmbeddingArgs extends LayerArgs, KernelInit, EmbeddingOptions {}
 
 /**
  * The token embedding; weight `weight` `[vocab, hidden]`.
@@ -75,17 +81,8 @@ export class LlamaEmbedding extends tfl.layers.Layer {
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    const {vocabSize, hiddenSize, maxPositionEmbeddings} = this.args;
-    const {headInLoss, initializerRange, seed} = this.args;
-    return {
-      ...super.getConfig(),
-      vocabSize,
-      hiddenSize,
-      maxPositionEmbeddings,
-      headInLoss,
-      initializerRange,
-      seed,
-    };
+    const {initializerRange, seed} = this.args;
+    return {...super.getConfig(), ...pick(this.args, EMBEDDING_OPTIONS), initializerRange, seed};
   }
 }
 tf.serialization.registerClass(LlamaEmbedding);

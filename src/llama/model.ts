@@ -1,9 +1,10 @@
 import * as tfl from '@tensorflow/tfjs-layers';
-import {LlamaBlock} from './block';
+import {BLOCK_OPTIONS, LlamaBlock} from './block';
 import {resolveConfig, type LlamaConfig} from './config';
-import {LlamaEmbedding} from './embedding';
+import {EMBEDDING_OPTIONS, LlamaEmbedding} from './embedding';
 import {LlamaHead} from './head';
 import type {GivenKernels} from './layer';
+import {pick} from './pick';
 import {RMSNorm} from './rms_norm';
 
 /** Seeds of consecutive layers are this far apart: a block draws seven kernels. */
@@ -30,43 +31,23 @@ export function createLlama(config: LlamaConfig): tfl.LayersModel {
 /** As `createLlama`; with `kernels`, no kernel is drawn. */
 export function buildLlama(config: LlamaConfig, kernels?: GivenKernels): tfl.LayersModel {
   const options = resolveConfig(config);
-  const {vocabSize, hiddenSize, numHiddenLayers, rmsNormEps, tieWordEmbeddings} = options;
-  const {initializerRange, maxPositionEmbeddings, headInLoss} = options;
+  const {vocabSize, numHiddenLayers, rmsNormEps, tieWordEmbeddings, headInLoss} = options;
   const initOf = (layer: number) => ({
-    initializerRange,
+    initializerRange: options.initializerRange,
     seed: options.seed === null ? null : options.seed + SEEDS_PER_LAYER * layer,
     kernels,
   });
   const apply = (layer: tfl.layers.Layer, input: tfl.SymbolicTensor): tfl.SymbolicTensor =>
     layer.apply(input) as tfl.SymbolicTensor;
 
-  const embedding = new LlamaEmbedding({
-    name: 'model.embed_tokens',
-    vocabSize,
-    hiddenSize,
-    maxPositionEmbeddings,
-    headInLoss,
-    ...initOf(0),
-  });
+  const ofEmbedding = pick(options, EMBEDDING_OPTIONS);
+  const embedding = new LlamaEmbedding({name: 'model.embed_tokens', ...ofEmbedding, ...initOf(0)});
   const ids = tfl.input({shape: [null], dtype: 'int32', name: 'ids'});
   let hidden = apply(embedding, ids);
+  const ofBlock = pick(options, BLOCK_OPTIONS);
   for (let i = 0; i < numHiddenLayers; i++) {
-    const {intermediateSize, numAttentionHeads, numKeyValueHeads, headDim} = options;
-    const {ropeTheta, ropeScaling, attentionBias, slidingWindow} = options;
-    const block = new LlamaBlock({
-      name: `model.layers.${i}`,
-      intermediateSize,
-      numAttentionHeads,
-      numKeyValueHeads,
-      headDim,
-      rmsNormEps,
-      ropeTheta,
-      ropeScaling,
-      attentionBias,
-      slidingWindow,
-      ...initOf(1 + i),
-    });
-    hidden = apply(block, hidden);
+    const name = `model.layers.${i}`;
+    hidden = apply(new LlamaBlock({name, ...ofBlock, ...initOf(1 + i)}), hidden);
   }
   hidden = apply(new RMSNorm({name: 'model.norm', rmsNormEps}), hidden);
   const head = tieWordEmbeddings

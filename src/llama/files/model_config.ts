@@ -1,8 +1,9 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {LlamaBlock} from '../block';
+import {BLOCK_OPTIONS, LlamaBlock} from '../block';
 import {resolveConfig, type LlamaConfig} from '../config';
-import {LlamaEmbedding} from '../embedding';
+import {EMBEDDING_OPTIONS, LlamaEmbedding} from '../embedding';
 import {LlamaHead} from '../head';
+import {pick} from '../pick';
 
 /**
  * What `createLlama` makes such a model from; the seed is not known.
@@ -10,34 +11,18 @@ import {LlamaHead} from '../head';
  * @throws if it is not a model of `createLlama`.
  */
 export function configOfModel(owner: string, model: tfl.LayersModel): Required<LlamaConfig> {
-  const find = (type: abstract new (...args: never[]) => tfl.layers.Layer) =>
-    model.layers.filter((layer) => layer instanceof type);
-  const [embedding] = find(LlamaEmbedding);
-  const blocks = find(LlamaBlock);
-  if (!embedding || blocks.length === 0) {
+  const {layers} = model;
+  const embedding = layers.find((layer) => layer instanceof LlamaEmbedding);
+  const blocks = layers.filter((layer) => layer instanceof LlamaBlock);
+  const [block] = blocks;
+  if (!embedding || !block) {
     throw new Error(`${owner}: the model must be one of createLlama or loadLlama`);
   }
-  // tfjs types all values of a layer's configuration as any JSON; these are the layers' own arguments
-  const args = {...blocks[0]!.getConfig(), ...embedding.getConfig()} as unknown as LlamaConfig;
-  const {vocabSize, hiddenSize, intermediateSize, numAttentionHeads} = args;
-  const {numKeyValueHeads, headDim, rmsNormEps, ropeTheta, ropeScaling} = args;
-  const {attentionBias, slidingWindow, maxPositionEmbeddings, headInLoss, initializerRange} = args;
   return resolveConfig({
-    vocabSize,
-    hiddenSize,
-    intermediateSize,
+    ...pick(embedding.args, EMBEDDING_OPTIONS),
+    ...pick(block.args, BLOCK_OPTIONS),
     numHiddenLayers: blocks.length,
-    numAttentionHeads,
-    numKeyValueHeads,
-    headDim,
-    rmsNormEps,
-    ropeTheta,
-    ropeScaling,
-    attentionBias,
-    slidingWindow,
-    maxPositionEmbeddings,
-    tieWordEmbeddings: find(LlamaHead).length === 0,
-    headInLoss,
-    initializerRange,
+    tieWordEmbeddings: !layers.some((layer) => layer instanceof LlamaHead),
+    initializerRange: embedding.args.initializerRange,
   });
 }

@@ -1,4 +1,4 @@
-import {checkChoice, checkFlag, checkKnown, checkNumber} from '../../options';
+import {checkChoice, checkFlag, checkKnown, checkNumber, definedIn} from '../../options';
 import {resolveConfig, type LlamaConfig} from '../config';
 import {EXAMPLE_FORMATS, type ExampleFormat} from './formats';
 
@@ -92,11 +92,4 @@ export function resolveDatasetOptions(
     );
   }
   return resolved;
-}
-
-/** The options that are not undefined. */
-function definedIn(options: TextDatasetOptions): TextDatasetOptions {
-  return Object.fromEntries(
-    Object.entries(options).filter(([, value]: [string, unknown]) => value !== undefined),
-  );
 }
