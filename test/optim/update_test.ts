@@ -1,7 +1,6 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import type {BasisFunction} from '../../src/optim/basis';
-import {exactBasis} from '../../src/optim/basis';
 import {OwLoreOptimizer} from '../../src/owlore_optimizer';
 import type {OwLoreOptions} from '../../src/owlore_options';
 import {describeBackends} from '../support/backends';
@@ -10,6 +9,7 @@ import type {Tolerance} from '../support/close';
 import {entry, readJson} from '../support/fixtures';
 import type {FixtureTensor} from '../support/fixtures';
 import {describeKernelSets, type KernelSet} from '../support/kernel_sets';
+import {alignedBasis, type Bases} from '../support/training_run';
 import {Trajectory} from '../support/trajectory';
 
 interface GaloreCase {
@@ -39,11 +39,6 @@ function recordedBasis(trajectory: Trajectory, k: number, rank: number): tf.Tens
   return shape[1] === rank ? basis : tf.transpose(basis);
 }
 
-/** The own exact basis, each vector with the sign of the recorded one: singular vectors have no sign. */
-function aligned(basis: tf.Tensor2D, recorded: tf.Tensor2D): tf.Tensor2D {
-  return tf.mul(basis, tf.sign(tf.sum(tf.mul(basis, recorded), 0)));
-}
-
 describeBackends('update', (backend) => {
   // The exact basis needs a read-back, which webgpu cannot do within a step.
   const kinds =
@@ -58,11 +53,7 @@ describeBackends('update', (backend) => {
   });
 });
 
-async function runCase(
-  name: string,
-  kind: 'recorded' | 'own exact',
-  kernels: KernelSet,
-): Promise<void> {
+async function runCase(name: string, kind: Bases, kernels: KernelSet): Promise<void> {
   const fixture = readJson<GaloreCase>(`galore/${name}`);
   const trajectory = new Trajectory(`galore/${name}`);
   const galoreTorch = fixture.source === 'galore_torch';
@@ -72,7 +63,7 @@ async function runCase(
     const recorded = recordedBasis(trajectory, refreshedAt.length, rank);
     refreshedAt.push(step + 1);
     if (kind === 'recorded') return recorded;
-    return aligned(exactBasis(gradient, rank, previous, variable), recorded);
+    return alignedBasis(recorded, gradient, rank, previous, variable);
   };
   const options: OwLoreOptions = {
     learningRate: fixture.lr,
