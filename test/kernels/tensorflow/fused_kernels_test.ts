@@ -10,19 +10,21 @@ import {KernelGraphs} from '../../../src/kernels/tensorflow/graphs';
 import {llamaKernels} from '../../../src/kernels/tensorflow/llama_kernels';
 import {backends, defaultBackend} from '../../support/backends';
 import * as composed from '../../llama/composed';
-import {expectSameKernel, randomOperand, seeds, type Operand} from '../wasm/compare';
-
-type Tensors = tf.Tensor[];
+import {anyAttention, attentionOf, expectSameAttention} from '../attention_cases';
+import {
+  expectSameKernel,
+  gradients,
+  randomOperand,
+  scaled,
+  seeds,
+  type Operand,
+  type Tensors,
+} from '../wasm/compare';
 
 const widths = fc.constantFrom(1, 2, 3, 8, 31, 64);
 const counts = fc.constantFrom(0, 1, 2, 5, 16);
 const scales = fc.constantFrom(1e-30, 1e-8, 1, 10, 1e8, 1e30);
 const special = fc.constantFrom(null, NaN, Infinity, -Infinity);
-
-function scaled(shape: number[], seed: number, scale: number): Operand {
-  const {values} = randomOperand(shape, seed);
-  return {shape, values: Float32Array.from(values, (x) => x * scale)};
-}
 
 /** Runs a kernel as the backend runs it, here with graphs that are there after one run. */
 let asGraphs = false;
@@ -32,83 +34,17 @@ function run(name: string, inputs: Record<string, tf.Tensor>, attrs = {}): Tenso
   return runKernel(name, inputs, attrs)!;
 }
 
-/** The gradients of `f` by all its inputs, at `[dy, ...inputs]`. */
-const gradients =
-  (f: (...inputs: Tensors) => tf.Tensor) =>
-  (...[dy, ...inputs]: Tensors): Tensors =>
-    tf.grads(f)(inputs, dy);
-
 const EPSILON = 1e-5;
 
-/** Sizes of attention with its projections. */
-interface AttentionCase {
-  heads: number;
-  keyHeads: number;
-  batch: number;
-  length: number;
-  /** batch · length. */
-  rows: number;
-  width: number;
-  isBiased: boolean;
-  window: number | null;
-  scale: number;
-  seed: number;
-  attrs: fused.OwLoreAttentionAttrs;
-}
-
-const attentionCases: fc.Arbitrary<AttentionCase> = fc
-  .record({
-    batch: fc.constantFrom(1, 2),
-    keyHeads: fc.constantFrom(1, 2),
-    group: fc.constantFrom(1, 3),
-    length: fc.constantFrom(1, 2, 5, 64, 130, 300),
-    half: fc.constantFrom(1, 4, 16),
-    isBiased: fc.boolean(),
-    // none; within a piece of queries, over several, longer than any sequence
-    window: fc.constantFrom(null, 1, 2, 7, 64, 100, 1000),
-    scale: fc.constantFrom(1e-8, 1, 4),
-    seed: seeds,
-  })
-  .map(({group, half, ...given}) => {
-    const {batch, length, keyHeads, window} = given;
-    const heads = keyHeads * group;
-    const attrs = {heads, keyHeads, ...(window !== null && {window})};
-    return {...given, heads, rows: batch * length, width: 2 * half, attrs};
-  });
-
-/** Of a projection from `hidden`: angles, kernels and, if there are any, biases. */
-function attentionOperands(given: AttentionCase, hidden: number) {
-  const {heads, keyHeads, batch, length, rows, width, isBiased, window, scale, seed} = given;
-  const angles = randomOperand([length, width / 2], seed + 1).values;
-  const [cos, sin] = [Math.cos, Math.sin].map((f) => ({
-    shape: [length, width / 2],
-    values: Float32Array.from(angles, (angle) => f(4 * angle)),
-  }));
-  const columns = [heads, keyHeads, keyHeads].map((count) => count * width);
-  const kernels = columns.map((size, i) =>
-    scaled([hidden, size], seed + 2 + i, i === 0 ? scale : 1),
-  );
-  const biases = columns.map((size, i) => randomOperand([size], seed + 5 + i));
-  /** What attention makes of `x`, kernels and biases, composed. */
-  const mix = (
-    x: tf.Tensor,
-    [q, k, v, ...biases]: Tensors,
-    table: {cos: tf.Tensor; sin: tf.Tensor},
-  ): tf.Tensor => {
-    const [ofQueries, ofKeys, ofValues] = [q!, k!, v!].map((kernel, i) => {
-      const product = tf.matMul(x, kernel);
-      const projected = biases[i] ? tf.add(product, biases[i]) : product;
-      return tf.reshape(projected, [batch, length, -1, width]);
-    });
-    const y = composed.selfAttention(ofQueries!, ofKeys!, ofValues!, table, window);
-    return tf.reshape(y, [rows, heads * width]);
-  };
-  return {
-    names: ['cos', 'sin', 'q', 'k', 'v', ...(isBiased ? ['qBias', 'kBias', 'vBias'] : [])],
-    operands: [cos!, sin!, ...kernels, ...(isBiased ? biases : [])],
-    mix,
-  };
-}
+const attentionCases = fc.record({
+  ...anyAttention,
+  length: fc.constantFrom(1, 2, 5, 64, 130, 300),
+  width: fc.constantFrom(2, 8, 32),
+  hidden: fc.constant(6),
+  // none; within a piece of queries, over several, longer than any sequence
+  window: fc.constantFrom(null, 1, 2, 7, 64, 100, 1000),
+  scale: fc.constantFrom(1e-8, 1, 4),
+});
 
 /** A sublayer's operands: `x`, its weights, and as the last ones what has no gradient. */
 interface SublayerCase {
@@ -253,30 +189,29 @@ const backend = 'tensorflow';
 
       it('the sublayer with attention and its gradients', () =>
         fc.assert(
-          fc.asyncProperty(attentionCases, async (given) => {
-            const {heads, rows, width, seed, attrs} = given;
-            const hidden = 6;
-            const {names, operands, mix} = attentionOperands({...given, scale: 1}, hidden);
-            const [cos, sin, q, k, v, ...biases] = operands;
+          fc.asyncProperty(attentionCases, async ({seed, ofKernels, ...given}) => {
+            const attention = attentionOf({...given, seed, ofKernels, scale: 1});
+            const {x: shape, y} = attention.shapes;
+            const hidden = shape.slice(-1);
+            const {q, k, v, ...biases} = attention.weights;
             const sublayer = (...[x, norm, q, k, v, o, ...rest]: Tensors): tf.Tensor => {
               const normalized = composed.rmsNorm(x!, norm!, EPSILON);
-              const [cos, sin] = rest.splice(-2);
-              const y = mix(normalized, [q!, k!, v!, ...rest], {cos: cos!, sin: sin!});
-              return tf.add(x!, tf.matMul(y, o!));
+              const mixed = attention.composed(normalized, q!, k!, v!, ...rest);
+              return tf.add(x!, tf.matMul(mixed, o!));
             };
-            const withEpsilon = {...attrs, epsilon: EPSILON};
+            const operands = {
+              x: randomOperand(shape, seed),
+              norm: randomOperand(hidden, seed + 10),
+              ...{q, k, v},
+              o: randomOperand([...y.slice(-1), ...hidden], seed + 11),
+              ...biases,
+              ...attention.table,
+            };
+            const withEpsilon = {...attention.attrs, epsilon: EPSILON};
             await expectSameSublayer(fused.OwLoreAttentionSublayer, withEpsilon, sublayer, {
-              names: ['x', 'norm', 'q', 'k', 'v', 'o', ...names.slice(5), 'cos', 'sin'],
-              operands: [
-                randomOperand([rows, hidden], seed),
-                randomOperand([hidden], seed + 10),
-                ...[q!, k!, v!],
-                randomOperand([heads * width, hidden], seed + 11),
-                ...[...biases, cos!, sin!],
-              ],
-              ...{constants: 2, ofWeights: seed % 3 > 0},
-              results: ['mixed', 'queries', 'keys', 'values'],
-              dy: randomOperand([rows, hidden], seed + 12),
+              ...{names: Object.keys(operands), operands: Object.values(operands), constants: 2},
+              ...{results: ['mixed', 'queries', 'keys', 'values'], ofWeights: ofKernels},
+              dy: randomOperand(shape, seed + 12),
             });
           }),
           {numRuns: 50},
@@ -368,40 +303,13 @@ const backend = 'tensorflow';
 
       it('attention and its gradients', () =>
         fc.assert(
-          fc.asyncProperty(attentionCases, async (given) => {
-            const {heads, rows, width, scale, seed, attrs} = given;
-            const hidden = 6;
-            const {names, operands, mix} = attentionOperands(given, hidden);
-            const table = operands.splice(0, 2);
-            const all = [randomOperand([rows, hidden], seed), ...operands, ...table];
-            const allNames = ['x', ...names.slice(2), 'cos', 'sin'];
-            const attention = (...inputs: Tensors): tf.Tensor =>
-              mix(inputs[0]!, inputs.slice(1, -2), {cos: inputs.at(-2)!, sin: inputs.at(-1)!});
-            const named = (inputs: Tensors): Record<string, tf.Tensor> =>
-              Object.fromEntries(inputs.map((input, i) => [allNames[i]!, input]));
-            await expectSameKernel(
-              all,
-              (...inputs) => run(fused.OwLoreAttention, named(inputs), attrs).slice(0, 1),
-              (...inputs) => [attention(...inputs)],
-              {backend, atol: 1e-5 * Math.max(1, scale)},
-            );
-            const ofKernels = seed % 3 > 0;
-            await expectSameKernel(
-              [randomOperand([rows, heads * width], seed + 9), ...all],
-              (...[dy, ...inputs]) => {
-                const [y, queries, keys, values] = run(fused.OwLoreAttention, named(inputs), attrs);
-                const results = {y: y!, queries: queries!, keys: keys!, values: values!};
-                const given = {dy: dy!, ...named(inputs), ...results};
-                return run(fused.OwLoreAttentionGrad, given, {...attrs, ofKernels});
-              },
-              (...[dy, ...inputs]) => {
-                const [x, rest] = [inputs.slice(0, -2), inputs.slice(-2)];
-                const gradients = tf.grads((...x) => attention(...x, ...rest))(x, dy);
-                return ofKernels ? gradients : gradients.slice(0, 1);
-              },
-              // A difference of two sums of products, which are of magnitude 1.
-              {backend, rtol: 5e-5, atol: 1e-5 * Math.max(1, scale)},
-            );
+          fc.asyncProperty(attentionCases, (given) => {
+            const atol = 1e-5 * Math.max(1, given.scale);
+            // the gradient is a difference of two sums of products, which are of magnitude 1
+            return expectSameAttention(given, run, {
+              value: {backend, atol},
+              gradients: {backend, atol, rtol: 5e-5},
+            });
           }),
           {numRuns: 50},
         ));

@@ -48,7 +48,21 @@ export function randomOperand(shape: number[], seed: number): Operand {
   return {shape, values};
 }
 
+/** Values in [-scale, scale). */
+export function scaled(shape: number[], seed: number, scale: number): Operand {
+  const {values} = randomOperand(shape, seed);
+  return {shape, values: Float32Array.from(values, (x) => x * scale)};
+}
+
 export const seeds = fc.integer({min: 1, max: 1e9});
+
+export type Tensors = tf.Tensor[];
+
+/** The gradients of `f` by all its inputs, at `[dy, ...inputs]`. */
+export const gradients =
+  (f: (...inputs: Tensors) => tf.Tensor) =>
+  (...[dy, ...inputs]: Tensors): Tensors =>
+    tf.grads(f)(inputs, dy);
 
 const toTensor = ({shape, values}: Operand): tf.Tensor =>
   tf.tensor(values.slice(), shape, values instanceof Float32Array ? 'float32' : 'int32');
@@ -88,7 +102,8 @@ export async function expectSameAsCpu(
   expect(actual.values[wrong], `value ${wrong}`).to.equal(expected.values[wrong]);
 }
 
-interface Comparison {
+/** Which values count as the same. */
+export interface Comparison {
   rtol?: number;
   atol?: number;
   backend?: 'wasm' | 'tensorflow';

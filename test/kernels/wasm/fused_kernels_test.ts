@@ -5,20 +5,23 @@ import * as fused from '../../../src/kernels/llama_kernel_names';
 import * as names from '../../../src/kernels/kernel_names';
 import {installKernels, uninstallKernels} from '../../../src/kernels/wasm';
 import * as composed from '../../llama/composed';
-import {describeWasm, expectSameKernel, randomOperand, seeds, type Operand} from './compare';
-
-type Tensors = tf.Tensor[];
+import {anyAttention, attentionGradients, expectSameAttention} from '../attention_cases';
+import {
+  describeWasm,
+  expectSameKernel,
+  gradients,
+  randomOperand,
+  scaled,
+  seeds,
+  type Operand,
+  type Tensors,
+} from './compare';
 
 /** Ones that are no multiple of a vector's 4, and none at all. */
 const widths = fc.constantFrom(1, 2, 3, 4, 5, 7, 8, 31, 64);
 const counts = fc.constantFrom(0, 1, 2, 5, 16);
 const scales = fc.constantFrom(1e-30, 1e-8, 1, 10, 1e8, 1e30);
 const special = fc.constantFrom(null, NaN, Infinity, -Infinity);
-
-function scaled(shape: number[], seed: number, scale: number): Operand {
-  const {values} = randomOperand(shape, seed);
-  return {shape, values: Float32Array.from(values, (x) => x * scale)};
-}
 
 /** With `value`, if there is one, in some place. */
 function spoiled(operand: Operand, value: number | null, seed: number): Operand {
@@ -32,12 +35,6 @@ function run(name: string, inputs: tf.NamedTensorMap, attrs: object = {}): Tenso
   const result = tf.engine().runKernel<tf.Tensor | Tensors>(name, inputs, attrs as tf.NamedAttrMap);
   return Array.isArray(result) ? result : [result];
 }
-
-/** The gradients of `f` by all its inputs, at `[dy, ...inputs]`. */
-const gradients =
-  (f: (...inputs: Tensors) => tf.Tensor) =>
-  (...[dy, ...inputs]: Tensors): Tensors =>
-    tf.grads(f)(inputs, dy);
 
 describeWasm('fused kernels on wasm', testFusedKernels, ['auto']);
 
@@ -205,87 +202,26 @@ function testFusedKernels(): void {
     });
   });
 
-  function rotaryTable(length: number, width: number, seed: number): [cos: Operand, sin: Operand] {
-    const shape = [length, width / 2];
-    const angles = randomOperand(shape, seed).values;
-    const table = (f: (angle: number) => number): Operand => ({
-      shape,
-      values: Float32Array.from(angles, (angle) => f(4 * angle)),
-    });
-    return [table(Math.cos), table(Math.sin)];
-  }
-
-  /** The results of `OwLoreAttentionGrad` after `OwLoreAttention`. */
-  function attentionGradients(
-    dy: tf.Tensor,
-    inputs: tf.NamedTensorMap,
-    attrs: fused.OwLoreAttentionGradAttrs,
-  ): Tensors {
-    const [y, queries, keys, values] = run(fused.OwLoreAttention, inputs, attrs);
-    const results = {y: y!, queries: queries!, keys: keys!, values: values!};
-    return run(fused.OwLoreAttentionGrad, {dy, ...inputs, ...results}, attrs);
-  }
-
   it('attention with its projections, and its gradients', () => {
-    const small = fc.constantFrom(1, 2);
-    const lengths = fc.constantFrom(1, 3, 16, 17, 65, 128, 141);
-    const scales = fc.constantFrom(1e-8, 1, 10);
-    // their halves, which are turned, fill vectors of four numbers or do not
-    const evenWidths = fc.constantFrom(2, 6, 8, 10, 14, 32, 62);
-    // none; smaller than a piece of queries, as large, larger; and than the sequence
-    const windows = fc.constantFrom(null, 1, 2, 5, 12, 16, 17, 40, 130, 1000);
+    const cases = fc.record({
+      ...anyAttention,
+      length: fc.constantFrom(1, 3, 16, 17, 65, 128, 141),
+      // their halves, which are turned, fill vectors of four numbers or do not
+      width: fc.constantFrom(2, 6, 8, 10, 14, 32, 62),
+      hidden: fc.constantFrom(5, 24),
+      // none; smaller than a piece of queries, as large, larger; and than the sequence
+      window: fc.constantFrom(null, 1, 2, 5, 12, 16, 17, 40, 130, 1000),
+      scale: fc.constantFrom(1e-8, 1, 10),
+    });
     return fc.assert(
-      fc.asyncProperty(
-        ...([small, small, fc.constantFrom(1, 3), lengths] as const),
-        ...([evenWidths, fc.constantFrom(5, 24), scales] as const),
-        ...([fc.boolean(), fc.boolean(), windows, seeds] as const),
-        // prettier-ignore
-        async (
-          batch, keyHeads, group, length, width, hidden, scale, ofKernels, isBiased, window, seed,
-        ) => {
-          const heads = keyHeads * group;
-          const attrs = {heads, keyHeads, ofKernels, ...(window && {window})};
-          const attention = (...[cos, sin, x, q, k, v, ...biases]: Tensors): tf.Tensor => {
-            const [ofQueries, ofKeys, ofValues] = [q!, k!, v!].map((kernel, i) => {
-              const product = tf.matMul(x!, kernel);
-              const projected = biases[i] ? tf.add(product, biases[i]) : product;
-              return tf.reshape(projected, [batch, length, -1, width]);
-            });
-            const table = {cos: cos!, sin: sin!};
-            const y = composed.selfAttention(ofQueries!, ofKeys!, ofValues!, table, window);
-            return tf.reshape(y, [batch * length, heads * width]);
-          };
-          const x = randomOperand([batch * length, hidden], seed);
-          const q = scaled([hidden, heads * width], seed + 1, scale);
-          const k = randomOperand([hidden, keyHeads * width], seed + 2);
-          const v = randomOperand([hidden, keyHeads * width], seed + 3);
-          const table = rotaryTable(length, width, seed + 4);
-          const dy = randomOperand([batch * length, heads * width], seed + 5);
-          const biases = isBiased
-            ? [q, k, v].map(({shape}, i) => randomOperand([shape[1]!], seed + 6 + i))
-            : [];
-          const inputNames = ['cos', 'sin', 'x', 'q', 'k', 'v', 'qBias', 'kBias', 'vBias'];
-          const named = (...inputs: Tensors): tf.NamedTensorMap =>
-            Object.fromEntries(inputs.map((input, i) => [inputNames[i]!, input]));
-          await expectSameKernel(
-            [...table, x, q, k, v, ...biases],
-            (...inputs) => run(fused.OwLoreAttention, named(...inputs), attrs).slice(0, 1),
-            (...inputs) => [attention(...inputs)],
-            {rtol: 1e-5 * Math.max(1, scale)},
-          );
-          await expectSameKernel(
-            [dy, ...table, x, q, k, v, ...biases],
-            (dy, ...inputs) => attentionGradients(dy, named(...inputs), attrs),
-            (dy, cos, sin, ...inputs) =>
-              gradients((...inputs) => attention(cos, sin, ...inputs))(dy, ...inputs).slice(
-                0,
-                ofKernels ? undefined : 1,
-              ),
-            // a score is a sum of products as large as the scale, and its rounding a part of its weight
-            {rtol: 3e-5 * Math.max(1, scale)},
-          );
-        },
-      ),
+      fc.asyncProperty(cases, (given) => {
+        // a score is a sum of products as large as the scale, and its rounding a part of its weight
+        const scale = Math.max(1, given.scale);
+        return expectSameAttention(given, run, {
+          value: {rtol: 1e-5 * scale},
+          gradients: {rtol: 3e-5 * scale},
+        });
+      }),
       {numRuns: 80},
     );
   });
@@ -350,7 +286,7 @@ function testFusedKernels(): void {
             [dy, q, k, v],
             (dy, q, k, v) => {
               const inputs = attentionInputs([q, k, v], [length, width]);
-              const [dx] = attentionGradients(dy, inputs, attrs);
+              const [dx] = attentionGradients(run, dy, inputs, attrs);
               return tf.split(dx!, [queries[1]!, keys[1]!, keys[1]!], 1);
             },
             gradients(attention),
@@ -384,7 +320,7 @@ function testFusedKernels(): void {
       const attrs = {heads: 2, keyHeads: 2, ofKernels: true};
       const results = run(fused.OwLoreAttention, inputs, attrs);
       expect(results.map(({shape}) => shape)).to.deep.equal(Array(4).fill([0, 8]));
-      const [dx, ...ofKernels] = attentionGradients(tf.zeros([0, 8]), inputs, attrs);
+      const [dx, ...ofKernels] = attentionGradients(run, tf.zeros([0, 8]), inputs, attrs);
       expect(dx!.shape).to.deep.equal([0, 3]);
       for (const gradient of ofKernels) expect(tf.max(tf.abs(gradient)).dataSync()[0]).to.equal(0);
     });
