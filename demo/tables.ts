@@ -1,5 +1,5 @@
 /** What the demo prints above and below its live line. */
-import Table from 'cli-table3';
+import {bar, newTable} from '../src/cli/table';
 import type {BlockRecord, MemoryRecord, RunRecord} from '../src/report/report';
 
 /** A run of the demo, which has all that a report can show. */
@@ -53,14 +53,6 @@ function formatScore(title: string | null, score: number): string {
 
 function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`;
-}
-
-function bar(part: number): string {
-  return '█'.repeat(Math.round(12 * part)).padEnd(12, '░');
-}
-
-function newTable(head: string[]): Table.Table {
-  return new Table({head, style: {head: [], border: [], compact: true}});
 }
 
 /** Breaks lines between words, at most 78 characters long. */

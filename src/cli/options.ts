@@ -3,6 +3,7 @@
  * line and in a config file. The names are those of the library's options; a flag is a name in kebab case.
  */
 import {statSync} from 'node:fs';
+import {dirname} from 'node:path';
 import {Option, type Command} from 'commander';
 import {checkChoice, checkFlag, checkNumber, display, type NumberRange} from '../options';
 import {asUsage, UsageError} from './usage_error';
@@ -122,6 +123,17 @@ export function fileOrUrl(help: string): OptionDescription<string | undefined> {
 /** The path of a folder that is there, or its http(s) URL. */
 export function folderOrUrl(help: string): OptionDescription<string | undefined> {
   return {...text(help, '<folder|url>'), check: (...args) => checkPathOrUrl('folder', ...args)};
+}
+
+/** The path of a file to write, in a folder that is there. */
+export function outputFile(help: string): OptionDescription<string | undefined> {
+  return {
+    ...text(help, '<file>'),
+    check: (owner, name, value) => {
+      checkText(owner, name, value);
+      checkPath('folder', owner, name, dirname(value));
+    },
+  };
 }
 
 /** An option that has to be given. */

@@ -5,12 +5,14 @@ import {registerBackend, selectBackend, type BackendName} from './backend';
 import type * as cli from './command';
 import {readConfigFile} from './config_file';
 import {CommandConsole, type OutputStream} from './console';
+import {evaluate} from './evaluate';
 import {generate} from './generate';
 import {addOptions, readSettings} from './options';
+import {scores} from './scores';
 import {messageOf, UsageError} from './usage_error';
 
 /** In the order of the help. */
-const commands: readonly cli.Command[] = [generate];
+const commands: readonly cli.Command[] = [scores, generate, evaluate];
 
 /** What a program runs in. */
 export interface Environment {

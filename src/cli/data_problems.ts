@@ -1,0 +1,22 @@
+/** What could not be used of a data file, line by line. */
+import type {DatasetReport} from '../llama/index';
+import type {CommandConsole} from './console';
+
+/** Problems that are shown; the others are counted. */
+const SHOWN = 5;
+
+/** Says which examples were dropped or cut, and why; nothing if all are as they should be. */
+export function noteDataProblems(
+  console: CommandConsole,
+  path: string,
+  {used, cut, dropped, problems}: DatasetReport,
+): void {
+  if (problems.length === 0) return;
+  const counts = [dropped > 0 && `${dropped} dropped`, cut > 0 && `${cut} cut`].filter(Boolean);
+  console.note(`${path}: of ${used + dropped} examples ${counts.join(', ')}`);
+  for (const {line, kind, reason} of problems.slice(0, SHOWN)) {
+    console.note(`  line ${line}, ${kind}: ${reason}`);
+  }
+  const others = cut + dropped - SHOWN;
+  if (others > 0) console.note(`  … and ${others} more`);
+}

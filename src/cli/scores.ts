@@ -1,0 +1,139 @@
+/** `tfjs-owlore scores`: how much each block of a model matters. */
+import {writeFileSync} from 'node:fs';
+import {jsonText} from '../llama/files/json';
+import {textDataset} from '../llama/index';
+import type {CalibrationBatch} from '../scores/calibration';
+import type {OutlierScores} from '../scores/outlier';
+import type {BlockScores} from '../scores/scores';
+import {scoreBlocks, scoreKinds, scoreTitles, type ScoreKind} from './block_scores';
+import {CALIBRATION_BATCHES, calibrationBatches} from './calibration';
+import {defineCommand, type Context} from './command';
+import {dataOptions} from './data_options';
+import {noteDataProblems} from './data_problems';
+import {loadModel, modelOptions, type Loaded} from './model_options';
+import {
+  choice,
+  fileOrUrl,
+  group,
+  number,
+  numberOr,
+  outputFile,
+  refuseMeaningless,
+  type SettingsOf,
+} from './options';
+import {bar, newTable} from './table';
+import {UsageError} from './usage_error';
+
+const options = {
+  ...modelOptions,
+  ...group('Scores', {
+    kind: choice<ScoreKind, ScoreKind>('which scores', scoreKinds, 'outlier'),
+    tau: numberOr('auto', 'an outlier is above tau times the mean of its block', {
+      exclusiveMin: 0,
+      default: 'auto',
+    }),
+    granularity: choice<'block' | 'layer', 'block'>(
+      'what outliers are compared with, the mean of the block or of their own weight',
+      ['block', 'layer'],
+      'block',
+    ),
+    output: outputFile('where the scores go, as JSON'),
+  }),
+  ...group('Data', {
+    data: fileOrUrl('texts that the model reads; relative magnitudes take none'),
+    batches: number('how many batches of them', {
+      integer: true,
+      min: 1,
+      default: CALIBRATION_BATCHES,
+    }),
+    ...dataOptions,
+    seed: number('of the choice of texts', {integer: true, min: 0, max: 2 ** 32 - 1, default: 0}),
+  }),
+};
+
+type Settings = SettingsOf<typeof options>;
+
+export const scores = defineCommand({
+  name: 'scores',
+  summary: 'Says how much each block of a model matters.',
+  examples: [
+    ['outliers of each block', 'scores --model demo/model --data train.jsonl --output scores.json'],
+    ['weights alone, no data', 'scores --model demo/model --kind relativeMagnitude'],
+  ],
+  options,
+  async run(settings, context) {
+    const {kind, data, output} = settings;
+    refuseMeaningless(context.given, meaningless(settings));
+    if (needsData(kind) && data === undefined) {
+      throw new UsageError(`scores: --kind ${kind} needs --data, a jsonl file of texts`);
+    }
+    const loaded = await loadModel(settings, context);
+    try {
+      const result = await compute(loaded, settings, context);
+      print(result, context);
+      if (output !== undefined) {
+        writeFileSync(output, jsonText(result));
+        context.console.note(`Scores: ${output}`);
+      }
+      return result;
+    } finally {
+      loaded.model.dispose();
+    }
+  },
+});
+
+function needsData(kind: ScoreKind): boolean {
+  return kind !== 'relativeMagnitude';
+}
+
+function meaningless({kind}: Settings): Record<string, string | undefined> {
+  const byKind = `--kind ${kind}`;
+  const ofOutliers = kind === 'outlier' ? undefined : byKind;
+  const ofData = needsData(kind) ? undefined : byKind;
+  const names = ['data', 'batches', 'seed', ...Object.keys(dataOptions)];
+  return {
+    tau: ofOutliers,
+    granularity: ofOutliers,
+    ...Object.fromEntries(names.map((name) => [name, ofData])),
+  };
+}
+
+async function compute(
+  {model, tokenizer, config}: Loaded,
+  {kind, tau, granularity, data, batches, seed, ...rows}: Settings,
+  {console}: Context,
+): Promise<BlockScores> {
+  if (!needsData(kind)) return scoreBlocks(kind, model, () => []);
+  const {format, maxLength, batchSize, packing} = rows;
+  const dataset = textDataset(data!, tokenizer, {
+    ...{format, maxLength, batchSize, packing, seed, config},
+  });
+  const progress = console.progress({label: 'calibrating', total: batches});
+  let done = 0;
+  async function* watched(): AsyncGenerator<CalibrationBatch> {
+    for await (const batch of calibrationBatches(dataset, batches)) {
+      yield batch;
+      progress.update(++done);
+    }
+  }
+  const options = kind === 'outlier' ? {tau, granularity} : {};
+  const result = await scoreBlocks(kind, model, watched, options);
+  progress.end();
+  noteDataProblems(console, data!, dataset.report);
+  if (done < batches) console.note(`${data}: ${done} batches are all it has`);
+  return result;
+}
+
+function print(result: BlockScores, {console}: Context): void {
+  const {kind, blocks, scores} = result;
+  const largest = Math.max(...scores);
+  const table = newTable(['block', scoreTitles[kind], ''], [1]);
+  blocks.forEach((block, i) => {
+    const score = scores[i]!;
+    const shown = kind === 'outlier' ? `${(100 * score).toFixed(4)} %` : score.toFixed(4);
+    table.push([block, shown, bar(largest === 0 ? 0 : score / largest)]);
+  });
+  const {tau} = result as Partial<OutlierScores>;
+  if (tau !== undefined) console.print(`Outliers are above ${tau} times the mean of their block.`);
+  console.print(table.toString());
+}

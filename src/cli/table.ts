@@ -1,0 +1,25 @@
+/** Tables of a result, for people. */
+import Table from 'cli-table3';
+
+/** A table with a frame; columns of numbers stand right. */
+export function newTable(head: readonly string[], numbers: readonly number[] = []): Table.Table {
+  return new Table({
+    head: [...head],
+    colAligns: head.map((_, i) => (numbers.includes(i) ? 'right' : 'left')),
+    style: {head: [], border: [], compact: true},
+  });
+}
+
+/** A part of 1 as a bar. */
+export function bar(part: number, length = 12): string {
+  return '█'.repeat(Math.round(length * part)).padEnd(length, '░');
+}
+
+/** Names and values, a line each, the values below one another. */
+export function printValues(
+  print: (line: string) => void,
+  values: ReadonlyArray<readonly [name: string, value: string]>,
+): void {
+  const width = Math.max(...values.map(([name]) => name.length));
+  for (const [name, value] of values) print(`${name.padEnd(width)}  ${value}`);
+}
