@@ -17,8 +17,8 @@ export interface Gsm8kOptions {
   limit?: number;
   /** Most tokens of an answer; default 256. */
   maxNewTokens?: number;
-  /** Called after each question. */
-  onProgress?: (done: number, total: number) => void;
+  /** Called after each question, and waited for. */
+  onProgress?: (done: number, total: number) => unknown;
   /** Continues token ids greedily; default `generate`. */
   generate?: typeof generateWithCache;
 }
@@ -86,7 +86,7 @@ export async function gsm8k(
     const answer = numberIn(untilEnd(textOf(written.ids)));
     answers.push(answer);
     if (answer === number) right++;
-    onProgress?.(answers.length, problems.length);
+    await onProgress?.(answers.length, problems.length);
   }
   const exactMatch = right / problems.length;
   return {

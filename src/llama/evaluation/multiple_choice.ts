@@ -4,7 +4,8 @@ import type {DataSource} from '../text/data_file';
 import type {Tokenizer} from '../text/tokenizer';
 import {encodeContinuation} from './encode_continuation';
 import {logLikelihoods} from './log_likelihood';
-import {readQuestions} from './read_questions';
+import {mmluFields} from './mmlu_csv';
+import {readQuestions, type RowFields} from './read_questions';
 import {CHOICE_TASKS, readQuestion, type ChoiceTask, type Question} from './tasks';
 
 /** Options of `multipleChoice`. */
@@ -19,8 +20,8 @@ export interface MultipleChoiceOptions {
   limit?: number;
   /** Most rows that go through the model together; default 8. */
   batchSize?: number;
-  /** Called after each question. */
-  onProgress?: (done: number, total: number) => void;
+  /** Called after each question, and waited for. */
+  onProgress?: (done: number, total: number) => unknown;
 }
 
 /** How often a model finds the right answer. */
@@ -49,7 +50,9 @@ const KNOWN = ['task', 'shots', 'shotsFrom', 'limit', 'batchSize', 'onProgress']
  * `{passage, question, answer}`, PIQA `{goal, sol1, sol2, label}`, SIQA `{context, question, answerA, …,
  * label}`, HellaSwag `{activity_label, ctx_a, ctx_b, endings, label}`, WinoGrande `{sentence, option1,
  * option2, answer}`, ARC and OpenBookQA `{question: {stem, choices}, answerKey}`, MMLU `{question, choices,
- * answer, subject}`.
+ * answer, subject}`. MMLU's original files are read, too, by names that end in `.csv`: rows of question,
+ * A, B, C, D and the right letter, without a header, and the subject from the name, as that of
+ * `abstract_algebra_test.csv`; a `File` has a name, and bytes have none.
  *
  * @throws if an option is not valid, or if a line is not a question of the task, with its number.
  */
@@ -65,9 +68,10 @@ export async function multipleChoice(
   checkNumber(OWNER, 'shots', shots, {integer: true, min: 0});
   if (limit !== Infinity) checkNumber(OWNER, 'limit', limit, {integer: true, min: 1});
   const read = (fields: Record<string, unknown>): Question => readQuestion(task, fields);
-  const examples = await readShots(OWNER, shotsFrom, shots, read);
+  const ofRow = task === 'mmlu' ? mmluFields : undefined;
+  const examples = await readShots(OWNER, shotsFrom, shots, read, ofRow);
   const before = examples.map((example) => `${solved(example)}\n\n`).join('');
-  const questions = await readQuestions(OWNER, source, limit, read);
+  const questions = await readQuestions(OWNER, source, limit, read, ofRow);
 
   const answers: number[] = [];
   let [right, rightNormalized] = [0, 0];
@@ -82,7 +86,7 @@ export async function multipleChoice(
     answers.push(largestIndex(normalized));
     if (largestIndex(sums) === answer) right++;
     if (answers.at(-1) === answer) rightNormalized++;
-    onProgress?.(answers.length, questions.length);
+    await onProgress?.(answers.length, questions.length);
   }
   const count = questions.length;
   const normalizedAccuracy = rightNormalized / count;
@@ -102,10 +106,11 @@ export async function readShots<T>(
   source: DataSource | undefined,
   shots: number,
   read: (fields: Record<string, unknown>) => T,
+  ofRow?: RowFields,
 ): Promise<T[]> {
   if (shots === 0) return [];
   if (source === undefined) throw new Error(`${owner}: shots ${shots} needs shotsFrom, a file`);
-  const examples = await readQuestions(owner, source, shots, read);
+  const examples = await readQuestions(owner, source, shots, read, ofRow);
   if (examples.length === shots) return examples;
   throw new Error(
     `${owner}: shots is ${shots}, but shotsFrom has only ${examples.length} examples`,

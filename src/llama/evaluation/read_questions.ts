@@ -1,9 +1,16 @@
 import {isObject, show} from '../files/json';
-import {chunksOf, nameOf, openDataFile, type DataSource} from '../text/data_file';
-import {parseRecord, readRecords} from '../text/records';
+import type {SourceFile} from '../files/source';
+import {chunksOf, fileNameOf, nameOf, openDataFile, type DataSource} from '../text/data_file';
+import {decodeText, parseRecord, readRecords} from '../text/records';
+import {csvRows} from './csv_rows';
+
+type Fields = Record<string, unknown>;
+
+/** The fields of a row of a csv file with this name. */
+export type RowFields = (row: readonly string[], fileName: string) => Fields;
 
 /**
- * The questions of a `jsonl` or `json` file.
+ * The questions of a `jsonl` or `json` file, or, with `ofRow`, of one whose name ends in `.csv`.
  *
  * @param limit No more than so many.
  * @param read From the fields of a line to a question; what it throws is thrown with the line's number.
@@ -13,18 +20,23 @@ export async function readQuestions<T>(
   owner: string,
   source: DataSource,
   limit: number,
-  read: (fields: Record<string, unknown>) => T,
+  read: (fields: Fields) => T,
+  ofRow?: RowFields,
 ): Promise<T[]> {
   const name = `${owner}: ${nameOf(source)}`;
+  const fileName = fileNameOf(source);
+  const isCsv = /\.csv$/i.test(fileName);
+  if (isCsv && !ofRow) throw new Error(`${name}: this task has no csv files; use a jsonl file`);
   const questions: T[] = [];
   const file = await openDataFile(name, source);
   try {
-    for await (const {line, bytes} of readRecords(name, chunksOf(file))) {
+    const entries = isCsv
+      ? csvEntries(name, file, (row) => ofRow!(row, fileName))
+      : jsonEntries(name, file);
+    for await (const {line, fields} of entries) {
       if (questions.length === limit) break;
       try {
-        const value = parseRecord(bytes);
-        if (!isObject(value)) throw new Error(`a question must be an object; got ${show(value)}`);
-        questions.push(read(value));
+        questions.push(read(fields()));
       } catch (error) {
         throw new Error(`${name}: line ${line}: ${(error as Error).message}`, {cause: error});
       }
@@ -34,4 +46,41 @@ export async function readQuestions<T>(
   }
   if (questions.length === 0 && limit > 0) throw new Error(`${name} has no questions`);
   return questions;
+}
+
+/** What a question is made from; `fields` throws where there are none. */
+interface Entry {
+  line: number;
+  fields: () => Fields;
+}
+
+async function* jsonEntries(name: string, file: SourceFile): AsyncGenerator<Entry> {
+  for await (const {line, bytes} of readRecords(name, chunksOf(file))) {
+    const fields = (): Fields => {
+      const value = parseRecord(bytes);
+      if (isObject(value)) return value;
+      throw new Error(`a question must be an object; got ${show(value)}`);
+    };
+    yield {line, fields};
+  }
+}
+
+/** The whole file is in memory: those of the tasks are small. */
+async function* csvEntries(
+  name: string,
+  file: SourceFile,
+  ofRow: (row: readonly string[]) => Fields,
+): AsyncGenerator<Entry> {
+  for (const {line, fields} of csvRows(name, await textOf(name, file))) {
+    yield {line, fields: () => ofRow(fields)};
+  }
+}
+
+async function textOf(name: string, file: SourceFile): Promise<string> {
+  const bytes = await file.read(0, file.size);
+  try {
+    return decodeText(bytes);
+  } catch (error) {
+    throw new Error(`${name}: ${(error as Error).message}`, {cause: error});
+  }
 }

@@ -5,12 +5,22 @@ import {openSource, type SourceFile} from '../files/source';
 /** A file of examples: its path (Node only), its http(s) URL, or the file itself. */
 export type DataSource = string | Uint8Array | Blob;
 
+const isUrl = (name: string): boolean => /^https?:\/\//i.test(name);
+
 /** What messages call it. */
 export function nameOf(source: DataSource): string {
   if (typeof source === 'string') return source;
   // `File`, which Node 20 has as a global, extends `Blob`
   const {name} = source as {name?: unknown};
   return typeof name === 'string' ? name : 'the data';
+}
+
+/** The name of its file, without folders; that of messages if it has none. */
+export function fileNameOf(source: DataSource): string {
+  const name = nameOf(source);
+  const path =
+    isUrl(name) && URL.canParse(name) ? decodeURIComponent(new URL(name).pathname) : name;
+  return path.split(/[\\/]/).at(-1)!;
 }
 
 /**
@@ -34,7 +44,7 @@ async function openIn(owner: string, source: DataSource): Promise<SourceFile | n
         `got ${display(source)}`,
     );
   }
-  if (/^https?:\/\//i.test(source)) {
+  if (isUrl(source)) {
     if (!URL.canParse(source)) throw new Error(`${owner}: '${source}' is not a URL`);
     const url = new URL(source);
     const end = url.pathname.lastIndexOf('/') + 1;

@@ -54,16 +54,24 @@ export async function* readRecords(
  * @throws if they are not JSON in UTF-8, with a message that a line can be put before.
  */
 export function parseRecord(bytes: Uint8Array): unknown {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', {fatal: true}).decode(bytes);
-  } catch {
-    throw new Error('it is not UTF-8');
-  }
+  const text = decodeText(bytes);
   try {
     return JSON.parse(text);
   } catch (error) {
     throw new Error(`it is not JSON: ${(error as Error).message}`, {cause: error});
+  }
+}
+
+/**
+ * The text that bytes are, without a byte order mark.
+ *
+ * @throws if they are not UTF-8, with a message that a line or a file can be put before.
+ */
+export function decodeText(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', {fatal: true}).decode(bytes);
+  } catch {
+    throw new Error('it is not UTF-8');
   }
 }
 

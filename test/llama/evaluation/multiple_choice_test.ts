@@ -1,3 +1,5 @@
+import {readFileSync} from 'node:fs';
+import {fileURLToPath} from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
@@ -7,12 +9,15 @@ import {
   loadTokenizer,
   logLikelihoods,
   multipleChoice,
+  type DataSource,
   type Gsm8kOptions,
   type MultipleChoiceOptions,
   type Tokenizer,
 } from '../../../src/llama';
 import {encodeContinuation} from '../../../src/llama/evaluation/encode_continuation';
+import {readJson} from '../../support/fixtures';
 import {rejection} from '../../support/rejection';
+import {FileServer} from '../files/file_server';
 import {tokenizerFolder} from '../text/tokenizers';
 
 const fileOf = (lines: readonly unknown[]): Uint8Array =>
@@ -90,15 +95,20 @@ describe('multipleChoice', () => {
     expect(tf.memory().numTensors).to.equal(before);
   });
 
-  it('puts description and solved examples before a question', async () => {
-    const seen: string[] = [];
-    const spy: Tokenizer = {
+  /** A tokenizer that notes down what it is given. */
+  function spyOn(seen: string[]): Tokenizer {
+    return {
       ...tokenizer,
       encode: (text, options) => {
         seen.push(text);
         return tokenizer.encode(text, options);
       },
     };
+  }
+
+  it('puts description and solved examples before a question', async () => {
+    const seen: string[] = [];
+    const spy = spyOn(seen);
     const mmlu = (question: string, answer: number) => ({
       question,
       choices: ['a', 'b', 'c', 'd'],
@@ -117,6 +127,36 @@ describe('multipleChoice', () => {
         `one?\n${choices} B\n\ntwo?\n${choices} D\n\nq?\n${choices} A`,
     );
     expect(seen.join()).to.not.include('unasked');
+  });
+
+  it("asks the questions of MMLU's csv files as those of its jsonl files", async () => {
+    const name = 'algebra_in_small_test.csv';
+    const path = fileURLToPath(new URL(`../../fixtures/mmlu/${name}`, import.meta.url));
+    const {rows} = readJson<{rows: Array<{fields: string[]}>}>('mmlu/algebra_in_small_test');
+    const lines = rows.map(({fields: [question, ...others]}) => ({
+      question,
+      choices: others.slice(0, 4),
+      answer: others[4],
+      subject: 'algebra_in_small',
+    }));
+    const bytes = readFileSync(path);
+    const asked = async (source: DataSource, shotsFrom: DataSource) => {
+      const seen: string[] = [];
+      const options = {task: 'mmlu', shots: 1, shotsFrom} as const;
+      return {score: await multipleChoice(model, spyOn(seen), source, options), seen};
+    };
+    const expected = await asked(fileOf(lines), fileOf(lines));
+    expect(expected.score.questions).to.equal(6);
+    expect(expected.seen[0]).to.include('(with answers) about algebra in small.\n\nWhat is 2 + 3');
+    expect(await asked(path, path)).to.deep.equal(expected);
+    const dev = new File([bytes], 'algebra_in_small_dev.CSV');
+    expect(await asked(new File([bytes], name), dev)).to.deep.equal(expected);
+    const server = await FileServer.start(new Map([[name, bytes]]));
+    try {
+      expect(await asked(`${server.url}/${name}?raw=1`, fileOf(lines))).to.deep.equal(expected);
+    } finally {
+      await server.close();
+    }
   });
 
   it('gives space at the end of a context to the continuation', () => {
@@ -142,6 +182,26 @@ describe('multipleChoice', () => {
     );
     expect(await messageOf([], {task: 'piqa'})).to.equal(
       'multipleChoice: the data has no questions',
+    );
+    const messageOfCsv = async (text: BlobPart, task: 'mmlu' | 'piqa' = 'mmlu') => {
+      const file = new File([text], 'x_test.csv');
+      return (await rejection(multipleChoice(model, tokenizer, file, {task}))).message;
+    };
+    expect(await messageOfCsv('q,a,b,c,d,A\n"q\n2",a,b,c,A\n')).to.equal(
+      'multipleChoice: x_test.csv: line 2: a row must have 6 fields (question, A, B, C, D, answer); got 5',
+    );
+    expect(await messageOfCsv('\n\nquestion,A,B,C,D,answer\n')).to.equal(
+      "multipleChoice: x_test.csv: line 3: the answer must be A, B, C or D; got 'answer'",
+    );
+    expect(await messageOfCsv('q,a,b,c,d,A\n"q,a,b,c,d,A\n')).to.equal(
+      'multipleChoice: x_test.csv: line 2: Quoted field unterminated',
+    );
+    expect(await messageOfCsv('\n')).to.equal('multipleChoice: x_test.csv has no questions');
+    expect(await messageOfCsv(Uint8Array.of(0xff))).to.equal(
+      'multipleChoice: x_test.csv: it is not UTF-8',
+    );
+    expect(await messageOfCsv('q,a,b,c,d,A', 'piqa')).to.equal(
+      'multipleChoice: x_test.csv: this task has no csv files; use a jsonl file',
     );
     expect(await messageOf([question], {task: 'copa'})).to.include('task must be one of');
     expect(await messageOf([question], {task: 'piqa', shots: 1})).to.equal(
