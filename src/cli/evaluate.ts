@@ -1,5 +1,6 @@
 /** `tfjs-owlore evaluate`: how good a model is at a task. */
 import {
+  generate,
   gsm8k,
   multipleChoice,
   perplexity,
@@ -22,6 +23,7 @@ import {
   required,
   type SettingsOf,
 } from './options';
+import {nextTurn, type Progress} from './progress';
 import {printValues} from './table';
 import {UsageError} from './usage_error';
 
@@ -123,6 +125,7 @@ async function scorePerplexity(
       yield batch;
       const {used, dropped} = dataset.report;
       progress.update(used + dropped);
+      await nextTurn();
     }
   }
   const result = await perplexity(model, watched());
@@ -172,6 +175,14 @@ async function scoreGsm8k(
   const result = await gsm8k(model, tokenizer, data, {
     ...{limit, shots, shotsFrom, maxNewTokens},
     onProgress: questionProgress(console),
+    generate: (given, ids, options) =>
+      generate(given, ids, {
+        ...options,
+        onToken: async (...token) => {
+          await nextTurn();
+          return options?.onToken?.(...token);
+        },
+      }),
   });
   console.endProgress();
   printValues(
@@ -185,11 +196,14 @@ async function scoreGsm8k(
 }
 
 /** Shows how many questions have been asked. */
-function questionProgress(console: Context['console']): (done: number, total: number) => void {
-  let progress: ReturnType<typeof console.progress> | undefined;
-  return (done, total) => {
+function questionProgress(
+  console: Context['console'],
+): (done: number, total: number) => Promise<void> {
+  let progress: Progress | undefined;
+  return async (done, total) => {
     progress ??= console.progress({label: 'asking', total});
     progress.update(done);
+    await nextTurn();
   };
 }
 

@@ -4,6 +4,7 @@ import {text as readAll} from 'node:stream/consumers';
 import {generate as generateIds} from '../llama/index';
 import {defineCommand, type Context} from './command';
 import {loadModel, modelOptions, type Loaded} from './model_options';
+import {nextTurn} from './progress';
 import {file, flag, group, number, text, texts, type SettingsOf} from './options';
 import {TextStream} from './text_stream';
 import {UsageError} from './usage_error';
@@ -72,9 +73,7 @@ async function readPrompt(
   {stdin, given}: Context,
 ): Promise<string> {
   if (prompt !== undefined && promptFile !== undefined) {
-    throw new UsageError(
-      `${given.get('prompt')} and ${given.get('promptFile')} are both given; which one is it?`,
-    );
+    throw new UsageError(`${given.get('promptFile')} cannot be given beside --prompt`);
   }
   if (prompt !== undefined) return prompt;
   if (promptFile === undefined && stdin.isTTY) {
@@ -108,9 +107,10 @@ async function write(
     topP,
     seed,
     stop: endTokens({tokenizer, ...files}),
-    onToken: (id, all) => {
+    onToken: async (id, all) => {
       console.write(stream.push(id));
       progress?.update(all.length);
+      await nextTurn();
       return !stream.isStopped;
     },
   });
@@ -118,11 +118,9 @@ async function write(
   console.endProgress();
   const seconds = (performance.now() - start) / 1000;
   const reason = finishReason === 'length' ? 'length' : 'stop';
+  const count = `${written.length} tokens${reason === 'length' ? ', the most allowed,' : ''}`;
   const speed = (written.length / seconds).toPrecision(3);
-  console.note(
-    `${written.length} tokens in ${seconds.toFixed(1)} s, ${speed} a second; ` +
-      (reason === 'length' ? 'more would be too many' : 'the text is at its end'),
-  );
+  console.note(`${count} in ${seconds.toFixed(1)} s (${speed} a second)`);
   return {
     text: stream.text,
     ids: written,

@@ -21,6 +21,7 @@ import {
   refuseMeaningless,
   type SettingsOf,
 } from './options';
+import {nextTurn} from './progress';
 import {bar, newTable} from './table';
 import {UsageError} from './usage_error';
 
@@ -114,6 +115,7 @@ async function compute(
     for await (const batch of calibrationBatches(dataset, batches)) {
       yield batch;
       progress.update(++done);
+      await nextTurn();
     }
   }
   const options = kind === 'outlier' ? {tau, granularity} : {};
