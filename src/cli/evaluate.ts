@@ -148,11 +148,10 @@ async function scoreChoices(
   task: ChoiceTask,
   {model, tokenizer}: Loaded,
   {data, limit, shots, shotsFrom, batchSize}: Settings,
-  {console, given}: Context,
+  {console}: Context,
 ): Promise<object> {
   const result = await multipleChoice(model, tokenizer, data, {
-    ...{task, limit, shots, shotsFrom},
-    ...(given.has('batchSize') && {batchSize}),
+    ...{task, limit, shots, shotsFrom, batchSize},
     onProgress: questionProgress(console),
   });
   console.endProgress();

@@ -1,5 +1,5 @@
 /** The options of all commands that load a model, and how it is loaded. */
-import type {LoadedLlama, Tokenizer} from '../llama/index';
+import type {LoadedLlama, LoadLlamaOptions, Tokenizer} from '../llama/index';
 import {loadLlama, loadTokenizer} from '../llama/index';
 import {backendNames, type BackendName} from './backend';
 import type {Context} from './command';
@@ -12,23 +12,38 @@ export const modelOptions = group('Model', {
   backend: choice<BackendName | 'auto', 'auto'>('what computes', ['auto', ...backendNames], 'auto'),
 });
 
-/** A model with its tokenizer, on a backend. */
-export interface Loaded extends LoadedLlama {
-  tokenizer: Tokenizer;
+/** A model on a backend. */
+export interface LoadedModel extends LoadedLlama {
   backend: BackendName;
 }
 
-/** Selects the backend and loads model and tokenizer; the caller disposes of the model. */
+/** The same with its tokenizer. */
+export interface Loaded extends LoadedModel {
+  tokenizer: Tokenizer;
+}
+
+type Settings = SettingsOf<typeof modelOptions>;
+
+/** Loads model and tokenizer on the backend that is wanted; the caller disposes of the model. */
 export async function loadModel(
-  {model: source, backend: wanted}: SettingsOf<typeof modelOptions>,
-  {console, selectBackend}: Pick<Context, 'console' | 'selectBackend'>,
-  {headInLoss = false}: {headInLoss?: boolean} = {},
+  settings: Settings,
+  context: Context,
+  options?: Pick<LoadLlamaOptions, 'headInLoss'>,
 ): Promise<Loaded> {
+  const tokenizer = await loadTokenizer(settings.model);
+  return {...(await loadModelAlone(settings, context, options)), tokenizer};
+}
+
+/** Loads the model, whose folder may have no tokenizer. */
+export async function loadModelAlone(
+  {model: source, backend: wanted}: Settings,
+  {console, selectBackend}: Context,
+  options: Pick<LoadLlamaOptions, 'headInLoss'> = {},
+): Promise<LoadedModel> {
   const backend = await selectBackend(wanted);
-  const tokenizer = await loadTokenizer(source);
   let progress: Progress | undefined;
   const loaded = await loadLlama(source, {
-    headInLoss,
+    ...options,
     onProgress: (bytes, total) => {
       progress ??= console.progress({label: `loading ${source}`, total, count: countMegabytes});
       progress.update(bytes);
@@ -37,5 +52,5 @@ export async function loadModel(
   progress?.end();
   const millions = (loaded.model.countParams() / 1e6).toPrecision(3);
   console.note(`${source}: ${millions} million parameters, on ${backend}`);
-  return {...loaded, tokenizer, backend};
+  return {...loaded, backend};
 }

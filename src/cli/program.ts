@@ -1,5 +1,6 @@
 /** The command line `tfjs-owlore`: its commands, and what they have in common. */
 import {createRequire} from 'node:module';
+import {styleText} from 'node:util';
 import {Command, CommanderError, Option} from 'commander';
 import {registerBackend, selectBackend, type BackendName} from './backend';
 import type * as cli from './command';
@@ -74,6 +75,12 @@ function createProgram(environment: Environment, console: CommandConsole): Comma
       outputError: () => undefined,
       getOutHelpWidth: () => environment.stdout.columns ?? 100,
       getErrHelpWidth: () => environment.stderr.columns ?? 100,
+      getOutHasColors: () => environment.stdout.hasColors?.() ?? false,
+      getErrHasColors: () => environment.stderr.hasColors?.() ?? false,
+    })
+    .configureHelp({
+      styleTitle: (title) => styleText('bold', title),
+      subcommandTerm: (command) => command.name(),
     })
     .addHelpText('after', "\n'tfjs-owlore <command> --help' shows the options of a command.");
   for (const command of commands) addCommand(program, command, environment, console);
@@ -119,5 +126,5 @@ function addCommand(
 
 function helpOnExamples({examples}: cli.Command): string {
   const lines = examples.map(([what, args]) => `  # ${what}\n  npx tfjs-owlore ${args}`);
-  return `\nExamples:\n${lines.join('\n')}`;
+  return `\n${styleText('bold', 'Examples:')}\n${lines.join('\n')}`;
 }

@@ -10,7 +10,7 @@ import {CALIBRATION_BATCHES, calibrationBatches} from './calibration';
 import {defineCommand, type Context} from './command';
 import {dataOptions} from './data_options';
 import {noteDataProblems} from './data_problems';
-import {loadModel, modelOptions, type Loaded} from './model_options';
+import {loadModel, loadModelAlone, modelOptions} from './model_options';
 import {
   choice,
   fileOrUrl,
@@ -68,18 +68,13 @@ export const scores = defineCommand({
     if (needsData(kind) && data === undefined) {
       throw new UsageError(`scores: --kind ${kind} needs --data, a jsonl file of texts`);
     }
-    const loaded = await loadModel(settings, context);
-    try {
-      const result = await compute(loaded, settings, context);
-      print(result, context);
-      if (output !== undefined) {
-        writeFileSync(output, jsonText(result));
-        context.console.note(`Scores: ${output}`);
-      }
-      return result;
-    } finally {
-      loaded.model.dispose();
+    const result = await (needsData(kind) ? ofTexts : ofWeights)(settings, context);
+    print(result, context);
+    if (output !== undefined) {
+      writeFileSync(output, jsonText(result));
+      context.console.note(`Scores: ${output}`);
     }
+    return result;
   },
 });
 
@@ -99,14 +94,21 @@ function meaningless({kind}: Settings): Record<string, string | undefined> {
   };
 }
 
-async function compute(
-  {model, tokenizer, config}: Loaded,
-  {kind, tau, granularity, data, batches, seed, ...rows}: Settings,
-  {console}: Context,
-): Promise<BlockScores> {
-  if (!needsData(kind)) return scoreBlocks(kind, model, () => []);
-  const {format, maxLength, batchSize, packing} = rows;
-  const dataset = textDataset(data!, tokenizer, {
+async function ofWeights(settings: Settings, context: Context): Promise<BlockScores> {
+  const {model} = await loadModelAlone(settings, context);
+  try {
+    return await scoreBlocks(settings.kind, model, () => []);
+  } finally {
+    model.dispose();
+  }
+}
+
+async function ofTexts(settings: Settings, context: Context): Promise<BlockScores> {
+  const {kind, tau, granularity, batches, format, maxLength, batchSize, packing, seed} = settings;
+  const {console} = context;
+  const data = settings.data!;
+  const {model, tokenizer, config} = await loadModel(settings, context);
+  const dataset = textDataset(data, tokenizer, {
     ...{format, maxLength, batchSize, packing, seed, config},
   });
   const progress = console.progress({label: 'calibrating', total: batches});
@@ -118,12 +120,17 @@ async function compute(
       await nextTurn();
     }
   }
-  const options = kind === 'outlier' ? {tau, granularity} : {};
-  const result = await scoreBlocks(kind, model, watched, options);
-  progress.end();
-  noteDataProblems(console, data!, dataset.report);
-  if (done < batches) console.note(`${data}: ${done} batches are all it has`);
-  return result;
+  try {
+    const result = await scoreBlocks(kind, model, watched, {
+      ...(kind === 'outlier' && {tau, granularity}),
+    });
+    progress.end();
+    noteDataProblems(console, data, dataset.report);
+    if (done < batches) console.note(`${data}: ${done} batches are all it has`);
+    return result;
+  } finally {
+    model.dispose();
+  }
 }
 
 function print(result: BlockScores, {console}: Context): void {

@@ -35,8 +35,8 @@ export async function loadTokenizer(
   const json = await readJson<TokenizerJson>(files, 'tokenizer.json');
   if (json === null) {
     throw new Error(
-      `${OWNER}: there is no tokenizer.json; a tokenizer that has only tokenizer.model or vocab.json ` +
-        "must first be loaded and saved with transformers' AutoTokenizer",
+      `${OWNER}: there is no tokenizer.json in ${files.name}; a tokenizer that has only tokenizer.model ` +
+        "or vocab.json must first be loaded and saved with transformers' AutoTokenizer",
     );
   }
   const config = (await readJson<TokenizerConfig>(files, 'tokenizer_config.json')) ?? {};
