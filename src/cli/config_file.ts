@@ -15,8 +15,8 @@ export interface Config {
 /**
  * Reads a config file. An option that is null there counts as not given.
  *
- * @throws UsageError if there is no such file, if it is not a JSON object, or if it has an option that the command does
- *   not know, or one that is out of range.
+ * @throws UsageError if it cannot be read, if it is not a JSON object, or if it has an option that the command does not
+ *   know, or one that is out of range.
  */
 export function readConfigFile(name: string, options: Options): Config {
   return asUsage(() => {

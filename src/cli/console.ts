@@ -2,8 +2,8 @@
  * What people and programs see: results on stdout; messages and progress on stderr. With `--json` stdout has exactly one
  * JSON object, the result or `{"error": "…"}`.
  */
-import {styleText} from 'node:util';
 import {startProgress, type Progress, type ProgressOptions} from './progress';
+import {style} from './style';
 
 /** Where texts go. */
 export interface OutputStream extends NodeJS.WritableStream {
@@ -49,7 +49,7 @@ export class CommandConsole {
 
   /** What stands in the background of the result. */
   dim(text: string): string {
-    return this.stdout.hasColors?.() ? styleText('dim', text) : text;
+    return this.stdout.hasColors?.() ? style('dim', text) : text;
   }
 
   /** The result for programs: without `--json` nothing. */

@@ -14,7 +14,8 @@ export function noteDataProblems(
   if (problems.length === 0) return;
   const counts = [dropped > 0 && `${dropped} dropped`, cut > 0 && `${cut} cut`].filter(Boolean);
   console.note(`${path}: of ${used + dropped} examples ${counts.join(', ')}`);
-  for (const {line, kind, reason} of problems.slice(0, SHOWN)) {
+  const inOrder = [...problems].sort((a, b) => a.line - b.line);
+  for (const {line, kind, reason} of inOrder.slice(0, SHOWN)) {
     console.note(`  line ${line}, ${kind}: ${reason}`);
   }
   const others = cut + dropped - SHOWN;

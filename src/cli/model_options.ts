@@ -50,7 +50,9 @@ export async function loadModelAlone(
     },
   });
   progress?.end();
-  const millions = (loaded.model.countParams() / 1e6).toPrecision(3);
-  console.note(`${source}: ${millions} million parameters, on ${backend}`);
+  const parameters = loaded.model
+    .countParams()
+    .toLocaleString('en', {notation: 'compact', maximumSignificantDigits: 3});
+  console.note(`${source}: ${parameters} parameters, on ${backend}`);
   return {...loaded, backend};
 }

@@ -99,7 +99,9 @@ export function texts(help: string, placeholder: string): OptionDescription<read
     isList: true,
     parse: asIs,
     check: (owner, name, given) => {
-      if (!Array.isArray(given)) throw new Error(`${owner}: ${name} must be a list of texts`);
+      if (!Array.isArray(given)) {
+        throw new Error(`${owner}: ${name} must be a list of texts; got ${display(given)}`);
+      }
       given.forEach((one) => checkText(owner, name, one));
     },
   };

@@ -1,19 +1,26 @@
 /** The command line `tfjs-owlore`: its commands, and what they have in common. */
 import {createRequire} from 'node:module';
-import {styleText} from 'node:util';
-import {Command, CommanderError, Option} from 'commander';
+import {Command, CommanderError} from 'commander';
 import {registerBackend, selectBackend, type BackendName} from './backend';
 import type * as cli from './command';
 import {readConfigFile} from './config_file';
 import {CommandConsole, type OutputStream} from './console';
 import {evaluate} from './evaluate';
 import {generate} from './generate';
-import {addOptions, readSettings} from './options';
+import {addOptions, file, flag, readSettings} from './options';
 import {scores} from './scores';
+import {style} from './style';
 import {messageOf, UsageError} from './usage_error';
 
 /** In the order of the help. */
 const commands: readonly cli.Command[] = [scores, generate, evaluate];
+
+/** The options of all commands, which have no place in a config file. */
+const commonOptions = {
+  config: file('options in a JSON file, by their names in camelCase'),
+  json: flag('print the result as one JSON object, and nothing else'),
+  verbose: flag('show where in the code an error comes from'),
+};
 
 /** What a program runs in. */
 export interface Environment {
@@ -79,7 +86,7 @@ function createProgram(environment: Environment, console: CommandConsole): Comma
       getErrHasColors: () => environment.stderr.hasColors?.() ?? false,
     })
     .configureHelp({
-      styleTitle: (title) => styleText('bold', title),
+      styleTitle: (title) => style('bold', title),
       subcommandTerm: (command) => command.name(),
     })
     .addHelpText('after', "\n'tfjs-owlore <command> --help' shows the options of a command.");
@@ -99,13 +106,9 @@ function addCommand(
     .description(command.summary)
     .allowExcessArguments(false)
     .addHelpText('after', helpOnExamples(command));
-  addOptions(added, command.options);
-  added
-    .addOption(new Option('--config <file>', 'options in a JSON file, by their names in camelCase'))
-    .addOption(new Option('--json', 'print the result as one JSON object, and nothing else'))
-    .addOption(new Option('--verbose', 'show where in the code an error comes from'));
+  addOptions(added, {...command.options, ...commonOptions});
   added.action(async () => {
-    const {config: path} = added.opts<{config?: string}>();
+    const path = readSettings(added, commonOptions).settings.config;
     const config = path === undefined ? undefined : readConfigFile(path, command.options);
     const {settings, given} = readSettings(added, command.options, config);
     const {
@@ -126,5 +129,5 @@ function addCommand(
 
 function helpOnExamples({examples}: cli.Command): string {
   const lines = examples.map(([what, args]) => `  # ${what}\n  npx tfjs-owlore ${args}`);
-  return `\n${styleText('bold', 'Examples:')}\n${lines.join('\n')}`;
+  return `\n${style('bold', 'Examples:')}\n${lines.join('\n')}`;
 }

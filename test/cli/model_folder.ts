@@ -1,0 +1,57 @@
+import {copyFileSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {createLlama, loadTokenizer, saveLlama, type Tokenizer} from '../../src/llama';
+import {tokenizerFolder} from '../llama/text/tokenizers';
+
+/** A folder for the files of a test, with a model and its tokenizer in `model/`. */
+export interface ModelFolder {
+  path: string;
+  model: string;
+  tokenizer: Tokenizer;
+  /** Writes a file of examples, a line each; returns its path. */
+  writeLines(name: string, lines: readonly unknown[]): string;
+  /** Writes a file; returns its path. */
+  write(name: string, content: string): string;
+  remove(): void;
+}
+
+/** The folder, with a small random model of 64 positions and a byte-level tokenizer with a chat template. */
+export async function createModelFolder(): Promise<ModelFolder> {
+  const path = mkdtempSync(join(tmpdir(), 'owlore-cli-'));
+  const model = join(path, 'model');
+  const tokenizer = await loadTokenizer(tokenizerFolder('bytelevel'));
+  const llama = createLlama({
+    vocabSize: tokenizer.vocabSize,
+    hiddenSize: 16,
+    intermediateSize: 24,
+    numHiddenLayers: 3,
+    numAttentionHeads: 2,
+    maxPositionEmbeddings: 64,
+    initializerRange: 0.3,
+    seed: 3,
+  });
+  await saveLlama(llama, model, {configJson: {eos_token_id: tokenizer.eosTokenId}});
+  llama.dispose();
+  for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
+    copyFileSync(tokenizerFolder('bytelevel') + name, join(model, name));
+  }
+  const write = (name: string, content: string): string => {
+    writeFileSync(join(path, name), content);
+    return join(path, name);
+  };
+  return {
+    path,
+    model,
+    tokenizer,
+    write,
+    writeLines: (name, lines) =>
+      write(name, lines.map((line) => `${JSON.stringify(line)}\n`).join('')),
+    remove: () => rmSync(path, {recursive: true}),
+  };
+}
+
+/** Examples that say which they are. */
+export function texts(count: number): Array<{text: string}> {
+  return Array.from({length: count}, (_, i) => ({text: `the cat ${i} sat on the mat`}));
+}

@@ -1,0 +1,178 @@
+import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {expect} from 'chai';
+import {Command} from 'commander';
+import {
+  addOptions,
+  choice,
+  file,
+  fileOrUrl,
+  flag,
+  flagOf,
+  folderOrUrl,
+  group,
+  number,
+  numberOr,
+  outputFile,
+  readSettings,
+  refuseMeaningless,
+  required,
+  text,
+  texts,
+  type OptionDescription,
+  type Options,
+} from '../../src/cli/options';
+import {UsageError} from '../../src/cli/usage_error';
+
+const options = {
+  maxLength: number('tokens', {integer: true, min: 1, default: 512}),
+  topK: number('tokens', {min: 1}),
+  tau: numberOr('auto', 'factor', {exclusiveMin: 0, default: 'auto'}),
+  kind: choice('which', ['a', 'b'], 'b'),
+  stop: texts('ends', '<text>'),
+  packing: flag('packed'),
+  prompt: text('prompt', '<text>'),
+};
+
+/** The settings that a command line gives. */
+function read<O extends Options>(
+  described: O,
+  args: readonly string[],
+  values: Record<string, unknown> = {},
+): ReturnType<typeof readSettings<O>> {
+  const command = new Command('test')
+    .exitOverride()
+    .configureOutput({outputError: () => undefined});
+  addOptions(command, described);
+  command.parse(args, {from: 'user'});
+  return readSettings(command, described, {name: 'run.json', values});
+}
+
+describe('command line options', () => {
+  let folder: string;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'owlore-options-'));
+    writeFileSync(join(folder, 'file'), '');
+  });
+  after(() => rmSync(folder, {recursive: true}));
+
+  it('have their defaults', () => {
+    const {settings, given} = read(options, []);
+    expect(settings).to.deep.equal({
+      ...{maxLength: 512, topK: undefined, tau: 'auto', kind: 'b'},
+      ...{stop: [], packing: false, prompt: undefined},
+    });
+    expect([...given]).to.deep.equal([]);
+  });
+
+  it('are read by their names in kebab case', () => {
+    const {settings, given} = read(options, [
+      ...['--max-length', '8', '--top-k', '2.5', '--tau', '3', '--kind', 'a'],
+      ...['--stop', 'x', '--stop', '--y', '--packing', '--prompt', ''],
+    ]);
+    expect(settings).to.deep.equal({
+      ...{maxLength: 8, topK: 2.5, tau: 3, kind: 'a'},
+      ...{stop: ['x', '--y'], packing: true, prompt: ''},
+    });
+    expect(given.get('maxLength')).to.equal('test: --max-length');
+    expect([...given.keys()]).to.have.members(Object.keys(options));
+  });
+
+  it('win over a config file, which wins over the defaults', () => {
+    const config = {maxLength: 9, kind: 'a', packing: true, stop: ['x']};
+    const args = ['--max-length', '8', '--no-packing', '--stop', 'y'];
+    const {settings, given} = read(options, args, config);
+    expect(settings).to.include({maxLength: 8, kind: 'a', packing: false});
+    expect(settings.stop).to.deep.equal(['y']);
+    expect(given.get('kind')).to.equal('run.json: kind');
+    expect(given.get('maxLength')).to.equal('test: --max-length');
+    expect(given.has('tau')).to.equal(false);
+    expect(read(options, [], config).settings).to.deep.include(config);
+  });
+
+  for (const [args, message] of [
+    [['--max-length', '0'], 'test: --max-length must be an integer >= 1; got 0'],
+    [['--max-length', 'x'], "test: --max-length must be an integer >= 1; got 'x'"],
+    [['--max-length', ''], "test: --max-length must be an integer >= 1; got ''"],
+    [['--max-length', '0x'], "test: --max-length must be an integer >= 1; got '0x'"],
+    [['--top-k', 'Infinity'], 'test: --top-k must be a number >= 1; got Infinity'],
+    [['--tau', '0'], "test: --tau, if not 'auto', must be a number > 0; got 0"],
+    [['--kind', 'c'], "test: --kind must be one of 'a', 'b'; got 'c'"],
+  ] as const) {
+    it(`are refused by option, value and range: ${args.join(' ')}`, () => {
+      expect(() => read(options, args)).to.throw(UsageError, message);
+    });
+  }
+
+  it('are checked as values, too', () => {
+    const refused = (
+      option: OptionDescription<never> | Options[string],
+      value: unknown,
+    ): string => {
+      try {
+        option.check('run.json', 'option', value);
+      } catch (error) {
+        return (error as Error).message;
+      }
+      throw new Error('it was accepted');
+    };
+    expect(refused(options.maxLength, '8')).to.match(/option must be an integer >= 1; got '8'/);
+    expect(refused(options.tau, 'often')).to.match(/got 'often'/);
+    expect(refused(options.packing, 'yes')).to.match(/option must be true or false; got 'yes'/);
+    expect(refused(options.stop, 'x')).to.match(/option must be a list of texts; got 'x'/);
+    expect(refused(options.stop, [1])).to.match(/option must be a text; got 1/);
+    expect(refused(options.prompt, 1)).to.match(/option must be a text; got 1/);
+    expect(refused(file('f'), folder)).to.equal(`run.json: option: there is no file '${folder}'`);
+    expect(refused(file('f'), 'https://host/x')).to.match(/there is no file/);
+    expect(refused(fileOrUrl('f'), join(folder, 'no'))).to.match(/there is no file/);
+    expect(refused(folderOrUrl('f'), join(folder, 'file'))).to.match(/there is no folder/);
+    expect(refused(folderOrUrl('f'), 3)).to.match(/must be a text; got 3/);
+    expect(refused(outputFile('f'), join(folder, 'no', 'x'))).to.match(/there is no folder '.*no'/);
+    for (const [option, value] of [
+      [file('f'), join(folder, 'file')],
+      [fileOrUrl('f'), 'https://host/x'],
+      [folderOrUrl('f'), folder],
+      [folderOrUrl('f'), 'HTTP://host/x'],
+      [outputFile('f'), join(folder, 'new')],
+      [options.tau, 'auto'],
+      [options.packing, false],
+    ] as const) {
+      option.check('run.json', 'option', value);
+    }
+  });
+
+  it('that are needed are missed with what they are', () => {
+    const needed = {model: required(text('the model', '<folder>'))};
+    expect(() => read(needed, [])).to.throw(UsageError, 'test: --model is missing: the model');
+    expect(read(needed, ['--model', 'm']).settings.model).to.equal('m');
+    expect(read(needed, [], {model: 'm'}).settings.model).to.equal('m');
+  });
+
+  it('without a meaning are refused if they are given, by where', () => {
+    const reasons = {kind: '--tau auto', topK: undefined};
+    expect(() => refuseMeaningless(read(options, ['--kind', 'a']).given, reasons)).to.throw(
+      UsageError,
+      'test: --kind has no meaning with --tau auto',
+    );
+    expect(() => refuseMeaningless(read(options, [], {kind: 'a'}).given, reasons)).to.throw(
+      'run.json: kind has no meaning with --tau auto',
+    );
+    refuseMeaningless(read(options, ['--top-k', '3']).given, reasons);
+  });
+
+  it('stand in the help with their defaults, under their headings', () => {
+    const command = new Command('test');
+    addOptions(command, {...group('Numbers', {maxLength: options.maxLength}), kind: options.kind});
+    const help = command.helpInformation();
+    expect(help).to.match(/^Numbers:\n +--max-length <n> +tokens \(default: 512\)$/m);
+    expect(help).to.match(/--kind <name> +which: a or b \(default: b\)/);
+    expect(help).not.to.include('--no-');
+  });
+
+  it('have flags of their names', () => {
+    expect(['seed', 'maxNewTokens', 'topP'].map(flagOf)).to.deep.equal([
+      ...['--seed', '--max-new-tokens', '--top-p'],
+    ]);
+  });
+});

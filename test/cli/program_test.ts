@@ -1,0 +1,167 @@
+import {readFileSync} from 'node:fs';
+import {expect} from 'chai';
+import {evaluate} from '../../src/cli/evaluate';
+import {generate} from '../../src/cli/generate';
+import {flagOf} from '../../src/cli/options';
+import {runProgram} from '../../src/cli/program';
+import {scores} from '../../src/cli/scores';
+import {createModelFolder, texts, type ModelFolder} from './model_folder';
+import {runCli, terminal} from './run_cli';
+
+const root = new URL('../../', import.meta.url);
+
+/** The option itself at the start of a line of the help. */
+const inHelp = (name: string): RegExp => new RegExp(`^ +${flagOf(name)}( |$)`, 'm');
+
+describe('tfjs-owlore', () => {
+  let folder: ModelFolder;
+  before(async () => void (folder = await createModelFolder()));
+  after(() => folder.remove());
+
+  it('lists its commands', async () => {
+    const {code, stdout, stderr} = await runCli(['--help']);
+    expect([code, stderr]).to.deep.equal([0, '']);
+    for (const {name, summary} of [scores, generate, evaluate]) {
+      expect(stdout).to.match(new RegExp(`^ +${name} +${summary}$`, 'm'));
+    }
+  });
+
+  it('says its version', async () => {
+    const {version} = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as {
+      version: string;
+    };
+    expect(await runCli(['--version'])).to.deep.equal({
+      code: 0,
+      stdout: `${version}\n`,
+      stderr: '',
+    });
+  });
+
+  it('shows the help if it is not told what to do', async () => {
+    const {code, stdout, stderr} = await runCli([]);
+    expect([code, stdout]).to.deep.equal([2, '']);
+    expect(stderr).to.match(/^Usage: tfjs-owlore <command> \[options\]/);
+  });
+
+  for (const command of [scores, generate, evaluate]) {
+    describe(command.name, () => {
+      it('has a help on all of its options, as wide as the terminal', async () => {
+        const {code, stdout, stderr} = await runCli([command.name, '--help']);
+        expect([code, stderr]).to.deep.equal([0, '']);
+        for (const name of [...Object.keys(command.options), 'config', 'json', 'verbose', 'help']) {
+          expect(stdout).to.match(inHelp(name));
+        }
+        expect(stdout).to.include('Examples:\n');
+        const help = stdout.slice(0, stdout.indexOf('Examples:'));
+        expect(Math.max(...help.split('\n').map(({length}) => length))).to.be.within(60, 100);
+      });
+
+      it('has examples that it understands', async () => {
+        for (const [, args] of command.examples) {
+          const words = args.match(/'[^']*'|\S+/g)!.map((word) => word.replaceAll("'", ''));
+          const {stderr} = await runCli(
+            words.map((word) => word.replace('demo/model', 'no/model')),
+          );
+          expect(stderr).to.match(
+            /^error: .*--(model|data|shots-from): there is no (file|folder) '/,
+          );
+        }
+      });
+
+      it('misses the model', async () => {
+        const {code, stdout, stderr} = await runCli([command.name]);
+        expect([code, stdout]).to.deep.equal([2, '']);
+        expect(stderr).to.match(new RegExp(`^error: ${command.name}: --model is missing: .+\n$`));
+      });
+    });
+  }
+
+  for (const [args, message] of [
+    [['train'], /^error: unknown command 'train'\n$/],
+    [['generat'], /^error: unknown command 'generat' \(Did you mean generate\?\)\n$/],
+    [
+      ['generate', '--promt', 'x'],
+      /^error: unknown option '--promt' \(Did you mean --prompt\?\)\n$/,
+    ],
+    [['generate', 'x'], /^error: too many arguments for 'generate'.*\n$/],
+    [['generate', '--model'], /^error: option '--model <folder\|url>' argument missing\n$/],
+    [
+      ['generate', '--seed', '1.5'],
+      /^error: generate: --seed must be an integer >= 0 .*got 1\.5\n$/,
+    ],
+    [['generate', '--model', 'no'], /^error: generate: --model: there is no folder 'no'\n$/],
+    [['generate', '--config', 'no.json'], /--config: there is no file 'no\.json'\n$/],
+    [['generate', '--backend', 'gpu'], /--backend must be one of 'auto', .*'webgpu'; got 'gpu'\n$/],
+  ] as const) {
+    it(`refuses '${args.join(' ')}' in a line, exit code 2`, async () => {
+      const plain = await runCli(args);
+      expect([plain.code, plain.stdout]).to.deep.equal([2, '']);
+      expect(plain.stderr).to.match(message);
+
+      const json = await runCli([args[0], '--json', ...args.slice(1)]);
+      if (args.length === 1) return; // an unknown command has no option --json
+      expect([json.code, json.stderr]).to.deep.equal([2, plain.stderr]);
+      const error = plain.stderr.slice('error: '.length, -1);
+      expect(json.stdout).to.equal(`${JSON.stringify({error})}\n`);
+    });
+  }
+
+  it('takes options from a file; those of the command line win', async () => {
+    const config = folder.write(
+      'generate.json',
+      JSON.stringify({model: folder.model, prompt: 'the cat', maxNewTokens: 3, backend: 'cpu'}),
+    );
+    const ids = async (...more: string[]): Promise<number[]> => {
+      const {code, stdout} = await runCli(['generate', '--config', config, '--json', ...more]);
+      expect(code).to.equal(0);
+      return (JSON.parse(stdout) as {ids: number[]}).ids;
+    };
+    const fromFile = await ids();
+    expect(fromFile.length).to.be.within(1, 3);
+    expect(await ids('--max-new-tokens', '2')).to.deep.equal(fromFile.slice(0, 2));
+  });
+
+  it('names the file of a wrong option', async () => {
+    const config = folder.write('wrong.json', '{"topP": 2}');
+    const {code, stderr} = await runCli(['generate', '--config', config]);
+    expect(code).to.equal(2);
+    expect(stderr).to.equal(`error: ${config}: topP must be a number > 0 and <= 1; got 2\n`);
+  });
+
+  it('says what failed in a line, exit code 1; with --verbose where', async () => {
+    const empty = folder.write('empty.jsonl', '\n');
+    const args = ['evaluate', '--model', folder.model, '--data', empty, '--backend', 'cpu'];
+    const {code, stdout, stderr} = await runCli(args);
+    expect([code, stdout]).to.deep.equal([1, '']);
+    expect(stderr).to.match(/\nerror: textDataset: .*empty\.jsonl has no examples\n$/);
+    const verbose = await runCli([...args, '--verbose']);
+    expect(verbose.code).to.equal(1);
+    expect(verbose.stderr).to.match(/Error: .*has no examples\n +at .*\.ts:\d+/);
+  });
+
+  it('says that a backend is not there', async () => {
+    const stdout = terminal();
+    const code = await runProgram(
+      ['generate', '--model', folder.model, '--prompt', 'x', '--backend', 'tensorflow'],
+      {stdin: process.stdin, stdout, stderr: stdout, loadBackend: async () => false},
+    );
+    expect(code).to.equal(1);
+    expect(stdout.text).to.include("error: there is no backend 'tensorflow' on this machine");
+  });
+
+  it('shows headings in bold where a terminal can', async () => {
+    const stdout = terminal(60);
+    const {stdin} = process;
+    expect(await runProgram(['--help'], {stdin, stdout, stderr: stdout})).to.equal(0);
+    expect(stdout.text).to.include('\u001B[1mCommands:\u001B[22m');
+    expect((await runCli(['--help'])).stdout).not.to.include('\u001B');
+  });
+
+  it('calibrates and evaluates on the same file', async () => {
+    const data = folder.writeLines('texts.jsonl', texts(4));
+    for (const command of ['scores', 'evaluate']) {
+      const args = [command, '--model', folder.model, '--data', data, '--backend', 'cpu'];
+      expect((await runCli(args)).code).to.equal(0);
+    }
+  });
+});

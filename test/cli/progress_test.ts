@@ -1,0 +1,117 @@
+import {expect} from 'chai';
+import {CommandConsole} from '../../src/cli/console';
+import {countMegabytes, describeTime, startProgress} from '../../src/cli/progress';
+import {terminal, TextSink} from './run_cli';
+
+/** Runs `body` at a time that it moves on. */
+function withClock(body: (clock: {seconds: number}) => void): void {
+  const clock = {seconds: 100};
+  const {now} = performance;
+  performance.now = () => 1000 * clock.seconds;
+  try {
+    body(clock);
+  } finally {
+    performance.now = now;
+  }
+}
+
+/** What a terminal shows after all. */
+const shown = (text: string): string =>
+  text
+    // eslint-disable-next-line no-control-regex
+    .replace(/\u001B\[\?25[lh]|\u001B\[\?7[lh]|\u001B[78]/g, '')
+    .split('\n')
+    .map((line) => {
+      // eslint-disable-next-line no-control-regex
+      const pieces = line.split(/(?:\u001B\[\d*G|\u001B\[\d*K)+/);
+      return pieces.at(-1) === '' && line.endsWith('K')
+        ? ''
+        : (pieces.filter(Boolean).at(-1) ?? '');
+    })
+    .join('\n');
+
+describe('startProgress', () => {
+  it('without a terminal writes a line each five seconds, with the time left', () => {
+    const stream = new TextSink();
+    withClock((clock) => {
+      const progress = startProgress(stream, {label: 'asking', total: 100});
+      for (let done = 1; done <= 100; done++) {
+        clock.seconds += 0.5;
+        progress.update(done, 'so far');
+      }
+      progress.end();
+    });
+    expect(stream.text.split('\n')).to.deep.equal([
+      ...[10, 20, 30, 40, 50, 60, 70, 80, 90].map((done) => {
+        return `asking  ${done}/100  so far  ${(100 - done) / 2}s left`;
+      }),
+      'asking  100/100  so far  0s left',
+      '',
+    ]);
+  });
+
+  it('without a terminal says nothing of what is soon done', () => {
+    const stream = new TextSink();
+    withClock((clock) => {
+      const progress = startProgress(stream, {label: 'loading', total: 2});
+      progress.update(1);
+      clock.seconds += 4;
+      progress.update(2);
+      progress.end();
+    });
+    expect(stream.text).to.equal('');
+  });
+
+  it('in a terminal shows a bar, and takes it away', () => {
+    const stream = terminal();
+    const progress = startProgress(stream, {label: 'loading', total: 4e6, count: countMegabytes});
+    progress.update(1e6, 'weights');
+    expect(stream.text).to.include('loading  ░░░░░░░░░░░░░░░░ 0.0/4.0 MB');
+    progress.line('a note');
+    progress.end();
+    expect(stream.text).to.include('loading  ████░░░░░░░░░░░░ 1.0/4.0 MB  weights');
+    expect(shown(stream.text)).to.equal('a note\n');
+  });
+});
+
+describe('CommandConsole', () => {
+  it('keeps notes and progress out of stdout', () => {
+    const [stdout, stderr] = [new TextSink(), terminal()];
+    const console = new CommandConsole(stdout, stderr, false);
+    const progress = console.progress({label: 'asking', total: 2});
+    console.note('by the way');
+    console.print('result');
+    console.result({for: 'programs'});
+    progress.end();
+    console.note('the end');
+    expect(stdout.text).to.equal('result\n');
+    expect(shown(stderr.text)).to.equal('by the way\nthe end\n');
+  });
+
+  it('with --json has nothing on stdout but one object', () => {
+    const [stdout, stderr] = [new TextSink(), new TextSink()];
+    const console = new CommandConsole(stdout, stderr, true);
+    console.print('for people');
+    console.write('for people');
+    console.note('a note');
+    console.result({score: 1});
+    expect(stdout.text).to.equal('{"score":1}\n');
+    expect(stderr.text).to.equal('a note\n');
+    expect(new CommandConsole(terminal(), stderr, true).isWatched).to.equal(false);
+  });
+
+  it('knows whether it is watched, and dims where it can', () => {
+    const stderr = new TextSink();
+    expect(new CommandConsole(new TextSink(), stderr, false).isWatched).to.equal(false);
+    const watched = new CommandConsole(terminal(), stderr, false);
+    expect(watched.isWatched).to.equal(true);
+    expect(watched.dim('x')).to.equal('\u001B[2mx\u001B[22m');
+    expect(new CommandConsole(stderr, stderr, false).dim('x')).to.equal('x');
+  });
+});
+
+it('describeTime', () => {
+  expect([0, 0.2, 59, 60, 65, 3599, 3600, 9000, 360000].map(describeTime)).to.deep.equal([
+    ...['0s', '1s', '59s', '1m00s', '1m05s', '59m59s', '1h00m', '2h30m', '100h00m'],
+  ]);
+});

@@ -1,0 +1,45 @@
+import {Readable, Writable} from 'node:stream';
+import {loadBackend} from '../../scripts/load_backend';
+import type {OutputStream} from '../../src/cli/console';
+import {runProgram} from '../../src/cli/program';
+
+/** What a run of the command line left behind. */
+export interface CliRun {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** A stream that keeps what is written to it. */
+export class TextSink extends Writable {
+  text = '';
+
+  override _write(chunk: Buffer | string, _: BufferEncoding, done: () => void): void {
+    this.text += chunk.toString();
+    done();
+  }
+}
+
+/** Such a stream that says it is a terminal. */
+export function terminal(columns = 100): TextSink & OutputStream {
+  return Object.assign(new TextSink(), {isTTY: true, columns, hasColors: () => true});
+}
+
+/**
+ * Runs `tfjs-owlore` in this process.
+ *
+ * @param stdin What comes by stdin; null: a terminal.
+ */
+export async function runCli(
+  args: readonly string[],
+  stdin: string | null = null,
+): Promise<CliRun> {
+  const [stdout, stderr] = [new TextSink(), new TextSink()];
+  const code = await runProgram(args, {
+    stdin: Object.assign(Readable.from(stdin === null ? [] : [stdin]), {isTTY: stdin === null}),
+    stdout,
+    stderr,
+    loadBackend,
+  });
+  return {code, stdout: stdout.text, stderr: stderr.text};
+}
