@@ -5,6 +5,7 @@ import {generate} from '../../src/cli/generate';
 import {flagOf} from '../../src/cli/options';
 import {runProgram} from '../../src/cli/program';
 import {scores} from '../../src/cli/scores';
+import {defaultBackend} from '../support/backends';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli, terminal} from './run_cli';
 
@@ -109,7 +110,12 @@ describe('tfjs-owlore', () => {
   it('takes options from a file; those of the command line win', async () => {
     const config = folder.write(
       'generate.json',
-      JSON.stringify({model: folder.model, prompt: 'the cat', maxNewTokens: 3, backend: 'cpu'}),
+      JSON.stringify({
+        model: folder.model,
+        prompt: 'the cat',
+        maxNewTokens: 3,
+        backend: defaultBackend,
+      }),
     );
     const ids = async (...more: string[]): Promise<number[]> => {
       const {code, stdout} = await runCli(['generate', '--config', config, '--json', ...more]);
@@ -130,7 +136,15 @@ describe('tfjs-owlore', () => {
 
   it('says what failed in a line, exit code 1; with --verbose where', async () => {
     const empty = folder.write('empty.jsonl', '\n');
-    const args = ['evaluate', '--model', folder.model, '--data', empty, '--backend', 'cpu'];
+    const args = [
+      'evaluate',
+      '--model',
+      folder.model,
+      '--data',
+      empty,
+      '--backend',
+      defaultBackend,
+    ];
     const {code, stdout, stderr} = await runCli(args);
     expect([code, stdout]).to.deep.equal([1, '']);
     expect(stderr).to.match(/\nerror: textDataset: .*empty\.jsonl has no examples\n$/);
@@ -160,7 +174,7 @@ describe('tfjs-owlore', () => {
   it('calibrates and evaluates on the same file', async () => {
     const data = folder.writeLines('texts.jsonl', texts(4));
     for (const command of ['scores', 'evaluate']) {
-      const args = [command, '--model', folder.model, '--data', data, '--backend', 'cpu'];
+      const args = [command, '--model', folder.model, '--data', data, '--backend', defaultBackend];
       expect((await runCli(args)).code).to.equal(0);
     }
   });

@@ -1,0 +1,63 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import {loadBackend} from '../../scripts/load_backend';
+import {backendNames, selectBackend, type BackendName} from '../../src/cli/backend';
+import {OwLoreAdam} from '../../src/kernels/kernel_names';
+import {installKernels, uninstallKernels} from '../../src/kernels/wasm';
+import {backends, defaultBackend} from '../support/backends';
+import {rejection} from '../support/rejection';
+
+describe('selectBackend', () => {
+  after(() => tf.setBackend(defaultBackend));
+
+  /** The backends that are asked for, of which some are there. */
+  const select = async (name: BackendName | 'auto', there: readonly BackendName[]) => {
+    const asked: BackendName[] = [];
+    const selected = await selectBackend(name, async (candidate) => {
+      asked.push(candidate);
+      return there.includes(candidate) && loadBackend(candidate);
+    });
+    return {asked, selected};
+  };
+
+  it('takes the one that it is told', async () => {
+    for (const name of backends) {
+      expect(await select(name, backendNames)).to.deep.equal({asked: [name], selected: name});
+      expect(tf.getBackend()).to.equal(name);
+    }
+  });
+
+  it('by itself takes tensorflow, else wasm, else cpu', async () => {
+    const {asked, selected} = await select('auto', ['cpu']);
+    expect(asked).to.deep.equal(['tensorflow', 'wasm', 'cpu']);
+    expect([selected, tf.getBackend()]).to.deep.equal(['cpu', 'cpu']);
+    if (!backends.includes('wasm')) return;
+    expect((await select('auto', ['cpu', 'wasm', 'webgpu'])).selected).to.equal('wasm');
+    if (!backends.includes('tensorflow')) return;
+    expect((await select('auto', backendNames)).asked).to.deep.equal(['tensorflow']);
+  });
+
+  it('says how to get what is not there, and leaves the backend', async () => {
+    await tf.setBackend(defaultBackend);
+    expect((await rejection(select('webgpu', []))).message).to.equal(
+      "there is no backend 'webgpu' on this machine; it takes 'npm install " +
+        "@tensorflow/tfjs-backend-webgpu webgpu, and a Vulkan, Metal or D3D12 driver'",
+    );
+    expect((await rejection(select('auto', []))).message).to.match(
+      /no backend is installed.*npm install @tensorflow\/tfjs-backend-wasm/,
+    );
+    expect(tf.getBackend()).to.equal(defaultBackend);
+  });
+
+  if (backends.includes('wasm')) {
+    it('waits for the kernels of this library', async () => {
+      uninstallKernels();
+      try {
+        await select('wasm', ['wasm']);
+        expect(tf.getKernel(OwLoreAdam, 'wasm')).not.to.equal(undefined);
+      } finally {
+        await installKernels();
+      }
+    });
+  }
+});

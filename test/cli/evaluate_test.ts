@@ -1,0 +1,132 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import {loadLlama, logLikelihoods} from '../../src/llama';
+import {defaultBackend, describeBackends} from '../support/backends';
+import {createModelFolder, texts, type ModelFolder} from './model_folder';
+import {runCli} from './run_cli';
+
+const questions = Array.from({length: 5}, (_, i) => ({
+  question: {
+    stem: `what is ${i}`,
+    choices: [
+      {text: 'the cat', label: 'A'},
+      {text: 'a mat', label: 'B'},
+    ],
+  },
+  answerKey: 'AB'[i % 2],
+}));
+
+describeBackends('tfjs-owlore evaluate', (backend) => {
+  let folder: ModelFolder;
+  before(async () => void (folder = await createModelFolder()));
+  after(() => folder.remove());
+
+  const runJson = async (...args: string[]): Promise<Record<string, unknown>> => {
+    const common = ['--model', folder.model, '--backend', backend, '--json'];
+    const {numTensors} = tf.memory();
+    const {code, stdout, stderr} = await runCli(['evaluate', ...common, ...args]);
+    expect(code, stderr).to.equal(0);
+    expect(tf.memory().numTensors).to.equal(numTensors);
+    return JSON.parse(stdout) as Record<string, unknown>;
+  };
+
+  it('has the perplexity of texts, by the likelihood of each', async () => {
+    const examples = texts(5);
+    const data = folder.writeLines('texts.jsonl', examples);
+    const {tokenizer} = folder;
+    const rows = examples.map(({text}) => [...tokenizer.encode(text), tokenizer.eosTokenId!]);
+    const {model} = await loadLlama(folder.model);
+    const found = await logLikelihoods(
+      model,
+      rows.map(([first, ...rest]) => ({context: [first!], continuation: rest})),
+    );
+    model.dispose();
+    const tokens = rows.reduce((sum, {length}) => sum + length - 1, 0);
+    const loss = -found.reduce((sum, {logLikelihood}) => sum + logLikelihood, 0) / tokens;
+
+    const result = await runJson('--data', data, '--batch-size', '2');
+    expect(result).to.deep.include({task: 'perplexity', data, backend, tokens, examples: 5});
+    expect(result['loss']).to.be.closeTo(loss, 1e-4);
+    expect(result['perplexity']).to.be.closeTo(Math.exp(loss), 1e-3 * Math.exp(loss));
+  });
+
+  it('asks the questions of a task', async () => {
+    const data = folder.writeLines('arc.jsonl', questions);
+    const result = await runJson('--task', 'arc', '--data', data);
+    const answers = result['answers'] as number[];
+    expect(answers.length).to.equal(5);
+    const right = answers.filter((answer, i) => answer === i % 2).length;
+    expect(result).to.include({task: 'arc', questions: 5, normalizedAccuracy: right / 5});
+  });
+});
+
+describe('tfjs-owlore evaluate', () => {
+  let folder: ModelFolder;
+  before(async () => void (folder = await createModelFolder()));
+  after(() => folder.remove());
+
+  const run = (...args: string[]) =>
+    runCli(['evaluate', '--model', folder.model, '--backend', defaultBackend, ...args]);
+
+  it('prints values below one another, and problems with their lines', async () => {
+    const long = {text: 'the cat '.repeat(60)};
+    const lines = [...texts(2), {text: ''}, long, ...Array.from({length: 6}, () => ({no: 1}))];
+    const {code, stdout, stderr} = await run('--data', folder.writeLines('t.jsonl', lines));
+    expect(code).to.equal(0);
+    expect(stdout).to.match(
+      /^perplexity {2}[\d.e+]+\nloss {8}[\d.]+\ntokens {6}\d+\nexamples {4}3\n$/,
+    );
+    expect(stderr).to.include('t.jsonl: of 10 examples 7 dropped, 1 cut\n');
+    expect(stderr).to.match(/\n {2}line 3, dropped: .*\n {2}line 4, cut: it has \d+ tokens; .*\n/);
+    expect(stderr).to.match(/\n {2}line 7, dropped: .*\n {2}… and 3 more\n$/);
+  });
+
+  it('takes no more than it is told', async () => {
+    const lines = texts(9);
+    const all = folder.writeLines('all.jsonl', lines);
+    const few = folder.writeLines('few.jsonl', lines.slice(0, 4));
+    const read = async (...args: string[]) =>
+      JSON.parse((await run('--json', ...args)).stdout) as Record<string, unknown>;
+    const limited = await read('--data', all, '--limit', '4');
+    expect({...limited, data: few}).to.deep.equal(await read('--data', few));
+    const data = folder.writeLines('arc.jsonl', questions);
+    expect((await read('--task', 'arc', '--data', data, '--limit', '2'))['questions']).to.equal(2);
+  });
+
+  it('puts examples before the questions', async () => {
+    const data = folder.writeLines('arc.jsonl', questions);
+    const args = ['--task', 'arc', '--data', data, '--shots', '1', '--shots-from', data];
+    const {code, stdout} = await run(...args);
+    expect(code).to.equal(0);
+    expect(stdout).to.match(
+      /^questions {12}5\naccuracy {13}[\d.]+ %\nnormalized accuracy {2}[\d.]+ % ± [\d.]+\n$/,
+    );
+  });
+
+  it('asks gsm8k', async () => {
+    const problems = [1, 2].map((n) => ({question: `${n}?`, answer: `it is\n#### ${n}`}));
+    const data = folder.writeLines('gsm8k.jsonl', problems);
+    const {code, stdout} = await run('--task', 'gsm8k', '--data', data, '--max-new-tokens', '5');
+    expect(code).to.equal(0);
+    expect(stdout).to.equal('questions    2\nexact match  0.00 % ± 0.00\n');
+  });
+
+  for (const [args, message, code] of [
+    [['--task', 'arc', '--packing'], /--packing has no meaning with --task arc/, 2],
+    [['--task', 'arc', '--max-length', '8'], /--max-length has no meaning with --task arc/, 2],
+    [['--task', 'arc', '--max-new-tokens', '8'], /--max-new-tokens has no meaning/, 2],
+    [['--task', 'gsm8k', '--batch-size', '8'], /--batch-size has no meaning with --task gsm8k/, 2],
+    [['--shots', '2'], /--shots has no meaning with --task perplexity/, 2],
+    [['--task', 'arc', '--shots', '2'], /--shots 2 needs --shots-from, a file/, 2],
+    [['--task', 'boolq'], /line 1: (there is no field 'passage'|'answer' must be)/, 1],
+    [['--max-length', '65'], /maxLength must be at most the model's .*\(64\); got 65/, 1],
+    [['--task', 'gsm8k'], /questions\.jsonl: line 1: 'question' and 'answer' must be texts/, 1],
+  ] as const) {
+    it(`refuses '${args.join(' ')}'`, async () => {
+      const data = folder.writeLines('questions.jsonl', questions);
+      const result = await run('--data', data, ...args);
+      expect([result.code, result.stdout]).to.deep.equal([code, '']);
+      expect(result.stderr).to.match(message);
+    });
+  }
+});

@@ -1,0 +1,147 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import {generate, loadLlama} from '../../src/llama';
+import {defaultBackend, describeBackends} from '../support/backends';
+import {createModelFolder, type ModelFolder} from './model_folder';
+import {runCli} from './run_cli';
+
+interface Result {
+  text: string;
+  ids: number[];
+  finishReason: 'length' | 'stop';
+  promptTokens: number;
+  seconds: number;
+  backend: string;
+}
+
+describeBackends('tfjs-owlore generate', (backend) => {
+  let folder: ModelFolder;
+  before(async () => void (folder = await createModelFolder()));
+  after(() => folder.remove());
+
+  const run = (args: readonly string[], stdin?: string) =>
+    runCli(['generate', '--model', folder.model, '--backend', backend, ...args], stdin);
+
+  const runJson = async (args: readonly string[], stdin?: string): Promise<Result> => {
+    const {code, stdout, stderr} = await run([...args, '--json'], stdin);
+    expect(code, stderr).to.equal(0);
+    return JSON.parse(stdout) as Result;
+  };
+
+  it('continues a prompt as the library does, and leaves nothing behind', async () => {
+    const prompt = folder.tokenizer.encode('the cat');
+    const {model} = await loadLlama(folder.model);
+    const {ids} = await generate(model, prompt, {maxNewTokens: 12});
+    model.dispose();
+
+    const {numTensors} = tf.memory();
+    const result = await runJson(['--prompt', 'the cat', '--max-new-tokens', '12']);
+    expect(tf.memory().numTensors).to.equal(numTensors);
+    expect(result.ids).to.deep.equal(ids);
+    expect(result.text).to.equal(
+      folder.tokenizer.decode([...prompt, ...ids], {skipSpecialTokens: true}).slice(7),
+    );
+    expect(result).to.include({promptTokens: prompt.length, finishReason: 'length', backend});
+    expect(result.seconds).to.be.greaterThan(0);
+  });
+
+  it('writes the text alone on stdout, with a line end', async () => {
+    const args = ['--prompt', 'the cat', '--max-new-tokens', '5'];
+    const {text} = await runJson(args);
+    const {code, stdout, stderr} = await run(args);
+    expect([code, stdout]).to.deep.equal([0, `${text}\n`]);
+    expect(stderr.split('\n')[0]).to.match(/model: [\d.]+K parameters, on /);
+    expect(stderr).to.match(/\n5 tokens, the most allowed, in [\d.]+ s \([\d.e+]+ a second\)\n$/);
+  });
+});
+
+describe('tfjs-owlore generate', () => {
+  let folder: ModelFolder;
+  before(async () => void (folder = await createModelFolder()));
+  after(() => folder.remove());
+
+  const run = (args: readonly string[], stdin?: string | null) =>
+    runCli(['generate', '--model', folder.model, '--backend', defaultBackend, ...args], stdin);
+
+  const runJson = async (args: readonly string[], stdin?: string): Promise<Result> => {
+    const {code, stdout, stderr} = await run([...args, '--json'], stdin);
+    expect(code, stderr).to.equal(0);
+    return JSON.parse(stdout) as Result;
+  };
+  const few = ['--max-new-tokens', '4'];
+
+  it('takes its prompt from a file or from stdin, without the line end', async () => {
+    const wanted = (await runJson(['--prompt', 'the cat', ...few])).ids;
+    const file = folder.write('prompt.txt', 'the cat\r\n');
+    expect((await runJson(['--prompt-file', file, ...few])).ids).to.deep.equal(wanted);
+    expect((await runJson(few, 'the cat\n')).ids).to.deep.equal(wanted);
+    expect((await runJson(few, 'the cat\n\n')).ids).not.to.deep.equal(wanted);
+  });
+
+  it('asks for one prompt', async () => {
+    const none = await run(few);
+    expect(none.code).to.equal(2);
+    expect(none.stderr).to.match(/there is no text; it takes --prompt, --prompt-file or stdin/);
+    const file = folder.write('prompt.txt', 'x');
+    const two = await run(['--prompt', 'x', '--prompt-file', file]);
+    expect(two.code).to.equal(2);
+    expect(two.stderr).to.match(/--prompt-file cannot be given beside --prompt/);
+  });
+
+  it('puts a message into the chat template', async () => {
+    const {promptTokens, ids} = await runJson(['--chat', '--prompt', 'the cat', ...few]);
+    const chat = folder.tokenizer.applyChatTemplate([{role: 'user', content: 'the cat'}], {
+      addGenerationPrompt: true,
+    });
+    expect(promptTokens).to.equal(chat.length);
+    const text = folder.tokenizer.decode(chat);
+    expect((await runJson(['--prompt', text, ...few])).ids).to.deep.equal(ids);
+  });
+
+  it('draws the same text for the same seed', async () => {
+    const drawn = (seed: string) =>
+      runJson(['--prompt', 'a', ...['--temperature', '1', '--seed', seed], '--top-p', '0.9']);
+    const [one, again, other] = [await drawn('1'), await drawn('1'), await drawn('2')];
+    expect(again.ids).to.deep.equal(one.ids);
+    expect(other.ids).not.to.deep.equal(one.ids);
+    const top = await runJson(['--prompt', 'a', '--temperature', '1', '--top-k', '1', ...few]);
+    expect(top.ids).to.deep.equal((await runJson(['--prompt', 'a', ...few])).ids);
+  });
+
+  it('ends before a text', async () => {
+    const whole = await runJson(['--prompt', 'the cat']);
+    const stop = whole.text.slice(5, 8);
+    const {text, finishReason, ids} = await runJson(['--prompt', 'the cat', '--stop', stop]);
+    expect(text).to.equal(whole.text.slice(0, whole.text.indexOf(stop)));
+    expect(finishReason).to.equal('stop');
+    expect(ids.length).to.be.below(whole.ids.length);
+  });
+
+  it('ends where the model says so, by any of its files', async () => {
+    const {ids, text} = await runJson(['--prompt', 'the cat']);
+    // of a token that comes once the place is known
+    const at = ids.findIndex((id, i) => i > 0 && ids.indexOf(id) === i);
+    const before = folder.tokenizer.decode(ids.slice(0, at));
+    for (const [name, content] of [
+      ['generation_config.json', {eos_token_id: [9999, ids[at]]}],
+      ['generation_config.json', {eos_token_id: ids[at]}],
+    ] as const) {
+      const path = folder.write(`model/${name}`, JSON.stringify(content));
+      const ended = await runJson(['--prompt', 'the cat']);
+      expect(ended.ids, path).to.deep.equal(ids.slice(0, at + 1));
+      expect(ended.finishReason).to.equal('stop');
+      expect(text.startsWith(ended.text)).to.equal(true);
+      expect(ended.text.startsWith(before)).to.equal(true);
+    }
+    folder.write('model/generation_config.json', '{}');
+  });
+
+  it('says what does not fit, exit code 1', async () => {
+    const long = await run(['--prompt', 'the cat '.repeat(40)]);
+    expect(long.code).to.equal(1);
+    expect(long.stderr).to.match(/\nerror: generate: ids must have fewer than .* = 64 tokens.*\n$/);
+    const many = await run(['--prompt', 'x', '--max-new-tokens', '64']);
+    expect(many.code).to.equal(1);
+    expect(many.stderr).to.match(/\nerror: generate: maxNewTokens must be at most 6\d.*got 64\n$/);
+  });
+});

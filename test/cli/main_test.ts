@@ -1,0 +1,101 @@
+import {spawn, type ChildProcess} from 'node:child_process';
+import {fileURLToPath} from 'node:url';
+import {expect} from 'chai';
+import {createModelFolder, texts, type ModelFolder} from './model_folder';
+import type {CliRun} from './run_cli';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Starts the command line in a process of its own. */
+function start(args: readonly string[]): ChildProcess {
+  // Coverage counts what the tests themselves run.
+  const env: NodeJS.ProcessEnv = {...process.env, NODE_V8_COVERAGE: ''};
+  delete env['DEBUG'];
+  return spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args], {cwd: root, env});
+}
+
+/** What it leaves behind. */
+function resultOf(child: ChildProcess): Promise<CliRun & {signal: string | null}> {
+  const result = {stdout: '', stderr: ''};
+  child.stdout!.on('data', (text: Buffer) => (result.stdout += text.toString()));
+  child.stderr!.on('data', (text: Buffer) => (result.stderr += text.toString()));
+  return new Promise((resolve) => {
+    child.on('close', (code, signal) => resolve({...result, code: code!, signal}));
+  });
+}
+
+describe('tfjs-owlore in a process of its own', function () {
+  this.timeout(120_000);
+  let folder: ModelFolder;
+  before(async () => void (folder = await createModelFolder()));
+  after(() => folder.remove());
+
+  const generate = (...more: string[]): string[] => {
+    return ['generate', '--model', folder.model, '--backend', 'wasm', ...more];
+  };
+
+  it('writes the text to stdout and the rest to stderr, exit code 0', async () => {
+    const args = generate('--prompt', 'the cat', '--max-new-tokens', '6');
+    const [plain, json] = await Promise.all([
+      resultOf(start(args)),
+      resultOf(start([...args, '--json'])),
+    ]);
+    expect(plain.code).to.equal(0);
+    const {text} = JSON.parse(json.stdout) as {text: string};
+    expect(plain.stdout).to.equal(`${text}\n`);
+    expect(plain.stderr.split('\n')).to.have.length(3);
+    expect(json.stdout.trimEnd()).not.to.include('\n');
+    expect(json.code).to.equal(0);
+  });
+
+  it('reads stdin', async () => {
+    const child = start(generate('--max-new-tokens', '2', '--json'));
+    const done = resultOf(child);
+    child.stdin!.end('the cat\n');
+    const {code, stdout} = await done;
+    expect(code).to.equal(0);
+    const {promptTokens} = JSON.parse(stdout) as {promptTokens: number};
+    expect(promptTokens).to.equal(folder.tokenizer.encode('the cat').length);
+  });
+
+  it('fails with 1, and with 2 if it was used wrongly', async () => {
+    const empty = folder.write('empty.jsonl', '');
+    const [failed, wrong] = await Promise.all(
+      [
+        ['evaluate', '--model', folder.model, '--data', empty],
+        ['evaluate', '--model', folder.model, '--date', empty, '--json'],
+      ].map((args) => resultOf(start(args))),
+    );
+    expect([failed!.code, failed!.stdout]).to.deep.equal([1, '']);
+    expect(failed!.stderr).to.match(/\nerror: .*empty\.jsonl has no examples\n$/);
+    expect(wrong!.code).to.equal(2);
+    expect(JSON.parse(wrong!.stdout)).to.deep.equal({
+      error: "unknown option '--date' (Did you mean --data?)",
+    });
+    expect(wrong!.stderr).to.equal("error: unknown option '--date' (Did you mean --data?)\n");
+  });
+
+  it('ends by Ctrl-C while it computes, exit code 130', async () => {
+    const data = folder.writeLines('many.jsonl', texts(100_000));
+    const child = start(['evaluate', '--model', folder.model, '--data', data, '--backend', 'wasm']);
+    const done = resultOf(child);
+    // the model is there, and what follows takes long
+    await new Promise<void>((resolve) => {
+      child.stderr!.on('data', (text: Buffer) => {
+        if (text.includes('parameters')) setTimeout(resolve, 500);
+      });
+    });
+    child.kill('SIGINT');
+    const {code, stdout} = await done;
+    expect([code, stdout]).to.deep.equal([130, '']);
+  });
+
+  it('ends in silence if nobody reads on', async () => {
+    const child = start(generate('--prompt', 'the cat'));
+    const done = resultOf(child);
+    child.stdout!.once('data', () => child.stdout!.destroy());
+    const {code, stderr} = await done;
+    expect(code).to.equal(0);
+    expect(stderr).not.to.match(/EPIPE|error/);
+  });
+});
