@@ -148,8 +148,7 @@ describeBackends('createLlama', () => {
     });
   }
 
-  it('learns by fit and leaves nothing behind', async function () {
-    this.timeout(300_000); // software WebGPU takes a second a step
+  it('learns by fit and leaves nothing behind', async () => {
     const ids = tf.tensor2d([[1, 2, 3, 4, 5, 6, 7, 8]], undefined, 'int32');
     const labels = tf.tensor3d([[[2], [3], [4], [5], [6], [7], [8], [-100]]]);
     const model = createLlama(tiny);
@@ -167,7 +166,7 @@ describeBackends('createLlama', () => {
 
   for (const options of [{}, {attentionBias: true, slidingWindow: 20}]) {
     it(`trains as the composition of plain ops does, ${JSON.stringify(options)}`, async function () {
-      this.timeout(300_000); // software WebGPU takes a second a step
+      this.timeout(300_000); // software WebGPU takes a second for some steps
       const config = {...tiny, ...options, numAttentionHeads: 4, numKeyValueHeads: 2};
       const ids = tf.randomUniform([2, 70], 0, 16, 'int32', 1); // more positions than one chunk
       const labels = tf.expandDims(ids, 2);
@@ -203,8 +202,7 @@ describeBackends('createLlama', () => {
   for (const tieWordEmbeddings of [false, true]) {
     const kind = tieWordEmbeddings ? 'tied' : 'untied';
 
-    it(`trains alike with the head in the loss, ${kind}`, async function () {
-      this.timeout(300_000); // software WebGPU takes a second a step
+    it(`trains alike with the head in the loss, ${kind}`, async () => {
       const before = tf.memory().numTensors;
       const ids = tf.tensor2d([[1, 2, 3, 4, 5, 6, 7, 8]], undefined, 'int32');
       const labels = tf.tensor3d([[[2], [3], [4], [5], [6], [7], [8], [-100]]]);

@@ -1,5 +1,6 @@
 import {backendNames, howToGet, loadBackend} from '../../scripts/load_backend';
 import type {BackendName} from '../../scripts/load_backend';
+import {chooseProducts} from './webgpu_products';
 
 /**
  * Runs before mocha does (`import` in .mocharc.json), as loading a backend is asynchronous while mocha
@@ -16,6 +17,7 @@ for (const name of names) {
     fail(`OWLORE_BACKENDS names ${name}, which was not found: it needs ${howToGet[name]}`);
   }
 }
+if (found.includes('webgpu')) await chooseProducts();
 process.env.OWLORE_BACKENDS = found.join(',');
 
 process.stdout.write(`Backends: ${found.join(', ')}\n`);
