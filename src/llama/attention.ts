@@ -5,9 +5,9 @@ import {
   OwLoreAttentionGrad,
   type OwLoreAttentionAttrs,
 } from '../kernels/llama_kernel_names';
-import {hasKernel, runKernel} from '../kernels/run_kernel';
-import {customOp} from './custom_op';
+import {hasKernel} from '../kernels/run_kernel';
 import type {KeysAndValues, KeyValueCache} from './generation/key_value_cache';
+import {kernelOp} from './kernel_op';
 import {rotate, rotaryTable, type RotaryOptions, type RotaryTable} from './rotary';
 
 export interface AttentionOptions extends RotaryOptions {
@@ -125,21 +125,14 @@ function fusedAttention(
   {kernels: {q, k, v}, biases}: AttentionWeights,
   options: AttentionOptions,
 ): tf.Tensor {
-  const {cos, sin} = rotaryTable(seq, options);
-  const attrs = attentionAttrs(seq, options);
-  const inputs = {x, q, k, v, ...biasInputs(biases)};
-  const given = {...inputs, cos, sin};
-  return customOp({
-    inputs: Object.values(inputs),
-    kept: Object.values(given),
-    keepsResults: true,
-    forward: () => runKernel(OwLoreAttention, given, {...attrs}) as [tf.Tensor, ...tf.Tensor[]],
-    gradient: (dy, kept, [, ...weightsNeeded]) => {
-      const names = [...Object.keys(given), 'y', 'queries', 'keys', 'values'];
-      const named = Object.fromEntries(names.map((name, i) => [name, kept[i]!]));
-      const ofKernels = weightsNeeded.includes(true);
-      return runKernel(OwLoreAttentionGrad, {dy, ...named}, {...attrs, ofKernels})!;
-    },
+  return kernelOp({
+    kernelName: OwLoreAttention,
+    gradientName: OwLoreAttentionGrad,
+    inputs: {x, q, k, v, ...biasInputs(biases)},
+    constants: {...rotaryTable(seq, options)},
+    attrs: attentionAttrs(seq, options),
+    weightsAttr: 'ofKernels',
+    results: ['y', 'queries', 'keys', 'values'],
   });
 }
 

@@ -5,7 +5,7 @@ import {
   OwLoreMlpSublayer,
   OwLoreMlpSublayerGrad,
 } from '../kernels/llama_kernel_names';
-import {hasKernel, runKernel} from '../kernels/run_kernel';
+import {hasKernel} from '../kernels/run_kernel';
 import {isRecording} from '../tape/recording';
 import {
   attention,
@@ -14,8 +14,8 @@ import {
   type AttentionOptions,
   type AttentionWeights,
 } from './attention';
-import {customOp} from './custom_op';
 import type {KeyValueCache} from './generation/key_value_cache';
+import {kernelOp} from './kernel_op';
 import {mlp, type MlpKernels} from './mlp';
 import {rmsNorm} from './rms_norm';
 import {rotaryTable} from './rotary';
@@ -40,13 +40,14 @@ export function attentionSublayer(
     return tf.add(x, attention(normalized, seq, weights, options, cache));
   }
   const {q, k, v, o} = weights.kernels;
-  return fused({
+  return kernelOp({
     kernelName: OwLoreAttentionSublayer,
     gradientName: OwLoreAttentionSublayerGrad,
     inputs: {x, norm, q, k, v, o, ...biasInputs(weights.biases)},
     constants: {...rotaryTable(seq, options)},
     attrs: {...attentionAttrs(seq, options), epsilon},
-    results: ['mixed', 'queries', 'keys', 'values'],
+    weightsAttr: 'ofWeights',
+    results: [null, 'mixed', 'queries', 'keys', 'values'],
   });
 }
 
@@ -59,44 +60,17 @@ export function mlpSublayer(
 ): tf.Tensor {
   if (!isFused(OwLoreMlpSublayerGrad)) return tf.add(x, mlp(rmsNorm(x, norm, epsilon), kernels));
   const {gate, up, down} = kernels;
-  return fused({
+  return kernelOp({
     kernelName: OwLoreMlpSublayer,
     gradientName: OwLoreMlpSublayerGrad,
     inputs: {x, norm, gate, up, down},
     constants: {},
     attrs: {epsilon},
-    results: ['gated', 'upped'],
+    weightsAttr: 'ofWeights',
+    results: [null, 'gated', 'upped'],
   });
 }
 
 function isFused(gradientName: string): boolean {
   return isRecording() && hasKernel(gradientName);
-}
-
-interface Sublayer {
-  kernelName: string;
-  gradientName: string;
-  /** `x` first, then the weights in the order of their gradients. */
-  inputs: Record<string, tf.Tensor>;
-  constants: Record<string, tf.Tensor>;
-  attrs: object;
-  /** Names of the kernel's results after the value. */
-  results: readonly string[];
-}
-
-function fused(sublayer: Sublayer): tf.Tensor {
-  const {kernelName, gradientName, inputs, constants, attrs, results} = sublayer;
-  const given = {...inputs, ...constants};
-  return customOp({
-    inputs: Object.values(inputs),
-    kept: Object.values(given),
-    keepsResults: true,
-    forward: () => runKernel(kernelName, given, {...attrs}) as [tf.Tensor, ...tf.Tensor[]],
-    gradient: (dy, kept, [, ...weightsNeeded]) => {
-      const names = [...Object.keys(given), 'value', ...results];
-      const {value: _, ...named} = Object.fromEntries(names.map((name, i) => [name, kept[i]!]));
-      const ofWeights = weightsNeeded.includes(true);
-      return runKernel(gradientName, {dy, ...named}, {...attrs, ofWeights})!;
-    },
-  });
 }

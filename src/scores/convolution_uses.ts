@@ -87,22 +87,7 @@ function walks2d(x: tf.Tensor, filter: tf.Tensor, attributes: tf.Conv2DAttrs): W
     dimRoundingMode,
   );
   const {top, bottom, left, right} = info.padInfo;
-  return [
-    {
-      size: info.filterHeight,
-      stride: info.strideHeight,
-      dilation: info.dilationHeight,
-      steps: info.outHeight,
-      padding: [top, bottom],
-    },
-    {
-      size: info.filterWidth,
-      stride: info.strideWidth,
-      dilation: info.dilationWidth,
-      steps: info.outWidth,
-      padding: [left, right],
-    },
-  ];
+  return [walk(info, 'Height', [top, bottom]), walk(info, 'Width', [left, right])];
 }
 
 function walks3d(x: tf.Tensor, filter: tf.Tensor, attributes: tf.Conv3DAttrs): Walk[] {
@@ -116,26 +101,23 @@ function walks3d(x: tf.Tensor, filter: tf.Tensor, attributes: tf.Conv3DAttrs): W
   );
   const {front, back, top, bottom, left, right} = info.padInfo;
   return [
-    {
-      size: info.filterDepth,
-      stride: info.strideDepth,
-      dilation: info.dilationDepth,
-      steps: info.outDepth,
-      padding: [front, back],
-    },
-    {
-      size: info.filterHeight,
-      stride: info.strideHeight,
-      dilation: info.dilationHeight,
-      steps: info.outHeight,
-      padding: [top, bottom],
-    },
-    {
-      size: info.filterWidth,
-      stride: info.strideWidth,
-      dilation: info.dilationWidth,
-      steps: info.outWidth,
-      padding: [left, right],
-    },
+    walk(info, 'Depth', [front, back]),
+    walk(info, 'Height', [top, bottom]),
+    walk(info, 'Width', [left, right]),
   ];
+}
+
+/** How a filter walks along an axis, in tfjs's words. */
+function walk<Axis extends 'Depth' | 'Height' | 'Width'>(
+  info: Record<`${'filter' | 'stride' | 'dilation' | 'out'}${Axis}`, number>,
+  axis: Axis,
+  padding: [number, number],
+): Walk {
+  return {
+    size: info[`filter${axis}`],
+    stride: info[`stride${axis}`],
+    dilation: info[`dilation${axis}`],
+    steps: info[`out${axis}`],
+    padding,
+  };
 }
