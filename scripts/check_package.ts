@@ -8,7 +8,7 @@ import ts from 'typescript';
 /**
  * Checks the package as a user gets it: packs the tarball, has publint and attw look at it, installs it
  * with its peers from the registry into an empty project, and there type-checks and runs the example of
- * README.md, as an ES module and as CommonJS, and loads every entry point both ways.
+ * README.md, as an ES module and as CommonJS, loads every entry point both ways, and runs the command line.
  */
 const root = fileURLToPath(new URL('..', import.meta.url));
 const temporary = mkdtempSync(join(tmpdir(), 'tfjs-owlore-package-'));
@@ -33,6 +33,7 @@ try {
   step('example as an ES module', () => run(project, 'node', 'example.mjs'));
   step('example as CommonJS', () => run(project, 'node', 'example.cjs'));
   step('all entry points, both ways', () => loadEntryPoints(project));
+  step('command line', () => runCommandLine(project));
 } finally {
   rmSync(temporary, {recursive: true, force: true});
 }
@@ -135,4 +136,13 @@ function loadEntryPoints(project: string): void {
   `;
   writeFileSync(join(project, 'entries.mjs'), program);
   run(project, 'node', 'entries.mjs');
+}
+
+/** On the model of the demo, by the backend that is installed. */
+function runCommandLine(project: string): void {
+  const cli = (...args: string[]): void =>
+    run(project, 'npx', '--no-install', 'tfjs-owlore', ...args);
+  const model = join(root, 'demo/model');
+  cli('--help');
+  cli('generate', '--model', model, '--prompt', 'The captain', '--max-new-tokens', '8');
 }
