@@ -26,7 +26,7 @@ export interface LogLikelihoodOptions {
 }
 
 const OWNER = 'logLikelihoods';
-const DEFAULT_BATCH_SIZE = 8;
+export const DEFAULT_BATCH_SIZE = 8;
 /** Logits that are in memory at a time, unless one row has more. */
 const MAX_LOGITS = 2 ** 26;
 

@@ -3,7 +3,7 @@ import {checkChoice, checkKnown, checkNumber} from '../../options';
 import type {DataSource} from '../text/data_file';
 import type {Tokenizer} from '../text/tokenizer';
 import {encodeContinuation} from './encode_continuation';
-import {logLikelihoods} from './log_likelihood';
+import {DEFAULT_BATCH_SIZE, logLikelihoods} from './log_likelihood';
 import {mmluFields} from './mmlu_csv';
 import {readQuestions, type RowFields} from './read_questions';
 import {CHOICE_TASKS, readQuestion, type ChoiceTask, type Question} from './tasks';
@@ -18,7 +18,7 @@ export interface MultipleChoiceOptions {
   shotsFrom?: DataSource;
   /** No more questions than this; default all. */
   limit?: number;
-  /** Most rows that go through the model together; default 8. */
+  /** Questions that are asked together, and most rows that go through the model at a time; default 8. */
   batchSize?: number;
   /** Called after each question, and waited for. */
   onProgress?: (done: number, total: number) => unknown;
@@ -63,9 +63,11 @@ export async function multipleChoice(
   options: MultipleChoiceOptions,
 ): Promise<MultipleChoiceScore> {
   checkKnown(OWNER, options, KNOWN);
-  const {task, shots = 0, shotsFrom, limit = Infinity, batchSize, onProgress} = options;
+  const {task, shots = 0, shotsFrom, limit = Infinity, onProgress} = options;
+  const {batchSize = DEFAULT_BATCH_SIZE} = options;
   checkChoice(OWNER, 'task', task, CHOICE_TASKS);
   checkNumber(OWNER, 'shots', shots, {integer: true, min: 0});
+  checkNumber(OWNER, 'batchSize', batchSize, {integer: true, min: 1});
   if (limit !== Infinity) checkNumber(OWNER, 'limit', limit, {integer: true, min: 1});
   const read = (fields: Record<string, unknown>): Question => readQuestion(task, fields);
   const ofRow = task === 'mmlu' ? mmluFields : undefined;
@@ -75,18 +77,23 @@ export async function multipleChoice(
 
   const answers: number[] = [];
   let [right, rightNormalized] = [0, 0];
-  for (const {contexts, continuations, answer, description = ''} of questions) {
-    const requests = contexts.map((context, i) =>
-      encodeContinuation(tokenizer, description + before + context, continuations[i]!),
+  for (let from = 0; from < questions.length; from += batchSize) {
+    const batch = questions.slice(from, from + batchSize);
+    const requests = batch.flatMap(({contexts, continuations, description = ''}) =>
+      contexts.map((context, i) =>
+        encodeContinuation(tokenizer, description + before + context, continuations[i]!),
+      ),
     );
-    const found = await logLikelihoods(model, requests, batchSize === undefined ? {} : {batchSize});
-    const sums = found.map(({logLikelihood}) => logLikelihood);
-    // without the space before the answer, as the harness counts
-    const normalized = sums.map((sum, i) => sum / Math.max(1, continuations[i]!.length - 1));
-    answers.push(largestIndex(normalized));
-    if (largestIndex(sums) === answer) right++;
-    if (answers.at(-1) === answer) rightNormalized++;
-    await onProgress?.(answers.length, questions.length);
+    const found = await logLikelihoods(model, requests, {batchSize});
+    for (const {continuations, answer} of batch) {
+      const sums = found.splice(0, continuations.length).map(({logLikelihood}) => logLikelihood);
+      // without the space before the answer, as the harness counts
+      const normalized = sums.map((sum, i) => sum / Math.max(1, continuations[i]!.length - 1));
+      answers.push(largestIndex(normalized));
+      if (largestIndex(sums) === answer) right++;
+      if (answers.at(-1) === answer) rightNormalized++;
+      await onProgress?.(answers.length, questions.length);
+    }
   }
   const count = questions.length;
   const normalizedAccuracy = rightNormalized / count;

@@ -91,7 +91,13 @@ describe('multipleChoice', () => {
       standardError: Math.sqrt((accuracy * (1 - accuracy)) / 5),
       answers: normalized,
     });
-    expect(done.at(-1)).to.equal(1);
+    expect(done).to.deep.equal([1, 2, 3, 4, 5, 6].map((count) => count / 6));
+    for (const batchSize of [1, 4]) {
+      const options = {task: 'piqa', batchSize} as const;
+      expect(await multipleChoice(model, tokenizer, fileOf(questions), options)).to.deep.equal(
+        score,
+      );
+    }
     expect(tf.memory().numTensors).to.equal(before);
   });
 
@@ -204,6 +210,9 @@ describe('multipleChoice', () => {
       'multipleChoice: x_test.csv: this task has no csv files; use a jsonl file',
     );
     expect(await messageOf([question], {task: 'copa'})).to.include('task must be one of');
+    expect(await messageOf([question], {task: 'piqa', batchSize: 0})).to.equal(
+      'multipleChoice: batchSize must be an integer >= 1; got 0',
+    );
     expect(await messageOf([question], {task: 'piqa', shots: 1})).to.equal(
       'multipleChoice: shots 1 needs shotsFrom, a file',
     );
