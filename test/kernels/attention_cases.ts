@@ -10,6 +10,7 @@ import {
   seeds,
   type Comparison,
   type Operand,
+  type Run,
   type Tensors,
 } from './wasm/compare';
 
@@ -84,8 +85,6 @@ export function attentionOf(given: AttentionCase) {
     },
   };
 }
-
-type Run = (name: string, inputs: tf.NamedTensorMap, attrs: object) => Tensors;
 
 /** The results of `OwLoreAttentionGrad` after `OwLoreAttention`. */
 export function attentionGradients(

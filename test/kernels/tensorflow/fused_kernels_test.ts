@@ -11,9 +11,10 @@ import {llamaKernels} from '../../../src/kernels/tensorflow/llama_kernels';
 import {backends, defaultBackend} from '../../support/backends';
 import * as composed from '../../llama/composed';
 import {anyAttention, attentionOf, expectSameAttention} from '../attention_cases';
+import {expectSameRMSNorm} from '../rms_norm_cases';
+import {expectSameSwiGLU} from '../swiglu_cases';
 import {
   expectSameKernel,
-  gradients,
   randomOperand,
   scaled,
   seeds,
@@ -116,76 +117,23 @@ const backend = 'tensorflow';
         graphs.dispose();
       });
 
-      it('RMSNorm and its gradients', () => {
-        const epsilon = 1e-5;
-        const norm = (...[x, weight]: Tensors): tf.Tensor => composed.rmsNorm(x!, weight!, epsilon);
-        return fc.assert(
+      it('RMSNorm and its gradients', () =>
+        fc.assert(
           fc.asyncProperty(
             ...([counts, counts, widths, scales, fc.boolean(), seeds] as const),
-            async (m, n, width, scale, isMatrix, seed) => {
+            (m, n, width, scale, isMatrix, seed) => {
               const shape = isMatrix ? [m * n, width] : [m, n, width];
-              const x = scaled(shape, seed, scale);
-              const weight = randomOperand([width], seed + 1);
-              const dy = randomOperand(shape, seed + 2);
-              await expectSameKernel(
-                [x, weight],
-                (x, weight) => run(fused.OwLoreRMSNorm, {x: x, weight: weight}, {epsilon}),
-                (x, weight) => [norm(x, weight)],
-                {backend},
-              );
-              // tfjs has no gradients of empty tensors; and the gradient by x is a difference that cancels
-              if (m * n === 0 || scale === 1e30) return;
-              const squares = Array.from({length: m * n}, (_, row) =>
-                Array.from(x.values.slice(row * width, (row + 1) * width)).reduce(
-                  (sum, v) => sum + v * v,
-                  0,
-                ),
-              );
-              const largest = Math.max(...squares.map((sum) => (sum / width + epsilon) ** -0.5));
-              await expectSameKernel(
-                [dy, x, weight],
-                (dy, x, weight) =>
-                  run(fused.OwLoreRMSNormGrad, {dy: dy, x: x, weight: weight}, {epsilon}),
-                gradients(norm),
-                {backend, atol: 1e-5 * largest},
-              );
+              return expectSameRMSNorm({shape, scale, seed}, run, backend);
             },
           ),
-        );
-      });
+        ));
 
-      it('SwiGLU and its gradients', () => {
-        const swiglu = (...[gate, up]: Tensors): tf.Tensor => composed.swiglu(gate!, up!);
-        return fc.assert(
-          fc.asyncProperty(
-            counts,
-            widths,
-            scales,
-            special,
-            seeds,
-            async (m, n, scale, value, seed) => {
-              const gate = scaled([m, n], seed, scale);
-              if (value !== null && m > 0) gate.values[seed % gate.values.length] = value;
-              const up = randomOperand([m, n], seed + 1);
-              const dy = randomOperand([m, n], seed + 2);
-              await expectSameKernel(
-                [gate, up],
-                (gate, up) => run(fused.OwLoreSwiGLU, {gate: gate, up: up}),
-                (gate, up) => [swiglu(gate, up)],
-                {backend},
-              );
-              if (m === 0 || scale === 1e30) return; // as above
-              await expectSameKernel(
-                [dy, gate, up],
-                (dy, gate, up) =>
-                  run(fused.OwLoreSwiGLUGrad, {dy: dy, gate: gate, up: up}, {withValue: true}),
-                (dy, gate, up) => [...gradients(swiglu)(dy, gate, up), swiglu(gate, up)],
-                {backend},
-              );
-            },
+      it('SwiGLU and its gradients', () =>
+        fc.assert(
+          fc.asyncProperty(counts, widths, scales, special, seeds, (m, n, scale, value, seed) =>
+            expectSameSwiGLU({shape: [m, n], scale, value, seed}, run, backend),
           ),
-        );
-      });
+        ));
 
       it('the sublayer with attention and its gradients', () =>
         fc.assert(

@@ -54,9 +54,20 @@ export function scaled(shape: number[], seed: number, scale: number): Operand {
   return {shape, values: Float32Array.from(values, (x) => x * scale)};
 }
 
+/** With `value`, if there is one, in some place. */
+export function spoiled(operand: Operand, value: number | null, seed: number): Operand {
+  if (value !== null && operand.values.length > 0) {
+    operand.values[seed % operand.values.length] = value;
+  }
+  return operand;
+}
+
 export const seeds = fc.integer({min: 1, max: 1e9});
 
 export type Tensors = tf.Tensor[];
+
+/** Runs a kernel. */
+export type Run = (name: string, inputs: tf.NamedTensorMap, attrs: object) => Tensors;
 
 /** The gradients of `f` by all its inputs, at `[dy, ...inputs]`. */
 export const gradients =

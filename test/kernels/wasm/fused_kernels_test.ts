@@ -6,6 +6,8 @@ import * as names from '../../../src/kernels/kernel_names';
 import {installKernels, uninstallKernels} from '../../../src/kernels/wasm';
 import * as composed from '../../llama/composed';
 import {anyAttention, attentionGradients, expectSameAttention} from '../attention_cases';
+import {expectSameRMSNorm} from '../rms_norm_cases';
+import {expectSameSwiGLU} from '../swiglu_cases';
 import {
   describeWasm,
   expectSameKernel,
@@ -13,6 +15,7 @@ import {
   randomOperand,
   scaled,
   seeds,
+  spoiled,
   type Operand,
   type Tensors,
 } from './compare';
@@ -23,14 +26,6 @@ const counts = fc.constantFrom(0, 1, 2, 5, 16);
 const scales = fc.constantFrom(1e-30, 1e-8, 1, 10, 1e8, 1e30);
 const special = fc.constantFrom(null, NaN, Infinity, -Infinity);
 
-/** With `value`, if there is one, in some place. */
-function spoiled(operand: Operand, value: number | null, seed: number): Operand {
-  if (value !== null && operand.values.length > 0) {
-    operand.values[seed % operand.values.length] = value;
-  }
-  return operand;
-}
-
 function run(name: string, inputs: tf.NamedTensorMap, attrs: object = {}): Tensors {
   const result = tf.engine().runKernel<tf.Tensor | Tensors>(name, inputs, attrs as tf.NamedAttrMap);
   return Array.isArray(result) ? result : [result];
@@ -39,38 +34,12 @@ function run(name: string, inputs: tf.NamedTensorMap, attrs: object = {}): Tenso
 describeWasm('fused kernels on wasm', testFusedKernels, ['auto']);
 
 function testFusedKernels(): void {
-  it('RMSNorm and its gradients', () => {
-    const epsilon = 1e-5;
-    const norm = (...[x, weight]: Tensors): tf.Tensor => composed.rmsNorm(x!, weight!, epsilon);
-    return fc.assert(
-      fc.asyncProperty(counts, counts, widths, scales, seeds, async (m, n, width, scale, seed) => {
-        const x = scaled([m, n, width], seed, scale);
-        const weight = randomOperand([width], seed + 1);
-        const dy = randomOperand([m, n, width], seed + 2);
-        await expectSameKernel(
-          [x, weight],
-          (x, weight) => run(fused.OwLoreRMSNorm, {x: x, weight: weight}, {epsilon}),
-          (x, weight) => [norm(x, weight)],
-        );
-        // tfjs has no gradients of empty tensors; and the gradient by x is a difference that cancels
-        if (m * n === 0 || scale === 1e30) return;
-        const squares = Array.from({length: m * n}, (_, row) =>
-          Array.from(x.values.slice(row * width, (row + 1) * width)).reduce(
-            (sum, v) => sum + v * v,
-            0,
-          ),
-        );
-        const largest = Math.max(...squares.map((sum) => (sum / width + epsilon) ** -0.5));
-        await expectSameKernel(
-          [dy, x, weight],
-          (dy, x, weight) =>
-            run(fused.OwLoreRMSNormGrad, {dy: dy, x: x, weight: weight}, {epsilon}),
-          gradients(norm),
-          {atol: 1e-5 * largest},
-        );
-      }),
-    );
-  });
+  it('RMSNorm and its gradients', () =>
+    fc.assert(
+      fc.asyncProperty(counts, counts, widths, scales, seeds, (m, n, width, scale, seed) =>
+        expectSameRMSNorm({shape: [m, n, width], scale, seed}, run, 'wasm'),
+      ),
+    ));
 
   it('RMSNorm keeps what is not finite to its row', async () => {
     await tf.setBackend('wasm');
@@ -90,28 +59,12 @@ function testFusedKernels(): void {
     });
   });
 
-  it('SwiGLU and its gradients', () => {
-    const swiglu = (...[gate, up]: Tensors): tf.Tensor => composed.swiglu(gate!, up!);
-    return fc.assert(
-      fc.asyncProperty(counts, widths, scales, special, seeds, async (m, n, scale, value, seed) => {
-        const gate = spoiled(scaled([m, n], seed, scale), value, seed);
-        const up = randomOperand([m, n], seed + 1);
-        const dy = randomOperand([m, n], seed + 2);
-        await expectSameKernel(
-          [gate, up],
-          (gate, up) => run(fused.OwLoreSwiGLU, {gate: gate, up: up}),
-          (gate, up) => [swiglu(gate, up)],
-        );
-        if (m === 0 || scale === 1e30) return; // as above
-        await expectSameKernel(
-          [dy, gate, up],
-          (dy, gate, up) =>
-            run(fused.OwLoreSwiGLUGrad, {dy: dy, gate: gate, up: up}, {withValue: true}),
-          (dy, gate, up) => [...gradients(swiglu)(dy, gate, up), swiglu(gate, up)],
-        );
-      }),
-    );
-  });
+  it('SwiGLU and its gradients', () =>
+    fc.assert(
+      fc.asyncProperty(counts, widths, scales, special, seeds, (m, n, scale, value, seed) =>
+        expectSameSwiGLU({shape: [m, n], scale, value, seed}, run, 'wasm'),
+      ),
+    ));
 
   it('the exponential function, by SwiGLU, over all of its range', async () => {
     await tf.setBackend('wasm');
