@@ -1,6 +1,7 @@
 /** The tfjs backends of Node: finding one, and making it tfjs's own. */
 import {spawnSync} from 'node:child_process';
 import {createRequire} from 'node:module';
+import {pathToFileURL} from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 import {installKernelsForBackend} from '../kernels/install_for_backend';
 
@@ -46,6 +47,7 @@ export async function selectBackend(
 
 /** Registers a backend with tfjs as npm installed it, and does not select it; false if it is not there. */
 export async function registerBackend(name: BackendName): Promise<boolean> {
+  if (tf.findBackendFactory(name)) return true;
   switch (name) {
     case 'cpu':
       if (!isInstalled('@tensorflow/tfjs-backend-cpu')) return false;
@@ -100,8 +102,9 @@ async function registerWebgpu(): Promise<boolean> {
 
 /** Asks in a process of its own: a driver that prints or crashes does so there. */
 function hasAdapter(): boolean {
+  const library = pathToFileURL(createRequire(import.meta.url).resolve('webgpu')).href;
   const probe = `
-    const {create} = await import(${JSON.stringify(import.meta.resolve('webgpu'))});
+    const {create} = await import(${JSON.stringify(library)});
     process.exit((await create([]).requestAdapter()) ? 0 : 1);`;
   const {status} = spawnSync(process.execPath, ['--input-type=module', '--eval', probe], {
     stdio: 'ignore',

@@ -1,9 +1,15 @@
+import {readdirSync, readFileSync} from 'node:fs';
+import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {generate, loadLlama} from '../../src/llama';
 import {defaultBackend, describeBackends} from '../support/backends';
+import {FileServer} from '../llama/files/file_server';
 import {createModelFolder, type ModelFolder} from './model_folder';
 import {runCli} from './run_cli';
+
+const filesOf = (folder: string): Map<string, Uint8Array> =>
+  new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))]));
 
 interface Result {
   text: string;
@@ -76,6 +82,19 @@ describe('tfjs-owlore generate', () => {
     expect((await runJson(['--prompt-file', file, ...few])).ids).to.deep.equal(wanted);
     expect((await runJson(few, 'the cat\n')).ids).to.deep.equal(wanted);
     expect((await runJson(few, 'the cat\n\n')).ids).not.to.deep.equal(wanted);
+  });
+
+  it('takes a model by its URL', async () => {
+    const server = await FileServer.start(filesOf(folder.model));
+    try {
+      const args = ['generate', '--model', server.url, '--backend', defaultBackend, '--json'];
+      const {code, stdout} = await runCli([...args, '--prompt', 'the cat', ...few]);
+      expect(code).to.equal(0);
+      const {ids} = await runJson(['--prompt', 'the cat', ...few]);
+      expect((JSON.parse(stdout) as Result).ids).to.deep.equal(ids);
+    } finally {
+      await server.close();
+    }
   });
 
   it('asks for one prompt', async () => {
