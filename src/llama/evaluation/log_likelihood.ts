@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {checkKnown, checkNumber} from '../../options';
-import {modelLimits} from './model_limits';
+import {modelLimits, rowsAtOnce} from './model_limits';
 
 /** A text and what may follow it, as token ids. */
 export interface Continuation {
@@ -27,8 +27,6 @@ export interface LogLikelihoodOptions {
 
 const OWNER = 'logLikelihoods';
 export const DEFAULT_BATCH_SIZE = 8;
-/** Logits that are in memory at a time, unless one row has more. */
-const MAX_LOGITS = 2 ** 26;
 
 /** What goes through the model: all tokens of a request but the last. */
 interface Row {
@@ -61,8 +59,8 @@ export async function logLikelihoods(
   let from = 0;
   while (from < rows.length) {
     const length = rows[from]!.ids.length;
-    const fitting = Math.floor(MAX_LOGITS / (length * limits.vocabSize));
-    const batch = rows.slice(from, from + Math.max(1, Math.min(batchSize, fitting)));
+    const count = Math.min(batchSize, rowsAtOnce(length, limits.vocabSize));
+    const batch = rows.slice(from, from + count);
     for (const [index, result] of await batchLikelihoods(model, batch, length)) {
       results[index] = result;
     }

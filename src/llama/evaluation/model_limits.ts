@@ -11,3 +11,11 @@ export function modelLimits(
   const {vocabSize, maxPositionEmbeddings} = embedding.args;
   return {vocabSize, maxPositionEmbeddings};
 }
+
+/** Logits that are in memory at a time, unless one row has more. */
+const MAX_LOGITS = 2 ** 26;
+
+/** How many rows of so many tokens go through a model together, at least one. */
+export function rowsAtOnce(length: number, vocabSize: number): number {
+  return Math.max(1, Math.floor(MAX_LOGITS / (length * vocabSize)));
+}

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {sparseCrossEntropy} from '../loss';
 import type {TextBatch} from '../text/dataset_pass';
+import {rowsAtOnce} from './model_limits';
 
 /** How well a model predicts a text. */
 export interface Perplexity {
@@ -15,7 +16,8 @@ export interface Perplexity {
 
 /**
  * The perplexity of a model on batches, such as a `textDataset` with `shuffle: false`: each counted label
- * weighs the same, whichever batch it is in. The batches' tensors are disposed of.
+ * weighs the same, whichever batch it is in. Of a batch as many rows go through the model together as have
+ * 2²⁶ logits. The batches' tensors are disposed of.
  *
  * @param batches Token ids and labels, as `sparseCrossEntropy` takes them.
  * @throws if no label is counted.
@@ -24,17 +26,31 @@ export async function perplexity(
   model: tfl.LayersModel,
   batches: AsyncIterable<TextBatch> | Iterable<TextBatch>,
 ): Promise<Perplexity> {
+  const vocabSize = model.outputs[0]!.shape.at(-1)!;
   let sum = 0;
   let tokens = 0;
   for await (const {xs, ys} of batches) {
-    const {loss, count} = tf.tidy(() => ({
-      loss: sparseCrossEntropy(ys, model.predictOnBatch(xs) as tf.Tensor),
-      count: tf.sum(tf.cast(tf.greaterEqual(ys, 0), 'int32')),
-    }));
-    const [[mean], [counted]] = await Promise.all([loss.data(), count.data()]);
-    tf.dispose([xs, ys, loss, count]);
-    sum += mean! * counted!;
-    tokens += counted!;
+    const [rows, length] = xs.shape;
+    const step = rowsAtOnce(length, vocabSize);
+    for (let from = 0; from < rows; from += step) {
+      const size = Math.min(step, rows - from);
+      const {loss, count} = tf.tidy(() => {
+        const labels = tf.slice(ys, from, size);
+        return {
+          loss: sparseCrossEntropy(
+            labels,
+            model.predictOnBatch(tf.slice(xs, from, size)) as tf.Tensor,
+          ),
+          count: tf.sum(tf.cast(tf.greaterEqual(labels, 0), 'int32')),
+        };
+      });
+      const [[mean], [counted]] = await Promise.all([loss.data(), count.data()]);
+      tf.dispose([loss, count]);
+      // the mean of none is no number
+      if (counted! > 0) sum += mean! * counted!;
+      tokens += counted!;
+    }
+    tf.dispose([xs, ys]);
   }
   if (tokens === 0) throw new Error('perplexity: the batches have no label that is counted');
   const loss = sum / tokens;

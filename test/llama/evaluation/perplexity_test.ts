@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import {perplexity, type TextBatch} from '../../../src/llama';
 import {describeBackends} from '../../support/backends';
@@ -48,6 +49,39 @@ describeBackends('perplexity', () => {
     expect((await rejection(perplexity(model, []))).message).to.equal(
       'perplexity: the batches have no label that is counted',
     );
+    model.dispose();
+  });
+
+  it('takes a batch of a large vocabulary row by row', async () => {
+    const model = loadCheckpoint('llama2');
+    const batch = (): TextBatch => {
+      const {xs, ys} = batchOf('padded.ids', 'padded.labels');
+      // and a row in which nothing counts
+      const batch = tf.tidy(() => ({
+        xs: tf.concat([xs, tf.slice(xs, 0, 1)]),
+        ys: tf.concat([ys, tf.fill<tf.Rank.R3>([1, ys.shape[1], 1], -100, 'int32')]),
+      }));
+      tf.dispose([xs, ys]);
+      return batch;
+    };
+    const expected = await perplexity(model, [batch()]);
+    const sizes: number[] = [];
+    // only these two are looked at
+    const large = {
+      outputs: [{shape: [null, null, 2 ** 26]}],
+      predictOnBatch: (xs: tf.Tensor2D) => {
+        sizes.push(xs.shape[0]);
+        return model.predictOnBatch(xs);
+      },
+    } as unknown as tfl.LayersModel;
+    const before = tf.memory().numTensors;
+    const whole = batch();
+    const rows = whole.xs.shape[0];
+    const result = await perplexity(large, [whole]);
+    expect(tf.memory().numTensors).to.equal(before);
+    expect(sizes).to.deep.equal(Array(rows).fill(1));
+    expect(result.tokens).to.equal(expected.tokens);
+    expect(result.loss).to.be.closeTo(expected.loss, 1e-5);
     model.dispose();
   });
 });
