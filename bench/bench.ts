@@ -22,6 +22,7 @@ import {readResults, withGroup, writeResults} from './results';
 const groups: Readonly<Record<string, () => Promise<{measure: MeasureGroup}>>> = {
   wasm: () => import('./wasm_steps'),
   tensorflow: () => import('./tensorflow_steps'),
+  model: () => import('./model_passes'),
   optimizer: () => import('./optimizer_share'),
   webgpu: () => import('./webgpu_kernels'),
 };
