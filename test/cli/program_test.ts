@@ -14,6 +14,14 @@ const root = new URL('../../', import.meta.url);
 /** The option itself at the start of a line of the help. */
 const inHelp = (name: string): RegExp => new RegExp(`^ +${flagOf(name)}( |$)`, 'm');
 
+/** Runs a command line whose files are not there, which is seen last. */
+async function expectUnderstood(args: string): Promise<void> {
+  const words = args.match(/'[^']*'|\S+/g)!.map((word) => word.replaceAll("'", ''));
+  const {code, stderr} = await runCli(words.map((word) => word.replace('demo/model', 'no/model')));
+  expect(code, args).to.equal(2);
+  expect(stderr).to.match(/^error: .*--[a-z-]+: there is no (file|folder) '/);
+}
+
 describe('tfjs-owlore', () => {
   let folder: ModelFolder;
   before(async () => void (folder = await createModelFolder()));
@@ -58,15 +66,7 @@ describe('tfjs-owlore', () => {
       });
 
       it('has examples that it understands', async () => {
-        for (const [, args] of command.examples) {
-          const words = args.match(/'[^']*'|\S+/g)!.map((word) => word.replaceAll("'", ''));
-          const {stderr} = await runCli(
-            words.map((word) => word.replace('demo/model', 'no/model')),
-          );
-          expect(stderr).to.match(
-            /^error: .*--(model|data|shots-from): there is no (file|folder) '/,
-          );
-        }
+        for (const [, args] of command.examples) await expectUnderstood(args);
       });
 
       it('misses the model', async () => {
@@ -106,6 +106,13 @@ describe('tfjs-owlore', () => {
       expect(json.stdout).to.equal(`${JSON.stringify({error})}\n`);
     });
   }
+
+  it('understands the command lines of README.md', async () => {
+    const readme = readFileSync(new URL('README.md', root), 'utf8');
+    const lines = [...readme.matchAll(/^npx tfjs-owlore (.*)$/gm)].map(([, args]) => args!);
+    expect(lines.length).to.be.greaterThan(2);
+    for (const args of lines) await expectUnderstood(args);
+  });
 
   it('takes options from a file; those of the command line win', async () => {
     const config = folder.write(
