@@ -12,7 +12,7 @@ import {runCli, terminal} from './run_cli';
 const root = new URL('../../', import.meta.url);
 
 /** The option itself at the start of a line of the help. */
-const inHelp = (name: string): RegExp => new RegExp(`^ +${flagOf(name)}( |$)`, 'm');
+const inHelp = (name: string): RegExp => new RegExp(`^ +(-h, )?${flagOf(name)}( |$)`, 'm');
 
 /** Runs a command line whose files are not there, which is seen last. */
 async function expectUnderstood(args: string): Promise<void> {
