@@ -2,6 +2,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {CalibrationBatch} from '../scores/calibration';
 import type {TextBatch} from '../llama/index';
+import type {CommandConsole} from './console';
+import {nextTurn} from './progress';
 
 /** Batches that scores are computed on by default. */
 export const CALIBRATION_BATCHES = 8;
@@ -21,6 +23,22 @@ export async function* calibrationBatches(
     yield {inputs: xs, mask};
     if (++taken === count) return;
   }
+}
+
+/** The same, with its progress shown. */
+export async function* watchedCalibration(
+  dataset: AsyncIterable<TextBatch>,
+  count: number,
+  console: CommandConsole,
+): AsyncGenerator<CalibrationBatch> {
+  const progress = console.progress({label: 'calibrating', total: count});
+  let done = 0;
+  for await (const batch of calibrationBatches(dataset, count)) {
+    yield batch;
+    progress.update(++done);
+    await nextTurn();
+  }
+  progress.end();
 }
 
 /** 1 up to the last label of each row, 0 behind it: `[batch, seq]`, of labels `[batch, seq, 1]`. */

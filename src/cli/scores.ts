@@ -2,11 +2,10 @@
 import {writeFileSync} from 'node:fs';
 import {jsonText} from '../llama/files/json';
 import {textDataset} from '../llama/index';
-import type {CalibrationBatch} from '../scores/calibration';
 import type {OutlierScores} from '../scores/outlier';
 import type {BlockScores} from '../scores/scores';
 import {scoreBlocks, scoreKinds, scoreTitles, type ScoreKind} from './block_scores';
-import {CALIBRATION_BATCHES, calibrationBatches} from './calibration';
+import {CALIBRATION_BATCHES, watchedCalibration} from './calibration';
 import {defineCommand, type Context} from './command';
 import {dataOptions} from './data_options';
 import {noteDataProblems} from './data_problems';
@@ -21,7 +20,6 @@ import {
   refuseMeaningless,
   type SettingsOf,
 } from './options';
-import {nextTurn} from './progress';
 import {bar, newTable} from './table';
 import {UsageError} from './usage_error';
 
@@ -108,25 +106,16 @@ async function ofTexts(settings: Settings, context: Context): Promise<BlockScore
   const {console} = context;
   const data = settings.data!;
   const {model, tokenizer, config} = await loadModel(settings, context);
-  const dataset = textDataset(data, tokenizer, {
-    ...{format, maxLength, batchSize, packing, seed, config},
-  });
-  const progress = console.progress({label: 'calibrating', total: batches});
-  let done = 0;
-  async function* watched(): AsyncGenerator<CalibrationBatch> {
-    for await (const batch of calibrationBatches(dataset, batches)) {
-      yield batch;
-      progress.update(++done);
-      await nextTurn();
-    }
-  }
   try {
-    const result = await scoreBlocks(kind, model, watched, {
-      ...(kind === 'outlier' && {tau, granularity}),
+    const dataset = textDataset(data, tokenizer, {
+      ...{format, maxLength, batchSize, packing, seed, config},
     });
-    progress.end();
-    noteDataProblems(console, data, dataset.report);
-    if (done < batches) console.note(`${data}: ${done} batches are all it has`);
+    const calibration = () => watchedCalibration(dataset, batches, console);
+    const options = kind === 'outlier' ? {tau, granularity} : {};
+    const result = await scoreBlocks(kind, model, calibration, options);
+    const {report} = dataset;
+    noteDataProblems(console, data, report);
+    if (report.batches < batches) console.note(`${data}: ${report.batches} batches are all it has`);
     return result;
   } finally {
     model.dispose();

@@ -131,6 +131,14 @@ describe('tfjs-owlore scores', () => {
     });
   }
 
+  it('leaves no model behind if it fails', async () => {
+    const {numTensors} = tf.memory();
+    const {code, stderr} = await run('--data', data, '--max-length', '65');
+    expect(code).to.equal(1);
+    expect(stderr).to.match(/maxLength must be at most .*\(64\); got 65/);
+    expect(tf.memory().numTensors).to.equal(numTensors);
+  });
+
   it('says that no example can be used, with their lines', async () => {
     const wrong = folder.write('wrong.jsonl', '{"text": "the cat"\n\n{"txt": "the cat"}\n');
     const {code, stderr} = await run('--data', wrong);
