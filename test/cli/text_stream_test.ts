@@ -84,6 +84,13 @@ describe('TextStream', () => {
     expect([all.join(''), stream.text, stream.isStopped]).to.deep.equal(['ab', 'ab', true]);
   });
 
+  it('ends before the one that begins first, of two that come at once', () => {
+    const ids = ['x', 'a', 'b', 'c'].flatMap((part) => tokenizer.encode(part));
+    for (const stops of [['ab', 'b'], ['b', 'ab']]) {
+      expect(pieces(tokenizer, prompt, ids, stops).stream.text).to.equal('x');
+    }
+  });
+
   it('gives bytes that are no character at the end only', () => {
     const [first] = tokenizer.encode('é').length > 1 ? tokenizer.encode('é') : [];
     const half = first ?? tokenizer.encode('🐋')[0]!;
