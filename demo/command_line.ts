@@ -4,6 +4,7 @@ import {dirname} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {Command, CommanderError} from 'commander';
 import {backendNames, type BackendName} from '../src/cli/backend';
+import {methods} from '../src/cli/methods';
 import {
   addOptions,
   choice,
@@ -19,19 +20,14 @@ import {messageOf, UsageError} from '../src/cli/usage_error';
 export type Method = keyof typeof methodParts;
 export type ScoreName = keyof typeof scoreTitles;
 
-/** What a method is made of: are the updates low-rank, what draws the blocks (null: all train), how large is a step. */
+/** The methods, without BAdam, and the learning rate of each. */
 export const methodParts = {
-  owlore: {title: 'OwLore', lowRank: true, sampling: 'scores', learningRate: 2e-3},
-  'owlore-full': {
-    title: 'OwLore (full rank)',
-    lowRank: false,
-    sampling: 'scores',
-    learningRate: 1e-3,
-  },
-  lisa: {title: 'LISA', lowRank: false, sampling: 'uniform', learningRate: 1e-3},
-  'lisa-d': {title: 'LISA-D', lowRank: false, sampling: 'decreasing', learningRate: 1e-3},
-  galore: {title: 'GaLore', lowRank: true, sampling: null, learningRate: 2e-3},
-  full: {title: 'Full fine-tuning', lowRank: false, sampling: null, learningRate: 1e-3},
+  owlore: {...methods.owlore, learningRate: 2e-3},
+  'owlore-full': {...methods['owlore-full'], learningRate: 1e-3},
+  lisa: {...methods.lisa, learningRate: 1e-3},
+  'lisa-d': {...methods['lisa-d'], learningRate: 1e-3},
+  galore: {...methods.galore, learningRate: 2e-3},
+  full: {...methods.full, learningRate: 1e-3},
 } as const;
 
 /** Of the scores, what a table calls them. */

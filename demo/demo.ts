@@ -21,13 +21,15 @@ import {sparseCrossEntropy} from '../src/llama/index';
 import {selectBackend} from './backend';
 import {methodParts, readCommandLine, scoreTitles, settingsInUse} from './command_line';
 import {encodeDocuments, evenWindows, randomWindows, type Windows} from './dataset';
+import {lossOn} from './held_out_loss';
+import {startProgress} from '../src/cli/progress';
+import {TrainingMonitor} from '../src/cli/training_monitor';
 import {startMemoryMeter, type MemoryMeter} from '../src/memory/meter';
 import {loadModel, loadTokenizer, readConfig} from './pretrained';
 import {writeReport, type BlockRecord, type MemoryRecord} from '../src/report/report';
 import {sampleText} from './sample';
 import {printResult, printScores, type DemoRun} from './tables';
 import {finetuningTexts} from './texts';
-import {TrainingMonitor} from './training_monitor';
 
 const batchSize = 4; // windows in a step, each as long as the model's context
 const calibrationBatches = 8; // what the scores are computed on
@@ -101,10 +103,10 @@ async function main(): Promise<void> {
     steps,
     blocks,
     meter,
-    batchSize,
     learningRate: () => optimizer.learningRate,
-    heldOut,
+    evaluate: () => lossOn(model, heldOut, batchSize),
     evaluateEvery,
+    startProgress: () => startProgress(process.stdout, {label: 'training', total: steps}),
   });
   model.compile({optimizer, loss: sparseCrossEntropy});
   await model.fit(train.x, train.y, {
@@ -136,6 +138,7 @@ async function main(): Promise<void> {
       batch: `${batchSize} × ${length} tokens`,
     },
     scoreTitle,
+    othersTrain: true,
     blocks: records.map((record, i) => ({
       ...record,
       stepsTrained: monitor.steps.filter(({active}) => active[i]).length,

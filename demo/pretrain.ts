@@ -13,11 +13,13 @@ import {backendNames, type BackendName} from '../scripts/load_backend';
 import {selectBackend} from './backend';
 import {trainTokenizer} from './bpe';
 import {encodeDocuments, evenWindows, randomWindows} from './dataset';
+import {lossOn} from './held_out_loss';
+import {startProgress} from '../src/cli/progress';
+import {TrainingMonitor} from '../src/cli/training_monitor';
 import {startMemoryMeter} from '../src/memory/meter';
 import {savePretrained} from './pretrained';
 import {sampleText} from './sample';
 import {pretrainingTexts} from './texts';
-import {TrainingMonitor} from './training_monitor';
 
 const config = {
   vocabSize: 512, // 256 bytes, the separator of documents and 255 merges
@@ -71,10 +73,10 @@ const monitor = new TrainingMonitor({
   steps,
   blocks: findBlocks(model),
   meter,
-  batchSize,
   learningRate: () => optimizer.learningRate,
-  heldOut,
+  evaluate: () => lossOn(model, heldOut, batchSize),
   evaluateEvery: 250,
+  startProgress: () => startProgress(process.stdout, {label: 'training', total: steps}),
 });
 const start = performance.now();
 await model.fit(train.x, train.y, {

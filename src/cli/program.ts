@@ -6,6 +6,7 @@ import type * as cli from './command';
 import {readConfigFile} from './config_file';
 import {CommandConsole, type OutputStream} from './console';
 import {evaluate} from './evaluate';
+import {finetune} from './finetune';
 import {generate} from './generate';
 import {addOptions, file, flag, readSettings} from './options';
 import {scores} from './scores';
@@ -13,7 +14,7 @@ import {style} from './style';
 import {messageOf, UsageError} from './usage_error';
 
 /** In the order of the help. */
-const commands: readonly cli.Command[] = [scores, generate, evaluate];
+const commands: readonly cli.Command[] = [finetune, scores, generate, evaluate];
 
 /** The options of all commands, which have no place in a config file. */
 const commonOptions = {
@@ -73,7 +74,7 @@ function createProgram(environment: Environment, console: CommandConsole): Comma
     .usage('<command> [options]')
     .description('Fine-tunes LLaMA-style models with OwLore, and looks at what came out.')
     .version(version, '--version', 'show the version')
-    .helpOption('--help', 'show this')
+    .helpOption('-h, --help', 'show this')
     .helpCommand(false)
     .exitOverride()
     .configureOutput({

@@ -1,6 +1,7 @@
 /** Writes the report of a run: one HTML file that needs nothing else, neither beside it nor from a network. */
 import {readFileSync, writeFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
+import {dirname, join} from 'node:path';
 
 /** What a run leaves behind; the report shows this and nothing else. Sizes are in bytes. */
 export interface RunRecord {
@@ -14,6 +15,8 @@ export interface RunRecord {
   settings: Record<string, string | number>;
   /** What the scores are, or null where nothing draws the blocks. */
   scoreTitle: string | null;
+  /** Whether what is in no block trains all the time. */
+  othersTrain: boolean;
   blocks: BlockRecord[];
   steps: StepRecord[];
   /** Held-out loss after so many steps. */
@@ -54,9 +57,15 @@ export function writeReport(file: string, run: RunRecord): void {
     // The text of a script element ends at the first "</script": no "<" may stand in the data.
     ['"runRecord"', JSON.stringify(run).replaceAll('<', '\\u003c')],
   ];
-  let html = readFileSync(new URL('report_template.html', import.meta.url), 'utf8');
+  let html = readFileSync(templateFile(), 'utf8');
   for (const [placeholder, text] of parts) html = html.replace(placeholder, () => text);
   writeFileSync(file, html);
+}
+
+/** The template's place in the package, wherever a build has put this file. */
+function templateFile(): string {
+  const manifest = createRequire(import.meta.url).resolve('tfjs-owlore/package.json');
+  return join(dirname(manifest), 'src/report/report_template.html');
 }
 
 function readPackageFile(path: string): string {

@@ -42,7 +42,7 @@ export function probabilitiesAsGiven(
 }
 
 /** `values` in the order of the model's blocks; throws if they are for other blocks. */
-function inOrder(
+export function inOrder(
   what: string,
   values: readonly number[],
   names: readonly string[] | undefined,

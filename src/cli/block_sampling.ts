@@ -1,0 +1,146 @@
+/** How a run draws the blocks that train: their scores, and the probabilities that follow from them. */
+import {readFileSync} from 'node:fs';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import type {LayerSamplingOptions} from '../layer_sampling_options';
+import {inOrder, probabilitiesFromScores} from '../sampling/block_probabilities';
+import type {CalibrationBatch} from '../scores/calibration';
+import {autoTaus, type OutlierScores} from '../scores/outlier';
+import {readScores, type ScoresInput} from '../scores/scores';
+import type {TextDataset} from '../llama/index';
+import {scoreBlocks, scoreTitles, type ScoreKind} from './block_scores';
+import {CALIBRATION_BATCHES, calibrationBatches} from './calibration';
+import type {Context} from './command';
+import type {FinetuneSettings} from './finetune_options';
+import type {FittedDefaults, Sizes} from './fitted_defaults';
+import {methods, presetSampling} from './methods';
+import {nextTurn} from './progress';
+import {asUsage, UsageError} from './usage_error';
+
+/** How the blocks of a run are drawn. */
+export interface BlockSampling {
+  /** For `LayerSamplingCallback`. */
+  options: LayerSamplingOptions & {gamma: number; interval: number};
+  /** One for each block. */
+  probabilities: readonly number[];
+  /** Plain JSON; null where nothing is scored. */
+  scores: object | null;
+  /** What the report calls the scores, and one for each block; null where nothing is scored. */
+  scored: {title: string; values: readonly number[]} | null;
+  /** Of outlier scores: the tau in use. */
+  tau?: number;
+}
+
+/** What scores are computed of. */
+interface Scored {
+  model: tfl.LayersModel;
+  blocks: readonly string[];
+  /** Calibration data. */
+  dataset: TextDataset;
+}
+
+/** @returns null if the method trains all blocks. */
+export async function chooseSampling(
+  settings: FinetuneSettings,
+  scored: Scored,
+  sizes: Sizes,
+  fitted: FittedDefaults,
+  context: Context,
+): Promise<BlockSampling | null> {
+  const {method, seed} = settings;
+  const parts = methods[method];
+  if (parts.sampling === null) return null;
+  checkGamma(settings, sizes, context);
+  const interval = fitted.interval(settings.interval, sizes);
+  if (parts.sampling !== 'scores') {
+    const preset = presetSampling[parts.sampling];
+    const gamma = fitted.gamma(settings.gamma ?? parts.gamma, sizes);
+    const {probabilities} = probabilitiesFromScores(preset.scores, scored.blocks, {gamma});
+    return {
+      options: {...preset, gamma, interval, seed},
+      probabilities,
+      scores: null,
+      scored: null,
+    };
+  }
+  const found = await findScores(settings, scored, fitted, context);
+  const alive = found.values.filter((score) => score > 0).length;
+  const half = fitted.gamma(settings.gamma ?? parts.gamma, sizes);
+  const gamma =
+    alive === 0 ? half : fitted.atMost('gamma', half, alive, `${alive} blocks have a score`);
+  const probabilities = probabilitiesFromScores(found.scores, scored.blocks, {gamma});
+  return {
+    options: {probabilities, gamma, interval, seed},
+    probabilities: probabilities.probabilities,
+    scores: found.scores,
+    scored: found.title === null ? null : {title: found.title, values: found.values},
+    ...(found.tau !== undefined && {tau: found.tau}),
+  };
+}
+
+function checkGamma({gamma}: FinetuneSettings, {blocks}: Sizes, {given}: Context): void {
+  if (gamma === undefined || gamma <= blocks) return;
+  throw new UsageError(
+    `${given.get('gamma')} must be <= ${blocks}, the blocks of the model; got ${gamma}`,
+  );
+}
+
+interface FoundScores {
+  scores: ScoresInput;
+  values: readonly number[];
+  title: string | null;
+  tau?: number;
+}
+
+async function findScores(
+  settings: FinetuneSettings,
+  {model, blocks, dataset}: Scored,
+  fitted: FittedDefaults,
+  {console, given}: Context,
+): Promise<FoundScores> {
+  const {scores: name, tau} = settings;
+  if (name === 'uniform') {
+    const values = blocks.map(() => 1);
+    return {scores: {blocks, scores: values}, values, title: null};
+  }
+  if (!(name in scoreTitles)) return readScoreFile(name, blocks);
+  const kind = name as ScoreKind;
+  const progress = console.progress({label: 'calibrating', total: CALIBRATION_BATCHES});
+  let done = 0;
+  async function* watched(): AsyncGenerator<CalibrationBatch> {
+    for await (const batch of calibrationBatches(dataset, CALIBRATION_BATCHES)) {
+      yield batch;
+      progress.update(++done);
+      await nextTurn();
+    }
+  }
+  // the paper's tau is the first that 'auto' tries
+  const wanted = given.has('tau') || tau !== autoTaus[0] ? tau : 'auto';
+  const scores = await scoreBlocks(kind, model, watched, {
+    ...(kind === 'outlier' && {tau: wanted}),
+  });
+  progress.end();
+  const found = {scores, values: scores.scores, title: scoreTitles[kind]};
+  if (kind !== 'outlier') return found;
+  const {tau: used} = scores as OutlierScores;
+  if (tau !== 'auto') fitted.instead('tau', tau, used, 'too few outliers above it');
+  return {...found, tau: used};
+}
+
+/** Scores of a file, in the order of the model's blocks. */
+function readScoreFile(path: string, blocks: readonly string[]): FoundScores {
+  return asUsage(() => {
+    const scores = parse(path);
+    const {values, blocks: names} = readScores(scores, path);
+    const {kind} = scores as {kind?: ScoreKind};
+    const title = (kind && scoreTitles[kind]) ?? 'score';
+    return {scores, values: inOrder('scores', values, names, blocks), title};
+  });
+}
+
+function parse(path: string): ScoresInput {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as ScoresInput;
+  } catch (cause) {
+    throw new Error(`${path} is not JSON: ${(cause as Error).message}`, {cause});
+  }
+}

@@ -1,0 +1,232 @@
+/** `tfjs-owlore finetune`: trains a model, and leaves a folder that says how it went. */
+import {LayerSamplingCallback} from '../layer_sampling_callback';
+import {perplexity, saveLlama, sparseCrossEntropy} from '../llama/index';
+import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
+import {resolveBlocks} from '../model/blocks';
+import {cosineDecay, linearDecay, warmup, type LearningRate} from '../optim/schedule';
+import {OwLoreOptimizer} from '../owlore_optimizer';
+import {chooseSampling, type BlockSampling} from './block_sampling';
+import {defineCommand, type Context} from './command';
+import {checkTogether, configOf, finetuneOptions, type FinetuneSettings} from './finetune_options';
+import {printOutcome, runRecord, type Outcome} from './finetune_outcome';
+import {FittedDefaults, type Sizes} from './fitted_defaults';
+import {withLibraryMessages} from './library_messages';
+import {methods} from './methods';
+import {loadModel, type Loaded} from './model_options';
+import {checkRunFolder, RunFolder} from './run_folder';
+import {openTensorBoard} from './tensorboard';
+import {prepareData, type TrainingData} from './training_data';
+import {TrainingMonitor, type LogEntry} from './training_monitor';
+import {messageOf, UsageError} from './usage_error';
+
+export const finetune = defineCommand({
+  name: 'finetune',
+  summary: 'Fine-tunes a model, and writes a folder with the model and how it went.',
+  examples: [
+    ['with OwLore', 'finetune --model demo/model --data train.jsonl --output run'],
+    ['the same run again', 'finetune --config run/config.json --output again'],
+    [
+      'another method, longer',
+      'finetune --model demo/model --data train.jsonl --output run --method lisa --epochs 3',
+    ],
+  ],
+  options: finetuneOptions,
+  async run(settings, context) {
+    const {given, console} = context;
+    checkTogether(settings, given);
+    checkRunFolder(given.get('output')!, settings.output, settings);
+    const backend = await context.selectBackend(settings.backend);
+    const meter = startMemoryMeter();
+    try {
+      return await withLibraryMessages(
+        (line) => console.note(line),
+        async () => {
+          // a large vocabulary's logits would be most of the memory
+          const loaded = await loadModel({...settings, backend}, context, {headInLoss: true});
+          try {
+            return await finetuneModel(settings, loaded, meter, context);
+          } finally {
+            loaded.model.dispose();
+          }
+        },
+      );
+    } finally {
+      meter.stop();
+    }
+  },
+});
+
+/** All that a run needs to begin. */
+interface Plan {
+  /** The options in effect. */
+  settings: FinetuneSettings;
+  data: TrainingData;
+  /** Null if all blocks train. */
+  sampling: BlockSampling | null;
+}
+
+async function finetuneModel(
+  settings: FinetuneSettings,
+  loaded: Loaded,
+  meter: MemoryMeter,
+  context: Context,
+): Promise<object> {
+  const start = performance.now();
+  const plan = await makePlan(settings, loaded, context);
+  const folder = new RunFolder(settings.output);
+  const onInterrupt = (): void => folder.end('interrupted');
+  context.signal.addEventListener('abort', onInterrupt);
+  try {
+    folder.writeConfig(configOf(plan.settings));
+    const trained = await train(plan, loaded, meter, folder, context);
+    const outcome: Outcome = {
+      ...{settings: plan.settings, trained, sampling: plan.sampling, report: plan.data.report},
+      parameters: loaded.model.countParams(),
+      seconds: (performance.now() - start) / 1000,
+    };
+    folder.writeReport(runRecord(outcome));
+    await saveLlama(loaded.model, folder.model, {dtype: settings.dtype});
+    folder.end('done');
+    return printOutcome(outcome, folder, context.console);
+  } catch (error) {
+    folder.end('failed', messageOf(error));
+    throw error;
+  } finally {
+    context.signal.removeEventListener('abort', onInterrupt);
+  }
+}
+
+/** Looks at model and data; what is wrong with them comes out here, before anything is written. */
+async function makePlan(
+  settings: FinetuneSettings,
+  loaded: Loaded,
+  context: Context,
+): Promise<Plan> {
+  const {model} = loaded;
+  const fitted = new FittedDefaults(context.given);
+  const data = await prepareData(settings, loaded, fitted, context);
+  const {steps, batchSize} = data;
+  const blocks = resolveBlocks(model);
+  const sides = blocks
+    .flatMap(({weights}) => weights.map(({shape}) => shape as number[]))
+    .filter(({length}) => length > 1)
+    .map((shape) => Math.min(...shape));
+  checkRank(settings, Math.max(...sides), context);
+  const sizes: Sizes = {blocks: blocks.length, matrixSide: Math.min(...sides), steps};
+  const scored = {
+    model,
+    blocks: blocks.map(({name}) => name),
+    dataset: data.training({repeat: false}),
+  };
+  const sampling = await chooseSampling(settings, scored, sizes, fitted, context);
+  const rank = methods[settings.method].lowRank ? fitted.rank(settings.rank, sizes) : settings.rank;
+  const line = fitted.line();
+  if (line !== null) context.console.note(line);
+  return {
+    settings: {
+      ...settings,
+      ...{backend: loaded.backend, rank, batchSize},
+      evaluateEvery: settings.evaluateEvery ?? Math.max(1, Math.ceil(steps / 10)),
+      ...(sampling && {gamma: sampling.options.gamma, interval: sampling.options.interval}),
+      ...(sampling?.tau !== undefined && {tau: sampling.tau}),
+    },
+    data,
+    sampling,
+  };
+}
+
+function checkRank({rank}: FinetuneSettings, most: number, {given}: Context): void {
+  if (!given.has('rank') || rank <= most) return;
+  throw new UsageError(
+    `${given.get('rank')} must be <= ${most}, the smaller side of the blocks' matrices; got ${rank}`,
+  );
+}
+
+/** What training came to. */
+export interface Trained {
+  monitor: TrainingMonitor;
+  blocks: readonly string[];
+}
+
+async function train(
+  {settings, data, sampling}: Plan,
+  {model}: Loaded,
+  meter: MemoryMeter,
+  folder: RunFolder,
+  {console, signal}: Context,
+): Promise<Trained> {
+  const {steps} = data;
+  const {accumulate, rank, refreshInterval, weightDecay, clipNorm, checkpoint} = settings;
+  const optimizer = new OwLoreOptimizer({
+    learningRate: learningRateOf(settings, steps),
+    project: methods[settings.method].lowRank ? 'auto' : false,
+    ...{rank, refreshInterval, weightDecay, clipNorm, accumulate, checkpoint},
+  });
+  const layerSampling = sampling && new LayerSamplingCallback(sampling.options);
+  if (sampling?.scores) folder.writeScores(sampling.scores);
+  const blocks = resolveBlocks(model).map(({name, weights}) => ({
+    name,
+    weights: weights.map((weight) => weight.name),
+  }));
+  const events = openTensorBoard(folder.tensorBoard);
+  const monitor = new TrainingMonitor({
+    ...{steps, accumulate, blocks, meter},
+    learningRate: () => optimizer.learningRate,
+    evaluate: async () => (await perplexity(model, data.heldOut())).loss,
+    evaluateEvery: settings.evaluateEvery!,
+    startProgress: () => console.progress({label: 'training', total: steps}),
+    log: (entry) => {
+      folder.append(entry);
+      events?.scalars(entry.step, scalarsOf(entry));
+      if (entry.event === 'heldOut')
+        console.note(`step ${entry.step}: held-out loss ${entry.loss.toFixed(4)}`);
+    },
+  });
+  const writeSchedule = (): void => {
+    if (layerSampling) folder.writeSchedule(layerSampling.schedule);
+  };
+  signal.addEventListener('abort', writeSchedule);
+  const dataset = data.training({repeat: true});
+  try {
+    model.compile({optimizer, loss: sparseCrossEntropy});
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- tfjs calls its iterator alone
+    await model.fitDataset(dataset, {
+      epochs: 1,
+      batchesPerEpoch: steps * accumulate,
+      verbose: 0,
+      callbacks: layerSampling ? [layerSampling, monitor] : [monitor],
+    });
+    return {monitor, blocks: blocks.map(({name}) => name)};
+  } finally {
+    signal.removeEventListener('abort', writeSchedule);
+    writeSchedule();
+    events?.close();
+    optimizer.dispose();
+  }
+}
+
+function learningRateOf(
+  {learningRate, schedule, warmup: rise}: FinetuneSettings,
+  steps: number,
+): LearningRate {
+  const fall = {
+    linear: () => linearDecay(learningRate, steps - rise),
+    cosine: () => cosineDecay(learningRate, steps - rise),
+    constant: () => learningRate,
+  };
+  const then = fall[schedule]();
+  return rise > 0 ? warmup(rise, then) : then;
+}
+
+/** The numbers of an entry, under the names that TensorBoard shows. */
+function scalarsOf(entry: LogEntry): Record<string, number> {
+  if (entry.event === 'heldOut') return {'loss/heldOut': entry.loss};
+  const {loss, learningRate, blocks, seconds, peakBytes} = entry;
+  return {
+    'loss/train': loss,
+    learningRate,
+    blocksOn: blocks.length,
+    secondsPerStep: seconds,
+    peakBytes,
+  };
+}

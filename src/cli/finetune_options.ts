@@ -1,0 +1,130 @@
+/** The options of `tfjs-owlore finetune`, and which of them go together. */
+import {existsSync} from 'node:fs';
+import {floatTypes, type FloatType} from '../llama/files/float_type';
+import {layerSamplingDefaults} from '../layer_sampling_options';
+import {owloreDefaults} from '../owlore_options';
+import {scoreKinds} from './block_scores';
+import {dataOptions} from './data_options';
+import {methodNames, methods, type MethodName} from './methods';
+import {modelOptions} from './model_options';
+import {
+  choice,
+  fileOrUrl,
+  flag,
+  group,
+  number,
+  numberOr,
+  refuseMeaningless,
+  required,
+  text,
+  type Given,
+  type OptionDescription,
+  type SettingsOf,
+} from './options';
+import {UsageError} from './usage_error';
+
+const count = {integer: true, min: 1};
+const positive = {exclusiveMin: 0};
+
+/** Names of scores that are computed here; another text is a file of them. */
+export const scoreNames: readonly string[] = [...scoreKinds, 'uniform'];
+
+const scores: OptionDescription<string> = {
+  ...text(`what draws the blocks: ${scoreNames.join(', ')}, or a file of scores`, '<name|file>'),
+  default: 'outlier',
+  check(owner, name, value) {
+    if (typeof value === 'string' && (scoreNames.includes(value) || existsSync(value))) return;
+    throw new Error(
+      `${owner}: ${name} must be ${scoreNames.join(', ')} or a file that is there; got '${String(value)}'`,
+    );
+  },
+};
+
+export const finetuneOptions = {
+  ...modelOptions,
+  ...group('Run', {
+    output: required(text('the folder of the run', '<folder>')),
+    overwrite: flag('replace an earlier run in that folder'),
+    dtype: choice<FloatType, 'F32'>('how the weights of the model are saved', floatTypes, 'F32'),
+    seed: number('the same seed gives the same run', {
+      ...{integer: true, min: 0, max: 2 ** 32 - 1, default: 0},
+    }),
+  }),
+  ...group('Method', {
+    method: choice<MethodName, 'owlore'>('how to fine-tune', methodNames, 'owlore'),
+    scores,
+    tau: numberOr('auto', 'an outlier is above tau times the mean of its block', {
+      ...{...positive, default: 13},
+    }),
+    gamma: number('blocks that train at a time (default: owlore 5, badam 1, others 2)', positive),
+    interval: number('steps between draws of blocks', {
+      ...{...count, default: layerSamplingDefaults.interval},
+    }),
+    rank: number('rank of the updates', {...count, default: owloreDefaults.rank}),
+    refreshInterval: number('steps of a matrix between refreshes of its basis', {
+      ...{...count, default: owloreDefaults.refreshInterval},
+    }),
+  }),
+  ...group('Training', {
+    epochs: number('passes over the data', {...positive, default: 1}),
+    steps: number('steps of training, in place of epochs', count),
+    accumulate: number('batches whose gradients make a step', {
+      ...{...count, default: owloreDefaults.accumulate},
+    }),
+    learningRate: number('at its highest', {...positive, default: 3e-4}),
+    schedule: choice('how it falls to 0', ['linear', 'cosine', 'constant'] as const, 'linear'),
+    warmup: number('steps over which it rises before that', {integer: true, min: 0, default: 0}),
+    weightDecay: number('decoupled weight decay', {min: 0, default: owloreDefaults.weightDecay}),
+    clipNorm: number("largest norm of a step's gradients (default: no limit)", positive),
+    checkpoint: choice<'auto' | 'blocks' | 'none', 'auto'>(
+      'what is computed again and not remembered',
+      ['auto', 'blocks', 'none'],
+      'auto',
+    ),
+  }),
+  ...group('Data', {
+    data: required(fileOrUrl('examples to train on, jsonl or a json array')),
+    validation: fileOrUrl('held-out examples (default: a part of the data)'),
+    validationSplit: number('that part', {exclusiveMin: 0, exclusiveMax: 1, default: 0.05}),
+    evaluateEvery: number('steps between held-out losses (default: ten times in a run)', count),
+    ...dataOptions,
+  }),
+};
+
+export type FinetuneSettings = SettingsOf<typeof finetuneOptions>;
+
+/** The options that play no part in a run with these settings, each with what makes it so. */
+export function meaningless(settings: FinetuneSettings): Record<string, string> {
+  const {method, scores, steps, validation} = settings;
+  const {lowRank, sampling} = methods[method];
+  const byMethod = `--method ${method}`;
+  return {
+    ...(scores !== 'outlier' && {tau: `--scores ${scores}`}),
+    ...(!lowRank && {rank: byMethod, refreshInterval: byMethod}),
+    ...(sampling === null && {gamma: byMethod, interval: byMethod}),
+    ...(sampling !== 'scores' && {scores: byMethod, tau: byMethod}),
+    ...(steps !== undefined && {epochs: '--steps'}),
+    ...(validation !== undefined && {validationSplit: '--validation'}),
+  };
+}
+
+/** @throws UsageError for options that were given and play no part. */
+export function checkTogether(settings: FinetuneSettings, given: Given): void {
+  refuseMeaningless(given, meaningless(settings));
+  const {method, gamma} = settings;
+  if (methods[method].sampling === 'permutation' && gamma !== undefined && gamma % 1 !== 0) {
+    throw new UsageError(
+      `${given.get('gamma')} must be an integer with --method ${method}; got ${gamma}`,
+    );
+  }
+}
+
+/** The options in effect, as a config file takes them: without those that play no part, and without `overwrite`. */
+export function configOf(settings: FinetuneSettings): Record<string, unknown> {
+  const unused = meaningless(settings);
+  return Object.fromEntries(
+    Object.entries(settings).filter(
+      ([name, value]) => value !== undefined && !(name in unused) && name !== 'overwrite',
+    ),
+  );
+}

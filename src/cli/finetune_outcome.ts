@@ -1,0 +1,102 @@
+/** What a run came to: the record for its report, the lines for people, the result for programs. */
+import {basename} from 'node:path';
+import type {DatasetReport} from '../llama/index';
+import type {RunRecord} from '../report/report';
+import type {BlockSampling} from './block_sampling';
+import type {CommandConsole} from './console';
+import type {Trained} from './finetune';
+import {configOf, type FinetuneSettings} from './finetune_options';
+import {methods} from './methods';
+import {describeTime} from './progress';
+import type {RunFolder} from './run_folder';
+import {printValues} from './table';
+
+/** What a run came to. */
+export interface Outcome {
+  /** The options in effect. */
+  settings: FinetuneSettings;
+  trained: Trained;
+  sampling: BlockSampling | null;
+  /** Of the examples that were trained on. */
+  report: DatasetReport;
+  parameters: number;
+  /** From the loaded model to the trained one. */
+  seconds: number;
+}
+
+/** The record for the report. */
+export function runRecord(outcome: Outcome): RunRecord {
+  const {settings, trained, sampling, report, parameters, seconds} = outcome;
+  const {monitor, blocks} = trained;
+  const {title} = methods[settings.method];
+  const {model, data, output: _, ...shown} = configOf(settings);
+  return {
+    title: `${title}: ${String(model).split(/[\\/]/).slice(-2).join('/')} on ${basename(String(data))}`,
+    lead:
+      `A LLaMA-style model of ${(parameters / 1e6).toPrecision(3)} million parameters in ${blocks.length} blocks ` +
+      `(${String(model)}) learns ${report.used.toLocaleString('en')} examples (${String(data)}) in TensorFlow.js on the ` +
+      `${settings.backend} backend.`,
+    method: title,
+    backend: settings.backend,
+    parameters,
+    seconds,
+    settings: shown as Record<string, string | number>,
+    scoreTitle: sampling?.scored?.title ?? null,
+    othersTrain: sampling?.options.alwaysOn !== false,
+    blocks: blocks.map((name, i) => ({
+      name,
+      score: sampling?.scored?.values[i] ?? null,
+      probability: sampling?.probabilities[i] ?? 1,
+      stepsTrained: monitor.steps.filter(({active}) => active[i]).length,
+    })),
+    steps: monitor.steps,
+    heldOut: monitor.heldOut,
+    memory: {method: memoryOf(trained), full: null},
+    sample: null,
+  };
+}
+
+function memoryOf({monitor}: Trained): {peak: number; state: number} {
+  const peak = monitor.steps.reduce((most, step) => Math.max(most, step.peak), 0);
+  return {peak, state: monitor.stateBytes};
+}
+
+/** Prints it; returns what `--json` prints. */
+export function printOutcome(
+  {settings, trained, report, seconds}: Outcome,
+  folder: RunFolder,
+  console: CommandConsole,
+): object {
+  const {monitor} = trained;
+  const [before, after] = [monitor.heldOut[0]!.loss, monitor.heldOut.at(-1)!.loss];
+  const {peak, state} = memoryOf(trained);
+  const arrow = (show: (loss: number) => string): string => `${show(before)} → ${show(after)}`;
+  printValues(
+    (line) => console.print(line),
+    [
+      ['held-out loss', arrow((loss) => loss.toFixed(4))],
+      ['perplexity', arrow((loss) => Math.exp(loss).toPrecision(4))],
+      ['tensor memory', `${megabytes(peak)} at most, of it ${megabytes(state)} optimizer state`],
+      ['time', `${describeTime(seconds)}, ${monitor.steps.length} steps`],
+      ['model', folder.model],
+      ['report', folder.report],
+    ],
+  );
+  const {used, cut, dropped, problems} = report;
+  return {
+    output: folder.path,
+    model: folder.model,
+    report: folder.report,
+    heldOutLoss: {before, after},
+    steps: monitor.steps.length,
+    seconds,
+    peakBytes: peak,
+    stateBytes: state,
+    backend: settings.backend,
+    ...{examples: used, cut, dropped, problems},
+  };
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`;
+}

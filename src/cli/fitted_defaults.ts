@@ -1,0 +1,59 @@
+/** The paper's defaults, fitted down to models and data that are smaller than the paper's. */
+import type {Given} from './options';
+
+/** What limits the defaults. */
+export interface Sizes {
+  blocks: number;
+  /** The smaller side of the blocks' smallest matrix. */
+  matrixSide: number;
+  /** Steps of the run. */
+  steps: number;
+}
+
+/** Periods in a run, so that the draws can come near their probabilities. */
+const PERIODS = 10;
+
+/** What was done to defaults, in one line. */
+export class FittedDefaults {
+  private readonly changes: string[] = [];
+
+  /** @param given Options that were given are not touched. */
+  constructor(private readonly given: Given) {}
+
+  /** A default, or `limit` where it is above that. */
+  atMost(name: string, value: number, limit: number, why: string): number {
+    return value > limit ? this.instead(name, value, limit, why) : value;
+  }
+
+  /** Half of the blocks, where gamma is more. */
+  gamma(value: number, {blocks}: Sizes): number {
+    return this.atMost('gamma', value, Math.max(1, Math.floor(blocks / 2)), `of ${blocks} blocks`);
+  }
+
+  /** A quarter of the matrices' smaller side, where the rank is as large as that side or larger. */
+  rank(value: number, {matrixSide}: Sizes): number {
+    if (value < matrixSide) return value;
+    const rank = Math.max(1, Math.floor(matrixSide / 4));
+    return this.instead('rank', value, rank, `the matrices have ${matrixSide}`);
+  }
+
+  /** Ten periods in the run, where the interval makes fewer. */
+  interval(value: number, {steps}: Sizes): number {
+    const limit = Math.max(1, Math.floor(steps / PERIODS));
+    return this.atMost('interval', value, limit, `${steps} steps`);
+  }
+
+  /** `fitted` in place of a default, which goes into the line. */
+  instead<T extends number | string>(name: string, value: T, fitted: T, why: string): T {
+    if (this.given.has(name) || fitted === value) return value;
+    this.changes.push(`${name} ${value} → ${fitted} (${why})`);
+    return fitted;
+  }
+
+  /** What was changed; null if nothing. */
+  line(): string | null {
+    return this.changes.length === 0
+      ? null
+      : `the paper's defaults, fitted: ${this.changes.join(', ')}`;
+  }
+}

@@ -1,0 +1,96 @@
+/** What a run trains on, and what it holds out; all of it looked through before training begins. */
+import {textDataset, type DatasetReport, type TextDataset} from '../llama/index';
+import type {TextDatasetOptions} from '../llama/text/dataset_options';
+import type {Tokenizer} from '../llama/text/tokenizer';
+import type {LlamaConfig} from '../llama/config';
+import * as tf from '@tensorflow/tfjs-core';
+import type {Context} from './command';
+import {countExamples} from './count_examples';
+import {noteDataProblems} from './data_problems';
+import type {FinetuneSettings} from './finetune_options';
+import type {FittedDefaults} from './fitted_defaults';
+import {nextTurn} from './progress';
+import {asUsage, UsageError} from './usage_error';
+
+/** The data of a run. */
+export interface TrainingData {
+  /** One pass over what is trained on, or pass after pass without end. */
+  training(options: {repeat: boolean}): TextDataset;
+  /** One pass, in the order of the file. */
+  heldOut(): TextDataset;
+  batchSize: number;
+  /** Steps of the run. */
+  steps: number;
+  /** Of the examples that are trained on, as far as they have been looked through. */
+  report: DatasetReport;
+}
+
+/** Makes it, of the model's positions and vocabulary. */
+export async function prepareData(
+  settings: FinetuneSettings,
+  {tokenizer, config}: {tokenizer: Tokenizer; config: LlamaConfig},
+  fitted: FittedDefaults,
+  {console, given}: Context,
+): Promise<TrainingData> {
+  const {data, validation, validationSplit, format, maxLength, packing, seed} = settings;
+  const isHeldOut = (i: number): boolean => validation === undefined && isIn(validationSplit, i);
+  const examples = await countExamples(data, console);
+  const heldOut = validation === undefined ? Math.ceil(examples * validationSplit) : 0;
+  if (examples > 0 && heldOut >= examples) {
+    throw new UsageError(
+      `finetune: ${data} has ${examples} examples, and a part of ${validationSplit} of them is held out, which leaves ` +
+        'none to train on; give more examples, or others as --validation',
+    );
+  }
+  const batchSize = packing
+    ? settings.batchSize
+    : fitted.atMost(
+        'batchSize',
+        settings.batchSize,
+        Math.max(1, examples - heldOut),
+        `${examples - heldOut} examples`,
+      );
+  const common = {format, maxLength, batchSize, packing, seed, config};
+  const datasetOf = (path: string, options: TextDatasetOptions): TextDataset =>
+    asUsage(() => textDataset(path, tokenizer, {...common, ...options}));
+  const training = ({repeat}: {repeat: boolean}): TextDataset =>
+    datasetOf(data, {repeat, select: (i) => !isHeldOut(i)});
+  const heldOutPart = (): TextDataset =>
+    datasetOf(validation ?? data, {
+      shuffle: false,
+      ...(validation === undefined && {select: isHeldOut}),
+    });
+
+  const {steps, accumulate, epochs} = settings;
+  const look = async (dataset: TextDataset, name: string, total: number, most = Infinity) => {
+    const progress = console.progress({label: `reading ${name}`, total});
+    for await (const batch of dataset) {
+      tf.dispose([batch.xs, batch.ys]);
+      const {used, dropped, batches} = dataset.report;
+      progress.update(used + dropped);
+      await nextTurn();
+      if (batches >= most) break;
+    }
+    progress.end();
+    noteDataProblems(console, name, dataset.report);
+    return dataset.report;
+  };
+  const most = steps === undefined ? Infinity : steps * accumulate;
+  const report = await look(training({repeat: false}), data, examples - heldOut, most);
+  if (validation === undefined) await look(heldOutPart(), `${data}, held out`, heldOut);
+  else await look(heldOutPart(), validation, await countExamples(validation, console));
+
+  const inEpochs = Math.max(1, Math.round((epochs * report.batches) / accumulate));
+  const all = {training, heldOut: heldOutPart, batchSize, steps: steps ?? inEpochs, report};
+  if (settings.warmup >= all.steps && settings.warmup > 0) {
+    throw new UsageError(
+      `${given.get('warmup')} must be below ${all.steps}, the steps of the run; got ${settings.warmup}`,
+    );
+  }
+  return all;
+}
+
+/** Whether the example at `index` is in a part of all that is spread evenly; the first one is. */
+function isIn(part: number, index: number): boolean {
+  return Math.ceil((index + 1) * part) > Math.ceil(index * part);
+}

@@ -1,0 +1,157 @@
+/** Watches a run: its progress, its held-out loss, and what each step took, for the log and the report. */
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import type {MemoryMeter} from '../memory/meter';
+import type {Block} from '../model/blocks';
+import type {StepRecord} from '../report/report';
+import {nextTurn, type Progress} from './progress';
+
+/** A step of the optimizer. */
+export interface StepEntry {
+  event: 'step';
+  /** 1, 2, … */
+  step: number;
+  /** Of the step's batches, in the mean. */
+  loss: number;
+  learningRate: number;
+  /** Names of the blocks that were on. */
+  blocks: string[];
+  seconds: number;
+  /** The most tensor memory at once. */
+  peakBytes: number;
+}
+
+/** The loss on held-out text after a step; 0: before the first. */
+export interface HeldOutEntry {
+  event: 'heldOut';
+  step: number;
+  loss: number;
+}
+
+export type LogEntry = StepEntry | HeldOutEntry;
+
+/** What is watched, and who hears of it. */
+export interface MonitorOptions {
+  /** Steps that there will be. */
+  steps: number;
+  /** Batches in a step; default 1. */
+  accumulate?: number;
+  blocks: readonly Block[];
+  meter: MemoryMeter;
+  /** Learning rate of the next step. */
+  learningRate: () => number;
+  /** The held-out loss. */
+  evaluate: () => Promise<number>;
+  /** Steps between two held-out losses; there is one before the first step and after the last one, too. */
+  evaluateEvery: number;
+  startProgress: () => Progress;
+  /** Takes each entry as it comes; default: nobody. */
+  log?: (entry: LogEntry) => void;
+}
+
+/** What is known of a step that is not over. */
+interface BegunStep {
+  active: boolean[];
+  learningRate: number;
+  start: number;
+  lossSum: number;
+  batches: number;
+}
+
+/**
+ * A plain tfjs callback: put it behind the one that draws the blocks, so that it sees what a step will train.
+ */
+export class TrainingMonitor extends tfl.Callback {
+  readonly steps: StepRecord[] = [];
+  readonly heldOut: {step: number; loss: number}[] = [];
+  /** The most that stayed allocated between two steps since training began: the optimizer's state. */
+  stateBytes = 0;
+
+  private bytesAtStart = 0;
+  private begun: BegunStep | null = null;
+  private progress?: Progress;
+
+  constructor(private readonly options: MonitorOptions) {
+    super();
+  }
+
+  override async onTrainBegin(): Promise<void> {
+    this.progress = this.options.startProgress();
+    await this.evaluate();
+    this.bytesAtStart = this.options.meter.current();
+  }
+
+  override async onBatchBegin(): Promise<void> {
+    if (this.begun) return;
+    const {blocks, meter, learningRate} = this.options;
+    this.begun = {
+      active: blocks.map(({weights}) => isTrainable(weights[0]!)),
+      learningRate: learningRate(),
+      start: performance.now(),
+      lossSum: 0,
+      batches: 0,
+    };
+    meter.reset();
+  }
+
+  override async onBatchEnd(
+    _batch: number,
+    logs?: Record<string, number | tf.Scalar>,
+  ): Promise<void> {
+    const begun = this.begun!;
+    // Custom callbacks get tensors, where tfjs's types and its documentation say numbers.
+    begun.lossSum += (await (logs!.loss as tf.Scalar).data())[0]!;
+    begun.batches++;
+    if (begun.batches === (this.options.accumulate ?? 1)) await this.endStep(begun);
+    await nextTurn();
+  }
+
+  override async onTrainEnd(): Promise<void> {
+    if (this.heldOut.at(-1)?.step !== this.steps.length) await this.evaluate();
+    this.progress?.end();
+  }
+
+  private async endStep({active, learningRate, start, lossSum, batches}: BegunStep): Promise<void> {
+    const {meter, blocks, evaluateEvery, log} = this.options;
+    const peak = meter.peak();
+    this.begun = null;
+    this.stateBytes = Math.max(this.stateBytes, meter.current() - this.bytesAtStart);
+    const record: StepRecord = {loss: lossSum / batches, learningRate, active, peak};
+    this.steps.push(record);
+    log?.({
+      event: 'step',
+      step: this.steps.length,
+      loss: record.loss,
+      learningRate,
+      blocks: blocks.flatMap(({name}, i) => (active[i] ? [name] : [])),
+      seconds: (performance.now() - start) / 1000,
+      peakBytes: peak,
+    });
+    this.progress?.update(this.steps.length, describe(record));
+    if (this.steps.length % evaluateEvery === 0) await this.evaluate();
+  }
+
+  private async evaluate(): Promise<void> {
+    const entry = {step: this.steps.length, loss: await this.options.evaluate()};
+    this.heldOut.push(entry);
+    this.options.log?.({event: 'heldOut', ...entry});
+  }
+}
+
+function isTrainable(variable: string): boolean {
+  return tf.engine().registeredVariables[variable]!.trainable;
+}
+
+/** So many blocks are shown one by one. */
+const MOST_SQUARES = 16;
+
+/** `loss 2.913  lr 1.2e-3  ■□■■□□■□  377 MB`: the squares are the blocks, filled where they trained. */
+function describe({loss, learningRate, active, peak}: StepRecord): string {
+  const on = active.filter(Boolean).length;
+  const blocks =
+    active.length > MOST_SQUARES
+      ? `${on} of ${active.length} blocks`
+      : active.map((isOn) => (isOn ? '■' : '□')).join('');
+  const megabytes = (peak / 1e6).toFixed(0);
+  return `loss ${loss.toFixed(3)}  lr ${learningRate.toExponential(1)}  ${blocks}  ${megabytes} MB`;
+}
