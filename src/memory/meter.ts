@@ -50,7 +50,7 @@ export function startMemoryMeter({onAllocate, onFree}: MemoryEvents = {}): Memor
       bufferOf.set(dataId, shared);
       return;
     }
-    const buffer = {bytes: tensor.size * tf.util.bytesPerElement(tensor.dtype), dataIds: 1};
+    const buffer = {bytes: bytesOf(tensor), dataIds: 1};
     bufferOf.set(dataId, buffer);
     current += buffer.bytes;
     peak = Math.max(peak, current);
@@ -75,6 +75,11 @@ export function startMemoryMeter({onAllocate, onFree}: MemoryEvents = {}): Memor
       sharing.stop();
     },
   };
+}
+
+/** Texts, which have no size of their own, count as nothing. */
+function bytesOf({size, dtype}: tf.Tensor): number {
+  return dtype === 'string' ? 0 : size * tf.util.bytesPerElement(dtype);
 }
 
 /**

@@ -51,6 +51,12 @@ describeBackends('startMemoryMeter', () => {
     ]);
   });
 
+  it('counts texts as nothing', () => {
+    const text = tf.scalar('a text');
+    expect([meter.current(), meter.peak()]).to.deep.equal([0, 0]);
+    text.dispose();
+  });
+
   it('sees what lives only inside a tidy', () => {
     const sum = tf.tidy(() => tf.sum(tf.ones([1000])));
     expect(meter.current()).to.equal(4);

@@ -1,0 +1,394 @@
+import {spawn} from 'node:child_process';
+import {existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import {methodNames} from '../../src/cli/methods';
+import type {HeldOutEntry, StepEntry} from '../../src/cli/training_monitor';
+import {
+  LayerSamplingCallback,
+  OwLoreOptimizer,
+  linearDecay,
+  outlierScores,
+  type SamplingSchedule,
+} from '../../src/index';
+import {
+  loadLlama,
+  perplexity,
+  sparseCrossEntropy,
+  textDataset,
+  type TextDatasetOptions,
+} from '../../src/llama';
+import type {RunRecord} from '../../src/report/report';
+import {defaultBackend, describeBackends} from '../support/backends';
+import {createModelFolder, texts, type ModelFolder} from './model_folder';
+import {runCli, type CliRun} from './run_cli';
+
+interface Result {
+  output: string;
+  model: string;
+  heldOutLoss: {before: number; after: number};
+  steps: number;
+  peakBytes: number;
+  stateBytes: number;
+  examples: number;
+}
+
+type Entry = StepEntry | HeldOutEntry | {event: 'end'; state: string; error?: string};
+
+const blocks = ['model.layers.0', 'model.layers.1', 'model.layers.2'];
+
+/** What the tests here share: a model, 30 examples and an empty folder for each run. */
+class Runs {
+  folder!: ModelFolder;
+  data!: string;
+  private count = 0;
+
+  constructor(readonly backend: string) {}
+
+  async begin(): Promise<void> {
+    this.folder = await createModelFolder();
+    this.data = this.folder.writeLines('texts.jsonl', texts(30));
+  }
+
+  newOutput(): string {
+    return join(this.folder.path, `run${this.count++}`);
+  }
+
+  /** Runs `finetune`, with a fast learning rate on short rows. */
+  run(output: string, ...args: string[]): Promise<CliRun> {
+    const {backend, folder, data} = this;
+    const what = ['--model', folder.model, '--data', data, '--output', output];
+    const how = ['--backend', backend, '--learning-rate', '0.02', '--max-length', '12'];
+    return runCli(['finetune', ...what, ...how, ...args]);
+  }
+
+  async runJson(...args: string[]): Promise<Result> {
+    const {code, stdout, stderr} = await this.run(this.newOutput(), ...args, '--json');
+    expect(code, stderr).to.equal(0);
+    return JSON.parse(stdout) as Result;
+  }
+}
+
+function readLog(output: string): Entry[] {
+  const lines = readFileSync(join(output, 'log.jsonl'), 'utf8').trimEnd().split('\n');
+  return lines.map((line) => JSON.parse(line) as Entry);
+}
+
+function lossesOf(output: string): number[] {
+  return readLog(output).flatMap((entry) => ('loss' in entry ? [entry.loss] : []));
+}
+
+function readJson<T>(output: string, name: string): T {
+  return JSON.parse(readFileSync(join(output, name), 'utf8')) as T;
+}
+
+describeBackends('tfjs-owlore finetune', (backend) => {
+  const runs = new Runs(backend);
+  before(() => runs.begin());
+  after(() => runs.folder.remove());
+
+  it('does what the library does, and leaves the folder of a run', async () => {
+    const {numTensors} = tf.memory();
+    const result = await runs.runJson(
+      ...['--steps', '8', '--batch-size', '4', '--max-length', '12', '--gamma', '1'],
+      ...['--rank', '4', '--tau', '3', '--interval', '2', '--refresh-interval', '3', '--seed', '5'],
+    );
+    expect(tf.memory().numTensors).to.equal(numTensors);
+    const {output} = result;
+    const files = ['config.json', 'log.jsonl', 'model', 'report.html', 'schedule.json'];
+    const events = backend === 'tensorflow' ? ['tensorboard'] : [];
+    expect(readdirSync(output).sort()).to.deep.equal([...files, 'scores.json', ...events]);
+    if (backend === 'tensorflow') {
+      const [file, ...others] = readdirSync(join(output, 'tensorboard'));
+      expect([file, others]).to.satisfy(() => file!.includes('tfevents') && others.length === 0);
+      const bytes = readFileSync(join(output, 'tensorboard', file!));
+      for (const tag of ['loss/train', 'loss/heldOut']) expect(bytes.includes(tag)).to.equal(true);
+    }
+
+    // the same by hand, in the words of the README; the head is a layer of its own here
+    const {model, config} = await loadLlama(runs.folder.model);
+    const common = {maxLength: 12, batchSize: 4, seed: 5, config};
+    const dataset = (options: TextDatasetOptions) =>
+      textDataset(runs.data, runs.folder.tokenizer, {...common, ...options});
+    const heldOut = () => dataset({shuffle: false, select: (i) => i === 0 || i === 20});
+    const select = (i: number): boolean => i !== 0 && i !== 20;
+    const batches: tf.Tensor[] = [];
+    for await (const {xs, ys} of dataset({select})) {
+      ys.dispose();
+      batches.push(xs);
+    }
+    // of texts of this length no row has padding
+    const scores = await outlierScores(model, batches.slice(0, 8), {tau: 3});
+    tf.dispose(batches);
+    const optimizer = new OwLoreOptimizer({
+      learningRate: linearDecay(0.02, 8),
+      ...{rank: 4, refreshInterval: 3},
+    });
+    const callback = new LayerSamplingCallback({scores, gamma: 1, interval: 2, seed: 5});
+    const before = (await perplexity(model, heldOut())).loss;
+    model.compile({optimizer, loss: sparseCrossEntropy});
+    callback.setModel(model);
+    const losses: number[] = [];
+    for await (const {xs, ys} of dataset({select, repeat: true})) {
+      callback.step();
+      losses.push((await model.trainOnBatch(xs, ys)) as number);
+      tf.dispose([xs, ys]);
+      if (losses.length === 8) break;
+    }
+    callback.restore();
+    const after = (await perplexity(model, heldOut())).loss;
+
+    expect(result).to.deep.include({steps: 8, examples: 28});
+    expect(result.heldOutLoss.before).to.be.closeTo(before, 1e-4);
+    expect(result.heldOutLoss.after).to.be.closeTo(after, 1e-3);
+    expect(result.heldOutLoss.after).to.be.below(result.heldOutLoss.before - 0.1);
+    const steps = readLog(output).filter((entry) => entry.event === 'step');
+    steps.forEach(({loss}, i) => expect(loss, `step ${i + 1}`).to.be.closeTo(losses[i]!, 1e-3));
+    const schedule = readJson<SamplingSchedule>(output, 'schedule.json');
+    expect(schedule).to.deep.equal(callback.schedule);
+    expect(steps.map((step) => step.blocks)).to.deep.equal(
+      steps.map((_, i) => schedule.periods[Math.floor(i / 2)]),
+    );
+    expect(readJson<{counts: number[]}>(output, 'scores.json').counts).to.deep.equal(scores.counts);
+
+    // the saved model is the trained one
+    const saved = await loadLlama(result.model);
+    expect((await perplexity(saved.model, heldOut())).loss).to.be.closeTo(
+      result.heldOutLoss.after,
+      1e-5,
+    );
+    expect([...saved.files.keys()]).to.deep.equal(['tokenizer.json', 'tokenizer_config.json']);
+    for (const one of [model, saved.model, optimizer]) one.dispose();
+  });
+
+  it('fits the defaults to a small model, and says so', async () => {
+    const output = runs.newOutput();
+    const {code, stdout, stderr} = await runs.run(output);
+    expect(code, stderr).to.equal(0);
+    expect(stderr).to.match(
+      /\nthe paper's defaults, fitted: interval 50 → 1 \(2 steps\), tau 13 → \d.*, gamma 5 → 1 \(of 3 blocks\), rank 128 → 4 \(the matrices have 16\)\n/,
+    );
+    expect(stdout).to.match(/^held-out loss +[\d.]+ → [\d.]+\n/);
+    expect(stdout).to.include(`model          ${join(output, 'model')}\n`);
+    expect(readJson(output, 'config.json')).to.deep.include({
+      ...{backend, gamma: 1, rank: 4, interval: 1, epochs: 1, evaluateEvery: 1, output},
+    });
+  });
+});
+
+describe('tfjs-owlore finetune', function () {
+  this.timeout(60_000);
+  const runs = new Runs(defaultBackend);
+  before(() => runs.begin());
+  after(() => runs.folder.remove());
+
+  it('does the same again for the same seed, and by the config file of a run', async () => {
+    const first = await runs.runJson('--epochs', '2', '--seed', '3', '--dtype', 'BF16');
+    const second = await runs.runJson('--epochs', '2', '--seed', '3', '--dtype', 'BF16');
+    const other = await runs.runJson('--epochs', '2', '--seed', '4');
+    const output = runs.newOutput();
+    const config = join(first.output, 'config.json');
+    const {code, stderr} = await runCli(['finetune', '--config', config, '--output', output]);
+    expect(code, stderr).to.equal(0);
+    expect(stderr).not.to.include('fitted');
+    const losses = lossesOf(first.output);
+    expect(losses).to.have.length.above(4);
+    expect(lossesOf(second.output)).to.deep.equal(losses);
+    expect(lossesOf(output)).to.deep.equal(losses);
+    expect(lossesOf(other.output)).not.to.deep.equal(losses);
+    const {output: _, ...effective} = readJson<Record<string, unknown>>(
+      first.output,
+      'config.json',
+    );
+    expect(readJson(output, 'config.json')).to.deep.equal({...effective, output});
+    const weights = (path: string) => readFileSync(join(path, 'model', 'model.safetensors'));
+    expect(weights(output).equals(weights(first.output))).to.equal(true);
+  });
+
+  for (const method of methodNames) {
+    it(`trains with ${method}`, async () => {
+      const result = await runs.runJson('--method', method, '--steps', '4');
+      expect(result.heldOutLoss.after).to.be.below(result.heldOutLoss.before);
+      const steps = readLog(result.output).filter((entry) => entry.event === 'step');
+      const on = method === 'galore' || method === 'full' ? 3 : 1;
+      expect(steps.map((step) => step.blocks.length)).to.deep.equal(Array(4).fill(on));
+      const isScored = method.startsWith('owlore');
+      expect(existsSync(join(result.output, 'scores.json'))).to.equal(isScored);
+      expect(existsSync(join(result.output, 'schedule.json'))).to.equal(on === 1);
+      const config = readJson<object>(result.output, 'config.json');
+      const isLowRank = method === 'owlore' || method === 'galore';
+      expect('rank' in config).to.equal(isLowRank);
+    });
+  }
+
+  it('trains nothing but the blocks with badam', async () => {
+    const result = await runs.runJson('--method', 'badam', '--steps', '3');
+    const [before, after] = [runs.folder.model, result.model].map((path) => loadLlama(path));
+    const [one, two] = [(await before!).model, (await after!).model];
+    const changed = one.weights.flatMap((weight, i) => {
+      const [a, b] = [weight.read().dataSync(), two.weights[i]!.read().dataSync()];
+      return a.every((value, j) => value === b[j]) ? [] : [weight.originalName];
+    });
+    expect(changed.length).to.be.above(0);
+    for (const name of changed) expect(name).to.match(/layers/);
+    one.dispose();
+    two.dispose();
+  });
+
+  it('takes scores of a file, of other kinds, and none', async () => {
+    const file = runs.folder.write('given.json', JSON.stringify({blocks, scores: [0, 2, 0]}));
+    const {code, stderr} = await runs.run(runs.newOutput(), '--scores', file, '--steps', '2');
+    expect(code, stderr).to.equal(0);
+    expect(stderr).to.match(/warning: samplingProbabilities: blocks with score 0/);
+    const result = await runs.runJson('--scores', file, '--steps', '2');
+    expect(readJson<SamplingSchedule>(result.output, 'schedule.json').periods).to.deep.equal([
+      ['model.layers.1'],
+      ['model.layers.1'],
+    ]);
+    for (const kind of ['relativeMagnitude', 'blockInfluence', 'uniform']) {
+      const {output} = await runs.runJson('--scores', kind, '--steps', '2');
+      expect(readJson<{scores: number[]}>(output, 'scores.json').scores).to.have.length(3);
+    }
+  });
+
+  it('writes a report, and a schedule that replays', async () => {
+    const {output} = await runs.runJson('--steps', '6', '--interval', '2', '--accumulate', '2');
+    const html = readFileSync(join(output, 'report.html'), 'utf8');
+    const json = /<script type="application\/json" id="run">(.*?)<\/script>/s.exec(html);
+    const run = JSON.parse(json![1]!) as RunRecord;
+    expect(run.steps).to.have.length(6);
+    expect(run.heldOut.map(({step}) => step)).to.deep.equal([0, 1, 2, 3, 4, 5, 6]);
+    expect(run).to.deep.include({sample: null, scoreTitle: 'outlier ratio', othersTrain: true});
+    expect(run.memory.full).to.equal(null);
+
+    const schedule = readJson<SamplingSchedule>(output, 'schedule.json');
+    expect(schedule.periods).to.have.length(3);
+    const {model} = await loadLlama(runs.folder.model);
+    const optimizer = new OwLoreOptimizer();
+    model.compile({optimizer, loss: sparseCrossEntropy});
+    const callback = new LayerSamplingCallback({schedule});
+    callback.setModel(model);
+    const seen = Array.from({length: 3}, () => {
+      callback.step();
+      const on = [...callback.activeBlocks];
+      callback.step();
+      return on;
+    });
+    expect(seen).to.deep.equal(schedule.periods);
+    callback.restore();
+    model.dispose();
+    optimizer.dispose();
+  });
+
+  it('replaces an earlier run only if it is told to, and nothing else in its folder', async () => {
+    const {output} = await runs.runJson('--steps', '1', '--method', 'owlore');
+    const refused = await runs.run(output, '--steps', '1');
+    expect(refused.code).to.equal(2);
+    expect(refused.stderr).to.match(/--output: the folder '.*' is not empty; .*--overwrite/);
+    writeFileSync(join(output, 'notes.txt'), 'mine');
+    const {code, stderr} = await runs.run(
+      output,
+      '--steps',
+      '1',
+      '--method',
+      'full',
+      '--overwrite',
+    );
+    expect(code, stderr).to.equal(0);
+    expect(readdirSync(output).sort()).to.deep.equal([
+      'config.json',
+      'log.jsonl',
+      'model',
+      'notes.txt',
+      'report.html',
+    ]);
+    const inside = ['--model', join(output, 'model'), '--overwrite'];
+    const {stderr: message} = await runs.run(output, ...inside);
+    expect(message).to.match(/the model '.*' is in the folder '.*' and would be replaced/);
+  });
+
+  for (const [args, message] of [
+    ['--method full --rank 4', /--rank has no meaning with --method full/],
+    ['--method galore --gamma 2', /--gamma has no meaning with --method galore/],
+    ['--method lisa --tau 3', /--tau has no meaning with --method lisa/],
+    ['--scores uniform --tau 3', /--tau has no meaning with --scores uniform/],
+    ['--steps 3 --epochs 2', /--epochs has no meaning with --steps/],
+    ['--gamma 4', /finetune: --gamma must be <= 3, the blocks of the model; got 4/],
+    ['--rank 17', /finetune: --rank must be <= 16, the smaller side .*; got 17/],
+    ['--method badam --gamma 1.5', /--gamma must be an integer with --method badam; got 1.5/],
+    ['--steps 3 --warmup 3', /--warmup must be below 3, the steps of the run; got 3/],
+    ['--scores best', /scores must be outlier, .* or a file that is there; got 'best'/],
+    ['--max-length 65', /maxLength must be at most .*\(64\); got 65/],
+    ['--validation-split 0.99', /leaves none to train on/],
+  ] as const) {
+    it(`refuses ${args}, exit code 2, and writes nothing`, async () => {
+      const output = runs.newOutput();
+      const {code, stderr} = await runs.run(output, ...args.split(' '));
+      expect(code, stderr).to.equal(2);
+      expect(stderr).to.match(message);
+      expect(existsSync(output)).to.equal(false);
+    });
+  }
+
+  const notUsable = (content: string, message: RegExp) => async (): Promise<void> => {
+    const data = runs.folder.write('wrong.jsonl', content);
+    const output = runs.newOutput();
+    const {numTensors} = tf.memory();
+    const {code, stderr} = await runs.run(output, '--data', data);
+    expect(code, stderr).to.equal(1);
+    expect(stderr).to.match(message);
+    expect(existsSync(output)).to.equal(false);
+    expect(tf.memory().numTensors).to.equal(numTensors);
+  };
+  const chat = JSON.stringify({messages: [{role: 'user', content: 'x'}]});
+  it('refuses empty data', notUsable('\n', /\nerror: textDataset: .*wrong.jsonl has no examples/));
+  it(
+    'refuses examples without anything to learn, by line',
+    notUsable(`${chat}\n`.repeat(3), /no example that can be used; 2 were dropped: line [23]: /),
+  );
+
+  it('refuses ids outside the vocabulary, by line', async () => {
+    const small = join(runs.folder.path, 'small');
+    mkdirSync(small);
+    const {model, files} = await loadLlama(runs.folder.model);
+    model.dispose();
+    const {createLlama, saveLlama} = await import('../../src/llama');
+    const llama = createLlama({
+      ...{vocabSize: 20, hiddenSize: 8, intermediateSize: 8, numHiddenLayers: 2},
+      ...{numAttentionHeads: 1, maxPositionEmbeddings: 32},
+    });
+    await saveLlama(llama, small);
+    llama.dispose();
+    for (const [name, bytes] of files) writeFileSync(join(small, name), bytes);
+    const {code, stderr} = await runs.run(runs.newOutput(), '--model', small);
+    expect(code).to.equal(1);
+    expect(stderr).to.match(/error: .*texts\.jsonl: line \d+: .*vocab/i);
+  });
+
+  it('ends at Ctrl-C with 130, says so in the log, and saves no model', async () => {
+    const output = runs.newOutput();
+    const root = fileURLToPath(new URL('../..', import.meta.url));
+    const child = spawn(
+      process.execPath,
+      [
+        ...['--import', 'tsx', 'src/cli/main.ts', 'finetune', '--backend', 'cpu'],
+        ...['--model', runs.folder.model, '--data', runs.data],
+        ...['--output', output, '--steps', '100000', '--interval', '1'],
+      ],
+      {cwd: root, stdio: 'ignore', env: {...process.env, NODE_V8_COVERAGE: ''}},
+    );
+    const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
+    const timer = setInterval(() => {
+      const log = join(output, 'log.jsonl');
+      if (existsSync(log) && readFileSync(log, 'utf8').includes('"step":2')) child.kill('SIGINT');
+    }, 50);
+    expect(await ended).to.equal(130);
+    clearInterval(timer);
+    expect(readLog(output).at(-1)).to.deep.equal({event: 'end', state: 'interrupted'});
+    expect(readdirSync(output)).not.to.include('model');
+    const {periods} = readJson<SamplingSchedule>(output, 'schedule.json');
+    expect(periods.length).to.be.at.least(2);
+  });
+});
