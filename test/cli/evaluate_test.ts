@@ -118,6 +118,11 @@ describe('tfjs-owlore evaluate', () => {
     [['--task', 'gsm8k', '--batch-size', '8'], /--batch-size has no meaning with --task gsm8k/, 2],
     [['--shots', '2'], /--shots has no meaning with --task perplexity/, 2],
     [['--task', 'arc', '--shots', '2'], /--shots 2 needs --shots-from, a file/, 2],
+    [
+      ['--task', 'arc', '--shots', '9', '--shots-from', 'README.md'],
+      /README\.md: line 1: it is not JSON/,
+      1,
+    ],
     [['--task', 'boolq'], /line 1: (there is no field 'passage'|'answer' must be)/, 1],
     [['--max-length', '65'], /maxLength must be at most the model's .*\(64\); got 65/, 1],
     [['--task', 'gsm8k'], /questions\.jsonl: line 1: 'question' and 'answer' must be texts/, 1],

@@ -2,11 +2,13 @@ import {readdirSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
+import {loadBackend} from '../../scripts/load_backend';
+import {runProgram} from '../../src/cli/program';
 import {generate, loadLlama} from '../../src/llama';
 import {defaultBackend, describeBackends} from '../support/backends';
 import {FileServer} from '../llama/files/file_server';
 import {createModelFolder, type ModelFolder} from './model_folder';
-import {runCli} from './run_cli';
+import {runCli, TextSink} from './run_cli';
 
 const filesOf = (folder: string): Map<string, Uint8Array> =>
   new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))]));
@@ -127,6 +129,30 @@ describe('tfjs-owlore generate', () => {
     expect(top.ids).to.deep.equal((await runJson(['--prompt', 'a', ...few])).ids);
   });
 
+  it('lets others have a turn between two tokens', async () => {
+    let turn = 0;
+    const count = (): void => {
+      turn++;
+      next = setImmediate(count);
+    };
+    let next = setImmediate(count);
+    const turns: number[] = [];
+    class TurnSink extends TextSink {
+      override _write(...args: Parameters<TextSink['_write']>): void {
+        turns.push(turn);
+        super._write(...args);
+      }
+    }
+    const args = ['generate', '--model', folder.model, '--backend', defaultBackend];
+    await runProgram([...args, '--prompt', 'the cat', '--max-new-tokens', '8'], {
+      ...{stdin: process.stdin, stdout: new TurnSink(), stderr: new TextSink(), loadBackend},
+    });
+    clearImmediate(next);
+    const ofTokens = turns.slice(0, -1); // the last is the end of the line
+    expect(ofTokens.length).to.be.greaterThan(4);
+    expect(new Set(ofTokens).size).to.equal(ofTokens.length);
+  });
+
   it('ends before a text', async () => {
     const whole = await runJson(['--prompt', 'the cat']);
     const stop = whole.text.slice(5, 8);
@@ -141,10 +167,13 @@ describe('tfjs-owlore generate', () => {
     // of a token that comes once the place is known
     const at = ids.findIndex((id, i) => i > 0 && ids.indexOf(id) === i);
     const before = folder.tokenizer.decode(ids.slice(0, at));
+    const configJson = readFileSync(join(folder.model, 'config.json'), 'utf8');
     for (const [name, content] of [
       ['generation_config.json', {eos_token_id: [9999, ids[at]]}],
       ['generation_config.json', {eos_token_id: ids[at]}],
+      ['config.json', {...(JSON.parse(configJson) as object), eos_token_id: ids[at]}],
     ] as const) {
+      folder.write('model/generation_config.json', '{}');
       const path = folder.write(`model/${name}`, JSON.stringify(content));
       const ended = await runJson(['--prompt', 'the cat']);
       expect(ended.ids, path).to.deep.equal(ids.slice(0, at + 1));
@@ -152,7 +181,7 @@ describe('tfjs-owlore generate', () => {
       expect(text.startsWith(ended.text)).to.equal(true);
       expect(ended.text.startsWith(before)).to.equal(true);
     }
-    folder.write('model/generation_config.json', '{}');
+    folder.write('model/config.json', configJson);
   });
 
   it('says what does not fit, exit code 1', async () => {

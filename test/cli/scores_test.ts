@@ -108,6 +108,25 @@ describe('tfjs-owlore scores', () => {
     expect((await run(...args, '--batches', '2')).stderr).not.to.include('all it has');
   });
 
+  it('takes other texts for another seed', async () => {
+    const args = ['--data', data, '--batch-size', '1', '--batches', '1', '--tau', '2', '--json'];
+    const scoresOf = async (seed: string) =>
+      (JSON.parse((await run(...args, '--seed', seed)).stdout) as BlockScores).scores;
+    const drawn: number[][] = [];
+    for (const seed of ['0', '1', '2', '3', '4']) drawn.push(await scoresOf(seed));
+    expect(new Set(drawn.map(String)).size).to.be.greaterThan(1);
+    expect(await scoresOf('0')).to.deep.equal(drawn[0]);
+  });
+
+  it('names what is wrong with the data in the order of its lines', async () => {
+    const lines = [...texts(1), ...Array.from({length: 5}, () => ({no: 1}))];
+    const {stderr} = await run('--data', folder.writeLines('shuffled.jsonl', lines));
+    const named = [...stderr.matchAll(/^ {2}line (\d+), dropped/gm)].map(([, line]) =>
+      Number(line),
+    );
+    expect(named).to.deep.equal([2, 3, 4, 5, 6]);
+  });
+
   it('writes them to a file, as --json prints them', async () => {
     const output = join(folder.path, 'scores.json');
     const {stdout, stderr} = await run('--kind', 'relativeMagnitude', '--output', output, '--json');

@@ -86,7 +86,10 @@ describe('TextStream', () => {
 
   it('ends before the one that begins first, of two that come at once', () => {
     const ids = ['x', 'a', 'b', 'c'].flatMap((part) => tokenizer.encode(part));
-    for (const stops of [['ab', 'b'], ['b', 'ab']]) {
+    for (const stops of [
+      ['ab', 'b'],
+      ['b', 'ab'],
+    ]) {
       expect(pieces(tokenizer, prompt, ids, stops).stream.text).to.equal('x');
     }
   });
