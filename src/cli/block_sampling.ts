@@ -3,17 +3,15 @@ import {readFileSync} from 'node:fs';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {LayerSamplingOptions} from '../layer_sampling_options';
 import {inOrder, probabilitiesFromScores} from '../sampling/block_probabilities';
-import type {CalibrationBatch} from '../scores/calibration';
 import {autoTaus, type OutlierScores} from '../scores/outlier';
 import {readScores, type ScoresInput} from '../scores/scores';
 import type {TextDataset} from '../llama/index';
 import {scoreBlocks, scoreTitles, type ScoreKind} from './block_scores';
-import {CALIBRATION_BATCHES, calibrationBatches} from './calibration';
+import {CALIBRATION_BATCHES, watchedCalibration} from './calibration';
 import type {Context} from './command';
 import type {FinetuneSettings} from './finetune_options';
 import type {FittedDefaults, Sizes} from './fitted_defaults';
 import {methods, presetSampling} from './methods';
-import {nextTurn} from './progress';
 import {asUsage, UsageError} from './usage_error';
 
 /** How the blocks of a run are drawn. */
@@ -104,21 +102,12 @@ async function findScores(
   }
   if (!(name in scoreTitles)) return readScoreFile(name, blocks);
   const kind = name as ScoreKind;
-  const progress = console.progress({label: 'calibrating', total: CALIBRATION_BATCHES});
-  let done = 0;
-  async function* watched(): AsyncGenerator<CalibrationBatch> {
-    for await (const batch of calibrationBatches(dataset, CALIBRATION_BATCHES)) {
-      yield batch;
-      progress.update(++done);
-      await nextTurn();
-    }
-  }
+  const calibration = () => watchedCalibration(dataset, CALIBRATION_BATCHES, console);
   // the paper's tau is the first that 'auto' tries
   const wanted = given.has('tau') || tau !== autoTaus[0] ? tau : 'auto';
-  const scores = await scoreBlocks(kind, model, watched, {
+  const scores = await scoreBlocks(kind, model, calibration, {
     ...(kind === 'outlier' && {tau: wanted}),
   });
-  progress.end();
   const found = {scores, values: scores.scores, title: scoreTitles[kind]};
   if (kind !== 'outlier') return found;
   const {tau: used} = scores as OutlierScores;
