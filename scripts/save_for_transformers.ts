@@ -3,8 +3,10 @@
  * its logits of some token ids beside it. check_with_transformers.py is the other half.
  *
  *     npx tsx scripts/save_for_transformers.ts SOURCE TARGET [F32|F16|BF16]
+ *     npx tsx scripts/save_for_transformers.ts TARGET
  *
- * SOURCE is a folder or a URL, TARGET a folder; the logits go to TARGET.logits.safetensors.
+ * SOURCE is a folder or a URL, TARGET a folder, alone one that is saved already, as by `tfjs-owlore finetune`; the logits go to
+ * TARGET.logits.safetensors.
  */
 import {writeFileSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
@@ -14,18 +16,21 @@ import {loadBackend} from './load_backend';
 
 const SHAPE: [batch: number, length: number] = [2, 24];
 
-const [source, target, dtype = 'F32'] = process.argv.slice(2);
+const [source, target = source, dtype = 'F32'] = process.argv.slice(2);
 if (source === undefined || target === undefined) {
-  console.error('usage: npx tsx scripts/save_for_transformers.ts SOURCE TARGET [F32|F16|BF16]');
+  console.error('usage: npx tsx scripts/save_for_transformers.ts [SOURCE] TARGET [F32|F16|BF16]');
   process.exit(1);
 }
 
 await loadBackend('cpu');
 await tf.setBackend('cpu');
-const {model} = await loadLlama(source);
-// saveLlama checks the type
-const files = await saveLlama(model, target, {dtype: dtype as FloatType});
-model.dispose();
+if (source !== target) {
+  const {model} = await loadLlama(source);
+  // saveLlama checks the type
+  const files = await saveLlama(model, target, {dtype: dtype as FloatType});
+  model.dispose();
+  console.log(`saved ${files.join(', ')} in ${target}`);
+}
 
 const {model: saved, config} = await loadLlama(target);
 const random = createRandom(1);
@@ -38,5 +43,4 @@ const tensors = new Map([
   ['logits', {shape: logits.shape, values: (await logits.data()) as Float32Array}],
 ]);
 writeFileSync(`${target}.logits.safetensors`, serializeSafetensors(tensors));
-console.log(`saved ${files.join(', ')} in ${target}`);
 console.log(`wrote logits ${JSON.stringify(logits.shape)} to ${target}.logits.safetensors`);
