@@ -144,5 +144,10 @@ function runCommandLine(project: string): void {
     run(project, 'npx', '--no-install', 'tfjs-owlore', ...args);
   const model = join(root, 'demo/model');
   cli('--help');
-  cli('generate', '--model', model, '--prompt', 'The captain', '--max-new-tokens', '8');
+  const examples = Array.from({length: 12}, (_, i) => ({text: `Whale ${i} was white.`}));
+  const data = join(project, 'texts.jsonl');
+  writeFileSync(data, examples.map((example) => `${JSON.stringify(example)}\n`).join(''));
+  const output = join(project, 'run');
+  cli('finetune', '--model', model, '--data', data, '--output', output, '--steps', '2');
+  cli('generate', '--model', join(output, 'model'), '--prompt', 'Whale', '--max-new-tokens', '8');
 }

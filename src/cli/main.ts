@@ -2,7 +2,8 @@
 import {exitCodes, runProgram} from './program';
 
 const interruption = new AbortController();
-process.once('SIGINT', () => {
+// not once: a second Ctrl-C must not get in the way of what the first one leaves in order
+process.on('SIGINT', () => {
   interruption.abort();
   process.exit(exitCodes.interrupted);
 });

@@ -1,6 +1,7 @@
 import {readFileSync} from 'node:fs';
 import {expect} from 'chai';
 import {evaluate} from '../../src/cli/evaluate';
+import {finetune} from '../../src/cli/finetune';
 import {generate} from '../../src/cli/generate';
 import {flagOf} from '../../src/cli/options';
 import {runProgram} from '../../src/cli/program';
@@ -30,7 +31,7 @@ describe('tfjs-owlore', () => {
   it('lists its commands', async () => {
     const {code, stdout, stderr} = await runCli(['--help']);
     expect([code, stderr]).to.deep.equal([0, '']);
-    for (const {name, summary} of [scores, generate, evaluate]) {
+    for (const {name, summary} of [finetune, scores, generate, evaluate]) {
       expect(stdout).to.match(new RegExp(`^ +${name} +${summary}$`, 'm'));
     }
   });
@@ -52,7 +53,7 @@ describe('tfjs-owlore', () => {
     expect(stderr).to.match(/^Usage: tfjs-owlore <command> \[options\]/);
   });
 
-  for (const command of [scores, generate, evaluate]) {
+  for (const command of [finetune, scores, generate, evaluate]) {
     describe(command.name, () => {
       it('has a help on all of its options, as wide as the terminal', async () => {
         const {code, stdout, stderr} = await runCli([command.name, '--help']);
