@@ -1,6 +1,7 @@
 /** `tfjs-owlore finetune`: trains a model, and leaves a folder that says how it went. */
+import * as tf from '@tensorflow/tfjs-core';
 import {LayerSamplingCallback} from '../layer_sampling_callback';
-import {perplexity, saveLlama, sparseCrossEntropy} from '../llama/index';
+import {perplexity, saveLlama, sparseCrossEntropy, type TextBatch} from '../llama/index';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import {resolveBlocks} from '../model/blocks';
 import {cosineDecay, linearDecay, warmup, type LearningRate} from '../optim/schedule';
@@ -186,9 +187,13 @@ async function train(
     if (layerSampling) folder.writeSchedule(layerSampling.schedule);
   };
   signal.addEventListener('abort', writeSchedule);
-  const dataset = data.training({repeat: true});
+  let batch: TextBatch | undefined;
+  async function* batches(): AsyncGenerator<TextBatch, void> {
+    for await (batch of data.training({repeat: true})) yield batch;
+  }
   try {
     model.compile({optimizer, loss: sparseCrossEntropy});
+    const dataset = {size: NaN, iterator: async () => batches()};
     // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- tfjs calls its iterator alone
     await model.fitDataset(dataset, {
       epochs: 1,
@@ -200,6 +205,8 @@ async function train(
   } finally {
     signal.removeEventListener('abort', writeSchedule);
     writeSchedule();
+    // where a step throws, tfjs leaves its batch
+    if (batch) tf.dispose([batch.xs, batch.ys]);
     events?.close();
     optimizer.dispose();
   }

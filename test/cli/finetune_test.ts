@@ -282,6 +282,26 @@ describe('tfjs-owlore finetune', function () {
     optimizer.dispose();
   });
 
+  it('keeps what the library says out of the result', async () => {
+    const args = ['--rank', '16', '--steps', '1', '--json'];
+    const {stdout, stderr} = await runs.run(runs.newOutput(), ...args);
+    expect((JSON.parse(stdout) as Result).steps).to.equal(1);
+    expect(stderr).to.match(/\nOwLoreOptimizer: \d+ of \d+ matrices are projected; /);
+  });
+
+  it('says in the log why a run failed, and saves no model', async () => {
+    const output = runs.newOutput();
+    const {numTensors} = tf.memory();
+    const {code, stderr} = await runs.run(output, '--learning-rate', '1e38', '--steps', '5');
+    expect(code).to.equal(1);
+    // tfjs itself leaves the mean loss of the epoch, a number
+    expect(tf.memory().numTensors).to.be.at.most(numTensors + 1);
+    const end = readLog(output).at(-1) as {state: string; error: string};
+    expect(end.state).to.equal('failed');
+    expect(stderr.endsWith(`\nerror: ${end.error}\n`)).to.equal(true);
+    expect(readdirSync(output)).not.to.include('model');
+  });
+
   it('replaces an earlier run only if it is told to, and nothing else in its folder', async () => {
     const {output} = await runs.runJson('--steps', '1', '--method', 'owlore');
     const refused = await runs.run(output, '--steps', '1');
