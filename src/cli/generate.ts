@@ -87,15 +87,16 @@ async function readPrompt(
 /** Writes the text as it comes. */
 async function write(
   prompt: string,
-  {model, tokenizer, backend, ...files}: Loaded,
+  loaded: Loaded,
   {chat, stop, maxNewTokens, temperature, topK, topP, seed}: Settings,
   {console}: Context,
 ): Promise<object> {
+  const {model, tokenizer, config, backend} = loaded;
   const ids = chat
     ? tokenizer.applyChatTemplate([{role: 'user', content: prompt}], {addGenerationPrompt: true})
     : tokenizer.encode(prompt);
   const stream = new TextStream(tokenizer, ids, stop);
-  const total = maxNewTokens ?? Math.min(128, files.config.maxPositionEmbeddings - ids.length);
+  const total = maxNewTokens ?? Math.min(128, config.maxPositionEmbeddings - ids.length);
   const progress = console.isJson ? console.progress({label: 'writing', total}) : null;
   if (console.isWatched && !chat) console.write(console.dim(prompt));
 
@@ -106,7 +107,7 @@ async function write(
     topK,
     topP,
     seed,
-    stop: endTokens({tokenizer, ...files}),
+    stop: endTokens(loaded),
     onToken: async (id, all) => {
       console.write(stream.push(id));
       progress?.update(all.length);
@@ -132,12 +133,7 @@ async function write(
 }
 
 /** The tokens after which a model has no more to say, as its files have it. */
-function endTokens({
-  tokenizer,
-  config,
-  configJson,
-  files,
-}: Omit<Loaded, 'model' | 'backend'>): number[] {
+function endTokens({tokenizer, config, configJson, files}: Loaded): number[] {
   const generationConfig = files.get('generation_config.json');
   const listed = [
     tokenizer.eosTokenId,
