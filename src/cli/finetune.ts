@@ -14,6 +14,7 @@ import {FittedDefaults, type Sizes} from './fitted_defaults';
 import {withLibraryMessages} from './library_messages';
 import {methods} from './methods';
 import {loadModel, type Loaded} from './model_options';
+import {nextTurn} from './progress';
 import {checkRunFolder, RunFolder} from './run_folder';
 import {openTensorBoard} from './tensorboard';
 import {prepareData, type TrainingData} from './training_data';
@@ -173,7 +174,7 @@ async function train(
   const monitor = new TrainingMonitor({
     ...{steps, accumulate, blocks, meter},
     learningRate: () => optimizer.learningRate,
-    evaluate: async () => (await perplexity(model, data.heldOut())).loss,
+    evaluate: async () => (await perplexity(model, interruptible(data.heldOut()))).loss,
     evaluateEvery: settings.evaluateEvery!,
     startProgress: () => console.progress({label: 'training', total: steps}),
     log: (entry) => {
@@ -209,6 +210,14 @@ async function train(
     if (batch) tf.dispose([batch.xs, batch.ys]);
     events?.close();
     optimizer.dispose();
+  }
+}
+
+/** Batches between which Ctrl-C gets in. */
+async function* interruptible(batches: AsyncIterable<TextBatch>): AsyncGenerator<TextBatch, void> {
+  for await (const batch of batches) {
+    yield batch;
+    await nextTurn();
   }
 }
 
