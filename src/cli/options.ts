@@ -169,7 +169,9 @@ export function addOptions(command: Command, options: Options): void {
       option.default(description.default, String(description.default));
     if (placeholder === null) {
       // the command line wins over a config file that says true
-      command.addOption(option).addOption(new Option(long.replace('--', '--no-')).hideHelp());
+      const off = new Option(long.replace('--', '--no-')).hideHelp();
+      off.helpGroupHeading = description.group;
+      command.addOption(option).addOption(off);
       continue;
     }
     option.argParser((argument: string, before: unknown) => {
