@@ -14,8 +14,10 @@ import {
   type SamplingSchedule,
 } from '../../src/index';
 import {
+  createLlama,
   loadLlama,
   perplexity,
+  saveLlama,
   sparseCrossEntropy,
   textDataset,
   type TextDatasetOptions,
@@ -375,7 +377,6 @@ describe('tfjs-owlore finetune', function () {
     mkdirSync(small);
     const {model, files} = await loadLlama(runs.folder.model);
     model.dispose();
-    const {createLlama, saveLlama} = await import('../../src/llama');
     const llama = createLlama({
       ...{vocabSize: 20, hiddenSize: 8, intermediateSize: 8, numHiddenLayers: 2},
       ...{numAttentionHeads: 1, maxPositionEmbeddings: 32},

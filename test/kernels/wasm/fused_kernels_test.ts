@@ -172,10 +172,22 @@ function testFusedKernels(): void {
         const scale = Math.max(1, given.scale);
         return expectSameAttention(given, run, {
           value: {rtol: 1e-5 * scale},
-          gradients: {rtol: 3e-5 * scale},
+          // that of a score is a difference of terms of order 1, whose rounding (2⁻²⁴ each, of up to 62) is
+          // all that is left where one key has nearly all the weight
+          gradients: {rtol: 3e-5 * scale, atol: 62 * 2 ** -24},
         });
       }),
-      {numRuns: 80},
+      {
+        numRuns: 80,
+        examples: [
+          [
+            {
+              ...{batch: 2, keyHeads: 1, group: 1, isBiased: false, ofKernels: true, window: null},
+              ...{seed: 724403134, length: 3, width: 62, hidden: 24, scale: 10},
+            },
+          ],
+        ],
+      },
     );
   });
 
