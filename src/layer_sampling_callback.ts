@@ -255,10 +255,11 @@ export class LayerSamplingCallback extends tfl.Callback {
     if (!this.sampling) return;
     const {probabilities} = this.sampling;
     const reachable = probabilities.filter((p) => p > 0).length;
-    const visits = periods * probabilities.reduce((sum, p) => sum + p, 0);
+    // Whole ones: the sum of the probabilities is rounded.
+    const visits = Math.round(periods * probabilities.reduce((sum, p) => sum + p, 0));
     if (visits >= reachable) return;
     console.warn(
-      `${owner}: ${steps} steps make ${periods} periods of ${interval}, in which at most ${Math.round(visits)} of ` +
+      `${owner}: ${steps} steps make ${periods} periods of ${interval}, in which at most ${visits} of ` +
         `${reachable} blocks are trained; use a smaller interval or more steps`,
     );
   }

@@ -295,6 +295,14 @@ describe('LayerSamplingCallback', () => {
       model.dispose();
     });
 
+    it('just enough steps, by probabilities that add up to a little less than 1: no warning', async () => {
+      const model = createModel();
+      const probabilities = [0.1, 0.7, 0.1, 0.1];
+      expect(probabilities.reduce((sum, p) => sum + p)).to.be.below(1);
+      await fit(model, [new LayerSamplingCallback({probabilities, interval: 2})]);
+      model.dispose();
+    });
+
     it('no blocks found', () => {
       const model = tfl.sequential({
         layers: [tfl.layers.dense({units: 1, inputShape: [3], name: 'only'})],
