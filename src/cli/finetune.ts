@@ -9,7 +9,7 @@ import {OwLoreOptimizer} from '../owlore_optimizer';
 import {chooseSampling, type BlockSampling} from './block_sampling';
 import {defineCommand, type Context} from './command';
 import {checkTogether, configOf, finetuneOptions, type FinetuneSettings} from './finetune_options';
-import {printOutcome, runRecord, type Outcome} from './finetune_outcome';
+import {printOutcome, runRecord, type Outcome, type Trained} from './finetune_outcome';
 import {FittedDefaults, type Sizes} from './fitted_defaults';
 import {withLibraryMessages} from './library_messages';
 import {methods} from './methods';
@@ -142,12 +142,6 @@ function checkRank({rank}: FinetuneSettings, most: number, {given}: Context): vo
   throw new UsageError(
     `${given.get('rank')} must be <= ${most}, the smaller side of the blocks' matrices; got ${rank}`,
   );
-}
-
-/** What training came to. */
-export interface Trained {
-  monitor: TrainingMonitor;
-  blocks: readonly string[];
 }
 
 async function train(

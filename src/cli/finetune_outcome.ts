@@ -4,12 +4,18 @@ import type {DatasetReport} from '../llama/index';
 import type {RunRecord} from '../report/report';
 import type {BlockSampling} from './block_sampling';
 import type {CommandConsole} from './console';
-import type {Trained} from './finetune';
 import {configOf, type FinetuneSettings} from './finetune_options';
 import {methods} from './methods';
 import {describeTime} from './progress';
 import type {RunFolder} from './run_folder';
 import {printValues} from './table';
+import type {TrainingMonitor} from './training_monitor';
+
+/** What training came to. */
+export interface Trained {
+  monitor: TrainingMonitor;
+  blocks: readonly string[];
+}
 
 /** What a run came to. */
 export interface Outcome {
