@@ -3,7 +3,7 @@ import {existsSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {Command, CommanderError} from 'commander';
-import {backendNames, type BackendName} from '../src/cli/backend';
+import {backendNames, type BackendName} from '../src/cli/register_backend';
 import {methods} from '../src/cli/methods';
 import {
   addOptions,

@@ -1,6 +1,6 @@
-import type {BackendName} from './backend';
 import type {CommandConsole} from './console';
 import type {Given, Options, SettingsOf} from './options';
+import type {BackendName} from './register_backend';
 
 /** What a command works with beside its options. */
 export interface Context {

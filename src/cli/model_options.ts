@@ -1,7 +1,7 @@
 /** The options of all commands that load a model, and how it is loaded. */
 import type {LoadedLlama, LoadLlamaOptions, Tokenizer} from '../llama/index';
 import {loadLlama, loadTokenizer} from '../llama/index';
-import {backendNames, type BackendName} from './backend';
+import {backendNames, type BackendName} from './register_backend';
 import type {Context} from './command';
 import {choice, folderOrUrl, group, required, type SettingsOf} from './options';
 import {countMegabytes, type Progress} from './progress';

@@ -1,7 +1,7 @@
 /** The command line `tfjs-owlore`: its commands, and what they have in common. */
 import {createRequire} from 'node:module';
 import {Command, CommanderError} from 'commander';
-import {registerBackend, selectBackend, type BackendName} from './backend';
+import {selectBackend} from './backend';
 import type * as cli from './command';
 import {readConfigFile} from './config_file';
 import {CommandConsole, type OutputStream} from './console';
@@ -9,6 +9,7 @@ import {evaluate} from './evaluate';
 import {finetune} from './finetune';
 import {generate} from './generate';
 import {addOptions, file, flag, readSettings} from './options';
+import {registerBackend, type BackendName} from './register_backend';
 import {scores} from './scores';
 import {style} from './style';
 import {messageOf, UsageError} from './usage_error';

@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {loadBackend} from '../../scripts/load_backend';
-import {backendNames, selectBackend, type BackendName} from '../../src/cli/backend';
+import {selectBackend} from '../../src/cli/backend';
+import {backendNames, type BackendName} from '../../src/cli/register_backend';
 import {OwLoreAdam} from '../../src/kernels/kernel_names';
 import {installKernels, uninstallKernels} from '../../src/kernels/wasm';
 import {backends, defaultBackend} from '../support/backends';
