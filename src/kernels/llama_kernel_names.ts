@@ -67,18 +67,19 @@ export interface OwLoreAttentionGradAttrs extends OwLoreAttentionAttrs {
 }
 
 /**
- * The first half of a block: `x` `[batch · length, hidden]` plus the product of {@link OwLoreAttention} of {@link OwLoreRMSNorm} of
+ * The first half of a block: `x` `[…, hidden]`, a position in each row, plus the product of {@link OwLoreAttention} of {@link OwLoreRMSNorm} of
  * `x` with the kernel `o` `[heads · width, hidden]`. Inputs are those of OwLoreAttention, `norm` `[hidden]`, which is RMSNorm's
  * weight, and `o`.
  *
- * Five outputs: the value, and for the gradient alone the value, queries, keys and values of OwLoreAttention.
+ * Six outputs: the value, and for the gradient alone `1 / √(mean(x²) + epsilon)` of each row `[rows, 1]`, and the value, queries,
+ * keys and values of OwLoreAttention.
  */
 export const OwLoreAttentionSublayer = 'OwLoreAttentionSublayer';
 export interface OwLoreAttentionSublayerAttrs extends OwLoreAttentionAttrs, OwLoreRMSNormAttrs {}
 
 /**
- * From the same inputs, its results `mixed`, `queries`, `keys` and `values`, and `dy` the gradients `[dx, dNorm, dq, dk, dv, do]`
- * and, if there are biases, `[dqBias, dkBias, dvBias]`; `dx` alone if no others are asked for.
+ * From the same inputs, its results `scale`, `mixed`, `queries`, `keys` and `values`, and `dy` the gradients `[dx, dNorm, dq, dk,
+ * dv, do]` and, if there are biases, `[dqBias, dkBias, dvBias]`; `dx` alone if no others are asked for.
  */
 export const OwLoreAttentionSublayerGrad = 'OwLoreAttentionSublayerGrad';
 export interface OwLoreAttentionSublayerGradAttrs extends OwLoreAttentionSublayerAttrs {
@@ -87,15 +88,15 @@ export interface OwLoreAttentionSublayerGradAttrs extends OwLoreAttentionSublaye
 }
 
 /**
- * The second half of a block: `x` `[rows, hidden]` plus `(silu(h · gate) · (h · up)) · down` with `h` the {@link OwLoreRMSNorm} of
+ * The second half of a block: `x` `[…, hidden]` plus `(silu(h · gate) · (h · up)) · down` with `h` the {@link OwLoreRMSNorm} of
  * `x` with the weight `norm` `[hidden]`; kernels `gate` and `up` `[hidden, intermediate]`, `down` `[intermediate, hidden]`.
  *
- * Three outputs: the value, and for the gradient alone `h · gate` and `h · up`.
+ * Four outputs: the value, and for the gradient alone `1 / √(mean(x²) + epsilon)` of each row `[rows, 1]`, `h · gate` and `h · up`.
  */
 export const OwLoreMlpSublayer = 'OwLoreMlpSublayer';
 
 /**
- * From the same inputs, its results `gated` and `upped`, and `dy` the gradients `[dx, dNorm, dGate, dUp, dDown]`; `dx` alone if no
+ * From the same inputs, its results `scale`, `gated` and `upped`, and `dy` the gradients `[dx, dNorm, dGate, dUp, dDown]`; `dx` alone if no
  * others are asked for.
  */
 export const OwLoreMlpSublayerGrad = 'OwLoreMlpSublayerGrad';

@@ -5,7 +5,7 @@ import type {LlamaConfig} from './config';
 import type {KeyValueCache} from './generation/key_value_cache';
 import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
 import {pick} from './pick';
-import {attentionSublayer, mlpSublayer} from './sublayers';
+import {areSublayersFused, attentionSublayer, mlpSublayer} from './sublayers';
 import {checkpointedPart} from '../tape/checkpoint_layers';
 
 /** What a block takes from the model's configuration. */
@@ -93,6 +93,7 @@ export class LlamaBlock extends tfl.layers.Layer {
         (x: tf.Tensor) => this.attend(x, seq, cache),
         Object.values(this.attentionWeights().kernels),
       );
+      if (areSublayersFused(cache)) return this.transform(withAttention(x));
       const attended = withAttention(tf.reshape(x, [batch * seq, hidden]));
       return tf.reshape(this.transform(attended), x.shape);
     });

@@ -25,6 +25,14 @@ import {rotaryTable} from './rotary';
  * them they are one op each in training. Only in training: who looks at a forward pass, to score its weights, is to see all of it.
  */
 
+/**
+ * Whether both halves are one op each, and take `x` `[batch, seq, hidden]` as it is: no other op need change its shape, and no
+ * gradient change it back.
+ */
+export function areSublayersFused(cache?: KeyValueCache): boolean {
+  return !cache && isFused(OwLoreAttentionSublayerGrad) && isFused(OwLoreMlpSublayerGrad);
+}
+
 /** `x + attention(RMSNorm(x))`, `x` `[batch · seq, hidden]`; `norm` is RMSNorm's weight. */
 export function attentionSublayer(
   x: tf.Tensor,
@@ -47,7 +55,7 @@ export function attentionSublayer(
     constants: {...rotaryTable(seq, options)},
     attrs: {...attentionAttrs(seq, options), epsilon},
     weightsAttr: 'ofWeights',
-    results: [null, 'mixed', 'queries', 'keys', 'values'],
+    results: [null, 'scale', 'mixed', 'queries', 'keys', 'values'],
   });
 }
 
@@ -67,7 +75,7 @@ export function mlpSublayer(
     constants: {},
     attrs: {epsilon},
     weightsAttr: 'ofWeights',
-    results: [null, 'gated', 'upped'],
+    results: [null, 'scale', 'gated', 'upped'],
   });
 }
 

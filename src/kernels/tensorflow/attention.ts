@@ -1,7 +1,15 @@
 import type {OwLoreAttentionAttrs, OwLoreAttentionGradAttrs} from '../llama_kernel_names';
+import {
+  headSizes,
+  projectToHeads,
+  projectToHeadsGrad,
+  toGroups,
+  toTokens,
+  type Heads,
+  type HeadSizes,
+} from './heads';
 import type {NativeInputs, NativeKernel} from './kernel';
 import type {Native, NativeOps} from './native_ops';
-import {rotations} from './rotations';
 
 /** Positions whose queries are worked on at a time, at least. */
 const FEWEST_ROWS = 64;
@@ -23,23 +31,8 @@ interface Piece {
 
 /** OwLoreAttention. */
 export const attention: NativeKernel<OwLoreAttentionAttrs> = (ops, inputs, attrs) => {
-  const {heads, keyHeads} = attrs;
-  const x = inputs['x']!;
-  const {q: turnQueries, k: turnKeys} = turns(ops, inputs);
-  const [length, , width] = turnKeys.shape as [number, number, number];
-  const batch = x.shape[0]! / length;
-  const stack = batch * keyHeads;
-  const [q, k, v] = ops.scope((): [Native, Native, Native] => {
-    const products = ops.matMul(x, kernelsOf(ops, inputs));
-    const projected = inputs['qBias'] ? ops.add(products, biasesOf(ops, inputs)) : products;
-    const ofHeads = ops.reshape(projected, [batch, length, heads + 2 * keyHeads, width]);
-    const [q, k, v] = ops.split(ofHeads, [heads, keyHeads, keyHeads], 2);
-    return [
-      byHeads(ops, ops.batchMatMul(q!, turnQueries), [stack, heads / keyHeads, length, width]),
-      byHeads(ops, ops.batchMatMul(k!, turnKeys), [stack, length, width]),
-      byHeads(ops, v!, [stack, length, width]),
-    ];
-  });
+  const sizes = headSizes(inputs, attrs);
+  const [q, k, v] = projectToHeads(ops, inputs, sizes);
   const y = ops.scope(() => {
     const parts = pieces(q, attrs).map((piece) =>
       ops.scope(() => {
@@ -47,54 +40,32 @@ export const attention: NativeKernel<OwLoreAttentionAttrs> = (ops, inputs, attrs
         return asPart(ops, ops.batchMatMul(weights, keysOf(ops, v, piece)), q);
       }),
     );
-    const ofTokens = byTokens(ops, ops.concat(parts, 2), [batch, length, heads, width]);
-    return ops.reshape(ofTokens, [x.shape[0]!, heads * width]);
+    return toTokens(ops, ops.concat(parts, 2), sizes);
   });
   return [y, q, k, v];
 };
 
 /** OwLoreAttentionGrad. */
 export const attentionGrad: NativeKernel<OwLoreAttentionGradAttrs> = (ops, inputs, attrs) => {
-  const {heads, keyHeads, ofKernels} = attrs;
-  const x = inputs['x']!;
-  const dProjected = ops.scope(() => {
-    const turn = turns(ops, inputs);
-    const [length, , width] = turn.k.shape as [number, number, number];
-    const tokens = [x.shape[0]! / length, length];
-    const [dq, dk, dv] = gradientsByHeads(ops, inputs, [...tokens, heads, width], attrs);
-    const ofKeys = [...tokens, keyHeads, width];
-    const parts = [
-      ops.batchMatMul(byTokens(ops, dq!, [...tokens, heads, width]), turn.q, false, true),
-      ops.batchMatMul(byTokens(ops, dk!, ofKeys), turn.k, false, true),
-      byTokens(ops, dv!, ofKeys),
-    ];
-    return ops.reshape(ops.concat(parts, 2), [x.shape[0]!, (heads + 2 * keyHeads) * width]);
-  });
-  const dx = ops.scope(() => ops.matMul(dProjected, kernelsOf(ops, inputs), false, true));
-  if (!ofKernels) return [dx];
-  const columns = ['q', 'k', 'v'].map((name) => inputs[name]!.shape[1]!);
-  const dKernels = ops.split(ops.matMul(x, dProjected, true), columns, 1);
-  if (!inputs['qBias']) return [dx, ...dKernels];
-  const ofBiases = ops.sum(dProjected, 0);
-  const dBiases = ops
-    .split(ofBiases, columns, 1)
-    .map((part, i) => ops.reshape(part, [columns[i]!]));
-  return [dx, ...dKernels, ...dBiases];
+  const sizes = headSizes(inputs, attrs);
+  const dHeads = (): Heads => gradientsByHeads(ops, inputs, sizes, attrs);
+  return projectToHeadsGrad(ops, inputs, dHeads, sizes, attrs);
 };
 
-/** The gradients by the turned queries, keys and values, in their layouts; `y` has the given shape. */
+/** The gradients by queries, keys and values. */
 function gradientsByHeads(
   ops: NativeOps,
   inputs: NativeInputs,
-  shape: readonly number[],
+  sizes: HeadSizes,
   attrs: OwLoreAttentionAttrs,
-): Native[] {
+): Heads {
   const [q, k, v] = [inputs['queries']!, inputs['keys']!, inputs['values']!];
-  const [dy, y] = [ops.reshape(inputs['dy']!, shape), ops.reshape(inputs['y']!, shape)];
-  const dMixed = byHeads(ops, dy, q.shape);
-  const along = ops.scope(() =>
-    byHeads(ops, ops.sum(ops.mul(dy, y), 3), [...q.shape.slice(0, 3), 1]),
-  );
+  const [dy, y] = [inputs['dy']!, inputs['y']!];
+  const dMixed = toGroups(ops, dy, sizes);
+  const along = ops.scope(() => {
+    const products = ops.reshape(ops.mul(dy, y), [dy.shape[0]!, -1, sizes.width]);
+    return toGroups(ops, ops.sum(products, 2), sizes);
+  });
   const dqParts: Native[] = [];
   let sums: Native[] = [];
   // From the last positions, which see all keys, to the first.
@@ -120,35 +91,8 @@ function gradientsByHeads(
     sums = dkv;
     dqParts.unshift(dq);
   }
-  return [ops.concat(dqParts, 2), ...sums];
-}
-
-/** The three kernels side by side: one large product is faster than three. */
-function kernelsOf(ops: NativeOps, inputs: NativeInputs): Native {
-  return ops.concat([inputs['q']!, inputs['k']!, inputs['v']!], 1);
-}
-
-/** Their biases, `[1, columns]`. */
-function biasesOf(ops: NativeOps, inputs: NativeInputs): Native {
-  const all = ops.concat([inputs['qBias']!, inputs['kBias']!, inputs['vBias']!], 0);
-  return ops.reshape(all, [1, all.shape[0]!]);
-}
-
-/** The matrices that turn queries, and scale them by 1/√width, and keys. */
-function turns(ops: NativeOps, inputs: NativeInputs): {q: Native; k: Native} {
-  const k = rotations(ops, inputs['cos']!, inputs['sin']!);
-  return {q: ops.mul(k, ops.scalar(k.shape[2]! ** -0.5)), k};
-}
-
-/** `[batch, length, heads, width]` with the heads before the positions, reshaped. */
-function byHeads(ops: NativeOps, x: Native, shape: readonly number[]): Native {
-  return ops.reshape(ops.transpose(x, [0, 2, 1, 3]), shape);
-}
-
-/** Back to `[batch, length, heads, width]`, the given shape. */
-function byTokens(ops: NativeOps, x: Native, shape: readonly number[]): Native {
-  const [batch, length, heads, width] = shape as [number, number, number, number];
-  return ops.transpose(ops.reshape(x, [batch, heads, length, width]), [0, 2, 1, 3]);
+  const [dk, dv] = sums;
+  return [ops.concat(dqParts, 2), dk!, dv!];
 }
 
 function pieces({shape}: Native, {window = Infinity}: OwLoreAttentionAttrs): Piece[] {

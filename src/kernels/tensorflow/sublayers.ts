@@ -7,7 +7,7 @@ import type {
 import {attention, attentionGrad} from './attention';
 import type {NativeInputs, NativeKernel} from './kernel';
 import type {Native, NativeOps} from './native_ops';
-import {rmsNorm, rmsNormGrad} from './rms_norm';
+import {asRows, inverseRms, normalize, normalizeGrad} from './rms_norm';
 import {swiglu, swigluGrad} from './swiglu';
 
 /** OwLoreAttentionSublayer. */
@@ -16,11 +16,13 @@ export const attentionSublayer: NativeKernel<OwLoreAttentionSublayerAttrs> = (
   inputs,
   attrs,
 ) => {
+  const x = asRows(ops, inputs['x']!);
+  const scale = inverseRms(ops, x, attrs.epsilon);
   const [mixed, ...ofGradient] = ops.scope(() =>
-    all(attention, ops, {...inputs, x: normalize(ops, inputs, attrs)}, attrs),
+    all(attention, ops, {...inputs, x: normalize(ops, x, scale, inputs['norm']!)}, attrs),
   );
-  const value = ops.scope(() => ops.add(inputs['x']!, ops.matMul(mixed!, inputs['o']!)));
-  return [value, mixed!, ...ofGradient];
+  const value = ops.scope(() => ops.add(x, ops.matMul(mixed!, inputs['o']!)));
+  return [ops.reshape(value, inputs['x']!.shape), scale, mixed!, ...ofGradient];
 };
 
 /** OwLoreAttentionSublayerGrad. */
@@ -29,38 +31,45 @@ export const attentionSublayerGrad: NativeKernel<OwLoreAttentionSublayerGradAttr
   inputs,
   attrs,
 ) => {
-  const [dy, o, mixed] = [inputs['dy']!, inputs['o']!, inputs['mixed']!];
+  const [x, dy] = [asRows(ops, inputs['x']!), asRows(ops, inputs['dy']!)];
+  const mixed = inputs['mixed']!;
   const [dNormalized, ...dKernels] = ops.scope(() => {
-    const x = normalize(ops, inputs, attrs);
-    const given = {...inputs, x, y: mixed, dy: ops.matMul(dy, o, false, true)};
+    const normalized = normalize(ops, x, inputs['scale']!, inputs['norm']!);
+    const dMixed = ops.matMul(dy, inputs['o']!, false, true);
+    const given = {...inputs, x: normalized, y: mixed, dy: dMixed};
     return all(attentionGrad, ops, given, {...attrs, ofKernels: attrs.ofWeights});
   });
-  const [dx, dNorm] = throughNorm(ops, inputs, dNormalized!, attrs);
+  const [dx, dNorm] = throughNorm(ops, inputs, x, dy, dNormalized!);
   if (!attrs.ofWeights) return [dx];
   const [dq, dk, dv, ...dBiases] = dKernels as [Native, Native, Native, ...Native[]];
   return [dx, dNorm, dq, dk, dv, ops.matMul(mixed, dy, true), ...dBiases];
 };
 
 /** OwLoreMlpSublayer. */
-export const mlpSublayer: NativeKernel<OwLoreRMSNormAttrs> = (ops, inputs, attrs) => {
+export const mlpSublayer: NativeKernel<OwLoreRMSNormAttrs> = (ops, inputs, {epsilon}) => {
+  const x = asRows(ops, inputs['x']!);
+  const scale = inverseRms(ops, x, epsilon);
   const [gated, upped] = ops.scope((): [Native, Native] => {
-    const normalized = normalize(ops, inputs, attrs);
+    const normalized = normalize(ops, x, scale, inputs['norm']!);
     return [ops.matMul(normalized, inputs['gate']!), ops.matMul(normalized, inputs['up']!)];
   });
   const value = ops.scope(() => {
     const [hidden] = all(swiglu, ops, {gate: gated, up: upped}, {});
-    return ops.add(inputs['x']!, ops.matMul(hidden!, inputs['down']!));
+    return ops.add(x, ops.matMul(hidden!, inputs['down']!));
   });
-  return [value, gated, upped];
+  return [ops.reshape(value, inputs['x']!.shape), scale, gated, upped];
 };
 
 /** OwLoreMlpSublayerGrad. */
-export const mlpSublayerGrad: NativeKernel<OwLoreMlpSublayerGradAttrs> = (ops, inputs, attrs) => {
-  const {ofWeights} = attrs;
-  const [dy, down] = [inputs['dy']!, inputs['down']!];
+export const mlpSublayerGrad: NativeKernel<OwLoreMlpSublayerGradAttrs> = (
+  ops,
+  inputs,
+  {ofWeights},
+) => {
+  const [x, dy] = [asRows(ops, inputs['x']!), asRows(ops, inputs['dy']!)];
   const [dGated, dUpped, hidden] = ops.scope(() => {
     const given = {
-      dy: ops.matMul(dy, down, false, true),
+      dy: ops.matMul(dy, inputs['down']!, false, true),
       gate: inputs['gated']!,
       up: inputs['upped']!,
     };
@@ -72,28 +81,24 @@ export const mlpSublayerGrad: NativeKernel<OwLoreMlpSublayerGradAttrs> = (ops, i
       ops.matMul(dUpped, inputs['up']!, false, true),
     ),
   );
-  const [dx, dNorm] = throughNorm(ops, inputs, dNormalized, attrs);
+  const [dx, dNorm] = throughNorm(ops, inputs, x, dy, dNormalized);
   if (!ofWeights) return [dx];
-  const normalized = normalize(ops, inputs, attrs);
+  const normalized = normalize(ops, x, inputs['scale']!, inputs['norm']!);
   const dKernels = [dGated, dUpped].map((d) => ops.matMul(normalized, d, true));
   return [dx, dNorm, ...dKernels, ops.matMul(hidden!, dy, true)];
 };
-
-function normalize(ops: NativeOps, inputs: NativeInputs, attrs: OwLoreRMSNormAttrs): Native {
-  return all(rmsNorm, ops, {x: inputs['x']!, weight: inputs['norm']!}, attrs)[0]!;
-}
 
 /** From the gradient of the normalized input those of the sublayer's, which also goes around it, and of the norm's weight. */
 function throughNorm(
   ops: NativeOps,
   inputs: NativeInputs,
+  x: Native,
+  dy: Native,
   dNormalized: Native,
-  attrs: OwLoreRMSNormAttrs,
 ): [dx: Native, dNorm: Native] {
   return ops.scope(() => {
-    const given = {dy: dNormalized, x: inputs['x']!, weight: inputs['norm']!};
-    const [dx, dNorm] = all(rmsNormGrad, ops, given, attrs);
-    return [ops.add(inputs['dy']!, dx!), dNorm!];
+    const [dx, dNorm] = normalizeGrad(ops, dNormalized, x, inputs['scale']!, inputs['norm']!);
+    return [ops.reshape(ops.add(dy, dx), inputs['x']!.shape), dNorm];
   });
 }
 

@@ -158,7 +158,7 @@ const backend = 'tensorflow';
             const withEpsilon = {...attention.attrs, epsilon: EPSILON};
             await expectSameSublayer(fused.OwLoreAttentionSublayer, withEpsilon, sublayer, {
               ...{names: Object.keys(operands), operands: Object.values(operands), constants: 2},
-              ...{results: ['mixed', 'queries', 'keys', 'values'], ofWeights: ofKernels},
+              ...{results: ['scale', 'mixed', 'queries', 'keys', 'values'], ofWeights: ofKernels},
               dy: randomOperand(shape, seed + 12),
             });
           }),
@@ -185,7 +185,7 @@ const backend = 'tensorflow';
               const attrs = {epsilon: EPSILON};
               await expectSameSublayer(fused.OwLoreMlpSublayer, attrs, sublayer, {
                 ...{names: ['x', 'norm', 'gate', 'up', 'down'], operands, constants: 0},
-                ...{results: ['gated', 'upped'], ofWeights: seed % 3 > 0},
+                ...{results: ['scale', 'gated', 'upped'], ofWeights: seed % 3 > 0},
                 dy: randomOperand([rows, hidden], seed + 5),
               });
             },

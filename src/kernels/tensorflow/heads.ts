@@ -1,0 +1,128 @@
+import type {OwLoreAttentionAttrs, OwLoreAttentionGradAttrs} from '../llama_kernel_names';
+import type {NativeInputs} from './kernel';
+import type {Native, NativeOps} from './native_ops';
+import {rotations} from './rotations';
+
+/*
+ * From an attention's input to queries, keys and values by heads, and their gradients back. Where heads come first they are split
+ * and put side by side without a copy, and a product of the input with one kernel for each head brings them there.
+ */
+
+/** Queries `[stack, group, length, width]`, keys and values `[stack, length, width]`; stack is keyHeads · batch. */
+export type Heads = [q: Native, k: Native, v: Native];
+
+export interface HeadSizes {
+  batch: number;
+  length: number;
+  keyHeads: number;
+  /** Query heads to a key head. */
+  group: number;
+  width: number;
+}
+
+export function headSizes(
+  inputs: NativeInputs,
+  {heads, keyHeads}: OwLoreAttentionAttrs,
+): HeadSizes {
+  const [length, half] = inputs['cos']!.shape as [number, number];
+  const batch = inputs['x']!.shape[0]! / length;
+  return {batch, length, keyHeads, group: heads / keyHeads, width: 2 * half};
+}
+
+/** Queries and keys are turned, and scaled so that their products are those to take the softmax of. */
+export function projectToHeads(ops: NativeOps, inputs: NativeInputs, sizes: HeadSizes): Heads {
+  const {batch, length, keyHeads, group, width} = sizes;
+  const x = inputs['x']!;
+  const [q, k] = ops.scope(() => {
+    const products = ops.matMul(x, ops.concat([inputs['q']!, inputs['k']!], 1));
+    const biases = inputs['qBias'] && ops.concat([inputs['qBias'], inputs['kBias']!], 0);
+    const projected = biases ? ops.add(products, biases) : products;
+    const ofTokens = ops.reshape(projected, [batch, length, -1, width]);
+    const turned = ops.batchMatMul(ofTokens, turns(ops, inputs));
+    const byHeads = ops.transpose(turned, [2, 0, 1, 3]);
+    const [q, k] = ops.split(byHeads, [keyHeads * group, keyHeads], 0);
+    const keys = ops.reshape(k!, [keyHeads * batch, length, width]);
+    return [groupsInStack(ops, q!, sizes), keys] as const;
+  });
+  const v = ops.scope(() => {
+    const ofHeads = ops.reshape(inputs['v']!, [-1, keyHeads, width]);
+    const products = ops.batchMatMul(x, ops.transpose(ofHeads, [1, 0, 2]));
+    const bias = inputs['vBias'] && ops.reshape(inputs['vBias'], [keyHeads, 1, width]);
+    const projected = bias ? ops.add(products, bias) : products;
+    return ops.reshape(projected, [keyHeads * batch, length, width]);
+  });
+  return [q, k, v];
+}
+
+/** The gradients by the input and, if they are asked for, by kernels and biases, from those by the heads. */
+export function projectToHeadsGrad(
+  ops: NativeOps,
+  inputs: NativeInputs,
+  dHeads: () => Heads,
+  sizes: HeadSizes,
+  {ofKernels}: Pick<OwLoreAttentionGradAttrs, 'ofKernels'>,
+): Native[] {
+  const x = inputs['x']!;
+  const {batch, length, keyHeads, width} = sizes;
+  const dProjected = ops.scope(() => {
+    const [dq, dk, dv] = dHeads();
+    const ofKeys = ops.reshape(dk, [keyHeads, batch, length, width]);
+    const byHeads = ops.concat([groupsInHeads(ops, dq, sizes), ofKeys], 0);
+    const ofTokens = ops.transpose(byHeads, [1, 2, 0, 3]);
+    const turnedBack = ops.batchMatMul(ofTokens, turns(ops, inputs), false, true);
+    const parts = [ops.reshape(turnedBack, [batch * length, -1]), toTokens(ops, dv, sizes)];
+    return ops.concat(parts, 1);
+  });
+  const kernels = ['q', 'k', 'v'].map((name) => inputs[name]!);
+  const dx = ops.scope(() => ops.matMul(dProjected, ops.concat(kernels, 1), false, true));
+  if (!ofKernels) return [dx];
+  const columns = kernels.map(({shape}) => shape[1]!);
+  const dKernels = ops.split(ops.matMul(x, dProjected, true), columns, 1);
+  if (!inputs['qBias']) return [dx, ...dKernels];
+  const ofBiases = ops.sum(dProjected, 0);
+  const dBiases = ops
+    .split(ofBiases, columns, 1)
+    .map((part, i) => ops.reshape(part, [columns[i]!]));
+  return [dx, ...dKernels, ...dBiases];
+}
+
+/** What all heads say of each token, `[batch · length, heads · width]`, from `[stack, (group,) length, width]`. */
+export function toTokens(ops: NativeOps, x: Native, sizes: HeadSizes): Native {
+  const {batch, length, keyHeads, width} = sizes;
+  return ops.scope(() => {
+    const ofStack = ops.reshape(x, [keyHeads, batch, -1, length, width]);
+    return ops.reshape(ops.transpose(ofStack, [1, 3, 0, 2, 4]), [batch * length, -1]);
+  });
+}
+
+/** The inverse, for all query heads: `[stack, group, length, width]`. */
+export function toGroups(ops: NativeOps, x: Native, sizes: HeadSizes): Native {
+  const {batch, length, keyHeads, group} = sizes;
+  return ops.scope(() => {
+    const ofTokens = ops.reshape(x, [batch, length, keyHeads, group, -1]);
+    const ofStack = ops.transpose(ofTokens, [2, 0, 3, 1, 4]);
+    return ops.reshape(ofStack, [keyHeads * batch, group, length, -1]);
+  });
+}
+
+/** `[keyHeads · group, batch, length, width]` as `[stack, group, length, width]`. */
+function groupsInStack(ops: NativeOps, x: Native, sizes: HeadSizes): Native {
+  const {batch, length, keyHeads, group, width} = sizes;
+  const byHeads = ops.reshape(x, [keyHeads, group, batch, length, width]);
+  const ofStack = ops.transpose(byHeads, [0, 2, 1, 3, 4]);
+  return ops.reshape(ofStack, [keyHeads * batch, group, length, width]);
+}
+
+/** The inverse. */
+function groupsInHeads(ops: NativeOps, x: Native, sizes: HeadSizes): Native {
+  const {batch, length, keyHeads, group, width} = sizes;
+  const ofStack = ops.reshape(x, [keyHeads, batch, group, length, width]);
+  const byHeads = ops.transpose(ofStack, [0, 2, 1, 3, 4]);
+  return ops.reshape(byHeads, [keyHeads * group, batch, length, width]);
+}
+
+/** For each position the matrix that turns queries and keys, times the fourth root of 1/width: in their products that is 1/√width. */
+function turns(ops: NativeOps, inputs: NativeInputs): Native {
+  const turn = rotations(ops, inputs['cos']!, inputs['sin']!);
+  return ops.mul(turn, ops.scalar(turn.shape[2]! ** -0.25));
+}
