@@ -1,34 +1,37 @@
 /** Steps of the reference workload on tfjs-node: stock tfjs, this library, and PyTorch, two threads each. */
 import {pytorch, tfjs} from './contenders';
 import type {MeasureGroup} from './figure';
+import type {ContenderOptions} from './interleaved/contender';
 import {runInterleaved} from './interleaved/run';
 import {withStartPoint} from './start_point';
 import {checkLosses, checkStart, compare, fasterOf} from './step_figures';
+import type {TfjsOptions} from './tfjs_contender';
 
-const backend = 'tensorflow';
+/** Graphs come after 16 runs of a kernel, and JavaScript is compiled by then as well. */
+const turns = {warmUp: 18};
 
-export const measure: MeasureGroup = ({rounds = 10, python}) =>
+export const measure: MeasureGroup = ({rounds = 20, python}) =>
   withStartPoint(async (startPoint) => {
-    const [full, lisa] = [
-      {backend, trained: 'full', project: false},
-      {backend, trained: 'lisa', project: true},
-    ] as const;
-    const peer = {python, startPoint, threads: 2, trained: 'lisa'} as const;
+    const inTfjs = (
+      title: string,
+      options: Omit<TfjsOptions, 'backend'>,
+    ): Promise<ContenderOptions> => tfjs(title, {backend: 'tensorflow', ...options}, turns);
+    const full = {trained: 'full', project: false} as const;
+    const owlore = {trained: 'lisa', project: true} as const;
+    const inPytorch = (title: string, sleeps: boolean): ContenderOptions =>
+      pytorch(title, {python, startPoint, threads: 2, trained: 'lisa', sleeps}, turns);
     const run = await runInterleaved(
       {
-        stock: await tfjs('stock tfjs, full', {...full, variant: 'stock'}),
-        full: await tfjs('this library, full', {...full, variant: 'none'}),
-        checkpoints: await tfjs('this library, full, checkpoints', {...full, variant: 'auto'}),
-        owlore: await tfjs('this library, OwLore, 2 of 8 blocks', {...lisa, variant: 'none'}),
-        owloreCheckpoints: await tfjs('this library, OwLore, 2 of 8 blocks, checkpoints', {
-          ...lisa,
+        stock: await inTfjs('stock tfjs, full', {...full, variant: 'stock'}),
+        full: await inTfjs('this library, full', {...full, variant: 'none'}),
+        checkpoints: await inTfjs('this library, full, checkpoints', {...full, variant: 'auto'}),
+        owlore: await inTfjs('this library, OwLore, 2 of 8 blocks', {...owlore, variant: 'none'}),
+        owloreCheckpoints: await inTfjs('this library, OwLore, 2 of 8 blocks, checkpoints', {
+          ...owlore,
           variant: 'auto',
         }),
-        pytorch: pytorch('PyTorch LISA, 2 of 8 blocks', peer),
-        pytorchSleeps: pytorch('PyTorch LISA, 2 of 8 blocks, waiting threads sleep', {
-          ...peer,
-          sleeps: true,
-        }),
+        pytorch: inPytorch('PyTorch LISA, 2 of 8 blocks', false),
+        pytorchSleeps: inPytorch('PyTorch LISA, 2 of 8 blocks, waiting threads sleep', true),
       },
       rounds,
     );
