@@ -186,8 +186,9 @@ function measureBases(matrices: readonly BasisMatrix[], rounds: number): BasisMe
       const times = {cold: [] as number[], warm: [] as number[], exact: [] as number[]};
       // Twice as many as of steps, which take longer. The first warms up.
       for (let round = 0; round <= 2 * rounds; round++) {
-        const cold = time(makers.cold);
+        // In this order: the exact one is of one thread, and for some ms after it the system leaves what follows on one processor.
         const warm = time(makers.warm);
+        const cold = time(makers.cold);
         if (round === 0) continue;
         times.cold.push(cold);
         times.warm.push(warm);
