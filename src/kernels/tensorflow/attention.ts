@@ -11,11 +11,8 @@ import {
 import type {NativeInputs, NativeKernel} from './kernel';
 import type {Native, NativeOps} from './native_ops';
 
-/** Positions whose queries are worked on at a time, at least. */
-const FEWEST_ROWS = 64;
-
-/** Scores of a head that are made at a time, if that is more. */
-const SCORES = 128 ** 2;
+/** Positions whose queries are worked on at a time: of the keys after theirs they need no scores. */
+const ROWS = 64;
 
 /** Added to the score of a key that a query may not see. */
 const HIDDEN = -1e9;
@@ -97,11 +94,10 @@ function gradientsByHeads(
 
 function pieces({shape}: Native, {window = Infinity}: OwLoreAttentionAttrs): Piece[] {
   const length = shape[2]!;
-  const rows = Math.max(FEWEST_ROWS, Math.floor(SCORES / length));
-  return Array.from({length: Math.ceil(length / rows)}, (_, i) => {
-    const from = i * rows;
+  return Array.from({length: Math.ceil(length / ROWS)}, (_, i) => {
+    const from = i * ROWS;
     const firstKey = Math.max(0, from - window + 1);
-    return {from, to: Math.min(from + rows, length), firstKey, window};
+    return {from, to: Math.min(from + ROWS, length), firstKey, window};
   });
 }
 
