@@ -168,6 +168,12 @@ interface BasisMeasurement {
   captured: {cold: number; warm: number};
 }
 
+/**
+ * Runs after an exact SVD that do not count. It takes one thread and more than half a second, and Linux spreads TensorFlow's threads
+ * over the processors again only some 300 ms later. In a training they are spread: a refresh stands between passes that take all.
+ */
+const SETTLING_RUNS = 20;
+
 function measureBases(matrices: readonly BasisMatrix[], rounds: number): BasisMeasurement[] {
   return matrices.map(({title, values, earlier, exactPart}, i) =>
     tf.tidy(() => {
@@ -186,14 +192,16 @@ function measureBases(matrices: readonly BasisMatrix[], rounds: number): BasisMe
       const times = {cold: [] as number[], warm: [] as number[], exact: [] as number[]};
       // Twice as many as of steps, which take longer. The first warms up.
       for (let round = 0; round <= 2 * rounds; round++) {
-        // In this order: the exact one is of one thread, and for some ms after it the system leaves what follows on one processor.
-        const warm = time(makers.warm);
         const cold = time(makers.cold);
+        const warm = time(makers.warm);
         if (round === 0) continue;
         times.cold.push(cold);
         times.warm.push(warm);
         const isSlow = tf.getBackend() !== 'tensorflow';
-        if (i === 0 && (!isSlow || round === 1)) times.exact.push(time(makers.exact));
+        if (i === 0 && (!isSlow || round === 1)) {
+          times.exact.push(time(makers.exact));
+          for (let run = 0; run < SETTLING_RUNS; run++) time(makers.warm);
+        }
       }
       const captured = (make: () => tf.Tensor2D): number =>
         capturedPart(make(), matrix) / exactPart;

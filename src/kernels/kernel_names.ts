@@ -115,6 +115,12 @@ export interface OwLoreOrthonormalizeInputs extends NamedTensorInfoMap {
 }
 
 /**
+ * The same, from the same input, but in directions in which the columns hardly differ, to float32: there the results may be shorter
+ * than 1, and not orthogonal.
+ */
+export const OwLoreNearlyOrthonormalize = 'OwLoreNearlyOrthonormalize';
+
+/**
  * Left singular vectors of `matrix` [rows, columns], of the largest singular values first: [rows, min(rows, columns)].
  */
 export const OwLoreLeftSingularVectors = 'OwLoreLeftSingularVectors';

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreOrthonormalize} from '../kernels/kernel_names';
+import {OwLoreNearlyOrthonormalize, OwLoreOrthonormalize} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
 import {choleskyQR} from './cholesky_qr';
 import {largestMagnitude} from './largest_magnitude';
@@ -17,6 +17,15 @@ export function orthonormalize(matrix: tf.Tensor2D): tf.Tensor2D {
   const [fused] = runKernel(OwLoreOrthonormalize, {matrix}) ?? [];
   if (fused) return fused as tf.Tensor2D;
   return readsSynchronously() ? choleskyQR(matrix) : blockGramSchmidt(matrix);
+}
+
+/**
+ * The same where it is enough that no direction is lost to rounding, as between the multiplications of a subspace iteration: on some
+ * backends, and there in less time, columns are shorter and not orthogonal in directions in which those of `matrix` hardly differ.
+ */
+export function nearlyOrthonormalize(matrix: tf.Tensor2D): tf.Tensor2D {
+  const [fused] = runKernel(OwLoreNearlyOrthonormalize, {matrix}) ?? [];
+  return (fused as tf.Tensor2D | undefined) ?? orthonormalize(matrix);
 }
 
 /**

@@ -3,12 +3,13 @@ import {
   OwLoreAdam,
   OwLoreAdamTogether,
   OwLoreLeftSingularVectors,
+  OwLoreNearlyOrthonormalize,
   OwLoreOrthonormalize,
   OwLoreSquaredNorm,
 } from '../kernel_names';
 import {replaceKernels} from '../replacement';
 import {createAdam, createAdamTogether} from './adam';
-import {leftSingularVectors, orthonormalize} from './linear_algebra';
+import {leftSingularVectors, nearlyOrthonormalize, orthonormalize} from './linear_algebra';
 import {llamaKernels} from './llama_kernels';
 import {createBatchMatMul} from './mat_mul';
 import {KernelGraphs} from './graphs';
@@ -40,6 +41,7 @@ export function installKernels(): Promise<void> {
     [OwLoreAdamTogether]: () => createAdamTogether(graphs),
     [OwLoreSquaredNorm]: () => asKernelFunc(squaredNorm),
     [OwLoreOrthonormalize]: () => asKernelFunc(orthonormalize),
+    [OwLoreNearlyOrthonormalize]: () => asKernelFunc(nearlyOrthonormalize),
     [OwLoreLeftSingularVectors]: () => asKernelFunc(leftSingularVectors),
     ...llamaKernels(graphs),
   });

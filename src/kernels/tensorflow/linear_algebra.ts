@@ -4,11 +4,17 @@ import type {Native, NativeOps, NativeType} from './native_ops';
 /** Smallest normal float32: divides a column of zeros into zeros. */
 const SMALLEST = 2 ** -126;
 
-/** OwLoreOrthonormalize: Q of TensorFlow's QR decomposition, of columns that are scaled so that no square underflows. */
-export const orthonormalize: NativeKernel<object> = (ops, {matrix}) => {
+/** Keeps rounding from making a Gram matrix of float64 indefinite; far below the digits of a column of float32. */
+const SHIFT = 2 ** -40;
+
+/** OwLoreOrthonormalize. */
+export const orthonormalize: NativeKernel<object> = (ops, {matrix}) => householderQ(ops, matrix!);
+
+/** Q of TensorFlow's QR decomposition, of columns that are scaled so that no square underflows. */
+function householderQ(ops: NativeOps, matrix: Native): Native {
   const T = ops.float32;
   const largest = ops.scope(() => {
-    const magnitudes = ops.run('Abs', [matrix!]);
+    const magnitudes = ops.run('Abs', [matrix]);
     const axis = ops.constant(Int32Array.of(0), [1]);
     const attributes = {T, Tidx: ops.int32, keep_dims: true};
     return ops.run('Maximum', [
@@ -16,21 +22,58 @@ export const orthonormalize: NativeKernel<object> = (ops, {matrix}) => {
       ops.scalar(SMALLEST),
     ]);
   });
-  const scaled = ops.div(matrix!, largest);
+  const scaled = ops.div(matrix, largest);
   return ops.runAll('Qr', [scaled], {T, full_matrices: false}, 2)[0]!;
+}
+
+/** OwLoreNearlyOrthonormalize: a shifted Cholesky QR decomposition (Fukaya et al. 2020), in float64. */
+export const nearlyOrthonormalize: NativeKernel<object> = (ops, {matrix}) => {
+  try {
+    return inFloat64(ops, matrix!, timesInverseFactor);
+  } catch {
+    return householderQ(ops, matrix!); // TensorFlow factors no matrix that is not finite
+  }
 };
+
+/** XR⁻¹ with RᵀR = XᵀX + shift, for columns scaled to length 1. */
+function timesInverseFactor(ops: NativeOps, x: Native, T: NativeType): Native {
+  const product = (a: Native, b: Native, transposeA = false): Native =>
+    ops.run('MatMul', [a, b], {T, transpose_a: transposeA, transpose_b: !transposeA});
+  return ops.scope(() => {
+    const gram = product(x, x, true);
+    const squares = ops.run('MatrixDiagPart', [gram], {T});
+    const columns = squares.shape[0]!;
+    const smallest = ops.run('Square', [toFloat64(ops, ops.scalar(SMALLEST))], {T});
+    const scales = ops.run('Rsqrt', [ops.run('Maximum', [squares, smallest], {T})], {T});
+    const asColumn = ops.reshape(scales, [columns, 1]);
+    const ofUnits = ops.run('Mul', [gram, product(asColumn, asColumn)], {T});
+    const ones = toFloat64(ops, ops.constant(new Float32Array(columns).fill(1), [columns]));
+    const diagonal = ops.run('AddV2', [ones, toFloat64(ops, ops.scalar(SHIFT))], {T});
+    const factor = ops.run('Cholesky', [ops.run('MatrixSetDiag', [ofUnits, diagonal], {T})], {T});
+    const scaling = ops.run('MatrixDiag', [scales], {T});
+    const attributes = {T, lower: true, adjoint: false};
+    return product(x, ops.run('MatrixTriangularSolve', [factor, scaling], attributes));
+  });
+}
 
 /** OwLoreLeftSingularVectors: U of TensorFlow's singular value decomposition. */
 export const leftSingularVectors: NativeKernel<object> = (ops, {matrix}) =>
-  inFloat64(ops, matrix!, (exact, T) => {
+  inFloat64(ops, matrix!, (ops, exact, T) => {
     const attributes = {T, compute_uv: true, full_matrices: false};
     return ops.runAll('Svd', [exact], attributes, 3)[1]!;
   });
 
 /** What `f` makes of a float32 tensor in float64, as float32. */
-function inFloat64(ops: NativeOps, x: Native, f: (exact: Native, T: NativeType) => Native): Native {
+function inFloat64(
+  ops: NativeOps,
+  x: Native,
+  f: (ops: NativeOps, exact: Native, T: NativeType) => Native,
+): Native {
   const {float32, float64} = ops;
-  const exact = ops.run('Cast', [x], {SrcT: float32, DstT: float64, Truncate: false});
-  const result = f(exact, float64);
+  const result = f(ops, toFloat64(ops, x), float64);
   return ops.run('Cast', [result], {SrcT: float64, DstT: float32, Truncate: false});
+}
+
+function toFloat64(ops: NativeOps, x: Native): Native {
+  return ops.run('Cast', [x], {SrcT: ops.float32, DstT: ops.float64, Truncate: false});
 }

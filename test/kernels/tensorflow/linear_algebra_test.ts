@@ -1,7 +1,11 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
-import {Matrix, SingularValueDecomposition} from 'ml-matrix';
-import {OwLoreLeftSingularVectors, OwLoreOrthonormalize} from '../../../src/kernels/kernel_names';
+import {Matrix, QrDecomposition, SingularValueDecomposition} from 'ml-matrix';
+import {
+  OwLoreLeftSingularVectors,
+  OwLoreNearlyOrthonormalize,
+  OwLoreOrthonormalize,
+} from '../../../src/kernels/kernel_names';
 import {runKernel} from '../../../src/kernels/run_kernel';
 import {installKernels, uninstallKernels} from '../../../src/kernels/tensorflow';
 import {backends, defaultBackend} from '../../support/backends';
@@ -42,8 +46,10 @@ const isThere = backends.includes('tensorflow');
         }
       }
 
-      if (rows >= columns) {
-        const [q] = runKernel(OwLoreOrthonormalize, {matrix})!;
+      // Of columns that are far from dependent both make the same.
+      for (const kernel of [OwLoreOrthonormalize, OwLoreNearlyOrthonormalize]) {
+        if (rows < columns) continue;
+        const [q] = runKernel(kernel, {matrix})!;
         expect(q!.shape).to.deep.equal([rows, columns]);
         const basis = Matrix.from1DArray(rows, columns, await q!.data());
         const identity = basis.transpose().mmul(basis);
@@ -60,6 +66,65 @@ const isThere = backends.includes('tensorflow');
       expect(tf.memory().numTensors).to.equal(before);
     });
   }
+
+  describe('nearly orthonormalizes', () => {
+    const nearly = async (own: Matrix): Promise<Matrix> => {
+      const [rows, columns] = [own.rows, own.columns];
+      const matrix = tf.tensor2d(own.to1DArray(), [rows, columns]);
+      const [q] = runKernel(OwLoreNearlyOrthonormalize, {matrix})!;
+      const values = await q!.data();
+      tf.dispose([matrix, q!]);
+      return Matrix.from1DArray(rows, columns, values);
+    };
+    const random = (rows: number, columns: number): Matrix => {
+      const x = tf.randomNormal([rows, columns], 0, 1, 'float32', 3);
+      const matrix = Matrix.from1DArray(rows, columns, x.dataSync());
+      x.dispose();
+      return matrix;
+    };
+
+    it('columns that differ by a ten thousandth, and loses no direction', async () => {
+      const matrix = random(60, 5);
+      for (let i = 1; i < 5; i++) {
+        const column = Matrix.add(matrix.getColumnVector(0), matrix.getColumnVector(i).mul(1e-4));
+        matrix.setColumn(i, Float32Array.from(column.to1DArray()));
+      }
+      const q = await nearly(matrix);
+      // The last digits of float32, 6e-8, are as large beside the differences as the directions may be off.
+      const tolerance = 5 * (6e-8 / 1e-4);
+      const exact = new QrDecomposition(matrix).orthogonalMatrix;
+      const inside = exact.mmul(exact.transpose().mmul(q));
+      expect(Matrix.sub(q, inside).norm('frobenius')).to.be.below(tolerance);
+      const gram = q.transpose().mmul(q);
+      expect(Matrix.sub(gram, Matrix.eye(5)).norm('frobenius')).to.be.below(tolerance);
+    });
+
+    it('columns of any size, and zeros', async () => {
+      const matrix = random(40, 4);
+      [1e-30, 0, 1e30, 1].forEach((size, i) =>
+        matrix.setColumn(i, matrix.getColumnVector(i).mul(size)),
+      );
+      const q = await nearly(matrix);
+      const gram = q.transpose().mmul(q);
+      const expected = Matrix.diag([1, 0, 1, 1]);
+      expect(Matrix.sub(gram, expected).norm('frobenius')).to.be.below(1e-5);
+    });
+
+    it('dependent columns into finite ones', async () => {
+      const matrix = random(40, 4);
+      matrix.setColumn(2, matrix.getColumnVector(0));
+      const q = await nearly(matrix);
+      expect(q.to1DArray().every(Number.isFinite)).to.equal(true);
+      expect(q.getColumnVector(3).norm('frobenius')).to.be.closeTo(1, 1e-5);
+    });
+
+    it('what is not finite into what is neither', async () => {
+      const matrix = random(40, 4);
+      matrix.set(3, 1, NaN);
+      const q = await nearly(matrix);
+      expect(q.to1DArray().some(Number.isNaN)).to.equal(true);
+    });
+  });
 
   it('is installed once and taken back', async () => {
     const kernel = tf.getKernel(OwLoreOrthonormalize, 'tensorflow');
