@@ -39,17 +39,24 @@ export function projectToHeads(ops: NativeOps, inputs: NativeInputs, sizes: Head
     const projected = biases ? ops.add(products, biases) : products;
     const ofTokens = ops.reshape(projected, [batch, length, -1, width]);
     const turned = ops.batchMatMul(ofTokens, turns(ops, inputs));
-    const byHeads = ops.transpose(turned, [2, 0, 1, 3]);
-    const [q, k] = ops.split(byHeads, [keyHeads * group, keyHeads], 0);
-    const keys = ops.reshape(k!, [keyHeads * batch, length, width]);
-    return [groupsInStack(ops, q!, sizes), keys] as const;
+    const heads = [keyHeads * group, keyHeads];
+    if (group > 1) {
+      // Queries are copied once more, and keys with them, which would else keep the memory of both.
+      const [q, k] = ops.split(turned, heads, 2);
+      return [
+        toGroups(ops, q!, sizes),
+        asKeys(ops, ops.transpose(k!, [2, 0, 1, 3]), sizes),
+      ] as const;
+    }
+    const [q, k] = ops.split(ops.transpose(turned, [2, 0, 1, 3]), heads, 0);
+    const queries = ops.reshape(q!, [keyHeads * batch, 1, length, width]);
+    return [queries, asKeys(ops, k!, sizes)] as const;
   });
   const v = ops.scope(() => {
     const ofHeads = ops.reshape(inputs['v']!, [-1, keyHeads, width]);
     const products = ops.batchMatMul(x, ops.transpose(ofHeads, [1, 0, 2]));
     const bias = inputs['vBias'] && ops.reshape(inputs['vBias'], [keyHeads, 1, width]);
-    const projected = bias ? ops.add(products, bias) : products;
-    return ops.reshape(projected, [keyHeads * batch, length, width]);
+    return asKeys(ops, bias ? ops.add(products, bias) : products, sizes);
   });
   return [q, k, v];
 }
@@ -67,7 +74,7 @@ export function projectToHeadsGrad(
   const dProjected = ops.scope(() => {
     const [dq, dk, dv] = dHeads();
     const ofKeys = ops.reshape(dk, [keyHeads, batch, length, width]);
-    const byHeads = ops.concat([groupsInHeads(ops, dq, sizes), ofKeys], 0);
+    const byHeads = ops.concat([headsFirst(ops, dq, sizes), ofKeys], 0);
     const ofTokens = ops.transpose(byHeads, [1, 2, 0, 3]);
     const turnedBack = ops.batchMatMul(ofTokens, turns(ops, inputs), false, true);
     const parts = [ops.reshape(turnedBack, [batch * length, -1]), toTokens(ops, dv, sizes)];
@@ -105,16 +112,13 @@ export function toGroups(ops: NativeOps, x: Native, sizes: HeadSizes): Native {
   });
 }
 
-/** `[keyHeads · group, batch, length, width]` as `[stack, group, length, width]`. */
-function groupsInStack(ops: NativeOps, x: Native, sizes: HeadSizes): Native {
-  const {batch, length, keyHeads, group, width} = sizes;
-  const byHeads = ops.reshape(x, [keyHeads, group, batch, length, width]);
-  const ofStack = ops.transpose(byHeads, [0, 2, 1, 3, 4]);
-  return ops.reshape(ofStack, [keyHeads * batch, group, length, width]);
+/** `[keyHeads, …]` as `[stack, length, width]`. */
+function asKeys(ops: NativeOps, x: Native, {batch, length, keyHeads, width}: HeadSizes): Native {
+  return ops.reshape(x, [keyHeads * batch, length, width]);
 }
 
-/** The inverse. */
-function groupsInHeads(ops: NativeOps, x: Native, sizes: HeadSizes): Native {
+/** `[stack, group, length, width]` with all heads first, `[keyHeads · group, batch, length, width]`. */
+function headsFirst(ops: NativeOps, x: Native, sizes: HeadSizes): Native {
   const {batch, length, keyHeads, group, width} = sizes;
   const ofStack = ops.reshape(x, [keyHeads, batch, group, length, width]);
   const byHeads = ops.transpose(ofStack, [0, 2, 1, 3, 4]);
