@@ -30,10 +30,11 @@ import {rotaryTable} from './rotary';
  * gradient change it back.
  */
 export function areSublayersFused(cache?: KeyValueCache): boolean {
-  return !cache && isFused(OwLoreAttentionSublayerGrad) && isFused(OwLoreMlpSublayerGrad);
+  const gradients = [OwLoreAttentionSublayerGrad, OwLoreMlpSublayerGrad];
+  return !cache && isRecording() && gradients.every(hasKernel);
 }
 
-/** `x + attention(RMSNorm(x))`, `x` `[batch · seq, hidden]`; `norm` is RMSNorm's weight. */
+/** `x + attention(RMSNorm(x))`, `x` `[batch · seq, hidden]`, or as above; `norm` is RMSNorm's weight. */
 export function attentionSublayer(
   x: tf.Tensor,
   seq: number,
@@ -43,7 +44,7 @@ export function attentionSublayer(
   cache?: KeyValueCache,
 ): tf.Tensor {
   const {rmsNormEps: epsilon} = options;
-  if (cache || !isFused(OwLoreAttentionSublayerGrad)) {
+  if (!areSublayersFused(cache)) {
     const normalized = rmsNorm(x, norm, epsilon);
     return tf.add(x, attention(normalized, seq, weights, options, cache));
   }
@@ -59,14 +60,14 @@ export function attentionSublayer(
   });
 }
 
-/** `x + mlp(RMSNorm(x))`, `x` `[rows, hidden]`; `norm` is RMSNorm's weight. */
+/** `x + mlp(RMSNorm(x))`, `x` `[rows, hidden]`, or as above; `norm` is RMSNorm's weight. */
 export function mlpSublayer(
   x: tf.Tensor,
   norm: tf.Tensor,
   kernels: MlpKernels,
   epsilon: number,
 ): tf.Tensor {
-  if (!isFused(OwLoreMlpSublayerGrad)) return tf.add(x, mlp(rmsNorm(x, norm, epsilon), kernels));
+  if (!areSublayersFused()) return tf.add(x, mlp(rmsNorm(x, norm, epsilon), kernels));
   const {gate, up, down} = kernels;
   return kernelOp({
     kernelName: OwLoreMlpSublayer,
@@ -77,8 +78,4 @@ export function mlpSublayer(
     weightsAttr: 'ofWeights',
     results: [null, 'scale', 'gated', 'upped'],
   });
-}
-
-function isFused(gradientName: string): boolean {
-  return isRecording() && hasKernel(gradientName);
 }

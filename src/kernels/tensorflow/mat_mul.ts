@@ -5,7 +5,7 @@ const ofMatrices = asKernelFunc<tf.BatchMatMulAttrs>((ops, {a, b}, attrs) =>
   ops.matMul(a!, b!, attrs.transposeA, attrs.transposeB),
 );
 
-/** BatchMatMul, that of two matrices by TensorFlow's op for them, which is faster than its op for stacks. */
+/** BatchMatMul, that of two matrices by whichever of TensorFlow's ops is faster for them, as `NativeOps.matMul` knows. */
 export function createBatchMatMul(stock: tf.KernelFunc): tf.KernelFunc {
   return (args) => {
     const {a, b} = args.inputs as Record<'a' | 'b', tf.TensorInfo>;
