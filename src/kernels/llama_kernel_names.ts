@@ -104,3 +104,18 @@ export interface OwLoreMlpSublayerGradAttrs extends OwLoreRMSNormAttrs {
   /** Whether the gradients of the weights are asked for. */
   ofWeights: boolean;
 }
+
+/**
+ * A block, {@link OwLoreMlpSublayer} of {@link OwLoreAttentionSublayer}: their inputs, RMSNorm's weight of the second half as
+ * `mlpNorm`.
+ *
+ * The value, and for the gradient alone that of the first half, `attended`, and what else the two put out, the first half's first.
+ */
+export const OwLoreBlock = 'OwLoreBlock';
+
+/**
+ * From the same inputs, its results, the second half's `scale` as `mlpScale`, and `dy` the gradients of {@link
+ * OwLoreAttentionSublayerGrad} and, without its `dx`, {@link OwLoreMlpSublayerGrad}; `dx` alone if no others are asked for.
+ * Attributes of {@link OwLoreAttentionSublayer}, and of its gradients.
+ */
+export const OwLoreBlockGrad = 'OwLoreBlockGrad';

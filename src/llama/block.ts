@@ -1,12 +1,17 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import type {AttentionBiases, AttentionWeights} from './attention';
 import type {LlamaConfig} from './config';
 import type {KeyValueCache} from './generation/key_value_cache';
 import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
 import {pick} from './pick';
-import {areSublayersFused, attentionSublayer, mlpSublayer} from './sublayers';
-import {checkpointedPart} from '../tape/checkpoint_layers';
+import {
+  areSublayersFused,
+  attentionSublayer,
+  fusedBlock,
+  mlpSublayer,
+  type BlockWeights,
+} from './sublayers';
+import {checkpointedPart, isPartApart} from '../tape/checkpoint_layers';
 
 /** What a block takes from the model's configuration. */
 export const BLOCK_OPTIONS = [
@@ -89,13 +94,19 @@ export class LlamaBlock extends tfl.layers.Layer {
       const x = onlyInput(inputs);
       const cache = kwargs['cache'] as KeyValueCache | undefined;
       const [batch, seq, hidden] = x.shape as [number, number, number];
-      const withAttention = checkpointedPart(
-        (x: tf.Tensor) => this.attend(x, seq, cache),
-        Object.values(this.attentionWeights().kernels),
+      const weights = this.readWeights();
+      const kernels = Object.values(weights.attention.kernels);
+      const attend = checkpointedPart(
+        (x: tf.Tensor) => attentionSublayer(x, seq, weights, this.args, cache),
+        kernels,
       );
-      if (areSublayersFused(cache)) return this.transform(withAttention(x));
-      const attended = withAttention(tf.reshape(x, [batch * seq, hidden]));
-      return tf.reshape(this.transform(attended), x.shape);
+      const transform = (x: tf.Tensor): tf.Tensor => mlpSublayer(x, weights, this.args);
+      if (areSublayersFused(cache)) {
+        const whole = isPartApart([x], kernels) ? null : fusedBlock(x, seq, weights, this.args);
+        return whole ?? transform(attend(x));
+      }
+      const rows = tf.reshape(x, [batch * seq, hidden]);
+      return tf.reshape(transform(attend(rows)), x.shape);
     });
   }
 
@@ -110,37 +121,31 @@ export class LlamaBlock extends tfl.layers.Layer {
     };
   }
 
-  private attend(x: tf.Tensor, seq: number, cache?: KeyValueCache): tf.Tensor {
-    const norm = this.read('input_layernorm.weight');
-    return attentionSublayer(x, seq, norm, this.attentionWeights(), this.args, cache);
-  }
-
-  private attentionWeights(): AttentionWeights {
-    const kernels = {
-      q: this.read('self_attn.q_proj.weight'),
-      k: this.read('self_attn.k_proj.weight'),
-      v: this.read('self_attn.v_proj.weight'),
-      o: this.read('self_attn.o_proj.weight'),
-    };
-    return {kernels, biases: this.args.attentionBias ? this.attentionBiases() : null};
-  }
-
-  private attentionBiases(): AttentionBiases {
+  private readWeights(): BlockWeights {
     return {
-      q: this.read('self_attn.q_proj.bias'),
-      k: this.read('self_attn.k_proj.bias'),
-      v: this.read('self_attn.v_proj.bias'),
+      attentionNorm: this.read('input_layernorm.weight'),
+      attention: {
+        kernels: {
+          q: this.read('self_attn.q_proj.weight'),
+          k: this.read('self_attn.k_proj.weight'),
+          v: this.read('self_attn.v_proj.weight'),
+          o: this.read('self_attn.o_proj.weight'),
+        },
+        biases: this.args.attentionBias
+          ? {
+              q: this.read('self_attn.q_proj.bias'),
+              k: this.read('self_attn.k_proj.bias'),
+              v: this.read('self_attn.v_proj.bias'),
+            }
+          : null,
+      },
+      mlpNorm: this.read('post_attention_layernorm.weight'),
+      mlp: {
+        gate: this.read('mlp.gate_proj.weight'),
+        up: this.read('mlp.up_proj.weight'),
+        down: this.read('mlp.down_proj.weight'),
+      },
     };
-  }
-
-  private transform(x: tf.Tensor): tf.Tensor {
-    const kernels = {
-      gate: this.read('mlp.gate_proj.weight'),
-      up: this.read('mlp.up_proj.weight'),
-      down: this.read('mlp.down_proj.weight'),
-    };
-    const norm = this.read('post_attention_layernorm.weight');
-    return mlpSublayer(x, norm, kernels, this.args.rmsNormEps);
   }
 
   private read(name: WeightName): tf.Tensor {

@@ -2,11 +2,13 @@ import * as tf from '@tensorflow/tfjs-core';
 import {
   OwLoreAttentionSublayer,
   OwLoreAttentionSublayerGrad,
+  OwLoreBlock,
+  OwLoreBlockGrad,
   OwLoreMlpSublayer,
   OwLoreMlpSublayerGrad,
 } from '../kernels/llama_kernel_names';
 import {hasKernel} from '../kernels/run_kernel';
-import {isRecording} from '../tape/recording';
+import {isRecording, needsGradient} from '../tape/recording';
 import {
   attention,
   attentionAttrs,
@@ -22,8 +24,21 @@ import {rotaryTable} from './rotary';
 
 /*
  * The two halves of a block, each added to what goes in (residual connections, He et al. 2016). Where the backend has kernels for
- * them they are one op each in training. Only in training: who looks at a forward pass, to score its weights, is to see all of it.
+ * them they are one op each in training, or both together. Only in training: who looks at a forward pass, to score its weights, is to see all of it.
  */
+
+/** What the two halves of a block read of its weights. */
+export interface BlockWeights {
+  attentionNorm: tf.Tensor;
+  attention: AttentionWeights;
+  mlpNorm: tf.Tensor;
+  mlp: MlpKernels;
+}
+
+/** The constant of RMSNorm. */
+interface NormOptions {
+  rmsNormEps: number;
+}
 
 /**
  * Whether both halves are one op each, and take `x` `[batch, seq, hidden]` as it is: no other op need change its shape, and no
@@ -34,13 +49,12 @@ export function areSublayersFused(cache?: KeyValueCache): boolean {
   return !cache && isRecording() && gradients.every(hasKernel);
 }
 
-/** `x + attention(RMSNorm(x))`, `x` `[batch · seq, hidden]`, or as above; `norm` is RMSNorm's weight. */
+/** `x + attention(RMSNorm(x))`, `x` `[batch · seq, hidden]`, or as above. */
 export function attentionSublayer(
   x: tf.Tensor,
   seq: number,
-  norm: tf.Tensor,
-  weights: AttentionWeights,
-  options: AttentionOptions & {rmsNormEps: number},
+  {attentionNorm: norm, attention: weights}: BlockWeights,
+  options: AttentionOptions & NormOptions,
   cache?: KeyValueCache,
 ): tf.Tensor {
   const {rmsNormEps: epsilon} = options;
@@ -60,12 +74,11 @@ export function attentionSublayer(
   });
 }
 
-/** `x + mlp(RMSNorm(x))`, `x` `[rows, hidden]`, or as above; `norm` is RMSNorm's weight. */
+/** `x + mlp(RMSNorm(x))`, `x` `[rows, hidden]`, or as above. */
 export function mlpSublayer(
   x: tf.Tensor,
-  norm: tf.Tensor,
-  kernels: MlpKernels,
-  epsilon: number,
+  {mlpNorm: norm, mlp: kernels}: BlockWeights,
+  {rmsNormEps: epsilon}: NormOptions,
 ): tf.Tensor {
   if (!areSublayersFused()) return tf.add(x, mlp(rmsNorm(x, norm, epsilon), kernels));
   const {gate, up, down} = kernels;
@@ -77,5 +90,37 @@ export function mlpSublayer(
     attrs: {epsilon},
     weightsAttr: 'ofWeights',
     results: [null, 'scale', 'gated', 'upped'],
+  });
+}
+
+/**
+ * {@link mlpSublayer} of {@link attentionSublayer} as one op, `x` `[batch, seq, hidden]`; null if the backend has no kernel for it,
+ * or if some of the weights are trained and some are not, for the kernel makes the gradients of all of them or of none.
+ */
+export function fusedBlock(
+  x: tf.Tensor,
+  seq: number,
+  {attentionNorm, attention, mlpNorm, mlp}: BlockWeights,
+  options: AttentionOptions & NormOptions,
+): tf.Tensor | null {
+  const {q, k, v, o} = attention.kernels;
+  const {gate, up, down} = mlp;
+  const ofAttention = {norm: attentionNorm, q, k, v, o, ...biasInputs(attention.biases)};
+  const weights = {...ofAttention, mlpNorm, gate, up, down};
+  const areNeeded = new Set(Object.values(weights).map(needsGradient));
+  if (areNeeded.size > 1 || !hasKernel(OwLoreBlockGrad)) return null;
+  return kernelOp({
+    kernelName: OwLoreBlock,
+    gradientName: OwLoreBlockGrad,
+    inputs: {x, ...weights},
+    constants: {...rotaryTable(seq, options)},
+    attrs: {...attentionAttrs(seq, options), epsilon: options.rmsNormEps},
+    weightsAttr: 'ofWeights',
+    results: [
+      null,
+      'attended',
+      ...['scale', 'mixed', 'queries', 'keys', 'values'],
+      ...['mlpScale', 'gated', 'upped'],
+    ],
   });
 }

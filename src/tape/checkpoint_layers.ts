@@ -71,10 +71,12 @@ export function checkpointedPart<Inputs extends tf.Tensor[], Result extends tf.T
   f: (...inputs: Inputs) => Result,
   weights: readonly tf.Tensor[],
 ): (...inputs: Inputs) => Result {
-  return (...inputs) => {
-    const isApart = running === 'parts' && isWorth(inputs, weights);
-    return (isApart ? checkpointed(f) : f)(...inputs);
-  };
+  return (...inputs) => (isPartApart(inputs, weights) ? checkpointed(f) : f)(...inputs);
+}
+
+/** Whether {@link checkpointedPart} makes a part with these inputs and weights a checkpoint now. */
+export function isPartApart(inputs: readonly tf.Tensor[], weights: readonly tf.Tensor[]): boolean {
+  return running === 'parts' && isWorth(inputs, weights);
 }
 
 function isWorth(inputs: readonly Sized[], weights: readonly Sized[]): boolean {

@@ -57,15 +57,15 @@ export class KernelGraphs {
   ): Native[] {
     // To and from a graph the tensors of a GPU would go by way of the host.
     if (this.isRefused || backend.isUsingGpuDevice) {
-      return runOps(new NativeOps(backend), kernel, inputs, attrs);
+      return runOps(kernel, new NativeOps(backend), inputs, attrs);
     }
     const usage = this.usageOf(kernel, inputs, attrs);
     if (usage.graph) this.loadWaiting(backend);
     if (usage.loaded) return runGraph(usage.loaded, inputs);
     usage.runs++;
-    if (usage.runs < this.runsBefore) return runOps(new NativeOps(backend), kernel, inputs, attrs);
+    if (usage.runs < this.runsBefore) return runOps(kernel, new NativeOps(backend), inputs, attrs);
     const ops = new RecordingOps(backend, inputs);
-    const results = runOps(ops, kernel, inputs, attrs);
+    const results = runOps(kernel, ops, inputs, attrs);
     usage.graph = ops.graphOf(results);
     this.waiting.push(usage);
     return results;

@@ -10,16 +10,14 @@ export type NativeKernel<Attrs> = (
   attrs: Attrs,
 ) => Native | Native[];
 
-/** Runs a kernel op by op. */
+/** Runs a kernel, or one that is a part of another, and frees what it makes on its way. */
 export function runOps<Attrs>(
-  ops: NativeOps,
   kernel: NativeKernel<Attrs>,
+  ops: NativeOps,
   inputs: NativeInputs,
   attrs: Attrs,
 ): Native[] {
-  let results: Native[] = [];
-  ops.scope(() => (results = [kernel(ops, inputs, attrs)].flat()));
-  return results;
+  return ops.scope(() => [kernel(ops, inputs, attrs)].flat());
 }
 
 /** Makes of a kernel of one result what tfjs can register. */
@@ -27,7 +25,7 @@ export function asKernelFunc<Attrs>(kernel: NativeKernel<Attrs>): tf.KernelFunc 
   return ({inputs, backend, attrs}) => {
     const native = backend as NodeBackend;
     const ops = new NativeOps(native);
-    const [result] = runOps(ops, kernel, nativeInputs(native, inputs), attrs as Attrs);
+    const [result] = runOps(kernel, ops, nativeInputs(native, inputs), attrs as Attrs);
     return native.createOutputTensor(result!);
   };
 }

@@ -3,6 +3,8 @@ import {
   OwLoreAttentionGrad,
   OwLoreAttentionSublayer,
   OwLoreAttentionSublayerGrad,
+  OwLoreBlock,
+  OwLoreBlockGrad,
   OwLoreCrossEntropy,
   OwLoreCrossEntropyGrad,
   OwLoreMlpSublayer,
@@ -14,6 +16,7 @@ import {
 } from '../llama_kernel_names';
 import type {KernelMaker} from '../replacement';
 import {attention, attentionGrad} from './attention';
+import {block, blockGrad} from './block';
 import {crossEntropy, crossEntropyGrad} from './cross_entropy';
 import type {KernelGraphs} from './graphs';
 import {rmsNorm, rmsNormGrad} from './rms_norm';
@@ -31,6 +34,8 @@ export function llamaKernels(graphs: KernelGraphs): Record<string, KernelMaker> 
     [OwLoreAttentionSublayerGrad]: () => graphs.kernelFunc(attentionSublayerGrad),
     [OwLoreMlpSublayer]: () => graphs.kernelFunc(mlpSublayer),
     [OwLoreMlpSublayerGrad]: () => graphs.kernelFunc(mlpSublayerGrad),
+    [OwLoreBlock]: () => graphs.kernelFunc(block),
+    [OwLoreBlockGrad]: () => graphs.kernelFunc(blockGrad),
     [OwLoreCrossEntropy]: () => graphs.kernelFunc(crossEntropy),
     [OwLoreCrossEntropyGrad]: () => graphs.kernelFunc(crossEntropyGrad),
     [OwLoreSwiGLU]: () => graphs.kernelFunc(swiglu),

@@ -5,7 +5,7 @@ import type {
   OwLoreRMSNormAttrs,
 } from '../llama_kernel_names';
 import {attention, attentionGrad} from './attention';
-import type {NativeInputs, NativeKernel} from './kernel';
+import {runOps, type NativeInputs, type NativeKernel} from './kernel';
 import type {Native, NativeOps} from './native_ops';
 import {asRows, inverseRms, normalize, normalizeGrad} from './rms_norm';
 import {swiglu, swigluGrad} from './swiglu';
@@ -19,7 +19,7 @@ export const attentionSublayer: NativeKernel<OwLoreAttentionSublayerAttrs> = (
   const x = asRows(ops, inputs['x']!);
   const scale = inverseRms(ops, x, attrs.epsilon);
   const [mixed, ...ofGradient] = ops.scope(() =>
-    all(attention, ops, {...inputs, x: normalize(ops, x, scale, inputs['norm']!)}, attrs),
+    runOps(attention, ops, {...inputs, x: normalize(ops, x, scale, inputs['norm']!)}, attrs),
   );
   const value = ops.scope(() => ops.add(x, ops.matMul(mixed!, inputs['o']!)));
   return [ops.reshape(value, inputs['x']!.shape), scale, mixed!, ...ofGradient];
@@ -37,7 +37,7 @@ export const attentionSublayerGrad: NativeKernel<OwLoreAttentionSublayerGradAttr
     const normalized = normalize(ops, x, inputs['scale']!, inputs['norm']!);
     const dMixed = ops.matMul(dy, inputs['o']!, false, true);
     const given = {...inputs, x: normalized, y: mixed, dy: dMixed};
-    return all(attentionGrad, ops, given, {...attrs, ofKernels: attrs.ofWeights});
+    return runOps(attentionGrad, ops, given, {...attrs, ofKernels: attrs.ofWeights});
   });
   const [dx, dNorm] = throughNorm(ops, inputs, x, dy, dNormalized!);
   if (!attrs.ofWeights) return [dx];
@@ -54,7 +54,7 @@ export const mlpSublayer: NativeKernel<OwLoreRMSNormAttrs> = (ops, inputs, {epsi
     return [ops.matMul(normalized, inputs['gate']!), ops.matMul(normalized, inputs['up']!)];
   });
   const value = ops.scope(() => {
-    const [hidden] = all(swiglu, ops, {gate: gated, up: upped}, {});
+    const [hidden] = runOps(swiglu, ops, {gate: gated, up: upped}, {});
     return ops.add(x, ops.matMul(hidden!, inputs['down']!));
   });
   return [ops.reshape(value, inputs['x']!.shape), scale, gated, upped];
@@ -73,7 +73,7 @@ export const mlpSublayerGrad: NativeKernel<OwLoreMlpSublayerGradAttrs> = (
       gate: inputs['gated']!,
       up: inputs['upped']!,
     };
-    return all(swigluGrad, ops, given, {withValue: ofWeights});
+    return runOps(swigluGrad, ops, given, {withValue: ofWeights});
   }) as [Native, Native, Native?];
   const dNormalized = ops.scope(() =>
     ops.add(
@@ -100,14 +100,4 @@ function throughNorm(
     const [dx, dNorm] = normalizeGrad(ops, dNormalized, x, inputs['scale']!, inputs['norm']!);
     return [ops.reshape(ops.add(dy, dx), inputs['x']!.shape), dNorm];
   });
-}
-
-/** The results of another kernel; what it makes on its way is freed. */
-function all<Attrs>(
-  kernel: NativeKernel<Attrs>,
-  ops: NativeOps,
-  inputs: NativeInputs,
-  attrs: Attrs,
-): Native[] {
-  return ops.scope(() => [kernel(ops, inputs, attrs)].flat());
 }

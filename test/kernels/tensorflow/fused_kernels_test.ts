@@ -47,7 +47,7 @@ const attentionCases = fc.record({
   scale: fc.constantFrom(1e-8, 1, 4),
 });
 
-/** A sublayer's operands: `x`, its weights, and as the last ones what has no gradient. */
+/** A sublayer's operands, or a block's: `x`, its weights, and as the last ones what has no gradient. */
 interface SublayerCase {
   names: string[];
   operands: Operand[];
@@ -58,7 +58,7 @@ interface SublayerCase {
   dy: Operand;
 }
 
-/** Compares a sublayer's kernel, and that of its gradients, with what is composed. */
+/** Compares the kernel of a sublayer or a block, and that of its gradients, with what is composed. */
 async function expectSameSublayer(
   name: string,
   attrs: object,
@@ -89,6 +89,32 @@ async function expectSameSublayer(
     // Differences of sums of up to some hundred products of magnitude 1.
     {backend, rtol: 5e-5, atol: 2e-4},
   );
+}
+
+/** The first half of a block, of what tfjs has. */
+function attentionHalf(
+  attention: ReturnType<typeof attentionOf>,
+  [x, norm, q, k, v, o, ...rest]: Tensors,
+): tf.Tensor {
+  const normalized = composed.rmsNorm(x!, norm!, EPSILON);
+  return tf.add(x!, tf.matMul(attention.composed(normalized, q!, k!, v!, ...rest), o!));
+}
+
+/** The second half. */
+function mlpHalf([x, norm, gate, up, down]: Tensors): tf.Tensor {
+  const normalized = composed.rmsNorm(x!, norm!, EPSILON);
+  const [gated, upped] = [gate!, up!].map((kernel) => tf.matMul(normalized, kernel));
+  return tf.add(x!, tf.matMul(composed.swiglu(gated!, upped!), down!));
+}
+
+/** The weights of the second half. */
+function mlpOperands(hidden: number, intermediate: number, seed: number): Operand[] {
+  return [
+    randomOperand([hidden], seed + 1),
+    randomOperand([hidden, intermediate], seed + 2),
+    randomOperand([hidden, intermediate], seed + 3),
+    randomOperand([intermediate, hidden], seed + 4),
+  ];
 }
 
 const isThere = backends.includes('tensorflow') && backends.includes('cpu');
@@ -142,11 +168,7 @@ const backend = 'tensorflow';
             const {x: shape, y} = attention.shapes;
             const hidden = shape.slice(-1);
             const {q, k, v, ...biases} = attention.weights;
-            const sublayer = (...[x, norm, q, k, v, o, ...rest]: Tensors): tf.Tensor => {
-              const normalized = composed.rmsNorm(x!, norm!, EPSILON);
-              const mixed = attention.composed(normalized, q!, k!, v!, ...rest);
-              return tf.add(x!, tf.matMul(mixed, o!));
-            };
+            const sublayer = (...inputs: Tensors): tf.Tensor => attentionHalf(attention, inputs);
             const operands = {
               x: randomOperand(shape, seed),
               norm: randomOperand(hidden, seed + 10),
@@ -172,16 +194,9 @@ const backend = 'tensorflow';
             async (rows, hidden, intermediate, seed) => {
               const operands = [
                 randomOperand([rows, hidden], seed),
-                randomOperand([hidden], seed + 1),
-                randomOperand([hidden, intermediate], seed + 2),
-                randomOperand([hidden, intermediate], seed + 3),
-                randomOperand([intermediate, hidden], seed + 4),
+                ...mlpOperands(hidden, intermediate, seed),
               ];
-              const sublayer = (...[x, norm, gate, up, down]: Tensors): tf.Tensor => {
-                const normalized = composed.rmsNorm(x!, norm!, EPSILON);
-                const [gated, upped] = [gate!, up!].map((kernel) => tf.matMul(normalized, kernel));
-                return tf.add(x!, tf.matMul(composed.swiglu(gated!, upped!), down!));
-              };
+              const sublayer = (...inputs: Tensors): tf.Tensor => mlpHalf(inputs);
               const attrs = {epsilon: EPSILON};
               await expectSameSublayer(fused.OwLoreMlpSublayer, attrs, sublayer, {
                 ...{names: ['x', 'norm', 'gate', 'up', 'down'], operands, constants: 0},
@@ -190,6 +205,44 @@ const backend = 'tensorflow';
               });
             },
           ),
+        ));
+
+      it('the block and its gradients', () =>
+        fc.assert(
+          fc.asyncProperty(
+            ...([attentionCases, widths] as const),
+            async ({seed, ofKernels, ...given}, intermediate) => {
+              const attention = attentionOf({...given, seed, ofKernels, scale: 1});
+              const {x: shape, y} = attention.shapes;
+              const hidden = shape.at(-1)!;
+              const {q, k, v, ...biases} = attention.weights;
+              const ofAttention = 5 + Object.keys(biases).length; // norm, q, k, v, o
+              const block = (...[x, ...rest]: Tensors): tf.Tensor => {
+                const ofMlp = rest.slice(ofAttention, ofAttention + 4);
+                const first = [x!, ...rest.slice(0, ofAttention), ...rest.slice(ofAttention + 4)];
+                return mlpHalf([attentionHalf(attention, first), ...ofMlp]);
+              };
+              const [mlpNorm, gate, up, down] = mlpOperands(hidden, intermediate, seed + 20);
+              const operands = {
+                x: randomOperand(shape, seed),
+                norm: randomOperand([hidden], seed + 10),
+                ...{q, k, v},
+                o: randomOperand([y.at(-1)!, hidden], seed + 11),
+                ...biases,
+                ...{mlpNorm: mlpNorm!, gate: gate!, up: up!, down: down!},
+                ...attention.table,
+              };
+              const ofFirst = ['scale', 'mixed', 'queries', 'keys', 'values'];
+              const attrs = {...attention.attrs, epsilon: EPSILON};
+              await expectSameSublayer(fused.OwLoreBlock, attrs, block, {
+                ...{names: Object.keys(operands), operands: Object.values(operands), constants: 2},
+                results: ['attended', ...ofFirst, 'mlpScale', 'gated', 'upped'],
+                ofWeights: ofKernels,
+                dy: randomOperand(shape, seed + 12),
+              });
+            },
+          ),
+          {numRuns: 50},
         ));
 
       it('cross-entropy and its gradient', () =>

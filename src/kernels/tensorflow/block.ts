@@ -1,0 +1,31 @@
+import type {
+  OwLoreAttentionSublayerAttrs,
+  OwLoreAttentionSublayerGradAttrs,
+} from '../llama_kernel_names';
+import {runOps, type NativeInputs, type NativeKernel} from './kernel';
+import type {Native} from './native_ops';
+import {attentionSublayer, attentionSublayerGrad, mlpSublayer, mlpSublayerGrad} from './sublayers';
+
+/*
+ * Both halves of a block as one kernel: TensorFlow's threads sleep when a graph ends, and it takes them a while to wake up for the
+ * next one.
+ */
+
+/** OwLoreBlock. */
+export const block: NativeKernel<OwLoreAttentionSublayerAttrs> = (ops, inputs, attrs) => {
+  const [attended, ...ofAttention] = runOps(attentionSublayer, ops, inputs, attrs);
+  const [value, ...ofMlp] = runOps(mlpSublayer, ops, ofSecondHalf(inputs, attended!), attrs);
+  return [value!, attended!, ...ofAttention, ...ofMlp];
+};
+
+/** OwLoreBlockGrad. */
+export const blockGrad: NativeKernel<OwLoreAttentionSublayerGradAttrs> = (ops, inputs, attrs) => {
+  const ofMlp = ofSecondHalf(inputs, inputs['attended']!);
+  const [dAttended, ...dMlpWeights] = runOps(mlpSublayerGrad, ops, ofMlp, attrs);
+  const ofAttention = {...inputs, dy: dAttended!};
+  return [...runOps(attentionSublayerGrad, ops, ofAttention, attrs), ...dMlpWeights];
+};
+
+function ofSecondHalf(inputs: NativeInputs, attended: Native): NativeInputs {
+  return {...inputs, x: attended, norm: inputs['mlpNorm']!, scale: inputs['mlpScale']!};
+}
