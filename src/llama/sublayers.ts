@@ -24,7 +24,8 @@ import {rotaryTable} from './rotary';
 
 /*
  * The two halves of a block, each added to what goes in (residual connections, He et al. 2016). Where the backend has kernels for
- * them they are one op each in training, or both together. Only in training: who looks at a forward pass, to score its weights, is to see all of it.
+ * them they are one op each in training, or both together. Only in training: who looks at a forward pass, to score its weights, is to
+ * see all of it.
  */
 
 /** What the two halves of a block read of its weights. */
