@@ -10,25 +10,23 @@ const CHUNK_SIZE = 2 ** 18;
 
 /** OwLoreCrossEntropy. */
 export const crossEntropy: NativeKernel<object> = (ops, inputs) => {
-  const sums = inChunks(ops, inputs, (chunk) => {
-    const {isLeftOut, weights} = chunk;
-    const weighted = ops.mul(lossesOf(ops, chunk), weights);
-    return ops.sum(ops.select(isLeftOut, ops.scalar(0), weighted), 0);
-  });
+  const vocabulary = inputs['logits']!.shape[1]!;
+  const ones = ops.constant(new Float32Array(vocabulary).fill(1), [vocabulary, 1]);
+  const sums = inChunks(ops, inputs, (chunk) =>
+    ops.sum(ops.run('MulNoNan', [lossesOf(ops, chunk, ones), chunk.weights]), 0),
+  );
   return ops.reshape(ops.sum(ops.concat(sums, 0), 0), []);
 };
 
 /** OwLoreCrossEntropyGrad: of each row the softmax, less 1 at the label, times the weight. */
 export const crossEntropyGrad: NativeKernel<object> = (ops, inputs) => {
   const gradients = inChunks(ops, inputs, (chunk) => {
-    const {logits, places, isLeftOut, weights} = chunk;
-    const ofColumns = (x: Native): Native => ops.reshape(x, [x.shape[0]!, 1]);
-    const expected = ops.mul(ops.softmax(logits), ofColumns(weights));
-    const inputs = [ops.reshape(expected, [-1]), ofColumns(places), weights];
+    const {logits, places, weights} = chunk;
+    const inColumns = (x: Native): Native => ops.reshape(x, [x.shape[0]!, 1]);
+    const weighted = ops.run('MulNoNan', [ops.softmax(logits), inColumns(weights)]);
+    const inputs = [ops.reshape(weighted, [-1]), inColumns(places), weights];
     const attributes = {T: ops.float32, Tindices: ops.int32};
-    const gradients = ops.run('TensorScatterSub', inputs, attributes);
-    const ofRows = ops.reshape(gradients, logits.shape);
-    return ops.select(ofColumns(isLeftOut), ops.scalar(0), ofRows);
+    return ops.reshape(ops.run('TensorScatterSub', inputs, attributes), logits.shape);
   });
   return ops.concat(gradients, 0);
 };
@@ -38,23 +36,19 @@ interface Chunk {
   logits: Native;
   /** Of the labels' logits among all of the chunk, `[rows]`. */
   places: Native;
-  /** Whether the label is negative, `[rows]`. */
-  isLeftOut: Native;
-  /** `[rows]`, NaN where the label is too large. */
+  /** `[rows]`: 0 where the label is negative, and of 0 the op MulNoNan makes 0 whatever the logits are; NaN where it is too large. */
   weights: Native;
 }
 
-/** The logarithm of the sum of a row's exponentials, less the label's logit, `[rows]`. */
-function lossesOf(ops: NativeOps, {logits, places}: Chunk): Native {
-  const [rows, vocabulary] = logits.shape as [number, number];
+/** The logarithm of the sum of a row's exponentials, less the label's logit, `[rows]`; `ones` `[vocabulary, 1]`. */
+function lossesOf(ops: NativeOps, {logits, places}: Chunk, ones: Native): Native {
   const lastAxis = ops.constant(Int32Array.of(1), [1]);
   const reduced = {T: ops.float32, Tidx: ops.int32, keep_dims: true};
   // The largest is 0 then, and no exponential overflows.
   const shifted = ops.sub(logits, ops.run('Max', [logits, lastAxis], reduced));
   // Sums over an axis as a product of matrices, which TensorFlow does faster.
-  const ones = ops.constant(new Float32Array(vocabulary).fill(1), [vocabulary, 1]);
   const sums = ops.matMul(ops.run('Exp', [shifted]), ones);
-  const logarithms = ops.reshape(ops.run('Log', [sums]), [rows]);
+  const logarithms = ops.reshape(ops.run('Log', [sums]), places.shape);
   const gathered = {Tparams: ops.float32, Tindices: ops.int32, Taxis: ops.int32, batch_dims: 0};
   const firstAxis = ops.constant(Int32Array.of(0), []);
   const inputs = [ops.reshape(shifted, [-1]), places, firstAxis];
@@ -90,6 +84,6 @@ function chunkOf(ops: NativeOps, inputs: NativeInputs, from: number, size: numbe
   );
   const rowStarts = Int32Array.from({length: size}, (_, row) => row * vocabulary);
   const places = ops.run('AddV2', [inRange, ops.constant(rowStarts, [size])], ofInt32);
-  const weights = ops.select(isTooLarge, ops.scalar(NaN), given);
-  return {logits, places, isLeftOut, weights};
+  const ofCounted = ops.select(isTooLarge, ops.scalar(NaN), given);
+  return {logits, places, weights: ops.select(isLeftOut, ops.scalar(0), ofCounted)};
 }
