@@ -109,13 +109,19 @@ export interface OwLoreMlpSublayerGradAttrs extends OwLoreRMSNormAttrs {
  * A block, {@link OwLoreMlpSublayer} of {@link OwLoreAttentionSublayer}: their inputs, RMSNorm's weight of the second half as
  * `mlpNorm`.
  *
- * The value, and for the gradient alone that of the first half, `attended`, and what else the two put out, the first half's first.
+ * The value, and for the gradient alone that of the first half, `attended`, what else the two put out, the second half's first, and
+ * if attention's weights are to be kept, these in as many tensors as the kernel likes.
  */
 export const OwLoreBlock = 'OwLoreBlock';
+export interface OwLoreBlockAttrs extends OwLoreAttentionSublayerAttrs {
+  /** Whether the softmaxes of attention are put out, for the gradient not to make them again. */
+  keepsWeights: boolean;
+}
 
 /**
- * From the same inputs, its results, the second half's `scale` as `mlpScale`, and `dy` the gradients of {@link
- * OwLoreAttentionSublayerGrad} and, without its `dx`, {@link OwLoreMlpSublayerGrad}; `dx` alone if no others are asked for.
- * Attributes of {@link OwLoreAttentionSublayer}, and of its gradients.
+ * From the same inputs, its results (the second half's `scale` as `mlpScale`, attention's weights as `weights0`, `weights1`, …) and
+ * `dy` the gradients of {@link OwLoreAttentionSublayerGrad} and, without its `dx`, {@link OwLoreMlpSublayerGrad}; `dx` alone if no
+ * others are asked for.
  */
 export const OwLoreBlockGrad = 'OwLoreBlockGrad';
+export interface OwLoreBlockGradAttrs extends OwLoreBlockAttrs, OwLoreAttentionSublayerGradAttrs {}

@@ -14,11 +14,14 @@ export interface KernelOp {
   weightsAttr: string;
   /** Names of the kernel's results, the value first, for the gradients' kernel; null for one that it does not read. */
   results: ReadonlyArray<string | null>;
+  /** Of a kernel with any number of further results what they are called, before a number from 0 on. */
+  furtherResults?: string;
 }
 
 /** Runs such an op. */
 export function kernelOp(op: KernelOp): tf.Tensor {
-  const {kernelName, gradientName, inputs, constants, attrs, weightsAttr, results} = op;
+  const {kernelName, gradientName, inputs, constants, attrs, weightsAttr, results, furtherResults} =
+    op;
   const given = {...inputs, ...constants};
   return customOp({
     inputs: Object.values(inputs),
@@ -26,7 +29,9 @@ export function kernelOp(op: KernelOp): tf.Tensor {
     keepsResults: true,
     forward: () => runKernel(kernelName, given, {...attrs}) as [tf.Tensor, ...tf.Tensor[]],
     gradient: (dy, kept, [, ...weightsNeeded]) => {
-      const names = [...Object.keys(given), ...results];
+      const known = [...Object.keys(given), ...results];
+      const further = kept.slice(known.length).map((_, i) => `${furtherResults}${i}`);
+      const names = [...known, ...further];
       const read = names.flatMap((name, i) => (name === null ? [] : [[name, kept[i]!] as const]));
       const gradientAttrs = {...attrs, [weightsAttr]: weightsNeeded.includes(true)};
       return runKernel(gradientName, {dy, ...Object.fromEntries(read)}, gradientAttrs)!;

@@ -8,6 +8,7 @@ import {
   OwLoreMlpSublayerGrad,
 } from '../kernels/llama_kernel_names';
 import {hasKernel} from '../kernels/run_kernel';
+import {areCheckpointsRunning} from '../tape/checkpoint_layers';
 import {isRecording, needsGradient} from '../tape/recording';
 import {
   attention,
@@ -95,6 +96,14 @@ export function mlpSublayer(
 }
 
 /**
+ * Whether attention's weights are kept for the gradient: not within checkpoints, which are there to save memory, and only those of
+ * short sequences, which are not larger than the queries, keys, values and results that are kept as well.
+ */
+function keepsAttentionWeights(seq: number, {headDim}: AttentionOptions): boolean {
+  return !areCheckpointsRunning() && seq <= 4 * headDim;
+}
+
+/**
  * {@link mlpSublayer} of {@link attentionSublayer} as one op, `x` `[batch, seq, hidden]`; null if the backend has no kernel for it,
  * or if some of the weights are trained and some are not, for the kernel makes the gradients of all of them or of none.
  */
@@ -115,13 +124,18 @@ export function fusedBlock(
     gradientName: OwLoreBlockGrad,
     inputs: {x, ...weights},
     constants: {...rotaryTable(seq, options)},
-    attrs: {...attentionAttrs(seq, options), epsilon: options.rmsNormEps},
+    attrs: {
+      ...attentionAttrs(seq, options),
+      epsilon: options.rmsNormEps,
+      keepsWeights: keepsAttentionWeights(seq, options),
+    },
     weightsAttr: 'ofWeights',
     results: [
       null,
       'attended',
-      ...['scale', 'mixed', 'queries', 'keys', 'values'],
       ...['mlpScale', 'gated', 'upped'],
+      ...['scale', 'mixed', 'queries', 'keys', 'values'],
     ],
+    furtherResults: 'weights',
   });
 }

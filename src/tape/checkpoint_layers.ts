@@ -74,6 +74,11 @@ export function checkpointedPart<Inputs extends tf.Tensor[], Result extends tf.T
   return (...inputs) => (isPartApart(inputs, weights) ? checkpointed(f) : f)(...inputs);
 }
 
+/** Whether layers that run now are checkpoints, or inside of one that runs again. */
+export function areCheckpointsRunning(): boolean {
+  return running !== null;
+}
+
 /** Whether {@link checkpointedPart} makes a part with these inputs and weights a checkpoint now. */
 export function isPartApart(inputs: readonly tf.Tensor[], weights: readonly tf.Tensor[]): boolean {
   return running === 'parts' && isWorth(inputs, weights);

@@ -1,4 +1,8 @@
-import type {OwLoreAttentionAttrs, OwLoreAttentionGradAttrs} from '../llama_kernel_names';
+import type {
+  OwLoreAttentionAttrs,
+  OwLoreAttentionGradAttrs,
+  OwLoreBlockAttrs,
+} from '../llama_kernel_names';
 import {
   headSizes,
   projectToHeads,
@@ -10,6 +14,9 @@ import {
 } from './heads';
 import type {NativeInputs, NativeKernel} from './kernel';
 import type {Native, NativeOps} from './native_ops';
+
+/** For a block: whether the attention weights of each piece are put out, too, after all other results. */
+export type KeepsWeights = Partial<Pick<OwLoreBlockAttrs, 'keepsWeights'>>;
 
 /** Positions whose queries are worked on at a time: of the keys after theirs they need no scores. */
 const ROWS = 64;
@@ -27,19 +34,28 @@ interface Piece {
 }
 
 /** OwLoreAttention. */
-export const attention: NativeKernel<OwLoreAttentionAttrs> = (ops, inputs, attrs) => {
+export const attention: NativeKernel<OwLoreAttentionAttrs & KeepsWeights> = (
+  ops,
+  inputs,
+  attrs,
+) => {
   const sizes = headSizes(inputs, attrs);
   const [q, k, v] = projectToHeads(ops, inputs, sizes);
-  const y = ops.scope(() => {
+  const [y, ...weights] = ops.scope(() => {
     const parts = pieces(q, attrs).map((piece) =>
-      ops.scope(() => {
+      ops.scope((): [Native, ...Native[]] => {
         const weights = attentionWeights(ops, rowsOf(ops, q, piece), keysOf(ops, k, piece), piece);
-        return asPart(ops, ops.batchMatMul(weights, keysOf(ops, v, piece)), q);
+        const part = asPart(ops, ops.batchMatMul(weights, keysOf(ops, v, piece)), q);
+        return attrs.keepsWeights ? [part, weights] : [part];
       }),
     );
-    return toTokens(ops, ops.concat(parts, 2), sizes);
+    const mixed = parts.map(([part]) => part);
+    return [
+      toTokens(ops, ops.concat(mixed, 2), sizes),
+      ...parts.flatMap(([, ...weights]) => weights),
+    ];
   });
-  return [y, q, k, v];
+  return [y, q, k, v, ...weights];
 };
 
 /** OwLoreAttentionGrad. */
@@ -66,12 +82,12 @@ function gradientsByHeads(
   const dqParts: Native[] = [];
   let sums: Native[] = [];
   // From the last positions, which see all keys, to the first.
-  for (const piece of pieces(q, attrs).reverse()) {
+  for (const [i, piece] of [...pieces(q, attrs).entries()].reverse()) {
     const [dq, ...dkv] = ops.scope(() => {
       const queries = rowsOf(ops, q, piece);
       const [keys, values] = [keysOf(ops, k, piece), keysOf(ops, v, piece)];
       const dRows = rowsOf(ops, dMixed, piece);
-      const weights = attentionWeights(ops, queries, keys, piece);
+      const weights = inputs[`weights${i}`] ?? attentionWeights(ops, queries, keys, piece);
       // The gradient of the scores, w·(dw − Σ w·dw); the sum over the keys is that of dy·y over the width.
       const dScores = ops.scope(() => {
         const dWeights = ops.batchMatMul(dRows, values, false, true);

@@ -1,7 +1,4 @@
-import type {
-  OwLoreAttentionSublayerAttrs,
-  OwLoreAttentionSublayerGradAttrs,
-} from '../llama_kernel_names';
+import type {OwLoreBlockAttrs, OwLoreBlockGradAttrs} from '../llama_kernel_names';
 import {runOps, type NativeInputs, type NativeKernel} from './kernel';
 import type {Native} from './native_ops';
 import {attentionSublayer, attentionSublayerGrad, mlpSublayer, mlpSublayerGrad} from './sublayers';
@@ -12,14 +9,14 @@ import {attentionSublayer, attentionSublayerGrad, mlpSublayer, mlpSublayerGrad} 
  */
 
 /** OwLoreBlock. */
-export const block: NativeKernel<OwLoreAttentionSublayerAttrs> = (ops, inputs, attrs) => {
+export const block: NativeKernel<OwLoreBlockAttrs> = (ops, inputs, attrs) => {
   const [attended, ...ofAttention] = runOps(attentionSublayer, ops, inputs, attrs);
   const [value, ...ofMlp] = runOps(mlpSublayer, ops, ofSecondHalf(inputs, attended!), attrs);
-  return [value!, attended!, ...ofAttention, ...ofMlp];
+  return [value!, attended!, ...ofMlp, ...ofAttention];
 };
 
 /** OwLoreBlockGrad. */
-export const blockGrad: NativeKernel<OwLoreAttentionSublayerGradAttrs> = (ops, inputs, attrs) => {
+export const blockGrad: NativeKernel<OwLoreBlockGradAttrs> = (ops, inputs, attrs) => {
   const ofMlp = ofSecondHalf(inputs, inputs['attended']!);
   const [dAttended, ...dMlpWeights] = runOps(mlpSublayerGrad, ops, ofMlp, attrs);
   const ofAttention = {...inputs, dy: dAttended!};

@@ -4,14 +4,14 @@ import type {
   OwLoreMlpSublayerGradAttrs,
   OwLoreRMSNormAttrs,
 } from '../llama_kernel_names';
-import {attention, attentionGrad} from './attention';
+import {attention, attentionGrad, type KeepsWeights} from './attention';
 import {runOps, type NativeInputs, type NativeKernel} from './kernel';
 import type {Native, NativeOps} from './native_ops';
 import {asRows, inverseRms, normalize, normalizeGrad} from './rms_norm';
 import {swiglu, swigluGrad} from './swiglu';
 
 /** OwLoreAttentionSublayer. */
-export const attentionSublayer: NativeKernel<OwLoreAttentionSublayerAttrs> = (
+export const attentionSublayer: NativeKernel<OwLoreAttentionSublayerAttrs & KeepsWeights> = (
   ops,
   inputs,
   attrs,
