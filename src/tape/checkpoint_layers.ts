@@ -74,7 +74,7 @@ export function checkpointedPart<Inputs extends tf.Tensor[], Result extends tf.T
   return (...inputs) => (isPartApart(inputs, weights) ? checkpointed(f) : f)(...inputs);
 }
 
-/** Whether layers that run now are checkpoints, or inside of one that runs again. */
+/** Whether layers are checkpoints now or, with `'auto'`, are inside of one that runs again. */
 export function areCheckpointsRunning(): boolean {
   return running !== null;
 }
