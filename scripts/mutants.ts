@@ -263,7 +263,7 @@ const mutants: Mutant[] = [
   {
     mechanism: 'a part of a layer runs again apart',
     file: 'checkpoint_layers.ts',
-    text: '(isApart ? checkpointed(f) : f)',
+    text: '(isPartApart(inputs, weights) ? checkpointed(f) : f)',
     replacement: 'f',
   },
   {
