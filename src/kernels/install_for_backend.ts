@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {installKernels as installForCpu} from './cpu';
+import {warnOfFailure} from './replacement';
 import {installKernels as installForTensorflow} from './tensorflow';
 import {installKernels as installForWasm} from './wasm';
 import {installKernels as installForWebgpu} from './webgpu';
@@ -12,10 +13,14 @@ const installers: Readonly<Record<string, () => Promise<void>>> = {
 };
 
 /**
- * Registers the kernels for the current backend, if there are any for it; what is there already stays. The composed kernels
- * are in place when this returns, a module that has to be compiled first when it resolves.
+ * Registers the kernels for the current backend, if there are any for it; what is there already stays. They are in place when
+ * this returns, a module that the engine refuses to compile at once when it resolves. It never rejects: a failure is said once.
  */
 export async function installKernelsForBackend(): Promise<void> {
-  // Without its module a backend is slower, and no less right.
-  await installers[tf.getBackend()]?.().catch(() => undefined);
+  const name = tf.getBackend();
+  try {
+    await installers[name]?.();
+  } catch (error) {
+    warnOfFailure(name, tf.backend(), error);
+  }
 }

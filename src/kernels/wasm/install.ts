@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {checkChoice, checkKnown} from '../../options';
 import * as fused from '../llama_kernel_names';
 import {OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums} from '../kernel_names';
-import {replaceKernel} from '../replacement';
+import {replaceKernel, warnOfFailure} from '../replacement';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
 import {
@@ -20,14 +20,7 @@ import {isForModule, simdBatchMatMul} from './simd_mat_mul';
 import {simdAttention, simdAttentionGrad} from './simd_attention';
 import {simdCrossEntropy, simdCrossEntropyGrad} from './simd_cross_entropy';
 import {simdCountAbove, simdMagnitudeSums} from './simd_magnitudes';
-import {
-  attach,
-  attachNow,
-  compileModule,
-  simdModule,
-  switchModule,
-  type SimdModule,
-} from './simd_module';
+import {attach, simdModule, switchModule, type SimdModule} from './simd_module';
 import {simdRMSNorm, simdRMSNormGrad} from './simd_rms_norm';
 import {simdSwiGLU, simdSwiGLUGrad} from './simd_swiglu';
 import {simdUnsortedSegmentSum, unsortedSegmentSum} from './unsorted_segment_sum';
@@ -80,7 +73,8 @@ const FUSED_KERNELS: ReadonlyArray<
 interface Installation {
   /** What was registered under each kernel name before. */
   replaced: Map<string, tf.KernelConfig | undefined>;
-  ready: Promise<void>;
+  /** By backend: resolved when it has the module, or goes without. */
+  ready: WeakMap<object, Promise<void>>;
 }
 
 let installation: Installation | undefined;
@@ -96,18 +90,19 @@ export interface InstallKernelsOptions {
  * convolution that it lacks, a gradient of max pooling that is right where all inputs are negative,
  * and an Identity that does not copy.
  *
- * At once there are kernels composed of the backend's own. A module in SIMD WebAssembly, about
- * twice as fast, takes their place when the promise resolves. (It stays with the composed ones where
- * the engine has no SIMD, and for matrix products where the backend runs several threads.)
+ * They run from the next op on, most of them in a module of SIMD WebAssembly. Where a browser lets its main thread wait for no
+ * WebAssembly, kernels composed of the backend's own, half as fast, take their place until the promise resolves; where the engine
+ * has no SIMD, and for matrix products where the backend runs several threads, they stay.
  *
- * Call it once after `import '@tensorflow/tfjs-backend-wasm'`, before or after
- * `tf.setBackend('wasm')`; further calls change nothing, and return the same promise. Other backends are not touched.
+ * Call it once after `import '@tensorflow/tfjs-backend-wasm'`, before or after `tf.setBackend('wasm')`; further calls change
+ * nothing. A backend that is made anew has the kernels, too. Other backends are not touched.
  *
- * @returns a promise to wait for, if the module is to run from the start.
+ * @returns a promise that resolves when the module runs on the backend that is there, if any; it rejects if the memory is full:
+ *   then the composed kernels stay.
  * @throws if the wasm backend is not registered, or an option is not valid.
  */
 export function installKernels(options: InstallKernelsOptions = {}): Promise<void> {
-  if (installation) return installation.ready;
+  if (installation) return moduleReady(installation);
   const {simd = 'auto'} = options;
   checkKnown('installKernels', options, ['simd']);
   checkChoice('installKernels', 'simd', simd, ['auto', 'none']);
@@ -131,40 +126,57 @@ export function installKernels(options: InstallKernelsOptions = {}): Promise<voi
     });
   }
   switchModule(simd === 'auto');
-  installation = {replaced, ready: simd === 'auto' ? useModule() : Promise.resolve()};
-  return installation.ready;
+  installation = {replaced, ready: new WeakMap()};
+  return moduleReady(installation);
 }
 
 /**
- * What the backend calls at its start: the set-up of the stock kernel, as ours may call it, and the
- * module's.
+ * What tfjs calls for each kernel when a backend becomes the current one: the set-up of the stock kernel, as ours may call it,
+ * and the module's.
  */
 function setUp(stock: tf.KernelConfig | undefined): tf.KernelSetupFunc {
   return (backend) => {
     stock?.setupFunc?.(backend);
-    if (attachNow(backend)) registerFusedKernels(backend);
-    else void attach(backend).then(() => registerFusedKernels(backend));
+    if (!installation) return;
+    moduleReady(installation, backend).catch((error: unknown) =>
+      warnOfFailure('wasm', backend, error),
+    );
   };
 }
 
-async function useModule(): Promise<void> {
-  await compileModule();
-  const backend = tf.engine().registry['wasm'];
-  if (!backend) return;
-  await attach(backend);
+function moduleReady(
+  {ready}: Installation,
+  backend: object | undefined = tf.engine().registry['wasm'],
+): Promise<void> {
+  if (!backend) return Promise.resolve();
+  const started = ready.get(backend) ?? useModule(backend);
+  ready.set(backend, started);
+  return started;
+}
+
+/** Where the engine can do it at once, so it is when this returns. */
+async function useModule(backend: object): Promise<void> {
+  let later: Promise<void> | undefined;
+  try {
+    later = attach(backend);
+  } finally {
+    registerFusedKernels(backend);
+  }
+  if (!later) return;
+  await later;
   registerFusedKernels(backend);
 }
 
-/** Registers them while the kernels are installed, if `backend` has the module. */
+/** Registers them while the kernels are installed and `backend` has the module; else they are not to be found. */
 function registerFusedKernels(backend: object): void {
-  if (!installation || !simdModule(backend)) return;
+  const isThere = installation !== undefined && simdModule(backend) !== undefined;
   for (const [name, run] of FUSED_KERNELS) {
-    if (tf.getKernel(name, 'wasm')) continue;
     // Each says what its inputs and attributes are; the registry does not ask.
     const kernelFunc = preferModule(run as never, () => {
       throw new Error(`${name}: this backend was made without the SIMD module`);
     }) as unknown as tf.KernelFunc;
-    replaceKernel('wasm', name, {kernelName: name, backendName: 'wasm', kernelFunc});
+    const config = {kernelName: name, backendName: 'wasm', kernelFunc};
+    replaceKernel('wasm', name, isThere ? config : undefined);
   }
 }
 

@@ -163,16 +163,15 @@ interface EmscriptenModule {
 /** Bit of a memory's flags in a binary that says that it is shared between threads. */
 const SHARED = 2;
 
-/** The module for a memory of one thread, and for one that is shared, where they can be compiled. */
-let plain: WebAssembly.Module | undefined;
-let shared: WebAssembly.Module | undefined;
+/** Compiled, by whether it takes a memory that is shared. */
+const modules = new Map<boolean, WebAssembly.Module>();
 
 /** By backend. */
 const instances = new WeakMap<object, SimdModule>();
 
 let isOn = true;
 
-/** The module over the memory of `backend`; undefined before `attach`, and where there is none. */
+/** The module over the memory of `backend`; undefined before {@link attach}, and where there is none. */
 export function simdModule(backend: object): SimdModule | undefined {
   return isOn ? instances.get(backend) : undefined;
 }
@@ -183,20 +182,38 @@ export function switchModule(on: boolean): void {
 }
 
 /**
- * Compiles the module, with relaxed SIMD if the engine knows it. Without SIMD there is nothing to
- * compile, and `attach` will do nothing.
+ * Gives `backend` the module over its memory, with relaxed SIMD if the engine knows it; does nothing where it has one, or the
+ * engine has no SIMD. At once, for in a loop that only ever awaits tfjs's own promises no other one is resolved; but some
+ * browsers let their main thread wait for no WebAssembly, or for little of it.
+ *
+ * @returns nothing if it is done, a promise where the engine refuses to do it at once.
+ * @throws if the memory is full; the promise rejects then.
  */
-export async function compileModule(): Promise<void> {
-  plain ??= await compile(false);
-  if (typeof SharedArrayBuffer !== 'undefined') shared ??= await compile(true);
+export function attach(backend: object): Promise<void> | undefined {
+  const memory = isOn && !instances.has(backend) ? memoryOf(backend) : undefined;
+  const isShared = !(memory?.buffer instanceof ArrayBuffer);
+  const bytes = memory && binaryFor(isShared);
+  if (!bytes) return undefined;
+  const imports = {env: {memory}};
+  try {
+    const module = modules.get(isShared) ?? new WebAssembly.Module(bytes);
+    modules.set(isShared, module);
+    addInstance(backend, new WebAssembly.Instance(module, imports));
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    return WebAssembly.instantiate(bytes, imports).then(({module, instance}) => {
+      modules.set(isShared, module);
+      if (!instances.has(backend)) addInstance(backend, instance);
+    });
+  }
 }
 
-async function compile(isShared: boolean): Promise<WebAssembly.Module | undefined> {
-  for (const binary of [relaxed, simd]) {
-    const bytes = bytesOf(binary, isShared);
-    if (WebAssembly.validate(bytes)) return WebAssembly.compile(bytes);
-  }
-  return undefined;
+/** The module in the best SIMD that the engine has, if any. */
+function binaryFor(isShared: boolean): Uint8Array<ArrayBuffer> | undefined {
+  return [relaxed, simd]
+    .map((binary) => bytesOf(binary, isShared))
+    .find((bytes) => WebAssembly.validate(bytes));
 }
 
 function bytesOf({base64, memoryFlags}: Binary, isShared: boolean): Uint8Array<ArrayBuffer> {
@@ -205,45 +222,10 @@ function bytesOf({base64, memoryFlags}: Binary, isShared: boolean): Uint8Array<A
   return bytes;
 }
 
-/**
- * Instantiates the compiled module over the memory of `backend`, once.
- *
- * @throws if the memory is full.
- */
-export async function attach(backend: object): Promise<void> {
-  const parts = isOn && !instances.has(backend) ? partsFor(backend) : null;
-  if (!parts) return;
-  const instance = await WebAssembly.instantiate(parts.module, {env: {memory: parts.memory}});
-  if (!instances.has(backend)) addInstance(backend, instance);
-}
-
-/**
- * As `attach`, but at once.
- *
- * @returns whether it could: some browsers refuse this on their main thread.
- */
-export function attachNow(backend: object): boolean {
-  const parts = isOn && !instances.has(backend) ? partsFor(backend) : null;
-  if (!parts) return true;
-  try {
-    const imports = {env: {memory: parts.memory}};
-    addInstance(backend, new WebAssembly.Instance(parts.module, imports));
-    return true;
-  } catch (error) {
-    if (error instanceof RangeError) return false;
-    throw error;
-  }
-}
-
-/** The backend's memory and the compiled module that takes it; null if one is missing. */
-function partsFor(
-  backend: object,
-): {module: WebAssembly.Module; memory: WebAssembly.Memory} | null {
+/** That of the backend's binary; undefined where it cannot be reached. */
+function memoryOf(backend: object): WebAssembly.Memory | undefined {
   const {asm, wasmMemory} = insideOf(backend);
-  const memory = [asm?.memory, wasmMemory].find((x) => x instanceof WebAssembly.Memory);
-  if (!memory) return null;
-  const module = memory.buffer instanceof ArrayBuffer ? plain : shared;
-  return module ? {module, memory} : null;
+  return [asm?.memory, wasmMemory].find((x) => x instanceof WebAssembly.Memory);
 }
 
 function insideOf(backend: object): EmscriptenModule {

@@ -2,9 +2,14 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
+import {installKernelsForBackend} from '../../../src/kernels/install_for_backend';
+import {OwLoreRMSNorm, OwLoreSwiGLU} from '../../../src/kernels/llama_kernel_names';
+import {hasKernel, runKernel} from '../../../src/kernels/run_kernel';
 import {installKernels, uninstallKernels} from '../../../src/kernels/wasm';
 import {simdModule} from '../../../src/kernels/wasm/simd_module';
+import {expectWarning} from '../../support/warnings';
 import {describeWasm} from './compare';
+import {refusingAtOnce} from './refusing_engine';
 
 const NAMES = [
   tf.BatchMatMul,
@@ -20,6 +25,27 @@ const NAMES = [
 ] as const;
 
 const registered = () => NAMES.map((name) => tf.getKernel(name, 'wasm'));
+
+const product = (): number =>
+  tf.tidy(() => tf.matMul([[1, 2]], [[3, 4]], false, true).dataSync()[0]!);
+
+/** Of 1 and 2, by this library's own kernel. */
+const swiglu = (): number =>
+  tf.tidy(() => {
+    const inputs = {gate: tf.scalar(1), up: tf.scalar(2)};
+    return runKernel(OwLoreSwiGLU, inputs)![0]!.dataSync()[0]!;
+  });
+
+const memoryOf = (backend: BackendWasm): WebAssembly.Memory =>
+  (backend as unknown as {wasm: {asm: {memory: WebAssembly.Memory}}}).wasm.asm.memory;
+
+/** Puts another backend in the place of the one that computes on wasm. */
+async function makeAnew(): Promise<void> {
+  const factory = tf.findBackendFactory('wasm');
+  tf.removeBackend('wasm');
+  tf.registerBackend('wasm', factory);
+  await tf.setBackend('wasm');
+}
 
 describeWasm('installKernels', (simd) => {
   let before: ReturnType<typeof registered>;
@@ -69,9 +95,18 @@ describeWasm('installKernels', (simd) => {
     registered().forEach((config, i) => expect(config).to.equal(before[i]));
   });
 
-  it('works at once, and when it is uninstalled before the module is there', async () => {
+  it('has the module at once', () => {
+    void installKernels({simd});
+    expect(simdModule(tf.backend()) !== undefined).to.equal(simd === 'auto');
+    expect(hasKernel(OwLoreRMSNorm)).to.equal(simd === 'auto');
+  });
+
+  it('works before the module is there, and when it is uninstalled by then', async () => {
+    await makeAnew();
+    await refusingAtOnce(() => void installKernels({simd}));
+    expect(hasKernel(OwLoreRMSNorm)).to.equal(false);
+    expect(product()).to.equal(11);
     const ready = installKernels({simd});
-    expect(tf.tidy(() => tf.matMul([[1, 2]], [[3, 4]], false, true).dataSync()[0])).to.equal(11);
     uninstallKernels();
     await ready;
     registered().forEach((config, i) => expect(config).to.equal(before[i]));
@@ -84,6 +119,44 @@ describeWasm('installKernels', (simd) => {
     tf.getKernel(tf.Identity, 'wasm').setupFunc!(later);
     expect(simdModule(later) !== undefined).to.equal(simd === 'auto');
     later.dispose();
+  });
+
+  it('serves a backend that is made anew, with its own memory', async () => {
+    await installKernels({simd});
+    const old = tf.backend() as BackendWasm;
+    const {buffer} = memoryOf(old);
+    await makeAnew();
+    const bytes = new Uint8Array(buffer).slice();
+    expect(tf.backend()).not.to.equal(old);
+    expect(simdModule(tf.backend()) !== undefined).to.equal(simd === 'auto');
+    expect(product()).to.equal(11);
+    if (simd === 'auto') expect(swiglu()).to.be.closeTo(2 / (1 + Math.exp(-1)), 1e-6);
+    expect(Buffer.compare(new Uint8Array(buffer), bytes), 'memory of the old backend').to.equal(0);
+  });
+
+  it('does without on a backend that is made anew until the module is there', async () => {
+    await installKernels({simd});
+    await refusingAtOnce(makeAnew);
+    expect(hasKernel(OwLoreRMSNorm)).to.equal(false);
+    expect(product()).to.equal(11);
+    await installKernels({simd});
+    expect(hasKernel(OwLoreRMSNorm)).to.equal(simd === 'auto');
+    expect(product()).to.equal(11);
+  });
+
+  it('says once why the module is not there, and tries again with the next backend', async () => {
+    await makeAnew();
+    const {wasm} = tf.backend() as unknown as {wasm: {_malloc: (bytes: number) => number}};
+    const malloc = wasm._malloc;
+    wasm._malloc = () => 0;
+    void installKernels({simd}).catch(() => undefined);
+    await installKernelsForBackend();
+    await installKernelsForBackend();
+    wasm._malloc = malloc;
+    if (simd === 'auto') expectWarning(/backend 'wasm' .*: The memory of the wasm backend is full/);
+    expect(product()).to.equal(11);
+    await makeAnew();
+    expect(hasKernel(OwLoreRMSNorm)).to.equal(simd === 'auto');
   });
 
   it('leaves no kernel out that a gradient on wasm may need', async () => {

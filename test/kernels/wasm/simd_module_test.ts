@@ -1,6 +1,7 @@
 import {expect} from 'chai';
-import {attach, attachNow, simdModule} from '../../../src/kernels/wasm/simd_module';
+import {attach, simdModule} from '../../../src/kernels/wasm/simd_module';
 import {describeWasm} from './compare';
+import {refusingAtOnce} from './refusing_engine';
 
 interface Inside {
   asm?: object;
@@ -20,34 +21,44 @@ function product(backend: object, {buffer}: WebAssembly.Memory): number {
   return numbers[6]!;
 }
 
+/** A backend of one thread, and one of several, with their memories. */
+function bothKinds(): Array<[object, WebAssembly.Memory]> {
+  const [plain, shared] = [memory(false), memory(true)];
+  return [
+    [backendWith({asm: {memory: plain}, _malloc: () => 1024}), plain],
+    [backendWith({asm: {}, wasmMemory: shared, _malloc: () => 1024}), shared],
+  ];
+}
+
 describeWasm(
   'SIMD module on wasm',
   () => {
-    it('runs over the memory of a backend of one thread, and of one of several', async () => {
-      const [plain, shared] = [memory(false), memory(true)];
-      const backends: Array<[object, WebAssembly.Memory]> = [
-        [backendWith({asm: {memory: plain}, _malloc: () => 1024}), plain],
-        [backendWith({asm: {}, wasmMemory: shared, _malloc: () => 1024}), shared],
-      ];
-      for (const [backend, itsMemory] of backends) {
-        await attach(backend);
+    it('runs over the memory of a backend of one thread, and of one of several, at once', () => {
+      for (const [backend, itsMemory] of bothKinds()) {
+        expect(attach(backend)).to.equal(undefined);
         expect(product(backend, itsMemory)).to.equal(6);
       }
-      const later = backendWith({wasmMemory: shared, _malloc: () => 1024});
-      expect(attachNow(later)).to.equal(true);
-      expect(product(later, shared)).to.equal(6);
     });
 
-    it('does without where the memory cannot be reached', async () => {
+    it('does so later where the engine refuses to compile at once', async () => {
+      for (const [backend, itsMemory] of bothKinds()) {
+        let attached: Promise<void> | undefined;
+        await refusingAtOnce(() => void (attached = attach(backend)));
+        expect(simdModule(backend)).to.equal(undefined);
+        await attached;
+        expect(product(backend, itsMemory)).to.equal(6);
+      }
+    });
+
+    it('does without where the memory cannot be reached', () => {
       const backend = backendWith({_malloc: () => 1024});
-      await attach(backend);
-      expect(attachNow(backend)).to.equal(true);
+      expect(attach(backend)).to.equal(undefined);
       expect(simdModule(backend)).to.equal(undefined);
     });
 
     it('says so where the memory is full', () => {
       const backend = backendWith({asm: {memory: memory(false)}, _malloc: () => 0});
-      expect(() => attachNow(backend)).to.throw(/memory of the wasm backend is full: no \d+ bytes/);
+      expect(() => attach(backend)).to.throw(/memory of the wasm backend is full: no \d+ bytes/);
       expect(simdModule(backend)).to.equal(undefined);
     });
   },

@@ -1,0 +1,63 @@
+import {spawn} from 'node:child_process';
+import {mkdtempSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {text} from 'node:stream/consumers';
+import {fileURLToPath} from 'node:url';
+import {expect} from 'chai';
+import {OwLoreAdam, OwLoreAdamTogether} from '../../src/kernels/kernel_names';
+import {backends, type BackendName} from '../support/backends';
+import type {TrainingLoop} from './training_loop';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Runs `training_loop.ts`. */
+async function train(
+  backend: BackendName,
+  steps: number,
+  ...files: string[]
+): Promise<TrainingLoop> {
+  const args = ['test/kernels/training_loop.ts', backend, String(steps), ...files];
+  // Coverage counts what the tests themselves run.
+  const env = {...process.env, NODE_V8_COVERAGE: '', TF_CPP_MIN_LOG_LEVEL: '2'};
+  const child = spawn(process.execPath, ['--import', 'tsx', ...args], {cwd: root, env});
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  expect(stdout, stderr.slice(-1000)).to.include('{"losses"');
+  return JSON.parse(stdout.slice(stdout.indexOf('{"losses"'))) as TrainingLoop;
+}
+
+/** Of the update; all that a backend has are installed together. */
+const updates = [OwLoreAdam, OwLoreAdamTogether];
+
+for (const backend of ['wasm', 'tensorflow'] as const) {
+  (backends.includes(backend) ? describe : describe.skip)(
+    `kernels: 'auto' in a process of its own [${backend}]`,
+    function () {
+      this.timeout(120_000);
+      let folder: string;
+      before(() => void (folder = mkdtempSync(join(tmpdir(), 'tfjs-owlore-test-'))));
+      after(() => rmSync(folder, {recursive: true, force: true}));
+
+      it('runs them from the first step on, in a loop that awaits nothing but steps', async () => {
+        const {kernels, turned} = await train(backend, 3);
+        if (backend === 'wasm') expect(turned, 'whether the event loop turned').to.equal(false);
+        for (const ofStep of kernels) {
+          expect(Object.keys(ofStep)).to.include.oneOf(updates);
+          // The first step makes the bases, the others do what the second does.
+          if (ofStep !== kernels[0]) expect(ofStep).to.deep.equal(kernels[1]);
+        }
+      });
+
+      // On tensorflow a kernel that has come often runs as a graph, which rounds differently.
+      if (backend === 'tensorflow') return;
+
+      it('resumes to the very same weights', async () => {
+        const file = join(folder, 'state.json');
+        const [whole, first] = await Promise.all([train(backend, 6), train(backend, 3, '', file)]);
+        const second = await train(backend, 3, file);
+        expect([...first.losses, ...second.losses]).to.deep.equal(whole.losses);
+        expect(second.weights).to.equal(whole.weights);
+      });
+    },
+  );
+}
