@@ -10,7 +10,13 @@ import {
 import {resolveBlocks} from './model/blocks';
 import {BlockMask} from './model/block_mask';
 import {whenFitEnds} from './model/fit_end';
-import {probabilitiesAsGiven, probabilitiesFromScores} from './sampling/block_probabilities';
+import {sameWeights, trainedModel, weightsToTrain} from './model/trained_model';
+import {
+  fittedGammaLine,
+  probabilitiesAsGiven,
+  probabilitiesFromScores,
+  type BlockNames,
+} from './sampling/block_probabilities';
 import type {SamplingProbabilities} from './sampling/probabilities';
 import {createDrawer, replayDrawer, type Drawer} from './sampling/drawer';
 import {replayPeriod, type SamplingSchedule} from './sampling/schedule';
@@ -49,7 +55,7 @@ export type LayerSamplingEvents = {
 
 /** What is at hand while a model's blocks are sampled. */
 interface Attachment {
-  /** The key in `attached`. */
+  /** The one that is trained, see `trainedModel`. */
   model: tfl.LayersModel;
   mask: BlockMask;
   draw: Drawer;
@@ -59,8 +65,8 @@ interface Attachment {
 
 const owner = 'LayerSamplingCallback';
 
-/** The callback that at present decides what is trainable in a model. */
-const attached = new WeakMap<tfl.LayersModel, LayerSamplingCallback>();
+/** The callback that at present decides whether a weight is trained. */
+const attached = new WeakMap<tfl.LayerVariable, LayerSamplingCallback>();
 
 /**
  * Trains a few blocks of a model at a time: in every period of `interval` steps the blocks that were drawn are trainable
@@ -72,8 +78,14 @@ const attached = new WeakMap<tfl.LayersModel, LayerSamplingCallback>();
  * await model.fit(x, y, {callbacks: [new LayerSamplingCallback({scores, gamma: 5})]});
  * ```
  *
- * When `fit` ends, also by an error, every weight is as trainable as it was before. A second `fit` with the same callback
- * goes on in the period where the first one stopped.
+ * Drawn from are the blocks that have a weight to train: one that the model was compiled with as trainable and that was not
+ * frozen since. One line says which blocks are left out. `layer.trainable = false` in the middle of a training counts from
+ * the next batch on, and so does `compile`.
+ *
+ * When `fit` ends, also by an error, every weight is as trainable as it was before. A second `fit` of the same model, also if
+ * it was compiled again in between, goes on in the period where the first one stopped. Another model starts anew, with the
+ * first draw of the seed. To go on there (a model that was saved and loaded), make a callback with `initialStep`, or replay
+ * a `schedule`. Two models that are trained in turns, as a GAN's are, need a callback each.
  */
 export class LayerSamplingCallback extends tfl.Callback {
   /** Emits what happens; see {@link LayerSamplingEvents}. */
@@ -82,10 +94,14 @@ export class LayerSamplingCallback extends tfl.Callback {
   private attachment: Attachment | null = null;
   private sampling: SamplingProbabilities | null = null;
   private blockNames: string[] = [];
+  /** The weights of the model that is trained, by which another one shows. */
+  private weights: readonly tfl.LayerVariable[] = [];
   /** Names of the blocks that were on in each period so far. */
-  private readonly periods: string[][] = [];
+  private periods: string[][] = [];
   /** Batches begun so far. */
   private batches = 0;
+  /** Lines that were printed. */
+  private readonly said = new Set<string>();
 
   /** @throws Error that names the option, its value and what is allowed. */
   constructor(options: LayerSamplingOptions = {}) {
@@ -98,12 +114,15 @@ export class LayerSamplingCallback extends tfl.Callback {
     return this.periods.at(-1) ?? [];
   }
 
-  /** The probability of each block; null until training has begun, or if a schedule is replayed. */
+  /**
+   * The probability of each block that can train, which its `blocks` name; null until training has begun, if a schedule is
+   * replayed, or if no block can train.
+   */
   get probabilities(): SamplingProbabilities | null {
     return this.sampling;
   }
 
-  /** Which blocks were on in every period so far. Plain JSON; the option of that name replays it. */
+  /** All blocks of the model, and which were on in every period so far. Plain JSON; the option of that name replays it. */
   get schedule(): SamplingSchedule {
     return structuredClone({
       blocks: this.blockNames,
@@ -123,6 +142,8 @@ export class LayerSamplingCallback extends tfl.Callback {
     const batchesPerPeriod = attachment.accumulate * this.options.interval;
     this.restoringOnError(() => {
       if (this.batches % batchesPerPeriod === 0) this.beginPeriod(attachment);
+      // layer.trainable, which may have been set back and forth since the last step, sets that of the variables.
+      else attachment.mask.apply(this.activeBlocks);
     });
     this.batches++;
   }
@@ -130,8 +151,9 @@ export class LayerSamplingCallback extends tfl.Callback {
   /** Makes every weight as trainable as it was before training; to be called after a loop of one's own, best in a `finally`. */
   restore(): void {
     if (!this.attachment) return;
-    this.attachment.mask.restore();
-    attached.delete(this.attachment.model);
+    const {mask} = this.attachment;
+    mask.restore();
+    for (const weight of mask.weights) attached.delete(weight);
     this.attachment = null;
   }
 
@@ -157,21 +179,27 @@ export class LayerSamplingCallback extends tfl.Callback {
     if (takesSamplingPlan(optimizer)) await optimizer.settled();
   }
 
-  /** Looks at the model, once for each training, and tells its optimizer. If it throws, the model is as it was. */
+  /**
+   * Looks at the model, once for each training and when the user has changed what is trained, and tells its optimizer. If it
+   * throws, the model is as it was.
+   */
   private attach(): Attachment {
-    if (this.attachment) return this.attachment;
-    const {options} = this;
     checkModel(this.model);
     const model = trainedModel(this.model);
+    const {attachment: present} = this;
+    if (present?.model === model && !present.mask.isOutdated) return present;
+    this.restore();
     this.takeOver(model);
+    const isNew = !sameWeights(this.weights, model.weights);
+    const {options} = this;
     const blocks = resolveBlocks(model, options.blocks);
-    const names = blocks.map(({name}) => name);
-    const sampling = options.schedule ? null : this.probabilitiesOf(names);
     const mask = new BlockMask(model, blocks, options.alwaysOn);
+    const names = {all: blocks.map(({name}) => name), candidates: mask.candidates};
+    const sampling = this.probabilitiesOf(names);
     if (sampling && !mask.hasAlwaysOn) this.checkNeverEmpty(sampling);
     const draw = options.schedule
       ? replayDrawer(options.schedule, names)
-      : createDrawer(names, sampling!, options, this.periods.length);
+      : createDrawer(sampling, options, isNew ? 0 : this.periods.length);
     const planned = takesSamplingPlan(model.optimizer) ? model.optimizer : null;
     const attachment: Attachment = {model, mask, draw, accumulate: planned?.accumulate ?? 1};
     planned?.setSamplingPlan({
@@ -179,18 +207,31 @@ export class LayerSamplingCallback extends tfl.Callback {
       onRefresh: (event) => this.events.emit('refresh', event),
     });
     this.attachment = attachment;
+    if (isNew) this.startAnew(model);
     this.sampling = sampling;
-    this.blockNames = names;
-    attached.set(model, this);
+    this.blockNames = names.all;
+    for (const weight of mask.weights) attached.set(weight, this);
     this.restoringOnError(() => this.goOn(attachment));
+    this.sayOnce(leftOutLine(names));
+    if (sampling && !options.probabilities && options.gamma === 'auto') {
+      this.sayOnce(fittedGammaLine(sampling));
+    }
     return attachment;
   }
 
-  private probabilitiesOf(blocks: readonly string[]): SamplingProbabilities {
-    const {probabilities, scores, gamma, method, floor} = this.options;
+  private startAnew(model: tfl.LayersModel): void {
+    this.weights = model.weights;
+    this.periods = [];
+    this.batches = 0;
+  }
+
+  /** Null if there is nothing to draw. */
+  private probabilitiesOf(blocks: BlockNames): SamplingProbabilities | null {
+    const {schedule, probabilities, scores, sampler} = this.options;
+    if (schedule || blocks.candidates.length === 0) return null;
     return probabilities
-      ? probabilitiesAsGiven(probabilities, blocks)
-      : probabilitiesFromScores(scores, blocks, {gamma, method, floor});
+      ? probabilitiesAsGiven(probabilities, blocks, sampler)
+      : probabilitiesFromScores(scores, blocks, this.options);
   }
 
   /** Takes up the period in which an earlier training stopped. */
@@ -221,15 +262,17 @@ export class LayerSamplingCallback extends tfl.Callback {
 
   /** Throws if another callback is at work on the model; `fit` takes over from a loop that was left without `restore()`. */
   private takeOver(model: tfl.LayersModel): void {
-    const other = attached.get(model);
-    if (!other) return;
-    if (other.params === this.params) {
-      throw new Error(
-        `${owner}: another LayerSamplingCallback is at work on this model; use one at a time (restore() ends a loop of ` +
-          'your own)',
-      );
+    for (const weight of weightsToTrain(model)) {
+      const other = attached.get(weight);
+      if (!other) continue;
+      if (other.params === this.params) {
+        throw new Error(
+          `${owner}: another LayerSamplingCallback is at work on this model; use one at a time (restore() ends a loop of ` +
+            'your own)',
+        );
+      }
+      other.restore();
     }
-    other.restore();
   }
 
   /** Throws if a period may be without any block, for a model of which nothing else is on. */
@@ -253,15 +296,24 @@ export class LayerSamplingCallback extends tfl.Callback {
     const periods = Math.ceil(steps / interval);
     if (schedule && periods > 0) replayPeriod(schedule, periods - 1);
     if (!this.sampling) return;
-    const {probabilities} = this.sampling;
+    const {probabilities, gamma} = this.sampling;
     const reachable = probabilities.filter((p) => p > 0).length;
+    // The last period of a permutation may have fewer than γ blocks.
+    const blocksOn =
+      this.options.sampler === 'permutation' ? gamma : probabilities.reduce((sum, p) => sum + p, 0);
     // Whole ones: the sum of the probabilities is rounded.
-    const visits = Math.round(periods * probabilities.reduce((sum, p) => sum + p, 0));
+    const visits = Math.round(periods * blocksOn);
     if (visits >= reachable) return;
     console.warn(
       `${owner}: ${steps} steps make ${periods} periods of ${interval}, in which at most ${visits} of ` +
         `${reachable} blocks are trained; use a smaller interval or more steps`,
     );
+  }
+
+  private sayOnce(line: string | null): void {
+    if (line === null || this.said.has(line)) return;
+    this.said.add(line);
+    console.info(line);
   }
 
   private restoringOnError(body: () => void): void {
@@ -274,10 +326,14 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 }
 
-/** The model that `fit` gives to callbacks: a Sequential is trained by a model inside it. */
-function trainedModel(model: tfl.LayersModel): tfl.LayersModel {
-  // tfjs-layers declares the inner model private.
-  return (model as unknown as {model?: tfl.LayersModel}).model ?? model;
+/** One line for the blocks that are left out; null if none is. */
+function leftOutLine({all, candidates}: BlockNames): string | null {
+  const leftOut = all.filter((name) => !candidates.includes(name));
+  if (leftOut.length === 0) return null;
+  return (
+    `${owner}: blocks without a trainable weight are not drawn: ${leftOut.join(', ')} ` +
+    `(${leftOut.length} of ${all.length})`
+  );
 }
 
 /** Batches that `fit` is going to train on; null if it does not know. */

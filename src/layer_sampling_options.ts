@@ -11,20 +11,25 @@ import type {ScoresInput} from './scores/scores';
 export interface LayerSamplingOptions {
   /**
    * Scores of the blocks, from which the probabilities are made: a result of `outlierScores` and its like, numbers, or
-   * `'uniform'` (LISA), `'decreasing'` (LISA-D). Default `'uniform'`.
+   * `'uniform'` (LISA), `'decreasing'` (LISA-D). Those of blocks without a trainable weight are left out. Default
+   * `'uniform'`.
    */
   scores?: ScoresInput | PresetName;
   /** Probabilities of the blocks, in place of scores, gamma, method and floor. */
   probabilities?: readonly number[] | SamplingProbabilities;
-  /** γ > 0, the expected number of blocks that are on, at most all. Default 5. */
-  gamma?: number;
+  /**
+   * γ > 0, the expected number of blocks that are on; at most all that can be drawn, those with a trainable weight and a
+   * score above 0 (or `floor` > 0). Default `'auto'`: the paper's 5, in a model of fewer than six blocks one less than
+   * there are, but at least 1; one line says so.
+   */
+  gamma?: number | 'auto';
   /** What happens where γ·D/ΣD passes 1; see `samplingProbabilities`. Default `'waterfill'`. */
   method?: 'waterfill' | 'clip';
   /** Part of the uniform distribution mixed in, 0 to 1, so that no block starves. Default 0. */
   floor?: number;
   /** Optimizer steps in a sampling period, ≥ 1. Default 50. */
   interval?: number;
-  /** How the blocks of a period are drawn; see `createSampler`. Default `'exact'`. */
+  /** How the blocks of a period are drawn; see `createSampler`. `'permutation'` heeds no scores. Default `'exact'`. */
   sampler?: SamplerName;
   /** Which parts of the model are blocks; see `findBlocks`. Default `'auto'`. */
   blocks?: BlockSelector;
@@ -50,7 +55,7 @@ export type ResolvedLayerSamplingOptions = LayerSamplingOptions &
 export const layerSamplingDefaults = {
   scores: 'uniform',
   probabilities: undefined,
-  gamma: 5,
+  gamma: 'auto',
   method: 'waterfill',
   floor: 0,
   interval: 50,
@@ -79,7 +84,7 @@ export function resolveLayerSamplingOptions(
   }
   if (typeof scores === 'string') checkChoice(owner, 'scores', scores, presetNames);
   if (resolved.probabilities !== undefined) checkProbabilities(resolved.probabilities);
-  checkNumber(owner, 'gamma', resolved.gamma, {exclusiveMin: 0});
+  if (resolved.gamma !== 'auto') checkNumber(owner, 'gamma', resolved.gamma, {exclusiveMin: 0});
   checkChoice(owner, 'method', resolved.method, ['waterfill', 'clip']);
   checkNumber(owner, 'floor', resolved.floor, {min: 0, max: 1});
   checkNumber(owner, 'interval', resolved.interval, {min: 1, integer: true});

@@ -2,7 +2,7 @@
 import {readFileSync} from 'node:fs';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {LayerSamplingOptions} from '../layer_sampling_options';
-import {inOrder, probabilitiesFromScores} from '../sampling/block_probabilities';
+import {ofCandidates, probabilitiesFromScores} from '../sampling/block_probabilities';
 import {autoTaus, type OutlierScores} from '../scores/outlier';
 import {readScores, type ScoresInput} from '../scores/scores';
 import type {TextDataset} from '../llama/index';
@@ -31,6 +31,7 @@ export interface BlockSampling {
 /** What scores are computed of. */
 interface Scored {
   model: tfl.LayersModel;
+  /** Names of the model's blocks, all of which can train. */
   blocks: readonly string[];
   /** Calibration data. */
   dataset: TextDataset;
@@ -49,10 +50,12 @@ export async function chooseSampling(
   if (parts.sampling === null) return null;
   checkGamma(settings, sizes, context);
   const interval = fitted.interval(settings.interval, sizes);
+  const names = {all: scored.blocks, candidates: scored.blocks};
   if (parts.sampling !== 'scores') {
     const preset = presetSampling[parts.sampling];
     const gamma = fitted.gamma(settings.gamma ?? parts.gamma, sizes);
-    const {probabilities} = probabilitiesFromScores(preset.scores, scored.blocks, {gamma});
+    const {sampler = 'exact'} = preset as LayerSamplingOptions;
+    const {probabilities} = probabilitiesFromScores(preset.scores, names, {gamma, sampler});
     return {
       options: {...preset, gamma, interval, seed},
       probabilities,
@@ -62,10 +65,8 @@ export async function chooseSampling(
   }
   const found = await findScores(settings, scored, fitted, context);
   const alive = found.values.filter((score) => score > 0).length;
-  const half = fitted.gamma(settings.gamma ?? parts.gamma, sizes);
-  const gamma =
-    alive === 0 ? half : fitted.atMost('gamma', half, alive, `${alive} blocks have a score`);
-  const probabilities = probabilitiesFromScores(found.scores, scored.blocks, {gamma});
+  const gamma = fitted.gamma(settings.gamma ?? parts.gamma, sizes, alive);
+  const probabilities = probabilitiesFromScores(found.scores, names, {gamma, sampler: 'exact'});
   return {
     options: {probabilities, gamma, interval, seed},
     probabilities: probabilities.probabilities,
@@ -122,7 +123,8 @@ function readScoreFile(path: string, blocks: readonly string[]): FoundScores {
     const {values, blocks: names} = readScores(scores, path);
     const {kind} = scores as {kind?: ScoreKind};
     const title = (kind && scoreTitles[kind]) ?? 'score';
-    return {scores, values: inOrder('scores', values, names, blocks), title};
+    const all = {all: blocks, candidates: blocks};
+    return {scores, values: ofCandidates('scores', values, names, all), title};
   });
 }
 

@@ -1,4 +1,5 @@
 /** The paper's defaults, fitted down to models and data that are smaller than the paper's. */
+import {fittedGamma} from '../sampling/block_probabilities';
 import type {Given} from './options';
 
 /** What limits the defaults. */
@@ -25,9 +26,12 @@ export class FittedDefaults {
     return value > limit ? this.instead(name, value, limit, why) : value;
   }
 
-  /** Half of the blocks, where gamma is more. */
-  gamma(value: number, {blocks}: Sizes): number {
-    return this.atMost('gamma', value, Math.max(1, Math.floor(blocks / 2)), `of ${blocks} blocks`);
+  /** As the callback fits it, see `fittedGamma`; `scored` blocks have a score above 0. */
+  gamma(value: number, {blocks}: Sizes, scored = blocks): number {
+    // Without any score there is nothing to draw, which is said elsewhere.
+    const gamma = fittedGamma(value, blocks, scored || blocks);
+    const why = scored < blocks ? `${scored} blocks have a score` : `of ${blocks} blocks`;
+    return this.instead('gamma', value, gamma, why);
   }
 
   /** A quarter of the matrices' smaller side, where the rank is as large as that side or larger. */

@@ -1,43 +1,75 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
 import type {ResolvedBlock} from './blocks';
+import {collectedWeights, weightsToTrain} from './trained_model';
 import {selects, type VariableSelector} from './variable_selector';
 
+/** A weight that tfjs hands to the optimizer. */
+interface CollectedWeight {
+  weight: LayerVariable;
+  /** Its `tf.Variable`. */
+  variable: {trainable: boolean};
+  /** `weight.trainable` as the user left it; only the user sets it. */
+  flag: boolean;
+  /** `variable.trainable` as the user left it: whether tfjs trains it. */
+  own: boolean;
+}
+
+const owner = 'LayerSamplingCallback';
+
 /**
- * Turns blocks of a model on and off, and back to what the user had. It flips the `trainable` flag of the weights
- * themselves: `layer.trainable` reaches one level deep only, and recurrent layers ignore it. A compiled model need not be
- * compiled again, for a training step reads the flags. A weight that the user froze is never touched.
+ * Turns blocks of a model on and off, and back to what the user had. It sets `trainable` of the `tf.Variable`s, which every
+ * training step reads, so that no model has to be compiled again. `trainable` of layers and of their weights stays the
+ * user's: by it tfjs sorts `model.weights`. A weight that the user froze is never turned on.
  */
 export class BlockMask {
-  /** The weights that the user left trainable. */
-  private readonly weights: readonly LayerVariable[];
-  /** Those of them that are on whatever the blocks. */
+  /** Names of the blocks that have a weight to train, in the order of the model. */
+  readonly candidates: readonly string[];
+  /** As tfjs has them, by which a new `compile` shows. */
+  private readonly collected: readonly LayerVariable[] | null;
+  private readonly masked: readonly CollectedWeight[];
+  /** The weights that are on whatever the blocks. */
   private readonly alwaysOn: ReadonlySet<LayerVariable>;
 
   /**
+   * @param model The one that is trained, see `trainedModel`.
    * @param alwaysOn `'auto'`: the weights of no block; `false`: none; or those that a selector picks.
-   * @throws if the user left no weight trainable.
+   * @throws if tfjs would train no weight.
    */
   constructor(
-    model: tfl.LayersModel,
+    private readonly model: tfl.LayersModel,
     private readonly blocks: readonly ResolvedBlock[],
     alwaysOn: 'auto' | false | VariableSelector,
   ) {
-    this.weights = [...new Set(model.trainableWeights)].filter((weight) => weight.trainable);
-    if (this.weights.length === 0) {
+    this.collected = collectedWeights(model);
+    this.masked = weightsToTrain(model).map((weight) => {
+      // tfjs-layers declares the variable as a tensor.
+      const variable = weight.read() as unknown as {trainable: boolean};
+      return {weight, variable, flag: weight.trainable, own: variable.trainable};
+    });
+    const trained = new Set(this.masked.flatMap(({weight, own}) => (own ? [weight] : [])));
+    if (trained.size === 0) {
       throw new Error(
-        'LayerSamplingCallback: no weight of the model is trainable; set layer.trainable = true and compile the model ' +
-          'again',
+        `${owner}: no weight of the model is trainable: tfjs trains those that were when the model was compiled, and ` +
+          'still are; set layer.trainable = true and compile the model again',
       );
     }
+    this.candidates = blocks
+      .filter(({weights}) => weights.some((weight) => trained.has(weight)))
+      .map(({name}) => name);
     const inBlocks = new Set(blocks.flatMap(({weights}) => weights));
     this.alwaysOn = new Set(
-      this.weights.filter((weight) => {
+      [...trained].filter((weight) => {
         if (alwaysOn === false) return false;
         if (alwaysOn === 'auto') return !inBlocks.has(weight);
         return selects(alwaysOn, {name: weight.name, shape: weight.read().shape});
       }),
     );
+  }
+
+  /** All weights that it turns on and off. */
+  get weights(): LayerVariable[] {
+    return this.masked.map(({weight}) => weight);
   }
 
   /** Whether some weight is on whatever the blocks. */
@@ -50,6 +82,14 @@ export class BlockMask {
     return new Set(this.blocks.flatMap(({weights}) => weights.map(({name}) => name)));
   }
 
+  /** Whether the model was compiled, or the user froze or unfroze a weight of it, since this mask was made. */
+  get isOutdated(): boolean {
+    return (
+      collectedWeights(this.model) !== this.collected ||
+      this.masked.some(({weight, flag}) => weight.trainable !== flag)
+    );
+  }
+
   /**
    * Makes the weights of the blocks called `active` trainable, and what is always on; freezes the rest.
    *
@@ -60,17 +100,21 @@ export class BlockMask {
     for (const {name, weights} of this.blocks) {
       if (active.includes(name)) weights.forEach((weight) => on.add(weight));
     }
-    if (!this.weights.some((weight) => on.has(weight))) {
+    if (!this.masked.some(({weight, own}) => own && on.has(weight))) {
       throw new Error(
-        `LayerSamplingCallback: nothing is left to train: you froze all weights of the chosen blocks ` +
-          `[${active.join(', ')}], and alwaysOn picks none; keep something on`,
+        `${owner}: nothing is left to train: no weight of the chosen blocks [${active.join(', ')}] is trainable, and ` +
+          'alwaysOn picks none; keep something on',
       );
     }
-    for (const weight of this.weights) weight.trainable = on.has(weight);
+    for (const {weight, variable, own} of this.masked) {
+      variable.trainable = own && on.has(weight);
+    }
   }
 
-  /** Makes every weight as trainable as the user left it. */
+  /** Makes every weight as trainable as the user left it, or has made it since. */
   restore(): void {
-    for (const weight of this.weights) weight.trainable = true;
+    for (const {weight, variable, flag, own} of this.masked) {
+      variable.trainable = weight.trainable === flag ? own : weight.trainable;
+    }
   }
 }

@@ -80,7 +80,7 @@ function sharesOf(values: readonly number[], floor: number): number[] {
 }
 
 /** min(c·share, 1) with the c that makes the sum γ. */
-function waterfill(shares: readonly number[], gamma: number): number[] {
+export function waterfill(shares: readonly number[], gamma: number): number[] {
   const descending = shares.filter((share) => share > 0).sort((a, b) => b - a);
   if (gamma > descending.length) {
     throw new Error(

@@ -22,7 +22,7 @@ export type Sampler = () => number[];
  * | `'exact'` | systematic sampling | Σp, rounded up or down if it is no integer | exactly p |
  * | `'bernoulli'` | the paper's independent draws | Σp on average, can be 0 | exactly p |
  * | `'choice'` | γ successive draws without replacement, as the published code does | γ | not p |
- * | `'permutation'` | BAdam's: a random order of all blocks, γ at a time, then a new order | γ, the last of an order may be fewer | γ/N |
+ * | `'permutation'` | BAdam's: a random order of all blocks, γ at a time, then a new order | γ, the last of an order may be fewer | 1/⌈N/γ⌉ |
  *
  * @param probabilities one in [0, 1] per block. `'choice'` only needs numbers in proportion to the
  *   chances of one draw (`shares` of `samplingProbabilities`); `'permutation'` only their number.
@@ -103,6 +103,11 @@ function choiceSampler(weights: readonly number[], gamma: number, random: Random
     });
     return chosen.sort((a, b) => a - b);
   };
+}
+
+/** The probability that `'permutation'` has a block on: in one of the ⌈N/γ⌉ periods that an order of N blocks lasts. */
+export function permutationMarginal(count: number, gamma: number): number {
+  return 1 / Math.ceil(count / gamma);
 }
 
 function permutationSampler(count: number, gamma: number, random: Random): Sampler {

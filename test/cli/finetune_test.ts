@@ -170,12 +170,12 @@ describeBackends('tfjs-owlore finetune', (backend) => {
     const {code, stdout, stderr} = await runs.run(output);
     expect(code, stderr).to.equal(0);
     expect(stderr).to.match(
-      /\nthe paper's defaults, fitted: interval 50 → 1 \(2 steps\), tau 13 → \d.*, gamma 5 → 1 \(of 3 blocks\), rank 128 → 4 \(the matrices have 16\)\n/,
+      /\nthe paper's defaults, fitted: interval 50 → 1 \(2 steps\), tau 13 → \d.*, gamma 5 → 2 \(of 3 blocks\), rank 128 → 4 \(the matrices have 16\)\n/,
     );
     expect(stdout).to.match(/^held-out loss +[\d.]+ → [\d.]+\n/);
     expect(stdout).to.include(`model          ${join(output, 'model')}\n`);
     expect(readJson(output, 'config.json')).to.deep.include({
-      ...{backend, gamma: 1, rank: 4, interval: 1, epochs: 1, evaluateEvery: 1, output},
+      ...{backend, gamma: 2, rank: 4, interval: 1, epochs: 1, evaluateEvery: 1, output},
     });
   });
 });

@@ -16,16 +16,26 @@ describe('FittedDefaults', () => {
 
   it('fits them to small ones, and says so in one line', () => {
     const fitted = new FittedDefaults(nothing);
-    const sizes = {blocks: 8, matrixSide: 128, steps: 250};
+    const sizes = {blocks: 5, matrixSide: 128, steps: 250};
     expect(fitted.gamma(5, sizes)).to.equal(4);
     expect(fitted.rank(128, sizes)).to.equal(32);
     expect(fitted.interval(50, sizes)).to.equal(25);
     expect(fitted.atMost('batchSize', 16, 9, '9 examples')).to.equal(9);
     expect(fitted.instead('tau', 13, 13, '')).to.equal(13);
     expect(fitted.line()).to.equal(
-      "the paper's defaults, fitted: gamma 5 → 4 (of 8 blocks), rank 128 → 32 (the matrices have 128), " +
+      "the paper's defaults, fitted: gamma 5 → 4 (of 5 blocks), rank 128 → 32 (the matrices have 128), " +
         'interval 50 → 25 (250 steps), batchSize 16 → 9 (9 examples)',
     );
+  });
+
+  it('draws no block without a score', () => {
+    const fitted = new FittedDefaults(nothing);
+    const sizes = {blocks: 8, matrixSide: 4096, steps: 5000};
+    expect(fitted.gamma(5, sizes, 3)).to.equal(3);
+    expect(fitted.line()).to.equal(
+      "the paper's defaults, fitted: gamma 5 → 3 (3 blocks have a score)",
+    );
+    expect(fitted.gamma(5, sizes, 0)).to.equal(5);
   });
 
   it('never goes below one', () => {

@@ -36,12 +36,15 @@ async function bitsOf(model: tfl.LayersModel): Promise<Map<string, Buffer>> {
   return bits;
 }
 
-/** The `trainable` flag of every layer and weight, also of those that wrappers and recurrent layers hold. */
+/** The `trainable` flag of every layer, weight and variable, also of those that wrappers and recurrent layers hold. */
 export function trainability(model: tfl.LayersModel): Record<string, boolean> {
   const flags: Record<string, boolean> = {};
   const visit = (layer: tfl.layers.Layer, path: string): void => {
     flags[path] = layer.trainable;
-    for (const {name, trainable} of layer.weights) flags[`${path}: ${name}`] = trainable;
+    for (const weight of layer.weights) {
+      flags[`${path}: ${weight.name}`] = weight.trainable;
+      flags[`${path}: ${weight.name}, variable`] = (weight.read() as tf.Variable).trainable;
+    }
     for (const child of partsOf(layer)) visit(child, `${path}/${child.name}`);
   };
   visit(model, model.name);
