@@ -109,6 +109,7 @@ async function runCase(
   frozen.trainable = false;
   model.compile({optimizer, loss});
   const flags = trainability(model);
+  const order = model.weights.map(({name}) => name);
   const expected = movers(specimen);
   const watch = await WeightWatch.of(model);
   const sampling = new LayerSamplingCallback({
@@ -128,6 +129,7 @@ async function runCase(
   await train(specimen, sampling, steps, async () => {
     step++;
     const active = sampling.activeBlocks;
+    expect(model.weights.map(({name}) => name)).to.deep.equal(order);
     expect(await watch.moved(), `step ${step}, ${active.join()}`).to.deep.equal(expected(active));
   });
 

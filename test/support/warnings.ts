@@ -52,3 +52,17 @@ export function captureWarnings(body: () => void): string[] {
   }
   return warnings;
 }
+
+/** Runs `body`; gives back its result, and the lines that it printed by `console.info`. */
+export async function captureInfo<T>(
+  body: () => T | Promise<T>,
+): Promise<{result: T; lines: string[]}> {
+  const lines: string[] = [];
+  const {info} = console;
+  console.info = (line: string) => lines.push(line);
+  try {
+    return {result: await body(), lines};
+  } finally {
+    console.info = info;
+  }
+}
