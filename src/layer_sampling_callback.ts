@@ -11,6 +11,7 @@ import {resolveBlocks} from './model/blocks';
 import {BlockMask} from './model/block_mask';
 import {whenFitEnds} from './model/fit_end';
 import {sameWeights, trainedModel, weightsToTrain} from './model/trained_model';
+import {registeredVariable} from './optim/variables';
 import {
   fittedGammaLine,
   probabilitiesAsGiven,
@@ -20,7 +21,12 @@ import {
 import type {SamplingProbabilities} from './sampling/probabilities';
 import {createDrawer, replayDrawer, type Drawer} from './sampling/drawer';
 import {replayPeriod, type SamplingSchedule} from './sampling/schedule';
-import {takesSamplingPlan, type RefreshEvent} from './sampling_plan';
+import {
+  StepCounter,
+  takesSamplingPlan,
+  type PlannedOptimizer,
+  type RefreshEvent,
+} from './sampling_plan';
 
 /** The blocks of a new period. */
 export interface SampleEvent {
@@ -59,11 +65,22 @@ interface Attachment {
   model: tfl.LayersModel;
   mask: BlockMask;
   draw: Drawer;
-  /** Calls of the optimizer that make one step. */
-  accumulate: number;
+  optimizer: tf.Optimizer;
+  /** Of all weights of the model. */
+  variables: readonly tf.Variable[];
 }
 
 const owner = 'LayerSamplingCallback';
+
+/** What `fit` calls. */
+const hooks = [
+  'onTrainBegin',
+  'onEpochBegin',
+  'onBatchBegin',
+  'onBatchEnd',
+  'onEpochEnd',
+  'onTrainEnd',
+] as const;
 
 /** The callback that at present decides whether a weight is trained. */
 const attached = new WeakMap<tfl.LayerVariable, LayerSamplingCallback>();
@@ -86,6 +103,13 @@ const attached = new WeakMap<tfl.LayerVariable, LayerSamplingCallback>();
  * it was compiled again in between, goes on in the period where the first one stopped. Another model starts anew, with the
  * first draw of the seed. To go on there (a model that was saved and loaded), make a callback with `initialStep`, or replay
  * a `schedule`. Two models that are trained in turns, as a GAN's are, need a callback each.
+ *
+ * A period changes only between two steps of the optimizer. With `accumulate` > 1 the end of an epoch or of `fit` may leave a
+ * step open: the next `fit` goes on in it; `optimizer.flush()` makes it of the calls so far, `optimizer.dispose()` drops
+ * them. If an open step is one of other blocks than those that come, as when a new callback begins, it is made at once.
+ *
+ * It puts the learning rate into the logs: `logs.lr` of each batch, for all callbacks, and of each epoch, for those after
+ * it in the array and in `history.lr`. Like a `fit` without callbacks it lets the page draw every 125 ms.
  */
 export class LayerSamplingCallback extends tfl.Callback {
   /** Emits what happens; see {@link LayerSamplingEvents}. */
@@ -98,15 +122,28 @@ export class LayerSamplingCallback extends tfl.Callback {
   private weights: readonly tfl.LayerVariable[] = [];
   /** Names of the blocks that were on in each period so far. */
   private periods: string[][] = [];
-  /** Batches begun so far. */
-  private batches = 0;
-  /** Lines that were printed. */
+  /** The optimizer of a loop of one's own; null: the one that the model was compiled with. */
+  private loopOptimizer: tf.Optimizer | null = null;
+  private counter: StepCounter;
+  /** The learning rate of the last batch. */
+  private rate: number | undefined;
+  /** tfjs's own pauses, which an array of callbacks does without. */
+  private readonly pauses = new tfl.CustomCallback({});
+  /** What was said once. */
   private readonly said = new Set<string>();
 
   /** @throws Error that names the option, its value and what is allowed. */
   constructor(options: LayerSamplingOptions = {}) {
     super();
     this.options = resolveLayerSamplingOptions(options);
+    this.counter = new StepCounter(this.options.initialStep);
+    // A copy made by {...callback} has no methods but these, and so runs into checkReceiver in place of having no effect.
+    Object.assign(this, Object.fromEntries(hooks.map((hook) => [hook, Reflect.get(this, hook)])));
+  }
+
+  /** Optimizer steps done so far: the `initialStep` of a callback that is to go on from here. */
+  get steps(): number {
+    return this.counter.steps;
   }
 
   /** Names of the blocks of the present period; empty before the first step. */
@@ -132,80 +169,144 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 
   /**
-   * Begins a batch; to be called before each `trainOnBatch` in a loop of one's own, after `setModel(model)` once.
-   * `fit` and `fitDataset` do it by themselves.
+   * Begins a loop of one's own; `fit` and `fitDataset` do it by themselves. Nothing is frozen before the first `step()`.
    *
-   * @throws Error if the model is not compiled, the scores are for other blocks, …; the model is then as it was.
+   * ```ts
+   * callback.attach(model, optimizer);
+   * try {
+   *   for (const {xs, ys} of batches) {
+   *     callback.step();
+   *     optimizer.minimize(() => loss(ys, model.apply(xs, {training: true})));
+   *   }
+   * } finally {
+   *   callback.restore();
+   * }
+   * ```
+   *
+   * @param model Need not be compiled if `optimizer` is given.
+   * @param optimizer The one whose `minimize` or `applyGradients` the loop calls. Default: the one that the model was compiled
+   *   with, which `trainOnBatch` uses.
+   * @throws Error if there is no optimizer, the scores are for other blocks, …; the model is then as it was.
+   */
+  attach(model: tfl.LayersModel, optimizer?: tf.Optimizer): void {
+    this.restore();
+    this.setModel(model);
+    // A Sequential that was never compiled is built by its first call, which turns all of its weights on.
+    if (model instanceof tfl.Sequential && !model.built && model.inputs.length > 0) model.build();
+    this.loopOptimizer = optimizer ?? null;
+    this.prepare();
+  }
+
+  /**
+   * Begins a batch; in a loop of one's own to be called before each call of the optimizer (`trainOnBatch`, `minimize`,
+   * `applyGradients`), after `attach(model, optimizer)` once.
+   *
+   * @throws Error if the optimizer has not been called for the last ten batches: the loop uses another one. The model is
+   *   then as it was before training.
    */
   step(): void {
-    const attachment = this.attach();
-    const batchesPerPeriod = attachment.accumulate * this.options.interval;
+    const attachment = this.prepare();
     this.restoringOnError(() => {
-      if (this.batches % batchesPerPeriod === 0) this.beginPeriod(attachment);
-      // layer.trainable, which may have been set back and forth since the last step, sets that of the variables.
-      else attachment.mask.apply(this.activeBlocks);
+      const isDue = this.steps >= this.periods.length * this.options.interval;
+      if (isDue) {
+        this.beginPeriod(attachment);
+      } else {
+        // layer.trainable, which may have been set back and forth since the last step, sets that of the variables.
+        attachment.mask.apply(this.activeBlocks);
+        finishStepOfOthers(attachment, (isOn, isWaiting) => isWaiting && !isOn);
+      }
+      this.counter.begin(attachment.optimizer);
     });
-    this.batches++;
   }
 
   /** Makes every weight as trainable as it was before training; to be called after a loop of one's own, best in a `finally`. */
   restore(): void {
     if (!this.attachment) return;
     const {mask} = this.attachment;
+    this.counter.end();
     mask.restore();
     for (const weight of mask.weights) attached.delete(weight);
     this.attachment = null;
   }
 
+  /** Of `fit`, before anything else. */
   override setModel(model: tfl.LayersModel): void {
-    if (model !== this.model) this.restore();
+    checkCopy(model);
+    if (model !== this.model || this.loopOptimizer) this.restore();
+    this.loopOptimizer = null;
     super.setModel(model);
   }
 
   override async onTrainBegin(): Promise<void> {
     checkReceiver(this);
-    const {accumulate} = this.attach();
+    const attachment = this.prepare();
     whenFitEnds(this.model, () => this.restore());
-    this.restoringOnError(() => this.checkLength(accumulate));
+    this.restoringOnError(() => this.checkLength(attachment));
   }
 
-  override async onBatchBegin(): Promise<void> {
+  override async onEpochBegin(): Promise<void> {
+    checkReceiver(this);
+  }
+
+  override async onBatchBegin(_batch?: number, logs?: tfl.Logs): Promise<void> {
+    checkReceiver(this);
     this.step();
+    this.rate = learningRateOf(this.attachment!.optimizer);
+    this.log(logs);
+  }
+
+  override async onBatchEnd(batch: number, logs?: tfl.Logs): Promise<void> {
+    checkReceiver(this);
+    await this.pauses.onBatchEnd(batch, logs);
+  }
+
+  override async onEpochEnd(_epoch: number, logs?: tfl.Logs): Promise<void> {
+    checkReceiver(this);
+    this.log(logs);
   }
 
   override async onTrainEnd(): Promise<void> {
-    const {optimizer} = this.model;
+    checkReceiver(this);
+    const optimizer = this.attachment?.optimizer;
     this.restore();
-    if (takesSamplingPlan(optimizer)) await optimizer.settled();
+    if (!optimizer || !takesSamplingPlan(optimizer)) return;
+    await optimizer.settled();
+    this.tellOfOpenStep(optimizer);
   }
 
   /**
    * Looks at the model, once for each training and when the user has changed what is trained, and tells its optimizer. If it
    * throws, the model is as it was.
    */
-  private attach(): Attachment {
-    checkModel(this.model);
+  private prepare(): Attachment {
+    const {options, loopOptimizer} = this;
+    const optimizer = loopOptimizer ?? (this.model && trainedModel(this.model).optimizer);
+    checkModel(this.model, optimizer);
     const model = trainedModel(this.model);
     const {attachment: present} = this;
-    if (present?.model === model && !present.mask.isOutdated) return present;
+    const isSame = present?.model === model && present.optimizer === optimizer;
+    if (isSame && !present.mask.isOutdated) return present;
     this.restore();
-    this.takeOver(model);
+    // A loop's own optimizer moves what is trainable, whatever the model was compiled with.
+    const toTrain = loopOptimizer ? model.trainableWeights : weightsToTrain(model);
+    this.takeOver(toTrain);
     const isNew = !sameWeights(this.weights, model.weights);
-    const {options} = this;
     const blocks = resolveBlocks(model, options.blocks);
-    const mask = new BlockMask(model, blocks, options.alwaysOn);
+    const mask = new BlockMask(model, toTrain, blocks, options.alwaysOn);
     const names = {all: blocks.map(({name}) => name), candidates: mask.candidates};
     const sampling = this.probabilitiesOf(names);
     if (sampling && !mask.hasAlwaysOn) this.checkNeverEmpty(sampling);
     const draw = options.schedule
       ? replayDrawer(options.schedule, names)
       : createDrawer(sampling, options, isNew ? 0 : this.periods.length);
-    const planned = takesSamplingPlan(model.optimizer) ? model.optimizer : null;
-    const attachment: Attachment = {model, mask, draw, accumulate: planned?.accumulate ?? 1};
-    planned?.setSamplingPlan({
-      blockVariables: mask.blockVariables,
-      onRefresh: (event) => this.events.emit('refresh', event),
-    });
+    const variables = model.weights.flatMap(({name}) => registeredVariable(name) ?? []);
+    const attachment: Attachment = {model, mask, draw, optimizer, variables};
+    if (takesSamplingPlan(optimizer)) {
+      optimizer.setSamplingPlan({
+        blockVariables: mask.blockVariables,
+        onRefresh: (event) => this.events.emit('refresh', event),
+      });
+    }
     this.attachment = attachment;
     if (isNew) this.startAnew(model);
     this.sampling = sampling;
@@ -222,7 +323,7 @@ export class LayerSamplingCallback extends tfl.Callback {
   private startAnew(model: tfl.LayersModel): void {
     this.weights = model.weights;
     this.periods = [];
-    this.batches = 0;
+    this.counter = new StepCounter(this.options.initialStep);
   }
 
   /** Null if there is nothing to draw. */
@@ -235,24 +336,23 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 
   /** Takes up the period in which an earlier training stopped. */
-  private goOn({draw, mask, accumulate}: Attachment): void {
+  private goOn({draw, mask}: Attachment): void {
     const {initialStep, interval} = this.options;
-    if (this.batches === 0 && initialStep > 0) {
-      this.batches = initialStep * accumulate;
-      while (this.periods.length * interval < initialStep) {
-        this.periods.push(draw(this.periods.length));
-      }
+    while (this.periods.length * interval < initialStep) {
+      this.periods.push(draw(this.periods.length));
     }
     if (this.periods.length > 0) mask.apply(this.activeBlocks);
   }
 
   /** Draws the blocks of the next period and turns them on. */
-  private beginPeriod({draw, mask}: Attachment): void {
+  private beginPeriod(attachment: Attachment): void {
+    const {draw, mask} = attachment;
     const period = this.periods.length;
     const step = period * this.options.interval + 1;
     const before = this.activeBlocks;
     const blocks = draw(period);
     mask.apply(blocks);
+    finishStepOfOthers(attachment, (isOn, isWaiting) => isWaiting !== isOn);
     this.periods.push(blocks);
     this.events.emit('sample', {step, period, blocks: [...blocks]});
     const frozen = before.filter((name) => !blocks.includes(name));
@@ -261,8 +361,8 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 
   /** Throws if another callback is at work on the model; `fit` takes over from a loop that was left without `restore()`. */
-  private takeOver(model: tfl.LayersModel): void {
-    for (const weight of weightsToTrain(model)) {
+  private takeOver(weights: readonly tfl.LayerVariable[]): void {
+    for (const weight of weights) {
       const other = attached.get(weight);
       if (!other) continue;
       if (other.params === this.params) {
@@ -287,12 +387,18 @@ export class LayerSamplingCallback extends tfl.Callback {
     );
   }
 
-  /** Warns if the training that begins is too short to visit the blocks; throws if it outlasts the schedule. */
-  private checkLength(accumulate: number): void {
+  /**
+   * Warns, once, if the training that begins is too short to visit the blocks; throws if it outlasts the schedule. What an
+   * earlier training has left open counts as begun.
+   */
+  private checkLength({optimizer}: Attachment): void {
     const batches = batchesOf(this.params);
     if (batches === null) return;
     const {interval, schedule} = this.options;
-    const steps = Math.floor((this.batches + batches) / accumulate);
+    const {accumulate, accumulated} = takesSamplingPlan(optimizer)
+      ? optimizer
+      : {accumulate: 1, accumulated: 0};
+    const steps = this.steps + Math.ceil((accumulated + batches) / accumulate);
     const periods = Math.ceil(steps / interval);
     if (schedule && periods > 0) replayPeriod(schedule, periods - 1);
     if (!this.sampling) return;
@@ -303,17 +409,34 @@ export class LayerSamplingCallback extends tfl.Callback {
       this.options.sampler === 'permutation' ? gamma : probabilities.reduce((sum, p) => sum + p, 0);
     // Whole ones: the sum of the probabilities is rounded.
     const visits = Math.round(periods * blocksOn);
-    if (visits >= reachable) return;
+    if (visits >= reachable || this.hasSaid('length')) return;
     console.warn(
       `${owner}: ${steps} steps make ${periods} periods of ${interval}, in which at most ${visits} of ` +
         `${reachable} blocks are trained; use a smaller interval or more steps`,
     );
   }
 
+  private log(logs?: tfl.Logs): void {
+    if (logs && this.rate !== undefined) logs.lr = this.rate;
+  }
+
+  private tellOfOpenStep({accumulate, accumulated}: PlannedOptimizer): void {
+    if (accumulated === 0 || this.hasSaid('open step')) return;
+    console.info(
+      `${owner}: the last step has ${accumulated} of its ${accumulate} calls: it goes on in the next training, ` +
+        'optimizer.flush() makes it of these, optimizer.dispose() drops them',
+    );
+  }
+
   private sayOnce(line: string | null): void {
-    if (line === null || this.said.has(line)) return;
-    this.said.add(line);
-    console.info(line);
+    if (line !== null && !this.hasSaid(line)) console.info(line);
+  }
+
+  /** Whether this was asked before with the same words. */
+  private hasSaid(what: string): boolean {
+    const hasSaid = this.said.has(what);
+    this.said.add(what);
+    return hasSaid;
   }
 
   private restoringOnError(body: () => void): void {
@@ -336,6 +459,29 @@ function leftOutLine({all, candidates}: BlockNames): string | null {
   );
 }
 
+/**
+ * Makes the step at once that a training with other blocks has left open, so that none of them gets a part of a step.
+ *
+ * @param isOther Whether that shows in a variable, which is on now or not, and has a gradient that waits or not.
+ */
+function finishStepOfOthers(
+  {optimizer, variables}: Attachment,
+  isOther: (isOn: boolean, isWaiting: boolean) => boolean,
+): void {
+  if (!takesSamplingPlan(optimizer) || optimizer.accumulated === 0) return;
+  const waiting = optimizer.accumulatedVariables;
+  if (!variables.some(({name}) => waiting.has(name))) return;
+  if (variables.some(({name, trainable}) => isOther(trainable, waiting.has(name)))) {
+    optimizer.flush();
+  }
+}
+
+/** The rate of an optimizer's next step, if it has one that can be read: those of tfjs have. */
+function learningRateOf(optimizer: tf.Optimizer): number | undefined {
+  const {learningRate} = optimizer as {learningRate?: unknown};
+  return typeof learningRate === 'number' ? learningRate : undefined;
+}
+
 /** Batches that `fit` is going to train on; null if it does not know. */
 function batchesOf(params: tfl.Callback['params'] | undefined): number | null {
   const {epochs, initialEpoch, steps, samples, batchSize} = (params ?? {}) as Partial<
@@ -348,23 +494,48 @@ function batchesOf(params: tfl.Callback['params'] | undefined): number | null {
 
 /**
  * Throws if `fit` has wrapped this callback: it takes every entry of an array as a plain object of functions when the
- * first one is, and calls them on an object of its own.
+ * first one is, and calls them on an object of its own. A second copy of tfjs-layers does so with each callback of the first.
  */
 function checkReceiver(receiver: unknown): void {
   if (receiver instanceof LayerSamplingCallback) return;
+  if (!(receiver instanceof tfl.CustomCallback)) throw new Error(anotherCopy('fit()'));
   throw new Error(
-    `${owner}: fit() got callbacks of two kinds and calls this one as a plain object; an array of callbacks must not mix ` +
-      'objects like {onBatchEnd: …} with instances of tf.Callback: wrap the objects in a class that extends tf.Callback',
+    `${owner}: fit() calls this callback as a plain object of functions: it stands in one array with objects like ` +
+      '{onEpochEnd: …}, or was copied ({...callback}). Pass it as it is, and wrap each object: ' +
+      'callbacks: [new tf.CustomCallback({onEpochEnd: …}), callback]',
+  );
+}
+
+/** Throws for a model of another copy of tfjs-layers, and for what is no model. */
+function checkCopy(model: unknown): void {
+  if (model instanceof tfl.LayersModel) return;
+  const isModel = typeof (model as {trainOnBatch?: unknown} | null)?.trainOnBatch === 'function';
+  throw new Error(
+    isModel
+      ? anotherCopy('the model')
+      : `${owner}: must have a tf.LayersModel; got ${String(model)}`,
+  );
+}
+
+function anotherCopy(what: string): string {
+  return (
+    `${owner}: ${what} comes from another copy of @tensorflow/tfjs-layers than this library uses. In Node make them one ` +
+    '(npm ls @tensorflow/tfjs-layers, npm dedupe). In a page that loads tfjs by a script tag tell the bundler that ' +
+    "@tensorflow/tfjs-core and @tensorflow/tfjs-layers are its global tf ('externals'), or import tfjs and leave the tag out"
   );
 }
 
 /** Throws unless the model can be trained. */
-function checkModel(model: tfl.LayersModel | undefined): asserts model is tfl.LayersModel {
-  if (!model) throw new Error(`${owner}: has no model; call setModel(model) before step()`);
-  const optimizer = model.optimizer as tf.Optimizer | undefined;
+function checkModel(
+  model: tfl.LayersModel | undefined,
+  optimizer: tf.Optimizer | undefined,
+): asserts optimizer is tf.Optimizer {
+  if (!model)
+    throw new Error(`${owner}: has no model; call attach(model, optimizer) before step()`);
   if (!optimizer) {
     throw new Error(
-      `${owner}: the model has no optimizer; call model.compile({optimizer, loss}) before training`,
+      `${owner}: the model has no optimizer; call model.compile({optimizer, loss}) before training, or ` +
+        'attach(model, optimizer) for a loop of your own',
     );
   }
   if (!Object.prototype.isPrototypeOf.call(tf.Optimizer.prototype, optimizer)) {

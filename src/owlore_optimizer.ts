@@ -50,7 +50,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   private readonly accumulation: Accumulation;
   private projections: Projections;
   private summarized = false;
-  private plan: SamplingPlan | null = null;
+  /** One for each model that is sampled. */
+  private plans: SamplingPlan[] = [];
   /** Tensors made for `getWeights`, which its callers cannot know to dispose. */
   private saved: tf.Tensor[] = [];
 
@@ -82,6 +83,16 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   /** Calls of `applyGradients` that make one step. */
   get accumulate(): number {
     return this.options.accumulate;
+  }
+
+  /** Calls whose gradients wait for the others of their step; 0 between two steps. */
+  get accumulated(): number {
+    return this.accumulation.calls;
+  }
+
+  /** Names of the variables that brought a gradient in these calls. */
+  get accumulatedVariables(): ReadonlySet<string> {
+    return new Set(this.accumulation.variables().map(({name}) => name));
   }
 
   /** Steps that changed nothing because of a gradient that was not finite (`nonFinite: 'skip'`). */
@@ -141,10 +152,27 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     });
   }
 
-  /** Takes the sampling plan of a callback, or null to forget it. */
+  /**
+   * Makes a step of the gradients that wait, the mean of `accumulated` calls, in place of waiting for all `accumulate` of
+   * them. Does nothing between two steps. To be called when training has come to its end: the end of an epoch or of `fit` is
+   * none, for the next one goes on in the same step.
+   *
+   * @throws Error as `minimize` does; the gradients are given up then.
+   */
+  flush(): void {
+    if (this.accumulated === 0) return;
+    this.prepareBackend();
+    tf.tidy(() => this.stepOfMeans());
+  }
+
+  /**
+   * Takes the sampling plan of a callback, or null to forget all plans. A plan takes the place of an earlier one that has a
+   * variable in common with it; that of another model stays.
+   */
   setSamplingPlan(plan: SamplingPlan | null): void {
-    this.plan = plan;
-    this.projections = new Projections(this.options, plan?.blockVariables);
+    this.plans = plan ? [...this.plans.filter((other) => isOfAnotherModel(other, plan)), plan] : [];
+    const blockVariables = this.plans.flatMap((each) => [...each.blockVariables]);
+    this.projections = new Projections(this.options, plan && new Set(blockVariables));
     this.summarized = false;
   }
 
@@ -224,13 +252,18 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     if (accumulate === 1 && accumulation.calls === 0) return this.step(variables, produce);
     this.checkStates(variables);
     const result = accumulation.addCall(this.projections, produce);
-    if (accumulation.calls < accumulate) return result;
+    if (accumulation.calls >= accumulate) this.stepOfMeans();
+    return result;
+  }
+
+  /** One step of the gradients that were accumulated. Whatever comes of it, none waits any more. */
+  private stepOfMeans(): void {
+    const {accumulation} = this;
     try {
       this.step(accumulation.variables(), (take) => accumulation.takeMeans(take));
     } finally {
       accumulation.clear();
     }
-    return result;
   }
 
   /** One step of the gradients that `produce` hands over. */
@@ -242,7 +275,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
       {rule, states, projections, finiteCheck},
       {
         learningRate,
-        onRefresh: (variable) => this.plan?.onRefresh({variable, step: this.iterations + 1}),
+        onRefresh: (variable) => this.tellOfRefresh(variable),
       },
     );
     let result: T;
@@ -270,16 +303,33 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     if (this.options.state === 'reset') this.states.retain(names);
   }
 
+  /** Tells the callback whose variable it is; each of them of one that is in no block. */
+  private tellOfRefresh(variable: string): void {
+    const owners = this.plans.filter(({blockVariables}) => blockVariables.has(variable));
+    for (const plan of owners.length > 0 ? owners : this.plans) {
+      plan.onRefresh({variable, step: this.iterations + 1});
+    }
+  }
+
   /** Says, in the first step, where the projection is not as asked. */
   private summarizeOnce(variables: readonly tf.Variable[]): void {
     if (this.summarized) return;
     this.summarized = true;
-    const inBlocks = [...(this.plan?.blockVariables ?? [])].flatMap(
+    const inBlocks = [...(this.projections.blockVariables ?? [])].flatMap(
       (name) => registeredVariable(name) ?? [],
     );
     const summary = this.projections.summary(new Set([...variables, ...inBlocks]));
     if (summary) console.info(summary);
   }
+}
+
+/** Whether a plan is of a model that still exists and has no variable in common with that of another plan. */
+function isOfAnotherModel({blockVariables}: SamplingPlan, other: SamplingPlan): boolean {
+  const names = [...blockVariables];
+  return (
+    names.some((name) => registeredVariable(name)) &&
+    !names.some((name) => other.blockVariables.has(name))
+  );
 }
 
 tf.serialization.registerClass(OwLoreOptimizer);

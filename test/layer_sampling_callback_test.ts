@@ -1,8 +1,12 @@
+import {mkdtemp, rm} from 'node:fs/promises';
 import {createRequire} from 'node:module';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
 import {expect} from 'chai';
+import {build} from 'esbuild';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {LayerSamplingCallback, OwLoreOptimizer} from '../src/index';
+import {LayerSamplingCallback, linearDecay, OwLoreOptimizer} from '../src/index';
 import type {FreezeEvent, LayerSamplingOptions, SampleEvent, SamplingSchedule} from '../src/index';
 import {expectWarning} from './support/warnings';
 
@@ -156,6 +160,65 @@ describe('LayerSamplingCallback', () => {
     model.dispose();
   });
 
+  it('has the learning rate in the logs', async () => {
+    const rates = [0.4, 0.3, 0.2, 0.1];
+    for (const optimizer of [
+      new OwLoreOptimizer({project: false, learningRate: linearDecay(0.4, 4), accumulate: 2}),
+      tf.train.sgd(0.5),
+    ]) {
+      const model = createModel(optimizer);
+      const isOurs = optimizer.getClassName() === 'OwLoreOptimizer';
+      const seen: unknown[] = [];
+      const look = (): tfl.CustomCallback =>
+        new tfl.CustomCallback({onBatchEnd: (_, logs) => void seen.push(logs!.lr)});
+      const epochs: unknown[] = [];
+      const atEpochs = new tfl.CustomCallback({
+        onEpochEnd: (_, logs) => void epochs.push(logs!.lr),
+      });
+      const callback = new LayerSamplingCallback({gamma: 4});
+      const x = tf.ones([4, 3]);
+      const y = tf.ones([4, 1]);
+      const {history} = await model.fit(x, y, {
+        batchSize: 1,
+        epochs: 2,
+        verbose: 0,
+        callbacks: [look(), callback, look(), atEpochs] as tfl.Callback[],
+      });
+      const expected = isOurs ? rates : [0.5, 0.5, 0.5, 0.5];
+      const ofEpochs = [expected[1], expected[3]];
+      for (const [i, value] of seen.entries()) {
+        expect(value).to.be.closeTo(expected[Math.floor(i / 4)]!, 1e-12);
+      }
+      expect(seen).to.have.length(16);
+      for (const list of [epochs, history.lr!]) {
+        list.forEach((value, i) => expect(value).to.be.closeTo(ofEpochs[i]!, 1e-12));
+        expect(list).to.have.length(2);
+      }
+      tf.dispose([x, y]);
+      optimizer.dispose();
+      model.dispose();
+    }
+  });
+
+  it('lets the page draw while it trains, as a fit without callbacks does', async () => {
+    const model = createModel();
+    let turns = 0;
+    const timer = setInterval(() => turns++, 0);
+    const slow = new tfl.CustomCallback(
+      {
+        onBatchEnd: () => {
+          const end = Date.now() + 50;
+          while (Date.now() < end);
+        },
+      },
+      'never',
+    );
+    await fit(model, [new LayerSamplingCallback({gamma: 4}), slow], 12);
+    clearInterval(timer);
+    expect(turns).to.be.at.least(2);
+    model.dispose();
+  });
+
   it('counts optimizer steps, not batches, when gradients are accumulated', async () => {
     const optimizer = new OwLoreOptimizer({accumulate: 3, project: false});
     const model = createModel(optimizer);
@@ -170,8 +233,10 @@ describe('LayerSamplingCallback', () => {
   it('steps in a loop of one’s own', async () => {
     const model = createModel();
     const callback = new LayerSamplingCallback({gamma: 1, interval: 1});
-    expect(() => callback.step()).to.throw(/has no model; call setModel\(model\) before step\(\)/);
-    callback.setModel(model);
+    expect(() => callback.step()).to.throw(
+      /has no model; call attach\(model, optimizer\) before step\(\)/,
+    );
+    callback.attach(model);
     const [x, y] = [tf.ones([2, 3]), tf.ones([2, 1])];
     for (let i = 0; i < 3; i++) {
       callback.step();
@@ -295,10 +360,20 @@ describe('LayerSamplingCallback', () => {
       model.dispose();
     });
 
-    it('too few steps to visit the blocks: a warning', async () => {
+    it('too few steps to visit the blocks: a warning, not again with every fit', async () => {
       const model = createModel();
-      expectWarning(/8 steps make 2 periods of 4, in which at most 2 of 4 blocks are trained/);
-      await fit(model, [new LayerSamplingCallback({gamma: 1, interval: 4})]);
+      expectWarning(/8 steps make 1 periods of 8, in which at most 1 of 4 blocks are trained/);
+      const callback = new LayerSamplingCallback({gamma: 1, interval: 8});
+      for (let i = 0; i < 3; i++) await fit(model, [callback]);
+      model.dispose();
+    });
+
+    it('enough steps for the blocks that are not frozen: no warning', async () => {
+      const model = createModel(null);
+      model.getLayer('b3').trainable = false;
+      model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
+      const probabilities = [0.5, 0.5, 0.5, 0.1];
+      await fit(model, [new LayerSamplingCallback({probabilities, interval: 4})]);
       model.dispose();
     });
 
@@ -327,17 +402,59 @@ describe('LayerSamplingCallback', () => {
       const callback = new LayerSamplingCallback({gamma: 1});
       callback.setModel(model);
       expect(() => callback.step()).to.throw(
-        /the model has no optimizer; call model.compile\({optimizer, loss}\) before training/,
+        /the model has no optimizer; call model.compile\({optimizer, loss}\) before training, or attach\(/,
       );
       model.dispose();
     });
 
-    it('callbacks of two kinds in one array', () =>
-      expectError(
-        createModel(),
-        [{onEpochEnd: () => undefined}, new LayerSamplingCallback({gamma: 1})],
-        /an array of callbacks must not mix objects .* with instances of tf.Callback/,
-      ));
+    const asPlainObject =
+      /calls this callback as a plain object .* \[new tf.CustomCallback\({onEpoch/;
+
+    it('callbacks of two kinds in one array', async () => {
+      const plain = {onEpochEnd: () => undefined};
+      const callback = new LayerSamplingCallback({gamma: 1});
+      await expectError(createModel(), [plain, callback], asPlainObject);
+    });
+
+    it('a copy of its properties, whatever else has a part in it', async () => {
+      const others = {onTrainBegin: () => undefined, onBatchBegin: () => undefined};
+      class Derived extends LayerSamplingCallback {
+        override async onTrainBegin(): Promise<void> {
+          await super.onTrainBegin();
+        }
+      }
+      for (const callback of [new LayerSamplingCallback({gamma: 1}), new Derived({gamma: 1})]) {
+        // As {...callback, ...others} does, which the linter knows to lose methods.
+        const copies = [[callback], [others, callback], [callback, others]].map(
+          (parts) => Object.assign({}, ...parts) as object,
+        );
+        for (const copy of copies) await expectError(createModel(), copy, asPlainObject);
+      }
+    });
+
+    it('a model of another copy of tfjs-layers', async () => {
+      expectWarning(/Platform node has already been set/);
+      const fromAnotherCopy = /comes from another copy of @tensorflow\/tfjs-layers .*'externals'/;
+      const {tf: otherTf, tfl: otherLayers} = await bundleAnotherTfjs();
+      for (const wrap of [
+        (callback: unknown) => callback,
+        (callback: unknown) => [callback],
+        (callback: unknown) => [new otherLayers.CustomCallback({}), callback],
+        (callback: unknown) => [{onEpochEnd: () => undefined}, callback],
+      ]) {
+        const model = otherLayers.sequential();
+        model.add(otherLayers.layers.dense({units: 1, inputShape: [3]}));
+        model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
+        const callback = new LayerSamplingCallback({gamma: 1});
+        const [x, y] = [otherTf.ones([2, 3]), otherTf.ones([2, 1])];
+        const callbacks = wrap(callback) as tfl.Callback[];
+        const training = model.fit(x, y, {verbose: 0, callbacks});
+        expect(await errorOf(training)).to.match(fromAnotherCopy);
+        expect(() => callback.attach(model)).to.throw(fromAnotherCopy);
+        otherTf.dispose([x, y]);
+        model.dispose();
+      }
+    });
 
     it('two callbacks at once', () =>
       expectError(
@@ -423,6 +540,31 @@ describe('LayerSamplingCallback', () => {
     model.dispose();
   });
 });
+
+/** tfjs once more, core and layers in one file, as a bundler makes it for a page that has it by a script tag, too. */
+async function bundleAnotherTfjs(): Promise<{tf: typeof tf; tfl: typeof tfl}> {
+  const folder = await mkdtemp(join(tmpdir(), 'owlore-'));
+  const outfile = join(folder, 'tfjs.cjs');
+  try {
+    await build({
+      stdin: {
+        contents:
+          "import '@tensorflow/tfjs-backend-cpu';" +
+          "export * as tf from '@tensorflow/tfjs-core';" +
+          "export * as tfl from '@tensorflow/tfjs-layers';",
+        resolveDir: import.meta.dirname,
+      },
+      bundle: true,
+      platform: 'node',
+      format: 'cjs',
+      logLevel: 'error',
+      outfile,
+    });
+    return createRequire(import.meta.url)(outfile) as {tf: typeof tf; tfl: typeof tfl};
+  } finally {
+    await rm(folder, {recursive: true});
+  }
+}
 
 /** A second copy of tfjs-core, as a page or a badly deduplicated node_modules has it. */
 function loadAnotherCore(): typeof tf {

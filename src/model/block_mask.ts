@@ -1,7 +1,7 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
 import type {ResolvedBlock} from './blocks';
-import {collectedWeights, weightsToTrain} from './trained_model';
+import {collectedWeights} from './trained_model';
 import {selects, type VariableSelector} from './variable_selector';
 
 /** A weight that tfjs hands to the optimizer. */
@@ -33,16 +33,18 @@ export class BlockMask {
 
   /**
    * @param model The one that is trained, see `trainedModel`.
+   * @param toTrain The weights that a training step hands to the optimizer, see `weightsToTrain`.
    * @param alwaysOn `'auto'`: the weights of no block; `false`: none; or those that a selector picks.
    * @throws if tfjs would train no weight.
    */
   constructor(
     private readonly model: tfl.LayersModel,
+    toTrain: readonly LayerVariable[],
     private readonly blocks: readonly ResolvedBlock[],
     alwaysOn: 'auto' | false | VariableSelector,
   ) {
     this.collected = collectedWeights(model);
-    this.masked = weightsToTrain(model).map((weight) => {
+    this.masked = [...new Set(toTrain)].map((weight) => {
       // tfjs-layers declares the variable as a tensor.
       const variable = weight.read() as unknown as {trainable: boolean};
       return {weight, variable, flag: weight.trainable, own: variable.trainable};
