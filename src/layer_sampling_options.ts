@@ -15,7 +15,10 @@ export interface LayerSamplingOptions {
    * `'uniform'`.
    */
   scores?: ScoresInput | PresetName;
-  /** Probabilities of the blocks, in place of scores, gamma, method and floor. */
+  /**
+   * Probabilities of the blocks, in place of scores, gamma, method and floor. Those of blocks without a trainable weight go
+   * to the others, in proportion.
+   */
   probabilities?: readonly number[] | SamplingProbabilities;
   /**
    * γ > 0, the expected number of blocks that are on; at most all that can be drawn, those with a trainable weight and a
@@ -40,7 +43,7 @@ export interface LayerSamplingOptions {
   alwaysOn?: 'auto' | false | VariableSelector;
   /** Seed of the draws, an integer from 0 to 2³² − 1. Default 0. */
   seed?: number;
-  /** A history to replay in place of drawing; its `interval` counts. */
+  /** A history to replay in place of drawing; its `interval` counts. Blocks without a trainable weight stay off. */
   schedule?: SamplingSchedule;
   /** Optimizer steps that an earlier run has done: its draws are skipped. Default 0. */
   initialStep?: number;

@@ -53,7 +53,8 @@ export class BlockMask {
     if (trained.size === 0) {
       throw new Error(
         `${owner}: no weight of the model is trainable: tfjs trains those that were when the model was compiled, and ` +
-          'still are; set layer.trainable = true and compile the model again',
+          'still are; set layer.trainable = true and compile the model again (of a GAN whose discriminator was compiled ' +
+          'before it was frozen: set trainable = true before each of its steps)',
       );
     }
     this.candidates = blocks

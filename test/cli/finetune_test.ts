@@ -240,6 +240,14 @@ describe('tfjs-owlore finetune', function () {
     two.dispose();
   });
 
+  it('reports how often badam trains a block: in one of ⌈N/γ⌉ periods', async () => {
+    const {output} = await runs.runJson('--method', 'badam', '--gamma', '2', '--steps', '2');
+    const report = readFileSync(join(output, 'report.html'), 'utf8');
+    expect([...report.matchAll(/"probability":([\d.]+)/g)].map(([, p]) => Number(p))).to.deep.equal(
+      [0.5, 0.5, 0.5],
+    );
+  });
+
   it('takes scores of a file, of other kinds, and none', async () => {
     const file = runs.folder.write('given.json', JSON.stringify({blocks, scores: [0, 2, 0]}));
     const {code, stderr} = await runs.run(runs.newOutput(), '--scores', file, '--steps', '2');
