@@ -215,11 +215,13 @@ describe('tfjs-owlore finetune', function () {
       const result = await runs.runJson('--method', method, '--steps', '4');
       expect(result.heldOutLoss.after).to.be.below(result.heldOutLoss.before);
       const steps = readLog(result.output).filter((entry) => entry.event === 'step');
-      const on = method === 'galore' || method === 'full' ? 3 : 1;
+      const isSampled = method !== 'galore' && method !== 'full';
+      // Of three blocks; the paper's 5 and LISA's 2 leave one off.
+      const on = isSampled ? (method === 'badam' ? 1 : 2) : 3;
       expect(steps.map((step) => step.blocks.length)).to.deep.equal(Array(4).fill(on));
       const isScored = method.startsWith('owlore');
       expect(existsSync(join(result.output, 'scores.json'))).to.equal(isScored);
-      expect(existsSync(join(result.output, 'schedule.json'))).to.equal(on === 1);
+      expect(existsSync(join(result.output, 'schedule.json'))).to.equal(isSampled);
       const config = readJson<object>(result.output, 'config.json');
       const isLowRank = method === 'owlore' || method === 'galore';
       expect('rank' in config).to.equal(isLowRank);
