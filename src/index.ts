@@ -1,9 +1,9 @@
-export {OwLoreOptimizer} from './owlore_optimizer';
+export {owlore, OwLoreOptimizer} from './owlore_optimizer';
 export type {OwLoreOptions} from './owlore_options';
 export type {BasisFunction} from './optim/basis';
 export type {Side} from './optim/projector';
 export {cosineDecay, linearDecay, warmup} from './optim/schedule';
-export type {LearningRate, Schedule} from './optim/schedule';
+export type {DecayOptions, LearningRate, Schedule} from './optim/schedule';
 
 export {LayerSamplingCallback} from './layer_sampling_callback';
 export type {FreezeEvent, LayerSamplingEvents, SampleEvent} from './layer_sampling_callback';

@@ -1,6 +1,6 @@
 /** Checks shared by every options object: a message names the owner, the option, the value and what is allowed. */
 
-import {closest} from 'fastest-levenshtein';
+import {closest, distance} from 'fastest-levenshtein';
 
 /** Allowed range of a number; bounds are inclusive unless named `exclusive…`. */
 export interface NumberRange {
@@ -51,7 +51,38 @@ export function checkFlag(owner: string, name: string, value: unknown): asserts 
   throw new Error(`${owner}: ${name} must be true or false; got ${display(value)}`);
 }
 
-/** Throws if `options` is not a plain object or has a name that is not in `known`, naming the nearest known one. */
+/** What options are called in PyTorch, Keras, GaLore's code, Hugging Face's trainers and the papers, in lower case without `_`. */
+const aliases: Readonly<Record<string, readonly string[]>> = {
+  lr: ['learningRate'],
+  eta: ['learningRate'],
+  stepsize: ['learningRate'],
+  betas: ['beta1', 'beta2'],
+  momentum: ['beta1'],
+  eps: ['epsilon'],
+  wd: ['weightDecay'],
+  r: ['rank'],
+  alpha: ['scale'],
+  updateprojgap: ['refreshInterval'],
+  projtype: ['side'],
+  maxgradnorm: ['clipNorm'],
+  globalclipnorm: ['clipNorm'],
+  gradientclipval: ['clipNorm'],
+  gradientaccumulationsteps: ['accumulate'],
+  accumulategradbatches: ['accumulate'],
+  accumulationsteps: ['accumulate'],
+  gradientcheckpointing: ['checkpoint'],
+  period: ['interval'],
+  k: ['interval', 'topK'],
+  randomseed: ['seed'],
+  randomstate: ['seed'],
+  maxlength: ['maxNewTokens'],
+  maxtokens: ['maxNewTokens', 'maxLength'],
+  maxseqlength: ['maxLength'],
+  eostokenid: ['stop'],
+  numfewshot: ['shots'],
+};
+
+/** Throws if `options` is not a plain object or has a name that is not in `known`, naming the one that was meant. */
 export function checkKnown(owner: string, options: unknown, known: readonly string[]): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new Error(`${owner}: options must be a plain object; got ${display(options)}`);
@@ -59,11 +90,26 @@ export function checkKnown(owner: string, options: unknown, known: readonly stri
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) {
       throw new Error(
-        `${owner}: unknown option '${name}'; did you mean '${closest(name, known)}'? ` +
-          `Known options: ${known.join(', ')}`,
+        `${owner}: unknown option '${name}'; ${suggestion(name, known)}Known options: ${known.join(', ')}`,
       );
     }
   }
+}
+
+/** The known names that an unknown one may stand for, as a question; nothing if none comes near. */
+function suggestion(name: string, known: readonly string[]): string {
+  const plain = (text: string): string => text.toLowerCase().replace(/[_-]/g, '');
+  const wanted = plain(name);
+  const isAlias = Object.hasOwn(aliases, wanted);
+  let meant = known.filter((each) => plain(each) === wanted);
+  if (meant.length === 0 && isAlias)
+    meant = known.filter((each) => aliases[wanted]!.includes(each));
+  if (meant.length === 0 && known.length > 0) {
+    const nearest = closest(name, known);
+    if (distance(name, nearest) <= name.length / 2) meant = [nearest];
+  }
+  if (meant.length === 0) return '';
+  return `did you mean ${meant.map((each) => `'${each}'`).join(' and ')}? `;
 }
 
 /** The options that are not undefined, which stands for the default. */

@@ -9,8 +9,9 @@ import {checkState, StateStore} from './optim/state';
 import {Step, type GradientTaker, type StepRule} from './optim/step';
 import {pairWithVariables, registeredVariable, trainableVariables} from './optim/variables';
 import {installKernelsForBackend} from './kernels/install_for_backend';
-import {checkNumber} from './options';
+import {checkKnown, checkNumber} from './options';
 import {
+  owloreDefaults,
   owloreOptionsFromConfig,
   owloreOptionsToConfig,
   resolveOwLoreOptions,
@@ -321,6 +322,27 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     const summary = this.projections.summary(new Set([...variables, ...inBlocks]));
     if (summary) console.info(summary);
   }
+}
+
+/**
+ * An {@link OwLoreOptimizer}, made as `tf.train.adam(…)` makes Adam. `compile({optimizer: 'owlore'})` is not possible:
+ * tfjs-layers has the names of its optimizers inside of a function, where none can be added.
+ *
+ * ```ts
+ * model.compile({optimizer: owlore(3e-4, {rank: 64}), loss});
+ * ```
+ *
+ * @param learningRate Step size, a schedule of the global step, or a function of it. Default 0.001.
+ * @param options The other options of {@link OwLoreOptimizer}.
+ * @throws Error that names the option, its value and what is allowed.
+ */
+export function owlore(
+  learningRate: LearningRate = owloreDefaults.learningRate,
+  options: Omit<OwLoreOptions, 'learningRate'> = {},
+): OwLoreOptimizer {
+  const {learningRate: _, ...others} = owloreDefaults;
+  checkKnown('owlore(learningRate, options)', options, Object.keys(others));
+  return new OwLoreOptimizer({...options, learningRate});
 }
 
 /** Whether a plan is of a model that still exists and has no variable in common with that of another plan. */

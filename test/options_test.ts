@@ -1,5 +1,21 @@
 import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {
+  blockInfluenceScores,
+  cosineDecay,
+  LayerSamplingCallback,
+  leanOptimizer,
+  linearDecay,
+  outlierScores,
+  owlore,
+  OwLoreOptimizer,
+  relativeMagnitudeScores,
+  samplingProbabilities,
+} from '../src/index';
+import * as llama from '../src/llama/index';
 import {checkChoice, checkKnown, checkNumber, display} from '../src/options';
+import {rejection} from './support/rejection';
 
 describe('options', () => {
   it('names owner, option, value and range of a number', () => {
@@ -27,6 +43,72 @@ describe('options', () => {
     for (const value of [null, 3, []]) {
       expect(() => checkKnown('Thing', value, ['size'])).to.throw('options must be a plain object');
     }
+  });
+
+  it('suggests what an option of another library is called here, and nothing where nothing comes near', () => {
+    const messageOf = (name: string): string => {
+      try {
+        new OwLoreOptimizer({[name]: 1});
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return 'accepted';
+    };
+    const meant: Record<string, string> = {
+      ...{lr: 'learningRate', learning_rate: 'learningRate', LearningRate: 'learningRate'},
+      ...{betas: "beta1' and 'beta2", beta_1: 'beta1', eps: 'epsilon', weight_decay: 'weightDecay'},
+      ...{wd: 'weightDecay', r: 'rank', ranks: 'rank', alpha: 'scale', proj_type: 'side'},
+      ...{update_proj_gap: 'refreshInterval', clipnorm: 'clipNorm', max_grad_norm: 'clipNorm'},
+      ...{gradient_accumulation_steps: 'accumulate', gradient_checkpointing: 'checkpoint'},
+    };
+    for (const [name, expected] of Object.entries(meant)) {
+      expect(messageOf(name)).to.include(
+        `OwLoreOptimizer: unknown option '${name}'; did you mean '${expected}'? Known options: learn`,
+      );
+    }
+    for (const name of ['nesterov', 'foo', 'toString']) {
+      expect(messageOf(name)).to.include(`unknown option '${name}'; Known options: learningRate`);
+    }
+  });
+
+  it('are known to every function that takes them', async () => {
+    const odd = {unknownOption: 1} as object;
+    const model = tfl.sequential({layers: [tfl.layers.dense({units: 1, inputShape: [1]})]});
+    const none = new Uint8Array();
+    const sizes = {vocabSize: 8, hiddenSize: 4, intermediateSize: 4, numHiddenLayers: 1};
+    const config = {...sizes, numAttentionHeads: 1};
+    const language = llama.createLlama(config);
+    const tokenizer = {} as llama.Tokenizer;
+    const calls: Record<string, () => unknown> = {
+      OwLoreOptimizer: () => new OwLoreOptimizer(odd),
+      owlore: () => owlore(1, odd),
+      LayerSamplingCallback: () => new LayerSamplingCallback(odd),
+      linearDecay: () => linearDecay(1, 2, odd),
+      cosineDecay: () => cosineDecay(1, 2, odd),
+      schedule: () => owlore({kind: 'linearDecay', learningRate: 1, steps: 2, end: 0, ...odd}),
+      warmup: () => owlore({kind: 'warmup', steps: 2, then: 1, ...odd}),
+      samplingProbabilities: () => samplingProbabilities([1, 2], odd),
+      leanOptimizer: () => leanOptimizer(tf.train.sgd(1), odd),
+      outlierScores: () => outlierScores(model, [], odd),
+      relativeMagnitudeScores: () => relativeMagnitudeScores(model, odd),
+      blockInfluenceScores: () => blockInfluenceScores(model, [], odd),
+      createLlama: () => llama.createLlama({...config, ...odd}),
+      generate: () => llama.generate(language, [1], odd),
+      gsm8k: () => llama.gsm8k(model, tokenizer, none, odd),
+      logLikelihoods: () => llama.logLikelihoods(model, [], odd),
+      multipleChoice: () => llama.multipleChoice(model, tokenizer, none, {task: 'arc', ...odd}),
+      loadLlama: () => llama.loadLlama(new Map(), odd),
+      saveLlama: () => llama.saveLlama(model, new Map(), odd),
+      loadTokenizer: () => llama.loadTokenizer(new Map(), odd),
+      serializeSafetensors: () => llama.serializeSafetensors(new Map(), odd),
+      textDataset: () => llama.textDataset(none, tokenizer, odd),
+    };
+    for (const [name, call] of Object.entries(calls)) {
+      const error = await rejection(Promise.resolve().then(call));
+      expect(error.message, name).to.match(/unknown option 'unknownOption'; Known options: /);
+    }
+    language.dispose();
+    model.dispose();
   });
 
   it('shows values as one would write them', () => {

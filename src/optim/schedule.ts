@@ -1,4 +1,4 @@
-import {checkNumber} from '../options';
+import {checkKnown, checkNumber, display} from '../options';
 
 /**
  * A learning rate that depends on the optimizer's global step, as a plain object, so that it can stand in an options
@@ -8,6 +8,12 @@ export type Schedule =
   | {kind: 'linearDecay' | 'cosineDecay'; learningRate: number; steps: number; end: number}
   | {kind: 'warmup'; steps: number; then: number | Schedule};
 
+/** Options of {@link linearDecay} and {@link cosineDecay}. */
+export interface DecayOptions {
+  /** The learning rate at the end, ≥ 0. Default 0. */
+  end?: number;
+}
+
 /** A constant, a {@link Schedule}, or a function of the number of optimizer steps done so far (0, 1, 2, …). */
 export type LearningRate = number | Schedule | ((step: number) => number);
 
@@ -15,16 +21,26 @@ export type LearningRate = number | Schedule | ((step: number) => number);
  * `learningRate` in step 0, falling on a straight line to `end` (default 0) after `steps` steps, then constant.
  * Step t has `end + (learningRate − end)·(1 − t/steps)`.
  */
-export function linearDecay(learningRate: number, steps: number, {end = 0} = {}): Schedule {
-  return checked('linearDecay', {kind: 'linearDecay', learningRate, steps, end});
+export function linearDecay(
+  learningRate: number,
+  steps: number,
+  options: DecayOptions = {},
+): Schedule {
+  checkKnown('linearDecay', options, ['end']);
+  return checked('linearDecay', {kind: 'linearDecay', learningRate, steps, end: options.end ?? 0});
 }
 
 /**
  * `learningRate` in step 0, falling along half a cosine to `end` (default 0) after `steps` steps, then constant
  * (Loshchilov & Hutter 2017, without restarts).
  */
-export function cosineDecay(learningRate: number, steps: number, {end = 0} = {}): Schedule {
-  return checked('cosineDecay', {kind: 'cosineDecay', learningRate, steps, end});
+export function cosineDecay(
+  learningRate: number,
+  steps: number,
+  options: DecayOptions = {},
+): Schedule {
+  checkKnown('cosineDecay', options, ['end']);
+  return checked('cosineDecay', {kind: 'cosineDecay', learningRate, steps, end: options.end ?? 0});
 }
 
 /**
@@ -58,19 +74,32 @@ export function checkLearningRate(owner: string, rate: unknown): asserts rate is
   }
 }
 
+/** The keys of each kind of schedule. */
+const keys: Readonly<Record<Schedule['kind'], readonly string[]>> = {
+  linearDecay: ['kind', 'learningRate', 'steps', 'end'],
+  cosineDecay: ['kind', 'learningRate', 'steps', 'end'],
+  warmup: ['kind', 'steps', 'then'],
+};
+
 function checkSchedule(owner: string, schedule: Schedule): void {
+  const {kind} = schedule;
+  if (!Object.hasOwn(keys, kind)) {
+    throw new Error(
+      `${owner}: learningRate must be a number >= 0, a schedule (linearDecay, cosineDecay, warmup) or a function ` +
+        `of the step; got ${display(schedule)}`,
+    );
+  }
+  checkKnown(owner === kind ? owner : `${owner}: ${kind}`, schedule, keys[kind]);
   if (schedule.kind === 'warmup') {
     checkNumber(owner, 'warmup steps', schedule.steps, {min: 1, integer: true});
     checkLearningRate(owner, schedule.then);
-  } else if (schedule.kind === 'linearDecay' || schedule.kind === 'cosineDecay') {
-    checkNumber(owner, `${schedule.kind} learningRate`, schedule.learningRate, {min: 0});
-    checkNumber(owner, `${schedule.kind} steps`, schedule.steps, {min: 1, integer: true});
-    checkNumber(owner, `${schedule.kind} end`, schedule.end, {min: 0});
+    if (typeof schedule.then === 'function') {
+      throw new Error(`${owner}: warmup then must be a number or a schedule; got a function`);
+    }
   } else {
-    throw new Error(
-      `${owner}: learningRate must be a number >= 0, a schedule (linearDecay, cosineDecay, warmup) or a function ` +
-        `of the step; got ${JSON.stringify(schedule)}`,
-    );
+    checkNumber(owner, `${kind} learningRate`, schedule.learningRate, {min: 0});
+    checkNumber(owner, `${kind} steps`, schedule.steps, {min: 1, integer: true});
+    checkNumber(owner, `${kind} end`, schedule.end, {min: 0});
   }
 }
 

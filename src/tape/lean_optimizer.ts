@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {checkChoice, checkKnown} from '../options';
 import {withLayerCheckpoints, type LayerCheckpoints} from './checkpoint_layers';
 import {variableGrads} from './tfjs_gradients';
 
@@ -11,12 +12,15 @@ import {variableGrads} from './tfjs_gradients';
  * ```
  *
  * @param optimizer Changed and returned.
- * @param checkpoint As the option of {@link OwLoreOptimizer}. Default `'auto'`.
+ * @param options `checkpoint`: as the option of {@link OwLoreOptimizer}. Default `'auto'`.
  */
 export function leanOptimizer<T extends tf.Optimizer>(
   optimizer: T,
-  {checkpoint = 'auto'}: {checkpoint?: LayerCheckpoints} = {},
+  options: {checkpoint?: LayerCheckpoints} = {},
 ): T {
+  checkKnown('leanOptimizer', options, ['checkpoint']);
+  const {checkpoint = 'auto'} = options;
+  checkChoice('leanOptimizer', 'checkpoint', checkpoint, ['auto', 'blocks', 'none']);
   optimizer.computeGradients = (f, varList) =>
     variableGrads(() => withLayerCheckpoints(checkpoint, f), varList);
   return optimizer;
