@@ -61,7 +61,7 @@ function createOptimizer(): tf.Optimizer {
 
 function sampleBlocks(model: tfl.LayersModel): LayerSamplingCallback {
   const sampling = new LayerSamplingCallback({gamma: BLOCKS_ON, interval: INTERVAL});
-  sampling.setModel(model);
+  sampling.attach(model);
   return sampling;
 }
 

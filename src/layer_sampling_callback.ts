@@ -201,8 +201,8 @@ export class LayerSamplingCallback extends tfl.Callback {
    * Begins a batch; in a loop of one's own to be called before each call of the optimizer (`trainOnBatch`, `minimize`,
    * `applyGradients`), after `attach(model, optimizer)` once.
    *
-   * @throws Error if the optimizer has not been called for the last ten batches: the loop uses another one. The model is
-   *   then as it was before training.
+   * @throws Error if the optimizer is an {@link OwLoreOptimizer} that has not been called for the last ten batches: the loop
+   *   uses another one. The model is then as it was before training. For an optimizer of tfjs a warning says so, once.
    */
   step(): void {
     const attachment = this.prepare();

@@ -80,16 +80,17 @@ export class StepCounter {
   /**
    * Begins a batch that `optimizer` is going to train on.
    *
-   * @throws Error if it did not train on the last ones.
+   * @throws Error if it takes a plan and did not train on the last ones, so that there are no steps. For one of tfjs's own,
+   *   of which each batch counts as a step, a warning, once.
    */
   begin(optimizer: tf.Optimizer): void {
     this.missed = this.batch && isMissed(this.batch) ? this.missed + 1 : 0;
     if (this.missed === MISSED_BATCHES) {
-      this.missed = 0;
-      throw new Error(
+      const message =
         `LayerSamplingCallback: the optimizer (${optimizer.getClassName()}) has not been called for ${MISSED_BATCHES} batches; ` +
-          'if your loop uses another one, name it once by attach(model, optimizer), and call step() once for each of its calls',
-      );
+        'if your loop uses another one, name it once by attach(model, optimizer), and call step() once for each of its calls';
+      if (takesSamplingPlan(optimizer)) throw new Error(message);
+      console.warn(message);
     }
     this.end();
     const {iterations} = optimizer;
