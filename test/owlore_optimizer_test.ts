@@ -1,9 +1,11 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {cosineDecay, linearDecay, OwLoreOptimizer, warmup} from '../src/index';
-import type {OwLoreOptions} from '../src/index';
+import {cosineDecay, linearDecay, owlore, OwLoreOptimizer, warmup} from '../src/index';
+import type {LearningRate, OwLoreOptions} from '../src/index';
 import {describeBackends} from './support/backends';
+import {rejection} from './support/rejection';
+import {expectWarning} from './support/warnings';
 
 /** `count` steps on the squared distance of `variable` from a target, through `minimize`. */
 function descend(optimizer: tf.Optimizer, variable: tf.Variable, count: number): void {
@@ -72,7 +74,26 @@ describe('OwLoreOptimizer', () => {
     });
   }
 
+  it('is made by owlore(learningRate, options), as Adam is by tf.train.adam', () => {
+    expect(owlore().getConfig()).to.deep.equal(new OwLoreOptimizer().getConfig());
+    const rate = linearDecay(0.1, 5);
+    expect(owlore(rate, {rank: 4}).getConfig()).to.deep.equal(
+      new OwLoreOptimizer({learningRate: rate, rank: 4}).getConfig(),
+    );
+    expect(() => owlore(-1)).to.throw(/learningRate must be a number >= 0; got -1/);
+    for (const options of [{learningRate: 1}, 5] as object[]) {
+      expect(() => owlore(1, options)).to.throw(/^owlore\(learningRate, options\): /);
+    }
+  });
+
   it('rejects schedules that are out of range', () => {
+    const schedule = {kind: 'linearDecay', learningRate: 1, steps: 2, end: 0, from: 1};
+    expect(() => new OwLoreOptimizer({learningRate: schedule as LearningRate})).to.throw(
+      /OwLoreOptimizer: linearDecay: unknown option 'from'/,
+    );
+    expect(() => linearDecay(1, 5, 0.1 as unknown as object)).to.throw(
+      /options must be a plain object/,
+    );
     expect(() => linearDecay(-1, 5)).to.throw(/linearDecay learningRate must be a number >= 0/);
     expect(() => cosineDecay(1, 0)).to.throw(/cosineDecay steps must be an integer >= 1; got 0/);
     expect(() => warmup(0, 1)).to.throw(/warmup steps must be an integer >= 1; got 0/);
@@ -427,6 +448,43 @@ describeBackends('OwLoreOptimizer in a saved model', () => {
     expect(loaded.optimizer.getConfig()).to.deep.equal(optimizer.getConfig());
     expect(loaded.optimizer.iterations).to.equal(4);
     for (let i = 0; i < 4; i++) {
+      await model.trainOnBatch(x, y);
+      await loaded.trainOnBatch(x, y);
+    }
+    for (const [i, weight] of loaded.getWeights().entries()) {
+      expect(await values(weight)).to.deep.equal(await values(model.getWeights()[i]!));
+    }
+    tf.dispose([x, y]);
+    for (const each of [model, loaded]) {
+      each.optimizer.dispose();
+      each.dispose();
+    }
+  });
+
+  it('goes on with a loss that is a function only after it is compiled with it again', async () => {
+    const loss = (labels: tf.Tensor, outputs: tf.Tensor): tf.Tensor =>
+      tf.mean(tf.abs(tf.sub(labels, outputs)));
+    const model = tfl.sequential();
+    model.add(tfl.layers.dense({units: 4, inputShape: [6], activation: 'tanh'}));
+    model.add(tfl.layers.dense({units: 3}));
+    const optimizer = new OwLoreOptimizer({learningRate: 0.05, project: false});
+    model.compile({optimizer, loss});
+    const x = tf.randomNormal([4, 6], 0, 1, 'float32', 1);
+    const y = tf.randomNormal([4, 3], 0, 1, 'float32', 2);
+    for (let i = 0; i < 3; i++) await model.trainOnBatch(x, y);
+
+    let artifacts: tf.io.ModelArtifacts | undefined;
+    const handler = tf.io.withSaveHandler(async (saved) => {
+      artifacts = saved;
+      return {modelArtifactsInfo: {dateSaved: new Date(0), modelTopologyType: 'JSON'}};
+    });
+    await model.save(handler, {includeOptimizer: true});
+    expectWarning(/Output "[^"]+" is missing from loss dictionary/);
+    const loaded = await tfl.loadLayersModel(tf.io.fromMemory(artifacts!));
+    const error = await rejection(loaded.trainOnBatch(x, y));
+    expect(error.message).to.match(/lossFunction is not a function/);
+    loaded.compile({optimizer: loaded.optimizer, loss});
+    for (let i = 0; i < 3; i++) {
       await model.trainOnBatch(x, y);
       await loaded.trainOnBatch(x, y);
     }
