@@ -1,10 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {guarded} from './contracts';
 
 /** Makes a kernel from the one that it replaces; undefined where the backend has none. */
 export type KernelMaker = (stock: tf.KernelConfig | undefined) => tf.KernelFunc;
 
 /**
- * Registers kernels for a backend in the place of what is registered under their names.
+ * Registers kernels for a backend in the place of what is registered under their names. Each checks what it is given.
  *
  * @returns puts everything back as it was.
  */
@@ -18,7 +19,7 @@ export function replaceKernels(
       ...config,
       kernelName,
       backendName,
-      kernelFunc: makers[kernelName]!(config),
+      kernelFunc: guarded(kernelName, backendName, makers[kernelName]!(config)),
     });
     return [kernelName, config] as const;
   });

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {withShape, type WasmKernel} from './kernel';
+import {allocate, withShape, type WasmKernel} from './kernel';
 import {broadcastIndices, matMulShapes} from './mat_mul_shapes';
 import {withMatrixView} from './matrix_view';
 import {transposeMatrices} from './transpose_matrices';
@@ -30,7 +30,7 @@ export function createBatchMatMul(stock: MatMulKernel): MatMulKernel {
 
     const {rows, inner, columns, batchA, batchB, batch, outShape} = matMulShapes(a, b, attrs);
     if (inner === 0 || tf.util.sizeFromShape(outShape) === 0) {
-      const out = backend.makeOutput(outShape, 'float32');
+      const out = allocate(backend, outShape);
       backend.typedArrayFromHeap(out).fill(0);
       return out;
     }
@@ -51,7 +51,7 @@ export function createBatchMatMul(stock: MatMulKernel): MatMulKernel {
         : multiply(allRows, withShape(right, [inner, columns])); // weights stay packed, as in stock
       out.shape = outShape;
     } else {
-      out = backend.makeOutput(outShape, 'float32');
+      out = allocate(backend, outShape);
       const leftIndices = broadcastIndices(batchA, batch);
       const rightIndices = broadcastIndices(batchB, batch);
       for (let i = 0; i < leftIndices.length; i++) {

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {checkChoice, checkKnown} from '../../options';
+import {guarded} from '../contracts';
 import * as fused from '../llama_kernel_names';
 import {OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums} from '../kernel_names';
 import {replaceKernel, warnOfFailure} from '../replacement';
@@ -116,7 +117,7 @@ export function installKernels(options: InstallKernelsOptions = {}): Promise<voi
   for (const [name, create] of KERNELS) {
     const stock = tf.getKernel(name, 'wasm') as tf.KernelConfig | undefined;
     replaced.set(name, stock);
-    const kernelFunc = create(stock?.kernelFunc as never) as tf.KernelFunc;
+    const kernelFunc = guarded(name, 'wasm', create(stock?.kernelFunc as never) as tf.KernelFunc);
     replaceKernel('wasm', name, {
       ...stock,
       kernelName: name,
@@ -175,7 +176,8 @@ function registerFusedKernels(backend: object): void {
     const kernelFunc = preferModule(run as never, () => {
       throw new Error(`${name}: this backend was made without the SIMD module`);
     }) as unknown as tf.KernelFunc;
-    const config = {kernelName: name, backendName: 'wasm', kernelFunc};
+    const checked = guarded(name, 'wasm', kernelFunc);
+    const config = {kernelName: name, backendName: 'wasm', kernelFunc: checked};
     replaceKernel('wasm', name, isThere ? config : undefined);
   }
 }

@@ -28,6 +28,9 @@ export function preferModule<Args extends {backend: BackendWasm}, Result>(
   };
 }
 
+/** All that a memory of WebAssembly can have, of 32 bits. */
+const MOST_BYTES = 2 ** 32 - 1;
+
 /**
  * A new tensor with memory, of which the contents are not set.
  *
@@ -38,10 +41,13 @@ export function allocate(
   shape: number[],
   dtype: tf.DataType = 'float32',
 ): tf.TensorInfo {
+  const bytes = tf.util.sizeFromShape(shape) * tf.util.bytesPerElement(dtype);
+  // To the allocator, which counts in 32 bits, it would be another number.
+  if (bytes > MOST_BYTES) throw outOfMemory(bytes);
   const out = backend.makeOutput(shape, dtype);
   if (addressOf(backend, out) === 0) {
     backend.disposeData(out.dataId);
-    throw outOfMemory(tf.util.sizeFromShape(shape) * tf.util.bytesPerElement(dtype));
+    throw outOfMemory(bytes);
   }
   return out;
 }

@@ -12,21 +12,13 @@ export interface MatMulShapes {
   outShape: number[];
 }
 
-/** @throws if the inner sizes differ, or the stacks cannot be broadcast. */
 export function matMulShapes(
   a: tf.TensorInfo,
   b: tf.TensorInfo,
   {transposeA, transposeB}: tf.BatchMatMulAttrs,
 ): MatMulShapes {
   const [rows, inner] = matrixShape(a, transposeA);
-  const [innerB, columns] = matrixShape(b, transposeB);
-  tf.util.assert(
-    inner === innerB,
-    () =>
-      `Error in matMul: inner shapes (${inner}) and (${innerB}) of Tensors with shapes ` +
-      `${a.shape} and ${b.shape} and transposeA=${transposeA} and transposeB=${transposeB} ` +
-      'must match.',
-  );
+  const [, columns] = matrixShape(b, transposeB);
   const batchA = a.shape.slice(0, -2);
   const batchB = b.shape.slice(0, -2);
   const batch = tf.broadcast_util.assertAndGetBroadcastShape(batchA, batchB);

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type {WasmKernel} from './kernel';
+import {allocate, type WasmKernel} from './kernel';
 
 /**
  * MaxPoolGrad: adds each output's gradient to the first largest input of its window, on the heap.
@@ -21,7 +21,7 @@ export const maxPoolGrad: WasmKernel<'dy' | 'input', tf.MaxPoolGradAttrs> = ({
     pad,
     dimRoundingMode,
   );
-  const out = backend.makeOutput(shape, input.dtype);
+  const out = allocate(backend, shape, input.dtype);
   // The arrays are made after the allocation: growing the heap detaches older ones.
   const values = backend.typedArrayFromHeap(input);
   const gradients = backend.typedArrayFromHeap(dy);

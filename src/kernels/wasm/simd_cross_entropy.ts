@@ -22,10 +22,6 @@ function operands({
   inputs: {logits, labels, weights},
   backend,
 }: CrossEntropyArgs): [number, number, number, number, number] {
-  tf.util.assert(
-    labels.dtype === 'int32',
-    () => `OwLoreCrossEntropy: labels must be int32; got ${labels.dtype}`,
-  );
   const [rows, vocabulary] = logits.shape as [number, number];
   return [
     addressOf(backend, logits),

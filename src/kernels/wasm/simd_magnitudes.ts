@@ -35,10 +35,6 @@ function operandsOf({inputs: {weight, norm}, backend}: MagnitudeArgs<object>): {
   const columns = shape.at(-1) ?? 1;
   const rows = tf.util.sizeFromShape(shape.slice(0, -1));
   const norms = tf.util.sizeFromShape(norm.shape);
-  tf.util.assert(
-    norms === rows * columns || norms === rows,
-    () => `norm must have a number for each entry or row of [${shape}]; got [${norm.shape}]`,
-  );
   const addresses = [weight, norm].map((x) => addressOf(backend, x)) as [number, number];
   return {operands: [...addresses, rows, columns, norms === rows * columns], rows};
 }

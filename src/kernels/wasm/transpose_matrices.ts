@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
+import {allocate} from './kernel';
 
 /**
  * Edge of the square tiles that are copied at a time, small enough that source and target lines
@@ -15,7 +16,7 @@ const TILE = 16;
  */
 export function transposeMatrices(backend: BackendWasm, x: tf.TensorInfo): tf.TensorInfo {
   const [rows, columns] = x.shape.slice(-2) as [number, number];
-  const out = backend.makeOutput([...x.shape.slice(0, -2), columns, rows], x.dtype);
+  const out = allocate(backend, [...x.shape.slice(0, -2), columns, rows], x.dtype);
   // The arrays are made after the allocation: growing the heap detaches older ones.
   const source = backend.typedArrayFromHeap(x);
   const target = backend.typedArrayFromHeap(out);

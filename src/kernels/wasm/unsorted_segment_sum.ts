@@ -18,7 +18,7 @@ export const unsortedSegmentSum: WasmKernel<'x' | 'segmentIds', tf.UnsortedSegme
 }) => {
   const rowShape = x.shape.slice(1);
   const rowSize = rowShape.reduce((size, dimension) => size * dimension, 1);
-  const out = backend.makeOutput([numSegments, ...rowShape], x.dtype);
+  const out = allocate(backend, [numSegments, ...rowShape], x.dtype);
   // The arrays are made after the allocation: growing the heap detaches older ones.
   const values = backend.typedArrayFromHeap(x);
   const ids = backend.typedArrayFromHeap(segmentIds);

@@ -24,9 +24,6 @@ export function elementwise<Variant extends object>(
   {name, variant, code, tensors, scalars, uniforms}: Elementwise<Variant>,
 ): tf.TensorInfo {
   const [[old, {shape}]] = Object.entries(tensors) as [[string, tf.TensorInfo]];
-  for (const [key, tensor] of Object.entries(tensors)) {
-    tf.util.assertShapesMatch(tensor.shape, shape, `${name}: ${key}: `);
-  }
   const components = componentsFor(tf.util.sizeFromShape(shape));
   const masked = scalars['mask'] !== undefined;
   return dispatch(backend, {

@@ -50,12 +50,6 @@ export function project({
 }: KernelArgs<OwLoreProjectInputs, OwLoreProjectAttrs>): tf.TensorInfo {
   const [rows, columns] = gradient.shape as [number, number];
   const rank = basis.shape[1]!;
-  const owner = `${OwLoreProject}: side '${side}', gradient [${rows}, ${columns}], `;
-  tf.util.assertShapesMatch(
-    basis.shape,
-    [side === 'left' ? rows : columns, rank],
-    `${owner}basis: `,
-  );
   const shape: [number, number] = side === 'left' ? [rank, columns] : [rows, rank];
   if (rows * columns === 0) {
     // A buffer of no size cannot be bound.

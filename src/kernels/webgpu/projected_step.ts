@@ -64,21 +64,6 @@ export function projectedStep({
   const [rows, columns] = variable.shape as [number, number];
   const {side} = attrs;
   const rank = basis.shape[1]!;
-  const [basisShape, momentShape] =
-    side === 'left'
-      ? [
-          [rows, rank],
-          [rank, columns],
-        ]
-      : [
-          [columns, rank],
-          [rows, rank],
-        ];
-  const owner = `${OwLoreProjectedStep}: side '${side}', variable [${rows}, ${columns}], `;
-  tf.util.assert(rank >= 1, () => `${owner}rank must be >= 1; got ${rank}`);
-  tf.util.assertShapesMatch(basis.shape, basisShape, `${owner}basis: `);
-  tf.util.assertShapesMatch(first.shape, momentShape, `${owner}first: `);
-  tf.util.assertShapesMatch(second.shape, momentShape, `${owner}second: `);
   const components = componentsFor(columns);
   const momentComponents = side === 'left' ? components : 1;
   const tile = chooseTile(rows, columns);

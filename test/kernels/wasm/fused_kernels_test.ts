@@ -150,7 +150,7 @@ function testFusedKernels(): void {
       );
       const labels = tf.zeros([2]);
       expect(() => run(fused.OwLoreCrossEntropy, {logits, labels, weights})).to.throw(
-        'OwLoreCrossEntropy: labels must be int32; got float32',
+        "OwLoreCrossEntropy on wasm: input 'labels' must be int32; got float32 [2]",
       );
     });
   });

@@ -82,7 +82,7 @@ describeWasm(
       tf.tidy(() => {
         const inputs = {weight: tf.zeros([3, 2]), norm: tf.zeros([2])};
         expect(() => count(inputs, [1])).to.throw(
-          'norm must have a number for each entry or row of [3,2]; got [2]',
+          "input 'norm' must have a number for each entry or each row of weight [3,2]; got [2]",
         );
       });
     });

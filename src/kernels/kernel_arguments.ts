@@ -1,0 +1,147 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {display} from '../options';
+
+/** A shape in which null stands for a size that may be any. */
+export type Pattern = ReadonlyArray<number | null>;
+
+/**
+ * What a kernel is called with, to be checked before it reads or writes memory by the sizes that it was told. All checks are of
+ * shapes, dtypes and attributes, which are on the host; a message names the kernel, the input and what it must be.
+ */
+export class KernelArguments {
+  constructor(
+    readonly kernelName: string,
+    readonly backendName: string,
+    private readonly inputs: tf.NamedTensorInfoMap,
+    private readonly attrs: object = {},
+    private readonly ending = '',
+  ) {}
+
+  /** Whether an input, which may be missing, is there. */
+  has(name: string): boolean {
+    return this.info(name) != null;
+  }
+
+  /** The shape of an input that must be there and of one of the dtypes; by default float32. */
+  shape(name: string, ...dtypes: tf.DataType[]): readonly number[] {
+    const info = this.info(name);
+    if (info?.dataId === undefined) this.fail(`input '${name}${this.ending}' is missing`);
+    const allowed = dtypes.length > 0 ? dtypes : FLOAT32;
+    if (!allowed.includes(info.dtype)) {
+      this.fail(
+        `input '${name}${this.ending}' must be ${allowed.join(' or ')}; got ${describe(info)}`,
+      );
+    }
+    if ((info as {isDisposed?: boolean}).isDisposed)
+      this.fail(`input '${name}${this.ending}' is disposed`);
+    return info.shape;
+  }
+
+  /** The shape of an input, which must match a pattern. */
+  match(name: string, pattern: Pattern, ...dtypes: tf.DataType[]): readonly number[] {
+    const shape = this.shape(name, ...dtypes);
+    if (!matches(shape, pattern)) {
+      const wanted = pattern.map((size) => size ?? 'any').join(',');
+      this.fail(
+        `input '${name}${this.ending}' must have the shape [${wanted}]; got ${this.text(name)}`,
+      );
+    }
+    return shape;
+  }
+
+  /** The sizes of a matrix. */
+  matrix(name: string): [rows: number, columns: number] {
+    return this.match(name, [null, null]) as [number, number];
+  }
+
+  /** Checks inputs that must all have one shape. */
+  alike(pattern: Pattern, ...names: string[]): void {
+    for (const name of names) this.match(name, pattern);
+  }
+
+  /** A scalar that may be missing. */
+  scalar(name: string, dtype: tf.DataType = 'float32'): void {
+    if (this.has(name)) this.match(name, [], dtype);
+  }
+
+  /** Attributes that must be finite numbers of at least `min`. */
+  finite(min: number, ...names: string[]): void {
+    for (const name of names) this.number(name, (x) => Number.isFinite(x) && x >= min, `>= ${min}`);
+  }
+
+  /** Attributes that must be numbers from 0 to 1. */
+  part(...names: string[]): void {
+    for (const name of names) this.number(name, (x) => x >= 0 && x <= 1, 'from 0 to 1');
+  }
+
+  /** An attribute that must be an integer of at least `min`. */
+  integer(name: string, min: number): number {
+    return this.number(name, (x) => Number.isInteger(x) && x >= min, `an integer >= ${min}`);
+  }
+
+  /** An attribute that must be one of some values. */
+  oneOf<T>(name: string, choices: readonly T[]): T {
+    const value = this.attr(name) as T;
+    if (!choices.includes(value)) {
+      const wanted = choices.map((choice) => display(choice)).join(', ');
+      this.fail(`attribute '${name}' must be one of ${wanted}; got ${display(value)}`);
+    }
+    return value;
+  }
+
+  flag(name: string): boolean {
+    return this.oneOf(name, [true, false]);
+  }
+
+  /** An attribute that must be a list of `length` sizes. */
+  sizes(name: string, length: number): readonly number[] {
+    const value = this.attr(name);
+    const isRight =
+      Array.isArray(value) &&
+      value.length === length &&
+      value.every((size) => Number.isInteger(size) && size >= 0);
+    if (!isRight) this.fail(`attribute '${name}' must be ${length} sizes; got ${display(value)}`);
+    return value as number[];
+  }
+
+  /** The same kernel's inputs that are called `variable0`, … of some number, by their names without it, and `attrs`. */
+  numbered(number: number, attrs: object): KernelArguments {
+    return new KernelArguments(this.kernelName, this.backendName, this.inputs, attrs, `${number}`);
+  }
+
+  attr(name: string): unknown {
+    return (this.attrs as Record<string, unknown>)[name];
+  }
+
+  /** The input's dtype and shape, for a message. */
+  text(name: string): string {
+    return describe(this.info(name)!);
+  }
+
+  fail(what: string): never {
+    throw new Error(`${this.kernelName} on ${this.backendName}: ${what}`);
+  }
+
+  private number(name: string, isRight: (x: number) => boolean, range: string): number {
+    const value = this.attr(name);
+    if (typeof value === 'number' && isRight(value)) return value;
+    return this.fail(`attribute '${name}' must be ${range}; got ${display(value)}`);
+  }
+
+  private info(name: string): tf.TensorInfo | undefined {
+    return (this.inputs as Record<string, tf.TensorInfo | undefined>)[name + this.ending];
+  }
+}
+
+const FLOAT32: readonly tf.DataType[] = ['float32'];
+
+function matches(shape: readonly number[], pattern: Pattern): boolean {
+  return (
+    shape.length === pattern.length &&
+    pattern.every((size, axis) => size === null || size === shape[axis])
+  );
+}
+
+function describe({dtype, shape}: tf.TensorInfo): string {
+  return `${dtype} [${shape.join(',')}]`;
+}

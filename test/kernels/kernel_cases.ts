@@ -1,0 +1,204 @@
+import * as tf from '@tensorflow/tfjs-core';
+import * as own from '../../src/kernels/kernel_names';
+import * as llama from '../../src/kernels/llama_kernel_names';
+
+export interface Given {
+  shape: number[];
+  /** Default float32. */
+  dtype?: tf.DataType;
+  /** Integers are below it; default 2. */
+  below?: number;
+}
+
+/** A small call of a kernel that is right. */
+export interface KernelCase {
+  inputs: Record<string, Given>;
+  attrs: Record<string, unknown>;
+}
+
+const f = (...shape: number[]): Given => ({shape});
+const ids = (below: number, ...shape: number[]): Given => ({shape, dtype: 'int32', below});
+const mask: Given = {shape: [], dtype: 'bool'};
+
+const [batch, length, keyHeads, group, width, hidden, intermediate] = [2, 3, 2, 2, 4, 5, 6];
+const tokens = batch * length;
+const stack = batch * keyHeads;
+const [queries, keys] = [keyHeads * group * width, keyHeads * width];
+
+const moments = {beta1: 0.9, beta2: 0.999};
+const step = {rate: 0.1, epsilon: 1e-8, decay: 0.99};
+const table = {cos: f(length, width / 2), sin: f(length, width / 2)};
+const heads = {heads: keyHeads * group, keyHeads, window: 2};
+const projections = {
+  ...{q: f(hidden, queries), k: f(hidden, keys), v: f(hidden, keys)},
+  ...{qBias: f(queries), kBias: f(keys), vBias: f(keys)},
+};
+const attentionHalf = {x: f(batch, length, hidden), norm: f(hidden), ...projections, ...table};
+const o = f(queries, hidden);
+const mlp = {
+  ...{gate: f(hidden, intermediate), up: f(hidden, intermediate)},
+  down: f(intermediate, hidden),
+};
+const ofMlp = {gated: f(tokens, intermediate), upped: f(tokens, intermediate)};
+
+/** What attention's kernel has put out, which is each backend's own matter. */
+function projected(backend: string): Record<string, Given> {
+  if (backend === 'wasm') {
+    return {queries: f(tokens, queries), keys: f(tokens, keys), values: f(tokens, keys)};
+  }
+  const ofKeys = f(stack, length, width);
+  return {queries: f(stack, group, length, width), keys: ofKeys, values: ofKeys};
+}
+
+const convolution = {strides: [2, 1], pad: 'same', dimRoundingMode: undefined};
+
+/** For each kernel that this library registers a call of it; a test sees to it that none is missing. */
+export function kernelCases(backend: string): Record<string, KernelCase> {
+  const sublayerGrad = {
+    ...attentionHalf,
+    ...{o, dy: f(batch, length, hidden), scale: f(tokens, 1), mixed: f(tokens, queries)},
+    ...projected(backend),
+  };
+  return {
+    [own.OwLoreMoments]: {
+      inputs: {first: f(3, 4), second: f(3, 4), gradient: f(3, 4), clip: f(), mask},
+      attrs: moments,
+    },
+    [own.OwLoreStep]: {
+      inputs: {variable: f(3, 4), first: f(3, 4), second: f(3, 4), mask},
+      attrs: step,
+    },
+    [own.OwLoreProject]: {
+      inputs: {gradient: f(5, 7), basis: f(5, 2)},
+      attrs: {side: 'left'},
+    },
+    [own.OwLoreProjectedStep]: {
+      inputs: {variable: f(5, 7), basis: f(7, 2), first: f(5, 2), second: f(5, 2), mask},
+      attrs: {...step, side: 'right'},
+    },
+    [own.OwLoreAdam]: {
+      inputs: {
+        ...{variable: f(5, 7), first: f(2, 7), second: f(2, 7), gradient: f(2, 7), clip: f()},
+        basis: f(5, 2),
+      },
+      attrs: {...moments, ...step, side: 'left'},
+    },
+    [own.OwLoreAdamTogether]: {
+      inputs: {
+        ...{variable0: f(5, 7), first0: f(2, 7), second0: f(2, 7), gradient0: f(2, 7)},
+        ...{variable1: f(4, 3), first1: f(4, 1), second1: f(4, 1), gradient1: f(4, 1)},
+        ...{basis0: f(5, 2), basis1: f(3, 1), clip: f()},
+      },
+      attrs: {
+        ...moments,
+        updates: [
+          {...step, side: 'left'},
+          {...step, side: 'right'},
+        ],
+      },
+    },
+    [own.OwLoreSquaredNorm]: {inputs: {x: f(3, 4)}, attrs: {}},
+    [own.OwLoreOrthonormalize]: {inputs: {matrix: f(6, 3)}, attrs: {}},
+    [own.OwLoreNearlyOrthonormalize]: {inputs: {matrix: f(6, 3)}, attrs: {}},
+    [own.OwLoreLeftSingularVectors]: {inputs: {matrix: f(4, 6)}, attrs: {}},
+    [own.OwLoreMagnitudeSums]: {inputs: {weight: f(5, 7), norm: f(5)}, attrs: {}},
+    [own.OwLoreCountAbove]: {
+      inputs: {weight: f(5, 7), norm: f(5, 7)},
+      attrs: {thresholds: [0.1, 0.5, Infinity]},
+    },
+    [llama.OwLoreRMSNorm]: {inputs: {x: f(2, 3, 5), weight: f(5)}, attrs: {epsilon: 1e-5}},
+    [llama.OwLoreRMSNormGrad]: {
+      inputs: {dy: f(2, 3, 5), x: f(2, 3, 5), weight: f(5)},
+      attrs: {epsilon: 1e-5},
+    },
+    [llama.OwLoreSwiGLU]: {inputs: {gate: f(3, 5), up: f(3, 5)}, attrs: {}},
+    [llama.OwLoreSwiGLUGrad]: {
+      inputs: {dy: f(3, 5), gate: f(3, 5), up: f(3, 5)},
+      attrs: {withValue: true},
+    },
+    [llama.OwLoreCrossEntropy]: {
+      inputs: {logits: f(4, 7), labels: ids(7, 4), weights: f(4)},
+      attrs: {},
+    },
+    [llama.OwLoreCrossEntropyGrad]: {
+      inputs: {logits: f(4, 7), labels: ids(7, 4), weights: f(4)},
+      attrs: {},
+    },
+    [llama.OwLoreAttention]: {
+      inputs: {x: f(tokens, hidden), ...projections, ...table},
+      attrs: heads,
+    },
+    [llama.OwLoreAttentionGrad]: {
+      inputs: {
+        ...{dy: f(tokens, queries), y: f(tokens, queries), x: f(tokens, hidden)},
+        ...{...projections, ...table, ...projected(backend)},
+      },
+      attrs: {...heads, ofKernels: true},
+    },
+    [llama.OwLoreAttentionSublayer]: {
+      inputs: {...attentionHalf, o},
+      attrs: {...heads, epsilon: 1e-5},
+    },
+    [llama.OwLoreAttentionSublayerGrad]: {
+      inputs: sublayerGrad,
+      attrs: {...heads, epsilon: 1e-5, ofWeights: true},
+    },
+    [llama.OwLoreMlpSublayer]: {
+      inputs: {x: f(batch, length, hidden), norm: f(hidden), ...mlp},
+      attrs: {epsilon: 1e-5},
+    },
+    [llama.OwLoreMlpSublayerGrad]: {
+      inputs: {
+        ...{x: f(batch, length, hidden), norm: f(hidden), ...mlp},
+        ...{dy: f(batch, length, hidden), scale: f(tokens, 1), ...ofMlp},
+      },
+      attrs: {epsilon: 1e-5, ofWeights: true},
+    },
+    [llama.OwLoreBlock]: {
+      inputs: {...attentionHalf, o, mlpNorm: f(hidden), ...mlp},
+      attrs: {...heads, epsilon: 1e-5, keepsWeights: true},
+    },
+    [llama.OwLoreBlockGrad]: {
+      inputs: {
+        ...{...sublayerGrad, mlpNorm: f(hidden), ...mlp, ...ofMlp},
+        ...{attended: f(batch, length, hidden), mlpScale: f(tokens, 1)},
+        weights0: f(stack, group * length, length),
+      },
+      attrs: {...heads, epsilon: 1e-5, keepsWeights: true, ofWeights: true},
+    },
+    [tf.BatchMatMul]: {
+      inputs: {a: f(2, 3, 4), b: f(2, 5, 4)},
+      attrs: {transposeA: false, transposeB: true},
+    },
+    [tf._FusedMatMul]: {
+      inputs: {a: f(2, 3, 4), b: f(1, 4, 5), bias: f(5), preluActivationWeights: f(5)},
+      attrs: {transposeA: false, transposeB: false, activation: 'prelu', leakyreluAlpha: 0.1},
+    },
+    [tf.UnsortedSegmentSum]: {
+      inputs: {x: f(6, 3), segmentIds: ids(4, 6)},
+      attrs: {numSegments: 4},
+    },
+    [tf.GatherV2]: {
+      inputs: {x: f(4, 20), indices: ids(4, 3)},
+      attrs: {axis: 0, batchDims: 0},
+    },
+    [tf.Identity]: {inputs: {x: f(3, 4)}, attrs: {}},
+    [tf.Cast]: {inputs: {x: f(3, 4)}, attrs: {dtype: 'float32'}},
+    [tf.Conv2DBackpropFilter]: {
+      inputs: {x: f(2, 4, 5, 3), dy: f(2, 2, 5, 2)},
+      attrs: {...convolution, dataFormat: 'NHWC', filterShape: [2, 3, 3, 2]},
+    },
+    [tf.DepthwiseConv2dNativeBackpropFilter]: {
+      inputs: {x: f(2, 4, 5, 3), dy: f(2, 2, 5, 6)},
+      attrs: {...convolution, dilations: [1, 1], filterShape: [2, 3, 3, 2]},
+    },
+    [tf.DepthwiseConv2dNativeBackpropInput]: {
+      inputs: {dy: f(2, 2, 5, 6), filter: f(2, 3, 3, 2)},
+      attrs: {...convolution, dilations: [1, 1], inputShape: [2, 4, 5, 3]},
+    },
+    [tf.MaxPoolGrad]: {
+      inputs: {dy: f(2, 2, 5, 3), input: f(2, 4, 5, 3), output: f(2, 2, 5, 3)},
+      attrs: {...convolution, filterSize: [2, 3]},
+    },
+  };
+}

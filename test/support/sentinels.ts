@@ -1,0 +1,32 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+
+/** Small tensors that must not change when others are worked on; these find room between them. */
+export class Sentinels {
+  private readonly tensors: tf.Tensor[];
+
+  constructor(count = 80) {
+    const gaps: tf.Tensor[] = [];
+    this.tensors = Array.from({length: count}, (_, i) => {
+      gaps.push(tf.zeros([4 + ((i * 13) % 60)]));
+      return tf.fill([1 + (i % 7)], i + 1);
+    });
+    tf.dispose(gaps);
+  }
+
+  async expectUntouched(what: string): Promise<void> {
+    const all = await Promise.all(this.tensors.map((tensor) => tensor.data()));
+    const changed = all.filter((values, i) => values.some((x) => x !== i + 1)).length;
+    expect(changed, `tensors overwritten: ${what}`).to.equal(0);
+  }
+
+  dispose(): void {
+    tf.dispose(this.tensors);
+  }
+}
+
+/** What a backend holds: tensors, their bytes, and data that no tensor may own. */
+export function held(): {tensors: number; bytes: number; data: number} {
+  const {numTensors, numBytes} = tf.memory();
+  return {tensors: numTensors, bytes: numBytes, data: tf.engine().backend.numDataIds()};
+}
