@@ -1,13 +1,19 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {Accumulation} from './optim/accumulation';
 import {checkExactBasisSupport, exactBasis, randomizedBasis} from './optim/basis';
-import {statesFromTensors, statesToTensors, type NamedTensor} from './optim/checkpoint';
+import {countIn, statesFromTensors, statesToTensors, type NamedTensor} from './optim/checkpoint';
 import {FiniteCheck} from './optim/finite_check';
 import {Projections} from './optim/projections';
 import {checkLearningRate, learningRateAt, type LearningRate} from './optim/schedule';
-import {checkState, StateStore} from './optim/state';
+import {checkState, isSummed, StateStore} from './optim/state';
 import {Step, type GradientTaker, type StepRule} from './optim/step';
-import {pairWithVariables, registeredVariable, trainableVariables} from './optim/variables';
+import {
+  allVariables,
+  namesOf,
+  pairWithVariables,
+  registeredVariable,
+  trainableVariables,
+} from './optim/variables';
 import {installKernelsForBackend} from './kernels/install_for_backend';
 import {checkKnown, checkNumber} from './options';
 import {
@@ -120,6 +126,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     varList?: tf.Variable[],
   ): tf.Scalar | null {
     const variables = trainableVariables(varList);
+    this.states.identify(allVariables(varList).map(({name}) => name));
     this.prepareBackend();
     const cost = tf.tidy(() =>
       this.call(variables, (take) => streamVariableGrads(this.withCheckpoints(f), variables, take)),
@@ -147,6 +154,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     tf.tidy(() => {
       const updates = pairWithVariables(gradients);
       const variables = updates.map(({variable}) => variable);
+      this.states.identify(namesOf(gradients));
       this.call(variables, (take) => {
         for (const {variable, gradient} of updates) take(variable, tf.clone(gradient));
       });
@@ -188,7 +196,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    */
   override async getWeights(): Promise<NamedTensor[]> {
     tf.dispose(this.saved);
-    const own = statesToTensors(this.states.entries());
+    const own = statesToTensors(this.states.toSave());
     const accumulated = {name: ACCUMULATED, tensor: tf.scalar(this.accumulation.calls, 'int32')};
     const all = [await this.saveIterations(), accumulated, ...own];
     // Counters are made for the occasion; moments and bases, all float32, are the state itself.
@@ -197,21 +205,32 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * Takes over state that `getWeights` gave, also that of a model whose variables tfjs renamed on loading. The tensors
-   * stay the caller's.
+   * Takes over state that `getWeights` gave. In the next step each variable gets its own, by name; where tfjs has renamed the
+   * variables, as on loading, all together by their order, and if that is not certain they start anew, which one line says.
+   * The tensors stay the caller's.
    *
-   * @throws Error if the weights are another optimizer's; nothing was changed then.
+   * @throws Error if the weights are another optimizer's, do not fit together or to the variables of their names, or have
+   *   numbers that cannot be: moments or bases that are not finite, negative second moments, counters that are no counts.
+   *   Nothing was changed then.
    */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
-    const [, accumulated, ...saved] = weights;
+    const [iter, accumulated, ...saved] = weights;
     if (accumulated?.name !== ACCUMULATED) {
       throw new Error(
         `OwLoreOptimizer: these weights were saved by another optimizer: '${accumulated?.name}' stands where '${ACCUMULATED}' must be`,
       );
     }
-    this.states.restore(await statesFromTensors(saved));
-    this.accumulation.calls = (await accumulated.tensor.data())[0]!;
-    await this.extractIterations(weights);
+    const calls = await countIn(accumulated);
+    const iterations = await countIn(iter!);
+    const states = await statesFromTensors(saved);
+    if (calls === 0 && [...states.values()].some(({state}) => isSummed(state))) {
+      throw new Error(
+        `OwLoreOptimizer: '${ACCUMULATED}' must be at least 1, for there are sums of gradients; got 0`,
+      );
+    }
+    this.states.restore(states);
+    this.accumulation.calls = calls;
+    this.iterations_ = iterations;
   }
 
   /** Options as JSON, from which `fromConfig` makes an equal optimizer. Throws if one of them is a function. */

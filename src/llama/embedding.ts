@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type {LlamaConfig} from './config';
 import {deferHead} from './deferred_head';
+import {checkIds} from './ids';
 import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
 import {linear} from './linear';
 import {pick} from './pick';
@@ -67,6 +68,8 @@ export class LlamaEmbedding extends tfl.layers.Layer {
             `${maxPositionEmbeddings} tokens; got ${x.shape[1]}`,
         );
       }
+      const {vocabSize: vocab} = this.args;
+      checkIds(x, {owner: `${this.name}: token ids`, vocab, allowsNegative: false});
       return tf.gather(this.weight.read(), tf.cast(x, 'int32'));
     });
   }

@@ -23,8 +23,9 @@ export function headCrossEntropy(
   const width = hidden.shape.at(-1)!;
   const chunkSize = Math.max(CHUNK_SIZE, kernel.size * PART_OF_KERNEL);
   const rows = Math.max(1, Math.floor((chunkSize * width) / kernel.size));
-  const {ids, weights} = readTargets(labels);
   const perToken = tf.reshape(hidden, [-1, width]);
+  const vocab = kernel.shape[transposed ? 0 : 1]!;
+  const {ids, weights} = readTargets(labels, perToken.shape[0], vocab);
   return customOp({
     inputs: [perToken, kernel],
     kept: [perToken, kernel, ids, weights],

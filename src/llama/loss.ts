@@ -19,7 +19,9 @@ import {CHUNK_SIZE, lossGradients, readTargets, sumOfLosses} from './row_losses'
  * @param labels `[batch, seq, 1]` (which `model.fit` wants) or `[batch, seq]`, whole numbers below
  *   `vocab`, of any dtype. A negative one (Hugging Face's −100) is not counted.
  * @param logits `[batch, seq, vocab]`, finite.
- * @returns a scalar: the mean over the counted labels, 0 if there is none.
+ * @returns a scalar: the mean over the counted labels, 0 if there is none. On a backend that cannot be read within a step (webgpu,
+ *   webgl) it is NaN if a label is not below `vocab`.
+ * @throws if there are more labels than positions or fewer, or, on all other backends, one is not a whole number below `vocab`.
  */
 export function sparseCrossEntropy(labels: tf.Tensor, logits: tf.Tensor): tf.Scalar {
   const head = deferredHead(logits);
@@ -33,8 +35,8 @@ function crossEntropy(labels: tf.Tensor, logits: tf.Tensor): tf.Scalar {
   // A kernel makes nothing on its way that chunks would keep small.
   const isFused = hasKernel(OwLoreCrossEntropyGrad);
   const rows = isFused ? Infinity : Math.max(1, Math.floor(CHUNK_SIZE / vocab));
-  const {ids, weights} = readTargets(labels);
   const perToken = tf.reshape(logits, [-1, vocab]);
+  const {ids, weights} = readTargets(labels, perToken.shape[0], vocab);
   return customOp({
     inputs: [perToken],
     kept: [perToken, ids, weights],

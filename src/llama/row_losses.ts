@@ -1,6 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreCrossEntropy, OwLoreCrossEntropyGrad} from '../kernels/llama_kernel_names';
 import {runKernel} from '../kernels/run_kernel';
+import {readsSynchronously} from '../optim/read_back';
+import {checkIds} from './ids';
 
 /** Logits that are worked on at a time, if not many more are alive anyway; 1 MB. */
 export const CHUNK_SIZE = 2 ** 18;
@@ -13,13 +15,29 @@ export interface Targets {
   weights: tf.Tensor;
 }
 
-/** Labels of any shape and dtype; negative ones are not counted. */
-export function readTargets(labels: tf.Tensor): Targets {
+/**
+ * Labels of any shape and dtype, one for each of `rows`; negative ones are not counted. Where the backend cannot be read within
+ * a step, one that is not below `vocab` makes the loss NaN.
+ *
+ * @throws if there are more labels or fewer, or one is no whole number below `vocab`.
+ */
+export function readTargets(labels: tf.Tensor, rows: number, vocab: number): Targets {
+  if (labels.size !== rows) {
+    throw new Error(
+      `sparseCrossEntropy: labels must be one for each of the ${rows} rows of logits; got ${labels.size}, ` +
+        `[${labels.shape.join(',')}]`,
+    );
+  }
+  checkIds(labels, {owner: 'sparseCrossEntropy: labels', vocab, allowsNegative: true});
   const given = tf.cast(tf.reshape(labels, [-1]), 'int32');
   const counted = tf.cast(tf.greaterEqual(given, 0), 'float32');
+  const weights = tf.div(counted, tf.maximum(tf.sum(counted), 1));
+  const ids = tf.maximum(given, tf.scalar(0, 'int32'));
+  if (readsSynchronously()) return {ids, weights};
+  const isTooLarge = tf.greaterEqual(ids, tf.scalar(vocab, 'int32'));
   return {
-    ids: tf.maximum(given, tf.scalar(0, 'int32')),
-    weights: tf.div(counted, tf.maximum(tf.sum(counted), 1)),
+    ids: tf.minimum(ids, tf.scalar(vocab - 1, 'int32')),
+    weights: tf.where(isTooLarge, tf.fill(weights.shape, NaN), weights),
   };
 }
 

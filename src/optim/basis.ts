@@ -13,7 +13,9 @@ import {readsSynchronously} from './read_back';
  * @param rank Number of columns, at most min(m, n).
  * @param previous The basis [m, rank] that this one replaces, or null at the first refresh. It stays the caller's.
  * @param variable Name of the variable.
- * @returns A new tensor; called inside a `tidy`, which disposes of everything else.
+ * @returns A float32 tensor; called inside a `tidy`, which disposes of all that is made. What is no such tensor, or not finite,
+ *   is an error that names the variable; on a backend that cannot be read within a step (webgpu, webgl) numbers that are not finite
+ *   are found as those of a gradient are, by `nonFinite`.
  */
 export type BasisFunction = (
   gradient: tf.Tensor2D,
@@ -78,6 +80,11 @@ export const exactBasis: BasisFunction = (gradient, rank) => {
     'float32',
   );
 };
+
+/** Whether a function is one of those here, whose results are finite if the gradient is. */
+export function isOwnBasis(basis: BasisFunction): boolean {
+  return basis === randomizedBasis || basis === exactBasis;
+}
 
 /** Throws where the current backend cannot read the gradient back within a step, as {@link exactBasis} must. */
 export function checkExactBasisSupport(): void {

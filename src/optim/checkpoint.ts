@@ -1,5 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type {VariableState} from './state';
+import {
+  checkFits,
+  emptyState,
+  type SavedPlace,
+  type SavedStates,
+  type VariableState,
+} from './state';
 
 /** A tensor with the name under which a model file keeps it. */
 export type NamedTensor = Awaited<ReturnType<tf.Optimizer['getWeights']>>[number];
@@ -17,17 +23,22 @@ const suffixes = {
   clocks: '/owlore.clocks',
 } as const;
 
+type Slot = keyof typeof suffixes;
+
+type Slots = Partial<Record<Slot, tf.Tensor>>;
+
 /**
- * States as named tensors: the tensors of the states themselves, and for each a new int32 tensor `[adamSteps, basisSteps]`
- * which the caller disposes.
+ * States as named tensors: the tensors of the states themselves, and for each variable a new int32 tensor `[adamSteps,
+ * basisSteps, place, newest]` which the caller disposes.
  */
-export function statesToTensors(states: Iterable<[string, VariableState]>): NamedTensor[] {
+export function statesToTensors(states: SavedStates): NamedTensor[] {
   const saved: NamedTensor[] = [];
-  for (const [name, {moments, adamSteps, basisSteps, ...tensorsAlone}] of states) {
-    const clocks = tf.tensor1d([adamSteps, basisSteps], 'int32');
-    const tensors = {...moments, ...tensorsAlone, clocks};
-    for (const [key, suffix] of Object.entries(suffixes)) {
-      const tensor = tensors[key as keyof typeof tensors];
+  for (const [name, {state, place, newest}] of states) {
+    const {moments, adamSteps, basisSteps, ...tensorsAlone} = state ?? emptyState();
+    const clocks = tf.tensor1d([adamSteps, basisSteps, place, newest], 'int32');
+    const tensors: Partial<Record<Slot, tf.Tensor | null>> = {...moments, ...tensorsAlone, clocks};
+    for (const [slot, suffix] of Object.entries(suffixes)) {
+      const tensor = tensors[slot as Slot];
       if (tensor) saved.push({name: name + suffix, tensor});
     }
   }
@@ -35,13 +46,14 @@ export function statesToTensors(states: Iterable<[string, VariableState]>): Name
 }
 
 /**
- * The reverse of {@link statesToTensors}. Copies what it is given (kept, for the {@link StateStore}). Throws, before it
- * copies anything, on an entry that is none of this optimizer's.
+ * The reverse of {@link statesToTensors}. Copies what it is given (kept, for the {@link StateStore}).
+ *
+ * @throws Error, before it copies anything, on an entry that is none of this optimizer's, or that cannot be: of another shape or
+ *   dtype than the others of its variable, or than a variable of this name; a moment or a basis that is not finite, a negative
+ *   second moment, clocks that are no counts.
  */
-export async function statesFromTensors(
-  saved: readonly NamedTensor[],
-): Promise<Map<string, VariableState>> {
-  const byVariable = new Map<string, Partial<Record<keyof typeof suffixes, tf.Tensor>>>();
+export async function statesFromTensors(saved: readonly NamedTensor[]): Promise<SavedStates> {
+  const byVariable = new Map<string, Slots>();
   for (const {name, tensor} of saved) {
     const match = Object.entries(suffixes).find(([, suffix]) => name.endsWith(suffix));
     if (!match) {
@@ -49,25 +61,115 @@ export async function statesFromTensors(
         `OwLoreOptimizer: '${name}' is not a state of this optimizer; these weights were saved by another one`,
       );
     }
-    const [key, suffix] = match;
+    const [slot, suffix] = match as [Slot, string];
     const variable = name.slice(0, -suffix.length);
-    byVariable.set(variable, {...byVariable.get(variable), [key]: tensor});
+    const slots = byVariable.get(variable) ?? {};
+    check(!slots[slot], name, 'is there twice');
+    check(tensor instanceof tf.Tensor && !tensor.isDisposed, name, 'is no tensor, or disposed');
+    if (slot !== 'clocks')
+      check(tensor.dtype === 'float32', name, `must be float32; got ${tensor.dtype}`);
+    byVariable.set(variable, {...slots, [slot]: tensor});
   }
-  const states = new Map<string, VariableState>();
-  for (const [variable, {first, second, basis, gradientSum, projectedSum, clocks}] of byVariable) {
-    const [adamSteps = 0, basisSteps = 0] = clocks ? await clocks.data<'int32'>() : [];
-    states.set(variable, {
-      moments: first && second ? {first: copy(first), second: copy(second)} : null,
-      adamSteps,
-      basis: basis ? copy(basis as tf.Tensor2D) : null,
-      basisSteps,
-      gradientSum: gradientSum ? copy(gradientSum) : null,
-      projectedSum: projectedSum ? copy(projectedSum) : null,
-    });
+  const clocks = new Map<string, Clocks>();
+  for (const [variable, slots] of byVariable) {
+    clocks.set(variable, await checkValues(variable, slots));
+    checkShapes(variable, slots);
   }
-  return states;
+  return new Map(
+    [...byVariable].map(([variable, {clocks: _, ...tensors}]) => {
+      const {adamSteps, basisSteps, ...place} = clocks.get(variable)!;
+      const hasState = Object.keys(tensors).length > 0;
+      const state = hasState ? {...stateOf(tensors, copy), adamSteps, basisSteps} : null;
+      return [variable, {state, ...place}];
+    }),
+  );
+}
+
+interface Clocks extends SavedPlace {
+  adamSteps: number;
+  basisSteps: number;
+}
+
+/** The numbers that a variable's entry has beside its tensors. */
+async function checkValues(variable: string, slots: Slots): Promise<Clocks> {
+  for (const [slot, isRight, range] of [
+    ['first', Number.isFinite, 'finite'],
+    ['second', (x: number) => x >= 0 && x < Infinity, 'finite and not negative'],
+    ['basis', Number.isFinite, 'finite'],
+  ] as const) {
+    const values = (await slots[slot]?.data<'float32'>()) ?? [];
+    const wrong = values.find((x) => !isRight(x));
+    check(wrong === undefined, variable + suffixes[slot], `must be ${range}; it has a ${wrong}`);
+  }
+  const values = Array.from((await slots.clocks?.data()) ?? []);
+  const [adamSteps = 0, basisSteps = 0, place = -1, newest = 0] = values;
+  const areCounts = [adamSteps, basisSteps, place + 1, newest].every(isCount);
+  const isComplete = adamSteps > 0 === !!slots.first && (basisSteps === 0 || !!slots.basis);
+  check(
+    areCounts && isComplete && values.length <= 4,
+    variable + suffixes.clocks,
+    `must be the steps of its moments and its basis; got [${values.join(', ')}]`,
+  );
+  return {adamSteps, basisSteps, place, newest};
+}
+
+/** Whether the tensors can be the state of one variable, and of that which has its name, if there is one. */
+function checkShapes(variable: string, slots: Slots): void {
+  const {first, second, basis, gradientSum, projectedSum} = slots;
+  for (const [one, other] of [
+    ['first', 'second'],
+    ['second', 'first'],
+  ] as const) {
+    check(!slots[one] || !!slots[other], variable + suffixes[one], `lacks '${suffixes[other]}'`);
+  }
+  check(!basis || basis.rank === 2, variable + suffixes.basis, `must be a matrix`);
+  check(!projectedSum || !!basis, variable + suffixes.projectedSum, `lacks '${suffixes.basis}'`);
+  check(
+    !gradientSum || !projectedSum,
+    variable + suffixes.projectedSum,
+    'is there beside the sum of whole gradients',
+  );
+  const shapes = [first, second, projectedSum].flatMap((tensor) => (tensor ? [tensor.shape] : []));
+  check(
+    shapes.every((shape) => tf.util.arraysEqual(shape, shapes[0]!)),
+    variable + suffixes.first,
+    `and what belongs to it must have one shape; got [${shapes.join('], [')}]`,
+  );
+  checkFits(
+    variable,
+    stateOf(slots, (tensor) => tensor),
+  );
+}
+
+function check(isRight: boolean, name: string, what: string): asserts isRight {
+  if (!isRight) throw new Error(`OwLoreOptimizer: '${name}' ${what}; nothing was loaded`);
+}
+
+function stateOf(
+  {first, second, basis, gradientSum, projectedSum}: Slots,
+  take: <T extends tf.Tensor>(tensor: T) => T,
+): VariableState {
+  return {
+    ...emptyState(),
+    moments: first && second ? {first: take(first), second: take(second)} : null,
+    basis: basis ? take(basis as tf.Tensor2D) : null,
+    gradientSum: gradientSum ? take(gradientSum) : null,
+    projectedSum: projectedSum ? take(projectedSum) : null,
+  };
 }
 
 function copy<T extends tf.Tensor>(tensor: T): T {
   return tf.keep(tf.clone(tensor));
+}
+
+/** The number in an entry that counts something. */
+export async function countIn({name, tensor}: NamedTensor): Promise<number> {
+  const values = Array.from(await tensor.data());
+  const isRight = values.length === 1 && isCount(values[0]!);
+  check(isRight, name, `must be an integer >= 0; got ${values.join(', ')}`);
+  return values[0]!;
+}
+
+function isCount(x: number): boolean {
+  return Number.isInteger(x) && x >= 0;
 }

@@ -17,7 +17,7 @@ export class FiniteCheck {
   constructor(private readonly onNonFinite: 'throw' | 'skip' | 'ignore') {}
 
   /**
-   * Judges a step by the squared norms [n] of its gradients, in the order of `names`. Throws, for `throw`, the error that
+   * Judges a step by the squared norms [n] of its tensors, in the order of `names`, `gradient of 'x'` and the like. Throws, for `throw`, the error that
    * names the variable: at once, or, where the backend reads asynchronously, in the call after the values have arrived;
    * `undo` then takes back what was counted for a step that changed nothing.
    */
@@ -61,7 +61,7 @@ export class FiniteCheck {
     if (bad < 0) return false;
     if (this.onNonFinite === 'throw') {
       throw new Error(
-        `OwLoreOptimizer: the gradient of '${names[bad]}' is ${Number.isNaN(squaredNorms[bad]) ? 'NaN' : 'infinite'} ` +
+        `OwLoreOptimizer: the ${names[bad]} is ${Number.isNaN(squaredNorms[bad]) ? 'NaN' : 'infinite'} ` +
           '(or its square is beyond float32); no weight was changed. Use a smaller learningRate, clipNorm, or ' +
           "nonFinite: 'skip'",
       );

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Moments} from './adam';
 import {basisShape, projectedShape, type Projection} from './projector';
+import {registeredVariable} from './variables';
 
 /** What the optimizer remembers of one variable between steps. The tensors belong to the {@link StateStore}. */
 export interface VariableState {
@@ -30,11 +31,29 @@ export function emptyState(): VariableState {
   };
 }
 
+/** What is saved of a variable beside its state, for it may have another name when it is loaded. */
+export interface SavedPlace {
+  /** Its place among all variables of the last step, trainable or not; −1 if that step had not all of those with a state. */
+  place: number;
+  /** Largest number that a variable had at the end of a name that is else the same. */
+  newest: number;
+}
+
+/** A variable's state as it is saved; null for one that has none and only its place. */
+export type SavedStates = Map<string, SavedPlace & {state: VariableState | null}>;
+
+/** Whether a state has the sum of gradients of calls that make one step. */
+export function isSummed(state: VariableState | null): boolean {
+  return (state?.gradientSum ?? state?.projectedSum ?? null) !== null;
+}
+
 /** States by variable name, made lazily: a variable that is never trained has none. */
 export class StateStore {
   private states = new Map<string, VariableState>();
-  /** Names that came from a saved model; the variables of the loaded one may be called otherwise. */
-  private readonly restored = new Set<string>();
+  /** Where the restored states belong, until the first step shows the variables. */
+  private restored: SavedStates | null = null;
+  /** Names of all variables of the last step. */
+  private listed: readonly string[] = [];
 
   /** The state of the variable called `name`; a new, empty one the first time. */
   of(name: string): VariableState {
@@ -43,24 +62,17 @@ export class StateStore {
       state = emptyState();
       this.states.set(name, state);
     }
-    this.restored.delete(name);
     return state;
   }
 
   /** The state of the variable called `name`, if it has one. */
   find(name: string): VariableState | undefined {
-    return this.states.get(name) ?? this.adopt(name);
+    return this.states.get(name);
   }
 
   /** Frees the states of all variables but those called `names`. */
   retain(names: ReadonlySet<string>): void {
-    for (const name of names) if (!this.states.has(name)) this.adopt(name);
-    for (const [name, state] of this.states) {
-      if (names.has(name)) continue;
-      tf.dispose(stateTensors(state));
-      this.states.delete(name);
-      this.restored.delete(name);
-    }
+    for (const name of this.states.keys()) if (!names.has(name)) this.free(name);
   }
 
   /** Bytes of all tensors. */
@@ -73,34 +85,116 @@ export class StateStore {
     return this.states.entries();
   }
 
+  /** All states with what {@link restore} needs to give them back. */
+  toSave(): SavedStates {
+    if (this.restored) return this.restored;
+    const isWhole = [...this.states.keys()].every((name) => this.listed.includes(name));
+    const names = isWhole ? this.listed : [...this.states.keys()];
+    const newest = newestNumbers();
+    return new Map(
+      names.map((name, i) => [
+        name,
+        {
+          state: this.find(name) ?? null,
+          place: isWhole ? i : -1,
+          newest: newest.get(withoutNumber(name)) ?? 0,
+        },
+      ]),
+    );
+  }
+
   /** Frees all states and takes over saved ones. */
-  restore(saved: Map<string, VariableState>): void {
+  restore(saved: SavedStates): void {
     this.retain(new Set());
-    this.states = saved;
-    for (const name of saved.keys()) this.restored.add(name);
+    for (const [name, {state}] of saved) if (state) this.states.set(name, state);
+    this.restored = saved;
   }
 
   /**
-   * Moves the saved state of a renamed variable to its new name: where a name is taken tfjs appends `_1`, `_2`, …, so a
-   * loaded variable, or the one it was saved from, may carry such an ending.
+   * Tells the names of all variables of the step that follows, trainable or not, in the order in which its caller has them.
+   * The first time after {@link restore} the saved states go to their variables, by name, or if tfjs has renamed the
+   * variables by {@link renamings}. Those that fit none are freed, which one line says.
    */
-  private adopt(name: string): VariableState | undefined {
-    const saved = [...this.restored];
-    const found =
-      saved.find((candidate) => candidate === withoutCounter(name)) ??
-      saved.find((candidate) => withoutCounter(candidate) === name) ??
-      saved.find((candidate) => withoutCounter(candidate) === withoutCounter(name));
-    if (found === undefined) return undefined;
-    const state = this.states.get(found)!;
-    this.states.delete(found);
-    this.restored.delete(found);
-    this.states.set(name, state);
-    return state;
+  identify(names: readonly string[]): void {
+    this.listed = names;
+    const {restored} = this;
+    this.restored = null;
+    if (!restored || this.states.size === 0) return;
+    const renamed = renamings(restored, names);
+    const lost: string[] = [];
+    const states = [...this.states];
+    this.states.clear();
+    for (const [name, state] of states) {
+      const isLost = renamed === null || (!renamed.has(name) && !registeredVariable(name));
+      if (isLost) {
+        lost.push(name);
+        tf.dispose(stateTensors(state));
+      } else {
+        this.states.set(renamed.get(name) ?? name, state);
+      }
+    }
+    if (lost.length > 0) console.warn(lossMessage(lost));
+  }
+
+  private free(name: string): void {
+    tf.dispose(stateTensors(this.states.get(name)!));
+    this.states.delete(name);
   }
 }
 
-function withoutCounter(name: string): string {
-  return name.replace(/_\d+$/, '');
+/**
+ * The new names of saved variables that tfjs has renamed, which appends `_1`, `_2`, … to a name that was ever taken. They are
+ * found all together or not at all: the variables must be as many as there were, and each name, up to such a number, the one in
+ * its place. A saved name that a variable has belongs to that one, unless that is another model's: its variables were there
+ * when the state was saved, and all the new ones were not.
+ *
+ * @returns null if the saved names are those of some of the variables, but in other places.
+ */
+function renamings(saved: SavedStates, names: readonly string[]): Map<string, string> | null {
+  const none = new Map<string, string>();
+  const before = [...saved].filter(([, {place}]) => place >= 0);
+  before.sort(([, a], [, b]) => a.place - b.place);
+  const isSame = (old: string, i: number): boolean =>
+    withoutNumber(old) === withoutNumber(names[i]!);
+  const isWhole =
+    before.length === saved.size &&
+    before.length === names.length &&
+    before.every(([old, {place}], i) => place === i && isSame(old, i));
+  const areAllThere = [...saved.keys()].every((name) => names.includes(name));
+  if (!isWhole || areAllThere) return none;
+  if (before.some(([old], i) => old !== names[i] && names.includes(old))) return null;
+  const isFree = ([old, {newest}]: (typeof before)[number], i: number): boolean =>
+    old === names[i] || !registeredVariable(old) || numberOf(names[i]!) > newest;
+  if (!before.every(isFree)) return null;
+  return new Map(before.map(([old], i) => [old, names[i]!]));
+}
+
+function lossMessage(lost: readonly string[]): string {
+  const others = lost.length > 1 ? ` and ${lost.length - 1} others` : '';
+  return (
+    `OwLoreOptimizer: it is not certain to which variables the saved state of '${lost[0]}'${others} belongs, so they start ` +
+    'anew; load it before another model of the same layer names is made, or dispose of that one first'
+  );
+}
+
+const NUMBER = /_(\d+)$/;
+
+function withoutNumber(name: string): string {
+  return name.replace(NUMBER, '');
+}
+
+function numberOf(name: string): number {
+  return Number(NUMBER.exec(name)?.[1] ?? 0);
+}
+
+/** Of all variables, by their names without it. */
+function newestNumbers(): Map<string, number> {
+  const newest = new Map<string, number>();
+  for (const name of Object.keys(tf.engine().registeredVariables)) {
+    const key = withoutNumber(name);
+    newest.set(key, Math.max(newest.get(key) ?? 0, numberOf(name)));
+  }
+  return newest;
 }
 
 /**
@@ -135,16 +229,65 @@ function stateTensors(state: VariableState): tf.Tensor[] {
 /** Throws if a variable's state is of another shape than its update needs. */
 export function checkState(
   {name, shape}: tf.Variable,
-  {moments, basis}: VariableState,
+  state: VariableState,
   projection: Projection | null,
 ): void {
+  if (fits(state, shape, projection)) return;
   const momentsShape = projection ? projectedShape(projection) : shape;
-  const fits =
-    (!moments || tf.util.arraysEqual(moments.first.shape, momentsShape)) &&
-    (!basis || (projection && tf.util.arraysEqual(basis.shape, basisShape(projection))));
-  if (fits) return;
   throw new Error(
-    `OwLoreOptimizer: the state of '${name}' has moments of shape [${moments?.first.shape}], the options ask for ` +
+    `OwLoreOptimizer: the state of '${name}' has moments of shape [${state.moments?.first.shape}], the options ask for ` +
       `[${momentsShape}]; use the rank, side, project and blocks that it was made with, or dispose() to start anew`,
   );
+}
+
+/**
+ * Throws if a saved state can be that of no variable that has its name, whatever the options are. One that was renamed counts,
+ * too: the name may be another model's by now.
+ */
+export function checkFits(name: string, state: VariableState): void {
+  const variable = registeredVariable(name);
+  if (!variable) return;
+  const others = Object.values(tf.engine().registeredVariables);
+  const isOfName = (other: tf.Variable): boolean =>
+    withoutNumber(other.name) === withoutNumber(name);
+  if (others.some((other) => isOfName(other) && canFit(state, other.shape))) return;
+  const {moments, basis, gradientSum, projectedSum} = state;
+  const tensors = {moments: moments?.first, basis, gradientSum, projectedSum};
+  const shapes = Object.entries(tensors).flatMap(([key, x]) => (x ? [`${key} [${x.shape}]`] : []));
+  throw new Error(
+    `OwLoreOptimizer: the saved state of '${name}' (${shapes.join(', ')}) does not fit the variable, whose shape is ` +
+      `[${variable.shape}]; nothing was loaded. Load the state of this model`,
+  );
+}
+
+/** Whether a state can be that of a variable of `shape`, projected in whatever way. */
+function canFit(state: VariableState, shape: readonly number[]): boolean {
+  const {basis} = state;
+  if (!basis) return fits(state, shape, null);
+  if (shape.length < 2) return false;
+  const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
+  const sizes = {rows, columns: shape.at(-1)!, rank: basis.shape[1]};
+  return SIDES.some((side) => fits(state, shape, {...sizes, side}));
+}
+
+const SIDES = ['left', 'right'] as const;
+
+/** Whether a state is of the shapes of a variable of `shape` that is projected so, or null: not. */
+function fits(
+  {moments, basis, gradientSum, projectedSum}: VariableState,
+  shape: readonly number[],
+  projection: Projection | null,
+): boolean {
+  const momentsShape = projection ? projectedShape(projection) : shape;
+  if (projection ? moments && !basis : (basis ?? projectedSum)) return false;
+  return (
+    isOf(basis, projection ? basisShape(projection) : []) &&
+    isOf(gradientSum, shape) &&
+    [moments?.first, moments?.second, projectedSum].every((tensor) => isOf(tensor, momentsShape))
+  );
+}
+
+/** Whether a tensor, if there is one, has a shape. */
+function isOf(tensor: tf.Tensor | null | undefined, shape: readonly number[]): boolean {
+  return !tensor || tf.util.arraysEqual(tensor.shape, [...shape]);
 }

@@ -1,7 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {selects, type VariableSelector} from '../model/variable_selector';
 import type {FiniteCheck} from './finite_check';
+import {isOwnBasis, type BasisFunction} from './basis';
 import {clipFactor, squaredNorm} from './gradient_norm';
+import {readsSynchronously} from './read_back';
 import type {Projections} from './projections';
 import {rememberClocks, type StateStore} from './state';
 import {
@@ -46,6 +48,8 @@ interface WaitingGradient extends PreparedGradient {
   variable: tf.Variable;
   /** ‖g‖² of the whole gradient, or ‖R‖² where that is enough; null if nobody asks for it. */
   squaredNorm: tf.Scalar | null;
+  /** That of a new basis whose values nobody could look at. */
+  basisNorm: tf.Scalar | null;
 }
 
 /** What comes of looking at all gradients of a step together. */
@@ -100,9 +104,10 @@ export class Step {
 
   /** Frees what waits; its basis only if it has not become the state's. */
   dispose(): void {
-    for (const {variable, gradient, squaredNorm: norm, newBasis} of this.waiting.splice(0)) {
-      gradient.dispose();
-      norm?.dispose();
+    for (const {variable, newBasis, ...prepared} of this.waiting.splice(0)) {
+      prepared.gradient.dispose();
+      prepared.squaredNorm?.dispose();
+      prepared.basisNorm?.dispose();
       if (this.context.states.find(variable.name)?.basis !== newBasis) newBasis?.dispose();
     }
   }
@@ -123,7 +128,8 @@ export class Step {
     if (this.isJudged) norm ??= squaredNorm(prepared.gradient);
     if (prepared.newBasis && !state.basis && rule.stagger) prepared.basisAge = this.nextAge();
     if (prepared.gradient !== gradient) gradient.dispose();
-    return {variable, squaredNorm: norm, ...prepared};
+    const basisNorm = this.isJudged ? normToJudge(prepared.newBasis, rule.basis) : null;
+    return {variable, squaredNorm: norm, basisNorm, ...prepared};
   }
 
   /**
@@ -143,7 +149,17 @@ export class Step {
     const names = this.waiting.map(({variable}) => variable.name);
     const squared = tf.stack(norms) as tf.Tensor1D;
     const undo = rememberClocks(names.map((name) => states.of(name)));
-    const verdict = finiteCheck.judge(names, squared, undo);
+    const bases = this.waiting.filter(({basisNorm}) => basisNorm);
+    const verdict = finiteCheck.judge(
+      [
+        ...names.map((name) => `gradient of '${name}'`),
+        ...bases.map(({variable}) => `basis of '${variable.name}'`),
+      ],
+      bases.length === 0
+        ? squared
+        : (tf.stack([...norms, ...bases.map(({basisNorm}) => basisNorm!)]) as tf.Tensor1D),
+      undo,
+    );
     if (verdict === 'stop') return null;
     return {
       clip: rule.clipNorm === null ? null : clipFactor(squared, rule.clipNorm),
@@ -172,9 +188,15 @@ export class Step {
   }
 }
 
+/** ‖P‖² of a basis that the user's function has made, where it could not be read at once. */
+function normToJudge(basis: tf.Tensor | null, basisFunction: BasisFunction): tf.Scalar | null {
+  return basis && !isOwnBasis(basisFunction) && !readsSynchronously() ? squaredNorm(basis) : null;
+}
+
 /** Makes what waits outlive the scope in which it was made. */
 function keep(prepared: WaitingGradient): WaitingGradient {
-  for (const tensor of [prepared.gradient, prepared.newBasis, prepared.squaredNorm]) {
+  const {gradient, newBasis, squaredNorm, basisNorm} = prepared;
+  for (const tensor of [gradient, newBasis, squaredNorm, basisNorm]) {
     if (tensor) tf.keep(tensor);
   }
   return prepared;

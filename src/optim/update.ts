@@ -1,10 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {stepSize, type AdamOptions, type Moments, type StepSize} from './adam';
-import type {BasisFunction} from './basis';
+import {display} from '../options';
+import {isOwnBasis, type BasisFunction} from './basis';
 import {moveAtOnce} from './adam_kernel';
 import {carryMoments, momentsOf, moveMoments} from './moments';
 import {asMatrix, basisShape, project, type Projection, type Side} from './projector';
 import type {VariableState} from './state';
+import {readsSynchronously} from './read_back';
 import {renew, type StepSettings} from './step_settings';
 import {moveWeights, type Subspace} from './weights';
 
@@ -125,10 +127,35 @@ function computeBasis(
     const matrix = asMatrix(gradient, projection);
     const oriented = projection.side === 'left' ? matrix : tf.transpose<tf.Tensor2D>(matrix);
     const basis = rule.basis(oriented, projection.rank, state.basis, variable);
-    const shape = basisShape(projection);
-    tf.util.assertShapesMatch(basis.shape, shape, `OwLoreOptimizer: basis of '${variable}': `);
-    return basis;
+    checkBasis(variable, basis, basisShape(projection), rule.basis);
+    // What the function returns may be the old basis or the gradient, which are freed.
+    return tf.clone(basis);
   });
+}
+
+/** Throws unless what a function gave is a basis. The values of one of our own need no look. */
+function checkBasis(
+  variable: string,
+  basis: unknown,
+  shape: readonly number[],
+  basisFunction: BasisFunction,
+): void {
+  const fail = (what: string): never => {
+    throw new Error(
+      `OwLoreOptimizer: the basis of '${variable}' ${what}; nothing was changed. The function 'basis' must return a float32 ` +
+        `tensor of the shape [${shape}], with orthonormal columns`,
+    );
+  };
+  if (!(basis instanceof tf.Tensor)) {
+    return fail(basis instanceof Promise ? 'is a promise' : `is no tensor but ${display(basis)}`);
+  }
+  if (basis.isDisposed) fail('is disposed');
+  if (basis.dtype !== 'float32') fail(`is ${basis.dtype}`);
+  if (!tf.util.arraysEqual(basis.shape as number[], [...shape]))
+    fail(`has the shape [${basis.shape}]`);
+  if (isOwnBasis(basisFunction) || !readsSynchronously()) return;
+  const wrong = basis.dataSync<'float32'>().find((x) => !Number.isFinite(x));
+  if (wrong !== undefined) fail(`has a ${wrong}`);
 }
 
 /** Puts a new basis in the place of the old one, and takes the moments along. */
