@@ -5,7 +5,7 @@ import {countIn, statesFromTensors, statesToTensors, type NamedTensor} from './o
 import {FiniteCheck} from './optim/finite_check';
 import {Projections} from './optim/projections';
 import {checkLearningRate, learningRateAt, type LearningRate} from './optim/schedule';
-import {checkState, isSummed, StateStore} from './optim/state';
+import {checkState, StateStore} from './optim/state';
 import {Step, type GradientTaker, type StepRule} from './optim/step';
 import {
   allVariables,
@@ -222,13 +222,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     }
     const calls = await countIn(accumulated);
     const iterations = await countIn(iter!);
-    const states = await statesFromTensors(saved);
-    if (calls === 0 && [...states.values()].some(({state}) => isSummed(state))) {
-      throw new Error(
-        `OwLoreOptimizer: '${ACCUMULATED}' must be at least 1, for there are sums of gradients; got 0`,
-      );
-    }
-    this.states.restore(states);
+    this.states.restore(await statesFromTensors(saved, calls));
     this.accumulation.calls = calls;
     this.iterations_ = iterations;
   }

@@ -48,11 +48,15 @@ export function statesToTensors(states: SavedStates): NamedTensor[] {
 /**
  * The reverse of {@link statesToTensors}. Copies what it is given (kept, for the {@link StateStore}).
  *
+ * @param calls How many are in the sums of gradients.
  * @throws Error, before it copies anything, on an entry that is none of this optimizer's, or that cannot be: of another shape or
  *   dtype than the others of its variable, or than a variable of this name; a moment or a basis that is not finite, a negative
  *   second moment, clocks that are no counts.
  */
-export async function statesFromTensors(saved: readonly NamedTensor[]): Promise<SavedStates> {
+export async function statesFromTensors(
+  saved: readonly NamedTensor[],
+  calls: number,
+): Promise<SavedStates> {
   const byVariable = new Map<string, Slots>();
   for (const {name, tensor} of saved) {
     const match = Object.entries(suffixes).find(([, suffix]) => name.endsWith(suffix));
@@ -74,6 +78,12 @@ export async function statesFromTensors(saved: readonly NamedTensor[]): Promise<
   for (const [variable, slots] of byVariable) {
     clocks.set(variable, await checkValues(variable, slots));
     checkShapes(variable, slots);
+    const isSummed = !!(slots.gradientSum ?? slots.projectedSum);
+    check(
+      !isSummed || calls > 0,
+      variable,
+      "has a sum of gradients of no call: 'owlore.accumulated' is 0",
+    );
   }
   return new Map(
     [...byVariable].map(([variable, {clocks: _, ...tensors}]) => {

@@ -42,11 +42,6 @@ export interface SavedPlace {
 /** A variable's state as it is saved; null for one that has none and only its place. */
 export type SavedStates = Map<string, SavedPlace & {state: VariableState | null}>;
 
-/** Whether a state has the sum of gradients of calls that make one step. */
-export function isSummed(state: VariableState | null): boolean {
-  return (state?.gradientSum ?? state?.projectedSum ?? null) !== null;
-}
-
 /** States by variable name, made lazily: a variable that is never trained has none. */
 export class StateStore {
   private states = new Map<string, VariableState>();
@@ -121,17 +116,17 @@ export class StateStore {
     this.restored = null;
     if (!restored || this.states.size === 0) return;
     const renamed = renamings(restored, names);
+    // They may be those of another model that is there: it keeps them, and the one that is trained has none.
+    const areOthers =
+      renamed?.size === 0 && ![...restored.keys()].some((name) => names.includes(name));
     const lost: string[] = [];
     const states = [...this.states];
     this.states.clear();
     for (const [name, state] of states) {
       const isLost = renamed === null || (!renamed.has(name) && !registeredVariable(name));
-      if (isLost) {
-        lost.push(name);
-        tf.dispose(stateTensors(state));
-      } else {
-        this.states.set(renamed.get(name) ?? name, state);
-      }
+      if (isLost) tf.dispose(stateTensors(state));
+      else this.states.set(renamed.get(name) ?? name, state);
+      if (isLost || areOthers) lost.push(name);
     }
     if (lost.length > 0) console.warn(lossMessage(lost));
   }
@@ -155,7 +150,7 @@ function renamings(saved: SavedStates, names: readonly string[]): Map<string, st
   const before = [...saved].filter(([, {place}]) => place >= 0);
   before.sort(([, a], [, b]) => a.place - b.place);
   const isSame = (old: string, i: number): boolean =>
-    withoutNumber(old) === withoutNumber(names[i]!);
+    [old, withoutNumber(old)].some((base) => [names[i]!, withoutNumber(names[i]!)].includes(base));
   const isWhole =
     before.length === saved.size &&
     before.length === names.length &&
