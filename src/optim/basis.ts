@@ -25,18 +25,17 @@ export type BasisFunction = (
 ) => tf.Tensor2D;
 
 /**
- * Multiplications by GGᵀ between two orthonormalisations, before a last one of its own. Pairs come as near to the leading
- * subspace as single ones, but lose to rounding what is below 2 % of the largest singular value. Not so from the previous
- * basis, which is near already.
+ * Multiplications by GGᵀ before the last one, each with an orthonormalisation of its own: two in a row would lose to rounding what
+ * is below 2 % of the largest singular value, and each backend would have other vectors there. The previous basis is near already.
  */
-const COLD_START = [2, 2];
-const WARM_START = [1];
+const COLD_START = 4;
+const WARM_START = 1;
 
 /** Any fixed number: the same gradient gives the same basis. */
 const SEED = 240518380;
 
 /**
- * Randomised subspace iteration (Halko, Martinsson & Tropp 2011, Alg. 4.4): P ← orth((GGᵀ)ᵏP), from the previous
+ * Randomised subspace iteration (Halko, Martinsson & Tropp 2011, Alg. 4.4): P ← orth(GGᵀP) several times, from the previous
  * basis or a seeded random matrix: of uniform numbers, which do as well as Gaussian ones and are made in a quarter of the time.
  * Matrix products and an orthonormalisation, all on the device.
  */
@@ -46,21 +45,17 @@ export const randomizedBasis: BasisFunction = (gradient, rank, previous) => {
   const complete = (matrix: tf.Tensor2D): tf.Tensor2D =>
     tf.where(tf.greater(tf.max(tf.abs(matrix), 0, true), 0), matrix, random);
   let scale: tf.Tensor | undefined;
-  // (GGᵀ)ᵏ, of a gradient that is scaled on the way, for it may be tiny or huge: to about 1 at the first product.
-  const multiply = (matrix: tf.Tensor, times: number): tf.Tensor2D => {
-    let image = matrix as tf.Tensor2D;
-    for (let i = 0; i < times; i++) {
-      const inner = tf.matMul(gradient, image, true);
-      scale ??= tf.div(1, largestMagnitude(inner));
-      image = tf.mul(tf.matMul(gradient, tf.mul<tf.Tensor2D>(inner, scale)), scale);
-    }
-    return image;
+  // GGᵀ, of a gradient that is scaled on the way, for it may be tiny or huge: to about 1 at the first product.
+  const multiply = (matrix: tf.Tensor2D): tf.Tensor2D => {
+    const inner = tf.matMul(gradient, matrix, true);
+    scale ??= tf.div(1, largestMagnitude(inner));
+    return tf.mul(tf.matMul(gradient, tf.mul<tf.Tensor2D>(inner, scale)), scale);
   };
   let basis = previous ?? random;
-  for (const times of previous ? WARM_START : COLD_START) {
-    basis = complete(nearlyOrthonormalize(multiply(basis, times)));
+  for (let i = 0; i < (previous ? WARM_START : COLD_START); i++) {
+    basis = complete(nearlyOrthonormalize(multiply(basis)));
   }
-  const image = multiply(basis, 1);
+  const image = multiply(basis);
   return orthonormalize(tf.add(tf.div(image, largestMagnitude(image, 0)), tf.mul(random, 1e-6)));
 };
 
