@@ -52,7 +52,7 @@ function describeOptions({blocks, width}: ModelLimits) {
     method: choice<Method, Method>('how to fine-tune', keysOf(methodParts), 'owlore'),
     scores: choice<ScoreName, ScoreName>('what draws the blocks', keysOf(scoreTitles), 'ows'),
     gamma: number('blocks that train at a time', {...positive, max: blocks, default: 4}),
-    rank: number('rank of the updates', {...count, max: width, default: 32}),
+    rank: number('rank of the updates', {...count, max: width - 1, default: 32}),
     tau: numberOr('auto', "an outlier is above tau times the block's mean", {
       ...positive,
       default: 'auto',

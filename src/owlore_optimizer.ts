@@ -56,7 +56,9 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   private readonly finiteCheck: FiniteCheck;
   private readonly accumulation: Accumulation;
   private projections: Projections;
-  private summarized = false;
+  /** Whether the summary of the present projections is made, and the last one that was said. */
+  private isSummarized = false;
+  private summary: string | null = null;
   /** One for each model that is sampled. */
   private plans: SamplingPlan[] = [];
   /** Tensors made for `getWeights`, which its callers cannot know to dispose. */
@@ -182,7 +184,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.plans = plan ? [...this.plans.filter((other) => isOfAnotherModel(other, plan)), plan] : [];
     const blockVariables = this.plans.flatMap((each) => [...each.blockVariables]);
     this.projections = new Projections(this.options, plan && new Set(blockVariables));
-    this.summarized = false;
+    this.isSummarized = false;
   }
 
   /** Resolves when all asynchronous checks for finite gradients are done; rejects if one of them failed. */
@@ -325,15 +327,16 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     }
   }
 
-  /** Says, in the first step, where the projection is not as asked. */
+  /** Says, in the first step, which matrices are not projected though they are chosen; not again what was said last. */
   private summarizeOnce(variables: readonly tf.Variable[]): void {
-    if (this.summarized) return;
-    this.summarized = true;
+    if (this.isSummarized) return;
+    this.isSummarized = true;
     const inBlocks = [...(this.projections.blockVariables ?? [])].flatMap(
       (name) => registeredVariable(name) ?? [],
     );
     const summary = this.projections.summary(new Set([...variables, ...inBlocks]));
-    if (summary) console.info(summary);
+    if (summary !== null && summary !== this.summary) console.info(summary);
+    this.summary = summary;
   }
 }
 

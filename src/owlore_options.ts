@@ -27,10 +27,12 @@ export interface OwLoreOptions {
   /**
    * Which variables are projected. Default `'auto'`: the matrices of the sampled blocks; without a
    * {@link LayerSamplingCallback} all matrices but those with `embed` in their name. `false`: none, which is AdamW.
-   * A matrix is projected only where that makes its state smaller.
+   * Of these a matrix is projected where both its dimensions are above `rank` and that makes its state smaller, and is
+   * updated by AdamW otherwise. Kernels of convolutions count as matrices [everything else, last axis]; those of depthwise
+   * ones are never projected.
    */
   project?: 'auto' | false | VariableSelector;
-  /** Rank r ≥ 1 of the projection, clamped to the matrix. Default 128. */
+  /** Rank r ≥ 1 of the projection, of matrices that have more rows and more columns than that. Default 128. */
   rank?: number;
   /** Factor α > 0 on the projected step. Default 1. */
   scale?: number;
@@ -41,7 +43,11 @@ export interface OwLoreOptions {
    * are not refreshed in the same step, which would take longer than others. Default false, as in GaLore.
    */
   stagger?: boolean;
-  /** `'auto'`: smaller state; `'paper'`: smaller dimension; `'left'`: R = PᵀG; `'right'`: R = GP. Default `'auto'`. */
+  /**
+   * Which dimension of a matrix the basis spans. `'paper'`: the smaller one, as in GaLore, which loses less of the gradients between
+   * two refreshes; `'auto'`: the one that makes the state smaller, the larger one, as in optax; `'left'`: R = PᵀG; `'right'`:
+   * R = GP. Default `'paper'`.
+   */
   side?: 'auto' | 'paper' | Side;
   /** How a basis is found: on the device, by an exact SVD on the host, or by a function. Default `'randomized'`. */
   basis?: 'randomized' | 'svd' | BasisFunction;
@@ -87,7 +93,7 @@ export const owloreDefaults: Readonly<ResolvedOwLoreOptions> = {
   scale: 1,
   refreshInterval: 200,
   stagger: false,
-  side: 'auto',
+  side: 'paper',
   basis: 'randomized',
   moments: 'keep',
   state: 'reset',

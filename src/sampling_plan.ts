@@ -13,7 +13,7 @@ export interface RefreshEvent {
  * the `trainable` flags of the variables alone.
  */
 export interface SamplingPlan {
-  /** Names of all variables that belong to a block, on or off. */
+  /** Names of all variables that belong to a block, on or off, but for those that the user froze. */
   readonly blockVariables: ReadonlySet<string>;
   /** Called after a basis was refreshed. */
   onRefresh(event: RefreshEvent): void;

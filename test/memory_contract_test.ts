@@ -25,11 +25,11 @@ const variants: Record<string, OwLoreOptions> = {
   "moments 'reset', left, decayed": {moments: 'reset', side: 'left', weightDecay: 0.1},
   "moments 'keep', state kept, 2 batches a step": {moments: 'keep', state: 'keep', accumulate: 2},
   "moments 'rotate', state kept, right": {moments: 'rotate', state: 'keep', side: 'right'},
-  "moments 'reset', state kept, clipped, side 'paper'": {
+  "moments 'reset', state kept, clipped, side 'auto'": {
     moments: 'reset',
     state: 'keep',
     clipNorm: 0.1,
-    side: 'paper',
+    side: 'auto',
   },
   'nothing projected': {project: false},
 };
@@ -191,7 +191,7 @@ const createSampling = (): LayerSamplingCallback =>
 function createTask(rows: number, options: OwLoreOptions = {}) {
   const {
     project = 'auto',
-    side = 'auto',
+    side = 'paper',
     state = 'reset',
     accumulate = 1,
     clipNorm = null,

@@ -1,7 +1,14 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {cosineDecay, linearDecay, owlore, OwLoreOptimizer, warmup} from '../src/index';
+import {
+  cosineDecay,
+  LayerSamplingCallback,
+  linearDecay,
+  owlore,
+  OwLoreOptimizer,
+  warmup,
+} from '../src/index';
 import type {LearningRate, OwLoreOptions} from '../src/index';
 import {describeBackends} from './support/backends';
 import {rejection} from './support/rejection';
@@ -30,6 +37,12 @@ function infoLines(body: () => void): string[] {
     console.info = info;
   }
   return lines;
+}
+
+/** One period of all blocks, every layer but the last a block. */
+function samplingOf(model: tfl.LayersModel): LayerSamplingCallback[] {
+  const blocks = model.layers.slice(0, -1).map(({name}) => name);
+  return [new LayerSamplingCallback({blocks, gamma: blocks.length, interval: 1})];
 }
 
 /** A variable that starts at `value`, which it takes over. */
@@ -222,22 +235,98 @@ describeBackends('OwLoreOptimizer', (backend) => {
     tf.dispose([wide, bias, gradients]);
   });
 
-  it('says once what is not as asked', () => {
+  it('says in one line, once, how many matrices are projected if not all are', () => {
     const small = variableOf(tf.zeros([2, 3]), true, 'summary/small');
-    const tall = variableOf(tf.zeros([64, 4]), true, 'summary/tall');
-    const gradients = {'summary/small': tf.ones([2, 3]), 'summary/tall': tf.ones([64, 4])};
-    const optimizer = optimizerOf({rank: 8});
-    const lines = infoLines(() => {
-      optimizer.applyGradients(gradients);
-      optimizer.applyGradients(gradients);
-    });
-    expect(lines).to.deep.equal([
-      'OwLoreOptimizer: 1 of 2 matrices are projected; rank 8 is clamped to 4 for summary/tall [64,4]; ' +
-        'projection at rank 8 would not make the state smaller for summary/small [2,3]',
+    const tall = variableOf(tf.zeros([64, 40]), true, 'summary/tall');
+    const gradients = {'summary/small': tf.ones([2, 3]), 'summary/tall': tf.ones([64, 40])};
+    const said = (options: OwLoreOptions): string[] => {
+      const optimizer = optimizerOf(options);
+      return infoLines(() => {
+        optimizer.applyGradients(gradients);
+        optimizer.applyGradients(gradients);
+      });
+    };
+    expect(said({rank: 8})).to.deep.equal([
+      'OwLoreOptimizer: 1 of 2 matrices are projected; the others are too small for rank 8',
     ]);
-    const fitting = optimizerOf({rank: 1, project: ['summary/tall']});
-    expect(infoLines(() => fitting.applyGradients(gradients))).to.deep.equal([]);
+    expect(said({})).to.deep.equal([
+      'OwLoreOptimizer: no matrix is large enough for rank 128: all are updated as by AdamW',
+    ]);
+    expect(said({rank: 8, project: /./})).to.deep.equal([
+      'OwLoreOptimizer: 1 of 2 matrices are projected; too small for rank 8: summary/small [2,3]',
+    ]);
+    expect(said({rank: 1, project: ['summary/tall']})).to.deep.equal([]);
+    expect(said({project: false})).to.deep.equal([]);
     tf.dispose([small, tall, gradients]);
+  });
+
+  it('says it for what the user left trainable, and not again with the next fit', async () => {
+    const model = tfl.sequential({
+      layers: [6, 6, 6, 3, 3].map((units, i) =>
+        tfl.layers.dense({units, name: `said${i}`, ...(i === 0 && {inputShape: [6]})}),
+      ),
+    });
+    model.layers[0]!.trainable = false;
+    const [x, y] = [tf.ones([4, 6]), tf.ones([4, 3])];
+    const lines: string[] = [];
+    const {info} = console;
+    console.info = (line: string) => lines.push(line);
+    try {
+      for (const isSampled of [true, false]) {
+        model.compile({optimizer: optimizerOf({rank: 3}), loss: 'meanSquaredError'});
+        for (let i = 0; i < 2; i++) {
+          await model.fit(x, y, {verbose: 0, callbacks: isSampled ? samplingOf(model) : []});
+        }
+      }
+    } finally {
+      console.info = info;
+    }
+    // The last kernel is in no block.
+    expect(lines).to.deep.equal([
+      'OwLoreOptimizer: 2 of 3 matrices are projected; the others are too small for rank 3',
+      'OwLoreOptimizer: 2 of 4 matrices are projected; the others are too small for rank 3',
+    ]);
+    model.dispose();
+    tf.dispose([x, y]);
+  });
+
+  it('never projects depthwise kernels, also not if a selector picks them', async () => {
+    const {depthwiseConv2d, separableConv2d, flatten, dense} = tfl.layers;
+    const sizes = {kernelSize: 2, depthMultiplier: 3} as const;
+    const model = tfl.sequential({
+      layers: [
+        depthwiseConv2d({...sizes, name: 'mine', inputShape: [4, 4, 2]}),
+        separableConv2d({...sizes, filters: 5}),
+        ...[flatten(), dense({units: 4})],
+      ],
+    });
+    const [x, y] = [tf.ones([2, 4, 4, 2]), tf.ones([2, 4])];
+    const projectedBy = async (options: OwLoreOptions): Promise<[string[], string[]]> => {
+      const optimizer = optimizerOf({rank: 2, ...options});
+      model.compile({optimizer, loss: 'meanSquaredError'});
+      const lines: string[] = [];
+      const {info} = console;
+      console.info = (line: string) => lines.push(line);
+      try {
+        await model.trainOnBatch(x, y);
+      } finally {
+        console.info = info;
+      }
+      const state = await optimizer.getWeights();
+      const bases = state.filter(({name}) => name.endsWith('basis')).map(({name}) => name);
+      optimizer.dispose();
+      return [bases.map((name) => name.split('/')[1]!.replace(/_\d+$/, '')).sort(), lines];
+    };
+    const [automatic, nothing] = await projectedBy({});
+    expect(automatic).to.deep.equal(['kernel', 'pointwise_kernel']);
+    expect(nothing).to.deep.equal([]);
+    const [chosen, [line]] = await projectedBy({project: () => true});
+    expect(chosen).to.deep.equal(automatic);
+    expect(line).to.match(
+      /^OwLoreOptimizer: 2 of 4 matrices are projected; depthwise kernels never are: mine\/depthwise_kernel\S* \[2,2,2,3\], \S+\/depthwise_kernel\S* \[2,2,6,3\]$/,
+    );
+    model.dispose();
+    tf.dispose([x, y]);
   });
 
   it('is AdamW where no matrix is worth projecting', async () => {
@@ -245,7 +334,7 @@ describeBackends('OwLoreOptimizer', (backend) => {
     const unworthy = variableOf(tf.ones([4, 5]), true, 'adamw-unworthy');
     const options: OwLoreOptions = {learningRate: 0.1, weightDecay: 0.1, clipNorm: 1};
     const adamw = optimizerOf({...options, project: false});
-    const owlore = optimizerOf({...options, rank: 4});
+    const owlore = optimizerOf({...options, rank: 3});
     infoLines(() => {
       descend(adamw, plain, 3);
       descend(owlore, unworthy, 3);

@@ -19,7 +19,7 @@ import {checkRunFolder, RunFolder} from './run_folder';
 import {openTensorBoard} from './tensorboard';
 import {prepareData, type TrainingData} from './training_data';
 import {TrainingMonitor, type LogEntry} from './training_monitor';
-import {messageOf, UsageError} from './usage_error';
+import {messageOf} from './usage_error';
 
 export const finetune = defineCommand({
   name: 'finetune',
@@ -109,25 +109,19 @@ async function makePlan(
   const data = await prepareData(settings, loaded, fitted, context);
   const {steps, batchSize} = data;
   const blocks = resolveBlocks(model);
-  const sides = blocks
-    .flatMap(({weights}) => weights.map(({shape}) => shape as number[]))
-    .filter(({length}) => length > 1)
-    .map((shape) => Math.min(...shape));
-  checkRank(settings, Math.max(...sides), context);
-  const sizes: Sizes = {blocks: blocks.length, matrixSide: Math.min(...sides), steps};
+  const sizes: Sizes = {blocks: blocks.length, steps};
   const scored = {
     model,
     blocks: blocks.map(({name}) => name),
     dataset: data.training({repeat: false}),
   };
   const sampling = await chooseSampling(settings, scored, sizes, fitted, context);
-  const rank = methods[settings.method].lowRank ? fitted.rank(settings.rank, sizes) : settings.rank;
   const line = fitted.line();
   if (line !== null) context.console.note(line);
   return {
     settings: {
       ...settings,
-      ...{backend: loaded.backend, rank, batchSize},
+      ...{backend: loaded.backend, batchSize},
       evaluateEvery: settings.evaluateEvery ?? Math.max(1, Math.ceil(steps / 10)),
       ...(sampling && {gamma: sampling.options.gamma, interval: sampling.options.interval}),
       ...(sampling?.tau !== undefined && {tau: sampling.tau}),
@@ -135,13 +129,6 @@ async function makePlan(
     data,
     sampling,
   };
-}
-
-function checkRank({rank}: FinetuneSettings, most: number, {given}: Context): void {
-  if (!given.has('rank') || rank <= most) return;
-  throw new UsageError(
-    `${given.get('rank')} must be <= ${most}, the smaller side of the blocks' matrices; got ${rank}`,
-  );
 }
 
 async function train(

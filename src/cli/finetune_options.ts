@@ -60,7 +60,10 @@ export const finetuneOptions = {
     interval: number('steps between draws of blocks', {
       ...{...count, default: layerSamplingDefaults.interval},
     }),
-    rank: number('rank of the updates', {...count, default: owloreDefaults.rank}),
+    rank: number('rank of the updates of matrices that are larger on both sides', {
+      ...count,
+      default: owloreDefaults.rank,
+    }),
     refreshInterval: number('steps of a matrix between refreshes of its basis', {
       ...{...count, default: owloreDefaults.refreshInterval},
     }),

@@ -5,8 +5,6 @@ import type {Given} from './options';
 /** What limits the defaults. */
 export interface Sizes {
   blocks: number;
-  /** The smaller side of the blocks' smallest matrix. */
-  matrixSide: number;
   /** Steps of the run. */
   steps: number;
 }
@@ -32,13 +30,6 @@ export class FittedDefaults {
     const gamma = fittedGamma(value, blocks, scored || blocks);
     const why = scored < blocks ? `${scored} blocks have a score` : `of ${blocks} blocks`;
     return this.instead('gamma', value, gamma, why);
-  }
-
-  /** A quarter of the matrices' smaller side, where the rank is as large as that side or larger. */
-  rank(value: number, {matrixSide}: Sizes): number {
-    if (value < matrixSide) return value;
-    const rank = Math.max(1, Math.floor(matrixSide / 4));
-    return this.instead('rank', value, rank, `the matrices have ${matrixSide}`);
   }
 
   /** Ten periods in the run, where the interval makes fewer. */

@@ -80,9 +80,11 @@ export class BlockMask {
     return this.alwaysOn.size > 0;
   }
 
-  /** Names of the variables of all blocks. */
+  /** Names of the variables of all blocks, without those that the user froze. */
   get blockVariables(): Set<string> {
-    return new Set(this.blocks.flatMap(({weights}) => weights.map(({name}) => name)));
+    const inBlocks = new Set(this.blocks.flatMap(({weights}) => weights));
+    const weights = this.masked.flatMap(({weight, own}) => (own ? [weight] : []));
+    return new Set(weights.filter((weight) => inBlocks.has(weight)).map(({name}) => name));
   }
 
   /** Whether the model was compiled, or the user froze or unfroze a weight of it, since this mask was made. */

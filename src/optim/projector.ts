@@ -19,9 +19,9 @@ export interface Projection {
 }
 
 /**
- * Picks rank and side for a variable of `shape`, or null where projecting would not make its optimizer state smaller.
- * `auto` takes the side with the smaller state (optax), `paper` the smaller dimension (GaLore, Alg. 2), which has the
- * cheaper refresh. The rank is clamped to the smaller dimension.
+ * How a variable of `shape` is projected at `rank`; null if it is not: it has to have more rows and more columns than the rank,
+ * and a smaller optimizer state with the projection than without. `paper` takes the smaller dimension for the basis (GaLore,
+ * Alg. 2), `auto` the side with the smaller state (optax), where the basis is of the larger dimension.
  */
 export function planProjection(
   shape: readonly number[],
@@ -31,9 +31,9 @@ export function planProjection(
   if (shape.length < 2) return null;
   const columns = shape[shape.length - 1]!;
   const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
-  const clamped = Math.min(rank, rows, columns);
-  const projection = {rows, columns, rank: clamped, side: resolveSide(side, rows, columns)};
-  return stateSize(projection) < 2 * rows * columns ? projection : null;
+  const projection = {rows, columns, rank, side: resolveSide(side, rows, columns)};
+  const isLowRank = rank < Math.min(rows, columns);
+  return isLowRank && stateSize(projection) < 2 * rows * columns ? projection : null;
 }
 
 /** Numbers kept for a projected variable: basis and two moments. Without projection it is 2·rows·columns. */

@@ -6,9 +6,8 @@ const nothing = new Map<string, string>();
 describe('FittedDefaults', () => {
   it('leaves the defaults to models and runs that have room for them', () => {
     const fitted = new FittedDefaults(nothing);
-    const sizes = {blocks: 32, matrixSide: 4096, steps: 5000};
+    const sizes = {blocks: 32, steps: 5000};
     expect(fitted.gamma(5, sizes)).to.equal(5);
-    expect(fitted.rank(128, sizes)).to.equal(128);
     expect(fitted.interval(50, sizes)).to.equal(50);
     expect(fitted.atMost('batchSize', 16, 16, '')).to.equal(16);
     expect(fitted.line()).to.equal(null);
@@ -16,21 +15,20 @@ describe('FittedDefaults', () => {
 
   it('fits them to small ones, and says so in one line', () => {
     const fitted = new FittedDefaults(nothing);
-    const sizes = {blocks: 5, matrixSide: 128, steps: 250};
+    const sizes = {blocks: 5, steps: 250};
     expect(fitted.gamma(5, sizes)).to.equal(4);
-    expect(fitted.rank(128, sizes)).to.equal(32);
     expect(fitted.interval(50, sizes)).to.equal(25);
     expect(fitted.atMost('batchSize', 16, 9, '9 examples')).to.equal(9);
     expect(fitted.instead('tau', 13, 13, '')).to.equal(13);
     expect(fitted.line()).to.equal(
-      "the paper's defaults, fitted: gamma 5 → 4 (of 5 blocks), rank 128 → 32 (the matrices have 128), " +
-        'interval 50 → 25 (250 steps), batchSize 16 → 9 (9 examples)',
+      "the paper's defaults, fitted: gamma 5 → 4 (of 5 blocks), interval 50 → 25 (250 steps), " +
+        'batchSize 16 → 9 (9 examples)',
     );
   });
 
   it('draws no block without a score', () => {
     const fitted = new FittedDefaults(nothing);
-    const sizes = {blocks: 8, matrixSide: 4096, steps: 5000};
+    const sizes = {blocks: 8, steps: 5000};
     expect(fitted.gamma(5, sizes, 3)).to.equal(3);
     expect(fitted.line()).to.equal(
       "the paper's defaults, fitted: gamma 5 → 3 (3 blocks have a score)",
@@ -40,18 +38,16 @@ describe('FittedDefaults', () => {
 
   it('never goes below one', () => {
     const fitted = new FittedDefaults(nothing);
-    const sizes = {blocks: 1, matrixSide: 2, steps: 3};
+    const sizes = {blocks: 1, steps: 3};
     expect(fitted.gamma(5, sizes)).to.equal(1);
-    expect(fitted.rank(128, sizes)).to.equal(1);
     expect(fitted.interval(50, sizes)).to.equal(1);
   });
 
   it('leaves what was given as it is', () => {
-    const given = new Map(['gamma', 'rank', 'interval'].map((name) => [name, name]));
+    const given = new Map(['gamma', 'interval'].map((name) => [name, name]));
     const fitted = new FittedDefaults(given);
-    const sizes = {blocks: 8, matrixSide: 128, steps: 250};
+    const sizes = {blocks: 8, steps: 250};
     expect(fitted.gamma(6, sizes)).to.equal(6);
-    expect(fitted.rank(128, sizes)).to.equal(128);
     expect(fitted.interval(50, sizes)).to.equal(50);
     expect(fitted.line()).to.equal(null);
   });

@@ -65,8 +65,8 @@ describe('demo: readCommandLine', () => {
   for (const [args, message] of [
     ['--gamma 9', /demo: --gamma must be a number > 0 and <= 8; got 9/],
     ['--gamma 0', /> 0 and <= 8; got 0/],
-    ['--rank 3.5', /an integer >= 1 and <= 128; got 3\.5/],
-    ['--rank 200', /<= 128/],
+    ['--rank 3.5', /an integer >= 1 and <= 127; got 3\.5/],
+    ['--rank 128', /<= 127/],
     ['--tau often', /--tau, if not 'auto', must be a number > 0; got 'often'/],
     ['--steps 0', />= 1/],
     ['--interval x', /an integer >= 1; got 'x'/],

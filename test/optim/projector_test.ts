@@ -28,7 +28,7 @@ describe('projector', () => {
     expect(planProjection([], 4, 'auto')).to.equal(null);
   });
 
-  it('projects only where that makes the state smaller, at a rank that fits', () => {
+  it('projects where both dimensions are above the rank and the state gets smaller, and nowhere else', () => {
     fc.assert(
       fc.property(
         fc.integer({min: 1, max: 300}),
@@ -36,13 +36,19 @@ describe('projector', () => {
         fc.integer({min: 1, max: 300}),
         fc.constantFrom('auto', 'paper', 'left', 'right'),
         (m, n, rank, side) => {
+          const [left, right] = [rank * (m + 2 * n), rank * (n + 2 * m)];
+          const state = {left, right, auto: Math.min(left, right), paper: Math.max(left, right)}[
+            side
+          ];
+          const isWorth = rank < m && rank < n && state < 2 * m * n;
           const projection = planProjection([m, n], rank, side);
+          expect(projection !== null).to.equal(isWorth);
           if (!projection) return;
           const [[p, r], [a, b]] = [basisShape(projection), projectedShape(projection)];
           expect(stateSize(projection))
             .to.equal(p * r + 2 * a * b)
-            .and.to.be.below(2 * m * n);
-          expect(projection.rank).to.equal(Math.min(rank, m, n));
+            .and.to.equal(state);
+          expect(projection.rank).to.equal(rank);
         },
       ),
     );

@@ -97,7 +97,7 @@ export class StateLedger {
 
   /**
    * For a projected [m, n] matrix a basis and two moments take r·(m + 2n) numbers on the left side and r·(n + 2m) on the
-   * right. Null where that is not less than the two moments of the weight's own shape.
+   * right. Null where a dimension is not above r, or that is not less than the two moments of the weight's own shape.
    */
   private projectionOf(weight: tfl.LayerVariable): Projection | null {
     const {project, rank, side} = this.options;
@@ -105,9 +105,9 @@ export class StateLedger {
     const size = sizeOf(weight.shape);
     const n = weight.shape.at(-1)!;
     const m = size / n;
-    const r = Math.min(rank, m, n);
-    const left = {basis: r * m, projected: r * n};
-    const right = {basis: r * n, projected: r * m};
+    if (Math.min(m, n) <= rank) return null;
+    const left = {basis: rank * m, projected: rank * n};
+    const right = {basis: rank * n, projected: rank * m};
     const projection = {left, right, auto: m < n ? right : left, paper: m <= n ? left : right}[
       side
     ];
