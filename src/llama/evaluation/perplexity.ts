@@ -20,7 +20,7 @@ export interface Perplexity {
  * 2²⁶ logits. The batches' tensors are disposed of.
  *
  * @param batches Token ids and labels, as `sparseCrossEntropy` takes them.
- * @throws if no label is counted.
+ * @throws if no label is counted, or ids and labels of a batch do not fit.
  */
 export async function perplexity(
   model: tfl.LayersModel,
@@ -30,29 +30,43 @@ export async function perplexity(
   let sum = 0;
   let tokens = 0;
   for await (const {xs, ys} of batches) {
-    const [rows, length] = xs.shape;
-    const step = rowsAtOnce(length, vocabSize);
-    for (let from = 0; from < rows; from += step) {
-      const size = Math.min(step, rows - from);
-      const {loss, count} = tf.tidy(() => {
-        const labels = tf.slice(ys, from, size);
-        return {
-          loss: sparseCrossEntropy(
-            labels,
-            model.predictOnBatch(tf.slice(xs, from, size)) as tf.Tensor,
-          ),
-          count: tf.sum(tf.cast(tf.greaterEqual(labels, 0), 'int32')),
-        };
-      });
-      const [[mean], [counted]] = await Promise.all([loss.data(), count.data()]);
-      tf.dispose([loss, count]);
-      // the mean of none is no number
-      if (counted! > 0) sum += mean! * counted!;
-      tokens += counted!;
+    try {
+      checkBatch(xs, ys);
+      const [rows, length] = xs.shape;
+      const step = rowsAtOnce(length, vocabSize);
+      for (let from = 0; from < rows; from += step) {
+        const size = Math.min(step, rows - from);
+        const {loss, count} = tf.tidy(() => {
+          const labels = tf.slice(ys, from, size);
+          return {
+            loss: sparseCrossEntropy(
+              labels,
+              model.predictOnBatch(tf.slice(xs, from, size)) as tf.Tensor,
+            ),
+            count: tf.sum(tf.cast(tf.greaterEqual(labels, 0), 'int32')),
+          };
+        });
+        const [[mean], [counted]] = await Promise.all([loss.data(), count.data()]);
+        tf.dispose([loss, count]);
+        // the mean of none is no number
+        if (counted! > 0) sum += mean! * counted!;
+        tokens += counted!;
+      }
+    } finally {
+      tf.dispose([xs, ys]);
     }
-    tf.dispose([xs, ys]);
   }
   if (tokens === 0) throw new Error('perplexity: the batches have no label that is counted');
   const loss = sum / tokens;
   return {perplexity: Math.exp(loss), loss, tokens};
+}
+
+function checkBatch(xs: tf.Tensor, ys: tf.Tensor): void {
+  if (xs.rank === 2 && tf.util.arraysEqual(ys.shape.slice(0, 2), xs.shape) && ys.size === xs.size) {
+    return;
+  }
+  throw new Error(
+    `perplexity: a batch must have labels, [batch, seq] or [batch, seq, 1], for token ids [batch, seq], here ` +
+      `[${xs.shape.join(',')}]; got labels [${ys.shape.join(',')}]`,
+  );
 }
