@@ -190,10 +190,10 @@ describeBackends('accumulation', () => {
   it('keeps full sums for a step that refreshes the basis, and projected ones for the next', async () => {
     const copy = copyOf('forms');
     const optimizer = optimizerOf({accumulate, refreshInterval: 2});
-    // Bases and moments at rank 2: tall 2·(12 + 2·4), wide the same, kernel [12, 8] 2·(12 + 2·8); bias 2·5.
-    const state = 4 * (40 + 40 + 56 + 10);
+    // Bases and moments at rank 2: tall 2·(4 + 2·12), wide the same, kernel [12, 8] 2·(8 + 2·12); bias 2·5.
+    const state = 4 * (56 + 56 + 64 + 10);
     const full = 4 * (48 + 48 + 96 + 5);
-    const projected = 4 * (2 * 4 + 2 * 4 + 2 * 8 + 5);
+    const projected = 4 * (2 * 12 + 2 * 12 + 2 * 12 + 5);
     for (let step = 0, call = 0; step < 5; step++) {
       const [first, sums] = [step === 0 ? 0 : state, step % 2 === 0 ? full : projected];
       for (let i = 1; i < accumulate; i++) {
@@ -384,7 +384,7 @@ describeBackends('accumulation', () => {
       meter.stop();
       matrix.dispose();
       const size = 4 * rows * columns;
-      const expected = size + (project ? 4 * rank * columns : size);
+      const expected = size + (project ? 4 * rank * rows : size);
       expect(peaks[accumulate + 1]).to.be.within(expected, expected + 16);
     });
   }

@@ -25,7 +25,7 @@ const [rows, columns] = [128, 64];
 const buffer = 4 * rows * columns;
 
 const plain: OwLoreOptions = {project: false};
-const projected: OwLoreOptions = {project: /./, rank: 1, refreshInterval: 100};
+const projected: OwLoreOptions = {project: /./, rank: 1, side: 'left', refreshInterval: 100};
 
 const cases: Array<[string, OwLoreOptions, number]> = [
   ['plain', plain, 4],
