@@ -44,9 +44,9 @@ export interface OwLoreOptions {
    */
   stagger?: boolean;
   /**
-   * Which dimension of a matrix the basis spans. `'paper'`: the smaller one, as in GaLore, which loses less of the gradients between
-   * two refreshes; `'auto'`: the one that makes the state smaller, the larger one, as in optax; `'left'`: R = PᵀG; `'right'`:
-   * R = GP. Default `'paper'`.
+   * Which dimension of a matrix the basis spans. `'paper'`: the smaller one, as in GaLore, with which small models learn more;
+   * `'auto'`: the one that makes the state smaller, the larger one, as in optax; `'left'`: R = PᵀG; `'right'`: R = GP.
+   * Default `'paper'`.
    */
   side?: 'auto' | 'paper' | Side;
   /** How a basis is found: on the device, by an exact SVD on the host, or by a function. Default `'randomized'`. */
