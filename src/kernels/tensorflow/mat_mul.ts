@@ -1,15 +1,17 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import {asKernelFunc} from './kernel';
 
-const ofMatrices = asKernelFunc<tf.BatchMatMulAttrs>((ops, {a, b}, attrs) =>
-  ops.matMul(a!, b!, attrs.transposeA, attrs.transposeB),
+const ofFloats = asKernelFunc<tf.BatchMatMulAttrs>((ops, {a, b}, {transposeA, transposeB}) =>
+  a!.shape.length === 2 && b!.shape.length === 2
+    ? ops.matMul(a!, b!, transposeA, transposeB)
+    : ops.batchMatMul(a!, b!, transposeA, transposeB),
 );
 
-/** BatchMatMul, that of two matrices by whichever of TensorFlow's ops is faster for them, as `NativeOps.matMul` knows. */
+/** BatchMatMul, that of float32 by the ops that are quick and safe, as `NativeOps` knows. */
 export function createBatchMatMul(stock: tf.KernelFunc): tf.KernelFunc {
   return (args) => {
     const {a, b} = args.inputs as Record<'a' | 'b', tf.TensorInfo>;
-    const isPlain = [a, b].every(({shape, dtype}) => shape.length === 2 && dtype === 'float32');
-    return (isPlain ? ofMatrices : stock)(args);
+    const isFloat = a.dtype === 'float32' && b.dtype === 'float32';
+    return (isFloat ? ofFloats : stock)(args);
   };
 }

@@ -166,21 +166,29 @@ export class NativeOps {
     return this.run('RealDiv', [a, b]);
   }
 
-  /** The product of two matrices. With the second one transposed TensorFlow does it faster as that of stacks of one matrix. */
+  /**
+   * The product of two matrices. TensorFlow's own op for it is the quickest where one of the sizes is 1, or on a GPU, and not safe
+   * for any other: see {@link batchMatMul}.
+   */
   matMul(a: Native, b: Native, transposeA = false, transposeB = false): Native {
-    if (transposeB) return this.batchMatMul(a, b, transposeA, transposeB);
-    const {float32} = this;
-    const attributes = {T: float32, transpose_a: transposeA, transpose_b: transposeB};
+    const isOfVectors = [...a.shape, ...b.shape].includes(1);
+    // With the second one transposed the other op is faster.
+    if (transposeB || !(isOfVectors || this.backend.isUsingGpuDevice)) {
+      return this.batchMatMul(a, b, transposeA, transposeB);
+    }
+    const attributes = {T: this.float32, transpose_a: transposeA, transpose_b: transposeB};
     return this.run('MatMul', [a, b], attributes);
   }
 
-  /** Products of stacks of matrices, with broadcasting. */
+  /**
+   * Products of stacks of matrices, with broadcasting. By oneDNN's primitive: its function for products (`dnnl_sgemm`), on which
+   * TensorFlow's MatMul stands, and without `TF_ENABLE_ONEDNN_OPTS` BatchMatMulV2, too, keeps the stack pointer in a buffer on the
+   * heap while it computes. What the system writes below it for a signal that is handled meanwhile goes over what others have there.
+   */
   batchMatMul(a: Native, b: Native, transposeA = false, transposeB = false): Native {
-    return this.run('BatchMatMulV2', [a, b], {
-      T: this.float32,
-      adj_x: transposeA,
-      adj_y: transposeB,
-    });
+    const attributes = {T: this.float32, adj_x: transposeA, adj_y: transposeB};
+    if (isByEigen()) return this.run('BatchMatMulV2', [a, b], attributes);
+    return this.oneDnn('BatchMatMulV2', [a, b], attributes);
   }
 
   reshape(x: Native, shape: readonly number[]): Native {
@@ -220,17 +228,9 @@ export class NativeOps {
     return this.runAll('SplitV', [x, parts, where], attributes, sizes.length);
   }
 
-  /** Over the last axis: on a CPU by oneDNN, in half the time, where TensorFlow was built with it. */
+  /** Over the last axis: by oneDNN in half the time. */
   softmax(x: Native): Native {
-    const {binding, isUsingGpuDevice} = this.backend;
-    if (!isUsingGpuDevice && !withoutOneDnn.has(binding)) {
-      try {
-        return this.run('_MklSoftmax', [x], {T: this.float32, _kernel: 'MklNameChangeOp'});
-      } catch {
-        withoutOneDnn.add(binding);
-      }
-    }
-    return this.run('Softmax', [x]);
+    return this.oneDnn('Softmax', [x], {T: this.float32});
   }
 
   /** Sums over an axis, which stays with length 1. */
@@ -238,6 +238,19 @@ export class NativeOps {
     const where = this.constant(Int32Array.of(axis), [1]);
     const attributes = {T: this.float32, Tidx: this.int32, keep_dims: true};
     return this.run('Sum', [x, where], attributes);
+  }
+
+  /** Runs an op of one output: on a CPU by oneDNN, where TensorFlow was built with it. */
+  private oneDnn(op: string, inputs: readonly Native[], attributes: Attributes): Native {
+    const {binding, isUsingGpuDevice} = this.backend;
+    if (isUsingGpuDevice || withoutOneDnn.has(binding)) return this.run(op, inputs, attributes);
+    try {
+      return this.run(`_Mkl${op}`, inputs, {...attributes, _kernel: 'MklNameChangeOp'});
+    } catch {
+      const result = this.run(op, inputs, attributes); // throws what is wrong with the inputs
+      withoutOneDnn.add(binding);
+      return result;
+    }
   }
 
   private attribute(
@@ -251,6 +264,14 @@ export class NativeOps {
     if (typeof value === 'boolean') return {name, type: TF_ATTR_BOOL, value};
     return {name, type: typeof value === 'number' ? TF_ATTR_INT : TF_ATTR_STRING, value};
   }
+}
+
+/**
+ * Whether TensorFlow is to multiply by none of oneDNN's functions: without AVX-512 oneDNN's primitive is no safer than the one in
+ * TensorFlow's MatMul (`TF_ENABLE_ONEDNN_OPTS=0` is the other half of it).
+ */
+function isByEigen(): boolean {
+  return ['0', 'false'].includes(process.env['TENSORFLOW_USE_CUSTOM_CONTRACTION_KERNEL'] ?? '');
 }
 
 /** The tensor of TensorFlow's that a tensor of tfjs, float32 or int32, stands for. */

@@ -1,0 +1,308 @@
+/**
+ * Runs every kernel that this library registers for a backend, on small and large tensors, while signals come that the process
+ * handles, as of a terminal that is resized or of a profiler. Says as JSON what it ran; memory that a kernel leaves open to what
+ * the system writes for a signal shows as a crash.
+ *
+ *   tsx test/kernels/kernels_under_signals.ts BACKEND SECONDS
+ */
+import {Worker} from 'node:worker_threads';
+import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-layers';
+import {loadBackend, type BackendName} from '../../scripts/load_backend';
+import {installKernelsForBackend} from '../../src/kernels/install_for_backend';
+import * as names from '../../src/kernels/kernel_names';
+import * as llama from '../../src/kernels/llama_kernel_names';
+import {replaceKernels} from '../../src/kernels/replacement';
+import {runKernel} from '../../src/kernels/run_kernel';
+
+/** What the process says. */
+export interface SignalRun {
+  /** How often each kernel ran. */
+  runs: Record<string, number>;
+  /** How many signals were handled. */
+  signals: number;
+}
+
+/** Of a model of LLaMA's kind, and of what is kept for its projected update. */
+interface Sizes {
+  batch: number;
+  length: number;
+  hidden: number;
+  heads: number;
+  keyHeads: number;
+  intermediate: number;
+  vocabulary: number;
+  rank: number;
+}
+
+const smolLm = {hidden: 576, heads: 9, keyHeads: 3, intermediate: 1536, rank: 128};
+const allSizes: Sizes[] = [
+  {
+    ...{batch: 2, length: 4, hidden: 16, heads: 2, keyHeads: 1},
+    ...{intermediate: 24, vocabulary: 32, rank: 4},
+  },
+  {...smolLm, batch: 1, length: 3, vocabulary: 512},
+  {...smolLm, batch: 1, length: 64, vocabulary: 512},
+  {...smolLm, batch: 4, length: 128, vocabulary: 4096},
+];
+
+type Inputs = Record<string, tf.Tensor>;
+
+const random = (...shape: number[]): tf.Tensor => tf.randomNormal(shape, 0, 0.1);
+const counting = (size: number, below: number): tf.Tensor1D =>
+  tf.tensor1d(
+    Array.from({length: size}, (_, i) => i % below),
+    'int32',
+  );
+
+function run(name: string, inputs: Inputs, attrs = {}): tf.Tensor[] {
+  return runKernel(name, inputs, attrs)!;
+}
+
+const named = (results: tf.Tensor[], ...outputs: string[]): Inputs =>
+  Object.fromEntries(outputs.map((output, i) => [output, results[i]!]));
+
+const epsilon = 1e-5;
+const rows = ({batch, length}: Sizes): number => batch * length;
+
+function attentionInputs({batch, length, hidden, heads, keyHeads}: Sizes): Inputs {
+  const width = hidden / heads;
+  return {
+    x: random(batch * length, hidden),
+    q: random(hidden, hidden),
+    ...{k: random(hidden, keyHeads * width), v: random(hidden, keyHeads * width)},
+    ...{cos: random(length, width / 2), sin: random(length, width / 2)},
+  };
+}
+
+const attentionSublayerInputs = (sizes: Sizes): Inputs => ({
+  ...attentionInputs(sizes),
+  norm: random(sizes.hidden),
+  o: random(sizes.hidden, sizes.hidden),
+});
+
+const mlpInputs = ({hidden, intermediate}: Sizes): Inputs => ({
+  ...{gate: random(hidden, intermediate), up: random(hidden, intermediate)},
+  down: random(intermediate, hidden),
+});
+
+function attend(sizes: Sizes): void {
+  const attrs = {heads: sizes.heads, keyHeads: sizes.keyHeads, ofKernels: true};
+  const inputs = attentionInputs(sizes);
+  const results = run(llama.OwLoreAttention, inputs, attrs);
+  const kept = named(results, 'y', 'queries', 'keys', 'values');
+  run(llama.OwLoreAttentionGrad, {...inputs, ...kept, dy: random(...results[0]!.shape)}, attrs);
+}
+
+function attentionSublayer(sizes: Sizes): void {
+  const attrs = {heads: sizes.heads, keyHeads: sizes.keyHeads, epsilon, ofWeights: true};
+  const inputs = attentionSublayerInputs(sizes);
+  const results = run(llama.OwLoreAttentionSublayer, inputs, attrs).slice(1);
+  const kept = named(results, 'scale', 'mixed', 'queries', 'keys', 'values');
+  const dy = random(...inputs['x']!.shape);
+  run(llama.OwLoreAttentionSublayerGrad, {...inputs, ...kept, dy}, attrs);
+}
+
+function mlpSublayer(sizes: Sizes): void {
+  const x = random(rows(sizes), sizes.hidden);
+  const inputs = {...mlpInputs(sizes), x, norm: random(sizes.hidden)};
+  const results = run(llama.OwLoreMlpSublayer, inputs, {epsilon}).slice(1);
+  const given = {...inputs, ...named(results, 'scale', 'gated', 'upped'), dy: random(...x.shape)};
+  run(llama.OwLoreMlpSublayerGrad, given, {epsilon, ofWeights: true});
+}
+
+function block(sizes: Sizes): void {
+  const {heads, keyHeads} = sizes;
+  const attrs = {heads, keyHeads, epsilon, keepsWeights: true, ofWeights: true};
+  const inputs: Inputs = {
+    ...attentionSublayerInputs(sizes),
+    ...mlpInputs(sizes),
+    mlpNorm: random(sizes.hidden),
+  };
+  const outputs = ['attended', 'mlpScale', 'gated', 'upped'];
+  outputs.push('scale', 'mixed', 'queries', 'keys', 'values');
+  const results = run(llama.OwLoreBlock, inputs, attrs).slice(1);
+  const weights = results.slice(outputs.length).map((_, i) => `weights${i}`);
+  const dy = random(...inputs['x']!.shape);
+  run(llama.OwLoreBlockGrad, {...inputs, ...named(results, ...outputs, ...weights), dy}, attrs);
+}
+
+function rmsNorm(sizes: Sizes): void {
+  const x = random(rows(sizes), sizes.hidden);
+  const weight = random(sizes.hidden);
+  run(llama.OwLoreRMSNorm, {x, weight}, {epsilon});
+  run(llama.OwLoreRMSNormGrad, {dy: random(...x.shape), x, weight}, {epsilon});
+}
+
+function swiglu(sizes: Sizes): void {
+  const [gate, up, dy] = [0, 1, 2].map(() => random(rows(sizes), sizes.intermediate));
+  run(llama.OwLoreSwiGLU, {gate: gate!, up: up!});
+  run(llama.OwLoreSwiGLUGrad, {dy: dy!, gate: gate!, up: up!}, {withValue: true});
+}
+
+function crossEntropy(sizes: Sizes): void {
+  const logits = random(rows(sizes), sizes.vocabulary);
+  const inputs = {logits, labels: counting(rows(sizes), sizes.vocabulary)};
+  const weights = tf.ones([rows(sizes)]);
+  run(llama.OwLoreCrossEntropy, {...inputs, weights});
+  run(llama.OwLoreCrossEntropyGrad, {...inputs, weights});
+}
+
+const step = {beta1: 0.9, beta2: 0.999, rate: 1e-3, epsilon, decay: 0.99};
+
+/** A matrix, and what its projected update reads. */
+function projected(side: 'left' | 'right', inner: number, outer: number, rank: number): Inputs {
+  const isLeft = side === 'left';
+  const moments = isLeft ? [rank, outer] : [inner, rank];
+  const [first, gradient] = [random(...moments), random(...moments)];
+  const variable = random(inner, outer);
+  const basis = random(isLeft ? inner : outer, rank);
+  return {variable, first, second: tf.square(first), gradient, basis};
+}
+
+function adam({hidden, intermediate, heads, keyHeads, rank}: Sizes): void {
+  const [variable, first, gradient] = [0, 1, 2].map(() => random(hidden, intermediate));
+  const plain = {variable: variable!, first: first!, second: tf.square(first!)};
+  run(names.OwLoreAdam, {...plain, gradient: gradient!}, step);
+  for (const outer of [(hidden / heads) * keyHeads, hidden, intermediate]) {
+    for (const side of ['left', 'right'] as const) {
+      run(names.OwLoreAdam, projected(side, hidden, outer, rank), {...step, side});
+    }
+  }
+}
+
+function adamTogether({hidden, rank}: Sizes): void {
+  const sides = ['left', 'right'] as const;
+  const inputs = sides.flatMap((side, i) =>
+    Object.entries(projected(side, hidden, 2 * hidden, rank)).map(([key, x]) => [`${key}${i}`, x]),
+  );
+  const updates = sides.map((side) => ({...step, side}));
+  const given = Object.fromEntries(inputs) as Inputs;
+  run(names.OwLoreAdamTogether, given, {beta1: step.beta1, beta2: step.beta2, updates});
+}
+
+function matMul({hidden, intermediate, rank, ...sizes}: Sizes): void {
+  for (const [m, k, n] of [
+    [rows({...sizes, hidden, intermediate, rank}), hidden, intermediate],
+    [rank, hidden, intermediate],
+    [1, hidden, hidden],
+  ] as const) {
+    for (const transposed of [0, 1, 2, 3]) {
+      const [transposeA, transposeB] = [transposed % 2 === 1, transposed > 1];
+      const a = transposeA ? random(k, m) : random(m, k);
+      tf.matMul(a, transposeB ? random(n, k) : random(k, n), transposeA, transposeB);
+    }
+  }
+  tf.matMul(random(2, 3, 5, hidden), random(3, hidden, rank));
+}
+
+const convolution = (): void => {
+  const [image, filter, depthwise] = [random(2, 12, 12, 4), random(3, 3, 4, 8), random(3, 3, 4, 2)];
+  tf.grads((x, w) => tf.conv2d(x as tf.Tensor4D, w as tf.Tensor4D, 1, 'same'))([image, filter]);
+  const ofDepthwise = (x: tf.Tensor, w: tf.Tensor): tf.Tensor =>
+    tf.depthwiseConv2d(x as tf.Tensor4D, w as tf.Tensor4D, 1, 'same');
+  tf.grads(ofDepthwise)([image, depthwise]);
+  tf.grad((x) => tf.maxPool(x as tf.Tensor4D, 2, 2, 'same'))(image);
+};
+
+const matrixOf =
+  (name: string) =>
+  ({hidden, rank}: Sizes): unknown =>
+    run(name, {matrix: random(hidden, rank)});
+
+/** By kernel; a kernel and its gradient have one case. */
+const cases: Readonly<Record<string, (sizes: Sizes) => unknown>> = {
+  [tf.BatchMatMul]: matMul,
+  [tf._FusedMatMul]: ({hidden, ...sizes}) =>
+    tf.fused.matMul({
+      ...{a: random(rows({...sizes, hidden}), hidden), b: random(hidden, hidden)},
+      ...{bias: random(hidden), activation: 'relu'},
+    }),
+  [tf.UnsortedSegmentSum]: (sizes) =>
+    tf.unsortedSegmentSum(random(rows(sizes), sizes.hidden), counting(rows(sizes), 7), 7),
+  [tf.GatherV2]: (sizes) =>
+    tf.gather(random(sizes.vocabulary, sizes.hidden), counting(rows(sizes), sizes.vocabulary)),
+  [tf.Identity]: ({hidden}) => tf.clone(random(hidden, hidden)),
+  [tf.Cast]: ({hidden}) => tf.cast(random(hidden, hidden), 'int32'),
+  [tf.Conv2DBackpropFilter]: convolution,
+  [tf.DepthwiseConv2dNativeBackpropFilter]: convolution,
+  [tf.DepthwiseConv2dNativeBackpropInput]: convolution,
+  [tf.MaxPoolGrad]: convolution,
+  [names.OwLoreAdam]: adam,
+  [names.OwLoreAdamTogether]: adamTogether,
+  [names.OwLoreSquaredNorm]: ({hidden}) =>
+    run(names.OwLoreSquaredNorm, {x: random(hidden, hidden)}),
+  [names.OwLoreOrthonormalize]: matrixOf(names.OwLoreOrthonormalize),
+  [names.OwLoreNearlyOrthonormalize]: matrixOf(names.OwLoreNearlyOrthonormalize),
+  [names.OwLoreLeftSingularVectors]: ({rank}) =>
+    run(names.OwLoreLeftSingularVectors, {matrix: random(rank, rank / 4)}),
+  [names.OwLoreMagnitudeSums]: ({hidden}) =>
+    run(names.OwLoreMagnitudeSums, {weight: random(hidden, hidden), norm: random(hidden)}),
+  [names.OwLoreCountAbove]: ({hidden}) => {
+    const inputs = {weight: random(hidden, hidden), norm: random(hidden)};
+    return run(names.OwLoreCountAbove, inputs, {thresholds: [0.01, 0.1]});
+  },
+  [llama.OwLoreRMSNorm]: rmsNorm,
+  [llama.OwLoreRMSNormGrad]: rmsNorm,
+  [llama.OwLoreSwiGLU]: swiglu,
+  [llama.OwLoreSwiGLUGrad]: swiglu,
+  [llama.OwLoreCrossEntropy]: crossEntropy,
+  [llama.OwLoreCrossEntropyGrad]: crossEntropy,
+  [llama.OwLoreAttention]: attend,
+  [llama.OwLoreAttentionGrad]: attend,
+  [llama.OwLoreAttentionSublayer]: attentionSublayer,
+  [llama.OwLoreAttentionSublayerGrad]: attentionSublayer,
+  [llama.OwLoreMlpSublayer]: mlpSublayer,
+  [llama.OwLoreMlpSublayerGrad]: mlpSublayer,
+  [llama.OwLoreBlock]: block,
+  [llama.OwLoreBlockGrad]: block,
+};
+
+const [backend, seconds] = process.argv.slice(2) as [BackendName, string];
+await loadBackend(backend);
+await tf.setBackend(backend);
+const registered = (): Map<string, tf.KernelFunc> =>
+  new Map(tf.getKernelsForBackend(backend).map((config) => [config.kernelName, config.kernelFunc]));
+const stock = registered();
+await installKernelsForBackend();
+
+const result: SignalRun = {runs: {}, signals: 0};
+const own = [...registered()].filter(([name, kernel]) => stock.get(name) !== kernel);
+const counted = own.map(([name, kernel]): [string, () => tf.KernelFunc] => {
+  if (!cases[name]) throw new Error(`there is no case for the kernel ${name}`);
+  result.runs[name] = 0;
+  return [
+    name,
+    () => (args) => {
+      result.runs[name]!++;
+      return kernel(args);
+    },
+  ];
+});
+replaceKernels(backend, Object.fromEntries(counted));
+
+process.on('SIGWINCH', () => result.signals++);
+const sender = new Worker(
+  `const timer = new Int32Array(new SharedArrayBuffer(4));
+  for (;;) {
+    process.kill(process.pid, 'SIGWINCH');
+    Atomics.wait(timer, 0, 0, 0.3);
+  }`,
+  {eval: true},
+);
+const ofKernels = new Set(own.map(([name]) => cases[name]!));
+const end = Date.now() + 1000 * Number(seconds);
+do {
+  for (const sizes of allSizes) {
+    // A few tokens so often that kernels become graphs, many of them less so.
+    const most = rows(sizes) < 16 ? 20 : 2;
+    for (const ofKernel of ofKernels) {
+      for (let i = 0; i < most; i++) tf.tidy(() => void ofKernel(sizes));
+      // Lets the signals' listener run, without which libuv's pipe is full.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+} while (Date.now() < end);
+await sender.terminate();
+console.log(JSON.stringify(result));
+process.exit(0);
