@@ -21,6 +21,7 @@ import {readResults, withGroup, writeResults} from './results';
 
 const groups: Readonly<Record<string, () => Promise<{measure: MeasureGroup}>>> = {
   wasm: () => import('./wasm_steps'),
+  loop: () => import('./loop_steps'),
   tensorflow: () => import('./tensorflow_steps'),
   model: () => import('./model_passes'),
   optimizer: () => import('./optimizer_share'),
