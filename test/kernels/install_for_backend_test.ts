@@ -15,9 +15,9 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 async function train(
   backend: BackendName,
   steps: number,
-  ...files: string[]
+  ...others: string[]
 ): Promise<TrainingLoop> {
-  const args = ['test/kernels/training_loop.ts', backend, String(steps), ...files];
+  const args = ['test/kernels/training_loop.ts', backend, String(steps), ...others];
   // Coverage counts what the tests themselves run.
   const env = {...process.env, NODE_V8_COVERAGE: '', TF_CPP_MIN_LOG_LEVEL: '2'};
   const child = spawn(process.execPath, ['--import', 'tsx', ...args], {cwd: root, env});
@@ -39,7 +39,7 @@ for (const backend of ['wasm', 'tensorflow'] as const) {
       after(() => rmSync(folder, {recursive: true, force: true}));
 
       it('runs them from the first step on, in a loop that awaits nothing but steps', async () => {
-        const {kernels, turned} = await train(backend, 3);
+        const {kernels, turned} = await train(backend, 3, 'awaits');
         if (backend === 'wasm') expect(turned, 'whether the event loop turned').to.equal(false);
         for (const ofStep of kernels) {
           expect(Object.keys(ofStep)).to.include.oneOf(updates);
@@ -53,8 +53,11 @@ for (const backend of ['wasm', 'tensorflow'] as const) {
 
       it('resumes to the very same weights', async () => {
         const file = join(folder, 'state.json');
-        const [whole, first] = await Promise.all([train(backend, 6), train(backend, 3, '', file)]);
-        const second = await train(backend, 3, file);
+        const [whole, first] = await Promise.all([
+          train(backend, 6, 'yields'),
+          train(backend, 3, 'yields', '', file),
+        ]);
+        const second = await train(backend, 3, 'yields', file);
         expect([...first.losses, ...second.losses]).to.deep.equal(whole.losses);
         expect(second.weights).to.equal(whole.weights);
       });

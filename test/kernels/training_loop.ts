@@ -1,8 +1,8 @@
 /**
  * A training in a process of its own, for tests of what a program sees that imports the optimizer and nothing else of this
- * library's: steps of `trainOnBatch` in a loop that awaits nothing but them, and says as JSON what it was.
+ * library's: steps of `trainOnBatch` in a loop that awaits nothing but them, or yields after each. It says as JSON what it was.
  *
- *   tsx test/kernels/training_loop.ts BACKEND STEPS [FILE_TO_START_FROM [FILE_TO_SAVE_TO]]    '' is no file
+ *   tsx test/kernels/training_loop.ts BACKEND STEPS awaits|yields [FILE_TO_START_FROM [FILE_TO_SAVE_TO]]    '' is no file
  */
 import {readFileSync, writeFileSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
@@ -23,7 +23,10 @@ export interface TrainingLoop {
 
 type NamedTensors = Awaited<ReturnType<tf.Optimizer['getWeights']>>;
 
-const [name, steps, from, to] = process.argv.slice(2) as [BackendName, string, string?, string?];
+const [name, steps, kind, from, to] = process.argv.slice(2) as [
+  ...[BackendName, string, 'awaits' | 'yields'],
+  ...[string?, string?],
+];
 await loadBackend(name);
 await tf.setBackend(name);
 
@@ -52,6 +55,7 @@ for (let step = 0; step < Number(steps); step++) {
   calls.clear();
   loop.losses.push((await model.trainOnBatch(x, y)) as number);
   loop.kernels.push(Object.fromEntries(calls));
+  if (kind === 'yields') await new Promise((resolve) => setTimeout(resolve, 50));
 }
 clearImmediate(turn);
 if (to) await save(to);
