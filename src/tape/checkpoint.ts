@@ -30,8 +30,9 @@ function recordSegment<Result extends tf.Tensor | tf.Tensor[]>(
   let result!: Result;
   const run = runSegment(recording, () => asArray((result = body())));
   const inputs = run.outside.filter((tensor) => recording.isTracked(tensor));
+  const saved = [...run.held, ...run.assigned.values()];
   if (inputs.length === 0 || run.made.length === 0) {
-    for (const before of run.assigned.values()) recording.holds.release(before);
+    for (const tensor of saved) recording.holds.release(tensor);
     return result;
   }
   recording.add({
@@ -40,12 +41,7 @@ function recordSegment<Result extends tf.Tensor | tf.Tensor[]>(
       inputs.map((input) => [String(input.id), recording.describeInput(input)]),
     ),
     outputs: run.made.map((i) => describe(run.results[i]!)),
-    saved: [
-      ...run.outside
-        .filter((tensor) => !isVariable(tensor))
-        .map((tensor) => recording.holds.hold(tensor)),
-      ...run.assigned.values(),
-    ],
+    saved,
     gradient: (dys) => segmentGradients(() => asArray(body()), run, inputs, dys),
     reads: new Set(run.outside.map(({id}) => id)),
   });
@@ -54,9 +50,4 @@ function recordSegment<Result extends tf.Tensor | tf.Tensor[]>(
 
 function asArray(tensors: tf.Tensor | tf.Tensor[]): tf.Tensor[] {
   return Array.isArray(tensors) ? tensors : [tensors];
-}
-
-/** Variables keep their data themselves, and are read again as they are. */
-function isVariable(tensor: tf.Tensor): boolean {
-  return tensor instanceof tf.Variable;
 }

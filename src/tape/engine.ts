@@ -28,6 +28,9 @@ export interface EngineInternals {
   track(tensor: tf.Tensor): void;
   /** Counts `tensor` as one more owner of its data. */
   incRef(tensor: tf.Tensor, backend: null): void;
+  read(dataId: object): Promise<tf.backend_util.BackendValues>;
+  readSync(dataId: object): tf.backend_util.BackendValues;
+  readToGPU(dataId: object, options: object): tf.GPUData;
   tidy<T>(name: string, body: () => T): T;
   state: EngineState;
 }
@@ -38,6 +41,8 @@ interface EngineState {
   /** Kernels that are running, one in the other; the stock tape does not record while this is above 0. */
   kernelDepth: number;
   activeTape: unknown[] | null;
+  /** By data id; those of data that is gone are not there. */
+  tensorInfo: WeakMap<object, unknown>;
 }
 
 /** The engine, with its insides. Its `state` is replaced by `tf.engine().reset()`: read it afresh. */
@@ -94,6 +99,9 @@ const methods = [
   'nextTensorId',
   'track',
   'incRef',
+  'read',
+  'readSync',
+  'readToGPU',
   'tidy',
 ] as const;
 

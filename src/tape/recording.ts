@@ -55,12 +55,13 @@ export class Recording {
   /** Leaves read by the custom gradient op that is running. */
   private reads: Set<number> | null = null;
   /**
-   * Of the segment that is observed: the tensors from outside that it has read, by id, for it began with id `since`; and
-   * its ops' outputs that depend on a leaf.
+   * Of the segment that is observed: the tensors from outside that it has read, by id, for it began with id `since`, and what
+   * is held of them; and its ops' outputs that depend on a leaf.
    */
   private observed: {
     since: number;
     outside: Map<number, tf.Tensor>;
+    held: tf.Tensor[];
     dependent: Set<number>;
   } | null = null;
 
@@ -95,18 +96,24 @@ export class Recording {
 
   /**
    * Runs `body` without recording it, and tells which tensors from outside its ops have read, and the ids of those outputs
-   * of its ops that depend on a leaf.
+   * of its ops that depend on a leaf. Holds the data of `outside`, but for variables, which keep it themselves: `held`.
    */
-  observe<T>(body: () => T): {result: T; outside: tf.Tensor[]; dependent: ReadonlySet<number>} {
+  observe<T>(body: () => T): {
+    result: T;
+    outside: tf.Tensor[];
+    held: tf.Tensor[];
+    dependent: ReadonlySet<number>;
+  } {
     const engine = engineInternals();
     const {state} = engine;
     const since = engine.nextTensorId();
     const outside = new Map<number, tf.Tensor>();
+    const held: tf.Tensor[] = [];
     const dependent = new Set<number>();
-    this.observed = {since, outside, dependent};
+    this.observed = {since, outside, held, dependent};
     state.kernelDepth++;
     try {
-      return {result: body(), outside: [...outside.values()], dependent};
+      return {result: body(), outside: [...outside.values()], held, dependent};
     } finally {
       state.kernelDepth--;
       this.observed = null;
@@ -261,10 +268,17 @@ export class Recording {
       if (tensor == null) continue;
       const id = this.idOf(tensor);
       if (this.leaves.has(id)) this.reads?.add(id);
-      if (this.observed && tensor.id < this.observed.since) {
-        this.observed.outside.set(tensor.id, tensor);
-      }
+      if (this.observed && tensor.id < this.observed.since) this.noteOutside(tensor, this.observed);
     }
+  }
+
+  private noteOutside(
+    tensor: tf.Tensor,
+    {outside, held}: NonNullable<Recording['observed']>,
+  ): void {
+    if (outside.has(tensor.id)) return;
+    outside.set(tensor.id, tensor);
+    if (!(tensor instanceof tf.Variable)) held.push(this.holds.hold(tensor));
   }
 }
 

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {createRandom} from '../sampling/rng';
 import {backpropagate} from './backward';
 import type {InputGradients} from './engine';
 import {record} from './gradients';
+import {noteOps, ReadAgainError, runFreeing, type OpSequence} from './op_sequence';
 import {Recording} from './recording';
 
 /**
@@ -16,28 +16,37 @@ export interface SegmentRun {
   made: number[];
   /** Tensors and variables that were made before the segment and read in it. */
   outside: tf.Tensor[];
+  /** Tensors over the data of `outside`, but for variables, to be released. */
+  held: tf.Tensor[];
   /** Variables that the segment assigned to, with the values before, held (BatchNorm's moving averages). */
   assigned: Map<tf.Variable, tf.Tensor>;
-  seed: number;
+  /** What it drew from `Math.random`. */
+  drawn: readonly number[];
+  sequence: OpSequence;
 }
 
 /** Runs a segment for the first time, without recording what is in it. */
 export function runSegment(recording: Recording, body: () => tf.Tensor[]): SegmentRun {
-  const seed = Math.floor(Math.random() * 2 ** 32);
   const assigned = new Map<tf.Variable, tf.Tensor>();
-  const {result, outside, dependent} = recording.observe(() =>
+  const drawn: number[] = [];
+  const {
+    result: {result, sequence},
+    outside,
+    held,
+    dependent,
+  } = recording.observe(() =>
     withAssignments(
       (variable) => {
         if (!assigned.has(variable)) assigned.set(variable, recording.holds.hold(variable));
       },
-      () => withRandom(seed, body),
+      () => noteDraws(drawn, () => noteOps(body)),
     ),
   );
   // What is passed on from outside has its gradient by itself.
   const made = result.flatMap(({id}, i) =>
     dependent.has(id) && result.findIndex((first) => first.id === id) === i ? [i] : [],
   );
-  return {results: result, made, outside, assigned, seed};
+  return {results: result, made, outside, held, assigned, drawn, sequence};
 }
 
 /**
@@ -46,30 +55,52 @@ export function runSegment(recording: Recording, body: () => tf.Tensor[]): Segme
  */
 export function segmentGradients(
   body: () => tf.Tensor[],
-  {made, outside, assigned, seed}: SegmentRun,
+  run: SegmentRun,
   inputs: readonly tf.Tensor[],
   dys: ReadonlyArray<tf.Tensor | null>,
 ): InputGradients {
+  const {made, outside, assigned} = run;
   const gradients: InputGradients = {};
-  const recording = new Recording(inputs);
   const later = new Map([...assigned].map(([variable]) => [variable, tf.clone(variable)]));
   try {
-    for (const [variable, before] of assigned) variable.assign(before);
-    const results = revived(outside, () => withRandom(seed, () => record(recording, body)));
-    const ys = made.map((index) => results[index]!);
-    // A custom gradient may return what it was given.
-    tf.dispose(ys.filter((y) => !outside.includes(y)));
-    const seeds = ys.flatMap((y, i) => (dys[i] ? [{y, dy: dys[i]}] : []));
-    backpropagate(recording, inputs, seeds, (index, gradient) => {
-      gradients[String(inputs[index]!.id)] = () => gradient;
-    });
+    const {recording, results} = runAgain(body, run, inputs);
+    try {
+      const ys = made.map((index) => results[index]!);
+      // A custom gradient may return what it was given.
+      tf.dispose(ys.filter((y) => !outside.includes(y)));
+      const seeds = ys.flatMap((y, i) => (dys[i] ? [{y, dy: dys[i]}] : []));
+      backpropagate(recording, inputs, seeds, (index, gradient) => {
+        gradients[String(inputs[index]!.id)] = () => gradient;
+      });
+    } finally {
+      recording.holds.dispose();
+    }
   } finally {
-    recording.holds.dispose();
     for (const [variable, value] of later) variable.assign(value);
     tf.dispose([...later.values()]);
   }
   for (const {id} of inputs) gradients[String(id)] ??= () => null;
   return gradients;
+}
+
+/** Runs a segment from the same start as the first time, recorded. */
+function runAgain(
+  body: () => tf.Tensor[],
+  {outside, assigned, drawn, sequence}: SegmentRun,
+  inputs: readonly tf.Tensor[],
+): {recording: Recording; results: tf.Tensor[]} {
+  const runBy = (run: () => tf.Tensor[]): {recording: Recording; results: tf.Tensor[]} => {
+    for (const [variable, before] of assigned) variable.assign(before);
+    const recording = new Recording(inputs);
+    const results = revived(outside, () => withDraws(drawn, () => record(recording, run)));
+    return {recording, results};
+  };
+  try {
+    return runBy(() => runFreeing(sequence, body));
+  } catch (error) {
+    if (!(error instanceof ReadAgainError)) throw error;
+    return runBy(body);
+  }
 }
 
 /** Runs `body` with tensors that a tidy has disposed of, but whose data is held, as if they were alive. */
@@ -86,11 +117,24 @@ function revived<T>(tensors: readonly tf.Tensor[], body: () => T): T {
   }
 }
 
-/** Runs `body` with random numbers that `seed` determines: all of tfjs's come from `Math.random`. */
-function withRandom<T>(seed: number, body: () => T): T {
+/** Runs `body` and adds what it draws from `Math.random` to `drawn`: of tfjs's random ops each draws a seed, if it has none. */
+function noteDraws<T>(drawn: number[], body: () => T): T {
+  return withRandom((random) => {
+    const number = random();
+    drawn.push(number);
+    return number;
+  }, body);
+}
+
+/** Runs `body` with the random numbers that were drawn before; new ones come after them. */
+function withDraws<T>(drawn: readonly number[], body: () => T): T {
+  let next = 0;
+  return withRandom((random) => drawn[next++] ?? random(), body);
+}
+
+function withRandom<T>(draw: (random: () => number) => number, body: () => T): T {
   const {random} = Math;
-  const generator = createRandom(seed);
-  Math.random = () => generator.next();
+  Math.random = () => draw(random);
   try {
     return body();
   } finally {

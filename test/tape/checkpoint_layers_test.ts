@@ -1,6 +1,7 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import {OwLoreOptimizer} from '../../src';
 import {allLayers} from '../../src/model/layer_tree';
 import {checkpointedPart, type LayerCheckpoints} from '../../src/tape/checkpoint_layers';
 import {leanOptimizer} from '../../src/tape/lean_optimizer';
@@ -329,6 +330,70 @@ describeBackends('checkpoints of layers', function (this: Mocha.Suite, backend) 
     x.dispose();
   });
 });
+
+describeBackends('random numbers of a step', (backend) => {
+  if (backend === 'webgpu') return; // they are drawn on the host
+  const blocks = (rate: number): tfl.LayersModel => {
+    const linear = (units: number, seed: number): Layer =>
+      dense({units, kernelInitializer: tfl.initializers.glorotUniform({seed})});
+    const block = (seed: number): tfl.LayersModel =>
+      chain([4], [linear(8, seed), tfl.layers.dropout({rate}), linear(4, seed + 1)]);
+    return chain([4], [block(1), block(3), linear(2, 5)]);
+  };
+  const x = (): tf.Tensor => tf.randomNormal([6, 4], 0, 1, 'float32', 1);
+
+  it("are those that stock tfjs draws: a model with dropout has stock's losses", async () => {
+    const losses: number[][] = [];
+    const draws: number[] = [];
+    for (const optimizer of [tf.train.sgd(0.1), leanOptimizer(tf.train.sgd(0.1))]) {
+      const model = blocks(0.3);
+      const [inputs, y] = [x(), tf.ones([6, 2])];
+      model.compile({optimizer, loss: 'meanSquaredError'});
+      let drawn = 0;
+      const random = (): number => (Math.sin(++drawn) * 1e4) % 1;
+      const own: number[] = [];
+      await withRandom(random, async () => {
+        for (let i = 0; i < 5; i++) own.push((await model.trainOnBatch(inputs, y)) as number);
+      });
+      losses.push(own);
+      draws.push(drawn);
+      model.dispose();
+      optimizer.dispose();
+      tf.dispose([inputs, y]);
+    }
+    expect(draws).to.deep.equal([10, 10]);
+    expect(losses[1]).to.deep.equal(losses[0]);
+    expect(new Set(losses[0])).to.have.property('size', 5);
+  });
+
+  it('are none for checkpoints, bases and their refreshes', async () => {
+    const model = blocks(0);
+    const [inputs, y] = [x(), tf.ones([6, 2])];
+    const optimizer = new OwLoreOptimizer({rank: 1, refreshInterval: 1, project: /./});
+    model.compile({optimizer, loss: 'meanSquaredError'});
+    await withRandom(
+      () => {
+        throw new Error('drawn');
+      },
+      async () => {
+        for (let i = 0; i < 3; i++) await model.trainOnBatch(inputs, y);
+      },
+    );
+    model.dispose();
+    optimizer.dispose();
+    tf.dispose([inputs, y]);
+  });
+});
+
+async function withRandom(random: () => number, body: () => Promise<void>): Promise<void> {
+  const before = Math.random;
+  Math.random = random;
+  try {
+    await body();
+  } finally {
+    Math.random = before;
+  }
+}
 
 /**
  * Trains one step with stock tfjs and one with checkpoints, from the same weights, and compares the weights after it.

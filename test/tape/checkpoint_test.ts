@@ -4,7 +4,32 @@ import {checkpointed} from '../../src/tape/checkpoint';
 import {collectGradients} from '../../src/tape/gradients';
 import {describeBackends} from '../support/backends';
 
-describeBackends('checkpoint', () => {
+/** Runs `body` while the numbers that it draws from `Math.random` are counted, and known: 1/2, 1/3, 1/4, … */
+function countingDraws(body: () => void): number {
+  const {random} = Math;
+  let draws = 0;
+  Math.random = () => 1 / (++draws + 1);
+  try {
+    body();
+  } finally {
+    Math.random = random;
+  }
+  return draws;
+}
+
+/** Gradient of Σ f(w) at w = 3 for a checkpoint f. */
+async function slope(body: (x: tf.Tensor) => tf.Tensor): Promise<number> {
+  const w = tf.variable(tf.tidy(() => tf.scalar(3)));
+  const before = tf.memory().numTensors;
+  const {value, grads} = collectGradients(() => checkpointed(body)(w) as tf.Scalar, [w]);
+  const [gradient] = await grads[0]!.data();
+  tf.dispose([value, ...(grads as tf.Tensor[])]);
+  expect(tf.memory().numTensors).to.equal(before);
+  w.dispose();
+  return gradient!;
+}
+
+describeBackends('checkpoint', (backend) => {
   it('gives the same gradients as without', async () => {
     const w = tf.variable(tf.randomNormal([5, 5], 0, 1, 'float32', 1));
     const u = tf.variable(tf.randomNormal([5, 5], 0, 1, 'float32', 2));
@@ -41,6 +66,112 @@ describeBackends('checkpoint', () => {
     expect(sum).to.equal(2 * (await value.data())[0]!);
     tf.dispose([w, value, ...(grads as tf.Tensor[])]);
   });
+
+  it('draws what its function draws, and nothing else', () => {
+    const w = tf.variable(tf.ones([10]));
+    const gradients = (part: (x: tf.Tensor) => tf.Tensor): number =>
+      countingDraws(() => {
+        const {value, grads} = collectGradients(() => tf.sum<tf.Scalar>(part(part(w))), [w]);
+        tf.dispose([value, ...(grads as tf.Tensor[])]);
+      });
+    const inner = checkpointed((x: tf.Tensor) => tf.tanh(x));
+    const nested = checkpointed((x: tf.Tensor) => tf.mul(inner(x), x));
+    expect(gradients(nested)).to.equal(0);
+    const dropped = (x: tf.Tensor): tf.Tensor => tf.square(tf.dropout(x, 0.5));
+    expect(gradients(dropped)).to.equal(2);
+    expect(gradients(checkpointed(dropped))).to.equal(2);
+    expect(gradients(checkpointed((x: tf.Tensor) => checkpointed(dropped)(x)))).to.equal(2);
+    w.dispose();
+  });
+
+  it('frees each result in its second run when nothing reads it any more', async () => {
+    const alive: number[] = [];
+    const gradient = await slope((x) =>
+      tf.tidy(() => {
+        const before = tf.memory().numTensors;
+        let h = x;
+        for (let i = 0; i < 10; i++) h = tf.add(h, x);
+        alive.push(tf.memory().numTensors - before);
+        return tf.square(h);
+      }),
+    );
+    expect(gradient).to.equal(2 * 11 * 33);
+    expect(alive).to.deep.equal([10, 1]);
+  });
+
+  it('keeps what its function assigns to a variable or gives to an inner checkpoint', async () => {
+    const last: tf.Variable = tf.variable(
+      tf.tidy(() => tf.scalar(0)),
+      false,
+    );
+    const inner = checkpointed((h: tf.Tensor) => tf.square(tf.mul(h, last)));
+    const gradient = await slope((x) =>
+      tf.tidy(() => {
+        const double = tf.mul(x, 2);
+        const square = tf.square(double);
+        last.assign(double);
+        return tf.mul(inner(square), last);
+      }),
+    );
+    // (2x)³ · ((2x)²)² … of which those with `last` in them count as constant: c³·16x⁴ at c = 6.
+    expect(gradient).to.equal(6 ** 3 * 64 * 3 ** 3);
+    expect(await last.data()).to.deep.equal(new Float32Array([6]));
+    last.dispose();
+  });
+
+  it('runs once more if its second run reads again what it freed', async () => {
+    let runs = 0;
+    const gradient = await slope((x) =>
+      tf.tidy(() => {
+        runs++;
+        const double = tf.mul(x, 2);
+        const square = tf.square(double);
+        return tf.mul(square, runs > 1 ? tf.mul(double, 0.5) : x);
+      }),
+    );
+    expect(runs).to.equal(3);
+    expect(gradient).to.equal(4 * 3 * 9);
+  });
+
+  it('frees nothing where its second run goes another way', async () => {
+    let runs = 0;
+    const gradient = await slope((x) =>
+      tf.tidy(() => {
+        const four = runs++ === 0 ? tf.sqrt(tf.add(tf.square(tf.scalar(2)), 12)) : tf.scalar(4);
+        const product = tf.mul(x, four);
+        return tf.mul(tf.square(product), tf.add(product, 1));
+      }),
+    );
+    // (4x)²(4x + 1)
+    expect(gradient).to.equal(3 * 64 * 9 + 2 * 16 * 3);
+    expect(runs).to.equal(2);
+  });
+
+  it('frees a result that shares its data with what it was given', async () => {
+    let runs = 0;
+    const gradient = await slope((x) =>
+      tf.tidy(() => {
+        runs++;
+        const copy = tf.clone(x);
+        return tf.mul(tf.square(copy), x);
+      }),
+    );
+    expect(gradient).to.equal(3 * 9);
+    expect(runs).to.equal(2);
+  });
+
+  if (backend !== 'webgpu') {
+    it('keeps what its function reads on the host', async () => {
+      const gradient = await slope((x) =>
+        tf.tidy(() => {
+          const double = tf.mul(x, 2);
+          const square = tf.square(double);
+          return tf.mul(square, double.dataSync()[0]!);
+        }),
+      );
+      expect(gradient).to.equal(6 * 8 * 3);
+    });
+  }
 
   it('assigns to variables once', async () => {
     const w = tf.variable(tf.ones([2]));
