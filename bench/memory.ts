@@ -5,9 +5,9 @@
  *   npm run bench:memory -- --backend wasm
  *
  * Stock is the same model as tfjs users write it, trained with `tf.train.adam`. All variants of a trained set take turns,
- * a step each, so that a busy machine is equally busy for all. Peaks are the same in every run; times are not. Two more
- * tables are by the backend that computes shapes only (`shape_backend.ts`): the same on wasm, and what the optimizer's
- * options cost. Exits with 1 if a loss differs from stock's.
+ * a step each, so that a busy machine is equally busy for all. Peaks are the same in every run; times are not. Three more
+ * tables are by the backend that computes shapes only (`shape_backend.ts`): the same on wasm, this library's optimizer on
+ * stock's model, and what its options cost. Exits with 1 if a loss differs from stock's.
  *
  * With `--write` the figures go to `docs/memory.md` and `bench/results/memory.json`.
  */
@@ -218,6 +218,60 @@ report.table(
   ),
 );
 
+/** Most memory that a step of full fine-tuning with checkpoints may take of that of stock, where the model is stock's. */
+const PLAIN_OPS_GOAL = 0.135;
+
+interface PlainOpsRow extends Row {
+  /** By backend. */
+  peaks: Record<(typeof plainOpsBackends)[number], Record<Variant, number>>;
+}
+const plainOpsBackends = ['wasm', 'tensorflow'] as const;
+
+async function measurePlainOps(set: TrainedSetName): Promise<Record<Variant, number>> {
+  const options = {
+    trained: trainedSets[set],
+    plainOps: true,
+    optimizer: {...adamOptions, nonFinite: 'throw'},
+  } as const;
+  return {
+    stock: await peakOf({...options, variant: 'stock'}),
+    none: await peakOf({...options, variant: 'none'}),
+    auto: await peakOf({...options, variant: 'auto'}),
+  };
+}
+
+const plainOps: PlainOpsRow[] = [];
+for (const row of rows) {
+  const peaks = {} as PlainOpsRow['peaks'];
+  for (const imitated of plainOpsBackends) {
+    await tf.setBackend(await registerShapeBackend(imitated));
+    peaks[imitated] = await measurePlainOps(row.set);
+  }
+  plainOps.push({...row, peaks});
+}
+report.table(
+  'plain ops',
+  "Peaks with this library's optimizer and stock's model, by the shape-only backend",
+  ['trained', '', ...plainOpsBackends.flatMap((imitated) => [imitated, 'part']), 'goal'],
+  plainOps.flatMap(({title, set, peaks}) =>
+    variants.map((variant) => {
+      const parts = plainOpsBackends.map(
+        (imitated) => peaks[imitated][variant] / plainOps[0]!.peaks[imitated].stock,
+      );
+      const hasGoal = set === 'full' && variant === 'auto';
+      return [
+        variant === 'stock' ? title : '',
+        variantTitles[variant],
+        ...plainOpsBackends.flatMap((imitated, i) => [
+          megabytes(peaks[imitated][variant]),
+          parts[i]!.toFixed(3),
+        ]),
+        hasGoal ? verdict(Math.max(...parts), {atMost: PLAIN_OPS_GOAL}) : '',
+      ];
+    }),
+  ),
+);
+
 /** Options that make gradients wait for each other. */
 const waiting = {
   "`nonFinite: 'ignore'`, as above": {},
@@ -246,7 +300,7 @@ report.table(
 
 if (values.write) {
   await report.writeDocs();
-  const figures = {results, owlore, onWasm, byOption, lossDifference};
+  const figures = {results, owlore, onWasm, plainOps, byOption, lossDifference};
   await writeRecord('memory', {backend, steps, tfjs: tf.version_core, ...figures});
 }
 const isEqual = lossDifference <= LOSS_TOLERANCE;

@@ -75,6 +75,8 @@ export interface TrainingOptions {
   shape: Shape;
   trained: TrainedSet;
   variant: Variant;
+  /** Whether this library's optimizer trains the model of the stock variant: with its ops and loss. Default: false. */
+  plainOps?: boolean;
   /** For this library's optimizer. Default {@link adamOptions}. */
   optimizer?: OwLoreOptions;
   /** Default: where the vocabulary is many times the width, as the docs of the option advise. */
@@ -89,7 +91,7 @@ export class Training {
   readonly batch: [tf.Tensor, tf.Tensor];
 
   constructor({shape, trained, variant, optimizer = adamOptions, ...rest}: TrainingOptions) {
-    const {headInLoss = shape.vocabulary >= 16 * shape.hidden} = rest;
+    const {plainOps = false, headInLoss = shape.vocabulary >= 16 * shape.hidden} = rest;
     const config: LlamaConfig = {
       vocabSize: shape.vocabulary,
       hiddenSize: shape.hidden,
@@ -100,14 +102,15 @@ export class Training {
       seed: 1,
     };
     const isStock = variant === 'stock';
-    this.model = isStock ? createComposedLlama(config) : createLlama({...config, headInLoss});
+    const isComposed = isStock || plainOps;
+    this.model = isComposed ? createComposedLlama(config) : createLlama({...config, headInLoss});
     this.optimizer = isStock
       ? tf.train.adam(LEARNING_RATE)
       : // Which kernels there are is for the bench to say.
         new OwLoreOptimizer({...optimizer, checkpoint: variant, kernels: 'none'});
     this.model.compile({
       optimizer: this.optimizer,
-      loss: isStock ? composed.sparseCrossEntropy : sparseCrossEntropy,
+      loss: isComposed ? composed.sparseCrossEntropy : sparseCrossEntropy,
     });
     for (const layer of this.model.layers) {
       const isOn = trained === 'all' || trained.includes(layer.name);

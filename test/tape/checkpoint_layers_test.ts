@@ -350,7 +350,7 @@ describeBackends('random numbers of a step', (backend) => {
       const [inputs, y] = [x(), tf.ones([6, 2])];
       model.compile({optimizer, loss: 'meanSquaredError'});
       let drawn = 0;
-      const random = (): number => (Math.sin(++drawn) * 1e4) % 1;
+      const random = (): number => Math.abs(Math.sin(++drawn) * 1e4) % 1;
       const own: number[] = [];
       await withRandom(random, async () => {
         for (let i = 0; i < 5; i++) own.push((await model.trainOnBatch(inputs, y)) as number);
