@@ -41,7 +41,9 @@ function infoLines(body: () => void): string[] {
 
 /** One period of all blocks, every layer but the last a block. */
 function samplingOf(model: tfl.LayersModel): LayerSamplingCallback[] {
-  const blocks = model.layers.slice(0, -1).map(({name}) => name);
+  const blocks = model.layers
+    .slice(0, -1)
+    .flatMap(({name, trainable}) => (trainable ? [name] : []));
   return [new LayerSamplingCallback({blocks, gamma: blocks.length, interval: 1})];
 }
 
