@@ -1,4 +1,4 @@
-import {defineConfig, type Options} from 'tsup';
+import {defineConfig} from 'tsup';
 
 const library = {
   index: 'src/index.ts',
@@ -9,18 +9,43 @@ const library = {
   'kernels/webgpu/index': 'src/kernels/webgpu/index.ts',
 };
 
-// Dependencies and peers stay imports. Shared chunks (splitting) keep one copy of every class and of the
-// kernels' state, however many of the entries a program loads.
-const common: Options = {
-  target: 'es2022',
-  dts: {entry: library, compilerOptions: {ignoreDeprecations: '6.0'}},
-  skipNodeModulesBundle: true,
-  splitting: true,
-  sourcemap: true,
-};
+/** What the file for a script tag takes from the global variable `tf`. */
+const tfjsGlobal = `
+  const tf = globalThis.tf;
+  if (!tf || !tf.layers) throw new Error('tfjs-owlore: tf is not there; load @tensorflow/tfjs by a script tag before this one');
+  module.exports = tf;
+`;
 
-// The command line is a program and no module to load: it is built once.
 export default defineConfig([
-  {...common, entry: {...library, 'cli/main': 'src/cli/main.ts'}, format: 'esm'},
-  {...common, entry: library, format: 'cjs'},
+  // Dependencies and peers stay imports. Shared chunks (splitting) keep one copy of every class and of the
+  // kernels' state, however many of the entries a program loads.
+  {
+    entry: {...library, node: 'src/node.ts', 'cli/main': 'src/cli/main.ts'},
+    format: 'esm',
+    target: 'es2022',
+    dts: {entry: library, compilerOptions: {ignoreDeprecations: '6.0'}},
+    skipNodeModulesBundle: true,
+    splitting: true,
+    sourcemap: true,
+  },
+  {
+    entry: {'tfjs-owlore.min': 'src/script.ts'},
+    format: 'iife',
+    globalName: 'owlore',
+    target: 'es2022',
+    platform: 'browser',
+    minify: true,
+    noExternal: [/.*/],
+    outExtension: () => ({js: '.js'}),
+    esbuildPlugins: [
+      {
+        name: 'tfjs from a script tag',
+        setup(build) {
+          const filter = /^@tensorflow\/tfjs-(core|layers)$/;
+          build.onResolve({filter}, ({path}) => ({path, namespace: 'global'}));
+          build.onLoad({filter, namespace: 'global'}, () => ({contents: tfjsGlobal}));
+        },
+      },
+    ],
+  },
 ]);

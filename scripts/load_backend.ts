@@ -1,6 +1,8 @@
 import {existsSync} from 'node:fs';
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {prepareTensorflow, registerBackend, type BackendName} from '../src/cli/register_backend';
+// As Node has it.
+import '../src/preload';
 
 /**
  * Makes a tfjs backend usable in Node, for the tests, the demo and the benchmarks: as the command line does, and for the two

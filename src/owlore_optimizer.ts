@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
 import {Accumulation} from './optim/accumulation';
 import {checkExactBasisSupport, exactBasis, randomizedBasis} from './optim/basis';
 import {countIn, statesFromTensors, statesToTensors, type NamedTensor} from './optim/checkpoint';
@@ -14,7 +15,8 @@ import {
   registeredVariable,
   trainableVariables,
 } from './optim/variables';
-import {installKernelsForBackend} from './kernels/install_for_backend';
+import {installKernelsForBackend, installKernelsForStep} from './kernels/install_for_backend';
+import {hostSvd, kernelModules} from './on_demand';
 import {checkKnown, checkNumber} from './options';
 import {
   owloreDefaults,
@@ -74,6 +76,22 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.finiteCheck = new FiniteCheck(nonFinite);
     this.accumulation = new Accumulation(this.states, this.rule);
     this.projections = new Projections(this.options);
+    this.startLoading();
+  }
+
+  /**
+   * Resolves when all is there that a step takes: the backend, this library's kernels for it (`kernels: 'auto'`), and the SVD for
+   * `basis: 'svd'`. A page loads the latter two when they are needed; in Node they come with the library. `fit` and `fitDataset`
+   * wait for this. A loop of one's own awaits it once, before the first step: without kernels a step is slower (and says so), and
+   * on wasm some models have no gradient.
+   *
+   * @throws Error if the SVD cannot be loaded; kernels that cannot be are a warning.
+   */
+  async ready(): Promise<void> {
+    await tf.ready();
+    const {kernels, basis} = this.options;
+    if (kernels === 'auto') await installKernelsForBackend();
+    if (basis === 'svd') await hostSvd.load();
   }
 
   /** The learning rate of the next step. */
@@ -251,8 +269,18 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.iterations_ = 0;
   }
 
+  /** Asks for what a step will take, so that it may be there by then; whoever needs it hears of an error. */
+  private startLoading(): void {
+    const {kernels, basis} = this.options;
+    const needed = [
+      kernels === 'auto' ? kernelModules.get(tf.getBackend()) : undefined,
+      basis === 'svd' ? hostSvd : undefined,
+    ];
+    for (const part of needed) part?.load().catch(() => undefined);
+  }
+
   private prepareBackend(): void {
-    if (this.options.kernels === 'auto') void installKernelsForBackend();
+    if (this.options.kernels === 'auto') installKernelsForStep();
   }
 
   private withCheckpoints(f: () => tf.Scalar): () => tf.Scalar {
@@ -371,3 +399,14 @@ function isOfAnotherModel({blockVariables}: SamplingPlan, other: SamplingPlan): 
 }
 
 tf.serialization.registerClass(OwLoreOptimizer);
+
+/** Has every `fit` wait for what its optimizer loads. */
+class OptimizerReady extends tfl.Callback {
+  override async onTrainBegin(): Promise<void> {
+    // Not by instanceof: tf.Optimizer defines it in a way that takes any optimizer for one of ours.
+    await (this.model.optimizer as Partial<OwLoreOptimizer>).ready?.();
+  }
+}
+
+// Of the lowest level, that is, whatever `verbose` is.
+tfl.registerCallbackConstructor(0, OptimizerReady);

@@ -1,6 +1,7 @@
 /** Making a tfjs backend of Node the one that computes. */
 import * as tf from '@tensorflow/tfjs-core';
 import {installKernelsForBackend} from '../kernels/install_for_backend';
+import '../preload';
 import {registerBackend, type BackendName} from './register_backend';
 
 /** What `auto` takes the first one of that is there. */

@@ -1,26 +1,35 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {installKernels as installForCpu} from './cpu';
+import {kernelModules} from '../on_demand';
 import {warnOfFailure} from './replacement';
-import {installKernels as installForTensorflow} from './tensorflow';
-import {installKernels as installForWasm} from './wasm';
-import {installKernels as installForWebgpu} from './webgpu';
-
-const installers: Readonly<Record<string, () => Promise<void>>> = {
-  cpu: installForCpu,
-  tensorflow: installForTensorflow,
-  wasm: installForWasm,
-  webgpu: installForWebgpu,
-};
 
 /**
  * Registers the kernels for the current backend, if there are any for it; what is there already stays. They are in place when
- * this returns, a module that the engine refuses to compile at once when it resolves. It never rejects: a failure is said once.
+ * this returns; those that are loaded on demand, or a module that the engine refuses to compile at once, when it resolves. It never
+ * rejects: a failure is said once.
  */
 export async function installKernelsForBackend(): Promise<void> {
   const name = tf.getBackend();
+  const kernels = kernelModules.get(name);
+  if (!kernels) return;
+  const backend = tf.backend();
   try {
-    await installers[name]?.();
+    await (kernels.loaded ?? (await kernels.load())).installKernels();
   } catch (error) {
-    warnOfFailure(name, tf.backend(), error);
+    warnOfFailure(name, backend, error);
   }
+}
+
+/** Backends of which it was said that a step is without their kernels. */
+const early = new Set<string>();
+
+/** The same for a step that is about to run: says, once for a backend, that its kernels are not there yet. */
+export function installKernelsForStep(): void {
+  const name = tf.getBackend();
+  void installKernelsForBackend();
+  if (!kernelModules.get(name)?.isLoading || early.has(name)) return;
+  early.add(name);
+  console.warn(
+    `OwLoreOptimizer: this step is without this library's kernels for the backend '${name}', which are still being loaded; ` +
+      '`await optimizer.ready()` before the first step',
+  );
 }

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {Matrix, SVD} from 'ml-matrix';
 import {OwLoreLeftSingularVectors} from '../kernels/kernel_names';
-import {runKernel} from '../kernels/run_kernel';
+import {hasKernel, runKernel} from '../kernels/run_kernel';
+import {hostSvd} from '../on_demand';
 import {largestMagnitude} from './largest_magnitude';
 import {nearlyOrthonormalize, orthonormalize} from './orthonormalize';
 import {readsSynchronously} from './read_back';
@@ -67,13 +67,9 @@ export const exactBasis: BasisFunction = (gradient, rank) => {
   const [rows, columns] = gradient.shape;
   const onDevice = runKernel(OwLoreLeftSingularVectors, {matrix: gradient})?.[0];
   if (onDevice) return tf.slice(onDevice as tf.Tensor2D, [0, 0], [rows, rank]);
-  const matrix = Matrix.from1DArray(rows, columns, gradient.dataSync());
-  const vectors = new SVD(matrix, {autoTranspose: true}).leftSingularVectors;
-  return tf.tensor2d(
-    vectors.subMatrix(0, rows - 1, 0, rank - 1).to1DArray(),
-    [rows, rank],
-    'float32',
-  );
+  const {leftSingularVectors} = hostSvd.loaded!;
+  const vectors = leftSingularVectors(gradient.dataSync(), [rows, columns], rank);
+  return tf.tensor2d(vectors, [rows, rank], 'float32');
 };
 
 /** Whether a function is one of those here, whose results are finite if the gradient is. */
@@ -81,11 +77,21 @@ export function isOwnBasis(basis: BasisFunction): boolean {
   return basis === randomizedBasis || basis === exactBasis;
 }
 
-/** Throws where the current backend cannot read the gradient back within a step, as {@link exactBasis} must. */
+/**
+ * Throws where {@link exactBasis} would fail: where the current backend cannot read the gradient back within a step, or the SVD
+ * on the host has not been loaded yet.
+ */
 export function checkExactBasisSupport(): void {
-  if (readsSynchronously()) return;
-  throw new Error(
-    `OwLoreOptimizer: basis 'svd' reads gradients back from the device, which the '${tf.getBackend()}' backend cannot ` +
-      "do within a step; use basis: 'randomized'",
-  );
+  if (!readsSynchronously()) {
+    throw new Error(
+      `OwLoreOptimizer: basis 'svd' reads gradients back from the device, which the '${tf.getBackend()}' backend cannot ` +
+        "do within a step; use basis: 'randomized'",
+    );
+  }
+  if (!hasKernel(OwLoreLeftSingularVectors) && !hostSvd.loaded) {
+    throw new Error(
+      "OwLoreOptimizer: basis 'svd' computes by a part of this library that a page loads when it is needed, and that is not " +
+        'there yet; `await optimizer.ready()` before the first step',
+    );
+  }
 }

@@ -1,0 +1,58 @@
+/**
+ * A part of this library that not every program needs. A page loads it when it does, as a chunk of its bundle; where
+ * `preload.ts` was imported, as in Node, it is there from the start.
+ */
+export class OnDemand<T> {
+  private part: T | undefined;
+  private loading: Promise<T> | undefined;
+  private hasFailed = false;
+
+  constructor(private readonly fetch: () => Promise<T>) {}
+
+  /** The part, if it is there. */
+  get loaded(): T | undefined {
+    return this.part;
+  }
+
+  /** Whether it was asked for, and has not come yet. */
+  get isLoading(): boolean {
+    return this.loading !== undefined && this.part === undefined && !this.hasFailed;
+  }
+
+  /** Resolves to the part; rejects, each time, if it could not be loaded. */
+  load(): Promise<T> {
+    this.loading ??= this.fetch().then(
+      (part) => (this.part = part),
+      (error: unknown) => {
+        this.hasFailed = true;
+        throw error;
+      },
+    );
+    return this.loading;
+  }
+
+  /** Takes the part from elsewhere. */
+  provide(part: T): void {
+    this.part = part;
+    this.loading = Promise.resolve(part);
+  }
+}
+
+/** The kernels of a backend. */
+export interface KernelModule {
+  installKernels(): Promise<void>;
+}
+
+/** By backend. Those for tensorflow are provided in Node alone, and no part of any page. */
+export const kernelModules: ReadonlyMap<string, OnDemand<KernelModule>> = new Map<
+  string,
+  OnDemand<KernelModule>
+>([
+  ['cpu', new OnDemand(() => import('./kernels/cpu'))],
+  ['wasm', new OnDemand(() => import('./kernels/wasm'))],
+  ['webgpu', new OnDemand(() => import('./kernels/webgpu'))],
+  ['tensorflow', new OnDemand(() => Promise.reject(new Error('they come with what Node loads.')))],
+]);
+
+/** For `basis: 'svd'`. */
+export const hostSvd = new OnDemand(() => import('./optim/host_svd'));

@@ -1,0 +1,13 @@
+/** The file for a script tag, which can load nothing of its own: the public surface and what it takes in a browser. */
+import * as cpu from './kernels/cpu';
+import * as wasm from './kernels/wasm';
+import * as webgpu from './kernels/webgpu';
+import {hostSvd, kernelModules} from './on_demand';
+import * as svd from './optim/host_svd';
+
+for (const [name, module] of Object.entries({cpu, wasm, webgpu})) {
+  kernelModules.get(name)!.provide(module);
+}
+hostSvd.provide(svd);
+
+export * from './index';

@@ -1,0 +1,76 @@
+import {execFileSync} from 'node:child_process';
+import {fileURLToPath} from 'node:url';
+import {expect} from 'chai';
+import {OnDemand} from '../src/on_demand';
+
+interface Seen {
+  /** For each step: whether this library's kernels were there. */
+  steps: boolean[];
+  warnings: string[];
+  error: string | null;
+  /** Whether the weights are others than before. */
+  moved: boolean;
+}
+
+function run(...args: string[]): Seen {
+  const program = fileURLToPath(new URL('support/on_demand_program.ts', import.meta.url));
+  const output = execFileSync(process.execPath, ['--import', 'tsx', program, ...args], {
+    encoding: 'utf8',
+  });
+  return JSON.parse(output.trim().split('\n').at(-1)!) as Seen;
+}
+
+/*
+ * What a page loads on demand: it is there before the first step of `fit` and after `ready()`; a step without it says so once,
+ * or is an error, before anything has changed, if it cannot do without.
+ */
+describe('what is loaded on demand', function () {
+  this.timeout(120_000);
+
+  it('is there before the first step of fit, whatever its callbacks', () => {
+    expect(run('fit')).to.eql({steps: [true, true], warnings: [], error: null, moved: true});
+  });
+
+  it('is there after ready()', () => {
+    const steps = [true, true, true];
+    expect(run('ready')).to.eql({steps, warnings: [], error: null, moved: true});
+  });
+
+  it('is missing in a loop that does not wait, which says so once', () => {
+    const {steps, warnings, error} = run('loop');
+    expect(steps).to.eql([false, false, false]);
+    expect(warnings).to.have.length(1);
+    expect(warnings[0]).to.match(/kernels for the backend 'wasm'.*await optimizer\.ready\(\)/);
+    expect(error).to.equal(null);
+  });
+
+  it("basis 'svd' is an error without it, before anything has changed", () => {
+    const {error, moved} = run('loop', 'svd');
+    expect(error).to.match(/basis 'svd'.*await optimizer\.ready\(\)/);
+    expect(moved).to.equal(false);
+    for (const way of ['fit', 'ready']) {
+      expect(run(way, 'svd')).to.include({error: null, moved: true});
+    }
+  });
+
+  it('is loaded once, and provided parts are not loaded', async () => {
+    let calls = 0;
+    const part = new OnDemand(() => Promise.resolve(++calls));
+    expect([part.loaded, part.isLoading]).to.eql([undefined, false]);
+    const both = [part.load(), part.load()];
+    expect(part.isLoading).to.equal(true);
+    expect(await Promise.all(both)).to.eql([1, 1]);
+    expect([part.loaded, part.isLoading]).to.eql([1, false]);
+    const provided = new OnDemand(() => Promise.resolve(++calls));
+    provided.provide(7);
+    expect([provided.loaded, await provided.load(), calls]).to.eql([7, 7, 1]);
+  });
+
+  it('fails each time if it cannot be loaded, and is not loading any more', async () => {
+    const part = new OnDemand(() => Promise.reject(new Error('offline')));
+    for (let i = 0; i < 2; i++) {
+      const message = await part.load().catch((error: unknown) => (error as Error).message);
+      expect([message, part.loaded, part.isLoading]).to.eql(['offline', undefined, false]);
+    }
+  });
+});

@@ -1,0 +1,52 @@
+/**
+ * A page's view of the library, as a process of its own: nothing is provided from the start. Prints what it saw as a line of
+ * JSON; `on_demand_test.ts` runs it, once for each case, and judges.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-backend-wasm';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {OwLoreOptimizer} from '../../src/index';
+import {OwLoreAdam} from '../../src/kernels/kernel_names';
+
+const [way, basis = 'randomized', backend = 'wasm'] = process.argv.slice(2);
+const warnings: string[] = [];
+console.warn = (message: unknown) => warnings.push(String(message));
+console.info = () => undefined;
+
+await tf.setBackend(backend);
+const isThere = (): boolean =>
+  tf.getKernelsForBackend('wasm').some(({kernelName}) => kernelName === OwLoreAdam);
+
+const model = tfl.sequential({layers: [tfl.layers.dense({units: 3, inputShape: [4]})]});
+const optimizer = new OwLoreOptimizer({
+  basis: basis as 'randomized' | 'svd',
+  rank: 2,
+  project: /kernel/,
+});
+model.compile({optimizer, loss: 'meanSquaredError'});
+const x = tf.ones([8, 4]);
+const y = tf.ones([8, 3]);
+
+/** For each step: whether it ran by this library's kernels. */
+const steps: boolean[] = [];
+const {minimize} = optimizer;
+optimizer.minimize = function (...args) {
+  const result = minimize.apply(this, args);
+  steps.push(isThere());
+  return result;
+};
+
+const before = model.getWeights()[0]!.dataSync().slice();
+let error: string | null = null;
+try {
+  if (way === 'fit') await model.fit(x, y, {epochs: 1, batchSize: 4, verbose: 0});
+  if (way === 'ready') await optimizer.ready();
+  if (way !== 'fit') for (let i = 0; i < 3; i++) await model.trainOnBatch(x, y);
+} catch (thrown) {
+  error = (thrown as Error).message;
+}
+const moved = model
+  .getWeights()[0]!
+  .dataSync()
+  .some((value, i) => value !== before[i]);
+process.stdout.write(`${JSON.stringify({steps, warnings, error, moved})}\n`);
