@@ -4,78 +4,102 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import ts from 'typescript';
+import {checkBundleSize} from './package/bundle_size';
+import {checkScriptTags, checkViteApp, checkWorkers} from './package/in_chromium';
 
 /**
  * Checks the package as a user gets it: packs the tarball, has publint and attw look at it, installs it
  * with its peers from the registry into an empty project, and there type-checks and runs the example of
- * README.md, as an ES module and as CommonJS, loads every entry point both ways, and runs the command line.
+ * README.md, as an ES module and as CommonJS, loads every entry point both ways, and runs the command line. In a second project
+ * it is bundled, and README's examples for browsers train in chromium.
  */
 const root = fileURLToPath(new URL('..', import.meta.url));
+const {name, exports, peerDependencies} = JSON.parse(
+  readFileSync(join(root, 'package.json'), 'utf8'),
+) as {
+  name: string;
+  exports: Record<string, unknown>;
+  peerDependencies: Record<string, string>;
+};
+const entries = Object.keys(exports)
+  .filter((entry) => !entry.endsWith('.json'))
+  .map((entry) => entry.replace('.', name));
+/** As README's script tags have it. */
+const TFJS = '@tensorflow/tfjs@4.22.0';
 const temporary = mkdtempSync(join(tmpdir(), 'tfjs-owlore-package-'));
 
 try {
-  const tarball = pack();
-  step('publint', () => run(root, 'npx', 'publint', '--strict', tarball));
-  // node10, the look-up from before `exports`, knows no entry points beside the main one.
-  step('attw', () => run(root, 'npx', 'attw', '--profile', 'node16', tarball));
+  const tarball = await pack();
+  await step('publint', () => run(root, 'npx', 'publint', '--strict', tarball));
+  // It is an ES module for `require`, too, which Node 20.19 can.
+  const ignored = ['--ignore-rules', 'cjs-resolves-to-esm'];
+  await step('attw', () => run(root, 'npx', 'attw', tarball, ...ignored));
 
   const project = join(temporary, 'project');
-  step('install into an empty project', () => install(project, tarball));
-  step('only what the library needs is installed', () => checkInstalled(project));
+  await step('install into an empty project', () =>
+    install(project, tarball, ...peers('core', 'layers', 'backend-wasm')),
+  );
+  await step('only what the library needs is installed', () => checkInstalled(project));
 
-  const example = readExample();
+  const example = readExample('Example', 'ts');
   writeFileSync(join(project, 'example.mts'), example);
   writeFileSync(join(project, 'example.mjs'), transpile(example, ts.ModuleKind.ESNext));
   // CommonJS has no top-level await.
   const body = transpile(example, ts.ModuleKind.CommonJS);
   writeFileSync(join(project, 'example.cjs'), `(async () => {\n${body}\n})();\n`);
-  step('types of the example', () => typeCheck(project));
-  step('example as an ES module', () => run(project, 'node', 'example.mjs'));
-  step('example as CommonJS', () => run(project, 'node', 'example.cjs'));
-  step('all entry points, both ways', () => loadEntryPoints(project));
-  step('command line', () => runCommandLine(project));
+  await step('types', () => typeCheck(project));
+  await step('example as an ES module', () => run(project, 'node', 'example.mjs'));
+  await step('example as CommonJS', () => run(project, 'node', 'example.cjs'));
+  await step('all entry points, both ways', () => loadEntryPoints(project));
+  await step('command line', () => runCommandLine(project));
+
+  const app = join(temporary, 'app');
+  await step('install beside Vite and all of tfjs', () =>
+    install(app, tarball, 'vite@8', ...peers('backend-wasm', 'backend-webgpu'), TFJS),
+  );
+  await step('size in a bundle', () => checkBundleSize(app));
+  const section = 'In a browser';
+  await step('Vite, in chromium', () =>
+    checkViteApp(app, readExample(section, 'ts'), readExample(section, 'js')),
+  );
+  await step('script tags, in chromium', () => checkScriptTags(app, readExample(section, 'html')));
+  await step('Web Workers, in chromium', () => checkWorkers(app));
 } finally {
   rmSync(temporary, {recursive: true, force: true});
 }
 
-function step(title: string, body: () => void): void {
+async function step(title: string, body: () => unknown): Promise<void> {
+  const start = performance.now();
   console.log(`\n# ${title}`);
-  body();
+  await body();
+  console.log(`(${((performance.now() - start) / 1000).toFixed(0)} s)`);
 }
 
 function run(cwd: string, command: string, ...args: string[]): void {
   execFileSync(command, args, {cwd, stdio: 'inherit'});
 }
 
-function pack(): string {
-  step('npm pack', () => run(root, 'npm', 'pack', '--silent', '--pack-destination', temporary));
+async function pack(): Promise<string> {
+  await step('npm pack', () =>
+    run(root, 'npm', 'pack', '--silent', '--pack-destination', temporary),
+  );
   const name = readdirSync(temporary).find((file) => file.endsWith('.tgz'));
   if (name === undefined) throw new Error('npm pack made no tarball');
   return join(temporary, name);
 }
 
-/** The example trains on the wasm backend, so that it needs no native library. */
-function install(project: string, tarball: string): void {
+/** tfjs's packages, as the package asks for them. */
+function peers(...names: string[]): string[] {
+  return names.map(
+    (name) => `@tensorflow/tfjs-${name}@${peerDependencies[`@tensorflow/tfjs-${name}`]!}`,
+  );
+}
+
+function install(project: string, ...packages: string[]): void {
   mkdirSync(project);
   writeFileSync(join(project, 'package.json'), '{"private": true}\n');
-  const {peerDependencies} = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-    peerDependencies: Record<string, string>;
-  };
-  const peers = ['core', 'layers', 'backend-wasm'].map((name) => {
-    const full = `@tensorflow/tfjs-${name}`;
-    return `${full}@${peerDependencies[full]!}`;
-  });
-  run(
-    project,
-    'npm',
-    'install',
-    '--prefer-offline',
-    '--no-audit',
-    '--no-fund',
-    '--loglevel=error',
-    tarball,
-    ...peers,
-  );
+  const quietly = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
+  run(project, 'npm', 'install', ...quietly, ...packages);
 }
 
 /** The union package would hide a use of ops that tfjs-core and tfjs-layers alone do not register. */
@@ -85,12 +109,13 @@ function checkInstalled(project: string): void {
   if (installed.includes('tfjs')) throw new Error('@tensorflow/tfjs must not be installed');
 }
 
-/** The first code block under README's heading "Example". */
-function readExample(): string {
+/** The first code block in a language under a heading of README.md. */
+function readExample(heading: string, language: string): string {
   const readme = readFileSync(join(root, 'README.md'), 'utf8');
-  const section = /^## Example$([^]*?)(?=^## |(?![^]))/m.exec(readme)?.[1] ?? '';
-  const code = /^```(?:ts|js)\n([^]*?)^```$/m.exec(section)?.[1];
-  if (code === undefined) throw new Error('README.md has no ts or js block under "## Example"');
+  const section = new RegExp(`^## ${heading}$([^]*?)(?=^## |(?![^]))`, 'm').exec(readme)?.[1] ?? '';
+  const code = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'm').exec(section)?.[1];
+  if (code === undefined)
+    throw new Error(`README.md has no ${language} block under "## ${heading}"`);
   return code;
 }
 
@@ -99,40 +124,66 @@ function transpile(code: string, module: ts.ModuleKind): string {
   return ts.transpileModule(code, {compilerOptions}).outputText;
 }
 
+/** By the look-up of Node today, as an ES module and as CommonJS, that of bundlers, and the one from before `exports`. */
 function typeCheck(project: string): void {
-  const compilerOptions = {
-    module: 'nodenext',
-    target: 'es2022',
-    lib: ['es2022', 'dom'],
-    types: [],
-    strict: true,
-    skipLibCheck: true,
-    noEmit: true,
+  const lines = entries.map(
+    (entry, i) => `import * as entry${i} from '${entry}';\nexport const type${i} = entry${i};\n`,
+  );
+  // Were they not found, they would be \`any\`.
+  const use = `
+    import {OwLoreOptimizer} from '${name}';
+    // @ts-expect-error
+    new OwLoreOptimizer({rank: 'high'});
+  `;
+  for (const extension of ['mts', 'cts', 'ts']) {
+    writeFileSync(join(project, `entries.${extension}`), use + lines.join(''));
+  }
+  const ways = {
+    nodenext: {module: 'nodenext', files: ['example.mts', 'entries.mts', 'entries.cts']},
+    bundler: {module: 'esnext', files: ['example.mts', 'entries.ts']},
+    node10: {module: 'commonjs', ignoreDeprecations: '6.0', files: ['entries.ts']},
   };
-  const config = {compilerOptions, files: ['example.mts']};
-  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify(config));
-  run(root, 'npx', 'tsc', '-p', project);
+  for (const [moduleResolution, {files, ...options}] of Object.entries(ways)) {
+    const compilerOptions = {
+      moduleResolution,
+      target: 'es2022',
+      lib: ['es2022', 'dom'],
+      types: [],
+      strict: true,
+      skipLibCheck: true,
+      noEmit: true,
+      ...options,
+    };
+    const config = join(project, `tsconfig.${moduleResolution}.json`);
+    writeFileSync(config, JSON.stringify({compilerOptions, files}));
+    run(root, 'npx', 'tsc', '-p', config);
+    console.log(`${moduleResolution}: ${files.join(', ')}`);
+  }
 }
 
+/** `import` and `require` give the same module, with one copy of tfjs-core under it. */
 function loadEntryPoints(project: string): void {
-  const {name, exports} = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-    name: string;
-    exports: Record<string, unknown>;
-  };
-  const entries = Object.keys(exports)
-    .filter((entry) => !entry.endsWith('.json'))
-    .map((entry) => entry.replace('.', name));
   const program = `
     import assert from 'node:assert/strict';
     import {createRequire} from 'node:module';
+    import * as tf from '@tensorflow/tfjs-core';
     import '@tensorflow/tfjs-backend-wasm';
     const require = createRequire(import.meta.url);
     for (const entry of ${JSON.stringify(entries)}) {
-      const names = Object.keys(await import(entry)).sort();
+      const required = require(entry);
+      const imported = await import(entry);
+      const names = Object.keys(imported);
       assert.ok(names.length > 0, entry + ' exports nothing');
-      assert.deepEqual(Object.keys(require(entry)).sort(), names);
+      for (const name of names) assert.equal(required[name], imported[name], entry + ': ' + name);
+      assert.deepEqual(Object.keys(required), names);
       console.log(entry + ': ' + names.join(', '));
     }
+    const {OwLoreOptimizer} = require('${name}');
+    for (const core of [tf, require('@tensorflow/tfjs-core')]) {
+      assert.equal(Object.getPrototypeOf(OwLoreOptimizer), core.Optimizer);
+      assert.equal(core.engine(), tf.engine());
+    }
+    console.log('require and import: one OwLoreOptimizer, one tfjs-core');
   `;
   writeFileSync(join(project, 'entries.mjs'), program);
   run(project, 'node', 'entries.mjs');

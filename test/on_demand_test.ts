@@ -44,6 +44,13 @@ describe('what is loaded on demand', function () {
     expect(error).to.equal(null);
   });
 
+  it('is done without, which is said once, where it cannot be loaded', () => {
+    const {steps, warnings, error, moved} = run('offline');
+    expect({steps, error, moved}).to.eql({steps: [false, false], error: null, moved: true});
+    expect(warnings).to.have.length(1);
+    expect(warnings[0]).to.match(/kernels for the backend 'wasm' could not be installed: offline/);
+  });
+
   it("basis 'svd' is an error without it, before anything has changed", () => {
     const {error, moved} = run('loop', 'svd');
     expect(error).to.match(/basis 'svd'.*await optimizer\.ready\(\)/);

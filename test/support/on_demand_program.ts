@@ -7,13 +7,18 @@ import '@tensorflow/tfjs-backend-wasm';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer} from '../../src/index';
 import {OwLoreAdam} from '../../src/kernels/kernel_names';
+import {kernelModules, OnDemand, type KernelModule} from '../../src/on_demand';
 
-const [way, basis = 'randomized', backend = 'wasm'] = process.argv.slice(2);
+const [way, basis = 'randomized'] = process.argv.slice(2);
 const warnings: string[] = [];
 console.warn = (message: unknown) => warnings.push(String(message));
 console.info = () => undefined;
 
-await tf.setBackend(backend);
+if (way === 'offline') {
+  const offline = new OnDemand(() => Promise.reject(new Error('offline.')));
+  (kernelModules as Map<string, OnDemand<KernelModule>>).set('wasm', offline);
+}
+await tf.setBackend('wasm');
 const isThere = (): boolean =>
   tf.getKernelsForBackend('wasm').some(({kernelName}) => kernelName === OwLoreAdam);
 
@@ -39,9 +44,12 @@ optimizer.minimize = function (...args) {
 const before = model.getWeights()[0]!.dataSync().slice();
 let error: string | null = null;
 try {
-  if (way === 'fit') await model.fit(x, y, {epochs: 1, batchSize: 4, verbose: 0});
-  if (way === 'ready') await optimizer.ready();
-  if (way !== 'fit') for (let i = 0; i < 3; i++) await model.trainOnBatch(x, y);
+  if (way === 'fit' || way === 'offline') {
+    await model.fit(x, y, {epochs: 1, batchSize: 4, verbose: 0});
+  } else {
+    if (way === 'ready') await optimizer.ready();
+    for (let i = 0; i < 3; i++) await model.trainOnBatch(x, y);
+  }
 } catch (thrown) {
   error = (thrown as Error).message;
 }

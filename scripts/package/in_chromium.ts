@@ -1,0 +1,160 @@
+/** Trains by the packed library in headless chromium: as a Vite app, beside script tags, and in Web Workers. */
+import {execFileSync} from 'node:child_process';
+import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {fileURLToPath, pathToFileURL} from 'node:url';
+import {build} from 'esbuild';
+import {bundlePage, runPage, scriptPage, type Page} from '../chromium/run_page';
+import type {ExampleReport} from '../chromium/watch_example';
+
+const watch = await bundlePage(
+  fileURLToPath(new URL('../chromium/watch_example.ts', import.meta.url)),
+  {format: 'iife'},
+);
+
+/** What an example is expected to run on. */
+interface Expected {
+  backend: 'wasm' | 'webgpu' | 'webgl';
+  isShared?: boolean;
+}
+
+/** Runs an example; throws if it does not learn, or by other kernels than it should, or says anything. */
+async function check(
+  title: string,
+  page: Page,
+  {backend, isShared = false}: Expected,
+): Promise<void> {
+  const report = await runPage<ExampleReport>({
+    ...page,
+    files: {...page.files, '/watch.js': watch},
+  });
+  const [first, last] = report.losses;
+  const calls = Object.values(report.kernels).reduce((sum, count) => sum + count, 0);
+  console.log(
+    `${title}: on ${report.backend}${report.isShared ? ', memory shared by threads' : ''}, ` +
+      `loss ${first.toFixed(4)} -> ${last.toFixed(4)}, ${calls} calls of this library's kernels (${Object.keys(report.kernels).join(', ') || 'it has none here'})`,
+  );
+  const problems = [
+    report.backend !== backend && `it ran on ${report.backend}`,
+    report.isShared !== isShared && `memory is ${isShared ? 'not ' : ''}shared by threads`,
+    !(last < 0.7 * first) && 'it did not learn',
+    calls > 0 !== (backend !== 'webgl') && "this library's kernels did not run, or on webgl did",
+    ...report.said.filter((line) => !isExpected(line)),
+  ].filter((problem) => problem !== false);
+  if (problems.length > 0) throw new Error(`${title}: ${problems.join('\n')}`);
+}
+
+/** What tfjs says of a software GPU, and the optimizer of what it does not project. */
+function isExpected(line: string): boolean {
+  return line.startsWith('info: OwLoreOptimizer: ');
+}
+
+/** A Vite app of one module, README's example, on each backend; for threads with README's configuration. */
+export async function checkViteApp(app: string, example: string, config: string): Promise<void> {
+  const stated = "setBackend('wasm')";
+  if (!example.includes(stated)) throw new Error(`README.md's example has no ${stated}`);
+  for (const backend of ['wasm', 'webgpu', 'webgl'] as const) {
+    const main = example.replace(stated, stated.replace('wasm', backend));
+    await check('Vite', buildViteApp(join(app, backend), {'main.ts': main}), {backend});
+  }
+  const page = buildViteApp(join(app, 'threads'), {'main.ts': example, 'vite.config.js': config});
+  await check(
+    'Vite, cross-origin isolated',
+    {...page, isolated: true},
+    {backend: 'wasm', isShared: true},
+  );
+}
+
+/** Builds an app of these files in a new folder. */
+function buildViteApp(folder: string, files: Readonly<Record<string, string>>): Page {
+  const html = '<!doctype html><title>app</title><script type="module" src="/main.ts"></script>';
+  mkdirSync(folder);
+  for (const [name, content] of Object.entries({...files, 'index.html': html})) {
+    writeFileSync(join(folder, name), content);
+  }
+  execFileSync('npx', ['vite', 'build', '--logLevel', 'error'], {cwd: folder, stdio: 'inherit'});
+  return {
+    html: watched(readFileSync(join(folder, 'dist/index.html'), 'utf8')),
+    files: {'/': pathToFileURL(join(folder, 'dist/'))},
+  };
+}
+
+function watched(html: string): string {
+  return html.replace('<title>', '<script src="/watch.js"></script><title>');
+}
+
+/** README's page of script tags, with the files of the CDN from `app`. */
+export async function checkScriptTags(app: string, example: string): Promise<void> {
+  const files: Record<string, Buffer | URL> = {};
+  const html = example.replaceAll(
+    /https:\/\/[^"/]+(\/npm\/((?:@[^/"]+\/)?[^@"]+)@([^/"]+)(\/[^"]+)?)/g,
+    (_, path: string, name: string, version: string, file?: string) => {
+      const folder = join(app, 'node_modules', name);
+      const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+        version: string;
+        jsdelivr: string;
+      };
+      if (version !== manifest.version) throw new Error(`README.md has ${name} ${version}`);
+      if (file === undefined) files[path] = readFileSync(join(folder, manifest.jsdelivr));
+      else files[`/npm/${name}@${version}/`] = pathToFileURL(`${folder}/`);
+      return path;
+    },
+  );
+  const page: Page = {html: watched(`<!doctype html><title>page</title>${html}`), files};
+  await check('script tags', page, {backend: 'wasm'});
+}
+
+/** A Web Worker bundled by esbuild: a module that loads chunks, and a classic script in one file. */
+export async function checkWorkers(app: string): Promise<void> {
+  const source = join(app, 'worker.ts');
+  writeFileSync(source, WORKER);
+  for (const isModule of [true, false]) {
+    const {outputFiles} = await build({
+      entryPoints: [source],
+      bundle: true,
+      format: isModule ? 'esm' : 'iife',
+      splitting: isModule,
+      minify: true,
+      outdir: app,
+      write: false,
+      logLevel: 'error',
+    });
+    const files: Record<string, string | Buffer | URL> = {
+      '/start.js': `new Worker('/start_worker.js', {type: '${isModule ? 'module' : 'classic'}'});`,
+      '/start_worker.js': isModule
+        ? "import '/watch.js'; import '/worker.js';"
+        : "importScripts('/watch.js', '/worker.js');",
+      '/wasm/': pathToFileURL(`${app}/node_modules/@tensorflow/tfjs-backend-wasm/dist/`),
+    };
+    for (const {path, contents} of outputFiles) {
+      files[path.slice(app.length)] = Buffer.from(contents);
+    }
+    const title = isModule ? 'Web Worker, a module' : 'Web Worker, one script';
+    await check(title, {html: scriptPage('/start.js'), files}, {backend: 'wasm'});
+  }
+}
+
+/** A loop of its own, which waits for the optimizer. */
+const WORKER = `
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {setWasmPaths} from '@tensorflow/tfjs-backend-wasm';
+import {OwLoreOptimizer} from 'tfjs-owlore';
+
+async function main() {
+  setWasmPaths(location.origin + '/wasm/');
+  await tf.setBackend('wasm');
+  const model = tfl.sequential();
+  model.add(tfl.layers.dense({units: 32, activation: 'tanh', inputShape: [2]}));
+  model.add(tfl.layers.dense({units: 1}));
+  const x = tf.randomUniform([64, 2], -1, 1, 'float32', 1);
+  const y = tf.sum(x, 1, true);
+  const optimizer = new OwLoreOptimizer({learningRate: 0.01});
+  model.compile({optimizer, loss: 'meanSquaredError'});
+  await optimizer.ready();
+  const losses = [];
+  for (let step = 0; step < 50; step++) losses.push(await model.trainOnBatch(x, y));
+  console.log('loss ' + losses[0] + ' -> ' + losses.at(-1));
+}
+main();
+`;
