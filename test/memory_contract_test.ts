@@ -35,7 +35,10 @@ const variants: Record<string, OwLoreOptions> = {
 };
 
 /** Optimizer steps of a test: many on one backend, few where one takes half a second. */
-const stepsOn: Record<BackendName, number> = {cpu: 1000, wasm: 200, tensorflow: 200, webgpu: 12};
+const stepsOn: Record<BackendName, number> = {
+  ...{cpu: 1000, wasm: 200, tensorflow: 200},
+  ...{webgpu: 12, webgl: 12},
+};
 
 describeBackends('memory', function (this: Mocha.Suite, backend) {
   this.timeout(120_000);

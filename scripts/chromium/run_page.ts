@@ -4,7 +4,7 @@
  */
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
-import {mkdtempSync, readFileSync} from 'node:fs';
+import {mkdtempSync, readdirSync, readFileSync} from 'node:fs';
 import {rm} from 'node:fs/promises';
 import {createServer, type IncomingMessage, type ServerResponse} from 'node:http';
 import type {AddressInfo} from 'node:net';
@@ -17,7 +17,8 @@ import {build, type BuildOptions} from 'esbuild';
 export interface Page {
   /** Its HTML; {@link scriptPage} makes one of a script's path. */
   html: string;
-  /** Files by their paths, `/page.js`: what is served, or a URL of the file that is. A path that ends in `/` is a folder's. */
+  /** Files by their paths, `/page.js`: what is served, or a URL of the file that is. A path that ends in `/` is a folder's,
+   * whose folders are served as JSON arrays of names. */
   files: Readonly<Record<string, string | Buffer | URL>>;
   /** What comes after `?` in the page's address. */
   query?: string;
@@ -45,9 +46,12 @@ export function scriptPage(...paths: string[]): string {
 }
 
 /** Bundles a module and what it imports for a browser, as one ES module. */
-export async function bundlePage(entry: string, options: BuildOptions = {}): Promise<string> {
+export async function bundlePage(
+  entry: string | null,
+  options: BuildOptions = {},
+): Promise<string> {
   const {outputFiles} = await build({
-    entryPoints: [entry],
+    ...(entry === null ? {} : {entryPoints: [entry]}),
     bundle: true,
     format: 'esm',
     target: 'es2022',
@@ -161,7 +165,7 @@ function find(pathname: string, files: Page['files']): string | Buffer | undefin
   // A pathname that was parsed has no `..` left.
   const url = folder === undefined ? file : new URL(pathname.slice(folder.length), file);
   try {
-    return readFileSync(url);
+    return pathname.endsWith('/') ? JSON.stringify(readdirSync(url)) : readFileSync(url);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;

@@ -4,7 +4,7 @@ import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {hostSvd} from '../on_demand';
 import {largestMagnitude} from './largest_magnitude';
 import {nearlyOrthonormalize, orthonormalize} from './orthonormalize';
-import {readsSynchronously} from './read_back';
+import {canReadSynchronously} from './read_back';
 
 /**
  * Gives the basis P of a gradient: orthonormal columns [m, rank] that span (nearly) its leading left singular vectors.
@@ -82,7 +82,7 @@ export function isOwnBasis(basis: BasisFunction): boolean {
  * on the host has not been loaded yet.
  */
 export function checkExactBasisSupport(): void {
-  if (!readsSynchronously()) {
+  if (!canReadSynchronously()) {
     throw new Error(
       `OwLoreOptimizer: basis 'svd' reads gradients back from the device, which the '${tf.getBackend()}' backend cannot ` +
         "do within a step; use basis: 'randomized'",

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreNearlyOrthonormalize, OwLoreOrthonormalize} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
 import {choleskyQR} from './cholesky_qr';
-import {largestMagnitude} from './largest_magnitude';
+import {largestMagnitude, smallestNormal} from './largest_magnitude';
 import {readsSynchronously} from './read_back';
 
 /** Columns that are orthonormalised one by one before the rest of the matrix is updated by a matrix product. */
@@ -65,5 +65,5 @@ function removeTwice(vectors: tf.Tensor2D, basis: tf.Tensor2D): tf.Tensor2D {
 
 function unit(column: tf.Tensor2D): tf.Tensor2D {
   const scaled = tf.div(column, largestMagnitude(column));
-  return tf.div(scaled, tf.maximum(tf.sqrt(tf.sum(tf.square(scaled))), 1e-20));
+  return tf.div(scaled, tf.maximum(tf.sqrt(tf.sum(tf.square(scaled))), smallestNormal()));
 }

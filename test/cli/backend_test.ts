@@ -22,7 +22,7 @@ describe('selectBackend', () => {
   };
 
   it('takes the one that it is told', async () => {
-    for (const name of backends) {
+    for (const name of backendNames.filter((name) => backends.includes(name))) {
       expect(await select(name, backendNames)).to.deep.equal({asked: [name], selected: name});
       expect(tf.getBackend()).to.equal(name);
     }

@@ -86,8 +86,8 @@ describeBackends('attention', (backend) => {
           {rtol: 1e-4, atol: 1e-4},
         ),
       ),
-      // software WebGPU takes seconds for some, and the cpu backend's sums are slow
-      {numRuns: {cpu: 15, wasm: 60, tensorflow: 40, webgpu: 3}[backend]},
+      // software GPUs take seconds for some, and the cpu backend's sums are slow
+      {numRuns: {cpu: 15, wasm: 60, tensorflow: 40, webgpu: 3, webgl: 3}[backend]},
     )).timeout(120_000);
 
   it('has the gradients of a bias alone', async () => {

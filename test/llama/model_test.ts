@@ -85,7 +85,9 @@ async function gradients(
 
 const tapes = {stock: tf.variableGrads, lean: variableGrads};
 
-describeBackends('createLlama', () => {
+describeBackends('createLlama', (backend) => {
+  // webgl's shaders take exp, sin and cos as the driver has them, and after some steps of Adam that shows.
+  const rounding = backend === 'webgl' ? 2e-4 : 1e-5;
   for (const name of ['llama2', 'llama3', 'mistral', 'qwen2', 'smollm2'] as const) {
     describe(`checkpoint ${name}`, () => {
       const reference = readJson<Reference>(`llama/${name}`);
@@ -210,7 +212,7 @@ describeBackends('createLlama', () => {
       ];
       for (const optimizer of optimizers) {
         const losses = await lossesOf(createLlama(config), optimizer, sparseCrossEntropy);
-        losses.forEach((loss, i) => expect(loss / expected[i]!).to.be.closeTo(1, 1e-5));
+        losses.forEach((loss, i) => expect(loss / expected[i]!).to.be.closeTo(1, rounding));
       }
       expect(expected.at(-1)! / expected[0]!).to.be.below(0.95);
       tf.dispose([ids, labels]);
@@ -245,7 +247,7 @@ describeBackends('createLlama', () => {
         new OwLoreOptimizer({learningRate: 0.01, project: false, epsilon: 1e-7}),
       ]) {
         const losses = await lossesOf(true, optimizer);
-        losses.forEach((loss, i) => expect(loss / expected[i]!).to.be.closeTo(1, 1e-5));
+        losses.forEach((loss, i) => expect(loss / expected[i]!).to.be.closeTo(1, rounding));
       }
       tf.dispose([ids, labels]);
       expect(tf.memory().numTensors).to.equal(before);

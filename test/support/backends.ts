@@ -1,10 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 // Registers the gradients of all ops, as a user's own import of tfjs-layers does.
 import '@tensorflow/tfjs-layers';
-import type {BackendName} from '../../scripts/load_backend';
+import type {BackendName as NodeBackendName} from '../../scripts/load_backend';
 import {installKernels} from '../../src/kernels/wasm';
 
-export type {BackendName};
+/** A backend that tests run on; webgl is there in a browser alone (`npm run test:webgl`). */
+export type BackendName = NodeBackendName | 'webgl';
 
 /** The backends on which backend-dependent tests run, as `load_backends.ts` found them. */
 export const backends = (process.env.OWLORE_BACKENDS ?? '').split(',') as readonly BackendName[];

@@ -19,8 +19,10 @@ export function readJson<T>(path: string): T {
 /** Reads all tensors of `test/fixtures/<path>.safetensors` (F32 and I32 only). */
 export function readTensors(path: string): Map<string, FixtureTensor> {
   const bytes = readFileSync(`${root}${path}.safetensors`);
-  const headerLength = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.subarray(8, 8 + headerLength).toString('utf8')) as Record<
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const headerLength = Number(view.getBigUint64(0, true));
+  const text = new TextDecoder().decode(bytes.subarray(8, 8 + headerLength));
+  const header = JSON.parse(text) as Record<
     string,
     {dtype: 'F32' | 'I32'; shape: number[]; data_offsets: [number, number]}
   >;

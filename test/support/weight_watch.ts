@@ -5,7 +5,7 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 export class WeightWatch {
   private constructor(
     private readonly model: tfl.LayersModel,
-    private before: Map<string, Buffer>,
+    private before: Map<string, Uint8Array>,
   ) {}
 
   /** Watches all weights of `model`, at any depth, from now on. */
@@ -16,24 +16,26 @@ export class WeightWatch {
   /** Names of the weights of which a bit has changed since the last call, sorted. */
   async moved(): Promise<string[]> {
     const now = await bitsOf(this.model);
-    const moved = [...now.keys()].filter((name) => !now.get(name)!.equals(this.before.get(name)!));
+    const moved = [...now.keys()].filter((name) => !equal(now.get(name)!, this.before.get(name)!));
     this.before = now;
     return moved.sort();
   }
 }
 
-async function bitsOf(model: tfl.LayersModel): Promise<Map<string, Buffer>> {
-  const bits = new Map<string, Buffer>();
+async function bitsOf(model: tfl.LayersModel): Promise<Map<string, Uint8Array>> {
+  const bits = new Map<string, Uint8Array>();
   for (const weight of model.weights) {
     const values = await (weight.read() as tf.Variable).data();
     bits.set(
       weight.name,
-      Buffer.from(
-        Uint8Array.from(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)),
-      ),
+      Uint8Array.from(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)),
     );
   }
   return bits;
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
 /** The `trainable` flag of every layer, weight and variable, also of those that wrappers and recurrent layers hold. */

@@ -14,7 +14,10 @@ interface Outcome {
 
 type Gradients = () => {value: tf.Scalar; grads: tf.NamedTensorMap};
 
-const runs: Record<BackendName, number> = {cpu: 200, wasm: 30, tensorflow: 200, webgpu: 0};
+const runs: Record<BackendName, number> = {
+  ...{cpu: 200, wasm: 30, tensorflow: 200},
+  ...{webgpu: 0, webgl: 0},
+};
 
 describeBackends('random networks', function (backend) {
   if (runs[backend] === 0) return; // too slow, and the tape sees no difference

@@ -1,0 +1,90 @@
+/**
+ * Runs the tests of the optimizer, the callback, the scores and the programs on the webgl backend, in headless chromium: the same
+ * files that mocha runs in Node on the others, bundled for the page. The last line has the counts; exits with 1 if a test failed.
+ *
+ *   npm run test:webgl                         # needs chromium on the path, or in CHROMIUM
+ *   npm run test:webgl -- 'training runs'      # those whose titles match
+ */
+import {readdirSync, readFileSync} from 'node:fs';
+import {createRequire} from 'node:module';
+import {fileURLToPath} from 'node:url';
+import type {Plugin} from 'esbuild';
+import {bundlePage, runPage, scriptPage} from './chromium/run_page';
+import type {Progress, SuiteReport} from './chromium/suite';
+
+const root = new URL('..', import.meta.url);
+
+/**
+ * Files whose tests need nothing but fixtures from around them: updates, bases, scores and training runs against their references,
+ * memory, every kind of model, and the programs. A driver that computes on the processor compiles a shader for each new shape.
+ */
+const patterns = [
+  /^(owlore_optimizer|memory_contract|layer_sampling_training|works_with)_test\.ts$/,
+  /^(optim|programs|scores)\/\w+_test\.ts$/,
+  /^llama\/(loss|training)_test\.ts$/,
+];
+
+const files = readdirSync(new URL('test/', root), {recursive: true, encoding: 'utf8'})
+  .filter((path) => patterns.some((pattern) => pattern.test(path)))
+  .sort();
+const nodeModules = fileURLToPath(new URL('chromium/node_modules.ts', import.meta.url));
+/** gpt-tfjs assigns to a constant, on a way that nobody goes, and that esbuild takes for an error. */
+const mendGptTfjs: Plugin = {
+  name: 'gpt-tfjs',
+  setup: ({onLoad}) =>
+    onLoad({filter: /gpt-tfjs\/src\/model\.js$/}, ({path}) => ({
+      contents: readFileSync(path, 'utf8').replace('const posEmb', 'let posEmb'),
+    })),
+};
+
+const script = await bundlePage(null, {
+  plugins: [mendGptTfjs],
+  stdin: {
+    resolveDir: fileURLToPath(root),
+    contents: [
+      "import {runSuite} from './scripts/chromium/suite';",
+      ...files.map((file) => `import './test/${file}';`),
+      'void runSuite();',
+    ].join('\n'),
+  },
+  alias: {'node:fs': nodeModules, 'node:url': nodeModules},
+  define: {'process.env.OWLORE_BACKENDS': '"webgl"'},
+});
+const mocha = createRequire(import.meta.url).resolve('mocha/mocha.js');
+const [grep] = process.argv.slice(2);
+
+let suites: string[] = [];
+const report = await runPage<SuiteReport>({
+  html: scriptPage('/test/support/suite.js').replace(
+    '<body>',
+    '<script src="/mocha.js"></script><body>',
+  ),
+  files: {
+    '/mocha.js': readFileSync(mocha),
+    // Where the files of test/support would be.
+    '/test/support/suite.js': script,
+    '/test/': new URL('test/', root),
+  },
+  ...(grep === undefined ? {} : {query: new URLSearchParams({grep}).toString()}),
+  timeout: 20 * 60_000,
+  onProgress: (message) => print(message as Progress),
+});
+const {runsOn, bits, passed, failed, skipped} = report;
+console.log(`\nwebgl on ${runsOn}, floating point numbers of ${bits} bits`);
+console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+if (failed > 0 || passed === 0) process.exitCode = 1;
+
+/** A test's line, and before it those of the suites that it is the first in. */
+function print({path, state, milliseconds, error}: Progress): void {
+  const own = path.at(-1)!;
+  const around = path.slice(0, -1);
+  const same = around.findIndex((title, i) => suites[i] !== title);
+  for (const [i, title] of around.entries()) {
+    if (same >= 0 && i >= same) console.log(`${'  '.repeat(i + 1)}${title}`);
+  }
+  suites = around;
+  const mark = {passed: '✔', failed: '✘', skipped: '-'}[state];
+  const time = milliseconds > 500 ? ` (${milliseconds} ms)` : '';
+  console.log(`${'  '.repeat(around.length + 1)}${mark} ${own}${time}`);
+  if (error !== undefined) console.log(error);
+}
