@@ -1,0 +1,88 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import {describeBackends} from '../support/backends';
+import {numbers} from './data';
+import {progress, Trainer, type Contender, type Outcome, type Program} from './program';
+import {programs} from './programs';
+import {recordResult, type ProgramResult} from './record';
+
+/*
+ * Programs of the kinds that users of tfjs have, each as it was written, with `tf.train.adam`, then with an `OwLoreOptimizer` of
+ * default options at the same rate, then with a `LayerSamplingCallback` too. All three start from the same weights and see the same
+ * batches. What their users care about must hold: they learn as far, within the program's margin; tensors do not pile up; weights
+ * keep their order; and nothing is said that is not this library's own, by the way, and once.
+ */
+
+/** Adam must come down to this part of the start, or there is nothing to compare. */
+const LEARNED = 0.8;
+
+const margins = {optimizer: 0.02, sampling: 0.3};
+
+describeBackends('programs', function (this: Mocha.Suite, backend) {
+  const isSlow = backend === 'webgpu' || backend === 'webgl';
+  this.timeout(isSlow ? 300_000 : 60_000);
+  for (const program of programs) {
+    it(program.title, async () => {
+      const adam = await run(program, 'Adam');
+      expect(adam.outcome.after, 'after Adam').to.be.lessThan(LEARNED * adam.outcome.before);
+      const partOf = async (contender: Contender): Promise<number> => {
+        const {outcome, lines} = await run(program, contender);
+        expect(outcome.before, 'the same start').to.be.closeTo(
+          adam.outcome.before,
+          1e-4 * Math.abs(adam.outcome.before),
+        );
+        expectQuiet(lines, adam.lines);
+        return progress(outcome, adam.outcome);
+      };
+      const result: ProgramResult = {
+        optimizer: await partOf('OwLoreOptimizer'),
+        sampling: program.noBlocks === undefined ? await partOf('LayerSamplingCallback') : null,
+      };
+      recordResult(program.title, backend, result);
+      const {optimizer, sampling} = {...margins, ...program.margins};
+      expect(result.optimizer, "part of Adam's progress").to.be.at.least(1 - optimizer);
+      if (result.sampling === null) return;
+      expect(result.sampling, "part of Adam's progress, sampled").to.be.at.least(1 - sampling);
+    });
+  }
+});
+
+/** A line on the console, and by which of its functions. */
+type Line = [method: 'log' | 'info' | 'warn' | 'error', text: string];
+
+/** Runs a program from the same random numbers as ever, and looks at what it leaves. */
+async function run(
+  program: Program,
+  contender: Contender,
+): Promise<{outcome: Outcome; lines: Line[]}> {
+  const trainer = new Trainer(contender);
+  const {numTensors} = tf.memory();
+  const {random} = Math;
+  const lines: Line[] = [];
+  const methods = ['log', 'info', 'warn', 'error'] as const;
+  const before = methods.map((method) => [method, console[method]] as const);
+  // Initial weights, shuffled batches and dropout all come from it.
+  Math.random = numbers(240518380);
+  for (const method of methods) {
+    console[method] = (...args: unknown[]) => lines.push([method, args.map(String).join(' ')]);
+  }
+  try {
+    const outcome = await program.run(trainer);
+    await trainer.dispose();
+    expect(tf.memory().numTensors, 'tensors in the end').to.equal(numTensors);
+    return {outcome, lines};
+  } finally {
+    Math.random = random;
+    for (const [method, original] of before) console[method] = original;
+  }
+}
+
+/** Nothing was said but what Adam's run said, and lines of this library's own, each once, and no warnings. */
+function expectQuiet(lines: Line[], ofAdam: Line[]): void {
+  const own = lines.filter(
+    ([method, text]) => method === 'info' && /^(OwLore|LayerSampling)/.test(text),
+  );
+  const others = lines.filter((line) => !own.includes(line));
+  expect(others).to.deep.equal(ofAdam);
+  expect(new Set(own.map(([, text]) => text)).size, own.join('\n')).to.equal(own.length);
+}
