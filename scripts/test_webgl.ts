@@ -5,12 +5,18 @@
  *   npm run test:webgl                         # needs chromium on the path, or in CHROMIUM
  *   npm run test:webgl -- 'training runs'      # those whose titles match
  */
-import {readdirSync, readFileSync} from 'node:fs';
+import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import {fileURLToPath} from 'node:url';
 import type {Plugin} from 'esbuild';
 import {bundlePage, runPage, scriptPage} from './chromium/run_page';
 import type {Progress, SuiteReport} from './chromium/suite';
+
+/** What a test in the page writes. */
+interface WrittenFile {
+  path: string;
+  text: string;
+}
 
 const root = new URL('..', import.meta.url);
 
@@ -20,7 +26,8 @@ const root = new URL('..', import.meta.url);
  */
 const patterns = [
   /^(owlore_optimizer|memory_contract|layer_sampling_training|works_with)_test\.ts$/,
-  /^(optim|programs|scores)\/\w+_test\.ts$/,
+  /^(optim|scores)\/\w+_test\.ts$/,
+  /^programs\/programs_test\.ts$/,
   /^llama\/(loss|training)_test\.ts$/,
 ];
 
@@ -48,7 +55,10 @@ const script = await bundlePage(null, {
     ].join('\n'),
   },
   alias: {'node:fs': nodeModules, 'node:url': nodeModules},
-  define: {'process.env.OWLORE_BACKENDS': '"webgl"'},
+  define: {
+    'process.env.OWLORE_BACKENDS': '"webgl"',
+    'process.env.OWLORE_RECORD': JSON.stringify(process.env.OWLORE_RECORD ?? ''),
+  },
 });
 const mocha = createRequire(import.meta.url).resolve('mocha/mocha.js');
 const [grep] = process.argv.slice(2);
@@ -67,12 +77,21 @@ const report = await runPage<SuiteReport>({
   },
   ...(grep === undefined ? {} : {query: new URLSearchParams({grep}).toString()}),
   timeout: 20 * 60_000,
-  onProgress: (message) => print(message as Progress),
+  onProgress: (message) => {
+    if ('text' in (message as object)) write(message as WrittenFile);
+    else print(message as Progress);
+  },
 });
 const {runsOn, bits, passed, failed, skipped} = report;
 console.log(`\nwebgl on ${runsOn}, floating point numbers of ${bits} bits`);
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 if (failed > 0 || passed === 0) process.exitCode = 1;
+
+/** Only the record of the programs is there to be written. */
+function write({path, text}: WrittenFile): void {
+  if (path !== '/test/programs/record.json') throw new Error(`the page wants to write ${path}`);
+  writeFileSync(new URL(path.slice(1), root), text);
+}
 
 /** A test's line, and before it those of the suites that it is the first in. */
 function print({path, state, milliseconds, error}: Progress): void {

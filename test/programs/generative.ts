@@ -20,11 +20,11 @@ function waves(count: number, length: number, seed: number): tf.Tensor2D {
 }
 
 /** As wide as makes matrices of which the default rank is a part. */
-const width = 256;
+const width = 200;
 
 const autoencoder: Program = {
   title: 'an autoencoder, wide enough to be projected',
-  uses: 'Dense 256 × 256, fit with the inputs as labels',
+  uses: 'Dense 200 × 200, fit with the inputs as labels',
   margins: {optimizer: 0.1, sampling: 0.5},
   async run(trainer) {
     const x = waves(48, width, 1);
@@ -41,8 +41,9 @@ const autoencoder: Program = {
       () => lossOf(model, x, x),
       async () => {
         await model.fit(x, x, {
-          ...{epochs: 10, batchSize: 12, verbose: 0},
-          callbacks: trainer.callbacks(),
+          ...{epochs: 12, batchSize: 12, verbose: 0},
+          // A block that comes back begins with a new basis.
+          callbacks: trainer.callbacks({interval: 16}),
         });
       },
     );

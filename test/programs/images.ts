@@ -33,6 +33,7 @@ function strokes(count: number, channels: number, seed: number): {x: tf.Tensor4D
 
 const digits: Program = {
   title: 'handwriting by a CNN',
+  quick: true,
   uses: 'Conv2D, MaxPooling2D, categoricalCrossentropy, accuracy, validationSplit',
   async run(trainer) {
     const {x, y} = strokes(64, 1, 1);
@@ -174,11 +175,11 @@ const fineTuning: Program = {
       () => lossOf(model, x, y),
       async () => {
         const before = await kernelsOf(base.layers);
-        await train(4);
+        await train(2);
         expect(await kernelsOf(base.layers), 'the frozen base').to.deep.equal(before);
         for (const layer of base.layers) layer.trainable = !frozen.includes(layer);
         const lower = await kernelsOf(frozen);
-        await train(6);
+        await train(5);
         expect(await kernelsOf(frozen), 'the lower blocks').to.deep.equal(lower);
         expect(await kernelsOf(base.layers)).to.not.deep.equal(before);
       },

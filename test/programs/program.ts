@@ -14,8 +14,10 @@ export interface Program {
   uses: string;
   /** Parts of Adam's progress that may be missing; see {@link progress}. Default: `optimizer` 0.02, `sampling` 0.3. */
   margins?: {optimizer?: number; sampling?: number};
-  /** Null if it has no blocks to be sampled, with the reason. */
+  /** Why it has no blocks to be sampled, if it has none. */
   noBlocks?: string;
+  /** Whether a graphics driver that computes on the processor is through with it in some seconds. */
+  quick?: boolean;
   /** The program itself. What it makes it disposes of, but for optimizers. */
   run(trainer: Trainer): Promise<Outcome>;
 }

@@ -1,4 +1,7 @@
+import {readFileSync, writeFileSync} from 'node:fs';
+import {fileURLToPath} from 'node:url';
 import type {BackendName} from '../support/backends';
+import {programs} from './programs';
 
 /** Parts of Adam's progress that a program made; null for a program without blocks. */
 export interface ProgramResult {
@@ -9,30 +12,54 @@ export interface ProgramResult {
 /** Results by program and backend. */
 export type CompatibilityRecord = Record<string, Partial<Record<BackendName, ProgramResult>>>;
 
-/** What this run has found, for what comes after the tests. */
-export const results: CompatibilityRecord = {};
+const file = fileURLToPath(new URL('../programs/record.json', import.meta.url));
 
-export function recordResult(title: string, backend: BackendName, result: ProgramResult): void {
-  (results[title] ??= {})[backend] = result;
+/** What docs/compatibility.md is made of. */
+export function readRecord(): CompatibilityRecord {
+  return JSON.parse(readFileSync(file, 'utf8')) as CompatibilityRecord;
 }
 
-/** `record` with `found` in it; numbers with two decimals, programs in the order of `titles`. */
-export function mergeResults(
-  record: CompatibilityRecord,
-  found: CompatibilityRecord,
-  titles: readonly string[],
-): CompatibilityRecord {
-  const rounded = (value: number): number => Math.round(100 * value) / 100;
-  return Object.fromEntries(
-    titles.map((title) => {
-      const all = {...record[title]};
-      for (const [backend, {optimizer, sampling}] of Object.entries(found[title] ?? {})) {
-        all[backend as BackendName] = {
-          optimizer: rounded(optimizer),
-          sampling: sampling === null ? null : rounded(sampling),
-        };
-      }
-      return [title, all];
-    }),
-  );
+/** Puts a backend's results, by program, into the record, if `OWLORE_RECORD` asks for it. */
+export function saveResults(backend: BackendName, results: Record<string, ProgramResult>): void {
+  if (!process.env.OWLORE_RECORD) return;
+  const record = readRecord();
+  const entries = programs.map(({title}) => {
+    const found = results[title];
+    return [title, {...record[title], ...(found ? {[backend]: rounded(found)} : {})}] as const;
+  });
+  writeFileSync(file, `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`);
 }
+
+/** Two decimals. */
+function rounded({optimizer, sampling}: ProgramResult): ProgramResult {
+  const round = (value: number): number => Math.round(100 * value) / 100;
+  return {optimizer: round(optimizer), sampling: sampling === null ? null : round(sampling)};
+}
+
+const backends: readonly BackendName[] = ['cpu', 'wasm', 'tensorflow', 'webgpu', 'webgl'];
+
+/** The table of docs/compatibility.md, in Markdown: a program a row, its results in percent. */
+export function compatibilityTable(record: CompatibilityRecord): string {
+  const rows = programs.map(({title, uses, margins = {}}) => [
+    `${title}: ${uses}`,
+    ...backends.map((backend) => cell(record[title]?.[backend])),
+    atLeast(margins.optimizer ?? defaultMargins.optimizer),
+    atLeast(margins.sampling ?? defaultMargins.sampling),
+  ]);
+  const header = ['program', ...backends, 'at least', 'sampled, at least'];
+  return [header, header.map(() => '---'), ...rows]
+    .map((row) => `| ${row.join(' | ')} |`)
+    .join('\n');
+}
+
+/** Margins of programs that have none of their own. */
+export const defaultMargins = {optimizer: 0.02, sampling: 0.3};
+
+function cell(result: ProgramResult | undefined): string {
+  if (!result) return '';
+  const {optimizer, sampling} = result;
+  return sampling === null ? percent(optimizer) : `${percent(optimizer)}, ${percent(sampling)}`;
+}
+
+const percent = (part: number): string => (100 * part).toFixed(0);
+const atLeast = (margin: number): string => percent(1 - margin);

@@ -44,7 +44,7 @@ const addition: Program = {
     const outcome = await around(
       () => lossOf(model, train.x, train.y),
       async () => {
-        for (let i = 0; i < 6; i++) {
+        for (let i = 0; i < 5; i++) {
           await model.fit(train.x, train.y, {
             ...{epochs: 1, batchSize: 20, verbose: 0, yieldEvery: 'epoch'},
             ...{validationData: [held.x, held.y], callbacks},
@@ -129,7 +129,7 @@ const dates: Program = {
       () => lossOf(model, [source, shifted], y),
       async () => {
         await model.fit([source, shifted], y, {
-          ...{epochs: 8, batchSize: 32, verbose: 0},
+          ...{epochs: 6, batchSize: 32, verbose: 0},
           callbacks: trainer.callbacks(),
         });
       },
@@ -311,7 +311,7 @@ const textGeneration: Program = {
     const outcome = await around(
       () => lossOf(model, x, y),
       async () => {
-        for (let i = 0; i < 6; i++) {
+        for (let i = 0; i < 5; i++) {
           await model.fit(x, y, {epochs: 1, batchSize: 18, verbose: 0, callbacks});
           await write();
           await trainer.round();

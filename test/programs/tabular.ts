@@ -9,6 +9,7 @@ const {dense} = tfl.layers;
 
 const polynomial: Program = {
   title: 'a polynomial, of variables alone',
+  quick: true,
   uses: 'tf.variable, optimizer.minimize; no model',
   noBlocks: 'no model',
   async run(trainer) {
@@ -65,6 +66,7 @@ function normalized(rows: number[][]): tf.Tensor2D {
 
 const iris: Program = {
   title: 'flowers by their measurements',
+  quick: true,
   uses: 'columns normalized by tf.moments, softmax, classWeight, validationData',
   async run(trainer) {
     const {rows, kinds} = flowers();
@@ -185,6 +187,7 @@ const crossValidation: Program = {
 /** Which way of two a short row of numbers goes. */
 const worker: Program = {
   title: 'a loop in a worker, which never yields',
+  quick: true,
   uses: 'Conv1D, trainOnBatch awaited and nothing else, evaluate at the end',
   async run(trainer) {
     const random = numbers(5);
