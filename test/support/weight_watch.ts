@@ -34,10 +34,6 @@ async function bitsOf(model: tfl.LayersModel): Promise<Map<string, Uint8Array>> 
   return bits;
 }
 
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
-}
-
 /** The `trainable` flag of every layer, weight and variable, also of those that wrappers and recurrent layers hold. */
 export function trainability(model: tfl.LayersModel): Record<string, boolean> {
   const flags: Record<string, boolean> = {};
@@ -66,4 +62,8 @@ function partsOf(layer: tfl.layers.Layer): tfl.layers.Layer[] {
   return [...layers, forwardLayer, backwardLayer, wrapped, cell].filter(
     (part) => part !== undefined,
   );
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
