@@ -50,7 +50,8 @@ interface Loop {
 
 /** Gives a program its optimizers and callbacks, and looks at its memory and its weights' order on the way. */
 export class Trainer {
-  private readonly optimizers: tf.Optimizer[] = [];
+  /** All that the program has asked for. */
+  readonly optimizers: tf.Optimizer[] = [];
   private bytes: number | null = null;
   /** Steps at which periods began, with the callback. */
   readonly periods: number[] = [];
