@@ -57,7 +57,7 @@ describeBackends('a step of two large matrices', (backend) => {
       meter.stop();
       optimizer.dispose();
       tf.dispose(weights);
-      const isMasked = backend === 'webgpu' && options.nonFinite !== 'ignore';
+      const isMasked = ['webgpu', 'webgl'].includes(backend) && options.nonFinite !== 'ignore';
       const most = buffers * buffer + (isMasked ? buffer / 4 : 0);
       // A few scalars; where variables are projected also the other one's R, and sums of the rows of its squares.
       const ofProjected = 4 * (rows + columns);

@@ -20,7 +20,7 @@ describeBackends('programs', function (this: Mocha.Suite, backend) {
   const isSlow = backend === 'webgpu' || backend === 'webgl';
   this.timeout(isSlow ? 300_000 : 60_000);
   const results: Record<string, ProgramResult> = {};
-  after(() => saveResults(backend, results));
+  afterEach(() => saveResults(backend, results));
 
   const chosen =
     isSlow && !process.env.OWLORE_RECORD ? programs.filter(({quick}) => quick) : programs;
