@@ -31,8 +31,8 @@ interface PlainCase extends TrainingCase {
 const blocks = Array.from({length: 6}, (_, i) => `block${i}`);
 
 describeBackends('training runs', function (this: Mocha.Suite, backend) {
-  // Software WebGPU takes about a millisecond for each of a step's hundreds of kernels.
-  if (backend === 'webgpu') this.timeout(180_000);
+  // A GPU in software takes about a millisecond for each of a step's hundreds of kernels.
+  if (backend === 'webgpu' || backend === 'webgl') this.timeout(180_000);
   const {cases} = readJson<{cases: Array<{name: string}>}>('mlp_train/index');
   describeKernelSets(backend, (kernels) => {
     for (const {name} of cases) {

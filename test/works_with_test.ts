@@ -71,8 +71,8 @@ const createOwLore = (): OwLoreOptimizer =>
   new OwLoreOptimizer({learningRate: 0.01, rank: 2, weightDecay: 0.1, refreshInterval: 2});
 
 describeBackends('works with', function (this: Mocha.Suite, backend) {
-  // Software WebGPU takes up to five seconds for a step: one way to train has to do there.
-  const isSlow = backend === 'webgpu';
+  // A GPU in software takes up to five seconds for a step: one way to train has to do there.
+  const isSlow = backend === 'webgpu' || backend === 'webgl';
   if (isSlow) this.timeout(120_000);
   for (const kind of modelZoo) {
     describe(kind.title, () => {

@@ -48,7 +48,7 @@ export async function runSuite(): Promise<void> {
     const info = gl.getExtension('WEBGL_debug_renderer_info');
     const runsOn = String(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
     const report: SuiteReport = {
-      ...{runsOn, bits: tf.backend().floatPrecision()},
+      ...{runsOn, bits: tf.env().getBool('WEBGL_RENDER_FLOAT32_ENABLED') ? 32 : 16},
       ...{passed: 0, failed: 0, skipped: 0},
     };
     const count = (test: Mocha.Test, state: Progress['state'], error?: Error): void => {

@@ -25,9 +25,10 @@ interface LlamaCase extends TrainingCase {
   lr: number;
 }
 
-describeBackends('training runs of LLaMA-style models', (backend) => {
-  // Software WebGPU takes a second a step.
+describeBackends('training runs of LLaMA-style models', function (this: Mocha.Suite, backend) {
+  // Software WebGPU takes a second a step, and webgl in software half of one.
   if (backend === 'webgpu') return;
+  if (backend === 'webgl') this.timeout(180_000);
   const {cases} = readJson<{cases: Array<{name: string; method: LlamaCase['method']}>}>(
     'llama_train/index',
   );

@@ -11,71 +11,79 @@ import {describeBackends} from '../support/backends';
 describeBackends('float16', (backend) => {
   if (backend !== 'webgl') return;
 
-  const renew = async (isHalf: boolean): Promise<void> => {
-    const create = tf.findBackendFactory('webgl');
-    tf.removeBackend('webgl');
-    tf.env().set('WEBGL_RENDER_FLOAT32_ENABLED', !isHalf);
-    tf.env().set('WEBGL_FORCE_F16_TEXTURES', isHalf);
-    tf.registerBackend('webgl', create);
-    await tf.setBackend('webgl');
-  };
-  before(() => renew(true));
-  after(() => renew(false));
-
-  const train = async (optimizer: tf.Optimizer): Promise<number[]> => {
-    const seeded = (seed: number) => ({
-      kernelInitializer: tfl.initializers.glorotUniform({seed}),
-    });
-    const model = tfl.sequential({
-      layers: [
-        tfl.layers.dense({units: 12, activation: 'tanh', inputShape: [6], ...seeded(1)}),
-        tfl.layers.dense({units: 12, activation: 'tanh', ...seeded(2)}),
-        tfl.layers.dense({units: 1, ...seeded(3)}),
-      ],
-    });
-    model.compile({optimizer, loss: 'meanSquaredError'});
-    const x = tf.randomUniform([32, 6], -1, 1, 'float32', 4);
-    const y = tf.tidy(() => tf.sum(tf.square(x), 1, true));
-    const losses: number[] = [];
-    for (let i = 0; i < 30; i++) losses.push((await model.trainOnBatch(x, y)) as number);
-    optimizer.dispose();
-    model.dispose();
-    tf.dispose([x, y]);
-    return losses;
-  };
-
-  it('is what the backend computes with here', async () => {
-    // Enough numbers for webgl not to leave them to the processor.
-    const tiny = tf.tidy(() => tf.square(tf.fill([256, 256], 1e-4)));
-    expect((await tiny.data())[0]).to.equal(0);
-    tiny.dispose();
+  it('is what tfjs takes every webgl for that has float32: its check is the wrong way round', () => {
+    expect(tf.env().getBool('WEBGL_RENDER_FLOAT32_ENABLED')).to.equal(true);
+    expect(tf.backend().floatPrecision()).to.equal(16);
+    expect(tf.backend().epsilon()).to.equal(1e-4);
   });
 
-  it('trains as far as tf.train.adam, whose epsilon it takes', async () => {
-    const adam = await train(tf.train.adam(0.01));
-    const losses = await train(new OwLoreOptimizer({learningRate: 0.01}));
-    expect(losses[0]).to.equal(adam[0]);
-    expect(adam.at(-1)).to.be.lessThan(0.5 * adam[0]!);
-    // Three digits a number, over thirty steps.
-    expect(losses.at(-1)).to.be.lessThan(adam.at(-1)! + 0.05 * adam[0]!);
-  });
+  describe('on a device that has nothing else', () => {
+    const renew = async (isHalf: boolean): Promise<void> => {
+      const create = tf.findBackendFactory('webgl');
+      tf.removeBackend('webgl');
+      tf.env().set('WEBGL_RENDER_FLOAT32_ENABLED', !isHalf);
+      tf.env().set('WEBGL_FORCE_F16_TEXTURES', isHalf);
+      tf.registerBackend('webgl', create);
+      await tf.setBackend('webgl');
+    };
+    before(() => renew(true));
+    after(() => renew(false));
 
-  it('trains in subspaces', async () => {
-    const losses = await train(
-      new OwLoreOptimizer({learningRate: 0.01, rank: 3, refreshInterval: 10}),
-    );
-    expect(losses.at(-1)).to.be.lessThan(0.7 * losses[0]!);
-  });
-
-  it('leaves weights without a gradient alone, projected or not', async () => {
-    for (const project of ['auto', false] as const) {
-      const weight = tf.tidy(() => tf.variable(tf.ones([6, 6])));
-      const optimizer = new OwLoreOptimizer({project, rank: 2});
-      for (let i = 0; i < 3; i++) optimizer.minimize(() => tf.sum(tf.mul(weight, 0)));
-      await optimizer.settled();
-      expect([...(await weight.data())]).to.deep.equal(Array.from({length: 36}, () => 1));
+    const train = async (optimizer: tf.Optimizer): Promise<number[]> => {
+      const seeded = (seed: number) => ({
+        kernelInitializer: tfl.initializers.glorotUniform({seed}),
+      });
+      const model = tfl.sequential({
+        layers: [
+          tfl.layers.dense({units: 12, activation: 'tanh', inputShape: [6], ...seeded(1)}),
+          tfl.layers.dense({units: 12, activation: 'tanh', ...seeded(2)}),
+          tfl.layers.dense({units: 1, ...seeded(3)}),
+        ],
+      });
+      model.compile({optimizer, loss: 'meanSquaredError'});
+      const x = tf.randomUniform([32, 6], -1, 1, 'float32', 4);
+      const y = tf.tidy(() => tf.sum(tf.square(x), 1, true));
+      const losses: number[] = [];
+      for (let i = 0; i < 30; i++) losses.push((await model.trainOnBatch(x, y)) as number);
       optimizer.dispose();
-      weight.dispose();
-    }
+      model.dispose();
+      tf.dispose([x, y]);
+      return losses;
+    };
+
+    it('is what the backend computes with here', async () => {
+      // Enough numbers for webgl not to leave them to the processor.
+      const tiny = tf.tidy(() => tf.square(tf.fill([256, 256], 1e-4)));
+      expect((await tiny.data())[0]).to.equal(0);
+      tiny.dispose();
+    });
+
+    it('trains as far as tf.train.adam, whose epsilon it takes', async () => {
+      const adam = await train(tf.train.adam(0.01));
+      const losses = await train(new OwLoreOptimizer({learningRate: 0.01}));
+      expect(losses[0]).to.equal(adam[0]);
+      expect(adam.at(-1)).to.be.lessThan(0.5 * adam[0]!);
+      // Three digits a number, over thirty steps.
+      expect(losses.at(-1)).to.be.lessThan(adam.at(-1)! + 0.05 * adam[0]!);
+    });
+
+    it('trains in subspaces', async () => {
+      const losses = await train(
+        new OwLoreOptimizer({learningRate: 0.01, rank: 3, refreshInterval: 10}),
+      );
+      expect(losses.at(-1)).to.be.lessThan(0.7 * losses[0]!);
+    });
+
+    it('leaves weights without a gradient alone, projected or not', async () => {
+      for (const project of ['auto', false] as const) {
+        const weight = tf.tidy(() => tf.variable(tf.ones([6, 6])));
+        const optimizer = new OwLoreOptimizer({project, rank: 2});
+        for (let i = 0; i < 3; i++) optimizer.minimize(() => tf.sum(tf.mul(weight, 0)));
+        await optimizer.settled();
+        expect([...(await weight.data())]).to.deep.equal(Array.from({length: 36}, () => 1));
+        optimizer.dispose();
+        weight.dispose();
+      }
+    });
   });
 });
