@@ -33,7 +33,6 @@ function strokes(count: number, channels: number, seed: number): {x: tf.Tensor4D
 
 const digits: Program = {
   title: 'handwriting by a CNN',
-  quick: true,
   uses: 'Conv2D, MaxPooling2D, categoricalCrossentropy, accuracy, validationSplit',
   async run(trainer) {
     const {x, y} = strokes(64, 1, 1);

@@ -187,7 +187,6 @@ const crossValidation: Program = {
 /** Which way of two a short row of numbers goes. */
 const worker: Program = {
   title: 'a loop in a worker, which never yields',
-  quick: true,
   uses: 'Conv1D, trainOnBatch awaited and nothing else, evaluate at the end',
   async run(trainer) {
     const random = numbers(5);
