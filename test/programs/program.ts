@@ -95,12 +95,11 @@ export class Trainer {
   /** To be called when as much is in memory as at the call before: before and after a `fit`, after each turn of a loop. */
   async round(): Promise<void> {
     if (this.contender === 'Adam') return; // whose state counts itself nowhere
-    let bytes = tf.memory().numBytes;
-    for (const optimizer of this.optimizers as OwLoreOptimizer[]) {
-      await optimizer.settled();
-      bytes -= optimizer.stateBytes;
-    }
-    bytes = Math.max(bytes, 0);
+    const optimizers = this.optimizers as OwLoreOptimizer[];
+    // Checks that wait for the device hold a tensor each.
+    for (const optimizer of optimizers) await optimizer.settled();
+    const state = optimizers.reduce((sum, {stateBytes}) => sum + stateBytes, 0);
+    const bytes = tf.memory().numBytes - state;
     this.bytes ??= bytes;
     expect(bytes, 'bytes beside the state').to.equal(this.bytes);
   }
