@@ -382,6 +382,7 @@ function convolution(
   dilations: number | [number, number],
   isDepthwise: boolean,
 ): void {
+  if (filter.includes(0)) given.fail(`a filter must have no size of 0; got [${filter}]`);
   const {pad, dimRoundingMode} = paddingOf(given);
   const info = tf.backend_util.computeConv2DInfo(
     [...input] as Shape4D,
