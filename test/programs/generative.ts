@@ -184,12 +184,12 @@ function createDiscriminator(): tfl.LayersModel {
   return tfl.model({inputs: image, outputs: [real, kind] as tfl.SymbolicTensor[]});
 }
 
-/** The sum of all trainable weights, to see whether any has moved. */
-function weightSum(model: tfl.LayersModel): Promise<number> {
+/** The sum of the squares of all trainable weights, to see whether any has moved: plain sums stay where as many go up as down. */
+function squaredWeights(model: tfl.LayersModel): Promise<number> {
   return numberOf(
     tf.tidy(() => {
       const weights = model.weights.filter(({originalName}) => !originalName.includes('moving'));
-      return tf.addN(weights.map((weight) => tf.sum(tf.mul(weight.read(), Math.sqrt(2)))));
+      return tf.addN(weights.map((weight) => tf.sum(tf.square(weight.read()))));
     }),
   );
 }
@@ -250,13 +250,13 @@ const adversarial: Program = {
     };
     const outcome = await around(confusion, async () => {
       for (let step = 0; step < 24; step++) {
-        const sums = [await weightSum(discriminator), await weightSum(generator)];
+        const sums = [await squaredWeights(discriminator), await squaredWeights(generator)];
         await trainDiscriminator();
-        const afterOne = [await weightSum(discriminator), await weightSum(generator)];
+        const afterOne = [await squaredWeights(discriminator), await squaredWeights(generator)];
         expect(afterOne[0], "the discriminator's step moves it").to.not.equal(sums[0]);
         expect(afterOne[1], 'and not the generator').to.equal(sums[1]);
         await trainGenerator();
-        const afterBoth = [await weightSum(discriminator), await weightSum(generator)];
+        const afterBoth = [await squaredWeights(discriminator), await squaredWeights(generator)];
         expect(afterBoth[0], "the generator's step leaves the discriminator").to.equal(afterOne[0]);
         expect(afterBoth[1], 'and moves the generator').to.not.equal(afterOne[1]);
         await trainer.round();

@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {RootHookObject} from 'mocha';
+// As Node has it: mocha's own copy of the modules, for those that load_backends.ts has are not the tests'.
+import '../../src/preload';
 import {defaultBackend} from './backends';
 import {checkWarnings, forgetWarnings, recordWarnings} from './warnings';
 
