@@ -34,8 +34,11 @@ export interface OwLoreOptions {
   project?: 'auto' | false | VariableSelector;
   /** Rank r ≥ 1 of the projection, of matrices that have more rows and more columns than that. Default 128. */
   rank?: number;
-  /** Factor α > 0 on the projected step. Default 1. */
-  scale?: number;
+  /**
+   * Factor α > 0 on the projected step. `'auto'`: √(m/r), where m is the dimension of the matrix that the basis spans: the step
+   * is then as long as Adam's. Default 1.
+   */
+  scale?: number | 'auto';
   /** A matrix's own steps between refreshes of its basis, ≥ 1. Default 200. */
   refreshInterval?: number;
   /**
@@ -120,7 +123,7 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
     checkSelector(owner, 'project', resolved.project, `'auto', false`);
   }
   checkNumber(owner, 'rank', resolved.rank, {min: 1, integer: true});
-  checkNumber(owner, 'scale', resolved.scale, {exclusiveMin: 0});
+  if (resolved.scale !== 'auto') checkNumber(owner, 'scale', resolved.scale, {exclusiveMin: 0});
   checkNumber(owner, 'refreshInterval', resolved.refreshInterval, {min: 1, integer: true});
   checkFlag(owner, 'stagger', resolved.stagger);
   checkChoice(owner, 'side', resolved.side, ['auto', 'paper', 'left', 'right']);

@@ -71,6 +71,7 @@ describe('OwLoreOptimizer', () => {
     [{project: true}, /project must be 'auto', false, an array .* got true/],
     [{rank: 1.5}, /rank must be an integer >= 1; got 1.5/],
     [{scale: 0}, /scale must be a number > 0; got 0/],
+    [{scale: 'root'}, /scale must be a number > 0; got 'root'/],
     [{stagger: 1}, /stagger must be true or false; got 1/],
     [{refreshInterval: 0}, /refreshInterval must be an integer >= 1; got 0/],
     [{side: 'top'}, /side must be one of 'auto', 'paper', 'left', 'right'; got 'top'/],
@@ -137,6 +138,7 @@ describe('OwLoreOptimizer', () => {
       project: /block_(\d)_fc/i,
       decay: ['my_layer', 'other/kernel_1'],
       rank: 7,
+      scale: 'auto',
       clipNorm: 2,
     };
     const config = JSON.parse(JSON.stringify(new OwLoreOptimizer(options).getConfig())) as object;
@@ -236,6 +238,25 @@ describeBackends('OwLoreOptimizer', (backend) => {
     expect(optimizer.stateBytes).to.equal(0);
     tf.dispose([wide, bias, gradients]);
   });
+
+  for (const side of ['left', 'right', 'paper', 'auto'] as const) {
+    for (const shape of [
+      [24, 10],
+      [10, 24],
+      [3, 2, 4, 10],
+    ]) {
+      it(`moves a matrix as far as Adam does with scale 'auto', side ${side}: ${shape}`, async () => {
+        const variable = variableOf(tf.zeros(shape), true, 'scaled/matrix');
+        const optimizer = optimizerOf({learningRate: 0.1, rank: 4, side, scale: 'auto'});
+        const gradient = tf.randomNormal(shape, 0, 1, 'float32', 3);
+        optimizer.applyGradients({'scaled/matrix': gradient});
+        // The first step of Adam moves each coordinate by the rate, of m·n or, in a basis with orthonormal columns, of r·n.
+        const norm = Math.hypot(...(await values(variable)));
+        expect(norm / (0.1 * Math.sqrt(variable.size))).to.be.closeTo(1, 1e-5);
+        tf.dispose([variable, gradient]);
+      });
+    }
+  }
 
   it('says in one line, once, how many matrices are projected if not all are', () => {
     const small = variableOf(tf.zeros([2, 3]), true, 'summary/small');

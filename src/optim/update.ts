@@ -12,7 +12,7 @@ import {moveWeights, type Subspace} from './weights';
 
 /** What is the same for all variables in all steps. */
 export interface UpdateRule extends AdamOptions {
-  scale: number;
+  scale: number | 'auto';
   refreshInterval: number;
   moments: 'keep' | 'rotate' | 'reset';
   basis: BasisFunction;
@@ -84,7 +84,7 @@ export function makeReady(
   const moments = momentsOf(state, gradient.shape);
   state.adamSteps++;
   if (projection) state.basisSteps++;
-  const scaledRate = learningRate * (projection ? rule.scale : 1);
+  const scaledRate = learningRate * (projection ? scaleOf(projection, rule) : 1);
   return {
     variable,
     gradient,
@@ -93,6 +93,13 @@ export function makeReady(
     size: stepSize(state.adamSteps, scaledRate, rule),
     decay: 1 - learningRate * weightDecay,
   };
+}
+
+/** α of a projected step; with `'auto'` √(m/r), which makes it as long as Adam's own where all elements move by η. */
+function scaleOf(projection: Projection, {scale}: UpdateRule): number {
+  if (scale !== 'auto') return scale;
+  const [dimension, rank] = basisShape(projection);
+  return Math.sqrt(dimension / rank);
 }
 
 /**
