@@ -95,6 +95,7 @@ async function main(): Promise<void> {
     learningRate: linearDecay(learningRate, steps),
     project: method.lowRank ? 'auto' : false,
     rank,
+    scale: 1, // what the rates of the low-rank methods are for
     refreshInterval: refresh,
   });
   const layerSampling =

@@ -36,7 +36,7 @@ export interface OwLoreOptions {
   rank?: number;
   /**
    * Factor α > 0 on the projected step. `'auto'`: √(m/r), where m is the dimension of the matrix that the basis spans: the step
-   * is then as long as Adam's. Default 1.
+   * is then as long as Adam's, and a rate for Adam fits. 0.25 in GaLore's code, 1 in OwLore's. Default `'auto'`.
    */
   scale?: number | 'auto';
   /** A matrix's own steps between refreshes of its basis, ≥ 1. Default 200. */
@@ -93,7 +93,7 @@ export const owloreDefaults: Readonly<ResolvedOwLoreOptions> = {
   decay: 'auto',
   project: 'auto',
   rank: 128,
-  scale: 1,
+  scale: 'auto',
   refreshInterval: 200,
   stagger: false,
   side: 'paper',

@@ -10,7 +10,7 @@ import {ordinaryModels, seeded, Task, type OrdinaryModel} from './support/ordina
  * The optimizer at its defaults beside `tf.train.adam` of the same rate and epsilon:
  * - the same, to rounding, where no matrix has more than 128 rows and columns: dense, convolutions, depthwise ones, LSTM, a loop
  *   around `minimize`;
- * - at least 95 % of what Adam learns where some are projected. `npm run bench:defaults` has more models and seeds.
+ * - at least 97 % of what Adam learns where some are projected. `npm run bench:defaults` has more models and seeds.
  * And the same results on all backends, projected or not.
  */
 
@@ -23,7 +23,7 @@ const {epsilon} = owloreDefaults;
 const ROUNDING = 3e-5;
 
 /** The least part of what Adam learns that the defaults learn in a short training. */
-const MARGIN = 0.95;
+const MARGIN = 0.97;
 
 function adam(learningRate: number): tf.Optimizer {
   return tf.train.adam(learningRate, 0.9, 0.999, epsilon);
@@ -128,7 +128,7 @@ describeBackends('OwLoreOptimizer at its defaults', function (this: Mocha.Suite,
     ['six layers of 256', 60],
   ] as const) {
     const ordinary = {...named(part), steps};
-    it(`learns 95 % of what tf.train.adam learns, or more: ${ordinary.title}`, async () => {
+    it(`learns 97 % of what tf.train.adam learns, or more: ${ordinary.title}`, async () => {
       const {learningRate} = ordinary;
       const task = new Task(ordinary, 1);
       const optimizers = [adam(learningRate), new OwLoreOptimizer({learningRate})] as const;

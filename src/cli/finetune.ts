@@ -143,6 +143,7 @@ async function train(
   const optimizer = new OwLoreOptimizer({
     learningRate: learningRateOf(settings, steps),
     project: methods[settings.method].lowRank ? 'auto' : false,
+    scale: 1, // OwLore's published code's, as the default rate is
     ...{rank, refreshInterval, weightDecay, clipNorm, accumulate, checkpoint},
   });
   const layerSampling = sampling && new LayerSamplingCallback(sampling.options);

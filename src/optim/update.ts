@@ -95,7 +95,10 @@ export function makeReady(
   };
 }
 
-/** α of a projected step; with `'auto'` √(m/r), which makes it as long as Adam's own where all elements move by η. */
+/**
+ * α of a projected step. Adam moves about each of a matrix' m·n elements by η, a step of the length η√(mn); in a basis of m's r
+ * directions it is each of r·n. `'auto'`, √(m/r), makes up for that.
+ */
 function scaleOf(projection: Projection, {scale}: UpdateRule): number {
   if (scale !== 'auto') return scale;
   const [dimension, rank] = basisShape(projection);
