@@ -66,6 +66,13 @@ const MOST_SCALARS = 64;
 const withoutOneDnn = new WeakSet();
 
 /**
+ * Inner sizes of products up to which oneDNN's `dnnl_sgemm` has its buffer on the stack, with a margin: it has up to 84 with AVX-512
+ * and up to 252 with AVX2.
+ */
+const SHORT = 80;
+const SHORT_WITHOUT_AVX512 = 240;
+
+/**
  * TensorFlow's ops without tfjs in between, whose engine takes ten times as long for an op as TensorFlow does to start it.
  * What is made lives to the end of the innermost {@link scope}; nothing may be made outside of one.
  */
@@ -75,7 +82,11 @@ export class NativeOps {
   readonly int32: NativeType;
   private made: Native[] = [];
 
-  constructor(private readonly backend: NodeBackend) {
+  /** @param longestInner Products of a longer inner size are made in parts. */
+  constructor(
+    private readonly backend: NodeBackend,
+    private readonly longestInner = longestSafeInner(),
+  ) {
     const {TF_FLOAT, TF_INT32} = backend.binding;
     this.float32 = new NativeType(TF_FLOAT);
     this.int32 = new NativeType(TF_INT32);
@@ -167,28 +178,59 @@ export class NativeOps {
   }
 
   /**
-   * The product of two matrices. TensorFlow's own op for it is the quickest where one of the sizes is 1, or on a GPU, and not safe
-   * for any other: see {@link batchMatMul}.
+   * The product of two matrices. TensorFlow's own op for it is the quickest of small ones; it is safe where the inner size is short
+   * or another one is 1, and on a GPU: see {@link batchMatMul}.
    */
   matMul(a: Native, b: Native, transposeA = false, transposeB = false): Native {
-    const isOfVectors = [...a.shape, ...b.shape].includes(1);
+    const isSafe =
+      innerSize(a, transposeA) <= SHORT ||
+      [...a.shape, ...b.shape].includes(1) ||
+      this.backend.isUsingGpuDevice;
     // With the second one transposed the other op is faster.
-    if (transposeB || !(isOfVectors || this.backend.isUsingGpuDevice)) {
-      return this.batchMatMul(a, b, transposeA, transposeB);
-    }
+    if (transposeB || !isSafe) return this.batchMatMul(a, b, transposeA, transposeB);
     const attributes = {T: this.float32, transpose_a: transposeA, transpose_b: transposeB};
     return this.run('MatMul', [a, b], attributes);
   }
 
   /**
-   * Products of stacks of matrices, with broadcasting. By oneDNN's primitive: its function for products (`dnnl_sgemm`), on which
-   * TensorFlow's MatMul stands, and without `TF_ENABLE_ONEDNN_OPTS` BatchMatMulV2, too, keeps the stack pointer in a buffer on the
-   * heap while it computes. What the system writes below it for a signal that is handled meanwhile goes over what others have there.
+   * Products of stacks of matrices, with broadcasting. With AVX-512 by oneDNN's primitive, which is safe. Its function for products
+   * (`dnnl_sgemm`), on which TensorFlow's MatMul stands, and all else without AVX-512, is not for long inner sizes: it keeps the
+   * stack pointer in a buffer on the heap while it computes, and what the system writes below it for a signal that is handled
+   * meanwhile goes over what others have there.
    */
   batchMatMul(a: Native, b: Native, transposeA = false, transposeB = false): Native {
+    if (innerSize(a, transposeA) > this.longestInner && !this.backend.isUsingGpuDevice) {
+      return this.scope(() => this.sumOfProducts(a, b, transposeA, transposeB));
+    }
     const attributes = {T: this.float32, adj_x: transposeA, adj_y: transposeB};
-    if (isByEigen()) return this.run('BatchMatMulV2', [a, b], attributes);
     return this.oneDnn('BatchMatMulV2', [a, b], attributes);
+  }
+
+  /** The same, by parts of the inner size of which none is too long. */
+  private sumOfProducts(a: Native, b: Native, transposeA: boolean, transposeB: boolean): Native {
+    const inner = innerSize(a, transposeA);
+    const parts = Math.ceil(inner / this.longestInner);
+    const product = (part: number): Native => {
+      const [from, to] = [part, part + 1].map((i) => Math.floor((i * inner) / parts));
+      const ofA = this.part(a, transposeA ? -2 : -1, from!, to!);
+      const ofB = this.part(b, transposeB ? -1 : -2, from!, to!);
+      return this.batchMatMul(ofA, ofB, transposeA, transposeB);
+    };
+    let sum = this.scope(() => product(0));
+    for (let i = 1; i < parts; i++) {
+      const before = sum;
+      sum = this.scope(() => this.add(before, product(i)));
+      this.backend.binding.deleteTensor(this.release(before).id);
+    }
+    return sum;
+  }
+
+  /** What lies between two places of an axis, which is counted from the end. */
+  private part(x: Native, axis: number, from: number, to: number): Native {
+    const at = x.shape.length + axis;
+    const begin = x.shape.map((_, i) => (i === at ? from : 0));
+    const size = x.shape.map((length, i) => (i === at ? to - from : length));
+    return this.slice(x, begin, size);
   }
 
   reshape(x: Native, shape: readonly number[]): Native {
@@ -266,12 +308,33 @@ export class NativeOps {
   }
 }
 
+function innerSize(a: Native, transposeA: boolean): number {
+  return a.shape.at(transposeA ? -2 : -1)!;
+}
+
 /**
- * Whether TensorFlow is to multiply by none of oneDNN's functions: without AVX-512 oneDNN's primitive is no safer than the one in
- * TensorFlow's MatMul (`TF_ENABLE_ONEDNN_OPTS=0` is the other half of it).
+ * The longest inner size of a product that oneDNN makes without a stack pointer on the heap; of other processors than x64, and of
+ * Windows, which has no such signals, it is not asked.
  */
-function isByEigen(): boolean {
-  return ['0', 'false'].includes(process.env['TENSORFLOW_USE_CUSTOM_CONTRACTION_KERNEL'] ?? '');
+function longestSafeInner(): number {
+  if (process.arch !== 'x64' || process.platform === 'win32') return Infinity;
+  // Of the others only Linux says what its processor has.
+  if (process.platform !== 'linux') return SHORT;
+  hasAvx512 ??= seesAvx512();
+  return hasAvx512 ? Infinity : SHORT_WITHOUT_AVX512;
+}
+
+let hasAvx512: boolean | undefined;
+
+/** Whether oneDNN finds what it calls `avx512_core`, and is let use it. */
+function seesAvx512(): boolean {
+  const {ONEDNN_MAX_CPU_ISA, DNNL_MAX_CPU_ISA} = process.env;
+  const most = ONEDNN_MAX_CPU_ISA ?? DNNL_MAX_CPU_ISA ?? 'DEFAULT';
+  if (!/^(default|all|avx512_core|avx10)/i.test(most)) return false;
+  const {existsSync, readFileSync} = process.getBuiltinModule('node:fs');
+  const info = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
+  const flags = /^flags\s*:(.*)$/m.exec(info)?.[1]?.split(' ') ?? [];
+  return ['avx512f', 'avx512bw', 'avx512dq', 'avx512vl'].every((flag) => flags.includes(flag));
 }
 
 /** The tensor of TensorFlow's that a tensor of tfjs, float32 or int32, stands for. */
