@@ -210,12 +210,11 @@ export class NativeOps {
   private sumOfProducts(a: Native, b: Native, transposeA: boolean, transposeB: boolean): Native {
     const inner = innerSize(a, transposeA);
     const parts = Math.ceil(inner / this.longestInner);
-    const product = (part: number): Native => {
-      const [from, to] = [part, part + 1].map((i) => Math.floor((i * inner) / parts));
-      const ofA = this.part(a, transposeA ? -2 : -1, from!, to!);
-      const ofB = this.part(b, transposeB ? -1 : -2, from!, to!);
-      return this.batchMatMul(ofA, ofB, transposeA, transposeB);
-    };
+    const sizes = Array.from({length: parts}, (_, i) => Math.floor((inner + i) / parts));
+    const ofA = this.split(a, sizes, transposeA ? -2 : -1);
+    const ofB = this.split(b, sizes, transposeB ? -1 : -2);
+    const product = (part: number): Native =>
+      this.batchMatMul(ofA[part]!, ofB[part]!, transposeA, transposeB);
     let sum = this.scope(() => product(0));
     for (let i = 1; i < parts; i++) {
       const before = sum;
@@ -223,14 +222,6 @@ export class NativeOps {
       this.backend.binding.deleteTensor(this.release(before).id);
     }
     return sum;
-  }
-
-  /** What lies between two places of an axis, which is counted from the end. */
-  private part(x: Native, axis: number, from: number, to: number): Native {
-    const at = x.shape.length + axis;
-    const begin = x.shape.map((_, i) => (i === at ? from : 0));
-    const size = x.shape.map((length, i) => (i === at ? to - from : length));
-    return this.slice(x, begin, size);
   }
 
   reshape(x: Native, shape: readonly number[]): Native {
