@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {kernelModules} from '../on_demand';
-import {warnOfFailure} from './replacement';
+import {warnOfFailure} from './failed_install';
 
 /**
  * Registers the kernels for the current backend, if there are any for it; what is there already stays. They are in place when

@@ -36,17 +36,3 @@ export function replaceKernel(
   if (tf.getKernel(kernelName, backendName)) tf.unregisterKernel(kernelName, backendName);
   if (config) tf.registerKernel(config);
 }
-
-/** Backends of which it was said. */
-const failed = new WeakSet();
-
-/** Says, once for a backend, that it goes without some of this library's kernels, and why. */
-export function warnOfFailure(backendName: string, backend: object, error: unknown): void {
-  if (failed.has(backend)) return;
-  failed.add(backend);
-  const reason = error instanceof Error ? error.message : String(error);
-  console.warn(
-    `tfjs-owlore: not all of its kernels for the backend '${backendName}' could be installed: ${reason} ` +
-      'The results are the same without them, but steps are slower and take more memory.',
-  );
-}

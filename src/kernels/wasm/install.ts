@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {checkChoice, checkKnown} from '../../options';
 import {guarded} from '../contracts';
+import {warnOfFailure} from '../failed_install';
 import * as fused from '../llama_kernel_names';
 import {OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums} from '../kernel_names';
-import {replaceKernel, warnOfFailure} from '../replacement';
+import {replaceKernel} from '../replacement';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
 import {

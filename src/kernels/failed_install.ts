@@ -1,0 +1,13 @@
+/** Backends of which it was said. */
+const failed = new WeakSet();
+
+/** Says, once for a backend, that it goes without some of this library's kernels, and why. */
+export function warnOfFailure(backendName: string, backend: object, error: unknown): void {
+  if (failed.has(backend)) return;
+  failed.add(backend);
+  const reason = error instanceof Error ? error.message : String(error);
+  console.warn(
+    `tfjs-owlore: not all of its kernels for the backend '${backendName}' could be installed: ${reason} ` +
+      'The results are the same without them, but steps are slower and take more memory.',
+  );
+}
