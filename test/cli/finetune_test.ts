@@ -126,7 +126,7 @@ describeBackends('tfjs-owlore finetune', (backend) => {
     tf.dispose(batches);
     const optimizer = new OwLoreOptimizer({
       learningRate: linearDecay(0.02, 8),
-      ...{rank: 4, refreshInterval: 3},
+      ...{rank: 4, refreshInterval: 3, scale: 1},
     });
     const callback = new LayerSamplingCallback({scores, gamma: 1, interval: 2, seed: 5});
     const before = (await perplexity(model, heldOut())).loss;
