@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {RootHookObject} from 'mocha';
-// As Node has it: mocha's own copy of the modules, for those that load_backends.ts has are not the tests'.
+// As Node has it. Not in load_backends.ts, whose copies of the modules are not those of the tests.
 import '../../src/preload';
 import {defaultBackend} from './backends';
 import {checkWarnings, forgetWarnings, recordWarnings} from './warnings';
