@@ -7,7 +7,7 @@
  *   npm run make:checkpoint -- <folder> --layers 4             # fewer blocks
  */
 import {parseArgs} from 'node:util';
-import {smolLM2, writeRandomCheckpoint} from '../bench/random_checkpoint';
+import {smolLM2, writeRandomCheckpoint} from '../tools/random_checkpoint';
 import {floatTypes} from '../src/llama/files/float_type';
 
 const {values, positionals} = parseArgs({
