@@ -17,7 +17,12 @@ const memory = (shared: boolean): WebAssembly.Memory =>
 function product(backend: object, {buffer}: WebAssembly.Memory): number {
   const numbers = new Float32Array(buffer);
   numbers.set([2, 3], 4);
-  simdModule(backend)!.multiply(1, 1, 1, 16, 4, false, 20, 4, true, 24, 4, false);
+  simdModule(backend)!.multiply({
+    ...{rows: 1, columns: 1, inner: 1},
+    ...{a: 16, aStep: 4, transposeA: false},
+    ...{b: 20, bStep: 4, transposeB: true},
+    ...{c: 24, cStep: 4, add: false},
+  });
   return numbers[6]!;
 }
 
