@@ -54,8 +54,6 @@ const rank = Number(flags.rank);
 /** The least part of what Adam learns that the defaults have to learn, on average over the seeds. */
 const MARGIN = 0.97;
 
-const EPSILON = owloreDefaults.epsilon;
-
 const titles = ordinaryModels.map(({title}) => title);
 let records = readRecords<DefaultsMeasurements>('defaults');
 for (const ordinary of ordinaryModels.filter(({title}) => title.includes(flags.only))) {
@@ -80,6 +78,7 @@ async function measure(ordinary: OrdinaryModel): Promise<DefaultsMeasurements> {
   const {projected, state} = plan(model);
   model.dispose();
   const {learningRate} = ordinary;
+  const {beta1, beta2, epsilon} = owloreDefaults;
   // Without projection all of them are the same, and one is enough.
   const measured =
     projected[0] > 0 ? variants : variants.filter((variant) => nameOf(variant) === defaults);
@@ -94,7 +93,7 @@ async function measure(ordinary: OrdinaryModel): Promise<DefaultsMeasurements> {
       optimizer.dispose();
       return trained;
     };
-    adam.push(await train(tf.train.adam(learningRate, 0.9, 0.999, EPSILON)));
+    adam.push(await train(tf.train.adam(learningRate, beta1, beta2, epsilon)));
     for (const variant of measured) {
       runs[nameOf(variant)]!.push(
         await train(new OwLoreOptimizer({learningRate, rank, ...variant})),

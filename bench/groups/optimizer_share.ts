@@ -14,6 +14,7 @@ import {howToGet, loadBackend} from '../../tools/load_backend';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src';
 import {installKernels as installForTensorflow} from '../../src/kernels/tensorflow';
 import {installKernels as installForWasm} from '../../src/kernels/wasm';
+import {owloreDefaults} from '../../src/owlore_options';
 import {exactBasis, randomizedBasis} from '../../src/optim/basis';
 import {withLayerCheckpoints} from '../../src/tape/checkpoint_layers';
 import {streamVariableGrads} from '../../src/tape/tfjs_gradients';
@@ -28,7 +29,7 @@ const installers = {tensorflow: installForTensorflow, wasm: installForWasm};
 type Backend = keyof typeof installers;
 
 /** Steps between two refreshes by default: what a refresh is shared out over. */
-const {refreshInterval} = new OwLoreOptimizer().getConfig() as {refreshInterval: number};
+const {refreshInterval} = owloreDefaults;
 
 /** Before what counts: after 16 runs with the same shapes the kernels on tensorflow become graphs. */
 const WARM_UP_STEPS = 18;
