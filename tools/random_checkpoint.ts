@@ -46,6 +46,11 @@ export interface RandomCheckpointOptions {
   seed?: number;
 }
 
+export const randomCheckpointDefaults = {
+  dtype: 'BF16',
+  seed: 1,
+} as const satisfies Required<RandomCheckpointOptions>;
+
 const torchNames: Readonly<Record<FloatType, string>> = {
   F32: 'float32',
   F16: 'float16',
@@ -62,8 +67,12 @@ const torchNames: Readonly<Record<FloatType, string>> = {
 export function writeRandomCheckpoint(
   folder: string,
   config: ConfigJson,
-  {dtype = 'BF16', seed = 1}: RandomCheckpointOptions = {},
+  options: RandomCheckpointOptions = {},
 ): number {
+  const {dtype, seed}: Required<RandomCheckpointOptions> = {
+    ...randomCheckpointDefaults,
+    ...options,
+  };
   const model = readConfigJson('writeRandomCheckpoint', config);
   const weights = [...weightShapes(model)];
   const random = createRandom(seed);

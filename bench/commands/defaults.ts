@@ -18,9 +18,8 @@ import {OwLoreOptimizer} from '../../src/index';
 import {Projections} from '../../src/optim/projections';
 import {stateSize} from '../../src/optim/projector';
 import {owloreDefaults} from '../../src/owlore_options';
-import {loadBackend, type BackendName} from '../../tools/load_backend';
 import {ordinaryModels, Task, type OrdinaryModel, type Trained} from '../../tools/ordinary_models';
-import {selectBackend} from '../../tools/select_backend';
+import {selectWanted} from '../../tools/select_backend';
 import {provenance, readRecords, withRecord, writeRecord} from '../results/store';
 import {
   defaults,
@@ -45,9 +44,7 @@ const {values: flags} = parseArgs({
     write: {type: 'boolean', default: false},
   },
 });
-const backend = (flags.backend ??
-  ((await loadBackend('tensorflow')) ? 'tensorflow' : 'wasm')) as BackendName;
-await selectBackend(backend);
+const backend = await selectWanted(flags.backend);
 const seeds = flags.seeds.split(',').map(Number);
 const rank = Number(flags.rank);
 

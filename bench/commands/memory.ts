@@ -14,8 +14,7 @@
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import {startMemoryMeter} from '../../src/memory/meter';
-import {loadBackend, type BackendName} from '../../tools/load_backend';
-import {selectBackend} from '../../tools/select_backend';
+import {selectWanted} from '../../tools/select_backend';
 import {registerShapeBackend} from '../harness/shape_backend';
 import {median} from '../harness/statistics';
 import {measureAlone, Turns} from '../harness/turns';
@@ -51,9 +50,7 @@ const {values} = parseArgs({
 });
 const steps = Number(values.steps);
 const before = provenance();
-const backend = (values.backend ??
-  ((await loadBackend('tensorflow')) ? 'tensorflow' : 'wasm')) as BackendName;
-await selectBackend(backend);
+const backend = await selectWanted(values.backend);
 const meter = startMemoryMeter();
 
 const rows: MemoryRow[] = [

@@ -10,7 +10,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {loadBackend} from '../../tools/load_backend';
 import {registerShapeBackend} from '../harness/shape_backend';
-import {supplyMissingKernel} from '../harness/stock_kernels';
+import {supplyMissingKernel} from '../harness/wasm_backend';
 import {measureAlone} from '../harness/turns';
 import {referenceShape as shape, trainedSets} from '../harness/workload';
 

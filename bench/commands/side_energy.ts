@@ -9,8 +9,7 @@
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
-import {selectBackend} from '../../tools/select_backend';
-import {loadBackend} from '../../tools/load_backend';
+import {selectWanted} from '../../tools/select_backend';
 import {loadLlama, loadTokenizer, sparseCrossEntropy, textDataset} from '../../src/llama';
 import {randomizedBasis} from '../../src/optim/basis';
 import {registeredVariable} from '../../src/optim/variables';
@@ -27,7 +26,7 @@ const {values: flags, positionals} = parseArgs({
     blocks: {type: 'string', default: '0,14,29'},
   },
 });
-await selectBackend((await loadBackend('tensorflow')) ? 'tensorflow' : 'wasm');
+await selectWanted(undefined);
 const optimizer = new OwLoreOptimizer();
 const {model} = await loadLlama(positionals[0]!);
 const tokenizer = await loadTokenizer(positionals[0]!);

@@ -12,6 +12,7 @@ import {installKernels as installForTensorflow} from '../../src/kernels/tensorfl
 import {installKernels as installForWasm} from '../../src/kernels/wasm';
 import {loadLlama, sparseCrossEntropy} from '../../src/llama';
 import {serveSteps} from '../harness/serve_steps';
+import {heapBytes} from '../harness/wasm_backend';
 
 export interface LargeOptions {
   folder: string;
@@ -72,10 +73,4 @@ function createBatch(vocabulary: number): [ids: tf.Tensor, labels: tf.Tensor] {
     const [from, next] = [tf.slice(ids, [0, 0], [1, tokens]), tf.slice(ids, [0, 1], [1, tokens])];
     return [from, tf.expandDims(next, 2)];
   });
-}
-
-/** The heap never shrinks: what it is now is the most it has been. */
-function heapBytes(): number {
-  const {wasm} = tf.backend() as tf.KernelBackend & {wasm: {HEAPU8: Uint8Array}};
-  return wasm.HEAPU8.buffer.byteLength;
 }

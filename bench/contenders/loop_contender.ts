@@ -9,7 +9,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreOptimizer} from '../../src';
 import {loadBackend} from '../../tools/load_backend';
 import * as composed from '../../tools/composed';
-import {supplyMissingKernel} from '../harness/stock_kernels';
+import {supplyMissingKernel} from '../harness/wasm_backend';
 import {adamOptions, referenceShape as shape, Training} from '../harness/workload';
 
 const [kind, count] = process.argv.slice(2) as ['loop' | 'fit' | 'stock', string];

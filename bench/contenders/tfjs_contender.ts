@@ -9,7 +9,7 @@ import {howToGet, loadBackend} from '../../tools/load_backend';
 import {installKernels as installForTensorflow} from '../../src/kernels/tensorflow';
 import {installKernels as installForWasm} from '../../src/kernels/wasm';
 import {serveSteps} from '../harness/serve_steps';
-import {supplyMissingKernel} from '../harness/stock_kernels';
+import {heapBytes, supplyMissingKernel} from '../harness/wasm_backend';
 import {
   adamOptions,
   owloreOptions,
@@ -50,9 +50,3 @@ await serveSteps(async () => {
     memory: () => ({tensors: meter.peak(), ...(backend === 'wasm' && {wasm: heapBytes()})}),
   };
 });
-
-/** The heap never shrinks: what it is now is the most it has been. */
-function heapBytes(): number {
-  const {wasm} = tf.backend() as tf.KernelBackend & {wasm: {HEAPU8: Uint8Array}};
-  return wasm.HEAPU8.buffer.byteLength;
-}

@@ -21,7 +21,7 @@ interface Result {
 }
 
 /** Registers the backend, unless it is there already; returns its name, for `tf.setBackend`. */
-export async function registerShapeBackend(imitated: ImitatedBackend = 'cpu'): Promise<string> {
+export async function registerShapeBackend(imitated: ImitatedBackend): Promise<string> {
   const name = `shapes of ${imitated}`;
   if (tf.findBackendFactory(name)) return name;
   await loadBackend('cpu');

@@ -13,3 +13,9 @@ export function supplyMissingKernel(): void {
     kernelFunc: unsortedSegmentSum as unknown as tf.KernelFunc,
   });
 }
+
+/** Bytes of the backend's memory. It never shrinks: what it is now is the most it has been. */
+export function heapBytes(): number {
+  const {wasm} = tf.backend() as tf.KernelBackend & {wasm: {HEAPU8: Uint8Array}};
+  return wasm.HEAPU8.buffer.byteLength;
+}
