@@ -3,7 +3,7 @@
  * here may import nothing, so that a new one gets its line.
  */
 
-/** Of the repository, and below each what it may import. */
+/** Of the repository, each with those before it that it may import. */
 const folders = {
   src: [],
   tools: ['src'],
@@ -13,7 +13,10 @@ const folders = {
   scripts: ['src', 'tools', 'test'],
 };
 
-/** Of src: folders, the modules at its top that folders may import, and `main` for all other modules at its top. */
+/** The modules at the top of src that folders may import. */
+const shared = ['options', 'random', 'on_demand', 'sampling_plan', 'layer_sampling_options'];
+
+/** Of src: folders, the modules above, and `main` for all other modules at its top. */
 const sources = {
   options: [],
   random: ['options'],
@@ -26,16 +29,22 @@ const sources = {
   scores: ['options', 'tfjs', 'model', 'kernels'],
   sampling: ['options', 'random', 'scores'],
   optim: ['options', 'random', 'tfjs', 'on_demand', 'model', 'kernels'],
+  sampling_plan: ['options'],
+  layer_sampling_options: ['options', 'model', 'scores', 'sampling'],
+  layer_sampling: [
+    ...['options', 'random', 'tfjs', 'model', 'scores', 'sampling'],
+    ...['sampling_plan', 'layer_sampling_options'],
+  ],
   main: [
     ...['options', 'random', 'tfjs', 'on_demand', 'model', 'memory', 'kernels', 'tape'],
-    ...['scores', 'sampling', 'optim'],
+    ...['scores', 'sampling', 'optim', 'sampling_plan', 'layer_sampling_options', 'layer_sampling'],
   ],
   llama: ['options', 'random', 'tfjs', 'model', 'kernels', 'tape', 'optim', 'sampling'],
   baselines: ['options', 'random', 'tfjs', 'model', 'kernels', 'tape', 'optim'],
   report: [],
   cli: [
     ...['options', 'random', 'tfjs', 'model', 'memory', 'kernels', 'tape', 'scores', 'sampling'],
-    ...['optim', 'main', 'llama', 'baselines', 'report'],
+    ...['optim', 'layer_sampling_options', 'main', 'llama', 'baselines', 'report'],
   ],
 };
 
@@ -49,31 +58,36 @@ const benchFolders = {
   commands: ['results', 'harness', 'contenders', 'groups', 'tables'],
 };
 
-/** The modules at the top of src that are named above; the others are `main`. */
-const named = Object.keys(sources).filter((name) =>
-  ['options', 'random', 'on_demand'].includes(name),
-);
-
 /** A pattern of what belongs to a unit of src. */
 function inSources(name) {
-  if (name === 'main') return `^src/(?!(${named.join('|')})[.])[^/]+[.]ts$`;
-  return named.includes(name) ? `^src/${name}[.]ts$` : `^src/${name}/`;
+  if (name === 'main') return `^src/(?!(${shared.join('|')})[.])[^/]+[.]ts$`;
+  return shared.includes(name) ? `^src/${name}[.]ts$` : `^src/${name}/`;
 }
 
 /** One rule for each unit: of all that `within` has, it imports itself and what is listed. */
 function onlyListed(units, within, patternOf) {
-  return Object.entries(units).map(([name, allowed]) => ({
-    name: `${within || 'folders'}: ${name}`,
-    comment: `may import ${allowed.join(', ') || 'nothing else'}`,
-    severity: 'error',
-    from: {path: patternOf(name)},
-    to: {
-      path: within ? `^${within}/` : `^(${Object.keys(units).join('|')})/`,
-      pathNot: [name, ...allowed].map(patternOf),
-      // What is loaded when it is needed is no part of what needs it.
-      dependencyTypesNot: ['dynamic-import'],
-    },
-  }));
+  const names = Object.keys(units);
+  return Object.entries(units).map(([name, allowed], i) => {
+    // So there is no cycle of folders.
+    const above = allowed.find((other) => !names.slice(0, i).includes(other));
+    if (above) throw new Error(`${name} may not import ${above}, which does not stand before it`);
+    return ruleOf(name, allowed);
+  });
+
+  function ruleOf(name, allowed) {
+    return {
+      name: `${within || 'folders'}: ${name}`,
+      comment: `may import ${allowed.join(', ') || 'nothing else'}`,
+      severity: 'error',
+      from: {path: patternOf(name)},
+      to: {
+        path: within ? `^${within}/` : `^(${names.join('|')})/`,
+        pathNot: [name, ...allowed].map(patternOf),
+        // What is loaded when it is needed is no part of what needs it.
+        dependencyTypesNot: ['dynamic-import'],
+      },
+    };
+  }
 }
 
 export default {
