@@ -29,7 +29,7 @@ const sources = {
   scores: ['options', 'tfjs', 'model', 'kernels'],
   sampling: ['options', 'random', 'scores'],
   optim: ['options', 'random', 'tfjs', 'on_demand', 'model', 'kernels'],
-  sampling_plan: ['options'],
+  sampling_plan: ['options', 'optim'],
   layer_sampling_options: ['options', 'model', 'scores', 'sampling'],
   layer_sampling: [
     ...['options', 'random', 'tfjs', 'model', 'scores', 'sampling'],
