@@ -1,8 +1,10 @@
 import {readFileSync} from 'node:fs';
 import {expect} from 'chai';
 import {written} from '../../bench/results/figure';
+import {readRecords} from '../../bench/results/store';
 import {documentWith, markdownTable, verdict, withTable} from '../../bench/tables/document';
 import {documents} from '../../bench/tables/documents';
+import {sweepClaims, type SweepMeasurements} from '../../bench/tables/sweep_tables';
 
 describe('bench/document', () => {
   it('puts a table in the place of its name, and leaves the rest of the document alone', () => {
@@ -35,6 +37,12 @@ describe('bench/document', () => {
 });
 
 describe('the tables of docs/', () => {
+  it('claim of the sweep what its figures say', () => {
+    for (const {figures, measured} of Object.values(readRecords<SweepMeasurements>('sweep'))) {
+      expect(sweepClaims(measured)).to.deep.equal(figures);
+    }
+  });
+
   for (const [name, tables] of Object.entries(documents)) {
     it(`${name} has the results that are kept, and a place for each table`, async () => {
       const page = readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
