@@ -73,7 +73,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['test/**', 'demo/**', 'scripts/**', 'bench/**'],
+    files: ['test/**', 'demo/**', 'scripts/**', 'bench/**', 'tools/**'],
     rules: {
       'no-console': 'off',
     },

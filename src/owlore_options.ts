@@ -8,7 +8,7 @@ import {
   selectorToConfig,
   type VariableSelector,
 } from './model/variable_selector';
-import type {LayerCheckpoints} from './tape/checkpoint_layers';
+import {layerCheckpoints, type LayerCheckpoints} from './tape/checkpoint_layers';
 
 /** Options of {@link OwLoreOptimizer}; every one has a default. */
 export interface OwLoreOptions {
@@ -139,7 +139,7 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   }
   checkNumber(owner, 'accumulate', resolved.accumulate, {min: 1, integer: true});
   checkChoice(owner, 'nonFinite', resolved.nonFinite, ['throw', 'skip', 'ignore']);
-  checkChoice(owner, 'checkpoint', resolved.checkpoint, ['auto', 'blocks', 'none']);
+  checkChoice(owner, 'checkpoint', resolved.checkpoint, layerCheckpoints);
   checkChoice(owner, 'kernels', resolved.kernels, ['auto', 'none']);
   return resolved;
 }

@@ -7,8 +7,8 @@ import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {describeBackends} from '../support/backends';
 import {readJson, readTensors, toTensor} from '../support/fixtures';
 import {loadCheckpoint} from './checkpoints';
-import * as composed from './composed';
-import {createComposedLlama} from './composed_model';
+import * as composed from '../../tools/composed';
+import {createComposedLlama} from '../../tools/composed_model';
 
 interface Tolerance {
   rtol: number;
