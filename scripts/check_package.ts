@@ -103,11 +103,25 @@ function install(project: string, ...packages: string[]): void {
   run(project, 'npm', 'install', ...quietly, ...packages);
 }
 
-/** The union package would hide a use of ops that tfjs-core and tfjs-layers alone do not register. */
+/**
+ * The union package would hide a use of ops that tfjs-core and tfjs-layers alone do not register. What the command line and language
+ * models take is in the package itself.
+ */
 function checkInstalled(project: string): void {
-  const installed = readdirSync(join(project, 'node_modules/@tensorflow'));
-  console.log(installed.join(', '));
-  if (installed.includes('tfjs')) throw new Error('@tensorflow/tfjs must not be installed');
+  const tfjs = readdirSync(join(project, 'node_modules/@tensorflow'));
+  const others = readdirSync(join(project, 'node_modules'));
+  console.log([...tfjs, ...others].join(', '));
+  if (tfjs.includes('tfjs')) throw new Error('@tensorflow/tfjs must not be installed');
+  const unneeded = [
+    '@huggingface',
+    'cli-progress',
+    'cli-table3',
+    'commander',
+    'papaparse',
+    'uplot',
+  ];
+  const found = unneeded.filter((each) => others.includes(each));
+  if (found.length > 0) throw new Error(`${found.join(', ')} must not be installed`);
 }
 
 /** The first code block in a language under a heading of a page. */
