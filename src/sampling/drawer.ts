@@ -1,6 +1,6 @@
 import type {BlockNames} from './block_probabilities';
 import type {SamplingProbabilities} from './probabilities';
-import {createRandom} from './rng';
+import {createRandom} from '../random';
 import {createSampler, type SamplerName} from './samplers';
 import {checkSameBlocks, replayPeriod, type SamplingSchedule} from './schedule';
 

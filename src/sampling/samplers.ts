@@ -1,7 +1,7 @@
 /** Which blocks train in the next sampling period. */
 
 import {checkChoice, checkNumber, display} from '../options';
-import {shuffledIndices, type Random} from './rng';
+import {shuffledIndices, type Random} from '../random';
 
 const owner = 'createSampler';
 

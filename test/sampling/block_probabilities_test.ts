@@ -7,7 +7,7 @@ import {
   type BlockNames,
 } from '../../src/sampling/block_probabilities';
 import {samplingProbabilities} from '../../src/sampling/probabilities';
-import {createRandom} from '../../src/sampling/rng';
+import {createRandom} from '../../src/random';
 import {createSampler} from '../../src/sampling/samplers';
 import {captureWarnings} from '../support/warnings';
 

@@ -1,7 +1,7 @@
 import {expect} from 'chai';
 import * as fc from 'fast-check';
 import {samplingProbabilities} from '../../src/sampling/probabilities';
-import {createRandom} from '../../src/sampling/rng';
+import {createRandom} from '../../src/random';
 import {createSampler, samplerNames, type Sampler} from '../../src/sampling/samplers';
 import {readJson} from '../support/fixtures';
 
