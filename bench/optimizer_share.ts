@@ -15,7 +15,7 @@ import {OwLoreOptimizer, type OwLoreOptions} from '../src';
 import {installKernels as installForTensorflow} from '../src/kernels/tensorflow';
 import {installKernels as installForWasm} from '../src/kernels/wasm';
 import {exactBasis, randomizedBasis} from '../src/optim/basis';
-import {withLayerCheckpoints} from '../src/tape/checkpoint_layers';
+import {withRecomputedLayers} from '../src/tape/recompute_layers';
 import {streamVariableGrads} from '../src/tape/tfjs_gradients';
 import {basisMatrices, capturedPart, RANK, WIDTH, type BasisMatrix} from './basis_matrices';
 import type {Figure, Goal, GroupResult, MeasureGroup} from './figure';
@@ -78,7 +78,7 @@ class ThrowAway extends OwLoreOptimizer {
   ): tf.Scalar {
     return tf.tidy(() =>
       streamVariableGrads(
-        () => withLayerCheckpoints('none', f),
+        () => withRecomputedLayers('none', f),
         variables,
         (_variable, gradient) => gradient.dispose(),
       ),

@@ -27,8 +27,7 @@ export {relativeMagnitudeScores} from './scores/relative_magnitude';
 export type {RelativeMagnitudeOptions, RelativeMagnitudeScores} from './scores/relative_magnitude';
 export type {BlockScores, ScoresInput} from './scores/scores';
 
-export {checkpointed} from './tape/checkpoint';
-export type {LayerCheckpoints} from './tape/checkpoint_layers';
-
+export {recomputed as checkpointed} from './tape/recompute';
+export type {RecomputedLayers as LayerCheckpoints} from './tape/recompute_layers';
 export {leanOptimizer} from './tape/lean_optimizer';
 export {valueAndGrads, variableGrads} from './tape/tfjs_gradients';

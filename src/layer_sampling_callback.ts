@@ -1,5 +1,5 @@
 import {EventEmitter} from 'events';
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type TypedEmitter from 'typed-emitter';
 import {
@@ -9,9 +9,6 @@ import {
 } from './layer_sampling_options';
 import {resolveBlocks} from './model/blocks';
 import {BlockMask} from './model/block_mask';
-import {whenFitEnds} from './model/fit_end';
-import {sameWeights, trainedModel, weightsToTrain} from './model/trained_model';
-import {registeredVariable} from './optim/variables';
 import {
   fittedGammaLine,
   probabilitiesAsGiven,
@@ -27,6 +24,16 @@ import {
   type PlannedOptimizer,
   type RefreshEvent,
 } from './sampling_plan';
+import {
+  areInSameFit,
+  batchesOfFit,
+  fitHooks,
+  isPlainObjectsReceiver,
+  whenFitEnds,
+  yieldingCallback,
+} from './tfjs/fit';
+import {buildSequential, trainedModel, variableOf, weightsToTrain} from './tfjs/models';
+import {isOptimizer, learningRateOf} from './tfjs/optimizers';
 
 /** The blocks of a new period. */
 export interface SampleEvent {
@@ -71,16 +78,6 @@ interface Attachment {
 }
 
 const owner = 'LayerSamplingCallback';
-
-/** What `fit` calls. */
-const hooks = [
-  'onTrainBegin',
-  'onEpochBegin',
-  'onBatchBegin',
-  'onBatchEnd',
-  'onEpochEnd',
-  'onTrainEnd',
-] as const;
 
 /** The callback that at present decides whether a weight is trained. */
 const attached = new WeakMap<tfl.LayerVariable, LayerSamplingCallback>();
@@ -128,7 +125,7 @@ export class LayerSamplingCallback extends tfl.Callback {
   /** The learning rate of the last batch. */
   private rate: number | undefined;
   /** tfjs's own pauses, which an array of callbacks does without. */
-  private readonly pauses = new tfl.CustomCallback({});
+  private readonly pauses = yieldingCallback();
   /** What was said once. */
   private readonly said = new Set<string>();
 
@@ -138,7 +135,10 @@ export class LayerSamplingCallback extends tfl.Callback {
     this.options = resolveLayerSamplingOptions(options);
     this.counter = new StepCounter(this.options.initialStep);
     // A copy made by {...callback} has no methods but these, and so runs into checkReceiver in place of having no effect.
-    Object.assign(this, Object.fromEntries(hooks.map((hook) => [hook, Reflect.get(this, hook)])));
+    Object.assign(
+      this,
+      Object.fromEntries(fitHooks.map((hook) => [hook, Reflect.get(this, hook)])),
+    );
   }
 
   /** Optimizer steps done so far: the `initialStep` of a callback that is to go on from here. */
@@ -191,8 +191,7 @@ export class LayerSamplingCallback extends tfl.Callback {
   attach(model: tfl.LayersModel, optimizer?: tf.Optimizer): void {
     this.restore();
     this.setModel(model);
-    // A Sequential that was never compiled is built by its first call, which turns all of its weights on.
-    if (model instanceof tfl.Sequential && !model.built && model.inputs.length > 0) model.build();
+    buildSequential(model);
     this.loopOptimizer = optimizer ?? null;
     this.prepare();
   }
@@ -299,7 +298,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     const draw = options.schedule
       ? replayDrawer(options.schedule, names)
       : createDrawer(sampling, options, isNew ? 0 : this.periods.length);
-    const variables = model.weights.flatMap(({name}) => registeredVariable(name) ?? []);
+    const variables = model.weights.map(variableOf);
     const attachment: Attachment = {model, mask, draw, optimizer, variables};
     if (takesSamplingPlan(optimizer)) {
       optimizer.setSamplingPlan({
@@ -365,7 +364,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     for (const weight of weights) {
       const other = attached.get(weight);
       if (!other) continue;
-      if (other.params === this.params) {
+      if (areInSameFit(other, this)) {
         throw new Error(
           `${owner}: another LayerSamplingCallback is at work on this model; use one at a time (restore() ends a loop of ` +
             'your own)',
@@ -392,7 +391,7 @@ export class LayerSamplingCallback extends tfl.Callback {
    * earlier training has left open counts as begun.
    */
   private checkLength({optimizer}: Attachment): void {
-    const batches = batchesOf(this.params);
+    const batches = batchesOfFit(this);
     if (batches === null) return;
     const {interval, schedule} = this.options;
     const {accumulate, accumulated} = takesSamplingPlan(optimizer)
@@ -476,29 +475,16 @@ function finishStepOfOthers(
   }
 }
 
-/** The rate of an optimizer's next step, if it has one that can be read: those of tfjs have. */
-function learningRateOf(optimizer: tf.Optimizer): number | undefined {
-  const {learningRate} = optimizer as {learningRate?: unknown};
-  return typeof learningRate === 'number' ? learningRate : undefined;
+/** Whether two lists, in any order, have the same weights, as those of a model before and after it was compiled again. */
+function sameWeights(a: readonly tfl.LayerVariable[], b: readonly tfl.LayerVariable[]): boolean {
+  const own = new Set(a);
+  return own.size === new Set(b).size && b.every((weight) => own.has(weight));
 }
 
-/** Batches that `fit` is going to train on; null if it does not know. */
-function batchesOf(params: tfl.Callback['params'] | undefined): number | null {
-  const {epochs, initialEpoch, steps, samples, batchSize} = (params ?? {}) as Partial<
-    Record<string, number>
-  >;
-  const perEpoch = steps ?? (samples && batchSize ? Math.ceil(samples / batchSize) : undefined);
-  if (epochs === undefined || perEpoch === undefined) return null;
-  return (epochs - (initialEpoch ?? 0)) * perEpoch;
-}
-
-/**
- * Throws if `fit` has wrapped this callback: it takes every entry of an array as a plain object of functions when the
- * first one is, and calls them on an object of its own. A second copy of tfjs-layers does so with each callback of the first.
- */
+/** Throws if `fit` calls the callback's methods on an object of its own. */
 function checkReceiver(receiver: unknown): void {
   if (receiver instanceof LayerSamplingCallback) return;
-  if (!(receiver instanceof tfl.CustomCallback)) throw new Error(anotherCopy('fit()'));
+  if (!isPlainObjectsReceiver(receiver)) throw new Error(anotherCopy('fit()'));
   throw new Error(
     `${owner}: fit() calls this callback as a plain object of functions: it stands in one array with objects like ` +
       '{onEpochEnd: …}, or was copied ({...callback}). Pass it as it is, and wrap each object: ' +
@@ -538,7 +524,7 @@ function checkModel(
         'attach(model, optimizer) for a loop of your own',
     );
   }
-  if (!Object.prototype.isPrototypeOf.call(tf.Optimizer.prototype, optimizer)) {
+  if (!isOptimizer(optimizer)) {
     throw new Error(
       `${owner}: the model's optimizer (${optimizer.getClassName?.() ?? 'unknown'}) comes from another copy of ` +
         '@tensorflow/tfjs-core than this library uses; make them one (npm ls @tensorflow/tfjs-core, npm dedupe)',

@@ -8,7 +8,8 @@ import {
   selectorToConfig,
   type VariableSelector,
 } from './model/variable_selector';
-import type {LayerCheckpoints} from './tape/checkpoint_layers';
+import type {RecomputedLayers} from './tape/recompute_layers';
+import {asSaved} from './tfjs/saved_config';
 
 /** Options of {@link OwLoreOptimizer}; every one has a default. */
 export interface OwLoreOptions {
@@ -73,7 +74,7 @@ export interface OwLoreOptions {
    * runs again, such layers inside of it and the attention of `createLlama`, where their inputs outweigh their weights (long
    * sequences, large batches); `'none'`. Default `'auto'`.
    */
-  checkpoint?: LayerCheckpoints;
+  checkpoint?: RecomputedLayers;
   /**
    * `'auto'`: the first step registers this library's kernels for the current backend (cpu, wasm, webgpu or tensorflow), in the place of
    * tfjs's own where they are of the same name. `'none'`: registers none. Default `'auto'`.
@@ -164,9 +165,9 @@ export function owloreOptionsToConfig(options: ResolvedOwLoreOptions): Record<st
   };
 }
 
-/** The reverse of {@link owloreOptionsToConfig}; leaves out keys that tfjs adds to every loaded config. */
+/** The reverse of {@link owloreOptionsToConfig}. */
 export function owloreOptionsFromConfig(config: Record<string, unknown>): OwLoreOptions {
-  const {customObjects: _, ...options} = config;
+  const options = asSaved(config);
   const {project, decay} = options;
   return {
     ...options,

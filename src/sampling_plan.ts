@@ -1,4 +1,5 @@
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
+import {isTfjsOptimizer} from './tfjs/optimizers';
 
 /** A basis that was computed anew. */
 export interface RefreshEvent {
@@ -42,16 +43,6 @@ export function takesSamplingPlan(optimizer: tf.Optimizer): optimizer is Planned
 
 /** How many batches in a row an optimizer may leave out before it is taken for another than the one that trains. */
 const MISSED_BATCHES = 10;
-
-/** tfjs's own optimizers, of which it is known that `iterations` counts their steps. */
-const tfjsOptimizers = [
-  tf.AdadeltaOptimizer,
-  tf.AdagradOptimizer,
-  tf.AdamOptimizer,
-  tf.AdamaxOptimizer,
-  tf.RMSPropOptimizer,
-  tf.SGDOptimizer,
-];
 
 /** A batch, and where its optimizer was when it began. */
 interface BegunBatch {
@@ -112,10 +103,7 @@ function makesStep({optimizer, iterations}: BegunBatch): boolean {
 
 /** Whether a batch has come and gone without the optimizer; false if that cannot be known. */
 function isMissed({optimizer, iterations, accumulated}: BegunBatch): boolean {
-  // `instanceof` takes every optimizer for one of any class.
-  const isKnown =
-    takesSamplingPlan(optimizer) ||
-    tfjsOptimizers.some((known) => Object.prototype.isPrototypeOf.call(known.prototype, optimizer));
+  const isKnown = takesSamplingPlan(optimizer) || isTfjsOptimizer(optimizer);
   return isKnown && optimizer.iterations === iterations && accumulatedBy(optimizer) === accumulated;
 }
 

@@ -1,14 +1,14 @@
+import type * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
+import {collectedWeights, variableOf} from '../tfjs/models';
 import type {ResolvedBlock} from './blocks';
-import {collectedWeights} from './trained_model';
 import {selects, type VariableSelector} from './variable_selector';
 
 /** A weight that tfjs hands to the optimizer. */
 interface CollectedWeight {
   weight: LayerVariable;
-  /** Its `tf.Variable`. */
-  variable: {trainable: boolean};
+  variable: tf.Variable;
   /** `weight.trainable` as the user left it; only the user sets it. */
   flag: boolean;
   /** `variable.trainable` as the user left it: whether tfjs trains it. */
@@ -45,8 +45,7 @@ export class BlockMask {
   ) {
     this.collected = collectedWeights(model);
     this.masked = [...new Set(toTrain)].map((weight) => {
-      // tfjs-layers declares the variable as a tensor.
-      const variable = weight.read() as unknown as {trainable: boolean};
+      const variable = variableOf(weight);
       return {weight, variable, flag: weight.trainable, own: variable.trainable};
     });
     const trained = new Set(this.masked.flatMap(({weight, own}) => (own ? [weight] : [])));

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import {engineInternals, withOwn, type OpCall} from './engine';
+import {hasData, interceptOps, nextTensorId, watchDataUses, type OpCall} from '../tfjs/engine';
 
 /** The ops that a function has run, and how long each of their results was of use. */
 export interface OpSequence {
@@ -47,7 +47,7 @@ export function runFreeing<T>({ops, unreadAfter}: OpSequence, body: () => T): T 
     },
     // A tensor of another name may share the data.
     onLeave(_, dataId) {
-      if (!engineInternals().state.tensorInfo.has(dataId)) throw new ReadAgainError();
+      if (!hasData(dataId)) throw new ReadAgainError();
     },
     onResult: (name, tensor) => results.set(name, tensor),
     afterOp(op, number) {
@@ -91,40 +91,14 @@ class OpWatch {
   }
 
   run<T>(body: () => T): T {
-    const engine = engineInternals();
-    const {runKernelFunc, keep, incRef, read, readSync, readToGPU} = engine;
-    const since = engine.nextTensorId();
-    const leave = (dataId: object): void => {
+    const since = nextTensorId();
+    const onUse = (dataId: object): void => {
       const names = this.namesByData.get(dataId);
       if (names) this.events.onLeave(names, dataId);
     };
-    return withOwn(
-      engine,
-      {
-        runKernelFunc: (call) => this.runOp(call, since, () => runKernelFunc.call(engine, call)),
-        keep(tensor) {
-          leave(tensor.dataId);
-          return keep.call(engine, tensor) as typeof tensor;
-        },
-        // A variable takes the data of a tensor.
-        incRef(tensor, backend) {
-          leave(tensor.dataId);
-          incRef.call(engine, tensor, backend);
-        },
-        read(dataId) {
-          leave(dataId);
-          return read.call(engine, dataId);
-        },
-        readSync(dataId) {
-          leave(dataId);
-          return readSync.call(engine, dataId);
-        },
-        readToGPU(dataId, options) {
-          leave(dataId);
-          return readToGPU.call(engine, dataId, options);
-        },
-      },
-      body,
+    return interceptOps(
+      (call, run) => this.runOp(call, since, () => run(call)),
+      () => watchDataUses(onUse, body),
     );
   }
 
