@@ -2,10 +2,17 @@
 import {existsSync} from 'node:fs';
 import {floatTypes, type FloatType} from '../llama/files/float_type';
 import {layerSamplingDefaults} from '../layer_sampling_options';
+import {
+  needsScores,
+  paperMethodNames,
+  paperMethods,
+  type MethodParts,
+  type PaperMethodName,
+} from '../methods';
 import {owloreDefaults} from '../owlore_options';
-import {scoreKinds} from './block_scores';
+import {samplers} from '../sampling/samplers';
+import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/score_kinds';
 import {dataOptions} from './data_options';
-import {methodNames, methods, type MethodName} from './methods';
 import {modelOptions} from './model_options';
 import {
   choice,
@@ -27,7 +34,12 @@ const count = {integer: true, min: 1};
 const positive = {exclusiveMin: 0};
 
 /** Names of scores that are computed here; another text is a file of them. */
-export const scoreNames: readonly string[] = [...scoreKinds, 'uniform'];
+export const scoreNames: readonly string[] = [...kindNames, 'uniform'];
+
+/** The γ of each method that has one: `owlore 5, lisa 2`. */
+const gammas = Object.entries<MethodParts>(paperMethods)
+  .flatMap(([name, {sampling}]) => (sampling ? [`${name} ${sampling.gamma}`] : []))
+  .join(', ');
 
 const scores: OptionDescription<string> = {
   ...text(`what draws the blocks: ${scoreNames.join(', ')}, or a file of scores`, '<name|file>'),
@@ -51,12 +63,12 @@ export const finetuneOptions = {
     }),
   }),
   ...group('Method', {
-    method: choice<MethodName, 'owlore'>('how to fine-tune', methodNames, 'owlore'),
+    method: choice<PaperMethodName, 'owlore'>('how to fine-tune', paperMethodNames, 'owlore'),
     scores,
     tau: numberOr('auto', 'an outlier is above tau times the mean of its block', {
       ...{...positive, default: 13},
     }),
-    gamma: number('blocks that train at a time (default: owlore 5, badam 1, others 2)', positive),
+    gamma: number(`blocks that train at a time (default: ${gammas})`, positive),
     interval: number('steps between draws of blocks', {
       ...{...count, default: layerSamplingDefaults.interval},
     }),
@@ -99,13 +111,14 @@ export type FinetuneSettings = SettingsOf<typeof finetuneOptions>;
 /** The options that play no part in a run with these settings, each with what makes it so. */
 export function meaningless(settings: FinetuneSettings): Record<string, string> {
   const {method, scores, steps, validation} = settings;
-  const {lowRank, sampling} = methods[method];
+  const {lowRank, sampling}: MethodParts = paperMethods[method];
   const byMethod = `--method ${method}`;
+  const hasTau = scores in scoreKinds && scoreKinds[scores as ScoreKind].options.includes('tau');
   return {
-    ...(scores !== 'outlier' && {tau: `--scores ${scores}`}),
+    ...(!hasTau && {tau: `--scores ${scores}`}),
     ...(!lowRank && {rank: byMethod, refreshInterval: byMethod}),
     ...(sampling === null && {gamma: byMethod, interval: byMethod}),
-    ...(sampling !== 'scores' && {scores: byMethod, tau: byMethod}),
+    ...(!needsScores(sampling) && {scores: byMethod, tau: byMethod}),
     ...(steps !== undefined && {epochs: '--steps'}),
     ...(validation !== undefined && {validationSplit: '--validation'}),
   };
@@ -115,7 +128,9 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
 export function checkTogether(settings: FinetuneSettings, given: Given): void {
   refuseMeaningless(given, meaningless(settings));
   const {method, gamma} = settings;
-  if (methods[method].sampling === 'permutation' && gamma !== undefined && gamma % 1 !== 0) {
+  const {sampling}: MethodParts = paperMethods[method];
+  const {needsIntegerGamma} = samplers[sampling?.sampler ?? layerSamplingDefaults.sampler];
+  if (needsIntegerGamma && gamma !== undefined && gamma % 1 !== 0) {
     throw new UsageError(
       `${given.get('gamma')} must be an integer with --method ${method}; got ${gamma}`,
     );

@@ -8,7 +8,7 @@ import {watchLayers} from '../tfjs/models';
 import {runCalibration, type CalibrationBatches} from './calibration';
 import {maskRows} from './row_mask';
 import {RunningSums} from './running_sums';
-import type {BlockScores} from './scores';
+import type {BlockScores, ScoreDefinition} from './scores';
 
 const owner = 'blockInfluenceScores';
 
@@ -57,6 +57,14 @@ export async function blockInfluenceScores(
     sums.dispose();
   }
 }
+
+export const blockInfluence: ScoreDefinition<BlockInfluenceOptions, BlockInfluenceScores> = {
+  title: 'block influence',
+  isRatio: false,
+  needsData: true,
+  options: [],
+  compute: blockInfluenceScores,
+};
 
 /** The one layer of a block. */
 function soleLayer({name, layers}: ResolvedBlock): tfl.layers.Layer {
