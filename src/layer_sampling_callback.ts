@@ -4,7 +4,13 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import type TypedEmitter from 'typed-emitter';
 import {SampledModel} from './layer_sampling/sampled_model';
 import {StepCounter, stepsOfBatches} from './layer_sampling/step_counter';
-import {checkCopy, sameWeights, trainingOf, wrongReceiver} from './layer_sampling/training';
+import {
+  checkCopy,
+  sameWeights,
+  trainingOf,
+  weightsOf,
+  wrongReceiver,
+} from './layer_sampling/training';
 import {
   callbackName,
   resolveLayerSamplingOptions,
@@ -250,14 +256,15 @@ export class LayerSamplingCallback extends tfl.Callback {
    * throws, the model is as it was.
    */
   private prepare(): SampledModel {
-    const {options} = this;
-    const training = trainingOf(this.model, this.loopOptimizer);
+    const {options, loopOptimizer} = this;
+    const training = trainingOf(this.model, loopOptimizer);
     if (this.sampled?.isOf(training)) return this.sampled;
     this.restore();
-    this.endOthers(training.weights);
+    const toTrain = weightsOf(training, loopOptimizer);
+    this.endOthers(toTrain);
     const {weights} = training.model;
     const isNew = !sameWeights(this.weights, weights);
-    const sampled = new SampledModel(training, options, isNew ? 0 : this.periods.length);
+    const sampled = new SampledModel(training, toTrain, options, isNew ? 0 : this.periods.length);
     sampled.tellOptimizer((event) => this.events.emit('refresh', event));
     this.sampled = sampled;
     if (isNew) this.startAnew(weights);

@@ -163,10 +163,10 @@ async function train(
         console.note(`step ${entry.step}: held-out loss ${entry.loss.toFixed(4)}`);
     },
   });
-  const writeSchedule = (): void => {
-    if (layerSampling) folder.writeSchedule(layerSampling.schedule);
+  const writeHistory = (): void => {
+    if (layerSampling) folder.writeHistory(layerSampling.schedule);
   };
-  signal.addEventListener('abort', writeSchedule);
+  signal.addEventListener('abort', writeHistory);
   let batch: TextBatch | undefined;
   async function* batches(): AsyncGenerator<TextBatch, void> {
     for await (batch of data.training({repeat: true})) yield batch;
@@ -183,8 +183,8 @@ async function train(
     });
     return {monitor, blocks: blocks.map(({name}) => name)};
   } finally {
-    signal.removeEventListener('abort', writeSchedule);
-    writeSchedule();
+    signal.removeEventListener('abort', writeHistory);
+    writeHistory();
     // where a step throws, tfjs leaves its batch
     if (batch) tf.dispose([batch.xs, batch.ys]);
     events?.close();

@@ -101,8 +101,8 @@ export class RunFolder {
   }
 
   /** Which blocks were on in each period, as the callback's option `schedule` takes it. */
-  writeSchedule(schedule: BlockHistory): void {
-    writeFileSync(this.in(NAMES.schedule), jsonText(schedule));
+  writeHistory(history: BlockHistory): void {
+    writeFileSync(this.in(NAMES.schedule), jsonText(history));
   }
 
   writeReport(run: RunRecord): void {

@@ -31,11 +31,13 @@ export class SampledModel {
   /**
    * Changes nothing in the model.
    *
+   * @param weights Those that a step hands to the optimizer.
    * @param firstPeriod The number of the first period that will be asked for.
    * @throws Error if no weight can train, the scores are for other blocks, a period may be without any weight to train, …
    */
   constructor(
-    {model, optimizer, weights}: Training,
+    {model, optimizer}: Training,
+    weights: readonly tfl.LayerVariable[],
     options: ResolvedLayerSamplingOptions,
     firstPeriod: number,
   ) {
@@ -70,12 +72,12 @@ export class SampledModel {
     }
   }
 
-  /** Turns the blocks of a period on, and the others off, as a training goes on in it. */
+  /** Turns the blocks of a period on and the others off, when a training goes on in that period. */
   turnOn(blocks: readonly string[]): void {
     this.trainable.turnOn(blocks);
   }
 
-  /** The same before a step in the middle of a period, for `layer.trainable` may have been set back and forth since the last one. */
+  /** The same before a step in the middle of a period: the user may have set `layer.trainable` back and forth since the last one. */
   keepOn(blocks: readonly string[]): void {
     this.trainable.turnOn(blocks);
     this.finishOpenStep((isOn, isWaiting) => isWaiting && !isOn);
@@ -95,8 +97,7 @@ export class SampledModel {
   /**
    * Makes the step at once that a training with other blocks has left open, so that no block gets a part of a step.
    *
-   * @param isOther Whether a variable shows that these were other blocks: by being on now or not, and having a gradient that waits
-   *   or not.
+   * @param isOther Whether a variable shows that they are other blocks, from whether it is on now and whether a gradient of it waits.
    */
   private finishOpenStep(isOther: (isOn: boolean, isWaiting: boolean) => boolean): void {
     const {optimizer, variables} = this;

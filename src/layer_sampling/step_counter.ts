@@ -3,7 +3,7 @@ import {callbackName} from '../layer_sampling_options';
 import {takesSamplingPlan} from '../sampling_plan';
 import {isTfjsOptimizer} from '../tfjs/optimizers';
 
-/** How many batches in a row an optimizer may leave out before it is taken for another than the one that trains. */
+/** After so many batches in a row without a call of the optimizer it must be another one that trains. */
 const MISSED_BATCHES = 10;
 
 /** A batch, and where its optimizer was when it began. */

@@ -6,13 +6,11 @@ import {isPlainObjectsReceiver} from '../tfjs/fit';
 import {trainedModel, weightsToTrain} from '../tfjs/models';
 import {isOptimizer} from '../tfjs/optimizers';
 
-/** A model, and who moves which of its weights. */
+/** A model, and who moves its weights. */
 export interface Training {
   /** The one that is trained, see `trainedModel`. */
   model: tfl.LayersModel;
   optimizer: tf.Optimizer;
-  /** The weights that a step hands to the optimizer. */
-  weights: tfl.LayerVariable[];
 }
 
 /**
@@ -42,9 +40,16 @@ export function trainingOf(
         '@tensorflow/tfjs-core than this library uses; make them one (npm ls @tensorflow/tfjs-core, npm dedupe)',
     );
   }
+  return {model: trained, optimizer};
+}
+
+/** The weights that a step of a training hands to the optimizer, see {@link trainingOf}. */
+export function weightsOf(
+  {model}: Training,
+  loopOptimizer: tf.Optimizer | null,
+): tfl.LayerVariable[] {
   // A loop's own optimizer moves what is trainable, whatever the model was compiled with.
-  const weights = loopOptimizer ? trained.trainableWeights : weightsToTrain(trained);
-  return {model: trained, optimizer, weights};
+  return loopOptimizer ? model.trainableWeights : weightsToTrain(model);
 }
 
 /** Whether two lists, in any order, have the same weights, as those of a model before and after it was compiled again. */

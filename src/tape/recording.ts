@@ -115,7 +115,7 @@ export class Recording {
     return this.tracked.has(this.idOf(tensor));
   }
 
-  /** Whether an op would be recorded now, and by this recording alone. */
+  /** Whether an op would be recorded now, and by no other recording than this one. */
   recordsAlone(): boolean {
     return this.outer === null && opDepth() === this.depth;
   }
@@ -291,8 +291,8 @@ export function isRecording(): boolean {
 }
 
 /**
- * Whether a gradient of `tensor` may be asked for: false if the recording that is running knows that none will be, for an op
- * of several inputs that can save the work. True where tfjs's own tape records, which does not know.
+ * Whether a gradient of `tensor` may be asked for, so that an op of several inputs can leave out the others. False only if a
+ * recording of this library is running and `tensor` depends on none of its leaves; tfjs's own tape does not know beforehand.
  */
 export function needsGradient(tensor: tf.Tensor): boolean {
   return Recording.active?.isTracked(tensor) ?? true;

@@ -2,8 +2,8 @@
  * The insides of tfjs-core's engine, seen in 4.22: how ops run, what its own tape records, and who owns a tensor's data.
  *
  * Its methods keep their names in minified bundles, and two copies of tfjs-core share one engine through `globalThis`. On an
- * engine that is built otherwise `isKnownEngine` is false, and the tape leaves the gradients to tfjs; what else stands here then
- * throws, by the name of the method that is missing.
+ * engine that is built differently `isKnownEngine` is false, and the tape leaves the gradients to tfjs. Everything else here then
+ * throws an error with the name of the method that is missing.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import {replaceMethods, withMethods} from './methods';
@@ -111,8 +111,8 @@ export function isKnownEngine(): boolean {
 }
 
 /**
- * Runs `body` with `intercept` in the place of whatever ran ops before, which it gets to run an op by. Each op comes by: every
- * kernel and every custom gradient asks the engine's `runKernelFunc`, those inside of another op, too.
+ * Runs `body` and passes each of its ops to `intercept`, together with the function that ran ops before. No op is missed: every
+ * kernel and every custom gradient calls the engine's `runKernelFunc`, also those inside of another op.
  */
 export function interceptOps<T>(
   intercept: (call: OpCall, run: RunOp) => tf.Tensor | tf.Tensor[],
@@ -129,7 +129,7 @@ export function opDepth(): number {
   return theEngine().state.kernelDepth;
 }
 
-/** Whether tfjs is in the function that some gradient is taken of, also one of this library's. */
+/** Whether a function is running of which a gradient is taken, by tfjs's own tape or by that of this library. */
 export function isInGradient(): boolean {
   return theEngine().state.gradientDepth > 0;
 }
@@ -146,8 +146,8 @@ export function insideOfOp<T>(body: () => T): T {
 }
 
 /**
- * Runs `body` as the function that a gradient is taken of. Ops ask whether they are in one: a fused op may else take a path
- * that has no gradient. Afterwards, also after an error, the engine is where it was.
+ * Runs `body` as a function of which a gradient is taken. Ops ask whether they are in one: a fused op may otherwise take a path
+ * that has no gradient. Afterwards, also after an error, both depths are what they were.
  */
 export function insideOfGradient<T>(body: () => T): T {
   const {state} = theEngine();
@@ -176,7 +176,7 @@ export function nextTensorId(): number {
 }
 
 /**
- * Runs `body` and tells of data that are used otherwise than by an op: a tensor over them is kept or becomes a variable's value,
+ * Runs `body` and reports all uses of data that are not made by an op: a tensor over them is kept, or becomes a variable's value,
  * or the host reads them.
  */
 export function watchDataUses<T>(onUse: (dataId: object) => void, body: () => T): T {
@@ -212,7 +212,7 @@ export function watchDataUses<T>(onUse: (dataId: object) => void, body: () => T)
 export interface DataEvents {
   /** The engine has counted a tensor, the first one over its data or a further one. */
   onTensor(tensor: tf.Tensor): void;
-  /** The data have lost their last owner and are gone. */
+  /** The last owner of the data was disposed of, and the data are gone. */
   onFree(dataId: object): void;
 }
 
@@ -243,8 +243,8 @@ export function isOnCurrentBackend({dataId}: tf.Tensor): boolean {
 }
 
 /**
- * A kept tensor over the data of another one, which it keeps alive: made as a `tf.Variable` takes the data of its value, and so
- * without a copy on any backend. (A clone copies on wasm, a reshape on tensorflow.)
+ * A kept tensor over the data of another one, which keeps them alive. It is made in the way in which a `tf.Variable` takes the data
+ * of its value, and so without a copy on any backend. (A clone copies on wasm, a reshape on tensorflow.)
  */
 export function shareData({shape, dtype, dataId}: tf.Tensor): tf.Tensor {
   const engine = theEngine();

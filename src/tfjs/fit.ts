@@ -45,15 +45,15 @@ export function batchesOfFit({params}: tfl.Callback): number | null {
 }
 
 /**
- * Whether `fit` has put an object of its own in the place of a callback, on which it calls the callback's methods: it takes
- * every entry of an array as a plain object of functions when the first one is, and a second copy of tfjs-layers does so with each
- * callback of the first, by a class of its own.
+ * Whether an object is one that `fit` has made to call a callback's methods on, in the place of the callback: if the first entry
+ * of the array is a plain object of functions, it treats all entries as such. A second copy of tfjs-layers treats each callback of
+ * the first copy so, by a class of its own, which this does not recognise.
  */
 export function isPlainObjectsReceiver(receiver: unknown): boolean {
   return receiver instanceof tfl.CustomCallback;
 }
 
-/** A callback that does what `fit` does by itself if it is given none, and otherwise not: it lets the page draw every 125 ms. */
+/** A callback that lets the page draw every 125 ms, as `fit` does by itself only if it is given no callbacks. */
 export function yieldingCallback(): tfl.CustomCallback {
   return new tfl.CustomCallback({});
 }

@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 /**
- * Gives an object of tfjs other methods, as properties of its own. A prototype may be the object, too: then all that have it
- * as theirs have the new methods.
+ * Replaces methods of an object, by properties of its own. The object may be a prototype: then everything that inherits from it
+ * has the new methods.
  *
- * @returns Puts back what the object had: a property of its own, or none where it inherits the method. Whoever replaces the same
- *   method twice puts the second one back first.
- * @throws Error if the object has no method of such a name: tfjs is built otherwise than this library knows it. Nothing was changed
- *   then.
+ * @returns A function that puts back what the object had: a property of its own, or none where it inherits the method. If a method
+ *   is replaced twice, the later replacement must be put back first.
+ * @throws Error if the object has no method of that name: tfjs is built differently from what this library knows. Nothing was
+ *   changed then.
  */
 export function replaceMethods<T extends object>(object: T, methods: Partial<T>): () => void {
   const names = Object.keys(methods) as Array<keyof T & string>;
@@ -29,7 +29,7 @@ export function replaceMethods<T extends object>(object: T, methods: Partial<T>)
   };
 }
 
-/** Runs `body` while an object has other methods, see {@link replaceMethods}; it has its own again also if `body` throws. */
+/** Runs `body` while methods of an object are replaced, see {@link replaceMethods}; they are put back also if `body` throws. */
 export function withMethods<T extends object, Result>(
   object: T,
   methods: Partial<T>,

@@ -59,11 +59,11 @@ export function variableOf(weight: tfl.LayerVariable): tf.Variable {
 }
 
 /**
- * Runs `body` with `apply` called for each layer that is called, with what the layer's own one does: every layer has it of the
- * prototype of `Layer`.
+ * Runs `body` and passes each call of a layer to `intercept`, together with the function that calls the layer as before. No call is
+ * missed: every layer inherits `apply` from the prototype of `Layer`.
  */
 export function interceptLayers<T>(
-  apply: (layer: Layer, run: Apply, ...args: Parameters<Apply>) => ReturnType<Apply>,
+  intercept: (layer: Layer, run: Apply, ...args: Parameters<Apply>) => ReturnType<Apply>,
   body: () => T,
 ): T {
   const prototype = tfl.layers.Layer.prototype;
@@ -72,14 +72,14 @@ export function interceptLayers<T>(
     prototype,
     {
       apply(this: Layer, ...args: Parameters<Apply>) {
-        return apply(this, (...given) => own.apply(this, given), ...args);
+        return intercept(this, (...given) => own.apply(this, given), ...args);
       },
     },
     body,
   );
 }
 
-/** Runs `body` and tells, of each of some layers that is called, with what, and what it returned. */
+/** Runs `body` and reports each call of some layers, with its inputs and outputs. */
 export function watchLayers<T>(
   layers: readonly Layer[],
   onCall: (layer: Layer, inputs: tf.Tensor | tf.Tensor[], outputs: tf.Tensor | tf.Tensor[]) => void,

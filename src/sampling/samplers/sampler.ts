@@ -14,19 +14,19 @@ export interface Chances {
 export interface SamplerKind {
   /** Whether γ must be an integer, and at most the number of blocks that can be drawn. */
   readonly needsIntegerGamma: boolean;
-  /** Whether the draws heed the scores of the blocks; else each block counts as much as any other. */
+  /** Whether the draws heed the scores of the blocks; if not, all blocks are on equally often. */
   readonly heedsScores: boolean;
   /** Makes a sampler. */
   create(chances: Chances, random: Random): Sampler;
-  /** The probability that a block is on in a period, where it is another than `probabilities` has; by the number of blocks. */
+  /** The probability that a block is on in a period, for a sampler that does not draw by `probabilities`; `count` blocks are drawn from. */
   marginal?(count: number, gamma: number): number;
   /** Whether a period can be without any block. */
   canBeEmpty(chances: Chances): boolean;
-  /** How many blocks so many periods have on, added up: as many as it can be, or in the mean where chance decides. */
+  /** How many times blocks are on in a number of periods, all blocks together: at most, or on average where chance decides. */
   visits(chances: Chances, periods: number): number;
 }
 
-/** {@link SamplerKind.visits} where the blocks are on with their probabilities; whole ones, for the sum of these is rounded. */
+/** {@link SamplerKind.visits} of a sampler that draws by `probabilities`; rounded, because their sum is only nearly right. */
 export function expectedVisits({probabilities}: Chances, periods: number): number {
   return Math.round(periods * probabilities.reduce((sum, p) => sum + p, 0));
 }
