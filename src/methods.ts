@@ -41,7 +41,8 @@ export const paperMethods = {
 /** Names of the methods; the table at `paperMethod` says what they are. */
 export type PaperMethodName = keyof typeof paperMethods;
 
-export const paperMethodNames = Object.keys(paperMethods) as PaperMethodName[];
+// Pure, so that a page that uses no method does not load them.
+export const paperMethodNames = /* @__PURE__ */ Object.keys(paperMethods) as PaperMethodName[];
 
 /** Options of {@link paperMethod}: those of the optimizer and of the callback. */
 export type PaperMethodOptions = OwLoreOptions & LayerSamplingOptions;
@@ -153,8 +154,8 @@ function samplingOf(
   return {...preset, gamma: fitted, ...given};
 }
 
-const optimizerOptions = Object.keys(owloreDefaults);
-const callbackOptions = Object.keys(layerSamplingDefaults);
+const optimizerOptions = /* @__PURE__ */ Object.keys(owloreDefaults);
+const callbackOptions = /* @__PURE__ */ Object.keys(layerSamplingDefaults);
 
 /** Those of the options that have one of some names. */
 function optionsOf(options: object, names: readonly string[]): Record<string, unknown> {

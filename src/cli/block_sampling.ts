@@ -2,13 +2,13 @@
 import {readFileSync} from 'node:fs';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {layerSamplingDefaults, type LayerSamplingOptions} from '../layer_sampling_options';
-import {ofCandidates, probabilitiesFromScores} from '../sampling/block_probabilities';
-import {autoTaus, type OutlierScores} from '../scores/outlier';
-import {blockScores, scoreKinds, type ScoreKind} from '../scores/score_kinds';
-import type {PresetName} from '../sampling/presets';
-import {readScores, type BlockScores, type ScoresInput} from '../scores/scores';
 import type {TextDataset} from '../llama/index';
 import {needsScores, paperMethods, type MethodParts} from '../methods';
+import {ofCandidates, probabilitiesFromScores} from '../sampling/block_probabilities';
+import {presetScores, type PresetName} from '../sampling/presets';
+import {autoTaus, type OutlierScores} from '../scores/outlier';
+import {blockScores, scoreKinds, type ScoreKind} from '../scores/score_kinds';
+import {readScores, type BlockScores, type ScoresInput} from '../scores/scores';
 import {CALIBRATION_BATCHES, watchedCalibration} from './calibration';
 import type {Context} from './command';
 import type {FinetuneSettings} from './finetune_options';
@@ -92,7 +92,7 @@ async function findScores(
 ): Promise<FoundScores> {
   const {scores: name, tau} = settings;
   if (name === 'uniform') {
-    const values = blocks.map(() => 1);
+    const values = presetScores(name, blocks.length);
     return {scores: {blocks, scores: values}, values, title: null};
   }
   if (!(name in scoreKinds)) return readScoreFile(name, blocks);

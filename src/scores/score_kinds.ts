@@ -27,7 +27,8 @@ export type ScoresOf<Kind extends ScoreKind> = Awaited<
   ReturnType<(typeof scoreKinds)[Kind]['compute']>
 >;
 
-export const scoreNames = Object.keys(scoreKinds) as ScoreKind[];
+// Pure, so that a page that uses one score does not load all of them.
+export const scoreNames = /* @__PURE__ */ Object.keys(scoreKinds) as ScoreKind[];
 
 /**
  * Computes a score by its name, for programs in which it is a setting: `outlierScores`, `relativeMagnitudeScores` or

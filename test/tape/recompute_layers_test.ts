@@ -261,7 +261,7 @@ const cases: Case[] = [
   },
 ];
 
-describeBackends('checkpoints of layers', function (this: Mocha.Suite, backend) {
+describeBackends('recomputed layers', function (this: Mocha.Suite, backend) {
   if (backend === 'webgpu') return; // which layers run again does not depend on the backend
   for (const {title, build, x, calls} of cases) {
     for (const checkpoint of ['blocks', 'auto', 'none'] as const) {

@@ -17,7 +17,7 @@ function countingDraws(body: () => void): number {
   return draws;
 }
 
-/** Gradient of Σ f(w) at w = 3 for a checkpoint f. */
+/** Gradient of Σ f(w) at w = 3 for a recomputed f. */
 async function slope(body: (x: tf.Tensor) => tf.Tensor): Promise<number> {
   const w = tf.variable(tf.tidy(() => tf.scalar(3)));
   const before = tf.memory().numTensors;
@@ -29,7 +29,7 @@ async function slope(body: (x: tf.Tensor) => tf.Tensor): Promise<number> {
   return gradient!;
 }
 
-describeBackends('checkpoint', (backend) => {
+describeBackends('recomputed', (backend) => {
   it('gives the same gradients as without', async () => {
     const w = tf.variable(tf.randomNormal([5, 5], 0, 1, 'float32', 1));
     const u = tf.variable(tf.randomNormal([5, 5], 0, 1, 'float32', 2));
