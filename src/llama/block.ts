@@ -11,7 +11,7 @@ import {
   mlpSublayer,
   type BlockWeights,
 } from './sublayers';
-import {checkpointedPart, isPartApart} from '../tape/checkpoint_layers';
+import {isPartRecomputed, recomputedPart} from '../tape/recompute_layers';
 
 /** What a block takes from the model's configuration. */
 export const BLOCK_OPTIONS = [
@@ -96,13 +96,15 @@ export class LlamaBlock extends tfl.layers.Layer {
       const [batch, seq, hidden] = x.shape as [number, number, number];
       const weights = this.readWeights();
       const kernels = Object.values(weights.attention.kernels);
-      const attend = checkpointedPart(
+      const attend = recomputedPart(
         (x: tf.Tensor) => attentionSublayer(x, seq, weights, this.args, cache),
         kernels,
       );
       const transform = (x: tf.Tensor): tf.Tensor => mlpSublayer(x, weights, this.args);
       if (areSublayersFused(cache)) {
-        const whole = isPartApart([x], kernels) ? null : fusedBlock(x, seq, weights, this.args);
+        const whole = isPartRecomputed([x], kernels)
+          ? null
+          : fusedBlock(x, seq, weights, this.args);
         return whole ?? transform(attend(x));
       }
       const rows = tf.reshape(x, [batch * seq, hidden]);

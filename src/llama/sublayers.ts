@@ -8,7 +8,7 @@ import {
   OwLoreMlpSublayerGrad,
 } from '../kernels/llama_kernel_names';
 import {hasKernel} from '../kernels/run_kernel';
-import {areCheckpointsRunning} from '../tape/checkpoint_layers';
+import {areLayersRecomputed} from '../tape/recompute_layers';
 import {isRecording, needsGradient} from '../tape/recording';
 import {
   attention,
@@ -96,11 +96,11 @@ export function mlpSublayer(
 }
 
 /**
- * Whether attention's weights are kept for the gradient: not within checkpoints, which are there to save memory, and only those of
+ * Whether attention's weights are kept for the gradient: not where layers are recomputed, to save memory, and only those of
  * short sequences, which are not larger than the queries, keys, values and results that are kept as well.
  */
 function keepsAttentionWeights(seq: number, {headDim}: AttentionOptions): boolean {
-  return !areCheckpointsRunning() && seq <= 4 * headDim;
+  return !areLayersRecomputed() && seq <= 4 * headDim;
 }
 
 /**

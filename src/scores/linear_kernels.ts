@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreAttention} from '../kernels/llama_kernel_names';
+import type {KernelRun} from '../tfjs/kernels';
 import {conv2dUses, conv3dUses, transposedConv2dUses} from './convolution_uses';
 import {einsumUses} from './einsum_uses';
-import type {KernelRun} from './kernel_watch';
 import type {LinearUse} from './linear_use';
 import {matMulUses} from './matmul_uses';
 
