@@ -18,8 +18,7 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 import {selectBackend} from '../demo/backend';
 import {loadBackend, type BackendName} from '../scripts/load_backend';
 import {OwLoreOptimizer, type OwLoreOptions} from '../src/index';
-import {Projections} from '../src/optim/projections';
-import {stateSize} from '../src/optim/projector';
+import {Projections, stateSize} from '../src/optim/projector';
 import {owloreDefaults} from '../src/owlore_options';
 import {
   ordinaryModels,

@@ -1,183 +1,152 @@
+/**
+ * The update of one matrix W by its gradient G (GaLore: Zhao et al. 2024, Alg. 2; Adam with decoupled weight decay), on the left
+ * side, with what differs on the right beside it:
+ *
+ *   P ← leading left singular vectors of G     of Gᵀ     in the first step, and after every T of the matrix' own
+ *   R = PᵀG                                    GP
+ *   M ← β₁M + (1 − β₁)R
+ *   V ← β₂V + (1 − β₂)R∘R
+ *   N = M̂/(√V̂ + ε)                                       M̂ = M/(1 − β₁ᵗ), V̂ = V/(1 − β₂ᵗ) in Adam's step t
+ *   W ← W − η(α·P·N + λW)                      α·N·Pᵀ
+ *
+ * A variable that is not projected has R = G, and N in the place of α·P·N: that is AdamW.
+ *
+ * `projectGradient` is the first two lines and changes nothing, so that all gradients of a step can be looked at together;
+ * `applyUpdates` is the rest.
+ */
 import * as tf from '@tensorflow/tfjs-core';
-import {stepSize, type AdamOptions, type Moments, type StepSize} from './adam';
-import {display} from '../options';
-import {isOwnBasis, type BasisFunction} from './basis';
-import {moveAtOnce} from './adam_kernel';
-import {carryMoments, momentsOf, moveMoments} from './moments';
-import {asMatrix, basisShape, project, type Projection, type Side} from './projector';
-import type {VariableState} from './state';
-import {readsSynchronously} from './read_back';
-import {renew, type StepSettings} from './step_settings';
-import {moveWeights, type Subspace} from './weights';
+import type {ResolvedOwLoreOptions} from '../owlore_options';
+import {adamStep, movingAverage, rotateMoments, updateNumbers, zeroMoments} from './adam';
+import {computeBasis} from './basis';
+import {fusedAdam} from './fused_adam';
+import {project, projectBack, type Projection} from './projector';
+import {masked, renew, type VariableState} from './state';
 
-/** What is the same for all variables in all steps. */
-export interface UpdateRule extends AdamOptions {
-  scale: number | 'auto';
-  refreshInterval: number;
-  moments: 'keep' | 'rotate' | 'reset';
-  basis: BasisFunction;
-}
-
-/** A gradient as its update needs it: all of a step's may be held until the step is judged. */
-export interface PreparedGradient {
-  /** The gradient itself, or that of a projected variable in its subspace, R. */
+/** One variable in one step. */
+export interface Update {
+  variable: tf.Variable;
+  /** How the variable is projected; null: not. */
+  projection: Projection | null;
+  /** P, M, V and the clocks T and t are counted by. */
+  state: VariableState;
+  /** G, then R. */
   gradient: tf.Tensor;
-  /** The basis that R belongs to, if the step refreshes it; null: the state's. */
+  /** The P that R belongs to, if it is a new one; null: the state's. */
   newBasis: tf.Tensor2D | null;
-  /** Steps that the new basis counts as having been in use already; default 0. */
-  basisAge?: number;
+  /** Steps that the new basis counts as having been in use already. */
+  basisAge: number;
 }
 
-/** Whether a projected variable's next step gives it a new basis: the first one, and after `refreshInterval` of its own. */
+/** What all variables of one step have in common. */
+export interface StepSettings {
+  options: ResolvedOwLoreOptions;
+  /** η. */
+  learningRate: number;
+  /** Scalar that every gradient is multiplied by; null: 1. */
+  clip: tf.Tensor | null;
+  /** Boolean scalar, false where nothing may change; null: true. */
+  mask: tf.Tensor | null;
+  /** Called with the variable's name after its basis was replaced. */
+  onRefresh(variable: string): void;
+}
+
+/** Whether a projected variable's next step gives it a new basis. */
 export function isRefreshDue(
   {basis, basisSteps}: VariableState,
-  {refreshInterval}: Pick<UpdateRule, 'refreshInterval'>,
+  {refreshInterval}: Pick<ResolvedOwLoreOptions, 'refreshInterval'>,
 ): boolean {
   return !basis || basisSteps >= refreshInterval;
 }
 
-/**
- * R = PᵀG for a projected variable (GaLore, Alg. 2), with a new basis where one is due; for any other the gradient itself.
- * Changes nothing.
- */
-export function prepareGradient(
-  variable: tf.Variable,
-  gradient: tf.Tensor,
-  state: VariableState,
-  projection: Projection | null,
-  rule: UpdateRule,
-): PreparedGradient {
-  if (!projection) return {gradient, newBasis: null};
-  const newBasis = isRefreshDue(state, rule)
-    ? computeBasis(variable.name, gradient, state, projection, rule)
+/** The update with R in the place of G, and with a new P where one is due. */
+export function projectGradient(update: Update, options: ResolvedOwLoreOptions): Update {
+  const {variable, projection, state, gradient} = update;
+  if (!projection) return update;
+  const newBasis = isRefreshDue(state, options)
+    ? computeBasis(variable.name, gradient, projection, state.basis, options.basis)
     : null;
-  return {gradient: project(gradient, newBasis ?? state.basis!, projection), newBasis};
+  return {...update, gradient: project(gradient, newBasis ?? state.basis!, projection), newBasis};
 }
 
-/** A variable whose gradient and state are ready to move it. */
-export interface ReadyVariable {
-  variable: tf.Variable;
-  gradient: tf.Tensor;
-  /** Those of its state. */
-  moments: Moments;
-  subspace: Subspace | null;
-  size: StepSize;
-  /** What the weights are multiplied by first. */
-  decay: number;
+/** Moves variables and states by the projected gradients, which it disposes of. */
+export function applyUpdates(updates: readonly Update[], step: StepSettings): void {
+  for (const update of updates) advanceState(update, step);
+  if (fusedAdam(updates, step)) return;
+  for (const update of updates) tf.tidy(() => applyUpdate(update, step));
 }
 
-/** Brings the state of a variable to the step: its clocks, its moments and, if there is a new basis, that. */
-export function makeReady(
-  variable: tf.Variable,
-  {gradient, newBasis, basisAge = 0}: PreparedGradient,
-  state: VariableState,
-  projection: Projection | null,
-  weightDecay: number,
-  rule: UpdateRule,
-  step: StepSettings,
-): ReadyVariable {
-  const {learningRate} = step;
+/** Puts a new P, if there is one, in its place, and counts the step. */
+function advanceState(update: Update, step: StepSettings): void {
+  const {variable, projection, state, gradient, newBasis, basisAge} = update;
   if (newBasis) {
-    tf.tidy(() => changeBasis(variable.name, newBasis, state, projection!.side, rule, step));
+    tf.tidy(() => {
+      transferMoments(update, newBasis, step);
+      state.basis = renew(state.basis ?? tf.zerosLike(newBasis), step.mask, () => newBasis);
+    });
     state.basisSteps = basisAge;
+    step.onRefresh(variable.name);
   }
-  const moments = momentsOf(state, gradient.shape);
+  if (!state.moments) {
+    const {first, second} = zeroMoments(gradient.shape);
+    state.moments = {first: tf.keep(first), second: tf.keep(second)};
+  }
   state.adamSteps++;
   if (projection) state.basisSteps++;
-  const scaledRate = learningRate * (projection ? scaleOf(projection, rule) : 1);
-  return {
-    variable,
-    gradient,
-    moments,
-    subspace: projection && {projection, basis: state.basis!},
-    size: stepSize(state.adamSteps, scaledRate, rule),
-    decay: 1 - learningRate * weightDecay,
-  };
 }
 
-/**
- * α of a projected step. Adam moves about each of a matrix' m·n elements by η, a step of the length η√(mn); in a basis of m's r
- * directions it is each of r·n. `'auto'`, √(m/r), makes up for that.
- */
-function scaleOf(projection: Projection, {scale}: UpdateRule): number {
-  if (scale !== 'auto') return scale;
-  const [dimension, rank] = basisShape(projection);
-  return Math.sqrt(dimension / rank);
-}
-
-/**
- * One step of some variables: w ← w(1 − ηλ) − η·Adam(g), or for a projected one w ← w(1 − ηλ) − η·α·P·Adam(R). Changes the
- * variables and their moments, and disposes of the gradients.
- */
-export function updateVariables(
-  variables: readonly ReadyVariable[],
-  rule: UpdateRule,
-  step: StepSettings,
+/** Takes M and V, if there are any, from the old basis to a new one. */
+function transferMoments(
+  {projection, state}: Update,
+  newBasis: tf.Tensor2D,
+  {options, mask}: StepSettings,
 ): void {
-  for (const {variable, gradient, moments, subspace, size, decay} of moveAtOnce(
-    variables,
-    rule,
-    step,
-  )) {
+  const {moments, basis, adamSteps} = state;
+  if (!moments || options.moments === 'keep') return;
+  const {first, second} =
+    options.moments === 'rotate'
+      ? rotateMoments(
+          moments,
+          tf.matMul(newBasis, basis!, true),
+          projection!.side,
+          adamSteps,
+          options,
+        )
+      : zeroMoments(moments.first.shape);
+  moments.first = renew(moments.first, mask, () => first);
+  moments.second = renew(moments.second, mask, () => second);
+  if (options.moments === 'reset') state.adamSteps = 0;
+}
+
+/**
+ * M, V, N and W of plain ops, for reference and for backends without a kernel of their own. Every statement frees what no later
+ * one needs: beyond variable and state there are at most two buffers of the variable's size at once, three if it is not
+ * projected.
+ */
+export function applyUpdate(update: Update, step: StepSettings): void {
+  const {variable, projection, state, gradient} = update;
+  const {clip, mask, options} = step;
+  const moments = state.moments!;
+  const numbers = updateNumbers(update, step);
+
+  const r = clip ? tf.mul(gradient, clip) : gradient;
+  if (r !== gradient) gradient.dispose();
+  moments.first = renew(moments.first, mask, (m) => movingAverage(m, r, options.beta1));
+  const square = tf.square(r);
+  r.dispose();
+  moments.second = renew(moments.second, mask, (v) => movingAverage(v, square, options.beta2));
+  square.dispose();
+
+  if (numbers.decay !== 1) {
     tf.tidy(() => {
-      moveMoments(moments, gradient, rule, step);
-      moveWeights(variable, moments, subspace, size, decay, step);
+      const decay = masked(mask, tf.scalar(numbers.decay), tf.scalar(1));
+      variable.assign(tf.mul(variable, decay));
     });
   }
-}
-
-function computeBasis(
-  variable: string,
-  gradient: tf.Tensor,
-  state: VariableState,
-  projection: Projection,
-  rule: UpdateRule,
-): tf.Tensor2D {
-  return tf.tidy(() => {
-    const matrix = asMatrix(gradient, projection);
-    const oriented = projection.side === 'left' ? matrix : tf.transpose<tf.Tensor2D>(matrix);
-    const basis = rule.basis(oriented, projection.rank, state.basis, variable);
-    checkBasis(variable, basis, basisShape(projection), rule.basis);
-    // What the function returns may be the old basis or the gradient, which are freed.
-    return tf.clone(basis);
+  const next = tf.tidy(() => {
+    const n = adamStep(moments, numbers);
+    if (!projection) return tf.sub(variable, n);
+    const change = projectBack(n as tf.Tensor2D, state.basis!, projection.side);
+    return tf.sub(variable, tf.reshape(change, variable.shape));
   });
-}
-
-/** Throws unless what a function gave is a basis. The values of one of our own need no look. */
-function checkBasis(
-  variable: string,
-  basis: unknown,
-  shape: readonly number[],
-  basisFunction: BasisFunction,
-): void {
-  const fail = (what: string): never => {
-    throw new Error(
-      `OwLoreOptimizer: the basis of '${variable}' ${what}; nothing was changed. The function 'basis' must return a float32 ` +
-        `tensor of the shape [${shape}], with orthonormal columns`,
-    );
-  };
-  if (!(basis instanceof tf.Tensor)) {
-    return fail(basis instanceof Promise ? 'is a promise' : `is no tensor but ${display(basis)}`);
-  }
-  if (basis.isDisposed) fail('is disposed');
-  if (basis.dtype !== 'float32') fail(`is ${basis.dtype}`);
-  if (!tf.util.arraysEqual(basis.shape as number[], [...shape]))
-    fail(`has the shape [${basis.shape}]`);
-  if (isOwnBasis(basisFunction) || !readsSynchronously()) return;
-  const wrong = basis.dataSync<'float32'>().find((x) => !Number.isFinite(x));
-  if (wrong !== undefined) fail(`has a ${wrong}`);
-}
-
-/** Puts a new basis in the place of the old one, and takes the moments along. */
-function changeBasis(
-  variable: string,
-  basis: tf.Tensor2D,
-  state: VariableState,
-  side: Side,
-  rule: UpdateRule,
-  step: StepSettings,
-): void {
-  carryMoments(state, basis, side, rule, step);
-  state.basis = renew(state.basis ?? tf.zerosLike(basis), step, () => basis);
-  step.onRefresh(variable);
+  variable.assign(masked(mask, next, variable));
 }

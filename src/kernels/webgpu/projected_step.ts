@@ -1,11 +1,7 @@
-import * as tf from '@tensorflow/tfjs-core';
-import {
-  OwLoreProjectedStep,
-  type OwLoreProjectedStepAttrs,
-  type OwLoreProjectedStepInputs,
-} from '../kernel_names';
-import {componentsFor, dispatch, int, optional, type KernelArgs} from './program';
-import {adamStepCode, stepUniforms} from './step';
+import type * as tf from '@tensorflow/tfjs-core';
+import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
+import {OwLoreAdam, type OwLoreUpdate, type OwLoreUpdateInputs} from '../kernel_names';
+import {componentsFor, dispatch, float, int, optional, type Uniform} from './program';
 import {
   chooseTile,
   readAcross,
@@ -15,6 +11,21 @@ import {
   writeAlong,
   type Tile,
 } from './tiled_product';
+
+interface ProjectedInputs extends Omit<OwLoreUpdateInputs, 'gradient' | 'basis'> {
+  basis: tf.TensorInfo;
+  mask?: tf.TensorInfo | undefined;
+}
+
+/** WGSL: N of one or four moments. A second moment of 0 with epsilon 0 gives NaN or infinity, as in the composed step. */
+export const adamStepCode = `
+  fn adamStep(first : Value, second : Value) -> Value {
+    return uniforms.rate * first / (sqrt(second) + uniforms.epsilon);
+  }`;
+
+export function stepUniforms({rate, epsilon, decay}: OwLoreUpdate): Uniform[] {
+  return [float('rate', rate), float('epsilon', epsilon), float('decay', decay)];
+}
 
 interface Variant {
   side: 'left' | 'right';
@@ -55,20 +66,20 @@ const code = ({side, masked, momentComponents, components, tile}: Variant): stri
     ${operands}`;
 };
 
-/** One dispatch. */
-export function projectedStep({
-  inputs: {variable, basis, first, second, mask},
-  backend,
-  attrs,
-}: KernelArgs<OwLoreProjectedStepInputs, OwLoreProjectedStepAttrs>): tf.TensorInfo {
+/** A matrix after a step with these moments, which are in the subspace of the basis. One dispatch. */
+export function projectedStep(
+  backend: WebGPUBackend,
+  {variable, basis, first, second, mask}: ProjectedInputs,
+  update: OwLoreUpdate,
+): tf.TensorInfo {
   const [rows, columns] = variable.shape as [number, number];
-  const {side} = attrs;
+  const side = update.side!;
   const rank = basis.shape[1]!;
   const components = componentsFor(columns);
   const momentComponents = side === 'left' ? components : 1;
   const tile = chooseTile(rows, columns);
   return dispatch(backend, {
-    name: OwLoreProjectedStep,
+    name: `${OwLoreAdam} projected step`,
     variant: {side, masked: mask !== undefined, momentComponents, components, tile},
     code,
     inputs: [
@@ -79,7 +90,7 @@ export function projectedStep({
       ...optional(['mask', mask]),
     ],
     uniforms: [
-      ...stepUniforms(attrs),
+      ...stepUniforms(update),
       int('rows', rows),
       int('columns', columns),
       int('rank', rank),

@@ -3,11 +3,11 @@ import {expect} from 'chai';
 import {OwLoreOrthonormalize} from '../../../src/kernels/kernel_names';
 import {installKernels, uninstallKernels} from '../../../src/kernels/webgpu';
 import {zeroMoments} from '../../../src/optim/adam';
-import {randomizedBasis} from '../../../src/optim/basis';
 import {blockGramSchmidt} from '../../../src/optim/orthonormalize';
 import {basisShape, planProjection, projectedShape} from '../../../src/optim/projector';
 import {emptyState} from '../../../src/optim/state';
-import {makeReady, prepareGradient, updateVariables} from '../../../src/optim/update';
+import {applyUpdates, projectGradient} from '../../../src/optim/update';
+import {owloreDefaults} from '../../../src/owlore_options';
 import {describeWebgpu} from './compare';
 import {countDispatches} from './count_dispatches';
 import {composedUpdate, kernelUpdate, runKernel, type UpdateInputs} from './updates';
@@ -52,13 +52,7 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
     [16, 2500],
   ] as const) {
     it(`are as few where the optimizer makes it: ${rows}×${columns}`, async () => {
-      const rule = {
-        ...numbers,
-        scale: 1,
-        refreshInterval: 200,
-        moments: 'keep',
-        basis: randomizedBasis,
-      } as const;
+      const options = {...owloreDefaults, weightDecay: 0.1};
       const projection = planProjection([rows, columns], 8, rows < columns ? 'right' : 'left')!;
       const count = (): number =>
         tf.tidy(() => {
@@ -68,11 +62,17 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
           const moments = zeroMoments(projectedShape(projection));
           const state = {...emptyState(), basis, moments};
           const [clip, mask] = [tf.scalar(0.5), tf.scalar(true, 'bool')];
-          const step = {learningRate: 1e-3, clip, mask, onRefresh: () => undefined};
+          const step = {options, learningRate: 1e-3, clip, mask, onRefresh: () => undefined};
+          const given = {
+            variable: weight,
+            projection,
+            state,
+            gradient,
+            newBasis: null,
+            basisAge: 0,
+          };
           const dispatches = countDispatches(() => {
-            const prepared = prepareGradient(weight, gradient, state, projection, rule);
-            const ready = makeReady(weight, prepared, state, projection, 0.1, rule, step);
-            updateVariables([ready], rule, step);
+            applyUpdates([projectGradient(given, options)], step);
           });
           tf.dispose([weight, state.moments.first, state.moments.second]);
           return dispatches;

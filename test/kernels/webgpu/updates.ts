@@ -3,12 +3,7 @@
  * moments and the variable's new value, and disposes of nothing.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import {
-  OwLoreMoments,
-  OwLoreProject,
-  OwLoreProjectedStep,
-  OwLoreStep,
-} from '../../../src/kernels/kernel_names';
+import {OwLoreAdam, OwLoreProject} from '../../../src/kernels/kernel_names';
 import {movingAverage, type Moments} from '../../../src/optim/adam';
 import {projectBack, type Side} from '../../../src/optim/projector';
 
@@ -51,18 +46,18 @@ export function composedUpdate(inputs: UpdateInputs, numbers: UpdateNumbers): Up
 }
 
 export function kernelUpdate(inputs: UpdateInputs, numbers: UpdateNumbers): Updated {
-  const {variable, basis, clip, mask} = inputs;
+  const {variable, basis, first, second, clip, mask} = inputs;
   const {beta1, beta2, side, ...step} = numbers;
   const gradient = basis
     ? runKernel(OwLoreProject, {gradient: inputs.gradient, basis}, {side})[0]
     : inputs.gradient;
-  const old = present({first: inputs.first, second: inputs.second, gradient, clip, mask});
-  const [first, second] = runKernel(OwLoreMoments, old, {beta1, beta2}) as [tf.Tensor, tf.Tensor];
-  const next = present({variable, basis, first, second, mask});
-  const [result] = basis
-    ? runKernel(OwLoreProjectedStep, next, {...step, side})
-    : runKernel(OwLoreStep, next, step);
-  return {first, second, variable: result!};
+  const given = {variable0: variable, first0: first, second0: second, gradient0: gradient};
+  const results = runKernel(OwLoreAdam, present({...given, basis0: basis, clip, mask}), {
+    ...{beta1, beta2},
+    updates: [{...step, side: basis && side}],
+  });
+  const [next, newFirst, newSecond] = results as [tf.Tensor, tf.Tensor, tf.Tensor];
+  return {first: newFirst, second: newSecond, variable: next};
 }
 
 /** Runs a kernel of the current backend by its name. */
