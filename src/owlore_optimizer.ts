@@ -296,7 +296,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.freeAllBut(new Set(variables.map(({name}) => name)));
     const onRefresh = (variable: string): void =>
       this.plans.onRefresh({variable, step: this.iterations + 1});
-    const settings = {options, learningRate, clip: null, mask: null, onRefresh};
+    const settings = {options, learningRate, clip: null, allFinite: null, onRefresh};
     const step = new Step(settings, states, projections, finiteCheck);
     try {
       const result = stream((variable, gradient, form) => {

@@ -19,7 +19,7 @@ export const contracts: Readonly<Record<string, Contract>> = {
   },
   [own.OwLoreAdam]: (given) => {
     given.scalar('clip');
-    given.scalar('mask', 'bool');
+    given.scalar('allFinite', 'bool');
     given.part('beta1', 'beta2');
     given.list('updates').forEach((update, i) => adamUpdate(given.numbered(i, update)));
   },

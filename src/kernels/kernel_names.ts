@@ -37,8 +37,8 @@ export const OwLoreAdam = 'OwLoreAdam';
 export interface OwLoreAdamInputs extends NamedTensorInfoMap {
   /** Scalar; without it 1. */
   clip?: TensorInfo;
-  /** Boolean scalar: if false all outputs are as the inputs were. Without it true. */
-  mask?: TensorInfo;
+  /** Boolean scalar: if false, the outputs are variable, first and second as they were. Without it true. */
+  allFinite?: TensorInfo;
 }
 export interface OwLoreAdamAttrs {
   beta1: number;

@@ -15,7 +15,7 @@ export class FiniteCheck {
 
   /**
    * Whether what a step is made of is finite: true or false, or, on a backend that cannot read a value within a step, a boolean
-   * scalar on the device, to be the mask of the step.
+   * scalar on the device, by which the step then changes nothing.
    *
    * @param names Of the tensors, `gradient of 'x'` and the like.
    * @param squaredNorms Their squared norms, in the same order.

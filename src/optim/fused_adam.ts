@@ -38,9 +38,9 @@ function groupsOf(updates: readonly Update[], mostNumbers: number): Update[][] {
 
 function moveTogether(updates: readonly Update[], step: StepSettings): void {
   const {beta1, beta2} = step.options;
-  const {clip, mask} = step;
+  const {clip, allFinite} = step;
   tf.tidy(() => {
-    const inputs: Record<string, tf.Tensor | null> = {clip, mask};
+    const inputs: Record<string, tf.Tensor | null> = {clip, allFinite};
     updates.forEach(({variable, gradient, state, projection}, i) => {
       const {first, second} = state.moments!;
       // A matrix itself: a tensor of another shape would share its data, and none of them be changed in place.

@@ -38,20 +38,20 @@ export function replace<T extends tf.Tensor>(old: T, next: T): T {
   return next;
 }
 
-/** `next`, or `old` where the mask, a boolean scalar, says that nothing may change. */
-export function masked<T extends tf.Tensor>(mask: tf.Tensor | null, next: T, old: T): T {
-  return mask ? tf.where(mask, next, old) : next;
+/** `next`; or `old` if the boolean scalar `allFinite`, where there is one, is false. */
+export function ifFinite<T extends tf.Tensor>(allFinite: tf.Tensor | null, next: T, old: T): T {
+  return allFinite ? tf.where(allFinite, next, old) : next;
 }
 
-/** Puts what `compute` makes of a tensor of a state in its place, and frees it; but for the mask. */
+/** Replaces a kept tensor by what `compute` makes of it, or by a copy if not all gradients are finite. */
 export function renew<T extends tf.Tensor>(
   old: T,
-  mask: tf.Tensor | null,
+  allFinite: tf.Tensor | null,
   compute: (old: T) => T,
 ): T {
   return replace(
     old,
-    tf.tidy(() => masked(mask, compute(old), old)),
+    tf.tidy(() => ifFinite(allFinite, compute(old), old)),
   );
 }
 

@@ -34,7 +34,7 @@ export class Step {
   /** Bases that this step has made for variables that had none. */
   private firstBases = 0;
 
-  /** @param settings Clip factor and mask are found by {@link check}. */
+  /** @param settings `clip` and `allFinite` are set by {@link check}. */
   constructor(
     private readonly settings: StepSettings,
     private readonly states: StateStore,
@@ -93,10 +93,10 @@ export class Step {
       [...norms.keys()].map((name) => `${what} of '${name}'`),
     );
     const undo = rememberClocks(this.waiting.map(({state}) => state));
-    const isFinite = this.finiteCheck.checkFinite(names, all as tf.Tensor1D, undo);
-    if (typeof isFinite !== 'boolean') this.settings.mask = isFinite;
+    const allFinite = this.finiteCheck.checkFinite(names, all as tf.Tensor1D, undo);
+    if (allFinite instanceof tf.Tensor) this.settings.allFinite = allFinite;
     if (clipNorm !== null) this.settings.clip = clipFactor(squared, clipNorm);
-    return isFinite !== false;
+    return allFinite !== false;
   }
 
   /** Moves the weights of all variables whose gradients wait, and their states. */

@@ -1,18 +1,19 @@
 /**
- * The update of one matrix W by its gradient G (GaLore: Zhao et al. 2024, Alg. 2; Adam with decoupled weight decay), on the left
- * side, with what differs on the right beside it:
+ * The update of one matrix W by its gradient G (GaLore: Zhao et al. 2024, Alg. 2), with Adam and decoupled weight decay. The basis
+ * P spans rows on the left side, columns on the right:
  *
- *   P ← leading left singular vectors of G     of Gᵀ     in the first step, and after every T of the matrix' own
- *   R = PᵀG                                    GP
+ *       left                                  right
+ *   P ← leading left singular vectors of G    of Gᵀ        in the first step, then after every T of the matrix' own steps
+ *   R = PᵀG                                   GP
  *   M ← β₁M + (1 − β₁)R
  *   V ← β₂V + (1 − β₂)R∘R
- *   N = M̂/(√V̂ + ε)                                       M̂ = M/(1 − β₁ᵗ), V̂ = V/(1 − β₂ᵗ) in Adam's step t
- *   W ← W − η(α·P·N + λW)                      α·N·Pᵀ
+ *   N = M̂/(√V̂ + ε)                                         M̂ = M/(1 − β₁ᵗ) and V̂ = V/(1 − β₂ᵗ) in step t
+ *   W ← W − η(α·P·N + λW)                     α·N·Pᵀ
  *
  * A variable that is not projected has R = G, and N in the place of α·P·N: that is AdamW.
  *
- * `projectGradient` is the first two lines and changes nothing, so that all gradients of a step can be looked at together;
- * `applyUpdates` is the rest.
+ * `projectGradient` is the first two lines. It changes nothing, so that all gradients of a step can be checked before
+ * `applyUpdates` does the rest.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type {ResolvedOwLoreOptions} from '../owlore_options';
@@ -20,42 +21,34 @@ import {adamStep, movingAverage, rotateMoments, updateNumbers, zeroMoments} from
 import {computeBasis} from './basis';
 import {fusedAdam} from './fused_adam';
 import {project, projectBack, type Projection} from './projector';
-import {masked, renew, type VariableState} from './state';
+import {renew, ifFinite, type VariableState} from './state';
 
 /** One variable in one step. */
 export interface Update {
   variable: tf.Variable;
-  /** How the variable is projected; null: not. */
+  /** How the variable is projected; null if it is not. */
   projection: Projection | null;
-  /** P, M, V and the clocks T and t are counted by. */
+  /** P, M, V, and how many steps they have seen. */
   state: VariableState;
   /** G, then R. */
   gradient: tf.Tensor;
-  /** The P that R belongs to, if it is a new one; null: the state's. */
+  /** The basis of R if this step brings a new one; null if it is that of the state. */
   newBasis: tf.Tensor2D | null;
   /** Steps that the new basis counts as having been in use already. */
   basisAge: number;
 }
 
-/** What all variables of one step have in common. */
+/** What all variables of one step share. */
 export interface StepSettings {
   options: ResolvedOwLoreOptions;
   /** η. */
   learningRate: number;
   /** Scalar that every gradient is multiplied by; null: 1. */
   clip: tf.Tensor | null;
-  /** Boolean scalar, false where nothing may change; null: true. */
-  mask: tf.Tensor | null;
+  /** Boolean scalar; false if a gradient is not finite, and nothing may change. null: true. */
+  allFinite: tf.Tensor | null;
   /** Called with the variable's name after its basis was replaced. */
   onRefresh(variable: string): void;
-}
-
-/** Whether a projected variable's next step gives it a new basis. */
-export function isRefreshDue(
-  {basis, basisSteps}: VariableState,
-  {refreshInterval}: Pick<ResolvedOwLoreOptions, 'refreshInterval'>,
-): boolean {
-  return !basis || basisSteps >= refreshInterval;
 }
 
 /** The update with R in the place of G, and with a new P where one is due. */
@@ -68,20 +61,67 @@ export function projectGradient(update: Update, options: ResolvedOwLoreOptions):
   return {...update, gradient: project(gradient, newBasis ?? state.basis!, projection), newBasis};
 }
 
-/** Moves variables and states by the projected gradients, which it disposes of. */
+/** Whether the next step of a projected variable gives it a new basis. */
+export function isRefreshDue(
+  {basis, basisSteps}: VariableState,
+  {refreshInterval}: Pick<ResolvedOwLoreOptions, 'refreshInterval'>,
+): boolean {
+  return !basis || basisSteps >= refreshInterval;
+}
+
+/** Moves variables and states by projected gradients, which it disposes of. */
 export function applyUpdates(updates: readonly Update[], step: StepSettings): void {
-  for (const update of updates) advanceState(update, step);
+  for (const update of updates) prepareState(update, step);
   if (fusedAdam(updates, step)) return;
   for (const update of updates) tf.tidy(() => applyUpdate(update, step));
 }
 
-/** Puts a new P, if there is one, in its place, and counts the step. */
-function advanceState(update: Update, step: StepSettings): void {
+/**
+ * M, V and W of plain ops: for backends without a kernel, and for comparison. Every statement frees what no later one needs, so
+ * that beyond variable and state there are at most two buffers of the variable's size at once, three if it is not projected.
+ */
+function applyUpdate(update: Update, step: StepSettings): void {
+  const {variable, projection, state, gradient} = update;
+  const {clip, allFinite, options} = step;
+  const moments = state.moments!;
+  const numbers = updateNumbers(update, step);
+
+  // M ← β₁M + (1 − β₁)R
+  const r = clip ? tf.mul(gradient, clip) : gradient;
+  if (r !== gradient) gradient.dispose();
+  moments.first = renew(moments.first, allFinite, (m) => movingAverage(m, r, options.beta1));
+
+  // V ← β₂V + (1 − β₂)R∘R
+  const square = tf.square(r);
+  r.dispose();
+  moments.second = renew(moments.second, allFinite, (v) => movingAverage(v, square, options.beta2));
+  square.dispose();
+
+  // W ← W − ηλW
+  if (numbers.decay !== 1) {
+    tf.tidy(() => {
+      const decay = ifFinite(allFinite, tf.scalar(numbers.decay), tf.scalar(1));
+      variable.assign(tf.mul(variable, decay));
+    });
+  }
+
+  // W ← W − η·α·P·N
+  const next = tf.tidy(() => {
+    const n = adamStep(moments, numbers);
+    if (!projection) return tf.sub(variable, n);
+    const change = projectBack(n as tf.Tensor2D, state.basis!, projection.side);
+    return tf.sub(variable, tf.reshape(change, variable.shape));
+  });
+  variable.assign(ifFinite(allFinite, next, variable));
+}
+
+/** Gives the state its new P, if there is one, and its first M and V, and counts the step. */
+function prepareState(update: Update, step: StepSettings): void {
   const {variable, projection, state, gradient, newBasis, basisAge} = update;
   if (newBasis) {
     tf.tidy(() => {
       transferMoments(update, newBasis, step);
-      state.basis = renew(state.basis ?? tf.zerosLike(newBasis), step.mask, () => newBasis);
+      state.basis = renew(state.basis ?? tf.zerosLike(newBasis), step.allFinite, () => newBasis);
     });
     state.basisSteps = basisAge;
     step.onRefresh(variable.name);
@@ -98,55 +138,21 @@ function advanceState(update: Update, step: StepSettings): void {
 function transferMoments(
   {projection, state}: Update,
   newBasis: tf.Tensor2D,
-  {options, mask}: StepSettings,
+  {options, allFinite}: StepSettings,
 ): void {
   const {moments, basis, adamSteps} = state;
   if (!moments || options.moments === 'keep') return;
-  const {first, second} =
-    options.moments === 'rotate'
-      ? rotateMoments(
-          moments,
-          tf.matMul(newBasis, basis!, true),
-          projection!.side,
-          adamSteps,
-          options,
-        )
-      : zeroMoments(moments.first.shape);
-  moments.first = renew(moments.first, mask, () => first);
-  moments.second = renew(moments.second, mask, () => second);
-  if (options.moments === 'reset') state.adamSteps = 0;
-}
-
-/**
- * M, V, N and W of plain ops, for reference and for backends without a kernel of their own. Every statement frees what no later
- * one needs: beyond variable and state there are at most two buffers of the variable's size at once, three if it is not
- * projected.
- */
-export function applyUpdate(update: Update, step: StepSettings): void {
-  const {variable, projection, state, gradient} = update;
-  const {clip, mask, options} = step;
-  const moments = state.moments!;
-  const numbers = updateNumbers(update, step);
-
-  const r = clip ? tf.mul(gradient, clip) : gradient;
-  if (r !== gradient) gradient.dispose();
-  moments.first = renew(moments.first, mask, (m) => movingAverage(m, r, options.beta1));
-  const square = tf.square(r);
-  r.dispose();
-  moments.second = renew(moments.second, mask, (v) => movingAverage(v, square, options.beta2));
-  square.dispose();
-
-  if (numbers.decay !== 1) {
-    tf.tidy(() => {
-      const decay = masked(mask, tf.scalar(numbers.decay), tf.scalar(1));
-      variable.assign(tf.mul(variable, decay));
-    });
-  }
-  const next = tf.tidy(() => {
-    const n = adamStep(moments, numbers);
-    if (!projection) return tf.sub(variable, n);
-    const change = projectBack(n as tf.Tensor2D, state.basis!, projection.side);
-    return tf.sub(variable, tf.reshape(change, variable.shape));
-  });
-  variable.assign(masked(mask, next, variable));
+  const isRotated = options.moments === 'rotate';
+  const {first, second} = isRotated
+    ? rotateMoments(
+        moments,
+        tf.matMul(newBasis, basis!, true),
+        projection!.side,
+        adamSteps,
+        options,
+      )
+    : zeroMoments(moments.first.shape);
+  moments.first = renew(moments.first, allFinite, () => first);
+  moments.second = renew(moments.second, allFinite, () => second);
+  if (!isRotated) state.adamSteps = 0;
 }

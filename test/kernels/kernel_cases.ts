@@ -18,7 +18,7 @@ export interface KernelCase {
 
 const f = (...shape: number[]): Given => ({shape});
 const ids = (below: number, ...shape: number[]): Given => ({shape, dtype: 'int32', below});
-const mask: Given = {shape: [], dtype: 'bool'};
+const allFinite: Given = {shape: [], dtype: 'bool'};
 
 const [batch, length, keyHeads, group, width, hidden, intermediate] = [2, 3, 2, 2, 4, 5, 6];
 const tokens = batch * length;
@@ -69,7 +69,7 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
         ...{variable0: f(5, 7), first0: f(2, 7), second0: f(2, 7), gradient0: f(2, 7)},
         ...{variable1: f(4, 3), first1: f(4, 3), second1: f(4, 3), gradient1: f(4, 3)},
         ...{variable2: f(4, 3), first2: f(4, 1), second2: f(4, 1), gradient2: f(4, 1)},
-        ...{basis0: f(5, 2), basis2: f(3, 1), clip: f(), mask},
+        ...{basis0: f(5, 2), basis2: f(3, 1), clip: f(), allFinite},
       },
       attrs: {
         ...moments,

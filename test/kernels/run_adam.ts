@@ -16,7 +16,7 @@ export type AdamNumbers = Pick<OwLoreAdamAttrs, 'beta1' | 'beta2'> & OwLoreUpdat
 export function runAdam(
   inputs: AdamInputs,
   {beta1, beta2, ...update}: AdamNumbers,
-  scalars: {clip?: tf.Tensor | null; mask?: tf.Tensor} = {},
+  scalars: {clip?: tf.Tensor | null; allFinite?: tf.Tensor} = {},
 ): tf.Tensor[] {
   const given = {...numbered(inputs, 0), ...scalars};
   return runKernel(OwLoreAdam, given, {beta1, beta2, updates: [update]})!;

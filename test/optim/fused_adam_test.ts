@@ -109,8 +109,8 @@ describeBackends('fusedAdam', (backend) => {
   }
 
   for (const clip of [null, 0.3]) {
-    for (const mask of [null, true, false]) {
-      it(`moves weights and moments as plain ops do: clip ${clip}, mask ${mask}`, async () => {
+    for (const allFinite of [null, true, false]) {
+      it(`moves weights and moments as plain ops do: clip ${clip}, all finite: ${allFinite}`, async () => {
         const {numTensors} = tf.memory();
         const dataIds = tf.engine().backend.numDataIds();
         const apply = (updates: readonly Update[]): void =>
@@ -118,7 +118,7 @@ describeBackends('fusedAdam', (backend) => {
             const step: StepSettings = {
               ...{options, learningRate: 0.01, onRefresh: () => undefined},
               clip: clip === null ? null : tf.scalar(clip),
-              mask: mask === null ? null : tf.scalar(mask, 'bool'),
+              allFinite: allFinite === null ? null : tf.scalar(allFinite, 'bool'),
             };
             applyUpdates(updates, step);
           });
@@ -138,13 +138,19 @@ describeBackends('fusedAdam', (backend) => {
     }
   }
 
-  it('leaves everything as it was where the mask is false', async () => {
+  it('leaves everything as it was where a gradient is not finite', async () => {
     const updates = makeUpdates().filter(({newBasis}) => !newBasis);
     const isNumbers = ([name]: [string, number[]]): boolean => !name.startsWith('clocks');
     const before = (await results(updates)).filter(isNumbers);
     tf.tidy(() => {
-      const [clip, mask] = [tf.scalar(NaN), tf.scalar(false, 'bool')];
-      applyUpdates(updates, {options, learningRate: 0.01, clip, mask, onRefresh: () => undefined});
+      const [clip, allFinite] = [tf.scalar(NaN), tf.scalar(false, 'bool')];
+      applyUpdates(updates, {
+        options,
+        learningRate: 0.01,
+        clip,
+        allFinite,
+        onRefresh: () => undefined,
+      });
     });
     expect((await results(updates)).filter(isNumbers)).to.deep.equal(before);
     disposeOf(updates);
@@ -154,7 +160,7 @@ describeBackends('fusedAdam', (backend) => {
     const together = (shapes: number[][], side?: Side): number[] =>
       tf.tidy(() => {
         const updates = shapes.map((shape, i) => updateOf(shape, i, side));
-        const step = {options, learningRate: 0.1, clip: null, mask: null};
+        const step = {options, learningRate: 0.1, clip: null, allFinite: null};
         const calls = callsIn(() => applyUpdates(updates, {...step, onRefresh: () => undefined}));
         disposeOf(updates);
         return calls;

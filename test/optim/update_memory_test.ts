@@ -18,8 +18,8 @@ import {describeBackends} from '../support/backends';
  * projected  no gradients, for what waits is of rank 1; the back-projected change and the new weight. Before, to measure a
  *            gradient, itself and its squares.
  *
- * Where nothing waits for a verdict only one gradient is there at a time. On webgpu there is the mask that stands for the
- * verdict, one byte an element.
+ * Where nothing waits for a check only one gradient is there at a time. On webgpu the boolean that says whether all gradients are
+ * finite is spread out, one byte an element.
  */
 
 const [rows, columns] = [128, 64];
@@ -58,10 +58,10 @@ describeBackends('a step of two large matrices', (backend) => {
       meter.stop();
       optimizer.dispose();
       tf.dispose(weights);
-      const isMasked = ['webgpu', 'webgl'].includes(backend) && options.nonFinite !== 'ignore';
+      const isSpread = ['webgpu', 'webgl'].includes(backend) && options.nonFinite !== 'ignore';
       // The variable's new value is there before its gradient and the old moments are freed.
       const ofKernel = backend === 'webgpu' && options.project === false ? buffer : 0;
-      const most = buffers * buffer + ofKernel + (isMasked ? buffer / 4 : 0);
+      const most = buffers * buffer + ofKernel + (isSpread ? buffer / 4 : 0);
       // A few scalars; where variables are projected also the other one's R, and sums of the rows of its squares.
       const ofProjected = 4 * (rows + columns);
       // Where both are moved together, the new moments of both beside the old ones.

@@ -25,7 +25,8 @@ interface AdamArgs {
 export function createAdam(graphs: KernelGraphs): tf.KernelFunc {
   const adam = (args: AdamArgs): tf.TensorInfo[] => {
     const {inputs, attrs, backend} = args;
-    if (inputs.mask && !backend.readSync(inputs.mask.dataId)[0]) return unchanged(args);
+    const {allFinite} = inputs;
+    if (allFinite && !backend.readSync(allFinite.dataId)[0]) return unchanged(args);
     const isProjected = ({side}: OwLoreUpdate): boolean => side !== undefined;
     const places = attrs.updates.flatMap((update, i) => (isProjected(update) ? [i] : []));
     const projected = moveProjected(graphs, args, places);
@@ -37,7 +38,7 @@ export function createAdam(graphs: KernelGraphs): tf.KernelFunc {
   return adam as unknown as tf.KernelFunc;
 }
 
-/** The variables and moments that a mask keeps as they are. */
+/** The variables and moments themselves. */
 function unchanged({inputs, attrs, backend}: AdamArgs): tf.TensorInfo[] {
   return attrs.updates.flatMap((_, i) => {
     const {variable, first, second} = updateInputs(inputs, i);

@@ -20,10 +20,10 @@ interface AdamArgs {
 export function simdAdam(module: SimdModule, args: AdamArgs): tf.TensorInfo[] {
   const {inputs, backend, attrs} = args;
   const numberIn = (x: tf.TensorInfo): number => Number(backend.typedArrayFromHeap(x)[0]);
-  const isAllowed = !inputs.mask || numberIn(inputs.mask) !== 0;
+  const allFinite = !inputs.allFinite || numberIn(inputs.allFinite) !== 0;
   return attrs.updates.flatMap((update, i) => {
     const own = updateInputs(inputs, i);
-    if (!isAllowed) return [own.variable, own.first, own.second].map((x) => share(backend, x));
+    if (!allFinite) return [own.variable, own.first, own.second].map((x) => share(backend, x));
     const clip = inputs.clip ? numberIn(inputs.clip) : 1;
     return moveOn(module, backend, own, {...attrs, ...update, clip});
   });

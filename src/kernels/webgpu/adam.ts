@@ -13,7 +13,7 @@ import {float, type KernelArgs} from './program';
 import {adamStepCode, projectedStep, stepUniforms} from './projected_step';
 
 /** The inputs of one variable, and what all share. */
-type AdamInputs = OwLoreUpdateInputs & Pick<OwLoreAdamInputs, 'clip' | 'mask'>;
+type AdamInputs = OwLoreUpdateInputs & Pick<OwLoreAdamInputs, 'clip' | 'allFinite'>;
 
 /** Three dispatches a variable: a program of tfjs has one output. No input is freed before the last. */
 export function adam({
@@ -21,9 +21,9 @@ export function adam({
   backend,
   attrs: {beta1, beta2, updates},
 }: KernelArgs<OwLoreAdamInputs, OwLoreAdamAttrs>): tf.TensorInfo[] {
-  const {clip, mask} = inputs;
+  const {clip, allFinite} = inputs;
   return updates.flatMap((update, i) => {
-    const old: AdamInputs = {...updateInputs(inputs, i), clip, mask};
+    const old: AdamInputs = {...updateInputs(inputs, i), clip, allFinite};
     const first = averageOf(backend, old, 'first', beta1);
     const second = averageOf(backend, old, 'second', beta2);
     const next = {...old, first, second};
@@ -55,7 +55,7 @@ function averageOf(
   moment: 'first' | 'second',
   beta: number,
 ): tf.TensorInfo {
-  const {gradient, clip, mask} = inputs;
+  const {gradient, clip, allFinite} = inputs;
   // From the nearer end, as `movingAverage` in optim/adam does.
   const fromAverage = beta > 0.5;
   return elementwise(backend, {
@@ -63,7 +63,7 @@ function averageOf(
     variant: {clipped: clip !== undefined, squared: moment === 'second', fromAverage},
     code: averageCode,
     tensors: {old: inputs[moment], gradient},
-    scalars: {clip, mask},
+    scalars: {clip, allFinite},
     uniforms: [float('part', fromAverage ? 1 - beta : -beta)],
   });
 }
@@ -77,7 +77,7 @@ const stepCode = (): string => `
 /** The variable after a step with these moments. */
 function step(
   backend: WebGPUBackend,
-  {variable, first, second, mask}: AdamInputs,
+  {variable, first, second, allFinite}: AdamInputs,
   update: OwLoreUpdate,
 ): tf.TensorInfo {
   return elementwise(backend, {
@@ -85,7 +85,7 @@ function step(
     variant: {},
     code: stepCode,
     tensors: {variable, first, second},
-    scalars: {mask},
+    scalars: {allFinite},
     uniforms: stepUniforms(update),
   });
 }

@@ -14,7 +14,7 @@ import {
 
 interface ProjectedInputs extends Omit<OwLoreUpdateInputs, 'gradient' | 'basis'> {
   basis: tf.TensorInfo;
-  mask?: tf.TensorInfo | undefined;
+  allFinite?: tf.TensorInfo | undefined;
 }
 
 /** WGSL: N of one or four moments. A second moment of 0 with epsilon 0 gives NaN or infinity, as in the composed step. */
@@ -29,7 +29,7 @@ export function stepUniforms({rate, epsilon, decay}: OwLoreUpdate): Uniform[] {
 
 interface Variant {
   side: 'left' | 'right';
-  masked: boolean;
+  isConditional: boolean;
   /** Numbers in an element of the moments. */
   momentComponents: 1 | 4;
   /** Numbers in an element of the variable. */
@@ -38,7 +38,7 @@ interface Variant {
 }
 
 /** The product of the basis with N, which is computed from the moments while they are read. */
-const code = ({side, masked, momentComponents, components, tile}: Variant): string => {
+const code = ({side, isConditional, momentComponents, components, tile}: Variant): string => {
   const type = (count: 1 | 4): string => (count === 4 ? 'vec4<f32>' : 'f32');
   const rank = 'uniforms.rank';
   const rows = 'uniforms.rows';
@@ -59,7 +59,7 @@ const code = ({side, masked, momentComponents, components, tile}: Variant): stri
     fn basisAt(index : i32) -> f32 { return basis[index]; }
     fn innerLength() -> i32 { return ${rank}; }
     fn finish(index : i32, sum : ${type(components)}) -> ${type(components)} {
-      ${masked ? 'if (mask[0] == 0) { return variable[index]; }' : ''}
+      ${isConditional ? 'if (allFinite[0] == 0) { return variable[index]; }' : ''}
       return uniforms.decay * variable[index] - sum;
     }
     ${writeAlong({lines: rows, length: columns}, components)}
@@ -69,7 +69,7 @@ const code = ({side, masked, momentComponents, components, tile}: Variant): stri
 /** A matrix after a step with these moments, which are in the subspace of the basis. One dispatch. */
 export function projectedStep(
   backend: WebGPUBackend,
-  {variable, basis, first, second, mask}: ProjectedInputs,
+  {variable, basis, first, second, allFinite}: ProjectedInputs,
   update: OwLoreUpdate,
 ): tf.TensorInfo {
   const [rows, columns] = variable.shape as [number, number];
@@ -80,14 +80,14 @@ export function projectedStep(
   const tile = chooseTile(rows, columns);
   return dispatch(backend, {
     name: `${OwLoreAdam} projected step`,
-    variant: {side, masked: mask !== undefined, momentComponents, components, tile},
+    variant: {side, isConditional: allFinite !== undefined, momentComponents, components, tile},
     code,
     inputs: [
       {name: 'variable', tensor: variable, components},
       {name: 'basis', tensor: basis, components: 1},
       {name: 'first', tensor: first, components: momentComponents},
       {name: 'second', tensor: second, components: momentComponents},
-      ...optional(['mask', mask]),
+      ...optional(['allFinite', allFinite]),
     ],
     uniforms: [
       ...stepUniforms(update),

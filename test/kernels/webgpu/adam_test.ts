@@ -8,7 +8,7 @@ import {
   describeWebgpu,
   expectKernel,
   exponents,
-  masks,
+  booleans,
   randomOperand,
   scalarOperand,
   seeds,
@@ -45,7 +45,7 @@ interface Projected {
   seed: number;
   rate: number;
   decay: number;
-  mask: boolean | undefined;
+  allFinite: boolean | undefined;
   /** Of the moments, the basis and the variable. */
   exponents?: [number[], number[], number[]];
   special?: number | undefined;
@@ -76,16 +76,16 @@ describeWebgpu('OwLoreAdam [webgpu]', () => {
         beta1: betas,
         beta2: betas,
         clip: fc.constantFrom(undefined, 0, 0.37, 1),
-        mask: masks,
+        allFinite: booleans,
       }),
-      async ({shape, seed, exponents, special, beta1, beta2, clip, mask}) => {
+      async ({shape, seed, exponents, special, beta1, beta2, clip, allFinite}) => {
         const operands = {
           variable0: randomOperand(shape, seed + 3),
           first0: randomOperand(shape, seed, {exponents}),
           second0: squared(randomOperand(shape, seed + 1, {exponents})),
           gradient0: randomOperand(shape, seed + 2, {exponents, special}),
           clip: clip === undefined ? undefined : scalarOperand(clip),
-          mask: mask === undefined ? undefined : scalarOperand(mask),
+          allFinite: allFinite === undefined ? undefined : scalarOperand(allFinite),
         };
         await expectAdam(operands, {beta1, beta2, rate: 0, epsilon: 1e-8, decay: 1});
       },
@@ -103,15 +103,15 @@ describeWebgpu('OwLoreAdam [webgpu]', () => {
         rate: fc.constantFrom(0, 1e-3, 2),
         epsilon: fc.constantFrom(1e-8, 1e-3),
         decay: fc.constantFrom(1, 0.9, 0),
-        mask: masks,
+        allFinite: booleans,
       }),
-      async ({shape, seed, exponents, special, rate, epsilon, decay, mask}) => {
+      async ({shape, seed, exponents, special, rate, epsilon, decay, allFinite}) => {
         const operands = {
           variable0: randomOperand(shape, seed, {exponents}),
           first0: randomOperand(shape, seed + 1, {exponents, special}),
           second0: squared(randomOperand(shape, seed + 2, {exponents})),
           gradient0: zeros(shape),
-          mask: mask === undefined ? undefined : scalarOperand(mask),
+          allFinite: allFinite === undefined ? undefined : scalarOperand(allFinite),
         };
         await expectAdam(operands, {...still, rate, epsilon, decay});
       },
@@ -133,7 +133,7 @@ describeWebgpu('OwLoreAdam [webgpu]', () => {
         seed: seeds,
         rate: fc.constantFrom(1e-3, 2),
         decay: fc.constantFrom(1, 0.9),
-        mask: masks,
+        allFinite: booleans,
       }),
       expectProjectedStep,
     );
@@ -150,7 +150,7 @@ describeWebgpu('OwLoreAdam [webgpu]', () => {
         seed: seeds,
         rate: fc.constant(1),
         decay: fc.constantFrom(1, 0.9),
-        mask: masks,
+        allFinite: booleans,
         exponents: fc.constantFrom<Array<[number[], number[], number[]]>>(
           [[-30], [0], [0]],
           [[18], [0], [30]],
@@ -177,7 +177,7 @@ describeWebgpu('OwLoreAdam [webgpu]', () => {
           seed: 3,
           rate: 1e-3,
           decay: 1,
-          mask: true,
+          allFinite: true,
         }));
     }
   }
@@ -188,8 +188,8 @@ describeWebgpu('OwLoreAdam [webgpu]', () => {
       [5, 0],
     ] as const) {
       const left = {rows, columns, rank: 2, side: 'left', seed: 1, rate: 1, decay: 1} as const;
-      await expectProjectedStep({...left, mask: undefined});
-      await expectProjectedStep({...left, side: 'right', mask: false});
+      await expectProjectedStep({...left, allFinite: undefined});
+      await expectProjectedStep({...left, side: 'right', allFinite: false});
     }
   });
 
@@ -253,7 +253,7 @@ async function expectProjectedStep({
   seed,
   rate,
   decay,
-  mask,
+  allFinite,
   exponents: [moments, basis, variable] = [[0], [0], [0]],
   special,
 }: Projected): Promise<void> {
@@ -265,7 +265,7 @@ async function expectProjectedStep({
     first0: randomOperand(momentShape, seed + 2, {exponents: moments, special}),
     second0: squared(randomOperand(momentShape, seed + 3, {exponents: moments})),
     gradient0: zeros(momentShape),
-    mask: mask === undefined ? undefined : scalarOperand(mask),
+    allFinite: allFinite === undefined ? undefined : scalarOperand(allFinite),
   };
   await expectAdam(operands, {...still, side, rate, epsilon: 1e-8, decay});
 }
@@ -287,13 +287,13 @@ const STEP_ROUNDINGS = 16 * 2 ** -24;
  * stay, or matter little.
  */
 function composed(
-  {clip, mask, ...inputs}: Tensors,
+  {clip, allFinite, ...inputs}: Tensors,
   {beta1, beta2, rate, epsilon, decay, side}: Numbers,
   i: number,
 ): Array<{value: tf.Tensor; tolerance: tf.Tensor}> {
   const of = (name: string): tf.Tensor => inputs[`${name}${i}`]!;
   const allowed = (next: tf.Tensor, old: tf.Tensor): tf.Tensor =>
-    mask ? tf.where(mask, next, old) : next;
+    allFinite ? tf.where(allFinite, next, old) : next;
   // Devices may take numbers below the normal ones for 0.
   const tolerance = (size: tf.Tensor, roundings: number): tf.Tensor =>
     tf.add(tf.mul(size, roundings), 2 ** -120);

@@ -17,7 +17,7 @@ const left = {...numbers, side: 'left'} as const;
 const right = {...numbers, side: 'right'} as const;
 
 describeWebgpu('dispatches of an update [webgpu]', () => {
-  /** Tensors as they are in a training, with a clip factor and a mask. */
+  /** Tensors as they are in a training, with a clip factor, and with what stands for a check. */
   function inputs(basisShape: [number, number] | null, momentShape: number[]): UpdateInputs {
     return {
       variable: tf.randomNormal([96, 64]),
@@ -26,7 +26,7 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
       first: tf.zeros(momentShape),
       second: tf.zeros(momentShape),
       clip: tf.scalar(0.5),
-      mask: tf.scalar(true, 'bool'),
+      allFinite: tf.scalar(true, 'bool'),
     };
   }
 
@@ -61,8 +61,8 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
           const basis = tf.randomNormal<tf.Rank.R2>(basisShape(projection));
           const moments = zeroMoments(projectedShape(projection));
           const state = {...emptyState(), basis, moments};
-          const [clip, mask] = [tf.scalar(0.5), tf.scalar(true, 'bool')];
-          const step = {options, learningRate: 1e-3, clip, mask, onRefresh: () => undefined};
+          const [clip, allFinite] = [tf.scalar(0.5), tf.scalar(true, 'bool')];
+          const step = {options, learningRate: 1e-3, clip, allFinite, onRefresh: () => undefined};
           const given = {
             variable: weight,
             projection,

@@ -14,7 +14,7 @@ export interface UpdateInputs extends Moments {
   /** The whole gradient, also of a projected variable. */
   gradient: tf.Tensor;
   clip?: tf.Tensor;
-  mask?: tf.Tensor;
+  allFinite?: tf.Tensor;
 }
 
 /** The bias corrections are in rate and epsilon. */
@@ -31,10 +31,10 @@ export type Updated = Moments & {variable: tf.Tensor};
 
 /** What `optim/update` does with as many ops. */
 export function composedUpdate(inputs: UpdateInputs, numbers: UpdateNumbers): Updated {
-  const {variable, basis, clip, mask} = inputs;
+  const {variable, basis, clip, allFinite} = inputs;
   const {beta1, beta2, rate, epsilon, decay, side} = numbers;
   const allowed = (next: tf.Tensor, old: tf.Tensor): tf.Tensor =>
-    mask ? tf.where(mask, next, old) : next;
+    allFinite ? tf.where(allFinite, next, old) : next;
   const projected = projectGradient(inputs, side);
   const g = clip ? tf.mul(projected, clip) : projected;
   const first = allowed(movingAverage(inputs.first, g, beta1), inputs.first);
@@ -46,13 +46,13 @@ export function composedUpdate(inputs: UpdateInputs, numbers: UpdateNumbers): Up
 }
 
 export function kernelUpdate(inputs: UpdateInputs, numbers: UpdateNumbers): Updated {
-  const {variable, basis, first, second, clip, mask} = inputs;
+  const {variable, basis, first, second, clip, allFinite} = inputs;
   const {beta1, beta2, side, ...step} = numbers;
   const gradient = basis
     ? runKernel(OwLoreProject, {gradient: inputs.gradient, basis}, {side})[0]
     : inputs.gradient;
   const given = {variable0: variable, first0: first, second0: second, gradient0: gradient};
-  const results = runKernel(OwLoreAdam, present({...given, basis0: basis, clip, mask}), {
+  const results = runKernel(OwLoreAdam, present({...given, basis0: basis, clip, allFinite}), {
     ...{beta1, beta2},
     updates: [{...step, side: basis && side}],
   });
