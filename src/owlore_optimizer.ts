@@ -301,7 +301,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     try {
       const result = stream((variable, gradient, form) => {
         step.project(variable, gradient, form);
-        if (!step.isChecked) step.apply();
+        if (!step.needsCheck) step.apply();
       });
       if (step.check()) step.apply();
       this.freeAllBut(step.variables);

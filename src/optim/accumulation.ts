@@ -1,15 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type {ResolvedOwLoreOptions} from '../owlore_options';
 import {project, type Projection, type Projections} from './projector';
 import type {StateStore, VariableState} from './state';
 import type {OnGradient} from './step';
 import {isRefreshDue} from './update';
 import {registeredVariable} from './variables';
-
-/** The optimizer's options that decide in which form gradients are added up. */
-export interface AccumulationOptions {
-  readonly refreshInterval: number;
-  readonly clipNorm: number | null;
-}
 
 /** The gradients of several calls, added up in the states of their variables, and their means. */
 export class Accumulation {
@@ -19,7 +14,7 @@ export class Accumulation {
   constructor(
     private readonly states: StateStore,
     private readonly projections: Projections,
-    private readonly options: AccumulationOptions,
+    private readonly options: ResolvedOwLoreOptions,
   ) {}
 
   /**
@@ -76,7 +71,7 @@ function addToSum(
   state: VariableState,
   gradient: tf.Tensor,
   projection: Projection | null,
-  options: AccumulationOptions,
+  options: ResolvedOwLoreOptions,
 ): void {
   if (projection && keepsProjection(state, options)) {
     const projected = project(gradient, state.basis!, projection);
@@ -88,7 +83,7 @@ function addToSum(
 }
 
 /** A sum goes on in the form in which it was begun, also after it was saved and loaded under other options. */
-function keepsProjection(state: VariableState, options: AccumulationOptions): boolean {
+function keepsProjection(state: VariableState, options: ResolvedOwLoreOptions): boolean {
   if (state.gradientSum ?? state.projectedSum) return state.projectedSum !== null;
   return options.clipNorm === null && !isRefreshDue(state, options);
 }

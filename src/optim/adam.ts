@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {computesInFloat16} from '../kernels/capabilities';
 import type {OwLoreUpdate} from '../kernels/kernel_names';
-import {selects} from '../model/variable_selector';
 import {basisShape, type Projection, type Side} from './projector';
 import type {StepSettings, Update} from './update';
 
@@ -72,15 +71,13 @@ export function stepSize(
 
 /** The numbers of a variable's update: η, α and the bias corrections in its rate, λ in its decay. */
 export function updateNumbers(
-  {variable, projection, state}: Update,
+  {projection, state, weightDecay}: Update,
   {options, learningRate}: StepSettings,
 ): OwLoreUpdate {
-  const {decay, weightDecay} = options;
   const alpha = projection ? scaleOf(projection, options.scale) : 1;
-  const decays = decay === 'auto' ? variable.rank >= 2 : selects(decay, variable);
   return {
     ...stepSize(state.adamSteps, learningRate * alpha, options),
-    decay: decays ? 1 - learningRate * weightDecay : 1,
+    decay: 1 - learningRate * weightDecay,
     side: projection?.side,
   };
 }

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {readsSynchronously} from '../kernels/capabilities';
 import {OwLoreSquaredNorm} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
+import type {ResolvedOwLoreOptions} from '../owlore_options';
 
 /** Looks for NaN and infinite gradients before anything is changed. */
 export class FiniteCheck {
@@ -11,7 +12,7 @@ export class FiniteCheck {
   private readonly pending = new Set<Promise<void>>();
 
   /** @param options Those of the optimizer. */
-  constructor(private readonly options: {readonly nonFinite: 'throw' | 'skip' | 'ignore'}) {}
+  constructor(private readonly options: ResolvedOwLoreOptions) {}
 
   /**
    * Whether what a step is made of is finite: true or false, or, on a backend that cannot read a value within a step, a boolean

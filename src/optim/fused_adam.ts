@@ -21,7 +21,7 @@ export function fusedAdam(updates: readonly Update[], step: StepSettings): boole
   return true;
 }
 
-/** Some updates each, of as many as may be made together, but at least one. */
+/** The updates in groups of at least one, with at most `mostNumbers` numbers in the weights of several. */
 function groupsOf(updates: readonly Update[], mostNumbers: number): Update[][] {
   const groups: Update[][] = [];
   let numbers = Infinity;
@@ -43,7 +43,7 @@ function moveTogether(updates: readonly Update[], step: StepSettings): void {
     const inputs: Record<string, tf.Tensor | null> = {clip, allFinite};
     updates.forEach(({variable, gradient, state, projection}, i) => {
       const {first, second} = state.moments!;
-      // A matrix itself: a tensor of another shape would share its data, and none of them be changed in place.
+      // No kernel changes a reshaped variable in place: it shares its data with the variable.
       inputs[`variable${i}`] = projection ? asMatrix(variable, projection) : variable;
       inputs[`first${i}`] = first;
       inputs[`second${i}`] = second;

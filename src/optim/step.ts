@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {readsSynchronously} from '../kernels/capabilities';
+import {selects} from '../model/variable_selector';
+import type {ResolvedOwLoreOptions} from '../owlore_options';
 import {clipFactor, squaredNorm, type FiniteCheck} from './finite_check';
 import type {Projections} from './projector';
 import {rememberClocks, type StateStore} from './state';
@@ -11,7 +13,10 @@ import {
   type Update,
 } from './update';
 
-/** Becomes the owner of a variable's gradient. If it is projected already, it is R in the subspace of the present basis. */
+/**
+ * Called with the gradient of a variable, which it has to dispose of. With `isProjected` that is R already, in the subspace of the
+ * state's basis.
+ */
 export type OnGradient = (
   variable: tf.Variable,
   gradient: tf.Tensor,
@@ -26,7 +31,7 @@ export class Step {
   /** Names of the variables that brought a gradient. */
   readonly variables = new Set<string>();
   private readonly waiting: Update[] = [];
-  /** ‖g‖² of each gradient, or of R where that is enough, and ‖P‖² of each basis that nobody could look at. */
+  /** ‖G‖² of each variable, or ‖R‖² where that is enough, and ‖P‖² of each new basis that is still to be checked. */
   private readonly norms = {
     gradient: new Map<string, tf.Scalar>(),
     basis: new Map<string, tf.Scalar>(),
@@ -42,8 +47,8 @@ export class Step {
     private readonly finiteCheck: FiniteCheck,
   ) {}
 
-  /** Whether the gradients have to be checked together, so that each waits for the others. */
-  get isChecked(): boolean {
+  /** Whether the gradients have to be checked together, so that each has to wait for the others. */
+  get needsCheck(): boolean {
     const {clipNorm, nonFinite} = this.settings.options;
     return clipNorm !== null || nonFinite !== 'ignore';
   }
@@ -55,17 +60,20 @@ export class Step {
     this.variables.add(name);
     const state = this.states.of(name);
     const projection = this.projections.of(variable);
-    const given: Update = {variable, projection, state, gradient, newBasis: null, basisAge: 0};
+    const given: Update = {
+      ...{variable, projection, state, gradient, newBasis: null, basisAge: 0},
+      weightDecay: weightDecayOf(variable, options),
+    };
     tf.tidy(() => {
-      // R, which is smaller, is finite if the gradient is. A new basis of one that is not is neither, and does not tell NaN from
-      // infinite.
+      // R is smaller, and finite if the gradient is. But an infinite gradient may make a new basis NaN, and R with it, and the
+      // error is to say what the gradient was.
       const isWhole = options.clipNorm !== null || isProjected || isRefreshDue(state, options);
       if (isWhole) this.measure('gradient', name, gradient);
       const update = isProjected ? given : projectGradient(given, options);
       if (!isWhole) this.measure('gradient', name, update.gradient);
       if (update.newBasis) {
         if (!state.basis) update.basisAge = this.nextAge();
-        // Else it is one of our own, or was looked at.
+        // A basis of our own is finite if the gradient is; a user's was checked where it could be read.
         if (typeof options.basis === 'function' && !readsSynchronously()) {
           this.measure('basis', name, update.newBasis);
         }
@@ -99,7 +107,7 @@ export class Step {
     return allFinite !== false;
   }
 
-  /** Moves the weights of all variables whose gradients wait, and their states. */
+  /** Moves the weights and states of all variables whose gradients wait. */
   apply(): void {
     applyUpdates(this.waiting, this.settings);
     this.dispose();
@@ -118,7 +126,7 @@ export class Step {
   }
 
   private measure(what: 'gradient' | 'basis', name: string, x: tf.Tensor): void {
-    if (this.isChecked) this.norms[what].set(name, tf.keep(squaredNorm(x)));
+    if (this.needsCheck) this.norms[what].set(name, tf.keep(squaredNorm(x)));
   }
 
   /**
@@ -134,3 +142,9 @@ export class Step {
 }
 
 const GOLDEN_RATIO = (1 + Math.sqrt(5)) / 2;
+
+/** λ of a variable; 0 if it does not decay. */
+function weightDecayOf(variable: tf.Variable, {decay, weightDecay}: ResolvedOwLoreOptions): number {
+  const decays = decay === 'auto' ? variable.rank >= 2 : selects(decay, variable);
+  return decays ? weightDecay : 0;
+}

@@ -36,6 +36,8 @@ export interface Update {
   newBasis: tf.Tensor2D | null;
   /** Steps that the new basis counts as having been in use already. */
   basisAge: number;
+  /** λ of this variable. */
+  weightDecay: number;
 }
 
 /** What all variables of one step share. */
@@ -64,7 +66,7 @@ export function projectGradient(update: Update, options: ResolvedOwLoreOptions):
 /** Whether the next step of a projected variable gives it a new basis. */
 export function isRefreshDue(
   {basis, basisSteps}: VariableState,
-  {refreshInterval}: Pick<ResolvedOwLoreOptions, 'refreshInterval'>,
+  {refreshInterval}: ResolvedOwLoreOptions,
 ): boolean {
   return !basis || basisSteps >= refreshInterval;
 }

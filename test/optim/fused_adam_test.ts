@@ -12,7 +12,7 @@ import {describeBackends, type BackendName} from '../support/backends';
 
 const modules: Partial<Record<BackendName, typeof webgpu>> = {tensorflow, wasm, webgpu};
 
-const options = {...owloreDefaults, weightDecay: 0.1, refreshInterval: 3};
+const options = owloreDefaults;
 
 /** Normally distributed, by a seed; kept. */
 const normal = (shape: number[], seed: number): tf.Tensor =>
@@ -40,6 +40,7 @@ function updateOf(shape: number[], seed: number, side?: Side, isRefreshed = fals
     gradient: normal(momentShape, seed + 4),
     newBasis: isRefreshed ? basisOf(seed + 5) : null,
     basisAge: 0,
+    weightDecay: 0.1,
   };
 }
 

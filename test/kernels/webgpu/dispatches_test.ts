@@ -70,6 +70,7 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
             gradient,
             newBasis: null,
             basisAge: 0,
+            weightDecay: 0.1,
           };
           const dispatches = countDispatches(() => {
             applyUpdates([projectGradient(given, options)], step);
