@@ -1,20 +1,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {Accumulation} from './optim/accumulation';
-import {checkExactBasisSupport, exactBasis, randomizedBasis} from './optim/basis';
-import {countIn, statesFromTensors, statesToTensors, type NamedTensor} from './optim/checkpoint';
+import {checkExactBasisSupport} from './optim/basis';
 import {FiniteCheck} from './optim/finite_check';
-import {Projections} from './optim/projections';
+import {Projections} from './optim/projector';
+import {statesToTensors, weightsFromTensors, type NamedTensor} from './optim/saved_state';
 import {checkLearningRate, learningRateAt, type LearningRate} from './optim/schedule';
-import {checkState, StateStore} from './optim/state';
-import {Step, type GradientTaker, type StepRule} from './optim/step';
-import {
-  allVariables,
-  namesOf,
-  pairWithVariables,
-  registeredVariable,
-  trainableVariables,
-} from './optim/variables';
+import {StateStore} from './optim/state';
+import {Step, type OnGradient} from './optim/step';
+import {allVariables, namesOf, pairWithVariables, trainableVariables} from './optim/variables';
 import {installKernelsForBackend, installKernelsForStep} from './kernels/install_for_backend';
 import {hostSvd, kernelModules} from './on_demand';
 import {checkKnown, checkNumber} from './options';
@@ -26,12 +20,9 @@ import {
   type OwLoreOptions,
   type ResolvedOwLoreOptions,
 } from './owlore_options';
-import type {PlannedOptimizer, SamplingPlan} from './sampling_plan';
+import {SamplingPlans, type PlannedOptimizer, type SamplingPlan} from './sampling_plan';
 import {withRecomputedLayers} from './tape/recompute_layers';
 import {streamVariableGrads, variableGrads} from './tape/tfjs_gradients';
-
-/** Name of the saved counter of accumulated calls. */
-const ACCUMULATED = 'owlore.accumulated';
 
 /**
  * AdamW whose state for the chosen matrices lives in a low-rank subspace of their gradients, and only while they are
@@ -53,16 +44,12 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   private readonly options: ResolvedOwLoreOptions;
-  private readonly rule: StepRule;
   private readonly states = new StateStore();
+  private readonly plans = new SamplingPlans();
+  // These read the options where they need them; none has a copy.
+  private readonly projections: Projections;
   private readonly finiteCheck: FiniteCheck;
   private readonly accumulation: Accumulation;
-  private projections: Projections;
-  /** Whether the summary of the present projections is made, and the last one that was said. */
-  private isSummarized = false;
-  private summary: string | null = null;
-  /** One for each model that is sampled. */
-  private plans: SamplingPlan[] = [];
   /** Tensors made for `getWeights`, which its callers cannot know to dispose. */
   private saved: tf.Tensor[] = [];
 
@@ -70,12 +57,9 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   constructor(options: OwLoreOptions = {}) {
     super();
     this.options = resolveOwLoreOptions(options);
-    const {basis, nonFinite} = this.options;
-    const bases = {randomized: randomizedBasis, svd: exactBasis};
-    this.rule = {...this.options, basis: typeof basis === 'string' ? bases[basis] : basis};
-    this.finiteCheck = new FiniteCheck(nonFinite);
-    this.accumulation = new Accumulation(this.states, this.rule);
     this.projections = new Projections(this.options);
+    this.finiteCheck = new FiniteCheck(this.options);
+    this.accumulation = new Accumulation(this.states, this.projections, this.options);
     this.startLoading();
   }
 
@@ -149,7 +133,9 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.states.identify(allVariables(varList).map(({name}) => name));
     this.prepareBackend();
     const cost = tf.tidy(() =>
-      this.call(variables, (take) => streamVariableGrads(this.withCheckpoints(f), variables, take)),
+      this.call(variables, (onGradient) =>
+        streamVariableGrads(this.withCheckpoints(f), variables, onGradient),
+      ),
     );
     if (returnCost) return cost;
     cost.dispose();
@@ -172,11 +158,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   override applyGradients(gradients: tf.NamedTensorMap | NamedTensor[]): void {
     this.prepareBackend();
     tf.tidy(() => {
-      const updates = pairWithVariables(gradients);
-      const variables = updates.map(({variable}) => variable);
+      const pairs = pairWithVariables(gradients);
+      const variables = pairs.map(([variable]) => variable);
       this.states.identify(namesOf(gradients));
-      this.call(variables, (take) => {
-        for (const {variable, gradient} of updates) take(variable, tf.clone(gradient));
+      this.call(variables, (onGradient) => {
+        for (const [variable, gradient] of pairs) onGradient(variable, tf.clone(gradient));
       });
     });
   }
@@ -199,10 +185,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    * variable in common with it; that of another model stays.
    */
   setSamplingPlan(plan: SamplingPlan | null): void {
-    this.plans = plan ? [...this.plans.filter((other) => isOfAnotherModel(other, plan)), plan] : [];
-    const blockVariables = this.plans.flatMap((each) => [...each.blockVariables]);
-    this.projections = new Projections(this.options, plan && new Set(blockVariables));
-    this.isSummarized = false;
+    this.plans.set(plan);
+    this.projections.setBlocks(this.plans.blockVariables);
   }
 
   /** Resolves when all asynchronous checks for finite gradients are done; rejects if one of them failed. */
@@ -216,9 +200,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    */
   override async getWeights(): Promise<NamedTensor[]> {
     tf.dispose(this.saved);
-    const own = statesToTensors(this.states.toSave());
-    const accumulated = {name: ACCUMULATED, tensor: tf.scalar(this.accumulation.calls, 'int32')};
-    const all = [await this.saveIterations(), accumulated, ...own];
+    const states = statesToTensors(this.states.toSave(), this.accumulation.calls);
+    const all = [await this.saveIterations(), ...states];
     // Counters are made for the occasion; moments and bases, all float32, are the state itself.
     this.saved = all.map(({tensor}) => tensor).filter(({dtype}) => dtype === 'int32');
     return all;
@@ -234,15 +217,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    *   Nothing was changed then.
    */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
-    const [iter, accumulated, ...saved] = weights;
-    if (accumulated?.name !== ACCUMULATED) {
-      throw new Error(
-        `OwLoreOptimizer: these weights were saved by another optimizer: '${accumulated?.name}' stands where '${ACCUMULATED}' must be`,
-      );
-    }
-    const calls = await countIn(accumulated);
-    const iterations = await countIn(iter!);
-    this.states.restore(await statesFromTensors(saved, calls));
+    const {iterations, calls, states} = await weightsFromTensors(weights);
+    this.states.restore(states);
     this.accumulation.calls = calls;
     this.iterations_ = iterations;
   }
@@ -287,15 +263,15 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return () => withRecomputedLayers(this.options.checkpoint, f);
   }
 
-  /** One call: of the gradients that `produce` hands over it makes a step, or one of `accumulate` parts of it. */
-  private call<T>(variables: readonly tf.Variable[], produce: (take: GradientTaker) => T): T {
+  /** One call: of the gradients that `stream` hands over it makes a step, or one of `accumulate` parts of it. */
+  private call<T>(variables: readonly tf.Variable[], stream: (onGradient: OnGradient) => T): T {
     this.finiteCheck.throwFailure();
     if (this.options.basis === 'svd') checkExactBasisSupport();
-    this.summarizeOnce(variables);
+    this.projections.summarizeOnce(variables);
     const {accumulate, accumulation} = this;
-    if (accumulate === 1 && accumulation.calls === 0) return this.step(variables, produce);
-    this.checkStates(variables);
-    const result = accumulation.addCall(this.projections, produce);
+    if (accumulate === 1 && accumulation.calls === 0) return this.step(variables, stream);
+    this.states.check(variables, this.projections);
+    const result = accumulation.addCall(stream);
     if (accumulation.calls >= accumulate) this.stepOfMeans();
     return result;
   }
@@ -304,67 +280,41 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   private stepOfMeans(): void {
     const {accumulation} = this;
     try {
-      this.step(accumulation.variables(), (take) => accumulation.takeMeans(take));
+      this.step(accumulation.variables(), (onGradient) => accumulation.streamMeans(onGradient));
     } finally {
       accumulation.clear();
     }
   }
 
-  /** One step of the gradients that `produce` hands over. */
-  private step<T>(variables: readonly tf.Variable[], produce: (take: GradientTaker) => T): T {
-    this.checkStates(variables);
+  /**
+   * One step of the gradients that `stream` hands over: each is projected as soon as it is there, all are checked, the weights
+   * are moved. Where there is nothing to check they are moved one by one.
+   */
+  private step<T>(variables: readonly tf.Variable[], stream: (onGradient: OnGradient) => T): T {
+    const {options, states, projections, finiteCheck, learningRate} = this;
+    states.check(variables, projections);
     this.freeAllBut(new Set(variables.map(({name}) => name)));
-    const {rule, states, projections, finiteCheck, learningRate} = this;
-    const step = new Step(
-      {rule, states, projections, finiteCheck},
-      {
-        learningRate,
-        onRefresh: (variable) => this.tellOfRefresh(variable),
-      },
-    );
-    let result: T;
+    const onRefresh = (variable: string): void =>
+      this.plans.onRefresh({variable, step: this.iterations + 1});
+    const settings = {options, learningRate, clip: null, allFinite: null, onRefresh};
+    const step = new Step(settings, states, projections, finiteCheck);
     try {
-      result = produce((...gradient) => step.take(...gradient));
-    } catch (error) {
+      const result = stream((variable, gradient, form) => {
+        step.project(variable, gradient, form);
+        if (!step.needsCheck) step.apply();
+      });
+      if (step.check()) step.apply();
+      this.freeAllBut(step.variables);
+      this.incrementIterations();
+      return result;
+    } finally {
       step.dispose();
-      throw error;
-    }
-    step.finish();
-    this.freeAllBut(step.variables);
-    this.incrementIterations();
-    return result;
-  }
-
-  private checkStates(variables: readonly tf.Variable[]): void {
-    for (const variable of variables) {
-      const state = this.states.find(variable.name);
-      if (state) checkState(variable, state, this.projections.of(variable));
     }
   }
 
   /** Frees the state of the variables that are frozen, as all but those called `names` are. */
   private freeAllBut(names: ReadonlySet<string>): void {
     if (this.options.state === 'reset') this.states.retain(names);
-  }
-
-  /** Tells the callback whose variable it is; each of them of one that is in no block. */
-  private tellOfRefresh(variable: string): void {
-    const owners = this.plans.filter(({blockVariables}) => blockVariables.has(variable));
-    for (const plan of owners.length > 0 ? owners : this.plans) {
-      plan.onRefresh({variable, step: this.iterations + 1});
-    }
-  }
-
-  /** Says, in the first step, which matrices are not projected though they are chosen; not again what was said last. */
-  private summarizeOnce(variables: readonly tf.Variable[]): void {
-    if (this.isSummarized) return;
-    this.isSummarized = true;
-    const inBlocks = [...(this.projections.blockVariables ?? [])].flatMap(
-      (name) => registeredVariable(name) ?? [],
-    );
-    const summary = this.projections.summary(new Set([...variables, ...inBlocks]));
-    if (summary !== null && summary !== this.summary) console.info(summary);
-    this.summary = summary;
   }
 }
 
@@ -387,15 +337,6 @@ export function owlore(
   const {learningRate: _, ...others} = owloreDefaults;
   checkKnown('owlore(learningRate, options)', options, Object.keys(others));
   return new OwLoreOptimizer({...options, learningRate});
-}
-
-/** Whether a plan is of a model that still exists and has no variable in common with that of another plan. */
-function isOfAnotherModel({blockVariables}: SamplingPlan, other: SamplingPlan): boolean {
-  const names = [...blockVariables];
-  return (
-    names.some((name) => registeredVariable(name)) &&
-    !names.some((name) => other.blockVariables.has(name))
-  );
 }
 
 tf.serialization.registerClass(OwLoreOptimizer);

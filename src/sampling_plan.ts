@@ -1,4 +1,5 @@
-import type * as tf from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
+import {registeredVariable} from './optim/variables';
 
 /** A basis that was computed anew. */
 export interface RefreshEvent {
@@ -17,6 +18,37 @@ export interface SamplingPlan {
   readonly blockVariables: ReadonlySet<string>;
   /** Called after a basis was refreshed. */
   onRefresh(event: RefreshEvent): void;
+}
+
+/** The plans that an optimizer has taken: one for each model that is sampled. */
+export class SamplingPlans {
+  private plans: SamplingPlan[] = [];
+
+  /** Takes a plan, in the place of those that have a variable in common with it or whose model is gone; null: forgets all. */
+  set(plan: SamplingPlan | null): void {
+    this.plans = plan ? [...this.plans.filter((other) => isOfAnotherModel(other, plan)), plan] : [];
+  }
+
+  /** Names of all variables in blocks; null without a plan. */
+  get blockVariables(): ReadonlySet<string> | null {
+    if (this.plans.length === 0) return null;
+    return new Set(this.plans.flatMap(({blockVariables}) => [...blockVariables]));
+  }
+
+  /** Tells the callback whose variable it is of a refresh; each of them of one that is in no block. */
+  onRefresh(event: RefreshEvent): void {
+    const owners = this.plans.filter(({blockVariables}) => blockVariables.has(event.variable));
+    for (const plan of owners.length > 0 ? owners : this.plans) plan.onRefresh(event);
+  }
+}
+
+/** Whether a plan is of a model that still exists and has no variable in common with that of another plan. */
+function isOfAnotherModel({blockVariables}: SamplingPlan, other: SamplingPlan): boolean {
+  const names = [...blockVariables];
+  return (
+    names.some((name) => registeredVariable(name)) &&
+    !names.some((name) => other.blockVariables.has(name))
+  );
 }
 
 /** An optimizer that takes a {@link SamplingPlan}. */

@@ -3,12 +3,7 @@
  * moments and the variable's new value, and disposes of nothing.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import {
-  OwLoreMoments,
-  OwLoreProject,
-  OwLoreProjectedStep,
-  OwLoreStep,
-} from '../src/kernels/kernel_names';
+import {OwLoreAdam, OwLoreProject} from '../src/kernels/kernel_names';
 import {movingAverage, type Moments} from '../src/optim/adam';
 import {projectBack, type Side} from '../src/optim/projector';
 
@@ -19,7 +14,7 @@ export interface UpdateInputs extends Moments {
   /** The whole gradient, also of a projected variable. */
   gradient: tf.Tensor;
   clip?: tf.Tensor;
-  mask?: tf.Tensor;
+  allFinite?: tf.Tensor;
 }
 
 /** The bias corrections are in rate and epsilon. */
@@ -36,10 +31,10 @@ export type Updated = Moments & {variable: tf.Tensor};
 
 /** What `optim/update` does with as many ops. */
 export function composedUpdate(inputs: UpdateInputs, numbers: UpdateNumbers): Updated {
-  const {variable, basis, clip, mask} = inputs;
+  const {variable, basis, clip, allFinite} = inputs;
   const {beta1, beta2, rate, epsilon, decay, side} = numbers;
   const allowed = (next: tf.Tensor, old: tf.Tensor): tf.Tensor =>
-    mask ? tf.where(mask, next, old) : next;
+    allFinite ? tf.where(allFinite, next, old) : next;
   const projected = projectGradient(inputs, side);
   const g = clip ? tf.mul(projected, clip) : projected;
   const first = allowed(movingAverage(inputs.first, g, beta1), inputs.first);
@@ -51,18 +46,18 @@ export function composedUpdate(inputs: UpdateInputs, numbers: UpdateNumbers): Up
 }
 
 export function kernelUpdate(inputs: UpdateInputs, numbers: UpdateNumbers): Updated {
-  const {variable, basis, clip, mask} = inputs;
+  const {variable, basis, first, second, clip, allFinite} = inputs;
   const {beta1, beta2, side, ...step} = numbers;
   const gradient = basis
     ? runKernel(OwLoreProject, {gradient: inputs.gradient, basis}, {side})[0]
     : inputs.gradient;
-  const old = present({first: inputs.first, second: inputs.second, gradient, clip, mask});
-  const [first, second] = runKernel(OwLoreMoments, old, {beta1, beta2}) as [tf.Tensor, tf.Tensor];
-  const next = present({variable, basis, first, second, mask});
-  const [result] = basis
-    ? runKernel(OwLoreProjectedStep, next, {...step, side})
-    : runKernel(OwLoreStep, next, step);
-  return {first, second, variable: result!};
+  const given = {variable0: variable, first0: first, second0: second, gradient0: gradient};
+  const results = runKernel(OwLoreAdam, present({...given, basis0: basis, clip, allFinite}), {
+    ...{beta1, beta2},
+    updates: [{...step, side: basis && side}],
+  });
+  const [next, newFirst, newSecond] = results as [tf.Tensor, tf.Tensor, tf.Tensor];
+  return {first: newFirst, second: newSecond, variable: next};
 }
 
 /** Runs a kernel of the current backend by its name. */

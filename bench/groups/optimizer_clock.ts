@@ -7,21 +7,29 @@ import {Step} from '../../src/optim/step';
  */
 export class OptimizerClock {
   private milliseconds = 0;
-  private readonly original = {take: Step.prototype.take, finish: Step.prototype.finish};
+  private readonly original = {
+    project: Step.prototype.project,
+    check: Step.prototype.check,
+    apply: Step.prototype.apply,
+  };
 
   /** Starts to watch all optimizers of this process. */
   constructor() {
-    const {take, finish} = this.original;
-    const timed = (act: () => void): void => {
+    const {project, check, apply} = this.original;
+    const timed = <T>(act: () => T): T => {
       const start = performance.now();
-      act();
+      const result = act();
       this.milliseconds += performance.now() - start;
+      return result;
     };
-    Step.prototype.take = function (...args) {
-      timed(() => take.apply(this, args));
+    Step.prototype.project = function (...args) {
+      timed(() => project.apply(this, args));
     };
-    Step.prototype.finish = function () {
-      timed(() => finish.apply(this));
+    Step.prototype.check = function () {
+      return timed(() => check.apply(this));
+    };
+    Step.prototype.apply = function () {
+      timed(() => apply.apply(this));
     };
   }
 

@@ -40,7 +40,7 @@ interface KernelCosts {
   part: number;
 }
 
-/** A projected matrix in the middle of a training that clips and has a mask, as webgpu does. */
+/** A projected matrix in the middle of a training that clips, and where what was found by the check is on the device, as on webgpu. */
 function projectedUpdate(rows: number, columns: number, rank: number): Row {
   const projection = planProjection([rows, columns], rank, 'auto')!;
   const inputs = {
@@ -50,7 +50,7 @@ function projectedUpdate(rows: number, columns: number, rank: number): Row {
     first: tf.randomNormal(projectedShape(projection)),
     second: tf.randomUniform(projectedShape(projection)),
     clip: tf.scalar(0.5),
-    mask: tf.scalar(true, 'bool'),
+    allFinite: tf.scalar(true, 'bool'),
   };
   const {side} = projection;
   const numbers = {beta1: 0.9, beta2: 0.999, rate: 1e-3, epsilon: 1e-8, decay: 0.99, side};

@@ -128,7 +128,7 @@ function update(state: State, gradient: tf.Tensor, step: number, withKernels: bo
     decay: DECAY,
     side: projection.side,
   };
-  const inputs = {...moments, variable, basis, gradient, mask: tf.scalar(true, 'bool')};
+  const inputs = {...moments, variable, basis, gradient, allFinite: tf.scalar(true, 'bool')};
   const next = (withKernels ? kernelUpdate : composedUpdate)(inputs, numbers);
   tf.dispose([moments.first, moments.second]);
   state.moments = {first: tf.keep(next.first), second: tf.keep(next.second)};

@@ -12,45 +12,16 @@ type Contract = (given: KernelArguments) => void;
  * the sizes mean. A kernel of wasm reads and writes memory by them, and TensorFlow broadcasts what does not fit.
  */
 export const contracts: Readonly<Record<string, Contract>> = {
-  [own.OwLoreMoments]: (given) => {
-    given.alike(given.shape('gradient'), 'first', 'second');
-    given.scalar('clip');
-    given.scalar('mask', 'bool');
-    given.part('beta1', 'beta2');
-  },
-  [own.OwLoreStep]: (given) => {
-    given.alike(given.shape('variable'), 'first', 'second');
-    given.scalar('mask', 'bool');
-    stepNumbers(given);
-  },
   [own.OwLoreProject]: (given) => {
     const [rows, columns] = given.matrix('gradient');
     const isLeft = given.oneOf('side', SIDES) === 'left';
     given.match('basis', [isLeft ? rows : columns, null]);
   },
-  [own.OwLoreProjectedStep]: (given) => {
-    subspace(given, 'first', 'second');
-    given.scalar('mask', 'bool');
-    stepNumbers(given);
-  },
   [own.OwLoreAdam]: (given) => {
-    if (given.has('basis')) subspace(given, 'first', 'second', 'gradient');
-    else if (given.attr('side') !== undefined) given.fail("input 'basis' is missing");
-    else given.alike(given.shape('variable'), 'first', 'second', 'gradient');
     given.scalar('clip');
+    given.scalar('allFinite', 'bool');
     given.part('beta1', 'beta2');
-    stepNumbers(given);
-  },
-  [own.OwLoreAdamTogether]: (given) => {
-    given.scalar('clip');
-    given.part('beta1', 'beta2');
-    const updates = given.attr('updates');
-    if (!Array.isArray(updates)) given.fail("attribute 'updates' must be an array");
-    (updates as object[]).forEach((update, i) => {
-      const inputs = given.numbered(i, update);
-      subspace(inputs, 'first', 'second', 'gradient');
-      stepNumbers(inputs);
-    });
+    given.list('updates').forEach((update, i) => adamUpdate(given.numbered(i, update)));
   },
   [own.OwLoreSquaredNorm]: (given) => void given.shape('x'),
   [own.OwLoreOrthonormalize]: tallMatrix,
@@ -202,7 +173,11 @@ export function guarded(
   };
 }
 
-function stepNumbers(given: KernelArguments): void {
+/** One of the updates of {@link own.OwLoreAdam}. */
+function adamUpdate(given: KernelArguments): void {
+  const isProjected = given.has('basis') || given.attr('side') !== undefined;
+  if (isProjected) subspace(given, 'first', 'second', 'gradient');
+  else given.alike(given.shape('variable'), 'first', 'second', 'gradient');
   given.finite(-Infinity, 'rate', 'decay');
   given.finite(0, 'epsilon');
 }
@@ -212,7 +187,7 @@ function subspace(given: KernelArguments, ...projected: string[]): void {
   const [rows, columns] = given.matrix('variable');
   const isLeft = given.oneOf('side', SIDES) === 'left';
   const [, rank] = given.match('basis', [isLeft ? rows : columns, null]);
-  if (rank === 0) given.fail(`input 'basis' must have a column; got ${given.text('basis')}`);
+  if (rank === 0) given.refuse('basis', 'must have a column');
   given.alike(isLeft ? [rank!, columns] : [rows, rank!], ...projected);
 }
 

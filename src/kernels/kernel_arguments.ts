@@ -27,11 +27,7 @@ export class KernelArguments {
     const info = this.info(name);
     if (info?.dataId === undefined) this.fail(`input '${name}${this.ending}' is missing`);
     const allowed = dtypes.length > 0 ? dtypes : FLOAT32;
-    if (!allowed.includes(info.dtype)) {
-      this.fail(
-        `input '${name}${this.ending}' must be ${allowed.join(' or ')}; got ${describe(info)}`,
-      );
-    }
+    if (!allowed.includes(info.dtype)) this.refuse(name, `must be ${allowed.join(' or ')}`);
     if ((info as {isDisposed?: boolean}).isDisposed)
       this.fail(`input '${name}${this.ending}' is disposed`);
     return info.shape;
@@ -42,9 +38,7 @@ export class KernelArguments {
     const shape = this.shape(name, ...dtypes);
     if (!matches(shape, pattern)) {
       const wanted = pattern.map((size) => size ?? 'any').join(',');
-      this.fail(
-        `input '${name}${this.ending}' must have the shape [${wanted}]; got ${this.text(name)}`,
-      );
+      this.refuse(name, `must have the shape [${wanted}]`);
     }
     return shape;
   }
@@ -104,6 +98,16 @@ export class KernelArguments {
     return value as number[];
   }
 
+  /** An attribute that must be a list of attributes. */
+  list(name: string): readonly object[] {
+    const value = this.attr(name);
+    const isRight =
+      Array.isArray(value) && value.every((item) => typeof item === 'object' && item !== null);
+    if (!isRight)
+      this.fail(`attribute '${name}' must be an array of objects; got ${display(value)}`);
+    return value as object[];
+  }
+
   /** The same kernel's inputs that are called `variable0`, … of some number, by their names without it, and `attrs`. */
   numbered(number: number, attrs: object): KernelArguments {
     return new KernelArguments(this.kernelName, this.backendName, this.inputs, attrs, `${number}`);
@@ -116,6 +120,11 @@ export class KernelArguments {
   /** The input's dtype and shape, for a message. */
   text(name: string): string {
     return describe(this.info(name)!);
+  }
+
+  /** Fails for an input, which is there, by what it must be. */
+  refuse(name: string, what: string): never {
+    return this.fail(`input '${name}${this.ending}' ${what}; got ${this.text(name)}`);
   }
 
   fail(what: string): never {

@@ -6,43 +6,6 @@
 import type {NamedTensorInfoMap, TensorInfo} from '@tensorflow/tfjs-core';
 
 /**
- * Moves Adam's moments on by one gradient: first + (1 − β₁)(g − first) and second + (1 − β₂)(g² − second), where g is
- * `gradient` times `clip`. Two outputs, in this order, both of the gradient's shape.
- */
-export const OwLoreMoments = 'OwLoreMoments';
-export interface OwLoreMomentsInputs extends NamedTensorInfoMap {
-  first: TensorInfo;
-  second: TensorInfo;
-  gradient: TensorInfo;
-  /** Scalar; without it 1. */
-  clip?: TensorInfo;
-  /** Boolean scalar: if false the outputs are the old moments. Without it true. */
-  mask?: TensorInfo;
-}
-export interface OwLoreMomentsAttrs {
-  beta1: number;
-  beta2: number;
-}
-
-/**
- * The variable after a step, `decay`·variable − `rate`·first/(√second + `epsilon`). The bias corrections belong into rate and
- * epsilon.
- */
-export const OwLoreStep = 'OwLoreStep';
-export interface OwLoreStepInputs extends NamedTensorInfoMap {
-  variable: TensorInfo;
-  first: TensorInfo;
-  second: TensorInfo;
-  /** Boolean scalar: if false the output is the variable as it is. Without it true. */
-  mask?: TensorInfo;
-}
-export interface OwLoreStepAttrs {
-  rate: number;
-  epsilon: number;
-  decay: number;
-}
-
-/**
  * R, the projection of a matrix [rows, columns]: PᵀG (left, P = `basis` [rows, rank], R [rank, columns]) or G·P (right,
  * P [columns, rank], R [rows, rank]).
  */
@@ -56,46 +19,58 @@ export interface OwLoreProjectAttrs {
 }
 
 /**
- * The same for a variable [rows, columns] of which the moments are those of its projection: `decay`·variable − P·N (left,
- * P = `basis` [rows, rank], moments [rank, columns]) or − N·Pᵀ (right, P [columns, rank], moments [rows, rank]), where
- * N = `rate`·first/(√second + `epsilon`). The rank is at least 1.
- */
-export const OwLoreProjectedStep = 'OwLoreProjectedStep';
-export interface OwLoreProjectedStepInputs extends OwLoreStepInputs {
-  basis: TensorInfo;
-}
-export interface OwLoreProjectedStepAttrs extends OwLoreStepAttrs {
-  side: 'left' | 'right';
-}
-
-/**
- * All of a step in one: {@link OwLoreMoments}, then {@link OwLoreStep}, or with a basis {@link OwLoreProjectedStep}. Three
- * outputs: variable, first, second. Each may be its input, changed in place, if no other tensor shares the data of that.
+ * One step of Adam for each of several variables: with g = `gradient`·`clip`
+ *
+ *   first ← first + (1 − β₁)(g − first)
+ *   second ← second + (1 − β₂)(g² − second)
+ *   N = `rate`·first/(√second + `epsilon`)
+ *   variable ← `decay`·variable − N
+ *
+ * The bias corrections belong into rate and epsilon. With a `basis` P the variable is a matrix [rows, columns], moments and
+ * gradient are in the subspace of P, and N is taken back from there: P·N (left, P [rows, rank], N [rank, columns]) or N·Pᵀ
+ * (right, P [columns, rank], N [rows, rank]), with a rank of at least 1.
+ *
+ * Inputs are called `variable0`, `first0`, `second0`, `gradient0`, `basis0`, `variable1`, … The outputs are variable, first
+ * and second of each. One that is an input changed in place has its data; that is done only where no other tensor shares it.
  */
 export const OwLoreAdam = 'OwLoreAdam';
 export interface OwLoreAdamInputs extends NamedTensorInfoMap {
+  /** Scalar; without it 1. */
+  clip?: TensorInfo;
+  /** Boolean scalar: if false, the outputs are variable, first and second as they were. Without it true. */
+  allFinite?: TensorInfo;
+}
+export interface OwLoreAdamAttrs {
+  beta1: number;
+  beta2: number;
+  /** Of each variable. */
+  updates: readonly OwLoreUpdate[];
+}
+export interface OwLoreUpdate {
+  rate: number;
+  epsilon: number;
+  decay: number;
+  /** Which dimension of the variable the basis spans; undefined where there is none. */
+  side?: 'left' | 'right' | undefined;
+}
+export interface OwLoreUpdateInputs {
   variable: TensorInfo;
   first: TensorInfo;
   second: TensorInfo;
   /** Of the shape of the moments. */
   gradient: TensorInfo;
-  /** Scalar; without it 1. */
-  clip?: TensorInfo;
-  /** As for {@link OwLoreProjectedStep}, with the side. */
-  basis?: TensorInfo;
-}
-export interface OwLoreAdamAttrs extends OwLoreMomentsAttrs, OwLoreStepAttrs {
-  side?: 'left' | 'right';
+  basis?: TensorInfo | undefined;
 }
 
-/**
- * {@link OwLoreAdam} of several projected variables, for a backend that does it faster together. Inputs `variable0`, `first0`,
- * `second0`, `gradient0`, `basis0`, `variable1`, …, and one `clip`; outputs: three of each in the same order.
- */
-export const OwLoreAdamTogether = 'OwLoreAdamTogether';
-export interface OwLoreAdamTogetherAttrs extends OwLoreMomentsAttrs {
-  /** Of each variable. */
-  updates: ReadonlyArray<OwLoreStepAttrs & {side: 'left' | 'right'}>;
+/** The inputs of update number `i`. */
+export function updateInputs(inputs: OwLoreAdamInputs, i: number): OwLoreUpdateInputs {
+  return {
+    variable: inputs[`variable${i}`]!,
+    first: inputs[`first${i}`]!,
+    second: inputs[`second${i}`]!,
+    gradient: inputs[`gradient${i}`]!,
+    basis: inputs[`basis${i}`],
+  };
 }
 
 /** ‖x‖² of all numbers of `x`, a scalar. */

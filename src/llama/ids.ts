@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import {readsSynchronously} from '../optim/read_back';
+import {readsSynchronously} from '../kernels/capabilities';
 
 /** What whole numbers a tensor may have. */
 export interface IdRange {

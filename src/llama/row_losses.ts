@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreCrossEntropy, OwLoreCrossEntropyGrad} from '../kernels/llama_kernel_names';
 import {runKernel} from '../kernels/run_kernel';
-import {readsSynchronously} from '../optim/read_back';
+import {readsSynchronously} from '../kernels/capabilities';
 import {checkIds} from './ids';
 
 /** Logits that are worked on at a time, if not many more are alive anyway; 1 MB. */

@@ -1,16 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type {Projections} from './projections';
-import {project, type Projection} from './projector';
+import type {ResolvedOwLoreOptions} from '../owlore_options';
+import {project, type Projection, type Projections} from './projector';
 import type {StateStore, VariableState} from './state';
-import type {GradientTaker} from './step';
+import type {OnGradient} from './step';
 import {isRefreshDue} from './update';
 import {registeredVariable} from './variables';
-
-/** What decides in which form gradients are added up. */
-export interface AccumulationRule {
-  refreshInterval: number;
-  clipNorm: number | null;
-}
 
 /** The gradients of several calls, added up in the states of their variables, and their means. */
 export class Accumulation {
@@ -19,21 +13,22 @@ export class Accumulation {
 
   constructor(
     private readonly states: StateStore,
-    private readonly rule: AccumulationRule,
+    private readonly projections: Projections,
+    private readonly options: ResolvedOwLoreOptions,
   ) {}
 
   /**
-   * Adds the gradients that `produce` hands over. If it throws when some are in the sums and others are not, the sums of the
+   * Adds the gradients that `stream` hands over. If it throws when some are in the sums and others are not, the sums of the
    * calls before are given up.
    */
-  addCall<T>(projections: Projections, produce: (take: GradientTaker) => T): T {
+  addCall<T>(stream: (onGradient: OnGradient) => T): T {
     let isBegun = false;
     let result: T;
     try {
-      result = produce((variable, gradient) => {
+      result = stream((variable, gradient) => {
         isBegun = true;
         const state = this.states.of(variable.name);
-        tf.tidy(() => addToSum(state, gradient, projections.of(variable), this.rule));
+        tf.tidy(() => addToSum(state, gradient, this.projections.of(variable), this.options));
       });
     } catch (error) {
       if (isBegun) this.clear();
@@ -51,13 +46,13 @@ export class Accumulation {
   }
 
   /** Hands over the mean of each variable's gradients, and frees their sum. */
-  takeMeans(take: GradientTaker): void {
+  streamMeans(onGradient: OnGradient): void {
     for (const variable of this.variables()) {
       const state = this.states.of(variable.name);
       const isProjected = state.projectedSum !== null;
       const mean = tf.div((state.gradientSum ?? state.projectedSum)!, this.calls);
       freeSum(state);
-      take(variable, mean, {isProjected});
+      onGradient(variable, mean, {isProjected});
     }
   }
 
@@ -76,9 +71,9 @@ function addToSum(
   state: VariableState,
   gradient: tf.Tensor,
   projection: Projection | null,
-  rule: AccumulationRule,
+  options: ResolvedOwLoreOptions,
 ): void {
-  if (projection && keepsProjection(state, rule)) {
+  if (projection && keepsProjection(state, options)) {
     const projected = project(gradient, state.basis!, projection);
     gradient.dispose();
     state.projectedSum = sumOf(state.projectedSum, projected);
@@ -88,9 +83,9 @@ function addToSum(
 }
 
 /** A sum goes on in the form in which it was begun, also after it was saved and loaded under other options. */
-function keepsProjection(state: VariableState, rule: AccumulationRule): boolean {
+function keepsProjection(state: VariableState, options: ResolvedOwLoreOptions): boolean {
   if (state.gradientSum ?? state.projectedSum) return state.projectedSum !== null;
-  return rule.clipNorm === null && !isRefreshDue(state, rule);
+  return options.clipNorm === null && !isRefreshDue(state, options);
 }
 
 /** The kept sum of two tensors, which are disposed of; the second one itself if there is no first. */

@@ -1,5 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {computesInFloat16} from './read_back';
+import {computesInFloat16} from '../kernels/capabilities';
+import type {OwLoreUpdate} from '../kernels/kernel_names';
+import {basisShape, type Projection, type Side} from './projector';
+import type {StepSettings, Update} from './update';
 
 /** Adam's exponential moving averages of a gradient and of its square, both of the gradient's shape. */
 export interface Moments {
@@ -49,11 +52,8 @@ function usableEpsilon(epsilon: number): number {
   return EPSILON_FLOAT16;
 }
 
-/** Two numbers that fold the bias corrections into Adam's step, so that these cost no pass over the tensors. */
-export interface StepSize {
-  rate: number;
-  epsilon: number;
-}
+/** The learning rate and ε with the bias corrections folded in, so that these cost no pass over the tensors. */
+type StepSize = Pick<OwLoreUpdate, 'rate' | 'epsilon'>;
 
 /** The step size of step `step` = 1, 2, … of some moments. */
 export function stepSize(
@@ -69,6 +69,30 @@ export function stepSize(
   };
 }
 
+/** The numbers of a variable's update: η, α and the bias corrections in its rate, λ in its decay. */
+export function updateNumbers(
+  {projection, state, weightDecay}: Update,
+  {options, learningRate}: StepSettings,
+): OwLoreUpdate {
+  const alpha = projection ? scaleOf(projection, options.scale) : 1;
+  return {
+    ...stepSize(state.adamSteps, learningRate * alpha, options),
+    decay: 1 - learningRate * weightDecay,
+    side: projection?.side,
+  };
+}
+
+/**
+ * α of a projected step. Adam moves about each of a matrix' m·n elements by η, a step of the length η√(mn); in a basis of m's r
+ * directions it is each of r·n. `'auto'`, √(m/r), makes up for that; the rest of it is in the lengths of the basis' columns, see
+ * `projectGradient`.
+ */
+function scaleOf(projection: Projection, scale: number | 'auto'): number {
+  if (scale !== 'auto') return scale;
+  const [dimension, rank] = basisShape(projection);
+  return Math.sqrt(dimension / rank);
+}
+
 /** η·m̂/(√v̂ + ε) (Kingma & Ba 2015, Alg. 1). */
 export function adamStep({first, second}: Moments, {rate, epsilon}: StepSize): tf.Tensor {
   return tf.tidy(() => {
@@ -76,4 +100,30 @@ export function adamStep({first, second}: Moments, {rate, epsilon}: StepSize): t
     // In this order: the moment times the rate may be too small for float16.
     return tf.mul(tf.div(first, denominator), rate);
   });
+}
+
+/**
+ * Moments of the old basis' coordinates expressed in the new one's, `steps` Adam steps old (after LDAdam, Robert et al.
+ * 2024): with Q of `rotationBetween`, m ← Qm and v ← (1 − β₂ᵗ)·|(Q∘Q)(v̂ − m̂∘m̂) + (Qm̂)∘(Qm̂)|. Returns new tensors.
+ */
+export function rotateMoments(
+  {first, second}: Moments,
+  rotation: tf.Tensor2D,
+  side: Side,
+  steps: number,
+  {beta1, beta2}: AdamOptions,
+): Moments {
+  const rotate = (matrix: tf.Tensor2D, by: tf.Tensor2D): tf.Tensor2D =>
+    side === 'left' ? tf.matMul(by, matrix) : tf.matMul(matrix, by, false, true);
+  const correction2 = 1 - beta2 ** steps;
+  const mean = tf.div<tf.Tensor2D>(first, 1 - beta1 ** steps);
+  const variance = tf.sub<tf.Tensor2D>(tf.div(second, correction2), tf.square(mean));
+  const rotatedSquare = tf.add(
+    rotate(variance, tf.square(rotation)),
+    tf.square(rotate(mean, rotation)),
+  );
+  return {
+    first: rotate(first as tf.Tensor2D, rotation),
+    second: tf.mul(tf.abs(rotatedSquare), correction2),
+  };
 }

@@ -2,9 +2,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreLeftSingularVectors} from '../kernels/kernel_names';
 import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {hostSvd} from '../on_demand';
-import {largestMagnitude} from './largest_magnitude';
-import {nearlyOrthonormalize, orthonormalize} from './orthonormalize';
-import {canReadSynchronously} from './read_back';
+import {display} from '../options';
+import {canReadSynchronously, readsSynchronously} from '../kernels/capabilities';
+import {largestMagnitude, nearlyOrthonormalize, orthonormalize} from './orthonormalize';
+import {asMatrix, basisShape, type Projection} from './projector';
 
 /**
  * Gives the basis P of a gradient: orthonormal columns [m, rank] that span (nearly) its leading left singular vectors.
@@ -73,11 +74,6 @@ export const exactBasis: BasisFunction = (gradient, rank) => {
   return tf.tensor2d(vectors, [rows, rank], 'float32');
 };
 
-/** Whether a function is one of those here, whose results are finite if the gradient is. */
-export function isOwnBasis(basis: BasisFunction): boolean {
-  return basis === randomizedBasis || basis === exactBasis;
-}
-
 /**
  * Throws where {@link exactBasis} would fail: where the current backend cannot read the gradient back within a step, or the SVD
  * on the host has not been loaded yet.
@@ -95,4 +91,54 @@ export function checkExactBasisSupport(): void {
         'there yet; `await optimizer.ready()` before the first step',
     );
   }
+}
+
+/** By their names in the option `basis`. */
+const ownBases = {randomized: randomizedBasis, svd: exactBasis};
+
+/**
+ * A new basis for a variable from its gradient.
+ *
+ * @param previous The basis that it replaces, if there is one.
+ * @param option The optimizer's option `basis`.
+ * @throws Error if a user's function gives what is none.
+ */
+export function computeBasis(
+  variable: string,
+  gradient: tf.Tensor,
+  projection: Projection,
+  previous: tf.Tensor2D | null,
+  option: 'randomized' | 'svd' | BasisFunction,
+): tf.Tensor2D {
+  return tf.tidy(() => {
+    const matrix = asMatrix(gradient, projection);
+    const oriented = projection.side === 'left' ? matrix : tf.transpose<tf.Tensor2D>(matrix);
+    if (typeof option === 'string') {
+      return ownBases[option](oriented, projection.rank, previous, variable);
+    }
+    const basis = option(oriented, projection.rank, previous, variable);
+    checkBasis(variable, basis, basisShape(projection));
+    // What the function returns may be the old basis or the gradient, which are freed.
+    return tf.clone(basis);
+  });
+}
+
+/** Throws unless what a user's function gave is a basis. */
+function checkBasis(variable: string, basis: unknown, shape: readonly number[]): void {
+  const fail = (what: string): never => {
+    throw new Error(
+      `OwLoreOptimizer: the basis of '${variable}' ${what}; nothing was changed. The function 'basis' must return a float32 ` +
+        `tensor of the shape [${shape}], with orthonormal columns`,
+    );
+  };
+  if (!(basis instanceof tf.Tensor)) {
+    return fail(basis instanceof Promise ? 'is a promise' : `is no tensor but ${display(basis)}`);
+  }
+  if (basis.isDisposed) fail('is disposed');
+  if (basis.dtype !== 'float32') fail(`is ${basis.dtype}`);
+  if (!tf.util.arraysEqual(basis.shape as number[], [...shape]))
+    fail(`has the shape [${basis.shape}]`);
+  if (!readsSynchronously()) return;
+  const wrong = basis.dataSync<'float32'>().find((x) => !Number.isFinite(x));
+  if (wrong !== undefined) fail(`has a ${wrong}`);
 }

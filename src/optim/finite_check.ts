@@ -1,11 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {readsSynchronously} from './read_back';
-
-/**
- * What a step may do: `go`, `stop`, or go masked: a boolean scalar on the device, false where nothing may change, for
- * backends that cannot read a value within a step.
- */
-export type Verdict = 'go' | 'stop' | tf.Tensor;
+import {readsSynchronously} from '../kernels/capabilities';
+import {OwLoreSquaredNorm} from '../kernels/kernel_names';
+import {runKernel} from '../kernels/run_kernel';
+import type {ResolvedOwLoreOptions} from '../owlore_options';
 
 /** Looks for NaN and infinite gradients before anything is changed. */
 export class FiniteCheck {
@@ -14,18 +11,26 @@ export class FiniteCheck {
   private failure: Error | null = null;
   private readonly pending = new Set<Promise<void>>();
 
-  constructor(private readonly onNonFinite: 'throw' | 'skip' | 'ignore') {}
+  /** @param options Those of the optimizer. */
+  constructor(private readonly options: ResolvedOwLoreOptions) {}
 
   /**
-   * Judges a step by the squared norms [n] of its tensors, in the order of `names`, `gradient of 'x'` and the like. Throws, for `throw`, the error that
-   * names the variable: at once, or, where the backend reads asynchronously, in the call after the values have arrived;
-   * `undo` then takes back what was counted for a step that changed nothing.
+   * Whether what a step is made of is finite: true or false, or, on a backend that cannot read a value within a step, a boolean
+   * scalar on the device, by which the step then changes nothing.
+   *
+   * @param names Of the tensors, `gradient of 'x'` and the like.
+   * @param squaredNorms Their squared norms, in the same order.
+   * @param undo Takes back what was counted, if it turns out later that the step has changed nothing.
+   * @throws Error for `nonFinite: 'throw'`, which names the variable: at once, or, where the backend reads asynchronously, in the
+   *   call after the values have arrived.
    */
-  judge(names: readonly string[], squaredNorms: tf.Tensor1D, undo: () => void): Verdict {
-    if (this.onNonFinite === 'ignore') return 'go';
-    if (readsSynchronously()) {
-      return this.report(names, squaredNorms.dataSync<'float32'>()) ? 'stop' : 'go';
-    }
+  checkFinite(
+    names: readonly string[],
+    squaredNorms: tf.Tensor1D,
+    undo: () => void,
+  ): boolean | tf.Tensor {
+    if (this.options.nonFinite === 'ignore') return true;
+    if (readsSynchronously()) return this.report(names, squaredNorms.dataSync<'float32'>());
     const kept = tf.keep(tf.clone(squaredNorms));
     const arrived = kept.data<'float32'>().then((values) => {
       kept.dispose();
@@ -55,11 +60,11 @@ export class FiniteCheck {
     this.throwFailure();
   }
 
-  /** Whether a value is not finite; throws for `throw`. */
+  /** Whether all values are finite; counts the step if not, or throws. */
   private report(names: readonly string[], squaredNorms: Float32Array): boolean {
     const bad = squaredNorms.findIndex((value) => !Number.isFinite(value));
-    if (bad < 0) return false;
-    if (this.onNonFinite === 'throw') {
+    if (bad < 0) return true;
+    if (this.options.nonFinite === 'throw') {
       throw new Error(
         `OwLoreOptimizer: the ${names[bad]} is ${Number.isNaN(squaredNorms[bad]) ? 'NaN' : 'infinite'} ` +
           '(or its square is beyond float32); no weight was changed. Use a smaller learningRate, clipNorm, or ' +
@@ -67,6 +72,26 @@ export class FiniteCheck {
       );
     }
     this.skipped++;
-    return true;
+    return false;
   }
+}
+
+/** ‖g‖², a scalar; a NaN or infinite entry makes it so. */
+export function squaredNorm(gradient: tf.Tensor): tf.Scalar {
+  const [fused] = runKernel(OwLoreSquaredNorm, {x: gradient}) ?? [];
+  if (fused) return fused as tf.Scalar;
+  return tf.tidy(() => {
+    // Rows first, then their sums: float32 loses less than in one long sum.
+    const rows = tf.sum(tf.square(gradient), gradient.rank > 0 ? -1 : undefined);
+    return tf.sum(rows);
+  });
+}
+
+/** PyTorch's guard against a norm of zero (`torch.nn.utils.clip_grad_norm_`). */
+const CLIP_EPSILON = 1e-6;
+
+/** The factor min(1, clipNorm/(norm + 1e-6)), a scalar, with one norm over all gradients (PyTorch's). */
+export function clipFactor(squared: tf.Tensor1D, clipNorm: number): tf.Scalar {
+  const norm = tf.sqrt(tf.sum(squared));
+  return tf.minimum(1, tf.div(clipNorm, tf.add(norm, CLIP_EPSILON)));
 }

@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreProject} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
-import type {Moments} from './adam';
-import {smallestNormal} from './largest_magnitude';
+import {selects, type VariableInfo, type VariableSelector} from '../model/variable_selector';
+import {smallestNormal} from './orthonormalize';
+import {registeredVariable} from './variables';
 
 /** `left`: the basis spans rows, R = PᵀG. `right`: it spans columns, R = G·P. */
 export type Side = 'left' | 'right';
@@ -38,6 +39,12 @@ export function planProjection(
   return isLowRank && stateSize(projection) < 2 * rows * columns ? projection : null;
 }
 
+function resolveSide(side: Side | 'auto' | 'paper', rows: number, columns: number): Side {
+  if (side === 'auto') return rows < columns ? 'right' : 'left';
+  if (side === 'paper') return rows <= columns ? 'left' : 'right';
+  return side;
+}
+
 /** Numbers kept for a projected variable: basis and two moments. Without projection it is 2·rows·columns. */
 export function stateSize({rows, columns, rank, side}: Projection): number {
   return side === 'left' ? rank * (rows + 2 * columns) : rank * (columns + 2 * rows);
@@ -53,9 +60,9 @@ export function basisShape({rows, columns, rank, side}: Projection): [number, nu
   return [side === 'left' ? rows : columns, rank];
 }
 
-/** A projected variable's gradient as the matrix [rows, columns]. */
-export function asMatrix(gradient: tf.Tensor, {rows, columns}: Projection): tf.Tensor2D {
-  return tf.reshape(gradient, [rows, columns]);
+/** A projected variable, or its gradient, as the matrix [rows, columns]: itself if it is one. */
+export function asMatrix(x: tf.Tensor, {rows, columns}: Projection): tf.Tensor2D {
+  return x.rank === 2 ? (x as tf.Tensor2D) : tf.reshape(x, [rows, columns]);
 }
 
 /** R = PᵀG or G·P (GaLore, Alg. 2) of a gradient of the variable's shape. */
@@ -65,11 +72,11 @@ export function project(
   projection: Projection,
 ): tf.Tensor2D {
   return tf.tidy(() => {
-    const matrix = gradient.rank === 2 ? gradient : asMatrix(gradient, projection);
+    const matrix = asMatrix(gradient, projection);
     const {side} = projection;
     const [fused] = runKernel(OwLoreProject, {gradient: matrix, basis}, {side}) ?? [];
     if (fused) return fused as tf.Tensor2D;
-    return side === 'left' ? tf.matMul(basis, matrix, true) : tf.matMul<tf.Tensor2D>(matrix, basis);
+    return side === 'left' ? tf.matMul(basis, matrix, true) : tf.matMul(matrix, basis);
   });
 }
 
@@ -78,38 +85,129 @@ export function projectBack(step: tf.Tensor2D, basis: tf.Tensor2D, side: Side): 
   return side === 'left' ? tf.matMul(basis, step) : tf.matMul(step, basis, false, true);
 }
 
-/**
- * Moments of the old basis' coordinates expressed in the new one's, `steps` Adam steps old (after LDAdam, Robert et al.
- * 2024): with Q = P_newᵀP_old, m ← Qm and v ← (1 − β₂ᵗ)·|(Q∘Q)(v̂ − m̂∘m̂) + (Qm̂)∘(Qm̂)|. Columns of the bases may have other lengths
- * than 1; then those of P_old are divided by the squares of theirs, as R = P_oldᵀG is of P_old·diag(1/|p|²)·R. Returns new tensors.
- */
-export function rotateMoments(
-  {first, second}: Moments,
-  oldBasis: tf.Tensor2D,
-  newBasis: tf.Tensor2D,
-  side: Side,
-  steps: number,
-  {beta1, beta2}: {beta1: number; beta2: number},
-): Moments {
-  const squares = tf.maximum(tf.sum(tf.square(oldBasis), 0), smallestNormal());
-  const rotation: tf.Tensor2D = tf.matMul(newBasis, tf.div<tf.Tensor2D>(oldBasis, squares), true);
-  const rotate = (matrix: tf.Tensor2D, by: tf.Tensor2D): tf.Tensor2D =>
-    side === 'left' ? tf.matMul(by, matrix) : tf.matMul(matrix, by, false, true);
-  const correction2 = 1 - beta2 ** steps;
-  const mean = tf.div<tf.Tensor2D>(first, 1 - beta1 ** steps);
-  const variance = tf.sub<tf.Tensor2D>(tf.div(second, correction2), tf.square(mean));
-  const rotatedSquare = tf.add(
-    rotate(variance, tf.square(rotation)),
-    tf.square(rotate(mean, rotation)),
-  );
-  return {
-    first: rotate(first as tf.Tensor2D, rotation),
-    second: tf.mul(tf.abs(rotatedSquare), correction2),
-  };
+/** A basis with columns of length 1, which `scale: 'auto'` has made longer. A column of zeros stays one. */
+export function withUnitColumns(basis: tf.Tensor2D): tf.Tensor2D {
+  return tf.div(basis, tf.sqrt(squaredLengths(basis)));
 }
 
-function resolveSide(side: Side | 'auto' | 'paper', rows: number, columns: number): Side {
-  if (side === 'auto') return rows < columns ? 'right' : 'left';
-  if (side === 'paper') return rows <= columns ? 'left' : 'right';
-  return side;
+/**
+ * Q, which takes coordinates in one basis to those in another: R = P_newᵀG of R = P_oldᵀG, where G is in the old subspace. It is
+ * P_newᵀP_old where the columns of P_old have length 1, else those divided by the squares of their lengths.
+ */
+export function rotationBetween(oldBasis: tf.Tensor2D, newBasis: tf.Tensor2D): tf.Tensor2D {
+  return tf.matMul(newBasis, tf.div<tf.Tensor2D>(oldBasis, squaredLengths(oldBasis)), true);
+}
+
+/** ‖p‖² of each column; never 0, so that it can divide. */
+function squaredLengths(basis: tf.Tensor2D): tf.Tensor1D {
+  return tf.maximum(tf.sum(tf.square(basis), 0), smallestNormal());
+}
+
+/** Which variables are projected, and at what rank and side. */
+export interface ProjectionOptions {
+  project: 'auto' | false | VariableSelector;
+  rank: number;
+  side: 'auto' | 'paper' | Side;
+}
+
+/** Decides how each variable is projected, and says once which are not. */
+export class Projections {
+  private readonly byName = new Map<string, Projection | null>();
+  /** Names of the variables in blocks, those that `auto` projects; null if they are not known. */
+  private blockVariables: ReadonlySet<string> | null = null;
+  /** Whether the summary for these blocks is made, and the last one that was said. */
+  private isSummarized = false;
+  private summary: string | null = null;
+
+  constructor(private readonly options: ProjectionOptions) {}
+
+  /** Decides anew, with other blocks. */
+  setBlocks(blockVariables: ReadonlySet<string> | null): void {
+    this.blockVariables = blockVariables;
+    this.byName.clear();
+    this.isSummarized = false;
+  }
+
+  /** How a variable is projected; null if it is not. */
+  of(variable: VariableInfo): Projection | null {
+    let projection = this.byName.get(variable.name);
+    if (projection === undefined) {
+      const {rank, side} = this.options;
+      const isCandidate = this.isChosen(variable) && !isDepthwiseKernel(variable.name);
+      projection = isCandidate ? planProjection(variable.shape, rank, side) : null;
+      this.byName.set(variable.name, projection);
+    }
+    return projection;
+  }
+
+  /**
+   * Says, the first time, which of the variables of a step and of the blocks are not projected though they are chosen; not
+   * again what was said last.
+   */
+  summarizeOnce(variables: readonly tf.Variable[]): void {
+    if (this.isSummarized) return;
+    this.isSummarized = true;
+    const inBlocks = [...(this.blockVariables ?? [])].flatMap(
+      (name) => registeredVariable(name) ?? [],
+    );
+    const choices = [...new Set([...variables, ...inBlocks])]
+      .filter((variable) => this.isChosen(variable))
+      .map((variable) => ({variable, projection: this.of(variable)}));
+    const summary = summarizeProjections(choices, this.options);
+    if (summary !== null && summary !== this.summary) console.info(summary);
+    this.summary = summary;
+  }
+
+  /** Whether a variable is to be projected where it is large enough. */
+  private isChosen({name, shape}: VariableInfo): boolean {
+    const {project} = this.options;
+    if (project === false || shape.length < 2) return false;
+    if (project !== 'auto') return selects(project, {name, shape});
+    if (isDepthwiseKernel(name)) return false;
+    return this.blockVariables ? this.blockVariables.has(name) : !/embed/i.test(name);
+  }
+}
+
+/**
+ * Whether a variable is the kernel [height, width, channels, multiplier] of a depthwise convolution, as DepthwiseConv2D and
+ * SeparableConv2D of tfjs-layers name it: one small filter a channel and no matrix, whatever its shape.
+ */
+function isDepthwiseKernel(name: string): boolean {
+  return /(^|\/)depthwise_kernel(_\d+)?$/.test(name);
+}
+
+/** A matrix that was chosen to be projected, and what came of it. */
+interface ProjectionChoice {
+  variable: VariableInfo;
+  projection: Projection | null;
+}
+
+/**
+ * One line that says how many matrices are projected and why the others are not, with the names of those that a selector picked;
+ * null if all are.
+ */
+function summarizeProjections(
+  choices: readonly ProjectionChoice[],
+  {project, rank}: ProjectionOptions,
+): string | null {
+  const full = choices.filter(({projection}) => !projection).map(({variable}) => variable);
+  if (full.length === 0) return null;
+  const projected = choices.length - full.length;
+  if (project === 'auto') {
+    return projected === 0
+      ? `OwLoreOptimizer: no matrix is large enough for rank ${rank}: all are updated as by AdamW`
+      : `OwLoreOptimizer: ${projected} of ${choices.length} matrices are projected; the others are too small for rank ${rank}`;
+  }
+  const depthwise = full.filter(({name}) => isDepthwiseKernel(name));
+  const small = full.filter(({name}) => !isDepthwiseKernel(name));
+  const parts = [`${projected} of ${choices.length} matrices are projected`];
+  if (small.length > 0) parts.push(`too small for rank ${rank}: ${list(small)}`);
+  if (depthwise.length > 0) parts.push(`depthwise kernels never are: ${list(depthwise)}`);
+  return `OwLoreOptimizer: ${parts.join('; ')}`;
+}
+
+function list(variables: readonly VariableInfo[]): string {
+  const shown = variables.slice(0, 4).map(({name, shape}) => `${name} [${shape}]`);
+  const rest = variables.length - shown.length;
+  return shown.join(', ') + (rest > 0 ? ` and ${rest} more` : '');
 }

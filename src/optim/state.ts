@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Moments} from './adam';
-import {basisShape, projectedShape, type Projection} from './projector';
-import {registeredVariable} from './variables';
+import {basisShape, projectedShape, type Projection, type Projections} from './projector';
+import {newestNumbers, numberOf, registeredVariable, withoutNumber} from './variables';
 
 /** What the optimizer remembers of one variable between steps. The tensors belong to the {@link StateStore}. */
 export interface VariableState {
@@ -29,6 +29,30 @@ export function emptyState(): VariableState {
     gradientSum: null,
     projectedSum: null,
   };
+}
+
+/** Keeps `next` beyond the surrounding tidy and frees `old`. */
+export function replace<T extends tf.Tensor>(old: T, next: T): T {
+  tf.keep(next);
+  old.dispose();
+  return next;
+}
+
+/** `next`; or `old` if the boolean scalar `allFinite`, where there is one, is false. */
+export function ifFinite<T extends tf.Tensor>(allFinite: tf.Tensor | null, next: T, old: T): T {
+  return allFinite ? tf.where(allFinite, next, old) : next;
+}
+
+/** Replaces a kept tensor by what `compute` makes of it, or by a copy if not all gradients are finite. */
+export function renew<T extends tf.Tensor>(
+  old: T,
+  allFinite: tf.Tensor | null,
+  compute: (old: T) => T,
+): T {
+  return replace(
+    old,
+    tf.tidy(() => ifFinite(allFinite, compute(old), old)),
+  );
 }
 
 /** What is saved of a variable beside its state, for it may have another name when it is loaded. */
@@ -68,6 +92,14 @@ export class StateStore {
   /** Frees the states of all variables but those called `names`. */
   retain(names: ReadonlySet<string>): void {
     for (const name of this.states.keys()) if (!names.has(name)) this.free(name);
+  }
+
+  /** Throws if the state of one of some variables is of another shape than its update needs. */
+  check(variables: readonly tf.Variable[], projections: Projections): void {
+    for (const variable of variables) {
+      const state = this.find(variable.name);
+      if (state) checkState(variable, state, projections.of(variable));
+    }
   }
 
   /** Bytes of all tensors. */
@@ -172,26 +204,6 @@ function lossMessage(lost: readonly string[]): string {
   );
 }
 
-const NUMBER = /_(\d+)$/;
-
-function withoutNumber(name: string): string {
-  return name.replace(NUMBER, '');
-}
-
-function numberOf(name: string): number {
-  return Number(NUMBER.exec(name)?.[1] ?? 0);
-}
-
-/** Of all variables, by their names without it. */
-function newestNumbers(): Map<string, number> {
-  const newest = new Map<string, number>();
-  for (const name of Object.keys(tf.engine().registeredVariables)) {
-    const key = withoutNumber(name);
-    newest.set(key, Math.max(newest.get(key) ?? 0, numberOf(name)));
-  }
-  return newest;
-}
-
 /**
  * Remembers the clocks of some states before a step. The result, for a step that turned out to have changed nothing, sets
  * them back; a state without moments then is without again. Steps that were begun before that was known are not counted
@@ -221,8 +233,7 @@ function stateTensors(state: VariableState): tf.Tensor[] {
   return tensors.flatMap((tensor) => tensor ?? []);
 }
 
-/** Throws if a variable's state is of another shape than its update needs. */
-export function checkState(
+function checkState(
   {name, shape}: tf.Variable,
   state: VariableState,
   projection: Projection | null,

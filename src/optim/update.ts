@@ -1,114 +1,84 @@
+/**
+ * The update of one matrix W by its gradient G (GaLore: Zhao et al. 2024, Alg. 2), with Adam and decoupled weight decay. The basis
+ * P spans rows on the left side, columns on the right:
+ *
+ *       left                                  right
+ *   P ← leading left singular vectors of G    of Gᵀ        in the first step, then after every T of the matrix' own steps
+ *   R = PᵀG                                   GP
+ *   M ← β₁M + (1 − β₁)R
+ *   V ← β₂V + (1 − β₂)R∘R
+ *   N = M̂/(√V̂ + ε)                                         M̂ = M/(1 − β₁ᵗ) and V̂ = V/(1 − β₂ᵗ) in step t
+ *   W ← W − η(α·P·N + λW)                     α·N·Pᵀ
+ *
+ * A variable that is not projected has R = G, and N in the place of α·P·N: that is AdamW.
+ *
+ * `projectGradient` is the first two lines. It changes nothing, so that all gradients of a step can be checked before
+ * `applyUpdates` does the rest.
+ */
 import * as tf from '@tensorflow/tfjs-core';
-import {stepSize, type AdamOptions, type Moments, type StepSize} from './adam';
-import {display} from '../options';
-import {isOwnBasis, type BasisFunction} from './basis';
-import {moveAtOnce} from './adam_kernel';
-import {carryMoments, momentsOf, moveMoments} from './moments';
-import {asMatrix, basisShape, project, type Projection, type Side} from './projector';
-import type {VariableState} from './state';
-import {largestMagnitude, smallestNormal} from './largest_magnitude';
-import {readsSynchronously} from './read_back';
-import {renew, type StepSettings} from './step_settings';
-import {moveWeights, type Subspace} from './weights';
+import type {ResolvedOwLoreOptions} from '../owlore_options';
+import {adamStep, movingAverage, rotateMoments, updateNumbers, zeroMoments} from './adam';
+import {computeBasis} from './basis';
+import {fusedAdam} from './fused_adam';
+import {largestMagnitude, smallestNormal} from './orthonormalize';
+import {
+  project,
+  projectBack,
+  rotationBetween,
+  withUnitColumns,
+  type Projection,
+  type Side,
+} from './projector';
+import {renew, ifFinite, type VariableState} from './state';
 
-/** What is the same for all variables in all steps. */
-export interface UpdateRule extends AdamOptions {
-  scale: number | 'auto';
-  refreshInterval: number;
-  moments: 'keep' | 'rotate' | 'reset';
-  basis: BasisFunction;
-}
-
-/** A gradient as its update needs it: all of a step's may be held until the step is judged. */
-export interface PreparedGradient {
-  /** The gradient itself, or that of a projected variable in its subspace, R. */
-  gradient: tf.Tensor;
-  /** The basis that R belongs to, if the step refreshes it; null: the state's. */
-  newBasis: tf.Tensor2D | null;
-  /** Steps that the new basis counts as having been in use already; default 0. */
-  basisAge?: number;
-}
-
-/** Whether a projected variable's next step gives it a new basis: the first one, and after `refreshInterval` of its own. */
-export function isRefreshDue(
-  {basis, basisSteps}: VariableState,
-  {refreshInterval}: Pick<UpdateRule, 'refreshInterval'>,
-): boolean {
-  return !basis || basisSteps >= refreshInterval;
-}
-
-/**
- * R = PᵀG for a projected variable (GaLore, Alg. 2), with a new basis where one is due; for any other the gradient itself.
- * With `scale: 'auto'` the columns of a new basis get the lengths of {@link directionScales}. Changes nothing.
- */
-export function prepareGradient(
-  variable: tf.Variable,
-  gradient: tf.Tensor,
-  state: VariableState,
-  projection: Projection | null,
-  rule: UpdateRule,
-): PreparedGradient {
-  if (!projection) return {gradient, newBasis: null};
-  if (!isRefreshDue(state, rule)) {
-    return {gradient: project(gradient, state.basis!, projection), newBasis: null};
-  }
-  const basis = computeBasis(variable.name, gradient, state, projection, rule);
-  const projected = project(gradient, basis, projection);
-  if (rule.scale !== 'auto') return {gradient: projected, newBasis: basis};
-  const scales = directionScales(projected, projection.side);
-  const ofProjected = projection.side === 'left' ? tf.reshape(scales, [-1, 1]) : scales;
-  return {gradient: tf.mul(projected, ofProjected), newBasis: tf.mul(basis, scales)};
-}
-
-/** A variable whose gradient and state are ready to move it. */
-export interface ReadyVariable {
+/** One variable in one step. */
+export interface Update {
   variable: tf.Variable;
+  /** How the variable is projected; null if it is not. */
+  projection: Projection | null;
+  /** P, M, V, and how many steps they have seen. */
+  state: VariableState;
+  /** G, then R. */
   gradient: tf.Tensor;
-  /** Those of its state. */
-  moments: Moments;
-  subspace: Subspace | null;
-  size: StepSize;
-  /** What the weights are multiplied by first. */
-  decay: number;
+  /** The basis of R if this step brings a new one; null if it is that of the state. */
+  newBasis: tf.Tensor2D | null;
+  /** Steps that the new basis counts as having been in use already. */
+  basisAge: number;
+  /** λ of this variable. */
+  weightDecay: number;
 }
 
-/** Brings the state of a variable to the step: its clocks, its moments and, if there is a new basis, that. */
-export function makeReady(
-  variable: tf.Variable,
-  {gradient, newBasis, basisAge = 0}: PreparedGradient,
-  state: VariableState,
-  projection: Projection | null,
-  weightDecay: number,
-  rule: UpdateRule,
-  step: StepSettings,
-): ReadyVariable {
-  const {learningRate} = step;
-  if (newBasis) {
-    tf.tidy(() => changeBasis(variable.name, newBasis, state, projection!.side, rule, step));
-    state.basisSteps = basisAge;
-  }
-  const moments = momentsOf(state, gradient.shape);
-  state.adamSteps++;
-  if (projection) state.basisSteps++;
-  const scaledRate = learningRate * (projection ? scaleOf(projection, rule) : 1);
-  return {
-    variable,
-    gradient,
-    moments,
-    subspace: projection && {projection, basis: state.basis!},
-    size: stepSize(state.adamSteps, scaledRate, rule),
-    decay: 1 - learningRate * weightDecay,
-  };
+/** What all variables of one step share. */
+export interface StepSettings {
+  options: ResolvedOwLoreOptions;
+  /** η. */
+  learningRate: number;
+  /** Scalar that every gradient is multiplied by; null: 1. */
+  clip: tf.Tensor | null;
+  /** Boolean scalar; false if a gradient is not finite, and nothing may change. null: true. */
+  allFinite: tf.Tensor | null;
+  /** Called with the variable's name after its basis was replaced. */
+  onRefresh(variable: string): void;
 }
 
 /**
- * α of a projected step. Adam moves about each of a matrix' m·n elements by η, a step of the length η√(mn); in a basis of m's r
- * directions it is each of r·n. `'auto'`, √(m/r), makes up for that; the rest of it is in the basis, see {@link directionScales}.
+ * The update with R in the place of G, and with a new P where one is due, whose columns get the lengths of {@link directionScales}
+ * with `scale: 'auto'`.
  */
-function scaleOf(projection: Projection, {scale}: UpdateRule): number {
-  if (scale !== 'auto') return scale;
-  const [dimension, rank] = basisShape(projection);
-  return Math.sqrt(dimension / rank);
+export function projectGradient(update: Update, options: ResolvedOwLoreOptions): Update {
+  const {variable, projection, state, gradient} = update;
+  if (!projection) return update;
+  if (!isRefreshDue(state, options)) {
+    return {...update, gradient: project(gradient, state.basis!, projection)};
+  }
+  const isScaled = options.scale === 'auto';
+  const previous = state.basis && isScaled ? withUnitColumns(state.basis) : state.basis;
+  const basis = computeBasis(variable.name, gradient, projection, previous, options.basis);
+  const r = project(gradient, basis, projection);
+  if (!isScaled) return {...update, gradient: r, newBasis: basis};
+  const scales = directionScales(r, projection.side);
+  const ofR = projection.side === 'left' ? tf.reshape(scales, [-1, 1]) : scales;
+  return {...update, gradient: tf.mul(r, ofR), newBasis: tf.mul(basis, scales)};
 }
 
 /**
@@ -118,96 +88,107 @@ function scaleOf(projection: Projection, {scale}: UpdateRule): number {
  * of few directions would get hardly anywhere. As lengths of the columns of P they need no other step than the method's: Adam
  * does not depend on the scale of a coordinate of R = PᵀG, and P·N has it.
  */
-function directionScales(projected: tf.Tensor2D, side: Side): tf.Tensor1D {
+function directionScales(r: tf.Tensor2D, side: Side): tf.Tensor1D {
   return tf.tidy(() => {
-    const scaled = tf.div(projected, largestMagnitude(projected));
+    const scaled = tf.div(r, largestMagnitude(r));
     const squares = tf.sum<tf.Tensor1D>(tf.square(scaled), side === 'left' ? 1 : 0);
     const mean = tf.maximum(tf.mean(squares), smallestNormal());
     return tf.maximum<tf.Tensor1D>(1, tf.sqrt(tf.div(squares, mean)));
   });
 }
 
+/** Whether the next step of a projected variable gives it a new basis. */
+export function isRefreshDue(
+  {basis, basisSteps}: VariableState,
+  {refreshInterval}: ResolvedOwLoreOptions,
+): boolean {
+  return !basis || basisSteps >= refreshInterval;
+}
+
+/** Moves variables and states by projected gradients, which it disposes of. */
+export function applyUpdates(updates: readonly Update[], step: StepSettings): void {
+  for (const update of updates) prepareState(update, step);
+  if (fusedAdam(updates, step)) return;
+  for (const update of updates) tf.tidy(() => applyUpdate(update, step));
+}
+
 /**
- * One step of some variables: w ← w(1 − ηλ) − η·Adam(g), or for a projected one w ← w(1 − ηλ) − η·α·P·Adam(R). Changes the
- * variables and their moments, and disposes of the gradients.
+ * M, V and W of plain ops: for backends without a kernel, and for comparison. Every statement frees what no later one needs, so
+ * that beyond variable and state there are at most two buffers of the variable's size at once, three if it is not projected.
  */
-export function updateVariables(
-  variables: readonly ReadyVariable[],
-  rule: UpdateRule,
-  step: StepSettings,
-): void {
-  for (const {variable, gradient, moments, subspace, size, decay} of moveAtOnce(
-    variables,
-    rule,
-    step,
-  )) {
+function applyUpdate(update: Update, step: StepSettings): void {
+  const {variable, projection, state, gradient} = update;
+  const {clip, allFinite, options} = step;
+  const moments = state.moments!;
+  const numbers = updateNumbers(update, step);
+
+  // M ← β₁M + (1 − β₁)R
+  const r = clip ? tf.mul(gradient, clip) : gradient;
+  if (r !== gradient) gradient.dispose();
+  moments.first = renew(moments.first, allFinite, (m) => movingAverage(m, r, options.beta1));
+
+  // V ← β₂V + (1 − β₂)R∘R
+  const square = tf.square(r);
+  r.dispose();
+  moments.second = renew(moments.second, allFinite, (v) => movingAverage(v, square, options.beta2));
+  square.dispose();
+
+  // W ← W − ηλW
+  if (numbers.decay !== 1) {
     tf.tidy(() => {
-      moveMoments(moments, gradient, rule, step);
-      moveWeights(variable, moments, subspace, size, decay, step);
+      const decay = ifFinite(allFinite, tf.scalar(numbers.decay), tf.scalar(1));
+      variable.assign(tf.mul(variable, decay));
     });
   }
-}
 
-function computeBasis(
-  variable: string,
-  gradient: tf.Tensor,
-  state: VariableState,
-  projection: Projection,
-  rule: UpdateRule,
-): tf.Tensor2D {
-  return tf.tidy(() => {
-    const matrix = asMatrix(gradient, projection);
-    const oriented = projection.side === 'left' ? matrix : tf.transpose<tf.Tensor2D>(matrix);
-    const previous =
-      rule.scale === 'auto' ? state.basis && withUnitColumns(state.basis) : state.basis;
-    const basis = rule.basis(oriented, projection.rank, previous, variable);
-    checkBasis(variable, basis, basisShape(projection), rule.basis);
-    // What the function returns may be the old basis or the gradient, which are freed.
-    return tf.clone(basis);
+  // W ← W − η·α·P·N
+  const next = tf.tidy(() => {
+    const n = adamStep(moments, numbers);
+    if (!projection) return tf.sub(variable, n);
+    const change = projectBack(n as tf.Tensor2D, state.basis!, projection.side);
+    return tf.sub(variable, tf.reshape(change, variable.shape));
   });
+  variable.assign(ifFinite(allFinite, next, variable));
 }
 
-/** A basis without the lengths of {@link directionScales}. A column of zeros stays one. */
-function withUnitColumns(basis: tf.Tensor2D): tf.Tensor2D {
-  const lengths = tf.sqrt(tf.sum(tf.square(basis), 0));
-  return tf.div(basis, tf.maximum(lengths, smallestNormal()));
-}
-
-/** Throws unless what a function gave is a basis. The values of one of our own need no look. */
-function checkBasis(
-  variable: string,
-  basis: unknown,
-  shape: readonly number[],
-  basisFunction: BasisFunction,
-): void {
-  const fail = (what: string): never => {
-    throw new Error(
-      `OwLoreOptimizer: the basis of '${variable}' ${what}; nothing was changed. The function 'basis' must return a float32 ` +
-        `tensor of the shape [${shape}], with orthonormal columns`,
-    );
-  };
-  if (!(basis instanceof tf.Tensor)) {
-    return fail(basis instanceof Promise ? 'is a promise' : `is no tensor but ${display(basis)}`);
+/** Gives the state its new P, if there is one, and its first M and V, and counts the step. */
+function prepareState(update: Update, step: StepSettings): void {
+  const {variable, projection, state, gradient, newBasis, basisAge} = update;
+  if (newBasis) {
+    tf.tidy(() => {
+      transferMoments(update, newBasis, step);
+      state.basis = renew(state.basis ?? tf.zerosLike(newBasis), step.allFinite, () => newBasis);
+    });
+    state.basisSteps = basisAge;
+    step.onRefresh(variable.name);
   }
-  if (basis.isDisposed) fail('is disposed');
-  if (basis.dtype !== 'float32') fail(`is ${basis.dtype}`);
-  if (!tf.util.arraysEqual(basis.shape as number[], [...shape]))
-    fail(`has the shape [${basis.shape}]`);
-  if (isOwnBasis(basisFunction) || !readsSynchronously()) return;
-  const wrong = basis.dataSync<'float32'>().find((x) => !Number.isFinite(x));
-  if (wrong !== undefined) fail(`has a ${wrong}`);
+  if (!state.moments) {
+    const {first, second} = zeroMoments(gradient.shape);
+    state.moments = {first: tf.keep(first), second: tf.keep(second)};
+  }
+  state.adamSteps++;
+  if (projection) state.basisSteps++;
 }
 
-/** Puts a new basis in the place of the old one, and takes the moments along. */
-function changeBasis(
-  variable: string,
-  basis: tf.Tensor2D,
-  state: VariableState,
-  side: Side,
-  rule: UpdateRule,
-  step: StepSettings,
+/** Takes M and V, if there are any, from the old basis to a new one. */
+function transferMoments(
+  {projection, state}: Update,
+  newBasis: tf.Tensor2D,
+  {options, allFinite}: StepSettings,
 ): void {
-  carryMoments(state, basis, side, rule, step);
-  state.basis = renew(state.basis ?? tf.zerosLike(basis), step, () => basis);
-  step.onRefresh(variable);
+  const {moments, basis, adamSteps} = state;
+  if (!moments || options.moments === 'keep') return;
+  const isRotated = options.moments === 'rotate';
+  const {first, second} = isRotated
+    ? rotateMoments(
+        moments,
+        rotationBetween(basis!, newBasis),
+        projection!.side,
+        adamSteps,
+        options,
+      )
+    : zeroMoments(moments.first.shape);
+  moments.first = renew(moments.first, allFinite, () => first);
+  moments.second = renew(moments.second, allFinite, () => second);
+  if (!isRotated) state.adamSteps = 0;
 }

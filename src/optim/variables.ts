@@ -1,13 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {display} from '../options';
 import {isOnCurrentBackend} from '../tfjs/engine';
-import type {NamedTensor} from './checkpoint';
-
-/** A variable and the gradient that a step brings for it. */
-export interface Update {
-  variable: tf.Variable;
-  gradient: tf.Tensor;
-}
+import type {NamedTensor} from './saved_state';
 
 /** The variable called `name`, if there is one. */
 export function registeredVariable(name: string): tf.Variable | undefined {
@@ -18,7 +12,9 @@ export function registeredVariable(name: string): tf.Variable | undefined {
  * Pairs gradients with their variables; leaves out variables without a gradient. Throws for an unknown name, one that is there
  * twice, and a gradient that cannot be its variable's.
  */
-export function pairWithVariables(gradients: tf.NamedTensorMap | NamedTensor[]): Update[] {
+export function pairWithVariables(
+  gradients: tf.NamedTensorMap | NamedTensor[],
+): Array<[variable: tf.Variable, gradient: tf.Tensor]> {
   if (typeof gradients !== 'object' || gradients === null) {
     throw new Error(
       `OwLoreOptimizer: gradients must be a map by name or an array of {name, tensor}; got ${display(gradients)}`,
@@ -41,7 +37,7 @@ export function pairWithVariables(gradients: tf.NamedTensorMap | NamedTensor[]):
     }
     names.add(name);
     checkGradient(variable, gradient);
-    return [{variable, gradient}];
+    return [[variable, gradient]];
   });
 }
 
@@ -91,4 +87,26 @@ export function trainableVariables(variables?: readonly tf.Variable[]): tf.Varia
     `OwLoreOptimizer: none of the ${all.length} variables is trainable; leave something on (alwaysOn of ` +
       'LayerSamplingCallback, or layer.trainable = true)',
   );
+}
+
+const NUMBER = /_(\d+)$/;
+
+/** A variable's name without the number that tfjs appends to one that was ever taken. */
+export function withoutNumber(name: string): string {
+  return name.replace(NUMBER, '');
+}
+
+/** That number; 0 if there is none. */
+export function numberOf(name: string): number {
+  return Number(NUMBER.exec(name)?.[1] ?? 0);
+}
+
+/** The largest numbers of all variables, by their names without. */
+export function newestNumbers(): Map<string, number> {
+  const newest = new Map<string, number>();
+  for (const name of Object.keys(tf.engine().registeredVariables)) {
+    const key = withoutNumber(name);
+    newest.set(key, Math.max(newest.get(key) ?? 0, numberOf(name)));
+  }
+  return newest;
 }

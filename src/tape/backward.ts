@@ -2,8 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import {tidy} from '../tfjs/engine';
 import type {Recording, TapeNode} from './recording';
 
-/** Takes the gradient of leaf number `index`, which is final and now the taker's. */
-export type GradientTaker = (index: number, gradient: tf.Tensor) => void;
+/** Called with the gradient of leaf number `index`, which is final and now the callee's. */
+export type OnGradient = (index: number, gradient: tf.Tensor) => void;
 
 /** A result of what was recorded and its gradient, which stays the caller's. */
 export interface Seed {
@@ -19,7 +19,7 @@ export function backpropagate(
   {nodes, holds}: Recording,
   leaves: readonly tf.Tensor[],
   seeds: readonly Seed[],
-  take: GradientTaker,
+  onGradient: OnGradient,
 ): void {
   const gradients = new Gradients();
   for (const {y, dy} of seeds) gradients.add(y.id, tf.clone(dy));
@@ -31,7 +31,7 @@ export function backpropagate(
   const handOut = (step: number): void => {
     for (const index of finalAt.get(step) ?? []) {
       const gradient = gradients.take(leaves[index]!.id);
-      if (gradient) take(index, gradient);
+      if (gradient) onGradient(index, gradient);
     }
   };
   for (let i = steps.length - 1; i >= 0; i--) {

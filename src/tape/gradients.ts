@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {releaseToScope, tidy, withGradients} from '../tfjs/engine';
-import {backpropagate, type GradientTaker} from './backward';
+import {backpropagate, type OnGradient} from './backward';
 import {Recording} from './recording';
 
 /**
@@ -8,13 +8,13 @@ import {Recording} from './recording';
  * is final; none for an x that the result does not depend on.
  *
  * @param dy Gradient of the result, of its shape; default: ones.
- * @param take Becomes the owner of each gradient.
+ * @param onGradient Becomes the owner of each gradient.
  * @returns The value of `f`, for the caller to dispose.
  */
 export function streamGradients<T extends tf.Tensor>(
   f: () => T,
   xs: readonly tf.Tensor[],
-  take: GradientTaker,
+  onGradient: OnGradient,
   dy?: tf.Tensor,
 ): T {
   // On an error the value is freed as well.
@@ -30,7 +30,7 @@ export function streamGradients<T extends tf.Tensor>(
     });
     try {
       tidy('backward', () => {
-        backpropagate(recording, xs, [{y, dy: dy ?? tf.ones(y.shape)}], take);
+        backpropagate(recording, xs, [{y, dy: dy ?? tf.ones(y.shape)}], onGradient);
       });
     } finally {
       recording.holds.dispose();

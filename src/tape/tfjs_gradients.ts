@@ -6,14 +6,14 @@ import {engineGradients, keeping, streamGradients} from './gradients';
  * Runs `f` and hands out the gradient of each trainable variable as soon as it is final.
  *
  * @param varList Default: all variables. Those that are not trainable are left out.
- * @param take Becomes the owner of each gradient.
+ * @param onGradient Becomes the owner of each gradient.
  * @returns The value of `f`, for the caller to dispose.
  * @throws as `tf.variableGrads` does.
  */
 export function streamVariableGrads(
   f: () => tf.Scalar,
   varList: tf.Variable[] | undefined,
-  take: (variable: tf.Variable, gradient: tf.Tensor) => void,
+  onGradient: (variable: tf.Variable, gradient: tf.Tensor) => void,
 ): tf.Scalar {
   const {assert} = tf.util;
   const variables = varList ?? Object.values(tf.engine().registeredVariables);
@@ -23,7 +23,7 @@ export function streamVariableGrads(
       const {value, grads} = tf.variableGrads(f, variables);
       for (const variable of trainable) {
         const gradient = grads[variable.name];
-        if (gradient) take(variable, gradient);
+        if (gradient) onGradient(variable, gradient);
       }
       return value;
     });
@@ -48,7 +48,7 @@ export function streamVariableGrads(
     let connected = false;
     const value = streamGradients(scalar, trainable, (index, gradient) => {
       connected = true;
-      take(trainable[index]!, gradient);
+      onGradient(trainable[index]!, gradient);
     });
     assert(
       connected,

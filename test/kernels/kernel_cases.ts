@@ -18,7 +18,7 @@ export interface KernelCase {
 
 const f = (...shape: number[]): Given => ({shape});
 const ids = (below: number, ...shape: number[]): Given => ({shape, dtype: 'int32', below});
-const mask: Given = {shape: [], dtype: 'bool'};
+const allFinite: Given = {shape: [], dtype: 'bool'};
 
 const [batch, length, keyHeads, group, width, hidden, intermediate] = [2, 3, 2, 2, 4, 5, 6];
 const tokens = batch * length;
@@ -60,41 +60,20 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
     ...projected(backend),
   };
   return {
-    [own.OwLoreMoments]: {
-      inputs: {first: f(3, 4), second: f(3, 4), gradient: f(3, 4), clip: f(), mask},
-      attrs: moments,
-    },
-    [own.OwLoreStep]: {
-      inputs: {variable: f(3, 4), first: f(3, 4), second: f(3, 4), mask},
-      attrs: step,
-    },
     [own.OwLoreProject]: {
       inputs: {gradient: f(5, 7), basis: f(5, 2)},
       attrs: {side: 'left'},
     },
-    [own.OwLoreProjectedStep]: {
-      inputs: {variable: f(5, 7), basis: f(7, 2), first: f(5, 2), second: f(5, 2), mask},
-      attrs: {...step, side: 'right'},
-    },
     [own.OwLoreAdam]: {
       inputs: {
-        ...{variable: f(5, 7), first: f(2, 7), second: f(2, 7), gradient: f(2, 7), clip: f()},
-        basis: f(5, 2),
-      },
-      attrs: {...moments, ...step, side: 'left'},
-    },
-    [own.OwLoreAdamTogether]: {
-      inputs: {
         ...{variable0: f(5, 7), first0: f(2, 7), second0: f(2, 7), gradient0: f(2, 7)},
-        ...{variable1: f(4, 3), first1: f(4, 1), second1: f(4, 1), gradient1: f(4, 1)},
-        ...{basis0: f(5, 2), basis1: f(3, 1), clip: f()},
+        ...{variable1: f(4, 3), first1: f(4, 3), second1: f(4, 3), gradient1: f(4, 3)},
+        ...{variable2: f(4, 3), first2: f(4, 1), second2: f(4, 1), gradient2: f(4, 1)},
+        ...{basis0: f(5, 2), basis2: f(3, 1), clip: f(), allFinite},
       },
       attrs: {
         ...moments,
-        updates: [
-          {...step, side: 'left'},
-          {...step, side: 'right'},
-        ],
+        updates: [{...step, side: 'left'}, step, {...step, side: 'right'}],
       },
     },
     [own.OwLoreSquaredNorm]: {inputs: {x: f(3, 4)}, attrs: {}},

@@ -14,6 +14,7 @@ import * as names from '../../src/kernels/kernel_names';
 import * as llama from '../../src/kernels/llama_kernel_names';
 import {replaceKernels} from '../../src/kernels/replacement';
 import {runKernel} from '../../src/kernels/run_kernel';
+import {numbered, runAdam, type AdamInputs} from './run_adam';
 
 /** What the process says. */
 export interface SignalRun {
@@ -154,7 +155,12 @@ function crossEntropy(sizes: Sizes): void {
 const step = {beta1: 0.9, beta2: 0.999, rate: 1e-3, epsilon, decay: 0.99};
 
 /** A matrix, and what its projected update reads. */
-function projected(side: 'left' | 'right', inner: number, outer: number, rank: number): Inputs {
+function projected(
+  side: 'left' | 'right',
+  inner: number,
+  outer: number,
+  rank: number,
+): AdamInputs & Inputs {
   const isLeft = side === 'left';
   const moments = isLeft ? [rank, outer] : [inner, rank];
   const [first, gradient] = [random(...moments), random(...moments)];
@@ -165,23 +171,17 @@ function projected(side: 'left' | 'right', inner: number, outer: number, rank: n
 
 function adam({hidden, intermediate, heads, keyHeads, rank}: Sizes): void {
   const [variable, first, gradient] = [0, 1, 2].map(() => random(hidden, intermediate));
-  const plain = {variable: variable!, first: first!, second: tf.square(first!)};
-  run(names.OwLoreAdam, {...plain, gradient: gradient!}, step);
+  runAdam({variable, first, second: tf.square(first!), gradient}, step);
   for (const outer of [(hidden / heads) * keyHeads, hidden, intermediate]) {
     for (const side of ['left', 'right'] as const) {
-      run(names.OwLoreAdam, projected(side, hidden, outer, rank), {...step, side});
+      runAdam(projected(side, hidden, outer, rank), {...step, side});
     }
   }
-}
-
-function adamTogether({hidden, rank}: Sizes): void {
+  const {beta1, beta2, ...update} = step;
   const sides = ['left', 'right'] as const;
-  const inputs = sides.flatMap((side, i) =>
-    Object.entries(projected(side, hidden, 2 * hidden, rank)).map(([key, x]) => [`${key}${i}`, x]),
-  );
-  const updates = sides.map((side) => ({...step, side}));
-  const given = Object.fromEntries(inputs) as Inputs;
-  run(names.OwLoreAdamTogether, given, {beta1: step.beta1, beta2: step.beta2, updates});
+  const inputs = sides.map((side, i) => numbered(projected(side, hidden, 2 * hidden, rank), i));
+  const updates = sides.map((side) => ({...update, side}));
+  run(names.OwLoreAdam, Object.assign({}, ...inputs) as Inputs, {beta1, beta2, updates});
 }
 
 function matMul({hidden, intermediate, rank, ...sizes}: Sizes): void {
@@ -232,7 +232,6 @@ const cases: Readonly<Record<string, (sizes: Sizes) => unknown>> = {
   [tf.DepthwiseConv2dNativeBackpropInput]: convolution,
   [tf.MaxPoolGrad]: convolution,
   [names.OwLoreAdam]: adam,
-  [names.OwLoreAdamTogether]: adamTogether,
   [names.OwLoreSquaredNorm]: ({hidden}) =>
     run(names.OwLoreSquaredNorm, {x: random(hidden, hidden)}),
   [names.OwLoreOrthonormalize]: matrixOf(names.OwLoreOrthonormalize),

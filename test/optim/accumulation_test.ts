@@ -305,7 +305,7 @@ describeBackends('accumulation', () => {
       );
     }
     const calls = [3, 4, 5];
-    // Where the verdict comes later, it comes now.
+    // Where the check comes later, it comes now.
     copy.minimize(optimizer, calls[0]!, names);
     await optimizer.settled();
     for (const call of calls.slice(1)) copy.minimize(optimizer, call, names);

@@ -1,8 +1,11 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {Matrix, QrDecomposition} from 'ml-matrix';
-import {choleskyQR} from '../../src/optim/cholesky_qr';
-import {blockGramSchmidt, orthonormalize as byDefault} from '../../src/optim/orthonormalize';
+import {
+  blockGramSchmidt,
+  choleskyQR,
+  orthonormalize as byDefault,
+} from '../../src/optim/orthonormalize';
 import {describeBackends, type BackendName} from '../support/backends';
 
 /** Largest entry of |QᵀQ − I|. */

@@ -1,9 +1,16 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import type {OwLoreAdamAttrs, OwLoreAdamInputs, OwLoreAdamTogetherAttrs} from '../kernel_names';
+import {
+  updateInputs,
+  type OwLoreAdamAttrs,
+  type OwLoreAdamInputs,
+  type OwLoreUpdate,
+} from '../kernel_names';
 import type {KernelGraphs} from './graphs';
-import {nativeInputs, type NativeInputs, type NativeKernel} from './kernel';
+import type {NativeInputs, NativeKernel} from './kernel';
 import {nativeOf, NativeOps, type Native, type NodeBackend} from './native_ops';
 import {changeTensors, readVariable} from './native_variables';
+
+type Betas = Pick<OwLoreAdamAttrs, 'beta1' | 'beta2'>;
 
 interface AdamArgs {
   inputs: OwLoreAdamInputs;
@@ -11,54 +18,70 @@ interface AdamArgs {
   backend: NodeBackend;
 }
 
-/** OwLoreAdam: of a projected variable as a graph, of any other in place. */
+/**
+ * OwLoreAdam: of all projected variables as one graph, since the start of a graph takes TensorFlow longer than any op in it; of
+ * the others in place, one after the other.
+ */
 export function createAdam(graphs: KernelGraphs): tf.KernelFunc {
-  const adam = ({inputs, attrs, backend}: AdamArgs): tf.TensorInfo[] => {
-    const {side} = attrs;
-    if (!side) return adamInPlace({inputs, attrs, backend});
-    const {clip, ...others} = nativeInputs(backend, inputs);
-    const numbered = Object.entries(others).map(([name, x]) => [`${name}0`, x] as const);
-    const given = {...Object.fromEntries(numbered), ...(clip && {clip})};
-    return moveProjected(graphs, backend, given, {...attrs, updates: [{...attrs, side}]});
+  const adam = (args: AdamArgs): tf.TensorInfo[] => {
+    const {inputs, attrs, backend} = args;
+    const {allFinite} = inputs;
+    if (allFinite && !backend.readSync(allFinite.dataId)[0]) return unchanged(args);
+    const isProjected = ({side}: OwLoreUpdate): boolean => side !== undefined;
+    const places = attrs.updates.flatMap((update, i) => (isProjected(update) ? [i] : []));
+    const projected = moveProjected(graphs, args, places);
+    return attrs.updates.flatMap((update, i) =>
+      isProjected(update) ? projected.splice(0, 3) : moveInPlace(inputs, i, attrs, backend),
+    );
   };
   // It says which inputs and attributes it has; the registry does not ask.
   return adam as unknown as tf.KernelFunc;
 }
 
-/** OwLoreAdamTogether, as one graph: the start of a graph takes TensorFlow longer than any op in it. */
-export function createAdamTogether(graphs: KernelGraphs): tf.KernelFunc {
-  return ({inputs, attrs, backend}) => {
-    const native = backend as NodeBackend;
-    const given = nativeInputs(native, inputs);
-    // The kernel's name says which attributes it has; tfjs types all alike.
-    return moveProjected(graphs, native, given, attrs as unknown as OwLoreAdamTogetherAttrs);
-  };
+/** The variables and moments themselves. */
+function unchanged({inputs, attrs, backend}: AdamArgs): tf.TensorInfo[] {
+  return attrs.updates.flatMap((_, i) => {
+    const {variable, first, second} = updateInputs(inputs, i);
+    return [variable, first, second].map(({dataId, shape, dtype}) => {
+      backend.incRef(dataId);
+      return {dataId, shape, dtype};
+    });
+  });
 }
 
 function moveProjected(
   graphs: KernelGraphs,
-  backend: NodeBackend,
-  inputs: NativeInputs,
-  {beta1, beta2, updates}: OwLoreAdamTogetherAttrs,
+  {inputs, attrs: {beta1, beta2, updates}, backend}: AdamArgs,
+  places: readonly number[],
 ): tf.TensorInfo[] {
+  if (places.length === 0) return [];
   const ops = new NativeOps(backend);
   return ops.scope(() => {
+    const native = places.flatMap((place, i) =>
+      Object.entries(updateInputs(inputs, place)).map(([name, info]) => [
+        `${name}${i}`,
+        nativeOf(backend, info as tf.TensorInfo),
+      ]),
+    );
     // Other numbers in each step, for which there is to be no other graph.
-    const numbers = updates.flatMap(({rate, epsilon, decay}, i) => [
-      [`rate${i}`, ops.scalar(rate)],
-      [`epsilon${i}`, ops.scalar(epsilon)],
-      ...(decay === 1 ? [] : [[`decay${i}`, ops.scalar(decay)]]),
-    ]);
-    const given = {...inputs, ...(Object.fromEntries(numbers) as NativeInputs)};
-    const sides = updates.map(({side}) => side);
-    const results = graphs.run(backend, adamInSubspaces, given, {beta1, beta2, sides});
+    const numbers = places.flatMap((place, i) => {
+      const {rate, epsilon, decay} = updates[place]!;
+      return [
+        [`rate${i}`, ops.scalar(rate)],
+        [`epsilon${i}`, ops.scalar(epsilon)],
+        ...(decay === 1 ? [] : [[`decay${i}`, ops.scalar(decay)]]),
+      ];
+    });
+    const given = Object.fromEntries([...native, ...numbers]) as NativeInputs;
+    const clip = inputs.clip && {clip: nativeOf(backend, inputs.clip)};
+    const sides = places.map((place) => updates[place]!.side!);
+    const attrs = {beta1, beta2, sides};
+    const results = graphs.run(backend, adamInSubspaces, {...given, ...clip}, attrs);
     return results.map((x) => backend.createOutputTensor(x));
   });
 }
 
-type InSubspaceAttrs = Pick<OwLoreAdamTogetherAttrs, 'beta1' | 'beta2'>;
-
-const adamInSubspaces: NativeKernel<InSubspaceAttrs & {sides: ReadonlyArray<'left' | 'right'>}> = (
+const adamInSubspaces: NativeKernel<Betas & {sides: ReadonlyArray<'left' | 'right'>}> = (
   ops,
   inputs,
   {sides, ...attrs},
@@ -84,15 +107,22 @@ const adamInSubspaces: NativeKernel<InSubspaceAttrs & {sides: ReadonlyArray<'lef
   });
 
 /** By TensorFlow's own op for it, which takes one pass. */
-function adamInPlace({inputs, attrs, backend}: AdamArgs): tf.TensorInfo[] {
-  const {variable, first, second, gradient, clip} = inputs;
+function moveInPlace(
+  inputs: OwLoreAdamInputs,
+  i: number,
+  {beta1, beta2, updates}: OwLoreAdamAttrs,
+  backend: NodeBackend,
+): tf.TensorInfo[] {
+  const {variable, first, second, gradient} = updateInputs(inputs, i);
+  const {clip} = inputs;
+  const numbers = {beta1, beta2, ...updates[i]!};
   const ops = new NativeOps(backend);
   const native = (info: tf.TensorInfo): Native => nativeOf(backend, info);
   return ops.scope(() =>
     changeTensors(backend, ops, [variable, first, second], ([w, m, v]) => {
       const g = clip ? ops.mul(native(gradient), native(clip)) : native(gradient);
-      shrink(ops, w!, attrs.decay);
-      applyAdam(ops, [w!, m!, v!], g, attrs);
+      shrink(ops, w!, numbers.decay);
+      applyAdam(ops, [w!, m!, v!], g, numbers);
     }),
   );
 }
@@ -109,7 +139,7 @@ function applyAdam(
   ops: NativeOps,
   variables: [w: Native, m: Native, v: Native],
   gradient: Native,
-  {beta1, beta2, rate, epsilon}: OwLoreAdamAttrs,
+  {beta1, beta2, rate, epsilon}: Betas & OwLoreUpdate,
 ): void {
   const [, m, v] = variables;
   makeUp(ops, m, beta1, () => gradient);

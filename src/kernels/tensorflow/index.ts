@@ -1,14 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {
   OwLoreAdam,
-  OwLoreAdamTogether,
   OwLoreLeftSingularVectors,
   OwLoreNearlyOrthonormalize,
   OwLoreOrthonormalize,
   OwLoreSquaredNorm,
 } from '../kernel_names';
 import {replaceKernels} from '../replacement';
-import {createAdam, createAdamTogether} from './adam';
+import {createAdam} from './adam';
 import {leftSingularVectors, nearlyOrthonormalize, orthonormalize} from './linear_algebra';
 import {llamaKernels} from './llama_kernels';
 import {createBatchMatMul} from './mat_mul';
@@ -38,7 +37,6 @@ export function installKernels(): Promise<void> {
   const restore = replaceKernels('tensorflow', {
     [tf.BatchMatMul]: (stock) => createBatchMatMul(stock!.kernelFunc),
     [OwLoreAdam]: () => createAdam(graphs),
-    [OwLoreAdamTogether]: () => createAdamTogether(graphs),
     [OwLoreSquaredNorm]: () => asKernelFunc(squaredNorm),
     [OwLoreOrthonormalize]: () => asKernelFunc(orthonormalize),
     [OwLoreNearlyOrthonormalize]: () => asKernelFunc(nearlyOrthonormalize),

@@ -52,6 +52,7 @@ export interface NodeBackend {
   tensorMap: {get(dataId: object): {id: number}};
   refCount(dataId: object): number;
   incRef(dataId: object): void;
+  readSync(dataId: object): ArrayLike<number>;
   createOutputTensor(output: Native): tf.Tensor;
 }
 

@@ -1,50 +1,69 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
-import type {OwLoreAdamAttrs, OwLoreAdamInputs} from '../kernel_names';
+import {
+  updateInputs,
+  type OwLoreAdamAttrs,
+  type OwLoreAdamInputs,
+  type OwLoreUpdate,
+  type OwLoreUpdateInputs,
+} from '../kernel_names';
 import {addressOf, allocate} from './kernel';
 import type {SimdModule} from './simd_module';
 
+interface AdamArgs {
+  inputs: OwLoreAdamInputs;
+  backend: BackendWasm;
+  attrs: OwLoreAdamAttrs;
+}
+
+/** OwLoreAdam, one variable after the other. */
+export function simdAdam(module: SimdModule, args: AdamArgs): tf.TensorInfo[] {
+  const {inputs, backend, attrs} = args;
+  const numberIn = (x: tf.TensorInfo): number => Number(backend.typedArrayFromHeap(x)[0]);
+  const allFinite = !inputs.allFinite || numberIn(inputs.allFinite) !== 0;
+  return attrs.updates.flatMap((update, i) => {
+    const own = updateInputs(inputs, i);
+    if (!allFinite) return [own.variable, own.first, own.second].map((x) => share(backend, x));
+    const clip = inputs.clip ? numberIn(inputs.clip) : 1;
+    return moveOn(module, backend, own, {...attrs, ...update, clip});
+  });
+}
+
 /**
- * OwLoreAdam. The moments are changed in place, the variable is not: kernels of tfjs may have kept
- * it packed, and take another tensor for another weight.
+ * The moments are changed in place, the variable is not: kernels of tfjs may have kept it packed, and take another tensor for
+ * another weight.
  */
-export function simdAdam(
+function moveOn(
   module: SimdModule,
-  {
-    inputs,
-    backend,
-    attrs,
-  }: {inputs: OwLoreAdamInputs; backend: BackendWasm; attrs: OwLoreAdamAttrs},
+  backend: BackendWasm,
+  {variable, first, second, gradient, basis}: OwLoreUpdateInputs,
+  numbers: Pick<OwLoreAdamAttrs, 'beta1' | 'beta2'> & OwLoreUpdate & {clip: number},
 ): tf.TensorInfo[] {
-  const {variable, gradient, clip, basis} = inputs;
-  const {beta1, beta2, rate, epsilon, decay} = attrs;
+  const {beta1, beta2, rate, epsilon, decay, side, clip} = numbers;
   const y = allocate(backend, variable.shape);
   const step = basis ? allocate(backend, gradient.shape) : y;
-  const moments = [inputs.first, inputs.second];
-  const results = moments.map((x) => inPlace(backend, x));
-  const [first, second] = moments.map((x) => addressOf(backend, x));
-  const [newFirst, newSecond] = results.map((x) => addressOf(backend, x));
+  const results = [first, second].map((x) => inPlace(backend, x));
+  const at = (x: tf.TensorInfo): number => addressOf(backend, x);
+  const [newFirst, newSecond] = results.map(at);
   module.adam({
-    gradient: addressOf(backend, gradient),
-    ...{first: first!, second: second!},
-    variable: basis ? 0 : addressOf(backend, variable),
+    ...{gradient: at(gradient), first: at(first), second: at(second)},
+    variable: basis ? 0 : at(variable),
     size: tf.util.sizeFromShape(gradient.shape),
-    clip: clip ? backend.typedArrayFromHeap(clip)[0]! : 1,
-    ...{beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2, rate, epsilon, decay},
-    ...{newFirst: newFirst!, newSecond: newSecond!, y: addressOf(backend, step)},
+    ...{clip, beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2, rate, epsilon, decay},
+    ...{newFirst: newFirst!, newSecond: newSecond!, y: at(step)},
   });
   if (basis) {
-    const [n, p, to] = [step, basis, y].map((x) => addressOf(backend, x));
+    const [n, p, to] = [at(step), at(basis), at(y)];
     const [rows, columns] = variable.shape as [number, number];
     const rank = basis.shape[1]!;
-    module.scale({x: addressOf(backend, variable), size: rows * columns, factor: decay, y: to!});
+    module.scale({x: at(variable), size: rows * columns, factor: decay, y: to});
     const factors =
-      attrs.side === 'left'
-        ? {a: p!, b: n!, bStep: columns * 4, transposeB: false}
-        : {a: n!, b: p!, bStep: rank * 4, transposeB: true};
+      side === 'left'
+        ? {a: p, b: n, bStep: columns * 4, transposeB: false}
+        : {a: n, b: p, bStep: rank * 4, transposeB: true};
     module.multiply({
       ...{rows, columns, inner: rank, aStep: rank * 4, transposeA: false, ...factors},
-      ...{c: to!, cStep: columns * 4, add: true},
+      ...{c: to, cStep: columns * 4, add: true},
     });
     backend.disposeData(step.dataId);
   }
@@ -53,7 +72,11 @@ export function simdAdam(
 
 /** A tensor for what takes the place of `x`: over the same memory if `x` is its only owner. */
 function inPlace(backend: BackendWasm, x: tf.TensorInfo): tf.TensorInfo {
-  if (backend.refCount(x.dataId) > 1) return allocate(backend, x.shape);
-  backend.incRef(x.dataId);
-  return {dataId: x.dataId, shape: x.shape, dtype: x.dtype};
+  return backend.refCount(x.dataId) > 1 ? allocate(backend, x.shape) : share(backend, x);
+}
+
+/** Another owner of the same memory. */
+function share(backend: BackendWasm, {dataId, shape, dtype}: tf.TensorInfo): tf.TensorInfo {
+  backend.incRef(dataId);
+  return {dataId, shape, dtype};
 }

@@ -8,12 +8,12 @@ export interface Elementwise<Variant extends object> {
   variant: Variant;
   /**
    * WGSL with a function `next(index : i32) -> Value`, where `Value` is a number or a vector of four. It is not called where
-   * the mask says that nothing may change.
+   * `allFinite` is false.
    */
   code: (variant: Variant) => string;
-  /** Tensors of one shape. The output is the first of them where the mask is false. */
+  /** Tensors of one shape. The output is the first of them where `allFinite` is false. */
   tensors: Record<string, tf.TensorInfo>;
-  /** Scalars; `mask` is a boolean. */
+  /** Scalars; `allFinite` is a boolean. */
   scalars: Record<string, tf.TensorInfo | undefined>;
   uniforms: Uniform[];
 }
@@ -25,16 +25,16 @@ export function elementwise<Variant extends object>(
 ): tf.TensorInfo {
   const [[old, {shape}]] = Object.entries(tensors) as [[string, tf.TensorInfo]];
   const components = componentsFor(tf.util.sizeFromShape(shape));
-  const masked = scalars['mask'] !== undefined;
+  const isConditional = scalars['allFinite'] !== undefined;
   return dispatch(backend, {
     name,
-    variant: {...variant, masked, old},
+    variant: {...variant, isConditional, old},
     code: (full) => `
       alias Value = ${components === 4 ? 'vec4<f32>' : 'f32'};
       ${code(variant)}
       fn main(index : i32) {
         if (index >= uniforms.size) { return; }
-        ${full.masked ? `if (mask[0] == 0) { result[index] = ${full.old}[index]; return; }` : ''}
+        ${full.isConditional ? `if (allFinite[0] == 0) { result[index] = ${full.old}[index]; return; }` : ''}
         result[index] = next(index);
       }`,
     inputs: [

@@ -1,26 +1,20 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {
+  OwLoreAdam,
   OwLoreCountAbove,
   OwLoreMagnitudeSums,
-  OwLoreMoments,
   OwLoreOrthonormalize,
   OwLoreProject,
-  OwLoreProjectedStep,
-  OwLoreStep,
 } from '../kernel_names';
 import {replaceKernels, type KernelMaker} from '../replacement';
+import {adam} from './adam';
 import {countAbove, magnitudeSums} from './magnitudes';
-import {moments} from './moments';
 import {orthonormalize} from './orthonormalize';
 import {project} from './project';
-import {projectedStep} from './projected_step';
-import {step} from './step';
 
 const KERNELS = {
   [OwLoreProject]: project,
-  [OwLoreMoments]: moments,
-  [OwLoreStep]: step,
-  [OwLoreProjectedStep]: projectedStep,
+  [OwLoreAdam]: adam,
   [OwLoreOrthonormalize]: orthonormalize,
   [OwLoreMagnitudeSums]: magnitudeSums,
   [OwLoreCountAbove]: countAbove,
@@ -37,9 +31,9 @@ const MAKERS: Readonly<Record<string, KernelMaker>> = Object.fromEntries(
 let putBack: (() => void) | undefined;
 
 /**
- * Registers WGSL kernels for the webgpu backend, for the optimizer and the outlier score: the projection of a gradient, Adam's moments and step,
- * the step of a projected matrix with the product that takes it to the matrix's own space, the orthonormalisation of a basis, and the
- * count of outliers. Where they are, a projected update is four dispatches. No kernel of tfjs's is replaced, and none of
+ * Registers WGSL kernels for the webgpu backend, for the optimizer and the outlier score: the projection of a gradient, a step of Adam
+ * with the product that takes it back to the matrix' own space, the orthonormalisation of a basis, and the count of outliers.
+ * Where they are, a projected update is four dispatches. No kernel of tfjs's is replaced, and none of
  * these reads anything back from the device.
  *
  * Call it once after `import '@tensorflow/tfjs-backend-webgpu'`, before or after `tf.setBackend('webgpu')`; further calls

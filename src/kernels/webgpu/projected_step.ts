@@ -1,11 +1,7 @@
-import * as tf from '@tensorflow/tfjs-core';
-import {
-  OwLoreProjectedStep,
-  type OwLoreProjectedStepAttrs,
-  type OwLoreProjectedStepInputs,
-} from '../kernel_names';
-import {componentsFor, dispatch, int, optional, type KernelArgs} from './program';
-import {adamStepCode, stepUniforms} from './step';
+import type * as tf from '@tensorflow/tfjs-core';
+import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
+import {OwLoreAdam, type OwLoreUpdate, type OwLoreUpdateInputs} from '../kernel_names';
+import {componentsFor, dispatch, float, int, optional, type Uniform} from './program';
 import {
   chooseTile,
   readAcross,
@@ -16,9 +12,24 @@ import {
   type Tile,
 } from './tiled_product';
 
+interface ProjectedInputs extends Omit<OwLoreUpdateInputs, 'gradient' | 'basis'> {
+  basis: tf.TensorInfo;
+  allFinite?: tf.TensorInfo | undefined;
+}
+
+/** WGSL: N of one or four moments. A second moment of 0 with epsilon 0 gives NaN or infinity, as in the composed step. */
+export const adamStepCode = `
+  fn adamStep(first : Value, second : Value) -> Value {
+    return uniforms.rate * first / (sqrt(second) + uniforms.epsilon);
+  }`;
+
+export function stepUniforms({rate, epsilon, decay}: OwLoreUpdate): Uniform[] {
+  return [float('rate', rate), float('epsilon', epsilon), float('decay', decay)];
+}
+
 interface Variant {
   side: 'left' | 'right';
-  masked: boolean;
+  isConditional: boolean;
   /** Numbers in an element of the moments. */
   momentComponents: 1 | 4;
   /** Numbers in an element of the variable. */
@@ -27,7 +38,7 @@ interface Variant {
 }
 
 /** The product of the basis with N, which is computed from the moments while they are read. */
-const code = ({side, masked, momentComponents, components, tile}: Variant): string => {
+const code = ({side, isConditional, momentComponents, components, tile}: Variant): string => {
   const type = (count: 1 | 4): string => (count === 4 ? 'vec4<f32>' : 'f32');
   const rank = 'uniforms.rank';
   const rows = 'uniforms.rows';
@@ -48,38 +59,38 @@ const code = ({side, masked, momentComponents, components, tile}: Variant): stri
     fn basisAt(index : i32) -> f32 { return basis[index]; }
     fn innerLength() -> i32 { return ${rank}; }
     fn finish(index : i32, sum : ${type(components)}) -> ${type(components)} {
-      ${masked ? 'if (mask[0] == 0) { return variable[index]; }' : ''}
+      ${isConditional ? 'if (allFinite[0] == 0) { return variable[index]; }' : ''}
       return uniforms.decay * variable[index] - sum;
     }
     ${writeAlong({lines: rows, length: columns}, components)}
     ${operands}`;
 };
 
-/** One dispatch. */
-export function projectedStep({
-  inputs: {variable, basis, first, second, mask},
-  backend,
-  attrs,
-}: KernelArgs<OwLoreProjectedStepInputs, OwLoreProjectedStepAttrs>): tf.TensorInfo {
+/** A matrix after a step with these moments, which are in the subspace of the basis. One dispatch. */
+export function projectedStep(
+  backend: WebGPUBackend,
+  {variable, basis, first, second, allFinite}: ProjectedInputs,
+  update: OwLoreUpdate,
+): tf.TensorInfo {
   const [rows, columns] = variable.shape as [number, number];
-  const {side} = attrs;
+  const side = update.side!;
   const rank = basis.shape[1]!;
   const components = componentsFor(columns);
   const momentComponents = side === 'left' ? components : 1;
   const tile = chooseTile(rows, columns);
   return dispatch(backend, {
-    name: OwLoreProjectedStep,
-    variant: {side, masked: mask !== undefined, momentComponents, components, tile},
+    name: `${OwLoreAdam} projected step`,
+    variant: {side, isConditional: allFinite !== undefined, momentComponents, components, tile},
     code,
     inputs: [
       {name: 'variable', tensor: variable, components},
       {name: 'basis', tensor: basis, components: 1},
       {name: 'first', tensor: first, components: momentComponents},
       {name: 'second', tensor: second, components: momentComponents},
-      ...optional(['mask', mask]),
+      ...optional(['allFinite', allFinite]),
     ],
     uniforms: [
-      ...stepUniforms(attrs),
+      ...stepUniforms(update),
       int('rows', rows),
       int('columns', columns),
       int('rank', rank),

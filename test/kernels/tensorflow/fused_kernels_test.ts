@@ -10,6 +10,7 @@ import {KernelGraphs} from '../../../src/kernels/tensorflow/graphs';
 import {llamaKernels} from '../../../src/kernels/tensorflow/llama_kernels';
 import {backends, defaultBackend} from '../../support/backends';
 import * as composed from '../../../tools/composed';
+import {numbered, runAdam, type AdamNumbers} from '../run_adam';
 import {anyAttention, attentionOf, expectSameAttention} from '../attention_cases';
 import {expectSameRMSNorm} from '../rms_norm_cases';
 import {expectSameSwiGLU} from '../swiglu_cases';
@@ -366,7 +367,7 @@ const backend = 'tensorflow';
     function composedAdam(
       [variable, first, second, gradient, basis]: Tensors,
       clip: number,
-      {beta1, beta2, rate, epsilon, decay, side}: names.OwLoreAdamAttrs,
+      {beta1, beta2, rate, epsilon, decay, side}: AdamNumbers,
     ): Tensors {
       const g = tf.mul(gradient!, clip);
       const m = tf.add(tf.mul(first!, beta1), tf.mul(g, 1 - beta1));
@@ -381,14 +382,14 @@ const backend = 'tensorflow';
       return [tf.sub(tf.mul(variable!, decay), full), m, v];
     }
 
-    it('moves several projected variables together', () =>
+    it('moves several variables together, projected or not', () =>
       fc.assert(
         fc.asyncProperty(
           fc.array(
             fc.record({
               rows: fc.constantFrom(1, 7, 33),
               columns: fc.constantFrom(1, 8, 30),
-              side: fc.constantFrom('left' as const, 'right' as const),
+              side: sides,
               rate: fc.constantFrom(1e-3, 1e-2),
               decay: fc.constantFrom(1, 0.9),
             }),
@@ -402,7 +403,8 @@ const backend = 'tensorflow';
               ...{rate, decay, side, epsilon: 1e-8},
             }));
             const operands = variables.flatMap(({rows, columns, side}, i) => {
-              const shape = side === 'left' ? [rank, columns] : [rows, rank];
+              const shapes = {left: [rank, columns], right: [rows, rank]};
+              const shape = side ? shapes[side] : [rows, columns];
               const second = randomOperand(shape, seed + 10 * i + 2);
               return [
                 randomOperand([rows, columns], seed + 10 * i),
@@ -412,19 +414,16 @@ const backend = 'tensorflow';
                 randomOperand([side === 'right' ? columns : rows, rank], seed + 10 * i + 4),
               ];
             });
+            const sideOf = (i: number): string | undefined => variables[i]!.side;
             const ofEach = (operands: Tensors): Tensors[] =>
               variables.map((_, i) => operands.slice(5 * i, 5 * i + 5));
             const together = (operands: Tensors): Tensors => {
-              const inputs = ofEach(operands).flatMap(([w, m, v, g, basis], i) => [
-                [`variable${i}`, w],
-                [`first${i}`, m],
-                [`second${i}`, v],
-                [`gradient${i}`, g],
-                [`basis${i}`, basis],
-              ]);
-              const named = Object.fromEntries(inputs) as tf.NamedTensorMap;
-              const withClip = {...named, clip: clip === 1 ? null : tf.scalar(clip)};
-              return runKernel(names.OwLoreAdamTogether, withClip, {...rule, updates})!;
+              const inputs = ofEach(operands).map(([variable, first, second, gradient, basis], i) =>
+                numbered({variable, first, second, gradient, basis: sideOf(i) && basis}, i),
+              );
+              const scalars = {clip: clip === 1 ? null : tf.scalar(clip)};
+              const named = Object.assign({}, ...inputs, scalars) as tf.NamedTensorMap;
+              return runKernel(names.OwLoreAdam, named, {...rule, updates})!;
             };
             await expectSameKernel(
               operands,
@@ -463,15 +462,11 @@ const backend = 'tensorflow';
             await expectSameKernel(
               operands,
               (...[variable, first, second, gradient, basis]) =>
-                runKernel(
-                  names.OwLoreAdam,
-                  {
-                    ...{variable: variable!, first: first!, second: second!, gradient: gradient!},
-                    clip: isClipped ? tf.scalar(clip) : null,
-                    basis: side ? basis! : null,
-                  },
+                runAdam(
+                  {variable, first, second, gradient, basis: side && basis},
                   {...attrs, side},
-                )!,
+                  {clip: isClipped ? tf.scalar(clip) : null},
+                ),
               (...operands) => composedAdam(operands, clip, {...attrs, side}),
               // some roundings of 2⁻²⁴, and what is not made up for in 1 − β
               {backend, rtol: 1e-6},
@@ -492,7 +487,7 @@ const backend = 'tensorflow';
           gradient: tf.fill([3, 2], 1),
         };
         const clones = [tf.clone(inputs.variable), tf.reshape(inputs.first, [6])];
-        const outputs = runKernel(names.OwLoreAdam, inputs, attrs)!;
+        const outputs = runAdam(inputs, attrs);
         const [variable, first, second] = outputs.map((x) => x.dataSync()[5]);
         expect(variable).to.be.closeTo(2 - 0.1, 1e-6);
         expect([first, second]).to.deep.equal([1, 1]);
@@ -507,11 +502,11 @@ const backend = 'tensorflow';
       await tf.setBackend('tensorflow');
       tf.tidy(() => {
         const [variable, first, second] = [1, 2, 3].map((value) => tf.fill([3, 2], value));
-        const inputs = {variable: variable!, first: first!, second: second!};
+        const inputs = {variable, first, second};
         const refused = (): unknown =>
-          runKernel(names.OwLoreAdam, {...inputs, gradient: tf.ones([5])}, {...attrs, decay: 1});
+          runAdam({...inputs, gradient: tf.ones([5])}, {...attrs, decay: 1});
         expect(refused).to.throw();
-        expect(Object.values(inputs).map((x) => x.dataSync()[5])).to.deep.equal([1, 2, 3]);
+        expect(Object.values(inputs).map((x) => x!.dataSync()[5])).to.deep.equal([1, 2, 3]);
         const {numTensors} = tf.memory();
         expect(refused).to.throw();
         expect(tf.memory().numTensors).to.equal(numTensors + 1); // the gradient

@@ -5,6 +5,7 @@ import * as fused from '../../../src/kernels/llama_kernel_names';
 import * as names from '../../../src/kernels/kernel_names';
 import {installKernels, uninstallKernels} from '../../../src/kernels/wasm';
 import * as composed from '../../../tools/composed';
+import {runAdam} from '../run_adam';
 import {anyAttention, attentionGradients, expectSameAttention} from '../attention_cases';
 import {expectSameRMSNorm} from '../rms_norm_cases';
 import {expectSameSwiGLU} from '../swiglu_cases';
@@ -347,11 +348,9 @@ function testFusedKernels(): void {
           await expectSameKernel(
             [gradient, ...moments([m, n], seed + 1, scale)],
             (...[gradient, first, second]) => {
-              const inputs = {gradient: gradient!, first: first!, second: second!};
-              const variable = tf.zeros([m, n]);
-              const clip: tf.NamedTensorMap = isClipped ? {clip: tf.scalar(0.3)} : {};
-              const attrs = {...betas, beta1, ...steps};
-              return run(names.OwLoreAdam, {variable, ...inputs, ...clip}, attrs).slice(1);
+              const inputs = {variable: tf.zeros([m, n]), gradient, first, second};
+              const clip = isClipped ? {clip: tf.scalar(0.3)} : {};
+              return runAdam(inputs, {...betas, beta1, ...steps}, clip).slice(1);
             },
             (...[gradient, first, second]) =>
               movedOn([tf.mul(gradient!, factor), first!, second!], {...betas, beta1}),
@@ -370,11 +369,8 @@ function testFusedKernels(): void {
             scaled([m, n], seed + 3, scale),
             ...moments([m, n], seed + 1, scale),
           ],
-          (...[variable, gradient, first, second]) => {
-            const inputs = {gradient: gradient!, first: first!, second: second!};
-            const attrs = {...betas, ...steps};
-            return run(names.OwLoreAdam, {variable: variable!, ...inputs}, attrs).slice(0, 1);
-          },
+          (...[variable, gradient, first, second]) =>
+            runAdam({variable, gradient, first, second}, {...betas, ...steps}).slice(0, 1),
           (variable, ...gradientAndMoments) => [
             tf.sub(tf.mul(variable, steps.decay), changeOf(...movedOn(gradientAndMoments, betas))),
           ],
@@ -397,11 +393,8 @@ function testFusedKernels(): void {
               randomOperand(inSubspace, seed + 4),
               ...moments(inSubspace, seed + 1, 1),
             ],
-            (...[variable, basis, gradient, first, second]) => {
-              const inputs = {variable: variable!, basis: basis!, gradient: gradient!};
-              const attrs = {...betas, ...steps, side};
-              return run(names.OwLoreAdam, {...inputs, first: first!, second: second!}, attrs);
-            },
+            (...[variable, basis, gradient, first, second]) =>
+              runAdam({variable, basis, gradient, first, second}, {...betas, ...steps, side}),
             (variable, basis, ...gradientAndMoments) => {
               const [first, second] = movedOn(gradientAndMoments, betas);
               const change = changeOf(first, second);
@@ -418,16 +411,15 @@ function testFusedKernels(): void {
   it('Adam changes moments in their place, but where another tensor shares it', async () => {
     await tf.setBackend('wasm');
     tf.tidy(() => {
-      const inputs = Object.fromEntries(
-        ['variable', 'first', 'second', 'gradient'].map((name) => [name, tf.ones([2, 5])]),
-      );
-      const shared = tf.clone(inputs['second']!);
-      const adam = {...betas, ...steps, rate: 0.5, beta2: 0};
-      inputs['gradient'] = tf.fill([2, 5], 3);
-      const [variable, first, second] = run(names.OwLoreAdam, inputs, adam);
-      expect(first!.dataId).to.equal(inputs['first']!.dataId);
+      const [oldVariable, oldFirst, oldSecond] = [0, 1, 2].map(() => tf.ones([2, 5]));
+      const inputs = {variable: oldVariable, first: oldFirst, second: oldSecond};
+      const shared = tf.clone(oldSecond!);
+      const gradient = tf.fill([2, 5], 3);
+      const numbers = {...betas, ...steps, rate: 0.5, beta2: 0};
+      const [variable, first, second] = runAdam({...inputs, gradient}, numbers);
+      expect(first!.dataId).to.equal(oldFirst!.dataId);
       expect(second!.dataId).to.not.equal(shared.dataId);
-      expect(variable!.dataId).to.not.equal(inputs['variable']!.dataId);
+      expect(variable!.dataId).to.not.equal(oldVariable!.dataId);
       expect([shared, second!].map((x) => x.dataSync()[9])).to.deep.equal([1, 9]);
     });
   });

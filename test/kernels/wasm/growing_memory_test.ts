@@ -85,8 +85,11 @@ const kernels: Run[] = [
   },
   {
     name: OwLoreAdam,
-    inputs: {variable: [6, 4], first: [2, 4], second: [2, 4], gradient: [2, 4], basis: [6, 2]},
-    attrs: {beta1: 0.9, beta2: 0, rate: 1, epsilon: 1, decay: 0.5, side: 'left'},
+    inputs: {
+      ...{variable0: [6, 4], first0: [2, 4], second0: [2, 4], gradient0: [2, 4]},
+      basis0: [6, 2],
+    },
+    attrs: {beta1: 0.9, beta2: 0, updates: [{rate: 1, epsilon: 1, decay: 0.5, side: 'left'}]},
   },
   {
     name: OwLoreCountAbove,

@@ -60,7 +60,7 @@ export function squared({shape, values}: Operand): Operand {
 export const seeds = fc.integer({min: 1, max: 1e6});
 
 /** Absent, true and false. */
-export const masks = fc.constantFrom(undefined, true, false);
+export const booleans = fc.constantFrom(undefined, true, false);
 
 /** Powers of ten that numbers are multiplied by. */
 export const exponents = fc.constantFrom<number[][]>(

@@ -3,11 +3,11 @@ import {expect} from 'chai';
 import {OwLoreOrthonormalize} from '../../../src/kernels/kernel_names';
 import {installKernels, uninstallKernels} from '../../../src/kernels/webgpu';
 import {zeroMoments} from '../../../src/optim/adam';
-import {randomizedBasis} from '../../../src/optim/basis';
 import {blockGramSchmidt} from '../../../src/optim/orthonormalize';
 import {basisShape, planProjection, projectedShape} from '../../../src/optim/projector';
 import {emptyState} from '../../../src/optim/state';
-import {makeReady, prepareGradient, updateVariables} from '../../../src/optim/update';
+import {applyUpdates, projectGradient} from '../../../src/optim/update';
+import {owloreDefaults} from '../../../src/owlore_options';
 import {describeWebgpu} from './compare';
 import {countDispatches} from '../../../tools/count_dispatches';
 import {
@@ -22,7 +22,7 @@ const left = {...numbers, side: 'left'} as const;
 const right = {...numbers, side: 'right'} as const;
 
 describeWebgpu('dispatches of an update [webgpu]', () => {
-  /** Tensors as they are in a training, with a clip factor and a mask. */
+  /** Tensors as they are in a training, with a clip factor, and with what stands for a check. */
   function inputs(basisShape: [number, number] | null, momentShape: number[]): UpdateInputs {
     return {
       variable: tf.randomNormal([96, 64]),
@@ -31,7 +31,7 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
       first: tf.zeros(momentShape),
       second: tf.zeros(momentShape),
       clip: tf.scalar(0.5),
-      mask: tf.scalar(true, 'bool'),
+      allFinite: tf.scalar(true, 'bool'),
     };
   }
 
@@ -57,13 +57,7 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
     [16, 2500],
   ] as const) {
     it(`are as few where the optimizer makes it: ${rows}×${columns}`, async () => {
-      const rule = {
-        ...numbers,
-        scale: 1,
-        refreshInterval: 200,
-        moments: 'keep',
-        basis: randomizedBasis,
-      } as const;
+      const options = {...owloreDefaults, weightDecay: 0.1};
       const projection = planProjection([rows, columns], 8, rows < columns ? 'right' : 'left')!;
       const count = (): number =>
         tf.tidy(() => {
@@ -72,12 +66,19 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
           const basis = tf.randomNormal<tf.Rank.R2>(basisShape(projection));
           const moments = zeroMoments(projectedShape(projection));
           const state = {...emptyState(), basis, moments};
-          const [clip, mask] = [tf.scalar(0.5), tf.scalar(true, 'bool')];
-          const step = {learningRate: 1e-3, clip, mask, onRefresh: () => undefined};
+          const [clip, allFinite] = [tf.scalar(0.5), tf.scalar(true, 'bool')];
+          const step = {options, learningRate: 1e-3, clip, allFinite, onRefresh: () => undefined};
+          const given = {
+            variable: weight,
+            projection,
+            state,
+            gradient,
+            newBasis: null,
+            basisAge: 0,
+            weightDecay: 0.1,
+          };
           const dispatches = countDispatches(() => {
-            const prepared = prepareGradient(weight, gradient, state, projection, rule);
-            const ready = makeReady(weight, prepared, state, projection, 0.1, rule, step);
-            updateVariables([ready], rule, step);
+            applyUpdates([projectGradient(given, options)], step);
           });
           tf.dispose([weight, state.moments.first, state.moments.second]);
           return dispatches;

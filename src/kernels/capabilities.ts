@@ -1,3 +1,4 @@
+/** What the current backend can do, and what it does well. */
 import * as tf from '@tensorflow/tfjs-core';
 
 /** Whether a tensor's values can be read within a step on the current backend at all; webgpu cannot. */
@@ -16,4 +17,12 @@ export function readsSynchronously(): boolean {
  */
 export function computesInFloat16(): boolean {
   return tf.getBackend() === 'webgl' && !tf.env().getBool('WEBGL_RENDER_FLOAT32_ENABLED');
+}
+
+/**
+ * How many numbers the weights may have that one call of `OwLoreAdam` updates in their subspaces. TensorFlow takes longer to
+ * start a graph than to run any op in it; elsewhere nothing is gained, and old and new weights are there side by side.
+ */
+export function mostUpdatedTogether(): number {
+  return tf.getBackend() === 'tensorflow' ? 2 ** 20 : 0;
 }

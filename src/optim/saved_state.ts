@@ -27,12 +27,15 @@ type Slot = keyof typeof suffixes;
 
 type Slots = Partial<Record<Slot, tf.Tensor>>;
 
+/** Name of the counter of accumulated calls. */
+const ACCUMULATED = 'owlore.accumulated';
+
 /**
- * States as named tensors: the tensors of the states themselves, and for each variable a new int32 tensor `[adamSteps,
- * basisSteps, place, newest]` which the caller disposes.
+ * What `getWeights` gives after `iter`: the number of accumulated calls, then the tensors of the states themselves, and for each
+ * variable a tensor `[adamSteps, basisSteps, place, newest]`. Those that are int32 are new, and the caller's to dispose.
  */
-export function statesToTensors(states: SavedStates): NamedTensor[] {
-  const saved: NamedTensor[] = [];
+export function statesToTensors(states: SavedStates, calls: number): NamedTensor[] {
+  const saved: NamedTensor[] = [{name: ACCUMULATED, tensor: tf.scalar(calls, 'int32')}];
   for (const [name, {state, place, newest}] of states) {
     const {moments, adamSteps, basisSteps, ...tensorsAlone} = state ?? emptyState();
     const clocks = tf.tensor1d([adamSteps, basisSteps, place, newest], 'int32');
@@ -46,14 +49,29 @@ export function statesToTensors(states: SavedStates): NamedTensor[] {
 }
 
 /**
- * The reverse of {@link statesToTensors}. Copies what it is given (kept, for the {@link StateStore}).
+ * The optimizer's steps, accumulated calls and states, from what `getWeights` gave. Copies the tensors (kept, for the
+ * {@link StateStore}).
  *
- * @param calls How many are in the sums of gradients.
  * @throws Error, before it copies anything, on an entry that is none of this optimizer's, or that cannot be: of another shape or
  *   dtype than the others of its variable, or than a variable of this name; a moment or a basis that is not finite, a negative
- *   second moment, clocks that are no counts.
+ *   second moment, counters that are no counts.
  */
-export async function statesFromTensors(
+export async function weightsFromTensors(
+  weights: readonly NamedTensor[],
+): Promise<{iterations: number; calls: number; states: SavedStates}> {
+  const [iter, accumulated, ...saved] = weights;
+  if (accumulated?.name !== ACCUMULATED) {
+    throw new Error(
+      `OwLoreOptimizer: these weights were saved by another optimizer: '${accumulated?.name}' stands where '${ACCUMULATED}' must be`,
+    );
+  }
+  const calls = await countIn(accumulated);
+  const iterations = await countIn(iter!);
+  return {iterations, calls, states: await statesFromTensors(saved, calls)};
+}
+
+/** @param calls How many are in the sums of gradients. */
+async function statesFromTensors(
   saved: readonly NamedTensor[],
   calls: number,
 ): Promise<SavedStates> {
@@ -82,7 +100,7 @@ export async function statesFromTensors(
     check(
       !isSummed || calls > 0,
       variable,
-      "has a sum of gradients of no call: 'owlore.accumulated' is 0",
+      `has a sum of gradients of no call: '${ACCUMULATED}' is 0`,
     );
   }
   return new Map(
@@ -173,7 +191,7 @@ function copy<T extends tf.Tensor>(tensor: T): T {
 }
 
 /** The number in an entry that counts something. */
-export async function countIn({name, tensor}: NamedTensor): Promise<number> {
+async function countIn({name, tensor}: NamedTensor): Promise<number> {
   const values = Array.from(await tensor.data());
   const isRight = values.length === 1 && isCount(values[0]!);
   check(isRight, name, `must be an integer >= 0; got ${values.join(', ')}`);

@@ -1,0 +1,68 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {mostUpdatedTogether} from '../kernels/capabilities';
+import {OwLoreAdam} from '../kernels/kernel_names';
+import {hasKernel, runKernel} from '../kernels/run_kernel';
+import {updateNumbers} from './adam';
+import {asMatrix} from './projector';
+import {replace} from './state';
+import type {StepSettings, Update} from './update';
+
+/**
+ * Moves moments and weights by the kernel OwLoreAdam, and disposes of the gradients, if the backend has one.
+ *
+ * @returns whether it has; if not, nothing was done.
+ */
+export function fusedAdam(updates: readonly Update[], step: StepSettings): boolean {
+  if (!hasKernel(OwLoreAdam)) return false;
+  const projected = updates.filter(({projection}) => projection !== null);
+  const others = updates.filter(({projection}) => projection === null);
+  for (const group of groupsOf(projected, mostUpdatedTogether())) moveTogether(group, step);
+  for (const update of others) moveTogether([update], step);
+  return true;
+}
+
+/** The updates in groups of at least one, with at most `mostNumbers` numbers in the weights of several. */
+function groupsOf(updates: readonly Update[], mostNumbers: number): Update[][] {
+  const groups: Update[][] = [];
+  let numbers = Infinity;
+  for (const update of updates) {
+    numbers += update.variable.size;
+    if (numbers > mostNumbers) {
+      groups.push([]);
+      numbers = update.variable.size;
+    }
+    groups.at(-1)!.push(update);
+  }
+  return groups;
+}
+
+function moveTogether(updates: readonly Update[], step: StepSettings): void {
+  const {beta1, beta2} = step.options;
+  const {clip, allFinite} = step;
+  tf.tidy(() => {
+    const inputs: Record<string, tf.Tensor | null> = {clip, allFinite};
+    updates.forEach(({variable, gradient, state, projection}, i) => {
+      const {first, second} = state.moments!;
+      // No kernel changes a reshaped variable in place: it shares its data with the variable.
+      inputs[`variable${i}`] = projection ? asMatrix(variable, projection) : variable;
+      inputs[`first${i}`] = first;
+      inputs[`second${i}`] = second;
+      inputs[`gradient${i}`] = gradient;
+      inputs[`basis${i}`] = projection && state.basis;
+    });
+    const attrs = {beta1, beta2, updates: updates.map((update) => updateNumbers(update, step))};
+    const results = runKernel(OwLoreAdam, inputs, attrs)!;
+    updates.forEach(({variable, gradient, state}, i) => {
+      const [next, first, second] = results.slice(3 * i, 3 * i + 3) as [
+        tf.Tensor,
+        tf.Tensor,
+        tf.Tensor,
+      ];
+      variable.assign(next.rank === variable.rank ? next : tf.reshape(next, variable.shape));
+      const moments = state.moments!;
+      moments.first = replace(moments.first, first);
+      moments.second = replace(moments.second, second);
+      gradient.dispose();
+    });
+  });
+}
