@@ -28,7 +28,7 @@ const sources = {
   tape: ['options', 'random', 'tfjs', 'model'],
   scores: ['options', 'tfjs', 'model', 'kernels'],
   sampling: ['options', 'random', 'scores'],
-  optim: ['options', 'random', 'tfjs', 'on_demand', 'model', 'kernels'],
+  optim: ['options', 'random', 'tfjs', 'on_demand', 'model', 'kernels', 'tape'],
   sampling_plan: ['options', 'optim'],
   layer_sampling_options: ['options', 'model', 'scores', 'sampling'],
   layer_sampling: [

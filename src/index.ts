@@ -1,5 +1,5 @@
 export {owlore, OwLoreOptimizer} from './owlore_optimizer';
-export type {OwLoreOptions} from './owlore_options';
+export type {OwLoreOptions} from './optim/owlore_options';
 export type {BasisFunction} from './optim/basis';
 export type {Side} from './optim/projector';
 export {cosineDecay, linearDecay, warmup} from './optim/schedule';

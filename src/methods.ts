@@ -5,7 +5,7 @@ import {LayerSamplingCallback} from './layer_sampling_callback';
 import {layerSamplingDefaults, type LayerSamplingOptions} from './layer_sampling_options';
 import {resolveBlocks} from './model/blocks';
 import {checkChoice, checkKnown, definedIn} from './options';
-import {owloreDefaults, type OwLoreOptions} from './owlore_options';
+import {owloreDefaults, type OwLoreOptions} from './optim/owlore_options';
 import {OwLoreOptimizer} from './owlore_optimizer';
 import {fittedGamma} from './sampling/block_probabilities';
 import {probabilityDefaults} from './sampling/probabilities';

@@ -19,7 +19,7 @@ import {
   resolveOwLoreOptions,
   type OwLoreOptions,
   type ResolvedOwLoreOptions,
-} from './owlore_options';
+} from './optim/owlore_options';
 import {SamplingPlans, type PlannedOptimizer, type SamplingPlan} from './sampling_plan';
 import {withRecomputedLayers} from './tape/recompute_layers';
 import {streamVariableGrads, variableGrads} from './tape/tfjs_gradients';

@@ -3,7 +3,7 @@ import {basename, dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
 import {layerSamplingDefaults} from '../src/layer_sampling_options';
-import {owloreDefaults} from '../src/owlore_options';
+import {owloreDefaults} from '../src/optim/owlore_options';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const documents = [

@@ -16,7 +16,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer} from '../../src/index';
 import {Projections, stateSize} from '../../src/optim/projector';
-import {owloreDefaults} from '../../src/owlore_options';
+import {owloreDefaults} from '../../src/optim/owlore_options';
 import {ordinaryModels, Task, type OrdinaryModel, type Trained} from '../../tools/ordinary_models';
 import {selectWanted} from '../../tools/select_backend';
 import {provenance, readRecords, withRecord, writeRecord} from '../results/store';

@@ -14,7 +14,7 @@ import {loadLlama, loadTokenizer, sparseCrossEntropy, textDataset} from '../../s
 import {randomizedBasis} from '../../src/optim/basis';
 import {registeredVariable} from '../../src/optim/variables';
 import {planProjection, project, stateSize, type Projection} from '../../src/optim/projector';
-import {owloreDefaults} from '../../src/owlore_options';
+import {owloreDefaults} from '../../src/optim/owlore_options';
 import {OwLoreOptimizer} from '../../src/owlore_optimizer';
 import {markdownTable} from '../tables/document';
 

@@ -13,7 +13,7 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 import {selectWanted} from '../../tools/select_backend';
 import {loadLlama, loadTokenizer, sparseCrossEntropy, textDataset} from '../../src/llama';
 import {registeredVariable} from '../../src/optim/variables';
-import type {OwLoreOptions} from '../../src/owlore_options';
+import type {OwLoreOptions} from '../../src/optim/owlore_options';
 import {OwLoreOptimizer} from '../../src/owlore_optimizer';
 import {markdownTable} from '../tables/document';
 

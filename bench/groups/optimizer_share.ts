@@ -14,7 +14,7 @@ import {howToGet, loadBackend} from '../../tools/load_backend';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src';
 import {installKernels as installForTensorflow} from '../../src/kernels/tensorflow';
 import {installKernels as installForWasm} from '../../src/kernels/wasm';
-import {owloreDefaults} from '../../src/owlore_options';
+import {owloreDefaults} from '../../src/optim/owlore_options';
 import {exactBasis, randomizedBasis} from '../../src/optim/basis';
 import {withRecomputedLayers} from '../../src/tape/recompute_layers';
 import {streamVariableGrads} from '../../src/tape/tfjs_gradients';

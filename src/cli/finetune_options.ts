@@ -10,7 +10,7 @@ import {
   type PaperMethodName,
 } from '../methods';
 import {seedRange} from '../options';
-import {owloreDefaults} from '../owlore_options';
+import {owloreDefaults} from '../optim/owlore_options';
 import {samplers} from '../sampling/samplers';
 import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/score_kinds';
 import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';

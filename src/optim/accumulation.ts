@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type {ResolvedOwLoreOptions} from '../owlore_options';
+import type {ResolvedOwLoreOptions} from './owlore_options';
 import {project, type Projection, type Projections} from './projector';
 import type {StateStore, VariableState} from './state';
 import type {OnGradient} from './step';

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {readsSynchronously} from '../kernels/capabilities';
 import {OwLoreSquaredNorm} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
-import type {ResolvedOwLoreOptions} from '../owlore_options';
+import type {ResolvedOwLoreOptions} from './owlore_options';
 
 /** Looks for NaN and infinite gradients before anything is changed. */
 export class FiniteCheck {

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {readsSynchronously} from '../kernels/capabilities';
 import {selects} from '../model/variable_selector';
-import type {ResolvedOwLoreOptions} from '../owlore_options';
+import type {ResolvedOwLoreOptions} from './owlore_options';
 import {clipFactor, squaredNorm, type FiniteCheck} from './finite_check';
 import type {Projections} from './projector';
 import {rememberClocks, type StateStore} from './state';

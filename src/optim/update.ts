@@ -16,7 +16,7 @@
  * `applyUpdates` does the rest.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type {ResolvedOwLoreOptions} from '../owlore_options';
+import type {ResolvedOwLoreOptions} from './owlore_options';
 import {adamStep, movingAverage, rotateMoments, updateNumbers, zeroMoments} from './adam';
 import {computeBasis} from './basis';
 import {fusedAdam} from './fused_adam';

@@ -7,7 +7,7 @@ import * as webgpu from '../../src/kernels/webgpu';
 import {basisShape, planProjection, projectedShape, type Side} from '../../src/optim/projector';
 import {emptyState} from '../../src/optim/state';
 import {applyUpdates, type StepSettings, type Update} from '../../src/optim/update';
-import {owloreDefaults} from '../../src/owlore_options';
+import {owloreDefaults} from '../../src/optim/owlore_options';
 import {describeBackends, type BackendName} from '../support/backends';
 
 const modules: Partial<Record<BackendName, typeof webgpu>> = {tensorflow, wasm, webgpu};

@@ -2,7 +2,7 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import type {BasisFunction} from '../../src/optim/basis';
 import {OwLoreOptimizer} from '../../src/owlore_optimizer';
-import type {OwLoreOptions} from '../../src/owlore_options';
+import type {OwLoreOptions} from '../../src/optim/owlore_options';
 import {describeBackends} from '../support/backends';
 import {Comparison} from '../support/close';
 import type {Tolerance} from '../support/close';

@@ -7,7 +7,7 @@ import {blockGramSchmidt} from '../../../src/optim/orthonormalize';
 import {basisShape, planProjection, projectedShape} from '../../../src/optim/projector';
 import {emptyState} from '../../../src/optim/state';
 import {applyUpdates, projectGradient} from '../../../src/optim/update';
-import {owloreDefaults} from '../../../src/owlore_options';
+import {owloreDefaults} from '../../../src/optim/owlore_options';
 import {describeWebgpu} from './compare';
 import {countDispatches} from '../../../tools/count_dispatches';
 import {

@@ -1,15 +1,15 @@
-import {checkChoice, checkFlag, checkKnown, checkNumber, definedIn, display} from './options';
-import type {BasisFunction} from './optim/basis';
-import type {Side} from './optim/projector';
-import {checkLearningRate, type LearningRate} from './optim/schedule';
+import {checkChoice, checkFlag, checkKnown, checkNumber, definedIn, display} from '../options';
+import type {BasisFunction} from './basis';
+import type {Side} from './projector';
+import {checkLearningRate, type LearningRate} from './schedule';
 import {
   checkSelector,
   selectorFromConfig,
   selectorToConfig,
   type VariableSelector,
-} from './model/variable_selector';
-import {layerRecomputations, type RecomputedLayers} from './tape/recompute_layers';
-import {asSaved} from './tfjs/saved_config';
+} from '../model/variable_selector';
+import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';
+import {asSaved} from '../tfjs/saved_config';
 
 /** Options of {@link OwLoreOptimizer}; every one has a default. */
 export interface OwLoreOptions {
