@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type {ByRole} from './architectures/weights';
 import {causalAttention} from './causal_attention';
 import {
   OwLoreAttention,
@@ -17,21 +18,14 @@ export interface AttentionOptions extends RotaryOptions {
   slidingWindow: number | null;
 }
 
-/** Kernels `[in, out]`; in and out are `heads · headDim` on the side of the heads. */
-export interface AttentionKernels {
-  q: tf.Tensor;
-  k: tf.Tensor;
-  v: tf.Tensor;
-  o: tf.Tensor;
-}
-
-/** Biases of the projections, `[out]`. */
-export type AttentionBiases = Record<'q' | 'k' | 'v', tf.Tensor>;
-
-export interface AttentionWeights {
-  kernels: AttentionKernels;
-  biases: AttentionBiases | null;
-}
+/**
+ * Kernels `[in, out]`; in and out are `heads · headDim` on the side of the heads. Biases of the projections `[out]`, all three or
+ * none.
+ */
+export type AttentionWeights = Pick<
+  ByRole<tf.Tensor>,
+  'q' | 'k' | 'v' | 'o' | 'qBias' | 'kBias' | 'vBias'
+>;
 
 /**
  * Causal self-attention with rotary positions 0, 1, …: `x` `[batch · seq, hidden]` to the same
@@ -52,11 +46,11 @@ export function attention(
 ): tf.Tensor {
   return tf.tidy(() => {
     if (!hasKernel(OwLoreAttentionGrad) || (cache && cache.length > 0)) {
-      return tf.matMul(composedAttention(x, seq, weights, options, cache), weights.kernels.o);
+      return tf.matMul(composedAttention(x, seq, weights, options, cache), weights.o);
     }
     // a kernel does not put out keys and values in a layout that others know
     cache?.append(keysAndValues(x, seq, weights, options, rotaryTable(seq, options)));
-    return tf.matMul(fusedAttention(x, seq, weights, options), weights.kernels.o);
+    return tf.matMul(fusedAttention(x, seq, weights, options), weights.o);
   });
 }
 
@@ -95,13 +89,14 @@ function keysAndValues(
 function projected(
   x: tf.Tensor,
   seq: number,
-  {kernels, biases}: AttentionWeights,
+  weights: AttentionWeights,
   name: 'q' | 'k' | 'v',
   {headDim}: AttentionOptions,
 ): tf.Tensor {
   return tf.tidy(() => {
-    const product = tf.matMul(x, kernels[name]);
-    const biased = biases ? tf.add(product, biases[name]) : product;
+    const product = tf.matMul(x, weights[name]);
+    const bias = weights[`${name}Bias`];
+    const biased = bias ? tf.add(product, bias) : product;
     return byHeads(tf.reshape(biased, [x.shape[0] / seq, seq, -1, headDim]));
   });
 }
@@ -113,22 +108,29 @@ export function attentionAttrs(seq: number, options: AttentionOptions): OwLoreAt
   return {heads, keyHeads, ...(isHiding && {window: slidingWindow})};
 }
 
-/** Inputs of such a kernel. */
-export function biasInputs(biases: AttentionBiases | null): Record<string, tf.Tensor> {
-  return biases ? {qBias: biases.q, kBias: biases.k, vBias: biases.v} : {};
+/** The weights that such a kernel takes, in the order of their gradients; `o` after `v`, if it takes that. */
+export function attentionInputs(
+  {q, k, v, o, qBias, kBias, vBias}: AttentionWeights,
+  withOutput: boolean,
+): Record<string, tf.Tensor> {
+  return {
+    ...{q, k, v},
+    ...(withOutput && {o}),
+    ...(qBias && {qBias, kBias: kBias!, vBias: vBias!}),
+  };
 }
 
 /** The same by a kernel. */
 function fusedAttention(
   x: tf.Tensor,
   seq: number,
-  {kernels: {q, k, v}, biases}: AttentionWeights,
+  weights: AttentionWeights,
   options: AttentionOptions,
 ): tf.Tensor {
   return kernelOp({
     kernelName: OwLoreAttention,
     gradientName: OwLoreAttentionGrad,
-    inputs: {x, q, k, v, ...biasInputs(biases)},
+    inputs: {x, ...attentionInputs(weights, false)},
     constants: {...rotaryTable(seq, options)},
     attrs: attentionAttrs(seq, options),
     weightsAttr: 'ofKernels',

@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import type {LlamaConfig} from './config';
+import type {ResolvedConfig} from './config';
 import {deferHead} from './deferred_head';
 import {checkIds} from './ids';
-import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
+import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit} from './layer';
 import {linear} from './linear';
 import {pick} from './pick';
 
@@ -13,11 +13,11 @@ export const EMBEDDING_OPTIONS = [
   'hiddenSize',
   'maxPositionEmbeddings',
   'headInLoss',
-] as const satisfies ReadonlyArray<keyof LlamaConfig>;
+] as const satisfies ReadonlyArray<keyof ResolvedConfig>;
 
-type EmbeddingOptions = Pick<Required<LlamaConfig>, (typeof EMBEDDING_OPTIONS)[number]>;
+type EmbeddingOptions = Pick<ResolvedConfig, (typeof EMBEDDING_OPTIONS)[number]>;
 
-export interface LlamaEmbeddingArgs extends LayerArgs, KernelInit, EmbeddingOptions {}
+export interface LlamaEmbeddingArgs extends LayerArgs, WeightInit, EmbeddingOptions {}
 
 /**
  * The token embedding; weight `weight` `[vocab, hidden]`.
@@ -41,7 +41,7 @@ export class LlamaEmbedding extends tfl.layers.Layer {
 
   override build(inputShape: tfl.Shape | tfl.Shape[]): void {
     const {vocabSize, hiddenSize} = this.args;
-    const initializer = kernelInitializer(this.args);
+    const initializer = weightInitializer(this.args, {name: 'weight', kind: 'embedding'});
     this.weight = this.addWeight('weight', [vocabSize, hiddenSize], 'float32', initializer);
     super.build(inputShape);
   }

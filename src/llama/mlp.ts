@@ -1,14 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type {ByRole} from './architectures/weights';
 import {swigluProjection} from './swiglu';
 
 /**
  * Kernels `[in, out]`: `gate` and `up` `[hidden, intermediate]`, `down` `[intermediate, hidden]`.
  */
-export interface MlpKernels {
-  gate: tf.Tensor;
-  up: tf.Tensor;
-  down: tf.Tensor;
-}
+export type MlpKernels = Pick<ByRole<tf.Tensor>, 'gate' | 'up' | 'down'>;
 
 /** SwiGLU (Shazeer 2020): `down(silu(gate(x)) · up(x))`, `x` `[rows, hidden]` to the same shape. */
 export function mlp(x: tf.Tensor, kernels: MlpKernels): tf.Tensor {

@@ -10,16 +10,11 @@ import {
 import {hasKernel} from '../kernels/run_kernel';
 import {areCheckpointsRunning} from '../tape/checkpoint_layers';
 import {isRecording, needsGradient} from '../tape/recording';
-import {
-  attention,
-  attentionAttrs,
-  biasInputs,
-  type AttentionOptions,
-  type AttentionWeights,
-} from './attention';
+import type {ByRole} from './architectures/weights';
+import {attention, attentionAttrs, attentionInputs, type AttentionOptions} from './attention';
 import type {KeyValueCache} from './generation/key_value_cache';
 import {kernelOp} from './kernel_op';
-import {mlp, type MlpKernels} from './mlp';
+import {mlp} from './mlp';
 import {rmsNorm} from './rms_norm';
 import {rotaryTable} from './rotary';
 
@@ -29,16 +24,11 @@ import {rotaryTable} from './rotary';
  * see all of it.
  */
 
-/** What the two halves of a block read of its weights. */
-export interface BlockWeights {
-  attentionNorm: tf.Tensor;
-  attention: AttentionWeights;
-  mlpNorm: tf.Tensor;
-  mlp: MlpKernels;
-}
+type BlockWeights = ByRole<tf.Tensor>;
 
-/** The constant of RMSNorm. */
-interface NormOptions {
+/** What the two halves of a block take of the configuration. */
+export interface SublayerOptions extends AttentionOptions {
+  /** The constant of RMSNorm. */
   rmsNormEps: number;
 }
 
@@ -55,20 +45,20 @@ export function areSublayersFused(cache?: KeyValueCache): boolean {
 export function attentionSublayer(
   x: tf.Tensor,
   seq: number,
-  {attentionNorm: norm, attention: weights}: BlockWeights,
-  options: AttentionOptions & NormOptions,
+  weights: BlockWeights,
+  options: SublayerOptions,
   cache?: KeyValueCache,
 ): tf.Tensor {
   const {rmsNormEps: epsilon} = options;
+  const {norm} = weights;
   if (!areSublayersFused(cache)) {
     const normalized = rmsNorm(x, norm, epsilon);
     return tf.add(x, attention(normalized, seq, weights, options, cache));
   }
-  const {q, k, v, o} = weights.kernels;
   return kernelOp({
     kernelName: OwLoreAttentionSublayer,
     gradientName: OwLoreAttentionSublayerGrad,
-    inputs: {x, norm, q, k, v, o, ...biasInputs(weights.biases)},
+    inputs: {x, norm, ...attentionInputs(weights, true)},
     constants: {...rotaryTable(seq, options)},
     attrs: {...attentionAttrs(seq, options), epsilon},
     weightsAttr: 'ofWeights',
@@ -79,11 +69,11 @@ export function attentionSublayer(
 /** `x + mlp(RMSNorm(x))`, `x` `[rows, hidden]`, or as above. */
 export function mlpSublayer(
   x: tf.Tensor,
-  {mlpNorm: norm, mlp: kernels}: BlockWeights,
-  {rmsNormEps: epsilon}: NormOptions,
+  weights: BlockWeights,
+  {rmsNormEps: epsilon}: SublayerOptions,
 ): tf.Tensor {
-  if (!areSublayersFused()) return tf.add(x, mlp(rmsNorm(x, norm, epsilon), kernels));
-  const {gate, up, down} = kernels;
+  const {mlpNorm: norm, gate, up, down} = weights;
+  if (!areSublayersFused()) return tf.add(x, mlp(rmsNorm(x, norm, epsilon), weights));
   return kernelOp({
     kernelName: OwLoreMlpSublayer,
     gradientName: OwLoreMlpSublayerGrad,
@@ -110,19 +100,17 @@ function keepsAttentionWeights(seq: number, {headDim}: AttentionOptions): boolea
 export function fusedBlock(
   x: tf.Tensor,
   seq: number,
-  {attentionNorm, attention, mlpNorm, mlp}: BlockWeights,
-  options: AttentionOptions & NormOptions,
+  weights: BlockWeights,
+  options: SublayerOptions,
 ): tf.Tensor | null {
-  const {q, k, v, o} = attention.kernels;
-  const {gate, up, down} = mlp;
-  const ofAttention = {norm: attentionNorm, q, k, v, o, ...biasInputs(attention.biases)};
-  const weights = {...ofAttention, mlpNorm, gate, up, down};
-  const areNeeded = new Set(Object.values(weights).map(needsGradient));
+  const {norm, mlpNorm, gate, up, down} = weights;
+  const inputs = {norm, ...attentionInputs(weights, true), mlpNorm, gate, up, down};
+  const areNeeded = new Set(Object.values(inputs).map(needsGradient));
   if (areNeeded.size > 1 || !hasKernel(OwLoreBlockGrad)) return null;
   return kernelOp({
     kernelName: OwLoreBlock,
     gradientName: OwLoreBlockGrad,
-    inputs: {x, ...weights},
+    inputs: {x, ...inputs},
     constants: {...rotaryTable(seq, options)},
     attrs: {
       ...attentionAttrs(seq, options),

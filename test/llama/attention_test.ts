@@ -52,26 +52,24 @@ function inputsOf(given: Case): tf.Tensor[] {
 }
 
 function weightsOf([q, k, v, o, ...biases]: tf.Tensor[]): AttentionWeights {
-  const [ofQueries, ofKeys, ofValues] = biases;
-  return {
-    kernels: {q: q!, k: k!, v: v!, o: o!},
-    biases: ofQueries ? {q: ofQueries, k: ofKeys!, v: ofValues!} : null,
-  };
+  const [qBias, kBias, vBias] = biases;
+  return {q: q!, k: k!, v: v!, o: o!, ...(qBias && {qBias, kBias: kBias!, vBias: vBias!})};
 }
 
 /** All scores at once, with tfjs's own gradients. */
 function reference(given: Case, x: tf.Tensor, weights: tf.Tensor[]): tf.Tensor {
   const {batch, seq, headDim} = given;
-  const {kernels, biases} = weightsOf(weights);
+  const named = weightsOf(weights);
   const project = (name: 'q' | 'k' | 'v'): tf.Tensor => {
-    const product = tf.matMul(x, kernels[name]);
-    const projected = biases ? tf.add(product, biases[name]) : product;
+    const product = tf.matMul(x, named[name]);
+    const bias = named[`${name}Bias`];
+    const projected = bias ? tf.add(product, bias) : product;
     return tf.reshape(projected, [batch, seq, -1, headDim]);
   };
   const table = rotaryTable(seq, optionsOf(given));
   const [q, k, v] = [project('q'), project('k'), project('v')];
   const mixed = composed.selfAttention(q, k, v, table, given.slidingWindow);
-  return tf.matMul(tf.reshape(mixed, [batch * seq, -1]), kernels.o);
+  return tf.matMul(tf.reshape(mixed, [batch * seq, -1]), named.o);
 }
 
 describeBackends('attention', (backend) => {

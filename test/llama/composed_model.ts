@@ -10,6 +10,7 @@ interface BlockConfig extends RotaryOptions {
   rmsNormEps: number;
   attentionBias: boolean;
   slidingWindow: number | null;
+  isSliding: boolean;
 }
 
 /**
@@ -69,7 +70,7 @@ function attention(
     heads('k_proj', numKeyValueHeads),
     heads('v_proj', numKeyValueHeads),
     rotaryTable(seq, config),
-    config.slidingWindow,
+    config.isSliding ? config.slidingWindow : null,
   );
   return linear(tf.reshape(mixed, [batch, seq, -1]), read('o_proj.weight'));
 }

@@ -203,6 +203,26 @@ describe('config.json', () => {
     }
   });
 
+  it('gives a Qwen2 model its window, in some layers', () => {
+    const window = {use_sliding_window: true, sliding_window: 4};
+    const [full, sliding] = ['full_attention', 'sliding_attention'];
+    expect(
+      read(changed('qwen2', {...window, layer_types: undefined, max_window_layers: 1})),
+    ).to.deep.include({slidingWindow: 4, layerTypes: [full, sliding, sliding]});
+    expect(
+      read(changed('qwen2', {...window, layer_types: [sliding, full, sliding]})),
+    ).to.deep.include({slidingWindow: 4, layerTypes: [sliding, full, sliding]});
+  });
+
+  it('does not follow a rule over more layers than anyone has', () => {
+    const keys = {use_sliding_window: true, sliding_window: 4, max_window_layers: 1};
+    expect(() =>
+      read(changed('qwen2', {...keys, layer_types: undefined, num_hidden_layers: 2 ** 52})),
+    ).to.throw(
+      'test: num_hidden_layers must be an integer >= 1 and <= 10000; got 4503599627370496',
+    );
+  });
+
   it('takes the longest text for the one of the pre-training, where it says nothing else', () => {
     const {rope_parameters} = changed('llama3', {}) as {rope_parameters: Json};
     const {original_max_position_embeddings: _, ...rope} = rope_parameters;
@@ -250,9 +270,9 @@ describe('config.json', () => {
       'layer_types ["full_attention","full_attention","full_attention"]',
     ],
     [
-      'qwen2',
-      {use_sliding_window: true, sliding_window: 4, layer_types: undefined, max_window_layers: 1},
-      'max_window_layers 1',
+      'mistral',
+      {layer_types: ['full_attention', 'chunked_attention', 'full_attention']},
+      'layer_types ["full_attention","chunked_attention","full_attention"]',
     ],
     [
       'qwen2',

@@ -1,0 +1,4 @@
+/** All architectures, one line each, under the names by which `createLlama` knows them; no `_` in a name, which tfjs would take out. */
+export {llama} from './llama';
+export {mistral} from './mistral';
+export {qwen2} from './qwen2';
