@@ -1,31 +1,37 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {ByRole} from './architectures/weights';
 import {causalAttention} from './causal_attention';
-import {
-  OwLoreAttention,
-  OwLoreAttentionGrad,
-  type OwLoreAttentionAttrs,
-} from '../kernels/llama_kernel_names';
-import {hasKernel} from '../kernels/run_kernel';
+import type {BlockFeature} from '../kernels/block_features';
+import {OwLoreAttention, type OwLoreAttentionAttrs} from '../kernels/llama_kernel_names';
+import {declareProducts} from '../kernels/products';
 import type {KeysAndValues, KeyValueCache} from './generation/key_value_cache';
-import {kernelOp} from './kernel_op';
+import {canRun, kernelOp} from './kernel_op';
+import {rmsNorm} from './rms_norm';
 import {rotate, rotaryTable, type RotaryOptions, type RotaryTable} from './rotary';
 
 export interface AttentionOptions extends RotaryOptions {
   numAttentionHeads: number;
   numKeyValueHeads: number;
+  /** The constant of RMSNorm. */
+  rmsNormEps: number;
   /** How many keys a query sees at most, its own position's and those just before; null: all earlier ones. */
   slidingWindow: number | null;
 }
 
 /**
  * Kernels `[in, out]`; in and out are `heads · headDim` on the side of the heads. Biases of the projections `[out]`, all three or
- * none.
+ * none. Weights of an RMSNorm of each head's queries and keys `[headDim]` (Henry et al. 2020), both or none.
  */
 export type AttentionWeights = Pick<
   ByRole<tf.Tensor>,
-  'q' | 'k' | 'v' | 'o' | 'qBias' | 'kBias' | 'vBias'
+  'q' | 'k' | 'v' | 'o' | 'qBias' | 'kBias' | 'vBias' | 'qNorm' | 'kNorm'
 >;
+
+declareProducts(OwLoreAttention, [
+  ['x', 'q'],
+  ['x', 'k'],
+  ['x', 'v'],
+]);
 
 /**
  * Causal self-attention with rotary positions 0, 1, …: `x` `[batch · seq, hidden]` to the same
@@ -45,7 +51,8 @@ export function attention(
   cache?: KeyValueCache,
 ): tf.Tensor {
   return tf.tidy(() => {
-    if (!hasKernel(OwLoreAttentionGrad) || (cache && cache.length > 0)) {
+    const isFused = canRun(OwLoreAttention, attentionFeatures(weights, options));
+    if (!isFused || (cache && cache.length > 0)) {
       return tf.matMul(composedAttention(x, seq, weights, options, cache), weights.o);
     }
     // a kernel does not put out keys and values in a layout that others know
@@ -91,14 +98,28 @@ function projected(
   seq: number,
   weights: AttentionWeights,
   name: 'q' | 'k' | 'v',
-  {headDim}: AttentionOptions,
+  {headDim, rmsNormEps}: AttentionOptions,
 ): tf.Tensor {
   return tf.tidy(() => {
     const product = tf.matMul(x, weights[name]);
     const bias = weights[`${name}Bias`];
     const biased = bias ? tf.add(product, bias) : product;
-    return byHeads(tf.reshape(biased, [x.shape[0] / seq, seq, -1, headDim]));
+    const heads = tf.reshape(biased, [x.shape[0] / seq, seq, -1, headDim]);
+    const norm = name === 'v' ? undefined : weights[`${name}Norm`];
+    return byHeads(norm ? rmsNorm(heads, norm, rmsNormEps) : heads);
   });
+}
+
+/** What a kernel with attention in it must compute. */
+export function attentionFeatures(
+  {qBias, qNorm}: AttentionWeights,
+  {slidingWindow}: AttentionOptions,
+): BlockFeature[] {
+  const features: BlockFeature[] = [];
+  if (qBias) features.push('attentionBias');
+  if (slidingWindow !== null) features.push('slidingWindow');
+  if (qNorm) features.push('queryKeyNorm');
+  return features;
 }
 
 /** Attributes of a kernel with attention in it. */
@@ -129,7 +150,6 @@ function fusedAttention(
 ): tf.Tensor {
   return kernelOp({
     kernelName: OwLoreAttention,
-    gradientName: OwLoreAttentionGrad,
     inputs: {x, ...attentionInputs(weights, false)},
     constants: {...rotaryTable(seq, options)},
     attrs: attentionAttrs(seq, options),

@@ -96,7 +96,7 @@ export class LlamaBlock extends tfl.layers.Layer {
         kernels,
       );
       const transform = (x: tf.Tensor): tf.Tensor => mlpSublayer(x, weights, this.options);
-      if (areSublayersFused(cache)) {
+      if (areSublayersFused(weights, this.options, cache)) {
         const whole = isPartApart([x], kernels) ? null : fusedBlock(x, seq, weights, this.options);
         return whole ?? transform(attend(x));
       }

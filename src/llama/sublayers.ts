@@ -1,44 +1,58 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {
   OwLoreAttentionSublayer,
-  OwLoreAttentionSublayerGrad,
   OwLoreBlock,
-  OwLoreBlockGrad,
   OwLoreMlpSublayer,
-  OwLoreMlpSublayerGrad,
 } from '../kernels/llama_kernel_names';
-import {hasKernel} from '../kernels/run_kernel';
 import {areCheckpointsRunning} from '../tape/checkpoint_layers';
 import {isRecording, needsGradient} from '../tape/recording';
 import type {ByRole} from './architectures/weights';
-import {attention, attentionAttrs, attentionInputs, type AttentionOptions} from './attention';
+import {
+  attention,
+  attentionAttrs,
+  attentionFeatures,
+  attentionInputs,
+  type AttentionOptions,
+} from './attention';
 import type {KeyValueCache} from './generation/key_value_cache';
-import {kernelOp} from './kernel_op';
+import {canRun, kernelOp} from './kernel_op';
 import {mlp} from './mlp';
 import {rmsNorm} from './rms_norm';
 import {rotaryTable} from './rotary';
 
 /*
  * The two halves of a block, each added to what goes in (residual connections, He et al. 2016). Where the backend has kernels for
- * them they are one op each in training, or both together. Only in training: who looks at a forward pass, to score its weights, is to
- * see all of it.
+ * them they are one op each in training, or both together. Only in training, for they put out what the gradient reads.
  */
 
 type BlockWeights = ByRole<tf.Tensor>;
 
 /** What the two halves of a block take of the configuration. */
-export interface SublayerOptions extends AttentionOptions {
-  /** The constant of RMSNorm. */
-  rmsNormEps: number;
-}
+export type SublayerOptions = AttentionOptions;
 
 /**
  * Whether both halves are one op each, and take `x` `[batch, seq, hidden]` as it is: no other op need change its shape, and no
  * gradient change it back.
  */
-export function areSublayersFused(cache?: KeyValueCache): boolean {
-  const gradients = [OwLoreAttentionSublayerGrad, OwLoreMlpSublayerGrad];
-  return !cache && isRecording() && gradients.every(hasKernel);
+export function areSublayersFused(
+  weights: BlockWeights,
+  options: SublayerOptions,
+  cache?: KeyValueCache,
+): boolean {
+  return isAttentionFused(weights, options, cache) && isMlpFused();
+}
+
+function isAttentionFused(
+  weights: BlockWeights,
+  options: SublayerOptions,
+  cache?: KeyValueCache,
+): boolean {
+  const features = attentionFeatures(weights, options);
+  return !cache && isRecording() && canRun(OwLoreAttentionSublayer, features);
+}
+
+function isMlpFused(): boolean {
+  return isRecording() && canRun(OwLoreMlpSublayer, []);
 }
 
 /** `x + attention(RMSNorm(x))`, `x` `[batch · seq, hidden]`, or as above. */
@@ -51,13 +65,12 @@ export function attentionSublayer(
 ): tf.Tensor {
   const {rmsNormEps: epsilon} = options;
   const {norm} = weights;
-  if (!areSublayersFused(cache)) {
+  if (!isAttentionFused(weights, options, cache)) {
     const normalized = rmsNorm(x, norm, epsilon);
     return tf.add(x, attention(normalized, seq, weights, options, cache));
   }
   return kernelOp({
     kernelName: OwLoreAttentionSublayer,
-    gradientName: OwLoreAttentionSublayerGrad,
     inputs: {x, norm, ...attentionInputs(weights, true)},
     constants: {...rotaryTable(seq, options)},
     attrs: {...attentionAttrs(seq, options), epsilon},
@@ -73,10 +86,9 @@ export function mlpSublayer(
   {rmsNormEps: epsilon}: SublayerOptions,
 ): tf.Tensor {
   const {mlpNorm: norm, gate, up, down} = weights;
-  if (!areSublayersFused()) return tf.add(x, mlp(rmsNorm(x, norm, epsilon), weights));
+  if (!isMlpFused()) return tf.add(x, mlp(rmsNorm(x, norm, epsilon), weights));
   return kernelOp({
     kernelName: OwLoreMlpSublayer,
-    gradientName: OwLoreMlpSublayerGrad,
     inputs: {x, norm, gate, up, down},
     constants: {},
     attrs: {epsilon},
@@ -106,10 +118,9 @@ export function fusedBlock(
   const {norm, mlpNorm, gate, up, down} = weights;
   const inputs = {norm, ...attentionInputs(weights, true), mlpNorm, gate, up, down};
   const areNeeded = new Set(Object.values(inputs).map(needsGradient));
-  if (areNeeded.size > 1 || !hasKernel(OwLoreBlockGrad)) return null;
+  if (areNeeded.size > 1 || !canRun(OwLoreBlock, attentionFeatures(weights, options))) return null;
   return kernelOp({
     kernelName: OwLoreBlock,
-    gradientName: OwLoreBlockGrad,
     inputs: {x, ...inputs},
     constants: {...rotaryTable(seq, options)},
     attrs: {

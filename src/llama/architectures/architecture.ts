@@ -17,7 +17,8 @@ export interface Architecture {
   /** What `architectures` of `config.json` says of a model with a head for the next token. */
   className: string;
   /**
-   * The weights of a block. What LLaMA has not is computed where it is in the table: biases are added to the projections.
+   * The weights of a block. What LLaMA has not is computed where it is in the table: biases are added to the
+   * projections, and queries and keys are normalized before they are turned.
    */
   weights: BlockWeightTable;
   /** Which of these options it has; what LLaMA does stands in the place of the others. */

@@ -8,7 +8,8 @@ export type Size =
   | 'hidden_size'
   | 'intermediate_size'
   | 'num_attention_heads · head_dim'
-  | 'num_key_value_heads · head_dim';
+  | 'num_key_value_heads · head_dim'
+  | 'head_dim';
 
 export interface Weight {
   /** Of a block's, what follows `model.layers.0.`. */
@@ -22,7 +23,7 @@ export interface Weight {
 /** What a weight is to a block. The kernels of `kernels/llama_kernel_names.ts` call it by the same name. */
 export type BlockRole = RequiredRole | OptionalRole;
 type RequiredRole = 'q' | 'k' | 'v' | 'o' | 'gate' | 'up' | 'down' | 'norm' | 'mlpNorm';
-type OptionalRole = 'qBias' | 'kBias' | 'vBias';
+type OptionalRole = 'qBias' | 'kBias' | 'vBias' | 'qNorm' | 'kNorm';
 
 /** The weights of a block, in the order in which PyTorch lists them. */
 export type BlockWeightTable = Readonly<
@@ -53,6 +54,12 @@ export const attentionKernels = {
   k: kernel('self_attn.k_proj', keys, 'hidden_size'),
   v: kernel('self_attn.v_proj', keys, 'hidden_size'),
   o: kernel('self_attn.o_proj', 'hidden_size', queries),
+};
+
+/** Where queries and keys are normalized, head by head. */
+export const queryKeyNorms = {
+  qNorm: norm('self_attn.q_norm', 'head_dim'),
+  kNorm: norm('self_attn.k_norm', 'head_dim'),
 };
 
 /** Of the MLP, in all architectures. */
@@ -92,6 +99,7 @@ export function sizesOf(
     intermediate_size: config.intermediateSize,
     [queries]: config.numAttentionHeads * headDim,
     [keys]: config.numKeyValueHeads * headDim,
+    head_dim: headDim,
   };
 }
 
