@@ -5,26 +5,31 @@ import {
   createLlama,
   parseSafetensors,
   setLlamaWeights,
+  type ArchitectureName,
   type HostTensor,
   type LlamaConfig,
 } from '../../src/llama';
 
 /**
- * The checkpoints of the fixtures. All but `llama2…` have grouped queries, `llama3…`, `qwen2` and
- * `smollm2` a tied head, `llama3…` stretched wavelengths, `mistral` a sliding window and bfloat16,
- * `qwen2` biases and float16.
+ * The checkpoints of the fixtures. All but `llama2…` have grouped queries, `llama3…`, `qwen2`, `qwen3`
+ * and `smollm2` a tied head, `llama3…` stretched wavelengths, `mistral` a sliding window and bfloat16,
+ * `qwen2` biases and float16, `qwen3` norms of queries and keys.
  */
 const folders = {
   llama2: 'llama/llama2',
   llama3: 'llama/llama3',
   mistral: 'llama/mistral',
   qwen2: 'llama/qwen2',
+  qwen3: 'llama/qwen3',
   smollm2: 'llama/smollm2',
   llama2Outliers: 'owl/llama2_outliers',
   llama3Outliers: 'owl/llama3_outliers',
 };
 
 export type CheckpointName = keyof typeof folders;
+
+/** Those of `test/fixtures/llama/`, each with reference numbers. */
+export const referenceNames = ['llama2', 'llama3', 'mistral', 'qwen2', 'qwen3', 'smollm2'] as const;
 
 const folder = (name: CheckpointName): string =>
   fileURLToPath(new URL(`../fixtures/${folders[name]}/`, import.meta.url));
@@ -60,6 +65,7 @@ export function readConfig(name: CheckpointName): LlamaConfig {
             originalMaxPositionEmbeddings: rope['original_max_position_embeddings']!,
           }
         : null,
+    architecture: c.model_type as ArchitectureName,
     attentionBias: c.model_type === 'qwen2',
     slidingWindow: c.sliding_window ?? null,
     maxPositionEmbeddings: c['max_position_embeddings']!,

@@ -84,7 +84,10 @@ describe('LlamaConfig', () => {
     [{headInLoss: 1}, 'headInLoss must be true or false; got 1'],
     [{initializerRange: -1}, 'initializerRange must be a number >= 0; got -1'],
     [{seed: 0.5}, 'seed must be an integer; got 0.5'],
-    [{architecture: 'gpt2'}, "architecture must be one of 'llama', 'mistral', 'qwen2'; got 'gpt2'"],
+    [
+      {architecture: 'gpt2'},
+      "architecture must be one of 'llama', 'mistral', 'qwen2', 'qwen3'; got 'gpt2'",
+    ],
     [
       {architecture: 'llama', slidingWindow: 5},
       "slidingWindow must be null in the architecture 'llama'; got 5",

@@ -6,7 +6,7 @@ import {OwLoreOptimizer} from '../../src';
 import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {describeBackends} from '../support/backends';
 import {readJson, readTensors, toTensor} from '../support/fixtures';
-import {loadCheckpoint} from './checkpoints';
+import {loadCheckpoint, referenceNames} from './checkpoints';
 import * as composed from './composed';
 import {createComposedLlama} from './composed_model';
 
@@ -88,7 +88,7 @@ const tapes = {stock: tf.variableGrads, lean: variableGrads};
 describeBackends('createLlama', (backend) => {
   // webgl's shaders take exp, sin and cos as the driver has them, and after some steps of Adam that shows.
   const rounding = backend === 'webgl' ? 2e-4 : 1e-5;
-  for (const name of ['llama2', 'llama3', 'mistral', 'qwen2', 'smollm2'] as const) {
+  for (const name of referenceNames) {
     describe(`checkpoint ${name}`, () => {
       const reference = readJson<Reference>(`llama/${name}`);
       const tensors = readTensors(`llama/${name}`);

@@ -1,7 +1,7 @@
 import {expect} from 'chai';
 import {readConfigJson} from '../../../src/llama/files/config_json';
-import {readConfig} from '../checkpoints';
-import {checkpointNames, jsonOf, readFiles, type FixtureName} from './checkpoint_files';
+import {readConfig, referenceNames} from '../checkpoints';
+import {jsonOf, readFiles, type FixtureName} from './checkpoint_files';
 
 type Json = Record<string, unknown>;
 
@@ -13,7 +13,7 @@ const changed = (name: FixtureName, keys: Json, transformers: 4 | 5 = 5): Json =
   ) as Json;
 
 describe('config.json', () => {
-  for (const name of checkpointNames) {
+  for (const name of referenceNames) {
     it(`of ${name} says the same in the words of transformers 4 and 5`, () => {
       const [five, four] = ([5, 4] as const).map((version) => read(changed(name, {}, version)));
       expect(four).to.deep.equal(five);
@@ -65,6 +65,13 @@ describe('config.json', () => {
     });
     expect(read(changed('qwen2', {...absent, ...wide}))).to.deep.include({
       ...common,
+      numKeyValueHeads: 32,
+      maxPositionEmbeddings: 32768,
+      slidingWindow: null,
+    });
+    expect(read(changed('qwen3', {...absent, ...wide}))).to.deep.include({
+      ...common,
+      headDim: 128,
       numKeyValueHeads: 32,
       maxPositionEmbeddings: 32768,
       slidingWindow: null,
@@ -148,6 +155,39 @@ describe('config.json', () => {
         vocab_size: 151936,
       },
       {attentionBias: true, slidingWindow: null, headDim: 64},
+    ],
+    [
+      'Qwen3-0.6B',
+      {
+        architectures: ['Qwen3ForCausalLM'],
+        attention_bias: false,
+        attention_dropout: 0,
+        bos_token_id: 151643,
+        eos_token_id: 151645,
+        head_dim: 128,
+        hidden_act: 'silu',
+        hidden_size: 1024,
+        initializer_range: 0.02,
+        intermediate_size: 3072,
+        max_position_embeddings: 40960,
+        max_window_layers: 28,
+        model_type: 'qwen3',
+        num_attention_heads: 16,
+        num_hidden_layers: 28,
+        num_key_value_heads: 8,
+        rms_norm_eps: 1e-6,
+        rope_scaling: null,
+        rope_theta: 1000000,
+        sliding_window: null,
+        tie_word_embeddings: true,
+        torch_dtype: 'bfloat16',
+        use_sliding_window: false,
+        vocab_size: 151936,
+      },
+      {
+        ...{architecture: 'qwen3', headDim: 128, numKeyValueHeads: 8, ropeTheta: 1000000},
+        ...{attentionBias: false, slidingWindow: null, tieWordEmbeddings: true},
+      },
     ],
     [
       'Llama-3.2-1B',
@@ -238,6 +278,7 @@ describe('config.json', () => {
     ['llama2', {mlp_bias: true}, 'mlp_bias true'],
     ['llama2', {attention_bias: true}, 'attention_bias true'],
     ['mistral', {attention_bias: true}, 'attention_bias true'],
+    ['qwen3', {attention_bias: true}, 'attention_bias true'],
     ['llama2', {attention_dropout: 0.1}, 'attention_dropout 0.1'],
     ['llama2', {partial_rotary_factor: 0.5}, 'partial_rotary_factor 0.5'],
     ['llama2', {quantization_config: {bits: 4}}, 'quantization_config {"bits":4}'],
@@ -289,7 +330,10 @@ describe('config.json', () => {
   }
 
   const wrong: Array<[Json, string]> = [
-    [{model_type: 'gpt2'}, "model_type must be one of 'llama', 'mistral', 'qwen2'; got 'gpt2'"],
+    [
+      {model_type: 'gpt2'},
+      "model_type must be one of 'llama', 'mistral', 'qwen2', 'qwen3'; got 'gpt2'",
+    ],
     [{model_type: undefined}, 'model_type must be one of'],
     [
       {architectures: ['LlamaForSequenceClassification']},

@@ -18,7 +18,8 @@ import {
 import {decode, encode} from '../../../src/llama/files/float_type';
 import {describeBackends} from '../../support/backends';
 import {rejection} from '../../support/rejection';
-import {checkpointNames, editJson, jsonOf, readFiles, type FixtureName} from './checkpoint_files';
+import {referenceNames} from '../checkpoints';
+import {editJson, jsonOf, readFiles, type FixtureName} from './checkpoint_files';
 
 const INDEX = 'model.safetensors.index.json';
 /** How transformers saved the fixtures. */
@@ -27,6 +28,7 @@ const saved: Record<FixtureName, SaveLlamaOptions> = {
   llama3: {dtype: 'F32', maxShardBytes: 60_000},
   mistral: {dtype: 'BF16'},
   qwen2: {dtype: 'F16'},
+  qwen3: {dtype: 'F32'},
   smollm2: {dtype: 'F32'},
 };
 const tiny: LlamaConfig = {
@@ -46,7 +48,7 @@ async function save(model: tfl.LayersModel, options?: SaveLlamaOptions) {
 }
 
 describeBackends('saveLlama', () => {
-  for (const name of checkpointNames) {
+  for (const name of referenceNames) {
     it(`writes ${name} byte by byte as transformers did`, async () => {
       const before = tf.memory().numTensors;
       const original = readFiles(name);
@@ -94,7 +96,7 @@ describeBackends('saveLlama', () => {
 
 describe('saveLlama', () => {
   describe('of config.json', () => {
-    for (const name of checkpointNames) {
+    for (const name of referenceNames) {
       for (const transformers of [4, 5] as const) {
         it(`keeps what ${name} had, in the words of transformers 4 and 5 (from ${transformers})`, async () => {
           const original = readFiles(name, transformers);
@@ -127,12 +129,16 @@ describe('saveLlama', () => {
       highFreqFactor: 4,
       originalMaxPositionEmbeddings: 32,
     };
+    const mixed = ['full_attention', 'sliding_attention'] as const;
     const made: Array<[string, Partial<LlamaConfig>]> = [
       ['llama', {}],
       ['llama', {ropeScaling, tieWordEmbeddings: true, numKeyValueHeads: 1, headDim: 6}],
       ['mistral', {slidingWindow: 5, rmsNormEps: 1e-6}],
       ['qwen2', {attentionBias: true, maxPositionEmbeddings: 64}],
       ['qwen2', {attentionBias: true, slidingWindow: 5, initializerRange: 0.5}],
+      ['qwen2', {architecture: 'qwen2', slidingWindow: 5, layerTypes: mixed}],
+      ['qwen3', {architecture: 'qwen3', headDim: 6}],
+      ['qwen3', {architecture: 'qwen3', slidingWindow: 5, layerTypes: mixed}],
     ];
     for (const [type, options] of made) {
       it(`describes a ${type} that was made with ${JSON.stringify(options)}`, async () => {

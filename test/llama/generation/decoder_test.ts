@@ -8,7 +8,7 @@ import {describeBackends} from '../../support/backends';
 import {Comparison} from '../../support/close';
 import {readJson, readTensors} from '../../support/fixtures';
 import {withProductsOfTfjs} from '../../support/webgpu_products';
-import {loadCheckpoint, type CheckpointName} from '../checkpoints';
+import {loadCheckpoint, referenceNames, type CheckpointName} from '../checkpoints';
 
 /** Logits after each piece of `ids`, and how many tensors are left after the decoder is disposed of. */
 async function logitsByPieces(
@@ -53,7 +53,7 @@ async function expectReference(name: CheckpointName, tokens: number): Promise<vo
 }
 
 describeBackends('Decoder', (backend) => {
-  for (const name of ['llama2', 'llama3', 'mistral', 'qwen2', 'smollm2'] as const) {
+  for (const name of referenceNames) {
     it(`has the logits of the reference token by token, ${name}`, () => expectReference(name, 10));
   }
 
