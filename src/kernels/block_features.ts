@@ -9,7 +9,17 @@ import {
 } from './llama_kernel_names';
 
 /** What an architecture may compute in its blocks beyond what all do. */
-export type BlockFeature = 'attentionBias' | 'slidingWindow' | 'queryKeyNorm';
+export type BlockFeature =
+  | 'attentionBias'
+  | 'slidingWindow'
+  /** Norms of each head's queries and keys. */
+  | 'queryKeyNorm'
+  /** Another factor of the products of queries and keys than 1/√width. */
+  | 'queryScale'
+  /** Norms of what attention and MLP add. */
+  | 'outputNorm'
+  /** GELU in the place of SiLU. */
+  | 'gelu';
 
 /**
  * The features that each kernel of a block's parts computes, and the kernel of its gradients with it. A block that has another one must

@@ -14,6 +14,8 @@ export interface AttentionOptions extends RotaryOptions {
   numKeyValueHeads: number;
   /** The constant of RMSNorm. */
   rmsNormEps: number;
+  /** Its square root divides the products of queries and keys. */
+  queryPreAttnScalar: number;
   /** How many keys a query sees at most, its own position's and those just before; null: all earlier ones. */
   slidingWindow: number | null;
 }
@@ -69,13 +71,13 @@ function composedAttention(
   options: AttentionOptions,
   cache?: KeyValueCache,
 ): tf.Tensor {
-  const {numAttentionHeads, headDim, slidingWindow} = options;
+  const {numAttentionHeads, headDim} = options;
   const table = rotaryTable(seq, options, cache?.length);
   return tf.tidy(() => {
     const q = tf.tidy(() => rotate(projected(x, seq, weights, 'q', options), table));
     const own = keysAndValues(x, seq, weights, options, table);
     const {keys, values} = cache ? cache.append(own) : own;
-    const mixed = groupedAttention(q, keys, values, slidingWindow);
+    const mixed = groupedAttention(q, keys, values, options);
     return tf.reshape(byHeads(mixed), [x.shape[0], numAttentionHeads * headDim]);
   });
 }
@@ -113,12 +115,13 @@ function projected(
 /** What a kernel with attention in it must compute. */
 export function attentionFeatures(
   {qBias, qNorm}: AttentionWeights,
-  {slidingWindow}: AttentionOptions,
+  {slidingWindow, queryPreAttnScalar, headDim}: AttentionOptions,
 ): BlockFeature[] {
   const features: BlockFeature[] = [];
   if (qBias) features.push('attentionBias');
   if (slidingWindow !== null) features.push('slidingWindow');
   if (qNorm) features.push('queryKeyNorm');
+  if (queryPreAttnScalar !== headDim) features.push('queryScale');
   return features;
 }
 
@@ -166,7 +169,7 @@ function groupedAttention(
   q: tf.Tensor,
   k: tf.Tensor,
   v: tf.Tensor,
-  slidingWindow: number | null,
+  {slidingWindow: window, queryPreAttnScalar}: AttentionOptions,
 ): tf.Tensor {
   const [batch, heads, seq, headDim] = q.shape as [number, number, number, number];
   const [, keyHeads, keys] = k.shape as [number, number, number];
@@ -175,7 +178,7 @@ function groupedAttention(
       tf.reshape(q, [batch * keyHeads, heads / keyHeads, seq, headDim]),
       tf.reshape(k, [batch * keyHeads, keys, headDim]),
       tf.reshape(v, [batch * keyHeads, keys, headDim]),
-      {window: slidingWindow},
+      {window, scale: queryPreAttnScalar ** -0.5},
     );
     return tf.reshape(mixed, q.shape);
   });

@@ -13,6 +13,7 @@ import type {ResolvedConfig} from './config';
 import type {KeyValueCache} from './generation/key_value_cache';
 import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit} from './layer';
 import {pick} from './pick';
+import {normFactor} from './rms_norm';
 import {
   areSublayersFused,
   attentionSublayer,
@@ -32,6 +33,8 @@ export const BLOCK_OPTIONS = [
   'rmsNormEps',
   'ropeTheta',
   'ropeScaling',
+  'ropeLocalBaseFreq',
+  'queryPreAttnScalar',
   'attentionBias',
   'slidingWindow',
 ] as const satisfies ReadonlyArray<keyof ResolvedConfig>;
@@ -44,9 +47,9 @@ export interface LlamaBlockArgs extends LayerArgs, WeightInit, BlockOptions {
 }
 
 /**
- * A block with all its weights, those of its architecture: `h = x + attention(norm(x))`, then `h +
- * mlp(norm(h))`; `[batch, seq, hidden]` to the same shape. The weights have the names of Hugging
- * Face's checkpoints, kernels are `[in, out]`.
+ * A block with all the weights that its architecture has: `h = x + attention(norm(x))`, then `h +
+ * mlp(norm(h))`, `[batch, seq, hidden]` to the same shape. Where there are output norms, what attention and MLP
+ * add goes through one. The weights have the names of Hugging Face's checkpoints, kernels are `[in, out]`.
  */
 export class LlamaBlock extends tfl.layers.Layer {
   readonly args: LlamaBlockArgs;
@@ -61,7 +64,14 @@ export class LlamaBlock extends tfl.layers.Layer {
     this.args = args;
     this.architecture = architectures[args.architecture];
     this.window = args.isSliding ? args.slidingWindow : null;
-    this.options = {...pick(args, BLOCK_OPTIONS), slidingWindow: this.window};
+    const {activation = 'silu', options} = this.architecture;
+    const isLocal = this.window !== null && options.includes('ropeLocalBaseFreq');
+    this.options = {
+      ...pick(args, BLOCK_OPTIONS),
+      ...(isLocal && {ropeTheta: args.ropeLocalBaseFreq, ropeScaling: null}),
+      slidingWindow: this.window,
+      activation,
+    };
   }
 
   static get className(): string {
@@ -70,9 +80,10 @@ export class LlamaBlock extends tfl.layers.Layer {
 
   override build(inputShape: tfl.Shape | tfl.Shape[]): void {
     const sizes = sizesOf({...this.args, hiddenSize: onlyShape(inputShape).at(-1)!});
+    const {unitOffset = false} = this.architecture;
     let kernels = 0;
     for (const [role, weight] of this.roles()) {
-      const initializer = weightInitializer(this.args, weight, kernels);
+      const initializer = weightInitializer({...this.args, unitOffset}, weight, kernels);
       if (weight.kind === 'kernel') kernels++;
       const shape = modelShape(weight, sizes);
       this.variables.set(role, this.addWeight(weight.name, shape, 'float32', initializer));
@@ -122,7 +133,11 @@ export class LlamaBlock extends tfl.layers.Layer {
   }
 
   private readWeights(): ByRole<tf.Tensor> {
-    const entries = [...this.variables].map(([role, variable]) => [role, variable.read()]);
+    const {weights, unitOffset = false} = this.architecture;
+    const entries = [...this.variables].map(([role, variable]) => {
+      const value = variable.read();
+      return [role, weights[role]!.kind === 'norm' ? normFactor(value, unitOffset) : value];
+    });
     return Object.fromEntries(entries) as ByRole<tf.Tensor>;
   }
 }

@@ -52,6 +52,13 @@ export interface LlamaConfig {
   /** Stretched rotary wavelengths; default none. */
   ropeScaling?: RopeScaling | null;
   /**
+   * Base of the rotary wavelengths of blocks with the sliding window, which are then not stretched: an option of Gemma 3. Default
+   * `ropeTheta`.
+   */
+  ropeLocalBaseFreq?: number;
+  /** Its square root divides the products of queries and keys: an option of Gemma 3. Default `headDim`. */
+  queryPreAttnScalar?: number;
+  /**
    * Whether the projections to queries, keys and values have biases; default: as the architecture has it, Qwen2 alone. The output
    * projection has none.
    */
@@ -62,7 +69,7 @@ export interface LlamaConfig {
    */
   slidingWindow?: number | null;
   /**
-   * For each block whether it has the sliding window, in Qwen models alone; default null: all have it, if there is one.
+   * For each block whether it has the sliding window, an option of Qwen and Gemma models; default null: all have it, if there is one.
    */
   layerTypes?: readonly LayerType[] | null;
   /** Longest sequence that the model accepts, in tokens; default 2048. */
@@ -113,10 +120,21 @@ const COUNTS = [
   'headDim',
 ] as const satisfies ReadonlyArray<keyof LlamaConfig>;
 
+/** Numbers above 0. */
+const POSITIVE = [
+  'rmsNormEps',
+  'ropeTheta',
+  'ropeLocalBaseFreq',
+  'queryPreAttnScalar',
+] as const satisfies ReadonlyArray<keyof LlamaConfig>;
+
 /** Options whose defaults follow from others. */
-const DERIVED = ['architecture', 'attentionBias'] as const satisfies ReadonlyArray<
-  keyof LlamaConfig
->;
+const DERIVED = [
+  'architecture',
+  'attentionBias',
+  'ropeLocalBaseFreq',
+  'queryPreAttnScalar',
+] as const satisfies ReadonlyArray<keyof LlamaConfig>;
 
 /**
  * Fills in the defaults of a configuration.
@@ -130,8 +148,7 @@ export function resolveConfig(config: LlamaConfig): ResolvedConfig {
   const count = {integer: true, min: 1};
   for (const name of COUNTS) checkNumber(OWNER, name, resolved[name], count);
   const {numAttentionHeads, numKeyValueHeads, headDim, ropeScaling, slidingWindow, seed} = resolved;
-  checkNumber(OWNER, 'rmsNormEps', resolved.rmsNormEps, {exclusiveMin: 0});
-  checkNumber(OWNER, 'ropeTheta', resolved.ropeTheta, {exclusiveMin: 0});
+  for (const name of POSITIVE) checkNumber(OWNER, name, resolved[name], {exclusiveMin: 0});
   checkNumber(OWNER, 'maxPositionEmbeddings', resolved.maxPositionEmbeddings, count);
   checkNumber(OWNER, 'initializerRange', resolved.initializerRange, {min: 0});
   if (ropeScaling !== null) checkRopeScaling(ropeScaling);
@@ -161,11 +178,14 @@ function withDefaults(config: LlamaConfig): ResolvedConfig {
   const ofWindow = (slidingWindow ?? null) === null ? 'llama' : 'mistral';
   const {architecture = attentionBias ? 'qwen2' : ofWindow} = config;
   checkChoice(OWNER, 'architecture', architecture, architectureNames);
+  const {headDim = hiddenSize / numAttentionHeads, ropeTheta = DEFAULTS.ropeTheta} = config;
   return {
     ...DEFAULTS,
     architecture,
     numKeyValueHeads: numAttentionHeads,
-    headDim: hiddenSize / numAttentionHeads,
+    headDim,
+    ropeLocalBaseFreq: ropeTheta,
+    queryPreAttnScalar: headDim,
     attentionBias: 'qBias' in architectures[architecture].weights,
     ...definedIn(config),
   };
@@ -173,7 +193,7 @@ function withDefaults(config: LlamaConfig): ResolvedConfig {
 
 /** Throws if the architecture does not compute what an option asks for. */
 function checkArchitecture(config: ResolvedConfig): void {
-  const {architecture, attentionBias} = config;
+  const {architecture, attentionBias, ropeTheta, headDim} = config;
   const {weights, options} = architectures[architecture];
   const refuse = (name: keyof LlamaConfig, wanted: unknown): never => {
     throw new Error(
@@ -183,7 +203,12 @@ function checkArchitecture(config: ResolvedConfig): void {
   };
   const hasBias = 'qBias' in weights;
   if (attentionBias !== hasBias) refuse('attentionBias', hasBias);
-  const plain: Record<OwnOption, unknown> = {slidingWindow: null, layerTypes: null};
+  const plain: Record<OwnOption, unknown> = {
+    slidingWindow: null,
+    layerTypes: null,
+    ropeLocalBaseFreq: ropeTheta,
+    queryPreAttnScalar: headDim,
+  };
   for (const [name, value] of Object.entries(plain) as Array<[OwnOption, unknown]>) {
     if (!options.includes(name) && config[name] !== value) refuse(name, value);
   }

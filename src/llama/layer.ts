@@ -11,6 +11,8 @@ export interface WeightInit {
   initializerRange: number;
   /** Seed of the layer's first kernel, or null for kernels that differ each time. */
   seed: number | null;
+  /** Whether a norm multiplies by 1 + its weight. */
+  unitOffset?: boolean;
   /** What to start from in place of all this. */
   given?: GivenWeights;
 }
@@ -25,7 +27,7 @@ type Initializer = ReturnType<typeof tfl.initializers.randomNormal>;
 
 /** Initializer of a layer's weight; of the kernels of one layer, which differ, this is number `index`. */
 export function weightInitializer(
-  {initializerRange, seed, given, name: layer}: Partial<WeightInit> & LayerArgs,
+  {initializerRange, seed, given, unitOffset, name: layer}: Partial<WeightInit> & LayerArgs,
   {name, kind}: Pick<Weight, 'name' | 'kind'>,
   index = 0,
 ): Initializer {
@@ -34,8 +36,8 @@ export function weightInitializer(
     initializer.apply = () => given(`${layer}.${name}`);
     return initializer;
   }
-  if (kind === 'norm') return tfl.initializers.ones();
-  if (kind === 'bias') return tfl.initializers.zeros();
+  if (kind === 'norm' && !unitOffset) return tfl.initializers.ones();
+  if (kind === 'norm' || kind === 'bias') return tfl.initializers.zeros();
   return tfl.initializers.randomNormal({
     stddev: initializerRange,
     seed: seed == null ? undefined : seed + index,

@@ -1,4 +1,5 @@
 import * as tfl from '@tensorflow/tfjs-layers';
+import {architectures} from './architectures';
 import {BLOCK_OPTIONS, LlamaBlock} from './block';
 import {resolveConfig, type LlamaConfig} from './config';
 import {EMBEDDING_OPTIONS, LlamaEmbedding} from './embedding';
@@ -41,7 +42,9 @@ export function buildLlama(config: LlamaConfig, given?: GivenWeights): tfl.Layer
   const apply = (layer: tfl.layers.Layer, input: tfl.SymbolicTensor): tfl.SymbolicTensor =>
     layer.apply(input) as tfl.SymbolicTensor;
 
-  const ofEmbedding = pick(options, EMBEDDING_OPTIONS);
+  const {scaledEmbedding, unitOffset = false} = architectures[options.architecture];
+  const scale = scaledEmbedding ? Math.sqrt(options.hiddenSize) : 1;
+  const ofEmbedding = {...pick(options, EMBEDDING_OPTIONS), scale};
   const embedding = new LlamaEmbedding({name: 'model.embed_tokens', ...ofEmbedding, ...initOf(0)});
   const ids = tfl.input({shape: [null], dtype: 'int32', name: 'ids'});
   let hidden = apply(embedding, ids);
@@ -51,7 +54,7 @@ export function buildLlama(config: LlamaConfig, given?: GivenWeights): tfl.Layer
     const isSliding = layerTypes ? layerTypes[i] === 'sliding_attention' : slidingWindow !== null;
     hidden = apply(new LlamaBlock({name, ...ofBlock, isSliding, ...initOf(1 + i)}), hidden);
   }
-  hidden = apply(new RMSNorm({name: 'model.norm', rmsNormEps, given}), hidden);
+  hidden = apply(new RMSNorm({name: 'model.norm', rmsNormEps, unitOffset, given}), hidden);
   const head = tieWordEmbeddings
     ? embedding
     : new LlamaHead({name: 'lm_head', vocabSize, headInLoss, ...initOf(1 + numHiddenLayers)});

@@ -38,8 +38,15 @@ function inverseRms(x: tf.Tensor, eps: number): tf.Tensor {
   return tf.tidy(() => tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), eps)));
 }
 
+/** What a norm multiplies by, of its weight. */
+export function normFactor(weight: tf.Tensor, unitOffset: boolean): tf.Tensor {
+  return unitOffset ? tf.add(weight, 1) : weight;
+}
+
 export interface RMSNormArgs extends LayerArgs, Pick<WeightInit, 'given'> {
   rmsNormEps: number;
+  /** Whether it multiplies by 1 + its weight. */
+  unitOffset: boolean;
 }
 
 /**
@@ -69,12 +76,14 @@ export class RMSNorm extends tfl.layers.Layer {
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Record<string, unknown>): tf.Tensor {
     return tf.tidy(() => {
       this.invokeCallHook(inputs, kwargs);
-      return rmsNorm(onlyInput(inputs), this.weight.read(), this.args.rmsNormEps);
+      const {rmsNormEps, unitOffset} = this.args;
+      return rmsNorm(onlyInput(inputs), normFactor(this.weight.read(), unitOffset), rmsNormEps);
     });
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    return {...super.getConfig(), rmsNormEps: this.args.rmsNormEps};
+    const {rmsNormEps, unitOffset} = this.args;
+    return {...super.getConfig(), rmsNormEps, unitOffset};
   }
 }
 tf.serialization.registerClass(RMSNorm);

@@ -4,6 +4,7 @@ import {
   OwLoreBlock,
   OwLoreMlpSublayer,
 } from '../kernels/llama_kernel_names';
+import type {BlockFeature} from '../kernels/block_features';
 import {areCheckpointsRunning} from '../tape/checkpoint_layers';
 import {isRecording, needsGradient} from '../tape/recording';
 import type {ByRole} from './architectures/weights';
@@ -16,7 +17,7 @@ import {
 } from './attention';
 import type {KeyValueCache} from './generation/key_value_cache';
 import {canRun, kernelOp} from './kernel_op';
-import {mlp} from './mlp';
+import {mlp, mlpFeatures, type Activation} from './mlp';
 import {rmsNorm} from './rms_norm';
 import {rotaryTable} from './rotary';
 
@@ -28,7 +29,9 @@ import {rotaryTable} from './rotary';
 type BlockWeights = ByRole<tf.Tensor>;
 
 /** What the two halves of a block take of the configuration. */
-export type SublayerOptions = AttentionOptions;
+export interface SublayerOptions extends AttentionOptions {
+  activation: Activation;
+}
 
 /**
  * Whether both halves are one op each, and take `x` `[batch, seq, hidden]` as it is: no other op need change its shape, and no
@@ -39,7 +42,7 @@ export function areSublayersFused(
   options: SublayerOptions,
   cache?: KeyValueCache,
 ): boolean {
-  return isAttentionFused(weights, options, cache) && isMlpFused();
+  return isAttentionFused(weights, options, cache) && isMlpFused(weights, options);
 }
 
 function isAttentionFused(
@@ -47,15 +50,30 @@ function isAttentionFused(
   options: SublayerOptions,
   cache?: KeyValueCache,
 ): boolean {
-  const features = attentionFeatures(weights, options);
+  const features = attentionHalfFeatures(weights, options);
   return !cache && isRecording() && canRun(OwLoreAttentionSublayer, features);
 }
 
-function isMlpFused(): boolean {
-  return isRecording() && canRun(OwLoreMlpSublayer, []);
+function isMlpFused(weights: BlockWeights, options: SublayerOptions): boolean {
+  return isRecording() && canRun(OwLoreMlpSublayer, mlpHalfFeatures(weights, options));
 }
 
-/** `x + attention(RMSNorm(x))`, `x` `[batch · seq, hidden]`, or as above. */
+function attentionHalfFeatures(weights: BlockWeights, options: SublayerOptions): BlockFeature[] {
+  const features = attentionFeatures(weights, options);
+  return weights.outputNorm ? [...features, 'outputNorm'] : features;
+}
+
+function mlpHalfFeatures(
+  {mlpOutputNorm}: BlockWeights,
+  {activation}: SublayerOptions,
+): BlockFeature[] {
+  const features = mlpFeatures(activation);
+  return mlpOutputNorm ? [...features, 'outputNorm'] : features;
+}
+
+/**
+ * `x + attention(RMSNorm(x))`, `x` `[batch · seq, hidden]`, or as above; with an output norm `x + RMSNorm(attention(RMSNorm(x)))`.
+ */
 export function attentionSublayer(
   x: tf.Tensor,
   seq: number,
@@ -64,10 +82,11 @@ export function attentionSublayer(
   cache?: KeyValueCache,
 ): tf.Tensor {
   const {rmsNormEps: epsilon} = options;
-  const {norm} = weights;
+  const {norm, outputNorm} = weights;
   if (!isAttentionFused(weights, options, cache)) {
     const normalized = rmsNorm(x, norm, epsilon);
-    return tf.add(x, attention(normalized, seq, weights, options, cache));
+    const attended = attention(normalized, seq, weights, options, cache);
+    return tf.add(x, outputNorm ? rmsNorm(attended, outputNorm, epsilon) : attended);
   }
   return kernelOp({
     kernelName: OwLoreAttentionSublayer,
@@ -79,14 +98,18 @@ export function attentionSublayer(
   });
 }
 
-/** `x + mlp(RMSNorm(x))`, `x` `[rows, hidden]`, or as above. */
+/** `x + mlp(RMSNorm(x))`, `x` `[rows, hidden]`, or as above; with an output norm likewise. */
 export function mlpSublayer(
   x: tf.Tensor,
   weights: BlockWeights,
-  {rmsNormEps: epsilon}: SublayerOptions,
+  options: SublayerOptions,
 ): tf.Tensor {
-  const {mlpNorm: norm, gate, up, down} = weights;
-  if (!isMlpFused()) return tf.add(x, mlp(rmsNorm(x, norm, epsilon), weights));
+  const {rmsNormEps: epsilon, activation} = options;
+  const {mlpNorm: norm, gate, up, down, mlpOutputNorm} = weights;
+  if (!isMlpFused(weights, options)) {
+    const transformed = mlp(rmsNorm(x, norm, epsilon), weights, activation);
+    return tf.add(x, mlpOutputNorm ? rmsNorm(transformed, mlpOutputNorm, epsilon) : transformed);
+  }
   return kernelOp({
     kernelName: OwLoreMlpSublayer,
     inputs: {x, norm, gate, up, down},
@@ -118,7 +141,11 @@ export function fusedBlock(
   const {norm, mlpNorm, gate, up, down} = weights;
   const inputs = {norm, ...attentionInputs(weights, true), mlpNorm, gate, up, down};
   const areNeeded = new Set(Object.values(inputs).map(needsGradient));
-  if (areNeeded.size > 1 || !canRun(OwLoreBlock, attentionFeatures(weights, options))) return null;
+  const features = [
+    ...attentionHalfFeatures(weights, options),
+    ...mlpHalfFeatures(weights, options),
+  ];
+  if (areNeeded.size > 1 || !canRun(OwLoreBlock, features)) return null;
   return kernelOp({
     kernelName: OwLoreBlock,
     inputs: {x, ...inputs},

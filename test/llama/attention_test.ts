@@ -8,7 +8,10 @@ import {describeBackends} from '../support/backends';
 import * as composed from './composed';
 import {expectSameOp, randomTensor} from './ops';
 
-interface Case extends Pick<AttentionOptions, 'numKeyValueHeads' | 'headDim' | 'slidingWindow'> {
+interface Case extends Pick<
+  AttentionOptions,
+  'numKeyValueHeads' | 'headDim' | 'slidingWindow' | 'queryPreAttnScalar'
+> {
   batch: number;
   seq: number;
   hidden: number;
@@ -28,6 +31,7 @@ const cases: fc.Arbitrary<Case> = fc.record({
   slidingWindow: fc.option(fc.constantFrom(1, 2, 5, 16, 31, 64, 200)),
   isBiased: fc.boolean(),
   isNormalized: fc.boolean(),
+  queryPreAttnScalar: fc.constantFrom(2, 8, 20),
 });
 
 function optionsOf({group, ...sizes}: Case): AttentionOptions {
@@ -77,8 +81,9 @@ function reference(given: Case, x: tf.Tensor, weights: tf.Tensor[]): tf.Tensor {
     return norm ? composed.rmsNorm(heads, norm, 1e-5) : heads;
   };
   const table = rotaryTable(seq, optionsOf(given));
+  const factor = Math.sqrt(headDim / given.queryPreAttnScalar); // the rest of 1/√headDim
   const [q, k, v] = [project('q'), project('k'), project('v')];
-  const mixed = composed.selfAttention(q, k, v, table, given.slidingWindow);
+  const mixed = composed.selfAttention(tf.mul(q, factor), k, v, table, given.slidingWindow);
   return tf.matMul(tf.reshape(mixed, [batch * seq, -1]), named.o);
 }
 
@@ -101,7 +106,7 @@ describeBackends('attention', (backend) => {
   it('has the gradients of a bias alone', async () => {
     const given: Case = {
       ...{batch: 1, seq: 9, hidden: 8, numKeyValueHeads: 1, group: 2, headDim: 4},
-      ...{slidingWindow: 3, isBiased: true, isNormalized: false},
+      ...{slidingWindow: 3, isBiased: true, isNormalized: false, queryPreAttnScalar: 4},
     };
     const before = tf.memory().numTensors;
     const [x, ...weights] = inputsOf(given) as [tf.Tensor, ...tf.Tensor[]];

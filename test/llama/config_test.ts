@@ -28,6 +28,8 @@ describe('LlamaConfig', () => {
       attentionBias: false,
       slidingWindow: null,
       layerTypes: null,
+      ropeLocalBaseFreq: 10000,
+      queryPreAttnScalar: 4,
       maxPositionEmbeddings: 2048,
       tieWordEmbeddings: false,
       headInLoss: false,
@@ -75,6 +77,10 @@ describe('LlamaConfig', () => {
     [{numAttentionHeads: 4}, 'headDim must be even, for rotary embedding turns pairs; got 3'],
     [{numKeyValueHeads: 2}, 'numKeyValueHeads must divide numAttentionHeads (3); got 2'],
     [{rmsNormEps: 0}, 'rmsNormEps must be a number > 0; got 0'],
+    [{ropeLocalBaseFreq: 0}, 'ropeLocalBaseFreq must be a number > 0; got 0'],
+    [{queryPreAttnScalar: -1}, 'queryPreAttnScalar must be a number > 0; got -1'],
+    [{ropeLocalBaseFreq: 7}, "ropeLocalBaseFreq must be 10000 in the architecture 'llama'; got 7"],
+    [{queryPreAttnScalar: 7}, "queryPreAttnScalar must be 4 in the architecture 'llama'; got 7"],
     [{ropeTheta: NaN}, 'ropeTheta must be a number > 0; got NaN'],
     [{maxPositionEmbeddings: 0}, 'maxPositionEmbeddings must be an integer >= 1; got 0'],
     [{attentionBias: 0}, 'attentionBias must be true or false; got 0'],
@@ -86,7 +92,7 @@ describe('LlamaConfig', () => {
     [{seed: 0.5}, 'seed must be an integer; got 0.5'],
     [
       {architecture: 'gpt2'},
-      "architecture must be one of 'llama', 'mistral', 'qwen2', 'qwen3'; got 'gpt2'",
+      "architecture must be one of 'gemma3', 'llama', 'mistral', 'qwen2', 'qwen3'; got 'gpt2'",
     ],
     [
       {architecture: 'llama', slidingWindow: 5},

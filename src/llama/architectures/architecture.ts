@@ -2,10 +2,11 @@ import type {LlamaConfig, ResolvedConfig} from '../config';
 import type {ConfigKeys} from '../files/config_keys';
 import type {JsonObject} from '../files/json';
 import type {RopeKeys} from '../files/rope_keys';
+import type {Activation} from '../mlp';
 import type {BlockWeightTable} from './weights';
 
 /** Options of `createLlama` that an architecture may do without. */
-export type OwnOption = 'slidingWindow' | 'layerTypes';
+export type OwnOption = 'slidingWindow' | 'layerTypes' | 'ropeLocalBaseFreq' | 'queryPreAttnScalar';
 
 /**
  * All that distinguishes one kind of model from another: what its `config.json` says, which weights it has, and what it computes. The
@@ -18,9 +19,15 @@ export interface Architecture {
   className: string;
   /**
    * The weights of a block. What LLaMA has not is computed where it is in the table: biases are added to the
-   * projections, and queries and keys are normalized before they are turned.
+   * projections, queries and keys are normalized before they are turned, and what attention and MLP add is by their output norms.
    */
   weights: BlockWeightTable;
+  /** The activation of the MLP; default SiLU. */
+  activation?: Activation;
+  /** Whether a norm multiplies by 1 + its weight; default false. */
+  unitOffset?: boolean;
+  /** Whether what is looked up in the embedding is multiplied by √hiddenSize; default false. */
+  scaledEmbedding?: boolean;
   /** Which of these options it has; what LLaMA does stands in the place of the others. */
   options: readonly OwnOption[];
   config: ArchitectureConfig;

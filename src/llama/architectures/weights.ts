@@ -23,7 +23,8 @@ export interface Weight {
 /** What a weight is to a block. The kernels of `kernels/llama_kernel_names.ts` call it by the same name. */
 export type BlockRole = RequiredRole | OptionalRole;
 type RequiredRole = 'q' | 'k' | 'v' | 'o' | 'gate' | 'up' | 'down' | 'norm' | 'mlpNorm';
-type OptionalRole = 'qBias' | 'kBias' | 'vBias' | 'qNorm' | 'kNorm';
+type OptionalRole =
+  'qBias' | 'kBias' | 'vBias' | 'qNorm' | 'kNorm' | 'outputNorm' | 'mlpOutputNorm';
 
 /** The weights of a block, in the order in which PyTorch lists them. */
 export type BlockWeightTable = Readonly<

@@ -43,8 +43,8 @@ const OWNER = 'loadLlama';
 const CONFIG_FILE = 'config.json';
 
 /**
- * Loads a LLaMA, Mistral, Qwen2 or SmolLM2 model from files as Hugging Face's transformers 4 and 5
- * write them: `config.json`, and `model.safetensors` or shards with their index, in F32, F16 or
+ * Loads a LLaMA, SmolLM2, Mistral, Qwen2, Qwen3 or Gemma 3 (text) model from files as Hugging Face's
+ * transformers 4 and 5 write them: `config.json`, and `model.safetensors` or shards with their index, in F32, F16 or
  * BF16.
  *
  * The weights become float32. They are read one at a time into the model's variables: beyond the

@@ -10,21 +10,22 @@ export interface RopeKeys {
   write(config: ResolvedConfig): JsonObject;
 }
 
-export type RopeOptions = Pick<LlamaConfig, 'ropeTheta' | 'ropeScaling'>;
+export type RopeOptions = Pick<LlamaConfig, 'ropeTheta' | 'ropeScaling' | 'ropeLocalBaseFreq'>;
+
+/** What one description of a rotary embedding says. */
+interface Rope {
+  ropeTheta: number;
+  ropeScaling: RopeScaling | null;
+}
 
 /** One rotary embedding for all layers: `rope_parameters`, or `rope_theta` and `rope_scaling`, or both. */
 export const oneRope: RopeKeys = {
   read(keys, positions) {
-    const given = ['rope_parameters', 'rope_scaling'].filter((key) => keys.given(key) != null);
-    const read = given.map((key) => readRope(keys, key, keys.given(key), positions));
-    const [first, second] = read;
-    if (second && JSON.stringify(first) !== JSON.stringify(second)) {
-      throw new Error(
-        `${keys.owner}: rope_parameters ${show(keys.given('rope_parameters'))} and rope_scaling ` +
-          `${show(keys.given('rope_scaling'))} disagree; remove the one that is wrong`,
-      );
-    }
-    return first ?? {ropeTheta: readTheta(keys, {}), ropeScaling: null};
+    const described = {
+      rope_parameters: keys.given('rope_parameters'),
+      rope_scaling: keys.given('rope_scaling'),
+    };
+    return readAgreeing(keys, described, positions);
   },
 
   write({ropeTheta, ropeScaling}) {
@@ -35,6 +36,17 @@ export const oneRope: RopeKeys = {
     };
   },
 };
+
+/** What all descriptions of a rotary embedding say that are there, by their keys; without any, what `rope_theta` says. */
+export function readAgreeing(keys: ConfigKeys, described: JsonObject, positions: number): Rope {
+  const given = Object.entries(described).filter(([, rope]) => rope != null);
+  const [first, second] = given.map(([key, rope]) => readRope(keys, key, rope, positions));
+  if (second && JSON.stringify(first) !== JSON.stringify(second)) {
+    const both = given.map(([key, rope]) => `${key} ${show(rope)}`).join(' and ');
+    throw new Error(`${keys.owner}: ${both} disagree; remove the one that is wrong`);
+  }
+  return first ?? {ropeTheta: readTheta(keys, {}), ropeScaling: null};
+}
 
 /** An entry of `rope_parameters`. */
 export function ropeJson(ropeTheta: number, ropeScaling: RopeScaling | null): JsonObject {
@@ -72,7 +84,7 @@ export function readRope(
   rope: unknown,
   positions: number,
   thetaKey = 'rope_theta',
-): {ropeTheta: number; ropeScaling: RopeScaling | null} {
+): Rope {
   const {owner} = keys;
   if (!isObject(rope)) throw new Error(`${owner}: ${key} must be an object; got ${show(rope)}`);
   const type = rope['rope_type'] ?? rope['type'] ?? 'default';

@@ -48,7 +48,7 @@ export function configJsonOf(
 
 /** Keys whose values Python must read as floats: transformers 5 refuses an integer, 4 warns of it. */
 const FLOATS =
-  /^(\s*"(?:attention_dropout|initializer_range|rms_norm_eps|rope_theta|\w*factor)": -?\d+)(?=,?$)/gm;
+  /^(\s*"(?:attention_dropout|initializer_range|rms_norm_eps|rope_theta|rope_local_base_freq|\w*factor)": -?\d+)(?=,?$)/gm;
 
 /** The text of a `config.json`, names in their order. */
 export function configJsonText(json: JsonObject): string {

@@ -29,6 +29,7 @@ const saved: Record<FixtureName, SaveLlamaOptions> = {
   mistral: {dtype: 'BF16'},
   qwen2: {dtype: 'F16'},
   qwen3: {dtype: 'F32'},
+  gemma3: {dtype: 'F32'},
   smollm2: {dtype: 'F32'},
 };
 const tiny: LlamaConfig = {
@@ -112,7 +113,7 @@ describe('saveLlama', () => {
           }
           const four = jsonOf(readFiles(name, 4), 'config.json');
           const five = jsonOf(readFiles(name, 5), 'config.json');
-          for (const key of ['rope_theta', 'rope_scaling']) {
+          for (const key of ['rope_theta', 'rope_scaling', 'rope_local_base_freq']) {
             expect(after![key], key).to.deep.equal(four[key]);
           }
           expect(after!['rope_parameters']).to.deep.equal(five['rope_parameters']);
@@ -139,6 +140,15 @@ describe('saveLlama', () => {
       ['qwen2', {architecture: 'qwen2', slidingWindow: 5, layerTypes: mixed}],
       ['qwen3', {architecture: 'qwen3', headDim: 6}],
       ['qwen3', {architecture: 'qwen3', slidingWindow: 5, layerTypes: mixed}],
+      ['gemma3_text', {architecture: 'gemma3'}],
+      [
+        'gemma3_text',
+        {
+          ...{architecture: 'gemma3', slidingWindow: 5, layerTypes: mixed, ropeTheta: 1e6},
+          ...{ropeLocalBaseFreq: 1e4, queryPreAttnScalar: 16, ropeScaling, headDim: 6},
+        },
+      ],
+      ['gemma3_text', {architecture: 'gemma3', slidingWindow: 5, tieWordEmbeddings: true}],
     ];
     for (const [type, options] of made) {
       it(`describes a ${type} that was made with ${JSON.stringify(options)}`, async () => {
@@ -165,6 +175,24 @@ describe('saveLlama', () => {
       const again = await tfl.loadLayersModel(tf.io.fromMemory(artifacts!));
       const [files, expected] = [await save(again), await save(model)];
       for (const [file, bytes] of expected) expect(files.get(file), file).to.deep.equal(bytes);
+      model.dispose();
+      again.dispose();
+    });
+
+    it('knows a Mistral without a window for one when tfjs has saved and loaded it', async () => {
+      const model = createLlama({...tiny, architecture: 'mistral'});
+      let artifacts: tf.io.ModelArtifacts | undefined;
+      await model.save(
+        tf.io.withSaveHandler(async (saved) => {
+          artifacts = saved;
+          return {modelArtifactsInfo: {dateSaved: new Date(), modelTopologyType: 'JSON'}};
+        }),
+      );
+      const again = await tfl.loadLayersModel(tf.io.fromMemory(artifacts!));
+      expect(jsonOf(await save(again), 'config.json')).to.include({
+        model_type: 'mistral',
+        sliding_window: null,
+      });
       model.dispose();
       again.dispose();
     });

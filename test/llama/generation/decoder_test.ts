@@ -84,6 +84,25 @@ describeBackends('Decoder', (backend) => {
     }
   });
 
+  it('keeps with a window in some blocks the keys that each one sees', () => {
+    const model = createLlama({
+      ...{architecture: 'gemma3', vocabSize: 16, hiddenSize: 8, intermediateSize: 12},
+      ...{numHiddenLayers: 3, numAttentionHeads: 2, numKeyValueHeads: 1, headDim: 4},
+      slidingWindow: 6,
+      layerTypes: ['sliding_attention', 'full_attention', 'sliding_attention'],
+    });
+    const before = tf.memory().numBytes;
+    const decoder = new Decoder(model);
+    for (let read = 1; read < 12; read++) {
+      decoder.read([read]).dispose();
+      const kept = read + 2 * Math.min(read, 5);
+      expect(tf.memory().numBytes - before).to.equal(kept * 2 * 4 * 4);
+    }
+    decoder.dispose();
+    expect(tf.memory().numBytes).to.equal(before);
+    model.dispose();
+  });
+
   it('reads pieces of any size, with any window, as the model reads all at once', async () => {
     const config: LlamaConfig = {
       vocabSize: 16,
