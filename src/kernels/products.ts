@@ -8,7 +8,7 @@ export type Product = readonly [x: string, weight: string];
 const declared = new Map<string, readonly Product[]>();
 let areVisible = false;
 
-/** Says which products are in a kernel. All of them, or it must not: a kernel that says nothing may hide some. */
+/** Declares all products inside of a kernel. A kernel of which nothing is declared counts as one that may hide some. */
 export function declareProducts(kernelName: string, products: readonly Product[]): void {
   declared.set(kernelName, products);
 }
@@ -18,7 +18,7 @@ export function productsOf(kernelName: string): readonly Product[] | undefined {
   return declared.get(kernelName);
 }
 
-/** Runs `body`, in which no product may be hidden in a kernel of this library's. */
+/** Runs `body` without the kernels that may hide products. */
 export function withVisibleProducts<T>(body: () => T): T {
   const before = areVisible;
   areVisible = true;
@@ -29,7 +29,7 @@ export function withVisibleProducts<T>(body: () => T): T {
   }
 }
 
-/** Whether a kernel may run now: not one that may hide products while they are to be visible. */
+/** Whether a kernel may run now: inside of {@link withVisibleProducts} only one whose products are declared. */
 export function mayRun(kernelName: string): boolean {
   return !areVisible || declared.has(kernelName);
 }

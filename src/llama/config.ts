@@ -95,7 +95,7 @@ export type ResolvedConfig = Required<LlamaConfig>;
 
 const OWNER = 'createLlama';
 
-/** Of all options that need not be given, but those whose defaults follow from others. */
+/** Defaults, except those that follow from other options. */
 const DEFAULTS = {
   rmsNormEps: 1e-5,
   ropeTheta: 10000,
@@ -139,7 +139,7 @@ const DERIVED = [
 /**
  * Fills in the defaults of a configuration.
  *
- * @throws if an option is unknown, missing or out of range, if the architecture has it not, or if the heads do not divide as they
+ * @throws if an option is unknown, missing or out of range, if its architecture does not have it, or if the heads do not divide as they
  *   must.
  */
 export function resolveConfig(config: LlamaConfig): ResolvedConfig {

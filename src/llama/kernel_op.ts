@@ -33,7 +33,7 @@ function sayMissing(kernelName: string, missing: readonly BlockFeature[]): void 
   );
 }
 
-/** An op that one kernel computes, and another one its gradients. */
+/** An op that one kernel computes; another kernel, with the same name and `Grad`, computes its gradients. */
 export interface KernelOp {
   /** One that {@link canRun} allows. */
   kernelName: string;
@@ -41,11 +41,11 @@ export interface KernelOp {
   inputs: Record<string, tf.Tensor>;
   constants: Record<string, tf.Tensor>;
   attrs: object;
-  /** What says to the gradients' kernel, beside `attrs`, whether those of the weights are asked for. */
+  /** The attribute by which the gradient kernel learns, beside `attrs`, whether the gradients of the weights are asked for. */
   weightsAttr: string;
-  /** Names of the kernel's results, the value first, for the gradients' kernel; null for one that it does not read. */
+  /** The names under which the gradient kernel takes the results, the value first; null for a result that it does not read. */
   results: ReadonlyArray<string | null>;
-  /** Of a kernel with any number of further results what they are called, before a number from 0 on. */
+  /** For a kernel with any number of further results: their names are this and a number from 0 on. */
   furtherResults?: string;
 }
 

@@ -13,7 +13,7 @@ export interface WeightInit {
   seed: number | null;
   /** Whether a norm multiplies by 1 + its weight. */
   unitOffset?: boolean;
-  /** What to start from in place of all this. */
+  /** Gives the weights; nothing is drawn then. */
   given?: GivenWeights;
 }
 

@@ -5,7 +5,7 @@ import type {RopeKeys} from '../files/rope_keys';
 import type {Activation} from '../mlp';
 import type {BlockWeightTable} from './weights';
 
-/** Options of `createLlama` that an architecture may do without. */
+/** Options of `createLlama` that some architectures do not have. */
 export type OwnOption = 'slidingWindow' | 'layerTypes' | 'ropeLocalBaseFreq' | 'queryPreAttnScalar';
 
 /**
@@ -18,8 +18,8 @@ export interface Architecture {
   /** What `architectures` of `config.json` says of a model with a head for the next token. */
   className: string;
   /**
-   * The weights of a block. What LLaMA has not is computed where it is in the table: biases are added to the
-   * projections, queries and keys are normalized before they are turned, and what attention and MLP add is by their output norms.
+   * The weights of a block. Those that LLaMA does not have are used where the table has them: biases are added to the projections, `qNorm`
+   * and `kNorm` normalize queries and keys before these are turned, output norms what attention and MLP add.
    */
   weights: BlockWeightTable;
   /** The activation of the MLP; default SiLU. */
@@ -28,7 +28,7 @@ export interface Architecture {
   unitOffset?: boolean;
   /** Whether what is looked up in the embedding is multiplied by √hiddenSize; default false. */
   scaledEmbedding?: boolean;
-  /** Which of these options it has; what LLaMA does stands in the place of the others. */
+  /** Which of these options it has; without an option it does what LLaMA does. */
   options: readonly OwnOption[];
   config: ArchitectureConfig;
 }

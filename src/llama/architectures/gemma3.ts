@@ -44,6 +44,9 @@ const twoRopes: RopeKeys = {
   },
 };
 
+/** The default of transformers. */
+const SLIDING_WINDOW = 4096;
+
 /** The text models of Gemma 3 (Gemma Team 2025): 270M and 1B. */
 export const gemma3: Architecture = {
   modelType: 'gemma3_text',
@@ -66,7 +69,7 @@ export const gemma3: Architecture = {
       num_key_value_heads: 4,
       head_dim: 256,
       max_position_embeddings: 131072,
-      sliding_window: 4096,
+      sliding_window: SLIDING_WINDOW,
       sliding_window_pattern: 6,
       query_pre_attn_scalar: 256,
       rope_theta: 1_000_000,
@@ -100,7 +103,8 @@ export const gemma3: Architecture = {
         attn_logit_softcapping: null,
         final_logit_softcapping: null,
         query_pre_attn_scalar: queryPreAttnScalar,
-        sliding_window: slidingWindow,
+        // transformers asks for one also where no layer has it
+        sliding_window: slidingWindow ?? SLIDING_WINDOW,
         layer_types: types,
         ...patternOf(types),
       };

@@ -97,7 +97,7 @@ export class ConfigKeys {
     );
   }
 
-  /** Throws unless `layer_types`, if it is there, gives all layers the window, or if there is none, no layer one. */
+  /** Throws unless `layer_types`, if it is there, says of all layers that they have the window, or of all that they have none if it is null. */
   checkUniform(layers: number, window: number | null): void {
     const wanted = window === null ? 'full_attention' : 'sliding_attention';
     const types = this.layerTypes(layers);

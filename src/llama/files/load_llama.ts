@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {checkFlag, checkKnown} from '../../options';
-import type {ResolvedConfig} from '../config';
+import type {LlamaConfig, ResolvedConfig} from '../config';
 import {buildLlama} from '../model';
 import {openCheckpoint, type Checkpoint, type StoredTensor} from './checkpoint';
 import {readConfigJson} from './config_json';
@@ -32,7 +32,7 @@ export interface LoadedLlama {
   /** Belongs to the caller, who disposes of it. */
   model: tfl.LayersModel;
   /** What `createLlama` makes such a model from. */
-  config: ResolvedConfig;
+  config: Required<LlamaConfig>;
   /** `config.json` as it was read, token ids such as `eos_token_id` among its keys. */
   configJson: Readonly<Record<string, unknown>>;
   /** What else was there, as `generation_config.json` and the tokenizer's files: a source of files, too. */

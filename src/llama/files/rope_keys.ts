@@ -37,7 +37,7 @@ export const oneRope: RopeKeys = {
   },
 };
 
-/** What all descriptions of a rotary embedding say that are there, by their keys; without any, what `rope_theta` says. */
+/** Reads the descriptions of a rotary embedding that are there, by their keys; they must agree. If there is none, `rope_theta` alone counts. */
 export function readAgreeing(keys: ConfigKeys, described: JsonObject, positions: number): Rope {
   const given = Object.entries(described).filter(([, rope]) => rope != null);
   const [first, second] = given.map(([key, rope]) => readRope(keys, key, rope, positions));

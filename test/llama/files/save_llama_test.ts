@@ -179,6 +179,16 @@ describe('saveLlama', () => {
       again.dispose();
     });
 
+    it('gives a Gemma 3 a window also where no layer has it, which transformers asks for', async () => {
+      const model = createLlama({...tiny, architecture: 'gemma3'});
+      expect(jsonOf(await save(model), 'config.json')).to.deep.include({
+        sliding_window: 4096,
+        layer_types: ['full_attention', 'full_attention'],
+        sliding_window_pattern: 1,
+      });
+      model.dispose();
+    });
+
     it('knows a Mistral without a window for one when tfjs has saved and loaded it', async () => {
       const model = createLlama({...tiny, architecture: 'mistral'});
       let artifacts: tf.io.ModelArtifacts | undefined;
