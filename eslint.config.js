@@ -73,7 +73,20 @@ export default tseslint.config(
     },
   },
   {
-    files: ['test/**', 'demo/**', 'scripts/**', 'bench/**'],
+    files: ['src/**'],
+    ignores: ['src/tfjs/**', 'src/tape/engine.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: "TSAsExpression CallExpression[callee.property.name='engine']",
+          message: "What reaches into tfjs's engine stands in src/tfjs/.",
+        },
+      ],
+    },
+  },
+  {
+    files: ['test/**', 'demo/**', 'scripts/**', 'bench/**', 'tools/**'],
     rules: {
       'no-console': 'off',
     },

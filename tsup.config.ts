@@ -1,4 +1,8 @@
+import {mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import type {Plugin} from 'esbuild';
 import {defineConfig} from 'tsup';
+import * as reportFiles from './src/report/report_files';
 
 const library = {
   index: 'src/index.ts',
@@ -16,17 +20,73 @@ const tfjsGlobal = `
   module.exports = tf;
 `;
 
+/** What a user installs beside the package: backends, of which the manifest has not all. */
+const notBundled = [/^@tensorflow\//, 'webgpu'];
+
+/** Packages whose code is in one of the builds. */
+const bundled = new Set<string>();
+
+/** Writes the licences of all packages whose code is in a build, for they ask that copies of it have them. */
+const licences: Plugin = {
+  name: 'licences',
+  setup(build) {
+    build.onEnd(({metafile}) => {
+      for (const input of Object.keys(metafile?.inputs ?? {})) {
+        const name = /.*node_modules\/((@[^/]+\/)?[^/]+)/.exec(input);
+        if (name) bundled.add(name[0]);
+      }
+      const texts = [...bundled].sort().map((folder) => {
+        const {name, version, license} = JSON.parse(
+          readFileSync(join(folder, 'package.json'), 'utf8'),
+        ) as Record<'name' | 'version' | 'license', string>;
+        const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+        const text = file === undefined ? '' : readFileSync(join(folder, file), 'utf8');
+        return `${name} ${version} (${license})\n\n${text.trim()}\n`;
+      });
+      mkdirSync('dist', {recursive: true});
+      writeFileSync('dist/THIRD_PARTY_LICENSES.txt', texts.join(`\n${'-'.repeat(80)}\n\n`));
+    });
+  },
+};
+
 export default defineConfig([
-  // Dependencies and peers stay imports. Shared chunks (splitting) keep one copy of every class and of the
-  // kernels' state, however many of the entries a program loads.
+  // Dependencies and peers stay imports; what only language models need (tokenizers, templates, csv) is bundled, so that it is
+  // not installed with the optimizer. Shared chunks (splitting) keep one copy of every class and of the kernels' state, however
+  // many of the entries a program loads.
   {
-    entry: {...library, node: 'src/node.ts', 'cli/main': 'src/cli/main.ts'},
+    entry: {...library, node: 'src/node.ts'},
     format: 'esm',
     target: 'es2022',
     dts: {entry: library, compilerOptions: {ignoreDeprecations: '6.0'}},
-    skipNodeModulesBundle: true,
+    external: notBundled,
     splitting: true,
     sourcemap: true,
+    esbuildPlugins: [licences],
+  },
+  // The command line, a program of its own: with the packages that only it needs, of which some are CommonJS.
+  {
+    entry: {'cli/main': 'src/cli/main.ts'},
+    format: 'esm',
+    target: 'es2022',
+    external: notBundled,
+    splitting: false,
+    sourcemap: true,
+    banner: {
+      js: "import {createRequire as requireOf} from 'node:module';\nconst require = requireOf(import.meta.url);",
+    },
+    esbuildPlugins: [
+      licences,
+      {
+        name: 'texts of a report',
+        setup(build) {
+          bundled.add('node_modules/uplot');
+          const contents = Object.entries(reportFiles).map(
+            ([name, text]) => `export const ${name} = ${JSON.stringify(text)};\n`,
+          );
+          build.onLoad({filter: /report_files\.ts$/}, () => ({contents: contents.join('')}));
+        },
+      },
+    ],
   },
   {
     entry: {'tfjs-owlore.min': 'src/script.ts'},
@@ -38,6 +98,7 @@ export default defineConfig([
     noExternal: [/.*/],
     outExtension: () => ({js: '.js'}),
     esbuildPlugins: [
+      licences,
       {
         name: 'tfjs from a script tag',
         setup(build) {

@@ -4,18 +4,19 @@ import {dirname} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {Command, CommanderError} from 'commander';
 import {backendNames, type BackendName} from '../src/cli/register_backend';
+import {tau} from '../src/cli/data_options';
 import {methods} from '../src/cli/methods';
 import {
   addOptions,
   choice,
   number,
-  numberOr,
   readSettings,
   refuseMeaningless,
   text,
   type SettingsOf,
 } from '../src/cli/options';
 import {messageOf, UsageError} from '../src/cli/usage_error';
+import {seedRange} from '../src/options';
 
 export type Method = keyof typeof methodParts;
 export type ScoreName = keyof typeof scoreTitles;
@@ -53,10 +54,7 @@ function describeOptions({blocks, width}: ModelLimits) {
     scores: choice<ScoreName, ScoreName>('what draws the blocks', keysOf(scoreTitles), 'ows'),
     gamma: number('blocks that train at a time', {...positive, max: blocks, default: 4}),
     rank: number('rank of the updates', {...count, max: width - 1, default: 32}),
-    tau: numberOr('auto', "an outlier is above tau times the block's mean", {
-      ...positive,
-      default: 'auto',
-    }),
+    tau,
     interval: number('steps between draws of blocks', {...count, default: 25}),
     refresh: number('steps between refreshes of a basis', {...count, default: 50}),
     steps: number('steps of training', {...count, default: 250}),
@@ -65,9 +63,7 @@ function describeOptions({blocks, width}: ModelLimits) {
       positive,
     ),
     seed: number('the same seed gives the same run', {
-      min: 0,
-      max: 2 ** 32 - 1,
-      integer: true,
+      ...seedRange,
       default: 1,
     }),
     backend: choice<BackendName, BackendName>('what computes', backendNames, 'wasm'),

@@ -18,7 +18,7 @@ import {
   samplingProbabilities,
 } from '../src/index';
 import {sparseCrossEntropy} from '../src/llama/index';
-import {selectBackend} from './backend';
+import {selectBackend} from '../tools/select_backend';
 import {methodParts, readCommandLine, scoreTitles, settingsInUse} from './command_line';
 import {encodeDocuments, evenWindows, randomWindows, type Windows} from './dataset';
 import {lossOn} from './held_out_loss';
@@ -29,7 +29,7 @@ import {loadModel, loadTokenizer, readConfig} from './pretrained';
 import {writeReport, type BlockRecord, type MemoryRecord} from '../src/report/report';
 import {sampleText} from './sample';
 import {printResult, printScores, type DemoRun} from './tables';
-import {finetuningTexts} from './texts';
+import {finetuningTexts} from '../tools/texts';
 
 const batchSize = 4; // windows in a step, each as long as the model's context
 const calibrationBatches = 8; // what the scores are computed on

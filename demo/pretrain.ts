@@ -9,8 +9,8 @@ import {Tokenizer} from '@huggingface/tokenizers';
 import {Command, Option} from 'commander';
 import {OwLoreOptimizer, cosineDecay, findBlocks, warmup} from '../src/index';
 import {createLlama, sparseCrossEntropy} from '../src/llama/index';
-import {backendNames, type BackendName} from '../scripts/load_backend';
-import {selectBackend} from './backend';
+import {backendNames, type BackendName} from '../tools/load_backend';
+import {selectBackend} from '../tools/select_backend';
 import {trainTokenizer} from './bpe';
 import {encodeDocuments, evenWindows, randomWindows} from './dataset';
 import {lossOn} from './held_out_loss';
@@ -19,7 +19,7 @@ import {TrainingMonitor} from '../src/cli/training_monitor';
 import {startMemoryMeter} from '../src/memory/meter';
 import {savePretrained} from './pretrained';
 import {sampleText} from './sample';
-import {pretrainingTexts} from './texts';
+import {pretrainingTexts} from '../tools/texts';
 
 const config = {
   vocabSize: 512, // 256 bytes, the separator of documents and 255 merges

@@ -3,10 +3,12 @@ import {mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
+import ts from 'typescript';
 
 /**
  * Compiles src/kernels/wasm/assembly/ and writes the modules, as base64, to the git-ignored
- * src/kernels/wasm/binaries.ts: one for SIMD128 and one for relaxed SIMD.
+ * src/kernels/wasm/binaries.ts: one for SIMD128 and one for relaxed SIMD. Beside them goes their interface in TypeScript, made
+ * of their exports: each function takes its arguments by name, so that a wrong one, or one too few, is an error of types.
  *
  * A module is instantiated over the memory of another program, tfjs's backend. The build fails if
  * it would do more there than run when it is called: write data at its start, grow the memory, or
@@ -30,11 +32,13 @@ const lines = [
   '  memoryFlags: number;',
   '}',
 ];
+const interfaces = new Set<string>();
 for (const [name, features] of Object.entries({
   simd: ['simd'],
   relaxed: ['simd', 'relaxed-simd'],
 })) {
-  const {binary, text} = compile(features);
+  const {binary, text, declarations} = compile(features);
+  interfaces.add(interfaceOf(declarations));
   check(binary, text);
   const base64 = Buffer.from(binary).toString('base64');
   const memoryFlags = findMemoryFlags(binary);
@@ -42,9 +46,10 @@ for (const [name, features] of Object.entries({
   lines.push(`  memoryFlags: ${memoryFlags},`, `  base64:`, `    '${base64}',`, '};');
   console.log(`${name}: ${binary.length} bytes`);
 }
-writeFileSync(target, lines.join('\n') + '\n');
+if (interfaces.size !== 1) throw new Error('The modules must have the same exports');
+writeFileSync(target, [...lines, '', ...interfaces].join('\n'));
 
-function compile(features: string[]): {binary: Uint8Array; text: string} {
+function compile(features: string[]): {binary: Uint8Array; text: string; declarations: string} {
   const temporary = mkdtempSync(join(tmpdir(), 'tfjs-owlore-wasm-'));
   try {
     const [binaryFile, textFile] = [join(temporary, 'module.wasm'), join(temporary, 'module.wat')];
@@ -52,6 +57,8 @@ function compile(features: string[]): {binary: Uint8Array; text: string} {
     const options = [
       entry,
       ...['--outFile', binaryFile, '--textFile', textFile],
+      // for its declarations, in module.d.ts
+      ...['--bindings', 'raw'],
       ...['--optimizeLevel', '3', '--noAssert'],
       ...['--runtime', 'stub'],
       ...['--importMemory', '--noExportMemory'],
@@ -63,7 +70,8 @@ function compile(features: string[]): {binary: Uint8Array; text: string} {
       ...features.flatMap((feature) => ['--enable', feature]),
     ];
     execFileSync('npx', ['asc', ...options], {cwd: root, stdio: 'inherit'});
-    return {binary: readFileSync(binaryFile), text: readFileSync(textFile, 'utf8')};
+    const declarations = readFileSync(join(temporary, 'module.d.ts'), 'utf8');
+    return {binary: readFileSync(binaryFile), text: readFileSync(textFile, 'utf8'), declarations};
   } finally {
     rmSync(temporary, {recursive: true, force: true});
   }
@@ -83,6 +91,52 @@ function check(binary: Uint8Array, text: string): void {
   for (const [reason, isThere] of Object.entries(unwanted)) {
     if (isThere) throw new Error(`The module cannot live in the memory of tfjs: ${reason}`);
   }
+}
+
+/** The interface of a module, and what makes one of its exports, from the declarations that the compiler gives. */
+function interfaceOf(declarations: string): string {
+  const source = ts.createSourceFile('module.d.ts', declarations, ts.ScriptTarget.Latest, true);
+  const {body} = source.statements.find(ts.isModuleDeclaration)!;
+  const types: string[] = [];
+  const values: string[] = [];
+  for (const statement of (body as ts.ModuleBlock).statements) {
+    if (ts.isFunctionDeclaration(statement)) {
+      const name = statement.name!.text;
+      const parameters = statement.parameters.map((parameter) => ({
+        name: parameter.name.getText(),
+        type: parameter.type!.getText(),
+        // as assembly/ has it: usize is an address or a number of bytes
+        comment: ts.getJSDocParameterTags(parameter).map(({comment}) => comment as string),
+      }));
+      types.push(`  ${name}(named: {`);
+      for (const {name, type, comment} of parameters) {
+        types.push(`    /** ${comment.join()} */`, `    ${name}: ${type};`);
+      }
+      types.push(`  }): ${statement.type!.getText()};`);
+      const given = parameters.map(({name}) => `named.${name}`).join(', ');
+      values.push(`    ${name}: (named) => call.${name}!(${given}),`);
+    } else if (ts.isVariableStatement(statement)) {
+      const [constant] = statement.declarationList.declarations;
+      const name = constant!.name.getText();
+      types.push(`  ${name}: number;`);
+      values.push(`    ${name}: (exports.${name} as WebAssembly.Global).value as number,`);
+    }
+  }
+  return [
+    '/** What the module does, with its arguments by name; the comments are their types there. A `usize` is an address or bytes. */',
+    'export interface SimdModule {',
+    ...types,
+    '}',
+    '',
+    '/** Of the exports of an instance, which take their arguments by position. */',
+    'export function withNamedArguments(exports: WebAssembly.Exports): SimdModule {',
+    '  const call = exports as Record<string, (...values: Array<number | boolean>) => never>;',
+    '  return {',
+    ...values,
+    '  };',
+    '}',
+    '',
+  ].join('\n');
 }
 
 interface Section {

@@ -11,7 +11,7 @@ import {checkScriptTags, checkViteApp, checkWorkers} from './package/in_chromium
  * Checks the package as a user gets it: packs the tarball, has publint and attw look at it, installs it
  * with its peers from the registry into an empty project, and there type-checks and runs the example of
  * README.md, as an ES module and as CommonJS, loads every entry point both ways, and runs the command line. In a second project
- * it is bundled, and README's examples for browsers train in chromium.
+ * it is bundled, and the examples of docs/browser.md train in chromium.
  */
 const root = fileURLToPath(new URL('..', import.meta.url));
 const {name, exports, peerDependencies} = JSON.parse(
@@ -24,7 +24,7 @@ const {name, exports, peerDependencies} = JSON.parse(
 const entries = Object.keys(exports)
   .filter((entry) => !entry.endsWith('.json'))
   .map((entry) => entry.replace('.', name));
-/** As README's script tags have it. */
+/** As the script tags of docs/browser.md have it. */
 const TFJS = '@tensorflow/tfjs@4.22.0';
 const temporary = mkdtempSync(join(tmpdir(), 'tfjs-owlore-package-'));
 
@@ -41,7 +41,7 @@ try {
   );
   await step('only what the library needs is installed', () => checkInstalled(project));
 
-  const example = readExample('Example', 'ts');
+  const example = readExample('README.md', 'Example', 'ts');
   writeFileSync(join(project, 'example.mts'), example);
   writeFileSync(join(project, 'example.mjs'), transpile(example, ts.ModuleKind.ESNext));
   // CommonJS has no top-level await.
@@ -58,11 +58,12 @@ try {
     install(app, tarball, 'vite@8', ...peers('backend-wasm', 'backend-webgpu'), TFJS),
   );
   await step('size in a bundle', () => checkBundleSize(app));
-  const section = 'In a browser';
+  const [page, bundled] = ['docs/browser.md', 'With a bundler'];
   await step('Vite, in chromium', () =>
-    checkViteApp(app, readExample(section, 'ts'), readExample(section, 'js')),
+    checkViteApp(app, readExample(page, bundled, 'ts'), readExample(page, bundled, 'js')),
   );
-  await step('script tags, in chromium', () => checkScriptTags(app, readExample(section, 'html')));
+  const tags = readExample(page, 'Without a bundler', 'html');
+  await step('script tags, in chromium', () => checkScriptTags(app, tags));
   await step('Web Workers, in chromium', () => checkWorkers(app));
 } finally {
   rmSync(temporary, {recursive: true, force: true});
@@ -102,20 +103,33 @@ function install(project: string, ...packages: string[]): void {
   run(project, 'npm', 'install', ...quietly, ...packages);
 }
 
-/** The union package would hide a use of ops that tfjs-core and tfjs-layers alone do not register. */
+/**
+ * The union package would hide a use of ops that tfjs-core and tfjs-layers alone do not register. What the command line and language
+ * models take is in the package itself.
+ */
 function checkInstalled(project: string): void {
-  const installed = readdirSync(join(project, 'node_modules/@tensorflow'));
-  console.log(installed.join(', '));
-  if (installed.includes('tfjs')) throw new Error('@tensorflow/tfjs must not be installed');
+  const tfjs = readdirSync(join(project, 'node_modules/@tensorflow'));
+  const others = readdirSync(join(project, 'node_modules'));
+  console.log([...tfjs, ...others].join(', '));
+  if (tfjs.includes('tfjs')) throw new Error('@tensorflow/tfjs must not be installed');
+  const unneeded = [
+    '@huggingface',
+    'cli-progress',
+    'cli-table3',
+    'commander',
+    'papaparse',
+    'uplot',
+  ];
+  const found = unneeded.filter((each) => others.includes(each));
+  if (found.length > 0) throw new Error(`${found.join(', ')} must not be installed`);
 }
 
-/** The first code block in a language under a heading of README.md. */
-function readExample(heading: string, language: string): string {
-  const readme = readFileSync(join(root, 'README.md'), 'utf8');
-  const section = new RegExp(`^## ${heading}$([^]*?)(?=^## |(?![^]))`, 'm').exec(readme)?.[1] ?? '';
+/** The first code block in a language under a heading of a page. */
+function readExample(page: string, heading: string, language: string): string {
+  const text = readFileSync(join(root, page), 'utf8');
+  const section = new RegExp(`^## ${heading}$([^]*?)(?=^## |(?![^]))`, 'm').exec(text)?.[1] ?? '';
   const code = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'm').exec(section)?.[1];
-  if (code === undefined)
-    throw new Error(`README.md has no ${language} block under "## ${heading}"`);
+  if (code === undefined) throw new Error(`${page} has no ${language} block under "## ${heading}"`);
   return code;
 }
 

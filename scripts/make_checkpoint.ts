@@ -7,13 +7,13 @@
  *   npm run make:checkpoint -- <folder> --layers 4             # fewer blocks
  */
 import {parseArgs} from 'node:util';
-import {smolLM2, writeRandomCheckpoint} from '../bench/random_checkpoint';
+import {randomCheckpointDefaults, smolLM2, writeRandomCheckpoint} from '../tools/random_checkpoint';
 import {floatTypes} from '../src/llama/files/float_type';
 
 const {values, positionals} = parseArgs({
   options: {
-    dtype: {type: 'string', default: 'BF16'},
-    seed: {type: 'string', default: '1'},
+    dtype: {type: 'string', default: randomCheckpointDefaults.dtype},
+    seed: {type: 'string', default: String(randomCheckpointDefaults.seed)},
     layers: {type: 'string', default: String(smolLM2.num_hidden_layers)},
   },
   allowPositionals: true,

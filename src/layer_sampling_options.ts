@@ -1,8 +1,13 @@
 import type {BlockSelector} from './model/blocks';
 import {checkSelector, type VariableSelector} from './model/variable_selector';
-import {checkChoice, checkKnown, checkNumber, definedIn, display} from './options';
+import {checkChoice, checkKnown, checkNumber, definedIn, display, seedRange} from './options';
 import {presetNames, type PresetName} from './sampling/presets';
-import type {SamplingProbabilities} from './sampling/probabilities';
+import {
+  probabilityDefaults,
+  probabilityMethods,
+  type ProbabilityMethod,
+  type SamplingProbabilities,
+} from './sampling/probabilities';
 import {samplerNames, type SamplerName} from './sampling/samplers';
 import {checkSchedule, type SamplingSchedule} from './sampling/schedule';
 import type {ScoresInput} from './scores/scores';
@@ -27,7 +32,7 @@ export interface LayerSamplingOptions {
    */
   gamma?: number | 'auto';
   /** What happens where γ·D/ΣD passes 1; see `samplingProbabilities`. Default `'waterfill'`. */
-  method?: 'waterfill' | 'clip';
+  method?: ProbabilityMethod;
   /** Part of the uniform distribution mixed in, 0 to 1, so that no block starves. Default 0. */
   floor?: number;
   /** Optimizer steps in a sampling period, ≥ 1. Default 50. */
@@ -59,8 +64,8 @@ export const layerSamplingDefaults = {
   scores: 'uniform',
   probabilities: undefined,
   gamma: 'auto',
-  method: 'waterfill',
-  floor: 0,
+  method: probabilityDefaults.method,
+  floor: probabilityDefaults.floor,
   interval: 50,
   sampler: 'exact',
   blocks: 'auto',
@@ -88,14 +93,14 @@ export function resolveLayerSamplingOptions(
   if (typeof scores === 'string') checkChoice(owner, 'scores', scores, presetNames);
   if (resolved.probabilities !== undefined) checkProbabilities(resolved.probabilities);
   if (resolved.gamma !== 'auto') checkNumber(owner, 'gamma', resolved.gamma, {exclusiveMin: 0});
-  checkChoice(owner, 'method', resolved.method, ['waterfill', 'clip']);
+  checkChoice(owner, 'method', resolved.method, probabilityMethods);
   checkNumber(owner, 'floor', resolved.floor, {min: 0, max: 1});
   checkNumber(owner, 'interval', resolved.interval, {min: 1, integer: true});
   checkChoice(owner, 'sampler', resolved.sampler, samplerNames);
   if (alwaysOn !== 'auto' && alwaysOn !== false) {
     checkSelector(owner, 'alwaysOn', alwaysOn, `'auto', false`);
   }
-  checkNumber(owner, 'seed', resolved.seed, {min: 0, max: 2 ** 32 - 1, integer: true});
+  checkNumber(owner, 'seed', resolved.seed, seedRange);
   checkNumber(owner, 'initialStep', resolved.initialStep, {min: 0, integer: true});
   if (schedule !== undefined) {
     checkSchedule(schedule);

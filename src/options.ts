@@ -11,6 +11,9 @@ export interface NumberRange {
   integer?: boolean;
 }
 
+/** What a seed may be. */
+export const seedRange: NumberRange = {integer: true, min: 0, max: 2 ** 32 - 1};
+
 /** Throws unless `value` is a finite number (an integer if asked) within `range`. */
 export function checkNumber(
   owner: string,

@@ -8,7 +8,7 @@ import {
   selectorToConfig,
   type VariableSelector,
 } from './model/variable_selector';
-import type {LayerCheckpoints} from './tape/checkpoint_layers';
+import {layerCheckpoints, type LayerCheckpoints} from './tape/checkpoint_layers';
 
 /** Options of {@link OwLoreOptimizer}; every one has a default. */
 export interface OwLoreOptions {
@@ -35,8 +35,10 @@ export interface OwLoreOptions {
   /** Rank r ≥ 1 of the projection, of matrices that have more rows and more columns than that. Default 128. */
   rank?: number;
   /**
-   * Factor α > 0 on the projected step. `'auto'`: √(m/r), where m is the dimension of the matrix that the basis spans: the step
-   * is then as long as Adam's, and a rate for Adam fits. 0.25 in GaLore's code, 1 in OwLore's. Default `'auto'`.
+   * Factor α > 0 on the projected step, 0.25 in GaLore's code, 1 in OwLore's. `'auto'`: so that the step is as long as Adam's and a
+   * rate for Adam fits: √(m/r), where m is the dimension of the matrix that the basis spans, times max(1, σ/σ_rms) for a direction
+   * in which the gradient, when the basis is made, has the length σ, in all r directions σ_rms on average (root mean square).
+   * Default `'auto'`.
    */
   scale?: number | 'auto';
   /** A matrix's own steps between refreshes of its basis, ≥ 1. Default 200. */
@@ -137,7 +139,7 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   }
   checkNumber(owner, 'accumulate', resolved.accumulate, {min: 1, integer: true});
   checkChoice(owner, 'nonFinite', resolved.nonFinite, ['throw', 'skip', 'ignore']);
-  checkChoice(owner, 'checkpoint', resolved.checkpoint, ['auto', 'blocks', 'none']);
+  checkChoice(owner, 'checkpoint', resolved.checkpoint, layerCheckpoints);
   checkChoice(owner, 'kernels', resolved.kernels, ['auto', 'none']);
   return resolved;
 }

@@ -4,7 +4,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer, type OwLoreOptions} from '../src';
 import {owloreDefaults} from '../src/owlore_options';
 import {backends, defaultBackend, describeBackends} from './support/backends';
-import {ordinaryModels, seeded, Task, type OrdinaryModel} from './support/ordinary_models';
+import {ordinaryModels, seeded, Task, type OrdinaryModel} from '../tools/ordinary_models';
 
 /**
  * The optimizer at its defaults beside `tf.train.adam` of the same rate and epsilon:

@@ -6,7 +6,12 @@ import {layerSamplingDefaults} from '../src/layer_sampling_options';
 import {owloreDefaults} from '../src/owlore_options';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const documents = ['README.md', 'CHANGELOG.md', 'demo/README.md', 'docs/architecture.md'];
+const documents = [
+  ...['README.md', 'CHANGELOG.md', 'demo/README.md'],
+  ...readdirSync(join(root, 'docs'))
+    .filter((file) => file.endsWith('.md'))
+    .map((file) => `docs/${file}`),
+];
 
 function read(path: string): string {
   return readFileSync(join(root, path), 'utf8');

@@ -9,7 +9,7 @@ import {
   OwLoreOptimizer,
   warmup,
 } from '../src/index';
-import type {LearningRate, OwLoreOptions} from '../src/index';
+import type {BasisFunction, LearningRate, OwLoreOptions} from '../src/index';
 import {describeBackends} from './support/backends';
 import {rejection} from './support/rejection';
 import {expectWarning} from './support/warnings';
@@ -248,15 +248,93 @@ describeBackends('OwLoreOptimizer', (backend) => {
       it(`moves a matrix as far as Adam does with scale 'auto', side ${side}: ${shape}`, async () => {
         const variable = variableOf(tf.zeros(shape), true, 'scaled/matrix');
         const optimizer = optimizerOf({learningRate: 0.1, rank: 4, side, scale: 'auto'});
-        const gradient = tf.randomNormal(shape, 0, 1, 'float32', 3);
+        // As strong in all its directions.
+        const [rows, columns] = [variable.size / shape.at(-1)!, shape.at(-1)!];
+        const gradient = tf.tidy(() => {
+          const random = tf.randomNormal<tf.Rank.R2>([24, 10], 0, 1, 'float32', 3);
+          const [q] = tf.linalg.qr(random) as [tf.Tensor2D, tf.Tensor2D];
+          return tf.reshape(rows > columns ? q : tf.transpose(q), shape);
+        });
         optimizer.applyGradients({'scaled/matrix': gradient});
         // The first step of Adam moves each coordinate by the rate, of m·n or, in a basis with orthonormal columns, of r·n.
         const norm = Math.hypot(...(await values(variable)));
         expect(norm / (0.1 * Math.sqrt(variable.size))).to.be.closeTo(1, 1e-5);
         tf.dispose([variable, gradient]);
       });
+
+      it(`moves as far as Adam along the one direction that a gradient has, side ${side}: ${shape}`, async () => {
+        // ±1 everywhere, of one direction, and a little of all others.
+        const direction = tf.tidy(() => {
+          const [rows, columns] = [tf.util.sizeFromShape(shape) / shape.at(-1)!, shape.at(-1)!];
+          const signs = (length: number, seed: number): tf.Tensor2D =>
+            tf.sign(tf.randomUniform<tf.Rank.R2>([length, 1], -1, 1, 'float32', seed));
+          return tf.reshape(tf.matMul(signs(rows, 1), signs(columns, 2), false, true), shape);
+        });
+        const gradient = tf.tidy(() =>
+          tf.add(direction, tf.randomNormal(shape, 0, 1e-4, 'float32', 3)),
+        );
+        const along = async (optimizer: tf.Optimizer): Promise<number> => {
+          const variable = variableOf(tf.zeros(shape), true, 'strong/matrix');
+          for (let step = 0; step < 3; step++) {
+            optimizer.applyGradients({'strong/matrix': gradient});
+          }
+          const inner = tf.tidy(() => tf.sum(tf.mul(variable, direction)));
+          const [length] = await values(inner);
+          tf.dispose([variable, inner]);
+          return length!;
+        };
+        const theirs = tf.train.adam(0.1);
+        const ours = optimizerOf({learningRate: 0.1, rank: 4, side});
+        // To the noise.
+        expect((await along(ours)) / (await along(theirs))).to.be.closeTo(1, 1e-3);
+        theirs.dispose();
+        tf.dispose([direction, gradient]);
+      });
     }
   }
+
+  it("rotates moments between bases whose directions have other scales: 'auto' is Adam's step times the scale", async () => {
+    const rate = 0.1;
+    const [rows, columns, rank] = [4, 3, 2];
+    const previous: tf.Tensor[] = [];
+    // The first two rows: R is those of the gradient.
+    const basis: BasisFunction = (_, count, before) => {
+      if (before) previous.push(tf.keep(tf.clone(before)));
+      return tf.slice(tf.eye(rows), [0, 0], [rows, count]);
+    };
+    const optimizer = optimizerOf({
+      ...{learningRate: rate, rank, basis, side: 'left', moments: 'rotate', refreshInterval: 1},
+    });
+    const variable = variableOf(tf.zeros([rows, columns]), true, 'rotated/matrix');
+    const expected = new Float64Array(rows * columns);
+    const [first, second] = [new Float64Array(6), new Float64Array(6)];
+    for (let step = 1; step <= 4; step++) {
+      const gradient = tf.randomNormal([rows, columns], 0, 1, 'float32', step);
+      const g = await values(gradient);
+      const squares = [0, 1].map((i) => Math.hypot(...g.slice(3 * i, 3 * i + 3)) ** 2);
+      const mean = (squares[0]! + squares[1]!) / 2;
+      for (let i = 0; i < rank * columns; i++) {
+        first[i] = 0.9 * first[i]! + 0.1 * g[i]!;
+        second[i] = 0.999 * second[i]! + 0.001 * g[i]! ** 2;
+        const scale = Math.max(1, Math.sqrt(squares[Math.floor(i / columns)]! / mean));
+        const change = first[i]! / (1 - 0.9 ** step) / Math.sqrt(second[i]! / (1 - 0.999 ** step));
+        expected[i]! -= rate * Math.sqrt(rows / rank) * scale * change;
+      }
+      optimizer.applyGradients({'rotated/matrix': gradient});
+      gradient.dispose();
+    }
+    const actual = await values(variable);
+    // Float32 rounding of four steps.
+    expected.forEach((x, i) => expect(actual[i]).to.be.closeTo(x, 2e-5));
+    // What a function gets is the basis without the scales.
+    for (const before of previous) {
+      (await values(before)).forEach((x, i) =>
+        expect(x).to.be.closeTo(i === 0 || i === 3 ? 1 : 0, 1e-6),
+      );
+    }
+    expect(previous).to.have.length(3);
+    tf.dispose([variable, previous]);
+  });
 
   it('says in one line, once, how many matrices are projected if not all are', () => {
     const small = variableOf(tf.zeros([2, 3]), true, 'summary/small');

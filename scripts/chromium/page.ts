@@ -17,7 +17,7 @@ import {createLlama, sparseCrossEntropy} from '../../src/llama/index';
 import type {Moments} from '../../src/optim/adam';
 import {blockGramSchmidt} from '../../src/optim/orthonormalize';
 import {projectedShape, type Projection} from '../../src/optim/projector';
-import {composedUpdate, kernelUpdate, runKernel} from '../../test/kernels/webgpu/updates';
+import {composedUpdate, kernelUpdate, runKernel} from '../../tools/webgpu_updates';
 
 /** What the page reports. */
 export interface PageReport {

@@ -49,10 +49,10 @@ function isExpected(line: string): boolean {
   return line.startsWith('info: OwLoreOptimizer: ');
 }
 
-/** A Vite app of one module, README's example, on each backend; for threads with README's configuration. */
+/** A Vite app of one module, the example of docs/browser.md, on each backend; for threads with the configuration given there. */
 export async function checkViteApp(app: string, example: string, config: string): Promise<void> {
   const stated = "setBackend('wasm')";
-  if (!example.includes(stated)) throw new Error(`README.md's example has no ${stated}`);
+  if (!example.includes(stated)) throw new Error(`the example of docs/browser.md has no ${stated}`);
   for (const backend of ['wasm', 'webgpu', 'webgl'] as const) {
     const main = example.replace(stated, stated.replace('wasm', backend));
     await check('Vite', buildViteApp(join(app, backend), {'main.ts': main}), {backend});
@@ -83,7 +83,7 @@ function watched(html: string): string {
   return html.replace('<title>', '<script src="/watch.js"></script><title>');
 }
 
-/** README's page of script tags, with the files of the CDN from `app`. */
+/** The page of script tags of docs/browser.md, with the files of the CDN from `app`. */
 export async function checkScriptTags(app: string, example: string): Promise<void> {
   const files: Record<string, Buffer | URL> = {};
   const html = example.replaceAll(
@@ -94,7 +94,7 @@ export async function checkScriptTags(app: string, example: string): Promise<voi
         version: string;
         jsdelivr: string;
       };
-      if (version !== manifest.version) throw new Error(`README.md has ${name} ${version}`);
+      if (version !== manifest.version) throw new Error(`docs/browser.md has ${name} ${version}`);
       if (file === undefined) files[path] = readFileSync(join(folder, manifest.jsdelivr));
       else files[`/npm/${name}@${version}/`] = pathToFileURL(`${folder}/`);
       return path;

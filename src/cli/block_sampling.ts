@@ -3,7 +3,7 @@ import {readFileSync} from 'node:fs';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {LayerSamplingOptions} from '../layer_sampling_options';
 import {ofCandidates, probabilitiesFromScores} from '../sampling/block_probabilities';
-import {autoTaus, type OutlierScores} from '../scores/outlier';
+import {outlierDefaults, type OutlierScores} from '../scores/outlier';
 import {readScores, type ScoresInput} from '../scores/scores';
 import type {TextDataset} from '../llama/index';
 import {scoreBlocks, scoreTitles, type ScoreKind} from './block_scores';
@@ -94,7 +94,7 @@ async function findScores(
   settings: FinetuneSettings,
   {model, blocks, dataset}: Scored,
   fitted: FittedDefaults,
-  {console, given}: Context,
+  {console}: Context,
 ): Promise<FoundScores> {
   const {scores: name, tau} = settings;
   if (name === 'uniform') {
@@ -104,15 +104,13 @@ async function findScores(
   if (!(name in scoreTitles)) return readScoreFile(name, blocks);
   const kind = name as ScoreKind;
   const calibration = () => watchedCalibration(dataset, CALIBRATION_BATCHES, console);
-  // the paper's tau is the first that 'auto' tries
-  const wanted = given.has('tau') || tau !== autoTaus[0] ? tau : 'auto';
   const scores = await scoreBlocks(kind, model, calibration, {
-    ...(kind === 'outlier' && {tau: wanted}),
+    ...(kind === 'outlier' && {tau}),
   });
   const found = {scores, values: scores.scores, title: scoreTitles[kind]};
   if (kind !== 'outlier') return found;
   const {tau: used} = scores as OutlierScores;
-  if (tau !== 'auto') fitted.instead('tau', tau, used, 'too few outliers above it');
+  fitted.instead('tau', outlierDefaults.tau, used, 'too few outliers above it');
   return {...found, tau: used};
 }
 

@@ -1,13 +1,13 @@
-/** The options of all commands that read examples as `textDataset` does. */
+/** The options of all commands that read examples as `textDataset` does, and of those that score blocks by them. */
 import {textDatasetDefaults} from '../llama/text/dataset_options';
 import {EXAMPLE_FORMATS} from '../llama/text/formats';
-import {choice, flag, group, number} from './options';
+import {choice, flag, group, number, numberOr} from './options';
 
-const {format, batchSize} = textDatasetDefaults;
+const {format, maxLength, batchSize} = textDatasetDefaults;
 
 export const dataOptions = group('Data', {
   format: choice('what the examples hold', EXAMPLE_FORMATS, format),
-  maxLength: number('tokens in a row (default: 512, or as many as the model can take)', {
+  maxLength: number(`tokens in a row (default: ${maxLength}, or as many as the model can take)`, {
     integer: true,
     min: 1,
   }),
@@ -17,4 +17,10 @@ export const dataOptions = group('Data', {
     default: batchSize,
   }),
   packing: flag('rows hold several examples, one behind the other'),
+});
+
+/** Of outlier scores. */
+export const tau = numberOr('auto', 'an outlier is above tau times the mean of its block', {
+  exclusiveMin: 0,
+  default: 'auto',
 });

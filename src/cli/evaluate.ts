@@ -8,6 +8,7 @@ import {
   type ChoiceTask,
   type TextBatch,
 } from '../llama/index';
+import {gsm8kDefaults} from '../llama/evaluation/gsm8k';
 import {CHOICE_TASKS} from '../llama/evaluation/tasks';
 import {defineCommand, type Context} from './command';
 import {countExamples} from './count_examples';
@@ -44,13 +45,13 @@ const options = {
     shots: number('solved examples that stand before each question', {
       integer: true,
       min: 0,
-      default: 0,
+      default: gsm8kDefaults.shots,
     }),
     shotsFrom: fileOrUrl('the file that they are taken from'),
     maxNewTokens: number('most tokens of an answer to gsm8k', {
       integer: true,
       min: 1,
-      default: 256,
+      default: gsm8kDefaults.maxNewTokens,
     }),
   }),
   ...dataOptions,

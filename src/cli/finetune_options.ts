@@ -2,10 +2,12 @@
 import {existsSync} from 'node:fs';
 import {floatTypes, type FloatType} from '../llama/files/float_type';
 import {layerSamplingDefaults} from '../layer_sampling_options';
+import {seedRange} from '../options';
 import {owloreDefaults} from '../owlore_options';
+import {layerCheckpoints, type LayerCheckpoints} from '../tape/checkpoint_layers';
 import {scoreKinds} from './block_scores';
-import {dataOptions} from './data_options';
-import {methodNames, methods, type MethodName} from './methods';
+import {dataOptions, tau} from './data_options';
+import {methodNames, methods, type MethodName, type MethodParts} from './methods';
 import {modelOptions} from './model_options';
 import {
   choice,
@@ -13,7 +15,6 @@ import {
   flag,
   group,
   number,
-  numberOr,
   refuseMeaningless,
   required,
   text,
@@ -28,6 +29,11 @@ const positive = {exclusiveMin: 0};
 
 /** Names of scores that are computed here; another text is a file of them. */
 export const scoreNames: readonly string[] = [...scoreKinds, 'uniform'];
+
+/** The γ of each method that has one: `owlore 5, lisa 2`. */
+const gammas = Object.entries<MethodParts>(methods)
+  .flatMap(([name, {gamma}]) => (gamma === undefined ? [] : [`${name} ${gamma}`]))
+  .join(', ');
 
 const scores: OptionDescription<string> = {
   ...text(`what draws the blocks: ${scoreNames.join(', ')}, or a file of scores`, '<name|file>'),
@@ -47,16 +53,14 @@ export const finetuneOptions = {
     overwrite: flag('replace an earlier run in that folder'),
     dtype: choice<FloatType, 'F32'>('how the weights of the model are saved', floatTypes, 'F32'),
     seed: number('the same seed gives the same run', {
-      ...{integer: true, min: 0, max: 2 ** 32 - 1, default: 0},
+      ...{...seedRange, default: layerSamplingDefaults.seed},
     }),
   }),
   ...group('Method', {
     method: choice<MethodName, 'owlore'>('how to fine-tune', methodNames, 'owlore'),
     scores,
-    tau: numberOr('auto', 'an outlier is above tau times the mean of its block', {
-      ...{...positive, default: 13},
-    }),
-    gamma: number('blocks that train at a time (default: owlore 5, badam 1, others 2)', positive),
+    tau,
+    gamma: number(`blocks that train at a time (default: ${gammas})`, positive),
     interval: number('steps between draws of blocks', {
       ...{...count, default: layerSamplingDefaults.interval},
     }),
@@ -79,10 +83,10 @@ export const finetuneOptions = {
     warmup: number('steps over which it rises before that', {integer: true, min: 0, default: 0}),
     weightDecay: number('decoupled weight decay', {min: 0, default: owloreDefaults.weightDecay}),
     clipNorm: number("largest norm of a step's gradients (default: no limit)", positive),
-    checkpoint: choice<'auto' | 'blocks' | 'none', 'auto'>(
+    checkpoint: choice<LayerCheckpoints, LayerCheckpoints>(
       'what is computed again and not remembered',
-      ['auto', 'blocks', 'none'],
-      'auto',
+      layerCheckpoints,
+      owloreDefaults.checkpoint,
     ),
   }),
   ...group('Data', {

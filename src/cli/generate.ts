@@ -1,7 +1,9 @@
 /** `tfjs-owlore generate`: continues a text. */
 import {readFileSync} from 'node:fs';
 import {text as readAll} from 'node:stream/consumers';
+import {generateDefaults} from '../llama/generation/generate_options';
 import {generate as generateIds} from '../llama/index';
+import {seedRange} from '../options';
 import {defineCommand, type Context} from './command';
 import {loadModel, modelOptions, type Loaded} from './model_options';
 import {nextTurn} from './progress';
@@ -18,13 +20,13 @@ const options = {
     ),
     promptFile: file('a file with the text to continue'),
     chat: flag("the text is a message, put into the model's chat template"),
-    maxNewTokens: number('most new tokens (default: 128, or as many as the model can take)', {
-      integer: true,
-      min: 1,
-    }),
+    maxNewTokens: number(
+      `most new tokens (default: ${generateDefaults.maxNewTokens}, or as many as the model can take)`,
+      {integer: true, min: 1},
+    ),
     temperature: number('0: always the most probable token; above, tokens are drawn', {
       min: 0,
-      default: 0,
+      default: generateDefaults.temperature,
     }),
     topK: number('draw from so many tokens, the most probable ones (default: all)', {
       integer: true,
@@ -33,13 +35,9 @@ const options = {
     topP: number('draw from as few of them as have this probability together', {
       exclusiveMin: 0,
       max: 1,
-      default: 1,
+      default: generateDefaults.topP,
     }),
-    seed: number('of the draws (default: another one each time)', {
-      integer: true,
-      min: 0,
-      max: 2 ** 32 - 1,
-    }),
+    seed: number('of the draws (default: another one each time)', seedRange),
     stop: texts('end before this text; may be given several times', '<text>'),
   }),
 };

@@ -1,5 +1,6 @@
 /** The methods of fine-tuning that the paper compares, each as what it is made of. */
 import type {LayerSamplingOptions} from '../layer_sampling_options';
+import {probabilityDefaults} from '../sampling/probabilities';
 
 /** What a method is made of. */
 export interface MethodParts {
@@ -13,7 +14,7 @@ export interface MethodParts {
 }
 
 export const methods = {
-  owlore: {title: 'OwLore', lowRank: true, sampling: 'scores', gamma: 5},
+  owlore: {title: 'OwLore', lowRank: true, sampling: 'scores', gamma: probabilityDefaults.gamma},
   'owlore-full': {title: 'OwLore (full rank)', lowRank: false, sampling: 'scores', gamma: 2},
   lisa: {title: 'LISA', lowRank: false, sampling: 'uniform', gamma: 2},
   'lisa-d': {title: 'LISA-D', lowRank: false, sampling: 'decreasing', gamma: 2},

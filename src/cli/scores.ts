@@ -2,12 +2,19 @@
 import {writeFileSync} from 'node:fs';
 import {jsonText} from '../llama/files/json';
 import {textDataset} from '../llama/index';
-import type {OutlierScores} from '../scores/outlier';
+import {textDatasetDefaults} from '../llama/text/dataset_options';
+import {seedRange} from '../options';
+import {
+  outlierDefaults,
+  outlierGranularities,
+  type OutlierGranularity,
+  type OutlierScores,
+} from '../scores/outlier';
 import type {BlockScores} from '../scores/scores';
 import {scoreBlocks, scoreKinds, scoreTitles, type ScoreKind} from './block_scores';
 import {CALIBRATION_BATCHES, watchedCalibration} from './calibration';
 import {defineCommand, type Context} from './command';
-import {dataOptions} from './data_options';
+import {dataOptions, tau} from './data_options';
 import {noteDataProblems} from './data_problems';
 import {loadModel, loadModelAlone, modelOptions} from './model_options';
 import {
@@ -15,7 +22,6 @@ import {
   fileOrUrl,
   group,
   number,
-  numberOr,
   outputFile,
   refuseMeaningless,
   type SettingsOf,
@@ -27,14 +33,11 @@ const options = {
   ...modelOptions,
   ...group('Scores', {
     kind: choice<ScoreKind, ScoreKind>('which scores', scoreKinds, 'outlier'),
-    tau: numberOr('auto', 'an outlier is above tau times the mean of its block', {
-      exclusiveMin: 0,
-      default: 'auto',
-    }),
-    granularity: choice<'block' | 'layer', 'block'>(
+    tau,
+    granularity: choice<OutlierGranularity, OutlierGranularity>(
       'what outliers are compared with, the mean of the block or of their own weight',
-      ['block', 'layer'],
-      'block',
+      outlierGranularities,
+      outlierDefaults.granularity,
     ),
     output: outputFile('where the scores go, as JSON'),
   }),
@@ -46,7 +49,7 @@ const options = {
       default: CALIBRATION_BATCHES,
     }),
     ...dataOptions,
-    seed: number('of the choice of texts', {integer: true, min: 0, max: 2 ** 32 - 1, default: 0}),
+    seed: number('of the choice of texts', {...seedRange, default: textDatasetDefaults.seed}),
   }),
 };
 

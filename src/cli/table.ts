@@ -10,9 +10,12 @@ export function newTable(head: readonly string[], numbers: readonly number[] = [
   });
 }
 
+/** Characters of a bar. */
+const BAR_LENGTH = 12;
+
 /** A part of 1 as a bar. */
-export function bar(part: number, length = 12): string {
-  return '█'.repeat(Math.round(length * part)).padEnd(length, '░');
+export function bar(part: number): string {
+  return '█'.repeat(Math.round(BAR_LENGTH * part)).padEnd(BAR_LENGTH, '░');
 }
 
 /** Names and values, a line each, the values below one another. */

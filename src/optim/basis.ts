@@ -11,7 +11,8 @@ import {canReadSynchronously} from './read_back';
  *
  * @param gradient [m, n]; the gradient itself for side `left`, its transpose for `right`.
  * @param rank Number of columns, at most min(m, n).
- * @param previous The basis [m, rank] that this one replaces, or null at the first refresh. It stays the caller's.
+ * @param previous The basis [m, rank] that this one replaces, its columns of length 1, or null at the first refresh. It stays the
+ *   caller's.
  * @param variable Name of the variable.
  * @returns A float32 tensor; called inside a `tidy`, which disposes of all that is made. What is no such tensor, or not finite,
  *   is an error that names the variable; on a backend that cannot be read within a step (webgpu, webgl) numbers that are not finite

@@ -2,13 +2,15 @@ import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreProject} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
 import type {Moments} from './adam';
+import {smallestNormal} from './largest_magnitude';
 
 /** `left`: the basis spans rows, R = PᵀG. `right`: it spans columns, R = G·P. */
 export type Side = 'left' | 'right';
 
 /**
  * How one variable is projected. The variable, a matrix [rows, columns] (kernels of more axes are reshaped row-major to
- * [everything else, last axis]), keeps its Adam state in the coordinates of a basis P with orthonormal columns:
+ * [everything else, last axis]), keeps its Adam state in the coordinates of a basis P with orthogonal columns, of length 1 but for
+ * `scale: 'auto'`:
  * left P [rows, rank], R [rank, columns]; right P [columns, rank], R [rows, rank].
  */
 export interface Projection {
@@ -78,7 +80,8 @@ export function projectBack(step: tf.Tensor2D, basis: tf.Tensor2D, side: Side): 
 
 /**
  * Moments of the old basis' coordinates expressed in the new one's, `steps` Adam steps old (after LDAdam, Robert et al.
- * 2024): with Q = P_newᵀP_old, m ← Qm and v ← (1 − β₂ᵗ)·|(Q∘Q)(v̂ − m̂∘m̂) + (Qm̂)∘(Qm̂)|. Returns new tensors.
+ * 2024): with Q = P_newᵀP_old, m ← Qm and v ← (1 − β₂ᵗ)·|(Q∘Q)(v̂ − m̂∘m̂) + (Qm̂)∘(Qm̂)|. Columns of the bases may have other lengths
+ * than 1; then those of P_old are divided by the squares of theirs, as R = P_oldᵀG is of P_old·diag(1/|p|²)·R. Returns new tensors.
  */
 export function rotateMoments(
   {first, second}: Moments,
@@ -88,7 +91,8 @@ export function rotateMoments(
   steps: number,
   {beta1, beta2}: {beta1: number; beta2: number},
 ): Moments {
-  const rotation: tf.Tensor2D = tf.matMul(newBasis, oldBasis, true);
+  const squares = tf.maximum(tf.sum(tf.square(oldBasis), 0), smallestNormal());
+  const rotation: tf.Tensor2D = tf.matMul(newBasis, tf.div<tf.Tensor2D>(oldBasis, squares), true);
   const rotate = (matrix: tf.Tensor2D, by: tf.Tensor2D): tf.Tensor2D =>
     side === 'left' ? tf.matMul(by, matrix) : tf.matMul(matrix, by, false, true);
   const correction2 = 1 - beta2 ** steps;

@@ -6,6 +6,7 @@ import {moveAtOnce} from './adam_kernel';
 import {carryMoments, momentsOf, moveMoments} from './moments';
 import {asMatrix, basisShape, project, type Projection, type Side} from './projector';
 import type {VariableState} from './state';
+import {largestMagnitude, smallestNormal} from './largest_magnitude';
 import {readsSynchronously} from './read_back';
 import {renew, type StepSettings} from './step_settings';
 import {moveWeights, type Subspace} from './weights';
@@ -38,7 +39,7 @@ export function isRefreshDue(
 
 /**
  * R = PᵀG for a projected variable (GaLore, Alg. 2), with a new basis where one is due; for any other the gradient itself.
- * Changes nothing.
+ * With `scale: 'auto'` the columns of a new basis get the lengths of {@link directionScales}. Changes nothing.
  */
 export function prepareGradient(
   variable: tf.Variable,
@@ -48,10 +49,15 @@ export function prepareGradient(
   rule: UpdateRule,
 ): PreparedGradient {
   if (!projection) return {gradient, newBasis: null};
-  const newBasis = isRefreshDue(state, rule)
-    ? computeBasis(variable.name, gradient, state, projection, rule)
-    : null;
-  return {gradient: project(gradient, newBasis ?? state.basis!, projection), newBasis};
+  if (!isRefreshDue(state, rule)) {
+    return {gradient: project(gradient, state.basis!, projection), newBasis: null};
+  }
+  const basis = computeBasis(variable.name, gradient, state, projection, rule);
+  const projected = project(gradient, basis, projection);
+  if (rule.scale !== 'auto') return {gradient: projected, newBasis: basis};
+  const scales = directionScales(projected, projection.side);
+  const ofProjected = projection.side === 'left' ? tf.reshape(scales, [-1, 1]) : scales;
+  return {gradient: tf.mul(projected, ofProjected), newBasis: tf.mul(basis, scales)};
 }
 
 /** A variable whose gradient and state are ready to move it. */
@@ -97,12 +103,28 @@ export function makeReady(
 
 /**
  * α of a projected step. Adam moves about each of a matrix' m·n elements by η, a step of the length η√(mn); in a basis of m's r
- * directions it is each of r·n. `'auto'`, √(m/r), makes up for that.
+ * directions it is each of r·n. `'auto'`, √(m/r), makes up for that; the rest of it is in the basis, see {@link directionScales}.
  */
 function scaleOf(projection: Projection, {scale}: UpdateRule): number {
   if (scale !== 'auto') return scale;
   const [dimension, rank] = basisShape(projection);
   return Math.sqrt(dimension / rank);
+}
+
+/**
+ * How much further than the others a direction of the basis moves, [rank], with `scale: 'auto'`: max(1, σ/σ_rms), of the lengths σ
+ * that R has along the directions. Adam moves each element by η whatever its gradient, so together they move along a direction in
+ * proportion to the part that it has of the gradient, σ/‖R‖; in the coordinates of a basis all directions would move by η, and a gradient
+ * of few directions would get hardly anywhere. As lengths of the columns of P they need no other step than the method's: Adam
+ * does not depend on the scale of a coordinate of R = PᵀG, and P·N has it.
+ */
+function directionScales(projected: tf.Tensor2D, side: Side): tf.Tensor1D {
+  return tf.tidy(() => {
+    const scaled = tf.div(projected, largestMagnitude(projected));
+    const squares = tf.sum<tf.Tensor1D>(tf.square(scaled), side === 'left' ? 1 : 0);
+    const mean = tf.maximum(tf.mean(squares), smallestNormal());
+    return tf.maximum<tf.Tensor1D>(1, tf.sqrt(tf.div(squares, mean)));
+  });
 }
 
 /**
@@ -136,11 +158,19 @@ function computeBasis(
   return tf.tidy(() => {
     const matrix = asMatrix(gradient, projection);
     const oriented = projection.side === 'left' ? matrix : tf.transpose<tf.Tensor2D>(matrix);
-    const basis = rule.basis(oriented, projection.rank, state.basis, variable);
+    const previous =
+      rule.scale === 'auto' ? state.basis && withUnitColumns(state.basis) : state.basis;
+    const basis = rule.basis(oriented, projection.rank, previous, variable);
     checkBasis(variable, basis, basisShape(projection), rule.basis);
     // What the function returns may be the old basis or the gradient, which are freed.
     return tf.clone(basis);
   });
+}
+
+/** A basis without the lengths of {@link directionScales}. A column of zeros stays one. */
+function withUnitColumns(basis: tf.Tensor2D): tf.Tensor2D {
+  const lengths = tf.sqrt(tf.sum(tf.square(basis), 0));
+  return tf.div(basis, tf.maximum(lengths, smallestNormal()));
 }
 
 /** Throws unless what a function gave is a basis. The values of one of our own need no look. */

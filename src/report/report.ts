@@ -1,7 +1,6 @@
 /** Writes the report of a run: one HTML file that needs nothing else, neither beside it nor from a network. */
-import {readFileSync, writeFileSync} from 'node:fs';
-import {createRequire} from 'node:module';
-import {dirname, join} from 'node:path';
+import {writeFileSync} from 'node:fs';
+import {template, uplotScript, uplotStyle} from './report_files';
 
 /** What a run leaves behind; the report shows this and nothing else. Sizes are in bytes. */
 export interface RunRecord {
@@ -52,22 +51,12 @@ export interface MemoryRecord {
 /** Fills the placeholders of `report_template.html`, which stand where its formatter leaves them alone. */
 export function writeReport(file: string, run: RunRecord): void {
   const parts: [placeholder: string, text: string][] = [
-    ['/* uplotStyle */', readPackageFile('uplot/dist/uPlot.min.css')],
-    ['/* uplotScript */', readPackageFile('uplot/dist/uPlot.iife.min.js')],
+    ['/* uplotStyle */', uplotStyle],
+    ['/* uplotScript */', uplotScript],
     // The text of a script element ends at the first "</script": no "<" may stand in the data.
     ['"runRecord"', JSON.stringify(run).replaceAll('<', '\\u003c')],
   ];
-  let html = readFileSync(templateFile(), 'utf8');
+  let html = template;
   for (const [placeholder, text] of parts) html = html.replace(placeholder, () => text);
   writeFileSync(file, html);
-}
-
-/** The template's place in the package, wherever a build has put this file. */
-function templateFile(): string {
-  const manifest = createRequire(import.meta.url).resolve('tfjs-owlore/package.json');
-  return join(dirname(manifest), 'src/report/report_template.html');
-}
-
-function readPackageFile(path: string): string {
-  return readFileSync(createRequire(import.meta.url).resolve(path), 'utf8');
 }

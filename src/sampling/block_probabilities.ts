@@ -2,6 +2,7 @@
 
 import {presetScores, type PresetName} from './presets';
 import {
+  probabilityDefaults,
   samplingProbabilities,
   waterfill,
   type ProbabilityMethod,
@@ -11,9 +12,6 @@ import {permutationMarginal, type SamplerName} from './samplers';
 import {readScores, type ScoresInput} from '../scores/scores';
 
 const owner = 'LayerSamplingCallback';
-
-/** γ of the paper. */
-export const paperGamma = 5;
 
 /** Names of a model's blocks, in its order. */
 export interface BlockNames {
@@ -60,7 +58,9 @@ export function probabilitiesFromScores(
   // Without any, samplingProbabilities says what to do.
   const drawable = scored.length > 0 ? scored : candidates;
   const gamma =
-    wanted === 'auto' ? fittedGamma(paperGamma, candidates.length, drawable.length) : wanted;
+    wanted === 'auto'
+      ? fittedGamma(probabilityDefaults.gamma, candidates.length, drawable.length)
+      : wanted;
   checkGamma(gamma, drawable, blocks);
   const sampling = samplingProbabilities(
     {scores: values, blocks: candidates},
@@ -101,6 +101,7 @@ export function probabilitiesAsGiven(
 
 /** One line for a γ that is not the paper's because the model has no room for it; null if there is nothing to say. */
 export function fittedGammaLine({gamma, blocks, shares}: SamplingProbabilities): string | null {
+  const {gamma: paperGamma} = probabilityDefaults;
   if (gamma === paperGamma) return null;
   const drawable = blocks!.filter((_, i) => shares[i]! > 0);
   const count = blocks!.length;

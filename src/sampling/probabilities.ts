@@ -1,12 +1,12 @@
 /** From a score per block to the probability that a block is trained in a sampling period. */
 
-import {checkChoice, checkKnown, checkNumber} from '../options';
+import {checkChoice, checkKnown, checkNumber, definedIn} from '../options';
 import {readScores, type ScoresInput} from '../scores/scores';
 
 const owner = 'samplingProbabilities';
-const methods = ['waterfill', 'clip'] as const;
+export const probabilityMethods = ['waterfill', 'clip'] as const;
 
-export type ProbabilityMethod = (typeof methods)[number];
+export type ProbabilityMethod = (typeof probabilityMethods)[number];
 
 /** Options of `samplingProbabilities`. */
 export interface SamplingProbabilityOptions {
@@ -17,6 +17,13 @@ export interface SamplingProbabilityOptions {
   /** Part of the uniform distribution mixed in, in [0, 1]. Default 0, as in the paper. */
   floor?: number;
 }
+
+/** The defaults; γ is the paper's. */
+export const probabilityDefaults = {
+  gamma: 5,
+  method: 'waterfill',
+  floor: 0,
+} as const satisfies Required<SamplingProbabilityOptions>;
 
 /** The result of `samplingProbabilities`, as plain JSON. */
 export interface SamplingProbabilities {
@@ -49,11 +56,11 @@ export function samplingProbabilities(
   scores: ScoresInput,
   options: SamplingProbabilityOptions = {},
 ): SamplingProbabilities {
-  checkKnown(owner, options, ['gamma', 'method', 'floor']);
-  const {gamma = 5, method = 'waterfill', floor = 0} = options;
+  checkKnown(owner, options, Object.keys(probabilityDefaults));
+  const {gamma, method, floor} = {...probabilityDefaults, ...definedIn(options)};
   const {values, blocks} = readScores(scores, owner);
   checkNumber(owner, 'floor', floor, {min: 0, max: 1});
-  checkChoice(owner, 'method', method, methods);
+  checkChoice(owner, 'method', method, probabilityMethods);
   checkNumber(owner, 'gamma (the expected number of blocks that train)', gamma, {
     exclusiveMin: 0,
     max: values.length,

@@ -1,7 +1,7 @@
 import {uniformFloat64} from 'pure-rand/distribution/uniformFloat64';
 import {xoroshiro128plus} from 'pure-rand/generator/xoroshiro128plus';
 import {skipN} from 'pure-rand/utils/skipN';
-import {checkNumber} from '../options';
+import {checkNumber, seedRange} from '../options';
 
 /** Outputs thrown away after seeding: the first ones of xoroshiro128+ differ little between small seeds. */
 const warmUp = 64;
@@ -18,7 +18,7 @@ export interface Random {
  * @param seed an integer in [0, 2³² − 1].
  */
 export function createRandom(seed: number): Random {
-  checkNumber('createRandom', 'seed', seed, {integer: true, min: 0, max: 2 ** 32 - 1});
+  checkNumber('createRandom', 'seed', seed, seedRange);
   const generator = xoroshiro128plus(seed);
   skipN(generator, warmUp);
   return {next: () => uniformFloat64(generator)};

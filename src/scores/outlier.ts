@@ -2,19 +2,16 @@
 
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {resolveBlocks, type BlockSelector, type ResolvedBlock} from '../model/blocks';
-import {checkChoice, checkKnown, checkNumber} from '../options';
+import {checkChoice, checkKnown, checkNumber, definedIn} from '../options';
 import {runCalibration, type CalibrationBatches} from './calibration';
 import {InputNorms} from './input_norms';
 import {magnitudesOf, type Magnitudes} from './magnitudes';
 import type {BlockScores} from './scores';
 
 const owner = 'outlierScores';
-const granularities = ['block', 'layer'] as const;
+export const outlierGranularities = ['block', 'layer'] as const;
 
-export type OutlierGranularity = (typeof granularities)[number];
-
-/** What `tau: 'auto'` chooses from, the paper's value first. */
-export const autoTaus: readonly number[] = [13, 11, 9, 7, 6, 5, 4, 3, 2];
+export type OutlierGranularity = (typeof outlierGranularities)[number];
 
 /** With `tau: 'auto'` every block must have this many outliers: its score is then good to about 14 %. */
 export const autoOutliers = 50;
@@ -35,6 +32,16 @@ export interface OutlierScoreOptions {
   /** Which parts of the model are blocks. Default `'auto'`; see `findBlocks`. */
   blocks?: BlockSelector;
 }
+
+/** The defaults; τ is the paper's. */
+export const outlierDefaults = {
+  tau: 13,
+  granularity: 'block',
+  blocks: 'auto',
+} as const satisfies Required<OutlierScoreOptions>;
+
+/** What `tau: 'auto'` chooses from. */
+export const autoTaus: readonly number[] = [outlierDefaults.tau, 11, 9, 7, 6, 5, 4, 3, 2];
 
 /** The result of `outlierScores`: `scores` are D = counts / sizes. */
 export interface OutlierScores extends BlockScores {
@@ -68,10 +75,11 @@ export async function outlierScores(
   batches: CalibrationBatches,
   options: OutlierScoreOptions = {},
 ): Promise<OutlierScores> {
-  checkKnown(owner, options, ['tau', 'granularity', 'blocks']);
-  const {tau = 13, granularity = 'block', blocks: selector = 'auto'} = options;
+  checkKnown(owner, options, Object.keys(outlierDefaults));
+  const resolved: Required<OutlierScoreOptions> = {...outlierDefaults, ...definedIn(options)};
+  const {tau, granularity, blocks: selector} = resolved;
   if (tau !== 'auto') checkNumber(owner, `tau, if not 'auto',`, tau, {exclusiveMin: 0});
-  checkChoice(owner, 'granularity', granularity, granularities);
+  checkChoice(owner, 'granularity', granularity, outlierGranularities);
 
   const blocks = resolveBlocks(model, selector);
   const taus = tau === 'auto' ? autoTaus : [tau];

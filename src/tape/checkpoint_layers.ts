@@ -6,11 +6,14 @@ import {checkpointed} from './checkpoint';
 type Layer = tfl.layers.Layer;
 type Apply = Layer['apply'];
 
+/** The choices of {@link LayerCheckpoints}. */
+export const layerCheckpoints = ['auto', 'blocks', 'none'] as const;
+
 /**
  * Which layers of a model are checkpoints: `'blocks'`, each layer of two or more matrices; `'auto'`, these and, when they
  * run again, what is inside of them and worth it: layers, and the attention of `createLlama`; `'none'`.
  */
-export type LayerCheckpoints = 'auto' | 'blocks' | 'none';
+export type LayerCheckpoints = (typeof layerCheckpoints)[number];
 
 /** What the layers that run now may be: null outside of {@link withLayerCheckpoints}. */
 let running: 'blocks' | 'parts' | null = null;

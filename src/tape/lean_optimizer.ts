@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {checkChoice, checkKnown} from '../options';
-import {withLayerCheckpoints, type LayerCheckpoints} from './checkpoint_layers';
+import {layerCheckpoints, withLayerCheckpoints, type LayerCheckpoints} from './checkpoint_layers';
 import {variableGrads} from './tfjs_gradients';
 
 /**
@@ -20,7 +20,7 @@ export function leanOptimizer<T extends tf.Optimizer>(
 ): T {
   checkKnown('leanOptimizer', options, ['checkpoint']);
   const {checkpoint = 'auto'} = options;
-  checkChoice('leanOptimizer', 'checkpoint', checkpoint, ['auto', 'blocks', 'none']);
+  checkChoice('leanOptimizer', 'checkpoint', checkpoint, layerCheckpoints);
   optimizer.computeGradients = (f, varList) =>
     variableGrads(() => withLayerCheckpoints(checkpoint, f), varList);
   return optimizer;

@@ -1,5 +1,5 @@
 import {expect} from 'chai';
-import {isReached, written} from '../../bench/figure';
+import {isReached, written} from '../../bench/results/figure';
 
 describe('bench/figure', () => {
   it('writes values by their unit, to three digits', () => {

@@ -1,8 +1,8 @@
 import {expect} from 'chai';
-import {performanceTables} from '../../bench/performance_tables';
-import type {GroupRecord} from '../../bench/results';
+import type {ResultRecord} from '../../bench/results/store';
+import {performanceTables} from '../../bench/tables/performance_tables';
 
-function record(value: number, measured: object = {}): GroupRecord {
+function record(value: number, measured: object = {}): ResultRecord {
   return {
     ...{machine: 'm', node: 'v20', commit: `commit ${value}`, date: '2026-01-31', load: 0.04},
     figures: [{name: `figure ${value}`, value, unit: 'times', goal: {atMost: 2}}],

@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
-import {imitatedBackends, registerShapeBackend} from '../../bench/shape_backend';
+import {imitatedBackends, registerShapeBackend} from '../../bench/harness/shape_backend';
 import {
   adamOptions,
   owloreOptions,
   Training,
   trainedSets,
   type TrainingOptions,
-} from '../../bench/workload';
+} from '../../bench/harness/workload';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src';
 import * as tensorflowKernels from '../../src/kernels/tensorflow';

@@ -1,5 +1,5 @@
 import {expect} from 'chai';
-import {median} from '../../bench/statistics';
+import {median} from '../../bench/harness/statistics';
 
 describe('bench/statistics', () => {
   it('takes the middle number, whatever the order, and leaves the array as it is', () => {

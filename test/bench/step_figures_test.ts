@@ -1,6 +1,12 @@
 import {expect} from 'chai';
-import type {InterleavedRun, Measured} from '../../bench/interleaved/run';
-import {checkLosses, checkStart, compare, fasterOf, LOSS_TOLERANCE} from '../../bench/step_figures';
+import type {InterleavedRun, Measured} from '../../bench/harness/run';
+import {
+  checkLosses,
+  checkStart,
+  compare,
+  fasterOf,
+  LOSS_TOLERANCE,
+} from '../../bench/groups/step_figures';
 
 function measured(milliseconds: number, losses: number[] = []): Measured {
   return {

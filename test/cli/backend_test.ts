@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
-import {loadBackend} from '../../scripts/load_backend';
+import {loadBackend} from '../../tools/load_backend';
 import {selectBackend} from '../../src/cli/backend';
 import {backendNames, type BackendName} from '../../src/cli/register_backend';
 import {OwLoreAdam} from '../../src/kernels/kernel_names';

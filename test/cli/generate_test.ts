@@ -2,7 +2,7 @@ import {readdirSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
-import {loadBackend} from '../../scripts/load_backend';
+import {loadBackend} from '../../tools/load_backend';
 import {runProgram} from '../../src/cli/program';
 import {generate, loadLlama} from '../../src/llama';
 import {defaultBackend, describeBackends} from '../support/backends';

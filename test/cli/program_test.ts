@@ -108,9 +108,9 @@ describe('tfjs-owlore', () => {
     });
   }
 
-  it('understands the command lines of README.md', async () => {
-    const readme = readFileSync(new URL('README.md', root), 'utf8');
-    const lines = [...readme.matchAll(/^npx tfjs-owlore (.*)$/gm)].map(([, args]) => args!);
+  it('understands the command lines of docs/command-line.md', async () => {
+    const page = readFileSync(new URL('docs/command-line.md', root), 'utf8');
+    const lines = [...page.matchAll(/^npx tfjs-owlore (.*)$/gm)].map(([, args]) => args!);
     expect(lines.length).to.be.greaterThan(2);
     for (const args of lines) await expectUnderstood(args);
   });

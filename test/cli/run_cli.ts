@@ -1,5 +1,5 @@
 import {Readable, Writable} from 'node:stream';
-import {loadBackend} from '../../scripts/load_backend';
+import {loadBackend} from '../../tools/load_backend';
 import type {OutputStream} from '../../src/cli/console';
 import {runProgram} from '../../src/cli/program';
 

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import * as fused from '../../src/kernels/llama_kernel_names';
-import * as composed from '../llama/composed';
+import * as composed from '../../tools/composed';
 import {
   expectSameKernel,
   gradients,

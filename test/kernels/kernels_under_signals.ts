@@ -8,7 +8,7 @@
 import {Worker} from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-layers';
-import {loadBackend, type BackendName} from '../../scripts/load_backend';
+import {loadBackend, type BackendName} from '../../tools/load_backend';
 import {installKernelsForBackend} from '../../src/kernels/install_for_backend';
 import * as names from '../../src/kernels/kernel_names';
 import * as llama from '../../src/kernels/llama_kernel_names';

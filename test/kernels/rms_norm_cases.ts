@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as fused from '../../src/kernels/llama_kernel_names';
-import * as composed from '../llama/composed';
+import * as composed from '../../tools/composed';
 import {
   expectSameKernel,
   gradients,

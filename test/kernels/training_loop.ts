@@ -6,7 +6,7 @@
  */
 import {readFileSync, writeFileSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
-import {loadBackend, type BackendName} from '../../scripts/load_backend';
+import {loadBackend, type BackendName} from '../../tools/load_backend';
 import {OwLoreOptimizer} from '../../src';
 import {createLlama, sparseCrossEntropy} from '../../src/llama';
 

@@ -5,7 +5,7 @@ import {attention, type AttentionOptions, type AttentionWeights} from '../../src
 import {rotaryTable} from '../../src/llama/rotary';
 import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {describeBackends} from '../support/backends';
-import * as composed from './composed';
+import * as composed from '../../tools/composed';
 import {expectSameOp, randomTensor} from './ops';
 
 interface Case extends Pick<

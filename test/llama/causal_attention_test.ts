@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import {causalAttention} from '../../src/llama/causal_attention';
 import {describeBackends} from '../support/backends';
 import {withoutComputing} from '../support/without_computing';
-import * as composed from './composed';
+import * as composed from '../../tools/composed';
 import {expectKeepsInputs, expectSameOp, peakBytes, randomTensor} from './ops';
 
 const [stack, d] = [2, 4];

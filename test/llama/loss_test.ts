@@ -7,7 +7,7 @@ import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {describeBackends} from '../support/backends';
 import {Comparison} from '../support/close';
 import {withoutComputing} from '../support/without_computing';
-import * as composed from './composed';
+import * as composed from '../../tools/composed';
 
 const logits = [
   [1, -2, 0.5],

@@ -4,7 +4,7 @@ import {gatedProjection} from '../../src/llama/mlp';
 import {collectGradients} from '../../src/tape/gradients';
 import {describeBackends} from '../support/backends';
 import {Comparison} from '../support/close';
-import * as composed from './composed';
+import * as composed from '../../tools/composed';
 import {expectKeepsInputs, expectSameOp, randomTensor} from './ops';
 
 type Op = (...inputs: tf.Tensor[]) => tf.Tensor;

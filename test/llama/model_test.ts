@@ -8,8 +8,8 @@ import {describeBackends} from '../support/backends';
 import {readJson, readTensors, toTensor} from '../support/fixtures';
 import {loadCheckpoint, referenceNames} from './checkpoints';
 import {expectClose, gradients, shift, type Reference} from './reference';
-import * as composed from './composed';
-import {createComposedLlama} from './composed_model';
+import * as composed from '../../tools/composed';
+import {createComposedLlama} from '../../tools/composed_model';
 
 const tiny: LlamaConfig = {
   vocabSize: 16,

@@ -1,6 +1,6 @@
 import {rmsNorm} from '../../src/llama/rms_norm';
 import {describeBackends} from '../support/backends';
-import * as composed from './composed';
+import * as composed from '../../tools/composed';
 import {expectKeepsInputs, expectSameOp, randomTensor} from './ops';
 
 describeBackends('rmsNorm', () => {

@@ -5,7 +5,7 @@ import {rotaryFrequencies, rotaryTable, rotate} from '../../src/llama/rotary';
 import {describeBackends} from '../support/backends';
 import {readJson} from '../support/fixtures';
 import {readConfig} from './checkpoints';
-import * as composed from './composed';
+import * as composed from '../../tools/composed';
 import {expectSameOp, randomTensor} from './ops';
 
 describe('rotaryFrequencies', () => {

@@ -17,7 +17,7 @@ import {
   readConfig,
   type CheckpointName,
 } from '../llama/checkpoints';
-import {createComposedLlama} from '../llama/composed_model';
+import {createComposedLlama} from '../../tools/composed_model';
 import {describeBackends} from '../support/backends';
 import {readJson, readTensors, toTensor} from '../support/fixtures';
 

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 // Registers the gradients of all ops, as a user's own import of tfjs-layers does.
 import '@tensorflow/tfjs-layers';
-import type {BackendName as NodeBackendName} from '../../scripts/load_backend';
+import type {BackendName as NodeBackendName} from '../../tools/load_backend';
 import {installKernels} from '../../src/kernels/wasm';
 
 /** A backend that tests run on; webgl is there in a browser alone (`npm run test:webgl`). */

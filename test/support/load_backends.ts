@@ -1,5 +1,5 @@
-import {backendNames, howToGet, loadBackend} from '../../scripts/node_backend';
-import type {BackendName} from '../../scripts/node_backend';
+import {backendNames, howToGet, loadBackend} from '../../tools/node_backend';
+import type {BackendName} from '../../tools/node_backend';
 import {chooseProducts} from './webgpu_products';
 
 /**

@@ -24,31 +24,28 @@ export function simdAdam(
   const results = moments.map((x) => inPlace(backend, x));
   const [first, second] = moments.map((x) => addressOf(backend, x));
   const [newFirst, newSecond] = results.map((x) => addressOf(backend, x));
-  module.adam(
-    ...([addressOf(backend, gradient), first!, second!] as const),
-    basis ? 0 : addressOf(backend, variable),
-    tf.util.sizeFromShape(gradient.shape),
-    clip ? backend.typedArrayFromHeap(clip)[0]! : 1,
-    ...([beta1, 1 - beta1, beta2, 1 - beta2, rate, epsilon, decay] as const),
-    ...([newFirst!, newSecond!, addressOf(backend, step)] as const),
-  );
+  module.adam({
+    gradient: addressOf(backend, gradient),
+    ...{first: first!, second: second!},
+    variable: basis ? 0 : addressOf(backend, variable),
+    size: tf.util.sizeFromShape(gradient.shape),
+    clip: clip ? backend.typedArrayFromHeap(clip)[0]! : 1,
+    ...{beta1, rest1: 1 - beta1, beta2, rest2: 1 - beta2, rate, epsilon, decay},
+    ...{newFirst: newFirst!, newSecond: newSecond!, y: addressOf(backend, step)},
+  });
   if (basis) {
-    module.scale(
-      addressOf(backend, variable),
-      tf.util.sizeFromShape(variable.shape),
-      decay,
-      addressOf(backend, y),
-    );
-    const addresses = [step, basis, y].map((x) => addressOf(backend, x));
-    const [n, p, to] = addresses as [number, number, number];
+    const [n, p, to] = [step, basis, y].map((x) => addressOf(backend, x));
     const [rows, columns] = variable.shape as [number, number];
     const rank = basis.shape[1]!;
-    const multiply = module.multiply.bind(null, rows, columns, rank);
-    if (attrs.side === 'left') {
-      multiply(p, rank * 4, false, n, columns * 4, false, to, columns * 4, true);
-    } else {
-      multiply(n, rank * 4, false, p, rank * 4, true, to, columns * 4, true);
-    }
+    module.scale({x: addressOf(backend, variable), size: rows * columns, factor: decay, y: to!});
+    const factors =
+      attrs.side === 'left'
+        ? {a: p!, b: n!, bStep: columns * 4, transposeB: false}
+        : {a: n!, b: p!, bStep: rank * 4, transposeB: true};
+    module.multiply({
+      ...{rows, columns, inner: rank, aStep: rank * 4, transposeA: false, ...factors},
+      ...{c: to!, cStep: columns * 4, add: true},
+    });
     backend.disposeData(step.dataId);
   }
   return [y, ...results];

@@ -62,8 +62,12 @@ export function simdAttentionGrad(
   [inputs.q, inputs.k, inputs.v].forEach((kernel, i) => {
     const width = kernel.shape[1]!;
     const [a, b, c] = [gradients[i]!, kernel, dx].map((x) => addressOf(backend, x));
-    const ofProjection = [a!, width * 4, false, b!, width * 4, true, c!, hidden * 4] as const;
-    module.multiply(rows, hidden, width, ...ofProjection, i > 0);
+    module.multiply({
+      ...{rows, columns: hidden, inner: width},
+      ...{a: a!, aStep: width * 4, transposeA: false},
+      ...{b: b!, bStep: width * 4, transposeB: true},
+      ...{c: c!, cStep: hidden * 4, add: i > 0},
+    });
   });
   const {ofKernels} = attrs;
   const dKernels = ofKernels ? gradients.map((d) => product(backend, x, d, true)) : [];
@@ -81,15 +85,17 @@ function addBias(
   bias: tf.TensorInfo,
 ): void {
   const [rows, columns] = x.shape as [number, number];
-  const [to, from] = [addressOf(backend, x), addressOf(backend, bias)];
-  module.addBias(to, rows, columns, from, -Infinity, Infinity);
+  module.addBias({
+    ...{x: addressOf(backend, x), rows, columns, bias: addressOf(backend, bias)},
+    ...{lower: -Infinity, upper: Infinity},
+  });
 }
 
 /** Of `x` `[rows, columns]`, `[columns]`. */
 function sumRows(module: SimdModule, backend: BackendWasm, x: tf.TensorInfo): tf.TensorInfo {
   const [rows, columns] = x.shape as [number, number];
   const sums = allocate(backend, [columns]);
-  module.sumRows(addressOf(backend, x), rows, columns, addressOf(backend, sums));
+  module.sumRows({x: addressOf(backend, x), rows, columns, sums: addressOf(backend, sums)});
   return sums;
 }
 
@@ -119,17 +125,17 @@ function attend(
   {inputs, backend, attrs}: KernelArgs<Projected | Angles, OwLoreAttentionAttrs>,
 ): tf.TensorInfo {
   const layout = layoutOf(inputs, attrs);
-  const {group, length, width, window, queryStep, keyStep} = layout;
+  const {group, length, width, window, queryStep: qStep, keyStep: kStep} = layout;
   const result = allocate(backend, inputs.q.shape);
-  withWorkspace(backend, module.attentionBytes(length, width, window), (workspace) => {
+  withWorkspace(backend, module.attentionBytes({length, width, window}), (workspace) => {
     const tensors = [inputs.q, inputs.k, inputs.v, inputs.cos, inputs.sin, result];
     const [q, k, v, cos, sin, y] = tensors.map((x) => addressOf(backend, x));
     forEachKeyHead(layout, (ofQueries, ofKeys) => {
-      module.attend(
-        ...([q! + ofQueries, k! + ofKeys, v! + ofKeys, cos!, sin!] as const),
-        ...([group, length, width, window, queryStep, keyStep] as const),
-        ...([y! + ofQueries, workspace] as const),
-      );
+      module.attend({
+        ...{q: q! + ofQueries, k: k! + ofKeys, v: v! + ofKeys, cos: cos!, sin: sin!},
+        ...{group, length, width, window, qStep, kStep},
+        ...{y: y! + ofQueries, workspace},
+      });
     });
   });
   return result;
@@ -140,18 +146,18 @@ function attendGradient(
   {inputs, backend, attrs}: KernelArgs<'dy' | Projected | Angles, OwLoreAttentionAttrs>,
 ): tf.TensorInfo[] {
   const layout = layoutOf(inputs, attrs);
-  const {group, length, width, window, queryStep, keyStep} = layout;
+  const {group, length, width, window, queryStep: qStep, keyStep: kStep} = layout;
   const gradients = [inputs.q, inputs.k, inputs.v].map(({shape}) => allocate(backend, shape));
-  withWorkspace(backend, module.attentionGradientBytes(length, width, window), (workspace) => {
+  withWorkspace(backend, module.attentionGradientBytes({length, width, window}), (workspace) => {
     const given = [inputs.dy, inputs.q, inputs.k, inputs.v, inputs.cos, inputs.sin];
     const addresses = [...given, ...gradients].map((x) => addressOf(backend, x));
     const [dy, q, k, v, cos, sin, dq, dk, dv] = addresses;
     forEachKeyHead(layout, (ofQueries, ofKeys) => {
-      module.attendGradient(
-        ...([dy! + ofQueries, q! + ofQueries, k! + ofKeys, v! + ofKeys, cos!, sin!] as const),
-        ...([group, length, width, window, queryStep, keyStep] as const),
-        ...([dq! + ofQueries, dk! + ofKeys, dv! + ofKeys, workspace] as const),
-      );
+      module.attendGradient({
+        ...{dy: dy! + ofQueries, q: q! + ofQueries, k: k! + ofKeys, v: v! + ofKeys},
+        ...{cos: cos!, sin: sin!, group, length, width, window, qStep, kStep},
+        ...{dq: dq! + ofQueries, dk: dk! + ofKeys, dv: dv! + ofKeys, workspace},
+      });
     });
   });
   return gradients;

@@ -7,27 +7,25 @@ type CrossEntropyArgs = KernelArgs<'logits' | 'labels' | 'weights', object>;
 /** OwLoreCrossEntropy. */
 export function simdCrossEntropy(module: SimdModule, args: CrossEntropyArgs): tf.TensorInfo {
   const loss = allocate(args.backend, []);
-  module.crossEntropy(...operands(args), addressOf(args.backend, loss));
+  module.crossEntropy({...operands(args), loss: addressOf(args.backend, loss)});
   return loss;
 }
 
 /** OwLoreCrossEntropyGrad. */
 export function simdCrossEntropyGrad(module: SimdModule, args: CrossEntropyArgs): tf.TensorInfo {
   const dLogits = allocate(args.backend, args.inputs.logits.shape);
-  module.crossEntropyGradient(...operands(args), addressOf(args.backend, dLogits));
+  module.crossEntropyGradient({...operands(args), dLogits: addressOf(args.backend, dLogits)});
   return dLogits;
 }
 
-function operands({
-  inputs: {logits, labels, weights},
-  backend,
-}: CrossEntropyArgs): [number, number, number, number, number] {
+type Operands = Record<'logits' | 'labels' | 'weights' | 'rows' | 'vocabulary', number>;
+
+function operands({inputs: {logits, labels, weights}, backend}: CrossEntropyArgs): Operands {
   const [rows, vocabulary] = logits.shape as [number, number];
-  return [
-    addressOf(backend, logits),
-    addressOf(backend, labels),
-    addressOf(backend, weights),
-    rows,
-    vocabulary,
-  ];
+  return {
+    logits: addressOf(backend, logits),
+    labels: addressOf(backend, labels),
+    weights: addressOf(backend, weights),
+    ...{rows, vocabulary},
+  };
 }

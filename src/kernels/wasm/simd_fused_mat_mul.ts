@@ -32,7 +32,7 @@ export function simdFusedMatMul(module: SimdModule, args: FusedMatMulArgs): tf.T
   if (size > 0 && (added > 0 || range !== EVERYTHING)) {
     const [lower, upper] = range ?? EVERYTHING;
     const x = addressOf(backend, out);
-    module.addBias(x, size / columns, columns, added, lower, upper);
+    module.addBias({x, rows: size / columns, columns, bias: added, lower, upper});
   }
   return range ? out : activate(args, out);
 }

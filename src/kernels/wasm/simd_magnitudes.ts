@@ -8,9 +8,9 @@ type MagnitudeArgs<Attrs> = KernelArgs<'weight' | 'norm', Attrs>;
 /** OwLoreMagnitudeSums: of each row, by float64. */
 export function simdMagnitudeSums(module: SimdModule, args: MagnitudeArgs<object>): tf.TensorInfo {
   const {backend} = args;
-  const {operands, rows} = operandsOf(args);
-  const sums = allocate(backend, [rows]);
-  module.magnitudeSums(...operands, addressOf(backend, sums));
+  const operands = operandsOf(args);
+  const sums = allocate(backend, [operands.rows]);
+  module.magnitudeSums({...operands, sums: addressOf(backend, sums)});
   return sums;
 }
 
@@ -20,21 +20,24 @@ export function simdCountAbove(
   args: MagnitudeArgs<OwLoreCountAboveAttrs>,
 ): tf.TensorInfo {
   const {backend, attrs} = args;
-  const {operands} = operandsOf(args);
-  const counts = attrs.thresholds.map((threshold) => module.countAbove(...operands, threshold));
+  const operands = operandsOf(args);
+  const counts = attrs.thresholds.map((threshold) => module.countAbove({...operands, threshold}));
   const out = allocate(backend, [counts.length], 'int32');
   backend.typedArrayFromHeap(out).set(counts);
   return out;
 }
 
 function operandsOf({inputs: {weight, norm}, backend}: MagnitudeArgs<object>): {
-  operands: [weight: number, norm: number, rows: number, columns: number, isWide: boolean];
+  weight: number;
+  norm: number;
   rows: number;
+  columns: number;
+  isWide: boolean;
 } {
   const {shape} = weight;
   const columns = shape.at(-1) ?? 1;
   const rows = tf.util.sizeFromShape(shape.slice(0, -1));
   const norms = tf.util.sizeFromShape(norm.shape);
-  const addresses = [weight, norm].map((x) => addressOf(backend, x)) as [number, number];
-  return {operands: [...addresses, rows, columns, norms === rows * columns], rows};
+  const addresses = {weight: addressOf(backend, weight), norm: addressOf(backend, norm)};
+  return {...addresses, rows, columns, isWide: norms === rows * columns};
 }

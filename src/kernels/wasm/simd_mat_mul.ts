@@ -32,20 +32,12 @@ export function simdBatchMatMul(
   const leftStep = (transposeA ? rows : inner) * 4;
   const rightStep = (transposeB ? inner : columns) * 4;
   for (let i = 0; i < leftIndices.length; i++) {
-    module.multiply(
-      rows,
-      columns,
-      inner,
-      left + leftIndices[i]! * rows * inner * 4,
-      leftStep,
-      transposeA,
-      right + rightIndices[i]! * inner * columns * 4,
-      rightStep,
-      transposeB,
-      to + i * rows * columns * 4,
-      columns * 4,
-      false,
-    );
+    module.multiply({
+      ...{rows, columns, inner, transposeA, transposeB},
+      ...{a: left + leftIndices[i]! * rows * inner * 4, aStep: leftStep},
+      ...{b: right + rightIndices[i]! * inner * columns * 4, bStep: rightStep},
+      ...{c: to + i * rows * columns * 4, cStep: columns * 4, add: false},
+    });
   }
   return out;
 }

@@ -1,154 +1,6 @@
-import {relaxed, simd, type Binary} from './binaries';
+import {relaxed, simd, withNamedArguments, type Binary, type SimdModule} from './binaries';
 
-/**
- * The module over the memory of one backend: what assembly/ exports. Pointers are addresses in that
- * memory, steps are bytes.
- */
-export interface SimdModule {
-  /** Bytes of memory that `initialize` is to be given. */
-  SCRATCH_BYTES: WebAssembly.Global;
-  /** Gives the functions memory to work in. */
-  initialize(scratch: number): void;
-  adam(
-    gradient: number,
-    first: number,
-    second: number,
-    variable: number,
-    size: number,
-    clip: number,
-    beta1: number,
-    rest1: number,
-    beta2: number,
-    rest2: number,
-    rate: number,
-    epsilon: number,
-    decay: number,
-    newFirst: number,
-    newSecond: number,
-    y: number,
-  ): void;
-  scale(x: number, size: number, factor: number, y: number): void;
-  addBias(
-    x: number,
-    rows: number,
-    columns: number,
-    bias: number,
-    lower: number,
-    upper: number,
-  ): void;
-  sumRows(x: number, rows: number, columns: number, sums: number): void;
-  addSegments(
-    x: number,
-    ids: number,
-    rows: number,
-    width: number,
-    sums: number,
-    segments: number,
-  ): void;
-  /** Bytes of the workspace of `attend`. */
-  attentionBytes(length: number, width: number, window: number): number;
-  attentionGradientBytes(length: number, width: number, window: number): number;
-  attend(
-    q: number,
-    k: number,
-    v: number,
-    cos: number,
-    sin: number,
-    group: number,
-    length: number,
-    width: number,
-    window: number,
-    qStep: number,
-    kStep: number,
-    y: number,
-    workspace: number,
-  ): void;
-  attendGradient(
-    dy: number,
-    q: number,
-    k: number,
-    v: number,
-    cos: number,
-    sin: number,
-    group: number,
-    length: number,
-    width: number,
-    window: number,
-    qStep: number,
-    kStep: number,
-    dq: number,
-    dk: number,
-    dv: number,
-    workspace: number,
-  ): void;
-  crossEntropy(
-    logits: number,
-    labels: number,
-    weights: number,
-    rows: number,
-    vocabulary: number,
-    loss: number,
-  ): void;
-  crossEntropyGradient(
-    logits: number,
-    labels: number,
-    weights: number,
-    rows: number,
-    vocabulary: number,
-    dLogits: number,
-  ): void;
-  countAbove(
-    weight: number,
-    norm: number,
-    rows: number,
-    columns: number,
-    isWide: boolean,
-    threshold: number,
-  ): number;
-  magnitudeSums(
-    weight: number,
-    norm: number,
-    rows: number,
-    columns: number,
-    isWide: boolean,
-    sums: number,
-  ): void;
-  multiply(
-    rows: number,
-    columns: number,
-    inner: number,
-    a: number,
-    aStep: number,
-    transposeA: boolean,
-    b: number,
-    bStep: number,
-    transposeB: boolean,
-    c: number,
-    cStep: number,
-    add: boolean,
-  ): void;
-  rmsNorm(x: number, weight: number, rows: number, width: number, epsilon: number, y: number): void;
-  rmsNormGradient(
-    dy: number,
-    x: number,
-    weight: number,
-    rows: number,
-    width: number,
-    epsilon: number,
-    dx: number,
-    dWeight: number,
-  ): void;
-  swiglu(gate: number, up: number, size: number, y: number): void;
-  swigluGradient(
-    dy: number,
-    gate: number,
-    up: number,
-    size: number,
-    dGate: number,
-    dUp: number,
-    y: number,
-  ): void;
-}
+export type {SimdModule};
 
 /** What the stock backend keeps in `wasm`. */
 interface EmscriptenModule {
@@ -233,12 +85,11 @@ function insideOf(backend: object): EmscriptenModule {
 }
 
 function addInstance(backend: object, {exports}: WebAssembly.Instance): void {
-  // WebAssembly does not tell the types of its exports; assembly/ has them.
-  const module = exports as unknown as SimdModule;
-  const size = module.SCRATCH_BYTES.value as number;
+  const module = withNamedArguments(exports);
+  const size = module.SCRATCH_BYTES;
   const scratch = insideOf(backend)._malloc(size) >>> 0;
   if (scratch === 0) throw outOfMemory(size);
-  module.initialize(scratch);
+  module.initialize({scratch});
   instances.set(backend, module);
 }
 

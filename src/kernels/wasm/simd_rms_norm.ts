@@ -10,14 +10,10 @@ export function simdRMSNorm(
 ): tf.TensorInfo {
   const {rows, width} = sizes(x);
   const y = allocate(backend, x.shape);
-  module.rmsNorm(
-    addressOf(backend, x),
-    addressOf(backend, weight),
-    rows,
-    width,
-    attrs.epsilon,
-    addressOf(backend, y),
-  );
+  module.rmsNorm({
+    ...{x: addressOf(backend, x), weight: addressOf(backend, weight), y: addressOf(backend, y)},
+    ...{rows, width, epsilon: attrs.epsilon},
+  });
   return y;
 }
 
@@ -29,16 +25,14 @@ export function simdRMSNormGrad(
   const {rows, width} = sizes(x);
   const dx = allocate(backend, x.shape);
   const dWeight = allocate(backend, weight.shape);
-  module.rmsNormGradient(
-    addressOf(backend, dy),
-    addressOf(backend, x),
-    addressOf(backend, weight),
-    rows,
-    width,
-    attrs.epsilon,
-    addressOf(backend, dx),
-    addressOf(backend, dWeight),
-  );
+  module.rmsNormGradient({
+    dy: addressOf(backend, dy),
+    x: addressOf(backend, x),
+    weight: addressOf(backend, weight),
+    ...{rows, width, epsilon: attrs.epsilon},
+    dx: addressOf(backend, dx),
+    dWeight: addressOf(backend, dWeight),
+  });
   return [dx, dWeight];
 }
 

@@ -9,12 +9,12 @@ export function simdSwiGLU(
   {inputs: {gate, up}, backend}: KernelArgs<'gate' | 'up', object>,
 ): tf.TensorInfo {
   const y = allocate(backend, gate.shape);
-  module.swiglu(
-    addressOf(backend, gate),
-    addressOf(backend, up),
-    tf.util.sizeFromShape(gate.shape),
-    addressOf(backend, y),
-  );
+  module.swiglu({
+    gate: addressOf(backend, gate),
+    up: addressOf(backend, up),
+    size: tf.util.sizeFromShape(gate.shape),
+    y: addressOf(backend, y),
+  });
   return y;
 }
 
@@ -26,14 +26,14 @@ export function simdSwiGLUGrad(
   const dGate = allocate(backend, gate.shape);
   const dUp = allocate(backend, gate.shape);
   const values = attrs.withValue ? [allocate(backend, gate.shape)] : [];
-  module.swigluGradient(
-    addressOf(backend, dy),
-    addressOf(backend, gate),
-    addressOf(backend, up),
-    tf.util.sizeFromShape(gate.shape),
-    addressOf(backend, dGate),
-    addressOf(backend, dUp),
-    values[0] ? addressOf(backend, values[0]) : 0,
-  );
+  module.swigluGradient({
+    dy: addressOf(backend, dy),
+    gate: addressOf(backend, gate),
+    up: addressOf(backend, up),
+    size: tf.util.sizeFromShape(gate.shape),
+    dGate: addressOf(backend, dGate),
+    dUp: addressOf(backend, dUp),
+    y: values[0] ? addressOf(backend, values[0]) : 0,
+  });
   return [dGate, dUp, ...values];
 }

@@ -40,13 +40,13 @@ export function simdUnsortedSegmentSum(
 ): tf.TensorInfo {
   const rowShape = x.shape.slice(1);
   const out = allocate(backend, [numSegments, ...rowShape]);
-  module.addSegments(
-    addressOf(backend, x),
-    addressOf(backend, segmentIds),
-    x.shape[0]!,
-    tf.util.sizeFromShape(rowShape),
-    addressOf(backend, out),
-    numSegments,
-  );
+  module.addSegments({
+    x: addressOf(backend, x),
+    ids: addressOf(backend, segmentIds),
+    rows: x.shape[0]!,
+    width: tf.util.sizeFromShape(rowShape),
+    sums: addressOf(backend, out),
+    segments: numSegments,
+  });
   return out;
 }

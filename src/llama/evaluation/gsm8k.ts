@@ -1,5 +1,5 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {checkKnown, checkNumber} from '../../options';
+import {checkKnown, checkNumber, definedIn} from '../../options';
 import {generate as generateWithCache} from '../generation/generate';
 import type {DataSource} from '../text/data_file';
 import type {Tokenizer} from '../text/tokenizer';
@@ -35,6 +35,9 @@ export interface Gsm8kScore {
   answers: Array<string | null>;
 }
 
+/** Those of the options that are numbers. */
+export const gsm8kDefaults = {shots: 0, limit: Infinity, maxNewTokens: 256} as const;
+
 const OWNER = 'gsm8k';
 const KNOWN = ['shots', 'shotsFrom', 'limit', 'maxNewTokens', 'onProgress', 'generate'];
 /** What ends an answer: the model goes on with a question of its own. */
@@ -55,8 +58,8 @@ export async function gsm8k(
   options: Gsm8kOptions = {},
 ): Promise<Gsm8kScore> {
   checkKnown(OWNER, options, KNOWN);
-  const {shots = 0, shotsFrom, limit = Infinity, maxNewTokens = 256} = options;
-  const {onProgress, generate = generateWithCache} = options;
+  const {shots, limit, maxNewTokens} = {...gsm8kDefaults, ...definedIn(options)};
+  const {shotsFrom, onProgress, generate = generateWithCache} = options;
   checkNumber(OWNER, 'shots', shots, {integer: true, min: 0});
   checkNumber(OWNER, 'maxNewTokens', maxNewTokens, {integer: true, min: 1});
   if (limit !== Infinity) checkNumber(OWNER, 'limit', limit, {integer: true, min: 1});

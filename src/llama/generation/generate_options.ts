@@ -1,4 +1,4 @@
-import {checkKnown, checkNumber, display} from '../../options';
+import {checkKnown, checkNumber, display, seedRange} from '../../options';
 
 /** Options of `generate`; the names are those of Hugging Face's `generate` in camel case. */
 export interface GenerateOptions {
@@ -54,7 +54,14 @@ const KNOWN = [
   'stop',
   'onToken',
 ] as const satisfies ReadonlyArray<keyof GenerateOptions>;
-const DEFAULT_NEW_TOKENS = 128;
+
+/** The defaults; `maxNewTokens` is lower where the model has fewer positions left. */
+export const generateDefaults = {
+  maxNewTokens: 128,
+  temperature: 0,
+  topK: null,
+  topP: 1,
+} as const satisfies GenerateOptions;
 
 /** @throws if the prompt is empty or too long, or has an id that is not in the vocabulary. */
 export function checkPrompt(
@@ -86,10 +93,10 @@ export function resolveGenerateOptions(
   checkKnown(OWNER, options, KNOWN);
   const positionsLeft = maxPositionEmbeddings - promptLength;
   const {
-    maxNewTokens = Math.min(DEFAULT_NEW_TOKENS, positionsLeft),
-    temperature = 0,
-    topK = null,
-    topP = 1,
+    maxNewTokens = Math.min(generateDefaults.maxNewTokens, positionsLeft),
+    temperature = generateDefaults.temperature,
+    topK = generateDefaults.topK,
+    topP = generateDefaults.topP,
     seed = null,
     stop = [],
     onToken,
@@ -105,7 +112,7 @@ export function resolveGenerateOptions(
   checkNumber(OWNER, 'temperature', temperature, {min: 0});
   if (topK !== null) checkNumber(OWNER, 'topK', topK, {integer: true, min: 1});
   checkNumber(OWNER, 'topP', topP, {exclusiveMin: 0, max: 1});
-  if (seed !== null) checkNumber(OWNER, 'seed', seed, {integer: true, min: 0, max: 2 ** 32 - 1});
+  if (seed !== null) checkNumber(OWNER, 'seed', seed, seedRange);
   if (onToken !== undefined && typeof onToken !== 'function') {
     throw new Error(`${OWNER}: onToken must be a function; got ${display(onToken)}`);
   }

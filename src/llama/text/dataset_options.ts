@@ -1,4 +1,4 @@
-import {checkChoice, checkFlag, checkKnown, checkNumber, definedIn} from '../../options';
+import {checkChoice, checkFlag, checkKnown, checkNumber, definedIn, seedRange} from '../../options';
 import {resolveConfig, type LlamaConfig} from '../config';
 import {EXAMPLE_FORMATS, type ExampleFormat} from './formats';
 
@@ -79,7 +79,7 @@ export function resolveDatasetOptions(
   checkFlag(owner, 'learnPrompts', resolved.learnPrompts);
   checkFlag(owner, 'shuffle', resolved.shuffle);
   checkNumber(owner, 'shuffleBuffer', resolved.shuffleBuffer, {integer: true, min: 1});
-  checkNumber(owner, 'seed', resolved.seed, {integer: true, min: 0, max: 2 ** 32 - 1});
+  checkNumber(owner, 'seed', resolved.seed, seedRange);
   checkChoice(owner, 'invalid', resolved.invalid, ['drop', 'throw']);
   checkFlag(owner, 'repeat', resolved.repeat);
   if (typeof resolved.select !== 'function') {

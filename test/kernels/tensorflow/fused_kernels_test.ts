@@ -9,7 +9,7 @@ import {installKernels} from '../../../src/kernels/tensorflow';
 import {KernelGraphs} from '../../../src/kernels/tensorflow/graphs';
 import {llamaKernels} from '../../../src/kernels/tensorflow/llama_kernels';
 import {backends, defaultBackend} from '../../support/backends';
-import * as composed from '../../llama/composed';
+import * as composed from '../../../tools/composed';
 import {anyAttention, attentionOf, expectSameAttention} from '../attention_cases';
 import {expectSameRMSNorm} from '../rms_norm_cases';
 import {expectSameSwiGLU} from '../swiglu_cases';

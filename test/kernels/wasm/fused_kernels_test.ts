@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import * as fused from '../../../src/kernels/llama_kernel_names';
 import * as names from '../../../src/kernels/kernel_names';
 import {installKernels, uninstallKernels} from '../../../src/kernels/wasm';
-import * as composed from '../../llama/composed';
+import * as composed from '../../../tools/composed';
 import {anyAttention, attentionGradients, expectSameAttention} from '../attention_cases';
 import {expectSameRMSNorm} from '../rms_norm_cases';
 import {expectSameSwiGLU} from '../swiglu_cases';

@@ -1,5 +1,8 @@
+import {readdirSync, readFileSync} from 'node:fs';
 import {expect} from 'chai';
-import {attach, simdModule} from '../../../src/kernels/wasm/simd_module';
+import ts from 'typescript';
+import {relaxed, simd, withNamedArguments} from '../../../src/kernels/wasm/binaries';
+import {attach, simdModule, type SimdModule} from '../../../src/kernels/wasm/simd_module';
 import {describeWasm} from './compare';
 import {refusingAtOnce} from './refusing_engine';
 
@@ -17,7 +20,12 @@ const memory = (shared: boolean): WebAssembly.Memory =>
 function product(backend: object, {buffer}: WebAssembly.Memory): number {
   const numbers = new Float32Array(buffer);
   numbers.set([2, 3], 4);
-  simdModule(backend)!.multiply(1, 1, 1, 16, 4, false, 20, 4, true, 24, 4, false);
+  simdModule(backend)!.multiply({
+    ...{rows: 1, columns: 1, inner: 1},
+    ...{a: 16, aStep: 4, transposeA: false},
+    ...{b: 20, bStep: 4, transposeB: true},
+    ...{c: 24, cStep: 4, add: false},
+  });
   return numbers[6]!;
 }
 
@@ -29,6 +37,66 @@ function bothKinds(): Array<[object, WebAssembly.Memory]> {
     [backendWith({asm: {}, wasmMemory: shared, _malloc: () => 1024}), shared],
   ];
 }
+
+/** What `npm run typecheck` refuses: a call that does not name each argument, and nothing else. Never run. */
+export function wrongCalls(module: SimdModule): void {
+  module.scale({x: 0, size: 1, factor: 1, y: 0});
+  // @ts-expect-error -- one argument too few
+  module.scale({x: 0, size: 1, factor: 1});
+  // @ts-expect-error -- one that there is not
+  module.scale({x: 0, size: 1, factor: 1, y: 0, z: 0});
+  // @ts-expect-error -- by position
+  module.scale(0, 1, 1, 0);
+  // @ts-expect-error -- a number in the place of a flag
+  module.countAbove({weight: 0, norm: 0, rows: 1, columns: 1, isWide: 1, threshold: 0});
+}
+
+/** The parameters of each function that the sources of the module export, in their order. */
+function parametersInSources(): Map<string, string[]> {
+  const folder = new URL('../../../src/kernels/wasm/assembly/', import.meta.url);
+  const parameters = new Map<string, string[]>();
+  for (const file of readdirSync(folder).filter((name) => name.endsWith('.ts'))) {
+    const text = readFileSync(new URL(file, folder), 'utf8');
+    ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true).forEachChild((node) => {
+      if (!ts.isFunctionDeclaration(node)) return;
+      parameters.set(
+        node.name!.text,
+        node.parameters.map(({name}) => name.getText()),
+      );
+    });
+  }
+  return parameters;
+}
+
+describe('interface of the SIMD module', () => {
+  for (const [title, {base64}] of Object.entries({simd, relaxed})) {
+    it(`has all that the module exports, with the parameters of its sources: ${title}`, function () {
+      const bytes = Buffer.from(base64, 'base64');
+      // Node 20 has relaxed SIMD behind a flag.
+      if (!WebAssembly.validate(bytes)) this.skip();
+      const {exports} = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
+        env: {memory: memory(false)},
+      });
+      const inSources = parametersInSources();
+      const echo = Object.fromEntries(
+        Object.entries(exports).map(([name, value]) => [
+          name,
+          typeof value === 'function' ? (...values: unknown[]) => values : value,
+        ]),
+      ) as WebAssembly.Exports;
+      const named = withNamedArguments(echo);
+      expect(named).to.have.all.keys(Object.keys(exports));
+      // Each argument is its own name.
+      const names = new Proxy({}, {get: (_, name) => name});
+      for (const [name, value] of Object.entries(exports)) {
+        if (typeof value !== 'function') continue;
+        const passed = (named as unknown as Record<string, (of: object) => string[]>)[name]!(names);
+        expect(passed, name).to.deep.equal(inSources.get(name));
+        expect(passed, name).to.have.length(value.length);
+      }
+    });
+  }
+});
 
 describeWasm(
   'SIMD module on wasm',

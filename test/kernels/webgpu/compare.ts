@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {loadBackend} from '../../../scripts/load_backend';
+import {loadBackend} from '../../../tools/load_backend';
 import {installKernels, uninstallKernels} from '../../../src/kernels/webgpu';
 import {createRandom} from '../../../src/sampling/rng';
 import {backends, defaultBackend} from '../../support/backends';
-import {runKernel} from './updates';
+import {runKernel} from '../../../tools/webgpu_updates';
 
 /** A `describe` with the kernels installed; skipped where webgpu is not to be tested. The software GPU is slow. */
 export function describeWebgpu(title: string, body: (this: Mocha.Suite) => void): void {

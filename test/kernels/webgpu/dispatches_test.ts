@@ -9,8 +9,13 @@ import {basisShape, planProjection, projectedShape} from '../../../src/optim/pro
 import {emptyState} from '../../../src/optim/state';
 import {makeReady, prepareGradient, updateVariables} from '../../../src/optim/update';
 import {describeWebgpu} from './compare';
-import {countDispatches} from './count_dispatches';
-import {composedUpdate, kernelUpdate, runKernel, type UpdateInputs} from './updates';
+import {countDispatches} from '../../../tools/count_dispatches';
+import {
+  composedUpdate,
+  kernelUpdate,
+  runKernel,
+  type UpdateInputs,
+} from '../../../tools/webgpu_updates';
 
 const numbers = {beta1: 0.9, beta2: 0.999, rate: 1e-3, epsilon: 1e-8, decay: 0.99} as const;
 const left = {...numbers, side: 'left'} as const;

@@ -3,8 +3,8 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {OwLoreCountAbove, OwLoreMagnitudeSums} from '../../../src/kernels/kernel_names';
 import {describeWebgpu, exponents, randomOperand, run, seeds, type Operand} from './compare';
-import {countDispatches} from './count_dispatches';
-import {runKernel} from './updates';
+import {countDispatches} from '../../../tools/count_dispatches';
+import {runKernel} from '../../../tools/webgpu_updates';
 
 /** A = |weight|·norm, rounded as float32. */
 function magnitudes(weight: Operand, norm: Operand): Float32Array {

@@ -3,8 +3,8 @@ import {expect} from 'chai';
 import {Matrix, QrDecomposition} from 'ml-matrix';
 import {OwLoreOrthonormalize} from '../../../src/kernels/kernel_names';
 import {describeWebgpu, randomOperand, run, type Operand} from './compare';
-import {countDispatches} from './count_dispatches';
-import {runKernel} from './updates';
+import {countDispatches} from '../../../tools/count_dispatches';
+import {runKernel} from '../../../tools/webgpu_updates';
 
 /** Entry i, j of a matrix from the rows' and columns' numbers. */
 function matrix(rows: number, columns: number, entry: (i: number, j: number) => number): Operand {

@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {OwLoreProject} from '../../../src/kernels/kernel_names';
 import {describeWebgpu, expectKernel, randomOperand, seeds, specials} from './compare';
-import {runKernel} from './updates';
+import {runKernel} from '../../../tools/webgpu_updates';
 
 interface Case {
   rows: number;

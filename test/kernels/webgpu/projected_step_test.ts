@@ -13,7 +13,7 @@ import {
   specials,
   squared,
 } from './compare';
-import {runKernel} from './updates';
+import {runKernel} from '../../../tools/webgpu_updates';
 
 interface Case {
   rows: number;

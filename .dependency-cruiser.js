@@ -1,0 +1,152 @@
+/**
+ * Which folder may import which: what docs/architecture.md promises. `npm run lint` holds the code to it. A folder that is not named
+ * here may import nothing, so that a new one gets its line.
+ */
+
+/** Of the repository, each with those before it that it may import. */
+const folders = {
+  src: [],
+  tools: ['src'],
+  demo: ['src', 'tools'],
+  bench: ['src', 'tools'],
+  test: ['src', 'tools', 'demo', 'bench'],
+  scripts: ['src', 'tools', 'test'],
+};
+
+/** The modules at the top of src that folders may import. */
+const shared = ['options', 'random', 'on_demand', 'sampling_plan', 'layer_sampling_options'];
+
+/** Of src: folders, the modules above, and `main` for all other modules at its top. */
+const sources = {
+  options: [],
+  random: ['options'],
+  tfjs: [],
+  on_demand: [], // what it loads, it loads by `import()`
+  model: ['options', 'tfjs'],
+  memory: ['options', 'tfjs'],
+  kernels: ['options', 'tfjs', 'on_demand'],
+  tape: ['options', 'random', 'tfjs', 'model'],
+  scores: ['options', 'tfjs', 'model', 'kernels'],
+  sampling: ['options', 'random', 'scores'],
+  optim: ['options', 'random', 'tfjs', 'on_demand', 'model', 'kernels'],
+  sampling_plan: ['options', 'optim'],
+  layer_sampling_options: ['options', 'model', 'scores', 'sampling'],
+  layer_sampling: [
+    ...['options', 'random', 'tfjs', 'model', 'scores', 'sampling'],
+    ...['sampling_plan', 'layer_sampling_options'],
+  ],
+  main: [
+    ...['options', 'random', 'tfjs', 'on_demand', 'model', 'memory', 'kernels', 'tape'],
+    ...['scores', 'sampling', 'optim', 'sampling_plan', 'layer_sampling_options', 'layer_sampling'],
+  ],
+  llama: ['options', 'random', 'tfjs', 'model', 'kernels', 'tape', 'optim', 'sampling'],
+  baselines: ['options', 'random', 'tfjs', 'model', 'kernels', 'tape', 'optim'],
+  report: [],
+  cli: [
+    ...['options', 'random', 'tfjs', 'model', 'memory', 'kernels', 'tape', 'scores', 'sampling'],
+    ...['optim', 'layer_sampling_options', 'main', 'llama', 'baselines', 'report'],
+  ],
+};
+
+/** Of bench. */
+const benchFolders = {
+  results: [],
+  harness: [],
+  contenders: ['harness'],
+  groups: ['results', 'harness', 'contenders'],
+  tables: ['results', 'harness', 'contenders', 'groups'],
+  commands: ['results', 'harness', 'contenders', 'groups', 'tables'],
+};
+
+/** A pattern of what belongs to a unit of src. */
+function inSources(name) {
+  if (name === 'main') return `^src/(?!(${shared.join('|')})[.])[^/]+[.]ts$`;
+  return shared.includes(name) ? `^src/${name}[.]ts$` : `^src/${name}/`;
+}
+
+/** One rule for each unit: of all that `within` has, it imports itself and what is listed. */
+function onlyListed(units, within, patternOf) {
+  const names = Object.keys(units);
+  return Object.entries(units).map(([name, allowed], i) => {
+    // So there is no cycle of folders.
+    const above = allowed.find((other) => !names.slice(0, i).includes(other));
+    if (above) throw new Error(`${name} may not import ${above}, which does not stand before it`);
+    return ruleOf(name, allowed);
+  });
+
+  function ruleOf(name, allowed) {
+    return {
+      name: `${within || 'folders'}: ${name}`,
+      comment: `may import ${allowed.join(', ') || 'nothing else'}`,
+      severity: 'error',
+      from: {path: patternOf(name)},
+      to: {
+        path: within ? `^${within}/` : `^(${names.join('|')})/`,
+        pathNot: [name, ...allowed].map(patternOf),
+        // What is loaded when it is needed is no part of what needs it.
+        dependencyTypesNot: ['dynamic-import'],
+      },
+    };
+  }
+}
+
+export default {
+  forbidden: [
+    ...onlyListed(folders, '', (name) => `^${name}/`),
+    ...onlyListed(sources, 'src', inSources),
+    ...onlyListed(benchFolders, 'bench', (name) => `^bench/${name}/`),
+    {
+      name: 'unknown folder',
+      comment: 'needs a line in .dependency-cruiser.js that says what it may import',
+      severity: 'error',
+      from: {
+        path: '^(src|bench)/[^/]+/',
+        pathNot: [
+          ...Object.keys(sources).map(inSources),
+          ...Object.keys(benchFolders).map((name) => `^bench/${name}/`),
+        ],
+      },
+      to: {},
+    },
+    {
+      name: 'no cycles',
+      comment: 'of modules; a type may be imported from where one is used',
+      severity: 'error',
+      from: {},
+      to: {circular: true, viaOnly: {dependencyTypesNot: ['type-only']}},
+    },
+    {
+      name: 'nothing of Node in a browser',
+      comment:
+        'modules of Node are for cli/ and report/; elsewhere they come by importNode, when they are needed',
+      severity: 'error',
+      from: {path: '^src/', pathNot: '^src/(cli|report)/'},
+      // `events` is the npm package of that name, which bundlers find
+      to: {
+        dependencyTypes: ['core'],
+        dependencyTypesNot: ['type-only', 'type-import'],
+        pathNot: '^events$',
+      },
+    },
+    {
+      name: "a backend's inside",
+      comment: 'is known to kernels/ alone; cli/ registers backends',
+      severity: 'error',
+      from: {path: '^src/', pathNot: '^src/(kernels|cli|tfjs)/'},
+      to: {path: '@tensorflow/tfjs-(backend|node)'},
+    },
+    {
+      name: 'tests are programs',
+      comment: 'are imported by nothing',
+      severity: 'error',
+      from: {},
+      to: {path: '_test[.]ts$'},
+    },
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: {fileName: 'tsconfig.json'},
+    doNotFollow: {path: 'node_modules'},
+    exclude: {path: '^src/kernels/wasm/assembly/|^demo/node_modules/'},
+  },
+};

@@ -1,0 +1,127 @@
+/**
+ * What the optimizer's defaults cost and gain on ordinary small models: the loss that is reached beside `tf.train.adam` at the same
+ * rate, and what other sides of the projection and the other scale would do.
+ *
+ *   npm run bench:defaults                       # the tensorflow backend if it is there, else wasm
+ *   npm run bench:defaults -- --only digits      # models with that in their titles
+ *   npm run bench:defaults -- --seeds 1,2,3 --rank 90
+ *
+ * A seed determines a model's first weights, its data and the batches: those of all optimizers are the same. Exits with 1 if the
+ * defaults miss the margin.
+ *
+ * With `--write` the figures go to `docs/defaults.md` and `bench/results/defaults.json`.
+ */
+import {parseArgs} from 'node:util';
+import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {OwLoreOptimizer} from '../../src/index';
+import {Projections} from '../../src/optim/projections';
+import {stateSize} from '../../src/optim/projector';
+import {owloreDefaults} from '../../src/owlore_options';
+import {ordinaryModels, Task, type OrdinaryModel, type Trained} from '../../tools/ordinary_models';
+import {selectWanted} from '../../tools/select_backend';
+import {provenance, readRecords, withRecord, writeRecord} from '../results/store';
+import {
+  defaults,
+  defaultsTables,
+  learned,
+  mean,
+  nameOf,
+  summary,
+  variants,
+  type DefaultsMeasurements,
+  type Variant,
+} from '../tables/defaults_tables';
+import {printTables} from '../tables/document';
+import {writeDocument} from '../tables/documents';
+
+const {values: flags} = parseArgs({
+  options: {
+    backend: {type: 'string'},
+    only: {type: 'string', default: ''},
+    seeds: {type: 'string', default: '1,2,3'},
+    rank: {type: 'string', default: String(owloreDefaults.rank)},
+    write: {type: 'boolean', default: false},
+  },
+});
+const backend = await selectWanted(flags.backend);
+const seeds = flags.seeds.split(',').map(Number);
+const rank = Number(flags.rank);
+
+/** The least part of what Adam learns that the defaults have to learn, on average over the seeds. */
+const MARGIN = 0.97;
+
+const titles = ordinaryModels.map(({title}) => title);
+let records = readRecords<DefaultsMeasurements>('defaults');
+for (const ordinary of ordinaryModels.filter(({title}) => title.includes(flags.only))) {
+  const {title} = ordinary;
+  const before = provenance();
+  const record = {...before, measured: await measure(ordinary)};
+  console.log(summary([title, record.measured]).join('  |  '));
+  records = withRecord(records, title, record, titles);
+  if (flags.write) await writeRecord('defaults', title, record, titles);
+}
+
+printTables(defaultsTables(records));
+if (flags.write) await writeDocument('defaults.md');
+for (const [title, {measured}] of Object.entries(records)) {
+  if (mean(learned(measured)) >= MARGIN) continue;
+  console.log(`below the margin of ${MARGIN}: ${title}`);
+  process.exitCode = 1;
+}
+
+async function measure(ordinary: OrdinaryModel): Promise<DefaultsMeasurements> {
+  const model = ordinary.build();
+  const {projected, state} = plan(model);
+  model.dispose();
+  const {learningRate} = ordinary;
+  const {beta1, beta2, epsilon} = owloreDefaults;
+  // Without projection all of them are the same, and one is enough.
+  const measured =
+    projected[0] > 0 ? variants : variants.filter((variant) => nameOf(variant) === defaults);
+  const adam: Trained[] = [];
+  const runs: DefaultsMeasurements['runs'] = Object.fromEntries(
+    measured.map((variant) => [nameOf(variant), []]),
+  );
+  for (const seed of seeds) {
+    const task = new Task(ordinary, seed);
+    const train = async (optimizer: tf.Optimizer): Promise<Trained> => {
+      const trained = await task.train(optimizer);
+      optimizer.dispose();
+      return trained;
+    };
+    adam.push(await train(tf.train.adam(learningRate, beta1, beta2, epsilon)));
+    for (const variant of measured) {
+      runs[nameOf(variant)]!.push(
+        await train(new OwLoreOptimizer({learningRate, rank, ...variant})),
+      );
+    }
+    task.dispose();
+  }
+  return {backend, tfjs: tf.version_core, seeds, projected, state, adam, runs};
+}
+
+/** What is projected of a model, and the numbers that are kept of its matrices. */
+function plan({
+  trainableWeights,
+}: tfl.LayersModel): Pick<DefaultsMeasurements, 'projected' | 'state'> {
+  const matrices = trainableWeights
+    .map(({name, shape}) => ({name, shape: shape as number[]}))
+    .filter(({shape}) => shape.length > 1);
+  const full = matrices.reduce((sum, {shape}) => sum + 2 * tf.util.sizeFromShape(shape), 0);
+  const partOf = (side: Variant['side']): number => {
+    const projections = new Projections({project: 'auto', rank, side});
+    return matrices.reduce((sum, matrix) => sum + numbersOf(matrix, projections), 0) / full;
+  };
+  const projections = new Projections({project: 'auto', rank, side: owloreDefaults.side});
+  const projected = matrices.filter((matrix) => projections.of(matrix)).length;
+  return {
+    projected: [projected, matrices.length],
+    state: {paper: partOf('paper'), left: partOf('left'), auto: partOf('auto')},
+  };
+}
+
+function numbersOf(matrix: {name: string; shape: number[]}, projections: Projections): number {
+  const projection = projections.of(matrix);
+  return projection ? stateSize(projection) : 2 * tf.util.sizeFromShape(matrix.shape);
+}

@@ -1,0 +1,49 @@
+/**
+ * Draws which bytes are alive when during one step of full fine-tuning, stock against this library:
+ *
+ *   npm run bench:timeline                        # writes docs/memory.svg, docs/memory.md, bench/results/timeline.json
+ *
+ * The bytes are those of the shape-only backend, and so of a real step on tensorflow, on any machine.
+ */
+import {writeFileSync} from 'node:fs';
+import * as tf from '@tensorflow/tfjs-core';
+import {watchStep, type Sample, type Timeline} from '../harness/live_bytes';
+import {registerShapeBackend} from '../harness/shape_backend';
+import {referenceShape, trainedSets, variantTitles} from '../harness/workload';
+import {provenance, WHOLE, writeRecord} from '../results/store';
+import {printTables} from '../tables/document';
+import {writeDocument} from '../tables/documents';
+import {drawTimelines, type Panel} from '../tables/memory_picture';
+import {timelineTables, total} from '../tables/timeline_tables';
+
+/** Samples that a panel of a few hundred pixels can show. */
+const SAMPLES = 300;
+
+const before = provenance();
+await tf.setBackend(await registerShapeBackend('tensorflow'));
+const panels: Panel[] = [];
+for (const variant of ['stock', 'none', 'auto'] as const) {
+  const timeline = await watchStep({shape: referenceShape, trained: trainedSets.full, variant});
+  panels.push({
+    title: variant === 'stock' ? 'stock tfjs' : `this library, ${variantTitles[variant]}`,
+    ...thinned(timeline),
+  });
+}
+writeFileSync(new URL('../../docs/memory.svg', import.meta.url), drawTimelines(panels));
+const peaks = panels.map(({title, samples}) => ({title, ...highest(samples)}));
+printTables(timelineTables(await writeRecord('timeline', WHOLE, {...before, measured: {peaks}})));
+await writeDocument('memory.md');
+
+/** Fewer samples: of each stretch the highest, so that no peak is lost. */
+function thinned({samples, forwardEnd}: Timeline): Timeline {
+  const stretch = Math.ceil(samples.length / SAMPLES);
+  const starts = Array.from({length: Math.ceil(samples.length / stretch)}, (_, i) => i * stretch);
+  return {
+    samples: starts.map((start) => highest(samples.slice(start, start + stretch))),
+    forwardEnd,
+  };
+}
+
+function highest(samples: readonly Sample[]): Sample {
+  return samples.reduce((a, b) => (total(b) > total(a) ? b : a));
+}

@@ -1,0 +1,91 @@
+/** The trainings of the reference workload that `npm run bench` compares, as processes. */
+import {fileURLToPath} from 'node:url';
+import type {ContenderOptions} from '../harness/contender';
+import {compile} from '../harness/compile';
+import type {JaxOptions} from './jax_reference';
+import type {TfjsOptions} from './tfjs_contender';
+import {adamOptions, referenceShape as shape, trainedSets} from '../harness/workload';
+
+/** Node 20 has relaxed SIMD behind a flag. */
+const RELAXED_SIMD = '--experimental-wasm-relaxed-simd';
+
+/** How often a contender has its turn, where it matters. */
+type Turns = Partial<Pick<ContenderOptions, 'warmUp' | 'steps'>>;
+
+const turnDefaults = {warmUp: 2, steps: 1};
+
+export async function tfjs(
+  title: string,
+  {relaxedSimd = false, ...options}: TfjsOptions & {relaxedSimd?: boolean},
+  turns: Turns = {},
+): Promise<ContenderOptions> {
+  const flags = relaxedSimd ? [RELAXED_SIMD] : [];
+  return {...(await node(title, flags, 'tfjs_contender.ts', JSON.stringify(options))), ...turns};
+}
+
+/** What a training outside tfjs must know, to be the same one. */
+const settings: JaxOptions = {
+  shape,
+  learningRate: adamOptions.learningRate as number,
+  epsilon: adamOptions.epsilon!,
+};
+
+/** @param startPoint A file from `withStartPoint`. */
+export async function jax(
+  title: string,
+  startPoint: string,
+  turns: Turns = {},
+): Promise<ContenderOptions> {
+  const options = JSON.stringify(settings);
+  return {...(await node(title, [], 'jax_contender.ts', startPoint, options)), ...turns};
+}
+
+export interface PytorchOptions {
+  python: string;
+  /** A file from `withStartPoint`. */
+  startPoint: string;
+  threads: number;
+  trained: 'full' | 'lisa';
+  /**
+   * Whether a thread that waits for another one within a step sleeps, and does not spin, as it does by default: slower on a
+   * quiet machine, ten times as fast where others want the processors. Between steps it sleeps in both cases.
+   */
+  sleeps?: boolean;
+}
+
+export function pytorch(
+  title: string,
+  {python, startPoint, threads, trained, sleeps = false}: PytorchOptions,
+  turns: Turns = {},
+): ContenderOptions {
+  const blocks = Array.from({length: shape.layers}, (_, i) => `model.layers.${i}`);
+  const on: readonly string[] = trained === 'full' ? blocks : trainedSets[trained];
+  const frozen = blocks.filter((block) => !on.includes(block)).map((block) => `${block}.`);
+  const options = JSON.stringify({...settings, threads, frozen});
+  return {
+    title,
+    command: python,
+    args: [here('pytorch_reference.py'), startPoint, options],
+    ...(sleeps && {env: {OMP_WAIT_POLICY: 'PASSIVE'}}),
+    ...turnDefaults,
+    ...turns,
+  };
+}
+
+async function node(
+  title: string,
+  flags: readonly string[],
+  script: string,
+  ...args: readonly string[]
+): Promise<ContenderOptions> {
+  return {
+    title,
+    command: process.execPath,
+    args: ['--expose-gc', ...flags, await compile(here(script)), ...args],
+    ...turnDefaults,
+  };
+}
+
+function here(file: string): string {
+  return fileURLToPath(new URL(file, import.meta.url));
+}

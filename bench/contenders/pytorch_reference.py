@@ -1,0 +1,84 @@
+"""The reference workload, W1 of workload.ts, in PyTorch with transformers' LLaMA.
+
+A process that `npm run bench` gives its steps to, by lines of JSON (interleaved/protocol.ts):
+
+    python bench/contenders/pytorch_reference.py <start point> '{"shape": {...}, "learningRate": 1e-4, "epsilon": 1e-7,
+        "threads": 1, "frozen": ["model.layers.0.", ...]}'
+
+It starts from the weights and the batch of the safetensors file. As a user of both would write it: the fused scaled dot
+product attention, AdamW in its fused kernel, gradients set to None.
+"""
+
+import json
+import sys
+import time
+
+
+def reply(kind, **values):
+    print(json.dumps({"kind": kind, **values}), flush=True)
+
+
+try:
+    import torch
+    import transformers
+    from safetensors.torch import load_file
+except ImportError as error:
+    reply("absent", needs=f"`pip install torch transformers`, or a --python that has them ({error})")
+    sys.exit()
+
+
+class Training:
+    def __init__(self, start, options):
+        shape = options["shape"]
+        torch.set_num_threads(options["threads"])
+        config = transformers.LlamaConfig(
+            vocab_size=shape["vocabulary"],
+            hidden_size=shape["hidden"],
+            intermediate_size=shape["intermediate"],
+            num_hidden_layers=shape["layers"],
+            num_attention_heads=shape["heads"],
+            max_position_embeddings=shape["length"],
+            rms_norm_eps=1e-5,
+            tie_word_embeddings=False,
+            use_cache=False,
+            attn_implementation="sdpa",
+        )
+        self.model = transformers.LlamaForCausalLM(config)
+        tensors = load_file(start)
+        self.ids = tensors.pop("ids").long()
+        self.labels = tensors.pop("labels").long()
+        self.model.load_state_dict(tensors)
+        self.model.train()
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad = not name.startswith(tuple(options["frozen"]))
+        self.optimizer = torch.optim.AdamW(
+            [parameter for parameter in self.model.parameters() if parameter.requires_grad],
+            lr=options["learningRate"],
+            eps=options["epsilon"],
+            weight_decay=0,
+            fused=True,
+        )
+
+    def step(self):
+        logits = self.model(input_ids=self.ids).logits
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), self.labels.flatten())
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss.item()
+
+
+training = Training(sys.argv[1], json.loads(sys.argv[2]))
+reply(
+    "ready",
+    parameters=sum(parameter.numel() for parameter in training.model.parameters()),
+    versions={"torch": torch.__version__, "transformers": transformers.__version__},
+)
+for line in sys.stdin:
+    request = json.loads(line)
+    if request == "step":
+        start = time.perf_counter()
+        loss = training.step()
+        reply("step", loss=loss, milliseconds=(time.perf_counter() - start) * 1000)
+    elif request == "memory":
+        reply("memory")

@@ -1,0 +1,52 @@
+import type {MemoryMeter} from '../../src/memory/meter';
+import {Training, type TrainingOptions} from './workload';
+
+/** What one of several trainings costs that take turns: of each its own bytes and its own time. */
+export class Turns {
+  readonly losses: number[] = [];
+  readonly milliseconds: number[] = [];
+  /** The most bytes that its steps had alive at once. */
+  peak = 0;
+  /** Its bytes between two steps: weights, state, and the batch. */
+  atRest = 0;
+  private readonly training: Training;
+
+  constructor(
+    options: TrainingOptions,
+    private readonly meter: MemoryMeter,
+  ) {
+    const before = meter.current();
+    this.training = new Training(options);
+    this.atRest = meter.current() - before;
+  }
+
+  async step(): Promise<void> {
+    const {meter} = this;
+    const others = meter.current() - this.atRest;
+    meter.reset();
+    const start = performance.now();
+    this.losses.push(await this.training.step());
+    this.milliseconds.push(performance.now() - start);
+    this.peak = Math.max(this.peak, meter.peak() - others);
+    this.atRest = meter.current() - others;
+  }
+
+  dispose(): void {
+    this.training.dispose();
+  }
+}
+
+/**
+ * Peak and bytes at rest of a training alone. Two steps of the optimizer tell: the first makes the state, the second replaces
+ * it.
+ */
+export async function measureAlone(
+  options: TrainingOptions,
+  meter: MemoryMeter,
+): Promise<{peak: number; atRest: number}> {
+  const turns = new Turns(options, meter);
+  const {accumulate = 1} = options.optimizer ?? {};
+  for (let call = 0; call < 2 * accumulate; call++) await turns.step();
+  turns.dispose();
+  return {peak: turns.peak, atRest: turns.atRest};
+}

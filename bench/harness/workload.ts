@@ -1,0 +1,140 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {OwLoreOptimizer, type OwLoreOptions} from '../../src';
+import {createLlama, sparseCrossEntropy, type LlamaConfig} from '../../src/llama';
+import * as composed from '../../tools/composed';
+import {createComposedLlama} from '../../tools/composed_model';
+
+/** The reference workload, W1: a LLaMA-style model of 6.59 million parameters, and the batches that it is trained on. */
+export const referenceShape = {
+  layers: 8,
+  hidden: 256,
+  intermediate: 688,
+  heads: 8,
+  vocabulary: 512,
+  batch: 8,
+  length: 128,
+};
+
+export type Shape = typeof referenceShape;
+
+/** Which layers train: all, or those that are named. */
+export type TrainedSet = 'all' | readonly string[];
+
+function blocks(...numbers: number[]): string[] {
+  return numbers.map((number) => `model.layers.${number}`);
+}
+
+const embedding = 'model.embed_tokens';
+const head = ['model.norm', 'lm_head'];
+
+export const trainedSets = {
+  full: 'all',
+  lisa: [embedding, ...blocks(3, 6), ...head],
+  frozenEmbedding: [...blocks(3, 6), ...head],
+  lastBlock: [...blocks(7), ...head],
+  owlore: [embedding, ...blocks(1, 3, 4, 6), ...head],
+} as const satisfies Record<string, TrainedSet>;
+
+/**
+ * How a step is done: as tfjs users write it, all of tfjs's own ops and `tf.train.adam`; or with this library's optimizer,
+ * its `LlamaModel` and its loss, without or with checkpoints.
+ */
+export type Variant = 'stock' | 'none' | 'auto';
+
+export type TrainedSetName = keyof typeof trainedSets;
+
+export const variantTitles: Record<Variant, string> = {
+  stock: 'stock',
+  none: 'no checkpoints',
+  auto: 'checkpoints',
+};
+
+/**
+ * Small, so that rounding does not grow beyond what shows in the losses of 20 steps: at ten times as much two runs that round
+ * differently part after 15 steps.
+ */
+const LEARNING_RATE = 1e-4;
+
+/** What `tf.train.adam(LEARNING_RATE)` does. It does not look for NaN either. */
+export const adamOptions: OwLoreOptions = {
+  learningRate: LEARNING_RATE,
+  epsilon: 1e-7,
+  project: false,
+  nonFinite: 'ignore',
+};
+
+/** OwLore's low-rank update of the blocks, Adam on the rest. */
+export const owloreOptions: OwLoreOptions = {
+  ...adamOptions,
+  project: new RegExp(blocks(0)[0]!.replace('0', '')),
+  rank: 64,
+};
+
+export interface TrainingOptions {
+  shape: Shape;
+  trained: TrainedSet;
+  variant: Variant;
+  /** Whether this library's optimizer trains the model of the stock variant: with its ops and loss. Default: false. */
+  plainOps?: boolean;
+  /** For this library's optimizer. Default {@link adamOptions}. */
+  optimizer?: OwLoreOptions;
+  /** Default: where the vocabulary is many times the width, as the docs of the option advise. */
+  headInLoss?: boolean;
+}
+
+/** A model that is trained on one batch of random token ids, each labelled with the next. */
+export class Training {
+  readonly model: tfl.LayersModel;
+  private readonly optimizer: tf.Optimizer;
+  /** Token ids and labels. */
+  readonly batch: [tf.Tensor, tf.Tensor];
+
+  constructor({shape, trained, variant, optimizer = adamOptions, ...rest}: TrainingOptions) {
+    const {plainOps = false, headInLoss = shape.vocabulary >= 16 * shape.hidden} = rest;
+    const config: LlamaConfig = {
+      vocabSize: shape.vocabulary,
+      hiddenSize: shape.hidden,
+      intermediateSize: shape.intermediate,
+      numHiddenLayers: shape.layers,
+      numAttentionHeads: shape.heads,
+      maxPositionEmbeddings: shape.length,
+      seed: 1,
+    };
+    const isStock = variant === 'stock';
+    const isComposed = isStock || plainOps;
+    this.model = isComposed ? createComposedLlama(config) : createLlama({...config, headInLoss});
+    this.optimizer = isStock
+      ? tf.train.adam(LEARNING_RATE)
+      : // Which kernels there are is for the bench to say.
+        new OwLoreOptimizer({...optimizer, checkpoint: variant, kernels: 'none'});
+    this.model.compile({
+      optimizer: this.optimizer,
+      loss: isComposed ? composed.sparseCrossEntropy : sparseCrossEntropy,
+    });
+    for (const layer of this.model.layers) {
+      const isOn = trained === 'all' || trained.includes(layer.name);
+      for (const weight of layer.weights) weight.trainable = isOn;
+    }
+    this.batch = createBatch(shape);
+  }
+
+  /** One step; its loss. */
+  async step(): Promise<number> {
+    return (await this.model.trainOnBatch(...this.batch)) as number;
+  }
+
+  dispose(): void {
+    this.model.dispose();
+    this.optimizer.dispose();
+    tf.dispose(this.batch);
+  }
+}
+
+function createBatch({batch, length, vocabulary}: Shape): [ids: tf.Tensor, labels: tf.Tensor] {
+  return tf.tidy(() => {
+    const tokens = tf.randomUniform([batch, length + 1], 0, vocabulary, 'int32', 1);
+    const ids = tf.slice(tokens, [0, 0], [batch, length]);
+    return [ids, tf.expandDims(tf.slice(tokens, [0, 1], [batch, length]), 2)];
+  });
+}

@@ -1,0 +1,373 @@
+import type {Mutant} from '../../tools/mutate';
+
+/** A mutant of the tape. */
+export interface TapeMutant extends Mutant {
+  /** Whether only the tests of errors can see it; they take longer. */
+  errors?: boolean;
+}
+
+/**
+ * The mechanisms of the gradient tape, each with a change that breaks it: by file below `src/`, then by function. One of the tape's
+ * tests has to fail for each (`npm run test:mutants`).
+ */
+export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMutant[]>>>> = {
+  'tape/backward.ts': {
+    backpropagate: [
+      {
+        mechanism: 'held tensors are released in the backward pass',
+        from: 'node.saved.forEach(($tensor) => holds.release($tensor));',
+        to: '',
+      },
+    ],
+    passNode: [
+      {
+        mechanism: 'a gradient that is another tensor is copied',
+        from: 'if (taken.has(dx.id)) return tf.clone(dx);',
+        to: '',
+      },
+      {
+        mechanism: 'a gradient that is a saved tensor is copied',
+        from: '[...dys, ...node.saved]',
+        to: '[...dys]',
+      },
+      {
+        mechanism: 'a gradient of two inputs is copied',
+        from: 'taken.add(dx.id);',
+        to: '',
+      },
+    ],
+    lastUses: [
+      {
+        mechanism: 'a gradient is final after the first use of the leaf',
+        from: '!firstUse.has(id)',
+        to: 'true',
+      },
+      {
+        mechanism: 'what checkpoints and closures read counts as a use',
+        from: '[$inputs, ...node.reads]',
+        to: '[$inputs]',
+      },
+    ],
+    'Gradients.add': [
+      {
+        mechanism: 'gradients of a tensor are added up',
+        from: '$sum ? tf.add($sum, $gradient) : $gradient',
+        to: '$gradient',
+      },
+    ],
+  },
+  'tape/holds.ts': {
+    'Holds.hold': [
+      {
+        mechanism: 'a tensor saved twice is held until the second release',
+        from: 'known.count++;',
+        to: '',
+      },
+      {
+        mechanism: 'tensors of another shape over the same data are held apart',
+        from: "`${tensor.dtype} ${tensor.shape.join(' ')}`",
+        to: "''",
+      },
+    ],
+    share: [
+      {
+        mechanism: 'what is held shares its data as an owner',
+        from: 'engine.incRef(shared, null);',
+        to: '',
+      },
+    ],
+  },
+  'tape/recording.ts': {
+    'Recording.constructor': [
+      {
+        mechanism: 'an inner recording holds each tensor by itself',
+        from: 'this.outer === null',
+        to: 'true',
+      },
+    ],
+    'Recording.run': [
+      {
+        mechanism: 'an error in the forward pass frees what is held',
+        from: 'this.holds.dispose();',
+        to: '',
+        errors: true,
+      },
+    ],
+    'Recording.recordsAlone': [
+      {
+        mechanism: 'no checkpoint inside of a gradient inside of a gradient',
+        from: 'this.outer === null',
+        to: 'true',
+      },
+    ],
+    'Recording.runCustom': [
+      {
+        mechanism: 'what a custom gradient saves is pinned',
+        from: 'saved = tensors.map(($tensor) => this.hold($tensor))',
+        to: 'saved = tensors',
+      },
+    ],
+    'Recording.mute': [
+      {
+        mechanism: 'the stock tape is muted',
+        from: 'engine.state.kernelDepth++',
+        to: 'engine.state.kernelDepth += 0',
+      },
+      {
+        mechanism: 'an outer recording records the gradients inside of it',
+        from: 'if (this.outer) return this.runOutside.call(engine, call);',
+        to: '',
+      },
+    ],
+    'Recording.trackedInputs': [
+      {
+        mechanism: 'ops without a leaf upstream are not recorded',
+        from: 'this.isTracked(tensor)',
+        to: 'true',
+      },
+    ],
+    'Recording.save': [
+      {
+        mechanism: 'inputs are pinned',
+        from: 'isRead ? this.hold($input) : $shape',
+        to: 'isRead ? $input : $shape',
+      },
+      {
+        mechanism: 'outputs are pinned',
+        from: '$outputs.map(($output) => this.hold($output))',
+        to: '$outputs',
+      },
+    ],
+    'Recording.hold': [
+      {
+        mechanism: 'an outer recording knows what an inner one holds',
+        from: 'outer.originals.set(held.id, outer.idOf(tensor));',
+        to: '',
+      },
+    ],
+    'Recording.noteReads': [
+      {
+        mechanism: 'closures of custom gradients are noticed',
+        from: 'if (this.leaves.has(id)) this.reads?.add(id);',
+        to: '',
+      },
+    ],
+    'Recording.noteOutside': [
+      {
+        mechanism: 'a checkpoint holds what it reads',
+        from: 'held.push(this.holds.hold(tensor))',
+        to: 'void held',
+      },
+      {
+        mechanism: 'a checkpoint reads what its function closes over',
+        from: 'outside.set(tensor.id, tensor);',
+        to: '',
+      },
+    ],
+  },
+  'tape/saving.ts': {
+    shapeOnlyKernels: [
+      {
+        mechanism: 'kernels whose gradient reads values are not saved as shapes',
+        from: 'tf.Sum',
+        to: 'tf.Sum, tf.Maximum',
+      },
+      {
+        mechanism: 'native kernels get the values that they read',
+        from: 'tf.Sum',
+        to: 'tf.Sum, tf.MaxPool',
+      },
+    ],
+    readsInput: [
+      {
+        mechanism: 'of a product the other factor is saved',
+        from: 'tracked.has(factors[0] === name ? $second : $first)',
+        to: 'tracked.has(name)',
+      },
+    ],
+  },
+  'tape/segment.ts': {
+    runSegment: [
+      {
+        mechanism: 'a tensor that a checkpoint returns twice counts once',
+        from: 'result.findIndex(($first) => $first.id === id) === i',
+        to: 'true',
+      },
+    ],
+    segmentGradients: [
+      {
+        mechanism: 'assignments of the second run are taken back',
+        from: 'variable.assign(value)',
+        to: 'void [variable, value]',
+      },
+      {
+        mechanism: 'a checkpoint does not dispose of what it was given',
+        from: 'ys.filter(($y) => !outside.includes($y))',
+        to: 'ys',
+      },
+      {
+        mechanism: 'an input that no output depends on gets no gradient',
+        from: '() => null',
+        to: '() => tf.tensor(0)',
+      },
+      {
+        mechanism: 'an error in a checkpoint frees what its second run holds',
+        from: 'recording.holds.dispose();',
+        to: '',
+        errors: true,
+      },
+    ],
+    runAgain: [
+      {
+        mechanism: 'the second run of a checkpoint sees the same random numbers',
+        from: 'withDraws(drawn, () => $run)',
+        to: '$run',
+      },
+      {
+        mechanism: 'the second run starts from the values before assignments',
+        from: 'variable.assign(before)',
+        to: 'void [variable, before]',
+      },
+      {
+        mechanism: 'a second run that reads what it has freed starts again',
+        from: 'error instanceof ReadAgainError',
+        to: 'false',
+      },
+    ],
+    revived: [
+      {
+        mechanism: 'inputs that were disposed of are revived',
+        from: 'tensor.isDisposedInternal = false',
+        to: 'void tensor',
+      },
+      {
+        mechanism: 'revived inputs are disposed of again',
+        from: 'tensor.isDisposedInternal = true',
+        to: 'void tensor',
+      },
+    ],
+    noteDraws: [
+      {
+        mechanism:
+          'the first run of a checkpoint draws its random numbers from those of the program',
+        from: 'random()',
+        to: '(drawn.length + 0.5) % 1',
+      },
+    ],
+  },
+  'tape/op_sequence.ts': {
+    noteOps: [
+      {
+        mechanism: 'what leaves a checkpoint otherwise than by an op is not freed',
+        from: '!leaving.has(name)',
+        to: 'true',
+      },
+    ],
+    runFreeing: [
+      {
+        mechanism: 'nothing is freed after an op that the first run had not',
+        from: 'isSame &&= op === ops[number];',
+        to: '',
+      },
+      {
+        mechanism: 'the second run frees what is not read any more',
+        from: 'results.get(name)!.dispose();',
+        to: '',
+      },
+    ],
+    'OpWatch.run.incRef': [
+      {
+        mechanism: 'what a variable takes leaves a checkpoint',
+        from: 'leave(tensor.dataId);',
+        to: '',
+      },
+    ],
+  },
+  'tape/checkpoint_layers.ts': {
+    withSegments: [
+      {
+        mechanism: 'layers inside of a block run again apart only if that is worth it',
+        from: "kind === 'parts' && !isWorth($inputs, $weights)",
+        to: 'false',
+      },
+      {
+        mechanism: 'a layer runs again with the inputs that it had',
+        from: 'Array.isArray(inputs) ? [...inputs] : inputs',
+        to: 'inputs',
+      },
+      {
+        mechanism: 'a layer runs again with the arguments that it had',
+        from: '{...ownKwargs}',
+        to: 'kwargs',
+      },
+      {
+        mechanism: 'layers inside of a block run again apart, if asked to',
+        from: "which === 'auto'",
+        to: 'false',
+      },
+      {
+        mechanism: 'layers inside of a block do not run again apart, if not asked to',
+        from: "which === 'auto'",
+        to: 'true',
+      },
+    ],
+    checkpointedPart: [
+      {
+        mechanism: 'a part of a layer runs again apart',
+        from: 'isPartApart(inputs, weights)',
+        to: 'false',
+      },
+    ],
+    isPartApart: [
+      {
+        mechanism: 'a part of a layer runs again apart only if asked to',
+        from: "running === 'parts'",
+        to: 'true',
+      },
+      {
+        mechanism: 'a part of a layer runs again apart only if that is worth it',
+        from: 'isWorth(inputs, weights)',
+        to: 'true',
+      },
+    ],
+    isSegment: [
+      {
+        mechanism: 'a stateful layer is no checkpoint',
+        from: '!layer.stateful',
+        to: 'true',
+      },
+      {
+        mechanism: 'a model that holds blocks is no checkpoint',
+        from: '!(isModel(layer) && holdsBlocks(layer))',
+        to: 'true',
+      },
+    ],
+  },
+  'tape/tfjs_gradients.ts': {
+    canRecord: [
+      {
+        mechanism: 'an unknown engine is left alone',
+        from: 'isKnownEngine()',
+        to: 'true',
+      },
+    ],
+  },
+  'tape/gradients.ts': {
+    streamGradients: [
+      {
+        mechanism: 'an error in the backward pass frees what is held',
+        from: 'recording.holds.dispose();',
+        to: '',
+        errors: true,
+      },
+    ],
+    keeping: [
+      {
+        mechanism: 'an error frees gradients that were taken before',
+        from: 'tf.dispose(kept);',
+        to: '',
+        errors: true,
+      },
+    ],
+  },
+};

@@ -1,0 +1,86 @@
+/**
+ * The update of one variable, once by the kernels and once composed of tfjs's ops: for what compares the two. It gives the new
+ * moments and the variable's new value, and disposes of nothing.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import {
+  OwLoreMoments,
+  OwLoreProject,
+  OwLoreProjectedStep,
+  OwLoreStep,
+} from '../src/kernels/kernel_names';
+import {movingAverage, type Moments} from '../src/optim/adam';
+import {projectBack, type Side} from '../src/optim/projector';
+
+export interface UpdateInputs extends Moments {
+  variable: tf.Tensor;
+  /** Undefined for a variable that is not projected. */
+  basis?: tf.Tensor2D | undefined;
+  /** The whole gradient, also of a projected variable. */
+  gradient: tf.Tensor;
+  clip?: tf.Tensor;
+  mask?: tf.Tensor;
+}
+
+/** The bias corrections are in rate and epsilon. */
+export interface UpdateNumbers {
+  beta1: number;
+  beta2: number;
+  rate: number;
+  epsilon: number;
+  decay: number;
+  side: Side;
+}
+
+export type Updated = Moments & {variable: tf.Tensor};
+
+/** What `optim/update` does with as many ops. */
+export function composedUpdate(inputs: UpdateInputs, numbers: UpdateNumbers): Updated {
+  const {variable, basis, clip, mask} = inputs;
+  const {beta1, beta2, rate, epsilon, decay, side} = numbers;
+  const allowed = (next: tf.Tensor, old: tf.Tensor): tf.Tensor =>
+    mask ? tf.where(mask, next, old) : next;
+  const projected = projectGradient(inputs, side);
+  const g = clip ? tf.mul(projected, clip) : projected;
+  const first = allowed(movingAverage(inputs.first, g, beta1), inputs.first);
+  const second = allowed(movingAverage(inputs.second, tf.square(g), beta2), inputs.second);
+  const change = tf.div(tf.mul(first, rate), tf.add(tf.sqrt(second), epsilon));
+  const inFull = basis ? projectBack(change as tf.Tensor2D, basis, side) : change;
+  const decayed = tf.mul(variable, allowed(tf.scalar(decay), tf.scalar(1)));
+  return {first, second, variable: allowed(tf.sub(decayed, inFull), variable)};
+}
+
+export function kernelUpdate(inputs: UpdateInputs, numbers: UpdateNumbers): Updated {
+  const {variable, basis, clip, mask} = inputs;
+  const {beta1, beta2, side, ...step} = numbers;
+  const gradient = basis
+    ? runKernel(OwLoreProject, {gradient: inputs.gradient, basis}, {side})[0]
+    : inputs.gradient;
+  const old = present({first: inputs.first, second: inputs.second, gradient, clip, mask});
+  const [first, second] = runKernel(OwLoreMoments, old, {beta1, beta2}) as [tf.Tensor, tf.Tensor];
+  const next = present({variable, basis, first, second, mask});
+  const [result] = basis
+    ? runKernel(OwLoreProjectedStep, next, {...step, side})
+    : runKernel(OwLoreStep, next, step);
+  return {first, second, variable: result!};
+}
+
+/** Runs a kernel of the current backend by its name. */
+export function runKernel(
+  name: string,
+  inputs: tf.NamedTensorMap,
+  attrs: object = {},
+): tf.Tensor[] {
+  const outputs = tf.engine().runKernel(name, inputs, attrs as tf.NamedAttrMap);
+  return Array.isArray(outputs) ? outputs : [outputs];
+}
+
+function projectGradient({gradient, basis}: UpdateInputs, side: Side): tf.Tensor {
+  if (!basis) return gradient;
+  return side === 'left' ? tf.matMul(basis, gradient, true) : tf.matMul(gradient, basis);
+}
+
+function present(inputs: Record<string, tf.Tensor | undefined>): tf.NamedTensorMap {
+  const entries = Object.entries(inputs).filter(([, tensor]) => tensor !== undefined);
+  return Object.fromEntries(entries) as tf.NamedTensorMap;
+}
