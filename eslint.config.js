@@ -74,7 +74,7 @@ export default tseslint.config(
   },
   {
     files: ['src/**'],
-    ignores: ['src/tfjs/**', 'src/tape/engine.ts'],
+    ignores: ['src/tfjs/**'],
     rules: {
       'no-restricted-syntax': [
         'error',

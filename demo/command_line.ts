@@ -5,7 +5,6 @@ import {fileURLToPath} from 'node:url';
 import {Command, CommanderError} from 'commander';
 import {backendNames, type BackendName} from '../src/cli/register_backend';
 import {tau} from '../src/cli/data_options';
-import {methods} from '../src/cli/methods';
 import {
   addOptions,
   choice,
@@ -16,19 +15,20 @@ import {
   type SettingsOf,
 } from '../src/cli/options';
 import {messageOf, UsageError} from '../src/cli/usage_error';
+import {needsScores, paperMethods, type MethodParts} from '../src/methods';
 import {seedRange} from '../src/options';
 
-export type Method = keyof typeof methodParts;
+export type Method = keyof typeof learningRates;
 export type ScoreName = keyof typeof scoreTitles;
 
-/** The methods, without BAdam, and the learning rate of each. */
-export const methodParts = {
-  owlore: {...methods.owlore, learningRate: 2e-3},
-  'owlore-full': {...methods['owlore-full'], learningRate: 1e-3},
-  lisa: {...methods.lisa, learningRate: 1e-3},
-  'lisa-d': {...methods['lisa-d'], learningRate: 1e-3},
-  galore: {...methods.galore, learningRate: 2e-3},
-  full: {...methods.full, learningRate: 1e-3},
+/** The methods, without BAdam, with the learning rate of each. */
+export const learningRates = {
+  owlore: 2e-3,
+  'owlore-full': 1e-3,
+  lisa: 1e-3,
+  'lisa-d': 1e-3,
+  galore: 2e-3,
+  full: 1e-3,
 } as const;
 
 /** Of the scores, what a table calls them. */
@@ -50,7 +50,7 @@ const count = {min: 1, integer: true};
 
 function describeOptions({blocks, width}: ModelLimits) {
   return {
-    method: choice<Method, Method>('how to fine-tune', keysOf(methodParts), 'owlore'),
+    method: choice<Method, Method>('how to fine-tune', keysOf(learningRates), 'owlore'),
     scores: choice<ScoreName, ScoreName>('what draws the blocks', keysOf(scoreTitles), 'ows'),
     gamma: number('blocks that train at a time', {...positive, max: blocks, default: 4}),
     rank: number('rank of the updates', {...count, max: width - 1, default: 32}),
@@ -104,8 +104,7 @@ function parse(args: readonly string[], limits: ModelLimits): Settings {
 
   const {settings, given} = readSettings(program, options);
   refuseMeaningless(given, meaningless(settings));
-  const {learningRate = methodParts[settings.method].learningRate, report = defaultReport} =
-    settings;
+  const {learningRate = learningRates[settings.method], report = defaultReport} = settings;
   if (!existsSync(dirname(report))) {
     throw new UsageError(`demo: --report: there is no folder '${dirname(report)}'`);
   }
@@ -114,13 +113,13 @@ function parse(args: readonly string[], limits: ModelLimits): Settings {
 
 /** The options that play no part in a run with these settings, each with what makes it so. */
 function meaningless({method, scores}: Given): Partial<Record<keyof Settings, string>> {
-  const {lowRank, sampling} = methodParts[method];
+  const {lowRank, sampling}: MethodParts = paperMethods[method];
   const byMethod = `--method ${method}`;
   return {
     ...(!lowRank && {rank: byMethod, refresh: byMethod}),
     ...(sampling === null && {gamma: byMethod, interval: byMethod}),
     ...(scores !== 'ows' && {tau: `--scores ${scores}`}),
-    ...(sampling !== 'scores' && {scores: byMethod, tau: byMethod}),
+    ...(!needsScores(sampling) && {scores: byMethod, tau: byMethod}),
   };
 }
 

@@ -8,25 +8,26 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import {
-  LayerSamplingCallback,
-  OwLoreOptimizer,
   blockInfluenceScores,
   findBlocks,
   linearDecay,
   outlierScores,
+  paperMethod,
   relativeMagnitudeScores,
   samplingProbabilities,
 } from '../src/index';
 import {sparseCrossEntropy} from '../src/llama/index';
 import {selectBackend} from '../tools/select_backend';
-import {methodParts, readCommandLine, scoreTitles, settingsInUse} from './command_line';
+import {learningRates, readCommandLine, scoreTitles, settingsInUse} from './command_line';
 import {encodeDocuments, evenWindows, randomWindows, type Windows} from './dataset';
 import {lossOn} from './held_out_loss';
 import {startProgress} from '../src/cli/progress';
 import {TrainingMonitor} from '../src/cli/training_monitor';
 import {startMemoryMeter, type MemoryMeter} from '../src/memory/meter';
+import {needsScores, paperMethods, type MethodParts} from '../src/methods';
 import {loadModel, loadTokenizer, readConfig} from './pretrained';
 import {writeReport, type BlockRecord, type MemoryRecord} from '../src/report/report';
+import {presetScores, type PresetName} from '../src/sampling/presets';
 import {sampleText} from './sample';
 import {printResult, printScores, type DemoRun} from './tables';
 import {finetuningTexts} from '../tools/texts';
@@ -48,7 +49,7 @@ const settings = readCommandLine(process.argv.slice(2), {
 async function main(): Promise<void> {
   const start = performance.now();
   const {gamma, rank, tau, interval, refresh, steps, learningRate, seed} = settings;
-  const method = methodParts[settings.method];
+  const method: MethodParts = paperMethods[settings.method];
   await selectBackend(settings.backend);
   const meter = startMemoryMeter();
 
@@ -74,32 +75,31 @@ async function main(): Promise<void> {
     ows: () => outlierScores(model, batches, {tau}),
     rm: () => relativeMagnitudeScores(model),
     bi: () => blockInfluenceScores(model, batches),
-    uniform: () => ({scores: blocks.map(() => 1)}),
-    decreasing: () => ({scores: blocks.map((_, i) => blocks.length - i)}),
+    uniform: () => ({scores: presetScores('uniform', blocks.length)}),
+    decreasing: () => ({scores: presetScores('decreasing', blocks.length)}),
   };
-  const what = method.sampling === 'scores' ? settings.scores : method.sampling;
+  const isScored = needsScores(method.sampling);
+  const what = isScored ? settings.scores : (method.sampling?.scores as PresetName | undefined);
   const scores = what && (await scoring[what]());
   const probabilities = scores && samplingProbabilities(scores, {gamma});
   const records: BlockRecord[] = blocks.map(({name}, i) => ({
     name,
-    score: method.sampling === 'scores' ? scores!.scores[i]! : null,
+    score: isScored ? scores!.scores[i]! : null,
     probability: probabilities ? probabilities.probabilities[i]! : 1,
     stepsTrained: 0,
   }));
-  const scoreTitle = method.sampling === 'scores' ? scoreTitles[settings.scores] : null;
+  const scoreTitle = isScored ? scoreTitles[settings.scores] : null;
   const chosenTau = scores && 'tau' in scores ? scores.tau : null;
   if (probabilities) printScores(scoreTitle, chosenTau, records);
 
   // 3. Fine-tuning: the optimizer makes the low-rank updates, the callback draws the blocks of each period.
-  const optimizer = new OwLoreOptimizer({
+  const {optimizer, callback} = paperMethod(settings.method, model, {
     learningRate: linearDecay(learningRate, steps),
-    project: method.lowRank ? 'auto' : false,
     rank,
     scale: 1, // what the rates of the low-rank methods are for
     refreshInterval: refresh,
+    ...(probabilities && {probabilities, gamma, interval, seed}),
   });
-  const layerSampling =
-    probabilities && new LayerSamplingCallback({probabilities, gamma, interval, seed});
   const monitor = new TrainingMonitor({
     steps,
     blocks,
@@ -114,7 +114,7 @@ async function main(): Promise<void> {
     batchSize,
     shuffle: false, // the windows are in random order already, and in the same one for the same seed
     verbose: 0,
-    callbacks: layerSampling ? [layerSampling, monitor] : [monitor],
+    callbacks: callback ? [callback, monitor] : [monitor],
   });
 
   // 4. What it brought, and what it took beside full fine-tuning.
@@ -163,7 +163,7 @@ async function main(): Promise<void> {
 /** Memory of a few steps of plain full fine-tuning, on the same batches. */
 async function measureFullFineTuning({x, y}: Windows, meter: MemoryMeter): Promise<MemoryRecord> {
   const model = loadModel();
-  const optimizer = tf.train.adam(methodParts.full.learningRate);
+  const optimizer = tf.train.adam(learningRates.full);
   model.compile({optimizer, loss: sparseCrossEntropy});
   const count = fullSteps * batchSize;
   const [some, labels] = [tf.slice(x, 0, count), tf.slice(y, 0, count)];

@@ -5,7 +5,7 @@ import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {build, type Plugin} from 'esbuild';
-import type {checkpointed} from '../src/tape/checkpoint';
+import type {recomputed} from '../src/tape/recompute';
 import type {engineGradients} from '../src/tape/gradients';
 
 /**
@@ -28,7 +28,7 @@ interface SpecResult {
 interface Bundle {
   engine(): {gradients: typeof engineGradients};
   engineGradients: typeof engineGradients;
-  checkpointed: typeof checkpointed;
+  recomputed: typeof recomputed;
 }
 
 /** The parts of jasmine-core's interface that are used here; its types would collide with mocha's. */
@@ -97,7 +97,7 @@ async function bundleSpecs(outfile: string): Promise<void> {
     require(${inDist('jasmine_util.js')}).setTestEnvs([{name: 'cpu', backendName: 'cpu', isDataSync: true}]);
     exports.engine = tf.engine;
     exports.engineGradients = require('./src/tape/gradients').engineGradients;
-    exports.checkpointed = require('./src/tape/checkpoint').checkpointed;
+    exports.recomputed = require('./src/tape/recompute').recomputed;
     ${specFiles()
       .map((file) => `require(${inDist(file)});`)
       .join('\n')}
@@ -131,12 +131,12 @@ function runInProcess(tape: Tape, bundle: string): Promise<SpecResult[]> {
 async function runSpecs(tape: Tape, bundle: string): Promise<SpecResult[]> {
   const jasmineCore = require('jasmine-core') as Jasmine;
   const environment = jasmineCore.boot(jasmineCore).getEnv();
-  const {engine, engineGradients, checkpointed} = require(bundle) as Bundle;
+  const {engine, engineGradients, recomputed} = require(bundle) as Bundle;
   const core = engine();
   const takeGradients: Record<Tape, typeof engineGradients> = {
     stock: core.gradients.bind(core),
     lean: engineGradients,
-    checkpoint: (f, ...rest) => engineGradients(checkpointed(f), ...rest),
+    checkpoint: (f, ...rest) => engineGradients(recomputed(f), ...rest),
   };
   let gradients = 0;
   core.gradients = (...args) => {

@@ -9,10 +9,12 @@ export {LayerSamplingCallback} from './layer_sampling_callback';
 export type {FreezeEvent, LayerSamplingEvents, SampleEvent} from './layer_sampling_callback';
 export type {LayerSamplingOptions} from './layer_sampling_options';
 export type {PlannedOptimizer, RefreshEvent, SamplingPlan} from './sampling_plan';
+export {paperMethod} from './methods';
+export type {PaperMethod, PaperMethodName, PaperMethodOptions} from './methods';
 export {samplingProbabilities} from './sampling/probabilities';
 export type {SamplingProbabilities, SamplingProbabilityOptions} from './sampling/probabilities';
+export type {BlockHistory as SamplingSchedule} from './sampling/periods';
 export type {SamplerName} from './sampling/samplers';
-export type {SamplingSchedule} from './sampling/schedule';
 
 export {findBlocks} from './model/blocks';
 export type {Block, BlockSelector} from './model/blocks';
@@ -25,10 +27,11 @@ export {outlierScores} from './scores/outlier';
 export type {OutlierScoreOptions, OutlierScores} from './scores/outlier';
 export {relativeMagnitudeScores} from './scores/relative_magnitude';
 export type {RelativeMagnitudeOptions, RelativeMagnitudeScores} from './scores/relative_magnitude';
+export {blockScores} from './scores/score_kinds';
+export type {ScoreKind, ScoreOptions, ScoresOf} from './scores/score_kinds';
 export type {BlockScores, ScoresInput} from './scores/scores';
 
-export {checkpointed} from './tape/checkpoint';
-export type {LayerCheckpoints} from './tape/checkpoint_layers';
-
+export {recomputed as checkpointed} from './tape/recompute';
+export type {RecomputedLayers as LayerCheckpoints} from './tape/recompute_layers';
 export {leanOptimizer} from './tape/lean_optimizer';
 export {valueAndGrads, variableGrads} from './tape/tfjs_gradients';

@@ -1,32 +1,30 @@
 import {EventEmitter} from 'events';
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type TypedEmitter from 'typed-emitter';
+import {SampledModel} from './layer_sampling/sampled_model';
+import {StepCounter, stepsOfBatches} from './layer_sampling/step_counter';
 import {
+  checkCopy,
+  sameWeights,
+  trainingOf,
+  weightsOf,
+  wrongReceiver,
+} from './layer_sampling/training';
+import {
+  callbackName,
   resolveLayerSamplingOptions,
   type LayerSamplingOptions,
   type ResolvedLayerSamplingOptions,
 } from './layer_sampling_options';
-import {resolveBlocks} from './model/blocks';
-import {BlockMask} from './model/block_mask';
-import {whenFitEnds} from './model/fit_end';
-import {sameWeights, trainedModel, weightsToTrain} from './model/trained_model';
-import {registeredVariable} from './optim/variables';
-import {
-  fittedGammaLine,
-  probabilitiesAsGiven,
-  probabilitiesFromScores,
-  type BlockNames,
-} from './sampling/block_probabilities';
+import {fittedGammaLine, type BlockNames} from './sampling/block_probabilities';
+import {periodOf, type BlockHistory} from './sampling/periods';
 import type {SamplingProbabilities} from './sampling/probabilities';
-import {createDrawer, replayDrawer, type Drawer} from './sampling/drawer';
-import {replayPeriod, type SamplingSchedule} from './sampling/schedule';
-import {
-  StepCounter,
-  takesSamplingPlan,
-  type PlannedOptimizer,
-  type RefreshEvent,
-} from './sampling_plan';
+import {samplers} from './sampling/samplers';
+import {takesSamplingPlan, type RefreshEvent} from './sampling_plan';
+import {areInSameFit, batchesOfFit, fitHooks, whenFitEnds, yieldingCallback} from './tfjs/fit';
+import {buildSequential} from './tfjs/models';
+import {learningRateOf} from './tfjs/optimizers';
 
 /** The blocks of a new period. */
 export interface SampleEvent {
@@ -58,29 +56,6 @@ export type LayerSamplingEvents = {
   /** The optimizer computed a basis anew (OwLoreOptimizer only). */
   refresh: (event: RefreshEvent) => void;
 };
-
-/** What is at hand while a model's blocks are sampled. */
-interface Attachment {
-  /** The one that is trained, see `trainedModel`. */
-  model: tfl.LayersModel;
-  mask: BlockMask;
-  draw: Drawer;
-  optimizer: tf.Optimizer;
-  /** Of all weights of the model. */
-  variables: readonly tf.Variable[];
-}
-
-const owner = 'LayerSamplingCallback';
-
-/** What `fit` calls. */
-const hooks = [
-  'onTrainBegin',
-  'onEpochBegin',
-  'onBatchBegin',
-  'onBatchEnd',
-  'onEpochEnd',
-  'onTrainEnd',
-] as const;
 
 /** The callback that at present decides whether a weight is trained. */
 const attached = new WeakMap<tfl.LayerVariable, LayerSamplingCallback>();
@@ -115,9 +90,10 @@ export class LayerSamplingCallback extends tfl.Callback {
   /** Emits what happens; see {@link LayerSamplingEvents}. */
   readonly events = new EventEmitter() as TypedEmitter<LayerSamplingEvents>;
   private readonly options: ResolvedLayerSamplingOptions;
-  private attachment: Attachment | null = null;
+  /** While a training goes on: the model that is trained. */
+  private sampled: SampledModel | null = null;
   private sampling: SamplingProbabilities | null = null;
-  private blockNames: string[] = [];
+  private blockNames: readonly string[] = [];
   /** The weights of the model that is trained, by which another one shows. */
   private weights: readonly tfl.LayerVariable[] = [];
   /** Names of the blocks that were on in each period so far. */
@@ -128,7 +104,7 @@ export class LayerSamplingCallback extends tfl.Callback {
   /** The learning rate of the last batch. */
   private rate: number | undefined;
   /** tfjs's own pauses, which an array of callbacks does without. */
-  private readonly pauses = new tfl.CustomCallback({});
+  private readonly pauses = yieldingCallback();
   /** What was said once. */
   private readonly said = new Set<string>();
 
@@ -138,7 +114,10 @@ export class LayerSamplingCallback extends tfl.Callback {
     this.options = resolveLayerSamplingOptions(options);
     this.counter = new StepCounter(this.options.initialStep);
     // A copy made by {...callback} has no methods but these, and so runs into checkReceiver in place of having no effect.
-    Object.assign(this, Object.fromEntries(hooks.map((hook) => [hook, Reflect.get(this, hook)])));
+    Object.assign(
+      this,
+      Object.fromEntries(fitHooks.map((hook) => [hook, Reflect.get(this, hook)])),
+    );
   }
 
   /** Optimizer steps done so far: the `initialStep` of a callback that is to go on from here. */
@@ -160,9 +139,9 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 
   /** All blocks of the model, and which were on in every period so far. Plain JSON; the option of that name replays it. */
-  get schedule(): SamplingSchedule {
+  get schedule(): BlockHistory {
     return structuredClone({
-      blocks: this.blockNames,
+      blocks: [...this.blockNames],
       interval: this.options.interval,
       periods: this.periods,
     });
@@ -191,8 +170,7 @@ export class LayerSamplingCallback extends tfl.Callback {
   attach(model: tfl.LayersModel, optimizer?: tf.Optimizer): void {
     this.restore();
     this.setModel(model);
-    // A Sequential that was never compiled is built by its first call, which turns all of its weights on.
-    if (model instanceof tfl.Sequential && !model.built && model.inputs.length > 0) model.build();
+    buildSequential(model);
     this.loopOptimizer = optimizer ?? null;
     this.prepare();
   }
@@ -205,28 +183,22 @@ export class LayerSamplingCallback extends tfl.Callback {
    *   uses another one. The model is then as it was before training. For an optimizer of tfjs a warning says so, once.
    */
   step(): void {
-    const attachment = this.prepare();
+    const sampled = this.prepare();
     this.restoringOnError(() => {
       const isDue = this.steps >= this.periods.length * this.options.interval;
-      if (isDue) {
-        this.beginPeriod(attachment);
-      } else {
-        // layer.trainable, which may have been set back and forth since the last step, sets that of the variables.
-        attachment.mask.apply(this.activeBlocks);
-        finishStepOfOthers(attachment, (isOn, isWaiting) => isWaiting && !isOn);
-      }
-      this.counter.begin(attachment.optimizer);
+      if (isDue) this.beginPeriod(sampled);
+      else sampled.keepOn(this.activeBlocks);
+      this.counter.begin(sampled.optimizer);
     });
   }
 
   /** Makes every weight as trainable as it was before training; to be called after a loop of one's own, best in a `finally`. */
   restore(): void {
-    if (!this.attachment) return;
-    const {mask} = this.attachment;
+    if (!this.sampled) return;
     this.counter.end();
-    mask.restore();
-    for (const weight of mask.weights) attached.delete(weight);
-    this.attachment = null;
+    this.sampled.restore();
+    for (const weight of this.sampled.weights) attached.delete(weight);
+    this.sampled = null;
   }
 
   /** Of `fit`, before anything else. */
@@ -239,9 +211,9 @@ export class LayerSamplingCallback extends tfl.Callback {
 
   override async onTrainBegin(): Promise<void> {
     checkReceiver(this);
-    const attachment = this.prepare();
+    const sampled = this.prepare();
     whenFitEnds(this.model, () => this.restore());
-    this.restoringOnError(() => this.checkLength(attachment));
+    this.restoringOnError(() => this.checkLength(sampled));
   }
 
   override async onEpochBegin(): Promise<void> {
@@ -251,7 +223,7 @@ export class LayerSamplingCallback extends tfl.Callback {
   override async onBatchBegin(_batch?: number, logs?: tfl.Logs): Promise<void> {
     checkReceiver(this);
     this.step();
-    this.rate = learningRateOf(this.attachment!.optimizer);
+    this.rate = learningRateOf(this.sampled!.optimizer);
     this.log(logs);
   }
 
@@ -267,92 +239,68 @@ export class LayerSamplingCallback extends tfl.Callback {
 
   override async onTrainEnd(): Promise<void> {
     checkReceiver(this);
-    const optimizer = this.attachment?.optimizer;
+    const optimizer = this.sampled?.optimizer;
     this.restore();
     if (!optimizer || !takesSamplingPlan(optimizer)) return;
     await optimizer.settled();
-    this.tellOfOpenStep(optimizer);
+    const {accumulate, accumulated} = optimizer;
+    if (accumulated === 0 || this.hasSaid('open step')) return;
+    console.info(
+      `${callbackName}: the last step has ${accumulated} of its ${accumulate} calls: it goes on in the next training, ` +
+        'optimizer.flush() makes it of these, optimizer.dispose() drops them',
+    );
   }
 
   /**
    * Looks at the model, once for each training and when the user has changed what is trained, and tells its optimizer. If it
    * throws, the model is as it was.
    */
-  private prepare(): Attachment {
+  private prepare(): SampledModel {
     const {options, loopOptimizer} = this;
-    const optimizer = loopOptimizer ?? (this.model && trainedModel(this.model).optimizer);
-    checkModel(this.model, optimizer);
-    const model = trainedModel(this.model);
-    const {attachment: present} = this;
-    const isSame = present?.model === model && present.optimizer === optimizer;
-    if (isSame && !present.mask.isOutdated) return present;
+    const training = trainingOf(this.model, loopOptimizer);
+    if (this.sampled?.isOf(training)) return this.sampled;
     this.restore();
-    // A loop's own optimizer moves what is trainable, whatever the model was compiled with.
-    const toTrain = loopOptimizer ? model.trainableWeights : weightsToTrain(model);
-    this.takeOver(toTrain);
-    const isNew = !sameWeights(this.weights, model.weights);
-    const blocks = resolveBlocks(model, options.blocks);
-    const mask = new BlockMask(model, toTrain, blocks, options.alwaysOn);
-    const names = {all: blocks.map(({name}) => name), candidates: mask.candidates};
-    const sampling = this.probabilitiesOf(names);
-    if (sampling && !mask.hasAlwaysOn) this.checkNeverEmpty(sampling);
-    const draw = options.schedule
-      ? replayDrawer(options.schedule, names)
-      : createDrawer(sampling, options, isNew ? 0 : this.periods.length);
-    const variables = model.weights.flatMap(({name}) => registeredVariable(name) ?? []);
-    const attachment: Attachment = {model, mask, draw, optimizer, variables};
-    if (takesSamplingPlan(optimizer)) {
-      optimizer.setSamplingPlan({
-        blockVariables: mask.blockVariables,
-        onRefresh: (event) => this.events.emit('refresh', event),
-      });
+    const toTrain = weightsOf(training, loopOptimizer);
+    this.endOthers(toTrain);
+    const {weights} = training.model;
+    const isNew = !sameWeights(this.weights, weights);
+    const sampled = new SampledModel(training, toTrain, options, isNew ? 0 : this.periods.length);
+    sampled.tellOptimizer((event) => this.events.emit('refresh', event));
+    this.sampled = sampled;
+    if (isNew) this.startAnew(weights);
+    this.sampling = sampled.sampling;
+    this.blockNames = sampled.blocks.all;
+    for (const weight of sampled.weights) attached.set(weight, this);
+    this.restoringOnError(() => this.resume(sampled));
+    this.sayOnce(leftOutLine(sampled.blocks));
+    if (this.sampling && !options.probabilities && options.gamma === 'auto') {
+      this.sayOnce(fittedGammaLine(callbackName, this.sampling));
     }
-    this.attachment = attachment;
-    if (isNew) this.startAnew(model);
-    this.sampling = sampling;
-    this.blockNames = names.all;
-    for (const weight of mask.weights) attached.set(weight, this);
-    this.restoringOnError(() => this.goOn(attachment));
-    this.sayOnce(leftOutLine(names));
-    if (sampling && !options.probabilities && options.gamma === 'auto') {
-      this.sayOnce(fittedGammaLine(sampling));
-    }
-    return attachment;
+    return sampled;
   }
 
-  private startAnew(model: tfl.LayersModel): void {
-    this.weights = model.weights;
+  private startAnew(weights: readonly tfl.LayerVariable[]): void {
+    this.weights = weights;
     this.periods = [];
     this.counter = new StepCounter(this.options.initialStep);
   }
 
-  /** Null if there is nothing to draw. */
-  private probabilitiesOf(blocks: BlockNames): SamplingProbabilities | null {
-    const {schedule, probabilities, scores, sampler} = this.options;
-    if (schedule || blocks.candidates.length === 0) return null;
-    return probabilities
-      ? probabilitiesAsGiven(probabilities, blocks, sampler)
-      : probabilitiesFromScores(scores, blocks, this.options);
-  }
-
-  /** Takes up the period in which an earlier training stopped. */
-  private goOn({draw, mask}: Attachment): void {
+  /** Goes on in the period in which an earlier training stopped. */
+  private resume(sampled: SampledModel): void {
     const {initialStep, interval} = this.options;
     while (this.periods.length * interval < initialStep) {
-      this.periods.push(draw(this.periods.length));
+      this.periods.push(sampled.blocksOf(this.periods.length));
     }
-    if (this.periods.length > 0) mask.apply(this.activeBlocks);
+    if (this.periods.length > 0) sampled.turnOn(this.activeBlocks);
   }
 
   /** Draws the blocks of the next period and turns them on. */
-  private beginPeriod(attachment: Attachment): void {
-    const {draw, mask} = attachment;
+  private beginPeriod(sampled: SampledModel): void {
     const period = this.periods.length;
     const step = period * this.options.interval + 1;
     const before = this.activeBlocks;
-    const blocks = draw(period);
-    mask.apply(blocks);
-    finishStepOfOthers(attachment, (isOn, isWaiting) => isWaiting !== isOn);
+    const blocks = sampled.blocksOf(period);
+    sampled.changeTo(blocks);
     this.periods.push(blocks);
     this.events.emit('sample', {step, period, blocks: [...blocks]});
     const frozen = before.filter((name) => !blocks.includes(name));
@@ -360,72 +308,48 @@ export class LayerSamplingCallback extends tfl.Callback {
     if (frozen.length + unfrozen.length > 0) this.events.emit('freeze', {step, frozen, unfrozen});
   }
 
-  /** Throws if another callback is at work on the model; `fit` takes over from a loop that was left without `restore()`. */
-  private takeOver(weights: readonly tfl.LayerVariable[]): void {
+  /**
+   * Ends the loop of another callback on this model that was left without `restore()`.
+   *
+   * @throws Error if the other one is a callback of the same `fit`.
+   */
+  private endOthers(weights: readonly tfl.LayerVariable[]): void {
     for (const weight of weights) {
       const other = attached.get(weight);
       if (!other) continue;
-      if (other.params === this.params) {
+      if (areInSameFit(other, this)) {
         throw new Error(
-          `${owner}: another LayerSamplingCallback is at work on this model; use one at a time (restore() ends a loop of ` +
-            'your own)',
+          `${callbackName}: another LayerSamplingCallback is at work on this model; use one at a time (restore() ends a loop ` +
+            'of your own)',
         );
       }
       other.restore();
     }
   }
 
-  /** Throws if a period may be without any block, for a model of which nothing else is on. */
-  private checkNeverEmpty({probabilities, gamma}: SamplingProbabilities): void {
-    const {sampler} = this.options;
-    const mayBeEmpty =
-      (sampler === 'bernoulli' && !probabilities.includes(1)) || (sampler === 'exact' && gamma < 1);
-    if (!mayBeEmpty) return;
-    throw new Error(
-      `${owner}: with sampler '${sampler}' and gamma ${gamma} a period can be without any block, and alwaysOn picks no ` +
-        "weight: there would be nothing to train; use sampler 'exact' with gamma >= 1, or keep something on",
-    );
-  }
-
   /**
    * Warns, once, if the training that begins is too short to visit the blocks; throws if it outlasts the schedule. What an
    * earlier training has left open counts as begun.
    */
-  private checkLength({optimizer}: Attachment): void {
-    const batches = batchesOf(this.params);
+  private checkLength({optimizer}: SampledModel): void {
+    const batches = batchesOfFit(this);
     if (batches === null) return;
-    const {interval, schedule} = this.options;
-    const {accumulate, accumulated} = takesSamplingPlan(optimizer)
-      ? optimizer
-      : {accumulate: 1, accumulated: 0};
-    const steps = this.steps + Math.ceil((accumulated + batches) / accumulate);
+    const {interval, schedule, sampler} = this.options;
+    const steps = this.steps + stepsOfBatches(batches, optimizer);
     const periods = Math.ceil(steps / interval);
-    if (schedule && periods > 0) replayPeriod(schedule, periods - 1);
+    if (schedule && periods > 0) periodOf(callbackName, schedule, periods - 1);
     if (!this.sampling) return;
-    const {probabilities, gamma} = this.sampling;
-    const reachable = probabilities.filter((p) => p > 0).length;
-    // The last period of a permutation may have fewer than γ blocks.
-    const blocksOn =
-      this.options.sampler === 'permutation' ? gamma : probabilities.reduce((sum, p) => sum + p, 0);
-    // Whole ones: the sum of the probabilities is rounded.
-    const visits = Math.round(periods * blocksOn);
+    const reachable = this.sampling.probabilities.filter((p) => p > 0).length;
+    const visits = samplers[sampler].visits(this.sampling, periods);
     if (visits >= reachable || this.hasSaid('length')) return;
     console.warn(
-      `${owner}: ${steps} steps make ${periods} periods of ${interval}, in which at most ${visits} of ` +
+      `${callbackName}: ${steps} steps make ${periods} periods of ${interval}, in which at most ${visits} of ` +
         `${reachable} blocks are trained; use a smaller interval or more steps`,
     );
   }
 
   private log(logs?: tfl.Logs): void {
     if (logs && this.rate !== undefined) logs.lr = this.rate;
-  }
-
-  private tellOfOpenStep({accumulate, accumulated}: PlannedOptimizer): void {
-    if (accumulated === 0 || this.hasSaid('open step')) return;
-    console.info(
-      `${owner}: the last step has ${accumulated} of its ${accumulate} calls: it goes on in the next training, ` +
-        'optimizer.flush() makes it of these, optimizer.dispose() drops them',
-    );
   }
 
   private sayOnce(line: string | null): void {
@@ -454,94 +378,12 @@ function leftOutLine({all, candidates}: BlockNames): string | null {
   const leftOut = all.filter((name) => !candidates.includes(name));
   if (leftOut.length === 0) return null;
   return (
-    `${owner}: blocks without a trainable weight are not drawn: ${leftOut.join(', ')} ` +
+    `${callbackName}: blocks without a trainable weight are not drawn: ${leftOut.join(', ')} ` +
     `(${leftOut.length} of ${all.length})`
   );
 }
 
-/**
- * Makes the step at once that a training with other blocks has left open, so that none of them gets a part of a step.
- *
- * @param isOther Whether that shows in a variable, which is on now or not, and has a gradient that waits or not.
- */
-function finishStepOfOthers(
-  {optimizer, variables}: Attachment,
-  isOther: (isOn: boolean, isWaiting: boolean) => boolean,
-): void {
-  if (!takesSamplingPlan(optimizer) || optimizer.accumulated === 0) return;
-  const waiting = optimizer.accumulatedVariables;
-  if (!variables.some(({name}) => waiting.has(name))) return;
-  if (variables.some(({name, trainable}) => isOther(trainable, waiting.has(name)))) {
-    optimizer.flush();
-  }
-}
-
-/** The rate of an optimizer's next step, if it has one that can be read: those of tfjs have. */
-function learningRateOf(optimizer: tf.Optimizer): number | undefined {
-  const {learningRate} = optimizer as {learningRate?: unknown};
-  return typeof learningRate === 'number' ? learningRate : undefined;
-}
-
-/** Batches that `fit` is going to train on; null if it does not know. */
-function batchesOf(params: tfl.Callback['params'] | undefined): number | null {
-  const {epochs, initialEpoch, steps, samples, batchSize} = (params ?? {}) as Partial<
-    Record<string, number>
-  >;
-  const perEpoch = steps ?? (samples && batchSize ? Math.ceil(samples / batchSize) : undefined);
-  if (epochs === undefined || perEpoch === undefined) return null;
-  return (epochs - (initialEpoch ?? 0)) * perEpoch;
-}
-
-/**
- * Throws if `fit` has wrapped this callback: it takes every entry of an array as a plain object of functions when the
- * first one is, and calls them on an object of its own. A second copy of tfjs-layers does so with each callback of the first.
- */
+/** Throws if `fit` calls the callback's methods on an object of its own. */
 function checkReceiver(receiver: unknown): void {
-  if (receiver instanceof LayerSamplingCallback) return;
-  if (!(receiver instanceof tfl.CustomCallback)) throw new Error(anotherCopy('fit()'));
-  throw new Error(
-    `${owner}: fit() calls this callback as a plain object of functions: it stands in one array with objects like ` +
-      '{onEpochEnd: …}, or was copied ({...callback}). Pass it as it is, and wrap each object: ' +
-      'callbacks: [new tf.CustomCallback({onEpochEnd: …}), callback]',
-  );
-}
-
-/** Throws for a model of another copy of tfjs-layers, and for what is no model. */
-function checkCopy(model: unknown): void {
-  if (model instanceof tfl.LayersModel) return;
-  const isModel = typeof (model as {trainOnBatch?: unknown} | null)?.trainOnBatch === 'function';
-  throw new Error(
-    isModel
-      ? anotherCopy('the model')
-      : `${owner}: must have a tf.LayersModel; got ${String(model)}`,
-  );
-}
-
-function anotherCopy(what: string): string {
-  return (
-    `${owner}: ${what} comes from another copy of @tensorflow/tfjs-layers than this library uses. In Node make them one ` +
-    '(npm ls @tensorflow/tfjs-layers, npm dedupe). In a page that loads tfjs by a script tag tell the bundler that ' +
-    "@tensorflow/tfjs-core and @tensorflow/tfjs-layers are its global tf ('externals'), or import tfjs and leave the tag out"
-  );
-}
-
-/** Throws unless the model can be trained. */
-function checkModel(
-  model: tfl.LayersModel | undefined,
-  optimizer: tf.Optimizer | undefined,
-): asserts optimizer is tf.Optimizer {
-  if (!model)
-    throw new Error(`${owner}: has no model; call attach(model, optimizer) before step()`);
-  if (!optimizer) {
-    throw new Error(
-      `${owner}: the model has no optimizer; call model.compile({optimizer, loss}) before training, or ` +
-        'attach(model, optimizer) for a loop of your own',
-    );
-  }
-  if (!Object.prototype.isPrototypeOf.call(tf.Optimizer.prototype, optimizer)) {
-    throw new Error(
-      `${owner}: the model's optimizer (${optimizer.getClassName?.() ?? 'unknown'}) comes from another copy of ` +
-        '@tensorflow/tfjs-core than this library uses; make them one (npm ls @tensorflow/tfjs-core, npm dedupe)',
-    );
-  }
+  if (!(receiver instanceof LayerSamplingCallback)) throw wrongReceiver(receiver);
 }

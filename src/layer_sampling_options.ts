@@ -8,8 +8,8 @@ import {
   type ProbabilityMethod,
   type SamplingProbabilities,
 } from './sampling/probabilities';
+import {checkHistory, type BlockHistory} from './sampling/periods';
 import {samplerNames, type SamplerName} from './sampling/samplers';
-import {checkSchedule, type SamplingSchedule} from './sampling/schedule';
 import type {ScoresInput} from './scores/scores';
 
 /** Options of {@link LayerSamplingCallback}; every one has a default. */
@@ -49,7 +49,7 @@ export interface LayerSamplingOptions {
   /** Seed of the draws, an integer from 0 to 2³² − 1. Default 0. */
   seed?: number;
   /** A history to replay in place of drawing; its `interval` counts. Blocks without a trainable weight stay off. */
-  schedule?: SamplingSchedule;
+  schedule?: BlockHistory;
   /** Optimizer steps that an earlier run has done: its draws are skipped. Default 0. */
   initialStep?: number;
 }
@@ -75,7 +75,8 @@ export const layerSamplingDefaults = {
   initialStep: 0,
 } as const satisfies LayerSamplingOptions;
 
-const owner = 'LayerSamplingCallback';
+/** Who says what is wrong. */
+export const callbackName = 'LayerSamplingCallback';
 
 /**
  * Fills in defaults; throws an error that names the option, its value and what is allowed. What depends on the model
@@ -84,26 +85,27 @@ const owner = 'LayerSamplingCallback';
 export function resolveLayerSamplingOptions(
   options: LayerSamplingOptions,
 ): ResolvedLayerSamplingOptions {
-  checkKnown(owner, options, Object.keys(layerSamplingDefaults));
+  checkKnown(callbackName, options, Object.keys(layerSamplingDefaults));
   const resolved: ResolvedLayerSamplingOptions = {...layerSamplingDefaults, ...definedIn(options)};
   const {scores, schedule, alwaysOn} = resolved;
   if (options.scores !== undefined && options.probabilities !== undefined) {
-    throw new Error(`${owner}: give scores or probabilities, not both`);
+    throw new Error(`${callbackName}: give scores or probabilities, not both`);
   }
-  if (typeof scores === 'string') checkChoice(owner, 'scores', scores, presetNames);
+  if (typeof scores === 'string') checkChoice(callbackName, 'scores', scores, presetNames);
   if (resolved.probabilities !== undefined) checkProbabilities(resolved.probabilities);
-  if (resolved.gamma !== 'auto') checkNumber(owner, 'gamma', resolved.gamma, {exclusiveMin: 0});
-  checkChoice(owner, 'method', resolved.method, probabilityMethods);
-  checkNumber(owner, 'floor', resolved.floor, {min: 0, max: 1});
-  checkNumber(owner, 'interval', resolved.interval, {min: 1, integer: true});
-  checkChoice(owner, 'sampler', resolved.sampler, samplerNames);
+  if (resolved.gamma !== 'auto')
+    checkNumber(callbackName, 'gamma', resolved.gamma, {exclusiveMin: 0});
+  checkChoice(callbackName, 'method', resolved.method, probabilityMethods);
+  checkNumber(callbackName, 'floor', resolved.floor, {min: 0, max: 1});
+  checkNumber(callbackName, 'interval', resolved.interval, {min: 1, integer: true});
+  checkChoice(callbackName, 'sampler', resolved.sampler, samplerNames);
   if (alwaysOn !== 'auto' && alwaysOn !== false) {
-    checkSelector(owner, 'alwaysOn', alwaysOn, `'auto', false`);
+    checkSelector(callbackName, 'alwaysOn', alwaysOn, `'auto', false`);
   }
-  checkNumber(owner, 'seed', resolved.seed, seedRange);
-  checkNumber(owner, 'initialStep', resolved.initialStep, {min: 0, integer: true});
+  checkNumber(callbackName, 'seed', resolved.seed, seedRange);
+  checkNumber(callbackName, 'initialStep', resolved.initialStep, {min: 0, integer: true});
   if (schedule !== undefined) {
-    checkSchedule(schedule);
+    checkHistory(callbackName, schedule);
     resolved.interval = schedule.interval;
   }
   return resolved;
@@ -115,7 +117,7 @@ function checkProbabilities(value: unknown): void {
     : (value as Partial<SamplingProbabilities> | null)?.probabilities;
   if (Array.isArray(list) && list.length > 0) return;
   throw new Error(
-    `${owner}: probabilities must be a non-empty array of numbers, or a result of samplingProbabilities; ` +
+    `${callbackName}: probabilities must be a non-empty array of numbers, or a result of samplingProbabilities; ` +
       `got ${display(value)}`,
   );
 }

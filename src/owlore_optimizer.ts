@@ -27,7 +27,7 @@ import {
   type ResolvedOwLoreOptions,
 } from './owlore_options';
 import type {PlannedOptimizer, SamplingPlan} from './sampling_plan';
-import {withLayerCheckpoints} from './tape/checkpoint_layers';
+import {withRecomputedLayers} from './tape/recompute_layers';
 import {streamVariableGrads, variableGrads} from './tape/tfjs_gradients';
 
 /** Name of the saved counter of accumulated calls. */
@@ -284,7 +284,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   private withCheckpoints(f: () => tf.Scalar): () => tf.Scalar {
-    return () => withLayerCheckpoints(this.options.checkpoint, f);
+    return () => withRecomputedLayers(this.options.checkpoint, f);
   }
 
   /** One call: of the gradients that `produce` hands over it makes a step, or one of `accumulate` parts of it. */

@@ -8,7 +8,8 @@ import {
   selectorToConfig,
   type VariableSelector,
 } from './model/variable_selector';
-import {layerCheckpoints, type LayerCheckpoints} from './tape/checkpoint_layers';
+import {layerRecomputations, type RecomputedLayers} from './tape/recompute_layers';
+import {asSaved} from './tfjs/saved_config';
 
 /** Options of {@link OwLoreOptimizer}; every one has a default. */
 export interface OwLoreOptions {
@@ -75,7 +76,7 @@ export interface OwLoreOptions {
    * runs again, such layers inside of it and the attention of `createLlama`, where their inputs outweigh their weights (long
    * sequences, large batches); `'none'`. Default `'auto'`.
    */
-  checkpoint?: LayerCheckpoints;
+  checkpoint?: RecomputedLayers;
   /**
    * `'auto'`: the first step registers this library's kernels for the current backend (cpu, wasm, webgpu or tensorflow), in the place of
    * tfjs's own where they are of the same name. `'none'`: registers none. Default `'auto'`.
@@ -139,7 +140,7 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   }
   checkNumber(owner, 'accumulate', resolved.accumulate, {min: 1, integer: true});
   checkChoice(owner, 'nonFinite', resolved.nonFinite, ['throw', 'skip', 'ignore']);
-  checkChoice(owner, 'checkpoint', resolved.checkpoint, layerCheckpoints);
+  checkChoice(owner, 'checkpoint', resolved.checkpoint, layerRecomputations);
   checkChoice(owner, 'kernels', resolved.kernels, ['auto', 'none']);
   return resolved;
 }
@@ -166,9 +167,9 @@ export function owloreOptionsToConfig(options: ResolvedOwLoreOptions): Record<st
   };
 }
 
-/** The reverse of {@link owloreOptionsToConfig}; leaves out keys that tfjs adds to every loaded config. */
+/** The reverse of {@link owloreOptionsToConfig}. */
 export function owloreOptionsFromConfig(config: Record<string, unknown>): OwLoreOptions {
-  const {customObjects: _, ...options} = config;
+  const options = asSaved(config);
   const {project, decay} = options;
   return {
     ...options,

@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 
 /** A basis that was computed anew. */
 export interface RefreshEvent {
@@ -38,87 +38,4 @@ export interface PlannedOptimizer extends tf.Optimizer {
 /** Whether `optimizer` takes a {@link SamplingPlan}. */
 export function takesSamplingPlan(optimizer: tf.Optimizer): optimizer is PlannedOptimizer {
   return typeof (optimizer as Partial<PlannedOptimizer>).setSamplingPlan === 'function';
-}
-
-/** How many batches in a row an optimizer may leave out before it is taken for another than the one that trains. */
-const MISSED_BATCHES = 10;
-
-/** tfjs's own optimizers, of which it is known that `iterations` counts their steps. */
-const tfjsOptimizers = [
-  tf.AdadeltaOptimizer,
-  tf.AdagradOptimizer,
-  tf.AdamOptimizer,
-  tf.AdamaxOptimizer,
-  tf.RMSPropOptimizer,
-  tf.SGDOptimizer,
-];
-
-/** A batch, and where its optimizer was when it began. */
-interface BegunBatch {
-  optimizer: tf.Optimizer;
-  iterations: number;
-  accumulated: number;
-}
-
-/**
- * Counts the steps that an optimizer makes of the batches that a callback begins. An optimizer that takes a plan is asked, for
- * a step may take several batches, and a batch may fail; for any other a batch is a step.
- */
-export class StepCounter {
-  /** The last batch, as long as its step is not counted. */
-  private batch: BegunBatch | null = null;
-  private missed = 0;
-
-  /** @param counted Steps that an earlier run has done. */
-  constructor(private counted: number) {}
-
-  /** Steps done so far. */
-  get steps(): number {
-    return this.counted + (this.batch && makesStep(this.batch) ? 1 : 0);
-  }
-
-  /**
-   * Begins a batch that `optimizer` is going to train on.
-   *
-   * @throws Error if it takes a plan and did not train on the last ones, so that there are no steps. For one of tfjs's own,
-   *   of which each batch counts as a step, a warning, once.
-   */
-  begin(optimizer: tf.Optimizer): void {
-    this.missed = this.batch && isMissed(this.batch) ? this.missed + 1 : 0;
-    if (this.missed === MISSED_BATCHES) {
-      const message =
-        `LayerSamplingCallback: the optimizer (${optimizer.getClassName()}) has not been called for ${MISSED_BATCHES} batches; ` +
-        'if your loop uses another one, name it once by attach(model, optimizer), and call step() once for each of its calls';
-      if (takesSamplingPlan(optimizer)) throw new Error(message);
-      console.warn(message);
-    }
-    this.end();
-    const {iterations} = optimizer;
-    this.batch = {optimizer, iterations, accumulated: accumulatedBy(optimizer)};
-  }
-
-  /** Ends the last batch. A step that is not complete stays open: what comes later may complete it. */
-  end(): void {
-    this.counted = this.steps;
-    if (!this.batch) return;
-    if (makesStep(this.batch) || accumulatedBy(this.batch.optimizer) === 0) this.batch = null;
-  }
-}
-
-/** Whether a batch has completed a step. */
-function makesStep({optimizer, iterations}: BegunBatch): boolean {
-  return !takesSamplingPlan(optimizer) || optimizer.iterations > iterations;
-}
-
-/** Whether a batch has come and gone without the optimizer; false if that cannot be known. */
-function isMissed({optimizer, iterations, accumulated}: BegunBatch): boolean {
-  // `instanceof` takes every optimizer for one of any class.
-  const isKnown =
-    takesSamplingPlan(optimizer) ||
-    tfjsOptimizers.some((known) => Object.prototype.isPrototypeOf.call(known.prototype, optimizer));
-  return isKnown && optimizer.iterations === iterations && accumulatedBy(optimizer) === accumulated;
-}
-
-function accumulatedBy(optimizer: tf.Optimizer): number {
-  return takesSamplingPlan(optimizer) ? optimizer.accumulated : 0;
 }

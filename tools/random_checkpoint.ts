@@ -5,7 +5,7 @@ import {readConfigJson} from '../src/llama/files/config_json';
 import {encode, type FloatType} from '../src/llama/files/float_type';
 import {elements, serializeHeader} from '../src/llama/files/safetensors_header';
 import {weightShapes} from '../src/llama/files/weight_shapes';
-import {createRandom, type Random} from '../src/sampling/rng';
+import {createRandom, type Random} from '../src/random';
 
 /** `config.json` as Hugging Face writes it. */
 export type ConfigJson = Readonly<Record<string, unknown>>;

@@ -16,7 +16,7 @@ import {installKernels as installForTensorflow} from '../../src/kernels/tensorfl
 import {installKernels as installForWasm} from '../../src/kernels/wasm';
 import {owloreDefaults} from '../../src/owlore_options';
 import {exactBasis, randomizedBasis} from '../../src/optim/basis';
-import {withLayerCheckpoints} from '../../src/tape/checkpoint_layers';
+import {withRecomputedLayers} from '../../src/tape/recompute_layers';
 import {streamVariableGrads} from '../../src/tape/tfjs_gradients';
 import {basisMatrices, capturedPart, RANK, WIDTH, type BasisMatrix} from './basis_matrices';
 import type {Figure, Goal} from '../results/figure';
@@ -80,7 +80,7 @@ class ThrowAway extends OwLoreOptimizer {
   ): tf.Scalar {
     return tf.tidy(() =>
       streamVariableGrads(
-        () => withLayerCheckpoints('none', f),
+        () => withRecomputedLayers('none', f),
         variables,
         (_variable, gradient) => gradient.dispose(),
       ),

@@ -1,22 +1,23 @@
 /** How a run draws the blocks that train: their scores, and the probabilities that follow from them. */
 import {readFileSync} from 'node:fs';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import type {LayerSamplingOptions} from '../layer_sampling_options';
-import {ofCandidates, probabilitiesFromScores} from '../sampling/block_probabilities';
-import {outlierDefaults, type OutlierScores} from '../scores/outlier';
-import {readScores, type ScoresInput} from '../scores/scores';
+import {layerSamplingDefaults, type LayerSamplingOptions} from '../layer_sampling_options';
 import type {TextDataset} from '../llama/index';
-import {scoreBlocks, scoreTitles, type ScoreKind} from './block_scores';
+import {needsScores, paperMethods, type MethodParts} from '../methods';
+import {ofCandidates, probabilitiesFromScores} from '../sampling/block_probabilities';
+import {presetScores, type PresetName} from '../sampling/presets';
+import {outlierDefaults, type OutlierScores} from '../scores/outlier';
+import {blockScores, scoreKinds, type ScoreKind} from '../scores/score_kinds';
+import {readScores, type BlockScores, type ScoresInput} from '../scores/scores';
 import {CALIBRATION_BATCHES, watchedCalibration} from './calibration';
 import type {Context} from './command';
 import type {FinetuneSettings} from './finetune_options';
 import type {FittedDefaults, Sizes} from './fitted_defaults';
-import {methods, presetSampling} from './methods';
 import {asUsage, UsageError} from './usage_error';
 
 /** How the blocks of a run are drawn. */
 export interface BlockSampling {
-  /** For `LayerSamplingCallback`. */
+  /** In the place of the method's own, see `paperMethod`. */
   options: LayerSamplingOptions & {gamma: number; interval: number};
   /** One for each block. */
   probabilities: readonly number[];
@@ -46,33 +47,25 @@ export async function chooseSampling(
   context: Context,
 ): Promise<BlockSampling | null> {
   const {method, seed} = settings;
-  const parts = methods[method];
-  if (parts.sampling === null) return null;
+  const {sampling}: MethodParts = paperMethods[method];
+  if (sampling === null) return null;
   checkGamma(settings, sizes, context);
   const interval = fitted.interval(settings.interval, sizes);
+  const found: FoundScores = needsScores(sampling)
+    ? await findScores(settings, scored, fitted, context)
+    : {scores: sampling.scores!, values: null, title: null};
+  const alive = found.values?.filter((score) => score > 0).length;
+  const gamma = fitted.gamma(settings.gamma ?? sampling.gamma, sizes, alive);
+  const {sampler = layerSamplingDefaults.sampler} = sampling;
   const names = {all: scored.blocks, candidates: scored.blocks};
-  if (parts.sampling !== 'scores') {
-    const preset = presetSampling[parts.sampling];
-    const gamma = fitted.gamma(settings.gamma ?? parts.gamma, sizes);
-    const {sampler = 'exact'} = preset as LayerSamplingOptions;
-    const {probabilities} = probabilitiesFromScores(preset.scores, names, {gamma, sampler});
-    return {
-      options: {...preset, gamma, interval, seed},
-      probabilities,
-      scores: null,
-      scored: null,
-    };
-  }
-  const found = await findScores(settings, scored, fitted, context);
-  const alive = found.values.filter((score) => score > 0).length;
-  const gamma = fitted.gamma(settings.gamma ?? parts.gamma, sizes, alive);
-  const probabilities = probabilitiesFromScores(found.scores, names, {gamma, sampler: 'exact'});
+  const probabilities = probabilitiesFromScores('finetune', found.scores, names, {gamma, sampler});
+  const {values, title, tau} = found;
   return {
-    options: {probabilities, gamma, interval, seed},
+    options: {...(values && {probabilities}), gamma, interval, seed},
     probabilities: probabilities.probabilities,
-    scores: found.scores,
-    scored: found.title === null ? null : {title: found.title, values: found.values},
-    ...(found.tau !== undefined && {tau: found.tau}),
+    scores: values && (found.scores as object),
+    scored: values && title !== null ? {title, values} : null,
+    ...(tau !== undefined && {tau}),
   };
 }
 
@@ -84,8 +77,9 @@ function checkGamma({gamma}: FinetuneSettings, {blocks}: Sizes, {given}: Context
 }
 
 interface FoundScores {
-  scores: ScoresInput;
-  values: readonly number[];
+  scores: ScoresInput | PresetName;
+  /** One for each block; null where the method has scores of its own. */
+  values: readonly number[] | null;
   title: string | null;
   tau?: number;
 }
@@ -98,20 +92,20 @@ async function findScores(
 ): Promise<FoundScores> {
   const {scores: name, tau} = settings;
   if (name === 'uniform') {
-    const values = blocks.map(() => 1);
+    const values = presetScores(name, blocks.length);
     return {scores: {blocks, scores: values}, values, title: null};
   }
-  if (!(name in scoreTitles)) return readScoreFile(name, blocks);
+  if (!(name in scoreKinds)) return readScoreFile(name, blocks);
   const kind = name as ScoreKind;
-  const calibration = () => watchedCalibration(dataset, CALIBRATION_BATCHES, console);
-  const scores = await scoreBlocks(kind, model, calibration, {
-    ...(kind === 'outlier' && {tau}),
-  });
-  const found = {scores, values: scores.scores, title: scoreTitles[kind]};
-  if (kind !== 'outlier') return found;
-  const {tau: used} = scores as OutlierScores;
-  fitted.instead('tau', outlierDefaults.tau, used, 'too few outliers above it');
-  return {...found, tau: used};
+  const {title, needsData, options} = scoreKinds[kind];
+  const calibration = needsData ? watchedCalibration(dataset, CALIBRATION_BATCHES, console) : [];
+  const ownOptions = options.includes('tau') ? {tau} : {};
+  const scores: BlockScores = await blockScores(kind, model, calibration, ownOptions);
+  const {tau: used} = scores as Partial<OutlierScores>;
+  if (used !== undefined) {
+    fitted.instead('tau', outlierDefaults.tau, used, 'too few outliers above it');
+  }
+  return {scores, values: scores.scores, title, tau: used};
 }
 
 /** Scores of a file, in the order of the model's blocks. */
@@ -120,9 +114,9 @@ function readScoreFile(path: string, blocks: readonly string[]): FoundScores {
     const scores = parse(path);
     const {values, blocks: names} = readScores(scores, path);
     const {kind} = scores as {kind?: ScoreKind};
-    const title = (kind && scoreTitles[kind]) ?? 'score';
+    const title = (kind && scoreKinds[kind]?.title) ?? 'score';
     const all = {all: blocks, candidates: blocks};
-    return {scores, values: ofCandidates('scores', values, names, all), title};
+    return {scores, values: ofCandidates('finetune', 'scores', values, names, all), title};
   });
 }
 

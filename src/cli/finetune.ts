@@ -1,18 +1,16 @@
 /** `tfjs-owlore finetune`: trains a model, and leaves a folder that says how it went. */
 import * as tf from '@tensorflow/tfjs-core';
-import {LayerSamplingCallback} from '../layer_sampling_callback';
 import {perplexity, saveLlama, sparseCrossEntropy, type TextBatch} from '../llama/index';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
+import {paperMethod} from '../methods';
 import {resolveBlocks} from '../model/blocks';
 import {cosineDecay, linearDecay, warmup, type LearningRate} from '../optim/schedule';
-import {OwLoreOptimizer} from '../owlore_optimizer';
 import {chooseSampling, type BlockSampling} from './block_sampling';
 import {defineCommand, type Context} from './command';
 import {checkTogether, configOf, finetuneOptions, type FinetuneSettings} from './finetune_options';
 import {printOutcome, runRecord, type Outcome, type Trained} from './finetune_outcome';
 import {FittedDefaults, type Sizes} from './fitted_defaults';
 import {withLibraryMessages} from './library_messages';
-import {methods} from './methods';
 import {loadModel, type Loaded} from './model_options';
 import {nextTurn} from './progress';
 import {checkRunFolder, RunFolder} from './run_folder';
@@ -140,13 +138,12 @@ async function train(
 ): Promise<Trained> {
   const {steps} = data;
   const {accumulate, rank, refreshInterval, weightDecay, clipNorm, checkpoint} = settings;
-  const optimizer = new OwLoreOptimizer({
+  const {optimizer, callback: layerSampling} = paperMethod(settings.method, model, {
     learningRate: learningRateOf(settings, steps),
-    project: methods[settings.method].lowRank ? 'auto' : false,
     scale: 1, // OwLore's published code's, as the default rate is
     ...{rank, refreshInterval, weightDecay, clipNorm, accumulate, checkpoint},
+    ...sampling?.options,
   });
-  const layerSampling = sampling && new LayerSamplingCallback(sampling.options);
   if (sampling?.scores) folder.writeScores(sampling.scores);
   const blocks = resolveBlocks(model).map(({name, weights}) => ({
     name,
@@ -166,10 +163,10 @@ async function train(
         console.note(`step ${entry.step}: held-out loss ${entry.loss.toFixed(4)}`);
     },
   });
-  const writeSchedule = (): void => {
-    if (layerSampling) folder.writeSchedule(layerSampling.schedule);
+  const writeHistory = (): void => {
+    if (layerSampling) folder.writeHistory(layerSampling.schedule);
   };
-  signal.addEventListener('abort', writeSchedule);
+  signal.addEventListener('abort', writeHistory);
   let batch: TextBatch | undefined;
   async function* batches(): AsyncGenerator<TextBatch, void> {
     for await (batch of data.training({repeat: true})) yield batch;
@@ -186,8 +183,8 @@ async function train(
     });
     return {monitor, blocks: blocks.map(({name}) => name)};
   } finally {
-    signal.removeEventListener('abort', writeSchedule);
-    writeSchedule();
+    signal.removeEventListener('abort', writeHistory);
+    writeHistory();
     // where a step throws, tfjs leaves its batch
     if (batch) tf.dispose([batch.xs, batch.ys]);
     events?.close();

@@ -2,12 +2,19 @@
 import {existsSync} from 'node:fs';
 import {floatTypes, type FloatType} from '../llama/files/float_type';
 import {layerSamplingDefaults} from '../layer_sampling_options';
+import {
+  needsScores,
+  paperMethodNames,
+  paperMethods,
+  type MethodParts,
+  type PaperMethodName,
+} from '../methods';
 import {seedRange} from '../options';
 import {owloreDefaults} from '../owlore_options';
-import {layerCheckpoints, type LayerCheckpoints} from '../tape/checkpoint_layers';
-import {scoreKinds} from './block_scores';
+import {samplers} from '../sampling/samplers';
+import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/score_kinds';
+import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';
 import {dataOptions, tau} from './data_options';
-import {methodNames, methods, type MethodName, type MethodParts} from './methods';
 import {modelOptions} from './model_options';
 import {
   choice,
@@ -28,11 +35,11 @@ const count = {integer: true, min: 1};
 const positive = {exclusiveMin: 0};
 
 /** Names of scores that are computed here; another text is a file of them. */
-export const scoreNames: readonly string[] = [...scoreKinds, 'uniform'];
+export const scoreNames: readonly string[] = [...kindNames, 'uniform'];
 
 /** The γ of each method that has one: `owlore 5, lisa 2`. */
-const gammas = Object.entries<MethodParts>(methods)
-  .flatMap(([name, {gamma}]) => (gamma === undefined ? [] : [`${name} ${gamma}`]))
+const gammas = Object.entries<MethodParts>(paperMethods)
+  .flatMap(([name, {sampling}]) => (sampling ? [`${name} ${sampling.gamma}`] : []))
   .join(', ');
 
 const scores: OptionDescription<string> = {
@@ -57,7 +64,7 @@ export const finetuneOptions = {
     }),
   }),
   ...group('Method', {
-    method: choice<MethodName, 'owlore'>('how to fine-tune', methodNames, 'owlore'),
+    method: choice<PaperMethodName, 'owlore'>('how to fine-tune', paperMethodNames, 'owlore'),
     scores,
     tau,
     gamma: number(`blocks that train at a time (default: ${gammas})`, positive),
@@ -83,9 +90,9 @@ export const finetuneOptions = {
     warmup: number('steps over which it rises before that', {integer: true, min: 0, default: 0}),
     weightDecay: number('decoupled weight decay', {min: 0, default: owloreDefaults.weightDecay}),
     clipNorm: number("largest norm of a step's gradients (default: no limit)", positive),
-    checkpoint: choice<LayerCheckpoints, LayerCheckpoints>(
+    checkpoint: choice<RecomputedLayers, RecomputedLayers>(
       'what is computed again and not remembered',
-      layerCheckpoints,
+      layerRecomputations,
       owloreDefaults.checkpoint,
     ),
   }),
@@ -103,13 +110,14 @@ export type FinetuneSettings = SettingsOf<typeof finetuneOptions>;
 /** The options that play no part in a run with these settings, each with what makes it so. */
 export function meaningless(settings: FinetuneSettings): Record<string, string> {
   const {method, scores, steps, validation} = settings;
-  const {lowRank, sampling} = methods[method];
+  const {lowRank, sampling}: MethodParts = paperMethods[method];
   const byMethod = `--method ${method}`;
+  const hasTau = scores in scoreKinds && scoreKinds[scores as ScoreKind].options.includes('tau');
   return {
-    ...(scores !== 'outlier' && {tau: `--scores ${scores}`}),
+    ...(!hasTau && {tau: `--scores ${scores}`}),
     ...(!lowRank && {rank: byMethod, refreshInterval: byMethod}),
     ...(sampling === null && {gamma: byMethod, interval: byMethod}),
-    ...(sampling !== 'scores' && {scores: byMethod, tau: byMethod}),
+    ...(!needsScores(sampling) && {scores: byMethod, tau: byMethod}),
     ...(steps !== undefined && {epochs: '--steps'}),
     ...(validation !== undefined && {validationSplit: '--validation'}),
   };
@@ -119,7 +127,9 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
 export function checkTogether(settings: FinetuneSettings, given: Given): void {
   refuseMeaningless(given, meaningless(settings));
   const {method, gamma} = settings;
-  if (methods[method].sampling === 'permutation' && gamma !== undefined && gamma % 1 !== 0) {
+  const {sampling}: MethodParts = paperMethods[method];
+  const {needsIntegerGamma} = samplers[sampling?.sampler ?? layerSamplingDefaults.sampler];
+  if (needsIntegerGamma && gamma !== undefined && gamma % 1 !== 0) {
     throw new UsageError(
       `${given.get('gamma')} must be an integer with --method ${method}; got ${gamma}`,
     );

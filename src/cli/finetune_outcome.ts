@@ -1,11 +1,11 @@
 /** What a run came to: the record for its report, the lines for people, the result for programs. */
 import {basename} from 'node:path';
 import type {DatasetReport} from '../llama/index';
+import {paperMethods, type MethodParts} from '../methods';
 import type {RunRecord} from '../report/report';
 import type {BlockSampling} from './block_sampling';
 import type {CommandConsole} from './console';
 import {configOf, type FinetuneSettings} from './finetune_options';
-import {methods} from './methods';
 import {describeTime} from './progress';
 import type {RunFolder} from './run_folder';
 import {printValues} from './table';
@@ -34,7 +34,7 @@ export interface Outcome {
 export function runRecord(outcome: Outcome): RunRecord {
   const {settings, trained, sampling, report, parameters, seconds} = outcome;
   const {monitor, blocks} = trained;
-  const {title} = methods[settings.method];
+  const {title, sampling: drawing}: MethodParts = paperMethods[settings.method];
   const {model, data, output: _, ...shown} = configOf(settings);
   return {
     title: `${title}: ${String(model).split(/[\\/]/).slice(-2).join('/')} on ${basename(String(data))}`,
@@ -48,7 +48,7 @@ export function runRecord(outcome: Outcome): RunRecord {
     seconds,
     settings: shown as Record<string, string | number>,
     scoreTitle: sampling?.scored?.title ?? null,
-    othersTrain: sampling?.options.alwaysOn !== false,
+    othersTrain: drawing?.alwaysOn !== false,
     blocks: blocks.map((name, i) => ({
       name,
       score: sampling?.scored?.values[i] ?? null,

@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import {join, relative, resolve} from 'node:path';
 import {jsonText} from '../llama/files/json';
-import type {SamplingSchedule} from '../sampling/schedule';
+import type {BlockHistory} from '../sampling/periods';
 import {writeReport, type RunRecord} from '../report/report';
 import type {LogEntry} from './training_monitor';
 import {UsageError} from './usage_error';
@@ -101,8 +101,8 @@ export class RunFolder {
   }
 
   /** Which blocks were on in each period, as the callback's option `schedule` takes it. */
-  writeSchedule(schedule: SamplingSchedule): void {
-    writeFileSync(this.in(NAMES.schedule), jsonText(schedule));
+  writeHistory(history: BlockHistory): void {
+    writeFileSync(this.in(NAMES.schedule), jsonText(history));
   }
 
   writeReport(run: RunRecord): void {

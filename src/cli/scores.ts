@@ -10,8 +10,8 @@ import {
   type OutlierGranularity,
   type OutlierScores,
 } from '../scores/outlier';
+import {blockScores, scoreKinds, scoreNames, type ScoreKind} from '../scores/score_kinds';
 import type {BlockScores} from '../scores/scores';
-import {scoreBlocks, scoreKinds, scoreTitles, type ScoreKind} from './block_scores';
 import {CALIBRATION_BATCHES, watchedCalibration} from './calibration';
 import {defineCommand, type Context} from './command';
 import {dataOptions, tau} from './data_options';
@@ -32,7 +32,7 @@ import {UsageError} from './usage_error';
 const options = {
   ...modelOptions,
   ...group('Scores', {
-    kind: choice<ScoreKind, ScoreKind>('which scores', scoreKinds, 'outlier'),
+    kind: choice<ScoreKind, ScoreKind>('which scores', scoreNames, 'outlier'),
     tau,
     granularity: choice<OutlierGranularity, OutlierGranularity>(
       'what outliers are compared with, the mean of the block or of their own weight',
@@ -66,10 +66,11 @@ export const scores = defineCommand({
   async run(settings, context) {
     const {kind, data, output} = settings;
     refuseMeaningless(context.given, meaningless(settings));
-    if (needsData(kind) && data === undefined) {
+    const {needsData} = scoreKinds[kind];
+    if (needsData && data === undefined) {
       throw new UsageError(`scores: --kind ${kind} needs --data, a jsonl file of texts`);
     }
-    const result = await (needsData(kind) ? ofTexts : ofWeights)(settings, context);
+    const result = await (needsData ? ofTexts : ofWeights)(settings, context);
     print(result, context);
     if (output !== undefined) {
       writeFileSync(output, jsonText(result));
@@ -79,33 +80,34 @@ export const scores = defineCommand({
   },
 });
 
-function needsData(kind: ScoreKind): boolean {
-  return kind !== 'relativeMagnitude';
+/** Options of single scores. */
+const ownOptions = ['tau', 'granularity'] as const;
+
+function meaningless({kind}: Settings): Record<string, string> {
+  const {needsData, options} = scoreKinds[kind];
+  const ofData = needsData ? [] : ['data', 'batches', 'seed', ...Object.keys(dataOptions)];
+  const ofOthers = ownOptions.filter((name) => !options.includes(name));
+  return Object.fromEntries([...ofOthers, ...ofData].map((name) => [name, `--kind ${kind}`]));
 }
 
-function meaningless({kind}: Settings): Record<string, string | undefined> {
-  const byKind = `--kind ${kind}`;
-  const ofOutliers = kind === 'outlier' ? undefined : byKind;
-  const ofData = needsData(kind) ? undefined : byKind;
-  const names = ['data', 'batches', 'seed', ...Object.keys(dataOptions)];
-  return {
-    tau: ofOutliers,
-    granularity: ofOutliers,
-    ...Object.fromEntries(names.map((name) => [name, ofData])),
-  };
+/** Those of the settings that are options of the score. */
+function scoreOptions(settings: Settings): object {
+  const {options} = scoreKinds[settings.kind];
+  const names = ownOptions.filter((name) => options.includes(name));
+  return Object.fromEntries(names.map((name) => [name, settings[name]]));
 }
 
 async function ofWeights(settings: Settings, context: Context): Promise<BlockScores> {
   const {model} = await loadModelAlone(settings, context);
   try {
-    return await scoreBlocks(settings.kind, model, () => []);
+    return await blockScores(settings.kind, model, [], scoreOptions(settings));
   } finally {
     model.dispose();
   }
 }
 
 async function ofTexts(settings: Settings, context: Context): Promise<BlockScores> {
-  const {kind, tau, granularity, batches, format, maxLength, batchSize, packing, seed} = settings;
+  const {kind, batches, format, maxLength, batchSize, packing, seed} = settings;
   const {console} = context;
   const data = settings.data!;
   const {model, tokenizer, config} = await loadModel(settings, context);
@@ -113,9 +115,8 @@ async function ofTexts(settings: Settings, context: Context): Promise<BlockScore
     const dataset = textDataset(data, tokenizer, {
       ...{format, maxLength, batchSize, packing, seed, config},
     });
-    const calibration = () => watchedCalibration(dataset, batches, console);
-    const options = kind === 'outlier' ? {tau, granularity} : {};
-    const result = await scoreBlocks(kind, model, calibration, options);
+    const calibration = watchedCalibration(dataset, batches, console);
+    const result = await blockScores(kind, model, calibration, scoreOptions(settings));
     const {report} = dataset;
     noteDataProblems(console, data, report);
     if (report.batches < batches) console.note(`${data}: ${report.batches} batches are all it has`);
@@ -126,12 +127,13 @@ async function ofTexts(settings: Settings, context: Context): Promise<BlockScore
 }
 
 function print(result: BlockScores, {console}: Context): void {
-  const {kind, blocks, scores} = result;
+  const {blocks, scores} = result;
+  const {title, isRatio} = scoreKinds[result.kind as ScoreKind];
   const largest = Math.max(...scores);
-  const table = newTable(['block', scoreTitles[kind], ''], [1]);
+  const table = newTable(['block', title, ''], [1]);
   blocks.forEach((block, i) => {
     const score = scores[i]!;
-    const shown = kind === 'outlier' ? `${(100 * score).toFixed(4)} %` : score.toFixed(4);
+    const shown = isRatio ? `${(100 * score).toFixed(4)} %` : score.toFixed(4);
     table.push([block, shown, bar(largest === 0 ? 0 : score / largest)]);
   });
   const {tau} = result as Partial<OutlierScores>;

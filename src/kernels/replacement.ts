@@ -1,4 +1,5 @@
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
+import {findKernel, replaceKernel} from '../tfjs/kernels';
 import {guarded} from './contracts';
 
 /** Makes a kernel from the one that it replaces; undefined where the backend has none. */
@@ -14,7 +15,7 @@ export function replaceKernels(
   makers: Readonly<Record<string, KernelMaker>>,
 ): () => void {
   const stock = Object.keys(makers).map((kernelName) => {
-    const config = tf.getKernel(kernelName, backendName) as tf.KernelConfig | undefined;
+    const config = findKernel(kernelName, backendName);
     replaceKernel(backendName, kernelName, {
       ...config,
       kernelName,
@@ -25,14 +26,4 @@ export function replaceKernels(
   });
   return () =>
     stock.forEach(([kernelName, config]) => replaceKernel(backendName, kernelName, config));
-}
-
-/** Puts `config`, if any, in the place of what is registered for a backend under a name. */
-export function replaceKernel(
-  backendName: string,
-  kernelName: string,
-  config: tf.KernelConfig | undefined,
-): void {
-  if (tf.getKernel(kernelName, backendName)) tf.unregisterKernel(kernelName, backendName);
-  if (config) tf.registerKernel(config);
 }

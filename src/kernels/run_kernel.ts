@@ -1,11 +1,12 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {findKernel} from '../tfjs/kernels';
 
 /** Inputs by name; one that is null or undefined is not given to the kernel. */
 type Inputs = Record<string, tf.Tensor | null | undefined>;
 
 /** Whether the current backend has a kernel of this name. */
 export function hasKernel(kernelName: string): boolean {
-  return (tf.getKernel(kernelName, tf.getBackend()) as tf.KernelConfig | undefined) !== undefined;
+  return findKernel(kernelName, tf.getBackend()) !== undefined;
 }
 
 /**

@@ -21,7 +21,7 @@ import {
   mlpSublayer,
   type SublayerOptions,
 } from './sublayers';
-import {checkpointedPart, isPartApart} from '../tape/checkpoint_layers';
+import {isPartRecomputed, recomputedPart} from '../tape/recompute_layers';
 
 /** What a block takes from the model's configuration. */
 export const BLOCK_OPTIONS = [
@@ -102,13 +102,15 @@ export class LlamaBlock extends tfl.layers.Layer {
       const [batch, seq, hidden] = x.shape as [number, number, number];
       const weights = this.readWeights();
       const kernels = [weights.q, weights.k, weights.v, weights.o];
-      const attend = checkpointedPart(
+      const attend = recomputedPart(
         (x: tf.Tensor) => attentionSublayer(x, seq, weights, this.options, cache),
         kernels,
       );
       const transform = (x: tf.Tensor): tf.Tensor => mlpSublayer(x, weights, this.options);
       if (areSublayersFused(weights, this.options, cache)) {
-        const whole = isPartApart([x], kernels) ? null : fusedBlock(x, seq, weights, this.options);
+        const whole = isPartRecomputed([x], kernels)
+          ? null
+          : fusedBlock(x, seq, weights, this.options);
         return whole ?? transform(attend(x));
       }
       const rows = tf.reshape(x, [batch * seq, hidden]);

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {needsGradient} from '../tape/recording';
+import {isInGradient} from '../tfjs/engine';
 
 /** An op with a gradient of its own. */
 export interface CustomOp {
@@ -43,7 +44,7 @@ export function customOp({
     return {
       value: results[0]!,
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
-        if (tf.engine().state.gradientDepth > 0) {
+        if (isInGradient()) {
           throw new Error('The ops of a LLaMA model have no second derivatives.');
         }
         return tf.tidy(

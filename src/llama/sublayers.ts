@@ -5,7 +5,7 @@ import {
   OwLoreMlpSublayer,
 } from '../kernels/llama_kernel_names';
 import type {BlockFeature} from '../kernels/block_features';
-import {areCheckpointsRunning} from '../tape/checkpoint_layers';
+import {areLayersRecomputed} from '../tape/recompute_layers';
 import {isRecording, needsGradient} from '../tape/recording';
 import type {ByRole} from './architectures/weights';
 import {
@@ -121,11 +121,11 @@ export function mlpSublayer(
 }
 
 /**
- * Whether attention's weights are kept for the gradient: not within checkpoints, which are there to save memory, and only those of
+ * Whether attention's weights are kept for the gradient: not where layers are recomputed, to save memory, and only those of
  * short sequences, which are not larger than the queries, keys, values and results that are kept as well.
  */
 function keepsAttentionWeights(seq: number, {headDim}: AttentionOptions): boolean {
-  return !areCheckpointsRunning() && seq <= 4 * headDim;
+  return !areLayersRecomputed() && seq <= 4 * headDim;
 }
 
 /**

@@ -1,5 +1,7 @@
 /** Measures tensor memory to the byte, on any backend. */
 import * as tf from '@tensorflow/tfjs-core';
+import {watchData} from '../tfjs/engine';
+import {findKernel, replaceKernel} from '../tfjs/kernels';
 
 export interface MemoryMeter {
   /** Bytes of the data buffers alive now. */
@@ -9,7 +11,7 @@ export interface MemoryMeter {
   reset(): void;
   /** The data buffer of a tensor: the same object for all that share it; undefined if it is from before the meter. */
   bufferOf(tensor: tf.Tensor): object | undefined;
-  /** Takes the meter off the engine. */
+  /** Ends the measurement. Of several meters the one that was started last has to be stopped first. */
   stop(): void;
 }
 
@@ -33,37 +35,34 @@ interface Buffer {
  * frees inside itself is not seen, and a slice counts as a buffer of its own, although backends make some of them views.
  */
 export function startMemoryMeter({onAllocate, onFree}: MemoryEvents = {}): MemoryMeter {
-  const engine = tf.engine();
-  const {trackTensor, removeDataId} = engine;
   const bufferOf = new Map<object, Buffer>();
   let [current, peak] = [0, 0];
   const sharing = watchSharing();
-
-  engine.trackTensor = (tensor, backend) => {
-    trackTensor.call(engine, tensor, backend);
-    const {dataId} = tensor;
-    if (bufferOf.has(dataId)) return;
-    const source = sharing.sourceOf(tensor);
-    const shared = source && bufferOf.get(source);
-    if (shared) {
-      shared.dataIds++;
-      bufferOf.set(dataId, shared);
-      return;
-    }
-    const buffer = {bytes: bytesOf(tensor), dataIds: 1};
-    bufferOf.set(dataId, buffer);
-    current += buffer.bytes;
-    peak = Math.max(peak, current);
-    onAllocate?.(buffer, buffer.bytes);
-  };
-  engine.removeDataId = (dataId, backend) => {
-    removeDataId.call(engine, dataId, backend);
-    const buffer = bufferOf.get(dataId);
-    bufferOf.delete(dataId);
-    if (!buffer || --buffer.dataIds > 0) return;
-    current -= buffer.bytes;
-    onFree?.(buffer, buffer.bytes);
-  };
+  const stop = watchData({
+    onTensor(tensor) {
+      const {dataId} = tensor;
+      if (bufferOf.has(dataId)) return;
+      const source = sharing.sourceOf(tensor);
+      const shared = source && bufferOf.get(source);
+      if (shared) {
+        shared.dataIds++;
+        bufferOf.set(dataId, shared);
+        return;
+      }
+      const buffer = {bytes: bytesOf(tensor), dataIds: 1};
+      bufferOf.set(dataId, buffer);
+      current += buffer.bytes;
+      peak = Math.max(peak, current);
+      onAllocate?.(buffer, buffer.bytes);
+    },
+    onFree(dataId) {
+      const buffer = bufferOf.get(dataId);
+      bufferOf.delete(dataId);
+      if (!buffer || --buffer.dataIds > 0) return;
+      current -= buffer.bytes;
+      onFree?.(buffer, buffer.bytes);
+    },
+  });
 
   return {
     current: () => current,
@@ -71,7 +70,7 @@ export function startMemoryMeter({onAllocate, onFree}: MemoryEvents = {}): Memor
     reset: () => void (peak = current),
     bufferOf: ({dataId}) => bufferOf.get(dataId),
     stop: () => {
-      Object.assign(engine, {trackTensor, removeDataId});
+      stop();
       sharing.stop();
     },
   };
@@ -90,7 +89,7 @@ function watchSharing(): {sourceOf(tensor: tf.Tensor): object | undefined; stop(
   const backendName = 'tensorflow';
   let source: tf.TensorInfo | null = null;
   const originals = [tf.Reshape, tf.ExpandDims, tf.Cast].flatMap(
-    (kernelName) => (tf.getKernel(kernelName, backendName) as tf.KernelConfig | undefined) ?? [],
+    (kernelName) => findKernel(kernelName, backendName) ?? [],
   );
   replaceKernels(
     originals.map(({kernelFunc, ...config}) => ({
@@ -115,8 +114,5 @@ function watchSharing(): {sourceOf(tensor: tf.Tensor): object | undefined; stop(
 }
 
 function replaceKernels(configs: readonly tf.KernelConfig[]): void {
-  for (const config of configs) {
-    tf.unregisterKernel(config.kernelName, config.backendName);
-    tf.registerKernel(config);
-  }
+  for (const config of configs) replaceKernel(config.backendName, config.kernelName, config);
 }

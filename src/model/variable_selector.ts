@@ -1,4 +1,5 @@
 import {display} from '../options';
+import {fromSavedText, toSavedText} from '../tfjs/saved_config';
 
 /** Picks variables: by name, by a pattern of names, or by a function. */
 export type VariableSelector = readonly string[] | RegExp | ((variable: VariableInfo) => boolean);
@@ -37,10 +38,7 @@ export function checkSelector(
   }
 }
 
-/**
- * A selector as JSON that survives tfjs's loading of a saved model, which rewrites `_x` to `X` in every string:
- * underscores are percent-encoded. Throws for a function, which cannot be saved.
- */
+/** A selector as JSON that survives tfjs's loading of a saved model. Throws for a function, which cannot be saved. */
 export function selectorToConfig(owner: string, name: string, selector: VariableSelector): unknown {
   if (typeof selector === 'function') {
     throw new Error(
@@ -48,17 +46,15 @@ export function selectorToConfig(owner: string, name: string, selector: Variable
         'without includeOptimizer',
     );
   }
-  if (selector instanceof RegExp) return {pattern: escape(selector.source), flags: selector.flags};
-  return selector.map(escape);
+  if (selector instanceof RegExp) {
+    return {pattern: toSavedText(selector.source), flags: selector.flags};
+  }
+  return selector.map(toSavedText);
 }
 
 /** The reverse of {@link selectorToConfig}. */
 export function selectorFromConfig(config: unknown): VariableSelector {
-  if (Array.isArray(config)) return (config as string[]).map(decodeURIComponent);
+  if (Array.isArray(config)) return (config as string[]).map(fromSavedText);
   const {pattern, flags} = config as {pattern: string; flags: string};
-  return new RegExp(decodeURIComponent(pattern), flags);
-}
-
-function escape(text: string): string {
-  return encodeURIComponent(text).replaceAll('_', '%5F');
+  return new RegExp(fromSavedText(pattern), flags);
 }

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {display} from '../options';
+import {isOnCurrentBackend} from '../tfjs/engine';
 import type {NamedTensor} from './checkpoint';
 
 /** A variable and the gradient that a step brings for it. */
@@ -63,8 +64,7 @@ function checkGradient(variable: tf.Variable, gradient: tf.Tensor): void {
   if (gradient.dtype !== 'float32') fail(`is ${gradient.dtype}`);
   if (dtype !== 'float32') fail(`has a variable that is ${dtype}, which no gradient moves`);
   if (!tf.util.arraysEqual(gradient.shape, shape)) fail(`has the shape [${gradient.shape}]`);
-  const {state, backend} = tf.engine();
-  if (state.tensorInfo.get(gradient.dataId)?.backend !== backend) {
+  if (!isOnCurrentBackend(gradient)) {
     fail(`is on another backend than '${tf.getBackend()}', which is to make the step`);
   }
 }

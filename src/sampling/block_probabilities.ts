@@ -8,10 +8,8 @@ import {
   type ProbabilityMethod,
   type SamplingProbabilities,
 } from './probabilities';
-import {permutationMarginal, type SamplerName} from './samplers';
+import {asDrawn, samplers, type SamplerName} from './samplers';
 import {readScores, type ScoresInput} from '../scores/scores';
-
-const owner = 'LayerSamplingCallback';
 
 /** Names of a model's blocks, in its order. */
 export interface BlockNames {
@@ -45,15 +43,15 @@ export function fittedGamma(gamma: number, blocks: number, drawable = blocks): n
  * @throws if the scores are for other blocks, or γ is more than can be drawn.
  */
 export function probabilitiesFromScores(
+  owner: string,
   scores: ScoresInput | PresetName,
   blocks: BlockNames,
   {gamma: wanted, sampler, method, floor = 0}: BlockProbabilityOptions,
 ): SamplingProbabilities {
   const {candidates} = blocks;
-  const given = scoresOf(scores, blocks);
-  // A permutation takes each block in its turn, whatever its score.
-  const values = sampler === 'permutation' ? candidates.map(() => 1) : given;
-  checkScored(values, blocks);
+  const given = scoresOf(owner, scores, blocks);
+  const values = samplers[sampler].heedsScores ? given : candidates.map(() => 1);
+  checkScored(owner, values, blocks);
   const scored = candidates.filter((_, i) => floor > 0 || values[i]! > 0);
   // Without any, samplingProbabilities says what to do.
   const drawable = scored.length > 0 ? scored : candidates;
@@ -61,12 +59,12 @@ export function probabilitiesFromScores(
     wanted === 'auto'
       ? fittedGamma(probabilityDefaults.gamma, candidates.length, drawable.length)
       : wanted;
-  checkGamma(gamma, drawable, blocks);
+  checkGamma(owner, gamma, drawable, blocks);
   const sampling = samplingProbabilities(
     {scores: values, blocks: candidates},
     {gamma, method, floor},
   );
-  return asDrawn(sampling, sampler);
+  return asDrawn(sampler, sampling);
 }
 
 /**
@@ -76,17 +74,19 @@ export function probabilitiesFromScores(
  * @throws if they are for other blocks, no probabilities, or 0 for every block that can train.
  */
 export function probabilitiesAsGiven(
+  owner: string,
   given: readonly number[] | SamplingProbabilities,
   blocks: BlockNames,
   sampler: SamplerName,
 ): SamplingProbabilities {
   const isResult = 'probabilities' in given;
   const all = isResult ? given.probabilities : given;
-  const values = ofCandidates('probabilities', all, isResult ? given.blocks : undefined, blocks);
+  const names = isResult ? given.blocks : undefined;
+  const values = ofCandidates(owner, 'probabilities', all, names, blocks);
   const {candidates} = blocks;
   if (!all.every((p) => p >= 0 && p <= 1) || sum(values) === 0) {
     const which =
-      values.length < all.length ? ` for the blocks that can train (${names(candidates)})` : '';
+      values.length < all.length ? ` for the blocks that can train (${candidates.join(', ')})` : '';
     throw new Error(
       `${owner}: probabilities must be numbers >= 0 and <= 1, not all 0${which}; got [${all.join(', ')}]`,
     );
@@ -96,11 +96,14 @@ export function probabilitiesAsGiven(
   const gamma = Math.min(nearInteger(sum(all)), drawable);
   const probabilities = values.length < all.length ? waterfill(shares, gamma) : values;
   const sampling = {probabilities, shares, gamma, method: 'clip', floor: 0} as const;
-  return asDrawn({blocks: [...candidates], ...sampling}, sampler);
+  return asDrawn(sampler, {blocks: [...candidates], ...sampling});
 }
 
 /** One line for a γ that is not the paper's because the model has no room for it; null if there is nothing to say. */
-export function fittedGammaLine({gamma, blocks, shares}: SamplingProbabilities): string | null {
+export function fittedGammaLine(
+  owner: string,
+  {gamma, blocks, shares}: SamplingProbabilities,
+): string | null {
   const {gamma: paperGamma} = probabilityDefaults;
   if (gamma === paperGamma) return null;
   const drawable = blocks!.filter((_, i) => shares[i]! > 0);
@@ -116,6 +119,7 @@ export function fittedGammaLine({gamma, blocks, shares}: SamplingProbabilities):
 
 /** The values of the blocks that can train, in their order; throws if they are for other blocks. */
 export function ofCandidates(
+  owner: string,
   what: string,
   values: readonly number[],
   valueNames: readonly string[] | undefined,
@@ -140,14 +144,18 @@ export function ofCandidates(
   return candidates.map((name) => values[valueNames.indexOf(name)]!);
 }
 
-function scoresOf(scores: ScoresInput | PresetName, blocks: BlockNames): number[] {
+function scoresOf(owner: string, scores: ScoresInput | PresetName, blocks: BlockNames): number[] {
   if (typeof scores === 'string') return presetScores(scores, blocks.candidates.length);
   const {values, blocks: valueNames} = readScores(scores, owner);
-  return ofCandidates('scores', values, valueNames, blocks);
+  return ofCandidates(owner, 'scores', values, valueNames, blocks);
 }
 
 /** Throws if only blocks without a trainable weight have a score above 0. */
-function checkScored(values: readonly number[], {all, candidates}: BlockNames): void {
+function checkScored(
+  owner: string,
+  values: readonly number[],
+  {all, candidates}: BlockNames,
+): void {
   if (candidates.length === all.length || values.some((value) => value > 0)) return;
   throw new Error(
     `${owner}: every score of the blocks that can train (${names(candidates)}) is 0; the other blocks have no trainable ` +
@@ -156,6 +164,7 @@ function checkScored(values: readonly number[], {all, candidates}: BlockNames): 
 }
 
 function checkGamma(
+  owner: string,
   gamma: number,
   drawable: readonly string[],
   {all, candidates}: BlockNames,
@@ -169,18 +178,6 @@ function checkGamma(
   throw new Error(
     `${owner}: gamma must be <= ${drawable.length}, the number of ${which}: ${names(drawable)}; got ${gamma}`,
   );
-}
-
-/** With the probabilities that the sampler draws by, where they are not those of the scores. */
-function asDrawn(sampling: SamplingProbabilities, sampler: SamplerName): SamplingProbabilities {
-  if (sampler !== 'permutation') return sampling;
-  const {probabilities, gamma} = sampling;
-  const count = probabilities.length;
-  return {
-    ...sampling,
-    probabilities: probabilities.map(() => permutationMarginal(count, gamma)),
-    shares: probabilities.map(() => 1 / count),
-  };
 }
 
 /** The integer that a sum means where only rounding keeps it from one. */

@@ -4,10 +4,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {resolveBlocks, type BlockSelector, type ResolvedBlock} from '../model/blocks';
 import {checkKnown} from '../options';
+import {watchLayers} from '../tfjs/models';
 import {runCalibration, type CalibrationBatches} from './calibration';
 import {maskRows} from './row_mask';
 import {RunningSums} from './running_sums';
-import type {BlockScores} from './scores';
+import type {BlockScores, ScoreDefinition} from './scores';
 
 const owner = 'blockInfluenceScores';
 
@@ -36,29 +37,37 @@ export async function blockInfluenceScores(
   options: BlockInfluenceOptions = {},
 ): Promise<BlockInfluenceScores> {
   checkKnown(owner, options, ['blocks']);
-  const layers = resolveBlocks(model, options.blocks).map(soleLayer);
+  const blockOf = new Map(
+    resolveBlocks(model, options.blocks).map((block) => [soleLayer(block), block.name]),
+  );
   const sums = new RunningSums();
   try {
-    await runCalibration(owner, model, batches, (forward, mask) =>
-      watchCalls(layers, forward, (block, input, output) =>
-        tf.tidy(() => sums.add(block, cosines(block, input, output, mask))),
-      ),
-    );
+    await runCalibration(owner, model, batches, (forward, mask) => {
+      const onCall: Parameters<typeof watchLayers>[1] = (layer, inputs, outputs) => {
+        const block = blockOf.get(layer)!;
+        tf.tidy(() => sums.add(block, cosines(block, first(inputs), first(outputs), mask)));
+      };
+      watchLayers([...blockOf.keys()], onCall, forward);
+    });
+    const blocks = [...blockOf.values()];
     const scores: number[] = [];
-    for (const {block} of layers) scores.push(await influence(block, sums.get(block)));
-    return {kind: 'blockInfluence', blocks: layers.map(({block}) => block), scores};
+    for (const block of blocks) scores.push(await influence(block, sums.get(block)));
+    return {kind: 'blockInfluence', blocks, scores};
   } finally {
     sums.dispose();
   }
 }
 
-/** The one layer of a block. */
-interface BlockLayer {
-  block: string;
-  layer: tfl.layers.Layer;
-}
+export const blockInfluence: ScoreDefinition<BlockInfluenceOptions, BlockInfluenceScores> = {
+  title: 'block influence',
+  isRatio: false,
+  needsData: true,
+  options: [],
+  compute: blockInfluenceScores,
+};
 
-function soleLayer({name, layers}: ResolvedBlock): BlockLayer {
+/** The one layer of a block. */
+function soleLayer({name, layers}: ResolvedBlock): tfl.layers.Layer {
   const [layer] = layers;
   if (layer === undefined || layers.length > 1) {
     throw new Error(
@@ -66,33 +75,7 @@ function soleLayer({name, layers}: ResolvedBlock): BlockLayer {
         `layer; put them in a nested model, or use another score`,
     );
   }
-  return {block: name, layer};
-}
-
-/** Runs `forward` with the `call` of each layer replaced by one that reports its input and output. */
-function watchCalls(
-  layers: readonly BlockLayer[],
-  forward: () => void,
-  onCall: (block: string, input: tf.Tensor, output: tf.Tensor) => void,
-): void {
-  const restores = layers.map(({block, layer}) => {
-    const before = Object.getOwnPropertyDescriptor(layer, 'call');
-    const call = layer.call.bind(layer);
-    layer.call = (inputs, kwargs) => {
-      const outputs = call(inputs, kwargs);
-      onCall(block, first(inputs), first(outputs));
-      return outputs;
-    };
-    return () => {
-      if (before) Object.defineProperty(layer, 'call', before);
-      else delete (layer as Partial<typeof layer>).call;
-    };
-  });
-  try {
-    forward();
-  } finally {
-    for (const restore of restores) restore();
-  }
+  return layer;
 }
 
 function first(tensors: tf.Tensor | tf.Tensor[]): tf.Tensor {

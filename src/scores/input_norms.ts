@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {withVisibleProducts} from '../kernels/products';
-import {watchKernels, type KernelRun} from './kernel_watch';
+import {watchKernels, type KernelRun} from '../tfjs/kernels';
 import {linearUses} from './linear_kernels';
 import type {LinearUse} from './linear_use';
 import {RunningSums} from './running_sums';

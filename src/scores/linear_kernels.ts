@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {productsOf} from '../kernels/products';
+import type {KernelRun} from '../tfjs/kernels';
 import {conv2dUses, conv3dUses, transposedConv2dUses} from './convolution_uses';
 import {einsumUses} from './einsum_uses';
-import type {KernelRun} from './kernel_watch';
 import type {LinearUse} from './linear_use';
 import {matMulUses} from './matmul_uses';
 

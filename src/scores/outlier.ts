@@ -6,7 +6,7 @@ import {checkChoice, checkKnown, checkNumber, definedIn} from '../options';
 import {runCalibration, type CalibrationBatches} from './calibration';
 import {InputNorms} from './input_norms';
 import {magnitudesOf, type Magnitudes} from './magnitudes';
-import type {BlockScores} from './scores';
+import type {BlockScores, ScoreDefinition} from './scores';
 
 const owner = 'outlierScores';
 export const outlierGranularities = ['block', 'layer'] as const;
@@ -113,6 +113,14 @@ export async function outlierScores(
     norms.dispose();
   }
 }
+
+export const outlier: ScoreDefinition<OutlierScoreOptions, OutlierScores> = {
+  title: 'outlier ratio',
+  isRatio: true,
+  needsData: true,
+  options: ['tau', 'granularity'],
+  compute: outlierScores,
+};
 
 /** A of each linear weight of the block. */
 async function linearMagnitudes(block: ResolvedBlock, norms: InputNorms): Promise<Magnitudes[]> {

@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {resolveBlocks, type BlockSelector, type ResolvedBlock} from '../model/blocks';
 import {checkChoice, checkKnown} from '../options';
-import type {BlockScores} from './scores';
+import type {BlockScores, ScoreDefinition} from './scores';
 
 const owner = 'relativeMagnitudeScores';
 const measures = ['meanAbs', 'sumAbs', 'frobenius'] as const;
@@ -53,6 +53,15 @@ export async function relativeMagnitudeScores(
     scores,
   };
 }
+
+export const relativeMagnitude: ScoreDefinition<RelativeMagnitudeOptions, RelativeMagnitudeScores> =
+  {
+    title: 'relative magnitude',
+    isRatio: false,
+    needsData: false,
+    options: ['measure'],
+    compute: (model, _, options) => relativeMagnitudeScores(model, options),
+  };
 
 async function magnitude(block: ResolvedBlock, measure: MagnitudeMeasure): Promise<number> {
   const matrices = block.weights.filter(({shape}) => shape.length >= 2).map((w) => w.read());

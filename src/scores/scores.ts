@@ -1,15 +1,30 @@
 /** What the scores of this folder have in common, and how scores from elsewhere are read. */
 
+import type * as tfl from '@tensorflow/tfjs-layers';
 import {display} from '../options';
+import type {CalibrationBatches} from './calibration';
 
 /** A score per block, as plain JSON: it can be saved, loaded and passed to `samplingProbabilities`. */
 export interface BlockScores {
-  /** Which score this is. */
-  kind: 'outlier' | 'relativeMagnitude' | 'blockInfluence';
+  /** Which score this is: the name by which `blockScores` computes it. */
+  kind: string;
   /** The blocks' names, in the order of the model. */
   blocks: string[];
   /** The score of each block, `>= 0`; a block with a larger score is trained more often. */
   scores: number[];
+}
+
+/** A score, for `score_kinds.ts`. */
+export interface ScoreDefinition<Options, Scores extends BlockScores> {
+  /** What a table calls it. */
+  title: string;
+  /** Whether it is a part of a whole, to be shown in percent. */
+  isRatio: boolean;
+  /** Whether it looks at calibration data. */
+  needsData: boolean;
+  /** Names of its own options, beside `blocks`. */
+  options: readonly string[];
+  compute(model: tfl.LayersModel, batches: CalibrationBatches, options?: Options): Promise<Scores>;
 }
 
 /** Scores as a user may have them: bare numbers, a result of this library, or published ratios. */

@@ -1,7 +1,7 @@
 /** Tensors that hold the entries of a weight in another layout on their way to a matmul. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import type {KernelRun} from './kernel_watch';
+import type {KernelRun} from '../tfjs/kernels';
 
 /** A weight, or what a chain of layout kernels made of it. */
 export interface WeightView {

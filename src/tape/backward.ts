@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {engineInternals} from './engine';
+import {tidy} from '../tfjs/engine';
 import type {Recording, TapeNode} from './recording';
 
 /** Takes the gradient of leaf number `index`, which is final and now the taker's. */
@@ -36,7 +36,7 @@ export function backpropagate(
   };
   for (let i = steps.length - 1; i >= 0; i--) {
     const node = steps[i]!;
-    // A checkpoint finds out in the backward pass that its outputs do not depend on an input.
+    // Of a recomputed segment the backward pass alone finds out that its outputs do not depend on an input.
     if (node.outputs.some(({id}) => gradients.get(id))) passNode(node, gradients);
     node.saved.forEach((tensor) => holds.release(tensor));
     handOut(i);
@@ -48,8 +48,7 @@ export function backpropagate(
 /** Adds the gradients of a node's inputs and forgets those of its outputs. */
 function passNode(node: TapeNode, gradients: Gradients): void {
   const names = Object.keys(node.inputs);
-  const engine = engineInternals();
-  const dxs = engine.tidy('gradient', () => {
+  const dxs = tidy('gradient', () => {
     const dys = node.outputs.map(({id}) => gradients.get(id) ?? null);
     if (!node.gradient) {
       throw new Error(
@@ -65,7 +64,7 @@ function passNode(node: TapeNode, gradients: Gradients): void {
           `Cannot backprop through input ${name}. Available gradients found: ${Object.keys(inputGradients)}.`,
         );
       }
-      const dx = engine.tidy('gradient of an input', compute);
+      const dx = tidy('gradient of an input', compute);
       if (dx === null) return null;
       checkGradient(node, name, dx);
       // A gradient that is another tensor at the same time would be freed with it.

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {releaseToScope, tidy, withGradients} from '../tfjs/engine';
 import {backpropagate, type GradientTaker} from './backward';
-import {engineInternals, withOwn} from './engine';
 import {Recording} from './recording';
 
 /**
@@ -18,7 +18,7 @@ export function streamGradients<T extends tf.Tensor>(
   dy?: tf.Tensor,
 ): T {
   // On an error the value is freed as well.
-  return engineInternals().tidy('gradients', () => {
+  return tidy('gradients', () => {
     const recording = new Recording(xs);
     const y = record(recording, () => {
       const value = f();
@@ -29,7 +29,7 @@ export function streamGradients<T extends tf.Tensor>(
       return value;
     });
     try {
-      engineInternals().tidy('backward', () => {
+      tidy('backward', () => {
         backpropagate(recording, xs, [{y, dy: dy ?? tf.ones(y.shape)}], take);
       });
     } finally {
@@ -43,7 +43,7 @@ export function streamGradients<T extends tf.Tensor>(
  * Runs `f` on a recording, with `tf.grad` and its kin on this tape as well: the stock tape is muted meanwhile.
  */
 export function record<T extends tf.TensorContainer>(recording: Recording, f: () => T): T {
-  return withOwn(engineInternals(), {gradients: engineGradients}, () => recording.run(f));
+  return withGradients(engineGradients, () => recording.run(f));
 }
 
 /** All gradients of `f` with respect to `xs` at once; null for an x that the result does not depend on. */
@@ -78,12 +78,6 @@ export function keeping<T>(body: (keep: (tensor: tf.Tensor) => tf.Tensor) => T):
   }
 }
 
-/** Ends `tf.keep`: the tensor belongs to the surrounding tidy, as what an op returns does. */
-function releaseToScope(tensor: tf.Tensor): void {
-  (tensor as {kept: boolean}).kept = false;
-  engineInternals().track(tensor);
-}
-
 /**
  * The engine's `gradients`, on which `tf.grad` and its kin stand, on this tape: the same arguments, result and errors.
  */
@@ -97,7 +91,7 @@ export function engineGradients<T extends tf.Tensor>(
   if (dy != null && dy.dtype !== 'float32') {
     throw new Error(`dy must have 'float32' dtype, but has '${dy.dtype}'`);
   }
-  return engineInternals().tidy('gradients', () => {
+  return tidy('gradients', () => {
     const result = collectGradients(f, xs, dy ?? undefined);
     if (!allowNoGradients && result.grads.every((gradient) => gradient === null)) {
       throw new Error(

@@ -1,5 +1,5 @@
-import * as tf from '@tensorflow/tfjs-core';
-import {engineInternals} from './engine';
+import type * as tf from '@tensorflow/tfjs-core';
+import {shareData} from '../tfjs/engine';
 
 /** A tensor that outlives the forward pass, and how many nodes wait for it. */
 interface Hold {
@@ -16,14 +16,14 @@ export class Holds {
   private readonly byData = new Map<object, Map<string, Hold>>();
 
   /**
-   * @param shareData Whether tensors over the same data are held as one; else each tensor is, for who has to tell by the
-   *   held one what it stands for.
+   * @param options `oneForAll`: tensors over the same data, of one shape and dtype, are held by one tensor. Otherwise each has
+   *   one of its own, by which the caller can tell which tensor it was.
    */
-  constructor(private readonly options: {shareData: boolean}) {}
+  constructor(private readonly options: {oneForAll: boolean}) {}
 
   /** A tensor over the same data that lives until it is released. */
   hold(tensor: tf.Tensor): tf.Tensor {
-    const key = this.options.shareData
+    const key = this.options.oneForAll
       ? `${tensor.dtype} ${tensor.shape.join(' ')}`
       : String(tensor.id);
     const ofData = this.byData.get(tensor.dataId) ?? new Map<string, Hold>();
@@ -33,7 +33,7 @@ export class Holds {
       known.count++;
       return known.tensor;
     }
-    const held = share(tensor);
+    const held = shareData(tensor);
     ofData.set(key, {tensor: held, count: 1});
     return held;
   }
@@ -62,18 +62,3 @@ export class Holds {
     this.byData.clear();
   }
 }
-
-/** A kept tensor over the same data, as a `tf.Variable` takes it: a clone copies on wasm, a reshape on tensorflow. */
-function share({shape, dtype, dataId}: tf.Tensor): tf.Tensor {
-  const engine = engineInternals();
-  const shared = engine.keep(new tf.Tensor(shape, dtype, dataId, engine.nextTensorId()));
-  engine.incRef(shared, null);
-  return shared;
-}
-
-/** Stands for a saved tensor of which the gradient function reads the shape alone. */
-export function shapeOnly({shape, dtype}: tf.Tensor): tf.Tensor {
-  return new tf.Tensor(shape, dtype, placeholder, -1);
-}
-
-const placeholder = {};

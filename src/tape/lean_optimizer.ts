@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {checkChoice, checkKnown} from '../options';
-import {layerCheckpoints, withLayerCheckpoints, type LayerCheckpoints} from './checkpoint_layers';
+import {layerRecomputations, withRecomputedLayers, type RecomputedLayers} from './recompute_layers';
 import {variableGrads} from './tfjs_gradients';
 
 /**
@@ -16,12 +16,12 @@ import {variableGrads} from './tfjs_gradients';
  */
 export function leanOptimizer<T extends tf.Optimizer>(
   optimizer: T,
-  options: {checkpoint?: LayerCheckpoints} = {},
+  options: {checkpoint?: RecomputedLayers} = {},
 ): T {
   checkKnown('leanOptimizer', options, ['checkpoint']);
   const {checkpoint = 'auto'} = options;
-  checkChoice('leanOptimizer', 'checkpoint', checkpoint, layerCheckpoints);
+  checkChoice('leanOptimizer', 'checkpoint', checkpoint, layerRecomputations);
   optimizer.computeGradients = (f, varList) =>
-    variableGrads(() => withLayerCheckpoints(checkpoint, f), varList);
+    variableGrads(() => withRecomputedLayers(checkpoint, f), varList);
   return optimizer;
 }

@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import {engineInternals, withOwn, type OpCall} from './engine';
+import {hasData, interceptOps, nextTensorId, watchDataUses, type OpCall} from '../tfjs/engine';
 
-/** The ops that a function has run, and how long each of their results was of use. */
+/** The ops that a function has run, and how long each of their results was in use. */
 export interface OpSequence {
   /** What each op was, and which results it read. */
   ops: readonly string[];
@@ -10,8 +10,8 @@ export interface OpSequence {
 }
 
 /**
- * Runs `body` and notes its ops. A result that is used otherwise than by ops (returned, kept, assigned to a variable, read by
- * the host), or by none, counts as of use to the end.
+ * Runs `body` and notes its ops. A result that something other than an op uses (it is returned, kept, assigned to a variable, or
+ * read by the host), or that nothing uses, counts as in use to the end.
  */
 export function noteOps<T extends tf.Tensor[]>(body: () => T): {result: T; sequence: OpSequence} {
   const ops: string[] = [];
@@ -32,8 +32,8 @@ export function noteOps<T extends tf.Tensor[]>(body: () => T): {result: T; seque
 }
 
 /**
- * Runs `body` a second time and disposes of each result after the last op that reads it, where a `tidy` would hold it to its
- * end. From the first op on that is another one than in the first run, nothing is disposed of.
+ * Runs `body` a second time and disposes of each result after the last op that reads it; a `tidy` would hold it to the end. From
+ * the first op on that differs from the first run, nothing is disposed of.
  *
  * @throws {ReadAgainError} if after such an op something is read that was disposed of before.
  */
@@ -47,7 +47,7 @@ export function runFreeing<T>({ops, unreadAfter}: OpSequence, body: () => T): T 
     },
     // A tensor of another name may share the data.
     onLeave(_, dataId) {
-      if (!engineInternals().state.tensorInfo.has(dataId)) throw new ReadAgainError();
+      if (!hasData(dataId)) throw new ReadAgainError();
     },
     onResult: (name, tensor) => results.set(name, tensor),
     afterOp(op, number) {
@@ -69,14 +69,14 @@ export class ReadAgainError extends Error {}
 interface OpEvents {
   /** Op `number` reads a result. */
   onRead(name: string, number: number): void;
-  /** The data of some results is used otherwise. */
+  /** The data of some results is used by something other than an op. */
   onLeave(names: readonly string[], dataId: object): void;
   /** Op `number` has put out a tensor. */
   onResult?(name: string, tensor: tf.Tensor): void;
   afterOp(op: string, number: number): void;
 }
 
-/** Sees the ops that a function runs; what runs inside of an op is a part of it. Their results have the same names in each run. */
+/** Watches the ops that a function runs; what runs inside of an op is a part of it. Results have the same names in every run. */
 class OpWatch {
   private readonly names = new Map<number, string>();
   private readonly namesByData = new Map<object, string[]>();
@@ -91,40 +91,14 @@ class OpWatch {
   }
 
   run<T>(body: () => T): T {
-    const engine = engineInternals();
-    const {runKernelFunc, keep, incRef, read, readSync, readToGPU} = engine;
-    const since = engine.nextTensorId();
-    const leave = (dataId: object): void => {
+    const since = nextTensorId();
+    const onUse = (dataId: object): void => {
       const names = this.namesByData.get(dataId);
       if (names) this.events.onLeave(names, dataId);
     };
-    return withOwn(
-      engine,
-      {
-        runKernelFunc: (call) => this.runOp(call, since, () => runKernelFunc.call(engine, call)),
-        keep(tensor) {
-          leave(tensor.dataId);
-          return keep.call(engine, tensor) as typeof tensor;
-        },
-        // A variable takes the data of a tensor.
-        incRef(tensor, backend) {
-          leave(tensor.dataId);
-          incRef.call(engine, tensor, backend);
-        },
-        read(dataId) {
-          leave(dataId);
-          return read.call(engine, dataId);
-        },
-        readSync(dataId) {
-          leave(dataId);
-          return readSync.call(engine, dataId);
-        },
-        readToGPU(dataId, options) {
-          leave(dataId);
-          return readToGPU.call(engine, dataId, options);
-        },
-      },
-      body,
+    return interceptOps(
+      (call, run) => this.runOp(call, since, () => run(call)),
+      () => watchDataUses(onUse, body),
     );
   }
 

@@ -1,14 +1,19 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {
-  engineInternals,
-  withOwn,
-  type EngineInternals,
+  insideOfGradient,
+  insideOfOp,
+  interceptOps,
+  nextTensorId,
+  opDepth,
+  shapeOnly,
+  tidy,
   type GradientFunction,
   type InputGradients,
   type OpCall,
-} from './engine';
-import {Holds, shapeOnly} from './holds';
-import {readsInput} from './saving';
+  type RunOp,
+} from '../tfjs/engine';
+import {readsInput} from '../tfjs/gradient_reads';
+import {Holds} from './holds';
 
 /** An op that lies between the variables and the result. */
 export interface TapeNode {
@@ -33,7 +38,7 @@ export interface TensorLike {
 
 /**
  * Records the ops that a function runs, as far as they depend on some leaves: an op without a leaf upstream leaves no
- * trace. It takes the place of the engine's `runKernelFunc` and keeps the stock tape from recording.
+ * trace. It keeps the stock tape from recording.
  */
 export class Recording {
   /** The recording that is running; null if there is none. */
@@ -46,10 +51,8 @@ export class Recording {
   private readonly leaves: ReadonlySet<number>;
   /** The recording that was running when this one was made; it records this one's ops and gradients as well. */
   private readonly outer = Recording.active;
-  /** What took calls before: the engine, or the outer recording. */
-  private readonly runOutside: EngineInternals['runKernelFunc'];
-  /** The engine's `kernelDepth` of the ops that are recorded; those inside of other ops are deeper. */
-  private readonly depth: number;
+  /** How deep in other ops the ops are that are recorded; those inside of them are deeper. */
+  private readonly depth = opDepth();
   /** Copies that inner recordings hold, with the id of the tensor that each stands for. */
   private readonly originals = new Map<number, number>();
   /** Leaves read by the custom gradient op that is running. */
@@ -68,29 +71,20 @@ export class Recording {
   constructor(leaves: readonly tf.Tensor[]) {
     this.leaves = new Set(leaves.map(({id}) => id));
     this.tracked = new Set(this.leaves);
-    const {runKernelFunc, state} = engineInternals();
-    this.runOutside = runKernelFunc;
-    this.depth = state.kernelDepth;
-    this.holds = new Holds({shareData: this.outer === null});
+    this.holds = new Holds({oneForAll: this.outer === null});
   }
 
   /** Runs `f` and records. On an error nothing is held and the engine is as before. */
   run<T extends tf.TensorContainer>(f: () => T): T {
-    const engine = engineInternals();
-    const {state} = engine;
-    const {kernelDepth, gradientDepth} = state;
-    // Ops ask for it: a fused op may take a path without gradient otherwise.
-    state.gradientDepth++;
+    const intercept = (call: OpCall, run: RunOp): tf.Tensor | tf.Tensor[] => this.runOp(call, run);
     Recording.active = this;
     try {
-      const runKernelFunc = (call: OpCall): tf.Tensor | tf.Tensor[] => this.runOp(call);
-      return withOwn(engine, {runKernelFunc}, () => engine.tidy('forward', f));
+      return insideOfGradient(() => interceptOps(intercept, () => tidy('forward', f)));
     } catch (error) {
       this.holds.dispose();
       throw error;
     } finally {
       Recording.active = this.outer;
-      Object.assign(state, {kernelDepth, gradientDepth});
     }
   }
 
@@ -104,18 +98,14 @@ export class Recording {
     held: tf.Tensor[];
     dependent: ReadonlySet<number>;
   } {
-    const engine = engineInternals();
-    const {state} = engine;
-    const since = engine.nextTensorId();
+    const since = nextTensorId();
     const outside = new Map<number, tf.Tensor>();
     const held: tf.Tensor[] = [];
     const dependent = new Set<number>();
     this.observed = {since, outside, held, dependent};
-    state.kernelDepth++;
     try {
-      return {result: body(), outside: [...outside.values()], held, dependent};
+      return {result: insideOfOp(body), outside: [...outside.values()], held, dependent};
     } finally {
-      state.kernelDepth--;
       this.observed = null;
     }
   }
@@ -125,9 +115,9 @@ export class Recording {
     return this.tracked.has(this.idOf(tensor));
   }
 
-  /** Whether an op would be recorded now, and by this recording alone. */
+  /** Whether an op would be recorded now, and by no other recording than this one. */
   recordsAlone(): boolean {
-    return this.outer === null && engineInternals().state.kernelDepth === this.depth;
+    return this.outer === null && opDepth() === this.depth;
   }
 
   /** What the tape remembers of an op's input. */
@@ -141,12 +131,11 @@ export class Recording {
     this.nodes.push(node);
   }
 
-  private runOp(call: OpCall): tf.Tensor | tf.Tensor[] {
-    const engine = engineInternals();
-    const {state} = engine;
-    if (state.kernelDepth > this.depth) {
+  /** @param run What ran ops before: the engine, or the outer recording. */
+  private runOp(call: OpCall, run: RunOp): tf.Tensor | tf.Tensor[] {
+    if (opDepth() > this.depth) {
       this.noteReads(call);
-      const result = this.runOutside.call(engine, call);
+      const result = run(call);
       if (this.observed && this.trackedInputs(call)) {
         for (const {id} of [result].flat()) {
           this.tracked.add(id);
@@ -155,11 +144,11 @@ export class Recording {
       }
       return result;
     }
-    return call.kernelName === undefined ? this.runCustom(call) : this.runKernel(call);
+    return call.kernelName === undefined ? this.runCustom(call, run) : this.runKernel(call, run);
   }
 
-  private runKernel(call: OpCall): tf.Tensor | tf.Tensor[] {
-    const result = this.mute(call);
+  private runKernel(call: OpCall, run: RunOp): tf.Tensor | tf.Tensor[] {
+    const result = this.mute(call, run);
     const inputs = this.trackedInputs(call);
     if (inputs === null) return result;
     const outputs = Array.isArray(result) ? result : [result];
@@ -178,7 +167,7 @@ export class Recording {
     return result;
   }
 
-  private runCustom(call: OpCall): tf.Tensor | tf.Tensor[] {
+  private runCustom(call: OpCall, run: RunOp): tf.Tensor | tf.Tensor[] {
     const inputs = this.trackedInputs(call);
     let saved: tf.Tensor[] = [];
     const outer = this.reads;
@@ -190,7 +179,7 @@ export class Recording {
       });
     let result: tf.Tensor | tf.Tensor[];
     try {
-      result = this.mute({...call, forwardFunc});
+      result = this.mute({...call, forwardFunc}, run);
     } finally {
       this.reads = outer;
     }
@@ -208,15 +197,8 @@ export class Recording {
   }
 
   /** Runs an op so that the stock tape does not record it; an outer recording does. */
-  private mute(call: OpCall): tf.Tensor | tf.Tensor[] {
-    const engine = engineInternals();
-    if (this.outer) return this.runOutside.call(engine, call);
-    engine.state.kernelDepth++;
-    try {
-      return this.runOutside.call(engine, call);
-    } finally {
-      engine.state.kernelDepth--;
-    }
+  private mute(call: OpCall, run: RunOp): tf.Tensor | tf.Tensor[] {
+    return this.outer ? run(call) : insideOfOp(() => run(call));
   }
 
   /** The inputs that depend on a leaf, by name; null if there are none. */
@@ -309,8 +291,8 @@ export function isRecording(): boolean {
 }
 
 /**
- * Whether a gradient of `tensor` may be asked for: false if the recording that is running knows that none will be, for an op
- * of several inputs that can save the work. True where tfjs's own tape records, which does not know.
+ * Whether a gradient of `tensor` may be asked for, so that an op of several inputs can leave out the others. False only if a
+ * recording of this library is running and `tensor` depends on none of its leaves; tfjs's own tape does not know beforehand.
  */
 export function needsGradient(tensor: tf.Tensor): boolean {
   return Recording.active?.isTracked(tensor) ?? true;

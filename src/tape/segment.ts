@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {watchAssignments, withRandom, withRevived, type InputGradients} from '../tfjs/engine';
 import {backpropagate} from './backward';
-import type {InputGradients} from './engine';
 import {record} from './gradients';
 import {noteOps, ReadAgainError, runFreeing, type OpSequence} from './op_sequence';
 import {Recording} from './recording';
@@ -20,7 +20,7 @@ export interface SegmentRun {
   held: tf.Tensor[];
   /** Variables that the segment assigned to, with the values before, held (BatchNorm's moving averages). */
   assigned: Map<tf.Variable, tf.Tensor>;
-  /** What it drew from `Math.random`. */
+  /** The random numbers that it drew. */
   drawn: readonly number[];
   sequence: OpSequence;
 }
@@ -35,7 +35,7 @@ export function runSegment(recording: Recording, body: () => tf.Tensor[]): Segme
     held,
     dependent,
   } = recording.observe(() =>
-    withAssignments(
+    watchAssignments(
       (variable) => {
         if (!assigned.has(variable)) assigned.set(variable, recording.holds.hold(variable));
       },
@@ -92,7 +92,7 @@ function runAgain(
   const runBy = (run: () => tf.Tensor[]): {recording: Recording; results: tf.Tensor[]} => {
     for (const [variable, before] of assigned) variable.assign(before);
     const recording = new Recording(inputs);
-    const results = revived(outside, () => withDraws(drawn, () => record(recording, run)));
+    const results = withRevived(outside, () => withDraws(drawn, () => record(recording, run)));
     return {recording, results};
   };
   try {
@@ -103,21 +103,7 @@ function runAgain(
   }
 }
 
-/** Runs `body` with tensors that a tidy has disposed of, but whose data is held, as if they were alive. */
-function revived<T>(tensors: readonly tf.Tensor[], body: () => T): T {
-  // tfjs-core declares the flag protected.
-  const disposed = tensors.filter((tensor) => tensor.isDisposed) as unknown as Array<{
-    isDisposedInternal: boolean;
-  }>;
-  for (const tensor of disposed) tensor.isDisposedInternal = false;
-  try {
-    return body();
-  } finally {
-    for (const tensor of disposed) tensor.isDisposedInternal = true;
-  }
-}
-
-/** Runs `body` and adds what it draws from `Math.random` to `drawn`: of tfjs's random ops each draws a seed, if it has none. */
+/** Runs `body` and adds the random numbers that it draws to `drawn`. */
 function noteDraws<T>(drawn: number[], body: () => T): T {
   return withRandom((random) => {
     const number = random();
@@ -130,29 +116,4 @@ function noteDraws<T>(drawn: number[], body: () => T): T {
 function withDraws<T>(drawn: readonly number[], body: () => T): T {
   let next = 0;
   return withRandom((random) => drawn[next++] ?? random(), body);
-}
-
-function withRandom<T>(draw: (random: () => number) => number, body: () => T): T {
-  const {random} = Math;
-  Math.random = () => draw(random);
-  try {
-    return body();
-  } finally {
-    Math.random = random;
-  }
-}
-
-/** Runs `body` and tells of each variable that is about to be assigned to. */
-function withAssignments<T>(beforeAssign: (variable: tf.Variable) => void, body: () => T): T {
-  const prototype = tf.Variable.prototype;
-  const {assign} = prototype;
-  prototype.assign = function (this: tf.Variable, value: tf.Tensor): void {
-    beforeAssign(this);
-    assign.call(this, value);
-  };
-  try {
-    return body();
-  } finally {
-    prototype.assign = assign;
-  }
 }

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {engineInternals, isKnownEngine, withOwn} from './engine';
+import {isInGradient, isKnownEngine, tidy, withGradients} from '../tfjs/engine';
 import {engineGradients, keeping, streamGradients} from './gradients';
 
 /**
@@ -44,7 +44,7 @@ export function streamVariableGrads(
     );
     return value;
   };
-  return engineInternals().tidy('gradients', () => {
+  return tidy('gradients', () => {
     let connected = false;
     const value = streamGradients(scalar, trainable, (index, gradient) => {
       connected = true;
@@ -65,7 +65,7 @@ export function streamVariableGrads(
  * of another build is not ours to touch.
  */
 function canRecord(): boolean {
-  return isKnownEngine() && engineInternals().state.gradientDepth === 0;
+  return isKnownEngine() && !isInGradient();
 }
 
 /**
@@ -95,7 +95,5 @@ export function valueAndGrads<T extends tf.Tensor>(
 ): (args: tf.Tensor[], dy?: T) => {grads: tf.Tensor[]; value: T} {
   const onEngine = tf.valueAndGrads(f);
   return (args, dy) =>
-    canRecord()
-      ? withOwn(engineInternals(), {gradients: engineGradients}, () => onEngine(args, dy))
-      : onEngine(args, dy);
+    canRecord() ? withGradients(engineGradients, () => onEngine(args, dy)) : onEngine(args, dy);
 }

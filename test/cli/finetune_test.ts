@@ -4,7 +4,7 @@ import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
-import {methodNames} from '../../src/cli/methods';
+import {paperMethodNames} from '../../src/methods';
 import type {HeldOutEntry, StepEntry} from '../../src/cli/training_monitor';
 import {
   LayerSamplingCallback,
@@ -213,7 +213,7 @@ describe('tfjs-owlore finetune', function () {
     expect(readJson(output, 'config.json')).to.deep.equal({...effective, output});
   });
 
-  for (const method of methodNames) {
+  for (const method of paperMethodNames) {
     it(`trains with ${method}`, async () => {
       const result = await runs.runJson('--method', method, '--steps', '4');
       expect(result.heldOutLoss.after).to.be.below(result.heldOutLoss.before);

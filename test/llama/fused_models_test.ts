@@ -5,7 +5,7 @@ import * as fused from '../../src/kernels/llama_kernel_names';
 import * as tensorflow from '../../src/kernels/tensorflow';
 import * as wasm from '../../src/kernels/wasm';
 import {canRun} from '../../src/llama/kernel_op';
-import {withLayerCheckpoints} from '../../src/tape/checkpoint_layers';
+import {withRecomputedLayers} from '../../src/tape/recompute_layers';
 import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {backends, defaultBackend} from '../support/backends';
 import {readJson, readTensors, toTensor} from '../support/fixtures';
@@ -68,8 +68,8 @@ for (const {backend, module, kernelsOf} of sets) {
     });
 
     for (const name of referenceNames) {
-      for (const checkpoints of ['none', 'auto'] as const) {
-        it(`of ${name} compute what they should and no more, checkpoints ${checkpoints}`, async () => {
+      for (const recomputed of ['none', 'auto'] as const) {
+        it(`of ${name} compute what they should and no more, recomputed ${recomputed}`, async () => {
           const reference = readJson<Reference>(`llama/${name}`);
           const tensors = readTensors(`llama/${name}`);
           const model = loadCheckpoint(name);
@@ -77,7 +77,7 @@ for (const {backend, module, kernelsOf} of sets) {
           const [, seq] = ids.shape as [number, number];
           const labels = shift(tensors.get('ids')!.values, seq);
           const tape: typeof tf.variableGrads = (f, variables) =>
-            variableGrads(() => withLayerCheckpoints(checkpoints, f), variables);
+            variableGrads(() => withRecomputedLayers(recomputed, f), variables);
           const called = await kernelsIn(async () => {
             const {loss, grads} = await gradients(model, ids, labels, tape);
             expectClose([loss], [reference.cases.plain.loss], reference.tolerance.plain.loss);

@@ -7,10 +7,11 @@ import {
   type BlockNames,
 } from '../../src/sampling/block_probabilities';
 import {samplingProbabilities} from '../../src/sampling/probabilities';
-import {createRandom} from '../../src/sampling/rng';
+import {createRandom} from '../../src/random';
 import {createSampler} from '../../src/sampling/samplers';
 import {captureWarnings} from '../support/warnings';
 
+const owner = 'LayerSamplingCallback';
 const all = ['a', 'b', 'c', 'd'];
 const every: BlockNames = {all, candidates: all};
 /** 'b' is frozen. */
@@ -27,37 +28,42 @@ describe('block probabilities', () => {
     });
 
     it('is of the blocks that can train', () => {
-      expect(probabilitiesFromScores('uniform', every, exact).gamma).to.equal(3);
-      expect(probabilitiesFromScores('uniform', some, exact).gamma).to.equal(2);
+      expect(probabilitiesFromScores(owner, 'uniform', every, exact).gamma).to.equal(3);
+      expect(probabilitiesFromScores(owner, 'uniform', some, exact).gamma).to.equal(2);
     });
 
     it('is of the blocks with a score, unless floor gives each a chance', () => {
       const scores = [1, 0, 0, 1];
       captureWarnings(() => {
-        const sampling = probabilitiesFromScores(scores, every, exact);
+        const sampling = probabilitiesFromScores(owner, scores, every, exact);
         expect(sampling.probabilities).to.deep.equal([1, 0, 0, 1]);
-        expect(fittedGammaLine(sampling)).to.equal(
+        expect(fittedGammaLine(owner, sampling)).to.equal(
           'LayerSamplingCallback: gamma 5 → 2: 2 of 4 blocks have a score above 0 (a, d)',
         );
       });
-      const floored = probabilitiesFromScores(scores, every, {...exact, floor: 0.5});
+      const floored = probabilitiesFromScores(owner, scores, every, {...exact, floor: 0.5});
       expect(floored.gamma).to.equal(3);
-      expect(fittedGammaLine(floored)).to.match(
+      expect(fittedGammaLine(owner, floored)).to.match(
         /of 4 blocks \(a, b, c, d\) each period leaves one/,
       );
     });
 
     it('is the paper’s where there is room, and no line says so', () => {
       const names = Array.from({length: 6}, (_, i) => `block${i}`);
-      const sampling = probabilitiesFromScores('uniform', {all: names, candidates: names}, exact);
+      const sampling = probabilitiesFromScores(
+        owner,
+        'uniform',
+        {all: names, candidates: names},
+        exact,
+      );
       expect(sampling.gamma).to.equal(5);
-      expect(fittedGammaLine(sampling)).to.equal(null);
+      expect(fittedGammaLine(owner, sampling)).to.equal(null);
     });
   });
 
   it('refuses a gamma that is too large, and names what can be drawn', () => {
     const refusal = (blocks: BlockNames, scores: number[], gamma: number) => (): void => {
-      probabilitiesFromScores(scores, blocks, {gamma, sampler: 'exact'});
+      probabilitiesFromScores(owner, scores, blocks, {gamma, sampler: 'exact'});
     };
     expect(refusal(every, [1, 1, 1, 1], 5)).to.throw(
       'LayerSamplingCallback: gamma must be <= 4, the number of blocks of the model: a, b, c, d; got 5',
@@ -85,13 +91,13 @@ describe('block probabilities', () => {
       {blocks: ['d', 'c', 'b', 'a'], scores: [4, 3, 2, 1]},
       {blocks: ['d', 'c', 'a'], scores: [4, 3, 1]},
     ]) {
-      expect(probabilitiesFromScores(scores, some, options)).to.deep.equal(expected);
+      expect(probabilitiesFromScores(owner, scores, some, options)).to.deep.equal(expected);
     }
   });
 
   it('refuses scores of other blocks, and those of blocks that cannot train alone', () => {
-    const from = (scores: Parameters<typeof probabilitiesFromScores>[0]) => (): void => {
-      probabilitiesFromScores(scores, some, exact);
+    const from = (scores: Parameters<typeof probabilitiesFromScores>[1]) => (): void => {
+      probabilitiesFromScores(owner, scores, some, exact);
     };
     expect(from([1, 2])).to.throw('scores are for 2 blocks, the model has 4 (a, b, c, d)');
     expect(from({blocks: ['a', 'b', 'c'], scores: [1, 1, 1]})).to.throw("scores have no block 'd'");
@@ -105,17 +111,17 @@ describe('block probabilities', () => {
 
   it('takes probabilities as they are given', () => {
     const given = [0.5, 0.25, 1, 0.25];
-    expect(probabilitiesAsGiven(given, every, 'exact')).to.deep.include({
+    expect(probabilitiesAsGiven(owner, given, every, 'exact')).to.deep.include({
       ...{blocks: all, probabilities: given, gamma: 2},
     });
-    expect(probabilitiesAsGiven([0.5, 0, 1], some, 'exact').probabilities).to.deep.equal([
+    expect(probabilitiesAsGiven(owner, [0.5, 0, 1], some, 'exact').probabilities).to.deep.equal([
       0.5, 0, 1,
     ]);
   });
 
   it('gives those of blocks that cannot train to the others, in proportion', () => {
     const renormalized = (given: number[]): number[] =>
-      probabilitiesAsGiven(given, some, 'exact').probabilities;
+      probabilitiesAsGiven(owner, given, some, 'exact').probabilities;
     const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
     // One block is on before and after.
     expect(renormalized([0.25, 0.5, 0.125, 0.125])).to.deep.equal([0.5, 0.25, 0.25]);
@@ -126,7 +132,7 @@ describe('block probabilities', () => {
     expect(renormalized([0.5, 1, 0, 0])).to.deep.equal([1, 0, 0]);
     expect(sum(renormalized([0.9, 0.3, 0.2, 0.6]))).to.be.closeTo(2, 1e-12);
     const result = samplingProbabilities({scores: [1, 2, 3, 4], blocks: all}, {gamma: 1});
-    const {probabilities, gamma} = probabilitiesAsGiven(result, some, 'exact');
+    const {probabilities, gamma} = probabilitiesAsGiven(owner, result, some, 'exact');
     expect(gamma).to.equal(1);
     probabilities.forEach((p, i) => expect(p).to.be.closeTo([1, 3, 4][i]! / 8, 1e-12));
     expect(() => renormalized([0, 1, 0, 0])).to.throw(
@@ -144,16 +150,11 @@ describe('block probabilities', () => {
     ] as const) {
       const names = Array.from({length: count}, (_, i) => `block${i}`);
       const blocks = {all: names, candidates: names};
-      const sampling = probabilitiesFromScores('decreasing', blocks, {
+      const sampling = probabilitiesFromScores(owner, 'decreasing', blocks, {
         gamma,
         sampler: 'permutation',
       });
-      const draw = createSampler(
-        'permutation',
-        sampling.probabilities,
-        sampling.gamma,
-        createRandom(1),
-      );
+      const draw = createSampler('permutation', sampling, createRandom(1));
       const turn = Math.ceil(count / gamma);
       const drawn = new Array<number>(count).fill(0);
       for (let period = 0; period < 50 * turn; period++) {
@@ -163,11 +164,11 @@ describe('block probabilities', () => {
       expect(sampling.probabilities).to.deep.equal(frequencies);
       expect(sampling.shares).to.deep.equal(names.map(() => 1 / count));
     }
-    expect(probabilitiesFromScores([1, 0, 1, 0], every, {gamma: 2, sampler: 'permutation'}))
+    expect(probabilitiesFromScores(owner, [1, 0, 1, 0], every, {gamma: 2, sampler: 'permutation'}))
       .to.have.property('probabilities')
       .that.deep.equals([0.5, 0.5, 0.5, 0.5]);
-    expect(probabilitiesAsGiven([1, 1, 1, 0], every, 'permutation').probabilities).to.deep.equal([
-      0.5, 0.5, 0.5, 0.5,
-    ]);
+    expect(
+      probabilitiesAsGiven(owner, [1, 1, 1, 0], every, 'permutation').probabilities,
+    ).to.deep.equal([0.5, 0.5, 0.5, 0.5]);
   });
 });

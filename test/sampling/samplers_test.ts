@@ -1,8 +1,9 @@
 import {expect} from 'chai';
 import * as fc from 'fast-check';
 import {samplingProbabilities} from '../../src/sampling/probabilities';
-import {createRandom} from '../../src/sampling/rng';
-import {createSampler, samplerNames, type Sampler} from '../../src/sampling/samplers';
+import {createRandom, type Random} from '../../src/random';
+import {createSampler, samplerNames, type SamplerName} from '../../src/sampling/samplers';
+import type {Sampler} from '../../src/sampling/samplers/sampler';
 import {readJson} from '../support/fixtures';
 
 interface ProbabilityCase {
@@ -17,6 +18,16 @@ const draws = 20000;
 
 /** Standard deviations allowed: all of the about 1000 frequencies here are within it in 99 % of seeds. */
 const maxZ = 4.5;
+
+/** A sampler by numbers that are both its probabilities and its shares. */
+function samplerOf(
+  name: SamplerName,
+  numbers: readonly number[],
+  gamma: number,
+  random: Random,
+): Sampler {
+  return createSampler(name, {probabilities: numbers, shares: numbers, gamma}, random);
+}
 
 function expectFrequencies(sampler: Sampler, blocks: number, expected: readonly number[]): void {
   const counts = new Array<number>(blocks).fill(0);
@@ -36,18 +47,18 @@ describe('createSampler', () => {
       it(`exact and bernoulli choose by p: ${name}, gamma ${gamma}`, () => {
         for (const sampler of ['exact', 'bernoulli'] as const) {
           for (const p of [probabilities, clip]) {
-            expectFrequencies(createSampler(sampler, p, gamma, createRandom(1)), D.length, p);
+            expectFrequencies(samplerOf(sampler, p, gamma, createRandom(1)), D.length, p);
           }
         }
       });
 
       it(`choice chooses as the published code does: ${name}, gamma ${gamma}`, () => {
-        const sampler = createSampler('choice', shares, gamma, createRandom(2));
+        const sampler = samplerOf('choice', shares, gamma, createRandom(2));
         expectFrequencies(sampler, D.length, choiceInclusion);
       });
 
       it(`bernoulli leaves no block on as often as computed: ${name}, gamma ${gamma}`, () => {
-        const sampler = createSampler('bernoulli', probabilities, gamma, createRandom(3));
+        const sampler = samplerOf('bernoulli', probabilities, gamma, createRandom(3));
         let none = 0;
         for (let i = 0; i < draws; i++) if (sampler().length === 0) none++;
         const p = bernoulliNone.waterfill;
@@ -63,26 +74,26 @@ describe('createSampler', () => {
     fc.assert(
       fc.property(cases, fc.nat(), ([scores, gamma], seed) => {
         const {probabilities} = samplingProbabilities(scores, {gamma});
-        const sampler = createSampler('exact', probabilities, gamma, createRandom(seed));
+        const sampler = samplerOf('exact', probabilities, gamma, createRandom(seed));
         for (let i = 0; i < 20; i++) expect(new Set(sampler())).to.have.property('size', gamma);
       }),
     );
   });
 
   it('exact rounds a sum of p that is no integer up or down', () => {
-    const sampler = createSampler('exact', [0.9, 0.8, 0.7], 2.4, createRandom(4));
+    const sampler = samplerOf('exact', [0.9, 0.8, 0.7], 2.4, createRandom(4));
     const sizes = new Set(Array.from({length: 200}, () => sampler().length));
     expect([...sizes].sort()).to.deep.equal([2, 3]);
   });
 
   it('exact lets every pair of blocks meet', () => {
-    const sampler = createSampler('exact', [0.5, 0.5, 0.5, 0.5], 2, createRandom(5));
+    const sampler = samplerOf('exact', [0.5, 0.5, 0.5, 0.5], 2, createRandom(5));
     const pairs = new Set(Array.from({length: 200}, () => sampler().join()));
     expect(pairs.size).to.equal(6);
   });
 
   it('permutation visits every block once before any block twice', () => {
-    const sampler = createSampler('permutation', new Array<number>(7).fill(1), 3, createRandom(6));
+    const sampler = samplerOf('permutation', new Array<number>(7).fill(1), 3, createRandom(6));
     const orders = Array.from({length: 4}, () => [sampler(), sampler(), sampler()]);
     for (const order of orders) {
       expect(order.map((group) => group.length)).to.deep.equal([3, 3, 1]);
@@ -90,7 +101,7 @@ describe('createSampler', () => {
     }
     expect(new Set(orders.map(String)).size).to.be.above(1);
     expectFrequencies(
-      createSampler('permutation', new Array<number>(6).fill(0.5), 3, createRandom(7)),
+      samplerOf('permutation', new Array<number>(6).fill(0.5), 3, createRandom(7)),
       6,
       new Array<number>(6).fill(0.5),
     );
@@ -99,7 +110,7 @@ describe('createSampler', () => {
   for (const name of samplerNames) {
     it(`${name}: ascending distinct indices, the same for the same seed`, () => {
       const p = [0.9, 0.2, 0.4, 0.5];
-      const [a, b] = [8, 8].map((seed) => createSampler(name, p, 2, createRandom(seed)));
+      const [a, b] = [8, 8].map((seed) => samplerOf(name, p, 2, createRandom(seed)));
       for (let i = 0; i < 50; i++) {
         const chosen = a!();
         expect(chosen).to.deep.equal(b!());
@@ -112,7 +123,7 @@ describe('createSampler', () => {
     const of =
       (name: string, p: number[], gamma = 1) =>
       () =>
-        createSampler(name as 'exact', p, gamma, createRandom(0));
+        samplerOf(name as 'exact', p, gamma, createRandom(0));
     expect(of('dice', [1])).to.throw(`sampler must be one of 'exact'`);
     expect(of('exact', [])).to.throw('probabilities must be numbers >= 0 and <= 1');
     expect(of('exact', [0.5, 1.5])).to.throw('got 1.5');

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer} from '../../src/index';
 import type {OwLoreOptions} from '../../src/index';
-import {checkpointed} from '../../src/tape/checkpoint';
+import {recomputed} from '../../src/tape/recompute';
 import {streamGradients} from '../../src/tape/gradients';
 import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {describeBackends} from '../support/backends';
@@ -101,7 +101,7 @@ const ways: Record<string, (network: SmallNetwork, points: FailurePoints) => voi
 
 const parts: Record<string, (body: Body) => Body> = {
   'without checkpoints': (body) => body,
-  'with checkpoints': checkpointed,
+  'with checkpoints': recomputed,
 };
 
 describeBackends('an error', function (backend) {

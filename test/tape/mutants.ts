@@ -69,13 +69,6 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
         to: "''",
       },
     ],
-    share: [
-      {
-        mechanism: 'what is held shares its data as an owner',
-        from: 'engine.incRef(shared, null);',
-        to: '',
-      },
-    ],
   },
   'tape/recording.ts': {
     'Recording.constructor': [
@@ -110,13 +103,13 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
     'Recording.mute': [
       {
         mechanism: 'the stock tape is muted',
-        from: 'engine.state.kernelDepth++',
-        to: 'engine.state.kernelDepth += 0',
+        from: 'insideOfOp(() => run(call))',
+        to: 'run(call)',
       },
       {
         mechanism: 'an outer recording records the gradients inside of it',
-        from: 'if (this.outer) return this.runOutside.call(engine, call);',
-        to: '',
+        from: 'this.outer ? $alone : $muted',
+        to: '$muted',
       },
     ],
     'Recording.trackedInputs': [
@@ -162,27 +155,6 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
         mechanism: 'a checkpoint reads what its function closes over',
         from: 'outside.set(tensor.id, tensor);',
         to: '',
-      },
-    ],
-  },
-  'tape/saving.ts': {
-    shapeOnlyKernels: [
-      {
-        mechanism: 'kernels whose gradient reads values are not saved as shapes',
-        from: 'tf.Sum',
-        to: 'tf.Sum, tf.Maximum',
-      },
-      {
-        mechanism: 'native kernels get the values that they read',
-        from: 'tf.Sum',
-        to: 'tf.Sum, tf.MaxPool',
-      },
-    ],
-    readsInput: [
-      {
-        mechanism: 'of a product the other factor is saved',
-        from: 'tracked.has(factors[0] === name ? $second : $first)',
-        to: 'tracked.has(name)',
       },
     ],
   },
@@ -234,18 +206,6 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
         to: 'false',
       },
     ],
-    revived: [
-      {
-        mechanism: 'inputs that were disposed of are revived',
-        from: 'tensor.isDisposedInternal = false',
-        to: 'void tensor',
-      },
-      {
-        mechanism: 'revived inputs are disposed of again',
-        from: 'tensor.isDisposedInternal = true',
-        to: 'void tensor',
-      },
-    ],
     noteDraws: [
       {
         mechanism:
@@ -275,15 +235,8 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
         to: '',
       },
     ],
-    'OpWatch.run.incRef': [
-      {
-        mechanism: 'what a variable takes leaves a checkpoint',
-        from: 'leave(tensor.dataId);',
-        to: '',
-      },
-    ],
   },
-  'tape/checkpoint_layers.ts': {
+  'tape/recompute_layers.ts': {
     withSegments: [
       {
         mechanism: 'layers inside of a block run again apart only if that is worth it',
@@ -311,14 +264,14 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
         to: 'true',
       },
     ],
-    checkpointedPart: [
+    recomputedPart: [
       {
         mechanism: 'a part of a layer runs again apart',
-        from: 'isPartApart(inputs, weights)',
+        from: 'isPartRecomputed(inputs, weights)',
         to: 'false',
       },
     ],
-    isPartApart: [
+    isPartRecomputed: [
       {
         mechanism: 'a part of a layer runs again apart only if asked to',
         from: "running === 'parts'",
@@ -340,6 +293,55 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
         mechanism: 'a model that holds blocks is no checkpoint',
         from: '!(isModel(layer) && holdsBlocks(layer))',
         to: 'true',
+      },
+    ],
+  },
+  'tfjs/gradient_reads.ts': {
+    shapeOnlyKernels: [
+      {
+        mechanism: 'kernels whose gradient reads values are not saved as shapes',
+        from: 'tf.Sum',
+        to: 'tf.Sum, tf.Maximum',
+      },
+      {
+        mechanism: 'native kernels get the values that they read',
+        from: 'tf.Sum',
+        to: 'tf.Sum, tf.MaxPool',
+      },
+    ],
+    readsInput: [
+      {
+        mechanism: 'of a product the other factor is saved',
+        from: 'tracked.has(factors[0] === name ? $second : $first)',
+        to: 'tracked.has(name)',
+      },
+    ],
+  },
+  'tfjs/engine.ts': {
+    shareData: [
+      {
+        mechanism: 'what is held shares its data as an owner',
+        from: 'engine.incRef(shared, null);',
+        to: '',
+      },
+    ],
+    withRevived: [
+      {
+        mechanism: 'inputs that were disposed of are revived',
+        from: 'tensor.isDisposedInternal = false',
+        to: 'void tensor',
+      },
+      {
+        mechanism: 'revived inputs are disposed of again',
+        from: 'tensor.isDisposedInternal = true',
+        to: 'void tensor',
+      },
+    ],
+    'watchDataUses.watching.incRef': [
+      {
+        mechanism: 'what a variable takes leaves a checkpoint',
+        from: 'onUse(tensor.dataId);',
+        to: '',
       },
     ],
   },

@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
-import {checkpointed} from '../../src/tape/checkpoint';
+import {recomputed} from '../../src/tape/recompute';
 import {collectGradients} from '../../src/tape/gradients';
 import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {describeBackends} from '../support/backends';
@@ -72,8 +72,8 @@ describeBackends('gradients of gradients', () => {
     });
 
     it(`second derivative of ${name}, in a checkpoint`, async () => {
-      expect(await gradientAt(checkpointed(derivative(f)))).to.be.closeTo(expected, 1e-5);
-      expect(await gradientAt(derivative(checkpointed(f)))).to.be.closeTo(expected, 1e-5);
+      expect(await gradientAt(recomputed(derivative(f)))).to.be.closeTo(expected, 1e-5);
+      expect(await gradientAt(derivative(recomputed(f)))).to.be.closeTo(expected, 1e-5);
     });
   }
 
@@ -84,7 +84,7 @@ describeBackends('gradients of gradients', () => {
 
   it('value and gradient of one function count both', async () => {
     const f: Unary = (t) => {
-      const {value, grad} = tf.valueAndGrad(checkpointed((u: tf.Tensor) => tf.mul(u, square()(u))))(
+      const {value, grad} = tf.valueAndGrad(recomputed((u: tf.Tensor) => tf.mul(u, square()(u))))(
         t,
       );
       return tf.add(value, grad);

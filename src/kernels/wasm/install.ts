@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {checkChoice, checkKnown} from '../../options';
+import {findKernel, replaceKernel} from '../../tfjs/kernels';
 import {guarded} from '../contracts';
 import {warnOfFailure} from '../failed_install';
 import * as fused from '../llama_kernel_names';
 import {OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums} from '../kernel_names';
-import {replaceKernel} from '../replacement';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
 import {
@@ -116,7 +116,7 @@ export function installKernels(options: InstallKernelsOptions = {}): Promise<voi
   }
   const replaced: Installation['replaced'] = new Map();
   for (const [name, create] of KERNELS) {
-    const stock = tf.getKernel(name, 'wasm') as tf.KernelConfig | undefined;
+    const stock = findKernel(name, 'wasm');
     replaced.set(name, stock);
     const kernelFunc = guarded(name, 'wasm', create(stock?.kernelFunc as never) as tf.KernelFunc);
     replaceKernel('wasm', name, {

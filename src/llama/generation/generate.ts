@@ -1,5 +1,5 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {createRandom} from '../../sampling/rng';
+import {createRandom} from '../../random';
 import {Decoder} from './decoder';
 import {
   checkPrompt,

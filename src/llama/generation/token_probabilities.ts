@@ -1,4 +1,4 @@
-import type {Random} from '../../sampling/rng';
+import type {Random} from '../../random';
 
 /** What is left of a distribution over tokens. */
 export interface SamplingOptions {

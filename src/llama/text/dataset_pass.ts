@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {createRandom} from '../../sampling/rng';
+import {createRandom} from '../../random';
 import {chunksOf, nameOf, openDataFile, type DataSource} from './data_file';
 import type {TextDatasetOptions} from './dataset_options';
 import {addProblem, emptyReport, type DatasetReport} from './dataset_report';

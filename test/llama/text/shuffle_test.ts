@@ -1,5 +1,5 @@
 import {expect} from 'chai';
-import {createRandom} from '../../../src/sampling/rng';
+import {createRandom} from '../../../src/random';
 import {shuffled} from '../../../src/llama/text/shuffle';
 
 async function* upTo(count: number): AsyncGenerator<number> {

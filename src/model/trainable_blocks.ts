@@ -1,55 +1,54 @@
+import type * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
+import {collectedWeights, variableOf} from '../tfjs/models';
 import type {ResolvedBlock} from './blocks';
-import {collectedWeights} from './trained_model';
 import {selects, type VariableSelector} from './variable_selector';
 
-/** A weight that tfjs hands to the optimizer. */
-interface CollectedWeight {
+/** A weight that is turned on and off: one that tfjs hands to the optimizer. */
+interface SwitchedWeight {
   weight: LayerVariable;
-  /** Its `tf.Variable`. */
-  variable: {trainable: boolean};
+  variable: tf.Variable;
   /** `weight.trainable` as the user left it; only the user sets it. */
   flag: boolean;
   /** `variable.trainable` as the user left it: whether tfjs trains it. */
   own: boolean;
 }
 
-const owner = 'LayerSamplingCallback';
-
 /**
  * Turns blocks of a model on and off, and back to what the user had. It sets `trainable` of the `tf.Variable`s, which every
  * training step reads, so that no model has to be compiled again. `trainable` of layers and of their weights stays the
  * user's: by it tfjs sorts `model.weights`. A weight that the user froze is never turned on.
  */
-export class BlockMask {
+export class TrainableBlocks {
   /** Names of the blocks that have a weight to train, in the order of the model. */
-  readonly candidates: readonly string[];
-  /** As tfjs has them, by which a new `compile` shows. */
-  private readonly collected: readonly LayerVariable[] | null;
-  private readonly masked: readonly CollectedWeight[];
+  readonly names: readonly string[];
+  /** tfjs's own list of them, of which each `compile` makes a new one. */
+  private readonly listed: readonly LayerVariable[] | null;
+  private readonly switched: readonly SwitchedWeight[];
   /** The weights that are on whatever the blocks. */
   private readonly alwaysOn: ReadonlySet<LayerVariable>;
 
   /**
+   * @param owner Who says what is wrong.
    * @param model The one that is trained, see `trainedModel`.
    * @param toTrain The weights that a training step hands to the optimizer, see `weightsToTrain`.
    * @param alwaysOn `'auto'`: the weights of no block; `false`: none; or those that a selector picks.
    * @throws if tfjs would train no weight.
    */
   constructor(
+    private readonly owner: string,
     private readonly model: tfl.LayersModel,
     toTrain: readonly LayerVariable[],
     private readonly blocks: readonly ResolvedBlock[],
     alwaysOn: 'auto' | false | VariableSelector,
   ) {
-    this.collected = collectedWeights(model);
-    this.masked = [...new Set(toTrain)].map((weight) => {
-      // tfjs-layers declares the variable as a tensor.
-      const variable = weight.read() as unknown as {trainable: boolean};
+    this.listed = collectedWeights(model);
+    this.switched = [...new Set(toTrain)].map((weight) => {
+      const variable = variableOf(weight);
       return {weight, variable, flag: weight.trainable, own: variable.trainable};
     });
-    const trained = new Set(this.masked.flatMap(({weight, own}) => (own ? [weight] : [])));
+    const trained = new Set(this.switched.flatMap(({weight, own}) => (own ? [weight] : [])));
     if (trained.size === 0) {
       throw new Error(
         `${owner}: no weight of the model is trainable: tfjs trains those that were when the model was compiled, and ` +
@@ -57,7 +56,7 @@ export class BlockMask {
           'before it was frozen: set trainable = true before each of its steps)',
       );
     }
-    this.candidates = blocks
+    this.names = blocks
       .filter(({weights}) => weights.some((weight) => trained.has(weight)))
       .map(({name}) => name);
     const inBlocks = new Set(blocks.flatMap(({weights}) => weights));
@@ -72,7 +71,7 @@ export class BlockMask {
 
   /** All weights that it turns on and off. */
   get weights(): LayerVariable[] {
-    return this.masked.map(({weight}) => weight);
+    return this.switched.map(({weight}) => weight);
   }
 
   /** Whether some weight is on whatever the blocks. */
@@ -83,15 +82,15 @@ export class BlockMask {
   /** Names of the variables of all blocks, without those that the user froze. */
   get blockVariables(): Set<string> {
     const inBlocks = new Set(this.blocks.flatMap(({weights}) => weights));
-    const weights = this.masked.flatMap(({weight, own}) => (own ? [weight] : []));
+    const weights = this.switched.flatMap(({weight, own}) => (own ? [weight] : []));
     return new Set(weights.filter((weight) => inBlocks.has(weight)).map(({name}) => name));
   }
 
-  /** Whether the model was compiled, or the user froze or unfroze a weight of it, since this mask was made. */
+  /** Whether the model was compiled, or the user froze or unfroze a weight of it, since this was made. */
   get isOutdated(): boolean {
     return (
-      collectedWeights(this.model) !== this.collected ||
-      this.masked.some(({weight, flag}) => weight.trainable !== flag)
+      collectedWeights(this.model) !== this.listed ||
+      this.switched.some(({weight, flag}) => weight.trainable !== flag)
     );
   }
 
@@ -100,25 +99,25 @@ export class BlockMask {
    *
    * @throws if that leaves nothing to train; nothing was changed then.
    */
-  apply(active: readonly string[]): void {
+  turnOn(active: readonly string[]): void {
     const on = new Set<LayerVariable>(this.alwaysOn);
     for (const {name, weights} of this.blocks) {
       if (active.includes(name)) weights.forEach((weight) => on.add(weight));
     }
-    if (!this.masked.some(({weight, own}) => own && on.has(weight))) {
+    if (!this.switched.some(({weight, own}) => own && on.has(weight))) {
       throw new Error(
-        `${owner}: nothing is left to train: no weight of the chosen blocks [${active.join(', ')}] is trainable, and ` +
+        `${this.owner}: nothing is left to train: no weight of the chosen blocks [${active.join(', ')}] is trainable, and ` +
           'alwaysOn picks none; keep something on',
       );
     }
-    for (const {weight, variable, own} of this.masked) {
+    for (const {weight, variable, own} of this.switched) {
       variable.trainable = own && on.has(weight);
     }
   }
 
   /** Makes every weight as trainable as the user left it, or has made it since. */
   restore(): void {
-    for (const {weight, variable, flag, own} of this.masked) {
+    for (const {weight, variable, flag, own} of this.switched) {
       variable.trainable = weight.trainable === flag ? own : weight.trainable;
     }
   }

@@ -3,14 +3,14 @@ import {describe, Recording} from './recording';
 import {runSegment, segmentGradients} from './segment';
 
 /**
- * Marks a part of a model's forward pass as a checkpoint: nothing inside of it is kept for the backward pass, which runs it
- * again from what it reads (Chen et al. 2016). Where nothing is recorded it is just `f`.
+ * Marks a part of a model's forward pass to be recomputed: nothing inside of it is kept for the backward pass, which runs it
+ * again from what it reads (gradient checkpointing, Chen et al. 2016). Where nothing is recorded it is just `f`.
  *
  * `f` may read any tensors and variables, as a closure too, and may be random or assign to variables (dropout, BatchNorm):
  * the second run sees the same random numbers, and assignments count once. It must depend on these alone, and must not
  * `tf.keep` what it makes.
  */
-export function checkpointed<Inputs extends tf.Tensor[], Result extends tf.Tensor | tf.Tensor[]>(
+export function recomputed<Inputs extends tf.Tensor[], Result extends tf.Tensor | tf.Tensor[]>(
   f: (...inputs: Inputs) => Result,
 ): (...inputs: Inputs) => Result {
   return (...inputs) => {
@@ -36,7 +36,7 @@ function recordSegment<Result extends tf.Tensor | tf.Tensor[]>(
     return result;
   }
   recording.add({
-    kernelName: 'checkpoint',
+    kernelName: 'recomputed segment',
     inputs: Object.fromEntries(
       inputs.map((input) => [String(input.id), recording.describeInput(input)]),
     ),

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
-import {watchKernels} from '../../src/scores/kernel_watch';
+import {watchKernels} from '../../src/tfjs/kernels';
 
 const isHooked = () => Object.hasOwn(tf.engine(), 'runKernel');
 

@@ -1,5 +1,5 @@
 import {expect} from 'chai';
-import {createRandom, shuffledIndices} from '../../src/sampling/rng';
+import {createRandom, shuffledIndices} from '../src/random';
 
 describe('createRandom', () => {
   it('gives the same numbers for the same seed', () => {

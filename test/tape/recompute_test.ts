@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
-import {checkpointed} from '../../src/tape/checkpoint';
+import {recomputed} from '../../src/tape/recompute';
 import {collectGradients} from '../../src/tape/gradients';
 import {describeBackends} from '../support/backends';
 
@@ -17,11 +17,11 @@ function countingDraws(body: () => void): number {
   return draws;
 }
 
-/** Gradient of Σ f(w) at w = 3 for a checkpoint f. */
+/** Gradient of Σ f(w) at w = 3 for a recomputed f. */
 async function slope(body: (x: tf.Tensor) => tf.Tensor): Promise<number> {
   const w = tf.variable(tf.tidy(() => tf.scalar(3)));
   const before = tf.memory().numTensors;
-  const {value, grads} = collectGradients(() => checkpointed(body)(w) as tf.Scalar, [w]);
+  const {value, grads} = collectGradients(() => recomputed(body)(w) as tf.Scalar, [w]);
   const [gradient] = await grads[0]!.data();
   tf.dispose([value, ...(grads as tf.Tensor[])]);
   expect(tf.memory().numTensors).to.equal(before);
@@ -29,7 +29,7 @@ async function slope(body: (x: tf.Tensor) => tf.Tensor): Promise<number> {
   return gradient!;
 }
 
-describeBackends('checkpoint', (backend) => {
+describeBackends('recomputed', (backend) => {
   it('gives the same gradients as without', async () => {
     const w = tf.variable(tf.randomNormal([5, 5], 0, 1, 'float32', 1));
     const u = tf.variable(tf.randomNormal([5, 5], 0, 1, 'float32', 2));
@@ -39,7 +39,7 @@ describeBackends('checkpoint', (backend) => {
     const run = (part: (h: tf.Tensor) => tf.Tensor): tf.Scalar =>
       tf.mean(tf.square(part(part(part(x)))));
     const before = tf.memory().numTensors;
-    const {value, grads} = collectGradients(() => run(checkpointed(layer)), [w, u]);
+    const {value, grads} = collectGradients(() => run(recomputed(layer)), [w, u]);
     expect(tf.memory().numTensors).to.equal(before + 3);
     const plain = collectGradients(() => run(layer), [w, u]);
     expect(await value.data()).to.deep.equal(await plain.value.data());
@@ -59,7 +59,7 @@ describeBackends('checkpoint', (backend) => {
 
   it('sees the same random numbers twice', async () => {
     const w = tf.variable(tf.ones([100]));
-    const dropped = checkpointed((x: tf.Tensor) => tf.square(tf.dropout(x, 0.5)));
+    const dropped = recomputed((x: tf.Tensor) => tf.square(tf.dropout(x, 0.5)));
     const {value, grads} = collectGradients(() => tf.sum<tf.Scalar>(dropped(w)), [w]);
     // d/dw Σ (w·m)² = 2·w·m², and the value is Σ m² at w = 1.
     const [sum] = await tf.sum(grads[0]!).data();
@@ -74,13 +74,13 @@ describeBackends('checkpoint', (backend) => {
         const {value, grads} = collectGradients(() => tf.sum<tf.Scalar>(part(part(w))), [w]);
         tf.dispose([value, ...(grads as tf.Tensor[])]);
       });
-    const inner = checkpointed((x: tf.Tensor) => tf.tanh(x));
-    const nested = checkpointed((x: tf.Tensor) => tf.mul(inner(x), x));
+    const inner = recomputed((x: tf.Tensor) => tf.tanh(x));
+    const nested = recomputed((x: tf.Tensor) => tf.mul(inner(x), x));
     expect(gradients(nested)).to.equal(0);
     const dropped = (x: tf.Tensor): tf.Tensor => tf.square(tf.dropout(x, 0.5));
     expect(gradients(dropped)).to.equal(2);
-    expect(gradients(checkpointed(dropped))).to.equal(2);
-    expect(gradients(checkpointed((x: tf.Tensor) => checkpointed(dropped)(x)))).to.equal(2);
+    expect(gradients(recomputed(dropped))).to.equal(2);
+    expect(gradients(recomputed((x: tf.Tensor) => recomputed(dropped)(x)))).to.equal(2);
     w.dispose();
   });
 
@@ -104,7 +104,7 @@ describeBackends('checkpoint', (backend) => {
       tf.tidy(() => tf.scalar(0)),
       false,
     );
-    const inner = checkpointed((h: tf.Tensor) => tf.square(tf.mul(h, last)));
+    const inner = recomputed((h: tf.Tensor) => tf.square(tf.mul(h, last)));
     const gradient = await slope((x) =>
       tf.tidy(() => {
         const double = tf.mul(x, 2);
@@ -177,7 +177,7 @@ describeBackends('checkpoint', (backend) => {
   it('assigns to variables once', async () => {
     const w = tf.variable(tf.ones([2]));
     const average = tf.variable(tf.scalar(0), false);
-    const body = checkpointed((x: tf.Tensor) => {
+    const body = recomputed((x: tf.Tensor) => {
       average.assign(tf.add(tf.mul(average, 0.5), tf.mean(x)));
       return tf.mul(x, average);
     });
@@ -195,13 +195,13 @@ describeBackends('checkpoint', (backend) => {
       value: x as tf.Tensor,
       gradFunc: (dy: tf.Tensor) => tf.mul(dy, 10),
     }));
-    const body = checkpointed((x: tf.Tensor) => {
+    const body = recomputed((x: tf.Tensor) => {
       const square = tf.square(x);
       return [x, square, square];
     });
     const before = tf.memory().numTensors;
     const {value, grads} = collectGradients(() => {
-      const h = checkpointed(passOn)(w);
+      const h = recomputed(passOn)(w);
       return tf.addN(body(h)) as tf.Scalar;
     }, [w]);
     expect(await value.data()).to.deep.equal(new Float32Array([21]));
@@ -216,7 +216,7 @@ describeBackends('checkpoint', (backend) => {
     const w = tf.variable(tf.scalar(3));
     const inputs: tf.Tensor[] = [];
     // The method looks whether the tensor is disposed.
-    const body = checkpointed((x: tf.Tensor) => tf.square(x.clone()));
+    const body = recomputed((x: tf.Tensor) => tf.square(x.clone()));
     const {value, grads} = collectGradients(
       () =>
         tf.tidy(() => {

@@ -1,7 +1,7 @@
 import {uniformFloat64} from 'pure-rand/distribution/uniformFloat64';
 import {xoroshiro128plus} from 'pure-rand/generator/xoroshiro128plus';
 import {skipN} from 'pure-rand/utils/skipN';
-import {checkNumber, seedRange} from '../options';
+import {checkNumber, seedRange} from './options';
 
 /** Outputs thrown away after seeding: the first ones of xoroshiro128+ differ little between small seeds. */
 const warmUp = 64;

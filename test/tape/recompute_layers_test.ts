@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer} from '../../src';
 import {allLayers} from '../../src/model/layer_tree';
-import {checkpointedPart, type LayerCheckpoints} from '../../src/tape/checkpoint_layers';
+import {recomputedPart, type RecomputedLayers} from '../../src/tape/recompute_layers';
 import {leanOptimizer} from '../../src/tape/lean_optimizer';
 import {describeBackends} from '../support/backends';
 import {modelZoo, type Specimen} from '../support/model_zoo';
@@ -69,7 +69,7 @@ class Parted extends Mixer {
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor | tf.Tensor[] {
     return tf.tidy(() => {
-      const part = checkpointedPart(
+      const part = recomputedPart(
         (x: tf.Tensor) => {
           this.runs++;
           return super.call(x) as tf.Tensor;
@@ -261,7 +261,7 @@ const cases: Case[] = [
   },
 ];
 
-describeBackends('checkpoints of layers', function (this: Mocha.Suite, backend) {
+describeBackends('recomputed layers', function (this: Mocha.Suite, backend) {
   if (backend === 'webgpu') return; // which layers run again does not depend on the backend
   for (const {title, build, x, calls} of cases) {
     for (const checkpoint of ['blocks', 'auto', 'none'] as const) {
@@ -403,7 +403,7 @@ async function withRandom(random: () => number, body: () => Promise<void>): Prom
 async function compare(
   model: tfl.LayersModel,
   {x, y}: {x: tf.Tensor[]; y: tf.Tensor[]},
-  checkpoint: LayerCheckpoints,
+  checkpoint: RecomputedLayers,
   loss: Specimen['loss'] = 'meanSquaredError',
 ): Promise<Record<string, number>> {
   const start = model.getWeights().map((weight) => tf.clone(weight));

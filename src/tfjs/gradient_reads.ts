@@ -1,3 +1,4 @@
+/** What the gradient functions of tfjs-core read of the tensors that they have saved; seen in 4.22. */
 import * as tf from '@tensorflow/tfjs-core';
 
 /**

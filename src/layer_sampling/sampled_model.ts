@@ -1,0 +1,134 @@
+import type * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {callbackName, type ResolvedLayerSamplingOptions} from '../layer_sampling_options';
+import {resolveBlocks} from '../model/blocks';
+import {TrainableBlocks} from '../model/trainable_blocks';
+import {
+  probabilitiesAsGiven,
+  probabilitiesFromScores,
+  type BlockNames,
+} from '../sampling/block_probabilities';
+import {drawnPeriods, replayedPeriods, type BlocksOfPeriod} from '../sampling/periods';
+import type {SamplingProbabilities} from '../sampling/probabilities';
+import {samplers} from '../sampling/samplers';
+import {takesSamplingPlan, type SamplingPlan} from '../sampling_plan';
+import {variableOf} from '../tfjs/models';
+import type {Training} from './training';
+
+/** A model while its blocks are sampled: what is drawn of it, and which of its blocks are on. */
+export class SampledModel {
+  readonly optimizer: tf.Optimizer;
+  readonly blocks: BlockNames;
+  /** Null if nothing is drawn: a schedule is replayed, or no block can train. */
+  readonly sampling: SamplingProbabilities | null;
+  /** The blocks of one period after the other. */
+  readonly blocksOf: BlocksOfPeriod;
+  private readonly model: tfl.LayersModel;
+  private readonly trainable: TrainableBlocks;
+  /** Of all weights of the model. */
+  private readonly variables: readonly tf.Variable[];
+
+  /**
+   * Changes nothing in the model.
+   *
+   * @param weights Those that a step hands to the optimizer.
+   * @param firstPeriod The number of the first period that will be asked for.
+   * @throws Error if no weight can train, the scores are for other blocks, a period may be without any weight to train, …
+   */
+  constructor(
+    {model, optimizer}: Training,
+    weights: readonly tfl.LayerVariable[],
+    options: ResolvedLayerSamplingOptions,
+    firstPeriod: number,
+  ) {
+    const blocks = resolveBlocks(model, options.blocks);
+    this.model = model;
+    this.optimizer = optimizer;
+    this.trainable = new TrainableBlocks(callbackName, model, weights, blocks, options.alwaysOn);
+    this.blocks = {all: blocks.map(({name}) => name), candidates: this.trainable.names};
+    this.sampling = probabilitiesOf(this.blocks, options);
+    if (this.sampling && !this.trainable.hasAlwaysOn) checkNeverEmpty(this.sampling, options);
+    this.blocksOf = options.schedule
+      ? replayedPeriods(callbackName, options.schedule, this.blocks)
+      : drawnPeriods(this.sampling, options, firstPeriod);
+    this.variables = model.weights.map(variableOf);
+  }
+
+  /** All weights that it turns on and off. */
+  get weights(): tfl.LayerVariable[] {
+    return this.trainable.weights;
+  }
+
+  /** Whether it is of this training, and the user has not changed since what is trained. */
+  isOf({model, optimizer}: Training): boolean {
+    return this.model === model && this.optimizer === optimizer && !this.trainable.isOutdated;
+  }
+
+  /** Tells an optimizer that takes a plan which variables belong to blocks. */
+  tellOptimizer(onRefresh: SamplingPlan['onRefresh']): void {
+    const {blockVariables} = this.trainable;
+    if (takesSamplingPlan(this.optimizer)) {
+      this.optimizer.setSamplingPlan({blockVariables, onRefresh});
+    }
+  }
+
+  /** Turns the blocks of a period on and the others off, when a training goes on in that period. */
+  turnOn(blocks: readonly string[]): void {
+    this.trainable.turnOn(blocks);
+  }
+
+  /** The same before a step in the middle of a period: the user may have set `layer.trainable` back and forth since the last one. */
+  keepOn(blocks: readonly string[]): void {
+    this.trainable.turnOn(blocks);
+    this.finishOpenStep((isOn, isWaiting) => isWaiting && !isOn);
+  }
+
+  /** The same at the beginning of a period. */
+  changeTo(blocks: readonly string[]): void {
+    this.trainable.turnOn(blocks);
+    this.finishOpenStep((isOn, isWaiting) => isWaiting !== isOn);
+  }
+
+  /** Makes every weight as trainable as the user left it, or has made it since. */
+  restore(): void {
+    this.trainable.restore();
+  }
+
+  /**
+   * Makes the step at once that a training with other blocks has left open, so that no block gets a part of a step.
+   *
+   * @param isOther Whether a variable shows that they are other blocks, from whether it is on now and whether a gradient of it waits.
+   */
+  private finishOpenStep(isOther: (isOn: boolean, isWaiting: boolean) => boolean): void {
+    const {optimizer, variables} = this;
+    if (!takesSamplingPlan(optimizer) || optimizer.accumulated === 0) return;
+    const waiting = optimizer.accumulatedVariables;
+    if (!variables.some(({name}) => waiting.has(name))) return;
+    if (variables.some(({name, trainable}) => isOther(trainable, waiting.has(name)))) {
+      optimizer.flush();
+    }
+  }
+}
+
+function probabilitiesOf(
+  blocks: BlockNames,
+  options: ResolvedLayerSamplingOptions,
+): SamplingProbabilities | null {
+  const {schedule, probabilities, scores, sampler} = options;
+  if (schedule || blocks.candidates.length === 0) return null;
+  return probabilities
+    ? probabilitiesAsGiven(callbackName, probabilities, blocks, sampler)
+    : probabilitiesFromScores(callbackName, scores, blocks, options);
+}
+
+/** Throws if a period may be without any block, for a model of which nothing else is on. */
+function checkNeverEmpty(
+  sampling: SamplingProbabilities,
+  {sampler}: ResolvedLayerSamplingOptions,
+): void {
+  if (!samplers[sampler].canBeEmpty(sampling)) return;
+  throw new Error(
+    `${callbackName}: with sampler '${sampler}' and gamma ${sampling.gamma} a period can be without any block, and alwaysOn ` +
+      "picks no weight: there would be nothing to train; use sampler 'exact' with gamma >= 1, or keep something on",
+  );
+}

@@ -1,0 +1,91 @@
+/** What a training trains, and the errors of one that this library cannot see into. */
+import type * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {callbackName} from '../layer_sampling_options';
+import {isPlainObjectsReceiver} from '../tfjs/fit';
+import {trainedModel, weightsToTrain} from '../tfjs/models';
+import {isOptimizer} from '../tfjs/optimizers';
+
+/** A model, and who moves its weights. */
+export interface Training {
+  /** The one that is trained, see `trainedModel`. */
+  model: tfl.LayersModel;
+  optimizer: tf.Optimizer;
+}
+
+/**
+ * What is trained of a model.
+ *
+ * @param loopOptimizer The optimizer of a loop of one's own; null: the one that the model was compiled with.
+ * @throws Error if there is no model, no optimizer, or one of another copy of tfjs-core.
+ */
+export function trainingOf(
+  model: tfl.LayersModel | undefined,
+  loopOptimizer: tf.Optimizer | null,
+): Training {
+  if (!model) {
+    throw new Error(`${callbackName}: has no model; call attach(model, optimizer) before step()`);
+  }
+  const trained = trainedModel(model);
+  const optimizer: tf.Optimizer | undefined = loopOptimizer ?? trained.optimizer;
+  if (!optimizer) {
+    throw new Error(
+      `${callbackName}: the model has no optimizer; call model.compile({optimizer, loss}) before training, or ` +
+        'attach(model, optimizer) for a loop of your own',
+    );
+  }
+  if (!isOptimizer(optimizer)) {
+    throw new Error(
+      `${callbackName}: the model's optimizer (${optimizer.getClassName?.() ?? 'unknown'}) comes from another copy of ` +
+        '@tensorflow/tfjs-core than this library uses; make them one (npm ls @tensorflow/tfjs-core, npm dedupe)',
+    );
+  }
+  return {model: trained, optimizer};
+}
+
+/** The weights that a step of a training hands to the optimizer, see {@link trainingOf}. */
+export function weightsOf(
+  {model}: Training,
+  loopOptimizer: tf.Optimizer | null,
+): tfl.LayerVariable[] {
+  // A loop's own optimizer moves what is trainable, whatever the model was compiled with.
+  return loopOptimizer ? model.trainableWeights : weightsToTrain(model);
+}
+
+/** Whether two lists, in any order, have the same weights, as those of a model before and after it was compiled again. */
+export function sameWeights(
+  a: readonly tfl.LayerVariable[],
+  b: readonly tfl.LayerVariable[],
+): boolean {
+  const own = new Set(a);
+  return own.size === new Set(b).size && b.every((weight) => own.has(weight));
+}
+
+/** Throws for a model of another copy of tfjs-layers, and for what is no model. */
+export function checkCopy(model: unknown): void {
+  if (model instanceof tfl.LayersModel) return;
+  const isModel = typeof (model as {trainOnBatch?: unknown} | null)?.trainOnBatch === 'function';
+  throw new Error(
+    isModel
+      ? anotherCopy('the model')
+      : `${callbackName}: must have a tf.LayersModel; got ${String(model)}`,
+  );
+}
+
+/** Why `fit` calls the callback's methods on an object of its own. */
+export function wrongReceiver(receiver: unknown): Error {
+  if (!isPlainObjectsReceiver(receiver)) return new Error(anotherCopy('fit()'));
+  return new Error(
+    `${callbackName}: fit() calls this callback as a plain object of functions: it stands in one array with objects like ` +
+      '{onEpochEnd: …}, or was copied ({...callback}). Pass it as it is, and wrap each object: ' +
+      'callbacks: [new tf.CustomCallback({onEpochEnd: …}), callback]',
+  );
+}
+
+function anotherCopy(what: string): string {
+  return (
+    `${callbackName}: ${what} comes from another copy of @tensorflow/tfjs-layers than this library uses. In Node make them one ` +
+    '(npm ls @tensorflow/tfjs-layers, npm dedupe). In a page that loads tfjs by a script tag tell the bundler that ' +
+    "@tensorflow/tfjs-core and @tensorflow/tfjs-layers are its global tf ('externals'), or import tfjs and leave the tag out"
+  );
+}

@@ -1,0 +1,164 @@
+/** The methods of fine-tuning that the paper compares. A further one is an entry in the table here. */
+
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {LayerSamplingCallback} from './layer_sampling_callback';
+import {layerSamplingDefaults, type LayerSamplingOptions} from './layer_sampling_options';
+import {resolveBlocks} from './model/blocks';
+import {checkChoice, checkKnown, definedIn} from './options';
+import {owloreDefaults, type OwLoreOptions} from './owlore_options';
+import {OwLoreOptimizer} from './owlore_optimizer';
+import {fittedGamma} from './sampling/block_probabilities';
+import {probabilityDefaults} from './sampling/probabilities';
+import {readScores} from './scores/scores';
+
+/** What a method is made of. */
+export interface MethodParts {
+  /** Its name in tables. */
+  title: string;
+  /** Whether the updates of the blocks' matrices are low-rank. */
+  lowRank: boolean;
+  /** How the blocks are drawn, with γ of its authors; without `scores` those of the model are needed. Null: all blocks train. */
+  sampling: (LayerSamplingOptions & {gamma: number}) | null;
+  /** Changes the model before optimizer and callback are made. */
+  prepare?(model: tfl.LayersModel): void;
+}
+
+/** All methods, by the names under which `paperMethod` and the command line know them. */
+export const paperMethods = {
+  owlore: {title: 'OwLore', lowRank: true, sampling: {gamma: probabilityDefaults.gamma}},
+  'owlore-full': {title: 'OwLore (full rank)', lowRank: false, sampling: {gamma: 2}},
+  lisa: {title: 'LISA', lowRank: false, sampling: {scores: 'uniform', gamma: 2}},
+  'lisa-d': {title: 'LISA-D', lowRank: false, sampling: {scores: 'decreasing', gamma: 2}},
+  galore: {title: 'GaLore', lowRank: true, sampling: null},
+  // BAdam trains nothing but the blocks of the period.
+  badam: {
+    title: 'BAdam',
+    lowRank: false,
+    sampling: {scores: 'uniform', sampler: 'permutation', alwaysOn: false, gamma: 1},
+  },
+  full: {title: 'Full fine-tuning', lowRank: false, sampling: null},
+} as const satisfies Record<string, MethodParts>;
+
+/** Names of the methods; the table at `paperMethod` says what they are. */
+export type PaperMethodName = keyof typeof paperMethods;
+
+// Pure, so that a page that uses no method does not load them.
+export const paperMethodNames = /* @__PURE__ */ Object.keys(paperMethods) as PaperMethodName[];
+
+/** Options of {@link paperMethod}: those of the optimizer and of the callback. */
+export type PaperMethodOptions = OwLoreOptions & LayerSamplingOptions;
+
+/** What {@link paperMethod} gives. */
+export interface PaperMethod {
+  /** For `compile`; the caller disposes of its state. */
+  optimizer: OwLoreOptimizer;
+  /** For `fit`; null if the method trains all blocks in every step. */
+  callback: LayerSamplingCallback | null;
+}
+
+/** Whether a method draws the blocks by scores of the model, which its user computes. */
+export function needsScores(sampling: LayerSamplingOptions | null): boolean {
+  return sampling !== null && sampling.scores === undefined;
+}
+
+const owner = 'paperMethod';
+
+/**
+ * Makes the optimizer and the callback of a method that the OwLore paper (Li et al. 2024) compares.
+ *
+ * | name | blocks that train in a period | update of their matrices |
+ * |---|---|---|
+ * | `'owlore'` | 5, by their outlier scores | low-rank |
+ * | `'owlore-full'` | 2, by their outlier scores | AdamW |
+ * | `'lisa'` | 2, each as often as any other | AdamW |
+ * | `'lisa-d'` | 2, shallow ones more often | AdamW |
+ * | `'galore'` | all | low-rank |
+ * | `'badam'` | 1, in random order, and nothing else | AdamW |
+ * | `'full'` | all | AdamW |
+ *
+ * ```ts
+ * const {optimizer, callback} = paperMethod('lisa', model, {learningRate: 1e-4, interval: 20});
+ * model.compile({optimizer, loss});
+ * await model.fit(x, y, {callbacks: callback ? [callback] : []});
+ * ```
+ *
+ * The number of blocks is that of the method's authors, in a model of fewer blocks one less than there are, but at least 1. All
+ * other options have the defaults of {@link OwLoreOptimizer} and {@link LayerSamplingCallback}.
+ *
+ * @param overrides Options in the place of those of the method, of optimizer and callback together. `'owlore'` and
+ *   `'owlore-full'` take the `scores` that `outlierScores` computed, or the `probabilities` or the `schedule` of an earlier run.
+ * @throws Error that names the option: one that does not exist or is out of its range, one of the callback for a method without a
+ *   callback, or scores that are missing. The model was not changed then.
+ */
+export function paperMethod(
+  name: PaperMethodName,
+  model: tfl.LayersModel,
+  overrides: PaperMethodOptions = {},
+): PaperMethod {
+  checkChoice(owner, 'name', name, paperMethodNames);
+  checkKnown(owner, overrides, [...optimizerOptions, ...callbackOptions]);
+  return makeMethod(name, paperMethods[name], model, definedIn(overrides));
+}
+
+/** The same for any method. */
+export function makeMethod(
+  name: string,
+  {lowRank, sampling, prepare}: MethodParts,
+  model: tfl.LayersModel,
+  overrides: PaperMethodOptions,
+): PaperMethod {
+  const project = lowRank ? 'auto' : false;
+  const optimizer = new OwLoreOptimizer({project, ...optionsOf(overrides, optimizerOptions)});
+  const given = optionsOf(overrides, callbackOptions);
+  const [unused] = Object.keys(given);
+  if (!sampling && unused !== undefined) {
+    throw new Error(
+      `${owner}: ${unused} has no meaning with '${name}', which trains all blocks in every step; leave it out`,
+    );
+  }
+  const callback = sampling && new LayerSamplingCallback(samplingOf(name, sampling, model, given));
+  prepare?.(model);
+  return {optimizer, callback};
+}
+
+/** Options of the callback. */
+function samplingOf(
+  name: string,
+  {gamma, ...preset}: LayerSamplingOptions & {gamma: number},
+  model: tfl.LayersModel,
+  given: LayerSamplingOptions,
+): LayerSamplingOptions {
+  // Both stand in the place of scores.
+  const {probabilities, schedule, scores, floor = 0} = given;
+  if (probabilities !== undefined || schedule !== undefined) {
+    return {...preset, scores: undefined, ...given};
+  }
+  if (needsScores(preset) && scores === undefined) {
+    throw new Error(
+      `${owner}: '${name}' draws the blocks by their scores, which are missing: pass scores: await outlierScores(model, batches)`,
+    );
+  }
+  const blocks = resolveBlocks(model, given.blocks);
+  const canTrain = blocks.filter(({weights}) => weights.some(({trainable}) => trainable)).length;
+  const isScored = typeof scores === 'object' && floor === 0;
+  const scored = isScored
+    ? readScores(scores, owner).values.filter((score) => score > 0).length
+    : 0;
+  // Where nothing can be drawn the callback says what is wrong.
+  const drawable = Math.min(canTrain || Infinity, scored || Infinity);
+  const fitted = fittedGamma(gamma, canTrain, drawable);
+  if (given.gamma === undefined && fitted !== gamma) {
+    console.info(
+      `${owner}: gamma ${gamma} → ${fitted}: ${drawable} of ${blocks.length} blocks can be drawn`,
+    );
+  }
+  return {...preset, gamma: fitted, ...given};
+}
+
+const optimizerOptions = /* @__PURE__ */ Object.keys(owloreDefaults);
+const callbackOptions = /* @__PURE__ */ Object.keys(layerSamplingDefaults);
+
+/** Those of the options that have one of some names. */
+function optionsOf(options: object, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => names.includes(name)));
+}

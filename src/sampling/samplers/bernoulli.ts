@@ -1,0 +1,13 @@
+import {expectedVisits, indicesWhere, type SamplerKind} from './sampler';
+
+/** Independent draws, one for each block: the paper's (Alg. 1). */
+export const bernoulli: SamplerKind = {
+  needsIntegerGamma: false,
+  heedsScores: true,
+  create:
+    ({probabilities}, random) =>
+    () =>
+      indicesWhere(probabilities, (p) => random.next() < p),
+  canBeEmpty: ({probabilities}) => !probabilities.includes(1),
+  visits: expectedVisits,
+};

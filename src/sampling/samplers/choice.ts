@@ -1,0 +1,22 @@
+import {expectedVisits, indicesWhere, type SamplerKind} from './sampler';
+
+/** γ successive draws without replacement, each by the shares of the blocks that are left: as the published code does. */
+export const choice: SamplerKind = {
+  needsIntegerGamma: true,
+  heedsScores: true,
+  create({shares, gamma}, random) {
+    const candidates = indicesWhere(shares, (share) => share > 0);
+    return () => {
+      const left = [...candidates];
+      const chosen = Array.from({length: gamma}, () => {
+        const total = left.reduce((sum, i) => sum + shares[i]!, 0);
+        let point = random.next() * total;
+        const hit = left.findIndex((i) => (point -= shares[i]!) < 0);
+        return left.splice(hit, 1)[0]!; // -1, rounding at the very end of the line, takes the last
+      });
+      return chosen.sort((a, b) => a - b);
+    };
+  },
+  canBeEmpty: () => false,
+  visits: expectedVisits,
+};

@@ -1,0 +1,19 @@
+import {shuffledIndices} from '../../random';
+import type {SamplerKind} from './sampler';
+
+/** A random order of all blocks, γ at a time, then a new order: BAdam's (Luo et al., 2024). */
+export const permutation: SamplerKind = {
+  needsIntegerGamma: true,
+  heedsScores: false,
+  create({shares, gamma}, random) {
+    let left: number[] = [];
+    return () => {
+      if (left.length === 0) left = shuffledIndices(shares.length, random);
+      return left.splice(0, gamma).sort((a, b) => a - b);
+    };
+  },
+  // In one of the ⌈N/γ⌉ periods that an order of N blocks lasts; the last of them may have fewer than γ.
+  marginal: (count, gamma) => 1 / Math.ceil(count / gamma),
+  canBeEmpty: () => false,
+  visits: ({gamma}, periods) => periods * gamma,
+};

@@ -1,0 +1,112 @@
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {isModel, matrixCount, weightShapes} from '../model/layer_tree';
+import {interceptLayers} from '../tfjs/models';
+import {recomputed} from './recompute';
+
+type Layer = tfl.layers.Layer;
+
+/** The choices of {@link RecomputedLayers}. */
+export const layerRecomputations = ['auto', 'blocks', 'none'] as const;
+
+/**
+ * Which layers of a model are recomputed: `'blocks'`, each layer of two or more matrices; `'auto'`, these and, when they
+ * run again, those layers inside of them that are worth it, and the attention of `createLlama`; `'none'`.
+ */
+export type RecomputedLayers = (typeof layerRecomputations)[number];
+
+/** What of the layers that run now is recomputed: null outside of {@link withRecomputedLayers}. */
+let running: 'blocks' | 'parts' | null = null;
+
+/**
+ * A part of a block runs a third time so that its tensors and those of the rest of the block are not remembered together. It is
+ * worth that if its inputs are at least this many times as large as its weights: then what it makes of them outweighs the
+ * weights, their gradients and their optimizer state. Otherwise it is a few percent of all that.
+ */
+const WORTH = 2;
+
+/**
+ * Runs `body` and recomputes each block of a model: each layer of two or more matrices, custom or a nested model, but not a
+ * model in which such layers repeat. A stateful recurrent layer is not recomputed, for its second run would start from another
+ * state.
+ */
+export function withRecomputedLayers<T>(which: RecomputedLayers, body: () => T): T {
+  return which === 'none' ? body() : withSegments('blocks', which, body);
+}
+
+/** Runs `body` with its layers as segments: blocks or, inside of a block, parts of it. */
+function withSegments<T>(kind: 'blocks' | 'parts', which: 'auto' | 'blocks', body: () => T): T {
+  if (running) return body();
+  running = kind;
+  try {
+    return interceptLayers((layer, run, inputs, kwargs) => {
+      const tensors: Array<tf.Tensor | tfl.SymbolicTensor> = [inputs].flat();
+      const isSymbolic = !tensors.every((input) => input instanceof tf.Tensor);
+      if (
+        isSymbolic ||
+        !isSegment(layer) ||
+        (kind === 'parts' && !isWorth(tensors, layer.weights))
+      ) {
+        return run(inputs, kwargs);
+      }
+      // The executor goes on to change the object that it passes, and a layer may change its own list of inputs.
+      const ownKwargs = {...kwargs};
+      const segment = recomputed(() => {
+        const ownInputs = (Array.isArray(inputs) ? [...inputs] : inputs) as tf.Tensor[];
+        const call = (): tf.Tensor => run(ownInputs, {...ownKwargs}) as tf.Tensor;
+        return which === 'auto' ? withSegments('parts', which, call) : call();
+      });
+      return segment();
+    }, body);
+  } finally {
+    running = null;
+  }
+}
+
+/**
+ * Marks a part of a layer's forward pass. With `'auto'`, when the layer runs again, the part is a segment of its own and is
+ * recomputed once more, so that the layer's parts are not remembered all together. The last part needs no mark: the backward
+ * pass begins with it, when nothing else is remembered.
+ *
+ * @param weights What the part reads of the layer's weights.
+ */
+export function recomputedPart<Inputs extends tf.Tensor[], Result extends tf.Tensor>(
+  f: (...inputs: Inputs) => Result,
+  weights: readonly tf.Tensor[],
+): (...inputs: Inputs) => Result {
+  return (...inputs) => (isPartRecomputed(inputs, weights) ? recomputed(f) : f)(...inputs);
+}
+
+/** Whether layers are recomputed now, or what runs now is inside of such a layer, in its second run. */
+export function areLayersRecomputed(): boolean {
+  return running !== null;
+}
+
+/** Whether {@link recomputedPart} makes a part with these inputs and weights a segment now. */
+export function isPartRecomputed(
+  inputs: readonly tf.Tensor[],
+  weights: readonly tf.Tensor[],
+): boolean {
+  return running === 'parts' && isWorth(inputs, weights);
+}
+
+function isWorth(inputs: readonly Sized[], weights: readonly Sized[]): boolean {
+  return sizeOf(inputs) >= WORTH * sizeOf(weights);
+}
+
+type Sized = Pick<tf.Tensor | tfl.LayerVariable, 'shape'>;
+
+function sizeOf(tensors: readonly Sized[]): number {
+  return tensors.reduce((sum, {shape}) => sum + tf.util.sizeFromShape(shape as number[]), 0);
+}
+
+/** Whether a layer is worth to be a segment of its own. */
+function isSegment(layer: Layer): boolean {
+  return !layer.stateful && matrixCount(layer) >= 2 && !(isModel(layer) && holdsBlocks(layer));
+}
+
+/** Whether a model is a body of blocks, as `findBlocks` knows them, and not a block itself. */
+function holdsBlocks(model: tfl.LayersModel): boolean {
+  const shapes = model.layers.filter(isSegment).map(weightShapes);
+  return new Set(shapes).size < shapes.length;
+}

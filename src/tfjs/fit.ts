@@ -1,0 +1,59 @@
+/** What `fit` and `fitDataset` of tfjs-layers do with a model and its callbacks; seen in 4.22. */
+import * as tfl from '@tensorflow/tfjs-layers';
+
+/** The methods of a callback that `fit` calls, after `setParams` and `setModel`. */
+export const fitHooks = [
+  'onTrainBegin',
+  'onEpochBegin',
+  'onBatchBegin',
+  'onBatchEnd',
+  'onEpochEnd',
+  'onTrainEnd',
+] as const;
+
+/**
+ * Calls `listener` once, when the `fit` or `fitDataset` that is at work on `model` ends, also if it throws: tfjs calls no
+ * callback then, wherever the error comes from, but never fails to set `model.isTraining` to false. Where it does not set it,
+ * `listener` is not called.
+ */
+export function whenFitEnds(model: tfl.LayersModel, listener: () => void): void {
+  const define = (property: PropertyDescriptor): void => {
+    Object.defineProperty(model, 'isTraining', {...property, configurable: true, enumerable: true});
+  };
+  define({
+    get: () => true,
+    set(isTraining: boolean) {
+      define({value: isTraining, writable: true});
+      listener();
+    },
+  });
+}
+
+/** Whether two callbacks are at work in the same `fit`, which gives all of its callbacks one object of parameters. */
+export function areInSameFit(a: tfl.Callback, b: tfl.Callback): boolean {
+  return a.params === b.params;
+}
+
+/** Batches that the `fit` of a callback is going to train on; null if it does not know, or is none. */
+export function batchesOfFit({params}: tfl.Callback): number | null {
+  const {epochs, initialEpoch, steps, samples, batchSize} = (params ?? {}) as Partial<
+    Record<string, number>
+  >;
+  const perEpoch = steps ?? (samples && batchSize ? Math.ceil(samples / batchSize) : undefined);
+  if (epochs === undefined || perEpoch === undefined) return null;
+  return (epochs - (initialEpoch ?? 0)) * perEpoch;
+}
+
+/**
+ * Whether an object is one that `fit` has made to call a callback's methods on, in the place of the callback: if the first entry
+ * of the array is a plain object of functions, it treats all entries as such. A second copy of tfjs-layers treats each callback of
+ * the first copy so, by a class of its own, which this does not recognise.
+ */
+export function isPlainObjectsReceiver(receiver: unknown): boolean {
+  return receiver instanceof tfl.CustomCallback;
+}
+
+/** A callback that lets the page draw every 125 ms, as `fit` does by itself only if it is given no callbacks. */
+export function yieldingCallback(): tfl.CustomCallback {
+  return new tfl.CustomCallback({});
+}

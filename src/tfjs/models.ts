@@ -1,0 +1,97 @@
+/**
+ * What tfjs-layers trains of a model, and the layers that a pass runs; seen in 4.22.
+ *
+ * A training step reads `trainable` of each `tf.Variable` afresh, without `compile`, and hands to `optimizer.minimize` the variables
+ * that were trainable when the model was compiled. Layers and their weights have a flag of their own beside it, which sets that of
+ * the variable when it is set, and by which `model.weights` is sorted.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {withMethods} from './methods';
+
+type Layer = tfl.layers.Layer;
+export type Apply = Layer['apply'];
+
+/**
+ * The model that is trained, which is the one that `fit` gives to callbacks: a Sequential is trained by a model inside of it, which
+ * each `compile` makes anew. tfjs-layers declares that one private. Where there is none, the model itself.
+ */
+export function trainedModel(model: tfl.LayersModel): tfl.LayersModel {
+  return (model as unknown as {model?: tfl.LayersModel}).model ?? model;
+}
+
+/** Builds a Sequential that was never compiled: its first call would do it, and thereby turn all of its weights on. */
+export function buildSequential(model: tfl.LayersModel): void {
+  if (model instanceof tfl.Sequential && !model.built && model.inputs.length > 0) model.build();
+}
+
+/**
+ * The list of weights that `compile` made, see {@link weightsToTrain}; a new one each time, null before the first. tfjs-layers
+ * declares it protected; where it is not there, a model is as if it were not compiled.
+ */
+export function collectedWeights(model: tfl.LayersModel): readonly tfl.LayerVariable[] | null {
+  const {collectedTrainableWeights} = model as unknown as {
+    collectedTrainableWeights?: tfl.LayerVariable[];
+  };
+  return collectedTrainableWeights ?? null;
+}
+
+/**
+ * The weights that a training step hands to the optimizer, each once: those that were trainable when the model was compiled,
+ * whatever has become of them; tfjs trains those of them whose `tf.Variable` is trainable. Of a model that is not compiled,
+ * those that are trainable.
+ */
+export function weightsToTrain(model: tfl.LayersModel): tfl.LayerVariable[] {
+  return [...new Set(collectedWeights(model) ?? model.trainableWeights)];
+}
+
+/**
+ * The variable of a weight, of the same name. `read()` is declared to give a tensor.
+ *
+ * @throws Error if it is no variable: then whether a weight is trained is decided elsewhere.
+ */
+export function variableOf(weight: tfl.LayerVariable): tf.Variable {
+  const value: unknown = weight.read();
+  if (value instanceof tf.Variable) return value as tf.Variable;
+  throw new Error(
+    `tfjs-owlore: the weight '${weight.name}' has no tf.Variable in it, as it has in tfjs-layers 4.22; use 4.22`,
+  );
+}
+
+/**
+ * Runs `body` and passes each call of a layer to `intercept`, together with the function that calls the layer as before. No call is
+ * missed: every layer inherits `apply` from the prototype of `Layer`.
+ */
+export function interceptLayers<T>(
+  intercept: (layer: Layer, run: Apply, ...args: Parameters<Apply>) => ReturnType<Apply>,
+  body: () => T,
+): T {
+  const prototype = tfl.layers.Layer.prototype;
+  const own = prototype.apply;
+  return withMethods(
+    prototype,
+    {
+      apply(this: Layer, ...args: Parameters<Apply>) {
+        return intercept(this, (...given) => own.apply(this, given), ...args);
+      },
+    },
+    body,
+  );
+}
+
+/** Runs `body` and reports each call of some layers, with its inputs and outputs. */
+export function watchLayers<T>(
+  layers: readonly Layer[],
+  onCall: (layer: Layer, inputs: tf.Tensor | tf.Tensor[], outputs: tf.Tensor | tf.Tensor[]) => void,
+  body: () => T,
+): T {
+  return layers.reduce<() => T>((inner, layer) => {
+    const call = layer.call.bind(layer);
+    const watched: Layer['call'] = (inputs, kwargs) => {
+      const outputs = call(inputs, kwargs);
+      onCall(layer, inputs, outputs);
+      return outputs;
+    };
+    return () => withMethods(layer, {call: watched}, inner);
+  }, body)();
+}
