@@ -25,6 +25,13 @@ export function swiglu(gate: tf.Tensor, up: tf.Tensor): tf.Tensor {
   return tf.mul(tf.mul(gate, tf.sigmoid(gate)), up);
 }
 
+/** `gelu(gate) · up`, GELU by its tanh approximation. */
+export function geglu(gate: tf.Tensor, up: tf.Tensor): tf.Tensor {
+  const cubed = tf.mul(tf.mul(gate, gate), gate);
+  const inner = tf.mul(Math.sqrt(2 / Math.PI), tf.add(gate, tf.mul(0.044715, cubed)));
+  return tf.mul(tf.mul(tf.mul(0.5, gate), tf.add(1, tf.tanh(inner))), up);
+}
+
 /** `x` turned by angles with cosines `cos` and sines `sin`, its first half against its second. */
 export function rotate(x: tf.Tensor, {cos, sin}: {cos: tf.Tensor; sin: tf.Tensor}): tf.Tensor {
   const [first, second] = tf.split(x, 2, -1) as [tf.Tensor, tf.Tensor];

@@ -5,11 +5,17 @@ import {rotaryTable, type RotaryOptions} from '../src/llama/rotary';
 import * as composed from './composed';
 
 interface BlockConfig extends RotaryOptions {
+  architecture: string;
   numAttentionHeads: number;
   numKeyValueHeads: number;
   rmsNormEps: number;
   attentionBias: boolean;
   slidingWindow: number | null;
+  isSliding: boolean;
+  ropeLocalBaseFreq: number;
+  queryPreAttnScalar: number;
+  /** Of the last norm. */
+  unitOffset: boolean;
 }
 
 /**
@@ -24,7 +30,11 @@ export function createComposedLlama(config: LlamaConfig): tfl.LayersModel {
     const call = {
       LlamaBlock: (x: tf.Tensor) => block(x, layerConfig, layer.weights),
       LlamaRMSNorm: (x: tf.Tensor) =>
-        composed.rmsNorm(x, layer.weights[0]!.read(), layerConfig.rmsNormEps),
+        composed.rmsNorm(
+          x,
+          tf.add(layer.weights[0]!.read(), layerConfig.unitOffset ? 1 : 0),
+          layerConfig.rmsNormEps,
+        ),
     }[layer.getClassName()];
     if (call) layer.call = (inputs) => tf.tidy(() => call([inputs].flat()[0]!));
   }
@@ -36,40 +46,51 @@ function block(
   config: BlockConfig,
   weights: readonly tfl.LayerVariable[],
 ): tf.Tensor {
+  const isGemma = config.architecture === 'gemma3';
   const read = (name: string): tf.Tensor =>
     weights.find(({originalName}) => originalName.endsWith(name))!.read();
   const weight = (name: string): tf.Tensor => read(`${name}.weight`);
   const norm = (x: tf.Tensor, name: string): tf.Tensor =>
-    composed.rmsNorm(x, weight(name), config.rmsNormEps);
+    composed.rmsNorm(x, tf.add(weight(name), isGemma ? 1 : 0), config.rmsNormEps);
+  const outputNorm = (x: tf.Tensor, name: string): tf.Tensor => (isGemma ? norm(x, name) : x);
 
-  const attended = attention(norm(x, 'input_layernorm'), config, read);
-  const hidden = tf.add(x, attended);
-  const normed = norm(hidden, 'post_attention_layernorm');
-  const gated = composed.swiglu(
+  const attended = attention(norm(x, 'input_layernorm'), config, read, norm);
+  const hidden = tf.add(x, outputNorm(attended, 'post_attention_layernorm'));
+  const normed = norm(hidden, isGemma ? 'pre_feedforward_layernorm' : 'post_attention_layernorm');
+  const gated = (isGemma ? composed.geglu : composed.swiglu)(
     linear(normed, weight('gate_proj')),
     linear(normed, weight('up_proj')),
   );
-  return tf.add(hidden, linear(gated, weight('down_proj')));
+  const transformed = linear(gated, weight('down_proj'));
+  return tf.add(hidden, outputNorm(transformed, 'post_feedforward_layernorm'));
 }
 
 function attention(
   x: tf.Tensor,
   config: BlockConfig,
   read: (name: string) => tf.Tensor,
+  norm: (x: tf.Tensor, name: string) => tf.Tensor,
 ): tf.Tensor {
-  const {numAttentionHeads, numKeyValueHeads, headDim} = config;
+  const {numAttentionHeads, numKeyValueHeads, headDim, isSliding} = config;
   const [batch, seq] = x.shape as [number, number];
   const heads = (name: string, count: number): tf.Tensor => {
     const product = linear(x, read(`${name}.weight`));
     const projected = config.attentionBias ? tf.add(product, read(`${name}.bias`)) : product;
     return tf.reshape(projected, [batch, seq, count, headDim]);
   };
+  const isNormalized = ['qwen3', 'gemma3'].includes(config.architecture);
+  const normed = (x: tf.Tensor, name: string): tf.Tensor => (isNormalized ? norm(x, name) : x);
+  const queries = normed(heads('q_proj', numAttentionHeads), 'q_norm');
+  const isLocal = isSliding && config.architecture === 'gemma3';
   const mixed = composed.selfAttention(
-    heads('q_proj', numAttentionHeads),
-    heads('k_proj', numKeyValueHeads),
+    tf.mul(queries, Math.sqrt(headDim / config.queryPreAttnScalar)), // the rest of 1/√headDim
+    normed(heads('k_proj', numKeyValueHeads), 'k_norm'),
     heads('v_proj', numKeyValueHeads),
-    rotaryTable(seq, config),
-    config.slidingWindow,
+    rotaryTable(
+      seq,
+      isLocal ? {headDim, ropeTheta: config.ropeLocalBaseFreq, ropeScaling: null} : config,
+    ),
+    isSliding ? config.slidingWindow : null,
   );
   return linear(tf.reshape(mixed, [batch, seq, -1]), read('o_proj.weight'));
 }

@@ -9,6 +9,9 @@ export type Pattern = ReadonlyArray<number | null>;
  * shapes, dtypes and attributes, which are on the host; a message names the kernel, the input and what it must be.
  */
 export class KernelArguments {
+  /** The inputs that a check has asked for, there or not. */
+  private readonly asked = new Set<string>();
+
   constructor(
     readonly kernelName: string,
     readonly backendName: string,
@@ -16,6 +19,14 @@ export class KernelArguments {
     private readonly attrs: object = {},
     private readonly ending = '',
   ) {}
+
+  /** Fails if an input is there that no check has asked for. */
+  refuseOthers(): void {
+    const others = Object.keys(this.inputs).filter(
+      (name) => this.inputs[name] != null && !this.asked.has(name),
+    );
+    if (others.length > 0) this.fail(`input '${others[0]}' is none of its inputs`);
+  }
 
   /** Whether an input, which may be missing, is there. */
   has(name: string): boolean {
@@ -138,6 +149,7 @@ export class KernelArguments {
   }
 
   private info(name: string): tf.TensorInfo | undefined {
+    this.asked.add(name + this.ending);
     return (this.inputs as Record<string, tf.TensorInfo | undefined>)[name + this.ending];
   }
 }

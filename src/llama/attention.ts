@@ -1,37 +1,39 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type {ByRole} from './architectures/weights';
 import {causalAttention} from './causal_attention';
-import {
-  OwLoreAttention,
-  OwLoreAttentionGrad,
-  type OwLoreAttentionAttrs,
-} from '../kernels/llama_kernel_names';
-import {hasKernel} from '../kernels/run_kernel';
+import type {BlockFeature} from '../kernels/block_features';
+import {OwLoreAttention, type OwLoreAttentionAttrs} from '../kernels/llama_kernel_names';
+import {declareProducts} from '../kernels/products';
 import type {KeysAndValues, KeyValueCache} from './generation/key_value_cache';
-import {kernelOp} from './kernel_op';
+import {canRun, kernelOp} from './kernel_op';
+import {rmsNorm} from './rms_norm';
 import {rotate, rotaryTable, type RotaryOptions, type RotaryTable} from './rotary';
 
 export interface AttentionOptions extends RotaryOptions {
   numAttentionHeads: number;
   numKeyValueHeads: number;
+  /** The constant of RMSNorm. */
+  rmsNormEps: number;
+  /** Its square root divides the products of queries and keys. */
+  queryPreAttnScalar: number;
   /** How many keys a query sees at most, its own position's and those just before; null: all earlier ones. */
   slidingWindow: number | null;
 }
 
-/** Kernels `[in, out]`; in and out are `heads · headDim` on the side of the heads. */
-export interface AttentionKernels {
-  q: tf.Tensor;
-  k: tf.Tensor;
-  v: tf.Tensor;
-  o: tf.Tensor;
-}
+/**
+ * Kernels `[in, out]`; in and out are `heads · headDim` on the side of the heads. Biases of the projections `[out]`, all three or
+ * none. Weights of an RMSNorm of each head's queries and keys `[headDim]` (Henry et al. 2020), both or none.
+ */
+export type AttentionWeights = Pick<
+  ByRole<tf.Tensor>,
+  'q' | 'k' | 'v' | 'o' | 'qBias' | 'kBias' | 'vBias' | 'qNorm' | 'kNorm'
+>;
 
-/** Biases of the projections, `[out]`. */
-export type AttentionBiases = Record<'q' | 'k' | 'v', tf.Tensor>;
-
-export interface AttentionWeights {
-  kernels: AttentionKernels;
-  biases: AttentionBiases | null;
-}
+declareProducts(OwLoreAttention, [
+  ['x', 'q'],
+  ['x', 'k'],
+  ['x', 'v'],
+]);
 
 /**
  * Causal self-attention with rotary positions 0, 1, …: `x` `[batch · seq, hidden]` to the same
@@ -51,12 +53,13 @@ export function attention(
   cache?: KeyValueCache,
 ): tf.Tensor {
   return tf.tidy(() => {
-    if (!hasKernel(OwLoreAttentionGrad) || (cache && cache.length > 0)) {
-      return tf.matMul(composedAttention(x, seq, weights, options, cache), weights.kernels.o);
+    const isFused = canRun(OwLoreAttention, attentionFeatures(weights, options));
+    if (!isFused || (cache && cache.length > 0)) {
+      return tf.matMul(composedAttention(x, seq, weights, options, cache), weights.o);
     }
     // a kernel does not put out keys and values in a layout that others know
     cache?.append(keysAndValues(x, seq, weights, options, rotaryTable(seq, options)));
-    return tf.matMul(fusedAttention(x, seq, weights, options), weights.kernels.o);
+    return tf.matMul(fusedAttention(x, seq, weights, options), weights.o);
   });
 }
 
@@ -68,13 +71,13 @@ function composedAttention(
   options: AttentionOptions,
   cache?: KeyValueCache,
 ): tf.Tensor {
-  const {numAttentionHeads, headDim, slidingWindow} = options;
+  const {numAttentionHeads, headDim} = options;
   const table = rotaryTable(seq, options, cache?.length);
   return tf.tidy(() => {
     const q = tf.tidy(() => rotate(projected(x, seq, weights, 'q', options), table));
     const own = keysAndValues(x, seq, weights, options, table);
     const {keys, values} = cache ? cache.append(own) : own;
-    const mixed = groupedAttention(q, keys, values, slidingWindow);
+    const mixed = groupedAttention(q, keys, values, options);
     return tf.reshape(byHeads(mixed), [x.shape[0], numAttentionHeads * headDim]);
   });
 }
@@ -95,15 +98,31 @@ function keysAndValues(
 function projected(
   x: tf.Tensor,
   seq: number,
-  {kernels, biases}: AttentionWeights,
+  weights: AttentionWeights,
   name: 'q' | 'k' | 'v',
-  {headDim}: AttentionOptions,
+  {headDim, rmsNormEps}: AttentionOptions,
 ): tf.Tensor {
   return tf.tidy(() => {
-    const product = tf.matMul(x, kernels[name]);
-    const biased = biases ? tf.add(product, biases[name]) : product;
-    return byHeads(tf.reshape(biased, [x.shape[0] / seq, seq, -1, headDim]));
+    const product = tf.matMul(x, weights[name]);
+    const bias = weights[`${name}Bias`];
+    const biased = bias ? tf.add(product, bias) : product;
+    const heads = tf.reshape(biased, [x.shape[0] / seq, seq, -1, headDim]);
+    const norm = name === 'v' ? undefined : weights[`${name}Norm`];
+    return byHeads(norm ? rmsNorm(heads, norm, rmsNormEps) : heads);
   });
+}
+
+/** What a kernel with attention in it must compute. */
+export function attentionFeatures(
+  {qBias, qNorm}: AttentionWeights,
+  {slidingWindow, queryPreAttnScalar, headDim}: AttentionOptions,
+): BlockFeature[] {
+  const features: BlockFeature[] = [];
+  if (qBias) features.push('attentionBias');
+  if (slidingWindow !== null) features.push('slidingWindow');
+  if (qNorm) features.push('queryKeyNorm');
+  if (queryPreAttnScalar !== headDim) features.push('queryScale');
+  return features;
 }
 
 /** Attributes of a kernel with attention in it. */
@@ -113,22 +132,28 @@ export function attentionAttrs(seq: number, options: AttentionOptions): OwLoreAt
   return {heads, keyHeads, ...(isHiding && {window: slidingWindow})};
 }
 
-/** Inputs of such a kernel. */
-export function biasInputs(biases: AttentionBiases | null): Record<string, tf.Tensor> {
-  return biases ? {qBias: biases.q, kBias: biases.k, vBias: biases.v} : {};
+/** The weights that such a kernel takes, in the order of their gradients; `o` after `v`, if it takes that. */
+export function attentionInputs(
+  {q, k, v, o, qBias, kBias, vBias}: AttentionWeights,
+  withOutput: boolean,
+): Record<string, tf.Tensor> {
+  return {
+    ...{q, k, v},
+    ...(withOutput && {o}),
+    ...(qBias && {qBias, kBias: kBias!, vBias: vBias!}),
+  };
 }
 
 /** The same by a kernel. */
 function fusedAttention(
   x: tf.Tensor,
   seq: number,
-  {kernels: {q, k, v}, biases}: AttentionWeights,
+  weights: AttentionWeights,
   options: AttentionOptions,
 ): tf.Tensor {
   return kernelOp({
     kernelName: OwLoreAttention,
-    gradientName: OwLoreAttentionGrad,
-    inputs: {x, q, k, v, ...biasInputs(biases)},
+    inputs: {x, ...attentionInputs(weights, false)},
     constants: {...rotaryTable(seq, options)},
     attrs: attentionAttrs(seq, options),
     weightsAttr: 'ofKernels',
@@ -144,7 +169,7 @@ function groupedAttention(
   q: tf.Tensor,
   k: tf.Tensor,
   v: tf.Tensor,
-  slidingWindow: number | null,
+  {slidingWindow: window, queryPreAttnScalar}: AttentionOptions,
 ): tf.Tensor {
   const [batch, heads, seq, headDim] = q.shape as [number, number, number, number];
   const [, keyHeads, keys] = k.shape as [number, number, number];
@@ -153,7 +178,7 @@ function groupedAttention(
       tf.reshape(q, [batch * keyHeads, heads / keyHeads, seq, headDim]),
       tf.reshape(k, [batch * keyHeads, keys, headDim]),
       tf.reshape(v, [batch * keyHeads, keys, headDim]),
-      {window: slidingWindow},
+      {window, scale: queryPreAttnScalar ** -0.5},
     );
     return tf.reshape(mixed, q.shape);
   });

@@ -1,20 +1,31 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import type {LlamaConfig} from './config';
+import {architectures} from './architectures';
+import type {Architecture} from './architectures/architecture';
+import {
+  modelShape,
+  sizesOf,
+  type BlockRole,
+  type ByRole,
+  type Weight,
+} from './architectures/weights';
+import type {ResolvedConfig} from './config';
 import type {KeyValueCache} from './generation/key_value_cache';
-import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
+import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit} from './layer';
 import {pick} from './pick';
+import {normFactor} from './rms_norm';
 import {
   areSublayersFused,
   attentionSublayer,
   fusedBlock,
   mlpSublayer,
-  type BlockWeights,
+  type SublayerOptions,
 } from './sublayers';
 import {isPartRecomputed, recomputedPart} from '../tape/recompute_layers';
 
 /** What a block takes from the model's configuration. */
 export const BLOCK_OPTIONS = [
+  'architecture',
   'intermediateSize',
   'numAttentionHeads',
   'numKeyValueHeads',
@@ -22,40 +33,45 @@ export const BLOCK_OPTIONS = [
   'rmsNormEps',
   'ropeTheta',
   'ropeScaling',
+  'ropeLocalBaseFreq',
+  'queryPreAttnScalar',
   'attentionBias',
   'slidingWindow',
-] as const satisfies ReadonlyArray<keyof LlamaConfig>;
+] as const satisfies ReadonlyArray<keyof ResolvedConfig>;
 
-type BlockOptions = Pick<Required<LlamaConfig>, (typeof BLOCK_OPTIONS)[number]>;
+type BlockOptions = Pick<ResolvedConfig, (typeof BLOCK_OPTIONS)[number]>;
 
-export interface LlamaBlockArgs extends LayerArgs, KernelInit, BlockOptions {}
-
-/** Names of a block's kernels, in the order in which their seeds count up. */
-const KERNELS = [
-  'self_attn.q_proj.weight',
-  'self_attn.k_proj.weight',
-  'self_attn.v_proj.weight',
-  'self_attn.o_proj.weight',
-  'mlp.gate_proj.weight',
-  'mlp.up_proj.weight',
-  'mlp.down_proj.weight',
-] as const;
-const NORMS = ['input_layernorm.weight', 'post_attention_layernorm.weight'] as const;
-const BIASES = ['self_attn.q_proj.bias', 'self_attn.k_proj.bias', 'self_attn.v_proj.bias'] as const;
-type WeightName = (typeof KERNELS)[number] | (typeof NORMS)[number] | (typeof BIASES)[number];
+export interface LlamaBlockArgs extends LayerArgs, WeightInit, BlockOptions {
+  /** Whether this block has the model's sliding window. */
+  isSliding: boolean;
+}
 
 /**
- * A block with all its weights, nine or with biases twelve: `h = x + attention(norm(x))`, then `h +
- * mlp(norm(h))`; `[batch, seq, hidden]` to the same shape. The weights have the names of Hugging
- * Face's checkpoints, kernels are `[in, out]`.
+ * A block with all the weights that its architecture has: `h = x + attention(norm(x))`, then `h +
+ * mlp(norm(h))`, `[batch, seq, hidden]` to the same shape. Where there are output norms, what attention and MLP
+ * add goes through one. The weights have the names of Hugging Face's checkpoints, kernels are `[in, out]`.
  */
 export class LlamaBlock extends tfl.layers.Layer {
   readonly args: LlamaBlockArgs;
-  private readonly variables = new Map<WeightName, tfl.LayerVariable>();
+  /** How many keys a position sees at most; null: all earlier ones. */
+  readonly window: number | null;
+  private readonly architecture: Architecture;
+  private readonly options: SublayerOptions;
+  private readonly variables = new Map<BlockRole, tfl.LayerVariable>();
 
   constructor(args: LlamaBlockArgs) {
     super(args);
     this.args = args;
+    this.architecture = architectures[args.architecture];
+    this.window = args.isSliding ? args.slidingWindow : null;
+    const {activation = 'silu', options} = this.architecture;
+    const isLocal = this.window !== null && options.includes('ropeLocalBaseFreq');
+    this.options = {
+      ...pick(args, BLOCK_OPTIONS),
+      ...(isLocal && {ropeTheta: args.ropeLocalBaseFreq, ropeScaling: null}),
+      slidingWindow: this.window,
+      activation,
+    };
   }
 
   static get className(): string {
@@ -63,25 +79,15 @@ export class LlamaBlock extends tfl.layers.Layer {
   }
 
   override build(inputShape: tfl.Shape | tfl.Shape[]): void {
-    const {numAttentionHeads, numKeyValueHeads, headDim, intermediateSize} = this.args;
-    const hidden = onlyShape(inputShape).at(-1)!;
-    const queries = numAttentionHeads * headDim;
-    const keys = numKeyValueHeads * headDim;
-    const shapes: Record<(typeof KERNELS)[number], [number, number]> = {
-      'self_attn.q_proj.weight': [hidden, queries],
-      'self_attn.k_proj.weight': [hidden, keys],
-      'self_attn.v_proj.weight': [hidden, keys],
-      'self_attn.o_proj.weight': [queries, hidden],
-      'mlp.gate_proj.weight': [hidden, intermediateSize],
-      'mlp.up_proj.weight': [hidden, intermediateSize],
-      'mlp.down_proj.weight': [intermediateSize, hidden],
-    };
-    KERNELS.forEach((name, i) => this.add(name, shapes[name], kernelInitializer(this.args, i)));
-    for (const name of NORMS) this.add(name, [hidden], tfl.initializers.ones());
-    const widths = [queries, keys, keys];
-    (this.args.attentionBias ? BIASES : []).forEach((name, i) =>
-      this.add(name, [widths[i]!], tfl.initializers.zeros()),
-    );
+    const sizes = sizesOf({...this.args, hiddenSize: onlyShape(inputShape).at(-1)!});
+    const {unitOffset = false} = this.architecture;
+    let kernels = 0;
+    for (const [role, weight] of this.roles()) {
+      const initializer = weightInitializer({...this.args, unitOffset}, weight, kernels);
+      if (weight.kind === 'kernel') kernels++;
+      const shape = modelShape(weight, sizes);
+      this.variables.set(role, this.addWeight(weight.name, shape, 'float32', initializer));
+    }
     super.build(inputShape);
   }
 
@@ -95,16 +101,16 @@ export class LlamaBlock extends tfl.layers.Layer {
       const cache = kwargs['cache'] as KeyValueCache | undefined;
       const [batch, seq, hidden] = x.shape as [number, number, number];
       const weights = this.readWeights();
-      const kernels = Object.values(weights.attention.kernels);
+      const kernels = [weights.q, weights.k, weights.v, weights.o];
       const attend = recomputedPart(
-        (x: tf.Tensor) => attentionSublayer(x, seq, weights, this.args, cache),
+        (x: tf.Tensor) => attentionSublayer(x, seq, weights, this.options, cache),
         kernels,
       );
-      const transform = (x: tf.Tensor): tf.Tensor => mlpSublayer(x, weights, this.args);
-      if (areSublayersFused(cache)) {
+      const transform = (x: tf.Tensor): tf.Tensor => mlpSublayer(x, weights, this.options);
+      if (areSublayersFused(weights, this.options, cache)) {
         const whole = isPartRecomputed([x], kernels)
           ? null
-          : fusedBlock(x, seq, weights, this.args);
+          : fusedBlock(x, seq, weights, this.options);
         return whole ?? transform(attend(x));
       }
       const rows = tf.reshape(x, [batch * seq, hidden]);
@@ -113,53 +119,28 @@ export class LlamaBlock extends tfl.layers.Layer {
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    const {ropeScaling, initializerRange, seed} = this.args;
+    const {ropeScaling, initializerRange, seed, isSliding} = this.args;
     return {
       ...super.getConfig(),
       ...pick(this.args, BLOCK_OPTIONS),
       ropeScaling: ropeScaling && {...ropeScaling},
       initializerRange,
       seed,
+      isSliding,
     };
   }
 
-  private readWeights(): BlockWeights {
-    return {
-      attentionNorm: this.read('input_layernorm.weight'),
-      attention: {
-        kernels: {
-          q: this.read('self_attn.q_proj.weight'),
-          k: this.read('self_attn.k_proj.weight'),
-          v: this.read('self_attn.v_proj.weight'),
-          o: this.read('self_attn.o_proj.weight'),
-        },
-        biases: this.args.attentionBias
-          ? {
-              q: this.read('self_attn.q_proj.bias'),
-              k: this.read('self_attn.k_proj.bias'),
-              v: this.read('self_attn.v_proj.bias'),
-            }
-          : null,
-      },
-      mlpNorm: this.read('post_attention_layernorm.weight'),
-      mlp: {
-        gate: this.read('mlp.gate_proj.weight'),
-        up: this.read('mlp.up_proj.weight'),
-        down: this.read('mlp.down_proj.weight'),
-      },
-    };
+  private roles(): Array<[BlockRole, Weight]> {
+    return Object.entries(this.architecture.weights) as Array<[BlockRole, Weight]>;
   }
 
-  private read(name: WeightName): tf.Tensor {
-    return this.variables.get(name)!.read();
-  }
-
-  private add(
-    name: WeightName,
-    shape: number[],
-    initializer: ReturnType<typeof tfl.initializers.ones>,
-  ): void {
-    this.variables.set(name, this.addWeight(name, shape, 'float32', initializer));
+  private readWeights(): ByRole<tf.Tensor> {
+    const {weights, unitOffset = false} = this.architecture;
+    const entries = [...this.variables].map(([role, variable]) => {
+      const value = variable.read();
+      return [role, weights[role]!.kind === 'norm' ? normFactor(value, unitOffset) : value];
+    });
+    return Object.fromEntries(entries) as ByRole<tf.Tensor>;
   }
 }
 tf.serialization.registerClass(LlamaBlock);

@@ -19,12 +19,14 @@ const SIDE = 128;
 export interface CausalAttentionOptions {
   /** How many keys a query sees at most, its own position's and those just before; default null: all. */
   window?: number | null;
+  /** Factor of the products of queries and keys; default 1/√d. */
+  scale?: number;
   /** How many positions are worked on at a time; default 64, or more where they see few keys. */
   rows?: number;
 }
 
 /**
- * Scaled dot-product attention of each position to itself and earlier ones: `softmax(q kᵀ / √d) v`
+ * Scaled dot-product attention of each position to itself and earlier ones: `softmax(scale · q kᵀ) v`
  * (Vaswani et al. 2017).
  *
  * Memory grows linearly with `seq`: the scores are made for some positions at a time, and once more
@@ -43,9 +45,13 @@ export function causalAttention(
   q: tf.Tensor,
   k: tf.Tensor,
   v: tf.Tensor,
-  {window = null, rows = rowsAtATime(k.shape[1]!, window ?? Infinity)}: CausalAttentionOptions = {},
+  {
+    window = null,
+    scale = q.shape.at(-1)! ** -0.5,
+    rows = rowsAtATime(k.shape[1]!, window ?? Infinity),
+  }: CausalAttentionOptions = {},
 ): tf.Tensor {
-  const size = {rows, window: window ?? Infinity};
+  const size = {rows, scale, window: window ?? Infinity};
   return customOp({
     inputs: [q, k, v],
     forward: () => attend(q, k, v, size),
@@ -89,7 +95,7 @@ function attendGradients(
       const weights = attentionWeights(queries, keys, piece);
       const dScores = scoreGradients(weights, dMixed, values);
       return [
-        ungroup(tf.mul(tf.matMul(dScores, keys), scaleOf(q)), piece),
+        ungroup(tf.mul(tf.matMul(dScores, keys), size.scale), piece),
         tf.matMul(dScores, queries, true),
         tf.matMul(weights, dMixed, true),
       ];
@@ -142,6 +148,7 @@ function padded(x: tf.Tensor, count: number): tf.Tensor {
 
 interface PieceSize {
   rows: number;
+  scale: number;
   /** Infinity for none. */
   window: number;
 }
@@ -154,16 +161,17 @@ interface Piece {
   firstKey: number;
   endKey: number;
   window: number;
+  scale: number;
 }
 
-function piecesOf(q: tf.Tensor, k: tf.Tensor, {rows, window}: PieceSize): Piece[] {
+function piecesOf(q: tf.Tensor, k: tf.Tensor, {rows, window, scale}: PieceSize): Piece[] {
   const [, group, seq] = q.shape as [number, number, number];
   const earlier = k.shape[1]! - seq;
   return Array.from({length: Math.ceil(seq / rows)}, (_, i) => {
     const from = i * rows;
     const to = Math.min(from + rows, seq);
     const firstKey = Math.max(0, earlier + from - window + 1);
-    return {from, to, group, firstKey, endKey: earlier + to, window};
+    return {from, to, group, firstKey, endKey: earlier + to, window, scale};
   });
 }
 
@@ -180,12 +188,8 @@ function ungroup(x: tf.Tensor, {from, to, group}: Piece): tf.Tensor {
   return tf.reshape(x, [x.shape[0], group, to - from, -1]);
 }
 
-function scaleOf(q: tf.Tensor): number {
-  return q.shape.at(-1)! ** -0.5;
-}
-
 function scaledQueries(q: tf.Tensor, piece: Piece): tf.Tensor {
-  return tf.mul(grouped(q, piece), scaleOf(q));
+  return tf.mul(grouped(q, piece), piece.scale);
 }
 
 /** The keys (or values) of the piece, `[stack, keys, d]`. */

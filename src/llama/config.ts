@@ -1,4 +1,6 @@
-import {checkFlag, checkKnown, checkNumber, definedIn} from '../options';
+import {checkChoice, checkFlag, checkKnown, checkNumber, definedIn, display} from '../options';
+import {architectureNames, architectures, type ArchitectureName} from './architectures';
+import type {OwnOption} from './architectures/architecture';
 
 /**
  * Stretches the rotary wavelengths as LLaMA 3.1 does, to read texts longer than it was pre-trained
@@ -15,10 +17,18 @@ export interface RopeScaling {
   originalMaxPositionEmbeddings: number;
 }
 
+/** Whether a block sees all earlier positions or has the sliding window. */
+export type LayerType = 'full_attention' | 'sliding_attention';
+
 /**
  * Sizes of a LLaMA-style model; the names are those of Hugging Face's `config.json` in camel case.
  */
 export interface LlamaConfig {
+  /**
+   * What kind of model it is, by the names in `src/llama/architectures`; default `'qwen2'` with `attentionBias`, else `'mistral'` with a
+   * `slidingWindow`, else `'llama'`.
+   */
+  architecture?: ArchitectureName;
   /** Number of different tokens. */
   vocabSize: number;
   /** Width of the hidden states. */
@@ -42,15 +52,26 @@ export interface LlamaConfig {
   /** Stretched rotary wavelengths; default none. */
   ropeScaling?: RopeScaling | null;
   /**
-   * Whether the projections to queries, keys and values have biases, as in Qwen2; default false. The
-   * output projection has none.
+   * Base of the rotary wavelengths of blocks with the sliding window, which are then not stretched: an option of Gemma 3. Default
+   * `ropeTheta`.
+   */
+  ropeLocalBaseFreq?: number;
+  /** Its square root divides the products of queries and keys: an option of Gemma 3. Default `headDim`. */
+  queryPreAttnScalar?: number;
+  /**
+   * Whether the projections to queries, keys and values have biases; default: as the architecture has it, Qwen2 alone. The output
+   * projection has none.
    */
   attentionBias?: boolean;
   /**
    * How many keys a position sees at most, its own and those just before it, as in Mistral: key k is
-   * seen by query q where q − slidingWindow < k ≤ q; default null: all earlier ones.
+   * seen by query q where q − slidingWindow < k ≤ q; default null: all earlier ones. LLaMA has none.
    */
   slidingWindow?: number | null;
+  /**
+   * For each block whether it has the sliding window, an option of Qwen and Gemma models; default null: all have it, if there is one.
+   */
+  layerTypes?: readonly LayerType[] | null;
   /** Longest sequence that the model accepts, in tokens; default 2048. */
   maxPositionEmbeddings?: number;
   /** Whether the head is the transposed embedding, without a weight of its own; default false. */
@@ -69,15 +90,18 @@ export interface LlamaConfig {
   seed?: number | null;
 }
 
+/** A configuration with all of its options. */
+export type ResolvedConfig = Required<LlamaConfig>;
+
 const OWNER = 'createLlama';
 
-/** Of all options that need not be given, but those whose defaults follow from others. */
+/** Defaults, except those that follow from other options. */
 const DEFAULTS = {
   rmsNormEps: 1e-5,
   ropeTheta: 10000,
   ropeScaling: null,
-  attentionBias: false,
   slidingWindow: null,
+  layerTypes: null,
   maxPositionEmbeddings: 2048,
   tieWordEmbeddings: false,
   headInLoss: false,
@@ -96,26 +120,35 @@ const COUNTS = [
   'headDim',
 ] as const satisfies ReadonlyArray<keyof LlamaConfig>;
 
+/** Numbers above 0. */
+const POSITIVE = [
+  'rmsNormEps',
+  'ropeTheta',
+  'ropeLocalBaseFreq',
+  'queryPreAttnScalar',
+] as const satisfies ReadonlyArray<keyof LlamaConfig>;
+
+/** Options whose defaults follow from others. */
+const DERIVED = [
+  'architecture',
+  'attentionBias',
+  'ropeLocalBaseFreq',
+  'queryPreAttnScalar',
+] as const satisfies ReadonlyArray<keyof LlamaConfig>;
+
 /**
  * Fills in the defaults of a configuration.
  *
- * @throws if an option is unknown, missing or out of range, or if the heads do not divide as they
+ * @throws if an option is unknown, missing or out of range, if its architecture does not have it, or if the heads do not divide as they
  *   must.
  */
-export function resolveConfig(config: LlamaConfig): Required<LlamaConfig> {
-  checkKnown(OWNER, config, [...COUNTS, ...Object.keys(DEFAULTS)]);
-  const {hiddenSize, numAttentionHeads} = config;
-  const resolved: Required<LlamaConfig> = {
-    ...DEFAULTS,
-    numKeyValueHeads: numAttentionHeads,
-    headDim: hiddenSize / numAttentionHeads,
-    ...definedIn(config),
-  };
+export function resolveConfig(config: LlamaConfig): ResolvedConfig {
+  checkKnown(OWNER, config, [...COUNTS, ...Object.keys(DEFAULTS), ...DERIVED]);
+  const resolved = withDefaults(config);
   const count = {integer: true, min: 1};
   for (const name of COUNTS) checkNumber(OWNER, name, resolved[name], count);
-  const {numKeyValueHeads, headDim, ropeScaling, slidingWindow, seed} = resolved;
-  checkNumber(OWNER, 'rmsNormEps', resolved.rmsNormEps, {exclusiveMin: 0});
-  checkNumber(OWNER, 'ropeTheta', resolved.ropeTheta, {exclusiveMin: 0});
+  const {numAttentionHeads, numKeyValueHeads, headDim, ropeScaling, slidingWindow, seed} = resolved;
+  for (const name of POSITIVE) checkNumber(OWNER, name, resolved[name], {exclusiveMin: 0});
   checkNumber(OWNER, 'maxPositionEmbeddings', resolved.maxPositionEmbeddings, count);
   checkNumber(OWNER, 'initializerRange', resolved.initializerRange, {min: 0});
   if (ropeScaling !== null) checkRopeScaling(ropeScaling);
@@ -135,8 +168,77 @@ export function resolveConfig(config: LlamaConfig): Required<LlamaConfig> {
       `${OWNER}: headDim must be even, for rotary embedding turns pairs; got ${headDim}`,
     );
   }
-  return resolved;
+  const withLayers = {...resolved, ...resolveLayerTypes(resolved)};
+  checkArchitecture(withLayers);
+  return withLayers;
 }
+
+function withDefaults(config: LlamaConfig): ResolvedConfig {
+  const {hiddenSize, numAttentionHeads, attentionBias, slidingWindow} = config;
+  const ofWindow = (slidingWindow ?? null) === null ? 'llama' : 'mistral';
+  const {architecture = attentionBias ? 'qwen2' : ofWindow} = config;
+  checkChoice(OWNER, 'architecture', architecture, architectureNames);
+  const {headDim = hiddenSize / numAttentionHeads, ropeTheta = DEFAULTS.ropeTheta} = config;
+  return {
+    ...DEFAULTS,
+    architecture,
+    numKeyValueHeads: numAttentionHeads,
+    headDim,
+    ropeLocalBaseFreq: ropeTheta,
+    queryPreAttnScalar: headDim,
+    attentionBias: 'qBias' in architectures[architecture].weights,
+    ...definedIn(config),
+  };
+}
+
+/** Throws if the architecture does not compute what an option asks for. */
+function checkArchitecture(config: ResolvedConfig): void {
+  const {architecture, attentionBias, ropeTheta, headDim} = config;
+  const {weights, options} = architectures[architecture];
+  const refuse = (name: keyof LlamaConfig, wanted: unknown): never => {
+    throw new Error(
+      `${OWNER}: ${name} must be ${display(wanted)} in the architecture '${architecture}'; ` +
+        `got ${display(config[name])}`,
+    );
+  };
+  const hasBias = 'qBias' in weights;
+  if (attentionBias !== hasBias) refuse('attentionBias', hasBias);
+  const plain: Record<OwnOption, unknown> = {
+    slidingWindow: null,
+    layerTypes: null,
+    ropeLocalBaseFreq: ropeTheta,
+    queryPreAttnScalar: headDim,
+  };
+  for (const [name, value] of Object.entries(plain) as Array<[OwnOption, unknown]>) {
+    if (!options.includes(name) && config[name] !== value) refuse(name, value);
+  }
+}
+
+/** The window and its layers, with null in place of layers that are all alike. */
+function resolveLayerTypes({
+  slidingWindow,
+  layerTypes,
+  numHiddenLayers,
+}: ResolvedConfig): Pick<ResolvedConfig, 'slidingWindow' | 'layerTypes'> {
+  if (layerTypes === null) return {slidingWindow, layerTypes};
+  if (!Array.isArray(layerTypes) || layerTypes.length !== numHiddenLayers) {
+    throw new Error(
+      `${OWNER}: layerTypes must have an entry for each of ${numHiddenLayers} layers; ` +
+        `got ${display(layerTypes)}`,
+    );
+  }
+  layerTypes.forEach((type, i) => checkChoice(OWNER, `layerTypes[${i}]`, type, LAYER_TYPES));
+  const kinds = new Set(layerTypes);
+  if (kinds.has('sliding_attention') && slidingWindow === null) {
+    throw new Error(
+      `${OWNER}: layerTypes may have 'sliding_attention' with a slidingWindow only; got null`,
+    );
+  }
+  if (kinds.size > 1) return {slidingWindow, layerTypes};
+  return {slidingWindow: kinds.has('sliding_attention') ? slidingWindow : null, layerTypes: null};
+}
+
+const LAYER_TYPES: readonly LayerType[] = ['full_attention', 'sliding_attention'];
 
 function checkRopeScaling(scaling: RopeScaling): void {
   const owner = `${OWNER}: ropeScaling`;

@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import type {LlamaConfig} from './config';
+import type {ResolvedConfig} from './config';
 import {deferHead} from './deferred_head';
 import {checkIds} from './ids';
-import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
+import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit} from './layer';
 import {linear} from './linear';
 import {pick} from './pick';
 
@@ -13,11 +13,14 @@ export const EMBEDDING_OPTIONS = [
   'hiddenSize',
   'maxPositionEmbeddings',
   'headInLoss',
-] as const satisfies ReadonlyArray<keyof LlamaConfig>;
+] as const satisfies ReadonlyArray<keyof ResolvedConfig>;
 
-type EmbeddingOptions = Pick<Required<LlamaConfig>, (typeof EMBEDDING_OPTIONS)[number]>;
+type EmbeddingOptions = Pick<ResolvedConfig, (typeof EMBEDDING_OPTIONS)[number]>;
 
-export interface LlamaEmbeddingArgs extends LayerArgs, KernelInit, EmbeddingOptions {}
+export interface LlamaEmbeddingArgs extends LayerArgs, WeightInit, EmbeddingOptions {
+  /** Factor of what is looked up. */
+  scale: number;
+}
 
 /**
  * The token embedding; weight `weight` `[vocab, hidden]`.
@@ -41,7 +44,7 @@ export class LlamaEmbedding extends tfl.layers.Layer {
 
   override build(inputShape: tfl.Shape | tfl.Shape[]): void {
     const {vocabSize, hiddenSize} = this.args;
-    const initializer = kernelInitializer(this.args);
+    const initializer = weightInitializer(this.args, {name: 'weight', kind: 'embedding'});
     this.weight = this.addWeight('weight', [vocabSize, hiddenSize], 'float32', initializer);
     super.build(inputShape);
   }
@@ -56,7 +59,7 @@ export class LlamaEmbedding extends tfl.layers.Layer {
     return tf.tidy(() => {
       this.invokeCallHook(inputs, kwargs);
       const x = onlyInput(inputs);
-      const {maxPositionEmbeddings, headInLoss} = this.args;
+      const {maxPositionEmbeddings, headInLoss, scale} = this.args;
       if (x.rank === 3) {
         const kernel = this.weight.read();
         const defer = headInLoss && kwargs['training'] === true;
@@ -70,7 +73,8 @@ export class LlamaEmbedding extends tfl.layers.Layer {
       }
       const {vocabSize: vocab} = this.args;
       checkIds(x, {owner: `${this.name}: token ids`, vocab, allowsNegative: false});
-      return tf.gather(this.weight.read(), tf.cast(x, 'int32'));
+      const hidden = tf.gather(this.weight.read(), tf.cast(x, 'int32'));
+      return scale === 1 ? hidden : tf.mul(hidden, scale);
     });
   }
 
@@ -84,8 +88,9 @@ export class LlamaEmbedding extends tfl.layers.Layer {
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    const {initializerRange, seed} = this.args;
-    return {...super.getConfig(), ...pick(this.args, EMBEDDING_OPTIONS), initializerRange, seed};
+    const {initializerRange, seed, scale} = this.args;
+    const options = pick(this.args, EMBEDDING_OPTIONS);
+    return {...super.getConfig(), ...options, initializerRange, seed, scale};
   }
 }
 tf.serialization.registerClass(LlamaEmbedding);

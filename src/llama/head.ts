@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {deferHead} from './deferred_head';
-import {kernelInitializer, onlyInput, onlyShape, type KernelInit, type LayerArgs} from './layer';
+import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit} from './layer';
 import {linear} from './linear';
 
-export interface LlamaHeadArgs extends LayerArgs, KernelInit {
+export interface LlamaHeadArgs extends LayerArgs, WeightInit {
   vocabSize: number;
   /** In training, leave the head to the loss. */
   headInLoss: boolean;
@@ -32,7 +32,8 @@ export class LlamaHead extends tfl.layers.Layer {
 
   override build(inputShape: tfl.Shape | tfl.Shape[]): void {
     const shape = [onlyShape(inputShape).at(-1)!, this.args.vocabSize];
-    this.weight = this.addWeight('weight', shape, 'float32', kernelInitializer(this.args));
+    const initializer = weightInitializer(this.args, {name: 'weight', kind: 'kernel'});
+    this.weight = this.addWeight('weight', shape, 'float32', initializer);
     super.build(inputShape);
   }
 

@@ -1,4 +1,5 @@
-export type {LlamaConfig, RopeScaling} from './config';
+export type {ArchitectureName} from './architectures';
+export type {LayerType, LlamaConfig, RopeScaling} from './config';
 export type {Gsm8kOptions, Gsm8kScore} from './evaluation/gsm8k';
 export {gsm8k} from './evaluation/gsm8k';
 export type {Continuation, LogLikelihood, LogLikelihoodOptions} from './evaluation/log_likelihood';

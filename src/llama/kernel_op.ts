@@ -1,27 +1,57 @@
-import type * as tf from '@tensorflow/tfjs-core';
-import {runKernel} from '../kernels/run_kernel';
+import * as tf from '@tensorflow/tfjs-core';
+import {computedFeatures, type BlockFeature} from '../kernels/block_features';
+import {mayRun} from '../kernels/products';
+import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
 
-/** An op that one kernel computes, and another one its gradients. */
+/** The kernel of a kernel's gradients. */
+const gradientOf = (kernelName: string): string => `${kernelName}Grad`;
+
+/** By backend, the features of which it was said that its kernels do not compute them. */
+const said = new Map<string, Set<BlockFeature>>();
+
+/**
+ * Whether the current backend has a kernel, with that of its gradients, that computes all that a block needs of it. Says once for a
+ * backend what its kernels do not compute.
+ */
+export function canRun(kernelName: string, needed: readonly BlockFeature[]): boolean {
+  if (!hasKernel(gradientOf(kernelName)) || !mayRun(kernelName)) return false;
+  const missing = needed.filter((feature) => !computedFeatures[kernelName]!.includes(feature));
+  if (missing.length > 0) sayMissing(kernelName, missing);
+  return missing.length === 0;
+}
+
+function sayMissing(kernelName: string, missing: readonly BlockFeature[]): void {
+  const backend = tf.getBackend();
+  const before = said.get(backend) ?? new Set();
+  const news = missing.filter((feature) => !before.has(feature));
+  if (news.length === 0) return;
+  said.set(backend, new Set([...before, ...news]));
+  console.info(
+    `tfjs-owlore/llama: ${kernelName} on ${backend} does not compute ${news.join(', ')}; a model with that runs ` +
+      'these parts of its blocks op by op: the same results, more slowly',
+  );
+}
+
+/** An op that one kernel computes; another kernel, with the same name and `Grad`, computes its gradients. */
 export interface KernelOp {
+  /** One that {@link canRun} allows. */
   kernelName: string;
-  gradientName: string;
   /** `x` first, then the weights; in the order of their gradients. */
   inputs: Record<string, tf.Tensor>;
   constants: Record<string, tf.Tensor>;
   attrs: object;
-  /** What says to the gradients' kernel, beside `attrs`, whether those of the weights are asked for. */
+  /** The attribute by which the gradient kernel learns, beside `attrs`, whether the gradients of the weights are asked for. */
   weightsAttr: string;
-  /** Names of the kernel's results, the value first, for the gradients' kernel; null for one that it does not read. */
+  /** The names under which the gradient kernel takes the results, the value first; null for a result that it does not read. */
   results: ReadonlyArray<string | null>;
-  /** Of a kernel with any number of further results what they are called, before a number from 0 on. */
+  /** For a kernel with any number of further results: their names are this and a number from 0 on. */
   furtherResults?: string;
 }
 
 /** Runs such an op. */
 export function kernelOp(op: KernelOp): tf.Tensor {
-  const {kernelName, gradientName, inputs, constants, attrs, weightsAttr, results, furtherResults} =
-    op;
+  const {kernelName, inputs, constants, attrs, weightsAttr, results, furtherResults} = op;
   const given = {...inputs, ...constants};
   return customOp({
     inputs: Object.values(inputs),
@@ -34,7 +64,7 @@ export function kernelOp(op: KernelOp): tf.Tensor {
       const names = [...known, ...further];
       const read = names.flatMap((name, i) => (name === null ? [] : [[name, kept[i]!] as const]));
       const gradientAttrs = {...attrs, [weightsAttr]: weightsNeeded.includes(true)};
-      return runKernel(gradientName, {dy, ...Object.fromEntries(read)}, gradientAttrs)!;
+      return runKernel(gradientOf(kernelName), {dy, ...Object.fromEntries(read)}, gradientAttrs)!;
     },
   });
 }

@@ -1,40 +1,46 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import type {Weight} from './architectures/weights';
 
 /** Options of every layer of tfjs, `name` among them. */
 export type LayerArgs = NonNullable<ConstructorParameters<typeof tfl.layers.Layer>[0]>;
 
-/** How a layer draws its initial kernels. */
-export interface KernelInit {
-  /** Standard deviation of the normal distribution. */
+/** How a layer makes its initial weights. */
+export interface WeightInit {
+  /** Standard deviation of the normal distribution of kernels. */
   initializerRange: number;
   /** Seed of the layer's first kernel, or null for kernels that differ each time. */
   seed: number | null;
-  /** What to start from in place of random kernels. */
-  kernels?: GivenKernels;
+  /** Whether a norm multiplies by 1 + its weight. */
+  unitOffset?: boolean;
+  /** Gives the weights; nothing is drawn then. */
+  given?: GivenWeights;
 }
 
 /**
- * Gives each kernel when its layer is built, by the layer's name and the kernel's number in it. The
- * layer's variable shares its memory, and the tensor itself is disposed of.
+ * Gives each weight when its layer is built, by its name in Hugging Face's checkpoints. The layer's
+ * variable shares its memory, and the tensor itself is disposed of.
  */
-export type GivenKernels = (layer: string, index: number) => tf.Tensor;
+export type GivenWeights = (name: string) => tf.Tensor;
 
 type Initializer = ReturnType<typeof tfl.initializers.randomNormal>;
 
-/** Initializer of kernel `index` of a layer; kernels of one layer differ. */
-export function kernelInitializer(
-  {initializerRange, seed, kernels, name}: KernelInit & LayerArgs,
+/** Initializer of a layer's weight; of the kernels of one layer, which differ, this is number `index`. */
+export function weightInitializer(
+  {initializerRange, seed, given, unitOffset, name: layer}: Partial<WeightInit> & LayerArgs,
+  {name, kind}: Pick<Weight, 'name' | 'kind'>,
   index = 0,
 ): Initializer {
-  if (kernels) {
-    const given = tfl.initializers.zeros();
-    given.apply = () => kernels(name!, index);
-    return given;
+  if (given) {
+    const initializer = tfl.initializers.zeros();
+    initializer.apply = () => given(`${layer}.${name}`);
+    return initializer;
   }
+  if (kind === 'norm' && !unitOffset) return tfl.initializers.ones();
+  if (kind === 'norm' || kind === 'bias') return tfl.initializers.zeros();
   return tfl.initializers.randomNormal({
     stddev: initializerRange,
-    seed: seed === null ? undefined : seed + index,
+    seed: seed == null ? undefined : seed + index,
   });
 }
 

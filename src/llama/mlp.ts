@@ -1,19 +1,142 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {swigluProjection} from './swiglu';
+import {OwLoreSwiGLU, OwLoreSwiGLUGrad} from '../kernels/llama_kernel_names';
+import type {BlockFeature} from '../kernels/block_features';
+import {declareProducts} from '../kernels/products';
+import {runKernel} from '../kernels/run_kernel';
+import type {ByRole} from './architectures/weights';
+import {customOp} from './custom_op';
+import {canRun} from './kernel_op';
+
+/**
+ * What the gate goes through: SiLU, or GELU by its tanh approximation (Hendrycks & Gimpel 2016).
+ */
+export type Activation = 'silu' | 'gelu';
+
+// no product of matrices is in it
+declareProducts(OwLoreSwiGLU, []);
 
 /**
  * Kernels `[in, out]`: `gate` and `up` `[hidden, intermediate]`, `down` `[intermediate, hidden]`.
  */
-export interface MlpKernels {
-  gate: tf.Tensor;
-  up: tf.Tensor;
-  down: tf.Tensor;
-}
+export type MlpKernels = Pick<ByRole<tf.Tensor>, 'gate' | 'up' | 'down'>;
 
-/** SwiGLU (Shazeer 2020): `down(silu(gate(x)) · up(x))`, `x` `[rows, hidden]` to the same shape. */
-export function mlp(x: tf.Tensor, kernels: MlpKernels): tf.Tensor {
+/**
+ * A gated linear unit (Shazeer 2020): `down(activation(gate(x)) · up(x))`, `x` `[rows, hidden]` to the
+ * same shape.
+ */
+export function mlp(x: tf.Tensor, kernels: MlpKernels, activation: Activation): tf.Tensor {
   return tf.tidy(() => {
     const [gate, up] = [tf.matMul(x, kernels.gate), tf.matMul(x, kernels.up)];
-    return swigluProjection(gate, up, kernels.down);
+    return gatedProjection(gate, up, kernels.down, activation);
   });
+}
+
+/** What a kernel with the MLP in it must compute. */
+export function mlpFeatures(activation: Activation): BlockFeature[] {
+  return activation === 'gelu' ? ['gelu'] : [];
+}
+
+/**
+ * `(activation(gate) · up) down`: `gate` and `up` `[rows, intermediate]`, the kernel `down` `[intermediate, hidden]`. Keeps these three
+ * for the gradient: what is between costs less to make again than any product of matrices.
+ */
+export function gatedProjection(
+  gate: tf.Tensor,
+  up: tf.Tensor,
+  down: tf.Tensor,
+  activation: Activation,
+): tf.Tensor {
+  const isFused = canRun(OwLoreSwiGLU, mlpFeatures(activation));
+  return customOp({
+    inputs: [gate, up, down],
+    forward: () => tf.matMul(gated(gate, up, activation, isFused), down),
+    gradient: (dy, kept, needed) => {
+      const [gate, up, down] = kept as [tf.Tensor, tf.Tensor, tf.Tensor];
+      return isFused
+        ? fusedGradients(dy, gate, up, down, needed)
+        : composedGradients(dy, gate, up, down, activation, needed);
+    },
+  });
+}
+
+function gated(
+  gate: tf.Tensor,
+  up: tf.Tensor,
+  activation: Activation,
+  isFused: boolean,
+): tf.Tensor {
+  if (isFused) return runKernel(OwLoreSwiGLU, {gate, up})![0]!;
+  return tf.tidy(() => tf.mul(tf.mul(gate, sigmoidOf(gate, activation)), up));
+}
+
+/**
+ * Both activations are `z · σ(h(z))`: SiLU with `h(z) = z`, GELU, whose `½(1 + tanh u)` is `σ(2u)`, with `h(z) = 2√(2/π)(z + 0.044715 z³)`.
+ */
+function sigmoidOf(z: tf.Tensor, activation: Activation): tf.Tensor {
+  if (activation === 'silu') return tf.sigmoid(z);
+  return tf.tidy(() => tf.sigmoid(tf.mul(z, tf.add(LINEAR, tf.mul(CUBIC, tf.square(z))))));
+}
+
+const LINEAR = 2 * Math.sqrt(2 / Math.PI);
+const CUBIC = 0.044715 * LINEAR;
+
+type Gradients = Array<tf.Tensor | null>;
+
+function fusedGradients(
+  dy: tf.Tensor,
+  gate: tf.Tensor,
+  up: tf.Tensor,
+  down: tf.Tensor,
+  [gateNeeded, upNeeded, downNeeded]: boolean[],
+): Gradients {
+  const byDown = (gated: tf.Tensor): tf.Tensor => tf.matMul(gated, dy, true);
+  if (!gateNeeded && !upNeeded) {
+    return [null, null, tf.tidy(() => byDown(gated(gate, up, 'silu', true)))];
+  }
+  const dGated = tf.matMul(dy, down, false, true);
+  const attrs = {withValue: downNeeded};
+  const [dGate, dUp, value] = runKernel(OwLoreSwiGLUGrad, {dy: dGated, gate, up}, attrs)!;
+  return [dGate!, dUp!, value ? byDown(value) : null];
+}
+
+/** In an order in which few tensors of the gate's size are alive: six for SiLU, gate and up among them, and eight for GELU. */
+function composedGradients(
+  dy: tf.Tensor,
+  gate: tf.Tensor,
+  up: tf.Tensor,
+  down: tf.Tensor,
+  activation: Activation,
+  [gateNeeded, upNeeded, downNeeded]: boolean[],
+): Gradients {
+  const sigmoid = sigmoidOf(gate, activation);
+  const activated = tf.mul(gate, sigmoid);
+  const dDown = downNeeded ? tf.tidy(() => tf.matMul(tf.mul(activated, up), dy, true)) : null;
+  if (!gateNeeded && !upNeeded) return [null, null, dDown];
+  const dGated = tf.matMul(dy, down, false, true);
+  const dUp = tf.mul(dGated, activated);
+  activated.dispose();
+  // The derivative of z·σ(h) is σ(h) + z·σ(h)·(1 − σ(h))·h′, the first term apart.
+  const first = used(
+    used(dGated, (x) => tf.mul(x, up)),
+    (x) => tf.mul(x, sigmoid),
+  );
+  const slope = used(
+    used(sigmoid, (x) => tf.sub(1, x)),
+    (x) => tf.mul(gate, x),
+  );
+  const inner = activation === 'silu' ? slope : used(slope, (x) => timesInnerSlope(x, gate));
+  const second = used(inner, (x) => tf.mul(first, x));
+  return [tf.add(first, second), dUp, dDown];
+}
+
+/** `x · h′(z)` for GELU. */
+function timesInnerSlope(x: tf.Tensor, z: tf.Tensor): tf.Tensor {
+  return tf.tidy(() => tf.mul(x, tf.add(LINEAR, tf.mul(3 * CUBIC, tf.square(z)))));
+}
+
+/** What `f` makes of `x`, which is freed. */
+function used(x: tf.Tensor, f: (x: tf.Tensor) => tf.Tensor): tf.Tensor {
+  const y = f(x);
+  x.dispose();
+  return y;
 }

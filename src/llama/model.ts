@@ -1,9 +1,10 @@
 import * as tfl from '@tensorflow/tfjs-layers';
+import {architectures} from './architectures';
 import {BLOCK_OPTIONS, LlamaBlock} from './block';
 import {resolveConfig, type LlamaConfig} from './config';
 import {EMBEDDING_OPTIONS, LlamaEmbedding} from './embedding';
 import {LlamaHead} from './head';
-import type {GivenKernels} from './layer';
+import type {GivenWeights} from './layer';
 import {pick} from './pick';
 import {RMSNorm} from './rms_norm';
 
@@ -28,28 +29,32 @@ export function createLlama(config: LlamaConfig): tfl.LayersModel {
   return buildLlama(config);
 }
 
-/** As `createLlama`; with `kernels`, no kernel is drawn. */
-export function buildLlama(config: LlamaConfig, kernels?: GivenKernels): tfl.LayersModel {
+/** As `createLlama`; with `given`, no weight is drawn. */
+export function buildLlama(config: LlamaConfig, given?: GivenWeights): tfl.LayersModel {
   const options = resolveConfig(config);
   const {vocabSize, numHiddenLayers, rmsNormEps, tieWordEmbeddings, headInLoss} = options;
+  const {slidingWindow, layerTypes} = options;
   const initOf = (layer: number) => ({
     initializerRange: options.initializerRange,
     seed: options.seed === null ? null : options.seed + SEEDS_PER_LAYER * layer,
-    kernels,
+    given,
   });
   const apply = (layer: tfl.layers.Layer, input: tfl.SymbolicTensor): tfl.SymbolicTensor =>
     layer.apply(input) as tfl.SymbolicTensor;
 
-  const ofEmbedding = pick(options, EMBEDDING_OPTIONS);
+  const {scaledEmbedding, unitOffset = false} = architectures[options.architecture];
+  const scale = scaledEmbedding ? Math.sqrt(options.hiddenSize) : 1;
+  const ofEmbedding = {...pick(options, EMBEDDING_OPTIONS), scale};
   const embedding = new LlamaEmbedding({name: 'model.embed_tokens', ...ofEmbedding, ...initOf(0)});
   const ids = tfl.input({shape: [null], dtype: 'int32', name: 'ids'});
   let hidden = apply(embedding, ids);
   const ofBlock = pick(options, BLOCK_OPTIONS);
   for (let i = 0; i < numHiddenLayers; i++) {
     const name = `model.layers.${i}`;
-    hidden = apply(new LlamaBlock({name, ...ofBlock, ...initOf(1 + i)}), hidden);
+    const isSliding = layerTypes ? layerTypes[i] === 'sliding_attention' : slidingWindow !== null;
+    hidden = apply(new LlamaBlock({name, ...ofBlock, isSliding, ...initOf(1 + i)}), hidden);
   }
-  hidden = apply(new RMSNorm({name: 'model.norm', rmsNormEps}), hidden);
+  hidden = apply(new RMSNorm({name: 'model.norm', rmsNormEps, unitOffset, given}), hidden);
   const head = tieWordEmbeddings
     ? embedding
     : new LlamaHead({name: 'lm_head', vocabSize, headInLoss, ...initOf(1 + numHiddenLayers)});

@@ -3,7 +3,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreRMSNorm, OwLoreRMSNormGrad} from '../kernels/llama_kernel_names';
 import {runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
-import {onlyInput, onlyShape, type LayerArgs} from './layer';
+import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit} from './layer';
 
 /**
  * `x / √(mean(x²) + eps) · weight` over the last axis (Zhang & Sennrich 2019), for any `x` and a
@@ -38,8 +38,15 @@ function inverseRms(x: tf.Tensor, eps: number): tf.Tensor {
   return tf.tidy(() => tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), eps)));
 }
 
-export interface RMSNormArgs extends LayerArgs {
+/** What a norm multiplies by, of its weight. */
+export function normFactor(weight: tf.Tensor, unitOffset: boolean): tf.Tensor {
+  return unitOffset ? tf.add(weight, 1) : weight;
+}
+
+export interface RMSNormArgs extends LayerArgs, Pick<WeightInit, 'given'> {
   rmsNormEps: number;
+  /** Whether it multiplies by 1 + its weight. */
+  unitOffset: boolean;
 }
 
 /**
@@ -47,12 +54,12 @@ export interface RMSNormArgs extends LayerArgs {
  * `[width]`.
  */
 export class RMSNorm extends tfl.layers.Layer {
-  private readonly rmsNormEps: number;
+  private readonly args: RMSNormArgs;
   private weight!: tfl.LayerVariable;
 
   constructor(args: RMSNormArgs) {
     super(args);
-    this.rmsNormEps = args.rmsNormEps;
+    this.args = args;
   }
 
   static get className(): string {
@@ -61,19 +68,22 @@ export class RMSNorm extends tfl.layers.Layer {
 
   override build(inputShape: tfl.Shape | tfl.Shape[]): void {
     const width = onlyShape(inputShape).at(-1)!;
-    this.weight = this.addWeight('weight', [width], 'float32', tfl.initializers.ones());
+    const initializer = weightInitializer(this.args, {name: 'weight', kind: 'norm'});
+    this.weight = this.addWeight('weight', [width], 'float32', initializer);
     super.build(inputShape);
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Record<string, unknown>): tf.Tensor {
     return tf.tidy(() => {
       this.invokeCallHook(inputs, kwargs);
-      return rmsNorm(onlyInput(inputs), this.weight.read(), this.rmsNormEps);
+      const {rmsNormEps, unitOffset} = this.args;
+      return rmsNorm(onlyInput(inputs), normFactor(this.weight.read(), unitOffset), rmsNormEps);
     });
   }
 
   override getConfig(): tf.serialization.ConfigDict {
-    return {...super.getConfig(), rmsNormEps: this.rmsNormEps};
+    const {rmsNormEps, unitOffset} = this.args;
+    return {...super.getConfig(), rmsNormEps, unitOffset};
   }
 }
 tf.serialization.registerClass(RMSNorm);

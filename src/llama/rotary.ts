@@ -50,19 +50,21 @@ interface TableValues {
   sin: Float32Array;
 }
 
-/** Of the last table: all blocks of a model ask for the same one. */
-let lastValues: TableValues | null = null;
+/** Of the last two tables: all blocks of a model ask for the same one, or for one of two. */
+let lastValues: TableValues[] = [];
 
 function tableValues(length: number, options: RotaryOptions, first: number): TableValues {
   const {headDim, ropeTheta, ropeScaling} = options;
   const key = JSON.stringify([first, length, headDim, ropeTheta, ropeScaling]);
-  if (lastValues?.key !== key) {
+  let values = lastValues.find((values) => values.key === key);
+  if (!values) {
     const frequencies = rotaryFrequencies(options);
     const angles = Array.from({length}, (_, i) => frequencies.map((f) => (first + i) * f));
     const [cos, sin] = [Math.cos, Math.sin].map((f) => Float32Array.from(angles.flat(), f));
-    lastValues = {key, halfDim: frequencies.length, cos: cos!, sin: sin!};
+    values = {key, halfDim: frequencies.length, cos: cos!, sin: sin!};
+    lastValues = [values, ...lastValues.slice(0, 1)];
   }
-  return lastValues;
+  return values;
 }
 
 /**

@@ -1,74 +1,96 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {
   OwLoreAttentionSublayer,
-  OwLoreAttentionSublayerGrad,
   OwLoreBlock,
-  OwLoreBlockGrad,
   OwLoreMlpSublayer,
-  OwLoreMlpSublayerGrad,
 } from '../kernels/llama_kernel_names';
-import {hasKernel} from '../kernels/run_kernel';
+import type {BlockFeature} from '../kernels/block_features';
 import {areLayersRecomputed} from '../tape/recompute_layers';
 import {isRecording, needsGradient} from '../tape/recording';
+import type {ByRole} from './architectures/weights';
 import {
   attention,
   attentionAttrs,
-  biasInputs,
+  attentionFeatures,
+  attentionInputs,
   type AttentionOptions,
-  type AttentionWeights,
 } from './attention';
 import type {KeyValueCache} from './generation/key_value_cache';
-import {kernelOp} from './kernel_op';
-import {mlp, type MlpKernels} from './mlp';
+import {canRun, kernelOp} from './kernel_op';
+import {mlp, mlpFeatures, type Activation} from './mlp';
 import {rmsNorm} from './rms_norm';
 import {rotaryTable} from './rotary';
 
 /*
  * The two halves of a block, each added to what goes in (residual connections, He et al. 2016). Where the backend has kernels for
- * them they are one op each in training, or both together. Only in training: who looks at a forward pass, to score its weights, is to
- * see all of it.
+ * them they are one op each in training, or both together. Only in training, for they put out what the gradient reads.
  */
 
-/** What the two halves of a block read of its weights. */
-export interface BlockWeights {
-  attentionNorm: tf.Tensor;
-  attention: AttentionWeights;
-  mlpNorm: tf.Tensor;
-  mlp: MlpKernels;
-}
+type BlockWeights = ByRole<tf.Tensor>;
 
-/** The constant of RMSNorm. */
-interface NormOptions {
-  rmsNormEps: number;
+/** What the two halves of a block take of the configuration. */
+export interface SublayerOptions extends AttentionOptions {
+  activation: Activation;
 }
 
 /**
  * Whether both halves are one op each, and take `x` `[batch, seq, hidden]` as it is: no other op need change its shape, and no
  * gradient change it back.
  */
-export function areSublayersFused(cache?: KeyValueCache): boolean {
-  const gradients = [OwLoreAttentionSublayerGrad, OwLoreMlpSublayerGrad];
-  return !cache && isRecording() && gradients.every(hasKernel);
+export function areSublayersFused(
+  weights: BlockWeights,
+  options: SublayerOptions,
+  cache?: KeyValueCache,
+): boolean {
+  return isAttentionFused(weights, options, cache) && isMlpFused(weights, options);
 }
 
-/** `x + attention(RMSNorm(x))`, `x` `[batch · seq, hidden]`, or as above. */
+function isAttentionFused(
+  weights: BlockWeights,
+  options: SublayerOptions,
+  cache?: KeyValueCache,
+): boolean {
+  const features = attentionHalfFeatures(weights, options);
+  return !cache && isRecording() && canRun(OwLoreAttentionSublayer, features);
+}
+
+function isMlpFused(weights: BlockWeights, options: SublayerOptions): boolean {
+  return isRecording() && canRun(OwLoreMlpSublayer, mlpHalfFeatures(weights, options));
+}
+
+function attentionHalfFeatures(weights: BlockWeights, options: SublayerOptions): BlockFeature[] {
+  const features = attentionFeatures(weights, options);
+  return weights.outputNorm ? [...features, 'outputNorm'] : features;
+}
+
+function mlpHalfFeatures(
+  {mlpOutputNorm}: BlockWeights,
+  {activation}: SublayerOptions,
+): BlockFeature[] {
+  const features = mlpFeatures(activation);
+  return mlpOutputNorm ? [...features, 'outputNorm'] : features;
+}
+
+/**
+ * `x + attention(RMSNorm(x))`, `x` `[batch · seq, hidden]`, or as above; with an output norm `x + RMSNorm(attention(RMSNorm(x)))`.
+ */
 export function attentionSublayer(
   x: tf.Tensor,
   seq: number,
-  {attentionNorm: norm, attention: weights}: BlockWeights,
-  options: AttentionOptions & NormOptions,
+  weights: BlockWeights,
+  options: SublayerOptions,
   cache?: KeyValueCache,
 ): tf.Tensor {
   const {rmsNormEps: epsilon} = options;
-  if (!areSublayersFused(cache)) {
+  const {norm, outputNorm} = weights;
+  if (!isAttentionFused(weights, options, cache)) {
     const normalized = rmsNorm(x, norm, epsilon);
-    return tf.add(x, attention(normalized, seq, weights, options, cache));
+    const attended = attention(normalized, seq, weights, options, cache);
+    return tf.add(x, outputNorm ? rmsNorm(attended, outputNorm, epsilon) : attended);
   }
-  const {q, k, v, o} = weights.kernels;
   return kernelOp({
     kernelName: OwLoreAttentionSublayer,
-    gradientName: OwLoreAttentionSublayerGrad,
-    inputs: {x, norm, q, k, v, o, ...biasInputs(weights.biases)},
+    inputs: {x, norm, ...attentionInputs(weights, true)},
     constants: {...rotaryTable(seq, options)},
     attrs: {...attentionAttrs(seq, options), epsilon},
     weightsAttr: 'ofWeights',
@@ -76,17 +98,20 @@ export function attentionSublayer(
   });
 }
 
-/** `x + mlp(RMSNorm(x))`, `x` `[rows, hidden]`, or as above. */
+/** `x + mlp(RMSNorm(x))`, `x` `[rows, hidden]`, or as above; with an output norm likewise. */
 export function mlpSublayer(
   x: tf.Tensor,
-  {mlpNorm: norm, mlp: kernels}: BlockWeights,
-  {rmsNormEps: epsilon}: NormOptions,
+  weights: BlockWeights,
+  options: SublayerOptions,
 ): tf.Tensor {
-  if (!areSublayersFused()) return tf.add(x, mlp(rmsNorm(x, norm, epsilon), kernels));
-  const {gate, up, down} = kernels;
+  const {rmsNormEps: epsilon, activation} = options;
+  const {mlpNorm: norm, gate, up, down, mlpOutputNorm} = weights;
+  if (!isMlpFused(weights, options)) {
+    const transformed = mlp(rmsNorm(x, norm, epsilon), weights, activation);
+    return tf.add(x, mlpOutputNorm ? rmsNorm(transformed, mlpOutputNorm, epsilon) : transformed);
+  }
   return kernelOp({
     kernelName: OwLoreMlpSublayer,
-    gradientName: OwLoreMlpSublayerGrad,
     inputs: {x, norm, gate, up, down},
     constants: {},
     attrs: {epsilon},
@@ -110,19 +135,20 @@ function keepsAttentionWeights(seq: number, {headDim}: AttentionOptions): boolea
 export function fusedBlock(
   x: tf.Tensor,
   seq: number,
-  {attentionNorm, attention, mlpNorm, mlp}: BlockWeights,
-  options: AttentionOptions & NormOptions,
+  weights: BlockWeights,
+  options: SublayerOptions,
 ): tf.Tensor | null {
-  const {q, k, v, o} = attention.kernels;
-  const {gate, up, down} = mlp;
-  const ofAttention = {norm: attentionNorm, q, k, v, o, ...biasInputs(attention.biases)};
-  const weights = {...ofAttention, mlpNorm, gate, up, down};
-  const areNeeded = new Set(Object.values(weights).map(needsGradient));
-  if (areNeeded.size > 1 || !hasKernel(OwLoreBlockGrad)) return null;
+  const {norm, mlpNorm, gate, up, down} = weights;
+  const inputs = {norm, ...attentionInputs(weights, true), mlpNorm, gate, up, down};
+  const areNeeded = new Set(Object.values(inputs).map(needsGradient));
+  const features = [
+    ...attentionHalfFeatures(weights, options),
+    ...mlpHalfFeatures(weights, options),
+  ];
+  if (areNeeded.size > 1 || !canRun(OwLoreBlock, features)) return null;
   return kernelOp({
     kernelName: OwLoreBlock,
-    gradientName: OwLoreBlockGrad,
-    inputs: {x, ...weights},
+    inputs: {x, ...inputs},
     constants: {...rotaryTable(seq, options)},
     attrs: {
       ...attentionAttrs(seq, options),

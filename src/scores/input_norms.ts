@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {withVisibleProducts} from '../kernels/products';
 import {watchKernels, type KernelRun} from '../tfjs/kernels';
 import {linearUses} from './linear_kernels';
 import type {LinearUse} from './linear_use';
@@ -20,7 +21,8 @@ export class InputNorms {
   /** Adds the rows of one forward pass. `mask` `[batch, seq]` leaves out the rows where it is 0. */
   watch(forward: () => void, mask?: tf.Tensor): void {
     const views = new WeightViews(this.weights);
-    watchKernels(forward, (run) => {
+    const visibly = () => withVisibleProducts(forward);
+    watchKernels(visibly, (run) => {
       views.follow(run);
       tf.tidy(() => this.observe(run, views, mask));
     });

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreAttention} from '../kernels/llama_kernel_names';
+import {productsOf} from '../kernels/products';
 import type {KernelRun} from '../tfjs/kernels';
 import {conv2dUses, conv3dUses, transposedConv2dUses} from './convolution_uses';
 import {einsumUses} from './einsum_uses';
@@ -15,10 +15,6 @@ export function linearUses({name, inputs, attributes}: KernelRun): LinearUse[] {
       return matMulUses(
         inputs as Record<'a' | 'b', tf.Tensor>,
         attributes as unknown as tf.BatchMatMulAttrs,
-      );
-    case OwLoreAttention:
-      return [inputs['q']!, inputs['k']!, inputs['v']!].flatMap((kernel) =>
-        matMulUses({a: inputs['x']!, b: kernel}, {transposeA: false, transposeB: false}),
       );
     case tf.Conv2D:
     case tf.FusedConv2D:
@@ -38,6 +34,8 @@ export function linearUses({name, inputs, attributes}: KernelRun): LinearUse[] {
     case tf.Einsum:
       return einsumUses(inputs, attributes as unknown as tf.EinsumAttrs);
     default:
-      return [];
+      return (productsOf(name) ?? []).flatMap(([x, weight]) =>
+        matMulUses({a: inputs[x]!, b: inputs[weight]!}, {transposeA: false, transposeB: false}),
+      );
   }
 }

@@ -1,7 +1,13 @@
 import {copyFileSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {createLlama, loadTokenizer, saveLlama, type Tokenizer} from '../../src/llama';
+import {
+  createLlama,
+  loadTokenizer,
+  saveLlama,
+  type LlamaConfig,
+  type Tokenizer,
+} from '../../src/llama';
 import {tokenizerFolder} from '../llama/text/tokenizers';
 
 /** A folder for the files of a test, with a model and its tokenizer in `model/`. */
@@ -16,8 +22,12 @@ export interface ModelFolder {
   remove(): void;
 }
 
-/** The folder, with a small random model of 64 positions and a byte-level tokenizer with a chat template. */
-export async function createModelFolder(): Promise<ModelFolder> {
+/**
+ * The folder, with a small random model of 64 positions and a byte-level tokenizer with a chat template.
+ *
+ * @param config What the model has beyond that.
+ */
+export async function createModelFolder(config: Partial<LlamaConfig> = {}): Promise<ModelFolder> {
   const path = mkdtempSync(join(tmpdir(), 'owlore-cli-'));
   const model = join(path, 'model');
   const tokenizer = await loadTokenizer(tokenizerFolder('bytelevel'));
@@ -30,6 +40,7 @@ export async function createModelFolder(): Promise<ModelFolder> {
     maxPositionEmbeddings: 64,
     initializerRange: 0.3,
     seed: 3,
+    ...config,
   });
   await saveLlama(llama, model, {configJson: {eos_token_id: tokenizer.eosTokenId}});
   llama.dispose();

@@ -2,6 +2,7 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import * as tf from '@tensorflow/tfjs-core';
 import {contracts} from '../../src/kernels/contracts';
+import * as llama from '../../src/kernels/llama_kernel_names';
 import {runKernel} from '../../src/kernels/run_kernel';
 import * as cpu from '../../src/kernels/cpu';
 import * as tensorflow from '../../src/kernels/tensorflow';
@@ -11,6 +12,8 @@ import {backends, defaultBackend, type BackendName} from '../support/backends';
 import {fuzz} from '../support/fuzz';
 import {held, Sentinels} from '../support/sentinels';
 import {kernelCases, type Given, type KernelCase} from './kernel_cases';
+
+const llamaNames = Object.values(llama);
 
 interface Installer {
   installKernels(): Promise<void>;
@@ -207,6 +210,19 @@ for (const [title, backend, kernels, runs] of sets) {
         if (error) throw error;
       }
       sentinels.dispose();
+    });
+
+    it('a kernel of LLaMA refuses an input that it knows nothing of', async () => {
+      for (const name of registered.filter((name) => (llamaNames as string[]).includes(name))) {
+        sentinels = new Sentinels(2);
+        const {inputs, attrs} = cases[name]!;
+        const call = {inputs: {...inputs, qNorm: {shape: [4]}}, attrs};
+        const error = await callSafely(name, call, sentinels);
+        expect(error?.message).to.equal(
+          `${name} on ${backend}: input 'qNorm' is none of its inputs`,
+        );
+        sentinels.dispose();
+      }
     });
 
     it('a kernel refuses what is wrong and writes nowhere else', async () => {

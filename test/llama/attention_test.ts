@@ -8,12 +8,16 @@ import {describeBackends} from '../support/backends';
 import * as composed from '../../tools/composed';
 import {expectSameOp, randomTensor} from './ops';
 
-interface Case extends Pick<AttentionOptions, 'numKeyValueHeads' | 'headDim' | 'slidingWindow'> {
+interface Case extends Pick<
+  AttentionOptions,
+  'numKeyValueHeads' | 'headDim' | 'slidingWindow' | 'queryPreAttnScalar'
+> {
   batch: number;
   seq: number;
   hidden: number;
   group: number;
   isBiased: boolean;
+  isNormalized: boolean;
 }
 
 /** Sizes that fill no vector or tile, windows of one key and of more than there are. */
@@ -26,16 +30,18 @@ const cases: fc.Arbitrary<Case> = fc.record({
   headDim: fc.constantFrom(2, 6, 8),
   slidingWindow: fc.option(fc.constantFrom(1, 2, 5, 16, 31, 64, 200)),
   isBiased: fc.boolean(),
+  isNormalized: fc.boolean(),
+  queryPreAttnScalar: fc.constantFrom(2, 8, 20),
 });
 
 function optionsOf({group, ...sizes}: Case): AttentionOptions {
   const numAttentionHeads = sizes.numKeyValueHeads * group;
-  return {...sizes, numAttentionHeads, ropeTheta: 100, ropeScaling: null};
+  return {...sizes, numAttentionHeads, rmsNormEps: 1e-5, ropeTheta: 100, ropeScaling: null};
 }
 
-/** `x`, four kernels and, if there are any, three biases. */
+/** `x`, four kernels and, if there are any, three biases and the weights of two norms. */
 function inputsOf(given: Case): tf.Tensor[] {
-  const {batch, seq, hidden, isBiased} = given;
+  const {batch, seq, hidden, isBiased, isNormalized} = given;
   const {numAttentionHeads, numKeyValueHeads, headDim} = optionsOf(given);
   const [queries, keys] = [numAttentionHeads * headDim, numKeyValueHeads * headDim];
   const kernels = [
@@ -45,41 +51,48 @@ function inputsOf(given: Case): tf.Tensor[] {
     [queries, hidden],
   ];
   const biases = isBiased ? [[queries], [keys], [keys]] : [];
-  const shapes = [[batch * seq, hidden], ...kernels, ...biases];
+  const norms = isNormalized ? [[headDim], [headDim]] : [];
+  const shapes = [[batch * seq, hidden], ...kernels, ...biases, ...norms];
   return tf.tidy(() =>
     shapes.map((shape, i) => tf.mul(randomTensor(shape, i + 1), i === 0 ? 1 : hidden ** -0.5)),
   );
 }
 
-function weightsOf([q, k, v, o, ...biases]: tf.Tensor[]): AttentionWeights {
-  const [ofQueries, ofKeys, ofValues] = biases;
+function weightsOf({isBiased}: Case, [q, k, v, o, ...others]: tf.Tensor[]): AttentionWeights {
+  const [qBias, kBias, vBias] = isBiased ? others : [];
+  const [qNorm, kNorm] = others.slice(isBiased ? 3 : 0);
   return {
-    kernels: {q: q!, k: k!, v: v!, o: o!},
-    biases: ofQueries ? {q: ofQueries, k: ofKeys!, v: ofValues!} : null,
+    ...{q: q!, k: k!, v: v!, o: o!},
+    ...(qBias && {qBias, kBias: kBias!, vBias: vBias!}),
+    ...(qNorm && {qNorm, kNorm: kNorm!}),
   };
 }
 
 /** All scores at once, with tfjs's own gradients. */
 function reference(given: Case, x: tf.Tensor, weights: tf.Tensor[]): tf.Tensor {
   const {batch, seq, headDim} = given;
-  const {kernels, biases} = weightsOf(weights);
+  const named = weightsOf(given, weights);
   const project = (name: 'q' | 'k' | 'v'): tf.Tensor => {
-    const product = tf.matMul(x, kernels[name]);
-    const projected = biases ? tf.add(product, biases[name]) : product;
-    return tf.reshape(projected, [batch, seq, -1, headDim]);
+    const product = tf.matMul(x, named[name]);
+    const bias = named[`${name}Bias`];
+    const projected = bias ? tf.add(product, bias) : product;
+    const heads = tf.reshape(projected, [batch, seq, -1, headDim]);
+    const norm = name === 'v' ? undefined : named[`${name}Norm`];
+    return norm ? composed.rmsNorm(heads, norm, 1e-5) : heads;
   };
   const table = rotaryTable(seq, optionsOf(given));
+  const factor = Math.sqrt(headDim / given.queryPreAttnScalar); // the rest of 1/√headDim
   const [q, k, v] = [project('q'), project('k'), project('v')];
-  const mixed = composed.selfAttention(q, k, v, table, given.slidingWindow);
-  return tf.matMul(tf.reshape(mixed, [batch * seq, -1]), kernels.o);
+  const mixed = composed.selfAttention(tf.mul(q, factor), k, v, table, given.slidingWindow);
+  return tf.matMul(tf.reshape(mixed, [batch * seq, -1]), named.o);
 }
 
 describeBackends('attention', (backend) => {
-  it('has values and gradients of the composition, with and without biases and window', () =>
+  it('has values and gradients of the composition, with and without biases, norms and window', () =>
     fc.assert(
       fc.asyncProperty(cases, (given) =>
         expectSameOp(
-          (x, ...weights) => attention(x, given.seq, weightsOf(weights), optionsOf(given)),
+          (x, ...weights) => attention(x, given.seq, weightsOf(given, weights), optionsOf(given)),
           (x, ...weights) => tf.tidy(() => reference(given, x, weights)),
           inputsOf(given),
           // a sum over up to 300 positions and 6 heads, in another order
@@ -93,7 +106,7 @@ describeBackends('attention', (backend) => {
   it('has the gradients of a bias alone', async () => {
     const given: Case = {
       ...{batch: 1, seq: 9, hidden: 8, numKeyValueHeads: 1, group: 2, headDim: 4},
-      ...{slidingWindow: 3, isBiased: true},
+      ...{slidingWindow: 3, isBiased: true, isNormalized: false, queryPreAttnScalar: 4},
     };
     const before = tf.memory().numTensors;
     const [x, ...weights] = inputsOf(given) as [tf.Tensor, ...tf.Tensor[]];
@@ -107,7 +120,7 @@ describeBackends('attention', (backend) => {
       });
     };
     const actual = await gradientOf(() =>
-      attention(x, given.seq, weightsOf(trained), optionsOf(given)),
+      attention(x, given.seq, weightsOf(given, trained), optionsOf(given)),
     );
     const expected = await gradientOf(() => reference(given, x, trained));
     // adding a number to all keys of a query's sight changes no softmax, but turned keys are not alike

@@ -5,26 +5,43 @@ import {
   createLlama,
   parseSafetensors,
   setLlamaWeights,
+  type ArchitectureName,
   type HostTensor,
+  type LayerType,
   type LlamaConfig,
 } from '../../src/llama';
 
 /**
- * The checkpoints of the fixtures. All but `llama2…` have grouped queries, `llama3…`, `qwen2` and
- * `smollm2` a tied head, `llama3…` stretched wavelengths, `mistral` a sliding window and bfloat16,
- * `qwen2` biases and float16.
+ * The checkpoints of the fixtures. All but `llama2…` have grouped queries, `llama3…`, `qwen2`, `qwen3`
+ * and `smollm2` a tied head, `llama3…` stretched wavelengths, `mistral` a sliding window and bfloat16,
+ * `qwen2` biases and float16, `qwen3` norms of queries and keys, `gemma3` these and all that is its own.
  */
 const folders = {
   llama2: 'llama/llama2',
   llama3: 'llama/llama3',
+  gemma3: 'llama/gemma3',
   mistral: 'llama/mistral',
   qwen2: 'llama/qwen2',
+  qwen3: 'llama/qwen3',
   smollm2: 'llama/smollm2',
   llama2Outliers: 'owl/llama2_outliers',
   llama3Outliers: 'owl/llama3_outliers',
 };
 
 export type CheckpointName = keyof typeof folders;
+
+/** Those of `test/fixtures/llama/`, each with reference numbers. */
+export const referenceNames = [
+  'llama2',
+  'llama3',
+  'mistral',
+  'qwen2',
+  'qwen3',
+  'gemma3',
+  'smollm2',
+] as const;
+
+type RopeJson = Record<string, number> & {rope_type: string};
 
 const folder = (name: CheckpointName): string =>
   fileURLToPath(new URL(`../fixtures/${folders[name]}/`, import.meta.url));
@@ -37,10 +54,12 @@ export function readConfig(name: CheckpointName): LlamaConfig {
   > & {
     model_type: string;
     sliding_window?: number | null;
-    rope_parameters: Record<string, number> & {rope_type: string};
+    rope_parameters: RopeJson & Record<'full_attention' | 'sliding_attention', RopeJson>;
+    layer_types: LayerType[];
     tie_word_embeddings: boolean;
   };
-  const rope = c.rope_parameters;
+  const isGemma = c.model_type === 'gemma3_text';
+  const rope = isGemma ? c.rope_parameters.full_attention : c.rope_parameters;
   return {
     vocabSize: c['vocab_size']!,
     hiddenSize: c['hidden_size']!,
@@ -60,8 +79,14 @@ export function readConfig(name: CheckpointName): LlamaConfig {
             originalMaxPositionEmbeddings: rope['original_max_position_embeddings']!,
           }
         : null,
+    architecture: isGemma ? 'gemma3' : (c.model_type as ArchitectureName),
     attentionBias: c.model_type === 'qwen2',
     slidingWindow: c.sliding_window ?? null,
+    ...(isGemma && {
+      layerTypes: c.layer_types,
+      ropeLocalBaseFreq: c.rope_parameters.sliding_attention['rope_theta']!,
+      queryPreAttnScalar: c['query_pre_attn_scalar']!,
+    }),
     maxPositionEmbeddings: c['max_position_embeddings']!,
     tieWordEmbeddings: c.tie_word_embeddings,
   };

@@ -6,20 +6,10 @@ import {OwLoreOptimizer} from '../../src';
 import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {describeBackends} from '../support/backends';
 import {readJson, readTensors, toTensor} from '../support/fixtures';
-import {loadCheckpoint} from './checkpoints';
+import {loadCheckpoint, referenceNames} from './checkpoints';
+import {expectClose, gradients, shift, type Reference} from './reference';
 import * as composed from '../../tools/composed';
 import {createComposedLlama} from '../../tools/composed_model';
-
-interface Tolerance {
-  rtol: number;
-  atol: number;
-  rms: number;
-}
-interface Reference {
-  cases: Record<'plain' | 'padded', {loss: number}>;
-  tolerance: Record<'plain' | 'padded', Record<'logits' | 'loss' | 'grad', Tolerance>>;
-  greedy: {prompt: number[]; continuation: number[]};
-}
 
 const tiny: LlamaConfig = {
   vocabSize: 16,
@@ -30,65 +20,12 @@ const tiny: LlamaConfig = {
   seed: 1,
 };
 
-/**
- * Every value within `atol + rtol · |expected|`, and the root mean square of all differences within
- * `rms`.
- */
-function expectClose(
-  actual: ArrayLike<number>,
-  expected: ArrayLike<number>,
-  {rtol, atol, rms}: Tolerance,
-): void {
-  expect(actual.length).to.equal(expected.length);
-  let sum = 0;
-  for (let i = 0; i < actual.length; i++) {
-    const difference = Math.abs(actual[i]! - expected[i]!);
-    if (!(difference <= atol + rtol * Math.abs(expected[i]!))) {
-      expect.fail(`value ${i}: ${actual[i]} instead of ${expected[i]}`);
-    }
-    sum += difference ** 2;
-  }
-  expect(Math.sqrt(sum / actual.length), 'rms').to.be.at.most(rms);
-}
-
-/** Label t of the loss is label t + 1 of the fixture; the last position has none. */
-function shift(labels: ArrayLike<number>, seq: number): tf.Tensor {
-  const shifted = Array.from(labels, (_, i) => ((i + 1) % seq === 0 ? -100 : labels[i + 1]!));
-  return tf.tensor(shifted, [shifted.length / seq, seq], 'int32');
-}
-
-/** Gradients of the weights that are asked for, by Hugging Face name, and the loss. */
-async function gradients(
-  model: tfl.LayersModel,
-  ids: tf.Tensor,
-  labels: tf.Tensor,
-  tape: typeof tf.variableGrads,
-  isAsked: (index: number) => boolean = () => true,
-): Promise<{loss: number; grads: Map<string, ArrayLike<number>>}> {
-  const weights = model.trainableWeights.filter((_, i) => isAsked(i));
-  const {value, grads} = tape(
-    () => sparseCrossEntropy(labels, model.apply(ids) as tf.Tensor),
-    weights.map((weight) => weight.read() as tf.Variable),
-  );
-  const byName = new Map<string, ArrayLike<number>>();
-  for (const {name, originalName} of weights) {
-    const gradient = grads[name]!;
-    const isKernel = gradient.rank === 2 && !originalName.startsWith('model.embed_tokens');
-    const stored = isKernel ? tf.transpose(gradient) : tf.clone(gradient);
-    byName.set(originalName.replace('/', '.'), await stored.data());
-    stored.dispose();
-  }
-  const loss = (await value.data())[0]!;
-  tf.dispose([value, grads]);
-  return {loss, grads: byName};
-}
-
 const tapes = {stock: tf.variableGrads, lean: variableGrads};
 
 describeBackends('createLlama', (backend) => {
   // webgl's shaders take exp, sin and cos as the driver has them, and after some steps of Adam that shows.
   const rounding = backend === 'webgl' ? 2e-4 : 1e-5;
-  for (const name of ['llama2', 'llama3', 'mistral', 'qwen2', 'smollm2'] as const) {
+  for (const name of referenceNames) {
     describe(`checkpoint ${name}`, () => {
       const reference = readJson<Reference>(`llama/${name}`);
       const tensors = readTensors(`llama/${name}`);
@@ -184,7 +121,17 @@ describeBackends('createLlama', (backend) => {
     tf.dispose([ids, labels]);
   });
 
-  for (const options of [{}, {attentionBias: true, slidingWindow: 20}]) {
+  const [full, sliding] = ['full_attention', 'sliding_attention'] as const;
+  const trained: Array<Partial<LlamaConfig>> = [
+    {},
+    {attentionBias: true, slidingWindow: 20},
+    {architecture: 'qwen3'},
+    {
+      ...{architecture: 'gemma3', slidingWindow: 20, layerTypes: [sliding, full]},
+      ...{ropeLocalBaseFreq: 100, queryPreAttnScalar: 5, initializerRange: 0.2},
+    },
+  ];
+  for (const options of trained) {
     it(`trains as the composition of plain ops does, ${JSON.stringify(options)}`, async function () {
       this.timeout(300_000); // software WebGPU takes a second for some steps
       const config = {...tiny, ...options, numAttentionHeads: 4, numKeyValueHeads: 2};
@@ -253,44 +200,57 @@ describeBackends('createLlama', (backend) => {
       expect(tf.memory().numTensors).to.equal(before);
     });
 
-    it(`is the same model after save and load, ${kind}`, async () => {
-      const before = tf.memory().numTensors;
-      const ropeScaling = {
-        factor: 8,
-        lowFreqFactor: 1,
-        highFreqFactor: 4,
-        originalMaxPositionEmbeddings: 4,
-      };
-      const model = createLlama({
-        ...tiny,
-        numKeyValueHeads: 1,
-        attentionBias: true,
-        slidingWindow: 3,
-        tieWordEmbeddings,
-        headInLoss: true,
-        ropeScaling,
-      });
-      let saved: tf.io.ModelArtifacts;
-      await model.save({
-        save: (artifacts) => {
-          saved = JSON.parse(JSON.stringify({...artifacts, weightData: undefined})) as typeof saved;
-          saved.weightData = artifacts.weightData;
-          return Promise.resolve({
-            modelArtifactsInfo: {dateSaved: new Date(), modelTopologyType: 'JSON'},
-          });
+    const saved: Array<[string, Partial<LlamaConfig>]> = [
+      ['mistral', {}],
+      ['qwen2', {attentionBias: true}],
+      ['qwen3', {architecture: 'qwen3', layerTypes: [full, sliding]}],
+      [
+        'gemma3',
+        {
+          architecture: 'gemma3',
+          layerTypes: [sliding, full],
+          queryPreAttnScalar: 5,
+          ropeLocalBaseFreq: 9,
         },
+      ],
+    ];
+    for (const [architecture, options] of saved) {
+      it(`is the same ${architecture} after save and load, ${kind}`, async () => {
+        const before = tf.memory().numTensors;
+        const ropeScaling = {
+          factor: 8,
+          lowFreqFactor: 1,
+          highFreqFactor: 4,
+          originalMaxPositionEmbeddings: 4,
+        };
+        const model = createLlama({
+          ...{...tiny, ...options, numKeyValueHeads: 1, slidingWindow: 3, ropeScaling},
+          ...{tieWordEmbeddings, headInLoss: true},
+        });
+        let artifacts: tf.io.ModelArtifacts;
+        await model.save({
+          save: (saved) => {
+            artifacts = JSON.parse(
+              JSON.stringify({...saved, weightData: undefined}),
+            ) as typeof saved;
+            artifacts.weightData = saved.weightData;
+            return Promise.resolve({
+              modelArtifactsInfo: {dateSaved: new Date(), modelTopologyType: 'JSON'},
+            });
+          },
+        });
+        const loaded = await tfl.loadLayersModel({load: () => Promise.resolve(artifacts)});
+        const ids = tf.tensor2d([[3, 1, 4, 1, 5, 9, 2, 6]], undefined, 'int32');
+        const [expected, actual] = [model, loaded].map((m) => m.predict(ids) as tf.Tensor);
+        expect(await actual!.data()).to.deep.equal(await expected!.data());
+        const config = (m: tfl.LayersModel) => m.layers.map((layer) => layer.getConfig());
+        expect(config(loaded)).to.deep.equal(config(model));
+        tf.dispose([ids, expected!, actual!]);
+        model.dispose();
+        loaded.dispose();
+        expect(tf.memory().numTensors).to.equal(before);
       });
-      const loaded = await tfl.loadLayersModel({load: () => Promise.resolve(saved)});
-      const ids = tf.tensor2d([[3, 1, 4, 1, 5, 9, 2, 6]], undefined, 'int32');
-      const [expected, actual] = [model, loaded].map((m) => m.predict(ids) as tf.Tensor);
-      expect(await actual!.data()).to.deep.equal(await expected!.data());
-      const config = (m: tfl.LayersModel) => m.layers.map((layer) => layer.getConfig());
-      expect(config(loaded)).to.deep.equal(config(model));
-      tf.dispose([ids, expected!, actual!]);
-      model.dispose();
-      loaded.dispose();
-      expect(tf.memory().numTensors).to.equal(before);
-    });
+    }
   }
 
   it('refuses a sequence that is longer than it was made for', () => {

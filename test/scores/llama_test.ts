@@ -1,12 +1,23 @@
 /** All scores of LLaMA-style models with outliers, against activations of an independent forward pass. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
+import * as tensorflow from '../../src/kernels/tensorflow';
+import {setLlamaWeights} from '../../src/llama';
 import {blockInfluenceScores} from '../../src/scores/block_influence';
 import type {CalibrationBatch} from '../../src/scores/calibration';
-import {outlierScores} from '../../src/scores/outlier';
+import {InputNorms} from '../../src/scores/input_norms';
+import {outlierScores, type OutlierScores} from '../../src/scores/outlier';
 import {relativeMagnitudeScores} from '../../src/scores/relative_magnitude';
-import {loadCheckpoint} from '../llama/checkpoints';
+import {variableGrads} from '../../src/tape/tfjs_gradients';
+import {
+  loadCheckpoint,
+  readCheckpoint,
+  readConfig,
+  type CheckpointName,
+} from '../llama/checkpoints';
+import {createComposedLlama} from '../../tools/composed_model';
 import {describeBackends} from '../support/backends';
 import {readJson, readTensors, toTensor} from '../support/fixtures';
 
@@ -32,7 +43,57 @@ const cases = [
 
 const blockNames = ['model.layers.0', 'model.layers.1', 'model.layers.2'];
 
+/** The outliers of a model's blocks in a fixture's tokens. */
+async function outliersOf(model: tfl.LayersModel, name: CheckpointName): Promise<OutlierScores> {
+  const ids = toTensor(readTensors(`llama/${name}`).get('ids')!);
+  const scores = await outlierScores(model, [ids], {tau: 3});
+  ids.dispose();
+  return scores;
+}
+
 describeBackends('scores of LLaMA-style models', (backend) => {
+  for (const name of ['qwen2', 'qwen3', 'gemma3'] as const) {
+    it(`sees all weights of ${name}, as in the same model composed of plain ops`, async () => {
+      const model = loadCheckpoint(name);
+      const plain = createComposedLlama(readConfig(name));
+      setLlamaWeights(plain, readCheckpoint(name));
+      const [actual, expected] = [await outliersOf(model, name), await outliersOf(plain, name)];
+      expect(actual).to.deep.equal(expected);
+      const {hiddenSize, intermediateSize, numAttentionHeads, headDim} = readConfig(name);
+      const queries = numAttentionHeads * headDim!; // twice as many as keys, and as values
+      const size = hiddenSize * (3 * queries + 3 * intermediateSize);
+      expect(actual.sizes).to.deep.equal([size, size, size]);
+      expect(Math.min(...actual.counts)).to.be.above(0);
+      model.dispose();
+      plain.dispose();
+    });
+  }
+
+  it('sees the weights of a block where gradients are recorded, too', async () => {
+    if (backend === 'tensorflow') await tensorflow.installKernels();
+    const model = loadCheckpoint('llama2');
+    const ids = toTensor(readTensors('llama/llama2').get('ids')!);
+    const weights = model
+      .getLayer('model.layers.1')
+      .weights.filter(({shape}) => shape.length === 2);
+    const norms = new InputNorms(weights.map((weight) => weight.read()));
+    const variables = weights.map((weight) => weight.read() as tf.Variable);
+    const {value, grads} = variableGrads(() => {
+      let sum: tf.Scalar | undefined;
+      norms.watch(() => (sum = tf.sum(model.apply(ids) as tf.Tensor)));
+      return sum!;
+    }, variables);
+    for (const weight of weights) {
+      const norm = norms.of(weight.read());
+      expect(norm, weight.originalName).not.to.equal(undefined);
+      norm!.dispose();
+    }
+    norms.dispose();
+    tf.dispose([ids, value, grads]);
+    model.dispose();
+    if (backend === 'tensorflow') tensorflow.uninstallKernels();
+  });
+
   for (const {name, checkpoint, variant} of cases) {
     const {variants, tolerance} = readJson<OwlCase>(`owl/${name}`);
     const expected = variants[variant]!;

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {checkFlag, checkKnown} from '../../options';
-import type {LlamaConfig} from '../config';
+import type {LlamaConfig, ResolvedConfig} from '../config';
 import {buildLlama} from '../model';
 import {openCheckpoint, type Checkpoint, type StoredTensor} from './checkpoint';
 import {readConfigJson} from './config_json';
@@ -15,8 +15,7 @@ import {
   type RequestOptions,
 } from './source';
 import {haveEqualValues, readValues} from './tensor_reader';
-import {EMBEDDING, HEAD, kernelName, weightShapes} from './weight_shapes';
-import {namedWeights} from './weights';
+import {EMBEDDING, HEAD, weightShapes, type WeightShape} from './weight_shapes';
 
 /** Options of `loadLlama`. */
 export interface LoadLlamaOptions {
@@ -44,8 +43,8 @@ const OWNER = 'loadLlama';
 const CONFIG_FILE = 'config.json';
 
 /**
- * Loads a LLaMA, Mistral, Qwen2 or SmolLM2 model from files as Hugging Face's transformers 4 and 5
- * write them: `config.json`, and `model.safetensors` or shards with their index, in F32, F16 or
+ * Loads a LLaMA, SmolLM2, Mistral, Qwen2, Qwen3 or Gemma 3 (text) model from files as Hugging Face's
+ * transformers 4 and 5 write them: `config.json`, and `model.safetensors` or shards with their index, in F32, F16 or
  * BF16.
  *
  * The weights become float32. They are read one at a time into the model's variables: beyond the
@@ -93,25 +92,25 @@ async function readConfigFile(files: FileSource): Promise<JsonObject> {
 /** Whether head and embedding are one: as the configuration says, unless the files have two that differ. */
 async function resolveTie(
   {tensors}: Checkpoint,
-  {tieWordEmbeddings}: LlamaConfig,
+  {tieWordEmbeddings}: ResolvedConfig,
 ): Promise<boolean> {
   const [embedding, head] = [tensors.get(EMBEDDING), tensors.get(HEAD)];
-  if (!tieWordEmbeddings || !embedding || !head) return tieWordEmbeddings === true;
+  if (!tieWordEmbeddings || !embedding || !head) return tieWordEmbeddings;
   return tf.util.arraysEqual(embedding.shape, head.shape) && haveEqualValues(embedding, head);
 }
+
+/** A tensor of a checkpoint for a weight of a model. */
+type ChosenTensor = StoredTensor & Pick<WeightShape, 'transposed'>;
 
 /**
  * The tensor of each weight of a model.
  *
  * @throws unless the checkpoint has these weights and no others, in the shapes of the model.
  */
-function chooseTensors(
-  {tensors}: Checkpoint,
-  config: Required<LlamaConfig>,
-): Map<string, StoredTensor> {
-  const chosen = new Map<string, StoredTensor>();
+function chooseTensors({tensors}: Checkpoint, config: ResolvedConfig): Map<string, ChosenTensor> {
+  const chosen = new Map<string, ChosenTensor>();
   const redundant = config.tieWordEmbeddings ? HEAD : null;
-  for (const {name, shape, meaning} of weightShapes(config)) {
+  for (const {name, shape, meaning, transposed} of weightShapes(config)) {
     const tensor = tensors.get(name) ?? (name === EMBEDDING && tensors.get(redundant ?? ''));
     if (!tensor) throw missing(name, tensors);
     if (!tf.util.arraysEqual(tensor.shape, shape)) {
@@ -120,7 +119,7 @@ function chooseTensors(
           `[${shape.join(', ')}], of ${meaning} in ${CONFIG_FILE}; got [${tensor.shape.join(', ')}]`,
       );
     }
-    chosen.set(name, tensor);
+    chosen.set(name, {...tensor, transposed});
   }
   for (const [name, {file}] of tensors) {
     if (chosen.has(name) || name === redundant) continue;
@@ -144,12 +143,12 @@ function missing(name: string, tensors: ReadonlyMap<string, StoredTensor>): Erro
 }
 
 /**
- * The model with these weights. The kernels are read first and the model built of them, so that none
- * is ever there twice.
+ * The model with these weights. They are read first and the model built of them, so that none is
+ * ever there twice.
  */
 async function loadModel(
-  config: Required<LlamaConfig>,
-  tensors: ReadonlyMap<string, StoredTensor>,
+  config: ResolvedConfig,
+  tensors: ReadonlyMap<string, ChosenTensor>,
   onProgress?: LoadLlamaOptions['onProgress'],
 ): Promise<tfl.LayersModel> {
   const values = new Map<string, tf.Tensor>();
@@ -157,21 +156,15 @@ async function loadModel(
     const total = sizeOf(tensors.values());
     let done = 0;
     for (const [name, tensor] of inReadingOrder(tensors)) {
-      values.set(name, await readTensor(name, tensor));
+      values.set(name, await readTensor(tensor));
       done += sizeOf([tensor]);
       onProgress?.(done, total);
     }
-    const take = (name: string): tf.Tensor => {
+    return buildLlama(config, (name) => {
       const value = values.get(name)!;
       values.delete(name);
       return value;
-    };
-    const model = buildLlama(config, (layer, index) => take(kernelName(layer, index)));
-    for (const {name, variable} of namedWeights(model)) {
-      const value = values.get(name);
-      if (value) variable.write(value);
-    }
-    return model;
+    });
   } finally {
     tf.dispose([...values.values()]);
   }
@@ -181,7 +174,7 @@ async function loadModel(
  * File by file and front to back, as a server without ranges gives them; the file with the largest
  * tensor first, while there is little else in memory.
  */
-function inReadingOrder(tensors: ReadonlyMap<string, StoredTensor>): Array<[string, StoredTensor]> {
+function inReadingOrder(tensors: ReadonlyMap<string, ChosenTensor>): Array<[string, ChosenTensor]> {
   const largest = new Map<unknown, number>();
   for (const tensor of tensors.values()) {
     largest.set(tensor.file, Math.max(largest.get(tensor.file) ?? 0, sizeOf([tensor])));
@@ -198,9 +191,9 @@ function sizeOf(tensors: Iterable<StoredTensor>): number {
   return bytes;
 }
 
-/** A tensor as the model has it: kernels `[in, out]`, the embedding as it is stored. */
-async function readTensor(name: string, tensor: StoredTensor): Promise<tf.Tensor> {
-  const transposed = tensor.shape.length === 2 && name !== EMBEDDING;
+/** A tensor as the model has it. */
+async function readTensor(tensor: ChosenTensor): Promise<tf.Tensor> {
+  const {shape, transposed} = tensor;
   const values = await readValues(tensor, transposed);
-  return tf.tensor(values, transposed ? [...tensor.shape].reverse() : tensor.shape);
+  return tf.tensor(values, transposed ? [...shape].reverse() : shape);
 }

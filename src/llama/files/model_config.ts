@@ -1,6 +1,6 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {BLOCK_OPTIONS, LlamaBlock} from '../block';
-import {resolveConfig, type LlamaConfig} from '../config';
+import {resolveConfig, type ResolvedConfig} from '../config';
 import {EMBEDDING_OPTIONS, LlamaEmbedding} from '../embedding';
 import {LlamaHead} from '../head';
 import {pick} from '../pick';
@@ -10,7 +10,7 @@ import {pick} from '../pick';
  *
  * @throws if it is not a model of `createLlama`.
  */
-export function configOfModel(owner: string, model: tfl.LayersModel): Required<LlamaConfig> {
+export function configOfModel(owner: string, model: tfl.LayersModel): ResolvedConfig {
   const {layers} = model;
   const embedding = layers.find((layer) => layer instanceof LlamaEmbedding);
   const blocks = layers.filter((layer) => layer instanceof LlamaBlock);
@@ -21,6 +21,9 @@ export function configOfModel(owner: string, model: tfl.LayersModel): Required<L
   return resolveConfig({
     ...pick(embedding.args, EMBEDDING_OPTIONS),
     ...pick(block.args, BLOCK_OPTIONS),
+    layerTypes: blocks.map(({window}) =>
+      window === null ? 'full_attention' : 'sliding_attention',
+    ),
     numHiddenLayers: blocks.length,
     tieWordEmbeddings: !layers.some((layer) => layer instanceof LlamaHead),
     initializerRange: embedding.args.initializerRange,

@@ -1,5 +1,6 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {checkChoice, checkKnown, checkNumber} from '../../options';
+import type {ResolvedConfig} from '../config';
 import {INDEX_FILE} from './checkpoint';
 import {BYTES, floatTypes, type FloatType} from './float_type';
 import {isObject, jsonText, show} from './json';
@@ -56,7 +57,7 @@ export async function saveLlama(
   const config = configOfModel(OWNER, model);
   const origin = originOf(model);
   const json = configJsonOf(OWNER, config, dtype, origin?.configJson, configJson);
-  const shards = intoShards(storedWeights(model, [...weightShapes(config)]), dtype, maxShardBytes);
+  const shards = intoShards(storedWeights(model, config), dtype, maxShardBytes);
   const index = indexOf(shards, dtype);
   const encoder = new TextEncoder();
 
@@ -79,8 +80,9 @@ export async function saveLlama(
 type StoredWeight = WeightShape & NamedWeight;
 
 /** The weights of the model beside how they are stored. */
-function storedWeights(model: tfl.LayersModel, shapes: readonly WeightShape[]): StoredWeight[] {
-  const weights = new Map(namedWeights(model).map((weight) => [weight.name, weight]));
+function storedWeights(model: tfl.LayersModel, config: ResolvedConfig): StoredWeight[] {
+  const weights = new Map(namedWeights(model, config).map((weight) => [weight.name, weight]));
+  const shapes = [...weightShapes(config)];
   const stored = shapes.map((shape) => ({...shape, ...weights.get(shape.name)!}));
   for (const name of weights.keys()) {
     if (shapes.some((shape) => shape.name === name)) continue;

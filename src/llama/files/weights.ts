@@ -1,13 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {LlamaEmbedding} from '../embedding';
+import type {ResolvedConfig} from '../config';
+import {configOfModel} from './model_config';
 import type {HostTensor} from './safetensors';
+import {weightShapes} from './weight_shapes';
 
 /** A weight of a model beside what Hugging Face calls and how it stores it. */
 export interface NamedWeight {
   name: string;
   variable: tfl.LayerVariable;
-  /** Hugging Face stores the kernels of linear maps as `[out, in]`. */
+  /** Whether it is stored transposed. */
   transposed: boolean;
 }
 
@@ -21,7 +23,7 @@ export function setLlamaWeights(
   model: tfl.LayersModel,
   tensors: ReadonlyMap<string, HostTensor>,
 ): void {
-  const weights = namedWeights(model);
+  const weights = namedWeights(model, configOfModel('setLlamaWeights', model));
   checkNames(weights, tensors);
   for (const weight of weights) checkShape(weight, tensors.get(weight.name)!);
   for (const {name, variable, transposed} of weights) {
@@ -39,7 +41,8 @@ export function setLlamaWeights(
  */
 export async function getLlamaWeights(model: tfl.LayersModel): Promise<Map<string, HostTensor>> {
   const tensors = new Map<string, HostTensor>();
-  for (const {name, variable, transposed} of namedWeights(model)) {
+  const config = configOfModel('getLlamaWeights', model);
+  for (const {name, variable, transposed} of namedWeights(model, config)) {
     const value = tf.tidy(() => {
       const stored = variable.read();
       return transposed ? tf.transpose(stored) : tf.clone(stored);
@@ -50,15 +53,15 @@ export async function getLlamaWeights(model: tfl.LayersModel): Promise<Map<strin
   return tensors;
 }
 
-export function namedWeights(model: tfl.LayersModel): NamedWeight[] {
-  return model.layers.flatMap((layer) =>
-    layer.weights.map((variable) => ({
-      // `model.layers.0/mlp.up_proj.weight`: the layer's name is a prefix of Hugging Face's
-      name: variable.originalName.replace('/', '.'),
-      variable,
-      transposed: variable.shape.length === 2 && !(layer instanceof LlamaEmbedding),
-    })),
-  );
+/** All weights of a model, those too that its configuration does not know. */
+export function namedWeights(model: tfl.LayersModel, config: ResolvedConfig): NamedWeight[] {
+  const known = new Map([...weightShapes(config)].map((weight) => [weight.name, weight]));
+  const variables = model.layers.flatMap((layer) => layer.weights);
+  return variables.map((variable) => {
+    // `model.layers.0/mlp.up_proj.weight`: the layer's name is a prefix of Hugging Face's
+    const name = variable.originalName.replace('/', '.');
+    return {name, variable, transposed: known.get(name)?.transposed ?? false};
+  });
 }
 
 function checkNames(

@@ -1,5 +1,6 @@
-import type {LlamaConfig} from '../config';
-import {architectures, readConfigJson, type ModelType} from './config_json';
+import {architectures} from '../architectures';
+import type {LlamaConfig, ResolvedConfig} from '../config';
+import {readConfigJson} from './config_json';
 import type {FloatType} from './float_type';
 import {jsonText, show, type JsonObject} from './json';
 
@@ -19,7 +20,7 @@ const torchNames: Readonly<Record<FloatType, string>> = {
  */
 export function configJsonOf(
   owner: string,
-  config: Required<LlamaConfig>,
+  config: ResolvedConfig,
   dtype: FloatType,
   kept: JsonObject | undefined,
   more: JsonObject,
@@ -30,7 +31,7 @@ export function configJsonOf(
     tie_word_embeddings: config.tieWordEmbeddings,
     dtype: torchNames[dtype],
     torch_dtype: torchNames[dtype],
-    ...bothRopes(config, base),
+    ...ropeKeys(config, base),
     ...more,
   };
   const read = readConfigJson(`${owner}: config.json`, json);
@@ -47,7 +48,7 @@ export function configJsonOf(
 
 /** Keys whose values Python must read as floats: transformers 5 refuses an integer, 4 warns of it. */
 const FLOATS =
-  /^(\s*"(?:attention_dropout|initializer_range|rms_norm_eps|rope_theta|\w*factor)": -?\d+)(?=,?$)/gm;
+  /^(\s*"(?:attention_dropout|initializer_range|rms_norm_eps|rope_theta|rope_local_base_freq|\w*factor)": -?\d+)(?=,?$)/gm;
 
 /** The text of a `config.json`, names in their order. */
 export function configJsonText(json: JsonObject): string {
@@ -56,11 +57,11 @@ export function configJsonText(json: JsonObject): string {
 }
 
 /** The keys of a model that was not loaded. */
-function describe(config: Required<LlamaConfig>): JsonObject {
-  const type = modelTypeOf(config);
+function describe(config: ResolvedConfig): JsonObject {
+  const {modelType, className, config: described} = architectures[config.architecture];
   return {
-    architectures: [architectures[type]],
-    model_type: type,
+    architectures: [className],
+    model_type: modelType,
     vocab_size: config.vocabSize,
     hidden_size: config.hiddenSize,
     intermediate_size: config.intermediateSize,
@@ -68,43 +69,18 @@ function describe(config: Required<LlamaConfig>): JsonObject {
     num_attention_heads: config.numAttentionHeads,
     num_key_value_heads: config.numKeyValueHeads,
     head_dim: config.headDim,
-    hidden_act: 'silu',
     max_position_embeddings: config.maxPositionEmbeddings,
     initializer_range: config.initializerRange,
     rms_norm_eps: config.rmsNormEps,
     attention_dropout: 0,
     use_cache: true,
-    ...(type === 'llama' && {attention_bias: false, mlp_bias: false}),
-    ...(type === 'mistral' && {sliding_window: config.slidingWindow}),
-    ...(type === 'qwen2' && {
-      use_sliding_window: config.slidingWindow !== null,
-      sliding_window: config.slidingWindow,
-      // the first layer that has the window
-      max_window_layers: config.slidingWindow === null ? config.numHiddenLayers : 0,
-    }),
+    ...described.write(config),
   };
 }
 
-function modelTypeOf({attentionBias, slidingWindow}: Required<LlamaConfig>): ModelType {
-  if (attentionBias) return 'qwen2';
-  return slidingWindow === null ? 'llama' : 'mistral';
-}
-
-/** The keys of the rotary embedding that are not in `base` yet. */
-function bothRopes({ropeTheta, ropeScaling}: Required<LlamaConfig>, base: JsonObject): JsonObject {
-  const scaling = ropeScaling && {
-    rope_type: 'llama3',
-    factor: ropeScaling.factor,
-    low_freq_factor: ropeScaling.lowFreqFactor,
-    high_freq_factor: ropeScaling.highFreqFactor,
-    original_max_position_embeddings: ropeScaling.originalMaxPositionEmbeddings,
-  };
-  return {
-    rope_theta: ropeTheta,
-    rope_scaling: base['rope_scaling'] ?? scaling,
-    rope_parameters: base['rope_parameters'] ?? {
-      rope_theta: ropeTheta,
-      ...(scaling ?? {rope_type: 'default'}),
-    },
-  };
+/** The keys of the rotary embedding; what `base` has stays as it says it. */
+function ropeKeys(config: ResolvedConfig, base: JsonObject): JsonObject {
+  const written = architectures[config.architecture].config.rope.write(config);
+  const entries = Object.entries(written).map(([key, value]) => [key, base[key] ?? value]);
+  return Object.fromEntries(entries) as JsonObject;
 }

@@ -31,7 +31,7 @@ export class Decoder {
     const {embedding, blocks} = this.layers;
     this.vocabSize = embedding.args.vocabSize;
     this.maxPositionEmbeddings = embedding.args.maxPositionEmbeddings;
-    this.caches = blocks.map((block) => new KeyValueCache(block.args.slidingWindow));
+    this.caches = blocks.map((block) => new KeyValueCache(block.window));
   }
 
   /**

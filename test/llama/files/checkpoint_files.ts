@@ -1,9 +1,8 @@
 import {readFileSync, readdirSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
+import type {referenceNames} from '../checkpoints';
 
-/** The checkpoints of `test/fixtures/llama/`. */
-export const checkpointNames = ['llama2', 'llama3', 'mistral', 'qwen2', 'smollm2'] as const;
-export type FixtureName = (typeof checkpointNames)[number];
+export type FixtureName = (typeof referenceNames)[number];
 
 /** The folder of a checkpoint. */
 export function folderOf(name: FixtureName): string {

@@ -1,7 +1,7 @@
 import {expect} from 'chai';
 import {readConfigJson} from '../../../src/llama/files/config_json';
-import {readConfig} from '../checkpoints';
-import {checkpointNames, jsonOf, readFiles, type FixtureName} from './checkpoint_files';
+import {readConfig, referenceNames} from '../checkpoints';
+import {jsonOf, readFiles, type FixtureName} from './checkpoint_files';
 
 type Json = Record<string, unknown>;
 
@@ -13,7 +13,7 @@ const changed = (name: FixtureName, keys: Json, transformers: 4 | 5 = 5): Json =
   ) as Json;
 
 describe('config.json', () => {
-  for (const name of checkpointNames) {
+  for (const name of referenceNames) {
     it(`of ${name} says the same in the words of transformers 4 and 5`, () => {
       const [five, four] = ([5, 4] as const).map((version) => read(changed(name, {}, version)));
       expect(four).to.deep.equal(five);
@@ -68,6 +68,33 @@ describe('config.json', () => {
       numKeyValueHeads: 32,
       maxPositionEmbeddings: 32768,
       slidingWindow: null,
+    });
+    expect(read(changed('qwen3', {...absent, ...wide}))).to.deep.include({
+      ...common,
+      headDim: 128,
+      numKeyValueHeads: 32,
+      maxPositionEmbeddings: 32768,
+      slidingWindow: null,
+    });
+    const ofGemma = {
+      sliding_window: undefined,
+      layer_types: undefined,
+      query_pre_attn_scalar: undefined,
+    };
+    const [full, sliding] = ['full_attention', 'sliding_attention'];
+    expect(
+      read(changed('gemma3', {...absent, ...wide, ...ofGemma, num_hidden_layers: 7})),
+    ).to.deep.include({
+      ...common,
+      headDim: 256,
+      numKeyValueHeads: 4,
+      maxPositionEmbeddings: 131072,
+      slidingWindow: 4096,
+      layerTypes: [sliding, sliding, sliding, sliding, sliding, full, sliding],
+      ropeTheta: 1000000,
+      ropeLocalBaseFreq: 10000,
+      queryPreAttnScalar: 256,
+      tieWordEmbeddings: true,
     });
     expect(read(changed('mistral', {num_key_value_heads: null})).numKeyValueHeads).to.equal(4);
   });
@@ -150,6 +177,79 @@ describe('config.json', () => {
       {attentionBias: true, slidingWindow: null, headDim: 64},
     ],
     [
+      'Qwen3-0.6B',
+      {
+        architectures: ['Qwen3ForCausalLM'],
+        attention_bias: false,
+        attention_dropout: 0,
+        bos_token_id: 151643,
+        eos_token_id: 151645,
+        head_dim: 128,
+        hidden_act: 'silu',
+        hidden_size: 1024,
+        initializer_range: 0.02,
+        intermediate_size: 3072,
+        max_position_embeddings: 40960,
+        max_window_layers: 28,
+        model_type: 'qwen3',
+        num_attention_heads: 16,
+        num_hidden_layers: 28,
+        num_key_value_heads: 8,
+        rms_norm_eps: 1e-6,
+        rope_scaling: null,
+        rope_theta: 1000000,
+        sliding_window: null,
+        tie_word_embeddings: true,
+        torch_dtype: 'bfloat16',
+        use_sliding_window: false,
+        vocab_size: 151936,
+      },
+      {
+        ...{architecture: 'qwen3', headDim: 128, numKeyValueHeads: 8, ropeTheta: 1000000},
+        ...{attentionBias: false, slidingWindow: null, tieWordEmbeddings: true},
+      },
+    ],
+    [
+      'gemma-3-1b-it',
+      {
+        architectures: ['Gemma3ForCausalLM'],
+        attention_bias: false,
+        attention_dropout: 0,
+        attn_logit_softcapping: null,
+        bos_token_id: 2,
+        cache_implementation: 'hybrid',
+        eos_token_id: [1, 106],
+        final_logit_softcapping: null,
+        head_dim: 256,
+        hidden_activation: 'gelu_pytorch_tanh',
+        hidden_size: 1152,
+        initializer_range: 0.02,
+        intermediate_size: 6912,
+        max_position_embeddings: 32768,
+        model_type: 'gemma3_text',
+        num_attention_heads: 4,
+        num_hidden_layers: 26,
+        num_key_value_heads: 1,
+        pad_token_id: 0,
+        query_pre_attn_scalar: 256,
+        rms_norm_eps: 1e-6,
+        rope_local_base_freq: 10000,
+        rope_scaling: null,
+        rope_theta: 1000000,
+        sliding_window: 512,
+        sliding_window_pattern: 6,
+        torch_dtype: 'bfloat16',
+        vocab_size: 262144,
+      },
+      {
+        ...{architecture: 'gemma3', headDim: 256, numKeyValueHeads: 1, tieWordEmbeddings: true},
+        ...{slidingWindow: 512, ropeTheta: 1000000, ropeLocalBaseFreq: 10000},
+        layerTypes: Array.from({length: 26}, (_, i) =>
+          (i + 1) % 6 === 0 ? 'full_attention' : 'sliding_attention',
+        ),
+      },
+    ],
+    [
       'Llama-3.2-1B',
       {
         architectures: ['LlamaForCausalLM'],
@@ -203,6 +303,26 @@ describe('config.json', () => {
     }
   });
 
+  it('gives a Qwen2 model its window, in some layers', () => {
+    const window = {use_sliding_window: true, sliding_window: 4};
+    const [full, sliding] = ['full_attention', 'sliding_attention'];
+    expect(
+      read(changed('qwen2', {...window, layer_types: undefined, max_window_layers: 1})),
+    ).to.deep.include({slidingWindow: 4, layerTypes: [full, sliding, sliding]});
+    expect(
+      read(changed('qwen2', {...window, layer_types: [sliding, full, sliding]})),
+    ).to.deep.include({slidingWindow: 4, layerTypes: [sliding, full, sliding]});
+  });
+
+  it('does not follow a rule over more layers than anyone has', () => {
+    const keys = {use_sliding_window: true, sliding_window: 4, max_window_layers: 1};
+    expect(() =>
+      read(changed('qwen2', {...keys, layer_types: undefined, num_hidden_layers: 2 ** 52})),
+    ).to.throw(
+      'test: num_hidden_layers must be an integer >= 1 and <= 10000; got 4503599627370496',
+    );
+  });
+
   it('takes the longest text for the one of the pre-training, where it says nothing else', () => {
     const {rope_parameters} = changed('llama3', {}) as {rope_parameters: Json};
     const {original_max_position_embeddings: _, ...rope} = rope_parameters;
@@ -213,11 +333,29 @@ describe('config.json', () => {
     expect(config({original_max_position_embeddings: 64})).to.equal(64);
   });
 
+  const llama3Rope = {rope_type: 'llama3', factor: 2, low_freq_factor: 1, high_freq_factor: 4};
   const unsupported: Array<[FixtureName, Json, string]> = [
     ['llama2', {hidden_act: 'gelu'}, 'hidden_act "gelu"'],
     ['llama2', {mlp_bias: true}, 'mlp_bias true'],
     ['llama2', {attention_bias: true}, 'attention_bias true'],
     ['mistral', {attention_bias: true}, 'attention_bias true'],
+    ['qwen3', {attention_bias: true}, 'attention_bias true'],
+    ['gemma3', {attention_bias: true}, 'attention_bias true'],
+    ['gemma3', {hidden_activation: 'silu'}, 'hidden_activation "silu"'],
+    ['gemma3', {attn_logit_softcapping: 50}, 'attn_logit_softcapping 50'],
+    ['gemma3', {final_logit_softcapping: 30}, 'final_logit_softcapping 30'],
+    ['gemma3', {use_bidirectional_attention: true}, 'use_bidirectional_attention true'],
+    ['gemma3', {rope_parameters: {rope_theta: 7}}, 'rope_parameters.rope_theta 7'],
+    [
+      'gemma3',
+      {rope_parameters: {full_attention: {rope_type: 'linear', factor: 8}}},
+      'rope_parameters.full_attention.rope_type "linear"',
+    ],
+    [
+      'gemma3',
+      {rope_parameters: {sliding_attention: llama3Rope}},
+      `rope_parameters.sliding_attention ${JSON.stringify(llama3Rope)}`,
+    ],
     ['llama2', {attention_dropout: 0.1}, 'attention_dropout 0.1'],
     ['llama2', {partial_rotary_factor: 0.5}, 'partial_rotary_factor 0.5'],
     ['llama2', {quantization_config: {bits: 4}}, 'quantization_config {"bits":4}'],
@@ -250,9 +388,9 @@ describe('config.json', () => {
       'layer_types ["full_attention","full_attention","full_attention"]',
     ],
     [
-      'qwen2',
-      {use_sliding_window: true, sliding_window: 4, layer_types: undefined, max_window_layers: 1},
-      'max_window_layers 1',
+      'mistral',
+      {layer_types: ['full_attention', 'chunked_attention', 'full_attention']},
+      'layer_types ["full_attention","chunked_attention","full_attention"]',
     ],
     [
       'qwen2',
@@ -269,7 +407,10 @@ describe('config.json', () => {
   }
 
   const wrong: Array<[Json, string]> = [
-    [{model_type: 'gpt2'}, "model_type must be one of 'llama', 'mistral', 'qwen2'; got 'gpt2'"],
+    [
+      {model_type: 'gpt2'},
+      "model_type must be one of 'gemma3_text', 'llama', 'mistral', 'qwen2', 'qwen3'; got 'gpt2'",
+    ],
     [{model_type: undefined}, 'model_type must be one of'],
     [
       {architectures: ['LlamaForSequenceClassification']},
@@ -305,6 +446,26 @@ describe('config.json', () => {
       expect(() => read(changed('llama2', keys))).to.throw(`test: ${message}`);
     });
   }
+
+  it('of gemma3 may not have two rotary embeddings that disagree, or a window in no place', () => {
+    const wrong: Array<[Json, string]> = [
+      [{rope_local_base_freq: 7}, 'rope_local_base_freq 7 and 10000 of rope_parameters disagree'],
+      [{rope_theta: 7}, 'rope_theta 7 and 1000000 of rope_parameters disagree'],
+      [{rope_scaling: llama3Rope}, 'rope_parameters.full_attention {"rope_theta":1000000,'],
+      [{rope_parameters: 3}, 'rope_parameters must be an object; got 3'],
+      [{query_pre_attn_scalar: 0}, 'query_pre_attn_scalar must be a number > 0; got 0'],
+      [{sliding_window_pattern: 0}, 'sliding_window_pattern must be an integer >= 1; got 0'],
+      [
+        {sliding_window: null},
+        "createLlama: layerTypes may have 'sliding_attention' with a slidingWindow only; got null",
+      ],
+    ];
+    for (const [keys, message] of wrong) {
+      expect(() => read(changed('gemma3', keys)), JSON.stringify(keys)).to.throw(
+        `test: ${message}`,
+      );
+    }
+  });
 
   it('may not give a window that is no number of tokens', () => {
     expect(() => read(changed('mistral', {sliding_window: 0}))).to.throw(

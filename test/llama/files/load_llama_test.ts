@@ -21,15 +21,8 @@ import {describeBackends} from '../../support/backends';
 import {Comparison, type Tolerance} from '../../support/close';
 import {readJson, readTensors, toTensor} from '../../support/fixtures';
 import {rejection} from '../../support/rejection';
-import {readCheckpoint} from '../checkpoints';
-import {
-  checkpointNames,
-  editJson,
-  folderOf,
-  readFiles,
-  type FixtureName,
-  type JsonFile,
-} from './checkpoint_files';
+import {readCheckpoint, referenceNames} from '../checkpoints';
+import {editJson, folderOf, readFiles, type FixtureName, type JsonFile} from './checkpoint_files';
 import {FileServer, type ServerOptions} from './file_server';
 
 interface Reference {
@@ -64,7 +57,7 @@ function editTensors(
 }
 
 describeBackends('loadLlama', () => {
-  for (const name of checkpointNames) {
+  for (const name of referenceNames) {
     for (const transformers of [4, 5] as const) {
       it(`gives ${name} the logits of the reference, by the config.json of transformers ${transformers}`, async () => {
         const before = tf.memory().numTensors;

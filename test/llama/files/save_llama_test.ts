@@ -18,7 +18,8 @@ import {
 import {decode, encode} from '../../../src/llama/files/float_type';
 import {describeBackends} from '../../support/backends';
 import {rejection} from '../../support/rejection';
-import {checkpointNames, editJson, jsonOf, readFiles, type FixtureName} from './checkpoint_files';
+import {referenceNames} from '../checkpoints';
+import {editJson, jsonOf, readFiles, type FixtureName} from './checkpoint_files';
 
 const INDEX = 'model.safetensors.index.json';
 /** How transformers saved the fixtures. */
@@ -27,6 +28,8 @@ const saved: Record<FixtureName, SaveLlamaOptions> = {
   llama3: {dtype: 'F32', maxShardBytes: 60_000},
   mistral: {dtype: 'BF16'},
   qwen2: {dtype: 'F16'},
+  qwen3: {dtype: 'F32'},
+  gemma3: {dtype: 'F32'},
   smollm2: {dtype: 'F32'},
 };
 const tiny: LlamaConfig = {
@@ -46,7 +49,7 @@ async function save(model: tfl.LayersModel, options?: SaveLlamaOptions) {
 }
 
 describeBackends('saveLlama', () => {
-  for (const name of checkpointNames) {
+  for (const name of referenceNames) {
     it(`writes ${name} byte by byte as transformers did`, async () => {
       const before = tf.memory().numTensors;
       const original = readFiles(name);
@@ -94,7 +97,7 @@ describeBackends('saveLlama', () => {
 
 describe('saveLlama', () => {
   describe('of config.json', () => {
-    for (const name of checkpointNames) {
+    for (const name of referenceNames) {
       for (const transformers of [4, 5] as const) {
         it(`keeps what ${name} had, in the words of transformers 4 and 5 (from ${transformers})`, async () => {
           const original = readFiles(name, transformers);
@@ -110,7 +113,7 @@ describe('saveLlama', () => {
           }
           const four = jsonOf(readFiles(name, 4), 'config.json');
           const five = jsonOf(readFiles(name, 5), 'config.json');
-          for (const key of ['rope_theta', 'rope_scaling']) {
+          for (const key of ['rope_theta', 'rope_scaling', 'rope_local_base_freq']) {
             expect(after![key], key).to.deep.equal(four[key]);
           }
           expect(after!['rope_parameters']).to.deep.equal(five['rope_parameters']);
@@ -127,12 +130,25 @@ describe('saveLlama', () => {
       highFreqFactor: 4,
       originalMaxPositionEmbeddings: 32,
     };
+    const mixed = ['full_attention', 'sliding_attention'] as const;
     const made: Array<[string, Partial<LlamaConfig>]> = [
       ['llama', {}],
       ['llama', {ropeScaling, tieWordEmbeddings: true, numKeyValueHeads: 1, headDim: 6}],
       ['mistral', {slidingWindow: 5, rmsNormEps: 1e-6}],
       ['qwen2', {attentionBias: true, maxPositionEmbeddings: 64}],
       ['qwen2', {attentionBias: true, slidingWindow: 5, initializerRange: 0.5}],
+      ['qwen2', {architecture: 'qwen2', slidingWindow: 5, layerTypes: mixed}],
+      ['qwen3', {architecture: 'qwen3', headDim: 6}],
+      ['qwen3', {architecture: 'qwen3', slidingWindow: 5, layerTypes: mixed}],
+      ['gemma3_text', {architecture: 'gemma3'}],
+      [
+        'gemma3_text',
+        {
+          ...{architecture: 'gemma3', slidingWindow: 5, layerTypes: mixed, ropeTheta: 1e6},
+          ...{ropeLocalBaseFreq: 1e4, queryPreAttnScalar: 16, ropeScaling, headDim: 6},
+        },
+      ],
+      ['gemma3_text', {architecture: 'gemma3', slidingWindow: 5, tieWordEmbeddings: true}],
     ];
     for (const [type, options] of made) {
       it(`describes a ${type} that was made with ${JSON.stringify(options)}`, async () => {
@@ -159,6 +175,34 @@ describe('saveLlama', () => {
       const again = await tfl.loadLayersModel(tf.io.fromMemory(artifacts!));
       const [files, expected] = [await save(again), await save(model)];
       for (const [file, bytes] of expected) expect(files.get(file), file).to.deep.equal(bytes);
+      model.dispose();
+      again.dispose();
+    });
+
+    it('gives a Gemma 3 a window also where no layer has it, which transformers asks for', async () => {
+      const model = createLlama({...tiny, architecture: 'gemma3'});
+      expect(jsonOf(await save(model), 'config.json')).to.deep.include({
+        sliding_window: 4096,
+        layer_types: ['full_attention', 'full_attention'],
+        sliding_window_pattern: 1,
+      });
+      model.dispose();
+    });
+
+    it('knows a Mistral without a window for one when tfjs has saved and loaded it', async () => {
+      const model = createLlama({...tiny, architecture: 'mistral'});
+      let artifacts: tf.io.ModelArtifacts | undefined;
+      await model.save(
+        tf.io.withSaveHandler(async (saved) => {
+          artifacts = saved;
+          return {modelArtifactsInfo: {dateSaved: new Date(), modelTopologyType: 'JSON'}};
+        }),
+      );
+      const again = await tfl.loadLayersModel(tf.io.fromMemory(artifacts!));
+      expect(jsonOf(await save(again), 'config.json')).to.include({
+        model_type: 'mistral',
+        sliding_window: null,
+      });
       model.dispose();
       again.dispose();
     });

@@ -8,7 +8,7 @@ import {describeBackends} from '../../support/backends';
 import {Comparison} from '../../support/close';
 import {readJson, readTensors} from '../../support/fixtures';
 import {withProductsOfTfjs} from '../../support/webgpu_products';
-import {loadCheckpoint, type CheckpointName} from '../checkpoints';
+import {loadCheckpoint, referenceNames, type CheckpointName} from '../checkpoints';
 
 /** Logits after each piece of `ids`, and how many tensors are left after the decoder is disposed of. */
 async function logitsByPieces(
@@ -53,7 +53,7 @@ async function expectReference(name: CheckpointName, tokens: number): Promise<vo
 }
 
 describeBackends('Decoder', (backend) => {
-  for (const name of ['llama2', 'llama3', 'mistral', 'qwen2', 'smollm2'] as const) {
+  for (const name of referenceNames) {
     it(`has the logits of the reference token by token, ${name}`, () => expectReference(name, 10));
   }
 
@@ -82,6 +82,25 @@ describeBackends('Decoder', (backend) => {
       expect(tf.memory().numBytes).to.equal(before);
       model.dispose();
     }
+  });
+
+  it('keeps with a window in some blocks the keys that each one sees', () => {
+    const model = createLlama({
+      ...{architecture: 'gemma3', vocabSize: 16, hiddenSize: 8, intermediateSize: 12},
+      ...{numHiddenLayers: 3, numAttentionHeads: 2, numKeyValueHeads: 1, headDim: 4},
+      slidingWindow: 6,
+      layerTypes: ['sliding_attention', 'full_attention', 'sliding_attention'],
+    });
+    const before = tf.memory().numBytes;
+    const decoder = new Decoder(model);
+    for (let read = 1; read < 12; read++) {
+      decoder.read([read]).dispose();
+      const kept = read + 2 * Math.min(read, 5);
+      expect(tf.memory().numBytes - before).to.equal(kept * 2 * 4 * 4);
+    }
+    decoder.dispose();
+    expect(tf.memory().numBytes).to.equal(before);
+    model.dispose();
   });
 
   it('reads pieces of any size, with any window, as the model reads all at once', async () => {

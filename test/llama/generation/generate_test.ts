@@ -11,7 +11,7 @@ import {
 import {describeBackends} from '../../support/backends';
 import {readJson} from '../../support/fixtures';
 import {rejection} from '../../support/rejection';
-import {loadCheckpoint} from '../checkpoints';
+import {loadCheckpoint, referenceNames} from '../checkpoints';
 
 const tiny: LlamaConfig = {
   vocabSize: 16,
@@ -26,7 +26,7 @@ const tiny: LlamaConfig = {
 };
 
 describeBackends('generate, greedily', () => {
-  for (const name of ['llama2', 'llama3', 'mistral', 'qwen2', 'smollm2'] as const) {
+  for (const name of referenceNames) {
     it(`writes the text of the reference, ${name}`, async () => {
       const {greedy} = readJson<{greedy: {prompt: number[]; continuation: number[]}}>(
         `llama/${name}`,

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
-import {swigluProjection} from '../../src/llama/swiglu';
+import {gatedProjection} from '../../src/llama/mlp';
 import {collectGradients} from '../../src/tape/gradients';
 import {describeBackends} from '../support/backends';
 import {Comparison} from '../support/close';
@@ -8,21 +8,30 @@ import * as composed from '../../tools/composed';
 import {expectKeepsInputs, expectSameOp, randomTensor} from './ops';
 
 type Op = (...inputs: tf.Tensor[]) => tf.Tensor;
-const op: Op = (gate, up, down) => swigluProjection(gate, up, down);
-const reference: Op = (gate, up, down) => tf.matMul(composed.swiglu(gate, up), down);
 const inputs = (): tf.Tensor[] => [
   randomTensor([6, 8], 1),
   randomTensor([6, 8], 2),
   randomTensor([8, 5], 3),
 ];
 
-describeBackends('swigluProjection', () => {
+const composedOps = {silu: composed.swiglu, gelu: composed.geglu};
+
+describeBackends('gatedProjection', () => {
+  for (const activation of ['silu', 'gelu'] as const) {
+    describe(activation, () => testActivation(activation));
+  }
+});
+
+function testActivation(activation: 'silu' | 'gelu'): void {
+  const op: Op = (gate, up, down) => gatedProjection(gate, up, down, activation);
+  const reference: Op = (gate, up, down) => tf.matMul(composedOps[activation](gate, up), down);
+
   it('has values and gradients of the composition', () => expectSameOp(op, reference, inputs()));
 
   it('is linear far above 0 and 0 far below', async () => {
     const gate = tf.tensor2d([[100, -100]]);
     const [up, down] = [tf.ones([1, 2]), tf.ones([2, 1])];
-    const slope = tf.grad((z: tf.Tensor) => swigluProjection(z, up, down))(gate);
+    const slope = tf.grad((z: tf.Tensor) => op(z, up, down))(gate);
     const [above, below] = await slope.data();
     expect(above).to.equal(1);
     expect(below).to.be.closeTo(0, 1e-30);
@@ -49,4 +58,4 @@ describeBackends('swigluProjection', () => {
     expect(tf.memory().numTensors).to.equal(before);
     tf.dispose([gate, up, down]);
   });
-});
+}

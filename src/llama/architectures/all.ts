@@ -1,0 +1,9 @@
+/**
+ * All architectures, one line each, under the names by which `createLlama` knows them. A name must not contain `_`: tfjs turns the strings
+ * of a saved model's configuration into camel case.
+ */
+export {gemma3} from './gemma3';
+export {llama} from './llama';
+export {mistral} from './mistral';
+export {qwen2} from './qwen2';
+export {qwen3} from './qwen3';

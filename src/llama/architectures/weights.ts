@@ -1,0 +1,121 @@
+/** The weights of a model, as Hugging Face names and stores them: what architectures make their tables of. */
+
+import type {ResolvedConfig} from '../config';
+
+/** A size of a weight, in the words of `config.json`. */
+export type Size =
+  | 'vocab_size'
+  | 'hidden_size'
+  | 'intermediate_size'
+  | 'num_attention_heads · head_dim'
+  | 'num_key_value_heads · head_dim'
+  | 'head_dim';
+
+export interface Weight {
+  /** Of a block's, what follows `model.layers.0.`. */
+  name: string;
+  /** The kernel of a linear map is stored as `[out, in]` and is `[in, out]` in a model; all others are as they are stored. */
+  kind: 'embedding' | 'kernel' | 'bias' | 'norm';
+  /** As it is stored. */
+  shape: readonly Size[];
+}
+
+/** What a weight is to a block. The kernels of `kernels/llama_kernel_names.ts` call it by the same name. */
+export type BlockRole = RequiredRole | OptionalRole;
+type RequiredRole = 'q' | 'k' | 'v' | 'o' | 'gate' | 'up' | 'down' | 'norm' | 'mlpNorm';
+type OptionalRole =
+  'qBias' | 'kBias' | 'vBias' | 'qNorm' | 'kNorm' | 'outputNorm' | 'mlpOutputNorm';
+
+/** The weights of a block, in the order in which PyTorch lists them. */
+export type BlockWeightTable = Readonly<
+  Record<RequiredRole, Weight> & Partial<Record<OptionalRole, Weight>>
+>;
+
+/** A value for each weight that a block has. */
+export type ByRole<T> = Record<RequiredRole, T> & Partial<Record<OptionalRole, T>>;
+
+export function kernel(name: string, out: Size, input: Size): Weight {
+  return {name: `${name}.weight`, kind: 'kernel', shape: [out, input]};
+}
+
+export function bias(name: string, out: Size): Weight {
+  return {name: `${name}.bias`, kind: 'bias', shape: [out]};
+}
+
+export function norm(name: string, width: Size = 'hidden_size'): Weight {
+  return {name: `${name}.weight`, kind: 'norm', shape: [width]};
+}
+
+const queries = 'num_attention_heads · head_dim';
+const keys = 'num_key_value_heads · head_dim';
+
+/** Of attention, in all architectures. */
+export const attentionKernels = {
+  q: kernel('self_attn.q_proj', queries, 'hidden_size'),
+  k: kernel('self_attn.k_proj', keys, 'hidden_size'),
+  v: kernel('self_attn.v_proj', keys, 'hidden_size'),
+  o: kernel('self_attn.o_proj', 'hidden_size', queries),
+};
+
+/** Where queries and keys are normalized, head by head. */
+export const queryKeyNorms = {
+  qNorm: norm('self_attn.q_norm', 'head_dim'),
+  kNorm: norm('self_attn.k_norm', 'head_dim'),
+};
+
+/** Of the MLP, in all architectures. */
+export const mlpKernels = {
+  gate: kernel('mlp.gate_proj', 'intermediate_size', 'hidden_size'),
+  up: kernel('mlp.up_proj', 'intermediate_size', 'hidden_size'),
+  down: kernel('mlp.down_proj', 'hidden_size', 'intermediate_size'),
+};
+
+/** Of what goes into attention and into the MLP. */
+export const inputNorms = {
+  norm: norm('input_layernorm'),
+  mlpNorm: norm('post_attention_layernorm'),
+};
+
+/** The weights outside of the blocks; there is no head where it is the embedding. */
+export const embedding: Weight = {
+  name: 'model.embed_tokens.weight',
+  kind: 'embedding',
+  shape: ['vocab_size', 'hidden_size'],
+};
+export const finalNorm = norm('model.norm');
+export const head = kernel('lm_head', 'vocab_size', 'hidden_size');
+
+/** The sizes of a model's weights, or of a block's, which does not need the vocabulary. */
+export function sizesOf(
+  config: Pick<
+    ResolvedConfig,
+    'hiddenSize' | 'intermediateSize' | 'numAttentionHeads' | 'numKeyValueHeads' | 'headDim'
+  > &
+    Partial<Pick<ResolvedConfig, 'vocabSize'>>,
+): Readonly<Record<Size, number>> {
+  const {headDim} = config;
+  return {
+    vocab_size: config.vocabSize ?? NaN,
+    hidden_size: config.hiddenSize,
+    intermediate_size: config.intermediateSize,
+    [queries]: config.numAttentionHeads * headDim,
+    [keys]: config.numKeyValueHeads * headDim,
+    head_dim: headDim,
+  };
+}
+
+/** The shape in which a weight is stored. */
+export function storedShape({shape}: Weight, sizes: Readonly<Record<Size, number>>): number[] {
+  return shape.map((size) => sizes[size]);
+}
+
+/** The shape that a weight has in a model. */
+export function modelShape(weight: Weight, sizes: Readonly<Record<Size, number>>): number[] {
+  const stored = storedShape(weight, sizes);
+  return isTransposed(weight) ? stored.reverse() : stored;
+}
+
+/** Whether a model has a weight transposed. */
+export function isTransposed({kind}: Weight): boolean {
+  return kind === 'kernel';
+}

@@ -1,0 +1,111 @@
+import {checkFlag, checkNumber, type NumberRange} from '../../options';
+import type {LayerType} from '../config';
+import {show, type JsonObject} from './json';
+
+/** More layers than any model has; a rule that names the type of each is not followed further. */
+const MOST_LAYERS = 10_000;
+
+/** The keys of a `config.json`. */
+export class ConfigKeys {
+  /**
+   * @param owner What messages start with: who reads which file.
+   * @param defaults What transformers takes where there is no such key.
+   */
+  constructor(
+    readonly owner: string,
+    private readonly json: JsonObject,
+    private readonly defaults: JsonObject,
+  ) {}
+
+  /** A value as it stands there, null if it is null; undefined if it is missing. */
+  given(key: string): unknown {
+    return this.json[key];
+  }
+
+  /** The same, or the default where the key is missing. */
+  get(key: string): unknown {
+    const value = this.json[key];
+    return value === undefined ? this.defaults[key] : value;
+  }
+
+  /** The same, or the default also where the value is null. */
+  getNonNull(key: string): unknown {
+    return this.json[key] ?? this.defaults[key];
+  }
+
+  /** An integer of at least 1. */
+  count(key: string, value: unknown = this.get(key)): number {
+    checkNumber(this.owner, key, value, {integer: true, min: 1});
+    return value;
+  }
+
+  number(key: string, range: NumberRange): number {
+    const value = this.get(key);
+    checkNumber(this.owner, key, value, range);
+    return value;
+  }
+
+  flag(key: string): boolean {
+    const value = this.get(key);
+    checkFlag(this.owner, key, value);
+    return value;
+  }
+
+  /** Throws unless a key is missing or null, or has one of some values. */
+  checkNeutral(key: string, values: readonly unknown[]): void {
+    const value = this.json[key];
+    if (value === undefined || value === null || values.includes(value)) return;
+    throw this.unsupported(key, value, `it must be ${values.map(show).join(' or ') || 'absent'}`);
+  }
+
+  /** @returns what to throw where a key asks for what these models do not compute. */
+  unsupported(key: string, value: unknown, what: string): Error {
+    return new Error(
+      `${this.owner}: ${key} ${show(value)} changes what the model computes and is not supported: ${what}`,
+    );
+  }
+
+  /** The number of tokens of `sliding_window`; null for none. */
+  slidingWindow(): number | null {
+    return this.get('sliding_window') === null ? null : this.count('sliding_window');
+  }
+
+  /** `layer_types`; undefined if it is missing or null. */
+  layerTypes(layers: number): LayerType[] | undefined {
+    const types = this.json['layer_types'];
+    if (types === undefined || types === null) return undefined;
+    if (!Array.isArray(types) || types.length !== layers) {
+      throw new Error(
+        `${this.owner}: layer_types must have an entry for each of ${layers} layers; got ${show(types)}`,
+      );
+    }
+    if (types.every((type) => type === 'full_attention' || type === 'sliding_attention')) {
+      return types as LayerType[];
+    }
+    throw this.unsupported(
+      'layer_types',
+      types,
+      'each must be "full_attention" or "sliding_attention"',
+    );
+  }
+
+  /** The type of each layer by a rule, where `layer_types` is missing. */
+  layerTypesBy(layers: number, isSliding: (layer: number) => boolean): LayerType[] {
+    checkNumber(this.owner, 'num_hidden_layers', layers, {integer: true, min: 1, max: MOST_LAYERS});
+    return Array.from({length: layers}, (_, i) =>
+      isSliding(i) ? 'sliding_attention' : 'full_attention',
+    );
+  }
+
+  /** Throws unless `layer_types`, if it is there, says of all layers that they have the window, or of all that they have none if it is null. */
+  checkUniform(layers: number, window: number | null): void {
+    const wanted = window === null ? 'full_attention' : 'sliding_attention';
+    const types = this.layerTypes(layers);
+    if (types?.every((type) => type === wanted) ?? true) return;
+    throw this.unsupported(
+      'layer_types',
+      types,
+      `with sliding_window ${window} all must be "${wanted}"`,
+    );
+  }
+}

@@ -1,0 +1,123 @@
+/** Models with this library's kernels: which of them run for which architecture, and that the numbers are those of the reference. */
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import * as fused from '../../src/kernels/llama_kernel_names';
+import * as tensorflow from '../../src/kernels/tensorflow';
+import * as wasm from '../../src/kernels/wasm';
+import {canRun} from '../../src/llama/kernel_op';
+import {withRecomputedLayers} from '../../src/tape/recompute_layers';
+import {variableGrads} from '../../src/tape/tfjs_gradients';
+import {backends, defaultBackend} from '../support/backends';
+import {readJson, readTensors, toTensor} from '../support/fixtures';
+import {captureInfo} from '../support/warnings';
+import {loadCheckpoint, referenceNames} from './checkpoints';
+import {expectClose, gradients, shift, type Reference} from './reference';
+
+const {OwLoreBlock, OwLoreAttention, OwLoreMlpSublayer, OwLoreSwiGLU, OwLoreRMSNorm} = fused;
+
+type Name = (typeof referenceNames)[number];
+
+/** The kernels for blocks, beside the norms that are computed apart. */
+const sets = [
+  {
+    backend: 'tensorflow',
+    module: tensorflow,
+    kernelsOf: (name: Name): string[] => {
+      if (name === 'gemma3') return [];
+      // the second half of a block is LLaMA's
+      return name === 'qwen3' ? [OwLoreMlpSublayer] : [OwLoreBlock];
+    },
+  },
+  {
+    backend: 'wasm',
+    module: wasm,
+    kernelsOf: (name: Name): string[] => {
+      if (name === 'gemma3') return [];
+      return name === 'qwen3' ? [OwLoreSwiGLU] : [OwLoreAttention, OwLoreSwiGLU];
+    },
+  },
+] as const;
+
+/** The kernels for LLaMA-style models that `body` runs, but for the loss and the gradients. */
+async function kernelsIn(body: () => Promise<void>): Promise<Set<string>> {
+  const called = new Set<string>();
+  const known = Object.values(fused).filter((name) => !/Grad$|CrossEntropy/.test(name));
+  const engine = tf.engine();
+  const runKernel = engine.runKernel.bind(engine);
+  engine.runKernel = (name, ...args) => {
+    if ((known as string[]).includes(name)) called.add(name);
+    return runKernel<never>(name, ...args);
+  };
+  try {
+    await body();
+  } finally {
+    Reflect.deleteProperty(engine, 'runKernel');
+  }
+  return called;
+}
+
+for (const {backend, module, kernelsOf} of sets) {
+  (backends.includes(backend) ? describe : describe.skip)(`kernels of models [${backend}]`, () => {
+    before(async () => {
+      await tf.setBackend(backend);
+      await module.installKernels();
+    });
+    after(async () => {
+      if (backend === 'tensorflow') module.uninstallKernels();
+      await tf.setBackend(defaultBackend);
+    });
+
+    for (const name of referenceNames) {
+      for (const recomputed of ['none', 'auto'] as const) {
+        it(`of ${name} compute what they should and no more, recomputed ${recomputed}`, async () => {
+          const reference = readJson<Reference>(`llama/${name}`);
+          const tensors = readTensors(`llama/${name}`);
+          const model = loadCheckpoint(name);
+          const ids = toTensor(tensors.get('ids')!);
+          const [, seq] = ids.shape as [number, number];
+          const labels = shift(tensors.get('ids')!.values, seq);
+          const tape: typeof tf.variableGrads = (f, variables) =>
+            variableGrads(() => withRecomputedLayers(recomputed, f), variables);
+          const called = await kernelsIn(async () => {
+            const {loss, grads} = await gradients(model, ids, labels, tape);
+            expectClose([loss], [reference.cases.plain.loss], reference.tolerance.plain.loss);
+            const names = [...grads.keys()];
+            expectClose(
+              names.flatMap((key) => [...Array.from(grads.get(key)!)]),
+              names.flatMap((key) => [...tensors.get(`grad.${key}`)!.values]),
+              reference.tolerance.plain.grad,
+            );
+          });
+          expect([...called]).to.have.members([...kernelsOf(name), OwLoreRMSNorm]);
+          tf.dispose([ids, labels]);
+          model.dispose();
+        });
+      }
+    }
+  });
+}
+
+describe('a kernel that does not compute what a block needs', () => {
+  const names = [OwLoreSwiGLU, fused.OwLoreSwiGLUGrad];
+  before(() => {
+    for (const kernelName of names) {
+      const kernelFunc = () => {
+        throw new Error('it ran');
+      };
+      tf.registerKernel({kernelName, backendName: defaultBackend, kernelFunc});
+    }
+  });
+  after(() => names.forEach((name) => tf.unregisterKernel(name, defaultBackend)));
+
+  it('does not run, and that is said once', async () => {
+    expect(canRun(OwLoreSwiGLU, [])).to.equal(true);
+    const {result, lines} = await captureInfo(() =>
+      [1, 2].map(() => canRun(OwLoreSwiGLU, ['gelu'])),
+    );
+    expect(result).to.deep.equal([false, false]);
+    expect(lines).to.deep.equal([
+      `tfjs-owlore/llama: OwLoreSwiGLU on ${defaultBackend} does not compute gelu; a model with that runs these parts of its ` +
+        'blocks op by op: the same results, more slowly',
+    ]);
+  });
+});
