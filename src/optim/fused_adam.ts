@@ -14,10 +14,11 @@ import type {StepSettings, Update} from './update';
  */
 export function fusedAdam(updates: readonly Update[], step: StepSettings): boolean {
   if (!hasKernel(OwLoreAdam)) return false;
-  const projected = updates.filter(({projection}) => projection !== null);
-  const others = updates.filter(({projection}) => projection === null);
-  for (const group of groupsOf(projected, mostUpdatedTogether())) moveTogether(group, step);
-  for (const update of others) moveTogether([update], step);
+  const most = mostUpdatedTogether();
+  const isAlone = ({projection}: Update): boolean => most === 0 || projection === null;
+  const others = updates.filter((update) => !isAlone(update));
+  for (const group of groupsOf(others, most)) moveTogether(group, step);
+  for (const update of updates.filter(isAlone)) moveTogether([update], step);
   return true;
 }
 
