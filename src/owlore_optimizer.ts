@@ -169,13 +169,17 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
 
   /**
    * Makes a step of the gradients that wait, the mean of `accumulated` calls, in place of waiting for all `accumulate` of
-   * them. Does nothing between two steps. To be called when training has come to its end: the end of an epoch or of `fit` is
-   * none, for the next one goes on in the same step.
+   * them. Does nothing between two steps. Call it when training has come to its end. The end of an epoch or of `fit` is no such
+   * end, because the next one goes on in the same step.
    *
+   * @param varList Straight after {@link setWeights}: the model's variables, to which the state belongs. Default: all there are.
    * @throws Error as `minimize` does; the gradients are given up then.
    */
-  flush(): void {
+  flush(varList?: tf.Variable[]): void {
     if (this.accumulated === 0) return;
+    if (this.states.isUnidentified) {
+      this.states.identify(allVariables(varList).map(({name}) => name));
+    }
     this.prepareBackend();
     tf.tidy(() => this.stepOfMeans());
   }

@@ -130,6 +130,11 @@ export class StateStore {
     );
   }
 
+  /** Whether the states were restored, and {@link identify} has not told yet which variables there are. */
+  get isUnidentified(): boolean {
+    return this.restored !== null;
+  }
+
   /** Frees all states and takes over saved ones. */
   restore(saved: SavedStates): void {
     this.retain(new Set());

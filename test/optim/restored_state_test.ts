@@ -76,6 +76,29 @@ describe('restored state', () => {
   beforeEach(() => (before = held()));
   afterEach(() => expect(held()).to.deep.equal(before));
 
+  it('goes to renamed variables when flush() makes the step that was left open', async () => {
+    const names = new Names();
+    const bases = ['kernel', 'bias'];
+    const first = modelOf(bases, names, 'flushed/');
+    const left = new OwLoreOptimizer({...options, accumulate: 3});
+    step(left, first, [true, true]);
+    const saved = await written(left, 'flushed/', 'flushed/');
+    left.flush();
+    const expected = first.map((variable) => [...variable.dataSync()]);
+    tf.dispose(first);
+    const second = modelOf(bases, names, 'flushed/');
+    expect(second[0]!.name).to.equal('flushed/kernel_1');
+    const resumed = new OwLoreOptimizer({...options, accumulate: 3});
+    await resumed.setWeights(saved);
+    resumed.flush(second);
+    expect(second.map((variable) => [...variable.dataSync()])).to.deep.equal(expected);
+    expect(expected[0]![0]).to.be.lessThan(0);
+    expect(resumed.iterations).to.equal(1);
+    left.dispose();
+    resumed.dispose();
+    tf.dispose([second, saved.map(({tensor}) => tensor)]);
+  });
+
   it('goes to its own variable or to none, whatever tfjs calls them', () =>
     fc.assert(
       fc.asyncProperty(
