@@ -39,12 +39,11 @@ const sources = {
     ...['options', 'random', 'tfjs', 'on_demand', 'model', 'memory', 'kernels', 'tape'],
     ...['scores', 'sampling', 'optim', 'sampling_plan', 'layer_sampling_options', 'layer_sampling'],
   ],
-  llama: ['options', 'random', 'tfjs', 'model', 'kernels', 'tape', 'optim', 'sampling'],
-  baselines: ['options', 'random', 'tfjs', 'model', 'kernels', 'tape', 'optim'],
+  llama: ['options', 'random', 'tfjs', 'model', 'kernels', 'tape', 'optim'],
   report: [],
   cli: [
     ...['options', 'random', 'tfjs', 'model', 'memory', 'kernels', 'tape', 'scores', 'sampling'],
-    ...['optim', 'layer_sampling_options', 'main', 'llama', 'baselines', 'report'],
+    ...['optim', 'layer_sampling_options', 'main', 'llama', 'report'],
   ],
 };
 
@@ -134,6 +133,20 @@ export default {
       severity: 'error',
       from: {path: '^src/', pathNot: '^src/(kernels|cli|tfjs)/'},
       to: {path: '@tensorflow/tfjs-(backend|node)'},
+    },
+    {
+      name: 'no tape in the step',
+      comment: 'optim/ takes gradients from anybody; only the option `checkpoint` is about the tape',
+      severity: 'error',
+      from: {path: '^src/optim/', pathNot: '^src/optim/owlore_options[.]ts$'},
+      to: {path: '^src/tape/'},
+    },
+    {
+      name: 'no architecture in the scores',
+      comment: 'a kernel says itself which products of matrices are in it (kernels/products)',
+      severity: 'error',
+      from: {path: '^src/scores/'},
+      to: {path: '^src/kernels/llama_kernel_names[.]ts$'},
     },
     {
       name: 'tests are programs',

@@ -62,13 +62,20 @@ describe('boundaries of folders', () => {
       {'src/cli/options.ts': '', 'src/scores/outlier.ts': use('../cli/options')},
       'src: scores',
     ],
+    'scores that know a LLaMA kernel': [
+      {
+        'src/kernels/llama_kernel_names.ts': '',
+        'src/scores/outlier.ts': use('../kernels/llama_kernel_names'),
+      },
+      'no architecture in the scores',
+    ],
     'LLaMA models that know the command line': [
       {'src/cli/options.ts': '', 'src/llama/model.ts': use('../cli/options')},
       'src: llama',
     ],
     'optim/ that reaches into the tape': [
       {'src/tape/recording.ts': '', 'src/optim/update.ts': use('../tape/recording')},
-      'src: optim',
+      'no tape in the step',
     ],
     'a type of a folder above': [
       {
