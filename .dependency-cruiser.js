@@ -136,7 +136,8 @@ export default {
     },
     {
       name: 'no tape in the step',
-      comment: 'optim/ takes gradients from anybody; only the option `checkpoint` is about the tape',
+      comment:
+        'optim/ takes gradients from anybody; only the option `checkpoint` is about the tape',
       severity: 'error',
       from: {path: '^src/optim/', pathNot: '^src/optim/owlore_options[.]ts$'},
       to: {path: '^src/tape/'},
