@@ -18,8 +18,8 @@ export class Accumulation {
   ) {}
 
   /**
-   * Adds the gradients that `stream` hands over. If it throws when some are in the sums and others are not, the sums of the
-   * calls before are given up.
+   * Adds the gradients that `stream` hands over. If it throws when only some of them are in the sums, all sums are given up,
+   * with those of earlier calls.
    */
   addCall<T>(stream: (onGradient: OnGradient) => T): T {
     let isBegun = false;
@@ -38,7 +38,7 @@ export class Accumulation {
     return result;
   }
 
-  /** The variables that have brought gradients, but for those that are gone meanwhile. */
+  /** The variables that brought gradients, without those that no longer exist. */
   variables(): tf.Variable[] {
     return [...this.states.entries()].flatMap(([name, {gradientSum, projectedSum}]) =>
       (gradientSum ?? projectedSum) ? (registeredVariable(name) ?? []) : [],
@@ -65,7 +65,7 @@ export class Accumulation {
 
 /**
  * Adds a gradient, which it disposes of, to the sum in its variable's state. Projection is linear, so for a projected
- * variable ΣPᵀG does for ΣG, which is kept only where the step needs it: for a new basis, or for the norm to clip by.
+ * variable ΣPᵀG is enough; ΣG is kept only where the step needs it: for a new basis, or for the norm to clip by.
  */
 function addToSum(
   state: VariableState,
@@ -82,13 +82,13 @@ function addToSum(
   }
 }
 
-/** A sum goes on in the form in which it was begun, also after it was saved and loaded under other options. */
+/** Whether the sum is kept projected. A sum stays in the form in which it was begun, even when loaded under other options. */
 function keepsProjection(state: VariableState, options: ResolvedOwLoreOptions): boolean {
   if (state.gradientSum ?? state.projectedSum) return state.projectedSum !== null;
   return options.clipNorm === null && !isRefreshDue(state, options);
 }
 
-/** The kept sum of two tensors, which are disposed of; the second one itself if there is no first. */
+/** The kept sum of two tensors, which it disposes of; the second one itself if there is no first. */
 function sumOf(sum: tf.Tensor | null, summand: tf.Tensor): tf.Tensor {
   if (!sum) return tf.keep(summand);
   const next = tf.keep(tf.add(sum, summand));

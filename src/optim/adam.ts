@@ -23,7 +23,7 @@ export function zeroMoments(shape: number[]): Moments {
 }
 
 /**
- * Adam's average, β·a + (1 − β)·x, as a + (1 − β)(x − a), which takes two buffers of its size at most, its own among them
+ * Adam's average, β·a + (1 − β)·x, as a + (1 − β)(x − a), which takes at most two buffers of its size, including the result
  * (`torch.lerp`). It starts at x where that is nearer, so that β = 0 gives x itself. Never negative if a and x are not.
  */
 export function movingAverage(average: tf.Tensor, value: tf.Tensor, beta: number): tf.Tensor {
@@ -34,12 +34,12 @@ export function movingAverage(average: tf.Tensor, value: tf.Tensor, beta: number
   });
 }
 
-/** Least ε where tensors hold float16, tfjs's own there: a smaller one is 0 or nearly so, and 0/0 is NaN. */
+/** Smallest ε where tensors hold float16, which is tfjs's own there: a smaller one is 0 or nearly 0, and 0/0 is NaN. */
 const EPSILON_FLOAT16 = 1e-4;
 
 let saidEpsilon = false;
 
-/** ε, or what takes its place where the backend computes in float16, which is said once. */
+/** ε, or the larger one that replaces it where the backend computes in float16, with one warning. */
 function usableEpsilon(epsilon: number): number {
   if (epsilon >= EPSILON_FLOAT16 || !computesInFloat16()) return epsilon;
   if (!saidEpsilon) {
@@ -52,10 +52,10 @@ function usableEpsilon(epsilon: number): number {
   return EPSILON_FLOAT16;
 }
 
-/** The learning rate and ε with the bias corrections folded in, so that these cost no pass over the tensors. */
+/** The learning rate and ε with the bias corrections folded in, so that the corrections cost no pass over the tensors. */
 type StepSize = Pick<OwLoreUpdate, 'rate' | 'epsilon'>;
 
-/** The step size of step `step` = 1, 2, … of some moments. */
+/** The step size of the moments' step `step` = 1, 2, … */
 export function stepSize(
   step: number,
   learningRate: number,
@@ -69,7 +69,7 @@ export function stepSize(
   };
 }
 
-/** The numbers of a variable's update: η, α and the bias corrections in its rate, λ in its decay. */
+/** The numbers of a variable's update: the rate contains η, α and the bias corrections, the decay contains λ. */
 export function updateNumbers(
   {projection, state, weightDecay}: Update,
   {options, learningRate}: StepSettings,
@@ -83,9 +83,9 @@ export function updateNumbers(
 }
 
 /**
- * α of a projected step. Adam moves about each of a matrix' m·n elements by η, a step of the length η√(mn); in a basis of m's r
- * directions it is each of r·n. `'auto'`, √(m/r), makes up for that; the rest of it is in the lengths of the basis' columns, see
- * `projectGradient`.
+ * α of a projected step. Adam moves each of the m·n elements of a matrix by about η, a step of length η√(mn); in a basis of r
+ * directions it moves only r·n coordinates, a step of length η√(rn). `'auto'` is √(m/r), which makes up for that; the other part
+ * of `'auto'` is in the lengths of the basis' columns, see `projectGradient`.
  */
 function scaleOf(projection: Projection, scale: number | 'auto'): number {
   if (scale !== 'auto') return scale;
@@ -103,8 +103,8 @@ export function adamStep({first, second}: Moments, {rate, epsilon}: StepSize): t
 }
 
 /**
- * Moments of the old basis' coordinates expressed in the new one's, `steps` Adam steps old (after LDAdam, Robert et al.
- * 2024): with Q of `rotationBetween`, m ← Qm and v ← (1 − β₂ᵗ)·|(Q∘Q)(v̂ − m̂∘m̂) + (Qm̂)∘(Qm̂)|. Returns new tensors.
+ * Moments, `steps` Adam steps old, taken from the coordinates of the old basis to those of the new one (after LDAdam, Robert et
+ * al. 2024): with Q of `rotationBetween`, m ← Qm and v ← (1 − β₂ᵗ)·|(Q∘Q)(v̂ − m̂∘m̂) + (Qm̂)∘(Qm̂)|. Returns new tensors.
  */
 export function rotateMoments(
   {first, second}: Moments,

@@ -8,16 +8,16 @@ import {largestMagnitude, nearlyOrthonormalize, orthonormalize} from './orthonor
 import {asMatrix, basisShape, type Projection} from './projector';
 
 /**
- * Gives the basis P of a gradient: orthonormal columns [m, rank] that span (nearly) its leading left singular vectors.
+ * Computes the basis P of a gradient: orthonormal columns [m, rank] that span (nearly) its leading left singular vectors.
  *
  * @param gradient [m, n]; the gradient itself for side `left`, its transpose for `right`.
  * @param rank Number of columns, at most min(m, n).
- * @param previous The basis [m, rank] that this one replaces, its columns of length 1, or null at the first refresh. It stays the
- *   caller's.
+ * @param previous The basis [m, rank] that this one replaces, with columns of length 1; null at the first refresh. The caller
+ *   keeps and disposes of it.
  * @param variable Name of the variable.
- * @returns A float32 tensor; called inside a `tidy`, which disposes of all that is made. What is no such tensor, or not finite,
- *   is an error that names the variable; on a backend that cannot be read within a step (webgpu, webgl) numbers that are not finite
- *   are found as those of a gradient are, by `nonFinite`.
+ * @returns A float32 tensor [m, rank]. The function is called inside a `tidy`, which disposes of all other tensors that it makes.
+ *   Any other result, or numbers that are not finite, are an error that names the variable. On a backend that cannot be read
+ *   within a step (webgpu, webgl) numbers that are not finite are treated like those of a gradient, by the option `nonFinite`.
  */
 export type BasisFunction = (
   gradient: tf.Tensor2D,
@@ -27,8 +27,9 @@ export type BasisFunction = (
 ) => tf.Tensor2D;
 
 /**
- * Multiplications by GGᵀ before the last one, each with an orthonormalisation of its own: two in a row would lose to rounding what
- * is below 2 % of the largest singular value, and each backend would have other vectors there. The previous basis is near already.
+ * Multiplications by GGᵀ before the last one, each followed by an orthonormalisation: two multiplications in a row would lose to
+ * rounding what is below 2 % of the largest singular value, and backends would differ in the vectors there. A warm start needs
+ * fewer, because the previous basis is already near.
  */
 const COLD_START = 4;
 const WARM_START = 1;
@@ -38,8 +39,8 @@ const SEED = 240518380;
 
 /**
  * Randomised subspace iteration (Halko, Martinsson & Tropp 2011, Alg. 4.4): P ← orth(GGᵀP) several times, from the previous
- * basis or a seeded random matrix: of uniform numbers, which do as well as Gaussian ones and are made in a quarter of the time.
- * Matrix products and an orthonormalisation, all on the device.
+ * basis or a seeded random matrix. Its numbers are uniform: they work as well as Gaussian ones and are made in a quarter of the
+ * time. All of it, matrix products and orthonormalisations, runs on the device.
  */
 export const randomizedBasis: BasisFunction = (gradient, rank, previous) => {
   const random = tf.randomUniform<tf.Rank.R2>([gradient.shape[0], rank], -1, 1, 'float32', SEED);
@@ -47,7 +48,7 @@ export const randomizedBasis: BasisFunction = (gradient, rank, previous) => {
   const complete = (matrix: tf.Tensor2D): tf.Tensor2D =>
     tf.where(tf.greater(tf.max(tf.abs(matrix), 0, true), 0), matrix, random);
   let scale: tf.Tensor | undefined;
-  // GGᵀ, of a gradient that is scaled on the way, for it may be tiny or huge: to about 1 at the first product.
+  // Multiplies by GGᵀ. As G may be tiny or huge, it is scaled on the way, so that the first product is about 1.
   const multiply = (matrix: tf.Tensor2D): tf.Tensor2D => {
     const inner = tf.matMul(gradient, matrix, true);
     scale ??= tf.div(1, largestMagnitude(inner));
@@ -62,8 +63,8 @@ export const randomizedBasis: BasisFunction = (gradient, rank, previous) => {
 };
 
 /**
- * The leading left singular vectors, exact: by TensorFlow's SVD where that is the backend, else by one in float64 on the host
- * (ml-matrix): for reference, small models.
+ * The exact leading left singular vectors: by TensorFlow's SVD on that backend, elsewhere by an SVD in float64 on the host
+ * (ml-matrix). Meant for reference and for small models.
  */
 export const exactBasis: BasisFunction = (gradient, rank) => {
   const [rows, columns] = gradient.shape;
@@ -93,7 +94,7 @@ export function checkExactBasisSupport(): void {
   }
 }
 
-/** By their names in the option `basis`. */
+/** This library's bases, by their names in the option `basis`. */
 const ownBases = {randomized: randomizedBasis, svd: exactBasis};
 
 /**
@@ -101,7 +102,7 @@ const ownBases = {randomized: randomizedBasis, svd: exactBasis};
  *
  * @param previous The basis that it replaces, if there is one.
  * @param option The optimizer's option `basis`.
- * @throws Error if a user's function gives what is none.
+ * @throws Error if a user's function returns something that is not a basis.
  */
 export function computeBasis(
   variable: string,
@@ -118,12 +119,12 @@ export function computeBasis(
     }
     const basis = option(oriented, projection.rank, previous, variable);
     checkBasis(variable, basis, basisShape(projection));
-    // What the function returns may be the old basis or the gradient, which are freed.
+    // Cloned, because the function may return the old basis or the gradient, which will be freed.
     return tf.clone(basis);
   });
 }
 
-/** Throws unless what a user's function gave is a basis. */
+/** Throws unless the result of a user's function is a basis. */
 function checkBasis(variable: string, basis: unknown, shape: readonly number[]): void {
   const fail = (what: string): never => {
     throw new Error(

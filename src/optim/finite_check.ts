@@ -15,12 +15,12 @@ export class FiniteCheck {
   constructor(private readonly options: ResolvedOwLoreOptions) {}
 
   /**
-   * Whether what a step is made of is finite: true or false, or, on a backend that cannot read a value within a step, a boolean
-   * scalar on the device, by which the step then changes nothing.
+   * Whether the tensors of a step are finite: true or false; on a backend that cannot read a value within a step, a boolean
+   * scalar on the device. If that is false, the step changes nothing.
    *
-   * @param names Of the tensors, `gradient of 'x'` and the like.
+   * @param names Descriptions of the tensors, such as `gradient of 'x'`.
    * @param squaredNorms Their squared norms, in the same order.
-   * @param undo Takes back what was counted, if it turns out later that the step has changed nothing.
+   * @param undo Takes back what was counted; called if it turns out later that the step changed nothing.
    * @throws Error for `nonFinite: 'throw'`, which names the variable: at once, or, where the backend reads asynchronously, in the
    *   call after the values have arrived.
    */
@@ -76,7 +76,7 @@ export class FiniteCheck {
   }
 }
 
-/** ‖g‖², a scalar; a NaN or infinite entry makes it so. */
+/** ‖g‖², a scalar; NaN or infinite if an entry is. */
 export function squaredNorm(gradient: tf.Tensor): tf.Scalar {
   const [fused] = runKernel(OwLoreSquaredNorm, {x: gradient}) ?? [];
   if (fused) return fused as tf.Scalar;

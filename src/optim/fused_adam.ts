@@ -8,9 +8,9 @@ import {replace} from './state';
 import type {StepSettings, Update} from './update';
 
 /**
- * Moves moments and weights by the kernel OwLoreAdam, and disposes of the gradients, if the backend has one.
+ * Moves moments and weights by the kernel OwLoreAdam, and disposes of the gradients, if the backend has that kernel.
  *
- * @returns whether it has; if not, nothing was done.
+ * @returns whether it has the kernel; if not, nothing was done.
  */
 export function fusedAdam(updates: readonly Update[], step: StepSettings): boolean {
   if (!hasKernel(OwLoreAdam)) return false;
@@ -22,7 +22,7 @@ export function fusedAdam(updates: readonly Update[], step: StepSettings): boole
   return true;
 }
 
-/** The updates in groups of at least one, with at most `mostNumbers` numbers in the weights of several. */
+/** The updates in groups. The weights of a group have at most `mostNumbers` numbers together, unless it is a single update. */
 function groupsOf(updates: readonly Update[], mostNumbers: number): Update[][] {
   const groups: Update[][] = [];
   let numbers = Infinity;
@@ -44,7 +44,7 @@ function moveTogether(updates: readonly Update[], step: StepSettings): void {
     const inputs: Record<string, tf.Tensor | null> = {clip, allFinite};
     updates.forEach(({variable, gradient, state, projection}, i) => {
       const {first, second} = state.moments!;
-      // No kernel changes a reshaped variable in place: it shares its data with the variable.
+      // No kernel changes a reshaped variable in place, because it shares its data with the variable.
       inputs[`variable${i}`] = projection ? asMatrix(variable, projection) : variable;
       inputs[`first${i}`] = first;
       inputs[`second${i}`] = second;

@@ -1,10 +1,10 @@
 import {Matrix, SVD} from 'ml-matrix';
 
 /**
- * Left singular vectors of a matrix [rows, columns], of the largest singular values first, in float64.
+ * Left singular vectors of a matrix [rows, columns] in float64, sorted by singular value, the largest first.
  *
- * @param values Its numbers, row by row.
- * @returns Those of the `rank` largest, [rows, rank] row by row; rank ≤ min(rows, columns).
+ * @param values The numbers of the matrix, row by row.
+ * @returns The vectors of the `rank` largest singular values, [rows, rank] row by row; rank ≤ min(rows, columns).
  */
 export function leftSingularVectors(
   values: ArrayLike<number>,

@@ -5,9 +5,9 @@ import {OwLoreNearlyOrthonormalize, OwLoreOrthonormalize} from '../kernels/kerne
 import {runKernel} from '../kernels/run_kernel';
 
 /**
- * Orthonormal columns that span the columns of `matrix` [n, k], k ≤ n, in their order (a QR decomposition's Q). Nothing is
- * read back from a device that cannot be read within a step. A column that depends on those before it, to float32, gives a
- * column of zeros or an arbitrary one orthogonal to the rest.
+ * Orthonormal columns that span the columns of `matrix` [n, k], k ≤ n, in their order (the Q of a QR decomposition). Nothing is
+ * read back from a device that cannot be read within a step. A column that depends on those before it, in float32 precision,
+ * gives a column of zeros or an arbitrary one orthogonal to the rest.
  */
 export function orthonormalize(matrix: tf.Tensor2D): tf.Tensor2D {
   const [fused] = runKernel(OwLoreOrthonormalize, {matrix}) ?? [];
@@ -16,23 +16,24 @@ export function orthonormalize(matrix: tf.Tensor2D): tf.Tensor2D {
 }
 
 /**
- * The same where it is enough that no direction is lost to rounding, as between the multiplications of a subspace iteration: on some
- * backends, and there in less time, columns are shorter and not orthogonal in directions in which those of `matrix` hardly differ.
+ * The same where it is enough that no direction is lost to rounding, as between the multiplications of a subspace iteration. On
+ * some backends this takes less time, but columns are shorter and not orthogonal in directions in which the columns of `matrix`
+ * hardly differ.
  */
 export function nearlyOrthonormalize(matrix: tf.Tensor2D): tf.Tensor2D {
   const [fused] = runKernel(OwLoreNearlyOrthonormalize, {matrix}) ?? [];
   return (fused as tf.Tensor2D | undefined) ?? orthonormalize(matrix);
 }
 
-/** Smallest normal numbers: they divide zeros into zeros. */
+/** Smallest normal numbers: zeros divided by them stay zeros. */
 const SMALLEST = {float32: 2 ** -126, float16: 2 ** -14};
 
-/** The smallest normal number of what the backend computes with. */
+/** The smallest normal number of the float type in which the backend computes. */
 export function smallestNormal(): number {
   return computesInFloat16() ? SMALLEST.float16 : SMALLEST.float32;
 }
 
-/** max|x| of all numbers, or of those along an axis, which stays with length 1; never 0, so that it can divide. */
+/** max|x| of all numbers, or along an axis, which is kept with length 1; never 0, so that one can divide by it. */
 export function largestMagnitude(x: tf.Tensor, axis?: number): tf.Tensor {
   return tf.tidy(() => tf.maximum(tf.max(tf.abs(x), axis, axis !== undefined), smallestNormal()));
 }
@@ -41,8 +42,8 @@ export function largestMagnitude(x: tf.Tensor, axis?: number): tf.Tensor {
 const PANEL = 16;
 
 /**
- * Orthonormal columns as {@link orthonormalize} gives them, of plain tensor operations: block Gram-Schmidt with every projection done twice ("twice is enough", Giraud et
- * al. 2005).
+ * Orthonormal columns as {@link orthonormalize} gives them, made by plain tensor operations: block Gram-Schmidt with every
+ * projection done twice ("twice is enough", Giraud et al. 2005).
  */
 export function blockGramSchmidt(matrix: tf.Tensor2D): tf.Tensor2D {
   return tf.tidy(() => {
@@ -80,16 +81,16 @@ function unit(column: tf.Tensor2D): tf.Tensor2D {
   return tf.div(scaled, tf.maximum(tf.sqrt(tf.sum(tf.square(scaled))), smallestNormal()));
 }
 
-/** Columns of which at least the square root of this is left need no shift: the decomposition loses two digits at most. */
+/** If at least the square root of this is left of each column, no shift is needed: the decomposition loses at most two digits. */
 const INDEPENDENT = 1e-3;
 
-/** Largest entry of |QᵀQ − I| that is rounding. */
+/** Largest entry of |QᵀQ − I| that counts as rounding. */
 const ROUNDING = 1e-6;
 
 /**
- * Orthonormal columns as `orthonormalize` gives them, by Cholesky QR decompositions: products of matrices, which the device
- * makes fast, and of the small matrix between them a decomposition in float64 on the host. For backends that can read a tensor
- * within a step.
+ * Orthonormal columns as `orthonormalize` gives them, by Cholesky QR decompositions: matrix products, which are fast on the
+ * device, and between them a decomposition of a small matrix in float64 on the host. For backends that can read a tensor within
+ * a step.
  */
 export function choleskyQR(matrix: tf.Tensor2D): tf.Tensor2D {
   const columns = matrix.shape[1];
@@ -111,7 +112,7 @@ function isIdentity(gram: Float32Array, columns: number): boolean {
   return gram.every((value, i) => Math.abs(value - (i % (columns + 1) === 0 ? 1 : 0)) <= ROUNDING);
 }
 
-/** L⁻¹ of the Cholesky decomposition LLᵀ of a Gram matrix, shifted where its columns are not independent without. */
+/** L⁻¹ of the Cholesky decomposition LLᵀ of a Gram matrix, with a shift where its columns are not independent without one. */
 function inverseFactor(gram: Float32Array, columns: number, dependence: Dependence): Float32Array {
   const scales = Float64Array.from({length: columns}, (_, i) => {
     const square = gram[i * (columns + 1)]!;
@@ -130,9 +131,9 @@ function inverseFactor(gram: Float32Array, columns: number, dependence: Dependen
 interface Decomposition {
   /** L below the diagonal, row by row. */
   factor: Float64Array;
-  /** Of the diagonal of L; 0 for a column that is dropped. */
+  /** The reciprocals of the diagonal of L; 0 for a column that is dropped. */
   reciprocals: Float64Array;
-  /** Least square of what is left of a column. */
+  /** The smallest square of what is left of a column. */
   smallestRest: number;
 }
 
@@ -162,7 +163,7 @@ function decompose(
   return {factor, reciprocals, smallestRest: least};
 }
 
-/** The inverse, by forward substitution, of L times the lengths that `scales` are the reciprocals of. */
+/** The inverse of L times the column lengths, by forward substitution; `scales` are the reciprocals of these lengths. */
 function invert(
   factor: Float64Array,
   reciprocals: Float64Array,

@@ -23,63 +23,69 @@ export interface OwLoreOptions {
   epsilon?: number;
   /** Decoupled weight decay λ ≥ 0 in the full space: w ← w(1 − ηλ) before the step (AdamW). Default 0. */
   weightDecay?: number;
-  /** Which variables decay. Default `'auto'`: those of two or more axes, so no biases and no norms. */
+  /** Which variables decay. Default `'auto'`: those with two or more axes, so neither biases nor norms. */
   decay?: 'auto' | VariableSelector;
   /**
    * Which variables are projected. Default `'auto'`: the matrices of the sampled blocks; without a
-   * {@link LayerSamplingCallback} all matrices but those with `embed` in their name. `false`: none, which is AdamW.
-   * Of these a matrix is projected where both its dimensions are above `rank` and that makes its state smaller, and is
-   * updated by AdamW otherwise. Kernels of convolutions count as matrices [everything else, last axis]; those of depthwise
-   * ones are never projected.
+   * {@link LayerSamplingCallback} all matrices except those with `embed` in their name. `false`: none, which is AdamW.
+   * A chosen matrix is projected only if both its dimensions are above `rank` and its state becomes smaller; otherwise it is
+   * updated by AdamW. Kernels of convolutions count as matrices [everything else, last axis]; kernels of depthwise convolutions
+   * are never projected.
    */
   project?: 'auto' | false | VariableSelector;
-  /** Rank r ≥ 1 of the projection, of matrices that have more rows and more columns than that. Default 128. */
+  /** Rank r ≥ 1 of the projection; only matrices with more than r rows and more than r columns are projected. Default 128. */
   rank?: number;
   /**
-   * Factor α > 0 on the projected step, 0.25 in GaLore's code, 1 in OwLore's. `'auto'`: so that the step is as long as Adam's and a
-   * rate for Adam fits: √(m/r), where m is the dimension of the matrix that the basis spans, times max(1, σ/σ_rms) for a direction
-   * in which the gradient, when the basis is made, has the length σ, in all r directions σ_rms on average (root mean square).
-   * Default `'auto'`.
+   * Factor α > 0 on the projected step; 0.25 in GaLore's code, 1 in OwLore's. `'auto'` makes the step as long as Adam's, so that
+   * a learning rate for Adam fits: √(m/r), where m is the dimension of the matrix that the basis spans, times max(1, σ/σ_rms) in
+   * each direction of the basis. σ is the length of the gradient along that direction when the basis is made, σ_rms the root mean
+   * square of σ over all r directions. Default `'auto'`.
    */
   scale?: number | 'auto';
-  /** A matrix's own steps between refreshes of its basis, ≥ 1. Default 200. */
+  /** Steps of a matrix between refreshes of its basis, ≥ 1; steps in which it is frozen do not count. Default 200. */
   refreshInterval?: number;
   /**
-   * Whether the first basis of each matrix lives for another part of `refreshInterval`, so that matrices that start together
-   * are not refreshed in the same step, which would take longer than others. Default false, as in GaLore.
+   * Whether the first basis of each matrix is used for a different part of `refreshInterval`. Then matrices that start together
+   * are not all refreshed in the same step, which would take longer than others. Default false, as in GaLore.
    */
   stagger?: boolean;
   /**
-   * Which dimension of a matrix the basis spans. `'paper'`: the smaller one, as in GaLore, with which small models learn more;
-   * `'auto'`: the one that makes the state smaller, the larger one, as in optax; `'left'`: R = PᵀG; `'right'`: R = GP.
-   * Default `'paper'`.
+   * Which dimension of a matrix the basis spans. `'paper'`: the smaller one, as in GaLore; small models learn more with it.
+   * `'auto'`: the one that makes the state smaller, which is the larger dimension, as in optax. `'left'`: the rows, R = PᵀG;
+   * `'right'`: the columns, R = GP. Default `'paper'`.
    */
   side?: 'auto' | 'paper' | Side;
-  /** How a basis is found: on the device, by an exact SVD on the host, or by a function. Default `'randomized'`. */
+  /**
+   * How a basis is computed. `'randomized'`: by subspace iteration on the device; `'svd'`: by an exact SVD (on the host except on
+   * tensorflow); or by a function. Default `'randomized'`.
+   */
   basis?: 'randomized' | 'svd' | BasisFunction;
   /** What a refresh does to the moments: keep (GaLore), rotate into the new basis, or start anew. Default `'keep'`. */
   moments?: 'keep' | 'rotate' | 'reset';
-  /** What happens to the state of a variable that a step brings no gradient for. Default `'reset'`: freed at once. */
+  /**
+   * What happens to the state of a variable that has no gradient in a step. `'reset'`: it is freed at once; `'keep'`: it stays.
+   * Default `'reset'`.
+   */
   state?: 'reset' | 'keep';
   /** Largest global norm > 0 of the gradients of one step; null: no clipping. Default null. */
   clipNorm?: number | null;
   /** Calls whose gradients are averaged into one step, ≥ 1. Default 1. */
   accumulate?: number;
   /**
-   * What a NaN or infinite gradient does: an error, or a step that changes nothing. `'ignore'` does not look, and so can
-   * update each variable the moment its gradient is there, which takes the least memory. Default `'throw'`.
+   * What a NaN or infinite gradient does. `'throw'`: an error; `'skip'`: the step changes nothing; `'ignore'`: no check, so that
+   * each variable can be updated as soon as its gradient is there, which takes the least memory. Default `'throw'`.
    */
   nonFinite?: 'throw' | 'skip' | 'ignore';
   /**
-   * Which parts of the forward pass run again in the backward pass in place of being remembered. `'blocks'`: the layers of
-   * two or more matrices (transformer blocks, recurrent layers, nested models of such size). `'auto'`: also, in a block that
-   * runs again, such layers inside of it and the attention of `createLlama`, where their inputs outweigh their weights (long
-   * sequences, large batches); `'none'`. Default `'auto'`.
+   * Which parts of the forward pass run again in the backward pass, so that their activations need not be held. `'blocks'`: the
+   * layers with two or more matrices (transformer blocks, recurrent layers, nested models of that size). `'auto'`: also, inside a
+   * block that runs again, such layers and the attention of `createLlama`, where their inputs are larger than their weights (long
+   * sequences, large batches). `'none'`: nothing. Default `'auto'`.
    */
   checkpoint?: RecomputedLayers;
   /**
-   * `'auto'`: the first step registers this library's kernels for the current backend (cpu, wasm, webgpu or tensorflow), in the place of
-   * tfjs's own where they are of the same name. `'none'`: registers none. Default `'auto'`.
+   * `'auto'`: the first step registers this library's kernels for the current backend (cpu, wasm, webgpu or tensorflow); they
+   * replace tfjs's kernels of the same name. `'none'`: registers none. Default `'auto'`.
    */
   kernels?: 'auto' | 'none';
 }

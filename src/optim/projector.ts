@@ -9,9 +9,9 @@ import {registeredVariable} from './variables';
 export type Side = 'left' | 'right';
 
 /**
- * How one variable is projected. The variable, a matrix [rows, columns] (kernels of more axes are reshaped row-major to
- * [everything else, last axis]), keeps its Adam state in the coordinates of a basis P with orthogonal columns, of length 1 but for
- * `scale: 'auto'`:
+ * How one variable is projected. The variable is a matrix [rows, columns]; kernels of more axes are reshaped row-major to
+ * [everything else, last axis]. It keeps its Adam state in the coordinates of a basis P with orthogonal columns, whose length is
+ * 1 except with `scale: 'auto'`:
  * left P [rows, rank], R [rank, columns]; right P [columns, rank], R [rows, rank].
  */
 export interface Projection {
@@ -22,9 +22,9 @@ export interface Projection {
 }
 
 /**
- * How a variable of `shape` is projected at `rank`; null if it is not: it has to have more rows and more columns than the rank,
- * and a smaller optimizer state with the projection than without. `paper` takes the smaller dimension for the basis (GaLore,
- * Alg. 2), `auto` the side with the smaller state (optax), where the basis is of the larger dimension.
+ * How a variable of `shape` is projected at `rank`; null if it is not. To be projected it must have more rows and more columns
+ * than the rank, and a smaller optimizer state with the projection than without. `paper` takes the smaller dimension for the
+ * basis (GaLore, Alg. 2), `auto` the side with the smaller state (optax), where the basis spans the larger dimension.
  */
 export function planProjection(
   shape: readonly number[],
@@ -85,20 +85,20 @@ export function projectBack(step: tf.Tensor2D, basis: tf.Tensor2D, side: Side): 
   return side === 'left' ? tf.matMul(basis, step) : tf.matMul(step, basis, false, true);
 }
 
-/** A basis with columns of length 1, which `scale: 'auto'` has made longer. A column of zeros stays one. */
+/** A basis with its columns, which `scale: 'auto'` has made longer, set back to length 1. A column of zeros stays one. */
 export function withUnitColumns(basis: tf.Tensor2D): tf.Tensor2D {
   return tf.div(basis, tf.sqrt(squaredLengths(basis)));
 }
 
 /**
- * Q, which takes coordinates in one basis to those in another: R = P_newᵀG of R = P_oldᵀG, where G is in the old subspace. It is
- * P_newᵀP_old where the columns of P_old have length 1, else those divided by the squares of their lengths.
+ * Q, which takes coordinates in the old basis to those in the new one: P_newᵀG = Q·P_oldᵀG for G in the old subspace. It is
+ * P_newᵀP_old if the columns of P_old have length 1; otherwise these columns are first divided by the squares of their lengths.
  */
 export function rotationBetween(oldBasis: tf.Tensor2D, newBasis: tf.Tensor2D): tf.Tensor2D {
   return tf.matMul(newBasis, tf.div<tf.Tensor2D>(oldBasis, squaredLengths(oldBasis)), true);
 }
 
-/** ‖p‖² of each column; never 0, so that it can divide. */
+/** ‖p‖² of each column; never 0, so that one can divide by it. */
 function squaredLengths(basis: tf.Tensor2D): tf.Tensor1D {
   return tf.maximum(tf.sum(tf.square(basis), 0), smallestNormal());
 }
@@ -110,12 +110,12 @@ export interface ProjectionOptions {
   side: 'auto' | 'paper' | Side;
 }
 
-/** Decides how each variable is projected, and says once which are not. */
+/** Decides how each variable is projected, and logs once which are not. */
 export class Projections {
   private readonly byName = new Map<string, Projection | null>();
-  /** Names of the variables in blocks, those that `auto` projects; null if they are not known. */
+  /** Names of the variables in blocks, which are those that `auto` projects; null if they are not known. */
   private blockVariables: ReadonlySet<string> | null = null;
-  /** Whether the summary for these blocks is made, and the last one that was said. */
+  /** Whether the summary for these blocks was made, and the last one that was logged. */
   private isSummarized = false;
   private summary: string | null = null;
 
@@ -141,8 +141,8 @@ export class Projections {
   }
 
   /**
-   * Says, the first time, which of the variables of a step and of the blocks are not projected though they are chosen; not
-   * again what was said last.
+   * Logs, at the first call, which variables of the step and of the blocks are chosen and yet not projected; not if that is the
+   * same as what it logged last.
    */
   summarizeOnce(variables: readonly tf.Variable[]): void {
     if (this.isSummarized) return;
@@ -170,13 +170,13 @@ export class Projections {
 
 /**
  * Whether a variable is the kernel [height, width, channels, multiplier] of a depthwise convolution, as DepthwiseConv2D and
- * SeparableConv2D of tfjs-layers name it: one small filter a channel and no matrix, whatever its shape.
+ * SeparableConv2D of tfjs-layers name it: one small filter per channel, and so not a matrix, whatever its shape.
  */
 function isDepthwiseKernel(name: string): boolean {
   return /(^|\/)depthwise_kernel(_\d+)?$/.test(name);
 }
 
-/** A matrix that was chosen to be projected, and what came of it. */
+/** A matrix that was chosen to be projected, and whether it is. */
 interface ProjectionChoice {
   variable: VariableInfo;
   projection: Projection | null;

@@ -11,7 +11,7 @@ import {
 export type NamedTensor = Awaited<ReturnType<tf.Optimizer['getWeights']>>[number];
 
 /**
- * Endings that make an entry's name from its variable's. They start with the optimizer's name, for the entries share one
+ * Endings that make an entry's name from its variable's. They start with the optimizer's name, because the entries share one
  * list of names with the model's own weights.
  */
 const suffixes = {
@@ -31,8 +31,8 @@ type Slots = Partial<Record<Slot, tf.Tensor>>;
 const ACCUMULATED = 'owlore.accumulated';
 
 /**
- * What `getWeights` gives after `iter`: the number of accumulated calls, then the tensors of the states themselves, and for each
- * variable a tensor `[adamSteps, basisSteps, place, newest]`. Those that are int32 are new, and the caller's to dispose.
+ * What `getWeights` returns after `iter`: the number of accumulated calls, then the tensors of the states themselves, and for
+ * each variable a tensor `[adamSteps, basisSteps, place, newest]`. The int32 tensors are new; the caller disposes of them.
  */
 export function statesToTensors(states: SavedStates, calls: number): NamedTensor[] {
   const saved: NamedTensor[] = [{name: ACCUMULATED, tensor: tf.scalar(calls, 'int32')}];
@@ -49,12 +49,12 @@ export function statesToTensors(states: SavedStates, calls: number): NamedTensor
 }
 
 /**
- * The optimizer's steps, accumulated calls and states, from what `getWeights` gave. Copies the tensors (kept, for the
- * {@link StateStore}).
+ * The optimizer's steps, accumulated calls and states, from what `getWeights` returned. Copies the tensors and keeps the copies,
+ * for the {@link StateStore}.
  *
- * @throws Error, before it copies anything, on an entry that is none of this optimizer's, or that cannot be: of another shape or
- *   dtype than the others of its variable, or than a variable of this name; a moment or a basis that is not finite, a negative
- *   second moment, counters that are no counts.
+ * @throws Error, before it copies anything, if an entry is not this optimizer's or is impossible: its shape or dtype does not fit
+ *   the other entries of its variable, or the variable of this name; a moment or a basis is not finite; a second moment is
+ *   negative; a counter is not an integer ≥ 0.
  */
 export async function weightsFromTensors(
   weights: readonly NamedTensor[],
@@ -118,7 +118,7 @@ interface Clocks extends SavedPlace {
   basisSteps: number;
 }
 
-/** The numbers that a variable's entry has beside its tensors. */
+/** Reads the counters of a variable, and throws if its tensors have impossible numbers. */
 async function checkValues(variable: string, slots: Slots): Promise<Clocks> {
   for (const [slot, isRight, range] of [
     ['first', Number.isFinite, 'finite'],
@@ -141,7 +141,7 @@ async function checkValues(variable: string, slots: Slots): Promise<Clocks> {
   return {adamSteps, basisSteps, place, newest};
 }
 
-/** Whether the tensors can be the state of one variable, and of that which has its name, if there is one. */
+/** Throws unless the tensors can be the state of one variable, and of the variable of that name if there is one. */
 function checkShapes(variable: string, slots: Slots): void {
   const {first, second, basis, gradientSum, projectedSum} = slots;
   for (const [one, other] of [

@@ -1,8 +1,8 @@
 import {checkKnown, checkNumber, display} from '../options';
 
 /**
- * A learning rate that depends on the optimizer's global step, as a plain object, so that it can stand in an options
- * file and be saved with a model. Made by {@link linearDecay}, {@link cosineDecay} and {@link warmup}.
+ * A learning rate that depends on the optimizer's global step, as a plain object, so that it can be written in an options
+ * file and saved with a model. Made by {@link linearDecay}, {@link cosineDecay} and {@link warmup}.
  */
 export type Schedule =
   | {kind: 'linearDecay' | 'cosineDecay'; learningRate: number; steps: number; end: number}
@@ -20,6 +20,8 @@ export type LearningRate = number | Schedule | ((step: number) => number);
 /**
  * `learningRate` in step 0, falling on a straight line to `end` (default 0) after `steps` steps, then constant.
  * Step t has `end + (learningRate − end)·(1 − t/steps)`.
+ *
+ * @throws Error that names the argument, its value and what is allowed.
  */
 export function linearDecay(
   learningRate: number,
@@ -33,6 +35,8 @@ export function linearDecay(
 /**
  * `learningRate` in step 0, falling along half a cosine to `end` (default 0) after `steps` steps, then constant
  * (Loshchilov & Hutter 2017, without restarts).
+ *
+ * @throws Error that names the argument, its value and what is allowed.
  */
 export function cosineDecay(
   learningRate: number,
@@ -44,14 +48,20 @@ export function cosineDecay(
 }
 
 /**
- * A linear rise over the first `steps` steps to the start of `then`, which follows with its own step 0.
- * Step t < steps has `(t + 1)/steps` of that start, so that the first step already moves.
+ * A linear rise over the first `steps` steps to the first rate of `then`, which follows with its own step 0.
+ * Step t < steps has `(t + 1)/steps` of that rate, so that the first step already moves the weights.
+ *
+ * ```ts
+ * new OwLoreOptimizer({learningRate: warmup(100, cosineDecay(3e-4, 900))});
+ * ```
+ *
+ * @throws Error that names the argument, its value and what is allowed.
  */
 export function warmup(steps: number, then: number | Schedule): Schedule {
   return checked('warmup', {kind: 'warmup', steps, then});
 }
 
-/** The learning rate of the step that follows after `step` steps. */
+/** The learning rate of the step that follows `step` earlier ones. */
 export function learningRateAt(rate: LearningRate, step: number): number {
   if (typeof rate === 'number') return rate;
   if (typeof rate === 'function') return rate(step);

@@ -15,7 +15,7 @@ export interface VariableState {
   basisSteps: number;
   /** Sum of the gradients of the step that is being accumulated; null between steps. */
   gradientSum: tf.Tensor | null;
-  /** The same in the subspace of the basis, ΣPᵀG, in its place where that is enough. */
+  /** ΣPᵀG, the same sum in the subspace of the basis, which replaces `gradientSum` where it is enough. */
   projectedSum: tf.Tensor | null;
 }
 
@@ -38,12 +38,12 @@ export function replace<T extends tf.Tensor>(old: T, next: T): T {
   return next;
 }
 
-/** `next`; or `old` if the boolean scalar `allFinite`, where there is one, is false. */
+/** `old` if the boolean scalar `allFinite` is false; `next` if it is true or null. */
 export function ifFinite<T extends tf.Tensor>(allFinite: tf.Tensor | null, next: T, old: T): T {
   return allFinite ? tf.where(allFinite, next, old) : next;
 }
 
-/** Replaces a kept tensor by what `compute` makes of it, or by a copy if not all gradients are finite. */
+/** Replaces a kept tensor by the result of `compute`, or by a copy if not all gradients are finite. */
 export function renew<T extends tf.Tensor>(
   old: T,
   allFinite: tf.Tensor | null,
@@ -55,21 +55,21 @@ export function renew<T extends tf.Tensor>(
   );
 }
 
-/** What is saved of a variable beside its state, for it may have another name when it is loaded. */
+/** What is saved with a variable's state to find the variable again, which may have another name when the state is loaded. */
 export interface SavedPlace {
-  /** Its place among all variables of the last step, trainable or not; −1 if that step had not all of those with a state. */
+  /** Its place among all variables of the last step, trainable or not; −1 if a variable with a state was missing in that step. */
   place: number;
-  /** Largest number that a variable had at the end of a name that is else the same. */
+  /** The largest number at the end of a variable name that is otherwise the same. */
   newest: number;
 }
 
-/** A variable's state as it is saved; null for one that has none and only its place. */
+/** The states as they are saved, by variable; `state` is null for a variable that has only a place. */
 export type SavedStates = Map<string, SavedPlace & {state: VariableState | null}>;
 
-/** States by variable name, made lazily: a variable that is never trained has none. */
+/** States by variable name, each made when it is first needed: a variable that is never trained has none. */
 export class StateStore {
   private states = new Map<string, VariableState>();
-  /** Where the restored states belong, until the first step shows the variables. */
+  /** The restored states with their places, until the first step shows to which variables they belong. */
   private restored: SavedStates | null = null;
   /** Names of all variables of the last step. */
   private listed: readonly string[] = [];
@@ -94,7 +94,7 @@ export class StateStore {
     for (const name of this.states.keys()) if (!names.has(name)) this.free(name);
   }
 
-  /** Throws if the state of one of some variables is of another shape than its update needs. */
+  /** Throws if the state of a variable does not have the shapes that its update needs. */
   check(variables: readonly tf.Variable[], projections: Projections): void {
     for (const variable of variables) {
       const state = this.find(variable.name);
@@ -143,9 +143,9 @@ export class StateStore {
   }
 
   /**
-   * Tells the names of all variables of the step that follows, trainable or not, in the order in which its caller has them.
-   * The first time after {@link restore} the saved states go to their variables, by name, or if tfjs has renamed the
-   * variables by {@link renamings}. Those that fit none are freed, which one line says.
+   * Takes the names of all variables of the coming step, trainable or not, in the caller's order. At the first call after
+   * {@link restore} the saved states go to their variables: by name, or by {@link renamings} if tfjs has renamed the variables.
+   * States that fit no variable are freed, and a log line says so.
    */
   identify(names: readonly string[]): void {
     this.listed = names;
@@ -153,7 +153,7 @@ export class StateStore {
     this.restored = null;
     if (!restored || this.states.size === 0) return;
     const renamed = renamings(restored, names);
-    // They may be those of another model that is there: it keeps them, and the one that is trained has none.
+    // The restored states may belong to another model that exists: it keeps them, and the trained one has none.
     const areOthers =
       renamed?.size === 0 && ![...restored.keys()].some((name) => names.includes(name));
     const lost: string[] = [];
@@ -175,12 +175,12 @@ export class StateStore {
 }
 
 /**
- * The new names of saved variables that tfjs has renamed, which appends `_1`, `_2`, … to a name that was ever taken. They are
- * found all together or not at all: the variables must be as many as there were, and each name, up to such a number, the one in
- * its place. A saved name that a variable has belongs to that one, unless that is another model's: its variables were there
- * when the state was saved, and all the new ones were not.
+ * The new names of saved variables that tfjs has renamed: it appends `_1`, `_2`, … to a name that was ever taken. They are found
+ * all together or not at all. There must be as many variables as were saved, and each name, apart from such a number, must equal
+ * the saved one in the same place. If a saved name exists now, it belongs to the variable of that name, unless that variable is
+ * another model's: a model that existed when the state was saved, while none of the renamed variables did.
  *
- * @returns null if the saved names are those of some of the variables, but in other places.
+ * @returns null if saved names belong to variables that are in other places.
  */
 function renamings(saved: SavedStates, names: readonly string[]): Map<string, string> | null {
   const none = new Map<string, string>();
@@ -210,9 +210,8 @@ function lossMessage(lost: readonly string[]): string {
 }
 
 /**
- * Remembers the clocks of some states before a step. The result, for a step that turned out to have changed nothing, sets
- * them back; a state without moments then is without again. Steps that were begun before that was known are not counted
- * either.
+ * Remembers the clocks of states before a step. The returned function sets them back, if the step turns out to have changed
+ * nothing; a state that had no moments has none again. Steps that were begun in the meantime are not counted either.
  */
 export function rememberClocks(states: readonly VariableState[]): () => void {
   const remembered = states.map((state) => ({...state, state}));
@@ -224,7 +223,7 @@ export function rememberClocks(states: readonly VariableState[]): () => void {
   };
 }
 
-/** Frees what the steps so far have left, and with the basis what was projected on it. */
+/** Frees moments and basis, and with the basis the sum that was projected on it. */
 function forgetSteps(state: VariableState): void {
   const {gradientSum} = state;
   tf.dispose(stateTensors({...state, gradientSum: null}));
@@ -252,8 +251,8 @@ function checkState(
 }
 
 /**
- * Throws if a saved state can be that of no variable that has its name, whatever the options are. One that was renamed counts,
- * too: the name may be another model's by now.
+ * Throws if a saved state cannot belong to the variable of its name, whatever the options are. A variable whose name differs
+ * only by its number is accepted too: the name itself may be another model's by now.
  */
 export function checkFits(name: string, state: VariableState): void {
   const variable = registeredVariable(name);
@@ -271,7 +270,7 @@ export function checkFits(name: string, state: VariableState): void {
   );
 }
 
-/** Whether a state can be that of a variable of `shape`, projected in whatever way. */
+/** Whether a state can be that of a variable of `shape`, projected in any way or not at all. */
 function canFit(state: VariableState, shape: readonly number[]): boolean {
   const {basis} = state;
   if (!basis) return fits(state, shape, null);
@@ -283,7 +282,7 @@ function canFit(state: VariableState, shape: readonly number[]): boolean {
 
 const SIDES = ['left', 'right'] as const;
 
-/** Whether a state is of the shapes of a variable of `shape` that is projected so, or null: not. */
+/** Whether a state has the shapes for a variable of `shape` with this projection; null: it is not projected. */
 function fits(
   {moments, basis, gradientSum, projectedSum}: VariableState,
   shape: readonly number[],
@@ -298,7 +297,7 @@ function fits(
   );
 }
 
-/** Whether a tensor, if there is one, has a shape. */
+/** Whether there is no tensor, or it has this shape. */
 function isOf(tensor: tf.Tensor | null | undefined, shape: readonly number[]): boolean {
   return !tensor || tf.util.arraysEqual(tensor.shape, [...shape]);
 }

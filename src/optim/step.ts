@@ -14,8 +14,8 @@ import {
 } from './update';
 
 /**
- * Called with the gradient of a variable, which it has to dispose of. With `isProjected` that is R already, in the subspace of the
- * state's basis.
+ * Called with the gradient of a variable, which it has to dispose of. With `isProjected` the gradient is already R, in the
+ * subspace of the state's basis.
  */
 export type OnGradient = (
   variable: tf.Variable,
@@ -25,7 +25,7 @@ export type OnGradient = (
 
 /**
  * One step of all variables: their gradients are projected one by one, in any order, then checked together, then applied.
- * Nothing is changed before {@link apply}, which takes all that were projected since the last time.
+ * Nothing is changed before {@link apply}, which takes all gradients that were projected since its last call.
  */
 export class Step {
   /** Names of the variables that brought a gradient. */
@@ -65,15 +65,15 @@ export class Step {
       weightDecay: weightDecayOf(variable, options),
     };
     tf.tidy(() => {
-      // R is smaller, and finite if the gradient is. But an infinite gradient may make a new basis NaN, and R with it, and the
-      // error is to say what the gradient was.
+      // ‖R‖ would be cheaper, and R is finite if the gradient is. But an infinite gradient may make a new basis and R NaN, and
+      // the error should name the gradient's value.
       const isWhole = options.clipNorm !== null || isProjected || isRefreshDue(state, options);
       if (isWhole) this.measure('gradient', name, gradient);
       const update = isProjected ? given : projectGradient(given, options);
       if (!isWhole) this.measure('gradient', name, update.gradient);
       if (update.newBasis) {
         if (!state.basis) update.basisAge = this.nextAge();
-        // A basis of our own is finite if the gradient is; a user's was checked where it could be read.
+        // This library's bases are finite if the gradient is; a user's basis was already checked where it could be read.
         if (typeof options.basis === 'function' && !readsSynchronously()) {
           this.measure('basis', name, update.newBasis);
         }
@@ -113,7 +113,7 @@ export class Step {
     this.dispose();
   }
 
-  /** Frees what waits; a basis only if it has not become the state's. */
+  /** Frees the waiting gradients, and new bases that have not become the state's. */
   dispose(): void {
     for (const {state, gradient, newBasis} of this.waiting.splice(0)) {
       gradient.dispose();
@@ -130,8 +130,8 @@ export class Step {
   }
 
   /**
-   * The age of the next first basis. With `stagger` from 0 to below the refresh interval: multiples of the golden ratio divide
-   * it evenly, however many there will be.
+   * The age at which the next first basis starts. With `stagger` it is between 0 and the refresh interval: multiples of the
+   * golden ratio divide the interval evenly, however many bases there will be.
    */
   private nextAge(): number {
     const {stagger, refreshInterval} = this.settings.options;

@@ -1,6 +1,6 @@
 /**
- * The update of one matrix W by its gradient G (GaLore: Zhao et al. 2024, Alg. 2), with Adam and decoupled weight decay. The basis
- * P spans rows on the left side, columns on the right:
+ * The update of one matrix W by its gradient G (GaLore: Zhao et al. 2024, Alg. 2), with Adam and decoupled weight decay. The
+ * basis P spans rows on the left side, columns on the right:
  *
  *       left                                  right
  *   P ← leading left singular vectors of G    of Gᵀ        in the first step, then after every T of the matrix' own steps
@@ -10,7 +10,7 @@
  *   N = M̂/(√V̂ + ε)                                         M̂ = M/(1 − β₁ᵗ) and V̂ = V/(1 − β₂ᵗ) in step t
  *   W ← W − η(α·P·N + λW)                     α·N·Pᵀ
  *
- * A variable that is not projected has R = G, and N in the place of α·P·N: that is AdamW.
+ * A variable that is not projected has R = G, and N in place of α·P·N: that is AdamW.
  *
  * `projectGradient` is the first two lines. It changes nothing, so that all gradients of a step can be checked before
  * `applyUpdates` does the rest.
@@ -55,15 +55,15 @@ export interface StepSettings {
   learningRate: number;
   /** Scalar that every gradient is multiplied by; null: 1. */
   clip: tf.Tensor | null;
-  /** Boolean scalar; false if a gradient is not finite, and nothing may change. null: true. */
+  /** Boolean scalar; false if a gradient is not finite, so that nothing may change. null: true. */
   allFinite: tf.Tensor | null;
   /** Called with the variable's name after its basis was replaced. */
   onRefresh(variable: string): void;
 }
 
 /**
- * The update with R in the place of G, and with a new P where one is due, whose columns get the lengths of {@link directionScales}
- * with `scale: 'auto'`.
+ * The update with R in place of G, and with a new P where one is due. With `scale: 'auto'` the columns of the new P get the
+ * lengths of {@link directionScales}.
  */
 export function projectGradient(update: Update, options: ResolvedOwLoreOptions): Update {
   const {variable, projection, state, gradient} = update;
@@ -82,11 +82,11 @@ export function projectGradient(update: Update, options: ResolvedOwLoreOptions):
 }
 
 /**
- * How much further than the others a direction of the basis moves, [rank], with `scale: 'auto'`: max(1, σ/σ_rms), of the lengths σ
- * that R has along the directions. Adam moves each element by η whatever its gradient, so together they move along a direction in
- * proportion to the part that it has of the gradient, σ/‖R‖; in the coordinates of a basis all directions would move by η, and a gradient
- * of few directions would get hardly anywhere. As lengths of the columns of P they need no other step than the method's: Adam
- * does not depend on the scale of a coordinate of R = PᵀG, and P·N has it.
+ * How much further each direction of the basis moves, [rank], with `scale: 'auto'`: max(1, σ/σ_rms), where σ is the length of R
+ * along the direction. In the full space Adam moves each element by about η whatever its gradient, so that the movement along a
+ * direction is in proportion to its part of the gradient, σ/‖R‖. In the coordinates of a basis all directions would move by η,
+ * and a gradient with few directions would hardly make progress. The factors become the lengths of the columns of P, and the step
+ * stays that of the method: Adam does not depend on the scale of a coordinate of R = PᵀG, while P·N is scaled by it.
  */
 function directionScales(r: tf.Tensor2D, side: Side): tf.Tensor1D {
   return tf.tidy(() => {
@@ -105,7 +105,7 @@ export function isRefreshDue(
   return !basis || basisSteps >= refreshInterval;
 }
 
-/** Moves variables and states by projected gradients, which it disposes of. */
+/** Updates variables and states by projected gradients, which it disposes of. */
 export function applyUpdates(updates: readonly Update[], step: StepSettings): void {
   for (const update of updates) prepareState(update, step);
   if (fusedAdam(updates, step)) return;
@@ -113,8 +113,8 @@ export function applyUpdates(updates: readonly Update[], step: StepSettings): vo
 }
 
 /**
- * M, V and W of plain ops: for backends without a kernel, and for comparison. Every statement frees what no later one needs, so
- * that beyond variable and state there are at most two buffers of the variable's size at once, three if it is not projected.
+ * Updates M, V and W with plain ops, on backends without a kernel and for comparison. Every statement frees what no later one
+ * needs: beside variable and state there are at most two buffers of the variable's size at once, three if it is not projected.
  */
 function applyUpdate(update: Update, step: StepSettings): void {
   const {variable, projection, state, gradient} = update;
@@ -151,7 +151,7 @@ function applyUpdate(update: Update, step: StepSettings): void {
   variable.assign(ifFinite(allFinite, next, variable));
 }
 
-/** Gives the state its new P, if there is one, and its first M and V, and counts the step. */
+/** Gives the state its new P, if there is one, and at the first step M and V; counts the step. */
 function prepareState(update: Update, step: StepSettings): void {
   const {variable, projection, state, gradient, newBasis, basisAge} = update;
   if (newBasis) {

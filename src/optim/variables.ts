@@ -9,8 +9,8 @@ export function registeredVariable(name: string): tf.Variable | undefined {
 }
 
 /**
- * Pairs gradients with their variables; leaves out variables without a gradient. Throws for an unknown name, one that is there
- * twice, and a gradient that cannot be its variable's.
+ * Pairs gradients with their variables; leaves out variables without a gradient. Throws for an unknown name, a name that occurs
+ * twice, and a gradient that does not fit its variable.
  */
 export function pairWithVariables(
   gradients: tf.NamedTensorMap | NamedTensor[],
@@ -41,12 +41,12 @@ export function pairWithVariables(
   });
 }
 
-/** The names in a map or an array of gradients, also of those that are missing. */
+/** The names in a map or an array of gradients, including names whose gradient is missing. */
 export function namesOf(gradients: tf.NamedTensorMap | NamedTensor[]): string[] {
   return Array.isArray(gradients) ? gradients.map(({name}) => name) : Object.keys(gradients);
 }
 
-/** Throws unless a tensor can be the gradient of a variable; kernels take its sizes from the variable. */
+/** Throws unless a tensor can be the gradient of a variable: kernels rely on it, because they take sizes from the variable. */
 function checkGradient(variable: tf.Variable, gradient: tf.Tensor): void {
   const {name, shape, dtype} = variable;
   const fail = (what: string): never => {
@@ -65,12 +65,12 @@ function checkGradient(variable: tf.Variable, gradient: tf.Tensor): void {
   }
 }
 
-/** Those given, or all that there are. */
+/** The given variables, or all that exist. */
 export function allVariables(variables?: readonly tf.Variable[]): readonly tf.Variable[] {
   return variables ?? Object.values(tf.engine().registeredVariables);
 }
 
-/** The variables that a step may move: of `variables`, or of all, those that are trainable. Throws if there are none. */
+/** The variables that a step may move: the trainable ones of `variables`, by default of all. Throws if there are none. */
 export function trainableVariables(variables?: readonly tf.Variable[]): tf.Variable[] {
   const all = allVariables(variables);
   for (const variable of all) {
@@ -91,7 +91,7 @@ export function trainableVariables(variables?: readonly tf.Variable[]): tf.Varia
 
 const NUMBER = /_(\d+)$/;
 
-/** A variable's name without the number that tfjs appends to one that was ever taken. */
+/** A variable's name without the number that tfjs appends to a name that was ever taken. */
 export function withoutNumber(name: string): string {
   return name.replace(NUMBER, '');
 }
@@ -101,7 +101,7 @@ export function numberOf(name: string): number {
   return Number(NUMBER.exec(name)?.[1] ?? 0);
 }
 
-/** The largest numbers of all variables, by their names without. */
+/** The largest number of all variables of a name, by that name without its number. */
 export function newestNumbers(): Map<string, number> {
   const newest = new Map<string, number>();
   for (const name of Object.keys(tf.engine().registeredVariables)) {
