@@ -1,4 +1,4 @@
-/** The sampling probabilities of the blocks of a model, of which some may be frozen. */
+/** The sampling probabilities of a model's blocks, where some blocks may be frozen. */
 
 import {presetScores, type PresetName} from './presets';
 import {
@@ -14,7 +14,7 @@ import {readScores, type ScoresInput} from '../scores/scores';
 /** Names of a model's blocks, in its order. */
 export interface BlockNames {
   all: readonly string[];
-  /** Those that have a weight to train, which are drawn from. */
+  /** The blocks that have a weight to train; only these are drawn. */
   candidates: readonly string[];
 }
 
@@ -27,18 +27,18 @@ export interface BlockProbabilityOptions {
 }
 
 /**
- * A default γ for a model of `blocks` blocks, of which `drawable` can be drawn (those with a score above 0): where there is
- * room for it, `gamma` itself; else one less than the blocks, so that each period leaves one off, but at least 1.
+ * A default γ for a model of `blocks` blocks; `drawable` of them can be drawn (those with a score above 0). It is `gamma` itself
+ * where the model has room for it; else one less than `blocks`, so that each period leaves a block off, but at least 1.
  *
- * Not less, because few blocks that are mostly off learn slowly: a network with three hidden layers that learns the product
- * of two numbers was, after 960 steps of Adam (three seeds), at a loss of 8e-5, with γ = 2 at 1.4e-4, with γ = 1 at 7e-4.
+ * It is not less, because blocks that are mostly off learn slowly: a network with three hidden layers that learns the product
+ * of two numbers had, after 960 steps of Adam (three seeds), a loss of 8e-5; with γ = 2 it was 1.4e-4, with γ = 1 7e-4.
  */
 export function fittedGamma(gamma: number, blocks: number, drawable = blocks): number {
   return Math.min(gamma, Math.max(1, blocks - 1), drawable);
 }
 
 /**
- * The sampling probabilities of the blocks that can train, from scores of all blocks or of these.
+ * The sampling probabilities of the blocks that can train, from scores of all blocks or of those blocks alone.
  *
  * @throws if the scores are for other blocks, or γ is more than can be drawn.
  */
@@ -53,7 +53,7 @@ export function probabilitiesFromScores(
   const values = samplers[sampler].heedsScores ? given : candidates.map(() => 1);
   checkScored(owner, values, blocks);
   const scored = candidates.filter((_, i) => floor > 0 || values[i]! > 0);
-  // Without any, samplingProbabilities says what to do.
+  // If no block has a score above 0, samplingProbabilities says what to do.
   const drawable = scored.length > 0 ? scored : candidates;
   const gamma =
     wanted === 'auto'
@@ -68,10 +68,10 @@ export function probabilitiesFromScores(
 }
 
 /**
- * Given probabilities, of all blocks or of those that can train, as those of the blocks that can train. What the others had
- * goes to these in proportion: as many blocks are on as before, if there are so many.
+ * The probabilities of the blocks that can train, from given probabilities of all blocks or of those blocks alone. Blocks that
+ * cannot train give theirs to the others in proportion, so that as many blocks are on as before, if there are enough.
  *
- * @throws if they are for other blocks, no probabilities, or 0 for every block that can train.
+ * @throws if they are for other blocks, are not probabilities, or are 0 for every block that can train.
  */
 export function probabilitiesAsGiven(
   owner: string,
@@ -99,7 +99,7 @@ export function probabilitiesAsGiven(
   return asDrawn(sampler, {blocks: [...candidates], ...sampling});
 }
 
-/** One line for a γ that is not the paper's because the model has no room for it; null if there is nothing to say. */
+/** A message about a γ that is not the paper's because the model has no room for it; null if it is the paper's. */
 export function fittedGammaLine(
   owner: string,
   {gamma, blocks, shares}: SamplingProbabilities,
@@ -180,7 +180,7 @@ function checkGamma(
   );
 }
 
-/** The integer that a sum means where only rounding keeps it from one. */
+/** The nearest integer if the value differs from it only by rounding, else the value. */
 function nearInteger(value: number): number {
   return Math.abs(value - Math.round(value)) < 1e-9 ? Math.round(value) : value;
 }

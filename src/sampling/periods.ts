@@ -1,4 +1,4 @@
-/** The blocks of one period after the other: drawn, or those of an earlier run. */
+/** The blocks of one period after the other: newly drawn, or replayed from an earlier run. */
 
 import {display} from '../options';
 import {createRandom} from '../random';
@@ -12,15 +12,15 @@ export interface BlockHistory {
   blocks: string[];
   /** Steps in a period. */
   interval: number;
-  /** Names of the blocks that were on, one list a period. */
+  /** Names of the blocks that were on, one list per period. */
   periods: string[][];
 }
 
-/** Gives the names of the blocks of period `period` = 0, 1, …; to be called for one period after the other. */
+/** Gives the names of the blocks of period `period` = 0, 1, …; must be called for one period after the other. */
 export type BlocksOfPeriod = (period: number) => string[];
 
 /**
- * Draws by probabilities, from period `first` on: the draws of those before it are made and forgotten. Without
+ * Draws by probabilities, from period `first` on: the draws for earlier periods are made and thrown away. Without
  * probabilities there is nothing to draw.
  */
 export function drawnPeriods(
@@ -34,7 +34,7 @@ export function drawnPeriods(
   return () => draw().map((index) => sampling.blocks![index]!);
 }
 
-/** Replays a history, which must be of the same blocks; those of them that cannot train stay off. */
+/** Replays a history, which must be of the same blocks; blocks that cannot train stay off. */
 export function replayedPeriods(
   owner: string,
   history: BlockHistory,
@@ -58,7 +58,7 @@ export function periodOf(
   );
 }
 
-/** Throws unless `history`, the option `schedule`, is of the form of {@link BlockHistory}. */
+/** Throws unless `history`, the option `schedule`, has the form of {@link BlockHistory}. */
 export function checkHistory(owner: string, history: unknown): asserts history is BlockHistory {
   const {blocks, interval, periods} = (history ?? {}) as Partial<BlockHistory>;
   const isNames = (list: unknown): list is string[] =>

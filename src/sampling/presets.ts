@@ -10,7 +10,7 @@ export type PresetName = (typeof presetNames)[number];
  *
  * - `'uniform'` (LISA): 1 each, so that every block has the probability γ/N.
  * - `'decreasing'` (LISA-D): N, N − 1, …, 1. The paper asks for probabilities that fall from shallow to
- *   deep and gives no numbers; the straight line is the choice made here.
+ *   deep and gives no numbers; this library chose a straight line.
  */
 export function presetScores(preset: PresetName, count: number): number[] {
   return Array.from({length: count}, (_, i) => (preset === 'uniform' ? 1 : count - i));

@@ -27,7 +27,7 @@ export const probabilityDefaults = {
 
 /** The result of `samplingProbabilities`, as plain JSON. */
 export interface SamplingProbabilities {
-  /** The blocks' names, where the scores had them. */
+  /** The blocks' names, if the scores had them. */
   blocks?: string[];
   /** Probability in [0, 1] that the block trains in a period. */
   probabilities: number[];
@@ -39,7 +39,12 @@ export interface SamplingProbabilities {
 }
 
 /**
- * The paper's sampling probabilities p = γ·D/ΣD, D the blocks' scores.
+ * The paper's sampling probabilities p = γ·D/ΣD, where D are the blocks' scores.
+ *
+ * ```ts
+ * const probabilities = samplingProbabilities(await outlierScores(model, batches), {gamma: 5});
+ * await model.fit(x, y, {callbacks: [new LayerSamplingCallback({probabilities})]});
+ * ```
  *
  * The paper does not say what happens where p passes 1. `'waterfill'` raises all the others in
  * proportion, p = min(c·D, 1) with Σp = γ, so that γ stays the expected number of blocks; `'clip'` is
@@ -48,7 +53,7 @@ export interface SamplingProbabilities {
  *
  * A block with D = 0 gets probability 0 unless `floor` > 0; one warning names these blocks.
  *
- * @param scores a result of `outlierScores` and its like, bare numbers, or `{ratios}`.
+ * @param scores a result of `outlierScores` or another score function, bare numbers, or `{ratios}`.
  * @throws if an option is out of range, all scores are 0, or γ is above the number of blocks that
  *   can be chosen.
  */

@@ -1,6 +1,6 @@
 import {expectedVisits, indicesWhere, type SamplerKind} from './sampler';
 
-/** Independent draws, one for each block: the paper's (Alg. 1). */
+/** An independent draw for each block, as in the paper (Alg. 1). */
 export const bernoulli: SamplerKind = {
   needsIntegerGamma: false,
   heedsScores: true,

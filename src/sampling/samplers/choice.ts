@@ -1,6 +1,6 @@
 import {expectedVisits, indicesWhere, type SamplerKind} from './sampler';
 
-/** γ successive draws without replacement, each by the shares of the blocks that are left: as the published code does. */
+/** γ successive draws without replacement, each by the shares of the blocks that are left, as in the published code. */
 export const choice: SamplerKind = {
   needsIntegerGamma: true,
   heedsScores: true,
@@ -12,7 +12,7 @@ export const choice: SamplerKind = {
         const total = left.reduce((sum, i) => sum + shares[i]!, 0);
         let point = random.next() * total;
         const hit = left.findIndex((i) => (point -= shares[i]!) < 0);
-        return left.splice(hit, 1)[0]!; // -1, rounding at the very end of the line, takes the last
+        return left.splice(hit, 1)[0]!; // -1, which rounding can give at the end of the line, takes the last
       });
       return chosen.sort((a, b) => a - b);
     };

@@ -10,7 +10,7 @@ export const exact: SamplerKind = {
   needsIntegerGamma: false,
   heedsScores: true,
   create({probabilities}, random) {
-    // Certain blocks stay off the line: a length of 1 in floats could be hit twice or not at all.
+    // Blocks with probability 1 stay off the line: with rounding, a length of 1 could be hit twice or not at all.
     const certain = indicesWhere(probabilities, (p) => p === 1);
     const uncertain = indicesWhere(probabilities, (p) => p > 0 && p < 1);
     const total = snap(uncertain.reduce((sum, i) => sum + probabilities[i]!, 0));
@@ -30,12 +30,12 @@ export const exact: SamplerKind = {
       return chosen.sort((a, b) => a - b);
     };
   },
-  // Of a sum that is no integer it draws the integer below or above.
+  // If the sum is not an integer, the number of blocks is the integer below or above it.
   canBeEmpty: ({gamma}) => gamma < 1,
   visits: expectedVisits,
 };
 
-/** The integer that `sum` means, where only rounding keeps it from one: γ blocks, never γ − 1. */
+/** The nearest integer if `sum` differs from it only by rounding, so that γ blocks are drawn, never γ − 1. */
 function snap(sum: number): number {
   return Math.abs(sum - Math.round(sum)) < 1e-9 ? Math.round(sum) : sum;
 }

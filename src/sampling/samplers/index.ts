@@ -1,4 +1,4 @@
-/** Which blocks train in the next sampling period. A further sampler is a file in this folder, and a line in the table below. */
+/** Which blocks train in the next sampling period. To add a sampler, add a file in this folder and a line in the table below. */
 
 import {checkChoice, checkNumber, display} from '../../options';
 import type {Random} from '../../random';
@@ -33,7 +33,7 @@ const owner = 'createSampler';
  * | `'choice'` | γ successive draws without replacement, as the published code does | γ | not p |
  * | `'permutation'` | BAdam's: a random order of all blocks, γ at a time, then a new order | γ, the last of an order may be fewer | 1/⌈N/γ⌉ |
  *
- * @param chances one probability in [0, 1] and one share for each block, as `samplingProbabilities` has them, and γ.
+ * @param chances one probability in [0, 1] and one share for each block, as `samplingProbabilities` returns them, and γ.
  * @throws if these are not what the sampler needs.
  */
 export function createSampler(name: SamplerName, chances: Chances, random: Random): Sampler {
@@ -54,7 +54,7 @@ export function createSampler(name: SamplerName, chances: Chances, random: Rando
   return kind.create(chances, random);
 }
 
-/** What a sampler does by given chances: the probabilities and shares with which it has the blocks on. */
+/** The chances as the sampler really draws: the probabilities and shares with which blocks are on. */
 export function asDrawn<T extends Chances>(name: SamplerName, chances: T): T {
   const {marginal}: SamplerKind = samplers[name];
   if (!marginal) return chances;

@@ -12,7 +12,7 @@ export const permutation: SamplerKind = {
       return left.splice(0, gamma).sort((a, b) => a - b);
     };
   },
-  // In one of the ⌈N/γ⌉ periods that an order of N blocks lasts; the last of them may have fewer than γ.
+  // A block is on in one of the ⌈N/γ⌉ periods that an order of N blocks lasts; the last period may have fewer than γ blocks.
   marginal: (count, gamma) => 1 / Math.ceil(count / gamma),
   canBeEmpty: () => false,
   visits: ({gamma}, periods) => periods * gamma,

@@ -3,7 +3,7 @@ import type {Random} from '../../random';
 /** Draws once: the indices of the chosen blocks, ascending. */
 export type Sampler = () => number[];
 
-/** What blocks are drawn by, of the result of `samplingProbabilities`; a sampler heeds what it needs of it. */
+/** The part of the result of `samplingProbabilities` that blocks are drawn by; a sampler uses what it needs of it. */
 export interface Chances {
   readonly probabilities: readonly number[];
   readonly shares: readonly number[];
@@ -14,15 +14,15 @@ export interface Chances {
 export interface SamplerKind {
   /** Whether γ must be an integer, and at most the number of blocks that can be drawn. */
   readonly needsIntegerGamma: boolean;
-  /** Whether the draws heed the scores of the blocks; if not, all blocks are on equally often. */
+  /** Whether the draws depend on the scores of the blocks; if not, all blocks are on equally often. */
   readonly heedsScores: boolean;
   /** Makes a sampler. */
   create(chances: Chances, random: Random): Sampler;
-  /** The probability that a block is on in a period, for a sampler that does not draw by `probabilities`; `count` blocks are drawn from. */
+  /** The probability that each of `count` blocks is on in a period; given if the sampler does not draw by `probabilities`. */
   marginal?(count: number, gamma: number): number;
   /** Whether a period can be without any block. */
   canBeEmpty(chances: Chances): boolean;
-  /** How many times blocks are on in a number of periods, all blocks together: at most, or on average where chance decides. */
+  /** How many times blocks are on in `periods` periods, summed over all blocks: the maximum, or the mean where chance decides. */
   visits(chances: Chances, periods: number): number;
 }
 
@@ -31,7 +31,7 @@ export function expectedVisits({probabilities}: Chances, periods: number): numbe
   return Math.round(periods * probabilities.reduce((sum, p) => sum + p, 0));
 }
 
-/** The indices of the values that `holds` is true for. */
+/** The indices of the values for which `holds` is true. */
 export function indicesWhere(
   values: readonly number[],
   holds: (value: number) => boolean,
