@@ -15,23 +15,23 @@ import {takesSamplingPlan, type SamplingPlan} from '../sampling_plan';
 import {variableOf} from '../tfjs/models';
 import type {Training} from './training';
 
-/** A model while its blocks are sampled: what is drawn of it, and which of its blocks are on. */
+/** A model while its blocks are sampled: which blocks are drawn from, and which are on. */
 export class SampledModel {
   readonly optimizer: tf.Optimizer;
   readonly blocks: BlockNames;
   /** Null if nothing is drawn: a schedule is replayed, or no block can train. */
   readonly sampling: SamplingProbabilities | null;
-  /** The blocks of one period after the other. */
+  /** Gives the blocks of one period after the other. */
   readonly blocksOf: BlocksOfPeriod;
   private readonly model: tfl.LayersModel;
   private readonly trainable: TrainableBlocks;
-  /** Of all weights of the model. */
+  /** The variables of all weights of the model. */
   private readonly variables: readonly tf.Variable[];
 
   /**
    * Changes nothing in the model.
    *
-   * @param weights Those that a step hands to the optimizer.
+   * @param weights The weights that a step hands to the optimizer.
    * @param firstPeriod The number of the first period that will be asked for.
    * @throws Error if no weight can train, the scores are for other blocks, a period may be without any weight to train, …
    */
@@ -59,7 +59,7 @@ export class SampledModel {
     return this.trainable.weights;
   }
 
-  /** Whether it is of this training, and the user has not changed since what is trained. */
+  /** Whether this object belongs to the training, and the user has not changed what is trained since it was made. */
   isOf({model, optimizer}: Training): boolean {
     return this.model === model && this.optimizer === optimizer && !this.trainable.isOutdated;
   }
@@ -77,13 +77,13 @@ export class SampledModel {
     this.trainable.turnOn(blocks);
   }
 
-  /** The same before a step in the middle of a period: the user may have set `layer.trainable` back and forth since the last one. */
+  /** The same before a step within a period: the user may have set `layer.trainable` back and forth since the last step. */
   keepOn(blocks: readonly string[]): void {
     this.trainable.turnOn(blocks);
     this.finishOpenStep((isOn, isWaiting) => isWaiting && !isOn);
   }
 
-  /** The same at the beginning of a period. */
+  /** The same at the beginning of a period, which may have other blocks than the last one. */
   changeTo(blocks: readonly string[]): void {
     this.trainable.turnOn(blocks);
     this.finishOpenStep((isOn, isWaiting) => isWaiting !== isOn);
@@ -95,9 +95,10 @@ export class SampledModel {
   }
 
   /**
-   * Makes the step at once that a training with other blocks has left open, so that no block gets a part of a step.
+   * If a training with other blocks has left a step open, makes it now, so that no block gets a part of a step.
    *
-   * @param isOther Whether a variable shows that they are other blocks, from whether it is on now and whether a gradient of it waits.
+   * @param isOther Decides from one variable whether the blocks are others: from whether it is on now, and whether a gradient
+   *   of it waits.
    */
   private finishOpenStep(isOther: (isOn: boolean, isWaiting: boolean) => boolean): void {
     const {optimizer, variables} = this;
@@ -121,7 +122,7 @@ function probabilitiesOf(
     : probabilitiesFromScores(callbackName, scores, blocks, options);
 }
 
-/** Throws if a period may be without any block, for a model of which nothing else is on. */
+/** Throws if a period may be without any block in a model where nothing else is on. */
 function checkNeverEmpty(
   sampling: SamplingProbabilities,
   {sampler}: ResolvedLayerSamplingOptions,

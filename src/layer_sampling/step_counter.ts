@@ -3,10 +3,10 @@ import {callbackName} from '../layer_sampling_options';
 import {takesSamplingPlan} from '../sampling_plan';
 import {isTfjsOptimizer} from '../tfjs/optimizers';
 
-/** After so many batches in a row without a call of the optimizer it must be another one that trains. */
+/** After this many batches in a row without a call of the optimizer, the loop must be using another one. */
 const MISSED_BATCHES = 10;
 
-/** A batch, and where its optimizer was when it began. */
+/** A batch, and the counters of its optimizer when it began. */
 interface BegunBatch {
   optimizer: tf.Optimizer;
   iterations: number;
@@ -14,8 +14,8 @@ interface BegunBatch {
 }
 
 /**
- * Counts the steps that an optimizer makes of the batches that a callback begins. An optimizer that takes a plan is asked, for
- * a step may take several batches, and a batch may fail; for any other a batch is a step.
+ * Counts the steps that an optimizer makes from the batches that a callback begins. An optimizer that takes a plan is asked,
+ * because a step may take several batches and a batch may fail; for any other optimizer a batch counts as a step.
  */
 export class StepCounter {
   /** The last batch, as long as its step is not counted. */
@@ -33,8 +33,8 @@ export class StepCounter {
   /**
    * Begins a batch that `optimizer` is going to train on.
    *
-   * @throws Error if it takes a plan and did not train on the last ones, so that there are no steps. For one of tfjs's own,
-   *   of which each batch counts as a step, a warning, once.
+   * @throws Error if the optimizer takes a plan and was not called for the last batches, so that no steps are made. For one of
+   *   tfjs's own, where each batch counts as a step, it warns once.
    */
   begin(optimizer: tf.Optimizer): void {
     this.missed = this.batch && isMissed(this.batch) ? this.missed + 1 : 0;
@@ -58,7 +58,7 @@ export class StepCounter {
   }
 }
 
-/** How many steps an optimizer will make of so many further batches, with those of an open step. */
+/** How many steps an optimizer will make from this many further batches, including the step that is open. */
 export function stepsOfBatches(batches: number, optimizer: tf.Optimizer): number {
   if (!takesSamplingPlan(optimizer)) return batches;
   return Math.ceil((optimizer.accumulated + batches) / optimizer.accumulate);

@@ -1,4 +1,4 @@
-/** What a training trains, and the errors of one that this library cannot see into. */
+/** What a training trains, and the errors for a training that this library cannot look into. */
 import type * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {callbackName} from '../layer_sampling_options';
@@ -6,18 +6,18 @@ import {isPlainObjectsReceiver} from '../tfjs/fit';
 import {trainedModel, weightsToTrain} from '../tfjs/models';
 import {isOptimizer} from '../tfjs/optimizers';
 
-/** A model, and who moves its weights. */
+/** A model, and the optimizer that moves its weights. */
 export interface Training {
-  /** The one that is trained, see `trainedModel`. */
+  /** The model that is trained, see `trainedModel`. */
   model: tfl.LayersModel;
   optimizer: tf.Optimizer;
 }
 
 /**
- * What is trained of a model.
+ * The model that is really trained, and its optimizer.
  *
- * @param loopOptimizer The optimizer of a loop of one's own; null: the one that the model was compiled with.
- * @throws Error if there is no model, no optimizer, or one of another copy of tfjs-core.
+ * @param loopOptimizer The optimizer of a custom loop; null: the one that the model was compiled with.
+ * @throws Error if there is no model or no optimizer, or the optimizer is of another copy of tfjs-core.
  */
 export function trainingOf(
   model: tfl.LayersModel | undefined,
@@ -48,11 +48,11 @@ export function weightsOf(
   {model}: Training,
   loopOptimizer: tf.Optimizer | null,
 ): tfl.LayerVariable[] {
-  // A loop's own optimizer moves what is trainable, whatever the model was compiled with.
+  // The optimizer of a custom loop moves what is trainable now, whatever the model was compiled with.
   return loopOptimizer ? model.trainableWeights : weightsToTrain(model);
 }
 
-/** Whether two lists, in any order, have the same weights, as those of a model before and after it was compiled again. */
+/** Whether two lists have the same weights in any order, as the lists of a model before and after it is compiled again. */
 export function sameWeights(
   a: readonly tfl.LayerVariable[],
   b: readonly tfl.LayerVariable[],
@@ -61,7 +61,7 @@ export function sameWeights(
   return own.size === new Set(b).size && b.every((weight) => own.has(weight));
 }
 
-/** Throws for a model of another copy of tfjs-layers, and for what is no model. */
+/** Throws for a model of another copy of tfjs-layers, and for anything that is not a model. */
 export function checkCopy(model: unknown): void {
   if (model instanceof tfl.LayersModel) return;
   const isModel = typeof (model as {trainOnBatch?: unknown} | null)?.trainOnBatch === 'function';
@@ -72,7 +72,7 @@ export function checkCopy(model: unknown): void {
   );
 }
 
-/** Why `fit` calls the callback's methods on an object of its own. */
+/** An error that says why `fit` calls the callback's methods on an object of its own. */
 export function wrongReceiver(receiver: unknown): Error {
   if (!isPlainObjectsReceiver(receiver)) return new Error(anotherCopy('fit()'));
   return new Error(
