@@ -9,7 +9,7 @@ export interface BlockMember extends LayerNode {
   group?: string;
 }
 
-/** Layers of tfjs itself that hold several matrices and yet are one layer, no block of layers. */
+/** Layers of tfjs itself that hold several matrices and yet are a single layer rather than a block. */
 const singleLayers = new Set([
   'Bidirectional',
   'ConvLSTM2D',
@@ -21,21 +21,21 @@ const singleLayers = new Set([
   'TimeDistributed',
 ]);
 
-/** Layers of tfjs whose weights can have two axes and are no matrices of a linear map. */
+/** Layers of tfjs whose weights can have two axes without being the matrix of a linear map. */
 const notLinear = new Set(['BatchNormalization', 'Embedding', 'LayerNormalization', 'PReLU']);
 
-/** `block0.fc1`, `h/3/attn/proj`: what comes before the number, the number, a separator, the rest. */
+/** `block0.fc1`, `h/3/attn/proj`: the text before the number, the number, a separator, the rest. */
 const numberedName = /^(.*?)(\d+)[./_-](.+)$/;
 
 /**
- * The members of the model's blocks; the first rule that finds any decides. A nested model is taken as
- * one layer if a sibling has the same class and weight shapes, else the layers in it are looked at.
+ * The members of the model's blocks, by the first of these rules that finds any. A nested model is taken as
+ * one layer if a sibling has the same class and weight shapes; else the rules see the layers in it.
  *
- * 1. Nested models and custom layers with two or more matrices, of a class in which the same weight
- *    shapes occur twice: a block each.
+ * 1. Nested models and custom layers with two or more matrices: each is a block, if the same weight shapes
+ *    occur twice in its class.
  * 2. Layers with numbered names (`block0.fc1`, `h/3/attn/proj`), where two numbers after the same prefix
  *    have the same layers: every number after that prefix is a block.
- * 3. Every layer with a matrix, other than embeddings and the last ones, one for each output (the heads).
+ * 3. Every layer with a matrix, except embeddings and the heads (the last layers, one for each output).
  */
 export function autoBlockMembers(model: tfl.LayersModel): BlockMember[] {
   const layers = leafLayers(

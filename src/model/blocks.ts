@@ -18,8 +18,8 @@ export interface Block {
  *
  * - `'auto'`: what repeats in the model; see `findBlocks`.
  * - names of layers, at any depth: each is a block. Where a name occurs in several nested models, put
- *   theirs before it: `encoder/dense`.
- * - a regular expression on the names of layers at any depth: each that matches is a block and is not
+ *   the model's name before it: `encoder/dense`.
+ * - a regular expression on the names of layers at any depth: each layer that matches is a block and is not
  *   searched further. Layers that agree in the first capture group are one block of that name:
  *   `/^(h\d+)\./`.
  * - a function from a layer to the name of its block, or null for none; layers of one name are one
@@ -32,7 +32,7 @@ export type BlockSelector =
 export interface ResolvedBlock {
   name: string;
   layers: tfl.layers.Layer[];
-  /** All weights of the layers, each once, the user's frozen ones too. */
+  /** All weights of the layers, each once, including those that the user froze. */
   weights: LayerVariable[];
 }
 
@@ -41,10 +41,14 @@ const owner = 'findBlocks';
 /**
  * Lists a model's blocks in the order of its layers, as plain JSON.
  *
- * With `'auto'` (the default) the first of these that is there: (1) nested models or custom layers with
- * two or more matrices whose class and weight shapes occur at least twice, as in a transformer;
- * (2) layers in numbered groups, `block0.fc1`, `block0.fc2`, `block1.fc1`, …; (3) every dense,
- * convolution and recurrent layer but the last, the head (with several outputs, as many heads). Embeddings are in no block.
+ * With `'auto'` (the default) the blocks are the first of these that the model has: (1) nested models or custom
+ * layers with two or more matrices whose class and weight shapes occur at least twice, as in a transformer;
+ * (2) layers in numbered groups, `block0.fc1`, `block0.fc2`, `block1.fc1`, …; (3) every dense, convolution and
+ * recurrent layer except the head, which is the last one (one head for each output). Embeddings are in no block.
+ *
+ * ```ts
+ * findBlocks(model, /^(h\d+)\./).map(({name}) => name); // ['h0', 'h1', …]
+ * ```
  *
  * @throws if no block is found, a name is unknown or ambiguous, or two blocks share a weight.
  */
@@ -99,7 +103,7 @@ function memberByName(model: tfl.LayersModel, name: string): BlockMember {
 }
 
 function membersByPattern(model: tfl.LayersModel, pattern: RegExp): BlockMember[] {
-  // Without g and y, which make a RegExp start where its last match ended.
+  // Without the flags g and y, which would make test() start where the last match ended.
   const stateless = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''));
   return leafLayers(model, (nested) => !stateless.test(nested.name)).flatMap((node) => {
     const match = stateless.exec(node.layer.name);

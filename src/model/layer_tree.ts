@@ -4,10 +4,10 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 
 export type Layer = tfl.layers.Layer;
 
-/** A layer and where it stands. */
+/** A layer and its place in the tree. */
 export interface LayerNode {
   layer: Layer;
-  /** The layer's name behind those of the nested models around it, `outer/inner/layer`. */
+  /** The names of the nested models around the layer, then its own: `outer/inner/layer`. */
   path: string;
 }
 
@@ -17,8 +17,8 @@ export function isModel(layer: Layer): layer is tfl.LayersModel {
 }
 
 /**
- * The model's layers, each once, in order. Goes into every layer that `entered` holds for, which puts
- * the layers inside in the place of the nested model.
+ * The model's layers, each once, in order. A nested model for which `entered` holds is replaced by the
+ * layers in it.
  */
 export function leafLayers(
   model: tfl.LayersModel,
@@ -37,7 +37,7 @@ export function leafLayers(
   return visit(model, '');
 }
 
-/** Every layer at any depth, each once, nested models before what is in them. */
+/** Every layer at any depth, each once, nested models before the layers in them. */
 export function allLayers(model: tfl.LayersModel, prefix = ''): LayerNode[] {
   const nodes = model.layers.flatMap((layer) => {
     const path = prefix + layer.name;
@@ -47,12 +47,12 @@ export function allLayers(model: tfl.LayersModel, prefix = ''): LayerNode[] {
   return [...new Map(nodes.reverse().map((node) => [node.layer, node])).values()].reverse();
 }
 
-/** The number of weights with two or more axes: what linear, convolution and recurrent layers hold. */
+/** The number of weights with two or more axes, which linear, convolution and recurrent layers have. */
 export function matrixCount(layer: Layer): number {
   return layer.weights.filter((weight) => weight.shape.length >= 2).length;
 }
 
-/** The shapes of a layer's weights; sorted, as tfjs lists frozen weights last. */
+/** The shapes of a layer's weights; sorted, because tfjs lists frozen weights last. */
 export function weightShapes(layer: Layer): string {
   return layer.weights
     .map((weight) => weight.shape.join('×'))

@@ -16,22 +16,22 @@ interface SwitchedWeight {
 }
 
 /**
- * Turns blocks of a model on and off, and back to what the user had. It sets `trainable` of the `tf.Variable`s, which every
- * training step reads, so that no model has to be compiled again. `trainable` of layers and of their weights stays the
- * user's: by it tfjs sorts `model.weights`. A weight that the user froze is never turned on.
+ * Turns blocks of a model on and off, and back to the user's setting. It sets `trainable` of the `tf.Variable`s, which every
+ * training step reads, so that no model has to be compiled again. It leaves `trainable` of layers and of their weights alone,
+ * because tfjs sorts `model.weights` by it. A weight that the user froze is never turned on.
  */
 export class TrainableBlocks {
   /** Names of the blocks that have a weight to train, in the order of the model. */
   readonly names: readonly string[];
-  /** tfjs's own list of them, of which each `compile` makes a new one. */
+  /** tfjs's own list of the weights to train; each `compile` makes a new one. */
   private readonly listed: readonly LayerVariable[] | null;
   private readonly switched: readonly SwitchedWeight[];
-  /** The weights that are on whatever the blocks. */
+  /** The weights that are always on, whichever blocks are. */
   private readonly alwaysOn: ReadonlySet<LayerVariable>;
 
   /**
-   * @param owner Who says what is wrong.
-   * @param model The one that is trained, see `trainedModel`.
+   * @param owner The name at the beginning of messages.
+   * @param model The model that is trained, see `trainedModel`.
    * @param toTrain The weights that a training step hands to the optimizer, see `weightsToTrain`.
    * @param alwaysOn `'auto'`: the weights of no block; `false`: none; or those that a selector picks.
    * @throws if tfjs would train no weight.
@@ -74,7 +74,7 @@ export class TrainableBlocks {
     return this.switched.map(({weight}) => weight);
   }
 
-  /** Whether some weight is on whatever the blocks. */
+  /** Whether some weight is always on, whichever blocks are. */
   get hasAlwaysOn(): boolean {
     return this.alwaysOn.size > 0;
   }
@@ -86,7 +86,7 @@ export class TrainableBlocks {
     return new Set(weights.filter((weight) => inBlocks.has(weight)).map(({name}) => name));
   }
 
-  /** Whether the model was compiled, or the user froze or unfroze a weight of it, since this was made. */
+  /** Whether the model was compiled, or the user froze or unfroze one of its weights, since this object was made. */
   get isOutdated(): boolean {
     return (
       collectedWeights(this.model) !== this.listed ||
@@ -95,9 +95,9 @@ export class TrainableBlocks {
   }
 
   /**
-   * Makes the weights of the blocks called `active` trainable, and what is always on; freezes the rest.
+   * Makes the weights of the blocks called `active` trainable, and those that are always on; freezes the rest.
    *
-   * @throws if that leaves nothing to train; nothing was changed then.
+   * @throws if that leaves nothing to train; nothing is changed then.
    */
   turnOn(active: readonly string[]): void {
     const on = new Set<LayerVariable>(this.alwaysOn);

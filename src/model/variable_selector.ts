@@ -11,7 +11,7 @@ export interface VariableInfo {
   shape: readonly number[];
 }
 
-/** Whether `selector` picks `variable`; a string picks the variable of that name, or all of the layer of that name. */
+/** Whether `selector` picks `variable`. A string picks the variable of that name, or all variables of the layer of that name. */
 export function selects(selector: VariableSelector, variable: VariableInfo): boolean {
   if (typeof selector === 'function') return selector(variable);
   if (selector instanceof RegExp)
@@ -38,7 +38,7 @@ export function checkSelector(
   }
 }
 
-/** A selector as JSON that survives tfjs's loading of a saved model. Throws for a function, which cannot be saved. */
+/** A selector as JSON that tfjs does not change when it loads a saved model. Throws for a function, which cannot be saved. */
 export function selectorToConfig(owner: string, name: string, selector: VariableSelector): unknown {
   if (typeof selector === 'function') {
     throw new Error(
