@@ -24,9 +24,13 @@ export interface BlockInfluenceScores extends BlockScores {
 }
 
 /**
- * Block influence: 1 − the mean over rows of cos(x_in, x_out), x_in the block's (first) input and x_out its
- * output; a row is a vector along the last axis. Rows that a batch's `mask` `[batch, seq]` marks with 0 do
- * not count where x has batch·seq rows. Leaves weights, layers and tensor memory as they were.
+ * Block influence: 1 − the mean over rows of cos(x_in, x_out), where x_in is the block's (first) input and x_out
+ * its output; a row is a vector along the last axis. Rows that a batch's `mask` `[batch, seq]` marks with 0 do
+ * not count if x has batch·seq rows. Leaves weights, layers and tensor memory as they were.
+ *
+ * ```ts
+ * const scores = await blockInfluenceScores(model, [tf.tensor2d(x)]);
+ * ```
  *
  * @throws if there is no calibration data, a block is not one layer, or its input and output differ in
  *   shape.
@@ -82,7 +86,7 @@ function first(tensors: tf.Tensor | tf.Tensor[]): tf.Tensor {
   return Array.isArray(tensors) ? tensors[0]! : tensors;
 }
 
-/** The sum over counted rows of the cosine, and the number of these rows: shape `[2]`. */
+/** The sum of the cosine over the rows that count, and the number of these rows: shape `[2]`. */
 function cosines(block: string, input: tf.Tensor, output: tf.Tensor, mask?: tf.Tensor): tf.Tensor {
   if (input.shape.join() !== output.shape.join()) {
     throw new Error(

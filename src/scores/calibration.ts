@@ -6,15 +6,15 @@ import {display} from '../options';
 
 /**
  * The inputs of one forward pass: one tensor, or one for each input of the model; with an optional
- * `mask` `[batch, seq]`, 1 for tokens that count and 0 for padding.
+ * `mask` `[batch, seq]` that is 1 for tokens that count and 0 for padding.
  */
 export type CalibrationBatch =
   tf.Tensor | tf.Tensor[] | {inputs: tf.Tensor | tf.Tensor[]; mask?: tf.Tensor};
 
 /**
  * Calibration data: an array, another iterable, an async iterable, or a `tf.data` dataset of batches.
- * The tensors of an array stay the caller's. Those of all others are disposed of after their pass, as
- * `fitDataset` does.
+ * The tensors of an array stay the caller's. Tensors from all other sources are disposed of after their
+ * pass, as `fitDataset` does.
  */
 export type CalibrationBatches =
   | Iterable<CalibrationBatch>
@@ -22,10 +22,10 @@ export type CalibrationBatches =
   | {iterator(): Promise<{next(): Promise<IteratorResult<CalibrationBatch>>}>};
 
 /**
- * Takes the model through every batch, in inference mode and each in a `tf.tidy`.
+ * Runs the model on every batch, in inference mode and each in a `tf.tidy`.
  *
- * @param watch must call `forward`, and may look on; `mask` is that of the batch.
- * @throws if there is no batch, or one is not what it should be.
+ * @param watch must call `forward`, and may watch what it runs; `mask` is the mask of the batch.
+ * @throws if there is no batch, or a batch is malformed.
  */
 export async function runCalibration(
   owner: string,

@@ -3,7 +3,7 @@ import type {LinearUse} from './linear_use';
 
 type ConvInputs = Record<'x' | 'filter', tf.Tensor>;
 
-/** How a convolution walks along one spatial axis. */
+/** How a convolution moves along one spatial axis. */
 interface Walk {
   size: number;
   stride: number;
@@ -25,8 +25,8 @@ export function conv3dUses({x, filter}: ConvInputs, attributes: tf.Conv3DAttrs):
 }
 
 /**
- * A transposed convolution spreads each input place by a filter `[height, width, out, in]`: the
- * features are the input's channels. (Parts of patches that padding cuts off count as well.)
+ * A transposed convolution spreads the value at each place of its input by a filter `[height, width, out, in]`:
+ * the features are the input's channels. (Parts of patches that padding cuts off count as well.)
  */
 export function transposedConv2dUses({
   dy,
@@ -37,8 +37,8 @@ export function transposedConv2dUses({
 }
 
 /**
- * A convolution is a linear map of patches: a feature is a place in the patch and a channel, a row is
- * a place of the output.
+ * A convolution is a linear map of patches: a feature is a channel at a place in the patch, a row is a
+ * place of the output.
  */
 function convUse(input: tf.Tensor, weight: tf.Tensor, walksOf: () => Walk[]): LinearUse {
   const channelAxis = input.rank - 1;
@@ -82,7 +82,7 @@ function walks2d(x: tf.Tensor, filter: tf.Tensor, attributes: tf.Conv2DAttrs): W
     x.shape as [number, number, number, number],
     filter.shape as [number, number, number, number],
     strides,
-    dilations ?? 1, // null from the DepthwiseConv2D layer
+    dilations ?? 1, // the DepthwiseConv2D layer gives null
     pad,
     dimRoundingMode,
   );
@@ -107,7 +107,7 @@ function walks3d(x: tf.Tensor, filter: tf.Tensor, attributes: tf.Conv3DAttrs): W
   ];
 }
 
-/** How a filter walks along an axis, in tfjs's words. */
+/** How a filter moves along an axis, from tfjs's description of the convolution. */
 function walk<Axis extends 'Depth' | 'Height' | 'Width'>(
   info: Record<`${'filter' | 'stride' | 'dilation' | 'out'}${Axis}`, number>,
   axis: Axis,

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {LinearUse} from './linear_use';
 
-/** The ways to see a product of two tensors by an equation: either may be the weight. */
+/** The two readings of an einsum of two tensors: either may be the weight. */
 export function einsumUses(inputs: tf.NamedTensorMap, {equation}: tf.EinsumAttrs): LinearUse[] {
   const operands = Object.values(inputs);
   const labels = equation.replace(/\s/g, '').split('->')[0]!.split(',');

@@ -8,9 +8,9 @@ import {inWeightLayout, WeightViews, type WeightView} from './weight_views';
 import {maskRows} from './row_mask';
 
 /**
- * ‖X_j‖₂ of the input features that meet the entries of given weights, whichever layer uses them: found
- * by watching the kernels of forward passes. Keeps one vector of sums for each weight and layout it is
- * used in, no activations. A weight that is used several times counts the rows of all its uses.
+ * ‖X_j‖₂ of the input features that are multiplied with the entries of given weights, whichever layer does it:
+ * found by watching the kernels of forward passes. Keeps one vector of sums for each weight and each layout in
+ * which it is used, and no activations. For a weight that is used several times the rows of all uses count.
  */
 export class InputNorms {
   private readonly sums = new RunningSums();

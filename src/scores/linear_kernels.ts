@@ -6,9 +6,9 @@ import {einsumUses} from './einsum_uses';
 import type {LinearUse} from './linear_use';
 import {matMulUses} from './matmul_uses';
 
-/** The uses of a kernel's run; of two operands either may be the weight. None if it is no linear map. */
+/** The ways to read a kernel's run as a linear map, where either operand may be the weight; none if it is not one. */
 export function linearUses({name, inputs, attributes}: KernelRun): LinearUse[] {
-  // A kernel's name says which attributes it has; tfjs types them all alike.
+  // A kernel's name decides which attributes it has; tfjs gives all the same type.
   switch (name) {
     case tf.BatchMatMul:
     case tf._FusedMatMul:

@@ -6,16 +6,16 @@ import {runKernel} from '../kernels/run_kernel';
 export interface Magnitudes {
   /** How many there are. */
   readonly size: number;
-  /** Their sum; for a mean it must not lose digits. */
+  /** Their sum, precise enough for a mean. */
   sum(): Promise<number>;
-  /** How many are above each of the thresholds. */
+  /** How many entries are above each of the thresholds. */
   countAbove(thresholds: readonly number[]): Promise<number[]>;
   dispose(): void;
 }
 
 /**
- * The magnitudes of `weight` with the norms `norm`, of its shape, which is now theirs: summed and counted on the device if
- * the backend has kernels for it, else on the host.
+ * The magnitudes of `weight` with the norms `norm` of the same shape; it takes over `norm` and disposes of it. Summed and
+ * counted on the device if the backend has kernels for it, else on the host.
  */
 export async function magnitudesOf(weight: tf.Tensor, norm: tf.Tensor): Promise<Magnitudes> {
   const sums = runKernel(OwLoreMagnitudeSums, {weight, norm});
@@ -27,7 +27,7 @@ export async function magnitudesOf(weight: tf.Tensor, norm: tf.Tensor): Promise<
   return onHost(values);
 }
 
-/** In float64 on the host: the count turns on a comparison. */
+/** In float64 on the host, because the count depends on an exact comparison. */
 function onHost(values: Float32Array): Magnitudes {
   return {
     size: values.length,

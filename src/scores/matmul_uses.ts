@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {LinearUse} from './linear_use';
 
-/** The two ways to see a (batched) matrix product: either operand may be the weight. */
+/** The two readings of a (batched) matrix product: either operand may be the weight. */
 export function matMulUses(
   {a, b}: Record<'a' | 'b', tf.Tensor>,
   attributes: tf.BatchMatMulAttrs,
@@ -32,7 +32,7 @@ function matMulUse(
   };
 }
 
-/** Sums over the axes along which a tensor of `shape` is broadcast to meet `x`. */
+/** Sums `x` over the axes along which a tensor of `shape` is broadcast to it. */
 function sumToBroadcast(x: tf.Tensor, shape: readonly number[]): tf.Tensor {
   const extra = Math.max(0, x.rank - shape.length);
   const summed = extra > 0 ? tf.sum(x, [...Array(extra).keys()]) : x;

@@ -56,16 +56,21 @@ export interface OutlierScores extends BlockScores {
 }
 
 /**
- * Outlier scores: D = count(A > τ·mean(A)) / numel(A) with A_ij = ‖X_j‖₂·|W_ij|, over all linear weights
- * W of a block together; X_j is the input feature that W_ij multiplies, over all rows of the calibration
- * data. For a convolution a feature is a place in the patch and a channel.
+ * Outlier scores (OwLore, Li et al. 2024, Eq. 2): D = count(A > τ·mean(A)) / numel(A) with A_ij = ‖X_j‖₂·|W_ij|,
+ * over all linear weights W of a block together; X_j is the input feature that W_ij multiplies, over all rows of
+ * the calibration data. For a convolution a feature is a channel at a place in the patch.
  *
- * Sees the weights of any layer, custom ones too, as it watches matmul, convolution and einsum kernels
- * in ordinary forward passes. No activations are stored. Weights and trainability are not touched, and
- * nothing is left in tensor memory.
+ * It finds the weights of any layer, even a custom one, by watching matmul, convolution and einsum kernels in
+ * ordinary forward passes. No activations are stored. Weights and trainability are not touched, and nothing is
+ * left in tensor memory.
  *
  * Rows that a batch's `mask` `[batch, seq]` marks with 0 do not count, in every operand that has
  * batch·seq rows.
+ *
+ * ```ts
+ * const scores = await outlierScores(model, [tf.tensor2d(x)], {tau: 'auto'});
+ * await model.fit(x, y, {callbacks: [new LayerSamplingCallback({scores})]});
+ * ```
  *
  * @throws if there is no calibration data, a block has no weight that is multiplied with an input, or
  *   its weights or their inputs are not finite.

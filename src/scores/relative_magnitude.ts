@@ -27,8 +27,8 @@ export interface RelativeMagnitudeScores extends BlockScores {
 
 /**
  * The magnitude of a block's matrices W, the weights with two or more axes; biases and norms do not count.
- * `samplingProbabilities` makes it relative to the other blocks. The paper names the score and gives no
- * formula, hence the choice:
+ * `samplingProbabilities` makes it relative to the other blocks. The paper names the score without a
+ * formula, so that there is a choice:
  *
  * `'meanAbs'`: mean |W_ij| over all entries, so that large and small blocks compare; `'sumAbs'`: Σ|W_ij|;
  * `'frobenius'`: Σ‖W‖_F.
@@ -70,7 +70,7 @@ async function magnitude(block: ResolvedBlock, measure: MagnitudeMeasure): Promi
       `${owner}: block '${block.name}' has no weight with two or more axes; leave it out of blocks`,
     );
   }
-  // Not by addN: of more than eight or so tensors it needs more buffers than WebGPU may bind.
+  // Not by addN: with more than about eight tensors it needs more buffers than WebGPU can bind.
   const total = tf.tidy(() =>
     tf.sum(
       tf.stack(matrices.map((w) => (measure === 'frobenius' ? tf.norm(w) : tf.sum(tf.abs(w))))),

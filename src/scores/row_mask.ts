@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 
 /**
  * Sets the rows of padded tokens to 0. `mask` `[batch, seq]` is 1 for tokens that count; it applies
- * where the axes of `values` other than `featureAxes` hold batch·seq rows, else all rows count.
+ * if the axes of `values` other than `featureAxes` hold batch·seq rows; otherwise all rows count.
  */
 export function maskRows(
   values: tf.Tensor,

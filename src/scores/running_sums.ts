@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-/** Sums of tensors by key. They outlive the `tf.tidy` they are added in; `dispose` frees them. */
+/** Sums of tensors by key. They outlive the `tf.tidy` in which they are added; `dispose` frees them. */
 export class RunningSums {
   private readonly sums = new Map<string, tf.Tensor>();
 

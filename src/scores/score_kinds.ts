@@ -1,4 +1,4 @@
-/** All scores of blocks by their name. A further score is a file in this folder, and a line in the table below. */
+/** All scores of blocks by their name. To add a score, add a file in this folder and a line in the table below. */
 
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {checkChoice} from '../options';
@@ -27,15 +27,15 @@ export type ScoresOf<Kind extends ScoreKind> = Awaited<
   ReturnType<(typeof scoreKinds)[Kind]['compute']>
 >;
 
-// Pure, so that a page that uses one score does not load all of them.
+// Marked as pure, so that a page that uses one score does not load all of them.
 export const scoreNames = /* @__PURE__ */ Object.keys(scoreKinds) as ScoreKind[];
 
 /**
- * Computes a score by its name, for programs in which it is a setting: `outlierScores`, `relativeMagnitudeScores` or
+ * Computes a score by its name, for programs in which the score is a setting: by `outlierScores`, `relativeMagnitudeScores` or
  * `blockInfluenceScores`.
  *
- * @param batches Calibration data; a score that needs none does not look at it.
- * @throws as that function does.
+ * @param batches Calibration data; a score that needs none does not read it.
+ * @throws what that function throws; Error if the name is unknown.
  */
 export function blockScores<Kind extends ScoreKind>(
   kind: Kind,

@@ -1,4 +1,4 @@
-/** What the scores of this folder have in common, and how scores from elsewhere are read. */
+/** The common form of the scores in this folder, and how scores from elsewhere are read. */
 
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {display} from '../options';
@@ -14,20 +14,20 @@ export interface BlockScores {
   scores: number[];
 }
 
-/** A score, for `score_kinds.ts`. */
+/** A kind of score, for the table in `score_kinds.ts`. */
 export interface ScoreDefinition<Options, Scores extends BlockScores> {
-  /** What a table calls it. */
+  /** Its title in tables. */
   title: string;
-  /** Whether it is a part of a whole, to be shown in percent. */
+  /** Whether it is a ratio, to be shown in percent. */
   isRatio: boolean;
-  /** Whether it looks at calibration data. */
+  /** Whether it needs calibration data. */
   needsData: boolean;
   /** Names of its own options, beside `blocks`. */
   options: readonly string[];
   compute(model: tfl.LayersModel, batches: CalibrationBatches, options?: Options): Promise<Scores>;
 }
 
-/** Scores as a user may have them: bare numbers, a result of this library, or published ratios. */
+/** Scores in the forms that a user may have: bare numbers, a result of this library, or published ratios. */
 export type ScoresInput =
   | readonly number[]
   | {readonly scores: readonly number[]; readonly blocks?: readonly string[]}

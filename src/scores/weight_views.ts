@@ -3,11 +3,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {KernelRun} from '../tfjs/kernels';
 
-/** A weight, or what a chain of layout kernels made of it. */
+/** A weight, or the result of a chain of layout kernels that starts from it. */
 export interface WeightView {
   weight: tf.Tensor;
   shape: number[];
-  /** The kernels that lead from the weight to this view; each has one input. */
+  /** The kernels that lead from the weight to this view, in order; each has one input. */
   steps: readonly ViewStep[];
 }
 
@@ -18,7 +18,7 @@ interface ViewStep {
   output: number;
 }
 
-/** Kernels that only move, repeat or leave out entries; tfjs has the gradient of each. */
+/** Kernels that only move, repeat or leave out entries; tfjs has a gradient for each. */
 const layoutKernels = new Set([
   tf.BroadcastTo,
   tf.Cast,
@@ -32,7 +32,7 @@ const layoutKernels = new Set([
   tf.Unpack,
 ]);
 
-/** Knows of each tensor in a forward pass whether it is a view of one of some weights. */
+/** Knows for each tensor of a forward pass whether it is a view of one of the given weights. */
 export class WeightViews {
   private readonly views = new Map<number, WeightView>();
 
@@ -46,7 +46,7 @@ export class WeightViews {
     return this.views.get(tensor.id);
   }
 
-  /** Takes note of the outputs of a layout kernel whose input is a view. */
+  /** Records the outputs of a layout kernel whose input is a view: they are views, too. */
   follow({name, inputs, attributes, outputs}: KernelRun): void {
     if (!layoutKernels.has(name)) return;
     const [input] = Object.keys(inputs);
@@ -61,8 +61,8 @@ export class WeightViews {
 }
 
 /**
- * Adds up what belongs to each entry of the weight: from a tensor in the view's layout to one in the
- * weight's. It is the adjoint of the chain of layout kernels, so their gradients do it.
+ * Turns values in the view's layout into the weight's layout, adding up the values that belong to the same
+ * entry. That is the adjoint of the chain of layout kernels, so their gradients compute it.
  */
 export function inWeightLayout({weight, steps}: WeightView, values: tf.Tensor): tf.Tensor {
   if (steps.length === 0) return values;
