@@ -57,55 +57,55 @@ export type LayerSamplingEvents = {
   refresh: (event: RefreshEvent) => void;
 };
 
-/** The callback that at present decides whether a weight is trained. */
+/** For each weight, the callback that currently decides whether it is trained. */
 const attached = new WeakMap<tfl.LayerVariable, LayerSamplingCallback>();
 
 /**
- * Trains a few blocks of a model at a time: in every period of `interval` steps the blocks that were drawn are trainable
- * and the others frozen, with probabilities in proportion to their scores (OwLore, Li et al. 2024, Alg. 1; LISA, Pan et al.
- * 2024). Works with any tfjs optimizer; an {@link OwLoreOptimizer} also frees the state of frozen blocks and projects the
- * matrices of the others.
+ * Trains a few blocks of a model at a time: for each period of `interval` steps it draws the blocks that are trainable, with
+ * probabilities in proportion to their scores; the others are frozen (OwLore, Li et al. 2024, Alg. 1; LISA, Pan et al. 2024).
+ * Works with any tfjs optimizer; an {@link OwLoreOptimizer} also frees the state of frozen blocks and projects the matrices
+ * of the others.
  *
  * ```ts
  * await model.fit(x, y, {callbacks: [new LayerSamplingCallback({scores, gamma: 5})]});
  * ```
  *
- * Drawn from are the blocks that have a weight to train: one that the model was compiled with as trainable and that was not
- * frozen since. One line says which blocks are left out. `layer.trainable = false` in the middle of a training counts from
- * the next batch on, and so does `compile`.
+ * It draws among the blocks that have a weight to train: one that was trainable when the model was compiled and has not been
+ * frozen since. A log line names the blocks that are left out. Setting `layer.trainable = false` or calling `compile` in the
+ * middle of a training takes effect at the next batch.
  *
- * When `fit` ends, also by an error, every weight is as trainable as it was before. A second `fit` of the same model, also if
- * it was compiled again in between, goes on in the period where the first one stopped. Another model starts anew, with the
- * first draw of the seed. To go on there (a model that was saved and loaded), make a callback with `initialStep`, or replay
+ * When `fit` ends, even with an error, every weight is as trainable as it was before. A second `fit` of the same model, even
+ * if it was compiled again in between, goes on in the period where the first one stopped. Another model starts anew, with the
+ * first draw of the seed. To continue with a model that was saved and loaded, make a callback with `initialStep`, or replay
  * a `schedule`. Two models that are trained in turns, as a GAN's are, need a callback each.
  *
  * A period changes only between two steps of the optimizer. With `accumulate` > 1 the end of an epoch or of `fit` may leave a
- * step open: the next `fit` goes on in it; `optimizer.flush()` makes it of the calls so far, `optimizer.dispose()` drops
- * them. If an open step is one of other blocks than those that come, as when a new callback begins, it is made at once.
+ * step open. The next `fit` goes on in it; `optimizer.flush()` makes it from the calls so far; `optimizer.dispose()` drops
+ * them. If the open step belongs to other blocks than the coming ones, as when a new callback begins, it is made at once.
  *
- * It puts the learning rate into the logs: `logs.lr` of each batch, for all callbacks, and of each epoch, for those after
- * it in the array and in `history.lr`. Like a `fit` without callbacks it lets the page draw every 125 ms.
+ * The callback adds the learning rate to the logs: `logs.lr` of each batch, for all callbacks; `logs.lr` of each epoch, for
+ * the callbacks after it in the array and for `history.lr`. Like a `fit` without callbacks it lets the page draw every 125 ms.
  */
 export class LayerSamplingCallback extends tfl.Callback {
   /** Emits what happens; see {@link LayerSamplingEvents}. */
   readonly events = new EventEmitter() as TypedEmitter<LayerSamplingEvents>;
   private readonly options: ResolvedLayerSamplingOptions;
-  /** While a training goes on: the model that is trained. */
+  /** The model that is trained; null outside a training. */
   private sampled: SampledModel | null = null;
   private sampling: SamplingProbabilities | null = null;
   private blockNames: readonly string[] = [];
-  /** The weights of the model that is trained, by which another one shows. */
+  /** The weights of the model that is trained; other weights mean another model. */
   private weights: readonly tfl.LayerVariable[] = [];
   /** Names of the blocks that were on in each period so far. */
   private periods: string[][] = [];
-  /** The optimizer of a loop of one's own; null: the one that the model was compiled with. */
+  /** The optimizer of a custom loop; null: the one that the model was compiled with. */
   private loopOptimizer: tf.Optimizer | null = null;
   private counter: StepCounter;
   /** The learning rate of the last batch. */
   private rate: number | undefined;
-  /** tfjs's own pauses, which an array of callbacks does without. */
+  /** tfjs's own pauses, which it leaves out when `fit` gets an array of callbacks. */
   private readonly pauses = yieldingCallback();
-  /** What was said once. */
+  /** Messages that are logged only once and have been. */
   private readonly said = new Set<string>();
 
   /** @throws Error that names the option, its value and what is allowed. */
@@ -113,7 +113,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     super();
     this.options = resolveLayerSamplingOptions(options);
     this.counter = new StepCounter(this.options.initialStep);
-    // A copy made by {...callback} has no methods but these, and so runs into checkReceiver in place of having no effect.
+    // A copy made by {...callback} has only these methods. They call checkReceiver, so that it throws in place of doing nothing.
     Object.assign(
       this,
       Object.fromEntries(fitHooks.map((hook) => [hook, Reflect.get(this, hook)])),
@@ -125,20 +125,20 @@ export class LayerSamplingCallback extends tfl.Callback {
     return this.counter.steps;
   }
 
-  /** Names of the blocks of the present period; empty before the first step. */
+  /** Names of the blocks of the current period; empty before the first step. */
   get activeBlocks(): readonly string[] {
     return this.periods.at(-1) ?? [];
   }
 
   /**
-   * The probability of each block that can train, which its `blocks` name; null until training has begun, if a schedule is
+   * The probability of each block that can train, with the names in `blocks`; null until training has begun, if a schedule is
    * replayed, or if no block can train.
    */
   get probabilities(): SamplingProbabilities | null {
     return this.sampling;
   }
 
-  /** All blocks of the model, and which were on in every period so far. Plain JSON; the option of that name replays it. */
+  /** All blocks of the model, and which were on in every period so far. Plain JSON; the option `schedule` replays it. */
   get schedule(): BlockHistory {
     return structuredClone({
       blocks: [...this.blockNames],
@@ -148,7 +148,7 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 
   /**
-   * Begins a loop of one's own; `fit` and `fitDataset` do it by themselves. Nothing is frozen before the first `step()`.
+   * Begins a custom loop; `fit` and `fitDataset` do it by themselves. Nothing is frozen before the first `step()`.
    *
    * ```ts
    * callback.attach(model, optimizer);
@@ -165,7 +165,7 @@ export class LayerSamplingCallback extends tfl.Callback {
    * @param model Need not be compiled if `optimizer` is given.
    * @param optimizer The one whose `minimize` or `applyGradients` the loop calls. Default: the one that the model was compiled
    *   with, which `trainOnBatch` uses.
-   * @throws Error if there is no optimizer, the scores are for other blocks, …; the model is then as it was.
+   * @throws Error if there is no optimizer, the scores are for other blocks, …; the model is then left as it was.
    */
   attach(model: tfl.LayersModel, optimizer?: tf.Optimizer): void {
     this.restore();
@@ -176,11 +176,11 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 
   /**
-   * Begins a batch; in a loop of one's own to be called before each call of the optimizer (`trainOnBatch`, `minimize`,
-   * `applyGradients`), after `attach(model, optimizer)` once.
+   * Begins a batch. In a custom loop, call it before each call of the optimizer (`trainOnBatch`, `minimize`,
+   * `applyGradients`), after one `attach(model, optimizer)`.
    *
-   * @throws Error if the optimizer is an {@link OwLoreOptimizer} that has not been called for the last ten batches: the loop
-   *   uses another one. The model is then as it was before training. For an optimizer of tfjs a warning says so, once.
+   * @throws Error if the optimizer is an {@link OwLoreOptimizer} that has not been called for the last ten batches, so that the
+   *   loop must be using another one. The model is then as it was before training. With an optimizer of tfjs it warns, once.
    */
   step(): void {
     const sampled = this.prepare();
@@ -192,7 +192,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     });
   }
 
-  /** Makes every weight as trainable as it was before training; to be called after a loop of one's own, best in a `finally`. */
+  /** Makes every weight as trainable as it was before training. Call it after a custom loop, best in a `finally`. */
   restore(): void {
     if (!this.sampled) return;
     this.counter.end();
@@ -201,7 +201,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     this.sampled = null;
   }
 
-  /** Of `fit`, before anything else. */
+  /** Called by `fit` before anything else. */
   override setModel(model: tfl.LayersModel): void {
     checkCopy(model);
     if (model !== this.model || this.loopOptimizer) this.restore();
@@ -252,8 +252,8 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 
   /**
-   * Looks at the model, once for each training and when the user has changed what is trained, and tells its optimizer. If it
-   * throws, the model is as it was.
+   * Inspects the model, once for each training and again when the user has changed what is trained, and sends the plan to its
+   * optimizer. If it throws, the model is left as it was.
    */
   private prepare(): SampledModel {
     const {options, loopOptimizer} = this;
@@ -309,7 +309,7 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 
   /**
-   * Ends the loop of another callback on this model that was left without `restore()`.
+   * Ends the loop of another callback on this model if that loop was left without `restore()`.
    *
    * @throws Error if the other one is a callback of the same `fit`.
    */
@@ -328,8 +328,8 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 
   /**
-   * Warns, once, if the training that begins is too short to visit the blocks; throws if it outlasts the schedule. What an
-   * earlier training has left open counts as begun.
+   * Warns, once, if the training that begins is too short to visit the blocks; throws if it is longer than the schedule. A
+   * period or step that an earlier training left open counts as begun.
    */
   private checkLength({optimizer}: SampledModel): void {
     const batches = batchesOfFit(this);
@@ -356,7 +356,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     if (line !== null && !this.hasSaid(line)) console.info(line);
   }
 
-  /** Whether this was asked before with the same words. */
+  /** Whether this was called before with the same text. */
   private hasSaid(what: string): boolean {
     const hasSaid = this.said.has(what);
     this.said.add(what);

@@ -15,20 +15,20 @@ import type {ScoresInput} from './scores/scores';
 /** Options of {@link LayerSamplingCallback}; every one has a default. */
 export interface LayerSamplingOptions {
   /**
-   * Scores of the blocks, from which the probabilities are made: a result of `outlierScores` and its like, numbers, or
-   * `'uniform'` (LISA), `'decreasing'` (LISA-D). Those of blocks without a trainable weight are left out. Default
+   * Scores of the blocks, from which the probabilities are made: a result of `outlierScores` or another score function,
+   * numbers, or `'uniform'` (LISA), `'decreasing'` (LISA-D). Scores of blocks without a trainable weight are left out. Default
    * `'uniform'`.
    */
   scores?: ScoresInput | PresetName;
   /**
-   * Probabilities of the blocks, in place of scores, gamma, method and floor. Those of blocks without a trainable weight go
-   * to the others, in proportion.
+   * Probabilities of the blocks, in place of scores, gamma, method and floor. The probability of a block without a trainable
+   * weight goes to the others, in proportion.
    */
   probabilities?: readonly number[] | SamplingProbabilities;
   /**
-   * γ > 0, the expected number of blocks that are on; at most all that can be drawn, those with a trainable weight and a
-   * score above 0 (or `floor` > 0). Default `'auto'`: the paper's 5, in a model of fewer than six blocks one less than
-   * there are, but at least 1; one line says so.
+   * γ > 0, the expected number of blocks that are on; at most the number of blocks that can be drawn, which have a trainable
+   * weight and a score above 0 (or `floor` > 0). Default `'auto'`: the paper's 5; in a model of fewer than six blocks, one less
+   * than there are, but at least 1 (a log line says so).
    */
   gamma?: number | 'auto';
   /** What happens where γ·D/ΣD passes 1; see `samplingProbabilities`. Default `'waterfill'`. */
@@ -37,18 +37,22 @@ export interface LayerSamplingOptions {
   floor?: number;
   /** Optimizer steps in a sampling period, ≥ 1. Default 50. */
   interval?: number;
-  /** How the blocks of a period are drawn; see `createSampler`. `'permutation'` heeds no scores. Default `'exact'`. */
+  /**
+   * How the blocks of a period are drawn, where p are the probabilities. `'exact'`: Σp blocks (rounded up or down at random);
+   * `'bernoulli'`: each block independently, as in the paper; `'choice'`: γ draws without replacement, as in the published code;
+   * `'permutation'`: γ at a time in random order, whatever the scores (BAdam). Default `'exact'`.
+   */
   sampler?: SamplerName;
   /** Which parts of the model are blocks; see `findBlocks`. Default `'auto'`. */
   blocks?: BlockSelector;
   /**
    * Which weights are on in every period. Default `'auto'`: all that are in no block (embedding, norm, head). `false`:
-   * none. A selector: those it picks, in a block or not; what it does not pick and is in no block stays frozen.
+   * none. A selector: the weights that it picks, in a block or not; a weight that is in no block and not picked stays frozen.
    */
   alwaysOn?: 'auto' | false | VariableSelector;
   /** Seed of the draws, an integer from 0 to 2³² − 1. Default 0. */
   seed?: number;
-  /** A history to replay in place of drawing; its `interval` counts. Blocks without a trainable weight stay off. */
+  /** A history to replay in place of drawing; its `interval` is used. Blocks without a trainable weight stay off. */
   schedule?: BlockHistory;
   /** Optimizer steps that an earlier run has done: its draws are skipped. Default 0. */
   initialStep?: number;
@@ -75,7 +79,7 @@ export const layerSamplingDefaults = {
   initialStep: 0,
 } as const satisfies LayerSamplingOptions;
 
-/** Who says what is wrong. */
+/** The name at the beginning of messages. */
 export const callbackName = 'LayerSamplingCallback';
 
 /**

@@ -1,4 +1,4 @@
-/** The methods of fine-tuning that the paper compares. A further one is an entry in the table here. */
+/** The methods of fine-tuning that the paper compares. To add one, add an entry to the table here. */
 
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {LayerSamplingCallback} from './layer_sampling_callback';
@@ -17,7 +17,7 @@ export interface MethodParts {
   title: string;
   /** Whether the updates of the blocks' matrices are low-rank. */
   lowRank: boolean;
-  /** How the blocks are drawn, with γ of its authors; without `scores` those of the model are needed. Null: all blocks train. */
+  /** How the blocks are drawn, with the γ of its authors; without `scores` the model's are needed. Null: all blocks train. */
   sampling: (LayerSamplingOptions & {gamma: number}) | null;
   /** Changes the model before optimizer and callback are made. */
   prepare?(model: tfl.LayersModel): void;
@@ -30,7 +30,7 @@ export const paperMethods = {
   lisa: {title: 'LISA', lowRank: false, sampling: {scores: 'uniform', gamma: 2}},
   'lisa-d': {title: 'LISA-D', lowRank: false, sampling: {scores: 'decreasing', gamma: 2}},
   galore: {title: 'GaLore', lowRank: true, sampling: null},
-  // BAdam trains nothing but the blocks of the period.
+  // BAdam trains only the blocks of the period.
   badam: {
     title: 'BAdam',
     lowRank: false,
@@ -42,13 +42,13 @@ export const paperMethods = {
 /** Names of the methods; the table at `paperMethod` says what they are. */
 export type PaperMethodName = keyof typeof paperMethods;
 
-// Pure, so that a page that uses no method does not load them.
+// Marked as pure, so that a page that uses no method does not load them.
 export const paperMethodNames = /* @__PURE__ */ Object.keys(paperMethods) as PaperMethodName[];
 
 /** Options of {@link paperMethod}: those of the optimizer and of the callback. */
 export type PaperMethodOptions = OwLoreOptions & LayerSamplingOptions;
 
-/** What {@link paperMethod} gives. */
+/** The result of {@link paperMethod}. */
 export interface PaperMethod {
   /** For `compile`; the caller disposes of its state. */
   optimizer: OwLoreOptimizer;
@@ -56,7 +56,7 @@ export interface PaperMethod {
   callback: LayerSamplingCallback | null;
 }
 
-/** Whether a method draws the blocks by scores of the model, which its user computes. */
+/** Whether a method draws the blocks by scores that its user has to compute from the model. */
 export function needsScores(sampling: LayerSamplingOptions | null): boolean {
   return sampling !== null && sampling.scores === undefined;
 }
@@ -82,13 +82,13 @@ const owner = 'paperMethod';
  * await model.fit(x, y, {callbacks: callback ? [callback] : []});
  * ```
  *
- * The number of blocks is that of the method's authors, in a model of fewer blocks one less than there are, but at least 1. All
- * other options have the defaults of {@link OwLoreOptimizer} and {@link LayerSamplingCallback}.
+ * The number of blocks is that of the method's authors; in a model that has no room for it, one less than there are, but at least
+ * 1. All other options have the defaults of {@link OwLoreOptimizer} and {@link LayerSamplingCallback}.
  *
- * @param overrides Options in the place of those of the method, of optimizer and callback together. `'owlore'` and
- *   `'owlore-full'` take the `scores` that `outlierScores` computed, or the `probabilities` or the `schedule` of an earlier run.
- * @throws Error that names the option: one that does not exist or is out of its range, one of the callback for a method without a
- *   callback, or scores that are missing. The model was not changed then.
+ * @param overrides Options of the optimizer and of the callback that replace those of the method. `'owlore'` and `'owlore-full'`
+ *   take the `scores` that `outlierScores` computed, or the `probabilities` or the `schedule` of an earlier run.
+ * @throws Error that names the option if it does not exist, is out of its range, belongs to the callback where the method has
+ *   none, or if scores are missing. The model is then unchanged.
  */
 export function paperMethod(
   name: PaperMethodName,
@@ -128,7 +128,7 @@ function samplingOf(
   model: tfl.LayersModel,
   given: LayerSamplingOptions,
 ): LayerSamplingOptions {
-  // Both stand in the place of scores.
+  // Either of them replaces scores.
   const {probabilities, schedule, scores, floor = 0} = given;
   if (probabilities !== undefined || schedule !== undefined) {
     return {...preset, scores: undefined, ...given};
@@ -144,7 +144,7 @@ function samplingOf(
   const scored = isScored
     ? readScores(scores, owner).values.filter((score) => score > 0).length
     : 0;
-  // Where nothing can be drawn the callback says what is wrong.
+  // Where nothing can be drawn, the callback reports what is wrong.
   const drawable = Math.min(canTrain || Infinity, scored || Infinity);
   const fitted = fittedGamma(gamma, canTrain, drawable);
   if (given.gamma === undefined && fitted !== gamma) {
@@ -158,7 +158,7 @@ function samplingOf(
 const optimizerOptions = /* @__PURE__ */ Object.keys(owloreDefaults);
 const callbackOptions = /* @__PURE__ */ Object.keys(layerSamplingDefaults);
 
-/** Those of the options that have one of some names. */
+/** The options that have one of the given names. */
 function optionsOf(options: object, names: readonly string[]): Record<string, unknown> {
   return Object.fromEntries(Object.entries(options).filter(([name]) => names.includes(name)));
 }

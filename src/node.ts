@@ -1,4 +1,4 @@
-/** What Node loads: the public surface, and nothing on demand. */
+/** What Node loads: the public API, with every part that a page would load on demand. */
 import './preload';
 
 export * from './index';

@@ -1,5 +1,5 @@
 /**
- * A part of this library that not every program needs. A page loads it when it does, as a chunk of its bundle; where
+ * A part of this library that not every program needs. A page loads it on first use, as a chunk of its bundle; where
  * `preload.ts` was imported, as in Node, it is there from the start.
  */
 export class OnDemand<T> {
@@ -9,12 +9,12 @@ export class OnDemand<T> {
 
   constructor(private readonly fetch: () => Promise<T>) {}
 
-  /** The part, if it is there. */
+  /** The part, once it is loaded or provided. */
   get loaded(): T | undefined {
     return this.part;
   }
 
-  /** Whether it was asked for, and has not come yet. */
+  /** Whether loading has begun and neither succeeded nor failed. */
   get isLoading(): boolean {
     return this.loading !== undefined && this.part === undefined && !this.hasFailed;
   }
@@ -31,7 +31,7 @@ export class OnDemand<T> {
     return this.loading;
   }
 
-  /** Takes the part from elsewhere. */
+  /** Sets the part, which was imported elsewhere. */
   provide(part: T): void {
     this.part = part;
     this.loading = Promise.resolve(part);
@@ -43,7 +43,7 @@ export interface KernelModule {
   installKernels(): Promise<void>;
 }
 
-/** By backend. Those for tensorflow are provided in Node alone, and no part of any page. */
+/** The kernels by backend. Those for tensorflow are provided only in Node and never part of a page. */
 export const kernelModules: ReadonlyMap<string, OnDemand<KernelModule>> = new Map<
   string,
   OnDemand<KernelModule>

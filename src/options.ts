@@ -54,7 +54,7 @@ export function checkFlag(owner: string, name: string, value: unknown): asserts 
   throw new Error(`${owner}: ${name} must be true or false; got ${display(value)}`);
 }
 
-/** What options are called in PyTorch, Keras, GaLore's code, Hugging Face's trainers and the papers, in lower case without `_`. */
+/** The names of options in PyTorch, Keras, GaLore's code, Hugging Face's trainers and the papers, in lower case without `_`. */
 const aliases: Readonly<Record<string, readonly string[]>> = {
   lr: ['learningRate'],
   eta: ['learningRate'],
@@ -85,7 +85,7 @@ const aliases: Readonly<Record<string, readonly string[]>> = {
   numfewshot: ['shots'],
 };
 
-/** Throws if `options` is not a plain object or has a name that is not in `known`, naming the one that was meant. */
+/** Throws if `options` is not a plain object or has a name that is not in `known`; the error suggests the name that was meant. */
 export function checkKnown(owner: string, options: unknown, known: readonly string[]): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new Error(`${owner}: options must be a plain object; got ${display(options)}`);
@@ -99,7 +99,7 @@ export function checkKnown(owner: string, options: unknown, known: readonly stri
   }
 }
 
-/** The known names that an unknown one may stand for, as a question; nothing if none comes near. */
+/** The known names that an unknown one may mean, as a question; an empty string if none is similar. */
 function suggestion(name: string, known: readonly string[]): string {
   const plain = (text: string): string => text.toLowerCase().replace(/[_-]/g, '');
   const wanted = plain(name);

@@ -30,8 +30,8 @@ import {streamVariableGrads, variableGrads} from './tape/tfjs_gradients';
  * together with a {@link LayerSamplingCallback} it is OwLore, alone it is GaLore, with `project: false` it is AdamW.
  *
  * The state of a plain variable takes 2 numbers per element; that of a projected [m, n] matrix r·(m + 2n) on the left
- * side, r·(n + 2m) on the right. It belongs to the optimizer: freed when a variable is frozen (`state: 'reset'`), all of
- * it by `dispose()`.
+ * side, r·(n + 2m) on the right. The optimizer owns it: with `state: 'reset'` the state of a variable is freed when the
+ * variable is frozen; `dispose()` frees all of it.
  *
  * ```ts
  * model.compile({optimizer: new OwLoreOptimizer({learningRate: 3e-4, rank: 128}), loss});
@@ -46,11 +46,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   private readonly options: ResolvedOwLoreOptions;
   private readonly states = new StateStore();
   private readonly plans = new SamplingPlans();
-  // These read the options where they need them; none has a copy.
+  // These read the options when they need them; none keeps a copy.
   private readonly projections: Projections;
   private readonly finiteCheck: FiniteCheck;
   private readonly accumulation: Accumulation;
-  /** Tensors made for `getWeights`, which its callers cannot know to dispose. */
+  /** Tensors made for `getWeights`; freed here, because its callers cannot know that they should. */
   private saved: tf.Tensor[] = [];
 
   /** @throws Error that names the option, its value and what is allowed. */
@@ -64,12 +64,12 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * Resolves when all is there that a step takes: the backend, this library's kernels for it (`kernels: 'auto'`), and the SVD for
-   * `basis: 'svd'`. A page loads the latter two when they are needed; in Node they come with the library. `fit` and `fitDataset`
-   * wait for this. A loop of one's own awaits it once, before the first step: without kernels a step is slower (and says so), and
-   * on wasm some models have no gradient.
+   * Resolves when everything that a step needs is there: the backend, this library's kernels for it (`kernels: 'auto'`), and the
+   * SVD for `basis: 'svd'`. A page loads kernels and SVD when they are needed; in Node they come with the library. `fit` and
+   * `fitDataset` wait for this. A custom loop should await it once, before the first step: without the kernels a step is slower
+   * (and a message says so), and on wasm some models have no gradient.
    *
-   * @throws Error if the SVD cannot be loaded; kernels that cannot be are a warning.
+   * @throws Error if the SVD cannot be loaded; if the kernels cannot be, it only warns.
    */
   async ready(): Promise<void> {
     await tf.ready();
@@ -85,7 +85,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return rate;
   }
 
-  /** A number, or a schedule of the global step, from the next step on. */
+  /**
+   * A number, or a schedule of the global step, from the next step on.
+   *
+   * @throws Error if it is neither a number ≥ 0, a schedule nor a function.
+   */
   set learningRate(rate: LearningRate) {
     checkLearningRate('OwLoreOptimizer', rate);
     this.options.learningRate = rate;
@@ -96,7 +100,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return this.options.accumulate;
   }
 
-  /** Calls whose gradients wait for the others of their step; 0 between two steps. */
+  /** Calls whose gradients wait for the other calls of their step; 0 between two steps. */
   get accumulated(): number {
     return this.accumulation.calls;
   }
@@ -118,11 +122,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
 
   /**
    * Runs `f`, computes the gradients of its scalar result and makes one step (or one of `accumulate` parts of it). Each
-   * gradient is used as soon as it is there and freed.
+   * gradient is used as soon as it is computed, and then freed.
    *
    * @returns The value of `f`, for the caller to dispose, if `returnCost`; else null.
-   * @throws Error if no variable is trainable, a gradient is not finite, or `f` throws; no weight was changed then. An
-   *   error after some of a call's gradients were added to those of the calls before gives up the step of these calls.
+   * @throws Error if no variable is trainable, a gradient is not finite, or `f` throws; no weight is changed then. If some
+   *   gradients of the call were already added to those of earlier calls, the step of all these calls is given up.
    */
   override minimize(
     f: () => tf.Scalar,
@@ -142,7 +146,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return null;
   }
 
-  /** As tf.Optimizer's, on a tape that holds less. */
+  /** Like tf.Optimizer's, but on a tape that holds fewer tensors. */
   override computeGradients(
     f: () => tf.Scalar,
     varList?: tf.Variable[],
@@ -152,8 +156,10 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * Updates variables by gradients, given as a map by name or an array. A variable with state that they bring nothing for
+   * Updates variables by gradients, given as a map by name or an array. A variable that has state but no gradient among them
    * counts as frozen. The gradients stay the caller's.
+   *
+   * @throws Error if a name is unknown or occurs twice, a gradient does not fit its variable or is not finite.
    */
   override applyGradients(gradients: tf.NamedTensorMap | NamedTensor[]): void {
     this.prepareBackend();
@@ -168,12 +174,12 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * Makes a step of the gradients that wait, the mean of `accumulated` calls, in place of waiting for all `accumulate` of
-   * them. Does nothing between two steps. Call it when training has come to its end. The end of an epoch or of `fit` is no such
-   * end, because the next one goes on in the same step.
+   * Makes a step of the waiting gradients, the mean of `accumulated` calls, without waiting for all `accumulate` of them. Does
+   * nothing between two steps. Call it at the end of the whole training: after an epoch or a `fit` it is not needed, because the
+   * next one goes on in the same step.
    *
    * @param varList Straight after {@link setWeights}: the model's variables, to which the state belongs. Default: all there are.
-   * @throws Error as `minimize` does; the gradients are given up then.
+   * @throws Error as `minimize` does; the gradients are then dropped.
    */
   flush(varList?: tf.Variable[]): void {
     if (this.accumulated === 0) return;
@@ -185,8 +191,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * Takes the sampling plan of a callback, or null to forget all plans. A plan takes the place of an earlier one that has a
-   * variable in common with it; that of another model stays.
+   * Takes the sampling plan of a callback, or null to forget all plans. A plan replaces an earlier one that has a variable in
+   * common with it; the plan of another model stays.
    */
   setSamplingPlan(plan: SamplingPlan | null): void {
     this.plans.set(plan);
@@ -206,19 +212,19 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     tf.dispose(this.saved);
     const states = statesToTensors(this.states.toSave(), this.accumulation.calls);
     const all = [await this.saveIterations(), ...states];
-    // Counters are made for the occasion; moments and bases, all float32, are the state itself.
+    // The int32 counters are made for this call; moments and bases, all float32, are the state itself.
     this.saved = all.map(({tensor}) => tensor).filter(({dtype}) => dtype === 'int32');
     return all;
   }
 
   /**
-   * Takes over state that `getWeights` gave. In the next step each variable gets its own, by name; where tfjs has renamed the
-   * variables, as on loading, all together by their order, and if that is not certain they start anew, which one line says.
-   * The tensors stay the caller's.
+   * Restores state that `getWeights` returned. In the next step each variable gets its own, by name. Where tfjs has renamed the
+   * variables, as on loading, they are matched by their order; if the match is not certain they start anew and a log line says
+   * so. The tensors stay the caller's.
    *
-   * @throws Error if the weights are another optimizer's, do not fit together or to the variables of their names, or have
-   *   numbers that cannot be: moments or bases that are not finite, negative second moments, counters that are no counts.
-   *   Nothing was changed then.
+   * @throws Error if the weights are another optimizer's, do not fit together, do not fit the variables of their names, or have
+   *   impossible numbers: moments or bases that are not finite, negative second moments, counters that are not integers ≥ 0.
+   *   Nothing is changed then.
    */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
     const {iterations, calls, states} = await weightsFromTensors(weights);
@@ -227,7 +233,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.iterations_ = iterations;
   }
 
-  /** Options as JSON, from which `fromConfig` makes an equal optimizer. Throws if one of them is a function. */
+  /**
+   * Options as JSON, from which `fromConfig` makes an equal optimizer.
+   *
+   * @throws Error if one of them is a function.
+   */
   override getConfig(): tf.serialization.ConfigDict {
     return owloreOptionsToConfig(this.options) as tf.serialization.ConfigDict;
   }
@@ -249,7 +259,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.iterations_ = 0;
   }
 
-  /** Asks for what a step will take, so that it may be there by then; whoever needs it hears of an error. */
+  /** Begins to load what a step will need. An error is left to the code that needs the part. */
   private startLoading(): void {
     const {kernels, basis} = this.options;
     const needed = [
@@ -267,7 +277,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return () => withRecomputedLayers(this.options.checkpoint, f);
   }
 
-  /** One call: of the gradients that `stream` hands over it makes a step, or one of `accumulate` parts of it. */
+  /** One call: makes a step, or one of `accumulate` parts of it, from the gradients that `stream` hands over. */
   private call<T>(variables: readonly tf.Variable[], stream: (onGradient: OnGradient) => T): T {
     this.finiteCheck.throwFailure();
     if (this.options.basis === 'svd') checkExactBasisSupport();
@@ -280,7 +290,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return result;
   }
 
-  /** One step of the gradients that were accumulated. Whatever comes of it, none waits any more. */
+  /** One step of the accumulated gradients. Afterwards none is waiting, even if the step throws. */
   private stepOfMeans(): void {
     const {accumulation} = this;
     try {
@@ -291,8 +301,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * One step of the gradients that `stream` hands over: each is projected as soon as it is there, all are checked, the weights
-   * are moved. Where there is nothing to check they are moved one by one.
+   * One step of the gradients that `stream` hands over: each is projected as soon as it is there, all are checked, then the
+   * weights are moved. Where there is nothing to check, each weight is moved as soon as its gradient is there.
    */
   private step<T>(variables: readonly tf.Variable[], stream: (onGradient: OnGradient) => T): T {
     const {options, states, projections, finiteCheck, learningRate} = this;
@@ -316,15 +326,15 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     }
   }
 
-  /** Frees the state of the variables that are frozen, as all but those called `names` are. */
+  /** Frees the state of the frozen variables, which are all except those called `names`. */
   private freeAllBut(names: ReadonlySet<string>): void {
     if (this.options.state === 'reset') this.states.retain(names);
   }
 }
 
 /**
- * An {@link OwLoreOptimizer}, made as `tf.train.adam(…)` makes Adam. `compile({optimizer: 'owlore'})` is not possible:
- * tfjs-layers has the names of its optimizers inside of a function, where none can be added.
+ * Makes an {@link OwLoreOptimizer}, as `tf.train.adam(…)` makes Adam. `compile({optimizer: 'owlore'})` is not possible:
+ * tfjs-layers keeps the names of its optimizers inside a function, where none can be added.
  *
  * ```ts
  * model.compile({optimizer: owlore(3e-4, {rank: 64}), loss});
@@ -345,13 +355,13 @@ export function owlore(
 
 tf.serialization.registerClass(OwLoreOptimizer);
 
-/** Has every `fit` wait for what its optimizer loads. */
+/** Makes every `fit` wait for the parts that its optimizer loads. */
 class OptimizerReady extends tfl.Callback {
   override async onTrainBegin(): Promise<void> {
-    // Not by instanceof: tf.Optimizer defines it in a way that takes any optimizer for one of ours.
+    // Not by instanceof: tf.Optimizer redefines it so that any optimizer would pass for one of ours.
     await (this.model.optimizer as Partial<OwLoreOptimizer>).ready?.();
   }
 }
 
-// Of the lowest level, that is, whatever `verbose` is.
+// At the lowest level, so that it applies whatever `verbose` is.
 tfl.registerCallbackConstructor(0, OptimizerReady);

@@ -15,7 +15,8 @@ export interface Random {
 /**
  * A seeded generator (xoroshiro128+): the same seed gives the same numbers on every machine.
  *
- * @param seed an integer in [0, 2³² − 1].
+ * @param seed An integer in [0, 2³² − 1].
+ * @throws Error if the seed is anything else.
  */
 export function createRandom(seed: number): Random {
   checkNumber('createRandom', 'seed', seed, seedRange);

@@ -10,11 +10,11 @@ export interface RefreshEvent {
 }
 
 /**
- * What a {@link LayerSamplingCallback} tells an optimizer that takes it. Which blocks are on is not in it: that stands in
- * the `trainable` flags of the variables alone.
+ * What a {@link LayerSamplingCallback} tells an optimizer that takes plans. It does not say which blocks are on: only the
+ * `trainable` flags of the variables do.
  */
 export interface SamplingPlan {
-  /** Names of all variables that belong to a block, on or off, but for those that the user froze. */
+  /** Names of all variables that belong to a block, on or off, except those that the user froze. */
   readonly blockVariables: ReadonlySet<string>;
   /** Called after a basis was refreshed. */
   onRefresh(event: RefreshEvent): void;
@@ -24,7 +24,7 @@ export interface SamplingPlan {
 export class SamplingPlans {
   private plans: SamplingPlan[] = [];
 
-  /** Takes a plan, in the place of those that have a variable in common with it or whose model is gone; null: forgets all. */
+  /** Adds a plan; it replaces plans that have a variable in common with it or whose model is gone. Null: forgets all plans. */
   set(plan: SamplingPlan | null): void {
     this.plans = plan ? [...this.plans.filter((other) => isOfAnotherModel(other, plan)), plan] : [];
   }
@@ -35,7 +35,7 @@ export class SamplingPlans {
     return new Set(this.plans.flatMap(({blockVariables}) => [...blockVariables]));
   }
 
-  /** Tells the callback whose variable it is of a refresh; each of them of one that is in no block. */
+  /** Tells the callback that samples the refreshed variable; all callbacks if the variable is in no block. */
   onRefresh(event: RefreshEvent): void {
     const owners = this.plans.filter(({blockVariables}) => blockVariables.has(event.variable));
     for (const plan of owners.length > 0 ? owners : this.plans) plan.onRefresh(event);
@@ -55,13 +55,13 @@ function isOfAnotherModel({blockVariables}: SamplingPlan, other: SamplingPlan): 
 export interface PlannedOptimizer extends tf.Optimizer {
   /** Calls of `applyGradients` that make one step. */
   readonly accumulate: number;
-  /** Calls of the step that is not made yet; 0 between two steps. */
+  /** Calls so far of the step that is not made yet; 0 between two steps. */
   readonly accumulated: number;
   /** Names of the variables that brought a gradient in these calls. */
   readonly accumulatedVariables: ReadonlySet<string>;
   /** Makes a step of these calls now; does nothing if there are none. */
   flush(): void;
-  /** Takes a plan, in the place of an earlier one for the same variables, or null to forget all. */
+  /** Takes a plan, which replaces an earlier one for the same variables, or null to forget all. */
   setSamplingPlan(plan: SamplingPlan | null): void;
   /** Resolves when the checks of all steps so far are done; rejects if one of them failed. */
   settled(): Promise<void>;

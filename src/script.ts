@@ -1,4 +1,4 @@
-/** The file for a script tag, which can load nothing of its own: the public surface and what it takes in a browser. */
+/** The file for a script tag, which cannot load further files: the public API and all that it needs in a browser. */
 import * as cpu from './kernels/cpu';
 import * as wasm from './kernels/wasm';
 import * as webgpu from './kernels/webgpu';
