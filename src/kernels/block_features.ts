@@ -1,4 +1,4 @@
-/** What the kernels of `llama_kernel_names.ts` compute of a block, and what not. */
+/** Which features of a block the kernels of `llama_kernel_names.ts` compute. */
 
 import {
   OwLoreAttention,
@@ -8,22 +8,22 @@ import {
   OwLoreSwiGLU,
 } from './llama_kernel_names';
 
-/** What an architecture may compute in its blocks beyond what all do. */
+/** What some architectures compute in their blocks and others do not. */
 export type BlockFeature =
   | 'attentionBias'
   | 'slidingWindow'
-  /** Norms of each head's queries and keys. */
+  /** A norm over each head's queries and keys. */
   | 'queryKeyNorm'
-  /** Another factor of the products of queries and keys than 1/√width. */
+  /** A factor of the products of queries and keys other than 1/√width. */
   | 'queryScale'
-  /** Norms of what attention and MLP add. */
+  /** Norms of the outputs of attention and MLP, before these are added. */
   | 'outputNorm'
-  /** GELU in the place of SiLU. */
+  /** GELU in place of SiLU. */
   | 'gelu';
 
 /**
- * The features that each kernel of a block's parts computes, and the kernel of its gradients with it. A block that has another one must
- * do without the kernel, which would pass over it.
+ * The features that each kernel computes, and its gradient kernel with it. A block with another feature cannot use the kernel,
+ * which would ignore that feature.
  */
 export const computedFeatures: Readonly<Record<string, readonly BlockFeature[]>> = {
   [OwLoreSwiGLU]: [],

@@ -4,12 +4,12 @@ import {KernelArguments} from './kernel_arguments';
 import * as own from './kernel_names';
 import * as llama from './llama_kernel_names';
 
-/** Throws unless a kernel can do with what it was given. */
+/** Throws unless the arguments are valid for a kernel. */
 type Contract = (given: KernelArguments) => void;
 
 /*
- * What each kernel of this library may be given, of whatever backend it is; `kernel_names` and `llama_kernel_names` say what
- * the sizes mean. A kernel of wasm reads and writes memory by them, and TensorFlow broadcasts what does not fit.
+ * The valid arguments of each kernel of this library, on every backend; `kernel_names` and `llama_kernel_names` say what the
+ * sizes mean. Unchecked, a kernel of wasm would read and write memory by wrong sizes, and TensorFlow would broadcast them.
  */
 export const contracts: Readonly<Record<string, Contract>> = {
   [own.OwLoreProject]: (given) => {
@@ -120,7 +120,7 @@ export const contracts: Readonly<Record<string, Contract>> = {
     const filter = given.sizes('filterShape', 4);
     strides(given, 'strides');
     given.oneOf('dataFormat', ['NHWC', 'NCHW']);
-    if (given.attr('dataFormat') === 'NCHW') return; // for the kernel to refuse
+    if (given.attr('dataFormat') === 'NCHW') return; // the kernel itself refuses it
     if (filter[2] !== x[3]) given.fail(`filterShape [${filter}] does not fit ${given.text('x')}`);
     convolution(given, x, filter, 1, false);
   },
@@ -156,9 +156,9 @@ const SIDES = ['left', 'right'] as const;
 const NUMERIC = ['float32', 'int32', 'bool'] as const;
 
 /**
- * A kernel that first checks what it is given.
+ * A kernel that first checks its arguments.
  *
- * @throws Error if there is nothing here for a kernel of this name.
+ * @throws Error if there is no contract for a kernel of this name.
  */
 export function guarded(
   kernelName: string,
@@ -167,7 +167,7 @@ export function guarded(
 ): tf.KernelFunc {
   const contract = contracts[kernelName];
   if (!contract) throw new Error(`contracts.ts does not say what ${kernelName} may be given`);
-  // it would compute a block as if a weight that it does not know were not there
+  // a LLaMA kernel would silently ignore a weight that it does not know
   const isOfLlama = (Object.values(llama) as string[]).includes(kernelName);
   return (args) => {
     const given = new KernelArguments(kernelName, backendName, args.inputs, args.attrs);
@@ -186,7 +186,7 @@ function adamUpdate(given: KernelArguments): void {
   given.finite(0, 'epsilon');
 }
 
-/** A matrix and what is in the subspace of its basis. */
+/** A matrix and the tensors in the subspace of its basis. */
 function subspace(given: KernelArguments, ...projected: string[]): void {
   const [rows, columns] = given.matrix('variable');
   const isLeft = given.oneOf('side', SIDES) === 'left';
@@ -211,7 +211,7 @@ function weightAndNorm(given: KernelArguments): void {
   );
 }
 
-/** Rows of at least one number, and a weight for each place in them. */
+/** Rows of at least one number, and a weight for each place in a row. */
 function rows(given: KernelArguments, name: string, weight: string): number {
   const shape = given.shape(name);
   const width = shape.at(-1) ?? 0;
@@ -235,7 +235,7 @@ interface AttentionSizes {
   keyHeads: number;
   group: number;
   width: number;
-  /** Numbers of all query heads of a token, and of all key heads. */
+  /** How many numbers a token has in all query heads together, and in all key heads. */
   queries: number;
   keys: number;
 }
@@ -264,7 +264,7 @@ function attention(given: KernelArguments, tokens: number, hidden: number): Atte
   return {batch: tokens / length, length, tokens, keyHeads, group, width, queries, keys};
 }
 
-/** Queries, keys and values as the backend's kernel has put them out. */
+/** Queries, keys and values as the backend's kernel returned them. */
 function heads(given: KernelArguments, sizes: AttentionSizes): void {
   const {batch, length, tokens, keyHeads, group, width, queries, keys} = sizes;
   const isByToken = given.backendName === 'wasm';
@@ -332,7 +332,7 @@ function matrixOf(shape: readonly number[], isTransposed: boolean): [number, num
   return isTransposed ? [columns, rows] : [rows, columns];
 }
 
-/** An input that must be broadcast to a shape, and not that to it. */
+/** An input that must be broadcastable to a shape, without changing that shape. */
 function broadcast(given: KernelArguments, name: string, to: readonly number[]): void {
   const shape = given.shape(name);
   const isRight =
@@ -375,14 +375,14 @@ function convolution(
   given.match('dy', outShape(given, info));
 }
 
-/** Of the output; a padding may leave none, or be no number. */
+/** The shape of the output; a padding may leave nothing of it, or be invalid. */
 function outShape(given: KernelArguments, info: {outShape: readonly number[]}): readonly number[] {
   const {outShape} = info;
   if (outShape.every((size) => Number.isInteger(size) && size >= 0)) return outShape;
   return given.fail(`there is no output of the shape [${outShape}]; look at filter, strides, pad`);
 }
 
-/** An integer >= 1, or two. */
+/** One integer >= 1, or two. */
 function strides(given: KernelArguments, name: string): number | [number, number] {
   const value = given.attr(name);
   const all = [value].flat();

@@ -1,7 +1,7 @@
-/** Backends of which it was said. */
+/** Backends for which the warning was given. */
 const failed = new WeakSet();
 
-/** Says, once for a backend, that it goes without some of this library's kernels, and why. */
+/** Warns, once for each backend, that some of this library's kernels are missing on it, and why. */
 export function warnOfFailure(backendName: string, backend: object, error: unknown): void {
   if (failed.has(backend)) return;
   failed.add(backend);

@@ -3,9 +3,9 @@ import {kernelModules} from '../on_demand';
 import {warnOfFailure} from './failed_install';
 
 /**
- * Registers the kernels for the current backend, if there are any for it; what is there already stays. They are in place when
- * this returns; those that are loaded on demand, or a module that the engine refuses to compile at once, when it resolves. It never
- * rejects: a failure is said once.
+ * Registers the kernels for the current backend, if there are any; kernels already registered stay. They are in place when this
+ * returns, unless they must first be loaded or the engine refuses to compile a module at once: then when the promise resolves. It
+ * never rejects: a failure is a warning, once.
  */
 export async function installKernelsForBackend(): Promise<void> {
   const name = tf.getBackend();
@@ -19,10 +19,10 @@ export async function installKernelsForBackend(): Promise<void> {
   }
 }
 
-/** Backends of which it was said that a step is without their kernels. */
+/** Backends for which it was logged that a step ran without their kernels. */
 const early = new Set<string>();
 
-/** The same for a step that is about to run: says, once for a backend, that its kernels are not there yet. */
+/** The same for a step that is about to run: logs, once for each backend, if its kernels are not there yet. */
 export function installKernelsForStep(): void {
   const name = tf.getBackend();
   void installKernelsForBackend();

@@ -1,15 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {display} from '../options';
 
-/** A shape in which null stands for a size that may be any. */
+/** A shape in which null stands for any size. */
 export type Pattern = ReadonlyArray<number | null>;
 
 /**
- * What a kernel is called with, to be checked before it reads or writes memory by the sizes that it was told. All checks are of
- * shapes, dtypes and attributes, which are on the host; a message names the kernel, the input and what it must be.
+ * What a kernel is called with, for checks before the kernel reads or writes memory by these sizes. Only shapes, dtypes and
+ * attributes are checked, which are on the host; a message names the kernel, the input and what it must be.
  */
 export class KernelArguments {
-  /** The inputs that a check has asked for, there or not. */
+  /** The inputs that a check has asked for, whether given or not. */
   private readonly asked = new Set<string>();
 
   constructor(
@@ -20,7 +20,7 @@ export class KernelArguments {
     private readonly ending = '',
   ) {}
 
-  /** Fails if an input is there that no check has asked for. */
+  /** Fails if an input is given that no check has asked for. */
   refuseOthers(): void {
     const others = Object.keys(this.inputs).filter(
       (name) => this.inputs[name] != null && !this.asked.has(name),
@@ -28,12 +28,12 @@ export class KernelArguments {
     if (others.length > 0) this.fail(`input '${others[0]}' is none of its inputs`);
   }
 
-  /** Whether an input, which may be missing, is there. */
+  /** Whether an optional input is given. */
   has(name: string): boolean {
     return this.info(name) != null;
   }
 
-  /** The shape of an input that must be there and of one of the dtypes; by default float32. */
+  /** The shape of an input, which must be given and have one of the dtypes; by default float32. */
   shape(name: string, ...dtypes: tf.DataType[]): readonly number[] {
     const info = this.info(name);
     if (info?.dataId === undefined) this.fail(`input '${name}${this.ending}' is missing`);
@@ -119,7 +119,7 @@ export class KernelArguments {
     return value as object[];
   }
 
-  /** The same kernel's inputs that are called `variable0`, … of some number, by their names without it, and `attrs`. */
+  /** The kernel's inputs with this number (`variable0`, …), under their names without the number, and `attrs`. */
   numbered(number: number, attrs: object): KernelArguments {
     return new KernelArguments(this.kernelName, this.backendName, this.inputs, attrs, `${number}`);
   }
@@ -133,7 +133,7 @@ export class KernelArguments {
     return describe(this.info(name)!);
   }
 
-  /** Fails for an input, which is there, by what it must be. */
+  /** Fails for a given input with a message that says what it must be. */
   refuse(name: string, what: string): never {
     return this.fail(`input '${name}${this.ending}' ${what}; got ${this.text(name)}`);
   }

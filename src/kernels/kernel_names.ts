@@ -1,6 +1,6 @@
 /**
- * Kernels of this library's own, as tfjs-core's `kernel_names.ts` has its. A backend that has one of them under its name does
- * in a pass or two over memory what else takes several ops. All tensors are float32 if nothing else is said.
+ * The names of this library's own kernels, like tfjs-core's `kernel_names.ts`. A backend that has such a kernel does in one or
+ * two passes over memory what otherwise takes several ops. All tensors are float32 unless stated otherwise.
  */
 
 import type {NamedTensorInfoMap, TensorInfo} from '@tensorflow/tfjs-core';
@@ -26,38 +26,38 @@ export interface OwLoreProjectAttrs {
  *   N = `rate`·first/(√second + `epsilon`)
  *   variable ← `decay`·variable − N
  *
- * The bias corrections belong into rate and epsilon. With a `basis` P the variable is a matrix [rows, columns], moments and
- * gradient are in the subspace of P, and N is taken back from there: P·N (left, P [rows, rank], N [rank, columns]) or N·Pᵀ
+ * The bias corrections must be contained in rate and epsilon. With a `basis` P the variable is a matrix [rows, columns], moments
+ * and gradient are in the subspace of P, and N is taken back from there: P·N (left, P [rows, rank], N [rank, columns]) or N·Pᵀ
  * (right, P [columns, rank], N [rows, rank]), with a rank of at least 1.
  *
  * Inputs are called `variable0`, `first0`, `second0`, `gradient0`, `basis0`, `variable1`, … The outputs are variable, first
- * and second of each. One that is an input changed in place has its data; that is done only where no other tensor shares it.
+ * and second of each. A kernel may change an input in place and return its data as the output, if no other tensor shares them.
  */
 export const OwLoreAdam = 'OwLoreAdam';
 export interface OwLoreAdamInputs extends NamedTensorInfoMap {
-  /** Scalar; without it 1. */
+  /** Scalar; default 1. */
   clip?: TensorInfo;
-  /** Boolean scalar: if false, the outputs are variable, first and second as they were. Without it true. */
+  /** Boolean scalar: if false, the outputs are variable, first and second as they were. Default true. */
   allFinite?: TensorInfo;
 }
 export interface OwLoreAdamAttrs {
   beta1: number;
   beta2: number;
-  /** Of each variable. */
+  /** One entry for each variable. */
   updates: readonly OwLoreUpdate[];
 }
 export interface OwLoreUpdate {
   rate: number;
   epsilon: number;
   decay: number;
-  /** Which dimension of the variable the basis spans; undefined where there is none. */
+  /** Which dimension of the variable the basis spans; undefined without a basis. */
   side?: 'left' | 'right' | undefined;
 }
 export interface OwLoreUpdateInputs {
   variable: TensorInfo;
   first: TensorInfo;
   second: TensorInfo;
-  /** Of the shape of the moments. */
+  /** Has the shape of the moments. */
   gradient: TensorInfo;
   basis?: TensorInfo | undefined;
 }
@@ -80,9 +80,9 @@ export interface OwLoreSquaredNormInputs extends NamedTensorInfoMap {
 }
 
 /**
- * Orthonormal columns that span the columns of `matrix` [rows, columns], rows ≥ columns, in their order: a QR decomposition's
- * Q, to the sign. A column that depends on those before it, to float32, gives a column of zeros or an arbitrary one
- * orthogonal to the rest.
+ * Orthonormal columns that span the columns of `matrix` [rows, columns], rows ≥ columns, in their order: the Q of a QR
+ * decomposition, up to signs. A column that depends on those before it, in float32 precision, gives a column of zeros or an
+ * arbitrary one orthogonal to the rest.
  */
 export const OwLoreOrthonormalize = 'OwLoreOrthonormalize';
 export interface OwLoreOrthonormalizeInputs extends NamedTensorInfoMap {
@@ -90,30 +90,30 @@ export interface OwLoreOrthonormalizeInputs extends NamedTensorInfoMap {
 }
 
 /**
- * The same, from the same input, but in directions in which the columns hardly differ, to float32: there the results may be shorter
- * than 1, and not orthogonal.
+ * The same, from the same input, except that the results may be shorter than 1 and not orthogonal in directions in which the
+ * columns hardly differ in float32 precision.
  */
 export const OwLoreNearlyOrthonormalize = 'OwLoreNearlyOrthonormalize';
 
 /**
- * Left singular vectors of `matrix` [rows, columns], of the largest singular values first: [rows, min(rows, columns)].
+ * Left singular vectors of `matrix` [rows, columns], sorted by singular value, the largest first: [rows, min(rows, columns)].
  */
 export const OwLoreLeftSingularVectors = 'OwLoreLeftSingularVectors';
 
 /**
- * Sums of A = |weight|·norm over parts of the weight, one number a part; how many parts there are is the backend's choice.
- * Float32 sums of so few numbers each that their sum in float64 is good for a mean.
+ * Sums of A = |weight|·norm over parts of the weight, one number per part; the backend chooses the number of parts. Each float32
+ * sum is over so few numbers that the sum of all in float64 is precise enough for a mean.
  */
 export const OwLoreMagnitudeSums = 'OwLoreMagnitudeSums';
 export interface OwLoreMagnitudeInputs extends NamedTensorInfoMap {
   weight: TensorInfo;
-  /** One number for each entry of `weight`, or for each row: all that share their last axis. */
+  /** One number for each entry of `weight`, or one for each row along its last axis. */
   norm: TensorInfo;
 }
 
 /**
- * How many entries of A = |weight|·norm are above each of the thresholds; int32, one number a threshold. Exactly: an entry,
- * rounded to float32, is compared with the threshold in float64. An infinite entry is above, NaN is not.
+ * How many entries of A = |weight|·norm are above each of the thresholds; int32, one number per threshold. The count is exact: an
+ * entry, rounded to float32, is compared with the threshold in float64. An infinite entry is above, NaN is not.
  */
 export const OwLoreCountAbove = 'OwLoreCountAbove';
 export interface OwLoreCountAboveAttrs {

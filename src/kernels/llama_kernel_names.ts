@@ -1,8 +1,8 @@
 /**
- * Kernels of LLaMA-style models beyond tfjs's own, as `kernel_names.ts` has the optimizer's. Each
- * does in one pass what the functions of `llama/` else compose of many; `runKernel` runs one where
- * the backend has it. All tensors are float32 unless it says otherwise, no row may be empty, and no
- * kernel has a gradient registered: what differentiates through one calls the other of the pair.
+ * The names of the kernels for LLaMA-style models, like those for the optimizer in `kernel_names.ts`.
+ * Each does in one pass what the functions of `llama/` otherwise compose of many ops; `runKernel` runs
+ * a kernel where the backend has it. All tensors are float32 unless stated otherwise, and no row may be
+ * empty. No kernel has a gradient registered: code that differentiates through one calls its Grad kernel.
  */
 
 /** `x / √(mean(x²) + epsilon) · weight` over the last axis: `x` `[…, width]`, `weight` `[width]`. */
@@ -11,13 +11,13 @@ export interface OwLoreRMSNormAttrs {
   epsilon: number;
 }
 
-/** From `dy`, `x`, `weight` the gradients `[dx, dWeight]`; attributes of {@link OwLoreRMSNorm}. */
+/** The gradients `[dx, dWeight]` from `dy`, `x`, `weight`; attributes of {@link OwLoreRMSNorm}. */
 export const OwLoreRMSNormGrad = 'OwLoreRMSNormGrad';
 
 /** `gate · σ(gate) · up`, elementwise, for `gate` and `up` of one shape. */
 export const OwLoreSwiGLU = 'OwLoreSwiGLU';
 
-/** From `dy`, `gate`, `up` the gradients `[dGate, dUp]`, and as a third output the value, if it is asked for. */
+/** The gradients `[dGate, dUp]` from `dy`, `gate`, `up`; and the value as a third output, if it is asked for. */
 export const OwLoreSwiGLUGrad = 'OwLoreSwiGLUGrad';
 export interface OwLoreSwiGLUGradAttrs {
   withValue: boolean;
@@ -31,34 +31,34 @@ export interface OwLoreSwiGLUGradAttrs {
 export const OwLoreCrossEntropy = 'OwLoreCrossEntropy';
 
 /**
- * From the same inputs its gradient by the logits, `weight · (softmax(logits) − 1 at the label)`: 0
- * in a row with a negative label, NaN in one whose label is not below `vocabulary`.
+ * Its gradient by the logits, from the same inputs: `weight · (softmax(logits) − 1 at the label)`; 0 in a
+ * row with a negative label, NaN in a row with a label that is not below `vocabulary`.
  */
 export const OwLoreCrossEntropyGrad = 'OwLoreCrossEntropyGrad';
 
 /**
  * Causal self-attention with rotary positions and the projections before it: `x` `[batch · length, hidden]`, the kernels `q`
- * `[hidden, heads · width]` and `k` and `v` `[hidden, keyHeads · width]`. Queries and keys are turned by the angles with cosines
- * `cos` and sines `sin` `[length, width / 2]`, the first half of each head against the second. A head's value is
- * `softmax(q kᵀ / √width) v`, each position with itself and the earlier ones; each key head serves `heads / keyHeads` query heads
- * in a row.
+ * `[hidden, heads · width]` and `k` and `v` `[hidden, keyHeads · width]`. Queries and keys are turned by angles with the cosines
+ * `cos` and the sines `sin` `[length, width / 2]`; the first half of each head pairs with the second. The value of a head is
+ * `softmax(q kᵀ / √width) v`, where each position sees itself and earlier ones; each key head serves `heads / keyHeads`
+ * consecutive query heads.
  *
  * Biases `qBias` `[heads · width]`, `kBias` and `vBias` `[keyHeads · width]`, all three or none, are added to the projections.
  *
- * Four outputs: the value `[batch · length, heads · width]` and, for the gradient alone, queries, keys and values, turned or not
- * and in whatever layout.
+ * Four outputs: the value `[batch · length, heads · width]` and, only for the gradient kernel, queries, keys and values, turned
+ * or not and in any layout.
  */
 export const OwLoreAttention = 'OwLoreAttention';
 export interface OwLoreAttentionAttrs {
   heads: number;
   keyHeads: number;
-  /** How many keys a query sees at most, its own position's and those just before; without it all. */
+  /** How many keys a query sees at most: that of its own position and those just before. Default: all earlier ones. */
   window?: number;
 }
 
 /**
- * From the same inputs, its results `y`, `queries`, `keys` and `values`, and `dy` the gradients `[dx, dq, dk, dv]` and, if there
- * are biases, `[dqBias, dkBias, dvBias]`; `dx` alone if no others are asked for.
+ * The gradients `[dx, dq, dk, dv]` and, if there are biases, `[dqBias, dkBias, dvBias]`; only `dx` if no others are asked for.
+ * Takes the same inputs, the results of OwLoreAttention as `y`, `queries`, `keys` and `values`, and `dy`.
  */
 export const OwLoreAttentionGrad = 'OwLoreAttentionGrad';
 export interface OwLoreAttentionGradAttrs extends OwLoreAttentionAttrs {
@@ -67,19 +67,19 @@ export interface OwLoreAttentionGradAttrs extends OwLoreAttentionAttrs {
 }
 
 /**
- * The first half of a block: `x` `[…, hidden]`, a position in each row, plus the product of {@link OwLoreAttention} of {@link OwLoreRMSNorm} of
- * `x` with the kernel `o` `[heads · width, hidden]`. Inputs are those of OwLoreAttention, `norm` `[hidden]`, which is RMSNorm's
- * weight, and `o`.
+ * The first half of a block: `x + attention(RMSNorm(x)) · o`, with {@link OwLoreAttention} and {@link OwLoreRMSNorm}, for `x`
+ * `[…, hidden]`, a position in each row. Inputs are those of OwLoreAttention, RMSNorm's weight as `norm` `[hidden]`, and the
+ * kernel `o` `[heads · width, hidden]`.
  *
- * Six outputs: the value, and for the gradient alone `1 / √(mean(x²) + epsilon)` of each row `[rows, 1]`, and the value, queries,
- * keys and values of OwLoreAttention.
+ * Six outputs: the value and, only for the gradient kernel, `1 / √(mean(x²) + epsilon)` of each row `[rows, 1]`, and the value,
+ * queries, keys and values of OwLoreAttention.
  */
 export const OwLoreAttentionSublayer = 'OwLoreAttentionSublayer';
 export interface OwLoreAttentionSublayerAttrs extends OwLoreAttentionAttrs, OwLoreRMSNormAttrs {}
 
 /**
- * From the same inputs, its results `scale`, `mixed`, `queries`, `keys` and `values`, and `dy` the gradients `[dx, dNorm, dq, dk,
- * dv, do]` and, if there are biases, `[dqBias, dkBias, dvBias]`; `dx` alone if no others are asked for.
+ * The gradients `[dx, dNorm, dq, dk, dv, do]` and, if there are biases, `[dqBias, dkBias, dvBias]`; only `dx` if no others are
+ * asked for. Takes the same inputs, the further results as `scale`, `mixed`, `queries`, `keys` and `values`, and `dy`.
  */
 export const OwLoreAttentionSublayerGrad = 'OwLoreAttentionSublayerGrad';
 export interface OwLoreAttentionSublayerGradAttrs extends OwLoreAttentionSublayerAttrs {
@@ -91,13 +91,14 @@ export interface OwLoreAttentionSublayerGradAttrs extends OwLoreAttentionSublaye
  * The second half of a block: `x` `[…, hidden]` plus `(silu(h · gate) · (h · up)) · down` with `h` the {@link OwLoreRMSNorm} of
  * `x` with the weight `norm` `[hidden]`; kernels `gate` and `up` `[hidden, intermediate]`, `down` `[intermediate, hidden]`.
  *
- * Four outputs: the value, and for the gradient alone `1 / √(mean(x²) + epsilon)` of each row `[rows, 1]`, `h · gate` and `h · up`.
+ * Four outputs: the value and, only for the gradient kernel, `1 / √(mean(x²) + epsilon)` of each row `[rows, 1]`, `h · gate` and
+ * `h · up`.
  */
 export const OwLoreMlpSublayer = 'OwLoreMlpSublayer';
 
 /**
- * From the same inputs, its results `scale`, `gated` and `upped`, and `dy` the gradients `[dx, dNorm, dGate, dUp, dDown]`; `dx` alone if no
- * others are asked for.
+ * The gradients `[dx, dNorm, dGate, dUp, dDown]`; only `dx` if no others are asked for. Takes the same inputs, the further
+ * results as `scale`, `gated` and `upped`, and `dy`.
  */
 export const OwLoreMlpSublayerGrad = 'OwLoreMlpSublayerGrad';
 export interface OwLoreMlpSublayerGradAttrs extends OwLoreRMSNormAttrs {
@@ -106,22 +107,22 @@ export interface OwLoreMlpSublayerGradAttrs extends OwLoreRMSNormAttrs {
 }
 
 /**
- * A block, {@link OwLoreMlpSublayer} of {@link OwLoreAttentionSublayer}: their inputs, RMSNorm's weight of the second half as
- * `mlpNorm`.
+ * A block, {@link OwLoreMlpSublayer} of {@link OwLoreAttentionSublayer}. Takes the inputs of both; RMSNorm's weight of the second
+ * half is called `mlpNorm`.
  *
- * The value, and for the gradient alone that of the first half, `attended`, what else the two put out, the second half's first, and
- * if attention's weights are to be kept, these in as many tensors as the kernel likes.
+ * Outputs: the value and, only for the gradient kernel, the value of the first half (`attended`), the further outputs of the
+ * second half, then those of the first half, and with `keepsWeights` attention's weights in any number of tensors.
  */
 export const OwLoreBlock = 'OwLoreBlock';
 export interface OwLoreBlockAttrs extends OwLoreAttentionSublayerAttrs {
-  /** Whether the softmaxes of attention are put out, for the gradient not to make them again. */
+  /** Whether the softmaxes of attention are returned, so that the gradient kernel need not compute them again. */
   keepsWeights: boolean;
 }
 
 /**
- * From the same inputs, its results (the second half's `scale` as `mlpScale`, attention's weights as `weights0`, `weights1`, …) and
- * `dy` the gradients of {@link OwLoreAttentionSublayerGrad} and, without its `dx`, {@link OwLoreMlpSublayerGrad}; `dx` alone if no
- * others are asked for.
+ * The gradients of {@link OwLoreAttentionSublayerGrad}, then those of {@link OwLoreMlpSublayerGrad} without its `dx`; only `dx`
+ * if no others are asked for. Takes the same inputs, the results (the second half's `scale` as `mlpScale`, attention's weights as
+ * `weights0`, `weights1`, …) and `dy`.
  */
 export const OwLoreBlockGrad = 'OwLoreBlockGrad';
 export interface OwLoreBlockGradAttrs extends OwLoreBlockAttrs, OwLoreAttentionSublayerGradAttrs {}

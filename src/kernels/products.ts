@@ -1,19 +1,20 @@
 /**
- * Products of matrices inside of kernels, for who watches a forward pass to see which weight meets which input: the scores.
+ * Matrix products inside kernels. The scores need them: they watch a forward pass to see which weight is multiplied with which
+ * input.
  */
 
-/** Two inputs of a kernel that it multiplies as they are: `x` `[rows, in]` and a weight `[in, out]`. */
+/** Two inputs that a kernel multiplies unchanged: `x` `[rows, in]` and a weight `[in, out]`. */
 export type Product = readonly [x: string, weight: string];
 
 const declared = new Map<string, readonly Product[]>();
 let areVisible = false;
 
-/** Declares all products inside of a kernel. A kernel of which nothing is declared counts as one that may hide some. */
+/** Declares all products inside a kernel. A kernel without a declaration counts as one that may hide products. */
 export function declareProducts(kernelName: string, products: readonly Product[]): void {
   declared.set(kernelName, products);
 }
 
-/** What was declared of a kernel; undefined if nothing was. */
+/** The declared products of a kernel; undefined if none were declared. */
 export function productsOf(kernelName: string): readonly Product[] | undefined {
   return declared.get(kernelName);
 }
@@ -29,7 +30,7 @@ export function withVisibleProducts<T>(body: () => T): T {
   }
 }
 
-/** Whether a kernel may run now: inside of {@link withVisibleProducts} only one whose products are declared. */
+/** Whether a kernel may run now: inside {@link withVisibleProducts} only a kernel with declared products may. */
 export function mayRun(kernelName: string): boolean {
   return !areVisible || declared.has(kernelName);
 }

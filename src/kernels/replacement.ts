@@ -6,9 +6,9 @@ import {guarded} from './contracts';
 export type KernelMaker = (stock: tf.KernelConfig | undefined) => tf.KernelFunc;
 
 /**
- * Registers kernels for a backend in the place of what is registered under their names. Each checks what it is given.
+ * Registers kernels for a backend, in place of those registered under the same names. Each checks its arguments.
  *
- * @returns puts everything back as it was.
+ * @returns a function that registers the earlier kernels again.
  */
 export function replaceKernels(
   backendName: string,

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {findKernel} from '../tfjs/kernels';
 
-/** Inputs by name; one that is null or undefined is not given to the kernel. */
+/** Inputs by name; null and undefined are not passed on to the kernel. */
 type Inputs = Record<string, tf.Tensor | null | undefined>;
 
 /** Whether the current backend has a kernel of this name. */
@@ -12,7 +12,7 @@ export function hasKernel(kernelName: string): boolean {
 /**
  * Runs one of this library's own kernels (`kernel_names.ts`) if the current backend has it.
  *
- * @returns Its outputs, or null if the backend does not have it: then it is for the caller to compose the same of tfjs's ops.
+ * @returns The kernel's outputs, or null if the backend does not have it; the caller then composes the same from tfjs's ops.
  */
 export function runKernel(
   kernelName: string,

@@ -5,10 +5,9 @@ import {unsortedSegmentSum} from './unsorted_segment_sum';
 let restore: (() => void) | undefined;
 
 /**
- * Registers for the cpu backend a gradient of Embedding that is quick. Further calls change nothing; other backends are not
- * touched.
+ * Registers a fast gradient of Embedding for the cpu backend. Further calls change nothing; other backends are not touched.
  *
- * @returns a promise that is resolved, as the kernels are in place at once.
+ * @returns a promise that is already resolved: the kernels are in place when the call returns.
  */
 export function installKernels(): Promise<void> {
   restore ??= replaceKernels('cpu', {[tf.UnsortedSegmentSum]: () => unsortedSegmentSum});

@@ -8,13 +8,13 @@ interface CpuBackend {
 
 /**
  * UnsortedSegmentSum, the gradient of a gather and so of every Embedding: adds each row of `x` to the row of the output that
- * its id names. The cpu backend's own goes over all of `x` once for every segment.
+ * its id names. The cpu backend's own kernel goes over all of `x` once for every segment.
  *
  * A row whose id is negative or not below `numSegments` is dropped; a segment without rows is zero.
  */
 export const unsortedSegmentSum: tf.KernelFunc = ({inputs, backend, attrs}) => {
   const {x, segmentIds} = inputs as {x: tf.TensorInfo; segmentIds: tf.TensorInfo};
-  // The kernel's name says which attributes it has; tfjs types all alike.
+  // The kernel's name decides which attributes it has; tfjs gives all the same type.
   const {numSegments} = attrs as unknown as tf.UnsortedSegmentSumAttrs;
   const {data} = backend as CpuBackend;
   const rowShape = x.shape.slice(1);

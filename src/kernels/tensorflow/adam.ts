@@ -19,8 +19,8 @@ interface AdamArgs {
 }
 
 /**
- * OwLoreAdam: of all projected variables as one graph, since the start of a graph takes TensorFlow longer than any op in it; of
- * the others in place, one after the other.
+ * OwLoreAdam: updates all projected variables by one graph, because starting a graph takes TensorFlow longer than any op in it;
+ * the other variables in place, one after the other.
  */
 export function createAdam(graphs: KernelGraphs): tf.KernelFunc {
   const adam = (args: AdamArgs): tf.TensorInfo[] => {
@@ -34,7 +34,7 @@ export function createAdam(graphs: KernelGraphs): tf.KernelFunc {
       isProjected(update) ? projected.splice(0, 3) : moveInPlace(inputs, i, attrs, backend),
     );
   };
-  // It says which inputs and attributes it has; the registry does not ask.
+  // `adam` has its own types of inputs and attributes; the registry has none.
   return adam as unknown as tf.KernelFunc;
 }
 
@@ -63,7 +63,7 @@ function moveProjected(
         nativeOf(backend, info as tf.TensorInfo),
       ]),
     );
-    // Other numbers in each step, for which there is to be no other graph.
+    // Passed as inputs: the numbers differ in each step, and must not lead to a new graph each time.
     const numbers = places.flatMap((place, i) => {
       const {rate, epsilon, decay} = updates[place]!;
       return [
@@ -106,7 +106,7 @@ const adamInSubspaces: NativeKernel<Betas & {sides: ReadonlyArray<'left' | 'righ
     return [moved, first, second];
   });
 
-/** By TensorFlow's own op for it, which takes one pass. */
+/** Updates a variable in place by TensorFlow's own op for Adam, which takes one pass. */
 function moveInPlace(
   inputs: OwLoreAdamInputs,
   i: number,
@@ -134,7 +134,7 @@ function shrink(ops: NativeOps, variable: Native, decay: number): void {
   ops.runAll('AssignSubVariableOp', [variable, lost], {dtype: ops.float32}, 0);
 }
 
-/** w ← w − `rate`·m/(√v + `epsilon`) with the moments m and v moved on by the gradient. */
+/** w ← w − `rate`·m/(√v + `epsilon`), where the moments m and v are first updated by the gradient. */
 function applyAdam(
   ops: NativeOps,
   variables: [w: Native, m: Native, v: Native],
@@ -144,19 +144,19 @@ function applyAdam(
   const [, m, v] = variables;
   makeUp(ops, m, beta1, () => gradient);
   makeUp(ops, v, beta2, () => ops.run('Square', [gradient]));
-  // The bias corrections are in rate and epsilon already: to TensorFlow the powers of β are 0.
+  // The bias corrections are already in rate and epsilon, so TensorFlow gets 0 for the powers of β.
   const settings = [0, 0, rate, beta1, beta2, epsilon].map((value) => ops.scalar(value));
   const attributes = {T: ops.float32, use_locking: false, use_nesterov: false};
   ops.runAll('ResourceApplyAdam', [...variables, ...settings, gradient], attributes, 0);
 }
 
-/** How much 1 − β may be off, relatively: a few roundings of float32. */
+/** The relative error that 1 − β may have: a few roundings of float32. */
 const TOLERANCE = 3e-7;
 
 /**
- * Readies an average a for TensorFlow's a + (1 − β)(x − a), so that β·a + (1 − β)·x comes of it. Its 1 − β is a float32, of a β
- * that is rounded already: for 0.999 it is off by 1.3e-5. What it will add too little of x is added beforehand. With β = 0
- * the way from a to x may be rounded by more than x is.
+ * Prepares an average a so that TensorFlow's a + (1 − β)(x − a) gives β·a + (1 − β)·x. TensorFlow computes 1 − β in float32 from
+ * a rounded β: for 0.999 it is off by 1.3e-5. The part of x that will be missing is added beforehand. With β = 0 the average is
+ * set to x, because the rounding of x − a may be larger than that of x.
  */
 function makeUp(ops: NativeOps, average: Native, beta: number, value: () => Native): void {
   const rounded = Math.fround(beta);
@@ -167,7 +167,7 @@ function makeUp(ops: NativeOps, average: Native, beta: number, value: () => Nati
     } else if (Math.abs(lacking) > TOLERANCE * (1 - beta)) {
       const inputs = [average, ops.scalar(-lacking / rounded), value()];
       const attributes = {T: ops.float32, use_locking: false};
-      ops.runAll('ResourceApplyGradientDescent', inputs, attributes, 0); // a scaled subtraction
+      ops.runAll('ResourceApplyGradientDescent', inputs, attributes, 0); // subtracts a multiple
     }
   });
 }

@@ -15,16 +15,16 @@ import {
 import type {NativeInputs, NativeKernel} from './kernel';
 import type {Native, NativeOps} from './native_ops';
 
-/** For a block: whether the attention weights of each piece are put out, too, after all other results. */
+/** For a block: whether the attention weights of each piece are returned as well, after all other results. */
 export type KeepsWeights = Partial<Pick<OwLoreBlockAttrs, 'keepsWeights'>>;
 
-/** Positions whose queries are worked on at a time: of the keys after theirs they need no scores. */
+/** How many positions' queries are worked on at a time: no scores are computed for the keys after them. */
 const ROWS = 64;
 
 /** Added to the score of a key that a query may not see. */
 const HIDDEN = -1e9;
 
-/** Positions from `from` to before `to`; of the keys from `firstKey` to before `to` each is seen by one of their queries. */
+/** Positions from `from` to before `to`. Each key from `firstKey` to before `to` is seen by at least one of their queries. */
 interface Piece {
   from: number;
   to: number;
@@ -117,7 +117,7 @@ function pieces({shape}: Native, {window = Infinity}: OwLoreAttentionAttrs): Pie
   });
 }
 
-/** Of `[stack, group, length, width]` the rows of a piece, `[stack, group · rows, width]`. */
+/** The rows of a piece from `[stack, group, length, width]`, as `[stack, group · rows, width]`. */
 function rowsOf(ops: NativeOps, x: Native, {from, to}: Piece): Native {
   const [stack, group, length, width] = x.shape as [number, number, number, number];
   const rows = to - from;
@@ -128,13 +128,13 @@ function rowsOf(ops: NativeOps, x: Native, {from, to}: Piece): Native {
   });
 }
 
-/** `[stack, group · rows, width]` of a piece as a part of a tensor like `q`, `[stack, group, rows, width]`. */
+/** `[stack, group · rows, width]` of a piece, reshaped to a part of a tensor like `q`, `[stack, group, rows, width]`. */
 function asPart(ops: NativeOps, x: Native, {shape: [stack, group]}: Native): Native {
   const [, rows, width] = x.shape as [number, number, number];
   return ops.reshape(x, [stack!, group!, rows / group!, width]);
 }
 
-/** Keys or values that a piece's queries see, of `[stack, length, width]`. */
+/** The keys or values that a piece's queries see, from `[stack, length, width]`. */
 function keysOf(ops: NativeOps, x: Native, {firstKey, to}: Piece): Native {
   const [stack, length, width] = x.shape as [number, number, number];
   const keys = to - firstKey;
@@ -153,8 +153,8 @@ function attentionWeights(ops: NativeOps, queries: Native, keys: Native, piece: 
 }
 
 /**
- * `[rows, keys]`: 0 where the query (row) sees the key (column), else `HIDDEN`. Made by ops, for as a constant of a graph it would
- * take memory all the time.
+ * `[rows, keys]`: 0 where the query (row) sees the key (column), else `HIDDEN`. Made by ops, because as a constant of a graph it
+ * would take memory all the time.
  */
 function causalMask(ops: NativeOps, {from, to, firstKey, window}: Piece): Native {
   const T = ops.int32;
@@ -174,7 +174,7 @@ function causalMask(ops: NativeOps, {from, to, firstKey, window}: Piece): Native
   });
 }
 
-/** `sum` `[stack, length, width]`, if there is one yet, plus `part` at a piece's keys. */
+/** `part` added to `sum` `[stack, length, width]` at a piece's keys; `sum` may be missing at first. */
 function addAt(
   ops: NativeOps,
   sum: Native | undefined,

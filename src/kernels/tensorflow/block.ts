@@ -4,7 +4,7 @@ import type {Native} from './native_ops';
 import {attentionSublayer, attentionSublayerGrad, mlpSublayer, mlpSublayerGrad} from './sublayers';
 
 /*
- * Both halves of a block as one kernel: TensorFlow's threads sleep when a graph ends, and it takes them a while to wake up for the
+ * Both halves of a block as one kernel, because TensorFlow's threads sleep when a graph ends and take a while to wake up for the
  * next one.
  */
 

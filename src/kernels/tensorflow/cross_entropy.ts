@@ -2,10 +2,11 @@ import type {NativeInputs, NativeKernel} from './kernel';
 import type {Native, NativeOps} from './native_ops';
 
 /*
- * TensorFlow's own op makes a row's loss and its gradient at once, and takes more than twice as long as the ops here for either.
+ * TensorFlow's own op computes a row's loss and gradient together, and takes more than twice as long as the ops here for one of
+ * the two.
  */
 
-/** Logits that are worked on at a time, so that what is made on the way stays small. */
+/** Logits that are worked on at a time, so that intermediate results stay small. */
 const CHUNK_SIZE = 2 ** 18;
 
 /** OwLoreCrossEntropy. */
@@ -18,7 +19,7 @@ export const crossEntropy: NativeKernel<object> = (ops, inputs) => {
   return ops.reshape(ops.sum(ops.concat(sums, 0), 0), []);
 };
 
-/** OwLoreCrossEntropyGrad: of each row the softmax, less 1 at the label, times the weight. */
+/** OwLoreCrossEntropyGrad: for each row the softmax, minus 1 at the label, times the weight. */
 export const crossEntropyGrad: NativeKernel<object> = (ops, inputs) => {
   const gradients = inChunks(ops, inputs, (chunk) => {
     const {logits, places, weights} = chunk;
@@ -34,19 +35,19 @@ export const crossEntropyGrad: NativeKernel<object> = (ops, inputs) => {
 interface Chunk {
   /** `[rows, vocabulary]`. */
   logits: Native;
-  /** Of the labels' logits among all of the chunk, `[rows]`. */
+  /** Indices of the labels' logits among all logits of the chunk, `[rows]`. */
   places: Native;
-  /** `[rows]`: 0 where the label is negative, and of 0 the op MulNoNan makes 0 whatever the logits are; NaN where it is too large. */
+  /** `[rows]`: 0 where the label is negative (MulNoNan gives 0 for it, whatever the logits are), NaN where it is too large. */
   weights: Native;
 }
 
-/** The logarithm of the sum of a row's exponentials, less the label's logit, `[rows]`; `ones` `[vocabulary, 1]`. */
+/** The logarithm of the sum of a row's exponentials, minus the label's logit, `[rows]`; `ones` `[vocabulary, 1]`. */
 function lossesOf(ops: NativeOps, {logits, places}: Chunk, ones: Native): Native {
   const lastAxis = ops.constant(Int32Array.of(1), [1]);
   const reduced = {T: ops.float32, Tidx: ops.int32, keep_dims: true};
-  // The largest is 0 then, and no exponential overflows.
+  // The largest logit becomes 0, so that no exponential overflows.
   const shifted = ops.sub(logits, ops.run('Max', [logits, lastAxis], reduced));
-  // Sums over an axis as a product of matrices, which TensorFlow does faster.
+  // The sums over an axis are computed as a matrix product, which is faster in TensorFlow.
   const sums = ops.matMul(ops.run('Exp', [shifted]), ones);
   const logarithms = ops.reshape(ops.run('Log', [sums]), places.shape);
   const gathered = {Tparams: ops.float32, Tindices: ops.int32, Taxis: ops.int32, batch_dims: 0};
@@ -55,7 +56,7 @@ function lossesOf(ops: NativeOps, {logits, places}: Chunk, ones: Native): Native
   return ops.sub(logarithms, ops.run('GatherV2', inputs, gathered));
 }
 
-/** What comes of some rows at a time. */
+/** The results of `f` for some rows at a time. */
 function inChunks(ops: NativeOps, inputs: NativeInputs, f: (chunk: Chunk) => Native): Native[] {
   const [rows, vocabulary] = inputs['logits']!.shape as [number, number];
   const most = Math.max(1, Math.floor(CHUNK_SIZE / vocabulary));

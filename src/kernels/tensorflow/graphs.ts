@@ -4,35 +4,35 @@ import {NativeOps, type Native, type NodeBackend} from './native_ops';
 import {RecordingOps, type Graph} from './recording_ops';
 import {loadGraphs, type LoadedGraph} from './saved_model';
 
-/** Runs with inputs of the same shapes after which a graph is worth its making, which takes as long as some dozen runs save. */
+/** After this many runs with the same input shapes a graph is made: making it costs what some dozen runs of it save. */
 const RUNS_BEFORE_GRAPH = 16;
 
-/** Shapes and attributes of a kernel that are remembered: those that were used last. */
+/** How many combinations of shapes and attributes are remembered for a kernel: those that were used last. */
 const MOST_REMEMBERED = 32;
 
 /** A kernel with inputs of certain shapes and certain attributes. */
 interface Usage {
-  /** Op by op. */
+  /** How often it ran op by op. */
   runs: number;
   graph?: Graph;
   loaded?: LoadedGraph;
 }
 
 /**
- * Runs kernels as graphs of TensorFlow's, once they have run often enough with inputs of the same shapes. In a graph TensorFlow
- * fuses ops, works on several at a time, and takes the memory of what no later op reads for the next result; of ops that come
- * one by one it can do none of that.
+ * Runs kernels as TensorFlow graphs, once they have run often enough with inputs of the same shapes. In a graph TensorFlow fuses
+ * ops, works on several at a time, and reuses the memory of tensors that no later op reads; with ops that come one by one it can
+ * do none of that.
  */
 export class KernelGraphs {
   private readonly usages = new Map<unknown, Map<string, Usage>>();
-  /** Have a graph that is not loaded yet. Models are to be few: TensorFlow logs the loading of each. */
+  /** Usages with a graph that is not loaded yet. They are loaded together, because TensorFlow logs the loading of each model. */
   private waiting: Usage[] = [];
-  /** Whether TensorFlow could not load a graph; then there are none. */
+  /** Whether TensorFlow failed to load a graph; then no graphs are used. */
   private isRefused = false;
 
   constructor(private readonly runsBefore = RUNS_BEFORE_GRAPH) {}
 
-  /** Makes of a kernel what tfjs can register. */
+  /** Turns a kernel into a function that tfjs can register. */
   kernelFunc<Attrs>(kernel: NativeKernel<Attrs>): tf.KernelFunc {
     return ({inputs, backend, attrs}) => {
       const native = backend as NodeBackend;
@@ -55,7 +55,7 @@ export class KernelGraphs {
     inputs: NativeInputs,
     attrs: Attrs,
   ): Native[] {
-    // To and from a graph the tensors of a GPU would go by way of the host.
+    // On a GPU, tensors would go to and from a graph by way of the host.
     if (this.isRefused || backend.isUsingGpuDevice) {
       return runOps(kernel, new NativeOps(backend), inputs, attrs);
     }
@@ -94,7 +94,7 @@ export class KernelGraphs {
     if (model.graphs === 0) model.binding.deleteSavedModel(model.id);
   }
 
-  /** Loads all graphs that wait, or makes them op by op for ever. */
+  /** Loads all waiting graphs; if that fails, kernels run op by op from then on. */
   private loadWaiting({binding}: NodeBackend): void {
     const {waiting} = this;
     this.waiting = [];
@@ -103,7 +103,7 @@ export class KernelGraphs {
       const loaded = loadGraphs(binding, graphs);
       waiting.forEach((usage, i) => (usage.loaded = loaded[i]));
     } catch {
-      this.isRefused = true; // there is no place for files, say
+      this.isRefused = true; // for example because there is no place for files
     }
     for (const usage of waiting) usage.graph = undefined;
   }

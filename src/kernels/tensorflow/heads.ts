@@ -4,8 +4,8 @@ import type {Native, NativeOps} from './native_ops';
 import {rotations} from './rotations';
 
 /*
- * From an attention's input to queries, keys and values by heads, and their gradients back. Where heads come first they are split
- * and put side by side without a copy, and a product of the input with one kernel for each head brings them there.
+ * From the input of attention to queries, keys and values by heads, and from their gradients back. Heads are the first axis, so
+ * that they can be split and joined without a copy; a product of the input with one kernel per head brings them there.
  */
 
 /** Queries `[stack, group, length, width]`, keys and values `[stack, length, width]`; stack is keyHeads · batch. */
@@ -15,7 +15,7 @@ export interface HeadSizes {
   batch: number;
   length: number;
   keyHeads: number;
-  /** Query heads to a key head. */
+  /** Query heads per key head. */
   group: number;
   width: number;
 }
@@ -29,7 +29,7 @@ export function headSizes(
   return {batch, length, keyHeads, group: heads / keyHeads, width: 2 * half};
 }
 
-/** Queries and keys are turned, and scaled so that their products are those to take the softmax of. */
+/** Queries, keys and values by heads. Queries and keys are turned, and scaled so that their products can go into the softmax. */
 export function projectToHeads(ops: NativeOps, inputs: NativeInputs, sizes: HeadSizes): Heads {
   const {batch, length, keyHeads, group, width} = sizes;
   const x = inputs['x']!;
@@ -41,7 +41,7 @@ export function projectToHeads(ops: NativeOps, inputs: NativeInputs, sizes: Head
     const turned = ops.batchMatMul(ofTokens, turns(ops, inputs));
     const heads = [keyHeads * group, keyHeads];
     if (group > 1) {
-      // Queries are copied once more, and keys with them, which would else keep the memory of both.
+      // Queries are copied once more, and keys too, because otherwise they would hold the memory of both.
       const [q, k] = ops.split(turned, heads, 2);
       return [
         toGroups(ops, q!, sizes),
@@ -61,7 +61,7 @@ export function projectToHeads(ops: NativeOps, inputs: NativeInputs, sizes: Head
   return [q, k, v];
 }
 
-/** The gradients by the input and, if they are asked for, by kernels and biases, from those by the heads. */
+/** The gradients by the input and, if asked for, by kernels and biases, from the gradients by the heads. */
 export function projectToHeadsGrad(
   ops: NativeOps,
   inputs: NativeInputs,
@@ -93,7 +93,7 @@ export function projectToHeadsGrad(
   return [dx, ...dKernels, ...dBiases];
 }
 
-/** What all heads say of each token, `[batch · length, heads · width]`, from `[stack, (group,) length, width]`. */
+/** The heads side by side for each token, `[batch · length, heads · width]`, from `[stack, (group,) length, width]`. */
 export function toTokens(ops: NativeOps, x: Native, sizes: HeadSizes): Native {
   const {batch, length, keyHeads, width} = sizes;
   return ops.scope(() => {
@@ -125,7 +125,7 @@ function headsFirst(ops: NativeOps, x: Native, sizes: HeadSizes): Native {
   return ops.reshape(byHeads, [keyHeads * group, batch, length, width]);
 }
 
-/** For each position the matrix that turns queries and keys, times the fourth root of 1/width: in their products that is 1/√width. */
+/** For each position the matrix that turns queries and keys, times ⁴√(1/width): their products are so divided by √width. */
 function turns(ops: NativeOps, inputs: NativeInputs): Native {
   const turn = rotations(ops, inputs['cos']!, inputs['sin']!);
   return ops.mul(turn, ops.scalar(turn.shape[2]! ** -0.25));

@@ -18,11 +18,11 @@ import {squaredNorm} from './squared_norm';
 let putBack: (() => void) | undefined;
 
 /**
- * Registers for the backend of tfjs-node (and tfjs-node-gpu) kernels made of TensorFlow's own ops: Adam in place and in one
+ * Registers kernels made of TensorFlow's own ops for the backend of tfjs-node (and tfjs-node-gpu): Adam in place and in one
  * pass, products of two matrices, the ops of LLaMA-style models, QR for the orthonormal basis and the singular value
  * decomposition for `basis: 'svd'`. Further calls change nothing; other backends are not touched.
  *
- * @returns a promise that is resolved already; the kernels are there when the call returns.
+ * @returns a promise that is already resolved: the kernels are in place when the call returns.
  * @throws if the tensorflow backend is not registered.
  */
 export function installKernels(): Promise<void> {

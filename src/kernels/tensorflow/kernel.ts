@@ -10,7 +10,7 @@ export type NativeKernel<Attrs> = (
   attrs: Attrs,
 ) => Native | Native[];
 
-/** Runs a kernel, or one that is a part of another, and frees what it makes on its way. */
+/** Runs a kernel, alone or as a part of another, and frees its intermediate results. */
 export function runOps<Attrs>(
   kernel: NativeKernel<Attrs>,
   ops: NativeOps,
@@ -20,7 +20,7 @@ export function runOps<Attrs>(
   return ops.scope(() => [kernel(ops, inputs, attrs)].flat());
 }
 
-/** Makes of a kernel of one result what tfjs can register. */
+/** Turns a kernel with one result into a function that tfjs can register. */
 export function asKernelFunc<Attrs>(kernel: NativeKernel<Attrs>): tf.KernelFunc {
   return ({inputs, backend, attrs}) => {
     const native = backend as NodeBackend;
@@ -30,7 +30,7 @@ export function asKernelFunc<Attrs>(kernel: NativeKernel<Attrs>): tf.KernelFunc 
   };
 }
 
-/** The tensors of TensorFlow's that a kernel's inputs stand for. */
+/** The TensorFlow tensors behind a kernel's inputs. */
 export function nativeInputs(backend: NodeBackend, inputs: tf.NamedTensorInfoMap): NativeInputs {
   const entries = Object.entries(inputs) as Array<[string, tf.TensorInfo]>;
   return Object.fromEntries(entries.map(([name, info]) => [name, nativeOf(backend, info)]));

@@ -1,16 +1,16 @@
 import type {NativeKernel} from './kernel';
 import type {Native, NativeOps, NativeType} from './native_ops';
 
-/** Smallest normal float32: divides a column of zeros into zeros. */
+/** Smallest normal float32: a column of zeros divided by it stays zeros. */
 const SMALLEST = 2 ** -126;
 
-/** Keeps rounding from making a Gram matrix of float64 indefinite; far below the digits of a column of float32. */
+/** Keeps a Gram matrix in float64 positive definite despite rounding; far below the precision of a float32 column. */
 const SHIFT = 2 ** -40;
 
 /** OwLoreOrthonormalize. */
 export const orthonormalize: NativeKernel<object> = (ops, {matrix}) => householderQ(ops, matrix!);
 
-/** Q of TensorFlow's QR decomposition, of columns that are scaled so that no square underflows. */
+/** Q of TensorFlow's QR decomposition, with columns scaled so that no square underflows. */
 function householderQ(ops: NativeOps, matrix: Native): Native {
   const T = ops.float32;
   const largest = ops.scope(() => {
@@ -31,7 +31,7 @@ export const nearlyOrthonormalize: NativeKernel<object> = (ops, {matrix}) => {
   try {
     return inFloat64(ops, matrix!, timesInverseFactor);
   } catch {
-    return householderQ(ops, matrix!); // TensorFlow factors no matrix that is not finite
+    return householderQ(ops, matrix!); // TensorFlow's Cholesky refuses a matrix that is not finite
   }
 };
 
@@ -63,7 +63,7 @@ export const leftSingularVectors: NativeKernel<object> = (ops, {matrix}) =>
     return ops.runAll('Svd', [exact], attributes, 3)[1]!;
   });
 
-/** What `f` makes of a float32 tensor in float64, as float32. */
+/** The result of `f` in float64 for a float32 tensor, as float32. */
 function inFloat64(
   ops: NativeOps,
   x: Native,

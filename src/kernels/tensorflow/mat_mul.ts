@@ -7,7 +7,7 @@ const ofFloats = asKernelFunc<tf.BatchMatMulAttrs>((ops, {a, b}, {transposeA, tr
     : ops.batchMatMul(a!, b!, transposeA, transposeB),
 );
 
-/** BatchMatMul, that of float32 by the ops that are quick and safe, as `NativeOps` knows. */
+/** BatchMatMul; for float32 by the fastest safe op, which `NativeOps` chooses. */
 export function createBatchMatMul(stock: tf.KernelFunc): tf.KernelFunc {
   return (args) => {
     const {a, b} = args.inputs as Record<'a' | 'b', tf.TensorInfo>;

@@ -1,10 +1,10 @@
 import type * as tf from '@tensorflow/tfjs-core';
 
-/** A tensor of TensorFlow's own; tfjs knows nothing of it. */
+/** A TensorFlow tensor that tfjs does not know of. */
 export interface Native {
   readonly id: number;
   readonly shape: readonly number[];
-  /** TensorFlow's number for it. */
+  /** TensorFlow's number for the dtype. */
   readonly dtype: number;
 }
 
@@ -13,12 +13,12 @@ export class NativeType {
   constructor(readonly number: number) {}
 }
 
-/** Attributes of an op by name. An array is a shape. */
+/** Attributes of an op by name; an array is a shape. */
 export type Attributes = Readonly<
   Record<string, NativeType | boolean | number | string | readonly number[]>
 >;
 
-/** What is used of the backend of tfjs-node and tfjs-node-gpu. */
+/** The parts of the backend of tfjs-node and tfjs-node-gpu that are used here. */
 export interface NodeBackend {
   binding: {
     TF_ATTR_TYPE: number;
@@ -47,7 +47,7 @@ export interface NodeBackend {
     deleteSavedModel(id: number): void;
   };
   isUsingGpuDevice: boolean;
-  /** Also brings values that are still in JavaScript to TensorFlow. */
+  /** The ids of TensorFlow's tensors; it copies values that are still in JavaScript to TensorFlow. */
   getInputTensorIds(inputs: tf.TensorInfo[]): number[];
   tensorMap: {get(dataId: object): {id: number}};
   refCount(dataId: object): number;
@@ -59,23 +59,23 @@ export interface NodeBackend {
 /** TensorFlow's number for float64, which tfjs does not have. */
 const TF_DOUBLE = 2;
 
-/** The last scalars of each backend; far more than a kernel uses. */
+/** The last scalars of each backend: far more of them than a kernel uses. */
 const scalars = new WeakMap<NodeBackend, Map<number, Native>>();
 const MOST_SCALARS = 64;
 
-/** Bindings to a TensorFlow that has refused an op of oneDNN's. */
+/** Bindings to a TensorFlow that has refused an op of oneDNN. */
 const withoutOneDnn = new WeakSet();
 
 /**
- * Inner sizes of products up to which oneDNN's `dnnl_sgemm` has its buffer on the stack, with a margin: it has up to 84 with AVX-512
- * and up to 252 with AVX2.
+ * Largest inner sizes of products for which oneDNN's `dnnl_sgemm` keeps its buffer on the stack, with a margin: the limits are 84
+ * with AVX-512 and 252 with AVX2.
  */
 const SHORT = 80;
 const SHORT_WITHOUT_AVX512 = 240;
 
 /**
- * TensorFlow's ops without tfjs in between, whose engine takes ten times as long for an op as TensorFlow does to start it.
- * What is made lives to the end of the innermost {@link scope}; nothing may be made outside of one.
+ * TensorFlow's ops without tfjs in between: tfjs's engine takes ten times as long for an op as TensorFlow needs to start it.
+ * A tensor lives to the end of the innermost {@link scope}; none may be made outside a scope.
  */
 export class NativeOps {
   readonly float32: NativeType;
@@ -83,7 +83,7 @@ export class NativeOps {
   readonly int32: NativeType;
   private made: Native[] = [];
 
-  /** @param longestInner Products of a longer inner size are made in parts. */
+  /** @param longestInner Products with a longer inner size are computed in parts. */
   constructor(
     private readonly backend: NodeBackend,
     private readonly longestInner = longestSafeInner(),
@@ -93,7 +93,7 @@ export class NativeOps {
     this.int32 = new NativeType(TF_INT32);
   }
 
-  /** Runs `f` and frees what it has made, but what it returns, which belongs to the scope around. */
+  /** Runs `f` and frees all tensors that it made except those that it returns, which belong to the surrounding scope. */
   scope<T>(f: () => T): T {
     const outer = this.made;
     this.made = [];
@@ -112,7 +112,7 @@ export class NativeOps {
     }
   }
 
-  /** Takes what the innermost scope has made out of it: no scope will free it. */
+  /** Takes a tensor out of the innermost scope, where it was made: no scope will free it. */
   release(x: Native): Native {
     this.made = this.made.filter((other) => other !== x);
     return x;
@@ -141,7 +141,7 @@ export class NativeOps {
     return x;
   }
 
-  /** Kept for the next one who asks: TensorFlow takes longer to make one than to run an op on it. */
+  /** A scalar, which is kept for later calls: TensorFlow takes longer to make one than to run an op on it. */
   scalar(value: number): Native {
     const kept = scalars.get(this.backend) ?? new Map<number, Native>();
     scalars.set(this.backend, kept);
@@ -179,8 +179,8 @@ export class NativeOps {
   }
 
   /**
-   * The product of two matrices. TensorFlow's own op for it is the quickest of small ones; it is safe where the inner size is short
-   * or another one is 1, and on a GPU: see {@link batchMatMul}.
+   * The product of two matrices. TensorFlow's own op for it is the fastest for small matrices; it is safe where the inner size is
+   * short or another size is 1, and on a GPU: see {@link batchMatMul}.
    */
   matMul(a: Native, b: Native, transposeA = false, transposeB = false): Native {
     const isSafe =
@@ -194,10 +194,10 @@ export class NativeOps {
   }
 
   /**
-   * Products of stacks of matrices, with broadcasting. With AVX-512 by oneDNN's primitive, which is safe. Its function for products
-   * (`dnnl_sgemm`), on which TensorFlow's MatMul stands, and all else without AVX-512, is not for long inner sizes: it keeps the
-   * stack pointer in a buffer on the heap while it computes, and what the system writes below it for a signal that is handled
-   * meanwhile goes over what others have there.
+   * Products of stacks of matrices, with broadcasting. With AVX-512 oneDNN's primitive computes them, which is safe. Without
+   * AVX-512, and in TensorFlow's MatMul, oneDNN's function `dnnl_sgemm` does, which is not safe for long inner sizes: while it
+   * computes, the stack pointer points into a buffer on the heap, so that if a signal is handled meanwhile, the system overwrites
+   * the memory below, which belongs to others.
    */
   batchMatMul(a: Native, b: Native, transposeA = false, transposeB = false): Native {
     if (innerSize(a, transposeA) > this.longestInner && !this.backend.isUsingGpuDevice) {
@@ -207,7 +207,7 @@ export class NativeOps {
     return this.oneDnn('BatchMatMulV2', [a, b], attributes);
   }
 
-  /** The same, by parts of the inner size of which none is too long. */
+  /** The same, as a sum of products over parts of the inner size, none of which is too long. */
   private sumOfProducts(a: Native, b: Native, transposeA: boolean, transposeB: boolean): Native {
     const inner = innerSize(a, transposeA);
     const parts = Math.ceil(inner / this.longestInner);
@@ -247,7 +247,7 @@ export class NativeOps {
     return this.run('Transpose', [x, order], {T: this.float32, Tperm: this.int32});
   }
 
-  /** One part is put out as it is. */
+  /** Joins the parts along an axis; a single part is returned as it is. */
   concat(parts: readonly Native[], axis: number): Native {
     if (parts.length === 1) return parts[0]!;
     const where = this.constant(Int32Array.of(axis), []);
@@ -262,12 +262,12 @@ export class NativeOps {
     return this.runAll('SplitV', [x, parts, where], attributes, sizes.length);
   }
 
-  /** Over the last axis: by oneDNN in half the time. */
+  /** Softmax over the last axis; oneDNN takes half the time. */
   softmax(x: Native): Native {
     return this.oneDnn('Softmax', [x], {T: this.float32});
   }
 
-  /** Sums over an axis, which stays with length 1. */
+  /** Sums over an axis, which is kept with length 1. */
   sum(x: Native, axis: number): Native {
     const where = this.constant(Int32Array.of(axis), [1]);
     const attributes = {T: this.float32, Tidx: this.int32, keep_dims: true};
@@ -281,7 +281,7 @@ export class NativeOps {
     try {
       return this.run(`_Mkl${op}`, inputs, {...attributes, _kernel: 'MklNameChangeOp'});
     } catch {
-      const result = this.run(op, inputs, attributes); // throws what is wrong with the inputs
+      const result = this.run(op, inputs, attributes); // throws if the inputs are wrong
       withoutOneDnn.add(binding);
       return result;
     }
@@ -305,12 +305,12 @@ function innerSize(a: Native, transposeA: boolean): number {
 }
 
 /**
- * The longest inner size of a product that oneDNN makes without a stack pointer on the heap; of other processors than x64, and of
- * Windows, which has no such signals, it is not asked.
+ * The longest inner size of a product that oneDNN computes without a stack pointer on the heap. There is no limit on processors
+ * other than x64, nor on Windows, which has no such signals.
  */
 function longestSafeInner(): number {
   if (process.arch !== 'x64' || process.platform === 'win32') return Infinity;
-  // Of the others only Linux says what its processor has.
+  // Of the other systems only Linux tells what its processor has.
   if (process.platform !== 'linux') return SHORT;
   hasAvx512 ??= seesAvx512();
   return hasAvx512 ? Infinity : SHORT_WITHOUT_AVX512;
@@ -318,7 +318,7 @@ function longestSafeInner(): number {
 
 let hasAvx512: boolean | undefined;
 
-/** Whether oneDNN finds what it calls `avx512_core`, and is let use it. */
+/** Whether oneDNN finds what it calls `avx512_core`, and may use it. */
 function seesAvx512(): boolean {
   const {ONEDNN_MAX_CPU_ISA, DNNL_MAX_CPU_ISA} = process.env;
   const most = ONEDNN_MAX_CPU_ISA ?? DNNL_MAX_CPU_ISA ?? 'DEFAULT';
@@ -329,7 +329,7 @@ function seesAvx512(): boolean {
   return ['avx512f', 'avx512bw', 'avx512dq', 'avx512vl'].every((flag) => flags.includes(flag));
 }
 
-/** The tensor of TensorFlow's that a tensor of tfjs, float32 or int32, stands for. */
+/** The TensorFlow tensor behind a tfjs tensor, float32 or int32. */
 export function nativeOf(backend: NodeBackend, info: tf.TensorInfo): Native {
   const {TF_FLOAT, TF_INT32} = backend.binding;
   const dtype = info.dtype === 'int32' ? TF_INT32 : TF_FLOAT;

@@ -2,14 +2,14 @@ import type * as tf from '@tensorflow/tfjs-core';
 import {nativeOf, type Native, type NativeOps, type NodeBackend} from './native_ops';
 
 /**
- * Variables of TensorFlow's by name, made once for each backend: TensorFlow takes longer to make one than to run any op on it.
+ * TensorFlow variables by name, made once for each backend: TensorFlow takes longer to make one than to run any op on it.
  * Between uses they hold a scalar.
  */
 const variables = new WeakMap<object, Map<string, Native>>();
 
 /**
- * A variable of TensorFlow's with a value that ops may change in place, or a copy of it if the value has another owner, until
- * {@link endVariable}. No two at a time may have the same name.
+ * A TensorFlow variable with a value that ops may change in place until {@link endVariable}; TensorFlow copies the value first if
+ * it has another owner. No two variables may have the same name at a time.
  */
 function toVariable(backend: NodeBackend, ops: NativeOps, value: Native, name: string): Native {
   let ofBackend = variables.get(backend);
@@ -34,7 +34,7 @@ export function readVariable(ops: NativeOps, variable: Native): Native {
   return ops.run('ReadVariableOp', [variable], {dtype: ops.float32});
 }
 
-/** The value of a variable, of which it is not the owner any more. */
+/** The value of a variable, which gives up owning it. */
 function endVariable(ops: NativeOps, variable: Native): Native {
   const value = readVariable(ops, variable);
   ops.runAll('AssignVariableOp', [variable, ops.scalar(0)], {dtype: ops.float32}, 0);
@@ -42,8 +42,8 @@ function endVariable(ops: NativeOps, variable: Native): Native {
 }
 
 /**
- * Lets `change` work on tensors as on variables of TensorFlow's. Those that share their data with no other tensor are changed
- * in place and put out again, even if it throws; of the others TensorFlow makes copies.
+ * Lets `change` work on tensors as TensorFlow variables. Tensors that share their data with no other tensor are changed in place
+ * and registered again, even if `change` throws; of the others TensorFlow makes copies.
  */
 export function changeTensors(
   backend: NodeBackend,
@@ -57,7 +57,7 @@ export function changeTensors(
   const entries = tensors.map(({dataId}) =>
     backend.refCount(dataId) === 1 ? backend.tensorMap.get(dataId) : null,
   );
-  // The variable is to be the only owner of what it changes.
+  // The variable must be the only owner of the data that it changes.
   for (const entry of entries) if (entry) backend.binding.deleteTensor(entry.id);
   let values: Native[] = [];
   try {

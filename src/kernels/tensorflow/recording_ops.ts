@@ -7,17 +7,17 @@ export interface GraphNode {
   /** Outputs of other nodes. */
   inputs: Array<{node: GraphNode; output: number}>;
   attributes: Attributes;
-  /** Of a constant. */
+  /** The value of a constant. */
   value?: {values: Float32Array | Int32Array; shape: readonly number[]};
 }
 
-/** A computation: from placeholders of fixed shapes to nodes of one output each. */
+/** A computation: from placeholders of fixed shapes to nodes with one output each. */
 export interface Graph {
   inputs: GraphNode[];
   outputs: GraphNode[];
 }
 
-/** Runs ops as its base class does, and keeps what it has run. */
+/** Runs ops as its base class does, and records them. */
 export class RecordingOps extends NativeOps {
   private readonly sources = new Map<Native, GraphNode['inputs'][number]>();
   private readonly placeholders: GraphNode[];
@@ -48,12 +48,12 @@ export class RecordingOps extends NativeOps {
     return result;
   }
 
-  /** A constant like any other. */
+  /** A constant like any other, not a kept scalar. */
   override scalar(value: number): Native {
     return this.constant(Float32Array.of(value), []);
   }
 
-  /** How these results came of the inputs. */
+  /** The graph that computes these results from the inputs. */
   graphOf(results: readonly Native[]): Graph {
     const outputs = results.map((x) => {
       const attributes = {T: new NativeType(x.dtype)};

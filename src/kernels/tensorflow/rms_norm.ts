@@ -33,12 +33,12 @@ export function inverseRms(ops: NativeOps, x: Native, epsilon: number): Native {
   });
 }
 
-/** Rows times `scale`, which is the {@link inverseRms} of each, times the weight. */
+/** Rows times `scale`, which is the {@link inverseRms} of each row, times the weight. */
 export function normalize(ops: NativeOps, x: Native, scale: Native, weight: Native): Native {
   return ops.scope(() => ops.mul(ops.mul(x, scale), weight));
 }
 
-/** The gradients of {@link normalize} with {@link inverseRms}, by the rows and by the weight. */
+/** The gradients of {@link normalize} with {@link inverseRms}: by the rows, and by the weight. */
 export function normalizeGrad(
   ops: NativeOps,
   dy: Native,
@@ -49,7 +49,7 @@ export function normalizeGrad(
   const width = x.shape[1]!;
   return ops.scope(() => {
     const products = ops.mul(dy, x);
-    // Sums over an axis as products of matrices, which TensorFlow does faster.
+    // The sums over an axis are computed as matrix products, which are faster in TensorFlow.
     const dWeight = ops.reshape(ops.matMul(scale, products, true, false), weight.shape);
     const means = ops.mul(ops.reshape(weight, [width, 1]), ops.scalar(1 / width));
     const along = ops.matMul(products, means);

@@ -18,7 +18,7 @@ export interface LoadedGraph {
 }
 
 const TAG = 'serve';
-/** The version of the format of graphs: that of TensorFlow 2.9. */
+/** The version of the graph format: that of TensorFlow 2.9. */
 const PRODUCER = 1087;
 
 /**
@@ -30,7 +30,7 @@ export function loadGraphs(
   binding: NodeBackend['binding'],
   graphs: readonly Graph[],
 ): LoadedGraph[] {
-  // This module also goes into bundles for browsers, which have no such modules.
+  // Not imported, because this file also goes into bundles for browsers, which lack these modules.
   const {mkdtempSync, writeFileSync, rmSync} = process.getBuiltinModule('node:fs');
   const {tmpdir} = process.getBuiltinModule('node:os');
   const {join} = process.getBuiltinModule('node:path');
@@ -63,7 +63,7 @@ function outputName(graph: number, index: number): string {
  * protobuf and tensorflow/core/framework.
  */
 
-/** SavedModel, of one MetaGraphDef. */
+/** SavedModel, with one MetaGraphDef. */
 function encodeSavedModel(graphs: readonly Graph[]): Uint8Array {
   const pbf = new PbfWriter();
   pbf.writeVarintField(1, 1); // the version of its format
@@ -83,7 +83,7 @@ function writeGraphs(graphs: readonly Graph[], pbf: PbfWriter): void {
   pbf.writeMessage(4, (version, versions) => versions.writeVarintField(1, version), PRODUCER);
 }
 
-/** The nodes of a graph, those that a node reads before it. */
+/** The nodes of a graph; each comes after those that it reads. */
 function writeGraph({inputs, outputs}: Graph, number: number, pbf: PbfWriter): void {
   const names = new Map<GraphNode, string>();
   const write = (node: GraphNode, ownName?: string): string => {

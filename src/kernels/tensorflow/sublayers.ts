@@ -88,7 +88,7 @@ export const mlpSublayerGrad: NativeKernel<OwLoreMlpSublayerGradAttrs> = (
   return [dx, dNorm, ...dKernels, ops.matMul(hidden!, dy, true)];
 };
 
-/** From the gradient of the normalized input those of the sublayer's, which also goes around it, and of the norm's weight. */
+/** The gradients of the sublayer's input, which also goes around the norm, and of the norm's weight, from that of its output. */
 function throughNorm(
   ops: NativeOps,
   inputs: NativeInputs,

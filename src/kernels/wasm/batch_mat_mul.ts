@@ -7,7 +7,7 @@ import {transposeMatrices} from './transpose_matrices';
 type MatMulKernel = WasmKernel<'a' | 'b', tf.BatchMatMulAttrs>;
 
 /**
- * Multiplications below which a product in a stack takes longer to set up than the scalar loop
+ * With fewer multiplications than this, a product in a stack takes longer to set up than the scalar loop
  * takes to run.
  */
 const SMALL_PRODUCT = 16 ** 3;
@@ -15,9 +15,9 @@ const SMALL_PRODUCT = 16 ** 3;
 /**
  * BatchMatMul as a sequence of plain products of two matrices.
  *
- * The stock kernel has a fast path for exactly that case and a scalar loop, over ten times slower,
- * for every transposed or batched one. Transposed operands are copied; a stack times one matrix is
- * one product of all rows. Stacks of small matrices stay with the scalar loop.
+ * The stock kernel has a fast path for exactly that case, and a scalar loop, over ten times slower, for
+ * every transposed or batched product. Transposed operands are copied; a stack times one matrix becomes
+ * one product of all rows. Stacks of small matrices still use the scalar loop.
  *
  * @param stock the kernel that tfjs registers; runs each product.
  */
@@ -48,7 +48,7 @@ export function createBatchMatMul(stock: MatMulKernel): MatMulKernel {
       const allRows = withShape(left, [tf.util.sizeFromShape(batchA) * rows, inner]);
       out = transposeA
         ? withMatrixView(backend, right, 0, [inner, columns], (r) => multiply(allRows, r))
-        : multiply(allRows, withShape(right, [inner, columns])); // weights stay packed, as in stock
+        : multiply(allRows, withShape(right, [inner, columns])); // weights stay packed, as in the stock kernel
       out.shape = outShape;
     } else {
       out = allocate(backend, outShape);

@@ -1,15 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {callKernel, withShape, type WasmKernel} from './kernel';
 
-/** StridedSlice with begin, end and strides taken as they are. */
+/** Attributes of StridedSlice that take begin, end and strides as they are. */
 const NO_MASKS = {beginMask: 0, endMask: 0, ellipsisMask: 0, newAxisMask: 0, shrinkAxisMask: 0};
 
 /**
  * Conv2DBackpropFilter, the gradient of a convolution's kernel, which the wasm backend lacks.
  *
- * For each position in the filter window: the input pixels that it saw, `[pixels, in]`, transposed,
- * times the output's gradient, `[pixels, out]`. Channels last only, as the backend's forward
- * convolution.
+ * For each position in the filter window it multiplies the input pixels that this position saw,
+ * `[pixels, in]`, transposed, with the output's gradient, `[pixels, out]`. Channels must be last, as in the
+ * backend's forward convolution.
  */
 export const conv2DBackpropFilter: WasmKernel<'x' | 'dy', tf.Conv2DBackpropFilterAttrs> = ({
   inputs: {x, dy},

@@ -3,15 +3,15 @@ import {allocate, type WasmKernel} from './kernel';
 
 type GatherKernel = WasmKernel<'x' | 'indices', tf.GatherV2Attrs>;
 
-/** Slices of fewer numbers take longer to copy one by one than the stock kernel takes for its numbers. */
+/** Slices shorter than this take longer to copy one by one than the stock kernel takes for the single numbers. */
 const SHORT_SLICE = 16;
 
 /**
- * GatherV2 of slices that lie in one piece, the rows of an Embedding above all, copied each at once; the
- * stock kernel computes the place of every number, takes batches other than the first from the wrong
- * one, and keeps two tensors if there are no numbers.
+ * GatherV2 of contiguous slices, such as the rows of an Embedding, each copied at once. The stock kernel
+ * computes the place of every number, reads batches after the first from the wrong place, and leaks two
+ * tensors if there are no numbers.
  *
- * @param stock the kernel that tfjs registers; for short slices without batches.
+ * @param stock the kernel that tfjs registers; used for short slices without batches.
  */
 export function createGather(stock: GatherKernel): GatherKernel {
   return (args) => {

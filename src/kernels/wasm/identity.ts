@@ -5,25 +5,25 @@ type IdentityKernel = WasmKernel<'x', object>;
 type CastKernel = WasmKernel<'x', tf.CastAttrs>;
 
 /**
- * Identity, and so `tf.clone`, without a copy: the result shares the input's memory, as that of the
- * stock Reshape does. No kernel writes into its inputs; one that did would have to look whether it
- * is the memory's only owner.
+ * Identity, and so `tf.clone`, without a copy: the result shares the input's memory, like the result of
+ * the stock Reshape. That is safe because a kernel writes into an input only if the memory has no other
+ * owner.
  *
- * @param stock the kernel that tfjs registers; copies.
+ * @param stock the kernel that tfjs registers, which copies.
  */
 export function createIdentity(stock: IdentityKernel): IdentityKernel {
   return (args) => share(args) ?? stock(args);
 }
 
-/** Cast to the type that the input has, without a copy. */
+/** Cast, without a copy if the input already has the type. */
 export function createCast(stock: CastKernel): CastKernel {
   return (args) => (args.attrs.dtype === args.inputs.x.dtype ? share(args) : null) ?? stock(args);
 }
 
 function share({inputs: {x}, backend}: Parameters<IdentityKernel>[0]): tf.TensorInfo | null {
   if (x.dtype === 'string') return null;
-  // Stock kernels read the shape that belongs to the memory, which is not x's own where x was
-  // reshaped: a copy sets that right.
+  // Stock kernels read the shape stored with the memory, which differs from the shape of x if x was
+  // reshaped; then a copy is needed.
   const {shape} = backend.dataIdMap.get(x.dataId);
   if (!tf.util.arraysEqual(shape, x.shape)) return null;
   backend.incRef(x.dataId);

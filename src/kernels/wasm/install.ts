@@ -55,7 +55,7 @@ const KERNELS: ReadonlyArray<[name: string, create: (stock: never) => unknown]> 
   [tf.MaxPoolGrad, () => maxPoolGrad],
 ];
 
-/** Kernels that tfjs has not, and the backend only with the module. */
+/** Kernels that tfjs does not have; the backend has them only with the module. */
 const FUSED_KERNELS: ReadonlyArray<
   [name: string, run: (module: SimdModule, args: never) => unknown]
 > = [
@@ -75,7 +75,7 @@ const FUSED_KERNELS: ReadonlyArray<
 interface Installation {
   /** What was registered under each kernel name before. */
   replaced: Map<string, tf.KernelConfig | undefined>;
-  /** By backend: resolved when it has the module, or goes without. */
+  /** By backend: resolves when the backend has the module, or will do without it. */
   ready: WeakMap<object, Promise<void>>;
 }
 
@@ -92,15 +92,15 @@ export interface InstallKernelsOptions {
  * convolution that it lacks, a gradient of max pooling that is right where all inputs are negative,
  * and an Identity that does not copy.
  *
- * They run from the next op on, most of them in a module of SIMD WebAssembly. Where a browser lets its main thread wait for no
- * WebAssembly, kernels composed of the backend's own, half as fast, take their place until the promise resolves; where the engine
- * has no SIMD, and for matrix products where the backend runs several threads, they stay.
+ * They run from the next op on, most of them in a module of SIMD WebAssembly. In a browser whose main thread must not wait for
+ * WebAssembly, kernels composed of the backend's own run until the promise resolves; they are half as fast. The composed kernels
+ * stay where the engine has no SIMD, and for matrix products where the backend runs several threads.
  *
  * Call it once after `import '@tensorflow/tfjs-backend-wasm'`, before or after `tf.setBackend('wasm')`; further calls change
- * nothing. A backend that is made anew has the kernels, too. Other backends are not touched.
+ * nothing. A backend that is made later has the kernels, too. Other backends are not touched.
  *
- * @returns a promise that resolves when the module runs on the backend that is there, if any; it rejects if the memory is full:
- *   then the composed kernels stay.
+ * @returns a promise that resolves when the module runs on the existing backend, if any. It rejects if the memory is full: then
+ *   the composed kernels stay.
  * @throws if the wasm backend is not registered, or an option is not valid.
  */
 export function installKernels(options: InstallKernelsOptions = {}): Promise<void> {
@@ -133,8 +133,8 @@ export function installKernels(options: InstallKernelsOptions = {}): Promise<voi
 }
 
 /**
- * What tfjs calls for each kernel when a backend becomes the current one: the set-up of the stock kernel, as ours may call it,
- * and the module's.
+ * What tfjs calls for each kernel when a backend becomes the current one: the set-up of the stock kernel, which our kernel may
+ * call, and the set-up of the module.
  */
 function setUp(stock: tf.KernelConfig | undefined): tf.KernelSetupFunc {
   return (backend) => {
@@ -156,7 +156,7 @@ function moduleReady(
   return started;
 }
 
-/** Where the engine can do it at once, so it is when this returns. */
+/** Gives the backend the module: before this returns, if the engine can compile it at once. */
 async function useModule(backend: object): Promise<void> {
   let later: Promise<void> | undefined;
   try {
@@ -169,11 +169,11 @@ async function useModule(backend: object): Promise<void> {
   registerFusedKernels(backend);
 }
 
-/** Registers them while the kernels are installed and `backend` has the module; else they are not to be found. */
+/** Registers the fused kernels if the kernels are installed and `backend` has the module; otherwise removes them. */
 function registerFusedKernels(backend: object): void {
   const isThere = installation !== undefined && simdModule(backend) !== undefined;
   for (const [name, run] of FUSED_KERNELS) {
-    // Each says what its inputs and attributes are; the registry does not ask.
+    // Each kernel has its own types of inputs and attributes; the registry has none.
     const kernelFunc = preferModule(run as never, () => {
       throw new Error(`${name}: this backend was made without the SIMD module`);
     }) as unknown as tf.KernelFunc;

@@ -28,13 +28,13 @@ export function preferModule<Args extends {backend: BackendWasm}, Result>(
   };
 }
 
-/** All that a memory of WebAssembly can have, of 32 bits. */
+/** The most bytes that a 32-bit WebAssembly memory can have. */
 const MOST_BYTES = 2 ** 32 - 1;
 
 /**
- * A new tensor with memory, of which the contents are not set.
+ * A new tensor with memory whose contents are not set.
  *
- * @throws if the memory is full; the backend itself would write over address 0.
+ * @throws if the memory is full; the backend itself would write from address 0 on.
  */
 export function allocate(
   backend: BackendWasm,
@@ -42,7 +42,7 @@ export function allocate(
   dtype: tf.DataType = 'float32',
 ): tf.TensorInfo {
   const bytes = tf.util.sizeFromShape(shape) * tf.util.bytesPerElement(dtype);
-  // To the allocator, which counts in 32 bits, it would be another number.
+  // The allocator counts in 32 bits, so that it would see a smaller number.
   if (bytes > MOST_BYTES) throw outOfMemory(bytes);
   const out = backend.makeOutput(shape, dtype);
   if (addressOf(backend, out) === 0) {
@@ -76,7 +76,7 @@ export function callKernel(
 }
 
 /**
- * The same data under another shape; it is not counted as an owner, so it must not be disposed of.
+ * The same data under another shape. The result does not count as an owner, so it must not be disposed of.
  */
 export function withShape(x: tf.TensorInfo, shape: number[]): tf.TensorInfo {
   return {dataId: x.dataId, shape, dtype: x.dtype};

@@ -32,7 +32,7 @@ function matrixShape(x: tf.TensorInfo, transposed: boolean): [number, number] {
 }
 
 /**
- * For each entry of the batch shape `to`, which entry of the batch shape `from` is broadcast to it.
+ * For each entry of the batch shape `to`, the index of the entry of the batch shape `from` that is broadcast to it.
  */
 export function broadcastIndices(from: number[], to: number[]): number[] {
   let indices = [0];

@@ -5,9 +5,8 @@ import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
  * Calls `use` with matrix `index` of a float32 stack of `rows` × `columns` matrices, as a tensor
  * over the same memory.
  *
- * The view has a data id of its own and loses it when `use` returns. The backend packs the right
- * operand of a product and keeps the packed copy as long as that operand's data id: for a view it
- * is gone at once.
+ * The view has its own data id, which ends when `use` returns. The backend packs the right operand of a
+ * product and keeps the packed copy as long as that operand's data id lives: for a view, not beyond `use`.
  */
 export function withMatrixView<T>(
   backend: BackendWasm,
@@ -21,7 +20,7 @@ export function withMatrixView<T>(
   try {
     return use(view);
   } finally {
-    // disposeData of the backend would free memory that belongs to the stack
+    // the backend's own disposeData would free the memory, which belongs to the stack
     backend.wasm.tfjs.disposeData(backend.dataIdMap.get(view.dataId).id);
     backend.dataIdMap.delete(view.dataId);
   }

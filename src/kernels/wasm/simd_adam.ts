@@ -30,8 +30,8 @@ export function simdAdam(module: SimdModule, args: AdamArgs): tf.TensorInfo[] {
 }
 
 /**
- * The moments are changed in place, the variable is not: kernels of tfjs may have kept it packed, and take another tensor for
- * another weight.
+ * The moments are changed in place, the variable is not: kernels of tfjs may have kept a packed copy of it, and notice a new
+ * weight only if it is another tensor.
  */
 function moveOn(
   module: SimdModule,
@@ -70,7 +70,7 @@ function moveOn(
   return [y, ...results];
 }
 
-/** A tensor for what takes the place of `x`: over the same memory if `x` is its only owner. */
+/** A tensor for the values that replace `x`: over the same memory if `x` is its only owner. */
 function inPlace(backend: BackendWasm, x: tf.TensorInfo): tf.TensorInfo {
   return backend.refCount(x.dataId) > 1 ? allocate(backend, x.shape) : share(backend, x);
 }

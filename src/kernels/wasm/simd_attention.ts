@@ -25,7 +25,7 @@ type Bias = 'qBias' | 'kBias' | 'vBias';
 
 type Angles = 'cos' | 'sin';
 
-/** OwLoreAttention. Queries and keys are put out as they are projected; they are turned on the way. */
+/** OwLoreAttention. Queries and keys are returned as projected, before they are turned. */
 export function simdAttention(
   module: SimdModule,
   {inputs, backend, attrs}: KernelArgs<'x' | Projected | Angles, OwLoreAttentionAttrs, Bias>,
@@ -91,7 +91,7 @@ function addBias(
   });
 }
 
-/** Of `x` `[rows, columns]`, `[columns]`. */
+/** The sums `[columns]` of the rows of `x` `[rows, columns]`. */
 function sumRows(module: SimdModule, backend: BackendWasm, x: tf.TensorInfo): tf.TensorInfo {
   const [rows, columns] = x.shape as [number, number];
   const sums = allocate(backend, [columns]);
@@ -163,7 +163,7 @@ function attendGradient(
   return gradients;
 }
 
-/** Calls `f` with the bytes from the start of the queries, and from that of the keys. */
+/** Calls `f` for each key head, with its offset in bytes in the queries and in the keys. */
 function forEachKeyHead(
   {batch, keyHeads, group, length, width, queryStep, keyStep}: Layout,
   f: (ofQueries: number, ofKeys: number) => void,
@@ -176,7 +176,7 @@ function forEachKeyHead(
   }
 }
 
-/** Calls `use` with the address of memory, which is free again afterwards. */
+/** Calls `use` with the address of memory that is freed afterwards. */
 function withWorkspace(backend: BackendWasm, bytes: number, use: (address: number) => void): void {
   const memory = allocate(backend, [bytes / 4]);
   use(addressOf(backend, memory));

@@ -8,7 +8,7 @@ type Range = [lower: number, upper: number];
 
 const EVERYTHING: Range = [-Infinity, Infinity];
 
-/** What the activations that only cut off leave. */
+/** The range of values that remains, for activations that only clamp. */
 const RANGES: Readonly<Record<string, Range>> = {
   linear: EVERYTHING,
   relu: [0, Infinity],

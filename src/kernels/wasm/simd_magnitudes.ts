@@ -5,7 +5,7 @@ import type {SimdModule} from './simd_module';
 
 type MagnitudeArgs<Attrs> = KernelArgs<'weight' | 'norm', Attrs>;
 
-/** OwLoreMagnitudeSums: of each row, by float64. */
+/** OwLoreMagnitudeSums: one sum per row, added up in float64. */
 export function simdMagnitudeSums(module: SimdModule, args: MagnitudeArgs<object>): tf.TensorInfo {
   const {backend} = args;
   const operands = operandsOf(args);

@@ -5,13 +5,13 @@ import type {SimdModule} from './simd_module';
 
 type MatMulArgs = KernelArgs<'a' | 'b', tf.BatchMatMulAttrs>;
 
-/** Whether the module is to compute a product: not where the backend itself has several threads. */
+/** Whether the module should compute a product; not if the backend itself has several threads. */
 export function isForModule({inputs: {a, b}, backend}: MatMulArgs): boolean {
   const isFloat = a.dtype === 'float32' && b.dtype === 'float32';
   return isFloat && backend.wasm.tfjs.getThreadsCount() <= 1;
 }
 
-/** BatchMatMul by the module: any transposition, any stacks, in one product of matrices each. */
+/** BatchMatMul by the module: any transposition and any stacks, one product for each pair of matrices. */
 export function simdBatchMatMul(
   module: SimdModule,
   {inputs: {a, b}, backend, attrs}: MatMulArgs,

@@ -2,28 +2,28 @@ import {relaxed, simd, withNamedArguments, type Binary, type SimdModule} from '.
 
 export type {SimdModule};
 
-/** What the stock backend keeps in `wasm`. */
+/** The parts of the stock backend's `wasm` that are used here. */
 interface EmscriptenModule {
   /** Returns 0 if there is no memory left. */
   _malloc(bytes: number): number;
-  /** The exports of the binary with SIMD, of which the memory is one. */
+  /** The exports of the binary with SIMD, its memory among them. */
   asm?: {memory?: unknown};
   /** The memory of the binary with SIMD and threads, which imports it. */
   wasmMemory?: unknown;
 }
 
-/** Bit of a memory's flags in a binary that says that it is shared between threads. */
+/** The bit in a memory's flags in a binary that marks it as shared between threads. */
 const SHARED = 2;
 
-/** Compiled, by whether it takes a memory that is shared. */
+/** The compiled modules, by whether they take a shared memory. */
 const modules = new Map<boolean, WebAssembly.Module>();
 
-/** By backend. */
+/** The instances, by backend. */
 const instances = new WeakMap<object, SimdModule>();
 
 let isOn = true;
 
-/** The module over the memory of `backend`; undefined before {@link attach}, and where there is none. */
+/** The module over the memory of `backend`; undefined before {@link attach}, and where it cannot run. */
 export function simdModule(backend: object): SimdModule | undefined {
   return isOn ? instances.get(backend) : undefined;
 }
@@ -34,11 +34,11 @@ export function switchModule(on: boolean): void {
 }
 
 /**
- * Gives `backend` the module over its memory, with relaxed SIMD if the engine knows it; does nothing where it has one, or the
- * engine has no SIMD. At once, for in a loop that only ever awaits tfjs's own promises no other one is resolved; but some
- * browsers let their main thread wait for no WebAssembly, or for little of it.
+ * Gives `backend` the module over its memory, with relaxed SIMD if the engine knows it; does nothing if the backend has the
+ * module, or the engine has no SIMD. It is done at once if possible, because in a loop that awaits only tfjs's own promises no
+ * other promise resolves; but some browsers do not let their main thread wait for WebAssembly, or only for small modules.
  *
- * @returns nothing if it is done, a promise where the engine refuses to do it at once.
+ * @returns nothing if it is done, a promise if the engine refuses to do it at once.
  * @throws if the memory is full; the promise rejects then.
  */
 export function attach(backend: object): Promise<void> | undefined {
@@ -61,7 +61,7 @@ export function attach(backend: object): Promise<void> | undefined {
   }
 }
 
-/** The module in the best SIMD that the engine has, if any. */
+/** The binary for the best SIMD that the engine has, if any. */
 function binaryFor(isShared: boolean): Uint8Array<ArrayBuffer> | undefined {
   return [relaxed, simd]
     .map((binary) => bytesOf(binary, isShared))
@@ -74,7 +74,7 @@ function bytesOf({base64, memoryFlags}: Binary, isShared: boolean): Uint8Array<A
   return bytes;
 }
 
-/** That of the backend's binary; undefined where it cannot be reached. */
+/** The memory of the backend's binary; undefined where it cannot be reached. */
 function memoryOf(backend: object): WebAssembly.Memory | undefined {
   const {asm, wasmMemory} = insideOf(backend);
   return [asm?.memory, wasmMemory].find((x) => x instanceof WebAssembly.Memory);

@@ -15,7 +15,7 @@ import {adamStepCode, projectedStep, stepUniforms} from './projected_step';
 /** The inputs of one variable, and what all share. */
 type AdamInputs = OwLoreUpdateInputs & Pick<OwLoreAdamInputs, 'clip' | 'allFinite'>;
 
-/** Three dispatches a variable: a program of tfjs has one output. No input is freed before the last. */
+/** Three dispatches per variable, because a program of tfjs has one output. No input is freed before the last dispatch. */
 export function adam({
   inputs,
   backend,
@@ -48,7 +48,7 @@ const averageCode = ({clipped, squared, fromAverage}: AverageVariant): string =>
     return ${fromAverage ? 'average' : 'value'} + (value - average) * uniforms.part;
   }`;
 
-/** A moment moved on by the gradient. */
+/** A moment updated by the gradient. */
 function averageOf(
   backend: WebGPUBackend,
   inputs: AdamInputs,

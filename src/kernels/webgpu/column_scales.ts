@@ -2,10 +2,10 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
 import {dispatch, int} from './program';
 
-/** A workgroup takes this many columns, each with as many threads: the workgroup reads whole pieces of rows. */
+/** A workgroup takes this many columns, with as many threads for each: so it reads contiguous pieces of rows. */
 const WIDTH = 16;
 
-/** The largest magnitude may be a number of the smallest normal size; its reciprocal is still one. */
+/** The largest magnitude is raised to at least the smallest normal number, whose reciprocal is still finite. */
 const code = (): string => `
   var<workgroup> largest : array<f32, ${WIDTH * WIDTH}>;
 
@@ -25,7 +25,7 @@ const code = (): string => `
     }
   }`;
 
-/** 1/max|x| of each column: with it the squares of a column neither underflow nor overflow. */
+/** 1/max|x| of each column: scaled by it, the squares of a column neither underflow nor overflow. */
 export function columnScales(backend: WebGPUBackend, matrix: tf.TensorInfo): tf.TensorInfo {
   const [rows, columns] = matrix.shape as [number, number];
   return dispatch(backend, {

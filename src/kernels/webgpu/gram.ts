@@ -3,7 +3,7 @@ import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
 import {dispatch, int, optional} from './program';
 import {readAlong, tiledProduct, tileGrid, writeAlong, type Tile} from './tiled_product';
 
-/** Fewest and most rows, and pieces of rows, that one sum goes over. */
+/** The fewest rows that one sum goes over, and the most parts into which the rows are divided. */
 const FEWEST_ROWS = 256;
 const MOST_PARTS = 16;
 
@@ -28,8 +28,8 @@ const code = ({scaled}: {scaled: boolean}): string => {
 };
 
 /**
- * XᵀX of a matrix X [rows, columns], of which the columns are multiplied by `scales` first, as sums over parts of the rows,
- * [parts, columns, columns]: more workgroups at a time and shorter sums, always in the same order.
+ * XᵀX of a matrix X [rows, columns], whose columns are first multiplied by `scales`. The result has a sum for each part of the
+ * rows, [parts, columns, columns], so that more workgroups run at a time and sums are shorter, always in the same order.
  */
 export function gram(
   backend: WebGPUBackend,
@@ -37,7 +37,7 @@ export function gram(
   scales: tf.TensorInfo | undefined,
 ): tf.TensorInfo {
   const [rows, columns] = matrix.shape as [number, number];
-  // Whole steps of the tiled product: a part reads no row of the next.
+  // A multiple of the tiled product's steps, so that no part reads a row of the next part.
   const partRows = Math.max(FEWEST_ROWS, 16 * Math.ceil(rows / (16 * MOST_PARTS)));
   const parts = Math.ceil(rows / partRows);
   return dispatch(backend, {

@@ -23,7 +23,7 @@ const KERNELS = {
 const MAKERS: Readonly<Record<string, KernelMaker>> = Object.fromEntries(
   Object.entries(KERNELS).map(([name, kernel]) => [
     name,
-    // Each says what its inputs and attributes are; the registry does not ask.
+    // Each kernel has its own types of inputs and attributes; the registry has none.
     () => kernel as unknown as tf.KernelFunc,
   ]),
 );
@@ -31,15 +31,15 @@ const MAKERS: Readonly<Record<string, KernelMaker>> = Object.fromEntries(
 let putBack: (() => void) | undefined;
 
 /**
- * Registers WGSL kernels for the webgpu backend, for the optimizer and the outlier score: the projection of a gradient, a step of Adam
- * with the product that takes it back to the matrix' own space, the orthonormalisation of a basis, and the count of outliers.
- * Where they are, a projected update is four dispatches. No kernel of tfjs's is replaced, and none of
- * these reads anything back from the device.
+ * Registers WGSL kernels for the webgpu backend, for the optimizer and the outlier score: the projection of a gradient, a step of
+ * Adam with the product that takes it back to the matrix' own space, the orthonormalisation of a basis, and the count of
+ * outliers. With them a projected update takes four dispatches. No kernel of tfjs is replaced, and none of these reads anything
+ * back from the device.
  *
  * Call it once after `import '@tensorflow/tfjs-backend-webgpu'`, before or after `tf.setBackend('webgpu')`; further calls
  * change nothing. Other backends are not touched.
  *
- * @returns a promise that is resolved already; the kernels are there when the call returns.
+ * @returns a promise that is already resolved: the kernels are in place when the call returns.
  * @throws if the webgpu backend is not registered.
  */
 export function installKernels(): Promise<void> {

@@ -6,8 +6,8 @@ import {dispatch, float, int} from './program';
 const THREADS = 256;
 
 /**
- * One workgroup: R row by row, then each thread columns of its own of R⁻¹. Both are in the output, R as a scratch: it is too
- * large for the memory of a workgroup. `scales` are the reciprocal lengths of the columns.
+ * One workgroup computes R row by row, then each thread its own columns of R⁻¹. Both are in the output, R only as scratch,
+ * because it is too large for the memory of a workgroup. `scales` are the reciprocal lengths of the columns.
  */
 const code = (): string => `
   var<workgroup> rest : f32;
@@ -86,8 +86,8 @@ function four(name: string, place: (i: number) => string): string {
 }
 
 /**
- * R⁻¹ of the Cholesky decomposition RᵀR of a Gram matrix, given as a sum [parts, columns, columns]: with it XR⁻¹ has
- * orthonormal columns, as far as float32 goes. It is the first columns×columns numbers of the output.
+ * R⁻¹ of the Cholesky decomposition RᵀR of a Gram matrix, which is given as [parts, columns, columns] to be summed. XR⁻¹ has
+ * orthonormal columns, as far as float32 goes. R⁻¹ is the first columns×columns numbers of the output.
  */
 export function inverseCholesky(
   backend: WebGPUBackend,

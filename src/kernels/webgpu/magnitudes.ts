@@ -10,7 +10,7 @@ import {dispatch, int, type Dispatch, type Input, type KernelArgs, type Uniform}
 
 const THREADS = 256;
 
-/** Entries that a thread goes over, if that leaves no more than `MOST_PARTS` workgroups. */
+/** The fewest entries that a thread goes over; more if there would be over `MOST_PARTS` workgroups. */
 const FEWEST_ENTRIES = 16;
 const MOST_PARTS = 4096;
 
@@ -19,7 +19,7 @@ interface Variant {
   byRow: boolean;
 }
 
-/** WGSL: A at `index`, and the sum over a workgroup of one number a thread, which is right in its first thread. */
+/** WGSL: A at `index`, and the sum over a workgroup of one number per thread, which is valid in its first thread. */
 const shared = (type: 'f32' | 'i32', {byRow}: Variant): string => `
   fn magnitude(index : i32) -> f32 {
     return abs(weight[index]) * norm[${byRow ? 'index / uniforms.columns' : 'index'}];
@@ -41,7 +41,7 @@ function workgroupSum(type: 'f32' | 'i32'): string {
     }`;
 }
 
-/** WGSL: what a thread does with entries that lie a whole grid of threads apart, so that neighbours read neighbours. */
+/** WGSL: a thread's loop over entries that are a whole grid of threads apart, so that neighbouring threads read neighbours. */
 const eachEntry = (body: string): string => `
   for (var step = 0; step < uniforms.entries; step++) {
     let index = (step * uniforms.parts + i32(workgroupId.x)) * ${THREADS} + i32(localIndex);
@@ -166,11 +166,11 @@ function planParts({weight, norm}: OwLoreMagnitudeInputs): {
   };
 }
 
-/** The largest float32 at most `x`: a float32 is above it just if it is above `x`. */
+/** The largest float32 that is at most `x`: a float32 is above it exactly if it is above `x`. */
 function roundDown(x: number): number {
   const nearest = new Float32Array([x]);
   if (!(nearest[0]! > x)) return nearest[0]!;
-  // One step towards −∞ in the order of the numbers, which is that of their bits from 0 on.
+  // One step towards −∞: the bits of positive floats are in the order of the numbers, those of negative ones reversed.
   const bits = new Int32Array(nearest.buffer);
   if (nearest[0] === 0) return -(2 ** -149);
   bits[0]! += nearest[0]! > 0 ? -1 : 1;

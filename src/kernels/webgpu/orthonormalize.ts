@@ -17,8 +17,8 @@ import {
 } from './tiled_product';
 
 /**
- * Shifted Cholesky QR (Fukaya et al. 2020): Q ← XR⁻¹ with RᵀR = XᵀX + shift, and again, so that float32 is enough, with the
- * columns scaled to length 1 each time. 13 dispatches, whatever the size.
+ * Shifted Cholesky QR (Fukaya et al. 2020): Q ← XR⁻¹ with RᵀR = XᵀX + shift, repeated so that float32 is enough, with the columns
+ * scaled to length 1 each time. 13 dispatches for any size.
  */
 export function orthonormalize({
   inputs: {matrix},
@@ -62,7 +62,7 @@ const code = ({scaled, tile}: Variant): string => {
     ${tiledProduct(tile, {a: 'inner', b: 'columns'})}`;
 };
 
-/** XR⁻¹, the columns of X multiplied by `scales` first. */
+/** XR⁻¹, with the columns of X first multiplied by `scales`. */
 function applyInverse(
   backend: WebGPUBackend,
   matrix: tf.TensorInfo,

@@ -8,7 +8,7 @@ export interface KernelArgs<Inputs, Attrs = object> {
   attrs: Attrs;
 }
 
-/** A tensor that a program reads, as a flat array of its `name`. */
+/** A tensor that a program reads as a flat array called `name`. */
 export interface Input {
   name: string;
   tensor: tf.TensorInfo;
@@ -26,19 +26,19 @@ export interface Uniform {
 /** One dispatch: a WGSL program and what it runs on. */
 export interface Dispatch<Variant extends object> {
   name: string;
-  /** All that the code depends on: programs of the same name and variant are compiled once. */
+  /** Everything that the code depends on: programs of the same name and variant are compiled once. */
   variant: Variant;
-  /** WGSL with a function `main`, or `main(index : i32)` for one thread an element of the output. */
+  /** WGSL with a function `main`, or `main(index : i32)` for one thread per element of the output. */
   code: (variant: Variant) => string;
   inputs: Input[];
   uniforms: Uniform[];
   output: {shape: number[]; dtype: 'float32' | 'int32'; components: 1 | 4};
   workgroupSize: [x: number, y: number, z: number];
-  /** Undefined: as many as there are elements in the output, which `uniforms.size` counts. */
+  /** Undefined: as many as needed for one thread per element of the output; `uniforms.size` is their number. */
   workgroups?: [x: number, y: number, z: number];
 }
 
-/** Runs a program, and gives its output: a new tensor, which is not read back. Inputs that are not on the device go there. */
+/** Runs a program. Returns its output, a new tensor that is not read back. Inputs that are not on the device are copied there. */
 export function dispatch<Variant extends object>(
   backend: WebGPUBackend,
   {output, inputs, uniforms, ...options}: Dispatch<Variant>,
@@ -55,7 +55,7 @@ export function dispatch<Variant extends object>(
   return {dataId, shape, dtype};
 }
 
-/** One element of a flat array for four numbers, if all have a multiple of four. */
+/** How many numbers an element of a flat array has: 4 if all sizes are multiples of four, else 1. */
 export function componentsFor(...sizes: number[]): 1 | 4 {
   return sizes.every((size) => size % 4 === 0) ? 4 : 1;
 }
@@ -68,7 +68,7 @@ export function int(name: string, value: number): Uniform {
   return {name, type: 'i32', value};
 }
 
-/** The inputs that are there. */
+/** The inputs that are given. */
 export function optional(
   ...inputs: Array<[name: string, tensor: tf.TensorInfo | undefined]>
 ): Input[] {
@@ -76,8 +76,8 @@ export function optional(
 }
 
 /**
- * tfjs's own shader code converts between indices and the coordinates of tensors of up to six axes. None of the programs here
- * needs that: to them all tensors are flat.
+ * A program without tfjs's shader code that converts between indices and coordinates of up to six axes: the programs here see all
+ * tensors as flat.
  */
 class Program<Variant extends object> implements WebGPUProgram {
   readonly outputShape: number[];

@@ -13,7 +13,7 @@ import {
 
 interface Variant {
   side: 'left' | 'right';
-  /** Numbers in an element of each. */
+  /** Numbers in an element of the gradient, and of the basis. */
   gradientComponents: 1 | 4;
   basisComponents: 1 | 4;
   components: 1 | 4;
@@ -42,7 +42,7 @@ const code = ({side, gradientComponents, basisComponents, components, tile}: Var
     ${operands}`;
 };
 
-/** One dispatch, however long the sums: tfjs's own product takes two from 2000 numbers on. */
+/** One dispatch, however long the sums are: tfjs's own product takes two for sums of 2000 numbers or more. */
 export function project({
   inputs: {gradient, basis},
   backend,

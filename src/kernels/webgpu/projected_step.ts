@@ -37,7 +37,7 @@ interface Variant {
   tile: Tile;
 }
 
-/** The product of the basis with N, which is computed from the moments while they are read. */
+/** WGSL: the product of the basis with N, where N is computed from the moments while they are read. */
 const code = ({side, isConditional, momentComponents, components, tile}: Variant): string => {
   const type = (count: 1 | 4): string => (count === 4 ? 'vec4<f32>' : 'f32');
   const rank = 'uniforms.rank';

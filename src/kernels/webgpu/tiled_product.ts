@@ -4,7 +4,7 @@ export type Tile = 32 | 64;
 /** Length of the pieces of the inner axis that are in workgroup memory at a time. */
 const INNER = 16;
 
-/** Large tiles read less, small ones keep more of the device at work where there are few. */
+/** Large tiles read less memory; small ones keep more of the device busy where there would be few tiles. */
 export function chooseTile(rows: number, columns: number): Tile {
   return Math.ceil(rows / 64) * Math.ceil(columns / 64) >= 64 ? 64 : 32;
 }
@@ -31,10 +31,10 @@ export function tileGrid(
  * - `write(row : i32, column : i32, sum : vec4<f32>)`: takes columns column … column + 3 of the product
  * - `innerLength() -> i32`: steps along the inner axis, the same for all threads
  *
- * They are called with places beyond the last row, column and step too, where the first two must give 0 and `write` do
+ * They are also called with places beyond the last row, column and step: there the first two must return 0, and `write` must do
  * nothing.
  *
- * @param order The axis along which neighbours in an operand are neighbours in memory: threads side by side read those.
+ * @param order The axis along which neighbours in an operand are neighbours in memory: neighbouring threads read along it.
  */
 export function tiledProduct(
   tile: Tile,
@@ -42,7 +42,7 @@ export function tiledProduct(
 ): string {
   const quads = tile / 4;
   const threads = quads * quads;
-  // A row has one vector more than it needs: threads that write along k then meet different banks of the memory.
+  // A row has one vector more than it needs, so that threads that write along k use different memory banks.
   const width = quads + 1;
   const fill = (name: string, neighbours: string, read: string): string => `
     for (var i = i32(localIndex); i < ${INNER * quads}; i += ${threads}) {
@@ -97,8 +97,8 @@ export interface Matrix {
 }
 
 /**
- * WGSL: `name(line : i32, place : i32) -> vec4<f32>`, four numbers beside each other in a line. Each comes from
- * `element(index : i32)`, or all from it if an element has four; 0 where the matrix ends.
+ * WGSL: `name(line : i32, place : i32) -> vec4<f32>`, four neighbouring numbers of a line. Each is read by
+ * `element(index : i32)`, or all at once if an element has four numbers; 0 beyond the end of the matrix.
  */
 export function readAlong(
   name: string,
@@ -138,8 +138,8 @@ export function readAcross(name: string, {lines, length}: Matrix, element: strin
 }
 
 /**
- * WGSL: `write` for an output of these sizes that begins at element `start`. Each number is what
- * `finish(index : i32, sum : …)` makes of the product's.
+ * WGSL: `write` for an output of these sizes that begins at element `start`. Each number is the result of
+ * `finish(index : i32, sum : …)` for the product's number.
  */
 export function writeAlong({lines, length}: Matrix, components: 1 | 4 = 1, start = '0'): string {
   const store =

@@ -1,12 +1,12 @@
 import {loadUpTo, offset, storeUpTo} from './vector';
 
 /**
- * Adam's averages moved on by one gradient (Kingma & Ba 2015, Alg. 1), and the step that they make,
- * all in one pass. For `x = gradient · clip`: `newFirst` from `first` towards x, `newSecond` from
- * `second` towards x², and `y = decay · variable − rate · newFirst / (√newSecond + epsilon)`.
- * Results may be where the averages were.
+ * Updates Adam's averages by one gradient and makes the step, in one pass (Kingma & Ba 2015, Alg. 1).
+ * With `x = gradient · clip`, `newFirst` goes from `first` towards x, `newSecond` from `second` towards
+ * x², and `y = decay · variable − rate · newFirst / (√newSecond + epsilon)`. The new averages may be
+ * written over the old ones.
  *
- * @param rest1 `1 − beta1`, which this precision has not; so is `rest2`.
+ * @param rest1 `1 − beta1`, which cannot be computed here precisely enough; `rest2` likewise.
  * @param variable An address, 0 for none.
  */
 export function adam(
@@ -45,7 +45,7 @@ export function adam(
   }
 }
 
-/** `beta · a + rest · x`, beta + rest = 1, starting at the nearer one, so that beta = 0 gives x itself. */
+/** `beta · a + rest · x` with beta + rest = 1, computed from the nearer of a and x, so that beta = 0 gives x itself. */
 function average(a: v128, x: v128, beta: f32, rest: f32): v128 {
   const way = f32x4.sub(x, a);
   return beta > 0.5

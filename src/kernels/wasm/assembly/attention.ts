@@ -1,6 +1,6 @@
 /**
  * Causal attention of the query heads that share one key head (Vaswani et al. 2017), in pieces of
- * the score matrix that lie below its diagonal. Each factor of a product is packed once.
+ * the score matrix, only those below its diagonal. Each factor of a product is packed once.
  */
 import {expRow} from './exp';
 import {filledUp, PACK_SLACK, packLeft, packRight} from './pack';
@@ -9,10 +9,10 @@ import {rowMax, scaleRow} from './softmax';
 import {multiplyPanels, TILE_BYTES, TILE_COLUMNS} from './tile';
 import {multiplyAdd, offset, sumOf} from './vector';
 
-/** Queries, or keys, of a piece; a multiple of both sides of a tile. */
+/** How many queries, or keys, a piece has; a multiple of both sides of a tile. */
 const PIECE: i32 = ASC_FEATURE_RELAXED_SIMD ? 12 : 16;
 
-/** Queries whose scores the gradient has at a time; a multiple of `PIECE`. */
+/** How many queries' scores the gradient holds at a time; a multiple of `PIECE`. */
 const QUERIES: i32 = PIECE * (ASC_FEATURE_RELAXED_SIMD ? 11 : 8);
 
 /** Bytes from one row of a panel of a right factor to the next. */
@@ -30,24 +30,24 @@ export function attentionGradientBytes(length: i32, width: i32, window: i32): us
   return TILE_BYTES + leftBytes(length, width) + 2 * scores + 9 * matrixBytes(length, width);
 }
 
-/** Of a matrix `[length, width]`, in rows or in panels of either side. */
+/** Bytes of a matrix `[length, width]`, in rows or in panels for either side of a product. */
 function matrixBytes(length: i32, width: i32): usize {
   return offset(filledUp(length, PIECE)) * <usize>filledUp(width, TILE_COLUMNS);
 }
 
-/** Of a piece that is packed as a left factor. */
+/** Bytes of a piece that is packed as a left factor. */
 function leftBytes(length: i32, width: i32): usize {
   return offset(PIECE) * <usize>max(length, width) + PACK_SLACK;
 }
 
-/** From one row of scores to the next, of `queries` that are worked on together. */
+/** Bytes from one row of scores to the next, for `queries` that are worked on together. */
 function scoresStep(length: i32, queries: i32, window: i32): usize {
   return offset(filledUp(min(length, queries + window + PIECE), TILE_COLUMNS));
 }
 
 /**
- * First key of those that are worked on for queries from position `from` on: that of a piece, so that
- * the products of its keys with any queries that see one of them begin at the same key.
+ * The first key that is worked on for queries from position `from` on. It is the first key of a piece, so
+ * that the products of a piece's keys with any queries that see one of them begin at the same key.
  */
 function firstKey(from: i32, window: i32): i32 {
   const first = max(from - window + 1, 0);
@@ -55,14 +55,14 @@ function firstKey(from: i32, window: i32): i32 {
 }
 
 /**
- * `y = softmax(q kᵀ / √width) v`, each position with itself and the earlier ones: `q` and `y` of
- * `group` heads side by side, `k` and `v` of one, each `[length, width]`. Queries and keys are turned
- * first, by `cos` and `sin` `[length, width / 2]`.
+ * `y = softmax(q kᵀ / √width) v`, where each position sees itself and earlier ones. `q` and `y` have
+ * `group` heads side by side, `k` and `v` one, each `[length, width]`. Queries and keys are turned first,
+ * by `cos` and `sin` `[length, width / 2]`.
  *
- * @param window How many keys a query sees at most, its own position's and those just before; from 1 to
- *   `length`, which is for all.
- * @param qStep Bytes from one position to the next, of `q` and `y`; `kStep` of `k` and `v`.
- * @param workspace `attentionBytes`.
+ * @param window How many keys a query sees at most: that of its own position and those just before; from
+ *   1 to `length`, which means all.
+ * @param qStep Bytes from one position to the next in `q` and `y`; `kStep` those in `k` and `v`.
+ * @param workspace Memory of `attentionBytes` bytes.
  */
 export function attend(
   q: usize,
@@ -123,10 +123,10 @@ export function attend(
 }
 
 /**
- * The gradients by `q`, `k` and `v`, which lie as these do; the weights are computed again.
+ * The gradients by `q`, `k` and `v`, in the same layout as these; the weights are computed again.
  *
  * @param window As for `attend`.
- * @param workspace `attentionGradientBytes`.
+ * @param workspace Memory of `attentionGradientBytes` bytes.
  */
 export function attendGradient(
   dy: usize,
@@ -248,8 +248,8 @@ export function attendGradient(
 }
 
 /**
- * The softmax of the scores of `count` queries from position `from` on under the keys from `first` on
- * that they see, 0 under others of the same tiles.
+ * The softmax of the scores of `count` queries, from position `from` on, over the keys that they see, from
+ * `first` on; 0 for the other keys of the same tiles.
  */
 function weightsOf(
   queries: usize,
@@ -281,7 +281,7 @@ function weightsOf(
   }
 }
 
-/** From the gradient of a query's weights that of its scores: `w · (dw − Σ w · dw)`, in its place. */
+/** The gradient of a query's scores from that of its weights: `w · (dw − Σ w · dw)`, in place of `dw`. */
 function scoreGradient(w: usize, dw: usize, seen: i32): void {
   let along = f32x4.splat(0);
   const end = w + offset(seen);
@@ -297,8 +297,8 @@ function scoreGradient(w: usize, dw: usize, seen: i32): void {
 }
 
 /**
- * Adds to the rows `sums` of the keys `weightsᵀ · x`, for `x` in panels of the same `queries` queries
- * from position `from` on; for each piece of keys, from `base` on, of those that see it.
+ * Adds `weightsᵀ · x` to `sums`, which has a row for each key; `x` has the `queries` queries from position
+ * `from` on, in panels. For each piece of keys, from `base` on, only the queries that see it are used.
  */
 function sumOverQueries(
   weights: usize,
@@ -319,7 +319,7 @@ function sumOverQueries(
   for (let key = base; key < end; key += PIECE) {
     const count = min(end - key, PIECE);
     const skipped = max(key - from, 0);
-    // the last of these keys is the last that a query sees
+    // the last query that sees one of these keys is the last to see the last of them
     const seeing = min(end, key + count - 1 + window) - from - skipped;
     const ofKeys = weights + step * <usize>skipped + offset(key - base);
     packLeft(left, ofKeys, step, true, count, seeing);

@@ -1,8 +1,8 @@
 import {loadUpTo, offset, storeUpTo} from './vector';
 
 /**
- * Adds `bias` `[columns]`, if there is one, to each row of `x` `[rows, columns]`, and brings the
- * sums between `lower` and `upper`, in place.
+ * Adds `bias` `[columns]`, if there is one, to each row of `x` `[rows, columns]`, and clamps the sums
+ * to the range from `lower` to `upper`, in place.
  *
  * @param bias An address, 0 for none.
  */

@@ -3,20 +3,20 @@ import {loadUpTo, multiplyAdd, offset, storeUpTo, sumOf} from './vector';
 /** Bytes of the constants of `exp`. */
 const CONSTANTS: usize = 13 * 16;
 
-/** Numbers of which the exponentials are kept for their sum alone. */
+/** How many exponentials are kept at a time where only their sum is needed. */
 const CHUNK: i32 = 1024;
 
 /** Bytes of memory that the functions of this file need. */
 export const EXP_SCRATCH: usize = CONSTANTS + CHUNK * 4;
 
-/** 1.5 · 2²³: a float32 near it has no fraction, and ends in the bits of a whole number. */
+/** 1.5 · 2²³: adding it rounds a float32 to a whole number, whose bits are then at the end. */
 const ROUNDER: f32 = 12582912;
 
 let address: usize = 0;
 
 /**
- * Gives the functions of this file their memory, and writes the constants of `exp` there: V8 makes a
- * constant vector in a loop anew at each turn, of five instructions; one in memory it reads by one.
+ * Gives the functions of this file their memory, and writes the constants of `exp` there: in a loop V8
+ * makes a constant vector anew at each turn, by five instructions; it reads one from memory by one.
  */
 export function placeExpScratch(to: usize): void {
   address = to;
@@ -24,7 +24,7 @@ export function placeExpScratch(to: usize): void {
   splat(to, 1, 89);
   splat(to, 2, 1.44269504088896341);
   splat(to, 3, ROUNDER);
-  // ln 2 in two parts, of which a whole number times the first is exact
+  // ln 2 in two parts; the product of the first with a whole number is exact
   splat(to, 4, 0.693359375);
   splat(to, 5, -2.1219444e-4);
   splat(to, 6, 1.98756915e-4);
@@ -43,7 +43,7 @@ function splat(to: usize, index: usize, value: f32): void {
 /**
  * `y = e^(scale · x − shift)` of a row; returns its sum. `y` may be `x`.
  *
- * The only loop that calls `exp`, which is therefore compiled as a part of it.
+ * This is the only loop that calls `exp`, so that `exp` is inlined in it.
  */
 export function expRow(x: usize, width: i32, scale: f32, shift: f32, y: usize): f32 {
   const constants = address;
@@ -75,10 +75,10 @@ function firstOf(x: v128, count: i32): v128 {
 
 /**
  * `e^x` to 2 units in the last place: `2^n · e^r` with n whole and |r| ≤ ln 2 / 2, where a polynomial
- * is enough (Cephes, Moshier 1992). 0 and infinity where float32 has no other number.
+ * is enough (Cephes, Moshier 1992). It is 0 or infinity where e^x is outside the range of float32.
  */
 function exp(x: v128, constants: usize): v128 {
-  // one instruction each, and NaN stays: the first operand is kept where they do not compare
+  // one instruction each, and NaN stays: the first operand is kept if the comparison is false
   x = f32x4.pmin(f32x4.pmax(x, v128.load(constants)), v128.load(constants, 16));
   const rounder = v128.load(constants, 3 * 16);
   const rounded = f32x4.add(f32x4.mul(x, v128.load(constants, 2 * 16)), rounder);
@@ -93,7 +93,7 @@ function exp(x: v128, constants: usize): v128 {
   p = multiplyAdd(p, r, v128.load(constants, 11 * 16));
   const one = v128.load(constants, 12 * 16);
   p = f32x4.add(multiplyAdd(f32x4.mul(r, r), p, r), one);
-  // 2^n as two factors, by their exponents: it is not in float32's range for all n
+  // 2^n as two factors, made by their exponents: for some n it is outside the range of float32
   const whole = i32x4.sub(rounded, rounder);
   const half = i32x4.shr_s(whole, 1);
   const first = i32x4.add(i32x4.shl(half, 23), one);

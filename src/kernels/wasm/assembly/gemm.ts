@@ -2,8 +2,8 @@
  * Products of float32 matrices by register tiles over packed panels (Goto & van de Geijn 2008).
  *
  * Both factors are copied, some of the inner dimension at a time, into panels in the order in which
- * the innermost loop reads them. The copy takes up the transpositions and the odd sizes, so there
- * is one loop for all cases.
+ * the innermost loop reads them. The copy also handles transpositions and odd sizes, so that one loop
+ * is enough for all cases.
  */
 import {PACK_SLACK, packLeft, packRight} from './pack';
 import {multiplyRow} from './row';
@@ -13,14 +13,14 @@ import {offset} from './vector';
 /** Part of the inner dimension that is worked on at a time: two panels of it stay in the L1 cache. */
 const BLOCK_INNER: i32 = 352;
 /**
- * Rows of the left factor that are packed at a time: they stay in the L2 cache. These and the columns
- * are whole numbers of tiles of either kind.
+ * Rows of the left factor that are packed at a time: they stay in the L2 cache. Rows and columns are
+ * multiples of the size of both kinds of tiles.
  */
 const BLOCK_ROWS: i32 = 120;
 /** Columns of the right factor that are packed at a time. */
 const BLOCK_COLUMNS: i32 = 696;
 
-/** Up to this many rows the right factor is read where it is: packing it would take longer. */
+/** Up to this many rows the right factor is read in place: packing it would take longer. */
 const FEW_ROWS: i32 = 8;
 
 const PACKED_LEFT_BYTES: usize = PACK_SLACK + BLOCK_ROWS * BLOCK_INNER * 4;
@@ -70,7 +70,7 @@ export function multiply(
 
   for (let column = 0; column < columns; column += BLOCK_COLUMNS) {
     const width = min(columns - column, BLOCK_COLUMNS);
-    // of a factor that is read in place only the columns that fill no panel are packed
+    // if the factor is read in place, only the columns that do not fill a panel are packed
     const inPlace = !transposeB && rows <= FEW_ROWS ? width - (width % TILE_COLUMNS) : 0;
     for (let depth = 0; depth < inner; depth += BLOCK_INNER) {
       const length = min(inner - depth, BLOCK_INNER);

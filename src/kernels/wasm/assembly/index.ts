@@ -11,10 +11,10 @@ export {countAbove, magnitudeSums} from './magnitudes';
 export {rmsNorm, rmsNormGradient} from './rms_norm';
 export {swiglu, swigluGradient} from './swiglu';
 
-/** Bytes of memory that `initialize` is to be given. */
+/** Bytes of memory that `initialize` needs. */
 export const SCRATCH_BYTES: usize = EXP_SCRATCH + MULTIPLY_SCRATCH;
 
-/** Gives the functions memory to work in; to be called before any other. */
+/** Gives the functions memory to work in; must be called before any of them. */
 export function initialize(scratch: usize): void {
   placeExpScratch(scratch);
   placeScratch(scratch + EXP_SCRATCH);

@@ -4,7 +4,7 @@ import {offset} from './vector';
  * Sums of `|weight| · norm`, each product rounded to float32, of the rows of `weight`
  * `[rows, columns]`, into `sums` `[rows]`.
  *
- * @param isWide Whether each number has a norm of its own; else each row has one.
+ * @param isWide Whether each number has its own norm; else each row has one.
  */
 export function magnitudeSums(
   weight: usize,
@@ -48,7 +48,7 @@ export function countAbove(
       const product = magnitudes(weight, norm, i, isWide);
       const lower = f64x2.promote_low_f32x4(product);
       const upper = f64x2.promote_low_f32x4(upperHalf(product));
-      // the numbers of a comparison that holds are −1
+      // a comparison gives −1 where it holds
       pairs = i64x2.sub(pairs, f64x2.gt(lower, thresholds));
       pairs = i64x2.sub(pairs, f64x2.gt(upper, thresholds));
     }

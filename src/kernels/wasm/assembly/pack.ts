@@ -31,21 +31,21 @@ export function packRight(
   pack(panels, b, step, transposed, columns, length, TILE_COLUMNS);
 }
 
-/** The least multiple of `width` that is not below `lines`. */
+/** `lines` rounded up to a multiple of `width`. */
 export function filledUp(lines: i32, width: i32): i32 {
   return ((lines + width - 1) / width) * width;
 }
 
-/** Bytes behind the panels that may be written to. */
+/** Bytes after the panels that may be overwritten. */
 export const PACK_SLACK: usize = 16;
 
 /**
  * Copies `lines` lines of `length` numbers into panels of `width` lines each, in which the numbers
- * that the lines have at one position lie side by side. The last panel is filled up with lines
- * whose products are thrown away. Four numbers are stored at a time: where a panel has three lines, the
- * last of them is written over by the next position's.
+ * that the lines have at one position lie side by side. The last panel is filled up with lines whose
+ * products are thrown away. Four numbers are stored at a time: where a panel has three lines, the fourth
+ * number is overwritten at the next position.
  *
- * @param along Whether a line lies in memory along a row, or else down a column.
+ * @param along Whether a line lies along a row in memory; else it lies down a column.
  */
 function pack(
   panels: usize,
@@ -68,7 +68,7 @@ function pack(
     }
     return;
   }
-  // of a panel of three lines a fourth number is read, which must be there
+  // for a panel of three lines a fourth number is read, which must exist
   const together = width > 8 ? 0 : 4 * min(width, 4);
   for (; together > 0 && line + together < lines; line += together) {
     packSideBySide(panels, source + offset(line), step, length, width);
@@ -80,7 +80,7 @@ function pack(
   }
 }
 
-/** Packs four lines that lie along rows; those after `last` are that one again. */
+/** Packs four lines that lie along rows; lines after `last` are replaced by `last`. */
 function packFour(
   to: usize,
   toStep: usize,
@@ -128,8 +128,8 @@ function packFour(
 }
 
 /**
- * Packs four vectors side by side, about a cache line, into the two or four panels that they belong to. A fourth number at a
- * panel's end would be written over the first one of the next panel, which is there already.
+ * Packs four vectors side by side, about a cache line, into the two or four panels that they belong to. A fourth number at the
+ * end of a panel must not be stored: it would overwrite the first number of the next panel, which is already there.
  */
 function packSideBySide(panels: usize, source: usize, step: usize, length: i32, width: i32): void {
   const row = offset(width);

@@ -1,8 +1,8 @@
 import {loadUpTo, offset, storeUpTo} from './vector';
 
 /**
- * `factor` times the rows of `x` `[length, width]`, turned by the angles of their positions: the
- * first half of a row against the second; backwards if `inverse`. `cos` and `sin`
+ * `factor` times the rows of `x` `[length, width]`, turned by the angles of their positions, or backwards
+ * if `inverse`; the first half of a row pairs with the second. `cos` and `sin` are
  * `[length, width / 2]`. Steps are the bytes from one row to the next.
  */
 export function turnRows(

@@ -2,7 +2,7 @@ import {loadUpTo, multiplyAdd, offset, storeUpTo} from './vector';
 
 /**
  * `c = a · b`, or `c += a · b`, for one row `a` of `inner` numbers that are `aStep` bytes apart.
- * Nothing is packed: each number of `b` is read once, along its rows, four of them at a time.
+ * Nothing is packed: each number of `b` is read once, along its rows, four rows at a time.
  */
 export function multiplyRow(
   columns: i32,

@@ -1,6 +1,6 @@
 import {loadUpTo, maxOf, offset, storeUpTo} from './vector';
 
-/** Largest of `width` numbers, those that are NaN aside; −∞ if there are none. */
+/** Largest of `width` numbers, ignoring NaN; −∞ if there are none. */
 export function rowMax(x: usize, width: i32): f32 {
   let largest = f32x4.splat(-Infinity);
   let i = 0;

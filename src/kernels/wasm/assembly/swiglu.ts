@@ -20,7 +20,7 @@ export function swiglu(gate: usize, up: usize, size: i32, y: usize): void {
 }
 
 /**
- * The gradients by `gate` and `up`, and once more the value, if `y` is not 0. The derivative of
+ * The gradients by `gate` and `up`, and the value again if `y` is not 0. The derivative of
  * `silu(z) = z · σ(z)` is `σ + silu · (1 − σ)`.
  */
 export function swigluGradient(

@@ -1,10 +1,10 @@
 import {loadUpTo, multiplyAdd, offset, storeUpTo} from './vector';
 
 /**
- * Rows and columns of the tile of a product that stays in registers. V8 has fifteen on x64, and loads
- * all that a turn of the loop multiplies before the first product: 8 sums, 2 + 4 factors and a product
- * fit, or, where the sums take the products up, 9 sums and 3 + 3 factors, enough of each that no
- * addition waits for the one before.
+ * Rows and columns of the tile of a product that stays in registers. V8 has fifteen registers on x64, and
+ * loads all factors of a turn of the loop before the first product. 8 sums, 2 + 4 factors and a product
+ * fit; or, where multiplication and addition are one instruction, 9 sums and 3 + 3 factors. That is enough
+ * for no addition to wait for the one before.
  */
 export const TILE_ROWS: i32 = ASC_FEATURE_RELAXED_SIMD ? 3 : 4;
 export const TILE_COLUMNS: i32 = ASC_FEATURE_RELAXED_SIMD ? 12 : 8;
@@ -14,8 +14,8 @@ export const TILE_BYTES: usize = TILE_ROWS * TILE_COLUMNS * 4;
 
 /**
  * `c = a · b`, or `c += a · b`, for `a` `[rows, length]` in packed panels and `b` `[length, columns]`
- * in panels of `TILE_COLUMNS` columns: `panelStep` is the bytes from one to the next, `bStep` those
- * from one of its rows to the next.
+ * in panels of `TILE_COLUMNS` columns. `panelStep` is the number of bytes from one panel to the next,
+ * `bStep` that from one row of a panel to the next.
  *
  * @param edge `TILE_BYTES` of memory.
  */
@@ -84,7 +84,7 @@ function multiply4x8(
   let c21 = f32x4.splat(0);
   let c30 = f32x4.splat(0);
   let c31 = f32x4.splat(0);
-  // four steps a turn: with each turn V8 asks whether it is to be interrupted
+  // four steps per turn, because V8 checks for an interrupt at each turn
   while (true) {
     {
       const b0 = v128.load(b);
@@ -230,7 +230,7 @@ function storeSum(c: usize, sum: v128, add: bool): void {
   v128.store(c, add ? f32x4.add(v128.load(c), sum) : sum);
 }
 
-/** Copies what lies inside of the result from a tile that goes over its edge. */
+/** Copies the part inside the result from a tile that extends over its edge. */
 function copyPart(tile: usize, c: usize, cStep: usize, down: i32, across: i32, add: bool): void {
   for (let i = 0; i < down; i++) {
     for (let j = 0; j < across; j += 4) {

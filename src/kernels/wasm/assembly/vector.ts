@@ -1,4 +1,4 @@
-/** Vectors of four float32, and the functions that WebAssembly has no instruction for. */
+/** Vectors of four float32, and functions for which WebAssembly has no instruction. */
 
 /** Bytes of `count` numbers. */
 export function offset(count: i32): usize {
@@ -10,7 +10,7 @@ export function multiplyAdd(a: v128, b: v128, c: v128): v128 {
   return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(f32x4.mul(a, b), c);
 }
 
-/** The numbers at `from`, `count` of them if fewer than 4 are left, then 0. */
+/** Four numbers at `from`; if `count` is less than 4, only `count` of them and then zeros. */
 export function loadUpTo(from: usize, count: i32): v128 {
   if (count >= 4) return v128.load(from);
   let x = v128.load32_zero(from);
@@ -19,7 +19,7 @@ export function loadUpTo(from: usize, count: i32): v128 {
   return x;
 }
 
-/** Stores the first `count` numbers, or all if 4 or more are wanted. */
+/** Stores the first `count` numbers; all four if `count` is 4 or more. */
 export function storeUpTo(to: usize, x: v128, count: i32): void {
   if (count >= 4) {
     v128.store(to, x);
@@ -50,7 +50,7 @@ export function maxOf(x: v128): f32 {
 /** Natural logarithm of a positive number, in double precision. */
 export function log(x: f64): f64 {
   if (!(x < Infinity)) return x;
-  // x = m · 2^e, m from √½ to √2; the sum of a normal float32's exponentials is a normal float64
+  // x = m · 2^e with m from √½ to √2; a sum of exponentials in float32 is a normal float64
   const bits = reinterpret<i64>(x);
   let e = <i32>(bits >> 52) - 1023;
   let m = reinterpret<f64>((bits & 0xfffffffffffff) | 0x3ff0000000000000);
