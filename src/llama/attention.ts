@@ -16,13 +16,13 @@ export interface AttentionOptions extends RotaryOptions {
   rmsNormEps: number;
   /** Its square root divides the products of queries and keys. */
   queryPreAttnScalar: number;
-  /** How many keys a query sees at most, its own position's and those just before; null: all earlier ones. */
+  /** How many keys a query sees at most: that of its own position and those just before; null: all earlier ones. */
   slidingWindow: number | null;
 }
 
 /**
- * Kernels `[in, out]`; in and out are `heads · headDim` on the side of the heads. Biases of the projections `[out]`, all three or
- * none. Weights of an RMSNorm of each head's queries and keys `[headDim]` (Henry et al. 2020), both or none.
+ * Kernels `[in, out]`, where the side of the heads is `heads · headDim`. Biases of the projections `[out]`, all three or none.
+ * Weights `[headDim]` of an RMSNorm of each head's queries and keys (Henry et al. 2020), both or none.
  */
 export type AttentionWeights = Pick<
   ByRole<tf.Tensor>,
@@ -39,11 +39,11 @@ declareProducts(OwLoreAttention, [
  * Causal self-attention with rotary positions 0, 1, …: `x` `[batch · seq, hidden]` to the same
  * shape.
  *
- * Each key and value head serves `numAttentionHeads / numKeyValueHeads` query heads in a row
+ * Each key and value head serves `numAttentionHeads / numKeyValueHeads` consecutive query heads
  * (grouped queries, Ainslie et al. 2023).
  *
- * @param cache For positions that come after those that it has seen: they see its keys, too, and it
- *   takes in theirs.
+ * @param cache If given, the positions follow those that it has seen: they also see its keys, and their
+ *   own are added to it.
  */
 export function attention(
   x: tf.Tensor,
@@ -57,13 +57,13 @@ export function attention(
     if (!isFused || (cache && cache.length > 0)) {
       return tf.matMul(composedAttention(x, seq, weights, options, cache), weights.o);
     }
-    // a kernel does not put out keys and values in a layout that others know
+    // a kernel returns keys and values in a layout that only it knows
     cache?.append(keysAndValues(x, seq, weights, options, rotaryTable(seq, options)));
     return tf.matMul(fusedAttention(x, seq, weights, options), weights.o);
   });
 }
 
-/** All but the last product: `[batch · seq, numAttentionHeads · headDim]`. */
+/** Attention without the last product: `[batch · seq, numAttentionHeads · headDim]`. */
 function composedAttention(
   x: tf.Tensor,
   seq: number,
@@ -82,7 +82,7 @@ function composedAttention(
   });
 }
 
-/** Turned keys, and values, `[batch, numKeyValueHeads, seq, headDim]`. */
+/** Turned keys, and values, each `[batch, numKeyValueHeads, seq, headDim]`. */
 function keysAndValues(
   x: tf.Tensor,
   seq: number,
@@ -132,7 +132,7 @@ export function attentionAttrs(seq: number, options: AttentionOptions): OwLoreAt
   return {heads, keyHeads, ...(isHiding && {window: slidingWindow})};
 }
 
-/** The weights that such a kernel takes, in the order of their gradients; `o` after `v`, if it takes that. */
+/** The weights that such a kernel takes, in the order of their gradients; `o`, if the kernel takes it, comes after `v`. */
 export function attentionInputs(
   {q, k, v, o, qBias, kBias, vBias}: AttentionWeights,
   withOutput: boolean,
@@ -144,7 +144,7 @@ export function attentionInputs(
   };
 }
 
-/** The same by a kernel. */
+/** The same as {@link composedAttention}, by a kernel. */
 function fusedAttention(
   x: tf.Tensor,
   seq: number,
@@ -162,8 +162,8 @@ function fusedAttention(
 }
 
 /**
- * Queries `[batch, heads, seq, headDim]`, fewer heads of keys and values, and of more positions if
- * some are before the queries'; to the queries' shape.
+ * Attention for queries `[batch, heads, seq, headDim]`, in the same shape. Keys and values have fewer heads,
+ * and more positions if some come before those of the queries.
  */
 function groupedAttention(
   q: tf.Tensor,

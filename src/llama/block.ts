@@ -48,8 +48,8 @@ export interface LlamaBlockArgs extends LayerArgs, WeightInit, BlockOptions {
 
 /**
  * A block with all the weights that its architecture has: `h = x + attention(norm(x))`, then `h +
- * mlp(norm(h))`, `[batch, seq, hidden]` to the same shape. Where there are output norms, what attention and MLP
- * add goes through one. The weights have the names of Hugging Face's checkpoints, kernels are `[in, out]`.
+ * mlp(norm(h))`, `[batch, seq, hidden]` to the same shape. If there are output norms, the outputs of attention and
+ * MLP go through them. The weights have the names of Hugging Face's checkpoints; kernels are `[in, out]`.
  */
 export class LlamaBlock extends tfl.layers.Layer {
   readonly args: LlamaBlockArgs;
@@ -92,7 +92,7 @@ export class LlamaBlock extends tfl.layers.Layer {
   }
 
   /**
-   * With `{cache}` in `kwargs`, a `KeyValueCache`, the positions come after those that it has seen.
+   * With `{cache}` in `kwargs`, a `KeyValueCache`, the positions follow those that the cache has seen.
    */
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Record<string, unknown>): tf.Tensor {
     return tf.tidy(() => {

@@ -2,22 +2,22 @@ import * as tf from '@tensorflow/tfjs-core';
 import {customOp} from './custom_op';
 
 /**
- * Added to the score of a key that a query may not see; finite, since −∞ makes NaN gradients where
- * all are hidden.
+ * Added to the score of a key that a query may not see; finite, because −∞ makes NaN gradients where all
+ * keys are hidden.
  */
 const HIDDEN = -1e9;
 
-/** Positions whose queries are worked on at a time, at least. */
+/** The fewest positions whose queries are worked on at a time. */
 const FEWEST_ROWS = 64;
 
 /**
- * Side of a square with as many scores of a head as are made at a time, if that is more: two short
+ * As many scores of a head as in a square of this side are computed at a time, if that is more: two short
  * pieces take longer than one.
  */
 const SIDE = 128;
 
 export interface CausalAttentionOptions {
-  /** How many keys a query sees at most, its own position's and those just before; default null: all. */
+  /** How many keys a query sees at most: that of its own position and those just before; default null: all. */
   window?: number | null;
   /** Factor of the products of queries and keys; default 1/√d. */
   scale?: number;
@@ -29,15 +29,15 @@ export interface CausalAttentionOptions {
  * Scaled dot-product attention of each position to itself and earlier ones: `softmax(scale · q kᵀ) v`
  * (Vaswani et al. 2017).
  *
- * Memory grows linearly with `seq`: the scores are made for some positions at a time, and once more
- * for the gradient, which keeps `q`, `k` and `v` alone (as in FlashAttention, Dao et al. 2022, but
- * with all keys of a query at once). With a window (Beltagy et al. 2020, Longformer) these positions
- * read only the keys that one of them sees, so that the work grows linearly, too.
+ * Memory grows linearly with `seq`: the scores are computed for some positions at a time, and again for the
+ * gradient, which keeps only `q`, `k` and `v` (as in FlashAttention, Dao et al. 2022, but with all keys of a
+ * query at once). With a window (Beltagy et al. 2020, Longformer) these positions read only the keys that
+ * one of them sees, so that the work grows linearly, too.
  *
  * @param q `[stack, group, seq, d]`: the `group` query heads that share a key head (grouped
- *   queries, Ainslie et al. 2023) stand below each other, so that no key is copied.
- * @param k `[stack, keys, d]`, the last of the `seq` queries' positions; more where there are earlier
- *   ones without a query.
+ *   queries, Ainslie et al. 2023) form one axis, so that no key is copied.
+ * @param k `[stack, keys, d]`. The last `seq` keys are at the positions of the queries; there are more keys
+ *   than queries if earlier positions have no query.
  * @param v `[stack, keys, d]`.
  * @returns `[stack, group, seq, d]`.
  */
@@ -109,13 +109,13 @@ function attendGradients(
   return [tf.concat(dqParts, 2), dkSums.joined(unseen), dvSums.joined(unseen)];
 }
 
-/** Sums, for each key, of what the pieces that see it add to its gradient, from the last piece to the first. */
+/** Adds up the gradient of each key over the pieces that see it, from the last piece to the first. */
 class KeySums {
-  /** Of the keys that the piece before sees as well, `[stack, keys, d]`. */
+  /** Sums for the keys that the preceding piece sees as well, `[stack, keys, d]`. */
   private open?: tf.Tensor;
   private readonly done: tf.Tensor[] = [];
 
-  /** Adds a piece's part, which is disposed of; the piece before it sees the first `seenBefore` of its keys. */
+  /** Adds a piece's part and disposes of it; the preceding piece sees the first `seenBefore` of its keys. */
   add(part: tf.Tensor, seenBefore: number): void {
     const [done, open] = tf.tidy<tf.Tensor[]>(() => {
       const sum = this.open
@@ -130,13 +130,13 @@ class KeySums {
     this.done.unshift(done!);
   }
 
-  /** The sums of all keys, in their order, after `unseen` keys of which no piece has seen any. */
+  /** The sums of all keys, in their order, after `unseen` keys that no piece has seen. */
   joined(unseen: number): tf.Tensor {
     return padded(tf.concat(this.done, 1), unseen);
   }
 }
 
-/** `[stack, keys, d]` after `count` keys of zeros. */
+/** `[stack, keys, d]` with `count` keys of zeros before it. */
 function padded(x: tf.Tensor, count: number): tf.Tensor {
   if (count === 0) return x;
   return tf.pad(x, [
@@ -153,7 +153,7 @@ interface PieceSize {
   window: number;
 }
 
-/** Queries `from` to before `to`, which come in groups, and the keys that one of them sees. */
+/** Queries `from` to before `to`, which come in groups, and the keys that at least one of them sees. */
 interface Piece {
   from: number;
   to: number;
@@ -210,7 +210,7 @@ function attentionWeights(queries: tf.Tensor, keys: tf.Tensor, piece: Piece): tf
   });
 }
 
-/** From the gradient of `weights · values` that of the scores: `w · dw − w · Σ(w · dw)`. */
+/** The gradient of the scores from that of `weights · values`: `w · dw − w · Σ(w · dw)`. */
 function scoreGradients(weights: tf.Tensor, dMixed: tf.Tensor, values: tf.Tensor): tf.Tensor {
   return tf.tidy(() => {
     const weighted = tf.tidy(() => tf.mul(weights, tf.matMul(dMixed, values, false, true)));

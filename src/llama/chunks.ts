@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-/** What comes of some rows: results that have their rows, and results to which all rows add. */
+/** The results for some rows: `joined` ones with a row for each of them, and others that are summed over all rows. */
 export interface ChunkResults {
   joined?: tf.Tensor[];
   summed?: tf.Tensor[];
 }
 
 /**
- * Applies `f` to `rows` rows of the first axis at a time, of all tensors alike. What `f` makes on
- * its way is freed before the next rows.
+ * Applies `f` to `rows` rows of the first axis at a time, the same rows of all tensors. Intermediate
+ * tensors of `f` are freed before the next rows.
  *
  * @returns new tensors: the results of all rows, joined along the first axis or added up.
  */

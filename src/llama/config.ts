@@ -25,8 +25,8 @@ export type LayerType = 'full_attention' | 'sliding_attention';
  */
 export interface LlamaConfig {
   /**
-   * What kind of model it is, by the names in `src/llama/architectures`; default `'qwen2'` with `attentionBias`, else `'mistral'` with a
-   * `slidingWindow`, else `'llama'`.
+   * What kind of model it is, by the names in `src/llama/architectures`. Default: `'qwen2'` with `attentionBias`, else
+   * `'mistral'` with a `slidingWindow`, else `'llama'`.
    */
   architecture?: ArchitectureName;
   /** Number of different tokens. */
@@ -52,24 +52,24 @@ export interface LlamaConfig {
   /** Stretched rotary wavelengths; default none. */
   ropeScaling?: RopeScaling | null;
   /**
-   * Base of the rotary wavelengths of blocks with the sliding window, which are then not stretched: an option of Gemma 3. Default
-   * `ropeTheta`.
+   * Base of the rotary wavelengths of blocks with the sliding window; if given, these wavelengths are not stretched. An option of
+   * Gemma 3. Default `ropeTheta`.
    */
   ropeLocalBaseFreq?: number;
-  /** Its square root divides the products of queries and keys: an option of Gemma 3. Default `headDim`. */
+  /** The products of queries and keys are divided by its square root: an option of Gemma 3. Default `headDim`. */
   queryPreAttnScalar?: number;
   /**
-   * Whether the projections to queries, keys and values have biases; default: as the architecture has it, Qwen2 alone. The output
-   * projection has none.
+   * Whether the projections to queries, keys and values have biases; default: true for Qwen2, false for the others. The output
+   * projection never has one.
    */
   attentionBias?: boolean;
   /**
-   * How many keys a position sees at most, its own and those just before it, as in Mistral: key k is
-   * seen by query q where q − slidingWindow < k ≤ q; default null: all earlier ones. LLaMA has none.
+   * How many keys a position sees at most, its own and those just before it, as in Mistral: query q sees
+   * key k if q − slidingWindow < k ≤ q. Default null: all earlier ones. LLaMA has no window.
    */
   slidingWindow?: number | null;
   /**
-   * For each block whether it has the sliding window, an option of Qwen and Gemma models; default null: all have it, if there is one.
+   * Which blocks have the sliding window, an option of Qwen and Gemma models; default null: all blocks, if there is a window.
    */
   layerTypes?: readonly LayerType[] | null;
   /** Longest sequence that the model accepts, in tokens; default 2048. */
@@ -79,9 +79,9 @@ export interface LlamaConfig {
   /**
    * Whether the loss applies the head in training, to some positions at a time, so that the logits
    * of a batch never exist together; default false. Worth it where `vocabSize` is many times
-   * `hiddenSize`; it costs one more product with the head. In `fit`, and wherever the model is
-   * called with `{training: true}`, the output is then for `sparseCrossEntropy` alone: no other
-   * loss, and no metric in `compile`.
+   * `hiddenSize`; it costs one more product with the head. In `fit`, and wherever the model is called
+   * with `{training: true}`, only `sparseCrossEntropy` can then use the output: no other loss, and no
+   * metric in `compile`.
    */
   headInLoss?: boolean;
   /** Standard deviation of the initial weights; default 0.02. */
@@ -139,8 +139,8 @@ const DERIVED = [
 /**
  * Fills in the defaults of a configuration.
  *
- * @throws if an option is unknown, missing or out of range, if its architecture does not have it, or if the heads do not divide as they
- *   must.
+ * @throws if an option is unknown, missing or out of range, if the architecture does not have it, or if the number of heads does
+ *   not divide as it must.
  */
 export function resolveConfig(config: LlamaConfig): ResolvedConfig {
   checkKnown(OWNER, config, [...COUNTS, ...Object.keys(DEFAULTS), ...DERIVED]);
@@ -214,7 +214,7 @@ function checkArchitecture(config: ResolvedConfig): void {
   }
 }
 
-/** The window and its layers, with null in place of layers that are all alike. */
+/** The window, and the type of each layer; null in place of types that are all the same. */
 function resolveLayerTypes({
   slidingWindow,
   layerTypes,

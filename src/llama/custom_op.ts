@@ -4,30 +4,30 @@ import {isInGradient} from '../tfjs/engine';
 
 /** An op with a gradient of its own. */
 export interface CustomOp {
-  /** What the op may be differentiated by. */
+  /** The tensors by which the op may be differentiated. */
   inputs: tf.Tensor[];
   /** The tensors that the gradient reads, inputs or constants; default the inputs. */
   kept?: tf.Tensor[];
-  /** Whether the gradient also reads what `forward` returns: it comes after the kept tensors then. Default false. */
+  /** Whether the gradient also reads the results of `forward`, which then follow the kept tensors. Default false. */
   keepsResults?: boolean;
-  /** The value, and what only the gradient wants of it. */
+  /** Computes the value, and further results that only the gradient needs. */
   forward: () => tf.Tensor | [tf.Tensor, ...tf.Tensor[]];
   /**
-   * The gradients of all inputs, from that of the result and the kept tensors. It may read no other
-   * tensor: by then it may be gone. `needed` tells for each input whether its gradient is asked for;
-   * null will do for the others.
+   * The gradients of all inputs, from the gradient of the result and the kept tensors. It must not read
+   * any other tensor, which may have been freed by then. `needed` says for each input whether its gradient
+   * is asked for; null is enough for the others.
    */
   gradient: (dy: tf.Tensor, kept: tf.Tensor[], needed: boolean[]) => Array<tf.Tensor | null>;
 }
 
 /**
- * Runs an op that costs the memory of its kept tensors between forward and backward pass: what it
- * makes inside is freed at once and made again for the gradient (recomputation, Chen et al. 2016).
+ * Runs an op that holds only its kept tensors between forward and backward pass: intermediate tensors are
+ * freed at once and computed again for the gradient (recomputation, Chen et al. 2016).
  *
- * It has first derivatives only: a gradient of its gradient would miss what goes through kept
+ * It has first derivatives only: a gradient of its gradient would miss the dependence through kept
  * tensors.
  *
- * @throws if its gradient is computed inside of the function of another gradient.
+ * @throws if its gradient is computed inside the function of another gradient.
  */
 export function customOp({
   inputs,

@@ -10,8 +10,8 @@ export interface HeadKernel {
 const heads = new WeakMap<tf.Tensor, HeadKernel>();
 
 /**
- * A model's output where the loss is to apply the head: the hidden states, as a new tensor. A loss
- * sees nothing of a model but this tensor, so the head is noted beside it.
+ * A model's output if the loss will apply the head: the hidden states, as a new tensor. A loss sees only
+ * this tensor of a model, so the head is remembered for it.
  */
 export function deferHead(hidden: tf.Tensor, head: HeadKernel): tf.Tensor {
   const output = tf.reshape(hidden, hidden.shape);
@@ -19,7 +19,7 @@ export function deferHead(hidden: tf.Tensor, head: HeadKernel): tf.Tensor {
   return output;
 }
 
-/** The head that is still to be applied to a model's output; undefined for logits. */
+/** The head that must still be applied to a model's output; undefined for logits. */
 export function deferredHead(output: tf.Tensor): HeadKernel | undefined {
   return heads.get(output);
 }

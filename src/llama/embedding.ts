@@ -7,7 +7,7 @@ import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit
 import {linear} from './linear';
 import {pick} from './pick';
 
-/** What the embedding takes from the model's configuration; `headInLoss` is for its work as the head. */
+/** What the embedding takes from the model's configuration; `headInLoss` is for its use as the head. */
 export const EMBEDDING_OPTIONS = [
   'vocabSize',
   'hiddenSize',
@@ -18,7 +18,7 @@ export const EMBEDDING_OPTIONS = [
 type EmbeddingOptions = Pick<ResolvedConfig, (typeof EMBEDDING_OPTIONS)[number]>;
 
 export interface LlamaEmbeddingArgs extends LayerArgs, WeightInit, EmbeddingOptions {
-  /** Factor of what is looked up. */
+  /** Factor of the vectors that are looked up. */
   scale: number;
 }
 
@@ -79,7 +79,7 @@ export class LlamaEmbedding extends tfl.layers.Layer {
   }
 
   /**
-   * Frees the weight in one call: tfjs would keep the weight of a layer that a model applies twice.
+   * Frees the weight in one call: tfjs would not free the weight of a layer that a model applies twice.
    */
   override dispose(): ReturnType<tfl.layers.Layer['dispose']> {
     let result = super.dispose();

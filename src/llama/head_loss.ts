@@ -50,8 +50,8 @@ export function headCrossEntropy(
 }
 
 /*
- * Where one of two factors must be transposed it is the one with few rows, not the kernel: the wasm
- * backend copies what it transposes.
+ * Where one of two factors must be transposed, it is the one with few rows and not the kernel, because the
+ * wasm backend copies what it transposes.
  */
 
 /** Logits `[rows, vocab]` of hidden states `[rows, hidden]`. */

@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import {readsSynchronously} from '../kernels/capabilities';
 
-/** What whole numbers a tensor may have. */
+/** Which whole numbers a tensor may have. */
 export interface IdRange {
   /** What they are, for a message. */
   owner: string;

@@ -7,12 +7,12 @@ import {customOp} from './custom_op';
 /** The kernel of a kernel's gradients. */
 const gradientOf = (kernelName: string): string => `${kernelName}Grad`;
 
-/** By backend, the features of which it was said that its kernels do not compute them. */
+/** By backend, the features for which it was logged that its kernels do not compute them. */
 const said = new Map<string, Set<BlockFeature>>();
 
 /**
- * Whether the current backend has a kernel, with that of its gradients, that computes all that a block needs of it. Says once for a
- * backend what its kernels do not compute.
+ * Whether the current backend has a kernel, and its gradient kernel, that computes all features that a block needs. Logs, once
+ * for each backend, which features its kernels do not compute.
  */
 export function canRun(kernelName: string, needed: readonly BlockFeature[]): boolean {
   if (!hasKernel(gradientOf(kernelName)) || !mayRun(kernelName)) return false;
@@ -41,7 +41,7 @@ export interface KernelOp {
   inputs: Record<string, tf.Tensor>;
   constants: Record<string, tf.Tensor>;
   attrs: object;
-  /** The attribute by which the gradient kernel learns, beside `attrs`, whether the gradients of the weights are asked for. */
+  /** The attribute that tells the gradient kernel, beside `attrs`, whether the gradients of the weights are asked for. */
   weightsAttr: string;
   /** The names under which the gradient kernel takes the results, the value first; null for a result that it does not read. */
   results: ReadonlyArray<string | null>;

@@ -25,7 +25,7 @@ export type GivenWeights = (name: string) => tf.Tensor;
 
 type Initializer = ReturnType<typeof tfl.initializers.randomNormal>;
 
-/** Initializer of a layer's weight; of the kernels of one layer, which differ, this is number `index`. */
+/** The initializer of a layer's weight; `index` numbers the kernels of a layer, so that they differ. */
 export function weightInitializer(
   {initializerRange, seed, given, unitOffset, name: layer}: Partial<WeightInit> & LayerArgs,
   {name, kind}: Pick<Weight, 'name' | 'kind'>,

@@ -9,12 +9,12 @@ import {CHUNK_SIZE, lossGradients, readTargets, sumOfLosses} from './row_losses'
 
 /**
  * Mean cross-entropy, in nats, of integer labels under logits; a loss for `model.compile` and for
- * own loops.
+ * custom loops.
  *
  * Label and logits of one position belong together: for a language model the label is the *next*
  * token, so shift the labels, not the logits. Beside the logits and their gradient it needs memory
  * for some rows at a time, and for the parts of the gradient while they are joined; with a model's
- * option `headInLoss` there are no logits but those of some rows.
+ * option `headInLoss` only the logits of some rows exist at a time.
  *
  * @param labels `[batch, seq, 1]` (which `model.fit` wants) or `[batch, seq]`, whole numbers below
  *   `vocab`, of any dtype. A negative one (Hugging Face's −100) is not counted.
@@ -32,7 +32,7 @@ export function sparseCrossEntropy(labels: tf.Tensor, logits: tf.Tensor): tf.Sca
 
 function crossEntropy(labels: tf.Tensor, logits: tf.Tensor): tf.Scalar {
   const vocab = logits.shape.at(-1)!;
-  // A kernel makes nothing on its way that chunks would keep small.
+  // A kernel makes no intermediate tensors, so that chunks would save nothing.
   const isFused = hasKernel(OwLoreCrossEntropyGrad);
   const rows = isFused ? Infinity : Math.max(1, Math.floor(CHUNK_SIZE / vocab));
   const perToken = tf.reshape(logits, [-1, vocab]);

@@ -12,7 +12,7 @@ import {canRun} from './kernel_op';
  */
 export type Activation = 'silu' | 'gelu';
 
-// no product of matrices is in it
+// it contains no matrix product
 declareProducts(OwLoreSwiGLU, []);
 
 /**
@@ -37,8 +37,8 @@ export function mlpFeatures(activation: Activation): BlockFeature[] {
 }
 
 /**
- * `(activation(gate) · up) down`: `gate` and `up` `[rows, intermediate]`, the kernel `down` `[intermediate, hidden]`. Keeps these three
- * for the gradient: what is between costs less to make again than any product of matrices.
+ * `(activation(gate) · up) down`: `gate` and `up` `[rows, intermediate]`, the kernel `down` `[intermediate, hidden]`. Keeps only
+ * these three for the gradient: computing the tensors in between again costs less than any matrix product.
  */
 export function gatedProjection(
   gate: tf.Tensor,
@@ -99,7 +99,7 @@ function fusedGradients(
   return [dGate!, dUp!, value ? byDown(value) : null];
 }
 
-/** In an order in which few tensors of the gate's size are alive: six for SiLU, gate and up among them, and eight for GELU. */
+/** In an order that keeps few tensors of the gate's size alive: with gate and up, six for SiLU and eight for GELU. */
 function composedGradients(
   dy: tf.Tensor,
   gate: tf.Tensor,
@@ -115,7 +115,7 @@ function composedGradients(
   const dGated = tf.matMul(dy, down, false, true);
   const dUp = tf.mul(dGated, activated);
   activated.dispose();
-  // The derivative of z·σ(h) is σ(h) + z·σ(h)·(1 − σ(h))·h′, the first term apart.
+  // The derivative of z·σ(h) is σ(h) + z·σ(h)·(1 − σ(h))·h′; the first term is computed separately.
   const first = used(
     used(dGated, (x) => tf.mul(x, up)),
     (x) => tf.mul(x, sigmoid),
@@ -134,7 +134,7 @@ function timesInnerSlope(x: tf.Tensor, z: tf.Tensor): tf.Tensor {
   return tf.tidy(() => tf.mul(x, tf.add(LINEAR, tf.mul(3 * CUBIC, tf.square(z)))));
 }
 
-/** What `f` makes of `x`, which is freed. */
+/** The result of `f` for `x`, which is freed. */
 function used(x: tf.Tensor, f: (x: tf.Tensor) => tf.Tensor): tf.Tensor {
   const y = f(x);
   x.dispose();

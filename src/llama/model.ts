@@ -17,8 +17,19 @@ const SEEDS_PER_LAYER = 8;
  *
  * Layers are named as in Hugging Face's checkpoints: `model.embed_tokens`, `model.layers.0`, …,
  * `model.norm`, and `lm_head` unless the weights are tied. Train it with `sparseCrossEntropy`; in
- * `fit` the labels are `[batch, seq, 1]`. Positions count from 0 and a token sees itself and
- * earlier ones alone: pad on the right, with labels −100.
+ * `fit` the labels are `[batch, seq, 1]`. Positions count from 0 and a token sees only itself and
+ * earlier ones: pad on the right, with labels −100.
+ *
+ * ```ts
+ * const model = createLlama({
+ *   vocabSize: 256,
+ *   hiddenSize: 64,
+ *   intermediateSize: 128,
+ *   numHiddenLayers: 4,
+ *   numAttentionHeads: 4,
+ * });
+ * model.compile({optimizer: owlore(1e-3, {rank: 16}), loss: sparseCrossEntropy});
+ * ```
  *
  * Its ops keep little for the backward pass and have no second derivatives: a gradient of a gradient
  * through the model throws.

@@ -1,4 +1,4 @@
-/** The entries of an object that are named. */
+/** An object with only the named entries of another. */
 export function pick<T extends object, K extends keyof T>(
   from: T,
   names: readonly K[],

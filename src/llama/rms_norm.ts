@@ -7,7 +7,7 @@ import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit
 
 /**
  * `x / √(mean(x²) + eps) · weight` over the last axis (Zhang & Sennrich 2019), for any `x` and a
- * `weight` `[width]`. Keeps both for the gradient and no more.
+ * `weight` `[width]`. Keeps only these two for the gradient.
  */
 export function rmsNorm(x: tf.Tensor, weight: tf.Tensor, eps: number): tf.Tensor {
   return customOp({
@@ -38,7 +38,7 @@ function inverseRms(x: tf.Tensor, eps: number): tf.Tensor {
   return tf.tidy(() => tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), eps)));
 }
 
-/** What a norm multiplies by, of its weight. */
+/** The factor by which a norm multiplies, from its weight. */
 export function normFactor(weight: tf.Tensor, unitOffset: boolean): tf.Tensor {
   return unitOffset ? tf.add(weight, 1) : weight;
 }

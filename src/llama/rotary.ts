@@ -50,7 +50,7 @@ interface TableValues {
   sin: Float32Array;
 }
 
-/** Of the last two tables: all blocks of a model ask for the same one, or for one of two. */
+/** The values of the last two tables: all blocks of a model ask for the same one, or for one of two. */
 let lastValues: TableValues[] = [];
 
 function tableValues(length: number, options: RotaryOptions, first: number): TableValues {

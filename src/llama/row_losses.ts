@@ -16,10 +16,10 @@ export interface Targets {
 }
 
 /**
- * Labels of any shape and dtype, one for each of `rows`; negative ones are not counted. Where the backend cannot be read within
- * a step, one that is not below `vocab` makes the loss NaN.
+ * Reads labels of any shape and dtype, one for each of `rows`; negative ones are not counted. On a backend that cannot be read
+ * within a step, a label that is not below `vocab` makes the loss NaN.
  *
- * @throws if there are more labels or fewer, or one is no whole number below `vocab`.
+ * @throws if there are more labels or fewer, or one is not a whole number below `vocab`.
  */
 export function readTargets(labels: tf.Tensor, rows: number, vocab: number): Targets {
   if (labels.size !== rows) {

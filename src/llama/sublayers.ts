@@ -22,8 +22,9 @@ import {rmsNorm} from './rms_norm';
 import {rotaryTable} from './rotary';
 
 /*
- * The two halves of a block, each added to what goes in (residual connections, He et al. 2016). Where the backend has kernels for
- * them they are one op each in training, or both together. Only in training, for they put out what the gradient reads.
+ * The two halves of a block, each added to its input (residual connections, He et al. 2016). If the backend has kernels for them,
+ * in training each half is one op, or both together are. Only in training, because these kernels also return what the gradient
+ * reads.
  */
 
 type BlockWeights = ByRole<tf.Tensor>;
@@ -34,8 +35,8 @@ export interface SublayerOptions extends AttentionOptions {
 }
 
 /**
- * Whether both halves are one op each, and take `x` `[batch, seq, hidden]` as it is: no other op need change its shape, and no
- * gradient change it back.
+ * Whether each half is one op and takes `x` as `[batch, seq, hidden]`, so that no op needs to change its shape, and no gradient
+ * to change it back.
  */
 export function areSublayersFused(
   weights: BlockWeights,
@@ -72,7 +73,8 @@ function mlpHalfFeatures(
 }
 
 /**
- * `x + attention(RMSNorm(x))`, `x` `[batch · seq, hidden]`, or as above; with an output norm `x + RMSNorm(attention(RMSNorm(x)))`.
+ * `x + attention(RMSNorm(x))` for `x` `[batch · seq, hidden]`, or `[batch, seq, hidden]` if {@link areSublayersFused}; with an
+ * output norm `x + RMSNorm(attention(RMSNorm(x)))`.
  */
 export function attentionSublayer(
   x: tf.Tensor,
@@ -98,7 +100,7 @@ export function attentionSublayer(
   });
 }
 
-/** `x + mlp(RMSNorm(x))`, `x` `[rows, hidden]`, or as above; with an output norm likewise. */
+/** `x + mlp(RMSNorm(x))` for `x` `[rows, hidden]`, or `[batch, seq, hidden]` likewise; with an output norm likewise. */
 export function mlpSublayer(
   x: tf.Tensor,
   weights: BlockWeights,
@@ -121,16 +123,16 @@ export function mlpSublayer(
 }
 
 /**
- * Whether attention's weights are kept for the gradient: not where layers are recomputed, to save memory, and only those of
- * short sequences, which are not larger than the queries, keys, values and results that are kept as well.
+ * Whether attention's weights are kept for the gradient: not if layers are recomputed to save memory, and only for short
+ * sequences, where they are not larger than the queries, keys, values and results that are kept anyway.
  */
 function keepsAttentionWeights(seq: number, {headDim}: AttentionOptions): boolean {
   return !areLayersRecomputed() && seq <= 4 * headDim;
 }
 
 /**
- * {@link mlpSublayer} of {@link attentionSublayer} as one op, `x` `[batch, seq, hidden]`; null if the backend has no kernel for it,
- * or if some of the weights are trained and some are not, for the kernel makes the gradients of all of them or of none.
+ * {@link mlpSublayer} of {@link attentionSublayer} as one op, for `x` `[batch, seq, hidden]`. Null if the backend has no kernel
+ * for it, or if only some of the weights are trained: the kernel computes the gradients of all of them or of none.
  */
 export function fusedBlock(
   x: tf.Tensor,

@@ -1,6 +1,6 @@
 /**
- * All architectures, one line each, under the names by which `createLlama` knows them. A name must not contain `_`: tfjs turns the strings
- * of a saved model's configuration into camel case.
+ * All architectures, one line each, under the names that `createLlama` uses. A name must not contain `_`, because tfjs turns
+ * the strings of a saved model's configuration into camel case.
  */
 export {gemma3} from './gemma3';
 export {llama} from './llama';

@@ -103,7 +103,7 @@ export const gemma3: Architecture = {
         attn_logit_softcapping: null,
         final_logit_softcapping: null,
         query_pre_attn_scalar: queryPreAttnScalar,
-        // transformers asks for one also where no layer has it
+        // transformers wants one even if no layer uses it
         sliding_window: slidingWindow ?? SLIDING_WINDOW,
         layer_types: types,
         ...patternOf(types),
@@ -112,7 +112,7 @@ export const gemma3: Architecture = {
   },
 };
 
-/** What stands for `layer_types` in transformers before 4.53, if it can: after so many layers comes one that sees all positions. */
+/** The key in place of `layer_types` in transformers before 4.53, where it fits: every n-th layer sees all positions. */
 function patternOf(types: readonly LayerType[]): {sliding_window_pattern?: number} {
   const pattern = [...types, 'full_attention'].indexOf('full_attention') + 1;
   const isPattern = types.every(

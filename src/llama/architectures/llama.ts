@@ -2,7 +2,7 @@ import {oneRope} from '../files/rope_keys';
 import type {Architecture} from './architecture';
 import {attentionKernels, inputNorms, mlpKernels} from './weights';
 
-/** LLaMA 2 and 3 (Touvron et al. 2023), and what has their shape, as SmolLM2. */
+/** LLaMA 2 and 3 (Touvron et al. 2023), and models of the same shape, such as SmolLM2. */
 export const llama: Architecture = {
   modelType: 'llama',
   className: 'LlamaForCausalLM',

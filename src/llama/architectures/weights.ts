@@ -1,4 +1,4 @@
-/** The weights of a model, as Hugging Face names and stores them: what architectures make their tables of. */
+/** The weights of a model, as Hugging Face names and stores them; architectures build their tables from these. */
 
 import type {ResolvedConfig} from '../config';
 
@@ -12,15 +12,15 @@ export type Size =
   | 'head_dim';
 
 export interface Weight {
-  /** Of a block's, what follows `model.layers.0.`. */
+  /** The name; for a weight of a block, the part after `model.layers.0.`. */
   name: string;
-  /** The kernel of a linear map is stored as `[out, in]` and is `[in, out]` in a model; all others are as they are stored. */
+  /** A kernel, of a linear map, is stored as `[out, in]` and is `[in, out]` in a model; the others are the same in both. */
   kind: 'embedding' | 'kernel' | 'bias' | 'norm';
-  /** As it is stored. */
+  /** The shape in which it is stored. */
   shape: readonly Size[];
 }
 
-/** What a weight is to a block. The kernels of `kernels/llama_kernel_names.ts` call it by the same name. */
+/** The role of a weight in its block; the kernels of `kernels/llama_kernel_names.ts` use the same names. */
 export type BlockRole = RequiredRole | OptionalRole;
 type RequiredRole = 'q' | 'k' | 'v' | 'o' | 'gate' | 'up' | 'down' | 'norm' | 'mlpNorm';
 type OptionalRole =
@@ -49,7 +49,7 @@ export function norm(name: string, width: Size = 'hidden_size'): Weight {
 const queries = 'num_attention_heads · head_dim';
 const keys = 'num_key_value_heads · head_dim';
 
-/** Of attention, in all architectures. */
+/** The kernels of attention, in all architectures. */
 export const attentionKernels = {
   q: kernel('self_attn.q_proj', queries, 'hidden_size'),
   k: kernel('self_attn.k_proj', keys, 'hidden_size'),
@@ -57,26 +57,26 @@ export const attentionKernels = {
   o: kernel('self_attn.o_proj', 'hidden_size', queries),
 };
 
-/** Where queries and keys are normalized, head by head. */
+/** The norms of queries and keys, head by head, for architectures that have them. */
 export const queryKeyNorms = {
   qNorm: norm('self_attn.q_norm', 'head_dim'),
   kNorm: norm('self_attn.k_norm', 'head_dim'),
 };
 
-/** Of the MLP, in all architectures. */
+/** The kernels of the MLP, in all architectures. */
 export const mlpKernels = {
   gate: kernel('mlp.gate_proj', 'intermediate_size', 'hidden_size'),
   up: kernel('mlp.up_proj', 'intermediate_size', 'hidden_size'),
   down: kernel('mlp.down_proj', 'hidden_size', 'intermediate_size'),
 };
 
-/** Of what goes into attention and into the MLP. */
+/** The norms of the inputs of attention and MLP. */
 export const inputNorms = {
   norm: norm('input_layernorm'),
   mlpNorm: norm('post_attention_layernorm'),
 };
 
-/** The weights outside of the blocks; there is no head where it is the embedding. */
+/** The weights outside the blocks; there is no head if the embedding serves as the head. */
 export const embedding: Weight = {
   name: 'model.embed_tokens.weight',
   kind: 'embedding',
@@ -85,7 +85,7 @@ export const embedding: Weight = {
 export const finalNorm = norm('model.norm');
 export const head = kernel('lm_head', 'vocab_size', 'hidden_size');
 
-/** The sizes of a model's weights, or of a block's, which does not need the vocabulary. */
+/** The sizes of a model's weights, or of a block's weights, which do not need the vocabulary. */
 export function sizesOf(
   config: Pick<
     ResolvedConfig,
@@ -115,7 +115,7 @@ export function modelShape(weight: Weight, sizes: Readonly<Record<Size, number>>
   return isTransposed(weight) ? stored.reverse() : stored;
 }
 
-/** Whether a model has a weight transposed. */
+/** Whether a weight is transposed between file and model. */
 export function isTransposed({kind}: Weight): boolean {
   return kind === 'kernel';
 }

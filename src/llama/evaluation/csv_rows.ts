@@ -12,10 +12,10 @@ interface ParsedRow extends CsvRow {
 }
 
 /**
- * The rows of a csv file without a header (RFC 4180), in order. Empty lines are passed over.
+ * The rows of a csv file without a header (RFC 4180), in order. Empty lines are skipped.
  *
- * @throws at a quote that is not closed or that something but a comma follows, with its line; the rows
- *   before it have been given by then.
+ * @throws with its line number, if a quote is not closed, or is followed by anything other than a comma; the
+ *   rows before it have been yielded by then.
  */
 export function* csvRows(owner: string, text: string): Generator<CsvRow> {
   for (const {line, fields, error} of parse(text)) {

@@ -2,9 +2,9 @@ import type {Tokenizer} from '../text/tokenizer';
 import type {Continuation} from './log_likelihood';
 
 /**
- * The tokens of a context and of what follows it: those of both together, of which as many belong to the
- * context as it has by itself. Space at the context's end goes to the continuation, where tokens have it.
- * The rule of lm-evaluation-harness (`_encode_pair`).
+ * The tokens of a context and of its continuation. Both are tokenized together, and as many tokens count as
+ * the context as it has by itself. Space at the end of the context is moved to the continuation, because
+ * tokens begin with it. This is the rule of lm-evaluation-harness (`_encode_pair`).
  */
 export function encodeContinuation(
   tokenizer: Tokenizer,

@@ -9,13 +9,13 @@ import {readQuestions} from './read_questions';
 
 /** Options of `gsm8k`. */
 export interface Gsm8kOptions {
-  /** Solved examples that stand before each question; default 0. The usual number is 5. */
+  /** Solved examples before each question; default 0. The usual number is 5. */
   shots?: number;
-  /** The file they are taken from, the first ones; needed if `shots` is above 0. */
+  /** The file whose first examples they are; needed if `shots` is above 0. */
   shotsFrom?: DataSource;
-  /** No more questions than this; default all. */
+  /** The most questions to ask; default all. */
   limit?: number;
-  /** Most tokens of an answer; default 256. */
+  /** The most tokens of an answer; default 256. */
   maxNewTokens?: number;
   /** Called after each question, and waited for. */
   onProgress?: (done: number, total: number) => unknown;
@@ -27,7 +27,7 @@ export interface Gsm8kOptions {
 export interface Gsm8kScore {
   /** Questions that were asked. */
   questions: number;
-  /** Part of them whose answer has the right number behind `####`. */
+  /** The part of them, 0 to 1, whose answer has the right number after `####`. */
   exactMatch: number;
   /** Standard error of `exactMatch`. */
   standardError: number;
@@ -35,21 +35,21 @@ export interface Gsm8kScore {
   answers: Array<string | null>;
 }
 
-/** Those of the options that are numbers. */
+/** The defaults of the options that are numbers. */
 export const gsm8kDefaults = {shots: 0, limit: Infinity, maxNewTokens: 256} as const;
 
 const OWNER = 'gsm8k';
 const KNOWN = ['shots', 'shotsFrom', 'limit', 'maxNewTokens', 'onProgress', 'generate'];
-/** What ends an answer: the model goes on with a question of its own. */
+/** Texts that end an answer: after them the model goes on with a question of its own. */
 const ENDS = ['\n\n', 'Question:'];
 
 /**
- * Asks the questions of GSM8K (`{question, answer}` a line): the model writes a solution, greedily, and the
- * number behind `####` is compared with the right one. Prompt, ends and comparison are those of
+ * Asks the questions of GSM8K (one `{question, answer}` per line). The model writes a solution, greedily, and
+ * the number after `####` is compared with the right one. Prompt, stop texts and comparison are those of
  * lm-evaluation-harness (`gsm8k`, strict match).
  *
- * @throws if an option is not valid, if a line is no question, with its number, or if prompt and answer are
- *   longer than the model's positions.
+ * @throws if an option is not valid, if a line is not a question (with the line's number), or if prompt and
+ *   answer are longer than the model's positions.
  */
 export async function gsm8k(
   model: tfl.LayersModel,
@@ -115,13 +115,13 @@ function readProblem({question, answer}: Record<string, unknown>): Problem {
   return {prompt: `Question: ${question}\nAnswer:`, solution: answer, number};
 }
 
-/** The first number behind `####`, without commas, or null. */
+/** The first number after `####`, without commas; null if there is none. */
 function numberIn(text: string): string | null {
   const number = /#### (-?[0-9.,]+)/.exec(text)?.[1];
   return number === undefined ? null : number.replaceAll(',', '').replace(/\.$/, '');
 }
 
-/** A text up to where it would be cut off. */
+/** A text up to the first of {@link ENDS}. */
 function untilEnd(text: string): string {
   const ends = ENDS.map((end) => text.indexOf(end)).filter((at) => at >= 0);
   return ends.length === 0 ? text : text.slice(0, Math.min(...ends));

@@ -15,20 +15,20 @@ export interface Continuation {
 export interface LogLikelihood {
   /** ln of its probability, given the context: a sum over its tokens. */
   logLikelihood: number;
-  /** Whether each of its tokens is the most probable one in its place. */
+  /** Whether each of its tokens is the most probable one at its position. */
   isGreedy: boolean;
 }
 
 /** Options of `logLikelihoods`. */
 export interface LogLikelihoodOptions {
-  /** Most rows that go through the model together; default 8, or fewer where the logits would be large. */
+  /** The most rows that go through the model together; default 8. Fewer do where the logits would be large. */
   batchSize?: number;
 }
 
 const OWNER = 'logLikelihoods';
 export const DEFAULT_BATCH_SIZE = 8;
 
-/** What goes through the model: all tokens of a request but the last. */
+/** A row that goes through the model: all tokens of a request except the last. */
 interface Row {
   ids: readonly number[];
   /** The requests that it answers, each at its last `targets.length` positions. */
@@ -37,10 +37,10 @@ interface Row {
 
 /**
  * The probability of each continuation after its context, by one forward pass over both. Rows of similar
- * length go together, padded on the right; requests that differ in their last token only share a row. Of a
- * row longer than the model's positions the start is left out.
+ * length go together, padded on the right; requests that differ only in their last token share a row. If a
+ * row is longer than the model's positions, its start is left out.
  *
- * @returns one entry a request, in their order.
+ * @returns one entry for each request, in the same order.
  * @throws if a context or a continuation is empty or has a token outside the vocabulary, or if a
  *   continuation alone is longer than the model's positions.
  */

@@ -2,8 +2,8 @@
 const COLUMNS = ['question', 'A', 'B', 'C', 'D', 'answer'];
 
 /**
- * What `readQuestion` takes for a row of MMLU's original files, whose subject is in their name:
- * `abstract_algebra_test.csv`.
+ * The fields that `readQuestion` expects, from a row of MMLU's original files. The subject is in the file's
+ * name: `abstract_algebra_test.csv`.
  *
  * @throws if the row has more or fewer fields, or another answer.
  */

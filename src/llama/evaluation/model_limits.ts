@@ -15,7 +15,7 @@ export function modelLimits(
 /** Logits that are in memory at a time, unless one row has more. */
 const MAX_LOGITS = 2 ** 26;
 
-/** How many rows of so many tokens go through a model together, at least one. */
+/** How many rows of `length` tokens go through a model together, at least one. */
 export function rowsAtOnce(length: number, vocabSize: number): number {
   return Math.max(1, Math.floor(MAX_LOGITS / (length * vocabSize)));
 }

@@ -10,15 +10,15 @@ import {CHOICE_TASKS, readQuestion, type ChoiceTask, type Question} from './task
 
 /** Options of `multipleChoice`. */
 export interface MultipleChoiceOptions {
-  /** What the file's lines are. */
+  /** The task that the file's lines belong to. */
   task: ChoiceTask;
-  /** Examples that stand before each question; default 0. MMLU is usually asked with 5. */
+  /** Solved examples before each question; default 0. MMLU is usually asked with 5. */
   shots?: number;
-  /** The file they are taken from, the first ones; needed if `shots` is above 0. */
+  /** The file whose first examples they are; needed if `shots` is above 0. */
   shotsFrom?: DataSource;
-  /** No more questions than this; default all. */
+  /** The most questions to ask; default all. */
   limit?: number;
-  /** Questions that are asked together, and most rows that go through the model at a time; default 8. */
+  /** Questions that are asked together, and the most rows that go through the model at a time; default 8. */
   batchSize?: number;
   /** Called after each question, and waited for. */
   onProgress?: (done: number, total: number) => unknown;
@@ -29,13 +29,13 @@ export interface MultipleChoiceScore {
   task: ChoiceTask;
   /** Questions that were asked. */
   questions: number;
-  /** Part of them whose right answer is the most probable one. */
+  /** The part of them, 0 to 1, whose right answer is the most probable one. */
   accuracy: number;
   /** The same by log-likelihood per character of the answer, which does not favour short ones. */
   normalizedAccuracy: number;
   /** Standard error of `normalizedAccuracy`. */
   standardError: number;
-  /** The answers given, from 0, by log-likelihood per character. */
+  /** The answer chosen for each question, counted from 0, by log-likelihood per character. */
   answers: number[];
 }
 
@@ -43,18 +43,18 @@ const OWNER = 'multipleChoice';
 const KNOWN = ['task', 'shots', 'shotsFrom', 'limit', 'batchSize', 'onProgress'];
 
 /**
- * Asks the questions of a task's file: of the answers the most probable one counts as given. Prompts are
+ * Asks the questions of a task's file; the most probable answer counts as the model's. Prompts are
  * those of lm-evaluation-harness, and the scores are its `acc` and `acc_norm`.
  *
  * Lines are those of the tasks' own `jsonl` files, or of the `datasets` library's exports: BoolQ
  * `{passage, question, answer}`, PIQA `{goal, sol1, sol2, label}`, SIQA `{context, question, answerA, …,
  * label}`, HellaSwag `{activity_label, ctx_a, ctx_b, endings, label}`, WinoGrande `{sentence, option1,
  * option2, answer}`, ARC and OpenBookQA `{question: {stem, choices}, answerKey}`, MMLU `{question, choices,
- * answer, subject}`. MMLU's original files are read, too, by names that end in `.csv`: rows of question,
- * A, B, C, D and the right letter, without a header, and the subject from the name, as that of
- * `abstract_algebra_test.csv`; a `File` has a name, and bytes have none.
+ * answer, subject}`. MMLU's original files, whose names end in `.csv`, can be read, too: rows of question,
+ * A, B, C, D and the right letter, without a header. The subject comes from a name such as
+ * `abstract_algebra_test.csv`, so that the source must have a name, as a path, a URL and a `File` have.
  *
- * @throws if an option is not valid, or if a line is not a question of the task, with its number.
+ * @throws if an option is not valid, or if a line is not a question of the task (with the line's number).
  */
 export async function multipleChoice(
   model: tfl.LayersModel,
@@ -87,7 +87,7 @@ export async function multipleChoice(
     const found = await logLikelihoods(model, requests, {batchSize});
     for (const {continuations, answer} of batch) {
       const sums = found.splice(0, continuations.length).map(({logLikelihood}) => logLikelihood);
-      // without the space before the answer, as the harness counts
+      // counted without the space before the answer, as in the harness
       const normalized = sums.map((sum, i) => sum / Math.max(1, continuations[i]!.length - 1));
       answers.push(largestIndex(normalized));
       if (largestIndex(sums) === answer) right++;
@@ -124,7 +124,7 @@ export async function readShots<T>(
   );
 }
 
-/** Standard error of the mean of `count` answers that are right or wrong. */
+/** The standard error of the accuracy over `count` answers. */
 export function standardError(accuracy: number, count: number): number {
   return count < 2 ? 0 : Math.sqrt((accuracy * (1 - accuracy)) / (count - 1));
 }

@@ -15,12 +15,16 @@ export interface Perplexity {
 }
 
 /**
- * The perplexity of a model on batches, such as a `textDataset` with `shuffle: false`: each counted label
- * weighs the same, whichever batch it is in. Of a batch as many rows go through the model together as have
- * 2²⁶ logits. The batches' tensors are disposed of.
+ * The perplexity of a model on batches, such as a `textDataset` with `shuffle: false`. Each counted label
+ * has the same weight, whichever batch it is in. At most as many rows of a batch go through the model
+ * together as have 2²⁶ logits. The batches' tensors are disposed of.
+ *
+ * ```ts
+ * const {perplexity: ppl} = await perplexity(model, textDataset('test.jsonl', tokenizer, {shuffle: false, config}));
+ * ```
  *
  * @param batches Token ids and labels, as `sparseCrossEntropy` takes them.
- * @throws if no label is counted, or ids and labels of a batch do not fit.
+ * @throws if no label is counted, or the shapes of ids and labels do not fit together.
  */
 export async function perplexity(
   model: tfl.LayersModel,
@@ -48,7 +52,7 @@ export async function perplexity(
         });
         const [[mean], [counted]] = await Promise.all([loss.data(), count.data()]);
         tf.dispose([loss, count]);
-        // the mean of none is no number
+        // without labels the mean is meaningless
         if (counted! > 0) sum += mean! * counted!;
         tokens += counted!;
       }

@@ -10,11 +10,11 @@ type Fields = Record<string, unknown>;
 export type RowFields = (row: readonly string[], fileName: string) => Fields;
 
 /**
- * The questions of a `jsonl` or `json` file, or, with `ofRow`, of one whose name ends in `.csv`.
+ * The questions of a `jsonl` or `json` file, or, with `ofRow`, of a file whose name ends in `.csv`.
  *
- * @param limit No more than so many.
- * @param read From the fields of a line to a question; what it throws is thrown with the line's number.
- * @throws if there is none, or one that cannot be read: a score over the rest would be another one.
+ * @param limit The most questions to read.
+ * @param read Makes a question from the fields of a line; its errors are thrown with the line's number.
+ * @throws if there is no question, or one cannot be read: a score over the rest would be a different score.
  */
 export async function readQuestions<T>(
   owner: string,
@@ -48,7 +48,7 @@ export async function readQuestions<T>(
   return questions;
 }
 
-/** What a question is made from; `fields` throws where there are none. */
+/** What a question is made from; `fields` throws if the line has none. */
 interface Entry {
   line: number;
   fields: () => Fields;
@@ -65,7 +65,7 @@ async function* jsonEntries(name: string, file: SourceFile): AsyncGenerator<Entr
   }
 }
 
-/** The whole file is in memory: those of the tasks are small. */
+/** The entries of a csv file. The whole file is in memory: the tasks' files are small. */
 async function* csvEntries(
   name: string,
   file: SourceFile,

@@ -4,15 +4,15 @@
  * results can be compared.
  */
 
-/** A question with several answers of which one is right. */
+/** A question with several answers, one of which is right. */
 export interface Question {
-  /** What comes before each answer; all the same unless the answer is in it. */
+  /** The text before each answer; all are the same unless the text contains the answer. */
   contexts: string[];
   /** The answers, as they follow the contexts. */
   continuations: string[];
-  /** Which of them is right, from 0. */
+  /** Index of the right answer, from 0. */
   answer: number;
-  /** What stands before all examples of its kind; default nothing. */
+  /** A text that comes once before the examples and the question; default none. */
   description?: string;
 }
 
@@ -27,15 +27,15 @@ export const CHOICE_TASKS = [
   'mmlu',
 ] as const;
 
-/** A task with several answers; `'arc'` is ARC-Easy and ARC-Challenge, which are written alike. */
+/** A task with several answers; `'arc'` is ARC-Easy and ARC-Challenge, which have the same form. */
 export type ChoiceTask = (typeof CHOICE_TASKS)[number];
 
 type Fields = Record<string, unknown>;
 
 /**
- * The question that a line of a task's file is.
+ * The question in a line of a task's file.
  *
- * @throws if a field is missing or is not what the task has there, with a message for the line.
+ * @throws if a field is missing or is not what the task has there; the message is meant to follow the line's number.
  */
 export function readQuestion(task: ChoiceTask, fields: Fields): Question {
   const question = READERS[task](fields);
@@ -123,7 +123,7 @@ const READERS: Readonly<Record<ChoiceTask, (fields: Fields) => Question>> = {
   },
 };
 
-/** A context for all choices; the answer follows it after a space. */
+/** One context for all choices; the answer follows it after a space. */
 function sameContext(context: string, choices: readonly string[], answer: number): Question {
   return {
     contexts: choices.map(() => context),
@@ -132,7 +132,7 @@ function sameContext(context: string, choices: readonly string[], answer: number
   };
 }
 
-/** Brackets are left from the pages that a part of HellaSwag was made of. */
+/** Removes bracketed marks, which are left from the pages that a part of HellaSwag was made from. */
 function withoutWikiHowMarks(text: string): string {
   return text
     .trim()
@@ -180,7 +180,7 @@ function texts(fields: Fields, name: string): string[] {
   throw new Error(`'${name}' must be a list of texts`);
 }
 
-/** A number, which files have as a text too. */
+/** A number, which some files have as text. */
 function number(fields: Fields, name: string): number {
   const value = fields[name];
   if (typeof value === 'number' || (typeof value === 'string' && /^\d+$/.test(value))) {

@@ -17,7 +17,7 @@ export interface Checkpoint {
 export const SINGLE_FILE = 'model.safetensors';
 export const INDEX_FILE = 'model.safetensors.index.json';
 
-/** Rotary frequencies, which old checkpoints have among their weights. */
+/** Rotary frequencies, which are stored as weights in old checkpoints but computed here. */
 const COMPUTED = /(^|\.)rotary_emb\.inv_freq$/;
 
 /**
@@ -110,7 +110,7 @@ async function readShards(
   return found;
 }
 
-/** The tensors of a file, but those that no model reads. */
+/** The tensors of a file, except those that no model reads. */
 async function readHeader(owner: string, file: SourceFile): Promise<StoredTensor[]> {
   const named = `${owner}: ${file.path}`;
   const start = await file.read(0, Math.min(LENGTH_BYTES, file.size));

@@ -4,7 +4,7 @@ import {resolveConfig, type LlamaConfig, type ResolvedConfig} from '../config';
 import {ConfigKeys} from './config_keys';
 import {show, type JsonObject} from './json';
 
-/** What transformers takes where there is no such key, if the architecture says nothing else. */
+/** The defaults of transformers for missing keys, unless the architecture has others. */
 const defaults: JsonObject = {
   head_dim: null,
   rms_norm_eps: 1e-6,
@@ -25,12 +25,12 @@ const neutral: Readonly<Record<string, readonly unknown[]>> = {
 };
 
 /**
- * The model that a Hugging Face `config.json` describes, as transformers 4 or 5 writes it. A key
- * that transformers' models of this type do not read is passed over.
+ * The model that a Hugging Face `config.json` describes, as transformers 4 or 5 writes it. Keys that
+ * transformers' models of this type do not read are ignored.
  *
- * @param owner What messages start with: who reads which file.
- * @throws if the model type is unknown, or if a key is missing, out of range, or asks for what these
- *   models do not compute.
+ * @param owner The beginning of messages: which function reads which file.
+ * @throws if the model type is unknown, or if a key is missing, out of range, or asks for something that
+ *   these models do not compute.
  */
 export function readConfigJson(owner: string, json: JsonObject): ResolvedConfig {
   const {model_type: type} = json;
@@ -72,7 +72,7 @@ export function readConfigJson(owner: string, json: JsonObject): ResolvedConfig 
   }
 }
 
-/** Throws if the checkpoint is one of another kind, with another head or none. */
+/** Throws if the checkpoint is for another kind of model, with another head or none. */
 function checkClass(owner: string, {architectures: given}: JsonObject, wanted: string): void {
   const names = given ?? [wanted];
   if (Array.isArray(names) && names.some((name) => isSame(name, wanted))) return;
@@ -82,7 +82,7 @@ function checkClass(owner: string, {architectures: given}: JsonObject, wanted: s
   );
 }
 
-/** Early checkpoints write LLaMA in other ways. */
+/** Whether two class names are the same; early checkpoints spell LLaMA with other capitals. */
 function isSame(name: unknown, wanted: string): boolean {
   return typeof name === 'string' && name.toLowerCase() === wanted.toLowerCase();
 }

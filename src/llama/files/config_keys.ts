@@ -2,14 +2,14 @@ import {checkFlag, checkNumber, type NumberRange} from '../../options';
 import type {LayerType} from '../config';
 import {show, type JsonObject} from './json';
 
-/** More layers than any model has; a rule that names the type of each is not followed further. */
+/** More layers than any model has; a list with the type of each layer is not made for more. */
 const MOST_LAYERS = 10_000;
 
 /** The keys of a `config.json`. */
 export class ConfigKeys {
   /**
-   * @param owner What messages start with: who reads which file.
-   * @param defaults What transformers takes where there is no such key.
+   * @param owner The beginning of messages: which function reads which file.
+   * @param defaults The values that transformers uses for missing keys.
    */
   constructor(
     readonly owner: string,
@@ -17,7 +17,7 @@ export class ConfigKeys {
     private readonly defaults: JsonObject,
   ) {}
 
-  /** A value as it stands there, null if it is null; undefined if it is missing. */
+  /** The value as written, which may be null; undefined if the key is missing. */
   given(key: string): unknown {
     return this.json[key];
   }
@@ -28,7 +28,7 @@ export class ConfigKeys {
     return value === undefined ? this.defaults[key] : value;
   }
 
-  /** The same, or the default also where the value is null. */
+  /** The same, or the default where the key is missing or its value is null. */
   getNonNull(key: string): unknown {
     return this.json[key] ?? this.defaults[key];
   }
@@ -58,7 +58,7 @@ export class ConfigKeys {
     throw this.unsupported(key, value, `it must be ${values.map(show).join(' or ') || 'absent'}`);
   }
 
-  /** @returns what to throw where a key asks for what these models do not compute. */
+  /** @returns the error for a key that asks for something that these models do not compute. */
   unsupported(key: string, value: unknown, what: string): Error {
     return new Error(
       `${this.owner}: ${key} ${show(value)} changes what the model computes and is not supported: ${what}`,
@@ -89,7 +89,7 @@ export class ConfigKeys {
     );
   }
 
-  /** The type of each layer by a rule, where `layer_types` is missing. */
+  /** The type of each layer by a rule, for files without `layer_types`. */
   layerTypesBy(layers: number, isSliding: (layer: number) => boolean): LayerType[] {
     checkNumber(this.owner, 'num_hidden_layers', layers, {integer: true, min: 1, max: MOST_LAYERS});
     return Array.from({length: layers}, (_, i) =>
@@ -97,7 +97,7 @@ export class ConfigKeys {
     );
   }
 
-  /** Throws unless `layer_types`, if it is there, says of all layers that they have the window, or of all that they have none if it is null. */
+  /** Throws if `layer_types` is given and not the same for all layers: with the window, or if `window` is null without one. */
   checkUniform(layers: number, window: number | null): void {
     const wanted = window === null ? 'full_attention' : 'sliding_attention';
     const types = this.layerTypes(layers);

@@ -14,7 +14,7 @@ export function isFloatType(value: unknown): value is FloatType {
 
 /** The values that little-endian bytes stand for, as new memory. */
 export function decode(data: Uint8Array, dtype: FloatType): Float32Array {
-  // a copy: its start is a multiple of a value's bytes, and `slice` of a Node Buffer would not copy
+  // copied so that it starts at a multiple of a value's bytes; `slice` of a Node Buffer would not copy
   const {buffer} = new Uint8Array(data);
   if (dtype === 'F32') return new Float32Array(buffer);
   const halves = new Uint16Array(buffer);

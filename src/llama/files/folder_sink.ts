@@ -2,12 +2,12 @@ import {importNode} from './import_node';
 import type {FileSink} from './sink';
 
 /**
- * Files of a folder, in Node alone; it is made where there is none. They are written under other
- * names beside the older ones and renamed at the end, each at once, so that an older checkpoint is
- * whole until all of the new one is on the disk.
+ * Files of a folder, only in Node; the folder is made if it does not exist. Files are written under
+ * temporary names beside the older ones and renamed at the end, so that an older checkpoint is complete
+ * until all of the new one is on the disk.
  */
 export function folderSink(folder: string): FileSink {
-  /** What is in the folder under which name so far. */
+  /** The temporary name of each file that has been written. */
   const written = new Map<string, string>();
   const suffix = `.${crypto.randomUUID()}.partial`;
   return {

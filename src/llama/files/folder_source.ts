@@ -8,8 +8,8 @@ export function isFolderPath(text: string): boolean {
 }
 
 /**
- * The files of a folder, in Node alone. A link is followed if it stays in the folder, or if it is
- * one of Hugging Face's cache: from `snapshots/<revision>/` to `blobs/` beside `snapshots`.
+ * The files of a folder, only in Node. A link is followed if it stays in the folder, or if it is a link of
+ * Hugging Face's cache: from `snapshots/<revision>/` to `blobs/` beside `snapshots`.
  */
 export function folderSource(owner: string, folder: string): FileSource {
   return {
@@ -28,7 +28,7 @@ export function folderSource(owner: string, folder: string): FileSource {
             'copy the file there if you trust it',
         );
       }
-      // before it is opened, for to open a pipe would wait for who writes into it
+      // checked before it is opened: opening a pipe would wait for its writer
       if (!(await stat(target)).isFile()) throw new Error(`${owner}: ${path} is not a file`);
       return openFile(owner, path, await open(target, 'r'));
     },

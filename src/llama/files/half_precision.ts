@@ -1,6 +1,6 @@
 /**
  * The two 16-bit floats, as bits: float16 (IEEE 754 binary16) and bfloat16, the upper half of a
- * float32. All take and give bit patterns, so that nothing but rounding can change a value.
+ * float32. All functions take and return bit patterns, so that only rounding can change a value.
  */
 
 /** The float32 of each of the 65536 float16. */
@@ -51,7 +51,7 @@ function roundToFloat16(word: number, value: number): number {
   if (magnitude > 0x7f800000) return 0x7e00;
   if (magnitude >= 0x477ff000) return sign | 0x7c00;
   if (magnitude < 0x38800000) {
-    // Below 2⁻¹⁴ they are multiples of 2⁻²⁴: so are the float32 from 1/2 to 1, and that rounds the sum.
+    // Below 2⁻¹⁴ float16 are multiples of 2⁻²⁴, like float32 from 1/2 to 1: so adding 1/2 rounds to them.
     return sign | ((Math.fround(Math.abs(value) + 0.5) - 0.5) * 2 ** 24);
   }
   const lastKeptBit = (magnitude >>> 13) & 1;

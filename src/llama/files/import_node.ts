@@ -4,8 +4,8 @@ interface NodeModules {
 }
 
 /**
- * Imports a module of Node, in code that a browser loads and never runs. That the name is a parameter,
- * and the comments, keep bundlers from looking for the module.
+ * Imports a module of Node, in code that a browser loads but never runs. The name is a parameter, and the
+ * comments are there, so that bundlers do not look for the module.
  */
 export function importNode<Name extends keyof NodeModules>(name: Name): Promise<NodeModules[Name]> {
   return import(/* webpackIgnore: true */ /* @vite-ignore */ name) as Promise<NodeModules[Name]>;

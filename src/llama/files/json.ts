@@ -3,7 +3,7 @@
 /** The most bytes that are read of a JSON file or header: the limit of the safetensors format. */
 export const MAX_JSON_BYTES = 100_000_000;
 
-/** Brackets within brackets; deeper values could not be written into a message. */
+/** The deepest nesting of brackets; deeper values could not be written into a message. */
 const DEEPEST = 100;
 
 /** A JSON object. */
@@ -12,9 +12,8 @@ export type JsonObject = Record<string, unknown>;
 /**
  * The JSON object that UTF-8 bytes hold.
  *
- * @throws if they are no JSON object, or if it is nested more than 100 deep, or if one of its
- *   objects has a name twice: of two values `JSON.parse` would take the last without a word, other
- *   readers the first.
+ * @throws if they are not a JSON object, if it is nested more than 100 deep, or if one of its objects has a
+ *   name twice: `JSON.parse` would silently take the last value, other readers the first.
  */
 export function parseJsonObject(owner: string, bytes: Uint8Array): JsonObject {
   let value: unknown;

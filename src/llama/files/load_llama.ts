@@ -31,11 +31,11 @@ export interface LoadLlamaOptions {
 export interface LoadedLlama {
   /** Belongs to the caller, who disposes of it. */
   model: tfl.LayersModel;
-  /** What `createLlama` makes such a model from. */
+  /** The configuration with which `createLlama` makes such a model. */
   config: Required<LlamaConfig>;
-  /** `config.json` as it was read, token ids such as `eos_token_id` among its keys. */
+  /** `config.json` as it was read, with token ids such as `eos_token_id`. */
   configJson: Readonly<Record<string, unknown>>;
-  /** What else was there, as `generation_config.json` and the tokenizer's files: a source of files, too. */
+  /** The other files, such as `generation_config.json` and the tokenizer's; `loadTokenizer` takes this map as its source. */
   files: ReadonlyMap<string, Uint8Array>;
 }
 
@@ -49,10 +49,15 @@ const CONFIG_FILE = 'config.json';
  *
  * The weights become float32. They are read one at a time into the model's variables: beyond the
  * model itself no more than one tensor is in memory. All headers are checked against `config.json`
- * before the first is read.
+ * before the first weight is read.
  *
- * Of `tie_word_embeddings` and `lm_head.weight`, as transformers 5 has it: a tied model may lack
- * either `lm_head.weight` or the embedding; where both are there and differ, they are not tied.
+ * Tied weights follow transformers 5: a model with `tie_word_embeddings` may lack either `lm_head.weight` or
+ * the embedding; if the files have both and they differ, they are not tied.
+ *
+ * ```ts
+ * const {model, config, files} = await loadLlama('models/SmolLM2-135M');
+ * const tokenizer = await loadTokenizer(files);
+ * ```
  *
  * @param source A folder (in Node), an http(s) URL of one, or the files by name.
  * @throws if an option is unknown or wrong, if a file is missing, damaged or leads out of the
@@ -89,7 +94,7 @@ async function readConfigFile(files: FileSource): Promise<JsonObject> {
   return parseJsonObject(`${OWNER}: ${CONFIG_FILE}`, bytes);
 }
 
-/** Whether head and embedding are one: as the configuration says, unless the files have two that differ. */
+/** Whether head and embedding are tied: as the configuration says, unless the files have both and they differ. */
 async function resolveTie(
   {tensors}: Checkpoint,
   {tieWordEmbeddings}: ResolvedConfig,
@@ -143,8 +148,8 @@ function missing(name: string, tensors: ReadonlyMap<string, StoredTensor>): Erro
 }
 
 /**
- * The model with these weights. They are read first and the model built of them, so that none is
- * ever there twice.
+ * The model with these weights. They are read first and the model is built from them, so that no weight is
+ * ever in memory twice.
  */
 async function loadModel(
   config: ResolvedConfig,
@@ -171,8 +176,8 @@ async function loadModel(
 }
 
 /**
- * File by file and front to back, as a server without ranges gives them; the file with the largest
- * tensor first, while there is little else in memory.
+ * File by file and front to back, as a server without range requests sends them. The file with the largest
+ * tensor comes first, while there is little else in memory.
  */
 function inReadingOrder(tensors: ReadonlyMap<string, ChosenTensor>): Array<[string, ChosenTensor]> {
   const largest = new Map<unknown, number>();

@@ -1,6 +1,6 @@
 import type {FileSink} from './sink';
 
-/** Files in memory, which come into `target` all at once. */
+/** Files in memory, which are added to `target` all at once. */
 export function mapSink(target: Map<string, Uint8Array>): FileSink {
   const files = new Map<string, Uint8Array>();
   return {

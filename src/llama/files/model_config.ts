@@ -6,7 +6,7 @@ import {LlamaHead} from '../head';
 import {pick} from '../pick';
 
 /**
- * What `createLlama` makes such a model from; the seed is not known.
+ * The configuration with which `createLlama` makes such a model; the seed is not known.
  *
  * @throws if it is not a model of `createLlama`.
  */

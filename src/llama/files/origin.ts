@@ -2,7 +2,7 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 import type {JsonObject} from './json';
 import {readWhole, type FileSource} from './source';
 
-/** What came with a model's weights and goes with them when it is saved. */
+/** The files that came with a model's weights and are saved with them again. */
 export interface Origin {
   /** `config.json`. */
   configJson: JsonObject;
@@ -28,12 +28,12 @@ const MAX_BYTES = 100_000_000;
 
 const origins = new WeakMap<tfl.LayersModel, Origin>();
 
-/** Notes where a model came from. */
+/** Remembers what a model came with. */
 export function setOrigin(model: tfl.LayersModel, origin: Origin): void {
   origins.set(model, origin);
 }
 
-/** Where a model came from; undefined unless it was loaded. */
+/** What a model came with; undefined unless it was loaded. */
 export function originOf(model: tfl.LayersModel): Origin | undefined {
   return origins.get(model);
 }
@@ -46,7 +46,7 @@ export async function readOtherFiles(
   const files = new Map<string, Uint8Array>();
   for (const name of OTHER_FILES) {
     const bytes = await readWhole(owner, source, name, MAX_BYTES);
-    // a copy: what was given may be changed by its owner
+    // copied, because the owner may change the bytes
     if (bytes) files.set(name, new Uint8Array(bytes));
   }
   return files;

@@ -37,7 +37,7 @@ export const oneRope: RopeKeys = {
   },
 };
 
-/** Reads the descriptions of a rotary embedding that are there, by their keys; they must agree. If there is none, `rope_theta` alone counts. */
+/** Reads the given descriptions of a rotary embedding, by their keys; they must agree. Without any, `rope_theta` alone counts. */
 export function readAgreeing(keys: ConfigKeys, described: JsonObject, positions: number): Rope {
   const given = Object.entries(described).filter(([, rope]) => rope != null);
   const [first, second] = given.map(([key, rope]) => readRope(keys, key, rope, positions));
@@ -75,7 +75,7 @@ const scalingKeys = [
 /**
  * A rotary embedding as `rope_parameters` or `rope_scaling` describes one.
  *
- * @param key Where `rope` stands.
+ * @param key The key of `rope` in `config.json`.
  * @param thetaKey The key of transformers 4 for the base.
  */
 export function readRope(

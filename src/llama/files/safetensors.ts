@@ -28,9 +28,9 @@ export interface SafetensorsFile {
 /** Options of `serializeSafetensors`. */
 export interface SafetensorsOptions {
   /**
-   * How the values are stored; default `'F32'`. `'BF16'` and `'F16'` take half the bytes: each value
-   * becomes the nearest of the type, ties to even. `'BF16'` keeps 8 bits of precision and the range,
-   * `'F16'` 11 bits, and becomes infinite from 65520 on.
+   * How the values are stored; default `'F32'`. `'BF16'` and `'F16'` take half the bytes; each value is
+   * rounded to the nearest of the type, ties to even. `'BF16'` keeps 8 bits of precision and the range of
+   * float32; `'F16'` keeps 11 bits, and values from 65520 on become infinite.
    */
   dtype?: FloatType;
   /** Text entries for `__metadata__`; default none. */

@@ -30,7 +30,7 @@ const ALIGNMENT = 8;
  * Where the header of a file ends.
  *
  * @param start The first bytes of the file, `LENGTH_BYTES` or more unless the file is shorter.
- * @throws if the file or the limit of the format, 100 MB, ends before.
+ * @throws if the header would end beyond the file, or beyond the format's limit of 100 MB.
  */
 export function headerEnd(owner: string, start: Uint8Array, fileSize: number): number {
   if (fileSize < LENGTH_BYTES) {
@@ -75,7 +75,7 @@ export function parseHeader(owner: string, json: Uint8Array, fileSize: number): 
   return {entries, metadata: metadata as Record<string, string>};
 }
 
-/** What stands in a file before the values: the header's length and the header. */
+/** The part of a file before the values: the header's length and the header. */
 export function serializeHeader(
   tensors: ReadonlyArray<Pick<TensorEntry, 'name' | 'dtype' | 'shape'>>,
   metadata?: Record<string, string>,

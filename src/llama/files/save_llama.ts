@@ -18,11 +18,11 @@ import {configJsonOf, configJsonText} from './write_config_json';
 export interface SaveLlamaOptions {
   /** How the weights are stored, as in `SafetensorsOptions`; default `'F32'`, which loses nothing. */
   dtype?: FloatType;
-  /** The most bytes of weights in a file, as long as it has more than one; default 5e9. */
+  /** The most bytes of weights in a file; a single larger weight gets its own file. Default 5e9. */
   maxShardBytes?: number;
   /**
-   * Further keys for `config.json`, such as `eos_token_id`; they go over those that the model was
-   * loaded with, and must not describe another model. Default none.
+   * Further keys for `config.json`, such as `eos_token_id`; they replace those that the model was loaded
+   * with, and must not describe another model. Default none.
    */
   configJson?: Readonly<Record<string, unknown>>;
 }
@@ -31,16 +31,20 @@ const OWNER = 'saveLlama';
 
 /**
  * Saves a model of `loadLlama` or `createLlama` as Hugging Face's transformers do, so that versions
- * 4 and 5 load it: `config.json`, `model.safetensors` or shards with their index, and what else came
- * with a loaded model, such as `generation_config.json` and the tokenizer's files.
+ * 4 and 5 load it: `config.json`, `model.safetensors` or shards with their index, and the other files that
+ * came with a loaded model, such as `generation_config.json` and the tokenizer's.
  *
- * Weights are written one at a time. In a folder, the files get their names when all are complete,
- * in place of those of an older checkpoint, which a save that fails leaves alone.
+ * Weights are written one at a time. In a folder, the files replace those of an older checkpoint only when
+ * all are complete; a save that fails leaves the older ones alone.
+ *
+ * ```ts
+ * await saveLlama(model, 'tuned', {dtype: 'BF16'});
+ * ```
  *
  * @param target A folder (in Node), or a map that takes the files.
  * @returns The names of the files.
- * @throws if an option is unknown or wrong, if it is another model, or if a finite weight would
- *   become infinite in `dtype`.
+ * @throws if an option is unknown or wrong, if the model is not one of `createLlama` or `loadLlama`, or if
+ *   a finite weight would become infinite in `dtype`.
  */
 export async function saveLlama(
   model: tfl.LayersModel,
@@ -79,7 +83,7 @@ export async function saveLlama(
 
 type StoredWeight = WeightShape & NamedWeight;
 
-/** The weights of the model beside how they are stored. */
+/** The weights of the model, and how they are stored. */
 function storedWeights(model: tfl.LayersModel, config: ResolvedConfig): StoredWeight[] {
   const weights = new Map(namedWeights(model, config).map((weight) => [weight.name, weight]));
   const shapes = [...weightShapes(config)];

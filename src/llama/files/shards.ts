@@ -15,8 +15,8 @@ export interface Shard<W extends Weight> {
 }
 
 /**
- * Divides weights into files as Hugging Face does: in their order, a new file where the next would
- * make it larger than `maxBytes`, and a file of its own for each that is larger alone.
+ * Divides weights into files as Hugging Face does: in their order; a new file begins where the next weight
+ * would make the file larger than `maxBytes`, and a weight that is larger alone gets its own file.
  */
 export function intoShards<W extends Weight>(
   weights: readonly W[],
@@ -47,7 +47,7 @@ export function intoShards<W extends Weight>(
   }));
 }
 
-/** What `model.safetensors.index.json` says of shards; null for a single file, which has none. */
+/** The contents of `model.safetensors.index.json` for shards; null for a single file, which has no index. */
 export function indexOf(shards: ReadonlyArray<Shard<Weight>>, dtype: FloatType): object | null {
   if (shards.length === 1) return null;
   const files = shards.flatMap(({path, weights}) => weights.map(({name}) => [name, path] as const));
@@ -60,7 +60,7 @@ export function indexOf(shards: ReadonlyArray<Shard<Weight>>, dtype: FloatType):
   };
 }
 
-/** Whether a file holds or lists weights, so that it must not outlive them. */
+/** Whether a file holds or lists weights, so that a save must remove it if it does not replace it. */
 export function isWeightFile(path: string): boolean {
   return path === INDEX_FILE || /^model(-\d{5}-of-\d{5})?\.safetensors$/.test(path);
 }

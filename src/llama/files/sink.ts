@@ -6,18 +6,18 @@ import {mapSink} from './map_sink';
 /** Where a checkpoint is written: the path of a folder (Node only), or a map that takes the files. */
 export type ModelTarget = string | Map<string, Uint8Array>;
 
-/** Takes files; none is to be seen in the target before `commit`. */
+/** Takes files; none is visible in the target before `commit`. */
 export interface FileSink {
   /** Starts a file that will have `size` bytes. */
   create(path: string, size: number): Promise<SinkFile>;
-  /** Puts all files in the place of older ones, and takes those away that `isObsolete` names. */
+  /** Replaces older files by the new ones, and removes the other files for which `isObsolete` holds. */
   commit(isObsolete: (path: string) => boolean): Promise<void>;
   /** Gives up: the target stays as it was. */
   abort(): Promise<void>;
 }
 
 export interface SinkFile {
-  /** Appends bytes, which may be changed when it is done. */
+  /** Appends bytes; the caller may change them after the promise has resolved. */
   write(bytes: Uint8Array): Promise<void>;
   close(): Promise<void>;
 }

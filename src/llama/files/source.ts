@@ -30,8 +30,8 @@ export interface SourceFile {
   /** In bytes. */
   readonly size: number;
   /**
-   * Bytes `from` to before `to`, which must be within the file. They may be a view of the source's
-   * own memory: not to be written to. One call at a time.
+   * Bytes `from` to before `to`, which must be within the file. They may be a view of the source's own
+   * memory, so do not write to them. One call at a time.
    */
   read(from: number, to: number): Promise<Uint8Array>;
   close(): Promise<void>;

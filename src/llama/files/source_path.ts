@@ -7,7 +7,7 @@ export function checkSourcePath(owner: string, path: string): void {
   const plain =
     parts.every((part) => part !== '' && part !== '.' && part !== '..') &&
     !/^[a-z]:/i.test(path) &&
-    // a backslash separates folders on Windows; control characters are in no file's name
+    // a backslash separates folders on Windows; file names have no control characters
     // eslint-disable-next-line no-control-regex
     !/[\\\u0000-\u001f\u007f]/.test(path);
   if (plain) return;

@@ -2,13 +2,13 @@ import type {StoredTensor} from './checkpoint';
 import {BYTES, decode} from './float_type';
 import {elements} from './safetensors_header';
 
-/** Read at a time: what is in memory of a file beside the values that have been read. */
+/** Bytes read at a time: so much of a file is in memory beside the values that have been read. */
 const CHUNK_BYTES = 2 ** 22;
 
 /** Some consecutive values of a tensor. */
 interface Piece {
   values: Float32Array;
-  /** Of its first value in the tensor. */
+  /** Index in the tensor of the piece's first value. */
   index: number;
 }
 
@@ -24,7 +24,7 @@ export async function* readPieces(tensor: StoredTensor): AsyncGenerator<Piece> {
   }
 }
 
-/** The values of a tensor; where asked, a matrix transposed. */
+/** The values of a tensor; with `transposed`, of the transposed matrix. */
 export async function readValues(tensor: StoredTensor, transposed: boolean): Promise<Float32Array> {
   const values = new Float32Array(elements(tensor.shape));
   // as bits: to copy a float may change the bits of a NaN

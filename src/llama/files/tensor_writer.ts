@@ -4,11 +4,11 @@ import {show} from './json';
 
 /** Values that are encoded at a time. */
 const CHUNK = 2 ** 20;
-/** Bits of infinity of the halves. */
+/** Bits of infinity in the 16-bit types. */
 const INFINITY = {F16: 0x7c00, BF16: 0x7f80} as const;
 
 /**
- * The bytes of a weight as Hugging Face stores it, piece by piece; a piece is good until the next.
+ * The bytes of a weight as Hugging Face stores it, piece by piece; a piece is valid until the next.
  *
  * @throws if a finite value is beyond the range of `dtype`.
  */

@@ -1,7 +1,7 @@
 import type {FileSource, RequestOptions, SourceFile} from './source';
 import {checkSourcePath} from './source_path';
 
-/** Asked for when a file is opened: all of a small file, and most headers of large ones. */
+/** Bytes requested when a file is opened: enough for a small file, and for most headers of large ones. */
 const FIRST_BYTES = 2 ** 16;
 
 interface Server {
@@ -12,8 +12,8 @@ interface Server {
 }
 
 /**
- * The files below a base URL, by `fetch`. Parts of a file come by range requests; where the server
- * has none, the file is streamed from its start and what is not asked for is dropped, so that files
+ * The files below a base URL, by `fetch`. Parts of a file come by range requests. If the server does not
+ * support them, the file is streamed from its start and bytes that are not asked for are dropped; such files
  * are best read front to back.
  */
 export function urlSource(owner: string, base: string, request: RequestOptions): FileSource {
@@ -28,7 +28,7 @@ export function urlSource(owner: string, base: string, request: RequestOptions):
       if (response.status === 200) return wholeFile(server, response);
       await response.body?.cancel();
       if (response.status === 404 || response.status === 410) return null;
-      // the answer to a range of an empty file
+      // the response to a range request for an empty file
       if (response.headers.get('content-range') === 'bytes */0') return emptyFile(path);
       throw refused(server, response);
     },
@@ -72,7 +72,7 @@ function reasonOf(error: unknown): string {
   return cause instanceof Error ? `${message} (${cause.message})` : message;
 }
 
-/** A file of which the server gives ranges; null if it does not say how large the file is. */
+/** A file that the server sends by ranges; null if it does not say how large the file is. */
 async function rangedFile(server: Server, response: Response): Promise<SourceFile | null> {
   const size = sizeOf(response);
   if (size === null) {
@@ -129,7 +129,7 @@ function brokenOff({owner, url}: Server, error: unknown): Error {
   });
 }
 
-/** A file that the server gives as a whole only. */
+/** A file that the server sends only as a whole. */
 async function wholeFile(server: Server, response?: Response): Promise<SourceFile> {
   const first = response ?? (await getWhole(server));
   const stream = new RestartableStream(server, first);
@@ -152,7 +152,7 @@ async function getWhole(server: Server): Promise<Response> {
 /** How long the body will be, where the server says so. */
 function lengthOf({headers}: Response): number | null {
   const length = headers.get('content-length');
-  // with an encoding, it is the length of the encoded body
+  // with a content encoding, the header is the length of the encoded body
   return length === null || headers.has('content-encoding') ? null : Number(length);
 }
 
@@ -160,12 +160,12 @@ function emptyFile(path: string): SourceFile {
   return {path, size: 0, read: async () => new Uint8Array(), close: async () => undefined};
 }
 
-/** The body of an answer, asked for again where a read goes back. */
+/** The body of a response, which is requested again if a read goes back. */
 class RestartableStream {
   private reader: ReadableStreamDefaultReader<Uint8Array> | null;
   /** How many bytes of the file have been taken. */
   private position = 0;
-  /** Bytes that came with those taken. */
+  /** Bytes that have arrived and are not taken yet. */
   private rest: Uint8Array = new Uint8Array();
 
   constructor(
@@ -182,7 +182,7 @@ class RestartableStream {
       try {
         return await this.take(from, to);
       } catch {
-        // a server may close a connection on which nothing was read for a while
+        // the server may have closed the connection because nothing was read for a while
         await this.restart();
       }
     }
@@ -198,7 +198,7 @@ class RestartableStream {
   async close(): Promise<void> {
     const {reader} = this;
     this.reader = null;
-    // a stream that broke off says so once more
+    // a broken stream reports its error once more
     await reader?.cancel().catch(() => undefined);
   }
 

@@ -10,7 +10,7 @@ import {
 } from '../architectures/weights';
 import type {ResolvedConfig} from '../config';
 
-/** Names of Hugging Face. */
+/** Hugging Face's names of the embedding and the head. */
 export const EMBEDDING = embedding.name;
 export const HEAD = head.name;
 
@@ -25,8 +25,8 @@ export interface WeightShape {
 }
 
 /**
- * All weights of a model, in the order in which PyTorch lists them. One by one, for a hostile
- * configuration may ask for more of them than memory holds.
+ * All weights of a model, in the order in which PyTorch lists them. They are yielded one by one, because a
+ * hostile configuration may ask for more of them than fit in memory.
  */
 export function* weightShapes(config: ResolvedConfig): Generator<WeightShape> {
   const sizes = sizesOf(config);

@@ -5,7 +5,7 @@ import {configOfModel} from './model_config';
 import type {HostTensor} from './safetensors';
 import {weightShapes} from './weight_shapes';
 
-/** A weight of a model beside what Hugging Face calls and how it stores it. */
+/** A weight of a model, with Hugging Face's name for it and how it is stored. */
 export interface NamedWeight {
   name: string;
   variable: tfl.LayerVariable;
@@ -17,7 +17,8 @@ export interface NamedWeight {
  * Sets all weights of a model of `createLlama` from tensors as Hugging Face names and stores
  * them: kernels `[out, in]`.
  *
- * @throws if a weight is missing, unknown or of another shape; then no weight has been set.
+ * @throws if the model is not one of `createLlama`, or if a weight is missing, unknown or of another shape;
+ *   then no weight has been set.
  */
 export function setLlamaWeights(
   model: tfl.LayersModel,
@@ -36,8 +37,9 @@ export function setLlamaWeights(
 }
 
 /**
- * All weights of a model of `createLlama` as Hugging Face names and stores them: kernels `[out,
- * in]`.
+ * All weights of a model of `createLlama` as Hugging Face names and stores them: kernels `[out, in]`.
+ *
+ * @throws if the model is not one of `createLlama`.
  */
 export async function getLlamaWeights(model: tfl.LayersModel): Promise<Map<string, HostTensor>> {
   const tensors = new Map<string, HostTensor>();
@@ -53,7 +55,7 @@ export async function getLlamaWeights(model: tfl.LayersModel): Promise<Map<strin
   return tensors;
 }
 
-/** All weights of a model, those too that its configuration does not know. */
+/** All weights of a model, even those that its configuration does not have. */
 export function namedWeights(model: tfl.LayersModel, config: ResolvedConfig): NamedWeight[] {
   const known = new Map([...weightShapes(config)].map((weight) => [weight.name, weight]));
   const variables = model.layers.flatMap((layer) => layer.weights);

@@ -11,11 +11,11 @@ const torchNames: Readonly<Record<FloatType, string>> = {
 };
 
 /**
- * The `config.json` of a model, for transformers 4 and 5 alike: what they name differently stands
- * there under both names.
+ * The `config.json` of a model, for both transformers 4 and 5: a key that they name differently is written
+ * under both names.
  *
- * @param kept The one that the model was loaded with; its other keys stay.
- * @param more Keys that go over all others.
+ * @param kept The `config.json` that the model was loaded with; its other keys stay.
+ * @param more Keys that replace all others.
  * @throws if `more` describes another model.
  */
 export function configJsonOf(
@@ -78,7 +78,7 @@ function describe(config: ResolvedConfig): JsonObject {
   };
 }
 
-/** The keys of the rotary embedding; what `base` has stays as it says it. */
+/** The keys of the rotary embedding; if `base` describes it, its own keys stay. */
 function ropeKeys(config: ResolvedConfig, base: JsonObject): JsonObject {
   const written = architectures[config.architecture].config.rope.write(config);
   const entries = Object.entries(written).map(([key, value]) => [key, base[key] ?? value]);

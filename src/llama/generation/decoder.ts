@@ -16,7 +16,7 @@ interface LlamaLayers {
 }
 
 /**
- * A model of `createLlama` that reads one sequence piece by piece, each token once: every block keeps
+ * A model of `createLlama` that reads one sequence piece by piece, each token once, because every block keeps
  * the keys and values of the tokens so far.
  */
 export class Decoder {
@@ -35,7 +35,7 @@ export class Decoder {
   }
 
   /**
-   * Reads on.
+   * Reads the next tokens.
    *
    * @param ids The next tokens, at least one.
    * @returns the logits `[vocab]` of the token after them, which the caller disposes of.

@@ -18,9 +18,9 @@ export interface Generation {
 }
 
 /**
- * Continues a text. Each token is read once, for every block keeps keys and values of those before
- * it: a token costs one pass over the weights, and attention to the positions so far. The logits of
- * the last position come to the host once a token; there the next one is chosen.
+ * Continues a text. Each token is read once, because every block keeps the keys and values of earlier tokens:
+ * a token costs one pass over the weights, and attention to the positions so far. For each token the logits
+ * of the last position are read back, and the next token is chosen on the host.
  *
  * ```ts
  * const {ids} = await generate(model, prompt, {
@@ -32,14 +32,14 @@ export interface Generation {
  * });
  * ```
  *
- * The tensors of a run are freed when it ends, also by an error. A page that must not stand still
- * waits for `tf.nextFrame()` in `onToken`.
+ * The tensors of a run are freed when it ends, even with an error. A page that must not freeze can await
+ * `tf.nextFrame()` in `onToken`.
  *
  * @param model One of `createLlama`.
  * @param ids The tokens to begin with, at least one.
  * @throws before anything is computed, if an id is not in the vocabulary, the prompt is empty, prompt and
  *   new tokens are more than the model's positions, or an option is not valid; later, if the logits are
- *   not finite, or what `onToken` throws.
+ *   not finite, or if `onToken` throws.
  */
 export async function generate(
   model: tfl.LayersModel,

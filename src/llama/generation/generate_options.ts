@@ -2,18 +2,18 @@ import {checkKnown, checkNumber, display, seedRange} from '../../options';
 
 /** Options of `generate`; the names are those of Hugging Face's `generate` in camel case. */
 export interface GenerateOptions {
-  /** Most new tokens, at least 1; default 128, or fewer if the model has not as many positions left. */
+  /** The most new tokens, at least 1; default 128, or fewer if the model has fewer positions left. */
   maxNewTokens?: number;
   /**
-   * 0: always the most probable token. Above: tokens are drawn, and the logits divided by it; 1 is
-   * the model's own distribution. Default 0.
+   * 0: always the most probable token. Above 0: tokens are drawn, with the logits divided by it; 1 is the
+   * model's own distribution. Default 0.
    */
   temperature?: number;
-  /** How many tokens may be drawn, the most probable ones; default null: all (there it is 50). */
+  /** Only this many most probable tokens may be drawn; default null: all (in Hugging Face's `generate` it is 50). */
   topK?: number | null;
   /**
-   * Tokens are drawn from as few as have this probability together, the most probable ones; above 0,
-   * at most 1; default 1.
+   * Tokens are drawn from the fewest most probable ones that have this probability together; above 0, at
+   * most 1; default 1.
    */
   topP?: number;
   /** Seed of the draws, an integer in [0, 2³² − 1]; default null: other draws each time. */
@@ -21,13 +21,13 @@ export interface GenerateOptions {
   /** Ends after one of these token ids, or sequences of ids, which are part of the result; default none. */
   stop?: number | ReadonlyArray<number | readonly number[]>;
   /**
-   * Called with each new token and with all new ones so far, and waited for. If it returns false the
-   * text ends here; what it throws, `generate` throws.
+   * Called with each new token and with all new ones so far, and awaited. If it returns false the text ends
+   * here; if it throws, `generate` throws the same.
    */
   onToken?: (id: number, ids: readonly number[]) => unknown;
 }
 
-/** What a model can do, as far as `generate` must know. */
+/** The limits of a model that `generate` must know. */
 export interface ModelLimits {
   vocabSize: number;
   maxPositionEmbeddings: number;

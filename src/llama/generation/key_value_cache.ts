@@ -7,11 +7,11 @@ export interface KeysAndValues {
 }
 
 /**
- * The keys and values of the positions that a block has seen, for those that come after: with a
- * window the last `window − 1` of them, which the next position still sees, else all.
+ * The keys and values of the positions that a block has seen, for later positions. With a window these are
+ * the last `window − 1`, which the next position still sees; else all.
  *
- * They are its own until `dispose`, and are copied to take the new ones in: next to the weights, all
- * of which a token reads, they are little.
+ * The cache owns them until `dispose`. It copies them to append new ones; that is little work compared with
+ * the weights, all of which are read for a token.
  */
 export class KeyValueCache {
   private kept: KeysAndValues | null = null;
@@ -26,10 +26,10 @@ export class KeyValueCache {
   }
 
   /**
-   * Takes in those of new positions; the caller's tensors stay the caller's.
+   * Appends the keys and values of new positions; the caller's tensors stay the caller's.
    *
-   * @returns with those before them that they may see. They belong to the surrounding `tf.tidy`, or
-   *   to the cache until its next call.
+   * @returns these, together with the earlier ones that the new positions may see. They belong to the
+   *   surrounding `tf.tidy`, or to the cache until its next call.
    */
   append(added: KeysAndValues): KeysAndValues {
     const before = this.kept;
@@ -49,7 +49,7 @@ export class KeyValueCache {
     this.kept = null;
   }
 
-  /** What the next position may see, itself aside; null for nothing. */
+  /** The keys and values that the next position may see, without its own; null if there are none. */
   private lastOf({keys, values}: KeysAndValues): KeysAndValues | null {
     const [batch, heads, count, headDim] = keys.shape as [number, number, number, number];
     const seen = this.window === null ? count : Math.min(count, this.window - 1);

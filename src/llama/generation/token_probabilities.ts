@@ -1,12 +1,12 @@
 import type {Random} from '../../random';
 
-/** What is left of a distribution over tokens. */
+/** Which part of a distribution over tokens is drawn from. */
 export interface SamplingOptions {
   /** Above 0; the logits are divided by it. */
   temperature: number;
-  /** How many tokens may be drawn at most, the most probable ones; null: all. */
+  /** Only this many most probable tokens may be drawn; null: all. */
   topK: number | null;
-  /** Part of the probability that the tokens that may be drawn must have together, as few as will do. */
+  /** The probability that the tokens to draw from must reach together; only as many as that takes may be drawn. */
   topP: number;
 }
 
@@ -17,7 +17,7 @@ export interface SamplingOptions {
  * stay or go together.
  *
  * @param logits All finite.
- * @returns as many, 0 for tokens that are left out; their sum is 1.
+ * @returns a probability for each logit, 0 for tokens that are left out; their sum is 1.
  */
 export function tokenProbabilities(
   logits: ArrayLike<number>,
@@ -63,7 +63,7 @@ function largestOf(numbers: ArrayLike<number>): number {
 /** The weight of the least probable token that may be drawn. */
 function leastWeight(weights: Float64Array, topK: number, topP: number): number {
   const sorted = weights.slice().sort().reverse().subarray(0, topK);
-  // of equal weights the last place is cut off, too, and must count
+  // tokens that tie for the last place are partly cut off here, too, and must count
   const atLeast = sorted.at(-1)!;
   let total = 0;
   for (const weight of weights) if (weight >= atLeast) total += weight;

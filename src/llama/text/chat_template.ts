@@ -1,8 +1,8 @@
 import {Template} from '@huggingface/jinja';
 
-/** One turn of a chat, with what else a template may want to know of it. */
+/** One turn of a chat, with any further fields that a template reads. */
 export interface ChatMessage {
-  /** `'system'`, `'user'`, `'assistant'`, or what else the template knows. */
+  /** `'system'`, `'user'`, `'assistant'`, or another role that the template knows. */
   role: string;
   content: string;
   [field: string]: unknown;
@@ -15,14 +15,14 @@ export type ChatTemplate = (
 ) => string;
 
 /**
- * The library's `strftime_now` names months in the language of the machine, Python's in English. A
- * variable cannot take the place of a global, but an assignment can.
+ * The library's `strftime_now` names months in the language of the machine; Python's names them in English.
+ * A variable cannot replace a global, but an assignment can.
  */
 const PREAMBLE = '{% set strftime_now = english_strftime_now %}\n';
 
 /**
- * Compiles a chat template of Hugging Face, which is written in Jinja. It may use what transformers
- * gives to it: `raise_exception`, `strftime_now`, the filter `tojson`, `{% generation %}`.
+ * Compiles a chat template of Hugging Face, which is written in Jinja. It may use what transformers provides:
+ * `raise_exception`, `strftime_now`, the filter `tojson`, `{% generation %}`.
  *
  * @throws if it is not a template.
  */

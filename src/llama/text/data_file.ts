@@ -54,15 +54,15 @@ async function openIn(owner: string, source: DataSource): Promise<SourceFile | n
   }
   const {realpath} = await importNode('node:fs/promises');
   const {basename, dirname} = await importNode('node:path');
-  // whoever names a file means it, wherever its links lead
+  // the user named this file, so its links are followed anywhere
   const target = await realpath(source).catch(() => source);
   const folder = openSource(owner, dirname(target));
   return openedPerRead(owner, source, () => folder.open(basename(target)));
 }
 
 /**
- * A file that is open only while it is read, for a pass over the data may be given up at any time, and
- * nobody says so.
+ * A file that is open only while it is read, because a pass over the data may be abandoned at any time
+ * without notice.
  */
 async function openedPerRead(
   owner: string,
@@ -94,7 +94,7 @@ async function openedPerRead(
   };
 }
 
-/** Read at a time. */
+/** Bytes read at a time. */
 const CHUNK_BYTES = 2 ** 20;
 
 /** A file's bytes in order, some at a time. */

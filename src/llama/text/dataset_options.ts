@@ -4,15 +4,15 @@ import {EXAMPLE_FORMATS, type ExampleFormat} from './formats';
 
 /** Options of `textDataset`. */
 export interface TextDatasetOptions {
-  /** What the examples hold; default `'auto'`: by the fields of each. */
+  /** The format of the examples; default `'auto'`: decided for each by its fields. */
   format?: ExampleFormat;
   /** Tokens in a row; default 512, or as many as the model of `config` takes. */
   maxLength?: number;
   /** Rows in a batch; the last one of a pass may have fewer. Default 16. */
   batchSize?: number;
   /**
-   * Whether rows hold several examples, one behind the other, with the end token between them, and cut
-   * where a row is full; default false: one example a row, padded.
+   * Whether rows hold several examples one after the other, with the end token between them, cut where a row
+   * is full; default false: one padded example per row.
    */
   packing?: boolean;
   /**
@@ -20,10 +20,10 @@ export interface TextDatasetOptions {
    * assistant's; default false.
    */
   learnPrompts?: boolean;
-  /** Whether the order is random, another one in each pass; default true. */
+  /** Whether the order is random, and different in each pass; default true. */
   shuffle?: boolean;
   /**
-   * Examples in memory, of which the next one is drawn; default 10000. With as many as the file has,
+   * How many examples are in memory to draw the next one from; default 10000. If it is as large as the file,
    * every order is equally likely.
    */
   shuffleBuffer?: number;

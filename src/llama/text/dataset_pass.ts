@@ -18,7 +18,7 @@ export interface TextBatch {
   ys: tf.Tensor3D;
 }
 
-/** How far a pass has come, as plain JSON. */
+/** The progress of a pass, as plain JSON. */
 export interface PassState {
   /** Which pass it is, from 0. */
   epoch: number;
@@ -57,7 +57,7 @@ export class DatasetPass {
     this.drawn = from.drawn;
   }
 
-  /** Where it stands after the batch that came last. */
+  /** The state after the last batch. */
   state(): PassState {
     const {drawn, packer, report} = this;
     return {epoch: this.from.epoch, drawn, rest: packer.rest, report: structuredClone(report)};
@@ -153,7 +153,7 @@ export class DatasetPass {
     const vocabSize = this.options.config?.vocabSize ?? Infinity;
     const outside = encoded.ids.find((id) => id >= vocabSize);
     if (outside === undefined) return encoded;
-    // no fault of the example: every run would lose its tokens
+    // not the example's fault: dropping it would lose its tokens in every run
     throw new Error(
       `${this.owner}: line ${line}: token ${outside} ('${this.tokenizer.decode([outside])}') is outside ` +
         `the model's vocabulary of ${vocabSize}; the tokenizer belongs to another model`,

@@ -11,8 +11,8 @@ export interface EncodedExample {
 }
 
 /**
- * Tokenizes an example. Of an instruction the answer is learned, with the token that ends it, of a
- * chat the assistant's turns, of a text all.
+ * Tokenizes an example. Learned are the answer to an instruction, with the token that ends it; the
+ * assistant's turns of a chat; all of a text.
  *
  * @param learnPrompts Whether everything is learned whatever the format.
  * @throws if there is nothing to learn, or if the tokenizer's template does not take the messages.
@@ -62,7 +62,7 @@ function encodeChat(
   const ids = tokenizer.encode(whole, {addSpecialTokens: false});
   if (learnPrompts) return {ids, isLearned: ids.map(() => true)};
 
-  /** Of the tokens of the whole, those of its start: up to the first that goes on behind it. */
+  /** How many tokens of the whole text belong to its start, up to the first token that extends beyond it. */
   const tokensIn = (start: string, turn: number): number => {
     if (!whole.startsWith(start)) {
       throw new Error(

@@ -57,7 +57,7 @@ export function readExample(value: unknown, format: ExampleFormat): Example {
   }
 }
 
-/** Files of the Alpaca format may have the whole as `text` too. */
+/** The format of an example, by its fields. Files of the Alpaca format may also have the whole as `text`. */
 function formatOf(record: Record<string, unknown>): Exclude<ExampleFormat, 'auto'> {
   if ('messages' in record) return 'chat';
   if ('instruction' in record || 'output' in record) return 'alpaca';

@@ -43,7 +43,7 @@ export async function loadTokenizer(
   const templateFile = await readFile(files, 'chat_template.jinja');
   const template = templateFile ? new TextDecoder().decode(templateFile) : defaultTemplate(config);
 
-  // only who loads a tokenizer loads the libraries
+  // imported here, so that only programs that load a tokenizer load the libraries
   const [{createLibraryTokenizer}, {compileChatTemplate}] = await Promise.all([
     import('./tokenizer_library'),
     import('./chat_template'),
@@ -68,7 +68,7 @@ async function readJson<T extends object>(files: FileSource, name: string): Prom
   return bytes === null ? null : (parseJsonObject(`${OWNER}: ${name}`, bytes) as T);
 }
 
-/** Of several templates the one named `default`. */
+/** The chat template; if there are several, the one named `default`. */
 function defaultTemplate({chat_template: template}: TokenizerConfig): string | null {
   if (template === undefined || typeof template === 'string') return template ?? null;
   return template.find(({name}) => name === 'default')?.template ?? null;

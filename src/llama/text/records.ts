@@ -6,7 +6,7 @@ export interface RawRecord {
   bytes: Uint8Array;
 }
 
-/** A longer example is none: the file is something else. */
+/** The longest example: in a longer one the file must be something else. */
 const MAX_RECORD_BYTES = 2 ** 26;
 
 const [NEWLINE, QUOTE, COMMA, BACKSLASH] = [0x0a, 0x22, 0x2c, 0x5c];
@@ -109,7 +109,7 @@ class RecordBytes {
   }
 }
 
-/** One record a line. */
+/** One record per line. */
 class LineSplitter {
   private readonly record: RecordBytes;
 
@@ -138,8 +138,8 @@ class LineSplitter {
 }
 
 /**
- * One record an element of an array, whose bracket is the first byte. What JSON needs is all ASCII, and
- * in UTF-8 no byte of another character is.
+ * One record per element of an array, whose bracket is the first byte. It can look at single bytes: JSON's
+ * own characters are ASCII, and in UTF-8 no other character contains an ASCII byte.
  */
 class ElementSplitter {
   private readonly record: RecordBytes;

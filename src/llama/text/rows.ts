@@ -35,8 +35,8 @@ function filledRow(length: number, padId: number, {ids, labels}: Rest): Row {
 const hasLabels = (labels: readonly number[]): boolean => labels.some((label) => label !== IGNORED);
 
 /**
- * An example in a row of its own, with `padId` behind it. One of `length + 1` tokens fits, for its last
- * is a label only; of a longer one the rest is cut off.
+ * An example in a row of its own, padded with `padId`. An example of `length + 1` tokens fits, because its
+ * last token is only a label; a longer one is cut off.
  *
  * @returns null if nothing is left to learn.
  */
@@ -48,9 +48,9 @@ export function paddedRow(example: EncodedExample, length: number, padId: number
 }
 
 /**
- * Examples one behind the other, cut into rows wherever a row is full: nothing is padded or lost but
- * for the end of the last row. A row's tokens see all before them, other examples among them, and what
- * an example had in the row before is not seen: what most trainers do.
+ * Examples one after the other, cut into rows wherever a row is full: nothing is padded or lost, except that
+ * the last row is padded. Tokens see all earlier tokens of their row, also those of other examples, but not
+ * the part of their example in the row before. Most trainers do the same.
  */
 export class Packer {
   private ids: number[];
@@ -66,7 +66,7 @@ export class Packer {
     this.labels = [...rest.labels];
   }
 
-  /** What waits for its row. */
+  /** The tokens that wait for their row. */
   get rest(): Rest {
     return {ids: this.ids.slice(this.taken), labels: this.labels.slice(this.taken)};
   }

@@ -24,7 +24,7 @@ export async function* shuffled<T>(
   while (buffer.length > 0) {
     const i = draw();
     const last = buffer.pop()!;
-    // the drawn one is the last one itself, or the last one fills its place
+    // the drawn item is the last one itself, or is replaced by the last one
     yield i === buffer.length ? last : buffer.splice(i, 1, last)[0]!;
   }
 }

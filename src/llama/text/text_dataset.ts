@@ -13,11 +13,11 @@ export interface TextDatasetState extends PassState {
 const OWNER = 'textDataset';
 
 /**
- * Examples of a file as batches for `model.fitDataset`, `model.evaluateDataset` or a loop of one's own:
+ * Examples of a file as batches for `model.fitDataset`, `model.evaluateDataset` or a custom loop:
  * `for await (const {xs, ys} of dataset)`. Made by `textDataset`.
  */
 export class TextDataset implements AsyncIterable<TextBatch> {
-  /** Batches in a pass: NaN until one has come to its end. */
+  /** Batches in a pass: NaN until the first pass has ended. */
   size = NaN;
 
   private readonly options: Required<TextDatasetOptions>;
@@ -50,7 +50,7 @@ export class TextDataset implements AsyncIterable<TextBatch> {
     return this.batches();
   }
 
-  /** Where it stands after the batch that was taken last. */
+  /** The state after the batch that was taken last. */
   state(): TextDatasetState {
     const {pass, next} = this;
     const state = pass && !pass.report.isComplete ? pass.state() : structuredClone(next);
@@ -58,10 +58,10 @@ export class TextDataset implements AsyncIterable<TextBatch> {
   }
 
   /**
-   * Goes on from a state: the next iterator gives the batches after it, to the end of their pass. The
-   * examples before are read, but not tokenized again.
+   * Goes on from a state: the next iterator gives the batches after it, to the end of their pass. Earlier
+   * examples are read again, but not tokenized.
    *
-   * @throws if the state is of other options.
+   * @throws if the state was made with other options.
    */
   restore({settings, ...state}: TextDatasetState): void {
     for (const [name, value] of Object.entries(this.settings())) {
@@ -103,8 +103,8 @@ export class TextDataset implements AsyncIterable<TextBatch> {
  *
  * Its lines are `{text}`, `{instruction, input?, output}` (as Stanford Alpaca) or `{messages: [{role,
  * content}, …]}` (through the tokenizer's chat template). The end token follows each text and answer.
- * Only answers are learned, of a `{text}` all of it. An example that cannot be used is dropped and named
- * by its line in `dataset.report`.
+ * Only answers are learned, but all of a `{text}`. An example that cannot be used is dropped and listed with
+ * its line in `dataset.report`.
  *
  * ```ts
  * const dataset = textDataset('train.jsonl', tokenizer, {maxLength: 256, batchSize: 8, config});

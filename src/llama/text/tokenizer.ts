@@ -5,7 +5,7 @@ import type {TokenizerJson} from './tokenizer_library';
 
 /** Options of `Tokenizer.encode`. */
 export interface EncodeOptions {
-  /** Whether to add what the tokenizer puts around a text, such as `<s>` before it; default true. */
+  /** Whether to add the tokens that the tokenizer puts around a text, such as `<s>` before it; default true. */
   addSpecialTokens?: boolean;
 }
 
@@ -19,9 +19,9 @@ export interface DecodeOptions {
 export interface ChatOptions {
   /** Whether the text ends where the assistant's answer begins; default false. */
   addGenerationPrompt?: boolean;
-  /** Whether to give token ids and not the text; default true. */
+  /** Whether to return token ids rather than the text; default true. */
   tokenize?: boolean;
-  /** What else the template reads, such as `tools` or `enable_thinking`; default none. */
+  /** Further variables that the template reads, such as `tools` or `enable_thinking`; default none. */
   variables?: Record<string, unknown>;
 }
 
@@ -64,7 +64,7 @@ export interface Tokenizer {
   ): number[];
 }
 
-/** The parts of `tokenizer_config.json` that are looked into. */
+/** The parts of `tokenizer_config.json` that are read here. */
 export interface TokenizerConfig {
   bos_token?: SpecialToken;
   eos_token?: SpecialToken;
@@ -118,11 +118,11 @@ export function createTokenizer({
     checkKnown('decode', options, ['skipSpecialTokens']);
     const {skipSpecialTokens = false} = options;
     const known = Array.from(ids).filter((id) => library.id_to_token(id) !== undefined);
-    // the library refuses to decode nothing
+    // the library throws for an empty list
     if (known.length === 0) return '';
     return library.decode(known, {
       skip_special_tokens: skipSpecialTokens,
-      // meant for WordPiece: it takes spaces that were in the text, so transformers ignores it for BPE
+      // meant for WordPiece: it would remove spaces of the text, so transformers ignores it for BPE
       clean_up_tokenization_spaces: false,
     });
   };
@@ -168,8 +168,8 @@ export function createTokenizer({
 }
 
 /**
- * `tokenizer.json` with `add_bos_token` and `add_eos_token` of `tokenizer_config.json`, which win over
- * its post-processor in transformers.
+ * `tokenizer.json` with `add_bos_token` and `add_eos_token` of `tokenizer_config.json`, which in transformers
+ * override its post-processor.
  */
 function withEnds(
   json: TokenizerJson,

@@ -9,7 +9,7 @@ import {
  * that name that wrote the file: found by comparing both on random texts and ids.
  */
 
-/** The parts of `tokenizer.json` that are looked into. */
+/** The parts of `tokenizer.json` that are read here. */
 export interface TokenizerJson {
   model: {type?: string};
   pre_tokenizer?: PreTokenizerJson | null;
@@ -67,8 +67,8 @@ function split(regex: string): PreTokenizerJson {
 }
 
 /**
- * Joins tokens of one byte each, `<0xE2>`, to characters. A run of them that is not UTF-8 becomes one
- * U+FFFD a byte; the library makes fewer, keeps what is UTF-8 in it, and loses U+FEFF.
+ * Joins tokens of one byte each, `<0xE2>`, to characters. A run of them that is not UTF-8 becomes one U+FFFD
+ * per byte; the library itself makes fewer, keeps the valid parts, and loses U+FEFF.
  */
 function decodeByteTokens(tokens: string[]): string[] {
   const utf8 = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true});
