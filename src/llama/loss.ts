@@ -19,8 +19,8 @@ import {CHUNK_SIZE, lossGradients, readTargets, sumOfLosses} from './row_losses'
  * @param labels `[batch, seq, 1]` (which `model.fit` wants) or `[batch, seq]`, whole numbers below
  *   `vocab`, of any dtype. A negative one (Hugging Face's −100) is not counted.
  * @param logits `[batch, seq, vocab]`, finite.
- * @returns a scalar: the mean over the counted labels, 0 if there is none. On a backend that cannot be read within a step (webgpu,
- *   webgl) it is NaN if a label is not below `vocab`.
+ * @returns a scalar: the mean over the counted labels, 0 if there is none. On a backend that cannot be read within a step
+ *   (webgpu, webgl) it is NaN if a label is not below `vocab`.
  * @throws if there are more labels than positions or fewer, or, on all other backends, one is not a whole number below `vocab`.
  */
 export function sparseCrossEntropy(labels: tf.Tensor, logits: tf.Tensor): tf.Scalar {

@@ -70,7 +70,8 @@ function gated(
 }
 
 /**
- * Both activations are `z · σ(h(z))`: SiLU with `h(z) = z`, GELU, whose `½(1 + tanh u)` is `σ(2u)`, with `h(z) = 2√(2/π)(z + 0.044715 z³)`.
+ * `σ(h(z))`; both activations are `z · σ(h(z))`. SiLU has `h(z) = z`; GELU, whose `½(1 + tanh u)` is `σ(2u)`, has
+ * `h(z) = 2√(2/π)(z + 0.044715 z³)`.
  */
 function sigmoidOf(z: tf.Tensor, activation: Activation): tf.Tensor {
   if (activation === 'silu') return tf.sigmoid(z);
