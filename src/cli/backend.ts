@@ -4,7 +4,7 @@ import {installKernelsForBackend} from '../kernels/install_for_backend';
 import '../preload';
 import {registerBackend, type BackendName} from './register_backend';
 
-/** What `auto` takes the first one of that is there. */
+/** `auto` takes the first of these that is installed. */
 const BY_SPEED: readonly BackendName[] = ['tensorflow', 'wasm', 'cpu'];
 
 const HOW_TO_GET: Readonly<Record<BackendName, string>> = {

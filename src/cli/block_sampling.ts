@@ -17,7 +17,7 @@ import {asUsage, UsageError} from './usage_error';
 
 /** How the blocks of a run are drawn. */
 export interface BlockSampling {
-  /** In the place of the method's own, see `paperMethod`. */
+  /** Options that replace the method's own, see `paperMethod`. */
   options: LayerSamplingOptions & {gamma: number; interval: number};
   /** One for each block. */
   probabilities: readonly number[];
@@ -29,7 +29,7 @@ export interface BlockSampling {
   tau?: number;
 }
 
-/** What scores are computed of. */
+/** What scores are computed from. */
 interface Scored {
   model: tfl.LayersModel;
   /** Names of the model's blocks, all of which can train. */

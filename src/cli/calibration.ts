@@ -9,8 +9,8 @@ import {nextTurn} from './progress';
 export const CALIBRATION_BATCHES = 8;
 
 /**
- * At most `count` batches. What is behind the last token that is to be predicted is padding and does not count. The
- * tensors belong to whoever takes them.
+ * At most `count` batches. Positions after the last label are padding and do not count. The consumer disposes of the
+ * tensors.
  */
 export async function* calibrationBatches(
   dataset: AsyncIterable<TextBatch>,
@@ -41,7 +41,7 @@ export async function* watchedCalibration(
   progress.end();
 }
 
-/** 1 up to the last label of each row, 0 behind it: `[batch, seq]`, of labels `[batch, seq, 1]`. */
+/** 1 up to the last label of each row, 0 after it: `[batch, seq]`, from labels `[batch, seq, 1]`. */
 function paddingMask(labels: tf.Tensor3D): tf.Tensor {
   return tf.tidy(() => {
     const isLabel = tf.cast(tf.greaterEqual(tf.squeeze(labels, [2]), 0), 'float32');

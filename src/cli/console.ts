@@ -47,7 +47,7 @@ export class CommandConsole {
     this.write(`${line}\n`);
   }
 
-  /** What stands in the background of the result. */
+  /** A less important part of the result, in dim letters. */
   dim(text: string): string {
     return this.stdout.hasColors?.() ? style('dim', text) : text;
   }

@@ -86,7 +86,7 @@ export const evaluate = defineCommand({
   },
 });
 
-/** The options that play no part, each with what makes it so. */
+/** The options that have no effect, each with the reason. */
 function meaningless(task: Task): Record<string, string | undefined> {
   const byTask = `--task ${task}`;
   const ofTexts = task === 'perplexity' ? undefined : byTask;

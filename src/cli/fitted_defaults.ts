@@ -12,7 +12,7 @@ export interface Sizes {
 /** Periods in a run, so that the draws can come near their probabilities. */
 const PERIODS = 10;
 
-/** What was done to defaults, in one line. */
+/** Fits defaults to a run, and tells in one line which were changed. */
 export class FittedDefaults {
   private readonly changes: string[] = [];
 
@@ -26,7 +26,7 @@ export class FittedDefaults {
 
   /** As the callback fits it, see `fittedGamma`; `scored` blocks have a score above 0. */
   gamma(value: number, {blocks}: Sizes, scored = blocks): number {
-    // Without any score there is nothing to draw, which is said elsewhere.
+    // Without any score there is nothing to draw, which is reported elsewhere.
     const gamma = fittedGamma(value, blocks, scored || blocks);
     const why = scored < blocks ? `${scored} blocks have a score` : `of ${blocks} blocks`;
     return this.instead('gamma', value, gamma, why);

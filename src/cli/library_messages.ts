@@ -1,6 +1,6 @@
-/** What the library says by `console.info` and `console.warn`, in its place. */
+/** Puts the library's messages, by `console.info` and `console.warn`, in their place. */
 
-/** Runs `body`; what is said meanwhile goes to `note`, and not between a result or a bar. */
+/** Runs `body`; messages meanwhile go to `note`, so that they do not break into a result or a bar. */
 export async function withLibraryMessages<T>(
   note: (line: string) => void,
   body: () => Promise<T>,

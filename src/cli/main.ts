@@ -2,7 +2,7 @@
 import {exitCodes, runProgram} from './program';
 
 const interruption = new AbortController();
-// not once: a second Ctrl-C must not get in the way of what the first one leaves in order
+// `on`, not `once`: a second Ctrl-C must not interrupt the cleaning up after the first
 process.on('SIGINT', () => {
   interruption.abort();
   process.exit(exitCodes.interrupted);

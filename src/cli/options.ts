@@ -21,7 +21,7 @@ export interface OptionDescription<T> {
   isRequired?: boolean;
   /** Whether it may be given several times. */
   isList?: boolean;
-  /** What a text on the command line is as a value; `check` sees whether it is a valid one. */
+  /** Turns a text on the command line into a value; `check` decides whether that is valid. */
   parse(text: string): unknown;
   /** Throws unless a value is valid; the message starts with `owner` and `name`. */
   check(owner: string, name: string, value: unknown): void;
@@ -214,9 +214,9 @@ export function readSettings<O extends Options>(
 }
 
 /**
- * Refuses options that were given and play no part.
+ * Refuses options that were given but have no effect.
  *
- * @param reasons What makes them so, by option: `--method full`.
+ * @param reasons Why they have none, by option: `--method full`.
  */
 export function refuseMeaningless(given: Given, reasons: Record<string, string | undefined>): void {
   for (const [name, reason] of Object.entries(reasons)) {

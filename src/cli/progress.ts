@@ -108,7 +108,7 @@ export function describeTime(seconds: number): string {
   return `${Math.floor(all / 3600)}h${two((all % 3600) / 60)}m`;
 }
 
-/** Lets Ctrl-C in, which has to wait while a backend computes. */
+/** Lets a waiting Ctrl-C be handled, which cannot happen while a backend computes. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

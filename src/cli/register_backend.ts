@@ -86,8 +86,8 @@ function isInstalled(specifier: string): boolean {
 }
 
 /**
- * The cpu backend greets whoever stores a first tensor in it under Node, by `console.warn`. This takes
- * the greeting, and nothing else, out of the way of those who look at warnings.
+ * Under Node the cpu backend prints a greeting by `console.warn` when its first tensor is stored. This
+ * triggers and suppresses the greeting, and no other warning.
  */
 async function greetOnce(): Promise<void> {
   const warn = console.warn;

@@ -69,7 +69,7 @@ function entriesOf(called: string, path: string): string[] {
 export class RunFolder {
   private log: number | null;
 
-  /** Makes the folder; of an earlier run in it nothing stays. */
+  /** Makes the folder, and removes everything of an earlier run in it. */
   constructor(readonly path: string) {
     mkdirSync(path, {recursive: true});
     for (const name of Object.values(NAMES)) rmSync(this.in(name), {recursive: true, force: true});
@@ -114,7 +114,7 @@ export class RunFolder {
     this.write(entry);
   }
 
-  /** The last line of the log: a log without it is of a run that was killed. A model that is not whole is taken away. */
+  /** Writes the last line of the log; without it the run was killed. Removes a model that is not complete. */
   end(state: RunState, error?: string): void {
     if (this.log === null) return;
     this.write({event: 'end', state, ...(error !== undefined && {error})});

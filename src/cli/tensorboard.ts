@@ -25,8 +25,8 @@ interface SummaryBackend {
 /**
  * Opens a folder of events; null if the backend is not tfjs-node's.
  *
- * `tf.node.summaryFileWriter` would never close the file, nor free what it allocates, and is not in reach: the backend
- * may be of `@tensorflow/tfjs-node` or `@tensorflow/tfjs-node-gpu`. This calls what it calls.
+ * `tf.node.summaryFileWriter` would never close the file, nor free what it allocates, and cannot be imported, because the
+ * backend may be from `@tensorflow/tfjs-node` or `@tensorflow/tfjs-node-gpu`. This makes the same calls.
  */
 export function openTensorBoard(folder: string): EventWriter | null {
   const backend: unknown = tf.backend();

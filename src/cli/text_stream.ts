@@ -1,7 +1,7 @@
 /** From tokens, as they come, to text that is certain. */
 import type {Tokenizer} from '../llama/index';
 
-/** Tokens of the prompt before the text: of its first token a tokenizer may take away a space. */
+/** Tokens of the prompt that are decoded before the text, because a tokenizer may remove a space from the first token. */
 const CONTEXT = 6;
 /** Stands for bytes that are not, or not yet, a character. */
 const REPLACEMENT = '\uFFFD';

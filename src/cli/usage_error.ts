@@ -3,7 +3,7 @@ export class UsageError extends Error {
   override name = 'UsageError';
 }
 
-/** Runs checks whose errors are such. */
+/** Runs checks, and turns their errors into usage errors. */
 export function asUsage<T>(check: () => T): T {
   try {
     return check();
