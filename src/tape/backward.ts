@@ -36,7 +36,7 @@ export function backpropagate(
   };
   for (let i = steps.length - 1; i >= 0; i--) {
     const node = steps[i]!;
-    // Of a recomputed segment the backward pass alone finds out that its outputs do not depend on an input.
+    // That the outputs of a recomputed segment do not depend on an input is found out only in the backward pass.
     if (node.outputs.some(({id}) => gradients.get(id))) passNode(node, gradients);
     node.saved.forEach((tensor) => holds.release(tensor));
     handOut(i);
@@ -114,7 +114,7 @@ function nodesLeadingTo(
   return steps.reverse();
 }
 
-/** For each step the leaves whose first use in the forward pass it is; -1 for those without a use. */
+/** For each step, the leaves that are first used there in the forward pass; under -1 the leaves without a use. */
 function lastUses(steps: readonly TapeNode[], leaves: readonly tf.Tensor[]): Map<number, number[]> {
   const firstUse = new Map<number, number>();
   steps.forEach((node, i) => {

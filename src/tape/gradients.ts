@@ -79,7 +79,7 @@ export function keeping<T>(body: (keep: (tensor: tf.Tensor) => tf.Tensor) => T):
 }
 
 /**
- * The engine's `gradients`, on which `tf.grad` and its kin stand, on this tape: the same arguments, result and errors.
+ * The engine's `gradients`, which `tf.grad` and its kin call, on this tape: the same arguments, result and errors.
  */
 export function engineGradients<T extends tf.Tensor>(
   f: () => T,

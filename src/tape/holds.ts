@@ -16,8 +16,8 @@ export class Holds {
   private readonly byData = new Map<object, Map<string, Hold>>();
 
   /**
-   * @param options `oneForAll`: tensors over the same data, of one shape and dtype, are held by one tensor. Otherwise each has
-   *   one of its own, by which the caller can tell which tensor it was.
+   * @param options `oneForAll`: one tensor holds all tensors with the same data, shape and dtype. Otherwise each tensor gets its
+   *   own, so that the caller can tell them apart.
    */
   constructor(private readonly options: {oneForAll: boolean}) {}
 

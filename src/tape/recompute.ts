@@ -4,11 +4,15 @@ import {runSegment, segmentGradients} from './segment';
 
 /**
  * Marks a part of a model's forward pass to be recomputed: nothing inside of it is kept for the backward pass, which runs it
- * again from what it reads (gradient checkpointing, Chen et al. 2016). Where nothing is recorded it is just `f`.
+ * again from what it reads (gradient checkpointing, Chen et al. 2016). Where nothing is recorded it just calls `f`.
  *
- * `f` may read any tensors and variables, as a closure too, and may be random or assign to variables (dropout, BatchNorm):
- * the second run sees the same random numbers, and assignments count once. It must depend on these alone, and must not
- * `tf.keep` what it makes.
+ * ```ts
+ * const loss = () => head(checkpointed(block)(x));
+ * ```
+ *
+ * `f` may read any tensors and variables, even by a closure, and may be random or assign to variables (dropout, BatchNorm): the
+ * second run sees the same random numbers, and assignments count once. It must depend on nothing else, and must not `tf.keep`
+ * its tensors.
  */
 export function recomputed<Inputs extends tf.Tensor[], Result extends tf.Tensor | tf.Tensor[]>(
   f: (...inputs: Inputs) => Result,
@@ -16,8 +20,8 @@ export function recomputed<Inputs extends tf.Tensor[], Result extends tf.Tensor 
   return (...inputs) => {
     const body = (): Result => f(...inputs);
     const recording = Recording.active;
-    // Inside of another segment's first run nothing is recorded; its second run comes by here again. Inside of a gradient
-    // inside of a gradient the outer recording needs every op.
+    // Inside another segment's first run nothing is recorded; its second run calls this again. In a gradient of a gradient the
+    // outer recording needs every op.
     return recording?.recordsAlone() ? recordSegment(recording, body) : body();
   };
 }

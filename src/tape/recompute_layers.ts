@@ -20,15 +20,15 @@ let running: 'blocks' | 'parts' | null = null;
 
 /**
  * A part of a block runs a third time so that its tensors and those of the rest of the block are not remembered together. It is
- * worth that if its inputs are at least this many times as large as its weights: then what it makes of them outweighs the
- * weights, their gradients and their optimizer state. Otherwise it is a few percent of all that.
+ * worth that if its inputs are at least this many times as large as its weights: then its tensors are larger than the weights,
+ * their gradients and their optimizer state. Otherwise they are a few percent of these.
  */
 const WORTH = 2;
 
 /**
  * Runs `body` and recomputes each block of a model: each layer of two or more matrices, custom or a nested model, but not a
- * model in which such layers repeat. A stateful recurrent layer is not recomputed, for its second run would start from another
- * state.
+ * model in which such layers repeat. A stateful recurrent layer is not recomputed, because its second run would start from
+ * another state.
  */
 export function withRecomputedLayers<T>(which: RecomputedLayers, body: () => T): T {
   return which === 'none' ? body() : withSegments('blocks', which, body);
@@ -100,7 +100,7 @@ function sizeOf(tensors: readonly Sized[]): number {
   return tensors.reduce((sum, {shape}) => sum + tf.util.sizeFromShape(shape as number[]), 0);
 }
 
-/** Whether a layer is worth to be a segment of its own. */
+/** Whether a layer is worth recomputing as a segment of its own. */
 function isSegment(layer: Layer): boolean {
   return !layer.stateful && matrixCount(layer) >= 2 && !(isModel(layer) && holdsBlocks(layer));
 }

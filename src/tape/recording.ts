@@ -25,7 +25,7 @@ export interface TapeNode {
   saved: tf.Tensor[];
   /** The gradients of the inputs from those of the outputs, null for an output that nothing depends on. */
   gradient: ((dys: ReadonlyArray<tf.Tensor | null>) => InputGradients) | undefined;
-  /** Ids of leaves that the op has read otherwise than as an input: closures of a custom gradient. */
+  /** Ids of leaves that the op has read other than as inputs, by the closure of a custom gradient. */
   reads: ReadonlySet<number>;
 }
 
@@ -51,15 +51,15 @@ export class Recording {
   private readonly leaves: ReadonlySet<number>;
   /** The recording that was running when this one was made; it records this one's ops and gradients as well. */
   private readonly outer = Recording.active;
-  /** How deep in other ops the ops are that are recorded; those inside of them are deeper. */
+  /** The nesting depth of the ops that are recorded; ops inside them are deeper. */
   private readonly depth = opDepth();
-  /** Copies that inner recordings hold, with the id of the tensor that each stands for. */
+  /** Tensors that inner recordings hold: from the id of each to the id of the tensor that it replaces. */
   private readonly originals = new Map<number, number>();
   /** Leaves read by the custom gradient op that is running. */
   private reads: Set<number> | null = null;
   /**
-   * Of the segment that is observed: the tensors from outside that it has read, by id, for it began with id `since`, and what
-   * is held of them; and its ops' outputs that depend on a leaf.
+   * The segment that is being observed: the tensors from outside that it has read, which have ids below `since`, and what is held
+   * of them; and those outputs of its ops that depend on a leaf.
    */
   private observed: {
     since: number;
@@ -90,7 +90,7 @@ export class Recording {
 
   /**
    * Runs `body` without recording it, and tells which tensors from outside its ops have read, and the ids of those outputs
-   * of its ops that depend on a leaf. Holds the data of `outside`, but for variables, which keep it themselves: `held`.
+   * of its ops that depend on a leaf. Holds the data of `outside` by `held`, except for variables, which keep theirs themselves.
    */
   observe<T>(body: () => T): {
     result: T;

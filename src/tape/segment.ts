@@ -16,7 +16,7 @@ export interface SegmentRun {
   made: number[];
   /** Tensors and variables that were made before the segment and read in it. */
   outside: tf.Tensor[];
-  /** Tensors over the data of `outside`, but for variables, to be released. */
+  /** Tensors over the data of `outside`, except for variables; to be released. */
   held: tf.Tensor[];
   /** Variables that the segment assigned to, with the values before, held (BatchNorm's moving averages). */
   assigned: Map<tf.Variable, tf.Tensor>;
@@ -42,7 +42,7 @@ export function runSegment(recording: Recording, body: () => tf.Tensor[]): Segme
       () => noteDraws(drawn, () => noteOps(body)),
     ),
   );
-  // What is passed on from outside has its gradient by itself.
+  // A tensor that is only passed through from outside has its own gradient.
   const made = result.flatMap(({id}, i) =>
     dependent.has(id) && result.findIndex((first) => first.id === id) === i ? [i] : [],
   );

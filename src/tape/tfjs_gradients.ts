@@ -61,8 +61,8 @@ export function streamVariableGrads(
 }
 
 /**
- * Whether this tape can take the stock one's place: inside of one of its gradients both would have to record, and an engine
- * of another build is not ours to touch.
+ * Whether this tape can replace the stock one: not inside a gradient of the stock tape, where both would have to record, nor on
+ * an engine that is built differently.
  */
 function canRecord(): boolean {
   return isKnownEngine() && !isInGradient();
