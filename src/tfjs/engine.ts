@@ -129,7 +129,7 @@ export function opDepth(): number {
   return theEngine().state.kernelDepth;
 }
 
-/** Whether a function is running of which a gradient is taken, by tfjs's own tape or by that of this library. */
+/** Whether a function is running whose gradient is being taken, by tfjs's own tape or by that of this library. */
 export function isInGradient(): boolean {
   return theEngine().state.gradientDepth > 0;
 }
@@ -243,8 +243,8 @@ export function isOnCurrentBackend({dataId}: tf.Tensor): boolean {
 }
 
 /**
- * A kept tensor over the data of another one, which keeps them alive. It is made in the way in which a `tf.Variable` takes the data
- * of its value, and so without a copy on any backend. (A clone copies on wasm, a reshape on tensorflow.)
+ * A kept tensor over the data of another one, which it keeps alive. It is made in the way in which a `tf.Variable` takes the
+ * data of its value, and so without a copy on any backend. (A clone copies on wasm, a reshape on tensorflow.)
  */
 export function shareData({shape, dtype, dataId}: tf.Tensor): tf.Tensor {
   const engine = theEngine();

@@ -27,7 +27,7 @@ export function learningRateOf(optimizer: tf.Optimizer): number | undefined {
   return typeof learningRate === 'number' ? learningRate : undefined;
 }
 
-/** `instanceof` takes every optimizer, also that of another copy of tfjs-core, for one of any class of optimizers. */
+/** Replaces `instanceof`, which tfjs-core defines so that every optimizer, even of another copy, is of any optimizer class. */
 function isOf(known: {prototype: object}, value: object): boolean {
   return Object.prototype.isPrototypeOf.call(known.prototype, value);
 }

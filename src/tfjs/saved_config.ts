@@ -1,7 +1,7 @@
 /**
  * What tfjs-layers does to the configuration of an optimizer, or a layer, when it loads a saved model; seen in 4.22. It takes it
- * for one of Keras: each `_x`, in keys and in the strings that are values, becomes `X`, and a key `customObjects` is added. Where
- * it does not, nothing is lost by what stands here.
+ * for one of Keras: each `_x`, in keys and in the strings that are values, becomes `X`, and a key `customObjects` is added. If it
+ * does not, the functions here do no harm.
  */
 
 /** A text as it can be saved: without underscores, which are percent-encoded. */
