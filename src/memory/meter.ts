@@ -82,8 +82,8 @@ function bytesOf({size, dtype}: tf.Tensor): number {
 }
 
 /**
- * TensorFlow gives what it reshapes, or casts to the dtype that it has, a data id of its own over the same buffer. Tells
- * which tensors of the tensorflow backend are such.
+ * On the tensorflow backend a reshape, or a cast to the same dtype, makes a new data id over the same buffer. This tells
+ * for which tensors that is so.
  */
 function watchSharing(): {sourceOf(tensor: tf.Tensor): object | undefined; stop(): void} {
   const backendName = 'tensorflow';
