@@ -20,13 +20,13 @@ const tfjsGlobal = `
   module.exports = tf;
 `;
 
-/** What a user installs beside the package: backends, of which the manifest has not all. */
+/** What a user installs beside the package: backends, not all of which are in the manifest. */
 const notBundled = [/^@tensorflow\//, 'webgpu'];
 
 /** Packages whose code is in one of the builds. */
 const bundled = new Set<string>();
 
-/** Writes the licences of all packages whose code is in a build, for they ask that copies of it have them. */
+/** Writes the licences of all packages whose code is in a build, because they must accompany copies of it. */
 const licences: Plugin = {
   name: 'licences',
   setup(build) {
@@ -63,7 +63,7 @@ export default defineConfig([
     sourcemap: true,
     esbuildPlugins: [licences],
   },
-  // The command line, a program of its own: with the packages that only it needs, of which some are CommonJS.
+  // The command line, a program of its own, with the packages that only it needs; some of them are CommonJS.
   {
     entry: {'cli/main': 'src/cli/main.ts'},
     format: 'esm',
