@@ -96,7 +96,7 @@ async function finetuneModel(
   }
 }
 
-/** Looks at model and data; what is wrong with them comes out here, before anything is written. */
+/** Checks model and data, so that errors in them are found before anything is written. */
 async function makePlan(
   settings: FinetuneSettings,
   loaded: Loaded,
@@ -140,7 +140,7 @@ async function train(
   const {accumulate, rank, refreshInterval, weightDecay, clipNorm, checkpoint} = settings;
   const {optimizer, callback: layerSampling} = paperMethod(settings.method, model, {
     learningRate: learningRateOf(settings, steps),
-    scale: 1, // OwLore's published code's, as the default rate is
+    scale: 1, // from OwLore's published code, like the default rate
     ...{rank, refreshInterval, weightDecay, clipNorm, accumulate, checkpoint},
     ...sampling?.options,
   });
@@ -185,14 +185,14 @@ async function train(
   } finally {
     signal.removeEventListener('abort', writeHistory);
     writeHistory();
-    // where a step throws, tfjs leaves its batch
+    // if a step throws, tfjs does not dispose of its batch
     if (batch) tf.dispose([batch.xs, batch.ys]);
     events?.close();
     optimizer.dispose();
   }
 }
 
-/** Batches between which Ctrl-C gets in. */
+/** Batches, with a pause between them in which Ctrl-C can be handled. */
 async function* interruptible(batches: AsyncIterable<TextBatch>): AsyncGenerator<TextBatch, void> {
   for await (const batch of batches) {
     yield batch;

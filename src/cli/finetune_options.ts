@@ -107,7 +107,7 @@ export const finetuneOptions = {
 
 export type FinetuneSettings = SettingsOf<typeof finetuneOptions>;
 
-/** The options that play no part in a run with these settings, each with what makes it so. */
+/** The options that have no effect in a run with these settings, each with the reason. */
 export function meaningless(settings: FinetuneSettings): Record<string, string> {
   const {method, scores, steps, validation} = settings;
   const {lowRank, sampling}: MethodParts = paperMethods[method];
@@ -123,7 +123,7 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
   };
 }
 
-/** @throws UsageError for options that were given and play no part. */
+/** @throws UsageError for options that were given but have no effect. */
 export function checkTogether(settings: FinetuneSettings, given: Given): void {
   refuseMeaningless(given, meaningless(settings));
   const {method, gamma} = settings;
@@ -136,7 +136,7 @@ export function checkTogether(settings: FinetuneSettings, given: Given): void {
   }
 }
 
-/** The options in effect, as a config file takes them: without those that play no part, and without `overwrite`. */
+/** The options in effect, as a config file takes them: without those that have no effect, and without `overwrite`. */
 export function configOf(settings: FinetuneSettings): Record<string, unknown> {
   const unused = meaningless(settings);
   return Object.fromEntries(

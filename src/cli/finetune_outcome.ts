@@ -1,4 +1,4 @@
-/** What a run came to: the record for its report, the lines for people, the result for programs. */
+/** The outcome of a run: the record for its report, the lines for people, the result for programs. */
 import {basename} from 'node:path';
 import type {DatasetReport} from '../llama/index';
 import {paperMethods, type MethodParts} from '../methods';
@@ -11,19 +11,19 @@ import type {RunFolder} from './run_folder';
 import {printValues} from './table';
 import type {TrainingMonitor} from './training_monitor';
 
-/** What training came to. */
+/** The outcome of training. */
 export interface Trained {
   monitor: TrainingMonitor;
   blocks: readonly string[];
 }
 
-/** What a run came to. */
+/** The outcome of a run. */
 export interface Outcome {
   /** The options in effect. */
   settings: FinetuneSettings;
   trained: Trained;
   sampling: BlockSampling | null;
-  /** Of the examples that were trained on. */
+  /** The report on the examples that were trained on. */
   report: DatasetReport;
   parameters: number;
   /** From the loaded model to the trained one. */
