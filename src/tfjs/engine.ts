@@ -146,7 +146,7 @@ export function insideOfOp<T>(body: () => T): T {
 }
 
 /**
- * Runs `body` as a function of which a gradient is taken. Ops ask whether they are in one: a fused op may otherwise take a path
+ * Runs `body` as a function whose gradient is taken. Ops ask whether they are in one: a fused op may otherwise take a path
  * that has no gradient. Afterwards, also after an error, both depths are what they were.
  */
 export function insideOfGradient<T>(body: () => T): T {

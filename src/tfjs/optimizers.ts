@@ -16,7 +16,7 @@ export function isOptimizer(value: object): boolean {
   return isOf(tf.Optimizer, value);
 }
 
-/** Whether an optimizer is one of tfjs's own, of which it is known that each call adds one to `iterations`. */
+/** Whether an optimizer is one of tfjs's own: with these each call is known to add one to `iterations`. */
 export function isTfjsOptimizer(optimizer: tf.Optimizer): boolean {
   return tfjsOptimizers.some((known) => isOf(known, optimizer));
 }

@@ -20,7 +20,7 @@ function labelsOf({ids, isLearned}: EncodedExample): number[] {
   return ids.map((_, i) => (isLearned[i + 1] ? ids[i + 1]! : IGNORED));
 }
 
-/** A row of `length` positions of which these are the first. */
+/** A row of `length` positions that begins with these tokens. */
 function filledRow(length: number, padId: number, {ids, labels}: Rest): Row {
   const row = {
     ids: new Int32Array(length).fill(padId),
