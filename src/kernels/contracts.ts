@@ -362,6 +362,7 @@ function convolution(
   isDepthwise: boolean,
 ): void {
   if (filter.includes(0)) given.fail(`a filter must have no size of 0; got [${filter}]`);
+  addressable(given, 'a filter', filter);
   const {pad, dimRoundingMode} = paddingOf(given);
   const info = tf.backend_util.computeConv2DInfo(
     [...input] as Shape4D,
@@ -375,20 +376,41 @@ function convolution(
   given.match('dy', outShape(given, info));
 }
 
-/** The shape of the output; a padding may leave nothing of it, or be invalid. */
-function outShape(given: KernelArguments, info: {outShape: readonly number[]}): readonly number[] {
-  const {outShape} = info;
+/** Numbers that fit into the 4 GiB that a kernel of wasm can address; with more, sizes in 32 bits would wrap around. */
+const ADDRESSABLE = 2 ** 30;
+
+/** Throws if a tensor of this shape does not fit into memory. */
+function addressable(given: KernelArguments, what: string, shape: readonly number[]): void {
+  const size = shape.reduce((product, length) => product * length, 1);
+  if (size > ADDRESSABLE) given.fail(`${what} of the shape [${shape}] is too large`);
+}
+
+type WindowInfo = Pick<
+  tf.backend_util.Conv2DInfo,
+  'batchSize' | 'inHeight' | 'inWidth' | 'inChannels' | 'padInfo' | 'outShape'
+>;
+
+/** The shape of the output. A padding may leave nothing of it, be invalid, or make the input too large. */
+function outShape(given: KernelArguments, info: WindowInfo): readonly number[] {
+  const {batchSize, inHeight, inWidth, inChannels, padInfo, outShape} = info;
+  const {top, bottom, left, right} = padInfo;
+  const padded = [batchSize, inHeight + top + bottom, inWidth + left + right, inChannels];
+  addressable(given, 'a padded input', padded);
   if (outShape.every((size) => Number.isInteger(size) && size >= 0)) return outShape;
   return given.fail(`there is no output of the shape [${outShape}]; look at filter, strides, pad`);
 }
 
-/** One integer >= 1, or two. */
+/** One integer >= 1 of 32 bits, or two. */
 function strides(given: KernelArguments, name: string): number | [number, number] {
   const value = given.attr(name);
   const all = [value].flat();
-  const isRight = all.length <= 2 && all.every((x) => Number.isInteger(x) && Number(x) >= 1);
+  const isRight =
+    all.length <= 2 &&
+    all.every((x) => Number.isInteger(x) && Number(x) >= 1 && Number(x) < 2 ** 31);
   if (!isRight)
-    given.fail(`attribute '${name}' must be one or two integers >= 1; got ${display(value)}`);
+    given.fail(
+      `attribute '${name}' must be one or two integers >= 1 and < 2^31; got ${display(value)}`,
+    );
   return value as number | [number, number];
 }
 

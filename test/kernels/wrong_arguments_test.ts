@@ -225,6 +225,22 @@ for (const [title, backend, kernels, runs] of sets) {
       }
     });
 
+    it('a kernel refuses sizes that wrap around in 32 bits', async () => {
+      const huge = {
+        [tf.Conv2DBackpropFilter]: {filterShape: [2 ** 31, 3, 3, 2], pad: 'same'},
+        [tf.DepthwiseConv2dNativeBackpropFilter]: {filterShape: [2 ** 31, 3, 3, 2], pad: 'same'},
+        [tf.MaxPoolGrad]: {filterSize: [2 ** 30, 2 ** 30], pad: 'same'},
+      };
+      for (const [name, attrs] of Object.entries(huge)) {
+        if (!registered.includes(name)) continue;
+        sentinels = new Sentinels(80);
+        const call = {...cases[name]!, attrs: {...cases[name]!.attrs, ...attrs}};
+        const error = await callSafely(name, call, sentinels);
+        expect(error?.message).to.match(/is too large/);
+        sentinels.dispose();
+      }
+    });
+
     it('a kernel refuses what is wrong and writes nowhere else', async () => {
       for (const name of registered) {
         sentinels = new Sentinels(backend === 'webgpu' ? 8 : 80);
