@@ -44,6 +44,7 @@ export function blockScores<Kind extends ScoreKind>(
   options?: ScoreOptions<Kind>,
 ): Promise<ScoresOf<Kind>> {
   checkChoice('blockScores', 'kind', kind, scoreNames);
+  // The types of options and result belong to `Kind`, which TypeScript does not follow through the table.
   const {compute} = scoreKinds[kind] as unknown as ScoreDefinition<
     ScoreOptions<Kind>,
     ScoresOf<Kind>

@@ -83,6 +83,7 @@ const methods = [
 
 /** The engine. Its `state` is replaced by `tf.engine().reset()`: read it afresh. */
 function theEngine(): Engine {
+  // tfjs declares these members private; `isKnownEngine` looks whether they are there.
   return tf.engine() as unknown as Engine;
 }
 
