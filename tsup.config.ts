@@ -54,7 +54,7 @@ export default defineConfig([
   // not installed with the optimizer. Shared chunks (splitting) keep one copy of every class and of the kernels' state, however
   // many of the entries a program loads.
   {
-    entry: {...library, node: 'src/node.ts'},
+    entry: {...library, node: 'src/node.ts', 'llama/node': 'src/llama/node.ts'},
     format: 'esm',
     target: 'es2022',
     dts: {entry: library, compilerOptions: {ignoreDeprecations: '6.0'}},

@@ -24,7 +24,7 @@ interface BlockConfig extends RotaryOptions {
  * Train it with the composed `sparseCrossEntropy`.
  */
 export function createComposedLlama(config: LlamaConfig): tfl.LayersModel {
-  const model = createLlama(config);
+  const model = createLlama(config, {kernels: 'none'});
   for (const layer of model.layers) {
     const layerConfig = layer.getConfig() as unknown as BlockConfig;
     const call = {

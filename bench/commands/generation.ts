@@ -13,7 +13,6 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-layers';
 import {backendNames, loadBackend, type BackendName} from '../../tools/load_backend';
 import {installKernelsForBackend} from '../../src/kernels/install_for_backend';
-import {installKernels as installForWasm} from '../../src/kernels/wasm';
 import {createLlama, generate} from '../../src/llama';
 import {checkChoice} from '../../src/options';
 import {median} from '../harness/statistics';
@@ -44,8 +43,7 @@ const config = {
 
 if (!(await loadBackend(backend))) throw new Error(`bench:generation: no ${backend} here`);
 await tf.setBackend(backend);
-if (backend === 'wasm') await installForWasm();
-else await installKernelsForBackend();
+await installKernelsForBackend();
 
 const model = createLlama(config);
 const prompt = (length: number): number[] =>

@@ -103,11 +103,13 @@ export class Training {
     };
     const isStock = variant === 'stock';
     const isComposed = isStock || plainOps;
-    this.model = isComposed ? createComposedLlama(config) : createLlama({...config, headInLoss});
+    // Which kernels there are is for the bench to say.
+    this.model = isComposed
+      ? createComposedLlama(config)
+      : createLlama({...config, headInLoss}, {kernels: 'none'});
     this.optimizer = isStock
       ? tf.train.adam(LEARNING_RATE)
-      : // Which kernels there are is for the bench to say.
-        new OwLoreOptimizer({...optimizer, checkpoint: variant, kernels: 'none'});
+      : new OwLoreOptimizer({...optimizer, checkpoint: variant, kernels: 'none'});
     this.model.compile({
       optimizer: this.optimizer,
       loss: isComposed ? composed.sparseCrossEntropy : sparseCrossEntropy,

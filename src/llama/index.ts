@@ -24,6 +24,7 @@ export type {Generation} from './generation/generate';
 export {generate} from './generation/generate';
 export type {GenerateOptions} from './generation/generate_options';
 export {sparseCrossEntropy} from './loss';
+export type {LlamaKernelOptions} from './model';
 export {createLlama} from './model';
 export type {ChatMessage} from './text/chat_template';
 export type {DataSource} from './text/data_file';

@@ -1,4 +1,6 @@
 import * as tfl from '@tensorflow/tfjs-layers';
+import {installKernelsForBackend} from '../kernels/install_for_backend';
+import {checkChoice, checkKnown} from '../options';
 import {architectures} from './architectures';
 import {BLOCK_OPTIONS, LlamaBlock} from './block';
 import {resolveConfig, type LlamaConfig} from './config';
@@ -10,6 +12,15 @@ import {RMSNorm} from './rms_norm';
 
 /** Seeds of consecutive layers are this far apart: a block draws seven kernels. */
 const SEEDS_PER_LAYER = 8;
+
+/** Options of `createLlama` and `loadLlama`. */
+export interface LlamaKernelOptions {
+  /**
+   * `'auto'`: registers this library's kernels for the current backend (cpu, wasm, webgpu or tensorflow); they replace tfjs's
+   * kernels of the same name. `'none'`: registers none. Default `'auto'`.
+   */
+  kernels?: 'auto' | 'none';
+}
 
 /**
  * A LLaMA-style causal language model with random weights (Touvron et al. 2023): token ids, int32
@@ -34,10 +45,27 @@ const SEEDS_PER_LAYER = 8;
  * Its ops keep little for the backward pass and have no second derivatives: a gradient of a gradient
  * through the model throws.
  *
- * @throws if an option of `config` is unknown or out of range.
+ * A page loads the kernels of its backend when they are first asked for. Until they are there, the model runs with tfjs's own,
+ * which are slower; `loadLlama`, and `fit` with an `OwLoreOptimizer`, wait for them.
+ *
+ * @returns The model; it belongs to the caller, who disposes of it.
+ * @throws if an option is unknown or out of range.
  */
-export function createLlama(config: LlamaConfig): tfl.LayersModel {
-  return buildLlama(config);
+export function createLlama(
+  config: LlamaConfig,
+  options: LlamaKernelOptions = {},
+): tfl.LayersModel {
+  checkKnown('createLlama(config, options)', options, ['kernels']);
+  const kernels = checkedKernels('createLlama', options);
+  const model = buildLlama(config);
+  if (kernels === 'auto') void installKernelsForBackend();
+  return model;
+}
+
+/** Whether `options` ask for kernels; throws if they say neither. */
+export function checkedKernels(owner: string, {kernels = 'auto'}: LlamaKernelOptions): string {
+  checkChoice(owner, 'kernels', kernels, ['auto', 'none']);
+  return kernels;
 }
 
 /** As `createLlama`; with `given`, no weight is drawn. */

@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
+import {installKernelsForBackend} from '../../kernels/install_for_backend';
 import {checkFlag, checkKnown} from '../../options';
 import type {LlamaConfig, ResolvedConfig} from '../config';
-import {buildLlama} from '../model';
+import {buildLlama, checkedKernels, type LlamaKernelOptions} from '../model';
 import {openCheckpoint, type Checkpoint, type StoredTensor} from './checkpoint';
 import {readConfigJson} from './config_json';
 import {MAX_JSON_BYTES, parseJsonObject, show, type JsonObject} from './json';
@@ -18,7 +19,7 @@ import {haveEqualValues, readValues} from './tensor_reader';
 import {EMBEDDING, HEAD, weightShapes, type WeightShape} from './weight_shapes';
 
 /** Options of `loadLlama`. */
-export interface LoadLlamaOptions {
+export interface LoadLlamaOptions extends LlamaKernelOptions {
   /** As in `LlamaConfig`; default false. */
   headInLoss?: boolean;
   /** For files behind a URL: `fetch`'s options, such as `headers` and `signal`; default none. */
@@ -68,9 +69,10 @@ export async function loadLlama(
   source: ModelSource,
   options: LoadLlamaOptions = {},
 ): Promise<LoadedLlama> {
-  checkKnown(OWNER, options, ['headInLoss', 'request', 'onProgress']);
+  checkKnown(OWNER, options, ['headInLoss', 'request', 'onProgress', 'kernels']);
   const {headInLoss = false, request, onProgress} = options;
   checkFlag(OWNER, 'headInLoss', headInLoss);
+  const kernels = checkedKernels(OWNER, options);
   const opened = openSource(OWNER, source, request);
   const configJson = await readConfigFile(opened);
   const described = readConfigJson(`${OWNER}: ${CONFIG_FILE}`, configJson);
@@ -80,6 +82,7 @@ export async function loadLlama(
     const config = {...described, tieWordEmbeddings: tied, headInLoss};
     const tensors = chooseTensors(checkpoint, config);
     const files = await readOtherFiles(OWNER, opened);
+    if (kernels === 'auto') await installKernelsForBackend();
     const model = await loadModel(config, tensors, onProgress);
     setOrigin(model, {configJson, files});
     return {model, config, configJson, files};
