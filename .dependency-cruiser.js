@@ -24,6 +24,7 @@ const sources = {
   on_demand: [], // what it loads, it loads by `import()`
   model: ['options', 'tfjs'],
   memory: ['options', 'tfjs'],
+  files: ['options'],
   kernels: ['options', 'tfjs', 'on_demand'],
   tape: ['options', 'random', 'tfjs', 'model'],
   scores: ['options', 'tfjs', 'model', 'kernels'],
@@ -39,11 +40,11 @@ const sources = {
     ...['options', 'random', 'tfjs', 'on_demand', 'model', 'memory', 'kernels', 'tape'],
     ...['scores', 'sampling', 'optim', 'sampling_plan', 'layer_sampling_options', 'layer_sampling'],
   ],
-  llama: ['options', 'random', 'tfjs', 'model', 'kernels', 'tape', 'optim'],
+  llama: ['options', 'random', 'tfjs', 'model', 'files', 'kernels', 'tape', 'optim'],
   report: [],
   cli: [
-    ...['options', 'random', 'tfjs', 'model', 'memory', 'kernels', 'tape', 'scores', 'sampling'],
-    ...['optim', 'layer_sampling_options', 'main', 'llama', 'report'],
+    ...['options', 'random', 'tfjs', 'model', 'memory', 'files', 'kernels', 'tape', 'scores'],
+    ...['sampling', 'optim', 'layer_sampling_options', 'main', 'llama', 'report'],
   ],
 };
 

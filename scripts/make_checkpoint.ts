@@ -8,7 +8,7 @@
  */
 import {parseArgs} from 'node:util';
 import {randomCheckpointDefaults, smolLM2, writeRandomCheckpoint} from '../tools/random_checkpoint';
-import {floatTypes} from '../src/llama/files/float_type';
+import {floatTypes} from '../src/files/float_type';
 
 const {values, positionals} = parseArgs({
   options: {

@@ -2,8 +2,8 @@
 import {closeSync, mkdirSync, openSync, writeFileSync, writeSync} from 'node:fs';
 import {join} from 'node:path';
 import {readConfigJson} from '../src/llama/files/config_json';
-import {encode, type FloatType} from '../src/llama/files/float_type';
-import {elements, serializeHeader} from '../src/llama/files/safetensors_header';
+import {encode, type FloatType} from '../src/files/float_type';
+import {elements, serializeHeader} from '../src/files/safetensors_header';
 import {weightShapes} from '../src/llama/files/weight_shapes';
 import {createRandom, type Random} from '../src/random';
 

@@ -1,6 +1,6 @@
 /** `--config run.json`: the options of a command as a plain object, under their names in camel case. */
 import {readFileSync} from 'node:fs';
-import {parseJsonObject} from '../llama/files/json';
+import {parseJsonObject} from '../files/json';
 import {checkKnown} from '../options';
 import type {Options} from './options';
 import {asUsage} from './usage_error';

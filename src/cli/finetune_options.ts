@@ -1,6 +1,6 @@
 /** The options of `tfjs-owlore finetune`, and which of them go together. */
 import {existsSync} from 'node:fs';
-import {floatTypes, type FloatType} from '../llama/files/float_type';
+import {floatTypes, type FloatType} from '../files/float_type';
 import {layerSamplingDefaults} from '../layer_sampling_options';
 import {
   needsScores,

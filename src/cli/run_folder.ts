@@ -9,7 +9,7 @@ import {
   writeSync,
 } from 'node:fs';
 import {join, relative, resolve} from 'node:path';
-import {jsonText} from '../llama/files/json';
+import {jsonText} from '../files/json';
 import type {BlockHistory} from '../sampling/periods';
 import {writeReport, type RunRecord} from '../report/report';
 import type {LogEntry} from './training_monitor';

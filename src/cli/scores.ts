@@ -1,6 +1,6 @@
 /** `tfjs-owlore scores`: how much each block of a model matters. */
 import {writeFileSync} from 'node:fs';
-import {jsonText} from '../llama/files/json';
+import {jsonText} from '../files/json';
 import {textDataset} from '../llama/index';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
 import {seedRange} from '../options';

@@ -6,7 +6,7 @@ import {loadBackend} from '../../tools/load_backend';
 import {runProgram} from '../../src/cli/program';
 import {generate, loadLlama} from '../../src/llama';
 import {defaultBackend, describeBackends} from '../support/backends';
-import {FileServer} from '../llama/files/file_server';
+import {FileServer} from '../files/file_server';
 import {createModelFolder, type ModelFolder} from './model_folder';
 import {runCli, TextSink} from './run_cli';
 

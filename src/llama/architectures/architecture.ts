@@ -1,6 +1,6 @@
 import type {LlamaConfig, ResolvedConfig} from '../config';
 import type {ConfigKeys} from '../files/config_keys';
-import type {JsonObject} from '../files/json';
+import type {JsonObject} from '../../files/json';
 import type {RopeKeys} from '../files/rope_keys';
 import type {Activation} from '../mlp';
 import type {BlockWeightTable} from './weights';

@@ -1,5 +1,5 @@
 import type {LayerType} from '../config';
-import {isObject, show} from '../files/json';
+import {isObject, show} from '../../files/json';
 import {readAgreeing, readRope, ropeJson, scalingJson, type RopeKeys} from '../files/rope_keys';
 import type {Architecture} from './architecture';
 import {attentionKernels, mlpKernels, norm, queryKeyNorms} from './weights';

@@ -1,5 +1,5 @@
-import {isObject, show} from '../files/json';
-import type {SourceFile} from '../files/source';
+import {isObject, show} from '../../files/json';
+import type {SourceFile} from '../../files/source';
 import {chunksOf, fileNameOf, nameOf, openDataFile, type DataSource} from '../text/data_file';
 import {decodeText, parseRecord, readRecords} from '../text/records';
 import {csvRows} from './csv_rows';

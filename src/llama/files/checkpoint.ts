@@ -1,6 +1,11 @@
-import {isObject, MAX_JSON_BYTES, parseJsonObject, show} from './json';
-import {headerEnd, LENGTH_BYTES, parseHeader, type TensorEntry} from './safetensors_header';
-import {readWhole, type FileSource, type SourceFile} from './source';
+import {isObject, MAX_JSON_BYTES, parseJsonObject, show} from '../../files/json';
+import {
+  headerEnd,
+  LENGTH_BYTES,
+  parseHeader,
+  type TensorEntry,
+} from '../../files/safetensors_header';
+import {readWhole, type FileSource, type SourceFile} from '../../files/source';
 
 /** A tensor and the open file that has it. */
 export interface StoredTensor extends TensorEntry {

@@ -2,7 +2,7 @@ import {checkChoice} from '../../options';
 import {architectureNames, architectureOfType, architectures} from '../architectures';
 import {resolveConfig, type LlamaConfig, type ResolvedConfig} from '../config';
 import {ConfigKeys} from './config_keys';
-import {show, type JsonObject} from './json';
+import {show, type JsonObject} from '../../files/json';
 
 /** The defaults of transformers for missing keys, unless the architecture has others. */
 const defaults: JsonObject = {

@@ -1,6 +1,6 @@
 import {checkFlag, checkNumber, type NumberRange} from '../../options';
 import type {LayerType} from '../config';
-import {show, type JsonObject} from './json';
+import {show, type JsonObject} from '../../files/json';
 
 /** More layers than any model has; a list with the type of each layer is not made for more. */
 const MOST_LAYERS = 10_000;

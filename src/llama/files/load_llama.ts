@@ -6,7 +6,7 @@ import type {LlamaConfig, ResolvedConfig} from '../config';
 import {buildLlama, checkedKernels, type LlamaKernelOptions} from '../model';
 import {openCheckpoint, type Checkpoint, type StoredTensor} from './checkpoint';
 import {readConfigJson} from './config_json';
-import {MAX_JSON_BYTES, parseJsonObject, show, type JsonObject} from './json';
+import {MAX_JSON_BYTES, parseJsonObject, show, type JsonObject} from '../../files/json';
 import {readOtherFiles, setOrigin} from './origin';
 import {
   openSource,
@@ -14,7 +14,7 @@ import {
   type FileSource,
   type ModelSource,
   type RequestOptions,
-} from './source';
+} from '../../files/source';
 import {haveEqualValues, readValues} from './tensor_reader';
 import {EMBEDDING, HEAD, weightShapes, type WeightShape} from './weight_shapes';
 

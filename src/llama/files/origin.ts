@@ -1,6 +1,6 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
-import type {JsonObject} from './json';
-import {readWhole, type FileSource} from './source';
+import type {JsonObject} from '../../files/json';
+import {readWhole, type FileSource} from '../../files/source';
 
 /** The files that came with a model's weights and are saved with them again. */
 export interface Origin {

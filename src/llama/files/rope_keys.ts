@@ -1,7 +1,7 @@
 import {checkNumber} from '../../options';
 import type {LlamaConfig, ResolvedConfig, RopeScaling} from '../config';
 import type {ConfigKeys} from './config_keys';
-import {isObject, show, type JsonObject} from './json';
+import {isObject, show, type JsonObject} from '../../files/json';
 
 /** How `config.json` describes the rotary embedding. */
 export interface RopeKeys {

@@ -1,5 +1,5 @@
-import {BYTES, type FloatType} from './float_type';
-import {elements} from './safetensors_header';
+import {BYTES, type FloatType} from '../../files/float_type';
+import {elements} from '../../files/safetensors_header';
 import {INDEX_FILE, SINGLE_FILE} from './checkpoint';
 
 interface Weight {

@@ -1,6 +1,6 @@
 import type {StoredTensor} from './checkpoint';
-import {BYTES, decode} from './float_type';
-import {elements} from './safetensors_header';
+import {BYTES, decode} from '../../files/float_type';
+import {elements} from '../../files/safetensors_header';
 
 /** Bytes read at a time: so much of a file is in memory beside the values that have been read. */
 const CHUNK_BYTES = 2 ** 22;

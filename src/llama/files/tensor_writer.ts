@@ -1,6 +1,6 @@
 import type {NamedWeight} from './weights';
-import {encode, type FloatType} from './float_type';
-import {show} from './json';
+import {encode, type FloatType} from '../../files/float_type';
+import {show} from '../../files/json';
 
 /** Values that are encoded at a time. */
 const CHUNK = 2 ** 20;

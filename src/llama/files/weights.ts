@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {ResolvedConfig} from '../config';
 import {configOfModel} from './model_config';
-import type {HostTensor} from './safetensors';
+import type {HostTensor} from '../../files/safetensors';
 import {weightShapes} from './weight_shapes';
 
 /** A weight of a model, with Hugging Face's name for it and how it is stored. */

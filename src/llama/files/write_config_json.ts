@@ -1,8 +1,8 @@
 import {architectures} from '../architectures';
 import type {LlamaConfig, ResolvedConfig} from '../config';
 import {readConfigJson} from './config_json';
-import type {FloatType} from './float_type';
-import {jsonText, show, type JsonObject} from './json';
+import type {FloatType} from '../../files/float_type';
+import {jsonText, show, type JsonObject} from '../../files/json';
 
 const torchNames: Readonly<Record<FloatType, string>> = {
   F32: 'float32',

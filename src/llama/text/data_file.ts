@@ -1,6 +1,6 @@
 import {display} from '../../options';
-import {importNode} from '../files/import_node';
-import {openSource, type SourceFile} from '../files/source';
+import {importNode} from '../../files/import_node';
+import {openSource, type SourceFile} from '../../files/source';
 
 /** A file of examples: its path (Node only), its http(s) URL, or the file itself. */
 export type DataSource = string | Uint8Array | Blob;

@@ -1,4 +1,4 @@
-import {show} from '../files/json';
+import {show} from '../../files/json';
 import type {ChatMessage} from './chat_template';
 
 /**

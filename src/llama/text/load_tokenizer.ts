@@ -1,12 +1,12 @@
 import {checkKnown} from '../../options';
-import {MAX_JSON_BYTES, parseJsonObject} from '../files/json';
+import {MAX_JSON_BYTES, parseJsonObject} from '../../files/json';
 import {
   openSource,
   readWhole,
   type FileSource,
   type ModelSource,
   type RequestOptions,
-} from '../files/source';
+} from '../../files/source';
 import {createTokenizer, type Tokenizer, type TokenizerConfig} from './tokenizer';
 import type {TokenizerJson} from './tokenizer_library';
 

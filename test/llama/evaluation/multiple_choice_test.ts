@@ -17,7 +17,7 @@ import {
 import {encodeContinuation} from '../../../src/llama/evaluation/encode_continuation';
 import {readJson} from '../../support/fixtures';
 import {rejection} from '../../support/rejection';
-import {FileServer} from '../files/file_server';
+import {FileServer} from '../../files/file_server';
 import {tokenizerFolder} from '../text/tokenizers';
 
 const fileOf = (lines: readonly unknown[]): Uint8Array =>

@@ -23,7 +23,7 @@ import {readJson, readTensors, toTensor} from '../../support/fixtures';
 import {rejection} from '../../support/rejection';
 import {readCheckpoint, referenceNames} from '../checkpoints';
 import {editJson, folderOf, readFiles, type FixtureName, type JsonFile} from './checkpoint_files';
-import {FileServer, type ServerOptions} from './file_server';
+import {FileServer, type ServerOptions} from '../../files/file_server';
 
 interface Reference {
   tolerance: Record<'plain', Record<'logits', Tolerance>>;

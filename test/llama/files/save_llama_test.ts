@@ -15,7 +15,7 @@ import {
   type ModelTarget,
   type SaveLlamaOptions,
 } from '../../../src/llama';
-import {decode, encode} from '../../../src/llama/files/float_type';
+import {decode, encode} from '../../../src/files/float_type';
 import {describeBackends} from '../../support/backends';
 import {rejection} from '../../support/rejection';
 import {referenceNames} from '../checkpoints';

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import type {StoredTensor} from '../../../src/llama/files/checkpoint';
-import {BYTES, decode, encode, type FloatType} from '../../../src/llama/files/float_type';
+import {BYTES, decode, encode, type FloatType} from '../../../src/files/float_type';
 import {haveEqualValues, readPieces, readValues} from '../../../src/llama/files/tensor_reader';
 import {encodedPieces} from '../../../src/llama/files/tensor_writer';
 

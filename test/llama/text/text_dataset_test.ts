@@ -23,7 +23,7 @@ import {
   type Tokenizer,
 } from '../../../src/llama';
 import {rejection} from '../../support/rejection';
-import {FileServer} from '../files/file_server';
+import {FileServer} from '../../files/file_server';
 import {tokenizerFolder} from './tokenizers';
 
 const config: LlamaConfig = {

@@ -1,9 +1,9 @@
 import {readFileSync} from 'node:fs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {parseSafetensors, serializeSafetensors, type FloatType} from '../../../src/llama';
-import {headerEnd} from '../../../src/llama/files/safetensors_header';
-import {readTensors} from '../../support/fixtures';
+import {parseSafetensors, serializeSafetensors, type FloatType} from '../../src/llama';
+import {headerEnd} from '../../src/files/safetensors_header';
+import {readTensors} from '../support/fixtures';
 
 /** A file with this header and `dataLength` bytes of zeros. */
 function file(header: unknown, dataLength = 0): Uint8Array {

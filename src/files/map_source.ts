@@ -1,4 +1,4 @@
-import {display} from '../../options';
+import {display} from '../options';
 import type {FileSource, SourceFile} from './source';
 import {checkSourcePath} from './source_path';
 

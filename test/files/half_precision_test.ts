@@ -1,11 +1,6 @@
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {
-  fromBfloat16,
-  fromFloat16,
-  toBfloat16,
-  toFloat16,
-} from '../../../src/llama/files/half_precision';
+import {fromBfloat16, fromFloat16, toBfloat16, toFloat16} from '../../src/files/half_precision';
 
 /** All 65536 patterns of 16 bits. */
 const all = Uint16Array.from({length: 2 ** 16}, (_, i) => i);

@@ -2,7 +2,7 @@
  * Tensors in the safetensors format: 8 bytes header length, a JSON header, then the values, all
  * little-endian.
  */
-import {checkChoice, checkKnown} from '../../options';
+import {checkChoice, checkKnown} from '../options';
 import {decode, encode, floatTypes, type FloatType} from './float_type';
 import {
   elements,

@@ -3,13 +3,8 @@ import {mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {
-  openSource,
-  readWhole,
-  type FileSource,
-  type ModelSource,
-} from '../../../src/llama/files/source';
-import {rejection} from '../../support/rejection';
+import {openSource, readWhole, type FileSource, type ModelSource} from '../../src/files/source';
+import {rejection} from '../support/rejection';
 import {FileServer, type ServerOptions} from './file_server';
 
 const small = Uint8Array.from({length: 100}, (_, i) => i);
