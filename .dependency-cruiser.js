@@ -14,7 +14,9 @@ const folders = {
 };
 
 /** The modules at the top of src that folders may import. */
-const shared = ['options', 'random', 'on_demand', 'sampling_plan', 'layer_sampling_options'];
+const shared = [
+  ...['options', 'random', 'on_demand', 'preload', 'sampling_plan', 'layer_sampling_options'],
+];
 
 /** Of src: folders, the modules above, and `main` for all other modules at its top. */
 const sources = {
@@ -30,6 +32,7 @@ const sources = {
   scores: ['options', 'tfjs', 'model', 'kernels'],
   sampling: ['options', 'random', 'scores'],
   optim: ['options', 'random', 'tfjs', 'on_demand', 'model', 'kernels', 'tape'],
+  preload: ['on_demand', 'kernels', 'optim'],
   sampling_plan: ['options', 'optim'],
   layer_sampling_options: ['options', 'model', 'scores', 'sampling'],
   layer_sampling: [
@@ -38,9 +41,10 @@ const sources = {
   ],
   main: [
     ...['options', 'random', 'tfjs', 'on_demand', 'model', 'memory', 'kernels', 'tape'],
-    ...['scores', 'sampling', 'optim', 'sampling_plan', 'layer_sampling_options', 'layer_sampling'],
+    ...['scores', 'sampling', 'optim', 'preload', 'sampling_plan', 'layer_sampling_options'],
+    ...['layer_sampling'],
   ],
-  llama: ['options', 'random', 'tfjs', 'model', 'files', 'kernels', 'tape', 'optim'],
+  llama: ['options', 'random', 'tfjs', 'model', 'files', 'kernels', 'tape', 'optim', 'preload'],
   report: [],
   cli: [
     ...['options', 'random', 'tfjs', 'model', 'memory', 'files', 'kernels', 'tape', 'scores'],
