@@ -48,7 +48,7 @@ const sources = {
   report: [],
   cli: [
     ...['options', 'random', 'tfjs', 'model', 'memory', 'files', 'kernels', 'tape', 'scores'],
-    ...['sampling', 'optim', 'layer_sampling_options', 'main', 'llama', 'report'],
+    ...['sampling', 'optim', 'preload', 'layer_sampling_options', 'main', 'llama', 'report'],
   ],
 };
 
