@@ -16,14 +16,16 @@ import {defaultMargins, saveResults, type ProgramResult} from './record';
 /** Adam must come down to this part of the start, or there is nothing to compare. */
 const LEARNED = 0.8;
 
+const isRecording = Boolean(process.env.OWLORE_RECORD);
+
 describeBackends('programs', function (this: Mocha.Suite, backend) {
   const isSlow = backend === 'webgpu' || backend === 'webgl';
-  this.timeout(isSlow ? 300_000 : 60_000);
+  // A recording may take its time, whatever else the machine is doing.
+  this.timeout(isRecording ? 0 : isSlow ? 300_000 : 60_000);
   const results: Record<string, ProgramResult> = {};
   afterEach(() => saveResults(backend, results));
 
-  const chosen =
-    isSlow && !process.env.OWLORE_RECORD ? programs.filter(({quick}) => quick) : programs;
+  const chosen = isSlow && !isRecording ? programs.filter(({quick}) => quick) : programs;
   for (const program of chosen) {
     it(program.title, async () => {
       const adam = await run(program, 'Adam');
