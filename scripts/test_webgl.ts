@@ -76,7 +76,7 @@ const report = await runPage<SuiteReport>({
     '/test/': new URL('test/', root),
   },
   ...(grep === undefined ? {} : {query: new URLSearchParams({grep}).toString()}),
-  timeout: 20 * 60_000,
+  timeout: 60 * 60_000,
   onProgress: (message) => {
     if ('text' in (message as object)) write(message as WrittenFile);
     else print(message as Progress);
