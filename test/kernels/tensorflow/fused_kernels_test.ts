@@ -136,6 +136,8 @@ const backend = 'tensorflow';
   ] as const) {
     describe(way, () => {
       const graphs = new KernelGraphs(isGraph ? 1 : Infinity);
+      // A graph is a recording of the ops that run one by one, and takes TensorFlow long to load.
+      const runsWithAttention = isGraph ? 15 : 50;
       let putBack: () => void;
       before(() => {
         asGraphs = isGraph;
@@ -187,7 +189,7 @@ const backend = 'tensorflow';
               dy: randomOperand(shape, seed + 12),
             });
           }),
-          {numRuns: 50},
+          {numRuns: runsWithAttention},
         ));
 
       it('the sublayer with the MLP and its gradients', () =>
@@ -246,7 +248,7 @@ const backend = 'tensorflow';
               });
             },
           ),
-          {numRuns: 50},
+          {numRuns: runsWithAttention},
         ));
 
       it('cross-entropy and its gradient', () =>
@@ -316,7 +318,7 @@ const backend = 'tensorflow';
               gradients: {backend, atol, rtol: 5e-5},
             });
           }),
-          {numRuns: 50},
+          {numRuns: runsWithAttention},
         ));
     });
   }
