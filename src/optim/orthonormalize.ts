@@ -42,9 +42,13 @@ export function largestMagnitude(x: tf.Tensor, axis?: number): tf.Tensor {
 const PANEL = 16;
 
 /**
- * Orthonormal columns as {@link orthonormalize} gives them, made by plain tensor operations: block Gram-Schmidt with every
- * projection done twice ("twice is enough", Giraud et al. 2005).
+ * How often the components along earlier columns are removed. Twice is enough where something is left of a column (Giraud et al.
+ * 2005). Of the last columns of a basis a millionth may be left, less than a GPU's matrix product loses to rounding; they need
+ * the others.
  */
+const REMOVALS = 4;
+
+/** Orthonormal columns as {@link orthonormalize} gives them, made by plain tensor operations: block Gram-Schmidt. */
 export function blockGramSchmidt(matrix: tf.Tensor2D): tf.Tensor2D {
   return tf.tidy(() => {
     const [rows, columns] = matrix.shape;
@@ -52,7 +56,7 @@ export function blockGramSchmidt(matrix: tf.Tensor2D): tf.Tensor2D {
     for (let from = 0; from < columns; from += PANEL) {
       const width = Math.min(PANEL, columns - from);
       let panel = tf.slice(matrix, [0, from], [rows, width]);
-      if (done.length > 0) panel = removeTwice(panel, tf.concat(done, 1));
+      if (done.length > 0) panel = withoutComponents(panel, tf.concat(done, 1));
       done.push(orthonormalizePanel(panel));
     }
     return tf.concat(done, 1);
@@ -64,16 +68,19 @@ function orthonormalizePanel(panel: tf.Tensor2D): tf.Tensor2D {
   for (const column of tf.split<tf.Tensor2D>(panel, panel.shape[1], 1)) {
     // Scaling first keeps the squares of tiny columns from underflowing.
     let rest = unit(column);
-    if (columns.length > 0) rest = unit(removeTwice(rest, tf.concat(columns, 1)));
+    if (columns.length > 0) rest = unit(withoutComponents(rest, tf.concat(columns, 1)));
     columns.push(rest);
   }
   return tf.concat(columns, 1);
 }
 
 /** `vectors` without their components along the orthonormal `basis`. */
-function removeTwice(vectors: tf.Tensor2D, basis: tf.Tensor2D): tf.Tensor2D {
-  const once = tf.sub(vectors, tf.matMul(basis, tf.matMul(basis, vectors, true)));
-  return tf.sub(once, tf.matMul(basis, tf.matMul(basis, once, true)));
+function withoutComponents(vectors: tf.Tensor2D, basis: tf.Tensor2D): tf.Tensor2D {
+  let rest = vectors;
+  for (let i = 0; i < REMOVALS; i++) {
+    rest = tf.sub(rest, tf.matMul(basis, tf.matMul(basis, rest, true)));
+  }
+  return rest;
 }
 
 function unit(column: tf.Tensor2D): tf.Tensor2D {

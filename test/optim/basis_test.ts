@@ -112,12 +112,20 @@ describeBackends('basis', (backend) => {
     const gradients = {
       rankOne: tf.tidy(() => tf.matMul<tf.Tensor2D>(tf.ones([9, 1]), tf.ones([1, 7]))),
       zero: tf.zeros<tf.Rank.R2>([9, 7]),
+      // Of a small batch: twelve directions, the last of them four digits below the first.
+      batch: tf.tidy(() =>
+        tf.matMul(
+          decaying(72, 12, 0.45),
+          tf.randomNormal<tf.Rank.R2>([12, 70], 0, 1, 'float32', 4),
+        ),
+      ),
     };
-    for (const gradient of Object.values(gradients)) {
-      const basis = tf.tidy(() => randomizedBasis(gradient, 4, null, 'w'));
+    for (const [name, gradient] of Object.entries(gradients)) {
+      const rank = name === 'batch' ? 48 : 4;
+      const basis = tf.tidy(() => randomizedBasis(gradient, rank, null, 'w'));
       const gram = tf.tidy(() => tf.matMul(basis, basis, true));
       (await gram.data()).forEach((value, i) =>
-        expect(value).to.be.closeTo(i % 5 === 0 ? 1 : 0, 2e-6),
+        expect(value, name).to.be.closeTo(i % (rank + 1) === 0 ? 1 : 0, 2e-6),
       );
       tf.dispose([basis, gram]);
     }

@@ -23,6 +23,18 @@ describeBackends('orthonormalize', (backend) => {
   describe('by Cholesky QR', () => describeOrthonormalization(backend, choleskyQR));
   describe('by Gram-Schmidt', () => describeOrthonormalization(backend, blockGramSchmidt));
 
+  it('by Gram-Schmidt is orthogonal where rounding alone tells the columns apart', async () => {
+    const matrix = tf.tidy(() => {
+      const [few, mix] = [[60, 3] as const, [3, 40] as const].map(([rows, columns]) =>
+        tf.randomNormal<tf.Rank.R2>([rows, columns], 0, 1, 'float32', columns),
+      );
+      return tf.matMul<tf.Tensor2D>(few!, mix!);
+    });
+    const q = blockGramSchmidt(matrix);
+    expect(await deviation(q)).to.be.below(2e-6);
+    tf.dispose([matrix, q]);
+  });
+
   it('by Cholesky QR keeps directions apart that differ in the sixth digit', async () => {
     const matrix = tf.tidy(() => {
       const [common, rest] = [1, 8].map((columns) =>
