@@ -114,7 +114,7 @@ describeBackends('basis', (backend) => {
       zero: tf.zeros<tf.Rank.R2>([9, 7]),
       // Of a small batch: twelve directions, the last of them four digits below the first.
       batch: tf.tidy(() =>
-        tf.matMul(
+        tf.matMul<tf.Tensor2D>(
           decaying(72, 12, 0.45),
           tf.randomNormal<tf.Rank.R2>([12, 70], 0, 1, 'float32', 4),
         ),
