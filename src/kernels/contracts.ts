@@ -14,7 +14,7 @@ type Contract = (given: KernelArguments) => void;
 export const contracts: Readonly<Record<string, Contract>> = {
   [own.OwLoreProject]: (given) => {
     const [rows, columns] = given.matrix('gradient');
-    const isLeft = given.oneOf('side', SIDES) === 'left';
+    const isLeft = given.oneOf('side', own.SIDES) === 'left';
     given.match('basis', [isLeft ? rows : columns, null]);
   },
   [own.OwLoreAdam]: (given) => {
@@ -152,7 +152,6 @@ export const contracts: Readonly<Record<string, Contract>> = {
 type Shape4D = [number, number, number, number];
 
 const ACTIVATIONS = ['linear', 'relu', 'relu6', 'elu', 'sigmoid', 'prelu', 'leakyrelu'] as const;
-const SIDES = ['left', 'right'] as const;
 const NUMERIC = ['float32', 'int32', 'bool'] as const;
 
 /**
@@ -189,7 +188,7 @@ function adamUpdate(given: KernelArguments): void {
 /** A matrix and the tensors in the subspace of its basis. */
 function subspace(given: KernelArguments, ...projected: string[]): void {
   const [rows, columns] = given.matrix('variable');
-  const isLeft = given.oneOf('side', SIDES) === 'left';
+  const isLeft = given.oneOf('side', own.SIDES) === 'left';
   const [, rank] = given.match('basis', [isLeft ? rows : columns, null]);
   if (rank === 0) given.refuse('basis', 'must have a column');
   given.alike(isLeft ? [rank!, columns] : [rows, rank!], ...projected);

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {computesInFloat16} from '../kernels/capabilities';
-import type {OwLoreUpdate} from '../kernels/kernel_names';
-import {basisShape, type Projection, type Side} from './projector';
+import type {OwLoreUpdate, Side} from '../kernels/kernel_names';
+import {basisShape, type Projection} from './projector';
 import type {StepSettings, Update} from './update';
 
 /** Adam's exponential moving averages of a gradient and of its square, both of the gradient's shape. */

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {computesInFloat16, readsSynchronously} from '../kernels/capabilities';
+import {readsSynchronously, smallestNormal} from '../kernels/capabilities';
 import {choleskyPasses, SMALLEST_REST, type Dependence} from '../kernels/cholesky_passes';
 import {OwLoreNearlyOrthonormalize, OwLoreOrthonormalize} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
@@ -23,14 +23,6 @@ export function orthonormalize(matrix: tf.Tensor2D): tf.Tensor2D {
 export function nearlyOrthonormalize(matrix: tf.Tensor2D): tf.Tensor2D {
   const [fused] = runKernel(OwLoreNearlyOrthonormalize, {matrix}) ?? [];
   return (fused as tf.Tensor2D | undefined) ?? orthonormalize(matrix);
-}
-
-/** Smallest normal numbers: zeros divided by them stay zeros. */
-const SMALLEST = {float32: 2 ** -126, float16: 2 ** -14};
-
-/** The smallest normal number of the float type in which the backend computes. */
-export function smallestNormal(): number {
-  return computesInFloat16() ? SMALLEST.float16 : SMALLEST.float32;
 }
 
 /** max|x| of all numbers, or along an axis, which is kept with length 1; never 0, so that one can divide by it. */

@@ -4,6 +4,7 @@ import {
   type OwLoreAdamAttrs,
   type OwLoreAdamInputs,
   type OwLoreUpdate,
+  type Side,
 } from '../kernel_names';
 import type {KernelGraphs} from './graphs';
 import type {NativeInputs, NativeKernel} from './kernel';
@@ -81,7 +82,7 @@ function moveProjected(
   });
 }
 
-const adamInSubspaces: NativeKernel<Betas & {sides: ReadonlyArray<'left' | 'right'>}> = (
+const adamInSubspaces: NativeKernel<Betas & {sides: readonly Side[]}> = (
   ops,
   inputs,
   {sides, ...attrs},

@@ -1,8 +1,6 @@
+import {SMALLEST_NORMAL} from '../capabilities';
 import type {NativeKernel} from './kernel';
 import type {Native, NativeOps, NativeType} from './native_ops';
-
-/** Smallest normal float32: a column of zeros divided by it stays zeros. */
-const SMALLEST = 2 ** -126;
 
 /** Keeps a Gram matrix in float64 positive definite despite rounding; far below the precision of a float32 column. */
 const SHIFT = 2 ** -40;
@@ -19,7 +17,7 @@ function householderQ(ops: NativeOps, matrix: Native): Native {
     const attributes = {T, Tidx: ops.int32, keep_dims: true};
     return ops.run('Maximum', [
       ops.run('Max', [magnitudes, axis], attributes),
-      ops.scalar(SMALLEST),
+      ops.scalar(SMALLEST_NORMAL),
     ]);
   });
   const scaled = ops.div(matrix, largest);
@@ -43,7 +41,7 @@ function timesInverseFactor(ops: NativeOps, x: Native, T: NativeType): Native {
     const gram = product(x, x, true);
     const squares = ops.run('MatrixDiagPart', [gram], {T});
     const columns = squares.shape[0]!;
-    const smallest = ops.run('Square', [toFloat64(ops, ops.scalar(SMALLEST))], {T});
+    const smallest = ops.run('Square', [toFloat64(ops, ops.scalar(SMALLEST_NORMAL))], {T});
     const scales = ops.run('Rsqrt', [ops.run('Maximum', [squares, smallest], {T})], {T});
     const asColumn = ops.reshape(scales, [columns, 1]);
     const ofUnits = ops.run('Mul', [gram, product(asColumn, asColumn)], {T});
