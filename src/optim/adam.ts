@@ -44,8 +44,8 @@ function usableEpsilon(epsilon: number): number {
   if (epsilon >= EPSILON_FLOAT16 || !computesInFloat16()) return epsilon;
   if (!saidEpsilon) {
     console.info(
-      `OwLoreOptimizer: webgl has float16 alone on this device, where epsilon ${epsilon} is next to nothing; it is taken as ` +
-        `${EPSILON_FLOAT16}, as by tf.train.adam`,
+      `OwLoreOptimizer: webgl has only float16 on this device, where epsilon ${epsilon} is 0 or nearly 0; ` +
+        `${EPSILON_FLOAT16} is used instead, as by tf.train.adam`,
     );
   }
   saidEpsilon = true;
