@@ -1,9 +1,30 @@
+import type * as tf from '@tensorflow/tfjs-core';
 import {SMALLEST_NORMAL} from '../capabilities';
-import type {NativeKernel} from './kernel';
+import {asKernelFunc, type NativeKernel} from './kernel';
 import type {Native, NativeOps, NativeType} from './native_ops';
 
 /** Keeps a Gram matrix in float64 positive definite despite rounding; far below the precision of a float32 column. */
 const SHIFT = 2 ** -40;
+
+/** BatchMatMul; for float32 by the fastest safe op, which `NativeOps` chooses. */
+export function createBatchMatMul(stock: tf.KernelFunc): tf.KernelFunc {
+  return (args) => {
+    const {a, b} = args.inputs as Record<'a' | 'b', tf.TensorInfo>;
+    const isFloat = a.dtype === 'float32' && b.dtype === 'float32';
+    return (isFloat ? productOfFloats : stock)(args);
+  };
+}
+
+const productOfFloats = asKernelFunc<tf.BatchMatMulAttrs>(
+  (ops, {a, b}, {transposeA, transposeB}) =>
+    a!.shape.length === 2 && b!.shape.length === 2
+      ? ops.matMul(a!, b!, transposeA, transposeB)
+      : ops.batchMatMul(a!, b!, transposeA, transposeB),
+);
+
+/** OwLoreSquaredNorm, by TensorFlow's op for half the squared norm, which makes no tensor of the squares. */
+export const squaredNorm: NativeKernel<object> = (ops, {x}) =>
+  ops.mul(ops.run('L2Loss', [x!]), ops.scalar(2));
 
 /** OwLoreOrthonormalize. */
 export const orthonormalize: NativeKernel<object> = (ops, {matrix}) => householderQ(ops, matrix!);
