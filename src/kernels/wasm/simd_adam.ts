@@ -7,7 +7,7 @@ import {
   type OwLoreUpdate,
   type OwLoreUpdateInputs,
 } from '../kernel_names';
-import {addressOf, allocate} from './kernel';
+import {addressOf, allocate, share} from './kernel';
 import type {SimdModule} from './simd_module';
 
 interface AdamArgs {
@@ -73,10 +73,4 @@ function moveOn(
 /** A tensor for the values that replace `x`: over the same memory if `x` is its only owner. */
 function inPlace(backend: BackendWasm, x: tf.TensorInfo): tf.TensorInfo {
   return backend.refCount(x.dataId) > 1 ? allocate(backend, x.shape) : share(backend, x);
-}
-
-/** Another owner of the same memory. */
-function share(backend: BackendWasm, {dataId, shape, dtype}: tf.TensorInfo): tf.TensorInfo {
-  backend.incRef(dataId);
-  return {dataId, shape, dtype};
 }
