@@ -73,7 +73,7 @@ function unit(column: tf.Tensor2D): tf.Tensor2D {
   return tf.div(scaled, tf.maximum(tf.sqrt(tf.sum(tf.square(scaled))), smallestNormal()));
 }
 
-/** If at least the square root of this is left of each column, no shift is needed: the decomposition loses at most two digits. */
+/** If the rest of each column (see {@link Dependence}) is at least this, no shift is needed: at most two digits are lost. */
 const INDEPENDENT = 1e-3;
 
 /** Largest entry of |QᵀQ − I| that counts as rounding. */
@@ -125,7 +125,7 @@ interface Decomposition {
   factor: Float64Array;
   /** The reciprocals of the diagonal of L; 0 for a column that is dropped. */
   reciprocals: Float64Array;
-  /** The smallest square of what is left of a column. */
+  /** The smallest rest of a column. */
   smallestRest: number;
 }
 
