@@ -129,7 +129,7 @@ function samplingOf(
   given: LayerSamplingOptions,
 ): LayerSamplingOptions {
   // Either of them replaces scores.
-  const {probabilities, schedule, scores, floor = 0} = given;
+  const {probabilities, schedule, scores, floor = layerSamplingDefaults.floor} = given;
   if (probabilities !== undefined || schedule !== undefined) {
     return {...preset, scores: undefined, ...given};
   }

@@ -6,8 +6,8 @@ import {
   probabilityDefaults,
   samplingProbabilities,
   waterfill,
-  type ProbabilityMethod,
   type SamplingProbabilities,
+  type SamplingProbabilityOptions,
 } from './probabilities';
 import {asDrawn, samplers, type SamplerName} from './samplers';
 import {readScores, type ScoresInput} from '../scores/scores';
@@ -19,12 +19,10 @@ export interface BlockNames {
   candidates: readonly string[];
 }
 
-/** How scores become probabilities. */
-export interface BlockProbabilityOptions {
+/** How scores become probabilities: the options of `samplingProbabilities`, and what a callback has beyond them. */
+export interface BlockProbabilityOptions extends Omit<SamplingProbabilityOptions, 'gamma'> {
   gamma: number | 'auto';
   sampler: SamplerName;
-  method?: ProbabilityMethod;
-  floor?: number;
 }
 
 /**
@@ -47,7 +45,7 @@ export function probabilitiesFromScores(
   owner: string,
   scores: ScoresInput | PresetName,
   blocks: BlockNames,
-  {gamma: wanted, sampler, method, floor = 0}: BlockProbabilityOptions,
+  {gamma: wanted, sampler, method, floor = probabilityDefaults.floor}: BlockProbabilityOptions,
 ): SamplingProbabilities {
   const {candidates} = blocks;
   const given = scoresOf(owner, scores, blocks);
