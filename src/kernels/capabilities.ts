@@ -28,7 +28,7 @@ export function smallestNormal(): number {
 }
 
 /**
- * How many numbers the projected weights may have that one call of `OwLoreAdam` updates together. On TensorFlow starting a graph
+ * How many numbers all the projected weights may have together that one call of `OwLoreAdam` updates. On TensorFlow starting a graph
  * takes longer than any op in it, so that fewer calls are faster; elsewhere nothing is gained, and old and new weights would be
  * in memory at the same time.
  */

@@ -3,7 +3,7 @@
  * basis P spans rows on the left side, columns on the right:
  *
  *       left                                  right
- *   P ← leading left singular vectors of G    of Gᵀ        in the first step, then after every T of the matrix' own steps
+ *   P ← leading left singular vectors of G    of Gᵀ        in the first step, then after every T of the matrix's own steps
  *   R = PᵀG                                   GP
  *   M ← β₁M + (1 − β₁)R
  *   V ← β₂V + (1 − β₂)R∘R

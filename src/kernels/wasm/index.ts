@@ -83,7 +83,7 @@ let installation: Installation | undefined;
 
 /** Options of {@link installKernels}. */
 export interface InstallKernelsOptions {
-  /** `'auto'`: the SIMD module where the engine has SIMD; `'none'`: composed kernels only. */
+  /** `'auto'`: the SIMD module where the engine has SIMD; `'none'`: composed kernels only. Default `'auto'`. */
   simd?: 'auto' | 'none';
 }
 

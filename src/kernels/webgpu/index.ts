@@ -32,7 +32,7 @@ let putBack: (() => void) | undefined;
 
 /**
  * Registers WGSL kernels for the webgpu backend, for the optimizer and the outlier score: the projection of a gradient, a step of
- * Adam with the product that takes it back to the matrix' own space, the orthonormalisation of a basis, and the count of
+ * Adam with the product that takes it back to the matrix's own space, the orthonormalisation of a basis, and the count of
  * outliers. With them a projected update takes four dispatches. No kernel of tfjs is replaced, and none of these reads anything
  * back from the device.
  *

@@ -17,7 +17,7 @@ export const TILE_BYTES: usize = TILE_ROWS * TILE_COLUMNS * 4;
  * in panels of `TILE_COLUMNS` columns. `panelStep` is the number of bytes from one panel to the next,
  * `bStep` that from one row of a panel to the next.
  *
- * @param edge `TILE_BYTES` of memory.
+ * @param edge `TILE_BYTES` of memory, for tiles that extend beyond the edge of `c`.
  */
 export function multiplyPanels(
   rows: i32,
