@@ -1,10 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {checkChoice, checkKnown} from '../../options';
-import {findKernel, replaceKernel} from '../../tfjs/kernels';
+import {replaceKernel} from '../../tfjs/kernels';
 import {guarded} from '../contracts';
 import {warnOfFailure} from '../failed_install';
 import * as fused from '../llama_kernel_names';
 import {OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums} from '../kernel_names';
+import {replaceKernels, type KernelMaker} from '../replacement';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
 import {
@@ -73,8 +74,8 @@ const FUSED_KERNELS: ReadonlyArray<
 ];
 
 interface Installation {
-  /** What was registered under each kernel name before. */
-  replaced: Map<string, tf.KernelConfig | undefined>;
+  /** Registers the kernels that were replaced again. */
+  restore: () => void;
   /** By backend: resolves when the backend has the module, or will do without it. */
   ready: WeakMap<object, Promise<void>>;
 }
@@ -114,21 +115,13 @@ export function installKernels(options: InstallKernelsOptions = {}): Promise<voi
         "import '@tensorflow/tfjs-backend-wasm' first",
     );
   }
-  const replaced: Installation['replaced'] = new Map();
-  for (const [name, create] of KERNELS) {
-    const stock = findKernel(name, 'wasm');
-    replaced.set(name, stock);
-    const kernelFunc = guarded(name, 'wasm', create(stock?.kernelFunc as never) as tf.KernelFunc);
-    replaceKernel('wasm', name, {
-      ...stock,
-      kernelName: name,
-      backendName: 'wasm',
-      kernelFunc,
-      setupFunc: setUp(stock),
-    });
-  }
+  const makers = KERNELS.map(([name, create]): [string, KernelMaker] => [
+    name,
+    (stock) => create(stock?.kernelFunc as never) as tf.KernelFunc,
+  ]);
+  const restore = replaceKernels('wasm', Object.fromEntries(makers), setUp);
   switchModule(simd === 'auto');
-  installation = {replaced, ready: new WeakMap()};
+  installation = {restore, ready: new WeakMap()};
   return moduleReady(installation);
 }
 
@@ -189,7 +182,7 @@ function registerFusedKernels(backend: object): void {
  */
 export function uninstallKernels(): void {
   if (!installation) return;
-  installation.replaced.forEach((stock, name) => replaceKernel('wasm', name, stock));
+  installation.restore();
   for (const [name] of FUSED_KERNELS) replaceKernel('wasm', name, undefined);
   installation = undefined;
 }
