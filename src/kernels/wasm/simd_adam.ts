@@ -25,15 +25,15 @@ export function simdAdam(module: SimdModule, args: AdamArgs): tf.TensorInfo[] {
     const own = updateInputs(inputs, i);
     if (!allFinite) return [own.variable, own.first, own.second].map((x) => share(backend, x));
     const clip = inputs.clip ? numberIn(inputs.clip) : 1;
-    return moveOn(module, backend, own, {...attrs, ...update, clip});
+    return updateVariable(module, backend, own, {...attrs, ...update, clip});
   });
 }
 
 /**
- * The moments are changed in place, the variable is not: kernels of tfjs may have kept a packed copy of it, and notice a new
+ * Variable and moments after the update. The moments are changed in place, the variable is not: kernels of tfjs may have kept a packed copy of it, and notice a new
  * weight only if it is another tensor.
  */
-function moveOn(
+function updateVariable(
   module: SimdModule,
   backend: BackendWasm,
   {variable, first, second, gradient, basis}: OwLoreUpdateInputs,
