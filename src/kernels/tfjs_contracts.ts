@@ -156,8 +156,8 @@ const ADDRESSABLE = 2 ** 30;
 
 /** Throws if a tensor of this shape does not fit into memory. */
 function addressable(given: KernelArguments, what: string, shape: readonly number[]): void {
-  const size = shape.reduce((product, length) => product * length, 1);
-  if (size > ADDRESSABLE) given.fail(`${what} of the shape [${shape}] is too large`);
+  if (tf.util.sizeFromShape([...shape]) > ADDRESSABLE)
+    given.fail(`${what} of the shape [${shape}] is too large`);
 }
 
 type WindowInfo = Pick<
