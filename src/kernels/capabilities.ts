@@ -28,9 +28,9 @@ export function smallestNormal(): number {
 }
 
 /**
- * How many numbers all the projected weights may have together that one call of `OwLoreAdam` updates. On TensorFlow starting a graph
- * takes longer than any op in it, so that fewer calls are faster; elsewhere nothing is gained, and old and new weights would be
- * in memory at the same time.
+ * The most numbers that the projected weights of one call of `OwLoreAdam` may have together. On TensorFlow starting a graph takes
+ * longer than any op in it, so that fewer calls are faster; elsewhere nothing is gained, and old and new weights would be in memory
+ * at the same time.
  */
 export function mostUpdatedTogether(): number {
   return tf.getBackend() === 'tensorflow' ? 2 ** 20 : 0;
