@@ -61,7 +61,7 @@ async function runCase(
   const recorded = readTensors(`llama_train/${name}`);
   const tensorsBefore = tf.memory().numTensors;
   const folder = fileURLToPath(new URL(`../fixtures/llama/${fixture.model}`, import.meta.url));
-  const {model} = await loadLlama(folder, {headInLoss});
+  const {model} = await loadLlama(folder, {headInLoss, kernels});
   const names = new Map(
     model.weights.map(({name, originalName}) => [name, originalName.replace('/', '.')]),
   );
