@@ -1,7 +1,7 @@
 export {owlore, OwLoreOptimizer} from './owlore_optimizer';
 export type {OwLoreOptions} from './optim/owlore_options';
 export type {BasisFunction} from './optim/basis';
-export type {Side} from './optim/projector';
+export type {Side} from './kernels/kernel_names';
 export {cosineDecay, linearDecay, warmup} from './optim/schedule';
 export type {DecayOptions, LearningRate, Schedule} from './optim/schedule';
 

@@ -58,11 +58,11 @@ export interface LayerSamplingOptions {
   initialStep?: number;
 }
 
-type Defaulted = 'gamma' | 'method' | 'floor' | 'interval' | 'sampler' | 'blocks' | 'alwaysOn';
+type WithoutDefault = 'probabilities' | 'schedule';
 
 /** Options with every default filled in. */
-export type ResolvedLayerSamplingOptions = LayerSamplingOptions &
-  Required<Pick<LayerSamplingOptions, Defaulted | 'seed' | 'initialStep' | 'scores'>>;
+export type ResolvedLayerSamplingOptions = Required<Omit<LayerSamplingOptions, WithoutDefault>> &
+  Pick<LayerSamplingOptions, WithoutDefault>;
 
 export const layerSamplingDefaults = {
   scores: 'uniform',

@@ -100,7 +100,7 @@ export function paperMethod(
   return makeMethod(name, paperMethods[name], model, definedIn(overrides));
 }
 
-/** The same for any method. */
+/** {@link paperMethod} for any method, called `name` in messages. */
 export function makeMethod(
   name: string,
   {lowRank, sampling, prepare}: MethodParts,
@@ -121,7 +121,7 @@ export function makeMethod(
   return {optimizer, callback};
 }
 
-/** Options of the callback. */
+/** The callback's options: those of the method, with the γ that fits the model, and those given. */
 function samplingOf(
   name: string,
   {gamma, ...preset}: LayerSamplingOptions & {gamma: number},
@@ -129,7 +129,7 @@ function samplingOf(
   given: LayerSamplingOptions,
 ): LayerSamplingOptions {
   // Either of them replaces scores.
-  const {probabilities, schedule, scores, floor = 0} = given;
+  const {probabilities, schedule, scores, floor = layerSamplingDefaults.floor} = given;
   if (probabilities !== undefined || schedule !== undefined) {
     return {...preset, scores: undefined, ...given};
   }

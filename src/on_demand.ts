@@ -43,7 +43,7 @@ export interface KernelModule {
   installKernels(): Promise<void>;
 }
 
-/** The kernels by backend. Those for tensorflow are provided only in Node and never part of a page. */
+/** The kernels by backend. Those for tensorflow are provided only in Node: no page has them. */
 export const kernelModules: ReadonlyMap<string, OnDemand<KernelModule>> = new Map<
   string,
   OnDemand<KernelModule>
@@ -51,8 +51,20 @@ export const kernelModules: ReadonlyMap<string, OnDemand<KernelModule>> = new Ma
   ['cpu', new OnDemand(() => import('./kernels/cpu'))],
   ['wasm', new OnDemand(() => import('./kernels/wasm'))],
   ['webgpu', new OnDemand(() => import('./kernels/webgpu'))],
-  ['tensorflow', new OnDemand(() => Promise.reject(new Error('they come with what Node loads.')))],
+  [
+    'tensorflow',
+    new OnDemand(() => Promise.reject(new Error("only the package's entry for Node has them."))),
+  ],
 ]);
 
 /** For `basis: 'svd'`. */
 export const hostSvd = new OnDemand(() => import('./optim/host_svd'));
+
+/** Provides the kernels of some backends, by backend, and the SVD, which were imported elsewhere. */
+export function provideParts(
+  kernels: Readonly<Record<string, KernelModule>>,
+  svd: NonNullable<typeof hostSvd.loaded>,
+): void {
+  for (const [name, module] of Object.entries(kernels)) kernelModules.get(name)!.provide(module);
+  hostSvd.provide(svd);
+}

@@ -1,5 +1,4 @@
 import * as tf from '@tensorflow/tfjs-core';
-import * as tfl from '@tensorflow/tfjs-layers';
 import {Accumulation} from './optim/accumulation';
 import {checkExactBasisSupport} from './optim/basis';
 import {FiniteCheck} from './optim/finite_check';
@@ -23,6 +22,7 @@ import {
 import {SamplingPlans, type PlannedOptimizer, type SamplingPlan} from './sampling_plan';
 import {withRecomputedLayers} from './tape/recompute_layers';
 import {streamVariableGrads, variableGrads} from './tape/tfjs_gradients';
+import {beforeEachFit} from './tfjs/fit';
 
 /**
  * AdamW whose state for the chosen matrices lives in a low-rank subspace of their gradients, and only while they are
@@ -78,7 +78,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     if (basis === 'svd') await hostSvd.load();
   }
 
-  /** The learning rate of the next step. */
+  /**
+   * The learning rate of the next step.
+   *
+   * @throws Error if it comes from a function and is not a number ≥ 0.
+   */
   get learningRate(): number {
     const rate = learningRateAt(this.options.learningRate, this.iterations);
     checkNumber('OwLoreOptimizer', `learningRate of step ${this.iterations}`, rate, {min: 0});
@@ -138,7 +142,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.prepareBackend();
     const cost = tf.tidy(() =>
       this.call(variables, (onGradient) =>
-        streamVariableGrads(this.withCheckpoints(f), variables, onGradient),
+        streamVariableGrads(this.recomputing(f), variables, onGradient),
       ),
     );
     if (returnCost) return cost;
@@ -152,7 +156,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     varList?: tf.Variable[],
   ): {value: tf.Scalar; grads: tf.NamedTensorMap} {
     this.prepareBackend();
-    return variableGrads(this.withCheckpoints(f), varList);
+    return variableGrads(this.recomputing(f), varList);
   }
 
   /**
@@ -273,7 +277,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     if (this.options.kernels === 'auto') installKernelsForStep();
   }
 
-  private withCheckpoints(f: () => tf.Scalar): () => tf.Scalar {
+  /** `f` with the recomputation of its layers that the option `checkpoint` asks for. */
+  private recomputing(f: () => tf.Scalar): () => tf.Scalar {
     return () => withRecomputedLayers(this.options.checkpoint, f);
   }
 
@@ -355,13 +360,6 @@ export function owlore(
 
 tf.serialization.registerClass(OwLoreOptimizer);
 
-/** Makes every `fit` wait for the parts that its optimizer loads. */
-class OptimizerReady extends tfl.Callback {
-  override async onTrainBegin(): Promise<void> {
-    // Not by instanceof: tf.Optimizer redefines it so that any optimizer would pass for one of ours.
-    await (this.model.optimizer as Partial<OwLoreOptimizer>).ready?.();
-  }
-}
-
-// At the lowest level, so that it applies whatever `verbose` is.
-tfl.registerCallbackConstructor(0, OptimizerReady);
+// Every `fit` waits for the parts that its optimizer loads. Not by instanceof: tf.Optimizer redefines it so that any optimizer
+// would pass for one of ours.
+beforeEachFit(({optimizer}) => (optimizer as Partial<OwLoreOptimizer>).ready?.());

@@ -3,10 +3,7 @@ import * as cpu from './kernels/cpu';
 import * as tensorflow from './kernels/tensorflow';
 import * as wasm from './kernels/wasm';
 import * as webgpu from './kernels/webgpu';
-import {hostSvd, kernelModules} from './on_demand';
+import {provideParts} from './on_demand';
 import * as svd from './optim/host_svd';
 
-for (const [name, module] of Object.entries({cpu, tensorflow, wasm, webgpu})) {
-  kernelModules.get(name)!.provide(module);
-}
-hostSvd.provide(svd);
+provideParts({cpu, tensorflow, wasm, webgpu}, svd);

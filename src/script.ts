@@ -2,12 +2,9 @@
 import * as cpu from './kernels/cpu';
 import * as wasm from './kernels/wasm';
 import * as webgpu from './kernels/webgpu';
-import {hostSvd, kernelModules} from './on_demand';
+import {provideParts} from './on_demand';
 import * as svd from './optim/host_svd';
 
-for (const [name, module] of Object.entries({cpu, wasm, webgpu})) {
-  kernelModules.get(name)!.provide(module);
-}
-hostSvd.provide(svd);
+provideParts({cpu, wasm, webgpu}, svd);
 
 export * from './index';

@@ -3,9 +3,9 @@
  * moments and the variable's new value, and disposes of nothing.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreAdam, OwLoreProject} from '../src/kernels/kernel_names';
+import {OwLoreAdam, OwLoreProject, type Side} from '../src/kernels/kernel_names';
 import {movingAverage, type Moments} from '../src/optim/adam';
-import {projectBack, type Side} from '../src/optim/projector';
+import {projectBack} from '../src/optim/projector';
 
 export interface UpdateInputs extends Moments {
   variable: tf.Tensor;

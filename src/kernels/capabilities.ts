@@ -19,10 +19,18 @@ export function computesInFloat16(): boolean {
   return tf.getBackend() === 'webgl' && !tf.env().getBool('WEBGL_RENDER_FLOAT32_ENABLED');
 }
 
+/** The smallest normal float32. Zeros divided by it stay zeros. */
+export const SMALLEST_NORMAL = 2 ** -126;
+
+/** The smallest normal number of the float type in which the current backend computes. */
+export function smallestNormal(): number {
+  return computesInFloat16() ? 2 ** -14 : SMALLEST_NORMAL;
+}
+
 /**
- * How many numbers the projected weights may have that one call of `OwLoreAdam` updates together. On TensorFlow starting a graph
- * takes longer than any op in it, so that fewer calls are faster; elsewhere nothing is gained, and old and new weights would be
- * in memory at the same time.
+ * The most numbers that the projected weights of one call of `OwLoreAdam` may have together. On TensorFlow starting a graph takes
+ * longer than any op in it, so that fewer calls are faster; elsewhere nothing is gained, and old and new weights would be in memory
+ * at the same time.
  */
 export function mostUpdatedTogether(): number {
   return tf.getBackend() === 'tensorflow' ? 2 ** 20 : 0;

@@ -1,17 +1,18 @@
 /**
- * When a column counts as dependent on those before it in a pass of a Cholesky QR decomposition. All numbers refer to columns
- * scaled to length 1.
+ * When a column counts as dependent on those before it in a pass of a Cholesky QR decomposition. The columns are first scaled to
+ * length 1. The rest of a column is the square of the length that remains when its components along the columns before it are
+ * removed: the number under the square root on the diagonal of the Cholesky factor.
  */
 export interface Dependence {
   /** Added to the diagonal: keeps the inverse below 1/√shift where the matrix is singular in float32. */
   shift: number;
   /** A column at most this long, before it is scaled, becomes 0. */
   shortest: number;
-  /** A column with less than the square root of this left becomes 0; at least {@link SMALLEST_REST} is assumed to be left. */
+  /** A column whose rest is smaller becomes 0. */
   smallestRest: number;
 }
 
-/** The smallest square of what is left of a column: rounding leaves that much of a dependent column. */
+/** A smaller rest is raised to this: rounding leaves that much of a dependent column. */
 export const SMALLEST_REST = 1e-6;
 
 /**

@@ -2,6 +2,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import {kernelModules} from '../on_demand';
 import {warnOfFailure} from './failed_install';
 
+/** Of the option `kernels`: whether this library's kernels are registered. */
+export const kernelChoices = ['auto', 'none'] as const;
+
 /**
  * Registers the kernels for the current backend, if there are any; kernels already registered stay. They are in place when this
  * returns, unless they must first be loaded or the engine refuses to compile a module at once: then when the promise resolves. It

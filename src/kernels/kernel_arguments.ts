@@ -1,6 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {display} from '../options';
 
+/** Throws unless the arguments are valid for a kernel. */
+export type Contract = (given: KernelArguments) => void;
+
 /** A shape in which null stands for any size. */
 export type Pattern = ReadonlyArray<number | null>;
 
@@ -75,7 +78,7 @@ export class KernelArguments {
   }
 
   /** Attributes that must be numbers from 0 to 1. */
-  part(...names: string[]): void {
+  fraction(...names: string[]): void {
     for (const name of names) this.number(name, (x) => x >= 0 && x <= 1, 'from 0 to 1');
   }
 

@@ -5,6 +5,11 @@
 
 import type {NamedTensorInfoMap, TensorInfo} from '@tensorflow/tfjs-core';
 
+/** `left`: the basis P spans rows, R = PᵀG. `right`: it spans columns, R = G·P. */
+export type Side = 'left' | 'right';
+
+export const SIDES = ['left', 'right'] as const satisfies readonly Side[];
+
 /**
  * R, the projection of a matrix [rows, columns]: PᵀG (left, P = `basis` [rows, rank], R [rank, columns]) or G·P (right,
  * P [columns, rank], R [rows, rank]).
@@ -15,7 +20,7 @@ export interface OwLoreProjectInputs extends NamedTensorInfoMap {
   basis: TensorInfo;
 }
 export interface OwLoreProjectAttrs {
-  side: 'left' | 'right';
+  side: Side;
 }
 
 /**
@@ -51,7 +56,7 @@ export interface OwLoreUpdate {
   epsilon: number;
   decay: number;
   /** Which dimension of the variable the basis spans; undefined without a basis. */
-  side?: 'left' | 'right' | undefined;
+  side?: Side | undefined;
 }
 export interface OwLoreUpdateInputs {
   variable: TensorInfo;
@@ -75,9 +80,6 @@ export function updateInputs(inputs: OwLoreAdamInputs, i: number): OwLoreUpdateI
 
 /** ‖x‖² of all numbers of `x`, a scalar. */
 export const OwLoreSquaredNorm = 'OwLoreSquaredNorm';
-export interface OwLoreSquaredNormInputs extends NamedTensorInfoMap {
-  x: TensorInfo;
-}
 
 /**
  * Orthonormal columns that span the columns of `matrix` [rows, columns], rows ≥ columns, in their order: the Q of a QR

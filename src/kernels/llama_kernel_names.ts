@@ -38,14 +38,14 @@ export const OwLoreCrossEntropyGrad = 'OwLoreCrossEntropyGrad';
 
 /**
  * Causal self-attention with rotary positions and the projections before it: `x` `[batch · length, hidden]`, the kernels `q`
- * `[hidden, heads · width]` and `k` and `v` `[hidden, keyHeads · width]`. Queries and keys are turned by angles with the cosines
+ * `[hidden, heads · width]` and `k` and `v` `[hidden, keyHeads · width]`. Queries and keys are rotated by angles with the cosines
  * `cos` and the sines `sin` `[length, width / 2]`; the first half of each head pairs with the second. The value of a head is
  * `softmax(q kᵀ / √width) v`, where each position sees itself and earlier ones; each key head serves `heads / keyHeads`
  * consecutive query heads.
  *
  * Biases `qBias` `[heads · width]`, `kBias` and `vBias` `[keyHeads · width]`, all three or none, are added to the projections.
  *
- * Four outputs: the value `[batch · length, heads · width]` and, only for the gradient kernel, queries, keys and values, turned
+ * Four outputs: the value `[batch · length, heads · width]` and, only for the gradient kernel, queries, keys and values, rotated
  * or not and in any layout.
  */
 export const OwLoreAttention = 'OwLoreAttention';

@@ -72,18 +72,21 @@ export class SampledModel {
     }
   }
 
-  /** Turns the blocks of a period on and the others off, when a training goes on in that period. */
+  /** Turns the blocks of a period on and the others off, when a training begins in the middle of that period. */
   turnOn(blocks: readonly string[]): void {
     this.trainable.turnOn(blocks);
   }
 
-  /** The same before a step within a period: the user may have set `layer.trainable` back and forth since the last step. */
+  /**
+   * Does so before each further step of the period, because the user may have set `layer.trainable` since the last step. If an open
+   * step has gradients of a block that is off, it is made first.
+   */
   keepOn(blocks: readonly string[]): void {
     this.trainable.turnOn(blocks);
     this.finishOpenStep((isOn, isWaiting) => isWaiting && !isOn);
   }
 
-  /** The same at the beginning of a period, which may have other blocks than the last one. */
+  /** Does so at the beginning of the period. If an open step has other blocks than the period, it is made first. */
   changeTo(blocks: readonly string[]): void {
     this.trainable.turnOn(blocks);
     this.finishOpenStep((isOn, isWaiting) => isWaiting !== isOn);

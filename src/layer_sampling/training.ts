@@ -43,7 +43,7 @@ export function trainingOf(
   return {model: trained, optimizer};
 }
 
-/** The weights that a step of a training hands to the optimizer, see {@link trainingOf}. */
+/** The weights that a step hands to the optimizer; `loopOptimizer` as in {@link trainingOf}. */
 export function weightsOf(
   {model}: Training,
   loopOptimizer: tf.Optimizer | null,

@@ -82,7 +82,7 @@ function composedAttention(
   });
 }
 
-/** Turned keys, and values, each `[batch, numKeyValueHeads, seq, headDim]`. */
+/** Rotated keys, and values, each `[batch, numKeyValueHeads, seq, headDim]`. */
 function keysAndValues(
   x: tf.Tensor,
   seq: number,

@@ -206,7 +206,7 @@ function attentionWeights(queries: tf.Tensor, keys: tf.Tensor, piece: Piece): tf
     // a single position sees all keys of its piece
     if (piece.to - piece.from === 1) return tf.softmax(scores);
     const perHead = tf.reshape(scores, [-1, piece.to - piece.from, keys.shape[1]!]);
-    return tf.reshape(tf.softmax(tf.add(perHead, mask(piece))), scores.shape);
+    return tf.reshape(tf.softmax(tf.add(perHead, causalMask(piece))), scores.shape);
   });
 }
 
@@ -219,7 +219,7 @@ function scoreGradients(weights: tf.Tensor, dMixed: tf.Tensor, values: tf.Tensor
 }
 
 /** `[rows, keys]`: 0 where the query (row) sees the key (column), else `HIDDEN`. */
-function mask({from, to, firstKey, endKey, window}: Piece): tf.Tensor {
+function causalMask({from, to, firstKey, endKey, window}: Piece): tf.Tensor {
   const positionOfFirst = endKey - (to - from);
   const queries = tf.expandDims(tf.range(positionOfFirst, endKey), 1);
   const keys = tf.expandDims(tf.range(firstKey, endKey), 0);

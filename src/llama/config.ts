@@ -165,7 +165,7 @@ export function resolveConfig(config: LlamaConfig): ResolvedConfig {
   }
   if (headDim % 2 !== 0) {
     throw new Error(
-      `${OWNER}: headDim must be even, for rotary embedding turns pairs; got ${headDim}`,
+      `${OWNER}: headDim must be even, because rotary embedding rotates pairs; got ${headDim}`,
     );
   }
   const withLayers = {...resolved, ...resolveLayerTypes(resolved)};

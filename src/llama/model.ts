@@ -1,5 +1,5 @@
 import * as tfl from '@tensorflow/tfjs-layers';
-import {installKernelsForBackend} from '../kernels/install_for_backend';
+import {installKernelsForBackend, kernelChoices} from '../kernels/install_for_backend';
 import {checkChoice, checkKnown} from '../options';
 import {architectures} from './architectures';
 import {BLOCK_OPTIONS, LlamaBlock} from './block';
@@ -64,7 +64,7 @@ export function createLlama(
 
 /** Whether `options` ask for kernels; throws if they say neither. */
 export function checkedKernels(owner: string, {kernels = 'auto'}: LlamaKernelOptions): string {
-  checkChoice(owner, 'kernels', kernels, ['auto', 'none']);
+  checkChoice(owner, 'kernels', kernels, kernelChoices);
   return kernels;
 }
 

@@ -24,8 +24,8 @@ export function rotaryFrequencies({headDim, ropeTheta, ropeScaling}: RotaryOptio
  */
 function stretch(frequency: number, scaling: RopeScaling): number {
   const {factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings} = scaling;
-  const turns = (originalMaxPositionEmbeddings * frequency) / (2 * Math.PI);
-  const kept = (turns - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
+  const cycles = (originalMaxPositionEmbeddings * frequency) / (2 * Math.PI);
+  const kept = (cycles - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
   const keptShare = Math.min(Math.max(kept, 0), 1);
   return frequency * (keptShare + (1 - keptShare) / factor);
 }
@@ -68,27 +68,25 @@ function tableValues(length: number, options: RotaryOptions, first: number): Tab
 }
 
 /**
- * Turns `x` `[…, length, headDim]` by the angles of a table of as many positions. As in Hugging Face's
+ * Rotates `x` `[…, length, headDim]` by the angles of a table of as many positions. As in Hugging Face's
  * checkpoints, dimension i makes a pair with dimension i + headDim / 2. Keeps the table for the
- * gradient, which turns back.
+ * gradient, which rotates back.
  */
 export function rotate(x: tf.Tensor, {cos, sin}: RotaryTable): tf.Tensor {
   return customOp({
     inputs: [x],
     kept: [cos, sin],
-    forward: () => turn(x, {cos, sin}, false),
-    gradient: (dy, [cos, sin]) => [turn(dy, {cos: cos!, sin: sin!}, true)],
+    forward: () => rotatePairs(x, cos, sin),
+    gradient: (dy, [cos, sin]) => [rotatePairs(dy, cos!, tf.neg(sin!))],
   });
 }
 
-/** Turns, or turns back. */
-function turn(x: tf.Tensor, {cos, sin}: RotaryTable, inverse: boolean): tf.Tensor {
-  const sines = inverse ? tf.neg(sin) : sin;
+function rotatePairs(x: tf.Tensor, cos: tf.Tensor, sin: tf.Tensor): tf.Tensor {
   const [first, second] = tf.split(x, 2, -1) as [tf.Tensor, tf.Tensor];
   return tf.concat(
     [
-      tf.sub(tf.mul(first, cos), tf.mul(second, sines)),
-      tf.add(tf.mul(second, cos), tf.mul(first, sines)),
+      tf.sub(tf.mul(first, cos), tf.mul(second, sin)),
+      tf.add(tf.mul(second, cos), tf.mul(first, sin)),
     ],
     -1,
   );

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {computesInFloat16} from '../kernels/capabilities';
-import type {OwLoreUpdate} from '../kernels/kernel_names';
-import {basisShape, type Projection, type Side} from './projector';
+import type {OwLoreUpdate, Side} from '../kernels/kernel_names';
+import {basisShape, type Projection} from './projector';
 import type {StepSettings, Update} from './update';
 
 /** Adam's exponential moving averages of a gradient and of its square, both of the gradient's shape. */
@@ -24,7 +24,7 @@ export function zeroMoments(shape: number[]): Moments {
 
 /**
  * Adam's average, β·a + (1 − β)·x, as a + (1 − β)(x − a), which takes at most two buffers of its size, including the result
- * (`torch.lerp`). It starts at x where that is nearer, so that β = 0 gives x itself. Never negative if a and x are not.
+ * (`torch.lerp`). It is computed from the nearer of a and x, so that β = 0 gives x itself. Never negative if a and x are not.
  */
 export function movingAverage(average: tf.Tensor, value: tf.Tensor, beta: number): tf.Tensor {
   return tf.tidy(() => {
@@ -44,8 +44,8 @@ function usableEpsilon(epsilon: number): number {
   if (epsilon >= EPSILON_FLOAT16 || !computesInFloat16()) return epsilon;
   if (!saidEpsilon) {
     console.info(
-      `OwLoreOptimizer: webgl has float16 alone on this device, where epsilon ${epsilon} is next to nothing; it is taken as ` +
-        `${EPSILON_FLOAT16}, as by tf.train.adam`,
+      `OwLoreOptimizer: webgl has only float16 on this device, where epsilon ${epsilon} is 0 or nearly 0; ` +
+        `${EPSILON_FLOAT16} is used instead, as by tf.train.adam`,
     );
   }
   saidEpsilon = true;
@@ -85,7 +85,7 @@ export function updateNumbers(
 /**
  * α of a projected step. Adam moves each of the m·n elements of a matrix by about η, a step of length η√(mn); in a basis of r
  * directions it moves only r·n coordinates, a step of length η√(rn). `'auto'` is √(m/r), which makes up for that; the other part
- * of `'auto'` is in the lengths of the basis' columns, see `projectGradient`.
+ * of `'auto'` is in the lengths of the columns of the basis, see `projectGradient`.
  */
 function scaleOf(projection: Projection, scale: number | 'auto'): number {
   if (scale !== 'auto') return scale;

@@ -97,6 +97,8 @@ export function checkExactBasisSupport(): void {
 /** This library's bases, by their names in the option `basis`. */
 const ownBases = {randomized: randomizedBasis, svd: exactBasis};
 
+export const basisNames = Object.keys(ownBases) as Array<keyof typeof ownBases>;
+
 /**
  * A new basis for a variable from its gradient.
  *
@@ -109,7 +111,7 @@ export function computeBasis(
   gradient: tf.Tensor,
   projection: Projection,
   previous: tf.Tensor2D | null,
-  option: 'randomized' | 'svd' | BasisFunction,
+  option: keyof typeof ownBases | BasisFunction,
 ): tf.Tensor2D {
   return tf.tidy(() => {
     const matrix = asMatrix(gradient, projection);

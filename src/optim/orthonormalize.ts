@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {computesInFloat16, readsSynchronously} from '../kernels/capabilities';
+import {readsSynchronously, smallestNormal} from '../kernels/capabilities';
 import {choleskyPasses, SMALLEST_REST, type Dependence} from '../kernels/cholesky_passes';
 import {OwLoreNearlyOrthonormalize, OwLoreOrthonormalize} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
@@ -23,14 +23,6 @@ export function orthonormalize(matrix: tf.Tensor2D): tf.Tensor2D {
 export function nearlyOrthonormalize(matrix: tf.Tensor2D): tf.Tensor2D {
   const [fused] = runKernel(OwLoreNearlyOrthonormalize, {matrix}) ?? [];
   return (fused as tf.Tensor2D | undefined) ?? orthonormalize(matrix);
-}
-
-/** Smallest normal numbers: zeros divided by them stay zeros. */
-const SMALLEST = {float32: 2 ** -126, float16: 2 ** -14};
-
-/** The smallest normal number of the float type in which the backend computes. */
-export function smallestNormal(): number {
-  return computesInFloat16() ? SMALLEST.float16 : SMALLEST.float32;
 }
 
 /** max|x| of all numbers, or along an axis, which is kept with length 1; never 0, so that one can divide by it. */
@@ -88,7 +80,7 @@ function unit(column: tf.Tensor2D): tf.Tensor2D {
   return tf.div(scaled, tf.maximum(tf.sqrt(tf.sum(tf.square(scaled))), smallestNormal()));
 }
 
-/** If at least the square root of this is left of each column, no shift is needed: the decomposition loses at most two digits. */
+/** If the rest of each column (see {@link Dependence}) is at least this, no shift is needed: at most two digits are lost. */
 const INDEPENDENT = 1e-3;
 
 /** Largest entry of |QᵀQ − I| that counts as rounding. */
@@ -140,7 +132,7 @@ interface Decomposition {
   factor: Float64Array;
   /** The reciprocals of the diagonal of L; 0 for a column that is dropped. */
   reciprocals: Float64Array;
-  /** The smallest square of what is left of a column. */
+  /** The smallest rest of a column. */
   smallestRest: number;
 }
 

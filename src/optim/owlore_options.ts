@@ -1,6 +1,7 @@
+import {kernelChoices} from '../kernels/install_for_backend';
+import {SIDES, type Side} from '../kernels/kernel_names';
 import {checkChoice, checkFlag, checkKnown, checkNumber, definedIn, display} from '../options';
-import type {BasisFunction} from './basis';
-import type {Side} from './projector';
+import {basisNames, type BasisFunction} from './basis';
 import {checkLearningRate, type LearningRate} from './schedule';
 import {
   checkSelector,
@@ -135,9 +136,9 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   if (resolved.scale !== 'auto') checkNumber(owner, 'scale', resolved.scale, {exclusiveMin: 0});
   checkNumber(owner, 'refreshInterval', resolved.refreshInterval, {min: 1, integer: true});
   checkFlag(owner, 'stagger', resolved.stagger);
-  checkChoice(owner, 'side', resolved.side, ['auto', 'paper', 'left', 'right']);
+  checkChoice(owner, 'side', resolved.side, ['auto', 'paper', ...SIDES]);
   if (typeof resolved.basis !== 'function') {
-    checkChoice(owner, 'basis', resolved.basis, ['randomized', 'svd']);
+    checkChoice(owner, 'basis', resolved.basis, basisNames);
   }
   checkChoice(owner, 'moments', resolved.moments, ['keep', 'rotate', 'reset']);
   checkChoice(owner, 'state', resolved.state, ['reset', 'keep']);
@@ -147,7 +148,7 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   checkNumber(owner, 'accumulate', resolved.accumulate, {min: 1, integer: true});
   checkChoice(owner, 'nonFinite', resolved.nonFinite, ['throw', 'skip', 'ignore']);
   checkChoice(owner, 'checkpoint', resolved.checkpoint, layerRecomputations);
-  checkChoice(owner, 'kernels', resolved.kernels, ['auto', 'none']);
+  checkChoice(owner, 'kernels', resolved.kernels, kernelChoices);
   return resolved;
 }
 

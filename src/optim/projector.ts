@@ -1,12 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreProject} from '../kernels/kernel_names';
+import {smallestNormal} from '../kernels/capabilities';
+import {OwLoreProject, type Side} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
-import {selects, type VariableInfo, type VariableSelector} from '../model/variable_selector';
-import {smallestNormal} from './orthonormalize';
+import {selects, type VariableInfo} from '../model/variable_selector';
+import type {ResolvedOwLoreOptions} from './owlore_options';
 import {registeredVariable} from './variables';
-
-/** `left`: the basis spans rows, R = PᵀG. `right`: it spans columns, R = G·P. */
-export type Side = 'left' | 'right';
 
 /**
  * How one variable is projected. The variable is a matrix [rows, columns]; kernels of more axes are reshaped row-major to
@@ -29,7 +27,7 @@ export interface Projection {
 export function planProjection(
   shape: readonly number[],
   rank: number,
-  side: Side | 'auto' | 'paper',
+  side: ProjectionOptions['side'],
 ): Projection | null {
   if (shape.length < 2) return null;
   const columns = shape[shape.length - 1]!;
@@ -39,7 +37,7 @@ export function planProjection(
   return isLowRank && stateSize(projection) < 2 * rows * columns ? projection : null;
 }
 
-function resolveSide(side: Side | 'auto' | 'paper', rows: number, columns: number): Side {
+function resolveSide(side: ProjectionOptions['side'], rows: number, columns: number): Side {
   if (side === 'auto') return rows < columns ? 'right' : 'left';
   if (side === 'paper') return rows <= columns ? 'left' : 'right';
   return side;
@@ -104,11 +102,7 @@ function squaredLengths(basis: tf.Tensor2D): tf.Tensor1D {
 }
 
 /** Which variables are projected, and at what rank and side. */
-export interface ProjectionOptions {
-  project: 'auto' | false | VariableSelector;
-  rank: number;
-  side: 'auto' | 'paper' | Side;
-}
+export type ProjectionOptions = Pick<ResolvedOwLoreOptions, 'project' | 'rank' | 'side'>;
 
 /** Decides how each variable is projected, and logs once which are not. */
 export class Projections {

@@ -118,7 +118,7 @@ interface Clocks extends SavedPlace {
   basisSteps: number;
 }
 
-/** Reads the counters of a variable, and throws if its tensors have impossible numbers. */
+/** Reads the clocks of a variable, and throws if its tensors have impossible numbers. */
 async function checkValues(variable: string, slots: Slots): Promise<Clocks> {
   for (const [slot, isRight, range] of [
     ['first', Number.isFinite, 'finite'],

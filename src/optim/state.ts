@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {SIDES} from '../kernels/kernel_names';
 import type {Moments} from './adam';
 import {basisShape, projectedShape, type Projection, type Projections} from './projector';
 import {newestNumbers, numberOf, registeredVariable, withoutNumber} from './variables';
@@ -279,8 +280,6 @@ function canFit(state: VariableState, shape: readonly number[]): boolean {
   const sizes = {rows, columns: shape.at(-1)!, rank: basis.shape[1]};
   return SIDES.some((side) => fits(state, shape, {...sizes, side}));
 }
-
-const SIDES = ['left', 'right'] as const;
 
 /** Whether a state has the shapes for a variable of `shape` with this projection; null: it is not projected. */
 function fits(

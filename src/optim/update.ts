@@ -3,7 +3,7 @@
  * basis P spans rows on the left side, columns on the right:
  *
  *       left                                  right
- *   P ← leading left singular vectors of G    of Gᵀ        in the first step, then after every T of the matrix' own steps
+ *   P ← leading left singular vectors of G    of Gᵀ        in the first step, then after every T of the matrix's own steps
  *   R = PᵀG                                   GP
  *   M ← β₁M + (1 − β₁)R
  *   V ← β₂V + (1 − β₂)R∘R
@@ -16,19 +16,14 @@
  * `applyUpdates` does the rest.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import {smallestNormal} from '../kernels/capabilities';
+import type {Side} from '../kernels/kernel_names';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {adamStep, movingAverage, rotateMoments, updateNumbers, zeroMoments} from './adam';
 import {computeBasis} from './basis';
 import {fusedAdam} from './fused_adam';
-import {largestMagnitude, smallestNormal} from './orthonormalize';
-import {
-  project,
-  projectBack,
-  rotationBetween,
-  withUnitColumns,
-  type Projection,
-  type Side,
-} from './projector';
+import {largestMagnitude} from './orthonormalize';
+import {project, projectBack, rotationBetween, withUnitColumns, type Projection} from './projector';
 import {renew, ifFinite, type VariableState} from './state';
 
 /** One variable in one step. */

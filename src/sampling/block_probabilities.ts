@@ -1,12 +1,13 @@
 /** The sampling probabilities of a model's blocks, where some blocks may be frozen. */
 
+import {nearInteger, sum} from './numbers';
 import {presetScores, type PresetName} from './presets';
 import {
   probabilityDefaults,
   samplingProbabilities,
   waterfill,
-  type ProbabilityMethod,
   type SamplingProbabilities,
+  type SamplingProbabilityOptions,
 } from './probabilities';
 import {asDrawn, samplers, type SamplerName} from './samplers';
 import {readScores, type ScoresInput} from '../scores/scores';
@@ -18,12 +19,10 @@ export interface BlockNames {
   candidates: readonly string[];
 }
 
-/** How scores become probabilities. */
-export interface BlockProbabilityOptions {
+/** How scores become probabilities: the options of `samplingProbabilities`, and what a callback has beyond them. */
+export interface BlockProbabilityOptions extends Omit<SamplingProbabilityOptions, 'gamma'> {
   gamma: number | 'auto';
   sampler: SamplerName;
-  method?: ProbabilityMethod;
-  floor?: number;
 }
 
 /**
@@ -46,11 +45,11 @@ export function probabilitiesFromScores(
   owner: string,
   scores: ScoresInput | PresetName,
   blocks: BlockNames,
-  {gamma: wanted, sampler, method, floor = 0}: BlockProbabilityOptions,
+  {gamma: wanted, sampler, method, floor = probabilityDefaults.floor}: BlockProbabilityOptions,
 ): SamplingProbabilities {
   const {candidates} = blocks;
   const given = scoresOf(owner, scores, blocks);
-  const values = samplers[sampler].heedsScores ? given : candidates.map(() => 1);
+  const values = samplers[sampler].usesScores ? given : candidates.map(() => 1);
   checkScored(owner, values, blocks);
   const scored = candidates.filter((_, i) => floor > 0 || values[i]! > 0);
   // If no block has a score above 0, samplingProbabilities says what to do.
@@ -178,15 +177,6 @@ function checkGamma(
   throw new Error(
     `${owner}: gamma must be <= ${drawable.length}, the number of ${which}: ${names(drawable)}; got ${gamma}`,
   );
-}
-
-/** The nearest integer if the value differs from it only by rounding, else the value. */
-function nearInteger(value: number): number {
-  return Math.abs(value - Math.round(value)) < 1e-9 ? Math.round(value) : value;
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }
 
 function names(blocks: readonly string[]): string {

@@ -2,6 +2,7 @@
 
 import {checkChoice, checkKnown, checkNumber, definedIn} from '../options';
 import {readScores, type ScoresInput} from '../scores/scores';
+import {sum} from './numbers';
 
 const owner = 'samplingProbabilities';
 export const probabilityMethods = ['waterfill', 'clip'] as const;
@@ -119,8 +120,4 @@ function warnOfStarvedBlocks(values: readonly number[], blocks?: readonly string
         `floor > 0: ${starved.join(', ')}`,
     );
   }
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

@@ -40,7 +40,7 @@ export function streamGradients<T extends tf.Tensor>(
 }
 
 /**
- * Runs `f` on a recording, with `tf.grad` and its kin on this tape as well: the stock tape is muted meanwhile.
+ * Runs `f` on a recording. Meanwhile the stock tape is muted, so that `tf.grad` and similar functions are computed by this tape, too.
  */
 export function record<T extends tf.TensorContainer>(recording: Recording, f: () => T): T {
   return withGradients(engineGradients, () => recording.run(f));
@@ -79,7 +79,7 @@ export function keeping<T>(body: (keep: (tensor: tf.Tensor) => tf.Tensor) => T):
 }
 
 /**
- * The engine's `gradients`, which `tf.grad` and its kin call, on this tape: the same arguments, result and errors.
+ * The engine's `gradients`, which `tf.grad` and similar functions call, on this tape: the same arguments, result and errors.
  */
 export function engineGradients<T extends tf.Tensor>(
   f: () => T,

@@ -11,8 +11,9 @@ import {variableGrads} from './tfjs_gradients';
  * model.compile({optimizer: leanOptimizer(tf.train.adam(1e-3)), loss});
  * ```
  *
- * @param optimizer Changed and returned.
+ * @param optimizer Its method `computeGradients`, which `minimize` and so `fit` call, is replaced; it is returned.
  * @param options `checkpoint`: as the option of {@link OwLoreOptimizer}. Default `'auto'`.
+ * @throws Error that names the option, its value and what is allowed.
  */
 export function leanOptimizer<T extends tf.Optimizer>(
   optimizer: T,

@@ -4,7 +4,8 @@ import {runSegment, segmentGradients} from './segment';
 
 /**
  * Marks a part of a model's forward pass to be recomputed: nothing inside of it is kept for the backward pass, which runs it
- * again from what it reads (gradient checkpointing, Chen et al. 2016). Where nothing is recorded it just calls `f`.
+ * again from what it reads (gradient checkpointing, Chen et al. 2016). Where this library's tape does not record, as in inference
+ * or under one of tfjs's optimizers (but see {@link leanOptimizer}), it just calls `f`.
  *
  * ```ts
  * const loss = () => head(checkpointed(block)(x));
@@ -13,6 +14,8 @@ import {runSegment, segmentGradients} from './segment';
  * `f` may read any tensors and variables, even by a closure, and may be random or assign to variables (dropout, BatchNorm): the
  * second run sees the same random numbers, and assignments count once. It must depend on nothing else, and must not `tf.keep`
  * its tensors.
+ *
+ * @returns A function with the arguments and the result of `f`.
  */
 export function recomputed<Inputs extends tf.Tensor[], Result extends tf.Tensor | tf.Tensor[]>(
   f: (...inputs: Inputs) => Result,

@@ -15,15 +15,18 @@ export const layerRecomputations = ['auto', 'blocks', 'none'] as const;
  */
 export type RecomputedLayers = (typeof layerRecomputations)[number];
 
-/** What of the layers that run now is recomputed: null outside of {@link withRecomputedLayers}. */
+/**
+ * What is recomputed of the layers that run now: the blocks; or, in the second run of a block, its parts. Null outside of
+ * {@link withRecomputedLayers}.
+ */
 let running: 'blocks' | 'parts' | null = null;
 
 /**
- * A part of a block runs a third time so that its tensors and those of the rest of the block are not remembered together. It is
- * worth that if its inputs are at least this many times as large as its weights: then its tensors are larger than the weights,
- * their gradients and their optimizer state. Otherwise they are a few percent of these.
+ * How many times as large as its weights the inputs of a part must be for the part to be recomputed. It then runs a third time, so
+ * that its tensors and those of the rest of the block are not held together. That is worthwhile if its tensors are larger than the
+ * weights, their gradients and their optimizer state; below this ratio they are a few percent of these.
  */
-const WORTH = 2;
+const INPUT_TO_WEIGHT_RATIO = 2;
 
 /**
  * Runs `body` and recomputes each block of a model: each layer of two or more matrices, custom or a nested model, but not a
@@ -45,7 +48,7 @@ function withSegments<T>(kind: 'blocks' | 'parts', which: 'auto' | 'blocks', bod
       if (
         isSymbolic ||
         !isSegment(layer) ||
-        (kind === 'parts' && !isWorth(tensors, layer.weights))
+        (kind === 'parts' && !isWorthwhile(tensors, layer.weights))
       ) {
         return run(inputs, kwargs);
       }
@@ -87,11 +90,11 @@ export function isPartRecomputed(
   inputs: readonly tf.Tensor[],
   weights: readonly tf.Tensor[],
 ): boolean {
-  return running === 'parts' && isWorth(inputs, weights);
+  return running === 'parts' && isWorthwhile(inputs, weights);
 }
 
-function isWorth(inputs: readonly Sized[], weights: readonly Sized[]): boolean {
-  return sizeOf(inputs) >= WORTH * sizeOf(weights);
+function isWorthwhile(inputs: readonly Sized[], weights: readonly Sized[]): boolean {
+  return sizeOf(inputs) >= INPUT_TO_WEIGHT_RATIO * sizeOf(weights);
 }
 
 type Sized = Pick<tf.Tensor | tfl.LayerVariable, 'shape'>;

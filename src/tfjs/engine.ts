@@ -29,7 +29,7 @@ export type GradientFunction = (
 /** Runs an op. */
 export type RunOp = (call: OpCall) => tf.Tensor | tf.Tensor[];
 
-/** The engine's `gradients`, on which `tf.grad`, `tf.valueAndGrads`, `tf.variableGrads` and their kin stand. */
+/** The engine's `gradients`, on which `tf.grad`, `tf.valueAndGrads`, `tf.variableGrads` and others are built. */
 export type Gradients = <T extends tf.Tensor>(
   f: () => T,
   xs: tf.Tensor[],
@@ -161,7 +161,7 @@ export function insideOfGradient<T>(body: () => T): T {
   }
 }
 
-/** Runs `body` with `gradients` in the place of the engine's own: `tf.grad` and its kin are computed by it. */
+/** Runs `body` with `gradients` in the place of the engine's own: `tf.grad` and similar functions are computed by it. */
 export function withGradients<T>(gradients: Gradients, body: () => T): T {
   return withMethods(theEngine(), {gradients}, body);
 }
@@ -217,7 +217,11 @@ export interface DataEvents {
   onFree(dataId: object): void;
 }
 
-/** Tells of all data that the engine makes and frees from now on. @returns Ends it. */
+/**
+ * Tells of all data that the engine makes and frees from now on.
+ *
+ * @returns A function that ends that.
+ */
 export function watchData({onTensor, onFree}: DataEvents): () => void {
   const engine = theEngine();
   const {trackTensor, removeDataId} = engine;
@@ -298,8 +302,8 @@ export function watchAssignments<T>(onAssign: (variable: tf.Variable) => void, b
 }
 
 /**
- * Runs `body` with `draw` in the place of `Math.random`, which it gets. All randomness of tfjs comes from there: a random op that
- * has no seed draws one.
+ * Runs `body` with `draw` in the place of `Math.random`; `draw` is given the real one. All randomness of tfjs comes from there: a
+ * random op that has no seed draws one.
  */
 export function withRandom<T>(draw: (random: () => number) => number, body: () => T): T {
   const {random} = Math;

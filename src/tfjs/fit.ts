@@ -12,6 +12,21 @@ export const fitHooks = [
 ] as const;
 
 /**
+ * Makes every `fit` and `fitDataset` from now on await `listener` before its first batch: `fit` makes an instance of each callback
+ * class that is registered. It is registered for `verbose` 0, which means for any `verbose`.
+ */
+export function beforeEachFit(
+  listener: (model: tfl.LayersModel) => Promise<void> | undefined,
+): void {
+  class BeforeFit extends tfl.Callback {
+    override async onTrainBegin(): Promise<void> {
+      await listener(this.model);
+    }
+  }
+  tfl.registerCallbackConstructor(0, BeforeFit);
+}
+
+/**
  * Calls `listener` once, when the `fit` or `fitDataset` that is at work on `model` ends, also if it throws: tfjs calls no
  * callback then, wherever the error comes from, but never fails to set `model.isTraining` to false. Where it does not set it,
  * `listener` is not called.

@@ -123,7 +123,7 @@ describeBackends('attention', (backend) => {
       attention(x, given.seq, weightsOf(given, trained), optionsOf(given)),
     );
     const expected = await gradientOf(() => reference(given, x, trained));
-    // adding a number to all keys of a query's sight changes no softmax, but turned keys are not alike
+    // adding a number to all keys of a query's sight changes no softmax, but rotated keys are not alike
     Array.from(expected).forEach((value, i) => expect(actual[i]).to.be.closeTo(value, 1e-4));
     expect(Math.max(...Array.from(expected).map(Math.abs))).to.be.above(1e-3);
     tf.dispose([x, weights, bias]);

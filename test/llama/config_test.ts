@@ -74,7 +74,7 @@ describe('LlamaConfig', () => {
     [{numHiddenLayers: -1}, 'numHiddenLayers must be an integer >= 1; got -1'],
     [{numAttentionHeads: '3'}, "numAttentionHeads must be an integer >= 1; got '3'"],
     [{numAttentionHeads: 5}, 'headDim must be an integer >= 1; got 2.4'],
-    [{numAttentionHeads: 4}, 'headDim must be even, for rotary embedding turns pairs; got 3'],
+    [{numAttentionHeads: 4}, 'headDim must be even, because rotary embedding rotates pairs; got 3'],
     [{numKeyValueHeads: 2}, 'numKeyValueHeads must divide numAttentionHeads (3); got 2'],
     [{rmsNormEps: 0}, 'rmsNormEps must be a number > 0; got 0'],
     [{ropeLocalBaseFreq: 0}, 'ropeLocalBaseFreq must be a number > 0; got 0'],

@@ -27,7 +27,7 @@ describe('rotaryFrequencies', () => {
         factor: 4,
         lowFreqFactor: 1,
         highFreqFactor: 3,
-        // the only pair turns by 1 radian a position: 2 turns in 4π positions, half-way from 1 to 3
+        // the only pair rotates by 1 radian a position: 2 cycles in 4π positions, half-way from 1 to 3
         originalMaxPositionEmbeddings: 4 * Math.PI,
       },
     });

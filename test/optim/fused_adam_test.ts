@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
-import {OwLoreAdam, type OwLoreAdamAttrs} from '../../src/kernels/kernel_names';
+import {OwLoreAdam, type OwLoreAdamAttrs, type Side} from '../../src/kernels/kernel_names';
 import * as tensorflow from '../../src/kernels/tensorflow';
 import * as wasm from '../../src/kernels/wasm';
 import * as webgpu from '../../src/kernels/webgpu';
-import {basisShape, planProjection, projectedShape, type Side} from '../../src/optim/projector';
+import {basisShape, planProjection, projectedShape} from '../../src/optim/projector';
 import {emptyState} from '../../src/optim/state';
 import {applyUpdates, type StepSettings, type Update} from '../../src/optim/update';
 import {owloreDefaults} from '../../src/optim/owlore_options';

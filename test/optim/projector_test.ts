@@ -1,7 +1,7 @@
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {basisShape, planProjection, projectedShape, stateSize} from '../../src/optim/projector';
-import type {Side} from '../../src/optim/projector';
+import type {Side} from '../../src/kernels/kernel_names';
 
 describe('projector', () => {
   it('auto takes the side with the smaller state, paper the smaller dimension', () => {

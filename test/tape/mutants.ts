@@ -43,7 +43,7 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
         to: 'true',
       },
       {
-        mechanism: 'what checkpoints and closures read counts as a use',
+        mechanism: 'what segments and closures read counts as a use',
         from: '[$inputs, ...node.reads]',
         to: '[$inputs]',
       },
@@ -88,14 +88,14 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
     ],
     'Recording.recordsAlone': [
       {
-        mechanism: 'no checkpoint inside of a gradient inside of a gradient',
+        mechanism: 'no segment inside of a gradient inside of a gradient',
         from: 'this.outer === null',
         to: 'true',
       },
     ],
     'Recording.runCustom': [
       {
-        mechanism: 'what a custom gradient saves is pinned',
+        mechanism: 'what a custom gradient saves is held',
         from: 'saved = tensors.map(($tensor) => this.hold($tensor))',
         to: 'saved = tensors',
       },
@@ -121,12 +121,12 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
     ],
     'Recording.save': [
       {
-        mechanism: 'inputs are pinned',
+        mechanism: 'inputs are held',
         from: 'isRead ? this.hold($input) : $shape',
         to: 'isRead ? $input : $shape',
       },
       {
-        mechanism: 'outputs are pinned',
+        mechanism: 'outputs are held',
         from: '$outputs.map(($output) => this.hold($output))',
         to: '$outputs',
       },
@@ -147,12 +147,12 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
     ],
     'Recording.noteOutside': [
       {
-        mechanism: 'a checkpoint holds what it reads',
+        mechanism: 'a segment holds what it reads',
         from: 'held.push(this.holds.hold(tensor))',
         to: 'void held',
       },
       {
-        mechanism: 'a checkpoint reads what its function closes over',
+        mechanism: 'a segment reads what its function closes over',
         from: 'outside.set(tensor.id, tensor);',
         to: '',
       },
@@ -161,7 +161,7 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
   'tape/segment.ts': {
     runSegment: [
       {
-        mechanism: 'a tensor that a checkpoint returns twice counts once',
+        mechanism: 'a tensor that a segment returns twice counts once',
         from: 'result.findIndex(($first) => $first.id === id) === i',
         to: 'true',
       },
@@ -173,7 +173,7 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
         to: 'void [variable, value]',
       },
       {
-        mechanism: 'a checkpoint does not dispose of what it was given',
+        mechanism: 'a segment does not dispose of what it was given',
         from: 'ys.filter(($y) => !outside.includes($y))',
         to: 'ys',
       },
@@ -183,7 +183,7 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
         to: '() => tf.tensor(0)',
       },
       {
-        mechanism: 'an error in a checkpoint frees what its second run holds',
+        mechanism: 'an error in a segment frees what its second run holds',
         from: 'recording.holds.dispose();',
         to: '',
         errors: true,
@@ -191,7 +191,7 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
     ],
     runAgain: [
       {
-        mechanism: 'the second run of a checkpoint sees the same random numbers',
+        mechanism: 'the second run of a segment sees the same random numbers',
         from: 'withDraws(drawn, () => $run)',
         to: '$run',
       },
@@ -208,8 +208,7 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
     ],
     noteDraws: [
       {
-        mechanism:
-          'the first run of a checkpoint draws its random numbers from those of the program',
+        mechanism: 'the first run of a segment draws its random numbers from those of the program',
         from: 'random()',
         to: '(drawn.length + 0.5) % 1',
       },
@@ -218,7 +217,7 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
   'tape/op_sequence.ts': {
     noteOps: [
       {
-        mechanism: 'what leaves a checkpoint otherwise than by an op is not freed',
+        mechanism: 'what leaves a segment otherwise than by an op is not freed',
         from: '!leaving.has(name)',
         to: 'true',
       },
@@ -240,7 +239,7 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
     withSegments: [
       {
         mechanism: 'layers inside of a block run again apart only if that is worth it',
-        from: "kind === 'parts' && !isWorth($inputs, $weights)",
+        from: "kind === 'parts' && !isWorthwhile($inputs, $weights)",
         to: 'false',
       },
       {
@@ -279,18 +278,18 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
       },
       {
         mechanism: 'a part of a layer runs again apart only if that is worth it',
-        from: 'isWorth(inputs, weights)',
+        from: 'isWorthwhile(inputs, weights)',
         to: 'true',
       },
     ],
     isSegment: [
       {
-        mechanism: 'a stateful layer is no checkpoint',
+        mechanism: 'a stateful layer is no segment',
         from: '!layer.stateful',
         to: 'true',
       },
       {
-        mechanism: 'a model that holds blocks is no checkpoint',
+        mechanism: 'a model that holds blocks is no segment',
         from: '!(isModel(layer) && holdsBlocks(layer))',
         to: 'true',
       },
@@ -339,7 +338,7 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
     ],
     'watchDataUses.watching.incRef': [
       {
-        mechanism: 'what a variable takes leaves a checkpoint',
+        mechanism: 'what a variable takes leaves a segment',
         from: 'onUse(tensor.dataId);',
         to: '',
       },

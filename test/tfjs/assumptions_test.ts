@@ -604,14 +604,12 @@ describe('what is assumed of tfjs 4.22', () => {
     it('makes an instance of each registered constructor, whatever verbose is, and waits for it', async () => {
       const calls: string[] = [];
       let isOver = false;
-      class Registered extends tfl.Callback {
-        override async onTrainBegin(): Promise<void> {
-          if (isOver) return; // it cannot be taken out again
-          await new Promise((resolve) => setTimeout(resolve));
-          calls.push('registered');
-        }
-      }
-      tfl.registerCallbackConstructor(0, Registered);
+      fit.beforeEachFit(async (trained) => {
+        if (isOver) return; // it cannot be taken out again
+        expect(trained.optimizer).to.equal(model.optimizer);
+        await new Promise((resolve) => setTimeout(resolve));
+        calls.push('registered');
+      });
       const listener = new tfl.CustomCallback({onTrainBegin: () => void calls.push('given')});
       await train(model, [listener]);
       isOver = true;

@@ -4,6 +4,7 @@ import {
   type OwLoreAdamAttrs,
   type OwLoreAdamInputs,
   type OwLoreUpdate,
+  type Side,
 } from '../kernel_names';
 import type {KernelGraphs} from './graphs';
 import type {NativeInputs, NativeKernel} from './kernel';
@@ -81,7 +82,7 @@ function moveProjected(
   });
 }
 
-const adamInSubspaces: NativeKernel<Betas & {sides: ReadonlyArray<'left' | 'right'>}> = (
+const adamInSubspaces: NativeKernel<Betas & {sides: readonly Side[]}> = (
   ops,
   inputs,
   {sides, ...attrs},
@@ -142,8 +143,8 @@ function applyAdam(
   {beta1, beta2, rate, epsilon}: Betas & OwLoreUpdate,
 ): void {
   const [, m, v] = variables;
-  makeUp(ops, m, beta1, () => gradient);
-  makeUp(ops, v, beta2, () => ops.run('Square', [gradient]));
+  compensateRounding(ops, m, beta1, () => gradient);
+  compensateRounding(ops, v, beta2, () => ops.run('Square', [gradient]));
   // The bias corrections are already in rate and epsilon, so TensorFlow gets 0 for the powers of β.
   const settings = [0, 0, rate, beta1, beta2, epsilon].map((value) => ops.scalar(value));
   const attributes = {T: ops.float32, use_locking: false, use_nesterov: false};
@@ -158,7 +159,12 @@ const TOLERANCE = 3e-7;
  * a rounded β: for 0.999 it is off by 1.3e-5. The part of x that will be missing is added beforehand. With β = 0 the average is
  * set to x, because the rounding of x − a may be larger than that of x.
  */
-function makeUp(ops: NativeOps, average: Native, beta: number, value: () => Native): void {
+function compensateRounding(
+  ops: NativeOps,
+  average: Native,
+  beta: number,
+  value: () => Native,
+): void {
   const rounded = Math.fround(beta);
   const lacking = rounded - beta;
   ops.scope(() => {

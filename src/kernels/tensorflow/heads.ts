@@ -1,7 +1,6 @@
 import type {OwLoreAttentionAttrs, OwLoreAttentionGradAttrs} from '../llama_kernel_names';
 import type {NativeInputs} from './kernel';
 import type {Native, NativeOps} from './native_ops';
-import {rotations} from './rotations';
 
 /*
  * From the input of attention to queries, keys and values by heads, and from their gradients back. Heads are the first axis, so
@@ -29,7 +28,7 @@ export function headSizes(
   return {batch, length, keyHeads, group: heads / keyHeads, width: 2 * half};
 }
 
-/** Queries, keys and values by heads. Queries and keys are turned, and scaled so that their products can go into the softmax. */
+/** Queries, keys and values by heads. Queries and keys are rotated, and scaled so that their products can go into the softmax. */
 export function projectToHeads(ops: NativeOps, inputs: NativeInputs, sizes: HeadSizes): Heads {
   const {batch, length, keyHeads, group, width} = sizes;
   const x = inputs['x']!;
@@ -38,17 +37,17 @@ export function projectToHeads(ops: NativeOps, inputs: NativeInputs, sizes: Head
     const biases = inputs['qBias'] && ops.concat([inputs['qBias'], inputs['kBias']!], 0);
     const projected = biases ? ops.add(products, biases) : products;
     const ofTokens = ops.reshape(projected, [batch, length, -1, width]);
-    const turned = ops.batchMatMul(ofTokens, turns(ops, inputs));
+    const rotated = ops.batchMatMul(ofTokens, scaledRotations(ops, inputs));
     const heads = [keyHeads * group, keyHeads];
     if (group > 1) {
       // Queries are copied once more, and keys too, because otherwise they would hold the memory of both.
-      const [q, k] = ops.split(turned, heads, 2);
+      const [q, k] = ops.split(rotated, heads, 2);
       return [
         toGroups(ops, q!, sizes),
         asKeys(ops, ops.transpose(k!, [2, 0, 1, 3]), sizes),
       ] as const;
     }
-    const [q, k] = ops.split(ops.transpose(turned, [2, 0, 1, 3]), heads, 0);
+    const [q, k] = ops.split(ops.transpose(rotated, [2, 0, 1, 3]), heads, 0);
     const queries = ops.reshape(q!, [keyHeads * batch, 1, length, width]);
     return [queries, asKeys(ops, k!, sizes)] as const;
   });
@@ -76,8 +75,8 @@ export function projectToHeadsGrad(
     const ofKeys = ops.reshape(dk, [keyHeads, batch, length, width]);
     const byHeads = ops.concat([headsFirst(ops, dq, sizes), ofKeys], 0);
     const ofTokens = ops.transpose(byHeads, [1, 2, 0, 3]);
-    const turnedBack = ops.batchMatMul(ofTokens, turns(ops, inputs), false, true);
-    const parts = [ops.reshape(turnedBack, [batch * length, -1]), toTokens(ops, dv, sizes)];
+    const rotatedBack = ops.batchMatMul(ofTokens, scaledRotations(ops, inputs), false, true);
+    const parts = [ops.reshape(rotatedBack, [batch * length, -1]), toTokens(ops, dv, sizes)];
     return ops.concat(parts, 1);
   });
   const kernels = ['q', 'k', 'v'].map((name) => inputs[name]!);
@@ -125,8 +124,30 @@ function headsFirst(ops: NativeOps, x: Native, sizes: HeadSizes): Native {
   return ops.reshape(byHeads, [keyHeads * group, batch, length, width]);
 }
 
-/** For each position the matrix that turns queries and keys, times ⁴√(1/width): their products are so divided by √width. */
-function turns(ops: NativeOps, inputs: NativeInputs): Native {
-  const turn = rotations(ops, inputs['cos']!, inputs['sin']!);
-  return ops.mul(turn, ops.scalar(turn.shape[2]! ** -0.25));
+/** The rotation matrix of each position, times ⁴√(1/width), so that the products of queries and keys are divided by √width. */
+function scaledRotations(ops: NativeOps, inputs: NativeInputs): Native {
+  const matrices = rotations(ops, inputs['cos']!, inputs['sin']!);
+  return ops.mul(matrices, ops.scalar(matrices.shape[2]! ** -0.25));
+}
+
+/**
+ * For each position the matrix `[width, width]` that rotates a row vector by its angles: `[length, width, width]` from cosines
+ * and sines `[length, width / 2]`. Its transpose rotates back.
+ */
+function rotations(ops: NativeOps, cos: Native, sin: Native): Native {
+  const [length, half] = cos.shape as [number, number];
+  const width = 2 * half;
+  const inColumns = (table: Native, signs: Float32Array): Native =>
+    ops.scope(() => {
+      const columns = ops.reshape(ops.concat([table, table], 1), [length, 1, width]);
+      return ops.mul(columns, ops.constant(signs, [width, width]));
+    });
+  const diagonal = new Float32Array(width * width);
+  const acrossHalves = new Float32Array(width * width);
+  for (let i = 0; i < width; i++) diagonal[i * width + i] = 1;
+  for (let i = 0; i < half; i++) {
+    acrossHalves[i * width + (i + half)] = 1;
+    acrossHalves[(i + half) * width + i] = -1;
+  }
+  return ops.scope(() => ops.add(inColumns(cos, diagonal), inColumns(sin, acrossHalves)));
 }

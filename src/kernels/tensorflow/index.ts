@@ -8,12 +8,16 @@ import {
 } from '../kernel_names';
 import {replaceKernels} from '../replacement';
 import {createAdam} from './adam';
-import {leftSingularVectors, nearlyOrthonormalize, orthonormalize} from './linear_algebra';
+import {
+  createBatchMatMul,
+  leftSingularVectors,
+  nearlyOrthonormalize,
+  orthonormalize,
+  squaredNorm,
+} from './linear_algebra';
 import {llamaKernels} from './llama_kernels';
-import {createBatchMatMul} from './mat_mul';
 import {KernelGraphs} from './graphs';
 import {asKernelFunc} from './kernel';
-import {squaredNorm} from './squared_norm';
 
 let putBack: (() => void) | undefined;
 

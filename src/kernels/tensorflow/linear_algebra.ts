@@ -1,11 +1,30 @@
-import type {NativeKernel} from './kernel';
+import type * as tf from '@tensorflow/tfjs-core';
+import {SMALLEST_NORMAL} from '../capabilities';
+import {asKernelFunc, type NativeKernel} from './kernel';
 import type {Native, NativeOps, NativeType} from './native_ops';
-
-/** Smallest normal float32: a column of zeros divided by it stays zeros. */
-const SMALLEST = 2 ** -126;
 
 /** Keeps a Gram matrix in float64 positive definite despite rounding; far below the precision of a float32 column. */
 const SHIFT = 2 ** -40;
+
+/** BatchMatMul; for float32 by the fastest safe op, which `NativeOps` chooses. */
+export function createBatchMatMul(stock: tf.KernelFunc): tf.KernelFunc {
+  return (args) => {
+    const {a, b} = args.inputs as Record<'a' | 'b', tf.TensorInfo>;
+    const isFloat = a.dtype === 'float32' && b.dtype === 'float32';
+    return (isFloat ? productOfFloats : stock)(args);
+  };
+}
+
+const productOfFloats = asKernelFunc<tf.BatchMatMulAttrs>(
+  (ops, {a, b}, {transposeA, transposeB}) =>
+    a!.shape.length === 2 && b!.shape.length === 2
+      ? ops.matMul(a!, b!, transposeA, transposeB)
+      : ops.batchMatMul(a!, b!, transposeA, transposeB),
+);
+
+/** OwLoreSquaredNorm, by TensorFlow's op for half the squared norm, which makes no tensor of the squares. */
+export const squaredNorm: NativeKernel<object> = (ops, {x}) =>
+  ops.mul(ops.run('L2Loss', [x!]), ops.scalar(2));
 
 /** OwLoreOrthonormalize. */
 export const orthonormalize: NativeKernel<object> = (ops, {matrix}) => householderQ(ops, matrix!);
@@ -19,7 +38,7 @@ function householderQ(ops: NativeOps, matrix: Native): Native {
     const attributes = {T, Tidx: ops.int32, keep_dims: true};
     return ops.run('Maximum', [
       ops.run('Max', [magnitudes, axis], attributes),
-      ops.scalar(SMALLEST),
+      ops.scalar(SMALLEST_NORMAL),
     ]);
   });
   const scaled = ops.div(matrix, largest);
@@ -43,7 +62,7 @@ function timesInverseFactor(ops: NativeOps, x: Native, T: NativeType): Native {
     const gram = product(x, x, true);
     const squares = ops.run('MatrixDiagPart', [gram], {T});
     const columns = squares.shape[0]!;
-    const smallest = ops.run('Square', [toFloat64(ops, ops.scalar(SMALLEST))], {T});
+    const smallest = ops.run('Square', [toFloat64(ops, ops.scalar(SMALLEST_NORMAL))], {T});
     const scales = ops.run('Rsqrt', [ops.run('Maximum', [squares, smallest], {T})], {T});
     const asColumn = ops.reshape(scales, [columns, 1]);
     const ofUnits = ops.run('Mul', [gram, product(asColumn, asColumn)], {T});

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type {WasmKernel} from './kernel';
+import {share, type WasmKernel} from './kernel';
 
 type IdentityKernel = WasmKernel<'x', object>;
 type CastKernel = WasmKernel<'x', tf.CastAttrs>;
@@ -12,20 +12,20 @@ type CastKernel = WasmKernel<'x', tf.CastAttrs>;
  * @param stock the kernel that tfjs registers, which copies.
  */
 export function createIdentity(stock: IdentityKernel): IdentityKernel {
-  return (args) => share(args) ?? stock(args);
+  return (args) => shared(args) ?? stock(args);
 }
 
 /** Cast, without a copy if the input already has the type. */
 export function createCast(stock: CastKernel): CastKernel {
-  return (args) => (args.attrs.dtype === args.inputs.x.dtype ? share(args) : null) ?? stock(args);
+  return (args) => (args.attrs.dtype === args.inputs.x.dtype ? shared(args) : null) ?? stock(args);
 }
 
-function share({inputs: {x}, backend}: Parameters<IdentityKernel>[0]): tf.TensorInfo | null {
+/** The input with another owner; null if that is not possible. */
+function shared({inputs: {x}, backend}: Parameters<IdentityKernel>[0]): tf.TensorInfo | null {
   if (x.dtype === 'string') return null;
   // Stock kernels read the shape stored with the memory, which differs from the shape of x if x was
   // reshaped; then a copy is needed.
   const {shape} = backend.dataIdMap.get(x.dataId);
   if (!tf.util.arraysEqual(shape, x.shape)) return null;
-  backend.incRef(x.dataId);
-  return {dataId: x.dataId, shape: x.shape, dtype: x.dtype};
+  return share(backend, x);
 }

@@ -75,6 +75,12 @@ export function callKernel(
   }) as tf.TensorInfo;
 }
 
+/** A tensor over the same memory, of which it is another owner. */
+export function share(backend: BackendWasm, {dataId, shape, dtype}: tf.TensorInfo): tf.TensorInfo {
+  backend.incRef(dataId);
+  return {dataId, shape, dtype};
+}
+
 /**
  * The same data under another shape. The result does not count as an owner, so it must not be disposed of.
  */

@@ -7,7 +7,7 @@ import {
   type OwLoreUpdate,
   type OwLoreUpdateInputs,
 } from '../kernel_names';
-import {addressOf, allocate} from './kernel';
+import {addressOf, allocate, share} from './kernel';
 import type {SimdModule} from './simd_module';
 
 interface AdamArgs {
@@ -25,15 +25,15 @@ export function simdAdam(module: SimdModule, args: AdamArgs): tf.TensorInfo[] {
     const own = updateInputs(inputs, i);
     if (!allFinite) return [own.variable, own.first, own.second].map((x) => share(backend, x));
     const clip = inputs.clip ? numberIn(inputs.clip) : 1;
-    return moveOn(module, backend, own, {...attrs, ...update, clip});
+    return updateVariable(module, backend, own, {...attrs, ...update, clip});
   });
 }
 
 /**
- * The moments are changed in place, the variable is not: kernels of tfjs may have kept a packed copy of it, and notice a new
+ * Variable and moments after the update. The moments are changed in place, the variable is not: kernels of tfjs may have kept a packed copy of it, and notice a new
  * weight only if it is another tensor.
  */
-function moveOn(
+function updateVariable(
   module: SimdModule,
   backend: BackendWasm,
   {variable, first, second, gradient, basis}: OwLoreUpdateInputs,
@@ -73,10 +73,4 @@ function moveOn(
 /** A tensor for the values that replace `x`: over the same memory if `x` is its only owner. */
 function inPlace(backend: BackendWasm, x: tf.TensorInfo): tf.TensorInfo {
   return backend.refCount(x.dataId) > 1 ? allocate(backend, x.shape) : share(backend, x);
-}
-
-/** Another owner of the same memory. */
-function share(backend: BackendWasm, {dataId, shape, dtype}: tf.TensorInfo): tf.TensorInfo {
-  backend.incRef(dataId);
-  return {dataId, shape, dtype};
 }

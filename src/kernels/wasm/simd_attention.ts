@@ -25,7 +25,7 @@ type Bias = 'qBias' | 'kBias' | 'vBias';
 
 type Angles = 'cos' | 'sin';
 
-/** OwLoreAttention. Queries and keys are returned as projected, before they are turned. */
+/** OwLoreAttention. Queries and keys are returned as projected, before they are rotated. */
 export function simdAttention(
   module: SimdModule,
   {inputs, backend, attrs}: KernelArgs<'x' | Projected | Angles, OwLoreAttentionAttrs, Bias>,

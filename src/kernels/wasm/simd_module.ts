@@ -28,7 +28,7 @@ export function simdModule(backend: object): SimdModule | undefined {
   return isOn ? instances.get(backend) : undefined;
 }
 
-/** Whether `simdModule` may return a module. */
+/** Turns the module on or off, for all backends: while it is off, {@link simdModule} returns none. */
 export function switchModule(on: boolean): void {
   isOn = on;
 }

@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
+import {SMALLEST_NORMAL} from '../capabilities';
 import {dispatch, int} from './program';
 
 /** A workgroup takes this many columns, with as many threads for each: so it reads contiguous pieces of rows. */
@@ -21,7 +22,7 @@ const code = (): string => `
     workgroupBarrier();
     if (localId.y == 0u && column < uniforms.columns) {
       for (var i = 1u; i < ${WIDTH}u; i++) { own = max(own, largest[localId.x + i * ${WIDTH}u]); }
-      result[column] = 1.0 / max(own, ${2 ** -126});
+      result[column] = 1.0 / max(own, ${SMALLEST_NORMAL});
     }
   }`;
 

@@ -1,5 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreProject, type OwLoreProjectAttrs, type OwLoreProjectInputs} from '../kernel_names';
+import {
+  OwLoreProject,
+  type OwLoreProjectAttrs,
+  type OwLoreProjectInputs,
+  type Side,
+} from '../kernel_names';
 import {componentsFor, dispatch, int, type KernelArgs} from './program';
 import {
   chooseTile,
@@ -12,7 +17,7 @@ import {
 } from './tiled_product';
 
 interface Variant {
-  side: 'left' | 'right';
+  side: Side;
   /** Numbers in an element of the gradient, and of the basis. */
   gradientComponents: 1 | 4;
   basisComponents: 1 | 4;

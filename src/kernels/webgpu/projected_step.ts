@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
-import {OwLoreAdam, type OwLoreUpdate, type OwLoreUpdateInputs} from '../kernel_names';
+import {OwLoreAdam, type OwLoreUpdate, type OwLoreUpdateInputs, type Side} from '../kernel_names';
 import {componentsFor, dispatch, float, int, optional, type Uniform} from './program';
 import {
   chooseTile,
@@ -28,7 +28,7 @@ export function stepUniforms({rate, epsilon, decay}: OwLoreUpdate): Uniform[] {
 }
 
 interface Variant {
-  side: 'left' | 'right';
+  side: Side;
   isConditional: boolean;
   /** Numbers in an element of the moments. */
   momentComponents: 1 | 4;

@@ -19,7 +19,7 @@ export interface Architecture {
   className: string;
   /**
    * The weights of a block. Weights that LLaMA does not have are used if the table has them: biases are added to the projections,
-   * `qNorm` and `kNorm` normalize queries and keys before these are turned, output norms normalize the outputs of attention and
+   * `qNorm` and `kNorm` normalize queries and keys before these are rotated, output norms normalize the outputs of attention and
    * MLP before these are added.
    */
   weights: BlockWeightTable;

@@ -3,7 +3,7 @@ import type {Architecture} from './architecture';
 import {qwenWindow} from './qwen2';
 import {attentionKernels, inputNorms, mlpKernels, queryKeyNorms} from './weights';
 
-/** Qwen3 (Yang et al. 2025): a LLaMA that normalizes queries and keys, head by head, before it turns them. */
+/** Qwen3 (Yang et al. 2025): a LLaMA that normalizes queries and keys, head by head, before it rotates them. */
 export const qwen3: Architecture = {
   modelType: 'qwen3',
   className: 'Qwen3ForCausalLM',

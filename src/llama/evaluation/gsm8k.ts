@@ -4,8 +4,8 @@ import {generate as generateWithCache} from '../generation/generate';
 import type {DataSource} from '../text/data_file';
 import type {Tokenizer} from '../text/tokenizer';
 import {modelLimits} from './model_limits';
-import {readShots, standardError} from './multiple_choice';
-import {readQuestions} from './read_questions';
+import {standardError} from './multiple_choice';
+import {readQuestions, readShots} from './read_questions';
 
 /** Options of `gsm8k`. */
 export interface Gsm8kOptions {

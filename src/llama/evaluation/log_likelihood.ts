@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {checkKnown, checkNumber} from '../../options';
+import type {ModelLimits} from '../generation/generate_options';
 import {modelLimits, rowsAtOnce} from './model_limits';
 
 /** A text and what may follow it, as token ids. */
@@ -69,10 +70,8 @@ export async function logLikelihoods(
   return results;
 }
 
-type Limits = ReturnType<typeof modelLimits>;
-
 /** The longest first. */
-function rowsOf(requests: readonly Continuation[], limits: Limits): Row[] {
+function rowsOf(requests: readonly Continuation[], limits: ModelLimits): Row[] {
   const rows = new Map<string, Row>();
   requests.forEach((request, index) => {
     const ids = checkedIds(request, index, limits);
@@ -87,7 +86,7 @@ function rowsOf(requests: readonly Continuation[], limits: Limits): Row[] {
 function checkedIds(
   {context, continuation}: Continuation,
   index: number,
-  {vocabSize, maxPositionEmbeddings}: Limits,
+  {vocabSize, maxPositionEmbeddings}: ModelLimits,
 ): number[] {
   const fail = (what: string): Error => new Error(`${OWNER}: requests[${index}]: ${what}`);
   if (context.length === 0 || continuation.length === 0) {
@@ -128,12 +127,12 @@ async function batchLikelihoods(
     const input = tf.tensor2d(ids, [rows.length, length], 'int32');
     const logits = model.predictOnBatch(input) as tf.Tensor3D;
     const vocab = logits.shape[2];
-    const there = tf.gather(tf.reshape(logits, [-1, vocab]), tf.tensor1d(positions, 'int32'));
+    const atTargets = tf.gather(tf.reshape(logits, [-1, vocab]), tf.tensor1d(positions, 'int32'));
     const picks = targets.map((id, i) => i * vocab + id);
-    const picked = tf.gather(tf.reshape(there, [-1]), tf.tensor1d(picks, 'int32'));
+    const picked = tf.gather(tf.reshape(atTargets, [-1]), tf.tensor1d(picks, 'int32'));
     return {
-      logProbabilities: tf.sub(picked, tf.logSumExp(there, 1)),
-      largest: tf.argMax(there, 1),
+      logProbabilities: tf.sub(picked, tf.logSumExp(atTargets, 1)),
+      largest: tf.argMax(atTargets, 1),
     };
   });
   const [values, best] = await Promise.all([logProbabilities.data(), largest.data()]);

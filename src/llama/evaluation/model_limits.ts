@@ -1,11 +1,9 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {LlamaEmbedding} from '../embedding';
+import type {ModelLimits} from '../generation/generate_options';
 
 /** How many tokens a model of `createLlama` knows, and how many it reads at once. */
-export function modelLimits(
-  owner: string,
-  model: tfl.LayersModel,
-): {vocabSize: number; maxPositionEmbeddings: number} {
+export function modelLimits(owner: string, model: tfl.LayersModel): ModelLimits {
   const embedding = model.layers.find((layer) => layer instanceof LlamaEmbedding);
   if (!embedding) throw new Error(`${owner}: the model must be one of createLlama`);
   const {vocabSize, maxPositionEmbeddings} = embedding.args;

@@ -5,7 +5,7 @@ import type {Tokenizer} from '../text/tokenizer';
 import {encodeContinuation} from './encode_continuation';
 import {DEFAULT_BATCH_SIZE, logLikelihoods} from './log_likelihood';
 import {mmluFields} from './mmlu_csv';
-import {readQuestions, type RowFields} from './read_questions';
+import {readQuestions, readShots} from './read_questions';
 import {CHOICE_TASKS, readQuestion, type ChoiceTask, type Question} from './tasks';
 
 /** Options of `multipleChoice`. */
@@ -105,23 +105,6 @@ export async function multipleChoice(
     standardError: standardError(normalizedAccuracy, count),
     answers,
   };
-}
-
-/** The first `shots` examples of a file. */
-export async function readShots<T>(
-  owner: string,
-  source: DataSource | undefined,
-  shots: number,
-  read: (fields: Record<string, unknown>) => T,
-  ofRow?: RowFields,
-): Promise<T[]> {
-  if (shots === 0) return [];
-  if (source === undefined) throw new Error(`${owner}: shots ${shots} needs shotsFrom, a file`);
-  const examples = await readQuestions(owner, source, shots, read, ofRow);
-  if (examples.length === shots) return examples;
-  throw new Error(
-    `${owner}: shots is ${shots}, but shotsFrom has only ${examples.length} examples`,
-  );
 }
 
 /** The standard error of the accuracy over `count` answers. */

@@ -48,6 +48,27 @@ export async function readQuestions<T>(
   return questions;
 }
 
+/**
+ * The first `shots` examples of a file, as {@link readQuestions} reads them.
+ *
+ * @throws if there is no file although `shots` is above 0, or it has fewer examples.
+ */
+export async function readShots<T>(
+  owner: string,
+  source: DataSource | undefined,
+  shots: number,
+  read: (fields: Fields) => T,
+  ofRow?: RowFields,
+): Promise<T[]> {
+  if (shots === 0) return [];
+  if (source === undefined) throw new Error(`${owner}: shots ${shots} needs shotsFrom, a file`);
+  const examples = await readQuestions(owner, source, shots, read, ofRow);
+  if (examples.length === shots) return examples;
+  throw new Error(
+    `${owner}: shots is ${shots}, but shotsFrom has only ${examples.length} examples`,
+  );
+}
+
 /** What a question is made from; `fields` throws if the line has none. */
 interface Entry {
   line: number;

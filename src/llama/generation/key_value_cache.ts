@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-/** Turned keys and values of a block, `[batch, heads, positions, headDim]`. */
+/** Rotated keys, and values, of a block, `[batch, heads, positions, headDim]`. */
 export interface KeysAndValues {
   keys: tf.Tensor;
   values: tf.Tensor;

@@ -3,7 +3,7 @@ import {expectedVisits, indicesWhere, type SamplerKind} from './sampler';
 /** An independent draw for each block, as in the paper (Alg. 1). */
 export const bernoulli: SamplerKind = {
   needsIntegerGamma: false,
-  heedsScores: true,
+  usesScores: true,
   create:
     ({probabilities}, random) =>
     () =>

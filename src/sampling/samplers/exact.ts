@@ -1,19 +1,21 @@
 import {shuffledIndices} from '../../random';
+import {nearInteger, sum} from '../numbers';
 import {expectedVisits, indicesWhere, type SamplerKind} from './sampler';
 
 /**
- * Systematic sampling: the blocks lie end to end on a line, each as long as its probability; points
- * one apart from a random start choose the blocks they fall on. A new random order of the blocks in
- * every draw keeps neighbours from excluding each other for good.
+ * Systematic sampling (Madow 1949): the blocks lie end to end on a line, each as long as its probability. Points at a distance of
+ * 1 from each other, the first one at random, choose the blocks on which they fall. Every draw puts the blocks in a new random
+ * order; otherwise neighbours with small probabilities would never be on together.
  */
 export const exact: SamplerKind = {
   needsIntegerGamma: false,
-  heedsScores: true,
+  usesScores: true,
   create({probabilities}, random) {
     // Blocks with probability 1 stay off the line: with rounding, a length of 1 could be hit twice or not at all.
     const certain = indicesWhere(probabilities, (p) => p === 1);
     const uncertain = indicesWhere(probabilities, (p) => p > 0 && p < 1);
-    const total = snap(uncertain.reduce((sum, i) => sum + probabilities[i]!, 0));
+    // Without the error of rounding, so that γ blocks are drawn, never γ − 1.
+    const total = nearInteger(sum(uncertain.map((i) => probabilities[i]!)));
     return () => {
       const chosen = [...certain];
       let point = random.next();
@@ -34,8 +36,3 @@ export const exact: SamplerKind = {
   canBeEmpty: ({gamma}) => gamma < 1,
   visits: expectedVisits,
 };
-
-/** The nearest integer if `sum` differs from it only by rounding, so that γ blocks are drawn, never γ − 1. */
-function snap(sum: number): number {
-  return Math.abs(sum - Math.round(sum)) < 1e-9 ? Math.round(sum) : sum;
-}

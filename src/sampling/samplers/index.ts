@@ -48,7 +48,7 @@ export function createSampler(name: SamplerName, chances: Chances, random: Rando
   }
   const kind: SamplerKind = samplers[name];
   if (kind.needsIntegerGamma) {
-    const max = kind.heedsScores ? shares.filter((share) => share > 0).length : shares.length;
+    const max = kind.usesScores ? shares.filter((share) => share > 0).length : shares.length;
     checkNumber(owner, `gamma with sampler '${name}'`, gamma, {integer: true, min: 1, max});
   }
   return kind.create(chances, random);

@@ -4,7 +4,7 @@ import type {SamplerKind} from './sampler';
 /** A random order of all blocks, γ at a time, then a new order: BAdam's (Luo et al., 2024). */
 export const permutation: SamplerKind = {
   needsIntegerGamma: true,
-  heedsScores: false,
+  usesScores: false,
   create({shares, gamma}, random) {
     let left: number[] = [];
     return () => {

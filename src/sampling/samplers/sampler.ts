@@ -1,4 +1,5 @@
 import type {Random} from '../../random';
+import {sum} from '../numbers';
 
 /** Draws once: the indices of the chosen blocks, ascending. */
 export type Sampler = () => number[];
@@ -15,7 +16,7 @@ export interface SamplerKind {
   /** Whether γ must be an integer, and at most the number of blocks that can be drawn. */
   readonly needsIntegerGamma: boolean;
   /** Whether the draws depend on the scores of the blocks; if not, all blocks are on equally often. */
-  readonly heedsScores: boolean;
+  readonly usesScores: boolean;
   /** Makes a sampler. */
   create(chances: Chances, random: Random): Sampler;
   /** The probability that each of `count` blocks is on in a period; given if the sampler does not draw by `probabilities`. */
@@ -28,7 +29,7 @@ export interface SamplerKind {
 
 /** {@link SamplerKind.visits} of a sampler that draws by `probabilities`; rounded, because their sum is only nearly right. */
 export function expectedVisits({probabilities}: Chances, periods: number): number {
-  return Math.round(periods * probabilities.reduce((sum, p) => sum + p, 0));
+  return Math.round(periods * sum(probabilities));
 }
 
 /** The indices of the values for which `holds` is true. */

@@ -160,7 +160,7 @@ function testFusedKernels(): void {
     const cases = fc.record({
       ...anyAttention,
       length: fc.constantFrom(1, 3, 16, 17, 65, 128, 141),
-      // their halves, which are turned, fill vectors of four numbers or do not
+      // their halves, which are rotated, fill vectors of four numbers or do not
       width: fc.constantFrom(2, 6, 8, 10, 14, 32, 62),
       hidden: fc.constantFrom(5, 24),
       // none; smaller than a piece of queries, as large, larger; and than the sequence

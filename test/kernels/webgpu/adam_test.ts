@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {OwLoreAdam} from '../../../src/kernels/kernel_names';
+import {OwLoreAdam, type Side} from '../../../src/kernels/kernel_names';
 import {movingAverage} from '../../../src/optim/adam';
-import {projectBack, type Side} from '../../../src/optim/projector';
+import {projectBack} from '../../../src/optim/projector';
 import {
   describeWebgpu,
   expectKernel,

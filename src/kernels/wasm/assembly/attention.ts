@@ -4,7 +4,7 @@
  */
 import {expRow} from './exp';
 import {filledUp, PACK_SLACK, packLeft, packRight} from './pack';
-import {turnRows} from './rotary';
+import {rotateRows} from './rotary';
 import {rowMax, scaleRow} from './softmax';
 import {multiplyPanels, TILE_BYTES, TILE_COLUMNS} from './tile';
 import {multiplyAdd, offset, sumOf} from './vector';
@@ -56,7 +56,7 @@ function firstKey(from: i32, window: i32): i32 {
 
 /**
  * `y = softmax(q kᵀ / √width) v`, where each position sees itself and earlier ones. `q` and `y` have
- * `group` heads side by side, `k` and `v` one, each `[length, width]`. Queries and keys are turned first,
+ * `group` heads side by side, `k` and `v` one, each `[length, width]`. Queries and keys are rotated first,
  * by `cos` and `sin` `[length, width / 2]`.
  *
  * @param window How many keys a query sees at most: that of its own position and those just before; from
@@ -85,20 +85,20 @@ export function attend(
   const edge = workspace;
   const left = edge + TILE_BYTES;
   const scores = left + leftBytes(length, width);
-  const turned = scores + step * <usize>PIECE;
-  const keys = turned + matrix;
+  const rotated = scores + step * <usize>PIECE;
+  const keys = rotated + matrix;
   const values = keys + matrix;
-  turnRows(k, kStep, cos, sin, length, width, false, 1, turned, row);
-  packRight(keys, turned, row, true, length, width);
+  rotateRows(k, kStep, cos, sin, length, width, false, 1, rotated, row);
+  packRight(keys, rotated, row, true, length, width);
   packRight(values, v, kStep, false, width, length);
   const panel = offset(TILE_COLUMNS * length);
   for (let head = 0; head < group; head++) {
-    turnRows(q, qStep, cos, sin, length, width, false, scaleOf(width), turned, row);
+    rotateRows(q, qStep, cos, sin, length, width, false, scaleOf(width), rotated, row);
     for (let from = 0; from < length; from += PIECE) {
       const count = min(length - from, PIECE);
       const first = firstKey(from, window);
       const seen = from + count - first;
-      const queries = turned + row * <usize>from;
+      const queries = rotated + row * <usize>from;
       weightsOf(queries, keys, first, from, count, width, window, scores, step, left, edge);
       packLeft(left, scores, step, false, count, seen);
       const seenValues = values + PANEL_ROW * <usize>first;
@@ -154,8 +154,8 @@ export function attendGradient(
   const left = edge + TILE_BYTES;
   const scores = left + leftBytes(length, width);
   const dScores = scores + step * <usize>QUERIES;
-  const turned = dScores + step * <usize>QUERIES;
-  const keys = turned + matrix;
+  const rotated = dScores + step * <usize>QUERIES;
+  const keys = rotated + matrix;
   const keyRows = keys + matrix;
   const values = keyRows + matrix;
   const dkSum = values + matrix;
@@ -163,15 +163,15 @@ export function attendGradient(
   const dqRows = dvSum + matrix;
   const queryPanels = dqRows + matrix;
   const dyPanels = queryPanels + matrix;
-  turnRows(k, kStep, cos, sin, length, width, false, 1, turned, row);
-  packRight(keys, turned, row, true, length, width);
-  packRight(keyRows, turned, row, false, width, length);
+  rotateRows(k, kStep, cos, sin, length, width, false, 1, rotated, row);
+  packRight(keys, rotated, row, true, length, width);
+  packRight(keyRows, rotated, row, false, width, length);
   packRight(values, v, kStep, true, length, width);
   memory.fill(dkSum, 0, 2 * matrix);
   const panel = offset(TILE_COLUMNS * length);
   const keyPanel = offset(TILE_COLUMNS * width);
   for (let head = 0; head < group; head++) {
-    turnRows(q, qStep, cos, sin, length, width, false, scale, turned, row);
+    rotateRows(q, qStep, cos, sin, length, width, false, scale, rotated, row);
     for (let from = 0; from < length; from += QUERIES) {
       const end = min(from + QUERIES, length);
       // the scores of all these queries begin at the same key
@@ -183,7 +183,7 @@ export function attendGradient(
         const at = step * <usize>(start - from) + offset(first - base);
         const w = scores + at;
         const dw = dScores + at;
-        const queries = turned + row * <usize>start;
+        const queries = rotated + row * <usize>start;
         weightsOf(queries, keys, first, start, count, width, window, w, step, left, edge);
         packLeft(left, dy + qStep * <usize>start, qStep, false, count, width);
         const columns = filledUp(seen, TILE_COLUMNS);
@@ -218,7 +218,7 @@ export function attendGradient(
           edge,
         );
       }
-      packRight(queryPanels, turned + row * <usize>from, row, false, width, end - from);
+      packRight(queryPanels, rotated + row * <usize>from, row, false, width, end - from);
       packRight(dyPanels, dy + qStep * <usize>from, qStep, false, width, end - from);
       const queries = end - from;
       sumOverQueries(scores, dyPanels, base, from, queries, width, window, dvSum, step, left, edge);
@@ -236,12 +236,12 @@ export function attendGradient(
         edge,
       );
     }
-    turnRows(dqRows, row, cos, sin, length, width, true, scale, dq, qStep);
+    rotateRows(dqRows, row, cos, sin, length, width, true, scale, dq, qStep);
     q += row;
     dy += row;
     dq += row;
   }
-  turnRows(dkSum, row, cos, sin, length, width, true, 1, dk, kStep);
+  rotateRows(dkSum, row, cos, sin, length, width, true, 1, dk, kStep);
   for (let i = 0; i < length; i++) {
     memory.copy(dv + kStep * <usize>i, dvSum + row * <usize>i, row);
   }

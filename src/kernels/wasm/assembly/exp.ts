@@ -16,7 +16,7 @@ let address: usize = 0;
 
 /**
  * Gives the functions of this file their memory, and writes the constants of `exp` there: in a loop V8
- * makes a constant vector anew at each turn, by five instructions; it reads one from memory by one.
+ * makes a constant vector anew in each iteration, by five instructions; it reads one from memory by one.
  */
 export function placeExpScratch(to: usize): void {
   address = to;

@@ -1,11 +1,11 @@
 import {loadUpTo, offset, storeUpTo} from './vector';
 
 /**
- * `factor` times the rows of `x` `[length, width]`, turned by the angles of their positions, or backwards
+ * `factor` times the rows of `x` `[length, width]`, rotated by the angles of their positions, or back
  * if `inverse`; the first half of a row pairs with the second. `cos` and `sin` are
  * `[length, width / 2]`. Steps are the bytes from one row to the next.
  */
-export function turnRows(
+export function rotateRows(
   x: usize,
   xStep: usize,
   cos: usize,
@@ -27,8 +27,8 @@ export function turnRows(
       const s = f32x4.mul(loadUpTo(sin + offset(i), left), signed);
       const first = loadUpTo(x + offset(i), left);
       const second = loadUpTo(x + offset(half + i), left);
-      const turned = f32x4.sub(f32x4.mul(first, c), f32x4.mul(second, s));
-      storeUpTo(y + offset(i), turned, left);
+      const rotated = f32x4.sub(f32x4.mul(first, c), f32x4.mul(second, s));
+      storeUpTo(y + offset(i), rotated, left);
       const other = f32x4.add(f32x4.mul(second, c), f32x4.mul(first, s));
       storeUpTo(y + offset(half + i), other, left);
     }

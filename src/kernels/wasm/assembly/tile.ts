@@ -2,7 +2,7 @@ import {loadUpTo, multiplyAdd, offset, storeUpTo} from './vector';
 
 /**
  * Rows and columns of the tile of a product that stays in registers. V8 has fifteen registers on x64, and
- * loads all factors of a turn of the loop before the first product. 8 sums, 2 + 4 factors and a product
+ * loads all factors of an iteration before the first product. 8 sums, 2 + 4 factors and a product
  * fit; or, where multiplication and addition are one instruction, 9 sums and 3 + 3 factors. That is enough
  * for no addition to wait for the one before.
  */
@@ -17,7 +17,7 @@ export const TILE_BYTES: usize = TILE_ROWS * TILE_COLUMNS * 4;
  * in panels of `TILE_COLUMNS` columns. `panelStep` is the number of bytes from one panel to the next,
  * `bStep` that from one row of a panel to the next.
  *
- * @param edge `TILE_BYTES` of memory.
+ * @param edge `TILE_BYTES` of memory, for tiles that extend beyond the edge of `c`.
  */
 export function multiplyPanels(
   rows: i32,
@@ -84,7 +84,7 @@ function multiply4x8(
   let c21 = f32x4.splat(0);
   let c30 = f32x4.splat(0);
   let c31 = f32x4.splat(0);
-  // four steps per turn, because V8 checks for an interrupt at each turn
+  // four steps per iteration, because V8 checks for an interrupt in each iteration
   while (true) {
     {
       const b0 = v128.load(b);

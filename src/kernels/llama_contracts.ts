@@ -1,0 +1,142 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {Contract, KernelArguments} from './kernel_arguments';
+import * as llama from './llama_kernel_names';
+
+/** The valid arguments of the kernels of LLaMA-style models; `llama_kernel_names` says what the sizes mean. */
+export const llamaContracts: Readonly<Record<string, Contract>> = {
+  [llama.OwLoreRMSNorm]: (given) => rows(given, 'x', 'weight'),
+  [llama.OwLoreRMSNormGrad]: (given) => {
+    rows(given, 'x', 'weight');
+    given.match('dy', given.shape('x'));
+  },
+  [llama.OwLoreSwiGLU]: (given) => given.alike(given.shape('gate'), 'up'),
+  [llama.OwLoreSwiGLUGrad]: (given) => {
+    given.alike(given.shape('gate'), 'up', 'dy');
+    given.flag('withValue');
+  },
+  [llama.OwLoreCrossEntropy]: crossEntropy,
+  [llama.OwLoreCrossEntropyGrad]: crossEntropy,
+  [llama.OwLoreAttention]: (given) => {
+    const [tokens, hidden] = given.matrix('x');
+    attention(given, tokens, hidden);
+  },
+  [llama.OwLoreAttentionGrad]: (given) => {
+    const [tokens, hidden] = given.matrix('x');
+    const sizes = attention(given, tokens, hidden);
+    given.alike([tokens, sizes.queries], 'y', 'dy');
+    heads(given, sizes);
+    given.flag('ofKernels');
+  },
+  [llama.OwLoreAttentionSublayer]: attentionSublayer,
+  [llama.OwLoreAttentionSublayerGrad]: attentionSublayerGrad,
+  [llama.OwLoreMlpSublayer]: (given) => void mlp(given, 'norm'),
+  [llama.OwLoreMlpSublayerGrad]: (given) => mlpGrad(given, 'norm', 'scale'),
+  [llama.OwLoreBlock]: (given) => {
+    attentionSublayer(given);
+    mlp(given, 'mlpNorm');
+    given.flag('keepsWeights');
+  },
+  [llama.OwLoreBlockGrad]: (given) => {
+    const {batch, keyHeads} = attentionSublayerGrad(given);
+    mlpGrad(given, 'mlpNorm', 'mlpScale');
+    given.match('attended', given.shape('x'));
+    for (let i = 0; given.has(`weights${i}`); i++) {
+      given.match(`weights${i}`, [batch * keyHeads, null, null]);
+    }
+  },
+};
+
+/** Rows of at least one number, and a weight for each place in a row. */
+function rows(given: KernelArguments, name: string, weight: string): number {
+  const shape = given.shape(name);
+  const width = shape.at(-1) ?? 0;
+  if (width === 0) given.fail(`input '${name}' must have rows of numbers; got ${given.text(name)}`);
+  given.match(weight, [width]);
+  given.finite(0, 'epsilon');
+  return width;
+}
+
+function crossEntropy(given: KernelArguments): void {
+  const [rows, vocabulary] = given.matrix('logits');
+  if (vocabulary === 0) given.fail(`input 'logits' must have columns; got ${given.text('logits')}`);
+  given.match('labels', [rows], 'int32');
+  given.match('weights', [rows]);
+}
+
+interface AttentionSizes {
+  batch: number;
+  length: number;
+  tokens: number;
+  keyHeads: number;
+  group: number;
+  width: number;
+  /** How many numbers a token has in all query heads together, and in all key heads. */
+  queries: number;
+  keys: number;
+}
+
+function attention(given: KernelArguments, tokens: number, hidden: number): AttentionSizes {
+  const [length, half] = given.matrix('cos');
+  given.match('sin', [length, half]);
+  if (length * half === 0) given.fail(`input 'cos' must not be empty; got ${given.text('cos')}`);
+  if (tokens % length !== 0) {
+    given.fail(`input 'x' must have rows for sequences of ${length} tokens; got ${tokens}`);
+  }
+  const keyHeads = given.integer('keyHeads', 1);
+  const group = given.integer('heads', 1) / keyHeads;
+  if (!Number.isInteger(group)) {
+    given.fail(`heads must be a multiple of keyHeads; got ${keyHeads * group} and ${keyHeads}`);
+  }
+  if (given.attr('window') !== undefined) given.integer('window', 1);
+  const width = 2 * half;
+  const [queries, keys] = [group * keyHeads * width, keyHeads * width];
+  given.match('q', [hidden, queries]);
+  given.alike([hidden, keys], 'k', 'v');
+  if (['qBias', 'kBias', 'vBias'].some((name) => given.has(name))) {
+    given.match('qBias', [queries]);
+    given.alike([keys], 'kBias', 'vBias');
+  }
+  return {batch: tokens / length, length, tokens, keyHeads, group, width, queries, keys};
+}
+
+/** Queries, keys and values as the backend's kernel returned them. */
+function heads(given: KernelArguments, sizes: AttentionSizes): void {
+  const {batch, length, tokens, keyHeads, group, width, queries, keys} = sizes;
+  const isByToken = given.backendName === 'wasm';
+  const stack = batch * keyHeads;
+  given.match('queries', isByToken ? [tokens, queries] : [stack, group, length, width]);
+  given.alike(isByToken ? [tokens, keys] : [stack, length, width], 'keys', 'values');
+}
+
+function attentionSublayer(given: KernelArguments): AttentionSizes {
+  const hidden = rows(given, 'x', 'norm');
+  const sizes = attention(given, tf.util.sizeFromShape([...given.shape('x')]) / hidden, hidden);
+  given.match('o', [sizes.queries, hidden]);
+  return sizes;
+}
+
+function attentionSublayerGrad(given: KernelArguments): AttentionSizes {
+  const sizes = attentionSublayer(given);
+  given.match('dy', given.shape('x'));
+  given.match('scale', [sizes.tokens, 1]);
+  given.match('mixed', [sizes.tokens, sizes.queries]);
+  heads(given, sizes);
+  given.flag('ofWeights');
+  return sizes;
+}
+
+function mlp(given: KernelArguments, norm: string): {tokens: number; intermediate: number} {
+  const hidden = rows(given, 'x', norm);
+  const [, intermediate] = given.match('gate', [hidden, null]) as [number, number];
+  given.match('up', [hidden, intermediate]);
+  given.match('down', [intermediate, hidden]);
+  return {tokens: tf.util.sizeFromShape([...given.shape('x')]) / hidden, intermediate};
+}
+
+function mlpGrad(given: KernelArguments, norm: string, scale: string): void {
+  const {tokens, intermediate} = mlp(given, norm);
+  given.match('dy', given.shape('x'));
+  given.match(scale, [tokens, 1]);
+  given.alike([tokens, intermediate], 'gated', 'upped');
+  given.flag('ofWeights');
+}

@@ -1,0 +1,209 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {display} from '../options';
+import type {Contract, KernelArguments} from './kernel_arguments';
+
+/** The valid arguments of tfjs's kernels that this library replaces or adds to a backend. */
+export const tfjsContracts: Readonly<Record<string, Contract>> = {
+  [tf.BatchMatMul]: (given) => void product(given),
+  [tf._FusedMatMul]: (given) => {
+    const out = product(given);
+    if (out.length !== 3) given.fail(`inputs 'a' and 'b' must have 3 axes; got ${given.text('a')}`);
+    const columns = out[2]!;
+    if (given.has('bias')) broadcast(given, 'bias', out);
+    const activation = given.oneOf('activation', ACTIVATIONS);
+    if (activation === 'leakyrelu') given.finite(-Infinity, 'leakyreluAlpha');
+    if (activation === 'prelu') {
+      const alpha = given.shape('preluActivationWeights');
+      const isLastAxis = alpha.at(-1) === columns && tf.util.sizeFromShape([...alpha]) === columns;
+      if (!isLastAxis) given.match('preluActivationWeights', out);
+    }
+  },
+  [tf.UnsortedSegmentSum]: (given) => {
+    const x = given.shape('x', ...NUMERIC);
+    if (x.length === 0) given.fail("input 'x' must have at least one axis; got a scalar");
+    given.match('segmentIds', [x[0]!], 'int32');
+    given.integer('numSegments', 0);
+  },
+  [tf.GatherV2]: (given) => {
+    const x = given.shape('x', ...NUMERIC);
+    const indices = given.shape('indices', 'int32');
+    const {axis, batchDims} = {axis: given.attr('axis'), batchDims: given.attr('batchDims')};
+    const isAxis = Number.isInteger(axis) && -x.length <= Number(axis) && Number(axis) < x.length;
+    if (!isAxis)
+      given.fail(`attribute 'axis' must be one of ${given.text('x')}; got ${display(axis)}`);
+    const most = Math.min(indices.length, (Number(axis) + x.length) % x.length);
+    const isBatch = Number.isInteger(batchDims) && Number(batchDims) <= most;
+    if (!isBatch || Number(batchDims) < -indices.length) {
+      given.fail(`attribute 'batchDims' must be an integer <= ${most}; got ${display(batchDims)}`);
+    }
+  },
+  [tf.Identity]: (given) => void given.shape('x', ...NUMERIC),
+  [tf.Cast]: (given) => {
+    given.shape('x', ...NUMERIC);
+    given.oneOf('dtype', NUMERIC);
+  },
+  [tf.Conv2DBackpropFilter]: (given) => {
+    const x = given.match('x', [null, null, null, null]);
+    const filter = given.sizes('filterShape', 4);
+    strides(given, 'strides');
+    given.oneOf('dataFormat', ['NHWC', 'NCHW']);
+    if (given.attr('dataFormat') === 'NCHW') return; // the kernel itself refuses it
+    if (filter[2] !== x[3]) given.fail(`filterShape [${filter}] does not fit ${given.text('x')}`);
+    convolution(given, x, filter, 1, false);
+  },
+  [tf.DepthwiseConv2dNativeBackpropFilter]: (given) => {
+    const x = given.match('x', [null, null, null, null]);
+    depthwise(given, x, given.sizes('filterShape', 4));
+  },
+  [tf.DepthwiseConv2dNativeBackpropInput]: (given) => {
+    const filter = given.match('filter', [null, null, null, null]);
+    depthwise(given, given.sizes('inputShape', 4), filter);
+  },
+  [tf.MaxPoolGrad]: (given) => {
+    const shape = given.match('input', [null, null, null, null]) as Shape4D;
+    const filterSize = strides(given, 'filterSize');
+    const step = strides(given, 'strides');
+    const {pad, dimRoundingMode} = paddingOf(given);
+    const info = tf.backend_util.computePool2DInfo(
+      shape,
+      filterSize,
+      step,
+      1,
+      pad,
+      dimRoundingMode,
+    );
+    given.match('dy', outShape(given, info));
+  },
+};
+
+type Shape4D = [number, number, number, number];
+
+const ACTIVATIONS = ['linear', 'relu', 'relu6', 'elu', 'sigmoid', 'prelu', 'leakyrelu'] as const;
+const NUMERIC = ['float32', 'int32', 'bool'] as const;
+
+/** The shape of a product of stacks of matrices. */
+function product(given: KernelArguments): number[] {
+  const [a, b] = [given.shape('a', ...NUMERIC), given.shape('b', ...NUMERIC)];
+  for (const name of ['a', 'b']) {
+    if (given.shape(name, ...NUMERIC).length < 2) {
+      given.fail(`input '${name}' must have at least 2 axes; got ${given.text(name)}`);
+    }
+  }
+  const [transposeA, transposeB] = [given.flag('transposeA'), given.flag('transposeB')];
+  const [rows, inner] = matrixOf(a, transposeA);
+  const [innerOfB, columns] = matrixOf(b, transposeB);
+  if (inner !== innerOfB) {
+    given.fail(
+      `the inner shapes (${inner}) and (${innerOfB}) of ${given.text('a')} and ${given.text('b')} with transposeA=` +
+        `${transposeA} and transposeB=${transposeB} must match`,
+    );
+  }
+  const stacks = [a, b].map((shape) => shape.slice(0, -2)) as [number[], number[]];
+  return [...tf.broadcast_util.assertAndGetBroadcastShape(...stacks), rows, columns];
+}
+
+function matrixOf(shape: readonly number[], isTransposed: boolean): [number, number] {
+  const [rows, columns] = shape.slice(-2) as [number, number];
+  return isTransposed ? [columns, rows] : [rows, columns];
+}
+
+/** An input that must be broadcastable to a shape, without changing that shape. */
+function broadcast(given: KernelArguments, name: string, to: readonly number[]): void {
+  const shape = given.shape(name);
+  const isRight =
+    shape.length <= to.length &&
+    shape.every((size, axis) => size === 1 || size === to[to.length - shape.length + axis]);
+  if (!isRight) given.fail(`input '${name}' must fit [${to}]; got ${given.text(name)}`);
+}
+
+function depthwise(
+  given: KernelArguments,
+  input: readonly number[],
+  filter: readonly number[],
+): void {
+  strides(given, 'strides');
+  if (filter[2] !== input[3]) {
+    given.fail(`a filter [${filter}] does not fit an input [${input}]`);
+  }
+  convolution(given, input, filter, strides(given, 'dilations'), true);
+}
+
+/** Checks the gradient of a convolution's output. */
+function convolution(
+  given: KernelArguments,
+  input: readonly number[],
+  filter: readonly number[],
+  dilations: number | [number, number],
+  isDepthwise: boolean,
+): void {
+  if (filter.includes(0)) given.fail(`a filter must have no size of 0; got [${filter}]`);
+  addressable(given, 'a filter', filter);
+  const {pad, dimRoundingMode} = paddingOf(given);
+  const info = tf.backend_util.computeConv2DInfo(
+    [...input] as Shape4D,
+    [...filter] as Shape4D,
+    given.attr('strides') as number | [number, number],
+    dilations,
+    pad,
+    dimRoundingMode,
+    isDepthwise,
+  );
+  given.match('dy', outShape(given, info));
+}
+
+/** Numbers that fit into the 4 GiB that a kernel of wasm can address; with more, sizes in 32 bits would wrap around. */
+const ADDRESSABLE = 2 ** 30;
+
+/** Throws if a tensor of this shape does not fit into memory. */
+function addressable(given: KernelArguments, what: string, shape: readonly number[]): void {
+  if (tf.util.sizeFromShape([...shape]) > ADDRESSABLE)
+    given.fail(`${what} of the shape [${shape}] is too large`);
+}
+
+type WindowInfo = Pick<
+  tf.backend_util.Conv2DInfo,
+  'batchSize' | 'inHeight' | 'inWidth' | 'inChannels' | 'padInfo' | 'outShape'
+>;
+
+/** The shape of the output. A padding may leave nothing of it, be invalid, or make the input too large. */
+function outShape(given: KernelArguments, info: WindowInfo): readonly number[] {
+  const {batchSize, inHeight, inWidth, inChannels, padInfo, outShape} = info;
+  const {top, bottom, left, right} = padInfo;
+  const padded = [batchSize, inHeight + top + bottom, inWidth + left + right, inChannels];
+  addressable(given, 'a padded input', padded);
+  if (outShape.every((size) => Number.isInteger(size) && size >= 0)) return outShape;
+  return given.fail(`there is no output of the shape [${outShape}]; look at filter, strides, pad`);
+}
+
+/** One integer >= 1 of 32 bits, or two. */
+function strides(given: KernelArguments, name: string): number | [number, number] {
+  const value = given.attr(name);
+  const all = [value].flat();
+  const isRight =
+    all.length <= 2 &&
+    all.every((x) => Number.isInteger(x) && Number(x) >= 1 && Number(x) < 2 ** 31);
+  if (!isRight)
+    given.fail(
+      `attribute '${name}' must be one or two integers >= 1 and < 2^31; got ${display(value)}`,
+    );
+  return value as number | [number, number];
+}
+
+function paddingOf(given: KernelArguments): {
+  pad: 'same' | 'valid' | number;
+  dimRoundingMode: 'floor' | 'round' | 'ceil' | undefined;
+} {
+  const pad = given.attr('pad') as 'same' | 'valid' | number;
+  const isSize = (x: unknown): boolean => Number.isInteger(x) && Number(x) >= 0;
+  const isPair = (x: unknown): boolean => Array.isArray(x) && x.length === 2 && x.every(isSize);
+  const arePairs =
+    Array.isArray(pad) && (pad as unknown[]).length === 4 && (pad as unknown[]).every(isPair);
+  if (pad !== 'same' && pad !== 'valid' && !isSize(pad) && !arePairs) {
+    given.fail(
+      `attribute 'pad' must be 'same', 'valid', sizes or pairs of them; got ${display(pad)}`,
+    );
+  }
+  const roundings = [undefined, null, 'floor', 'round', 'ceil'] as const;
+  const dimRoundingMode = given.oneOf('dimRoundingMode', roundings) ?? undefined;
+  return {pad, dimRoundingMode};
+}
