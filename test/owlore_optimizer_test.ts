@@ -348,13 +348,13 @@ describeBackends('OwLoreOptimizer', (backend) => {
       });
     };
     expect(said({rank: 8})).to.deep.equal([
-      'OwLoreOptimizer: 1 of 2 matrices are projected; the others are too small for rank 8',
+      'OwLoreOptimizer: projects 1 of 2 matrices; the others are too small for rank 8',
     ]);
     expect(said({})).to.deep.equal([
       'OwLoreOptimizer: no matrix is large enough for rank 128: all are updated as by AdamW',
     ]);
     expect(said({rank: 8, project: /./})).to.deep.equal([
-      'OwLoreOptimizer: 1 of 2 matrices are projected; too small for rank 8: summary/small [2,3]',
+      'OwLoreOptimizer: projects 1 of 2 matrices; too small for rank 8: summary/small [2,3]',
     ]);
     expect(said({rank: 1, project: ['summary/tall']})).to.deep.equal([]);
     expect(said({project: false})).to.deep.equal([]);
@@ -384,8 +384,8 @@ describeBackends('OwLoreOptimizer', (backend) => {
     }
     // The last kernel is in no block.
     expect(lines).to.deep.equal([
-      'OwLoreOptimizer: 2 of 3 matrices are projected; the others are too small for rank 3',
-      'OwLoreOptimizer: 2 of 4 matrices are projected; the others are too small for rank 3',
+      'OwLoreOptimizer: projects 2 of 3 matrices; the others are too small for rank 3',
+      'OwLoreOptimizer: projects 2 of 4 matrices; the others are too small for rank 3',
     ]);
     model.dispose();
     tf.dispose([x, y]);
@@ -424,7 +424,7 @@ describeBackends('OwLoreOptimizer', (backend) => {
     const [chosen, [line]] = await projectedBy({project: () => true});
     expect(chosen).to.deep.equal(automatic);
     expect(line).to.match(
-      /^OwLoreOptimizer: 2 of 4 matrices are projected; depthwise kernels never are: mine\/depthwise_kernel\S* \[2,2,2,3\], \S+\/depthwise_kernel\S* \[2,2,6,3\]$/,
+      /^OwLoreOptimizer: projects 2 of 4 matrices; never projected, as depthwise kernels: mine\/depthwise_kernel\S* \[2,2,2,3\], \S+\/depthwise_kernel\S* \[2,2,6,3\]$/,
     );
     model.dispose();
     tf.dispose([x, y]);

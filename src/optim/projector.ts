@@ -190,13 +190,13 @@ function summarizeProjections(
   if (project === 'auto') {
     return projected === 0
       ? `OwLoreOptimizer: no matrix is large enough for rank ${rank}: all are updated as by AdamW`
-      : `OwLoreOptimizer: ${projected} of ${choices.length} matrices are projected; the others are too small for rank ${rank}`;
+      : `OwLoreOptimizer: projects ${projected} of ${choices.length} matrices; the others are too small for rank ${rank}`;
   }
   const depthwise = full.filter(({name}) => isDepthwiseKernel(name));
   const small = full.filter(({name}) => !isDepthwiseKernel(name));
-  const parts = [`${projected} of ${choices.length} matrices are projected`];
+  const parts = [`projects ${projected} of ${choices.length} matrices`];
   if (small.length > 0) parts.push(`too small for rank ${rank}: ${list(small)}`);
-  if (depthwise.length > 0) parts.push(`depthwise kernels never are: ${list(depthwise)}`);
+  if (depthwise.length > 0) parts.push(`never projected, as depthwise kernels: ${list(depthwise)}`);
   return `OwLoreOptimizer: ${parts.join('; ')}`;
 }
 

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {isModel, matrixCount, weightShapes} from '../model/layer_tree';
-import {interceptLayers} from '../tfjs/models';
+import {interceptLayers, isNested} from '../tfjs/models';
 import {recomputed} from './recompute';
 
 type Layer = tfl.layers.Layer;
@@ -30,7 +30,7 @@ const INPUT_TO_WEIGHT_RATIO = 2;
 
 /**
  * Runs `body` and recomputes each block of a model: each layer of two or more matrices, custom or a nested model, but not a
- * model in which such layers repeat. A stateful recurrent layer is not recomputed, because its second run would start from
+ * nested model in which such layers repeat. A stateful recurrent layer is not recomputed, because its second run would start from
  * another state.
  */
 export function withRecomputedLayers<T>(which: RecomputedLayers, body: () => T): T {
@@ -103,9 +103,13 @@ function sizeOf(tensors: readonly Sized[]): number {
   return tensors.reduce((sum, {shape}) => sum + tf.util.sizeFromShape(shape as number[]), 0);
 }
 
-/** Whether a layer is worth recomputing as a segment of its own. */
+/**
+ * Whether a layer is worth recomputing as a segment of its own. A model that is no layer of another one is not, whether `fit` runs
+ * its layers or a custom loop calls it: if the whole pass were one segment, it would take twice the time and hold as much.
+ */
 function isSegment(layer: Layer): boolean {
-  return !layer.stateful && matrixCount(layer) >= 2 && !(isModel(layer) && holdsBlocks(layer));
+  if (layer.stateful || matrixCount(layer) < 2) return false;
+  return !isModel(layer) || (isNested(layer) && !holdsBlocks(layer));
 }
 
 /** Whether a model is a body of blocks, as `findBlocks` knows them, and not a block itself. */

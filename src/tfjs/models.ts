@@ -20,6 +20,11 @@ export function trainedModel(model: tfl.LayersModel): tfl.LayersModel {
   return (model as unknown as {model?: tfl.LayersModel}).model ?? model;
 }
 
+/** Whether a model was applied as a layer of another one: each such call is a node, and so is the model itself. */
+export function isNested(model: tfl.LayersModel): boolean {
+  return model.inboundNodes.length > 1;
+}
+
 /** Builds a Sequential that was never compiled: its first call would do it, and thereby turn all of its weights on. */
 export function buildSequential(model: tfl.LayersModel): void {
   if (model instanceof tfl.Sequential && !model.built && model.inputs.length > 0) model.build();

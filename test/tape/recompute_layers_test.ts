@@ -309,6 +309,27 @@ describeBackends('recomputed layers', function (this: Mocha.Suite, backend) {
     });
   }
 
+  it('runs each layer of a model once that a custom loop calls, as in fit', () => {
+    const layers = [dense({units: 4}), dense({units: 4}), dense({units: 1})];
+    const model = chain([3], layers);
+    const calls = layers.map((layer) => {
+      const call = layer.call.bind(layer);
+      let count = 0;
+      layer.call = (...args) => {
+        count++;
+        return call(...args);
+      };
+      return () => count;
+    });
+    const x = tf.ones([2, 3]);
+    const optimizer = new OwLoreOptimizer();
+    optimizer.minimize(() => tf.mean(model.apply(x, {training: true}) as tf.Tensor));
+    expect(calls.map((count) => count())).to.deep.equal([1, 1, 1]);
+    tf.dispose(x);
+    model.dispose();
+    optimizer.dispose();
+  });
+
   it('drops the same out twice', async () => {
     const linear = (units: number): Layer => dense({units, useBias: false});
     const block = (): tfl.LayersModel =>

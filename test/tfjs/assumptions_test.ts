@@ -485,6 +485,18 @@ describe('what is assumed of tfjs 4.22', () => {
       y.dispose();
       model.dispose();
     });
+
+    it('a model has a node of its own, and one for each place that it has in another model', () => {
+      const model = sequential();
+      model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
+      (model.apply(tf.ones([1, 2])) as tf.Tensor).dispose();
+      expect(models.isNested(model)).to.equal(false);
+      const input = tfl.input({shape: [2]});
+      const around = tfl.model({inputs: input, outputs: model.apply(input) as tfl.SymbolicTensor});
+      expect(models.isNested(model)).to.equal(true);
+      expect(models.isNested(around)).to.equal(false);
+      around.dispose(); // with the model in it
+    });
   });
 
   describe('fit', () => {
