@@ -33,5 +33,5 @@ export type {BlockScores, ScoresInput} from './scores/scores';
 
 export {recomputed as checkpointed} from './tape/recompute';
 export type {RecomputedLayers as LayerCheckpoints} from './tape/recompute_layers';
-export {leanOptimizer} from './tape/lean_optimizer';
+export {leanOptimizer} from './lean_optimizer';
 export {valueAndGrads, variableGrads} from './tape/tfjs_gradients';

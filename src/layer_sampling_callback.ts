@@ -96,6 +96,8 @@ export class LayerSamplingCallback extends tfl.Callback {
   private blockNames: readonly string[] = [];
   /** The weights of the model that is trained; other weights mean another model. */
   private weights: readonly tfl.LayerVariable[] = [];
+  /** The first weight of each model that it has trained. */
+  private readonly known = new WeakSet<tfl.LayerVariable>();
   /** Names of the blocks that were on in each period so far. */
   private periods: string[][] = [];
   /** The optimizer of a custom loop; null: the one that the model was compiled with. */
@@ -280,6 +282,13 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 
   private startAnew(weights: readonly tfl.LayerVariable[]): void {
+    if (this.known.has(weights[0]!) && !this.hasSaid('in turns')) {
+      console.warn(
+        `${callbackName}: it has trained another model since it trained this one, and starts anew with the first draw of its ` +
+          'seed; models that are trained in turns need a callback each',
+      );
+    }
+    this.known.add(weights[0]!);
     this.weights = weights;
     this.periods = [];
     this.counter = new StepCounter(this.options.initialStep);
@@ -343,8 +352,8 @@ export class LayerSamplingCallback extends tfl.Callback {
     const visits = samplers[sampler].visits(this.sampling, periods);
     if (visits >= reachable || this.hasSaid('length')) return;
     console.warn(
-      `${callbackName}: ${steps} steps make ${periods} periods of ${interval}, in which at most ${visits} of ` +
-        `${reachable} blocks are trained; use a smaller interval or more steps`,
+      `${callbackName}: at most ${visits} of ${reachable} blocks can be trained (steps: ${steps}, interval: ${interval}); use a ` +
+        'smaller interval or more steps',
     );
   }
 

@@ -95,6 +95,9 @@ export function resolveLayerSamplingOptions(
   if (options.scores !== undefined && options.probabilities !== undefined) {
     throw new Error(`${callbackName}: give scores or probabilities, not both`);
   }
+  if (scores instanceof Promise) {
+    throw new Error(`${callbackName}: scores is a promise; give what it resolves to: await it`);
+  }
   if (typeof scores === 'string') checkChoice(callbackName, 'scores', scores, presetNames);
   if (resolved.probabilities !== undefined) checkProbabilities(resolved.probabilities);
   if (resolved.gamma !== 'auto')

@@ -9,7 +9,7 @@ import {StateStore} from './optim/state';
 import {Step, type OnGradient} from './optim/step';
 import {allVariables, namesOf, pairWithVariables, trainableVariables} from './optim/variables';
 import {installKernelsForBackend, installKernelsForStep} from './kernels/install_for_backend';
-import {hostSvd, kernelModules} from './on_demand';
+import {hostSvd} from './on_demand';
 import {checkKnown, checkNumber} from './options';
 import {
   owloreDefaults,
@@ -19,6 +19,7 @@ import {
   type OwLoreOptions,
   type ResolvedOwLoreOptions,
 } from './optim/owlore_options';
+import {unmatched} from './model/variable_selector';
 import {SamplingPlans, type PlannedOptimizer, type SamplingPlan} from './sampling_plan';
 import {withRecomputedLayers} from './tape/recompute_layers';
 import {streamVariableGrads, variableGrads} from './tape/tfjs_gradients';
@@ -50,6 +51,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   private readonly projections: Projections;
   private readonly finiteCheck: FiniteCheck;
   private readonly accumulation: Accumulation;
+  private hasCheckedSelectors = false;
   /** Tensors made for `getWeights`; freed here, because its callers cannot know that they should. */
   private saved: tf.Tensor[] = [];
 
@@ -263,14 +265,15 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.iterations_ = 0;
   }
 
-  /** Begins to load what a step will need. An error is left to the code that needs the part. */
+  /**
+   * Begins to load what a step will need. Kernels are registered at once where they are there, because the first forward pass may
+   * not be this optimizer's: that of `tf.variableGrads` is not.
+   */
   private startLoading(): void {
     const {kernels, basis} = this.options;
-    const needed = [
-      kernels === 'auto' ? kernelModules.get(tf.getBackend()) : undefined,
-      basis === 'svd' ? hostSvd : undefined,
-    ];
-    for (const part of needed) part?.load().catch(() => undefined);
+    if (kernels === 'auto' && tf.getBackend()) void installKernelsForBackend();
+    // An error is left to the step that needs it.
+    if (basis === 'svd') hostSvd.load().catch(() => undefined);
   }
 
   private prepareBackend(): void {
@@ -287,12 +290,29 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.finiteCheck.throwFailure();
     if (this.options.basis === 'svd') checkExactBasisSupport();
     this.projections.summarizeOnce(variables);
+    this.checkSelectorsOnce();
     const {accumulate, accumulation} = this;
     if (accumulate === 1 && accumulation.calls === 0) return this.step(variables, stream);
     this.states.check(variables, this.projections);
     const result = accumulation.addCall(stream);
     if (accumulation.calls >= accumulate) this.stepOfMeans();
     return result;
+  }
+
+  /** Warns of names in `project` and `decay` that pick no variable at all, of whichever model. */
+  private checkSelectorsOnce(): void {
+    if (this.hasCheckedSelectors) return;
+    this.hasCheckedSelectors = true;
+    for (const name of ['project', 'decay'] as const) {
+      const selector = this.options[name];
+      if (selector === 'auto' || selector === false) continue;
+      const missing = unmatched(selector, allVariables());
+      if (missing.length === 0) continue;
+      console.warn(
+        `OwLoreOptimizer: ${name} has ${missing.join(', ')}, but no variable is called that; variables have names such as ` +
+          `'${allVariables()[0]!.name}'`,
+      );
+    }
   }
 
   /** One step of the accumulated gradients. Afterwards none is waiting, even if the step throws. */

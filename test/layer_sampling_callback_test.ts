@@ -362,7 +362,7 @@ describe('LayerSamplingCallback', () => {
 
     it('too few steps to visit the blocks: a warning, not again with every fit', async () => {
       const model = createModel();
-      expectWarning(/8 steps make 1 periods of 8, in which at most 1 of 4 blocks are trained/);
+      expectWarning(/at most 1 of 4 blocks can be trained \(steps: 8, interval: 8\)/);
       const callback = new LayerSamplingCallback({gamma: 1, interval: 8});
       for (let i = 0; i < 3; i++) await fit(model, [callback]);
       model.dispose();

@@ -597,7 +597,7 @@ describe('LayerSamplingCallback, several models', () => {
   it('each starts anew, as with a callback of its own', async () => {
     const sampling = new LayerSamplingCallback({gamma: 1, interval: 3, seed: 5});
     // Each callback warns of a training that is too short: once.
-    for (let i = 0; i < 3; i++) expectWarning(/steps make \d periods of 3/);
+    for (let i = 0; i < 3; i++) expectWarning(/blocks can be trained \(steps: \d, interval: 3\)/);
     for (const steps of [5, 13, 7]) {
       const model = createModel();
       const own = new LayerSamplingCallback({gamma: 1, interval: 3, seed: 5});

@@ -117,7 +117,7 @@ describe('steps of several batches', () => {
   }
 
   /** Of a first fit of one epoch, which does not know what comes after it; once for a callback. */
-  const tooShort = /2 steps make 1 periods of 2, in which at most 2 of 4 blocks are trained/;
+  const tooShort = /at most 2 of 4 blocks can be trained \(steps: 2, interval: 2\)/;
 
   /** 35 batches are 8 steps and 3 batches of the next. */
   const epochs = 7;

@@ -3,7 +3,7 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
 import {collectedWeights, variableOf} from '../tfjs/models';
 import type {ResolvedBlock} from './blocks';
-import {selects, type VariableSelector} from './variable_selector';
+import {selects, unmatched, type VariableSelector} from './variable_selector';
 
 /** A weight that is turned on and off: one that tfjs hands to the optimizer. */
 interface SwitchedWeight {
@@ -59,6 +59,7 @@ export class TrainableBlocks {
     this.names = blocks
       .filter(({weights}) => weights.some((weight) => trained.has(weight)))
       .map(({name}) => name);
+    if (alwaysOn !== 'auto' && alwaysOn !== false) this.checkNames(alwaysOn);
     const inBlocks = new Set(blocks.flatMap(({weights}) => weights));
     this.alwaysOn = new Set(
       [...trained].filter((weight) => {
@@ -66,6 +67,17 @@ export class TrainableBlocks {
         if (alwaysOn === 'auto') return !inBlocks.has(weight);
         return selects(alwaysOn, {name: weight.name, shape: weight.read().shape});
       }),
+    );
+  }
+
+  /** Throws if a name picks no weight of the model: then what was meant would never be trained. */
+  private checkNames(alwaysOn: VariableSelector): void {
+    const weights = this.model.weights.map(({name, shape}) => ({name, shape: shape as number[]}));
+    const missing = unmatched(alwaysOn, weights);
+    if (missing.length === 0) return;
+    throw new Error(
+      `${this.owner}: alwaysOn has ${missing.join(', ')}, but no weight or layer of the model is called that. Weights: ` +
+        weights.map(({name}) => name).join(', '),
     );
   }
 

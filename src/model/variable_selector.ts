@@ -19,6 +19,21 @@ export function selects(selector: VariableSelector, variable: VariableInfo): boo
   return selector.some((name) => variable.name === name || variable.name.startsWith(`${name}/`));
 }
 
+/** Those of a selector's names, or its pattern, that pick none of the variables: typing errors, perhaps. None for a function. */
+export function unmatched(
+  selector: VariableSelector,
+  variables: readonly VariableInfo[],
+): string[] {
+  if (typeof selector === 'function') return [];
+  const entries = selector instanceof RegExp ? [selector] : selector;
+  return entries
+    .filter((entry) => {
+      const picks = entry instanceof RegExp ? entry : [entry];
+      return !variables.some((variable) => selects(picks, variable));
+    })
+    .map(display);
+}
+
 /** Throws unless `value` is a selector. */
 export function checkSelector(
   owner: string,

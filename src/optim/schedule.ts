@@ -79,9 +79,18 @@ export function checkLearningRate(owner: string, rate: unknown): asserts rate is
   if (typeof rate === 'function') return;
   if (typeof rate === 'object' && rate !== null) {
     checkSchedule(owner, rate as Schedule);
-  } else {
+  } else if (typeof rate === 'number') {
     checkNumber(owner, 'learningRate', rate, {min: 0});
+  } else {
+    throw wrongRate(owner, rate);
   }
+}
+
+function wrongRate(owner: string, rate: unknown): Error {
+  return new Error(
+    `${owner}: learningRate must be a number >= 0, a schedule (linearDecay, cosineDecay, warmup) or a function ` +
+      `of the step; got ${display(rate)}`,
+  );
 }
 
 /** The keys of each kind of schedule. */
@@ -94,10 +103,7 @@ const keys: Readonly<Record<Schedule['kind'], readonly string[]>> = {
 function checkSchedule(owner: string, schedule: Schedule): void {
   const {kind} = schedule;
   if (!Object.hasOwn(keys, kind)) {
-    throw new Error(
-      `${owner}: learningRate must be a number >= 0, a schedule (linearDecay, cosineDecay, warmup) or a function ` +
-        `of the step; got ${display(schedule)}`,
-    );
+    throw wrongRate(owner, schedule);
   }
   checkKnown(owner === kind ? owner : `${owner}: ${kind}`, schedule, keys[kind]);
   if (schedule.kind === 'warmup') {

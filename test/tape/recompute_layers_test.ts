@@ -4,7 +4,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer} from '../../src';
 import {allLayers} from '../../src/model/layer_tree';
 import {recomputedPart, type RecomputedLayers} from '../../src/tape/recompute_layers';
-import {leanOptimizer} from '../../src/tape/lean_optimizer';
+import {leanOptimizer} from '../../src/lean_optimizer';
 import {describeBackends} from '../support/backends';
 import {modelZoo, type Specimen} from '../support/model_zoo';
 

@@ -1,8 +1,8 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
-import {createLlama, sparseCrossEntropy} from '../../src/llama';
-import {leanOptimizer} from '../../src/tape/lean_optimizer';
-import {describeBackends} from '../support/backends';
+import {createLlama, sparseCrossEntropy} from '../src/llama';
+import {leanOptimizer} from '../src/lean_optimizer';
+import {describeBackends} from './support/backends';
 
 describeBackends('leanOptimizer', (backend) => {
   if (backend === 'webgpu') return; // what it adds to the tape does not depend on the backend

@@ -1,0 +1,43 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {installKernelsForBackend, kernelChoices} from './kernels/install_for_backend';
+import {checkChoice, checkKnown, display} from './options';
+import {
+  layerRecomputations,
+  withRecomputedLayers,
+  type RecomputedLayers,
+} from './tape/recompute_layers';
+import {variableGrads} from './tape/tfjs_gradients';
+import {isOptimizer} from './tfjs/optimizers';
+
+/**
+ * Gives any tfjs optimizer the gradient tape of {@link OwLoreOptimizer}: fewer activations are kept for the backward pass.
+ * All gradients live until the update, since a stock optimizer takes them together. It also registers this library's kernels, as
+ * {@link OwLoreOptimizer} does.
+ *
+ * ```ts
+ * model.compile({optimizer: leanOptimizer(tf.train.adam(1e-3)), loss});
+ * ```
+ *
+ * @param optimizer Its method `computeGradients`, which `minimize` and so `fit` call, is replaced; it is returned.
+ * @param options `checkpoint` and `kernels`: as the options of {@link OwLoreOptimizer}. Default `'auto'` for both.
+ * @throws Error that names the option, its value and what is allowed.
+ */
+export function leanOptimizer<T extends tf.Optimizer>(
+  optimizer: T,
+  options: {checkpoint?: RecomputedLayers; kernels?: 'auto' | 'none'} = {},
+): T {
+  if (typeof optimizer !== 'object' || optimizer === null || !isOptimizer(optimizer)) {
+    throw new Error(
+      `leanOptimizer: optimizer must be an optimizer of tfjs, such as tf.train.adam(1e-3); got ${display(optimizer)}`,
+    );
+  }
+  checkKnown('leanOptimizer', options, ['checkpoint', 'kernels']);
+  const {checkpoint = 'auto', kernels = 'auto'} = options;
+  checkChoice('leanOptimizer', 'checkpoint', checkpoint, layerRecomputations);
+  checkChoice('leanOptimizer', 'kernels', kernels, kernelChoices);
+  optimizer.computeGradients = (f, varList) => {
+    if (kernels === 'auto') void installKernelsForBackend();
+    return variableGrads(() => withRecomputedLayers(checkpoint, f), varList);
+  };
+  return optimizer;
+}
