@@ -24,7 +24,7 @@ const tfjsGlobal = `
 const notBundled = [/^@tensorflow\//, 'webgpu'];
 
 /** Packages whose code is in one of the builds. */
-const bundled = new Set<string>();
+const bundled = new Set(['node_modules/typed-emitter']); // whose types are in those of this library
 
 /** Writes the licences of all packages whose code is in a build, because they must accompany copies of it. */
 const licences: Plugin = {
@@ -57,7 +57,12 @@ export default defineConfig([
     entry: {...library, node: 'src/node.ts', 'llama/node': 'src/llama/node.ts'},
     format: 'esm',
     target: 'es2022',
-    dts: {entry: library, compilerOptions: {ignoreDeprecations: '6.0'}},
+    dts: {
+      entry: library,
+      compilerOptions: {ignoreDeprecations: '6.0'},
+      // Its default export is no type for TypeScript's resolution of Node.
+      resolve: ['typed-emitter'],
+    },
     external: notBundled,
     splitting: true,
     sourcemap: true,

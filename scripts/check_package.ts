@@ -145,9 +145,12 @@ function typeCheck(project: string): void {
   );
   // Were they not found, they would be \`any\`.
   const use = `
-    import {OwLoreOptimizer} from '${name}';
+    import {LayerSamplingCallback, OwLoreOptimizer} from '${name}';
     // @ts-expect-error
     new OwLoreOptimizer({rank: 'high'});
+    new LayerSamplingCallback().events.on('sample', ({blocks}) => blocks.join());
+    // @ts-expect-error
+    new LayerSamplingCallback().events.on('simple', () => undefined);
   `;
   for (const extension of ['mts', 'cts', 'ts']) {
     writeFileSync(join(project, `entries.${extension}`), use + lines.join(''));
