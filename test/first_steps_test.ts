@@ -4,6 +4,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {LayerSamplingCallback, leanOptimizer, OwLoreOptimizer, owlore} from '../src';
 import * as wasm from '../src/kernels/wasm';
 import {backends, defaultBackend} from './support/backends';
+import {rejection} from './support/rejection';
 import {expectWarning} from './support/warnings';
 
 /* What people stumble over in the first minutes with the library. */
@@ -32,11 +33,7 @@ describe('mistakes', () => {
     const model = createModel();
     const head = model.layers[2]!.name;
     const callback = new LayerSamplingCallback({interval: 1, alwaysOn: [head, 'haed']});
-    const error = await fit(owlore(), [callback], model).then(
-      () => null,
-      (error: Error) => error,
-    );
-    expect(error?.message)
+    expect((await rejection(fit(owlore(), [callback], model))).message)
       .to.match(
         /alwaysOn has 'haed', but no weight or layer of the model is called that\. Weights: /,
       )
@@ -47,8 +44,7 @@ describe('mistakes', () => {
 
   it('a pattern in alwaysOn that matches no weight', async () => {
     const callback = new LayerSamplingCallback({interval: 1, alwaysOn: /haed/});
-    const error = await fit(owlore(), [callback]).catch((error: Error) => error);
-    expect(String(error)).to.include('alwaysOn has /haed/');
+    expect((await rejection(fit(owlore(), [callback]))).message).to.include('alwaysOn has /haed/');
   });
 
   for (const name of ['project', 'decay'] as const) {
