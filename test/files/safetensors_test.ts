@@ -18,7 +18,7 @@ function file(header: unknown, dataLength = 0): Uint8Array {
 
 describe('safetensors', () => {
   it('reads what another reader reads', () => {
-    const path = new URL('../../fixtures/llama/llama2/model.safetensors', import.meta.url);
+    const path = new URL('../fixtures/llama/llama2/model.safetensors', import.meta.url);
     const {tensors, metadata} = parseSafetensors(readFileSync(path));
     const expected = readTensors('llama/llama2/model');
     expect([...tensors.keys()]).to.deep.equal([...expected.keys()]);

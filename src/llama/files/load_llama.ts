@@ -22,7 +22,7 @@ import {EMBEDDING, HEAD, weightShapes, type WeightShape} from './weight_shapes';
 export interface LoadLlamaOptions extends LlamaKernelOptions {
   /** As in `LlamaConfig`; default false. */
   headInLoss?: boolean;
-  /** For files behind a URL: `fetch`'s options, such as `headers` and `signal`; default none. */
+  /** For files behind a URL: `fetch`'s options, such as `headers` and `signal`, and `timeout` in milliseconds; default none. */
   request?: RequestOptions;
   /** Called after each tensor with the bytes of tensors that have been read, and of all; default none. */
   onProgress?: (bytes: number, total: number) => void;

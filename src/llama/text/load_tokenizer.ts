@@ -12,7 +12,7 @@ import type {TokenizerJson} from './tokenizer_library';
 
 /** Options of `loadTokenizer`. */
 export interface LoadTokenizerOptions {
-  /** How files behind a URL are asked for: `fetch`'s own options, such as `headers`; default none. */
+  /** For files behind a URL: `fetch`'s options, such as `headers` and `signal`, and `timeout` in milliseconds; default none. */
   request?: RequestOptions;
 }
 

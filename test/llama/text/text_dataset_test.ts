@@ -345,7 +345,9 @@ describe('textDataset', () => {
     });
     const batches = dataset[Symbol.asyncIterator]();
     expect(await take(batches, 1)).to.have.length(1);
-    writeFileSync(path, line);
+    // of the same size, so that only its time tells
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    writeFileSync(path, line.toUpperCase().repeat(20_000));
     expect((await rejection(take(batches))).message).to.include('it was changed while it was read');
     const nothing = textDataset(5 as unknown as string, tokenizer); // without types
     expect((await rejection(pass(nothing))).message).to.include('data is the path of a file');
