@@ -201,7 +201,14 @@ function sizeOf(tensors: Iterable<StoredTensor>): number {
 
 /** A tensor as the model has it. */
 async function readTensor(tensor: ChosenTensor): Promise<tf.Tensor> {
-  const {shape, transposed} = tensor;
-  const values = await readValues(tensor, transposed);
+  const {file, name, shape, transposed} = tensor;
+  const values = await readValues(tensor, transposed).catch((cause: unknown) => {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new Error(
+      `${OWNER}: ${file.path}: tensor ${show(name)} of shape [${shape.join(', ')}] does not fit into ` +
+        `the memory of this machine (${cause.message})`,
+      {cause},
+    );
+  });
   return tf.tensor(values, transposed ? [...shape].reverse() : shape);
 }

@@ -152,7 +152,7 @@ describe('textDataset', () => {
       /^5 dropped its prompt of \d+ tokens leaves no room for the answer in maxLength 32$/,
       /^6 cut it has \d+ tokens; maxLength is 32$/,
       /^7 dropped no message has the role 'assistant'$/,
-      /^9 dropped it is not UTF-8$/,
+      /^9 dropped it is not UTF-8; save it as UTF-8$/,
     ];
     expect(named).to.have.length(expected.length);
     expected.forEach((pattern, i) => expect(named[i]).to.match(pattern));
