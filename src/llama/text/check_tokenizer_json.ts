@@ -12,6 +12,7 @@ const MOST_IDS = 2 ** 21;
  */
 export function checkTokenizerJson(json: JsonObject): asserts json is JsonObject & TokenizerJson {
   const {model, added_tokens: added = []} = json;
+  for (const part of ['normalizer', 'pre_tokenizer', 'decoder']) checkPatternsIn(part, json[part]);
   if (!isObject(model)) throw wrong('model', 'an object', model);
   const tokens = new Map<number, string>();
   for (const [token, id] of vocabularyOf(model)) addToken(tokens, 'model.vocab', token, id);
@@ -31,6 +32,18 @@ export function checkTokenizerJson(json: JsonObject): asserts json is JsonObject
   if (!Array.isArray(merges)) throw wrong('model.merges', 'a list', merges);
   const other = merges.find((merge) => !isMerge(merge)) as unknown;
   if (other !== undefined) throw wrong('model.merges', 'pairs of tokens', other);
+}
+
+/** Checks the patterns of a part at any depth: one that it does not know the library leaves out, with a warning. */
+function checkPatternsIn(where: string, part: unknown): void {
+  if (typeof part !== 'object' || part === null) return;
+  for (const [name, value] of Object.entries(part)) {
+    const {Regex, String} = isObject(value) ? value : {};
+    if (name === 'pattern' && typeof (Regex ?? String) !== 'string') {
+      throw wrong(`${where}: pattern`, '{"Regex": "…"} or {"String": "…"}', value);
+    }
+    checkPatternsIn(where, value);
+  }
 }
 
 /** Each token with its id, which is its place where the vocabulary is a list of tokens with their scores. */

@@ -121,7 +121,7 @@ describe('encodeExample', () => {
           {format: 'alpaca', prompt: long, answer: long},
           {format: 'chat', messages},
         ] as const) {
-          const {ids, isCut} = encodeExample(example as Example, counted, false, 512);
+          const {ids, isCut} = encodeExample(example, counted, false, 512);
           expect([ids.length, isCut]).to.deep.equal([512, true]);
         }
         expect(characters).to.be.below(100_000);

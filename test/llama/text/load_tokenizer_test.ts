@@ -319,6 +319,10 @@ describe('loadTokenizer', () => {
         [{model: {...model, merges: [['a']]}}, 'model.merges must be pairs of tokens; got ["a"]'],
         [{added_tokens: {}}, 'added_tokens must be a list; got {}'],
         [
+          {pre_tokenizer: {type: 'Sequence', pretokenizers: [{type: 'Split', pattern: {}}]}},
+          'pre_tokenizer: pattern must be {"Regex": "…"} or {"String": "…"}; got {}',
+        ],
+        [
           {added_tokens: [{id: 1, content: ''}]},
           'added_tokens must be objects with the id and the content of a token; got {"id":1,"content":""}',
         ],
