@@ -8,7 +8,7 @@ import {
   type MethodParts,
   type PaperMethodName,
 } from '../methods';
-import {seedRange} from '../options';
+import {display, seedRange} from '../options';
 import {owloreDefaults} from '../optim/owlore_options';
 import {samplers} from '../sampling/samplers';
 import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/score_kinds';
@@ -51,7 +51,7 @@ const scores: OptionDescription<string> = {
       if (scoreNames.includes(value) || isThere('file', value)) return;
     }
     throw new Error(
-      `${owner}: ${name} must be ${scoreNames.join(', ')} or a file that is there; got '${String(value)}'`,
+      `${owner}: ${name} must be ${scoreNames.join(', ')} or a file that is there; got ${display(value)}`,
     );
   },
 };

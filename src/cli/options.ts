@@ -249,7 +249,7 @@ type PathKind = 'file' | 'folder';
 function checkPath(kind: PathKind, owner: string, name: string, value: unknown): void {
   checkText(owner, name, value);
   if (isThere(kind, value)) return;
-  throw new Error(`${owner}: ${name}: there is no ${kind} '${value}'`);
+  throw new Error(`${owner}: ${name}: there is no ${kind} ${display(value)}`);
 }
 
 /** Whether a text is the path of such a thing. */

@@ -37,13 +37,14 @@ export function checkTokenizerJson(json: JsonObject): asserts json is JsonObject
 /** Checks the patterns of a part at any depth: one that it does not know the library leaves out, with a warning. */
 function checkPatternsIn(where: string, part: unknown): void {
   if (typeof part !== 'object' || part === null) return;
-  for (const [name, value] of Object.entries(part)) {
-    const {Regex, String} = isObject(value) ? value : {};
-    if (name === 'pattern' && typeof (Regex ?? String) !== 'string') {
-      throw wrong(`${where}: pattern`, '{"Regex": "…"} or {"String": "…"}', value);
+  if (isObject(part) && (part['type'] === 'Replace' || part['type'] === 'Split')) {
+    const {pattern} = part;
+    const {Regex, String} = isObject(pattern) ? pattern : {};
+    if (typeof (Regex ?? String) !== 'string') {
+      throw wrong(`${where}: pattern`, '{"Regex": "…"} or {"String": "…"}', pattern);
     }
-    checkPatternsIn(where, value);
   }
+  for (const inner of Object.values(part)) checkPatternsIn(where, inner);
 }
 
 /** Each token with its id, which is its place where the vocabulary is a list of tokens with their scores. */
