@@ -1,18 +1,26 @@
 /**
- * The tests with wrong arguments, for long: `npm run fuzz -- [runs] [seed]`. Each kernel and entry gets `runs` random calls on every
- * backend that is here (`OWLORE_BACKENDS` chooses); what fails under a seed fails again under it.
+ * The tests with random wrong input, for long: `npm run fuzz -- [files|kernels] [runs] [seed]`. `files`: damaged files of every kind, `runs`
+ * of each (default 15000, together 135000). `kernels`: each kernel and entry gets `runs` random calls (default 2000) on every backend that
+ * is here (`OWLORE_BACKENDS` chooses). What fails under a seed fails again under it.
  */
 import {spawnSync} from 'node:child_process';
 
-const [runs = '2000', seed = String(Date.now() % 2 ** 31)] = process.argv.slice(2);
-if (![runs, seed].every((text) => /^\d+$/.test(text))) {
-  process.stderr.write('usage: npm run fuzz -- [runs] [seed], both integers\n');
+/** The names of tests, and how many cases each makes. */
+const parts = {
+  files: ['hostile files', '15000'],
+  kernels: ['wrong arguments|wrong gradients|wrong labels|restored state', '2000'],
+} as const;
+
+const [part = 'files', ...numbers] = process.argv.slice(2);
+if (!Object.hasOwn(parts, part) || !numbers.every((text) => /^\d+$/.test(text))) {
+  process.stderr.write('usage: npm run fuzz -- [files|kernels] [runs] [seed], both integers\n');
   process.exit(1);
 }
-process.stdout.write(`${runs} runs of each kernel and entry, seed ${seed}\n`);
-const {status} = spawnSync(
-  'npx',
-  ['mocha', '--timeout', '0', '-g', 'wrong arguments|wrong gradients|wrong labels|restored state'],
-  {stdio: 'inherit', env: {...process.env, OWLORE_FUZZ_RUNS: runs, OWLORE_FUZZ_SEED: seed}},
-);
+const [pattern, usualRuns] = parts[part as keyof typeof parts];
+const [runs = usualRuns, seed = String(Date.now() % 2 ** 31)] = numbers;
+process.stdout.write(`${part}: ${runs} runs of each, seed ${seed}\n`);
+const {status} = spawnSync('npx', ['mocha', '--timeout', '0', '-g', pattern], {
+  stdio: 'inherit',
+  env: {...process.env, OWLORE_FUZZ_RUNS: runs, OWLORE_FUZZ_SEED: seed},
+});
 process.exit(status ?? 1);

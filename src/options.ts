@@ -122,8 +122,16 @@ export function definedIn<T extends object>(options: T): T {
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as T;
 }
 
-/** A value as it should stand in an error message. */
+/** More characters of a value are not shown. */
+const LONGEST_DISPLAY = 500;
+
+/** A value as it should stand in an error message, cut where it is long. */
 export function display(value: unknown): string {
+  const text = wholeDisplay(value);
+  return text.length > LONGEST_DISPLAY ? `${text.slice(0, LONGEST_DISPLAY)}…` : text;
+}
+
+function wholeDisplay(value: unknown): string {
   if (typeof value === 'string') return `'${value}'`;
   if (typeof value === 'number' || value === undefined || value === null) return String(value);
   if (value instanceof RegExp) return String(value);

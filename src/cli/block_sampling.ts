@@ -1,6 +1,7 @@
 /** How a run draws the blocks that train: their scores, and the probabilities that follow from them. */
 import {readFileSync} from 'node:fs';
 import type * as tfl from '@tensorflow/tfjs-layers';
+import {decodeUtf8, parseJsonText} from '../files/json';
 import {layerSamplingDefaults, type LayerSamplingOptions} from '../layer_sampling_options';
 import type {TextDataset} from '../llama/index';
 import {needsScores, paperMethods, type MethodParts} from '../methods';
@@ -95,7 +96,7 @@ async function findScores(
     const values = presetScores(name, blocks.length);
     return {scores: {blocks, scores: values}, values, title: null};
   }
-  if (!(name in scoreKinds)) return readScoreFile(name, blocks);
+  if (!Object.hasOwn(scoreKinds, name)) return readScoreFile(name, blocks);
   const kind = name as ScoreKind;
   const {title, needsData, options} = scoreKinds[kind];
   const calibration = needsData ? watchedCalibration(dataset, CALIBRATION_BATCHES, console) : [];
@@ -111,19 +112,11 @@ async function findScores(
 /** Scores of a file, in the order of the model's blocks. */
 function readScoreFile(path: string, blocks: readonly string[]): FoundScores {
   return asUsage(() => {
-    const scores = parse(path);
+    const scores = parseJsonText(path, decodeUtf8(path, readFileSync(path))) as ScoresInput;
     const {values, blocks: names} = readScores(scores, path);
-    const {kind} = scores as {kind?: ScoreKind};
-    const title = (kind && scoreKinds[kind]?.title) ?? 'score';
+    const {kind = ''} = scores as {kind?: string};
+    const title = Object.hasOwn(scoreKinds, kind) ? scoreKinds[kind as ScoreKind].title : 'score';
     const all = {all: blocks, candidates: blocks};
     return {scores, values: ofCandidates('finetune', 'scores', values, names, all), title};
   });
-}
-
-function parse(path: string): ScoresInput {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8')) as ScoresInput;
-  } catch (cause) {
-    throw new Error(`${path} is not JSON: ${(cause as Error).message}`, {cause});
-  }
 }

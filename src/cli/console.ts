@@ -3,7 +3,7 @@
  * JSON object, the result or `{"error": "…"}`.
  */
 import {startProgress, type Progress, type ProgressOptions} from './progress';
-import {style} from './style';
+import {style, withVisibleControls} from './style';
 
 /** Where texts go. */
 export interface OutputStream extends NodeJS.WritableStream {
@@ -31,25 +31,23 @@ export class CommandConsole {
     return !this.isJson && this.stdout.isTTY === true;
   }
 
-  /** A line on stderr. */
+  /** A line on stderr, in which control characters can be seen. */
   note(line: string): void {
-    if (this.running) this.running.line(line);
-    else this.stderr.write(`${line}\n`);
+    const shown = withVisibleControls(line);
+    if (this.running) this.running.line(shown);
+    else this.stderr.write(`${shown}\n`);
   }
 
-  /** A part of the result for people; with `--json` nothing. */
-  write(text: string): void {
-    if (!this.isJson) this.stdout.write(text);
+  /** A part of the result for people, in a terminal with control characters that can be seen; with `--json` nothing. */
+  write(text: string, {isDim = false} = {}): void {
+    if (this.isJson) return;
+    const shown = this.isWatched ? withVisibleControls(text) : text;
+    this.stdout.write(isDim && this.stdout.hasColors?.() ? style('dim', shown) : shown);
   }
 
   /** A line of the result for people; with `--json` nothing. */
   print(line = ''): void {
     this.write(`${line}\n`);
-  }
-
-  /** A less important part of the result, in dim letters. */
-  dim(text: string): string {
-    return this.stdout.hasColors?.() ? style('dim', text) : text;
   }
 
   /** The result for programs: without `--json` nothing. */

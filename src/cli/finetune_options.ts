@@ -1,5 +1,4 @@
 /** The options of `tfjs-owlore finetune`, and which of them go together. */
-import {existsSync} from 'node:fs';
 import {floatTypes, type FloatType} from '../files/float_type';
 import {layerSamplingDefaults} from '../layer_sampling_options';
 import {
@@ -9,7 +8,7 @@ import {
   type MethodParts,
   type PaperMethodName,
 } from '../methods';
-import {seedRange} from '../options';
+import {display, seedRange} from '../options';
 import {owloreDefaults} from '../optim/owlore_options';
 import {samplers} from '../sampling/samplers';
 import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/score_kinds';
@@ -21,6 +20,7 @@ import {
   fileOrUrl,
   flag,
   group,
+  isThere,
   number,
   refuseMeaningless,
   required,
@@ -46,9 +46,12 @@ const scores: OptionDescription<string> = {
   ...text(`what draws the blocks: ${scoreNames.join(', ')}, or a file of scores`, '<name|file>'),
   default: 'outlier',
   check(owner, name, value) {
-    if (typeof value === 'string' && (scoreNames.includes(value) || existsSync(value))) return;
+    if (typeof value === 'string') {
+      // not a pipe, whose writer may never come
+      if (scoreNames.includes(value) || isThere('file', value)) return;
+    }
     throw new Error(
-      `${owner}: ${name} must be ${scoreNames.join(', ')} or a file that is there; got '${String(value)}'`,
+      `${owner}: ${name} must be ${scoreNames.join(', ')} or a file that is there; got ${display(value)}`,
     );
   },
 };
@@ -112,7 +115,8 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
   const {method, scores, steps, validation} = settings;
   const {lowRank, sampling}: MethodParts = paperMethods[method];
   const byMethod = `--method ${method}`;
-  const hasTau = scores in scoreKinds && scoreKinds[scores as ScoreKind].options.includes('tau');
+  const hasTau =
+    Object.hasOwn(scoreKinds, scores) && scoreKinds[scores as ScoreKind].options.includes('tau');
   return {
     ...(!hasTau && {tau: `--scores ${scores}`}),
     ...(!lowRank && {rank: byMethod, refreshInterval: byMethod}),

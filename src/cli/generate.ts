@@ -1,5 +1,6 @@
 /** `tfjs-owlore generate`: continues a text. */
 import {readFileSync} from 'node:fs';
+import {parseJsonObject} from '../files/json';
 import {text as readAll} from 'node:stream/consumers';
 import {generateDefaults} from '../llama/generation/generate_options';
 import {generate as generateIds} from '../llama/index';
@@ -96,7 +97,7 @@ async function write(
   const stream = new TextStream(tokenizer, ids, stop);
   const total = maxNewTokens ?? Math.min(128, config.maxPositionEmbeddings - ids.length);
   const progress = console.isJson ? console.progress({label: 'writing', total}) : null;
-  if (console.isWatched && !chat) console.write(console.dim(prompt));
+  if (console.isWatched && !chat) console.write(prompt, {isDim: true});
 
   const start = performance.now();
   const {ids: written, finishReason} = await generateIds(model, ids, {
@@ -130,18 +131,17 @@ async function write(
   };
 }
 
+const GENERATION_CONFIG = 'generation_config.json';
+
 /** The tokens after which a model has no more to say, as its files have it. */
 function endTokens({tokenizer, config, configJson, files}: Loaded): number[] {
-  const generationConfig = files.get('generation_config.json');
+  const generationConfig = files.get(GENERATION_CONFIG);
   const listed = [
     tokenizer.eosTokenId,
     configJson['eos_token_id'],
-    generationConfig && parse(generationConfig)['eos_token_id'],
+    generationConfig &&
+      parseJsonObject(`generate: ${GENERATION_CONFIG}`, generationConfig)['eos_token_id'],
   ].flat();
   const ids = listed.filter((id): id is number => Number.isInteger(id));
   return [...new Set(ids)].filter((id) => id >= 0 && id < config.vocabSize);
-}
-
-function parse(json: Uint8Array): Record<string, unknown> {
-  return JSON.parse(new TextDecoder().decode(json)) as Record<string, unknown>;
 }

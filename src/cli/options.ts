@@ -248,9 +248,21 @@ type PathKind = 'file' | 'folder';
 
 function checkPath(kind: PathKind, owner: string, name: string, value: unknown): void {
   checkText(owner, name, value);
-  const found = statSync(value, {throwIfNoEntry: false});
-  if (kind === 'file' ? found?.isFile() : found?.isDirectory()) return;
-  throw new Error(`${owner}: ${name}: there is no ${kind} '${value}'`);
+  if (isThere(kind, value)) return;
+  throw new Error(`${owner}: ${name}: there is no ${kind} ${display(value)}`);
+}
+
+/** Whether a text is the path of such a thing. */
+export function isThere(kind: PathKind, path: string): boolean {
+  try {
+    const found = statSync(path);
+    return kind === 'file' ? found.isFile() : found.isDirectory();
+  } catch (error) {
+    // the last: a text that can be no path
+    const none = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ERR_INVALID_ARG_VALUE'];
+    if (none.includes((error as NodeJS.ErrnoException).code!)) return false;
+    throw error;
+  }
 }
 
 function checkPathOrUrl(kind: PathKind, owner: string, name: string, value: unknown): void {

@@ -1,3 +1,4 @@
+import type {BigIntStats} from 'node:fs';
 import {importNode} from './import_node';
 import type {FileSource, SourceFile} from './source';
 import {checkSourcePath} from './source_path';
@@ -16,7 +17,7 @@ export function folderSource(owner: string, folder: string): FileSource {
     name: folder,
     async open(path) {
       checkSourcePath(owner, path);
-      const {open, realpath, stat} = await importNode('node:fs/promises');
+      const {realpath, stat} = await importNode('node:fs/promises');
       const {join} = await importNode('node:path');
       const root = await unlessMissing(realpath(folder));
       if (root === null) throw new Error(`${owner}: there is no folder '${folder}'`);
@@ -30,37 +31,68 @@ export function folderSource(owner: string, folder: string): FileSource {
       }
       // checked before it is opened: opening a pipe would wait for its writer
       if (!(await stat(target)).isFile()) throw new Error(`${owner}: ${path} is not a file`);
-      return openFile(owner, path, await open(target, 'r'));
+      return openFile(owner, path, target);
     },
   };
 }
 
-async function openFile(
-  owner: string,
-  path: string,
-  handle: Awaited<ReturnType<(typeof import('node:fs/promises'))['open']>>,
-): Promise<SourceFile> {
-  const {size} = await handle.stat();
-  return {
-    path,
-    size,
-    async read(from, to) {
-      const bytes = new Uint8Array(to - from);
-      let filled = 0;
-      while (filled < bytes.length) {
-        const {bytesRead} = await handle.read(bytes, filled, bytes.length - filled, from + filled);
-        if (bytesRead === 0) {
-          throw new Error(
-            `${owner}: ${path} had ${size} bytes when it was opened and has ` +
-              `${from + filled} now; it was changed while it was read`,
-          );
+async function openFile(owner: string, path: string, target: string): Promise<SourceFile> {
+  const {open, stat} = await importNode('node:fs/promises');
+  const handle = await open(target, 'r');
+  try {
+    const {size, version} = stateOf(await handle.stat({bigint: true}));
+    return {
+      path,
+      size,
+      version,
+      async read(from, to) {
+        const bytes = new Uint8Array(to - from);
+        let filled = 0;
+        while (filled < bytes.length) {
+          const at = from + filled;
+          const {bytesRead} = await handle.read(bytes, filled, bytes.length - filled, at);
+          if (bytesRead === 0) break;
+          filled += bytesRead;
         }
-        filled += bytesRead;
-      }
-      return bytes;
-    },
-    close: () => handle.close(),
-  };
+        // by its path, where a file that replaces it has another number
+        const stats = await unlessMissing(stat(target, {bigint: true}));
+        const now = stats && stateOf(stats);
+        if (now?.version !== version) throw changedFile(owner, path, size, now);
+        return bytes;
+      },
+      close: () => handle.close(),
+    };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+type FileState = Pick<SourceFile, 'size' | 'version'>;
+
+function stateOf({dev, ino, size, mtimeNs}: BigIntStats): FileState {
+  return {size: Number(size), version: [dev, ino, size, mtimeNs].join(' ')};
+}
+
+/**
+ * The error for a file that is not the one that was opened.
+ *
+ * @param size Its size at that time.
+ * @param now What is there in its place, if anything.
+ */
+export function changedFile(
+  owner: string,
+  name: string,
+  size: number,
+  now: FileState | null,
+): Error {
+  const how =
+    now === null
+      ? 'is gone'
+      : now.size === size
+        ? 'was written to or replaced'
+        : `had ${size} bytes when it was opened and has ${now.size} now`;
+  return new Error(`${owner}: ${name} ${how}; it was changed while it was read`);
 }
 
 /** Whether the file `target` is in `root` or where a Hugging Face cache keeps it; both are real paths. */
@@ -71,10 +103,10 @@ async function isWithin(root: string, target: string): Promise<boolean> {
   return [root, ...blobs].some((folder) => target.startsWith(join(folder, sep)));
 }
 
-/** Null if the path does not exist. */
-async function unlessMissing(path: Promise<string>): Promise<string | null> {
+/** Null if the path that is looked at does not exist. */
+async function unlessMissing<T>(look: Promise<T>): Promise<T | null> {
   try {
-    return await path;
+    return await look;
   } catch (error) {
     const {code} = error as {code?: string};
     if (code === 'ENOENT' || code === 'ENOTDIR') return null;

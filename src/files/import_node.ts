@@ -1,6 +1,7 @@
 interface NodeModules {
   'node:fs/promises': typeof import('node:fs/promises');
   'node:path': typeof import('node:path');
+  'node:vm': typeof import('node:vm');
 }
 
 /**

@@ -23,6 +23,8 @@ export interface SafetensorsHeader {
 export const LENGTH_BYTES = 8;
 
 const METADATA = '__metadata__';
+/** The most values in a header: those of 80000 matrices. A file of a million tensors, none of which has values, would take a gigabyte. */
+const MOST_VALUES = 400_000;
 /** The values start at a multiple of this, so that readers can use them in place. */
 const ALIGNMENT = 8;
 
@@ -58,11 +60,11 @@ const again = 'get the file once more, it is damaged or cut off';
  * The header of a file.
  *
  * @param json The bytes from `LENGTH_BYTES` to `headerEnd`.
- * @throws if it is damaged, if a tensor is not of type F32, F16 or BF16, or if the tensors do not
+ * @throws if it is damaged or larger than any real one, if a tensor is not of type F32, F16 or BF16, or if the tensors do not
  *   cover the rest of the file exactly, without holes or overlaps.
  */
 export function parseHeader(owner: string, json: Uint8Array, fileSize: number): SafetensorsHeader {
-  const header = parseJsonObject(`${owner}: the header`, json);
+  const header = parseJsonObject(`${owner}: the header`, json, MOST_VALUES);
   const {[METADATA]: metadata = {}, ...tensors} = header;
   if (!isObject(metadata) || Object.values(metadata).some((text) => typeof text !== 'string')) {
     throw new Error(`${owner}: ${METADATA} must hold texts only; got ${show(metadata)}`);

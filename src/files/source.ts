@@ -8,8 +8,14 @@ import {urlSource} from './url_source';
  */
 export type ModelSource = string | FileMap;
 
-/** How files behind a URL are asked for: `fetch`'s own options, such as `headers` and `signal`. */
-export type RequestOptions = Omit<RequestInit, 'method' | 'body'>;
+/**
+ * How files behind a URL are asked for: `fetch`'s own options, such as `headers` and `signal`, and `timeout`. Headers are
+ * sent to the host of the URL only, not to another one to which it redirects.
+ */
+export interface RequestOptions extends Omit<RequestInit, 'method' | 'body'> {
+  /** Milliseconds without a byte after which a server is given up; default 60000. */
+  timeout?: number;
+}
 
 /** Files by name. */
 export interface FileSource {
@@ -29,9 +35,13 @@ export interface SourceFile {
   readonly path: string;
   /** In bytes. */
   readonly size: number;
+  /** Another text once the file has been replaced or written to; missing where a source cannot tell. */
+  readonly version?: string;
   /**
    * Bytes `from` to before `to`, which must be within the file. They may be a view of the source's own
    * memory, so do not write to them. One call at a time.
+   *
+   * @throws if they cannot be read, or if the file was changed since it was opened.
    */
   read(from: number, to: number): Promise<Uint8Array>;
   close(): Promise<void>;

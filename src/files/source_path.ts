@@ -7,6 +7,8 @@ export function checkSourcePath(owner: string, path: string): void {
   const plain =
     parts.every((part) => part !== '' && part !== '.' && part !== '..') &&
     !/^[a-z]:/i.test(path) &&
+    // half of a surrogate pair cannot be part of a URL
+    !/\p{Surrogate}/u.test(path) &&
     // a backslash separates folders on Windows; file names have no control characters
     // eslint-disable-next-line no-control-regex
     !/[\\\u0000-\u001f\u007f]/.test(path);

@@ -89,6 +89,12 @@ function sharesOf(values: readonly number[], floor: number): number[] {
         `with a smaller tau, or with tau: 'auto'`,
     );
   }
+  if (total === Infinity) {
+    throw new Error(
+      `${owner}: the scores add up to more than the largest number; divide all of them by the largest, ` +
+        `${Math.max(...values)}`,
+    );
+  }
   return values.map((value) => (1 - floor) * (value / total) + floor / values.length);
 }
 

@@ -56,9 +56,10 @@ export function readScores(
         `scores[${wrong}] is ${display(values[wrong])}`,
     );
   }
-  const blocks = input !== null && 'blocks' in input ? input.blocks : undefined;
+  const blocks = 'blocks' in input ? input.blocks : undefined;
   if (blocks === undefined) return {values: [...values]};
-  if (blocks.length !== values.length || new Set(blocks).size !== blocks.length) {
+  const isNames = isList(blocks) && blocks.every((name) => typeof name === 'string');
+  if (!isNames || blocks.length !== values.length || new Set(blocks).size !== blocks.length) {
     throw new Error(
       `${owner}: blocks must name each of the ${values.length} scores once; ` +
         `got ${display(blocks)}`,
@@ -74,6 +75,6 @@ function scoreList(input: ScoresInput): readonly number[] | undefined {
 }
 
 /** `Array.isArray` for read-only arrays. */
-function isList(value: unknown): value is readonly number[] {
+function isList(value: unknown): value is readonly never[] {
   return Array.isArray(value);
 }

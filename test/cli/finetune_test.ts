@@ -1,4 +1,4 @@
-import {spawn} from 'node:child_process';
+import {execFileSync, spawn} from 'node:child_process';
 import {existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -269,6 +269,32 @@ describe('tfjs-owlore finetune', function () {
     }
   });
 
+  it('refuses a file of scores that is none, before anything is written', async () => {
+    for (const [content, wanted, message] of [
+      [
+        '{"scores": [1, 2, 3], "blocks": null}',
+        2,
+        /blocks must name each of the 3 scores once; got null/,
+      ],
+      ['{"scores": [1e308, 1e308, 1e308]}', 1, /the scores add up to more than the largest number/],
+      ['{"__proto__": [1, 2, 3]}', 2, /scores must be a non-empty array of numbers/],
+      ['['.repeat(1000), 2, /is nested more than 100 deep/],
+      ['{', 2, /is not JSON/],
+    ] as const) {
+      const file = runs.folder.write('given.json', content);
+      const output = runs.newOutput();
+      const {code, stderr} = await runs.run(output, '--scores', file);
+      expect([code, existsSync(output)], stderr).to.deep.equal([wanted, false]);
+      expect(stderr).to.match(message);
+    }
+    if (process.platform === 'win32') return; // has no named pipes in folders
+    const pipe = join(runs.folder.path, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const {code, stderr} = await runs.run(runs.newOutput(), '--scores', pipe);
+    expect(code).to.equal(2);
+    expect(stderr).to.match(/scores must be .* or a file that is there; got '.*pipe'/);
+  });
+
   it('writes a report, and a schedule that replays', async () => {
     const {output} = await runs.runJson('--steps', '6', '--interval', '2', '--accumulate', '2');
     const html = readFileSync(join(output, 'report.html'), 'utf8');
@@ -354,6 +380,7 @@ describe('tfjs-owlore finetune', function () {
     ['--gamma 4', /finetune: --gamma must be <= 3, the blocks of the model; got 4/],
     ['--method badam --gamma 1.5', /--gamma must be an integer with --method badam; got 1.5/],
     ['--steps 3 --warmup 3', /--warmup must be below 3, the steps of the run; got 3/],
+    [`--scores ${'a'.repeat(1000)}`, /scores must be outlier, .* or a file that is there; got/],
     ['--scores best', /scores must be outlier, .* or a file that is there; got 'best'/],
     ['--max-length 65', /maxLength must be at most .*\(64\); got 65/],
     ['--validation-split 0.99', /leaves none to train on/],

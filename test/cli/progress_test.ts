@@ -110,8 +110,27 @@ describe('CommandConsole', () => {
     expect(new CommandConsole(new TextSink(), stderr, false).isWatched).to.equal(false);
     const watched = new CommandConsole(terminal(), stderr, false);
     expect(watched.isWatched).to.equal(true);
-    expect(watched.dim('x')).to.equal('\u001B[2mx\u001B[22m');
-    expect(new CommandConsole(stderr, stderr, false).dim('x')).to.equal('x');
+    const texts = [terminal(), new TextSink()].map((stdout) => {
+      new CommandConsole(stdout, stderr, false).write('x', {isDim: true});
+      return stdout.text;
+    });
+    expect(texts).to.deep.equal(['\u001B[2mx\u001B[22m', 'x']);
+  });
+
+  it('shows control characters of strangers, and does not obey them', () => {
+    const [stdout, stderr] = [terminal(), new TextSink()];
+    const console = new CommandConsole(stdout, stderr, false);
+    const text = 'é\ta\r\n\u001b[2J\u009b1m\u202e\rb\n';
+    const shown = 'é\ta\r\n\\u001b[2J\\u009b1m\\u202e\\u000db\n';
+    console.note(text);
+    console.write(text);
+    console.write('\u001b[2J', {isDim: true});
+    expect(stderr.text).to.equal(`${shown}\n`);
+    expect(stdout.text).to.equal(`${shown}\u001B[2m\\u001b[2J\u001B[22m`);
+    // a result in a file or a pipe is as the model wrote it
+    const file = new TextSink();
+    new CommandConsole(file, stderr, false).write(text);
+    expect(file.text).to.equal(text);
   });
 });
 

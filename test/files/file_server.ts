@@ -9,6 +9,8 @@ export interface ServerOptions {
   lengths?: boolean;
   /** A status in place of the file. */
   status?: number;
+  /** Answers in place of this server, which answers only if it returns false. */
+  answer?: (request: IncomingMessage, response: ServerResponse) => unknown;
   /** Breaks off the first so many answers of whole files after half of the bytes; default 0. */
   broken?: number;
 }
@@ -47,6 +49,7 @@ export class FileServer {
     const {pathname} = new URL(request.url!, this.url);
     const {range} = request.headers;
     this.requests.push([request.method, pathname, ...(range ? [range] : [])].join(' '));
+    if (this.options.answer && this.options.answer(request, response) !== false) return;
     const bytes = this.files.get(decodeURIComponent(pathname.replace('/model/', '')));
     const {status, ranges = true, lengths = true} = this.options;
     if (status !== undefined || !bytes) {

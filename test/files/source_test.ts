@@ -1,5 +1,13 @@
 import {execFileSync} from 'node:child_process';
-import {mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
@@ -180,6 +188,33 @@ describe('sources of files', () => {
           'it was changed while it was read',
       );
       await file.close();
+    });
+
+    it('say that a file was rewritten, replaced or removed', async () => {
+      const path = join(folder, 'model', 'changing');
+      const changes: Array<[() => void, string]> = [
+        [() => writeFileSync(path, large.subarray(0, 100)), 'was written to or replaced'],
+        [
+          () => {
+            writeFileSync(`${path}.new`, small);
+            renameSync(`${path}.new`, path);
+          },
+          'was written to or replaced',
+        ],
+        [() => rmSync(path), 'is gone'],
+      ];
+      for (const [change, how] of changes) {
+        writeFileSync(path, small);
+        const file = (await open(join(folder, 'model')).open('changing'))!;
+        expect(await file.read(0, 10)).to.deep.equal(small.slice(0, 10));
+        // the time of a change has a resolution of some milliseconds
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        change();
+        expect((await rejection(file.read(10, 100))).message).to.equal(
+          `test: changing ${how}; it was changed while it was read`,
+        );
+        await file.close();
+      }
     });
   });
 

@@ -125,6 +125,27 @@ describe('samplingProbabilities', () => {
     expect(of([1, 2], {gamma: 1, floor: 2})).to.throw('floor must be a number >= 0 and <= 1');
     expect(of([1, 2], {gama: 1})).to.throw(`did you mean 'gamma'`);
   });
+
+  it('refuses scores of a stranger that are none', () => {
+    const refuse = (scores: unknown, message: string | RegExp) =>
+      expect(() => samplingProbabilities(scores as number[], {gamma: 1})).to.throw(message);
+    refuse(
+      [1e308, 1.5e308],
+      'samplingProbabilities: the scores add up to more than the largest number; divide all of them by the largest, 1.5e+308',
+    );
+    for (const blocks of [null, 5, 'ab', [1, 2], {length: 2}, ['a', 'a'], ['a']]) {
+      refuse({scores: [1, 2], blocks}, /blocks must name each of the 2 scores once; got/);
+    }
+    for (const scores of [
+      '{"__proto__":{"scores":[1,2]}}',
+      '{"scores":{"0":1,"length":1}}',
+      'null',
+    ]) {
+      refuse(JSON.parse(scores), /scores must be a non-empty array of numbers/);
+    }
+    // a message stays one
+    refuse({scores: 'a'.repeat(1e6)}, /^.{0,800}$/);
+  });
 });
 
 describe('presetScores', () => {

@@ -1,7 +1,7 @@
 import type fc from 'fast-check';
 
 /**
- * How long and from which seed the tests with wrong arguments go: `npm run fuzz` sets `OWLORE_FUZZ_RUNS`, the cases of each
+ * How long and from which seed the tests with damaged files and wrong arguments go: `npm run fuzz` sets `OWLORE_FUZZ_RUNS`, the cases of each
  * kernel or entry, and `OWLORE_FUZZ_SEED`.
  */
 export function fuzz(usualRuns: number): fc.Parameters<unknown> {

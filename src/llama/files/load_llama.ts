@@ -22,7 +22,7 @@ import {EMBEDDING, HEAD, weightShapes, type WeightShape} from './weight_shapes';
 export interface LoadLlamaOptions extends LlamaKernelOptions {
   /** As in `LlamaConfig`; default false. */
   headInLoss?: boolean;
-  /** For files behind a URL: `fetch`'s options, such as `headers` and `signal`; default none. */
+  /** For files behind a URL: `fetch`'s options, such as `headers` and `signal`, and `timeout` in milliseconds; default none. */
   request?: RequestOptions;
   /** Called after each tensor with the bytes of tensors that have been read, and of all; default none. */
   onProgress?: (bytes: number, total: number) => void;
@@ -201,7 +201,14 @@ function sizeOf(tensors: Iterable<StoredTensor>): number {
 
 /** A tensor as the model has it. */
 async function readTensor(tensor: ChosenTensor): Promise<tf.Tensor> {
-  const {shape, transposed} = tensor;
-  const values = await readValues(tensor, transposed);
+  const {file, name, shape, transposed} = tensor;
+  const values = await readValues(tensor, transposed).catch((cause: unknown) => {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new Error(
+      `${OWNER}: ${file.path}: tensor ${show(name)} of shape [${shape.join(', ')}] does not fit into ` +
+        `the memory of this machine (${cause.message})`,
+      {cause},
+    );
+  });
   return tf.tensor(values, transposed ? [...shape].reverse() : shape);
 }

@@ -1,4 +1,5 @@
-import {Template} from '@huggingface/jinja';
+import {Environment, Template} from '@huggingface/jinja';
+import {LimitedInterpreter, limitedRange} from './limited_interpreter';
 
 /** One turn of a chat, with any further fields that a template reads. */
 export interface ChatMessage {
@@ -14,27 +15,34 @@ export type ChatTemplate = (
   variables: Record<string, unknown>,
 ) => string;
 
-/**
- * The library's `strftime_now` names months in the language of the machine; Python's names them in English.
- * A variable cannot replace a global, but an assignment can.
- */
-const PREAMBLE = '{% set strftime_now = english_strftime_now %}\n';
+/** Longer than any template in use, ten times. */
+const LONGEST = 200_000;
+/** The longest run of white space: the library takes its square to read it, a minute for 200000. */
+const LONGEST_BLANK = 1000;
 
 /**
  * Compiles a chat template of Hugging Face, which is written in Jinja. It may use what transformers provides:
  * `raise_exception`, `strftime_now`, the filter `tojson`, `{% generation %}`.
  *
- * @throws if it is not a template.
+ * @throws if it is not a template, or longer than any.
  */
 export function compileChatTemplate(source: string): ChatTemplate {
-  const template = attempt(
-    'loadTokenizer: the chat template cannot be read',
-    () => new Template(PREAMBLE + source),
-  );
+  const {parsed} = attempt('loadTokenizer: the chat template cannot be read', () => {
+    if (source.length > LONGEST) {
+      throw new Error(`it must have at most ${LONGEST} characters; got ${source.length}`);
+    }
+    if (new RegExp(`\\s{${LONGEST_BLANK + 1}}`).test(source)) {
+      throw new Error(`it has more than ${LONGEST_BLANK} blanks in a row; take them out`);
+    }
+    return new Template(source);
+  });
   return (messages, variables) =>
-    attempt('applyChatTemplate: the chat template cannot be applied', () =>
-      template.render({english_strftime_now: strftimeNow, ...variables, messages}),
-    );
+    attempt('applyChatTemplate: the chat template cannot be applied', () => {
+      const environment = new Environment();
+      const all = {...globals, ...variables, messages};
+      for (const [name, value] of Object.entries(all)) environment.set(name, value);
+      return new LimitedInterpreter(environment).run(parsed).value as string;
+    });
 }
 
 function attempt<T>(what: string, body: () => T): T {
@@ -45,6 +53,17 @@ function attempt<T>(what: string, body: () => T): T {
     throw new Error(`${what}: ${reason}`, {cause});
   }
 }
+
+/** What every template can use. */
+const globals = {
+  ...{true: true, false: false, none: null, True: true, False: false, None: null},
+  range: limitedRange,
+  raise_exception: (message: string) => {
+    throw new Error(message);
+  },
+  // that of the library names months in the language of the machine; Python's names them in English
+  strftime_now: strftimeNow,
+};
 
 const DATE_PARTS: Readonly<Record<string, Intl.DateTimeFormatOptions>> = {
   a: {weekday: 'short'},

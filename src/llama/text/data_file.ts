@@ -1,4 +1,5 @@
 import {display} from '../../options';
+import {changedFile} from '../../files/folder_source';
 import {importNode} from '../../files/import_node';
 import {openSource, type SourceFile} from '../../files/source';
 
@@ -72,19 +73,14 @@ async function openedPerRead(
   const file = await open();
   if (!file) return null;
   await file.close();
-  const {path, size} = file;
+  const {path, size, version} = file;
   return {
     path,
     size,
     async read(from, to) {
       const again = await open();
       try {
-        if (again?.size !== size) {
-          throw new Error(
-            `${owner}: '${name}' had ${size} bytes and now ` +
-              `${again ? `has ${again.size}` : 'is gone'}; it was changed while it was read`,
-          );
-        }
+        if (!again || again.version !== version) throw changedFile(owner, name, size, again);
         return await again.read(from, to);
       } finally {
         await again?.close();

@@ -145,7 +145,10 @@ export class DatasetPass {
     let encoded: EncodedExample;
     try {
       const example = readExample(parseRecord(bytes), this.options.format);
-      encoded = encodeExample(example, this.tokenizer, this.options.learnPrompts);
+      const {learnPrompts, packing, maxLength} = this.options;
+      // a row, the label of its last token, and one more, which tells that the example is cut
+      const most = packing ? Infinity : maxLength + 2;
+      encoded = encodeExample(example, this.tokenizer, learnPrompts, most);
     } catch (error) {
       this.drop(line, (error as Error).message);
       return null;
@@ -162,21 +165,23 @@ export class DatasetPass {
 
   private padded(line: number, example: EncodedExample): Row | null {
     const {maxLength} = this.options;
-    const length = example.ids.length;
+    const {ids, isLearned, isCut} = example;
     const row = paddedRow(example, maxLength, this.padId);
     if (row === null) {
+      const first = isLearned.indexOf(true, 1);
+      const prompt = first > 0 ? `${first}` : `more than ${maxLength + 1}`;
       this.drop(
         line,
-        example.isLearned.includes(true, 1)
-          ? `its prompt of ${example.isLearned.indexOf(true, 1)} tokens leaves no room for the ` +
-              `answer in maxLength ${maxLength}`
+        first > 0 || isCut
+          ? `its prompt of ${prompt} tokens leaves no room for the answer in maxLength ${maxLength}`
           : 'it has too few tokens to learn from',
       );
       return null;
     }
     this.report.used++;
-    if (length > maxLength + 1) {
-      addProblem(this.report, line, 'cut', `it has ${length} tokens; maxLength is ${maxLength}`);
+    if (ids.length > maxLength + 1) {
+      const count = isCut ? `more than ${maxLength + 1}` : `${ids.length}`;
+      addProblem(this.report, line, 'cut', `it has ${count} tokens; maxLength is ${maxLength}`);
     }
     return row;
   }

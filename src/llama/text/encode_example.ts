@@ -1,5 +1,5 @@
 import type {Example} from './formats';
-import type {Tokenizer} from './tokenizer';
+import type {EncodeOptions, Tokenizer} from './tokenizer';
 
 /** Label of a position that is not counted in the loss. */
 export const IGNORED = -100;
@@ -8,6 +8,8 @@ export const IGNORED = -100;
 export interface EncodedExample {
   ids: number[];
   isLearned: boolean[];
+  /** Whether more tokens follow. */
+  isCut: boolean;
 }
 
 /**
@@ -15,36 +17,62 @@ export interface EncodedExample {
  * assistant's turns of a chat; all of a text.
  *
  * @param learnPrompts Whether everything is learned whatever the format.
+ * @param most How many tokens are needed: of a long text no more than its start is tokenized; default all.
  * @throws if there is nothing to learn, or if the tokenizer's template does not take the messages.
  */
 export function encodeExample(
   example: Example,
   tokenizer: Tokenizer,
   learnPrompts: boolean,
+  most = Infinity,
 ): EncodedExample {
   switch (example.format) {
     case 'text': {
-      const ids = encodeEnded(tokenizer, example.text);
-      return {ids, isLearned: ids.map(() => true)};
+      const {ids, isCut} = encodeEnded(tokenizer, example.text, most);
+      return {ids, isLearned: ids.map(() => true), isCut};
     }
     case 'alpaca': {
       const {prompt, answer} = example;
-      const ids = encodeEnded(tokenizer, prompt + answer);
-      const first = learnPrompts ? 0 : commonLength(ids, tokenizer.encode(prompt));
-      return {ids, isLearned: ids.map((_, i) => i >= first)};
+      const {ids, isCut} = encodeEnded(tokenizer, prompt + answer, most);
+      const first = learnPrompts ? 0 : commonLength(ids, encodeStart(tokenizer, prompt, most).ids);
+      return {ids, isLearned: ids.map((_, i) => i >= first), isCut};
     }
     case 'chat':
-      return encodeChat(example.messages, tokenizer, learnPrompts);
+      return encodeChat(example.messages, tokenizer, learnPrompts, most);
   }
 }
 
-/** The ids of a text, with the end token after it. */
-function encodeEnded(tokenizer: Tokenizer, text: string): number[] {
-  const ids = tokenizer.encode(text);
+type Encoded = Pick<EncodedExample, 'ids' | 'isCut'>;
+
+/** The ids of a text, with the end token after it unless they are cut. */
+function encodeEnded(tokenizer: Tokenizer, text: string, most: number): Encoded {
+  const {ids, isCut} = encodeStart(tokenizer, text, most);
   const {eosTokenId} = tokenizer;
   // some tokenizers add it themselves
-  if (eosTokenId !== null && ids.at(-1) !== eosTokenId) ids.push(eosTokenId);
-  return ids;
+  if (!isCut && eosTokenId !== null && ids.at(-1) !== eosTokenId) ids.push(eosTokenId);
+  return {ids, isCut};
+}
+
+/** Characters of a text for each token that is needed; four are usual. */
+const CHARACTERS = 16;
+
+/**
+ * The first ids of a text, as many as are needed. They are those of a start of the text that has twice as many: only the ids
+ * near its end may differ from those of the whole text.
+ */
+function encodeStart(
+  tokenizer: Tokenizer,
+  text: string,
+  most: number,
+  options: EncodeOptions = {},
+): Encoded {
+  for (let length = CHARACTERS * most; length < text.length; length *= 4) {
+    // not within a character
+    const isPair = text.codePointAt(length - 1)! > 0xffff;
+    const ids = tokenizer.encode(text.slice(0, isPair ? length + 1 : length), options);
+    if (ids.length >= 2 * most) return {ids: ids.slice(0, most), isCut: true};
+  }
+  return {ids: tokenizer.encode(text, options), isCut: false};
 }
 
 /**
@@ -55,12 +83,18 @@ function encodeChat(
   messages: Extract<Example, {format: 'chat'}>['messages'],
   tokenizer: Tokenizer,
   learnPrompts: boolean,
+  most: number,
 ): EncodedExample {
   const textOf = (count: number, addGenerationPrompt: boolean): string =>
     tokenizer.applyChatTemplate(messages.slice(0, count), {addGenerationPrompt, tokenize: false});
+  const encode = (text: string): Encoded =>
+    encodeStart(tokenizer, text, most, {addSpecialTokens: false});
   const whole = textOf(messages.length, false);
-  const ids = tokenizer.encode(whole, {addSpecialTokens: false});
-  if (learnPrompts) return {ids, isLearned: ids.map(() => true)};
+  const {ids, isCut} = encode(whole);
+  if (learnPrompts) return {ids, isLearned: ids.map(() => true), isCut};
+  if (!messages.some(({role}) => role === 'assistant')) {
+    throw new Error("no message has the role 'assistant'");
+  }
 
   /** How many tokens of the whole text belong to its start, up to the first token that extends beyond it. */
   const tokensIn = (start: string, turn: number): number => {
@@ -70,17 +104,18 @@ function encodeChat(
           'so that its answer cannot be told from its prompt',
       );
     }
-    return commonLength(ids, tokenizer.encode(start, {addSpecialTokens: false}));
+    return commonLength(ids, encode(start).ids);
   };
   const isLearned = ids.map(() => false);
-  messages.forEach(({role}, turn) => {
-    if (role !== 'assistant') return;
+  for (const [turn, {role}] of messages.entries()) {
+    if (role !== 'assistant') continue;
     const from = turn === 0 ? 0 : tokensIn(textOf(turn, true), turn);
+    // turns that are cut off cost nothing
+    if (from === ids.length) break;
     const to = turn === messages.length - 1 ? ids.length : tokensIn(textOf(turn + 1, false), turn);
     isLearned.fill(true, from, to);
-  });
-  if (!isLearned.includes(true)) throw new Error("no message has the role 'assistant'");
-  return {ids, isLearned};
+  }
+  return {ids, isLearned, isCut};
 }
 
 /** How many ids two lists have in common at their start. */

@@ -1,5 +1,12 @@
 import {checkKnown} from '../../options';
-import {MAX_JSON_BYTES, parseJsonObject} from '../../files/json';
+import {
+  decodeUtf8,
+  isObject,
+  MAX_JSON_BYTES,
+  parseJsonObject,
+  show,
+  type JsonObject,
+} from '../../files/json';
 import {
   openSource,
   readWhole,
@@ -7,16 +14,20 @@ import {
   type ModelSource,
   type RequestOptions,
 } from '../../files/source';
-import {createTokenizer, type Tokenizer, type TokenizerConfig} from './tokenizer';
-import type {TokenizerJson} from './tokenizer_library';
+import {checkTokenizerJson} from './check_tokenizer_json';
+import {areKnownPatterns} from './known_patterns';
+import {createTimeLimit} from './time_limit';
+import {createTokenizer, NAMED_TOKENS, type Tokenizer, type TokenizerConfig} from './tokenizer';
 
 /** Options of `loadTokenizer`. */
 export interface LoadTokenizerOptions {
-  /** How files behind a URL are asked for: `fetch`'s own options, such as `headers`; default none. */
+  /** For files behind a URL: `fetch`'s options, such as `headers` and `signal`, and `timeout` in milliseconds; default none. */
   request?: RequestOptions;
 }
 
 const OWNER = 'loadTokenizer';
+const CONFIG_FILE = 'tokenizer_config.json';
+const TEMPLATE_FILE = 'chat_template.jinja';
 
 /**
  * Reads a tokenizer of Hugging Face: `tokenizer.json`, and if they are there `tokenizer_config.json`
@@ -32,28 +43,39 @@ export async function loadTokenizer(
   checkKnown(OWNER, options, ['request']);
   const files = openSource(OWNER, source, options.request);
 
-  const json = await readJson<TokenizerJson>(files, 'tokenizer.json');
+  const json = await readJson(files, 'tokenizer.json');
   if (json === null) {
     throw new Error(
       `${OWNER}: there is no tokenizer.json in ${files.name}; a tokenizer that has only tokenizer.model ` +
         "or vocab.json must first be loaded and saved with transformers' AutoTokenizer",
     );
   }
-  const config = (await readJson<TokenizerConfig>(files, 'tokenizer_config.json')) ?? {};
-  const templateFile = await readFile(files, 'chat_template.jinja');
-  const template = templateFile ? new TextDecoder().decode(templateFile) : defaultTemplate(config);
+  const config = readConfig((await readJson(files, CONFIG_FILE)) ?? {});
+  const templateFile = await readFile(files, TEMPLATE_FILE);
+  const template = templateFile
+    ? decodeUtf8(`${OWNER}: ${TEMPLATE_FILE}`, templateFile)
+    : defaultTemplate(config);
 
   // imported here, so that only programs that load a tokenizer load the libraries
-  const [{createLibraryTokenizer}, {compileChatTemplate}] = await Promise.all([
+  const [{createLibraryTokenizer}, {compileChatTemplate}, {checkPatterns}] = await Promise.all([
     import('./tokenizer_library'),
     import('./chat_template'),
+    import('./check_patterns'),
   ]);
   const chatTemplate = template === null ? null : compileChatTemplate(template);
   try {
-    return createTokenizer({json, config, chatTemplate, createLibraryTokenizer});
+    checkTokenizerJson(json);
+    const parts = {json, config, chatTemplate, createLibraryTokenizer};
+    const {normalizer, pre_tokenizer, decoder} = json;
+    if (areKnownPatterns([normalizer, pre_tokenizer, decoder])) return createTokenizer(parts);
+    const limitTime = await createTimeLimit();
+    return createTokenizer({...parts, ...(limitTime ? {limitTime} : {checkPatterns})});
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`${OWNER}: tokenizer.json cannot be used: ${reason}`, {cause});
+    throw new Error(
+      `${OWNER}: tokenizer.json cannot be used: ${reason}; save it anew with transformers' AutoTokenizer`,
+      {cause},
+    );
   }
 }
 
@@ -62,14 +84,38 @@ async function readFile(files: FileSource, name: string): Promise<Uint8Array | n
 }
 
 /** Null if there is no such file. */
-async function readJson<T extends object>(files: FileSource, name: string): Promise<T | null> {
+async function readJson(files: FileSource, name: string): Promise<JsonObject | null> {
   const bytes = await readFile(files, name);
-  // what a field holds is checked where it is used, most of it by the library
-  return bytes === null ? null : (parseJsonObject(`${OWNER}: ${name}`, bytes) as T);
+  return bytes === null ? null : parseJsonObject(`${OWNER}: ${name}`, bytes);
+}
+
+/** The fields of `tokenizer_config.json` that are read, if they are what they should be. */
+function readConfig(json: JsonObject): TokenizerConfig {
+  const check = (name: string, what: string, isRight: (value: unknown) => boolean): void => {
+    const value = json[name];
+    if (value === undefined || value === null || isRight(value)) return;
+    throw new Error(`${OWNER}: ${CONFIG_FILE}: ${name} must be ${what}; got ${show(value)}`);
+  };
+  const isText = (value: unknown): boolean => typeof value === 'string';
+  const isToken = (value: unknown): boolean =>
+    isText(value) || (isObject(value) && isText(value['content']));
+  for (const name of NAMED_TOKENS)
+    check(name, 'a token, as a text or as {"content": "…"}', isToken);
+  for (const name of ['add_bos_token', 'add_eos_token']) {
+    check(name, 'true or false', (value) => typeof value === 'boolean');
+  }
+  const isTemplate = (value: unknown): boolean =>
+    isObject(value) && isText(value['name']) && isText(value['template']);
+  check(
+    'chat_template',
+    'a template, or a list of {"name": "…", "template": "…"}',
+    (value) => isText(value) || (Array.isArray(value) && value.every(isTemplate)),
+  );
+  return json;
 }
 
 /** The chat template; if there are several, the one named `default`. */
 function defaultTemplate({chat_template: template}: TokenizerConfig): string | null {
-  if (template === undefined || typeof template === 'string') return template ?? null;
+  if (!Array.isArray(template)) return template ?? null;
   return template.find(({name}) => name === 'default')?.template ?? null;
 }

@@ -1,3 +1,5 @@
+import {decodeUtf8, parseJsonText} from '../../files/json';
+
 /** One example as it stands in a file. */
 export interface RawRecord {
   /** The line in which it begins, from 1. */
@@ -54,12 +56,7 @@ export async function* readRecords(
  * @throws if they are not JSON in UTF-8, with a message that a line can be put before.
  */
 export function parseRecord(bytes: Uint8Array): unknown {
-  const text = decodeText(bytes);
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new Error(`it is not JSON: ${(error as Error).message}`, {cause: error});
-  }
+  return parseJsonText('it', decodeText(bytes));
 }
 
 /**
@@ -68,11 +65,7 @@ export function parseRecord(bytes: Uint8Array): unknown {
  * @throws if they are not UTF-8, with a message that a line or a file can be put before.
  */
 export function decodeText(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', {fatal: true}).decode(bytes);
-  } catch {
-    throw new Error('it is not UTF-8');
-  }
+  return decodeUtf8('it', bytes).replace(/^\ufeff/, '');
 }
 
 /** The bytes of one record, which may come in several chunks. */

@@ -15,8 +15,10 @@ export interface Rest {
   labels: number[];
 }
 
+type Tokens = Pick<EncodedExample, 'ids' | 'isLearned'>;
+
 /** The label of each token: the next one if that is learned. The last one has none. */
-function labelsOf({ids, isLearned}: EncodedExample): number[] {
+function labelsOf({ids, isLearned}: Tokens): number[] {
   return ids.map((_, i) => (isLearned[i + 1] ? ids[i + 1]! : IGNORED));
 }
 
@@ -40,7 +42,7 @@ const hasLabels = (labels: readonly number[]): boolean => labels.some((label) =>
  *
  * @returns null if nothing is left to learn.
  */
-export function paddedRow(example: EncodedExample, length: number, padId: number): Row | null {
+export function paddedRow(example: Tokens, length: number, padId: number): Row | null {
   const end = Math.min(length, example.ids.length - 1);
   const labels = labelsOf(example).slice(0, end);
   if (!hasLabels(labels)) return null;
@@ -71,7 +73,7 @@ export class Packer {
     return {ids: this.ids.slice(this.taken), labels: this.labels.slice(this.taken)};
   }
 
-  add(example: EncodedExample): void {
+  add(example: Tokens): void {
     const {ids, labels} = this.rest;
     this.ids = ids.concat(example.ids);
     this.labels = labels.concat(labelsOf(example));

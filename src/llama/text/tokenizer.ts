@@ -1,6 +1,8 @@
 import type {Tokenizer as LibraryTokenizer} from '@huggingface/tokenizers';
 import {checkKnown} from '../../options';
+import {show} from '../../files/json';
 import type {ChatMessage, ChatTemplate} from './chat_template';
+import type {TimeLimit} from './time_limit';
 import type {TokenizerJson} from './tokenizer_library';
 
 /** Options of `Tokenizer.encode`. */
@@ -70,9 +72,9 @@ export interface TokenizerConfig {
   eos_token?: SpecialToken;
   pad_token?: SpecialToken;
   unk_token?: SpecialToken;
-  add_bos_token?: boolean;
-  add_eos_token?: boolean;
-  chat_template?: string | Array<{name: string; template: string}>;
+  add_bos_token?: boolean | null;
+  add_eos_token?: boolean | null;
+  chat_template?: string | Array<{name: string; template: string}> | null;
 }
 
 /** Older files have an object in place of the text. */
@@ -84,9 +86,18 @@ export interface TokenizerParts {
   config: TokenizerConfig;
   chatTemplate: ChatTemplate | null;
   createLibraryTokenizer: (json: TokenizerJson, config: object) => LibraryTokenizer;
+  /** Of texts and ids; default: they may take their time. */
+  limitTime?: TimeLimit;
+  /** Throws if a pattern may take for ever; default: patterns are known, or limited. */
+  checkPatterns?: (library: LibraryTokenizer) => void;
 }
 
-const NAMED_TOKENS = ['bos_token', 'eos_token', 'pad_token', 'unk_token'] as const;
+/** Seconds that a text may take, and the characters for which it gets one more. */
+const SECONDS = 5;
+const CHARACTERS_A_SECOND = 20_000;
+
+/** Fields of `tokenizer_config.json`. */
+export const NAMED_TOKENS = ['bos_token', 'eos_token', 'pad_token', 'unk_token'] as const;
 
 /** The tokenizer of the files' contents. */
 export function createTokenizer({
@@ -94,6 +105,8 @@ export function createTokenizer({
   config,
   chatTemplate,
   createLibraryTokenizer,
+  limitTime,
+  checkPatterns,
 }: TokenizerParts): Tokenizer {
   const texts = Object.fromEntries(
     NAMED_TOKENS.flatMap((name) => {
@@ -103,6 +116,17 @@ export function createTokenizer({
     }),
   );
   const library = createLibraryTokenizer(withEnds(json, config, texts), {});
+  checkPatterns?.(library);
+  /** Does what the library does with something of so many characters or ids. */
+  const attempt = <T>(what: string, length: number, body: () => T): T => {
+    const seconds = Math.ceil(SECONDS + length / CHARACTERS_A_SECOND);
+    try {
+      return limitTime ? limitTime('it', seconds, body) : body();
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`${what}: tokenizer.json cannot be applied: ${reason}`, {cause});
+    }
+  };
   const idOf = (text: string | undefined): number | null =>
     text === undefined ? null : (library.token_to_id(text) ?? null);
   let vocabSize = 0;
@@ -111,7 +135,14 @@ export function createTokenizer({
   const encode = (text: string, options: EncodeOptions = {}): number[] => {
     checkKnown('encode', options, ['addSpecialTokens']);
     const {addSpecialTokens = true} = options;
-    return library.encode(text, {add_special_tokens: addSpecialTokens}).ids;
+    return attempt('encode', text.length, () => {
+      const {ids, tokens} = library.encode(text, {add_special_tokens: addSpecialTokens});
+      const wrong = ids.findIndex((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
+      if (wrong < 0) return ids;
+      throw new Error(
+        `it makes a token ${show(tokens[wrong])} and gives it the id ${show(ids[wrong])}`,
+      );
+    });
   };
 
   const decode = (ids: ArrayLike<number>, options: DecodeOptions = {}): string => {
@@ -120,11 +151,13 @@ export function createTokenizer({
     const known = Array.from(ids).filter((id) => library.id_to_token(id) !== undefined);
     // the library throws for an empty list
     if (known.length === 0) return '';
-    return library.decode(known, {
-      skip_special_tokens: skipSpecialTokens,
-      // meant for WordPiece: it would remove spaces of the text, so transformers ignores it for BPE
-      clean_up_tokenization_spaces: false,
-    });
+    return attempt('decode', known.length, () =>
+      library.decode(known, {
+        skip_special_tokens: skipSpecialTokens,
+        // meant for WordPiece: it would remove spaces of the text, so transformers ignores it for BPE
+        clean_up_tokenization_spaces: false,
+      }),
+    );
   };
 
   function applyChatTemplate(
@@ -177,7 +210,7 @@ function withEnds(
   texts: Record<string, string>,
 ): TokenizerJson {
   if (addBos === undefined && addEos === undefined) return json;
-  const token = (isAdded: boolean | undefined, text: string | undefined): object[] =>
+  const token = (isAdded: boolean | null | undefined, text: string | undefined): object[] =>
     isAdded && text !== undefined ? [{SpecialToken: {id: text, type_id: 0}}] : [];
   const single = [
     ...token(addBos, texts['bos_token']),

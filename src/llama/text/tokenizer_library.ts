@@ -12,7 +12,9 @@ import {
 /** The parts of `tokenizer.json` that are read here. */
 export interface TokenizerJson {
   model: {type?: string};
+  normalizer?: unknown;
   pre_tokenizer?: PreTokenizerJson | null;
+  decoder?: unknown;
   post_processor?: unknown;
   added_tokens?: Array<{id: number; content: string}>;
 }

@@ -204,7 +204,7 @@ describe('multipleChoice', () => {
     );
     expect(await messageOfCsv('\n')).to.equal('multipleChoice: x_test.csv has no questions');
     expect(await messageOfCsv(Uint8Array.of(0xff))).to.equal(
-      'multipleChoice: x_test.csv: it is not UTF-8',
+      'multipleChoice: x_test.csv: it is not UTF-8; save it as UTF-8',
     );
     expect(await messageOfCsv('q,a,b,c,d,A', 'piqa')).to.equal(
       'multipleChoice: x_test.csv: this task has no csv files; use a jsonl file',

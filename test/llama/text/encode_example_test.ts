@@ -1,7 +1,8 @@
 import {expect} from 'chai';
+import fc from 'fast-check';
 import {loadTokenizer, type Tokenizer} from '../../../src/llama';
 import {encodeExample} from '../../../src/llama/text/encode_example';
-import {readExample} from '../../../src/llama/text/formats';
+import {readExample, type Example} from '../../../src/llama/text/formats';
 import {TOKENIZER_NAMES, tokenizerFiles, tokenizerFolder} from './tokenizers';
 
 const conversation = [
@@ -66,6 +67,64 @@ describe('encodeExample', () => {
         expect(
           encodeExample({format: 'chat', messages: conversation}, tokenizer, false).ids,
         ).to.deep.equal(tokenizer.applyChatTemplate(conversation));
+      });
+
+      it('tokenizes no more than is needed, and to the same tokens', () => {
+        const word = fc.oneof(
+          fc.constantFrom(' the', ' cat', 'house', ' ', '\n\n', '😀', '12345', '!?', '</s>', '<s>'),
+          fc.string({unit: 'grapheme', maxLength: 8}),
+        );
+        const text = fc
+          .array(word, {minLength: 1, maxLength: 30})
+          .map((words) => words.join('').trim().repeat(40) || 'x');
+        const example = fc.oneof(
+          text.map((all): Example => ({format: 'text', text: all})),
+          fc
+            .tuple(text, text)
+            .map(([prompt, answer]): Example => ({format: 'alpaca', prompt, answer})),
+          fc.array(text, {minLength: 2, maxLength: 8}).map((contents): Example => ({
+            format: 'chat',
+            messages: contents.map((content, i) => ({
+              role: i % 2 === 0 ? 'user' : 'assistant',
+              content,
+            })),
+          })),
+        );
+        fc.assert(
+          fc.property(example, fc.integer({min: 2, max: 40}), (given, most) => {
+            const all = encodeExample(given, tokenizer, false);
+            const start = encodeExample(given, tokenizer, false, most);
+            expect(start.ids.slice(0, most)).to.deep.equal(all.ids.slice(0, most));
+            expect(start.isLearned.slice(0, most)).to.deep.equal(all.isLearned.slice(0, most));
+            if (start.isCut) expect(all.ids.length).to.be.above(start.ids.length);
+          }),
+          {numRuns: 100},
+        );
+      });
+
+      it('tokenizes kilobytes of an example of megabytes', () => {
+        let characters = 0;
+        const counted: Tokenizer = {
+          ...tokenizer,
+          encode: (text, options) => {
+            characters += text.length;
+            return tokenizer.encode(text, options);
+          },
+        };
+        const long = 'the small cat sees the house. '.repeat(100_000);
+        const messages = Array.from({length: 6}, (_, i) => ({
+          role: i % 2 === 0 ? 'user' : 'assistant',
+          content: long.slice(0, 500_000),
+        }));
+        for (const example of [
+          {format: 'text', text: long},
+          {format: 'alpaca', prompt: long, answer: long},
+          {format: 'chat', messages},
+        ] as const) {
+          const {ids, isCut} = encodeExample(example, counted, false, 512);
+          expect([ids.length, isCut]).to.deep.equal([512, true]);
+        }
+        expect(characters).to.be.below(100_000);
       });
 
       it('learns prompts too if it is told to', () => {

@@ -1,6 +1,6 @@
 import {readFileSync} from 'node:fs';
 import {expect} from 'chai';
-import {loadTokenizer, type Tokenizer} from '../../../src/llama';
+import {loadTokenizer, type ModelSource, type Tokenizer} from '../../../src/llama';
 import {readJson} from '../../support/fixtures';
 import {rejection} from '../../support/rejection';
 import {TOKENIZER_NAMES, tokenizerFiles, tokenizerFolder, type TokenizerName} from './tokenizers';
@@ -187,6 +187,57 @@ describe('loadTokenizer', () => {
       );
     });
 
+    it('may go on for long, but not for ever', async () => {
+      const long = Array.from({length: 1000}, (_, i) => ({
+        role: i % 2 === 0 ? 'user' : 'assistant',
+        content: 'word '.repeat(200),
+      }));
+      const llama3 = await loadTokenizer(tokenizerFolder('llama3like'));
+      const all = llama3.applyChatTemplate(long, {tokenize: false});
+      expect(all.length).to.be.above(1e6);
+
+      const tooLong =
+        'it runs too long or writes too much; take the template of a model that you trust, or mend its loops';
+      const doubled =
+        "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}";
+      const cases: Array<[string, string]> = [
+        [
+          '{% for i in range(3000000) %}{% endfor %}',
+          'range() must have at most 100000 numbers; got 3000000',
+        ],
+        [
+          '{% for i in range(0, 10, 0.000001) %}{% endfor %}',
+          'range() must have at most 100000 numbers; got 10000000',
+        ],
+        ['{% for i in range(0, 10, 0) %}{% endfor %}', 'range() must have a step other than 0'],
+        ['{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}', tooLong],
+        [
+          '{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}',
+          'it is nested more than 300 deep; does a macro call itself for ever?',
+        ],
+        [doubled, tooLong],
+        [doubled.replaceAll("'ab'", "['ab']").replaceAll('~', '+'), tooLong],
+        [
+          `${doubled.replaceAll("'ab'", '[]').replace('ns.x ~ ns.x', '[ns.x, ns.x]')}{{ ns.x }}`,
+          tooLong,
+        ],
+        ["{{ 'ab' | indent(width=600000000, first=true) }}", 'Invalid string length'],
+      ];
+      for (const [template, reason] of cases) {
+        const start = performance.now();
+        expect((await rejection(apply(template))).message).to.equal(
+          `applyChatTemplate: the chat template cannot be applied: ${reason}`,
+        );
+        expect(performance.now() - start, template).to.be.below(20_000);
+      }
+      expect((await rejection(apply('x'.padEnd(1002)))).message).to.equal(
+        'loadTokenizer: the chat template cannot be read: it has more than 1000 blanks in a row; take them out',
+      );
+      expect((await rejection(apply('x'.repeat(200_001)))).message).to.equal(
+        'loadTokenizer: the chat template cannot be read: it must have at most 200000 characters; got 200001',
+      );
+    }).timeout(60_000);
+
     it('that are none are an error of loading', async () => {
       expect((await rejection(apply('{% if %}'))).message).to.match(
         /^loadTokenizer: the chat template cannot be read: /,
@@ -202,6 +253,153 @@ describe('loadTokenizer', () => {
     });
   });
 
+  describe('of a stranger', () => {
+    const json = readFile('bytelevel', 'tokenizer.json');
+    const model = json['model'] as {vocab: Record<string, unknown>; merges: unknown[]};
+    const added = json['added_tokens'] as object[];
+    const load = (changes: Record<string, object | string | null>) =>
+      loadTokenizer(tokenizerFiles('bytelevel', changes));
+    const reasonOf = async (changed: object): Promise<string> => {
+      const start = performance.now();
+      const {message} = await rejection(load({'tokenizer.json': {...json, ...changed}}));
+      expect(performance.now() - start).to.be.below(3000);
+      expect(message).to.match(
+        /^loadTokenizer: tokenizer\.json cannot be used: .*; save it anew with transformers' AutoTokenizer$/,
+      );
+      return message.replace(/.*cannot be used: |; save it anew.*/g, '');
+    };
+    const withIds = (more: object) => ({model: {...model, vocab: {...model.vocab, ...more}}});
+
+    it('has ids that are none', async () => {
+      for (const id of [-7, 1.5, 4e9, 2 ** 21, '5', null]) {
+        const range = `must be an integer from 0 to 2097151; got ${JSON.stringify(id)}`;
+        expect(await reasonOf(withIds({odd: id}))).to.equal(
+          `model.vocab: the id of "odd" ${range}`,
+        );
+        expect(await reasonOf({added_tokens: [...added, {id, content: '<odd>'}]})).to.equal(
+          `added_tokens: the id of "<odd>" ${range}`,
+        );
+      }
+    });
+
+    it('has an id twice', async () => {
+      const [token, id] = Object.entries(model.vocab)[5]!;
+      expect(await reasonOf(withIds({odd: id}))).to.equal(
+        `model.vocab: "odd" has the id ${String(id)}, which ${JSON.stringify(token)} has already`,
+      );
+      expect(await reasonOf({added_tokens: [...added, {id, content: '<odd>'}]})).to.match(
+        /^added_tokens: "<odd>" has the id/,
+      );
+    });
+
+    it('gives tokens that it does not know an id that is none', async () => {
+      const vocab = [
+        ['a', -1],
+        ['b', -2],
+      ];
+      for (const unk_id of [-7, 1.5, 1e9]) {
+        const unigram = {...json, model: {type: 'Unigram', vocab, unk_id}, added_tokens: []};
+        const parts = {pre_tokenizer: null, post_processor: null, decoder: null};
+        const {encode} = await load({'tokenizer.json': {...unigram, ...parts}});
+        expect(encode('ab')).to.deep.equal([0, 1]);
+        expect(() => encode('ax')).to.throw(
+          `encode: tokenizer.json cannot be applied: it makes a token "x" and gives it the id ${unk_id}`,
+        );
+      }
+    });
+
+    it('has parts that are not what they should be', async () => {
+      const cases: Array<[object, string]> = [
+        [{model: 5}, 'model must be an object; got 5'],
+        [
+          {model: {...model, vocab: []}},
+          'model.vocab must be an object with the id of each token; got []',
+        ],
+        [{model: {...model, merges: 'a b'}}, 'model.merges must be a list; got "a b"'],
+        [{model: {...model, merges: [['a']]}}, 'model.merges must be pairs of tokens; got ["a"]'],
+        [{added_tokens: {}}, 'added_tokens must be a list; got {}'],
+        [
+          {pre_tokenizer: {type: 'Sequence', pretokenizers: [{type: 'Split', pattern: {}}]}},
+          'pre_tokenizer: pattern must be {"Regex": "…"} or {"String": "…"}; got {}',
+        ],
+        [
+          {added_tokens: [{id: 1, content: ''}]},
+          'added_tokens must be objects with the id and the content of a token; got {"id":1,"content":""}',
+        ],
+        [
+          {model: {type: 'Unigram', vocab: [['a', 'b']]}},
+          'model.vocab must be pairs of a token and its score; got ["a","b"]',
+        ],
+      ];
+      for (const [changed, reason] of cases) expect(await reasonOf(changed)).to.equal(reason);
+    });
+
+    it('has a configuration with fields that are not what they should be', async () => {
+      const cases: Array<[object, string]> = [
+        [
+          {chat_template: 5},
+          'chat_template must be a template, or a list of {"name": "…", "template": "…"}; got 5',
+        ],
+        [
+          {chat_template: [{}]},
+          'chat_template must be a template, or a list of {"name": "…", "template": "…"}; got [{}]',
+        ],
+        [{eos_token: {}}, 'eos_token must be a token, as a text or as {"content": "…"}; got {}'],
+        [{add_bos_token: 'no'}, 'add_bos_token must be true or false; got "no"'],
+      ];
+      for (const [config, reason] of cases) {
+        const {message} = await rejection(load({'tokenizer_config.json': config}));
+        expect(message).to.equal(`loadTokenizer: tokenizer_config.json: ${reason}`);
+      }
+      const {hasChatTemplate} = await load({'tokenizer_config.json': {chat_template: null}});
+      expect(hasChatTemplate).to.equal(false);
+    });
+
+    it('has a chat template that is not UTF-8', async () => {
+      const files = tokenizerFiles('bytelevel');
+      files.set('chat_template.jinja', Uint8Array.of(0x61, 0xff));
+      expect((await rejection(loadTokenizer(files))).message).to.equal(
+        'loadTokenizer: chat_template.jinja is not UTF-8; save it as UTF-8',
+      );
+    });
+
+    const withPattern = (Regex: string) => {
+      const split = {type: 'Split', pattern: {Regex}, behavior: 'Isolated', invert: false};
+      return tokenizerFiles('bytelevel', {'tokenizer.json': {...json, pre_tokenizer: split}});
+    };
+
+    it('has a pattern that backtracks for ever', async () => {
+      const {encode} = await loadTokenizer(withPattern('(a|a)*$'));
+      expect(encode('aaa')).to.have.length(3);
+      const start = performance.now();
+      expect(() => encode(`${'a'.repeat(60)}b`)).to.throw(
+        'encode: tokenizer.json cannot be applied: it took more than 6 s and was stopped',
+      );
+      expect(performance.now() - start).to.be.below(15_000);
+      expect(encode('aaa')).to.have.length(3);
+    }).timeout(60_000);
+
+    it('has such a pattern, in a page', async () => {
+      const inPage = async (files: ModelSource) => {
+        const {versions} = process;
+        // what a page has not
+        Object.defineProperty(process, 'versions', {value: {}, configurable: true});
+        try {
+          return await loadTokenizer(files);
+        } finally {
+          Object.defineProperty(process, 'versions', {value: versions, configurable: true});
+        }
+      };
+      for (const pattern of ['(a+)+$', '(?=(a+)+$)', '(\\p{L}+\\s?)+$', '(a{1,9}){1,9}$']) {
+        expect((await rejection(inPage(withPattern(pattern)))).message, pattern).to.match(
+          /^loadTokenizer: tokenizer\.json cannot be used: the pattern ".*" may take for ever, and a page cannot stop it; load the tokenizer in Node;/,
+        );
+      }
+      for (const name of TOKENIZER_NAMES) await inPage(tokenizerFolder(name));
+      await inPage(withPattern('\\p{Lu}?\\p{Ll}+|\\p{N}{1,4}| +'));
+    });
+  });
+
   it('names what is wrong with the files', async () => {
     const load = (changes: Record<string, object | string | null>) =>
       rejection(loadTokenizer(tokenizerFiles('bytelevel', changes)));
@@ -211,7 +409,7 @@ describe('loadTokenizer', () => {
       'loadTokenizer: tokenizer_config.json is not a JSON object',
     );
     expect((await load({'tokenizer.json': {version: '1.0'}})).message).to.match(
-      /^loadTokenizer: tokenizer\.json cannot be used: /,
+      /^loadTokenizer: tokenizer\.json cannot be used: model must be an object; got nothing; /,
     );
   });
 

@@ -1,0 +1,83 @@
+import {isObject, show, type JsonObject} from '../../files/json';
+import type {TokenizerJson} from './tokenizer_library';
+
+/** Ids are below this: eight times as many as the largest vocabularies have. The library makes an array of that length. */
+const MOST_IDS = 2 ** 21;
+
+/**
+ * Checks what the library takes for granted: that ids are such, each with one token, and that merges and added tokens are
+ * what they should be. What else is wrong it finds itself.
+ *
+ * @throws with a message that the name of the file can be put before.
+ */
+export function checkTokenizerJson(json: JsonObject): asserts json is JsonObject & TokenizerJson {
+  const {model, added_tokens: added = []} = json;
+  for (const part of ['normalizer', 'pre_tokenizer', 'decoder']) checkPatternsIn(part, json[part]);
+  if (!isObject(model)) throw wrong('model', 'an object', model);
+  const tokens = new Map<number, string>();
+  for (const [token, id] of vocabularyOf(model)) addToken(tokens, 'model.vocab', token, id);
+  if (!Array.isArray(added)) throw wrong('added_tokens', 'a list', added);
+  for (const entry of added as unknown[]) {
+    const {id, content} = isObject(entry) ? entry : {};
+    if (typeof content !== 'string' || content === '') {
+      throw wrong('added_tokens', 'objects with the id and the content of a token', entry);
+    }
+    addToken(tokens, 'added_tokens', content, id);
+  }
+  const {merges} = model;
+  const isMerge = (merge: unknown): boolean =>
+    typeof merge === 'string' ||
+    (Array.isArray(merge) && merge.length === 2 && merge.every((part) => typeof part === 'string'));
+  if (merges === undefined) return;
+  if (!Array.isArray(merges)) throw wrong('model.merges', 'a list', merges);
+  const other = merges.find((merge) => !isMerge(merge)) as unknown;
+  if (other !== undefined) throw wrong('model.merges', 'pairs of tokens', other);
+}
+
+/** Checks the patterns of a part at any depth: one that it does not know the library leaves out, with a warning. */
+function checkPatternsIn(where: string, part: unknown): void {
+  if (typeof part !== 'object' || part === null) return;
+  if (isObject(part) && (part['type'] === 'Replace' || part['type'] === 'Split')) {
+    const {pattern} = part;
+    const {Regex, String} = isObject(pattern) ? pattern : {};
+    if (typeof (Regex ?? String) !== 'string') {
+      throw wrong(`${where}: pattern`, '{"Regex": "…"} or {"String": "…"}', pattern);
+    }
+  }
+  for (const inner of Object.values(part)) checkPatternsIn(where, inner);
+}
+
+/** Each token with its id, which is its place where the vocabulary is a list of tokens with their scores. */
+function* vocabularyOf({vocab, type}: JsonObject): Generator<[token: string, id: unknown]> {
+  if (type !== 'Unigram') {
+    if (!isObject(vocab)) throw wrong('model.vocab', 'an object with the id of each token', vocab);
+    yield* Object.entries(vocab);
+    return;
+  }
+  if (!Array.isArray(vocab)) throw wrong('model.vocab', 'a list of tokens', vocab);
+  for (const [id, entry] of (vocab as unknown[]).entries()) {
+    const [token, score] = Array.isArray(entry) ? (entry as unknown[]) : [];
+    if (typeof token !== 'string' || typeof score !== 'number') {
+      throw wrong('model.vocab', 'pairs of a token and its score', entry);
+    }
+    yield [token, id];
+  }
+}
+
+/** Adds a token by its id; one that stands in two lists is one token. */
+function addToken(tokens: Map<number, string>, where: string, token: string, id: unknown): void {
+  if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= MOST_IDS) {
+    throw new Error(
+      `${where}: the id of ${show(token)} must be an integer from 0 to ${MOST_IDS - 1}; got ${show(id)}`,
+    );
+  }
+  const other = tokens.get(id);
+  if (other !== undefined && other !== token) {
+    throw new Error(`${where}: ${show(token)} has the id ${id}, which ${show(other)} has already`);
+  }
+  tokens.set(id, token);
+}
+
+function wrong(name: string, what: string, value: unknown): Error {
+  return new Error(`${name} must be ${what}; got ${show(value)}`);
+}

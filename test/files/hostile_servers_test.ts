@@ -1,0 +1,239 @@
+import {expect} from 'chai';
+import {openSource, type RequestOptions, type SourceFile} from '../../src/files/source';
+import {rejection} from '../support/rejection';
+import {FileServer, type ServerOptions} from './file_server';
+
+/** Longer than what a URL's file brings when it is opened. */
+const large = Uint8Array.from({length: 200_000}, (_, i) => (i * 7) % 251);
+
+describe('a server that is changed, broken or hostile', () => {
+  const servers: FileServer[] = [];
+  afterEach(async () => {
+    for (const server of servers.splice(0)) await server.close();
+  });
+
+  async function serve(options: ServerOptions): Promise<FileServer> {
+    const server = await FileServer.start(new Map([['a', large]]), options);
+    servers.push(server);
+    return server;
+  }
+
+  async function open({url}: FileServer, request?: RequestOptions): Promise<SourceFile> {
+    return (await openSource('test', url, request).open('a'))!;
+  }
+
+  /** Of each request but the first, `how` is to have an effect; the first one opens the file. */
+  async function message(answer: NonNullable<ServerOptions['answer']>): Promise<string> {
+    let requests = 0;
+    const server = await serve({answer: (...given) => requests++ > 0 && answer(...given)});
+    const file = await open(server);
+    const error = await rejection(file.read(100_000, 100_010));
+    return error.message.replace(server.url, 'URL');
+  }
+
+  const part = {'content-range': 'bytes 100000-100009/200000'};
+
+  it('answers with another part', async () => {
+    const other = await message((_, response) => {
+      response.writeHead(206, {'content-range': 'bytes 90000-90009/200000'});
+      response.end(large.subarray(90_000, 90_010));
+    });
+    expect(other).to.equal(
+      'test: GET URL/a for bytes 100000 to 100009 was answered with bytes from 90000 on; ' +
+        'get the files from another server, or copy them to this machine first',
+    );
+  });
+
+  it('gives less than it promises', async () => {
+    const short = await message((_, response) => {
+      response.writeHead(206, part).end(large.subarray(0, 7));
+    });
+    expect(short).to.equal(
+      'test: GET URL/a for bytes 100000 to 100009 should give 10 bytes; got 7',
+    );
+  });
+
+  const endless: NonNullable<ServerOptions['answer']> = (_, response) => {
+    const more = (): void => {
+      while (!response.destroyed && response.write(large));
+    };
+    response.on('drain', more);
+    more();
+  };
+
+  it('gives more than it promises, without end', async () => {
+    let sent = 0;
+    const long = await message((request, response) => {
+      response.writeHead(206, part);
+      response.on('close', () => (sent = response.socket?.bytesWritten ?? 0));
+      return endless(request, response);
+    });
+    expect(long).to.match(
+      /^test: GET URL\/a for bytes 100000 to 100009 gives more than 10 bytes; /,
+    );
+    expect(sent).to.be.below(50e6);
+  });
+
+  it('sends a file without end', async () => {
+    const {url} = await serve({
+      answer: (request, response) => {
+        response.writeHead(200);
+        return endless(request, response);
+      },
+    });
+    const {message} = await rejection(openSource('test', url).open('a'));
+    expect(message).to.equal(
+      `test: the answer to GET ${url}/a does not say how long it is, and has not ended after 268435456 bytes; ` +
+        'get the files from another server, or copy them to this machine first',
+    );
+  });
+
+  it('has another state of the file', async () => {
+    for (const [name, before, now] of [
+      ['etag', '"a"', '"b"'],
+      ['last-modified', 'Tue, 24 Nov 2026 10:00:00 GMT', 'Wed, 25 Nov 2026 10:00:00 GMT'],
+    ] as const) {
+      let value: string = before;
+      const setHeader: ServerOptions['answer'] = (_, response) => {
+        response.setHeader(name, value);
+        return false;
+      };
+      const server = await serve({answer: setHeader});
+      const file = await open(server);
+      expect(await file.read(90_000, 90_003)).to.deep.equal(large.slice(90_000, 90_003));
+      value = now;
+      const changed = `test: ${server.url}/a had ${name} ${before} and now has ${now}; it was changed while it was read`;
+      expect((await rejection(file.read(100_000, 100_010))).message).to.equal(changed);
+
+      value = before;
+      const whole = await serve({answer: setHeader, ranges: false});
+      const stream = await open(whole);
+      await stream.read(0, 10);
+      value = now;
+      expect((await rejection(stream.read(0, 10))).message).to.equal(
+        changed.replace(server.url, whole.url),
+      );
+      await stream.close();
+    }
+  });
+
+  it('is asked for parts of the same state only', async () => {
+    const asked: unknown[] = [];
+    const tags = ['"a"', 'W/"a"'];
+    for (const tag of tags) {
+      const server = await serve({
+        answer: (request, response) => {
+          asked.push(request.headers['if-range']);
+          response.setHeader('etag', tag);
+          return false;
+        },
+      });
+      await (await open(server)).read(100_000, 100_010);
+    }
+    // a weak tag does not promise the same bytes
+    expect(asked).to.deep.equal([undefined, '"a"', undefined, undefined]);
+  });
+
+  it('falls silent, before an answer or within', async () => {
+    const silences: Array<NonNullable<ServerOptions['answer']>> = [
+      () => undefined,
+      (_, response) => void response.writeHead(200, {'content-length': 5}).write('a'),
+    ];
+    for (const answer of silences) {
+      const server = await serve({answer});
+      const read = async (): Promise<unknown> => (await open(server, {timeout: 200})).read(0, 5);
+      const start = performance.now();
+      expect((await rejection(read())).message).to.equal(
+        `test: GET ${server.url}/a has brought nothing for 0.2 s; ` +
+          'try again, or wait longer with the option `request`: {timeout: milliseconds}',
+      );
+      expect(performance.now() - start).to.be.below(5000);
+    }
+    expect(() => openSource('test', 'http://localhost', {timeout: 0})).to.throw(
+      'test: request.timeout (in milliseconds) must be a number > 0; got 0',
+    );
+  });
+
+  it('may take its time as long as something comes', async () => {
+    const server = await serve({
+      ranges: false,
+      answer: (_, response) => {
+        response.writeHead(200, {'content-length': 5});
+        let sent = 0;
+        const timer = setInterval(() => {
+          response.write('a');
+          if (++sent === 5) clearInterval(timer);
+        }, 100);
+      },
+    });
+    const file = await open(server, {timeout: 300});
+    expect(await file.read(0, 5)).to.deep.equal(new Uint8Array(5).fill('a'.charCodeAt(0)));
+    await file.close();
+  });
+
+  it('is given up at once by the caller', async () => {
+    const server = await serve({answer: () => undefined});
+    const caller = new AbortController();
+    const opening = rejection(open(server, {signal: caller.signal}));
+    caller.abort(new Error('enough'));
+    expect((await opening).message).to.equal(`test: GET ${server.url}/a failed: enough`);
+  });
+
+  describe('redirects', () => {
+    it('to itself, and is sent the headers again', async () => {
+      const asked: unknown[] = [];
+      const server = await serve({
+        answer: ({url, headers}, response) => {
+          asked.push(headers['x-key']);
+          if (url !== '/model/a') return false;
+          response.writeHead(302, {location: 'b/../../model/%61'}).end();
+        },
+      });
+      const file = await open(server, {headers: {'x-key': 'secret'}});
+      expect(await file.read(0, 9)).to.deep.equal(large.slice(0, 9));
+      expect(asked).to.deep.equal(['secret', 'secret']);
+    });
+
+    it('to another host, which is not sent the headers', async () => {
+      const asked: unknown[] = [];
+      const other = await serve({
+        answer: ({headers}) => {
+          const {authorization, range} = headers;
+          asked.push([headers['x-key'], authorization, range]);
+          return false;
+        },
+      });
+      const server = await serve({
+        answer: (_, response) => void response.writeHead(302, {location: `${other.url}/a`}).end(),
+      });
+      const given: HeadersInit[] = [{'x-key': 'x', authorization: 'x'}, {authorization: 'x'}];
+      for (const headers of given) {
+        const file = await open(server, {headers});
+        expect(await file.read(0, 9)).to.deep.equal(large.slice(0, 9));
+      }
+      expect(asked).to.deep.equal([
+        [undefined, undefined, 'bytes=0-65535'],
+        [undefined, undefined, 'bytes=0-65535'],
+      ]);
+    });
+
+    it('in a circle', async () => {
+      const server = await serve({
+        answer: (_, response) => void response.writeHead(302, {location: '/model/a'}).end(),
+      });
+      const {message} = await rejection(open(server, {headers: {'x-key': 'secret'}}));
+      expect(message).to.equal(`test: GET ${server.url}/a failed: more than 20 redirects`);
+    });
+
+    it('and is refused where the caller says so', async () => {
+      const server = await serve({
+        answer: (_, response) => void response.writeHead(302, {location: '/model/b'}).end(),
+      });
+      const given: HeadersInit[] = [{}, {'x-key': 'secret'}];
+      for (const headers of given) {
+        const {message} = await rejection(open(server, {redirect: 'error', headers}));
+        expect(message).to.match(/failed: fetch failed \(unexpected redirect\)$/);
+      }
+    });
+  });
+});

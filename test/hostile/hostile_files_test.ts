@@ -1,0 +1,228 @@
+import {mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import fc from 'fast-check';
+import {readConfigFile} from '../../src/cli/config_file';
+import {finetuneOptions} from '../../src/cli/finetune_options';
+import {parseJsonObject, parseJsonText} from '../../src/files/json';
+import {LayerSamplingCallback, samplingProbabilities} from '../../src/index';
+import {loadLlama, loadTokenizer, parseSafetensors, textDataset} from '../../src/llama';
+import {readConfigJson} from '../../src/llama/files/config_json';
+import {jsonOf, readFiles} from '../llama/files/checkpoint_files';
+import {TOKENIZER_NAMES, tokenizerFiles, tokenizerFolder} from '../llama/text/tokenizers';
+import {fuzz} from '../support/fuzz';
+import {captureWarnings} from '../support/warnings';
+import {damagedBytes, damagedJson} from './damage';
+
+/** The longest that a case may take, in milliseconds: of the slowest, a template that runs into its limit, some times over. */
+const LONGEST = 20_000;
+
+/** Runs `body`, which may be refused by an error of this library, in time and without a tensor left. */
+async function readsOrRefuses(message: RegExp, body: () => unknown): Promise<void> {
+  const {numTensors} = tf.memory();
+  const start = performance.now();
+  try {
+    await body();
+  } catch (error) {
+    const {name, message: said} = error as Error;
+    // the engine's own are a TypeError, a RangeError, a SyntaxError …
+    expect([name, said.slice(0, 2000)]).to.satisfy(
+      () => /^(Error|UsageError)$/.test(name) && message.test(said) && said.length < 3000,
+      `${name}: ${said.slice(0, 300)}`,
+    );
+  }
+  expect(performance.now() - start).to.be.below(LONGEST);
+  expect(tf.memory().numTensors).to.equal(numTensors);
+}
+
+const bytesOf = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text));
+const readJson = (path: string): object => JSON.parse(readFileSync(path, 'utf8')) as object;
+
+/** For every case that `cases` gives, in as many runs as the fuzzer is told to make. */
+async function always<T>(
+  cases: fc.Arbitrary<T>,
+  message: RegExp,
+  body: (given: T) => unknown,
+  runs = 600,
+): Promise<void> {
+  const property = fc.asyncProperty(cases, (given) => readsOrRefuses(message, () => body(given)));
+  await fc.assert(property, fuzz(runs) as fc.Parameters<[T]>);
+}
+
+describe('hostile files are read or refused, in time', () => {
+  let folder: string;
+  before(() => void (folder = mkdtempSync(join(tmpdir(), 'owlore-hostile-'))));
+  after(() => rmSync(folder, {recursive: true}));
+
+  it('safetensors', async () => {
+    const valid = readFiles('llama2').get('model.safetensors')!;
+    const end = 8 + Number(new DataView(valid.buffer).getBigUint64(0, true));
+    const header = JSON.parse(Buffer.from(valid.subarray(8, end)).toString()) as object;
+    const withHeader = damagedJson(header).map((text) => {
+      const json = bytesOf(text);
+      const length = new Uint8Array(8);
+      new DataView(length.buffer).setBigUint64(0, BigInt(json.length), true);
+      return Uint8Array.from(Buffer.concat([length, json, valid.subarray(end)]));
+    });
+    const cases = fc.oneof(damagedBytes(valid.slice(0, end + 1000)), withHeader);
+    await always(cases, /^safetensors: /, parseSafetensors);
+  });
+
+  it('checkpoints, with their index, header and config.json', async () => {
+    const files = readFiles('llama2');
+    const weights = files.get('model.safetensors')!;
+    const names = [...parseSafetensors(weights).tensors.keys()];
+    const index = {weight_map: Object.fromEntries(names.map((name) => [name, 'a.safetensors']))};
+    const cases = fc.oneof(
+      damagedJson(jsonOf(files, 'config.json')).map((text) => ({'config.json': bytesOf(text)})),
+      damagedBytes(weights).map((bytes) => ({'model.safetensors': bytes})),
+      damagedJson(index).map((text) => ({
+        'model.safetensors.index.json': bytesOf(text),
+        'a.safetensors': weights,
+        'model.safetensors': null,
+      })),
+    );
+    const load = async (changes: Record<string, Uint8Array | null>): Promise<void> => {
+      const all = new Map(files);
+      for (const [name, bytes] of Object.entries(changes)) {
+        if (bytes) all.set(name, bytes);
+        else all.delete(name);
+      }
+      const {model} = await loadLlama(all, {kernels: 'none'});
+      model.dispose();
+    };
+    await always(cases, /^loadLlama: /, load, 200);
+  });
+
+  it('config.json', async () => {
+    const names = ['llama2', 'llama3', 'mistral', 'qwen2', 'qwen3', 'gemma3'] as const;
+    const configs = names.flatMap((name) =>
+      ([4, 5] as const).map((version) => jsonOf(readFiles(name, version), 'config.json')),
+    );
+    await always(fc.oneof(...configs.map(damagedJson)), /^test: config\.json/, (text) => {
+      readConfigJson('test: config.json', parseJsonObject('test: config.json', bytesOf(text)));
+    });
+  });
+
+  it('tokenizers', async () => {
+    const cases = TOKENIZER_NAMES.flatMap((name) =>
+      ['tokenizer.json', 'tokenizer_config.json'].map((file) =>
+        damagedJson(readJson(tokenizerFolder(name) + file)).map((text) => ({name, file, text})),
+      ),
+    );
+    const refused = /^(loadTokenizer|encode|decode|applyChatTemplate): /;
+    await always(fc.oneof(...cases), refused, async ({name, file, text}) => {
+      const tokenizer = await loadTokenizer(tokenizerFiles(name, {[file]: text}));
+      const ids = tokenizer.encode('the cat, 12 é😀 aaab\n\n  </s>');
+      expect(ids.every((id) => Number.isInteger(id) && id >= 0)).to.equal(true);
+      expect(tokenizer.decode(ids)).to.be.a('string');
+      if (!tokenizer.hasChatTemplate) return;
+      const messages = [{role: 'user', content: 'x'}];
+      expect(tokenizer.applyChatTemplate(messages, {tokenize: false})).to.be.a('string');
+    });
+  });
+
+  it('chat templates', async () => {
+    const {compileChatTemplate} = await import('../../src/llama/text/chat_template');
+    const parts = fc.constantFrom(
+      ...['{{ ', ' }}', '{% ', ' %}', '{% for m in messages %}', '{% endfor %}', '{% if x %}'],
+      ...['{% endif %}', '{% else %}', '{% set x = ', "'a'", ' x', ' ~ ', ' + ', '[x, x]', '{}'],
+      ...['m.content', 'messages', "m['role']", '| tojson', '| length', '| join', '| first', '(x)'],
+      ...[
+        'range(',
+        '9',
+        ')',
+        '[',
+        ']',
+        '-',
+        '{#',
+        '#}',
+        '{% macro f(x) %}',
+        '{% endmacro %}',
+        'f(',
+      ],
+      ...['loop.index0', 'namespace(x=1)', ' is defined', ' not ', "raise_exception('no')", ', '],
+      ...[
+        'strftime_now("%Y")',
+        '.split(',
+        '.items()',
+        '| sort',
+        '| indent(9)',
+        '{%- ',
+        ' -%}',
+        '\n',
+      ],
+    );
+    const text = fc.oneof(
+      fc.array(parts, {maxLength: 25}).map((all) => all.join('')),
+      fc.string({maxLength: 60}),
+    );
+    const refused =
+      /^(loadTokenizer: the chat template cannot be read|applyChatTemplate: the chat template cannot be applied): /;
+    await always(text, refused, (template) => {
+      const messages = [{role: 'user', content: 'x'}];
+      expect(compileChatTemplate(template)(messages, {x: ['é', {}]})).to.be.a('string');
+    });
+  });
+
+  it('lines of data', async () => {
+    const tokenizer = await loadTokenizer(tokenizerFolder('bytelevel'));
+    const line = fc.oneof(
+      damagedJson({text: 'the cat'}),
+      damagedJson({instruction: 'name it', input: 'a tree', output: 'an oak'}),
+      damagedJson({
+        messages: [
+          {role: 'user', content: 'x'},
+          {role: 'assistant', content: 'y'},
+        ],
+      }),
+      fc.constantFrom('['.repeat(5000), '{"text":"the cat"}', '', '[', '{"text":"\ud800 cat"}'),
+    );
+    const bytes = fc.array(line, {minLength: 1, maxLength: 6}).chain((lines) => {
+      const valid = bytesOf(lines.join('\n') || ' ');
+      return fc.oneof(fc.constant(valid), damagedBytes(valid));
+    });
+    const cases = fc.record({bytes, packing: fc.boolean(), shuffle: fc.boolean()});
+    await always(cases, /^textDataset: the data/, async ({bytes, packing, shuffle}) => {
+      const options = {maxLength: 8, batchSize: 2, packing, shuffle};
+      for await (const {xs, ys} of textDataset(bytes, tokenizer, options)) tf.dispose([xs, ys]);
+    });
+  });
+
+  const blocks = ['a', 'b', 'c'];
+
+  it('scores', async () => {
+    const valid = {kind: 'outlier', blocks, scores: [0.5, 1, 0]};
+    const cases = fc.oneof(damagedJson(valid), damagedJson([1, 2, 3]), damagedJson({ratios: [1]}));
+    await always(cases, /^(samplingProbabilities: |scores\.json )/, (text) => {
+      const scores = parseJsonText('scores.json', text) as number[];
+      captureWarnings(() => {
+        const {probabilities} = samplingProbabilities(scores, {gamma: 1});
+        expect(probabilities.every((p) => p >= 0 && p <= 1)).to.equal(true);
+      });
+    });
+  });
+
+  it('schedules', async () => {
+    const valid = {blocks, interval: 5, periods: [['a'], ['b', 'c'], []]};
+    const refused = /^(LayerSamplingCallback: |schedule\.json )/;
+    await always(damagedJson(valid), refused, (text) => {
+      const schedule = parseJsonObject('schedule.json', bytesOf(text)) as unknown as typeof valid;
+      new LayerSamplingCallback({schedule});
+    });
+  });
+
+  it('configurations of a run', async () => {
+    const path = join(folder, 'run.json');
+    const valid = {
+      ...{method: 'owlore', model: folder, data: path, output: 'runs/1', seed: 3, steps: 5},
+      ...{learningRate: 1e-3, rank: 8, gamma: 2, scores: 'outlier', tau: 'auto', packing: true},
+    };
+    await always(damagedJson(valid), /run\.json/, (text) => {
+      writeFileSync(path, text);
+      readConfigFile(path, finetuneOptions);
+    });
+  });
+});
