@@ -17,6 +17,20 @@ export type {SamplingProbabilities, SamplingProbabilityOptions} from './sampling
 export type {BlockHistory as SamplingSchedule} from './sampling/periods';
 export type {SamplerName} from './sampling/samplers';
 
+export {CheckpointCallback} from './checkpoint/checkpoint_callback';
+export type {CheckpointCallbackOptions} from './checkpoint/checkpoint_callback';
+export type {
+  CheckpointParts,
+  ResumableCallback,
+  ResumableData,
+  ResumableOptimizer,
+} from './checkpoint/parts';
+export {resumeCheckpoint} from './checkpoint/resume_checkpoint';
+export type {ResumeCheckpointOptions, ResumedCheckpoint} from './checkpoint/resume_checkpoint';
+export {saveCheckpoint} from './checkpoint/save_checkpoint';
+export type {SaveCheckpointOptions, SavedCheckpoint} from './checkpoint/save_checkpoint';
+export type {ModelTarget} from './files/sink';
+
 export {findBlocks} from './model/blocks';
 export type {Block, BlockSelector} from './model/blocks';
 export type {VariableInfo, VariableSelector} from './model/variable_selector';

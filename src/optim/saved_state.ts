@@ -60,6 +60,12 @@ export function statesToTensors(states: SavedStates, counters: OtherCounters): N
   return saved;
 }
 
+/** The variable that a saved tensor is a state of; null for a counter of the whole optimizer. */
+export function variableOfSaved(name: string): string | null {
+  const suffix = Object.values(suffixes).find((ending) => name.endsWith(ending));
+  return suffix === undefined ? null : name.slice(0, -suffix.length);
+}
+
 /**
  * The optimizer's steps, other counters and states, from what `getWeights` returned. Copies the tensors and keeps the copies,
  * for the {@link StateStore}.
