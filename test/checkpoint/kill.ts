@@ -7,6 +7,7 @@ interface Line {
   resumed?: number;
   saved?: number;
   loss?: number;
+  /** The model in the folder; null: none. */
   shards?: number | null;
   done?: number;
   snapshot?: unknown;
@@ -39,9 +40,10 @@ export async function trainWithKills(
   for (;;) {
     const end = await runOnce(folder, batches, run.kills < kills ? pause() : null, (line) => {
       if (line.resumed !== undefined && line.resumed < saved) run.lost++;
-      if (typeof line.shards === 'number') {
-        if (line.shards < shards) throw new Error(`model ${line.shards} came back after ${shards}`);
-        shards = line.shards;
+      if (line.shards !== undefined) {
+        const model = line.shards ?? 0;
+        if (model < shards) throw new Error(`model ${model} came back after ${shards}`);
+        shards = model;
       }
       if (line.saved === undefined) return;
       saved = line.saved;

@@ -47,10 +47,12 @@ async function writeShards(number: number): Promise<void> {
 
 /** The number in the model that was saved; null if there is none. */
 async function readShards(): Promise<number | null> {
-  if (done === 0) return null;
-  // it is saved after the checkpoint
-  if (done === 1 && !existsSync(join(shards, 'config.json'))) return null;
-  const {model} = await loadLlama(shards);
+  if (!existsSync(shards)) return null;
+  const {model} = await loadLlama(shards).catch((error: unknown) => {
+    if (/has no config.json/.test(String(error))) return {model: null};
+    throw error;
+  });
+  if (!model) return null;
   const values = new Set<number>();
   for (const weight of model.weights) for (const x of weight.read().dataSync()) values.add(x);
   model.dispose();
