@@ -12,7 +12,7 @@ const RUNS_BEFORE_GRAPH = 16;
  * another kernel for a product of small matrices. Then the first steps of a process would not be as its later ones, and a training
  * that was resumed not as one that did not stop.
  */
-export const RUNS_COMPARED = 2;
+export const RUNS_COMPARED = 8;
 
 /** How many combinations of shapes and attributes are remembered for a kernel: those that were used last. */
 const MOST_REMEMBERED = 32;
