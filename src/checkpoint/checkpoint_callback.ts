@@ -72,11 +72,13 @@ export class CheckpointCallback extends tfl.Callback {
     this.options = {...options, every, keep};
   }
 
+  /** @throws Error if the model's optimizer is no {@link OwLoreOptimizer}. */
   override async onTrainBegin(): Promise<void> {
     checkReceiver(this);
     checkParts(OWNER, this.parts);
   }
 
+  /** Remembers the epoch. */
   override async onEpochBegin(epoch: number): Promise<void> {
     checkReceiver(this);
     this.epoch = epoch;
@@ -89,6 +91,7 @@ export class CheckpointCallback extends tfl.Callback {
     this.due = null;
   }
 
+  /** Remembers where callback and data stand if a checkpoint is due. */
   override async onBatchEnd(): Promise<void> {
     checkReceiver(this);
     const {every} = this.options;
@@ -98,6 +101,7 @@ export class CheckpointCallback extends tfl.Callback {
     this.due = isDue ? placeOf(this.parts) : null;
   }
 
+  /** Saves if a checkpoint is due. */
   override async onEpochEnd(epoch: number, logs?: tfl.Logs): Promise<void> {
     checkReceiver(this);
     this.epoch = epoch + 1;

@@ -20,14 +20,18 @@ export interface ResumableOptimizer extends tf.Optimizer {
   readonly accumulated: number;
   get learningRate(): number;
   set learningRate(rate: LearningRate);
+  /** Resolves when everything that a step needs is there. */
   ready(): Promise<void>;
+  /** Resolves when the checks of all steps so far are done. */
   settled(): Promise<void>;
 }
 
 /** What a {@link LayerSamplingCallback} has for a checkpoint. */
 export interface ResumableCallback {
   readonly settings: Record<string, unknown>;
+  /** Where it stands between two batches. */
   getState(): LayerSamplingState;
+  /** Goes on from such a state. */
   setState(state: LayerSamplingState): void;
 }
 

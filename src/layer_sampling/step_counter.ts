@@ -21,7 +21,7 @@ interface BegunBatch extends Counters {
 export interface CountedSteps {
   steps: number;
   /** The counters of the optimizer when the last batch of a step began that is not complete yet; null between two steps. */
-  open: Counters | null;
+  open: {iterations: number; accumulated: number} | null;
 }
 
 /**
