@@ -122,6 +122,13 @@ export function definedIn<T extends object>(options: T): T {
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as T;
 }
 
+/** Options as JSON, to be compared with those of another run: of a function nothing but that it is one, a pattern as text. */
+export function comparableOptions(options: object): Record<string, unknown> {
+  const comparable = (_: string, value: unknown): unknown =>
+    typeof value === 'function' || value instanceof RegExp ? display(value) : value;
+  return JSON.parse(JSON.stringify(options, comparable)) as Record<string, unknown>;
+}
+
 /** More characters of a value are not shown. */
 const LONGEST_DISPLAY = 500;
 

@@ -2,8 +2,11 @@ import {readdirSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
-import {KernelGraphs} from '../../../src/kernels/tensorflow/graphs';
+import {KernelGraphs, RUNS_COMPARED} from '../../../src/kernels/tensorflow/graphs';
 import type {NativeKernel} from '../../../src/kernels/tensorflow/kernel';
+import {rmsNorm, rmsNormGrad} from '../../../src/kernels/tensorflow/rms_norm';
+import {mlpSublayer, mlpSublayerGrad} from '../../../src/kernels/tensorflow/sublayers';
+import {swiglu, swigluGrad} from '../../../src/kernels/tensorflow/swiglu';
 import type {NodeBackend} from '../../../src/kernels/tensorflow/native_ops';
 import {backends, defaultBackend} from '../../support/backends';
 
@@ -76,11 +79,62 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
   it('runs a kernel op by op at first, and then as a graph', () => {
     const {numTensors} = tf.memory();
     const before = folders();
-    for (let run = 0; run < RUNS_BEFORE + 4; run++) expect(compute()).to.deep.equal([5, -2]);
-    expect(runs).to.equal(RUNS_BEFORE);
-    expect(calls).to.deep.equal(['loadSavedModel', ...Array<string>(4).fill('runSavedModel')]);
+    const ofGraph = RUNS_COMPARED + 2;
+    for (let run = 0; run < RUNS_BEFORE + ofGraph; run++) expect(compute()).to.deep.equal([5, -2]);
+    expect(runs).to.equal(RUNS_BEFORE + RUNS_COMPARED);
+    expect(calls).to.deep.equal([
+      'loadSavedModel',
+      ...Array<string>(ofGraph).fill('runSavedModel'),
+    ]);
     expect(tf.memory().numTensors).to.equal(numTensors);
     expect(folders()).to.deep.equal(before);
+  });
+
+  it('gives the bits of op by op, so that the first steps of a process are as the later ones', () => {
+    const shapes = {x: [3, 8, 24], norm: [24], gate: [24, 40], up: [24, 40], down: [40, 24]};
+    const mlp = {scale: [24, 1], gated: [24, 40], upped: [24, 40], dy: [3, 8, 24]};
+    const cases: Array<[NativeKernel<never>, Record<string, number[]>]> = [
+      [rmsNorm, {x: [3, 8, 24], weight: [24]}],
+      [rmsNormGrad, {x: [3, 8, 24], weight: [24], dy: [3, 8, 24]}],
+      [swiglu, {gate: [24, 40], up: [24, 40]}],
+      [swigluGrad, {gate: [24, 40], up: [24, 40], dy: [24, 40]}],
+      [mlpSublayer, shapes],
+      [mlpSublayerGrad, {...shapes, ...mlp}],
+    ];
+    const attrs = {epsilon: 1e-6, withValue: true, ofWeights: true};
+    for (const [of, inputs] of cases) {
+      const run = (): number[][] =>
+        tf.tidy(() => {
+          const tensors = Object.entries(inputs).map(([name, shape], i) => [
+            name,
+            tf.randomNormal(shape, 0, 1, 'float32', i + 1),
+          ]);
+          const given = {inputs: Object.fromEntries(tensors) as tf.NamedTensorMap, attrs, backend};
+          const results = graphs.kernelFunc(of)(given) as tf.Tensor[];
+          return results.map((tensor) => Array.from(tensor.dataSync()));
+        });
+      const first = run();
+      for (let i = 1; i < RUNS_BEFORE + RUNS_COMPARED; i++) run();
+      expect(calls).not.to.include('deleteSavedModel');
+      const asGraph = run();
+      asGraph.forEach((values, i) => {
+        const differing = values.filter((value, j) => !Object.is(value, first[i]![j])).length;
+        expect(differing, `${of.name}, result ${i}`).to.equal(0);
+      });
+    }
+  });
+
+  it('has no graph where TensorFlow would fuse ops so that they round differently', () => {
+    const silu: NativeKernel<object> = (ops, {x}) => [ops.mul(x!, ops.run('Sigmoid', [x!]))];
+    const run = (): number[] =>
+      tf.tidy(() => {
+        const inputs = {x: tf.randomNormal([5000], 0, 1, 'float32', 1)};
+        const [y] = graphs.kernelFunc(silu)({inputs, attrs: {}, backend}) as tf.Tensor[];
+        return Array.from(y!.dataSync());
+      });
+    const first = run();
+    for (let i = 0; i < 2 * RUNS_BEFORE; i++) expect(run()).to.deep.equal(first);
+    expect(calls).to.deep.equal(['loadSavedModel', 'runSavedModel', 'deleteSavedModel']);
   });
 
   it('has a graph for each kernel, shape and set of attributes, and few models', () => {
@@ -97,7 +151,7 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
 
   it('forgets the shapes that were used longest ago', () => {
     for (let size = 1; size <= 40; size++) {
-      for (let run = 0; run < RUNS_BEFORE + 1; run++) compute(size);
+      for (let run = 0; run < RUNS_BEFORE + RUNS_COMPARED; run++) compute(size);
     }
     expect(calls.filter((name) => name === 'deleteSavedModel')).to.have.length(40 - 32);
     runs = 0;
