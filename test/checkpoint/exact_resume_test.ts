@@ -13,7 +13,7 @@ import {samplerNames} from '../../src/sampling/samplers';
 import {describeBackends} from '../support/backends';
 import {fuzz} from '../support/fuzz';
 import {held} from '../support/sentinels';
-import {SmallTraining, type SmallTrainingOptions} from './small_training';
+import {exactKernels, SmallTraining, type SmallTrainingOptions} from './small_training';
 
 const optimizers: fc.Arbitrary<OwLoreOptions> = fc.record({
   learningRate: fc.constantFrom<LearningRate[]>(0.05, cosineDecay(0.1, 12), warmup(4, 0.05)),
@@ -60,7 +60,10 @@ describeBackends('exact resume', () => {
         samplings,
         fc.integer({min: 0, max: BATCHES - 1}),
         async (optimizer, sampling, stop) => {
-          const options: SmallTrainingOptions = {optimizer, sampling};
+          const options: SmallTrainingOptions = {
+            optimizer: {...optimizer, kernels: exactKernels()},
+            sampling,
+          };
           const whole = new SmallTraining(options);
           await whole.optimizer.ready();
           await whole.train(stop);

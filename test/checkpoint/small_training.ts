@@ -7,10 +7,21 @@ import {
   type LayerSamplingOptions,
   type OwLoreOptions,
 } from '../../src/index';
+import {uninstallKernels} from '../../src/kernels/tensorflow';
 
 const FEATURES = 6;
 const UNITS = 8;
 const ROWS = 5;
+
+/**
+ * The option `kernels` with which a training is exact. On tensorflow this library's kernels begin op by op and go on as graphs, which
+ * round in another way; there, those that are registered are removed.
+ */
+export function exactKernels(): 'auto' | 'none' {
+  if (tf.getBackend() !== 'tensorflow') return 'auto';
+  uninstallKernels();
+  return 'none';
+}
 
 /** What can be chosen of a {@link SmallTraining}. */
 export interface SmallTrainingOptions {
