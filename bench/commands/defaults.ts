@@ -18,7 +18,7 @@ import {OwLoreOptimizer} from '../../src/index';
 import {Projections, stateSize} from '../../src/optim/projector';
 import {owloreDefaults} from '../../src/optim/owlore_options';
 import {ordinaryModels, Task, type OrdinaryModel, type Trained} from '../../tools/ordinary_models';
-import {selectWanted} from '../../tools/select_backend';
+import {selectBackend} from '../../tools/select_backend';
 import {provenance, readRecords, withRecord, writeRecord} from '../results/store';
 import {
   defaults,
@@ -43,7 +43,7 @@ const {values: flags} = parseArgs({
     write: {type: 'boolean', default: false},
   },
 });
-const backend = await selectWanted(flags.backend);
+const backend = await selectBackend(flags.backend);
 const seeds = flags.seeds.split(',').map(Number);
 const rank = Number(flags.rank);
 

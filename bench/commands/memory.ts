@@ -14,7 +14,7 @@
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import {startMemoryMeter} from '../../src/memory/meter';
-import {selectWanted} from '../../tools/select_backend';
+import {selectBackend} from '../../tools/select_backend';
 import {registerShapeBackend} from '../harness/shape_backend';
 import {median} from '../harness/statistics';
 import {measureAlone, Turns} from '../harness/turns';
@@ -50,7 +50,7 @@ const {values} = parseArgs({
 });
 const steps = Number(values.steps);
 const before = provenance();
-const backend = await selectWanted(values.backend);
+const backend = await selectBackend(values.backend);
 const meter = startMemoryMeter();
 
 const rows: MemoryRow[] = [

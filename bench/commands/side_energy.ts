@@ -9,7 +9,7 @@
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
-import {selectWanted} from '../../tools/select_backend';
+import {selectBackend} from '../../tools/select_backend';
 import {loadLlama, loadTokenizer, sparseCrossEntropy, textDataset} from '../../src/llama';
 import {randomizedBasis} from '../../src/optim/basis';
 import {registeredVariable} from '../../src/optim/variables';
@@ -26,7 +26,7 @@ const {values: flags, positionals} = parseArgs({
     blocks: {type: 'string', default: '0,14,29'},
   },
 });
-await selectWanted(undefined);
+await selectBackend();
 const optimizer = new OwLoreOptimizer();
 const {model} = await loadLlama(positionals[0]!);
 const tokenizer = await loadTokenizer(positionals[0]!);

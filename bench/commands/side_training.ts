@@ -10,7 +10,7 @@
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {selectWanted} from '../../tools/select_backend';
+import {selectBackend} from '../../tools/select_backend';
 import {loadLlama, loadTokenizer, sparseCrossEntropy, textDataset} from '../../src/llama';
 import {registeredVariable} from '../../src/optim/variables';
 import type {OwLoreOptions} from '../../src/optim/owlore_options';
@@ -34,7 +34,7 @@ const blocks = numbers(flags.blocks);
 const steps = Number(flags.steps);
 const HELD_OUT_BATCHES = 12;
 
-await selectWanted(undefined);
+await selectBackend();
 const {model} = await loadLlama(positionals[0]!);
 const tokenizer = await loadTokenizer(positionals[0]!);
 const from = model.layers.findIndex(({name}) => name === `model.layers.${Math.min(...blocks)}`);

@@ -2,7 +2,7 @@ import type {CommandConsole} from './console';
 import type {Given, Options, SettingsOf} from './options';
 import type {BackendName} from './register_backend';
 
-/** What a command works with beside its options. */
+/** What a command is given beside its options. */
 export interface Context {
   console: CommandConsole;
   /** The options that were given, on the command line or in a config file. */

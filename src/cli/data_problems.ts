@@ -1,11 +1,11 @@
-/** What could not be used of a data file, line by line. */
+/** Messages on the examples of a data file that could not be used. */
 import type {DatasetReport} from '../llama/index';
 import type {CommandConsole} from './console';
 
 /** Problems that are shown; the others are counted. */
 const SHOWN = 5;
 
-/** Says which examples were dropped or cut, and why; nothing if all are as they should be. */
+/** Writes which examples were dropped or cut, and why; nothing if none was. */
 export function noteDataProblems(
   console: CommandConsole,
   path: string,

@@ -4,10 +4,16 @@ import {perplexity, saveLlama, sparseCrossEntropy, type TextBatch} from '../llam
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import {paperMethod} from '../methods';
 import {resolveBlocks} from '../model/blocks';
-import {cosineDecay, linearDecay, warmup, type LearningRate} from '../optim/schedule';
+import {warmup, type LearningRate} from '../optim/schedule';
 import {chooseSampling, type BlockSampling} from './block_sampling';
 import {defineCommand, type Context} from './command';
-import {checkTogether, configOf, finetuneOptions, type FinetuneSettings} from './finetune_options';
+import {
+  checkTogether,
+  configOf,
+  finetuneOptions,
+  schedules,
+  type FinetuneSettings,
+} from './finetune_options';
 import {printOutcome, runRecord, type Outcome, type Trained} from './finetune_outcome';
 import {FittedDefaults, type Sizes} from './fitted_defaults';
 import {withLibraryMessages} from './library_messages';
@@ -204,12 +210,7 @@ function learningRateOf(
   {learningRate, schedule, warmup: rise}: FinetuneSettings,
   steps: number,
 ): LearningRate {
-  const fall = {
-    linear: () => linearDecay(learningRate, steps - rise),
-    cosine: () => cosineDecay(learningRate, steps - rise),
-    constant: () => learningRate,
-  };
-  const then = fall[schedule]();
+  const then = schedules[schedule](learningRate, steps - rise);
   return rise > 0 ? warmup(rise, then) : then;
 }
 

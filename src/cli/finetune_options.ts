@@ -11,6 +11,7 @@ import {
 } from '../methods';
 import {seedRange} from '../options';
 import {owloreDefaults} from '../optim/owlore_options';
+import {cosineDecay, linearDecay, type Schedule} from '../optim/schedule';
 import {samplers} from '../sampling/samplers';
 import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/score_kinds';
 import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';
@@ -31,10 +32,18 @@ import {
 } from './options';
 import {UsageError} from './usage_error';
 
+/** How the learning rate goes on after the warm-up. */
+export const schedules = {
+  linear: linearDecay,
+  cosine: cosineDecay,
+  constant: (learningRate: number) => learningRate,
+} satisfies Record<string, (learningRate: number, steps: number) => number | Schedule>;
+const scheduleNames = Object.keys(schedules) as Array<keyof typeof schedules>;
+
 const count = {integer: true, min: 1};
 const positive = {exclusiveMin: 0};
 
-/** Names of scores that are computed here; another text is a file of them. */
+/** What `--scores` may name; anything else is the path of a file of scores. */
 export const scoreNames: readonly string[] = [...kindNames, 'uniform'];
 
 /** The γ of each method that has one: `owlore 5, lisa 2`. */
@@ -71,7 +80,7 @@ export const finetuneOptions = {
     interval: number('steps between draws of blocks', {
       ...{...count, default: layerSamplingDefaults.interval},
     }),
-    rank: number('rank of the updates of matrices that are larger on both sides', {
+    rank: number('rank of the updates of matrices whose dimensions are both above it', {
       ...count,
       default: owloreDefaults.rank,
     }),
@@ -82,16 +91,18 @@ export const finetuneOptions = {
   ...group('Training', {
     epochs: number('passes over the data', {...positive, default: 1}),
     steps: number('steps of training, in place of epochs', count),
-    accumulate: number('batches whose gradients make a step', {
+    accumulate: number('batches whose gradients are averaged into a step', {
       ...{...count, default: owloreDefaults.accumulate},
     }),
-    learningRate: number('at its highest', {...positive, default: 3e-4}),
-    schedule: choice('how it falls to 0', ['linear', 'cosine', 'constant'] as const, 'linear'),
-    warmup: number('steps over which it rises before that', {integer: true, min: 0, default: 0}),
+    learningRate: number('the highest learning rate', {...positive, default: 3e-4}),
+    schedule: choice('how the learning rate falls to 0, if it does', scheduleNames, 'linear'),
+    warmup: number('steps over which the learning rate rises first', {
+      ...{integer: true, min: 0, default: 0},
+    }),
     weightDecay: number('decoupled weight decay', {min: 0, default: owloreDefaults.weightDecay}),
     clipNorm: number("largest norm of a step's gradients (default: no limit)", positive),
     checkpoint: choice<RecomputedLayers, RecomputedLayers>(
-      'what is computed again and not remembered',
+      'what the backward pass computes again, which saves memory',
       layerRecomputations,
       owloreDefaults.checkpoint,
     ),
@@ -99,8 +110,10 @@ export const finetuneOptions = {
   ...group('Data', {
     data: required(fileOrUrl('examples to train on, jsonl or a json array')),
     validation: fileOrUrl('held-out examples (default: a part of the data)'),
-    validationSplit: number('that part', {exclusiveMin: 0, exclusiveMax: 1, default: 0.05}),
-    evaluateEvery: number('steps between held-out losses (default: ten times in a run)', count),
+    validationSplit: number('part of the data that is held out, without --validation', {
+      ...{exclusiveMin: 0, exclusiveMax: 1, default: 0.05},
+    }),
+    evaluateEvery: number('steps between held-out losses (default: a tenth of the run)', count),
     ...dataOptions,
   }),
 };

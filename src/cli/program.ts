@@ -1,4 +1,4 @@
-/** The command line `tfjs-owlore`: its commands, and what they have in common. */
+/** The command line `tfjs-owlore`: its commands, and the options and errors that they have in common. */
 import {createRequire} from 'node:module';
 import {Command, CommanderError} from 'commander';
 import {selectBackend} from './backend';
@@ -24,14 +24,14 @@ const commonOptions = {
   verbose: flag('show where in the code an error comes from'),
 };
 
-/** What a program runs in. */
+/** The process that the command line runs in; tests give it other streams. */
 export interface Environment {
   stdin: cli.Context['stdin'];
   stdout: OutputStream;
   stderr: OutputStream;
   /** Aborted by Ctrl-C. */
   signal?: AbortSignal;
-  /** Registers a backend with tfjs, false if this machine has none such; default: as npm installed it. */
+  /** Registers a backend with tfjs, false if this machine has no such backend; default: as npm installed it. */
   loadBackend?: (name: BackendName) => Promise<boolean>;
 }
 

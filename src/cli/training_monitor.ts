@@ -1,4 +1,4 @@
-/** Watches a run: its progress, its held-out loss, and what each step took, for the log and the report. */
+/** Watches a training: its progress, its held-out loss, and the time and memory of each step, for log and report. */
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type {MemoryMeter} from '../memory/meter';
@@ -11,10 +11,10 @@ export interface StepEntry {
   event: 'step';
   /** 1, 2, … */
   step: number;
-  /** Of the step's batches, in the mean. */
+  /** Mean over the step's batches. */
   loss: number;
   learningRate: number;
-  /** Names of the blocks that were on. */
+  /** Names of the blocks that trained. */
   blocks: string[];
   seconds: number;
   /** The most tensor memory at once. */
@@ -30,9 +30,9 @@ export interface HeldOutEntry {
 
 export type LogEntry = StepEntry | HeldOutEntry;
 
-/** What is watched, and who hears of it. */
+/** What is watched, and where it is shown. */
 export interface MonitorOptions {
-  /** Steps that there will be. */
+  /** Steps of the whole training. */
   steps: number;
   /** Batches in a step; default 1. */
   accumulate?: number;
@@ -45,11 +45,11 @@ export interface MonitorOptions {
   /** Steps between two held-out losses; there is one before the first step and after the last one, too. */
   evaluateEvery: number;
   startProgress: () => Progress;
-  /** Takes each entry as it comes; default: nobody. */
+  /** Called with each entry of the log; default: no log. */
   log?: (entry: LogEntry) => void;
 }
 
-/** What is known of a step that is not over. */
+/** A step that has begun and not ended. */
 interface BegunStep {
   active: boolean[];
   learningRate: number;
@@ -73,6 +73,16 @@ export class TrainingMonitor extends tfl.Callback {
 
   constructor(private readonly options: MonitorOptions) {
     super();
+  }
+
+  /** The most tensor memory at once in any step. */
+  get peakBytes(): number {
+    return this.steps.reduce((most, {peak}) => Math.max(most, peak), 0);
+  }
+
+  /** How many steps have trained a block, by its place in `blocks`. */
+  stepsTrained(block: number): number {
+    return this.steps.filter(({active}) => active[block]).length;
   }
 
   override async onTrainBegin(): Promise<void> {
@@ -142,7 +152,7 @@ function isTrainable(variable: string): boolean {
   return tf.engine().registeredVariables[variable]!.trainable;
 }
 
-/** So many blocks are shown one by one. */
+/** With more blocks than this, their number is shown in place of a square for each. */
 const MOST_SQUARES = 16;
 
 /** `loss 2.913  lr 1.2e-3  ■□■■□□■□  377 MB`: the squares are the blocks, filled where they trained. */
