@@ -1,6 +1,7 @@
 /**
- * The tests with wrong arguments, for long: `npm run fuzz -- [runs] [seed]`. Each kernel and entry gets `runs` random calls on every
- * backend that is here (`OWLORE_BACKENDS` chooses); what fails under a seed fails again under it.
+ * Runs the tests with random wrong arguments for a long time: `npm run fuzz -- [runs] [seed]`. Each kernel and each function of
+ * the library gets `runs` random calls on every backend of this machine, or on those in `OWLORE_BACKENDS`. The same seed gives
+ * the same calls.
  */
 import {spawnSync} from 'node:child_process';
 

@@ -112,7 +112,7 @@ async function peakOf(options: Omit<TrainingOptions, 'shape'>): Promise<number> 
   return (await measureAlone({shape: referenceShape, ...options}, meter)).peak;
 }
 
-/** Of each variant. */
+/** The peak of each variant of a training. */
 async function peaksOf(options: Omit<TrainingOptions, 'shape' | 'variant'>): Promise<Peaks> {
   return {
     stock: await peakOf({...options, variant: 'stock'}),
@@ -149,7 +149,7 @@ async function measurePlainOps(): Promise<MemoryMeasurements['plainOps']> {
   return plainOps;
 }
 
-/** Options that make gradients wait for each other. */
+/** Options with which no gradient can be used before all are there. */
 const waiting = {
   "`nonFinite: 'ignore'`, as above": {},
   "`nonFinite: 'throw'`, the default": {nonFinite: 'throw'},

@@ -1,11 +1,12 @@
 /**
- * How much of later gradients a basis of one gradient captures, on either side of a projection: on a real checkpoint, of which some
- * blocks are looked at.
+ * How much of later gradients a basis made from one gradient captures, on either side of a projection, in some blocks of a real
+ * checkpoint.
  *
  *   npm run bench:sides -- FOLDER --data FILE      # a LLaMA-style checkpoint with its tokenizer; a jsonl file of examples
  *
- * A basis is made of the gradient of one batch, as at a refresh; then ‖PᵀG‖² of the gradients of other batches, in per cent of
- * ‖G‖², at the same weights. `paper` at the default rank and at the rank where its state takes the bytes of `auto`, and `auto`.
+ * A basis is made from the gradient of one batch, as at a refresh. The figures are ‖PᵀG‖² of the gradients of other batches, in per
+ * cent of ‖G‖², at the same weights: for `auto`, and for `paper` at the default rank and at the rank where its state has the same
+ * size as that of `auto`.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
