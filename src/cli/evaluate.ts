@@ -112,8 +112,9 @@ function scoreOf(loaded: Loaded, settings: Settings, context: Context): Promise<
 async function scorePerplexity(
   {model, tokenizer, config}: Loaded,
   {data, limit = Infinity, format, maxLength, batchSize, packing}: Settings,
-  {console}: Context,
+  context: Context,
 ): Promise<object> {
+  const {console} = context;
   const total = Math.min(limit, await countExamples(data, console));
   const dataset = textDataset(data, tokenizer, {
     ...{format, maxLength, batchSize, packing, config},
@@ -132,7 +133,7 @@ async function scorePerplexity(
   const result = await perplexity(model, watched());
   progress.end();
   const {used, cut, dropped, problems} = dataset.report;
-  noteDataProblems(console, data, dataset.report);
+  noteDataProblems(context, data, dataset.report);
   printValues(
     (line) => console.print(line),
     [

@@ -12,6 +12,7 @@ import {
   configOf,
   finetuneOptions,
   schedules,
+  scoreNames,
   type FinetuneSettings,
 } from './finetune_options';
 import {printOutcome, runRecord, type Outcome, type Trained} from './finetune_outcome';
@@ -19,7 +20,9 @@ import {FittedDefaults, type Sizes} from './fitted_defaults';
 import {withLibraryMessages} from './library_messages';
 import {loadModel, type Loaded} from './model_options';
 import {nextTurn} from './progress';
-import {checkRunFolder, RunFolder} from './run_folder';
+import {StoppedError} from './interruption';
+import {RunFolder, checkRunFolder} from './run_folder';
+import {checkInputsOutside} from './run_inputs';
 import {openTensorBoard} from './tensorboard';
 import {prepareData, type TrainingData} from './training_data';
 import {TrainingMonitor, type LogEntry} from './training_monitor';
@@ -40,7 +43,12 @@ export const finetune = defineCommand({
   async run(settings, context) {
     const {given, console} = context;
     checkTogether(settings, given);
-    checkRunFolder(given.get('output')!, settings.output, settings);
+    const {output, model, data, validation, scores} = settings;
+    checkInputsOutside(given, output, {
+      ...{model, data, validation},
+      scores: scoreNames.includes(scores) ? undefined : scores,
+    });
+    checkRunFolder(given.get('output')!, output, settings.overwrite);
     const backend = await context.selectBackend(settings.backend);
     const meter = startMemoryMeter();
     try {
@@ -79,26 +87,53 @@ async function finetuneModel(
 ): Promise<object> {
   const start = performance.now();
   const plan = await makePlan(settings, loaded, context);
-  const folder = new RunFolder(settings.output);
-  const onInterrupt = (): void => folder.end('interrupted');
-  context.signal.addEventListener('abort', onInterrupt);
+  const {console, given, interruption} = context;
+  const folder = RunFolder.open(given.get('output')!, settings.output, settings.overwrite);
+  if (folder.replacesEarlier) {
+    console.note(
+      `${folder.path}: the earlier run stays until this one is done in ${folder.current}`,
+    );
+  }
+  interruption.signal.addEventListener('abort', () =>
+    console.note('stopping after this batch; once more, and the process ends at once'),
+  );
+  return interruption.stopTidily(async () => {
+    const outcome = await runIn(folder, context, async () => {
+      folder.writeConfig(configOf(plan.settings));
+      const trained = await train(plan, loaded, meter, folder, context);
+      await folder.saveModel((target) => saveLlama(loaded.model, target, {dtype: settings.dtype}));
+      const trainedModel: Outcome = {
+        ...{settings: plan.settings, trained, sampling: plan.sampling, report: plan.data.report},
+        parameters: loaded.model.countParams(),
+        seconds: (performance.now() - start) / 1000,
+      };
+      folder.writeReport(runRecord(trainedModel));
+      return trainedModel;
+    });
+    return printOutcome(outcome, folder, console);
+  });
+}
+
+/** Runs `body`, and ends the log of the run as it ended. */
+async function runIn<T>(
+  folder: RunFolder,
+  {console, withFlags}: Context,
+  body: () => Promise<T>,
+): Promise<T> {
   try {
-    folder.writeConfig(configOf(plan.settings));
-    const trained = await train(plan, loaded, meter, folder, context);
-    const outcome: Outcome = {
-      ...{settings: plan.settings, trained, sampling: plan.sampling, report: plan.data.report},
-      parameters: loaded.model.countParams(),
-      seconds: (performance.now() - start) / 1000,
-    };
-    folder.writeReport(runRecord(outcome));
-    await saveLlama(loaded.model, folder.model, {dtype: settings.dtype});
-    folder.end('done');
-    return printOutcome(outcome, folder, context.console);
+    const result = await body();
+    folder.finish();
+    return result;
   } catch (error) {
-    folder.end('failed', messageOf(error));
+    try {
+      const isStopped = error instanceof StoppedError;
+      folder.stop(
+        isStopped ? {state: 'interrupted'} : {state: 'failed', error: withFlags(messageOf(error))},
+      );
+    } catch (cause) {
+      console.note(`warning: the log could not be ended: ${messageOf(cause)}`);
+    }
     throw error;
-  } finally {
-    context.signal.removeEventListener('abort', onInterrupt);
   }
 }
 
@@ -140,14 +175,15 @@ async function train(
   {model}: Loaded,
   meter: MemoryMeter,
   folder: RunFolder,
-  {console, signal}: Context,
+  {console, interruption: {signal}}: Context,
 ): Promise<Trained> {
   const {steps} = data;
-  const {accumulate, rank, refreshInterval, weightDecay, clipNorm, checkpoint} = settings;
+  const {accumulate, rank, refreshInterval, weightDecay, clipNorm, nonFinite, checkpoint} =
+    settings;
   const {optimizer, callback: layerSampling} = paperMethod(settings.method, model, {
     learningRate: learningRateOf(settings, steps),
     scale: 1, // from OwLore's published code, like the default rate
-    ...{rank, refreshInterval, weightDecay, clipNorm, accumulate, checkpoint},
+    ...{rank, refreshInterval, weightDecay, clipNorm, nonFinite, accumulate, checkpoint},
     ...sampling?.options,
   });
   if (sampling?.scores) folder.writeScores(sampling.scores);
@@ -159,7 +195,7 @@ async function train(
   const monitor = new TrainingMonitor({
     ...{steps, accumulate, blocks, meter},
     learningRate: () => optimizer.learningRate,
-    evaluate: async () => (await perplexity(model, interruptible(data.heldOut()))).loss,
+    evaluate: async () => (await perplexity(model, interruptible(data.heldOut(), signal))).loss,
     evaluateEvery: settings.evaluateEvery!,
     startProgress: () => console.progress({label: 'training', total: steps}),
     log: (entry) => {
@@ -169,13 +205,10 @@ async function train(
         console.note(`step ${entry.step}: held-out loss ${entry.loss.toFixed(4)}`);
     },
   });
-  const writeHistory = (): void => {
-    if (layerSampling) folder.writeHistory(layerSampling.schedule);
-  };
-  signal.addEventListener('abort', writeHistory);
+  if (layerSampling) folder.keepHistory(() => layerSampling.schedule);
   let batch: TextBatch | undefined;
   async function* batches(): AsyncGenerator<TextBatch, void> {
-    for await (batch of data.training({repeat: true})) yield batch;
+    for await (batch of interruptible(data.training({repeat: true}), signal)) yield batch;
   }
   try {
     model.compile({optimizer, loss: sparseCrossEntropy});
@@ -187,10 +220,16 @@ async function train(
       verbose: 0,
       callbacks: layerSampling ? [layerSampling, monitor] : [monitor],
     });
+    const {skippedSteps} = optimizer;
+    if (skippedSteps > 0)
+      console.note(`${skippedSteps} steps changed nothing, by --non-finite skip`);
     return {monitor, blocks: blocks.map(({name}) => name)};
+  } catch (error) {
+    if (error !== signal.reason) throw error;
+    // A tidy stop: model and optimizer are as the last batch has left them.
+    const {stopSignal} = error as StoppedError;
+    throw new StoppedError(stopSignal, `after step ${monitor.steps.length} of ${steps}`);
   } finally {
-    signal.removeEventListener('abort', writeHistory);
-    writeHistory();
     // if a step throws, tfjs does not dispose of its batch
     if (batch) tf.dispose([batch.xs, batch.ys]);
     events?.close();
@@ -198,11 +237,15 @@ async function train(
   }
 }
 
-/** Batches, with a pause between them in which Ctrl-C can be handled. */
-async function* interruptible(batches: AsyncIterable<TextBatch>): AsyncGenerator<TextBatch, void> {
+/** Batches, until `signal` is aborted: then it throws the reason. */
+async function* interruptible(
+  batches: AsyncIterable<TextBatch>,
+  signal: AbortSignal,
+): AsyncGenerator<TextBatch, void> {
   for await (const batch of batches) {
     yield batch;
     await nextTurn();
+    signal.throwIfAborted();
   }
 }
 

@@ -10,7 +10,11 @@ import {
   type PaperMethodName,
 } from '../methods';
 import {seedRange} from '../options';
-import {owloreDefaults} from '../optim/owlore_options';
+import {
+  nonFiniteActions,
+  owloreDefaults,
+  type ResolvedOwLoreOptions,
+} from '../optim/owlore_options';
 import {cosineDecay, linearDecay, type Schedule} from '../optim/schedule';
 import {samplers} from '../sampling/samplers';
 import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/score_kinds';
@@ -39,6 +43,8 @@ export const schedules = {
   constant: (learningRate: number) => learningRate,
 } satisfies Record<string, (learningRate: number, steps: number) => number | Schedule>;
 const scheduleNames = Object.keys(schedules) as Array<keyof typeof schedules>;
+
+type NonFinite = ResolvedOwLoreOptions['nonFinite'];
 
 const count = {integer: true, min: 1};
 const positive = {exclusiveMin: 0};
@@ -101,6 +107,11 @@ export const finetuneOptions = {
     }),
     weightDecay: number('decoupled weight decay', {min: 0, default: owloreDefaults.weightDecay}),
     clipNorm: number("largest norm of a step's gradients (default: no limit)", positive),
+    nonFinite: choice<NonFinite, NonFinite>(
+      'what is done at a NaN or infinite gradient; skip: that step changes nothing',
+      nonFiniteActions,
+      owloreDefaults.nonFinite,
+    ),
     checkpoint: choice<RecomputedLayers, RecomputedLayers>(
       'what the backward pass computes again, which saves memory',
       layerRecomputations,

@@ -93,6 +93,12 @@ async function write(
   const ids = chat
     ? tokenizer.applyChatTemplate([{role: 'user', content: prompt}], {addGenerationPrompt: true})
     : tokenizer.encode(prompt);
+  const most = config.maxPositionEmbeddings;
+  if (ids.length === 0 || ids.length >= most) {
+    throw new Error(
+      `generate: the text must have at least one token, and fewer than ${most}, the positions of the model; got ${ids.length}`,
+    );
+  }
   const stream = new TextStream(tokenizer, ids, stop);
   const total =
     maxNewTokens ??

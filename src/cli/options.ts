@@ -112,6 +112,11 @@ export function flag(help: string): OptionDescription<boolean> {
   return {help, placeholder: null, default: false, parse: asIs, check: checkFlag};
 }
 
+/** Whether the value of a path-or-URL option is a URL. */
+export function isUrl(text: string): boolean {
+  return /^https?:\/\//i.test(text);
+}
+
 /** The path of a file that is there. */
 export function file(help: string): OptionDescription<string | undefined> {
   return {...text(help, '<file>'), check: (...args) => checkPath('file', ...args)};
@@ -254,6 +259,6 @@ function checkPath(kind: PathKind, owner: string, name: string, value: unknown):
 }
 
 function checkPathOrUrl(kind: PathKind, owner: string, name: string, value: unknown): void {
-  const isUrl = typeof value === 'string' && /^https?:\/\//i.test(value);
-  if (!isUrl) checkPath(kind, owner, name, value);
+  if (typeof value === 'string' && isUrl(value)) return;
+  checkPath(kind, owner, name, value);
 }

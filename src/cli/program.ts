@@ -8,6 +8,8 @@ import {CommandConsole, type OutputStream} from './console';
 import {evaluate} from './evaluate';
 import {finetune} from './finetune';
 import {generate} from './generate';
+import {Interruption, StoppedError, stopSignals} from './interruption';
+import {withFlags} from './option_names';
 import {addOptions, file, flag, readSettings} from './options';
 import {registerBackend, type BackendName} from './register_backend';
 import {scores} from './scores';
@@ -29,14 +31,14 @@ export interface Environment {
   stdin: cli.Context['stdin'];
   stdout: OutputStream;
   stderr: OutputStream;
-  /** Aborted by Ctrl-C. */
-  signal?: AbortSignal;
+  /** What ends the command early; default: nothing. */
+  interruption?: Interruption;
   /** Registers a backend with tfjs, false if this machine has no such backend; default: as npm installed it. */
   loadBackend?: (name: BackendName) => Promise<boolean>;
 }
 
-/** How it ended. */
-export const exitCodes = {done: 0, failed: 1, wrongUsage: 2, interrupted: 130} as const;
+/** How a command ended; one that was stopped by a signal has the exit code of that signal. */
+export const exitCodes = {done: 0, failed: 1, wrongUsage: 2, ...stopSignals} as const;
 
 /**
  * Runs `tfjs-owlore` with arguments.
@@ -49,7 +51,7 @@ export async function runProgram(
 ): Promise<number> {
   const {stdout, stderr} = environment;
   const console = new CommandConsole(stdout, stderr, args.includes('--json'));
-  environment.signal?.addEventListener('abort', () => console.endProgress());
+  environment.interruption?.signal.addEventListener('abort', () => console.endProgress());
   try {
     const program = createProgram(environment, console);
     await program.parseAsync(args, {from: 'user'});
@@ -61,6 +63,11 @@ export async function runProgram(
     if (error instanceof CommanderError && error.code === 'commander.help')
       return exitCodes.wrongUsage;
     const message = messageOf(error);
+    if (error instanceof StoppedError) {
+      console.note(message);
+      console.result({error: message});
+      return exitCodes[error.stopSignal];
+    }
     const isVerbose = args.includes('--verbose') || Boolean(process.env['DEBUG']);
     console.note(isVerbose && error instanceof Error ? error.stack! : `error: ${message}`);
     console.result({error: message});
@@ -113,19 +120,22 @@ function addCommand(
     const path = readSettings(added, commonOptions).settings.config;
     const config = path === undefined ? undefined : readConfigFile(path, command.options);
     const {settings, given} = readSettings(added, command.options, config);
-    const {
-      loadBackend = registerBackend,
-      stdin,
-      signal = new AbortController().signal,
-    } = environment;
-    const result = await command.run(settings, {
+    const {loadBackend = registerBackend, stdin, interruption = new Interruption()} = environment;
+    const names = Object.keys(command.options);
+    const context: cli.Context = {
       console,
       given,
       stdin,
-      signal,
+      interruption,
       selectBackend: (name) => selectBackend(name, loadBackend),
-    });
-    console.result(result);
+      withFlags: (message) => withFlags(message, command.name, names, given),
+    };
+    try {
+      console.result(await command.run(settings, context));
+    } catch (error) {
+      if (error instanceof Error) error.message = context.withFlags(error.message);
+      throw error;
+    }
   });
 }
 

@@ -118,7 +118,7 @@ async function ofTexts(settings: Settings, context: Context): Promise<BlockScore
     const calibration = watchedCalibration(dataset, batches, console);
     const result = await blockScores(kind, model, calibration, scoreOptions(settings));
     const {report} = dataset;
-    noteDataProblems(console, data, report);
+    noteDataProblems(context, data, report);
     if (report.batches < batches) console.note(`${data}: ${report.batches} batches are all it has`);
     return result;
   } finally {

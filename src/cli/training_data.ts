@@ -30,8 +30,9 @@ export async function prepareData(
   settings: FinetuneSettings,
   {tokenizer, config}: {tokenizer: Tokenizer; config: LlamaConfig},
   fitted: FittedDefaults,
-  {console, given}: Context,
+  context: Context,
 ): Promise<TrainingData> {
+  const {console, given} = context;
   const {data, validation, validationSplit, format, maxLength, packing, seed} = settings;
   const isHeldOut = (i: number): boolean => validation === undefined && isIn(validationSplit, i);
   const examples = await countExamples(data, console);
@@ -72,7 +73,7 @@ export async function prepareData(
       if (batches >= most) break;
     }
     progress.end();
-    noteDataProblems(console, name, dataset.report);
+    noteDataProblems(context, name, dataset.report);
     return dataset.report;
   };
   const most = steps === undefined ? Infinity : steps * accumulate;
