@@ -18,6 +18,9 @@ export class StoppedError extends Error {
   }
 }
 
+/** Milliseconds in which the same signal is one request: npx may pass on a Ctrl-C that the terminal has sent to all processes. */
+const ONE_REQUEST = 200;
+
 /**
  * Passes signals on to the command that is running. By default a signal ends the process at once; a command can ask for time to
  * stop tidily, and then only the second signal does.
@@ -25,6 +28,7 @@ export class StoppedError extends Error {
 export class Interruption {
   private readonly controller = new AbortController();
   private isTidy = false;
+  private first: {name: StopSignal; time: number} | null = null;
 
   /** @param exit Ends the process. */
   constructor(private readonly exit: (code: number) => void = () => undefined) {}
@@ -36,9 +40,12 @@ export class Interruption {
 
   /** A signal has come. */
   receive(name: StopSignal): void {
-    const isFirst = !this.signal.aborted;
+    const {first} = this;
+    const time = performance.now();
+    if (first?.name === name && time - first.time < ONE_REQUEST) return;
+    this.first ??= {name, time};
     this.controller.abort(new StoppedError(name));
-    if (!isFirst || !this.isTidy) this.exit(stopSignals[name]);
+    if (first || !this.isTidy) this.exit(stopSignals[name]);
   }
 
   /** Runs `body`, which looks at `signal` and stops by itself when that is aborted. */
