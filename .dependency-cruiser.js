@@ -39,10 +39,11 @@ const sources = {
     ...['options', 'random', 'tfjs', 'model', 'scores', 'sampling'],
     ...['sampling_plan', 'layer_sampling_options'],
   ],
+  checkpoint: ['options', 'tfjs', 'model', 'files', 'optim', 'layer_sampling'],
   main: [
-    ...['options', 'random', 'tfjs', 'on_demand', 'model', 'memory', 'kernels', 'tape'],
+    ...['options', 'random', 'tfjs', 'on_demand', 'model', 'memory', 'files', 'kernels', 'tape'],
     ...['scores', 'sampling', 'optim', 'preload', 'sampling_plan', 'layer_sampling_options'],
-    ...['layer_sampling'],
+    ...['layer_sampling', 'checkpoint'],
   ],
   llama: ['options', 'random', 'tfjs', 'model', 'files', 'kernels', 'tape', 'optim', 'preload'],
   report: [],

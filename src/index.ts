@@ -7,6 +7,7 @@ export type {DecayOptions, LearningRate, Schedule} from './optim/schedule';
 
 export {LayerSamplingCallback} from './layer_sampling_callback';
 export type {FreezeEvent, LayerSamplingEvents, SampleEvent} from './layer_sampling_callback';
+export type {LayerSamplingState} from './layer_sampling/saved_state';
 export type {LayerSamplingOptions} from './layer_sampling_options';
 export type {PlannedOptimizer, RefreshEvent, SamplingPlan} from './sampling_plan';
 export {paperMethod} from './methods';
@@ -15,6 +16,20 @@ export {samplingProbabilities} from './sampling/probabilities';
 export type {SamplingProbabilities, SamplingProbabilityOptions} from './sampling/probabilities';
 export type {BlockHistory as SamplingSchedule} from './sampling/periods';
 export type {SamplerName} from './sampling/samplers';
+
+export {CheckpointCallback} from './checkpoint/checkpoint_callback';
+export type {CheckpointCallbackOptions} from './checkpoint/checkpoint_callback';
+export type {
+  CheckpointParts,
+  ResumableCallback,
+  ResumableData,
+  ResumableOptimizer,
+} from './checkpoint/parts';
+export {resumeCheckpoint} from './checkpoint/resume_checkpoint';
+export type {ResumeCheckpointOptions, ResumedCheckpoint} from './checkpoint/resume_checkpoint';
+export {saveCheckpoint} from './checkpoint/save_checkpoint';
+export type {SaveCheckpointOptions, SavedCheckpoint} from './checkpoint/save_checkpoint';
+export type {ModelTarget} from './files/sink';
 
 export {findBlocks} from './model/blocks';
 export type {Block, BlockSelector} from './model/blocks';

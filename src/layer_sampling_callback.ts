@@ -3,6 +3,11 @@ import type * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type TypedEmitter from 'typed-emitter';
 import {SampledModel} from './layer_sampling/sampled_model';
+import {
+  checkSamplingState,
+  checkStateFits,
+  type LayerSamplingState,
+} from './layer_sampling/saved_state';
 import {StepCounter, stepsOfBatches} from './layer_sampling/step_counter';
 import {
   checkCopy,
@@ -17,6 +22,7 @@ import {
   type LayerSamplingOptions,
   type ResolvedLayerSamplingOptions,
 } from './layer_sampling_options';
+import {comparableOptions} from './options';
 import {fittedGammaLine, type BlockNames} from './sampling/block_probabilities';
 import {periodOf, type BlockHistory} from './sampling/periods';
 import type {SamplingProbabilities} from './sampling/probabilities';
@@ -76,8 +82,8 @@ const attached = new WeakMap<tfl.LayerVariable, LayerSamplingCallback>();
  *
  * When `fit` ends, even with an error, every weight is as trainable as it was before. A second `fit` of the same model, even
  * if it was compiled again in between, goes on in the period where the first one stopped. Another model starts anew, with the
- * first draw of the seed. To continue with a model that was saved and loaded, make a callback with `initialStep`, or replay
- * a `schedule`. Two models that are trained in turns, as a GAN's are, need a callback each.
+ * first draw of the seed. To continue with a model that was saved and loaded, give the state of the old callback to the new one
+ * (`getState`, `setState`; `resumeCheckpoint` does it), or make a callback with `initialStep`, or replay a `schedule`. Two models that are trained in turns, as a GAN's are, need a callback each.
  *
  * A period changes only between two steps of the optimizer. With `accumulate` > 1 the end of an epoch or of `fit` may leave a
  * step open. The next `fit` goes on in it; `optimizer.flush()` makes it from the calls so far; `optimizer.dispose()` drops
@@ -101,6 +107,8 @@ export class LayerSamplingCallback extends tfl.Callback {
   /** The optimizer of a custom loop; null: the one that the model was compiled with. */
   private loopOptimizer: tf.Optimizer | null = null;
   private counter: StepCounter;
+  /** The state that was set, until the next training begins, which goes on from it. */
+  private restored: LayerSamplingState | null = null;
   /** The learning rate of the last batch. */
   private rate: number | undefined;
   /** tfjs's own pauses, which it leaves out when `fit` gets an array of callbacks. */
@@ -145,6 +153,43 @@ export class LayerSamplingCallback extends tfl.Callback {
       interval: this.options.interval,
       periods: this.periods,
     });
+  }
+
+  /** The options in effect as JSON, to be compared with those of another run; a function is only said to be one. */
+  get settings(): Record<string, unknown> {
+    const {initialStep: _, ...settings} = this.options;
+    return comparableOptions(settings);
+  }
+
+  /** Where the callback stands between two batches, as plain JSON. */
+  getState(): LayerSamplingState {
+    const {blockNames, sampling, periods, counter} = this;
+    return structuredClone(
+      this.restored ?? {
+        blocks: [...blockNames],
+        probabilities: sampling,
+        periods,
+        ...counter.state,
+      },
+    );
+  }
+
+  /**
+   * Goes on from the state of a callback with the same options, `initialStep` aside: the training that comes next continues it,
+   * whichever model it is of. That training throws, before anything is changed, if the model has other blocks or draws them with
+   * other probabilities.
+   *
+   * @throws Error if it is no state of a callback; nothing is changed then.
+   */
+  setState(state: LayerSamplingState): void {
+    checkSamplingState(callbackName, state);
+    this.restore();
+    const {blocks, probabilities, periods, steps} = structuredClone(state);
+    this.restored = structuredClone(state);
+    this.blockNames = blocks;
+    this.sampling = probabilities;
+    this.periods = periods;
+    this.counter = new StepCounter(steps);
   }
 
   /**
@@ -256,18 +301,24 @@ export class LayerSamplingCallback extends tfl.Callback {
    * optimizer. If it throws, the model is left as it was.
    */
   private prepare(): SampledModel {
-    const {options, loopOptimizer} = this;
+    const {options, loopOptimizer, restored} = this;
     const training = trainingOf(this.model, loopOptimizer);
     if (this.sampled?.isOf(training)) return this.sampled;
     this.restore();
     const toTrain = weightsOf(training, loopOptimizer);
     this.endOthers(toTrain);
     const {weights} = training.model;
-    const isNew = !sameWeights(this.weights, weights);
+    const isNew = !restored && !sameWeights(this.weights, weights);
     const sampled = new SampledModel(training, toTrain, options, isNew ? 0 : this.periods.length);
+    if (restored && restored.blocks.length > 0) {
+      checkStateFits(restored, sampled.blocks.all, sampled.sampling);
+    }
     sampled.tellOptimizer((event) => this.events.emit('refresh', event));
     this.sampled = sampled;
-    if (isNew) this.startAnew(weights);
+    if (isNew) this.startAnew();
+    if (restored) this.counter = StepCounter.from(restored, sampled.optimizer);
+    this.restored = null;
+    this.weights = weights;
     this.sampling = sampled.sampling;
     this.blockNames = sampled.blocks.all;
     for (const weight of sampled.weights) attached.set(weight, this);
@@ -279,8 +330,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     return sampled;
   }
 
-  private startAnew(weights: readonly tfl.LayerVariable[]): void {
-    this.weights = weights;
+  private startAnew(): void {
     this.periods = [];
     this.counter = new StepCounter(this.options.initialStep);
   }

@@ -121,6 +121,13 @@ export function definedIn<T extends object>(options: T): T {
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as T;
 }
 
+/** Options as JSON, to be compared with those of another run: of a function nothing but that it is one, a pattern as text. */
+export function comparableOptions(options: object): Record<string, unknown> {
+  const comparable = (_: string, value: unknown): unknown =>
+    typeof value === 'function' || value instanceof RegExp ? display(value) : value;
+  return JSON.parse(JSON.stringify(options, comparable)) as Record<string, unknown>;
+}
+
 /** A value as it should stand in an error message. */
 export function display(value: unknown): string {
   if (typeof value === 'string') return `'${value}'`;

@@ -11,7 +11,7 @@ import {Step, type OnGradient} from './optim/step';
 import {allVariables, namesOf, pairWithVariables, trainableVariables} from './optim/variables';
 import {installKernelsForBackend, installKernelsForStep} from './kernels/install_for_backend';
 import {hostSvd, kernelModules} from './on_demand';
-import {checkKnown, checkNumber} from './options';
+import {checkKnown, checkNumber, comparableOptions} from './options';
 import {
   owloreDefaults,
   owloreOptionsFromConfig,
@@ -93,6 +93,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   set learningRate(rate: LearningRate) {
     checkLearningRate('OwLoreOptimizer', rate);
     this.options.learningRate = rate;
+  }
+
+  /** The options in effect as JSON, to be compared with those of another run; a function is only said to be one. */
+  get settings(): Record<string, unknown> {
+    return comparableOptions(this.options);
   }
 
   /** Calls of `applyGradients` that make one step. */
@@ -205,13 +210,14 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * All state as named tensors: `iter`, then for each variable with state its moments, basis and clocks. The tensors are
+   * All state as named tensors: `iter`, accumulated calls and skipped steps, then for each variable with state its moments, basis
+   * and clocks. The tensors are
    * the optimizer's own; they stay valid until the next step, call of `getWeights` or `dispose`.
    */
   override async getWeights(): Promise<NamedTensor[]> {
     tf.dispose(this.saved);
-    const states = statesToTensors(this.states.toSave(), this.accumulation.calls);
-    const all = [await this.saveIterations(), ...states];
+    const counters = {calls: this.accumulation.calls, skipped: this.skippedSteps};
+    const all = [await this.saveIterations(), ...statesToTensors(this.states.toSave(), counters)];
     // The int32 counters are made for this call; moments and bases, all float32, are the state itself.
     this.saved = all.map(({tensor}) => tensor).filter(({dtype}) => dtype === 'int32');
     return all;
@@ -227,9 +233,10 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    *   Nothing is changed then.
    */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
-    const {iterations, calls, states} = await weightsFromTensors(weights);
+    const {iterations, calls, skipped, states} = await weightsFromTensors(weights);
     this.states.restore(states);
     this.accumulation.calls = calls;
+    this.finiteCheck.skipped = skipped;
     this.iterations_ = iterations;
   }
 

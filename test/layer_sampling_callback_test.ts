@@ -7,7 +7,14 @@ import {build} from 'esbuild';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {LayerSamplingCallback, linearDecay, OwLoreOptimizer} from '../src/index';
-import type {FreezeEvent, LayerSamplingOptions, SampleEvent, SamplingSchedule} from '../src/index';
+import type {
+  FreezeEvent,
+  LayerSamplingOptions,
+  LayerSamplingState,
+  SampleEvent,
+  SamplingSchedule,
+} from '../src/index';
+import {samplerNames} from '../src/sampling/samplers';
 import {expectWarning} from './support/warnings';
 
 const blocks = ['b0', 'b1', 'b2', 'b3'];
@@ -158,6 +165,103 @@ describe('LayerSamplingCallback', () => {
     );
     expect(await snapshot(model)).to.deep.equal(before);
     model.dispose();
+  });
+
+  describe('state', () => {
+    /** A loop of one's own, which is free to be as short as it likes. */
+    async function train(
+      model: tfl.LayersModel,
+      callback: LayerSamplingCallback,
+      batches: number,
+    ): Promise<void> {
+      const [x, y] = [tf.ones([1, 3]), tf.ones([1, 1])];
+      try {
+        callback.attach(model);
+        for (let i = 0; i < batches; i++) {
+          callback.step();
+          await model.trainOnBatch(x, y);
+        }
+      } finally {
+        callback.restore();
+        tf.dispose([x, y]);
+      }
+    }
+
+    for (const sampler of samplerNames) {
+      it(`goes on in a new callback after any batch, with sampler '${sampler}'`, async () => {
+        const options = {scores: [4, 1, 2, 3], gamma: 2, interval: 3, sampler, seed: 5} as const;
+        const optimizer = (): OwLoreOptimizer => new OwLoreOptimizer({accumulate: 2});
+        const model = createModel(optimizer());
+        const whole = new LayerSamplingCallback(options);
+        await train(model, whole, 30);
+        for (const batches of [0, 1, 5, 6, 7, 17]) {
+          model.optimizer.dispose();
+          const first = new LayerSamplingCallback(options);
+          await train(model, first, batches);
+          const state = JSON.parse(JSON.stringify(first.getState())) as LayerSamplingState;
+          const resumed = new LayerSamplingCallback(options);
+          resumed.setState(state);
+          expect(resumed.getState()).to.deep.equal(state);
+          expect(resumed.steps).to.equal(first.steps);
+          expect(resumed.activeBlocks).to.deep.equal(first.activeBlocks);
+          await train(model, resumed, 30 - batches);
+          expect(resumed.schedule).to.deep.equal(whole.schedule);
+          expect(resumed.steps).to.equal(15);
+        }
+        model.optimizer.dispose();
+        model.dispose();
+      });
+    }
+
+    it('counts a step that flush() makes after it was set', async () => {
+      const model = createModel(new OwLoreOptimizer({accumulate: 3}));
+      const first = new LayerSamplingCallback({interval: 2});
+      await train(model, first, 4);
+      const resumed = new LayerSamplingCallback({interval: 2});
+      resumed.setState(first.getState());
+      resumed.attach(model);
+      (model.optimizer as OwLoreOptimizer).flush();
+      expect([first.steps, resumed.steps]).to.deep.equal([2, 2]);
+      resumed.restore();
+      model.optimizer.dispose();
+      model.dispose();
+    });
+
+    it('is refused by a model that it is not of, which stays as it was', async () => {
+      const model = createModel('sgd');
+      const first = new LayerSamplingCallback({gamma: 1});
+      await train(model, first, 2);
+      const state = first.getState();
+      const wrong: Array<[LayerSamplingState, RegExp]> = [
+        [{...state, blocks: [...blocks, 'b4']}, /with the blocks b0, .*, b4; this one has b0/],
+        [
+          {...state, probabilities: {...state.probabilities!, probabilities: [1, 0, 0, 0]}},
+          /with the probabilities b0: 1, b1: 0, .*; those of this model are b0: 0.25/,
+        ],
+      ];
+      for (const [other, message] of wrong) {
+        const before = await snapshot(model);
+        const callback = new LayerSamplingCallback({gamma: 1});
+        callback.setState(other);
+        expect(await errorOf(train(model, callback, 2))).to.match(message);
+        expect(await snapshot(model)).to.deep.equal(before);
+        expect(trainable(model)).to.deep.equal(new Array(10).fill(true));
+      }
+      for (const other of [null, {...state, steps: -1}, {...state, periods: [['b9']]}]) {
+        const callback = new LayerSamplingCallback({gamma: 1});
+        expect(() => callback.setState(other as LayerSamplingState)).to.throw(
+          /a state must be \{blocks, .*\}, as callback.getState\(\) gives it; got/,
+        );
+        expect(callback.steps).to.equal(0);
+      }
+      model.dispose();
+    });
+
+    it('tells the options, to compare them', () => {
+      const {settings} = new LayerSamplingCallback({blocks: /^b/, alwaysOn: () => true, seed: 3});
+      expect(settings).to.include({blocks: '/^b/', alwaysOn: 'a function', seed: 3, interval: 50});
+      expect(settings).not.to.have.property('initialStep');
+    });
   });
 
   it('has the learning rate in the logs', async () => {

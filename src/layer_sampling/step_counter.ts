@@ -6,11 +6,22 @@ import {isTfjsOptimizer} from '../tfjs/optimizers';
 /** After this many batches in a row without a call of the optimizer, the loop must be using another one. */
 const MISSED_BATCHES = 10;
 
-/** A batch, and the counters of its optimizer when it began. */
-interface BegunBatch {
-  optimizer: tf.Optimizer;
+/** The counters of an optimizer when a batch began. */
+interface Counters {
   iterations: number;
   accumulated: number;
+}
+
+/** A batch, and the counters of its optimizer when it began. */
+interface BegunBatch extends Counters {
+  optimizer: tf.Optimizer;
+}
+
+/** What a {@link StepCounter} has counted, as JSON. */
+export interface CountedSteps {
+  steps: number;
+  /** The counters of the optimizer when the last batch of a step began that is not complete yet; null between two steps. */
+  open: Counters | null;
 }
 
 /**
@@ -25,9 +36,25 @@ export class StepCounter {
   /** @param counted Steps that an earlier run has done. */
   constructor(private counted: number) {}
 
+  /** A counter that goes on from what another one has counted of the steps of `optimizer`. */
+  static from({steps, open}: CountedSteps, optimizer: tf.Optimizer): StepCounter {
+    const counter = new StepCounter(steps);
+    counter.batch = open && {optimizer, ...open};
+    return counter;
+  }
+
   /** Steps done so far. */
   get steps(): number {
     return this.counted + (this.batch && makesStep(this.batch) ? 1 : 0);
+  }
+
+  /** What {@link from} goes on from. */
+  get state(): CountedSteps {
+    const {steps, batch} = this;
+    if (!batch || makesStep(batch) || accumulatedBy(batch.optimizer) === 0)
+      return {steps, open: null};
+    const {iterations, accumulated} = batch;
+    return {steps, open: {iterations, accumulated}};
   }
 
   /**

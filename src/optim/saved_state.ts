@@ -27,15 +27,27 @@ type Slot = keyof typeof suffixes;
 
 type Slots = Partial<Record<Slot, tf.Tensor>>;
 
-/** Name of the counter of accumulated calls. */
+/** Names of the counters. */
 const ACCUMULATED = 'owlore.accumulated';
+const SKIPPED = 'owlore.skipped';
+
+/** What an optimizer counts beside its steps. */
+interface OtherCounters {
+  /** Calls that are accumulated. */
+  calls: number;
+  /** Steps that were skipped. */
+  skipped: number;
+}
 
 /**
- * What `getWeights` returns after `iter`: the number of accumulated calls, then the tensors of the states themselves, and for
- * each variable a tensor `[adamSteps, basisSteps, place, newest]`. The int32 tensors are new; the caller disposes of them.
+ * What `getWeights` returns after `iter`: the other counters, then the tensors of the states themselves, and for each variable a
+ * tensor `[adamSteps, basisSteps, place, newest]`. The int32 tensors are new; the caller disposes of them.
  */
-export function statesToTensors(states: SavedStates, calls: number): NamedTensor[] {
-  const saved: NamedTensor[] = [{name: ACCUMULATED, tensor: tf.scalar(calls, 'int32')}];
+export function statesToTensors(states: SavedStates, counters: OtherCounters): NamedTensor[] {
+  const saved: NamedTensor[] = [
+    {name: ACCUMULATED, tensor: tf.scalar(counters.calls, 'int32')},
+    {name: SKIPPED, tensor: tf.scalar(counters.skipped, 'int32')},
+  ];
   for (const [name, {state, place, newest}] of states) {
     const {moments, adamSteps, basisSteps, ...tensorsAlone} = state ?? emptyState();
     const clocks = tf.tensor1d([adamSteps, basisSteps, place, newest], 'int32');
@@ -48,8 +60,14 @@ export function statesToTensors(states: SavedStates, calls: number): NamedTensor
   return saved;
 }
 
+/** The variable that a saved tensor is a state of; null for a counter of the whole optimizer. */
+export function variableOfSaved(name: string): string | null {
+  const suffix = Object.values(suffixes).find((ending) => name.endsWith(ending));
+  return suffix === undefined ? null : name.slice(0, -suffix.length);
+}
+
 /**
- * The optimizer's steps, accumulated calls and states, from what `getWeights` returned. Copies the tensors and keeps the copies,
+ * The optimizer's steps, other counters and states, from what `getWeights` returned. Copies the tensors and keeps the copies,
  * for the {@link StateStore}.
  *
  * @throws Error, before it copies anything, if an entry is not this optimizer's or is impossible: its shape or dtype does not fit
@@ -58,16 +76,24 @@ export function statesToTensors(states: SavedStates, calls: number): NamedTensor
  */
 export async function weightsFromTensors(
   weights: readonly NamedTensor[],
-): Promise<{iterations: number; calls: number; states: SavedStates}> {
-  const [iter, accumulated, ...saved] = weights;
-  if (accumulated?.name !== ACCUMULATED) {
+): Promise<OtherCounters & {iterations: number; states: SavedStates}> {
+  const [iter, accumulated, skipped, ...saved] = weights;
+  for (const [counter, name] of [
+    [accumulated, ACCUMULATED],
+    [skipped, SKIPPED],
+  ] as const) {
+    if (counter?.name === name) continue;
     throw new Error(
-      `OwLoreOptimizer: these weights were saved by another optimizer: '${accumulated?.name}' stands where '${ACCUMULATED}' must be`,
+      `OwLoreOptimizer: these weights were saved by another optimizer: '${counter?.name}' stands where '${name}' must be`,
     );
   }
-  const calls = await countIn(accumulated);
-  const iterations = await countIn(iter!);
-  return {iterations, calls, states: await statesFromTensors(saved, calls)};
+  const calls = await countIn(accumulated!);
+  return {
+    iterations: await countIn(iter!),
+    calls,
+    skipped: await countIn(skipped!),
+    states: await statesFromTensors(saved, calls),
+  };
 }
 
 /** @param calls How many are in the sums of gradients. */

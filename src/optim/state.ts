@@ -108,8 +108,14 @@ export class StateStore {
     return tensors.reduce((sum, {size, dtype}) => sum + size * tf.util.bytesPerElement(dtype), 0);
   }
 
-  entries(): Iterable<[string, VariableState]> {
-    return this.states.entries();
+  /**
+   * All states, in the order of the variables in the last step and not in that in which they were made, which a restored state
+   * would not have: sums over variables, such as the global norm, are rounded differently in another order.
+   */
+  entries(): Array<[string, VariableState]> {
+    const places = new Map(this.listed.map((name, i) => [name, i]));
+    const placeOf = ([name]: [string, VariableState]): number => places.get(name) ?? Infinity;
+    return [...this.states].sort((a, b) => placeOf(a) - placeOf(b) || 0);
   }
 
   /** All states with what {@link restore} needs to give them back. */

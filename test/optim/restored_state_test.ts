@@ -352,12 +352,31 @@ describeBackends('saved state that cannot be', () => {
     });
   }
 
+  it('has the number of skipped steps', async () => {
+    const variable = tf.tidy(() => tf.variable(tf.ones([2]), true, 'skipping'));
+    const gradient = tf.tensor1d([NaN, 1]);
+    const saver = new OwLoreOptimizer({nonFinite: 'skip'});
+    saver.applyGradients({skipping: gradient});
+    await saver.settled();
+    const loader = new OwLoreOptimizer({nonFinite: 'skip'});
+    await loader.setWeights(await saver.getWeights());
+    expect(loader.skippedSteps).to.equal(1);
+    loader.applyGradients({skipping: gradient});
+    await loader.settled();
+    expect(loader.skippedSteps).to.equal(2);
+    saver.dispose();
+    loader.dispose();
+    tf.dispose([variable, gradient]);
+  });
+
   it('refuses an entry that is there twice', async () => {
     const optimizer = new OwLoreOptimizer();
     const clocks = tf.tensor1d([0, 0], 'int32');
-    const weights = ['iter', 'owlore.accumulated', 'v/owlore.clocks', 'v/owlore.clocks'].map(
-      (name, i) => ({name, tensor: i < 2 ? tf.scalar(0, 'int32') : clocks}),
-    );
+    const names = ['iter', 'owlore.accumulated', 'owlore.skipped'];
+    const weights = [...names, 'v/owlore.clocks', 'v/owlore.clocks'].map((name, i) => ({
+      name,
+      tensor: i < 3 ? tf.scalar(0, 'int32') : clocks,
+    }));
     const error = await rejection(optimizer.setWeights(weights));
     expect(error.message).to.match(/'v\/owlore.clocks' is there twice; nothing was loaded/);
     tf.dispose(weights.map(({tensor}) => tensor));

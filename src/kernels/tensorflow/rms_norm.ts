@@ -56,6 +56,7 @@ export function normalizeGrad(
     // scale · (dy · weight − x · scale² · along)
     const across = ops.mul(ops.mul(dy, weight), scale);
     const cubed = ops.mul(ops.mul(ops.mul(along, scale), scale), scale);
-    return [ops.sub(across, ops.mul(x, cubed)), dWeight];
+    // Not a difference: in a graph, TensorFlow would compute x · cubed in another way, which rounds differently (see swiglu).
+    return [ops.add(across, ops.mul(x, ops.run('Neg', [cubed]))), dWeight];
   });
 }

@@ -1,8 +1,10 @@
 import type {OwLoreSwiGLUGradAttrs} from '../llama_kernel_names';
 import type {NativeKernel} from './kernel';
 
+// Not (gate · σ(gate)) · up: in a graph, TensorFlow makes one op of the inner product, which rounds differently, and the first
+// steps of a process, which run op by op, would differ from the later ones.
 export const swiglu: NativeKernel<object> = (ops, {gate, up}) =>
-  ops.mul(ops.mul(gate!, ops.run('Sigmoid', [gate!])), up!);
+  ops.mul(ops.mul(gate!, up!), ops.run('Sigmoid', [gate!]));
 
 export const swigluGrad: NativeKernel<OwLoreSwiGLUGradAttrs> = (ops, inputs, {withValue}) => {
   const [dy, gate, up] = [inputs['dy']!, inputs['gate']!, inputs['up']!];

@@ -1,0 +1,144 @@
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import type {ModelTarget} from '../files/sink';
+import {checkKnown, checkNumber, display} from '../options';
+import {
+  checkParts,
+  type CheckpointParts,
+  type ResumableCallback,
+  type ResumableData,
+  type ResumableOptimizer,
+} from './parts';
+import {placeOf, writeCheckpoint, type SavedCheckpoint} from './save_checkpoint';
+
+/** Options of {@link CheckpointCallback}. */
+export interface CheckpointCallbackOptions {
+  /** A folder (in Node), or a map that takes the files. */
+  target: ModelTarget;
+  /** The callback that samples layers in the same `fit`, if there is one. Default none. */
+  callback?: ResumableCallback;
+  /** The data of the `fitDataset`, if they can say where they stand, as a `TextDataset` can. Default none. */
+  data?: ResumableData;
+  /** Steps of the optimizer from one checkpoint to the next, ≥ 1; `'epoch'`: one at the end of each epoch. Default `'epoch'`. */
+  every?: number | 'epoch';
+  /** How many of the newest checkpoints stay, ≥ 1. Default 3. */
+  keep?: number;
+  /**
+   * A number in the logs of epochs, such as `'val_loss'`: the checkpoint with the lowest one stays, too, and
+   * `resumeCheckpoint(…, {which: 'best'})` finds it. With it there is a checkpoint at the end of each epoch. Default none.
+   */
+  best?: string;
+  /** Called after each checkpoint. Default none. */
+  onSave?: (saved: SavedCheckpoint) => void;
+}
+
+const OWNER = 'CheckpointCallback';
+
+/**
+ * Saves checkpoints during `fit` and `fitDataset`, for `resumeCheckpoint`. It works beside a {@link LayerSamplingCallback} and any
+ * other callback, and with an {@link OwLoreOptimizer}.
+ *
+ * ```ts
+ * const resumed = await resumeCheckpoint('run', {model, optimizer, callback, data});
+ * await model.fitDataset(data, {
+ *   epochs: 3,
+ *   initialEpoch: resumed?.epoch ?? 0,
+ *   callbacks: [callback, new CheckpointCallback({target: 'run', callback, data, every: 50})],
+ * });
+ * ```
+ *
+ * `fit` begins each epoch with its first example, and shuffles by `Math.random`: to go on exactly, use `every: 'epoch'` and
+ * `shuffle: false`, or `fitDataset` with data that know their place.
+ */
+export class CheckpointCallback extends tfl.Callback {
+  private readonly options: CheckpointCallbackOptions & {every: number | 'epoch'; keep: number};
+  /** Epochs that are complete. */
+  private epoch = 0;
+  /** Where callback and data stood after the last batch, if a checkpoint of it is due. */
+  private due: ReturnType<typeof placeOf> | null = null;
+
+  /** @throws Error that names the option, its value and what is allowed. */
+  constructor(options: CheckpointCallbackOptions) {
+    super();
+    checkKnown(OWNER, options, ['target', 'callback', 'data', 'every', 'keep', 'best', 'onSave']);
+    const {every = 'epoch', keep = 3, best} = options;
+    if (every !== 'epoch') checkNumber(OWNER, 'every', every, {integer: true, min: 1});
+    checkNumber(OWNER, 'keep', keep, {integer: true, min: 1});
+    if (best !== undefined && typeof best !== 'string') {
+      throw new Error(
+        `${OWNER}: best must be the name of a number in the logs, such as 'val_loss'; got ${display(best)}`,
+      );
+    }
+    this.options = {...options, every, keep};
+  }
+
+  override async onTrainBegin(): Promise<void> {
+    checkReceiver(this);
+    checkParts(OWNER, this.parts);
+  }
+
+  override async onEpochBegin(epoch: number): Promise<void> {
+    checkReceiver(this);
+    this.epoch = epoch;
+  }
+
+  /** Saves what was due after the last batch: whether that was the last one of its epoch is known only now. */
+  override async onBatchBegin(): Promise<void> {
+    checkReceiver(this);
+    if (this.due) await this.save(this.due);
+    this.due = null;
+  }
+
+  override async onBatchEnd(): Promise<void> {
+    checkReceiver(this);
+    const {every} = this.options;
+    const {iterations, accumulated} = this.parts.optimizer;
+    // By the number of the step, so that a run that goes on has its checkpoints where the whole one has them.
+    const isDue = every !== 'epoch' && accumulated === 0 && iterations % every === 0;
+    this.due = isDue ? placeOf(this.parts) : null;
+  }
+
+  override async onEpochEnd(epoch: number, logs?: tfl.Logs): Promise<void> {
+    checkReceiver(this);
+    this.epoch = epoch + 1;
+    const {every, best} = this.options;
+    const isDue = every === 'epoch' || best !== undefined || this.due !== null;
+    this.due = null;
+    if (!isDue) return;
+    const metric = best === undefined ? NaN : await numberIn(logs, best);
+    // the loss of a model that has diverged is not the best
+    await this.save(placeOf(this.parts), Number.isFinite(metric) ? metric : undefined);
+  }
+
+  private get parts(): CheckpointParts {
+    const {callback, data} = this.options;
+    const optimizer = this.model.optimizer as ResumableOptimizer;
+    return {model: this.model, optimizer, callback, data};
+  }
+
+  private async save(place: ReturnType<typeof placeOf>, metric?: number): Promise<void> {
+    const {target, keep, onSave} = this.options;
+    const {epoch} = this;
+    const saved = await writeCheckpoint(target, this.parts, place, {keep, metric, epoch});
+    onSave?.(saved);
+  }
+}
+
+/** A number in the logs of an epoch, where it may be a scalar. */
+async function numberIn(logs: tfl.Logs | undefined, name: string): Promise<number> {
+  const value: unknown = logs?.[name];
+  if (typeof value === 'number') return value;
+  if (value instanceof tf.Tensor) return (await value.data())[0]!;
+  throw new Error(
+    `${OWNER}: best is '${name}', which is not in the logs; they have ${Object.keys(logs ?? {}).join(', ')}`,
+  );
+}
+
+/** Throws if `fit` calls the callback's methods on an object of its own. */
+function checkReceiver(receiver: unknown): void {
+  if (receiver instanceof CheckpointCallback) return;
+  throw new Error(
+    `${OWNER}: fit() calls this callback as a plain object of functions: it stands in one array with objects like ` +
+      '{onEpochEnd: …}, or comes from another copy of @tensorflow/tfjs-layers. Wrap each object: new tf.CustomCallback({…})',
+  );
+}

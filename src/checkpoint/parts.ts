@@ -1,0 +1,95 @@
+/** The parts of a training that a checkpoint has. */
+import type * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import type {LayerSamplingState} from '../layer_sampling/saved_state';
+import {checkKnown, display} from '../options';
+import type {LearningRate} from '../optim/schedule';
+import {trainedModel, variableOf} from '../tfjs/models';
+
+/** Data whose place can be saved as JSON, as a `TextDataset` is. */
+export interface ResumableData {
+  /** Where it stands between two batches, as plain JSON. */
+  state(): unknown;
+  /** Goes on from a state; throws, and changes nothing, if the state is of other data. */
+  restore(state: unknown): void;
+}
+
+/** What an {@link OwLoreOptimizer} has for a checkpoint. */
+export interface ResumableOptimizer extends tf.Optimizer {
+  readonly settings: Record<string, unknown>;
+  readonly accumulated: number;
+  get learningRate(): number;
+  set learningRate(rate: LearningRate);
+  ready(): Promise<void>;
+  settled(): Promise<void>;
+}
+
+/** What a {@link LayerSamplingCallback} has for a checkpoint. */
+export interface ResumableCallback {
+  readonly settings: Record<string, unknown>;
+  getState(): LayerSamplingState;
+  setState(state: LayerSamplingState): void;
+}
+
+/** A training: what is saved, and what is to go on from it. All of it stays the caller's. */
+export interface CheckpointParts {
+  model: tfl.LayersModel;
+  /** The {@link OwLoreOptimizer} that trains the model. */
+  optimizer: ResumableOptimizer;
+  /** The {@link LayerSamplingCallback} that samples its layers, if there is one. */
+  callback?: ResumableCallback;
+  /** Its data, if they can say where they stand. */
+  data?: ResumableData;
+}
+
+/** Throws unless these are the parts of a training. */
+export function checkParts(owner: string, parts: CheckpointParts): void {
+  checkKnown(owner, parts, ['model', 'optimizer', 'callback', 'data']);
+  const {model, optimizer, callback, data} = parts as Partial<CheckpointParts>;
+  const check = (isRight: boolean, name: string, what: string, value: unknown): void => {
+    if (!isRight) throw new Error(`${owner}: ${name} must be ${what}; got ${shown(value)}`);
+  };
+  check(model instanceof tfl.LayersModel, 'model', 'a tf.LayersModel', model);
+  // Not by instanceof: tf.Optimizer redefines it so that any optimizer would pass for one of ours.
+  const isOurs = typeof optimizer === 'object' && optimizer?.getClassName?.() === 'OwLoreOptimizer';
+  check(isOurs, 'optimizer', 'an OwLoreOptimizer (with project: false it is AdamW)', optimizer);
+  const isSampling = callback === undefined || typeof callback?.setState === 'function';
+  check(isSampling, 'callback', 'a LayerSamplingCallback', callback);
+  const isData =
+    data === undefined || [data?.state, data?.restore].every((each) => typeof each === 'function');
+  check(isData, 'data', 'an object with state() and restore(state), as a TextDataset is', data);
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'object' && value !== null
+    ? `an object of class ${value.constructor?.name ?? 'none'}`
+    : display(value);
+}
+
+/** The weights of a layer, which are in one file. */
+export interface LayerWeights {
+  /** Name of the layer. */
+  layer: string;
+  variables: tf.Variable[];
+}
+
+/**
+ * The weights of a model, each once, by the layers at its top. A block is one layer or several, so that the files of a block that
+ * did not train stay the same.
+ *
+ * @throws Error if one is not float32.
+ */
+export function layerWeights(owner: string, model: tfl.LayersModel): LayerWeights[] {
+  const seen = new Set<tf.Variable>();
+  return trainedModel(model).layers.flatMap(({name, weights}) => {
+    const variables = weights.map(variableOf).filter((variable) => !seen.has(variable));
+    for (const variable of variables) {
+      seen.add(variable);
+      if (variable.dtype === 'float32') continue;
+      throw new Error(
+        `${owner}: the weight '${variable.name}' is ${variable.dtype}; a checkpoint has float32 only`,
+      );
+    }
+    return variables.length > 0 ? [{layer: name, variables}] : [];
+  });
+}

@@ -1,0 +1,307 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {isObject} from '../files/json';
+import {parseSafetensors, type HostTensor} from '../files/safetensors';
+import type {ModelTarget} from '../files/sink';
+import {checkSamplingState} from '../layer_sampling/saved_state';
+import {allLayers} from '../model/layer_tree';
+import {checkChoice, checkKnown, display} from '../options';
+import {variableOfSaved, type NamedTensor} from '../optim/saved_state';
+import type {LearningRate} from '../optim/schedule';
+import {withoutNumber} from '../optim/variables';
+import {drawsWithoutSeed} from '../tfjs/random_layers';
+import {
+  DamagedFile,
+  listManifests,
+  readChecked,
+  readManifest,
+  type Manifest,
+  type ManifestFile,
+} from './manifest';
+import {checkParts, layerWeights, type CheckpointParts, type LayerWeights} from './parts';
+
+/** Options of {@link resumeCheckpoint}. */
+export interface ResumeCheckpointOptions {
+  /** Which one: the one that was saved last, or the one with the lowest `metric`. Default `'newest'`. */
+  which?: 'newest' | 'best';
+}
+
+/** Where a training goes on. */
+export interface ResumedCheckpoint {
+  /** The file of the checkpoint. */
+  path: string;
+  /** Steps of the optimizer that are done. */
+  step: number;
+  /** Epochs of `fit` that are complete: its `initialEpoch`. */
+  epoch: number;
+  /** The `metric` that was saved; null if none was. */
+  metric: number | null;
+  /** The `extra` that was saved; null if nothing was. */
+  extra: unknown;
+}
+
+const OWNER = 'resumeCheckpoint';
+
+/**
+ * Goes on from the newest checkpoint of `saveCheckpoint`: puts the weights into the model, and gives optimizer, callback and data
+ * the state that they had. These must be made as for the first run, with the same options; `learningRate` is restored, too.
+ *
+ * ```ts
+ * const resumed = await resumeCheckpoint('run/checkpoints', {model, optimizer, callback, data});
+ * console.log(resumed ? `going on from step ${resumed.step}` : 'starting anew');
+ * ```
+ *
+ * Every file is checked first. If the newest checkpoint is damaged, a warning says so and what is wrong, and the one before it is
+ * taken. Where the training that goes on may differ from one that had not stopped (another backend, dropout without a seed),
+ * a warning says that, too. docs/checkpoints.md has all that an exact resume needs.
+ *
+ * @param source The target of `saveCheckpoint`.
+ * @returns null if there is no checkpoint; nothing is changed then.
+ * @throws Error if the checkpoint is of another model, optimizer, callback, data or version of the format, if options differ, or if
+ *   all checkpoints are damaged; nothing is changed then.
+ */
+export async function resumeCheckpoint(
+  source: ModelTarget,
+  parts: CheckpointParts,
+  options: ResumeCheckpointOptions = {},
+): Promise<ResumedCheckpoint | null> {
+  checkParts(OWNER, parts);
+  checkKnown(OWNER, options, ['which']);
+  const {which = 'newest'} = options;
+  checkChoice(OWNER, 'which', which, ['newest', 'best']);
+  const layers = layerWeights(OWNER, parts.model);
+  await parts.optimizer.ready();
+  const listed = await listManifests(source);
+  if (listed.length === 0) return null;
+  const {path, manifest} = await findGood(source, listed, which, async (candidate) => {
+    checkFits(candidate, parts, layers);
+    await checkFiles(source, candidate.manifest, layers);
+  });
+  await apply(source, manifest, parts, layers);
+  warnIfInexact(manifest, parts);
+  const {step, epoch, metric, extra} = manifest;
+  return {path, step, epoch, metric, extra};
+}
+
+interface Candidate {
+  path: string;
+  manifest: Manifest;
+}
+
+/** The checkpoint to go on from: of those listed the first, or the best, for which `check` does not find a damage. */
+async function findGood(
+  source: ModelTarget,
+  listed: readonly ManifestFile[],
+  which: 'newest' | 'best',
+  check: (candidate: Candidate) => Promise<void>,
+): Promise<Candidate> {
+  const damages: string[] = [];
+  /** What `read` gives; null if the checkpoint is damaged. */
+  async function ifGood<T>(path: string, read: () => Promise<T>): Promise<T | null> {
+    try {
+      return await read();
+    } catch (error) {
+      if (!(error instanceof DamagedFile)) throw error;
+      damages.push(`${path} is damaged: ${error.message}`);
+      return null;
+    }
+  }
+  async function* candidates(): AsyncGenerator<Candidate> {
+    const all: Candidate[] = [];
+    for (const file of listed) {
+      const manifest = await ifGood(file.path, () => readManifest(OWNER, source, file));
+      if (!manifest) continue;
+      if (which === 'newest') yield {path: file.path, manifest};
+      else if (manifest.metric !== null) all.push({path: file.path, manifest});
+    }
+    yield* all.sort((a, b) => a.manifest.metric! - b.manifest.metric!);
+  }
+  for await (const candidate of candidates()) {
+    const {path, manifest} = candidate;
+    const isGood = await ifGood(path, () => check(candidate).then(() => true));
+    if (!isGood) continue;
+    if (damages.length > 0) {
+      console.warn(`${OWNER}: ${damages.join('; ')}. Going on from ${path}, step ${manifest.step}`);
+    }
+    return candidate;
+  }
+  throw new Error(
+    damages.length > 0
+      ? `${OWNER}: there is no good checkpoint; nothing was changed. ${damages.join('; ')}`
+      : `${OWNER}: no checkpoint has a metric, so none is the best; leave out which: 'best'`,
+  );
+}
+
+/** Throws unless a checkpoint is of such a training. */
+function checkFits(
+  {path, manifest}: Candidate,
+  {optimizer, callback, data}: CheckpointParts,
+  layers: readonly LayerWeights[],
+): void {
+  const fail = (what: string): never => {
+    throw new Error(`${OWNER}: ${path} ${what}; nothing was changed`);
+  };
+  const describe = (layer: string, names: readonly string[]): string =>
+    `layer '${layer}' with the weights ${names.map(withoutNumber).join(', ')}`;
+  const length = Math.max(manifest.model.length, layers.length);
+  for (let i = 0; i < length; i++) {
+    const [saved, own] = [manifest.model[i], layers[i]];
+    const [was, is] = [
+      saved ? describe(saved.layer, saved.weights) : 'no further layer',
+      own
+        ? describe(
+            own.layer,
+            own.variables.map(({name}) => name),
+          )
+        : 'no further layer',
+    ];
+    if (was !== is) fail(`is of another model: it has ${was}, where this model has ${is}`);
+  }
+  const differ = (part: string, saved: object, own: object): void => {
+    const difference = firstDifference(saved, own);
+    if (difference) fail(`was saved with another ${part}: ${difference}; use the options of then`);
+  };
+  const rates = [manifest.optimizer.settings, optimizer.settings].map((each) => each.learningRate);
+  const isFunction = rates.map((rate) => rate === display(() => 0));
+  if (isFunction[0] && !isFunction[1]) {
+    fail('was saved with a learningRate that is a function, which is not in it; give it again');
+  }
+  const withoutRate = ({learningRate: _, ...rest}: Record<string, unknown>): object => rest;
+  differ('optimizer', withoutRate(manifest.optimizer.settings), withoutRate(optimizer.settings));
+  for (const [name, saved, own] of [
+    ['callback', manifest.callback, callback],
+    ['data', manifest.data, data],
+  ] as const) {
+    if (saved && !own) fail(`was saved with ${name}, which is missing here; pass it, too`);
+    if (!saved && own) fail(`was saved without ${name}; leave it out, or start anew`);
+  }
+  if (!callback) return;
+  differ('callback', manifest.callback!.settings, callback.settings);
+  checkSamplingState(OWNER, manifest.callback!.state);
+}
+
+/** The first option that differs, with both values; null if none does. */
+function firstDifference(saved: object, own: object): string | null {
+  const [before, now] = [saved, own].map((each) => new Map(Object.entries(each)));
+  for (const name of new Set([...before!.keys(), ...now!.keys()])) {
+    const [was, is] = [before!.get(name), now!.get(name)].map((value) => JSON.stringify(value));
+    if (was !== is) return `${name} was ${cut(was)} and is ${cut(is)}`;
+  }
+  return null;
+}
+
+function cut(text = 'not given'): string {
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}
+
+/** Throws if a file is damaged, or has weights of other shapes than the model. */
+async function checkFiles(
+  source: ModelTarget,
+  {model, optimizer}: Manifest,
+  layers: readonly LayerWeights[],
+): Promise<void> {
+  for (const [i, layer] of layers.entries()) await readLayer(source, model[i]!, layer);
+  await readChecked(OWNER, source, optimizer.file);
+}
+
+/** Takes over a checkpoint whose files have all been checked. What can fail comes before the first change that stays. */
+async function apply(
+  source: ModelTarget,
+  {optimizer: saved, callback: sampling, data: place, model}: Manifest,
+  {optimizer, callback, data}: CheckpointParts,
+  layers: readonly LayerWeights[],
+): Promise<void> {
+  const names = new Map(
+    layers.flatMap(({variables}, i) =>
+      variables.map((variable, j) => [model[i]!.weights[j]!, variable.name] as const),
+    ),
+  );
+  const state = await optimizerTensors(source, saved, names);
+  const before = data?.state();
+  try {
+    data?.restore(place);
+    try {
+      await optimizer.setWeights(state);
+    } catch (error) {
+      data?.restore(before);
+      throw error;
+    }
+  } finally {
+    tf.dispose(state.map(({tensor}) => tensor));
+  }
+  const {learningRate} = saved.settings;
+  if (typeof learningRate === 'number' || isObject(learningRate)) {
+    optimizer.learningRate = learningRate as LearningRate;
+  }
+  if (sampling) callback!.setState(sampling.state);
+  for (const [i, layer] of layers.entries()) {
+    const tensors = await readLayer(source, model[i]!, layer);
+    layer.variables.forEach((variable, j) => {
+      const tensor = tf.tensor(tensors[j]!.values, variable.shape);
+      variable.assign(tensor);
+      tensor.dispose();
+    });
+  }
+}
+
+/** The weights of a layer, in its order. They are read again for each use, so that no more than one layer is in memory. */
+async function readLayer(
+  source: ModelTarget,
+  {weights, file}: Manifest['model'][number],
+  {layer, variables}: LayerWeights,
+): Promise<HostTensor[]> {
+  const {tensors} = parseSafetensors(await readChecked(OWNER, source, file));
+  return weights.map((name, i) => {
+    const [tensor, {shape}] = [tensors.get(name)!, variables[i]!];
+    if (tf.util.arraysEqual(tensor.shape, shape)) return tensor;
+    throw new Error(
+      `${OWNER}: the checkpoint is of another model: in layer '${layer}' the weight '${name}' has the shape ` +
+        `[${tensor.shape}], where this model has [${shape}]; nothing was changed`,
+    );
+  });
+}
+
+/**
+ * The optimizer's state as `setWeights` takes it, under the names that this model's weights have. The caller disposes of the
+ * tensors.
+ */
+async function optimizerTensors(
+  source: ModelTarget,
+  {counters, file}: Manifest['optimizer'],
+  names: ReadonlyMap<string, string>,
+): Promise<NamedTensor[]> {
+  const {tensors} = parseSafetensors(await readChecked(OWNER, source, file));
+  const floats = [...tensors].map(([name, {values, shape}]) => ({
+    name,
+    make: () => tf.tensor(values, shape, 'float32'),
+  }));
+  const integers = Object.entries(counters).map(([name, values]) => ({
+    name,
+    make: () =>
+      typeof values === 'number' ? tf.scalar(values, 'int32') : tf.tensor1d(values, 'int32'),
+  }));
+  return [...integers, ...floats].flatMap(({name, make}) => {
+    const variable = variableOfSaved(name);
+    if (variable === null) return [{name, tensor: make()}];
+    const own = names.get(variable);
+    // Variables of other models are listed without a state where a loop does not name its own.
+    return own === undefined ? [] : [{name: own + name.slice(variable.length), tensor: make()}];
+  });
+}
+
+/** Says why the training may differ from one that had not stopped. */
+function warnIfInexact({backend}: Manifest, {model}: CheckpointParts): void {
+  const reasons: string[] = [];
+  if (backend !== tf.getBackend()) {
+    reasons.push(`it was saved on the backend '${backend}', and this is '${tf.getBackend()}'`);
+  }
+  const random = allLayers(model).filter(({layer}) => drawsWithoutSeed(layer));
+  if (random.length > 0) {
+    reasons.push(
+      `without a seed these layers draw at random: ${random.map(({path}) => path).join(', ')}`,
+    );
+  }
+  if (reasons.length === 0) return;
+  console.warn(
+    `${OWNER}: the training goes on, but not bit by bit as if it had not stopped: ${reasons.join('; ')}`,
+  );
+}

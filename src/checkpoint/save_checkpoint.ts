@@ -1,0 +1,257 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {listFiles} from '../files/list_files';
+import {serializeSafetensors, type HostTensor} from '../files/safetensors';
+import {openSink, type FileSink, type ModelTarget} from '../files/sink';
+import {checkKnown, checkNumber} from '../options';
+import {variableOfSaved, type NamedTensor} from '../optim/saved_state';
+import {
+  DamagedFile,
+  filesOf,
+  FORMAT,
+  isCheckpointFile,
+  listManifests,
+  manifestBytes,
+  readChecked,
+  readManifest,
+  tensorsPath,
+  VERSION,
+  type Manifest,
+  type ManifestFile,
+} from './manifest';
+import {
+  checkParts,
+  layerWeights,
+  type CheckpointParts,
+  type LayerWeights,
+  type ResumableOptimizer,
+} from './parts';
+
+/** Options of {@link saveCheckpoint}. */
+export interface SaveCheckpointOptions {
+  /** How many of the newest checkpoints stay, ≥ 1; that with the lowest `metric` stays, too. Default: all. */
+  keep?: number;
+  /** A number that says how good the model is, the lower the better, such as a validation loss. Default none. */
+  metric?: number;
+  /** Epochs that are complete, ≥ 0: the `initialEpoch` of the `fit` that goes on. Default 0. */
+  epoch?: number;
+  /** Anything else that the program needs to go on, as plain JSON; `resumeCheckpoint` gives it back. Default none. */
+  extra?: unknown;
+}
+
+/** What {@link saveCheckpoint} has written. */
+export interface SavedCheckpoint {
+  /** The file that makes it a checkpoint. */
+  path: string;
+  /** Bytes of the files that had not been there before. */
+  bytes: number;
+}
+
+const OWNER = 'saveCheckpoint';
+
+/**
+ * Saves a training: `resumeCheckpoint` goes on from it, in another process too, as if it had never stopped. It has the model's
+ * weights, the optimizer's state in the middle of an accumulated step too, the callback's periods and the place in the data.
+ *
+ * ```ts
+ * await saveCheckpoint('run/checkpoints', {model, optimizer, callback, data}, {keep: 3});
+ * ```
+ *
+ * Weights of a layer that have not changed since an earlier checkpoint are not written again. The checkpoint is there when all of
+ * its files are on the disk, and not before: whenever the program or the machine is stopped, the older ones stay good.
+ *
+ * Call it between two batches, and wait for it before the next one. In `fit` a {@link CheckpointCallback} does that.
+ *
+ * @param target A folder (in Node), or a map that takes the files.
+ * @throws Error if an option or a part is wrong, if the optimizer trains what is no weight of the model, if a step is made in the
+ *   meantime, or if the files cannot be written; older checkpoints stay as they were.
+ */
+export async function saveCheckpoint(
+  target: ModelTarget,
+  parts: CheckpointParts,
+  options: SaveCheckpointOptions = {},
+): Promise<SavedCheckpoint> {
+  checkParts(OWNER, parts);
+  return writeCheckpoint(target, parts, placeOf(parts), options);
+}
+
+/** Where callback and data stand. */
+type Place = Pick<Manifest, 'callback' | 'data'>;
+
+/** Where callback and data stand now, between two batches. */
+export function placeOf({callback, data}: CheckpointParts): Place {
+  return {
+    callback: callback ? {settings: callback.settings, state: callback.getState()} : null,
+    data: data ? data.state() : null,
+  };
+}
+
+/** Saves model and optimizer as they are now, callback and data as they stood when the last batch ended. */
+export async function writeCheckpoint(
+  target: ModelTarget,
+  {model, optimizer}: CheckpointParts,
+  place: Place,
+  options: SaveCheckpointOptions,
+): Promise<SavedCheckpoint> {
+  checkKnown(OWNER, options, ['keep', 'metric', 'epoch', 'extra']);
+  const {keep = Infinity, metric = null, epoch = 0, extra = null} = options;
+  if (keep !== Infinity) checkNumber(OWNER, 'keep', keep, {integer: true, min: 1});
+  if (metric !== null) checkNumber(OWNER, 'metric', metric);
+  checkNumber(OWNER, 'epoch', epoch, {integer: true, min: 0});
+  const layers = layerWeights(OWNER, model);
+  const sink = openSink(OWNER, target);
+  // Whatever a step runs with is there from now on: then the steps after a checkpoint are the same before and after a stop.
+  await optimizer.ready();
+  await optimizer.settled();
+  const start = progressOf(optimizer);
+  try {
+    const files = new CheckpointFiles(target, sink);
+    const weights: Manifest['model'] = [];
+    for (const {layer, variables} of layers) {
+      const names = variables.map(({name}) => name);
+      const tensors = variables.map((tensor) => ({name: tensor.name, tensor}));
+      weights.push({layer, weights: names, file: await files.addTensors(tensors)});
+    }
+    const saved = await optimizer.getWeights();
+    checkOwners(saved, layers);
+    const counters = saved.filter(({tensor}) => tensor.dtype === 'int32');
+    const state = saved.filter(({tensor}) => tensor.dtype !== 'int32');
+    const manifest: Manifest = {
+      format: FORMAT,
+      version: VERSION,
+      step: optimizer.iterations,
+      ...{epoch, metric, backend: tf.getBackend()},
+      model: weights,
+      optimizer: {
+        settings: optimizer.settings,
+        counters: Object.fromEntries(await Promise.all(counters.map(numbersOf))),
+        file: await files.addTensors(state),
+      },
+      ...place,
+      extra,
+    };
+    if (progressOf(optimizer) !== start) {
+      throw new Error(
+        `${OWNER}: the optimizer was called while its state was saved; await saveCheckpoint before the next batch`,
+      );
+    }
+    return await files.commit(manifest, keep);
+  } catch (error) {
+    await sink.abort();
+    throw error;
+  }
+}
+
+/** Changes with every call of an optimizer. */
+function progressOf({iterations, accumulated}: ResumableOptimizer): string {
+  return `${iterations}, ${accumulated}`;
+}
+
+/** Throws if the optimizer has a state for what is no weight of the model: its values would be missing in the checkpoint. */
+function checkOwners(saved: readonly NamedTensor[], layers: readonly LayerWeights[]): void {
+  const names = new Set(layers.flatMap(({variables}) => variables.map(({name}) => name)));
+  for (const {name, tensor} of saved) {
+    const variable = variableOfSaved(name);
+    if (tensor.dtype === 'int32' || variable === null || names.has(variable)) continue;
+    throw new Error(
+      `${OWNER}: the optimizer trains the variable '${variable}', which is no weight of the model, so that a checkpoint would ` +
+        'not have its values; use an optimizer for this model alone',
+    );
+  }
+}
+
+/** The numbers of a counter, with its name. */
+async function numbersOf({name, tensor}: NamedTensor): Promise<[string, number | number[]]> {
+  const values = Array.from(await tensor.data());
+  return [name, tensor.rank === 0 ? values[0]! : values];
+}
+
+/** The files of a checkpoint that is being written. */
+class CheckpointFiles {
+  private bytes = 0;
+  private readonly paths = new Set<string>();
+  private readonly present: Promise<ReadonlySet<string>>;
+
+  constructor(
+    private readonly target: ModelTarget,
+    private readonly sink: FileSink,
+  ) {
+    this.present = listFiles(target).then((paths) => new Set(paths));
+  }
+
+  /** Writes tensors to a file, unless there is one with the same bytes; gives its name. */
+  async addTensors(named: readonly NamedTensor[]): Promise<string> {
+    const tensors = new Map<string, HostTensor>();
+    for (const {name, tensor} of named) {
+      tensors.set(name, {shape: tensor.shape, values: await tensor.data<'float32'>()});
+    }
+    const bytes = serializeSafetensors(tensors);
+    const path = await tensorsPath(OWNER, bytes);
+    if (!this.paths.has(path) && !(await this.isThere(path))) await this.write(path, bytes);
+    this.paths.add(path);
+    return path;
+  }
+
+  /** Writes the file that makes the others a checkpoint, and removes those that no checkpoint needs any more. */
+  async commit(manifest: Manifest, keep: number): Promise<SavedCheckpoint> {
+    const listed = await listManifests(this.target);
+    const number = (listed[0]?.number ?? 0) + 1;
+    const {path, bytes} = await manifestBytes(OWNER, number, manifest);
+    await this.write(path, bytes);
+    const needed = new Set([path, ...this.paths]);
+    if (keep !== Infinity) {
+      for (const older of await olderToKeep(this.target, listed, manifest, keep - 1)) {
+        needed.add(older.path);
+        for (const file of filesOf(older.manifest)) needed.add(file);
+      }
+    }
+    await this.sink.commit(
+      (file) => keep !== Infinity && isCheckpointFile(file) && !needed.has(file),
+    );
+    return {path, bytes: this.bytes};
+  }
+
+  /** Whether an older checkpoint has a file of this name that is not damaged. */
+  private async isThere(path: string): Promise<boolean> {
+    if (!(await this.present).has(path)) return false;
+    try {
+      await readChecked(OWNER, this.target, path);
+      return true;
+    } catch (error) {
+      if (error instanceof DamagedFile) return false;
+      throw error;
+    }
+  }
+
+  private async write(path: string, bytes: Uint8Array): Promise<void> {
+    const file = await this.sink.create(path, bytes.length);
+    try {
+      await file.write(bytes);
+    } finally {
+      await file.close();
+    }
+    this.bytes += bytes.length;
+  }
+}
+
+/** The newest `count` checkpoints of those listed, and the one with the lowest metric unless `latest` has a lower one. */
+async function olderToKeep(
+  target: ModelTarget,
+  listed: readonly ManifestFile[],
+  latest: Manifest,
+  count: number,
+): Promise<Array<{path: string; manifest: Manifest}>> {
+  const readable: Array<{path: string; manifest: Manifest}> = [];
+  for (const file of listed) {
+    try {
+      readable.push({path: file.path, manifest: await readManifest(OWNER, target, file)});
+    } catch (error) {
+      // a damaged one is of no use
+      if (!(error instanceof DamagedFile)) throw error;
+    }
+  }
+  const metricOf = (manifest: Manifest): number => manifest.metric ?? Infinity;
+  const lowest = Math.min(metricOf(latest), ...readable.map(({manifest}) => metricOf(manifest)));
+  const best =
+    metricOf(latest) > lowest && readable.find(({manifest}) => metricOf(manifest) === lowest);
+  return [...new Set([...readable.slice(0, count), ...(best ? [best] : [])])];
+}

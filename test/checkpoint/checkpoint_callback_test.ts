@@ -1,0 +1,193 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {
+  CheckpointCallback,
+  LayerSamplingCallback,
+  OwLoreOptimizer,
+  resumeCheckpoint,
+  type CheckpointCallbackOptions,
+  type CheckpointParts,
+} from '../../src/index';
+import {createLlama, sparseCrossEntropy, textDataset, type Tokenizer} from '../../src/llama';
+import {describeBackends} from '../support/backends';
+import {rejection} from '../support/rejection';
+import {held} from '../support/sentinels';
+import {NumberedBatches, smallModel} from './small_training';
+
+type Files = Map<string, Uint8Array>;
+
+/** Letters as tokens. */
+const letters = {
+  encode: (text: string) => Array.from(text, (char) => char.charCodeAt(0) % 32),
+  decode: (ids: readonly number[]) => ids.join(' '),
+  eosTokenId: 31,
+  padTokenId: 0,
+} as unknown as Tokenizer;
+
+const lines = new TextEncoder().encode(
+  Array.from({length: 23}, (_, i) =>
+    JSON.stringify({text: 'abcdefghij'.slice(i % 5, 4 + (i % 7))}),
+  ).join('\n'),
+);
+
+/** Losses of all batches. */
+class Losses extends tfl.Callback {
+  readonly values: number[] = [];
+
+  override async onBatchEnd(_: number, logs?: tfl.Logs): Promise<void> {
+    this.values.push((await (logs!.loss as unknown as tf.Scalar).data())[0]!);
+  }
+}
+
+async function weightsOf(model: tfl.LayersModel): Promise<number[][]> {
+  return Promise.all(model.weights.map(async (weight) => Array.from(await weight.read().data())));
+}
+
+describeBackends('CheckpointCallback', () => {
+  let before: ReturnType<typeof held>;
+  beforeEach(() => (before = held()));
+  afterEach(() => expect(held()).to.deep.equal(before));
+
+  it('goes on in the middle of an epoch of a TextDataset, exactly', async () => {
+    const EPOCHS = 3;
+    const config = {
+      ...{vocabSize: 32, hiddenSize: 8, intermediateSize: 12, numHiddenLayers: 3},
+      numAttentionHeads: 2,
+    };
+    /** Trains to the end from `files`; with `every`, from the start, with checkpoints. */
+    async function run(files: Files, every?: number): Promise<{losses: number[]; end: unknown}> {
+      const model = createLlama({...config, seed: every === undefined ? 2 : 1});
+      const optimizer = new OwLoreOptimizer({learningRate: 0.01, rank: 2, accumulate: 2});
+      const callback = new LayerSamplingCallback({gamma: 1, interval: 2});
+      const data = textDataset(lines, letters, {
+        ...{maxLength: 8, batchSize: 3, packing: true, shuffle: true, format: 'text'},
+      });
+      model.compile({optimizer, loss: sparseCrossEntropy});
+      const losses = new Losses();
+      const callbacks: tfl.Callback[] = [callback, losses];
+      let initialEpoch = 0;
+      if (every === undefined) {
+        initialEpoch = (await resumeCheckpoint(files, {model, optimizer, callback, data}))!.epoch;
+      } else {
+        callbacks.push(new CheckpointCallback({target: files, callback, data, every, keep: 100}));
+      }
+      await model.fitDataset(data, {epochs: EPOCHS, initialEpoch, callbacks, verbose: 0});
+      const end = [await weightsOf(model), callback.getState(), optimizer.iterations];
+      model.dispose();
+      optimizer.dispose();
+      return {losses: losses.values, end};
+    }
+    const files: Files = new Map();
+    const whole = await run(files, 1);
+    const checkpoints = [...files.keys()].filter((path) => path.endsWith('.json')).sort();
+    expect(checkpoints).to.have.length.greaterThan(4);
+    for (const path of checkpoints) {
+      const upTo = new Map([...files].filter(([name]) => !name.endsWith('.json') || name <= path));
+      const {losses, end} = await run(upTo);
+      expect(losses).to.deep.equal(whole.losses.slice(whole.losses.length - losses.length));
+      expect(end).to.deep.equal(whole.end);
+    }
+  }).timeout(120_000);
+
+  /** A model and what trains it. */
+  function makeParts(seed: number): CheckpointParts & {callback: LayerSamplingCallback} {
+    const model = smallModel(seed, 4);
+    const optimizer = new OwLoreOptimizer({learningRate: 0.02, rank: 2, accumulate: 3});
+    model.compile({optimizer, loss: 'meanSquaredError', metrics: []});
+    return {model, optimizer, callback: new LayerSamplingCallback({gamma: 2, interval: 1})};
+  }
+
+  async function fit(
+    {model, callback}: {model: tfl.LayersModel; callback: LayerSamplingCallback},
+    args: Partial<tfl.ModelFitArgs>,
+    options?: Omit<CheckpointCallbackOptions, 'callback'>,
+  ): Promise<tfl.History> {
+    const x = tf.randomUniform([20, 6], -1, 1, 'float32', 3);
+    const y = tf.sum(x, 1, true);
+    try {
+      const callbacks = options
+        ? [callback, new CheckpointCallback({...options, callback})]
+        : [callback];
+      return await model.fit(x, y, {batchSize: 5, shuffle: false, verbose: 0, callbacks, ...args});
+    } finally {
+      tf.dispose([x, y]);
+    }
+  }
+
+  it('goes on at the end of an epoch of fit, exactly, with an accumulated step open', async () => {
+    const first = makeParts(1);
+    const files: Files = new Map();
+    await fit(first, {epochs: 2}, {target: files});
+    const {history} = await fit(first, {epochs: 5, initialEpoch: 2});
+    const second = makeParts(2);
+    const {epoch} = (await resumeCheckpoint(files, second))!;
+    expect([epoch, second.optimizer.accumulated]).to.deep.equal([2, 2]);
+    const resumed = await fit(second, {epochs: 5, initialEpoch: epoch});
+    expect(resumed.history.loss).to.deep.equal(history.loss);
+    expect(await weightsOf(second.model)).to.deep.equal(await weightsOf(first.model));
+    for (const {model, optimizer} of [first, second]) {
+      model.dispose();
+      optimizer.dispose();
+    }
+  });
+
+  it('keeps the best, by a loss on other data', async () => {
+    const parts = makeParts(1);
+    const files: Files = new Map();
+    const validationData: [tf.Tensor, tf.Tensor] = [tf.ones([5, 6]), tf.zeros([5, 1])];
+    const saved: string[] = [];
+    const {history} = await fit(
+      parts,
+      {epochs: 6, validationData},
+      {target: files, keep: 1, best: 'val_loss', onSave: ({path}) => void saved.push(path)},
+    );
+    const losses = history.val_loss as number[];
+    const best = losses.indexOf(Math.min(...losses));
+    expect(saved).to.have.length(6);
+    const kept = [...files.keys()].filter((path) => path.endsWith('.json')).sort();
+    expect(kept).to.deep.equal([...new Set([saved[best], saved[5]])]);
+    const again = makeParts(2);
+    const resumed = (await resumeCheckpoint(files, again, {which: 'best'}))!;
+    expect([resumed.epoch, resumed.metric]).to.deep.equal([best + 1, losses[best]]);
+    for (const {model, optimizer} of [parts, again]) {
+      model.dispose();
+      optimizer.dispose();
+    }
+    tf.dispose(validationData);
+  });
+
+  it('throws where it could not save', async () => {
+    const wrong: Array<[object, RegExp]> = [
+      [{target: new Map(), every: 0}, /every must be an integer >= 1; got 0/],
+      [{target: new Map(), keep: 1.5}, /keep must be an integer >= 1; got 1.5/],
+      [{target: new Map(), best: 1}, /best must be the name of a number in the logs/],
+      [{target: new Map(), interval: 1}, /unknown option 'interval'/],
+    ];
+    for (const [options, message] of wrong) {
+      expect(() => new CheckpointCallback(options as CheckpointCallbackOptions)).to.throw(message);
+    }
+    const parts = makeParts(1);
+    const callback = new CheckpointCallback({target: new Map(), best: 'val_acc'});
+    callback.setModel(parts.model);
+    const noMetric = await rejection(callback.onEpochEnd(0, {loss: 1}));
+    expect(noMetric.message).to.match(
+      /best is 'val_acc', which is not in the logs; they have .*loss/,
+    );
+    const plain = {onEpochEnd: async () => undefined} as unknown as tfl.Callback;
+    const mixed = await rejection(
+      fit(parts, {epochs: 1, callbacks: [plain, new CheckpointCallback({target: new Map()})]}),
+    );
+    expect(mixed.message).to.match(/fit\(\) calls this callback as a plain object of functions/);
+    parts.model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
+    const data = new NumberedBatches(2);
+    const callbacks = [new CheckpointCallback({target: new Map()})];
+    const sgd = await rejection(
+      parts.model.fitDataset(data as never, {epochs: 1, callbacks, verbose: 0}),
+    );
+    expect(sgd.message).to.match(/optimizer must be an OwLoreOptimizer/);
+    parts.model.optimizer.dispose();
+    parts.model.dispose();
+    parts.optimizer.dispose();
+  });
+});

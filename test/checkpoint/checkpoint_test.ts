@@ -1,0 +1,432 @@
+import {mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {
+  OwLoreOptimizer,
+  resumeCheckpoint,
+  saveCheckpoint,
+  type CheckpointParts,
+  type ResumeCheckpointOptions,
+  type SaveCheckpointOptions,
+} from '../../src/index';
+import {rejection} from '../support/rejection';
+import {held} from '../support/sentinels';
+import {expectWarning} from '../support/warnings';
+import {SmallTraining, type SmallTrainingOptions} from './small_training';
+
+type Files = Map<string, Uint8Array>;
+
+const options: SmallTrainingOptions = {optimizer: {accumulate: 2, clipNorm: 1}};
+
+/** Runs `body` with a new training, which it disposes of. */
+async function withTraining<T>(
+  body: (training: SmallTraining) => Promise<T>,
+  chosen = options,
+): Promise<T> {
+  const training = new SmallTraining(chosen);
+  try {
+    return await body(training);
+  } finally {
+    training.dispose();
+  }
+}
+
+/** A target with a checkpoint after each of these numbers of batches. */
+function filesAfter(stops: readonly number[], save: SaveCheckpointOptions = {}): Promise<Files> {
+  return withTraining(async (training) => {
+    const files: Files = new Map();
+    let done = 0;
+    for (const stop of stops) {
+      await training.train(stop - done);
+      done = stop;
+      await saveCheckpoint(files, training.parts, save);
+    }
+    return files;
+  });
+}
+
+const manifests = (files: Files | readonly string[]): string[] =>
+  [...(files instanceof Map ? files.keys() : files)]
+    .filter((path) => path.endsWith('.json'))
+    .sort();
+
+function contents(files: Files, path: string): {model: Array<{file: string}>} {
+  return JSON.parse(new TextDecoder().decode(files.get(path))) as {model: Array<{file: string}>};
+}
+
+describe('checkpoints', () => {
+  let before: ReturnType<typeof held>;
+  let folder: string;
+  beforeEach(() => {
+    before = held();
+    folder = mkdtempSync(join(tmpdir(), 'owlore-checkpoint-'));
+  });
+  afterEach(() => {
+    rmSync(folder, {recursive: true});
+    expect(held()).to.deep.equal(before);
+  });
+
+  it('come back from a folder, with what the caller added', () =>
+    withTraining(async (first) => {
+      await first.train(5);
+      const extra = {note: 'five', list: [1, null]};
+      const saved = await saveCheckpoint(folder, first.parts, {epoch: 2, metric: 0.5, extra});
+      expect(readdirSync(folder)).to.include(saved.path);
+      const end = await first.snapshot();
+      await withTraining(
+        async (second) => {
+          const resumed = await resumeCheckpoint(folder, second.parts);
+          const {path} = saved;
+          expect(resumed).to.deep.equal({path, step: 2, epoch: 2, metric: 0.5, extra});
+          expect(await second.snapshot()).to.deep.equal(end);
+          expect(second.optimizer.accumulated).to.equal(1);
+        },
+        {...options, seed: 2},
+      );
+    }));
+
+  it('are none where nothing was saved', () =>
+    withTraining(async ({parts}) => {
+      expect(await resumeCheckpoint(new Map(), parts)).to.equal(null);
+      expect(await resumeCheckpoint(join(folder, 'none'), parts)).to.equal(null);
+    }));
+
+  it('share the files of layers that have not changed', () =>
+    withTraining(
+      async (training) => {
+        const files: Files = new Map();
+        await training.train(1);
+        await saveCheckpoint(files, training.parts);
+        const [first] = manifests(files);
+        const earlier = [...files.keys()];
+        await training.train(1);
+        const {bytes} = await saveCheckpoint(files, training.parts);
+        const second = manifests(files)[1]!;
+        const [was, is] = [contents(files, first!), contents(files, second)];
+        const on = new Set(training.callback!.activeBlocks);
+        expect(on.size).to.equal(1);
+        const changed = is.model.flatMap(({file}, i) =>
+          file === was.model[i]!.file ? [] : [training.model.layers[i + 1]!.name],
+        );
+        expect(changed).to.deep.equal(['stem', ...on, 'head']);
+        const {optimizer} = is as unknown as {optimizer: {file: string}};
+        const written = [second, optimizer.file, ...is.model.map(({file}) => file)].filter(
+          (file) => !earlier.includes(file),
+        );
+        const size = written.reduce((sum, file) => sum + files.get(file)!.length, 0);
+        expect([bytes, written.length]).to.deep.equal([size, 5]);
+      },
+      {sampling: {gamma: 1, interval: 5}},
+    ));
+
+  it('stay as many as they should, and the best', () =>
+    withTraining(async (training) => {
+      const files: Files = new Map();
+      for (const metric of [3, 1, 2, 4, 5]) {
+        await training.train(2);
+        await saveCheckpoint(files, training.parts, {keep: 2, metric});
+      }
+      expect(manifests(files).map((path) => path.slice(0, 17))).to.deep.equal([
+        'checkpoint-000002',
+        'checkpoint-000004',
+        'checkpoint-000005',
+      ]);
+      for (const [which, step] of [
+        ['best', 2],
+        ['newest', 5],
+      ] as const) {
+        await withTraining(async ({parts}) => {
+          expect((await resumeCheckpoint(files, parts, {which}))!.step).to.equal(step);
+        });
+      }
+      const needed = manifests(files).flatMap((path) => {
+        const {model, optimizer} = contents(files, path) as unknown as {
+          model: Array<{file: string}>;
+          optimizer: {file: string};
+        };
+        return [path, optimizer.file, ...model.map(({file}) => file)];
+      });
+      expect([...files.keys()].sort()).to.deep.equal([...new Set(needed)].sort());
+    }));
+
+  describe('that are damaged', () => {
+    const damages: Array<[string, (path: string) => void, RegExp]> = [
+      ['missing', (path) => rmSync(path), /the file \S+ is missing/],
+      ['cut off', (path) => truncateSync(path, 100), /the file \S+ \(100 bytes\) is not as it was/],
+      ['empty', (path) => truncateSync(path, 0), /the file \S+ \(0 bytes\) is not as it was/],
+      [
+        'changed in a bit',
+        (path) => {
+          const bytes = readFileSync(path);
+          bytes[Math.floor(bytes.length / 2)]! ^= 4;
+          writeFileSync(path, bytes);
+        },
+        /the file \S+ \(\d+ bytes\) is not as it was written/,
+      ],
+    ];
+    for (const [what, damage, message] of damages) {
+      it(`are passed over: a file of the newest is ${what}`, async () => {
+        const saved = await withTraining(async (training) => {
+          await training.train(3);
+          await saveCheckpoint(folder, training.parts);
+          const end = await training.snapshot();
+          const older = readdirSync(folder);
+          await training.train(2);
+          await saveCheckpoint(folder, training.parts);
+          return {end, newer: readdirSync(folder).filter((path) => !older.includes(path))};
+        });
+        for (const path of saved.newer) {
+          // without its JSON file a checkpoint never was one
+          if (what === 'missing' && path.endsWith('.json')) continue;
+          const bytes = readFileSync(join(folder, path));
+          damage(join(folder, path));
+          expectWarning(
+            /^resumeCheckpoint: checkpoint-000002\S+ is damaged: .*Going on from checkpoint-000001/,
+          );
+          await withTraining(async (resumed) => {
+            await resumeCheckpoint(folder, resumed.parts);
+            expect(await resumed.snapshot()).to.deep.equal(saved.end);
+          });
+          writeFileSync(join(folder, path), bytes);
+        }
+        for (const path of manifests(readdirSync(folder))) damage(join(folder, path));
+        if (what === 'missing') return;
+        await withTraining(async (training) => {
+          const start = await training.snapshot();
+          const {message: text} = await rejection(resumeCheckpoint(folder, training.parts));
+          expect(text).to.match(/there is no good checkpoint; nothing was changed/);
+          expect(text).to.match(message);
+          expect(await training.snapshot()).to.deep.equal(start);
+        });
+      });
+    }
+
+    it('do not spoil later ones that have the same weights', async () => {
+      await withTraining(
+        async (training) => {
+          await training.train(1);
+          const first = await saveCheckpoint(folder, training.parts);
+          const {model} = JSON.parse(readFileSync(join(folder, first.path), 'utf8')) as {
+            model: Array<{layer: string; file: string}>;
+          };
+          for (const {file} of model) truncateSync(join(folder, file), 90);
+          await saveCheckpoint(folder, training.parts);
+          await withTraining(
+            async ({parts}) => {
+              expect((await resumeCheckpoint(folder, parts))!.path).to.match(/^checkpoint-000002/);
+            },
+            {sampling: {gamma: 1}},
+          );
+        },
+        {sampling: {gamma: 1}},
+      );
+    });
+  });
+
+  describe('refuse, and leave everything as it was:', () => {
+    const other = (chosen: SmallTrainingOptions): SmallTrainingOptions => ({...options, ...chosen});
+    const wrong: Array<[string, SmallTrainingOptions, RegExp]> = [
+      [
+        'a model with another number of layers',
+        other({blocks: 5}),
+        /of another model: it has layer 'head' .*, where this model has layer 'b4'/,
+      ],
+      [
+        'an optimizer with other options',
+        other({optimizer: {accumulate: 2, clipNorm: 2}}),
+        /with another optimizer: clipNorm was 1 and is 2; use the options of then; nothing was changed/,
+      ],
+      [
+        'a callback with other options',
+        other({sampling: {seed: 3}}),
+        /with another callback: seed was 0 and is 3/,
+      ],
+      ['no callback', other({sampling: null}), /was saved with callback, which is missing here/],
+    ];
+    for (const [what, chosen, message] of wrong) {
+      it(what, async () => {
+        const files = await filesAfter([3]);
+        await withTraining(async (training) => {
+          const start = await training.snapshot();
+          const error = await rejection(resumeCheckpoint(files, training.parts));
+          expect(error.message).to.match(message);
+          expect(await training.snapshot()).to.deep.equal(start);
+        }, chosen);
+      });
+    }
+
+    it('weights of other shapes', async () => {
+      const files = await filesAfter([3]);
+      const model = tfl.sequential({name: 'other'});
+      for (const [i, name] of ['stem', 'b0', 'b1', 'b2', 'b3', 'head'].entries()) {
+        model.add(tfl.layers.dense({name, units: 9, inputShape: i === 0 ? [6] : undefined}));
+      }
+      await withTraining(async (training) => {
+        const error = await rejection(resumeCheckpoint(files, {...training.parts, model}));
+        expect(error.message).to.match(
+          /in layer 'stem' the weight 'stem\/kernel\S*' has the shape \[6,8\], where this model has \[6,9\]/,
+        );
+        expect(training.callback!.steps).to.equal(0);
+      });
+      model.dispose();
+    });
+
+    it('data that do not take their state, and moments that are not finite', async () => {
+      const files = await withTraining(async (training) => {
+        await training.train(4);
+        const [bias] = training.model.getLayer('head').getWeights(true).slice(1);
+        const infinite: Files = new Map();
+        const getWeights = training.optimizer.getWeights.bind(training.optimizer);
+        const wrongMoment = tf.fill([1], Infinity);
+        training.optimizer.getWeights = async () =>
+          (await getWeights()).map((entry) =>
+            /head\/bias\S*moment1/.test(entry.name) ? {...entry, tensor: wrongMoment} : entry,
+          );
+        await saveCheckpoint(infinite, training.parts);
+        expect(bias!.shape).to.deep.equal([1]);
+        wrongMoment.dispose();
+        return infinite;
+      });
+      await withTraining(async (training) => {
+        await training.train(1);
+        const start = await training.snapshot();
+        const {message} = await rejection(resumeCheckpoint(files, training.parts));
+        expect(message).to.match(/must be finite; it has a Infinity; nothing was loaded/);
+        expect(await training.snapshot()).to.deep.equal(start);
+        const data = {
+          state: () => ({}),
+          restore: () => {
+            throw new Error('other data');
+          },
+        };
+        const error = await rejection(resumeCheckpoint(files, {...training.parts, data}));
+        expect(error.message).to.equal('other data');
+        expect(await training.snapshot()).to.deep.equal(start);
+      });
+    });
+
+    it('another version of the format', async () => {
+      const files = await filesAfter([2]);
+      const [path] = manifests(files);
+      const text = new TextDecoder().decode(files.get(path!)).replace('"version":1', '"version":2');
+      const bytes = new TextEncoder().encode(text);
+      const hash = Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
+      files.set(`checkpoint-000002-${hash.slice(0, 32)}.json`, bytes);
+      await withTraining(async ({parts}) => {
+        for (const error of [
+          await rejection(resumeCheckpoint(files, parts)),
+          await rejection(saveCheckpoint(files, parts, {keep: 1})),
+        ]) {
+          expect(error.message).to.match(
+            /format 'tfjs-owlore checkpoint', version 2; this version .* reads .* version 1/,
+          );
+        }
+      });
+    });
+
+    it('arguments that are wrong', () =>
+      withTraining(async ({parts}) => {
+        const saves: Array<[object, SaveCheckpointOptions, RegExp]> = [
+          [parts, {keep: 0}, /keep must be an integer >= 1; got 0/],
+          [parts, {metric: NaN}, /metric must be a number; got NaN/],
+          [parts, {epoch: -1}, /epoch must be an integer >= 0; got -1/],
+          [parts, {every: 2} as SaveCheckpointOptions, /unknown option 'every'/],
+          [
+            {...parts, model: {}},
+            {},
+            /model must be a tf.LayersModel; got an object of class Object/,
+          ],
+          [{...parts, optimizer: 'sgd'}, {}, /optimizer must be an OwLoreOptimizer/],
+          [{...parts, callback: {}}, {}, /callback must be a LayerSamplingCallback/],
+          [{...parts, data: []}, {}, /data must be an object with state\(\) and restore\(state\)/],
+          [{...parts, dataset: 1}, {}, /unknown option 'dataset'; did you mean 'data'/],
+        ];
+        for (const [given, chosen, message] of saves) {
+          const files: Files = new Map();
+          const error = await rejection(saveCheckpoint(files, given as CheckpointParts, chosen));
+          expect(error.message).to.match(message);
+          expect(files.size).to.equal(0);
+        }
+        const {message} = await rejection(saveCheckpoint('https://a/b', parts));
+        expect(message).to.match(/a target is the path of a folder or a Map/);
+        const which = {which: 'last'} as unknown as ResumeCheckpointOptions;
+        const error = await rejection(resumeCheckpoint(new Map(), parts, which));
+        expect(error.message).to.match(/which must be one of 'newest', 'best'; got 'last'/);
+        const noBest = await rejection(
+          resumeCheckpoint(await filesAfter([1]), parts, {which: 'best'}),
+        );
+        expect(noBest.message).to.match(/no checkpoint has a metric/);
+      }));
+  });
+
+  it('are not written while the optimizer is at work, or of variables that are not in the model', () =>
+    withTraining(async (training) => {
+      await training.train(1);
+      const files: Files = new Map();
+      const {optimizer} = training;
+      const getWeights = optimizer.getWeights.bind(optimizer);
+      optimizer.getWeights = async () => {
+        await training.train(1);
+        return getWeights();
+      };
+      const error = await rejection(saveCheckpoint(files, training.parts));
+      optimizer.getWeights = getWeights;
+      expect(error.message).to.match(/the optimizer was called while its state was saved/);
+      const other = tf.tidy(() => tf.variable(tf.ones([2]), true, 'elsewhere'));
+      optimizer.minimize(() => tf.sum(other), false, [other]);
+      optimizer.flush();
+      expect((await rejection(saveCheckpoint(files, training.parts))).message).to.match(
+        /the optimizer trains the variable 'elsewhere', which is no weight of the model/,
+      );
+      expect(files.size).to.equal(0);
+      other.dispose();
+    }));
+
+  it('restore a learning rate that was set, and need a function again', async () => {
+    const files = await withTraining(async (training) => {
+      training.optimizer.learningRate = 0.25;
+      const target: Files = new Map();
+      await saveCheckpoint(target, training.parts);
+      return target;
+    });
+    await withTraining(async (training) => {
+      await resumeCheckpoint(files, training.parts);
+      expect(training.optimizer.learningRate).to.equal(0.25);
+      training.optimizer.learningRate = () => 0.125;
+      await saveCheckpoint(files, training.parts);
+    });
+    await withTraining(async (training) => {
+      const error = await rejection(resumeCheckpoint(files, training.parts));
+      expect(error.message).to.match(/with a learningRate that is a function, .* give it again/);
+      training.optimizer.learningRate = () => 0.5;
+      await resumeCheckpoint(files, training.parts);
+      expect(training.optimizer.learningRate).to.equal(0.5);
+    });
+  });
+
+  it('say where they cannot be exact', async () => {
+    const make = (seed?: number): CheckpointParts => {
+      const model = tfl.sequential({name: 'dropping'});
+      const layer = tfl.layers.dropout({name: 'drop', rate: 0.5, seed});
+      model.add(tfl.layers.timeDistributed({layer, name: 'each', inputShape: [2, 2]}));
+      model.add(tfl.layers.dense({name: 'd', units: 2}));
+      return {model, optimizer: new OwLoreOptimizer()};
+    };
+    for (const seed of [undefined, 1]) {
+      const [first, second] = [make(seed), make(seed)];
+      const files: Files = new Map();
+      await saveCheckpoint(files, first);
+      if (seed === undefined) {
+        expectWarning(/not bit by bit .*: without a seed these layers draw at random: each$/);
+      }
+      await resumeCheckpoint(files, second);
+      for (const {model, optimizer} of [first, second]) {
+        model.dispose();
+        optimizer.dispose();
+      }
+    }
+  });
+});
