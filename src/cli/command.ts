@@ -25,6 +25,8 @@ export interface Command<O extends Options = Options> {
   /** Command lines, without the program's name, each below a line that says what it does. */
   examples: ReadonlyArray<readonly [what: string, args: string]>;
   options: O;
+  /** The config file that the options of the command line ask for in place of `--config`, as `--resume` does. */
+  configFile?(options: Partial<SettingsOf<O>>): string | undefined;
   /**
    * Does it.
    *

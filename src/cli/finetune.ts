@@ -1,5 +1,8 @@
 /** `tfjs-owlore finetune`: trains a model, and leaves a folder that says how it went. */
+import {existsSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
+import {resumeCheckpoint} from '../checkpoint/resume_checkpoint';
+import {saveCheckpoint} from '../checkpoint/save_checkpoint';
 import {perplexity, saveLlama, sparseCrossEntropy, type TextBatch} from '../llama/index';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import {paperMethod} from '../methods';
@@ -21,11 +24,11 @@ import {withLibraryMessages} from './library_messages';
 import {loadModel, type Loaded} from './model_options';
 import {nextTurn} from './progress';
 import {StoppedError} from './interruption';
-import {RunFolder, checkRunFolder} from './run_folder';
+import {checkRunFolder, filesOfRun, RunFolder} from './run_folder';
 import {checkInputsOutside} from './run_inputs';
 import {openTensorBoard} from './tensorboard';
 import {prepareData, type TrainingData} from './training_data';
-import {TrainingMonitor, type LogEntry} from './training_monitor';
+import {TrainingMonitor, type LogEntry, type MonitorState} from './training_monitor';
 import {messageOf} from './usage_error';
 
 export const finetune = defineCommand({
@@ -40,15 +43,17 @@ export const finetune = defineCommand({
     ],
   ],
   options: finetuneOptions,
-  async run(settings, context) {
+  configFile: ({resume}) => (resume === undefined ? undefined : filesOfRun(resume).config),
+  async run(all, context) {
     const {given, console} = context;
+    const settings = all.resume === undefined ? all : {...all, output: all.resume};
     checkTogether(settings, given);
-    const {output, model, data, validation, scores} = settings;
+    const {output, model, data, validation, scores, resume} = settings;
     checkInputsOutside(given, output, {
       ...{model, data, validation},
       scores: scoreNames.includes(scores) ? undefined : scores,
     });
-    checkRunFolder(given.get('output')!, output, settings.overwrite);
+    if (resume === undefined) checkRunFolder(given.get('output')!, output, settings.overwrite);
     const backend = await context.selectBackend(settings.backend);
     const meter = startMemoryMeter();
     try {
@@ -88,7 +93,11 @@ async function finetuneModel(
   const start = performance.now();
   const plan = await makePlan(settings, loaded, context);
   const {console, given, interruption} = context;
-  const folder = RunFolder.open(given.get('output')!, settings.output, settings.overwrite);
+  const {output, overwrite, resume} = settings;
+  const folder =
+    resume === undefined
+      ? RunFolder.open(given.get('output')!, output, overwrite)
+      : RunFolder.resume(given.get('resume')!, resume);
   if (folder.replacesEarlier) {
     console.note(
       `${folder.path}: the earlier run stays until this one is done in ${folder.current}`,
@@ -154,7 +163,7 @@ async function makePlan(
     blocks: blocks.map(({name}) => name),
     dataset: data.training({repeat: false}),
   };
-  const sampling = await chooseSampling(settings, scored, sizes, fitted, context);
+  const sampling = await chooseSampling(scoresOfRun(settings), scored, sizes, fitted, context);
   const line = fitted.line();
   if (line !== null) context.console.note(line);
   return {
@@ -168,6 +177,14 @@ async function makePlan(
     data,
     sampling,
   };
+}
+
+/** Settings with the scores that a run which goes on has computed before. */
+function scoresOfRun(settings: FinetuneSettings): FinetuneSettings {
+  const {resume, scores} = settings;
+  if (resume === undefined || scores === 'uniform') return settings;
+  const file = filesOfRun(resume).scores;
+  return existsSync(file) ? {...settings, scores: file} : settings;
 }
 
 async function train(
@@ -195,7 +212,16 @@ async function train(
   const monitor = new TrainingMonitor({
     ...{steps, accumulate, blocks, meter},
     learningRate: () => optimizer.learningRate,
-    evaluate: async () => (await perplexity(model, interruptible(data.heldOut(), signal))).loss,
+    evaluate: async () => {
+      const isLast = monitor.steps.length === steps;
+      const batches = interruptible(data.heldOut(), isLast ? undefined : signal);
+      try {
+        return (await perplexity(model, batches)).loss;
+      } catch (error) {
+        if (signal.aborted && error === signal.reason) return null;
+        throw error;
+      }
+    },
     evaluateEvery: settings.evaluateEvery!,
     startProgress: () => console.progress({label: 'training', total: steps}),
     log: (entry) => {
@@ -206,17 +232,41 @@ async function train(
     },
   });
   if (layerSampling) folder.keepHistory(() => layerSampling.schedule);
+  const training = data.training({repeat: true});
+  const parts = {
+    ...{model, optimizer, data: training},
+    ...(layerSampling && {callback: layerSampling}),
+  };
+  const save = (): Promise<void> =>
+    folder.saveCheckpoint((target) =>
+      saveCheckpoint(target, parts, {keep: settings.keep, extra: monitor.state()}),
+    );
   let batch: TextBatch | undefined;
   async function* batches(): AsyncGenerator<TextBatch, void> {
-    for await (batch of interruptible(data.training({repeat: true}), signal)) yield batch;
+    signal.throwIfAborted();
+    for await (batch of training) {
+      yield batch;
+      // between two batches
+      await nextTurn();
+      const isDue = monitor.batches % (accumulate * (settings.saveEvery ?? Infinity)) === 0;
+      if (signal.aborted || isDue) await save();
+      signal.throwIfAborted();
+    }
   }
   try {
     model.compile({optimizer, loss: sparseCrossEntropy});
+    if (settings.resume !== undefined) {
+      const resumed = await resumeCheckpoint(folder.checkpoints, parts);
+      const state = resumed ? (resumed.extra as MonitorState) : monitor.state();
+      monitor.restore(state, folder.rewindLog(state.steps));
+      const from = resumed ? `step ${state.steps}` : 'its beginning, for it has no checkpoint';
+      console.note(`${folder.path}: the run goes on from ${from}`);
+    }
     const dataset = {size: NaN, iterator: async () => batches()};
     // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- tfjs calls its iterator alone
     await model.fitDataset(dataset, {
       epochs: 1,
-      batchesPerEpoch: steps * accumulate,
+      batchesPerEpoch: steps * accumulate - monitor.batches,
       verbose: 0,
       callbacks: layerSampling ? [layerSampling, monitor] : [monitor],
     });
@@ -226,9 +276,9 @@ async function train(
     return {monitor, blocks: blocks.map(({name}) => name)};
   } catch (error) {
     if (error !== signal.reason) throw error;
-    // A tidy stop: model and optimizer are as the last batch has left them.
     const {stopSignal} = error as StoppedError;
-    throw new StoppedError(stopSignal, `after step ${monitor.steps.length} of ${steps}`);
+    const goOn = monitor.batches > 0 ? `; to go on: finetune --resume ${folder.path}` : '';
+    throw new StoppedError(stopSignal, `after step ${monitor.steps.length} of ${steps}${goOn}`);
   } finally {
     // if a step throws, tfjs does not dispose of its batch
     if (batch) tf.dispose([batch.xs, batch.ys]);
@@ -237,15 +287,15 @@ async function train(
   }
 }
 
-/** Batches, until `signal` is aborted: then it throws the reason. */
+/** Batches, with a pause after each in which signals can be handled; if `signal` is aborted it throws the reason. */
 async function* interruptible(
   batches: AsyncIterable<TextBatch>,
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): AsyncGenerator<TextBatch, void> {
   for await (const batch of batches) {
     yield batch;
     await nextTurn();
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
   }
 }
 

@@ -25,6 +25,8 @@ import {
   choice,
   fileOrUrl,
   flag,
+  flagOf,
+  folder,
   group,
   number,
   refuseMeaningless,
@@ -72,8 +74,14 @@ export const finetuneOptions = {
   ...modelOptions,
   ...group('Run', {
     output: required(text('the folder of the run', '<folder>')),
+    resume: folder('go on with the run in this folder, with its options'),
     overwrite: flag('replace an earlier run in that folder'),
     dtype: choice<FloatType, 'F32'>('how the weights of the model are saved', floatTypes, 'F32'),
+    saveEvery: number(
+      'steps between checkpoints (default: one only when the run is stopped)',
+      count,
+    ),
+    keep: number('how many of the newest checkpoints stay', {...count, default: 2}),
     seed: number('the same seed gives the same run', {
       ...{...seedRange, default: layerSamplingDefaults.seed},
     }),
@@ -149,6 +157,13 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
 
 /** @throws UsageError for options that were given but have no effect. */
 export function checkTogether(settings: FinetuneSettings, given: Given): void {
+  for (const [name, called] of given) {
+    if (settings.resume === undefined || name === 'resume' || !called.includes(flagOf(name)))
+      continue;
+    throw new UsageError(
+      `${called} has no meaning with --resume, which takes the options of the run`,
+    );
+  }
   refuseMeaningless(given, meaningless(settings));
   const {method, gamma} = settings;
   const {sampling}: MethodParts = paperMethods[method];
@@ -160,12 +175,15 @@ export function checkTogether(settings: FinetuneSettings, given: Given): void {
   }
 }
 
-/** The options in effect, as a config file takes them: without those that have no effect, and without `overwrite`. */
+/** The options that are about the folder as it is, and not in the run's config. */
+const ofCommandLine: readonly string[] = ['overwrite', 'resume'];
+
+/** The options in effect, as a config file takes them, without those that have no effect. */
 export function configOf(settings: FinetuneSettings): Record<string, unknown> {
   const unused = meaningless(settings);
   return Object.fromEntries(
     Object.entries(settings).filter(
-      ([name, value]) => value !== undefined && !(name in unused) && name !== 'overwrite',
+      ([name, value]) => value !== undefined && !(name in unused) && !ofCommandLine.includes(name),
     ),
   );
 }

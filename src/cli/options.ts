@@ -127,6 +127,11 @@ export function fileOrUrl(help: string): OptionDescription<string | undefined> {
   return {...text(help, '<file|url>'), check: (...args) => checkPathOrUrl('file', ...args)};
 }
 
+/** The path of a folder that is there. */
+export function folder(help: string): OptionDescription<string | undefined> {
+  return {...text(help, '<folder>'), check: (...args) => checkPath('folder', ...args)};
+}
+
 /** The path of a folder that is there, or its http(s) URL. */
 export function folderOrUrl(help: string): OptionDescription<string | undefined> {
   return {...text(help, '<folder|url>'), check: (...args) => checkPathOrUrl('folder', ...args)};

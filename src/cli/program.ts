@@ -117,7 +117,14 @@ function addCommand(
     .addHelpText('after', helpOnExamples(command));
   addOptions(added, {...command.options, ...commonOptions});
   added.action(async () => {
-    const path = readSettings(added, commonOptions).settings.config;
+    const {config: own} = readSettings(added, commonOptions).settings;
+    const other = command.configFile?.(added.opts());
+    if (own !== undefined && other !== undefined) {
+      throw new UsageError(
+        `${command.name}: --config has no meaning beside the options of '${other}'`,
+      );
+    }
+    const path = own ?? other;
     const config = path === undefined ? undefined : readConfigFile(path, command.options);
     const {settings, given} = readSettings(added, command.options, config);
     const {loadBackend = registerBackend, stdin, interruption = new Interruption()} = environment;

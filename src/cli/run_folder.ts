@@ -2,9 +2,11 @@
 import {
   closeSync,
   existsSync,
+  fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
@@ -25,6 +27,7 @@ const NAMES = {
   scores: 'scores.json',
   schedule: 'schedule.json',
   report: 'report.html',
+  checkpoints: 'checkpoints',
   model: 'model',
   tensorBoard: 'tensorboard',
 } as const;
@@ -94,8 +97,9 @@ export class RunFolder {
     /** Where this run writes: `path`, or `unfinished` in it. */
     readonly current: string,
     private readonly lock: FolderLock,
+    flags: 'w' | 'a',
   ) {
-    this.log = openSync(this.in(NAMES.log), 'w');
+    this.log = openSync(this.in(NAMES.log), flags);
   }
 
   /**
@@ -109,7 +113,29 @@ export class RunFolder {
     try {
       // once more, because another run may have written there since
       checkReplaceable(called, path, overwrite);
-      return new RunFolder(path, prepare(path), lock);
+      return new RunFolder(path, prepare(path), lock, 'w');
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  /**
+   * Opens the folder of a run that has stopped, to go on with it.
+   *
+   * @throws UsageError if another run is writing there, or if the run is complete.
+   */
+  static resume(called: string, path: string): RunFolder {
+    const lock = asUsage(() => lockFolder(called, path));
+    try {
+      if (existsSync(join(path, FINISHED))) moveFinished(path);
+      const current = currentOf(path);
+      if (existsSync(join(current, NAMES.model))) {
+        throw new UsageError(
+          `${called}: the run in '${path}' has come to its end; there is nothing to go on with`,
+        );
+      }
+      return new RunFolder(path, current, lock, 'a');
     } catch (error) {
       lock.release();
       throw error;
@@ -124,6 +150,11 @@ export class RunFolder {
   /** Where the report will be when the run is done. */
   get report(): string {
     return join(this.path, NAMES.report);
+  }
+
+  /** Where checkpoints are until the run is done. */
+  get checkpoints(): string {
+    return this.in(NAMES.checkpoints);
   }
 
   /** Where events for TensorBoard go. */
@@ -160,6 +191,37 @@ export class RunFolder {
     this.appendLine(entry);
   }
 
+  /** Saves a checkpoint. */
+  async saveCheckpoint(save: (target: string) => Promise<unknown>): Promise<void> {
+    this.checkIsThere();
+    // a checkpoint is of no use without the log until then
+    fsyncSync(this.log!);
+    await save(this.checkpoints);
+  }
+
+  /**
+   * Removes from the log what came after a step, and its end.
+   *
+   * @returns what is left.
+   * @throws if the log has not all steps until then.
+   */
+  rewindLog(step: number): LogEntry[] {
+    this.checkIsThere();
+    const log = this.in(NAMES.log);
+    const kept = readFileSync(log, 'utf8')
+      .split('\n')
+      .flatMap(parseEntry)
+      .filter((entry) => entry.event !== 'end' && entry.step <= step) as LogEntry[];
+    const steps = kept.filter(({event}) => event === 'step').length;
+    if (steps !== step)
+      throw new Error(`${log} has ${steps} of the first ${step} steps of the run`);
+    writeFileSync(`${log}.partial`, kept.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
+    closeSync(this.log!);
+    renameSync(`${log}.partial`, log);
+    this.log = openSync(log, 'a');
+    return kept;
+  }
+
   /** Saves the model, which appears in the folder when all of it is written. */
   async saveModel(save: (target: string) => Promise<unknown>): Promise<void> {
     this.checkIsThere();
@@ -175,6 +237,7 @@ export class RunFolder {
 
   /** Ends a run that is complete, and replaces the earlier one. */
   finish(): void {
+    rmSync(this.checkpoints, {recursive: true, force: true});
     this.endLog({state: 'done'});
     if (this.replacesEarlier) replaceEarlier(this.path);
     this.lock.release();
@@ -223,6 +286,28 @@ export class RunFolder {
   private in(name: string): string {
     return join(this.current, name);
   }
+}
+
+/** A line of a log; nothing if it was not written to its end, because the process was killed. */
+function parseEntry(line: string): Array<LogEntry | {event: 'end'}> {
+  try {
+    return [JSON.parse(line) as LogEntry];
+  } catch (error) {
+    if (error instanceof SyntaxError) return [];
+    throw error;
+  }
+}
+
+/** Where the run of a folder writes that has not come to its end. */
+function currentOf(path: string): string {
+  const unfinished = join(path, UNFINISHED);
+  return existsSync(unfinished) ? unfinished : path;
+}
+
+/** The files of a run that `--resume` reads before it begins: its options, and its scores if it has any. */
+export function filesOfRun(path: string): {config: string; scores: string} {
+  const current = currentOf(path);
+  return {config: join(current, NAMES.config), scores: join(current, NAMES.scores)};
 }
 
 /** Makes room for a run; returns the folder that it writes to. */

@@ -40,13 +40,22 @@ export interface MonitorOptions {
   meter: MemoryMeter;
   /** Learning rate of the next step. */
   learningRate: () => number;
-  /** The held-out loss. */
-  evaluate: () => Promise<number>;
+  /** The held-out loss; null if the training is about to stop, so that it is left to the one that goes on. */
+  evaluate: () => Promise<number | null>;
   /** Steps between two held-out losses; there is one before the first step and after the last one, too. */
   evaluateEvery: number;
   startProgress: () => Progress;
   /** Called with each entry of the log; default: no log. */
   log?: (entry: LogEntry) => void;
+}
+
+/** What the monitor of a training that goes on needs beside the log; plain JSON. */
+export interface MonitorState {
+  /** Steps that are done. */
+  steps: number;
+  stateBytes: number;
+  /** The step that has begun; null between two steps. */
+  begun: {batches: number; lossSum: number} | null;
 }
 
 /** A step that has begun and not ended. */
@@ -69,6 +78,8 @@ export class TrainingMonitor extends tfl.Callback {
 
   private bytesAtStart = 0;
   private begun: BegunStep | null = null;
+  /** Of the step that goes on with the next batch. */
+  private restored: MonitorState['begun'] = null;
   private progress?: Progress;
 
   constructor(private readonly options: MonitorOptions) {
@@ -85,9 +96,43 @@ export class TrainingMonitor extends tfl.Callback {
     return this.steps.filter(({active}) => active[block]).length;
   }
 
+  /** Batches that the training has had. */
+  get batches(): number {
+    const {batches = 0} = this.begun ?? this.restored ?? {};
+    return this.steps.length * this.accumulate + batches;
+  }
+
+  /** The state between two batches. */
+  state(): MonitorState {
+    const {stateBytes} = this;
+    const begun = this.begun ?? this.restored;
+    return {
+      steps: this.steps.length,
+      stateBytes,
+      begun: begun && {batches: begun.batches, lossSum: begun.lossSum},
+    };
+  }
+
+  /** Goes on from a state and the log until then. */
+  restore({stateBytes, begun}: MonitorState, log: readonly LogEntry[]): void {
+    this.stateBytes = stateBytes;
+    for (const entry of log) {
+      if (entry.event === 'heldOut') {
+        this.heldOut.push({step: entry.step, loss: entry.loss});
+        continue;
+      }
+      const {loss, learningRate, blocks, peakBytes} = entry;
+      const active = this.options.blocks.map(({name}) => blocks.includes(name));
+      this.steps.push({loss, learningRate, active, peak: peakBytes});
+    }
+    this.restored = begun;
+  }
+
   override async onTrainBegin(): Promise<void> {
     this.progress = this.options.startProgress();
-    await this.evaluate();
+    const isBetweenSteps = this.restored === null;
+    if (isBetweenSteps && this.steps.length % this.options.evaluateEvery === 0)
+      await this.evaluate();
     this.bytesAtStart = this.options.meter.current();
   }
 
@@ -98,9 +143,9 @@ export class TrainingMonitor extends tfl.Callback {
       active: blocks.map(({weights}) => isTrainable(weights[0]!)),
       learningRate: learningRate(),
       start: performance.now(),
-      lossSum: 0,
-      batches: 0,
+      ...(this.restored ?? {lossSum: 0, batches: 0}),
     };
+    this.restored = null;
     meter.reset();
   }
 
@@ -112,13 +157,17 @@ export class TrainingMonitor extends tfl.Callback {
     // Custom callbacks get tensors, where tfjs's types and its documentation say numbers.
     begun.lossSum += (await (logs!.loss as tf.Scalar).data())[0]!;
     begun.batches++;
-    if (begun.batches === (this.options.accumulate ?? 1)) await this.endStep(begun);
+    if (begun.batches === this.accumulate) await this.endStep(begun);
     await nextTurn();
   }
 
   override async onTrainEnd(): Promise<void> {
-    if (this.heldOut.at(-1)?.step !== this.steps.length) await this.evaluate();
+    await this.evaluate();
     this.progress?.end();
+  }
+
+  private get accumulate(): number {
+    return this.options.accumulate ?? 1;
   }
 
   private async endStep({active, learningRate, start, lossSum, batches}: BegunStep): Promise<void> {
@@ -142,7 +191,11 @@ export class TrainingMonitor extends tfl.Callback {
   }
 
   private async evaluate(): Promise<void> {
-    const entry = {step: this.steps.length, loss: await this.options.evaluate()};
+    const step = this.steps.length;
+    if (this.heldOut.at(-1)?.step === step) return;
+    const loss = await this.options.evaluate();
+    if (loss === null) return;
+    const entry = {step, loss};
     this.heldOut.push(entry);
     this.options.log?.({event: 'heldOut', ...entry});
   }

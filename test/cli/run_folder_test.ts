@@ -236,9 +236,14 @@ describe('the folder of a run', function () {
       expect(code).to.equal(exitCode);
       expect(lastEntry(output)).to.deep.equal({event: 'end', state: 'interrupted'});
       const {error} = JSON.parse(stdout) as {error: string};
-      expect(error).to.match(new RegExp(`^stopped by ${signal} after step \\d+ of 100000$`));
+      expect(error).to.match(
+        new RegExp(
+          `^stopped by ${signal} after step \\d+ of 100000; to go on: finetune --resume ${output}$`,
+        ),
+      );
       expect(stderr).to.include(`\n${error}\n`);
       expect(readdirSync(output).sort()).to.deep.equal([
+        'checkpoints',
         'config.json',
         'log.jsonl',
         'schedule.json',
