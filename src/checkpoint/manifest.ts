@@ -60,8 +60,8 @@ export function isCheckpointFile(path: string): boolean {
 }
 
 /** The JSON files of all checkpoints of a target, the newest first. */
-export async function listManifests(target: ModelTarget): Promise<ManifestFile[]> {
-  const files = (await listFiles(target)).flatMap((path) => {
+export async function listManifests(owner: string, target: ModelTarget): Promise<ManifestFile[]> {
+  const files = (await listFiles(owner, target)).flatMap((path) => {
     const match = MANIFEST.exec(path);
     return match ? [{path, number: Number(match[1])}] : [];
   });

@@ -70,7 +70,7 @@ export async function resumeCheckpoint(
   checkChoice(OWNER, 'which', which, ['newest', 'best']);
   const layers = layerWeights(OWNER, parts.model);
   await parts.optimizer.ready();
-  const listed = await listManifests(source);
+  const listed = await listManifests(OWNER, source);
   if (listed.length === 0) return null;
   const {path, manifest} = await findGood(source, listed, which, async (candidate) => {
     checkFits(candidate, parts, layers);

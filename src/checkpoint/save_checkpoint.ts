@@ -175,7 +175,7 @@ class CheckpointFiles {
     private readonly target: ModelTarget,
     private readonly sink: FileSink,
   ) {
-    this.present = listFiles(target).then((paths) => new Set(paths));
+    this.present = listFiles(OWNER, target).then((paths) => new Set(paths));
   }
 
   /** Writes tensors to a file, unless there is one with the same bytes; gives its name. */
@@ -193,7 +193,7 @@ class CheckpointFiles {
 
   /** Writes the file that makes the others a checkpoint, and removes those that no checkpoint needs any more. */
   async commit(manifest: Manifest, keep: number): Promise<SavedCheckpoint> {
-    const listed = await listManifests(this.target);
+    const listed = await listManifests(OWNER, this.target);
     const number = (listed[0]?.number ?? 0) + 1;
     const {path, bytes} = await manifestBytes(OWNER, number, manifest);
     await this.write(path, bytes);

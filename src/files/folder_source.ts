@@ -1,3 +1,4 @@
+import {finishCommit, unlessMissing} from './folder_commit';
 import {importNode} from './import_node';
 import type {FileSource, SourceFile} from './source';
 import {checkSourcePath} from './source_path';
@@ -20,6 +21,7 @@ export function folderSource(owner: string, folder: string): FileSource {
       const {join} = await importNode('node:path');
       const root = await unlessMissing(realpath(folder));
       if (root === null) throw new Error(`${owner}: there is no folder '${folder}'`);
+      await finishCommit(owner, root);
       const target = await unlessMissing(realpath(join(root, path)));
       if (target === null) return null;
       if (!(await isWithin(root, target))) {
@@ -69,15 +71,4 @@ async function isWithin(root: string, target: string): Promise<boolean> {
   const snapshots = dirname(root);
   const blobs = basename(snapshots) === 'snapshots' ? [join(dirname(snapshots), 'blobs')] : [];
   return [root, ...blobs].some((folder) => target.startsWith(join(folder, sep)));
-}
-
-/** Null if the path does not exist. */
-async function unlessMissing(path: Promise<string>): Promise<string | null> {
-  try {
-    return await path;
-  } catch (error) {
-    const {code} = error as {code?: string};
-    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
-    throw error;
-  }
 }

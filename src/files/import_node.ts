@@ -1,5 +1,6 @@
 interface NodeModules {
   'node:fs/promises': typeof import('node:fs/promises');
+  'node:os': typeof import('node:os');
   'node:path': typeof import('node:path');
 }
 

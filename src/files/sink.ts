@@ -10,7 +10,10 @@ export type ModelTarget = string | Map<string, Uint8Array>;
 export interface FileSink {
   /** Starts a file that will have `size` bytes. */
   create(path: string, size: number): Promise<SinkFile>;
-  /** Replaces older files by the new ones, and removes the other files for which `isObsolete` holds. */
+  /**
+   * Replaces older files by the new ones, and removes the other files for which `isObsolete` holds. The file that was created last
+   * should be the one without which no reader takes the others.
+   */
   commit(isObsolete: (path: string) => boolean): Promise<void>;
   /** Gives up: the target stays as it was. */
   abort(): Promise<void>;
@@ -25,6 +28,6 @@ export interface SinkFile {
 /** @throws if the target is neither a folder nor a map. */
 export function openSink(owner: string, target: ModelTarget): FileSink {
   if (target instanceof Map) return mapSink(target);
-  if (typeof target === 'string' && isFolderPath(target)) return folderSink(target);
+  if (typeof target === 'string' && isFolderPath(target)) return folderSink(owner, target);
   throw new Error(`${owner}: a target is the path of a folder or a Map; got ${display(target)}`);
 }

@@ -7,6 +7,13 @@ import {loadGraphs, type LoadedGraph} from './saved_model';
 /** After this many runs with the same input shapes a graph is made: making it costs what some dozen runs of it save. */
 const RUNS_BEFORE_GRAPH = 16;
 
+/**
+ * The first runs of a graph that are compared with op by op. TensorFlow may fuse ops so that they round differently, or choose
+ * another kernel for a product of small matrices. Then the first steps of a process would not be as its later ones, and a training
+ * that was resumed not as one that did not stop.
+ */
+export const RUNS_COMPARED = 2;
+
 /** How many combinations of shapes and attributes are remembered for a kernel: those that were used last. */
 const MOST_REMEMBERED = 32;
 
@@ -16,6 +23,10 @@ interface Usage {
   runs: number;
   graph?: Graph;
   loaded?: LoadedGraph;
+  /** Runs of the graph that gave the bits of op by op. */
+  compared: number;
+  /** Whether one did not, so that the kernel stays op by op. */
+  isRefused: boolean;
 }
 
 /**
@@ -61,9 +72,16 @@ export class KernelGraphs {
     }
     const usage = this.usageOf(kernel, inputs, attrs);
     if (usage.graph) this.loadWaiting(backend);
-    if (usage.loaded) return runGraph(usage.loaded, inputs);
+    if (usage.loaded && usage.compared >= RUNS_COMPARED) return runGraph(usage.loaded, inputs);
     usage.runs++;
-    if (usage.runs < this.runsBefore) return runOps(kernel, new NativeOps(backend), inputs, attrs);
+    if (usage.runs < this.runsBefore || usage.isRefused) {
+      return runOps(kernel, new NativeOps(backend), inputs, attrs);
+    }
+    if (usage.loaded) {
+      const results = runOps(kernel, new NativeOps(backend), inputs, attrs);
+      this.compare(backend, usage, runGraph(usage.loaded, inputs), results);
+      return results;
+    }
     const ops = new RecordingOps(backend, inputs);
     const results = runOps(kernel, ops, inputs, attrs);
     usage.graph = ops.graphOf(results);
@@ -76,7 +94,7 @@ export class KernelGraphs {
     this.usages.set(kernel, ofKernel);
     const shapes = Object.entries(inputs).map(([name, {shape}]) => [name, shape]);
     const key = JSON.stringify([shapes, attrs]);
-    const usage = ofKernel.get(key) ?? {runs: 0};
+    const usage = ofKernel.get(key) ?? {runs: 0, compared: 0, isRefused: false};
     // The last one is the one that was used last.
     ofKernel.delete(key);
     ofKernel.set(key, usage);
@@ -84,14 +102,25 @@ export class KernelGraphs {
     return usage;
   }
 
+  /** Gives up a graph whose results, which it frees, are not those of op by op to the last bit. */
+  private compare({binding}: NodeBackend, usage: Usage, ofGraph: Native[], ofOps: Native[]): void {
+    const isSame = ofGraph.every(({id}, i) => {
+      const [a, b] = [id, ofOps[i]!.id].map((each) => binding.tensorDataSync(each));
+      return haveEqualBits(a!, b!);
+    });
+    for (const {id} of ofGraph) binding.deleteTensor(id);
+    if (isSame) usage.compared++;
+    else {
+      usage.isRefused = true;
+      freeGraph(usage);
+    }
+  }
+
   private forget(ofKernel: Map<string, Usage>, key: string): void {
     const usage = ofKernel.get(key)!;
     ofKernel.delete(key);
     this.waiting = this.waiting.filter((other) => other !== usage);
-    if (!usage.loaded) return;
-    const {model} = usage.loaded;
-    model.graphs--;
-    if (model.graphs === 0) model.binding.deleteSavedModel(model.id);
+    freeGraph(usage);
   }
 
   /** Loads all waiting graphs; if that fails, kernels run op by op from then on. */
@@ -112,4 +141,19 @@ export class KernelGraphs {
 function runGraph({model, inputs, outputs}: LoadedGraph, tensors: NativeInputs): Native[] {
   const ids = Object.values(tensors).map(({id}) => id);
   return model.binding.runSavedModel(model.id, ids, inputs, outputs);
+}
+
+function freeGraph(usage: Usage): void {
+  if (!usage.loaded) return;
+  const {model} = usage.loaded;
+  usage.loaded = undefined;
+  model.graphs--;
+  if (model.graphs === 0) model.binding.deleteSavedModel(model.id);
+}
+
+function haveEqualBits(a: ArrayBufferView, b: ArrayBufferView): boolean {
+  const [x, y] = [a, b].map(
+    (view) => new Uint32Array(view.buffer, view.byteOffset, view.byteLength / 4),
+  );
+  return x!.length === y!.length && x!.every((bits, i) => bits === y![i]);
 }

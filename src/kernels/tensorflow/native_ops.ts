@@ -36,6 +36,7 @@ export interface NodeBackend {
     ): Native[];
     createTensor(shape: readonly number[], type: number, values: ArrayBufferView): number;
     deleteTensor(id: number): void;
+    tensorDataSync(id: number): Float32Array | Int32Array;
     loadSavedModel(folder: string, tags: string): number;
     /** Names of nodes, separated by commas. */
     runSavedModel(

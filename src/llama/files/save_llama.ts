@@ -35,7 +35,8 @@ const OWNER = 'saveLlama';
  * came with a loaded model, such as `generation_config.json` and the tokenizer's.
  *
  * Weights are written one at a time. In a folder, the files replace those of an older checkpoint only when
- * all are complete; a save that fails leaves the older ones alone.
+ * all are complete; a save that fails leaves the older ones alone. If the program is stopped, `loadLlama` finds the
+ * older model or the new one, never a part of each.
  *
  * ```ts
  * await saveLlama(model, 'tuned', {dtype: 'BF16'});

@@ -1,0 +1,90 @@
+import {spawn} from 'node:child_process';
+import {createInterface} from 'node:readline';
+import {fileURLToPath} from 'node:url';
+
+/** What the program says, see killed_program.ts. */
+interface Line {
+  resumed?: number;
+  saved?: number;
+  loss?: number;
+  /** The model in the folder; null: none. */
+  shards?: number | null;
+  done?: number;
+  snapshot?: unknown;
+}
+
+/** What came of a training that was killed again and again. */
+export interface KilledRun {
+  kills: number;
+  /** Kills after which the program went on behind a batch that it had said to be saved. */
+  lost: number;
+  /** Bits of the loss of each batch; what was computed again is there once if it is the same, and otherwise as NaN. */
+  losses: number[];
+  snapshot: unknown;
+}
+
+/**
+ * Trains in `folder` until all batches are done. The program is killed (SIGKILL) up to `kills` times, each time after `pause()`
+ * milliseconds from its first sign of life, and started again.
+ *
+ * @throws Error if it ends by itself before it is done, or a model that it saved has gone backwards.
+ */
+export async function trainWithKills(
+  folder: string,
+  batches: number,
+  kills: number,
+  pause: () => number,
+): Promise<KilledRun> {
+  const run: KilledRun = {kills: 0, lost: 0, losses: [], snapshot: null};
+  let [saved, shards] = [0, 0];
+  for (;;) {
+    const end = await runOnce(folder, batches, run.kills < kills ? pause() : null, (line) => {
+      if (line.resumed !== undefined && line.resumed < saved) run.lost++;
+      if (line.shards !== undefined) {
+        const model = line.shards ?? 0;
+        if (model < shards) throw new Error(`model ${model} came back after ${shards}`);
+        shards = model;
+      }
+      if (line.saved === undefined) return;
+      saved = line.saved;
+      const before = run.losses[saved - 1];
+      run.losses[saved - 1] = before === undefined || before === line.loss ? line.loss! : NaN;
+    });
+    if (end) return {...run, snapshot: end.snapshot};
+    run.kills++;
+  }
+}
+
+/** The last line of the program; null if it was killed. */
+function runOnce(
+  folder: string,
+  batches: number,
+  pause: number | null,
+  onLine: (line: Line) => void,
+): Promise<Line | null> {
+  return new Promise((resolve, reject) => {
+    const program = fileURLToPath(new URL('killed_program.ts', import.meta.url));
+    const child = spawn(process.execPath, ['--import', 'tsx', program, folder, String(batches)], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let [errors, last]: [string, Line | null] = ['', null];
+    child.stderr.on('data', (text) => (errors += String(text)));
+    createInterface({input: child.stdout}).on('line', (text) => {
+      const line = JSON.parse(text) as Line;
+      if (line.resumed !== undefined && pause !== null)
+        setTimeout(() => child.kill('SIGKILL'), pause);
+      if (line.done !== undefined) last = line;
+      try {
+        onLine(line);
+      } catch (error) {
+        child.kill('SIGKILL');
+        reject(new Error(`after ${text}`, {cause: error}));
+      }
+    });
+    child.on('close', (code, signal) => {
+      if (last) resolve(last);
+      else if (signal === 'SIGKILL') resolve(null);
+      else reject(new Error(`the program ended with ${code}: ${errors}`));
+    });
+  });
+}

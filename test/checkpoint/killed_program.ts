@@ -1,0 +1,68 @@
+/**
+ * A training that saves itself after each batch, for tests that kill it: `killed_program FOLDER BATCHES`. It goes on from the newest
+ * checkpoint in the folder. Each line that it prints is a fact that must still hold after it was killed.
+ */
+import {existsSync} from 'node:fs';
+import {join} from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import '@tensorflow/tfjs-backend-cpu';
+import {resumeCheckpoint, saveCheckpoint} from '../../src/index';
+import {createLlama, loadLlama, saveLlama} from '../../src/llama';
+import {SmallTraining} from './small_training';
+
+const [folder, batches] = [process.argv[2]!, Number(process.argv[3])];
+const checkpoints = join(folder, 'checkpoints');
+const shards = join(folder, 'shards');
+console.info = () => undefined;
+
+const training = new SmallTraining({optimizer: {accumulate: 2, clipNorm: 0.5, moments: 'rotate'}});
+const resumed = await resumeCheckpoint(checkpoints, training.parts);
+let done = resumed ? (resumed.extra as number) : 0;
+say({resumed: done, shards: await readShards()});
+while (done < batches) {
+  const [loss] = await training.train(1);
+  done++;
+  await saveCheckpoint(checkpoints, training.parts, {keep: 2, extra: done});
+  say({saved: done, loss});
+  await writeShards(done);
+  say({shards: done});
+}
+say({done, snapshot: await training.snapshot()});
+
+function say(line: object): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+/** Saves a model of many files, all of whose weights are one number. */
+async function writeShards(number: number): Promise<void> {
+  const model = smallLlama();
+  for (const weight of model.weights) {
+    const value = tf.fill(weight.shape as number[], number);
+    weight.write(value);
+    value.dispose();
+  }
+  await saveLlama(model, shards, {maxShardBytes: 500});
+  model.dispose();
+}
+
+/** The number in the model that was saved; null if there is none. */
+async function readShards(): Promise<number | null> {
+  if (!existsSync(shards)) return null;
+  const {model} = await loadLlama(shards).catch((error: unknown) => {
+    if (/has no config.json/.test(String(error))) return {model: null};
+    throw error;
+  });
+  if (!model) return null;
+  const values = new Set<number>();
+  for (const weight of model.weights) for (const x of weight.read().dataSync()) values.add(x);
+  model.dispose();
+  if (values.size !== 1) throw new Error(`a mixture of the models ${[...values].join(', ')}`);
+  return [...values][0]!;
+}
+
+function smallLlama(): ReturnType<typeof createLlama> {
+  return createLlama({
+    ...{vocabSize: 8, hiddenSize: 8, intermediateSize: 8, numHiddenLayers: 2, seed: 1},
+    numAttentionHeads: 2,
+  });
+}

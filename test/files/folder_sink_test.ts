@@ -1,0 +1,181 @@
+import {spawnSync} from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import {hostname, tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {expect} from 'chai';
+import {listFiles} from '../../src/files/list_files';
+import {openSink} from '../../src/files/sink';
+import {openSource, readWhole} from '../../src/files/source';
+import {rejection} from '../support/rejection';
+
+const uuid = '01234567-89ab-cdef-0123-456789abcdef';
+const host = encodeURIComponent(hostname());
+/** A process that has ended. */
+const {pid: dead} = spawnSync(process.execPath, ['--version']);
+const temporary = (path: string, pid: number, machine = host): string =>
+  `.${path}.${pid}@${machine}.${uuid}.partial`;
+
+describe('folders that files are saved to', () => {
+  let folder: string;
+  beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'owlore-sink-'))));
+  afterEach(() => rmSync(folder, {recursive: true}));
+
+  const contents = (): Record<string, string> =>
+    Object.fromEntries(
+      readdirSync(folder).map((path) => [path, readFileSync(join(folder, path), 'utf8')]),
+    );
+  const put = (files: Record<string, string>): void => {
+    for (const [path, text] of Object.entries(files)) writeFileSync(join(folder, path), text);
+  };
+  async function save(files: Record<string, string>, isObsolete = (_: string): boolean => false) {
+    const sink = openSink('test', folder);
+    try {
+      for (const [path, text] of Object.entries(files)) {
+        const bytes = new TextEncoder().encode(text);
+        const file = await sink.create(path, bytes.length);
+        await file.write(bytes).finally(() => file.close());
+      }
+      await sink.commit(isObsolete);
+    } catch (error) {
+      await sink.abort();
+      throw error;
+    }
+  }
+  async function read(path: string): Promise<string | null> {
+    const bytes = await readWhole('test', openSource('test', folder), path, 1000);
+    return bytes && new TextDecoder().decode(bytes);
+  }
+
+  it('have the new files, without those that are obsolete, and what else was there', async () => {
+    put({a: 'old', b: 'old', other: 'mine'});
+    await save({a: 'new', c: 'new'}, (path) => path === 'b');
+    expect(contents()).to.deep.equal({a: 'new', c: 'new', other: 'mine'});
+  });
+
+  /** What a program leaves that was stopped in the middle: of two files one is in its place. */
+  function stopInTheMiddle(writer: number, machine = host): void {
+    const names = ['shard1', 'shard2', 'config'].map((path) => [temporary(path, writer), path]);
+    const journal = {writer: `${writer}@${machine}`, renames: names, removals: ['shard3']};
+    put({
+      ...{shard1: 'new', shard2: 'old', shard3: 'old'},
+      [names[1]![0]!]: 'new',
+      [names[2]![0]!]: 'new',
+      '.commit.json': JSON.stringify(journal),
+    });
+  }
+  const complete = {shard1: 'new', shard2: 'new', config: 'new'};
+
+  it('are as their program would have left them, when it was stopped in the middle', async () => {
+    const openings: Array<() => Promise<unknown>> = [
+      async () => expect(await read('shard2')).to.equal('new'),
+      async () => expect(await listFiles('test', folder)).to.have.members(Object.keys(complete)),
+      async () => save({}),
+    ];
+    for (const [i, open] of openings.entries()) {
+      stopInTheMiddle(dead, i === 1 ? 'another-machine' : host);
+      await open();
+      if (i < 2) expect(contents()).to.deep.equal(complete);
+    }
+    stopInTheMiddle(dead);
+    await save({more: 'new'});
+    expect(contents()).to.deep.equal({...complete, more: 'new'});
+  });
+
+  it('are finished once by several that open them at the same time', async () => {
+    stopInTheMiddle(dead);
+    const all = await Promise.all(['shard1', 'shard2', 'config', 'shard3'].map(read));
+    expect(all).to.deep.equal(['new', 'new', 'new', null]);
+    expect(contents()).to.deep.equal(complete);
+  });
+
+  it('are left to a process that is at work', async () => {
+    stopInTheMiddle(process.ppid);
+    const before = contents();
+    expect((await rejection(read('shard1'))).message).to.match(
+      /^test: process \d+@.* is putting files/,
+    );
+    expect(contents()).to.deep.equal(before);
+  });
+
+  it('stay as they are until all can be done', async () => {
+    stopInTheMiddle(dead);
+    rmSync(join(folder, 'shard2'));
+    mkdirSync(join(folder, 'shard2', 'in the way'), {recursive: true});
+    expect((await rejection(read('config'))).message).to.match(
+      /new files are complete in .*, but not all of them could be put in their places: .* tries again/,
+    );
+    rmSync(join(folder, 'shard2'), {recursive: true});
+    expect(await read('config')).to.equal('new');
+    expect(contents()).to.deep.equal(complete);
+  });
+
+  it('refuse a journal that is a stranger’s', async () => {
+    const wrong = [
+      {renames: [], removals: []},
+      {writer: '1@x', renames: [[temporary('a', 1), '../a']], removals: []},
+      {writer: '1@x', renames: [['a', 'b']], removals: []},
+      {writer: '1@x', renames: [], removals: ['..']},
+      {writer: '1@x', renames: [], removals: ['a/b']},
+    ];
+    for (const journal of wrong) {
+      put({a: 'old', '.commit.json': JSON.stringify(journal)});
+      expect((await rejection(read('a'))).message).to.match(/is not a list of files to be renamed/);
+      expect(readFileSync(join(folder, 'a'), 'utf8')).to.equal('old');
+    }
+  });
+
+  it('lose the unfinished files of programs that are dead, no others', async () => {
+    const kept = {
+      [temporary('a', process.ppid)]: '',
+      [temporary('a', dead, 'another-machine')]: '',
+      'a.partial': '',
+    };
+    put({...kept, [temporary('a', dead)]: ''});
+    await save({b: 'new'});
+    expect(contents()).to.deep.equal({...kept, b: 'new'});
+  });
+
+  it('stay as they were where a file cannot be written', async () => {
+    put({a: 'old', b: 'old'});
+    mkdirSync(join(folder, 'c'));
+    const {message} = await rejection(save({a: 'new', c: 'new'}));
+    expect(message).to.match(/'.*c' is a folder, where a file is to be written; move it away/);
+    rmSync(join(folder, 'c'), {recursive: true});
+    expect(contents()).to.deep.equal({a: 'old', b: 'old'});
+    const inFile = openSink('test', join(folder, 'a', 'b'));
+    expect((await rejection(inFile.create('x', 1))).message).to.match(
+      /^test: cannot write to the folder '.*': E.*; the files that were in it are as they were$/,
+    );
+    await inFile.abort();
+    const missing = openSink('test', '/dev/full');
+    expect((await rejection(missing.create('x', 1))).message).to.match(
+      /cannot write to the folder/,
+    );
+  });
+
+  it('stay as they were where the disk is full', async function () {
+    // A small disk of its own, which only root may make.
+    const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder]);
+    if (mount.status !== 0) return this.skip();
+    try {
+      put({a: 'old'});
+      const error = await rejection(save({a: 'new', b: 'x'.repeat(100_000)}));
+      expect(error.message).to.match(/cannot write to the folder '.*': ENOSPC.*are as they were/);
+      expect(contents()).to.deep.equal({a: 'old'});
+      spawnSync('mount', ['-o', 'remount,ro', folder]);
+      expect((await rejection(save({a: 'new'}))).message).to.match(/: EROFS/);
+      expect(contents()).to.deep.equal({a: 'old'});
+    } finally {
+      expect(spawnSync('umount', [folder]).status).to.equal(0);
+      expect(existsSync(join(folder, 'a'))).to.equal(false);
+    }
+  });
+});
