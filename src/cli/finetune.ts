@@ -24,7 +24,7 @@ import {withLibraryMessages} from './library_messages';
 import {loadModel, type Loaded} from './model_options';
 import {nextTurn} from './progress';
 import {StoppedError} from './interruption';
-import {checkRunFolder, filesOfRun, RunFolder} from './run_folder';
+import {checkResumable, checkRunFolder, filesOfRun, RunFolder} from './run_folder';
 import {checkInputsOutside} from './run_inputs';
 import {openTensorBoard} from './tensorboard';
 import {prepareData, type TrainingData} from './training_data';
@@ -53,7 +53,8 @@ export const finetune = defineCommand({
       ...{model, data, validation},
       scores: scoreNames.includes(scores) ? undefined : scores,
     });
-    if (resume === undefined) checkRunFolder(given.get('output')!, output, settings.overwrite);
+    if (resume !== undefined) checkResumable(given.get('resume')!, resume);
+    else checkRunFolder(given.get('output')!, output, settings.overwrite);
     const backend = await context.selectBackend(settings.backend);
     const meter = startMemoryMeter();
     try {

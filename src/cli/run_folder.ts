@@ -69,6 +69,24 @@ function checkReplaceable(called: string, path: string, overwrite: boolean): voi
   }
 }
 
+/**
+ * Checks that the run in a folder can go on; changes nothing.
+ *
+ * @param called What a message calls the option.
+ * @throws UsageError if another process is writing there, or if the run is complete.
+ */
+export function checkResumable(called: string, path: string): void {
+  asUsage(() => checkUnlocked(called, path));
+  checkNotComplete(called, path);
+}
+
+function checkNotComplete(called: string, path: string): void {
+  if (!existsSync(join(currentOf(path), NAMES.model))) return;
+  throw new UsageError(
+    `${called}: the run in '${path}' has come to its end; there is nothing to go on with`,
+  );
+}
+
 /** The names of what is in a folder, without locks; none if there is no such folder. */
 function entriesOf(called: string, path: string): string[] {
   try {
@@ -123,19 +141,14 @@ export class RunFolder {
   /**
    * Opens the folder of a run that has stopped, to go on with it.
    *
-   * @throws UsageError if another run is writing there, or if the run is complete.
+   * @throws UsageError as `checkResumable`.
    */
   static resume(called: string, path: string): RunFolder {
     const lock = asUsage(() => lockFolder(called, path));
     try {
       if (existsSync(join(path, FINISHED))) moveFinished(path);
-      const current = currentOf(path);
-      if (existsSync(join(current, NAMES.model))) {
-        throw new UsageError(
-          `${called}: the run in '${path}' has come to its end; there is nothing to go on with`,
-        );
-      }
-      return new RunFolder(path, current, lock, 'a');
+      checkNotComplete(called, path);
+      return new RunFolder(path, currentOf(path), lock, 'a');
     } catch (error) {
       lock.release();
       throw error;
