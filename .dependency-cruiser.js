@@ -49,7 +49,8 @@ const sources = {
   report: [],
   cli: [
     ...['options', 'random', 'tfjs', 'model', 'memory', 'files', 'kernels', 'tape', 'scores'],
-    ...['sampling', 'optim', 'preload', 'layer_sampling_options', 'main', 'llama', 'report'],
+    ...['sampling', 'optim', 'preload', 'layer_sampling_options', 'checkpoint', 'main', 'llama'],
+    'report',
   ],
 };
 

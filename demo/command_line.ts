@@ -21,7 +21,7 @@ import {seedRange} from '../src/options';
 export type Method = keyof typeof learningRates;
 export type ScoreName = keyof typeof scoreTitles;
 
-/** The methods, without BAdam, with the learning rate of each. */
+/** The methods that the demo offers, with the learning rate of each. */
 export const learningRates = {
   owlore: 2e-3,
   'owlore-full': 1e-3,
@@ -31,7 +31,7 @@ export const learningRates = {
   full: 1e-3,
 } as const;
 
-/** Of the scores, what a table calls them. */
+/** The scores, with what tables call them. */
 export const scoreTitles = {
   ows: 'outlier ratio',
   rm: 'relative magnitude',
@@ -59,15 +59,15 @@ function describeOptions({blocks, width}: ModelLimits) {
     refresh: number('steps between refreshes of a basis', {...count, default: 50}),
     steps: number('steps of training', {...count, default: 250}),
     learningRate: number(
-      'at the start, falling to 0 (default: low-rank methods 0.002, others 0.001)',
+      `at the start, falling to 0 (default: ${learningRates.owlore} for owlore and galore, else ${learningRates.full})`,
       positive,
     ),
     seed: number('the same seed gives the same run', {
       ...seedRange,
       default: 1,
     }),
-    backend: choice<BackendName, BackendName>('what computes', backendNames, 'wasm'),
-    report: text('where the report goes (default: demo/report.html)', '<file>'),
+    backend: choice<BackendName, BackendName>('the backend that computes', backendNames, 'wasm'),
+    report: text('the file to write the report to (default: demo/report.html)', '<file>'),
   };
 }
 
@@ -111,7 +111,7 @@ function parse(args: readonly string[], limits: ModelLimits): Settings {
   return {...settings, learningRate, report};
 }
 
-/** The options that play no part in a run with these settings, each with what makes it so. */
+/** The options that have no effect in a run with these settings, each with the reason. */
 function meaningless({method, scores}: Given): Partial<Record<keyof Settings, string>> {
   const {lowRank, sampling}: MethodParts = paperMethods[method];
   const byMethod = `--method ${method}`;
@@ -123,7 +123,7 @@ function meaningless({method, scores}: Given): Partial<Record<keyof Settings, st
   };
 }
 
-/** The settings that play a part, under the names of their options. */
+/** The settings that have an effect, under the names of their options. */
 export function settingsInUse(settings: Settings): Record<string, string | number> {
   const unused = meaningless(settings);
   return Object.fromEntries(

@@ -1,6 +1,6 @@
 /**
- * Fine-tunes a small pre-trained language model on a text that it does not know, with OwLore, and shows what that
- * takes and what it brings.
+ * Fine-tunes a small pre-trained language model with OwLore on a text that it does not know, and shows what is gained
+ * and what it costs.
  *
  *   npm run demo                                        # OwLore on the wasm backend
  *   npm run demo -- --method lisa --steps 100           # another method, fewer steps
@@ -69,7 +69,7 @@ async function main(): Promise<void> {
   );
   const before = await sampleText(model, tokenizer, prompt, {...samples, seed});
 
-  // 2. How much each block matters (Eq. 2 of the paper, or another score), and from that how often it shall train.
+  // 2. How much each block matters (Eq. 2 of the paper, or another score), and from that how often it will train.
   const batches = tf.split(calibration.x, calibrationBatches);
   const scoring = {
     ows: () => outlierScores(model, batches, {tau}),
@@ -117,7 +117,7 @@ async function main(): Promise<void> {
     callbacks: callback ? [callback, monitor] : [monitor],
   });
 
-  // 4. What it brought, and what it took beside full fine-tuning.
+  // 4. What was gained, and the memory it took, beside that of full fine-tuning.
   const after = await sampleText(model, tokenizer, prompt, {...samples, seed});
   const parameters = model.countParams();
   model.dispose();
@@ -142,15 +142,12 @@ async function main(): Promise<void> {
     othersTrain: true,
     blocks: records.map((record, i) => ({
       ...record,
-      stepsTrained: monitor.steps.filter(({active}) => active[i]).length,
+      stepsTrained: monitor.stepsTrained(i),
     })),
     steps: monitor.steps,
     heldOut: monitor.heldOut,
     memory: {
-      method: {
-        peak: Math.max(...monitor.steps.map(({peak}) => peak)),
-        state: monitor.stateBytes,
-      },
+      method: {peak: monitor.peakBytes, state: monitor.stateBytes},
       full,
     },
     sample: {prompt, before, after},

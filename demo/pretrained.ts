@@ -1,4 +1,4 @@
-/** The folder demo/model: what pretrain.ts writes and demo.ts starts from, as Hugging Face names and stores it. */
+/** The folder demo/model, in Hugging Face's format: pretrain.ts writes it, and demo.ts starts from it. */
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {Tokenizer} from '@huggingface/tokenizers';
@@ -26,7 +26,7 @@ export function readConfig() {
   } satisfies LlamaConfig;
 }
 
-/** The pre-trained model, anew with each call; the caller disposes of it. */
+/** Loads the pre-trained model, a new one with each call; the caller disposes of it. */
 export function loadModel(): tfl.LayersModel {
   const model = createLlama(readConfig());
   setLlamaWeights(

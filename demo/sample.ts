@@ -1,4 +1,4 @@
-/** Text from the model: one token at a time, the whole window anew for each (no key-value cache). */
+/** Text by the model, a token at a time; each is computed from all before it, without a key-value cache. */
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {Tokenizer} from '@huggingface/tokenizers';
@@ -12,7 +12,7 @@ export interface SampleOptions {
   seed: number;
 }
 
-/** The prompt and what the model makes of it. */
+/** The prompt, and the text that the model writes after it. */
 export async function sampleText(
   model: tfl.LayersModel,
   tokenizer: Tokenizer,

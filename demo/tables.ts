@@ -1,14 +1,14 @@
-/** What the demo prints above and below its live line. */
+/** The tables that the demo prints before and after training. */
 import {bar, newTable} from '../src/cli/table';
 import type {BlockRecord, MemoryRecord, RunRecord} from '../src/report/report';
 
-/** A run of the demo, which has all that a report can show. */
+/** A run of the demo, which has everything that a report can show. */
 export type DemoRun = RunRecord & {
   memory: {full: MemoryRecord};
   sample: NonNullable<RunRecord['sample']>;
 };
 
-/** How often each block shall train, and the score that says so. */
+/** Prints the score of each block, and the probability of training that follows from it. */
 export function printScores(
   scoreTitle: string | null,
   tau: number | null,
@@ -24,7 +24,7 @@ export function printScores(
   console.log(`${table.toString()}\n`);
 }
 
-/** What came out: texts, how often each block trained, loss and memory. */
+/** Prints the result: texts, how often each block trained, loss and memory. */
 export function printResult(run: DemoRun): void {
   const {heldOut, blocks, steps, memory, sample, seconds} = run;
   console.log(`\nBefore:\n${wrap(sample.before)}\n\nAfter:\n${wrap(sample.after)}\n`);

@@ -6,13 +6,12 @@ import {fileURLToPath} from 'node:url';
 import ts from 'typescript';
 
 /**
- * Compiles src/kernels/wasm/assembly/ and writes the modules, as base64, to the git-ignored
- * src/kernels/wasm/binaries.ts: one for SIMD128 and one for relaxed SIMD. Beside them goes their interface in TypeScript, made
- * of their exports: each function takes its arguments by name, so that a wrong one, or one too few, is an error of types.
+ * Compiles src/kernels/wasm/assembly/ for SIMD128 and for relaxed SIMD, and writes both modules, as base64, to the git-ignored
+ * src/kernels/wasm/binaries.ts. The same file has their interface in TypeScript, made from their exports: functions take their
+ * arguments by name, so that a wrong or missing one is a type error.
  *
- * A module is instantiated over the memory of another program, tfjs's backend. The build fails if
- * it would do more there than run when it is called: write data at its start, grow the memory, or
- * bring a memory of its own.
+ * A module runs in the memory of tfjs's backend. The build fails if a module would do more there than run when it is called:
+ * write data or run code when it is instantiated, grow the memory, or bring a memory of its own.
  */
 const root = fileURLToPath(new URL('..', import.meta.url));
 const entry = 'src/kernels/wasm/assembly/index.ts';

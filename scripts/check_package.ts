@@ -8,10 +8,10 @@ import {checkBundleSize} from './package/bundle_size';
 import {checkScriptTags, checkViteApp, checkWorkers} from './package/in_chromium';
 
 /**
- * Checks the package as a user gets it: packs the tarball, has publint and attw look at it, installs it
- * with its peers from the registry into an empty project, and there type-checks and runs the example of
- * README.md, as an ES module and as CommonJS, loads every entry point both ways, and runs the command line. In a second project
- * it is bundled, and the examples of docs/browser.md train in chromium.
+ * Checks the package as a user gets it. Packs the tarball, checks it with publint and attw, and installs it with its peers into
+ * an empty project. There it type-checks and runs the example of README.md, as an ES module and as CommonJS, loads every entry
+ * point both ways, and runs the command line. In a second project the package is bundled, and the examples of docs/browser.md
+ * train in chromium.
  */
 const root = fileURLToPath(new URL('..', import.meta.url));
 const {name, exports, peerDependencies} = JSON.parse(
@@ -31,7 +31,7 @@ const temporary = mkdtempSync(join(tmpdir(), 'tfjs-owlore-package-'));
 try {
   const tarball = await pack();
   await step('publint', () => run(root, 'npx', 'publint', '--strict', tarball));
-  // It is an ES module for `require`, too, which Node 20.19 can.
+  // `require` gets an ES module, too, which is fine from Node 20.19 on.
   const ignored = ['--ignore-rules', 'cjs-resolves-to-esm'];
   await step('attw', () => run(root, 'npx', 'attw', tarball, ...ignored));
 
@@ -138,12 +138,12 @@ function transpile(code: string, module: ts.ModuleKind): string {
   return ts.transpileModule(code, {compilerOptions}).outputText;
 }
 
-/** By the look-up of Node today, as an ES module and as CommonJS, that of bundlers, and the one from before `exports`. */
+/** Type-checks by each way of finding a module: Node's, as an ES module and as CommonJS, that of bundlers, and Node 10's. */
 function typeCheck(project: string): void {
   const lines = entries.map(
     (entry, i) => `import * as entry${i} from '${entry}';\nexport const type${i} = entry${i};\n`,
   );
-  // Were they not found, they would be \`any\`.
+  // Types that are not found would be \`any\`, and this no error.
   const use = `
     import {LayerSamplingCallback, OwLoreOptimizer} from '${name}';
     // @ts-expect-error
@@ -206,7 +206,7 @@ function loadEntryPoints(project: string): void {
   run(project, 'node', 'entries.mjs');
 }
 
-/** On the model of the demo, by the backend that is installed. */
+/** Fine-tunes the demo's model on the backend that is installed, and generates with the result. */
 function runCommandLine(project: string): void {
   const cli = (...args: string[]): void =>
     run(project, 'npx', '--no-install', 'tfjs-owlore', ...args);

@@ -1,6 +1,6 @@
 /**
- * Runs the programs of test/programs on the backends that are named, keeps what came of them in test/programs/record.json, and
- * writes the table of docs/compatibility.md from all that is kept there. Without a backend it only writes the table.
+ * Runs the programs of test/programs on the given backends, records the results in test/programs/record.json, and writes the
+ * table of docs/compatibility.md from that record. Without a backend it only writes the table.
  *
  *   npm run compatibility -- cpu wasm tensorflow webgpu webgl
  */

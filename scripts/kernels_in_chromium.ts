@@ -1,7 +1,7 @@
 /**
- * Runs the kernels in headless chromium, those of WebGPU on its software GPU, those of wasm over tfjs's binary for one thread and the one for several:
- * small trainings with the kernels, of which every loss has to be that of the same training on the cpu backend without them.
- * Exits with 1 if one is not, or WebGPU reports an error.
+ * Runs small trainings with this library's kernels in headless chromium: on WebGPU, by its software GPU, and on wasm, by tfjs's
+ * binary for one thread and by that for several. Every loss must equal that of the same training on the cpu backend without
+ * kernels. Exits with 1 if one does not, or if WebGPU reports an error.
  *
  *   npm run test:chromium                      # needs chromium on the path, or in CHROMIUM
  */
@@ -9,13 +9,13 @@ import {fileURLToPath} from 'node:url';
 import {bundlePage, runPage, scriptPage} from './chromium/run_page';
 import type {PageReport} from './chromium/page';
 
-/** Most that a loss may differ, relative to itself: float32 in another order, over all steps. */
+/** The largest relative difference of a loss: float32 sums are added in another order, over all steps. */
 const TOLERANCE = 1e-4;
 
 /** Where tfjs's own binaries are. */
 const wasmFiles = new URL('../node_modules/@tensorflow/tfjs-backend-wasm/dist/', import.meta.url);
 
-/** What is opened. */
+/** A page to open. */
 interface KernelPage {
   title: string;
   backend: 'webgpu' | 'wasm';

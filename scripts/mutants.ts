@@ -7,9 +7,9 @@ import {tapeMutants} from '../test/tape/mutants';
 import {mutate} from '../tools/mutate';
 
 /**
- * Breaks each mechanism of the gradient tape once (test/tape/mutants.ts), in a copy of the sources, and runs the tape's tests on the
- * cpu backend: one of them has to fail. Prints which. Fails if a mutant survives, if its place is not found, or if no test runs
- * on it.
+ * Checks that the tape's tests notice broken code: breaks each mechanism of the gradient tape (test/tape/mutants.ts) in a copy of
+ * the sources of its own, and runs the tests there on the cpu backend. Prints which test fails first. Fails if none does, if the
+ * code to change is not found, or if no test has run.
  */
 const mutants = Object.entries(tapeMutants).flatMap(([file, places]) =>
   Object.entries(places).flatMap(([place, ofPlace]) =>

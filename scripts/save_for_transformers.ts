@@ -5,8 +5,8 @@
  *     npx tsx scripts/save_for_transformers.ts SOURCE TARGET [F32|F16|BF16]
  *     npx tsx scripts/save_for_transformers.ts TARGET
  *
- * SOURCE is a folder or a URL, TARGET a folder, alone one that is saved already, as by `tfjs-owlore finetune`; the logits go to
- * TARGET.logits.safetensors.
+ * SOURCE is a folder or a URL, TARGET a folder; without SOURCE, TARGET is a folder that was saved before, for example by
+ * `tfjs-owlore finetune`. The logits are written to TARGET.logits.safetensors.
  */
 import {writeFileSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';

@@ -12,7 +12,7 @@ import type {Plugin} from 'esbuild';
 import {bundlePage, runPage, scriptPage} from './chromium/run_page';
 import type {Progress, SuiteReport} from './chromium/suite';
 
-/** What a test in the page writes. */
+/** A file that a test in the page wants written. */
 interface WrittenFile {
   path: string;
   text: string;
@@ -21,8 +21,8 @@ interface WrittenFile {
 const root = new URL('..', import.meta.url);
 
 /**
- * Files whose tests need nothing but fixtures from around them: updates, bases, scores and training runs against their references,
- * memory, every kind of model, and the programs. A driver that computes on the processor compiles a shader for each new shape.
+ * Updates, bases, scores and training runs against their references, memory, every kind of model, and the programs: files whose
+ * tests read nothing but fixtures. Not more of them, because a software driver takes long to compile a shader for each new shape.
  */
 const patterns = [
   /^(owlore_optimizer|memory_contract|layer_sampling_training|works_with)_test\.ts$/,
@@ -35,7 +35,7 @@ const files = readdirSync(new URL('test/', root), {recursive: true, encoding: 'u
   .filter((path) => patterns.some((pattern) => pattern.test(path)))
   .sort();
 const nodeModules = fileURLToPath(new URL('chromium/node_modules.ts', import.meta.url));
-/** gpt-tfjs assigns to a constant, on a way that nobody goes, and that esbuild takes for an error. */
+/** gpt-tfjs assigns to a constant in code that is never reached; esbuild takes that for an error. */
 const mendGptTfjs: Plugin = {
   name: 'gpt-tfjs',
   setup: ({onLoad}) =>
@@ -87,14 +87,14 @@ console.log(`\nwebgl on ${runsOn}, floating point numbers of ${bits} bits`);
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 if (failed > 0 || passed === 0) process.exitCode = 1;
 
-/** Only the record of the programs is there to be written. */
+/** Writes a file for a test in the page; only the record of the programs is allowed. */
 function write({path, text}: WrittenFile): void {
   if (!path.endsWith('/test/programs/record.json'))
     throw new Error(`a test wants to write ${path}`);
   writeFileSync(new URL('test/programs/record.json', root), text);
 }
 
-/** A test's line, and before it those of the suites that it is the first in. */
+/** Prints the line of a test, and before the first one of a suite the suite's title. */
 function print({path, state, milliseconds, error}: Progress): void {
   const own = path.at(-1)!;
   const around = path.slice(0, -1);

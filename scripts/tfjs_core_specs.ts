@@ -9,9 +9,9 @@ import type {recomputed} from '../src/tape/recompute';
 import type {engineGradients} from '../src/tape/gradients';
 
 /**
- * Runs the specs that tfjs-core ships in its npm package, on the cpu backend: with the stock tape, with every gradient
- * taken on the tape of src/tape, and with the function whose gradient is taken in one checkpoint besides. Fails if a
- * spec that passes with the stock tape fails with ours.
+ * Runs the specs in tfjs-core's npm package on the cpu backend, three times: with the stock tape, with all gradients taken on the
+ * tape of src/tape, and with that tape and each differentiated function recomputed as one checkpoint. Fails if a spec that passes
+ * with the stock tape fails with one of the others.
  */
 const tapes = ['stock', 'lean', 'checkpoint'] as const;
 type Tape = (typeof tapes)[number];
@@ -77,8 +77,8 @@ if (tape !== undefined && bundle !== undefined) {
 }
 
 /**
- * All specs of tfjs-core but those of what surrounds the ops: files, platforms, backends, flags and the debug mode,
- * which want other environments or print much.
+ * All specs of tfjs-core, except those of files, platforms, backends, flags and the debug mode, which need another environment
+ * or print much.
  */
 function specFiles(): string[] {
   return readdirSync(dist, {recursive: true, encoding: 'utf8'})
@@ -116,7 +116,7 @@ async function bundleSpecs(outfile: string): Promise<void> {
   });
 }
 
-/** The specs leave much behind in the global state of tfjs: each tape gets a process of its own. */
+/** In a process of its own for each tape, because the specs change the global state of tfjs. */
 function runInProcess(tape: Tape, bundle: string): Promise<SpecResult[]> {
   return new Promise((resolve, reject) => {
     const child = fork(script, [tape, bundle], {stdio: ['ignore', 'ignore', 'inherit', 'ipc']});

@@ -1,12 +1,12 @@
 /**
- * Breaks a program at one place, which is found in its syntax tree: by the name of the function, and in it by the code that is to
- * change. Neither line breaks nor comments play a part, nor what else the function does.
+ * Breaks a program at one place, which is found in its syntax tree: by the name of the function, and in it by the code to change.
+ * Line breaks, comments and the rest of the function do not matter.
  */
 import ts from 'typescript';
 
-/** One change, and what it is to show. */
+/** One change of a program. */
 export interface Mutant {
-  /** What the program does no more when it is changed. */
+  /** What the changed program no longer does. */
   mechanism: string;
   /**
    * The code that changes: an expression, or, with a semicolon at its end, a statement. A name that starts with `$` stands for any
@@ -68,7 +68,7 @@ function parsePattern(code: string): ts.Node {
   return (statement.expression as ts.ParenthesizedExpression).expression;
 }
 
-/** What is declared by this name in a piece of code, but for what is a part of another declaration in it. */
+/** The declarations of a name in a piece of code, without those inside of other declarations. */
 function declarationsIn(scope: ts.Node, name: string): ts.Node[] {
   const found: ts.Node[] = [];
   const look = (node: ts.Node): void => {
@@ -98,7 +98,7 @@ function visit(node: ts.Node, see: (node: ts.Node) => void): void {
   ts.forEachChild(node, (child) => visit(child, see));
 }
 
-/** Whether code is what a pattern says; notes what its `$` names stand for. */
+/** Whether code matches a pattern; notes what its `$` names stand for. */
 function isSame(pattern: ts.Node, node: ts.Node, names: Map<string, string>): boolean {
   if (ts.isIdentifier(pattern) && pattern.text.startsWith('$')) {
     const code = names.get(pattern.text) ?? node.getText();
@@ -118,7 +118,7 @@ function childrenOf(node: ts.Node): ts.Node[] {
   return children;
 }
 
-/** What a node says that its kind and its parts do not: a name, a literal, the sign of `-x`. */
+/** What tells two nodes of the same kind apart that have no children: a name, a literal, the sign of `-x`. */
 function wordOf(node: ts.Node): string | number | undefined {
   if (ts.isIdentifier(node) || ts.isPrivateIdentifier(node)) return node.text;
   if (ts.isLiteralExpression(node) || ts.isTemplateHead(node)) return node.text;

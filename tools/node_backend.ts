@@ -3,13 +3,12 @@ import {fileURLToPath, pathToFileURL} from 'node:url';
 import {prepareTensorflow, registerBackend, type BackendName} from '../src/cli/register_backend';
 
 /**
- * Makes a tfjs backend usable in Node, for the tests, the demo and the benchmarks: as the command line does, and for the two
- * backends that need something outside npm, a native library (`tensorflow`) and a graphics driver (`webgpu`), by what this
- * repository can build or knows of.
+ * Makes a tfjs backend usable in Node, for the tests, the demo and the benchmarks. It finds those that the command line finds, and
+ * also tfjs-node as this repository builds it, and for webgpu the software driver that chromium brings.
  */
 export {backendNames, type BackendName} from '../src/cli/register_backend';
 
-/** What it takes to get a backend that was not found. */
+/** How to get a backend that was not found. */
 export const howToGet: Readonly<Record<BackendName, string>> = {
   cpu: 'npm install',
   wasm: 'npm install',

@@ -1,4 +1,4 @@
-/** Checkpoints of random weights: for what a large model costs, which does not depend on what it has learnt. */
+/** Checkpoints of random weights, to measure what a large model costs: that does not depend on its values. */
 import {closeSync, mkdirSync, openSync, writeFileSync, writeSync} from 'node:fs';
 import {join} from 'node:path';
 import {readConfigJson} from '../src/llama/files/config_json';

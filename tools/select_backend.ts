@@ -1,18 +1,21 @@
-import {loadBackend, type BackendName} from './load_backend';
+import {backendNames, loadBackend, type BackendName} from './load_backend';
 import {selectBackend as select} from '../src/cli/backend';
 import {messageOf} from '../src/cli/usage_error';
+import {checkChoice} from '../src/options';
 
-/** Selects the backend that is wanted, else tensorflow if this machine has it, else wasm; returns its name. */
-export async function selectWanted(wanted: string | undefined): Promise<BackendName> {
-  const name = wanted ?? ((await loadBackend('tensorflow')) ? 'tensorflow' : 'wasm');
-  await selectBackend(name as BackendName);
-  return name as BackendName;
-}
-
-/** Selects a tfjs backend; where this machine has none of that name, ends the process with a line that says so. */
-export async function selectBackend(name: BackendName): Promise<void> {
-  await select(name, loadBackend).catch((error: unknown) => {
+/**
+ * Selects a tfjs backend for a program of this repository, with this library's kernels; a name that is wrong, or a backend
+ * that this machine does not have, ends the process with a line that says so.
+ *
+ * @param name `'auto'`, the default: tensorflow if this machine has it, else wasm.
+ * @returns its name.
+ */
+export async function selectBackend(name = 'auto'): Promise<BackendName> {
+  try {
+    checkChoice('selectBackend', 'name', name, ['auto', ...backendNames]);
+    return await select(name, loadBackend);
+  } catch (error) {
     console.error(`error: ${messageOf(error)}`);
-    process.exit(2);
-  });
+    return process.exit(2);
+  }
 }

@@ -1,6 +1,6 @@
 /**
- * The update of one variable, once by the kernels and once composed of tfjs's ops: for what compares the two. It gives the new
- * moments and the variable's new value, and disposes of nothing.
+ * The update of one variable by the kernels, and the same composed of tfjs's ops, for tests and benchmarks that compare the two.
+ * Both return the new moments and the variable's new value, and dispose of nothing.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreAdam, OwLoreProject, type Side} from '../src/kernels/kernel_names';
@@ -29,7 +29,7 @@ export interface UpdateNumbers {
 
 export type Updated = Moments & {variable: tf.Tensor};
 
-/** What `optim/update` does with as many ops. */
+/** As `optim/update` does it without the kernels. */
 export function composedUpdate(inputs: UpdateInputs, numbers: UpdateNumbers): Updated {
   const {variable, basis, clip, allFinite} = inputs;
   const {beta1, beta2, rate, epsilon, decay, side} = numbers;

@@ -1,6 +1,6 @@
 /**
- * What the optimizer's defaults cost and gain on ordinary small models: the loss that is reached beside `tf.train.adam` at the same
- * rate, and what other sides of the projection and the other scale would do.
+ * The optimizer's defaults on ordinary small models: the loss that they reach, beside that of `tf.train.adam` at the same rate and
+ * those of other sides of the projection and the other scale.
  *
  *   npm run bench:defaults                       # the tensorflow backend if it is there, else wasm
  *   npm run bench:defaults -- --only digits      # models with that in their titles
@@ -18,7 +18,7 @@ import {OwLoreOptimizer} from '../../src/index';
 import {Projections, stateSize} from '../../src/optim/projector';
 import {owloreDefaults} from '../../src/optim/owlore_options';
 import {ordinaryModels, Task, type OrdinaryModel, type Trained} from '../../tools/ordinary_models';
-import {selectWanted} from '../../tools/select_backend';
+import {selectBackend} from '../../tools/select_backend';
 import {provenance, readRecords, withRecord, writeRecord} from '../results/store';
 import {
   defaults,
@@ -43,11 +43,11 @@ const {values: flags} = parseArgs({
     write: {type: 'boolean', default: false},
   },
 });
-const backend = await selectWanted(flags.backend);
+const backend = await selectBackend(flags.backend);
 const seeds = flags.seeds.split(',').map(Number);
 const rank = Number(flags.rank);
 
-/** The least part of what Adam learns that the defaults have to learn, on average over the seeds. */
+/** With the defaults the held-out loss must fall by at least this part of its fall with Adam, averaged over the seeds. */
 const MARGIN = 0.97;
 
 const titles = ordinaryModels.map(({title}) => title);
@@ -100,7 +100,7 @@ async function measure(ordinary: OrdinaryModel): Promise<DefaultsMeasurements> {
   return {backend, tfjs: tf.version_core, seeds, projected, state, adam, runs};
 }
 
-/** What is projected of a model, and the numbers that are kept of its matrices. */
+/** How many matrices of a model are projected, and the size of the state of all matrices. */
 function plan({
   trainableWeights,
 }: tfl.LayersModel): Pick<DefaultsMeasurements, 'projected' | 'state'> {

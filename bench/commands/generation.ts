@@ -1,6 +1,6 @@
 /**
- * What a token of `generate` costs after more and more others, beside a full forward pass over all of them, which it would
- * take without keys and values kept:
+ * What a token of `generate` costs after a text of some length, and what it would cost without the key-value cache: a forward
+ * pass over the whole text:
  *
  *   npm run bench:generation                      # on wasm, about a minute
  *   npm run bench:generation -- --backend tensorflow
@@ -11,10 +11,8 @@
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-layers';
-import {backendNames, loadBackend, type BackendName} from '../../tools/load_backend';
-import {installKernelsForBackend} from '../../src/kernels/install_for_backend';
+import {selectBackend} from '../../tools/select_backend';
 import {createLlama, generate} from '../../src/llama';
-import {checkChoice} from '../../src/options';
 import {median} from '../harness/statistics';
 
 const {values} = parseArgs({
@@ -24,8 +22,6 @@ const {values} = parseArgs({
     passes: {type: 'string', default: '3'},
   },
 });
-const backend = values.backend as BackendName;
-checkChoice('bench:generation', 'backend', backend, backendNames);
 const [tokens, passes] = [Number(values.tokens), Number(values.passes)];
 
 const lengths = [16, 128, 512, 1024];
@@ -41,15 +37,13 @@ const config = {
   seed: 1,
 };
 
-if (!(await loadBackend(backend))) throw new Error(`bench:generation: no ${backend} here`);
-await tf.setBackend(backend);
-await installKernelsForBackend();
+const backend = await selectBackend(values.backend);
 
 const model = createLlama(config);
 const prompt = (length: number): number[] =>
   Array.from({length}, (_, i) => (7919 * i) % config.vocabSize);
 
-/** Milliseconds from one token to the next, the prompt's aside. */
+/** Milliseconds from one token to the next, without the pass over the prompt. */
 async function perToken(length: number): Promise<number> {
   const times: number[] = [];
   let last = performance.now();
@@ -64,7 +58,7 @@ async function perToken(length: number): Promise<number> {
   return median(times.slice(1));
 }
 
-/** Milliseconds of the pass that the next token would take without a cache. */
+/** Milliseconds of the forward pass that the next token would take without a cache. */
 async function fullPass(length: number): Promise<number> {
   const times: number[] = [];
   for (let pass = 0; pass <= passes; pass++) {

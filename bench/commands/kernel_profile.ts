@@ -4,7 +4,7 @@
  *   npm run bench:profile -- --backend tensorflow          # or wasm; webgpu does not wait for its kernels
  *   npm run bench:profile -- --trained lisa                # any of the trained sets of workload.ts; default full
  *
- * Medians over the steps. What is left of a step is JavaScript: tfjs's engine and layers, the tape, the optimizer.
+ * Medians over the steps. The rest of a step is JavaScript: tfjs's engine and layers, the tape, the optimizer.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
@@ -34,7 +34,7 @@ await (backend === 'wasm' ? wasm : tensorflow).installKernels();
 
 /** Milliseconds and calls of each kernel in the step that is running. */
 let spent = new Map<string, {milliseconds: number; calls: number}>();
-/** Kernels that another one runs are a part of that. */
+/** How many kernels are running inside one another; an inner one counts as part of the outermost. */
 let depth = 0;
 for (const config of tf.getKernelsForBackend(backend)) {
   const {kernelName, kernelFunc} = config;

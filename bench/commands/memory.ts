@@ -14,7 +14,7 @@
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import {startMemoryMeter} from '../../src/memory/meter';
-import {selectWanted} from '../../tools/select_backend';
+import {selectBackend} from '../../tools/select_backend';
 import {registerShapeBackend} from '../harness/shape_backend';
 import {median} from '../harness/statistics';
 import {measureAlone, Turns} from '../harness/turns';
@@ -50,7 +50,7 @@ const {values} = parseArgs({
 });
 const steps = Number(values.steps);
 const before = provenance();
-const backend = await selectWanted(values.backend);
+const backend = await selectBackend(values.backend);
 const meter = startMemoryMeter();
 
 const rows: MemoryRow[] = [
@@ -112,7 +112,7 @@ async function peakOf(options: Omit<TrainingOptions, 'shape'>): Promise<number> 
   return (await measureAlone({shape: referenceShape, ...options}, meter)).peak;
 }
 
-/** Of each variant. */
+/** The peak of each variant of a training. */
 async function peaksOf(options: Omit<TrainingOptions, 'shape' | 'variant'>): Promise<Peaks> {
   return {
     stock: await peakOf({...options, variant: 'stock'}),
@@ -149,7 +149,7 @@ async function measurePlainOps(): Promise<MemoryMeasurements['plainOps']> {
   return plainOps;
 }
 
-/** Options that make gradients wait for each other. */
+/** Options with which no gradient can be used before all are there. */
 const waiting = {
   "`nonFinite: 'ignore'`, as above": {},
   "`nonFinite: 'throw'`, the default": {nonFinite: 'throw'},

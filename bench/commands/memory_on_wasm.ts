@@ -1,6 +1,6 @@
 /**
- * Holds the figures that the shape-only backend gives for wasm to real steps there, with tfjs's own kernels (and the one
- * that the gradient of an embedding lacks):
+ * Compares the peaks that the shape-only backend gives for wasm with those of real steps on wasm, with tfjs's own kernels and the
+ * one that is missing for the gradient of an embedding:
  *
  *   npm run bench:memory-on-wasm                  # over a minute: a step with these kernels takes more than ten seconds
  *

@@ -1,5 +1,5 @@
 /**
- * Draws which bytes are alive when during one step of full fine-tuning, stock against this library:
+ * Draws how many bytes are alive at each moment of a step of full fine-tuning, with stock tfjs and with this library:
  *
  *   npm run bench:timeline                        # writes docs/memory.svg, docs/memory.md, bench/results/timeline.json
  *

@@ -1,15 +1,16 @@
 /**
- * How much of later gradients a basis of one gradient captures, on either side of a projection: on a real checkpoint, of which some
- * blocks are looked at.
+ * How much of later gradients a basis made from one gradient captures, on either side of a projection, in some blocks of a real
+ * checkpoint.
  *
  *   npm run bench:sides -- FOLDER --data FILE      # a LLaMA-style checkpoint with its tokenizer; a jsonl file of examples
  *
- * A basis is made of the gradient of one batch, as at a refresh; then ‖PᵀG‖² of the gradients of other batches, in per cent of
- * ‖G‖², at the same weights. `paper` at the default rank and at the rank where its state takes the bytes of `auto`, and `auto`.
+ * A basis is made from the gradient of one batch, as at a refresh. The figures are ‖PᵀG‖² of the gradients of other batches, in per
+ * cent of ‖G‖², at the same weights: for `auto`, and for `paper` at the default rank and at the rank where its state has the same
+ * size as that of `auto`.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
-import {selectWanted} from '../../tools/select_backend';
+import {selectBackend} from '../../tools/select_backend';
 import {loadLlama, loadTokenizer, sparseCrossEntropy, textDataset} from '../../src/llama';
 import {randomizedBasis} from '../../src/optim/basis';
 import {registeredVariable} from '../../src/optim/variables';
@@ -26,7 +27,7 @@ const {values: flags, positionals} = parseArgs({
     blocks: {type: 'string', default: '0,14,29'},
   },
 });
-await selectWanted(undefined);
+await selectBackend();
 const optimizer = new OwLoreOptimizer();
 const {model} = await loadLlama(positionals[0]!);
 const tokenizer = await loadTokenizer(positionals[0]!);

@@ -1,16 +1,17 @@
 /**
- * What trains better for its bytes: the sides of a projection, and two scales, on a real checkpoint, beside full Adam at the same rate.
+ * Compares the sides of a projection, and two scales, by held-out loss and size of state, on a real checkpoint and beside full Adam
+ * at the same rate.
  *
  *   npm run bench:side-training -- FOLDER --data FILE --held-out FILE   # a LLaMA-style checkpoint; jsonl files of examples
  *   npm run bench:side-training -- … --rates 1e-4,4e-4 --seeds 1,2 --blocks 20,25,29 --steps 30
  *
- * Some blocks are trained and all else is frozen, so what is before the first of them is computed once a batch. A seed determines the
- * order of the examples; the runs of a seed have the same batches.
+ * Some blocks train and the rest is frozen, so everything before the first of them is computed only once for each batch. A seed
+ * determines the order of the examples; all runs with the same seed have the same batches.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {selectWanted} from '../../tools/select_backend';
+import {selectBackend} from '../../tools/select_backend';
 import {loadLlama, loadTokenizer, sparseCrossEntropy, textDataset} from '../../src/llama';
 import {registeredVariable} from '../../src/optim/variables';
 import type {OwLoreOptions} from '../../src/optim/owlore_options';
@@ -34,7 +35,7 @@ const blocks = numbers(flags.blocks);
 const steps = Number(flags.steps);
 const HELD_OUT_BATCHES = 12;
 
-await selectWanted(undefined);
+await selectBackend();
 const {model} = await loadLlama(positionals[0]!);
 const tokenizer = await loadTokenizer(positionals[0]!);
 const from = model.layers.findIndex(({name}) => name === `model.layers.${Math.min(...blocks)}`);

@@ -11,7 +11,7 @@ export interface ContenderOptions {
   command: string;
   args: readonly string[];
   env?: Readonly<Record<string, string>>;
-  /** Steps before those that count. */
+  /** Steps of the warm-up, which are not measured. */
   warmUp: number;
   /** Steps in each round, one after the other. */
   steps: number;
@@ -24,7 +24,7 @@ export interface Step {
   cpu: number;
 }
 
-/** The most bytes there have been. */
+/** The most bytes at once, until now. */
 export interface PeakMemory {
   /** Of the process, all of it; undefined where the system does not tell. */
   resident: number | undefined;
@@ -34,14 +34,14 @@ export interface PeakMemory {
   tensors: number | undefined;
 }
 
-/** What a contender lacks on this machine. */
+/** A contender cannot run, because this machine lacks something. */
 export class AbsentError extends Error {}
 
 /** A training in a process of its own, so that heaps, thread pools and compilers do not mix. */
 export class Contender {
   about: {parameters: number; versions: Record<string, string>} = {parameters: 0, versions: {}};
   private readonly replies: AsyncIterator<string>;
-  /** The last that it wrote to standard error. */
+  /** The end of what the process wrote to standard error. */
   private complaints = '';
 
   private constructor(

@@ -1,4 +1,4 @@
-/** Which bytes are alive when during one training step, and what they are for. */
+/** How many bytes are alive at each moment of a training step, by what they are for. */
 import * as tf from '@tensorflow/tfjs-core';
 import {startMemoryMeter, type MemoryMeter} from '../../src/memory/meter';
 import {Training, type TrainingOptions} from './workload';
@@ -18,20 +18,20 @@ export type Sample = Record<Category, number> & {made: number};
 
 export interface Timeline {
   samples: Sample[];
-  /** How many buffers had been made when the loss was there. */
+  /** How many buffers had been made when the forward pass had ended. */
   forwardEnd: number;
 }
 
 /** What code was running when a buffer was made. */
 type Origin = 'forward' | 'backward' | 'update';
 
-/** A buffer that was alive in the step; times count the buffers made, −1: it was there before, Infinity: it stayed. */
+/** A buffer that was alive in the step. Times are numbers of buffers made; −1: from before the step, Infinity: not freed in it. */
 interface Life {
   bytes: number;
   from: number;
   to: number;
   origin: Origin | null;
-  /** For one of the forward pass, when that pass (or the repetition of a segment) ended. */
+  /** For a buffer of a forward pass: when that pass, or that repetition of a segment, ended. */
   forwardEnd: number;
 }
 

@@ -1,10 +1,10 @@
-/** What Linux tells of another process; nothing elsewhere. */
+/** Processor time and memory of another process, on Linux. */
 import {existsSync, readFileSync} from 'node:fs';
 
-/** Linux counts processor time in hundredths of a second for whoever asks by `/proc`, on all its platforms. */
+/** `/proc` gives processor time in hundredths of a second, on all platforms of Linux. */
 const MILLISECONDS_PER_TICK = 10;
 
-/** Processor time of all its threads until now; NaN where the system does not tell. */
+/** Processor time of all threads of a process until now; NaN where there is no `/proc`. */
 export function cpuMilliseconds(pid: number): number {
   const file = `/proc/${pid}/stat`;
   if (!existsSync(file)) return NaN;
@@ -13,7 +13,7 @@ export function cpuMilliseconds(pid: number): number {
   return (Number(afterName[14 - 3]) + Number(afterName[15 - 3])) * MILLISECONDS_PER_TICK;
 }
 
-/** The most memory that it has had, in bytes; undefined where the system does not tell. */
+/** The most resident memory that a process has had, in bytes; undefined where there is no `/proc`. */
 export function peakResidentBytes(pid: number): number | undefined {
   const file = `/proc/${pid}/status`;
   if (!existsSync(file)) return undefined;

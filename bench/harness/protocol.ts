@@ -1,6 +1,6 @@
-/** What `npm run bench` and the trainings that it compares say to each other: a line of JSON each. */
+/** The messages between `npm run bench` and the trainings that it compares: a line of JSON each. */
 
-/** To a training: do a step; say what memory you have taken. It ends when its standard input does. */
+/** To a training: do a step, or report the memory used so far. A training ends when its standard input does. */
 export type Request = 'step' | 'memory';
 
 /** From a training. */

@@ -7,18 +7,18 @@ import {
 } from './contender';
 import {median} from './statistics';
 
-/** What one contender came to. */
+/** The measurements of one contender. */
 export interface Measured {
   title: string;
   parameters: number;
   versions: Record<string, string>;
-  /** Median over the steps that count. */
+  /** Median of a step, without the warm-up. */
   milliseconds: number;
-  /** Of each of them. */
+  /** Milliseconds of each of these steps. */
   times: number[];
   /** Processors that its steps kept busy: 1 for one thread. Null where the system does not tell. */
   processors: number | null;
-  /** The same while the others had their turns: near 0, or it was in their way. */
+  /** The same while it waited for the others: if not near 0, it disturbed them. */
   processorsWaiting: number | null;
   memory: PeakMemory;
   /** Of all steps, those of the warm-up as well. */
@@ -32,8 +32,8 @@ export interface InterleavedRun<Name extends string> {
 }
 
 /**
- * Lets trainings take turns, a few steps each a round, so that all see the same machine. Their processes are there all the
- * time. One that fails drops out, and the others go on.
+ * Lets trainings take turns, a few steps in each round, so that a busy machine is equally busy for all. Their processes run until
+ * the end. One that fails drops out, and the others go on.
  */
 export async function runInterleaved<Name extends string>(
   contenders: Readonly<Record<Name, ContenderOptions>>,

@@ -1,7 +1,7 @@
 import {createInterface} from 'node:readline';
 import type {Reply, Request} from './protocol';
 
-/** A training in a process of its own, which does a step when it is told to. */
+/** A training that does a step when it is asked to. */
 export interface Steps {
   /** Number of weights, and the versions of what does the work. */
   about: {parameters: number; versions: Record<string, string>};
@@ -15,10 +15,10 @@ export interface Steps {
  * Answers the requests that come by standard input, until it ends. Between two of them the process waits, and so leaves the
  * machine to others.
  *
- * @param create The training, or what it would take to have it.
+ * @param create Makes the training, or says what this machine lacks for it.
  */
 export async function serveSteps(create: () => Promise<Steps | {needs: string}>): Promise<void> {
-  // Standard output is for replies; libraries talk, too.
+  // Standard output is for replies, and libraries write to it by these functions.
   console.log = console.info = console.error;
   const reply = (line: Reply): void => void process.stdout.write(`${JSON.stringify(line)}\n`);
   const steps = await create();
@@ -26,7 +26,7 @@ export async function serveSteps(create: () => Promise<Steps | {needs: string}>)
     reply({kind: 'absent', ...steps});
     return;
   }
-  // What making it has left behind is no part of its memory.
+  // Garbage of the preparation is no part of the training's memory.
   globalThis.gc?.();
   reply({kind: 'ready', ...steps.about});
   for await (const line of createInterface({input: process.stdin})) {

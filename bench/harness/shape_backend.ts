@@ -1,6 +1,6 @@
 /**
- * A tfjs backend that computes shapes and no values: a training step of a model of any size takes no longer than tfjs itself
- * does between its kernels, and makes and frees the same buffers as on a real backend. Every value read from it is 0.
+ * A tfjs backend that computes shapes and no values. A training step makes and frees the same buffers as on a real backend, but
+ * takes only the time that tfjs needs between its kernels, whatever the size of the model. Every value read from it is 0.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import {loadBackend} from '../../tools/load_backend';

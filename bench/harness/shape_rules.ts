@@ -1,4 +1,4 @@
-/** The shapes of what kernels put out, from the shapes of what they are given; by tfjs's own arithmetic where it has one. */
+/** Output shapes of kernels from their input shapes, computed by tfjs's own functions where there are any. */
 import * as tf from '@tensorflow/tfjs-core';
 
 export interface Output {
@@ -125,8 +125,8 @@ const rules: Record<string, Rule> = {
 };
 
 /**
- * What a kernel puts out by its rule, or by the rule of all elementwise kernels (operands `x`, or `a` and `b`, and no
- * attributes); null if there is none.
+ * Shapes and types of a kernel's outputs, by its rule or by the rule of elementwise kernels (inputs `x`, or `a` and `b`, and no
+ * attributes); null if there is no rule for it.
  */
 export function outputsByRule(
   kernel: string,

@@ -1,7 +1,7 @@
 import type {MemoryMeter} from '../../src/memory/meter';
 import {Training, type TrainingOptions} from './workload';
 
-/** What one of several trainings costs that take turns: of each its own bytes and its own time. */
+/** One of several trainings that take turns in a process, with its own bytes and times. */
 export class Turns {
   readonly losses: number[] = [];
   readonly milliseconds: number[] = [];
@@ -37,7 +37,7 @@ export class Turns {
 }
 
 /**
- * Peak and bytes at rest of a training alone. Two steps of the optimizer tell: the first makes the state, the second replaces
+ * Peak and bytes at rest of a single training, from two steps of the optimizer: the first creates the state, the second replaces
  * it.
  */
 export async function measureAlone(

@@ -51,12 +51,12 @@ export const variantTitles: Record<Variant, string> = {
 };
 
 /**
- * Small, so that rounding does not grow beyond what shows in the losses of 20 steps: at ten times as much two runs that round
- * differently part after 15 steps.
+ * So small that the losses of two runs that round differently stay equal for 20 steps; at ten times this rate they differ after
+ * 15 steps.
  */
 const LEARNING_RATE = 1e-4;
 
-/** What `tf.train.adam(LEARNING_RATE)` does. It does not look for NaN either. */
+/** Makes this library's optimizer do what `tf.train.adam(LEARNING_RATE)` does, which does not look for NaN either. */
 export const adamOptions: OwLoreOptions = {
   learningRate: LEARNING_RATE,
   epsilon: 1e-7,
@@ -79,7 +79,7 @@ export interface TrainingOptions {
   plainOps?: boolean;
   /** For this library's optimizer. Default {@link adamOptions}. */
   optimizer?: OwLoreOptions;
-  /** Default: where the vocabulary is many times the width, as the docs of the option advise. */
+  /** The option of `createLlama`. Default: true if the vocabulary is at least 16 times the width. */
   headInLoss?: boolean;
 }
 

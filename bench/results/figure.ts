@@ -1,17 +1,17 @@
-/** A figure that a benchmark finds, and what it must be. */
+/** A figure that a benchmark measures, and the goal that it must reach. */
 
 /** What a figure must reach, in the unit of its value. */
 export type Goal = {atMost: number} | {atLeast: number};
 
 /** A line of a table of figures. */
 export interface Figure {
-  /** What is compared with what; the same in every run, as figures are known by it. */
+  /** What is compared with what; the same in every run, because it identifies the figure. */
   name: string;
   /** A ratio of medians of one interleaved run, a share, or a count. */
   value: number;
   /** How the value is written: 'times' 12.3 ×, 'share' as a percentage (0.05 is 5 %), 'count' as it is. */
   unit: 'times' | 'share' | 'count';
-  /** Without one the figure is there to be known. */
+  /** Without a goal the figure is for information only. */
   goal?: Goal;
 }
 

@@ -27,17 +27,17 @@ export interface Provenance {
   commit: string;
   /** The day, as in 2026-01-31. */
   date: string;
-  /** Processes that wanted a processor before the run, averaged over a minute: near 0 on a quiet machine. Null: nobody looked. */
+  /** Processes waiting for a processor before the run, averaged over a minute: near 0 on a quiet machine. Null: not measured. */
   load: number | null;
 }
 
 /** What a part of a benchmark has found. */
 export interface Findings<Measured extends object = object> {
-  /** What is to be known at a glance, with what it must be. */
+  /** The main figures, with their goals. */
   figures?: Figure[];
   /** The measurements behind the figures and the tables: times, bytes, versions. */
   measured: Measured;
-  /** What was not measured, and what it would take. */
+  /** What was not measured, and what this machine lacks for it. */
   skipped?: string[];
 }
 
@@ -49,7 +49,7 @@ export type Records<Measured extends object = object> = Readonly<
   Record<string, ResultRecord<Measured>>
 >;
 
-/** The name of the part of a benchmark that has but one. */
+/** The name of the only part of a benchmark that is not divided. */
 export const WHOLE = 'whole';
 
 /** The records of a benchmark; none if it has never been run. */
@@ -87,7 +87,7 @@ export function withRecord<Measured extends object>(
   return Object.fromEntries(order.flatMap((name) => (all[name] ? [[name, all[name]]] : [])));
 }
 
-/** To be taken before a run, which is a load itself. */
+/** Call this before the run, which would itself add to the load. */
 export function provenance(): Provenance {
   return {
     machine: machine(),

@@ -1,4 +1,4 @@
-/** Making a tfjs backend of Node the one that computes. */
+/** Selects the tfjs backend that a command computes on. */
 import * as tf from '@tensorflow/tfjs-core';
 import {installKernelsForBackend} from '../kernels/install_for_backend';
 import '../preload';
@@ -20,7 +20,7 @@ const HOW_TO_GET: Readonly<Record<BackendName, string>> = {
  * @param name `'auto'`: tensorflow if it is installed, else wasm, else cpu.
  * @param register Registers a backend; default: as npm installed it.
  * @returns its name.
- * @throws if it is not there.
+ * @throws if this machine has no such backend.
  */
 export async function selectBackend(
   name: BackendName | 'auto',
@@ -35,7 +35,7 @@ export async function selectBackend(
   }
   throw new Error(
     name === 'auto'
-      ? `no backend is installed; a fast one is there after '${HOW_TO_GET.wasm}'`
-      : `there is no backend '${name}' on this machine; it takes '${HOW_TO_GET[name]}'`,
+      ? `no backend is installed; '${HOW_TO_GET.wasm}' gets a fast one`
+      : `there is no backend '${name}' on this machine; to get it: ${HOW_TO_GET[name]}`,
   );
 }

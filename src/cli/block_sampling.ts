@@ -50,12 +50,13 @@ export async function chooseSampling(
   const {method, seed} = settings;
   const {sampling}: MethodParts = paperMethods[method];
   if (sampling === null) return null;
-  checkGamma(settings, sizes, context);
+  checkGamma(settings, sizes.blocks, 'the blocks of the model', context);
   const interval = fitted.interval(settings.interval, sizes);
   const found: FoundScores = needsScores(sampling)
     ? await findScores(settings, scored, fitted, context)
     : {scores: sampling.scores!, values: null, title: null};
   const alive = found.values?.filter((score) => score > 0).length;
+  if (alive) checkGamma(settings, alive, 'the blocks with a score above 0', context);
   const gamma = fitted.gamma(settings.gamma ?? sampling.gamma, sizes, alive);
   const {sampler = layerSamplingDefaults.sampler} = sampling;
   const names = {all: scored.blocks, candidates: scored.blocks};
@@ -70,11 +71,9 @@ export async function chooseSampling(
   };
 }
 
-function checkGamma({gamma}: FinetuneSettings, {blocks}: Sizes, {given}: Context): void {
-  if (gamma === undefined || gamma <= blocks) return;
-  throw new UsageError(
-    `${given.get('gamma')} must be <= ${blocks}, the blocks of the model; got ${gamma}`,
-  );
+function checkGamma({gamma}: FinetuneSettings, most: number, what: string, {given}: Context): void {
+  if (gamma === undefined || gamma <= most) return;
+  throw new UsageError(`${given.get('gamma')} must be <= ${most}, ${what}; got ${gamma}`);
 }
 
 interface FoundScores {

@@ -25,7 +25,7 @@ export async function* calibrationBatches(
   }
 }
 
-/** The same, with its progress shown. */
+/** As `calibrationBatches`, with a progress bar. */
 export async function* watchedCalibration(
   dataset: AsyncIterable<TextBatch>,
   count: number,

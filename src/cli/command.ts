@@ -1,17 +1,20 @@
 import type {CommandConsole} from './console';
+import type {Interruption} from './interruption';
 import type {Given, Options, SettingsOf} from './options';
 import type {BackendName} from './register_backend';
 
-/** What a command works with beside its options. */
+/** What a command is given beside its options. */
 export interface Context {
   console: CommandConsole;
   /** The options that were given, on the command line or in a config file. */
   given: Given;
+  /** A message of the library with the names that options have on the command line. */
+  withFlags(message: string): string;
   stdin: NodeJS.ReadableStream & {isTTY?: boolean};
   /** Makes a backend tfjs's, with this library's kernels; throws if this machine has no such backend. */
   selectBackend(name: BackendName | 'auto'): Promise<BackendName>;
-  /** Aborted by Ctrl-C, just before the process ends: listeners have no time to wait for anything. */
-  signal: AbortSignal;
+  /** What ends the command early, such as Ctrl-C. */
+  interruption: Interruption;
 }
 
 /** A command of `tfjs-owlore`: one file of this folder that program.ts lists. */
@@ -22,6 +25,8 @@ export interface Command<O extends Options = Options> {
   /** Command lines, without the program's name, each below a line that says what it does. */
   examples: ReadonlyArray<readonly [what: string, args: string]>;
   options: O;
+  /** The config file that the options of the command line ask for in place of `--config`, as `--resume` does. */
+  configFile?(options: Partial<SettingsOf<O>>): string | undefined;
   /**
    * Does it.
    *

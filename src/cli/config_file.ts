@@ -5,15 +5,15 @@ import {checkKnown} from '../options';
 import type {Options} from './options';
 import {asUsage} from './usage_error';
 
-/** What a config file says. */
+/** The options of a config file. */
 export interface Config {
-  /** The file's path, as messages have it. */
+  /** The file's path, for messages. */
   name: string;
   values: Record<string, unknown>;
 }
 
 /**
- * Reads a config file. An option that is null there counts as not given.
+ * Reads a config file. An option that is null counts as not given.
  *
  * @throws UsageError if it cannot be read, if it is not a JSON object, or if it has an option that the command does not
  *   know, or one that is out of range.

@@ -5,28 +5,28 @@
 import {startProgress, type Progress, type ProgressOptions} from './progress';
 import {style, withVisibleControls} from './style';
 
-/** Where texts go. */
+/** A stream that a command writes to. */
 export interface OutputStream extends NodeJS.WritableStream {
   isTTY?: boolean;
   /** Characters in a line, of a terminal. */
   columns?: number;
-  /** Whether it shows colors. */
+  /** Whether it can show bold and dim letters. */
   hasColors?(): boolean;
 }
 
 /** The two streams of a command. */
 export class CommandConsole {
-  /** What is under way. */
+  /** The progress that is being shown. */
   private running: Progress | null = null;
 
   constructor(
     private readonly stdout: OutputStream,
     private readonly stderr: OutputStream,
-    /** Whether stdout is for a program. */
+    /** Whether stdout is read by a program, by `--json`. */
     readonly isJson: boolean,
   ) {}
 
-  /** Whether somebody is looking on while the result is written. */
+  /** Whether the result is written to a terminal, where somebody may be watching. */
   get isWatched(): boolean {
     return !this.isJson && this.stdout.isTTY === true;
   }
@@ -62,7 +62,7 @@ export class CommandConsole {
     return {...progress, end: () => this.endProgress()};
   }
 
-  /** Takes a bar away, if there is one. */
+  /** Ends the progress that is being shown, if there is any. */
   endProgress(): void {
     this.running?.end();
     this.running = null;

@@ -1,11 +1,11 @@
-/** How many examples a file has, for the time that is left. */
+/** Counts the examples of a file, from which progress bars tell the time that is left. */
 import {chunksOf, openDataFile} from '../llama/text/data_file';
 import {readRecords} from '../llama/text/records';
 import type {CommandConsole} from './console';
 import {countMegabytes} from './progress';
 
 /**
- * Counts the examples of a `jsonl` or `json` file; they are not looked into.
+ * Counts the examples of a `jsonl` or `json` file, without checking what is in them.
  *
  * @throws if there is no such file.
  */

@@ -6,21 +6,24 @@ import {choice, flag, group, number, numberOr} from './options';
 const {format, maxLength, batchSize} = textDatasetDefaults;
 
 export const dataOptions = group('Data', {
-  format: choice('what the examples hold', EXAMPLE_FORMATS, format),
-  maxLength: number(`tokens in a row (default: ${maxLength}, or as many as the model can take)`, {
-    integer: true,
-    min: 1,
-  }),
+  format: choice('what kind of examples the file holds', EXAMPLE_FORMATS, format),
+  maxLength: number(
+    `the most tokens in a row (default: ${maxLength}, or fewer if the model takes fewer)`,
+    {
+      integer: true,
+      min: 1,
+    },
+  ),
   batchSize: number('rows that go through the model together', {
     integer: true,
     min: 1,
     default: batchSize,
   }),
-  packing: flag('rows hold several examples, one behind the other'),
+  packing: flag('put several examples into a row, one after another'),
 });
 
 /** Of outlier scores. */
-export const tau = numberOr('auto', 'an outlier is above tau times the mean of its block', {
+export const tau = numberOr('auto', 'an outlier is a value above tau times the mean of its block', {
   exclusiveMin: 0,
   default: 'auto',
 });

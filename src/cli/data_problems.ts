@@ -1,13 +1,13 @@
-/** What could not be used of a data file, line by line. */
+/** Messages on the examples of a data file that could not be used. */
 import type {DatasetReport} from '../llama/index';
-import type {CommandConsole} from './console';
+import type {Context} from './command';
 
 /** Problems that are shown; the others are counted. */
 const SHOWN = 5;
 
-/** Says which examples were dropped or cut, and why; nothing if all are as they should be. */
+/** Writes which examples were dropped or cut, and why; nothing if none was. */
 export function noteDataProblems(
-  console: CommandConsole,
+  {console, withFlags}: Context,
   path: string,
   {used, cut, dropped, problems}: DatasetReport,
 ): void {
@@ -16,7 +16,7 @@ export function noteDataProblems(
   console.note(`${path}: of ${used + dropped} examples ${counts.join(', ')}`);
   const inOrder = [...problems].sort((a, b) => a.line - b.line);
   for (const {line, kind, reason} of inOrder.slice(0, SHOWN)) {
-    console.note(`  line ${line}, ${kind}: ${reason}`);
+    console.note(`  line ${line}, ${kind}: ${withFlags(reason)}`);
   }
   const others = cut + dropped - SHOWN;
   if (others > 0) console.note(`  … and ${others} more`);

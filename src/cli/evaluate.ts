@@ -34,9 +34,9 @@ type Task = (typeof TASKS)[number];
 const options = {
   ...modelOptions,
   ...group('Task', {
-    task: choice<Task, 'perplexity'>('what it is asked', TASKS, 'perplexity'),
+    task: choice<Task, 'perplexity'>('what is measured', TASKS, 'perplexity'),
     data: required(fileOrUrl("texts, or the task's own file of questions")),
-    limit: number('no more examples or questions than this (default: all)', {
+    limit: number('the most examples or questions to take (default: all)', {
       integer: true,
       min: 1,
     }),
@@ -47,8 +47,8 @@ const options = {
       min: 0,
       default: gsm8kDefaults.shots,
     }),
-    shotsFrom: fileOrUrl('the file that they are taken from'),
-    maxNewTokens: number('most tokens of an answer to gsm8k', {
+    shotsFrom: fileOrUrl('the file of solved examples'),
+    maxNewTokens: number('the most tokens of an answer to gsm8k', {
       integer: true,
       min: 1,
       default: gsm8kDefaults.maxNewTokens,
@@ -61,7 +61,7 @@ type Settings = SettingsOf<typeof options>;
 
 export const evaluate = defineCommand({
   name: 'evaluate',
-  summary: 'Says how good a model is at a task.',
+  summary: 'Measures how good a model is at a task.',
   examples: [
     ['how well it predicts texts', 'evaluate --model demo/model --data held_out.jsonl'],
     [
@@ -86,7 +86,7 @@ export const evaluate = defineCommand({
   },
 });
 
-/** The options that have no effect, each with the reason. */
+/** The options that have no effect with a task, each with the reason. */
 function meaningless(task: Task): Record<string, string | undefined> {
   const byTask = `--task ${task}`;
   const ofTexts = task === 'perplexity' ? undefined : byTask;
@@ -112,8 +112,9 @@ function scoreOf(loaded: Loaded, settings: Settings, context: Context): Promise<
 async function scorePerplexity(
   {model, tokenizer, config}: Loaded,
   {data, limit = Infinity, format, maxLength, batchSize, packing}: Settings,
-  {console}: Context,
+  context: Context,
 ): Promise<object> {
+  const {console} = context;
   const total = Math.min(limit, await countExamples(data, console));
   const dataset = textDataset(data, tokenizer, {
     ...{format, maxLength, batchSize, packing, config},
@@ -132,7 +133,7 @@ async function scorePerplexity(
   const result = await perplexity(model, watched());
   progress.end();
   const {used, cut, dropped, problems} = dataset.report;
-  noteDataProblems(console, data, dataset.report);
+  noteDataProblems(context, data, dataset.report);
   printValues(
     (line) => console.print(line),
     [

@@ -1,22 +1,34 @@
 /** `tfjs-owlore finetune`: trains a model, and leaves a folder that says how it went. */
+import {existsSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
+import {resumeCheckpoint} from '../checkpoint/resume_checkpoint';
+import {saveCheckpoint} from '../checkpoint/save_checkpoint';
 import {perplexity, saveLlama, sparseCrossEntropy, type TextBatch} from '../llama/index';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import {paperMethod} from '../methods';
 import {resolveBlocks} from '../model/blocks';
-import {cosineDecay, linearDecay, warmup, type LearningRate} from '../optim/schedule';
+import {warmup, type LearningRate} from '../optim/schedule';
 import {chooseSampling, type BlockSampling} from './block_sampling';
 import {defineCommand, type Context} from './command';
-import {checkTogether, configOf, finetuneOptions, type FinetuneSettings} from './finetune_options';
+import {
+  checkTogether,
+  configOf,
+  finetuneOptions,
+  schedules,
+  scoreNames,
+  type FinetuneSettings,
+} from './finetune_options';
 import {printOutcome, runRecord, type Outcome, type Trained} from './finetune_outcome';
 import {FittedDefaults, type Sizes} from './fitted_defaults';
 import {withLibraryMessages} from './library_messages';
 import {loadModel, type Loaded} from './model_options';
 import {nextTurn} from './progress';
-import {checkRunFolder, RunFolder} from './run_folder';
+import {StoppedError} from './interruption';
+import {checkResumable, checkRunFolder, filesOfRun, RunFolder} from './run_folder';
+import {checkInputsOutside} from './run_inputs';
 import {openTensorBoard} from './tensorboard';
 import {prepareData, type TrainingData} from './training_data';
-import {TrainingMonitor, type LogEntry} from './training_monitor';
+import {TrainingMonitor, type LogEntry, type MonitorState} from './training_monitor';
 import {messageOf} from './usage_error';
 
 export const finetune = defineCommand({
@@ -31,10 +43,18 @@ export const finetune = defineCommand({
     ],
   ],
   options: finetuneOptions,
-  async run(settings, context) {
+  configFile: ({resume}) => (resume === undefined ? undefined : filesOfRun(resume).config),
+  async run(all, context) {
     const {given, console} = context;
+    const settings = all.resume === undefined ? all : {...all, output: all.resume};
     checkTogether(settings, given);
-    checkRunFolder(given.get('output')!, settings.output, settings);
+    const {output, model, data, validation, scores, resume} = settings;
+    checkInputsOutside(given, output, {
+      ...{model, data, validation},
+      scores: scoreNames.includes(scores) ? undefined : scores,
+    });
+    if (resume !== undefined) checkResumable(given.get('resume')!, resume);
+    else checkRunFolder(given.get('output')!, output, settings.overwrite);
     const backend = await context.selectBackend(settings.backend);
     const meter = startMemoryMeter();
     try {
@@ -73,26 +93,57 @@ async function finetuneModel(
 ): Promise<object> {
   const start = performance.now();
   const plan = await makePlan(settings, loaded, context);
-  const folder = new RunFolder(settings.output);
-  const onInterrupt = (): void => folder.end('interrupted');
-  context.signal.addEventListener('abort', onInterrupt);
+  const {console, given, interruption} = context;
+  const {output, overwrite, resume} = settings;
+  const folder =
+    resume === undefined
+      ? RunFolder.open(given.get('output')!, output, overwrite)
+      : RunFolder.resume(given.get('resume')!, resume);
+  if (folder.replacesEarlier) {
+    console.note(
+      `${folder.path}: the earlier run stays until this one is done in ${folder.current}`,
+    );
+  }
+  interruption.signal.addEventListener('abort', () =>
+    console.note('stopping after this batch; once more, and the process ends at once'),
+  );
+  return interruption.stopTidily(async () => {
+    const outcome = await runIn(folder, context, async () => {
+      folder.writeConfig(configOf(plan.settings));
+      const trained = await train(plan, loaded, meter, folder, context);
+      await folder.saveModel((target) => saveLlama(loaded.model, target, {dtype: settings.dtype}));
+      const trainedModel: Outcome = {
+        ...{settings: plan.settings, trained, sampling: plan.sampling, report: plan.data.report},
+        parameters: loaded.model.countParams(),
+        seconds: (performance.now() - start) / 1000,
+      };
+      folder.writeReport(runRecord(trainedModel));
+      return trainedModel;
+    });
+    return printOutcome(outcome, folder, console);
+  });
+}
+
+/** Runs `body`, and ends the log of the run as it ended. */
+async function runIn<T>(
+  folder: RunFolder,
+  {console, withFlags}: Context,
+  body: () => Promise<T>,
+): Promise<T> {
   try {
-    folder.writeConfig(configOf(plan.settings));
-    const trained = await train(plan, loaded, meter, folder, context);
-    const outcome: Outcome = {
-      ...{settings: plan.settings, trained, sampling: plan.sampling, report: plan.data.report},
-      parameters: loaded.model.countParams(),
-      seconds: (performance.now() - start) / 1000,
-    };
-    folder.writeReport(runRecord(outcome));
-    await saveLlama(loaded.model, folder.model, {dtype: settings.dtype});
-    folder.end('done');
-    return printOutcome(outcome, folder, context.console);
+    const result = await body();
+    folder.finish();
+    return result;
   } catch (error) {
-    folder.end('failed', messageOf(error));
+    try {
+      const isStopped = error instanceof StoppedError;
+      folder.stop(
+        isStopped ? {state: 'interrupted'} : {state: 'failed', error: withFlags(messageOf(error))},
+      );
+    } catch (cause) {
+      console.note(`warning: the log could not be ended: ${messageOf(cause)}`);
+    }
     throw error;
-  } finally {
-    context.signal.removeEventListener('abort', onInterrupt);
   }
 }
 
@@ -113,7 +164,7 @@ async function makePlan(
     blocks: blocks.map(({name}) => name),
     dataset: data.training({repeat: false}),
   };
-  const sampling = await chooseSampling(settings, scored, sizes, fitted, context);
+  const sampling = await chooseSampling(scoresOfRun(settings), scored, sizes, fitted, context);
   const line = fitted.line();
   if (line !== null) context.console.note(line);
   return {
@@ -129,19 +180,28 @@ async function makePlan(
   };
 }
 
+/** Settings with the scores that a run which goes on has computed before. */
+function scoresOfRun(settings: FinetuneSettings): FinetuneSettings {
+  const {resume, scores} = settings;
+  if (resume === undefined || scores === 'uniform') return settings;
+  const file = filesOfRun(resume).scores;
+  return existsSync(file) ? {...settings, scores: file} : settings;
+}
+
 async function train(
   {settings, data, sampling}: Plan,
   {model}: Loaded,
   meter: MemoryMeter,
   folder: RunFolder,
-  {console, signal}: Context,
+  {console, interruption: {signal}}: Context,
 ): Promise<Trained> {
   const {steps} = data;
-  const {accumulate, rank, refreshInterval, weightDecay, clipNorm, checkpoint} = settings;
+  const {accumulate, rank, refreshInterval, weightDecay, clipNorm, nonFinite, checkpoint} =
+    settings;
   const {optimizer, callback: layerSampling} = paperMethod(settings.method, model, {
     learningRate: learningRateOf(settings, steps),
     scale: 1, // from OwLore's published code, like the default rate
-    ...{rank, refreshInterval, weightDecay, clipNorm, accumulate, checkpoint},
+    ...{rank, refreshInterval, weightDecay, clipNorm, nonFinite, accumulate, checkpoint},
     ...sampling?.options,
   });
   if (sampling?.scores) folder.writeScores(sampling.scores);
@@ -153,7 +213,16 @@ async function train(
   const monitor = new TrainingMonitor({
     ...{steps, accumulate, blocks, meter},
     learningRate: () => optimizer.learningRate,
-    evaluate: async () => (await perplexity(model, interruptible(data.heldOut()))).loss,
+    evaluate: async () => {
+      const isLast = monitor.steps.length === steps;
+      const batches = interruptible(data.heldOut(), isLast ? undefined : signal);
+      try {
+        return (await perplexity(model, batches)).loss;
+      } catch (error) {
+        if (signal.aborted && error === signal.reason) return null;
+        throw error;
+      }
+    },
     evaluateEvery: settings.evaluateEvery!,
     startProgress: () => console.progress({label: 'training', total: steps}),
     log: (entry) => {
@@ -163,28 +232,55 @@ async function train(
         console.note(`step ${entry.step}: held-out loss ${entry.loss.toFixed(4)}`);
     },
   });
-  const writeHistory = (): void => {
-    if (layerSampling) folder.writeHistory(layerSampling.schedule);
+  if (layerSampling) folder.keepHistory(() => layerSampling.schedule);
+  const training = data.training({repeat: true});
+  const parts = {
+    ...{model, optimizer, data: training},
+    ...(layerSampling && {callback: layerSampling}),
   };
-  signal.addEventListener('abort', writeHistory);
+  const save = (): Promise<void> =>
+    folder.saveCheckpoint((target) =>
+      saveCheckpoint(target, parts, {keep: settings.keep, extra: monitor.state()}),
+    );
   let batch: TextBatch | undefined;
   async function* batches(): AsyncGenerator<TextBatch, void> {
-    for await (batch of data.training({repeat: true})) yield batch;
+    signal.throwIfAborted();
+    for await (batch of training) {
+      yield batch;
+      // between two batches
+      await nextTurn();
+      const isDue = monitor.batches % (accumulate * (settings.saveEvery ?? Infinity)) === 0;
+      if (signal.aborted || isDue) await save();
+      signal.throwIfAborted();
+    }
   }
   try {
     model.compile({optimizer, loss: sparseCrossEntropy});
+    if (settings.resume !== undefined) {
+      const resumed = await resumeCheckpoint(folder.checkpoints, parts);
+      const state = resumed ? (resumed.extra as MonitorState) : monitor.state();
+      monitor.restore(state, folder.rewindLog(state.steps));
+      const from = resumed ? `step ${state.steps}` : 'its beginning, for it has no checkpoint';
+      console.note(`${folder.path}: the run goes on from ${from}`);
+    }
     const dataset = {size: NaN, iterator: async () => batches()};
     // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- tfjs calls its iterator alone
     await model.fitDataset(dataset, {
       epochs: 1,
-      batchesPerEpoch: steps * accumulate,
+      batchesPerEpoch: steps * accumulate - monitor.batches,
       verbose: 0,
       callbacks: layerSampling ? [layerSampling, monitor] : [monitor],
     });
+    const {skippedSteps} = optimizer;
+    if (skippedSteps > 0)
+      console.note(`${skippedSteps} steps changed nothing, by --non-finite skip`);
     return {monitor, blocks: blocks.map(({name}) => name)};
+  } catch (error) {
+    if (error !== signal.reason) throw error;
+    const {stopSignal} = error as StoppedError;
+    const goOn = monitor.batches > 0 ? `; to go on: finetune --resume ${folder.path}` : '';
+    throw new StoppedError(stopSignal, `after step ${monitor.steps.length} of ${steps}${goOn}`);
   } finally {
-    signal.removeEventListener('abort', writeHistory);
-    writeHistory();
     // if a step throws, tfjs does not dispose of its batch
     if (batch) tf.dispose([batch.xs, batch.ys]);
     events?.close();
@@ -192,11 +288,15 @@ async function train(
   }
 }
 
-/** Batches, with a pause between them in which Ctrl-C can be handled. */
-async function* interruptible(batches: AsyncIterable<TextBatch>): AsyncGenerator<TextBatch, void> {
+/** Batches, with a pause after each in which signals can be handled; if `signal` is aborted it throws the reason. */
+async function* interruptible(
+  batches: AsyncIterable<TextBatch>,
+  signal?: AbortSignal,
+): AsyncGenerator<TextBatch, void> {
   for await (const batch of batches) {
     yield batch;
     await nextTurn();
+    signal?.throwIfAborted();
   }
 }
 
@@ -204,12 +304,7 @@ function learningRateOf(
   {learningRate, schedule, warmup: rise}: FinetuneSettings,
   steps: number,
 ): LearningRate {
-  const fall = {
-    linear: () => linearDecay(learningRate, steps - rise),
-    cosine: () => cosineDecay(learningRate, steps - rise),
-    constant: () => learningRate,
-  };
-  const then = fall[schedule]();
+  const then = schedules[schedule](learningRate, steps - rise);
   return rise > 0 ? warmup(rise, then) : then;
 }
 

@@ -9,7 +9,12 @@ import {
   type PaperMethodName,
 } from '../methods';
 import {display, seedRange} from '../options';
-import {owloreDefaults} from '../optim/owlore_options';
+import {
+  nonFiniteActions,
+  owloreDefaults,
+  type ResolvedOwLoreOptions,
+} from '../optim/owlore_options';
+import {cosineDecay, linearDecay, type Schedule} from '../optim/schedule';
 import {samplers} from '../sampling/samplers';
 import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/score_kinds';
 import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';
@@ -19,6 +24,8 @@ import {
   choice,
   fileOrUrl,
   flag,
+  flagOf,
+  folder,
   group,
   isThere,
   number,
@@ -31,10 +38,20 @@ import {
 } from './options';
 import {UsageError} from './usage_error';
 
+/** How the learning rate goes on after the warm-up. */
+export const schedules = {
+  linear: linearDecay,
+  cosine: cosineDecay,
+  constant: (learningRate: number) => learningRate,
+} satisfies Record<string, (learningRate: number, steps: number) => number | Schedule>;
+const scheduleNames = Object.keys(schedules) as Array<keyof typeof schedules>;
+
+type NonFinite = ResolvedOwLoreOptions['nonFinite'];
+
 const count = {integer: true, min: 1};
 const positive = {exclusiveMin: 0};
 
-/** Names of scores that are computed here; another text is a file of them. */
+/** What `--scores` may name; anything else is the path of a file of scores. */
 export const scoreNames: readonly string[] = [...kindNames, 'uniform'];
 
 /** The γ of each method that has one: `owlore 5, lisa 2`. */
@@ -60,8 +77,14 @@ export const finetuneOptions = {
   ...modelOptions,
   ...group('Run', {
     output: required(text('the folder of the run', '<folder>')),
+    resume: folder('go on with the run in this folder, with its options'),
     overwrite: flag('replace an earlier run in that folder'),
     dtype: choice<FloatType, 'F32'>('how the weights of the model are saved', floatTypes, 'F32'),
+    saveEvery: number(
+      'steps between checkpoints (default: one only when the run is stopped)',
+      count,
+    ),
+    keep: number('how many of the newest checkpoints stay', {...count, default: 2}),
     seed: number('the same seed gives the same run', {
       ...{...seedRange, default: layerSamplingDefaults.seed},
     }),
@@ -74,7 +97,7 @@ export const finetuneOptions = {
     interval: number('steps between draws of blocks', {
       ...{...count, default: layerSamplingDefaults.interval},
     }),
-    rank: number('rank of the updates of matrices that are larger on both sides', {
+    rank: number('rank of the updates of matrices whose dimensions are both above it', {
       ...count,
       default: owloreDefaults.rank,
     }),
@@ -85,16 +108,23 @@ export const finetuneOptions = {
   ...group('Training', {
     epochs: number('passes over the data', {...positive, default: 1}),
     steps: number('steps of training, in place of epochs', count),
-    accumulate: number('batches whose gradients make a step', {
+    accumulate: number('batches whose gradients are averaged into a step', {
       ...{...count, default: owloreDefaults.accumulate},
     }),
-    learningRate: number('at its highest', {...positive, default: 3e-4}),
-    schedule: choice('how it falls to 0', ['linear', 'cosine', 'constant'] as const, 'linear'),
-    warmup: number('steps over which it rises before that', {integer: true, min: 0, default: 0}),
+    learningRate: number('the highest learning rate', {...positive, default: 3e-4}),
+    schedule: choice('how the learning rate falls to 0, if it does', scheduleNames, 'linear'),
+    warmup: number('steps over which the learning rate rises first', {
+      ...{integer: true, min: 0, default: 0},
+    }),
     weightDecay: number('decoupled weight decay', {min: 0, default: owloreDefaults.weightDecay}),
     clipNorm: number("largest norm of a step's gradients (default: no limit)", positive),
+    nonFinite: choice<NonFinite, NonFinite>(
+      'what is done at a NaN or infinite gradient; skip: that step changes nothing',
+      nonFiniteActions,
+      owloreDefaults.nonFinite,
+    ),
     checkpoint: choice<RecomputedLayers, RecomputedLayers>(
-      'what is computed again and not remembered',
+      'what the backward pass computes again, which saves memory',
       layerRecomputations,
       owloreDefaults.checkpoint,
     ),
@@ -102,8 +132,10 @@ export const finetuneOptions = {
   ...group('Data', {
     data: required(fileOrUrl('examples to train on, jsonl or a json array')),
     validation: fileOrUrl('held-out examples (default: a part of the data)'),
-    validationSplit: number('that part', {exclusiveMin: 0, exclusiveMax: 1, default: 0.05}),
-    evaluateEvery: number('steps between held-out losses (default: ten times in a run)', count),
+    validationSplit: number('part of the data that is held out, without --validation', {
+      ...{exclusiveMin: 0, exclusiveMax: 1, default: 0.05},
+    }),
+    evaluateEvery: number('steps between held-out losses (default: a tenth of the run)', count),
     ...dataOptions,
   }),
 };
@@ -129,6 +161,13 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
 
 /** @throws UsageError for options that were given but have no effect. */
 export function checkTogether(settings: FinetuneSettings, given: Given): void {
+  for (const [name, called] of given) {
+    if (settings.resume === undefined || name === 'resume' || !called.includes(flagOf(name)))
+      continue;
+    throw new UsageError(
+      `${called} has no meaning with --resume, which takes the options of the run`,
+    );
+  }
   refuseMeaningless(given, meaningless(settings));
   const {method, gamma} = settings;
   const {sampling}: MethodParts = paperMethods[method];
@@ -140,12 +179,15 @@ export function checkTogether(settings: FinetuneSettings, given: Given): void {
   }
 }
 
-/** The options in effect, as a config file takes them: without those that have no effect, and without `overwrite`. */
+/** The options that are about the folder as it is, and not in the run's config. */
+const ofCommandLine: readonly string[] = ['overwrite', 'resume'];
+
+/** The options in effect, as a config file takes them, without those that have no effect. */
 export function configOf(settings: FinetuneSettings): Record<string, unknown> {
   const unused = meaningless(settings);
   return Object.fromEntries(
     Object.entries(settings).filter(
-      ([name, value]) => value !== undefined && !(name in unused) && name !== 'overwrite',
+      ([name, value]) => value !== undefined && !(name in unused) && !ofCommandLine.includes(name),
     ),
   );
 }

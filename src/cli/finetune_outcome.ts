@@ -1,4 +1,4 @@
-/** The outcome of a run: the record for its report, the lines for people, the result for programs. */
+/** The outcome of a run, as the record for its report, as lines for people, and as JSON for programs. */
 import {basename} from 'node:path';
 import type {DatasetReport} from '../llama/index';
 import {paperMethods, type MethodParts} from '../methods';
@@ -53,21 +53,16 @@ export function runRecord(outcome: Outcome): RunRecord {
       name,
       score: sampling?.scored?.values[i] ?? null,
       probability: sampling?.probabilities[i] ?? 1,
-      stepsTrained: monitor.steps.filter(({active}) => active[i]).length,
+      stepsTrained: monitor.stepsTrained(i),
     })),
     steps: monitor.steps,
     heldOut: monitor.heldOut,
-    memory: {method: memoryOf(trained), full: null},
+    memory: {method: {peak: monitor.peakBytes, state: monitor.stateBytes}, full: null},
     sample: null,
   };
 }
 
-function memoryOf({monitor}: Trained): {peak: number; state: number} {
-  const peak = monitor.steps.reduce((most, step) => Math.max(most, step.peak), 0);
-  return {peak, state: monitor.stateBytes};
-}
-
-/** Prints it; returns what `--json` prints. */
+/** Prints the outcome; returns what `--json` prints. */
 export function printOutcome(
   {settings, trained, report, seconds}: Outcome,
   folder: RunFolder,
@@ -75,14 +70,17 @@ export function printOutcome(
 ): object {
   const {monitor} = trained;
   const [before, after] = [monitor.heldOut[0]!.loss, monitor.heldOut.at(-1)!.loss];
-  const {peak, state} = memoryOf(trained);
+  const {peakBytes, stateBytes} = monitor;
   const arrow = (show: (loss: number) => string): string => `${show(before)} → ${show(after)}`;
   printValues(
     (line) => console.print(line),
     [
       ['held-out loss', arrow((loss) => loss.toFixed(4))],
       ['perplexity', arrow((loss) => Math.exp(loss).toPrecision(4))],
-      ['tensor memory', `${megabytes(peak)} at most, of it ${megabytes(state)} optimizer state`],
+      [
+        'tensor memory',
+        `${megabytes(peakBytes)} at most, of it ${megabytes(stateBytes)} optimizer state`,
+      ],
       ['time', `${describeTime(seconds)}, ${monitor.steps.length} steps`],
       ['model', folder.model],
       ['report', folder.report],
@@ -96,8 +94,8 @@ export function printOutcome(
     heldOutLoss: {before, after},
     steps: monitor.steps.length,
     seconds,
-    peakBytes: peak,
-    stateBytes: state,
+    peakBytes,
+    stateBytes,
     backend: settings.backend,
     ...{examples: used, cut, dropped, problems},
   };

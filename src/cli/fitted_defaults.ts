@@ -1,8 +1,8 @@
-/** The paper's defaults, fitted down to models and data that are smaller than the paper's. */
+/** The paper's defaults, lowered for models and data that are too small for them. */
 import {fittedGamma} from '../sampling/block_probabilities';
 import type {Given} from './options';
 
-/** What limits the defaults. */
+/** The sizes that limit the defaults. */
 export interface Sizes {
   blocks: number;
   /** Steps of the run. */
@@ -12,7 +12,7 @@ export interface Sizes {
 /** Periods in a run, so that the draws can come near their probabilities. */
 const PERIODS = 10;
 
-/** Fits defaults to a run, and tells in one line which were changed. */
+/** Fits defaults to a run, and describes in one line which were changed. */
 export class FittedDefaults {
   private readonly changes: string[] = [];
 
@@ -24,7 +24,7 @@ export class FittedDefaults {
     return value > limit ? this.instead(name, value, limit, why) : value;
   }
 
-  /** As the callback fits it, see `fittedGamma`; `scored` blocks have a score above 0. */
+  /** γ as the callback lowers it, see `fittedGamma`; `scored` blocks have a score above 0. */
   gamma(value: number, {blocks}: Sizes, scored = blocks): number {
     // Without any score there is nothing to draw, which is reported elsewhere.
     const gamma = fittedGamma(value, blocks, scored || blocks);
@@ -32,20 +32,20 @@ export class FittedDefaults {
     return this.instead('gamma', value, gamma, why);
   }
 
-  /** Ten periods in the run, where the interval makes fewer. */
+  /** The interval, short enough for ten periods in the run. */
   interval(value: number, {steps}: Sizes): number {
     const limit = Math.max(1, Math.floor(steps / PERIODS));
     return this.atMost('interval', value, limit, `${steps} steps`);
   }
 
-  /** `fitted` in place of a default, which goes into the line. */
+  /** `fitted` in place of the default `value`, noted for the line; a value that was given stays. */
   instead<T extends number | string>(name: string, value: T, fitted: T, why: string): T {
     if (this.given.has(name) || fitted === value) return value;
     this.changes.push(`${name} ${value} → ${fitted} (${why})`);
     return fitted;
   }
 
-  /** What was changed; null if nothing. */
+  /** The changes in one line; null if there are none. */
   line(): string | null {
     return this.changes.length === 0
       ? null

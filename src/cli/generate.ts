@@ -16,11 +16,11 @@ const options = {
   ...modelOptions,
   ...group('Text', {
     prompt: text(
-      'the text to continue; without it and --prompt-file, what comes by stdin',
+      'the text to continue; without it and --prompt-file, the text is read from stdin',
       '<text>',
     ),
     promptFile: file('a file with the text to continue'),
-    chat: flag("the text is a message, put into the model's chat template"),
+    chat: flag("treat the text as a message, and put it into the model's chat template"),
     maxNewTokens: number(
       `most new tokens (default: ${generateDefaults.maxNewTokens}, or as many as the model can take)`,
       {integer: true, min: 1},
@@ -29,17 +29,17 @@ const options = {
       min: 0,
       default: generateDefaults.temperature,
     }),
-    topK: number('draw from so many tokens, the most probable ones (default: all)', {
+    topK: number('draw from only this many tokens, the most probable ones (default: all)', {
       integer: true,
       min: 1,
     }),
-    topP: number('draw from as few of them as have this probability together', {
+    topP: number('draw from the fewest most probable tokens that together have this probability', {
       exclusiveMin: 0,
       max: 1,
       default: generateDefaults.topP,
     }),
-    seed: number('of the draws (default: another one each time)', seedRange),
-    stop: texts('end before this text; may be given several times', '<text>'),
+    seed: number('seed of the draws (default: another one each time)', seedRange),
+    stop: texts('stop before this text; may be given several times', '<text>'),
   }),
 };
 
@@ -79,7 +79,7 @@ async function readPrompt(
     throw new UsageError('generate: there is no text; it takes --prompt, --prompt-file or stdin');
   }
   const all = promptFile === undefined ? await readAll(stdin) : readFileSync(promptFile, 'utf8');
-  // editors and `echo` end each text with one
+  // the line break that editors and `echo` put at the end
   return all.replace(/\r?\n$/, '');
 }
 
@@ -94,8 +94,16 @@ async function write(
   const ids = chat
     ? tokenizer.applyChatTemplate([{role: 'user', content: prompt}], {addGenerationPrompt: true})
     : tokenizer.encode(prompt);
+  const most = config.maxPositionEmbeddings;
+  if (ids.length === 0 || ids.length >= most) {
+    throw new Error(
+      `generate: the text must have at least one token, and fewer than ${most}, the positions of the model; got ${ids.length}`,
+    );
+  }
   const stream = new TextStream(tokenizer, ids, stop);
-  const total = maxNewTokens ?? Math.min(128, config.maxPositionEmbeddings - ids.length);
+  const total =
+    maxNewTokens ??
+    Math.min(generateDefaults.maxNewTokens, config.maxPositionEmbeddings - ids.length);
   const progress = console.isJson ? console.progress({label: 'writing', total}) : null;
   if (console.isWatched && !chat) console.write(prompt, {isDim: true});
 

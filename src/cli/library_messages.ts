@@ -1,6 +1,7 @@
-/** Puts the library's messages, by `console.info` and `console.warn`, in their place. */
-
-/** Runs `body`; messages meanwhile go to `note`, so that they do not break into a result or a bar. */
+/**
+ * Runs `body`, and sends what the library writes by `console.info` and `console.warn` to `note`, so that it does not get
+ * between the lines of a result or into a progress bar.
+ */
 export async function withLibraryMessages<T>(
   note: (line: string) => void,
   body: () => Promise<T>,

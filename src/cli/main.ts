@@ -1,20 +1,21 @@
 #!/usr/bin/env node
+import {Interruption, stopSignals, type StopSignal} from './interruption';
 import {exitCodes, runProgram} from './program';
 
-const interruption = new AbortController();
-// `on`, not `once`: a second Ctrl-C must not interrupt the cleaning up after the first
-process.on('SIGINT', () => {
-  interruption.abort();
-  process.exit(exitCodes.interrupted);
-});
-// a reader such as `head` has seen enough
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(exitCodes.done);
-});
-
 const {stdin, stdout, stderr} = process;
-process.exitCode = await runProgram(process.argv.slice(2), {
-  ...{stdin, stdout, stderr},
-  signal: interruption.signal,
+
+const interruption = new Interruption((code) => process.exit(code));
+for (const name of Object.keys(stopSignals) as StopSignal[]) {
+  process.on(name, () => interruption.receive(name));
+}
+
+stdout.on('error', ({code, message}: NodeJS.ErrnoException) => {
+  // a reader such as `head` has seen enough
+  if (code === 'EPIPE') process.exit(exitCodes.done);
+  stderr.write(`error: the result cannot be written: ${message}\n`);
+  process.exit(exitCodes.failed);
 });
+// without messages and progress the work goes on: it may be a training of hours whose terminal was closed
+stderr.on('error', () => undefined);
+
+process.exitCode = await runProgram(process.argv.slice(2), {stdin, stdout, stderr, interruption});

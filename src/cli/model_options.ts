@@ -6,10 +6,14 @@ import type {Context} from './command';
 import {choice, folderOrUrl, group, required, type SettingsOf} from './options';
 import {countMegabytes, type Progress} from './progress';
 
-/** Which model, and what computes. */
+/** Which model, and the backend that computes. */
 export const modelOptions = group('Model', {
   model: required(folderOrUrl("a model of Hugging Face's transformers: its folder, or URL")),
-  backend: choice<BackendName | 'auto', 'auto'>('what computes', ['auto', ...backendNames], 'auto'),
+  backend: choice<BackendName | 'auto', 'auto'>(
+    'the backend that computes',
+    ['auto', ...backendNames],
+    'auto',
+  ),
 });
 
 /** A model on a backend. */
@@ -34,7 +38,7 @@ export async function loadModel(
   return {...(await loadModelAlone(settings, context, options)), tokenizer};
 }
 
-/** Loads the model, whose folder may have no tokenizer. */
+/** Loads a model without its tokenizer, which its folder need not have. */
 export async function loadModelAlone(
   {model: source, backend: wanted}: Settings,
   {console, selectBackend}: Context,

@@ -112,6 +112,11 @@ export function flag(help: string): OptionDescription<boolean> {
   return {help, placeholder: null, default: false, parse: asIs, check: checkFlag};
 }
 
+/** Whether the value of a path-or-URL option is a URL. */
+export function isUrl(text: string): boolean {
+  return /^https?:\/\//i.test(text);
+}
+
 /** The path of a file that is there. */
 export function file(help: string): OptionDescription<string | undefined> {
   return {...text(help, '<file>'), check: (...args) => checkPath('file', ...args)};
@@ -120,6 +125,11 @@ export function file(help: string): OptionDescription<string | undefined> {
 /** The path of a file that is there, or its http(s) URL. */
 export function fileOrUrl(help: string): OptionDescription<string | undefined> {
   return {...text(help, '<file|url>'), check: (...args) => checkPathOrUrl('file', ...args)};
+}
+
+/** The path of a folder that is there. */
+export function folder(help: string): OptionDescription<string | undefined> {
+  return {...text(help, '<folder>'), check: (...args) => checkPath('folder', ...args)};
 }
 
 /** The path of a folder that is there, or its http(s) URL. */
@@ -266,6 +276,6 @@ export function isThere(kind: PathKind, path: string): boolean {
 }
 
 function checkPathOrUrl(kind: PathKind, owner: string, name: string, value: unknown): void {
-  const isUrl = typeof value === 'string' && /^https?:\/\//i.test(value);
-  if (!isUrl) checkPath(kind, owner, name, value);
+  if (typeof value === 'string' && isUrl(value)) return;
+  checkPath(kind, owner, name, value);
 }

@@ -1,4 +1,4 @@
-/** The command line `tfjs-owlore`: its commands, and what they have in common. */
+/** The command line `tfjs-owlore`: its commands, and the options and errors that they have in common. */
 import {createRequire} from 'node:module';
 import {Command, CommanderError} from 'commander';
 import {selectBackend} from './backend';
@@ -8,6 +8,8 @@ import {CommandConsole, type OutputStream} from './console';
 import {evaluate} from './evaluate';
 import {finetune} from './finetune';
 import {generate} from './generate';
+import {Interruption, StoppedError, stopSignals} from './interruption';
+import {withFlags} from './option_names';
 import {addOptions, file, flag, readSettings} from './options';
 import {registerBackend, type BackendName} from './register_backend';
 import {scores} from './scores';
@@ -24,19 +26,19 @@ const commonOptions = {
   verbose: flag('show where in the code an error comes from'),
 };
 
-/** What a program runs in. */
+/** The process that the command line runs in; tests give it other streams. */
 export interface Environment {
   stdin: cli.Context['stdin'];
   stdout: OutputStream;
   stderr: OutputStream;
-  /** Aborted by Ctrl-C. */
-  signal?: AbortSignal;
-  /** Registers a backend with tfjs, false if this machine has none such; default: as npm installed it. */
+  /** What ends the command early; default: nothing. */
+  interruption?: Interruption;
+  /** Registers a backend with tfjs, false if this machine has no such backend; default: as npm installed it. */
   loadBackend?: (name: BackendName) => Promise<boolean>;
 }
 
-/** How it ended. */
-export const exitCodes = {done: 0, failed: 1, wrongUsage: 2, interrupted: 130} as const;
+/** How a command ended; one that was stopped by a signal has the exit code of that signal. */
+export const exitCodes = {done: 0, failed: 1, wrongUsage: 2, ...stopSignals} as const;
 
 /**
  * Runs `tfjs-owlore` with arguments.
@@ -49,7 +51,7 @@ export async function runProgram(
 ): Promise<number> {
   const {stdout, stderr} = environment;
   const console = new CommandConsole(stdout, stderr, args.includes('--json'));
-  environment.signal?.addEventListener('abort', () => console.endProgress());
+  environment.interruption?.signal.addEventListener('abort', () => console.endProgress());
   try {
     const program = createProgram(environment, console);
     await program.parseAsync(args, {from: 'user'});
@@ -61,6 +63,11 @@ export async function runProgram(
     if (error instanceof CommanderError && error.code === 'commander.help')
       return exitCodes.wrongUsage;
     const message = messageOf(error);
+    if (error instanceof StoppedError) {
+      console.note(message);
+      console.result({error: message});
+      return exitCodes[error.stopSignal];
+    }
     const isVerbose = args.includes('--verbose') || Boolean(process.env['DEBUG']);
     console.note(isVerbose && error instanceof Error ? error.stack! : `error: ${message}`);
     console.result({error: message});
@@ -110,22 +117,32 @@ function addCommand(
     .addHelpText('after', helpOnExamples(command));
   addOptions(added, {...command.options, ...commonOptions});
   added.action(async () => {
-    const path = readSettings(added, commonOptions).settings.config;
+    const {config: own} = readSettings(added, commonOptions).settings;
+    const other = command.configFile?.(added.opts());
+    if (own !== undefined && other !== undefined) {
+      throw new UsageError(
+        `${command.name}: --config has no meaning beside the options of '${other}'`,
+      );
+    }
+    const path = own ?? other;
     const config = path === undefined ? undefined : readConfigFile(path, command.options);
     const {settings, given} = readSettings(added, command.options, config);
-    const {
-      loadBackend = registerBackend,
-      stdin,
-      signal = new AbortController().signal,
-    } = environment;
-    const result = await command.run(settings, {
+    const {loadBackend = registerBackend, stdin, interruption = new Interruption()} = environment;
+    const names = Object.keys(command.options);
+    const context: cli.Context = {
       console,
       given,
       stdin,
-      signal,
+      interruption,
       selectBackend: (name) => selectBackend(name, loadBackend),
-    });
-    console.result(result);
+      withFlags: (message) => withFlags(message, command.name, names, given),
+    };
+    try {
+      console.result(await command.run(settings, context));
+    } catch (error) {
+      if (error instanceof Error) error.message = context.withFlags(error.message);
+      throw error;
+    }
   });
 }
 

@@ -1,35 +1,35 @@
-/** Where something that takes long stands: a bar in a terminal, a line now and then in a file or a pipe. */
+/** The progress of long operations: a bar in a terminal, a line every few seconds in a file or a pipe. */
 import {SingleBar} from 'cli-progress';
 import type {OutputStream} from './console';
 
-/** Something that is under way. */
+/** The progress of one operation. */
 export interface Progress {
-  /** So much of it is done; `what` is to be seen beside it. */
+  /** Shows how much of the total is done, and `what` beside it. */
   update(done: number, what?: string): void;
   /** Writes a line without getting in the bar's way. */
   line(text: string): void;
   end(): void;
 }
 
-/** What is shown. */
+/** What the progress of an operation looks like. */
 export interface ProgressOptions {
-  /** What goes on, such as `loading`. */
+  /** The name of the operation, such as `loading`. */
   label: string;
   /** How much there is to do. */
   total: number;
-  /** How far it has got, in words; default `3/20`. */
+  /** Writes how much is done; default `3/20`. */
   count?: (done: number, total: number) => string;
 }
 
 /** Seconds between two lines where there is no terminal. */
 const SECONDS_BETWEEN_LINES = 5;
 
-/** Shows it on `stream` until it ends. */
+/** Shows the progress of an operation on `stream` until `end` is called. */
 export function startProgress(stream: OutputStream, options: ProgressOptions): Progress {
   return stream.isTTY ? progressBar(stream, options) : plainLines(stream, options);
 }
 
-/** Bytes done of all bytes, as `count`. */
+/** A `count` for bytes: `3.1/9.4 MB`. */
 export function countMegabytes(done: number, total: number): string {
   const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(total < 1e7 ? 1 : 0);
   return `${megabytes(done)}/${megabytes(total)} MB`;
@@ -94,7 +94,7 @@ function countParts(done: number, total: number): string {
   return `${done}/${total}`;
 }
 
-/** `1m05s left`; nothing if it is not known. */
+/** `1m05s left`; an empty string if the time is not known. */
 function describeTimeLeft(seconds: number): string {
   return Number.isFinite(seconds) ? `${describeTime(seconds)} left` : '';
 }
@@ -108,7 +108,7 @@ export function describeTime(seconds: number): string {
   return `${Math.floor(all / 3600)}h${two((all % 3600) / 60)}m`;
 }
 
-/** Lets a waiting Ctrl-C be handled, which cannot happen while a backend computes. */
+/** Lets signals such as Ctrl-C be handled, which wait while a backend computes. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

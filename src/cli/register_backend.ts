@@ -1,14 +1,14 @@
-/** Finding the tfjs backends of Node. Knows nothing of this library's kernels. */
+/** Finds the tfjs backends of Node, and registers them with tfjs; without this library's kernels. */
 import {spawnSync} from 'node:child_process';
 import {createRequire} from 'node:module';
 import {pathToFileURL} from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 
-export type BackendName = 'cpu' | 'wasm' | 'tensorflow' | 'webgpu';
+export const backendNames = ['cpu', 'wasm', 'tensorflow', 'webgpu'] as const;
 
-export const backendNames: readonly BackendName[] = ['cpu', 'wasm', 'tensorflow', 'webgpu'];
+export type BackendName = (typeof backendNames)[number];
 
-/** Registers a backend with tfjs as npm installed it, and does not select it; false if it is not there. */
+/** Registers a backend as npm installed it, and does not select it; false if this machine has no such backend. */
 export async function registerBackend(name: BackendName): Promise<boolean> {
   if (tf.findBackendFactory(name)) return true;
   switch (name) {
@@ -28,10 +28,10 @@ export async function registerBackend(name: BackendName): Promise<boolean> {
   }
 }
 
-/** Prepares what tfjs-node needs of Node, and asks TensorFlow not to tell of the processor. */
+/** To be called before tfjs-node is loaded: gives it what newer Nodes lack, and silences TensorFlow's notes on the processor. */
 export function prepareTensorflow(): void {
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
-  // Node 23 took this function away, tfjs-node 4.22 still calls it.
+  // Node 23 removed this function, which tfjs-node 4.22 still calls.
   const util = createRequire(import.meta.url)('node:util') as {
     isNullOrUndefined?: (x: unknown) => boolean;
   };
@@ -63,7 +63,7 @@ async function registerWebgpu(): Promise<boolean> {
   return true;
 }
 
-/** Asks in a process of its own: a driver that prints or crashes does so there. */
+/** Asks in another process, because drivers may print or crash. */
 function hasAdapter(): boolean {
   const library = pathToFileURL(createRequire(import.meta.url).resolve('webgpu')).href;
   const probe = `

@@ -1,62 +1,96 @@
-/** The folder of a run: what it was asked, how it went, what came out. */
+/** The folder of a run: its options, its log, and the model and report that come of it. */
 import {
   closeSync,
+  existsSync,
+  fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import {join, relative, resolve} from 'node:path';
+import {join} from 'node:path';
 import {jsonText} from '../files/json';
 import type {BlockHistory} from '../sampling/periods';
 import {writeReport, type RunRecord} from '../report/report';
+import {checkUnlocked, lockFolder, LOCK_NAME, type FolderLock} from './folder_lock';
 import type {LogEntry} from './training_monitor';
-import {UsageError} from './usage_error';
+import {asUsage, UsageError} from './usage_error';
 
-/** How a run ended. */
-export type RunState = 'done' | 'failed' | 'interrupted';
-
-/** All that a run writes. */
+/** All that a run leaves in its folder. */
 const NAMES = {
   config: 'config.json',
   log: 'log.jsonl',
   scores: 'scores.json',
   schedule: 'schedule.json',
   report: 'report.html',
+  checkpoints: 'checkpoints',
   model: 'model',
   tensorBoard: 'tensorboard',
 } as const;
 
+/** The model while it is being written. */
+const PARTIAL_MODEL = 'model.partial';
+/** Where a run writes that will replace an earlier one in the same folder. */
+const UNFINISHED = 'unfinished';
+/** Its name from the moment when the run is complete until its files have replaced those of the earlier one. */
+const FINISHED = 'finished';
+
 /**
- * Throws unless a run may write to `path`; changes nothing.
+ * Checks that a run may write to `path`; changes nothing.
  *
  * @param called What a message calls the option.
- * @param model The model that the run reads.
+ * @throws UsageError if another run is writing there, if the folder is not empty and `overwrite` is false, or if what would be
+ *   overwritten is not an earlier run.
  */
-export function checkRunFolder(
-  called: string,
-  path: string,
-  {overwrite, model}: {overwrite: boolean; model: string},
-): void {
+export function checkRunFolder(called: string, path: string, overwrite: boolean): void {
+  asUsage(() => checkUnlocked(called, path));
+  checkReplaceable(called, path, overwrite);
+}
+
+function checkReplaceable(called: string, path: string, overwrite: boolean): void {
   const entries = entriesOf(called, path);
-  if (entries.length > 0 && !overwrite) {
+  if (entries.length === 0) return;
+  if (!overwrite) {
     throw new UsageError(
       `${called}: the folder '${path}' is not empty; take another one, or --overwrite, which replaces an earlier run in it`,
     );
   }
-  const isInside = !relative(join(resolve(path), NAMES.model), resolve(model)).startsWith('..');
-  if (isInside) {
+  const replaced = Object.values(NAMES).filter((name) => entries.includes(name));
+  const isRun = [NAMES.log, FINISHED].some((name) => entries.includes(name));
+  if (replaced.length > 0 && !isRun) {
     throw new UsageError(
-      `${called}: the model '${model}' is in the folder '${path}' and would be replaced; take another one`,
+      `${called}: the folder '${path}' has ${replaced.join(', ')}, but is not that of an earlier run, which would have ` +
+        `${NAMES.log}; take another one`,
     );
   }
 }
 
+/**
+ * Checks that the run in a folder can go on; changes nothing.
+ *
+ * @param called What a message calls the option.
+ * @throws UsageError if another process is writing there, or if the run is complete.
+ */
+export function checkResumable(called: string, path: string): void {
+  asUsage(() => checkUnlocked(called, path));
+  checkNotComplete(called, path);
+}
+
+function checkNotComplete(called: string, path: string): void {
+  if (!existsSync(join(currentOf(path), NAMES.model))) return;
+  throw new UsageError(
+    `${called}: the run in '${path}' has come to its end; there is nothing to go on with`,
+  );
+}
+
+/** The names of what is in a folder, without locks; none if there is no such folder. */
 function entriesOf(called: string, path: string): string[] {
   try {
-    return readdirSync(path);
+    return readdirSync(path).filter((name) => !name.startsWith(LOCK_NAME));
   } catch (cause) {
     const {code, message} = cause as NodeJS.ErrnoException;
     if (code === 'ENOENT') return [];
@@ -65,24 +99,75 @@ function entriesOf(called: string, path: string): string[] {
   }
 }
 
-/** The folder of the run that is under way. */
+/**
+ * The folder of the run that is under way, locked until it ends.
+ *
+ * If an earlier run has left a model there, the new run writes to the folder `unfinished` in it, and replaces the earlier run when
+ * all is done: there is always a complete run, with the config and the log of its model.
+ */
 export class RunFolder {
   private log: number | null;
+  private history: (() => BlockHistory) | null = null;
 
-  /** Makes the folder, and removes everything of an earlier run in it. */
-  constructor(readonly path: string) {
+  private constructor(
+    /** As the user has named it. */
+    readonly path: string,
+    /** Where this run writes: `path`, or `unfinished` in it. */
+    readonly current: string,
+    private readonly lock: FolderLock,
+    flags: 'w' | 'a',
+  ) {
+    this.log = openSync(this.in(NAMES.log), flags);
+  }
+
+  /**
+   * Makes the folder if there is none, and removes what is left there of an earlier run without a model.
+   *
+   * @throws UsageError as `checkRunFolder`.
+   */
+  static open(called: string, path: string, overwrite: boolean): RunFolder {
     mkdirSync(path, {recursive: true});
-    for (const name of Object.values(NAMES)) rmSync(this.in(name), {recursive: true, force: true});
-    this.log = openSync(this.in(NAMES.log), 'w');
+    const lock = asUsage(() => lockFolder(called, path));
+    try {
+      // once more, because another run may have written there since
+      checkReplaceable(called, path, overwrite);
+      return new RunFolder(path, prepare(path), lock, 'w');
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
   }
 
-  /** Where the model goes. */
+  /**
+   * Opens the folder of a run that has stopped, to go on with it.
+   *
+   * @throws UsageError as `checkResumable`.
+   */
+  static resume(called: string, path: string): RunFolder {
+    const lock = asUsage(() => lockFolder(called, path));
+    try {
+      if (existsSync(join(path, FINISHED))) moveFinished(path);
+      checkNotComplete(called, path);
+      return new RunFolder(path, currentOf(path), lock, 'a');
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  /** Where the model will be when the run is done. */
   get model(): string {
-    return this.in(NAMES.model);
+    return join(this.path, NAMES.model);
   }
 
+  /** Where the report will be when the run is done. */
   get report(): string {
-    return this.in(NAMES.report);
+    return join(this.path, NAMES.report);
+  }
+
+  /** Where checkpoints are until the run is done. */
+  get checkpoints(): string {
+    return this.in(NAMES.checkpoints);
   }
 
   /** Where events for TensorBoard go. */
@@ -90,44 +175,186 @@ export class RunFolder {
     return this.in(NAMES.tensorBoard);
   }
 
-  /** The options in effect, which `--config` takes. */
+  /** Whether this run will replace an earlier one, which is there until then. */
+  get replacesEarlier(): boolean {
+    return this.current !== this.path;
+  }
+
+  /** Writes the options in effect, which `--config` takes. */
   writeConfig(options: object): void {
-    writeFileSync(this.in(NAMES.config), jsonText(options));
+    this.writeJson(NAMES.config, options);
   }
 
-  /** The scores of the blocks, which `--scores` takes. */
+  /** Writes the scores of the blocks, which `--scores` takes. */
   writeScores(scores: object): void {
-    writeFileSync(this.in(NAMES.scores), jsonText(scores));
+    this.writeJson(NAMES.scores, scores);
   }
 
-  /** Which blocks were on in each period, as the callback's option `schedule` takes it. */
-  writeHistory(history: BlockHistory): void {
-    writeFileSync(this.in(NAMES.schedule), jsonText(history));
+  /**
+   * Has the run write, when it ends, which blocks were on in each period.
+   *
+   * @param history As the callback's option `schedule` takes it.
+   */
+  keepHistory(history: () => BlockHistory): void {
+    this.history = history;
+  }
+
+  /** Appends a line to the log. */
+  append(entry: LogEntry): void {
+    this.appendLine(entry);
+  }
+
+  /** Saves a checkpoint. */
+  async saveCheckpoint(save: (target: string) => Promise<unknown>): Promise<void> {
+    this.checkIsThere();
+    // a checkpoint is of no use without the log until then
+    fsyncSync(this.log!);
+    await save(this.checkpoints);
+  }
+
+  /**
+   * Removes from the log what came after a step, and its end.
+   *
+   * @returns what is left.
+   * @throws if the log has not all steps until then.
+   */
+  rewindLog(step: number): LogEntry[] {
+    this.checkIsThere();
+    const log = this.in(NAMES.log);
+    const kept = readFileSync(log, 'utf8')
+      .split('\n')
+      .flatMap(parseEntry)
+      .filter((entry) => entry.event !== 'end' && entry.step <= step) as LogEntry[];
+    const steps = kept.filter(({event}) => event === 'step').length;
+    if (steps !== step)
+      throw new Error(`${log} has ${steps} of the first ${step} steps of the run`);
+    writeFileSync(`${log}.partial`, kept.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
+    closeSync(this.log!);
+    renameSync(`${log}.partial`, log);
+    this.log = openSync(log, 'a');
+    return kept;
+  }
+
+  /** Saves the model, which appears in the folder when all of it is written. */
+  async saveModel(save: (target: string) => Promise<unknown>): Promise<void> {
+    this.checkIsThere();
+    await save(this.in(PARTIAL_MODEL));
+    this.checkIsThere();
+    renameSync(this.in(PARTIAL_MODEL), this.in(NAMES.model));
   }
 
   writeReport(run: RunRecord): void {
-    writeReport(this.report, run);
+    this.checkIsThere();
+    writeReport(this.in(NAMES.report), run);
   }
 
-  /** A line of the log. */
-  append(entry: LogEntry): void {
-    this.write(entry);
+  /** Ends a run that is complete, and replaces the earlier one. */
+  finish(): void {
+    rmSync(this.checkpoints, {recursive: true, force: true});
+    this.endLog({state: 'done'});
+    if (this.replacesEarlier) replaceEarlier(this.path);
+    this.lock.release();
   }
 
-  /** Writes the last line of the log; without it the run was killed. Removes a model that is not complete. */
-  end(state: RunState, error?: string): void {
+  /** Ends a run that is not complete. */
+  stop(end: {state: 'interrupted'} | {state: 'failed'; error: string}): void {
+    try {
+      this.endLog(end);
+    } finally {
+      if (this.lock.isHeld()) rmSync(this.in(PARTIAL_MODEL), {recursive: true, force: true});
+      this.lock.release();
+    }
+  }
+
+  /** Writes the last line of the log; without it the run was killed. */
+  private endLog(end: {state: string; error?: string}): void {
     if (this.log === null) return;
-    this.write({event: 'end', state, ...(error !== undefined && {error})});
-    closeSync(this.log);
-    this.log = null;
-    if (state !== 'done') rmSync(this.model, {recursive: true, force: true});
+    try {
+      if (this.history) this.writeJson(NAMES.schedule, this.history());
+      this.appendLine({event: 'end', ...end});
+    } finally {
+      closeSync(this.log);
+      this.log = null;
+    }
   }
 
-  private write(entry: object): void {
-    if (this.log !== null) writeSync(this.log, `${JSON.stringify(entry)}\n`);
+  private appendLine(entry: object): void {
+    this.checkIsThere();
+    writeSync(this.log!, `${JSON.stringify(entry)}\n`);
+  }
+
+  private writeJson(name: string, value: object): void {
+    this.checkIsThere();
+    writeFileSync(this.in(name), jsonText(value));
+  }
+
+  /** A file that is open can be written to even if it was removed, and nobody would ever see it. */
+  private checkIsThere(): void {
+    if (this.lock.isHeld() && existsSync(this.in(NAMES.log))) return;
+    throw new Error(
+      `the folder '${this.path}' was removed, moved or replaced during the run, or the log or the lock in it`,
+    );
   }
 
   private in(name: string): string {
-    return join(this.path, name);
+    return join(this.current, name);
   }
+}
+
+/** A line of a log; nothing if it was not written to its end, because the process was killed. */
+function parseEntry(line: string): Array<LogEntry | {event: 'end'}> {
+  try {
+    return [JSON.parse(line) as LogEntry];
+  } catch (error) {
+    if (error instanceof SyntaxError) return [];
+    throw error;
+  }
+}
+
+/** Where the run of a folder writes that has not come to its end. */
+function currentOf(path: string): string {
+  const unfinished = join(path, UNFINISHED);
+  return existsSync(unfinished) ? unfinished : path;
+}
+
+/** The files of a run that `--resume` reads before it begins: its options, and its scores if it has any. */
+export function filesOfRun(path: string): {config: string; scores: string} {
+  const current = currentOf(path);
+  return {config: join(current, NAMES.config), scores: join(current, NAMES.scores)};
+}
+
+/** Makes room for a run; returns the folder that it writes to. */
+function prepare(path: string): string {
+  if (existsSync(join(path, FINISHED))) moveFinished(path);
+  const unfinished = join(path, UNFINISHED);
+  rmSync(unfinished, {recursive: true, force: true});
+  if (existsSync(join(path, NAMES.model))) {
+    mkdirSync(unfinished);
+    return unfinished;
+  }
+  for (const name of [...Object.values(NAMES), PARTIAL_MODEL]) {
+    rmSync(join(path, name), {recursive: true, force: true});
+  }
+  return path;
+}
+
+/** Replaces the earlier run by the one in `unfinished`, which is complete. */
+function replaceEarlier(path: string): void {
+  const unfinished = join(path, UNFINISHED);
+  for (const name of Object.values(NAMES)) {
+    if (!existsSync(join(unfinished, name)))
+      rmSync(join(path, name), {recursive: true, force: true});
+  }
+  renameSync(unfinished, join(path, FINISHED));
+  moveFinished(path);
+}
+
+/** Moves a complete run from `finished` to its place; goes on with it if a process was killed while it did that. */
+function moveFinished(path: string): void {
+  const finished = join(path, FINISHED);
+  for (const name of readdirSync(finished)) {
+    rmSync(join(path, name), {recursive: true, force: true});
+    renameSync(join(finished, name), join(path, name));
+  }
+  rmSync(finished, {recursive: true});
 }

@@ -35,21 +35,21 @@ const options = {
     kind: choice<ScoreKind, ScoreKind>('which scores', scoreNames, 'outlier'),
     tau,
     granularity: choice<OutlierGranularity, OutlierGranularity>(
-      'what outliers are compared with, the mean of the block or of their own weight',
+      'whose mean outliers are compared with: that of the block, or of each layer in it',
       outlierGranularities,
       outlierDefaults.granularity,
     ),
-    output: outputFile('where the scores go, as JSON'),
+    output: outputFile('the file to write the scores to, as JSON'),
   }),
   ...group('Data', {
     data: fileOrUrl('texts that the model reads; relative magnitudes take none'),
-    batches: number('how many batches of them', {
+    batches: number('batches of data that the model reads', {
       integer: true,
       min: 1,
       default: CALIBRATION_BATCHES,
     }),
     ...dataOptions,
-    seed: number('of the choice of texts', {...seedRange, default: textDatasetDefaults.seed}),
+    seed: number('seed of the choice of texts', {...seedRange, default: textDatasetDefaults.seed}),
   }),
 };
 
@@ -57,7 +57,7 @@ type Settings = SettingsOf<typeof options>;
 
 export const scores = defineCommand({
   name: 'scores',
-  summary: 'Says how much each block of a model matters.',
+  summary: 'Scores how much each block of a model matters.',
   examples: [
     ['outliers of each block', 'scores --model demo/model --data train.jsonl --output scores.json'],
     ['weights alone, no data', 'scores --model demo/model --kind relativeMagnitude'],
@@ -80,7 +80,7 @@ export const scores = defineCommand({
   },
 });
 
-/** Options of single scores. */
+/** Options that only some kinds of scores have. */
 const ownOptions = ['tau', 'granularity'] as const;
 
 function meaningless({kind}: Settings): Record<string, string> {
@@ -90,7 +90,7 @@ function meaningless({kind}: Settings): Record<string, string> {
   return Object.fromEntries([...ofOthers, ...ofData].map((name) => [name, `--kind ${kind}`]));
 }
 
-/** Those of the settings that are options of the score. */
+/** Those of the settings that are options of the kind of score. */
 function scoreOptions(settings: Settings): object {
   const {options} = scoreKinds[settings.kind];
   const names = ownOptions.filter((name) => options.includes(name));
@@ -118,7 +118,7 @@ async function ofTexts(settings: Settings, context: Context): Promise<BlockScore
     const calibration = watchedCalibration(dataset, batches, console);
     const result = await blockScores(kind, model, calibration, scoreOptions(settings));
     const {report} = dataset;
-    noteDataProblems(console, data, report);
+    noteDataProblems(context, data, report);
     if (report.batches < batches) console.note(`${data}: ${report.batches} batches are all it has`);
     return result;
   } finally {

@@ -1,7 +1,7 @@
 /** Tables of a result, for people. */
 import Table from 'cli-table3';
 
-/** A table with a frame; columns of numbers stand right. */
+/** A table with a frame; `numbers` are the columns that are aligned to the right. */
 export function newTable(head: readonly string[], numbers: readonly number[] = []): Table.Table {
   return new Table({
     head: [...head],
@@ -18,7 +18,7 @@ export function bar(part: number): string {
   return '█'.repeat(Math.round(BAR_LENGTH * part)).padEnd(BAR_LENGTH, '░');
 }
 
-/** Names and values, a line each, the values below one another. */
+/** Prints names and values, a line each, with the values aligned. */
 export function printValues(
   print: (line: string) => void,
   values: ReadonlyArray<readonly [name: string, value: string]>,

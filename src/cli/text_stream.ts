@@ -1,4 +1,4 @@
-/** From tokens, as they come, to text that is certain. */
+/** Turns tokens into text one by one: text is returned as soon as no later token can change it. */
 import type {Tokenizer} from '../llama/index';
 
 /** Tokens of the prompt that are decoded before the text, because a tokenizer may remove a space from the first token. */
@@ -10,14 +10,14 @@ const REPLACEMENT = '\uFFFD';
 export class TextStream {
   /** The text so far, without what ends it. */
   text = '';
-  /** Whether one of the stops has come. */
+  /** Whether the text has reached one of the stops. */
   isStopped = false;
 
   private readonly ids: number[];
-  /** The last tokens whose text is known are those from `from` to before `known`. */
+  /** Tokens before `known` are already in the text; decoding starts at `from`, for context. */
   private from: number;
   private known: number;
-  /** The text that may be the start of a stop. */
+  /** The end of the text so far, held back because it may be the start of a stop. */
   private held = '';
 
   /**
@@ -34,7 +34,7 @@ export class TextStream {
     this.known = this.ids.length;
   }
 
-  /** Takes in a token; returns the text that is certain now, which may be none. */
+  /** Takes the next token; returns the text that is certain by now and was not before, which may be empty. */
   push(id: number): string {
     this.ids.push(id);
     const added = this.unknown();
@@ -44,7 +44,7 @@ export class TextStream {
     return this.take(added);
   }
 
-  /** The rest of the text: no token follows. */
+  /** Returns the rest of the text, when no token follows. */
   end(): string {
     if (this.isStopped) return '';
     const added = this.take(this.unknown()) + (this.isStopped ? '' : this.held);
@@ -53,14 +53,14 @@ export class TextStream {
     return added;
   }
 
-  /** The text of the tokens behind `known`. */
+  /** The text of the tokens from `known` on. */
   private unknown(): string {
     const decode = (to?: number): string =>
       this.tokenizer.decode(this.ids.slice(this.from, to), {skipSpecialTokens: true});
     return decode().slice(decode(this.known).length);
   }
 
-  /** Adds to the text; returns it up to a stop, or to where one may begin. */
+  /** Adds to the text up to a stop, or to where one may begin, and returns what was added. */
   private take(added: string): string {
     const all = this.held + added;
     const ends = this.stops.map((stop) => all.indexOf(stop)).filter((at) => at >= 0);

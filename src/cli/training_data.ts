@@ -1,4 +1,4 @@
-/** What a run trains on, and what it holds out; all of it looked through before training begins. */
+/** The examples of a run: those that it trains on and those that are held out, all read once before training begins. */
 import {textDataset, type DatasetReport, type TextDataset} from '../llama/index';
 import type {TextDatasetOptions} from '../llama/text/dataset_options';
 import type {Tokenizer} from '../llama/text/tokenizer';
@@ -21,17 +21,18 @@ export interface TrainingData {
   batchSize: number;
   /** Steps of the run. */
   steps: number;
-  /** Of the examples that are trained on, as far as they have been looked through. */
+  /** On the examples that are trained on, as many of them as were read: enough for the steps of the run. */
   report: DatasetReport;
 }
 
-/** Makes it, of the model's positions and vocabulary. */
+/** Reads the examples once, for the tokenizer and the limits of a model. */
 export async function prepareData(
   settings: FinetuneSettings,
   {tokenizer, config}: {tokenizer: Tokenizer; config: LlamaConfig},
   fitted: FittedDefaults,
-  {console, given}: Context,
+  context: Context,
 ): Promise<TrainingData> {
+  const {console, given} = context;
   const {data, validation, validationSplit, format, maxLength, packing, seed} = settings;
   const isHeldOut = (i: number): boolean => validation === undefined && isIn(validationSplit, i);
   const examples = await countExamples(data, console);
@@ -72,7 +73,7 @@ export async function prepareData(
       if (batches >= most) break;
     }
     progress.end();
-    noteDataProblems(console, name, dataset.report);
+    noteDataProblems(context, name, dataset.report);
     return dataset.report;
   };
   const most = steps === undefined ? Infinity : steps * accumulate;
@@ -90,7 +91,7 @@ export async function prepareData(
   return all;
 }
 
-/** Whether the example at `index` is in a part of all that is spread evenly; the first one is. */
+/** Whether the example at `index` is in a part of all examples that is spread evenly over them and begins with the first. */
 function isIn(part: number, index: number): boolean {
   return Math.ceil((index + 1) * part) > Math.ceil(index * part);
 }

@@ -1,4 +1,4 @@
-/** Watches a run: its progress, its held-out loss, and what each step took, for the log and the report. */
+/** Watches a training: its progress, its held-out loss, and the time and memory of each step, for log and report. */
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type {MemoryMeter} from '../memory/meter';
@@ -11,10 +11,10 @@ export interface StepEntry {
   event: 'step';
   /** 1, 2, … */
   step: number;
-  /** Of the step's batches, in the mean. */
+  /** Mean over the step's batches. */
   loss: number;
   learningRate: number;
-  /** Names of the blocks that were on. */
+  /** Names of the blocks that trained. */
   blocks: string[];
   seconds: number;
   /** The most tensor memory at once. */
@@ -30,9 +30,9 @@ export interface HeldOutEntry {
 
 export type LogEntry = StepEntry | HeldOutEntry;
 
-/** What is watched, and who hears of it. */
+/** What is watched, and where it is shown. */
 export interface MonitorOptions {
-  /** Steps that there will be. */
+  /** Steps of the whole training. */
   steps: number;
   /** Batches in a step; default 1. */
   accumulate?: number;
@@ -40,16 +40,25 @@ export interface MonitorOptions {
   meter: MemoryMeter;
   /** Learning rate of the next step. */
   learningRate: () => number;
-  /** The held-out loss. */
-  evaluate: () => Promise<number>;
+  /** The held-out loss; null if the training is about to stop, so that it is left to the one that goes on. */
+  evaluate: () => Promise<number | null>;
   /** Steps between two held-out losses; there is one before the first step and after the last one, too. */
   evaluateEvery: number;
   startProgress: () => Progress;
-  /** Takes each entry as it comes; default: nobody. */
+  /** Called with each entry of the log; default: no log. */
   log?: (entry: LogEntry) => void;
 }
 
-/** What is known of a step that is not over. */
+/** What the monitor of a training that goes on needs beside the log; plain JSON. */
+export interface MonitorState {
+  /** Steps that are done. */
+  steps: number;
+  stateBytes: number;
+  /** The step that has begun; null between two steps. */
+  begun: {batches: number; lossSum: number} | null;
+}
+
+/** A step that has begun and not ended. */
 interface BegunStep {
   active: boolean[];
   learningRate: number;
@@ -69,15 +78,61 @@ export class TrainingMonitor extends tfl.Callback {
 
   private bytesAtStart = 0;
   private begun: BegunStep | null = null;
+  /** Of the step that goes on with the next batch. */
+  private restored: MonitorState['begun'] = null;
   private progress?: Progress;
 
   constructor(private readonly options: MonitorOptions) {
     super();
   }
 
+  /** The most tensor memory at once in any step. */
+  get peakBytes(): number {
+    return this.steps.reduce((most, {peak}) => Math.max(most, peak), 0);
+  }
+
+  /** How many steps have trained a block, by its place in `blocks`. */
+  stepsTrained(block: number): number {
+    return this.steps.filter(({active}) => active[block]).length;
+  }
+
+  /** Batches that the training has had. */
+  get batches(): number {
+    const {batches = 0} = this.begun ?? this.restored ?? {};
+    return this.steps.length * this.accumulate + batches;
+  }
+
+  /** The state between two batches. */
+  state(): MonitorState {
+    const {stateBytes} = this;
+    const begun = this.begun ?? this.restored;
+    return {
+      steps: this.steps.length,
+      stateBytes,
+      begun: begun && {batches: begun.batches, lossSum: begun.lossSum},
+    };
+  }
+
+  /** Goes on from a state and the log until then. */
+  restore({stateBytes, begun}: MonitorState, log: readonly LogEntry[]): void {
+    this.stateBytes = stateBytes;
+    for (const entry of log) {
+      if (entry.event === 'heldOut') {
+        this.heldOut.push({step: entry.step, loss: entry.loss});
+        continue;
+      }
+      const {loss, learningRate, blocks, peakBytes} = entry;
+      const active = this.options.blocks.map(({name}) => blocks.includes(name));
+      this.steps.push({loss, learningRate, active, peak: peakBytes});
+    }
+    this.restored = begun;
+  }
+
   override async onTrainBegin(): Promise<void> {
     this.progress = this.options.startProgress();
-    await this.evaluate();
+    const isBetweenSteps = this.restored === null;
+    if (isBetweenSteps && this.steps.length % this.options.evaluateEvery === 0)
+      await this.evaluate();
     this.bytesAtStart = this.options.meter.current();
   }
 
@@ -88,9 +143,9 @@ export class TrainingMonitor extends tfl.Callback {
       active: blocks.map(({weights}) => isTrainable(weights[0]!)),
       learningRate: learningRate(),
       start: performance.now(),
-      lossSum: 0,
-      batches: 0,
+      ...(this.restored ?? {lossSum: 0, batches: 0}),
     };
+    this.restored = null;
     meter.reset();
   }
 
@@ -102,13 +157,17 @@ export class TrainingMonitor extends tfl.Callback {
     // Custom callbacks get tensors, where tfjs's types and its documentation say numbers.
     begun.lossSum += (await (logs!.loss as tf.Scalar).data())[0]!;
     begun.batches++;
-    if (begun.batches === (this.options.accumulate ?? 1)) await this.endStep(begun);
+    if (begun.batches === this.accumulate) await this.endStep(begun);
     await nextTurn();
   }
 
   override async onTrainEnd(): Promise<void> {
-    if (this.heldOut.at(-1)?.step !== this.steps.length) await this.evaluate();
+    await this.evaluate();
     this.progress?.end();
+  }
+
+  private get accumulate(): number {
+    return this.options.accumulate ?? 1;
   }
 
   private async endStep({active, learningRate, start, lossSum, batches}: BegunStep): Promise<void> {
@@ -132,7 +191,11 @@ export class TrainingMonitor extends tfl.Callback {
   }
 
   private async evaluate(): Promise<void> {
-    const entry = {step: this.steps.length, loss: await this.options.evaluate()};
+    const step = this.steps.length;
+    if (this.heldOut.at(-1)?.step === step) return;
+    const loss = await this.options.evaluate();
+    if (loss === null) return;
+    const entry = {step, loss};
     this.heldOut.push(entry);
     this.options.log?.({event: 'heldOut', ...entry});
   }
@@ -142,7 +205,7 @@ function isTrainable(variable: string): boolean {
   return tf.engine().registeredVariables[variable]!.trainable;
 }
 
-/** So many blocks are shown one by one. */
+/** With more blocks than this, their number is shown in place of a square for each. */
 const MOST_SQUARES = 16;
 
 /** `loss 2.913  lr 1.2e-3  ■□■■□□■□  377 MB`: the squares are the blocks, filled where they trained. */

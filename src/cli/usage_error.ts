@@ -1,9 +1,9 @@
-/** What is wrong with the command line or the config file, and not with what was to be done. */
+/** An error in the options, on the command line or in a config file; exit code 2. */
 export class UsageError extends Error {
   override name = 'UsageError';
 }
 
-/** Runs checks, and turns their errors into usage errors. */
+/** Runs `check`, and turns its errors into usage errors. */
 export function asUsage<T>(check: () => T): T {
   try {
     return check();

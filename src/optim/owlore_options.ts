@@ -94,6 +94,13 @@ export interface OwLoreOptions {
 /** Options with every default filled in. */
 export type ResolvedOwLoreOptions = Required<OwLoreOptions>;
 
+/** The choices of the option `nonFinite`. */
+export const nonFiniteActions: ReadonlyArray<ResolvedOwLoreOptions['nonFinite']> = [
+  'throw',
+  'skip',
+  'ignore',
+];
+
 export const owloreDefaults: Readonly<ResolvedOwLoreOptions> = {
   learningRate: 0.001,
   beta1: 0.9,
@@ -146,7 +153,7 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
     checkNumber(owner, 'clipNorm', resolved.clipNorm, {exclusiveMin: 0});
   }
   checkNumber(owner, 'accumulate', resolved.accumulate, {min: 1, integer: true});
-  checkChoice(owner, 'nonFinite', resolved.nonFinite, ['throw', 'skip', 'ignore']);
+  checkChoice(owner, 'nonFinite', resolved.nonFinite, nonFiniteActions);
   checkChoice(owner, 'checkpoint', resolved.checkpoint, layerRecomputations);
   checkChoice(owner, 'kernels', resolved.kernels, kernelChoices);
   return resolved;

@@ -41,8 +41,8 @@ describe('selectBackend', () => {
   it('says how to get what is not there, and leaves the backend', async () => {
     await tf.setBackend(defaultBackend);
     expect((await rejection(select('webgpu', []))).message).to.equal(
-      "there is no backend 'webgpu' on this machine; it takes 'npm install " +
-        "@tensorflow/tfjs-backend-webgpu webgpu, and a Vulkan, Metal or D3D12 driver'",
+      "there is no backend 'webgpu' on this machine; to get it: npm install " +
+        '@tensorflow/tfjs-backend-webgpu webgpu, and a Vulkan, Metal or D3D12 driver',
     );
     expect((await rejection(select('auto', []))).message).to.match(
       /no backend is installed.*npm install @tensorflow\/tfjs-backend-wasm/,

@@ -124,7 +124,11 @@ describe('tfjs-owlore evaluate', () => {
       1,
     ],
     [['--task', 'boolq'], /line 1: (there is no field 'passage'|'answer' must be)/, 1],
-    [['--max-length', '65'], /maxLength must be at most the model's .*\(64\); got 65/, 1],
+    [
+      ['--max-length', '65'],
+      /evaluate: --max-length must be at most the model's .*\(64\); got 65/,
+      1,
+    ],
     [['--task', 'gsm8k'], /questions\.jsonl: line 1: 'question' and 'answer' must be texts/, 1],
   ] as const) {
     it(`refuses '${args.join(' ')}'`, async () => {

@@ -187,9 +187,13 @@ describe('tfjs-owlore generate', () => {
   it('says what does not fit, exit code 1', async () => {
     const long = await run(['--prompt', 'the cat '.repeat(40)]);
     expect(long.code).to.equal(1);
-    expect(long.stderr).to.match(/\nerror: generate: ids must have fewer than .* = 64 tokens.*\n$/);
+    expect(long.stderr).to.match(
+      /\nerror: generate: the text must have at least one token, and fewer than 64.*\n$/,
+    );
     const many = await run(['--prompt', 'x', '--max-new-tokens', '64']);
     expect(many.code).to.equal(1);
-    expect(many.stderr).to.match(/\nerror: generate: maxNewTokens must be at most 6\d.*got 64\n$/);
+    expect(many.stderr).to.match(
+      /\nerror: generate: --max-new-tokens must be at most 6\d.*got 64\n$/,
+    );
   });
 });

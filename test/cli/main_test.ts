@@ -1,28 +1,8 @@
-import {spawn, type ChildProcess} from 'node:child_process';
-import {fileURLToPath} from 'node:url';
+import {closeSync, existsSync, openSync} from 'node:fs';
 import {expect} from 'chai';
+import {stopSignals, type StopSignal} from '../../src/cli/interruption';
+import {resultOf, start} from './cli_process';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
-import type {CliRun} from './run_cli';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
-
-/** Starts the command line in a process of its own. */
-function start(args: readonly string[]): ChildProcess {
-  // Coverage counts what the tests themselves run.
-  const env: NodeJS.ProcessEnv = {...process.env, NODE_V8_COVERAGE: ''};
-  delete env['DEBUG'];
-  return spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args], {cwd: root, env});
-}
-
-/** What it leaves behind. */
-function resultOf(child: ChildProcess): Promise<CliRun & {signal: string | null}> {
-  const result = {stdout: '', stderr: ''};
-  child.stdout!.on('data', (text: Buffer) => (result.stdout += text.toString()));
-  child.stderr!.on('data', (text: Buffer) => (result.stderr += text.toString()));
-  return new Promise((resolve) => {
-    child.on('close', (code, signal) => resolve({...result, code: code!, signal}));
-  });
-}
 
 describe('tfjs-owlore in a process of its own', function () {
   this.timeout(120_000);
@@ -75,21 +55,24 @@ describe('tfjs-owlore in a process of its own', function () {
     expect(wrong!.stderr).to.equal("error: unknown option '--date' (Did you mean --data?)\n");
   });
 
-  it('ends by Ctrl-C while it computes, exit code 130', async () => {
-    // read at once, so that nothing but the command itself gives way
-    const data = folder.writeLines('many.jsonl', texts(20_000));
-    const child = start(['evaluate', '--model', folder.model, '--data', data, '--backend', 'wasm']);
-    const done = resultOf(child);
-    // the model is there, and what follows takes long
-    await new Promise<void>((resolve) => {
-      child.stderr!.on('data', (text: Buffer) => {
-        if (text.includes('parameters')) setTimeout(resolve, 300);
+  for (const [signal, exitCode] of Object.entries(stopSignals) as Array<[StopSignal, number]>) {
+    it(`ends at ${signal} while it computes, exit code ${exitCode}`, async () => {
+      // read at once, so that nothing but the command itself gives way
+      const data = folder.writeLines('many.jsonl', texts(20_000));
+      const args = ['--model', folder.model, '--data', data, '--backend', 'wasm'];
+      const child = start(['evaluate', ...args]);
+      const done = resultOf(child);
+      // the model is there, and what follows takes long
+      await new Promise<void>((resolve) => {
+        child.stderr!.on('data', (text: Buffer) => {
+          if (text.includes('parameters')) setTimeout(resolve, 300);
+        });
       });
+      child.kill(signal);
+      const {code, stdout} = await done;
+      expect([code, stdout]).to.deep.equal([exitCode, '']);
     });
-    child.kill('SIGINT');
-    const {code, stdout} = await done;
-    expect([code, stdout]).to.deep.equal([130, '']);
-  });
+  }
 
   it('ends in silence if nobody reads on', async () => {
     const child = start(generate('--prompt', 'the cat'));
@@ -98,5 +81,26 @@ describe('tfjs-owlore in a process of its own', function () {
     const {code, stderr} = await done;
     expect(code).to.equal(0);
     expect(stderr).not.to.match(/EPIPE|error/);
+  });
+
+  it('goes on if nobody reads its messages', async () => {
+    const child = start(generate('--prompt', 'the cat', '--max-new-tokens', '6', '--json'));
+    const done = resultOf(child);
+    child.stderr!.destroy();
+    const {code, stdout} = await done;
+    expect(code).to.equal(0);
+    expect(JSON.parse(stdout)).to.have.property('text');
+  });
+
+  it('fails if the result cannot be written', async function () {
+    if (!existsSync('/dev/full')) this.skip();
+    const full = openSync('/dev/full', 'w');
+    const child = start(generate('--prompt', 'the cat', '--json'), {
+      stdio: ['ignore', full, 'pipe'],
+    });
+    const {code, stderr} = await resultOf(child);
+    closeSync(full);
+    expect(code).to.equal(1);
+    expect(stderr).to.match(/\nerror: the result cannot be written: ENOSPC/);
   });
 });

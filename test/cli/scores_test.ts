@@ -154,7 +154,7 @@ describe('tfjs-owlore scores', () => {
     const {numTensors} = tf.memory();
     const {code, stderr} = await run('--data', data, '--max-length', '65');
     expect(code).to.equal(1);
-    expect(stderr).to.match(/maxLength must be at most .*\(64\); got 65/);
+    expect(stderr).to.match(/scores: --max-length must be at most .*\(64\); got 65/);
     expect(tf.memory().numTensors).to.equal(numTensors);
   });
 

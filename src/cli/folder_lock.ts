@@ -1,0 +1,150 @@
+/**
+ * A lock on a folder, so that no two processes write to it at once. It names the process that holds it, and does not count when
+ * that process is dead. (Locks that a timer refreshes, as those of proper-lockfile, do not fit: no timer runs while a backend
+ * computes a step, which may take minutes.)
+ *
+ * The lock is a folder with one file in it, whose name no other lock has. A folder cannot be renamed to the name of another one
+ * that has files: so only one process gets the lock, and it is complete at once. Whoever takes over from a dead process removes
+ * its file, and that cannot be the file of anybody else.
+ */
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import {hostname} from 'node:os';
+import {join} from 'node:path';
+
+/** The name of the lock in its folder. */
+export const LOCK_NAME = '.lock';
+
+/** The process that holds a lock. */
+interface Holder {
+  host: string;
+  pid: number;
+  /** When the process began, in milliseconds: tells it from an earlier process with the same number. */
+  processStart: number;
+  /** When it took the lock, as an ISO date. */
+  since: string;
+}
+
+/** A lock that this process holds. */
+export interface FolderLock {
+  /** False if the lock is gone, because the folder was removed, moved or replaced, or the lock in it. */
+  isHeld(): boolean;
+  release(): void;
+}
+
+/**
+ * Locks a folder that is there.
+ *
+ * @param owner What messages start with.
+ * @throws as `checkUnlocked`.
+ */
+export function lockFolder(owner: string, folder: string): FolderLock {
+  const lock = join(folder, LOCK_NAME);
+  const name = crypto.randomUUID();
+  const prepared = `${lock}.${name}`;
+  const holder: Holder = {
+    ...{host: hostname(), pid: process.pid, processStart: processStart()},
+    since: new Date().toISOString(),
+  };
+  mkdirSync(prepared);
+  try {
+    writeFileSync(join(prepared, name), JSON.stringify(holder));
+    while (!isRenamed(prepared, lock)) removeFile(lock, deadFile(owner, folder));
+  } finally {
+    rmSync(prepared, {recursive: true, force: true});
+  }
+  return {
+    isHeld: () => existsSync(join(lock, name)),
+    release: () => removeFile(lock, name),
+  };
+}
+
+/** @throws if a living process, or one of another machine, has locked the folder; the message says which, and since when. */
+export function checkUnlocked(owner: string, folder: string): void {
+  deadFile(owner, folder);
+}
+
+/** As `checkUnlocked`; returns the name of the file that a dead process has left in the lock, if there is one. */
+function deadFile(owner: string, folder: string): string | undefined {
+  const lock = join(folder, LOCK_NAME);
+  const name = fileOf(lock);
+  const holder = name === undefined ? null : readHolder(join(lock, name));
+  if (holder === null || isDead(holder)) return name;
+  const {host, pid, since} = holder;
+  const where = host === hostname() ? '' : ` on the machine '${host}'`;
+  throw new Error(
+    `${owner}: the folder '${folder}' is in use by process ${pid}${where} since ${since}; wait for its end, or take ` +
+      `another folder (if that process is no run of tfjs-owlore, remove '${lock}')`,
+  );
+}
+
+/** False if there is a lock already. */
+function isRenamed(prepared: string, lock: string): boolean {
+  try {
+    renameSync(prepared, lock);
+    return true;
+  } catch (error) {
+    // what Windows says
+    if (isCode(error, 'ENOTEMPTY', 'EEXIST', ...(process.platform === 'win32' ? ['EPERM'] : [])))
+      return false;
+    throw error;
+  }
+}
+
+/** The name of the file in a lock; undefined if there is no lock. */
+function fileOf(lock: string): string | undefined {
+  try {
+    return readdirSync(lock)[0];
+  } catch (error) {
+    if (isCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+/** Removes a file of a lock and, if it was the only one, the lock; somebody else may have done it already. */
+function removeFile(lock: string, name: string | undefined): void {
+  if (name !== undefined) rmSync(join(lock, name), {force: true});
+  try {
+    rmdirSync(lock);
+  } catch (error) {
+    if (!isCode(error, 'ENOENT', 'ENOTEMPTY', 'EEXIST')) throw error;
+  }
+}
+
+/** Null if the file is gone, or was not written to the end because the machine went down. */
+function readHolder(file: string): Holder | null {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Holder;
+  } catch (error) {
+    if (isCode(error, 'ENOENT') || error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+function isDead(holder: Holder): boolean {
+  if (holder.host !== hostname()) return false;
+  if (holder.pid === process.pid) return holder.processStart !== processStart();
+  try {
+    process.kill(holder.pid, 0);
+    return false;
+  } catch (error) {
+    // EPERM: it lives, and belongs to another user
+    return isCode(error, 'ESRCH');
+  }
+}
+
+function processStart(): number {
+  return Math.round(performance.timeOrigin);
+}
+
+function isCode(error: unknown, ...codes: string[]): boolean {
+  return codes.includes((error as NodeJS.ErrnoException).code ?? '');
+}

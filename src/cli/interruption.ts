@@ -1,0 +1,60 @@
+/** What ends a command early: Ctrl-C, `kill` and a terminal that is closed. */
+
+/** The signals that stop a command, with its exit code: 128 and the signal's number, as in shells. */
+export const stopSignals = {SIGHUP: 129, SIGINT: 130, SIGTERM: 143} as const;
+
+export type StopSignal = keyof typeof stopSignals;
+
+/** A command has ended because it was told to stop. */
+export class StoppedError extends Error {
+  override name = 'StoppedError';
+
+  constructor(
+    readonly stopSignal: StopSignal,
+    /** How far it had come: `after step 3 of 10`. */
+    progress = '',
+  ) {
+    super(['stopped by', stopSignal, progress].filter(Boolean).join(' '));
+  }
+}
+
+/** Milliseconds in which the same signal is one request: npx may pass on a Ctrl-C that the terminal has sent to all processes. */
+const ONE_REQUEST = 200;
+
+/**
+ * Passes signals on to the command that is running. By default a signal ends the process at once; a command can ask for time to
+ * stop tidily, and then only the second signal does.
+ */
+export class Interruption {
+  private readonly controller = new AbortController();
+  private isTidy = false;
+  private first: {name: StopSignal; time: number} | null = null;
+
+  /** @param exit Ends the process. */
+  constructor(private readonly exit: (code: number) => void = () => undefined) {}
+
+  /** Aborted by the first signal, with a `StoppedError`. */
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  /** A signal has come. */
+  receive(name: StopSignal): void {
+    const {first} = this;
+    const time = performance.now();
+    if (first?.name === name && time - first.time < ONE_REQUEST) return;
+    this.first ??= {name, time};
+    this.controller.abort(new StoppedError(name));
+    if (first || !this.isTidy) this.exit(stopSignals[name]);
+  }
+
+  /** Runs `body`, which looks at `signal` and stops by itself when that is aborted. */
+  async stopTidily<T>(body: () => Promise<T>): Promise<T> {
+    this.isTidy = true;
+    try {
+      return await body();
+    } finally {
+      this.isTidy = false;
+    }
+  }
+}

@@ -1,0 +1,27 @@
+/** Messages of the library name its options; on the command line they name flags. */
+import {flagOf, type Given} from './options';
+
+/**
+ * A message of the library in the names of the command line: `--max-length` for `maxLength`, `--tau auto` for `tau: 'auto'`. An
+ * option from a config file keeps its name. A name that may be an ordinary word, such as `seed`, is replaced only where the
+ * message is about it: in `outlierScores: tau must be …`.
+ *
+ * @param command The command's name, which a message about an option starts with.
+ * @param names The command's options.
+ */
+export function withFlags(
+  message: string,
+  command: string,
+  names: readonly string[],
+  given: Given,
+): string {
+  return names.reduce((text, name) => {
+    const called = given.get(name) ?? `${command}: ${flagOf(name)}`;
+    const subject = text.replace(new RegExp(`^\\w+: ${name}(?= (must|is) )`), called);
+    if (called.endsWith(`: ${name}`)) return subject;
+    const flag = flagOf(name);
+    const withValues = subject.replace(new RegExp(`\\b${name}: '(\\w+)'`, 'g'), `${flag} $1`);
+    const isWord = name === name.toLowerCase();
+    return isWord ? withValues : withValues.replace(new RegExp(`\\b${name}\\b`, 'g'), flag);
+  }, message);
+}

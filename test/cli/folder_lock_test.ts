@@ -1,0 +1,102 @@
+import type {ChildProcess} from 'node:child_process';
+import {mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {hostname, tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {expect} from 'chai';
+import {checkUnlocked, lockFolder, LOCK_NAME} from '../../src/cli/folder_lock';
+import {start} from './cli_process';
+
+describe('lockFolder', function () {
+  this.timeout(120_000);
+  let folder: string;
+  beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'owlore-lock-'))));
+  afterEach(() => rmSync(folder, {recursive: true}));
+
+  const lock = () => lockFolder('test', folder);
+
+  /** A lock as a process would have left it. */
+  function leaveLock(holder: object | string): void {
+    mkdirSync(join(folder, LOCK_NAME));
+    const text = typeof holder === 'string' ? holder : JSON.stringify(holder);
+    writeFileSync(join(folder, LOCK_NAME, 'left'), text);
+  }
+
+  it('is taken once, names its process, and leaves nothing behind', () => {
+    const held = lock();
+    const message = `test: the folder '${folder}' is in use by process ${process.pid} since 20`;
+    expect(lock).to.throw(message);
+    expect(() => checkUnlocked('test', folder)).to.throw(message);
+    expect(readdirSync(folder)).to.deep.equal([LOCK_NAME]);
+    held.release();
+    expect(readdirSync(folder)).to.deep.equal([]);
+    checkUnlocked('test', folder);
+    lock().release();
+  });
+
+  it('is no longer held if the lock or the folder is gone, also if another one is in its place', () => {
+    const held = lock();
+    expect(held.isHeld()).to.equal(true);
+    rmSync(join(folder, LOCK_NAME), {recursive: true});
+    expect(held.isHeld()).to.equal(false);
+    const other = lock();
+    expect([held.isHeld(), other.isHeld()]).to.deep.equal([false, true]);
+    held.release();
+    expect(other.isHeld()).to.equal(true);
+  });
+
+  const now = new Date().toISOString();
+  for (const [what, holder] of [
+    ['a dead process', {host: hostname(), pid: 2 ** 22 + 1, processStart: 0, since: now}],
+    ['an earlier process of its number', {host: hostname(), pid: process.pid, processStart: 1}],
+    ['a machine that went down as it was written', ''],
+  ] as const) {
+    it(`is taken over from ${what}`, () => {
+      leaveLock(holder);
+      const held = lock();
+      expect(readdirSync(join(folder, LOCK_NAME))).not.to.include('left');
+      held.release();
+      expect(readdirSync(folder)).to.deep.equal([]);
+    });
+  }
+
+  it('is not taken over from another machine, of which nothing can be known', () => {
+    leaveLock({host: 'elsewhere', pid: 2 ** 22 + 1, processStart: 0, since: now});
+    expect(lock).to.throw(
+      /by process 4194305 on the machine 'elsewhere' since .*remove '.*\.lock'/,
+    );
+  });
+
+  it('is taken over by one of several processes after its process was killed', async () => {
+    const [first] = await race(1);
+    expect(first!.said).to.equal('locked\n');
+    await kill(first!.child);
+    const racers = await race(5);
+    const [winner, ...others] = [...racers].sort((a) => (a.said === 'locked\n' ? -1 : 1));
+    expect(winner!.said).to.equal('locked\n');
+    for (const {said} of others) expect(said).to.include(`process ${winner!.child.pid} since`);
+    const [name, ...more] = readdirSync(join(folder, LOCK_NAME));
+    expect(more).to.deep.equal([]);
+    const {pid} = JSON.parse(readFileSync(join(folder, LOCK_NAME, name!), 'utf8')) as {pid: number};
+    expect(pid).to.equal(winner!.child.pid);
+    for (const {child} of racers) await kill(child);
+  });
+
+  /** Starts processes that lock the folder; resolves when each has said what came of it. */
+  function race(count: number): Promise<Array<{child: ChildProcess; said: string}>> {
+    return Promise.all(
+      Array.from({length: count}, async () => {
+        const child = start([folder], {program: 'test/cli/lock_in_process.ts'});
+        const said = await new Promise<string>((resolve) => {
+          child.stdout!.once('data', (text: Buffer) => resolve(text.toString()));
+        });
+        return {child, said};
+      }),
+    );
+  }
+
+  function kill(child: ChildProcess): Promise<unknown> {
+    const closed = new Promise((resolve) => child.once('close', resolve));
+    child.kill('SIGKILL');
+    return closed;
+  }
+});

@@ -1,0 +1,183 @@
+import {copyFileSync, cpSync, existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {expect} from 'chai';
+import {defaultBackend} from '../support/backends';
+import {inLog, resultOf, start} from './cli_process';
+import {createModelFolder, texts, type ModelFolder} from './model_folder';
+import {runCli, type CliRun} from './run_cli';
+
+/** What a run has left that must be the same whether it was stopped or not: all but times and bytes. */
+function remains(output: string): {log: unknown[]; schedule: string | null; model: string} {
+  const lines = readFileSync(join(output, 'log.jsonl'), 'utf8').trimEnd().split('\n');
+  const schedule = join(output, 'schedule.json');
+  return {
+    log: lines.map((line) => {
+      const {seconds: _, peakBytes: __, ...entry} = JSON.parse(line) as Record<string, unknown>;
+      return entry;
+    }),
+    schedule: existsSync(schedule) ? readFileSync(schedule, 'utf8') : null,
+    model: readFileSync(join(output, 'model', 'model.safetensors'), 'latin1'),
+  };
+}
+
+describe('tfjs-owlore finetune --resume', function () {
+  this.timeout(300_000);
+  let folder: ModelFolder;
+  let data: string;
+  let count = 0;
+  before(async () => {
+    folder = await createModelFolder();
+    data = folder.writeLines('texts.jsonl', texts(30));
+  });
+  after(() => folder.remove());
+
+  const newOutput = (): string => join(folder.path, `run${count++}`);
+
+  const argsOf = (output: string, ...more: string[]): string[] => [
+    ...['finetune', '--backend', defaultBackend, '--model', folder.model, '--data', data],
+    ...['--output', output, '--max-length', '12', '--batch-size', '4', '--learning-rate', '0.01'],
+    ...more,
+  ];
+
+  const resume = (output: string, ...more: string[]): Promise<CliRun> =>
+    runCli(['finetune', '--resume', output, ...more]);
+
+  /** Starts a run, and ends it by a signal when its log has a text. */
+  async function stopped(
+    output: string,
+    args: readonly string[],
+    {at, signal}: {at: string; signal: NodeJS.Signals},
+    log = output,
+  ): Promise<void> {
+    const child = start(argsOf(output, ...args));
+    const closed = resultOf(child);
+    await inLog(log, at);
+    child.kill(signal);
+    const {code, stderr} = await closed;
+    expect(code, stderr).not.to.equal(0);
+  }
+
+  for (const [title, steps, args, signals] of [
+    [
+      'OwLore, stopped twice in accumulated steps',
+      40,
+      ['--accumulate', '3', '--interval', '3', '--rank', '4', '--refresh-interval', '5'],
+      ['SIGINT', 'SIGTERM'],
+    ],
+    [
+      'OwLore, killed, from the last of its checkpoints',
+      60,
+      ['--save-every', '3', '--interval', '2', '--rank', '4', '--evaluate-every', '4'],
+      ['SIGKILL', 'SIGKILL'],
+    ],
+    [
+      'BAdam, packed, with warmup',
+      60,
+      ['--method', 'badam', '--packing', '--warmup', '9'],
+      ['SIGHUP'],
+    ],
+    ['full fine-tuning, clipped', 50, ['--method', 'full', '--clip-norm', '0.5'], ['SIGINT']],
+  ] as const) {
+    it(`ends as if it had not been stopped: ${title}`, async () => {
+      const whole = newOutput();
+      const all = ['--steps', String(steps), ...args];
+      const {code, stderr} = await runCli(argsOf(whole, ...all));
+      expect(code, stderr).to.equal(0);
+
+      const output = newOutput();
+      await stopped(output, all, {at: '"step":7,"loss"', signal: signals[0]});
+      expect(existsSync(join(output, 'model'))).to.equal(false);
+      for (const signal of signals.slice(1)) {
+        const child = start(['finetune', '--resume', output]);
+        const closed = resultOf(child);
+        await inLog(output, '"step":18,"loss"');
+        child.kill(signal);
+        await closed;
+      }
+      const resumed = await resume(output);
+      expect(resumed.code, resumed.stderr).to.equal(0);
+      expect(resumed.stderr).to.match(/: the run goes on from step [1-9]\d*\n/);
+      expect(remains(output)).to.deep.equal(remains(whole));
+      expect(readdirSync(output).sort()).to.deep.equal(readdirSync(whole).sort());
+    });
+  }
+
+  it('begins a run anew that was killed before its first checkpoint', async () => {
+    const whole = newOutput();
+    const {code} = await runCli(argsOf(whole, '--steps', '30'));
+    expect(code).to.equal(0);
+    const output = newOutput();
+    await stopped(output, ['--steps', '30'], {at: '"step":2,"loss"', signal: 'SIGKILL'});
+    const {stderr} = await resume(output);
+    expect(stderr).to.include('the run goes on from its beginning, for it has no checkpoint');
+    expect(remains(output)).to.deep.equal(remains(whole));
+  });
+
+  it('goes on with a run that will replace an earlier one', async () => {
+    const output = newOutput();
+    expect((await runCli(argsOf(output, '--steps', '1'))).code).to.equal(0);
+    const args = ['--steps', '40', '--overwrite'];
+    const at = {at: '"step":5,"loss"', signal: 'SIGINT'} as const;
+    await stopped(output, args, at, join(output, 'unfinished'));
+    const {code, stderr} = await resume(output);
+    expect(code, stderr).to.equal(0);
+    expect(readdirSync(output)).not.to.include.oneOf(['unfinished', 'checkpoints']);
+    expect(remains(output).log).to.have.length.above(40);
+  });
+
+  describe('of a run that was stopped', () => {
+    let output: string;
+    before(async () => {
+      output = newOutput();
+      await stopped(output, ['--steps', '1000'], {at: '"step":3,"loss"', signal: 'SIGINT'});
+    });
+
+    /** A copy of its folder. */
+    const copy = (): string => {
+      const other = newOutput();
+      cpSync(output, other, {recursive: true});
+      return other;
+    };
+
+    it('takes no other options', async () => {
+      const {code, stderr} = await resume(output, '--steps', '5');
+      expect(code).to.equal(2);
+      expect(stderr).to.match(/finetune: --steps has no meaning with --resume/);
+      const config = ['--config', join(output, 'config.json')];
+      expect((await resume(output, ...config)).stderr).to.match(/--config has no meaning/);
+    });
+
+    it('says what a folder lacks', async () => {
+      const {code, stderr} = await resume(folder.model);
+      expect(code).to.equal(2);
+      expect(stderr).to.match(/config\.json: unknown option/);
+    });
+
+    it('refuses a config with other options than its checkpoint', async () => {
+      const other = copy();
+      const file = join(other, 'config.json');
+      const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+      writeFileSync(file, JSON.stringify({...config, refreshInterval: 77}));
+      const {code, stderr} = await resume(other);
+      expect(code).to.equal(1);
+      expect(stderr).to.match(/another optimizer: .*77/);
+    });
+
+    it('refuses a log that has lost steps', async () => {
+      const other = copy();
+      copyFileSync(join(other, 'config.json'), join(other, 'log.jsonl'));
+      const {code, stderr} = await resume(other);
+      expect(code).to.equal(1);
+      expect(stderr).to.match(/log\.jsonl has 0 of the first \d+ steps/);
+    });
+  });
+
+  it('refuses a run that has come to its end', async () => {
+    const output = newOutput();
+    expect((await runCli(argsOf(output, '--steps', '1'))).code).to.equal(0);
+    const {code, stderr} = await resume(output);
+    expect(code).to.equal(2);
+    // before the model is loaded
+    expect(stderr).to.match(/^error: finetune: --resume: the run in '.*' has come to its end/);
+  });
+});

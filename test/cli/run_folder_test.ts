@@ -1,0 +1,311 @@
+import type {ChildProcess} from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import {join} from 'node:path';
+import {expect} from 'chai';
+import {stopSignals, type StopSignal} from '../../src/cli/interruption';
+import {RunFolder} from '../../src/cli/run_folder';
+import {loadLlama} from '../../src/llama';
+import {inLog, resultOf, start} from './cli_process';
+import {createModelFolder, texts, type ModelFolder} from './model_folder';
+import {runCli, type CliRun} from './run_cli';
+
+/** All files below a folder, and what is in them. */
+function contentOf(folder: string): Record<string, string> {
+  const files = readdirSync(folder, {recursive: true, withFileTypes: true});
+  return Object.fromEntries(
+    files
+      .filter((file) => file.isFile())
+      .map((file) => join(file.parentPath, file.name))
+      .sort()
+      .map((path) => [path, readFileSync(path, 'latin1')]),
+  );
+}
+
+describe('the folder of a run', function () {
+  this.timeout(120_000);
+  let folder: ModelFolder;
+  let data: string;
+  let count = 0;
+  before(async () => {
+    folder = await createModelFolder();
+    data = folder.writeLines('texts.jsonl', texts(30));
+  });
+  after(() => folder.remove());
+
+  const newOutput = (): string => join(folder.path, `run${count++}`);
+
+  const argsOf = (output: string, ...more: string[]): string[] => [
+    ...['finetune', '--backend', 'cpu', '--model', folder.model, '--data', data],
+    ...['--output', output, '--max-length', '12', ...more],
+  ];
+
+  const finetune = (output: string, ...more: string[]): Promise<CliRun> =>
+    runCli(argsOf(output, ...more));
+
+  /** A run that does not end by itself. */
+  const startEndless = (output: string, ...more: string[]): ChildProcess =>
+    start(
+      argsOf(output, '--steps', '100000', '--evaluate-every', '100000', '--interval', '1', ...more),
+    );
+
+  /** A short run that came to its end; returns its folder. */
+  async function finished(...more: string[]): Promise<string> {
+    const output = newOutput();
+    const {code, stderr} = await finetune(output, '--steps', '1', ...more);
+    expect(code, stderr).to.equal(0);
+    return output;
+  }
+
+  const lastEntry = (output: string): unknown =>
+    JSON.parse(readFileSync(join(output, 'log.jsonl'), 'utf8').trimEnd().split('\n').at(-1)!);
+
+  describe('does not take its inputs for something to overwrite', () => {
+    /** A copy of the model in a folder of its own. */
+    const copyOfModel = (): string => {
+      const copy = newOutput();
+      mkdirSync(copy);
+      for (const name of readdirSync(folder.model)) {
+        writeFileSync(join(copy, name), readFileSync(join(folder.model, name)));
+      }
+      return copy;
+    };
+
+    async function expectRefused(
+      inside: string,
+      output: string,
+      option: string,
+      ...more: string[]
+    ): Promise<void> {
+      const before = contentOf(inside);
+      const {code, stderr} = await finetune(output, '--overwrite', '--steps', '1', ...more);
+      expect(code, stderr).to.equal(2);
+      expect(stderr).to.match(
+        new RegExp(
+          `error: finetune: ${option}: '.*' is in the folder '.*', which this run writes to`,
+        ),
+      );
+      expect(contentOf(inside)).to.deep.equal(before);
+    }
+
+    it('the model as the output', async () => {
+      const model = copyOfModel();
+      await expectRefused(model, model, '--model', '--model', model);
+    });
+
+    it('by a link to the model, or to the output', async () => {
+      const model = copyOfModel();
+      const link = newOutput();
+      symlinkSync(model, link);
+      await expectRefused(model, link, '--model', '--model', model);
+      await expectRefused(model, model, '--model', '--model', link);
+    });
+
+    it('a link in the output to a model elsewhere', async () => {
+      const output = await finished();
+      const link = join(output, 'base');
+      symlinkSync(folder.model, link);
+      await expectRefused(output, output, '--model', '--model', link);
+    });
+
+    for (const option of ['--data', '--validation', '--scores']) {
+      it(`a file for ${option} in the output`, async () => {
+        const output = await finished();
+        const input = join(output, option === '--scores' ? 'scores.json' : 'texts.jsonl');
+        if (option !== '--scores') writeFileSync(input, readFileSync(data));
+        await expectRefused(output, output, option, option, input);
+      });
+    }
+
+    it('the model of the run itself', async () => {
+      const output = await finished();
+      await expectRefused(output, output, '--model', '--model', join(output, 'model'));
+    });
+
+    it('a folder of something else', async () => {
+      const model = copyOfModel();
+      const before = contentOf(model);
+      const {code, stderr} = await finetune(model, '--overwrite');
+      expect([code, contentOf(model)]).to.deep.equal([2, before]);
+      expect(stderr).to.match(/has config\.json, but is not that of an earlier run/);
+    });
+  });
+
+  describe('that has an earlier run', () => {
+    it('keeps it if the new one fails', async () => {
+      const output = await finished();
+      const before = contentOf(output);
+      const failing = ['--overwrite', '--steps', '5', '--learning-rate', '1e38'];
+      const {code, stderr} = await finetune(output, ...failing);
+      expect(code).to.equal(1);
+      expect(stderr).to.include(
+        `${output}: the earlier run stays until this one is done in ${join(output, 'unfinished')}\n`,
+      );
+      const after = contentOf(output);
+      expect(after).to.deep.include(before);
+      expect(lastEntry(join(output, 'unfinished'))).to.include({state: 'failed'});
+
+      const again = await finetune(output, '--overwrite', '--steps', '2', '--method', 'full');
+      expect(again.code, again.stderr).to.equal(0);
+      // of the earlier run there would be scores and a schedule
+      const names = ['config.json', 'log.jsonl', 'model', 'report.html'];
+      expect(readdirSync(output).sort()).to.deep.equal(names);
+      expect(again.stdout).to.include(join(output, 'model'));
+      expect(readFileSync(join(output, 'config.json'), 'utf8')).to.include('"method": "full"');
+    });
+
+    it('keeps it if the new one is killed, and takes over from the dead process', async () => {
+      const output = await finished();
+      const before = contentOf(output);
+      const child = startEndless(output, '--overwrite');
+      const closed = resultOf(child);
+      await inLog(join(output, 'unfinished'), '"step":2');
+      child.kill('SIGKILL');
+      expect((await closed).signal).to.equal('SIGKILL');
+      expect(contentOf(output)).to.deep.include(before);
+      const {model} = await loadLlama(join(output, 'model'));
+      model.dispose();
+
+      const {code, stderr} = await finetune(output, '--overwrite', '--steps', '2');
+      expect(code, stderr).to.equal(0);
+      expect(readdirSync(output)).not.to.include('unfinished');
+      expect(lastEntry(output)).to.deep.equal({event: 'end', state: 'done'});
+    });
+
+    it('goes on with replacing it where a process was killed', async () => {
+      const output = await finished();
+      const newer = await finished('--seed', '1');
+      const expected = Object.values(contentOf(newer));
+      // as if the process had been killed after the first of the files
+      renameSync(newer, join(output, 'finished'));
+      renameSync(join(output, 'finished', 'config.json'), join(output, 'config.json'));
+      rmSync(join(output, 'log.jsonl'));
+      RunFolder.open('test', output, true).stop({state: 'interrupted'});
+      rmSync(join(output, 'unfinished'), {recursive: true});
+      expect(Object.values(contentOf(output))).to.deep.equal(expected);
+    });
+
+    it('is replaced in place if it has no model', async () => {
+      const output = newOutput();
+      const {code} = await finetune(output, '--steps', '5', '--learning-rate', '1e38');
+      expect(code).to.equal(1);
+      const {stderr} = await finetune(output, '--overwrite', '--steps', '1');
+      expect(stderr).not.to.include('the earlier run stays');
+      expect(lastEntry(output)).to.deep.equal({event: 'end', state: 'done'});
+    });
+  });
+
+  it('is of one run at a time, and says whose', async () => {
+    const output = newOutput();
+    const child = startEndless(output);
+    const closed = resultOf(child);
+    await inLog(output, '"step":1');
+    const before = readFileSync(join(output, 'config.json'));
+    for (const more of [[], ['--overwrite']]) {
+      const {code, stderr} = await finetune(output, ...more);
+      expect(code).to.equal(2);
+      expect(stderr).to.match(
+        new RegExp(
+          `finetune: --output: the folder '.*' is in use by process ${child.pid} since 20`,
+        ),
+      );
+    }
+    expect(readFileSync(join(output, 'config.json'))).to.deep.equal(before);
+    child.kill('SIGKILL');
+    await closed;
+    const {code, stderr} = await finetune(output, '--overwrite', '--steps', '1');
+    expect(code, stderr).to.equal(0);
+  });
+
+  for (const [signal, exitCode] of Object.entries(stopSignals) as Array<[StopSignal, number]>) {
+    it(`says that ${signal} has stopped the run, exit code ${exitCode}`, async () => {
+      const output = newOutput();
+      const child = startEndless(output, '--json');
+      const closed = resultOf(child);
+      await inLog(output, '"step":2');
+      child.kill(signal);
+      const {code, stdout, stderr} = await closed;
+      expect(code).to.equal(exitCode);
+      expect(lastEntry(output)).to.deep.equal({event: 'end', state: 'interrupted'});
+      const {error} = JSON.parse(stdout) as {error: string};
+      expect(error).to.match(
+        new RegExp(
+          `^stopped by ${signal} after step \\d+ of 100000; to go on: finetune --resume ${output}$`,
+        ),
+      );
+      expect(stderr).to.include(`\n${error}\n`);
+      expect(readdirSync(output).sort()).to.deep.equal([
+        'checkpoints',
+        'config.json',
+        'log.jsonl',
+        'schedule.json',
+        'scores.json',
+      ]);
+      const schedule = JSON.parse(readFileSync(join(output, 'schedule.json'), 'utf8')) as {
+        periods: string[][];
+      };
+      expect(schedule.periods.length).to.be.at.least(2);
+    });
+  }
+
+  it('is left at once at a second signal', async () => {
+    const output = newOutput();
+    const child = startEndless(output);
+    const closed = resultOf(child);
+    await inLog(output, '"step":2');
+    // stopped meanwhile, so that it gets both, in one order or the other, before it can do anything about the first
+    for (const signal of ['SIGSTOP', 'SIGINT', 'SIGTERM', 'SIGCONT'] as const) child.kill(signal);
+    const {code, stderr} = await closed;
+    expect(code).to.be.oneOf([130, 143]);
+    expect(stderr).not.to.include('after step');
+    expect(lastEntry(output)).to.include({event: 'step'});
+  });
+
+  for (const [what, remove] of [
+    ['removed', (output: string) => rmSync(output, {recursive: true})],
+    [
+      'replaced by another',
+      (output: string) => {
+        renameSync(output, `${output}-moved`);
+        mkdirSync(output);
+        writeFileSync(join(output, 'log.jsonl'), '');
+      },
+    ],
+  ] as const) {
+    it(`is missed by the next step if it was ${what}`, async () => {
+      const output = newOutput();
+      const child = startEndless(output);
+      const closed = resultOf(child);
+      await inLog(output, '"step":1');
+      remove(output);
+      const {code, stderr} = await closed;
+      expect(code).to.equal(1);
+      expect(stderr).to.match(
+        /error: the folder '.*' was removed, moved or replaced during the run/,
+      );
+    });
+  }
+
+  it('has the model even if the report cannot be written', async () => {
+    const output = newOutput();
+    const child = start(argsOf(output, '--steps', '10', '--evaluate-every', '1'));
+    const closed = resultOf(child);
+    await inLog(output, '"step":1');
+    mkdirSync(join(output, 'report.html'));
+    const {code, stderr} = await closed;
+    expect(code).to.equal(1);
+    expect(stderr).to.match(/error: EISDIR/);
+    expect(lastEntry(output)).to.include({state: 'failed'});
+    expect(existsSync(join(output, 'model.partial'))).to.equal(false);
+    const {model} = await loadLlama(join(output, 'model'));
+    model.dispose();
+  });
+});
