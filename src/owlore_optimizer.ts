@@ -79,24 +79,26 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * The learning rate of the next step.
+   * The learning rate of the next step; with `nonFinite: 'halve'` halved as often as a step was skipped.
    *
    * @throws Error if it comes from a function and is not a number ≥ 0.
    */
   get learningRate(): number {
     const rate = learningRateAt(this.options.learningRate, this.iterations);
     checkNumber('OwLoreOptimizer', `learningRate of step ${this.iterations}`, rate, {min: 0});
-    return rate;
+    return rate / 2 ** this.finiteCheck.halvings;
   }
 
   /**
-   * A number, or a schedule of the global step, from the next step on.
+   * A number, or a schedule of the global step, from the next step on. It is taken as it is: what halved the one before it is
+   * forgotten.
    *
    * @throws Error if it is neither a number ≥ 0, a schedule nor a function.
    */
   set learningRate(rate: LearningRate) {
     checkLearningRate('OwLoreOptimizer', rate);
     this.options.learningRate = rate;
+    this.finiteCheck.halvings = 0;
   }
 
   /** Calls of `applyGradients` that make one step. */
@@ -114,14 +116,14 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return new Set(this.accumulation.variables().map(({name}) => name));
   }
 
-  /** Steps that changed nothing because of a gradient that was not finite (`nonFinite: 'skip'`). */
+  /** Steps that changed nothing because a gradient or the loss was not finite (`nonFinite: 'skip'` or `'halve'`). */
   get skippedSteps(): number {
     return this.finiteCheck.skipped;
   }
 
-  /** Bytes of all state: bases, moments and gradient sums. */
+  /** Bytes of all state: bases, moments, and the sums of gradients and losses. */
   get stateBytes(): number {
-    return this.states.bytes;
+    return this.states.bytes + (this.accumulation.lossSum ? 4 : 0);
   }
 
   /**
@@ -129,7 +131,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    * gradient is used as soon as it is computed, and then freed.
    *
    * @returns The value of `f`, for the caller to dispose, if `returnCost`; else null.
-   * @throws Error if no variable is trainable, a gradient is not finite, or `f` throws; no weight is changed then. If some
+   * @throws Error if no variable is trainable, a gradient or the loss is not finite, or `f` throws; no weight is changed then. If some
    *   gradients of the call were already added to those of earlier calls, the step of all these calls is given up.
    */
   override minimize(
@@ -173,6 +175,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
       this.states.identify(namesOf(gradients));
       this.call(variables, (onGradient) => {
         for (const [variable, gradient] of pairs) onGradient(variable, tf.clone(gradient));
+        return null;
       });
     });
   }
@@ -209,14 +212,16 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * All state as named tensors: `iter`, then for each variable with state its moments, basis and clocks. The tensors are
+   * All state as named tensors: `iter` and counters, then for each variable with state its moments, basis and clocks. The tensors are
    * the optimizer's own; they stay valid until the next step, call of `getWeights` or `dispose`.
    */
   override async getWeights(): Promise<NamedTensor[]> {
     tf.dispose(this.saved);
-    const states = statesToTensors(this.states.toSave(), this.accumulation.calls);
+    const {calls, lossSum} = this.accumulation;
+    const {halvings} = this.finiteCheck;
+    const states = statesToTensors({calls, lossSum, halvings, states: this.states.toSave()});
     const all = [await this.saveIterations(), ...states];
-    // The int32 counters are made for this call; moments and bases, all float32, are the state itself.
+    // The int32 counters are made for this call; all else, float32, is the state itself.
     this.saved = all.map(({tensor}) => tensor).filter(({dtype}) => dtype === 'int32');
     return all;
   }
@@ -231,9 +236,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    *   Nothing is changed then.
    */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
-    const {iterations, calls, states} = await weightsFromTensors(weights);
+    const {iterations, calls, lossSum, halvings, states} = await weightsFromTensors(weights);
+    this.accumulation.clear();
     this.states.restore(states);
-    this.accumulation.calls = calls;
+    Object.assign(this.accumulation, {calls, lossSum});
+    this.finiteCheck.halvings = halvings;
     this.iterations_ = iterations;
   }
 
@@ -260,6 +267,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     tf.dispose(this.saved);
     this.saved = [];
     this.accumulation.clear();
+    this.finiteCheck.halvings = 0;
     this.iterations_ = 0;
   }
 
@@ -282,8 +290,14 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return () => withRecomputedLayers(this.options.checkpoint, f);
   }
 
-  /** One call: makes a step, or one of `accumulate` parts of it, from the gradients that `stream` hands over. */
-  private call<T>(variables: readonly tf.Variable[], stream: (onGradient: OnGradient) => T): T {
+  /**
+   * One call: makes a step, or one of `accumulate` parts of it, from the gradients that `stream` hands over and the loss that it
+   * returns, if there is one.
+   */
+  private call<T extends tf.Scalar | null>(
+    variables: readonly tf.Variable[],
+    stream: (onGradient: OnGradient) => T,
+  ): T {
     this.finiteCheck.throwFailure();
     if (this.options.basis === 'svd') checkExactBasisSupport();
     this.projections.summarizeOnce(variables);
@@ -306,10 +320,13 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * One step of the gradients that `stream` hands over: each is projected as soon as it is there, all are checked, then the
-   * weights are moved. Where there is nothing to check, each weight is moved as soon as its gradient is there.
+   * One step of the gradients that `stream` hands over: each is projected as soon as it is there, all are checked together with
+   * the loss that `stream` returns, then the weights are moved. Where there is nothing to check, each weight is moved as soon as its gradient is there.
    */
-  private step<T>(variables: readonly tf.Variable[], stream: (onGradient: OnGradient) => T): T {
+  private step<T extends tf.Scalar | null>(
+    variables: readonly tf.Variable[],
+    stream: (onGradient: OnGradient) => T,
+  ): T {
     const {options, states, projections, finiteCheck, learningRate} = this;
     states.check(variables, projections);
     this.freeAllBut(new Set(variables.map(({name}) => name)));
@@ -322,6 +339,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
         step.project(variable, gradient, form);
         if (!step.needsCheck) step.apply();
       });
+      if (result) step.takeLoss(result);
       if (step.check()) step.apply();
       this.freeAllBut(step.variables);
       this.incrementIterations();

@@ -73,10 +73,11 @@ export interface OwLoreOptions {
   /** Calls whose gradients are averaged into one step, ≥ 1. Default 1. */
   accumulate?: number;
   /**
-   * What a NaN or infinite gradient does. `'throw'`: an error; `'skip'`: the step changes nothing; `'ignore'`: no check, so that
-   * each variable can be updated as soon as its gradient is there, which takes the least memory. Default `'throw'`.
+   * What a NaN or infinite gradient or loss does. `'throw'`: an error; `'skip'`: the step changes nothing; `'halve'`: neither, and
+   * from then on the learning rate is half of what it was; `'ignore'`: no check, so that each variable can be updated as soon as
+   * its gradient is there, which takes the least memory. Default `'throw'`.
    */
-  nonFinite?: 'throw' | 'skip' | 'ignore';
+  nonFinite?: 'throw' | 'skip' | 'halve' | 'ignore';
   /**
    * Which parts of the forward pass run again in the backward pass, so that their activations need not be held. `'blocks'`: the
    * layers with two or more matrices (transformer blocks, recurrent layers, nested models of that size). `'auto'`: also, inside a
@@ -119,6 +120,8 @@ export const owloreDefaults: Readonly<ResolvedOwLoreOptions> = {
 
 const owner = 'OwLoreOptimizer';
 
+const nonFinitePolicies = ['throw', 'skip', 'halve', 'ignore'] as const;
+
 /** Fills in defaults; throws an error that names the option, its value and what is allowed. */
 export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOptions {
   checkKnown(owner, options, Object.keys(owloreDefaults));
@@ -146,7 +149,7 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
     checkNumber(owner, 'clipNorm', resolved.clipNorm, {exclusiveMin: 0});
   }
   checkNumber(owner, 'accumulate', resolved.accumulate, {min: 1, integer: true});
-  checkChoice(owner, 'nonFinite', resolved.nonFinite, ['throw', 'skip', 'ignore']);
+  checkChoice(owner, 'nonFinite', resolved.nonFinite, nonFinitePolicies);
   checkChoice(owner, 'checkpoint', resolved.checkpoint, layerRecomputations);
   checkChoice(owner, 'kernels', resolved.kernels, kernelChoices);
   return resolved;

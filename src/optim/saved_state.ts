@@ -30,12 +30,32 @@ type Slots = Partial<Record<Slot, tf.Tensor>>;
 /** Name of the counter of accumulated calls. */
 const ACCUMULATED = 'owlore.accumulated';
 
+/** Name of the number of times that the learning rate was halved. */
+const HALVINGS = 'owlore.halvings';
+
+/** Name of the sum of the losses of the accumulated calls. */
+const LOSS_SUM = 'owlore.loss';
+
+/** What is saved of an optimizer beside its number of steps. */
+export interface SavedOptimizer {
+  /** Calls that are in the sums of gradients. */
+  calls: number;
+  /** The sum of their losses, if there is one. */
+  lossSum: tf.Scalar | null;
+  /** How often the learning rate was halved. */
+  halvings: number;
+  states: SavedStates;
+}
+
 /**
- * What `getWeights` returns after `iter`: the number of accumulated calls, then the tensors of the states themselves, and for
- * each variable a tensor `[adamSteps, basisSteps, place, newest]`. The int32 tensors are new; the caller disposes of them.
+ * What `getWeights` returns after `iter`: the number of accumulated calls, that of halvings and the sum of losses where there are
+ * any, then the tensors of the states themselves, and for each variable a tensor `[adamSteps, basisSteps, place, newest]`. The
+ * int32 tensors are new; the caller disposes of them.
  */
-export function statesToTensors(states: SavedStates, calls: number): NamedTensor[] {
+export function statesToTensors({calls, lossSum, halvings, states}: SavedOptimizer): NamedTensor[] {
   const saved: NamedTensor[] = [{name: ACCUMULATED, tensor: tf.scalar(calls, 'int32')}];
+  if (halvings > 0) saved.push({name: HALVINGS, tensor: tf.scalar(halvings, 'int32')});
+  if (lossSum) saved.push({name: LOSS_SUM, tensor: lossSum});
   for (const [name, {state, place, newest}] of states) {
     const {moments, adamSteps, basisSteps, ...tensorsAlone} = state ?? emptyState();
     const clocks = tf.tensor1d([adamSteps, basisSteps, place, newest], 'int32');
@@ -58,8 +78,8 @@ export function statesToTensors(states: SavedStates, calls: number): NamedTensor
  */
 export async function weightsFromTensors(
   weights: readonly NamedTensor[],
-): Promise<{iterations: number; calls: number; states: SavedStates}> {
-  const [iter, accumulated, ...saved] = weights;
+): Promise<SavedOptimizer & {iterations: number}> {
+  const [iter, accumulated, ...others] = weights;
   if (accumulated?.name !== ACCUMULATED) {
     throw new Error(
       `OwLoreOptimizer: these weights were saved by another optimizer: '${accumulated?.name}' stands where '${ACCUMULATED}' must be`,
@@ -67,7 +87,16 @@ export async function weightsFromTensors(
   }
   const calls = await countIn(accumulated);
   const iterations = await countIn(iter!);
-  return {iterations, calls, states: await statesFromTensors(saved, calls)};
+  const entry = (name: string): NamedTensor | undefined =>
+    others.find((other) => other.name === name);
+  const halved = entry(HALVINGS);
+  const halvings = halved ? await countIn(halved) : 0;
+  const loss = entry(LOSS_SUM);
+  if (loss) check(loss.tensor.size === 1 && calls > 0, LOSS_SUM, 'must be a number, of calls > 0');
+  const saved = others.filter((other) => other !== halved && other !== loss);
+  const states = await statesFromTensors(saved, calls);
+  const lossSum = loss ? tf.keep(tf.reshape<tf.Rank.R0>(loss.tensor, [])) : null;
+  return {iterations, calls, lossSum, halvings, states};
 }
 
 /** @param calls How many are in the sums of gradients. */
