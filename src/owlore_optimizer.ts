@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {Accumulation} from './optim/accumulation';
 import {checkExactBasisSupport} from './optim/basis';
 import {FiniteCheck} from './optim/finite_check';
+import {checkOffloadSupport, isOffloading} from './optim/host_state';
 import {Projections} from './optim/projector';
 import {statesToTensors, weightsFromTensors, type NamedTensor} from './optim/saved_state';
 import {checkLearningRate, learningRateAt, type LearningRate} from './optim/schedule';
@@ -121,9 +122,14 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return this.finiteCheck.skipped;
   }
 
-  /** Bytes of all state: bases, moments, and the sums of gradients and losses. */
+  /** Bytes of all state on the device: bases, moments, and the sums of gradients and losses. */
   get stateBytes(): number {
     return this.states.bytes + (this.accumulation.lossSum ? 4 : 0);
+  }
+
+  /** Bytes of the states that are in host memory (`state: 'offload'` or `'offload-bf16'`). */
+  get offloadedBytes(): number {
+    return this.states.offloadedBytes;
   }
 
   /**
@@ -213,7 +219,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
 
   /**
    * All state as named tensors: `iter` and counters, then for each variable with state its moments, basis and clocks. The tensors are
-   * the optimizer's own; they stay valid until the next step, call of `getWeights` or `dispose`.
+   * the optimizer's own (offloaded states come back to the device for it); they stay valid until the next step, call of `getWeights` or `dispose`.
    */
   override async getWeights(): Promise<NamedTensor[]> {
     tf.dispose(this.saved);
@@ -300,6 +306,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   ): T {
     this.finiteCheck.throwFailure();
     if (this.options.basis === 'svd') checkExactBasisSupport();
+    checkOffloadSupport(this.options.state);
     this.projections.summarizeOnce(variables);
     const {accumulate, accumulation} = this;
     if (accumulate === 1 && accumulation.calls === 0) return this.step(variables, stream);
@@ -349,9 +356,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     }
   }
 
-  /** Frees the state of the frozen variables, which are all except those called `names`. */
+  /** Frees or offloads the state of the frozen variables, which are all except those called `names`. */
   private freeAllBut(names: ReadonlySet<string>): void {
-    if (this.options.state === 'reset') this.states.retain(names);
+    const {state} = this.options;
+    if (state === 'reset') this.states.retain(names);
+    else if (isOffloading(state)) this.states.offload(names, state === 'offload-bf16');
   }
 }
 
