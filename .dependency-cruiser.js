@@ -31,7 +31,7 @@ const sources = {
   tape: ['options', 'random', 'tfjs', 'model'],
   scores: ['options', 'tfjs', 'model', 'kernels'],
   sampling: ['options', 'random', 'scores'],
-  optim: ['options', 'random', 'tfjs', 'on_demand', 'model', 'kernels', 'tape'],
+  optim: ['options', 'random', 'tfjs', 'on_demand', 'model', 'files', 'kernels', 'tape'],
   preload: ['on_demand', 'kernels', 'optim'],
   sampling_plan: ['options', 'optim'],
   layer_sampling_options: ['options', 'model', 'scores', 'sampling'],

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {Accumulation} from './optim/accumulation';
 import {checkExactBasisSupport} from './optim/basis';
 import {FiniteCheck} from './optim/finite_check';
+import {checkOffloadSupport, isOffloading} from './optim/host_state';
 import {Projections} from './optim/projector';
 import {statesToTensors, weightsFromTensors, type NamedTensor} from './optim/saved_state';
 import {checkLearningRate, learningRateAt, type LearningRate} from './optim/schedule';
@@ -81,24 +82,26 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * The learning rate of the next step.
+   * The learning rate of the next step; with `nonFinite: 'halve'` halved as often as a step was skipped.
    *
    * @throws Error if it comes from a function and is not a number ≥ 0.
    */
   get learningRate(): number {
     const rate = learningRateAt(this.options.learningRate, this.iterations);
     checkNumber('OwLoreOptimizer', `learningRate of step ${this.iterations}`, rate, {min: 0});
-    return rate;
+    return rate / 2 ** this.finiteCheck.halvings;
   }
 
   /**
-   * A number, or a schedule of the global step, from the next step on.
+   * A number, or a schedule of the global step, from the next step on. It is taken as it is: what halved the one before it is
+   * forgotten.
    *
    * @throws Error if it is neither a number ≥ 0, a schedule nor a function.
    */
   set learningRate(rate: LearningRate) {
     checkLearningRate('OwLoreOptimizer', rate);
     this.options.learningRate = rate;
+    this.finiteCheck.halvings = 0;
   }
 
   /** The options in effect as JSON, to be compared with those of another run; a function is only said to be one. */
@@ -121,14 +124,19 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return new Set(this.accumulation.variables().map(({name}) => name));
   }
 
-  /** Steps that changed nothing because of a gradient that was not finite (`nonFinite: 'skip'`). */
+  /** Steps that changed nothing because a gradient or the loss was not finite (`nonFinite: 'skip'` or `'halve'`). */
   get skippedSteps(): number {
     return this.finiteCheck.skipped;
   }
 
-  /** Bytes of all state: bases, moments and gradient sums. */
+  /** Bytes of all state on the device: bases, moments, and the sums of gradients and losses. */
   get stateBytes(): number {
-    return this.states.bytes;
+    return this.states.bytes + (this.accumulation.lossSum ? 4 : 0);
+  }
+
+  /** Bytes of the states that are in host memory (`state: 'offload'` or `'offload-bf16'`). */
+  get offloadedBytes(): number {
+    return this.states.offloadedBytes;
   }
 
   /**
@@ -136,7 +144,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    * gradient is used as soon as it is computed, and then freed.
    *
    * @returns The value of `f`, for the caller to dispose, if `returnCost`; else null.
-   * @throws Error if no variable is trainable, a gradient is not finite, or `f` throws; no weight is changed then. If some
+   * @throws Error if no variable is trainable, a gradient or the loss is not finite, or `f` throws; no weight is changed then. If some
    *   gradients of the call were already added to those of earlier calls, the step of all these calls is given up.
    */
   override minimize(
@@ -180,6 +188,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
       this.states.identify(namesOf(gradients));
       this.call(variables, (onGradient) => {
         for (const [variable, gradient] of pairs) onGradient(variable, tf.clone(gradient));
+        return null;
       });
     });
   }
@@ -216,15 +225,20 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * All state as named tensors: `iter`, accumulated calls and skipped steps, then for each variable with state its moments, basis
-   * and clocks. The tensors are
-   * the optimizer's own; they stay valid until the next step, call of `getWeights` or `dispose`.
+   * All state as named tensors: `iter` and counters, then for each variable with state its moments, basis and clocks. The tensors
+   * are the optimizer's own (offloaded states come back to the device for it); they stay valid until the next step, call of
+   * `getWeights` or `dispose`.
    */
   override async getWeights(): Promise<NamedTensor[]> {
     tf.dispose(this.saved);
-    const counters = {calls: this.accumulation.calls, skipped: this.skippedSteps};
-    const all = [await this.saveIterations(), ...statesToTensors(this.states.toSave(), counters)];
-    // The int32 counters are made for this call; moments and bases, all float32, are the state itself.
+    const {calls, lossSum} = this.accumulation;
+    const {skipped, halvings} = this.finiteCheck;
+    const states = statesToTensors({
+      ...{calls, lossSum, skipped, halvings},
+      states: this.states.toSave(),
+    });
+    const all = [await this.saveIterations(), ...states];
+    // The int32 counters are made for this call; all else, float32, is the state itself.
     this.saved = all.map(({tensor}) => tensor).filter(({dtype}) => dtype === 'int32');
     return all;
   }
@@ -239,10 +253,12 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    *   Nothing is changed then.
    */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
-    const {iterations, calls, skipped, states} = await weightsFromTensors(weights);
+    const {iterations, calls, skipped, lossSum, halvings, states} =
+      await weightsFromTensors(weights);
+    this.accumulation.clear();
     this.states.restore(states);
-    this.accumulation.calls = calls;
-    this.finiteCheck.skipped = skipped;
+    Object.assign(this.accumulation, {calls, lossSum});
+    Object.assign(this.finiteCheck, {skipped, halvings});
     this.iterations_ = iterations;
   }
 
@@ -269,6 +285,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     tf.dispose(this.saved);
     this.saved = [];
     this.accumulation.clear();
+    this.finiteCheck.halvings = 0;
     this.iterations_ = 0;
   }
 
@@ -292,10 +309,17 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return () => withRecomputedLayers(this.options.checkpoint, f);
   }
 
-  /** One call: makes a step, or one of `accumulate` parts of it, from the gradients that `stream` hands over. */
-  private call<T>(variables: readonly tf.Variable[], stream: (onGradient: OnGradient) => T): T {
+  /**
+   * One call: makes a step, or one of `accumulate` parts of it, from the gradients that `stream` hands over and the loss that it
+   * returns, if there is one.
+   */
+  private call<T extends tf.Scalar | null>(
+    variables: readonly tf.Variable[],
+    stream: (onGradient: OnGradient) => T,
+  ): T {
     this.finiteCheck.throwFailure();
     if (this.options.basis === 'svd') checkExactBasisSupport();
+    checkOffloadSupport(this.options.state);
     this.projections.summarizeOnce(variables);
     this.checkSelectorsOnce();
     const {accumulate, accumulation} = this;
@@ -333,10 +357,13 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * One step of the gradients that `stream` hands over: each is projected as soon as it is there, all are checked, then the
-   * weights are moved. Where there is nothing to check, each weight is moved as soon as its gradient is there.
+   * One step of the gradients that `stream` hands over: each is projected as soon as it is there, all are checked together with
+   * the loss that `stream` returns, then the weights are moved. Where there is nothing to check, each weight is moved as soon as its gradient is there.
    */
-  private step<T>(variables: readonly tf.Variable[], stream: (onGradient: OnGradient) => T): T {
+  private step<T extends tf.Scalar | null>(
+    variables: readonly tf.Variable[],
+    stream: (onGradient: OnGradient) => T,
+  ): T {
     const {options, states, projections, finiteCheck, learningRate} = this;
     states.check(variables, projections);
     this.freeAllBut(new Set(variables.map(({name}) => name)));
@@ -349,6 +376,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
         step.project(variable, gradient, form);
         if (!step.needsCheck) step.apply();
       });
+      if (result) step.takeLoss(result);
       if (step.check()) step.apply();
       this.freeAllBut(step.variables);
       this.incrementIterations();
@@ -358,9 +386,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     }
   }
 
-  /** Frees the state of the frozen variables, which are all except those called `names`. */
+  /** Frees or offloads the state of the frozen variables, which are all except those called `names`. */
   private freeAllBut(names: ReadonlySet<string>): void {
-    if (this.options.state === 'reset') this.states.retain(names);
+    const {state} = this.options;
+    if (state === 'reset') this.states.retain(names);
+    else if (isOffloading(state)) this.states.offload(names, state === 'offload-bf16');
   }
 }
 

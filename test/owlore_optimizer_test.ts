@@ -77,10 +77,16 @@ describe('OwLoreOptimizer', () => {
     [{side: 'top'}, /side must be one of 'auto', 'paper', 'left', 'right'; got 'top'/],
     [{basis: 'qr'}, /basis must be one of 'randomized', 'svd'; got 'qr'/],
     [{moments: 'zero'}, /moments must be one of 'keep', 'rotate', 'reset'; got 'zero'/],
-    [{state: 'drop'}, /state must be one of 'reset', 'keep'; got 'drop'/],
+    [
+      {state: 'drop'},
+      /state must be one of 'reset', 'keep', 'offload', 'offload-bf16'; got 'drop'/,
+    ],
     [{clipNorm: 0}, /clipNorm must be a number > 0; got 0/],
     [{accumulate: 0}, /accumulate must be an integer >= 1; got 0/],
-    [{nonFinite: 'never'}, /nonFinite must be one of 'throw', 'skip', 'ignore'; got 'never'/],
+    [
+      {nonFinite: 'never'},
+      /nonFinite must be one of 'throw', 'skip', 'halve', 'ignore'; got 'never'/,
+    ],
     [{checkpoint: 'all'}, /checkpoint must be one of 'auto', 'blocks', 'none'; got 'all'/],
     [{learningrate: 1}, /unknown option 'learningrate'; did you mean 'learningRate'\?/],
   ];

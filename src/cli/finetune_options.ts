@@ -119,7 +119,7 @@ export const finetuneOptions = {
     weightDecay: number('decoupled weight decay', {min: 0, default: owloreDefaults.weightDecay}),
     clipNorm: number("largest norm of a step's gradients (default: no limit)", positive),
     nonFinite: choice<NonFinite, NonFinite>(
-      'what is done at a NaN or infinite gradient; skip: that step changes nothing',
+      'what is done at a NaN or infinite gradient; skip: that step changes nothing; halve: nor does it, and the learning rate is halved',
       nonFiniteActions,
       owloreDefaults.nonFinite,
     ),

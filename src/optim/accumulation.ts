@@ -10,6 +10,8 @@ import {registeredVariable} from './variables';
 export class Accumulation {
   /** Calls that are in the sums. */
   calls = 0;
+  /** Sum of the losses of these calls, to see whether all are finite; null if no call had one, or nobody asks. */
+  lossSum: tf.Scalar | null = null;
 
   constructor(
     private readonly states: StateStore,
@@ -18,10 +20,10 @@ export class Accumulation {
   ) {}
 
   /**
-   * Adds the gradients that `stream` hands over. If it throws when only some of them are in the sums, all sums are given up,
-   * with those of earlier calls.
+   * Adds the gradients that `stream` hands over, and the loss that it returns. If it throws when only some of them are in the
+   * sums, all sums are given up, with those of earlier calls.
    */
-  addCall<T>(stream: (onGradient: OnGradient) => T): T {
+  addCall<T extends tf.Scalar | null>(stream: (onGradient: OnGradient) => T): T {
     let isBegun = false;
     let result: T;
     try {
@@ -30,6 +32,9 @@ export class Accumulation {
         const state = this.states.of(variable.name);
         tf.tidy(() => addToSum(state, gradient, this.projections.of(variable), this.options));
       });
+      if (result && this.options.nonFinite !== 'ignore') {
+        this.lossSum = sumOf<tf.Scalar>(this.lossSum, tf.cast<tf.Scalar>(result, 'float32'));
+      }
     } catch (error) {
       if (isBegun) this.clear();
       throw error;
@@ -45,8 +50,8 @@ export class Accumulation {
     );
   }
 
-  /** Hands over the mean of each variable's gradients, and frees their sum. */
-  streamMeans(onGradient: OnGradient): void {
+  /** Hands over the mean of each variable's gradients, and frees their sum. Returns the sum of the losses. */
+  streamMeans(onGradient: OnGradient): tf.Scalar | null {
     for (const variable of this.variables()) {
       const state = this.states.of(variable.name);
       const isProjected = state.projectedSum !== null;
@@ -54,11 +59,14 @@ export class Accumulation {
       freeSum(state);
       onGradient(variable, mean, {isProjected});
     }
+    return this.lossSum;
   }
 
   /** Frees all sums. */
   clear(): void {
     for (const [, state] of this.states.entries()) freeSum(state);
+    this.lossSum?.dispose();
+    this.lossSum = null;
     this.calls = 0;
   }
 }
@@ -89,9 +97,9 @@ function keepsProjection(state: VariableState, options: ResolvedOwLoreOptions): 
 }
 
 /** The kept sum of two tensors, which it disposes of; the second one itself if there is no first. */
-function sumOf(sum: tf.Tensor | null, summand: tf.Tensor): tf.Tensor {
+function sumOf<T extends tf.Tensor>(sum: T | null, summand: T): T {
   if (!sum) return tf.keep(summand);
-  const next = tf.keep(tf.add(sum, summand));
+  const next = tf.keep(tf.add<T>(sum, summand));
   tf.dispose([sum, summand]);
   return next;
 }

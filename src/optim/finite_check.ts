@@ -4,10 +4,12 @@ import {OwLoreSquaredNorm} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 
-/** Looks for NaN and infinite gradients before anything is changed. */
+/** Looks for NaN and infinite gradients and losses before anything is changed. */
 export class FiniteCheck {
-  /** Steps that changed nothing because of such a gradient. */
+  /** Steps that changed nothing because of such a gradient or loss. */
   skipped = 0;
+  /** How often that has halved the learning rate; saved with the state. */
+  halvings = 0;
   private failure: Error | null = null;
   private readonly pending = new Set<Promise<void>>();
 
@@ -19,7 +21,7 @@ export class FiniteCheck {
    * scalar on the device. If that is false, the step changes nothing.
    *
    * @param names Descriptions of the tensors, such as `gradient of 'x'`.
-   * @param squaredNorms Their squared norms, in the same order.
+   * @param squaredNorms Their squared norms, in the same order; of the loss its value.
    * @param undo Takes back what was counted; called if it turns out later that the step changed nothing.
    * @throws Error for `nonFinite: 'throw'`, which names the variable: at once, or, where the backend reads asynchronously, in the
    *   call after the values have arrived.
@@ -64,16 +66,24 @@ export class FiniteCheck {
   private report(names: readonly string[], squaredNorms: Float32Array): boolean {
     const bad = squaredNorms.findIndex((value) => !Number.isFinite(value));
     if (bad < 0) return true;
-    if (this.options.nonFinite === 'throw') {
-      throw new Error(
-        `OwLoreOptimizer: the ${names[bad]} is ${Number.isNaN(squaredNorms[bad]) ? 'NaN' : 'infinite'} ` +
-          '(or its square is beyond float32); no weight was changed. Use a smaller learningRate, clipNorm, or ' +
-          "nonFinite: 'skip'",
-      );
-    }
+    const {nonFinite} = this.options;
+    if (nonFinite === 'throw') throw new Error(failureMessage(names[bad]!, squaredNorms[bad]!));
+    if (nonFinite === 'halve') this.halvings++;
     this.skipped++;
     return false;
   }
+}
+
+/** The description of a step's loss, beside those of its gradients. */
+export const LOSS = 'loss';
+
+function failureMessage(name: string, value: number): string {
+  const isLoss = name === LOSS;
+  return (
+    `OwLoreOptimizer: the ${name} is ${Number.isNaN(value) ? 'NaN' : 'infinite'}${isLoss ? '' : ' (or its square is beyond float32)'}; ` +
+    `no weight was changed. Look at the batch${isLoss ? ' and the loss function' : ''}, use a smaller learningRate or clipNorm, ` +
+    "or pass over such steps with nonFinite: 'skip' or 'halve'"
+  );
 }
 
 /** ‖g‖², a scalar; NaN or infinite if an entry is. */

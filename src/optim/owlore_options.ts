@@ -64,19 +64,21 @@ export interface OwLoreOptions {
   /** What a refresh does to the moments: keep (GaLore), rotate into the new basis, or start anew. Default `'keep'`. */
   moments?: 'keep' | 'rotate' | 'reset';
   /**
-   * What happens to the state of a variable that has no gradient in a step. `'reset'`: it is freed at once; `'keep'`: it stays.
-   * Default `'reset'`.
+   * What happens to the state of a variable that has no gradient in a step. `'reset'`: it is freed at once; `'keep'`: it stays;
+   * `'offload'`: it is moved to host memory and comes back when it is needed; `'offload-bf16'`: the same, with moments rounded to
+   * bfloat16. The last two need a backend that can be read within a step, which webgpu and webgl cannot. Default `'reset'`.
    */
-  state?: 'reset' | 'keep';
+  state?: 'reset' | 'keep' | 'offload' | 'offload-bf16';
   /** Largest global norm > 0 of the gradients of one step; null: no clipping. Default null. */
   clipNorm?: number | null;
   /** Calls whose gradients are averaged into one step, ≥ 1. Default 1. */
   accumulate?: number;
   /**
-   * What a NaN or infinite gradient does. `'throw'`: an error; `'skip'`: the step changes nothing; `'ignore'`: no check, so that
-   * each variable can be updated as soon as its gradient is there, which takes the least memory. Default `'throw'`.
+   * What a NaN or infinite gradient or loss does. `'throw'`: an error; `'skip'`: the step changes nothing; `'halve'`: neither, and
+   * from then on the learning rate is half of what it was; `'ignore'`: no check, so that each variable can be updated as soon as
+   * its gradient is there, which takes the least memory. Default `'throw'`.
    */
-  nonFinite?: 'throw' | 'skip' | 'ignore';
+  nonFinite?: 'throw' | 'skip' | 'halve' | 'ignore';
   /**
    * Which parts of the forward pass run again in the backward pass, so that their activations need not be held. `'blocks'`: the
    * layers with two or more matrices (transformer blocks, recurrent layers, nested models of that size). `'auto'`: also, inside a
@@ -98,6 +100,7 @@ export type ResolvedOwLoreOptions = Required<OwLoreOptions>;
 export const nonFiniteActions: ReadonlyArray<ResolvedOwLoreOptions['nonFinite']> = [
   'throw',
   'skip',
+  'halve',
   'ignore',
 ];
 
@@ -148,7 +151,7 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
     checkChoice(owner, 'basis', resolved.basis, basisNames);
   }
   checkChoice(owner, 'moments', resolved.moments, ['keep', 'rotate', 'reset']);
-  checkChoice(owner, 'state', resolved.state, ['reset', 'keep']);
+  checkChoice(owner, 'state', resolved.state, ['reset', 'keep', 'offload', 'offload-bf16']);
   if (resolved.clipNorm !== null) {
     checkNumber(owner, 'clipNorm', resolved.clipNorm, {exclusiveMin: 0});
   }

@@ -31,23 +31,38 @@ type Slots = Partial<Record<Slot, tf.Tensor>>;
 const ACCUMULATED = 'owlore.accumulated';
 const SKIPPED = 'owlore.skipped';
 
-/** What an optimizer counts beside its steps. */
-interface OtherCounters {
-  /** Calls that are accumulated. */
+/** Name of the number of times that the learning rate was halved. */
+const HALVINGS = 'owlore.halvings';
+
+/** Name of the sum of the losses of the accumulated calls. */
+const LOSS_SUM = 'owlore.loss';
+
+/** What is saved of an optimizer beside its number of steps. */
+export interface SavedOptimizer {
+  /** Calls that are in the sums of gradients. */
   calls: number;
   /** Steps that were skipped. */
   skipped: number;
+  /** The sum of their losses, if there is one. */
+  lossSum: tf.Scalar | null;
+  /** How often the learning rate was halved. */
+  halvings: number;
+  states: SavedStates;
 }
 
 /**
- * What `getWeights` returns after `iter`: the other counters, then the tensors of the states themselves, and for each variable a
- * tensor `[adamSteps, basisSteps, place, newest]`. The int32 tensors are new; the caller disposes of them.
+ * What `getWeights` returns after `iter`: accumulated calls and skipped steps, halvings and the sum of losses where there are any,
+ * then the tensors of the states themselves, and for each variable a tensor `[adamSteps, basisSteps, place, newest]`. The int32
+ * tensors are new; the caller disposes of them.
  */
-export function statesToTensors(states: SavedStates, counters: OtherCounters): NamedTensor[] {
+export function statesToTensors(optimizer: SavedOptimizer): NamedTensor[] {
+  const {calls, skipped, halvings, lossSum, states} = optimizer;
   const saved: NamedTensor[] = [
-    {name: ACCUMULATED, tensor: tf.scalar(counters.calls, 'int32')},
-    {name: SKIPPED, tensor: tf.scalar(counters.skipped, 'int32')},
+    {name: ACCUMULATED, tensor: tf.scalar(calls, 'int32')},
+    {name: SKIPPED, tensor: tf.scalar(skipped, 'int32')},
   ];
+  if (halvings > 0) saved.push({name: HALVINGS, tensor: tf.scalar(halvings, 'int32')});
+  if (lossSum) saved.push({name: LOSS_SUM, tensor: lossSum});
   for (const [name, {state, place, newest}] of states) {
     const {moments, adamSteps, basisSteps, ...tensorsAlone} = state ?? emptyState();
     const clocks = tf.tensor1d([adamSteps, basisSteps, place, newest], 'int32');
@@ -76,8 +91,8 @@ export function variableOfSaved(name: string): string | null {
  */
 export async function weightsFromTensors(
   weights: readonly NamedTensor[],
-): Promise<OtherCounters & {iterations: number; states: SavedStates}> {
-  const [iter, accumulated, skipped, ...saved] = weights;
+): Promise<SavedOptimizer & {iterations: number}> {
+  const [iter, accumulated, skipped, ...others] = weights;
   for (const [counter, name] of [
     [accumulated, ACCUMULATED],
     [skipped, SKIPPED],
@@ -88,12 +103,17 @@ export async function weightsFromTensors(
     );
   }
   const calls = await countIn(accumulated!);
-  return {
-    iterations: await countIn(iter!),
-    calls,
-    skipped: await countIn(skipped!),
-    states: await statesFromTensors(saved, calls),
-  };
+  const counters = {iterations: await countIn(iter!), calls, skipped: await countIn(skipped!)};
+  const entry = (name: string): NamedTensor | undefined =>
+    others.find((other) => other.name === name);
+  const halved = entry(HALVINGS);
+  const halvings = halved ? await countIn(halved) : 0;
+  const loss = entry(LOSS_SUM);
+  if (loss) check(loss.tensor.size === 1 && calls > 0, LOSS_SUM, 'must be a number, of calls > 0');
+  const saved = others.filter((other) => other !== halved && other !== loss);
+  const states = await statesFromTensors(saved, calls);
+  const lossSum = loss ? tf.keep(tf.reshape<tf.Rank.R0>(loss.tensor, [])) : null;
+  return {...counters, lossSum, halvings, states};
 }
 
 /** @param calls How many are in the sums of gradients. */

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {SIDES} from '../kernels/kernel_names';
 import type {Moments} from './adam';
+import {hostBytes, toDevice, toHost, type HostState} from './host_state';
 import {basisShape, projectedShape, type Projection, type Projections} from './projector';
 import {newestNumbers, numberOf, registeredVariable, withoutNumber} from './variables';
 
@@ -70,6 +71,8 @@ export type SavedStates = Map<string, SavedPlace & {state: VariableState | null}
 /** States by variable name, each made when it is first needed: a variable that is never trained has none. */
 export class StateStore {
   private states = new Map<string, VariableState>();
+  /** Those that were offloaded; none is in `states` too. */
+  private readonly onHost = new Map<string, HostState>();
   /** The restored states with their places, until the first step shows to which variables they belong. */
   private restored: SavedStates | null = null;
   /** Names of all variables of the last step. */
@@ -85,14 +88,33 @@ export class StateStore {
     return state;
   }
 
-  /** The state of the variable called `name`, if it has one. */
+  /** The state of the variable called `name`, if it has one. One that was offloaded comes back to the device. */
   find(name: string): VariableState | undefined {
+    const offloaded = this.onHost.get(name);
+    if (offloaded) {
+      this.states.set(name, {...emptyState(), ...toDevice(offloaded)});
+      this.onHost.delete(name);
+    }
     return this.states.get(name);
   }
 
   /** Frees the states of all variables but those called `names`. */
   retain(names: ReadonlySet<string>): void {
     for (const name of this.states.keys()) if (!names.has(name)) this.free(name);
+    for (const name of this.onHost.keys()) if (!names.has(name)) this.onHost.delete(name);
+  }
+
+  /**
+   * Moves the states of all variables but those called `names` to host memory, where they stay until they are asked for.
+   *
+   * @param isHalf Whether their moments are rounded to bfloat16.
+   */
+  offload(names: ReadonlySet<string>, isHalf: boolean): void {
+    for (const [name, state] of this.states) {
+      if (names.has(name) || (state.gradientSum ?? state.projectedSum)) continue;
+      this.onHost.set(name, toHost(state, isHalf));
+      this.states.delete(name);
+    }
   }
 
   /** Throws if the state of a variable does not have the shapes that its update needs. */
@@ -103,14 +125,19 @@ export class StateStore {
     }
   }
 
-  /** Bytes of all tensors. */
+  /** Bytes of all tensors on the device. */
   get bytes(): number {
     const tensors = [...this.states.values()].flatMap(stateTensors);
     return tensors.reduce((sum, {size, dtype}) => sum + size * tf.util.bytesPerElement(dtype), 0);
   }
 
+  /** Bytes of the states that were offloaded. */
+  get offloadedBytes(): number {
+    return [...this.onHost.values()].reduce((sum, state) => sum + hostBytes(state), 0);
+  }
+
   /**
-   * All states, in the order of the variables in the last step and not in that in which they were made, which a restored state
+   * Those on the device, in the order of the variables in the last step and not in that in which they were made, which a restored state
    * would not have: sums over variables, such as the global norm, are rounded differently in another order.
    */
   entries(): Array<[string, VariableState]> {
@@ -119,9 +146,10 @@ export class StateStore {
     return [...this.states].sort((a, b) => placeOf(a) - placeOf(b) || 0);
   }
 
-  /** All states with what {@link restore} needs to give them back. */
+  /** All states with what {@link restore} needs to give them back; those that were offloaded come back to the device. */
   toSave(): SavedStates {
     if (this.restored) return this.restored;
+    for (const name of [...this.onHost.keys()]) this.find(name);
     const isWhole = [...this.states.keys()].every((name) => this.listed.includes(name));
     const names = isWhole ? this.listed : [...this.states.keys()];
     const newest = newestNumbers();

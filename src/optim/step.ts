@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {readsSynchronously} from '../kernels/capabilities';
 import {selects} from '../model/variable_selector';
 import type {ResolvedOwLoreOptions} from './owlore_options';
-import {clipFactor, squaredNorm, type FiniteCheck} from './finite_check';
+import {clipFactor, LOSS, squaredNorm, type FiniteCheck} from './finite_check';
 import type {Projections} from './projector';
 import {rememberClocks, type StateStore} from './state';
 import {
@@ -31,11 +31,10 @@ export class Step {
   /** Names of the variables that brought a gradient. */
   readonly variables = new Set<string>();
   private readonly waiting: Update[] = [];
-  /** ‖G‖² of each variable, or ‖R‖² where that is enough, and ‖P‖² of each new basis that is still to be checked. */
-  private readonly norms = {
-    gradient: new Map<string, tf.Scalar>(),
-    basis: new Map<string, tf.Scalar>(),
-  };
+  /** ‖G‖² of each variable, or ‖R‖² where that is enough. */
+  private readonly gradientNorms = new Map<string, tf.Scalar>();
+  /** What else is to be checked, by its description: the loss, and ‖P‖² of each new basis that could not be read yet. */
+  private readonly otherNumbers = new Map<string, tf.Scalar>();
   /** Bases that this step has made for variables that had none. */
   private firstBases = 0;
 
@@ -68,14 +67,15 @@ export class Step {
       // ‖R‖ would be cheaper, and R is finite if the gradient is. But an infinite gradient may make a new basis and R NaN, and
       // the error should name the gradient's value.
       const isWhole = options.clipNorm !== null || isProjected || isRefreshDue(state, options);
-      if (isWhole) this.measure('gradient', name, gradient);
+      if (isWhole) this.measure(name, gradient);
       const update = isProjected ? given : projectGradient(given, options);
-      if (!isWhole) this.measure('gradient', name, update.gradient);
+      if (!isWhole) this.measure(name, update.gradient);
       if (update.newBasis) {
         if (!state.basis) update.basisAge = this.nextAge();
         // This library's bases are finite if the gradient is; a user's basis was already checked where it could be read.
         if (typeof options.basis === 'function' && !readsSynchronously()) {
-          this.measure('basis', name, update.newBasis);
+          const {newBasis} = update;
+          this.alsoCheck(`basis of '${name}'`, () => squaredNorm(newBasis));
         }
         tf.keep(update.newBasis);
       }
@@ -85,6 +85,11 @@ export class Step {
     });
   }
 
+  /** Takes the loss of the step, or the sum of its calls' losses; it stays the caller's. */
+  takeLoss(loss: tf.Scalar): void {
+    this.alsoCheck(LOSS, () => tf.cast(loss, 'float32'));
+  }
+
   /**
    * Looks for numbers that are not finite, and finds the clip factor.
    *
@@ -92,14 +97,16 @@ export class Step {
    * @throws Error as {@link FiniteCheck.checkFinite} does.
    */
   check(): boolean {
-    const {gradient, basis} = this.norms;
-    if (gradient.size === 0) return true;
+    const {gradientNorms, otherNumbers} = this;
+    if (gradientNorms.size === 0) return true;
     const {clipNorm} = this.settings.options;
-    const squared = tf.stack([...gradient.values()]) as tf.Tensor1D;
-    const all = basis.size === 0 ? squared : tf.stack([...gradient.values(), ...basis.values()]);
-    const names = Object.entries(this.norms).flatMap(([what, norms]) =>
-      [...norms.keys()].map((name) => `${what} of '${name}'`),
-    );
+    const norms = [...gradientNorms.values()];
+    const squared = tf.stack(norms) as tf.Tensor1D;
+    const all = otherNumbers.size === 0 ? squared : tf.stack([...norms, ...otherNumbers.values()]);
+    const names = [
+      ...[...gradientNorms.keys()].map((name) => `gradient of '${name}'`),
+      ...otherNumbers.keys(),
+    ];
     const undo = rememberClocks(this.waiting.map(({state}) => state));
     const allFinite = this.finiteCheck.checkFinite(names, all as tf.Tensor1D, undo);
     if (allFinite instanceof tf.Tensor) this.settings.allFinite = allFinite;
@@ -119,14 +126,19 @@ export class Step {
       gradient.dispose();
       if (state.basis !== newBasis) newBasis?.dispose();
     }
-    for (const norms of Object.values(this.norms)) {
-      tf.dispose([...norms.values()]);
-      norms.clear();
+    for (const numbers of [this.gradientNorms, this.otherNumbers]) {
+      tf.dispose([...numbers.values()]);
+      numbers.clear();
     }
   }
 
-  private measure(what: 'gradient' | 'basis', name: string, x: tf.Tensor): void {
-    if (this.needsCheck) this.norms[what].set(name, tf.keep(squaredNorm(x)));
+  private measure(name: string, gradient: tf.Tensor): void {
+    if (this.needsCheck) this.gradientNorms.set(name, tf.keep(squaredNorm(gradient)));
+  }
+
+  private alsoCheck(description: string, compute: () => tf.Scalar): void {
+    if (this.settings.options.nonFinite === 'ignore') return;
+    this.otherNumbers.set(description, tf.keep(compute()));
   }
 
   /**

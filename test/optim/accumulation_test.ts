@@ -190,10 +190,11 @@ describeBackends('accumulation', () => {
   it('keeps full sums for a step that refreshes the basis, and projected ones for the next', async () => {
     const copy = copyOf('forms');
     const optimizer = optimizerOf({accumulate, refreshInterval: 2});
-    // Bases and moments at rank 2: tall 2·(4 + 2·12), wide the same, kernel [12, 8] 2·(8 + 2·12); bias 2·5.
+    // Bases and moments at rank 2: tall 2·(4 + 2·12), wide the same, kernel [12, 8] 2·(8 + 2·12); bias 2·5. To the
+    // sums of gradients comes that of the losses, one number.
     const state = 4 * (56 + 56 + 64 + 10);
-    const full = 4 * (48 + 48 + 96 + 5);
-    const projected = 4 * (2 * 12 + 2 * 12 + 2 * 12 + 5);
+    const full = 4 * (48 + 48 + 96 + 5 + 1);
+    const projected = 4 * (2 * 12 + 2 * 12 + 2 * 12 + 5 + 1);
     for (let step = 0, call = 0; step < 5; step++) {
       const [first, sums] = [step === 0 ? 0 : state, step % 2 === 0 ? full : projected];
       for (let i = 1; i < accumulate; i++) {

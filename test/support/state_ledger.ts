@@ -79,6 +79,7 @@ export class StateLedger {
       else add(2, 2 * sizeOf(weight.shape));
     }
     for (const weight of this.summed) add(1, this.sumOf(weight));
+    if (this.summed.size > 0) add(1, 1); // the losses
     return total;
   }
 

@@ -1,0 +1,84 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {fromBfloat16, toBfloat16} from '../files/half_precision';
+import {readsSynchronously} from '../kernels/capabilities';
+import type {ResolvedOwLoreOptions} from './owlore_options';
+import type {VariableState} from './state';
+
+/** Numbers of a tensor in host memory: float32, or the bits of bfloat16. */
+interface HostTensor {
+  shape: number[];
+  values: Float32Array | Uint16Array;
+}
+
+/** The state of a frozen variable in host memory, without sums of gradients, which a frozen variable does not have. */
+export interface HostState {
+  moments: {first: HostTensor; second: HostTensor} | null;
+  basis: HostTensor | null;
+  adamSteps: number;
+  basisSteps: number;
+}
+
+/** Throws where the states of frozen variables cannot be read back within a step, and so not be offloaded. */
+export function checkOffloadSupport(state: ResolvedOwLoreOptions['state']): void {
+  if (!isOffloading(state) || readsSynchronously()) return;
+  throw new Error(
+    `OwLoreOptimizer: state '${state}' reads states back from the device, which the '${tf.getBackend()}' backend cannot do ` +
+      "within a step; use state: 'keep' or 'reset'",
+  );
+}
+
+/** Whether the option `state` moves the states of frozen variables to the host. */
+export function isOffloading(state: ResolvedOwLoreOptions['state']): boolean {
+  return state === 'offload' || state === 'offload-bf16';
+}
+
+/**
+ * Copies a state to the host and frees its tensors.
+ *
+ * @param isHalf Whether the moments are rounded to bfloat16. A basis stays float32: rounded, its columns would no longer be
+ *   orthogonal.
+ */
+export function toHost(state: VariableState, isHalf: boolean): HostState {
+  const {moments, basis, adamSteps, basisSteps} = state;
+  return {
+    moments: moments && {
+      first: readBack(moments.first, isHalf),
+      second: readBack(moments.second, isHalf),
+    },
+    basis: basis && readBack(basis, false),
+    adamSteps,
+    basisSteps,
+  };
+}
+
+/** The state on the current backend again; its tensors are kept. */
+export function toDevice({
+  moments,
+  basis,
+  adamSteps,
+  basisSteps,
+}: HostState): Omit<VariableState, 'gradientSum' | 'projectedSum'> {
+  return {
+    moments: moments && {first: upload(moments.first), second: upload(moments.second)},
+    basis: basis && (upload(basis) as tf.Tensor2D),
+    adamSteps,
+    basisSteps,
+  };
+}
+
+/** Bytes of a state in host memory. */
+export function hostBytes({moments, basis}: HostState): number {
+  const tensors = [moments?.first, moments?.second, basis];
+  return tensors.reduce((sum, tensor) => sum + (tensor?.values.byteLength ?? 0), 0);
+}
+
+function readBack(tensor: tf.Tensor, isHalf: boolean): HostTensor {
+  const values = tensor.dataSync<'float32'>();
+  tensor.dispose();
+  return {shape: tensor.shape, values: isHalf ? toBfloat16(values) : values};
+}
+
+function upload({shape, values}: HostTensor): tf.Tensor {
+  const numbers = values instanceof Uint16Array ? fromBfloat16(values) : values;
+  return tf.keep(tf.tensor(numbers, shape, 'float32'));
+}

@@ -1,0 +1,177 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import {OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
+import {describeBackends} from '../support/backends';
+import {held} from '../support/sentinels';
+
+/** A loss of a projected matrix and a vector, times `factor`: its value, and what its gradients are multiplied by. */
+function lossOf(
+  {matrix, bias}: Trained,
+  {value = 1, gradient = 1}: {value?: number; gradient?: number} = {},
+): tf.Scalar {
+  return tf.tidy(() => {
+    const random = tf.randomNormal<tf.Rank.R2>([6, 9], 0, 1, 'float32', 7);
+    const injected = tf.customGrad((x) => ({
+      value: tf.mul(x as tf.Tensor, value),
+      gradFunc: (dy: tf.Tensor) => tf.mul(dy, gradient),
+    }));
+    const distance = tf.add(
+      tf.sum(tf.squaredDifference(matrix, random)),
+      tf.sum(tf.square(tf.sub(bias, 2))),
+    );
+    return injected(distance) as tf.Scalar;
+  });
+}
+
+interface Trained {
+  matrix: tf.Variable;
+  bias: tf.Variable;
+}
+
+describeBackends('numbers that are not finite', function (backend) {
+  if (backend === 'webgpu') this.timeout(120_000);
+  let trained: Trained;
+  let variables: tf.Variable[];
+  let optimizers: OwLoreOptimizer[] = [];
+  let start: ReturnType<typeof held>;
+
+  beforeEach(() => {
+    start = held();
+    trained = tf.tidy(() => ({
+      matrix: tf.variable(tf.ones([6, 9]), true, 'matrix'),
+      bias: tf.variable(tf.ones([9]), true, 'bias'),
+    }));
+    variables = Object.values(trained) as tf.Variable[];
+    optimizers = [];
+  });
+
+  afterEach(() => {
+    for (const optimizer of optimizers) optimizer.dispose();
+    tf.dispose(variables);
+    expect(held()).to.deep.equal(start);
+  });
+
+  function optimizerOf(options: OwLoreOptions): OwLoreOptimizer {
+    const optimizer = new OwLoreOptimizer({
+      ...{learningRate: 0.1, rank: 2, refreshInterval: 2, weightDecay: 0.1},
+      ...options,
+    });
+    optimizers.push(optimizer);
+    return optimizer;
+  }
+
+  async function values(): Promise<number[]> {
+    const arrays = await Promise.all(variables.map((variable) => variable.data()));
+    return arrays.flatMap((array) => [...array]);
+  }
+
+  const minimize = (
+    optimizer: OwLoreOptimizer,
+    factors?: {value?: number; gradient?: number},
+  ): void => void optimizer.minimize(() => lossOf(trained, factors), false, variables);
+
+  async function errorOf(optimizer: OwLoreOptimizer, call: () => void): Promise<string> {
+    try {
+      call();
+      await optimizer.settled();
+      return 'no error';
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+
+  const places = [
+    ['the loss', {value: NaN}, /the loss is NaN; no weight was changed/],
+    ['the loss', {value: Infinity}, /the loss is infinite; no weight was changed/],
+    ['the loss', {value: -Infinity}, /the loss is infinite; no weight was changed/],
+    ['the gradients', {gradient: NaN}, /the gradient of '(matrix|bias)' is NaN/],
+    ['the gradients', {gradient: -Infinity}, /the gradient of '(matrix|bias)' is (NaN|infinite)/],
+  ] as const;
+  const steps: Record<string, OwLoreOptions> = {
+    'one call a step': {},
+    clipped: {clipNorm: 1},
+    'three calls a step': {accumulate: 3},
+  };
+  for (const [where, factors, message] of places) {
+    const injected = `${String(Object.values(factors)[0])} in ${where}`;
+    for (const [how, options] of Object.entries(steps)) {
+      for (const nonFinite of ['throw', 'skip', 'halve'] as const) {
+        for (const before of [0, 1]) {
+          it(`${injected}, ${how}, after ${before} steps: '${nonFinite}'`, async () => {
+            const optimizer = optimizerOf({...options, nonFinite});
+            const calls = optimizer.accumulate;
+            for (let i = 0; i < before * calls; i++) minimize(optimizer);
+            await optimizer.settled();
+            const [weights, bytes] = [await values(), optimizer.stateBytes];
+            const error = await errorOf(optimizer, () => {
+              minimize(optimizer, factors);
+              for (let i = 1; i < calls; i++) minimize(optimizer);
+            });
+            if (nonFinite === 'throw') expect(error).to.match(message);
+            else expect(error).to.equal('no error');
+            expect(await values()).to.deep.equal(weights);
+            expect(optimizer.accumulated).to.equal(0);
+            expect(optimizer.stateBytes).to.equal(bytes);
+            expect(optimizer.skippedSteps).to.equal(nonFinite === 'throw' ? 0 : 1);
+            expect(optimizer.learningRate).to.equal(nonFinite === 'halve' ? 0.05 : 0.1);
+            for (let i = 0; i < calls; i++) minimize(optimizer);
+            await optimizer.settled();
+            const after = await values();
+            expect(after.every((x, i) => Number.isFinite(x) && x !== weights[i])).to.equal(true);
+          });
+        }
+      }
+    }
+  }
+
+  it('a loss whose gradients are finite although it is not: a sum of squares beyond float32', async () => {
+    const optimizer = optimizerOf({});
+    const overflowing = (): tf.Scalar =>
+      tf.tidy(() => tf.sum(tf.mul(tf.square(tf.mul(trained.matrix, 1e15)), 1e15)));
+    const error = await errorOf(optimizer, () => {
+      optimizer.minimize(overflowing, false, [trained.matrix]);
+    });
+    expect(error).to.match(/is infinite/);
+    expect((await values()).every((x) => x === 1)).to.equal(true);
+  });
+
+  it("'halve' steps on as an optimizer of the smaller rate, and is saved with the state", async () => {
+    const [optimizer, loaded] = [1, 2].map(() => optimizerOf({nonFinite: 'halve'}));
+    minimize(optimizer!);
+    for (let i = 0; i < 2; i++) minimize(optimizer!, {value: NaN});
+    await optimizer!.settled();
+    expect(optimizer!.learningRate).to.equal(0.025);
+    await loaded!.setWeights(await optimizer!.getWeights());
+    expect(loaded!.learningRate).to.equal(0.025);
+    const quarter = optimizerOf({learningRate: 0.025});
+    await quarter.setWeights(
+      (await optimizer!.getWeights()).filter(({name}) => name !== 'owlore.halvings'),
+    );
+    const before = await values();
+    const results: number[][] = [];
+    for (const each of [optimizer!, loaded!, quarter]) {
+      for (const [i, variable] of variables.entries()) {
+        const from = i === 0 ? before.slice(0, 54) : before.slice(54);
+        tf.tidy(() => variable.assign(tf.tensor(from, variable.shape)));
+      }
+      minimize(each);
+      results.push(await values());
+    }
+    expect(results[1]).to.deep.equal(results[0]);
+    expect(results[2]).to.deep.equal(results[0]);
+    optimizer!.learningRate = 0.2;
+    expect(optimizer!.learningRate).to.equal(0.2);
+    loaded!.dispose();
+    expect(loaded!.learningRate).to.equal(0.1);
+  });
+
+  it('a loss that is not finite is found after its step was saved in the middle', async () => {
+    const [optimizer, loaded] = [1, 2].map(() => optimizerOf({nonFinite: 'skip', accumulate: 2}));
+    minimize(optimizer!, {value: NaN});
+    await loaded!.setWeights(await optimizer!.getWeights());
+    minimize(loaded!);
+    await loaded!.settled();
+    expect([loaded!.iterations, loaded!.skippedSteps]).to.deep.equal([1, 1]);
+    expect((await values()).every((x) => x === 1)).to.equal(true);
+  });
+});
