@@ -88,8 +88,7 @@ const aliases: Readonly<Record<string, readonly string[]>> = {
 /** Throws if `options` is not a plain object or has a name that is not in `known`; the error suggests the name that was meant. */
 export function checkKnown(owner: string, options: unknown, known: readonly string[]): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    const example = typeof options === 'number' ? `, such as {${known[0]!}: ${options}}` : '';
-    throw new Error(`${owner}: options must be a plain object${example}; got ${display(options)}`);
+    throw new Error(`${owner}: options must be a plain object; got ${display(options)}`);
   }
   for (const name of Object.keys(options)) {
     if (!known.includes(name)) {

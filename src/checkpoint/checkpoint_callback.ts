@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
-import * as tfl from '@tensorflow/tfjs-layers';
+// By name: Vite keeps a class in every bundle that extends a member of a namespace.
+import {Callback, type Logs} from '@tensorflow/tfjs-layers';
 import type {ModelTarget} from '../files/sink';
 import {checkKnown, checkNumber, display} from '../options';
 import {
@@ -50,7 +51,7 @@ const OWNER = 'CheckpointCallback';
  * `fit` begins each epoch with its first example, and shuffles by `Math.random`: to go on exactly, use `every: 'epoch'` and
  * `shuffle: false`, or `fitDataset` with data that know their place.
  */
-export class CheckpointCallback extends tfl.Callback {
+export class CheckpointCallback extends Callback {
   private readonly options: CheckpointCallbackOptions & {every: number | 'epoch'; keep: number};
   /** Epochs that are complete. */
   private epoch = 0;
@@ -102,7 +103,7 @@ export class CheckpointCallback extends tfl.Callback {
   }
 
   /** Saves if a checkpoint is due. */
-  override async onEpochEnd(epoch: number, logs?: tfl.Logs): Promise<void> {
+  override async onEpochEnd(epoch: number, logs?: Logs): Promise<void> {
     checkReceiver(this);
     this.epoch = epoch + 1;
     const {every, best} = this.options;
@@ -129,7 +130,7 @@ export class CheckpointCallback extends tfl.Callback {
 }
 
 /** A number in the logs of an epoch, where it may be a scalar. */
-async function numberIn(logs: tfl.Logs | undefined, name: string): Promise<number> {
+async function numberIn(logs: Logs | undefined, name: string): Promise<number> {
   const value: unknown = logs?.[name];
   if (typeof value === 'number') return value;
   if (value instanceof tf.Tensor) return (await value.data())[0]!;

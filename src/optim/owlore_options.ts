@@ -131,6 +131,11 @@ const owner = 'OwLoreOptimizer';
 
 /** Fills in defaults; throws an error that names the option, its value and what is allowed. */
 export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOptions {
+  if (typeof options === 'number') {
+    throw new Error(
+      `${owner}: options must be a plain object, such as {learningRate: ${options}}; got ${display(options)}`,
+    );
+  }
   checkKnown(owner, options, Object.keys(owloreDefaults));
   const resolved: ResolvedOwLoreOptions = {...owloreDefaults, ...definedIn(options)};
   checkLearningRate(owner, resolved.learningRate);
