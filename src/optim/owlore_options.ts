@@ -131,9 +131,10 @@ const owner = 'OwLoreOptimizer';
 
 /** Fills in defaults; throws an error that names the option, its value and what is allowed. */
 export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOptions {
-  if (typeof options === 'number') {
+  const given: unknown = options;
+  if (typeof given === 'number') {
     throw new Error(
-      `${owner}: options must be a plain object, such as {learningRate: ${options}}; got ${display(options)}`,
+      `${owner}: options must be a plain object, such as {learningRate: ${given}}; got ${given}`,
     );
   }
   checkKnown(owner, options, Object.keys(owloreDefaults));
