@@ -66,6 +66,7 @@ function runOnce(
     const program = fileURLToPath(new URL('killed_program.ts', import.meta.url));
     const child = spawn(process.execPath, ['--import', 'tsx', program, folder, String(batches)], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: {...process.env, NODE_V8_COVERAGE: ''},
     });
     let [errors, last]: [string, Line | null] = ['', null];
     child.stderr.on('data', (text) => (errors += String(text)));

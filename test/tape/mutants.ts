@@ -285,13 +285,18 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
     isSegment: [
       {
         mechanism: 'a stateful layer is no segment',
-        from: '!layer.stateful',
-        to: 'true',
+        from: 'layer.stateful || matrixCount(layer) < 2',
+        to: 'matrixCount(layer) < 2',
       },
       {
         mechanism: 'a model that holds blocks is no segment',
-        from: '!(isModel(layer) && holdsBlocks(layer))',
-        to: 'true',
+        from: 'isNested(layer) && !holdsBlocks(layer)',
+        to: 'isNested(layer)',
+      },
+      {
+        mechanism: 'a model that a loop calls is no segment',
+        from: 'isNested(layer) && !holdsBlocks(layer)',
+        to: '!holdsBlocks(layer)',
       },
     ],
   },
