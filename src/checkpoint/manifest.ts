@@ -100,6 +100,7 @@ export async function readManifest(
   {path}: ManifestFile,
 ): Promise<Manifest> {
   const bytes = await readChecked(owner, target, path, MAX_JSON_BYTES);
+  // Its bytes are those that were written: readChecked compares them with the hash in the name.
   const manifest = parseJsonObject(`${owner}: ${path}`, bytes) as unknown as Manifest;
   const {format, version} = manifest;
   if (format === FORMAT && version === VERSION) return manifest;
