@@ -1,7 +1,10 @@
 /**
- * The tests with random wrong input, for long: `npm run fuzz -- [files|kernels] [runs] [seed]`. `files`: damaged files of every kind, `runs`
- * of each (default 15000, together 135000). `kernels`: each kernel and entry gets `runs` random calls (default 2000) on every backend that
- * is here (`OWLORE_BACKENDS` chooses). What fails under a seed fails again under it.
+ * Tests with random input, for long: `npm run fuzz -- [files|kernels|results] [runs] [seed]`.
+ * - `files`: damaged files of every kind, `runs` of each (default 15000, together 135000).
+ * - `kernels`: wrong arguments; `runs` calls of each kernel and entry (default 2000), on every backend that is here (`OWLORE_BACKENDS`).
+ * - `results`: right arguments; what a kernel computes against what tfjs's ops compute, `runs` of each test (default 2000).
+ *
+ * What fails under a seed fails again under it.
  */
 import {spawnSync} from 'node:child_process';
 
@@ -9,11 +12,17 @@ import {spawnSync} from 'node:child_process';
 const parts = {
   files: ['hostile files', '15000'],
   kernels: ['wrong arguments|wrong gradients|wrong labels|restored state', '2000'],
+  results: [
+    'fused kernels on|(MatMul|Sum|GatherV2|Filter|convolution|MaxPoolGrad|extreme values|Magnitude\\S*|SquaredNorm) on',
+    '2000',
+  ],
 } as const;
 
 const [part = 'files', ...numbers] = process.argv.slice(2);
 if (!Object.hasOwn(parts, part) || !numbers.every((text) => /^\d+$/.test(text))) {
-  process.stderr.write('usage: npm run fuzz -- [files|kernels] [runs] [seed], both integers\n');
+  process.stderr.write(
+    'usage: npm run fuzz -- [files|kernels|results] [runs] [seed], both integers\n',
+  );
   process.exit(1);
 }
 const [pattern, usualRuns] = parts[part as keyof typeof parts];

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import * as tf from '@tensorflow/tfjs-core';
 import {installKernels, uninstallKernels} from '../../../src/kernels/cpu';
 import {backends, defaultBackend} from '../../support/backends';
+import {fuzz} from '../../support/fuzz';
 
 (backends.includes('cpu') ? describe : describe.skip)('UnsortedSegmentSum on cpu', () => {
   before(() => tf.setBackend('cpu'));
@@ -31,6 +32,7 @@ import {backends, defaultBackend} from '../../support/backends';
           expect(tf.memory().numTensors).to.equal(before);
         },
       ),
+      fuzz(100),
     ));
 
   it('keeps whole numbers whole', async () => {

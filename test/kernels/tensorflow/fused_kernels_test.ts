@@ -22,6 +22,7 @@ import {
   type Operand,
   type Tensors,
 } from '../wasm/compare';
+import {fuzz} from '../../support/fuzz';
 
 const widths = fc.constantFrom(1, 2, 3, 8, 31, 64);
 const counts = fc.constantFrom(0, 1, 2, 5, 16);
@@ -157,6 +158,7 @@ const backend = 'tensorflow';
               return expectSameRMSNorm({shape, scale, seed}, run, backend);
             },
           ),
+          fuzz(100),
         ));
 
       it('SwiGLU and its gradients', () =>
@@ -164,6 +166,7 @@ const backend = 'tensorflow';
           fc.asyncProperty(counts, widths, scales, special, seeds, (m, n, scale, value, seed) =>
             expectSameSwiGLU({shape: [m, n], scale, value, seed}, run, backend),
           ),
+          fuzz(100),
         ));
 
       it('the sublayer with attention and its gradients', () =>
@@ -189,7 +192,7 @@ const backend = 'tensorflow';
               dy: randomOperand(shape, seed + 12),
             });
           }),
-          {numRuns: runsWithAttention},
+          fuzz(runsWithAttention),
         ));
 
       it('the sublayer with the MLP and its gradients', () =>
@@ -210,6 +213,7 @@ const backend = 'tensorflow';
               });
             },
           ),
+          fuzz(100),
         ));
 
       it('the block and its gradients', () =>
@@ -248,7 +252,7 @@ const backend = 'tensorflow';
               });
             },
           ),
-          {numRuns: runsWithAttention},
+          fuzz(runsWithAttention),
         ));
 
       it('cross-entropy and its gradient', () =>
@@ -286,7 +290,7 @@ const backend = 'tensorflow';
               );
             },
           ),
-          {examples: [[40, 10000, 1, 5]]}, // in more than one chunk
+          {...fuzz(100), examples: [[40, 10000, 1, 5]]}, // in more than one chunk
         ));
 
       it('cross-entropy shows labels that are too large, and leaves out a row that is not counted', async () => {
@@ -318,7 +322,7 @@ const backend = 'tensorflow';
               gradients: {backend, atol, rtol: 5e-5},
             });
           }),
-          {numRuns: runsWithAttention},
+          fuzz(runsWithAttention),
         ));
     });
   }
@@ -438,6 +442,7 @@ const backend = 'tensorflow';
             );
           },
         ),
+        fuzz(100),
       ));
 
     it('moves moments and variable', () =>
@@ -475,6 +480,7 @@ const backend = 'tensorflow';
             );
           },
         ),
+        fuzz(100),
       ));
 
     const attrs = {beta1: 0.9, beta2: 0.999, rate: 0.1, epsilon: 1e-8, decay: 0.5};

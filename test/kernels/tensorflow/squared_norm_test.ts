@@ -5,6 +5,7 @@ import {OwLoreSquaredNorm} from '../../../src/kernels/kernel_names';
 import {runKernel} from '../../../src/kernels/run_kernel';
 import {installKernels, uninstallKernels} from '../../../src/kernels/tensorflow';
 import {backends, defaultBackend} from '../../support/backends';
+import {fuzz} from '../../support/fuzz';
 
 const isThere = backends.includes('tensorflow');
 
@@ -44,7 +45,7 @@ const isThere = backends.includes('tensorflow');
         expect(await squaredNorm(values, shape)).to.be.closeTo(expected, tolerance);
       },
     );
-    await fc.assert(property, {numRuns: 30});
+    await fc.assert(property, fuzz(30));
   });
 
   it('is not finite if a number is not, or a square', async () => {

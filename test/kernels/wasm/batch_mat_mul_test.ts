@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {describeWasm, expectSameAsCpu, randomOperand, seeds} from './compare';
+import {fuzz} from '../../support/fuzz';
 
 /** Odd ones, ones of the stock kernel's block size 48, and some that are no multiple of a tile. */
 const dimension = fc.constantFrom(1, 2, 3, 5, 16, 17, 33, 48, 67);
@@ -44,7 +45,7 @@ describeWasm('BatchMatMul on wasm', () => {
           await expectSameAsCpu([a, b], (x, y) => tf.matMul(x, y, transposeA, transposeB));
         },
       ),
-      {numRuns: 150},
+      fuzz(150),
     ));
 
   it('broadcasts batch axes of both operands, which the cpu backend cannot', async () => {
@@ -72,6 +73,7 @@ describeWasm('BatchMatMul on wasm', () => {
           await expectSameAsCpu([a, b], (x, y) => tf.matMul(x, y, transposeA, transposeB));
         }
       }),
+      fuzz(100),
     ));
 
   it('has the gradients of the cpu backend', async () => {

@@ -116,7 +116,8 @@ export async function expectSameAsCpu(
 /** Which values count as the same. */
 export interface Comparison {
   rtol?: number;
-  atol?: number;
+  /** For all results, or one for each. */
+  atol?: number | readonly number[];
   backend?: 'wasm' | 'tensorflow';
 }
 
@@ -136,7 +137,8 @@ export async function expectSameKernel(
   for (const [i, {values}] of expected.entries()) {
     const results = Array.from(actual[i]!.values);
     const finite = Array.from(values).filter(Number.isFinite).map(Math.abs);
-    const allowed = atol + rtol * finite.reduce((a, b) => Math.max(a, b), 0);
+    const atolHere = typeof atol === 'number' ? atol : atol[i]!;
+    const allowed = atolHere + rtol * finite.reduce((a, b) => Math.max(a, b), 0);
     const wrong = results.findIndex(
       (x, at) => !Object.is(x, values[at]) && !(Math.abs(x - values[at]!) <= allowed),
     );

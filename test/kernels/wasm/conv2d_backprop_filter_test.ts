@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {describeWasm, expectSameAsCpu, randomOperand, seeds} from './compare';
+import {fuzz} from '../../support/fuzz';
 
 describeWasm('Conv2DBackpropFilter on wasm', () => {
   it('has the gradient of the cpu backend for every padding, stride and window', () =>
@@ -42,6 +43,7 @@ describeWasm('Conv2DBackpropFilter on wasm', () => {
           });
         },
       ),
+      fuzz(100),
     ));
 
   it('refuses channels first, as the forward kernel does', async () => {

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import {describeWasm, expectSameAsCpu, randomOperand, seeds} from './compare';
+import {fuzz} from '../../support/fuzz';
 
 describeWasm('depthwise convolution on wasm', () => {
   it('has the gradients of the cpu backend for every padding, stride and window', () =>
@@ -54,5 +55,6 @@ describeWasm('depthwise convolution on wasm', () => {
           );
         },
       ),
+      fuzz(100),
     ));
 });

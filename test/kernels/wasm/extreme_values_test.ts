@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {describeWasm, randomOperand, seeds} from './compare';
+import {fuzz} from '../../support/fuzz';
 
 /** Across the block sizes of the module's product (120 rows, 696 columns, 352 of the inner size). */
 const rows = fc.constantFrom(1, 7, 8, 9, 119, 131);
@@ -58,7 +59,7 @@ describeWasm('extreme values on wasm', () => {
           }
         },
       ),
-      {numRuns: 40},
+      fuzz(40),
     ));
 
   it('BatchMatMul keeps infinities and NaN to their rows and columns', () =>
@@ -76,7 +77,7 @@ describeWasm('extreme values on wasm', () => {
         });
         expect(product[wrong], `value ${wrong}`).to.equal(undefined);
       }),
-      {numRuns: 20},
+      fuzz(20),
     ));
 
   it('UnsortedSegmentSum adds them to their segment only', () => {

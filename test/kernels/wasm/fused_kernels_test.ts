@@ -20,6 +20,7 @@ import {
   type Operand,
   type Tensors,
 } from './compare';
+import {fuzz} from '../../support/fuzz';
 
 /** Ones that are no multiple of a vector's 4, and none at all. */
 const widths = fc.constantFrom(1, 2, 3, 4, 5, 7, 8, 31, 64);
@@ -40,6 +41,7 @@ function testFusedKernels(): void {
       fc.asyncProperty(counts, counts, widths, scales, seeds, (m, n, width, scale, seed) =>
         expectSameRMSNorm({shape: [m, n, width], scale, seed}, run, 'wasm'),
       ),
+      fuzz(100),
     ));
 
   it('RMSNorm keeps what is not finite to its row', async () => {
@@ -65,6 +67,7 @@ function testFusedKernels(): void {
       fc.asyncProperty(counts, widths, scales, special, seeds, (m, n, scale, value, seed) =>
         expectSameSwiGLU({shape: [m, n], scale, value, seed}, run, 'wasm'),
       ),
+      fuzz(100),
     ));
 
   it('the exponential function, by SwiGLU, over all of its range', async () => {
@@ -136,6 +139,7 @@ function testFusedKernels(): void {
           );
         },
       ),
+      fuzz(100),
     ));
 
   it('cross-entropy shows labels that are too large, and refuses other types', async () => {
@@ -179,7 +183,7 @@ function testFusedKernels(): void {
         });
       }),
       {
-        numRuns: 80,
+        ...fuzz(80),
         examples: [
           [
             {
@@ -260,7 +264,7 @@ function testFusedKernels(): void {
           );
         },
       ),
-      {numRuns: 40},
+      fuzz(40),
     );
   });
 
@@ -358,6 +362,7 @@ function testFusedKernels(): void {
           );
         },
       ),
+      fuzz(100),
     ));
 
   it('step of Adam with weight decay', () =>
@@ -376,6 +381,7 @@ function testFusedKernels(): void {
           ],
         );
       }),
+      fuzz(100),
     ));
 
   it('step of Adam in a subspace', () =>
@@ -406,6 +412,7 @@ function testFusedKernels(): void {
           );
         },
       ),
+      fuzz(100),
     ));
 
   it('Adam changes moments in their place, but where another tensor shares it', async () => {

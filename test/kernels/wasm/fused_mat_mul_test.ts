@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {describeWasm, expectSameAsCpu, randomOperand, seeds} from './compare';
+import {fuzz} from '../../support/fuzz';
 
 const dimension = fc.constantFrom(1, 3, 17, 50);
 const activations = ['linear', 'relu', 'relu6', 'elu', 'sigmoid', 'prelu', 'leakyrelu'] as const;
@@ -42,7 +43,7 @@ describeWasm('_FusedMatMul on wasm', () => {
           );
         },
       ),
-      {numRuns: 150},
+      fuzz(150),
     ));
 
   it('has the gradients of the cpu backend', async () => {

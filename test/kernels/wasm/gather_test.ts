@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {describeWasm, expectSameAsCpu, randomOperand, seeds} from './compare';
+import {fuzz} from '../../support/fuzz';
 
 describeWasm('GatherV2 on wasm', () => {
   it('gathers like the cpu backend, along any axis, slices short and long', () =>
@@ -25,6 +26,7 @@ describeWasm('GatherV2 on wasm', () => {
           );
         },
       ),
+      fuzz(100),
     ));
 
   it('gathers whole numbers, and batch by batch', async () => {

@@ -3,6 +3,7 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {OwLoreCountAbove, OwLoreMagnitudeSums} from '../../../src/kernels/kernel_names';
 import {describeWasm, randomOperand, seeds} from './compare';
+import {fuzz} from '../../support/fuzz';
 
 const shapes = fc.constantFrom<number[]>(
   ...[[], [1], [7], [1, 5], [0, 3], [3, 0], [64, 64], [129, 33], [3, 3, 5, 7]],
@@ -53,6 +54,7 @@ describeWasm(
             expect(count(inputs, thresholds)).to.deep.equal(expected);
           });
         }),
+        fuzz(100),
       );
     });
 
@@ -66,6 +68,7 @@ describeWasm(
             expect(actual).to.be.closeTo(expected, 2 ** -23 * expected + 1e-44);
           });
         }),
+        fuzz(100),
       );
     });
 

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {describeWasm, expectSameAsCpu, randomOperand, seeds} from './compare';
+import {fuzz} from '../../support/fuzz';
 
 describeWasm('MaxPoolGrad on wasm', () => {
   it('has the gradient of the cpu backend for every padding, stride and window', () =>
@@ -28,6 +29,7 @@ describeWasm('MaxPoolGrad on wasm', () => {
           });
         },
       ),
+      fuzz(100),
     ));
 
   it('goes to the largest input where all are negative, to the first of equal ones', async () => {

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {describeWasm, expectSameAsCpu, randomOperand, seeds} from './compare';
+import {fuzz} from '../../support/fuzz';
 
 describeWasm('UnsortedSegmentSum on wasm', () => {
   it('sums like the cpu backend: repeated, missing, negative and too large ids', () =>
@@ -19,6 +20,7 @@ describeWasm('UnsortedSegmentSum on wasm', () => {
           );
         },
       ),
+      fuzz(100),
     ));
 
   it('keeps whole numbers whole', async () => {

@@ -19,6 +19,7 @@ import {
   type Tensors,
 } from './compare';
 import {runKernel} from '../../../tools/webgpu_updates';
+import {fuzz} from '../../support/fuzz';
 
 /** What an update is made with; a side for one in a subspace. */
 interface Numbers {
@@ -90,7 +91,7 @@ describeWebgpu('OwLoreAdam [webgpu]', () => {
         await expectAdam(operands, {beta1, beta2, rate: 0, epsilon: 1e-8, decay: 1});
       },
     );
-    await fc.assert(property, {numRuns: 30});
+    await fc.assert(property, fuzz(30));
   });
 
   it('steps as the composed ops do', async () => {
@@ -116,7 +117,7 @@ describeWebgpu('OwLoreAdam [webgpu]', () => {
         await expectAdam(operands, {...still, rate, epsilon, decay});
       },
     );
-    await fc.assert(property, {numRuns: 30});
+    await fc.assert(property, fuzz(30));
   });
 
   it('steps in a subspace as the composed ops do: odd, tall, wide, rank 1', async () => {
@@ -137,7 +138,7 @@ describeWebgpu('OwLoreAdam [webgpu]', () => {
       }),
       expectProjectedStep,
     );
-    await fc.assert(property, {numRuns: 30});
+    await fc.assert(property, fuzz(30));
   });
 
   it('steps in a subspace as the composed ops do: 1e-30 to 1e30, NaN and infinities', async () => {
@@ -162,7 +163,7 @@ describeWebgpu('OwLoreAdam [webgpu]', () => {
       }),
       expectProjectedStep,
     );
-    await fc.assert(property, {numRuns: 20});
+    await fc.assert(property, fuzz(20));
   });
 
   // 64×64 tiles from 64 of them on

@@ -5,6 +5,7 @@ import {OwLoreCountAbove, OwLoreMagnitudeSums} from '../../../src/kernels/kernel
 import {describeWebgpu, exponents, randomOperand, run, seeds, type Operand} from './compare';
 import {countDispatches} from '../../../tools/count_dispatches';
 import {runKernel} from '../../../tools/webgpu_updates';
+import {fuzz} from '../../support/fuzz';
 
 /** A = |weight|·norm, rounded as float32. */
 function magnitudes(weight: Operand, norm: Operand): Float32Array {
@@ -63,7 +64,7 @@ describeWebgpu('OwLoreCountAbove [webgpu]', () => {
         expect(await count(weight, norm, thresholds)).to.deep.equal(expected);
       },
     );
-    await fc.assert(property, {numRuns: 20});
+    await fc.assert(property, fuzz(20));
   });
 
   it('counts a weight of more parts than a workgroup has threads', async () => {
@@ -113,7 +114,7 @@ describeWebgpu('OwLoreMagnitudeSums [webgpu]', () => {
       // A sum of positive numbers in a tree 24 deep, at most.
       expect(actual).to.be.closeTo(expected, 24 * 2 ** -24 * expected);
     });
-    await fc.assert(property, {numRuns: 15});
+    await fc.assert(property, fuzz(15));
   });
 
   it('gives no sums of no entries', async () => {

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import {OwLoreProject} from '../../../src/kernels/kernel_names';
 import {describeWebgpu, expectKernel, randomOperand, seeds, specials} from './compare';
 import {runKernel} from '../../../tools/webgpu_updates';
+import {fuzz} from '../../support/fuzz';
 
 interface Case {
   rows: number;
@@ -32,7 +33,7 @@ describeWebgpu('OwLoreProject [webgpu]', () => {
       }),
       expectProjection,
     );
-    await fc.assert(property, {numRuns: 30});
+    await fc.assert(property, fuzz(30));
   });
 
   it('projects as a product does: 1e-30 to 1e30, NaN and infinities', async () => {
@@ -48,7 +49,7 @@ describeWebgpu('OwLoreProject [webgpu]', () => {
       }),
       expectProjection,
     );
-    await fc.assert(property, {numRuns: 20});
+    await fc.assert(property, fuzz(20));
   });
 
   // 64×64 tiles from 64 of them on, and sums that tfjs divides
