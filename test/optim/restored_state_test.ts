@@ -7,7 +7,7 @@ import type {NamedTensor} from '../../src/optim/saved_state';
 import {describeBackends} from '../support/backends';
 import {fuzz} from '../support/fuzz';
 import {rejection} from '../support/rejection';
-import {held} from '../support/sentinels';
+import {expectHeld, held} from '../support/sentinels';
 import {captureWarnings, expectWarning} from '../support/warnings';
 
 /** Names in tfjs's way: what is taken, alive or not, gets the next number. */
@@ -74,7 +74,7 @@ describe('restored state', () => {
   let before: ReturnType<typeof held>;
   let runs = 0;
   beforeEach(() => (before = held()));
-  afterEach(() => expect(held()).to.deep.equal(before));
+  afterEach(() => expectHeld(before));
 
   it('goes to renamed variables when flush() makes the step that was left open', async () => {
     const names = new Names();

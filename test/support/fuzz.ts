@@ -5,7 +5,9 @@ import type fc from 'fast-check';
  * kernel or entry, and `OWLORE_FUZZ_SEED`.
  */
 export function fuzz(usualRuns: number): fc.Parameters<unknown> {
-  const {OWLORE_FUZZ_RUNS: runs, OWLORE_FUZZ_SEED: seed} = process.env;
+  // a page has no process
+  const {OWLORE_FUZZ_RUNS: runs, OWLORE_FUZZ_SEED: seed} =
+    typeof process === 'undefined' ? {} : process.env;
   return {
     numRuns: runs === undefined ? usualRuns : Number(runs),
     ...(seed !== undefined && {seed: Number(seed)}),

@@ -32,3 +32,11 @@ export function held(): {tensors: number; bytes: number; data: number} {
   const data = tf.getBackend() === 'webgpu' ? 0 : tf.engine().backend.numDataIds();
   return {tensors: numTensors, bytes: numBytes, data};
 }
+
+/** Checks that a backend holds what it held `before`, once the reads that are under way have ended: 2 s at most. */
+export async function expectHeld(before: ReturnType<typeof held>): Promise<void> {
+  for (let wait = 0; wait < 100 && JSON.stringify(held()) !== JSON.stringify(before); wait++) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  expect(held()).to.deep.equal(before);
+}
