@@ -5,8 +5,10 @@ import {fileURLToPath} from 'node:url';
 /** What the program says, see killed_program.ts. */
 interface Line {
   resumed?: number;
-  saved?: number;
+  /** A batch that is trained, and its loss. */
+  batch?: number;
   loss?: number;
+  saved?: number;
   /** The model in the folder; null: none. */
   shards?: number | null;
   done?: number;
@@ -45,10 +47,10 @@ export async function trainWithKills(
         if (model < shards) throw new Error(`model ${model} came back after ${shards}`);
         shards = model;
       }
-      if (line.saved === undefined) return;
-      saved = line.saved;
-      const before = run.losses[saved - 1];
-      run.losses[saved - 1] = before === undefined || before === line.loss ? line.loss! : NaN;
+      saved = line.saved ?? saved;
+      if (line.batch === undefined) return;
+      const before = run.losses[line.batch - 1];
+      run.losses[line.batch - 1] = before === undefined || before === line.loss ? line.loss! : NaN;
     });
     if (end) return {...run, snapshot: end.snapshot};
     run.kills++;

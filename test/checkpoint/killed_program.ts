@@ -22,8 +22,10 @@ say({resumed: done, shards: await readShards()});
 while (done < batches) {
   const [loss] = await training.train(1);
   done++;
+  // before it is saved: after that, the batch is never computed again
+  say({batch: done, loss});
   await saveCheckpoint(checkpoints, training.parts, {keep: 2, extra: done});
-  say({saved: done, loss});
+  say({saved: done});
   await writeShards(done);
   say({shards: done});
 }
