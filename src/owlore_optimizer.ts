@@ -3,6 +3,8 @@ import {Accumulation} from './optim/accumulation';
 import {checkExactBasisSupport} from './optim/basis';
 import {FiniteCheck} from './optim/finite_check';
 import {checkOffloadSupport, isOffloading} from './optim/host_state';
+import {lostDevice} from './optim/lost_device';
+import {NormLimit} from './optim/norm_limit';
 import {Projections} from './optim/projector';
 import {statesToTensors, weightsFromTensors, type NamedTensor} from './optim/saved_state';
 import {checkLearningRate, learningRateAt, type LearningRate} from './optim/schedule';
@@ -24,7 +26,7 @@ import {unmatched} from './model/variable_selector';
 import {SamplingPlans, type PlannedOptimizer, type SamplingPlan} from './sampling_plan';
 import {withRecomputedLayers} from './tape/recompute_layers';
 import {streamVariableGrads, variableGrads} from './tape/tfjs_gradients';
-import {beforeEachFit} from './tfjs/fit';
+import {aroundEachFit} from './tfjs/fit';
 
 /**
  * AdamW whose state for the chosen matrices lives in a low-rank subspace of their gradients, and only while they are
@@ -51,6 +53,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   // These read the options when they need them; none keeps a copy.
   private readonly projections: Projections;
   private readonly finiteCheck: FiniteCheck;
+  private readonly normLimit: NormLimit;
   private readonly accumulation: Accumulation;
   private hasCheckedSelectors = false;
   /** Tensors made for `getWeights`; freed here, because its callers cannot know that they should. */
@@ -62,6 +65,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.options = resolveOwLoreOptions(options);
     this.projections = new Projections(this.options);
     this.finiteCheck = new FiniteCheck(this.options);
+    this.normLimit = new NormLimit(this.states, this.options);
     this.accumulation = new Accumulation(this.states, this.projections, this.options);
     this.startLoading();
   }
@@ -129,9 +133,12 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return this.finiteCheck.skipped;
   }
 
-  /** Bytes of all state on the device: bases, moments, and the sums of gradients and losses. */
+  /** Bytes of all state on the device: bases, moments, the sums of gradients and losses, and the norm of the last step. */
   get stateBytes(): number {
-    return this.states.bytes + (this.accumulation.lossSum ? 4 : 0);
+    const scalars = [this.accumulation.lossSum, this.normLimit.norm].filter(
+      (each) => each !== null,
+    );
+    return this.states.bytes + 4 * scalars.length;
   }
 
   /** Bytes of the states that are in host memory (`state: 'offload'` or `'offload-bf16'`). */
@@ -144,7 +151,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    * gradient is used as soon as it is computed, and then freed.
    *
    * @returns The value of `f`, for the caller to dispose, if `returnCost`; else null.
-   * @throws Error if no variable is trainable, a gradient or the loss is not finite, or `f` throws; no weight is changed then. If some
+   * @throws Error if no variable is trainable, a gradient or the loss is not finite, the backend's device is lost or its memory full
+   *   (webgpu, webgl; wasm), or `f` throws; no weight is changed then. If some
    *   gradients of the call were already added to those of earlier calls, the step of all these calls is given up.
    */
   override minimize(
@@ -219,9 +227,16 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.projections.setBlocks(this.plans.blockVariables);
   }
 
-  /** Resolves when all asynchronous checks for finite gradients are done; rejects if one of them failed. */
-  settled(): Promise<void> {
-    return this.finiteCheck.settled();
+  /**
+   * Resolves when all asynchronous checks for finite gradients are done; rejects if one of them failed, or if the backend's device is
+   * lost.
+   */
+  async settled(): Promise<void> {
+    this.checkDevice();
+    await this.finiteCheck.settled().catch((error: unknown) => {
+      throw lostDevice(this) ?? error;
+    });
+    this.checkDevice();
   }
 
   /**
@@ -234,7 +249,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     const {calls, lossSum} = this.accumulation;
     const {skipped, halvings} = this.finiteCheck;
     const states = statesToTensors({
-      ...{calls, lossSum, skipped, halvings},
+      ...{calls, lossSum, skipped, halvings, norm: this.normLimit.norm},
       states: this.states.toSave(),
     });
     const all = [await this.saveIterations(), ...states];
@@ -249,15 +264,17 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    * so. The tensors stay the caller's.
    *
    * @throws Error if the weights are another optimizer's, do not fit together, do not fit the variables of their names, or have
-   *   impossible numbers: moments or bases that are not finite, negative second moments, counters that are not integers ≥ 0.
+   *   impossible numbers: moments or bases that are not finite, negative second moments or norms, counters that are not integers ≥ 0.
    *   Nothing is changed then.
    */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
-    const {iterations, calls, skipped, lossSum, halvings, states} =
+    const {iterations, calls, skipped, lossSum, halvings, norm, states} =
       await weightsFromTensors(weights);
     this.accumulation.clear();
+    this.normLimit.clear();
     this.states.restore(states);
     Object.assign(this.accumulation, {calls, lossSum});
+    this.normLimit.norm = norm;
     Object.assign(this.finiteCheck, {skipped, halvings});
     this.iterations_ = iterations;
   }
@@ -285,6 +302,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     tf.dispose(this.saved);
     this.saved = [];
     this.accumulation.clear();
+    this.normLimit.clear();
     this.finiteCheck.halvings = 0;
     this.iterations_ = 0;
   }
@@ -317,6 +335,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     variables: readonly tf.Variable[],
     stream: (onGradient: OnGradient) => T,
   ): T {
+    this.checkDevice();
     this.finiteCheck.throwFailure();
     if (this.options.basis === 'svd') checkExactBasisSupport();
     checkOffloadSupport(this.options.state);
@@ -328,6 +347,14 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     const result = accumulation.addCall(stream);
     if (accumulation.calls >= accumulate) this.stepOfMeans();
     return result;
+  }
+
+  /** Throws if the backend's device is lost: it would compute nothing, and some backends nothing but zeros. */
+  private checkDevice(): void {
+    const lost = lostDevice(this);
+    if (!lost) return;
+    this.finiteCheck.abandon();
+    throw lost;
   }
 
   /** Warns of names in `project` and `decay` that pick no variable at all, of whichever model. */
@@ -370,7 +397,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     const onRefresh = (variable: string): void =>
       this.plans.onRefresh({variable, step: this.iterations + 1});
     const settings = {options, learningRate, clip: null, allFinite: null, onRefresh};
-    const step = new Step(settings, states, projections, finiteCheck);
+    const step = new Step(settings, states, projections, finiteCheck, this.normLimit);
     try {
       const result = stream((variable, gradient, form) => {
         step.project(variable, gradient, form);
@@ -417,6 +444,9 @@ export function owlore(
 
 tf.serialization.registerClass(OwLoreOptimizer);
 
-// Every `fit` waits for the parts that its optimizer loads. Not by instanceof: tf.Optimizer redefines it so that any optimizer
-// would pass for one of ours.
-beforeEachFit(({optimizer}) => (optimizer as Partial<OwLoreOptimizer>).ready?.());
+// Every `fit` waits for the parts that its optimizer loads, and for the checks of its last steps. Not by instanceof: tf.Optimizer
+// redefines it so that any optimizer would pass for one of ours.
+aroundEachFit(
+  ({optimizer}) => (optimizer as Partial<OwLoreOptimizer>).ready?.(),
+  ({optimizer}) => (optimizer as Partial<OwLoreOptimizer>).settled?.(),
+);

@@ -1,6 +1,7 @@
 /** The parts of a training that a checkpoint has. */
 import type * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import type {ModelTarget} from '../files/sink';
 import type {LayerSamplingState} from '../layer_sampling/saved_state';
 import {checkKnown, display} from '../options';
 import type {LearningRate} from '../optim/schedule';
@@ -96,4 +97,9 @@ export function layerWeights(owner: string, model: tfl.LayersModel): LayerWeight
     }
     return variables.length > 0 ? [{layer: name, variables}] : [];
   });
+}
+
+/** Where a file of a target is, in words. */
+export function placeOfFile(target: ModelTarget, path: string): string {
+  return typeof target === 'string' ? `${target}/${path}` : `${path} in its map`;
 }

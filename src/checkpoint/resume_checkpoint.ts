@@ -5,9 +5,10 @@ import type {ModelTarget} from '../files/sink';
 import {checkSamplingState} from '../layer_sampling/saved_state';
 import {allLayers} from '../model/layer_tree';
 import {checkChoice, checkKnown, display} from '../options';
+import {rememberCheckpoint} from '../optim/lost_device';
 import {variableOfSaved, type NamedTensor} from '../optim/saved_state';
 import type {LearningRate} from '../optim/schedule';
-import {withoutNumber} from '../optim/variables';
+import {withoutLayerNumbers, withoutNumber} from '../optim/variables';
 import {drawsWithoutSeed} from '../tfjs/random_layers';
 import {
   DamagedFile,
@@ -17,7 +18,13 @@ import {
   type Manifest,
   type ManifestFile,
 } from './manifest';
-import {checkParts, layerWeights, type CheckpointParts, type LayerWeights} from './parts';
+import {
+  checkParts,
+  layerWeights,
+  placeOfFile,
+  type CheckpointParts,
+  type LayerWeights,
+} from './parts';
 
 /** Options of {@link resumeCheckpoint}. */
 export interface ResumeCheckpointOptions {
@@ -77,6 +84,7 @@ export async function resumeCheckpoint(
     await checkFiles(source, candidate.manifest, layers);
   });
   await apply(source, manifest, parts, layers);
+  rememberCheckpoint(parts.optimizer, placeOfFile(source, path));
   warnIfInexact(manifest, parts);
   const {step, epoch, metric, extra} = manifest;
   return {path, step, epoch, metric, extra};
@@ -154,7 +162,8 @@ function checkFits(
           )
         : 'no further layer',
     ];
-    if (was !== is) fail(`is of another model: it has ${was}, where this model has ${is}`);
+    if (withoutLayerNumbers(was) !== withoutLayerNumbers(is))
+      fail(`is of another model: it has ${was}, where this model has ${is}`);
   }
   const differ = (part: string, saved: object, own: object): void => {
     const difference = firstDifference(saved, own);

@@ -3,6 +3,7 @@ import {listFiles} from '../files/list_files';
 import {serializeSafetensors, type HostTensor} from '../files/safetensors';
 import {openSink, type FileSink, type ModelTarget} from '../files/sink';
 import {checkKnown, checkNumber} from '../options';
+import {lostDevice, rememberCheckpoint} from '../optim/lost_device';
 import {variableOfSaved, type NamedTensor} from '../optim/saved_state';
 import {
   DamagedFile,
@@ -21,6 +22,7 @@ import {
 import {
   checkParts,
   layerWeights,
+  placeOfFile,
   type CheckpointParts,
   type LayerWeights,
   type ResumableOptimizer,
@@ -63,7 +65,7 @@ const OWNER = 'saveCheckpoint';
  *
  * @param target A folder (in Node), or a map that takes the files.
  * @throws Error if an option or a part is wrong, if the optimizer trains what is no weight of the model, if a step is made in the
- *   meantime, or if the files cannot be written; older checkpoints stay as they were.
+ *   meantime, if the backend's device is lost, or if the files cannot be written; older checkpoints stay as they were.
  */
 export async function saveCheckpoint(
   target: ModelTarget,
@@ -134,10 +136,12 @@ export async function writeCheckpoint(
         `${OWNER}: the optimizer was called while its state was saved; await saveCheckpoint before the next batch`,
       );
     }
-    return await files.commit(manifest, keep);
+    const written = await files.commit(manifest, keep);
+    rememberCheckpoint(optimizer, placeOfFile(target, written.path));
+    return written;
   } catch (error) {
     await sink.abort();
-    throw error;
+    throw lostDevice(optimizer) ?? error;
   }
 }
 

@@ -196,12 +196,29 @@ async function train(
   {console, interruption: {signal}}: Context,
 ): Promise<Trained> {
   const {steps} = data;
-  const {accumulate, rank, refreshInterval, weightDecay, clipNorm, nonFinite, checkpoint} =
-    settings;
+  const {
+    accumulate,
+    rank,
+    refreshInterval,
+    weightDecay,
+    clipNorm,
+    normGrowth,
+    nonFinite,
+    checkpoint,
+  } = settings;
   const {optimizer, callback: layerSampling} = paperMethod(settings.method, model, {
     learningRate: learningRateOf(settings, steps),
     scale: 1, // from OwLore's published code, like the default rate
-    ...{rank, refreshInterval, weightDecay, clipNorm, nonFinite, accumulate, checkpoint},
+    ...{
+      rank,
+      refreshInterval,
+      weightDecay,
+      clipNorm,
+      normGrowth,
+      nonFinite,
+      accumulate,
+      checkpoint,
+    },
     ...sampling?.options,
   });
   if (sampling?.scores) folder.writeScores(sampling.scores);

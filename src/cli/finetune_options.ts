@@ -118,6 +118,10 @@ export const finetuneOptions = {
     }),
     weightDecay: number('decoupled weight decay', {min: 0, default: owloreDefaults.weightDecay}),
     clipNorm: number("largest norm of a step's gradients (default: no limit)", positive),
+    normGrowth: number(
+      'most that this norm may be times that of the step before, such as 1.01 (default: no limit)',
+      {exclusiveMin: 1},
+    ),
     nonFinite: choice<NonFinite, NonFinite>(
       'what is done at a NaN or infinite gradient; skip: that step changes nothing; halve: nor does it, and the learning rate is halved',
       nonFiniteActions,

@@ -35,3 +35,19 @@ export function smallestNormal(): number {
 export function mostUpdatedTogether(): number {
   return tf.getBackend() === 'tensorflow' ? 2 ** 20 : 0;
 }
+
+/**
+ * Throws if the current backend can tell that it has no memory for a tensor of so many numbers. Only wasm can, with this library's
+ * kernels.
+ */
+export function checkRoom(numbers: number): void {
+  if (tf.getBackend() !== 'wasm' || numbers === 0) return;
+  const backend = tf.backend() as unknown as WasmHeap;
+  backend.disposeData(backend.makeOutput([numbers], 'float32').dataId);
+}
+
+/** Memory of tfjs's wasm backend, whose contents are not set. */
+interface WasmHeap {
+  makeOutput(shape: number[], dtype: 'float32'): {dataId: object};
+  disposeData(dataId: object): boolean;
+}

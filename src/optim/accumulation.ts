@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {limitsNorm} from './norm_limit';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {project, type Projection, type Projections} from './projector';
 import type {StateStore, VariableState} from './state';
@@ -73,7 +74,7 @@ export class Accumulation {
 
 /**
  * Adds a gradient, which it disposes of, to the sum in its variable's state. Projection is linear, so for a projected
- * variable ΣPᵀG is enough; ΣG is kept only where the step needs it: for a new basis, or for the norm to clip by.
+ * variable ΣPᵀG is enough; ΣG is kept only where the step needs it: for a new basis, or for the norm that is limited.
  */
 function addToSum(
   state: VariableState,
@@ -93,7 +94,7 @@ function addToSum(
 /** Whether the sum is kept projected. A sum stays in the form in which it was begun, even when loaded under other options. */
 function keepsProjection(state: VariableState, options: ResolvedOwLoreOptions): boolean {
   if (state.gradientSum ?? state.projectedSum) return state.projectedSum !== null;
-  return options.clipNorm === null && !isRefreshDue(state, options);
+  return !limitsNorm(options) && !isRefreshDue(state, options);
 }
 
 /** The kept sum of two tensors, which it disposes of; the second one itself if there is no first. */

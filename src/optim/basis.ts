@@ -64,16 +64,24 @@ export const randomizedBasis: BasisFunction = (gradient, rank, previous) => {
 
 /**
  * The exact leading left singular vectors: by TensorFlow's SVD on that backend, elsewhere by an SVD in float64 on the host
- * (ml-matrix). Meant for reference and for small models.
+ * (ml-matrix). Meant for reference and for small models. A vector has no sign of its own; it gets that of the one in its place
+ * in the previous basis, so that moments that are kept (`moments: 'keep'`) do not turn round.
  */
-export const exactBasis: BasisFunction = (gradient, rank) => {
+export const exactBasis: BasisFunction = (gradient, rank, previous) => {
+  const vectors = singularVectors(gradient, rank);
+  if (!previous) return vectors;
+  const isSame = tf.greaterEqual(tf.sum(tf.mul(vectors, previous), 0), 0);
+  return tf.mul(vectors, tf.where(isSame, 1, -1));
+};
+
+function singularVectors(gradient: tf.Tensor2D, rank: number): tf.Tensor2D {
   const [rows, columns] = gradient.shape;
   const onDevice = runKernel(OwLoreLeftSingularVectors, {matrix: gradient})?.[0];
   if (onDevice) return tf.slice(onDevice as tf.Tensor2D, [0, 0], [rows, rank]);
   const {leftSingularVectors} = hostSvd.loaded!;
   const vectors = leftSingularVectors(gradient.dataSync(), [rows, columns], rank);
   return tf.tensor2d(vectors, [rows, rank], 'float32');
-};
+}
 
 /**
  * Throws where {@link exactBasis} would fail: where the current backend cannot read the gradient back within a step, or the SVD

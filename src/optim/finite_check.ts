@@ -11,7 +11,8 @@ export class FiniteCheck {
   /** How often that has halved the learning rate; saved with the state. */
   halvings = 0;
   private failure: Error | null = null;
-  private readonly pending = new Set<Promise<void>>();
+  /** Checks whose numbers have not arrived yet, with these numbers. */
+  private readonly pending = new Map<Promise<void>, tf.Tensor>();
 
   /** @param options Those of the optimizer. */
   constructor(private readonly options: ResolvedOwLoreOptions) {}
@@ -34,18 +35,21 @@ export class FiniteCheck {
     if (this.options.nonFinite === 'ignore') return true;
     if (readsSynchronously()) return this.report(names, squaredNorms.dataSync<'float32'>());
     const kept = tf.keep(tf.clone(squaredNorms));
-    const arrived = kept.data<'float32'>().then((values) => {
-      kept.dispose();
-      this.pending.delete(arrived);
+    const take = (values: Float32Array): void => {
       if (values.every(Number.isFinite)) return;
       undo();
-      try {
-        this.report(names, values);
-      } catch (error) {
-        this.failure ??= error as Error;
-      }
-    });
-    this.pending.add(arrived);
+      this.report(names, values);
+    };
+    const arrived = kept
+      .data<'float32'>()
+      .then(take)
+      // an error of the check, or of a backend that cannot be read any more
+      .catch((error: unknown) => (this.failure ??= error as Error))
+      .then(() => {
+        kept.dispose();
+        this.pending.delete(arrived);
+      });
+    this.pending.set(arrived, kept);
     return tf.all(tf.isFinite(squaredNorms));
   }
 
@@ -56,9 +60,15 @@ export class FiniteCheck {
     if (failure) throw failure;
   }
 
+  /** Gives up the asynchronous checks: their numbers will not arrive. */
+  abandon(): void {
+    tf.dispose([...this.pending.values()]);
+    this.pending.clear();
+  }
+
   /** Resolves when all asynchronous checks are done; rejects if one of them failed. */
   async settled(): Promise<void> {
-    await Promise.all(this.pending);
+    await Promise.all(this.pending.keys());
     this.throwFailure();
   }
 
@@ -95,13 +105,4 @@ export function squaredNorm(gradient: tf.Tensor): tf.Scalar {
     const rows = tf.sum(tf.square(gradient), gradient.rank > 0 ? -1 : undefined);
     return tf.sum(rows);
   });
-}
-
-/** PyTorch's guard against a norm of zero (`torch.nn.utils.clip_grad_norm_`). */
-const CLIP_EPSILON = 1e-6;
-
-/** The factor min(1, clipNorm/(norm + 1e-6)), a scalar, with one norm over all gradients (PyTorch's). */
-export function clipFactor(squared: tf.Tensor1D, clipNorm: number): tf.Scalar {
-  const norm = tf.sqrt(tf.sum(squared));
-  return tf.minimum(1, tf.div(clipNorm, tf.add(norm, CLIP_EPSILON)));
 }

@@ -18,7 +18,9 @@ export function fusedAdam(updates: readonly Update[], step: StepSettings): boole
   const isAlone = ({projection}: Update): boolean => most === 0 || projection === null;
   const others = updates.filter((update) => !isAlone(update));
   for (const group of groupsOf(others, most)) moveTogether(group, step);
-  for (const update of updates.filter(isAlone)) moveTogether([update], step);
+  // The largest first: then each finds room where the weight before it was, if the first one finds any.
+  const alone = updates.filter(isAlone).sort((a, b) => b.variable.size - a.variable.size);
+  for (const update of alone) moveTogether([update], step);
   return true;
 }
 

@@ -71,6 +71,13 @@ export interface OwLoreOptions {
   state?: 'reset' | 'keep' | 'offload' | 'offload-bf16';
   /** Largest global norm > 0 of the gradients of one step; null: no clipping. Default null. */
   clipNorm?: number | null;
+  /**
+   * By how much the global norm of the gradients may grow from one step to the next, > 1: it is scaled down to at most this factor
+   * times the norm, as scaled, of the step before. It starts anew when other variables are trained, after a norm of 0, and with a
+   * new optimizer; a step that was skipped does not count. Fira and APOLLO use 1.01, for each matrix alone. null: no limit.
+   * Default null.
+   */
+  normGrowth?: number | null;
   /** Calls whose gradients are averaged into one step, ≥ 1. Default 1. */
   accumulate?: number;
   /**
@@ -121,6 +128,7 @@ export const owloreDefaults: Readonly<ResolvedOwLoreOptions> = {
   moments: 'keep',
   state: 'reset',
   clipNorm: null,
+  normGrowth: null,
   accumulate: 1,
   nonFinite: 'throw',
   checkpoint: 'auto',
@@ -160,6 +168,9 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   checkChoice(owner, 'state', resolved.state, ['reset', 'keep', 'offload', 'offload-bf16']);
   if (resolved.clipNorm !== null) {
     checkNumber(owner, 'clipNorm', resolved.clipNorm, {exclusiveMin: 0});
+  }
+  if (resolved.normGrowth !== null) {
+    checkNumber(owner, 'normGrowth', resolved.normGrowth, {exclusiveMin: 1});
   }
   checkNumber(owner, 'accumulate', resolved.accumulate, {min: 1, integer: true});
   checkChoice(owner, 'nonFinite', resolved.nonFinite, nonFiniteActions);

@@ -34,6 +34,9 @@ const SKIPPED = 'owlore.skipped';
 /** Name of the number of times that the learning rate was halved. */
 const HALVINGS = 'owlore.halvings';
 
+/** Name of the norm of the last step's gradients. */
+const NORM = 'owlore.norm';
+
 /** Name of the sum of the losses of the accumulated calls. */
 const LOSS_SUM = 'owlore.loss';
 
@@ -47,25 +50,29 @@ export interface SavedOptimizer {
   lossSum: tf.Scalar | null;
   /** How often the learning rate was halved. */
   halvings: number;
+  /** The norm that `normGrowth` limits the next one by, if there is one. */
+  norm: tf.Scalar | null;
   states: SavedStates;
 }
 
 /**
- * What `getWeights` returns after `iter`: accumulated calls and skipped steps, halvings and the sum of losses where there are any,
- * then the tensors of the states themselves, and for each variable a tensor `[adamSteps, basisSteps, place, newest]`. The int32
- * tensors are new; the caller disposes of them.
+ * What `getWeights` returns after `iter`: accumulated calls and skipped steps, halvings, the norm and the sum of losses where there
+ * are any, then the tensors of the states themselves, and for each variable a tensor `[adamSteps, basisSteps, place, newest]`, with
+ * a 1 after them if its gradient is in the norm. The int32 tensors are new; the caller disposes of them.
  */
 export function statesToTensors(optimizer: SavedOptimizer): NamedTensor[] {
-  const {calls, skipped, halvings, lossSum, states} = optimizer;
+  const {calls, skipped, halvings, norm, lossSum, states} = optimizer;
   const saved: NamedTensor[] = [
     {name: ACCUMULATED, tensor: tf.scalar(calls, 'int32')},
     {name: SKIPPED, tensor: tf.scalar(skipped, 'int32')},
   ];
   if (halvings > 0) saved.push({name: HALVINGS, tensor: tf.scalar(halvings, 'int32')});
+  if (norm) saved.push({name: NORM, tensor: norm});
   if (lossSum) saved.push({name: LOSS_SUM, tensor: lossSum});
-  for (const [name, {state, place, newest}] of states) {
+  for (const [name, {state, place, newest, isMeasured}] of states) {
     const {moments, adamSteps, basisSteps, ...tensorsAlone} = state ?? emptyState();
-    const clocks = tf.tensor1d([adamSteps, basisSteps, place, newest], 'int32');
+    const numbers = [adamSteps, basisSteps, place, newest, ...(isMeasured ? [1] : [])];
+    const clocks = tf.tensor1d(numbers, 'int32');
     const tensors: Partial<Record<Slot, tf.Tensor | null>> = {...moments, ...tensorsAlone, clocks};
     for (const [slot, suffix] of Object.entries(suffixes)) {
       const tensor = tensors[slot as Slot];
@@ -87,7 +94,7 @@ export function variableOfSaved(name: string): string | null {
  *
  * @throws Error, before it copies anything, if an entry is not this optimizer's or is impossible: its shape or dtype does not fit
  *   the other entries of its variable, or the variable of this name; a moment or a basis is not finite; a second moment is
- *   negative; a counter is not an integer ≥ 0.
+ *   negative; the norm is not a number ≥ 0; a counter is not an integer ≥ 0.
  */
 export async function weightsFromTensors(
   weights: readonly NamedTensor[],
@@ -110,10 +117,17 @@ export async function weightsFromTensors(
   const halvings = halved ? await countIn(halved) : 0;
   const loss = entry(LOSS_SUM);
   if (loss) check(loss.tensor.size === 1 && calls > 0, LOSS_SUM, 'must be a number, of calls > 0');
-  const saved = others.filter((other) => other !== halved && other !== loss);
+  const measured = entry(NORM);
+  if (measured) {
+    const [norm, ...rest] = await measured.tensor.data<'float32'>();
+    const isNorm = norm !== undefined && norm >= 0 && norm < Infinity && rest.length === 0;
+    check(isNorm, NORM, `must be a number >= 0; got ${[norm, ...rest].join(', ')}`);
+  }
+  const saved = others.filter((other) => ![halved, loss, measured].includes(other));
   const states = await statesFromTensors(saved, calls);
-  const lossSum = loss ? tf.keep(tf.reshape<tf.Rank.R0>(loss.tensor, [])) : null;
-  return {...counters, lossSum, halvings, states};
+  const scalar = (named?: NamedTensor): tf.Scalar | null =>
+    named ? tf.keep(tf.reshape<tf.Rank.R0>(named.tensor, [])) : null;
+  return {...counters, lossSum: scalar(loss), norm: scalar(measured), halvings, states};
 }
 
 /** @param calls How many are in the sums of gradients. */
@@ -176,15 +190,15 @@ async function checkValues(variable: string, slots: Slots): Promise<Clocks> {
     check(wrong === undefined, variable + suffixes[slot], `must be ${range}; it has a ${wrong}`);
   }
   const values = Array.from((await slots.clocks?.data()) ?? []);
-  const [adamSteps = 0, basisSteps = 0, place = -1, newest = 0] = values;
-  const areCounts = [adamSteps, basisSteps, place + 1, newest].every(isCount);
+  const [adamSteps = 0, basisSteps = 0, place = -1, newest = 0, measured = 0] = values;
+  const areCounts = [adamSteps, basisSteps, place + 1, newest, measured].every(isCount);
   const isComplete = adamSteps > 0 === !!slots.first && (basisSteps === 0 || !!slots.basis);
   check(
-    areCounts && isComplete && values.length <= 4,
+    areCounts && isComplete && measured <= 1 && values.length <= 5,
     variable + suffixes.clocks,
     `must be the steps of its moments and its basis; got [${values.join(', ')}]`,
   );
-  return {adamSteps, basisSteps, place, newest};
+  return {adamSteps, basisSteps, place, newest, isMeasured: measured === 1};
 }
 
 /** Throws unless the tensors can be the state of one variable, and of the variable of that name if there is one. */

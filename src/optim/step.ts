@@ -2,7 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import {readsSynchronously} from '../kernels/capabilities';
 import {selects} from '../model/variable_selector';
 import type {ResolvedOwLoreOptions} from './owlore_options';
-import {clipFactor, LOSS, squaredNorm, type FiniteCheck} from './finite_check';
+import {LOSS, squaredNorm, type FiniteCheck} from './finite_check';
+import {limitsNorm, type NormLimit} from './norm_limit';
 import type {Projections} from './projector';
 import {rememberClocks, type StateStore} from './state';
 import {
@@ -44,12 +45,13 @@ export class Step {
     private readonly states: StateStore,
     private readonly projections: Projections,
     private readonly finiteCheck: FiniteCheck,
+    private readonly normLimit: NormLimit,
   ) {}
 
   /** Whether the gradients have to be checked together, so that each has to wait for the others. */
   get needsCheck(): boolean {
-    const {clipNorm, nonFinite} = this.settings.options;
-    return clipNorm !== null || nonFinite !== 'ignore';
+    const {options} = this.settings;
+    return limitsNorm(options) || options.nonFinite !== 'ignore';
   }
 
   /** Takes the gradient of a variable, projects it, and frees it if it is not needed any more. */
@@ -66,7 +68,7 @@ export class Step {
     tf.tidy(() => {
       // ‖R‖ would be cheaper, and R is finite if the gradient is. But an infinite gradient may make a new basis and R NaN, and
       // the error should name the gradient's value.
-      const isWhole = options.clipNorm !== null || isProjected || isRefreshDue(state, options);
+      const isWhole = limitsNorm(options) || isProjected || isRefreshDue(state, options);
       if (isWhole) this.measure(name, gradient);
       const update = isProjected ? given : projectGradient(given, options);
       if (!isWhole) this.measure(name, update.gradient);
@@ -91,7 +93,7 @@ export class Step {
   }
 
   /**
-   * Looks for numbers that are not finite, and finds the clip factor.
+   * Looks for numbers that are not finite, and finds the factor that limits the norm.
    *
    * @returns false if the step is to be skipped.
    * @throws Error as {@link FiniteCheck.checkFinite} does.
@@ -99,24 +101,25 @@ export class Step {
   check(): boolean {
     const {gradientNorms, otherNumbers} = this;
     if (gradientNorms.size === 0) return true;
-    const {clipNorm} = this.settings.options;
+    const variables = [...gradientNorms.keys()];
     const norms = [...gradientNorms.values()];
     const squared = tf.stack(norms) as tf.Tensor1D;
     const all = otherNumbers.size === 0 ? squared : tf.stack([...norms, ...otherNumbers.values()]);
-    const names = [
-      ...[...gradientNorms.keys()].map((name) => `gradient of '${name}'`),
-      ...otherNumbers.keys(),
-    ];
+    const names = [...variables.map((name) => `gradient of '${name}'`), ...otherNumbers.keys()];
+    this.normLimit.startFor(variables);
     const undo = rememberClocks(this.waiting.map(({state}) => state));
     const allFinite = this.finiteCheck.checkFinite(names, all as tf.Tensor1D, undo);
-    if (allFinite instanceof tf.Tensor) this.settings.allFinite = allFinite;
-    if (clipNorm !== null) this.settings.clip = clipFactor(squared, clipNorm);
-    return allFinite !== false;
+    if (allFinite === false) return false;
+    const onDevice = allFinite === true ? null : allFinite;
+    this.settings.allFinite = onDevice;
+    this.settings.clip = this.normLimit.factor(squared, onDevice);
+    return true;
   }
 
   /** Moves the weights and states of all variables whose gradients wait. */
   apply(): void {
     applyUpdates(this.waiting, this.settings);
+    this.normLimit.advance();
     this.dispose();
   }
 

@@ -16,7 +16,7 @@
  * `applyUpdates` does the rest.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import {smallestNormal} from '../kernels/capabilities';
+import {checkRoom, smallestNormal} from '../kernels/capabilities';
 import type {Side} from '../kernels/kernel_names';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {adamStep, movingAverage, rotateMoments, updateNumbers, zeroMoments} from './adam';
@@ -100,9 +100,23 @@ export function isRefreshDue(
   return !basis || basisSteps >= refreshInterval;
 }
 
-/** Updates variables and states by projected gradients, which it disposes of. */
+/**
+ * Updates variables and states by projected gradients, which it disposes of. If there is no memory for the states, nothing is
+ * changed.
+ */
 export function applyUpdates(updates: readonly Update[], step: StepSettings): void {
-  for (const update of updates) prepareState(update, step);
+  const prepared: Update[] = [];
+  try {
+    for (const update of updates) {
+      prepareState(update, step);
+      prepared.push(update);
+    }
+    const largest = Math.max(...updates.map(({variable}) => variable.size));
+    checkRoom(largest);
+  } catch (error) {
+    prepared.forEach(takeBack);
+    throw error;
+  }
   if (fusedAdam(updates, step)) return;
   for (const update of updates) tf.tidy(() => applyUpdate(update, step));
 }
@@ -163,6 +177,15 @@ function prepareState(update: Update, step: StepSettings): void {
   }
   state.adamSteps++;
   if (projection) state.basisSteps++;
+}
+
+/** Uncounts a step for which a state was prepared. It keeps a new basis and what that has made of the moments. */
+function takeBack({projection, state}: Update): void {
+  state.adamSteps--;
+  if (projection) state.basisSteps--;
+  if (state.adamSteps > 0) return;
+  tf.dispose([state.moments!.first, state.moments!.second]);
+  state.moments = null;
 }
 
 /** Takes M and V, if there are any, from the old basis to a new one. */

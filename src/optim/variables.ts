@@ -96,6 +96,14 @@ export function withoutNumber(name: string): string {
   return name.replace(NUMBER, '');
 }
 
+/**
+ * A text without the numbers of layers that tfjs has named, such as `dense_Dense3`: it counts the layers that a program has made of
+ * each class.
+ */
+export function withoutLayerNumbers(text: string): string {
+  return text.replace(/\b([a-z\d_]+_[A-Z][A-Za-z\d]*?)\d+\b/g, '$1');
+}
+
 /** That number; 0 if there is none. */
 export function numberOf(name: string): number {
   return Number(NUMBER.exec(name)?.[1] ?? 0);

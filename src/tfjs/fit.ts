@@ -11,19 +11,24 @@ export const fitHooks = [
   'onTrainEnd',
 ] as const;
 
+type FitListener = (model: tfl.LayersModel) => Promise<void> | undefined;
+
 /**
- * Makes every `fit` and `fitDataset` from now on await `listener` before its first batch: `fit` makes an instance of each callback
- * class that is registered. It is registered for `verbose` 0, which means for any `verbose`.
+ * Makes every `fit` and `fitDataset` from now on await `before` before its first batch, and `after` when the last one is done: `fit`
+ * makes an instance of each callback class that is registered, and calls it before others. It is registered for `verbose` 0,
+ * which means for any `verbose`.
  */
-export function beforeEachFit(
-  listener: (model: tfl.LayersModel) => Promise<void> | undefined,
-): void {
-  class BeforeFit extends tfl.Callback {
+export function aroundEachFit(before: FitListener, after: FitListener): void {
+  class AroundFit extends tfl.Callback {
     override async onTrainBegin(): Promise<void> {
-      await listener(this.model);
+      await before(this.model);
+    }
+
+    override async onTrainEnd(): Promise<void> {
+      await after(this.model);
     }
   }
-  tfl.registerCallbackConstructor(0, BeforeFit);
+  tfl.registerCallbackConstructor(0, AroundFit);
 }
 
 /**

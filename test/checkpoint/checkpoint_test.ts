@@ -407,6 +407,43 @@ describe('checkpoints', () => {
     });
   });
 
+  it('go on in a model whose layers tfjs has given other names, in the same program', async () => {
+    const make = (units: number): CheckpointParts & {model: tfl.LayersModel} => {
+      const layers = [
+        tfl.layers.dense({units, inputShape: [3]}),
+        tfl.layers.dense({units: 1, useBias: false}),
+      ];
+      const optimizer = new OwLoreOptimizer({project: false});
+      return {model: tfl.sequential({layers}), optimizer};
+    };
+    const [saved, resumed, other] = [make(4), make(4), make(5)];
+    expect(resumed.model.layers[0]!.name).not.to.equal(saved.model.layers[0]!.name);
+    const valuesOf = ({model}: typeof saved): number[][] =>
+      model.getWeights().map((weight) => [...weight.dataSync()]);
+    const files: Files = new Map();
+    const x = tf.ones([2, 3]);
+    const step = ({model, optimizer}: typeof saved): void =>
+      void optimizer.minimize(
+        () => tf.tidy(() => tf.sum(tf.square(model.apply(x) as tf.Tensor))),
+        false,
+        model.weights.map((weight) => weight.read() as tf.Variable),
+      );
+    step(saved);
+    await saveCheckpoint(files, saved);
+    await resumeCheckpoint(files, resumed);
+    step(saved);
+    step(resumed);
+    expect(valuesOf(resumed)).to.deep.equal(valuesOf(saved));
+    expect((await rejection(resumeCheckpoint(files, other))).message).to.match(
+      /is of another model: in layer 'dense_Dense\d+' the weight .* has the shape \[3,4\]/,
+    );
+    for (const each of [saved, resumed, other]) {
+      each.optimizer.dispose();
+      each.model.dispose();
+    }
+    x.dispose();
+  });
+
   it('say where they cannot be exact', async () => {
     const make = (seed?: number): CheckpointParts => {
       const model = tfl.sequential({name: 'dropping'});

@@ -76,7 +76,12 @@ describe('tfjs-owlore finetune --resume', function () {
       ['--method', 'badam', '--packing', '--warmup', '9'],
       ['SIGHUP'],
     ],
-    ['full fine-tuning, clipped', 50, ['--method', 'full', '--clip-norm', '0.5'], ['SIGINT']],
+    [
+      'full fine-tuning, clipped',
+      50,
+      ['--method', 'full', '--clip-norm', '0.5', '--norm-growth', '1.01'],
+      ['SIGINT'],
+    ],
   ] as const) {
     it(`ends as if it had not been stopped: ${title}`, async () => {
       const whole = newOutput();

@@ -142,6 +142,27 @@ describeBackends('basis', (backend) => {
     tf.dispose([gradient, a, b]);
   });
 
+  const bases = {randomized: randomizedBasis, ...(backend !== 'webgpu' && {svd: exactBasis})};
+  for (const [title, basisOf] of Object.entries(bases)) {
+    it(`${title} has the signs of the basis before it`, async () => {
+      const gradient = decaying(24, 40, 0.6);
+      let basis = tf.tidy(() => basisOf(gradient, 6, null, 'w'));
+      for (let refresh = 0; refresh < 6; refresh++) {
+        // of the opposite gradient, which has the same singular vectors
+        const next = tf.tidy(() => {
+          const noise = tf.randomNormal<tf.Rank.R2>([24, 40], 0, 0.003, 'float32', refresh + 1);
+          const opposite = tf.mul<tf.Tensor2D>(gradient, refresh % 2 === 0 ? -1 : 1);
+          return basisOf(tf.add(opposite, noise), 6, basis, 'w');
+        });
+        const cosines = tf.tidy(() => tf.sum(tf.mul(next, basis), 0));
+        for (const cosine of await cosines.data()) expect(cosine).to.be.above(0.8);
+        tf.dispose([basis, cosines]);
+        basis = next;
+      }
+      tf.dispose([gradient, basis]);
+    });
+  }
+
   if (backend === 'webgpu') return;
 
   it('svd gives the leading left singular vectors, tall and wide', async () => {

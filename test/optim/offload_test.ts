@@ -2,7 +2,7 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
 import {fromBfloat16, toBfloat16} from '../../src/files/half_precision';
-import {backends, describeBackends} from '../support/backends';
+import {describeBackends} from '../support/backends';
 import {occupied, since, type Occupied} from '../support/state_ledger';
 
 const [rows, columns, rank] = [6, 9, 2];
@@ -165,26 +165,6 @@ describeBackends('states of frozen variables', (backend) => {
       blocks.dispose();
     }
   });
-
-  for (const state of ['reset', 'keep', 'offload'] as const) {
-    it(`'${state}': goes on when the backend is changed between two steps`, async () => {
-      const other = backends.find((each) => each !== backend && each !== 'webgpu');
-      if (!other) return;
-      const [whole, parts] = [new Blocks(3), new Blocks(3)];
-      // The sign of a basis vector is the backend's; moments that are rotated into a new basis do not depend on it.
-      const options = {state, moments: 'rotate'} as const;
-      const [uninterrupted, optimizer] = [optimizerOf(options), optimizerOf(options)];
-      for (const on of plan) whole.step(uninterrupted, on);
-      for (const on of plan.slice(0, 5)) parts.step(optimizer, on);
-      await tf.setBackend(other);
-      for (const on of plan.slice(5)) parts.step(optimizer, on);
-      const [actual, expected] = [await parts.values(), await whole.values()];
-      actual.flat().forEach((x, i) => expect(x).to.be.closeTo(expected.flat()[i]!, 1e-4));
-      for (const each of [uninterrupted, optimizer, whole, parts]) each.dispose();
-      await tf.setBackend(backend);
-      expect(since(start)).to.deep.equal({tensors: 0, bytes: 0});
-    });
-  }
 
   it('goes on from saved offloaded states as if it had not stopped', async () => {
     const [whole, parts] = [new Blocks(3), new Blocks(3)];

@@ -99,6 +99,32 @@ describe('restored state', () => {
     tf.dispose([second, saved.map(({tensor}) => tensor)]);
   });
 
+  it('has the norm that limits the next one, of variables that were renamed', async () => {
+    const names = new Names();
+    const growing = {...options, normGrowth: 1.01};
+    const first = modelOf(['kernel', 'bias'], names, 'norm/');
+    const left = new OwLoreOptimizer(growing);
+    const normOf = async (optimizer: OwLoreOptimizer): Promise<number> =>
+      (await optimizer.getWeights())
+        .find(({name}) => name === 'owlore.norm')!
+        .tensor.dataSync()[0]!;
+    step(left, first, [true, false]);
+    const norm = await normOf(left);
+    const saved = await written(left, 'norm/', 'norm/');
+    tf.dispose(first);
+    const second = modelOf(['kernel', 'bias'], names, 'norm/');
+    expect(second[0]!.name).to.equal('norm/kernel_1');
+    const resumed = new OwLoreOptimizer(growing);
+    await resumed.setWeights(saved);
+    const spike = (): tf.Scalar => tf.tidy(() => tf.sum(tf.mul(second[0]!, 1000)));
+    second[1]!.trainable = false;
+    resumed.minimize(spike, false, second);
+    expect(await normOf(resumed)).to.be.closeTo(1.01 * norm, 1e-6 * norm);
+    left.dispose();
+    resumed.dispose();
+    tf.dispose([second, saved.map(({tensor}) => tensor)]);
+  });
+
   it('goes to its own variable or to none, whatever tfjs calls them', () =>
     fc.assert(
       fc.asyncProperty(
@@ -311,6 +337,16 @@ describeBackends('saved state that cannot be', () => {
       'a negative counter',
       set('owlore.accumulated', () => tf.scalar(-1, 'int32')),
       /'owlore.accumulated' must be an integer >= 0; got -1/,
+    ],
+    ...[-1, NaN, Infinity].map((norm): [string, Change, RegExp] => [
+      `a norm of ${norm}`,
+      set('owlore.norm', () => tf.scalar(norm)),
+      new RegExp(`'owlore.norm' must be a number >= 0; got ${norm}`),
+    ]),
+    [
+      'a norm of two numbers',
+      set('owlore.norm', () => tf.tensor1d([1, 2])),
+      /'owlore.norm' must be a number >= 0; got 1, 2/,
     ],
     [
       'iterations that are no number',

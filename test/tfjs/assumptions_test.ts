@@ -616,16 +616,23 @@ describe('what is assumed of tfjs 4.22', () => {
     it('makes an instance of each registered constructor, whatever verbose is, and waits for it', async () => {
       const calls: string[] = [];
       let isOver = false;
-      fit.beforeEachFit(async (trained) => {
+      const listening = (call: string) => async (trained: tfl.LayersModel) => {
         if (isOver) return; // it cannot be taken out again
         expect(trained.optimizer).to.equal(model.optimizer);
         await new Promise((resolve) => setTimeout(resolve));
-        calls.push('registered');
+        calls.push(call);
+      };
+      fit.aroundEachFit(listening('registered, begin'), listening('registered, end'));
+      const listener = new tfl.CustomCallback({
+        onTrainBegin: () => void calls.push('given, begin'),
+        onTrainEnd: () => void calls.push('given, end'),
       });
-      const listener = new tfl.CustomCallback({onTrainBegin: () => void calls.push('given')});
       await train(model, [listener]);
       isOver = true;
-      expect(calls).to.deep.equal(['registered', 'given']);
+      expect(calls).to.deep.equal([
+        ...['registered, begin', 'given, begin'],
+        ...['registered, end', 'given, end'],
+      ]);
     });
   });
 

@@ -29,7 +29,11 @@ export const squaredNorm: NativeKernel<object> = (ops, {x}) =>
 /** OwLoreOrthonormalize. */
 export const orthonormalize: NativeKernel<object> = (ops, {matrix}) => householderQ(ops, matrix!);
 
-/** Q of TensorFlow's QR decomposition, with columns scaled so that no square underflows. */
+/**
+ * Q of TensorFlow's QR decomposition, with columns scaled so that no square underflows. Its columns have the signs that a Gram-Schmidt
+ * process gives them, as on the other backends: TensorFlow's turn others round, and moments that are kept in a new basis would
+ * change their signs with them.
+ */
 function householderQ(ops: NativeOps, matrix: Native): Native {
   const T = ops.float32;
   const largest = ops.scope(() => {
@@ -42,7 +46,12 @@ function householderQ(ops: NativeOps, matrix: Native): Native {
     ]);
   });
   const scaled = ops.div(matrix, largest);
-  return ops.runAll('Qr', [scaled], {T, full_matrices: false}, 2)[0]!;
+  return ops.scope(() => {
+    const [q, r] = ops.runAll('Qr', [scaled], {T, full_matrices: false}, 2);
+    const diagonal = ops.run('MatrixDiagPart', [r!]);
+    const isPositive = ops.run('GreaterEqual', [diagonal, ops.scalar(0)]);
+    return ops.mul(q!, ops.select(isPositive, ops.scalar(1), ops.scalar(-1)));
+  });
 }
 
 /** OwLoreNearlyOrthonormalize: a shifted Cholesky QR decomposition (Fukaya et al. 2020), in float64. */

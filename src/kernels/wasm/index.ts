@@ -12,6 +12,7 @@ import {
   depthwiseConv2dNativeBackpropFilter,
   depthwiseConv2dNativeBackpropInput,
 } from './depthwise_conv2d_grads';
+import {freeingOnError, goOnWhenFull, throwWhenFull} from './full_memory';
 import {createFusedMatMul} from './fused_mat_mul';
 import {createGather} from './gather';
 import {createCast, createIdentity} from './identity';
@@ -91,7 +92,8 @@ export interface InstallKernelsOptions {
 /**
  * Registers for the wasm backend: faster matrix products, the gradients of Embedding and
  * convolution that it lacks, a gradient of max pooling that is right where all inputs are negative,
- * and an Identity that does not copy.
+ * and an Identity that does not copy. From then on the backend throws where its memory is full; tfjs's goes on at address 0, over
+ * the values of other tensors.
  *
  * They run from the next op on, most of them in a module of SIMD WebAssembly. In a browser whose main thread must not wait for
  * WebAssembly, kernels composed of the backend's own run until the promise resolves; they are half as fast. The composed kernels
@@ -117,7 +119,7 @@ export function installKernels(options: InstallKernelsOptions = {}): Promise<voi
   }
   const makers = KERNELS.map(([name, create]): [string, KernelMaker] => [
     name,
-    (stock) => create(stock?.kernelFunc as never) as tf.KernelFunc,
+    (stock) => freeingOnError(create(stock?.kernelFunc as never) as tf.KernelFunc),
   ]);
   const restore = replaceKernels('wasm', Object.fromEntries(makers), setUp);
   switchModule(simd === 'auto');
@@ -139,14 +141,16 @@ function setUp(stock: tf.KernelConfig | undefined): tf.KernelSetupFunc {
   };
 }
 
-function moduleReady(
-  {ready}: Installation,
-  backend: object | undefined = tf.engine().registry['wasm'],
-): Promise<void> {
+function moduleReady({ready}: Installation, backend = existingBackend()): Promise<void> {
   if (!backend) return Promise.resolve();
+  throwWhenFull(backend);
   const started = ready.get(backend) ?? useModule(backend);
   ready.set(backend, started);
   return started;
+}
+
+function existingBackend(): object | undefined {
+  return tf.engine().registry['wasm'];
 }
 
 /** Gives the backend the module: before this returns, if the engine can compile it at once. */
@@ -170,7 +174,7 @@ function registerFusedKernels(backend: object): void {
     const kernelFunc = preferModule(run as never, () => {
       throw new Error(`${name}: this backend was made without the SIMD module`);
     }) as unknown as tf.KernelFunc;
-    const checked = guarded(name, 'wasm', kernelFunc);
+    const checked = guarded(name, 'wasm', freeingOnError(kernelFunc));
     const config = {kernelName: name, backendName: 'wasm', kernelFunc: checked};
     replaceKernel('wasm', name, isThere ? config : undefined);
   }
@@ -183,6 +187,8 @@ function registerFusedKernels(backend: object): void {
 export function uninstallKernels(): void {
   if (!installation) return;
   installation.restore();
+  const backend = existingBackend();
+  if (backend) goOnWhenFull(backend);
   for (const [name] of FUSED_KERNELS) replaceKernel('wasm', name, undefined);
   installation = undefined;
 }

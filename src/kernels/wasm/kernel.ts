@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
-import {outOfMemory, simdModule, type SimdModule} from './simd_module';
+import {simdModule, type SimdModule} from './simd_module';
 
 /** What a kernel of the wasm backend is called with. */
 export interface KernelArgs<Inputs extends string, Attrs, OptionalInputs extends string = never> {
@@ -28,28 +28,17 @@ export function preferModule<Args extends {backend: BackendWasm}, Result>(
   };
 }
 
-/** The most bytes that a 32-bit WebAssembly memory can have. */
-const MOST_BYTES = 2 ** 32 - 1;
-
 /**
  * A new tensor with memory whose contents are not set.
  *
- * @throws if the memory is full; the backend itself would write from address 0 on.
+ * @throws if the memory is full.
  */
 export function allocate(
   backend: BackendWasm,
   shape: number[],
   dtype: tf.DataType = 'float32',
 ): tf.TensorInfo {
-  const bytes = tf.util.sizeFromShape(shape) * tf.util.bytesPerElement(dtype);
-  // The allocator counts in 32 bits, so that it would see a smaller number.
-  if (bytes > MOST_BYTES) throw outOfMemory(bytes);
-  const out = backend.makeOutput(shape, dtype);
-  if (addressOf(backend, out) === 0) {
-    backend.disposeData(out.dataId);
-    throw outOfMemory(bytes);
-  }
-  return out;
+  return backend.makeOutput(shape, dtype);
 }
 
 /** Where the numbers of `x` are in the backend's memory. */

@@ -1,3 +1,4 @@
+import {outOfMemory} from './full_memory';
 import {relaxed, simd, withNamedArguments, type Binary, type SimdModule} from './binaries';
 
 export type {SimdModule};
@@ -91,8 +92,4 @@ function addInstance(backend: object, {exports}: WebAssembly.Instance): void {
   if (scratch === 0) throw outOfMemory(size);
   module.initialize({scratch});
   instances.set(backend, module);
-}
-
-export function outOfMemory(bytes: number): Error {
-  return new Error(`The memory of the wasm backend is full: no ${bytes} bytes left.`);
 }

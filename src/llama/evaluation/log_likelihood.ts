@@ -42,8 +42,8 @@ interface Row {
  * row is longer than the model's positions, its start is left out.
  *
  * @returns one entry for each request, in the same order.
- * @throws if a context or a continuation is empty or has a token outside the vocabulary, or if a
- *   continuation alone is longer than the model's positions.
+ * @throws if a context or a continuation is empty or has a token outside the vocabulary, if a
+ *   continuation alone is longer than the model's positions, or if the model's logits are not finite.
  */
 export async function logLikelihoods(
   model: tfl.LayersModel,
@@ -53,6 +53,16 @@ export async function logLikelihoods(
   checkKnown(OWNER, options, ['batchSize']);
   const {batchSize = DEFAULT_BATCH_SIZE} = options;
   checkNumber(OWNER, 'batchSize', batchSize, {integer: true, min: 1});
+  return logLikelihoodsOf(model, requests, batchSize, (index) => `${OWNER}: requests[${index}]`);
+}
+
+/** {@link logLikelihoods} for a caller that gives its requests names, with which errors about logits begin. */
+export async function logLikelihoodsOf(
+  model: tfl.LayersModel,
+  requests: readonly Continuation[],
+  batchSize: number,
+  nameOf: (index: number) => string,
+): Promise<LogLikelihood[]> {
   const limits = modelLimits(OWNER, model);
   const rows = rowsOf(requests, limits);
 
@@ -63,6 +73,9 @@ export async function logLikelihoods(
     const count = Math.min(batchSize, rowsAtOnce(length, limits.vocabSize));
     const batch = rows.slice(from, from + count);
     for (const [index, result] of await batchLikelihoods(model, batch, length)) {
+      if (Number.isNaN(result.logLikelihood)) {
+        throw new Error(`${nameOf(index)}: the model's logits are not finite; are its weights?`);
+      }
       results[index] = result;
     }
     from += batch.length;

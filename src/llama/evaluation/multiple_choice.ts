@@ -3,7 +3,7 @@ import {checkChoice, checkKnown, checkNumber} from '../../options';
 import type {DataSource} from '../text/data_file';
 import type {Tokenizer} from '../text/tokenizer';
 import {encodeContinuation} from './encode_continuation';
-import {DEFAULT_BATCH_SIZE, logLikelihoods} from './log_likelihood';
+import {DEFAULT_BATCH_SIZE, logLikelihoodsOf} from './log_likelihood';
 import {mmluFields} from './mmlu_csv';
 import {readQuestions, readShots} from './read_questions';
 import {CHOICE_TASKS, readQuestion, type ChoiceTask, type Question} from './tasks';
@@ -54,7 +54,8 @@ const KNOWN = ['task', 'shots', 'shotsFrom', 'limit', 'batchSize', 'onProgress']
  * A, B, C, D and the right letter, without a header. The subject comes from a name such as
  * `abstract_algebra_test.csv`, so that the source must have a name, as a path, a URL and a `File` have.
  *
- * @throws if an option is not valid, or if a line is not a question of the task (with the line's number).
+ * @throws if an option is not valid, if a line is not a question of the task (with the line's number), or if the model's logits
+ *   for an answer are not finite.
  */
 export async function multipleChoice(
   model: tfl.LayersModel,
@@ -84,7 +85,10 @@ export async function multipleChoice(
         encodeContinuation(tokenizer, description + before + context, continuations[i]!),
       ),
     );
-    const found = await logLikelihoods(model, requests, {batchSize});
+    const names = batch.flatMap(({contexts}, i) =>
+      contexts.map((_, j) => `${OWNER}: answer ${j + 1} of question ${from + i + 1}`),
+    );
+    const found = await logLikelihoodsOf(model, requests, batchSize, (index) => names[index]!);
     for (const {continuations, answer} of batch) {
       const sums = found.splice(0, continuations.length).map(({logLikelihood}) => logLikelihood);
       // counted without the space before the answer, as in the harness

@@ -54,10 +54,11 @@ const isThere = backends.includes('tensorflow');
         const basis = Matrix.from1DArray(rows, columns, await q!.data());
         const identity = basis.transpose().mmul(basis);
         expect(Matrix.sub(identity, Matrix.eye(columns)).norm('frobenius')).to.be.below(1e-5);
-        // Q Qᵀ G = G: the same space; QᵀG is triangular: the same order.
+        // Q Qᵀ G = G: the same space; QᵀG is triangular: the same order, with a positive diagonal: the signs of the columns.
         const triangle = basis.transpose().mmul(own);
         expect(Matrix.sub(basis.mmul(triangle), own).norm('frobenius')).to.be.below(1e-4);
         for (let i = 0; i < columns; i++) {
+          expect(triangle.get(i, i)).to.be.above(0);
           for (let j = 0; j < i; j++) expect(triangle.get(i, j)).to.be.closeTo(0, 1e-4);
         }
         q!.dispose();

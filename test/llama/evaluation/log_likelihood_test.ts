@@ -131,4 +131,27 @@ describe('logLikelihoods of what does not fit', () => {
     );
     other.dispose();
   });
+
+  it('name the request for which the logits are not finite', async () => {
+    const requests = [1, 2, 3].map((id) => ({context: [id, 4], continuation: [5, 6]}));
+    const layer = model.getLayer('model.embed_tokens');
+    const good = tf.clone(layer.getWeights()[0]!);
+    const before = tf.memory().numTensors;
+    for (const value of [NaN, Infinity]) {
+      const spoiled = tf.tidy(() => {
+        const isTwo = tf.reshape(tf.equal(tf.range(0, VOCAB), 2), [-1, 1]);
+        return tf.where(isTwo, value, good);
+      });
+      layer.setWeights([spoiled]);
+      spoiled.dispose();
+      const {message} = await rejection(logLikelihoods(model, requests));
+      expect(message).to.equal(
+        "logLikelihoods: requests[1]: the model's logits are not finite; are its weights?",
+      );
+      expect(tf.memory().numTensors).to.equal(before);
+    }
+    layer.setWeights([good]);
+    good.dispose();
+    expect(await logLikelihoods(model, requests)).to.have.length(3);
+  });
 });

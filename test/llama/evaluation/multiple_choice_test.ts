@@ -101,6 +101,30 @@ describe('multipleChoice', () => {
     expect(tf.memory().numTensors).to.equal(before);
   });
 
+  it('names the answer for which the logits are not finite', async () => {
+    const layer = model.getLayer('model.embed_tokens');
+    const good = tf.clone(layer.getWeights()[0]!);
+    // a token that is in second answers alone, and not their last one, which the model does not see
+    const [first, second] = [1, 2].map((number) => {
+      const row = questions[0]! as unknown as Record<string, string>;
+      return tokenizer.encode(`Question: ${row.goal}\nAnswer: ${row[`sol${number}`]}`);
+    });
+    const id = second!.slice(0, -1).find((each) => !first!.includes(each))!;
+    expect(id).to.be.a('number');
+    const spoiled = tf.tidy(() => {
+      const isSpoiled = tf.reshape(tf.equal(tf.range(0, good.shape[0]), id), [-1, 1]);
+      return tf.where(isSpoiled, NaN, good);
+    });
+    layer.setWeights([spoiled]);
+    const ask = multipleChoice(model, tokenizer, fileOf(questions), {task: 'piqa', batchSize: 1});
+    const {message} = await rejection(ask);
+    layer.setWeights([good]);
+    tf.dispose([spoiled, good]);
+    expect(message).to.equal(
+      "multipleChoice: answer 2 of question 1: the model's logits are not finite; are its weights?",
+    );
+  });
+
   /** A tokenizer that notes down what it is given. */
   function spyOn(seen: string[]): Tokenizer {
     return {

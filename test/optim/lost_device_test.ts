@@ -1,0 +1,180 @@
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {expect} from 'chai';
+import {
+  CheckpointCallback,
+  OwLoreOptimizer,
+  resumeCheckpoint,
+  saveCheckpoint,
+  type OwLoreOptions,
+} from '../../src/index';
+import {backends, defaultBackend} from '../support/backends';
+import {rejection} from '../support/rejection';
+import {held} from '../support/sentinels';
+
+const NAME = 'webgpu';
+
+/** What a user's program does to make the device anew, as the error says. */
+async function makeDeviceAnew(): Promise<void> {
+  const factory = tf.findBackendFactory(NAME);
+  tf.removeBackend(NAME);
+  tf.registerBackend(NAME, factory);
+  await tf.setBackend(NAME);
+}
+
+function destroyDevice(): void {
+  (tf.backend() as unknown as {device: {destroy(): void}}).device.destroy();
+}
+
+const ROWS = 8;
+const nextTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
+
+class Training {
+  readonly model: tfl.LayersModel;
+  readonly optimizer: OwLoreOptimizer;
+  readonly xs = tf.randomUniform<tf.Rank.R2>([ROWS, 6], -1, 1, 'float32', 5);
+  readonly ys = tf.tidy(() => tf.sum(tf.square(this.xs), 1, true));
+
+  constructor(options: OwLoreOptions = {}) {
+    const kernelInitializer = tfl.initializers.glorotUniform({seed: 3});
+    this.model = tfl.sequential({
+      layers: [
+        tfl.layers.dense({units: 8, inputShape: [6], activation: 'tanh', kernelInitializer}),
+        tfl.layers.dense({units: 1, kernelInitializer}),
+      ],
+    });
+    this.optimizer = new OwLoreOptimizer({learningRate: 0.01, rank: 2, ...options});
+    this.model.compile({optimizer: this.optimizer, loss: 'meanSquaredError'});
+  }
+
+  get parts(): {model: tfl.LayersModel; optimizer: OwLoreOptimizer} {
+    return {model: this.model, optimizer: this.optimizer};
+  }
+
+  step(): void {
+    this.optimizer.minimize(() =>
+      tf.losses.meanSquaredError(this.ys, this.model.apply(this.xs) as tf.Tensor),
+    );
+  }
+
+  /** One epoch of four batches. */
+  async fit(epochs: number, initialEpoch: number, callbacks: tfl.Callback[]): Promise<void> {
+    const options = {epochs, initialEpoch, callbacks, batchSize: 2, shuffle: false, verbose: 0};
+    await this.model.fit(this.xs, this.ys, options);
+  }
+
+  async weights(): Promise<number[]> {
+    const all = await Promise.all(this.model.getWeights().map((weight) => weight.data()));
+    return all.flatMap((values) => [...values]);
+  }
+
+  dispose(): void {
+    this.optimizer.dispose();
+    this.model.dispose();
+    tf.dispose([this.xs, this.ys]);
+  }
+}
+
+/** Destroys the device after a batch. */
+class Destroyer extends tfl.Callback {
+  private batches = 0;
+
+  constructor(private readonly at: number) {
+    super();
+  }
+
+  override async onBatchEnd(): Promise<void> {
+    if (++this.batches === this.at) destroyDevice();
+  }
+}
+
+(backends.includes(NAME) ? describe : describe.skip)('a lost webgpu device', function () {
+  this.timeout(120_000);
+  let start: ReturnType<typeof held>;
+  beforeEach(async () => {
+    await tf.setBackend(NAME);
+    start = held();
+  });
+  afterEach(async () => {
+    await makeDeviceAnew();
+    expect(held()).to.deep.equal(start);
+    await tf.setBackend(defaultBackend);
+  });
+
+  const lost = /^OwLoreOptimizer: the device of the backend 'webgpu' is lost \(destroyed/;
+
+  it('is the error of the next step, also where nothing is checked', async () => {
+    const training = new Training({nonFinite: 'ignore'});
+    training.step();
+    await training.optimizer.settled();
+    destroyDevice();
+    await nextTurn();
+    for (const message of [lost, /there is no checkpoint.*CheckpointCallback/]) {
+      expect(() => training.step()).to.throw(message);
+      expect(() => training.optimizer.applyGradients({})).to.throw(message);
+    }
+    training.dispose();
+  });
+
+  it('is found by settled() after steps that did not know of it; the error names the checkpoint that was saved last', async () => {
+    const training = new Training();
+    training.step();
+    const files = new Map<string, Uint8Array>();
+    await saveCheckpoint(files, training.parts);
+    training.step();
+    const {path} = await saveCheckpoint(files, training.parts);
+    const names = [...files.keys()];
+    destroyDevice();
+    training.step();
+    training.step();
+    const saving = rejection(saveCheckpoint(files, training.parts));
+    const message = new RegExp(`resumeCheckpoint goes on from ${path} in its map`);
+    expect((await saving).message)
+      .to.match(lost)
+      .and.to.match(message);
+    expect([...files.keys()]).to.deep.equal(names);
+    expect((await rejection(training.optimizer.settled())).message).to.match(message);
+    expect(() => training.step()).to.throw(message);
+    training.dispose();
+  });
+
+  it('ends fit, and the training goes on from its checkpoint in the same process', async () => {
+    const whole = new Training();
+    await whole.fit(2, 0, []);
+    const expected = await whole.weights();
+    whole.dispose();
+    const files = new Map<string, Uint8Array>();
+    const saving = (): CheckpointCallback => new CheckpointCallback({target: files});
+    const training = new Training();
+    const error = await rejection(training.fit(2, 0, [saving(), new Destroyer(6)]));
+    expect(error.message)
+      .to.match(lost)
+      .and.to.match(/goes on from checkpoint-\d+-\w+\.json/);
+    training.dispose();
+
+    await makeDeviceAnew();
+    const resumed = new Training();
+    const {epoch} = (await resumeCheckpoint(files, resumed.parts))!;
+    expect(epoch).to.equal(1);
+    // the last batch, after which no step finds that the device is lost
+    const last = await rejection(resumed.fit(2, epoch, [new Destroyer(4)]));
+    expect(last.message)
+      .to.match(lost)
+      .and.to.match(/goes on from checkpoint-\d+-\w+\.json/);
+    resumed.dispose();
+
+    await makeDeviceAnew();
+    const again = new Training();
+    await resumeCheckpoint(files, again.parts);
+    await again.fit(2, epoch, [saving()]);
+    const weights = await again.weights();
+    const difference = Math.max(...expected.map((x, i) => Math.abs(x - weights[i]!)));
+    // the same program on the same driver
+    expect(difference).to.be.below(1e-6);
+    again.dispose();
+    // A fit that throws leaves tensors of tfjs's: the order of the examples, the sums of its logs.
+    const left = tf.memory().numTensors - start.tensors;
+    expect(left).to.be.within(0, 6);
+    start = held();
+  });
+});
