@@ -1,6 +1,6 @@
 /**
  * The tests with random wrong input, for long: `npm run fuzz -- [files|kernels] [runs] [seed]`. `files`: damaged files of every kind, `runs`
- * of each (default 15000, together 135000). `kernels`: each kernel and entry gets `runs` random calls (default 2000) on every backend that
+ * of each (default 15000, together 165000). `kernels`: each kernel and entry gets `runs` random calls (default 2000) on every backend that
  * is here (`OWLORE_BACKENDS` chooses). What fails under a seed fails again under it.
  */
 import {spawnSync} from 'node:child_process';

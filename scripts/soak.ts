@@ -1,11 +1,11 @@
 /**
  * Long runs that look for what grows or crashes with time.
  *
- *   npm run soak -- training [backend] [steps]     20000 steps; layers are sampled, bases refreshed, checkpoints saved and resumed
- *   npm run soak -- adam [backend] [steps]         the same models and data by tfjs's own optimizer, for comparison
- *   npm run soak -- signals [backend] [seconds]    300 seconds; every kernel of wasm or tensorflow while signals are handled
+ *   npm run soak -- training [backend] [steps] [model]  20000 steps; layers are sampled, bases refreshed, checkpoints saved and resumed
+ *   npm run soak -- adam [backend] [steps] [model]      the same models and data by tfjs's own optimizer, for comparison
+ *   npm run soak -- signals [backend] [seconds]         300 seconds; every kernel of wasm or tensorflow while signals are handled
  *
- * A training is one of a LLaMA and one of a convolutional model, each in a process of its own. The first tenth of the steps is a
+ * Models are `llama` and `convolution`; without a name each of them is trained, in a process of its own. The first tenth of the steps is a
  * warm-up, in which code is compiled and pools of memory grow. From then on tensors, their bytes and data of the backend must be
  * the same after each 100th step, and resident memory may grow by 5 % until the end. docs/reliability.md has results.
  */
@@ -18,14 +18,17 @@ import {differences, residentGrowth, residentMemory, type Sample} from '../test/
 const parts = {training: 20_000, adam: 20_000, signals: 300} as const;
 const backends = ['cpu', 'wasm', 'tensorflow', 'webgpu'];
 
-const [part = 'training', backend = 'wasm', length] = process.argv.slice(2);
+const models = ['llama', 'convolution'];
+
+const [part = 'training', backend = 'wasm', length, model] = process.argv.slice(2);
 const isRight =
   Object.hasOwn(parts, part) &&
   backends.includes(backend) &&
+  (model === undefined || (part !== 'signals' && models.includes(model))) &&
   (length === undefined || (part === 'signals' ? /^\d+$/ : /^[1-9]\d*000$/).test(length));
 if (!isRight) {
   process.stderr.write(
-    'usage: npm run soak -- training|adam [backend] [steps]   steps: thousands\n' +
+    'usage: npm run soak -- training|adam [backend] [steps] [llama|convolution]   steps: thousands\n' +
       '       npm run soak -- signals wasm|tensorflow [seconds]\n',
   );
   process.exit(1);
@@ -36,13 +39,13 @@ if (part === 'signals') {
   const [code] = (await once(child, 'exit')) as [number | null];
   process.exitCode = code ?? 1;
 } else {
-  for (const model of ['llama', 'convolution']) await train(model, Number(duration));
+  for (const each of model === undefined ? models : [model]) await train(each, Number(duration));
 }
 
 /** Trains a model, and says what it held. */
-async function train(model: string, steps: number): Promise<void> {
+async function train(name: string, steps: number): Promise<void> {
   const optimizer = part === 'adam' ? 'adam' : 'owlore';
-  const args = [backend, String(steps), model, optimizer];
+  const args = [backend, String(steps), name, optimizer];
   const start = performance.now();
   const child = runProgram('test/soak/training.ts', args, 'pipe');
   const ended = once(child, 'exit') as Promise<[number | null, string | null]>;
@@ -60,7 +63,7 @@ async function train(model: string, steps: number): Promise<void> {
   const {before, after} = residentMemory(warm);
   const seconds = (performance.now() - start) / 1000;
   process.stdout.write(
-    `${model} by ${optimizer} on ${backend}, ${steps} steps in ${seconds.toFixed(0)} s: resident memory ` +
+    `${name} by ${optimizer} on ${backend}, ${steps} steps in ${seconds.toFixed(0)} s: resident memory ` +
       `${megabytes(before)} MB after ${steps / 10} steps, ${megabytes(after)} MB at the end ` +
       `(${(100 * (after / before - 1)).toFixed(1)} %); ${problems.join('; ') || 'nothing has grown'}\n`,
   );

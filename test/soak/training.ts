@@ -28,7 +28,10 @@ const [INTERVAL, REFRESH, SAVE] = [50, 20, 100];
 /** Parts of the training, each a `fit`. */
 const FITS = 10;
 
-type Batch = {xs: tf.Tensor; ys: tf.Tensor};
+interface Batch {
+  xs: tf.Tensor;
+  ys: tf.Tensor;
+}
 
 /** Random batches, which know their place. */
 class Batches {
