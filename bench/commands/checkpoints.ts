@@ -77,31 +77,27 @@ async function measure(): Promise<CheckpointTimes> {
   }
 
   await train();
-  const times: CheckpointTimes = {
-    ...{modelBytes: 4 * model.countParams(), bytes: {first: 0, next: 0}},
-    ...{write: NaN, first: NaN, next: NaN, resume: NaN, read: NaN},
-  };
+  const bytes = {first: 0, next: 0};
   let target = '';
-  times.first = await medianTime(async (i) => {
+  const first = await medianTimes(async (i) => {
     target = join(work, `first${i}`);
-    times.bytes.first = (await saveCheckpoint(target, parts)).bytes;
+    bytes.first = (await saveCheckpoint(target, parts)).bytes;
   });
-  times.next = await medianTime(
+  const next = await medianTimes(
     async () => {
-      times.bytes.next = (await saveCheckpoint(target, parts, {keep: 2})).bytes;
+      bytes.next = (await saveCheckpoint(target, parts, {keep: 2})).bytes;
     },
     () => train(),
   );
-
-  times.resume = await medianTime(async () => {
+  const resume = await medianTimes(async () => {
     await resumeCheckpoint(target, parts);
   });
-  times.write = await medianTime((i) => writeBytes(join(work, `${i}.bytes`), times.bytes.first));
-  times.read = await medianTime((i) => readBytes(join(work, `${i}.bytes`)));
-
+  const write = await medianTimes((i) => writeBytes(join(work, `${i}.bytes`), bytes.first));
+  const read = await medianTimes((i) => readBytes(join(work, `${i}.bytes`)));
+  const modelBytes = 4 * model.countParams();
   model.dispose();
   optimizer.dispose();
-  return times;
+  return {modelBytes, bytes, first, next, resume, write, read};
 }
 
 /** The medians of the milliseconds that `body` takes, each time after `prepare`. */
