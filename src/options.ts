@@ -14,6 +14,9 @@ export interface NumberRange {
 /** What a seed may be. */
 export const seedRange: NumberRange = {integer: true, min: 0, max: 2 ** 32 - 1};
 
+/** What a number of steps, or of anything else that is counted, may be. */
+export const countRange: NumberRange = {integer: true, min: 0, max: Number.MAX_SAFE_INTEGER};
+
 /** Throws unless `value` is a finite number (an integer if asked) within `range`. */
 export function checkNumber(
   owner: string,
@@ -128,13 +131,14 @@ export function comparableOptions(options: object): Record<string, unknown> {
   return JSON.parse(JSON.stringify(options, comparable)) as Record<string, unknown>;
 }
 
-/** More characters of a value are not shown. */
-const LONGEST_DISPLAY = 500;
-
 /** A value as it should stand in an error message, cut where it is long. */
 export function display(value: unknown): string {
-  const text = wholeDisplay(value);
-  return text.length > LONGEST_DISPLAY ? `${text.slice(0, LONGEST_DISPLAY)}…` : text;
+  return cut(wholeDisplay(value));
+}
+
+/** The start of a text that is too long for a message. */
+export function cut(text: string, most = 500): string {
+  return text.length > most ? `${text.slice(0, most)}…` : text;
 }
 
 function wholeDisplay(value: unknown): string {

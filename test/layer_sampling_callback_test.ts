@@ -247,11 +247,13 @@ describe('LayerSamplingCallback', () => {
         expect(await snapshot(model)).to.deep.equal(before);
         expect(trainable(model)).to.deep.equal(new Array(10).fill(true));
       }
-      for (const other of [null, {...state, steps: -1}, {...state, periods: [['b9']]}]) {
+      for (const [other, message] of [
+        [null, /a state must be \{blocks, .*\}, as callback.getState\(\) gives it; got null/],
+        [{...state, steps: -1}, /steps must be an integer >= 0 and <= \d+; got -1/],
+        [{...state, periods: [['b9']]}, /periods\[0\] must be names of its blocks, .*; got 'b9'/],
+      ] as const) {
         const callback = new LayerSamplingCallback({gamma: 1});
-        expect(() => callback.setState(other as LayerSamplingState)).to.throw(
-          /a state must be \{blocks, .*\}, as callback.getState\(\) gives it; got/,
-        );
+        expect(() => callback.setState(other as LayerSamplingState)).to.throw(message);
         expect(callback.steps).to.equal(0);
       }
       model.dispose();

@@ -17,7 +17,8 @@ export type Benchmark =
   | 'sweep'
   | 'timeline'
   | 'wasm_kernels'
-  | 'defaults';
+  | 'defaults'
+  | 'checkpoints';
 
 /** Where, when and of what something was measured. */
 export interface Provenance {

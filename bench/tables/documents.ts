@@ -1,5 +1,6 @@
 /** The pages of `docs/` that have tables of results, each with what its tables are made of. */
 import {readRecords} from '../results/store';
+import {checkpointTables} from './checkpoint_tables';
 import {defaultsTables} from './defaults_tables';
 import {writeTables, type Table} from './document';
 import {largeCheckpointTables} from './large_checkpoint_tables';
@@ -20,6 +21,7 @@ export const documents = {
     ...sweepTables(readRecords('sweep')),
   ],
   'defaults.md': () => defaultsTables(readRecords('defaults')),
+  'checkpoints.md': () => checkpointTables(readRecords('checkpoints')),
 } as const satisfies Record<string, () => Table[]>;
 
 export type DocumentName = keyof typeof documents;

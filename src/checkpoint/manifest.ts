@@ -1,10 +1,13 @@
 /** The files of checkpoints, and the one that says which of them belong to a checkpoint. */
-import {MAX_JSON_BYTES, parseJsonObject} from '../files/json';
+import {isObject, MAX_JSON_BYTES, parseJsonObject, show, type JsonObject} from '../files/json';
 import {listFiles} from '../files/list_files';
 import {sha256} from '../files/sha256';
 import type {ModelTarget} from '../files/sink';
-import {openSource, readWhole} from '../files/source';
-import type {LayerSamplingState} from '../layer_sampling/saved_state';
+import {openSource, type SourceFile} from '../files/source';
+import {checkSamplingState, type LayerSamplingState} from '../layer_sampling/saved_state';
+import {checkNumber, countRange, display} from '../options';
+import {checkCounters, STEPS, type Counters} from '../optim/saved_state';
+import {checkLearningRate} from '../optim/schedule';
 
 /** What the first lines of a checkpoint's JSON file say. A change that older versions cannot read gets the next number. */
 export const FORMAT = 'tfjs-owlore checkpoint';
@@ -28,7 +31,7 @@ export interface Manifest {
     /** Options, with the learning rate of that time. */
     settings: Record<string, unknown>;
     /** Counters of the optimizer and of each variable. */
-    counters: Record<string, number | number[]>;
+    counters: Counters;
     /** Moments, bases and sums of gradients. */
     file: string;
   };
@@ -47,7 +50,7 @@ export interface ManifestFile {
   number: number;
 }
 
-/** A file that is missing, cut off or has other bytes than when it was written. */
+/** A file that is missing, cut off or has other bytes than when it was written, or more than it can have. */
 export class DamagedFile extends Error {}
 
 const HASH_DIGITS = 32;
@@ -92,44 +95,197 @@ export async function manifestBytes(
 /**
  * The contents of a checkpoint's JSON file.
  *
- * @throws DamagedFile if it is not as it was written; Error if it is of another version of the format.
+ * @throws DamagedFile if it is not as it was written; Error if it is of another version of the format, or if a field is not of its
+ *   form: whoever wrote it may have made the checksum fit.
  */
 export async function readManifest(
   owner: string,
   target: ModelTarget,
   {path}: ManifestFile,
 ): Promise<Manifest> {
-  const bytes = await readChecked(owner, target, path, MAX_JSON_BYTES);
-  // Its bytes are those that were written: readChecked compares them with the hash in the name.
-  const manifest = parseJsonObject(`${owner}: ${path}`, bytes) as unknown as Manifest;
+  const what = `${owner}: ${path}`;
+  const manifest = parseJsonObject(what, await readChecked(owner, target, path, MAX_JSON_BYTES));
   const {format, version} = manifest;
-  if (format === FORMAT && version === VERSION) return manifest;
+  if (format === FORMAT && version === VERSION) return checkedManifest(what, manifest);
   throw new Error(
-    `${owner}: ${path} is of the format '${format}', version ${version}; this version of tfjs-owlore reads ` +
+    `${what} is of the format ${display(format)}, version ${display(version)}; this version of tfjs-owlore reads ` +
       `'${FORMAT}', version ${VERSION}`,
   );
+}
+
+/** Files that this process has written or found to be as they were written: their names and versions. */
+const known = new Set<string>();
+const MOST_KNOWN = 100_000;
+
+/** Whether a file has not been written to since this process last saw that it is right. False where a source cannot tell. */
+function isKnown({path, version}: SourceFile): boolean {
+  return version !== undefined && known.has(`${path} ${version}`);
+}
+
+function remember({path, version}: SourceFile): void {
+  if (version === undefined) return;
+  if (known.size === MOST_KNOWN) known.clear();
+  known.add(`${path} ${version}`);
+}
+
+/** Times of files may be no finer than this, in milliseconds. */
+const FINEST_TIME = 50;
+
+/**
+ * Takes it that files are right which this process has written, so that they need not be read: all but those written just now, whose
+ * times would be the same after another change.
+ *
+ * @param written When each was, by `performance.now()`.
+ */
+export async function rememberWritten(
+  owner: string,
+  target: ModelTarget,
+  written: ReadonlyMap<string, number>,
+): Promise<void> {
+  const source = openSource(owner, target);
+  for (const [path, time] of written) {
+    if (performance.now() - time < FINEST_TIME) continue;
+    const file = await source.open(path);
+    await file?.close();
+    if (file) remember(file);
+  }
+}
+
+/** Whether there is a file of a checkpoint, and as it was written. It is read if this process does not know that yet. */
+export async function isAsWritten(
+  owner: string,
+  target: ModelTarget,
+  path: string,
+  size: number,
+): Promise<boolean> {
+  const file = await openSource(owner, target).open(path);
+  await file?.close();
+  if (!file || isKnown(file)) return file !== null;
+  try {
+    await readChecked(owner, target, path, size);
+    return true;
+  } catch (error) {
+    if (error instanceof DamagedFile) return false;
+    throw error;
+  }
 }
 
 /**
  * The bytes of a file of a checkpoint.
  *
- * @throws DamagedFile if it is missing, or its bytes are not those that its name is made of.
+ * @param mostBytes As many as it can have.
+ * @throws DamagedFile if it is missing, or larger, or its bytes are not those that its name is made of.
  */
 export async function readChecked(
   owner: string,
   target: ModelTarget,
   path: string,
-  maxBytes = Infinity,
+  mostBytes: number,
 ): Promise<Uint8Array> {
-  const bytes = await readWhole(owner, openSource(owner, target), path, maxBytes);
-  if (!bytes) throw new DamagedFile(`the file ${path} is missing`);
+  const file = await openSource(owner, target).open(path);
+  if (!file) throw new DamagedFile(`the file ${path} is missing`);
+  let bytes: Uint8Array;
+  try {
+    if (file.size > mostBytes) {
+      throw new DamagedFile(
+        `the file ${path} has ${file.size} bytes, where no more than ${mostBytes} can be in it`,
+      );
+    }
+    bytes = await file.read(0, file.size);
+  } finally {
+    await file.close();
+  }
   const hash = (MANIFEST.exec(path)?.[2] ?? TENSORS.exec(path)?.[1])!;
-  if ((await hashOf(owner, bytes)) === hash) return bytes;
-  throw new DamagedFile(
-    `the file ${path} (${bytes.length} bytes) is not as it was written: it is cut off, or bits of it have changed`,
-  );
+  if (!isKnown(file) && (await hashOf(owner, bytes)) !== hash) {
+    throw new DamagedFile(
+      `the file ${path} (${bytes.length} bytes) is not as it was written: it is cut off, or bits of it have changed`,
+    );
+  }
+  remember(file);
+  return bytes;
+}
+
+/** The most bytes of a file with so many numbers. */
+export function mostBytesOf(numbers: number): number {
+  return 4 * numbers + MAX_JSON_BYTES;
 }
 
 async function hashOf(owner: string, bytes: Uint8Array): Promise<string> {
   return (await sha256(owner, bytes)).slice(0, HASH_DIGITS);
+}
+
+/**
+ * A manifest each of whose fields has been looked at. `data` and `extra` may be anything.
+ *
+ * @param owner What messages start with: caller and file.
+ */
+function checkedManifest(owner: string, json: JsonObject): Manifest {
+  const {step, epoch, metric, backend, model, optimizer, callback, data, extra} = json;
+  checkNumber(owner, 'step', step, countRange);
+  checkNumber(owner, 'epoch', epoch, countRange);
+  if (metric !== null) checkNumber(owner, 'metric', metric);
+  check(owner, 'backend', backend, typeof backend === 'string', 'the name of a backend');
+  checkModel(owner, model);
+  checkOptimizer(owner, optimizer, step);
+  if (callback !== null) checkCallback(owner, callback);
+  return {
+    ...{format: FORMAT, version: VERSION, step, epoch, metric, backend: backend as string},
+    ...{model, optimizer, callback, data: data ?? null, extra: extra ?? null},
+  };
+}
+
+function checkModel(owner: string, model: unknown): asserts model is Manifest['model'] {
+  check(owner, 'model', model, Array.isArray(model), 'a list of layers');
+  const names = new Set<string>();
+  for (const [i, entry] of (model as unknown[]).entries()) {
+    const field = `model[${i}]`;
+    check(owner, field, entry, isObject(entry), 'an object {layer, weights, file}');
+    const {layer, weights, file} = entry as JsonObject;
+    check(owner, `${field}.layer`, layer, typeof layer === 'string', 'the name of a layer');
+    const areNames = Array.isArray(weights) && weights.every((name) => typeof name === 'string');
+    check(owner, `${field}.weights`, weights, areNames, 'a list of names');
+    checkTensorsPath(owner, `${field}.file`, file);
+    for (const name of weights as string[]) {
+      check(owner, `${field}.weights`, name, !names.has(name), 'names that stand nowhere else');
+      names.add(name);
+    }
+  }
+}
+
+function checkOptimizer(
+  owner: string,
+  optimizer: unknown,
+  step: number,
+): asserts optimizer is Manifest['optimizer'] {
+  check(owner, 'optimizer', optimizer, isObject(optimizer), 'an object {settings, counters, file}');
+  const {settings, counters, file} = optimizer as JsonObject;
+  checkTensorsPath(owner, 'optimizer.file', file);
+  check(owner, 'optimizer.settings', settings, isObject(settings), 'an object of options');
+  const {learningRate} = settings as JsonObject;
+  if (learningRate !== FUNCTION) checkLearningRate(`${owner}: optimizer.settings`, learningRate);
+  checkCounters(`${owner}: optimizer.counters`, counters);
+  const steps = counters[STEPS];
+  check(owner, `optimizer.counters.${STEPS}`, steps, steps === step, `the step, ${step}`);
+}
+
+/** What stands in settings for an option that is a function. */
+export const FUNCTION = display(() => 0);
+
+function checkCallback(
+  owner: string,
+  callback: unknown,
+): asserts callback is NonNullable<Manifest['callback']> {
+  check(owner, 'callback', callback, isObject(callback), 'null, or an object {settings, state}');
+  const {settings, state} = callback as JsonObject;
+  check(owner, 'callback.settings', settings, isObject(settings), 'an object of options');
+  checkSamplingState(`${owner}: callback.state`, state);
+}
+
+function checkTensorsPath(owner: string, field: string, path: unknown): void {
+  const isRight = typeof path === 'string' && TENSORS.test(path);
+  check(owner, field, path, isRight, "the name of a file, '<32 digits>.safetensors'");
+}
+
+function check(owner: string, field: string, value: unknown, isRight: boolean, what: string): void {
+  if (!isRight) throw new Error(`${owner}: ${field} must be ${what}; got ${show(value)}`);
 }

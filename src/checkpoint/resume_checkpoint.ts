@@ -1,10 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {isObject} from '../files/json';
+import {show} from '../files/json';
 import {parseSafetensors, type HostTensor} from '../files/safetensors';
 import type {ModelTarget} from '../files/sink';
-import {checkSamplingState} from '../layer_sampling/saved_state';
 import {allLayers} from '../model/layer_tree';
-import {checkChoice, checkKnown, display} from '../options';
+import {checkChoice, checkKnown, cut, display} from '../options';
 import {rememberCheckpoint} from '../optim/lost_device';
 import {variableOfSaved, type NamedTensor} from '../optim/saved_state';
 import type {LearningRate} from '../optim/schedule';
@@ -12,7 +11,9 @@ import {withoutLayerNumbers, withoutNumber} from '../optim/variables';
 import {drawsWithoutSeed} from '../tfjs/random_layers';
 import {
   DamagedFile,
+  FUNCTION,
   listManifests,
+  mostBytesOf,
   readChecked,
   readManifest,
   type Manifest,
@@ -83,7 +84,7 @@ export async function resumeCheckpoint(
     checkFits(candidate, parts, layers);
     await checkFiles(source, candidate.manifest, layers);
   });
-  await apply(source, manifest, parts, layers);
+  await apply(source, {path, manifest}, parts, layers);
   rememberCheckpoint(parts.optimizer, placeOfFile(source, path));
   warnIfInexact(manifest, parts);
   const {step, epoch, metric, extra} = manifest;
@@ -149,7 +150,7 @@ function checkFits(
     throw new Error(`${OWNER}: ${path} ${what}; nothing was changed`);
   };
   const describe = (layer: string, names: readonly string[]): string =>
-    `layer '${layer}' with the weights ${names.map(withoutNumber).join(', ')}`;
+    `layer '${cut(layer)}' with the weights ${cut(names.map(withoutNumber).join(', '))}`;
   const length = Math.max(manifest.model.length, layers.length);
   for (let i = 0; i < length; i++) {
     const [saved, own] = [manifest.model[i], layers[i]];
@@ -170,7 +171,7 @@ function checkFits(
     if (difference) fail(`was saved with another ${part}: ${difference}; use the options of then`);
   };
   const rates = [manifest.optimizer.settings, optimizer.settings].map((each) => each.learningRate);
-  const isFunction = rates.map((rate) => rate === display(() => 0));
+  const isFunction = rates.map((rate) => rate === FUNCTION);
   if (isFunction[0] && !isFunction[1]) {
     fail('was saved with a learningRate that is a function, which is not in it; give it again');
   }
@@ -180,12 +181,11 @@ function checkFits(
     ['callback', manifest.callback, callback],
     ['data', manifest.data, data],
   ] as const) {
-    if (saved && !own) fail(`was saved with ${name}, which is missing here; pass it, too`);
-    if (!saved && own) fail(`was saved without ${name}; leave it out, or start anew`);
+    const isSaved = saved !== null;
+    if (isSaved && !own) fail(`was saved with ${name}, which is missing here; pass it, too`);
+    if (!isSaved && own) fail(`was saved without ${name}; leave it out, or start anew`);
   }
-  if (!callback) return;
-  differ('callback', manifest.callback!.settings, callback.settings);
-  checkSamplingState(OWNER, manifest.callback!.state);
+  if (callback) differ('callback', manifest.callback!.settings, callback.settings);
 }
 
 /** The first option that differs, with both values; null if none does. */
@@ -193,59 +193,63 @@ function firstDifference(saved: object, own: object): string | null {
   const [before, now] = [saved, own].map((each) => new Map(Object.entries(each)));
   for (const name of new Set([...before!.keys(), ...now!.keys()])) {
     const [was, is] = [before!.get(name), now!.get(name)].map((value) => JSON.stringify(value));
-    if (was !== is) return `${name} was ${cut(was)} and is ${cut(is)}`;
+    if (was !== is) return `${cut(name)} was ${shown(was)} and is ${shown(is)}`;
   }
   return null;
 }
 
-function cut(text = 'not given'): string {
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+function shown(text = 'not given'): string {
+  return cut(text, 200);
 }
 
-/** Throws if a file is damaged, or has weights of other shapes than the model. */
+/** Throws if a file is damaged, or has other weights than the model. */
 async function checkFiles(
   source: ModelTarget,
   {model, optimizer}: Manifest,
   layers: readonly LayerWeights[],
 ): Promise<void> {
   for (const [i, layer] of layers.entries()) await readLayer(source, model[i]!, layer);
-  await readChecked(OWNER, source, optimizer.file);
+  await readChecked(OWNER, source, optimizer.file, mostBytesOfState(layers));
 }
 
 /** Takes over a checkpoint whose files have all been checked. What can fail comes before the first change that stays. */
 async function apply(
   source: ModelTarget,
-  {optimizer: saved, callback: sampling, data: place, model}: Manifest,
+  {path, manifest}: Candidate,
   {optimizer, callback, data}: CheckpointParts,
   layers: readonly LayerWeights[],
 ): Promise<void> {
+  const {optimizer: saved, callback: sampling, data: place, model} = manifest;
   const names = new Map(
     layers.flatMap(({variables}, i) =>
       variables.map((variable, j) => [model[i]!.weights[j]!, variable.name] as const),
     ),
   );
-  const state = await optimizerTensors(source, saved, names);
+  const tensors = await readTensors(source, saved.file, mostBytesOfState(layers));
+  const state = optimizerTensors(saved, tensors, names);
   const before = data?.state();
   try {
-    data?.restore(place);
+    try {
+      data?.restore(place);
+    } catch (error) {
+      throw inFile(path, error);
+    }
     try {
       await optimizer.setWeights(state);
     } catch (error) {
       data?.restore(before);
-      throw error;
+      throw inFile(saved.file, error);
     }
   } finally {
     tf.dispose(state.map(({tensor}) => tensor));
   }
   const {learningRate} = saved.settings;
-  if (typeof learningRate === 'number' || isObject(learningRate)) {
-    optimizer.learningRate = learningRate as LearningRate;
-  }
+  if (learningRate !== FUNCTION) optimizer.learningRate = learningRate as LearningRate;
   if (sampling) callback!.setState(sampling.state);
   for (const [i, layer] of layers.entries()) {
-    const tensors = await readLayer(source, model[i]!, layer);
+    const values = await readLayer(source, model[i]!, layer);
     layer.variables.forEach((variable, j) => {
-      const tensor = tf.tensor(tensors[j]!.values, variable.shape);
+      const tensor = tf.tensor(values[j]!.values, variable.shape);
       variable.assign(tensor);
       tensor.dispose();
     });
@@ -258,50 +262,92 @@ async function readLayer(
   {weights, file}: Manifest['model'][number],
   {layer, variables}: LayerWeights,
 ): Promise<HostTensor[]> {
-  const {tensors} = parseSafetensors(await readChecked(OWNER, source, file));
+  const tensors = await readTensors(source, file, mostBytesOf(sizeOf(variables)));
+  const fail = (what: string): never => {
+    throw new Error(`${OWNER}: ${file} ${what}; nothing was changed`);
+  };
+  const other = [...tensors.keys()].find((name) => !weights.includes(name));
+  if (other !== undefined) fail(`has ${show(other)}, which is no weight of layer '${layer}'`);
   return weights.map((name, i) => {
-    const [tensor, {shape}] = [tensors.get(name)!, variables[i]!];
+    const [tensor, {shape}] = [tensors.get(name), variables[i]!];
+    if (!tensor) return fail(`lacks the weight ${show(name)} of layer '${layer}'`);
     if (tf.util.arraysEqual(tensor.shape, shape)) return tensor;
-    throw new Error(
-      `${OWNER}: the checkpoint is of another model: in layer '${layer}' the weight '${name}' has the shape ` +
-        `[${tensor.shape}], where this model has [${shape}]; nothing was changed`,
+    return fail(
+      `is of another model: in layer '${layer}' the weight '${name}' has the shape [${cut(String(tensor.shape))}], where ` +
+        `this model has [${shape}]`,
     );
   });
+}
+
+/** The tensors of a file, by name. */
+async function readTensors(
+  source: ModelTarget,
+  file: string,
+  mostBytes: number,
+): Promise<Map<string, HostTensor>> {
+  const bytes = await readChecked(OWNER, source, file, mostBytes);
+  try {
+    return parseSafetensors(bytes).tensors;
+  } catch (error) {
+    throw inFile(file, error);
+  }
+}
+
+/** Numbers in variables. */
+function sizeOf(variables: readonly tf.Variable[]): number {
+  return variables.reduce((sum, {size}) => sum + size, 0);
+}
+
+/** The most bytes of the optimizer's state: two moments and a sum for each weight, and a basis, which is smaller than it. */
+function mostBytesOfState(layers: readonly LayerWeights[]): number {
+  return mostBytesOf(4 * sizeOf(layers.flatMap(({variables}) => variables)));
+}
+
+/** An error of a part that refuses what a file has. */
+function inFile(file: string, error: unknown): Error {
+  return new Error(`${OWNER}: ${file}: ${(error as Error).message}`, {cause: error});
 }
 
 /**
  * The optimizer's state as `setWeights` takes it, under the names that this model's weights have. The caller disposes of the
  * tensors.
  */
-async function optimizerTensors(
-  source: ModelTarget,
+function optimizerTensors(
   {counters, file}: Manifest['optimizer'],
+  tensors: ReadonlyMap<string, HostTensor>,
   names: ReadonlyMap<string, string>,
-): Promise<NamedTensor[]> {
-  const {tensors} = parseSafetensors(await readChecked(OWNER, source, file));
-  const floats = [...tensors].map(([name, {values, shape}]) => ({
-    name,
-    make: () => tf.tensor(values, shape, 'float32'),
-  }));
-  const integers = Object.entries(counters).map(([name, values]) => ({
-    name,
-    make: () =>
-      typeof values === 'number' ? tf.scalar(values, 'int32') : tf.tensor1d(values, 'int32'),
-  }));
-  return [...integers, ...floats].flatMap(({name, make}) => {
-    const variable = variableOfSaved(name);
-    if (variable === null) return [{name, tensor: make()}];
-    const own = names.get(variable);
+): NamedTensor[] {
+  const integers = Object.entries(counters).flatMap(([name, values]) => {
+    const own = ownName(name);
     // Variables of other models are listed without a state where a loop does not name its own.
-    return own === undefined ? [] : [{name: own + name.slice(variable.length), tensor: make()}];
+    return own === null ? [] : {name: own, values, shape: Array.isArray(values) ? [4] : []};
   });
+  const floats = [...tensors].map(([name, {values, shape}]) => {
+    const own = ownName(name);
+    if (own !== null) return {name: own, values, shape};
+    throw inFile(file, new Error(`${show(name)} is the state of what is no weight of the model`));
+  });
+  return [
+    ...integers.map(({name, values, shape}) => ({name, tensor: tf.tensor(values, shape, 'int32')})),
+    ...floats.map(({name, values, shape}) => ({name, tensor: tf.tensor(values, shape)})),
+  ];
+
+  /** The name of an entry with its variable's name in this model; null if it is no variable of it. */
+  function ownName(name: string): string | null {
+    const variable = variableOfSaved(name);
+    if (variable === null) return name;
+    const own = names.get(variable);
+    return own === undefined ? null : own + name.slice(variable.length);
+  }
 }
 
 /** Says why the training may differ from one that had not stopped. */
 function warnIfInexact({backend}: Manifest, {model}: CheckpointParts): void {
   const reasons: string[] = [];
   if (backend !== tf.getBackend()) {
-    reasons.push(`it was saved on the backend '${backend}', and this is '${tf.getBackend()}'`);
+    reasons.push(
+      `it was saved on the backend ${display(backend)}, and this is '${tf.getBackend()}'`,
+    );
   }
   const random = allLayers(model).filter(({layer}) => drawsWithoutSeed(layer));
   if (random.length > 0) {

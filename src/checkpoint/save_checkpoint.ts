@@ -9,11 +9,12 @@ import {
   DamagedFile,
   filesOf,
   FORMAT,
+  isAsWritten,
   isCheckpointFile,
   listManifests,
   manifestBytes,
-  readChecked,
   readManifest,
+  rememberWritten,
   tensorsPath,
   VERSION,
   type Manifest,
@@ -172,6 +173,8 @@ async function numbersOf({name, tensor}: NamedTensor): Promise<[string, number |
 /** The files of a checkpoint that is being written. */
 class CheckpointFiles {
   private bytes = 0;
+  /** When each file was written. */
+  private readonly written = new Map<string, number>();
   private readonly paths = new Set<string>();
   private readonly present: Promise<ReadonlySet<string>>;
 
@@ -190,7 +193,8 @@ class CheckpointFiles {
     }
     const bytes = serializeSafetensors(tensors);
     const path = await tensorsPath(OWNER, bytes);
-    if (!this.paths.has(path) && !(await this.isThere(path))) await this.write(path, bytes);
+    if (!this.paths.has(path) && !(await this.isThere(path, bytes.length)))
+      await this.write(path, bytes);
     this.paths.add(path);
     return path;
   }
@@ -211,19 +215,13 @@ class CheckpointFiles {
     await this.sink.commit(
       (file) => keep !== Infinity && isCheckpointFile(file) && !needed.has(file),
     );
+    await rememberWritten(OWNER, this.target, this.written);
     return {path, bytes: this.bytes};
   }
 
   /** Whether an older checkpoint has a file of this name that is not damaged. */
-  private async isThere(path: string): Promise<boolean> {
-    if (!(await this.present).has(path)) return false;
-    try {
-      await readChecked(OWNER, this.target, path);
-      return true;
-    } catch (error) {
-      if (error instanceof DamagedFile) return false;
-      throw error;
-    }
+  private async isThere(path: string, size: number): Promise<boolean> {
+    return (await this.present).has(path) && isAsWritten(OWNER, this.target, path, size);
   }
 
   private async write(path: string, bytes: Uint8Array): Promise<void> {
@@ -234,6 +232,7 @@ class CheckpointFiles {
       await file.close();
     }
     this.bytes += bytes.length;
+    this.written.set(path, performance.now());
   }
 }
 

@@ -1,7 +1,8 @@
 /** `tfjs-owlore finetune`: trains a model, and leaves a folder that says how it went. */
 import {existsSync} from 'node:fs';
+import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
-import {resumeCheckpoint} from '../checkpoint/resume_checkpoint';
+import {resumeCheckpoint, type ResumedCheckpoint} from '../checkpoint/resume_checkpoint';
 import {saveCheckpoint} from '../checkpoint/save_checkpoint';
 import {perplexity, saveLlama, sparseCrossEntropy, type TextBatch} from '../llama/index';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
@@ -28,7 +29,12 @@ import {checkResumable, checkRunFolder, filesOfRun, RunFolder} from './run_folde
 import {checkInputsOutside} from './run_inputs';
 import {openTensorBoard} from './tensorboard';
 import {prepareData, type TrainingData} from './training_data';
-import {TrainingMonitor, type LogEntry, type MonitorState} from './training_monitor';
+import {
+  checkMonitorState,
+  TrainingMonitor,
+  type LogEntry,
+  type MonitorState,
+} from './training_monitor';
 import {messageOf} from './usage_error';
 
 export const finetune = defineCommand({
@@ -275,7 +281,7 @@ async function train(
     model.compile({optimizer, loss: sparseCrossEntropy});
     if (settings.resume !== undefined) {
       const resumed = await resumeCheckpoint(folder.checkpoints, parts);
-      const state = resumed ? (resumed.extra as MonitorState) : monitor.state();
+      const state = resumed ? stateIn(folder, resumed) : monitor.state();
       monitor.restore(state, folder.rewindLog(state.steps));
       const from = resumed ? `step ${state.steps}` : 'its beginning, for it has no checkpoint';
       console.note(`${folder.path}: the run goes on from ${from}`);
@@ -303,6 +309,12 @@ async function train(
     events?.close();
     optimizer.dispose();
   }
+}
+
+/** What a checkpoint has of the monitor. */
+function stateIn(folder: RunFolder, {path, extra, step}: ResumedCheckpoint): MonitorState {
+  checkMonitorState(`${join(folder.checkpoints, path)}: extra`, extra, step);
+  return extra;
 }
 
 /** Batches, with a pause after each in which signals can be handled; if `signal` is aborted it throws the reason. */

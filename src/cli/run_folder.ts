@@ -17,7 +17,7 @@ import {jsonText} from '../files/json';
 import type {BlockHistory} from '../sampling/periods';
 import {writeReport, type RunRecord} from '../report/report';
 import {checkUnlocked, lockFolder, LOCK_NAME, type FolderLock} from './folder_lock';
-import type {LogEntry} from './training_monitor';
+import {checkedEntry, type LogEntry} from './training_monitor';
 import {asUsage, UsageError} from './usage_error';
 
 /** All that a run leaves in its folder. */
@@ -223,11 +223,13 @@ export class RunFolder {
     const log = this.in(NAMES.log);
     const kept = readFileSync(log, 'utf8')
       .split('\n')
-      .flatMap(parseEntry)
-      .filter((entry) => entry.event !== 'end' && entry.step <= step) as LogEntry[];
-    const steps = kept.filter(({event}) => event === 'step').length;
-    if (steps !== step)
-      throw new Error(`${log} has ${steps} of the first ${step} steps of the run`);
+      .flatMap((line) => parseEntry(log, line))
+      .filter((entry) => entry.step <= step);
+    const steps = kept.filter(({event}) => event === 'step');
+    if (steps.length !== step)
+      throw new Error(`${log} has ${steps.length} of the first ${step} steps of the run`);
+    if (steps.some((entry, i) => entry.step !== i + 1))
+      throw new Error(`${log} has not each of the first ${step} steps of the run, in their order`);
     writeFileSync(`${log}.partial`, kept.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
     closeSync(this.log!);
     renameSync(`${log}.partial`, log);
@@ -301,14 +303,17 @@ export class RunFolder {
   }
 }
 
-/** A line of a log; nothing if it was not written to its end, because the process was killed. */
-function parseEntry(line: string): Array<LogEntry | {event: 'end'}> {
+/** A line of a log; nothing if it was not written to its end, because the process was killed, or if it is the last of a run. */
+function parseEntry(log: string, line: string): LogEntry[] {
+  let value: unknown;
   try {
-    return [JSON.parse(line) as LogEntry];
+    value = JSON.parse(line);
   } catch (error) {
     if (error instanceof SyntaxError) return [];
     throw error;
   }
+  const entry = checkedEntry(log, value);
+  return entry ? [entry] : [];
 }
 
 /** Where the run of a folder writes that has not come to its end. */

@@ -1,8 +1,10 @@
 /** Watches a training: its progress, its held-out loss, and the time and memory of each step, for log and report. */
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import {isObject, show} from '../files/json';
 import type {MemoryMeter} from '../memory/meter';
 import type {Block} from '../model/blocks';
+import {checkNumber, countRange} from '../options';
 import type {StepRecord} from '../report/report';
 import {nextTurn, type Progress} from './progress';
 
@@ -30,6 +32,31 @@ export interface HeldOutEntry {
 
 export type LogEntry = StepEntry | HeldOutEntry;
 
+/**
+ * A line of a log as an entry; null if it is the last line of a run that has ended.
+ *
+ * @param what What messages start with: the file.
+ * @throws if it is none.
+ */
+export function checkedEntry(what: string, value: unknown): LogEntry | null {
+  const fail = (): never => {
+    throw new Error(`${what} has a line that is no entry of a log: ${show(value)}`);
+  };
+  if (!isObject(value)) return fail();
+  const {event, step, loss, blocks} = value;
+  if (event === 'end') return null;
+  const isEntry = isLoss(loss) && Number.isSafeInteger(step);
+  const isStep = ['learningRate', 'seconds', 'peakBytes'].every((name) => isLoss(value[name]));
+  const areNames = Array.isArray(blocks) && blocks.every((name) => typeof name === 'string');
+  const isRight = event === 'step' ? isStep && areNames : event === 'heldOut';
+  return isEntry && isRight ? (value as unknown as LogEntry) : fail();
+}
+
+/** Whether a value of a JSON file is a number, which is null there if it is not finite. */
+function isLoss(value: unknown): boolean {
+  return value === null || typeof value === 'number';
+}
+
 /** What is watched, and where it is shown. */
 export interface MonitorOptions {
   /** Steps of the whole training. */
@@ -56,6 +83,29 @@ export interface MonitorState {
   stateBytes: number;
   /** The step that has begun; null between two steps. */
   begun: {batches: number; lossSum: number} | null;
+}
+
+/**
+ * Throws unless `value` is the state of a monitor after a step.
+ *
+ * @param what What messages start with.
+ */
+export function checkMonitorState(
+  what: string,
+  value: unknown,
+  step: number,
+): asserts value is MonitorState {
+  const {steps, stateBytes, begun} = isObject(value) ? value : {};
+  const isBegun =
+    begun === null ||
+    (isObject(begun) && Number.isSafeInteger(begun['batches']) && isLoss(begun['lossSum']));
+  if (!isObject(value) || !isBegun) {
+    throw new Error(
+      `${what} must be {steps, stateBytes, begun}, with null or {batches, lossSum} as begun; got ${show(value)}`,
+    );
+  }
+  checkNumber(what, 'steps', steps, {min: step, max: step});
+  checkNumber(what, 'stateBytes', stateBytes, countRange);
 }
 
 /** A step that has begun and not ended. */

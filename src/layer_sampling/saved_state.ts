@@ -1,7 +1,7 @@
 /** Where a {@link LayerSamplingCallback} stands between two batches, as JSON. */
 import {callbackName} from '../layer_sampling_options';
-import {display} from '../options';
-import type {SamplingProbabilities} from '../sampling/probabilities';
+import {checkChoice, checkNumber, countRange, cut, display} from '../options';
+import {probabilityMethods, type SamplingProbabilities} from '../sampling/probabilities';
 import type {CountedSteps} from './step_counter';
 
 /**
@@ -22,21 +22,63 @@ export function checkSamplingState(
   owner: string,
   value: unknown,
 ): asserts value is LayerSamplingState {
-  const {blocks, probabilities, periods, steps, open} = (value ??
-    {}) as Partial<LayerSamplingState>;
-  const isCount = (x: unknown): boolean => Number.isInteger(x) && (x as number) >= 0;
-  const isNames = (x: unknown): x is string[] =>
-    Array.isArray(x) && x.every((name) => typeof name === 'string');
-  const isRight =
-    isNames(blocks) &&
-    typeof probabilities === 'object' &&
-    Array.isArray(periods) &&
-    periods.every((names) => isNames(names) && names.every((name) => blocks.includes(name))) &&
-    isCount(steps) &&
-    (open === null || (isCount(open?.iterations) && isCount(open?.accumulated)));
-  if (isRight) return;
-  throw new Error(
-    `${owner}: a state must be {blocks, probabilities, periods, steps, open}, as callback.getState() gives it; got ${display(value)}`,
+  checkObject(owner, 'a state', value, '{blocks, probabilities, periods, steps, open}');
+  const {blocks, probabilities, periods, steps, open} = value;
+  checkNames(owner, 'blocks', blocks);
+  if (probabilities !== null) checkProbabilities(owner, probabilities);
+  if (!Array.isArray(periods)) throw wrong(owner, 'periods', 'a list of periods', periods);
+  const known = new Set(blocks);
+  for (const [i, names] of (periods as unknown[]).entries()) {
+    const period = `periods[${i}]`;
+    checkNames(owner, period, names);
+    const unknown = names.find((name) => !known.has(name));
+    if (unknown !== undefined) throw wrong(owner, period, 'names of its blocks', unknown);
+  }
+  checkNumber(owner, 'steps', steps, countRange);
+  if (open === null) return;
+  checkObject(owner, 'open', open, 'null, or {iterations, accumulated}');
+  checkNumber(owner, 'open.iterations', open['iterations'], countRange);
+  checkNumber(owner, 'open.accumulated', open['accumulated'], countRange);
+}
+
+function checkProbabilities(owner: string, value: unknown): void {
+  const name = 'probabilities';
+  checkObject(owner, name, value, 'null, or what samplingProbabilities gives');
+  const {blocks, gamma, method, floor} = value;
+  checkNames(owner, `${name}.blocks`, blocks);
+  for (const list of ['probabilities', 'shares']) {
+    const numbers = value[list];
+    const isRight =
+      Array.isArray(numbers) &&
+      numbers.length === blocks.length &&
+      numbers.every((x) => Number.isFinite(x) && (x as number) >= 0);
+    if (isRight) continue;
+    throw wrong(owner, `${name}.${list}`, 'a number >= 0 for each of its blocks', numbers);
+  }
+  checkNumber(owner, `${name}.gamma`, gamma, {min: 0});
+  checkChoice(owner, `${name}.method`, method, probabilityMethods);
+  checkNumber(owner, `${name}.floor`, floor, {min: 0, max: 1});
+}
+
+function checkObject(
+  owner: string,
+  name: string,
+  value: unknown,
+  what: string,
+): asserts value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw wrong(owner, name, what, value);
+  }
+}
+
+function checkNames(owner: string, name: string, value: unknown): asserts value is string[] {
+  if (Array.isArray(value) && value.every((each) => typeof each === 'string')) return;
+  throw wrong(owner, name, 'a list of names', value);
+}
+
+function wrong(owner: string, name: string, what: string, value: unknown): Error {
+  return new Error(
+    `${owner}: ${name} must be ${what}, as callback.getState() gives it; got ${display(value)}`,
   );
 }
 
@@ -48,14 +90,15 @@ export function checkStateFits(
 ): void {
   if (blocks.join('\0') !== ownBlocks.join('\0')) {
     throw new Error(
-      `${callbackName}: the restored state is of a model with the blocks ${blocks.join(', ')}; this one has ${ownBlocks.join(', ')}`,
+      `${callbackName}: the restored state is of a model with the blocks ${cut(blocks.join(', '))}; this one has ` +
+        ownBlocks.join(', '),
     );
   }
   const [saved, own] = [probabilities, ownProbabilities].map((each) => each && drawn(each));
   if (saved === own) return;
   throw new Error(
-    `${callbackName}: the restored state was drawn with the probabilities ${saved}; those of this model are ${own}. Freeze the ` +
-      'same layers as then, and give the same scores',
+    `${callbackName}: the restored state was drawn with the probabilities ${cut(String(saved))}; those of this model are ${own}. ` +
+      'Freeze the same layers as then, and give the same scores',
   );
 }
 

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {isObject, show} from '../files/json';
 import {
   checkFits,
   emptyState,
@@ -27,7 +28,8 @@ type Slot = keyof typeof suffixes;
 
 type Slots = Partial<Record<Slot, tf.Tensor>>;
 
-/** Names of the counters. */
+/** Names of the counters; that of the steps is tfjs's. */
+export const STEPS = 'iter';
 const ACCUMULATED = 'owlore.accumulated';
 const SKIPPED = 'owlore.skipped';
 
@@ -80,6 +82,39 @@ export function statesToTensors(optimizer: SavedOptimizer): NamedTensor[] {
     }
   }
   return saved;
+}
+
+/** The integers that `getWeights` returned, as JSON: numbers by name, and lists of them for the clocks of variables. */
+export type Counters = Record<string, number | number[]>;
+
+/** The largest int32. */
+const MOST = 2 ** 31 - 1;
+
+/** Throws unless `counters` have the names and forms of what `getWeights` returned. */
+export function checkCounters(owner: string, counters: unknown): asserts counters is Counters {
+  const first = [STEPS, ACCUMULATED, SKIPPED];
+  const names = isObject(counters) ? Object.keys(counters) : [];
+  if (!isObject(counters) || first.some((name, i) => names[i] !== name)) {
+    throw new Error(
+      `${owner} must be numbers by name, the first of which are ${first.join(', ')}; got ${show(counters)}`,
+    );
+  }
+  const isIn = (least: number, value: unknown): boolean =>
+    Number.isInteger(value) && (value as number) >= least && (value as number) <= MOST;
+  /** Of a variable; its place may be −1. */
+  const areClocks = (value: unknown): boolean =>
+    Array.isArray(value) && value.length === 4 && value.every((x, i) => isIn(i === 2 ? -1 : 0, x));
+  for (const [name, value] of Object.entries(counters)) {
+    const isOfVariable = name.endsWith(suffixes.clocks);
+    if (!isOfVariable && name !== HALVINGS && !first.includes(name)) {
+      throw new Error(`${owner}: ${show(name)} is no counter of this optimizer`);
+    }
+    if (isOfVariable ? areClocks(value) : isIn(0, value)) continue;
+    const wanted = isOfVariable ? 'four integers' : 'an integer';
+    throw new Error(
+      `${owner}: ${show(name)} must be ${wanted} from 0 to ${MOST}; got ${show(value)}`,
+    );
+  }
 }
 
 /** The variable that a saved tensor is a state of; null for a counter of the whole optimizer. */

@@ -102,7 +102,7 @@ const keys: Readonly<Record<Schedule['kind'], readonly string[]>> = {
 
 function checkSchedule(owner: string, schedule: Schedule): void {
   const {kind} = schedule;
-  if (!Object.hasOwn(keys, kind)) {
+  if (typeof kind !== 'string' || !Object.hasOwn(keys, kind)) {
     throw wrongRate(owner, schedule);
   }
   checkKnown(owner === kind ? owner : `${owner}: ${kind}`, schedule, keys[kind]);

@@ -1,4 +1,12 @@
-import {mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync} from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
@@ -12,6 +20,7 @@ import {
   type ResumeCheckpointOptions,
   type SaveCheckpointOptions,
 } from '../../src/index';
+import {parseSafetensors, serializeSafetensors, type HostTensor} from '../../src/llama';
 import {rejection} from '../support/rejection';
 import {held} from '../support/sentinels';
 import {expectWarning} from '../support/warnings';
@@ -52,6 +61,17 @@ const manifests = (files: Files | readonly string[]): string[] =>
   [...(files instanceof Map ? files.keys() : files)]
     .filter((path) => path.endsWith('.json'))
     .sort();
+
+async function hashOf(bytes: Uint8Array): Promise<string> {
+  const hash = await crypto.subtle.digest('SHA-256', bytes as BufferSource);
+  return Buffer.from(hash).toString('hex').slice(0, 32);
+}
+
+/** Files with one more checkpoint, the newest, whose checksum is right. */
+async function withManifest(files: Files, json: unknown): Promise<Files> {
+  const bytes = new TextEncoder().encode(JSON.stringify(json));
+  return new Map(files).set(`checkpoint-000002-${await hashOf(bytes)}.json`, bytes);
+}
 
 function contents(files: Files, path: string): {model: Array<{file: string}>} {
   return JSON.parse(new TextDecoder().decode(files.get(path))) as {model: Array<{file: string}>};
@@ -204,6 +224,28 @@ describe('checkpoints', () => {
       });
     }
 
+    it('are noticed in a file that is known to be right, because it was written to', () =>
+      withTraining(
+        async (training) => {
+          await training.train(1);
+          const {path} = await saveCheckpoint(folder, training.parts);
+          const {model} = contents(new Map([[path, readFileSync(join(folder, path))]]), path);
+          const file = join(folder, model[2]!.file);
+          const right = readFileSync(file);
+          // twice: as it was written, and as it was read
+          for (let i = 0; i < 2; i++) {
+            for (const isDamaged of [false, true]) {
+              if (isDamaged) writeFileSync(file, new Uint8Array(right.length));
+              const saved = await saveCheckpoint(folder, training.parts);
+              const {size} = statSync(join(folder, saved.path));
+              expect(saved.bytes).to.equal(size + (isDamaged ? right.length : 0));
+              expect(readFileSync(file).equals(right)).to.equal(true);
+            }
+          }
+        },
+        {sampling: {gamma: 1, interval: 5}},
+      ));
+
     it('do not spoil later ones that have the same weights', async () => {
       await withTraining(
         async (training) => {
@@ -303,18 +345,142 @@ describe('checkpoints', () => {
           },
         };
         const error = await rejection(resumeCheckpoint(files, {...training.parts, data}));
-        expect(error.message).to.equal('other data');
+        expect(error.message).to.match(
+          /^resumeCheckpoint: checkpoint-000001-\w+\.json: other data$/,
+        );
         expect(await training.snapshot()).to.deep.equal(start);
       });
     });
 
-    it('another version of the format', async () => {
-      const files = await filesAfter([2]);
+    it('fields of a wrong form, whose checksum is right', async () => {
+      const files = await filesAfter([3]);
       const [path] = manifests(files);
-      const text = new TextDecoder().decode(files.get(path!)).replace('"version":1', '"version":2');
-      const bytes = new TextEncoder().encode(text);
-      const hash = Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
-      files.set(`checkpoint-000002-${hash.slice(0, 32)}.json`, bytes);
+      const text = new TextDecoder().decode(files.get(path!));
+      const fields: Array<[string, unknown, RegExp]> = [
+        ['step', -1, /step must be an integer >= 0 and <= \d+; got -1/],
+        ['step', 2, /optimizer\.counters\.iter must be the step, 2; got 1/],
+        ['epoch', '2', /epoch must be an integer .*; got '2'/],
+        ['metric', 'low', /metric must be a number; got 'low'/],
+        ['backend', null, /backend must be the name of a backend; got null/],
+        ['model', {}, /model must be a list of layers; got \{\}/],
+        ['model.0', null, /model\[0\] must be an object \{layer, weights, file\}; got null/],
+        ['model.1.layer', 1, /model\[1\]\.layer must be the name of a layer; got 1/],
+        ['model.1.weights', ['a', 2], /model\[1\]\.weights must be a list of names; got/],
+        ['model.1.weights', ['a', 'a'], /weights must be names that stand nowhere else; got "a"/],
+        ['model.1.file', '../../a.safetensors', /model\[1\]\.file must be the name of a file, /],
+        ['optimizer', 1, /optimizer must be an object \{settings, counters, file\}; got 1/],
+        ['optimizer.file', 'x', /optimizer\.file must be the name of a file, .*; got "x"/],
+        ['optimizer.settings', [], /optimizer\.settings must be an object of options; got \[\]/],
+        ['optimizer.settings.learningRate', -1, /optimizer\.settings: learningRate .* got -1/],
+        [
+          'optimizer.settings.learningRate',
+          {kind: {toString: null}},
+          /optimizer\.settings: learningRate must be a number >= 0, a schedule/,
+        ],
+        ['optimizer.counters', [], /optimizer\.counters must be numbers by name, .* got \[\]/],
+        [
+          'optimizer.counters.owlore\\.accumulated',
+          2 ** 31,
+          /counters: "owlore\.accumulated" must be an integer from 0 to 2147483647; got 2147483648/,
+        ],
+        ['optimizer.counters.owlore\\.other', 1, /"owlore\.other" is no counter of this/],
+        ['callback', 1, /callback must be null, or an object \{settings, state\}; got 1/],
+        ['callback.settings', null, /callback\.settings must be an object of options; got null/],
+        ['callback.state', [], /callback\.state: a state must be \{blocks, .*\}, .*; got \[\]/],
+        ['callback.state.blocks', 'b0', /callback\.state: blocks must be a list of names, .*'b0'/],
+        ['callback.state.periods.0', ['b9'], /periods\[0\] must be names of its blocks, .* 'b9'/],
+        ['callback.state.probabilities', [], /probabilities must be null, or what /],
+        ['callback.state.probabilities.shares', [1], /shares must be a number >= 0 for each/],
+        ['callback.state.steps', 0.5, /callback\.state: steps must be an integer .*; got 0\.5/],
+        ['callback.state.open', 1, /open must be null, or \{iterations, accumulated\}, .*; got 1/],
+      ];
+      await withTraining(async (training) => {
+        await training.train(1);
+        const start = await training.snapshot();
+        for (const [field, value, message] of fields) {
+          const json = JSON.parse(text) as Record<string, unknown>;
+          const keys = field.split(/(?<!\\)\./).map((key) => key.replace('\\', ''));
+          const parent = keys
+            .slice(0, -1)
+            .reduce((part, key) => part[key] as Record<string, unknown>, json);
+          parent[keys.at(-1)!] = value;
+          const changed = await withManifest(files, json);
+          const error = await rejection(resumeCheckpoint(changed, training.parts));
+          expect(error.message, field).to.match(message);
+          expect(error.message).to.match(/^resumeCheckpoint: checkpoint-000002-\w+\.json: /);
+          expect(await training.snapshot()).to.deep.equal(start);
+        }
+      });
+    });
+
+    it('files of tensors of a wrong form, whose checksum is right', async () => {
+      const files = await filesAfter([3]);
+      const [path] = manifests(files);
+      const text = new TextDecoder().decode(files.get(path!));
+      const {model, optimizer} = JSON.parse(text) as {
+        model: Array<{weights: string[]; file: string}>;
+        optimizer: {file: string};
+      };
+      const [layer, state] = [model[1]!.file, optimizer.file];
+      const [kernel, bias] = model[1]!.weights as [string, string];
+      type Tensors = Map<string, HostTensor>;
+      const one = {shape: [1], values: new Float32Array(1)};
+      const changes: Array<[string, (tensors: Tensors) => unknown, RegExp]> = [
+        [layer, (all) => all.delete(kernel), /lacks the weight "b0\/kernel\S*" of layer 'b0'/],
+        [layer, (all) => all.set('x', one), /has "x", which is no weight of layer 'b0'/],
+        [layer, (all) => all.set(bias, one), /'b0\/bias\S*' has the shape \[1\], where this model/],
+        [state, (all) => all.set('x', one), /'x' is not a state of this optimizer/],
+        [
+          state,
+          (all) => all.set('x/owlore.moment1', one),
+          /"x\/owlore\.moment1" is the state of what is no weight of the model/,
+        ],
+        [
+          state,
+          (all) => {
+            const [first] = [...all].find(([name]) => name.endsWith('moment2'))!;
+            all.get(first)!.values[0] = -1;
+          },
+          /moment2' must be finite and not negative; it has a -1/,
+        ],
+      ];
+      await withTraining(async (training) => {
+        await training.train(1);
+        const start = await training.snapshot();
+        for (const [file, change, message] of changes) {
+          const {tensors} = parseSafetensors(files.get(file)!);
+          change(tensors);
+          const bytes = serializeSafetensors(tensors);
+          const name = `${await hashOf(bytes)}.safetensors`;
+          const changed = await withManifest(files, JSON.parse(text.replace(file, name)));
+          const error = await rejection(resumeCheckpoint(changed.set(name, bytes), training.parts));
+          expect(error.message).to.match(message);
+          expect(error.message.startsWith(`resumeCheckpoint: ${name}`)).to.equal(true);
+          expect(await training.snapshot()).to.deep.equal(start);
+        }
+      });
+    });
+
+    it('a file that is larger than its weights can be, before it is read', async () => {
+      await withTraining(async (training) => {
+        const {path} = await saveCheckpoint(folder, training.parts);
+        const {model} = JSON.parse(readFileSync(join(folder, path), 'utf8')) as {
+          model: Array<{file: string}>;
+        };
+        // takes no room on the disk
+        truncateSync(join(folder, model[0]!.file), 2 ** 40);
+        const {message} = await rejection(resumeCheckpoint(folder, training.parts));
+        expect(message).to.match(
+          /the file \S+ has 1099511627776 bytes, where no more than \d+ can be in it/,
+        );
+      });
+    });
+
+    it('another version of the format', async () => {
+      let files = await filesAfter([2]);
+      const [path] = manifests(files);
+      const json = JSON.parse(new TextDecoder().decode(files.get(path!))) as object;
+      files = await withManifest(files, {...json, version: 2});
       await withTraining(async ({parts}) => {
         for (const error of [
           await rejection(resumeCheckpoint(files, parts)),

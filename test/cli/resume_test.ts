@@ -1,4 +1,13 @@
-import {copyFileSync, cpSync, existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {createHash} from 'node:crypto';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import {join} from 'node:path';
 import {expect} from 'chai';
 import {defaultBackend} from '../support/backends';
@@ -174,6 +183,49 @@ describe('tfjs-owlore finetune --resume', function () {
       const {code, stderr} = await resume(other);
       expect(code).to.equal(1);
       expect(stderr).to.match(/log\.jsonl has 0 of the first \d+ steps/);
+    });
+
+    it('refuses lines of a log that are no entries, and steps in another order', async () => {
+      const log = readFileSync(join(copy(), 'log.jsonl'), 'utf8');
+      const entries = log.trimEnd().split('\n');
+      const steps = entries.filter((line) => line.includes('"event":"step"'));
+      for (const [lines, message] of [
+        [[...entries, 'null'], /log\.jsonl has a line that is no entry of a log: null/],
+        [[...entries, '{"event":"step"}'], /no entry of a log: \{"event":"step"\}/],
+        [
+          steps.map((line) => line.replace(/"step":\d+/, '"step":1')),
+          /not each of the first \d+ steps/,
+        ],
+      ] as const) {
+        const other = copy();
+        writeFileSync(join(other, 'log.jsonl'), lines.join('\n'));
+        const {code, stderr} = await resume(other);
+        expect(code).to.equal(1);
+        expect(stderr).to.match(message);
+      }
+    });
+
+    it("refuses a checkpoint with another program's extra", async () => {
+      const other = copy();
+      const checkpoints = join(other, 'checkpoints');
+      const [path] = readdirSync(checkpoints)
+        .filter((name) => name.endsWith('.json'))
+        .sort()
+        .slice(-1);
+      const json = JSON.parse(readFileSync(join(checkpoints, path!), 'utf8')) as object;
+      for (const [extra, message] of [
+        [null, /extra must be \{steps, stateBytes, begun\}, .*; got null/],
+        [{steps: 1e9, stateBytes: 0, begun: null}, /extra: steps must be .*; got 1000000000/],
+      ] as const) {
+        const bytes = JSON.stringify({...json, extra});
+        const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 32);
+        const file = join(checkpoints, `checkpoint-999999-${hash}.json`);
+        writeFileSync(file, bytes);
+        const {code, stderr} = await resume(other);
+        expect(code).to.equal(1);
+        expect(stderr).to.match(message);
+        rmSync(file);
+      }
     });
   });
 

@@ -60,3 +60,19 @@ export function damagedBytes(valid: Uint8Array): fc.Arbitrary<Uint8Array> {
       return length === null ? bytes : bytes.slice(0, length);
     });
 }
+
+export const bytesOf = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text));
+
+/** A safetensors file with damage in its bytes, up to a thousand behind the header, or with another header. */
+export function damagedSafetensors(valid: Uint8Array): fc.Arbitrary<Uint8Array> {
+  const {buffer, byteOffset} = valid;
+  const end = 8 + Number(new DataView(buffer, byteOffset).getBigUint64(0, true));
+  const header = JSON.parse(Buffer.from(valid.subarray(8, end)).toString()) as object;
+  const withHeader = damagedJson(header).map((text) => {
+    const json = bytesOf(text);
+    const length = new Uint8Array(8);
+    new DataView(length.buffer).setBigUint64(0, BigInt(json.length), true);
+    return Uint8Array.from(Buffer.concat([length, json, valid.subarray(end)]));
+  });
+  return fc.oneof(damagedBytes(valid.slice(0, end + 1000)), withHeader);
+}

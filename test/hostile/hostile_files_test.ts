@@ -12,44 +12,11 @@ import {loadLlama, loadTokenizer, parseSafetensors, textDataset} from '../../src
 import {readConfigJson} from '../../src/llama/files/config_json';
 import {jsonOf, readFiles} from '../llama/files/checkpoint_files';
 import {TOKENIZER_NAMES, tokenizerFiles, tokenizerFolder} from '../llama/text/tokenizers';
-import {fuzz} from '../support/fuzz';
 import {captureWarnings} from '../support/warnings';
-import {damagedBytes, damagedJson} from './damage';
+import {bytesOf, damagedBytes, damagedJson, damagedSafetensors} from './damage';
+import {always} from './reads_or_refuses';
 
-/** The longest that a case may take, in milliseconds: of the slowest, a template that runs into its limit, some times over. */
-const LONGEST = 20_000;
-
-/** Runs `body`, which may be refused by an error of this library, in time and without a tensor left. */
-async function readsOrRefuses(message: RegExp, body: () => unknown): Promise<void> {
-  const {numTensors} = tf.memory();
-  const start = performance.now();
-  try {
-    await body();
-  } catch (error) {
-    const {name, message: said} = error as Error;
-    // the engine's own are a TypeError, a RangeError, a SyntaxError …
-    expect([name, said.slice(0, 2000)]).to.satisfy(
-      () => /^(Error|UsageError)$/.test(name) && message.test(said) && said.length < 3000,
-      `${name}: ${said.slice(0, 300)}`,
-    );
-  }
-  expect(performance.now() - start).to.be.below(LONGEST);
-  expect(tf.memory().numTensors).to.equal(numTensors);
-}
-
-const bytesOf = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text));
 const readJson = (path: string): object => JSON.parse(readFileSync(path, 'utf8')) as object;
-
-/** For every case that `cases` gives, in as many runs as the fuzzer is told to make. */
-async function always<T>(
-  cases: fc.Arbitrary<T>,
-  message: RegExp,
-  body: (given: T) => unknown,
-  runs = 600,
-): Promise<void> {
-  const property = fc.asyncProperty(cases, (given) => readsOrRefuses(message, () => body(given)));
-  await fc.assert(property, fuzz(runs) as fc.Parameters<[T]>);
-}
 
 describe('hostile files are read or refused, in time', () => {
   let folder: string;
@@ -58,16 +25,7 @@ describe('hostile files are read or refused, in time', () => {
 
   it('safetensors', async () => {
     const valid = readFiles('llama2').get('model.safetensors')!;
-    const end = 8 + Number(new DataView(valid.buffer).getBigUint64(0, true));
-    const header = JSON.parse(Buffer.from(valid.subarray(8, end)).toString()) as object;
-    const withHeader = damagedJson(header).map((text) => {
-      const json = bytesOf(text);
-      const length = new Uint8Array(8);
-      new DataView(length.buffer).setBigUint64(0, BigInt(json.length), true);
-      return Uint8Array.from(Buffer.concat([length, json, valid.subarray(end)]));
-    });
-    const cases = fc.oneof(damagedBytes(valid.slice(0, end + 1000)), withHeader);
-    await always(cases, /^safetensors: /, parseSafetensors);
+    await always(damagedSafetensors(valid), /^safetensors: /, parseSafetensors);
   });
 
   it('checkpoints, with their index, header and config.json', async () => {

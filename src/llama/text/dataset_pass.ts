@@ -1,8 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {isObject, show, type JsonObject} from '../../files/json';
+import {checkNumber, countRange, cut} from '../../options';
 import {createRandom} from '../../random';
 import {chunksOf, nameOf, openDataFile, type DataSource} from './data_file';
 import type {TextDatasetOptions} from './dataset_options';
-import {addProblem, emptyReport, type DatasetReport} from './dataset_report';
+import {addProblem, checkReport, emptyReport, type DatasetReport} from './dataset_report';
 import {encodeExample, IGNORED, type EncodedExample} from './encode_example';
 import {readExample} from './formats';
 import {parseRecord, readRecords, type RawRecord} from './records';
@@ -32,6 +34,35 @@ export interface PassState {
 /** The state of a pass that begins. */
 export function firstState(epoch: number): PassState {
   return {epoch, drawn: 0, rest: {ids: [], labels: []}, report: emptyReport(epoch)};
+}
+
+/** Throws unless a state, which may be a stranger's, can be one of a pass that has not come to its end. */
+export function checkPassState(
+  owner: string,
+  state: JsonObject,
+  {packing, config}: Pick<Required<TextDatasetOptions>, 'packing' | 'config'>,
+): asserts state is JsonObject & PassState {
+  const {epoch, drawn, rest, report} = state;
+  checkNumber(owner, 'epoch', epoch, countRange);
+  checkNumber(owner, 'drawn', drawn, countRange);
+  const {ids, labels} = isObject(rest) ? rest : {};
+  const most = (config?.vocabSize ?? 2 ** 31) - 1;
+  const isId = (id: unknown): boolean =>
+    Number.isInteger(id) && (id as number) >= 0 && (id as number) <= most;
+  const isRest =
+    Array.isArray(ids) &&
+    Array.isArray(labels) &&
+    ids.length === labels.length &&
+    ids.every(isId) &&
+    labels.every((label) => label === IGNORED || isId(label)) &&
+    (packing || ids.length === 0);
+  if (!isRest) {
+    throw new Error(
+      `${owner}: rest must be {ids, labels}, as many labels as tokens from 0 to ${most}, and none without packing; ` +
+        `got ${show(rest)}`,
+    );
+  }
+  checkReport(owner, report);
 }
 
 /** One pass over a file of examples: read, drawn, tokenized, put in rows, put in batches. */
@@ -196,7 +227,7 @@ export class DatasetPass {
     if (dropped === 0) return new Error(`${this.owner} has no examples`);
     const first = problems
       .slice(0, 3)
-      .map(({line, reason}) => `line ${line}: ${reason}`)
+      .map(({line, reason}) => `line ${line}: ${cut(reason)}`)
       .join('; ');
     return new Error(
       `${this.owner} has no example that can be used; ${dropped} were dropped: ${first}` +

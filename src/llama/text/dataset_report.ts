@@ -1,3 +1,6 @@
+import {isObject, show} from '../../files/json';
+import {checkNumber, countRange} from '../../options';
+
 /** What became of the examples of a pass, as plain JSON. */
 export interface DatasetReport {
   /** Which pass it is about, from 0. */
@@ -34,6 +37,28 @@ export function emptyReport(epoch: number): DatasetReport {
     learnedTokens: 0,
     problems: [],
   };
+}
+
+/** Throws unless a value, which may be a stranger's, is the report of a pass that has not come to its end. */
+export function checkReport(owner: string, value: unknown): asserts value is DatasetReport {
+  const {isComplete, problems, ...counts} = isObject(value) ? value : {};
+  const isProblem = (problem: unknown): boolean =>
+    isObject(problem) &&
+    Number.isSafeInteger(problem['line']) &&
+    ['cut', 'dropped'].includes(problem['kind'] as string) &&
+    typeof problem['reason'] === 'string';
+  const isList =
+    Array.isArray(problems) && problems.length <= MAX_PROBLEMS && problems.every(isProblem);
+  if (isComplete !== false || !isList) {
+    throw new Error(
+      `${owner}: report must be that of a pass that goes on, with isComplete and a list of at most ${MAX_PROBLEMS} ` +
+        `problems {line, kind, reason}; got ${show(value)}`,
+    );
+  }
+  const {isComplete: _, problems: __, ...expected} = emptyReport(0);
+  for (const name of Object.keys(expected)) {
+    checkNumber(owner, `report.${name}`, counts[name], countRange);
+  }
 }
 
 /** Counts an example that was cut or dropped. */

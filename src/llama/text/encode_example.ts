@@ -1,3 +1,11 @@
+import {
+  commonLength,
+  tokensByNeighbours,
+  tokensByPrefixes,
+  turnsByNeighbours,
+  turnsByPrefixes,
+  type RenderChat,
+} from './chat_turns';
 import type {Example} from './formats';
 import type {EncodeOptions, Tokenizer} from './tokenizer';
 
@@ -18,6 +26,8 @@ export interface EncodedExample {
  *
  * @param learnPrompts Whether everything is learned whatever the format.
  * @param most How many tokens are needed: of a long text no more than its start is tokenized; default all.
+ * @param longestByPrefixes Of a chat with more messages times characters turns are found in another way, which takes time in
+ *   proportion to it. Default a million.
  * @throws if there is nothing to learn, or if the tokenizer's template does not take the messages.
  */
 export function encodeExample(
@@ -25,6 +35,7 @@ export function encodeExample(
   tokenizer: Tokenizer,
   learnPrompts: boolean,
   most = Infinity,
+  longestByPrefixes = LONGEST_BY_PREFIXES,
 ): EncodedExample {
   switch (example.format) {
     case 'text': {
@@ -38,7 +49,7 @@ export function encodeExample(
       return {ids, isLearned: ids.map((_, i) => i >= first), isCut};
     }
     case 'chat':
-      return encodeChat(example.messages, tokenizer, learnPrompts, most);
+      return encodeChat(example.messages, tokenizer, learnPrompts, most, longestByPrefixes);
   }
 }
 
@@ -75,6 +86,9 @@ function encodeStart(
   return {ids: tokenizer.encode(text, options), isCut: false};
 }
 
+/** Messages times characters of a chat in which turns are found by all that comes before each; in a longer one by a few neighbours. */
+const LONGEST_BY_PREFIXES = 1_000_000;
+
 /**
  * An answer begins where the template would let the model begin it, and ends where the template ends
  * the turn.
@@ -84,44 +98,32 @@ function encodeChat(
   tokenizer: Tokenizer,
   learnPrompts: boolean,
   most: number,
+  longestByPrefixes: number,
 ): EncodedExample {
-  const textOf = (count: number, addGenerationPrompt: boolean): string =>
-    tokenizer.applyChatTemplate(messages.slice(0, count), {addGenerationPrompt, tokenize: false});
-  const encode = (text: string): Encoded =>
-    encodeStart(tokenizer, text, most, {addSpecialTokens: false});
-  const whole = textOf(messages.length, false);
+  const render: RenderChat = (some, addGenerationPrompt) =>
+    tokenizer.applyChatTemplate(some, {addGenerationPrompt, tokenize: false});
+  const encode = (text: string, needed = most): Encoded =>
+    encodeStart(tokenizer, text, needed, {addSpecialTokens: false});
+  const whole = render(messages, false);
   const {ids, isCut} = encode(whole);
   if (learnPrompts) return {ids, isLearned: ids.map(() => true), isCut};
   if (!messages.some(({role}) => role === 'assistant')) {
     throw new Error("no message has the role 'assistant'");
   }
-
-  /** How many tokens of the whole text belong to its start, up to the first token that extends beyond it. */
-  const tokensIn = (start: string, turn: number): number => {
-    if (!whole.startsWith(start)) {
-      throw new Error(
-        `the chat template writes the turns before message ${turn + 1} otherwise once it is there, ` +
-          'so that its answer cannot be told from its prompt',
-      );
-    }
-    return commonLength(ids, encode(start).ids);
-  };
+  const isLong = messages.length * whole.length > longestByPrefixes;
+  const [turnsOf, tokensOf] = isLong
+    ? [turnsByNeighbours, tokensByNeighbours]
+    : [turnsByPrefixes, tokensByPrefixes];
+  const turns = turnsOf(messages, whole, render);
+  const tokensUpTo = tokensOf(whole, ids, (text, needed) => encode(text, needed).ids);
   const isLearned = ids.map(() => false);
   for (const [turn, {role}] of messages.entries()) {
     if (role !== 'assistant') continue;
-    const from = turn === 0 ? 0 : tokensIn(textOf(turn, true), turn);
+    const from = turn === 0 ? 0 : tokensUpTo(turns.start(turn));
     // turns that are cut off cost nothing
     if (from === ids.length) break;
-    const to = turn === messages.length - 1 ? ids.length : tokensIn(textOf(turn + 1, false), turn);
+    const to = turn === messages.length - 1 ? ids.length : tokensUpTo(turns.end(turn));
     isLearned.fill(true, from, to);
   }
   return {ids, isLearned, isCut};
-}
-
-/** How many ids two lists have in common at their start. */
-function commonLength(a: readonly number[], b: readonly number[]): number {
-  const end = Math.min(a.length, b.length);
-  let i = 0;
-  while (i < end && a[i] === b[i]) i++;
-  return i;
 }

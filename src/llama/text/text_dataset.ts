@@ -1,6 +1,14 @@
+import {isObject, show, type JsonObject} from '../../files/json';
+import {cut} from '../../options';
 import type {DataSource} from './data_file';
 import {resolveDatasetOptions, type TextDatasetOptions} from './dataset_options';
-import {DatasetPass, firstState, type PassState, type TextBatch} from './dataset_pass';
+import {
+  checkPassState,
+  DatasetPass,
+  firstState,
+  type PassState,
+  type TextBatch,
+} from './dataset_pass';
 import type {DatasetReport} from './dataset_report';
 import type {Tokenizer} from './tokenizer';
 
@@ -61,17 +69,24 @@ export class TextDataset implements AsyncIterable<TextBatch> {
    * Goes on from a state: the next iterator gives the batches after it, to the end of their pass. Earlier
    * examples are read again, but not tokenized.
    *
-   * @throws if the state was made with other options.
+   * @throws if it is no such state, or was made with other options; nothing is changed then.
    */
-  restore({settings, ...state}: TextDatasetState): void {
+  restore(given: TextDatasetState): void {
+    const saved: unknown = given;
+    if (!isObject(saved) || !isObject(saved['settings'])) {
+      throw new Error(
+        `${OWNER}: a state must be {settings, epoch, drawn, rest, report}, as dataset.state() gives it; got ${show(saved)}`,
+      );
+    }
+    const {settings, ...state} = saved as JsonObject & {settings: JsonObject};
     for (const [name, value] of Object.entries(this.settings())) {
       if (settings[name] !== value) {
         throw new Error(
-          `${OWNER}: the state is of a dataset with ${name} ${String(settings[name])}; this one has ` +
-            String(value),
+          `${OWNER}: the state is of a dataset with ${name} ${plain(settings[name])}; this one has ${plain(value)}`,
         );
       }
     }
+    checkPassState(OWNER, state, this.options);
     this.next = structuredClone(state);
     this.pass = null;
   }
@@ -95,6 +110,11 @@ export class TextDataset implements AsyncIterable<TextBatch> {
       if (from.report.batches === pass.report.batches) yield* this.batches();
     } while (this.options.repeat);
   }
+}
+
+/** A setting in a message; a text without quotes. */
+function plain(value: unknown): string {
+  return typeof value === 'string' ? cut(value) : show(value);
 }
 
 /**

@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {loadTokenizer, type Tokenizer} from '../../../src/llama';
+import {loadTokenizer, type ChatMessage, type Tokenizer} from '../../../src/llama';
 import {encodeExample} from '../../../src/llama/text/encode_example';
 import {readExample, type Example} from '../../../src/llama/text/formats';
 import {TOKENIZER_NAMES, tokenizerFiles, tokenizerFolder} from './tokenizers';
@@ -12,6 +12,15 @@ const conversation = [
   {role: 'user', content: 'and then'},
   {role: 'assistant', content: 'rests 😀'},
 ];
+
+/** A chat of user and assistant in turns. */
+function chatOf(contents: readonly string[], hasSystem = false): ChatMessage[] {
+  const turns = contents.map((content, i) => ({
+    role: i % 2 === 0 ? 'user' : 'assistant',
+    content,
+  }));
+  return hasSystem ? [{role: 'system', content: 'be kind'}, ...turns] : turns;
+}
 
 /** What the loss counts of an example, as text, one entry a run of tokens. */
 function learnedTexts(tokenizer: Tokenizer, value: unknown, learnPrompts = false): string[] {
@@ -127,6 +136,54 @@ describe('encodeExample', () => {
         expect(characters).to.be.below(100_000);
       });
 
+      it('finds the turns of a long chat by their neighbours, where they are by all before them', () => {
+        const content = fc.oneof(
+          fc
+            .array(fc.constantFrom(' the', ' cat', 'house', ' ', '\n\n', '😀', '12345', '!?'), {
+              minLength: 1,
+              maxLength: 12,
+            })
+            .map((words) => words.join('')),
+          fc.string({unit: 'grapheme', minLength: 1, maxLength: 8}),
+          fc.constantFrom('the small cat sees the house. '.repeat(20), '<s>', '</s> a', 'x'),
+        );
+        const chat = fc.tuple(fc.boolean(), fc.array(content, {minLength: 2, maxLength: 40}));
+        fc.assert(
+          fc.property(
+            chat.map(([hasSystem, contents]) => chatOf(contents, hasSystem)),
+            fc.constantFrom(Infinity, 100),
+            (messages, most) => {
+              const encode = (longest: number) =>
+                encodeExample({format: 'chat', messages}, tokenizer, false, most, longest);
+              expect(encode(0)).to.deep.equal(encode(Infinity));
+            },
+          ),
+          {numRuns: 200},
+        );
+      });
+
+      it('reads a chat of a thousand turns in proportion to its length', () => {
+        const cost = (turns: number): number => {
+          let characters = 0;
+          const counted: Tokenizer = {
+            ...tokenizer,
+            encode: (text, options) => {
+              characters += text.length;
+              return tokenizer.encode(text, options);
+            },
+            applyChatTemplate: ((messages: ChatMessage[], options: {tokenize: false}) => {
+              const text = tokenizer.applyChatTemplate(messages, options);
+              characters += text.length;
+              return text;
+            }) as Tokenizer['applyChatTemplate'],
+          };
+          const contents = Array.from({length: turns}, (_, i) => `the cat ${i} sees the house`);
+          encodeExample({format: 'chat', messages: chatOf(contents)}, counted, false, Infinity, 0);
+          return characters;
+        };
+        expect(cost(1000)).to.be.below(4.2 * cost(250));
+      });
+
       it('learns prompts too if it is told to', () => {
         for (const value of [{messages: conversation}, {instruction: 'x', output: 'y'}]) {
           expect(learnedTexts(tokenizer, value, true)).to.have.length(1);
@@ -157,5 +214,16 @@ describe('encodeExample', () => {
       tokenizerFiles('bytelevel', {'chat_template.jinja': template}),
     );
     expect(encode(changing, 5)).to.throw('writes the turns before message 3 otherwise');
+    const many = chatOf(Array.from({length: 20}, () => 'x'));
+    const numbered = await loadTokenizer(
+      tokenizerFiles('bytelevel', {
+        'chat_template.jinja':
+          '{% for m in messages %}{{ loop.index }}: {{ m.content }};{% endfor %}',
+      }),
+    );
+    // each turn is written otherwise among fewer
+    expect(() =>
+      encodeExample({format: 'chat', messages: many}, numbered, false, Infinity, 0),
+    ).to.throw('writes the turns before message 10 otherwise');
   });
 });

@@ -284,6 +284,31 @@ describe('textDataset', () => {
         'textDataset: the state is of a dataset with seed 7; this one has 8',
       );
     });
+
+    it('refuses what is no state, and goes on as before', async () => {
+      const create = () => textDataset(numbered(3), tokenizer, {...options, packing: true});
+      const dataset = create();
+      const state = dataset.state();
+      const {rest, report} = state;
+      for (const [changes, message] of [
+        [{settings: null}, /a state must be \{settings, epoch, drawn, rest, report\}, .* got/],
+        [
+          {settings: {...state.settings, seed: {toString: 1}}},
+          /seed \{"toString":1\}; this one has 7/,
+        ],
+        [{epoch: -1}, /epoch must be an integer .*; got -1/],
+        [{drawn: 0.5}, /drawn must be an integer .*; got 0.5/],
+        [{rest: {...rest, ids: [1]}}, /rest must be \{ids, labels\}, as many labels as tokens/],
+        [{rest: {ids: [4e9], labels: [-100]}}, /rest must be .* from 0 to 2147483647/],
+        [{report: {...report, isComplete: true}}, /report must be that of a pass that goes on/],
+        [{report: {...report, problems: [null]}}, /report must be .* \{line, kind, reason\}; got/],
+        [{report: {...report, used: '1'}}, /report\.used must be an integer .*; got '1'/],
+      ] as const) {
+        const wrong = {...state, ...changes} as unknown as TextDatasetState;
+        expect(() => dataset.restore(wrong)).to.throw(message);
+        expect(dataset.state()).to.deep.equal(state);
+      }
+    });
   });
 
   it('goes on without end if it is told to', async () => {

@@ -1,0 +1,53 @@
+import {execFile} from 'node:child_process';
+import {fileURLToPath} from 'node:url';
+import {promisify} from 'node:util';
+import {expect} from 'chai';
+import {backends} from '../support/backends';
+import {differences, residentGrowth, type Sample} from './samples';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+async function train(...args: string[]): Promise<Sample[]> {
+  const program = ['--expose-gc', '--import', 'tsx', 'test/soak/training.ts', ...args];
+  const env = {...process.env, NODE_V8_COVERAGE: '', TF_CPP_MIN_LOG_LEVEL: '2'};
+  const {stdout} = await promisify(execFile)(process.execPath, program, {cwd: root, env});
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Sample);
+}
+
+describe('a long training', function () {
+  this.timeout(180_000);
+
+  // `npm run soak` makes 20000 steps, and looks at resident memory, too.
+  for (const backend of backends) {
+    for (const model of ['llama', 'convolution']) {
+      it(`holds the same tensors after each period [${backend}, ${model}]`, async () => {
+        const samples = await train(backend, '1000', model, 'owlore');
+        expect(samples.map(({step}) => step)).to.deep.equal(
+          Array.from({length: 10}, (_, i) => 100 * (i + 1)),
+        );
+        expect(differences(samples.slice(1))).to.deep.equal([]);
+      });
+    }
+  }
+
+  it('does not pass if something grows', () => {
+    const sample: Sample = {step: 100, tensors: 5, bytes: 80, data: 5, rss: 1e8};
+    const series = (change: (i: number) => Partial<Sample>): Sample[] =>
+      Array.from({length: 20}, (_, i) => ({...sample, step: 100 * (i + 1), ...change(i)}));
+    expect(differences(series(() => ({})))).to.deep.equal([]);
+    expect(differences(series((i) => (i > 2 ? {tensors: 6, bytes: 84} : {})))).to.deep.equal([
+      'tensors: 5 after step 100, 6 after step 400, 6 at the end',
+      'bytes: 80 after step 100, 84 after step 400, 84 at the end',
+    ]);
+    expect(differences(series((i) => ({data: 5 + i})))).to.deep.equal([
+      'data: 5 after step 100, 6 after step 200, 24 at the end',
+    ]);
+    expect(residentGrowth(series((i) => ({rss: 1e8 + 2e5 * i})))).to.deep.equal([]);
+    expect(residentGrowth(series((i) => ({rss: 1e8 + 5e5 * i})))).to.deep.equal([
+      'resident memory: 101.0 MB at first, 108.5 MB at the end',
+    ]);
+  });
+});
