@@ -65,7 +65,7 @@ export class KernelGraphs {
     usage.runs++;
     if (usage.runs < this.runsBefore) return runOps(kernel, new NativeOps(backend), inputs, attrs);
     const ops = new RecordingOps(backend, inputs);
-    const results = runOps(kernel, ops, inputs, attrs);
+    const results = runOps(kernel, ops, ops.inputs, attrs);
     usage.graph = ops.graphOf(results);
     this.waiting.push(usage);
     return results;
