@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {isObject} from '../files/json';
 import {parseSafetensors, type HostTensor} from '../files/safetensors';
 import type {ModelTarget} from '../files/sink';
+import {restoreKernelHistory} from '../kernels/kernel_history';
 import {checkSamplingState} from '../layer_sampling/saved_state';
 import {allLayers} from '../model/layer_tree';
 import {checkChoice, checkKnown, display} from '../options';
@@ -77,7 +78,9 @@ export async function resumeCheckpoint(
     await checkFiles(source, candidate.manifest, layers);
   });
   await apply(source, manifest, parts, layers);
-  warnIfInexact(manifest, parts);
+  const isSameBackend = manifest.backend === tf.getBackend();
+  const runsAlike = isSameBackend && restoreKernelHistory(manifest.kernels ?? null);
+  warnIfInexact(manifest, parts, runsAlike);
   const {step, epoch, metric, extra} = manifest;
   return {path, step, epoch, metric, extra};
 }
@@ -289,10 +292,20 @@ async function optimizerTensors(
 }
 
 /** Says why the training may differ from one that had not stopped. */
-function warnIfInexact({backend}: Manifest, {model}: CheckpointParts): void {
+function warnIfInexact(
+  {backend, kernels}: Manifest,
+  {model}: CheckpointParts,
+  runsAlike: boolean,
+): void {
   const reasons: string[] = [];
   if (backend !== tf.getBackend()) {
     reasons.push(`it was saved on the backend '${backend}', and this is '${tf.getBackend()}'`);
+  } else if (!runsAlike) {
+    reasons.push(
+      kernels === undefined
+        ? 'the version of tfjs-owlore that saved it did not save which kernels ran as graphs'
+        : 'kernels that ran as graphs, or op by op, cannot do so here',
+    );
   }
   const random = allLayers(model).filter(({layer}) => drawsWithoutSeed(layer));
   if (random.length > 0) {

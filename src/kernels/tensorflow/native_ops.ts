@@ -157,9 +157,12 @@ export class NativeOps {
     return scalar;
   }
 
-  zeros(shape: readonly number[]): Native {
+  /** @param type float32 or int32. */
+  zeros(shape: readonly number[], type = this.float32): Native {
     const dims = this.constant(Int32Array.from(shape), [shape.length]);
-    return this.run('Fill', [dims, this.scalar(0)], {T: this.float32, index_type: this.int32});
+    const isInt32 = type.number === this.int32.number;
+    const zero = isInt32 ? this.constant(Int32Array.of(0), []) : this.scalar(0);
+    return this.run('Fill', [dims, zero], {T: type, index_type: this.int32});
   }
 
   add(a: Native, b: Native): Native {
