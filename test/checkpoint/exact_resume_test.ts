@@ -102,8 +102,11 @@ describeBackends('exact resume', (backend) => {
       {seed: 7, ...fuzz(36)},
     )).timeout(process.env.OWLORE_FUZZ_RUNS === undefined ? 240_000 : 0);
 
-  it('has those of a LLaMA, after each batch', async () => {
-    const options: SmallTrainingOptions = {task: 'llama', sampling: {gamma: 1, interval: 2}};
+  it('has those of a LLaMA', async () => {
+    const options: SmallTrainingOptions = {
+      ...{task: 'llama', blocks: 2},
+      sampling: {gamma: 1, interval: 2},
+    };
     installNewKernels(16);
     const whole = new SmallTraining(options);
     await whole.optimizer.ready();
@@ -121,10 +124,11 @@ describeBackends('exact resume', (backend) => {
     whole.dispose();
     // Some kernels run several times in a batch, some once.
     if (backend === 'tensorflow') expect(new Set(graphs).size, graphs.join()).to.be.greaterThan(3);
-    for (let stop = 0; stop < BATCHES; stop++) {
+    for (let stop = 0; stop < BATCHES; stop += backend === 'tensorflow' ? 1 : 5) {
       installNewKernels(16);
       const resumed = new SmallTraining({...options, seed: 2});
       await resumeCheckpoint(files[stop]!, resumed.parts);
+      expect(countGraphs(), `after batch ${stop}`).to.equal(graphs[stop]);
       const after = await resumed.train(BATCHES - stop);
       expect(after, `after batch ${stop}`).to.deep.equal(losses.slice(stop));
       expect(await resumed.snapshot(), `after batch ${stop}`).to.deep.equal(end);

@@ -50,7 +50,7 @@ export const unsortedSegmentSum: KernelMaker = (stock) => {
     const [rows, ...rest] = x.shape as [number, ...number[]];
     const shape = [segments, ...rest];
     const rowSize = tf.util.sizeFromShape(rest);
-    // Sums of whole numbers are the same in any order; empty arrays are not for programs.
+    // Whole numbers have one sum in any order.
     if (x.dtype !== 'float32' || segments * rows * rowSize === 0) {
       return stock!.kernelFunc({inputs, backend, attrs: attrs as unknown as tf.NamedAttrMap});
     }

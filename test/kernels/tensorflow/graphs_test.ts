@@ -209,6 +209,26 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
       expect(calls.slice(2)).to.deep.equal(['loadSavedModel', 'runSavedModel', 'runSavedModel']);
     });
 
+    it('round as they would have there, where a graph rounds in another way than its ops', () => {
+      // TensorFlow multiplies the two numbers beforehand.
+      const twice: NativeKernel<object> = (ops, {a}) =>
+        ops.mul(ops.mul(a!, ops.scalar(1 / 3)), ops.scalar(1 / 7));
+      const numbers = (): number[] =>
+        tf.tidy(() => {
+          const inputs = {a: tf.randomNormal([64], 0, 1, 'float32', 1)};
+          const func = graphs.kernelFunc('twice', twice);
+          const [result] = func({inputs, attrs: {}, backend}) as tf.Tensor[];
+          return Array.from(result!.dataSync());
+        });
+      const all = Array.from({length: RUNS_BEFORE + 1}, numbers);
+      const asGraph = all.at(-1)!;
+      expect(all[0]).not.to.deep.equal(asGraph);
+      other.kernelFunc('twice', twice);
+      expect(other.restore(backend, history())).to.equal(true);
+      goOn();
+      expect(numbers()).to.deep.equal(asGraph);
+    });
+
     it('forget what they had themselves, and hold no more tensors', () => {
       goOn();
       for (let run = 0; run < RUNS_BEFORE + 1; run++) compute(5);

@@ -29,12 +29,10 @@ describeWebgpu('UnsortedSegmentSum on webgpu', () => {
       {numRuns: 40},
     ));
 
-  it('keeps whole numbers whole, and takes no rows', async () => {
-    const [sums, none] = await run('webgpu', {}, () => [
+  it('keeps whole numbers whole', async () => {
+    const [sums] = await run('webgpu', {}, () => [
       tf.unsortedSegmentSum(tf.tensor1d([1, 2, 3], 'int32'), tf.tensor1d([2, 0, 2], 'int32'), 3),
-      tf.unsortedSegmentSum(tf.zeros([0, 2]), tf.tensor1d([], 'int32'), 2),
     ]);
     expect(sums!.values).to.deep.equal(new Int32Array([2, 0, 4]));
-    expect(none!.shape).to.deep.equal([2, 2]);
   });
 });
