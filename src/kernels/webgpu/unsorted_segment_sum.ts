@@ -50,8 +50,12 @@ export const unsortedSegmentSum: KernelMaker = (stock) => {
     const [rows, ...rest] = x.shape as [number, ...number[]];
     const shape = [segments, ...rest];
     const rowSize = tf.util.sizeFromShape(rest);
+    if (segments * rows * rowSize === 0) {
+      const zeros = tf.util.makeZerosTypedArray(segments * rowSize, x.dtype as tf.NumericDataType);
+      return backend.makeTensorInfo(shape, x.dtype, zeros);
+    }
     // Whole numbers have one sum in any order.
-    if (x.dtype !== 'float32' || segments * rows * rowSize === 0) {
+    if (x.dtype !== 'float32') {
       return stock!.kernelFunc({inputs, backend, attrs: attrs as unknown as tf.NamedAttrMap});
     }
     const components = componentsFor(rowSize);

@@ -29,10 +29,12 @@ describeWebgpu('UnsortedSegmentSum on webgpu', () => {
       {numRuns: 40},
     ));
 
-  it('keeps whole numbers whole', async () => {
-    const [sums] = await run('webgpu', {}, () => [
+  it('keeps whole numbers whole, and is zero where there are no rows', async () => {
+    const [sums, none] = await run('webgpu', {}, () => [
       tf.unsortedSegmentSum(tf.tensor1d([1, 2, 3], 'int32'), tf.tensor1d([2, 0, 2], 'int32'), 3),
+      tf.unsortedSegmentSum(tf.zeros([0, 2]), tf.tensor1d([], 'int32'), 2),
     ]);
     expect(sums!.values).to.deep.equal(new Int32Array([2, 0, 4]));
+    expect(none).to.deep.equal({shape: [2, 2], values: new Float32Array(4)});
   });
 });
