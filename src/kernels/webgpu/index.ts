@@ -19,18 +19,16 @@ const KERNELS = {
   [OwLoreOrthonormalize]: orthonormalize,
   [OwLoreMagnitudeSums]: magnitudeSums,
   [OwLoreCountAbove]: countAbove,
-};
-
-const MAKERS: Readonly<Record<string, KernelMaker>> = {
-  ...Object.fromEntries(
-    Object.entries(KERNELS).map(([name, kernel]) => [
-      name,
-      // Each kernel has its own types of inputs and attributes; the registry has none.
-      () => kernel as unknown as tf.KernelFunc,
-    ]),
-  ),
   [tf.UnsortedSegmentSum]: unsortedSegmentSum,
 };
+
+const MAKERS: Readonly<Record<string, KernelMaker>> = Object.fromEntries(
+  Object.entries(KERNELS).map(([name, kernel]) => [
+    name,
+    // Each kernel has its own types of inputs and attributes; the registry has none.
+    () => kernel as unknown as tf.KernelFunc,
+  ]),
+);
 
 let putBack: (() => void) | undefined;
 
