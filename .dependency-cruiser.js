@@ -39,7 +39,7 @@ const sources = {
     ...['options', 'random', 'tfjs', 'model', 'scores', 'sampling'],
     ...['sampling_plan', 'layer_sampling_options'],
   ],
-  checkpoint: ['options', 'tfjs', 'model', 'files', 'optim', 'layer_sampling'],
+  checkpoint: ['options', 'tfjs', 'model', 'files', 'kernels', 'optim', 'layer_sampling'],
   main: [
     ...['options', 'random', 'tfjs', 'on_demand', 'model', 'memory', 'files', 'kernels', 'tape'],
     ...['scores', 'sampling', 'optim', 'preload', 'sampling_plan', 'layer_sampling_options'],

@@ -41,6 +41,10 @@ export class OnDemand<T> {
 /** The kernels of a backend. */
 export interface KernelModule {
   installKernels(): Promise<void>;
+  /** What later runs depend on, as plain JSON, where kernels remember how often they ran; null if they are not registered. */
+  kernelHistory?(): object | null;
+  /** Goes on from such a history; whether kernels will compute as where it comes from. */
+  restoreKernelHistory?(history: object | null): boolean;
 }
 
 /** The kernels by backend. Those for tensorflow are provided only in Node: no page has them. */

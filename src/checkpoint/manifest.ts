@@ -25,6 +25,8 @@ export interface Manifest {
   metric: number | null;
   /** tfjs's backend. */
   backend: string;
+  /** What later runs of its kernels depend on, or null. Checkpoints of earlier versions do not have it. */
+  kernels?: object | null;
   /** The layers with their weights, in the order of the model. */
   model: Array<{layer: string; weights: string[]; file: string}>;
   optimizer: {

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {show} from '../files/json';
 import {parseSafetensors, type HostTensor} from '../files/safetensors';
 import type {ModelTarget} from '../files/sink';
+import {restoreKernelHistory} from '../kernels/kernel_history';
 import {allLayers} from '../model/layer_tree';
 import {checkChoice, checkKnown, cut, display} from '../options';
 import {rememberCheckpoint} from '../optim/lost_device';
@@ -86,7 +87,9 @@ export async function resumeCheckpoint(
   });
   await apply(source, {path, manifest}, parts, layers);
   rememberCheckpoint(parts.optimizer, placeOfFile(source, path));
-  warnIfInexact(manifest, parts);
+  const isSameBackend = manifest.backend === tf.getBackend();
+  const runsAlike = isSameBackend && restoreKernelHistory(manifest.kernels ?? null);
+  warnIfInexact(manifest, parts, runsAlike);
   const {step, epoch, metric, extra} = manifest;
   return {path, step, epoch, metric, extra};
 }
@@ -320,7 +323,7 @@ function optimizerTensors(
   const integers = Object.entries(counters).flatMap(([name, values]) => {
     const own = ownName(name);
     // Variables of other models are listed without a state where a loop does not name its own.
-    return own === null ? [] : {name: own, values, shape: Array.isArray(values) ? [4] : []};
+    return own === null ? [] : {name: own, values, shape: Array.isArray(values) ? [values.length] : []};
   });
   const floats = [...tensors].map(([name, {values, shape}]) => {
     const own = ownName(name);
@@ -342,11 +345,21 @@ function optimizerTensors(
 }
 
 /** Says why the training may differ from one that had not stopped. */
-function warnIfInexact({backend}: Manifest, {model}: CheckpointParts): void {
+function warnIfInexact(
+  {backend, kernels}: Manifest,
+  {model}: CheckpointParts,
+  runsAlike: boolean,
+): void {
   const reasons: string[] = [];
   if (backend !== tf.getBackend()) {
     reasons.push(
       `it was saved on the backend ${display(backend)}, and this is '${tf.getBackend()}'`,
+    );
+  } else if (!runsAlike) {
+    reasons.push(
+      kernels === undefined
+        ? 'the version of tfjs-owlore that saved it did not save which kernels ran as graphs'
+        : 'kernels that ran as graphs, or op by op, cannot do so here',
     );
   }
   const random = allLayers(model).filter(({layer}) => drawsWithoutSeed(layer));

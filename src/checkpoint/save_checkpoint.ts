@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {listFiles} from '../files/list_files';
 import {serializeSafetensors, type HostTensor} from '../files/safetensors';
 import {openSink, type FileSink, type ModelTarget} from '../files/sink';
+import {kernelHistory} from '../kernels/kernel_history';
 import {checkKnown, checkNumber} from '../options';
 import {lostDevice, rememberCheckpoint} from '../optim/lost_device';
 import {variableOfSaved, type NamedTensor} from '../optim/saved_state';
@@ -122,7 +123,7 @@ export async function writeCheckpoint(
       format: FORMAT,
       version: VERSION,
       step: optimizer.iterations,
-      ...{epoch, metric, backend: tf.getBackend()},
+      ...{epoch, metric, backend: tf.getBackend(), kernels: kernelHistory()},
       model: weights,
       optimizer: {
         settings: optimizer.settings,

@@ -101,16 +101,18 @@ export function checkCounters(owner: string, counters: unknown): asserts counter
   }
   const isIn = (least: number, value: unknown): boolean =>
     Number.isInteger(value) && (value as number) >= least && (value as number) <= MOST;
-  /** Of a variable; its place may be −1. */
+  /** Of a variable, with or without the 1 after them; its place may be −1. */
   const areClocks = (value: unknown): boolean =>
-    Array.isArray(value) && value.length === 4 && value.every((x, i) => isIn(i === 2 ? -1 : 0, x));
+    Array.isArray(value) &&
+    (value.length === 4 || (value.length === 5 && value[4] === 1)) &&
+    value.every((x, i) => isIn(i === 2 ? -1 : 0, x));
   for (const [name, value] of Object.entries(counters)) {
     const isOfVariable = name.endsWith(suffixes.clocks);
     if (!isOfVariable && name !== HALVINGS && !first.includes(name)) {
       throw new Error(`${owner}: ${show(name)} is no counter of this optimizer`);
     }
     if (isOfVariable ? areClocks(value) : isIn(0, value)) continue;
-    const wanted = isOfVariable ? 'four integers' : 'an integer';
+    const wanted = isOfVariable ? 'four integers, or five of which the last is 1,' : 'an integer';
     throw new Error(
       `${owner}: ${show(name)} must be ${wanted} from 0 to ${MOST}; got ${show(value)}`,
     );

@@ -7,24 +7,39 @@ import {
   type LayerSamplingOptions,
   type OwLoreOptions,
 } from '../../src/index';
-import {uninstallKernels} from '../../src/kernels/tensorflow';
+import {KernelGraphs} from '../../src/kernels/tensorflow/graphs';
+import {install, uninstallKernels} from '../../src/kernels/tensorflow/install';
+import {createLlama, sparseCrossEntropy} from '../../src/llama';
 
 const FEATURES = 6;
 const UNITS = 8;
 const ROWS = 5;
 
 /**
- * The option `kernels` with which a training is exact. On tensorflow this library's kernels begin op by op and go on as graphs, which
- * round in another way; there, those that are registered are removed.
+ * On tensorflow: kernels that have not run yet, as in a new process; after `runsBefore` runs with inputs of the same shapes they run
+ * as graphs, which round in another way than op by op.
  */
-export function exactKernels(): 'auto' | 'none' {
-  if (tf.getBackend() !== 'tensorflow') return 'auto';
+export function installNewKernels(runsBefore = 3): void {
+  if (tf.getBackend() !== 'tensorflow') return;
   uninstallKernels();
-  return 'none';
+  install(new KernelGraphs(runsBefore));
 }
+
+/** What is trained. */
+interface Task {
+  /** A model with blocks of these names. */
+  model(seed: number, blocks: number): tfl.LayersModel;
+  block(i: number): string;
+  batch(seed: number): Batch;
+  loss(labels: tf.Tensor, output: tf.Tensor): tf.Scalar;
+}
+
+type Batch = Record<'xs' | 'ys', tf.Tensor>;
 
 /** What can be chosen of a {@link SmallTraining}. */
 export interface SmallTrainingOptions {
+  /** Default `'dense'`. */
+  task?: keyof typeof tasks;
   optimizer?: OwLoreOptions;
   /** Null: no callback. */
   sampling?: LayerSamplingOptions | null;
@@ -35,26 +50,26 @@ export interface SmallTrainingOptions {
 }
 
 /** Batches that are drawn by their number, in an order of their own. */
-export class NumberedBatches implements AsyncIterable<{xs: tf.Tensor; ys: tf.Tensor}> {
+export class NumberedBatches implements AsyncIterable<Batch> {
   private position = 0;
 
   /** @param count Batches in a pass. */
-  constructor(private readonly count = Infinity) {}
+  constructor(
+    private readonly count = Infinity,
+    private readonly batch = denseBatch,
+  ) {}
 
-  next(): {xs: tf.Tensor2D; ys: tf.Tensor2D} {
+  next(): Batch {
     const seed = 1 + 7 * this.position++;
-    return tf.tidy(() => {
-      const xs = tf.randomUniform<tf.Rank.R2>([ROWS, FEATURES], -1, 1, 'float32', seed);
-      return {xs, ys: tf.mul<tf.Tensor2D>(tf.slice(xs, [0, 0], [ROWS, 1]), tf.sum(xs, 1, true))};
-    });
+    return tf.tidy(() => this.batch(seed));
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<{xs: tf.Tensor2D; ys: tf.Tensor2D}, void> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<Batch, void> {
     do yield this.next();
     while (this.position % this.count !== 0);
   }
 
-  async iterator(): Promise<AsyncGenerator<{xs: tf.Tensor2D; ys: tf.Tensor2D}, void>> {
+  async iterator(): Promise<AsyncGenerator<Batch, void>> {
     return this[Symbol.asyncIterator]();
   }
 
@@ -75,17 +90,19 @@ export class SmallTraining {
   readonly optimizer: OwLoreOptimizer;
   readonly callback: LayerSamplingCallback | null;
   readonly data: NumberedBatches;
+  private readonly task: Task;
   private isAttached = false;
 
-  constructor({optimizer, sampling, seed = 1, blocks = 4}: SmallTrainingOptions = {}) {
-    this.model = smallModel(seed, blocks);
+  constructor({task, optimizer, sampling, seed = 1, blocks = 4}: SmallTrainingOptions = {}) {
+    this.task = tasks[task ?? 'dense'];
+    this.model = this.task.model(seed, blocks);
     this.optimizer = new OwLoreOptimizer({learningRate: 0.05, rank: 2, ...optimizer});
-    const names = Array.from({length: blocks}, (_, i) => `b${i}`);
+    const names = Array.from({length: blocks}, (_, i) => this.task.block(i));
     this.callback =
       sampling === null
         ? null
         : new LayerSamplingCallback({gamma: 2, interval: 3, blocks: names, ...sampling});
-    this.data = new NumberedBatches();
+    this.data = new NumberedBatches(Infinity, this.task.batch);
   }
 
   get parts(): CheckpointParts {
@@ -104,7 +121,7 @@ export class SmallTraining {
       callback?.step();
       const {xs, ys} = data.next();
       const loss = optimizer.minimize(
-        () => tf.losses.meanSquaredError(ys, model.apply(xs, {training: true}) as tf.Tensor),
+        () => this.task.loss(ys, model.apply(xs, {training: true}) as tf.Tensor),
         true,
         variables,
       )!;
@@ -129,7 +146,7 @@ export class SmallTraining {
       const values = await tensor.data();
       const all = isInteger ? Array.from(values) : bits(values as Float32Array);
       // the largest number of a name is different in each process
-      state[name.replace(/(kernel|bias)(_\d+)/, '$1')] = name.endsWith('clocks')
+      state[name.replace(/(kernel|bias|weight)(_\d+)/, '$1')] = name.endsWith('clocks')
         ? [...all.slice(0, 3), ...all.slice(4)]
         : all;
     }
@@ -168,3 +185,36 @@ export function smallModel(seed: number, blocks: number): tfl.LayersModel {
     outputs: layer('head', 1, 0).apply(x) as tfl.SymbolicTensor,
   });
 }
+
+function denseBatch(seed: number): Batch {
+  const xs = tf.randomUniform([ROWS, FEATURES], -1, 1, 'float32', seed);
+  return {xs, ys: tf.mul(tf.slice(xs, [0, 0], [ROWS, 1]), tf.sum(xs, 1, true))};
+}
+
+const VOCABULARY = 24;
+const LENGTH = 12;
+
+const tasks = {
+  /** A function of six numbers, by dense layers. */
+  dense: {
+    model: smallModel,
+    block: (i) => `b${i}`,
+    batch: denseBatch,
+    loss: (ys, output) => tf.losses.meanSquaredError(ys, output),
+  },
+  /** The next token, by a LLaMA. */
+  llama: {
+    model: (seed, blocks) =>
+      createLlama({
+        ...{vocabSize: VOCABULARY, hiddenSize: 16, intermediateSize: 24, numHiddenLayers: blocks},
+        ...{numAttentionHeads: 2, numKeyValueHeads: 1, seed},
+      }),
+    block: (i) => `model.layers.${i}`,
+    batch: (seed) => {
+      const ids = tf.randomUniformInt([3, LENGTH + 1], 0, VOCABULARY, seed);
+      const from = (start: number): tf.Tensor => tf.slice(ids, [0, start], [3, LENGTH]);
+      return {xs: from(0), ys: from(1)};
+    },
+    loss: sparseCrossEntropy,
+  },
+} satisfies Record<string, Task>;

@@ -1,5 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import {
+  OwLoreAdam,
   updateInputs,
   type OwLoreAdamAttrs,
   type OwLoreAdamInputs,
@@ -7,7 +8,7 @@ import {
   type Side,
 } from '../kernel_names';
 import type {KernelGraphs} from './graphs';
-import type {NativeInputs, NativeKernel} from './kernel';
+import type {KernelRunner, NativeInputs, NativeKernel} from './kernel';
 import {nativeOf, NativeOps, type Native, type NodeBackend} from './native_ops';
 import {changeTensors, readVariable} from './native_variables';
 
@@ -24,13 +25,14 @@ interface AdamArgs {
  * the other variables in place, one after the other.
  */
 export function createAdam(graphs: KernelGraphs): tf.KernelFunc {
+  const runInSubspaces = graphs.runner(OwLoreAdam, adamInSubspaces);
   const adam = (args: AdamArgs): tf.TensorInfo[] => {
     const {inputs, attrs, backend} = args;
     const {allFinite} = inputs;
     if (allFinite && !backend.readSync(allFinite.dataId)[0]) return unchanged(args);
     const isProjected = ({side}: OwLoreUpdate): boolean => side !== undefined;
     const places = attrs.updates.flatMap((update, i) => (isProjected(update) ? [i] : []));
-    const projected = moveProjected(graphs, args, places);
+    const projected = moveProjected(runInSubspaces, args, places);
     return attrs.updates.flatMap((update, i) =>
       isProjected(update) ? projected.splice(0, 3) : moveInPlace(inputs, i, attrs, backend),
     );
@@ -51,7 +53,7 @@ function unchanged({inputs, attrs, backend}: AdamArgs): tf.TensorInfo[] {
 }
 
 function moveProjected(
-  graphs: KernelGraphs,
+  runInSubspaces: KernelRunner<AdamInSubspaces>,
   {inputs, attrs: {beta1, beta2, updates}, backend}: AdamArgs,
   places: readonly number[],
 ): tf.TensorInfo[] {
@@ -77,16 +79,14 @@ function moveProjected(
     const clip = inputs.clip && {clip: nativeOf(backend, inputs.clip)};
     const sides = places.map((place) => updates[place]!.side!);
     const attrs = {beta1, beta2, sides};
-    const results = graphs.run(backend, adamInSubspaces, {...given, ...clip}, attrs);
+    const results = runInSubspaces(backend, {...given, ...clip}, attrs);
     return results.map((x) => backend.createOutputTensor(x));
   });
 }
 
-const adamInSubspaces: NativeKernel<Betas & {sides: readonly Side[]}> = (
-  ops,
-  inputs,
-  {sides, ...attrs},
-) =>
+type AdamInSubspaces = Betas & {sides: readonly Side[]};
+
+const adamInSubspaces: NativeKernel<AdamInSubspaces> = (ops, inputs, {sides, ...attrs}) =>
   sides.flatMap((side, i) => {
     const of = (name: string): Native | undefined => inputs[`${name}${i}`];
     const clip = inputs['clip'];

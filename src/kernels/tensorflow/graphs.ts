@@ -1,5 +1,11 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import {nativeInputs, runOps, type NativeInputs, type NativeKernel} from './kernel';
+import {
+  nativeInputs,
+  runOps,
+  type KernelRunner,
+  type NativeInputs,
+  type NativeKernel,
+} from './kernel';
 import {NativeOps, type Native, type NodeBackend} from './native_ops';
 import {RecordingOps, type Graph} from './recording_ops';
 import {loadGraphs, type LoadedGraph} from './saved_model';
@@ -12,10 +18,27 @@ const MOST_REMEMBERED = 32;
 
 /** A kernel with inputs of certain shapes and certain attributes. */
 interface Usage {
-  /** How often it ran op by op. */
+  /** How often it ran op by op; from `runsBefore` on it runs as a graph. */
   runs: number;
   graph?: Graph;
   loaded?: LoadedGraph;
+}
+
+/** What tells a kernel's usages apart, as plain JSON. */
+interface UsageKey {
+  inputs: Array<[name: string, dtype: number, shape: readonly number[]]>;
+  attrs: unknown;
+}
+
+/**
+ * How often kernels ran, as plain JSON. Graphs may round in another way than the ops one by one; kernels that go on from the same
+ * history round in the same way.
+ */
+export interface GraphsHistory {
+  /** Whether TensorFlow failed to load a graph, so that all kernels run op by op. */
+  isRefused: boolean;
+  /** The usages by the names of the kernels, the one that was used last at the end. */
+  kernels: Record<string, Array<UsageKey & {runs: number}>>;
 }
 
 /**
@@ -24,7 +47,8 @@ interface Usage {
  * do none of that.
  */
 export class KernelGraphs {
-  private readonly usages = new Map<unknown, Map<string, Usage>>();
+  private readonly kernels = new Map<string, NativeKernel<unknown>>();
+  private readonly usages = new Map<string, Map<string, Usage>>();
   /** Usages with a graph that is not loaded yet. They are loaded together, because TensorFlow logs the loading of each model. */
   private waiting: Usage[] = [];
   /** Whether TensorFlow failed to load a graph; then no graphs are used. */
@@ -32,13 +56,57 @@ export class KernelGraphs {
 
   constructor(private readonly runsBefore = RUNS_BEFORE_GRAPH) {}
 
-  /** Turns a kernel into a function that tfjs can register. */
-  kernelFunc<Attrs>(kernel: NativeKernel<Attrs>): tf.KernelFunc {
+  /** Turns a kernel into a function that tfjs can register. A history knows the kernel by its name. */
+  kernelFunc<Attrs>(name: string, kernel: NativeKernel<Attrs>): tf.KernelFunc {
+    const run = this.runner(name, kernel);
     return ({inputs, backend, attrs}) => {
       const native = backend as NodeBackend;
-      const results = this.run(native, kernel, nativeInputs(native, inputs), attrs as Attrs);
+      const results = run(native, nativeInputs(native, inputs), attrs as Attrs);
       return results.map((x) => native.createOutputTensor(x));
     };
+  }
+
+  /** A function that runs a kernel; its inputs are float32 or int32. */
+  runner<Attrs>(name: string, kernel: NativeKernel<Attrs>): KernelRunner<Attrs> {
+    this.kernels.set(name, kernel as NativeKernel<unknown>);
+    return (backend, inputs, attrs) => this.run(backend, name, inputs, attrs);
+  }
+
+  /** How often the kernels ran until now. */
+  history(): GraphsHistory {
+    const ofUsages = (ofKernel: ReadonlyMap<string, Usage>): Array<UsageKey & {runs: number}> =>
+      Array.from(ofKernel, ([key, {runs}]) => ({...(JSON.parse(key) as UsageKey), runs}));
+    const entries = Array.from(
+      this.usages,
+      ([name, ofKernel]) => [name, ofUsages(ofKernel)] as const,
+    );
+    return {isRefused: this.isRefused, kernels: Object.fromEntries(entries)};
+  }
+
+  /**
+   * Goes on from a history in place of its own: what ran as a graph does so from its next run on, and all else counts on.
+   *
+   * @param history May come from a stranger's file.
+   * @returns whether kernels will run as where the history comes from. They do not on a GPU, or if it is not of these kernels; then
+   *   all begin anew.
+   */
+  restore(backend: NodeBackend, history: unknown): boolean {
+    this.dispose();
+    this.isRefused = false;
+    if (!isHistory(history)) return false;
+    const {isRefused, kernels} = history;
+    this.isRefused = isRefused; // then nothing was counted any more
+    if (isRefused) return true;
+    const names = Object.keys(kernels);
+    // There nothing is counted, nor runs as a graph.
+    if (backend.isUsingGpuDevice) return names.length === 0;
+    if (!names.every((name) => this.kernels.has(name))) return false;
+    for (const name of names) {
+      for (const {inputs, attrs, runs} of kernels[name]!) {
+        this.usageOf(name, {inputs, attrs}).runs = runs;
+      }
+    }
+    return true;
   }
 
   /** Frees the graphs. */
@@ -46,36 +114,41 @@ export class KernelGraphs {
     for (const ofKernel of this.usages.values()) {
       for (const key of ofKernel.keys()) this.forget(ofKernel, key);
     }
+    this.usages.clear();
   }
 
-  /** Runs a kernel; its inputs are float32 or int32. */
-  run<Attrs>(
-    backend: NodeBackend,
-    kernel: NativeKernel<Attrs>,
-    inputs: NativeInputs,
-    attrs: Attrs,
-  ): Native[] {
+  private run(backend: NodeBackend, name: string, inputs: NativeInputs, attrs: unknown): Native[] {
+    const kernel = this.kernels.get(name)!;
     // On a GPU, tensors would go to and from a graph by way of the host.
     if (this.isRefused || backend.isUsingGpuDevice) {
       return runOps(kernel, new NativeOps(backend), inputs, attrs);
     }
-    const usage = this.usageOf(kernel, inputs, attrs);
+    const usage = this.usageOf(name, {
+      inputs: Object.entries(inputs).map(([input, {dtype, shape}]) => [input, dtype, shape]),
+      attrs,
+    });
     if (usage.graph) this.loadWaiting(backend);
     if (usage.loaded) return runGraph(usage.loaded, inputs);
-    usage.runs++;
+    const wasGraph = usage.runs >= this.runsBefore;
+    if (!wasGraph) usage.runs++;
     if (usage.runs < this.runsBefore) return runOps(kernel, new NativeOps(backend), inputs, attrs);
     const ops = new RecordingOps(backend, inputs);
-    const results = runOps(kernel, ops, inputs, attrs);
-    usage.graph = ops.graphOf(results);
-    this.waiting.push(usage);
-    return results;
+    const record = (): Native[] => {
+      const results = runOps(kernel, ops, ops.inputs, attrs);
+      usage.graph = ops.graphOf(results);
+      this.waiting.push(usage);
+      return results;
+    };
+    if (!wasGraph) return record();
+    // It ran as a graph where its history comes from: these results may be rounded in another way, and are only made for their ops.
+    ops.scope(() => void record());
+    return this.run(backend, name, inputs, attrs);
   }
 
-  private usageOf(kernel: unknown, inputs: NativeInputs, attrs: unknown): Usage {
-    const ofKernel = this.usages.get(kernel) ?? new Map<string, Usage>();
-    this.usages.set(kernel, ofKernel);
-    const shapes = Object.entries(inputs).map(([name, {shape}]) => [name, shape]);
-    const key = JSON.stringify([shapes, attrs]);
+  private usageOf(name: string, {inputs, attrs}: UsageKey): Usage {
+    const ofKernel = this.usages.get(name) ?? new Map<string, Usage>();
+    this.usages.set(name, ofKernel);
+    const key = JSON.stringify({inputs, attrs});
     const usage = ofKernel.get(key) ?? {runs: 0};
     // The last one is the one that was used last.
     ofKernel.delete(key);
@@ -97,6 +170,7 @@ export class KernelGraphs {
   /** Loads all waiting graphs; if that fails, kernels run op by op from then on. */
   private loadWaiting({binding}: NodeBackend): void {
     const {waiting} = this;
+    if (waiting.length === 0) return;
     this.waiting = [];
     try {
       const graphs = waiting.map(({graph}) => graph!);
@@ -112,4 +186,23 @@ export class KernelGraphs {
 function runGraph({model, inputs, outputs}: LoadedGraph, tensors: NativeInputs): Native[] {
   const ids = Object.values(tensors).map(({id}) => id);
   return model.binding.runSavedModel(model.id, ids, inputs, outputs);
+}
+
+function isHistory(value: unknown): value is GraphsHistory {
+  if (!isObject(value) || typeof value['isRefused'] !== 'boolean') return false;
+  const {kernels} = value;
+  return (
+    isObject(kernels) &&
+    Object.values(kernels).every((usages) => Array.isArray(usages) && usages.every(isUsage))
+  );
+}
+
+function isUsage(value: unknown): boolean {
+  if (!isObject(value) || !Array.isArray(value['inputs'])) return false;
+  const {runs} = value;
+  return Number.isSafeInteger(runs) && (runs as number) >= 0;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
 }

@@ -1,25 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {
-  OwLoreAdam,
-  OwLoreLeftSingularVectors,
-  OwLoreNearlyOrthonormalize,
-  OwLoreOrthonormalize,
-  OwLoreSquaredNorm,
-} from '../kernel_names';
-import {replaceKernels} from '../replacement';
-import {createAdam} from './adam';
-import {
-  createBatchMatMul,
-  leftSingularVectors,
-  nearlyOrthonormalize,
-  orthonormalize,
-  squaredNorm,
-} from './linear_algebra';
-import {llamaKernels} from './llama_kernels';
 import {KernelGraphs} from './graphs';
-import {asKernelFunc} from './kernel';
+import {install} from './install';
 
-let putBack: (() => void) | undefined;
+export {kernelHistory, restoreKernelHistory, uninstallKernels} from './install';
 
 /**
  * Registers kernels made of TensorFlow's own ops for the backend of tfjs-node (and tfjs-node-gpu): Adam in place and in one
@@ -36,26 +19,6 @@ export function installKernels(): Promise<void> {
         "'@tensorflow/tfjs-node-gpu' first",
     );
   }
-  if (putBack) return Promise.resolve();
-  const graphs = new KernelGraphs();
-  const restore = replaceKernels('tensorflow', {
-    [tf.BatchMatMul]: (stock) => createBatchMatMul(stock!.kernelFunc),
-    [OwLoreAdam]: () => createAdam(graphs),
-    [OwLoreSquaredNorm]: () => asKernelFunc(squaredNorm),
-    [OwLoreOrthonormalize]: () => asKernelFunc(orthonormalize),
-    [OwLoreNearlyOrthonormalize]: () => asKernelFunc(nearlyOrthonormalize),
-    [OwLoreLeftSingularVectors]: () => asKernelFunc(leftSingularVectors),
-    ...llamaKernels(graphs),
-  });
-  putBack = () => {
-    restore();
-    graphs.dispose();
-  };
+  install(new KernelGraphs());
   return Promise.resolve();
-}
-
-/** Takes the kernels out again; does nothing if they are not there. */
-export function uninstallKernels(): void {
-  putBack?.();
-  putBack = undefined;
 }

@@ -10,6 +10,13 @@ export type NativeKernel<Attrs> = (
   attrs: Attrs,
 ) => Native | Native[];
 
+/** Runs a kernel on a backend. */
+export type KernelRunner<Attrs> = (
+  backend: NodeBackend,
+  inputs: NativeInputs,
+  attrs: Attrs,
+) => Native[];
+
 /** Runs a kernel, alone or as a part of another, and frees its intermediate results. */
 export function runOps<Attrs>(
   kernel: NativeKernel<Attrs>,

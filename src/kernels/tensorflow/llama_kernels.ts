@@ -26,19 +26,20 @@ import {swiglu, swigluGrad} from './swiglu';
 /** The kernels of LLaMA-style models. */
 export function llamaKernels(graphs: KernelGraphs): Record<string, KernelMaker> {
   return {
-    [OwLoreRMSNorm]: () => graphs.kernelFunc(rmsNorm),
-    [OwLoreRMSNormGrad]: () => graphs.kernelFunc(rmsNormGrad),
-    [OwLoreAttention]: () => graphs.kernelFunc(attention),
-    [OwLoreAttentionGrad]: () => graphs.kernelFunc(attentionGrad),
-    [OwLoreAttentionSublayer]: () => graphs.kernelFunc(attentionSublayer),
-    [OwLoreAttentionSublayerGrad]: () => graphs.kernelFunc(attentionSublayerGrad),
-    [OwLoreMlpSublayer]: () => graphs.kernelFunc(mlpSublayer),
-    [OwLoreMlpSublayerGrad]: () => graphs.kernelFunc(mlpSublayerGrad),
-    [OwLoreBlock]: () => graphs.kernelFunc(block),
-    [OwLoreBlockGrad]: () => graphs.kernelFunc(blockGrad),
-    [OwLoreCrossEntropy]: () => graphs.kernelFunc(crossEntropy),
-    [OwLoreCrossEntropyGrad]: () => graphs.kernelFunc(crossEntropyGrad),
-    [OwLoreSwiGLU]: () => graphs.kernelFunc(swiglu),
-    [OwLoreSwiGLUGrad]: () => graphs.kernelFunc(swigluGrad),
+    [OwLoreRMSNorm]: () => graphs.kernelFunc(OwLoreRMSNorm, rmsNorm),
+    [OwLoreRMSNormGrad]: () => graphs.kernelFunc(OwLoreRMSNormGrad, rmsNormGrad),
+    [OwLoreAttention]: () => graphs.kernelFunc(OwLoreAttention, attention),
+    [OwLoreAttentionGrad]: () => graphs.kernelFunc(OwLoreAttentionGrad, attentionGrad),
+    [OwLoreAttentionSublayer]: () => graphs.kernelFunc(OwLoreAttentionSublayer, attentionSublayer),
+    [OwLoreAttentionSublayerGrad]: () =>
+      graphs.kernelFunc(OwLoreAttentionSublayerGrad, attentionSublayerGrad),
+    [OwLoreMlpSublayer]: () => graphs.kernelFunc(OwLoreMlpSublayer, mlpSublayer),
+    [OwLoreMlpSublayerGrad]: () => graphs.kernelFunc(OwLoreMlpSublayerGrad, mlpSublayerGrad),
+    [OwLoreBlock]: () => graphs.kernelFunc(OwLoreBlock, block),
+    [OwLoreBlockGrad]: () => graphs.kernelFunc(OwLoreBlockGrad, blockGrad),
+    [OwLoreCrossEntropy]: () => graphs.kernelFunc(OwLoreCrossEntropy, crossEntropy),
+    [OwLoreCrossEntropyGrad]: () => graphs.kernelFunc(OwLoreCrossEntropyGrad, crossEntropyGrad),
+    [OwLoreSwiGLU]: () => graphs.kernelFunc(OwLoreSwiGLU, swiglu),
+    [OwLoreSwiGLUGrad]: () => graphs.kernelFunc(OwLoreSwiGLUGrad, swigluGrad),
   };
 }

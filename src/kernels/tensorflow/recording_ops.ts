@@ -19,12 +19,16 @@ export interface Graph {
 
 /** Runs ops as its base class does, and records them. */
 export class RecordingOps extends NativeOps {
+  /** The inputs, which are to be read instead of those given: each is known apart, even if now one tensor is given for two. */
+  readonly inputs: NativeInputs;
   private readonly sources = new Map<Native, GraphNode['inputs'][number]>();
   private readonly placeholders: GraphNode[];
 
   constructor(backend: NodeBackend, inputs: NativeInputs) {
     super(backend);
-    this.placeholders = Object.values(inputs).map((x) => {
+    const apart = Object.entries(inputs).map(([name, x]) => [name, {...x}] as const);
+    this.inputs = Object.fromEntries(apart);
+    this.placeholders = apart.map(([, x]) => {
       const attributes = {dtype: new NativeType(x.dtype), shape: x.shape};
       return this.keep({op: 'Placeholder', inputs: [], attributes}, [x]);
     });

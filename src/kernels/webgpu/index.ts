@@ -11,6 +11,7 @@ import {adam} from './adam';
 import {countAbove, magnitudeSums} from './magnitudes';
 import {orthonormalize} from './orthonormalize';
 import {project} from './project';
+import {unsortedSegmentSum} from './unsorted_segment_sum';
 
 const KERNELS = {
   [OwLoreProject]: project,
@@ -18,6 +19,7 @@ const KERNELS = {
   [OwLoreOrthonormalize]: orthonormalize,
   [OwLoreMagnitudeSums]: magnitudeSums,
   [OwLoreCountAbove]: countAbove,
+  [tf.UnsortedSegmentSum]: unsortedSegmentSum,
 };
 
 const MAKERS: Readonly<Record<string, KernelMaker>> = Object.fromEntries(
@@ -33,8 +35,9 @@ let putBack: (() => void) | undefined;
 /**
  * Registers WGSL kernels for the webgpu backend, for the optimizer and the outlier score: the projection of a gradient, a step of
  * Adam with the product that takes it back to the matrix's own space, the orthonormalisation of a basis, and the count of
- * outliers. With them a projected update takes four dispatches. No kernel of tfjs is replaced, and none of these reads anything
- * back from the device.
+ * outliers. With them a projected update takes four dispatches. One kernel of tfjs is replaced: UnsortedSegmentSum, the gradient of
+ * an embedding, which adds in any order and so rounds in another way each time; here it adds in order. None reads anything back
+ * from the device.
  *
  * Call it once after `import '@tensorflow/tfjs-backend-webgpu'`, before or after `tf.setBackend('webgpu')`; further calls
  * change nothing. Other backends are not touched.

@@ -2,7 +2,7 @@ import {readdirSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
-import {KernelGraphs} from '../../../src/kernels/tensorflow/graphs';
+import {KernelGraphs, type GraphsHistory} from '../../../src/kernels/tensorflow/graphs';
 import type {NativeKernel} from '../../../src/kernels/tensorflow/kernel';
 import {rmsNorm, rmsNormGrad} from '../../../src/kernels/tensorflow/rms_norm';
 import {mlpSublayer, mlpSublayerGrad} from '../../../src/kernels/tensorflow/sublayers';
@@ -23,7 +23,7 @@ const kernel: NativeKernel<{factor?: number}> = (ops, inputs, {factor = 2}) => {
 const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
 
 (isThere ? describe : describe.skip)('KernelGraphs', () => {
-  let backend: NodeBackend;
+  let backend: NodeBackend & {getNumOfTFTensors(): number};
   let binding: NodeBackend['binding'];
   let graphs: KernelGraphs;
   /** Calls of the binding. */
@@ -33,7 +33,7 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
   after(() => tf.setBackend(defaultBackend));
 
   beforeEach(() => {
-    backend = tf.backend() as unknown as NodeBackend; // the backend's own, of which tfjs shows a part
+    backend = tf.backend() as unknown as typeof backend; // the backend's own, of which tfjs shows a part
     ({binding} = backend);
     graphs = new KernelGraphs(RUNS_BEFORE);
     calls = [];
@@ -65,7 +65,7 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
     return tf.tidy(() => {
       const inputs = {a: tf.ones([size]), b: tf.fill([size], 3)};
       // The backend makes tensors of its results itself.
-      const results = graphs.kernelFunc(of)({inputs, attrs, backend}) as tf.Tensor[];
+      const results = graphs.kernelFunc(of.name, of)({inputs, attrs, backend}) as tf.Tensor[];
       return results.map((tensor) => {
         expect(tensor.shape).to.deep.equal([size]);
         return tensor.dataSync()[0]!;
@@ -106,7 +106,7 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
             tf.randomNormal(shape, 0, 1, 'float32', i + 1),
           ]);
           const given = {inputs: Object.fromEntries(tensors) as tf.NamedTensorMap, attrs, backend};
-          const results = graphs.kernelFunc(of)(given) as tf.Tensor[];
+          const results = graphs.kernelFunc(of.name, of)(given) as tf.Tensor[];
           return results.map((tensor) => Array.from(tensor.dataSync()));
         });
       const first = run();
@@ -172,9 +172,131 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
     expect(calls).to.deep.equal([]);
   });
 
+  describe('with the history of another process', () => {
+    let other: KernelGraphs;
+    beforeEach(() => {
+      for (let run = 0; run < RUNS_BEFORE + 2; run++) compute(2);
+      for (let run = 0; run < RUNS_BEFORE; run++) compute(3, kernel, {factor: 10});
+      compute(4);
+      compute(2); // the one that was used last
+      other = new KernelGraphs(RUNS_BEFORE);
+      other.kernelFunc('kernel', kernel);
+      calls = [];
+    });
+    afterEach(() => other.dispose());
+
+    /** As it comes from a file. */
+    const history = (): GraphsHistory =>
+      JSON.parse(JSON.stringify(graphs.history())) as GraphsHistory;
+
+    /** Goes on with `other` in place of `graphs`. */
+    function goOn(): void {
+      [graphs, other] = [other, graphs];
+      [runs, calls] = [0, []];
+    }
+
+    it('run as graphs what was a graph or about to be one, and count on', () => {
+      const saved = history();
+      expect(other.restore(backend, saved)).to.equal(true);
+      expect(other.history()).to.deep.equal(saved);
+      goOn();
+      for (let run = 0; run < 2; run++) {
+        expect(compute(2)).to.deep.equal([5, -2]);
+        expect(compute(3, kernel, {factor: 10})).to.deep.equal([13, -2]);
+      }
+      // each ran once for its ops
+      expect(runs).to.equal(2);
+      const [load, run] = ['loadSavedModel', 'runSavedModel'];
+      expect(calls.splice(0)).to.deep.equal([load, run, load, run, run, run]);
+      for (let run = 0; run < RUNS_BEFORE + 1; run++) expect(compute(4)).to.deep.equal([5, -2]);
+      expect(runs).to.equal(2 + RUNS_BEFORE - 1);
+      expect(calls).to.deep.equal([load, run, run]);
+    });
+
+    it('round as they would have there, where a graph rounds in another way than its ops', () => {
+      // TensorFlow multiplies the two numbers beforehand.
+      const twice: NativeKernel<object> = (ops, {a}) =>
+        ops.mul(ops.mul(a!, ops.scalar(1 / 3)), ops.scalar(1 / 7));
+      const numbers = (): number[] =>
+        tf.tidy(() => {
+          const inputs = {a: tf.randomNormal([64], 0, 1, 'float32', 1)};
+          const func = graphs.kernelFunc('twice', twice);
+          const [result] = func({inputs, attrs: {}, backend}) as tf.Tensor[];
+          return Array.from(result!.dataSync());
+        });
+      const all = Array.from({length: RUNS_BEFORE + 1}, numbers);
+      const asGraph = all.at(-1)!;
+      expect(all[0]).not.to.deep.equal(asGraph);
+      other.kernelFunc('twice', twice);
+      expect(other.restore(backend, history())).to.equal(true);
+      goOn();
+      expect(numbers()).to.deep.equal(asGraph);
+    });
+
+    it('forget what they had themselves, and hold no more tensors', () => {
+      goOn();
+      for (let run = 0; run < RUNS_BEFORE + 1; run++) compute(5);
+      goOn();
+      const saved = history();
+      expect(other.restore(backend, saved)).to.equal(true);
+      expect(calls).to.deep.equal(['deleteSavedModel']);
+      const tensors = backend.getNumOfTFTensors();
+      expect(other.restore(backend, saved)).to.equal(true);
+      expect(backend.getNumOfTFTensors()).to.equal(tensors);
+      expect(other.restore(backend, {isRefused: false, kernels: {}})).to.equal(true);
+      expect(other.history()).to.deep.equal({isRefused: false, kernels: {}});
+      expect(backend.getNumOfTFTensors()).to.equal(tensors);
+    });
+
+    it('hold no tensors of the run that was only for its ops', () => {
+      expect(other.restore(backend, history())).to.equal(true);
+      goOn();
+      const tensors = backend.getNumOfTFTensors();
+      compute(2);
+      expect(calls).to.deep.equal(['loadSavedModel', 'runSavedModel']);
+      expect(backend.getNumOfTFTensors()).to.equal(tensors);
+    });
+
+    it('run op by op where it had to, and say if they must here', () => {
+      expect(other.restore(backend, {...history(), isRefused: true})).to.equal(true);
+      goOn();
+      for (let run = 0; run < RUNS_BEFORE; run++) compute(2);
+      expect([runs, calls]).to.deep.equal([RUNS_BEFORE, []]);
+      goOn();
+      const saved = history();
+      const onGpu = Object.create(backend, {isUsingGpuDevice: {value: true}}) as NodeBackend;
+      expect(other.restore(onGpu, saved)).to.equal(false);
+      expect(other.restore(onGpu, {isRefused: false, kernels: {}})).to.equal(true);
+    });
+
+    it('begin anew if it is of other kernels, or no history at all', () => {
+      const {kernel: usages} = history().kernels;
+      const others = [
+        ...[
+          null,
+          5,
+          {},
+          {kernels: {}},
+          {isRefused: 1, kernels: {}},
+          {isRefused: false, kernels: 5},
+        ],
+        {isRefused: false, kernels: {unknown: usages!}},
+        {isRefused: false, kernels: {kernel: 5}},
+        {isRefused: false, kernels: {kernel: [null]}},
+        {isRefused: false, kernels: {kernel: [{...usages![0], runs: -1}]}},
+        {isRefused: false, kernels: {kernel: [{...usages![0], inputs: 'a'}]}},
+      ];
+      for (const wrong of others) {
+        expect(other.restore(backend, wrong), JSON.stringify(wrong)).to.equal(false);
+        expect(other.history()).to.deep.equal({isRefused: false, kernels: {}});
+      }
+      expect(calls).to.deep.equal([]);
+    });
+  });
+
   it('is not for a GPU', () => {
     const onGpu = Object.create(backend, {isUsingGpuDevice: {value: true}}) as NodeBackend;
-    const func = graphs.kernelFunc(kernel);
+    const func = graphs.kernelFunc('kernel', kernel);
     tf.tidy(() => {
       const inputs = {a: tf.ones([2]), b: tf.ones([2])};
       for (let run = 0; run < 2 * RUNS_BEFORE; run++) func({inputs, attrs: {}, backend: onGpu});

@@ -1,0 +1,66 @@
+import * as tf from '@tensorflow/tfjs-core';
+import {
+  OwLoreAdam,
+  OwLoreLeftSingularVectors,
+  OwLoreNearlyOrthonormalize,
+  OwLoreOrthonormalize,
+  OwLoreSquaredNorm,
+} from '../kernel_names';
+import {replaceKernels} from '../replacement';
+import {createAdam} from './adam';
+import type {KernelGraphs} from './graphs';
+import {asKernelFunc} from './kernel';
+import {
+  createBatchMatMul,
+  leftSingularVectors,
+  nearlyOrthonormalize,
+  orthonormalize,
+  squaredNorm,
+} from './linear_algebra';
+import {llamaKernels} from './llama_kernels';
+import type {NodeBackend} from './native_ops';
+
+let installed: {graphs: KernelGraphs; putBack: () => void} | undefined;
+
+/** Registers the kernels, some of them run by `graphs`; does nothing if they are there. */
+export function install(graphs: KernelGraphs): void {
+  if (installed) return;
+  const putBack = replaceKernels('tensorflow', {
+    [tf.BatchMatMul]: (stock) => createBatchMatMul(stock!.kernelFunc),
+    [OwLoreAdam]: () => createAdam(graphs),
+    [OwLoreSquaredNorm]: () => asKernelFunc(squaredNorm),
+    [OwLoreOrthonormalize]: () => asKernelFunc(orthonormalize),
+    [OwLoreNearlyOrthonormalize]: () => asKernelFunc(nearlyOrthonormalize),
+    [OwLoreLeftSingularVectors]: () => asKernelFunc(leftSingularVectors),
+    ...llamaKernels(graphs),
+  });
+  installed = {graphs, putBack};
+}
+
+/** Takes the kernels out again; does nothing if they are not there. */
+export function uninstallKernels(): void {
+  installed?.putBack();
+  installed?.graphs.dispose();
+  installed = undefined;
+}
+
+/**
+ * How often the kernels ran, which says whether they run op by op or as graphs; null if they are not there.
+ *
+ * @internal
+ */
+export function kernelHistory(): object | null {
+  return installed?.graphs.history() ?? null;
+}
+
+/**
+ * Goes on from such a history, in place of that of this process; tensorflow must be the current backend.
+ *
+ * @returns whether the kernels will run as where the history comes from.
+ * @internal
+ */
+export function restoreKernelHistory(history: object | null): boolean {
+  if (!installed || !history) return !installed && !history;
+  // The backend's own, of which tfjs shows a part.
+  return installed.graphs.restore(tf.backend() as unknown as NodeBackend, history);
+}
