@@ -66,6 +66,8 @@ const samplings: fc.Arbitrary<LayerSamplingOptions | null> = fc.option(
 );
 
 const BATCHES = 16;
+/** Of the LLaMA's kernels on tensorflow. */
+const RUNS_BEFORE_GRAPH = 8;
 
 describeBackends('exact resume', (backend) => {
   let before: ReturnType<typeof held>;
@@ -108,7 +110,7 @@ describeBackends('exact resume', (backend) => {
       ...{task: 'llama', blocks: 2},
       sampling: {gamma: 1, interval: 2},
     };
-    installNewKernels(16);
+    installNewKernels(RUNS_BEFORE_GRAPH);
     const whole = new SmallTraining(options);
     await whole.optimizer.ready();
     const files: Array<Map<string, Uint8Array>> = [];
@@ -123,10 +125,13 @@ describeBackends('exact resume', (backend) => {
     graphs.push(countGraphs());
     const end = await whole.snapshot();
     whole.dispose();
-    // Some kernels run several times in a batch, some once.
-    if (backend === 'tensorflow') expect(new Set(graphs).size, graphs.join()).to.be.greaterThan(3);
+    if (backend === 'tensorflow') {
+      // Some kernels run several times in a batch, others once.
+      expect(graphs[1]).to.equal(0);
+      expect(graphs[9], graphs.join()).to.be.greaterThan(graphs[4]!);
+    }
     for (let stop = 0; stop < BATCHES; stop += backend === 'tensorflow' ? 1 : 5) {
-      installNewKernels(16);
+      installNewKernels(RUNS_BEFORE_GRAPH);
       const resumed = new SmallTraining({...options, seed: 2});
       await resumeCheckpoint(files[stop]!, resumed.parts);
       expect(countGraphs(), `after batch ${stop}`).to.equal(graphs[stop]);
@@ -214,5 +219,5 @@ describeBackends('exact resume', (backend) => {
 function countGraphs(): number {
   const history = kernelHistory() as GraphsHistory | null;
   const usages = Object.values(history?.kernels ?? {}).flat();
-  return usages.filter(({runs}) => runs >= 16).length;
+  return usages.filter(({runs}) => runs >= RUNS_BEFORE_GRAPH).length;
 }

@@ -124,18 +124,21 @@ describe('tfjs-owlore finetune --resume', function () {
         ...argsOf(output, '--steps', '44', '--save-every', '3', '--interval', '2', '--rank', '4'),
         ...['--evaluate-every', '5', '--backend', 'tensorflow'],
       ];
+      const program = 'test/cli/main_with_any_backend.ts';
       const whole = newOutput();
-      const {code, stderr} = await resultOf(start(args(whole)));
+      const {code, stderr} = await resultOf(start(args(whole), {program}));
       expect(code, stderr).to.equal(0);
       const output = newOutput();
       for (const step of [5, 14, 30]) {
-        const child = start(step === 5 ? args(output) : ['finetune', '--resume', output]);
+        const child = start(step === 5 ? args(output) : ['finetune', '--resume', output], {
+          program,
+        });
         const closed = resultOf(child);
         await inLog(output, `"step":${step},"loss"`);
         child.kill('SIGKILL');
         await closed;
       }
-      const resumed = await resultOf(start(['finetune', '--resume', output]));
+      const resumed = await resultOf(start(['finetune', '--resume', output], {program}));
       expect(resumed.code, resumed.stderr).to.equal(0);
       expect(resumed.stderr).not.to.include('not bit by bit');
       expect(remains(output)).to.deep.equal(remains(whole));
