@@ -222,16 +222,19 @@ async function hashOf(owner: string, bytes: Uint8Array): Promise<string> {
  * @param owner What messages start with: caller and file.
  */
 function checkedManifest(owner: string, json: JsonObject): Manifest {
-  const {step, epoch, metric, backend, model, optimizer, callback, data, extra} = json;
+  const {step, epoch, metric, backend, kernels, model, optimizer, callback, data, extra} = json;
   checkNumber(owner, 'step', step, countRange);
   checkNumber(owner, 'epoch', epoch, countRange);
   if (metric !== null) checkNumber(owner, 'metric', metric);
   check(owner, 'backend', backend, typeof backend === 'string', 'the name of a backend');
+  const isHistory = kernels === undefined || kernels === null || isObject(kernels);
+  check(owner, 'kernels', kernels, isHistory, 'an object, or null');
   checkModel(owner, model);
   checkOptimizer(owner, optimizer, step);
   if (callback !== null) checkCallback(owner, callback);
   return {
     ...{format: FORMAT, version: VERSION, step, epoch, metric, backend: backend as string},
+    ...(kernels !== undefined && {kernels: kernels as JsonObject | null}),
     ...{model, optimizer, callback, data: data ?? null, extra: extra ?? null},
   };
 }

@@ -176,8 +176,12 @@ export class KernelGraphs {
       const graphs = waiting.map(({graph}) => graph!);
       const loaded = loadGraphs(binding, graphs);
       waiting.forEach((usage, i) => (usage.loaded = loaded[i]));
-    } catch {
-      this.isRefused = true; // for example because there is no place for files
+    } catch (error) {
+      this.isRefused = true;
+      // for example because there is no place for files
+      console.warn(
+        `tfjs-owlore: TensorFlow cannot load the graphs of kernels, so that they run op by op, which takes longer: ${String(error)}`,
+      );
     }
     for (const usage of waiting) usage.graph = undefined;
   }
