@@ -234,7 +234,7 @@ function checkedManifest(owner: string, json: JsonObject): Manifest {
   if (callback !== null) checkCallback(owner, callback);
   return {
     ...{format: FORMAT, version: VERSION, step, epoch, metric, backend: backend as string},
-    ...(kernels !== undefined && {kernels: kernels as JsonObject | null}),
+    ...(kernels !== undefined && {kernels: kernels}),
     ...{model, optimizer, callback, data: data ?? null, extra: extra ?? null},
   };
 }
