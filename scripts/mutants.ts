@@ -66,6 +66,7 @@ function copySources(name: string): string {
   const ownConfig = {
     ...config,
     ...{spec: ['test/tape/*_test.ts'], reporter: 'json', bail: true, timeout: TEST_TIMEOUT},
+    parallel: false, // several mutants are tried at once
   };
   writeFileSync(join(folder, '.mocharc.json'), JSON.stringify(ownConfig));
   return folder;
