@@ -20,8 +20,8 @@ async function train(...args: string[]): Promise<Sample[]> {
 describe('a long training', function () {
   this.timeout(180_000);
 
-  // `npm run soak` makes 20000 steps, and looks at resident memory, too.
-  for (const backend of backends) {
+  // `npm run soak` makes 20000 steps, and looks at resident memory, too. A thousand take minutes on cpu and webgpu's software driver.
+  for (const backend of backends.filter((name) => name === 'wasm' || name === 'tensorflow')) {
     for (const model of ['llama', 'convolution']) {
       it(`holds the same tensors after each period [${backend}, ${model}]`, async () => {
         const samples = await train(backend, '1000', model, 'owlore');
