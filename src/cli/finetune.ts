@@ -296,7 +296,7 @@ async function train(
     });
     const {skippedSteps} = optimizer;
     if (skippedSteps > 0)
-      console.note(`${skippedSteps} steps changed nothing, by --non-finite skip`);
+      console.note(`${skippedSteps} steps changed nothing, by --non-finite ${nonFinite}`);
     return {monitor, blocks: blocks.map(({name}) => name)};
   } catch (error) {
     if (error !== signal.reason) throw error;

@@ -6,7 +6,7 @@ export function style(as: 'bold' | 'dim', text: string): string {
 }
 
 /** All control characters but tabs and line ends, and those that turn the direction of a line around. */
-// eslint-disable-next-line no-control-regex
+// eslint-disable-next-line no-control-regex -- they are what it looks for
 const CONTROLS = /(?!\t|\r?\n)[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
 
 /** A text whose control characters can be seen and do nothing: a terminal would obey those in a name of a stranger's file. */

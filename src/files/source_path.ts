@@ -10,7 +10,7 @@ export function checkSourcePath(owner: string, path: string): void {
     // half of a surrogate pair cannot be part of a URL
     !/\p{Surrogate}/u.test(path) &&
     // a backslash separates folders on Windows; file names have no control characters
-    // eslint-disable-next-line no-control-regex
+    // eslint-disable-next-line no-control-regex -- they are what it refuses
     !/[\\\u0000-\u001f\u007f]/.test(path);
   if (plain) return;
   throw new Error(
