@@ -8,8 +8,8 @@ import {checkChoice, checkKnown, cut, display} from '../options';
 import {rememberCheckpoint} from '../optim/lost_device';
 import {variableOfSaved, type NamedTensor} from '../optim/saved_state';
 import type {LearningRate} from '../optim/schedule';
-import {withoutLayerNumbers, withoutNumber} from '../optim/variables';
 import {drawsWithoutSeed} from '../tfjs/random_layers';
+import {checkFits, type Candidate} from './check_fits';
 import {
   DamagedFile,
   FUNCTION,
@@ -82,7 +82,7 @@ export async function resumeCheckpoint(
   const listed = await listManifests(OWNER, source);
   if (listed.length === 0) return null;
   const {path, manifest} = await findGood(source, listed, which, async (candidate) => {
-    checkFits(candidate, parts, layers);
+    checkFits(OWNER, candidate, parts, layers);
     await checkFiles(source, candidate.manifest, layers);
   });
   await apply(source, {path, manifest}, parts, layers);
@@ -92,11 +92,6 @@ export async function resumeCheckpoint(
   warnIfInexact(manifest, parts, runsAlike);
   const {step, epoch, metric, extra} = manifest;
   return {path, step, epoch, metric, extra};
-}
-
-interface Candidate {
-  path: string;
-  manifest: Manifest;
 }
 
 /** The checkpoint to go on from: of those listed the first, or the best, for which `check` does not find a damage. */
@@ -141,68 +136,6 @@ async function findGood(
       ? `${OWNER}: there is no good checkpoint; nothing was changed. ${damages.join('; ')}`
       : `${OWNER}: no checkpoint has a metric, so none is the best; leave out which: 'best'`,
   );
-}
-
-/** Throws unless a checkpoint is of such a training. */
-function checkFits(
-  {path, manifest}: Candidate,
-  {optimizer, callback, data}: CheckpointParts,
-  layers: readonly LayerWeights[],
-): void {
-  const fail = (what: string): never => {
-    throw new Error(`${OWNER}: ${path} ${what}; nothing was changed`);
-  };
-  const describe = (layer: string, names: readonly string[]): string =>
-    `layer '${cut(layer)}' with the weights ${cut(names.map(withoutNumber).join(', '))}`;
-  const length = Math.max(manifest.model.length, layers.length);
-  for (let i = 0; i < length; i++) {
-    const [saved, own] = [manifest.model[i], layers[i]];
-    const [was, is] = [
-      saved ? describe(saved.layer, saved.weights) : 'no further layer',
-      own
-        ? describe(
-            own.layer,
-            own.variables.map(({name}) => name),
-          )
-        : 'no further layer',
-    ];
-    if (withoutLayerNumbers(was) !== withoutLayerNumbers(is))
-      fail(`is of another model: it has ${was}, where this model has ${is}`);
-  }
-  const differ = (part: string, saved: object, own: object): void => {
-    const difference = firstDifference(saved, own);
-    if (difference) fail(`was saved with another ${part}: ${difference}; use the options of then`);
-  };
-  const rates = [manifest.optimizer.settings, optimizer.settings].map((each) => each.learningRate);
-  const isFunction = rates.map((rate) => rate === FUNCTION);
-  if (isFunction[0] && !isFunction[1]) {
-    fail('was saved with a learningRate that is a function, which is not in it; give it again');
-  }
-  const withoutRate = ({learningRate: _, ...rest}: Record<string, unknown>): object => rest;
-  differ('optimizer', withoutRate(manifest.optimizer.settings), withoutRate(optimizer.settings));
-  for (const [name, saved, own] of [
-    ['callback', manifest.callback, callback],
-    ['data', manifest.data, data],
-  ] as const) {
-    const isSaved = saved !== null;
-    if (isSaved && !own) fail(`was saved with ${name}, which is missing here; pass it, too`);
-    if (!isSaved && own) fail(`was saved without ${name}; leave it out, or start anew`);
-  }
-  if (callback) differ('callback', manifest.callback!.settings, callback.settings);
-}
-
-/** The first option that differs, with both values; null if none does. */
-function firstDifference(saved: object, own: object): string | null {
-  const [before, now] = [saved, own].map((each) => new Map(Object.entries(each)));
-  for (const name of new Set([...before!.keys(), ...now!.keys()])) {
-    const [was, is] = [before!.get(name), now!.get(name)].map((value) => JSON.stringify(value));
-    if (was !== is) return `${cut(name)} was ${shown(was)} and is ${shown(is)}`;
-  }
-  return null;
-}
-
-function shown(text = 'not given'): string {
-  return cut(text, 200);
 }
 
 /** Throws if a file is damaged, or has other weights than the model. */
@@ -323,7 +256,9 @@ function optimizerTensors(
   const integers = Object.entries(counters).flatMap(([name, values]) => {
     const own = ownName(name);
     // Variables of other models are listed without a state where a loop does not name its own.
-    return own === null ? [] : {name: own, values, shape: Array.isArray(values) ? [values.length] : []};
+    return own === null
+      ? []
+      : {name: own, values, shape: Array.isArray(values) ? [values.length] : []};
   });
   const floats = [...tensors].map(([name, {values, shape}]) => {
     const own = ownName(name);

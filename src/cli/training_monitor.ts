@@ -49,6 +49,7 @@ export function checkedEntry(what: string, value: unknown): LogEntry | null {
   const isStep = ['learningRate', 'seconds', 'peakBytes'].every((name) => isLoss(value[name]));
   const areNames = Array.isArray(blocks) && blocks.every((name) => typeof name === 'string');
   const isRight = event === 'step' ? isStep && areNames : event === 'heldOut';
+  // Each of its fields has been looked at.
   return isEntry && isRight ? (value as unknown as LogEntry) : fail();
 }
 

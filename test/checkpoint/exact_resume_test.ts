@@ -23,6 +23,7 @@ import {resultOf, start} from '../cli/cli_process';
 import {defaultBackend, describeBackends} from '../support/backends';
 import {fuzz} from '../support/fuzz';
 import {held} from '../support/sentinels';
+import {withTemporaryFolder} from '../support/temporary_folder';
 import {expectWarning} from '../support/warnings';
 import type {Progress} from './resumed_program';
 import {installNewKernels, SmallTraining, type SmallTrainingOptions} from './small_training';
@@ -166,17 +167,10 @@ describeBackends('exact resume', (backend) => {
     expectWarning(/not bit by bit .*: the version .* did not save which kernels ran as graphs$/);
     await resume(new Map([...tensors, [manifest.path, manifest.bytes]]));
 
-    const {TMPDIR} = process.env;
-    process.env['TMPDIR'] = '/nowhere/at/all';
-    try {
-      expectWarning(
-        /^tfjs-owlore: TensorFlow cannot load the graphs of kernels, so that they run op by op/,
-      );
-      await resume(files);
-    } finally {
-      if (TMPDIR === undefined) delete process.env['TMPDIR'];
-      else process.env['TMPDIR'] = TMPDIR;
-    }
+    expectWarning(
+      /^tfjs-owlore: TensorFlow cannot load the graphs of kernels, so that they run op by op/,
+    );
+    await withTemporaryFolder('/nowhere/at/all', () => resume(files));
 
     if (defaultBackend === backend) return;
     await tf.setBackend(defaultBackend);

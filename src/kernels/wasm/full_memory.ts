@@ -64,6 +64,7 @@ export function freeingOnError(kernelFunc: tf.KernelFunc): tf.KernelFunc {
     try {
       return kernelFunc(args);
     } catch (error) {
+      // The registry has no backend's own type; these kernels are only ever registered for wasm.
       const {backend} = args as unknown as {backend: BackendWasm};
       for (const dataId of made) backend.disposeData(dataId, true);
       throw error;

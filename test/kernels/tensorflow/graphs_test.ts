@@ -1,5 +1,6 @@
-import {readdirSync} from 'node:fs';
+import {mkdtempSync, readdirSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
+import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {KernelGraphs, type GraphsHistory} from '../../../src/kernels/tensorflow/graphs';
@@ -9,6 +10,7 @@ import {mlpSublayer, mlpSublayerGrad} from '../../../src/kernels/tensorflow/subl
 import {swiglu, swigluGrad} from '../../../src/kernels/tensorflow/swiglu';
 import type {NodeBackend} from '../../../src/kernels/tensorflow/native_ops';
 import {backends, defaultBackend} from '../../support/backends';
+import {withTemporaryFolder} from '../../support/temporary_folder';
 import {expectWarning} from '../../support/warnings';
 
 const isThere = backends.includes('tensorflow');
@@ -74,17 +76,22 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
     });
   }
 
-  const folders = (): string[] =>
-    readdirSync(tmpdir()).filter((name) => name.startsWith('tfjs-owlore-'));
-
   it('runs a kernel op by op at first, and then as a graph', () => {
     const {numTensors} = tf.memory();
-    const before = folders();
     for (let run = 0; run < RUNS_BEFORE + 4; run++) expect(compute()).to.deep.equal([5, -2]);
     expect(runs).to.equal(RUNS_BEFORE);
     expect(calls).to.deep.equal(['loadSavedModel', ...Array<string>(4).fill('runSavedModel')]);
     expect(tf.memory().numTensors).to.equal(numTensors);
-    expect(folders()).to.deep.equal(before);
+  });
+
+  it('leaves no files', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'owlore-graphs-'));
+    await withTemporaryFolder(folder, () => {
+      for (let run = 0; run < RUNS_BEFORE + 1; run++) compute();
+    });
+    expect(calls).to.deep.equal(['loadSavedModel', 'runSavedModel']);
+    expect(readdirSync(folder)).to.deep.equal([]);
+    rmSync(folder, {recursive: true});
   });
 
   it('gives the bits of op by op, so that the first steps of a process are as the later ones', () => {
@@ -162,16 +169,11 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
     expect(calls).to.deep.equal(['loadSavedModel']);
   });
 
-  it('goes on op by op where no file can be written', () => {
-    const {TMPDIR} = process.env;
-    process.env['TMPDIR'] = '/nowhere/at/all';
+  it('goes on op by op where no file can be written', async () => {
     expectWarning(/TensorFlow cannot load .*ENOENT/);
-    try {
+    await withTemporaryFolder('/nowhere/at/all', () => {
       for (let run = 0; run < 2 * RUNS_BEFORE; run++) expect(compute()).to.deep.equal([5, -2]);
-    } finally {
-      if (TMPDIR === undefined) delete process.env['TMPDIR'];
-      else process.env['TMPDIR'] = TMPDIR;
-    }
+    });
     expect(calls).to.deep.equal([]);
   });
 

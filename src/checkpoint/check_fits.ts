@@ -1,0 +1,73 @@
+import {cut} from '../options';
+import {withoutLayerNumbers, withoutNumber} from '../optim/variables';
+import {FUNCTION, type Manifest} from './manifest';
+import type {CheckpointParts, LayerWeights} from './parts';
+
+/** Where a checkpoint is, and what it says of itself. */
+export interface Candidate {
+  path: string;
+  manifest: Manifest;
+}
+
+/** Throws unless a checkpoint is of a training with such a model, optimizer, callback and data. `owner` begins the messages. */
+export function checkFits(
+  owner: string,
+  {path, manifest}: Candidate,
+  {optimizer, callback, data}: CheckpointParts,
+  layers: readonly LayerWeights[],
+): void {
+  const fail = (what: string): never => {
+    throw new Error(`${owner}: ${path} ${what}; nothing was changed`);
+  };
+  const describe = (layer: string, names: readonly string[]): string =>
+    `layer '${cut(layer)}' with the weights ${cut(names.map(withoutNumber).join(', '))}`;
+  const length = Math.max(manifest.model.length, layers.length);
+  for (let i = 0; i < length; i++) {
+    const [saved, own] = [manifest.model[i], layers[i]];
+    const [was, is] = [
+      saved ? describe(saved.layer, saved.weights) : 'no further layer',
+      own
+        ? describe(
+            own.layer,
+            own.variables.map(({name}) => name),
+          )
+        : 'no further layer',
+    ];
+    if (withoutLayerNumbers(was) !== withoutLayerNumbers(is))
+      fail(`is of another model: it has ${was}, where this model has ${is}`);
+  }
+  const differ = (part: string, saved: object, own: object): void => {
+    const difference = firstDifference(saved, own);
+    if (difference) fail(`was saved with another ${part}: ${difference}; use the options of then`);
+  };
+  const rates = [manifest.optimizer.settings, optimizer.settings].map((each) => each.learningRate);
+  const isFunction = rates.map((rate) => rate === FUNCTION);
+  if (isFunction[0] && !isFunction[1]) {
+    fail('was saved with a learningRate that is a function, which is not in it; give it again');
+  }
+  const withoutRate = ({learningRate: _, ...rest}: Record<string, unknown>): object => rest;
+  differ('optimizer', withoutRate(manifest.optimizer.settings), withoutRate(optimizer.settings));
+  for (const [name, saved, own] of [
+    ['callback', manifest.callback, callback],
+    ['data', manifest.data, data],
+  ] as const) {
+    const isSaved = saved !== null;
+    if (isSaved && !own) fail(`was saved with ${name}, which is missing here; pass it, too`);
+    if (!isSaved && own) fail(`was saved without ${name}; leave it out, or start anew`);
+  }
+  if (callback) differ('callback', manifest.callback!.settings, callback.settings);
+}
+
+/** The first option that differs, with both values; null if none does. */
+function firstDifference(saved: object, own: object): string | null {
+  const [before, now] = [saved, own].map((each) => new Map(Object.entries(each)));
+  for (const name of new Set([...before!.keys(), ...now!.keys()])) {
+    const [was, is] = [before!.get(name), now!.get(name)].map((value) => JSON.stringify(value));
+    if (was !== is) return `${cut(name)} was ${shown(was)} and is ${shown(is)}`;
+  }
+  return null;
+}
+
+function shown(text = 'not given'): string {
+  return cut(text, 200);
+}
