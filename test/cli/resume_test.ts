@@ -80,16 +80,13 @@ describe('tfjs-owlore finetune --resume', function () {
       ['SIGKILL', 'SIGKILL'],
     ],
     [
-      'BAdam, packed, with warmup',
-      60,
-      ['--method', 'badam', '--packing', '--warmup', '9'],
-      ['SIGHUP'],
-    ],
-    [
-      'full fine-tuning, clipped',
+      'full fine-tuning, packed, clipped, with warmup',
       50,
-      ['--method', 'full', '--clip-norm', '0.5', '--norm-growth', '1.01'],
-      ['SIGINT'],
+      [
+        ...['--method', 'full', '--packing', '--warmup', '9'],
+        ...['--clip-norm', '0.5', '--norm-growth', '1.01'],
+      ],
+      ['SIGHUP'],
     ],
   ] as const) {
     it(`ends as if it had not been stopped: ${title}`, async () => {

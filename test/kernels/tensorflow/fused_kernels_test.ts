@@ -138,7 +138,7 @@ const backend = 'tensorflow';
     describe(way, () => {
       const graphs = new KernelGraphs(isGraph ? 1 : Infinity);
       // A graph is a recording of the ops that run one by one, and takes TensorFlow long to load.
-      const runsWithAttention = isGraph ? 15 : 50;
+      const runsWithAttention = isGraph ? 15 : 25;
       let putBack: () => void;
       before(() => {
         asGraphs = isGraph;
