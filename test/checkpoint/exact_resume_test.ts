@@ -103,7 +103,7 @@ describeBackends('exact resume', (backend) => {
           resumed.dispose();
         },
       ),
-      {seed: 7, ...fuzz(36)},
+      {seed: 7, ...fuzz(backend === 'webgpu' ? 12 : 36)},
     )).timeout(process.env.OWLORE_FUZZ_RUNS === undefined ? 240_000 : 0);
 
   it('has those of a LLaMA', async () => {

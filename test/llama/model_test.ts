@@ -131,7 +131,9 @@ describeBackends('createLlama', (backend) => {
       ...{ropeLocalBaseFreq: 100, queryPreAttnScalar: 5, initializerRange: 0.2},
     },
   ];
-  for (const options of trained) {
+  // On webgpu's software driver the plainest and the one with most parts.
+  const isShort = backend === 'webgpu';
+  for (const options of isShort ? [trained[0]!, trained.at(-1)!] : trained) {
     it(`trains as the composition of plain ops does, ${JSON.stringify(options)}`, async function () {
       this.timeout(300_000); // software WebGPU takes a second for some steps
       const config = {...tiny, ...options, numAttentionHeads: 4, numKeyValueHeads: 2};

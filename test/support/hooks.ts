@@ -1,9 +1,22 @@
 import * as tf from '@tensorflow/tfjs-core';
+import fc from 'fast-check';
 import type {RootHookObject} from 'mocha';
 // As Node has it. Not in load_backends.ts, whose copies of the modules are not those of the tests.
 import '../../src/preload';
+import {numbers} from '../programs/data';
 import {defaultBackend} from './backends';
 import {checkWarnings, forgetWarnings, recordWarnings} from './warnings';
+
+/**
+ * Random cases, and weights that are drawn without a seed, are the same in each run, whichever other tests there are; `npm run fuzz`
+ * draws others.
+ */
+const SEED = 240518380;
+
+/** A number below 2 ** 24. */
+function hash(text: string): number {
+  return [...text].reduce((sum, letter) => (31 * sum + letter.codePointAt(0)!) % 2 ** 24, 0);
+}
 
 /**
  * What holds for every test of the run. Warnings are checked inside the test's own function and not in
@@ -13,9 +26,12 @@ export const mochaHooks: RootHookObject = {
   async beforeAll() {
     await tf.setBackend(defaultBackend);
     recordWarnings();
+    fc.configureGlobal({seed: SEED});
+    Math.random = numbers(SEED);
   },
   beforeEach(this: Mocha.Context) {
     const test = this.currentTest;
+    Math.random = numbers(SEED + hash(test?.fullTitle() ?? ''));
     const body = test?.fn as ((this: Mocha.Context) => unknown) | undefined;
     if (!test || !body) return;
     test.fn = async function (this: Mocha.Context) {
