@@ -15,7 +15,7 @@ const SEED = 240518380;
 
 /** A number below 2 ** 24. */
 function hash(text: string): number {
-  return [...text].reduce((sum, letter) => (31 * sum + letter.codePointAt(0)!) % 2 ** 24, 0);
+  return Array.from(text).reduce((sum, letter) => (31 * sum + letter.codePointAt(0)!) % 2 ** 24, 0);
 }
 
 /**
