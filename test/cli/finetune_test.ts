@@ -22,7 +22,7 @@ import {
   type TextDatasetOptions,
 } from '../../src/llama';
 import type {RunRecord} from '../../src/report/report';
-import {defaultBackend, describeBackends} from '../support/backends';
+import {describeBackends, fastBackend} from '../support/backends';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli, type CliRun} from './run_cli';
 
@@ -184,7 +184,7 @@ describeBackends('tfjs-owlore finetune', (backend) => {
 
 describe('tfjs-owlore finetune', function () {
   this.timeout(60_000);
-  const runs = new Runs(defaultBackend);
+  const runs = new Runs(fastBackend);
   before(() => runs.begin());
   after(() => runs.folder.remove());
 

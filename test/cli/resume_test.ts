@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {backends, defaultBackend} from '../support/backends';
+import {backends, fastBackend} from '../support/backends';
 import {inLog, resultOf, start} from './cli_process';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli, type CliRun} from './run_cli';
@@ -43,7 +43,7 @@ describe('tfjs-owlore finetune --resume', function () {
   const newOutput = (): string => join(folder.path, `run${count++}`);
 
   const argsOf = (output: string, ...more: string[]): string[] => [
-    ...['finetune', '--backend', defaultBackend, '--model', folder.model, '--data', data],
+    ...['finetune', '--backend', fastBackend, '--model', folder.model, '--data', data],
     ...['--output', output, '--max-length', '12', '--batch-size', '4', '--learning-rate', '0.01'],
     ...more,
   ];

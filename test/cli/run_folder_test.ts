@@ -16,6 +16,7 @@ import {RunFolder} from '../../src/cli/run_folder';
 import {loadLlama} from '../../src/llama';
 import {inLog, resultOf, start} from './cli_process';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
+import {fastBackend} from '../support/backends';
 import {runCli, type CliRun} from './run_cli';
 
 /** All files below a folder, and what is in them. */
@@ -44,7 +45,7 @@ describe('the folder of a run', function () {
   const newOutput = (): string => join(folder.path, `run${count++}`);
 
   const argsOf = (output: string, ...more: string[]): string[] => [
-    ...['finetune', '--backend', 'cpu', '--model', folder.model, '--data', data],
+    ...['finetune', '--backend', fastBackend, '--model', folder.model, '--data', data],
     ...['--output', output, '--max-length', '12', ...more],
   ];
 

@@ -13,6 +13,9 @@ export const backends = (process.env.OWLORE_BACKENDS ?? '').split(',') as readon
 /** The backend of tests outside `describeBackends`. */
 export const defaultBackend = backends[0]!;
 
+/** The one on which a training that is about something else takes least time. */
+export const fastBackend = backends.includes('wasm') ? 'wasm' : defaultBackend;
+
 /** One `describe` per backend; the backend is set before its tests run. */
 export function describeBackends(
   title: string,

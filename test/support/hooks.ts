@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type {RootHookObject} from 'mocha';
 // As Node has it. Not in load_backends.ts, whose copies of the modules are not those of the tests.
 import '../../src/preload';
-import {numbers} from '../programs/data';
+import {createRandom} from '../../src/random';
 import {defaultBackend} from './backends';
 import {checkWarnings, forgetWarnings, recordWarnings} from './warnings';
 
@@ -12,6 +12,11 @@ import {checkWarnings, forgetWarnings, recordWarnings} from './warnings';
  * draws others.
  */
 const SEED = 240518380;
+
+function seedRandom(seed: number): void {
+  const random = createRandom(seed);
+  Math.random = () => random.next();
+}
 
 /** A number below 2 ** 24. */
 function hash(text: string): number {
@@ -27,11 +32,11 @@ export const mochaHooks: RootHookObject = {
     await tf.setBackend(defaultBackend);
     recordWarnings();
     fc.configureGlobal({seed: SEED});
-    Math.random = numbers(SEED);
+    seedRandom(SEED);
   },
   beforeEach(this: Mocha.Context) {
     const test = this.currentTest;
-    Math.random = numbers(SEED + hash(test?.fullTitle() ?? ''));
+    seedRandom(SEED + hash(test?.fullTitle() ?? ''));
     const body = test?.fn as ((this: Mocha.Context) => unknown) | undefined;
     if (!test || !body) return;
     test.fn = async function (this: Mocha.Context) {
