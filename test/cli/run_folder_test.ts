@@ -14,9 +14,9 @@ import {expect} from 'chai';
 import {stopSignals, type StopSignal} from '../../src/cli/interruption';
 import {RunFolder} from '../../src/cli/run_folder';
 import {loadLlama} from '../../src/llama';
+import {fastBackend} from '../support/backends';
 import {inLog, resultOf, start} from './cli_process';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
-import {fastBackend} from '../support/backends';
 import {runCli, type CliRun} from './run_cli';
 
 /** All files below a folder, and what is in them. */

@@ -37,7 +37,7 @@ describeBackends('training runs of LLaMA-style models', function (this: Mocha.Su
       if (method === 'lora') continue;
       const {rank} = readJson<LlamaCase>(`llama_train/${name}`);
       it(rank === null ? name : `${name}, recorded bases`, () => runCase(name, {kernels}));
-      // Twenty times as long on cpu, where they come from the same code as on wasm.
+      // On cpu they take several times as long, and come from the same code as on wasm.
       if (rank !== null && backend !== 'cpu') {
         it(`${name}, own exact bases`, () => runCase(name, {kernels, bases: 'own exact'}));
       }
