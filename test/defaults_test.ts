@@ -124,7 +124,7 @@ describeBackends('OwLoreOptimizer at its defaults', function (this: Mocha.Suite,
   // Matrices of this size take seconds a step elsewhere.
   if (backend === 'cpu' || backend === 'webgpu') return;
   for (const [part, steps] of [
-    ['autoencoder', 300],
+    ['autoencoder', 80],
     ['six layers of 256', 60],
   ] as const) {
     const ordinary = {...named(part), steps};

@@ -36,7 +36,7 @@ const variants: Record<string, OwLoreOptions> = {
 
 /** Optimizer steps of a test, few where one takes half a second; `npm run soak` makes many thousand. */
 const stepsOn: Record<BackendName, number> = {
-  ...{cpu: 200, wasm: 200, tensorflow: 200},
+  ...{cpu: 60, wasm: 60, tensorflow: 200},
   ...{webgpu: 12, webgl: 12},
 };
 

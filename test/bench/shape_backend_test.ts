@@ -115,6 +115,8 @@ describeBackends('shape backend', (backend) => {
     compare(() => new Training({shape, ...options}));
 
   for (const [title, trained] of Object.entries(trainedSets)) {
+    // Slow on cpu; the others say nothing about it that these do not.
+    if (backend === 'cpu' && title !== 'lisa') continue;
     for (const variant of ['stock', 'none', 'auto'] as const) {
       it(`has the peak of a real step: ${title}, ${variant}`, llama({trained, variant}));
     }
@@ -144,7 +146,8 @@ describeBackends('shape backend', (backend) => {
   );
 
   // tfjs's own wasm kernels cannot train most of them
-  for (const kind of backend === 'wasm' ? [] : modelZoo) {
+  const kinds = backend === 'cpu' ? modelZoo.filter(({title}) => !/LSTM|gpt/.test(title)) : modelZoo;
+  for (const kind of backend === 'wasm' ? [] : kinds) {
     it(`has the peak of a real step: ${kind.title}`, async () => {
       await compare(() => train(kind, tf.train.adam()));
       await compare(() => train(kind, new OwLoreOptimizer({rank: 2, kernels: 'none'})));

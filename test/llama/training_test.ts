@@ -35,13 +35,14 @@ describeBackends('training runs of LLaMA-style models', function (this: Mocha.Su
   describeKernelSets(backend, (kernels) => {
     for (const {name, method} of cases) {
       if (method === 'lora') continue;
-      const {rank} = readJson<LlamaCase>(`llama_train/${name}`);
+      const {rank, model} = readJson<LlamaCase>(`llama_train/${name}`);
+      // On cpu a run takes several times as long, and comes from the same code as on wasm: one of the two models has to do.
+      if (backend === 'cpu' && model !== 'smollm2') continue;
       it(rank === null ? name : `${name}, recorded bases`, () => runCase(name, {kernels}));
-      // On cpu they take several times as long, and come from the same code as on wasm.
       if (rank !== null && backend !== 'cpu') {
         it(`${name}, own exact bases`, () => runCase(name, {kernels, bases: 'own exact'}));
       }
-      if (method === 'full') {
+      if (method === 'full' && backend !== 'cpu') {
         it(`${name}, head in the loss`, () => runCase(name, {kernels, headInLoss: true}));
       }
     }

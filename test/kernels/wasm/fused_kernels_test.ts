@@ -183,7 +183,7 @@ function testFusedKernels(): void {
         });
       }),
       {
-        ...fuzz(80),
+        ...fuzz(40),
         examples: [
           [
             {
