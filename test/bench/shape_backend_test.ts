@@ -146,7 +146,8 @@ describeBackends('shape backend', (backend) => {
   );
 
   // tfjs's own wasm kernels cannot train most of them
-  const kinds = backend === 'cpu' ? modelZoo.filter(({title}) => !/LSTM|gpt/.test(title)) : modelZoo;
+  const kinds =
+    backend === 'cpu' ? modelZoo.filter(({title}) => !/LSTM|gpt/.test(title)) : modelZoo;
   for (const kind of backend === 'wasm' ? [] : kinds) {
     it(`has the peak of a real step: ${kind.title}`, async () => {
       await compare(() => train(kind, tf.train.adam()));
