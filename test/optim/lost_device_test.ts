@@ -12,18 +12,25 @@ import {backends, defaultBackend} from '../support/backends';
 import {rejection} from '../support/rejection';
 import {held} from '../support/sentinels';
 
-const NAME = 'webgpu';
+/** The backends that can lose what they compute on. */
+type Name = 'webgpu' | 'webgl';
 
 /** What a user's program does to make the device anew, as the error says. */
-async function makeDeviceAnew(): Promise<void> {
-  const factory = tf.findBackendFactory(NAME);
-  tf.removeBackend(NAME);
-  tf.registerBackend(NAME, factory);
-  await tf.setBackend(NAME);
+async function makeDeviceAnew(name: Name): Promise<void> {
+  const factory = tf.findBackendFactory(name);
+  tf.removeBackend(name);
+  tf.registerBackend(name, factory);
+  await tf.setBackend(name);
 }
 
+/** The device of webgpu, or the context of webgl, of the current backend. */
 function destroyDevice(): void {
-  (tf.backend() as unknown as {device: {destroy(): void}}).device.destroy();
+  const {device, gpgpu} = tf.backend() as unknown as {
+    device?: {destroy(): void};
+    gpgpu?: {gl: WebGLRenderingContext};
+  };
+  device?.destroy();
+  gpgpu?.gl.getExtension('WEBGL_lose_context')!.loseContext();
 }
 
 const ROWS = 8;
@@ -88,93 +95,98 @@ class Destroyer extends tfl.Callback {
   }
 }
 
-(backends.includes(NAME) ? describe : describe.skip)('a lost webgpu device', function () {
-  this.timeout(120_000);
-  let start: ReturnType<typeof held>;
-  beforeEach(async () => {
-    await tf.setBackend(NAME);
-    start = held();
-  });
-  afterEach(async () => {
-    await makeDeviceAnew();
-    expect(held()).to.deep.equal(start);
-    await tf.setBackend(defaultBackend);
-  });
+for (const name of ['webgpu', 'webgl'] as const) {
+  (backends.includes(name) ? describe : describe.skip)(`a lost device [${name}]`, function () {
+    this.timeout(120_000);
+    let start: ReturnType<typeof held>;
+    beforeEach(async () => {
+      await tf.setBackend(name);
+      start = held();
+    });
+    afterEach(async () => {
+      await makeDeviceAnew(name);
+      expect(held()).to.deep.equal(start);
+      await tf.setBackend(defaultBackend);
+    });
 
-  const lost = /^OwLoreOptimizer: the device of the backend 'webgpu' is lost \(destroyed/;
+    const lost = {
+      webgpu: /^OwLoreOptimizer: the device of the backend 'webgpu' is lost \(destroyed/,
+      webgl: /^OwLoreOptimizer: the device of the backend 'webgl' is lost \(its context is lost/,
+    }[name];
 
-  it('is the error of the next step, also where nothing is checked', async () => {
-    const training = new Training({nonFinite: 'ignore'});
-    training.step();
-    await training.optimizer.settled();
-    destroyDevice();
-    await nextTurn();
-    for (const message of [lost, /there is no checkpoint.*CheckpointCallback/]) {
+    it('is the error of the next step, also where nothing is checked', async () => {
+      const training = new Training({nonFinite: 'ignore'});
+      training.step();
+      await training.optimizer.settled();
+      destroyDevice();
+      await nextTurn();
+      for (const message of [lost, /there is no checkpoint.*CheckpointCallback/]) {
+        expect(() => training.step()).to.throw(message);
+        expect(() => training.optimizer.applyGradients({})).to.throw(message);
+      }
+      training.dispose();
+    });
+
+    it('is found by settled() after steps that did not know of it; the error names the checkpoint that was saved last', async () => {
+      const training = new Training();
+      training.step();
+      const files = new Map<string, Uint8Array>();
+      await saveCheckpoint(files, training.parts);
+      training.step();
+      const {path} = await saveCheckpoint(files, training.parts);
+      const names = [...files.keys()];
+      destroyDevice();
+      // webgl tells of it at once
+      for (let i = 0; name === 'webgpu' && i < 2; i++) training.step();
+      const saving = rejection(saveCheckpoint(files, training.parts));
+      const message = new RegExp(`resumeCheckpoint goes on from ${path} in its map`);
+      expect((await saving).message)
+        .to.match(lost)
+        .and.to.match(message);
+      expect([...files.keys()]).to.deep.equal(names);
+      expect((await rejection(training.optimizer.settled())).message).to.match(message);
       expect(() => training.step()).to.throw(message);
-      expect(() => training.optimizer.applyGradients({})).to.throw(message);
-    }
-    training.dispose();
+      training.dispose();
+    });
+
+    it('ends fit, and the training goes on from its checkpoint in the same process', async () => {
+      const whole = new Training();
+      await whole.fit(2, 0, []);
+      const expected = await whole.weights();
+      whole.dispose();
+      const files = new Map<string, Uint8Array>();
+      const saving = (): CheckpointCallback => new CheckpointCallback({target: files});
+      const training = new Training();
+      const error = await rejection(training.fit(2, 0, [saving(), new Destroyer(6)]));
+      expect(error.message)
+        .to.match(lost)
+        .and.to.match(/goes on from checkpoint-\d+-\w+\.json/);
+      training.dispose();
+
+      await makeDeviceAnew(name);
+      const resumed = new Training();
+      const {epoch} = (await resumeCheckpoint(files, resumed.parts))!;
+      expect(epoch).to.equal(1);
+      // the last batch, after which no step finds that the device is lost
+      const last = await rejection(resumed.fit(2, epoch, [new Destroyer(4)]));
+      expect(last.message)
+        .to.match(lost)
+        .and.to.match(/goes on from checkpoint-\d+-\w+\.json/);
+      resumed.dispose();
+
+      await makeDeviceAnew(name);
+      const again = new Training();
+      await resumeCheckpoint(files, again.parts);
+      await again.fit(2, epoch, [saving()]);
+      const weights = await again.weights();
+      const difference = Math.max(...expected.map((x, i) => Math.abs(x - weights[i]!)));
+      // the same program on the same driver
+      expect(difference).to.be.below(1e-6);
+      again.dispose();
+      // A fit that throws leaves tensors of tfjs's: the order of the examples, the sums of its logs.
+      const left = tf.memory().numTensors - start.tensors;
+      expect(left).to.be.within(0, 6);
+      start = held();
+    });
   });
-
-  it('is found by settled() after steps that did not know of it; the error names the checkpoint that was saved last', async () => {
-    const training = new Training();
-    training.step();
-    const files = new Map<string, Uint8Array>();
-    await saveCheckpoint(files, training.parts);
-    training.step();
-    const {path} = await saveCheckpoint(files, training.parts);
-    const names = [...files.keys()];
-    destroyDevice();
-    training.step();
-    training.step();
-    const saving = rejection(saveCheckpoint(files, training.parts));
-    const message = new RegExp(`resumeCheckpoint goes on from ${path} in its map`);
-    expect((await saving).message)
-      .to.match(lost)
-      .and.to.match(message);
-    expect([...files.keys()]).to.deep.equal(names);
-    expect((await rejection(training.optimizer.settled())).message).to.match(message);
-    expect(() => training.step()).to.throw(message);
-    training.dispose();
-  });
-
-  it('ends fit, and the training goes on from its checkpoint in the same process', async () => {
-    const whole = new Training();
-    await whole.fit(2, 0, []);
-    const expected = await whole.weights();
-    whole.dispose();
-    const files = new Map<string, Uint8Array>();
-    const saving = (): CheckpointCallback => new CheckpointCallback({target: files});
-    const training = new Training();
-    const error = await rejection(training.fit(2, 0, [saving(), new Destroyer(6)]));
-    expect(error.message)
-      .to.match(lost)
-      .and.to.match(/goes on from checkpoint-\d+-\w+\.json/);
-    training.dispose();
-
-    await makeDeviceAnew();
-    const resumed = new Training();
-    const {epoch} = (await resumeCheckpoint(files, resumed.parts))!;
-    expect(epoch).to.equal(1);
-    // the last batch, after which no step finds that the device is lost
-    const last = await rejection(resumed.fit(2, epoch, [new Destroyer(4)]));
-    expect(last.message)
-      .to.match(lost)
-      .and.to.match(/goes on from checkpoint-\d+-\w+\.json/);
-    resumed.dispose();
-
-    await makeDeviceAnew();
-    const again = new Training();
-    await resumeCheckpoint(files, again.parts);
-    await again.fit(2, epoch, [saving()]);
-    const weights = await again.weights();
-    const difference = Math.max(...expected.map((x, i) => Math.abs(x - weights[i]!)));
-    // the same program on the same driver
-    expect(difference).to.be.below(1e-6);
-    again.dispose();
-    // A fit that throws leaves tensors of tfjs's: the order of the examples, the sums of its logs.
-    const left = tf.memory().numTensors - start.tensors;
-    expect(left).to.be.within(0, 6);
-    start = held();
-  });
-});
+}
