@@ -27,6 +27,7 @@ const sources = {
   model: ['options', 'tfjs'],
   memory: ['options', 'tfjs'],
   files: ['options'],
+  hub: ['options', 'files'],
   kernels: ['options', 'tfjs', 'on_demand'],
   tape: ['options', 'random', 'tfjs', 'model'],
   scores: ['options', 'tfjs', 'model', 'kernels'],
@@ -45,7 +46,10 @@ const sources = {
     ...['scores', 'sampling', 'optim', 'preload', 'sampling_plan', 'layer_sampling_options'],
     ...['layer_sampling', 'checkpoint'],
   ],
-  llama: ['options', 'random', 'tfjs', 'model', 'files', 'kernels', 'tape', 'optim', 'preload'],
+  llama: [
+    ...['options', 'random', 'tfjs', 'model', 'files', 'hub', 'kernels', 'tape', 'optim'],
+    'preload',
+  ],
   report: [],
   cli: [
     ...['options', 'random', 'tfjs', 'model', 'memory', 'files', 'kernels', 'tape', 'scores'],
@@ -124,14 +128,24 @@ export default {
     {
       name: 'nothing of Node in a browser',
       comment:
-        'modules of Node are for cli/ and report/; elsewhere they come by importNode, when they are needed',
+        'modules of Node are for cli/, report/ and hub/; elsewhere they come by importNode, when they are needed',
       severity: 'error',
-      from: {path: '^src/', pathNot: '^src/(cli|report)/'},
+      from: {path: '^src/', pathNot: '^src/((cli|report|hub)/|files/folder_lock[.]ts$)'},
       // `events` is the npm package of that name, which bundlers find
       to: {
         dependencyTypes: ['core'],
         dependencyTypesNot: ['type-only', 'type-import'],
         pathNot: '^events$',
+      },
+    },
+    {
+      name: 'nothing of the Hub in a browser',
+      comment: 'hub/, and locks of folders, are for Node: llama/preload.ts provides them there',
+      severity: 'error',
+      from: {path: '^src/', pathNot: '^src/(hub/|cli/|llama/preload[.]ts$)'},
+      to: {
+        path: '^src/(hub/|files/folder_lock[.]ts$)',
+        dependencyTypesNot: ['type-only', 'type-import'],
       },
     },
     {

@@ -3,12 +3,17 @@ import type {LoadedLlama, LoadLlamaOptions, Tokenizer} from '../llama/index';
 import {loadLlama, loadTokenizer} from '../llama/index';
 import {backendNames, type BackendName} from './register_backend';
 import type {Context} from './command';
-import {choice, folderOrUrl, group, required, type SettingsOf} from './options';
+import {choice, group, modelSource, required, type SettingsOf} from './options';
+import {withLibraryMessages} from './library_messages';
 import {countMegabytes, type Progress} from './progress';
 
 /** Which model, and the backend that computes. */
 export const modelOptions = group('Model', {
-  model: required(folderOrUrl("a model of Hugging Face's transformers: its folder, or URL")),
+  model: required(
+    modelSource(
+      "a model of Hugging Face's transformers: its folder, a .safetensors file in one, its URL, or its name on the Hub, as owner/name@revision",
+    ),
+  ),
   backend: choice<BackendName | 'auto', 'auto'>(
     'the backend that computes',
     ['auto', ...backendNames],
@@ -34,29 +39,56 @@ export async function loadModel(
   context: Context,
   options?: Pick<LoadLlamaOptions, 'headInLoss'>,
 ): Promise<Loaded> {
-  const tokenizer = await loadTokenizer(settings.model);
+  const tokenizer = await withDownloads(context, (onDownload) =>
+    loadTokenizer(settings.model, {onDownload}),
+  );
   return {...(await loadModelAlone(settings, context, options)), tokenizer};
 }
 
 /** Loads a model without its tokenizer, which its folder need not have. */
 export async function loadModelAlone(
   {model: source, backend: wanted}: Settings,
-  {console, selectBackend}: Context,
+  context: Context,
   options: Pick<LoadLlamaOptions, 'headInLoss'> = {},
 ): Promise<LoadedModel> {
-  const backend = await selectBackend(wanted);
+  const {console} = context;
+  const backend = await context.selectBackend(wanted);
   let progress: Progress | undefined;
-  const loaded = await loadLlama(source, {
-    ...options,
-    onProgress: (bytes, total) => {
-      progress ??= console.progress({label: `loading ${source}`, total, count: countMegabytes});
-      progress.update(bytes);
-    },
-  });
+  const loaded = await withDownloads(context, (onDownload) =>
+    loadLlama(source, {
+      ...options,
+      onDownload,
+      onProgress: (bytes, total) => {
+        progress ??= console.progress({label: `loading ${source}`, total, count: countMegabytes});
+        progress.update(bytes);
+      },
+    }),
+  );
   progress?.end();
   const parameters = loaded.model
     .countParams()
     .toLocaleString('en', {notation: 'compact', maximumSignificantDigits: 3});
   console.note(`${source}: ${parameters} parameters, on ${backend}`);
   return {...loaded, backend};
+}
+
+/** Runs `body`, which may download a model, with a progress bar for each file. */
+function withDownloads<T>(
+  {console}: Context,
+  body: (onDownload: NonNullable<LoadLlamaOptions['onDownload']>) => Promise<T>,
+): Promise<T> {
+  let shown: {file: string; progress: Progress} | undefined;
+  const onDownload = (file: string, bytes: number, total: number): void => {
+    if (shown?.file !== file) {
+      const label = `downloading ${file}`;
+      const progress = console.progress({label, total, done: bytes, count: countMegabytes});
+      shown = {file, progress};
+    }
+    shown.progress.update(bytes);
+    if (bytes === total) shown.progress.end();
+  };
+  return withLibraryMessages(
+    (line) => console.note(line),
+    () => body(onDownload),
+  );
 }

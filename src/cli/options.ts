@@ -5,6 +5,7 @@
 import {statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {Option, type Command} from 'commander';
+import {parseHubName} from '../files/hub_name';
 import {checkChoice, checkFlag, checkNumber, display, type NumberRange} from '../options';
 import {asUsage, UsageError} from './usage_error';
 
@@ -124,7 +125,7 @@ export function file(help: string): OptionDescription<string | undefined> {
 
 /** The path of a file that is there, or its http(s) URL. */
 export function fileOrUrl(help: string): OptionDescription<string | undefined> {
-  return {...text(help, '<file|url>'), check: (...args) => checkPathOrUrl('file', ...args)};
+  return {...text(help, '<file|url>'), check: checkFileOrUrl};
 }
 
 /** The path of a folder that is there. */
@@ -132,9 +133,25 @@ export function folder(help: string): OptionDescription<string | undefined> {
   return {...text(help, '<folder>'), check: (...args) => checkPath('folder', ...args)};
 }
 
-/** The path of a folder that is there, or its http(s) URL. */
-export function folderOrUrl(help: string): OptionDescription<string | undefined> {
-  return {...text(help, '<folder|url>'), check: (...args) => checkPathOrUrl('folder', ...args)};
+/** Where a model is: the path of its folder or of a file in it, its http(s) URL, or its name on the Hugging Face Hub. */
+export function modelSource(help: string): OptionDescription<string | undefined> {
+  return {
+    ...text(help, '<model>'),
+    check: (owner, name, value) => {
+      checkText(owner, name, value);
+      if (isThere('folder', value) || isUrl(value) || isHubName(value)) return;
+      if (isThere('file', value) && value.endsWith('.safetensors')) return;
+      throw new Error(
+        `${owner}: ${name} must be the folder of a model, a .safetensors file in one, its URL, or its name on the Hugging Face ` +
+          `Hub, owner/name or owner/name@revision; there is no such folder or file: ${display(value)}`,
+      );
+    },
+  };
+}
+
+/** Whether a text names a model of the Hub; a path that is there is a path. */
+export function isHubName(text: string): boolean {
+  return parseHubName(text) !== null && !isThere('folder', text) && !isThere('file', text);
 }
 
 /** The path of a file to write, in a folder that is there. */
@@ -170,8 +187,9 @@ export function flagOf(name: string): string {
 /** Adds options to a command of commander. */
 export function addOptions(command: Command, options: Options): void {
   for (const [name, description] of Object.entries(options)) {
-    const {placeholder, choices, isList} = description;
-    const help = choices ? `${description.help}: ${listOf(choices)}` : description.help;
+    const {placeholder, choices, isList, isRequired} = description;
+    const what = choices ? `${description.help}: ${listOf(choices)}` : description.help;
+    const help = isRequired ? `${what} (required)` : what;
     const long = flagOf(name);
     const option = new Option(placeholder === null ? long : `${long} ${placeholder}`, help);
     option.helpGroupHeading = description.group;
@@ -275,7 +293,7 @@ export function isThere(kind: PathKind, path: string): boolean {
   }
 }
 
-function checkPathOrUrl(kind: PathKind, owner: string, name: string, value: unknown): void {
+function checkFileOrUrl(owner: string, name: string, value: unknown): void {
   if (typeof value === 'string' && isUrl(value)) return;
-  checkPath(kind, owner, name, value);
+  checkPath('file', owner, name, value);
 }

@@ -17,6 +17,8 @@ export interface ProgressOptions {
   label: string;
   /** How much there is to do. */
   total: number;
+  /** How much of it was done before, at no cost of time; default 0. */
+  done?: number;
   /** Writes how much is done; default `3/20`. */
   count?: (done: number, total: number) => string;
 }
@@ -37,7 +39,7 @@ export function countMegabytes(done: number, total: number): string {
 
 function progressBar(
   stream: OutputStream,
-  {label, total, count = countParts}: ProgressOptions,
+  {label, total, done: before = 0, count = countParts}: ProgressOptions,
 ): Progress {
   const bar = new SingleBar({
     format: '{label}  {bar} {count}  {what}{eta_formatted}',
@@ -51,8 +53,8 @@ function progressBar(
     gracefulExit: false,
     stream,
   });
-  let at = 0;
-  let payload = {label, count: count(0, total), what: ''};
+  let at = before;
+  let payload = {label, count: count(before, total), what: ''};
   const start = (): void => bar.start(total, at, payload);
   start();
   return {
@@ -72,7 +74,7 @@ function progressBar(
 
 function plainLines(
   stream: OutputStream,
-  {label, total, count = countParts}: ProgressOptions,
+  {label, total, done: before = 0, count = countParts}: ProgressOptions,
 ): Progress {
   const start = performance.now();
   let lastLine = start;
@@ -82,7 +84,7 @@ function plainLines(
       const isDue = now - lastLine >= 1000 * SECONDS_BETWEEN_LINES;
       if (!isDue && !(done === total && lastLine > start)) return;
       lastLine = now;
-      const left = describeTimeLeft(((now - start) / 1000 / done) * (total - done));
+      const left = describeTimeLeft(((now - start) / 1000 / (done - before)) * (total - done));
       stream.write(`${[label, count(done, total), what, left].filter(Boolean).join('  ')}\n`);
     },
     line: (text) => void stream.write(`${text}\n`),

@@ -16,7 +16,7 @@ import {join} from 'node:path';
 import {jsonText} from '../files/json';
 import type {BlockHistory} from '../sampling/periods';
 import {writeReport, type RunRecord} from '../report/report';
-import {checkUnlocked, lockFolder, LOCK_NAME, type FolderLock} from './folder_lock';
+import {checkUnlocked, lockFolder, LOCK_NAME, type FolderLock} from '../files/folder_lock';
 import {checkedEntry, type LogEntry} from './training_monitor';
 import {asUsage, UsageError} from './usage_error';
 

@@ -11,7 +11,8 @@ export function isFolderPath(text: string): boolean {
 
 /**
  * The files of a folder, only in Node. A link is followed if it stays in the folder, or if it is a link of
- * Hugging Face's cache: from `snapshots/<revision>/` to `blobs/` beside `snapshots`.
+ * Hugging Face's cache: from `models--<model>/snapshots/<revision>/` to `blobs/` beside `snapshots`, or to the `blobs/` that
+ * all models of the cache share.
  */
 export function folderSource(owner: string, folder: string): FileSource {
   return {
@@ -101,6 +102,9 @@ export function changedFile(
 async function isWithin(root: string, target: string): Promise<boolean> {
   const {basename, dirname, join, sep} = await importNode('node:path');
   const snapshots = dirname(root);
-  const blobs = basename(snapshots) === 'snapshots' ? [join(dirname(snapshots), 'blobs')] : [];
+  const model = dirname(snapshots);
+  const isSnapshot = basename(snapshots) === 'snapshots';
+  const blobs = isSnapshot ? [join(model, 'blobs')] : [];
+  if (isSnapshot && basename(model).startsWith('models--')) blobs.push(join(model, '../blobs'));
   return [root, ...blobs].some((folder) => target.startsWith(join(folder, sep)));
 }

@@ -1,25 +1,16 @@
 import {checkNumber} from '../options';
+import {get, partOf, rangeOf, SilenceError, TIMEOUT, type Answer, type Requested} from './http_get';
 import type {FileSource, RequestOptions, SourceFile} from './source';
 import {checkSourcePath} from './source_path';
 
 /** Bytes requested when a file is opened: enough for a small file, and for most headers of large ones. */
 const FIRST_BYTES = 2 ** 16;
 
-/** How long a server may be silent, in milliseconds, unless `timeout` says otherwise. */
-const TIMEOUT = 60_000;
-
 /** Where a server does not say how long a file is, it must end before this many bytes. */
 const MOST_UNANNOUNCED_BYTES = 2 ** 28;
 
-/** As many as browsers follow. */
-const MOST_REDIRECTS = 20;
-
-interface Server {
-  owner: string;
-  url: string;
+interface Server extends Requested {
   path: string;
-  request: Omit<RequestOptions, 'timeout'>;
-  timeout: number;
 }
 
 /**
@@ -60,138 +51,12 @@ function fileUrl(base: string, path: string): string {
   return url.href;
 }
 
-const rangeOf = (from: number, to: number): Record<string, string> => ({
-  range: `bytes=${from}-${to - 1}`,
-});
-
-/** An answer whose body is taken piece by piece. */
-class Answer {
-  private readonly reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-
-  constructor(
-    private readonly server: Server,
-    readonly response: Response,
-    private readonly abort: AbortController,
-  ) {
-    this.reader = response.body?.getReader();
-  }
-
-  /** The next bytes, or null at the end. */
-  async next(): Promise<Uint8Array | null> {
-    if (!this.reader) return null;
-    try {
-      const {done, value} = await unlessSilent(this.server, this.abort, this.reader.read());
-      return done ? null : value;
-    } catch (error) {
-      if (error instanceof SilenceError) throw error;
-      const {owner, url} = this.server;
-      throw new Error(`${owner}: the answer to GET ${url} broke off: ${reasonOf(error)}`, {
-        cause: error,
-      });
-    }
-  }
-
-  /** Takes no more of it. */
-  async cancel(): Promise<void> {
-    // a broken stream reports its error once more
-    await this.reader?.cancel().catch(() => undefined);
-  }
-}
-
-/** A server sends nothing. */
-class SilenceError extends Error {}
-
-/** What a server promises, as long as it does not stay silent: then the request is aborted. */
-async function unlessSilent<T>(
-  {owner, url, timeout}: Server,
-  abort: AbortController,
-  answer: Promise<T>,
-): Promise<T> {
-  let timer: ReturnType<typeof setTimeout>;
-  const silence = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(
-        new SilenceError(
-          `${owner}: GET ${url} has brought nothing for ${timeout / 1000} s; ` +
-            'try again, or wait longer with the option `request`: {timeout: milliseconds}',
-        ),
-      );
-      abort.abort();
-    }, timeout);
-  });
-  try {
-    return await Promise.race([answer, silence]);
-  } finally {
-    clearTimeout(timer!);
-  }
-}
-
-/** The answer to a request with more headers. */
-async function get(server: Server, more: Record<string, string> = {}): Promise<Answer> {
-  const {owner, url, request} = server;
-  const abort = new AbortController();
-  const signal = AbortSignal.any([abort.signal, ...(request.signal ? [request.signal] : [])]);
-  try {
-    const response = await unlessSilent(server, abort, follow(server, more, signal));
-    return new Answer(server, response, abort);
-  } catch (error) {
-    if (error instanceof SilenceError) throw error;
-    throw new Error(`${owner}: GET ${url} failed: ${reasonOf(error)}`, {cause: error});
-  }
-}
-
-/**
- * `fetch`, but no headers of the caller, which may be secrets, go to another host than the one that was named. At a redirect
- * `fetch` itself takes `authorization` away; if there are others, redirects are followed here.
- */
-async function follow(
-  {url, request}: Server,
-  more: Record<string, string>,
-  signal: AbortSignal,
-): Promise<Response> {
-  const {redirect = 'follow', headers: given, ...others} = request;
-  const own = new Headers(given);
-  const isManual =
-    redirect === 'follow' && [...own.keys()].some((name) => name !== 'authorization');
-  const {origin} = new URL(url);
-  let target = new URL(url);
-  for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
-    const headers = new Headers(target.origin === origin ? own : {});
-    for (const [name, value] of Object.entries(more)) headers.set(name, value);
-    const response = await fetch(target, {
-      ...{...others, headers, signal},
-      redirect: isManual ? 'manual' : redirect,
-    });
-    if (!isManual || !isRedirect(response)) return response;
-    await response.body?.cancel();
-    const location = response.headers.get('location');
-    if (location === null) {
-      throw new Error(
-        'it redirects to where `request.headers` cannot be kept back; ask the other host for the files, or leave the headers out',
-      );
-    }
-    target = new URL(location, target);
-  }
-  throw new Error(`more than ${MOST_REDIRECTS} redirects`);
-}
-
-/** In a page the status of a redirect, and where it leads, is not to be seen. */
-function isRedirect({status, type}: Response): boolean {
-  return type === 'opaqueredirect' || [301, 302, 303, 307, 308].includes(status);
-}
-
 function refused({owner, url}: Server, {response: {status, statusText}}: Answer): Error {
   const way =
     status === 401 || status === 403
       ? '; the option `request` takes headers, such as {headers: {authorization: …}}'
       : '';
   return new Error(`${owner}: GET ${url} answered ${`${status} ${statusText}`.trim()}${way}`);
-}
-
-/** Node's `fetch failed` has its reason in the cause. */
-function reasonOf(error: unknown): string {
-  const {cause, message} = error as Error;
-  return cause instanceof Error ? `${message} (${cause.message})` : message;
 }
 
 /** What tells one state of a file from another, where the server sends it. */
@@ -248,13 +113,6 @@ async function rangedFile(server: Server, opening: Answer): Promise<SourceFile |
     },
     close: async () => undefined,
   };
-}
-
-/** Where the part begins that an answer has, and the size of the whole file: `content-range: bytes 0-9/100`. */
-function partOf({response}: Answer): {from: number; size: number} | null {
-  const [, from, size] =
-    /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get('content-range') ?? '') ?? [];
-  return size === undefined ? null : {from: Number(from), size: Number(size)};
 }
 
 /** Bytes `from` to before `to` of a file, which must be what an answer has. */

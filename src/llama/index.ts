@@ -15,6 +15,8 @@ export {loadLlama} from './files/load_llama';
 export type {HostTensor, SafetensorsFile, SafetensorsOptions} from '../files/safetensors';
 export {parseSafetensors, serializeSafetensors} from '../files/safetensors';
 export type {FileMap} from '../files/map_source';
+export type {SourceOptions} from './files/named_source';
+export type {ModelCard} from './files/model_card';
 export type {SaveLlamaOptions} from './files/save_llama';
 export {saveLlama} from './files/save_llama';
 export type {ModelTarget} from '../files/sink';

@@ -10,7 +10,7 @@ import {
   fileOrUrl,
   flag,
   flagOf,
-  folderOrUrl,
+  modelSource,
   group,
   number,
   numberOr,
@@ -126,14 +126,25 @@ describe('command line options', () => {
     expect(refused(file('f'), folder)).to.equal(`run.json: option: there is no file '${folder}'`);
     expect(refused(file('f'), 'https://host/x')).to.match(/there is no file/);
     expect(refused(fileOrUrl('f'), join(folder, 'no'))).to.match(/there is no file/);
-    expect(refused(folderOrUrl('f'), join(folder, 'file'))).to.match(/there is no folder/);
-    expect(refused(folderOrUrl('f'), 3)).to.match(/must be a text; got 3/);
+    for (const none of [
+      join(folder, 'no'),
+      join(folder, 'file'),
+      './owner/name',
+      'owner/a@b@c',
+      '',
+    ])
+      expect(refused(modelSource('f'), none)).to.equal(
+        'run.json: option must be the folder of a model, a .safetensors file in one, its URL, or its name on the Hugging ' +
+          `Face Hub, owner/name or owner/name@revision; there is no such folder or file: '${none}'`,
+      );
+    expect(refused(modelSource('f'), 3)).to.match(/must be a text; got 3/);
     expect(refused(outputFile('f'), join(folder, 'no', 'x'))).to.match(/there is no folder '.*no'/);
     for (const [option, value] of [
       [file('f'), join(folder, 'file')],
       [fileOrUrl('f'), 'https://host/x'],
-      [folderOrUrl('f'), folder],
-      [folderOrUrl('f'), 'HTTP://host/x'],
+      [modelSource('f'), folder],
+      [modelSource('f'), 'HTTP://host/x'],
+      [modelSource('f'), 'owner/name@v1'],
       [outputFile('f'), join(folder, 'new')],
       [options.tau, 'auto'],
       [options.packing, false],

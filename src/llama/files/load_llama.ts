@@ -7,23 +7,17 @@ import {buildLlama, checkedKernels, type LlamaKernelOptions} from '../model';
 import {openCheckpoint, type Checkpoint, type StoredTensor} from './checkpoint';
 import {readConfigJson} from './config_json';
 import {MAX_JSON_BYTES, parseJsonObject, show, type JsonObject} from '../../files/json';
-import {readOtherFiles, setOrigin} from './origin';
-import {
-  openSource,
-  readWhole,
-  type FileSource,
-  type ModelSource,
-  type RequestOptions,
-} from '../../files/source';
+import {readBaseOf, readOtherFiles, setOrigin} from './origin';
+import {hubNameOfPlace} from '../../files/hub_name';
+import {openNamedSource, type SourceOptions} from './named_source';
+import {readWhole, type FileSource, type ModelSource} from '../../files/source';
 import {haveEqualValues, readValues} from './tensor_reader';
 import {EMBEDDING, HEAD, weightShapes, type WeightShape} from './weight_shapes';
 
 /** Options of `loadLlama`. */
-export interface LoadLlamaOptions extends LlamaKernelOptions {
+export interface LoadLlamaOptions extends LlamaKernelOptions, SourceOptions {
   /** As in `LlamaConfig`; default false. */
   headInLoss?: boolean;
-  /** For files behind a URL: `fetch`'s options, such as `headers` and `signal`, and `timeout` in milliseconds; default none. */
-  request?: RequestOptions;
   /** Called after each tensor with the bytes of tensors that have been read, and of all; default none. */
   onProgress?: (bytes: number, total: number) => void;
 }
@@ -38,6 +32,8 @@ export interface LoadedLlama {
   configJson: Readonly<Record<string, unknown>>;
   /** The other files, such as `generation_config.json` and the tokenizer's; `loadTokenizer` takes this map as its source. */
   files: ReadonlyMap<string, Uint8Array>;
+  /** `owner/name@commit` of a model from the Hub, or the revision in its URL in place of the commit; null if it is from elsewhere. */
+  hubName: string | null;
 }
 
 const OWNER = 'loadLlama';
@@ -56,11 +52,17 @@ const CONFIG_FILE = 'config.json';
  * the embedding; if the files have both and they differ, they are not tied.
  *
  * ```ts
- * const {model, config, files} = await loadLlama('models/SmolLM2-135M');
+ * const {model, config, files} = await loadLlama('HuggingFaceTB/SmolLM2-135M-Instruct');
  * const tokenizer = await loadTokenizer(files);
  * ```
  *
- * @param source A folder (in Node), an http(s) URL of one, or the files by name.
+ * A name on the Hugging Face Hub, `owner/name` or `owner/name@revision`, is one if there is no folder of that name. In Node, the
+ * files that are needed are downloaded into the cache that Python's huggingface_hub has, too (`HF_HOME`, `HF_HUB_CACHE`), checked,
+ * and read from there; a download that was cut off goes on. `HF_TOKEN`, `HF_ENDPOINT` and `HF_HUB_OFFLINE` mean what they mean
+ * there. A page reads the files from the Hub's URLs.
+ *
+ * @param source A folder or a `.safetensors` file in one (in Node), an http(s) URL of a folder, a name on the Hub, or the files by
+ *   name.
  * @throws if an option is unknown or wrong, if a file is missing, damaged or leads out of the
  *   source, if `config.json` asks for something that is not supported, or if a tensor is missing,
  *   unknown or of another shape; then nothing is left allocated.
@@ -69,11 +71,11 @@ export async function loadLlama(
   source: ModelSource,
   options: LoadLlamaOptions = {},
 ): Promise<LoadedLlama> {
-  checkKnown(OWNER, options, ['headInLoss', 'request', 'onProgress', 'kernels']);
-  const {headInLoss = false, request, onProgress} = options;
+  checkKnown(OWNER, options, ['headInLoss', 'request', 'onDownload', 'onProgress', 'kernels']);
+  const {headInLoss = false, onProgress} = options;
   checkFlag(OWNER, 'headInLoss', headInLoss);
   const kernels = checkedKernels(OWNER, options);
-  const opened = openSource(OWNER, source, request);
+  const opened = await openNamedSource(OWNER, source, options);
   const configJson = await readConfigFile(opened);
   const described = readConfigJson(`${OWNER}: ${CONFIG_FILE}`, configJson);
   const checkpoint = await openCheckpoint(OWNER, opened);
@@ -82,10 +84,13 @@ export async function loadLlama(
     const config = {...described, tieWordEmbeddings: tied, headInLoss};
     const tensors = chooseTensors(checkpoint, config);
     const files = await readOtherFiles(OWNER, opened);
+    const hub = opened.hub ? await opened.hub() : hubNameOfPlace(opened.name);
+    const base = await readBaseOf(OWNER, opened, hub?.id);
     if (kernels === 'auto') await installKernelsForBackend();
     const model = await loadModel(config, tensors, onProgress);
-    setOrigin(model, {configJson, files});
-    return {model, config, configJson, files};
+    setOrigin(model, {configJson, files, base});
+    const hubName = hub && `${hub.id}@${hub.revision}`;
+    return {model, config, configJson, files, hubName};
   } finally {
     await checkpoint.close();
   }

@@ -1,6 +1,7 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {JsonObject} from '../../files/json';
 import {readWhole, type FileSource} from '../../files/source';
+import {CARD_FILE, MAX_CARD_BYTES, readBase, type Base} from './model_card';
 
 /** The files that came with a model's weights and are saved with them again. */
 export interface Origin {
@@ -8,6 +9,8 @@ export interface Origin {
   configJson: JsonObject;
   /** The other files, by name. */
   files: ReadonlyMap<string, Uint8Array>;
+  /** For the card of what is made of it. */
+  base: Base;
 }
 
 /** Files beside `config.json` and the weights that make a checkpoint complete. */
@@ -50,4 +53,19 @@ export async function readOtherFiles(
     if (bytes) files.set(name, new Uint8Array(bytes));
   }
   return files;
+}
+
+/**
+ * What the card of a model is to say of the one that it was made of.
+ *
+ * @param hubId Its name on the Hub, if it is from there.
+ */
+export async function readBaseOf(
+  owner: string,
+  source: FileSource,
+  hubId: string | undefined,
+): Promise<Base> {
+  // a card is no part of the model: one that cannot be read is as good as none
+  const card = await readWhole(owner, source, CARD_FILE, MAX_CARD_BYTES).catch(() => null);
+  return readBase(card && new TextDecoder().decode(card), hubId);
 }

@@ -8,7 +8,17 @@ import {configOfModel} from './model_config';
 import {originOf} from './origin';
 import {elements, serializeHeader} from '../../files/safetensors_header';
 import {intoShards, indexOf, isWeightFile, type Shard} from './shards';
+import {listFiles} from '../../files/list_files';
 import {openSink, type FileSink, type ModelTarget} from '../../files/sink';
+import {openSource, readWhole} from '../../files/source';
+import {
+  CARD_FILE,
+  cardText,
+  checkCard,
+  isOwnCard,
+  MAX_CARD_BYTES,
+  type ModelCard,
+} from './model_card';
 import {encodedPieces} from './tensor_writer';
 import {weightShapes, type WeightShape} from './weight_shapes';
 import {namedWeights, type NamedWeight} from './weights';
@@ -25,6 +35,12 @@ export interface SaveLlamaOptions {
    * with, and must not describe another model. Default none.
    */
   configJson?: Readonly<Record<string, unknown>>;
+  /**
+   * Writes a model card for the Hugging Face Hub, `README.md`, with this and what is known of the model that was loaded: its name
+   * on the Hub and its license. A `README.md` that was not written by this library stays as it is, and no card is written.
+   * Default: no card.
+   */
+  card?: ModelCard;
 }
 
 const OWNER = 'saveLlama';
@@ -52,13 +68,14 @@ export async function saveLlama(
   target: ModelTarget,
   options: SaveLlamaOptions = {},
 ): Promise<string[]> {
-  checkKnown(OWNER, options, ['dtype', 'maxShardBytes', 'configJson']);
-  const {dtype = 'F32', maxShardBytes = 5e9, configJson = {}} = options;
+  checkKnown(OWNER, options, ['dtype', 'maxShardBytes', 'configJson', 'card']);
+  const {dtype = 'F32', maxShardBytes = 5e9, configJson = {}, card} = options;
   checkChoice(OWNER, 'dtype', dtype, floatTypes);
   checkNumber(OWNER, 'maxShardBytes', maxShardBytes, {integer: true, min: 1});
   if (!isObject(configJson)) {
     throw new Error(`${OWNER}: configJson must be a plain object; got ${show(configJson)}`);
   }
+  if (card !== undefined) checkCard(OWNER, card);
   const config = configOfModel(OWNER, model);
   const origin = originOf(model);
   const json = configJsonOf(OWNER, config, dtype, origin?.configJson, configJson);
@@ -67,19 +84,32 @@ export async function saveLlama(
   const encoder = new TextEncoder();
 
   const sink = openSink(OWNER, target);
+  const isCardFree = await mayReplaceCard(target);
   try {
     for (const shard of shards) await writeShard(sink, shard, dtype);
     const others: Array<[string, Uint8Array]> = [...(origin?.files ?? [])];
     if (index) others.push([INDEX_FILE, encoder.encode(jsonText(index))]);
+    if (card && isCardFree) others.push([CARD_FILE, encoder.encode(cardText(card, origin?.base))]);
     others.push(['config.json', encoder.encode(configJsonText(json))]);
     for (const [path, bytes] of others) await writeFile(sink, path, bytes.length, [bytes]);
     const paths = [...shards, ...others.map(([path]) => ({path}))].map(({path}) => path);
-    await sink.commit((path) => isWeightFile(path) && !paths.includes(path));
+    // an earlier card would say of this model what was so of another
+    const isObsolete = (path: string): boolean =>
+      isWeightFile(path) || (path === CARD_FILE && isCardFree);
+    await sink.commit((path) => isObsolete(path) && !paths.includes(path));
     return paths;
   } catch (error) {
     await sink.abort();
     throw error;
   }
+}
+
+/** Whether a target has no card, or one that this library wrote. */
+async function mayReplaceCard(target: ModelTarget): Promise<boolean> {
+  if (!(await listFiles(OWNER, target)).includes(CARD_FILE)) return true;
+  const source = openSource(OWNER, target);
+  const card = await readWhole(OWNER, source, CARD_FILE, MAX_CARD_BYTES).catch(() => null);
+  return card !== null && isOwnCard(new TextDecoder().decode(card));
 }
 
 type StoredWeight = WeightShape & NamedWeight;

@@ -7,23 +7,15 @@ import {
   show,
   type JsonObject,
 } from '../../files/json';
-import {
-  openSource,
-  readWhole,
-  type FileSource,
-  type ModelSource,
-  type RequestOptions,
-} from '../../files/source';
+import {readWhole, type FileSource, type ModelSource} from '../../files/source';
+import {openNamedSource, type SourceOptions} from '../files/named_source';
 import {checkTokenizerJson} from './check_tokenizer_json';
 import {areKnownPatterns} from './known_patterns';
 import {createTimeLimit} from './time_limit';
 import {createTokenizer, NAMED_TOKENS, type Tokenizer, type TokenizerConfig} from './tokenizer';
 
 /** Options of `loadTokenizer`. */
-export interface LoadTokenizerOptions {
-  /** For files behind a URL: `fetch`'s options, such as `headers` and `signal`, and `timeout` in milliseconds; default none. */
-  request?: RequestOptions;
-}
+export type LoadTokenizerOptions = SourceOptions;
 
 const OWNER = 'loadTokenizer';
 const CONFIG_FILE = 'tokenizer_config.json';
@@ -33,15 +25,15 @@ const TEMPLATE_FILE = 'chat_template.jinja';
  * Reads a tokenizer of Hugging Face: `tokenizer.json`, and if they are there `tokenizer_config.json`
  * and `chat_template.jinja`, which wins over the template in `tokenizer_config.json`.
  *
- * @param source The path of their folder (Node only), its http(s) URL, or the files by name.
+ * @param source As of `loadLlama`.
  * @throws if `tokenizer.json` is missing, or if a file is not what it should be.
  */
 export async function loadTokenizer(
   source: ModelSource,
   options: LoadTokenizerOptions = {},
 ): Promise<Tokenizer> {
-  checkKnown(OWNER, options, ['request']);
-  const files = openSource(OWNER, source, options.request);
+  checkKnown(OWNER, options, ['request', 'onDownload']);
+  const files = await openNamedSource(OWNER, source, options);
 
   const json = await readJson(files, 'tokenizer.json');
   if (json === null) {

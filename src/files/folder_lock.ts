@@ -33,6 +33,9 @@ interface Holder {
   since: string;
 }
 
+/** A folder is locked by a living process. */
+export class FolderInUseError extends Error {}
+
 /** A lock that this process holds. */
 export interface FolderLock {
   /** False if the lock is gone, because the folder was removed, moved or replaced, or the lock in it. */
@@ -44,7 +47,7 @@ export interface FolderLock {
  * Locks a folder that is there.
  *
  * @param owner What messages start with.
- * @throws as `checkUnlocked`.
+ * @throws FolderInUseError as `checkUnlocked`.
  */
 export function lockFolder(owner: string, folder: string): FolderLock {
   const lock = join(folder, LOCK_NAME);
@@ -67,7 +70,7 @@ export function lockFolder(owner: string, folder: string): FolderLock {
   };
 }
 
-/** @throws if a living process, or one of another machine, has locked the folder; the message says which, and since when. */
+/** @throws FolderInUseError if a living process, or one of another machine, has locked the folder; it says which, and since when. */
 export function checkUnlocked(owner: string, folder: string): void {
   deadFile(owner, folder);
 }
@@ -80,7 +83,7 @@ function deadFile(owner: string, folder: string): string | undefined {
   if (holder === null || isDead(holder)) return name;
   const {host, pid, since} = holder;
   const where = host === hostname() ? '' : ` on the machine '${host}'`;
-  throw new Error(
+  throw new FolderInUseError(
     `${owner}: the folder '${folder}' is in use by process ${pid}${where} since ${since}; wait for its end, or take ` +
       `another folder (if that process is no run of tfjs-owlore, remove '${lock}')`,
   );

@@ -1,5 +1,5 @@
 /** Locks the folder that is its argument, says `locked` or why not, and keeps the lock until its stdin ends. */
-import {lockFolder} from '../../src/cli/folder_lock';
+import {lockFolder} from '../../src/files/folder_lock';
 
 try {
   lockFolder('test', process.argv[2]!);

@@ -3,8 +3,8 @@ import {mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync
 import {hostname, tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {checkUnlocked, lockFolder, LOCK_NAME} from '../../src/cli/folder_lock';
-import {start} from './cli_process';
+import {checkUnlocked, lockFolder, LOCK_NAME} from '../../src/files/folder_lock';
+import {start} from '../cli/cli_process';
 
 describe('lockFolder', function () {
   this.timeout(120_000);
@@ -85,7 +85,7 @@ describe('lockFolder', function () {
   function race(count: number): Promise<Array<{child: ChildProcess; said: string}>> {
     return Promise.all(
       Array.from({length: count}, async () => {
-        const child = start([folder], {program: 'test/cli/lock_in_process.ts'});
+        const child = start([folder], {program: 'test/files/lock_in_process.ts'});
         const said = await new Promise<string>((resolve) => {
           child.stdout!.once('data', (text: Buffer) => resolve(text.toString()));
         });

@@ -1,0 +1,76 @@
+/** Where a model's files are: what a user names becomes files to read. */
+import {hubFilesUrl, HUB, parseHubName, type HubName} from '../../files/hub_name';
+import {importNode} from '../../files/import_node';
+import {
+  openSource,
+  type FileSource,
+  type ModelSource,
+  type RequestOptions,
+} from '../../files/source';
+import type {DownloadOptions, HubSource} from '../../hub/hub_source';
+import {SINGLE_FILE} from './checkpoint';
+
+/** Options of whatever reads a model's files. */
+export interface SourceOptions {
+  /** For files behind a URL or on the Hub: `fetch`'s options, such as `headers` and `signal`, and `timeout` in milliseconds; default none. */
+  request?: RequestOptions;
+  /** Called as a file of a model on the Hub is downloaded, in Node: with its name, the bytes that are there, and all; default none. */
+  onDownload?: (file: string, bytes: number, total: number) => void;
+}
+
+type OpenHub = (owner: string, name: HubName, options: DownloadOptions) => HubSource;
+
+/** Null in a page, which has no cache of files. */
+let openHub: OpenHub | null = null;
+
+/** Provides the Hub with its cache of files, in Node; null: as in a page. */
+export function provideHub(open: OpenHub | null): void {
+  openHub = open;
+}
+
+/**
+ * Opens the files of a model. A name on the Hub is that only if there is no folder of that name.
+ *
+ * @param owner What messages start with.
+ * @throws as `openSource`.
+ */
+export async function openNamedSource(
+  owner: string,
+  source: ModelSource,
+  {request, onDownload}: SourceOptions,
+): Promise<FileSource & Partial<HubSource>> {
+  if (typeof source !== 'string') return openSource(owner, source, request);
+  const name = parseHubName(source);
+  if (openHub === null) return openSource(owner, name ? hubFilesUrl(HUB, name) : source, request);
+  if (name && !(await exists(source))) return openHub(owner, name, {request, onDownload});
+  if (source.endsWith('.safetensors') && !/^https?:\/\//i.test(source))
+    return besideFile(owner, source);
+  return openSource(owner, source, request);
+}
+
+async function exists(path: string): Promise<boolean> {
+  const {stat} = await importNode('node:fs/promises');
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** The folder of a file with weights, in which that file has them: alone, or as one of several if its name says so. */
+async function besideFile(owner: string, path: string): Promise<FileSource> {
+  const {stat} = await importNode('node:fs/promises');
+  const {basename, dirname} = await importNode('node:path');
+  const stats = await stat(path).catch(() => null);
+  // a folder may have such a name
+  if (!stats?.isFile()) return openSource(owner, path);
+  const folder = openSource(owner, dirname(path));
+  const file = basename(path);
+  const isShard = /-\d{5}-of-\d{5}\.safetensors$/.test(file);
+  return {
+    name: folder.name,
+    async open(wanted) {
+      if (wanted !== SINGLE_FILE) return folder.open(wanted);
+      return isShard ? null : folder.open(file);
+    },
+  };
+}
