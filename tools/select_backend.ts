@@ -13,7 +13,7 @@ import {checkChoice} from '../src/options';
 export async function selectBackend(name = 'auto'): Promise<BackendName> {
   try {
     checkChoice('selectBackend', 'name', name, ['auto', ...backendNames]);
-    return await select(name, loadBackend);
+    return await select(name, (line) => console.warn(line), loadBackend);
   } catch (error) {
     console.error(`error: ${messageOf(error)}`);
     return process.exit(2);

@@ -134,7 +134,7 @@ function addCommand(
       given,
       stdin,
       interruption,
-      selectBackend: (name) => selectBackend(name, loadBackend),
+      selectBackend: (name) => selectBackend(name, (line) => console.note(line), loadBackend),
       withFlags: (message) => withFlags(message, command.name, names, given),
     };
     try {

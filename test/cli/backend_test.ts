@@ -12,13 +12,24 @@ describe('selectBackend', () => {
   after(() => tf.setBackend(defaultBackend));
 
   /** The backends that are asked for, of which some are there. */
-  const select = async (name: BackendName | 'auto', there: readonly BackendName[]) => {
+  const select = async (
+    name: BackendName | 'auto',
+    there: readonly BackendName[],
+    broken: readonly BackendName[] = [],
+  ) => {
     const asked: BackendName[] = [];
-    const selected = await selectBackend(name, async (candidate) => {
-      asked.push(candidate);
-      return there.includes(candidate) && loadBackend(candidate);
-    });
-    return {asked, selected};
+    const notes: string[] = [];
+    const selected = await selectBackend(
+      name,
+      (line) => notes.push(line),
+      async (candidate) => {
+        asked.push(candidate);
+        if (broken.includes(candidate))
+          throw new Error("Cannot find module 'google-protobuf'\nRequire stack:\n- a.js");
+        return there.includes(candidate) && loadBackend(candidate);
+      },
+    );
+    return {asked, selected, ...(broken.length > 0 && {notes})};
   };
 
   it('takes the one that it is told', async () => {
@@ -36,6 +47,20 @@ describe('selectBackend', () => {
     expect((await select('auto', ['cpu', 'wasm', 'webgpu'])).selected).to.equal('wasm');
     if (!backends.includes('tensorflow')) return;
     expect((await select('auto', backendNames)).asked).to.deep.equal(['tensorflow']);
+  });
+
+  it('by itself passes over one that does not work, and says so once', async () => {
+    const asked = ['tensorflow', 'wasm', 'cpu'];
+    const note =
+      "warning: the backend 'tensorflow' is passed over, it does not work: Cannot find module 'google-protobuf'";
+    for (const notes of [[note], []]) {
+      const result = await select('auto', ['cpu'], ['tensorflow']);
+      expect(result).to.deep.equal({asked, selected: 'cpu', notes});
+    }
+    expect((await rejection(select('tensorflow', ['cpu'], ['tensorflow']))).message).to.equal(
+      "the backend 'tensorflow' is installed but does not work: Cannot find module 'google-protobuf'; to install it anew: " +
+        'npm install @tensorflow/tfjs-node',
+    );
   });
 
   it('says how to get what is not there, and leaves the backend', async () => {
