@@ -7,7 +7,7 @@ import type {TextDataset} from '../llama/index';
 import {needsScores, paperMethods, type MethodParts} from '../methods';
 import {ofCandidates, probabilitiesFromScores} from '../sampling/block_probabilities';
 import {presetScores, type PresetName} from '../sampling/presets';
-import {outlierDefaults, type OutlierScores} from '../scores/outlier';
+import {paperTau, type OutlierScores} from '../scores/outlier';
 import {blockScores, scoreKinds, type ScoreKind} from '../scores/score_kinds';
 import {readScores, type BlockScores, type ScoresInput} from '../scores/scores';
 import {CALIBRATION_BATCHES, watchedCalibration} from './calibration';
@@ -103,7 +103,7 @@ async function findScores(
   const scores: BlockScores = await blockScores(kind, model, calibration, ownOptions);
   const {tau: used} = scores as Partial<OutlierScores>;
   if (used !== undefined) {
-    fitted.instead('tau', outlierDefaults.tau, used, 'too few outliers above it');
+    fitted.instead('tau', paperTau, used, 'too few outliers above it');
   }
   return {scores, values: scores.scores, title, tau: used};
 }

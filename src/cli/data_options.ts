@@ -1,6 +1,7 @@
 /** The options of all commands that read examples as `textDataset` does, and of those that score blocks by them. */
 import {textDatasetDefaults} from '../llama/text/dataset_options';
 import {EXAMPLE_FORMATS} from '../llama/text/formats';
+import {outlierDefaults} from '../scores/outlier';
 import {choice, flag, group, number, numberOr} from './options';
 
 const {format, maxLength, batchSize} = textDatasetDefaults;
@@ -25,5 +26,5 @@ export const dataOptions = group('Data', {
 /** Of outlier scores. */
 export const tau = numberOr('auto', 'an outlier is a value above tau times the mean of its block', {
   exclusiveMin: 0,
-  default: 'auto',
+  default: outlierDefaults.tau,
 });

@@ -19,9 +19,8 @@ export const autoOutliers = 50;
 /** Options of `outlierScores`. */
 export interface OutlierScoreOptions {
   /**
-   * τ, how many times the mean an entry must exceed. Default 13 (9–13 work best in the paper, for models
-   * of billions of weights). `'auto'` takes the largest of 13, 11, 9, 7, 6, 5, 4, 3, 2 that leaves every
-   * block at least 50 outliers, or else 2.
+   * τ, how many times the mean an entry must exceed. In the paper 9–13 work best, for models of billions of weights. The
+   * default, `'auto'`, takes the largest of 13, 11, 9, 7, 6, 5, 4, 3, 2 that leaves every block at least 50 outliers, or else 2.
    */
   tau?: number | 'auto';
   /**
@@ -33,15 +32,18 @@ export interface OutlierScoreOptions {
   blocks?: BlockSelector;
 }
 
-/** The defaults; τ is the paper's. */
+/** The defaults. */
 export const outlierDefaults = {
-  tau: 13,
+  tau: 'auto',
   granularity: 'block',
   blocks: 'auto',
 } as const satisfies Required<OutlierScoreOptions>;
 
+/** The paper's. */
+export const paperTau = 13;
+
 /** What `tau: 'auto'` chooses from. */
-export const autoTaus: readonly number[] = [outlierDefaults.tau, 11, 9, 7, 6, 5, 4, 3, 2];
+export const autoTaus: readonly number[] = [paperTau, 11, 9, 7, 6, 5, 4, 3, 2];
 
 /** The result of `outlierScores`: `scores` are D = counts / sizes. */
 export interface OutlierScores extends BlockScores {
@@ -68,7 +70,7 @@ export interface OutlierScores extends BlockScores {
  * batch·seq rows.
  *
  * ```ts
- * const scores = await outlierScores(model, [tf.tensor2d(x)], {tau: 'auto'});
+ * const scores = await outlierScores(model, [tf.tensor2d(x)]);
  * await model.fit(x, y, {callbacks: [new LayerSamplingCallback({scores})]});
  * ```
  *

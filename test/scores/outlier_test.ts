@@ -55,9 +55,11 @@ describe('outlierScores', () => {
     ids.dispose();
   });
 
-  it('defaults to the tau of the paper and to one mean a block', async () => {
+  it("defaults to tau 'auto' and to one mean a block", async () => {
     const result = await outlierScores(model, [ids]);
-    expect(result.counts).to.deep.equal(fixture.granularity.block['13']!.counts);
+    const options = {tau: 'auto', granularity: 'block'} as const;
+    expect(result).to.deep.equal(await outlierScores(model, [ids], options));
+    expect(result.counts).to.deep.equal(fixture.granularity.block[result.tau]!.counts);
     expect(JSON.parse(JSON.stringify(result))).to.deep.equal(result);
   });
 
