@@ -401,9 +401,9 @@ export class LayerSamplingCallback extends tfl.Callback {
     const reachable = this.sampling.probabilities.filter((p) => p > 0).length;
     const visits = samplers[sampler].visits(this.sampling, periods);
     if (visits >= reachable || this.hasSaid('length')) return;
+    const way = interval > 1 ? 'a smaller interval or more steps' : 'more steps or a larger gamma';
     console.warn(
-      `${callbackName}: at most ${visits} of ${reachable} blocks can be trained (steps: ${steps}, interval: ${interval}); use a ` +
-        'smaller interval or more steps',
+      `${callbackName}: at most ${visits} of ${reachable} blocks can be trained (steps: ${steps}, interval: ${interval}); use ${way}`,
     );
   }
 

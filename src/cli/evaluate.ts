@@ -133,7 +133,7 @@ async function scorePerplexity(
   const result = await perplexity(model, watched());
   progress.end();
   const {used, cut, dropped, problems} = dataset.report;
-  noteDataProblems(context, data, dataset.report);
+  noteDataProblems(context, data, dataset.report, {maxLength, config});
   printValues(
     (line) => console.print(line),
     [

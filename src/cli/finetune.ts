@@ -11,6 +11,7 @@ import {resolveBlocks} from '../model/blocks';
 import {warmup, type LearningRate} from '../optim/schedule';
 import {chooseSampling, type BlockSampling} from './block_sampling';
 import {defineCommand, type Context} from './command';
+import {cardOf} from './finetune_card';
 import {
   checkTogether,
   configOf,
@@ -23,6 +24,7 @@ import {printOutcome, runRecord, type Outcome, type Trained} from './finetune_ou
 import {FittedDefaults, type Sizes} from './fitted_defaults';
 import {withLibraryMessages} from './library_messages';
 import {loadModel, type Loaded} from './model_options';
+import {isHubName} from './options';
 import {nextTurn} from './progress';
 import {StoppedError} from './interruption';
 import {checkResumable, checkRunFolder, filesOfRun, RunFolder} from './run_folder';
@@ -36,6 +38,7 @@ import {
   type MonitorState,
 } from './training_monitor';
 import {messageOf} from './usage_error';
+import {counted} from './words';
 
 export const finetune = defineCommand({
   name: 'finetune',
@@ -56,7 +59,8 @@ export const finetune = defineCommand({
     checkTogether(settings, given);
     const {output, model, data, validation, scores, resume} = settings;
     checkInputsOutside(given, output, {
-      ...{model, data, validation},
+      ...{data, validation},
+      model: isHubName(model) ? undefined : model,
       scores: scoreNames.includes(scores) ? undefined : scores,
     });
     if (resume !== undefined) checkResumable(given.get('resume')!, resume);
@@ -65,7 +69,7 @@ export const finetune = defineCommand({
     const meter = startMemoryMeter();
     try {
       return await withLibraryMessages(
-        (line) => console.note(line),
+        (line) => console.note(context.withFlags(line)),
         async () => {
           // a large vocabulary's logits would be most of the memory
           const loaded = await loadModel({...settings, backend}, context, {headInLoss: true});
@@ -117,7 +121,9 @@ async function finetuneModel(
     const outcome = await runIn(folder, context, async () => {
       folder.writeConfig(configOf(plan.settings));
       const trained = await train(plan, loaded, meter, folder, context);
-      await folder.saveModel((target) => saveLlama(loaded.model, target, {dtype: settings.dtype}));
+      const card = cardOf(plan.settings, trained.monitor, plan.data.report);
+      const {dtype} = settings;
+      await folder.saveModel((target) => saveLlama(loaded.model, target, {dtype, card}));
       const trainedModel: Outcome = {
         ...{settings: plan.settings, trained, sampling: plan.sampling, report: plan.data.report},
         parameters: loaded.model.countParams(),
@@ -177,6 +183,8 @@ async function makePlan(
     settings: {
       ...settings,
       ...{backend: loaded.backend, batchSize},
+      // so that a later run has the same model
+      ...(isHubName(settings.model) && {model: loaded.hubName!}),
       evaluateEvery: settings.evaluateEvery ?? Math.max(1, Math.ceil(steps / 10)),
       ...(sampling && {gamma: sampling.options.gamma, interval: sampling.options.interval}),
       ...(sampling?.tau !== undefined && {tau: sampling.tau}),
@@ -236,9 +244,12 @@ async function train(
   const monitor = new TrainingMonitor({
     ...{steps, accumulate, blocks, meter},
     learningRate: () => optimizer.learningRate,
-    evaluate: async () => {
+    evaluate: async (watch) => {
       const isLast = monitor.steps.length === steps;
-      const batches = interruptible(data.heldOut(), isLast ? undefined : signal);
+      const heldOut = data.heldOut();
+      const batches = interruptible(heldOut, isLast ? undefined : signal, () =>
+        watch(`${heldOut.report.used} of ${data.heldOutExamples} examples`),
+      );
       try {
         return (await perplexity(model, batches)).loss;
       } catch (error) {
@@ -296,7 +307,9 @@ async function train(
     });
     const {skippedSteps} = optimizer;
     if (skippedSteps > 0)
-      console.note(`${skippedSteps} steps changed nothing, by --non-finite ${nonFinite}`);
+      console.note(
+        `${counted(skippedSteps, 'step')} changed nothing, by --non-finite ${nonFinite}`,
+      );
     return {monitor, blocks: blocks.map(({name}) => name)};
   } catch (error) {
     if (error !== signal.reason) throw error;
@@ -320,10 +333,12 @@ function stateIn(folder: RunFolder, {path, extra, step}: ResumedCheckpoint): Mon
 /** Batches, with a pause after each in which signals can be handled; if `signal` is aborted it throws the reason. */
 async function* interruptible(
   batches: AsyncIterable<TextBatch>,
-  signal?: AbortSignal,
+  signal: AbortSignal | undefined,
+  onBatch: () => void,
 ): AsyncGenerator<TextBatch, void> {
   for await (const batch of batches) {
     yield batch;
+    onBatch();
     await nextTurn();
     signal?.throwIfAborted();
   }

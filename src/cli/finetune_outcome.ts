@@ -10,6 +10,7 @@ import {describeTime} from './progress';
 import type {RunFolder} from './run_folder';
 import {printValues} from './table';
 import type {TrainingMonitor} from './training_monitor';
+import {counted} from './words';
 
 /** The outcome of training. */
 export interface Trained {
@@ -81,7 +82,7 @@ export function printOutcome(
         'tensor memory',
         `${megabytes(peakBytes)} at most, of it ${megabytes(stateBytes)} optimizer state`,
       ],
-      ['time', `${describeTime(seconds)}, ${monitor.steps.length} steps`],
+      ['time', `${describeTime(seconds)}, ${counted(monitor.steps.length, 'step')}`],
       ['model', folder.model],
       ['report', folder.report],
     ],

@@ -1,6 +1,7 @@
 /** The paper's defaults, lowered for models and data that are too small for them. */
 import {fittedGamma} from '../sampling/block_probabilities';
 import type {Given} from './options';
+import {counted} from './words';
 
 /** The sizes that limit the defaults. */
 export interface Sizes {
@@ -28,14 +29,17 @@ export class FittedDefaults {
   gamma(value: number, {blocks}: Sizes, scored = blocks): number {
     // Without any score there is nothing to draw, which is reported elsewhere.
     const gamma = fittedGamma(value, blocks, scored || blocks);
-    const why = scored < blocks ? `${scored} blocks have a score` : `of ${blocks} blocks`;
+    const why =
+      scored < blocks
+        ? `${counted(scored, 'block has', 'blocks have')} a score`
+        : `of ${counted(blocks, 'block')}`;
     return this.instead('gamma', value, gamma, why);
   }
 
   /** The interval, short enough for ten periods in the run. */
   interval(value: number, {steps}: Sizes): number {
     const limit = Math.max(1, Math.floor(steps / PERIODS));
-    return this.atMost('interval', value, limit, `${steps} steps`);
+    return this.atMost('interval', value, limit, counted(steps, 'step'));
   }
 
   /** `fitted` in place of the default `value`, noted for the line; a value that was given stays. */

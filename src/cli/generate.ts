@@ -11,6 +11,7 @@ import {nextTurn} from './progress';
 import {file, flag, group, number, text, texts, type SettingsOf} from './options';
 import {TextStream} from './text_stream';
 import {UsageError} from './usage_error';
+import {counted} from './words';
 
 const options = {
   ...modelOptions,
@@ -126,7 +127,7 @@ async function write(
   console.endProgress();
   const seconds = (performance.now() - start) / 1000;
   const reason = finishReason === 'length' ? 'length' : 'stop';
-  const count = `${written.length} tokens${reason === 'length' ? ', the most allowed,' : ''}`;
+  const count = `${counted(written.length, 'token')}${reason === 'length' ? ', the most allowed,' : ''}`;
   const speed = (written.length / seconds).toPrecision(3);
   console.note(`${count} in ${seconds.toFixed(1)} s (${speed} a second)`);
   return {

@@ -28,6 +28,7 @@ import {
 } from './options';
 import {bar, newTable} from './table';
 import {UsageError} from './usage_error';
+import {counted} from './words';
 
 const options = {
   ...modelOptions,
@@ -118,8 +119,9 @@ async function ofTexts(settings: Settings, context: Context): Promise<BlockScore
     const calibration = watchedCalibration(dataset, batches, console);
     const result = await blockScores(kind, model, calibration, scoreOptions(settings));
     const {report} = dataset;
-    noteDataProblems(context, data, report);
-    if (report.batches < batches) console.note(`${data}: ${report.batches} batches are all it has`);
+    noteDataProblems(context, data, report, {maxLength, config});
+    if (report.batches < batches)
+      console.note(`${data}: it has no more than ${counted(report.batches, 'batch', 'batches')}`);
     return result;
   } finally {
     model.dispose();

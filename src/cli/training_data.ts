@@ -11,6 +11,7 @@ import type {FinetuneSettings} from './finetune_options';
 import type {FittedDefaults} from './fitted_defaults';
 import {nextTurn} from './progress';
 import {asUsage, UsageError} from './usage_error';
+import {counted} from './words';
 
 /** The data of a run. */
 export interface TrainingData {
@@ -18,6 +19,8 @@ export interface TrainingData {
   training(options: {repeat: boolean}): TextDataset;
   /** One pass, in the order of the file. */
   heldOut(): TextDataset;
+  /** Examples in it. */
+  heldOutExamples: number;
   batchSize: number;
   /** Steps of the run. */
   steps: number;
@@ -39,7 +42,7 @@ export async function prepareData(
   const heldOut = validation === undefined ? Math.ceil(examples * validationSplit) : 0;
   if (examples > 0 && heldOut >= examples) {
     throw new UsageError(
-      `finetune: ${data} has ${examples} examples, and a part of ${validationSplit} of them is held out, which leaves ` +
+      `finetune: ${data} has ${counted(examples, 'example')}, and a part of ${validationSplit} of them is held out, which leaves ` +
         'none to train on; give more examples, or others as --validation',
     );
   }
@@ -49,7 +52,7 @@ export async function prepareData(
         'batchSize',
         settings.batchSize,
         Math.max(1, examples - heldOut),
-        `${examples - heldOut} examples`,
+        counted(examples - heldOut, 'example'),
       );
   const common = {format, maxLength, batchSize, packing, seed, config};
   const datasetOf = (path: string, options: TextDatasetOptions): TextDataset =>
@@ -73,16 +76,21 @@ export async function prepareData(
       if (batches >= most) break;
     }
     progress.end();
-    noteDataProblems(context, name, dataset.report);
+    noteDataProblems(context, name, dataset.report, {maxLength, config});
     return dataset.report;
   };
   const most = steps === undefined ? Infinity : steps * accumulate;
   const report = await look(training({repeat: false}), data, examples - heldOut, most);
-  if (validation === undefined) await look(heldOutPart(), `${data}, held out`, heldOut);
-  else await look(heldOutPart(), validation, await countExamples(validation, console));
+  const {used: heldOutExamples} =
+    validation === undefined
+      ? await look(heldOutPart(), `${data}, held out`, heldOut)
+      : await look(heldOutPart(), validation, await countExamples(validation, console));
 
   const inEpochs = Math.max(1, Math.round((epochs * report.batches) / accumulate));
-  const all = {training, heldOut: heldOutPart, batchSize, steps: steps ?? inEpochs, report};
+  const all = {
+    ...{training, heldOut: heldOutPart, heldOutExamples, batchSize, report},
+    steps: steps ?? inEpochs,
+  };
   if (settings.warmup >= all.steps && settings.warmup > 0) {
     throw new UsageError(
       `${given.get('warmup')} must be below ${all.steps}, the steps of the run; got ${settings.warmup}`,

@@ -68,8 +68,11 @@ export interface MonitorOptions {
   meter: MemoryMeter;
   /** Learning rate of the next step. */
   learningRate: () => number;
-  /** The held-out loss; null if the training is about to stop, so that it is left to the one that goes on. */
-  evaluate: () => Promise<number | null>;
+  /**
+   * The held-out loss; null if the training is about to stop, so that it is left to the one that goes on. It calls `watch` with
+   * how far it is.
+   */
+  evaluate: (watch: (part: string) => void) => Promise<number | null>;
   /** Steps between two held-out losses; there is one before the first step and after the last one, too. */
   evaluateEvery: number;
   startProgress: () => Progress;
@@ -244,7 +247,9 @@ export class TrainingMonitor extends tfl.Callback {
   private async evaluate(): Promise<void> {
     const step = this.steps.length;
     if (this.heldOut.at(-1)?.step === step) return;
-    const loss = await this.options.evaluate();
+    const loss = await this.options.evaluate((part) =>
+      this.progress?.update(step, `held-out loss, ${part}`),
+    );
     if (loss === null) return;
     const entry = {step, loss};
     this.heldOut.push(entry);

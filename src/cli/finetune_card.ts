@@ -1,0 +1,39 @@
+/** What the card of a fine-tuned model says. */
+import {basename} from 'node:path';
+import type {DatasetReport, ModelCard} from '../llama/index';
+import {paperMethods, type MethodParts} from '../methods';
+import {configOf, type FinetuneSettings} from './finetune_options';
+import type {TrainingMonitor} from './training_monitor';
+import {counted} from './words';
+
+/**
+ * The card of a run's model. Of its files only the names are told, not where they were, and nothing that
+ * another run with the same options has otherwise.
+ *
+ * @param settings The options in effect.
+ * @param report On the examples that were trained on.
+ */
+export function cardOf(
+  settings: FinetuneSettings,
+  monitor: TrainingMonitor,
+  report: DatasetReport,
+): ModelCard {
+  const {title}: MethodParts = paperMethods[settings.method];
+  const {data, validation, scores, ...others} = configOf(settings) as Record<string, string>;
+  const {model: _, output: __, method: ___, resume: ____, ...shown} = others;
+  const [before, after] = [monitor.heldOut[0]!.loss, monitor.heldOut.at(-1)!.loss];
+  return {
+    method: title,
+    tags: [settings.method],
+    data: [
+      `${basename(data!)}: ${counted(report.used, 'example')}`,
+      ...(validation === undefined ? [] : [`${basename(validation)}, held out`]),
+    ],
+    settings: {...shown, ...(scores !== undefined && {scores: basename(scores)})},
+    figures: {
+      'held-out loss before': before.toFixed(4),
+      'held-out loss after': after.toFixed(4),
+      steps: monitor.steps.length,
+    },
+  };
+}
