@@ -1,9 +1,12 @@
-/** Provides all that a page would load on demand. */
+/** Provides all that a page would load on demand, in Node. */
 import * as cpu from './kernels/cpu';
 import * as tensorflow from './kernels/tensorflow';
 import * as wasm from './kernels/wasm';
 import * as webgpu from './kernels/webgpu';
 import {provideParts} from './on_demand';
 import * as svd from './optim/host_svd';
+
+// TensorFlow's notes on the processor, which a tfjs-node that is loaded later would write
+process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
 
 provideParts({cpu, tensorflow, wasm, webgpu}, svd);

@@ -3,7 +3,7 @@
  * JSON object, the result or `{"error": "…"}`.
  */
 import {startProgress, type Progress, type ProgressOptions} from './progress';
-import {style, withVisibleControls} from './style';
+import {inWidth, style, withVisibleControls} from './style';
 
 /** A stream that a command writes to. */
 export interface OutputStream extends NodeJS.WritableStream {
@@ -33,7 +33,7 @@ export class CommandConsole {
 
   /** A line on stderr, in which control characters can be seen. */
   note(line: string): void {
-    const shown = withVisibleControls(line);
+    const shown = inWidth(withVisibleControls(line), this.stderr);
     if (this.running) this.running.line(shown);
     else this.stderr.write(`${shown}\n`);
   }

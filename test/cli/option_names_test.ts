@@ -11,6 +11,11 @@ describe('withFlags', () => {
     ['it has 80 tokens; maxLength is 64', 'it has 80 tokens; --max-length is 64'],
     ['mmlu: shots is 5, but shotsFrom has 2', 'evaluate: --shots is 5, but --shots-from has 2'],
     ["use a smaller tau, or tau: 'auto'", 'use a smaller tau, or --tau auto'],
+    ['steps: 3, tau: 4.5e-1)', 'steps: 3, --tau 4.5e-1)'],
+    [
+      'GET URL has brought nothing for 60 s; try again, or wait longer with the option `request`: {timeout: milliseconds}',
+      'GET URL has brought nothing for 60 s; try again',
+    ],
     // words, and parts of other names
     ['no shots in the file, and no seed', 'no shots in the file, and no seed'],
     ['maxLengths and aMaxLength', 'maxLengths and aMaxLength'],

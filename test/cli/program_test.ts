@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import {evaluate} from '../../src/cli/evaluate';
 import {finetune} from '../../src/cli/finetune';
 import {generate} from '../../src/cli/generate';
-import {flagOf} from '../../src/cli/options';
+import {flagOf, type OptionDescription} from '../../src/cli/options';
 import {runProgram} from '../../src/cli/program';
 import {scores} from '../../src/cli/scores';
 import {defaultBackend} from '../support/backends';
@@ -18,9 +18,14 @@ const inHelp = (name: string): RegExp => new RegExp(`^ +(-h, )?${flagOf(name)}( 
 /** Runs a command line whose files are not there, which is seen last. */
 async function expectUnderstood(args: string): Promise<void> {
   const words = args.match(/'[^']*'|\S+/g)!.map((word) => word.replaceAll("'", ''));
-  const {code, stderr} = await runCli(words.map((word) => word.replace('demo/model', 'no/model')));
+  // a folder that is not there, and no name on the Hub either
+  const model = words.indexOf('--model') + 1;
+  if (model > 0) words[model] = './no/model';
+  const {code, stderr} = await runCli(words);
   expect(code, args).to.equal(2);
-  expect(stderr).to.match(/^error: .*--[a-z-]+: there is no (file|folder) '/);
+  expect(stderr).to.match(
+    /^error: .*--[a-z-]+(: there is no (file|folder)| must be the folder of .* there is no such folder or file:) '/,
+  );
 }
 
 describe('tfjs-owlore', () => {
@@ -61,6 +66,11 @@ describe('tfjs-owlore', () => {
         for (const name of [...Object.keys(command.options), 'config', 'json', 'verbose', 'help']) {
           expect(stdout).to.match(inHelp(name));
         }
+        const needed = Object.values<OptionDescription<unknown>>(command.options).filter(
+          ({isRequired}) => isRequired,
+        );
+        expect(needed.length).to.be.above(0);
+        expect(stdout.split('(required)')).to.have.length(1 + needed.length);
         expect(stdout).to.include('Examples:\n');
         const help = stdout.slice(0, stdout.indexOf('Examples:'));
         expect(Math.max(...help.split('\n').map(({length}) => length))).to.be.within(60, 100);
@@ -86,12 +96,15 @@ describe('tfjs-owlore', () => {
       /^error: unknown option '--promt' \(Did you mean --prompt\?\)\n$/,
     ],
     [['generate', 'x'], /^error: too many arguments for 'generate'.*\n$/],
-    [['generate', '--model'], /^error: option '--model <folder\|url>' argument missing\n$/],
+    [['generate', '--model'], /^error: option '--model <model>' argument missing\n$/],
     [
       ['generate', '--seed', '1.5'],
       /^error: generate: --seed must be an integer >= 0 .*got 1\.5\n$/,
     ],
-    [['generate', '--model', 'no'], /^error: generate: --model: there is no folder 'no'\n$/],
+    [
+      ['generate', '--model', 'no'],
+      /^error: generate: --model must be the folder of a model, .* there is no such folder or file: 'no'\n$/,
+    ],
     [['generate', '--config', 'no.json'], /--config: there is no file 'no\.json'\n$/],
     [['generate', '--backend', 'gpu'], /--backend must be one of 'auto', .*'webgpu'; got 'gpu'\n$/],
   ] as const) {

@@ -55,6 +55,17 @@ describe('startProgress', () => {
     ]);
   });
 
+  it('tells the time left by what is new, where a part was done before', () => {
+    const stream = new TextSink();
+    withClock((clock) => {
+      const progress = startProgress(stream, {label: 'downloading', total: 100, done: 90});
+      progress.update(90);
+      clock.seconds += 10;
+      progress.update(95);
+    });
+    expect(stream.text).to.equal('downloading  95/100  10s left\n');
+  });
+
   it('without a terminal says nothing of what is soon done', () => {
     const stream = new TextSink();
     withClock((clock) => {
@@ -80,6 +91,21 @@ describe('startProgress', () => {
 });
 
 describe('CommandConsole', () => {
+  it('breaks notes between words in a terminal, and nowhere else', () => {
+    const note =
+      'the backend is passed over, it does not work: a_word_that_is_longer_than_the_line_is';
+    for (const [stderr, expected] of [
+      [
+        terminal(40),
+        'the backend is passed over, it does not\nwork:\na_word_that_is_longer_than_the_line_is\n',
+      ],
+      [new TextSink(), `${note}\n`],
+    ] as const) {
+      new CommandConsole(new TextSink(), stderr, false).note(note);
+      expect(stderr.text).to.equal(expected);
+    }
+  });
+
   it('keeps notes and progress out of stdout', () => {
     const [stdout, stderr] = [new TextSink(), terminal()];
     const console = new CommandConsole(stdout, stderr, false);
