@@ -3,12 +3,16 @@ import type {LoadedLlama, LoadLlamaOptions, Tokenizer} from '../llama/index';
 import {loadLlama, loadTokenizer} from '../llama/index';
 import {backendNames, type BackendName} from './register_backend';
 import type {Context} from './command';
-import {choice, folderOrUrl, group, required, type SettingsOf} from './options';
+import {choice, group, modelOrUrl, required, type SettingsOf} from './options';
 import {countMegabytes, type Progress} from './progress';
 
 /** Which model, and the backend that computes. */
 export const modelOptions = group('Model', {
-  model: required(folderOrUrl("a model of Hugging Face's transformers: its folder, or URL")),
+  model: required(
+    modelOrUrl(
+      "a model: its folder, as Hugging Face's transformers write it, its GGUF file, or the URL of either",
+    ),
+  ),
   backend: choice<BackendName | 'auto', 'auto'>(
     'the backend that computes',
     ['auto', ...backendNames],

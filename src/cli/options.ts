@@ -6,6 +6,7 @@ import {statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {Option, type Command} from 'commander';
 import {checkChoice, checkFlag, checkNumber, display, type NumberRange} from '../options';
+import {isModelFile} from '../llama/files/model_source';
 import {asUsage, UsageError} from './usage_error';
 
 /** An option whose value is a `T`. */
@@ -132,9 +133,15 @@ export function folder(help: string): OptionDescription<string | undefined> {
   return {...text(help, '<folder>'), check: (...args) => checkPath('folder', ...args)};
 }
 
-/** The path of a folder that is there, or its http(s) URL. */
-export function folderOrUrl(help: string): OptionDescription<string | undefined> {
-  return {...text(help, '<folder|url>'), check: (...args) => checkPathOrUrl('folder', ...args)};
+/** The path of a model's folder, or of the one file that has all of it, or an http(s) URL of either. */
+export function modelOrUrl(help: string): OptionDescription<string | undefined> {
+  return {
+    ...text(help, '<folder|file|url>'),
+    check: (owner, name, value) => {
+      const kind = typeof value === 'string' && isModelFile(value) ? 'file' : 'folder';
+      checkPathOrUrl(kind, owner, name, value);
+    },
+  };
 }
 
 /** The path of a file to write, in a folder that is there. */

@@ -10,7 +10,7 @@ import {
   fileOrUrl,
   flag,
   flagOf,
-  folderOrUrl,
+  modelOrUrl,
   group,
   number,
   numberOr,
@@ -126,14 +126,14 @@ describe('command line options', () => {
     expect(refused(file('f'), folder)).to.equal(`run.json: option: there is no file '${folder}'`);
     expect(refused(file('f'), 'https://host/x')).to.match(/there is no file/);
     expect(refused(fileOrUrl('f'), join(folder, 'no'))).to.match(/there is no file/);
-    expect(refused(folderOrUrl('f'), join(folder, 'file'))).to.match(/there is no folder/);
-    expect(refused(folderOrUrl('f'), 3)).to.match(/must be a text; got 3/);
+    expect(refused(modelOrUrl('f'), join(folder, 'file'))).to.match(/there is no folder/);
+    expect(refused(modelOrUrl('f'), 3)).to.match(/must be a text; got 3/);
     expect(refused(outputFile('f'), join(folder, 'no', 'x'))).to.match(/there is no folder '.*no'/);
     for (const [option, value] of [
       [file('f'), join(folder, 'file')],
       [fileOrUrl('f'), 'https://host/x'],
-      [folderOrUrl('f'), folder],
-      [folderOrUrl('f'), 'HTTP://host/x'],
+      [modelOrUrl('f'), folder],
+      [modelOrUrl('f'), 'HTTP://host/x'],
       [outputFile('f'), join(folder, 'new')],
       [options.tau, 'auto'],
       [options.packing, false],

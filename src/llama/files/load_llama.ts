@@ -7,9 +7,9 @@ import {buildLlama, checkedKernels, type LlamaKernelOptions} from '../model';
 import {openCheckpoint, type Checkpoint, type StoredTensor} from './checkpoint';
 import {readConfigJson} from './config_json';
 import {MAX_JSON_BYTES, parseJsonObject, show, type JsonObject} from '../../files/json';
+import {openModelSource} from './model_source';
 import {readOtherFiles, setOrigin} from './origin';
 import {
-  openSource,
   readWhole,
   type FileSource,
   type ModelSource,
@@ -24,7 +24,7 @@ export interface LoadLlamaOptions extends LlamaKernelOptions {
   headInLoss?: boolean;
   /** For files behind a URL: `fetch`'s options, such as `headers` and `signal`, and `timeout` in milliseconds; default none. */
   request?: RequestOptions;
-  /** Called after each tensor with the bytes of tensors that have been read, and of all; default none. */
+  /** Called after each tensor with the bytes of tensors that have been read, and of all, of a GGUF file in float32; default none. */
   onProgress?: (bytes: number, total: number) => void;
 }
 
@@ -48,6 +48,9 @@ const CONFIG_FILE = 'config.json';
  * transformers 4 and 5 write them: `config.json`, and `model.safetensors` or shards with their index, in F32, F16 or
  * BF16.
  *
+ * Or from a GGUF file of llama.cpp or Ollama: its tensors are dequantized as they are read, its tokenizer becomes
+ * the files of one. `docs/models.md` says which files are taken.
+ *
  * The weights become float32. They are read one at a time into the model's variables: beyond the
  * model itself no more than one tensor is in memory. All headers are checked against `config.json`
  * before the first weight is read.
@@ -60,7 +63,8 @@ const CONFIG_FILE = 'config.json';
  * const tokenizer = await loadTokenizer(files);
  * ```
  *
- * @param source A folder (in Node), an http(s) URL of one, or the files by name.
+ * @param source A folder (in Node), an http(s) URL of one, or the files by name; or the path or URL of a GGUF file, or that
+ *   file alone by name.
  * @throws if an option is unknown or wrong, if a file is missing, damaged or leads out of the
  *   source, if `config.json` asks for something that is not supported, or if a tensor is missing,
  *   unknown or of another shape; then nothing is left allocated.
@@ -73,7 +77,7 @@ export async function loadLlama(
   const {headInLoss = false, request, onProgress} = options;
   checkFlag(OWNER, 'headInLoss', headInLoss);
   const kernels = checkedKernels(OWNER, options);
-  const opened = openSource(OWNER, source, request);
+  const opened = openModelSource(OWNER, source, request);
   const configJson = await readConfigFile(opened);
   const described = readConfigJson(`${OWNER}: ${CONFIG_FILE}`, configJson);
   const checkpoint = await openCheckpoint(OWNER, opened);

@@ -8,12 +8,12 @@ import {
   type JsonObject,
 } from '../../files/json';
 import {
-  openSource,
   readWhole,
   type FileSource,
   type ModelSource,
   type RequestOptions,
 } from '../../files/source';
+import {openModelSource} from '../files/model_source';
 import {checkTokenizerJson} from './check_tokenizer_json';
 import {areKnownPatterns} from './known_patterns';
 import {createTimeLimit} from './time_limit';
@@ -33,7 +33,7 @@ const TEMPLATE_FILE = 'chat_template.jinja';
  * Reads a tokenizer of Hugging Face: `tokenizer.json`, and if they are there `tokenizer_config.json`
  * and `chat_template.jinja`, which wins over the template in `tokenizer_config.json`.
  *
- * @param source The path of their folder (Node only), its http(s) URL, or the files by name.
+ * @param source The path of their folder (Node only), its http(s) URL, or the files by name; or a GGUF file, as in `loadLlama`.
  * @throws if `tokenizer.json` is missing, or if a file is not what it should be.
  */
 export async function loadTokenizer(
@@ -41,7 +41,7 @@ export async function loadTokenizer(
   options: LoadTokenizerOptions = {},
 ): Promise<Tokenizer> {
   checkKnown(OWNER, options, ['request']);
-  const files = openSource(OWNER, source, options.request);
+  const files = openModelSource(OWNER, source, options.request);
 
   const json = await readJson(files, 'tokenizer.json');
   if (json === null) {
