@@ -1,6 +1,6 @@
 /**
  * Tests with random input, for long: `npm run fuzz -- [files|kernels|results] [runs] [seed]`.
- * - `files`: damaged files of every kind, `runs` of each (default 15000, together 165000).
+ * - `files`: damaged files of every kind, `runs` of each (default 15000, together 180000).
  * - `kernels`: wrong arguments; `runs` calls of each kernel and entry (default 2000), on every backend that is here (`OWLORE_BACKENDS`).
  * - `results`: right arguments; what a kernel computes against what tfjs's ops compute, `runs` of each test (default 2000).
  *

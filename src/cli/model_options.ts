@@ -11,7 +11,7 @@ import {countMegabytes, type Progress} from './progress';
 export const modelOptions = group('Model', {
   model: required(
     modelSource(
-      "a model of Hugging Face's transformers: its folder, a .safetensors file in one, its URL, or its name on the Hub, as owner/name@revision",
+      "a model of Hugging Face's transformers: its folder, a .safetensors file in one, its URL, or its name on the Hub, as owner/name@revision; or a GGUF file or its URL",
     ),
   ),
   backend: choice<BackendName | 'auto', 'auto'>(

@@ -7,6 +7,7 @@ import {dirname} from 'node:path';
 import {Option, type Command} from 'commander';
 import {parseHubName} from '../files/hub_name';
 import {checkChoice, checkFlag, checkNumber, display, type NumberRange} from '../options';
+import {isModelFile} from '../llama/files/model_source';
 import {asUsage, UsageError} from './usage_error';
 
 /** An option whose value is a `T`. */
@@ -133,17 +134,20 @@ export function folder(help: string): OptionDescription<string | undefined> {
   return {...text(help, '<folder>'), check: (...args) => checkPath('folder', ...args)};
 }
 
-/** Where a model is: the path of its folder or of a file in it, its http(s) URL, or its name on the Hugging Face Hub. */
+/**
+ * Where a model is: the path of its folder, of a file in it, or of the one file that has all of it, an http(s) URL, or its name on the
+ * Hugging Face Hub.
+ */
 export function modelSource(help: string): OptionDescription<string | undefined> {
   return {
     ...text(help, '<model>'),
     check: (owner, name, value) => {
       checkText(owner, name, value);
       if (isThere('folder', value) || isUrl(value) || isHubName(value)) return;
-      if (isThere('file', value) && value.endsWith('.safetensors')) return;
+      if (isThere('file', value) && (value.endsWith('.safetensors') || isModelFile(value))) return;
       throw new Error(
-        `${owner}: ${name} must be the folder of a model, a .safetensors file in one, its URL, or its name on the Hugging Face ` +
-          `Hub, owner/name or owner/name@revision; there is no such folder or file: ${display(value)}`,
+        `${owner}: ${name} must be the folder of a model, a .safetensors file in one, a GGUF file, the URL of one of them, or its name on ` +
+          `the Hugging Face Hub, owner/name or owner/name@revision; there is no such folder or file: ${display(value)}`,
       );
     },
   };
@@ -151,7 +155,12 @@ export function modelSource(help: string): OptionDescription<string | undefined>
 
 /** Whether a text names a model of the Hub; a path that is there is a path. */
 export function isHubName(text: string): boolean {
-  return parseHubName(text) !== null && !isThere('folder', text) && !isThere('file', text);
+  return (
+    parseHubName(text) !== null &&
+    !isModelFile(text) &&
+    !isThere('folder', text) &&
+    !isThere('file', text)
+  );
 }
 
 /** The path of a file to write, in a folder that is there. */

@@ -39,6 +39,18 @@ export function folderSource(owner: string, folder: string): FileSource {
   };
 }
 
+/**
+ * Opens a single file by its path, only in Node: also one that is a link, since whoever named it has chosen it. Null if it is not
+ * there.
+ */
+export async function openFileAt(owner: string, path: string): Promise<SourceFile | null> {
+  const {realpath, stat} = await importNode('node:fs/promises');
+  const target = await unlessMissing(realpath(path));
+  if (target === null) return null;
+  if (!(await stat(target)).isFile()) throw new Error(`${owner}: ${path} is not a file`);
+  return openFile(owner, path, target);
+}
+
 async function openFile(owner: string, path: string, target: string): Promise<SourceFile> {
   const {open, stat} = await importNode('node:fs/promises');
   const handle = await open(target, 'r');

@@ -8,10 +8,19 @@ let widened: Uint32Array | undefined;
 
 /** float16 to float32, exactly. */
 export function fromFloat16(halves: Uint16Array): Float32Array {
-  widened ??= new Uint32Array(Float32Array.from({length: 2 ** 16}, (_, i) => numberOf(i)).buffer);
+  widened ??= new Uint32Array(widenAll().buffer);
   const bits = new Uint32Array(halves.length);
   for (let i = 0; i < bits.length; i++) bits[i] = widened[halves[i]!]!;
   return new Float32Array(bits.buffer);
+}
+
+/** The same as numbers, for single ones. */
+let numbers: Float32Array | undefined;
+
+/** The number that the bits of a float16 stand for, by a table. */
+export function float16(half: number): number {
+  numbers ??= widenAll();
+  return numbers[half]!;
 }
 
 /** bfloat16 to float32, exactly. */
@@ -57,6 +66,10 @@ function roundToFloat16(word: number, value: number): number {
   const lastKeptBit = (magnitude >>> 13) & 1;
   // The exponent counts from −127 in float32 and from −15 in float16.
   return sign | ((magnitude + 0xfff + lastKeptBit - (112 << 23)) >>> 13);
+}
+
+function widenAll(): Float32Array {
+  return Float32Array.from({length: 2 ** 16}, (_, i) => numberOf(i));
 }
 
 /** The number that the bits of a float16 stand for. */

@@ -4,7 +4,8 @@ import {urlSource} from './url_source';
 
 /**
  * Where the files of a checkpoint are: the path of a folder (Node only), the http(s) URL of a
- * folder, or the files themselves by name, in memory or as `Blob`s (a `File` is one).
+ * folder, or the files themselves by name, in memory or as `Blob`s (a `File` is one). Of a model it may also be
+ * the path or URL of a GGUF file.
  */
 export type ModelSource = string | FileMap;
 

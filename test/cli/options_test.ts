@@ -129,13 +129,15 @@ describe('command line options', () => {
     for (const none of [
       join(folder, 'no'),
       join(folder, 'file'),
+      join(folder, 'no.gguf'),
       './owner/name',
+      'owner/name.gguf',
       'owner/a@b@c',
       '',
     ])
       expect(refused(modelSource('f'), none)).to.equal(
-        'run.json: option must be the folder of a model, a .safetensors file in one, its URL, or its name on the Hugging ' +
-          `Face Hub, owner/name or owner/name@revision; there is no such folder or file: '${none}'`,
+        'run.json: option must be the folder of a model, a .safetensors file in one, a GGUF file, the URL of one of them, or its name ' +
+          `on the Hugging Face Hub, owner/name or owner/name@revision; there is no such folder or file: '${none}'`,
       );
     expect(refused(modelSource('f'), 3)).to.match(/must be a text; got 3/);
     expect(refused(outputFile('f'), join(folder, 'no', 'x'))).to.match(/there is no folder '.*no'/);

@@ -76,3 +76,68 @@ export function damagedSafetensors(valid: Uint8Array): fc.Arbitrary<Uint8Array> 
   });
   return fc.oneof(damagedBytes(valid.slice(0, end + 1000)), withHeader);
 }
+
+/**
+ * A GGUF file with damage, mostly in its header: with numbers of 4 or 8 bytes in the place of others, large or odd ones, or with bytes
+ * taken out, put in or changed.
+ */
+export function damagedGguf(valid: Uint8Array): fc.Arbitrary<Uint8Array> {
+  const text = Buffer.from(valid).toString('latin1');
+  const headerEnd = text.lastIndexOf('.weight') + 60;
+  const place = fc.oneof(
+    {weight: 4, arbitrary: fc.nat(headerEnd)},
+    // numbers stand after the names of keys and tensors
+    {weight: 4, arbitrary: fc.constantFrom(...placesAfterNames(text))},
+    fc.nat(valid.length - 1),
+  );
+  const number = fc.constantFrom(
+    ...[
+      0n,
+      1n,
+      2n,
+      3n,
+      7n,
+      8n,
+      9n,
+      12n,
+      255n,
+      2n ** 16n,
+      2n ** 31n - 1n,
+      2n ** 31n,
+      2n ** 32n - 1n,
+    ],
+    ...[2n ** 32n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n],
+  );
+  const overwritten = fc.tuple(
+    place,
+    fc.oneof(number, fc.bigInt(0n, 2n ** 64n - 1n)),
+    fc.boolean(),
+  );
+  const numbers = fc.array(overwritten, {minLength: 1, maxLength: 3}).map((changes) => {
+    const bytes = Buffer.from(valid);
+    for (const [at, value, isLong] of changes) {
+      const length = isLong ? 8 : 4;
+      const from = Math.min(at, bytes.length - length);
+      if (isLong) bytes.writeBigUInt64LE(value, from);
+      else bytes.writeUInt32LE(Number(value % 2n ** 32n), from);
+    }
+    return Uint8Array.from(bytes);
+  });
+  const moved = fc
+    .tuple(place, fc.nat(40), fc.uint8Array({maxLength: 40}))
+    .map(([at, gone, put]) =>
+      Uint8Array.from(Buffer.concat([valid.subarray(0, at), put, valid.subarray(at + gone)])),
+    );
+  return fc.oneof({weight: 3, arbitrary: numbers}, moved, damagedBytes(valid));
+}
+
+/** Where the names of keys and tensors end, and a few bytes on. */
+function placesAfterNames(text: string): number[] {
+  const names = [
+    ...text.matchAll(/(general|tokenizer|llama|qwen2)\.[\w.]+|[\w.]+\.(weight|bias)/g),
+  ];
+  return names.flatMap(({0: name, index}) => {
+    const end = index + name.length;
+    return [index - 8, end, end + 4, end + 8, end + 12, end + 16, end + 20, end + 24, end + 28];
+  });
+}

@@ -13,7 +13,7 @@ import {readConfigJson} from '../../src/llama/files/config_json';
 import {jsonOf, readFiles} from '../llama/files/checkpoint_files';
 import {TOKENIZER_NAMES, tokenizerFiles, tokenizerFolder} from '../llama/text/tokenizers';
 import {captureWarnings} from '../support/warnings';
-import {bytesOf, damagedBytes, damagedJson, damagedSafetensors} from './damage';
+import {bytesOf, damagedBytes, damagedGguf, damagedJson, damagedSafetensors} from './damage';
 import {always} from './reads_or_refuses';
 
 const readJson = (path: string): object => JSON.parse(readFileSync(path, 'utf8')) as object;
@@ -52,6 +52,25 @@ describe('hostile files are read or refused, in time', () => {
       model.dispose();
     };
     await always(cases, /^loadLlama: /, load, 200);
+  });
+
+  it('GGUF files', async () => {
+    const valid = ['qwen2', 'llama'].map((name) =>
+      Uint8Array.from(readFileSync(new URL(`../fixtures/gguf/${name}.gguf`, import.meta.url))),
+    );
+    const refused = /^(loadLlama|loadTokenizer|encode|decode|applyChatTemplate): /;
+    await always(
+      fc.oneof(...valid.map(damagedGguf)),
+      refused,
+      async (bytes) => {
+        const source = {'x.gguf': bytes};
+        const {model} = await loadLlama(source, {kernels: 'none'});
+        model.dispose();
+        const tokenizer = await loadTokenizer(source);
+        expect(tokenizer.decode(tokenizer.encode('the cat, 12 é😀 </s>'))).to.be.a('string');
+      },
+      100,
+    );
   });
 
   it('config.json', async () => {

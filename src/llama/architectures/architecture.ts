@@ -32,6 +32,20 @@ export interface Architecture {
   /** Which of these options it has; where it lacks one, it does what LLaMA does. */
   options: readonly OwnOption[];
   config: ArchitectureConfig;
+  /** How GGUF files hold it, whose `general.architecture` is the architecture's name here; missing if none do. */
+  gguf?: ArchitectureGguf;
+}
+
+/** What llama.cpp's converter does with a model of an architecture. Norms with `unitOffset` have 1 added in all of them. */
+export interface ArchitectureGguf {
+  /** Whether the rows of queries and keys are reordered for a rotary embedding of neighbours; default false. */
+  interleavesRotary?: boolean;
+  /** For a window in some blocks: every n-th block is without, unless the file says otherwise. */
+  slidingWindowPattern?: number;
+  /** The base of the wavelengths of blocks with the window, unless the file says otherwise. */
+  ropeLocalBaseFreq?: number;
+  /** Whether merges of a SentencePiece vocabulary rank by the ids of their tokens, not by their scores; default false. */
+  ranksMergesById?: boolean;
 }
 
 /** How `config.json` describes a model of an architecture, in the words of transformers 4 and 5. */

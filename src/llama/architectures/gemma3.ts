@@ -110,6 +110,7 @@ export const gemma3: Architecture = {
       };
     },
   },
+  gguf: {slidingWindowPattern: 6, ropeLocalBaseFreq: 10_000, ranksMergesById: true},
 };
 
 /** The key in place of `layer_types` in transformers before 4.53, where it fits: every n-th layer sees all positions. */

@@ -60,4 +60,5 @@ export const qwen2: Architecture = {
     read: qwenWindow.read,
     write: (config) => ({hidden_act: 'silu', ...qwenWindow.write(config)}),
   },
+  gguf: {},
 };

@@ -21,4 +21,5 @@ export const qwen3: Architecture = {
     read: qwenWindow.read,
     write: (config) => ({hidden_act: 'silu', attention_bias: false, ...qwenWindow.write(config)}),
   },
+  gguf: {},
 };

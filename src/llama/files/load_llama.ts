@@ -18,7 +18,7 @@ import {EMBEDDING, HEAD, weightShapes, type WeightShape} from './weight_shapes';
 export interface LoadLlamaOptions extends LlamaKernelOptions, SourceOptions {
   /** As in `LlamaConfig`; default false. */
   headInLoss?: boolean;
-  /** Called after each tensor with the bytes of tensors that have been read, and of all; default none. */
+  /** Called after each tensor with the bytes of tensors that have been read, and of all, of a GGUF file in float32; default none. */
   onProgress?: (bytes: number, total: number) => void;
 }
 
@@ -44,6 +44,9 @@ const CONFIG_FILE = 'config.json';
  * transformers 4 and 5 write them: `config.json`, and `model.safetensors` or shards with their index, in F32, F16 or
  * BF16.
  *
+ * Or from a GGUF file of llama.cpp or Ollama: its tensors are dequantized as they are read, its tokenizer becomes
+ * the files of one. `docs/models.md` says which files are taken.
+ *
  * The weights become float32. They are read one at a time into the model's variables: beyond the
  * model itself no more than one tensor is in memory. All headers are checked against `config.json`
  * before the first weight is read.
@@ -62,7 +65,7 @@ const CONFIG_FILE = 'config.json';
  * there. A page reads the files from the Hub's URLs.
  *
  * @param source A folder or a `.safetensors` file in one (in Node), an http(s) URL of a folder, a name on the Hub, or the files by
- *   name.
+ *   name; or the path or URL of a GGUF file, or that file alone by name.
  * @throws if an option is unknown or wrong, if a file is missing, damaged or leads out of the
  *   source, if `config.json` asks for something that is not supported, or if a tensor is missing,
  *   unknown or of another shape; then nothing is left allocated.

@@ -9,6 +9,7 @@ import {
 } from '../../files/source';
 import type {DownloadOptions, HubSource} from '../../hub/hub_source';
 import {SINGLE_FILE} from './checkpoint';
+import {isModelFile, openModelSource} from './model_source';
 
 /** Options of whatever reads a model's files. */
 export interface SourceOptions {
@@ -39,7 +40,8 @@ export async function openNamedSource(
   source: ModelSource,
   {request, onDownload}: SourceOptions,
 ): Promise<FileSource & Partial<HubSource>> {
-  if (typeof source !== 'string') return openSource(owner, source, request);
+  if (typeof source !== 'string' || isModelFile(source))
+    return openModelSource(owner, source, request);
   const name = parseHubName(source);
   if (openHub === null) return openSource(owner, name ? hubFilesUrl(HUB, name) : source, request);
   if (name && !(await exists(source))) return openHub(owner, name, {request, onDownload});

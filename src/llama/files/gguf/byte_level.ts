@@ -1,0 +1,88 @@
+/** A byte-level vocabulary (`tokenizer.ggml.model` "gpt2") as the parts of `tokenizer.json`. */
+import {show} from '../../../files/json';
+import type {MetadataKeys} from './metadata_keys';
+import {preTokenizers, type PreTokenizer} from './pre_tokenizers';
+import type {TokenizerModel} from './tokenizer';
+import type {Vocabulary} from './vocabulary';
+
+const PRE_KEY = 'tokenizer.ggml.pre';
+const MERGES_KEY = 'tokenizer.ggml.merges';
+
+/** @throws if the file names a pre-tokenizer that is not known here, or if a merge is none. */
+export function byteLevelModel(keys: MetadataKeys, vocabulary: Vocabulary): TokenizerModel {
+  const pre = preTokenizerOf(keys);
+  const byteLevel = {
+    type: 'ByteLevel',
+    add_prefix_space: false,
+    trim_offsets: true,
+    use_regex: false,
+  };
+  const splits = pre.patterns.map((Regex) => ({
+    type: 'Split',
+    pattern: {Regex},
+    behavior: 'Isolated',
+    invert: false,
+  }));
+  return {
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: pre.ignoresMerges ?? false,
+      vocab: spelledInBytes(vocabulary),
+      merges: mergesOf(keys),
+    },
+    normalizer: null,
+    pre_tokenizer: {type: 'Sequence', pretokenizers: [...splits, byteLevel]},
+    decoder: {...byteLevel, use_regex: true},
+    addsBos: pre.addsBos ?? false,
+  };
+}
+
+function preTokenizerOf(keys: MetadataKeys): PreTokenizer {
+  const name = keys.text(PRE_KEY) ?? 'default';
+  if (Object.hasOwn(preTokenizers, name)) return preTokenizers[name]!;
+  const known = Object.keys(preTokenizers).join(', ');
+  throw new Error(
+    `${keys.owner}: ${PRE_KEY} ${show(name)} is not known, so that texts would be split in a wrong way; known are ${known}; ` +
+      "take the model as safetensors, with its tokenizer's files",
+  );
+}
+
+function mergesOf(keys: MetadataKeys): Array<[string, string]> {
+  const merges = keys.texts(MERGES_KEY);
+  if (!merges) throw keys.missing(MERGES_KEY);
+  return merges.map((merge) => {
+    const parts = merge.split(' ');
+    if (parts.length === 2 && parts.every((part) => part !== '')) return parts as [string, string];
+    throw new Error(
+      `${keys.owner}: ${MERGES_KEY} must have two tokens with a blank between them; got ${show(merge)}`,
+    );
+  });
+}
+
+/** The letters for bytes, of which byte-level tokens are made: those of GPT-2. */
+function byteLetters(): string[] {
+  let next = 256;
+  return Array.from({length: 256}, (_, byte) => {
+    const isPrintable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    return String.fromCodePoint(isPrintable ? byte : next++);
+  });
+}
+
+/** Ids by token. Tokens with other letters than those for bytes are spelled in these, unless they are found as a whole. */
+function spelledInBytes({tokens, whole}: Vocabulary): Record<string, number> {
+  const letters = byteLetters();
+  const alphabet = new Set(letters);
+  const kept = new Set(whole.map(({id}) => id));
+  const encoder = new TextEncoder();
+  const spell = (token: string, id: number): string => {
+    if (kept.has(id) || Array.from(token).every((letter) => alphabet.has(letter))) return token;
+    return Array.from(encoder.encode(token), (byte) => letters[byte]).join('');
+  };
+  return Object.fromEntries(tokens.map((token, id) => [spell(token, id), id]));
+}

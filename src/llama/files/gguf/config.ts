@@ -1,0 +1,211 @@
+/** The model that the metadata of a GGUF file describes. */
+import {checkChoice} from '../../../options';
+import {architectureNames, architectures, type ArchitectureName} from '../../architectures';
+import {
+  resolveConfig,
+  type LlamaConfig,
+  type LayerType,
+  type ResolvedConfig,
+  type RopeScaling,
+} from '../../config';
+import type {GgufTensor} from '../../../files/gguf/header';
+import type {MetadataKeys} from './metadata_keys';
+
+/** The tensors that decide something about the model: its embedding, and a head of its own. */
+export const EMBEDDING_TENSOR = 'token_embd.weight';
+export const HEAD_TENSOR = 'output.weight';
+
+/** Those that GGUF files may hold. */
+const supported = architectureNames.filter((name) => architectures[name].gguf);
+
+/** The kind of model of a file. */
+export function readArchitecture(keys: MetadataKeys): ArchitectureName {
+  const type = keys.text('general.type') ?? 'model';
+  if (type !== 'model') {
+    throw new Error(
+      `${keys.owner}: general.type is '${type}'; only the file of a whole model can be loaded, not an adapter or a part`,
+    );
+  }
+  const name = keys.text('general.architecture');
+  if (name === undefined) throw keys.missing('general.architecture');
+  checkChoice(keys.owner, 'general.architecture', name as ArchitectureName, supported);
+  const parts = keys.integer('split.count', 0) ?? 0;
+  if (parts > 1) {
+    throw new Error(
+      `${keys.owner}: it is one of ${parts} parts of a model; join them with llama-gguf-split --merge`,
+    );
+  }
+  return name as ArchitectureName;
+}
+
+/** Keys, after the name of the architecture, that are read, or that say nothing about what is computed. */
+const known = new Set([
+  ...['context_length', 'embedding_length', 'block_count', 'feed_forward_length', 'vocab_size'],
+  ...[
+    'attention.head_count',
+    'attention.head_count_kv',
+    'attention.key_length',
+    'attention.value_length',
+  ],
+  ...['attention.layer_norm_rms_epsilon', 'rope.freq_base', 'rope.dimension_count'],
+  ...['rope.scaling.type', 'rope.scaling.factor', 'rope.scale_linear'],
+  ...['rope.scaling.original_context_length', 'rope.scaling.finetuned', 'tensor_data_layout'],
+]);
+
+/** Those that architectures with a window in some blocks have, too. */
+const ofWindow = new Set([
+  ...['attention.sliding_window', 'attention.sliding_window_pattern', 'rope.freq_base_swa'],
+]);
+
+/** Further keys that change nothing if they have one of these values. */
+const neutral: Readonly<Record<string, readonly unknown[]>> = {
+  expert_count: [0],
+  expert_used_count: [0],
+  'attention.causal': [true],
+  'attention.sliding_window': [0],
+  attn_logit_softcapping: [0],
+  final_logit_softcapping: [0],
+  pooling_type: [0],
+};
+
+/**
+ * The model of a file with these metadata and tensors.
+ *
+ * @param ropeScaling Of the tensor `rope_freqs.weight`, if the file has it.
+ * @throws if a key is missing or wrong, or asks for something that these models do not compute.
+ */
+export function readGgufConfig(
+  keys: MetadataKeys,
+  architecture: ArchitectureName,
+  tensors: ReadonlyMap<string, GgufTensor>,
+  ropeScaling: RopeScaling | null,
+): ResolvedConfig {
+  const {options} = architectures[architecture];
+  checkKeys(keys, architecture);
+  const of = (key: string): string => `${architecture}.${key}`;
+  const epsilon = of('attention.layer_norm_rms_epsilon');
+  const rmsNormEps = keys.positive(epsilon);
+  if (rmsNormEps === undefined) throw keys.missing(epsilon);
+  const headDim = readHeadDim(keys, architecture);
+  const heads = keys.count(of('attention.head_count'));
+  const config: LlamaConfig = {
+    architecture,
+    vocabSize: vocabularySize(keys, tensors),
+    hiddenSize: keys.count(of('embedding_length')),
+    intermediateSize: keys.count(of('feed_forward_length')),
+    numHiddenLayers: keys.count(of('block_count')),
+    numAttentionHeads: heads,
+    numKeyValueHeads: keys.integer(of('attention.head_count_kv'), 1) ?? heads,
+    headDim,
+    rmsNormEps,
+    ropeTheta: keys.positive(of('rope.freq_base')) ?? 10_000,
+    ropeScaling,
+    maxPositionEmbeddings: keys.count(of('context_length')),
+    tieWordEmbeddings: !tensors.has(HEAD_TENSOR),
+    ...(options.includes('queryPreAttnScalar') && {queryPreAttnScalar: headDim}),
+    ...(options.includes('ropeLocalBaseFreq') && readWindow(keys, architecture)),
+  };
+  try {
+    return resolveConfig(config);
+  } catch (cause) {
+    throw new Error(`${keys.owner}: ${(cause as Error).message}`, {cause});
+  }
+}
+
+/** Throws if the file asks for something that is not computed here. */
+function checkKeys(keys: MetadataKeys, architecture: ArchitectureName): void {
+  const prefix = `${architecture}.`;
+  const hasWindow = architectures[architecture].gguf?.slidingWindowPattern !== undefined;
+  for (const key of keys.names) {
+    if (!key.startsWith(prefix)) continue;
+    const name = key.slice(prefix.length);
+    if (known.has(name) || (hasWindow && ofWindow.has(name))) continue;
+    const values = Object.hasOwn(neutral, name) ? neutral[name]! : [];
+    if (values.includes(keys.get(key))) continue;
+    throw keys.unsupported(key, `it must be ${values.join(' or ') || 'absent'}`);
+  }
+  checkRope(keys, prefix);
+}
+
+/** Throws unless wavelengths are as they come from the base: `rope_freqs.weight` is the one way in which they may be stretched. */
+function checkRope(keys: MetadataKeys, prefix: string): void {
+  const type = `${prefix}rope.scaling.type`;
+  const given = keys.text(type) ?? 'linear';
+  if (given === 'none') return;
+  const what = "only LLaMA 3's stretched wavelengths are, which files have as rope_freqs.weight";
+  if (given !== 'linear') throw keys.unsupported(type, what);
+  for (const name of ['rope.scaling.factor', 'rope.scale_linear']) {
+    // 0 stands for none
+    if (![undefined, 0, 1].includes(keys.get(prefix + name) as number | undefined)) {
+      throw keys.unsupported(prefix + name, what);
+    }
+  }
+}
+
+/** The width of a head, which keys, values and the rotary embedding must have in common. */
+export function readHeadDim(keys: MetadataKeys, architecture: ArchitectureName): number {
+  const of = (key: string): string => `${architecture}.${key}`;
+  const width = keys.count(of('embedding_length')) / keys.count(of('attention.head_count'));
+  const headDim = keys.integer(of('attention.key_length'), 1) ?? width;
+  for (const name of ['attention.value_length', 'rope.dimension_count']) {
+    const other = keys.integer(of(name), 1);
+    if (other === undefined || other === headDim) continue;
+    throw keys.unsupported(of(name), `it must be the width of a head, ${headDim}`);
+  }
+  return headDim;
+}
+
+/** As many as the embedding has rows: the vocabulary may be shorter. */
+function vocabularySize(keys: MetadataKeys, tensors: ReadonlyMap<string, GgufTensor>): number {
+  const rows = tensors.get(EMBEDDING_TENSOR)?.shape[0];
+  if (rows === undefined)
+    throw new Error(`${keys.owner}: the file has no tensor "${EMBEDDING_TENSOR}"`);
+  const tokens = keys.texts('tokenizer.ggml.tokens')?.length ?? 0;
+  if (tokens <= rows) return rows;
+  throw new Error(
+    `${keys.owner}: tokenizer.ggml.tokens has ${tokens} tokens, but "${EMBEDDING_TENSOR}" has rows for ${rows} only`,
+  );
+}
+
+type Window = Pick<LlamaConfig, 'slidingWindow' | 'layerTypes' | 'ropeLocalBaseFreq'>;
+
+/** The blocks with a window: by a list, or all but every n-th. */
+function readWindow(keys: MetadataKeys, architecture: ArchitectureName): Window {
+  const {gguf} = architectures[architecture];
+  const of = (key: string): string => `${architecture}.${key}`;
+  const window = keys.integer(of('attention.sliding_window'), 0) ?? 0;
+  const slidingWindow = window === 0 ? null : window;
+  const ropeLocalBaseFreq = keys.positive(of('rope.freq_base_swa')) ?? gguf?.ropeLocalBaseFreq;
+  // without a window all blocks are alike, and wavelengths are those of the blocks that see all positions
+  if (slidingWindow === null) return {slidingWindow, ...(ropeLocalBaseFreq && {ropeLocalBaseFreq})};
+  const layers = keys.count(of('block_count'));
+  const layerTypes = blockTypes(
+    keys,
+    of('attention.sliding_window_pattern'),
+    layers,
+    gguf?.slidingWindowPattern ?? 1,
+  );
+  return {slidingWindow, layerTypes, ...(ropeLocalBaseFreq && {ropeLocalBaseFreq})};
+}
+
+/** More blocks than any model has; a list is not made for more. */
+const MOST_BLOCKS = 10_000;
+
+function blockTypes(keys: MetadataKeys, key: string, blocks: number, usual: number): LayerType[] {
+  if (blocks > MOST_BLOCKS) {
+    throw new Error(
+      `${keys.owner}: a model of ${blocks} blocks is larger than any; at most ${MOST_BLOCKS} are possible`,
+    );
+  }
+  const given = keys.get(key);
+  if (Array.isArray(given)) {
+    if (given.length !== blocks || !given.every((each) => typeof each === 'boolean')) {
+      throw keys.wrong(key, `true or false for each of ${blocks} blocks`);
+    }
+    return given.map((isSliding) => (isSliding ? 'sliding_attention' : 'full_attention'));
+  }
+  const pattern = keys.integer(key, 1) ?? usual;
+  return Array.from({length: blocks}, (_, i) =>
+    (i + 1) % pattern === 0 ? 'full_attention' : 'sliding_attention',
+  );
+}

@@ -1,0 +1,55 @@
+/** The vocabulary in the metadata of a GGUF file. */
+import {show} from '../../../files/json';
+import type {MetadataKeys} from './metadata_keys';
+
+/** What kind of token one is, by llama.cpp's numbers. */
+const [UNKNOWN, CONTROL, USER_DEFINED] = [2, 3, 4];
+
+/** A token that is found as a whole in a text. */
+export interface WholeToken {
+  id: number;
+  content: string;
+  /** Whether it is left out of a decoded text if special tokens are. */
+  special: boolean;
+}
+
+export interface Vocabulary {
+  /** By id. */
+  tokens: readonly string[];
+  whole: readonly WholeToken[];
+}
+
+/** @throws if there is none, if a token is there twice, or if their types are not as many. */
+export function readVocabulary(keys: MetadataKeys): Vocabulary {
+  const tokens = keys.texts('tokenizer.ggml.tokens');
+  if (!tokens || tokens.length === 0) throw keys.missing('tokenizer.ggml.tokens');
+  const types = listFor(keys, 'tokenizer.ggml.token_type', tokens.length) ?? [];
+  const ids = new Map<string, number>();
+  const whole: WholeToken[] = [];
+  const named = tokens.map((token, id) => {
+    // as llama.cpp calls it
+    const content = token === '' ? `[EMPTY_${id}]` : token;
+    const other = ids.get(content);
+    if (other !== undefined) {
+      throw new Error(
+        `${keys.owner}: tokenizer.ggml.tokens has ${show(content)} twice, at ${other} and ${id}`,
+      );
+    }
+    ids.set(content, id);
+    const type = types[id];
+    if (type === CONTROL || type === UNKNOWN || type === USER_DEFINED) {
+      whole.push({id, content, special: type !== USER_DEFINED});
+    }
+    return content;
+  });
+  return {tokens: named, whole};
+}
+
+/** A list of numbers, one for each token; undefined if the file has none. */
+export function listFor(keys: MetadataKeys, key: string, tokens: number): number[] | undefined {
+  const list = keys.numbers(key);
+  if (list === undefined || list.length === tokens) return list;
+  throw new Error(
+    `${keys.owner}: ${key} has ${list.length} values, but tokenizer.ggml.tokens has ${tokens}`,
+  );
+}
