@@ -4,6 +4,7 @@
  */
 import {startProgress, type Progress, type ProgressOptions} from './progress';
 import {inWidth, style, withVisibleControls} from './style';
+import {WordWrap} from './word_wrap';
 
 /** A stream that a command writes to. */
 export interface OutputStream extends NodeJS.WritableStream {
@@ -12,6 +13,13 @@ export interface OutputStream extends NodeJS.WritableStream {
   columns?: number;
   /** Whether it can show bold and dim letters. */
   hasColors?(): boolean;
+}
+
+/** A part of the result that comes in pieces. */
+export interface TextOutput {
+  write(text: string, options?: {isDim?: boolean}): void;
+  /** Writes the rest, what was held back, and the end of the line. */
+  end(rest?: string): void;
 }
 
 /** The two streams of a command. */
@@ -31,6 +39,11 @@ export class CommandConsole {
     return !this.isJson && this.stdout.isTTY === true;
   }
 
+  /** The terminal that the result is written to, null if it is something else. */
+  get terminal(): OutputStream | null {
+    return this.isWatched ? this.stdout : null;
+  }
+
   /** A line on stderr, in which control characters can be seen. */
   note(line: string): void {
     const shown = inWidth(withVisibleControls(line), this.stderr);
@@ -43,6 +56,20 @@ export class CommandConsole {
     if (this.isJson) return;
     const shown = this.isWatched ? withVisibleControls(text) : text;
     this.stdout.write(isDim && this.stdout.hasColors?.() ? style('dim', shown) : shown);
+  }
+
+  /** A text that comes in pieces, as {@link write}; the lines of a terminal break between words. */
+  startText(): TextOutput {
+    const wrap = this.isWatched ? new WordWrap(() => this.stdout.columns ?? 80) : null;
+    return {
+      write: (text, options) => {
+        // what follows in another style is not part of the word
+        const shown = wrap?.push(withVisibleControls(text)) ?? text;
+        this.write(wrap && options?.isDim ? shown + wrap.flush() : shown, options);
+      },
+      end: (rest = '') =>
+        this.print(wrap ? wrap.push(withVisibleControls(rest)) + wrap.flush() : rest),
+    };
   }
 
   /** A line of the result for people; with `--json` nothing. */

@@ -1,46 +1,51 @@
-/** `tfjs-owlore generate`: continues a text. */
+/** `tfjs-owlore generate`: continues a text, or those of a file. */
 import {readFileSync} from 'node:fs';
-import {parseJsonObject} from '../files/json';
 import {text as readAll} from 'node:stream/consumers';
 import {generateDefaults} from '../llama/generation/generate_options';
 import {generate as generateIds} from '../llama/index';
-import {seedRange} from '../options';
 import {defineCommand, type Context} from './command';
+import {checkOutput, generateFile} from './generate_file';
+import {StoppedError} from './interruption';
 import {loadModel, modelOptions, type Loaded} from './model_options';
-import {nextTurn} from './progress';
-import {file, flag, group, number, text, texts, type SettingsOf} from './options';
+import {
+  file,
+  flag,
+  group,
+  number,
+  outputFile,
+  refuseMeaningless,
+  text,
+  type SettingsOf,
+} from './options';
+import {readPrompts} from './prompts_file';
+import {describeSpeed, endTokens, samplingOptions} from './sampling_options';
 import {TextStream} from './text_stream';
 import {UsageError} from './usage_error';
 import {counted} from './words';
 
-const options = {
+export const generateOptions = {
   ...modelOptions,
   ...group('Text', {
     prompt: text(
-      'the text to continue; without it and --prompt-file, the text is read from stdin',
+      'the text to continue; without it, --prompt-file and --prompts, the text is read from stdin',
       '<text>',
     ),
     promptFile: file('a file with the text to continue'),
-    chat: flag("treat the text as a message, and put it into the model's chat template"),
+    prompts: file(
+      'a jsonl file with many texts: {"prompt": "…"}, or {"messages": […]} for the chat template',
+    ),
+    batch: number('texts of --prompts that are written at a time', {
+      integer: true,
+      min: 1,
+      default: generateDefaults.batchSize,
+    }),
+    output: outputFile('where the texts of --prompts are written, as jsonl; default: stdout'),
+    chat: flag("treat a text as a message, and put it into the model's chat template"),
     maxNewTokens: number(
       `most new tokens (default: ${generateDefaults.maxNewTokens}, or as many as the model can take)`,
       {integer: true, min: 1},
     ),
-    temperature: number('0: always the most probable token; above, tokens are drawn', {
-      min: 0,
-      default: generateDefaults.temperature,
-    }),
-    topK: number('draw from only this many tokens, the most probable ones (default: all)', {
-      integer: true,
-      min: 1,
-    }),
-    topP: number('draw from the fewest most probable tokens that together have this probability', {
-      exclusiveMin: 0,
-      max: 1,
-      default: generateDefaults.topP,
-    }),
-    seed: number('seed of the draws (default: another one each time)', seedRange),
-    stop: texts('stop before this text; may be given several times', '<text>'),
+    ...samplingOptions,
   }),
 };
 
@@ -53,23 +58,42 @@ export const generate = defineCommand({
       'an answer, drawn',
       "generate --model run/model --chat --temperature 0.7 --prompt 'What is a whale?'",
     ],
+    ['many texts', 'generate --model demo/model --prompts prompts.jsonl --output texts.jsonl'],
   ],
-  options,
+  options: generateOptions,
   async run(settings, context) {
-    const prompt = await readPrompt(settings, context);
-    const loaded = await loadModel(settings, context);
-    try {
-      return await write(prompt, loaded, settings, context);
-    } finally {
-      loaded.model.dispose();
+    const {prompts: path} = settings;
+    if (path !== undefined) {
+      refuseMeaningless(context.given, {prompt: '--prompts', promptFile: '--prompts'});
+      checkOutput(path, settings.output);
+      const prompts = await readPrompts(path);
+      return withModel(settings, context, (loaded) =>
+        generateFile(path, prompts, loaded, settings, context),
+      );
     }
+    refuseMeaningless(context.given, {batch: 'one text', output: 'one text'});
+    const prompt = await readPrompt(settings, context);
+    return withModel(settings, context, (loaded) => write(prompt, loaded, settings, context));
   },
 });
 
-type Settings = SettingsOf<typeof options>;
+export type GenerateSettings = SettingsOf<typeof generateOptions>;
+
+async function withModel<T>(
+  settings: GenerateSettings,
+  context: Context,
+  body: (loaded: Loaded) => Promise<T>,
+): Promise<T> {
+  const loaded = await loadModel(settings, context);
+  try {
+    return await context.interruption.stopTidily(() => body(loaded));
+  } finally {
+    loaded.model.dispose();
+  }
+}
 
 async function readPrompt(
-  {prompt, promptFile}: Settings,
+  {prompt, promptFile}: GenerateSettings,
   {stdin, given}: Context,
 ): Promise<string> {
   if (prompt !== undefined && promptFile !== undefined) {
@@ -77,7 +101,9 @@ async function readPrompt(
   }
   if (prompt !== undefined) return prompt;
   if (promptFile === undefined && stdin.isTTY) {
-    throw new UsageError('generate: there is no text; it takes --prompt, --prompt-file or stdin');
+    throw new UsageError(
+      'generate: there is no text; it takes --prompt, --prompt-file, --prompts or stdin',
+    );
   }
   const all = promptFile === undefined ? await readAll(stdin) : readFileSync(promptFile, 'utf8');
   // the line break that editors and `echo` put at the end
@@ -88,8 +114,8 @@ async function readPrompt(
 async function write(
   prompt: string,
   loaded: Loaded,
-  {chat, stop, maxNewTokens, temperature, topK, topP, seed}: Settings,
-  {console}: Context,
+  {chat, stop, maxNewTokens, temperature, topK, topP, seed}: GenerateSettings,
+  {console, interruption}: Context,
 ): Promise<object> {
   const {model, tokenizer, config, backend} = loaded;
   const ids = chat
@@ -102,11 +128,10 @@ async function write(
     );
   }
   const stream = new TextStream(tokenizer, ids, stop);
-  const total =
-    maxNewTokens ??
-    Math.min(generateDefaults.maxNewTokens, config.maxPositionEmbeddings - ids.length);
+  const total = maxNewTokens ?? Math.min(generateDefaults.maxNewTokens, most - ids.length);
   const progress = console.isJson ? console.progress({label: 'writing', total}) : null;
-  if (console.isWatched && !chat) console.write(prompt, {isDim: true});
+  const output = console.startText();
+  if (console.isWatched && !chat) output.write(prompt, {isDim: true});
 
   const start = performance.now();
   const {ids: written, finishReason} = await generateIds(model, ids, {
@@ -116,41 +141,27 @@ async function write(
     topP,
     seed,
     stop: endTokens(loaded),
-    onToken: async (id, all) => {
-      console.write(stream.push(id));
+    signal: interruption.signal,
+    onToken: (id, all) => {
+      output.write(stream.push(id));
       progress?.update(all.length);
-      await nextTurn();
       return !stream.isStopped;
     },
   });
-  console.print(stream.end());
+  output.end(stream.end());
   console.endProgress();
   const seconds = (performance.now() - start) / 1000;
+  const counts = {ids: written, promptTokens: ids.length, seconds, backend};
+  if (finishReason === 'abort') {
+    const {stopSignal} = interruption.signal.reason as StoppedError;
+    throw new StoppedError(stopSignal, `after ${written.length} tokens`, {
+      text: stream.text,
+      finishReason: 'interrupted',
+      ...counts,
+    });
+  }
   const reason = finishReason === 'length' ? 'length' : 'stop';
   const count = `${counted(written.length, 'token')}${reason === 'length' ? ', the most allowed,' : ''}`;
-  const speed = (written.length / seconds).toPrecision(3);
-  console.note(`${count} in ${seconds.toFixed(1)} s (${speed} a second)`);
-  return {
-    text: stream.text,
-    ids: written,
-    finishReason: reason,
-    promptTokens: ids.length,
-    seconds,
-    backend,
-  };
-}
-
-const GENERATION_CONFIG = 'generation_config.json';
-
-/** The tokens after which a model has no more to say, as its files have it. */
-function endTokens({tokenizer, config, configJson, files}: Loaded): number[] {
-  const generationConfig = files.get(GENERATION_CONFIG);
-  const listed = [
-    tokenizer.eosTokenId,
-    configJson['eos_token_id'],
-    generationConfig &&
-      parseJsonObject(`generate: ${GENERATION_CONFIG}`, generationConfig)['eos_token_id'],
-  ].flat();
-  const ids = listed.filter((id): id is number => Number.isInteger(id));
-  return [...new Set(ids)].filter((id) => id >= 0 && id < config.vocabSize);
+  console.note(describeSpeed(count, written.length, seconds));
+  return {text: stream.text, finishReason: reason, ...counts};
 }

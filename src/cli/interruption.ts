@@ -13,6 +13,8 @@ export class StoppedError extends Error {
     readonly stopSignal: StopSignal,
     /** How far it had come: `after step 3 of 10`. */
     progress = '',
+    /** What it has done until then, for `--json`. */
+    readonly result: object = {},
   ) {
     super(['stopped by', stopSignal, progress].filter(Boolean).join(' '));
   }
@@ -23,29 +25,36 @@ const ONE_REQUEST = 200;
 
 /**
  * Passes signals on to the command that is running. By default a signal ends the process at once; a command can ask for time to
- * stop tidily, and then only the second signal does.
+ * stop tidily, and then only the second signal does. A command can also have a part that Ctrl-C ends alone.
  */
 export class Interruption {
   private readonly controller = new AbortController();
   private isTidy = false;
-  private first: {name: StopSignal; time: number} | null = null;
+  private last: {name: StopSignal; time: number} | null = null;
+  /** Of the part that is running. */
+  private part: AbortController | null = null;
 
   /** @param exit Ends the process. */
   constructor(private readonly exit: (code: number) => void = () => undefined) {}
 
-  /** Aborted by the first signal, with a `StoppedError`. */
+  /** Aborted by the first signal that is meant for the command, with a `StoppedError`. */
   get signal(): AbortSignal {
     return this.controller.signal;
   }
 
   /** A signal has come. */
   receive(name: StopSignal): void {
-    const {first} = this;
+    const {last, part} = this;
     const time = performance.now();
-    if (first?.name === name && time - first.time < ONE_REQUEST) return;
-    this.first ??= {name, time};
+    if (last?.name === name && time - last.time < ONE_REQUEST) return;
+    this.last = {name, time};
+    if (part && name === 'SIGINT' && !part.signal.aborted) {
+      part.abort(new StoppedError(name));
+      return;
+    }
+    const isSecond = this.signal.aborted;
     this.controller.abort(new StoppedError(name));
-    if (first || !this.isTidy) this.exit(stopSignals[name]);
+    if (isSecond || !this.isTidy) this.exit(stopSignals[name]);
   }
 
   /** Runs `body`, which looks at `signal` and stops by itself when that is aborted. */
@@ -55,6 +64,19 @@ export class Interruption {
       return await body();
     } finally {
       this.isTidy = false;
+    }
+  }
+
+  /**
+   * Runs a part of a command, after which the command goes on even if Ctrl-C has aborted the part's signal. A second Ctrl-C, and any
+   * other signal, is meant for the command.
+   */
+  async endPart<T>(body: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    this.part = new AbortController();
+    try {
+      return await body(this.part.signal);
+    } finally {
+      this.part = null;
     }
   }
 }

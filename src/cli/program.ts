@@ -4,6 +4,7 @@ import {Command, CommanderError} from 'commander';
 import {selectBackend} from './backend';
 import type * as cli from './command';
 import {readConfigFile} from './config_file';
+import {chat} from './chat';
 import {CommandConsole, type OutputStream} from './console';
 import {evaluate} from './evaluate';
 import {finetune} from './finetune';
@@ -17,7 +18,7 @@ import {style} from './style';
 import {messageOf, UsageError} from './usage_error';
 
 /** In the order of the help. */
-const commands: readonly cli.Command[] = [finetune, scores, generate, evaluate];
+const commands: readonly cli.Command[] = [finetune, scores, generate, chat, evaluate];
 
 /** The options of all commands, which have no place in a config file. */
 const commonOptions = {
@@ -65,7 +66,7 @@ export async function runProgram(
     const message = messageOf(error);
     if (error instanceof StoppedError) {
       console.note(message);
-      console.result({error: message});
+      console.result({error: message, ...error.result});
       return exitCodes[error.stopSignal];
     }
     const isVerbose = args.includes('--verbose') || Boolean(process.env['DEBUG']);

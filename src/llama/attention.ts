@@ -43,7 +43,7 @@ declareProducts(OwLoreAttention, [
  * (grouped queries, Ainslie et al. 2023).
  *
  * @param cache If given, the positions follow those that it has seen: they also see its keys, and their
- *   own are added to it.
+ *   own are added to it. If its rows have seen more and fewer positions, `seq` is 1.
  */
 export function attention(
   x: tf.Tensor,
@@ -54,7 +54,7 @@ export function attention(
 ): tf.Tensor {
   return tf.tidy(() => {
     const isFused = canRun(OwLoreAttention, attentionFeatures(weights, options));
-    if (!isFused || (cache && cache.length > 0)) {
+    if (!isFused || cache?.lengths.some((length) => length > 0)) {
       return tf.matMul(composedAttention(x, seq, weights, options, cache), weights.o);
     }
     // a kernel returns keys and values in a layout that only it knows
@@ -72,12 +72,12 @@ function composedAttention(
   cache?: KeyValueCache,
 ): tf.Tensor {
   const {numAttentionHeads, headDim} = options;
-  const table = rotaryTable(seq, options, cache?.length);
+  const table = rotaryTable(seq, options, cache?.lengths);
   return tf.tidy(() => {
     const q = tf.tidy(() => rotate(projected(x, seq, weights, 'q', options), table));
     const own = keysAndValues(x, seq, weights, options, table);
     const {keys, values} = cache ? cache.append(own) : own;
-    const mixed = groupedAttention(q, keys, values, options);
+    const mixed = groupedAttention(q, keys, values, options, cache?.lengths);
     return tf.reshape(byHeads(mixed), [x.shape[0], numAttentionHeads * headDim]);
   });
 }
@@ -164,12 +164,15 @@ function fusedAttention(
 /**
  * Attention for queries `[batch, heads, seq, headDim]`, in the same shape. Keys and values have fewer heads,
  * and more positions if some come before those of the queries.
+ *
+ * @param lengths How many positions each row has by now, the last ones of its keys; default all.
  */
 function groupedAttention(
   q: tf.Tensor,
   k: tf.Tensor,
   v: tf.Tensor,
   {slidingWindow: window, queryPreAttnScalar}: AttentionOptions,
+  lengths: readonly number[] = [],
 ): tf.Tensor {
   const [batch, heads, seq, headDim] = q.shape as [number, number, number, number];
   const [, keyHeads, keys] = k.shape as [number, number, number];
@@ -178,10 +181,16 @@ function groupedAttention(
       tf.reshape(q, [batch * keyHeads, heads / keyHeads, seq, headDim]),
       tf.reshape(k, [batch * keyHeads, keys, headDim]),
       tf.reshape(v, [batch * keyHeads, keys, headDim]),
-      {window, scale: queryPreAttnScalar ** -0.5},
+      {window, scale: queryPreAttnScalar ** -0.5, padding: paddingOf(lengths, keys)},
     );
     return tf.reshape(mixed, q.shape);
   });
+}
+
+/** How many of the first keys of each row are padding; undefined if none is. */
+function paddingOf(lengths: readonly number[], keys: number): number[] | undefined {
+  const padding = lengths.map((length) => Math.max(0, keys - length));
+  return padding.some((count) => count > 0) ? padding : undefined;
 }
 
 /** `[batch, seq, heads, headDim]` to `[batch, heads, seq, headDim]`, and back. */

@@ -23,6 +23,11 @@ export interface CausalAttentionOptions {
   scale?: number;
   /** How many positions are worked on at a time; default 64, or more where they see few keys. */
   rows?: number;
+  /**
+   * For a single position in several sequences of different lengths: how many of the first keys of each sequence it may not see.
+   * Consecutive `stack / padding.length` entries of the stack belong to a sequence. Default: it sees all.
+   */
+  padding?: readonly number[];
 }
 
 /**
@@ -49,9 +54,10 @@ export function causalAttention(
     window = null,
     scale = q.shape.at(-1)! ** -0.5,
     rows = rowsAtATime(k.shape[1]!, window ?? Infinity),
+    padding = [],
   }: CausalAttentionOptions = {},
 ): tf.Tensor {
-  const size = {rows, scale, window: window ?? Infinity};
+  const size = {rows, scale, window: window ?? Infinity, padding};
   return customOp({
     inputs: [q, k, v],
     forward: () => attend(q, k, v, size),
@@ -151,6 +157,8 @@ interface PieceSize {
   scale: number;
   /** Infinity for none. */
   window: number;
+  /** Of each sequence; empty for none. */
+  padding: readonly number[];
 }
 
 /** Queries `from` to before `to`, which come in groups, and the keys that at least one of them sees. */
@@ -162,16 +170,18 @@ interface Piece {
   endKey: number;
   window: number;
   scale: number;
+  padding: readonly number[];
 }
 
-function piecesOf(q: tf.Tensor, k: tf.Tensor, {rows, window, scale}: PieceSize): Piece[] {
+function piecesOf(q: tf.Tensor, k: tf.Tensor, size: PieceSize): Piece[] {
+  const {rows, window, scale, padding} = size;
   const [, group, seq] = q.shape as [number, number, number];
   const earlier = k.shape[1]! - seq;
   return Array.from({length: Math.ceil(seq / rows)}, (_, i) => {
     const from = i * rows;
     const to = Math.min(from + rows, seq);
     const firstKey = Math.max(0, earlier + from - window + 1);
-    return {from, to, group, firstKey, endKey: earlier + to, window, scale};
+    return {from, to, group, firstKey, endKey: earlier + to, window, scale, padding};
   });
 }
 
@@ -203,8 +213,12 @@ function keysOf(x: tf.Tensor, {firstKey, endKey}: Piece): tf.Tensor {
 function attentionWeights(queries: tf.Tensor, keys: tf.Tensor, piece: Piece): tf.Tensor {
   return tf.tidy(() => {
     const scores = tf.matMul(queries, keys, false, true);
-    // a single position sees all keys of its piece
-    if (piece.to - piece.from === 1) return tf.softmax(scores);
+    // a single position sees all keys of its piece that are not padding
+    if (piece.to - piece.from === 1) {
+      if (piece.padding.length === 0) return tf.softmax(scores);
+      const perSequence = tf.reshape(scores, [piece.padding.length, -1, keys.shape[1]!]);
+      return tf.reshape(tf.softmax(tf.add(perSequence, paddingMask(piece))), scores.shape);
+    }
     const perHead = tf.reshape(scores, [-1, piece.to - piece.from, keys.shape[1]!]);
     return tf.reshape(tf.softmax(tf.add(perHead, causalMask(piece))), scores.shape);
   });
@@ -227,4 +241,14 @@ function causalMask({from, to, firstKey, endKey, window}: Piece): tf.Tensor {
   if (endKey - firstKey <= window) return later;
   const tooEarly = tf.lessEqual(keys, tf.sub(queries, window));
   return tf.add(later, tf.mul(tf.cast(tooEarly, 'float32'), HIDDEN));
+}
+
+/** `[sequences, 1, keys]`: `HIDDEN` where the key is padding, else 0. */
+function paddingMask({padding, firstKey, endKey}: Piece): tf.Tensor {
+  const keys = endKey - firstKey;
+  const values = new Float32Array(padding.length * keys);
+  padding.forEach((count, i) => {
+    values.fill(HIDDEN, i * keys, i * keys + Math.max(0, count - firstKey));
+  });
+  return tf.tensor3d(values, [padding.length, 1, keys]);
 }

@@ -30,17 +30,27 @@ function stretch(frequency: number, scaling: RopeScaling): number {
   return frequency * (keptShare + (1 - keptShare) / factor);
 }
 
-/** Cosines and sines of angles, each `[length, headDim / 2]`. */
+/** Cosines and sines of angles, each `[length, headDim / 2]`, or `[rows, 1, length, headDim / 2]`. */
 export interface RotaryTable {
   cos: tf.Tensor;
   sin: tf.Tensor;
 }
 
-/** The table of `length` positions from `first` on, rounded from double precision. */
-export function rotaryTable(length: number, options: RotaryOptions, first = 0): RotaryTable {
-  const {cos, sin, halfDim} = tableValues(length, options, first);
-  const shape: [number, number] = [length, halfDim];
-  return {cos: tf.tensor2d(cos, shape), sin: tf.tensor2d(sin, shape)};
+/**
+ * The table of `length` positions, rounded from double precision.
+ *
+ * @param firsts The first position of each row; default 0 in all.
+ */
+export function rotaryTable(
+  length: number,
+  options: RotaryOptions,
+  firsts: readonly number[] = [0],
+): RotaryTable {
+  const areEqual = firsts.every((first) => first === firsts[0]);
+  const rows = areEqual ? firsts.slice(0, 1) : firsts;
+  const {cos, sin, halfDim} = tableValues(length, options, rows);
+  const shape = areEqual ? [length, halfDim] : [rows.length, 1, length, halfDim];
+  return {cos: tf.tensor(cos, shape), sin: tf.tensor(sin, shape)};
 }
 
 interface TableValues {
@@ -53,13 +63,19 @@ interface TableValues {
 /** The values of the last two tables: all blocks of a model ask for the same one, or for one of two. */
 let lastValues: TableValues[] = [];
 
-function tableValues(length: number, options: RotaryOptions, first: number): TableValues {
+function tableValues(
+  length: number,
+  options: RotaryOptions,
+  firsts: readonly number[],
+): TableValues {
   const {headDim, ropeTheta, ropeScaling} = options;
-  const key = JSON.stringify([first, length, headDim, ropeTheta, ropeScaling]);
+  const key = JSON.stringify([firsts, length, headDim, ropeTheta, ropeScaling]);
   let values = lastValues.find((values) => values.key === key);
   if (!values) {
     const frequencies = rotaryFrequencies(options);
-    const angles = Array.from({length}, (_, i) => frequencies.map((f) => (first + i) * f));
+    const angles = firsts.flatMap((first) =>
+      Array.from({length}, (_, i) => frequencies.map((f) => (first + i) * f)),
+    );
     const [cos, sin] = [Math.cos, Math.sin].map((f) => Float32Array.from(angles.flat(), f));
     values = {key, halfDim: frequencies.length, cos: cos!, sin: sin!};
     lastValues = [values, ...lastValues.slice(0, 1)];
@@ -68,7 +84,7 @@ function tableValues(length: number, options: RotaryOptions, first: number): Tab
 }
 
 /**
- * Rotates `x` `[…, length, headDim]` by the angles of a table of as many positions. As in Hugging Face's
+ * Rotates `x` `[…, length, headDim]`, or `[rows, heads, length, headDim]`, by the angles of a table of as many positions. As in Hugging Face's
  * checkpoints, dimension i makes a pair with dimension i + headDim / 2. Keeps the table for the
  * gradient, which rotates back.
  */

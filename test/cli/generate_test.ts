@@ -102,7 +102,9 @@ describe('tfjs-owlore generate', () => {
   it('asks for one prompt', async () => {
     const none = await run(few);
     expect(none.code).to.equal(2);
-    expect(none.stderr).to.match(/there is no text; it takes --prompt, --prompt-file or stdin/);
+    expect(none.stderr).to.match(
+      /there is no text; it takes --prompt, --prompt-file, --prompts or stdin/,
+    );
     const file = folder.write('prompt.txt', 'x');
     const two = await run(['--prompt', 'x', '--prompt-file', file]);
     expect(two.code).to.equal(2);

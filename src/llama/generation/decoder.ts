@@ -16,8 +16,8 @@ interface LlamaLayers {
 }
 
 /**
- * A model of `createLlama` that reads one sequence piece by piece, each token once, because every block keeps
- * the keys and values of the tokens so far.
+ * A model of `createLlama` that reads sequences piece by piece, each token once, because every block keeps
+ * the keys and values of the tokens so far. It begins with one empty sequence; others join it as further rows.
  */
 export class Decoder {
   readonly vocabSize: number;
@@ -26,7 +26,7 @@ export class Decoder {
   private readonly caches: readonly KeyValueCache[];
 
   /** @throws if the model has other layers. */
-  constructor(model: tfl.LayersModel) {
+  constructor(readonly model: tfl.LayersModel) {
     this.layers = layersOf(model);
     const {embedding, blocks} = this.layers;
     this.vocabSize = embedding.args.vocabSize;
@@ -35,30 +35,82 @@ export class Decoder {
   }
 
   /**
-   * Reads the next tokens.
+   * Reads the next tokens of the only sequence.
    *
    * @param ids The next tokens, at least one.
    * @returns the logits `[vocab]` of the token after them, which the caller disposes of.
    */
   read(ids: readonly number[]): tf.Tensor {
-    const {embedding, blocks, norm, head} = this.layers;
+    return tf.tidy(() => tf.reshape(this.logitsAfter([ids]), [this.vocabSize]));
+  }
+
+  /**
+   * Reads the next token of each sequence.
+   *
+   * @param ids A token for each.
+   * @returns the logits `[rows, vocab]` of the tokens after them, which the caller disposes of.
+   */
+  readEach(ids: readonly number[]): tf.Tensor {
     return tf.tidy(() => {
-      let hidden = apply(embedding, tf.tensor2d([[...ids]], undefined, 'int32'));
+      const logits = this.logitsAfter(ids.map((id) => [id]));
+      return tf.reshape(logits, [ids.length, this.vocabSize]);
+    });
+  }
+
+  /** Reads the next tokens of the only sequence, where it does not matter what comes after them. */
+  skip(ids: readonly number[]): void {
+    tf.dispose(this.hiddenAfter([ids]));
+  }
+
+  /** Takes the sequences of another decoder of the same model, after its own; the other one is empty then. */
+  join(other: Decoder): void {
+    this.caches.forEach((cache, i) => cache.join(other.caches[i]!));
+  }
+
+  /** Goes on with these rows, in this order. */
+  select(rows: readonly number[]): void {
+    for (const cache of this.caches) cache.select(rows);
+  }
+
+  /**
+   * Forgets the tokens of the only sequence from `length` on, or all of them if a block with a window no longer has the keys that
+   * the next token would see.
+   *
+   * @returns how many tokens are left.
+   */
+  truncate(length: number): number {
+    if (this.caches.every((cache) => cache.truncate(length))) return length;
+    this.dispose();
+    return 0;
+  }
+
+  /** Frees the keys and values; it has one empty sequence again. The model stays. */
+  dispose(): void {
+    for (const cache of this.caches) cache.dispose();
+  }
+
+  /** Logits `[rows, 1, vocab]` of the token after the next ones of each row. */
+  private logitsAfter(ids: ReadonlyArray<readonly number[]>): tf.Tensor {
+    const {norm, head} = this.layers;
+    const hidden = this.hiddenAfter(ids);
+    const [rows, seq, width] = hidden.shape as [number, number, number];
+    const last = tf.slice(hidden, [0, seq - 1, 0], [rows, 1, width]);
+    return apply(head, apply(norm, last));
+  }
+
+  /** What the last block makes of the next tokens of each row, `[rows, seq, hidden]`. */
+  private hiddenAfter(ids: ReadonlyArray<readonly number[]>): tf.Tensor {
+    const {embedding, blocks} = this.layers;
+    return tf.tidy(() => {
+      let hidden = apply(embedding, tf.tensor2d(ids as number[][], undefined, 'int32'));
       blocks.forEach((block, i) => {
         const before = hidden;
         // what a block makes is freed before the next one runs
         hidden = tf.tidy(() => apply(block, before, {cache: this.caches[i]!}));
         before.dispose();
       });
-      const [, seq, width] = hidden.shape as [number, number, number];
-      const last = tf.slice(hidden, [0, seq - 1, 0], [1, 1, width]);
-      return tf.reshape(apply(head, apply(norm, last)), [this.vocabSize]);
+      return hidden;
     });
-  }
-
-  /** Frees the keys and values; the model stays. */
-  dispose(): void {
-    for (const cache of this.caches) cache.dispose();
   }
 }
 

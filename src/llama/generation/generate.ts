@@ -1,25 +1,20 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {createRandom} from '../../random';
+import {display} from '../../options';
 import {Decoder} from './decoder';
 import {
   checkPrompt,
+  newTokensAfter,
   resolveGenerateOptions,
+  type GenerateBatchOptions,
   type GenerateOptions,
-  type ResolvedGenerateOptions,
 } from './generate_options';
-import {drawIndex, largestIndex, tokenProbabilities} from './token_probabilities';
-
-/** What `generate` has written. */
-export interface Generation {
-  /** The new tokens, without the prompt; a stop token or sequence is the last of them. */
-  ids: number[];
-  /** Why it ended: `maxNewTokens`, one of `stop`, or an `onToken` that returned false. */
-  finishReason: 'length' | 'stop' | 'onToken';
-}
+import {TextInProgress, type Generation} from './text_in_progress';
+import {writeTexts} from './write_texts';
 
 /**
  * Continues a text. Each token is read once, because every block keeps the keys and values of earlier tokens:
- * a token costs one pass over the weights, and attention to the positions so far. For each token the logits
+ * a token costs one pass over the weights, and attention to the positions so far. A prompt is read in pieces of 256 tokens, so that
+ * memory does not grow with it beyond keys and values. For each token the logits
  * of the last position are read back, and the next token is chosen on the host.
  *
  * ```ts
@@ -32,8 +27,8 @@ export interface Generation {
  * });
  * ```
  *
- * The tensors of a run are freed when it ends, even with an error. A page that must not freeze can await
- * `tf.nextFrame()` in `onToken`.
+ * The tensors of a run are freed when it ends, even with an error; those of a `cache` stay until it is disposed of. A page that must
+ * not freeze can await `tf.nextFrame()` in `onToken`.
  *
  * @param model One of `createLlama`.
  * @param ids The tokens to begin with, at least one.
@@ -46,62 +41,68 @@ export async function generate(
   ids: ArrayLike<number>,
   options: GenerateOptions = {},
 ): Promise<Generation> {
+  const owner = 'generate';
   const decoder = new Decoder(model);
-  const prompt = checkPrompt(ids, decoder);
-  const resolved = resolveGenerateOptions(options, prompt.length, decoder);
+  const prompt = checkPrompt(owner, 'ids', ids, decoder);
+  const resolved = resolveGenerateOptions(owner, options, decoder);
+  const most = newTokensAfter(owner, prompt.length, options, decoder);
+  const text = new TextInProgress(0, prompt, resolved, most);
+  let result: Generation = {ids: [], finishReason: 'abort'};
+  const write = async (decoder: Decoder, known = 0): Promise<readonly number[] | null> => {
+    [result = result] = await writeTexts(decoder, [text], resolved, known);
+    // the last token is only read to go on; without one the prompt may not have been read to its end
+    return result.ids.length > 0 ? [...prompt, ...result.ids.slice(0, -1)] : null;
+  };
+  if (options.cache) {
+    await options.cache.use(model, prompt, write);
+    return result;
+  }
   try {
-    return await write(decoder, prompt, resolved);
+    await write(decoder);
+    return result;
   } finally {
     decoder.dispose();
   }
 }
 
-async function write(
-  decoder: Decoder,
-  prompt: readonly number[],
-  options: ResolvedGenerateOptions,
-): Promise<Generation> {
-  const {maxNewTokens, stop, onToken} = options;
-  const choose = tokenChoice(options);
-  const ids: number[] = [];
-  let unread = prompt;
-  for (;;) {
-    const logits = decoder.read(unread);
-    let values: ArrayLike<number>;
-    try {
-      values = await logits.data();
-    } finally {
-      logits.dispose();
-    }
-    const id = choose(checkLogits(values, prompt.length + ids.length));
-    ids.push(id);
-    const goesOn = await onToken?.(id, ids);
-    if (stop.some((sequence) => endsWith(ids, sequence))) return {ids, finishReason: 'stop'};
-    if (goesOn === false) return {ids, finishReason: 'onToken'};
-    if (ids.length === maxNewTokens) return {ids, finishReason: 'length'};
-    unread = [id];
-  }
-}
-
-/** From logits to the next token. */
-function tokenChoice(options: ResolvedGenerateOptions): (logits: ArrayLike<number>) => number {
-  if (options.temperature === 0) return largestIndex;
-  const random = createRandom(options.seed);
-  return (logits) => drawIndex(tokenProbabilities(logits, options), random);
-}
-
-function checkLogits(logits: ArrayLike<number>, position: number): ArrayLike<number> {
-  for (let id = 0; id < logits.length; id++) {
-    if (Number.isFinite(logits[id]!)) continue;
+/**
+ * Continues several texts, `batchSize` at a time: a token of each costs one pass over the weights for all. When a text ends, the next
+ * prompt takes its place.
+ *
+ * ```ts
+ * const results = await generateBatch(model, prompts, {batchSize: 8, stop: tokenizer.eosTokenId});
+ * ```
+ *
+ * Each result is that of `generate` with its prompt alone, whatever `batchSize` is; with the seed `seed + i` for prompt `i`. Backends
+ * add up a product of one row in another order than one of several, so logits differ by rounding, and a text differs where two tokens
+ * are equally probable to about six digits.
+ *
+ * @param model One of `createLlama`.
+ * @param prompts The tokens of each prompt.
+ * @returns the results in the order of the prompts; after `signal` was aborted, of those that had begun.
+ * @throws as `generate`; a message names the prompt. Nothing is returned then, so take results by `onResult` where that would be a loss.
+ */
+export async function generateBatch(
+  model: tfl.LayersModel,
+  prompts: ReadonlyArray<ArrayLike<number>>,
+  options: GenerateBatchOptions = {},
+): Promise<Generation[]> {
+  const owner = 'generateBatch';
+  const decoder = new Decoder(model);
+  if (!Array.isArray(prompts)) {
     throw new Error(
-      `generate: the logits at position ${position} are not finite (${logits[id]} for token ${id}); ` +
-        "are the model's weights?",
+      `${owner}: prompts must be an array of lists of token ids; got ${display(prompts)}`,
     );
   }
-  return logits;
-}
-
-function endsWith(ids: readonly number[], sequence: readonly number[]): boolean {
-  const from = ids.length - sequence.length;
-  return from >= 0 && sequence.every((id, i) => ids[from + i] === id);
+  const resolved = resolveGenerateOptions(owner, options, decoder);
+  const texts = prompts.map((ids: unknown, i) => {
+    const prompt = checkPrompt(owner, `prompts[${i}]`, ids, decoder);
+    const most = newTokensAfter(owner, prompt.length, options, decoder, ` for prompts[${i}]`);
+    return new TextInProgress(i, prompt, resolved, most);
+  });
+  try {
+    return await writeTexts(decoder, texts, resolved);
+  } finally {
+    decoder.dispose();
+  }
 }

@@ -1,4 +1,6 @@
 import {checkKnown, checkNumber, display, seedRange} from '../../options';
+import {PromptCache} from './prompt_cache';
+import type {Generation} from './text_in_progress';
 
 /** Options of `generate`; the names are those of Hugging Face's `generate` in camel case. */
 export interface GenerateOptions {
@@ -16,15 +18,36 @@ export interface GenerateOptions {
    * most 1; default 1.
    */
   topP?: number;
-  /** Seed of the draws, an integer in [0, 2³² − 1]; default null: other draws each time. */
+  /**
+   * Seed of the draws, an integer in [0, 2³² − 1]; default null: other draws each time. Of several prompts, prompt `i` has the
+   * seed `seed + i` (modulo 2³²).
+   */
   seed?: number | null;
   /** Ends after one of these token ids, or sequences of ids, which are part of the result; default none. */
   stop?: number | ReadonlyArray<number | readonly number[]>;
   /**
-   * Called with each new token and with all new ones so far, and awaited. If it returns false the text ends
-   * here; if it throws, `generate` throws the same.
+   * Called with each new token, with all new ones of its text so far, and with the place of its prompt (0 if there is only one), and
+   * awaited. If it returns false this text ends here; if it throws, `generate` throws the same.
    */
-  onToken?: (id: number, ids: readonly number[]) => unknown;
+  onToken?: (id: number, ids: readonly number[], index: number) => unknown;
+  /**
+   * When it is aborted, texts end where they are, before the next token or piece of a prompt, with the `finishReason` `'abort'`; no
+   * further prompt is begun. With a signal, events such as a click or a timer get their turn before each token. Default none.
+   */
+  signal?: AbortSignal;
+  /** Keys and values of an earlier text, whose tokens are not read again where this prompt has them too; default none. */
+  cache?: PromptCache;
+}
+
+/** Options of `generateBatch`: those of `generate`, without `cache`, and these. */
+export interface GenerateBatchOptions extends Omit<GenerateOptions, 'cache'> {
+  /**
+   * The most texts that are written at a time, at least 1; default 8. Each has its own keys and values; the weights are read once
+   * for all.
+   */
+  batchSize?: number;
+  /** Called with each text when it has ended, and with the place of its prompt, and awaited; if it throws, `generateBatch` throws the same. */
+  onResult?: (generation: Generation, index: number) => unknown;
 }
 
 /** The limits of a model that `generate` must know. */
@@ -33,19 +56,20 @@ export interface ModelLimits {
   maxPositionEmbeddings: number;
 }
 
-/** The options with their defaults, checked. */
+/** The options with their defaults, checked; `maxNewTokens` is of each prompt ({@link newTokensAfter}). */
 export interface ResolvedGenerateOptions {
-  maxNewTokens: number;
   temperature: number;
   topK: number | null;
   topP: number;
   seed: number;
   stop: ReadonlyArray<readonly number[]>;
   onToken: GenerateOptions['onToken'];
+  signal: AbortSignal | undefined;
+  batchSize: number;
+  onResult: GenerateBatchOptions['onResult'];
 }
 
-const OWNER = 'generate';
-const KNOWN = [
+const BOTH = [
   'maxNewTokens',
   'temperature',
   'topK',
@@ -53,7 +77,12 @@ const KNOWN = [
   'seed',
   'stop',
   'onToken',
-] as const satisfies ReadonlyArray<keyof GenerateOptions>;
+  'signal',
+] as const satisfies ReadonlyArray<keyof GenerateOptions & keyof GenerateBatchOptions>;
+const GENERATE_OPTIONS = [...BOTH, 'cache'] as const satisfies ReadonlyArray<keyof GenerateOptions>;
+const BATCH_OPTIONS = [...BOTH, 'batchSize', 'onResult'] as const satisfies ReadonlyArray<
+  keyof GenerateBatchOptions
+>;
 
 /** The defaults; `maxNewTokens` is lower where the model has fewer positions left. */
 export const generateDefaults = {
@@ -61,83 +90,122 @@ export const generateDefaults = {
   temperature: 0,
   topK: null,
   topP: 1,
-} as const satisfies GenerateOptions;
+  batchSize: 8,
+} as const satisfies GenerateBatchOptions;
 
-/** @throws if the prompt is empty or too long, or has an id that is not in the vocabulary. */
+const isList = (value: unknown): value is ArrayLike<unknown> =>
+  Array.isArray(value) || ArrayBuffer.isView(value);
+
+/**
+ * A prompt as an array.
+ *
+ * @param name What messages of `owner` call it.
+ * @throws if the prompt is empty or too long, or has an id that is not in the vocabulary.
+ */
 export function checkPrompt(
-  ids: ArrayLike<number>,
+  owner: string,
+  name: string,
+  ids: unknown,
   {vocabSize, maxPositionEmbeddings}: ModelLimits,
 ): number[] {
-  const isList = Array.isArray(ids) || ArrayBuffer.isView(ids);
-  if (!isList) throw new Error(`${OWNER}: ids must be a list of token ids; got ${display(ids)}`);
-  if (ids.length === 0) throw new Error(`${OWNER}: ids must have at least one token`);
-  const prompt = Array.from<number>(ids);
-  prompt.forEach((id, i) => {
-    checkNumber(OWNER, `ids[${i}]`, id, idRange(vocabSize));
+  if (!isList(ids)) {
+    throw new Error(`${owner}: ${name} must be a list of token ids; got ${display(ids)}`);
+  }
+  if (ids.length === 0) throw new Error(`${owner}: ${name} must have at least one token`);
+  const prompt = Array.from<unknown>(ids).map((id, i) => {
+    checkNumber(owner, `${name}[${i}]`, id, idRange(vocabSize));
+    return id;
   });
   if (prompt.length >= maxPositionEmbeddings) {
     throw new Error(
-      `${OWNER}: ids must have fewer than maxPositionEmbeddings = ${maxPositionEmbeddings} tokens, ` +
+      `${owner}: ${name} must have fewer than maxPositionEmbeddings = ${maxPositionEmbeddings} tokens, ` +
         `so that one can follow; got ${prompt.length}`,
     );
   }
   return prompt;
 }
 
-/** @throws if an option is unknown, or out of the range that model and prompt allow. */
-export function resolveGenerateOptions(
-  options: GenerateOptions,
+/**
+ * How many tokens may follow a prompt.
+ *
+ * @throws if `maxNewTokens` is not valid, or the model has fewer positions left.
+ */
+export function newTokensAfter(
+  owner: string,
   promptLength: number,
-  {vocabSize, maxPositionEmbeddings}: ModelLimits,
-): ResolvedGenerateOptions {
-  checkKnown(OWNER, options, KNOWN);
+  {maxNewTokens}: GenerateOptions,
+  {maxPositionEmbeddings}: ModelLimits,
+  ofPrompt = '',
+): number {
   const positionsLeft = maxPositionEmbeddings - promptLength;
+  if (maxNewTokens === undefined) return Math.min(generateDefaults.maxNewTokens, positionsLeft);
+  checkNumber(owner, 'maxNewTokens', maxNewTokens, {integer: true, min: 1});
+  if (maxNewTokens <= positionsLeft) return maxNewTokens;
+  throw new Error(
+    `${owner}: maxNewTokens must be at most ${positionsLeft}${ofPrompt}, for the model has ` +
+      `maxPositionEmbeddings = ${maxPositionEmbeddings} positions and the prompt takes ` +
+      `${promptLength}; got ${maxNewTokens}`,
+  );
+}
+
+/** @throws if an option is unknown, or out of its range. */
+export function resolveGenerateOptions(
+  owner: string,
+  options: GenerateOptions & GenerateBatchOptions,
+  {vocabSize}: ModelLimits,
+): ResolvedGenerateOptions {
+  checkKnown(owner, options, owner === 'generate' ? GENERATE_OPTIONS : BATCH_OPTIONS);
   const {
-    maxNewTokens = Math.min(generateDefaults.maxNewTokens, positionsLeft),
     temperature = generateDefaults.temperature,
     topK = generateDefaults.topK,
     topP = generateDefaults.topP,
     seed = null,
     stop = [],
     onToken,
+    signal,
+    cache,
+    batchSize = generateDefaults.batchSize,
+    onResult,
   } = options;
-  checkNumber(OWNER, 'maxNewTokens', maxNewTokens, {integer: true, min: 1});
-  if (maxNewTokens > positionsLeft) {
-    throw new Error(
-      `${OWNER}: maxNewTokens must be at most ${positionsLeft}, for the model has ` +
-        `maxPositionEmbeddings = ${maxPositionEmbeddings} positions and the prompt takes ` +
-        `${promptLength}; got ${maxNewTokens}`,
-    );
+  checkNumber(owner, 'temperature', temperature, {min: 0});
+  if (topK !== null) checkNumber(owner, 'topK', topK, {integer: true, min: 1});
+  checkNumber(owner, 'topP', topP, {exclusiveMin: 0, max: 1});
+  if (seed !== null) checkNumber(owner, 'seed', seed, seedRange);
+  checkNumber(owner, 'batchSize', batchSize, {integer: true, min: 1});
+  for (const [name, callback] of Object.entries({onToken, onResult})) {
+    if (callback === undefined || typeof callback === 'function') continue;
+    throw new Error(`${owner}: ${name} must be a function; got ${display(callback)}`);
   }
-  checkNumber(OWNER, 'temperature', temperature, {min: 0});
-  if (topK !== null) checkNumber(OWNER, 'topK', topK, {integer: true, min: 1});
-  checkNumber(OWNER, 'topP', topP, {exclusiveMin: 0, max: 1});
-  if (seed !== null) checkNumber(OWNER, 'seed', seed, seedRange);
-  if (onToken !== undefined && typeof onToken !== 'function') {
-    throw new Error(`${OWNER}: onToken must be a function; got ${display(onToken)}`);
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw new Error(`${owner}: signal must be an AbortSignal; got ${display(signal)}`);
+  }
+  if (cache !== undefined && !(cache instanceof PromptCache)) {
+    throw new Error(`${owner}: cache must be a PromptCache; got ${display(cache)}`);
   }
   return {
-    maxNewTokens,
     temperature,
     topK,
     topP,
     seed: seed ?? Math.floor(Math.random() * 2 ** 32),
-    stop: stopSequences(stop, vocabSize),
+    stop: stopSequences(owner, stop, vocabSize),
     onToken,
+    signal,
+    batchSize,
+    onResult,
   };
 }
 
-function stopSequences(stop: unknown, vocabSize: number): number[][] {
+function stopSequences(owner: string, stop: unknown, vocabSize: number): number[][] {
   if (typeof stop !== 'number' && !Array.isArray(stop)) {
     throw new Error(
-      `${OWNER}: stop must be a token id or a list of ids and lists of ids; got ${display(stop)}`,
+      `${owner}: stop must be a token id or a list of ids and lists of ids; got ${display(stop)}`,
     );
   }
   return [stop].flat().map((entry: unknown, i) => {
     const name = `stop[${i}]`;
     const sequence: unknown[] = Array.isArray(entry) ? entry : [entry];
-    if (sequence.length === 0) throw new Error(`${OWNER}: ${name} must have at least one token`);
-    for (const id of sequence) checkNumber(OWNER, name, id, idRange(vocabSize));
+    if (sequence.length === 0) throw new Error(`${owner}: ${name} must have at least one token`);
+    for (const id of sequence) checkNumber(owner, name, id, idRange(vocabSize));
     return sequence as number[];
   });
 }

@@ -1,32 +1,35 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-/** Rotated keys, and values, of a block, `[batch, heads, positions, headDim]`. */
+/** Rotated keys, and values, of a block, `[rows, heads, positions, headDim]`. */
 export interface KeysAndValues {
   keys: tf.Tensor;
   values: tf.Tensor;
 }
 
 /**
- * The keys and values of the positions that a block has seen, for later positions. With a window these are
- * the last `window − 1`, which the next position still sees; else all.
+ * The keys and values of the positions that a block has seen, for later positions, of one sequence or of several, each a row.
+ * With a window these are the last `window − 1`, which the next position still sees; else all.
+ *
+ * Rows that have seen less than others have zeros before their first position: the next position comes right after the last one
+ * in every row.
  *
  * The cache owns them until `dispose`. It copies them to append new ones; that is little work compared with
  * the weights, all of which are read for a token.
  */
 export class KeyValueCache {
   private kept: KeysAndValues | null = null;
-  private positions = 0;
+  private seen: number[] = [0];
 
   /** @param window How many keys a position sees at most; null: all earlier ones. */
   constructor(private readonly window: number | null) {}
 
-  /** How many positions it has seen. */
-  get length(): number {
-    return this.positions;
+  /** How many positions each row has seen. */
+  get lengths(): readonly number[] {
+    return this.seen;
   }
 
   /**
-   * Appends the keys and values of new positions; the caller's tensors stay the caller's.
+   * Appends the keys and values of as many new positions in each row; the caller's tensors stay the caller's.
    *
    * @returns these, together with the earlier ones that the new positions may see. They belong to the
    *   surrounding `tf.tidy`, or to the cache until its next call.
@@ -37,26 +40,102 @@ export class KeyValueCache {
       keys: before ? tf.concat([before.keys, added.keys], 2) : tf.clone(added.keys),
       values: before ? tf.concat([before.values, added.values], 2) : tf.clone(added.values),
     };
-    this.kept = this.lastOf(all);
-    for (const tensor of this.kept ? [this.kept.keys, this.kept.values] : []) tf.keep(tensor);
-    if (before) tf.dispose([before.keys, before.values]);
-    this.positions += added.keys.shape[2]!;
+    const count = all.keys.shape[2]!;
+    this.replace(count === this.visible(count) ? all : lastOf(all, this.visible(count)));
+    this.seen = this.seen.map((length) => length + added.keys.shape[2]!);
     return all;
   }
 
-  dispose(): void {
-    if (this.kept) tf.dispose([this.kept.keys, this.kept.values]);
-    this.kept = null;
+  /** Moves the rows of another cache of the same block here, after those that are here; the other one is empty then. */
+  join(other: KeyValueCache): void {
+    const [a, b] = [this.kept, other.kept];
+    if (a && b) {
+      const count = Math.max(a.keys.shape[2]!, b.keys.shape[2]!);
+      this.replace(
+        mapBoth(a, (mine, name) =>
+          tf.tidy(() => tf.concat([paddedTo(mine, count), paddedTo(b[name], count)], 0)),
+        ),
+      );
+    }
+    // else the window is of one position, and nothing is ever kept
+    this.seen = [...this.seen, ...other.seen];
+    other.dispose();
   }
 
-  /** The keys and values that the next position may see, without its own; null if there are none. */
-  private lastOf({keys, values}: KeysAndValues): KeysAndValues | null {
-    const [batch, heads, count, headDim] = keys.shape as [number, number, number, number];
-    const seen = this.window === null ? count : Math.min(count, this.window - 1);
-    if (seen === count) return {keys, values};
-    if (seen === 0) return null;
-    const last = (x: tf.Tensor): tf.Tensor =>
-      tf.slice(x, [0, 0, count - seen, 0], [batch, heads, seen, headDim]);
-    return {keys: last(keys), values: last(values)};
+  /** Keeps these rows, in this order, and no more positions than they need. */
+  select(rows: readonly number[]): void {
+    this.seen = rows.map((row) => this.seen[row]!);
+    if (!this.kept) return;
+    const count = Math.min(this.kept.keys.shape[2]!, Math.max(...this.seen));
+    this.replace(
+      mapBoth(this.kept, (x) =>
+        tf.tidy(() => sliced(tf.gather(x, tf.tensor1d([...rows], 'int32')), x.shape[2]! - count)),
+      ),
+    );
   }
+
+  /**
+   * Forgets the positions from `length` on, of a cache with one row.
+   *
+   * @returns false if it cannot, and has not: with a window, keys that position `length` would see are gone.
+   */
+  truncate(length: number): boolean {
+    const seen = this.seen[0]!;
+    if (length === seen) return true;
+    const first = seen - (this.kept?.keys.shape[2] ?? 0);
+    if (first > 0) return false;
+    this.replace(length === 0 ? null : mapBoth(this.kept!, (x) => sliced(x, 0, length)));
+    this.seen = [length];
+    return true;
+  }
+
+  /** Frees the keys and values; it has one row again, which has seen nothing. */
+  dispose(): void {
+    this.replace(null);
+    this.seen = [0];
+  }
+
+  /** How many of the last `count` positions the next one may see, without its own. */
+  private visible(count: number): number {
+    return this.window === null ? count : Math.min(count, this.window - 1);
+  }
+
+  private replace(kept: KeysAndValues | null): void {
+    const before = this.kept;
+    this.kept = kept;
+    for (const tensor of kept ? [kept.keys, kept.values] : []) tf.keep(tensor);
+    if (before) tf.dispose([before.keys, before.values]);
+  }
+}
+
+/** The last `count` positions; null for none. */
+function lastOf(all: KeysAndValues, count: number): KeysAndValues | null {
+  if (count === 0) return null;
+  return mapBoth(all, (x) => sliced(x, x.shape[2]! - count));
+}
+
+function mapBoth(
+  {keys, values}: KeysAndValues,
+  change: (x: tf.Tensor, name: keyof KeysAndValues) => tf.Tensor,
+): KeysAndValues {
+  return {keys: change(keys, 'keys'), values: change(values, 'values')};
+}
+
+/** Positions `from` to before `to`; a tensor of its own. */
+function sliced(x: tf.Tensor, from: number, to = x.shape[2]!): tf.Tensor {
+  const [rows, heads, , headDim] = x.shape as [number, number, number, number];
+  return tf.slice(x, [0, 0, from, 0], [rows, heads, to - from, headDim]);
+}
+
+/** With zeros before the first position. */
+function paddedTo(x: tf.Tensor, count: number): tf.Tensor {
+  const missing = count - x.shape[2]!;
+  return missing === 0
+    ? x
+    : tf.pad(x, [
+        [0, 0],
+        [0, 0],
+        [missing, 0],
+        [0, 0],
+      ]);
 }

@@ -266,7 +266,7 @@ describe('gsm8k', () => {
       const ids: number[] = [];
       for (const id of tokenizer.encode(texts[prompts.length - 1]!, {addSpecialTokens: false})) {
         ids.push(id);
-        if ((await options?.onToken?.(id, ids)) === false) return {ids, finishReason: 'onToken'};
+        if ((await options?.onToken?.(id, ids, 0)) === false) return {ids, finishReason: 'onToken'};
       }
       return {ids, finishReason: 'length'};
     };

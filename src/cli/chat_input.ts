@@ -1,0 +1,101 @@
+/** What a person types into a chat, or what a script sends to it. */
+import {createInterface, type Interface} from 'node:readline/promises';
+import {Writable} from 'node:stream';
+import type {OutputStream} from './console';
+import {style} from './style';
+
+const PROMPT = '> ';
+
+/**
+ * The lines of stdin. In a terminal a line is asked for and can be edited, with the lines before it in reach of the arrow keys; what
+ * is typed at other times is not shown, and stands in the next line that is asked for.
+ */
+export class ChatInput {
+  private readonly lines: string[] = [];
+  private readonly readline: Interface;
+  private readonly screen: Screen | null;
+  private waiting: ((line: string | null) => void) | null = null;
+  private isClosed = false;
+
+  /**
+   * @param terminal Where the lines are typed; null if they come from elsewhere.
+   * @param onInterrupt Called at a Ctrl-C in a terminal while no line is asked for.
+   */
+  constructor(
+    stdin: NodeJS.ReadableStream,
+    terminal: OutputStream | null,
+    private readonly onInterrupt: () => void,
+  ) {
+    this.screen = terminal && new Screen(terminal);
+    this.readline = createInterface({
+      input: stdin,
+      ...(this.screen && {output: this.screen}),
+      terminal: terminal !== null,
+      prompt: terminal?.hasColors?.() ? style('bold', PROMPT) : PROMPT,
+    });
+    this.readline.on('line', (line) => this.receive(line));
+    this.readline.on('close', () => {
+      this.isClosed = true;
+      this.answer(null);
+    });
+    this.readline.on('SIGINT', () => this.interrupt());
+  }
+
+  /** The next line; null if none follows: after Ctrl-D, or Ctrl-C in an empty line. */
+  async next(): Promise<string | null> {
+    const line = this.lines.shift();
+    if (line !== undefined || this.isClosed) return line ?? null;
+    return new Promise((resolve) => {
+      this.waiting = resolve;
+      if (!this.screen) return;
+      this.screen.isShown = true;
+      this.readline.prompt(true);
+    });
+  }
+
+  close(): void {
+    this.readline.close();
+  }
+
+  private receive(line: string): void {
+    if (this.waiting) this.answer(line);
+    else this.lines.push(line);
+  }
+
+  private answer(line: string | null): void {
+    const {waiting, screen} = this;
+    this.waiting = null;
+    if (line === null && waiting) screen?.write('\n');
+    if (screen) screen.isShown = false;
+    waiting?.(line);
+  }
+
+  private interrupt(): void {
+    if (!this.waiting) {
+      this.onInterrupt();
+    } else if (this.readline.line === '') {
+      this.readline.close();
+    } else {
+      for (const name of ['e', 'u']) this.readline.write(null, {ctrl: true, name});
+    }
+  }
+}
+
+/** A terminal on which what is typed can be seen, or not. */
+class Screen extends Writable {
+  isShown = false;
+
+  constructor(private readonly terminal: OutputStream) {
+    super({decodeStrings: false});
+    terminal.on('resize', () => this.emit('resize'));
+  }
+
+  get columns(): number {
+    return this.terminal.columns ?? 80;
+  }
+
+  override _write(chunk: string, _: BufferEncoding, done: () => void): void {
+    if (this.isShown) this.terminal.write(chunk);
+    done();
+  }
+}

@@ -1,0 +1,189 @@
+/** `tfjs-owlore generate --prompts`: many texts, several at a time. */
+import {closeSync, openSync, statSync, writeSync} from 'node:fs';
+import {generateBatch, type Generation} from '../llama/index';
+import type {Context} from './command';
+import type {CommandConsole} from './console';
+import type {GenerateSettings} from './generate';
+import {StoppedError} from './interruption';
+import type {Loaded} from './model_options';
+import {isThere} from './options';
+import type {PromptLine} from './prompts_file';
+import {describeSpeed, endTokens} from './sampling_options';
+import {TextStream} from './text_stream';
+import {UsageError} from './usage_error';
+
+/** Continues the texts of a file. Results are written in the order of its lines, each as soon as those before it are there. */
+export async function generateFile(
+  path: string,
+  lines: readonly PromptLine[],
+  loaded: Loaded,
+  settings: GenerateSettings,
+  {console, interruption}: Context,
+): Promise<object> {
+  const {model, tokenizer, backend} = loaded;
+  const {batch, output, stop, temperature, topK, topP} = settings;
+  const prompts = lines.map((line) => tokensOf(path, line, loaded, settings));
+  const maxNewTokens = mostNewTokens(path, lines, prompts, loaded, settings);
+  const streams = prompts.map((ids) => new TextStream(tokenizer, ids, stop));
+  const seed = settings.seed ?? Math.floor(Math.random() * 2 ** 32);
+
+  const writer = new ResultWriter(console, output);
+  const showsProgress = output !== undefined || !console.isWatched;
+  const progress = showsProgress
+    ? console.progress({label: 'writing', total: lines.length})
+    : undefined;
+  const start = performance.now();
+  const seconds = (): number => (performance.now() - start) / 1000;
+  let [tokens, ended, done] = [0, 0, 0];
+  try {
+    await generateBatch(model, prompts, {
+      ...{maxNewTokens, temperature, topK, topP, seed, batchSize: batch},
+      stop: endTokens(loaded),
+      signal: interruption.signal,
+      onToken: (id, _, i) => {
+        streams[i]!.push(id);
+        tokens++;
+        progress?.update(ended, `${(tokens / seconds()).toPrecision(3)} tokens a second`);
+        return !streams[i]!.isStopped;
+      },
+      onResult: ({ids, finishReason}, i) => {
+        streams[i]!.end();
+        ended++;
+        if (finishReason !== 'abort') done++;
+        writer.add(i, {
+          ...lines[i]!.fields,
+          text: streams[i]!.text,
+          finishReason: reasons[finishReason],
+          promptTokens: prompts[i]!.length,
+          newTokens: ids.length,
+          ...(temperature > 0 && {seed: (seed + i) % 2 ** 32}),
+        });
+      },
+    });
+  } finally {
+    console.endProgress();
+    writer.close();
+  }
+  const result = {
+    ...(output === undefined ? {results: writer.results} : {output}),
+    ...{texts: ended, tokens, seconds: seconds(), backend},
+  };
+  if (done < lines.length) {
+    const cut = ended - done;
+    const {stopSignal} = interruption.signal.reason as StoppedError;
+    const rest = cut > 0 ? `; ${cut} more ${cut === 1 ? 'is' : 'are'} cut off` : '';
+    throw new StoppedError(stopSignal, `after ${done} of ${lines.length} texts${rest}`, result);
+  }
+  const counts = `${ended} text${ended === 1 ? '' : 's'}, ${tokens} tokens`;
+  console.note(describeSpeed(counts, tokens, seconds()));
+  if (output !== undefined) console.note(`Texts: ${output}`);
+  return result;
+}
+
+const reasons: Readonly<Record<Generation['finishReason'], string>> = {
+  length: 'length',
+  stop: 'stop',
+  onToken: 'stop', // by a text of --stop
+  abort: 'interrupted',
+};
+
+/** @throws if the model cannot take it. */
+function tokensOf(
+  path: string,
+  {line, prompt}: PromptLine,
+  {tokenizer, config}: Loaded,
+  {chat}: GenerateSettings,
+): number[] {
+  try {
+    const isText = typeof prompt === 'string';
+    const messages = isText ? [{role: 'user', content: prompt}] : prompt;
+    const ids =
+      isText && !chat
+        ? tokenizer.encode(prompt)
+        : tokenizer.applyChatTemplate(messages, {addGenerationPrompt: true});
+    const most = config.maxPositionEmbeddings;
+    if (ids.length > 0 && ids.length < most) return ids;
+    throw new Error(
+      `the text must have at least one token, and fewer than ${most}, the positions of the model; got ${ids.length}`,
+    );
+  } catch (cause) {
+    throw new Error(`generate: ${path}: line ${line}: ${(cause as Error).message}`, {cause});
+  }
+}
+
+/** The library's default is of each prompt; one that is given must fit all. */
+function mostNewTokens(
+  path: string,
+  lines: readonly PromptLine[],
+  prompts: readonly number[][],
+  {config}: Loaded,
+  {maxNewTokens}: GenerateSettings,
+): number | undefined {
+  if (maxNewTokens === undefined) return undefined;
+  const most = config.maxPositionEmbeddings;
+  const i = prompts.findIndex(({length}) => length + maxNewTokens > most);
+  if (i < 0) return maxNewTokens;
+  throw new Error(
+    `generate: maxNewTokens must be at most ${most - prompts[i]!.length} for line ${lines[i]!.line} of ${path}, whose text ` +
+      `takes ${prompts[i]!.length} of the model's ${most} positions; got ${maxNewTokens}`,
+  );
+}
+
+/** Writes results in order, whatever the order is in which they come. */
+class ResultWriter {
+  /** All that were written, for `--json` without a file. */
+  readonly results: object[] = [];
+  private readonly waiting = new Map<number, object>();
+  private readonly file: number | null;
+  private next = 0;
+
+  constructor(
+    private readonly console: CommandConsole,
+    private readonly output: string | undefined,
+  ) {
+    this.file = output === undefined ? null : this.attempt(() => openSync(output, 'w'));
+  }
+
+  add(index: number, result: object): void {
+    this.waiting.set(index, result);
+    for (let ready; (ready = this.waiting.get(this.next)); this.next++) {
+      this.waiting.delete(this.next);
+      this.write(ready);
+    }
+  }
+
+  close(): void {
+    if (this.file !== null) closeSync(this.file);
+  }
+
+  private write(result: object): void {
+    const line = JSON.stringify(result);
+    if (this.file === null) {
+      if (this.console.isJson) this.results.push(result);
+      this.console.print(line);
+      return;
+    }
+    const {file} = this;
+    this.attempt(() => writeSync(file, `${line}\n`));
+  }
+
+  private attempt<T>(body: () => T): T {
+    try {
+      return body();
+    } catch (cause) {
+      const {message} = cause as Error;
+      throw new Error(`generate: ${this.output} cannot be written: ${message}`, {cause});
+    }
+  }
+}
+
+/** @throws UsageError if the results would take the place of the prompts. */
+export function checkOutput(prompts: string, output: string | undefined): void {
+  if (output === undefined || !isThere('file', output) || !isSame(output, prompts)) return;
+  throw new UsageError(`generate: --output ${output} is the file of the prompts; name another`);
+}
+
+function isSame(a: string, b: string): boolean {
+  const [one, other] = [a, b].map((path) => statSync(path));
+  return one!.dev === other!.dev && one!.ino === other!.ino;
+}

@@ -1,0 +1,89 @@
+/** The file of `generate --prompts`. */
+import {isObject, show} from '../files/json';
+import type {ChatMessage} from '../llama/index';
+import {chunksOf, openDataFile} from '../llama/text/data_file';
+import {parseRecord, readRecords} from '../llama/text/records';
+import {UsageError} from './usage_error';
+
+/** A line of the file. */
+export interface PromptLine {
+  /** From 1. */
+  line: number;
+  /** All that stands in it. */
+  fields: Readonly<Record<string, unknown>>;
+  prompt: string | readonly ChatMessage[];
+}
+
+/** What a result has beside the fields of its line. */
+export const RESULT_FIELDS = [
+  'text',
+  'finishReason',
+  'promptTokens',
+  'newTokens',
+  'seed',
+] as const satisfies readonly string[];
+
+/**
+ * Reads all lines.
+ *
+ * @throws UsageError that names file and line, if one is not a prompt; or if there is none.
+ */
+export async function readPrompts(path: string): Promise<PromptLine[]> {
+  const lines: PromptLine[] = [];
+  const name = `generate: ${path}`;
+  const file = await openDataFile('generate', path);
+  try {
+    for await (const {line, bytes} of readRecords(name, chunksOf(file))) {
+      try {
+        lines.push({line, ...promptOf(parseRecord(bytes))});
+      } catch (cause) {
+        throw new UsageError(`${name}: line ${line}: ${(cause as Error).message}`, {cause});
+      }
+    }
+  } finally {
+    await file.close();
+  }
+  if (lines.length === 0) throw new UsageError(`${name} has no prompts`);
+  return lines;
+}
+
+function promptOf(fields: unknown): Omit<PromptLine, 'line'> {
+  if (!isObject(fields)) throw new Error(`a line must be an object; got ${show(fields)}`);
+  const taken = RESULT_FIELDS.find((name) => Object.hasOwn(fields, name));
+  if (taken !== undefined) {
+    throw new Error(`the result will have a field '${taken}'; give that of the line another name`);
+  }
+  const {prompt, messages} = fields;
+  if ((prompt === undefined) === (messages === undefined)) {
+    const found = prompt === undefined ? `the fields ${show(Object.keys(fields))}` : 'both';
+    throw new Error(`a line must have either 'prompt' or 'messages'; got ${found}`);
+  }
+  if (messages !== undefined) return {fields, prompt: checkMessages(messages)};
+  if (typeof prompt === 'string') return {fields, prompt};
+  throw new Error(`'prompt' must be a text; got ${show(prompt)}`);
+}
+
+function checkMessages(messages: unknown): readonly ChatMessage[] {
+  if (!Array.isArray(messages) || messages.length === 0) {
+    throw new Error(
+      `'messages' must be a list of {"role": "…", "content": "…"}; got ${show(messages)}`,
+    );
+  }
+  messages.forEach((message: unknown, i) => {
+    const isMessage =
+      isObject(message) &&
+      typeof message['role'] === 'string' &&
+      typeof message['content'] === 'string';
+    if (isMessage) return;
+    throw new Error(
+      `messages[${i}] must be {"role": "…", "content": "…"}, with texts; got ${show(message)}`,
+    );
+  });
+  const all = messages as ChatMessage[];
+  if (all.at(-1)!.role === 'assistant') {
+    throw new Error(
+      "the last message is the assistant's, so nothing is left to answer; leave it out",
+    );
+  }
+  return all;
+}

@@ -1,0 +1,77 @@
+import {createRandom} from '../../random';
+import type {ResolvedGenerateOptions} from './generate_options';
+import {drawIndex, largestIndex, tokenProbabilities} from './token_probabilities';
+
+/** A text that `generate` or `generateBatch` has written. */
+export interface Generation {
+  /** The new tokens, without the prompt; a stop token or sequence is the last of them. */
+  ids: number[];
+  /** Why it ended: `maxNewTokens`, one of `stop`, an `onToken` that returned false, or `signal`. */
+  finishReason: 'length' | 'stop' | 'onToken' | 'abort';
+}
+
+/** A text that is being written: a prompt and the tokens so far, each chosen from the logits after the one before. */
+export class TextInProgress {
+  private readonly ids: number[] = [];
+  private readonly choose: (logits: ArrayLike<number>) => number;
+
+  constructor(
+    /** Its place among the prompts. */
+    readonly index: number,
+    readonly prompt: readonly number[],
+    private readonly options: ResolvedGenerateOptions,
+    private readonly maxNewTokens: number,
+  ) {
+    this.choose = tokenChoice(options, index);
+  }
+
+  get last(): number {
+    return this.ids.at(-1)!;
+  }
+
+  /**
+   * Chooses the next token.
+   *
+   * @returns why the text ends with it, or null.
+   * @throws if the logits are not finite, or what `onToken` throws.
+   */
+  async push(logits: ArrayLike<number>): Promise<Generation['finishReason'] | null> {
+    const {stop, onToken} = this.options;
+    const id = this.choose(checkLogits(logits, this.prompt.length + this.ids.length));
+    this.ids.push(id);
+    const goesOn = await onToken?.(id, this.ids, this.index);
+    if (stop.some((sequence) => endsWith(this.ids, sequence))) return 'stop';
+    if (goesOn === false) return 'onToken';
+    return this.ids.length === this.maxNewTokens ? 'length' : null;
+  }
+
+  ended(finishReason: Generation['finishReason']): Generation {
+    return {ids: this.ids, finishReason};
+  }
+}
+
+/** From logits to the next token. Texts draw independently of each other. */
+function tokenChoice(
+  options: ResolvedGenerateOptions,
+  index: number,
+): (logits: ArrayLike<number>) => number {
+  if (options.temperature === 0) return largestIndex;
+  const random = createRandom((options.seed + index) % 2 ** 32);
+  return (logits) => drawIndex(tokenProbabilities(logits, options), random);
+}
+
+function checkLogits(logits: ArrayLike<number>, position: number): ArrayLike<number> {
+  for (let id = 0; id < logits.length; id++) {
+    if (Number.isFinite(logits[id]!)) continue;
+    throw new Error(
+      `generate: the logits at position ${position} are not finite (${logits[id]} for token ${id}); ` +
+        "are the model's weights?",
+    );
+  }
+  return logits;
+}
+
+function endsWith(ids: readonly number[], sequence: readonly number[]): boolean {
+  const from = ids.length - sequence.length;
+  return from >= 0 && sequence.every((id, i) => ids[from + i] === id);
+}
