@@ -32,7 +32,7 @@ type Settings = SettingsOf<typeof modelOptions>;
 export async function loadModel(
   settings: Settings,
   context: Context,
-  options?: Pick<LoadLlamaOptions, 'headInLoss'>,
+  options?: Pick<LoadLlamaOptions, 'headInLoss' | 'frozen'>,
 ): Promise<Loaded> {
   const tokenizer = await loadTokenizer(settings.model);
   return {...(await loadModelAlone(settings, context, options)), tokenizer};
@@ -42,7 +42,7 @@ export async function loadModel(
 export async function loadModelAlone(
   {model: source, backend: wanted}: Settings,
   {console, selectBackend}: Context,
-  options: Pick<LoadLlamaOptions, 'headInLoss'> = {},
+  options: Pick<LoadLlamaOptions, 'headInLoss' | 'frozen'> = {},
 ): Promise<LoadedModel> {
   const backend = await selectBackend(wanted);
   let progress: Progress | undefined;

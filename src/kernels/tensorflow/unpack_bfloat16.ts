@@ -10,8 +10,7 @@ export const unpackBfloat16: NativeKernel<OwLoreUnpackBfloat16Attrs> = (ops, {pa
   // [n, 2], the lower half of each number first
   const pairs = ops.run('Bitcast', [packed!], {T: ops.int32, type: bfloat16});
   const size = tf.util.sizeFromShape(shape);
-  const isWhole = 2 * packed!.shape[0]! === size;
-  const halves = isWhole ? pairs : ops.slice(ops.reshape(pairs, [size + 1]), [0], [size]);
+  const halves = size % 2 === 0 ? pairs : ops.slice(ops.reshape(pairs, [size + 1]), [0], [size]);
   const attributes = {SrcT: bfloat16, DstT: ops.float32, Truncate: false};
   return ops.run('Cast', [ops.reshape(halves, shape)], attributes);
 };
