@@ -234,7 +234,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     this.restoringOnError(() => {
       const isDue = this.steps >= this.periods.length * this.options.interval;
       if (isDue) this.beginPeriod(sampled);
-      else sampled.keepOn(this.activeBlocks);
+      else sampled.keepOn(this.activeBlocks, this.periods.length - 1);
       this.counter.begin(sampled.optimizer);
     });
   }
@@ -350,7 +350,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     while (this.periods.length * interval < initialStep) {
       this.periods.push(sampled.blocksOf(this.periods.length));
     }
-    if (this.periods.length > 0) sampled.turnOn(this.activeBlocks);
+    if (this.periods.length > 0) sampled.turnOn(this.activeBlocks, this.periods.length - 1);
   }
 
   /** Draws the blocks of the next period and turns them on. */
@@ -359,7 +359,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     const step = period * this.options.interval + 1;
     const before = this.activeBlocks;
     const blocks = sampled.blocksOf(period);
-    sampled.changeTo(blocks);
+    sampled.changeTo(blocks, period);
     this.periods.push(blocks);
     this.events.emit('sample', {step, period, blocks: [...blocks]});
     const frozen = before.filter((name) => !blocks.includes(name));

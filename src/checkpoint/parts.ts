@@ -75,6 +75,8 @@ function shown(value: unknown): string {
 export interface LayerWeights {
   /** Name of the layer. */
   layer: string;
+  weights: tfl.LayerVariable[];
+  /** Of these weights, in their order; that of a packed weight has no data. */
   variables: tf.Variable[];
 }
 
@@ -85,17 +87,18 @@ export interface LayerWeights {
  * @throws Error if one is not float32.
  */
 export function layerWeights(owner: string, model: tfl.LayersModel): LayerWeights[] {
-  const seen = new Set<tf.Variable>();
-  return trainedModel(model).layers.flatMap(({name, weights}) => {
-    const variables = weights.map(variableOf).filter((variable) => !seen.has(variable));
+  const seen = new Set<tfl.LayerVariable>();
+  return trainedModel(model).layers.flatMap((layer) => {
+    const weights = layer.weights.filter((weight) => !seen.has(weight));
+    const variables = weights.map(variableOf);
+    weights.forEach((weight) => seen.add(weight));
     for (const variable of variables) {
-      seen.add(variable);
       if (variable.dtype === 'float32') continue;
       throw new Error(
         `${owner}: the weight '${variable.name}' is ${variable.dtype}; a checkpoint has float32 only`,
       );
     }
-    return variables.length > 0 ? [{layer: name, variables}] : [];
+    return weights.length > 0 ? [{layer: layer.name, weights, variables}] : [];
   });
 }
 

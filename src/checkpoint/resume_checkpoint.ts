@@ -8,6 +8,7 @@ import {checkChoice, checkKnown, cut, display} from '../options';
 import {rememberCheckpoint} from '../optim/lost_device';
 import {variableOfSaved, type NamedTensor} from '../optim/saved_state';
 import type {LearningRate} from '../optim/schedule';
+import {setValue} from '../packed/packed_weight';
 import {drawsWithoutSeed} from '../tfjs/random_layers';
 import {checkFits, type Candidate} from './check_fits';
 import {
@@ -184,9 +185,9 @@ async function apply(
   if (sampling) callback!.setState(sampling.state);
   for (const [i, layer] of layers.entries()) {
     const values = await readLayer(source, model[i]!, layer);
-    layer.variables.forEach((variable, j) => {
-      const tensor = tf.tensor(values[j]!.values, variable.shape);
-      variable.assign(tensor);
+    layer.weights.forEach((weight, j) => {
+      const tensor = tf.tensor(values[j]!.values, weight.shape as number[]);
+      setValue(weight, tensor);
       tensor.dispose();
     });
   }

@@ -6,6 +6,7 @@ import {kernelHistory} from '../kernels/kernel_history';
 import {checkKnown, checkNumber} from '../options';
 import {lostDevice, rememberCheckpoint} from '../optim/lost_device';
 import {variableOfSaved, type NamedTensor} from '../optim/saved_state';
+import {valuesOf} from '../packed/packed_weight';
 import {
   DamagedFile,
   filesOf,
@@ -110,10 +111,14 @@ export async function writeCheckpoint(
   try {
     const files = new CheckpointFiles(target, sink);
     const weights: Manifest['model'] = [];
-    for (const {layer, variables} of layers) {
-      const names = variables.map(({name}) => name);
-      const tensors = variables.map((tensor) => ({name: tensor.name, tensor}));
-      weights.push({layer, weights: names, file: await files.addTensors(tensors)});
+    for (const {layer, weights: ofLayer} of layers) {
+      const names = ofLayer.map(({name}) => name);
+      const tensors = new Map<string, HostTensor>();
+      for (const weight of ofLayer) {
+        const shape = weight.shape as number[];
+        tensors.set(weight.name, {shape, values: await valuesOf(weight)});
+      }
+      weights.push({layer, weights: names, file: await files.add(tensors)});
     }
     const saved = await optimizer.getWeights();
     checkOwners(saved, layers);
@@ -192,6 +197,11 @@ class CheckpointFiles {
     for (const {name, tensor} of named) {
       tensors.set(name, {shape: tensor.shape, values: await tensor.data<'float32'>()});
     }
+    return this.add(tensors);
+  }
+
+  /** The same with values on the host. */
+  async add(tensors: ReadonlyMap<string, HostTensor>): Promise<string> {
     const bytes = serializeSafetensors(tensors);
     const path = await tensorsPath(OWNER, bytes);
     if (!this.paths.has(path) && !(await this.isThere(path, bytes.length)))

@@ -72,7 +72,10 @@ export const finetune = defineCommand({
         (line) => console.note(context.withFlags(line)),
         async () => {
           // a large vocabulary's logits would be most of the memory
-          const loaded = await loadModel({...settings, backend}, context, {headInLoss: true});
+          const loaded = await loadModel({...settings, backend}, context, {
+            headInLoss: true,
+            frozen: settings.frozen,
+          });
           try {
             return await finetuneModel(settings, loaded, meter, context);
           } finally {

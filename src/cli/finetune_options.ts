@@ -18,6 +18,7 @@ import {cosineDecay, linearDecay, type Schedule} from '../optim/schedule';
 import {samplers} from '../sampling/samplers';
 import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/score_kinds';
 import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';
+import {frozenTypes} from '../llama/files/load_llama';
 import {dataOptions, tau} from './data_options';
 import {modelOptions} from './model_options';
 import {
@@ -132,6 +133,11 @@ export const finetuneOptions = {
       layerRecomputations,
       owloreDefaults.checkpoint,
     ),
+    frozen: choice<'F32' | 'BF16', 'F32'>(
+      'how the matrices of blocks are kept while these do not train; BF16: in half of the memory',
+      frozenTypes,
+      'F32',
+    ),
   }),
   ...group('Data', {
     data: required(fileOrUrl('examples to train on, jsonl or a json array')),
@@ -156,7 +162,7 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
   return {
     ...(!hasTau && {tau: `--scores ${scores}`}),
     ...(!lowRank && {rank: byMethod, refreshInterval: byMethod}),
-    ...(sampling === null && {gamma: byMethod, interval: byMethod}),
+    ...(sampling === null && {gamma: byMethod, interval: byMethod, frozen: byMethod}),
     ...(!needsScores(sampling) && {scores: byMethod, tau: byMethod}),
     ...(steps !== undefined && {epochs: '--steps'}),
     ...(validation !== undefined && {validationSplit: '--validation'}),

@@ -37,7 +37,7 @@ type Settings = SettingsOf<typeof modelOptions>;
 export async function loadModel(
   settings: Settings,
   context: Context,
-  options?: Pick<LoadLlamaOptions, 'headInLoss'>,
+  options?: Pick<LoadLlamaOptions, 'headInLoss' | 'frozen'>,
 ): Promise<Loaded> {
   const tokenizer = await withDownloads(context, (onDownload) =>
     loadTokenizer(settings.model, {onDownload}),
@@ -49,7 +49,7 @@ export async function loadModel(
 export async function loadModelAlone(
   {model: source, backend: wanted}: Settings,
   context: Context,
-  options: Pick<LoadLlamaOptions, 'headInLoss'> = {},
+  options: Pick<LoadLlamaOptions, 'headInLoss' | 'frozen'> = {},
 ): Promise<LoadedModel> {
   const {console} = context;
   const backend = await context.selectBackend(wanted);

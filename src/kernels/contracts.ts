@@ -32,6 +32,14 @@ const ownContracts: Readonly<Record<string, Contract>> = {
     if (Array.isArray(thresholds) && thresholds.every(isNumber)) return;
     given.fail("attribute 'thresholds' must be an array of numbers, none of them NaN");
   },
+  [own.OwLorePackBfloat16]: (given) => {
+    given.shape('x');
+    if (given.integer('seed', 0) >= 2 ** 32) given.fail("attribute 'seed' must be below 2³²");
+  },
+  [own.OwLoreUnpackBfloat16]: (given) => {
+    const shape = given.anySizes('shape');
+    given.match('packed', [Math.ceil(tf.util.sizeFromShape([...shape]) / 2)], 'int32');
+  },
 };
 
 export const contracts = {...ownContracts, ...llamaContracts, ...tfjsContracts};

@@ -104,12 +104,15 @@ export class KernelArguments {
   /** An attribute that must be a list of `length` sizes. */
   sizes(name: string, length: number): readonly number[] {
     const value = this.attr(name);
-    const isRight =
-      Array.isArray(value) &&
-      value.length === length &&
-      value.every((size) => Number.isInteger(size) && size >= 0);
-    if (!isRight) this.fail(`attribute '${name}' must be ${length} sizes; got ${display(value)}`);
-    return value as number[];
+    if (areSizes(value) && value.length === length) return value;
+    return this.fail(`attribute '${name}' must be ${length} sizes; got ${display(value)}`);
+  }
+
+  /** An attribute that must be a shape, of any rank. */
+  anySizes(name: string): readonly number[] {
+    const value = this.attr(name);
+    if (areSizes(value)) return value;
+    return this.fail(`attribute '${name}' must be a list of sizes; got ${display(value)}`);
   }
 
   /** An attribute that must be a list of attributes. */
@@ -158,6 +161,10 @@ export class KernelArguments {
 }
 
 const FLOAT32: readonly tf.DataType[] = ['float32'];
+
+function areSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((size) => Number.isInteger(size) && size >= 0);
+}
 
 function matches(shape: readonly number[], pattern: Pattern): boolean {
   return (

@@ -121,3 +121,23 @@ export const OwLoreCountAbove = 'OwLoreCountAbove';
 export interface OwLoreCountAboveAttrs {
   thresholds: number[];
 }
+
+/**
+ * Bfloat16 to float32, exactly: `packed`, int32 [n], has two bfloat16 in each number, that of the lower index in its lower half;
+ * the result has the attribute `shape`, of 2n numbers, or of 2n − 1 if the last half is unused.
+ */
+export const OwLoreUnpackBfloat16 = 'OwLoreUnpackBfloat16';
+export interface OwLoreUnpackBfloat16Attrs {
+  shape: number[];
+}
+
+/**
+ * float32 to bfloat16 by stochastic rounding, packed as {@link OwLoreUnpackBfloat16} takes it: `x` of any shape to int32
+ * [⌈size / 2⌉]. Has the results of `roundStochastically` (`packed/rounding`), except that a device may take subnormal numbers for 0.
+ * Only a backend has it whose values a step cannot read.
+ */
+export const OwLorePackBfloat16 = 'OwLorePackBfloat16';
+export interface OwLorePackBfloat16Attrs {
+  /** An integer in [0, 2³² − 1]. */
+  seed: number;
+}

@@ -3,6 +3,7 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 import {callbackName, type ResolvedLayerSamplingOptions} from '../layer_sampling_options';
 import {resolveBlocks} from '../model/blocks';
 import {TrainableBlocks} from '../model/trainable_blocks';
+import {createRandom} from '../random';
 import {
   probabilitiesAsGiven,
   probabilitiesFromScores,
@@ -15,6 +16,9 @@ import {takesSamplingPlan, type SamplingPlan} from '../sampling_plan';
 import {variableOf} from '../tfjs/models';
 import type {Training} from './training';
 
+/** Between the seeds of the roundings of two periods: odd, and far from the small seeds that people choose. */
+export const PERIOD_STEP = 0x9e3779b1;
+
 /** A model while its blocks are sampled: which blocks are drawn from, and which are on. */
 export class SampledModel {
   readonly optimizer: tf.Optimizer;
@@ -25,6 +29,8 @@ export class SampledModel {
   readonly blocksOf: BlocksOfPeriod;
   private readonly model: tfl.LayersModel;
   private readonly trainable: TrainableBlocks;
+  /** Of the draws. */
+  private readonly seed: number;
   /** The variables of all weights of the model. */
   private readonly variables: readonly tf.Variable[];
 
@@ -44,6 +50,7 @@ export class SampledModel {
     const blocks = resolveBlocks(model, options.blocks);
     this.model = model;
     this.optimizer = optimizer;
+    this.seed = options.seed;
     this.trainable = new TrainableBlocks(callbackName, model, weights, blocks, options.alwaysOn);
     this.blocks = {all: blocks.map(({name}) => name), candidates: this.trainable.names};
     this.sampling = probabilitiesOf(this.blocks, options);
@@ -73,28 +80,40 @@ export class SampledModel {
   }
 
   /** Turns the blocks of a period on and the others off, when a training begins in the middle of that period. */
-  turnOn(blocks: readonly string[]): void {
+  turnOn(blocks: readonly string[], period: number): void {
     this.trainable.turnOn(blocks);
+    this.store(period);
   }
 
   /**
    * Does so before each further step of the period, because the user may have set `layer.trainable` since the last step. If an open
    * step has gradients of a block that is off, it is made first.
    */
-  keepOn(blocks: readonly string[]): void {
+  keepOn(blocks: readonly string[], period: number): void {
     this.trainable.turnOn(blocks);
     this.finishOpenStep((isOn, isWaiting) => isWaiting && !isOn);
+    this.store(period);
   }
 
   /** Does so at the beginning of the period. If an open step has other blocks than the period, it is made first. */
-  changeTo(blocks: readonly string[]): void {
+  changeTo(blocks: readonly string[], period: number): void {
     this.trainable.turnOn(blocks);
     this.finishOpenStep((isOn, isWaiting) => isWaiting !== isOn);
+    this.store(period);
   }
 
   /** Makes every weight as trainable as the user left it, or has made it since. */
   restore(): void {
     this.trainable.restore();
+  }
+
+  /**
+   * Packs and unpacks weights, where the model keeps frozen ones packed. How they are rounded follows from the seed and the period,
+   * so that a training that goes on from a checkpoint rounds as the one that did not stop.
+   */
+  private store(period: number): void {
+    const random = createRandom((this.seed + Math.imul(period + 1, PERIOD_STEP)) >>> 0);
+    this.trainable.store(() => Math.floor(random.next() * 2 ** 32));
   }
 
   /**

@@ -84,9 +84,12 @@ export class LlamaBlock extends tfl.layers.Layer {
     let kernels = 0;
     for (const [role, weight] of this.roles()) {
       const initializer = weightInitializer({...this.args, unitOffset}, weight, kernels);
-      if (weight.kind === 'kernel') kernels++;
       const shape = modelShape(weight, sizes);
-      this.variables.set(role, this.addWeight(weight.name, shape, 'float32', initializer));
+      const variable = this.addWeight(weight.name, shape, 'float32', initializer);
+      this.variables.set(role, variable);
+      if (weight.kind !== 'kernel') continue;
+      kernels++;
+      this.args.onKernel?.(`${this.name}.${weight.name}`, variable);
     }
     super.build(inputShape);
   }

@@ -15,6 +15,8 @@ export interface WeightInit {
   unitOffset?: boolean;
   /** Gives the weights; nothing is drawn then. */
   given?: GivenWeights;
+  /** Called with each kernel of a block as soon as it has its weights, by its name in Hugging Face's checkpoints. */
+  onKernel?: (name: string, weight: tfl.LayerVariable) => void;
 }
 
 /**

@@ -6,7 +6,7 @@ import {BLOCK_OPTIONS, LlamaBlock} from './block';
 import {resolveConfig, type LlamaConfig} from './config';
 import {EMBEDDING_OPTIONS, LlamaEmbedding} from './embedding';
 import {LlamaHead} from './head';
-import type {GivenWeights} from './layer';
+import type {GivenWeights, WeightInit} from './layer';
 import {pick} from './pick';
 import {RMSNorm} from './rms_norm';
 
@@ -69,14 +69,18 @@ export function checkedKernels(owner: string, {kernels = 'auto'}: LlamaKernelOpt
 }
 
 /** As `createLlama`; with `given`, no weight is drawn. */
-export function buildLlama(config: LlamaConfig, given?: GivenWeights): tfl.LayersModel {
+export function buildLlama(
+  config: LlamaConfig,
+  given?: GivenWeights,
+  onKernel?: WeightInit['onKernel'],
+): tfl.LayersModel {
   const options = resolveConfig(config);
   const {vocabSize, numHiddenLayers, rmsNormEps, tieWordEmbeddings, headInLoss} = options;
   const {slidingWindow, layerTypes} = options;
   const initOf = (layer: number) => ({
     initializerRange: options.initializerRange,
     seed: options.seed === null ? null : options.seed + SEEDS_PER_LAYER * layer,
-    given,
+    ...{given, onKernel},
   });
   const apply = (layer: tfl.layers.Layer, input: tfl.SymbolicTensor): tfl.SymbolicTensor =>
     layer.apply(input) as tfl.SymbolicTensor;

@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
+import {packedWeight} from '../packed/packed_weight';
 import {collectedWeights, variableOf} from '../tfjs/models';
 import type {ResolvedBlock} from './blocks';
 import {selects, unmatched, type VariableSelector} from './variable_selector';
@@ -65,7 +66,7 @@ export class TrainableBlocks {
       [...trained].filter((weight) => {
         if (alwaysOn === false) return false;
         if (alwaysOn === 'auto') return !inBlocks.has(weight);
-        return selects(alwaysOn, {name: weight.name, shape: weight.read().shape});
+        return selects(alwaysOn, {name: weight.name, shape: weight.shape as number[]});
       }),
     );
   }
@@ -125,6 +126,24 @@ export class TrainableBlocks {
     for (const {weight, variable, own} of this.switched) {
       variable.trainable = own && on.has(weight);
     }
+  }
+
+  /**
+   * Packs the weights that are off and unpacks those that are on, where the model keeps frozen weights packed. All that are off are
+   * packed first, so that old and new blocks are not in memory together.
+   *
+   * @param seed Gives a number for the rounding of each weight that can be packed, an integer in [0, 2³² − 1].
+   */
+  store(seed: () => number): void {
+    const on = new Set(
+      this.switched.flatMap(({weight, variable}) => (variable.trainable ? [weight] : [])),
+    );
+    const weights = this.model.weights.flatMap((weight) => {
+      const packable = packedWeight(weight);
+      return packable ? [{packable, isOn: on.has(weight), seed: seed()}] : [];
+    });
+    for (const {packable, isOn, seed} of weights) if (!isOn) packable.pack(seed);
+    for (const {packable, isOn} of weights) if (isOn) packable.unpack();
   }
 
   /** Makes every weight as trainable as the user left it, or has made it since. */

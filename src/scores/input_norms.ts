@@ -45,8 +45,8 @@ export class InputNorms {
   }
 
   /**
-   * The norms for each entry of `weight`, in its shape; undefined if no pass multiplied with it.
-   * The caller disposes of the tensor.
+   * The norms for each entry of `weight`, or of what it has packed, in the shape of the weight; undefined if no pass multiplied
+   * with it. The caller disposes of the tensor.
    */
   of(weight: tf.Tensor): tf.Tensor | undefined {
     const keys = [...this.uses].flatMap(([key, view]) => (view.weight === weight ? [key] : []));

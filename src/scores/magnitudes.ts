@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
 import {OwLoreCountAbove, OwLoreMagnitudeSums} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
 
@@ -17,11 +18,13 @@ export interface Magnitudes {
  * The magnitudes of `weight` with the norms `norm` of the same shape; it takes over `norm` and disposes of it. Summed and
  * counted on the device if the backend has kernels for it, else on the host.
  */
-export async function magnitudesOf(weight: tf.Tensor, norm: tf.Tensor): Promise<Magnitudes> {
-  const sums = runKernel(OwLoreMagnitudeSums, {weight, norm});
-  if (sums) return onDevice(weight, norm, sums[0]!);
-  const magnitudes = tf.tidy(() => tf.mul(norm, tf.abs(weight)));
-  norm.dispose();
+export async function magnitudesOf(weight: LayerVariable, norm: tf.Tensor): Promise<Magnitudes> {
+  const value = weight.read();
+  const made = value instanceof tf.Variable ? [] : [value]; // of a weight that is packed
+  const sums = runKernel(OwLoreMagnitudeSums, {weight: value, norm});
+  if (sums) return onDevice(value, norm, [norm, sums[0]!, ...made], sums[0]!);
+  const magnitudes = tf.tidy(() => tf.mul(norm, tf.abs(value)));
+  tf.dispose([norm, ...made]);
   const values = (await magnitudes.data()) as Float32Array;
   magnitudes.dispose();
   return onHost(values);
@@ -44,7 +47,12 @@ function onHost(values: Float32Array): Magnitudes {
   };
 }
 
-function onDevice(weight: tf.Tensor, norm: tf.Tensor, sums: tf.Tensor): Magnitudes {
+function onDevice(
+  weight: tf.Tensor,
+  norm: tf.Tensor,
+  owned: tf.Tensor[],
+  sums: tf.Tensor,
+): Magnitudes {
   return {
     size: weight.size,
     sum: async () => (await sums.data<'float32'>()).reduce((sum, part) => sum + part, 0),
@@ -54,6 +62,6 @@ function onDevice(weight: tf.Tensor, norm: tf.Tensor, sums: tf.Tensor): Magnitud
       counts!.dispose();
       return values;
     },
-    dispose: () => tf.dispose([norm, sums]),
+    dispose: () => tf.dispose(owned),
   };
 }

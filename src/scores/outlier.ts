@@ -6,6 +6,7 @@ import {checkChoice, checkKnown, checkNumber, definedIn} from '../options';
 import {runCalibration, type CalibrationBatches} from './calibration';
 import {InputNorms} from './input_norms';
 import {magnitudesOf, type Magnitudes} from './magnitudes';
+import {sourceOf} from '../packed/packed_weight';
 import type {BlockScores, ScoreDefinition} from './scores';
 
 const owner = 'outlierScores';
@@ -90,7 +91,7 @@ export async function outlierScores(
 
   const blocks = resolveBlocks(model, selector);
   const taus = tau === 'auto' ? autoTaus : [tau];
-  const norms = new InputNorms(blocks.flatMap(({weights}) => weights.map((w) => w.read())));
+  const norms = new InputNorms(blocks.flatMap(({weights}) => weights.map(sourceOf)));
   try {
     await runCalibration(owner, model, batches, (forward, mask) => norms.watch(forward, mask));
     const sizes: number[] = [];
@@ -133,8 +134,8 @@ export const outlier: ScoreDefinition<OutlierScoreOptions, OutlierScores> = {
 async function linearMagnitudes(block: ResolvedBlock, norms: InputNorms): Promise<Magnitudes[]> {
   const magnitudes: Magnitudes[] = [];
   for (const weight of block.weights) {
-    const norm = norms.of(weight.read());
-    if (norm) magnitudes.push(await magnitudesOf(weight.read(), norm));
+    const norm = norms.of(sourceOf(weight));
+    if (norm) magnitudes.push(await magnitudesOf(weight, norm));
   }
   if (magnitudes.length === 0) {
     throw new Error(

@@ -2,6 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
+import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
 import {resolveBlocks, type BlockSelector, type ResolvedBlock} from '../model/blocks';
 import {checkChoice, checkKnown} from '../options';
 import type {BlockScores, ScoreDefinition} from './scores';
@@ -64,20 +65,21 @@ export const relativeMagnitude: ScoreDefinition<RelativeMagnitudeOptions, Relati
   };
 
 async function magnitude(block: ResolvedBlock, measure: MagnitudeMeasure): Promise<number> {
-  const matrices = block.weights.filter(({shape}) => shape.length >= 2).map((w) => w.read());
+  const matrices = block.weights.filter(({shape}) => shape.length >= 2);
   if (matrices.length === 0) {
     throw new Error(
       `${owner}: block '${block.name}' has no weight with two or more axes; leave it out of blocks`,
     );
   }
+  const measured = (weight: LayerVariable): tf.Tensor =>
+    tf.tidy(() => {
+      const w = weight.read();
+      return measure === 'frobenius' ? tf.norm(w) : tf.sum(tf.abs(w));
+    });
   // Not by addN: with more than about eight tensors it needs more buffers than WebGPU can bind.
-  const total = tf.tidy(() =>
-    tf.sum(
-      tf.stack(matrices.map((w) => (measure === 'frobenius' ? tf.norm(w) : tf.sum(tf.abs(w))))),
-    ),
-  );
+  const total = tf.tidy(() => tf.sum(tf.stack(matrices.map(measured))));
   const [sum] = await total.data();
   total.dispose();
-  const size = matrices.reduce((entries, w) => entries + w.size, 0);
-  return measure === 'meanAbs' ? sum! / size : sum!;
+  const sizes = matrices.map(({shape}) => tf.util.sizeFromShape(shape as number[]));
+  return measure === 'meanAbs' ? sum! / sizes.reduce((all, size) => all + size, 0) : sum!;
 }

@@ -258,6 +258,14 @@ export function shareData({shape, dtype, dataId}: tf.Tensor): tf.Tensor {
   return shared;
 }
 
+/**
+ * Frees the data of a variable, which stays registered under its name; `assign` gives it others. Until then no op can read it.
+ */
+export function releaseData(variable: tf.Variable): void {
+  tf.engine().disposeTensor(variable);
+  variable.dataId = noData;
+}
+
 /** Stands for a tensor of which only shape and dtype will be asked for: it has no data. */
 export function shapeOnly({shape, dtype}: tf.Tensor): tf.Tensor {
   return new tf.Tensor(shape, dtype, noData, -1);

@@ -30,6 +30,34 @@ export function buildSequential(model: tfl.LayersModel): void {
   if (model instanceof tfl.Sequential && !model.built && model.inputs.length > 0) model.build();
 }
 
+type Listed = (
+  weight: tfl.LayerVariable,
+  optimizer: tf.Optimizer,
+) => Pick<tfl.LayerVariable, 'read'>;
+
+/** What each step reads in the place of a weight; null: the weight. */
+let listed: Listed | null = null;
+/** The lists that `compile` made, since there is a {@link listed}. */
+const lists = new WeakMap<tfl.LayersModel, tfl.LayerVariable[]>();
+
+/**
+ * From now on each training step, of any model, gets the variables that it hands to the optimizer from what `replacement` gives
+ * for a weight and the model's optimizer: `compile` puts the list of weights into a property, where a step reads it.
+ */
+export function listForSteps(replacement: Listed): void {
+  if (listed) return;
+  listed = replacement;
+  Object.defineProperty(tfl.LayersModel.prototype, 'collectedTrainableWeights', {
+    configurable: true,
+    get(this: tfl.LayersModel) {
+      return lists.get(this)?.map((weight) => replacement(weight, this.optimizer));
+    },
+    set(this: tfl.LayersModel, weights: tfl.LayerVariable[]) {
+      lists.set(this, weights);
+    },
+  });
+}
+
 /**
  * The list of weights that `compile` made, see {@link weightsToTrain}; a new one each time, null before the first. tfjs-layers
  * declares it protected; where it is not there, a model is as if it were not compiled.
@@ -38,7 +66,7 @@ export function collectedWeights(model: tfl.LayersModel): readonly tfl.LayerVari
   const {collectedTrainableWeights} = model as unknown as {
     collectedTrainableWeights?: tfl.LayerVariable[];
   };
-  return collectedTrainableWeights ?? null;
+  return lists.get(model) ?? collectedTrainableWeights ?? null;
 }
 
 /**
@@ -51,13 +79,13 @@ export function weightsToTrain(model: tfl.LayersModel): tfl.LayerVariable[] {
 }
 
 /**
- * The variable of a weight, of the same name. `read()` is declared to give a tensor.
+ * The variable of a weight, of the same name. It is a protected member, which `read()` gives as a tensor.
  *
  * @throws Error if it is no variable: then whether a weight is trained is decided elsewhere.
  */
 export function variableOf(weight: tfl.LayerVariable): tf.Variable {
-  const value: unknown = weight.read();
-  if (value instanceof tf.Variable) return value as tf.Variable;
+  const {val} = weight as unknown as {val?: unknown};
+  if (val instanceof tf.Variable) return val as tf.Variable;
   throw new Error(
     `tfjs-owlore: the weight '${weight.name}' has no tf.Variable in it, as it has in tfjs-layers 4.22; use 4.22`,
   );

@@ -377,6 +377,7 @@ describe('tfjs-owlore finetune', function () {
   for (const [args, message] of [
     ['--method full --rank 4', /--rank has no meaning with --method full/],
     ['--method galore --gamma 2', /--gamma has no meaning with --method galore/],
+    ['--method galore --frozen BF16', /--frozen has no meaning with --method galore/],
     ['--method lisa --tau 3', /--tau has no meaning with --method lisa/],
     ['--scores uniform --tau 3', /--tau has no meaning with --scores uniform/],
     ['--steps 3 --epochs 2', /--epochs has no meaning with --steps/],

@@ -85,6 +85,11 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
       inputs: {weight: f(5, 7), norm: f(5, 7)},
       attrs: {thresholds: [0.1, 0.5, Infinity]},
     },
+    [own.OwLorePackBfloat16]: {inputs: {x: f(3, 5)}, attrs: {seed: 7}},
+    [own.OwLoreUnpackBfloat16]: {
+      inputs: {packed: ids(2 ** 30, 8)},
+      attrs: {shape: [3, 5]},
+    },
     [llama.OwLoreRMSNorm]: {inputs: {x: f(2, 3, 5), weight: f(5)}, attrs: {epsilon: 1e-5}},
     [llama.OwLoreRMSNormGrad]: {
       inputs: {dy: f(2, 3, 5), x: f(2, 3, 5), weight: f(5)},

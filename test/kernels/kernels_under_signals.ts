@@ -244,6 +244,12 @@ const cases: Readonly<Record<string, (sizes: Sizes) => unknown>> = {
     const inputs = {weight: random(hidden, hidden), norm: random(hidden)};
     return run(names.OwLoreCountAbove, inputs, {thresholds: [0.01, 0.1]});
   },
+  [names.OwLoreUnpackBfloat16]: ({hidden}) =>
+    run(
+      names.OwLoreUnpackBfloat16,
+      {packed: counting(hidden ** 2, 9)},
+      {shape: [hidden, 2, hidden]},
+    ),
   [llama.OwLoreRMSNorm]: rmsNorm,
   [llama.OwLoreRMSNormGrad]: rmsNorm,
   [llama.OwLoreSwiGLU]: swiglu,

@@ -227,6 +227,22 @@ describe('what is assumed of tfjs 4.22', () => {
       expect(engine.hasData(x.dataId)).to.equal(false);
     });
 
+    it('frees the data of a variable, which stays under its name and takes others', async () => {
+      const {numTensors, numBytes} = tf.memory();
+      const variable = tf.variable(x, true, 'released');
+      const clone = tf.clone(variable);
+      engine.releaseData(variable);
+      clone.dispose();
+      expect(tf.memory()).to.include({numTensors, numBytes});
+      expect(tf.engine().registeredVariables['released']).to.equal(variable);
+      tf.tidy(() => variable.assign(tf.square(x)));
+      expect([...(await variable.data())]).to.deep.equal([1, 4, 9]);
+      engine.releaseData(variable);
+      variable.dispose();
+      expect(tf.memory()).to.include({numTensors, numBytes});
+      expect(tf.engine().registeredVariables).not.to.have.property('released');
+    });
+
     it('gives a tensor that was kept back to its scope', () => {
       const {numTensors} = tf.memory();
       tf.tidy(() => {

@@ -1,16 +1,22 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {OwLoreUnpackBfloat16} from '../kernel_names';
 import {replaceKernels} from '../replacement';
+import {unpackBfloat16} from './unpack_bfloat16';
 import {unsortedSegmentSum} from './unsorted_segment_sum';
 
 let restore: (() => void) | undefined;
 
 /**
- * Registers a fast gradient of Embedding for the cpu backend. Further calls change nothing; other backends are not touched.
+ * Registers for the cpu backend a fast gradient of Embedding, and the kernel that widens bfloat16. Further calls change nothing;
+ * other backends are not touched.
  *
  * @returns a promise that is already resolved: the kernels are in place when the call returns.
  */
 export function installKernels(): Promise<void> {
-  restore ??= replaceKernels('cpu', {[tf.UnsortedSegmentSum]: () => unsortedSegmentSum});
+  restore ??= replaceKernels('cpu', {
+    [tf.UnsortedSegmentSum]: () => unsortedSegmentSum,
+    [OwLoreUnpackBfloat16]: () => unpackBfloat16,
+  });
   return Promise.resolve();
 }
 

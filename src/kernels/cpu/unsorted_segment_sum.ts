@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
-/** What the kernel uses of the cpu backend. */
-interface CpuBackend {
+/** What the kernels use of the cpu backend. */
+export interface CpuBackend {
   data: {get(dataId: object): {values: tf.TypedArray}};
   makeTensorInfo(shape: number[], dtype: tf.DataType, values: tf.TypedArray): tf.TensorInfo;
 }

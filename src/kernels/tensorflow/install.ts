@@ -5,6 +5,7 @@ import {
   OwLoreNearlyOrthonormalize,
   OwLoreOrthonormalize,
   OwLoreSquaredNorm,
+  OwLoreUnpackBfloat16,
 } from '../kernel_names';
 import {replaceKernels} from '../replacement';
 import {createAdam} from './adam';
@@ -19,6 +20,7 @@ import {
 } from './linear_algebra';
 import {llamaKernels} from './llama_kernels';
 import type {NodeBackend} from './native_ops';
+import {unpackBfloat16} from './unpack_bfloat16';
 
 let installed: {graphs: KernelGraphs; putBack: () => void} | undefined;
 
@@ -32,6 +34,7 @@ export function install(graphs: KernelGraphs): void {
     [OwLoreOrthonormalize]: () => asKernelFunc(orthonormalize),
     [OwLoreNearlyOrthonormalize]: () => asKernelFunc(nearlyOrthonormalize),
     [OwLoreLeftSingularVectors]: () => asKernelFunc(leftSingularVectors),
+    [OwLoreUnpackBfloat16]: () => asKernelFunc(unpackBfloat16),
     ...llamaKernels(graphs),
   });
   installed = {graphs, putBack};

@@ -4,7 +4,12 @@ import {replaceKernel} from '../../tfjs/kernels';
 import {guarded} from '../contracts';
 import {warnOfFailure} from '../failed_install';
 import * as fused from '../llama_kernel_names';
-import {OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums} from '../kernel_names';
+import {
+  OwLoreAdam,
+  OwLoreCountAbove,
+  OwLoreMagnitudeSums,
+  OwLoreUnpackBfloat16,
+} from '../kernel_names';
 import {replaceKernels, type KernelMaker} from '../replacement';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
@@ -27,6 +32,7 @@ import {simdCountAbove, simdMagnitudeSums} from './simd_magnitudes';
 import {attach, simdModule, switchModule, type SimdModule} from './simd_module';
 import {simdRMSNorm, simdRMSNormGrad} from './simd_rms_norm';
 import {simdSwiGLU, simdSwiGLUGrad} from './simd_swiglu';
+import {simdUnpackBfloat16} from './simd_unpack_bfloat16';
 import {simdUnsortedSegmentSum, unsortedSegmentSum} from './unsorted_segment_sum';
 
 /**
@@ -72,6 +78,7 @@ const FUSED_KERNELS: ReadonlyArray<
   [OwLoreAdam, simdAdam],
   [OwLoreMagnitudeSums, simdMagnitudeSums],
   [OwLoreCountAbove, simdCountAbove],
+  [OwLoreUnpackBfloat16, simdUnpackBfloat16],
 ];
 
 interface Installation {

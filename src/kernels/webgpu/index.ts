@@ -4,13 +4,17 @@ import {
   OwLoreCountAbove,
   OwLoreMagnitudeSums,
   OwLoreOrthonormalize,
+  OwLorePackBfloat16,
   OwLoreProject,
+  OwLoreUnpackBfloat16,
 } from '../kernel_names';
 import {replaceKernels, type KernelMaker} from '../replacement';
 import {adam} from './adam';
 import {countAbove, magnitudeSums} from './magnitudes';
 import {orthonormalize} from './orthonormalize';
+import {packBfloat16} from './pack_bfloat16';
 import {project} from './project';
+import {unpackBfloat16} from './unpack_bfloat16';
 import {unsortedSegmentSum} from './unsorted_segment_sum';
 
 const KERNELS = {
@@ -19,6 +23,8 @@ const KERNELS = {
   [OwLoreOrthonormalize]: orthonormalize,
   [OwLoreMagnitudeSums]: magnitudeSums,
   [OwLoreCountAbove]: countAbove,
+  [OwLorePackBfloat16]: packBfloat16,
+  [OwLoreUnpackBfloat16]: unpackBfloat16,
   [tf.UnsortedSegmentSum]: unsortedSegmentSum,
 };
 

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {installKernelsForBackend} from '../../kernels/install_for_backend';
-import {checkFlag, checkKnown} from '../../options';
+import {checkChoice, checkFlag, checkKnown} from '../../options';
 import type {LlamaConfig, ResolvedConfig} from '../config';
 import {buildLlama, checkedKernels, type LlamaKernelOptions} from '../model';
 import {openCheckpoint, type Checkpoint, type StoredTensor} from './checkpoint';
@@ -11,13 +11,24 @@ import {readBaseOf, readOtherFiles, setOrigin} from './origin';
 import {hubNameOfPlace} from '../../files/hub_name';
 import {openNamedSource, type SourceOptions} from './named_source';
 import {readWhole, type FileSource, type ModelSource} from '../../files/source';
-import {haveEqualValues, readValues} from './tensor_reader';
+import {canPack, keepPacked, packHalves, unpacked} from '../../packed/packed_weight';
+import {haveEqualValues, readHalves, readValues} from './tensor_reader';
 import {EMBEDDING, HEAD, weightShapes, type WeightShape} from './weight_shapes';
+
+/** The choices of the option `frozen` of `loadLlama`. */
+export const frozenTypes = ['F32', 'BF16'] as const;
 
 /** Options of `loadLlama`. */
 export interface LoadLlamaOptions extends LlamaKernelOptions, SourceOptions {
   /** As in `LlamaConfig`; default false. */
   headInLoss?: boolean;
+  /**
+   * How the matrices of blocks are kept while they are off. `'BF16'`: as bfloat16, two in each number of an int32 tensor, in half
+   * of the memory; a `LayerSamplingCallback` gives a block its float32 weights when it turns it on, and rounds them at random,
+   * unbiased and by its seed, when it turns it off. Train such a model with an `OwLoreOptimizer` and that callback. On cpu,
+   * wasm, tensorflow and webgpu, with this library's kernels; elsewhere a warning says that all stays float32. Default `'F32'`.
+   */
+  frozen?: 'F32' | 'BF16';
   /** Called after each tensor with the bytes of tensors that have been read, and of all, of a GGUF file in float32; default none. */
   onProgress?: (bytes: number, total: number) => void;
 }
@@ -74,9 +85,12 @@ export async function loadLlama(
   source: ModelSource,
   options: LoadLlamaOptions = {},
 ): Promise<LoadedLlama> {
-  checkKnown(OWNER, options, ['headInLoss', 'request', 'onDownload', 'onProgress', 'kernels']);
-  const {headInLoss = false, onProgress} = options;
+  checkKnown(OWNER, options, [
+    ...['headInLoss', 'frozen', 'request', 'onDownload', 'onProgress', 'kernels'],
+  ]);
+  const {headInLoss = false, frozen = 'F32', onProgress} = options;
   checkFlag(OWNER, 'headInLoss', headInLoss);
+  checkChoice(OWNER, 'frozen', frozen, frozenTypes);
   const kernels = checkedKernels(OWNER, options);
   const opened = await openNamedSource(OWNER, source, options);
   const configJson = await readConfigFile(opened);
@@ -90,7 +104,8 @@ export async function loadLlama(
     const hub = opened.hub ? await opened.hub() : hubNameOfPlace(opened.name);
     const base = await readBaseOf(OWNER, opened, hub?.id);
     if (kernels === 'auto') await installKernelsForBackend();
-    const model = await loadModel(config, tensors, onProgress);
+    const packs = frozen === 'BF16' && mayPack();
+    const model = await loadModel(config, tensors, packs, onProgress);
     setOrigin(model, {configJson, files, base});
     const hubName = hub && `${hub.id}@${hub.revision}`;
     return {model, config, configJson, files, hubName};
@@ -158,32 +173,62 @@ function missing(name: string, tensors: ReadonlyMap<string, StoredTensor>): Erro
   );
 }
 
+/** Whether frozen weights can be kept packed; if not, a warning says so. */
+function mayPack(): boolean {
+  if (canPack()) return true;
+  console.warn(
+    `${OWNER}: frozen: 'BF16' needs this library's kernels on cpu, wasm (with SIMD), tensorflow or webgpu; on ` +
+      `'${tf.getBackend()}' as it is now the frozen blocks stay float32`,
+  );
+  return false;
+}
+
 /**
  * The model with these weights. They are read first and the model is built from them, so that no weight is
- * ever in memory twice.
+ * ever in memory twice, and of those that are packed no more than one as float32.
  */
 async function loadModel(
   config: ResolvedConfig,
   tensors: ReadonlyMap<string, ChosenTensor>,
+  packs: boolean,
   onProgress?: LoadLlamaOptions['onProgress'],
 ): Promise<tfl.LayersModel> {
   const values = new Map<string, tf.Tensor>();
+  const packed = new Map<string, tf.Tensor>();
   try {
     const total = sizeOf(tensors.values());
     let done = 0;
     for (const [name, tensor] of inReadingOrder(tensors)) {
-      values.set(name, await readTensor(tensor));
+      const halves = packs && isKernelOfBlock(tensor) ? await readPacked(tensor) : null;
+      if (halves) packed.set(name, halves);
+      else values.set(name, await readTensor(tensor));
       done += sizeOf([tensor]);
       onProgress?.(done, total);
     }
-    return buildLlama(config, (name) => {
-      const value = values.get(name)!;
-      values.delete(name);
+    const taken = (from: Map<string, tf.Tensor>, name: string): tf.Tensor => {
+      const value = from.get(name)!;
+      from.delete(name);
       return value;
-    });
+    };
+    return buildLlama(
+      config,
+      (name) => {
+        const halves = packed.get(name);
+        if (!halves) return taken(values, name);
+        return unpacked(halves, modelShapeOf(tensors.get(name)!), name);
+      },
+      (name, weight) => {
+        if (packed.has(name)) keepPacked(weight, taken(packed, name));
+      },
+    );
   } finally {
-    tf.dispose([...values.values()]);
+    tf.dispose([...values.values(), ...packed.values()]);
   }
+}
+
+/** Matrices in blocks are kernels; norms and biases are small, and stay float32. */
+function isKernelOfBlock({name, shape}: ChosenTensor): boolean {
+  return name.startsWith('model.layers.') && shape.length === 2;
 }
 
 /**
@@ -209,8 +254,24 @@ function sizeOf(tensors: Iterable<StoredTensor>): number {
 
 /** A tensor as the model has it. */
 async function readTensor(tensor: ChosenTensor): Promise<tf.Tensor> {
-  const {file, name, shape, transposed} = tensor;
-  const values = await readValues(tensor, transposed).catch((cause: unknown) => {
+  const values = await inMemory(tensor, () => readValues(tensor, tensor.transposed));
+  return tf.tensor(values, modelShapeOf(tensor));
+}
+
+/** A tensor packed; null if it cannot be, which a warning says. */
+async function readPacked(tensor: ChosenTensor): Promise<tf.Tensor | null> {
+  const halves = await inMemory(tensor, () => readHalves(tensor, tensor.transposed));
+  if (halves) return packHalves(halves);
+  console.warn(
+    `${OWNER}: ${tensor.file.path}: tensor ${show(tensor.name)} has a number that would be infinite as bfloat16; this ` +
+      'weight stays float32',
+  );
+  return null;
+}
+
+/** What `read` gives; if it does not fit into memory, an error that says of which tensor. */
+async function inMemory<T>({file, name, shape}: ChosenTensor, read: () => Promise<T>): Promise<T> {
+  return read().catch((cause: unknown) => {
     if (!(cause instanceof RangeError)) throw cause;
     throw new Error(
       `${OWNER}: ${file.path}: tensor ${show(name)} of shape [${shape.join(', ')}] does not fit into ` +
@@ -218,5 +279,8 @@ async function readTensor(tensor: ChosenTensor): Promise<tf.Tensor> {
       {cause},
     );
   });
-  return tf.tensor(values, transposed ? [...shape].reverse() : shape);
+}
+
+function modelShapeOf({shape, transposed}: ChosenTensor): number[] {
+  return transposed ? [...shape].reverse() : shape;
 }

@@ -1,6 +1,8 @@
 import type {StoredTensor} from './checkpoint';
 import {BYTES, decode} from '../../files/float_type';
+import {toBfloat16} from '../../files/half_precision';
 import {elements} from '../../files/safetensors_header';
+import {exactHalves} from '../../packed/rounding';
 
 /** Bytes read at a time: so much of a file is in memory beside the values that have been read. */
 const CHUNK_BYTES = 2 ** 22;
@@ -30,20 +32,43 @@ export async function readValues(tensor: StoredTensor, transposed: boolean): Pro
   // as bits: to copy a float may change the bits of a NaN
   const bits = new Uint32Array(values.buffer);
   for await (const {values: piece, index} of readPieces(tensor)) {
-    const pieceBits = new Uint32Array(piece.buffer);
-    if (transposed) scatter(pieceBits, index, bits, tensor.shape as [number, number]);
-    else bits.set(pieceBits, index);
+    place(new Uint32Array(piece.buffer), index, bits, tensor.shape, transposed);
   }
   return values;
 }
 
-/** Writes whole rows of `[rows, columns]`, the first value being the one at `index`, to `[columns, rows]`. */
-function scatter(
-  piece: Uint32Array,
+/**
+ * The same as bfloat16: the file's bits if it has them, else rounded to the nearest. Null if a finite value would become infinite.
+ */
+export async function readHalves(
+  tensor: StoredTensor,
+  transposed: boolean,
+): Promise<Uint16Array | null> {
+  const halves = new Uint16Array(elements(tensor.shape));
+  for await (const {values, index} of readPieces(tensor)) {
+    const piece = exactHalves(values) ?? toBfloat16(values);
+    const isTooLarge = piece.some(
+      (half, i) => (half & 0x7fff) === 0x7f80 && Number.isFinite(values[i]),
+    );
+    if (isTooLarge) return null;
+    place(piece, index, halves, tensor.shape, transposed);
+  }
+  return halves;
+}
+
+/** Writes whole rows, the first value being the one at `index`, to their place in a tensor or in the transposed matrix. */
+function place<T extends Uint16Array | Uint32Array>(
+  piece: T,
   index: number,
-  target: Uint32Array,
-  [rows, columns]: [number, number],
+  target: T,
+  shape: readonly number[],
+  transposed: boolean,
 ): void {
+  if (!transposed) {
+    target.set(piece, index);
+    return;
+  }
+  const [rows, columns] = shape as [number, number];
   const firstRow = index / columns;
   const count = piece.length / columns;
   for (let column = 0; column < columns; column++) {

@@ -1,6 +1,7 @@
 import type {NamedWeight} from './weights';
 import {encode, type FloatType} from '../../files/float_type';
 import {show} from '../../files/json';
+import {valuesOf} from '../../packed/packed_weight';
 
 /** Values that are encoded at a time. */
 const CHUNK = 2 ** 20;
@@ -17,7 +18,7 @@ export async function* encodedPieces(
   {name, variable, transposed}: NamedWeight,
   dtype: FloatType,
 ): AsyncGenerator<Uint8Array> {
-  const values = (await variable.read().data()) as Float32Array;
+  const values = await valuesOf(variable);
   const pieces = transposed
     ? transposedPieces(values, variable.shape as [number, number])
     : plainPieces(values);

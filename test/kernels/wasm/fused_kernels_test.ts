@@ -432,8 +432,8 @@ function testFusedKernels(): void {
   });
 
   it('are there with the module only', async () => {
-    const {OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums} = names;
-    const own = [OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums];
+    const {OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums, OwLoreUnpackBfloat16} = names;
+    const own = [OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums, OwLoreUnpackBfloat16];
     // a block, or half of one, as one kernel is TensorFlow's
     const ofLlama = Object.values(fused).filter((name) => !/Sublayer|Block/.test(name));
     const all = [...ofLlama, ...own];

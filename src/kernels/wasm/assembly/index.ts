@@ -2,6 +2,7 @@ import {EXP_SCRATCH, placeExpScratch} from './exp';
 import {MULTIPLY_SCRATCH, placeScratch} from './gemm';
 
 export {adam, scale} from './adam';
+export {unpackBfloat16} from './bfloat16';
 export {addBias, sumRows} from './bias';
 export {addSegments} from './segments';
 export {attend, attendGradient, attentionBytes, attentionGradientBytes} from './attention';
