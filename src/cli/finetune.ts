@@ -11,6 +11,7 @@ import {resolveBlocks} from '../model/blocks';
 import {warmup, type LearningRate} from '../optim/schedule';
 import {chooseSampling, type BlockSampling} from './block_sampling';
 import {defineCommand, type Context} from './command';
+import {checkEmbedding, trainEmbedding} from './embedding_mode';
 import {
   checkTogether,
   configOf,
@@ -160,6 +161,7 @@ async function makePlan(
   context: Context,
 ): Promise<Plan> {
   const {model} = loaded;
+  checkEmbedding(settings.embedding, model, settings.rank);
   const fitted = new FittedDefaults(context.given);
   const data = await prepareData(settings, loaded, fitted, context);
   const {steps, batchSize} = data;
@@ -226,6 +228,7 @@ async function train(
       checkpoint,
     },
     ...sampling?.options,
+    ...trainEmbedding(settings.embedding, model, settings.method),
   });
   if (sampling?.scores) folder.writeScores(sampling.scores);
   const blocks = resolveBlocks(model).map(({name, weights}) => ({
