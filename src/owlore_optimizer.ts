@@ -2,11 +2,13 @@ import * as tf from '@tensorflow/tfjs-core';
 import {Accumulation} from './optim/accumulation';
 import {checkExactBasisSupport} from './optim/basis';
 import {FiniteCheck} from './optim/finite_check';
+import {termAxis} from './optim/gradient_terms';
 import {checkOffloadSupport, isOffloading} from './optim/host_state';
 import {lostDevice} from './optim/lost_device';
 import {NormLimit} from './optim/norm_limit';
 import {Projections} from './optim/projector';
 import {statesToTensors, weightsFromTensors, type NamedTensor} from './optim/saved_state';
+import {isNewTensor} from './optim/saved_terms';
 import {checkLearningRate, learningRateAt, type LearningRate} from './optim/schedule';
 import {StateStore} from './optim/state';
 import {Step, type OnGradient} from './optim/step';
@@ -165,7 +167,9 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.prepareBackend();
     const cost = tf.tidy(() =>
       this.call(variables, (onGradient) =>
-        streamVariableGrads(this.recomputing(f), variables, onGradient),
+        streamVariableGrads(this.recomputing(f), variables, onGradient, (variable) =>
+          termAxis(variable, this.projections.of(variable), this.options),
+        ),
       ),
     );
     if (returnCost) return cost;
@@ -253,8 +257,10 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
       states: this.states.toSave(),
     });
     const all = [await this.saveIterations(), ...states];
-    // The int32 counters are made for this call; all else, float32, is the state itself.
-    this.saved = all.map(({tensor}) => tensor).filter(({dtype}) => dtype === 'int32');
+    // The int32 counters are made for this call, and shapes; all else, float32, is the state itself.
+    const isNew = ({name, tensor}: NamedTensor): boolean =>
+      tensor.dtype === 'int32' || isNewTensor(name);
+    this.saved = all.filter(isNew).map(({tensor}) => tensor);
     return all;
   }
 

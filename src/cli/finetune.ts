@@ -11,6 +11,7 @@ import {resolveBlocks} from '../model/blocks';
 import {warmup, type LearningRate} from '../optim/schedule';
 import {chooseSampling, type BlockSampling} from './block_sampling';
 import {defineCommand, type Context} from './command';
+import {checkEmbedding, trainEmbedding} from './embedding_mode';
 import {cardOf} from './finetune_card';
 import {
   checkTogether,
@@ -169,6 +170,7 @@ async function makePlan(
   context: Context,
 ): Promise<Plan> {
   const {model} = loaded;
+  checkEmbedding(settings.embedding, model, settings.rank);
   const fitted = new FittedDefaults(context.given);
   const data = await prepareData(settings, loaded, fitted, context);
   const {steps, batchSize} = data;
@@ -237,6 +239,7 @@ async function train(
       checkpoint,
     },
     ...sampling?.options,
+    ...trainEmbedding(settings.embedding, model, settings.method),
   });
   if (sampling?.scores) folder.writeScores(sampling.scores);
   const blocks = resolveBlocks(model).map(({name, weights}) => ({

@@ -20,6 +20,7 @@ import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/sco
 import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';
 import {frozenTypes} from '../llama/files/load_llama';
 import {dataOptions, tau} from './data_options';
+import {embeddingModes, trainsEmbedding, type EmbeddingMode} from './embedding_mode';
 import {modelOptions} from './model_options';
 import {
   choice,
@@ -105,6 +106,11 @@ export const finetuneOptions = {
     refreshInterval: number('steps of a matrix between refreshes of its basis', {
       ...{...count, default: owloreDefaults.refreshInterval},
     }),
+    embedding: choice<EmbeddingMode, 'full'>(
+      'how embedding and head train; low-rank: as the matrices of blocks with owlore, in less memory',
+      embeddingModes,
+      'full',
+    ),
   }),
   ...group('Training', {
     epochs: number('passes over the data', {...positive, default: 1}),
@@ -154,14 +160,15 @@ export type FinetuneSettings = SettingsOf<typeof finetuneOptions>;
 
 /** The options that have no effect in a run with these settings, each with the reason. */
 export function meaningless(settings: FinetuneSettings): Record<string, string> {
-  const {method, scores, steps, validation} = settings;
+  const {method, scores, steps, validation, embedding} = settings;
   const {lowRank, sampling}: MethodParts = paperMethods[method];
   const byMethod = `--method ${method}`;
   const hasTau =
     Object.hasOwn(scoreKinds, scores) && scoreKinds[scores as ScoreKind].options.includes('tau');
   return {
     ...(!hasTau && {tau: `--scores ${scores}`}),
-    ...(!lowRank && {rank: byMethod, refreshInterval: byMethod}),
+    ...(!lowRank && embedding !== 'low-rank' && {rank: byMethod, refreshInterval: byMethod}),
+    ...(!trainsEmbedding(method) && {embedding: `${byMethod}, which trains blocks alone`}),
     ...(sampling === null && {gamma: byMethod, interval: byMethod, frozen: byMethod}),
     ...(!needsScores(sampling) && {scores: byMethod, tau: byMethod}),
     ...(steps !== undefined && {epochs: '--steps'}),

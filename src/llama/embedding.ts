@@ -5,6 +5,7 @@ import {deferHead} from './deferred_head';
 import {checkIds} from './ids';
 import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit} from './layer';
 import {linear} from './linear';
+import {lookUp} from './look_up';
 import {pick} from './pick';
 
 /** What the embedding takes from the model's configuration; `headInLoss` is for its use as the head. */
@@ -73,7 +74,7 @@ export class LlamaEmbedding extends tfl.layers.Layer {
       }
       const {vocabSize: vocab} = this.args;
       checkIds(x, {owner: `${this.name}: token ids`, vocab, allowsNegative: false});
-      const hidden = tf.gather(this.weight.read(), tf.cast(x, 'int32'));
+      const hidden = lookUp(this.weight.read(), tf.cast(x, 'int32'));
       return scale === 1 ? hidden : tf.mul(hidden, scale);
     });
   }

@@ -3,6 +3,8 @@ import {inChunks} from './chunks';
 import {customOp} from './custom_op';
 import type {HeadKernel} from './deferred_head';
 import {CHUNK_SIZE, lossGradients, readTargets, sumOfLosses} from './row_losses';
+import {headGradient} from './vocabulary_gradient';
+import {termAxisOf} from '../tape/recording';
 
 /** The logits of a chunk are at most this part of the head's kernel, where that is large. */
 const PART_OF_KERNEL = 1 / 4;
@@ -24,7 +26,9 @@ export function headCrossEntropy(
   const chunkSize = Math.max(CHUNK_SIZE, kernel.size * PART_OF_KERNEL);
   const rows = Math.max(1, Math.floor((chunkSize * width) / kernel.size));
   const perToken = tf.reshape(hidden, [-1, width]);
-  const vocab = kernel.shape[transposed ? 0 : 1]!;
+  const axis = transposed ? 0 : 1;
+  const vocab = kernel.shape[axis]!;
+  const inTerms = termAxisOf(kernel) === axis;
   const {ids, weights} = readTargets(labels, perToken.shape[0], vocab);
   return customOp({
     inputs: [perToken, kernel],
@@ -37,14 +41,22 @@ export function headCrossEntropy(
     gradient: (dy, kept, [hiddenNeeded, kernelNeeded]) => {
       const [perToken, kernel, ids, weights] = kept as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
       const head = {kernel, transposed};
-      const {joined, summed} = inChunks([perToken, ids, tf.mul(weights, dy)], rows, (x, y, w) => {
-        const dLogits = tf.tidy(() => lossGradients(applyHead(x, head), y, w));
+      const weighted = tf.mul(weights, dy);
+      const {joined, summed} = inChunks([perToken, ids, weighted], rows, (x, y, w) => {
+        const [dLogits, logSumExp] = tf.tidy<[tf.Tensor, tf.Tensor[]]>(() => {
+          const logits = applyHead(x, head);
+          const sums = kernelNeeded && inTerms ? [tf.logSumExp(logits, -1)] : [];
+          return [lossGradients(logits, y, w), sums];
+        });
         return {
-          joined: hiddenNeeded ? [hiddenGradient(dLogits, head)] : [],
-          summed: kernelNeeded ? [kernelGradient(dLogits, x, head)] : [],
+          joined: [...logSumExp, ...(hiddenNeeded ? [hiddenGradient(dLogits, head)] : [])],
+          summed: kernelNeeded && !inTerms ? [kernelGradient(dLogits, x, head)] : [],
         };
       });
-      return [joined[0] ?? null, summed[0] ?? null];
+      const dHidden = hiddenNeeded ? joined.at(-1)! : null;
+      if (!kernelNeeded || !inTerms) return [dHidden, summed[0] ?? null];
+      const terms = {hidden: perToken, logSumExp: joined[0]!, labels: ids, weights: weighted};
+      return [dHidden, headGradient(kernel.shape as [number, number], axis, terms)];
     },
   }) as tf.Scalar;
 }

@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {watchData} from '../tfjs/engine';
 import {findKernel, replaceKernel} from '../tfjs/kernels';
+import {HeapSharing} from './heap_sharing';
 
 export interface MemoryMeter {
   /** Bytes of the data buffers alive now. */
@@ -38,12 +39,13 @@ export function startMemoryMeter({onAllocate, onFree}: MemoryEvents = {}): Memor
   const bufferOf = new Map<object, Buffer>();
   let [current, peak] = [0, 0];
   const sharing = watchSharing();
+  const heap = new HeapSharing<Buffer>();
   const stop = watchData({
     onTensor(tensor) {
       const {dataId} = tensor;
       if (bufferOf.has(dataId)) return;
       const source = sharing.sourceOf(tensor);
-      const shared = source && bufferOf.get(source);
+      const shared = heap.bufferOf(tensor) ?? (source && bufferOf.get(source));
       if (shared) {
         shared.dataIds++;
         bufferOf.set(dataId, shared);
@@ -51,6 +53,7 @@ export function startMemoryMeter({onAllocate, onFree}: MemoryEvents = {}): Memor
       }
       const buffer = {bytes: bytesOf(tensor), dataIds: 1};
       bufferOf.set(dataId, buffer);
+      heap.add(tensor, buffer);
       current += buffer.bytes;
       peak = Math.max(peak, current);
       onAllocate?.(buffer, buffer.bytes);
@@ -59,6 +62,7 @@ export function startMemoryMeter({onAllocate, onFree}: MemoryEvents = {}): Memor
       const buffer = bufferOf.get(dataId);
       bufferOf.delete(dataId);
       if (!buffer || --buffer.dataIds > 0) return;
+      heap.remove(buffer);
       current -= buffer.bytes;
       onFree?.(buffer, buffer.bytes);
     },

@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {addGradients, isTermGradient, tidyWith} from '../tfjs/term_gradient';
+import {projectedTerms} from './gradient_terms';
 import {limitsNorm} from './norm_limit';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {project, type Projection, type Projections} from './projector';
@@ -31,7 +33,9 @@ export class Accumulation {
       result = stream((variable, gradient) => {
         isBegun = true;
         const state = this.states.of(variable.name);
-        tf.tidy(() => addToSum(state, gradient, this.projections.of(variable), this.options));
+        tidyWith(gradient, () =>
+          addToSum(state, variable, gradient, this.projections.of(variable), this.options),
+        );
       });
       if (result && this.options.nonFinite !== 'ignore') {
         this.lossSum = sumOf<tf.Scalar>(this.lossSum, tf.cast<tf.Scalar>(result, 'float32'));
@@ -56,8 +60,8 @@ export class Accumulation {
     for (const variable of this.variables()) {
       const state = this.states.of(variable.name);
       const isProjected = state.projectedSum !== null;
-      const mean = tf.div((state.gradientSum ?? state.projectedSum)!, this.calls);
-      freeSum(state);
+      const mean = meanOf((state.gradientSum ?? state.projectedSum)!, this.calls);
+      state.gradientSum = state.projectedSum = null;
       onGradient(variable, mean, {isProjected});
     }
     return this.lossSum;
@@ -78,12 +82,15 @@ export class Accumulation {
  */
 function addToSum(
   state: VariableState,
+  variable: tf.Variable,
   gradient: tf.Tensor,
   projection: Projection | null,
   options: ResolvedOwLoreOptions,
 ): void {
   if (projection && keepsProjection(state, options)) {
-    const projected = project(gradient, state.basis!, projection);
+    const projected = isTermGradient(gradient)
+      ? projectedTerms(gradient, variable, state.basis!)
+      : project(gradient, state.basis!, projection);
     gradient.dispose();
     state.projectedSum = sumOf(state.projectedSum, projected);
   } else {
@@ -100,9 +107,15 @@ function keepsProjection(state: VariableState, options: ResolvedOwLoreOptions): 
 /** The kept sum of two tensors, which it disposes of; the second one itself if there is no first. */
 function sumOf<T extends tf.Tensor>(sum: T | null, summand: T): T {
   if (!sum) return tf.keep(summand);
-  const next = tf.keep(tf.add<T>(sum, summand));
-  tf.dispose([sum, summand]);
-  return next;
+  return tf.keep(addGradients(sum, summand) as T);
+}
+
+/** The mean of gradients with this sum, which it disposes of. */
+function meanOf(sum: tf.Tensor, count: number): tf.Tensor {
+  if (isTermGradient(sum)) return sum.times(1 / count);
+  const mean = tf.div(sum, count);
+  sum.dispose();
+  return mean;
 }
 
 function freeSum(state: VariableState): void {

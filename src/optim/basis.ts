@@ -43,24 +43,47 @@ const SEED = 240518380;
  * time. All of it, matrix products and orthonormalisations, runs on the device.
  */
 export const randomizedBasis: BasisFunction = (gradient, rank, previous) => {
-  const random = tf.randomUniform<tf.Rank.R2>([gradient.shape[0], rank], -1, 1, 'float32', SEED);
-  // Where the gradient has fewer than `rank` directions, the rest is random.
-  const complete = (matrix: tf.Tensor2D): tf.Tensor2D =>
-    tf.where(tf.greater(tf.max(tf.abs(matrix), 0, true), 0), matrix, random);
   let scale: tf.Tensor | undefined;
   // Multiplies by GGᵀ. As G may be tiny or huge, it is scaled on the way, so that the first product is about 1.
-  const multiply = (matrix: tf.Tensor2D): tf.Tensor2D => {
+  return subspaceIteration(gradient.shape[0], rank, previous, (matrix) => {
     const inner = tf.matMul(gradient, matrix, true);
     scale ??= tf.div(1, largestMagnitude(inner));
     return tf.mul(tf.matMul(gradient, tf.mul<tf.Tensor2D>(inner, scale)), scale);
-  };
+  });
+};
+
+/**
+ * The same basis from GGᵀ [m, m], where G itself is not there. A direction with less than some 3e-4 of the largest singular value
+ * is lost to rounding, because the squares of singular values are compared.
+ */
+export function basisOfGram(
+  gram: tf.Tensor2D,
+  rank: number,
+  previous: tf.Tensor2D | null,
+): tf.Tensor2D {
+  return tf.tidy(() =>
+    subspaceIteration(gram.shape[0], rank, previous, (matrix) => tf.matMul(gram, matrix)),
+  );
+}
+
+/** @param multiply The product of GGᵀ, or of a multiple of it, and a matrix. */
+function subspaceIteration(
+  rows: number,
+  rank: number,
+  previous: tf.Tensor2D | null,
+  multiply: (matrix: tf.Tensor2D) => tf.Tensor2D,
+): tf.Tensor2D {
+  const random = tf.randomUniform<tf.Rank.R2>([rows, rank], -1, 1, 'float32', SEED);
+  // Where the gradient has fewer than `rank` directions, the rest is random.
+  const complete = (matrix: tf.Tensor2D): tf.Tensor2D =>
+    tf.where(tf.greater(tf.max(tf.abs(matrix), 0, true), 0), matrix, random);
   let basis = previous ?? random;
   for (let i = 0; i < (previous ? WARM_START : COLD_START); i++) {
     basis = complete(nearlyOrthonormalize(multiply(basis)));
   }
   const image = multiply(basis);
   return orthonormalize(tf.add(tf.div(image, largestMagnitude(image, 0)), tf.mul(random, 1e-6)));
-};
+}
 
 /**
  * The exact leading left singular vectors: by TensorFlow's SVD on that backend, elsewhere by an SVD in float64 on the host

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {isObject, show} from '../files/json';
+import {isTermGradient} from '../tfjs/term_gradient';
 import {
   checkFits,
   emptyState,
@@ -7,6 +8,7 @@ import {
   type SavedStates,
   type VariableState,
 } from './state';
+import {isTermName, termsFromTensors, termTensors, variableOfTerm} from './saved_terms';
 
 /** A tensor with the name under which a model file keeps it. */
 export type NamedTensor = Awaited<ReturnType<tf.Optimizer['getWeights']>>[number];
@@ -78,7 +80,8 @@ export function statesToTensors(optimizer: SavedOptimizer): NamedTensor[] {
     const tensors: Partial<Record<Slot, tf.Tensor | null>> = {...moments, ...tensorsAlone, clocks};
     for (const [slot, suffix] of Object.entries(suffixes)) {
       const tensor = tensors[slot as Slot];
-      if (tensor) saved.push({name: name + suffix, tensor});
+      if (isTermGradient(tensor)) saved.push(...termTensors(name, tensor));
+      else if (tensor) saved.push({name: name + suffix, tensor});
     }
   }
   return saved;
@@ -122,7 +125,7 @@ export function checkCounters(owner: string, counters: unknown): asserts counter
 /** The variable that a saved tensor is a state of; null for a counter of the whole optimizer. */
 export function variableOfSaved(name: string): string | null {
   const suffix = Object.values(suffixes).find((ending) => name.endsWith(ending));
-  return suffix === undefined ? null : name.slice(0, -suffix.length);
+  return suffix === undefined ? variableOfTerm(name) : name.slice(0, -suffix.length);
 }
 
 /**
@@ -173,7 +176,11 @@ async function statesFromTensors(
   calls: number,
 ): Promise<SavedStates> {
   const byVariable = new Map<string, Slots>();
+  const ofTerms = saved.filter(({name}) => isTermName(name));
+  for (const [variable, gradientSum] of await termsFromTensors(ofTerms))
+    byVariable.set(variable, {gradientSum});
   for (const {name, tensor} of saved) {
+    if (isTermName(name)) continue;
     const match = Object.entries(suffixes).find(([, suffix]) => name.endsWith(suffix));
     if (!match) {
       throw new Error(
@@ -284,7 +291,7 @@ function stateOf(
 }
 
 function copy<T extends tf.Tensor>(tensor: T): T {
-  return tf.keep(tf.clone(tensor));
+  return isTermGradient(tensor) ? (tensor.copy() as tf.Tensor as T) : tf.keep(tf.clone(tensor));
 }
 
 /** The number in an entry that counts something. */

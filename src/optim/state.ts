@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {SIDES} from '../kernels/kernel_names';
+import {isTermGradient} from '../tfjs/term_gradient';
 import type {Moments} from './adam';
 import {hostBytes, toDevice, toHost, type HostState} from './host_state';
 import {basisShape, projectedShape, type Projection, type Projections} from './projector';
@@ -15,7 +16,7 @@ export interface VariableState {
   basis: tf.Tensor2D | null;
   /** Steps done with this basis. */
   basisSteps: number;
-  /** Sum of the gradients of the step that is being accumulated; null between steps. */
+  /** Sum of the gradients of the step that is being accumulated, which may be in terms (`TermGradient`); null between steps. */
   gradientSum: tf.Tensor | null;
   /** ΣPᵀG, the same sum in the subspace of the basis, which replaces `gradientSum` where it is enough. */
   projectedSum: tf.Tensor | null;
@@ -275,7 +276,8 @@ function forgetSteps(state: VariableState): void {
 /** All tensors of a state. */
 function stateTensors(state: VariableState): tf.Tensor[] {
   const {moments, basis, gradientSum, projectedSum} = state;
-  const tensors = [moments?.first, moments?.second, basis, gradientSum, projectedSum];
+  const sums = isTermGradient(gradientSum) ? gradientSum.tensors : [gradientSum];
+  const tensors = [moments?.first, moments?.second, basis, ...sums, projectedSum];
   return tensors.flatMap((tensor) => tensor ?? []);
 }
 

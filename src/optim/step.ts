@@ -1,7 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {readsSynchronously} from '../kernels/capabilities';
 import {selects} from '../model/variable_selector';
+import {isTermGradient, tidyWith} from '../tfjs/term_gradient';
 import type {ResolvedOwLoreOptions} from './owlore_options';
+import {projectTerms} from './gradient_terms';
 import {LOSS, squaredNorm, type FiniteCheck} from './finite_check';
 import {limitsNorm, type NormLimit} from './norm_limit';
 import type {Projections} from './projector';
@@ -65,13 +67,13 @@ export class Step {
       ...{variable, projection, state, gradient, newBasis: null, basisAge: 0},
       weightDecay: weightDecayOf(variable, options),
     };
-    tf.tidy(() => {
+    tidyWith(gradient, () => {
       // ‖R‖ would be cheaper, and R is finite if the gradient is. But an infinite gradient may make a new basis and R NaN, and
       // the error should name the gradient's value.
       const isWhole = limitsNorm(options) || isProjected || isRefreshDue(state, options);
-      if (isWhole) this.measure(name, gradient);
-      const update = isProjected ? given : projectGradient(given, options);
-      if (!isWhole) this.measure(name, update.gradient);
+      const update = isProjected ? given : this.projected(given, isWhole);
+      if (isProjected) this.measure(name, () => squaredNorm(gradient));
+      else if (!isWhole) this.measure(name, () => squaredNorm(update.gradient));
       if (update.newBasis) {
         if (!state.basis) update.basisAge = this.nextAge();
         // This library's bases are finite if the gradient is; a user's basis was already checked where it could be read.
@@ -135,8 +137,22 @@ export class Step {
     }
   }
 
-  private measure(name: string, gradient: tf.Tensor): void {
-    if (this.needsCheck) this.gradientNorms.set(name, tf.keep(squaredNorm(gradient)));
+  /** @param isMeasured Whether the norm of the whole gradient is noted. */
+  private projected(given: Update, isMeasured: boolean): Update {
+    const {options} = this.settings;
+    const {gradient, variable} = given;
+    if (isTermGradient(gradient)) {
+      const isWanted = isMeasured && this.needsCheck;
+      const result = projectTerms(given, gradient, {options, isMeasured: isWanted});
+      if (isWanted) this.measure(variable.name, () => result.squaredNorm!);
+      return result.update;
+    }
+    if (isMeasured) this.measure(variable.name, () => squaredNorm(gradient));
+    return projectGradient(given, options);
+  }
+
+  private measure(name: string, compute: () => tf.Scalar): void {
+    if (this.needsCheck) this.gradientNorms.set(name, tf.keep(compute()));
   }
 
   private alsoCheck(description: string, compute: () => tf.Scalar): void {

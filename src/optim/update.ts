@@ -66,13 +66,30 @@ export function projectGradient(update: Update, options: ResolvedOwLoreOptions):
   if (!isRefreshDue(state, options)) {
     return {...update, gradient: project(gradient, state.basis!, projection)};
   }
-  const isScaled = options.scale === 'auto';
-  const previous = state.basis && isScaled ? withUnitColumns(state.basis) : state.basis;
+  const previous = previousBasis(state, options);
   const basis = computeBasis(variable.name, gradient, projection, previous, options.basis);
-  const r = project(gradient, basis, projection);
-  if (!isScaled) return {...update, gradient: r, newBasis: basis};
-  const scales = directionScales(r, projection.side);
-  const ofR = projection.side === 'left' ? tf.reshape(scales, [-1, 1]) : scales;
+  return inNewBasis(update, basis, project(gradient, basis, projection), options);
+}
+
+/** The basis that a new one replaces, with columns of length 1. */
+export function previousBasis(
+  {basis}: VariableState,
+  {scale}: ResolvedOwLoreOptions,
+): tf.Tensor2D | null {
+  return basis && scale === 'auto' ? withUnitColumns(basis) : basis;
+}
+
+/** The update with a new basis of orthonormal columns, and R in it. */
+export function inNewBasis(
+  update: Update,
+  basis: tf.Tensor2D,
+  r: tf.Tensor2D,
+  {scale}: ResolvedOwLoreOptions,
+): Update {
+  if (scale !== 'auto') return {...update, gradient: r, newBasis: basis};
+  const {side} = update.projection!;
+  const scales = directionScales(r, side);
+  const ofR = side === 'left' ? tf.reshape(scales, [-1, 1]) : scales;
   return {...update, gradient: tf.mul(r, ofR), newBasis: tf.mul(basis, scales)};
 }
 

@@ -46,7 +46,7 @@ export async function blockInfluenceScores(
   );
   const sums = new RunningSums();
   try {
-    await runCalibration(owner, model, batches, (forward, mask) => {
+    await runCalibration(owner, model, [...blockOf.keys()], batches, (forward, mask) => {
       const onCall: Parameters<typeof watchLayers>[1] = (layer, inputs, outputs) => {
         const block = blockOf.get(layer)!;
         tf.tidy(() => sums.add(block, cosines(block, first(inputs), first(outputs), mask)));

@@ -3,6 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {display} from '../options';
+import {upTo} from '../tfjs/models';
 
 /**
  * The inputs of one forward pass: one tensor, or one for each input of the model; with an optional
@@ -22,22 +23,26 @@ export type CalibrationBatches =
   | {iterator(): Promise<{next(): Promise<IteratorResult<CalibrationBatch>>}>};
 
 /**
- * Runs the model on every batch, in inference mode and each in a `tf.tidy`.
+ * Runs the model on every batch, in inference mode and each in a `tf.tidy`; of a chain of layers only what leads to the last of
+ * `layers`, so that a language model computes no logits.
  *
+ * @param layers Those that are watched.
  * @param watch must call `forward`, and may watch what it runs; `mask` is the mask of the batch.
  * @throws if there is no batch, or a batch is malformed.
  */
 export async function runCalibration(
   owner: string,
   model: tfl.LayersModel,
+  layers: readonly tfl.layers.Layer[],
   batches: CalibrationBatches,
   watch: (forward: () => void, mask?: tf.Tensor) => void,
 ): Promise<void> {
+  const watched = upTo(model, layers);
   let count = 0;
   for await (const batch of iterate(owner, batches)) {
     try {
       const {inputs, mask} = readBatch(owner, batch);
-      tf.tidy(() => watch(() => void model.predictOnBatch(inputs), mask));
+      tf.tidy(() => watch(() => void watched.predictOnBatch(inputs), mask));
     } finally {
       if (!Array.isArray(batches)) tf.dispose(batch);
     }

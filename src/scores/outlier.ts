@@ -93,7 +93,10 @@ export async function outlierScores(
   const taus = tau === 'auto' ? autoTaus : [tau];
   const norms = new InputNorms(blocks.flatMap(({weights}) => weights.map(sourceOf)));
   try {
-    await runCalibration(owner, model, batches, (forward, mask) => norms.watch(forward, mask));
+    const layers = blocks.flatMap((block) => block.layers);
+    await runCalibration(owner, model, layers, batches, (forward, mask) =>
+      norms.watch(forward, mask),
+    );
     const sizes: number[] = [];
     const countsByBlock: number[][] = [];
     for (const block of blocks) {

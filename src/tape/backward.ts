@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {tidy} from '../tfjs/engine';
+import {addGradients} from '../tfjs/term_gradient';
 import type {Recording, TapeNode} from './recording';
 
 /** Called with the gradient of leaf number `index`, which is final and now the callee's. */
@@ -34,15 +35,19 @@ export function backpropagate(
       if (gradient) onGradient(index, gradient);
     }
   };
-  for (let i = steps.length - 1; i >= 0; i--) {
-    const node = steps[i]!;
-    // That the outputs of a recomputed segment do not depend on an input is found out only in the backward pass.
-    if (node.outputs.some(({id}) => gradients.get(id))) passNode(node, gradients);
-    node.saved.forEach((tensor) => holds.release(tensor));
-    handOut(i);
+  try {
+    for (let i = steps.length - 1; i >= 0; i--) {
+      const node = steps[i]!;
+      // That the outputs of a recomputed segment do not depend on an input is found out only in the backward pass.
+      if (node.outputs.some(({id}) => gradients.get(id))) passNode(node, gradients);
+      node.saved.forEach((tensor) => holds.release(tensor));
+      handOut(i);
+    }
+    handOut(-1);
+  } finally {
+    // Those in terms are in no scope.
+    gradients.dispose();
   }
-  handOut(-1);
-  gradients.dispose();
 }
 
 /** Adds the gradients of a node's inputs and forgets those of its outputs. */
@@ -139,8 +144,7 @@ class Gradients {
 
   add(id: number, gradient: tf.Tensor): void {
     const sum = this.byId.get(id);
-    this.byId.set(id, sum ? tf.add(sum, gradient) : gradient);
-    if (sum) tf.dispose([sum, gradient]);
+    this.byId.set(id, sum ? addGradients(sum, gradient) : gradient);
   }
 
   take(id: number): tf.Tensor | undefined {

@@ -7,19 +7,20 @@ import {Recording} from './recording';
  * Runs `f` and hands out the gradient of its result with respect to each of `xs`, one after the other, each as soon as it
  * is final; none for an x that the result does not depend on.
  *
- * @param dy Gradient of the result, of its shape; default: ones.
  * @param onGradient Becomes the owner of each gradient.
+ * @param options.dy Gradient of the result, of its shape; default: ones.
+ * @param options.termAxes The `xs` whose gradients may be given in terms, see `Recording`.
  * @returns The value of `f`, for the caller to dispose.
  */
 export function streamGradients<T extends tf.Tensor>(
   f: () => T,
   xs: readonly tf.Tensor[],
   onGradient: OnGradient,
-  dy?: tf.Tensor,
+  {dy, termAxes}: {dy?: tf.Tensor | undefined; termAxes?: ReadonlyMap<number, 0 | 1>} = {},
 ): T {
   // On an error the value is freed as well.
   return tidy('gradients', () => {
-    const recording = new Recording(xs);
+    const recording = new Recording(xs, termAxes);
     const y = record(recording, () => {
       const value = f();
       tf.util.assert(
@@ -54,7 +55,7 @@ export function collectGradients<T extends tf.Tensor>(
 ): {value: T; grads: Array<tf.Tensor | null>} {
   const grads: Array<tf.Tensor | null> = xs.map(() => null);
   const value = keeping((keep) =>
-    streamGradients(f, xs, (index, gradient) => (grads[index] = keep(gradient)), dy),
+    streamGradients(f, xs, (index, gradient) => (grads[index] = keep(gradient)), {dy}),
   );
   return {value, grads};
 }

@@ -68,7 +68,11 @@ export class Recording {
     dependent: Set<number>;
   } | null = null;
 
-  constructor(leaves: readonly tf.Tensor[]) {
+  /** @param termAxes Of the leaves whose gradients may be in terms, by id: the axis along which their rows are asked for. */
+  constructor(
+    leaves: readonly tf.Tensor[],
+    private readonly termAxes: ReadonlyMap<number, 0 | 1> = new Map(),
+  ) {
     this.leaves = new Set(leaves.map(({id}) => id));
     this.tracked = new Set(this.leaves);
     this.holds = new Holds({oneForAll: this.outer === null});
@@ -113,6 +117,11 @@ export class Recording {
   /** Whether a tensor depends on a leaf. */
   isTracked(tensor: tf.Tensor): boolean {
     return this.tracked.has(this.idOf(tensor));
+  }
+
+  /** The axis along which the gradient of a leaf is asked for in terms; undefined where it is to be a tensor with data. */
+  termAxis({id}: tf.Tensor): 0 | 1 | undefined {
+    return this.termAxes.get(id);
   }
 
   /** Whether an op would be recorded now, and by no other recording than this one. */
@@ -296,4 +305,12 @@ export function isRecording(): boolean {
  */
 export function needsGradient(tensor: tf.Tensor): boolean {
   return Recording.active?.isTracked(tensor) ?? true;
+}
+
+/**
+ * The axis along which the rows of `weight`'s gradient are asked for, so that an op may give that gradient as a `TermGradient`;
+ * undefined where it must give a tensor with data.
+ */
+export function termAxisOf(weight: tf.Tensor): 0 | 1 | undefined {
+  return Recording.active?.termAxis(weight);
 }

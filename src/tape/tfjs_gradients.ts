@@ -7,6 +7,7 @@ import {engineGradients, keeping, streamGradients} from './gradients';
  *
  * @param varList Default: all variables. Those that are not trainable are left out.
  * @param onGradient Becomes the owner of each gradient.
+ * @param termAxis For a variable whose gradient may be a `TermGradient`: the axis of its rows. Default: for none.
  * @returns The value of `f`, for the caller to dispose.
  * @throws as `tf.variableGrads` does.
  */
@@ -14,6 +15,7 @@ export function streamVariableGrads(
   f: () => tf.Scalar,
   varList: tf.Variable[] | undefined,
   onGradient: (variable: tf.Variable, gradient: tf.Tensor) => void,
+  termAxis: (variable: tf.Variable) => 0 | 1 | undefined = () => undefined,
 ): tf.Scalar {
   const {assert} = tf.util;
   const variables = varList ?? Object.values(tf.engine().registeredVariables);
@@ -46,10 +48,16 @@ export function streamVariableGrads(
   };
   return tidy('gradients', () => {
     let connected = false;
-    const value = streamGradients(scalar, trainable, (index, gradient) => {
+    const termAxes = new Map<number, 0 | 1>();
+    for (const variable of trainable) {
+      const axis = termAxis(variable);
+      if (axis !== undefined) termAxes.set(variable.id, axis);
+    }
+    const take = (index: number, gradient: tf.Tensor): void => {
       connected = true;
       onGradient(trainable[index]!, gradient);
-    });
+    };
+    const value = streamGradients(scalar, trainable, take, {termAxes});
     assert(
       connected,
       () =>

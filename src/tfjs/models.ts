@@ -25,6 +25,21 @@ export function isNested(model: tfl.LayersModel): boolean {
   return model.inboundNodes.length > 1;
 }
 
+/**
+ * A model that ends where the last of some layers ends, over the same layers and weights; do not dispose of it. The model itself
+ * where that cannot be: if some of the layers are in a nested model or called twice, or do not all lead to the last one.
+ */
+export function upTo(model: tfl.LayersModel, layers: readonly Layer[]): tfl.LayersModel {
+  const isPlain = (layer: Layer): boolean =>
+    model.layers.includes(layer) && layer.inboundNodes.length === 1;
+  if (!layers.every(isPlain)) return model;
+  const last = model.layers.filter((layer) => layers.includes(layer)).at(-1);
+  if (!last) return model;
+  const {name, inputs} = model;
+  const part = tfl.model({inputs, outputs: last.output, name});
+  return layers.every((layer) => part.layers.includes(layer)) ? part : model;
+}
+
 /** Builds a Sequential that was never compiled: its first call would do it, and thereby turn all of its weights on. */
 export function buildSequential(model: tfl.LayersModel): void {
   if (model instanceof tfl.Sequential && !model.built && model.inputs.length > 0) model.build();

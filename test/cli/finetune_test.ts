@@ -244,6 +244,27 @@ describe('tfjs-owlore finetune', function () {
     two.dispose();
   });
 
+  it('trains embedding and head in full, at a low rank or not at all', async () => {
+    const train = async (...args: string[]) => {
+      const {model, stateBytes} = await runs.runJson('--method', 'lisa', '--steps', '2', ...args);
+      const [before, after] = [await loadLlama(runs.folder.model), await loadLlama(model)];
+      const isMoved = ['model.embed_tokens', 'lm_head'].map((name) => {
+        const [a, b] = [before, after].map((each) => each.model.getLayer(name).weights[0]!.read());
+        return tf.tidy(() => tf.any(tf.notEqual(a!, b!)).dataSync()[0] === 1);
+      });
+      for (const each of [before, after]) each.model.dispose();
+      return {stateBytes, isMoved};
+    };
+    const full = await train();
+    const low = await train('--embedding', 'low-rank', '--rank', '4');
+    const frozen = await train('--embedding', 'frozen');
+    expect(full.isMoved).to.deep.equal([true, true]);
+    expect(low.isMoved).to.deep.equal([true, true]);
+    expect(frozen.isMoved).to.deep.equal([false, false]);
+    expect(low.stateBytes).to.be.below(full.stateBytes);
+    expect(frozen.stateBytes).to.be.below(low.stateBytes);
+  });
+
   it('reports how often badam trains a block: in one of ⌈N/γ⌉ periods', async () => {
     const {output} = await runs.runJson('--method', 'badam', '--gamma', '2', '--steps', '2');
     const report = readFileSync(join(output, 'report.html'), 'utf8');
@@ -382,6 +403,15 @@ describe('tfjs-owlore finetune', function () {
     ['--scores uniform --tau 3', /--tau has no meaning with --scores uniform/],
     ['--steps 3 --epochs 2', /--epochs has no meaning with --steps/],
     ['--gamma 4', /finetune: --gamma must be <= 3, the blocks of the model; got 4/],
+    [
+      '--method badam --embedding low-rank',
+      /--embedding has no meaning with --method badam, which/,
+    ],
+    [
+      '--embedding low-rank',
+      /--embedding low-rank is not possible at --rank 128: the weight of model/,
+    ],
+    ['--embedding none', /--embedding must be one of 'full', 'low-rank', 'frozen'; got 'none'/],
     ['--method badam --gamma 1.5', /--gamma must be an integer with --method badam; got 1.5/],
     ['--steps 3 --warmup 3', /--warmup must be below 3, the steps of the run; got 3/],
     [`--scores ${'a'.repeat(1000)}`, /scores must be outlier, .* or a file that is there; got/],

@@ -16,10 +16,16 @@ describe('runCalibration', () => {
 
   async function masksOf(batches: unknown): Promise<Array<tf.Tensor | undefined>> {
     const masks: Array<tf.Tensor | undefined> = [];
-    await runCalibration('test', model, batches as CalibrationBatches, (forward, mask) => {
-      forward();
-      masks.push(mask);
-    });
+    await runCalibration(
+      'test',
+      model,
+      model.layers,
+      batches as CalibrationBatches,
+      (forward, mask) => {
+        forward();
+        masks.push(mask);
+      },
+    );
     return masks;
   }
 

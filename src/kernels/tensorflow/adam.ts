@@ -1,4 +1,4 @@
-import type * as tf from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
 import {
   OwLoreAdam,
   updateInputs,
@@ -10,7 +10,7 @@ import {
 import type {KernelGraphs} from './graphs';
 import type {KernelRunner, NativeInputs, NativeKernel} from './kernel';
 import {nativeOf, NativeOps, type Native, type NodeBackend} from './native_ops';
-import {changeTensors, readVariable} from './native_variables';
+import {assignRows, changedInPlace, changeTensors, readVariable} from './native_variables';
 
 type Betas = Pick<OwLoreAdamAttrs, 'beta1' | 'beta2'>;
 
@@ -20,9 +20,12 @@ interface AdamArgs {
   backend: NodeBackend;
 }
 
+/** Weights of more numbers are changed in place, some rows at a time; TensorFlow would make new ones of them. */
+const LARGE = 2 ** 20;
+
 /**
  * OwLoreAdam: updates all projected variables by one graph, because starting a graph takes TensorFlow longer than any op in it;
- * the other variables in place, one after the other.
+ * the other variables, and large ones, in place, one after the other.
  */
 export function createAdam(graphs: KernelGraphs): tf.KernelFunc {
   const runInSubspaces = graphs.runner(OwLoreAdam, adamInSubspaces);
@@ -30,12 +33,15 @@ export function createAdam(graphs: KernelGraphs): tf.KernelFunc {
     const {inputs, attrs, backend} = args;
     const {allFinite} = inputs;
     if (allFinite && !backend.readSync(allFinite.dataId)[0]) return unchanged(args);
-    const isProjected = ({side}: OwLoreUpdate): boolean => side !== undefined;
-    const places = attrs.updates.flatMap((update, i) => (isProjected(update) ? [i] : []));
+    const isInGraph = ({side}: OwLoreUpdate, i: number): boolean =>
+      side !== undefined && tf.util.sizeFromShape(updateInputs(inputs, i).variable.shape) <= LARGE;
+    const places = attrs.updates.flatMap((update, i) => (isInGraph(update, i) ? [i] : []));
     const projected = moveProjected(runInSubspaces, args, places);
-    return attrs.updates.flatMap((update, i) =>
-      isProjected(update) ? projected.splice(0, 3) : moveInPlace(inputs, i, attrs, backend),
-    );
+    return attrs.updates.flatMap((update, i) => {
+      if (isInGraph(update, i)) return projected.splice(0, 3);
+      const move = update.side === undefined ? moveInPlace : moveInPieces;
+      return move(inputs, i, attrs, backend);
+    });
   };
   // `adam` has its own types of inputs and attributes; the registry has none.
   return adam as unknown as tf.KernelFunc;
@@ -126,6 +132,61 @@ function moveInPlace(
       applyAdam(ops, [w!, m!, v!], g, numbers);
     }),
   );
+}
+
+/** Updates a projected variable in place, some rows at a time. */
+function moveInPieces(
+  inputs: OwLoreAdamInputs,
+  i: number,
+  {beta1, beta2, updates}: OwLoreAdamAttrs,
+  backend: NodeBackend,
+): tf.TensorInfo[] {
+  const {variable, first, second, gradient, basis} = updateInputs(inputs, i);
+  const {clip} = inputs;
+  const numbers = {beta1, beta2, ...updates[i]!};
+  const ops = new NativeOps(backend);
+  const native = (info: tf.TensorInfo): Native => nativeOf(backend, info);
+  return ops.scope(() =>
+    changeTensors(backend, ops, [variable, first, second], ([w, m, v]) => {
+      const g = clip ? ops.mul(native(gradient), native(clip)) : native(gradient);
+      // −N: the step of a weight that is 0 without it.
+      const step = changedInPlace(
+        backend,
+        ops,
+        () => ops.zeros(gradient.shape),
+        (n) => applyAdam(ops, [n, m!, v!], g, numbers),
+      );
+      moveRows(ops, w!, variable.shape, step, native(basis!), numbers);
+    }),
+  );
+}
+
+/** w ← `decay`·w + P·`step` or `step`·Pᵀ. */
+function moveRows(
+  ops: NativeOps,
+  w: Native,
+  [rows, columns]: number[],
+  step: Native,
+  basis: Native,
+  {side, decay}: OwLoreUpdate,
+): void {
+  const most = Math.max(1, Math.floor(LARGE / columns!));
+  for (let from = 0; from < rows!; from += most) {
+    const count = Math.min(most, rows! - from);
+    const some = (x: Native, width: number): Native => ops.slice(x, [from, 0], [count, width]);
+    ops.scope(() => {
+      // Nothing else may be an owner of the weight when it is assigned to, or TensorFlow copies it.
+      const next = ops.scope(() => {
+        const change =
+          side === 'left'
+            ? ops.matMul(some(basis, basis.shape[1]!), step)
+            : ops.matMul(some(step, step.shape[1]!), basis, false, true);
+        const before = some(readVariable(ops, w), columns!);
+        return ops.add(decay === 1 ? before : ops.mul(before, ops.scalar(decay)), change);
+      });
+      assignRows(ops, w, from, next);
+    });
+  }
 }
 
 /** w ← `decay`·w. */

@@ -41,6 +41,34 @@ function endVariable(ops: NativeOps, variable: Native): Native {
   return value;
 }
 
+/** The value of a new tensor after `change` has worked on it, in place, as a TensorFlow variable. */
+export function changedInPlace(
+  backend: NodeBackend,
+  ops: NativeOps,
+  make: () => Native,
+  change: (variable: Native) => void,
+): Native {
+  const variable = ops.scope(() => toVariable(backend, ops, make(), 'new'));
+  let value: Native | undefined;
+  try {
+    change(variable);
+  } finally {
+    value = endVariable(ops, variable);
+  }
+  return value;
+}
+
+/** Replaces the rows of a variable from `from` on. */
+export function assignRows(ops: NativeOps, variable: Native, from: number, rows: Native): void {
+  const [begin, end, strides] = [
+    [from, 0],
+    [from + rows.shape[0]!, rows.shape[1]!],
+    [1, 1],
+  ].map((numbers) => ops.constant(Int32Array.from(numbers), [2]));
+  const attributes = {T: ops.float32, Index: ops.int32};
+  ops.runAll('ResourceStridedSliceAssign', [variable, begin!, end!, strides!, rows], attributes, 0);
+}
+
 /**
  * Lets `change` work on tensors as TensorFlow variables. Tensors that share their data with no other tensor are changed in place
  * and registered again, even if `change` throws; of the others TensorFlow makes copies.

@@ -71,6 +71,21 @@ export function share(backend: BackendWasm, {dataId, shape, dtype}: tf.TensorInf
 }
 
 /**
+ * The tensor over the memory of `x` in its place: the data id of `x` ends, and with it what kernels of the backend have kept for it.
+ * `x` must be the only owner.
+ */
+export function renamed(
+  backend: BackendWasm,
+  {dataId, shape, dtype}: tf.TensorInfo,
+): tf.TensorInfo {
+  const next = backend.makeOutput(shape, dtype, backend.getMemoryOffset(dataId));
+  // The backend's own disposeData would free the memory.
+  backend.wasm.tfjs.disposeData(backend.dataIdMap.get(dataId).id);
+  backend.dataIdMap.delete(dataId);
+  return next;
+}
+
+/**
  * The same data under another shape. The result does not count as an owner, so it must not be disposed of.
  */
 export function withShape(x: tf.TensorInfo, shape: number[]): tf.TensorInfo {

@@ -7,7 +7,7 @@ import {
   type OwLoreUpdate,
   type OwLoreUpdateInputs,
 } from '../kernel_names';
-import {addressOf, allocate, share} from './kernel';
+import {addressOf, allocate, renamed, share} from './kernel';
 import type {SimdModule} from './simd_module';
 
 interface AdamArgs {
@@ -30,8 +30,8 @@ export function simdAdam(module: SimdModule, args: AdamArgs): tf.TensorInfo[] {
 }
 
 /**
- * Variable and moments after the update. The moments are changed in place, the variable is not: kernels of tfjs may have kept a packed copy of it, and notice a new
- * weight only if it is another tensor.
+ * Variable and moments after the update, all changed in place. The variable gets a new id: kernels of tfjs may have kept a packed copy
+ * of it, and notice a new weight only if it is another tensor.
  */
 function updateVariable(
   module: SimdModule,
@@ -40,7 +40,8 @@ function updateVariable(
   numbers: Pick<OwLoreAdamAttrs, 'beta1' | 'beta2'> & OwLoreUpdate & {clip: number},
 ): tf.TensorInfo[] {
   const {beta1, beta2, rate, epsilon, decay, side, clip} = numbers;
-  const y = allocate(backend, variable.shape);
+  const isOwner = backend.refCount(variable.dataId) === 1;
+  const y = isOwner ? variable : allocate(backend, variable.shape);
   const step = basis ? allocate(backend, gradient.shape) : y;
   const results = [first, second].map((x) => inPlace(backend, x));
   const at = (x: tf.TensorInfo): number => addressOf(backend, x);
@@ -56,7 +57,9 @@ function updateVariable(
     const [n, p, to] = [at(step), at(basis), at(y)];
     const [rows, columns] = variable.shape as [number, number];
     const rank = basis.shape[1]!;
-    module.scale({x: at(variable), size: rows * columns, factor: decay, y: to});
+    if (decay !== 1 || !isOwner) {
+      module.scale({x: at(variable), size: rows * columns, factor: decay, y: to});
+    }
     const factors =
       side === 'left'
         ? {a: p, b: n, bStep: columns * 4, transposeB: false}
@@ -67,7 +70,7 @@ function updateVariable(
     });
     backend.disposeData(step.dataId);
   }
-  return [y, ...results];
+  return [isOwner ? renamed(backend, variable) : y, ...results];
 }
 
 /** A tensor for the values that replace `x`: over the same memory if `x` is its only owner. */

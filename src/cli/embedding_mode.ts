@@ -1,0 +1,51 @@
+/** How `tfjs-owlore finetune` trains a model's embedding and head. */
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {paperMethods, type MethodParts, type PaperMethodName} from '../methods';
+import {resolveBlocks} from '../model/blocks';
+import type {OwLoreOptions} from '../optim/owlore_options';
+import {planProjection} from '../optim/projector';
+import {UsageError} from './usage_error';
+
+/** `full`: by AdamW; `low-rank`: projected, as matrices of blocks are; `frozen`: not at all. */
+export const embeddingModes = ['full', 'low-rank', 'frozen'] as const;
+export type EmbeddingMode = (typeof embeddingModes)[number];
+
+/** Names of the layers that have a row or a column for each token. */
+const LAYERS: readonly string[] = ['model.embed_tokens', 'lm_head'];
+
+/** Whether a method trains embedding and head at all, so that there is something to choose. */
+export function trainsEmbedding(method: PaperMethodName): boolean {
+  const {sampling}: MethodParts = paperMethods[method];
+  return sampling?.alwaysOn !== false;
+}
+
+function tokenLayers(model: tfl.LayersModel): tfl.layers.Layer[] {
+  return model.layers.filter(({name}) => LAYERS.includes(name));
+}
+
+/** @throws UsageError if embedding and head cannot train in this mode: the rank is too large for a low one. */
+export function checkEmbedding(mode: EmbeddingMode, model: tfl.LayersModel, rank: number): void {
+  if (mode !== 'low-rank') return;
+  for (const {name, weights} of tokenLayers(model)) {
+    const shape = weights[0]!.shape as number[];
+    if (planProjection(shape, rank, 'paper')) continue;
+    throw new UsageError(
+      `--embedding low-rank is not possible at --rank ${rank}: the weight of ${name} is [${shape.join(', ')}], and a rank ` +
+        'below both sizes that makes the state of the optimizer smaller is needed',
+    );
+  }
+}
+
+/** Makes embedding and head train in a mode: freezes them, or gives the options of the optimizer for that. */
+export function trainEmbedding(
+  mode: EmbeddingMode,
+  model: tfl.LayersModel,
+  method: PaperMethodName,
+): Pick<OwLoreOptions, 'project'> {
+  const layers = tokenLayers(model);
+  if (mode === 'frozen') for (const layer of layers) layer.trainable = false;
+  if (mode !== 'low-rank') return {};
+  const {lowRank}: MethodParts = paperMethods[method];
+  const ofBlocks = lowRank ? resolveBlocks(model).flatMap(({weights}) => weights) : [];
+  return {project: [...ofBlocks, ...layers].map(({name}) => name)};
+}
