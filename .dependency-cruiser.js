@@ -31,10 +31,10 @@ const sources = {
   packed: ['options', 'tfjs', 'files', 'kernels'],
   model: ['options', 'tfjs', 'packed'],
   tape: ['options', 'random', 'tfjs', 'model'],
-  scores: ['options', 'tfjs', 'packed', 'model', 'kernels'],
+  scores: ['options', 'tfjs', 'on_demand', 'packed', 'model', 'kernels'],
   sampling: ['options', 'random', 'scores'],
   optim: ['options', 'random', 'tfjs', 'on_demand', 'model', 'files', 'kernels', 'tape'],
-  preload: ['on_demand', 'kernels', 'optim'],
+  preload: ['on_demand', 'kernels', 'optim', 'scores'],
   sampling_plan: ['options', 'optim'],
   layer_sampling_options: ['options', 'model', 'scores', 'sampling'],
   layer_sampling: [

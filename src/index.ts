@@ -6,7 +6,12 @@ export {cosineDecay, linearDecay, warmup} from './optim/schedule';
 export type {DecayOptions, LearningRate, Schedule} from './optim/schedule';
 
 export {LayerSamplingCallback} from './layer_sampling_callback';
-export type {FreezeEvent, LayerSamplingEvents, SampleEvent} from './layer_sampling_callback';
+export type {
+  FreezeEvent,
+  LayerSamplingEmitter,
+  LayerSamplingEvents,
+  SampleEvent,
+} from './layer_sampling_callback';
 export type {LayerSamplingState} from './layer_sampling/saved_state';
 export type {LayerSamplingOptions} from './layer_sampling_options';
 export type {PlannedOptimizer, RefreshEvent, SamplingPlan} from './sampling_plan';

@@ -1,4 +1,4 @@
-import {EventEmitter} from 'events';
+import {EventEmitter} from 'eventemitter3';
 import type * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type TypedEmitter from 'typed-emitter';
@@ -63,6 +63,21 @@ export type LayerSamplingEvents = {
   refresh: (event: RefreshEvent) => void;
 };
 
+/** What eventemitter3 has of Node's emitters. */
+export type LayerSamplingEmitter = Pick<
+  TypedEmitter<LayerSamplingEvents>,
+  | 'on'
+  | 'once'
+  | 'off'
+  | 'addListener'
+  | 'removeListener'
+  | 'removeAllListeners'
+  | 'emit'
+  | 'eventNames'
+  | 'listeners'
+  | 'listenerCount'
+>;
+
 /** For each weight, the callback that currently decides whether it is trained. */
 const attached = new WeakMap<tfl.LayerVariable, LayerSamplingCallback>();
 
@@ -94,7 +109,7 @@ const attached = new WeakMap<tfl.LayerVariable, LayerSamplingCallback>();
  */
 export class LayerSamplingCallback extends tfl.Callback {
   /** Emits what happens; see {@link LayerSamplingEvents}. */
-  readonly events = new EventEmitter() as TypedEmitter<LayerSamplingEvents>;
+  readonly events = new EventEmitter() as LayerSamplingEmitter;
   private readonly options: ResolvedLayerSamplingOptions;
   /** The model that is trained; null outside a training. */
   private sampled: SampledModel | null = null;

@@ -64,11 +64,16 @@ export const kernelModules: ReadonlyMap<string, OnDemand<KernelModule>> = new Ma
 /** For `basis: 'svd'`. */
 export const hostSvd = new OnDemand(() => import('./optim/host_svd'));
 
-/** Provides the kernels of some backends, by backend, and the SVD, which were imported elsewhere. */
+/** For `outlierScores`. */
+export const outlierCounts = new OnDemand(() => import('./scores/outlier_counts'));
+
+/** Provides the kernels of some backends, by backend, and the other parts, which were imported elsewhere. */
 export function provideParts(
   kernels: Readonly<Record<string, KernelModule>>,
   svd: NonNullable<typeof hostSvd.loaded>,
+  counts: NonNullable<typeof outlierCounts.loaded>,
 ): void {
   for (const [name, module] of Object.entries(kernels)) kernelModules.get(name)!.provide(module);
   hostSvd.provide(svd);
+  outlierCounts.provide(counts);
 }

@@ -5,8 +5,9 @@ import * as wasm from './kernels/wasm';
 import * as webgpu from './kernels/webgpu';
 import {provideParts} from './on_demand';
 import * as svd from './optim/host_svd';
+import * as counts from './scores/outlier_counts';
 
 // TensorFlow's notes on the processor, which a tfjs-node that is loaded later would write
 process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
 
-provideParts({cpu, tensorflow, wasm, webgpu}, svd);
+provideParts({cpu, tensorflow, wasm, webgpu}, svd, counts);

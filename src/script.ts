@@ -4,7 +4,8 @@ import * as wasm from './kernels/wasm';
 import * as webgpu from './kernels/webgpu';
 import {provideParts} from './on_demand';
 import * as svd from './optim/host_svd';
+import * as counts from './scores/outlier_counts';
 
-provideParts({cpu, wasm, webgpu}, svd);
+provideParts({cpu, wasm, webgpu}, svd, counts);
 
 export * from './index';

@@ -1,12 +1,10 @@
 /** The outlier score of a block, Eq. 2 of the OwLore paper. */
 
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {resolveBlocks, type BlockSelector, type ResolvedBlock} from '../model/blocks';
+import type {BlockSelector} from '../model/blocks';
+import {outlierCounts} from '../on_demand';
 import {checkChoice, checkKnown, checkNumber, definedIn} from '../options';
-import {runCalibration, type CalibrationBatches} from './calibration';
-import {InputNorms} from './input_norms';
-import {magnitudesOf, type Magnitudes} from './magnitudes';
-import {sourceOf} from '../packed/packed_weight';
+import type {CalibrationBatches} from './calibration';
 import type {BlockScores, ScoreDefinition} from './scores';
 
 const owner = 'outlierScores';
@@ -89,40 +87,27 @@ export async function outlierScores(
   if (tau !== 'auto') checkNumber(owner, `tau, if not 'auto',`, tau, {exclusiveMin: 0});
   checkChoice(owner, 'granularity', granularity, outlierGranularities);
 
-  const blocks = resolveBlocks(model, selector);
   const taus = tau === 'auto' ? autoTaus : [tau];
-  const norms = new InputNorms(blocks.flatMap(({weights}) => weights.map(sourceOf)));
-  try {
-    const layers = blocks.flatMap((block) => block.layers);
-    await runCalibration(owner, model, layers, batches, (forward, mask) =>
-      norms.watch(forward, mask),
-    );
-    const sizes: number[] = [];
-    const countsByBlock: number[][] = [];
-    for (const block of blocks) {
-      const weights = await linearMagnitudes(block, norms);
-      sizes.push(weights.reduce((sum, {size}) => sum + size, 0));
-      try {
-        countsByBlock.push(await countOutliers(block, weights, taus, granularity));
-      } finally {
-        for (const magnitudes of weights) magnitudes.dispose();
-      }
-    }
-    const enough = taus.findIndex((_, i) => countsByBlock.every((c) => c[i]! >= autoOutliers));
-    const chosen = enough >= 0 ? enough : taus.length - 1;
-    const counts = countsByBlock.map((c) => c[chosen]!);
-    return {
-      kind: 'outlier',
-      tau: taus[chosen]!,
-      granularity,
-      blocks: blocks.map(({name}) => name),
-      scores: counts.map((count, i) => count / sizes[i]!),
-      counts,
-      sizes,
-    };
-  } finally {
-    norms.dispose();
-  }
+  const {countOutliers} = await outlierCounts.load();
+  const {
+    blocks,
+    sizes,
+    counts: all,
+  } = await countOutliers(owner, model, batches, {
+    ...{taus, granularity, blocks: selector},
+  });
+  const enough = taus.findIndex((_, i) => all.every((counts) => counts[i]! >= autoOutliers));
+  const chosen = enough >= 0 ? enough : taus.length - 1;
+  const counts = all.map((each) => each[chosen]!);
+  return {
+    kind: 'outlier',
+    tau: taus[chosen]!,
+    granularity,
+    blocks,
+    scores: counts.map((count, i) => count / sizes[i]!),
+    counts,
+    sizes,
+  };
 }
 
 export const outlier: ScoreDefinition<OutlierScoreOptions, OutlierScores> = {
@@ -132,49 +117,3 @@ export const outlier: ScoreDefinition<OutlierScoreOptions, OutlierScores> = {
   options: ['tau', 'granularity'],
   compute: outlierScores,
 };
-
-/** A of each linear weight of the block. */
-async function linearMagnitudes(block: ResolvedBlock, norms: InputNorms): Promise<Magnitudes[]> {
-  const magnitudes: Magnitudes[] = [];
-  for (const weight of block.weights) {
-    const norm = norms.of(sourceOf(weight));
-    if (norm) magnitudes.push(await magnitudesOf(weight, norm));
-  }
-  if (magnitudes.length === 0) {
-    throw new Error(
-      `${owner}: no weight of block '${block.name}' was multiplied with an input in the forward pass; ` +
-        `leave it out of blocks`,
-    );
-  }
-  return magnitudes;
-}
-
-/** The outliers of a block for each τ. */
-async function countOutliers(
-  block: ResolvedBlock,
-  weights: readonly Magnitudes[],
-  taus: readonly number[],
-  granularity: OutlierGranularity,
-): Promise<number[]> {
-  const counts = taus.map(() => 0);
-  for (const group of granularity === 'block' ? [weights] : weights.map((one) => [one])) {
-    let sum = 0;
-    let size = 0;
-    for (const magnitudes of group) {
-      sum += await magnitudes.sum();
-      size += magnitudes.size;
-    }
-    if (!Number.isFinite(sum)) {
-      throw new Error(
-        `${owner}: the weights of block '${block.name}' or their inputs are NaN or too large; ` +
-          `look at the calibration data and the weights`,
-      );
-    }
-    const thresholds = taus.map((tau) => (tau * sum) / size);
-    for (const magnitudes of group) {
-      const above = await magnitudes.countAbove(thresholds);
-      above.forEach((count, i) => (counts[i]! += count));
-    }
-  }
-  return counts;
-}
