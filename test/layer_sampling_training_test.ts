@@ -2,7 +2,7 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {linearDecay} from '../src/index';
-import {describeBackends} from './support/backends';
+import {describeFastBackends} from './support/backends';
 import {readJson, readTensors, toTensor} from './support/fixtures';
 import {describeKernelSets, type KernelSet} from './support/kernel_sets';
 import {createPlainModel, plainModelWeights} from './support/plain_model';
@@ -30,7 +30,7 @@ interface PlainCase extends TrainingCase {
 
 const blocks = Array.from({length: 6}, (_, i) => `block${i}`);
 
-describeBackends('training runs', function (this: Mocha.Suite, backend) {
+describeFastBackends('training runs', function (this: Mocha.Suite, backend) {
   // A GPU in software takes about a millisecond for each of a step's hundreds of kernels.
   if (backend === 'webgpu' || backend === 'webgl') this.timeout(180_000);
   const {cases} = readJson<{cases: Array<{name: string}>}>('mlp_train/index');

@@ -12,7 +12,7 @@ import {startMemoryMeter} from '../../src/memory/meter';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src';
 import * as tensorflowKernels from '../../src/kernels/tensorflow';
 import {installKernels, uninstallKernels} from '../../src/kernels/wasm';
-import {describeBackends} from '../support/backends';
+import {describeFastBackends} from '../support/backends';
 import {modelZoo, type Kind} from '../support/model_zoo';
 
 /** Small, but with more positions than attention takes at a time. */
@@ -84,7 +84,7 @@ async function useOwnKernels(): Promise<void> {
   await installKernels();
 }
 
-describeBackends('shape backend', (backend) => {
+describeFastBackends('shape backend', (backend) => {
   const imitated = imitatedBackends.find((name) => name === backend);
   if (!imitated) return;
   let shapes: string;

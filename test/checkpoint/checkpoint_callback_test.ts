@@ -11,7 +11,7 @@ import {
 } from '../../src/index';
 import {uninstallKernels} from '../../src/kernels/tensorflow';
 import {createLlama, sparseCrossEntropy, textDataset, type Tokenizer} from '../../src/llama';
-import {describeBackends} from '../support/backends';
+import {describeFastBackends} from '../support/backends';
 import {rejection} from '../support/rejection';
 import {held} from '../support/sentinels';
 import {installNewKernels, NumberedBatches, smallModel} from './small_training';
@@ -45,7 +45,7 @@ async function weightsOf(model: tfl.LayersModel): Promise<number[][]> {
   return Promise.all(model.weights.map(async (weight) => Array.from(await weight.read().data())));
 }
 
-describeBackends('CheckpointCallback', (backend) => {
+describeFastBackends('CheckpointCallback', (backend) => {
   let before: ReturnType<typeof held>;
   beforeEach(() => (before = held()));
   afterEach(() => expect(held()).to.deep.equal(before));

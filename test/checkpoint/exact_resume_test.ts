@@ -20,7 +20,7 @@ import {uninstallKernels} from '../../src/kernels/tensorflow';
 import type {GraphsHistory} from '../../src/kernels/tensorflow/graphs';
 import {samplerNames} from '../../src/sampling/samplers';
 import {resultOf, start} from '../cli/cli_process';
-import {defaultBackend, describeBackends} from '../support/backends';
+import {defaultBackend, describeFastBackends} from '../support/backends';
 import {fuzz} from '../support/fuzz';
 import {held} from '../support/sentinels';
 import {withTemporaryFolder} from '../support/temporary_folder';
@@ -70,7 +70,7 @@ const BATCHES = 16;
 /** Of the LLaMA's kernels on tensorflow. */
 const RUNS_BEFORE_GRAPH = 8;
 
-describeBackends('exact resume', (backend) => {
+describeFastBackends('exact resume', (backend) => {
   let before: ReturnType<typeof held>;
   beforeEach(() => (before = held()));
   afterEach(() => expect(held()).to.deep.equal(before));

@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {generate, loadLlama, type LlamaConfig} from '../../src/llama';
-import {describeBackends} from '../support/backends';
+import {describeFastBackends} from '../support/backends';
 import {createModelFolder, texts} from './model_folder';
 import {runCli} from './run_cli';
 
@@ -20,7 +20,7 @@ const models: Array<[modelType: string, config: Partial<LlamaConfig>]> = [
   ],
 ];
 
-describeBackends('tfjs-owlore with other architectures', (backend) => {
+describeFastBackends('tfjs-owlore with other architectures', (backend) => {
   for (const [modelType, config] of models) {
     it(`fine-tunes a ${modelType}, and writes with it`, async () => {
       const {numTensors} = tf.memory();

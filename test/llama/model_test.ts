@@ -4,7 +4,7 @@ import {expect} from 'chai';
 import {createLlama, sparseCrossEntropy, type LlamaConfig} from '../../src/llama';
 import {OwLoreOptimizer} from '../../src';
 import {variableGrads} from '../../src/tape/tfjs_gradients';
-import {describeBackends} from '../support/backends';
+import {describeFastBackends} from '../support/backends';
 import {readJson, readTensors, toTensor} from '../support/fixtures';
 import {loadCheckpoint, referenceNames} from './checkpoints';
 import {expectClose, gradients, shift, type Reference} from './reference';
@@ -22,7 +22,7 @@ const tiny: LlamaConfig = {
 
 const tapes = {stock: tf.variableGrads, lean: variableGrads};
 
-describeBackends('createLlama', (backend) => {
+describeFastBackends('createLlama', (backend) => {
   // webgl's shaders take exp, sin and cos as the driver has them, and after some steps of Adam that shows.
   const rounding = backend === 'webgl' ? 2e-4 : 1e-5;
   for (const name of referenceNames) {

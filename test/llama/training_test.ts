@@ -2,7 +2,7 @@ import {fileURLToPath} from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {getLlamaWeights, loadLlama, sparseCrossEntropy} from '../../src/llama';
-import {describeBackends} from '../support/backends';
+import {describeFastBackends} from '../support/backends';
 import {readJson, readTensors, toTensor} from '../support/fixtures';
 import {describeKernelSets, type KernelSet} from '../support/kernel_sets';
 import {
@@ -25,7 +25,7 @@ interface LlamaCase extends TrainingCase {
   lr: number;
 }
 
-describeBackends('training runs of LLaMA-style models', function (this: Mocha.Suite, backend) {
+describeFastBackends('training runs of LLaMA-style models', function (this: Mocha.Suite, backend) {
   // Software WebGPU takes a second a step, and webgl in software half of one.
   if (backend === 'webgpu') return;
   if (backend === 'webgl') this.timeout(180_000);

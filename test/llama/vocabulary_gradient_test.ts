@@ -15,7 +15,7 @@ import {reduceTerms} from '../../src/optim/gradient_terms';
 import {isTermGradient} from '../../src/tfjs/term_gradient';
 import {termAxisOf} from '../../src/tape/recording';
 import {streamVariableGrads} from '../../src/tape/tfjs_gradients';
-import {describeBackends, type BackendName} from '../support/backends';
+import {describeFastBackends, type BackendName} from '../support/backends';
 import {Comparison} from '../support/close';
 import {rejection} from '../support/rejection';
 
@@ -66,7 +66,7 @@ const options: OwLoreOptions = {
   ...{learningRate: 0.02, rank: 3, project: projected, refreshInterval: 3, weightDecay: 0.1},
 };
 
-describeBackends('gradients of a vocabulary in terms', (backend) => {
+describeFastBackends('gradients of a vocabulary in terms', (backend) => {
   const modes: Array<[string, OwLoreOptions]> = [
     ['as they come', {nonFinite: 'ignore'}],
     ['clipped', {clipNorm: 0.05}],

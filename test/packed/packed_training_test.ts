@@ -26,7 +26,7 @@ import {PERIOD_STEP} from '../../src/layer_sampling/sampled_model';
 import {packedWeight} from '../../src/packed/packed_weight';
 import {roundStochastically} from '../../src/packed/rounding';
 import {createRandom} from '../../src/random';
-import {describeBackends} from '../support/backends';
+import {describeFastBackends} from '../support/backends';
 import {rejection} from '../support/rejection';
 import {held} from '../support/sentinels';
 import {expectWarning} from '../support/warnings';
@@ -129,7 +129,7 @@ function roundWhatIsTurnedOff({model, callback}: Training): void {
   });
 }
 
-describeBackends("frozen: 'BF16'", function (this: Mocha.Suite, backend) {
+describeFastBackends("frozen: 'BF16'", function (this: Mocha.Suite, backend) {
   if (backend === 'webgl') return;
   this.timeout(60_000);
   let start: ReturnType<typeof held>;

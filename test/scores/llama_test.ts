@@ -18,7 +18,7 @@ import {
   type CheckpointName,
 } from '../llama/checkpoints';
 import {createComposedLlama} from '../../tools/composed_model';
-import {describeBackends} from '../support/backends';
+import {describeFastBackends} from '../support/backends';
 import {readJson, readTensors, toTensor} from '../support/fixtures';
 
 interface Variant {
@@ -51,7 +51,7 @@ async function outliersOf(model: tfl.LayersModel, name: CheckpointName): Promise
   return scores;
 }
 
-describeBackends('scores of LLaMA-style models', (backend) => {
+describeFastBackends('scores of LLaMA-style models', (backend) => {
   for (const name of ['qwen2', 'qwen3', 'gemma3'] as const) {
     it(`sees all weights of ${name}, as in the same model composed of plain ops`, async () => {
       const model = loadCheckpoint(name);

@@ -10,18 +10,35 @@ export type BackendName = NodeBackendName | 'webgl';
 /** The backends on which backend-dependent tests run, as `load_backends.ts` found them. */
 export const backends = (process.env.OWLORE_BACKENDS ?? '').split(',') as readonly BackendName[];
 
+/**
+ * For suites that take several times as long on cpu as elsewhere, where the same code runs: all of them if `OWLORE_BACKENDS` was given,
+ * as CI does; else without cpu.
+ */
+const fastBackends =
+  backends.length > 1 && process.env.OWLORE_CHOOSES === 'true'
+    ? backends.filter((name) => name !== 'cpu')
+    : backends;
+
 /** The backend of tests outside `describeBackends`. */
 export const defaultBackend = backends[0]!;
 
 /** The one on which a training that is about something else takes least time. */
 export const fastBackend = backends.includes('wasm') ? 'wasm' : defaultBackend;
 
+type Body = (this: Mocha.Suite, backend: BackendName) => void;
+
 /** One `describe` per backend; the backend is set before its tests run. */
-export function describeBackends(
-  title: string,
-  body: (this: Mocha.Suite, backend: BackendName) => void,
-): void {
-  for (const backend of backends) {
+export function describeBackends(title: string, body: Body): void {
+  describeOn(backends, title, body);
+}
+
+/** As `describeBackends`, for suites that take long on cpu, see `fastBackends`. */
+export function describeFastBackends(title: string, body: Body): void {
+  describeOn(fastBackends, title, body);
+}
+
+function describeOn(names: readonly BackendName[], title: string, body: Body): void {
+  for (const backend of names) {
     describe(`${title} [${backend}]`, function () {
       before(async () => {
         await tf.setBackend(backend);

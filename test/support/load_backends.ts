@@ -7,9 +7,11 @@ import {chooseProducts} from './webgpu_products';
  * Runs before mocha does (`import` in .mocharc.json), as loading a backend is asynchronous while mocha
  * collects tests synchronously. Loads the backends named in `OWLORE_BACKENDS` (comma-separated; a missing
  * one ends the run), without it every backend that this machine has, but webgpu only on a GPU: on a processor its tests take longer
- * than all others. Leaves the names of the loaded ones in `OWLORE_BACKENDS`.
+ * than all others. Leaves the names of the loaded ones in `OWLORE_BACKENDS`, and in `OWLORE_CHOOSES` whether it has chosen them.
  */
 const wanted = process.env.OWLORE_BACKENDS;
+// the processes that run the files inherit it
+process.env.OWLORE_CHOOSES ??= String(wanted === undefined);
 const names = wanted === undefined ? backendNames : wanted.split(',').map(checkName);
 const found: BackendName[] = [];
 for (const name of names) {
