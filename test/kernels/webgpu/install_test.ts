@@ -15,7 +15,9 @@ const ours = [
   'OwLoreCountAbove',
   'OwLoreMagnitudeSums',
   'OwLoreOrthonormalize',
+  'OwLorePackBfloat16',
   'OwLoreProject',
+  'OwLoreUnpackBfloat16',
 ];
 
 describeWebgpu('installKernels [webgpu]', () => {
