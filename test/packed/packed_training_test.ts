@@ -208,13 +208,15 @@ describeFastBackends("frozen: 'BF16'", function (this: Mocha.Suite, backend) {
       await prepare(inBfloat16, 'BF16'),
     ];
     expect(packedBlocks(halves)).to.have.length(BLOCKS);
-    roundWhatIsTurnedOff(rounded);
+    // which reads weights in the middle of a batch; webgpu cannot in Node
+    const canCompare = backend !== 'webgpu';
+    if (canCompare) roundWhatIsTurnedOff(rounded);
     const losses = [await fit(floats), await fit(rounded), await fit(halves)] as const;
-    expect(losses[2]).to.deep.equal(losses[1]);
+    if (canCompare) expect(losses[2]).to.deep.equal(losses[1]);
     expect(losses[2]).not.to.deep.equal(losses[0]);
     // What rounding may change of a loss is a goal that was set for a real model: 0.01 after 100 steps.
     losses[2].forEach((loss, i) => expect(loss).to.be.closeTo(losses[0][i]!, 0.01));
-    expect(await bitsOf(halves.model)).to.deep.equal(await bitsOf(rounded.model));
+    if (canCompare) expect(await bitsOf(halves.model)).to.deep.equal(await bitsOf(rounded.model));
     const {activeBlocks, schedule} = halves.callback;
     const off = schedule.blocks.filter((name) => !activeBlocks.includes(name));
     expect(packedBlocks(halves)).to.deep.equal(off);
