@@ -8,6 +8,6 @@ import * as svd from './optim/host_svd';
 import * as counts from './scores/outlier_counts';
 
 // TensorFlow's notes on the processor, which a tfjs-node that is loaded later would write
-process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
+if (globalThis.process) process.env.TF_CPP_MIN_LOG_LEVEL ??= '1'; // the tests in a page have no process
 
 provideParts({cpu, tensorflow, wasm, webgpu}, svd, counts);
