@@ -5,6 +5,7 @@ import type {CpuBackend} from './unsorted_segment_sum';
 /** OwLoreUnpackBfloat16. */
 export const unpackBfloat16: tf.KernelFunc = ({inputs, backend, attrs}) => {
   const {packed} = inputs as {packed: tf.TensorInfo};
+  // The kernel's name decides which attributes it has; tfjs gives all the same type.
   const {shape} = attrs as unknown as OwLoreUnpackBfloat16Attrs;
   const {data, makeTensorInfo} = backend as CpuBackend;
   const words = data.get(packed.dataId).values;
