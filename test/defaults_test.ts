@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer, type OwLoreOptions} from '../src';
 import {owloreDefaults} from '../src/optim/owlore_options';
-import {backends, defaultBackend, describeBackends} from './support/backends';
+import {backends, defaultBackend, describeFastBackends, thorough} from './support/backends';
 import {ordinaryModels, seeded, Task, type OrdinaryModel} from '../tools/ordinary_models';
 
 /**
@@ -44,7 +44,7 @@ function named(part: string): OrdinaryModel {
   return ordinaryModels.find(({title}) => title.includes(part))!;
 }
 
-describeBackends('OwLoreOptimizer at its defaults', function (this: Mocha.Suite, backend) {
+describeFastBackends('OwLoreOptimizer at its defaults', function (this: Mocha.Suite, backend) {
   this.timeout(120_000);
 
   const small: OrdinaryModel[] = [
@@ -127,6 +127,7 @@ describeBackends('OwLoreOptimizer at its defaults', function (this: Mocha.Suite,
     ['autoencoder', 80],
     ['six layers of 256', 60],
   ] as const) {
+    if (!thorough && part === 'autoencoder') continue;
     const ordinary = {...named(part), steps};
     it(`learns 97 % of what tf.train.adam learns, or more: ${ordinary.title}`, async () => {
       const {learningRate} = ordinary;

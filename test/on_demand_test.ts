@@ -1,7 +1,6 @@
-import {execFileSync} from 'node:child_process';
-import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
 import {OnDemand} from '../src/on_demand';
+import {runProgram} from './support/programs';
 
 interface Seen {
   /** For each step: whether this library's kernels were there. */
@@ -12,14 +11,10 @@ interface Seen {
   moved: boolean;
 }
 
-function run(...args: string[]): Seen {
-  const program = fileURLToPath(new URL('support/on_demand_program.ts', import.meta.url));
-  const output = execFileSync(process.execPath, ['--import', 'tsx', program, ...args], {
-    encoding: 'utf8',
-    // Coverage counts what the tests themselves run.
-    env: {...process.env, NODE_V8_COVERAGE: ''},
-  });
-  return JSON.parse(output.trim().split('\n').at(-1)!) as Seen;
+async function run(...args: string[]): Promise<Seen> {
+  const {stdout, stderr} = await runProgram('test/support/on_demand_program', args);
+  expect(stdout, stderr).to.match(/^\{.*\}\n$/m);
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Seen;
 }
 
 /*
@@ -29,36 +24,36 @@ function run(...args: string[]): Seen {
 describe('what is loaded on demand', function () {
   this.timeout(120_000);
 
-  it('is there before the first step of fit, whatever its callbacks', () => {
-    expect(run('fit')).to.eql({steps: [true, true], warnings: [], error: null, moved: true});
+  it('is there before the first step of fit, whatever its callbacks', async () => {
+    expect(await run('fit')).to.eql({steps: [true, true], warnings: [], error: null, moved: true});
   });
 
-  it('is there after ready()', () => {
+  it('is there after ready()', async () => {
     const steps = [true, true, true];
-    expect(run('ready')).to.eql({steps, warnings: [], error: null, moved: true});
+    expect(await run('ready')).to.eql({steps, warnings: [], error: null, moved: true});
   });
 
-  it('is missing in a loop that does not wait, which says so once', () => {
-    const {steps, warnings, error} = run('loop');
+  it('is missing in a loop that does not wait, which says so once', async () => {
+    const {steps, warnings, error} = await run('loop');
     expect(steps).to.eql([false, false, false]);
     expect(warnings).to.have.length(1);
     expect(warnings[0]).to.match(/kernels for the backend 'wasm'.*await optimizer\.ready\(\)/);
     expect(error).to.equal(null);
   });
 
-  it('is done without, which is said once, where it cannot be loaded', () => {
-    const {steps, warnings, error, moved} = run('offline');
+  it('is done without, which is said once, where it cannot be loaded', async () => {
+    const {steps, warnings, error, moved} = await run('offline');
     expect({steps, error, moved}).to.eql({steps: [false, false], error: null, moved: true});
     expect(warnings).to.have.length(1);
     expect(warnings[0]).to.match(/kernels for the backend 'wasm' could be installed: offline/);
   });
 
-  it("basis 'svd' is an error without it, before anything has changed", () => {
-    const {error, moved} = run('loop', 'svd');
+  it("basis 'svd' is an error without it, before anything has changed", async () => {
+    const {error, moved} = await run('loop', 'svd');
     expect(error).to.match(/basis 'svd'.*await optimizer\.ready\(\)/);
     expect(moved).to.equal(false);
     for (const way of ['fit', 'ready']) {
-      expect(run(way, 'svd')).to.include({error: null, moved: true});
+      expect(await run(way, 'svd')).to.include({error: null, moved: true});
     }
   });
 

@@ -19,9 +19,9 @@ import {kernelHistory} from '../../src/kernels/kernel_history';
 import {uninstallKernels} from '../../src/kernels/tensorflow';
 import type {GraphsHistory} from '../../src/kernels/tensorflow/graphs';
 import {samplerNames} from '../../src/sampling/samplers';
-import {resultOf, start} from '../cli/cli_process';
 import {defaultBackend, describeFastBackends} from '../support/backends';
 import {fuzz} from '../support/fuzz';
+import {runProgram} from '../support/programs';
 import {held} from '../support/sentinels';
 import {withTemporaryFolder} from '../support/temporary_folder';
 import {expectWarning} from '../support/warnings';
@@ -202,9 +202,8 @@ describeFastBackends('exact resume', (backend) => {
     }).timeout(300_000);
 
     async function train(target: string, batches: number): Promise<Progress> {
-      const program = 'test/checkpoint/resumed_program.ts';
-      const result = resultOf(start([backend, target, String(batches)], {program}));
-      const {code, stdout, stderr} = await result;
+      const args = [backend, target, String(batches)];
+      const {code, stdout, stderr} = await runProgram('test/checkpoint/resumed_program', args);
       expect(code, stderr).to.equal(0);
       return JSON.parse(stdout) as Progress;
     }

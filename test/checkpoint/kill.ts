@@ -1,6 +1,5 @@
-import {spawn} from 'node:child_process';
 import {createInterface} from 'node:readline';
-import {fileURLToPath} from 'node:url';
+import {startProgram} from '../support/programs';
 
 /** What the program says, see killed_program.ts. */
 interface Line {
@@ -65,14 +64,10 @@ function runOnce(
   onLine: (line: Line) => void,
 ): Promise<Line | null> {
   return new Promise((resolve, reject) => {
-    const program = fileURLToPath(new URL('killed_program.ts', import.meta.url));
-    const child = spawn(process.execPath, ['--import', 'tsx', program, folder, String(batches)], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: {...process.env, NODE_V8_COVERAGE: ''},
-    });
+    const child = startProgram('test/checkpoint/killed_program', [folder, String(batches)]);
     let [errors, last]: [string, Line | null] = ['', null];
-    child.stderr.on('data', (text) => (errors += String(text)));
-    createInterface({input: child.stdout}).on('line', (text) => {
+    child.stderr!.on('data', (text) => (errors += String(text)));
+    createInterface({input: child.stdout!}).on('line', (text) => {
       const line = JSON.parse(text) as Line;
       if (line.resumed !== undefined && pause !== null)
         setTimeout(() => child.kill('SIGKILL'), pause);

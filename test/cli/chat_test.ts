@@ -8,7 +8,8 @@ import {runProgram} from '../../src/cli/program';
 import {generate, loadLlama, type ChatMessage} from '../../src/llama';
 import {loadBackend} from '../../tools/load_backend';
 import {fastBackend} from '../support/backends';
-import {resultOf, start} from './cli_process';
+import {resultOf} from '../support/programs';
+import {start} from './cli_process';
 import {createModelFolder, type ModelFolder} from './model_folder';
 import {runCli, terminal} from './run_cli';
 

@@ -7,7 +7,8 @@ import {runProgram} from '../../src/cli/program';
 import {generate, loadLlama} from '../../src/llama';
 import {loadBackend} from '../../tools/load_backend';
 import {describeBackends, fastBackend} from '../support/backends';
-import {resultOf, start} from './cli_process';
+import {resultOf} from '../support/programs';
+import {start} from './cli_process';
 import {createModelFolder, type ModelFolder} from './model_folder';
 import {runCli, TextSink} from './run_cli';
 

@@ -1,7 +1,8 @@
 import {closeSync, existsSync, openSync} from 'node:fs';
 import {expect} from 'chai';
 import {stopSignals, type StopSignal} from '../../src/cli/interruption';
-import {resultOf, start} from './cli_process';
+import {resultOf} from '../support/programs';
+import {start} from './cli_process';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 
 describe('tfjs-owlore in a process of its own', function () {

@@ -15,7 +15,8 @@ import {stopSignals, type StopSignal} from '../../src/cli/interruption';
 import {RunFolder} from '../../src/cli/run_folder';
 import {loadLlama} from '../../src/llama';
 import {fastBackend} from '../support/backends';
-import {inLog, resultOf, start} from './cli_process';
+import {resultOf} from '../support/programs';
+import {inLog, start} from './cli_process';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli, type CliRun} from './run_cli';
 

@@ -4,7 +4,7 @@ import {hostname, tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
 import {checkUnlocked, lockFolder, LOCK_NAME} from '../../src/files/folder_lock';
-import {start} from '../cli/cli_process';
+import {startProgram} from '../support/programs';
 
 describe('lockFolder', function () {
   this.timeout(120_000);
@@ -85,7 +85,7 @@ describe('lockFolder', function () {
   function race(count: number): Promise<Array<{child: ChildProcess; said: string}>> {
     return Promise.all(
       Array.from({length: count}, async () => {
-        const child = start([folder], {program: 'test/files/lock_in_process.ts'});
+        const child = startProgram('test/files/lock_in_process', [folder]);
         const said = await new Promise<string>((resolve) => {
           child.stdout!.once('data', (text: Buffer) => resolve(text.toString()));
         });

@@ -1,15 +1,11 @@
-import {spawn} from 'node:child_process';
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {text} from 'node:stream/consumers';
-import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
 import {OwLoreAdam} from '../../src/kernels/kernel_names';
 import {backends, type BackendName} from '../support/backends';
+import {runProgram} from '../support/programs';
 import type {TrainingLoop} from './training_loop';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Runs `training_loop.ts`. */
 async function train(
@@ -17,11 +13,11 @@ async function train(
   steps: number,
   ...others: string[]
 ): Promise<TrainingLoop> {
-  const args = ['test/kernels/training_loop.ts', backend, String(steps), ...others];
-  // Coverage counts what the tests themselves run.
-  const env = {...process.env, NODE_V8_COVERAGE: '', TF_CPP_MIN_LOG_LEVEL: '2'};
-  const child = spawn(process.execPath, ['--import', 'tsx', ...args], {cwd: root, env});
-  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  const {stdout, stderr} = await runProgram(
+    'test/kernels/training_loop',
+    [backend, String(steps), ...others],
+    {env: {TF_CPP_MIN_LOG_LEVEL: '2'}},
+  );
   expect(stdout, stderr.slice(-1000)).to.include('{"losses"');
   return JSON.parse(stdout.slice(stdout.indexOf('{"losses"'))) as TrainingLoop;
 }

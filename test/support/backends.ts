@@ -10,14 +10,12 @@ export type BackendName = NodeBackendName | 'webgl';
 /** The backends on which backend-dependent tests run, as `load_backends.ts` found them. */
 export const backends = (process.env.OWLORE_BACKENDS ?? '').split(',') as readonly BackendName[];
 
-/**
- * For suites that take several times as long on cpu as elsewhere, where the same code runs: all of them if `OWLORE_BACKENDS` was given,
- * as CI does; else without cpu.
- */
+/** Whether all tests run: if `OWLORE_BACKENDS` was given, as CI does. Without it those are left out that only repeat others at length. */
+export const thorough = process.env.OWLORE_CHOOSES !== 'true';
+
+/** For suites that take several times as long on cpu as elsewhere, where the same code runs: cpu is among them if `thorough`. */
 const fastBackends =
-  backends.length > 1 && process.env.OWLORE_CHOOSES === 'true'
-    ? backends.filter((name) => name !== 'cpu')
-    : backends;
+  backends.length > 1 && !thorough ? backends.filter((name) => name !== 'cpu') : backends;
 
 /** The backend of tests outside `describeBackends`. */
 export const defaultBackend = backends[0]!;
