@@ -4,6 +4,7 @@
  *   npm run bench
  *   npm run bench -- --only wasm,tensorflow       # some of the groups; the others keep the results they have
  *   npm run bench -- --python venv/bin/python     # a Python with torch and transformers; default: $PYTHON, or python3
+ *   npm run bench -- --model smollm2              # the folder of SmolLM2-135M-Instruct, for the group smollm2
  *   npm run bench -- --rounds 5                   # more or fewer turns than a group takes by itself
  *
  * Writes `bench/results/performance.json` and the tables of `docs/performance.md`. A time is as good as the machine was quiet, a ratio
@@ -25,6 +26,7 @@ const groups: Readonly<Record<string, () => Promise<{measure: MeasureGroup}>>> =
   model: () => import('../groups/model_passes'),
   optimizer: () => import('../groups/optimizer_share'),
   webgpu: () => import('../groups/webgpu_kernels'),
+  smollm2: () => import('../groups/smollm2_steps'),
 };
 
 const {values} = parseArgs({
@@ -32,6 +34,7 @@ const {values} = parseArgs({
     only: {type: 'string', default: Object.keys(groups).join()},
     python: {type: 'string', default: process.env['PYTHON'] ?? 'python3'},
     rounds: {type: 'string'},
+    model: {type: 'string'},
   },
 });
 const names = values.only.split(',');
@@ -41,15 +44,22 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
+if (names.includes('smollm2') && values.model === undefined) {
+  console.log('smollm2: not measured; it needs --model, the folder of SmolLM2-135M-Instruct');
+  names.splice(names.indexOf('smollm2'), 1);
+}
 if (names.length === 1) await measureGroup(names[0]!);
 else for (const name of names) measureApart(name);
 
 async function measureGroup(name: string): Promise<void> {
-  const {python, rounds} = values;
+  const {python, rounds, model} = values;
   const before = provenance();
   console.log(`${name}: measuring; load of the machine before: ${before.load!.toFixed(1)}`);
   const {measure} = await groups[name]!();
-  const record = {...before, ...(await measure({python, ...(rounds && {rounds: Number(rounds)})}))};
+  const record = {
+    ...before,
+    ...(await measure({python, model, ...(rounds && {rounds: Number(rounds)})})),
+  };
   printTables(performanceTables({[name]: record}));
   await writeRecord('performance', name, record, Object.keys(groups));
   await writeDocument('performance.md');
@@ -57,9 +67,11 @@ async function measureGroup(name: string): Promise<void> {
 
 /** In a process of its own, with all the memory that it left behind, and a crash of which ends only itself. */
 function measureApart(name: string): void {
-  const {python, rounds} = values;
   const script = fileURLToPath(import.meta.url);
-  const args = ['--only', name, '--python', python, ...(rounds ? ['--rounds', rounds] : [])];
+  const args = ['--only', name, '--python', values.python];
+  for (const option of ['rounds', 'model'] as const) {
+    if (values[option] !== undefined) args.push(`--${option}`, values[option]);
+  }
   const {status} = spawnSync(process.execPath, [...process.execArgv, script, ...args], {
     stdio: 'inherit',
   });

@@ -3,6 +3,7 @@ import {fileURLToPath} from 'node:url';
 import type {ContenderOptions} from '../harness/contender';
 import {compile} from '../harness/compile';
 import type {JaxOptions} from './jax_reference';
+import type {Smollm2Options} from './smollm2_contender';
 import type {TfjsOptions} from './tfjs_contender';
 import {adamOptions, referenceShape as shape, trainedSets} from '../harness/workload';
 
@@ -70,6 +71,26 @@ export function pytorch(
     ...turnDefaults,
     ...turns,
   };
+}
+
+/** Graphs come after 16 runs of a kernel; a step has as many of each as there are blocks. */
+const modelTurns = {warmUp: 4, steps: 1};
+
+export async function smollm2(title: string, options: Smollm2Options): Promise<ContenderOptions> {
+  return {
+    ...(await node(title, [], 'smollm2_contender.ts', JSON.stringify(options))),
+    ...modelTurns,
+  };
+}
+
+/** The same steps in PyTorch. */
+export function pytorchModel(
+  title: string,
+  python: string,
+  options: Omit<Smollm2Options, 'backend' | 'checkpoint'> & {checkpoints: boolean; threads: number},
+): ContenderOptions {
+  const args = [here('pytorch_reference.py'), '', JSON.stringify({...options, epsilon: 1e-8})];
+  return {title, command: python, args, ...modelTurns};
 }
 
 async function node(

@@ -5,7 +5,8 @@ A process that `npm run bench` gives its steps to, by lines of JSON (interleaved
     python bench/contenders/pytorch_reference.py <start point> '{"shape": {...}, "learningRate": 1e-4, "epsilon": 1e-7,
         "threads": 1, "frozen": ["model.layers.0.", ...]}'
 
-It starts from the weights and the batch of the safetensors file. As a user of both would write it: the fused scaled dot
+It starts from the weights and the batch of the safetensors file; with {"folder": "…", "on": [5, …], "checkpoints": true, "batch": 4,
+"length": 128} instead of a shape, from the model in that folder, with these of its blocks on. As a user of both would write it: the fused scaled dot
 product attention, AdamW in its fused kernel, gradients set to None.
 """
 
@@ -29,8 +30,40 @@ except ImportError as error:
 
 class Training:
     def __init__(self, start, options):
-        shape = options["shape"]
         torch.set_num_threads(options["threads"])
+        if "folder" in options:
+            self.load(options)
+        else:
+            self.create(start, options["shape"])
+        self.model.train()
+        frozen = options.get("frozen") or [
+            f"model.layers.{i}."
+            for i in range(self.model.config.num_hidden_layers)
+            if i not in options["on"]
+        ]
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad = not name.startswith(tuple(frozen))
+        self.optimizer = torch.optim.AdamW(
+            [parameter for parameter in self.model.parameters() if parameter.requires_grad],
+            lr=options["learningRate"],
+            eps=options["epsilon"],
+            weight_decay=0,
+            fused=True,
+        )
+
+    def load(self, options):
+        """A real model, and the token ids of smollm2_contender.ts."""
+        self.model = transformers.AutoModelForCausalLM.from_pretrained(
+            options["folder"], dtype=torch.float32, attn_implementation="sdpa", use_cache=False
+        )
+        if options["checkpoints"]:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        batch, length = options["batch"], options["length"]
+        tokens = [(i + 1) * 2654435761 % 2**32 >> 17 for i in range(batch * (length + 1))]
+        tokens = torch.tensor(tokens).reshape(batch, length + 1)
+        self.ids, self.labels = tokens[:, :-1], tokens[:, 1:]
+
+    def create(self, start, shape):
         config = transformers.LlamaConfig(
             vocab_size=shape["vocabulary"],
             hidden_size=shape["hidden"],
@@ -48,16 +81,6 @@ class Training:
         self.ids = tensors.pop("ids").long()
         self.labels = tensors.pop("labels").long()
         self.model.load_state_dict(tensors)
-        self.model.train()
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad = not name.startswith(tuple(options["frozen"]))
-        self.optimizer = torch.optim.AdamW(
-            [parameter for parameter in self.model.parameters() if parameter.requires_grad],
-            lr=options["learningRate"],
-            eps=options["epsilon"],
-            weight_decay=0,
-            fused=True,
-        )
 
     def step(self):
         logits = self.model(input_ids=self.ids).logits

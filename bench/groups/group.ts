@@ -8,6 +8,8 @@ export interface GroupSettings {
   rounds?: number;
   /** The Python that has PyTorch, or would have it. */
   python: string;
+  /** The folder of SmolLM2-135M-Instruct, if it is there. */
+  model?: string;
 }
 
 /** What a group has found: figures, and what is behind them. */
