@@ -31,14 +31,14 @@ export const chat = defineCommand({
   ],
   options,
   async run(settings, context) {
-    const loaded = await loadModel(settings, context);
+    const loaded = await loadModel(settings, context, {}, ({hasChatTemplate}) => {
+      if (hasChatTemplate) return;
+      throw new UsageError(
+        `chat: the tokenizer of ${settings.model} has no chat template, so the model was not trained to talk; ` +
+          "'tfjs-owlore generate' continues a text with it",
+      );
+    });
     try {
-      if (!loaded.tokenizer.hasChatTemplate) {
-        throw new UsageError(
-          `chat: the tokenizer of ${settings.model} has no chat template, so the model was not trained to talk; ` +
-            "'tfjs-owlore generate' continues a text with it",
-        );
-      }
       const conversation = new Conversation(loaded, settings);
       try {
         return {...(await talk(conversation, context)), backend: loaded.backend};

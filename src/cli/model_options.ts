@@ -33,15 +33,21 @@ export interface Loaded extends LoadedModel {
 
 type Settings = SettingsOf<typeof modelOptions>;
 
-/** Loads model and tokenizer on the backend that is wanted; the caller disposes of the model. */
+/**
+ * Loads model and tokenizer on the backend that is wanted; the caller disposes of the model.
+ *
+ * @param check Throws if the tokenizer does not do, before the weights are loaded.
+ */
 export async function loadModel(
   settings: Settings,
   context: Context,
   options?: Pick<LoadLlamaOptions, 'headInLoss' | 'frozen'>,
+  check: (tokenizer: Tokenizer) => void = () => undefined,
 ): Promise<Loaded> {
   const tokenizer = await withDownloads(context, (onDownload) =>
     loadTokenizer(settings.model, {onDownload}),
   );
+  check(tokenizer);
   return {...(await loadModelAlone(settings, context, options)), tokenizer};
 }
 
