@@ -24,14 +24,15 @@ export function tokenProbabilities(
   {temperature, topK, topP}: SamplingOptions,
 ): Float64Array {
   const largest = largestOf(logits);
-  const weights = Float64Array.from(logits, (logit) => Math.exp((logit - largest) / temperature));
+  const weights = new Float64Array(logits.length);
+  for (let id = 0; id < weights.length; id++) {
+    weights[id] = Math.exp((logits[id]! - largest) / temperature);
+  }
   if ((topK !== null && topK < weights.length) || topP < 1) {
     const least = leastWeight(weights, topK ?? weights.length, topP);
-    weights.forEach((weight, id) => {
-      if (weight < least) weights[id] = 0;
-    });
+    for (let id = 0; id < weights.length; id++) if (weights[id]! < least) weights[id] = 0;
   }
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const total = sumOf(weights);
   return weights.map((weight) => weight / total);
 }
 
@@ -62,16 +63,43 @@ function largestOf(numbers: ArrayLike<number>): number {
 
 /** The weight of the least probable token that may be drawn. */
 function leastWeight(weights: Float64Array, topK: number, topP: number): number {
-  const sorted = weights.slice().sort().reverse().subarray(0, topK);
-  // tokens that tie for the last place are partly cut off here, too, and must count
-  const atLeast = sorted.at(-1)!;
-  let total = 0;
-  for (const weight of weights) if (weight >= atLeast) total += weight;
-  if (topP === 1) return atLeast;
-  let sum = 0;
-  for (const weight of sorted) {
-    sum += weight;
-    if (sum >= topP * total) return weight;
+  let atLeast = 0;
+  let total = sumOf(weights);
+  if (topK < weights.length) {
+    atLeast = firstAnswer(weights, (largest) => largest[topK - 1])!;
+    // tokens that tie for the last place are partly cut off there, and must count
+    total = sumOf(weights.filter((weight) => weight >= atLeast));
   }
-  return atLeast;
+  if (topP === 1) return atLeast;
+  const ofNucleus = firstAnswer(weights, (largest) => {
+    let sum = 0;
+    return largest.find((weight) => (sum += weight) >= topP * total);
+  });
+  return Math.max(atLeast, ofNucleus ?? 0);
+}
+
+/** Weights, of which the largest is 1, are sorted from these on if that is enough: to sort all takes longer than all else. */
+const CUTS = [2 ** -8, 2 ** -16, 2 ** -32, 0];
+
+/** What `ask` says of the largest weights in falling order, of as few as are enough for an answer. */
+function firstAnswer(
+  weights: Float64Array,
+  ask: (largest: Float64Array) => number | undefined,
+): number | undefined {
+  for (const cut of CUTS) {
+    const answer = ask(
+      weights
+        .filter((weight) => weight >= cut)
+        .sort()
+        .reverse(),
+    );
+    if (answer !== undefined) return answer;
+  }
+  return undefined;
+}
+
+function sumOf(numbers: Float64Array): number {
+  let sum = 0;
+  for (const number of numbers) sum += number;
+  return sum;
 }
