@@ -48,6 +48,24 @@ describeWasm('BatchMatMul on wasm', () => {
       fuzz(150),
     ));
 
+  it('multiplies a few rows with a matrix that is read in pieces, from eight places', async () => {
+    // around the eight places and the columns that are worked on at a time
+    for (const [inner, columns] of [
+      [7, 513],
+      [8, 1030],
+      [67, 512],
+      [517, 9],
+    ] as const) {
+      for (const rows of [1, 2, 8]) {
+        for (const transposeB of [false, true]) {
+          const a = randomOperand([rows, inner], rows);
+          const b = randomOperand(matrixShape([], inner, columns, transposeB), columns);
+          await expectSameAsCpu([a, b], (x, y) => tf.matMul(x, y, false, transposeB));
+        }
+      }
+    }
+  });
+
   it('broadcasts batch axes of both operands, which the cpu backend cannot', async () => {
     await tf.setBackend('wasm');
     tf.tidy(() => {

@@ -6,7 +6,7 @@
  * is enough for all cases.
  */
 import {PACK_SLACK, packLeft, packRight} from './pack';
-import {multiplyRow} from './row';
+import {multiplyRows, multiplyRowsTransposed} from './row';
 import {multiplyPanels, TILE_BYTES, TILE_COLUMNS} from './tile';
 import {offset} from './vector';
 
@@ -60,9 +60,17 @@ export function multiply(
       memory.fill(c + <usize>row * cStep, 0, offset(columns));
     }
   }
-  if (rows == 1 && !transposeB) {
-    multiplyRow(columns, inner, a, transposeA ? aStep : 4, b, bStep, c, add);
-    return;
+  if (rows <= FEW_ROWS) {
+    const aRow: usize = transposeA ? 4 : aStep;
+    const aNext: usize = transposeA ? aStep : 4;
+    if (!transposeB) {
+      multiplyRows(rows, columns, inner, a, aRow, aNext, b, bStep, c, cStep, add);
+      return;
+    }
+    if (aNext == 4) {
+      multiplyRowsTransposed(rows, columns, inner, a, aRow, b, bStep, c, cStep, add);
+      return;
+    }
   }
   const edge = scratch;
   const left = edge + TILE_BYTES;
@@ -70,12 +78,10 @@ export function multiply(
 
   for (let column = 0; column < columns; column += BLOCK_COLUMNS) {
     const width = min(columns - column, BLOCK_COLUMNS);
-    // if the factor is read in place, only the columns that do not fill a panel are packed
-    const inPlace = !transposeB && rows <= FEW_ROWS ? width - (width % TILE_COLUMNS) : 0;
     for (let depth = 0; depth < inner; depth += BLOCK_INNER) {
       const length = min(inner - depth, BLOCK_INNER);
       const bBlock = address(b, bStep, transposeB, depth, column);
-      packRight(right, bBlock + offset(inPlace), bStep, transposeB, width - inPlace, length);
+      packRight(right, bBlock, bStep, transposeB, width, length);
 
       for (let row = 0; row < rows; row += BLOCK_ROWS) {
         const height = min(rows - row, BLOCK_ROWS);
@@ -91,26 +97,13 @@ export function multiply(
         const addTo = add || depth > 0;
         multiplyPanels(
           height,
-          inPlace,
-          length,
-          left,
-          bBlock,
-          TILE_COLUMNS * 4,
-          bStep,
-          cBlock,
-          cStep,
-          addTo,
-          edge,
-        );
-        multiplyPanels(
-          height,
-          width - inPlace,
+          width,
           length,
           left,
           right,
           offset(TILE_COLUMNS * length),
           TILE_COLUMNS * 4,
-          cBlock + offset(inPlace),
+          cBlock,
           cStep,
           addTo,
           edge,
