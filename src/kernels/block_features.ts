@@ -4,6 +4,7 @@ import {
   OwLoreAttention,
   OwLoreAttentionSublayer,
   OwLoreBlock,
+  OwLoreDecodeBlock,
   OwLoreMlpSublayer,
   OwLoreSwiGLU,
 } from './llama_kernel_names';
@@ -31,4 +32,5 @@ export const computedFeatures: Readonly<Record<string, readonly BlockFeature[]>>
   [OwLoreAttentionSublayer]: ['attentionBias', 'slidingWindow'],
   [OwLoreMlpSublayer]: [],
   [OwLoreBlock]: ['attentionBias', 'slidingWindow'],
+  [OwLoreDecodeBlock]: ['attentionBias'],
 };

@@ -44,6 +44,7 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
       given.match(`weights${i}`, [batch * keyHeads, null, null]);
     }
   },
+  [llama.OwLoreDecodeBlock]: decodeBlock,
 };
 
 /** Rows of at least one number, and a weight for each place in a row. */
@@ -139,4 +140,19 @@ function mlpGrad(given: KernelArguments, norm: string, scale: string): void {
   given.match(scale, [tokens, 1]);
   given.alike([tokens, intermediate], 'gated', 'upped');
   given.flag('ofWeights');
+}
+
+function decodeBlock(given: KernelArguments): void {
+  const {tokens: rows, length, keyHeads, width} = attentionSublayer(given);
+  mlp(given, 'mlpNorm');
+  if (length !== 1 && length !== rows) {
+    given.fail(`input 'cos' must have 1 or ${rows} rows; got ${given.text('cos')}`);
+  }
+  for (const [keys, values] of [
+    ['keys', 'values'],
+    ['recentKeys', 'recentValues'],
+  ] as const) {
+    given.match(values, given.match(keys, [rows, keyHeads, null, width]));
+  }
+  if (given.has('padding')) given.match('padding', [rows], 'int32');
 }

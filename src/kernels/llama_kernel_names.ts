@@ -126,3 +126,20 @@ export interface OwLoreBlockAttrs extends OwLoreAttentionSublayerAttrs {
  */
 export const OwLoreBlockGrad = 'OwLoreBlockGrad';
 export interface OwLoreBlockGradAttrs extends OwLoreBlockAttrs, OwLoreAttentionSublayerGradAttrs {}
+
+/**
+ * {@link OwLoreBlock} for the next position of each row, `x` `[…, hidden]`, which also sees the positions before it. Takes the weights
+ * of OwLoreBlock; `cos` and `sin` are `[1, width / 2]`, or `[rows, width / 2]` if the rows are at different positions.
+ *
+ * The rotated keys and the values of the positions before come in two parts, so that not all of them are copied to append one:
+ * `keys` and `values` `[rows, keyHeads, positions, width]`, and after them `recentKeys` and `recentValues` `[rows, keyHeads, recent,
+ * width]`; either may have no positions. `padding` `[rows]` int32, if it is given: how many of the first `positions` each row does
+ * not see.
+ *
+ * Three outputs: the value, and `recentKeys` and `recentValues` with the new position at their end.
+ */
+export const OwLoreDecodeBlock = 'OwLoreDecodeBlock';
+export interface OwLoreDecodeBlockAttrs extends OwLoreRMSNormAttrs {
+  heads: number;
+  keyHeads: number;
+}

@@ -10,13 +10,14 @@ import {
   type Weight,
 } from './architectures/weights';
 import type {ResolvedConfig} from './config';
-import type {KeyValueCache} from './generation/key_value_cache';
+import type {DecodeState} from './generation/decoder';
 import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit} from './layer';
 import {pick} from './pick';
 import {normFactor} from './rms_norm';
 import {
   areSublayersFused,
   attentionSublayer,
+  decodedBlock,
   fusedBlock,
   mlpSublayer,
   type SublayerOptions,
@@ -95,15 +96,18 @@ export class LlamaBlock extends tfl.layers.Layer {
   }
 
   /**
-   * With `{cache}` in `kwargs`, a `KeyValueCache`, the positions follow those that the cache has seen.
+   * With the entries of a `DecodeState` in `kwargs` the positions follow those that its cache has seen.
    */
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Record<string, unknown>): tf.Tensor {
     return tf.tidy(() => {
       this.invokeCallHook(inputs, kwargs);
       const x = onlyInput(inputs);
-      const cache = kwargs['cache'] as KeyValueCache | undefined;
+      const state = 'cache' in kwargs ? (kwargs as unknown as DecodeState) : undefined;
+      const cache = state?.cache;
       const [batch, seq, hidden] = x.shape as [number, number, number];
       const weights = this.readWeights();
+      const decoded = state && decodedBlock(x, weights, this.options, state);
+      if (decoded) return decoded;
       const kernels = [weights.q, weights.k, weights.v, weights.o];
       const attend = recomputedPart(
         (x: tf.Tensor) => attentionSublayer(x, seq, weights, this.options, cache),

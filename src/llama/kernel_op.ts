@@ -10,12 +10,17 @@ const gradientOf = (kernelName: string): string => `${kernelName}Grad`;
 /** By backend, the features for which it was logged that its kernels do not compute them. */
 const said = new Map<string, Set<BlockFeature>>();
 
-/**
- * Whether the current backend has a kernel, and its gradient kernel, that computes all features that a block needs. Logs, once
- * for each backend, which features its kernels do not compute.
- */
+/** Whether the current backend has a kernel, and its gradient kernel, that {@link computes} all features that a block needs. */
 export function canRun(kernelName: string, needed: readonly BlockFeature[]): boolean {
-  if (!hasKernel(gradientOf(kernelName)) || !mayRun(kernelName)) return false;
+  return hasKernel(gradientOf(kernelName)) && computes(kernelName, needed);
+}
+
+/**
+ * Whether the current backend has a kernel that computes all features that a block needs. Logs, once for each backend, which
+ * features its kernels do not compute.
+ */
+export function computes(kernelName: string, needed: readonly BlockFeature[]): boolean {
+  if (!hasKernel(kernelName) || !mayRun(kernelName)) return false;
   const missing = needed.filter((feature) => !computedFeatures[kernelName]!.includes(feature));
   if (missing.length > 0) sayMissing(kernelName, missing);
   return missing.length === 0;

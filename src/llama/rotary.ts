@@ -53,6 +53,32 @@ export function rotaryTable(
   return {cos: tf.tensor(cos, shape), sin: tf.tensor(sin, shape)};
 }
 
+/** Tables of single positions, for the blocks of a model that all read the next ones of the same rows; to be disposed of after them. */
+export class RotaryTables {
+  private readonly made = new Map<string, RotaryTable>();
+
+  /** The table of a position of each row, `[rows, headDim / 2]`; `[1, headDim / 2]` if it is the same in all. */
+  at(positions: readonly number[], options: RotaryOptions): RotaryTable {
+    const {headDim, ropeTheta, ropeScaling} = options;
+    const key = JSON.stringify([positions, headDim, ropeTheta, ropeScaling]);
+    let table = this.made.get(key);
+    if (!table) {
+      table = tf.tidy(() => {
+        const {cos, sin} = rotaryTable(1, options, positions);
+        const asRows = (x: tf.Tensor): tf.Tensor => tf.keep(tf.reshape(x, [-1, headDim / 2]));
+        return {cos: asRows(cos), sin: asRows(sin)};
+      });
+      this.made.set(key, table);
+    }
+    return table;
+  }
+
+  dispose(): void {
+    for (const {cos, sin} of this.made.values()) tf.dispose([cos, sin]);
+    this.made.clear();
+  }
+}
+
 interface TableValues {
   key: string;
   halfDim: number;

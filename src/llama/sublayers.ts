@@ -2,10 +2,12 @@ import * as tf from '@tensorflow/tfjs-core';
 import {
   OwLoreAttentionSublayer,
   OwLoreBlock,
+  OwLoreDecodeBlock,
   OwLoreMlpSublayer,
 } from '../kernels/llama_kernel_names';
 import type {BlockFeature} from '../kernels/block_features';
 import {areLayersRecomputed} from '../tape/recompute_layers';
+import {runKernel} from '../kernels/run_kernel';
 import {isRecording, needsGradient} from '../tape/recording';
 import type {ByRole} from './architectures/weights';
 import {
@@ -15,8 +17,9 @@ import {
   attentionInputs,
   type AttentionOptions,
 } from './attention';
+import type {DecodeState} from './generation/decoder';
 import type {KeyValueCache} from './generation/key_value_cache';
-import {canRun, kernelOp} from './kernel_op';
+import {canRun, computes, kernelOp} from './kernel_op';
 import {mlp, mlpFeatures, type Activation} from './mlp';
 import {rmsNorm} from './rms_norm';
 import {rotaryTable} from './rotary';
@@ -24,7 +27,7 @@ import {rotaryTable} from './rotary';
 /*
  * The two halves of a block, each added to its input (residual connections, He et al. 2016). If the backend has kernels for them,
  * in training each half is one op, or both together are. Only in training, because these kernels also return what the gradient
- * reads.
+ * reads. In generation the whole block is one op, without a gradient, where each row has one new position.
  */
 
 type BlockWeights = ByRole<tf.Tensor>;
@@ -166,4 +169,34 @@ export function fusedBlock(
     ],
     furtherResults: 'weights',
   });
+}
+
+/**
+ * {@link mlpSublayer} of {@link attentionSublayer} for the next position of each row of a cache, `x` `[rows, 1, hidden]`, by one
+ * kernel, which appends to the cache. Null if the backend has no such kernel or it does not compute what the block does, where a
+ * window hides one of the positions, and where a gradient may be asked for.
+ */
+export function decodedBlock(
+  x: tf.Tensor,
+  weights: BlockWeights,
+  options: SublayerOptions,
+  {cache, tables}: DecodeState,
+): tf.Tensor | null {
+  if (x.shape[1] !== 1 || cache.isEmpty || isRecording()) return null;
+  const whole = {...options, slidingWindow: cache.isFull ? options.slidingWindow : null};
+  const features = [...attentionHalfFeatures(weights, whole), ...mlpHalfFeatures(weights, whole)];
+  if (!computes(OwLoreDecodeBlock, [...new Set(features)])) return null;
+  const {norm, mlpNorm, gate, up, down} = weights;
+  const results = runKernel(
+    OwLoreDecodeBlock,
+    {
+      ...{x, norm, ...attentionInputs(weights, true), mlpNorm, gate, up, down},
+      ...tables.at(cache.lengths, options),
+      ...cache.parts(),
+    },
+    {...attentionAttrs(1, options), epsilon: options.rmsNormEps},
+  );
+  const [y, keys, values] = results as [tf.Tensor, tf.Tensor, tf.Tensor];
+  cache.replaceRecent({keys, values});
+  return y;
 }

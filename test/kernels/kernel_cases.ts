@@ -150,6 +150,17 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
       },
       attrs: {...heads, epsilon: 1e-5, keepsWeights: true, ofWeights: true},
     },
+    [llama.OwLoreDecodeBlock]: {
+      inputs: {
+        ...{x: f(batch, 1, hidden), norm: f(hidden), ...projections, o},
+        ...{mlpNorm: f(hidden), ...mlp},
+        ...{cos: f(batch, width / 2), sin: f(batch, width / 2)},
+        ...{keys: f(batch, keyHeads, 4, width), values: f(batch, keyHeads, 4, width)},
+        ...{recentKeys: f(batch, keyHeads, 2, width), recentValues: f(batch, keyHeads, 2, width)},
+        padding: ids(4, batch),
+      },
+      attrs: {heads: keyHeads * group, keyHeads, epsilon: 1e-5},
+    },
     [tf.BatchMatMul]: {
       inputs: {a: f(2, 3, 4), b: f(2, 5, 4)},
       attrs: {transposeA: false, transposeB: true},

@@ -131,6 +131,21 @@ function block(sizes: Sizes): void {
   run(llama.OwLoreBlockGrad, {...inputs, ...named(results, ...outputs, ...weights), dy}, attrs);
 }
 
+function decodeBlock(sizes: Sizes): void {
+  const {batch, length, hidden, heads, keyHeads} = sizes;
+  const width = hidden / heads;
+  const past = (positions: number): tf.Tensor => random(batch, keyHeads, positions, width);
+  const inputs: Inputs = {
+    ...attentionSublayerInputs(sizes),
+    ...mlpInputs(sizes),
+    ...{x: random(batch, 1, hidden), mlpNorm: random(hidden)},
+    ...{cos: random(1, width / 2), sin: random(1, width / 2)},
+    ...{keys: past(length), values: past(length), recentKeys: past(2), recentValues: past(2)},
+    padding: counting(batch, length),
+  };
+  run(llama.OwLoreDecodeBlock, inputs, {heads, keyHeads, epsilon});
+}
+
 function rmsNorm(sizes: Sizes): void {
   const x = random(rows(sizes), sizes.hidden);
   const weight = random(sizes.hidden);
@@ -264,6 +279,7 @@ const cases: Readonly<Record<string, (sizes: Sizes) => unknown>> = {
   [llama.OwLoreMlpSublayerGrad]: mlpSublayer,
   [llama.OwLoreBlock]: block,
   [llama.OwLoreBlockGrad]: block,
+  [llama.OwLoreDecodeBlock]: decodeBlock,
 };
 
 const [backend, seconds] = process.argv.slice(2) as [BackendName, string];

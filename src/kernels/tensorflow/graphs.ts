@@ -24,7 +24,13 @@ interface Usage {
   loaded?: LoadedGraph;
 }
 
-/** What tells a kernel's usages apart, as plain JSON. */
+/**
+ * By input the axis of which a kernel may have any length in the same graph: no constant that it makes depends on that length, nor
+ * does the choice of its ops.
+ */
+export type FreeAxes = Readonly<Record<string, number>>;
+
+/** What tells a kernel's usages apart, as plain JSON; a free axis has the length −1. */
 interface UsageKey {
   inputs: Array<[name: string, dtype: number, shape: readonly number[]]>;
   attrs: unknown;
@@ -48,6 +54,7 @@ export interface GraphsHistory {
  */
 export class KernelGraphs {
   private readonly kernels = new Map<string, NativeKernel<unknown>>();
+  private readonly freeAxes = new Map<string, FreeAxes>();
   private readonly usages = new Map<string, Map<string, Usage>>();
   /** Usages with a graph that is not loaded yet. They are loaded together, because TensorFlow logs the loading of each model. */
   private waiting: Usage[] = [];
@@ -57,8 +64,12 @@ export class KernelGraphs {
   constructor(private readonly runsBefore = RUNS_BEFORE_GRAPH) {}
 
   /** Turns a kernel into a function that tfjs can register. A history knows the kernel by its name. */
-  kernelFunc<Attrs>(name: string, kernel: NativeKernel<Attrs>): tf.KernelFunc {
-    const run = this.runner(name, kernel);
+  kernelFunc<Attrs>(
+    name: string,
+    kernel: NativeKernel<Attrs>,
+    freeAxes: FreeAxes = {},
+  ): tf.KernelFunc {
+    const run = this.runner(name, kernel, freeAxes);
     return ({inputs, backend, attrs}) => {
       const native = backend as NodeBackend;
       const results = run(native, nativeInputs(native, inputs), attrs as Attrs);
@@ -67,8 +78,13 @@ export class KernelGraphs {
   }
 
   /** A function that runs a kernel; its inputs are float32 or int32. */
-  runner<Attrs>(name: string, kernel: NativeKernel<Attrs>): KernelRunner<Attrs> {
+  runner<Attrs>(
+    name: string,
+    kernel: NativeKernel<Attrs>,
+    freeAxes: FreeAxes = {},
+  ): KernelRunner<Attrs> {
     this.kernels.set(name, kernel as NativeKernel<unknown>);
+    this.freeAxes.set(name, freeAxes);
     return (backend, inputs, attrs) => this.run(backend, name, inputs, attrs);
   }
 
@@ -123,8 +139,9 @@ export class KernelGraphs {
     if (this.isRefused || backend.isUsingGpuDevice) {
       return runOps(kernel, new NativeOps(backend), inputs, attrs);
     }
+    const shapes = shapesOf(inputs, this.freeAxes.get(name)!);
     const usage = this.usageOf(name, {
-      inputs: Object.entries(inputs).map(([input, {dtype, shape}]) => [input, dtype, shape]),
+      inputs: Object.entries(inputs).map(([input, {dtype}]) => [input, dtype, shapes[input]!]),
       attrs,
     });
     if (usage.graph) this.loadWaiting(backend);
@@ -132,7 +149,7 @@ export class KernelGraphs {
     const wasGraph = usage.runs >= this.runsBefore;
     if (!wasGraph) usage.runs++;
     if (usage.runs < this.runsBefore) return runOps(kernel, new NativeOps(backend), inputs, attrs);
-    const ops = new RecordingOps(backend, inputs);
+    const ops = new RecordingOps(backend, inputs, shapes);
     const record = (): Native[] => {
       const results = runOps(kernel, ops, ops.inputs, attrs);
       usage.graph = ops.graphOf(results);
@@ -185,6 +202,15 @@ export class KernelGraphs {
     }
     for (const usage of waiting) usage.graph = undefined;
   }
+}
+
+/** The shapes of the inputs in a graph. */
+function shapesOf(inputs: NativeInputs, freeAxes: FreeAxes): Record<string, readonly number[]> {
+  const entries = Object.entries(inputs).map(([name, {shape}]) => {
+    const free = freeAxes[name];
+    return [name, free === undefined ? shape : shape.map((n, axis) => (axis === free ? -1 : n))];
+  });
+  return Object.fromEntries(entries) as Record<string, readonly number[]>;
 }
 
 function runGraph({model, inputs, outputs}: LoadedGraph, tensors: NativeInputs): Native[] {

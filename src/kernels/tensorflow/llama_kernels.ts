@@ -7,6 +7,7 @@ import {
   OwLoreBlockGrad,
   OwLoreCrossEntropy,
   OwLoreCrossEntropyGrad,
+  OwLoreDecodeBlock,
   OwLoreMlpSublayer,
   OwLoreMlpSublayerGrad,
   OwLoreRMSNorm,
@@ -18,6 +19,7 @@ import type {KernelMaker} from '../replacement';
 import {attention, attentionGrad} from './attention';
 import {block, blockGrad} from './block';
 import {crossEntropy, crossEntropyGrad} from './cross_entropy';
+import {DECODE_FREE_AXES, decodeBlock} from './decode_block';
 import type {KernelGraphs} from './graphs';
 import {rmsNorm, rmsNormGrad} from './rms_norm';
 import {attentionSublayer, attentionSublayerGrad, mlpSublayer, mlpSublayerGrad} from './sublayers';
@@ -37,6 +39,7 @@ export function llamaKernels(graphs: KernelGraphs): Record<string, KernelMaker> 
     [OwLoreMlpSublayerGrad]: () => graphs.kernelFunc(OwLoreMlpSublayerGrad, mlpSublayerGrad),
     [OwLoreBlock]: () => graphs.kernelFunc(OwLoreBlock, block),
     [OwLoreBlockGrad]: () => graphs.kernelFunc(OwLoreBlockGrad, blockGrad),
+    [OwLoreDecodeBlock]: () => graphs.kernelFunc(OwLoreDecodeBlock, decodeBlock, DECODE_FREE_AXES),
     [OwLoreCrossEntropy]: () => graphs.kernelFunc(OwLoreCrossEntropy, crossEntropy),
     [OwLoreCrossEntropyGrad]: () => graphs.kernelFunc(OwLoreCrossEntropyGrad, crossEntropyGrad),
     [OwLoreSwiGLU]: () => graphs.kernelFunc(OwLoreSwiGLU, swiglu),

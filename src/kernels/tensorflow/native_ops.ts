@@ -93,6 +93,11 @@ export class NativeOps {
     this.int32 = new NativeType(TF_INT32);
   }
 
+  /** Whether one product is safe, however long its inner size is; otherwise the length decides how many there are. */
+  get isAnyProductSafe(): boolean {
+    return this.longestInner === Infinity || this.backend.isUsingGpuDevice;
+  }
+
   /** Runs `f` and frees all tensors that it made except those that it returns, which belong to the surrounding scope. */
   scope<T>(f: () => T): T {
     const outer = this.made;
@@ -187,7 +192,14 @@ export class NativeOps {
       innerSize(a, transposeA) <= SHORT ||
       [...a.shape, ...b.shape].includes(1) ||
       this.backend.isUsingGpuDevice;
-    // With the second one transposed the other op is faster.
+    const isRow = a.shape.length === 2 && a.shape[transposeA ? 1 : 0] === 1;
+    // A row times bᵀ is computed as b times a column, which reads b in its order; with more rows the other op is faster.
+    if (transposeB && isRow && isSafe) {
+      const column = this.run('MatMul', [b, a], {
+        ...{T: this.float32, transpose_a: false, transpose_b: !transposeA},
+      });
+      return this.reshape(column, [1, b.shape[0]!]);
+    }
     if (transposeB || !isSafe) return this.batchMatMul(a, b, transposeA, transposeB);
     const attributes = {T: this.float32, transpose_a: transposeA, transpose_b: transposeB};
     return this.run('MatMul', [a, b], attributes);

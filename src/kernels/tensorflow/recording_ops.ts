@@ -11,7 +11,7 @@ export interface GraphNode {
   value?: {values: Float32Array | Int32Array; shape: readonly number[]};
 }
 
-/** A computation: from placeholders of fixed shapes to nodes with one output each. */
+/** A computation: from placeholders to nodes with one output each. */
 export interface Graph {
   inputs: GraphNode[];
   outputs: GraphNode[];
@@ -24,12 +24,17 @@ export class RecordingOps extends NativeOps {
   private readonly sources = new Map<Native, GraphNode['inputs'][number]>();
   private readonly placeholders: GraphNode[];
 
-  constructor(backend: NodeBackend, inputs: NativeInputs) {
+  /** @param shapes Those of the inputs in the graph, where −1 stands for any length. */
+  constructor(
+    backend: NodeBackend,
+    inputs: NativeInputs,
+    shapes: Readonly<Record<string, readonly number[]>>,
+  ) {
     super(backend);
     const apart = Object.entries(inputs).map(([name, x]) => [name, {...x}] as const);
     this.inputs = Object.fromEntries(apart);
-    this.placeholders = apart.map(([, x]) => {
-      const attributes = {dtype: new NativeType(x.dtype), shape: x.shape};
+    this.placeholders = apart.map(([name, x]) => {
+      const attributes = {dtype: new NativeType(x.dtype), shape: shapes[name]!};
       return this.keep({op: 'Placeholder', inputs: [], attributes}, [x]);
     });
   }

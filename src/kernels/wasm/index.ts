@@ -27,6 +27,7 @@ import {simdAdam} from './simd_adam';
 import {simdFusedMatMul} from './simd_fused_mat_mul';
 import {isForModule, simdBatchMatMul} from './simd_mat_mul';
 import {simdAttention, simdAttentionGrad} from './simd_attention';
+import {simdDecodeBlock} from './simd_decode_block';
 import {simdCrossEntropy, simdCrossEntropyGrad} from './simd_cross_entropy';
 import {simdCountAbove, simdMagnitudeSums} from './simd_magnitudes';
 import {attach, simdModule, switchModule, type SimdModule} from './simd_module';
@@ -75,6 +76,7 @@ const FUSED_KERNELS: ReadonlyArray<
   [fused.OwLoreCrossEntropyGrad, simdCrossEntropyGrad],
   [fused.OwLoreAttention, simdAttention],
   [fused.OwLoreAttentionGrad, simdAttentionGrad],
+  [fused.OwLoreDecodeBlock, simdDecodeBlock],
   [OwLoreAdam, simdAdam],
   [OwLoreMagnitudeSums, simdMagnitudeSums],
   [OwLoreCountAbove, simdCountAbove],

@@ -91,3 +91,14 @@ export function renamed(
 export function withShape(x: tf.TensorInfo, shape: number[]): tf.TensorInfo {
   return {dataId: x.dataId, shape, dtype: x.dtype};
 }
+
+/** Calls `use` with the address of memory that is freed afterwards. */
+export function withWorkspace(
+  backend: BackendWasm,
+  bytes: number,
+  use: (address: number) => void,
+): void {
+  const memory = allocate(backend, [bytes / 4]);
+  use(addressOf(backend, memory));
+  backend.disposeData(memory.dataId);
+}

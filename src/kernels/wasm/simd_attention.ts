@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 import type {OwLoreAttentionAttrs, OwLoreAttentionGradAttrs} from '../llama_kernel_names';
-import {addressOf, allocate, callKernel, type KernelArgs} from './kernel';
+import {addressOf, allocate, callKernel, withWorkspace, type KernelArgs} from './kernel';
 import type {SimdModule} from './simd_module';
 
 /** How queries and keys lie in memory. */
@@ -174,11 +174,4 @@ function forEachKeyHead(
       f(b * length * queryStep + head * group * ofHead, b * length * keyStep + head * ofHead);
     }
   }
-}
-
-/** Calls `use` with the address of memory that is freed afterwards. */
-function withWorkspace(backend: BackendWasm, bytes: number, use: (address: number) => void): void {
-  const memory = allocate(backend, [bytes / 4]);
-  use(addressOf(backend, memory));
-  backend.disposeData(memory.dataId);
 }

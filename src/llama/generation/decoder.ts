@@ -4,7 +4,15 @@ import {LlamaBlock} from '../block';
 import {LlamaEmbedding} from '../embedding';
 import {LlamaHead} from '../head';
 import {RMSNorm} from '../rms_norm';
+import {RotaryTables} from '../rotary';
 import {KeyValueCache} from './key_value_cache';
+
+/** What a block reads beside its input to go on with the rows of a decoder: keyword arguments of its layer. */
+export interface DecodeState {
+  cache: KeyValueCache;
+  /** For all blocks. */
+  tables: RotaryTables;
+}
 
 /** The layers of a model of `createLlama`. */
 interface LlamaLayers {
@@ -101,21 +109,26 @@ export class Decoder {
   /** What the last block makes of the next tokens of each row, `[rows, seq, hidden]`. */
   private hiddenAfter(ids: ReadonlyArray<readonly number[]>): tf.Tensor {
     const {embedding, blocks} = this.layers;
-    return tf.tidy(() => {
-      let hidden = apply(embedding, tf.tensor2d(ids as number[][], undefined, 'int32'));
-      blocks.forEach((block, i) => {
-        const before = hidden;
-        // what a block makes is freed before the next one runs
-        hidden = tf.tidy(() => apply(block, before, {cache: this.caches[i]!}));
-        before.dispose();
+    const tables = new RotaryTables();
+    try {
+      return tf.tidy(() => {
+        let hidden = apply(embedding, tf.tensor2d(ids as number[][], undefined, 'int32'));
+        blocks.forEach((block, i) => {
+          const before = hidden;
+          // what a block makes is freed before the next one runs
+          hidden = tf.tidy(() => apply(block, before, {cache: this.caches[i]!, tables}));
+          before.dispose();
+        });
+        return hidden;
       });
-      return hidden;
-    });
+    } finally {
+      tables.dispose();
+    }
   }
 }
 
-function apply(layer: tfl.layers.Layer, x: tf.Tensor, kwargs?: {cache: KeyValueCache}): tf.Tensor {
-  return layer.apply(x, kwargs) as tf.Tensor;
+function apply(layer: tfl.layers.Layer, x: tf.Tensor, state?: DecodeState): tf.Tensor {
+  return layer.apply(x, state && {...state}) as tf.Tensor;
 }
 
 function layersOf(model: tfl.LayersModel): LlamaLayers {

@@ -12,6 +12,7 @@ import {backends, defaultBackend} from '../../support/backends';
 import * as composed from '../../../tools/composed';
 import {numbered, runAdam, type AdamNumbers} from '../run_adam';
 import {anyAttention, attentionOf, expectSameAttention} from '../attention_cases';
+import {decodeBlockCases, expectSameDecodeBlock} from '../decode_block_cases';
 import {expectSameRMSNorm} from '../rms_norm_cases';
 import {expectSameSwiGLU} from '../swiglu_cases';
 import {
@@ -253,6 +254,12 @@ const backend = 'tensorflow';
             },
           ),
           fuzz(runsWithAttention),
+        ));
+
+      it('the next position of a block', () =>
+        fc.assert(
+          fc.asyncProperty(decodeBlockCases, (given) => expectSameDecodeBlock(given, run, backend)),
+          fuzz(25),
         ));
 
       it('cross-entropy and its gradient', () =>

@@ -141,6 +141,25 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
     expect(calls.slice(5)).to.deep.equal(['deleteSavedModel']);
   });
 
+  it('has one graph for all lengths of a free axis', () => {
+    // nothing in it depends on the length
+    const joined: NativeKernel<object> = (ops, {a, b}) => ops.concat([a!, b!], 0);
+    const func = graphs.kernelFunc('joined', joined, {a: 0});
+    const lengths = (a: number, b: number): number[] =>
+      tf.tidy(() => {
+        const inputs = {a: tf.ones([a, 2]), b: tf.fill([b, 2], 3)};
+        const [result] = func({inputs, attrs: {}, backend}) as tf.Tensor[];
+        const values = Array.from(result!.dataSync());
+        return [1, 3].map((value) => values.filter((x) => x === value).length / 2);
+      });
+    for (let a = 0; a < 2 * RUNS_BEFORE; a++) expect(lengths(a, 2)).to.deep.equal([a, 2]);
+    const [load, run] = ['loadSavedModel', 'runSavedModel'];
+    expect(calls).to.deep.equal([load, ...Array<string>(RUNS_BEFORE).fill(run)]);
+    // of another input it is fixed
+    expect(lengths(1, 3)).to.deep.equal([1, 3]);
+    expect(calls).to.have.length(1 + RUNS_BEFORE);
+  });
+
   it('forgets the shapes that were used longest ago', () => {
     for (let size = 1; size <= 40; size++) {
       for (let run = 0; run < RUNS_BEFORE + 1; run++) compute(size);

@@ -7,6 +7,7 @@ import {installKernels, uninstallKernels} from '../../../src/kernels/wasm';
 import * as composed from '../../../tools/composed';
 import {runAdam} from '../run_adam';
 import {anyAttention, attentionGradients, expectSameAttention} from '../attention_cases';
+import {decodeBlockCases, expectSameDecodeBlock} from '../decode_block_cases';
 import {expectSameRMSNorm} from '../rms_norm_cases';
 import {expectSameSwiGLU} from '../swiglu_cases';
 import {
@@ -84,6 +85,12 @@ function testFusedKernels(): void {
       });
     });
   });
+
+  it('the next position of a block', () =>
+    fc.assert(
+      fc.asyncProperty(decodeBlockCases, (given) => expectSameDecodeBlock(given, run, 'wasm')),
+      fuzz(60),
+    ));
 
   it('cross-entropy and its gradient', () =>
     fc.assert(
@@ -434,8 +441,8 @@ function testFusedKernels(): void {
   it('are there with the module only', async () => {
     const {OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums, OwLoreUnpackBfloat16} = names;
     const own = [OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums, OwLoreUnpackBfloat16];
-    // a block, or half of one, as one kernel is TensorFlow's
-    const ofLlama = Object.values(fused).filter((name) => !/Sublayer|Block/.test(name));
+    // in training, a block, or half of one, as one kernel is TensorFlow's
+    const ofLlama = Object.values(fused).filter((name) => !/Sublayer|OwLoreBlock/.test(name));
     const all = [...ofLlama, ...own];
     expect(all.filter((name) => !tf.getKernel(name, 'wasm'))).to.deep.equal([]);
     uninstallKernels();

@@ -5,7 +5,7 @@
 import {expRow} from './exp';
 import {filledUp, PACK_SLACK, packLeft, packRight} from './pack';
 import {rotateRows} from './rotary';
-import {rowMax, scaleRow} from './softmax';
+import {rowMax, scaleOf, scaleRow} from './softmax';
 import {multiplyPanels, TILE_BYTES, TILE_COLUMNS} from './tile';
 import {multiplyAdd, offset, sumOf} from './vector';
 
@@ -327,9 +327,4 @@ function sumOverQueries(
     const sum = sums + row * <usize>key;
     multiplyPanels(count, width, seeing, left, visible, panel, PANEL_ROW, sum, row, true, edge);
   }
-}
-
-/** `1 / √width`. */
-function scaleOf(width: i32): f32 {
-  return 1 / sqrt<f32>(<f32>width);
 }

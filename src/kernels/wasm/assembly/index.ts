@@ -7,6 +7,7 @@ export {addBias, sumRows} from './bias';
 export {addSegments} from './segments';
 export {attend, attendGradient, attentionBytes, attentionGradientBytes} from './attention';
 export {crossEntropy, crossEntropyGradient} from './cross_entropy';
+export {attendLast, attendLastBytes, copy} from './decode';
 export {multiply} from './gemm';
 export {countAbove, magnitudeSums} from './magnitudes';
 export {rmsNorm, rmsNormGradient} from './rms_norm';

@@ -21,3 +21,8 @@ export function scaleRow(x: usize, width: i32, factor: f32): void {
     storeUpTo(x + offset(i), f32x4.mul(loadUpTo(x + offset(i), left), factors), left);
   }
 }
+
+/** `1 / √width`, the factor of the products of queries and keys. */
+export function scaleOf(width: i32): f32 {
+  return 1 / sqrt<f32>(<f32>width);
+}
