@@ -84,6 +84,16 @@ const kernels: Run[] = [
     attrs: {heads: 2, keyHeads: 2, ofKernels: true},
   },
   {
+    name: fused.OwLoreDecodeBlock,
+    inputs: {
+      ...{x: [2, 1, 6], norm: [6], q: [6, 8], k: [6, 4], v: [6, 4], o: [8, 6]},
+      ...{mlpNorm: [6], gate: [6, 10], up: [6, 10], down: [10, 6], cos: [1, 2], sin: [1, 2]},
+      ...{keys: [2, 1, 3, 4], values: [2, 1, 3, 4]},
+      ...{recentKeys: [2, 1, 1, 4], recentValues: [2, 1, 1, 4]},
+    },
+    attrs: {heads: 2, keyHeads: 1, epsilon: 1e-5},
+  },
+  {
     name: OwLoreAdam,
     inputs: {
       ...{variable0: [6, 4], first0: [2, 4], second0: [2, 4], gradient0: [2, 4]},
