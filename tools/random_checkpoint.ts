@@ -39,6 +39,42 @@ export const smolLM2 = {
   vocab_size: 49152,
 } as const satisfies ConfigJson;
 
+/** The shape of Llama-3.2-1B, 1.24 billion parameters, after `config.json` of `meta-llama/Llama-3.2-1B` on the Hugging Face Hub. */
+export const llama32of1B = {
+  architectures: ['LlamaForCausalLM'],
+  attention_bias: false,
+  attention_dropout: 0,
+  bos_token_id: 128000,
+  eos_token_id: 128001,
+  head_dim: 64,
+  hidden_act: 'silu',
+  hidden_size: 2048,
+  initializer_range: 0.02,
+  intermediate_size: 8192,
+  max_position_embeddings: 131072,
+  mlp_bias: false,
+  model_type: 'llama',
+  num_attention_heads: 32,
+  num_hidden_layers: 16,
+  num_key_value_heads: 8,
+  pretraining_tp: 1,
+  rms_norm_eps: 1e-5,
+  rope_scaling: {
+    factor: 32,
+    high_freq_factor: 4,
+    low_freq_factor: 1,
+    original_max_position_embeddings: 8192,
+    rope_type: 'llama3',
+  },
+  rope_theta: 500000,
+  tie_word_embeddings: true,
+  use_cache: true,
+  vocab_size: 128256,
+} as const satisfies ConfigJson;
+
+/** Numbers that are drawn and written at a time; even, because two are drawn together. */
+const PIECE = 2 ** 22;
+
 export interface RandomCheckpointOptions {
   /** Default `'BF16'`, in which checkpoints are published. */
   dtype?: FloatType;
@@ -58,7 +94,7 @@ const torchNames: Readonly<Record<FloatType, string>> = {
 };
 
 /**
- * Writes `config.json` and `model.safetensors`, one tensor after the other: matrices from a normal distribution of the
+ * Writes `config.json` and `model.safetensors`, piece by piece: matrices from a normal distribution of the
  * deviation `initializer_range`, norms of ones, biases of zeros.
  *
  * @param folder made where there is none; files of the same names are overwritten.
@@ -84,10 +120,13 @@ export function writeRandomCheckpoint(
     const entries = weights.map(({name, shape}) => ({name, shape, dtype}));
     writeSync(file, serializeHeader(entries, {format: 'pt'}));
     for (const {name, shape} of weights) {
-      const values = new Float32Array(elements(shape));
-      if (shape.length > 1) drawNormal(values, model.initializerRange, random);
-      else if (name.endsWith('norm.weight')) values.fill(1);
-      writeSync(file, encode(values, dtype));
+      const size = elements(shape);
+      for (let at = 0; at < size; at += PIECE) {
+        const values = new Float32Array(Math.min(PIECE, size - at));
+        if (shape.length > 1) drawNormal(values, model.initializerRange, random);
+        else if (name.endsWith('norm.weight')) values.fill(1);
+        writeSync(file, encode(values, dtype));
+      }
     }
   } finally {
     closeSync(file);

@@ -4,6 +4,7 @@
  *
  *   npm run bench:embedding -- --model <folder> --data <jsonl>
  *   npm run bench:embedding -- --model <folder> --data <jsonl> --steps 40 --modes low-rank,frozen --backend wasm
+ *   npm run bench:embedding -- --model <folder> --data <jsonl> --frozen F32,BF16
  *
  * OwLore with 5 blocks on at rank 128, batches of 4 sequences of 128 tokens, uniform scores. A step's peak is of tensors, the
  * resident memory the process's highest, with loading, saving and evaluation.
@@ -24,6 +25,8 @@ const {values} = parseArgs({
     model: {type: 'string'},
     data: {type: 'string'},
     modes: {type: 'string', default: 'full,low-rank,frozen'},
+    /** How weights are kept that do not train. */
+    frozen: {type: 'string', default: 'F32'},
     backend: {type: 'string', default: 'tensorflow'},
     steps: {type: 'string', default: '10'},
     seed: {type: 'string', default: '0'},
@@ -38,9 +41,15 @@ if (values.model === undefined || values.data === undefined) {
   throw new Error('give --model, the folder of a model, and --data, a jsonl file of texts');
 }
 
-console.log('| embedding | peak of a step, MB | resident, MB | s a step | held-out loss |');
-console.log('| --------- | ------------------ | ------------ | -------- | ------------- |');
-for (const mode of values.modes.split(',')) console.log(await measure(mode));
+console.log(
+  '| embedding | frozen | peak of a step, MB | resident, MB | s a step | held-out loss |',
+);
+console.log(
+  '| --------- | ------ | ------------------ | ------------ | -------- | ------------- |',
+);
+for (const frozen of values.frozen.split(',')) {
+  for (const mode of values.modes.split(',')) console.log(await measure(mode, frozen));
+}
 
 interface Entry {
   event: string;
@@ -49,10 +58,10 @@ interface Entry {
   peakBytes: number;
 }
 
-async function measure(mode: string): Promise<string> {
+async function measure(mode: string, frozen: string): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'owlore-embedding-'));
   try {
-    const resident = await finetune(mode, join(folder, 'run'));
+    const resident = await finetune(mode, frozen, join(folder, 'run'));
     const log = readFileSync(join(folder, 'run', 'log.jsonl'), 'utf8')
       .trim()
       .split('\n');
@@ -62,7 +71,7 @@ async function measure(mode: string): Promise<string> {
     const peak = Math.max(...steps.map(({peakBytes}) => peakBytes));
     const seconds = median(steps.slice(1).map((step) => step.seconds));
     const losses = `${heldOut[0]!.toFixed(4)} → ${heldOut.at(-1)!.toFixed(4)}`;
-    const cells = [mode, (peak / MB).toFixed(0), (resident / MB).toFixed(0), seconds.toFixed(2), losses]; // prettier-ignore
+    const cells = [mode, frozen, (peak / MB).toFixed(0), (resident / MB).toFixed(0), seconds.toFixed(2), losses]; // prettier-ignore
     return `| ${cells.join(' | ')} |`;
   } finally {
     rmSync(folder, {recursive: true, force: true});
@@ -70,13 +79,13 @@ async function measure(mode: string): Promise<string> {
 }
 
 /** Runs the command line; gives its most resident memory. */
-async function finetune(mode: string, output: string): Promise<number> {
+async function finetune(mode: string, frozen: string, output: string): Promise<number> {
   const {model, data, steps, backend, program, seed} = values;
   const given = {
     ...{model, data, output, steps, backend, seed},
     ...{gamma: '5', rank: '128', interval: '10', scores: 'uniform', schedule: 'constant'},
     ...{'batch-size': '4', 'max-length': '128', 'validation-split': '0.01'},
-    embedding: mode,
+    ...{embedding: mode, frozen},
     'evaluate-every': steps,
   };
   const args = Object.entries(given).flatMap(([name, value]) => [`--${name}`, value!]);
