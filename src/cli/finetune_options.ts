@@ -140,7 +140,7 @@ export const finetuneOptions = {
       owloreDefaults.checkpoint,
     ),
     frozen: choice<'F32' | 'BF16', 'F32'>(
-      'how the matrices of blocks are kept while these do not train; BF16: in half of the memory',
+      'how matrices are kept while they do not train; BF16: in half of the memory',
       frozenTypes,
       'F32',
     ),

@@ -45,6 +45,18 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
     }
   },
   [llama.OwLoreDecodeBlock]: decodeBlock,
+  [llama.OwLoreUnpackWindow]: (given) => {
+    const [rows, columns] = packedMatrix(given);
+    const [begin, shape] = [given.sizes('begin', 2), given.sizes('shape', 2)];
+    if (begin[0]! + shape[0]! <= rows && begin[1]! + shape[1]! <= columns) return;
+    given.fail(
+      `begin + shape must be within the matrix [${rows}, ${columns}]; got [${begin.join()}] + [${shape.join()}]`,
+    );
+  },
+  [llama.OwLoreUnpackRows]: (given) => {
+    packedMatrix(given);
+    given.shape('ids', 'int32');
+  },
 };
 
 /** Rows of at least one number, and a weight for each place in a row. */
@@ -155,4 +167,11 @@ function decodeBlock(given: KernelArguments): void {
     given.match(values, given.match(keys, [rows, keyHeads, null, width]));
   }
   if (given.has('padding')) given.match('padding', [rows], 'int32');
+}
+
+/** The sizes of a packed matrix of the attribute `columns`. */
+function packedMatrix(given: KernelArguments): [rows: number, columns: number] {
+  const columns = given.integer('columns', 1);
+  const [words] = given.match('packed', [null], 'int32') as [number];
+  return [Math.floor((2 * words) / columns), columns];
 }

@@ -143,3 +143,23 @@ export interface OwLoreDecodeBlockAttrs extends OwLoreRMSNormAttrs {
   heads: number;
   keyHeads: number;
 }
+
+/**
+ * A part of a matrix [rows, columns] that is packed row by row as `OwLoreUnpackBfloat16` takes it, as float32, without the
+ * rest: `shape[0]` rows and `shape[1]` columns from the entry `begin` on.
+ */
+export const OwLoreUnpackWindow = 'OwLoreUnpackWindow';
+export interface OwLoreUnpackWindowAttrs {
+  columns: number;
+  begin: [row: number, column: number];
+  shape: [rows: number, columns: number];
+}
+
+/**
+ * Rows of such a matrix as float32: for `ids`, int32 of any shape, […, columns]. A backend that can be read within a step throws if
+ * an id is not that of a row.
+ */
+export const OwLoreUnpackRows = 'OwLoreUnpackRows';
+export interface OwLoreUnpackRowsAttrs {
+  columns: number;
+}

@@ -77,9 +77,9 @@ export interface LlamaConfig {
   /** Whether the head is the transposed embedding, without a weight of its own; default false. */
   tieWordEmbeddings?: boolean;
   /**
-   * Whether the loss applies the head in training, to some positions at a time, so that the logits
-   * of a batch never exist together; default false. Worth it where `vocabSize` is many times
-   * `hiddenSize`; it costs one more product with the head. In `fit`, and wherever the model is called
+   * Whether the loss applies the head in training, so that the logits of a batch never exist together;
+   * default false. Worth it where `vocabSize` is many times `hiddenSize`; where the gradient of the whole
+   * head is made, it costs one more product with the head. In `fit`, and wherever the model is called
    * with `{training: true}`, only `sparseCrossEntropy` can then use the output: no other loss, and no
    * metric in `compile`.
    */

@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type {PackedMatrix} from '../packed/packed_matrix';
 
 /** The linear map from hidden states to logits. */
 export interface HeadKernel {
   /** `[hidden, vocab]`, or `[vocab, hidden]` where `transposed`. */
-  kernel: tf.Tensor;
+  kernel: tf.Tensor | PackedMatrix;
   transposed: boolean;
 }
 
@@ -17,6 +18,11 @@ export function deferHead(hidden: tf.Tensor, head: HeadKernel): tf.Tensor {
   const output = tf.reshape(hidden, hidden.shape);
   heads.set(output, head);
   return output;
+}
+
+/** Whether a call of the head's layer leaves it to the loss: in training, if the model is made so, and where `kwargs` ask for it. */
+export function isDeferred(headInLoss: boolean, kwargs: Record<string, unknown>): boolean {
+  return kwargs['deferHead'] === true || (headInLoss && kwargs['training'] === true);
 }
 
 /** The head that must still be applied to a model's output; undefined for logits. */

@@ -1,10 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import {matrixOf} from '../packed/packed_matrix';
 import type {ResolvedConfig} from './config';
-import {deferHead} from './deferred_head';
+import {deferHead, isDeferred} from './deferred_head';
 import {checkIds} from './ids';
 import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit} from './layer';
-import {linear} from './linear';
+import {headLogits} from './head_pieces';
 import {lookUp} from './look_up';
 import {pick} from './pick';
 
@@ -47,6 +48,7 @@ export class LlamaEmbedding extends tfl.layers.Layer {
     const {vocabSize, hiddenSize} = this.args;
     const initializer = weightInitializer(this.args, {name: 'weight', kind: 'embedding'});
     this.weight = this.addWeight('weight', [vocabSize, hiddenSize], 'float32', initializer);
+    this.args.onKernel?.(`${this.name}.weight`, this.weight);
     super.build(inputShape);
   }
 
@@ -62,9 +64,8 @@ export class LlamaEmbedding extends tfl.layers.Layer {
       const x = onlyInput(inputs);
       const {maxPositionEmbeddings, headInLoss, scale} = this.args;
       if (x.rank === 3) {
-        const kernel = this.weight.read();
-        const defer = headInLoss && kwargs['training'] === true;
-        return defer ? deferHead(x, {kernel, transposed: true}) : linear(x, kernel, true);
+        const head = {kernel: matrixOf(this.weight), transposed: true};
+        return isDeferred(headInLoss, kwargs) ? deferHead(x, head) : headLogits(x, head);
       }
       if (x.shape[1]! > maxPositionEmbeddings) {
         throw new Error(
@@ -74,7 +75,7 @@ export class LlamaEmbedding extends tfl.layers.Layer {
       }
       const {vocabSize: vocab} = this.args;
       checkIds(x, {owner: `${this.name}: token ids`, vocab, allowsNegative: false});
-      const hidden = lookUp(this.weight.read(), tf.cast(x, 'int32'));
+      const hidden = lookUp(matrixOf(this.weight), tf.cast(x, 'int32'));
       return scale === 1 ? hidden : tf.mul(hidden, scale);
     });
   }

@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {deferHead} from './deferred_head';
+import {matrixOf} from '../packed/packed_matrix';
+import {deferHead, isDeferred} from './deferred_head';
+import {headLogits} from './head_pieces';
 import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit} from './layer';
-import {linear} from './linear';
 
 export interface LlamaHeadArgs extends LayerArgs, WeightInit {
   vocabSize: number;
@@ -34,6 +35,7 @@ export class LlamaHead extends tfl.layers.Layer {
     const shape = [onlyShape(inputShape).at(-1)!, this.args.vocabSize];
     const initializer = weightInitializer(this.args, {name: 'weight', kind: 'kernel'});
     this.weight = this.addWeight('weight', shape, 'float32', initializer);
+    this.args.onKernel?.(`${this.name}.weight`, this.weight);
     super.build(inputShape);
   }
 
@@ -44,9 +46,9 @@ export class LlamaHead extends tfl.layers.Layer {
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Record<string, unknown>): tf.Tensor {
     return tf.tidy(() => {
       this.invokeCallHook(inputs, kwargs);
-      const [x, kernel] = [onlyInput(inputs), this.weight.read()];
-      const defer = this.args.headInLoss && kwargs['training'] === true;
-      return defer ? deferHead(x, {kernel, transposed: false}) : linear(x, kernel);
+      const x = onlyInput(inputs);
+      const head = {kernel: matrixOf(this.weight), transposed: false};
+      return isDeferred(this.args.headInLoss, kwargs) ? deferHead(x, head) : headLogits(x, head);
     });
   }
 

@@ -1,18 +1,20 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {isRecording, needsGradient, termAxisOf} from '../tape/recording';
+import {isInGradient} from '../tfjs/engine';
 import {inChunks} from './chunks';
 import {customOp} from './custom_op';
 import type {HeadKernel} from './deferred_head';
-import {CHUNK_SIZE, lossGradients, readTargets, sumOfLosses} from './row_losses';
-import {headGradient} from './vocabulary_gradient';
-import {termAxisOf} from '../tape/recording';
+import {vocabularyOf} from './head_pieces';
+import {lossOverVocabulary} from './loss_over_vocabulary';
+import {CHUNK_SIZE, lossGradients, readTargets, sumOfLosses, type Targets} from './row_losses';
 
 /** The logits of a chunk are at most this part of the head's kernel, where that is large. */
 const PART_OF_KERNEL = 1 / 4;
 
 /**
- * Head and mean cross-entropy in one: the logits of some rows at a time, and again for the gradient
- * (as Liger Kernel's fused linear cross-entropy, Hsu et al. 2024). All logits of a batch together
- * can be larger than the rest of a training step.
+ * Head and mean cross-entropy in one: only some logits exist at a time. All logits of a batch together can be larger than the rest
+ * of a training step. They are those of some rows where the kernel's gradient is made as a whole (as in Liger Kernel's fused linear
+ * cross-entropy, Hsu et al. 2024), and otherwise those of some tokens of the vocabulary.
  *
  * @param labels `[batch, seq, 1]` or `[batch, seq]`; negative ones are not counted.
  * @param hidden `[batch, seq, hidden]`.
@@ -20,43 +22,52 @@ const PART_OF_KERNEL = 1 / 4;
 export function headCrossEntropy(
   labels: tf.Tensor,
   hidden: tf.Tensor,
-  {kernel, transposed}: HeadKernel,
+  head: HeadKernel,
 ): tf.Scalar {
-  const width = hidden.shape.at(-1)!;
+  const perToken = tf.reshape<tf.Rank.R2>(hidden, [-1, hidden.shape.at(-1)!]);
+  const targets = readTargets(labels, perToken.shape[0], vocabularyOf(head));
+  const {kernel, transposed} = head;
+  const isWhole =
+    kernel instanceof tf.Tensor &&
+    (isRecording() || isInGradient()) &&
+    needsGradient(kernel) &&
+    termAxisOf(kernel) !== (transposed ? 0 : 1);
+  if (!isWhole) return lossOverVocabulary(perToken, targets, head);
+  return lossOverRows(perToken, targets, {kernel, transposed});
+}
+
+/** A head whose kernel is in float32. */
+interface FloatHead {
+  kernel: tf.Tensor;
+  transposed: boolean;
+}
+
+/** By the logits of some rows at a time, and again for the gradient. */
+function lossOverRows(perToken: tf.Tensor2D, targets: Targets, head: FloatHead): tf.Scalar {
+  const {kernel, transposed} = head;
+  const width = perToken.shape[1];
   const chunkSize = Math.max(CHUNK_SIZE, kernel.size * PART_OF_KERNEL);
   const rows = Math.max(1, Math.floor((chunkSize * width) / kernel.size));
-  const perToken = tf.reshape(hidden, [-1, width]);
-  const axis = transposed ? 0 : 1;
-  const vocab = kernel.shape[axis]!;
-  const inTerms = termAxisOf(kernel) === axis;
-  const {ids, weights} = readTargets(labels, perToken.shape[0], vocab);
+  const {ids, weights} = targets;
   return customOp({
     inputs: [perToken, kernel],
     kept: [perToken, kernel, ids, weights],
     forward: () =>
-      inChunks([perToken, ids, weights], rows, (x, y, w) => {
-        const logits = applyHead(x, {kernel, transposed});
-        return {summed: [sumOfLosses(logits, y, w)]};
-      }).summed[0]!,
+      inChunks([perToken, ids, weights], rows, (x, y, w) => ({
+        summed: [sumOfLosses(applyHead(x, head), y, w)],
+      })).summed[0]!,
     gradient: (dy, kept, [hiddenNeeded, kernelNeeded]) => {
       const [perToken, kernel, ids, weights] = kept as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
       const head = {kernel, transposed};
       const weighted = tf.mul(weights, dy);
       const {joined, summed} = inChunks([perToken, ids, weighted], rows, (x, y, w) => {
-        const [dLogits, logSumExp] = tf.tidy<[tf.Tensor, tf.Tensor[]]>(() => {
-          const logits = applyHead(x, head);
-          const sums = kernelNeeded && inTerms ? [tf.logSumExp(logits, -1)] : [];
-          return [lossGradients(logits, y, w), sums];
-        });
+        const dLogits = tf.tidy(() => lossGradients(applyHead(x, head), y, w));
         return {
-          joined: [...logSumExp, ...(hiddenNeeded ? [hiddenGradient(dLogits, head)] : [])],
-          summed: kernelNeeded && !inTerms ? [kernelGradient(dLogits, x, head)] : [],
+          joined: hiddenNeeded ? [hiddenGradient(dLogits, head)] : [],
+          summed: kernelNeeded ? [kernelGradient(dLogits, x, head)] : [],
         };
       });
-      const dHidden = hiddenNeeded ? joined.at(-1)! : null;
-      if (!kernelNeeded || !inTerms) return [dHidden, summed[0] ?? null];
-      const terms = {hidden: perToken, logSumExp: joined[0]!, labels: ids, weights: weighted};
-      return [dHidden, headGradient(kernel.shape as [number, number], axis, terms)];
+      return [joined[0] ?? null, summed[0] ?? null];
     },
   }) as tf.Scalar;
 }
@@ -67,20 +78,16 @@ export function headCrossEntropy(
  */
 
 /** Logits `[rows, vocab]` of hidden states `[rows, hidden]`. */
-function applyHead(hidden: tf.Tensor, {kernel, transposed}: HeadKernel): tf.Tensor {
+function applyHead(hidden: tf.Tensor, {kernel, transposed}: FloatHead): tf.Tensor {
   if (!transposed) return tf.matMul(hidden, kernel);
   return tf.transpose(tf.matMul(kernel, hidden, false, true));
 }
 
-function hiddenGradient(dLogits: tf.Tensor, {kernel, transposed}: HeadKernel): tf.Tensor {
+function hiddenGradient(dLogits: tf.Tensor, {kernel, transposed}: FloatHead): tf.Tensor {
   if (transposed) return tf.matMul(dLogits, kernel);
   return tf.transpose(tf.matMul(kernel, dLogits, false, true));
 }
 
-function kernelGradient(
-  dLogits: tf.Tensor,
-  hidden: tf.Tensor,
-  {transposed}: HeadKernel,
-): tf.Tensor {
+function kernelGradient(dLogits: tf.Tensor, hidden: tf.Tensor, {transposed}: FloatHead): tf.Tensor {
   return transposed ? tf.matMul(dLogits, hidden, true) : tf.matMul(hidden, dLogits, true);
 }

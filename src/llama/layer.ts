@@ -15,7 +15,7 @@ export interface WeightInit {
   unitOffset?: boolean;
   /** Gives the weights; nothing is drawn then. */
   given?: GivenWeights;
-  /** Called with each kernel of a block as soon as it has its weights, by its name in Hugging Face's checkpoints. */
+  /** Called with each matrix as soon as its layer has it, by its name in Hugging Face's checkpoints. */
   onKernel?: (name: string, weight: tfl.LayerVariable) => void;
 }
 

@@ -123,7 +123,12 @@ export function packHalves(halves: Uint16Array): tf.Tensor {
 export function unpacked(packed: tf.Tensor, shape: number[], name: string): tf.Tensor {
   const result = runKernel(OwLoreUnpackBfloat16, {packed}, {shape});
   if (result) return result[0]!;
-  throw new Error(
+  throw cannotWiden(name);
+}
+
+/** The error of a weight that is used on a backend without the kernels. */
+export function cannotWiden(name: string): Error {
+  return new Error(
     `tfjs-owlore: the weight '${name}' is kept as bfloat16 (loadLlama's option frozen: 'BF16'), which the backend ` +
       `'${tf.getBackend()}' cannot widen without this library's kernels; load the model for this backend`,
   );

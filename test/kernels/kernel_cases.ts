@@ -90,6 +90,14 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
       inputs: {packed: ids(2 ** 30, 8)},
       attrs: {shape: [3, 5]},
     },
+    [llama.OwLoreUnpackWindow]: {
+      inputs: {packed: ids(2 ** 30, 8)},
+      attrs: {columns: 5, begin: [1, 2], shape: [2, 3]},
+    },
+    [llama.OwLoreUnpackRows]: {
+      inputs: {packed: ids(2 ** 30, 8), ids: ids(3, 2, 4)},
+      attrs: {columns: 5},
+    },
     [llama.OwLoreRMSNorm]: {inputs: {x: f(2, 3, 5), weight: f(5)}, attrs: {epsilon: 1e-5}},
     [llama.OwLoreRMSNormGrad]: {
       inputs: {dy: f(2, 3, 5), x: f(2, 3, 5), weight: f(5)},

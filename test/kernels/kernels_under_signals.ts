@@ -265,6 +265,18 @@ const cases: Readonly<Record<string, (sizes: Sizes) => unknown>> = {
       {packed: counting(hidden ** 2, 9)},
       {shape: [hidden, 2, hidden]},
     ),
+  [llama.OwLoreUnpackWindow]: ({hidden}) =>
+    run(
+      llama.OwLoreUnpackWindow,
+      {packed: counting(hidden ** 2, 9)},
+      {columns: hidden, begin: [1, 2], shape: [2 * hidden - 1, hidden - 2]},
+    ),
+  [llama.OwLoreUnpackRows]: (sizes) =>
+    run(
+      llama.OwLoreUnpackRows,
+      {packed: counting(sizes.hidden ** 2, 9), ids: counting(rows(sizes), sizes.hidden)},
+      {columns: sizes.hidden},
+    ),
   [llama.OwLoreRMSNorm]: rmsNorm,
   [llama.OwLoreRMSNormGrad]: rmsNorm,
   [llama.OwLoreSwiGLU]: swiglu,

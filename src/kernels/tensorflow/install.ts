@@ -7,6 +7,7 @@ import {
   OwLoreSquaredNorm,
   OwLoreUnpackBfloat16,
 } from '../kernel_names';
+import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../llama_kernel_names';
 import {replaceKernels} from '../replacement';
 import {createAdam} from './adam';
 import type {KernelGraphs} from './graphs';
@@ -20,7 +21,7 @@ import {
 } from './linear_algebra';
 import {llamaKernels} from './llama_kernels';
 import type {NodeBackend} from './native_ops';
-import {unpackBfloat16} from './unpack_bfloat16';
+import {unpackBfloat16, unpackRows, unpackWindow} from './unpack_bfloat16';
 
 let installed: {graphs: KernelGraphs; putBack: () => void} | undefined;
 
@@ -35,6 +36,8 @@ export function install(graphs: KernelGraphs): void {
     [OwLoreNearlyOrthonormalize]: () => asKernelFunc(nearlyOrthonormalize),
     [OwLoreLeftSingularVectors]: () => asKernelFunc(leftSingularVectors),
     [OwLoreUnpackBfloat16]: () => asKernelFunc(unpackBfloat16),
+    [OwLoreUnpackWindow]: () => asKernelFunc(unpackWindow),
+    [OwLoreUnpackRows]: () => asKernelFunc(unpackRows),
     ...llamaKernels(graphs),
   });
   installed = {graphs, putBack};

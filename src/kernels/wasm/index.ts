@@ -33,7 +33,7 @@ import {simdCountAbove, simdMagnitudeSums} from './simd_magnitudes';
 import {attach, simdModule, switchModule, type SimdModule} from './simd_module';
 import {simdRMSNorm, simdRMSNormGrad} from './simd_rms_norm';
 import {simdSwiGLU, simdSwiGLUGrad} from './simd_swiglu';
-import {simdUnpackBfloat16} from './simd_unpack_bfloat16';
+import {simdUnpackBfloat16, simdUnpackRows, simdUnpackWindow} from './simd_unpack_bfloat16';
 import {simdUnsortedSegmentSum, unsortedSegmentSum} from './unsorted_segment_sum';
 
 /**
@@ -81,6 +81,8 @@ const FUSED_KERNELS: ReadonlyArray<
   [OwLoreMagnitudeSums, simdMagnitudeSums],
   [OwLoreCountAbove, simdCountAbove],
   [OwLoreUnpackBfloat16, simdUnpackBfloat16],
+  [fused.OwLoreUnpackWindow, simdUnpackWindow],
+  [fused.OwLoreUnpackRows, simdUnpackRows],
 ];
 
 interface Installation {

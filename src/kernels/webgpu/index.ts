@@ -8,13 +8,14 @@ import {
   OwLoreProject,
   OwLoreUnpackBfloat16,
 } from '../kernel_names';
+import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../llama_kernel_names';
 import {replaceKernels, type KernelMaker} from '../replacement';
 import {adam} from './adam';
 import {countAbove, magnitudeSums} from './magnitudes';
 import {orthonormalize} from './orthonormalize';
 import {packBfloat16} from './pack_bfloat16';
 import {project} from './project';
-import {unpackBfloat16} from './unpack_bfloat16';
+import {unpackBfloat16, unpackRows, unpackWindow} from './unpack_bfloat16';
 import {unsortedSegmentSum} from './unsorted_segment_sum';
 
 const KERNELS = {
@@ -25,6 +26,8 @@ const KERNELS = {
   [OwLoreCountAbove]: countAbove,
   [OwLorePackBfloat16]: packBfloat16,
   [OwLoreUnpackBfloat16]: unpackBfloat16,
+  [OwLoreUnpackWindow]: unpackWindow,
+  [OwLoreUnpackRows]: unpackRows,
   [tf.UnsortedSegmentSum]: unsortedSegmentSum,
 };
 

@@ -3,6 +3,7 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 import {checkKnown, checkNumber} from '../../options';
 import type {ModelLimits} from '../generation/generate_options';
 import {modelLimits, rowsAtOnce} from './model_limits';
+import {logitsAt} from './model_output';
 
 /** A text and what may follow it, as token ids. */
 export interface Continuation {
@@ -138,9 +139,8 @@ async function batchLikelihoods(
 
   const {logProbabilities, largest} = tf.tidy(() => {
     const input = tf.tensor2d(ids, [rows.length, length], 'int32');
-    const logits = model.predictOnBatch(input) as tf.Tensor3D;
-    const vocab = logits.shape[2];
-    const atTargets = tf.gather(tf.reshape(logits, [-1, vocab]), tf.tensor1d(positions, 'int32'));
+    const atTargets = logitsAt(model, input, positions);
+    const vocab = atTargets.shape[1];
     const picks = targets.map((id, i) => i * vocab + id);
     const picked = tf.gather(tf.reshape(atTargets, [-1]), tf.tensor1d(picks, 'int32'));
     return {

@@ -3,6 +3,7 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 import {sparseCrossEntropy} from '../loss';
 import type {TextBatch} from '../text/dataset_pass';
 import {rowsAtOnce} from './model_limits';
+import {outputForLoss} from './model_output';
 
 /** How well a model predicts a text. */
 export interface Perplexity {
@@ -16,8 +17,9 @@ export interface Perplexity {
 
 /**
  * The perplexity of a model on batches, such as a `textDataset` with `shuffle: false`. Each counted label
- * has the same weight, whichever batch it is in. At most as many rows of a batch go through the model
- * together as have 2²⁶ logits. The batches' tensors are disposed of.
+ * has the same weight, whichever batch it is in. Of a model of `createLlama` only some of the logits exist at a
+ * time; of another one, at most as many rows of a batch go through it together as have 2²⁶ logits. The batches'
+ * tensors are disposed of.
  *
  * ```ts
  * const {perplexity: ppl} = await perplexity(model, textDataset('test.jsonl', tokenizer, {shuffle: false, config}));
@@ -30,7 +32,8 @@ export async function perplexity(
   model: tfl.LayersModel,
   batches: AsyncIterable<TextBatch> | Iterable<TextBatch>,
 ): Promise<Perplexity> {
-  const vocabSize = model.outputs[0]!.shape.at(-1)!;
+  // null of a model of createLlama
+  const vocabSize = model.outputs[0]!.shape.at(-1) ?? 0;
   let sum = 0;
   let tokens = 0;
   for await (const {xs, ys} of batches) {
@@ -43,10 +46,7 @@ export async function perplexity(
         const {loss, count} = tf.tidy(() => {
           const labels = tf.slice(ys, from, size);
           return {
-            loss: sparseCrossEntropy(
-              labels,
-              model.predictOnBatch(tf.slice(xs, from, size)) as tf.Tensor,
-            ),
+            loss: sparseCrossEntropy(labels, outputForLoss(model, tf.slice(xs, from, size))),
             count: tf.sum(tf.cast(tf.greaterEqual(labels, 0), 'int32')),
           };
         });

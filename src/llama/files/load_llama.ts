@@ -11,7 +11,8 @@ import {readBaseOf, readOtherFiles, setOrigin} from './origin';
 import {hubNameOfPlace} from '../../files/hub_name';
 import {openNamedSource, type SourceOptions} from './named_source';
 import {readWhole, type FileSource, type ModelSource} from '../../files/source';
-import {canPack, keepPacked, packHalves, unpacked} from '../../packed/packed_weight';
+import {canPack, keepPacked} from '../../packed/packed_weight';
+import {placeholder} from '../../packed/packed_matrix';
 import {haveEqualValues, readHalves, readValues} from './tensor_reader';
 import {EMBEDDING, HEAD, weightShapes, type WeightShape} from './weight_shapes';
 
@@ -23,10 +24,11 @@ export interface LoadLlamaOptions extends LlamaKernelOptions, SourceOptions {
   /** As in `LlamaConfig`; default false. */
   headInLoss?: boolean;
   /**
-   * How the matrices of blocks are kept while they are off. `'BF16'`: as bfloat16, two in each number of an int32 tensor, in half
-   * of the memory; a `LayerSamplingCallback` gives a block its float32 weights when it turns it on, and rounds them at random,
-   * unbiased and by its seed, when it turns it off. Train such a model with an `OwLoreOptimizer` and that callback. On cpu,
-   * wasm, tensorflow and webgpu, with this library's kernels; elsewhere a warning says that all stays float32. Default `'F32'`.
+   * How matrices are kept while they do not train, those of blocks, of the embedding and of the head. `'BF16'`: as bfloat16, two
+   * in each number of an int32 tensor, in half of the memory; a `LayerSamplingCallback` gives a block its float32 weights when it
+   * turns it on, and rounds them at random, unbiased and by its seed, when it turns it off; it does the same with embedding and
+   * head, if they train. Train such a model with an `OwLoreOptimizer` and that callback. On cpu, wasm, tensorflow and webgpu, with
+   * this library's kernels; elsewhere a warning says that all stays float32. Default `'F32'`.
    */
   frozen?: 'F32' | 'BF16';
   /** Called after each tensor with the bytes of tensors that have been read, and of all, of a GGUF file in float32; default none. */
@@ -178,14 +180,14 @@ function mayPack(): boolean {
   if (canPack()) return true;
   console.warn(
     `${OWNER}: frozen: 'BF16' needs this library's kernels on cpu, wasm (with SIMD), tensorflow or webgpu; on ` +
-      `'${tf.getBackend()}' as it is now the frozen blocks stay float32`,
+      `'${tf.getBackend()}' as it is now all weights stay float32`,
   );
   return false;
 }
 
 /**
  * The model with these weights. They are read first and the model is built from them, so that no weight is
- * ever in memory twice, and of those that are packed no more than one as float32.
+ * ever in memory twice, and those that are packed never as float32.
  */
 async function loadModel(
   config: ResolvedConfig,
@@ -199,7 +201,7 @@ async function loadModel(
     const total = sizeOf(tensors.values());
     let done = 0;
     for (const [name, tensor] of inReadingOrder(tensors)) {
-      const halves = packs && isKernelOfBlock(tensor) ? await readPacked(tensor) : null;
+      const halves = packs && isMatrix(tensor) ? await readPacked(tensor) : null;
       if (halves) packed.set(name, halves);
       else values.set(name, await readTensor(tensor));
       done += sizeOf([tensor]);
@@ -212,11 +214,8 @@ async function loadModel(
     };
     return buildLlama(
       config,
-      (name) => {
-        const halves = packed.get(name);
-        if (!halves) return taken(values, name);
-        return unpacked(halves, modelShapeOf(tensors.get(name)!), name);
-      },
+      (name) =>
+        packed.has(name) ? placeholder(modelShapeOf(tensors.get(name)!)) : taken(values, name),
       (name, weight) => {
         if (packed.has(name)) keepPacked(weight, taken(packed, name));
       },
@@ -226,9 +225,9 @@ async function loadModel(
   }
 }
 
-/** Matrices in blocks are kernels; norms and biases are small, and stay float32. */
-function isKernelOfBlock({name, shape}: ChosenTensor): boolean {
-  return name.startsWith('model.layers.') && shape.length === 2;
+/** Norms and biases are small, and stay float32. */
+function isMatrix({shape}: ChosenTensor): boolean {
+  return shape.length === 2;
 }
 
 /**
@@ -255,13 +254,23 @@ function sizeOf(tensors: Iterable<StoredTensor>): number {
 /** A tensor as the model has it. */
 async function readTensor(tensor: ChosenTensor): Promise<tf.Tensor> {
   const values = await inMemory(tensor, () => readValues(tensor, tensor.transposed));
-  return tf.tensor(values, modelShapeOf(tensor));
+  return onBackend(tf.tensor(values, modelShapeOf(tensor)));
+}
+
+/**
+ * A tensor that is in the backend's memory: tensorflow copies it there when an op first reads it. If the first step did that with
+ * the whole model, it would be in memory twice until the garbage collector runs, which sees nothing of TensorFlow's memory.
+ */
+function onBackend(tensor: tf.Tensor): tf.Tensor {
+  const {shape, size} = tensor;
+  if (size > 0) tf.dispose(tf.slice(tensor, shape.map(() => 0), shape.map(() => 1))); // prettier-ignore
+  return tensor;
 }
 
 /** A tensor packed; null if it cannot be, which a warning says. */
 async function readPacked(tensor: ChosenTensor): Promise<tf.Tensor | null> {
   const halves = await inMemory(tensor, () => readHalves(tensor, tensor.transposed));
-  if (halves) return packHalves(halves);
+  if (halves) return onBackend(tf.keep(tf.tensor1d(new Int32Array(halves.buffer), 'int32')));
   console.warn(
     `${OWNER}: ${tensor.file.path}: tensor ${show(tensor.name)} has a number that would be infinite as bfloat16; this ` +
       'weight stays float32',

@@ -1,5 +1,5 @@
 import type {StoredTensor} from './checkpoint';
-import {BYTES, decode} from '../../files/float_type';
+import {BYTES, decode, type FloatType} from '../../files/float_type';
 import {toBfloat16} from '../../files/half_precision';
 import {elements} from '../../files/safetensors_header';
 import {exactHalves} from '../../packed/rounding';
@@ -16,13 +16,21 @@ interface Piece {
 
 /** The values of a tensor, some rows (of the last axis) at a time. */
 export async function* readPieces(tensor: StoredTensor): AsyncGenerator<Piece> {
+  for await (const {data, index} of readBytes(tensor)) {
+    yield {values: decode(data, tensor.dtype), index};
+  }
+}
+
+/** The same as the file has them. */
+async function* readBytes(
+  tensor: StoredTensor,
+): AsyncGenerator<Pick<Piece, 'index'> & {data: Uint8Array}> {
   const {file, dtype, shape, from, to} = tensor;
   const bytes = BYTES[dtype];
   const row = Math.max(1, shape.at(-1) ?? 1) * bytes;
   const step = row * Math.max(1, Math.floor(CHUNK_BYTES / row));
   for (let at = from; at < to; at += step) {
-    const data = await file.read(at, Math.min(at + step, to));
-    yield {values: decode(data, dtype), index: (at - from) / bytes};
+    yield {data: await file.read(at, Math.min(at + step, to)), index: (at - from) / bytes};
   }
 }
 
@@ -38,23 +46,36 @@ export async function readValues(tensor: StoredTensor, transposed: boolean): Pro
 }
 
 /**
- * The same as bfloat16: the file's bits if it has them, else rounded to the nearest. Null if a finite value would become infinite.
+ * The same as bfloat16: the file's bits if it has them, else rounded to the nearest. They begin memory that is a whole number of
+ * four-byte words. Null if a finite value would become infinite.
  */
 export async function readHalves(
   tensor: StoredTensor,
   transposed: boolean,
 ): Promise<Uint16Array | null> {
-  const halves = new Uint16Array(elements(tensor.shape));
-  for await (const {values, index} of readPieces(tensor)) {
-    const piece = exactHalves(values) ?? toBfloat16(values);
-    const isTooLarge = piece.some(
-      (half, i) => (half & 0x7fff) === 0x7f80 && Number.isFinite(values[i]),
-    );
-    if (isTooLarge) return null;
+  const count = elements(tensor.shape);
+  const halves = new Uint16Array(new ArrayBuffer(4 * Math.ceil(count / 2)), 0, count);
+  for await (const {data, index} of readBytes(tensor)) {
+    const piece = halvesIn(data, tensor.dtype);
+    if (!piece) return null;
     place(piece, index, halves, tensor.shape, transposed);
   }
   return halves;
 }
+
+function halvesIn(data: Uint8Array, dtype: FloatType): Uint16Array | null {
+  // copied, as `decode` does
+  if (dtype === 'BF16') return new Uint16Array(new Uint8Array(data).buffer);
+  const values = decode(data, dtype);
+  const halves = exactHalves(values) ?? toBfloat16(values);
+  const isTooLarge = halves.some(
+    (half, i) => (half & 0x7fff) === 0x7f80 && Number.isFinite(values[i]),
+  );
+  return isTooLarge ? null : halves;
+}
+
+/** Columns that are transposed together: their places in the target are far from each other. */
+const TILE = 16;
 
 /** Writes whole rows, the first value being the one at `index`, to their place in a tensor or in the transposed matrix. */
 function place<T extends Uint16Array | Uint32Array>(
@@ -71,9 +92,13 @@ function place<T extends Uint16Array | Uint32Array>(
   const [rows, columns] = shape as [number, number];
   const firstRow = index / columns;
   const count = piece.length / columns;
-  for (let column = 0; column < columns; column++) {
-    const start = column * rows + firstRow;
-    for (let row = 0; row < count; row++) target[start + row] = piece[row * columns + column]!;
+  for (let first = 0; first < columns; first += TILE) {
+    const end = Math.min(first + TILE, columns);
+    for (let row = 0; row < count; row++) {
+      for (let column = first; column < end; column++) {
+        target[column * rows + firstRow + row] = piece[row * columns + column]!;
+      }
+    }
   }
 }
 

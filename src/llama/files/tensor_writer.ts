@@ -1,6 +1,8 @@
 import type {NamedWeight} from './weights';
 import {encode, type FloatType} from '../../files/float_type';
 import {show} from '../../files/json';
+import {fromBfloat16} from '../../files/half_precision';
+import {halvesOf} from '../../packed/packed_matrix';
 import {valuesOf} from '../../packed/packed_weight';
 
 /** Values that are encoded at a time. */
@@ -18,37 +20,54 @@ export async function* encodedPieces(
   {name, variable, transposed}: NamedWeight,
   dtype: FloatType,
 ): AsyncGenerator<Uint8Array> {
-  const values = await valuesOf(variable);
+  const values = (await halvesOf(variable)) ?? (await valuesOf(variable));
   const pieces = transposed
     ? transposedPieces(values, variable.shape as [number, number])
     : plainPieces(values);
-  for (const piece of pieces) {
+  for (const stored of pieces) {
+    const piece = stored instanceof Uint16Array ? fromBfloat16(stored) : stored;
     const bytes = encode(piece, dtype);
     if (dtype !== 'F32') checkRange(owner, name, piece, bytes, dtype);
     yield bytes;
   }
 }
 
-function* plainPieces(values: Float32Array): Generator<Float32Array> {
+/** Values, or bfloat16. */
+type Numbers = Float32Array | Uint16Array;
+
+function* plainPieces(values: Numbers): Generator<Numbers> {
   for (let at = 0; at < values.length; at += CHUNK) yield values.subarray(at, at + CHUNK);
 }
 
 /** The values of `[rows, columns]` in the order of `[columns, rows]`. */
-function* transposedPieces(
-  values: Float32Array,
-  [rows, columns]: [number, number],
-): Generator<Float32Array> {
-  // as bits: to copy a float may change the bits of a NaN
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+function* transposedPieces(values: Numbers, [rows, columns]: [number, number]): Generator<Numbers> {
   const step = Math.max(1, Math.floor(CHUNK / rows));
   for (let first = 0; first < columns; first += step) {
-    const count = Math.min(step, columns - first);
-    const piece = new Uint32Array(count * rows);
-    for (let row = 0; row < rows; row++) {
-      const start = row * columns + first;
-      for (let i = 0; i < count; i++) piece[i * rows + row] = bits[start + i]!;
+    const part = [first, Math.min(step, columns - first)] as const;
+    if (values instanceof Uint16Array) {
+      const piece = new Uint16Array(part[1] * rows);
+      placeColumns(values, [rows, columns], part, piece);
+      yield piece;
+    } else {
+      // as bits: to copy a float may change the bits of a NaN
+      const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+      const piece = new Uint32Array(part[1] * rows);
+      placeColumns(bits, [rows, columns], part, piece);
+      yield new Float32Array(piece.buffer);
     }
-    yield new Float32Array(piece.buffer);
+  }
+}
+
+/** Writes `count` columns from `first` on, one after the other, to `target`. */
+function placeColumns<T extends Uint16Array | Uint32Array>(
+  source: T,
+  [rows, columns]: [number, number],
+  [first, count]: readonly [first: number, count: number],
+  target: T,
+): void {
+  for (let row = 0; row < rows; row++) {
+    const start = row * columns + first;
+    for (let i = 0; i < count; i++) target[i * rows + row] = source[start + i]!;
   }
 }
 

@@ -18,6 +18,8 @@ const ours = [
   'OwLorePackBfloat16',
   'OwLoreProject',
   'OwLoreUnpackBfloat16',
+  'OwLoreUnpackRows',
+  'OwLoreUnpackWindow',
 ];
 
 describeWebgpu('installKernels [webgpu]', () => {

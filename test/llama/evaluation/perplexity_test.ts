@@ -66,7 +66,7 @@ describeBackends('perplexity', () => {
     };
     const expected = await perplexity(model, [batch()]);
     const sizes: number[] = [];
-    // only these two are looked at
+    // not one of createLlama; only these two are looked at
     const large = {
       outputs: [{shape: [null, null, 2 ** 26]}],
       predictOnBatch: (xs: tf.Tensor2D) => {
