@@ -37,6 +37,7 @@ export const tfjsContracts: Readonly<Record<string, Contract>> = {
       given.fail(`attribute 'batchDims' must be an integer <= ${most}; got ${display(batchDims)}`);
     }
   },
+  [tf.Slice]: slice,
   [tf.Identity]: (given) => void given.shape('x', ...NUMERIC),
   [tf.Cast]: (given) => {
     given.shape('x', ...NUMERIC);
@@ -100,6 +101,28 @@ function product(given: KernelArguments): number[] {
   }
   const stacks = [a, b].map((shape) => shape.slice(0, -2)) as [number[], number[]];
   return [...tf.broadcast_util.assertAndGetBroadcastShape(...stacks), rows, columns];
+}
+
+/** `begin` and `size`, which are numbers or lists, leave out the last axes, and −1 is all that is left. */
+function slice(given: KernelArguments): void {
+  const shape = given.shape('x', ...NUMERIC, 'string');
+  const [begin, size] = ['begin', 'size'].map((name) => {
+    const value = given.attr(name);
+    return value === undefined ? [] : Array.isArray(value) ? (value as unknown[]) : [value];
+  }) as [unknown[], unknown[]];
+  const isWithin = begin.every((from, axis) => {
+    const [count, length] = [size[axis] ?? -1, shape[axis]];
+    if (!Number.isInteger(from) || !Number.isInteger(count) || length === undefined) return false;
+    return (
+      Number(from) >= 0 &&
+      Number(count) >= -1 &&
+      Number(from) + Math.max(0, Number(count)) <= length
+    );
+  });
+  if (isWithin && size.length <= Math.max(begin.length, shape.length)) return;
+  given.fail(
+    `attributes begin ${display(given.attr('begin'))} and size ${display(given.attr('size'))} must be within input 'x', ${given.text('x')}`,
+  );
 }
 
 function matrixOf(shape: readonly number[], isTransposed: boolean): [number, number] {

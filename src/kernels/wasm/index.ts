@@ -34,6 +34,7 @@ import {attach, simdModule, switchModule, type SimdModule} from './simd_module';
 import {simdRMSNorm, simdRMSNormGrad} from './simd_rms_norm';
 import {simdSwiGLU, simdSwiGLUGrad} from './simd_swiglu';
 import {simdUnpackBfloat16, simdUnpackRows, simdUnpackWindow} from './simd_unpack_bfloat16';
+import {createSlice} from './slice';
 import {simdUnsortedSegmentSum, unsortedSegmentSum} from './unsorted_segment_sum';
 
 /**
@@ -56,6 +57,7 @@ const KERNELS: ReadonlyArray<[name: string, create: (stock: never) => unknown]> 
       ),
   ],
   [tf.GatherV2, createGather],
+  [tf.Slice, createSlice],
   [tf.Identity, createIdentity],
   [tf.Cast, createCast],
   [tf.Conv2DBackpropFilter, () => conv2DBackpropFilter],

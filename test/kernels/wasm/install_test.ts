@@ -16,6 +16,7 @@ const NAMES = [
   tf._FusedMatMul,
   tf.UnsortedSegmentSum,
   tf.GatherV2,
+  tf.Slice,
   tf.Identity,
   tf.Cast,
   tf.Conv2DBackpropFilter,
