@@ -122,12 +122,14 @@ describe('tfjs-owlore', () => {
     });
   }
 
-  it('understands the command lines of docs/command-line.md', async () => {
-    const page = readFileSync(new URL('docs/command-line.md', root), 'utf8');
-    const lines = [...page.matchAll(/^npx tfjs-owlore (.*)$/gm)].map(([, args]) => args!);
-    expect(lines.length).to.be.greaterThan(2);
-    for (const args of lines) await expectUnderstood(args);
-  });
+  for (const name of ['docs/command-line.md', 'docs/guide.md']) {
+    it(`understands the command lines of ${name}`, async () => {
+      const page = readFileSync(new URL(name, root), 'utf8').replaceAll('\\\n', ' ');
+      const lines = [...page.matchAll(/^npx tfjs-owlore (.*)$/gm)].map(([, args]) => args!);
+      expect(lines.length).to.be.greaterThan(2);
+      for (const args of lines) await expectUnderstood(args);
+    });
+  }
 
   it('takes options from a file; those of the command line win', async () => {
     const config = folder.write(

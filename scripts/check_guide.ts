@@ -1,0 +1,177 @@
+/**
+ * Runs docs/guide.md as a reader would, in an empty folder with the packed package:
+ *
+ *   npm run check:guide -- --model FOLDER --data FILE
+ *   npm run check:guide -- --model FOLDER --data FILE --write
+ *
+ * Each `sh` block is run, and each `js` block written to the file that its first line names. Three things are given and not fetched:
+ * the model of the Hub, which is a folder, what `curl` downloads, a file, and tfjs-node, as `scripts/build-tfjs-node.sh` builds it.
+ * Below a block the page has its time, the highest resident memory of a process, and what the last command wrote to stdout;
+ * `--write` puts those of this run there.
+ */
+import {execFileSync, spawnSync} from 'node:child_process';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import {cpus, tmpdir, totalmem} from 'node:os';
+import {join, resolve} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {parseArgs} from 'node:util';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const page = join(root, 'docs/guide.md');
+const TFJS_NODE = '@tensorflow/tfjs-node';
+const HUB_NAME = 'HuggingFaceTB/SmolLM2-135M-Instruct';
+
+/** A block of code; below it, if the page has them, a line of figures and the output. */
+const BLOCK = /^```(sh|js)\n([^]*?)^```\n(\n\([^)\n]*\)\n)?(\n```text\n[^]*?^```\n)?/gm;
+/** In the page: where the figures are from. */
+const MACHINE = /(?<=Measured on )[^]*?(?= by `npm run check:guide)/;
+
+/** Writes the process's highest resident memory, in bytes, below those of others. */
+const METER = `
+import {appendFileSync} from 'node:fs';
+process.on('exit', () => appendFileSync(process.env.GUIDE_MEMORY, process.resourceUsage().maxRSS * 1024 + '\\n'));
+`;
+
+interface Figures {
+  seconds: number;
+  /** The highest resident memory of a process. */
+  bytes: number;
+  /** Of the last command. */
+  stdout: string;
+}
+
+const {values} = parseArgs({
+  options: {
+    model: {type: 'string'},
+    data: {type: 'string'},
+    write: {type: 'boolean', default: false},
+  },
+});
+if (values.model === undefined || values.data === undefined) {
+  throw new Error('give --model, the folder of the model, and --data, the file that is downloaded');
+}
+const [model, data] = [resolve(values.model), resolve(values.data)];
+for (const path of [model, data]) if (!existsSync(path)) throw new Error(`there is no ${path}`);
+
+const text = readFileSync(page, 'utf8');
+const folder = mkdtempSync(join(tmpdir(), 'tfjs-owlore-guide-'));
+try {
+  const figures = runPage();
+  if (values.write) writeFileSync(page, withFigures(figures));
+} finally {
+  rmSync(folder, {recursive: true, force: true});
+}
+
+/** Runs all blocks. */
+function runPage(): Figures[] {
+  writeFileSync(join(folder, 'package.json'), '{"private": true}\n');
+  writeFileSync(join(folder, 'meter.mjs'), METER);
+  return [...text.matchAll(BLOCK)].map(([, language, code]) => {
+    if (language === 'js') {
+      const name = /^\/\/ (\S+)\n/.exec(code!)?.[1];
+      if (name === undefined) throw new Error(`a js block has no name: ${code}`);
+      writeFileSync(join(folder, name), code!);
+      return {seconds: 0, bytes: 0, stdout: ''};
+    }
+    return runBlock(code!);
+  });
+}
+
+function runBlock(code: string): Figures {
+  const commands = code.replaceAll('\\\n', ' ').trim().split('\n');
+  const memory = join(folder, 'memory.txt');
+  writeFileSync(memory, '');
+  const start = performance.now();
+  let stdout = '';
+  for (const command of commands) {
+    console.log(`\n$ ${command}`);
+    stdout = runCommand(command, memory);
+  }
+  const seconds = (performance.now() - start) / 1000;
+  const bytes = Math.max(0, ...readFileSync(memory, 'utf8').trim().split('\n').map(Number));
+  console.log(`(${seconds.toFixed(1)} s, ${(bytes / 1e9).toFixed(2)} GB)`);
+  return {seconds, bytes, stdout};
+}
+
+function runCommand(command: string, memory: string): string {
+  if (command.startsWith('curl ')) {
+    copyFileSync(data, join(folder, /-o (\S+)/.exec(command)![1]!));
+    return '';
+  }
+  if (command.startsWith('npm install ')) return install(command);
+  const {status, stdout} = spawnSync('bash', ['-c', command.replaceAll(HUB_NAME, model)], {
+    cwd: folder,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: {
+      ...process.env,
+      GUIDE_MEMORY: memory,
+      NODE_OPTIONS: `--import ${join(folder, 'meter.mjs')}`,
+    },
+  });
+  process.stdout.write(stdout);
+  if (status !== 0) throw new Error(`exit code ${String(status)}: ${command}`);
+  return stdout;
+}
+
+/** Installs what the command says, this package as it is packed here. */
+function install(command: string): string {
+  const packed = execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+  const tarball = `./${packed.trim().split('\n').at(-1)!}`;
+  const built = join(root, '.tfjs-node/node_modules', TFJS_NODE);
+  if (!existsSync(built)) throw new Error('run scripts/build-tfjs-node.sh first');
+  const {dependencies} = JSON.parse(readFileSync(join(built, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>;
+  };
+  const packages = command
+    .split(' ')
+    .slice(2)
+    .flatMap((name) => {
+      if (name === 'tfjs-owlore') return [tarball];
+      if (name !== TFJS_NODE) return [name];
+      return Object.entries(dependencies).map(([each, version]) => `${each}@${version}`);
+    });
+  const quietly = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
+  execFileSync('npm', ['install', ...quietly, ...packages], {cwd: folder, stdio: 'inherit'});
+  cpSync(built, join(folder, 'node_modules', TFJS_NODE), {recursive: true});
+  return '';
+}
+
+/** The page with the figures of a run, where it has figures or output. */
+function withFigures(all: readonly Figures[]): string {
+  let index = 0;
+  const filled = text.replace(
+    BLOCK,
+    (_block, language: string, code: string, figures?: string, output?: string) => {
+      const {seconds, bytes, stdout} = all[index++]!;
+      return (
+        `\`\`\`${language}\n${code}\`\`\`\n` +
+        (figures === undefined
+          ? ''
+          : `\n(${duration(seconds)}, ${(bytes / 1e9).toFixed(1)} GB)\n`) +
+        (output === undefined ? '' : `\n\`\`\`text\n${stdout.trim()}\n\`\`\`\n`)
+      );
+    },
+  );
+  const {model} = cpus()[0]!;
+  const memory = `${Math.round(totalmem() / 2 ** 30)} GB`;
+  return filled.replace(
+    MACHINE,
+    `${cpus().length} cores of ${model} with ${memory}, Node ${process.versions.node},`,
+  );
+}
+
+function duration(seconds: number): string {
+  return seconds < 90 ? `${seconds.toFixed(0)} s` : `${(seconds / 60).toFixed(1)} min`;
+}
