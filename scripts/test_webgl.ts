@@ -57,6 +57,7 @@ const script = await bundlePage(null, {
   alias: {'node:fs': nodeModules, 'node:url': nodeModules},
   define: {
     'process.env.OWLORE_BACKENDS': '"webgl"',
+    'process.env.OWLORE_CHOOSES': '"false"',
     'process.env.OWLORE_RECORD': JSON.stringify(process.env.OWLORE_RECORD ?? ''),
   },
 });
