@@ -29,12 +29,16 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
   },
   [llama.OwLoreAttentionSublayer]: attentionSublayer,
   [llama.OwLoreAttentionSublayerGrad]: attentionSublayerGrad,
-  [llama.OwLoreMlpSublayer]: (given) => void mlp(given, 'norm'),
+  [llama.OwLoreMlpSublayer]: (given) => {
+    mlp(given, 'norm');
+    given.flag('withoutValue');
+  },
   [llama.OwLoreMlpSublayerGrad]: (given) => mlpGrad(given, 'norm', 'scale'),
   [llama.OwLoreBlock]: (given) => {
     attentionSublayer(given);
     mlp(given, 'mlpNorm');
     given.flag('keepsWeights');
+    given.flag('withoutValue');
   },
   [llama.OwLoreBlockGrad]: (given) => {
     const {batch, keyHeads} = attentionSublayerGrad(given);

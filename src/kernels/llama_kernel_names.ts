@@ -95,6 +95,10 @@ export interface OwLoreAttentionSublayerGradAttrs extends OwLoreAttentionSublaye
  * `h · up`.
  */
 export const OwLoreMlpSublayer = 'OwLoreMlpSublayer';
+export interface OwLoreMlpSublayerAttrs extends OwLoreRMSNormAttrs {
+  /** Whether only the further outputs are asked for; the value is then any tensor of its shape. */
+  withoutValue: boolean;
+}
 
 /**
  * The gradients `[dx, dNorm, dGate, dUp, dDown]`; only `dx` if no others are asked for. Takes the same inputs, the further
@@ -114,7 +118,7 @@ export interface OwLoreMlpSublayerGradAttrs extends OwLoreRMSNormAttrs {
  * second half, then those of the first half, and with `keepsWeights` attention's weights in any number of tensors.
  */
 export const OwLoreBlock = 'OwLoreBlock';
-export interface OwLoreBlockAttrs extends OwLoreAttentionSublayerAttrs {
+export interface OwLoreBlockAttrs extends OwLoreAttentionSublayerAttrs, OwLoreMlpSublayerAttrs {
   /** Whether the softmaxes of attention are returned, so that the gradient kernel need not compute them again. */
   keepsWeights: boolean;
 }
@@ -125,7 +129,8 @@ export interface OwLoreBlockAttrs extends OwLoreAttentionSublayerAttrs {
  * `weights0`, `weights1`, …) and `dy`.
  */
 export const OwLoreBlockGrad = 'OwLoreBlockGrad';
-export interface OwLoreBlockGradAttrs extends OwLoreBlockAttrs, OwLoreAttentionSublayerGradAttrs {}
+export interface OwLoreBlockGradAttrs
+  extends Pick<OwLoreBlockAttrs, 'keepsWeights'>, OwLoreAttentionSublayerGradAttrs {}
 
 /**
  * {@link OwLoreBlock} for the next position of each row, `x` `[…, hidden]`, which also sees the positions before it. Takes the weights

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {isNextValueUnread} from '../tape/op_sequence';
 import {needsGradient} from '../tape/recording';
 import {isInGradient} from '../tfjs/engine';
 
@@ -10,8 +11,11 @@ export interface CustomOp {
   kept?: tf.Tensor[];
   /** Whether the gradient also reads the results of `forward`, which then follow the kept tensors. Default false. */
   keepsResults?: boolean;
-  /** Computes the value, and further results that only the gradient needs. */
-  forward: () => tf.Tensor | [tf.Tensor, ...tf.Tensor[]];
+  /**
+   * Computes the value, and further results that only the gradient needs. If the value is not needed, any tensor of its shape will do
+   * for it.
+   */
+  forward: (isValueNeeded: boolean) => tf.Tensor | [tf.Tensor, ...tf.Tensor[]];
   /**
    * The gradients of all inputs, from the gradient of the result and the kept tensors. It must not read
    * any other tensor, which may have been freed by then. `needed` says for each input whether its gradient
@@ -37,9 +41,10 @@ export function customOp({
   gradient,
 }: CustomOp): tf.Tensor {
   const needed = inputs.map(needsGradient);
-  if (!needed.includes(true)) return tf.tidy(() => [forward()].flat()[0]!);
+  if (!needed.includes(true)) return tf.tidy(() => [forward(true)].flat()[0]!);
+  const isValueNeeded = !isNextValueUnread();
   const op = tf.customGrad((...args) => {
-    const results = [forward()].flat();
+    const results = [forward(isValueNeeded)].flat();
     (args.at(-1) as tf.GradSaveFunc)(keepsResults ? [...kept, ...results] : kept);
     return {
       value: results[0]!,

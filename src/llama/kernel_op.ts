@@ -50,6 +50,8 @@ export interface KernelOp {
   weightsAttr: string;
   /** The names under which the gradient kernel takes the results, the value first; null for a result that it does not read. */
   results: ReadonlyArray<string | null>;
+  /** Whether the kernel has the attribute `withoutValue`: whether it may leave out the value. Default false. */
+  mayOmitValue?: boolean;
   /** For a kernel with any number of further results: their names are this and a number from 0 on. */
   furtherResults?: string;
 }
@@ -57,12 +59,17 @@ export interface KernelOp {
 /** Runs such an op. */
 export function kernelOp(op: KernelOp): tf.Tensor {
   const {kernelName, inputs, constants, attrs, weightsAttr, results, furtherResults} = op;
+  const {mayOmitValue = false} = op;
   const given = {...inputs, ...constants};
   return customOp({
     inputs: Object.values(inputs),
     kept: Object.values(given),
     keepsResults: true,
-    forward: () => runKernel(kernelName, given, {...attrs}) as [tf.Tensor, ...tf.Tensor[]],
+    forward: (isValueNeeded) =>
+      runKernel(kernelName, given, {
+        ...attrs,
+        ...(mayOmitValue && {withoutValue: !isValueNeeded}),
+      }) as [tf.Tensor, ...tf.Tensor[]],
     gradient: (dy, kept, [, ...weightsNeeded]) => {
       const known = [...Object.keys(given), ...results];
       const further = kept.slice(known.length).map((_, i) => `${furtherResults}${i}`);

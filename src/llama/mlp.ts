@@ -22,12 +22,17 @@ export type MlpKernels = Pick<ByRole<tf.Tensor>, 'gate' | 'up' | 'down'>;
 
 /**
  * A gated linear unit (Shazeer 2020): `down(activation(gate(x)) · up(x))`, `x` `[rows, hidden]` to the
- * same shape.
+ * same shape; plus `residual`, of the same shape, if it is given.
  */
-export function mlp(x: tf.Tensor, kernels: MlpKernels, activation: Activation): tf.Tensor {
+export function mlp(
+  x: tf.Tensor,
+  kernels: MlpKernels,
+  activation: Activation,
+  residual?: tf.Tensor,
+): tf.Tensor {
   return tf.tidy(() => {
     const [gate, up] = [tf.matMul(x, kernels.gate), tf.matMul(x, kernels.up)];
-    return gatedProjection(gate, up, kernels.down, activation);
+    return gatedProjection(gate, up, kernels.down, activation, residual);
   });
 }
 
@@ -39,22 +44,34 @@ export function mlpFeatures(activation: Activation): BlockFeature[] {
 /**
  * `(activation(gate) · up) down`: `gate` and `up` `[rows, intermediate]`, the kernel `down` `[intermediate, hidden]`. Keeps only
  * these three for the gradient: computing the tensors in between again costs less than any matrix product.
+ *
+ * @param residual Added to the result, `[rows, hidden]`. In the same op, so that a block which runs again for its gradient need not
+ *   compute its value.
  */
 export function gatedProjection(
   gate: tf.Tensor,
   up: tf.Tensor,
   down: tf.Tensor,
   activation: Activation,
+  residual?: tf.Tensor,
 ): tf.Tensor {
   const isFused = canRun(OwLoreSwiGLU, mlpFeatures(activation));
   return customOp({
-    inputs: [gate, up, down],
-    forward: () => tf.matMul(gated(gate, up, activation, isFused), down),
+    inputs: [gate, up, down, ...(residual ? [residual] : [])],
+    kept: [gate, up, down],
+    forward: (isValueNeeded) => {
+      if (residual && !isValueNeeded) return tf.clone(residual);
+      return tf.tidy(() => {
+        const projected = tf.matMul(gated(gate, up, activation, isFused), down);
+        return residual ? tf.add(residual, projected) : projected;
+      });
+    },
     gradient: (dy, kept, needed) => {
       const [gate, up, down] = kept as [tf.Tensor, tf.Tensor, tf.Tensor];
-      return isFused
+      const gradients = isFused
         ? fusedGradients(dy, gate, up, down, needed)
         : composedGradients(dy, gate, up, down, activation, needed);
+      return residual ? [...gradients, dy] : gradients;
     },
   });
 }

@@ -112,8 +112,9 @@ export function mlpSublayer(
   const {rmsNormEps: epsilon, activation} = options;
   const {mlpNorm: norm, gate, up, down, mlpOutputNorm} = weights;
   if (!isMlpFused(weights, options)) {
-    const transformed = mlp(rmsNorm(x, norm, epsilon), weights, activation);
-    return tf.add(x, mlpOutputNorm ? rmsNorm(transformed, mlpOutputNorm, epsilon) : transformed);
+    const normalized = rmsNorm(x, norm, epsilon);
+    if (!mlpOutputNorm) return mlp(normalized, weights, activation, x);
+    return tf.add(x, rmsNorm(mlp(normalized, weights, activation), mlpOutputNorm, epsilon));
   }
   return kernelOp({
     kernelName: OwLoreMlpSublayer,
@@ -121,6 +122,7 @@ export function mlpSublayer(
     constants: {},
     attrs: {epsilon},
     weightsAttr: 'ofWeights',
+    mayOmitValue: true,
     results: [null, 'scale', 'gated', 'upped'],
   });
 }
@@ -161,6 +163,7 @@ export function fusedBlock(
       keepsWeights: keepsAttentionWeights(seq, options),
     },
     weightsAttr: 'ofWeights',
+    mayOmitValue: true,
     results: [
       null,
       'attended',

@@ -7,6 +7,19 @@ export interface OpSequence {
   ops: readonly string[];
   /** By the number of an op: names of results that no op reads after it. */
   unreadAfter: ReadonlyMap<number, readonly string[]>;
+  /** The number of the last op that computes something, if its results were only returned and reshaped; else Infinity. */
+  onlyReturned: number;
+}
+
+/** Whether the next op is one whose results are not read, in the second run that is going on. */
+let isNextUnread: (() => boolean) | null = null;
+
+/**
+ * Whether the next op may leave out its value: it is the last one of a function that runs again for its gradient, after which the
+ * value is disposed of. What the gradient reads of the op must be computed.
+ */
+export function isNextValueUnread(): boolean {
+  return isNextUnread?.() ?? false;
 }
 
 /**
@@ -23,31 +36,36 @@ export function noteOps<T extends tf.Tensor[]>(body: () => T): {result: T; seque
     afterOp: (op) => ops.push(op),
   });
   const result = watch.run(body);
+  const onlyReturned = onlyReturnedOf(ops, leaving);
   for (const {id} of result) leaving.add(watch.nameOf(id));
   const unreadAfter = new Map<number, string[]>();
   for (const [name, number] of lastReads) {
     if (!leaving.has(name)) unreadAfter.set(number, [...(unreadAfter.get(number) ?? []), name]);
   }
-  return {result, sequence: {ops, unreadAfter}};
+  return {result, sequence: {ops, unreadAfter, onlyReturned}};
 }
 
 /**
  * Runs `body` a second time and disposes of each result after the last op that reads it; a `tidy` would hold it to the end. From
- * the first op on that differs from the first run, nothing is disposed of.
+ * the first op on that differs from the first run, nothing is disposed of. The value of the last op may be left out
+ * ({@link isNextValueUnread}).
  *
- * @throws {ReadAgainError} if after such an op something is read that was disposed of before.
+ * @throws {ReadAgainError} if something is read that was disposed of before, or may have been left out.
  */
-export function runFreeing<T>({ops, unreadAfter}: OpSequence, body: () => T): T {
+export function runFreeing<T>({ops, unreadAfter, onlyReturned}: OpSequence, body: () => T): T {
   const results = new Map<string, tf.Tensor>();
   const freed = new Set<string>();
   let isSame = true;
+  let mayBeOmitted = false;
+  const isOmitted = (name: string): boolean => mayBeOmitted && numberOf(name) >= onlyReturned;
   const watch = new OpWatch({
-    onRead(name) {
-      if (freed.has(name)) throw new ReadAgainError();
+    onRead(name, _, kernelName) {
+      if (freed.has(name) || (isOmitted(name) && kernelName !== 'Reshape'))
+        throw new ReadAgainError();
     },
     // A tensor of another name may share the data.
-    onLeave(_, dataId) {
-      if (!hasData(dataId)) throw new ReadAgainError();
+    onLeave(names, dataId) {
+      if (!hasData(dataId) || names.some(isOmitted)) throw new ReadAgainError();
     },
     onResult: (name, tensor) => results.set(name, tensor),
     afterOp(op, number) {
@@ -60,15 +78,25 @@ export function runFreeing<T>({ops, unreadAfter}: OpSequence, body: () => T): T 
       }
     },
   });
-  return watch.run(body);
+  const outer = isNextUnread;
+  isNextUnread = () => {
+    const isUnread = isSame && watch.next === onlyReturned;
+    mayBeOmitted ||= isUnread;
+    return isUnread;
+  };
+  try {
+    return watch.run(body);
+  } finally {
+    isNextUnread = outer;
+  }
 }
 
 /** The second run of a function has read what its first run did not. */
 export class ReadAgainError extends Error {}
 
 interface OpEvents {
-  /** Op `number` reads a result. */
-  onRead(name: string, number: number): void;
+  /** Op `number`, of a kernel or a custom gradient, reads a result. */
+  onRead(name: string, number: number, kernelName: string | undefined): void;
   /** The data of some results is used by something other than an op. */
   onLeave(names: readonly string[], dataId: object): void;
   /** Op `number` has put out a tensor. */
@@ -84,6 +112,11 @@ class OpWatch {
   private isInOp = false;
 
   constructor(private readonly events: OpEvents) {}
+
+  /** The number of the next op; none, −1, while an op runs. */
+  get next(): number {
+    return this.isInOp ? -1 : this.count;
+  }
 
   /** The name of a tensor with this id; none, '', if it is not a result of the ops. */
   nameOf(id: number): string {
@@ -107,7 +140,7 @@ class OpWatch {
     const number = this.isInOp ? this.count - 1 : this.count++;
     for (const [, {id}] of inputs) {
       const name = this.names.get(id);
-      if (name !== undefined) this.events.onRead(name, number);
+      if (name !== undefined) this.events.onRead(name, number, call.kernelName);
     }
     if (this.isInOp) return run();
     this.isInOp = true;
@@ -133,4 +166,22 @@ class OpWatch {
     this.namesByData.set(dataId, [...(this.namesByData.get(dataId) ?? []), name]);
     this.events.onResult?.(name, tensor);
   }
+}
+
+/**
+ * The number of the last op but for reshapes.
+ *
+ * @param used Names of results that something other than an op uses.
+ * @returns Infinity if they are among those of this op and the reshapes, or there is no such op.
+ */
+function onlyReturnedOf(ops: readonly string[], used: ReadonlySet<string>): number {
+  let last = ops.length - 1;
+  while (ops[last]?.startsWith('Reshape ')) last--;
+  const isUsed = [...used].some((name) => numberOf(name) >= last);
+  return isUsed || last < 0 ? Infinity : last;
+}
+
+/** The number of the op that put out a result. */
+function numberOf(name: string): number {
+  return Number(name.split('.')[0]);
 }

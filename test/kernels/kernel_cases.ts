@@ -137,7 +137,7 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
     },
     [llama.OwLoreMlpSublayer]: {
       inputs: {x: f(batch, length, hidden), norm: f(hidden), ...mlp},
-      attrs: {epsilon: 1e-5},
+      attrs: {epsilon: 1e-5, withoutValue: false},
     },
     [llama.OwLoreMlpSublayerGrad]: {
       inputs: {
@@ -148,7 +148,7 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
     },
     [llama.OwLoreBlock]: {
       inputs: {...attentionHalf, o, mlpNorm: f(hidden), ...mlp},
-      attrs: {...heads, epsilon: 1e-5, keepsWeights: true},
+      attrs: {...heads, epsilon: 1e-5, keepsWeights: true, withoutValue: false},
     },
     [llama.OwLoreBlockGrad]: {
       inputs: {

@@ -110,14 +110,15 @@ function attentionSublayer(sizes: Sizes): void {
 function mlpSublayer(sizes: Sizes): void {
   const x = random(rows(sizes), sizes.hidden);
   const inputs = {...mlpInputs(sizes), x, norm: random(sizes.hidden)};
-  const results = run(llama.OwLoreMlpSublayer, inputs, {epsilon}).slice(1);
+  const results = run(llama.OwLoreMlpSublayer, inputs, {epsilon, withoutValue: false}).slice(1);
   const given = {...inputs, ...named(results, 'scale', 'gated', 'upped'), dy: random(...x.shape)};
   run(llama.OwLoreMlpSublayerGrad, given, {epsilon, ofWeights: true});
 }
 
 function block(sizes: Sizes): void {
   const {heads, keyHeads} = sizes;
-  const attrs = {heads, keyHeads, epsilon, keepsWeights: true, ofWeights: true};
+  const ofBlock = {keepsWeights: true, withoutValue: false, ofWeights: true};
+  const attrs = {heads, keyHeads, epsilon, ...ofBlock};
   const inputs: Inputs = {
     ...attentionSublayerInputs(sizes),
     ...mlpInputs(sizes),

@@ -1,5 +1,6 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
+import {isNextValueUnread} from '../../src/tape/op_sequence';
 import {recomputed} from '../../src/tape/recompute';
 import {collectGradients} from '../../src/tape/gradients';
 import {describeBackends} from '../support/backends';
@@ -55,6 +56,56 @@ describeBackends('recomputed', (backend) => {
       ...(grads as tf.Tensor[]),
       ...(plain.grads as tf.Tensor[]),
     ]);
+  });
+
+  /** x³, and whether its second run may leave out the value. */
+  const cube = (x: tf.Tensor, answers: boolean[]): tf.Tensor => {
+    const isUnread = isNextValueUnread();
+    answers.push(isUnread);
+    const op = tf.customGrad((...args) => {
+      const [x, save] = args as [tf.Tensor, tf.GradSaveFunc];
+      save([x]);
+      answers.push(isNextValueUnread());
+      return {
+        value: isUnread ? tf.fill(x.shape, NaN) : tf.mul(x, tf.square(x)),
+        gradFunc: (dy: tf.Tensor, [x]: tf.Tensor[]) => tf.mul(dy, tf.mul(3, tf.square(x!))),
+      };
+    });
+    return tf.tidy(() => op(x));
+  };
+
+  const endings: Array<[string, (y: tf.Tensor, v: tf.Variable) => tf.Tensor, number, boolean]> = [
+    ['is returned', (y) => y, 27, true],
+    ['is returned in another shape', (y) => tf.reshape(tf.reshape(y, [1, 1]), []), 27, true],
+    ['an op reads', (y) => tf.mul(y, y), 2 * 27 * 27, false],
+    ['is read and returned', (y) => (tf.square(y), y), 27, false],
+    ['is assigned and returned', (y, variable) => (variable.assign(y), y), 27, false],
+  ];
+  for (const [which, end, expected, isLeftOut] of endings) {
+    it(`${isLeftOut ? 'may leave out' : 'computes again'} a value that ${which}`, async () => {
+      const variable = tf.variable(tf.tidy(() => tf.scalar(0)));
+      const answers: boolean[] = [];
+      const body = (x: tf.Tensor): tf.Tensor =>
+        tf.tidy(() => end(cube(tf.add(x, 0), answers), variable));
+      expect(await slope(body)).to.equal(expected);
+      // asked before the op and inside of it, in each run
+      expect(answers).to.deep.equal([false, false, isLeftOut, false]);
+      variable.dispose();
+    });
+  }
+
+  it('runs once more if its second run reads a value that it may have left out', async () => {
+    let runs = 0;
+    const answers: boolean[] = [];
+    const gradient = await slope((x) =>
+      tf.tidy(() => {
+        runs++;
+        const y = cube(tf.add(x, 0), answers);
+        return runs > 1 ? tf.square(y) : y;
+      }),
+    );
+    expect(runs).to.equal(3);
+    expect(gradient).to.equal(2 * 27 * 27);
   });
 
   it('sees the same random numbers twice', async () => {

@@ -1,8 +1,8 @@
 import type {
   OwLoreAttentionSublayerAttrs,
   OwLoreAttentionSublayerGradAttrs,
+  OwLoreMlpSublayerAttrs,
   OwLoreMlpSublayerGradAttrs,
-  OwLoreRMSNormAttrs,
 } from '../llama_kernel_names';
 import {attention, attentionGrad, type KeepsWeights} from './attention';
 import {runOps, type NativeInputs, type NativeKernel} from './kernel';
@@ -46,13 +46,15 @@ export const attentionSublayerGrad: NativeKernel<OwLoreAttentionSublayerGradAttr
 };
 
 /** OwLoreMlpSublayer. */
-export const mlpSublayer: NativeKernel<OwLoreRMSNormAttrs> = (ops, inputs, {epsilon}) => {
+export const mlpSublayer: NativeKernel<OwLoreMlpSublayerAttrs> = (ops, inputs, attrs) => {
+  const {epsilon, withoutValue} = attrs;
   const x = asRows(ops, inputs['x']!);
   const scale = inverseRms(ops, x, epsilon);
   const [gated, upped] = ops.scope((): [Native, Native] => {
     const normalized = normalize(ops, x, scale, inputs['norm']!);
     return [ops.matMul(normalized, inputs['gate']!), ops.matMul(normalized, inputs['up']!)];
   });
+  if (withoutValue) return [ops.reshape(x, inputs['x']!.shape), scale, gated, upped];
   const value = ops.scope(() => {
     const [hidden] = runOps(swiglu, ops, {gate: gated, up: upped}, {});
     return ops.add(x, ops.matMul(hidden!, inputs['down']!));

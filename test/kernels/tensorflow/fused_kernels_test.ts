@@ -79,7 +79,8 @@ async function expectSameSublayer(
   await expectSameKernel(
     [dy, ...operands],
     (...[dy, ...inputs]) => {
-      const [, ...ofGradient] = run(name, named(inputs), attrs);
+      const omitted = 'withoutValue' in attrs && {withoutValue: true};
+      const [, ...ofGradient] = run(name, named(inputs), {...attrs, ...omitted});
       const kept = Object.fromEntries(
         ofGradient.map((x, i) => [results[i] ?? `weights${i - results.length}`, x]),
       );
@@ -206,7 +207,7 @@ const backend = 'tensorflow';
                 ...mlpOperands(hidden, intermediate, seed),
               ];
               const sublayer = (...inputs: Tensors): tf.Tensor => mlpHalf(inputs);
-              const attrs = {epsilon: EPSILON};
+              const attrs = {epsilon: EPSILON, withoutValue: false};
               await expectSameSublayer(fused.OwLoreMlpSublayer, attrs, sublayer, {
                 ...{names: ['x', 'norm', 'gate', 'up', 'down'], operands, constants: 0},
                 ...{results: ['scale', 'gated', 'upped'], ofWeights: seed % 3 > 0},
@@ -244,7 +245,8 @@ const backend = 'tensorflow';
               };
               const ofFirst = ['scale', 'mixed', 'queries', 'keys', 'values'];
               const keepsWeights = seed % 2 === 0;
-              const attrs = {...attention.attrs, epsilon: EPSILON, keepsWeights};
+              const ofBlock = {epsilon: EPSILON, keepsWeights, withoutValue: false};
+              const attrs = {...attention.attrs, ...ofBlock};
               await expectSameSublayer(fused.OwLoreBlock, attrs, block, {
                 ...{names: Object.keys(operands), operands: Object.values(operands), constants: 2},
                 results: ['attended', 'mlpScale', 'gated', 'upped', ...ofFirst],
