@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {readsSynchronously} from '../kernels/capabilities';
 import {isRecording, needsGradient, termAxisOf} from '../tape/recording';
 import {isInGradient} from '../tfjs/engine';
 import {inChunks} from './chunks';
@@ -8,7 +9,7 @@ import {vocabularyOf} from './head_pieces';
 import {lossOverVocabulary} from './loss_over_vocabulary';
 import {CHUNK_SIZE, lossGradients, readTargets, sumOfLosses, type Targets} from './row_losses';
 
-/** The logits of a chunk are at most this part of the head's kernel, where that is large. */
+/** The logits of a chunk are at most this part of the head's kernel, where that is large and all logits together are larger. */
 const PART_OF_KERNEL = 1 / 4;
 
 /**
@@ -42,52 +43,46 @@ interface FloatHead {
   transposed: boolean;
 }
 
-/** By the logits of some rows at a time, and again for the gradient. */
+/**
+ * By the logits of some rows at a time, which are made once: the gradients are computed with the loss, for a gradient 1 of the loss,
+ * and multiplied by that gradient when it is known.
+ */
 function lossOverRows(perToken: tf.Tensor2D, targets: Targets, head: FloatHead): tf.Scalar {
   const {kernel, transposed} = head;
-  const width = perToken.shape[1];
-  const chunkSize = Math.max(CHUNK_SIZE, kernel.size * PART_OF_KERNEL);
-  const rows = Math.max(1, Math.floor((chunkSize * width) / kernel.size));
   const {ids, weights} = targets;
+  const isHiddenNeeded = needsGradient(perToken);
   return customOp({
     inputs: [perToken, kernel],
-    kept: [perToken, kernel, ids, weights],
-    forward: () =>
-      inChunks([perToken, ids, weights], rows, (x, y, w) => ({
-        summed: [sumOfLosses(applyHead(x, head), y, w)],
-      })).summed[0]!,
-    gradient: (dy, kept, [hiddenNeeded, kernelNeeded]) => {
-      const [perToken, kernel, ids, weights] = kept as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
-      const head = {kernel, transposed};
-      const weighted = tf.mul(weights, dy);
-      const {joined, summed} = inChunks([perToken, ids, weighted], rows, (x, y, w) => {
-        const dLogits = tf.tidy(() => lossGradients(applyHead(x, head), y, w));
-        return {
-          joined: hiddenNeeded ? [hiddenGradient(dLogits, head)] : [],
-          summed: kernelNeeded ? [kernelGradient(dLogits, x, head)] : [],
-        };
+    kept: [],
+    keepsResults: true,
+    forward: () => {
+      const rows = rowsOfChunk(perToken, kernel);
+      const {joined, summed} = inChunks([perToken, ids, weights], rows, (x, y, w) => {
+        const logits = tf.matMul(x, kernel, false, transposed);
+        const loss = tf.tidy(() => sumOfLosses(logits, y, w));
+        const dLogits = tf.tidy(() => lossGradients(logits, y, w));
+        logits.dispose();
+        const dHidden = isHiddenNeeded ? [tf.matMul(dLogits, kernel, false, !transposed)] : [];
+        const dKernel = transposed ? tf.matMul(dLogits, x, true) : tf.matMul(x, dLogits, true);
+        dLogits.dispose();
+        return {joined: dHidden, summed: [loss, dKernel]};
       });
-      return [joined[0] ?? null, summed[0] ?? null];
+      const [loss, dKernel] = summed as [tf.Tensor, tf.Tensor];
+      return [loss, dKernel, ...joined];
+    },
+    gradient: (dy, kept) => {
+      const [, dKernel, dHidden] = kept as [tf.Tensor, tf.Tensor, tf.Tensor?];
+      const isOne = readsSynchronously() && dy.dataSync()[0] === 1;
+      const times = (x: tf.Tensor): tf.Tensor => (isOne ? tf.clone(x) : tf.mul(x, dy));
+      return [dHidden ? times(dHidden) : null, times(dKernel)];
     },
   }) as tf.Scalar;
 }
 
-/*
- * Where one of two factors must be transposed, it is the one with few rows and not the kernel, because the
- * wasm backend copies what it transposes.
- */
-
-/** Logits `[rows, vocab]` of hidden states `[rows, hidden]`. */
-function applyHead(hidden: tf.Tensor, {kernel, transposed}: FloatHead): tf.Tensor {
-  if (!transposed) return tf.matMul(hidden, kernel);
-  return tf.transpose(tf.matMul(kernel, hidden, false, true));
-}
-
-function hiddenGradient(dLogits: tf.Tensor, {kernel, transposed}: FloatHead): tf.Tensor {
-  if (transposed) return tf.matMul(dLogits, kernel);
-  return tf.transpose(tf.matMul(kernel, dLogits, false, true));
-}
-
-function kernelGradient(dLogits: tf.Tensor, hidden: tf.Tensor, {transposed}: FloatHead): tf.Tensor {
-  return transposed ? tf.matMul(dLogits, hidden, true) : tf.matMul(hidden, dLogits, true);
+/** How many rows of hidden states have their logits at a time. */
+function rowsOfChunk(perToken: tf.Tensor2D, kernel: tf.Tensor): number {
+  const [rows, width] = perToken.shape;
+  if (rows <= width) return rows; // no more logits than the kernel has numbers
+  const chunkSize = Math.max(CHUNK_SIZE, kernel.size * PART_OF_KERNEL);
+  return Math.max(1, Math.floor((chunkSize * width) / kernel.size));
 }

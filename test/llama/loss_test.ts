@@ -136,12 +136,15 @@ describeBackends('sparseCrossEntropy', (backend) => {
       const shape = transposed ? [vocab, width] : [width, vocab];
       const kernel = tf.randomNormal(shape, 0, 1, 'float32', 2);
       const y = someLabels(seq, vocab);
+      // The gradients are computed for the loss itself, and multiplied if it is a part of another.
+      const total = (loss: tf.Tensor): tf.Tensor => (transposed ? tf.mul(loss, 3) : loss);
       const actual = tf.valueAndGrads((x: tf.Tensor, kernel: tf.Tensor) =>
-        sparseCrossEntropy(y, deferHead(x, {kernel, transposed})),
+        total(sparseCrossEntropy(y, deferHead(x, {kernel, transposed}))),
       )([hidden, kernel]);
-      const expected = tf.valueAndGrads((x: tf.Tensor, kernel: tf.Tensor) =>
-        composed.sparseCrossEntropy(y, tf.matMul(tf.squeeze(x, [0]), kernel, false, transposed)),
-      )([hidden, kernel]);
+      const expected = tf.valueAndGrads((x: tf.Tensor, kernel: tf.Tensor) => {
+        const logits = tf.matMul(tf.squeeze<tf.Tensor2D>(x, [0]), kernel, false, transposed);
+        return total(composed.sparseCrossEntropy(y, logits));
+      })([hidden, kernel]);
       // as above; a value of the kernel's gradient is the sum of a few large ones
       const comparison = new Comparison('head and cross-entropy', {rtol: 1e-4, atol: 1e-6});
       comparison.add('value', await actual.value.data(), await expected.value.data());
