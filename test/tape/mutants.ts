@@ -233,6 +233,18 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
         from: 'results.get(name)!.dispose();',
         to: '',
       },
+      {
+        mechanism: 'a second run that reads a value which it may have left out starts again',
+        from: "isOmitted(name) && kernelName !== 'Reshape'",
+        to: 'false',
+      },
+    ],
+    onlyReturnedOf: [
+      {
+        mechanism: 'a value that is used otherwise than by an op is not left out',
+        from: 'isUsed || last < 0',
+        to: 'last < 0',
+      },
     ],
   },
   'tape/recompute_layers.ts': {

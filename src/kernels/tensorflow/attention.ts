@@ -19,7 +19,7 @@ import type {Native, NativeOps} from './native_ops';
 export type KeepsWeights = Partial<Pick<OwLoreBlockAttrs, 'keepsWeights'>>;
 
 /** How many positions' queries are worked on at a time: no scores are computed for the keys after them. */
-const ROWS = 64;
+const ROWS = 128;
 
 /** Added to the score of a key that a query may not see. */
 const HIDDEN = -1e9;
