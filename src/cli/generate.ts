@@ -67,24 +67,38 @@ export const generate = defineCommand({
       refuseMeaningless(context.given, {prompt: '--prompts', promptFile: '--prompts'});
       checkOutput(path, settings.output);
       const prompts = await readPrompts(path);
-      return withModel(settings, context, (loaded) =>
+      const chat = prompts.find(({prompt}) => typeof prompt !== 'string');
+      const asking = chat && `the 'messages' of line ${chat.line} of ${path} need`;
+      return withModel(settings, asking, context, (loaded) =>
         generateFile(path, prompts, loaded, settings, context),
       );
     }
     refuseMeaningless(context.given, {batch: 'one text', output: 'one text'});
     const prompt = await readPrompt(settings, context);
-    return withModel(settings, context, (loaded) => write(prompt, loaded, settings, context));
+    return withModel(settings, undefined, context, (loaded) =>
+      write(prompt, loaded, settings, context),
+    );
   },
 });
 
 export type GenerateSettings = SettingsOf<typeof generateOptions>;
 
+/** @param asking What needs a chat template beside `--chat`, with its verb; undefined: nothing. */
 async function withModel<T>(
   settings: GenerateSettings,
+  asking: string | undefined,
   context: Context,
   body: (loaded: Loaded) => Promise<T>,
 ): Promise<T> {
-  const loaded = await loadModel(settings, context);
+  const {model, chat} = settings;
+  const user = asking ?? (chat ? '--chat needs' : undefined);
+  const loaded = await loadModel(settings, context, {}, ({hasChatTemplate}) => {
+    if (user === undefined || hasChatTemplate) return;
+    const way = [asking && "as 'prompt'", chat && 'without --chat'].filter(Boolean).join(', ');
+    throw new UsageError(
+      `generate: ${user} a chat template, and the tokenizer of ${model} has none; a text that is to be continued as it is can be given ${way}`,
+    );
+  });
   try {
     return await context.interruption.stopTidily(() => body(loaded));
   } finally {

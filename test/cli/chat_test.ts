@@ -1,4 +1,3 @@
-import {readFileSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import {PassThrough} from 'node:stream';
 import * as tf from '@tensorflow/tfjs-core';
@@ -10,7 +9,7 @@ import {loadBackend} from '../../tools/load_backend';
 import {fastBackend} from '../support/backends';
 import {resultOf} from '../support/programs';
 import {start} from './cli_process';
-import {createModelFolder, type ModelFolder} from './model_folder';
+import {createFolderWithoutTemplate, createModelFolder, type ModelFolder} from './model_folder';
 import {runCli, terminal} from './run_cli';
 
 interface Result {
@@ -97,12 +96,7 @@ describe('tfjs-owlore chat', () => {
   });
 
   it('refuses a model without a chat template', async () => {
-    const other = await createModelFolder();
-    const path = 'model/tokenizer_config.json';
-    const config = JSON.parse(readFileSync(join(other.path, path), 'utf8')) as object;
-    other.write(path, JSON.stringify({...config, chat_template: undefined}));
-    rmSync(join(other.model, 'chat_template.jinja'), {force: true});
-    rmSync(join(other.model, 'model.safetensors')); // it says so before it reads the weights
+    const other = await createFolderWithoutTemplate();
     const command = ['chat', '--model', other.model, '--backend', fastBackend];
     const {code, stdout, stderr} = await runCli(command, 'the cat\n');
     expect([code, stdout]).to.deep.equal([2, '']);

@@ -7,7 +7,7 @@ import {runProgram} from '../../src/cli/program';
 import {generate, loadLlama} from '../../src/llama';
 import {defaultBackend, describeBackends} from '../support/backends';
 import {FileServer} from '../files/file_server';
-import {createModelFolder, type ModelFolder} from './model_folder';
+import {createFolderWithoutTemplate, createModelFolder, type ModelFolder} from './model_folder';
 import {runCli, TextSink} from './run_cli';
 
 const filesOf = (folder: string): Map<string, Uint8Array> =>
@@ -119,6 +119,20 @@ describe('tfjs-owlore generate', () => {
     expect(promptTokens).to.equal(chat.length);
     const text = folder.tokenizer.decode(chat);
     expect((await runJson(['--prompt', text, ...few])).ids).to.deep.equal(ids);
+  });
+
+  it('refuses --chat with a model that has no chat template, before it reads the weights', async () => {
+    const other = await createFolderWithoutTemplate();
+    const command = ['generate', '--model', other.model, '--backend', defaultBackend];
+    const {code, stdout, stderr} = await runCli([...command, '--chat', '--prompt', 'the cat']);
+    expect([code, stdout]).to.deep.equal([2, '']);
+    expect(stderr).to.match(/error: generate: --chat needs a chat template.* without --chat\n$/s);
+    const file = other.writeLines('prompts.jsonl', [{prompt: 'a'}, {messages: [{role: 'user', content: 'a'}]}]); // prettier-ignore
+    const many = await runCli([...command, '--prompts', file]);
+    expect([many.code, many.stdout]).to.deep.equal([2, '']);
+    const message = /the 'messages' of line 2 of .* need a chat template.* as 'prompt'\n$/s;
+    expect(many.stderr).to.match(message);
+    other.remove();
   });
 
   it('draws the same text for the same seed', async () => {

@@ -1,4 +1,4 @@
-import {copyFileSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {
@@ -60,6 +60,16 @@ export async function createModelFolder(config: Partial<LlamaConfig> = {}): Prom
       write(name, lines.map((line) => `${JSON.stringify(line)}\n`).join('')),
     remove: () => rmSync(path, {recursive: true}),
   };
+}
+
+/** A model without a chat template, and without weights: what refuses it must not have read them. */
+export async function createFolderWithoutTemplate(): Promise<ModelFolder> {
+  const folder = await createModelFolder();
+  const path = 'model/tokenizer_config.json';
+  const config = JSON.parse(readFileSync(join(folder.path, path), 'utf8')) as object;
+  folder.write(path, JSON.stringify({...config, chat_template: undefined}));
+  rmSync(join(folder.model, 'model.safetensors'));
+  return folder;
 }
 
 /** Examples that say which they are. */
