@@ -81,33 +81,43 @@ function mutatedSources({file, place, mutant}: (typeof mutants)[number], index: 
 }
 
 /** The title of the test that fails first; null if all pass. */
-function firstFailure(folder: string, errors: boolean): Promise<string | null> {
+function firstFailure(folder: string, ofErrors: boolean): Promise<string | null> {
   const mocha = join(root, 'node_modules/mocha/bin/mocha.js');
-  const grep = ['--grep', 'an error', ...(errors ? [] : ['--invert'])];
+  const grep = ['--grep', 'an error', ...(ofErrors ? [] : ['--invert'])];
   const child = spawn(process.execPath, [mocha, ...grep], {
     cwd: folder,
     env: {...process.env, OWLORE_BACKENDS: 'cpu'},
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: RUN_TIMEOUT,
   });
-  let output = '';
-  const collect = (text: string): void => void (output += text);
-  child.stdout.setEncoding('utf8').on('data', collect);
-  child.stderr.setEncoding('utf8').on('data', collect);
+  let [output, errors] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', (code) => {
+    child.once('close', (code, signal) => {
       const title = code === 0 ? null : failedTest(output);
-      if (title === undefined) reject(new Error(`No test has run in ${folder}:\n${output}`));
-      else resolve(title);
+      const end = signal === null ? `with code ${code}` : `by ${signal}`;
+      if (title !== undefined) resolve(title);
+      else
+        reject(
+          new Error(`mocha ended ${end} in ${folder}, before it ran a test:\n${errors}${output}`),
+        );
     });
   });
 }
 
-/** The first failure in what mocha's json reporter has printed. */
+/** The first failure in what mocha's json reporter has printed; undefined if it has printed none. */
 function failedTest(output: string): string | undefined {
-  const start = output.indexOf('{\n');
-  if (start < 0) return undefined;
-  const {failures} = JSON.parse(output.slice(start)) as {failures: Array<{fullTitle: string}>};
-  return failures[0]?.fullTitle;
+  try {
+    const {failures} = JSON.parse(output.slice(output.indexOf('{\n'))) as MochaReport;
+    return failures[0]?.fullTitle;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+interface MochaReport {
+  failures: Array<{fullTitle: string}>;
 }

@@ -39,10 +39,21 @@ const contentTypes: Readonly<Record<string, string>> = {
   '.wasm': 'application/wasm',
 };
 
-/** A page that runs one or more module scripts. */
+/**
+ * Before all other scripts of a page: reports the first error that none of them catches, and a script that cannot be loaded (such an
+ * event does not bubble, but can be captured).
+ */
+const REPORTS_ERRORS = `<script>
+addEventListener('error', ({message, error, target}) => {
+  const what = message === undefined ? target.src + ' cannot be loaded' : error?.stack ?? message;
+  void fetch('/error', {method: 'POST', body: JSON.stringify(what)});
+}, true);
+</script>`;
+
+/** A page that runs one or more module scripts; what they throw when they are loaded is its error. */
 export function scriptPage(...paths: string[]): string {
   const scripts = paths.map((path) => `<script type="module" src="${path}"></script>`);
-  return `<!doctype html><meta charset="utf-8"><title>page</title><body></body>${scripts.join('')}`;
+  return `<!doctype html><meta charset="utf-8"><title>page</title>${REPORTS_ERRORS}<body></body>${scripts.join('')}`;
 }
 
 /** Bundles a module and what it imports for a browser, as one ES module. */

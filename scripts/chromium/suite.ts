@@ -68,8 +68,6 @@ export async function runSuite(): Promise<void> {
   }
 }
 
-addEventListener('error', ({message}) => send('/error', message));
-
 function send(path: string, body: unknown): void {
   void fetch(path, {method: 'POST', body: JSON.stringify(body)});
 }
