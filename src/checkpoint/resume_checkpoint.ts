@@ -186,8 +186,9 @@ async function apply(
   for (const [i, layer] of layers.entries()) {
     const values = await readLayer(source, model[i]!, layer);
     layer.weights.forEach((weight, j) => {
-      const tensor = tf.tensor(values[j]!.values, weight.shape as number[]);
-      setValue(weight, tensor);
+      const onHost = values[j]!.values;
+      const tensor = tf.tensor(onHost, weight.shape as number[]);
+      setValue(weight, tensor, onHost);
       tensor.dispose();
     });
   }

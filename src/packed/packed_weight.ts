@@ -82,16 +82,22 @@ export class PackedWeight {
   /**
    * Values from elsewhere, from a checkpoint perhaps, stay what they are to the last bit: they are packed if all are bfloat16, and
    * otherwise until the weight is next turned off.
+   *
+   * @param values Those of `value`; null where they cannot be read.
    */
+  assign(value: tf.Tensor, values: Float32Array | null): void {
+    const halves = values && exactHalves(values);
+    if (halves) this.keep(packHalves(halves));
+    else {
+      this.variable.assign(value);
+      this.drop();
+    }
+  }
+
   private write(value: tf.Tensor): LayerVariable {
     const {weight, variable} = this;
     if (!tf.util.arraysEqual(value.shape, variable.shape)) return this.writeFloats(value); // throws
-    const halves = readsSynchronously() ? exactHalves(value.dataSync<'float32'>()) : null;
-    if (halves) this.keep(packHalves(halves));
-    else {
-      variable.assign(value);
-      this.drop();
-    }
+    this.assign(value, readsSynchronously() ? value.dataSync<'float32'>() : null);
     return weight;
   }
 
@@ -155,9 +161,10 @@ export async function valuesOf(weight: LayerVariable): Promise<Float32Array> {
   return packedWeights.get(weight)?.values() ?? weight.read().data<'float32'>();
 }
 
-/** Gives a weight values, to the last bit: a constraint of its layer is not applied. They stay the caller's. */
-export function setValue(weight: LayerVariable, value: tf.Tensor): void {
-  if (packedWeights.has(weight)) weight.write(value);
+/** Gives a weight the values of a tensor, to the last bit: a constraint of its layer is not applied. They stay the caller's. */
+export function setValue(weight: LayerVariable, value: tf.Tensor, values: Float32Array): void {
+  const packed = packedWeights.get(weight);
+  if (packed) packed.assign(value, values);
   else variableOf(weight).assign(value);
 }
 
