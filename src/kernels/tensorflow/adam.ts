@@ -10,7 +10,7 @@ import {
 import type {KernelGraphs} from './graphs';
 import type {KernelRunner, NativeInputs, NativeKernel} from './kernel';
 import {nativeOf, NativeOps, type Native, type NodeBackend} from './native_ops';
-import {assignRows, changedInPlace, changeTensors, readVariable} from './native_variables';
+import {changedInPlace, changeTensors, readVariable} from './native_variables';
 
 type Betas = Pick<OwLoreAdamAttrs, 'beta1' | 'beta2'>;
 
@@ -20,7 +20,7 @@ interface AdamArgs {
   backend: NodeBackend;
 }
 
-/** Weights of more numbers are changed in place, some rows at a time; TensorFlow would make new ones of them. */
+/** Weights of more numbers are changed in place, one after the other; a graph would have new ones of all of them at a time. */
 const LARGE = 2 ** 20;
 
 /**
@@ -39,7 +39,7 @@ export function createAdam(graphs: KernelGraphs): tf.KernelFunc {
     const projected = moveProjected(runInSubspaces, args, places);
     return attrs.updates.flatMap((update, i) => {
       if (isInGraph(update, i)) return projected.splice(0, 3);
-      const move = update.side === undefined ? moveInPlace : moveInPieces;
+      const move = update.side === undefined ? moveInPlace : moveProjectedInPlace;
       return move(inputs, i, attrs, backend);
     });
   };
@@ -134,8 +134,11 @@ function moveInPlace(
   );
 }
 
-/** Updates a projected variable in place, some rows at a time. */
-function moveInPieces(
+/**
+ * Updates a projected variable in place. What it is moved by is made as a whole: TensorFlow can assign to some rows of a variable
+ * (`ResourceStridedSliceAssign`), but copies the variable at every read and every assignment from then on.
+ */
+function moveProjectedInPlace(
   inputs: OwLoreAdamInputs,
   i: number,
   {beta1, beta2, updates}: OwLoreAdamAttrs,
@@ -143,50 +146,27 @@ function moveInPieces(
 ): tf.TensorInfo[] {
   const {variable, first, second, gradient, basis} = updateInputs(inputs, i);
   const {clip} = inputs;
-  const numbers = {beta1, beta2, ...updates[i]!};
+  const {side, ...numbers} = {beta1, beta2, ...updates[i]!};
   const ops = new NativeOps(backend);
   const native = (info: tf.TensorInfo): Native => nativeOf(backend, info);
   return ops.scope(() =>
     changeTensors(backend, ops, [variable, first, second], ([w, m, v]) => {
-      const g = clip ? ops.mul(native(gradient), native(clip)) : native(gradient);
-      // −N: the step of a weight that is 0 without it.
-      const step = changedInPlace(
-        backend,
-        ops,
-        () => ops.zeros(gradient.shape),
-        (n) => applyAdam(ops, [n, m!, v!], g, numbers),
-      );
-      moveRows(ops, w!, variable.shape, step, native(basis!), numbers);
+      const change = ops.scope(() => {
+        const g = clip ? ops.mul(native(gradient), native(clip)) : native(gradient);
+        // −N: the step of a weight that is 0 without it.
+        const step = changedInPlace(
+          backend,
+          ops,
+          () => ops.zeros(gradient.shape),
+          (n) => applyAdam(ops, [n, m!, v!], g, numbers),
+        );
+        const p = native(basis!);
+        return side === 'left' ? ops.matMul(p, step) : ops.matMul(step, p, false, true);
+      });
+      shrink(ops, w!, numbers.decay);
+      ops.runAll('AssignAddVariableOp', [w!, change], {dtype: ops.float32}, 0);
     }),
   );
-}
-
-/** w ← `decay`·w + P·`step` or `step`·Pᵀ. */
-function moveRows(
-  ops: NativeOps,
-  w: Native,
-  [rows, columns]: number[],
-  step: Native,
-  basis: Native,
-  {side, decay}: OwLoreUpdate,
-): void {
-  const most = Math.max(1, Math.floor(LARGE / columns!));
-  for (let from = 0; from < rows!; from += most) {
-    const count = Math.min(most, rows! - from);
-    const some = (x: Native, width: number): Native => ops.slice(x, [from, 0], [count, width]);
-    ops.scope(() => {
-      // Nothing else may be an owner of the weight when it is assigned to, or TensorFlow copies it.
-      const next = ops.scope(() => {
-        const change =
-          side === 'left'
-            ? ops.matMul(some(basis, basis.shape[1]!), step)
-            : ops.matMul(some(step, step.shape[1]!), basis, false, true);
-        const before = some(readVariable(ops, w), columns!);
-        return ops.add(decay === 1 ? before : ops.mul(before, ops.scalar(decay)), change);
-      });
-      assignRows(ops, w, from, next);
-    });
-  }
 }
 
 /** w ← `decay`·w. */

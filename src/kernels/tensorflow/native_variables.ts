@@ -58,17 +58,6 @@ export function changedInPlace(
   return value;
 }
 
-/** Replaces the rows of a variable from `from` on. */
-export function assignRows(ops: NativeOps, variable: Native, from: number, rows: Native): void {
-  const [begin, end, strides] = [
-    [from, 0],
-    [from + rows.shape[0]!, rows.shape[1]!],
-    [1, 1],
-  ].map((numbers) => ops.constant(Int32Array.from(numbers), [2]));
-  const attributes = {T: ops.float32, Index: ops.int32};
-  ops.runAll('ResourceStridedSliceAssign', [variable, begin!, end!, strides!, rows], attributes, 0);
-}
-
 /**
  * Lets `change` work on tensors as TensorFlow variables. Tensors that share their data with no other tensor are changed in place
  * and registered again, even if `change` throws; of the others TensorFlow makes copies.

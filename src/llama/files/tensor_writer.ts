@@ -1,9 +1,12 @@
+import * as tf from '@tensorflow/tfjs-core';
+import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
 import type {NamedWeight} from './weights';
 import {encode, type FloatType} from '../../files/float_type';
 import {show} from '../../files/json';
 import {fromBfloat16} from '../../files/half_precision';
+import {readsSynchronously} from '../../kernels/capabilities';
 import {halvesOf} from '../../packed/packed_matrix';
-import {valuesOf} from '../../packed/packed_weight';
+import {sourceOf, valuesOf} from '../../packed/packed_weight';
 
 /** Values that are encoded at a time. */
 const CHUNK = 2 ** 20;
@@ -20,11 +23,7 @@ export async function* encodedPieces(
   {name, variable, transposed}: NamedWeight,
   dtype: FloatType,
 ): AsyncGenerator<Uint8Array> {
-  const values = (await halvesOf(variable)) ?? (await valuesOf(variable));
-  const pieces = transposed
-    ? transposedPieces(values, variable.shape as [number, number])
-    : plainPieces(values);
-  for (const stored of pieces) {
+  for await (const stored of transposed ? columnsOf(variable) : rowsOf(variable)) {
     const piece = stored instanceof Uint16Array ? fromBfloat16(stored) : stored;
     const bytes = encode(piece, dtype);
     if (dtype !== 'F32') checkRange(owner, name, piece, bytes, dtype);
@@ -35,8 +34,34 @@ export async function* encodedPieces(
 /** Values, or bfloat16. */
 type Numbers = Float32Array | Uint16Array;
 
-function* plainPieces(values: Numbers): Generator<Numbers> {
+async function* rowsOf(weight: LayerVariable): AsyncGenerator<Numbers> {
+  const halves = await halvesOf(weight);
+  // a device's shader might change subnormal numbers and NaN when it copies a part
+  if (!halves && weight.shape.length === 2 && readsSynchronously()) {
+    yield* readRows(sourceOf(weight) as tf.Tensor2D);
+    return;
+  }
+  const values = halves ?? (await valuesOf(weight));
   for (let at = 0; at < values.length; at += CHUNK) yield values.subarray(at, at + CHUNK);
+}
+
+/** Some rows at a time, so that a large matrix is never there a second time. */
+async function* readRows(matrix: tf.Tensor2D): AsyncGenerator<Float32Array> {
+  const [rows, columns] = matrix.shape;
+  const step = Math.max(1, Math.floor(CHUNK / columns));
+  for (let from = 0; from < rows; from += step) {
+    const piece = tf.slice(matrix, [from, 0], [Math.min(step, rows - from), columns]);
+    try {
+      yield await piece.data<'float32'>();
+    } finally {
+      piece.dispose();
+    }
+  }
+}
+
+async function* columnsOf(weight: LayerVariable): AsyncGenerator<Numbers> {
+  const values = (await halvesOf(weight)) ?? (await valuesOf(weight));
+  yield* transposedPieces(values, weight.shape as [number, number]);
 }
 
 /** The values of `[rows, columns]` in the order of `[columns, rows]`. */

@@ -8,6 +8,7 @@ import {replaceKernels} from '../../../src/kernels/replacement';
 import {installKernels} from '../../../src/kernels/tensorflow';
 import {KernelGraphs} from '../../../src/kernels/tensorflow/graphs';
 import {llamaKernels} from '../../../src/kernels/tensorflow/llama_kernels';
+import type {NodeBackend} from '../../../src/kernels/tensorflow/native_ops';
 import {backends, defaultBackend} from '../../support/backends';
 import * as composed from '../../../tools/composed';
 import {numbered, runAdam, type AdamNumbers} from '../run_adam';
@@ -513,6 +514,40 @@ const backend = 'tensorflow';
         expect(shared).to.deep.equal([false, true, true]);
         expect(inputs.second.dataSync()[0]).to.equal(1);
       });
+    });
+
+    it('changes a large projected weight in place, and by no op after which TensorFlow copies it at each read', async () => {
+      await tf.setBackend('tensorflow');
+      const backend = tf.backend() as unknown as NodeBackend;
+      const {binding} = backend;
+      const ops: string[] = [];
+      // its own properties cannot be replaced
+      backend.binding = Object.create(binding, {
+        executeOp: {
+          value: (...args: Parameters<NodeBackend['binding']['executeOp']>) => {
+            ops.push(args[0]);
+            return binding.executeOp(...args);
+          },
+        },
+      }) as NodeBackend['binding'];
+      try {
+        tf.tidy(() => {
+          const r = [2 ** 18, 1];
+          const [first, second, gradient] = [1, 1, 1].map((value) => tf.fill(r, value));
+          const inputs = {variable: tf.fill([2 ** 18, 5], 4), first, second, gradient};
+          const basis = tf.fill([5, 1], 2);
+          const own = {...attrs, side: 'right' as const};
+          const shared = tf.reshape(inputs.variable, [-1]);
+          const [variable] = runAdam({...inputs, basis}, own);
+          expect(variable!.dataId).to.equal(inputs.variable.dataId);
+          expect(variable!.dataSync()[7]).to.be.closeTo(2 - 0.2, 1e-6);
+          expect(shared.dataSync()[7]).to.equal(4);
+        });
+      } finally {
+        backend.binding = binding;
+      }
+      expect(ops).to.include('ResourceApplyAdam');
+      expect(ops.join()).not.to.match(/Resource(Scatter|StridedSlice|Sparse)/);
     });
 
     it('leaves its tensors as they were if TensorFlow refuses', async () => {
