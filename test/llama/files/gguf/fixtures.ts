@@ -6,8 +6,11 @@ import type {MetadataValue} from '../../../../src/files/gguf/metadata';
 import {readJson} from '../../../support/fixtures';
 import {f32, fileOf, ggufBytes, u32, type TensorEntry, type Value} from '../../../files/gguf_bytes';
 
+/** One of each architecture. */
 export const ggufNames = ['llama', 'qwen2', 'qwen3', 'gemma3'] as const;
-export type GgufName = (typeof ggufNames)[number];
+/** With a llama whose matrices are k-quants where their rows have whole blocks. */
+export const ggufModels = [...ggufNames, 'k_quants'] as const;
+export type GgufName = (typeof ggufModels)[number];
 
 /** What transformers makes of a file. */
 export interface GgufFixture {

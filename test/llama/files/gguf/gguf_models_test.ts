@@ -3,6 +3,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
+import {readGgufHeader} from '../../../../src/files/gguf/header';
 import {openModelSource} from '../../../../src/llama/files/model_source';
 import {ropeScalingOf} from '../../../../src/llama/files/gguf/rope_freqs';
 import {
@@ -13,17 +14,17 @@ import {
   type ModelSource,
 } from '../../../../src/llama';
 import {FileServer} from '../../../files/file_server';
-import {f32, u32} from '../../../files/gguf_bytes';
+import {f32, fileOf, u32} from '../../../files/gguf_bytes';
 import {readTensors} from '../../../support/fixtures';
 import {rejection} from '../../../support/rejection';
-import {editedGguf, fixtureOf, ggufNames, ggufOf, ggufPath, type Edit} from './fixtures';
+import {editedGguf, fixtureOf, ggufModels, ggufOf, ggufPath, type Edit} from './fixtures';
 
 describe('models in GGUF files', () => {
   let folder: string;
   before(() => void (folder = mkdtempSync(join(tmpdir(), 'owlore-gguf-'))));
   after(() => rmSync(folder, {recursive: true}));
 
-  for (const name of ggufNames) {
+  for (const name of ggufModels) {
     it(`compute what transformers computes of them: ${name}`, async () => {
       const {numTensors} = tf.memory();
       const fixture = fixtureOf(name);
@@ -46,6 +47,13 @@ describe('models in GGUF files', () => {
       expect(tf.memory().numTensors).to.equal(numTensors);
     });
   }
+
+  it('have k-quants in the one that is named so', async () => {
+    const {tensors} = await readGgufHeader('test', fileOf(ggufOf('k_quants')));
+    const types = new Map(tensors.map(({name, type}) => [name, type.name]));
+    expect([...types.values()]).to.include.members(['Q4_K', 'Q5_K', 'Q6_K', 'F32']);
+    expect(types.get('blk.0.attn_q.weight')).to.equal('Q4_K'); // its rows are in another order
+  });
 
   /** The weights of a source as the bytes of a file. */
   const weightsOf = async (source: ModelSource): Promise<Uint8Array> => {
