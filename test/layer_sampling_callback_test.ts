@@ -549,7 +549,8 @@ describe('LayerSamplingCallback', () => {
         (callback: unknown) => [{onEpochEnd: () => undefined}, callback],
       ]) {
         const model = otherLayers.sequential();
-        model.add(otherLayers.layers.dense({units: 1, inputShape: [3]}));
+        // Copies share their engine, but each counts by itself for the names of its layers.
+        model.add(otherLayers.layers.dense({name: 'ofAnotherCopy', units: 1, inputShape: [3]}));
         model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
         const callback = new LayerSamplingCallback({gamma: 1});
         const [x, y] = [otherTf.ones([2, 3]), otherTf.ones([2, 1])];
