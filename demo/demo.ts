@@ -104,7 +104,7 @@ async function main(): Promise<void> {
     steps,
     blocks,
     meter,
-    learningRate: () => optimizer.learningRate,
+    optimizer,
     evaluate: () => lossOn(model, heldOut, batchSize),
     evaluateEvery,
     startProgress: () => startProgress(process.stdout, {label: 'training', total: steps}),

@@ -73,7 +73,7 @@ const monitor = new TrainingMonitor({
   steps,
   blocks: findBlocks(model),
   meter,
-  learningRate: () => optimizer.learningRate,
+  optimizer,
   evaluate: () => lossOn(model, heldOut, batchSize),
   evaluateEvery: 250,
   startProgress: () => startProgress(process.stdout, {label: 'training', total: steps}),

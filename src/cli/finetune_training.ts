@@ -78,8 +78,7 @@ export async function train(
   }));
   const events = openTensorBoard(folder.tensorBoard);
   const monitor = new TrainingMonitor({
-    ...{steps, accumulate, blocks, meter},
-    learningRate: () => optimizer.learningRate,
+    ...{steps, accumulate, blocks, meter, optimizer},
     evaluate: async (watch) => {
       const isLast = monitor.steps.length === steps;
       const heldOut = data.heldOut();

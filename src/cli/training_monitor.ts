@@ -66,8 +66,8 @@ export interface MonitorOptions {
   accumulate?: number;
   blocks: readonly Block[];
   meter: MemoryMeter;
-  /** Learning rate of the next step. */
-  learningRate: () => number;
+  /** With the rate of its next step, and the bytes of its state. */
+  optimizer: {readonly learningRate: number; readonly stateBytes: number};
   /**
    * The held-out loss; null if the training is about to stop, so that it is left to the one that goes on. It calls `watch` with
    * how far it is.
@@ -127,10 +127,9 @@ interface BegunStep {
 export class TrainingMonitor extends tfl.Callback {
   readonly steps: StepRecord[] = [];
   readonly heldOut: {step: number; loss: number}[] = [];
-  /** The most that stayed allocated between two steps since training began: the optimizer's state. */
+  /** The most bytes of the optimizer's state between two steps. */
   stateBytes = 0;
 
-  private bytesAtStart = 0;
   private begun: BegunStep | null = null;
   /** Of the step that goes on with the next batch. */
   private restored: MonitorState['begun'] = null;
@@ -187,15 +186,14 @@ export class TrainingMonitor extends tfl.Callback {
     const isBetweenSteps = this.restored === null;
     if (isBetweenSteps && this.steps.length % this.options.evaluateEvery === 0)
       await this.evaluate();
-    this.bytesAtStart = this.options.meter.current();
   }
 
   override async onBatchBegin(): Promise<void> {
     if (this.begun) return;
-    const {blocks, meter, learningRate} = this.options;
+    const {blocks, meter, optimizer} = this.options;
     this.begun = {
       active: blocks.map(({weights}) => isTrainable(weights[0]!)),
-      learningRate: learningRate(),
+      learningRate: optimizer.learningRate,
       start: performance.now(),
       ...(this.restored ?? {lossSum: 0, batches: 0}),
     };
@@ -225,10 +223,10 @@ export class TrainingMonitor extends tfl.Callback {
   }
 
   private async endStep({active, learningRate, start, lossSum, batches}: BegunStep): Promise<void> {
-    const {meter, blocks, evaluateEvery, log} = this.options;
+    const {meter, blocks, optimizer, evaluateEvery, log} = this.options;
     const peak = meter.peak();
     this.begun = null;
-    this.stateBytes = Math.max(this.stateBytes, meter.current() - this.bytesAtStart);
+    this.stateBytes = Math.max(this.stateBytes, optimizer.stateBytes);
     const record: StepRecord = {loss: lossSum / batches, learningRate, active, peak};
     this.steps.push(record);
     log?.({

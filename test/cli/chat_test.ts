@@ -1,4 +1,3 @@
-import {join} from 'node:path';
 import {PassThrough} from 'node:stream';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';

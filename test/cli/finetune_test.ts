@@ -263,6 +263,8 @@ describe('tfjs-owlore finetune', function () {
     expect(frozen.isMoved).to.deep.equal([false, false]);
     expect(low.stateBytes).to.be.below(full.stateBytes);
     expect(frozen.stateBytes).to.be.below(low.stateBytes);
+    // weights that are widened while they train are no state
+    expect((await train('--frozen', 'BF16')).stateBytes).to.equal(full.stateBytes);
   });
 
   it('reports how often badam trains a block: in one of ⌈N/γ⌉ periods', async () => {

@@ -5,7 +5,7 @@ describe('TrainingMonitor', () => {
   it('shows how far the held-out loss is', async () => {
     const shown: Array<[number, string | undefined]> = [];
     const monitor = new TrainingMonitor({
-      ...{steps: 3, blocks: [], evaluateEvery: 1, learningRate: () => 1},
+      ...{steps: 3, blocks: [], evaluateEvery: 1, optimizer: {learningRate: 1, stateBytes: 0}},
       meter: {
         ...{current: () => 0, peak: () => 0, bufferOf: () => undefined},
         ...{reset: () => undefined, stop: () => undefined},
