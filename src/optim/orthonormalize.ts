@@ -96,7 +96,10 @@ export function choleskyQR(matrix: tf.Tensor2D): tf.Tensor2D {
   return tf.tidy(() => {
     let q = tf.div<tf.Tensor2D>(matrix, largestMagnitude(matrix, 0));
     for (const dependence of choleskyPasses(columns)) {
-      const gram = tf.tidy(() => tf.matMul(q, q, true).dataSync<'float32'>());
+      // Not by a tidy, which would look for tensors in the numbers, one by one.
+      const product = tf.matMul(q, q, true);
+      const gram = product.dataSync<'float32'>();
+      product.dispose();
       if (isIdentity(gram, columns)) break;
       const inverse = tf.tensor2d(inverseFactor(gram, columns, dependence), [columns, columns]);
       const before = q;
@@ -117,8 +120,7 @@ function inverseFactor(gram: Float32Array, columns: number, dependence: Dependen
     const square = gram[i * (columns + 1)]!;
     return square > dependence.shortest ** 2 ? 1 / Math.sqrt(square) : 0;
   });
-  const scaled = Float64Array.from(
-    gram,
+  const scaled = new Float64Array(gram).map(
     (value, i) => value * scales[Math.floor(i / columns)]! * scales[i % columns]!,
   );
   const plain = decompose(scaled, columns, {...dependence, shift: 0});
@@ -180,5 +182,5 @@ function invert(
     }
     inverse[row + i] = reciprocal;
   }
-  return Float32Array.from(inverse, (value, i) => value * scales[i % columns]!);
+  return new Float32Array(inverse.map((value, i) => value * scales[i % columns]!));
 }

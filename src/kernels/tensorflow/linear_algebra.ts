@@ -6,6 +6,9 @@ import type {Native, NativeOps, NativeType} from './native_ops';
 /** Keeps a Gram matrix in float64 positive definite despite rounding; far below the precision of a float32 column. */
 const SHIFT = 2 ** -40;
 
+/** Columns that are shorter are not made longer than this makes them: 1/SHORTEST, times 1/√SHIFT, is a float32. */
+const SHORTEST = 1e-30;
+
 /** BatchMatMul; for float32 by the fastest safe op, which `NativeOps` chooses. */
 export function createBatchMatMul(stock: tf.KernelFunc): tf.KernelFunc {
   return (args) => {
@@ -54,24 +57,29 @@ function householderQ(ops: NativeOps, matrix: Native): Native {
   });
 }
 
-/** OwLoreNearlyOrthonormalize: a shifted Cholesky QR decomposition (Fukaya et al. 2020), in float64. */
+/**
+ * OwLoreNearlyOrthonormalize: a shifted Cholesky QR decomposition (Fukaya et al. 2020), XR⁻¹ with RᵀR = XᵀX + shift. XᵀX has the
+ * squares of singular values, so that R is computed in float64; X itself is known in float32, and so is the result.
+ */
 export const nearlyOrthonormalize: NativeKernel<object> = (ops, {matrix}) => {
   try {
-    return inFloat64(ops, matrix!, timesInverseFactor);
+    return ops.scope(() =>
+      ops.matMul(matrix!, inFloat64(ops, matrix!, inverseFactor), false, true),
+    );
   } catch {
     return householderQ(ops, matrix!); // TensorFlow's Cholesky refuses a matrix that is not finite
   }
 };
 
-/** XR⁻¹ with RᵀR = XᵀX + shift, for columns scaled to length 1. */
-function timesInverseFactor(ops: NativeOps, x: Native, T: NativeType): Native {
+/** The transpose of R⁻¹, for columns scaled to length 1. */
+function inverseFactor(ops: NativeOps, x: Native, T: NativeType): Native {
   const product = (a: Native, b: Native, transposeA = false): Native =>
     ops.run('MatMul', [a, b], {T, transpose_a: transposeA, transpose_b: !transposeA});
   return ops.scope(() => {
     const gram = product(x, x, true);
     const squares = ops.run('MatrixDiagPart', [gram], {T});
     const columns = squares.shape[0]!;
-    const smallest = ops.run('Square', [toFloat64(ops, ops.scalar(SMALLEST_NORMAL))], {T});
+    const smallest = ops.run('Square', [toFloat64(ops, ops.scalar(SHORTEST))], {T});
     const scales = ops.run('Rsqrt', [ops.run('Maximum', [squares, smallest], {T})], {T});
     const asColumn = ops.reshape(scales, [columns, 1]);
     const ofUnits = ops.run('Mul', [gram, product(asColumn, asColumn)], {T});
@@ -80,7 +88,7 @@ function timesInverseFactor(ops: NativeOps, x: Native, T: NativeType): Native {
     const factor = ops.run('Cholesky', [ops.run('MatrixSetDiag', [ofUnits, diagonal], {T})], {T});
     const scaling = ops.run('MatrixDiag', [scales], {T});
     const attributes = {T, lower: true, adjoint: false};
-    return product(x, ops.run('MatrixTriangularSolve', [factor, scaling], attributes));
+    return ops.run('MatrixTriangularSolve', [factor, scaling], attributes);
   });
 }
 
