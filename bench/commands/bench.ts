@@ -1,13 +1,13 @@
 /**
- * The figures of `docs/performance.md`: training steps against stock tfjs, PyTorch and jax-js, and what the optimizer costs:
+ * The figures of `docs/performance.md` and, with the groups smollm2 and smollm2-optimizer, of `docs/real-model.md`: training steps against stock tfjs, PyTorch and jax-js, and what the optimizer costs:
  *
  *   npm run bench
  *   npm run bench -- --only wasm,tensorflow       # some of the groups; the others keep the results they have
  *   npm run bench -- --python venv/bin/python     # a Python with torch and transformers; default: $PYTHON, or python3
- *   npm run bench -- --model smollm2              # the folder of SmolLM2-135M-Instruct, for the group smollm2
+ *   npm run bench -- --model smollm2              # the folder of SmolLM2-135M-Instruct, for the groups smollm2 and smollm2-optimizer
  *   npm run bench -- --rounds 5                   # more or fewer turns than a group takes by itself
  *
- * Writes `bench/results/performance.json` and the tables of `docs/performance.md`. A time is as good as the machine was quiet, a ratio
+ * Writes `bench/results/performance.json` and the tables of the two pages. A time is as good as the machine was quiet, a ratio
  * better: both sides of it take turns. Exits with 1 if a group could not be measured.
  */
 import {spawnSync} from 'node:child_process';
@@ -16,7 +16,7 @@ import {parseArgs} from 'node:util';
 import type {MeasureGroup} from '../groups/group';
 import {provenance, writeRecord} from '../results/store';
 import {printTables} from '../tables/document';
-import {writeDocument} from '../tables/documents';
+import {realModelGroups, writeDocument} from '../tables/documents';
 import {performanceTables} from '../tables/performance_tables';
 
 const groups: Readonly<Record<string, () => Promise<{measure: MeasureGroup}>>> = {
@@ -27,6 +27,7 @@ const groups: Readonly<Record<string, () => Promise<{measure: MeasureGroup}>>> =
   optimizer: () => import('../groups/optimizer_share'),
   webgpu: () => import('../groups/webgpu_kernels'),
   smollm2: () => import('../groups/smollm2_steps'),
+  'smollm2-optimizer': () => import('../groups/smollm2_optimizer'),
 };
 
 const {values} = parseArgs({
@@ -44,9 +45,10 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
-if (names.includes('smollm2') && values.model === undefined) {
-  console.log('smollm2: not measured; it needs --model, the folder of SmolLM2-135M-Instruct');
-  names.splice(names.indexOf('smollm2'), 1);
+for (const name of values.model === undefined ? realModelGroups : []) {
+  if (!names.includes(name)) continue;
+  console.log(`${name}: not measured; it needs --model, the folder of SmolLM2-135M-Instruct`);
+  names.splice(names.indexOf(name), 1);
 }
 if (names.length === 1) await measureGroup(names[0]!);
 else for (const name of names) measureApart(name);
@@ -62,7 +64,7 @@ async function measureGroup(name: string): Promise<void> {
   };
   printTables(performanceTables({[name]: record}));
   await writeRecord('performance', name, record, Object.keys(groups));
-  await writeDocument('performance.md');
+  await writeDocument(realModelGroups.includes(name) ? 'real-model.md' : 'performance.md');
 }
 
 /** In a process of its own, with all the memory that it left behind, and a crash of which ends only itself. */

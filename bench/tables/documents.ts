@@ -1,5 +1,5 @@
 /** The pages of `docs/` that have tables of results, each with what its tables are made of. */
-import {readRecords} from '../results/store';
+import {readRecords, type Records} from '../results/store';
 import {checkpointTables} from './checkpoint_tables';
 import {defaultsTables} from './defaults_tables';
 import {writeTables, type Table} from './document';
@@ -9,12 +9,16 @@ import {performanceTables} from './performance_tables';
 import {sweepTables} from './sweep_tables';
 import {timelineTables} from './timeline_tables';
 
+/** Groups of `npm run bench` with a real model. */
+export const realModelGroups: readonly string[] = ['smollm2', 'smollm2-optimizer'];
+
 /** The tables of each page, from what the store holds. */
 export const documents = {
   'performance.md': () => [
-    ...performanceTables(readRecords('performance')),
+    ...performanceTables(groups((name) => !realModelGroups.includes(name))),
     ...largeCheckpointTables(readRecords('large_checkpoint')),
   ],
+  'real-model.md': () => performanceTables(groups((name) => realModelGroups.includes(name))),
   'memory.md': () => [
     ...timelineTables(readRecords('timeline')),
     ...memoryTables(readRecords('memory')),
@@ -25,6 +29,13 @@ export const documents = {
 } as const satisfies Record<string, () => Table[]>;
 
 export type DocumentName = keyof typeof documents;
+
+/** The results of some groups of `npm run bench`. */
+function groups(isWanted: (name: string) => boolean): Records {
+  return Object.fromEntries(
+    Object.entries(readRecords('performance')).filter(([name]) => isWanted(name)),
+  );
+}
 
 /** Writes a page's tables anew. */
 export async function writeDocument(name: DocumentName): Promise<void> {
