@@ -1,7 +1,8 @@
 /** One more position of a sequence, which sees the keys and values of those before it. */
 import {expRow} from './exp';
 import {rotateRows} from './rotary';
-import {multiplyRows, multiplyRowsTransposed} from './row';
+import {multiplyRows} from './row';
+import {multiplyRowsTransposed} from './row_transposed';
 import {rowMax, scaleOf, scaleRow} from './softmax';
 import {offset} from './vector';
 
@@ -58,15 +59,26 @@ export function attendLast(
   const ofNear = scores + offset(seen);
   keys += row * <usize>unseen;
   values += row * <usize>unseen;
-  multiplyRowsTransposed(group, seen, width, workspace, row, keys, row, scores, step, false);
-  multiplyRowsTransposed(group, near, width, workspace, row, newKeys, row, ofNear, step, false);
+  multiplyRowsTransposed<f32>(group, seen, width, workspace, row, keys, row, scores, step, false);
+  multiplyRowsTransposed<f32>(
+    group,
+    near,
+    width,
+    workspace,
+    row,
+    newKeys,
+    row,
+    ofNear,
+    step,
+    false,
+  );
   for (let head = 0; head < group; head++) {
     const weights = scores + step * <usize>head;
     const sum = expRow(weights, seen + near, 1, rowMax(weights, seen + near), weights);
     scaleRow(weights, seen + near, 1 / sum);
   }
-  multiplyRows(group, width, seen, scores, step, 4, values, row, y, row, false);
-  multiplyRows(group, width, near, ofNear, step, 4, newValues, row, y, row, true);
+  multiplyRows<f32>(group, width, seen, scores, step, 4, values, row, y, row, false);
+  multiplyRows<f32>(group, width, near, ofNear, step, 4, newValues, row, y, row, true);
 }
 
 /** Copies `size` numbers. */

@@ -5,8 +5,10 @@
  * the innermost loop reads them. The copy also handles transpositions and odd sizes, so that one loop
  * is enough for all cases.
  */
+import {bytesOf} from './bfloat16';
 import {PACK_SLACK, packLeft, packRight} from './pack';
-import {multiplyRows, multiplyRowsTransposed} from './row';
+import {multiplyRows} from './row';
+import {multiplyRowsTransposed} from './row_transposed';
 import {multiplyPanels, TILE_BYTES, TILE_COLUMNS} from './tile';
 import {offset} from './vector';
 
@@ -64,11 +66,11 @@ export function multiply(
     const aRow: usize = transposeA ? 4 : aStep;
     const aNext: usize = transposeA ? aStep : 4;
     if (!transposeB) {
-      multiplyRows(rows, columns, inner, a, aRow, aNext, b, bStep, c, cStep, add);
+      multiplyRows<f32>(rows, columns, inner, a, aRow, aNext, b, bStep, c, cStep, add);
       return;
     }
     if (aNext == 4) {
-      multiplyRowsTransposed(rows, columns, inner, a, aRow, b, bStep, c, cStep, add);
+      multiplyRowsTransposed<f32>(rows, columns, inner, a, aRow, b, bStep, c, cStep, add);
       return;
     }
   }
@@ -110,6 +112,32 @@ export function multiply(
         );
       }
     }
+  }
+}
+
+/**
+ * `c = a · b`, or `c += a · b`, for `a` `[rows, inner]` and `c` `[rows, columns]` of float32, and `b` `[inner, columns]` (in memory
+ * `[columns, inner]` if transposed) of bfloat16, each of them without gaps. The results are those of `multiply` of few rows with the
+ * same numbers as float32.
+ */
+export function multiplyBfloat16(
+  rows: i32,
+  columns: i32,
+  inner: i32,
+  a: usize,
+  b: usize,
+  transposeB: bool,
+  c: usize,
+  add: bool,
+): void {
+  const aRow = offset(inner);
+  const cStep = offset(columns);
+  if (transposeB) {
+    const bStep = bytesOf<u16>(inner);
+    multiplyRowsTransposed<u16>(rows, columns, inner, a, aRow, b, bStep, c, cStep, add);
+  } else {
+    const bStep = bytesOf<u16>(columns);
+    multiplyRows<u16>(rows, columns, inner, a, aRow, 4, b, bStep, c, cStep, add);
   }
 }
 

@@ -1,5 +1,6 @@
 import {EXP_SCRATCH, placeExpScratch} from './exp';
 import {MULTIPLY_SCRATCH, placeScratch} from './gemm';
+import {placeRowScratch, ROW_SCRATCH} from './row';
 
 export {adam, scale} from './adam';
 export {unpackBfloat16} from './bfloat16';
@@ -8,16 +9,17 @@ export {addSegments} from './segments';
 export {attend, attendGradient, attentionBytes, attentionGradientBytes} from './attention';
 export {crossEntropy, crossEntropyGradient} from './cross_entropy';
 export {attendLast, attendLastBytes, copy} from './decode';
-export {multiply} from './gemm';
+export {multiply, multiplyBfloat16} from './gemm';
 export {countAbove, magnitudeSums} from './magnitudes';
 export {rmsNorm, rmsNormGradient} from './rms_norm';
 export {swiglu, swigluGradient} from './swiglu';
 
 /** Bytes of memory that `initialize` needs. */
-export const SCRATCH_BYTES: usize = EXP_SCRATCH + MULTIPLY_SCRATCH;
+export const SCRATCH_BYTES: usize = EXP_SCRATCH + MULTIPLY_SCRATCH + ROW_SCRATCH;
 
 /** Gives the functions memory to work in; must be called before any of them. */
 export function initialize(scratch: usize): void {
   placeExpScratch(scratch);
   placeScratch(scratch + EXP_SCRATCH);
+  placeRowScratch(scratch + EXP_SCRATCH + MULTIPLY_SCRATCH);
 }

@@ -1,21 +1,41 @@
 /**
- * Products of a few rows with a matrix that is read where it is, once. Such a product takes as long as reading the matrix. A core
- * reads twice as fast from eight places far apart, each of which goes on where it was, as from one place, or from eight places near
- * each other: it fetches ahead of each of them.
+ * Products of a few rows with a matrix, float32 or bfloat16 (`T`: see `bfloat16`), that is read where it is, once. With one row they
+ * take as long as reading the matrix. A core reads twice as fast from several places far apart, each of which goes on where it was,
+ * as from one place, or from several places near each other: it fetches ahead of each of them. With more rows they take as long as
+ * the products, so each number of the matrix is multiplied with up to four rows while it is in a register.
+ *
+ * Each result is summed up in an order that depends neither on the type nor on how many rows there are.
  */
-import {loadUpTo, multiplyAdd, offset, storeUpTo, sumOf} from './vector';
+import {bytesOf, firstFour, lastFour, widenUpTo} from './bfloat16';
+import {loadUpTo, multiplyAdd, offset, storeUpTo} from './vector';
 
-/** From how many places a matrix is read; `addEightRows` and `dotEightRows` have them one by one. */
-const PLACES: i32 = 8;
+/** From how many places a matrix is read. */
+const PLACES: i32 = 16;
 
-/** Columns that are worked on at a time for several rows: eight parts of rows of `b` stay in the L1 cache. */
+/** Rows that are worked on at a time. */
+const ROWS: i32 = 8;
+
+/** Rows that a number of the matrix is multiplied with while it is in a register, at most. */
+const ROWS_OF_TILE: i32 = 4;
+
+/** Columns that are worked on at a time for more rows than a tile has: their parts of rows of `b` stay in the L1 cache. */
 const CHUNK_COLUMNS: i32 = 512;
+
+/** Bytes of memory that {@link multiplyRows} needs to work in. */
+export const ROW_SCRATCH: usize = ROWS * PLACES * 4;
+
+let scratch: usize = 0;
+
+/** Gives {@link multiplyRows} the memory to work in. */
+export function placeRowScratch(at: usize): void {
+  scratch = at;
+}
 
 /**
  * `c = a · b`, or `c += a · b`, for `rows` rows `a` of `inner` numbers that are `aStep` bytes apart. Other steps are the bytes from
  * one row to the next.
  */
-export function multiplyRows(
+export function multiplyRows<T>(
   rows: i32,
   columns: i32,
   inner: i32,
@@ -28,188 +48,301 @@ export function multiplyRows(
   cStep: usize,
   add: bool,
 ): void {
-  for (let row = 0; !add && row < rows; row++) {
-    memory.fill(c + <usize>row * cStep, 0, offset(columns));
-  }
-  const part = inner / PLACES;
-  const aFar = <usize>part * aStep;
-  const bFar = <usize>part * bStep;
-  const width = rows == 1 ? columns : CHUNK_COLUMNS;
-  for (let i = 0; i < part; i++) {
-    for (let from = 0; from < columns; from += width) {
-      const here = offset(from);
-      const count = min(columns - from, width);
-      for (let row = 0; row < rows; row++) {
-        const aHere = a + <usize>row * aRow;
-        addEightRows(count, aHere, aFar, b + here, bFar, c + <usize>row * cStep + here);
-      }
+  for (; rows > 0; rows -= ROWS) {
+    const some = min(rows, ROWS);
+    for (let row = 0; !add && row < some; row++) {
+      memory.fill(c + <usize>row * cStep, 0, offset(columns));
     }
-    a += aStep;
-    b += bStep;
-  }
-  a += <usize>(PLACES - 1) * aFar;
-  b += <usize>(PLACES - 1) * bFar;
-  for (let i = part * PLACES; i < inner; i++) {
-    for (let row = 0; row < rows; row++) {
-      addOneRow(columns, a + <usize>row * aRow, b, c + <usize>row * cStep);
-    }
-    a += aStep;
-    b += bStep;
+    addProduct<T>(some, columns, inner, a, aRow, aStep, b, bStep, c, cStep);
+    a += <usize>ROWS * aRow;
+    c += <usize>ROWS * cStep;
   }
 }
 
-/** Adds eight rows of `b`, `bFar` bytes apart, times eight numbers, `aFar` bytes apart. */
-function addEightRows(columns: i32, a: usize, aFar: usize, b0: usize, bFar: usize, c: usize): void {
-  const a0 = v128.load32_splat(a);
-  const a1 = v128.load32_splat(a + aFar);
-  const a2 = v128.load32_splat(a + 2 * aFar);
-  const a3 = v128.load32_splat(a + 3 * aFar);
-  const a4 = v128.load32_splat(a + 4 * aFar);
-  const a5 = v128.load32_splat(a + 5 * aFar);
-  const a6 = v128.load32_splat(a + 6 * aFar);
-  const a7 = v128.load32_splat(a + 7 * aFar);
-  const b1 = b0 + bFar;
-  const b2 = b1 + bFar;
-  const b3 = b2 + bFar;
-  const b4 = b3 + bFar;
-  const b5 = b4 + bFar;
-  const b6 = b5 + bFar;
-  const b7 = b6 + bFar;
-  const whole = offset(columns & -4);
-  for (let at: usize = 0; at < whole; at += 16) {
-    let sum = multiplyAdd(a0, v128.load(b0 + at), v128.load(c + at));
-    let other = f32x4.mul(a1, v128.load(b1 + at));
-    sum = multiplyAdd(a2, v128.load(b2 + at), sum);
-    other = multiplyAdd(a3, v128.load(b3 + at), other);
-    sum = multiplyAdd(a4, v128.load(b4 + at), sum);
-    other = multiplyAdd(a5, v128.load(b5 + at), other);
-    sum = multiplyAdd(a6, v128.load(b6 + at), sum);
-    other = multiplyAdd(a7, v128.load(b7 + at), other);
-    v128.store(c + at, f32x4.add(sum, other));
-  }
-  const left = columns & 3;
-  if (left == 0) return;
-  for (let place = 0; place < PLACES; place++) {
-    addOneRow(left, a, b0 + whole, c + whole);
-    a += aFar;
-    b0 += bFar;
-  }
-}
-
-function addOneRow(columns: i32, a: usize, b: usize, c: usize): void {
-  const x = v128.load32_splat(a);
-  for (let j = 0; j < columns; j += 4) {
-    const left = columns - j;
-    const at = offset(j);
-    storeUpTo(c + at, multiplyAdd(x, loadUpTo(b + at, left), loadUpTo(c + at, left)), left);
-  }
-}
-
-/**
- * `c = a · bᵀ`, or `c += a · bᵀ`, for `rows` rows `a` of `inner` numbers that lie side by side, and `b` `[columns, inner]`. Steps
- * are the bytes from one row to the next.
- */
-export function multiplyRowsTransposed(
+function addProduct<T>(
   rows: i32,
   columns: i32,
   inner: i32,
   a: usize,
   aRow: usize,
+  aStep: usize,
   b: usize,
   bStep: usize,
   c: usize,
   cStep: usize,
-  add: bool,
 ): void {
-  const part = columns / PLACES;
-  const far = <usize>part * bStep;
-  for (let column = 0; column < part; column++) {
-    for (let row = 0; row < rows; row++) {
-      const cHere = c + <usize>row * cStep;
-      dotEightRows(inner, a + <usize>row * aRow, b, far, cHere, offset(part), add);
-    }
+  // An odd number of rows from one place to the next: else, with columns by powers of two, all would have the same place in a cache.
+  const part = inner < 2 * PLACES ? 0 : (inner / PLACES - 1) | 1;
+  const aFar = <usize>part * aStep;
+  const bFar = <usize>part * bStep;
+  for (let i = 0; i < part; i++) {
+    addPlaces<T>(rows, columns, PLACES, a, aRow, aFar, b, bFar, c, cStep);
+    a += aStep;
     b += bStep;
-    c += 4;
   }
-  b += <usize>(PLACES - 1) * far;
-  c += <usize>(PLACES - 1) * offset(part);
-  for (let column = part * PLACES; column < columns; column++) {
-    for (let row = 0; row < rows; row++) {
-      const aHere = a + <usize>row * aRow;
-      let sum = f32x4.splat(0);
-      for (let i = 0; i < inner; i += 4) {
-        const left = inner - i;
-        sum = multiplyAdd(loadUpTo(aHere + offset(i), left), loadUpTo(b + offset(i), left), sum);
-      }
-      put(c + <usize>row * cStep, sum, add);
-    }
-    b += bStep;
-    c += 4;
+  a += <usize>(PLACES - 1) * aFar;
+  b += <usize>(PLACES - 1) * bFar;
+  for (let i = part * PLACES; i < inner; i += PLACES) {
+    addPlaces<T>(rows, columns, min(inner - i, PLACES), a, aRow, aStep, b, bStep, c, cStep);
+    a += <usize>PLACES * aStep;
+    b += <usize>PLACES * bStep;
   }
 }
 
-/** The products of a row with eight rows of `b`, `far` bytes apart, to places that are `cFar` bytes apart. */
-function dotEightRows(
-  inner: i32,
+/** Adds the rows of `b` at some places, `bFar` bytes apart, times the numbers of each row of `a` that are `aFar` bytes apart. */
+function addPlaces<T>(
+  rows: i32,
+  columns: i32,
+  places: i32,
   a: usize,
-  b0: usize,
-  far: usize,
+  aRow: usize,
+  aFar: usize,
+  b: usize,
+  bFar: usize,
   c: usize,
-  cFar: usize,
-  add: bool,
+  cStep: usize,
 ): void {
-  const b1 = b0 + far;
-  const b2 = b1 + far;
-  const b3 = b2 + far;
-  const b4 = b3 + far;
-  const b5 = b4 + far;
-  const b6 = b5 + far;
-  const b7 = b6 + far;
-  let s0 = f32x4.splat(0);
-  let s1 = s0;
-  let s2 = s0;
-  let s3 = s0;
-  let s4 = s0;
-  let s5 = s0;
-  let s6 = s0;
-  let s7 = s0;
-  const whole = offset(inner & -4);
-  let at: usize = 0;
-  for (; at < whole; at += 16) {
-    const x = v128.load(a + at);
-    s0 = multiplyAdd(x, v128.load(b0 + at), s0);
-    s1 = multiplyAdd(x, v128.load(b1 + at), s1);
-    s2 = multiplyAdd(x, v128.load(b2 + at), s2);
-    s3 = multiplyAdd(x, v128.load(b3 + at), s3);
-    s4 = multiplyAdd(x, v128.load(b4 + at), s4);
-    s5 = multiplyAdd(x, v128.load(b5 + at), s5);
-    s6 = multiplyAdd(x, v128.load(b6 + at), s6);
-    s7 = multiplyAdd(x, v128.load(b7 + at), s7);
+  gather(rows, places, a, aRow, aFar);
+  const width = rows <= ROWS_OF_TILE ? columns : CHUNK_COLUMNS;
+  for (let column = 0; column < columns; column += width) {
+    const count = min(columns - column, width);
+    const bHere = b + bytesOf<T>(column);
+    let cHere = c + offset(column);
+    let factors = scratch;
+    for (let row = 0; row < rows;) {
+      const height = heightOf(rows - row);
+      const size = offset(height * places);
+      if (height == 4) addToFour<T>(count, factors, size, bHere, bFar, cHere, cStep);
+      else if (height == 2) addToTwo<T>(count, factors, size, bHere, bFar, cHere, cStep);
+      else addToOne<T>(count, factors, size, bHere, bFar, cHere, cStep);
+      factors += size;
+      cHere += <usize>height * cStep;
+      row += height;
+    }
   }
-  const left = inner & 3;
-  if (left > 0) {
-    const x = loadUpTo(a + at, left);
-    s0 = multiplyAdd(x, loadUpTo(b0 + at, left), s0);
-    s1 = multiplyAdd(x, loadUpTo(b1 + at, left), s1);
-    s2 = multiplyAdd(x, loadUpTo(b2 + at, left), s2);
-    s3 = multiplyAdd(x, loadUpTo(b3 + at, left), s3);
-    s4 = multiplyAdd(x, loadUpTo(b4 + at, left), s4);
-    s5 = multiplyAdd(x, loadUpTo(b5 + at, left), s5);
-    s6 = multiplyAdd(x, loadUpTo(b6 + at, left), s6);
-    s7 = multiplyAdd(x, loadUpTo(b7 + at, left), s7);
-  }
-  put(c, s0, add);
-  put(c + cFar, s1, add);
-  put(c + 2 * cFar, s2, add);
-  put(c + 3 * cFar, s3, add);
-  put(c + 4 * cFar, s4, add);
-  put(c + 5 * cFar, s5, add);
-  put(c + 6 * cFar, s6, add);
-  put(c + 7 * cFar, s7, add);
 }
 
-/** Stores the sum of four numbers, or adds it to what is there. */
-function put(to: usize, sum: v128, add: bool): void {
-  const before: f32 = add ? load<f32>(to) : 0;
-  store<f32>(to, before + sumOf(sum));
+/** How many of `rows` rows a tile takes. */
+function heightOf(rows: i32): i32 {
+  return rows >= ROWS_OF_TILE ? ROWS_OF_TILE : rows >= 2 ? 2 : 1;
+}
+
+/** Copies the factors of the rows of a tile side by side, place by place. */
+function gather(rows: i32, places: i32, a: usize, aRow: usize, aFar: usize): void {
+  let to = scratch;
+  for (let row = 0; row < rows;) {
+    const height = heightOf(rows - row);
+    for (let i = 0; i < height; i++) {
+      let from = a + <usize>(row + i) * aRow;
+      for (let place = 0; place < places; place++) {
+        store<f32>(to + offset(place * height + i), load<f32>(from));
+        from += aFar;
+      }
+    }
+    to += offset(height * places);
+    row += height;
+  }
+}
+
+/*
+ * Tiles of one, two and four rows: eight sums in registers, to which the products at each place are added. One place in each turn
+ * of the loop: of several V8 loads all factors first, for which it has not the registers.
+ *
+ * Of the `factors` there are `size` bytes.
+ */
+
+function addToOne<T>(
+  columns: i32,
+  factors: usize,
+  size: usize,
+  b: usize,
+  bFar: usize,
+  c: usize,
+  cStep: usize,
+): void {
+  const end = factors + size;
+  let j = 0;
+  for (; j + 32 <= columns; j += 32) {
+    const to = c + offset(j);
+    let s0 = v128.load(to);
+    let s1 = v128.load(to, 16);
+    let s2 = v128.load(to, 32);
+    let s3 = v128.load(to, 48);
+    let s4 = v128.load(to, 64);
+    let s5 = v128.load(to, 80);
+    let s6 = v128.load(to, 96);
+    let s7 = v128.load(to, 112);
+    let from = b + bytesOf<T>(j);
+    let factor = factors;
+    do {
+      const x = v128.load32_splat(factor);
+      const bytes0 = v128.load(from);
+      s0 = multiplyAdd(x, firstFour<T>(bytes0), s0);
+      s1 = multiplyAdd(x, lastFour<T>(bytes0, from), s1);
+      const from2 = from + bytesOf<T>(8);
+      const bytes2 = v128.load(from2);
+      s2 = multiplyAdd(x, firstFour<T>(bytes2), s2);
+      s3 = multiplyAdd(x, lastFour<T>(bytes2, from2), s3);
+      const from4 = from + bytesOf<T>(16);
+      const bytes4 = v128.load(from4);
+      s4 = multiplyAdd(x, firstFour<T>(bytes4), s4);
+      s5 = multiplyAdd(x, lastFour<T>(bytes4, from4), s5);
+      const from6 = from + bytesOf<T>(24);
+      const bytes6 = v128.load(from6);
+      s6 = multiplyAdd(x, firstFour<T>(bytes6), s6);
+      s7 = multiplyAdd(x, lastFour<T>(bytes6, from6), s7);
+      from += bFar;
+      factor += 4;
+    } while (factor != end);
+    v128.store(to, s0);
+    v128.store(to, s1, 16);
+    v128.store(to, s2, 32);
+    v128.store(to, s3, 48);
+    v128.store(to, s4, 64);
+    v128.store(to, s5, 80);
+    v128.store(to, s6, 96);
+    v128.store(to, s7, 112);
+  }
+  addRest<T>(1, columns - j, factors, end, b + bytesOf<T>(j), bFar, c + offset(j), cStep);
+}
+
+function addToTwo<T>(
+  columns: i32,
+  factors: usize,
+  size: usize,
+  b: usize,
+  bFar: usize,
+  c: usize,
+  cStep: usize,
+): void {
+  const end = factors + size;
+  let j = 0;
+  for (; j + 16 <= columns; j += 16) {
+    const to = c + offset(j);
+    const toNext = to + cStep;
+    let s00 = v128.load(to);
+    let s01 = v128.load(to, 16);
+    let s02 = v128.load(to, 32);
+    let s03 = v128.load(to, 48);
+    let s10 = v128.load(toNext);
+    let s11 = v128.load(toNext, 16);
+    let s12 = v128.load(toNext, 32);
+    let s13 = v128.load(toNext, 48);
+    let from = b + bytesOf<T>(j);
+    let factor = factors;
+    do {
+      const bytes0 = v128.load(from);
+      const b0 = firstFour<T>(bytes0);
+      const b1 = lastFour<T>(bytes0, from);
+      const from2 = from + bytesOf<T>(8);
+      const bytes2 = v128.load(from2);
+      const b2 = firstFour<T>(bytes2);
+      const b3 = lastFour<T>(bytes2, from2);
+      const x0 = v128.load32_splat(factor);
+      s00 = multiplyAdd(x0, b0, s00);
+      s01 = multiplyAdd(x0, b1, s01);
+      s02 = multiplyAdd(x0, b2, s02);
+      s03 = multiplyAdd(x0, b3, s03);
+      const x1 = v128.load32_splat(factor, 4);
+      s10 = multiplyAdd(x1, b0, s10);
+      s11 = multiplyAdd(x1, b1, s11);
+      s12 = multiplyAdd(x1, b2, s12);
+      s13 = multiplyAdd(x1, b3, s13);
+      from += bFar;
+      factor += 8;
+    } while (factor != end);
+    v128.store(to, s00);
+    v128.store(to, s01, 16);
+    v128.store(to, s02, 32);
+    v128.store(to, s03, 48);
+    v128.store(toNext, s10);
+    v128.store(toNext, s11, 16);
+    v128.store(toNext, s12, 32);
+    v128.store(toNext, s13, 48);
+  }
+  addRest<T>(2, columns - j, factors, end, b + bytesOf<T>(j), bFar, c + offset(j), cStep);
+}
+
+function addToFour<T>(
+  columns: i32,
+  factors: usize,
+  size: usize,
+  b: usize,
+  bFar: usize,
+  c: usize,
+  cStep: usize,
+): void {
+  const end = factors + size;
+  let j = 0;
+  for (; j + 8 <= columns; j += 8) {
+    const to0 = c + offset(j);
+    const to1 = to0 + cStep;
+    const to2 = to1 + cStep;
+    const to3 = to2 + cStep;
+    let s00 = v128.load(to0);
+    let s01 = v128.load(to0, 16);
+    let s10 = v128.load(to1);
+    let s11 = v128.load(to1, 16);
+    let s20 = v128.load(to2);
+    let s21 = v128.load(to2, 16);
+    let s30 = v128.load(to3);
+    let s31 = v128.load(to3, 16);
+    let from = b + bytesOf<T>(j);
+    let factor = factors;
+    do {
+      const bytes = v128.load(from);
+      const b0 = firstFour<T>(bytes);
+      const b1 = lastFour<T>(bytes, from);
+      const x0 = v128.load32_splat(factor);
+      s00 = multiplyAdd(x0, b0, s00);
+      s01 = multiplyAdd(x0, b1, s01);
+      const x1 = v128.load32_splat(factor, 4);
+      s10 = multiplyAdd(x1, b0, s10);
+      s11 = multiplyAdd(x1, b1, s11);
+      const x2 = v128.load32_splat(factor, 8);
+      s20 = multiplyAdd(x2, b0, s20);
+      s21 = multiplyAdd(x2, b1, s21);
+      const x3 = v128.load32_splat(factor, 12);
+      s30 = multiplyAdd(x3, b0, s30);
+      s31 = multiplyAdd(x3, b1, s31);
+      from += bFar;
+      factor += 16;
+    } while (factor != end);
+    v128.store(to0, s00);
+    v128.store(to0, s01, 16);
+    v128.store(to1, s10);
+    v128.store(to1, s11, 16);
+    v128.store(to2, s20);
+    v128.store(to2, s21, 16);
+    v128.store(to3, s30);
+    v128.store(to3, s31, 16);
+  }
+  addRest<T>(4, columns - j, factors, end, b + bytesOf<T>(j), bFar, c + offset(j), cStep);
+}
+
+/** The same for the last columns, four at a time. */
+function addRest<T>(
+  rows: i32,
+  columns: i32,
+  factors: usize,
+  end: usize,
+  b: usize,
+  bFar: usize,
+  c: usize,
+  cStep: usize,
+): void {
+  for (let row = 0; row < rows; row++) {
+    for (let j = 0; j < columns; j += 4) {
+      const left = columns - j;
+      const to = c + offset(j);
+      let from = b + bytesOf<T>(j);
+      let sum = loadUpTo(to, left);
+      for (let factor = factors + offset(row); factor < end; factor += offset(rows)) {
+        sum = multiplyAdd(v128.load32_splat(factor), widenUpTo<T>(from, left), sum);
+        from += bFar;
+      }
+      storeUpTo(to, sum, left);
+    }
+    c += cStep;
+  }
 }
