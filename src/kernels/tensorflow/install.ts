@@ -29,7 +29,7 @@ let installed: {graphs: KernelGraphs; putBack: () => void} | undefined;
 export function install(graphs: KernelGraphs): void {
   if (installed) return;
   const putBack = replaceKernels('tensorflow', {
-    [tf.BatchMatMul]: (stock) => createBatchMatMul(stock!.kernelFunc),
+    [tf.BatchMatMul]: (stock) => createBatchMatMul(stock!.kernelFunc, graphs),
     [OwLoreAdam]: () => createAdam(graphs),
     [OwLoreSquaredNorm]: () => asKernelFunc(squaredNorm),
     [OwLoreOrthonormalize]: () => asKernelFunc(orthonormalize),

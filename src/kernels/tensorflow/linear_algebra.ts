@@ -1,7 +1,9 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import {SMALLEST_NORMAL} from '../capabilities';
-import {asKernelFunc, type NativeKernel} from './kernel';
-import type {Native, NativeOps, NativeType} from './native_ops';
+import type {KernelGraphs} from './graphs';
+import {asKernelFunc, nativeInputs, type NativeKernel} from './kernel';
+import type {Native, NativeOps, NativeType, NodeBackend} from './native_ops';
+import {isRowProduct, ROW_PRODUCT, rowProduct} from './row_product';
 
 /** Keeps a Gram matrix in float64 positive definite despite rounding; far below the precision of a float32 column. */
 const SHIFT = 2 ** -40;
@@ -10,11 +12,18 @@ const SHIFT = 2 ** -40;
 const SHORTEST = 1e-30;
 
 /** BatchMatMul; for float32 by the fastest safe op, which `NativeOps` chooses. */
-export function createBatchMatMul(stock: tf.KernelFunc): tf.KernelFunc {
+export function createBatchMatMul(stock: tf.KernelFunc, graphs: KernelGraphs): tf.KernelFunc {
+  const ofRow = graphs.runner(ROW_PRODUCT, rowProduct);
   return (args) => {
     const {a, b} = args.inputs as Record<'a' | 'b', tf.TensorInfo>;
     const isFloat = a.dtype === 'float32' && b.dtype === 'float32';
-    return (isFloat ? productOfFloats : stock)(args);
+    if (!isFloat) return stock(args);
+    const backend = args.backend as NodeBackend;
+    if (!isRowProduct(a, b, args.attrs as unknown as tf.BatchMatMulAttrs)) {
+      return productOfFloats(args);
+    }
+    const [product] = ofRow(backend, nativeInputs(backend, {a, b}), {});
+    return backend.createOutputTensor(product!);
   };
 }
 

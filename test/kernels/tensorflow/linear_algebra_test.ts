@@ -7,7 +7,7 @@ import {
   OwLoreOrthonormalize,
 } from '../../../src/kernels/kernel_names';
 import {runKernel} from '../../../src/kernels/run_kernel';
-import {installKernels, uninstallKernels} from '../../../src/kernels/tensorflow';
+import {installKernels, kernelHistory, uninstallKernels} from '../../../src/kernels/tensorflow';
 import {backends, defaultBackend} from '../../support/backends';
 
 const isThere = backends.includes('tensorflow');
@@ -135,5 +135,27 @@ const isThere = backends.includes('tensorflow');
     uninstallKernels();
     expect(tf.getKernel(OwLoreOrthonormalize, 'tensorflow')).to.equal(undefined);
     await installKernels();
+  });
+
+  it('multiplies a row with a large transposed matrix in halves, op by op and as a graph', async () => {
+    const columns = 4096;
+    const before = tf.memory().numTensors;
+    const [row, matrix] = [
+      tf.randomNormal<tf.Rank.R2>([1, 1030], 0, 1, 'float32', 1),
+      tf.randomNormal<tf.Rank.R2>([columns, 1030], 0, 1, 'float32', 2),
+    ];
+    // As a column it is another op.
+    const expected = tf.tidy(() => tf.matMul(matrix, tf.transpose(row)).dataSync());
+    for (let run = 0; run < 20; run++) {
+      const product = tf.matMul(row, matrix, false, true);
+      expect(product.shape).to.deep.equal([1, columns]);
+      const values = await product.data();
+      product.dispose();
+      const wrong = values.findIndex((value, i) => !(Math.abs(value - expected[i]!) < 1e-3));
+      expect(wrong, `place in run ${run}`).to.equal(-1);
+    }
+    expect(JSON.stringify(kernelHistory())).to.match(/"rowProduct":\[.*"runs":16/);
+    tf.dispose([row, matrix]);
+    expect(tf.memory().numTensors).to.equal(before);
   });
 });
