@@ -2,13 +2,13 @@
 import {ChatInput} from './chat_input';
 import {defineCommand, type Context} from './command';
 import {Conversation, type Answer} from './conversation';
-import {loadModel, modelOptions} from './model_options';
+import {loadModel, writerOptions} from './model_options';
 import {group, number, text} from './options';
 import {describeSpeed, samplingOptions} from './sampling_options';
 import {UsageError} from './usage_error';
 
 const options = {
-  ...modelOptions,
+  ...writerOptions,
   ...group('Conversation', {
     system: text('what the model is told before the conversation', '<text>'),
     maxNewTokens: number(
@@ -31,13 +31,18 @@ export const chat = defineCommand({
   ],
   options,
   async run(settings, context) {
-    const loaded = await loadModel(settings, context, {}, ({hasChatTemplate}) => {
-      if (hasChatTemplate) return;
-      throw new UsageError(
-        `chat: the tokenizer of ${settings.model} has no chat template, so the model was not trained to talk; ` +
-          "'tfjs-owlore generate' continues a text with it",
-      );
-    });
+    const loaded = await loadModel(
+      settings,
+      context,
+      {frozen: settings.frozen},
+      ({hasChatTemplate}) => {
+        if (hasChatTemplate) return;
+        throw new UsageError(
+          `chat: the tokenizer of ${settings.model} has no chat template, so the model was not trained to talk; ` +
+            "'tfjs-owlore generate' continues a text with it",
+        );
+      },
+    );
     try {
       const conversation = new Conversation(loaded, settings);
       try {

@@ -6,7 +6,7 @@ import {generate as generateIds} from '../llama/index';
 import {defineCommand, type Context} from './command';
 import {checkOutput, generateFile} from './generate_file';
 import {StoppedError} from './interruption';
-import {loadModel, modelOptions, type Loaded} from './model_options';
+import {loadModel, writerOptions, type Loaded} from './model_options';
 import {
   file,
   flag,
@@ -24,7 +24,7 @@ import {UsageError} from './usage_error';
 import {counted} from './words';
 
 export const generateOptions = {
-  ...modelOptions,
+  ...writerOptions,
   ...group('Text', {
     prompt: text(
       'the text to continue; without it, --prompt-file and --prompts, the text is read from stdin',
@@ -92,13 +92,18 @@ async function withModel<T>(
 ): Promise<T> {
   const {model, chat} = settings;
   const user = asking ?? (chat ? '--chat needs' : undefined);
-  const loaded = await loadModel(settings, context, {}, ({hasChatTemplate}) => {
-    if (user === undefined || hasChatTemplate) return;
-    const way = [asking && "as 'prompt'", chat && 'without --chat'].filter(Boolean).join(', ');
-    throw new UsageError(
-      `generate: ${user} a chat template, and the tokenizer of ${model} has none; a text that is to be continued as it is can be given ${way}`,
-    );
-  });
+  const loaded = await loadModel(
+    settings,
+    context,
+    {frozen: settings.frozen},
+    ({hasChatTemplate}) => {
+      if (user === undefined || hasChatTemplate) return;
+      const way = [asking && "as 'prompt'", chat && 'without --chat'].filter(Boolean).join(', ');
+      throw new UsageError(
+        `generate: ${user} a chat template, and the tokenizer of ${model} has none; a text that is to be continued as it is can be given ${way}`,
+      );
+    },
+  );
   try {
     return await context.interruption.stopTidily(() => body(loaded));
   } finally {

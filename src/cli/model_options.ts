@@ -1,6 +1,7 @@
 /** The options of all commands that load a model, and how it is loaded. */
 import type {LoadedLlama, LoadLlamaOptions, Tokenizer} from '../llama/index';
 import {loadLlama, loadTokenizer} from '../llama/index';
+import {frozenChoices} from '../llama/files/load_llama';
 import {backendNames, type BackendName} from './register_backend';
 import type {Context} from './command';
 import {choice, group, modelSource, required, type SettingsOf} from './options';
@@ -20,6 +21,18 @@ export const modelOptions = group('Model', {
     'auto',
   ),
 });
+
+/** The same, with how weights are kept, for commands that write texts. */
+export const writerOptions = {
+  ...modelOptions,
+  ...group('Model', {
+    frozen: choice<(typeof frozenChoices)[number], 'auto'>(
+      'how matrices are kept; BF16: in half of the memory; auto: on wasm, so if the files have them so, which is as exact and faster',
+      frozenChoices,
+      'auto',
+    ),
+  }),
+};
 
 /** A model on a backend. */
 export interface LoadedModel extends LoadedLlama {

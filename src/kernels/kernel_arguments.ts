@@ -47,6 +47,11 @@ export class KernelArguments {
     return info.shape;
   }
 
+  /** Whether an input has a dtype; of one that is missing it is false. */
+  isOf(dtype: tf.DataType, name: string): boolean {
+    return this.info(name)?.dtype === dtype;
+  }
+
   /** The shape of an input, which must match a pattern. */
   match(name: string, pattern: Pattern, ...dtypes: tf.DataType[]): readonly number[] {
     const shape = this.shape(name, ...dtypes);

@@ -27,7 +27,7 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
     heads(given, sizes);
     given.flag('ofKernels');
   },
-  [llama.OwLoreAttentionSublayer]: attentionSublayer,
+  [llama.OwLoreAttentionSublayer]: (given) => void attentionSublayer(given),
   [llama.OwLoreAttentionSublayerGrad]: attentionSublayerGrad,
   [llama.OwLoreMlpSublayer]: (given) => {
     mlp(given, 'norm');
@@ -49,6 +49,12 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
     }
   },
   [llama.OwLoreDecodeBlock]: decodeBlock,
+  [llama.OwLorePackedMatMul]: (given) => {
+    const shape = given.sizes('shape', 2);
+    const inner = shape[given.flag('transposed') ? 1 : 0]!;
+    given.match('x', [null, inner]);
+    given.match('packed', [wordsOf(shape)], 'int32');
+  },
   [llama.OwLoreUnpackWindow]: (given) => {
     const [rows, columns] = packedMatrix(given);
     const [begin, shape] = [given.sizes('begin', 2), given.sizes('shape', 2)];
@@ -92,7 +98,28 @@ interface AttentionSizes {
   keys: number;
 }
 
-function attention(given: KernelArguments, tokens: number, hidden: number): AttentionSizes {
+/** Checks a weight `[rows, columns]`. */
+type WeightCheck = (given: KernelArguments, name: string, shape: [number, number]) => void;
+
+const floatWeight: WeightCheck = (given, name, shape) => void given.match(name, shape);
+
+/** Of a backend that takes it packed, too. */
+const anyWeight: WeightCheck = (given, name, shape) => {
+  if (given.backendName !== 'wasm' || !given.isOf('int32', name)) floatWeight(given, name, shape);
+  else given.match(name, [wordsOf(shape)], 'int32');
+};
+
+/** How many int32 have a matrix packed. */
+function wordsOf([rows, columns]: readonly number[]): number {
+  return Math.ceil((rows! * columns!) / 2);
+}
+
+function attention(
+  given: KernelArguments,
+  tokens: number,
+  hidden: number,
+  weight = floatWeight,
+): AttentionSizes {
   const [length, half] = given.matrix('cos');
   given.match('sin', [length, half]);
   if (length * half === 0) given.fail(`input 'cos' must not be empty; got ${given.text('cos')}`);
@@ -107,8 +134,8 @@ function attention(given: KernelArguments, tokens: number, hidden: number): Atte
   if (given.attr('window') !== undefined) given.integer('window', 1);
   const width = 2 * half;
   const [queries, keys] = [group * keyHeads * width, keyHeads * width];
-  given.match('q', [hidden, queries]);
-  given.alike([hidden, keys], 'k', 'v');
+  weight(given, 'q', [hidden, queries]);
+  for (const name of ['k', 'v']) weight(given, name, [hidden, keys]);
   if (['qBias', 'kBias', 'vBias'].some((name) => given.has(name))) {
     given.match('qBias', [queries]);
     given.alike([keys], 'kBias', 'vBias');
@@ -125,10 +152,11 @@ function heads(given: KernelArguments, sizes: AttentionSizes): void {
   given.alike(isByToken ? [tokens, keys] : [stack, length, width], 'keys', 'values');
 }
 
-function attentionSublayer(given: KernelArguments): AttentionSizes {
+function attentionSublayer(given: KernelArguments, weight = floatWeight): AttentionSizes {
   const hidden = rows(given, 'x', 'norm');
-  const sizes = attention(given, tf.util.sizeFromShape([...given.shape('x')]) / hidden, hidden);
-  given.match('o', [sizes.queries, hidden]);
+  const tokens = tf.util.sizeFromShape([...given.shape('x')]) / hidden;
+  const sizes = attention(given, tokens, hidden, weight);
+  weight(given, 'o', [sizes.queries, hidden]);
   return sizes;
 }
 
@@ -159,18 +187,21 @@ function mlpGrad(given: KernelArguments, norm: string, scale: string): void {
 }
 
 function decodeBlock(given: KernelArguments): void {
-  const {tokens: rows, length, keyHeads, width} = attentionSublayer(given);
-  mlp(given, 'mlpNorm');
-  if (length !== 1 && length !== rows) {
-    given.fail(`input 'cos' must have 1 or ${rows} rows; got ${given.text('cos')}`);
+  const {tokens, length, keyHeads, width} = attentionSublayer(given, anyWeight);
+  const hidden = rows(given, 'x', 'mlpNorm');
+  const intermediate = given.integer('intermediate', 1);
+  for (const name of ['gate', 'up']) anyWeight(given, name, [hidden, intermediate]);
+  anyWeight(given, 'down', [intermediate, hidden]);
+  if (length !== 1 && length !== tokens) {
+    given.fail(`input 'cos' must have 1 or ${tokens} rows; got ${given.text('cos')}`);
   }
   for (const [keys, values] of [
     ['keys', 'values'],
     ['recentKeys', 'recentValues'],
   ] as const) {
-    given.match(values, given.match(keys, [rows, keyHeads, null, width]));
+    given.match(values, given.match(keys, [tokens, keyHeads, null, width]));
   }
-  if (given.has('padding')) given.match('padding', [rows], 'int32');
+  if (given.has('padding')) given.match('padding', [tokens], 'int32');
 }
 
 /** The sizes of a packed matrix of the attribute `columns`. */

@@ -141,12 +141,28 @@ export interface OwLoreBlockGradAttrs
  * width]`; either may have no positions. `padding` `[rows]` int32, if it is given: how many of the first `positions` each row does
  * not see.
  *
+ * On wasm each matrix may also be packed as `OwLoreUnpackBfloat16` takes it. The result is the same to the last bit, for up to eight
+ * rows.
+ *
  * Three outputs: the value, and `recentKeys` and `recentValues` with the new position at their end.
  */
 export const OwLoreDecodeBlock = 'OwLoreDecodeBlock';
 export interface OwLoreDecodeBlockAttrs extends OwLoreRMSNormAttrs {
   heads: number;
   keyHeads: number;
+  intermediate: number;
+}
+
+/**
+ * The product of `x` `[rows, in]` with a matrix that is packed as `OwLoreUnpackBfloat16` takes it, `[in, out]` or, if it is
+ * transposed, `[out, in]`: `[rows, out]`. Made for few rows; for up to eight the result is that of the matrix as float32 to the last
+ * bit. A backend that has this kernel has an {@link OwLoreDecodeBlock} that takes packed matrices.
+ */
+export const OwLorePackedMatMul = 'OwLorePackedMatMul';
+export interface OwLorePackedMatMulAttrs {
+  /** Of the matrix. */
+  shape: [rows: number, columns: number];
+  transposed: boolean;
 }
 
 /**

@@ -105,9 +105,10 @@ export class LlamaBlock extends tfl.layers.Layer {
       const state = 'cache' in kwargs ? (kwargs as unknown as DecodeState) : undefined;
       const cache = state?.cache;
       const [batch, seq, hidden] = x.shape as [number, number, number];
-      const weights = this.readWeights();
-      const decoded = state && decodedBlock(x, weights, this.options, state);
+      const decoded =
+        state && decodedBlock(x, (read) => this.readWeights(read), this.options, state);
       if (decoded) return decoded;
+      const weights = this.readWeights((weight) => weight.read());
       const kernels = [weights.q, weights.k, weights.v, weights.o];
       const attend = recomputedPart(
         (x: tf.Tensor) => attentionSublayer(x, seq, weights, this.options, cache),
@@ -141,10 +142,10 @@ export class LlamaBlock extends tfl.layers.Layer {
     return Object.entries(this.architecture.weights) as Array<[BlockRole, Weight]>;
   }
 
-  private readWeights(): ByRole<tf.Tensor> {
+  private readWeights(read: (weight: tfl.LayerVariable) => tf.Tensor): ByRole<tf.Tensor> {
     const {weights, unitOffset = false} = this.architecture;
     const entries = [...this.variables].map(([role, variable]) => {
-      const value = variable.read();
+      const value = read(variable);
       return [role, weights[role]!.kind === 'norm' ? normFactor(value, unitOffset) : value];
     });
     return Object.fromEntries(entries) as ByRole<tf.Tensor>;

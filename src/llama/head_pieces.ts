@@ -6,6 +6,9 @@ import {linear} from './linear';
 /** Numbers of the largest tensors that a piece of the vocabulary makes; 4 MB. */
 const PIECE_SIZE = 2 ** 20;
 
+/** Up to so many hidden states are multiplied with a packed head as it is, which takes longer for many than to widen it first. */
+const FEW_STATES = 32;
+
 /** Some consecutive tokens of the vocabulary. */
 export interface HeadPiece {
   from: number;
@@ -86,6 +89,8 @@ export function headLogits(hidden: tf.Tensor, head: HeadKernel): tf.Tensor {
     kept: [],
     forward: () => {
       const x = tf.reshape<tf.Rank.R2>(hidden, [n, width]);
+      const product = n <= FEW_STATES ? kernel.product(x, transposed) : null;
+      if (product) return product;
       const parts: tf.Tensor2D[] = [];
       for (const [from, count] of ranges(head, n)) {
         parts.push(

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type * as tfl from '@tensorflow/tfjs-layers';
 import {
   OwLoreAttentionSublayer,
   OwLoreBlock,
@@ -8,6 +9,8 @@ import {
 import type {BlockFeature} from '../kernels/block_features';
 import {areLayersRecomputed} from '../tape/recompute_layers';
 import {runKernel} from '../kernels/run_kernel';
+import {multipliesPacked} from '../packed/packed_matrix';
+import {sourceOf} from '../packed/packed_weight';
 import {isRecording, needsGradient} from '../tape/recording';
 import type {ByRole} from './architectures/weights';
 import {
@@ -32,8 +35,12 @@ import {rotaryTable} from './rotary';
 
 type BlockWeights = ByRole<tf.Tensor>;
 
+/** Reads the weights of a block, each by `read`. */
+type ReadWeights = (read: (weight: tfl.LayerVariable) => tf.Tensor) => BlockWeights;
+
 /** What the two halves of a block take of the configuration. */
 export interface SublayerOptions extends AttentionOptions {
+  intermediateSize: number;
   activation: Activation;
 }
 
@@ -176,19 +183,21 @@ export function fusedBlock(
 
 /**
  * {@link mlpSublayer} of {@link attentionSublayer} for the next position of each row of a cache, `x` `[rows, 1, hidden]`, by one
- * kernel, which appends to the cache. Null if the backend has no such kernel or it does not compute what the block does, where a
+ * kernel, which appends to the cache. Weights that are packed stay so where the backend multiplies with them. Null if the backend has no such kernel or it does not compute what the block does, where a
  * window hides one of the positions, and where a gradient may be asked for.
  */
 export function decodedBlock(
   x: tf.Tensor,
-  weights: BlockWeights,
+  readWeights: ReadWeights,
   options: SublayerOptions,
   {cache, tables}: DecodeState,
 ): tf.Tensor | null {
   if (x.shape[1] !== 1 || cache.isEmpty || isRecording()) return null;
   const whole = {...options, slidingWindow: cache.isFull ? options.slidingWindow : null};
-  const features = [...attentionHalfFeatures(weights, whole), ...mlpHalfFeatures(weights, whole)];
+  const kept = readWeights(sourceOf);
+  const features = [...attentionHalfFeatures(kept, whole), ...mlpHalfFeatures(kept, whole)];
   if (!computes(OwLoreDecodeBlock, [...new Set(features)])) return null;
+  const weights = multipliesPacked() ? kept : readWeights((weight) => weight.read());
   const {norm, mlpNorm, gate, up, down} = weights;
   const results = runKernel(
     OwLoreDecodeBlock,
@@ -197,7 +206,11 @@ export function decodedBlock(
       ...tables.at(cache.lengths, options),
       ...cache.parts(),
     },
-    {...attentionAttrs(1, options), epsilon: options.rmsNormEps},
+    {
+      ...attentionAttrs(1, options),
+      intermediate: options.intermediateSize,
+      epsilon: options.rmsNormEps,
+    },
   );
   const [y, keys, values] = results as [tf.Tensor, tf.Tensor, tf.Tensor];
   cache.replaceRecent({keys, values});

@@ -1,9 +1,18 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
-import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../kernels/llama_kernel_names';
-import {runKernel} from '../kernels/run_kernel';
+import {
+  OwLorePackedMatMul,
+  OwLoreUnpackRows,
+  OwLoreUnpackWindow,
+} from '../kernels/llama_kernel_names';
+import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {shareData} from '../tfjs/engine';
 import {cannotWiden, packedWeight} from './packed_weight';
+
+/** Whether the current backend multiplies with packed matrices as they are. */
+export function multipliesPacked(): boolean {
+  return hasKernel(OwLorePackedMatMul);
+}
 
 /** A matrix that is packed, of which parts can be had in float32. */
 export class PackedMatrix {
@@ -23,6 +32,13 @@ export class PackedMatrix {
   window(begin: [number, number], shape: [number, number]): tf.Tensor2D {
     const attrs = {columns: this.shape[1], begin, shape};
     return this.result(runKernel(OwLoreUnpackWindow, {packed: this.packed}, attrs)) as tf.Tensor2D;
+  }
+
+  /** `x` `[n, …]` times the matrix, or its transpose, without widening it; null where the backend cannot ({@link multipliesPacked}). */
+  product(x: tf.Tensor2D, transposed: boolean): tf.Tensor2D | null {
+    const attrs = {shape: this.shape, transposed};
+    const results = runKernel(OwLorePackedMatMul, {x, packed: this.packed}, attrs);
+    return results && (results[0] as tf.Tensor2D);
   }
 
   private result(outputs: tf.Tensor[] | null): tf.Tensor {

@@ -99,6 +99,17 @@ describe('tfjs-owlore generate', () => {
     }
   });
 
+  it('keeps matrices at 16 bits with --frozen BF16, and says what else there is', async () => {
+    const {model} = await loadLlama(folder.model, {frozen: 'BF16'});
+    const {ids} = await generate(model, folder.tokenizer.encode('the cat'), {maxNewTokens: 4});
+    model.dispose();
+    const args = ['--prompt', 'the cat', ...few, '--frozen'];
+    expect((await runJson([...args, 'BF16'])).ids).to.deep.equal(ids);
+    const {code, stderr} = await run([...args, 'BF17']);
+    expect(code).to.equal(2);
+    expect(stderr).to.include("--frozen must be one of 'F32', 'BF16', 'auto'; got 'BF17'");
+  });
+
   it('asks for one prompt', async () => {
     const none = await run(few);
     expect(none.code).to.equal(2);

@@ -115,7 +115,8 @@ export async function expectSameDecodeBlock(
     Object.fromEntries(inputs.map((input, i) => [names[i]!, input]));
   await expectSameKernel(
     Object.values(operands),
-    (...inputs) => run(OwLoreDecodeBlock, named(inputs), {heads, keyHeads, epsilon: EPSILON}),
+    (...inputs) =>
+      run(OwLoreDecodeBlock, named(inputs), {heads, keyHeads, intermediate, epsilon: EPSILON}),
     (...inputs) => composedBlock(named(inputs), [heads, keyHeads]),
     {backend, rtol: 5e-5, atol: 1e-5},
   );

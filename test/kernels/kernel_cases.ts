@@ -90,6 +90,10 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
       inputs: {packed: ids(2 ** 30, 8)},
       attrs: {shape: [3, 5]},
     },
+    [llama.OwLorePackedMatMul]: {
+      inputs: {x: f(3, 5), packed: ids(2 ** 30, 18)},
+      attrs: {shape: [7, 5], transposed: true},
+    },
     [llama.OwLoreUnpackWindow]: {
       inputs: {packed: ids(2 ** 30, 8)},
       attrs: {columns: 5, begin: [1, 2], shape: [2, 3]},
@@ -167,7 +171,7 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
         ...{recentKeys: f(batch, keyHeads, 2, width), recentValues: f(batch, keyHeads, 2, width)},
         padding: ids(4, batch),
       },
-      attrs: {heads: keyHeads * group, keyHeads, epsilon: 1e-5},
+      attrs: {heads: keyHeads * group, keyHeads, intermediate, epsilon: 1e-5},
     },
     [tf.BatchMatMul]: {
       inputs: {a: f(2, 3, 4), b: f(2, 5, 4)},

@@ -133,7 +133,7 @@ function block(sizes: Sizes): void {
 }
 
 function decodeBlock(sizes: Sizes): void {
-  const {batch, length, hidden, heads, keyHeads} = sizes;
+  const {batch, length, hidden, heads, keyHeads, intermediate} = sizes;
   const width = hidden / heads;
   const past = (positions: number): tf.Tensor => random(batch, keyHeads, positions, width);
   const inputs: Inputs = {
@@ -144,7 +144,7 @@ function decodeBlock(sizes: Sizes): void {
     ...{keys: past(length), values: past(length), recentKeys: past(2), recentValues: past(2)},
     padding: counting(batch, length),
   };
-  run(llama.OwLoreDecodeBlock, inputs, {heads, keyHeads, epsilon});
+  run(llama.OwLoreDecodeBlock, inputs, {heads, keyHeads, intermediate, epsilon});
 }
 
 function rmsNorm(sizes: Sizes): void {
@@ -266,6 +266,12 @@ const cases: Readonly<Record<string, (sizes: Sizes) => unknown>> = {
       names.OwLoreUnpackBfloat16,
       {packed: counting(hidden ** 2, 9)},
       {shape: [hidden, 2, hidden]},
+    ),
+  [llama.OwLorePackedMatMul]: (sizes) =>
+    run(
+      llama.OwLorePackedMatMul,
+      {x: random(rows(sizes), sizes.hidden), packed: counting(sizes.hidden ** 2, 9)},
+      {shape: [2 * sizes.hidden, sizes.hidden], transposed: true},
     ),
   [llama.OwLoreUnpackWindow]: ({hidden}) =>
     run(

@@ -309,7 +309,7 @@ describeFastBackends("frozen: 'BF16'", function (this: Mocha.Suite, backend) {
 
   it("says so and stays float32 without kernels; a wrong 'frozen' is refused", async () => {
     expect((await rejection(loadLlama(inBfloat16, {frozen: 'F16' as 'BF16'}))).message).to.equal(
-      "loadLlama: frozen must be one of 'F32', 'BF16'; got 'F16'",
+      "loadLlama: frozen must be one of 'F32', 'BF16', 'auto'; got 'F16'",
     );
     if (backend !== 'cpu') return;
     uninstallKernels();

@@ -30,6 +30,7 @@ import {simdAttention, simdAttentionGrad} from './simd_attention';
 import {simdDecodeBlock} from './simd_decode_block';
 import {simdCrossEntropy, simdCrossEntropyGrad} from './simd_cross_entropy';
 import {simdCountAbove, simdMagnitudeSums} from './simd_magnitudes';
+import {simdPackedMatMul} from './simd_packed_mat_mul';
 import {attach, simdModule, switchModule, type SimdModule} from './simd_module';
 import {simdRMSNorm, simdRMSNormGrad} from './simd_rms_norm';
 import {simdSwiGLU, simdSwiGLUGrad} from './simd_swiglu';
@@ -79,6 +80,7 @@ const FUSED_KERNELS: ReadonlyArray<
   [fused.OwLoreAttention, simdAttention],
   [fused.OwLoreAttentionGrad, simdAttentionGrad],
   [fused.OwLoreDecodeBlock, simdDecodeBlock],
+  [fused.OwLorePackedMatMul, simdPackedMatMul],
   [OwLoreAdam, simdAdam],
   [OwLoreMagnitudeSums, simdMagnitudeSums],
   [OwLoreCountAbove, simdCountAbove],

@@ -16,10 +16,10 @@ export function simdDecodeBlock(
   {inputs, backend, attrs}: KernelArgs<Inputs, OwLoreDecodeBlockAttrs, OptionalInputs>,
 ): tf.TensorInfo[] {
   const {x, keys, recentKeys, padding} = inputs;
-  const {heads, keyHeads, epsilon} = attrs;
+  const {heads, keyHeads, intermediate, epsilon} = attrs;
   const [rows, , positions, width] = keys.shape as [number, number, number, number];
   const recent = recentKeys.shape[2]!;
-  const [hidden, intermediate] = inputs.gate.shape as [number, number];
+  const hidden = x.shape.at(-1)!;
   const [queries, ofKeys, group] = [heads * width, keyHeads * width, heads / keyHeads];
 
   const y = allocate(backend, x.shape);
@@ -27,18 +27,18 @@ export function simdDecodeBlock(
   const at = (tensor: tf.TensorInfo): number => addressOf(backend, tensor);
   const to = at(y);
 
-  /** `c = a · weight`, or `c += a · weight`, and the bias if there is one. */
+  /** `c = a · weight`, or `c += a · weight`, for a weight `[inner, columns]`, and the bias if there is one. */
   const multiply = (
     a: number,
     weight: tf.TensorInfo,
+    [inner, columns]: readonly [number, number],
     c: number,
     {add = false, bias}: {add?: boolean; bias?: tf.TensorInfo} = {},
   ): void => {
-    const [inner, columns] = weight.shape as [number, number];
-    module.multiply({
-      ...{rows, columns, inner, transposeA: false, transposeB: false},
-      ...{a, aStep: inner * 4, b: at(weight), bStep: columns * 4, c, cStep: columns * 4, add},
-    });
+    const product = {rows, columns, inner, a, b: at(weight), transposeB: false, c, add};
+    const steps = {aStep: inner * 4, bStep: columns * 4, cStep: columns * 4};
+    if (weight.dtype === 'int32') module.multiplyBfloat16(product);
+    else module.multiply({...product, ...steps, transposeA: false});
     if (!bias) return;
     const limits = {lower: -Infinity, upper: Infinity};
     module.addBias({x: c, rows, columns, bias: at(bias), ...limits});
@@ -62,9 +62,9 @@ export function simdDecodeBlock(
 
     module.copy({from: at(x), size: rows * hidden, to});
     normalize(inputs.norm, normalized);
-    multiply(normalized, inputs.q, q, {bias: inputs.qBias});
-    multiply(normalized, inputs.k, k, {bias: inputs.kBias});
-    multiply(normalized, inputs.v, v, {bias: inputs.vBias});
+    multiply(normalized, inputs.q, [hidden, queries], q, {bias: inputs.qBias});
+    multiply(normalized, inputs.k, [hidden, ofKeys], k, {bias: inputs.kBias});
+    multiply(normalized, inputs.v, [hidden, ofKeys], v, {bias: inputs.vBias});
 
     const unseen = padding ? backend.typedArrayFromHeap(padding) : [];
     const table = inputs.cos.shape[0] === 1 ? 0 : width * 2;
@@ -87,13 +87,13 @@ export function simdDecodeBlock(
         });
       }
     }
-    multiply(mixed, inputs.o, to, {add: true});
+    multiply(mixed, inputs.o, [queries, hidden], to, {add: true});
 
     normalize(inputs.mlpNorm, normalized);
-    multiply(normalized, inputs.gate, gate);
-    multiply(normalized, inputs.up, up);
+    multiply(normalized, inputs.gate, [hidden, intermediate], gate);
+    multiply(normalized, inputs.up, [hidden, intermediate], up);
     module.swiglu({gate, up, size: rows * intermediate, y: gated});
-    multiply(gated, inputs.down, to, {add: true});
+    multiply(gated, inputs.down, [intermediate, hidden], to, {add: true});
   });
   return [y, ...results];
 }

@@ -12,12 +12,13 @@ import {hubNameOfPlace} from '../../files/hub_name';
 import {openNamedSource, type SourceOptions} from './named_source';
 import {readWhole, type FileSource, type ModelSource} from '../../files/source';
 import {canPack, keepPacked} from '../../packed/packed_weight';
-import {placeholder} from '../../packed/packed_matrix';
+import {multipliesPacked, placeholder} from '../../packed/packed_matrix';
 import {haveEqualValues, readHalves, readValues} from './tensor_reader';
 import {EMBEDDING, HEAD, weightShapes, type WeightShape} from './weight_shapes';
 
-/** The choices of the option `frozen` of `loadLlama`. */
+/** The choices of the option `frozen` of `loadLlama`: those for a model that is trained, and all. */
 export const frozenTypes = ['F32', 'BF16'] as const;
+export const frozenChoices = [...frozenTypes, 'auto'] as const;
 
 /** Options of `loadLlama`. */
 export interface LoadLlamaOptions extends LlamaKernelOptions, SourceOptions {
@@ -28,9 +29,10 @@ export interface LoadLlamaOptions extends LlamaKernelOptions, SourceOptions {
    * in each number of an int32 tensor, in half of the memory; a `LayerSamplingCallback` gives a block its float32 weights when it
    * turns it on, and rounds them at random, unbiased and by its seed, when it turns it off; it does the same with embedding and
    * head, if they train. Train such a model with an `OwLoreOptimizer` and that callback. On cpu, wasm, tensorflow and webgpu, with
-   * this library's kernels; elsewhere a warning says that all stays float32. Default `'F32'`.
+   * this library's kernels; elsewhere a warning says that all stays float32. `'auto'`: as bfloat16 those that are bfloat16 in the
+   * files, if the backend multiplies with them as they are, which is faster: for generation on wasm. Default `'F32'`.
    */
-  frozen?: 'F32' | 'BF16';
+  frozen?: 'F32' | 'BF16' | 'auto';
   /** Called after each tensor with the bytes of tensors that have been read, and of all, of a GGUF file in float32; default none. */
   onProgress?: (bytes: number, total: number) => void;
 }
@@ -92,7 +94,7 @@ export async function loadLlama(
   ]);
   const {headInLoss = false, frozen = 'F32', onProgress} = options;
   checkFlag(OWNER, 'headInLoss', headInLoss);
-  checkChoice(OWNER, 'frozen', frozen, frozenTypes);
+  checkChoice(OWNER, 'frozen', frozen, frozenChoices);
   const kernels = checkedKernels(OWNER, options);
   const opened = await openNamedSource(OWNER, source, options);
   const configJson = await readConfigFile(opened);
@@ -106,7 +108,7 @@ export async function loadLlama(
     const hub = opened.hub ? await opened.hub() : hubNameOfPlace(opened.name);
     const base = await readBaseOf(OWNER, opened, hub?.id);
     if (kernels === 'auto') await installKernelsForBackend();
-    const packs = frozen === 'BF16' && mayPack();
+    const packs = whichArePacked(frozen);
     const model = await loadModel(config, tensors, packs, onProgress);
     setOrigin(model, {configJson, files, base});
     const hubName = hub && `${hub.id}@${hub.revision}`;
@@ -175,6 +177,13 @@ function missing(name: string, tensors: ReadonlyMap<string, StoredTensor>): Erro
   );
 }
 
+/** Of a tensor, whether it is to be packed. */
+function whichArePacked(frozen: (typeof frozenChoices)[number]): (tensor: ChosenTensor) => boolean {
+  const isAllowed = frozen === 'BF16' ? mayPack() : frozen === 'auto' && multipliesPacked();
+  return (tensor) =>
+    isAllowed && isMatrix(tensor) && (frozen === 'BF16' || tensor.dtype === 'BF16');
+}
+
 /** Whether frozen weights can be kept packed; if not, a warning says so. */
 function mayPack(): boolean {
   if (canPack()) return true;
@@ -192,7 +201,7 @@ function mayPack(): boolean {
 async function loadModel(
   config: ResolvedConfig,
   tensors: ReadonlyMap<string, ChosenTensor>,
-  packs: boolean,
+  packs: (tensor: ChosenTensor) => boolean,
   onProgress?: LoadLlamaOptions['onProgress'],
 ): Promise<tfl.LayersModel> {
   const values = new Map<string, tf.Tensor>();
@@ -201,7 +210,7 @@ async function loadModel(
     const total = sizeOf(tensors.values());
     let done = 0;
     for (const [name, tensor] of inReadingOrder(tensors)) {
-      const halves = packs && isMatrix(tensor) ? await readPacked(tensor) : null;
+      const halves = packs(tensor) ? await readPacked(tensor) : null;
       if (halves) packed.set(name, halves);
       else values.set(name, await readTensor(tensor));
       done += sizeOf([tensor]);

@@ -91,7 +91,7 @@ const kernels: Run[] = [
       ...{keys: [2, 1, 3, 4], values: [2, 1, 3, 4]},
       ...{recentKeys: [2, 1, 1, 4], recentValues: [2, 1, 1, 4]},
     },
-    attrs: {heads: 2, keyHeads: 1, epsilon: 1e-5},
+    attrs: {heads: 2, keyHeads: 1, intermediate: 10, epsilon: 1e-5},
   },
   {
     name: OwLoreAdam,
