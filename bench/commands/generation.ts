@@ -12,6 +12,8 @@
  * a Python with torch and transformers:
  *
  *   npm run bench:generation -- --folder smollm2 --python venv/bin/python
+ *
+ * With `--frozen BF16` its matrices are kept at 16 bits, in this library and not in PyTorch.
  */
 import {availableParallelism} from 'node:os';
 import {parseArgs} from 'node:util';
@@ -28,6 +30,7 @@ const {values} = parseArgs({
     tokens: {type: 'string', default: '12'},
     passes: {type: 'string', default: '3'},
     folder: {type: 'string'},
+    frozen: {type: 'string', default: 'F32'},
     python: {type: 'string', default: process.env['PYTHON']},
     rounds: {type: 'string', default: '3'},
   },
@@ -112,12 +115,16 @@ async function fullPass(model: tfl.LayersModel, length: number): Promise<number>
 /** After prompts of 32 tokens. */
 async function compareWithPytorch(folder: string): Promise<void> {
   const threads = availableParallelism();
-  const {model, config} = await loadLlama(folder);
+  const {model, config} = await loadLlama(folder, {
+    frozen: values.frozen as 'F32' | 'BF16' | 'auto',
+  });
   const pytorch = values.python && (await PytorchGeneration.start(values.python, folder, threads));
   if (pytorch && 'needs' in pytorch) console.log(`PyTorch is left out; it takes ${pytorch.needs}`);
   const other = pytorch && !('needs' in pytorch) ? pytorch : null;
   const versions = other ? `; PyTorch: ${JSON.stringify(other.versions)}, ${threads} threads` : '';
-  console.log(`${backend}, ${model.countParams()} parameters, tokens a second${versions}`);
+  console.log(
+    `${backend}, ${model.countParams()} parameters, ${values.frozen}, tokens a second${versions}`,
+  );
   console.log(`texts at a time   ${backend.padStart(10)}${other ? '     PyTorch' : ''}`);
   for (const batch of [1, 4, 8]) {
     const prompts = Array.from({length: batch}, (_, i) => prompt(32, config.vocabSize, i));
