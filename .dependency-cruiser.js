@@ -41,11 +41,12 @@ const sources = {
     ...['options', 'random', 'tfjs', 'packed', 'model', 'scores', 'sampling'],
     ...['sampling_plan', 'layer_sampling_options'],
   ],
+  lora: ['options', 'random', 'tfjs', 'packed', 'model', 'files', 'kernels', 'tape'],
   checkpoint: ['options', 'tfjs', 'packed', 'model', 'files', 'kernels', 'optim', 'layer_sampling'],
   main: [
     ...['options', 'random', 'tfjs', 'on_demand', 'model', 'memory', 'files', 'kernels', 'tape'],
     ...['scores', 'sampling', 'optim', 'preload', 'sampling_plan', 'layer_sampling_options'],
-    ...['layer_sampling', 'checkpoint'],
+    ...['layer_sampling', 'lora', 'checkpoint'],
   ],
   llama: [
     ...['options', 'random', 'tfjs', 'packed', 'model', 'files', 'hub', 'kernels', 'tape', 'optim'],
@@ -54,8 +55,8 @@ const sources = {
   report: [],
   cli: [
     ...['options', 'random', 'tfjs', 'model', 'memory', 'files', 'kernels', 'tape', 'scores'],
-    ...['sampling', 'optim', 'preload', 'layer_sampling_options', 'checkpoint', 'main', 'llama'],
-    'report',
+    ...['sampling', 'optim', 'preload', 'layer_sampling_options', 'lora', 'checkpoint', 'main'],
+    ...['llama', 'report'],
   ],
 };
 

@@ -7,6 +7,7 @@ import * as reportFiles from './src/report/report_files';
 const library = {
   index: 'src/index.ts',
   'llama/index': 'src/llama/index.ts',
+  'lora/index': 'src/lora/index.ts',
   'kernels/cpu/index': 'src/kernels/cpu/index.ts',
   'kernels/tensorflow/index': 'src/kernels/tensorflow/index.ts',
   'kernels/wasm/index': 'src/kernels/wasm/index.ts',

@@ -9,3 +9,4 @@ import * as counts from './scores/outlier_counts';
 provideParts({cpu, wasm, webgpu}, svd, counts);
 
 export * from './index';
+export {applyLora, loadLora} from './lora/index';

@@ -1,13 +1,15 @@
 /**
  * Matrix products inside kernels. The scores need them: they watch a forward pass to see which weight is multiplied with which
- * input.
+ * input. LoRA adds to them.
  */
 
 /** Two inputs that a kernel multiplies unchanged: `x` `[rows, in]` and a weight `[in, out]`. */
 export type Product = readonly [x: string, weight: string];
 
 const declared = new Map<string, readonly Product[]>();
-let areVisible = false;
+
+/** Which kernels may run, by the products inside: all; those that declared them; those without any. */
+let allowed: 'all' | 'declared' | 'without' = 'all';
 
 /** Declares all products inside a kernel. A kernel without a declaration counts as one that may hide products. */
 export function declareProducts(kernelName: string, products: readonly Product[]): void {
@@ -21,16 +23,32 @@ export function productsOf(kernelName: string): readonly Product[] | undefined {
 
 /** Runs `body` without the kernels that may hide products. */
 export function withVisibleProducts<T>(body: () => T): T {
-  const before = areVisible;
-  areVisible = true;
+  return withOnly('declared', body);
+}
+
+/** Runs `body` so that each product with a weight is an op of its own. */
+export function withSeparateProducts<T>(body: () => T): T {
+  return withOnly('without', body);
+}
+
+function withOnly<T>(kernels: typeof allowed, body: () => T): T {
+  const before = allowed;
+  allowed = kernels;
   try {
     return body();
   } finally {
-    areVisible = before;
+    allowed = before;
   }
 }
 
-/** Whether a kernel may run now: inside {@link withVisibleProducts} only a kernel with declared products may. */
+/** Whether a kernel may run now, see {@link withVisibleProducts} and {@link withSeparateProducts}. */
 export function mayRun(kernelName: string): boolean {
-  return !areVisible || declared.has(kernelName);
+  if (allowed === 'all') return true;
+  const products = declared.get(kernelName);
+  return products !== undefined && (allowed === 'declared' || products.length === 0);
+}
+
+/** Whether an op may not have a product with a weight in it, see {@link withSeparateProducts}. */
+export function areProductsSeparate(): boolean {
+  return allowed === 'without';
 }

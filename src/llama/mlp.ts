@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreSwiGLU, OwLoreSwiGLUGrad} from '../kernels/llama_kernel_names';
 import type {BlockFeature} from '../kernels/block_features';
-import {declareProducts} from '../kernels/products';
+import {areProductsSeparate, declareProducts} from '../kernels/products';
 import {runKernel} from '../kernels/run_kernel';
 import type {ByRole} from './architectures/weights';
 import {customOp} from './custom_op';
@@ -56,21 +56,34 @@ export function gatedProjection(
   residual?: tf.Tensor,
 ): tf.Tensor {
   const isFused = canRun(OwLoreSwiGLU, mlpFeatures(activation));
+  const gradientsOf = isFused ? fusedGradients : composedGradients;
+  const hidden = (): tf.Tensor => gated(gate, up, activation, isFused);
+  if (areProductsSeparate()) {
+    const op = customOp({
+      inputs: [gate, up],
+      forward: hidden,
+      gradient: (dy, kept, needed) => {
+        const [gate, up] = kept as [tf.Tensor, tf.Tensor];
+        return gradientsOf(() => tf.clone(dy), null, gate, up, activation, needed).slice(0, 2);
+      },
+    });
+    const projected = tf.matMul(op, down);
+    return residual ? tf.add(residual, projected) : projected;
+  }
   return customOp({
     inputs: [gate, up, down, ...(residual ? [residual] : [])],
     kept: [gate, up, down],
     forward: (isValueNeeded) => {
       if (residual && !isValueNeeded) return tf.clone(residual);
       return tf.tidy(() => {
-        const projected = tf.matMul(gated(gate, up, activation, isFused), down);
+        const projected = tf.matMul(hidden(), down);
         return residual ? tf.add(residual, projected) : projected;
       });
     },
     gradient: (dy, kept, needed) => {
       const [gate, up, down] = kept as [tf.Tensor, tf.Tensor, tf.Tensor];
-      const gradients = isFused
-        ? fusedGradients(dy, gate, up, down, needed)
-        : composedGradients(dy, gate, up, down, activation, needed);
+      const ofGated = (): tf.Tensor => tf.matMul(dy, down, false, true);
+      const gradients = gradientsOf(ofGated, dy, gate, up, activation, needed.slice(0, 3));
       return residual ? [...gradients, dy] : gradients;
     },
   });
@@ -100,37 +113,44 @@ const CUBIC = 0.044715 * LINEAR;
 
 type Gradients = Array<tf.Tensor | null>;
 
-function fusedGradients(
-  dy: tf.Tensor,
+/**
+ * The gradients of gate, up and down.
+ *
+ * @param gradientOfGated That of `activation(gate) · up`.
+ * @param dy That of the product with down; null if there is none.
+ */
+type GateGradients = (
+  gradientOfGated: () => tf.Tensor,
+  dy: tf.Tensor | null,
   gate: tf.Tensor,
   up: tf.Tensor,
-  down: tf.Tensor,
-  [gateNeeded, upNeeded, downNeeded]: boolean[],
-): Gradients {
-  const byDown = (gated: tf.Tensor): tf.Tensor => tf.matMul(gated, dy, true);
+  activation: Activation,
+  needed: boolean[],
+) => Gradients;
+
+const fusedGradients: GateGradients = (gradientOfGated, dy, gate, up, activation, needed) => {
+  const [gateNeeded, upNeeded, downNeeded = false] = needed;
+  const byDown = (gated: tf.Tensor): tf.Tensor => tf.matMul(gated, dy!, true);
   if (!gateNeeded && !upNeeded) {
-    return [null, null, tf.tidy(() => byDown(gated(gate, up, 'silu', true)))];
+    return [null, null, tf.tidy(() => byDown(gated(gate, up, activation, true)))];
   }
-  const dGated = tf.matMul(dy, down, false, true);
   const attrs = {withValue: downNeeded};
-  const [dGate, dUp, value] = runKernel(OwLoreSwiGLUGrad, {dy: dGated, gate, up}, attrs)!;
+  const [dGate, dUp, value] = runKernel(
+    OwLoreSwiGLUGrad,
+    {dy: gradientOfGated(), gate, up},
+    attrs,
+  )!;
   return [dGate!, dUp!, value ? byDown(value) : null];
-}
+};
 
 /** In an order that keeps few tensors of the gate's size alive: with gate and up, six for SiLU and eight for GELU. */
-function composedGradients(
-  dy: tf.Tensor,
-  gate: tf.Tensor,
-  up: tf.Tensor,
-  down: tf.Tensor,
-  activation: Activation,
-  [gateNeeded, upNeeded, downNeeded]: boolean[],
-): Gradients {
+const composedGradients: GateGradients = (gradientOfGated, dy, gate, up, activation, needed) => {
+  const [gateNeeded, upNeeded, downNeeded = false] = needed;
   const sigmoid = sigmoidOf(gate, activation);
   const activated = tf.mul(gate, sigmoid);
-  const dDown = downNeeded ? tf.tidy(() => tf.matMul(tf.mul(activated, up), dy, true)) : null;
+  const dDown = downNeeded ? tf.tidy(() => tf.matMul(tf.mul(activated, up), dy!, true)) : null;
   if (!gateNeeded && !upNeeded) return [null, null, dDown];
-  const dGated = tf.matMul(dy, down, false, true);
+  const dGated = gradientOfGated();
   const dUp = tf.mul(dGated, activated);
   activated.dispose();
   // The derivative of z·σ(h) is σ(h) + z·σ(h)·(1 − σ(h))·h′; the first term is computed separately.
@@ -145,7 +165,7 @@ function composedGradients(
   const inner = activation === 'silu' ? slope : used(slope, (x) => timesInnerSlope(x, gate));
   const second = used(inner, (x) => tf.mul(first, x));
   return [tf.add(first, second), dUp, dDown];
-}
+};
 
 /** `x · h′(z)` for GELU. */
 function timesInnerSlope(x: tf.Tensor, z: tf.Tensor): tf.Tensor {

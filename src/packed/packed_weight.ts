@@ -101,7 +101,8 @@ export class PackedWeight {
     return weight;
   }
 
-  private keep(packed: tf.Tensor): void {
+  /** Packs it with the values of `packed`, a kept tensor as {@link source} was, which it takes over. */
+  keep(packed: tf.Tensor): void {
     this.drop();
     releaseData(this.variable);
     this.packed = packed;

@@ -2,6 +2,23 @@ import * as tf from '@tensorflow/tfjs-core';
 import {describe, Recording} from './recording';
 import {runSegment, segmentGradients} from './segment';
 
+/** Runs a function in some way. */
+type Run = <T>(body: () => T) => T;
+
+/** How parts that are marked now will run, in the forward pass and again. */
+let running: Run = (body) => body();
+
+/** Runs `body`, and by the same `run` each part of it that is recomputed, also when it runs again in the backward pass. */
+export function runningPartsBy<T>(run: Run, body: () => T): T {
+  const before = running;
+  running = run;
+  try {
+    return run(body);
+  } finally {
+    running = before;
+  }
+}
+
 /**
  * Marks a part of a model's forward pass to be recomputed: nothing inside of it is kept for the backward pass, which runs it
  * again from what it reads (gradient checkpointing, Chen et al. 2016). Where this library's tape does not record, as in inference
@@ -21,7 +38,8 @@ export function recomputed<Inputs extends tf.Tensor[], Result extends tf.Tensor 
   f: (...inputs: Inputs) => Result,
 ): (...inputs: Inputs) => Result {
   return (...inputs) => {
-    const body = (): Result => f(...inputs);
+    const run = running;
+    const body = (): Result => run(() => f(...inputs));
     const recording = Recording.active;
     // Inside another segment's first run nothing is recorded; its second run calls this again. In a gradient of a gradient the
     // outer recording needs every op.

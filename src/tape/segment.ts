@@ -103,10 +103,18 @@ function runAgain(
   }
 }
 
+/** What a number that is drawn goes through, in the first and in the second run of a segment; null outside of segments. */
+let passDraw: ((draw: () => number) => number) | null = null;
+
+/** A number that `draw` gives; if what runs now runs again in the backward pass, it is the same number then. */
+export function drawnOnce(draw: () => number): number {
+  return passDraw ? passDraw(draw) : draw();
+}
+
 /** Runs `body` and adds the random numbers that it draws to `drawn`. */
 function noteDraws<T>(drawn: number[], body: () => T): T {
-  return withRandom((random) => {
-    const number = random();
+  return passingDraws((draw) => {
+    const number = draw();
     drawn.push(number);
     return number;
   }, body);
@@ -115,5 +123,16 @@ function noteDraws<T>(drawn: number[], body: () => T): T {
 /** Runs `body` with the random numbers that were drawn before; new ones come after them. */
 function withDraws<T>(drawn: readonly number[], body: () => T): T {
   let next = 0;
-  return withRandom((random) => drawn[next++] ?? random(), body);
+  return passingDraws((draw) => drawn[next++] ?? draw(), body);
+}
+
+/** Runs `body` with each number that it draws, by `Math.random` or {@link drawnOnce}, going through `pass`. */
+function passingDraws<T>(pass: (draw: () => number) => number, body: () => T): T {
+  const outer = passDraw;
+  passDraw = outer ? (draw) => pass(() => outer(draw)) : pass;
+  try {
+    return withRandom(pass, body);
+  } finally {
+    passDraw = outer;
+  }
 }

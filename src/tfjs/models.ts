@@ -106,6 +106,53 @@ export function variableOf(weight: tfl.LayerVariable): tf.Variable {
   );
 }
 
+/** The lists that a layer has of its own weights, without those of layers inside of it; tfjs-layers declares them protected. */
+interface WeightLists {
+  _trainableWeights: tfl.LayerVariable[];
+  _nonTrainableWeights: tfl.LayerVariable[];
+}
+
+/** The weights that a layer has itself, and not by layers inside of it. */
+export function ownWeights(layer: Layer): tfl.LayerVariable[] {
+  const lists = layer as unknown as WeightLists;
+  return [...lists._trainableWeights, ...lists._nonTrainableWeights];
+}
+
+/**
+ * Adds weights to those that a layer lists as trainable, after its own; it then trains, saves and disposes of them.
+ *
+ * @returns A function that takes them off the list again.
+ */
+export function listWeights(layer: Layer, weights: readonly tfl.LayerVariable[]): () => void {
+  const {_trainableWeights: listed} = layer as unknown as WeightLists;
+  listed.push(...weights);
+  return () => {
+    for (const weight of weights) {
+      const index = listed.indexOf(weight);
+      if (index >= 0) listed.splice(index, 1);
+    }
+  };
+}
+
+/**
+ * Has a layer list all of its own weights as not trainable, and be trainable itself for such as are added. That lasts: the flags
+ * of weights that are listed as trainable are set by every `compile` of a Sequential.
+ *
+ * @returns A function that makes lists and flag what they were.
+ */
+export function listAsFrozen(layer: Layer): () => void {
+  const lists = layer as unknown as WeightLists;
+  const {_trainableWeights, _nonTrainableWeights} = lists;
+  const {trainable} = layer;
+  lists._nonTrainableWeights = ownWeights(layer);
+  lists._trainableWeights = [];
+  if (!trainable) layer.trainable = true;
+  return () => {
+    Object.assign(lists, {_trainableWeights, _nonTrainableWeights});
+    if (!trainable) layer.trainable = false;
+  };
+}
+
 /**
  * Runs `body` and passes each call of a layer to `intercept`, together with the function that calls the layer as before. No call is
  * missed: every layer inherits `apply` from the prototype of `Layer`.

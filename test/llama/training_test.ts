@@ -3,8 +3,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {getLlamaWeights, loadLlama, sparseCrossEntropy} from '../../src/llama';
 import {describeFastBackends, thorough} from '../support/backends';
-import {readJson, readTensors, toTensor} from '../support/fixtures';
+import {readJson, readTensors} from '../support/fixtures';
 import {describeKernelSets, type KernelSet} from '../support/kernel_sets';
+import {readBatches, type LlamaCase} from '../support/llama_run';
 import {
   optimizerOf,
   RunBases,
@@ -12,18 +13,12 @@ import {
   StepLosses,
   weightComparison,
   type Bases,
-  type TrainingCase,
 } from '../support/training_run';
 
 /*
  * Whole training runs of two checkpoints through compile and fit, against a float64 loop: full
  * fine-tuning, LISA, GaLore and OwLore, with clipping, accumulation and all the ways to carry moments.
  */
-
-interface LlamaCase extends TrainingCase {
-  model: 'llama2' | 'smollm2';
-  lr: number;
-}
 
 describeFastBackends('training runs of LLaMA-style models', function (this: Mocha.Suite, backend) {
   // Software WebGPU takes a second a step, and webgl in software half of one.
@@ -99,24 +94,4 @@ async function runCase(
   optimizer.dispose();
   model.dispose();
   expect(tf.memory().numTensors).to.equal(tensorsBefore);
-}
-
-/** The sequences of all steps, one batch after the other, each position labelled with the next token. */
-function readBatches({model, steps, accumulate, batch}: LlamaCase): [tf.Tensor, tf.Tensor] {
-  const recorded = readTensors(`llama_train/${model}_batches`).get('ids')!;
-  const [batches, , length] = recorded.shape as [number, number, number];
-  return tf.tidy(() => {
-    const all = tf.reshape(toTensor(recorded), [batches * batch, length]);
-    const ids = tf.slice(all, 0, steps * accumulate * batch);
-    // The last position has no next token.
-    const labels = tf.pad(
-      tf.slice(ids, [0, 1], [-1, length - 1]),
-      [
-        [0, 0],
-        [0, 1],
-      ],
-      -100,
-    );
-    return [ids, tf.expandDims(labels, 2)];
-  });
 }

@@ -122,7 +122,7 @@ function storedWeights(model: tfl.LayersModel, config: ResolvedConfig): StoredWe
   for (const name of weights.keys()) {
     if (shapes.some((shape) => shape.name === name)) continue;
     throw new Error(
-      `${OWNER}: the model has a weight ${show(name)}, which checkpoints of its type have not`,
+      `${OWNER}: the model has a weight ${show(name)}, which checkpoints of its type have not (with LoRA: merge() it, or save it alone)`,
     );
   }
   return stored;

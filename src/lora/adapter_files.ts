@@ -1,0 +1,195 @@
+/**
+ * Adapters in the format of peft: `adapter_config.json`, and `adapter_model.safetensors` with `lora_A` `[rank, in]` and `lora_B`
+ * `[out, rank]` of each module, as PyTorch's linear maps have them.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import {
+  isObject,
+  jsonText,
+  MAX_JSON_BYTES,
+  parseJsonObject,
+  show,
+  type JsonObject,
+} from '../files/json';
+import {parseSafetensors, serializeSafetensors, type HostTensor} from '../files/safetensors';
+import {openSink, type ModelTarget} from '../files/sink';
+import {openSource, readWhole, type ModelSource} from '../files/source';
+import {checkKnown, display} from '../options';
+import type {Adapter} from './adapter';
+import type {LoraOptions} from './lora_options';
+
+/** Options of `Lora.save`. */
+export interface SaveLoraOptions {
+  /** The model that the adapters are for: its name on the Hugging Face Hub or its folder, of which peft loads it. Default none. */
+  baseModel?: string;
+}
+
+const CONFIG = 'adapter_config.json';
+const WEIGHTS = 'adapter_model.safetensors';
+const PREFIX = 'base_model.model.';
+/** The most bytes that are read of adapters. */
+const MAX_BYTES = 2 ** 31;
+
+/** Names of A and B after that of the module; an embedding's are parameters of their own in peft. */
+const parts = {
+  linear: {A: 'lora_A.weight', B: 'lora_B.weight'},
+  embedding: {A: 'lora_embedding_A', B: 'lora_embedding_B'},
+} as const;
+
+/** Keys of a config by which it would compute something else, with what they must be. */
+const plain: Readonly<Record<string, readonly unknown[]>> = {
+  peft_type: ['LORA'],
+  bias: ['none'],
+  fan_in_fan_out: [false],
+  lora_bias: [false],
+  modules_to_save: [null],
+  layer_replication: [null],
+  target_parameters: [null],
+  trainable_token_indices: [null],
+  use_bdlora: [null, false],
+  use_dora: [false],
+  use_qalora: [false],
+  use_rslora: [false],
+};
+
+/** Writes adapters; all files appear at the end, or none. */
+export async function writeAdapters(
+  target: ModelTarget,
+  adapters: readonly Adapter[],
+  {rank, alpha, dropout}: Required<LoraOptions>,
+  options: SaveLoraOptions,
+): Promise<void> {
+  const owner = 'Lora.save';
+  checkKnown(owner, options, ['baseModel']);
+  const {baseModel = null} = options;
+  if (baseModel !== null && typeof baseModel !== 'string') {
+    throw new Error(`${owner}: baseModel must be a name or a path; got ${display(baseModel)}`);
+  }
+  const sink = openSink(owner, target);
+  try {
+    const tensors = new Map<string, HostTensor>();
+    for (const {matrix, a, b} of adapters) {
+      const names = parts[matrix.isEmbedding ? 'embedding' : 'linear'];
+      tensors.set(`${PREFIX}${matrix.module}.${names.A}`, await transposed(a.read()));
+      tensors.set(`${PREFIX}${matrix.module}.${names.B}`, await transposed(b.read()));
+    }
+    const modules = adapters.map(({matrix}) => matrix.module);
+    const config = {
+      peft_type: 'LORA',
+      task_type: isLanguageModel(modules) ? 'CAUSAL_LM' : null,
+      base_model_name_or_path: baseModel,
+      r: rank,
+      lora_alpha: alpha,
+      lora_dropout: dropout,
+      target_modules: modules,
+      bias: 'none',
+      fan_in_fan_out: false,
+      init_lora_weights: true,
+      inference_mode: true,
+      modules_to_save: null,
+      use_dora: false,
+      use_rslora: false,
+      rank_pattern: {},
+      alpha_pattern: {},
+    };
+    const files: Array<[string, Uint8Array]> = [
+      [WEIGHTS, serializeSafetensors(tensors, {metadata: {format: 'pt'}})],
+      [CONFIG, new TextEncoder().encode(jsonText(config))],
+    ];
+    for (const [path, bytes] of files) {
+      const file = await sink.create(path, bytes.length);
+      try {
+        await file.write(bytes);
+      } finally {
+        await file.close();
+      }
+    }
+    await sink.commit(() => false);
+  } catch (error) {
+    await sink.abort();
+    throw error;
+  }
+}
+
+/** Whether modules are those of a model of transformers. */
+function isLanguageModel(modules: readonly string[]): boolean {
+  return modules.some((module) => module.startsWith('model.layers.'));
+}
+
+async function transposed(matrix: tf.Tensor): Promise<HostTensor> {
+  const tensor = tf.transpose(matrix);
+  const values = await tensor.data<'float32'>();
+  tensor.dispose();
+  return {shape: tensor.shape, values: Float32Array.from(values)};
+}
+
+/** What a folder of peft has: A `[in, rank]` and B `[rank, out]` by module, and the options that it names. */
+export interface AdapterFiles {
+  tensors: Map<string, Record<'A' | 'B', HostTensor>>;
+  options: Required<Pick<LoraOptions, 'rank' | 'alpha' | 'dropout'>>;
+}
+
+/** @throws Error if a file is missing or damaged, or if the adapters are of a kind that LoRA's own are not (named key). */
+export async function readAdapters(owner: string, source: ModelSource): Promise<AdapterFiles> {
+  const files = openSource(owner, source);
+  const read = async (path: string, most: number): Promise<Uint8Array> => {
+    const bytes = await readWhole(owner, files, path, most);
+    if (bytes) return bytes;
+    throw new Error(`${owner}: ${files.name} has no ${path}, so it is no adapter of peft`);
+  };
+  const config = parseJsonObject(`${owner}: ${CONFIG}`, await read(CONFIG, MAX_JSON_BYTES));
+  const options = optionsOf(owner, config);
+  const {tensors: stored} = parseSafetensors(await read(WEIGHTS, MAX_BYTES));
+  const tensors: AdapterFiles['tensors'] = new Map();
+  const found = new Map<string, Partial<Record<'A' | 'B', HostTensor>>>();
+  for (const [name, tensor] of stored) {
+    const [, module, part] =
+      /^base_model\.model\.(.+)\.lora_(?:embedding_)?([AB])(?:\.weight)?$/.exec(name) ?? [];
+    if (module === undefined || tensor.shape.length !== 2) {
+      throw new Error(`${owner}: ${WEIGHTS} has ${show(name)}, which is no matrix of LoRA`);
+    }
+    found.set(module, {...found.get(module), [part!]: transposedOnHost(tensor)});
+  }
+  for (const [module, {A, B}] of found) {
+    if (!A || !B) throw new Error(`${owner}: ${WEIGHTS} lacks ${A ? 'B' : 'A'} of ${show(module)}`);
+    tensors.set(module, {A, B});
+  }
+  if (tensors.size === 0) throw new Error(`${owner}: ${WEIGHTS} has no tensor`);
+  return {tensors, options};
+}
+
+function optionsOf(owner: string, config: JsonObject): AdapterFiles['options'] {
+  const fail = (key: string, what: string): never => {
+    throw new Error(`${owner}: ${CONFIG} has ${key}: ${show(config[key])}, ${what}`);
+  };
+  for (const [key, allowed] of Object.entries(plain)) {
+    const value = config[key];
+    if (value === undefined ? key === 'peft_type' : !allowed.includes(value)) {
+      fail(key, 'which this library does not compute');
+    }
+  }
+  for (const key of ['rank_pattern', 'alpha_pattern']) {
+    const pattern = config[key] ?? {};
+    if (!isObject(pattern) || Object.keys(pattern).length > 0)
+      fail(key, 'where all matrices must have one rank and alpha');
+  }
+  const number = (key: string, fallback: number): number => {
+    const value = config[key] ?? fallback;
+    return typeof value === 'number' ? value : fail(key, 'which is no number');
+  };
+  // peft's defaults
+  return {
+    rank: number('r', 8),
+    alpha: number('lora_alpha', 8),
+    dropout: number('lora_dropout', 0),
+  };
+}
+
+function transposedOnHost({shape, values}: HostTensor): HostTensor {
+  const [r, c] = shape as [number, number];
+  const turned = new Float32Array(values.length);
+  for (let i = 0; i < r; i++) {
+    for (let j = 0; j < c; j++) turned[j * r + i] = values[i * c + j]!;
+  }
+  return {shape: [c, r], values: turned};
+}
