@@ -3,6 +3,9 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {LayerSamplingCallback} from './layer_sampling_callback';
 import {layerSamplingDefaults, type LayerSamplingOptions} from './layer_sampling_options';
+import type {Lora} from './lora/lora';
+import {loraDefaults, type LoraOptions} from './lora/lora_options';
+import {provided} from './lora/provided';
 import {resolveBlocks} from './model/blocks';
 import {checkChoice, checkKnown, definedIn} from './options';
 import {owloreDefaults, type OwLoreOptions} from './optim/owlore_options';
@@ -19,6 +22,8 @@ export interface MethodParts {
   lowRank: boolean;
   /** How the blocks are drawn, with the γ of its authors; without `scores` the model's are needed. Null: all blocks train. */
   sampling: (LayerSamplingOptions & {gamma: number}) | null;
+  /** Whether only low-rank changes of the matrices train, beside weights that stay as they are. */
+  lora?: boolean;
   /** Changes the model before optimizer and callback are made. */
   prepare?(model: tfl.LayersModel): void;
 }
@@ -36,6 +41,7 @@ export const paperMethods = {
     lowRank: false,
     sampling: {scores: 'uniform', sampler: 'permutation', alwaysOn: false, gamma: 1},
   },
+  lora: {title: 'LoRA', lowRank: false, sampling: null, lora: true},
   full: {title: 'Full fine-tuning', lowRank: false, sampling: null},
 } as const satisfies Record<string, MethodParts>;
 
@@ -45,8 +51,8 @@ export type PaperMethodName = keyof typeof paperMethods;
 // Marked as pure, so that a page that uses no method does not load them.
 export const paperMethodNames = /* @__PURE__ */ Object.keys(paperMethods) as PaperMethodName[];
 
-/** Options of {@link paperMethod}: those of the optimizer and of the callback. */
-export type PaperMethodOptions = OwLoreOptions & LayerSamplingOptions;
+/** Options of {@link paperMethod}: those of the optimizer, of the callback, and of `applyLora` for `'lora'`. */
+export type PaperMethodOptions = OwLoreOptions & LayerSamplingOptions & LoraOptions;
 
 /** The result of {@link paperMethod}. */
 export interface PaperMethod {
@@ -54,6 +60,8 @@ export interface PaperMethod {
   optimizer: OwLoreOptimizer;
   /** For `fit`; null if the method trains all blocks in every step. */
   callback: LayerSamplingCallback | null;
+  /** With `'lora'` the adapters that the model has now; otherwise null. */
+  lora: Lora | null;
 }
 
 /** Whether a method draws the blocks by scores that its user has to compute from the model. */
@@ -74,6 +82,7 @@ const owner = 'paperMethod';
  * | `'lisa-d'` | 2, shallow ones more often | AdamW |
  * | `'galore'` | all | low-rank |
  * | `'badam'` | 1, in random order, and nothing else | AdamW |
+ * | `'lora'` | none; beside each matrix of the blocks a low-rank product | AdamW |
  * | `'full'` | all | AdamW |
  *
  * ```ts
@@ -85,10 +94,13 @@ const owner = 'paperMethod';
  * The number of blocks is that of the method's authors; in a model that has no room for it, one less than there are, but at least
  * 1. All other options have the defaults of {@link OwLoreOptimizer} and {@link LayerSamplingCallback}.
  *
+ * `'lora'` calls `applyLora`, which a page has to load first: `import 'tfjs-owlore/lora'`. Its rank is 8 by default.
+ *
  * @param overrides Options of the optimizer and of the callback that replace those of the method. `'owlore'` and `'owlore-full'`
- *   take the `scores` that `outlierScores` computed, or the `probabilities` or the `schedule` of an earlier run.
- * @throws Error that names the option if it does not exist, is out of its range, belongs to the callback where the method has
- *   none, or if scores are missing. The model is then unchanged.
+ *   take the `scores` that `outlierScores` computed, or the `probabilities` or the `schedule` of an earlier run. `'lora'` takes
+ *   the options of `applyLora`: `rank`, `alpha`, `dropout`, `targets` and `seed`.
+ * @throws Error that names the option if it does not exist, is out of its range, belongs to the callback or to LoRA where the
+ *   method has none, or if scores are missing. The model is then unchanged.
  */
 export function paperMethod(
   name: PaperMethodName,
@@ -96,29 +108,44 @@ export function paperMethod(
   overrides: PaperMethodOptions = {},
 ): PaperMethod {
   checkChoice(owner, 'name', name, paperMethodNames);
-  checkKnown(owner, overrides, [...optimizerOptions, ...callbackOptions]);
+  checkKnown(owner, overrides, [...optimizerOptions, ...callbackOptions, ...loraOptions]);
   return makeMethod(name, paperMethods[name], model, definedIn(overrides));
 }
 
 /** {@link paperMethod} for any method, called `name` in messages. */
 export function makeMethod(
   name: string,
-  {lowRank, sampling, prepare}: MethodParts,
+  {lowRank, sampling, lora: isLora = false, prepare}: MethodParts,
   model: tfl.LayersModel,
   overrides: PaperMethodOptions,
 ): PaperMethod {
+  const ofLora = isLora ? optionsOf(overrides, loraOptions) : {};
+  const others = Object.fromEntries(
+    Object.entries(overrides).filter(([option]) => !Object.hasOwn(ofLora, option)),
+  );
   const project = lowRank ? 'auto' : false;
-  const optimizer = new OwLoreOptimizer({project, ...optionsOf(overrides, optimizerOptions)});
-  const given = optionsOf(overrides, callbackOptions);
+  const optimizer = new OwLoreOptimizer({project, ...optionsOf(others, optimizerOptions)});
+  const given = optionsOf(others, callbackOptions);
   const [unused] = Object.keys(given);
   if (!sampling && unused !== undefined) {
     throw new Error(
-      `${owner}: ${unused} has no meaning with '${name}', which trains all blocks in every step; leave it out`,
+      `${owner}: ${unused} has no meaning with '${name}', which trains ${isLora ? 'no block' : 'all blocks in every step'}; leave it out`,
+    );
+  }
+  const [only] = Object.keys(others).filter((option) => !isKnownElsewhere(option));
+  if (only !== undefined) {
+    throw new Error(
+      `${owner}: ${only} has no meaning with '${name}', but with 'lora'; leave it out`,
     );
   }
   const callback = sampling && new LayerSamplingCallback(samplingOf(name, sampling, model, given));
   prepare?.(model);
-  return {optimizer, callback};
+  return {optimizer, callback, lora: isLora ? withLora(model, ofLora) : null};
+}
+
+function withLora(model: tfl.LayersModel, options: LoraOptions): Lora {
+  if (provided.applyLora) return provided.applyLora(model, options);
+  throw new Error(`${owner}: 'lora' is a part that a page loads itself: import 'tfjs-owlore/lora'`);
 }
 
 /** The callback's options: those of the method, with the γ that fits the model, and those given. */
@@ -157,6 +184,12 @@ function samplingOf(
 
 const optimizerOptions = /* @__PURE__ */ Object.keys(owloreDefaults);
 const callbackOptions = /* @__PURE__ */ Object.keys(layerSamplingDefaults);
+const loraOptions = /* @__PURE__ */ Object.keys(loraDefaults);
+
+/** Whether an option is one of the optimizer or of the callback. */
+function isKnownElsewhere(option: string): boolean {
+  return optimizerOptions.includes(option) || callbackOptions.includes(option);
+}
 
 /** The options that have one of the given names. */
 function optionsOf(options: object, names: readonly string[]): Record<string, unknown> {

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {LayerSamplingCallback, OwLoreOptimizer, paperMethod} from '../src/index';
 import type {PaperMethodName, PaperMethodOptions} from '../src/index';
+import {applyLora} from '../src/lora';
 import {makeMethod, paperMethodNames, paperMethods, type MethodParts} from '../src/methods';
 import {rejection} from './support/rejection';
 
@@ -87,6 +88,11 @@ const byHand: Record<
       }),
     ],
   },
+  // its adapters are tested below
+  lora: {
+    overrides: {learningRate: 0.01, rank: 2},
+    parts: [new OwLoreOptimizer({...owlore, project: false}), null],
+  },
   full: {overrides: owlore, parts: [new OwLoreOptimizer({...owlore, project: false}), null]},
 };
 
@@ -113,8 +119,15 @@ describe('paperMethod', () => {
       const {overrides, parts} = byHand[name];
       const [model, other] = [createModel(), createModel()];
       const before = tf.memory().numTensors;
-      const {optimizer, callback} = paperMethod(name, model, overrides);
-      expect(tf.memory().numTensors, 'nothing but two objects was made').to.equal(before);
+      const {optimizer, callback, lora} = paperMethod(name, model, overrides);
+      if (name === 'lora') {
+        const {rank} = overrides;
+        expect(lora!.options).to.deep.include({rank, alpha: 8, dropout: 0, targets: 'all-linear'});
+        applyLora(other, {rank: 2});
+      } else {
+        expect(lora).to.equal(null);
+        expect(tf.memory().numTensors, 'nothing but two objects was made').to.equal(before);
+      }
       const ours = await train(model, optimizer, callback);
       const theirs = await train(other, ...parts);
       expect(ours).to.deep.equal(theirs);
@@ -194,6 +207,14 @@ describe('paperMethod', () => {
       ['an option that does not exist', 'lisa', {gama: 1}, /unknown option 'gama'; did you mean/],
       ['a value out of its range', 'lisa', {gamma: -1}, /gamma must be a number > 0; got -1/],
       ['an option without a callback', 'galore', {gamma: 2}, /gamma has no meaning with 'galore'/],
+      [
+        'an option of LoRA',
+        'full',
+        {alpha: 2},
+        /alpha has no meaning with 'full', but with 'lora'/,
+      ],
+      ['of LoRA, out of its range', 'lora', {dropout: 2}, /dropout must be .*; got 2/],
+      ['another method of sampling', 'lora', {gamma: 2}, /gamma has no meaning with 'lora'/],
       ['the same', 'full', {interval: 2}, /interval has no meaning with 'full'/],
     ];
     for (const [title, name, overrides, message] of wrong) {

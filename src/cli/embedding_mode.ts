@@ -15,8 +15,8 @@ const LAYERS: readonly string[] = ['model.embed_tokens', 'lm_head'];
 
 /** Whether a method trains embedding and head at all, so that there is something to choose. */
 export function trainsEmbedding(method: PaperMethodName): boolean {
-  const {sampling}: MethodParts = paperMethods[method];
-  return sampling?.alwaysOn !== false;
+  const {sampling, lora}: MethodParts = paperMethods[method];
+  return !lora && sampling?.alwaysOn !== false;
 }
 
 function tokenLayers(model: tfl.LayersModel): tfl.layers.Layer[] {

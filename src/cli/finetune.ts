@@ -1,6 +1,7 @@
 /** `tfjs-owlore finetune`: trains a model, and leaves a folder that says how it went. */
 import {existsSync} from 'node:fs';
 import {saveLlama} from '../llama/index';
+import {loraDefaults} from '../lora/lora_options';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import {resolveBlocks} from '../model/blocks';
 import {chooseSampling} from './block_sampling';
@@ -20,6 +21,7 @@ import {FittedDefaults, type Sizes} from './fitted_defaults';
 import {withLibraryMessages} from './library_messages';
 import {loadModel, type Loaded} from './model_options';
 import {isHubName} from './options';
+import {checkLora} from './lora_method';
 import {StoppedError} from './interruption';
 import {checkResumable, checkRunFolder, filesOfRun, RunFolder} from './run_folder';
 import {checkInputsOutside} from './run_inputs';
@@ -41,7 +43,11 @@ export const finetune = defineCommand({
   configFile: ({resume}) => (resume === undefined ? undefined : filesOfRun(resume).config),
   async run(all, context) {
     const {given, console} = context;
-    const settings = all.resume === undefined ? all : {...all, output: all.resume};
+    const settings = {
+      ...all,
+      ...(all.resume !== undefined && {output: all.resume}),
+      ...(all.method === 'lora' && !given.has('rank') && {rank: loraDefaults.rank}),
+    };
     checkTogether(settings, given);
     const {output, model, data, validation, scores, resume} = settings;
     checkInputsOutside(given, output, {
@@ -103,6 +109,12 @@ async function finetuneModel(
       const trained = await train(plan, loaded, meter, folder, context);
       const card = cardOf(plan.settings, trained.monitor, plan.data.report);
       const {dtype} = settings;
+      const {lora} = trained;
+      if (lora) {
+        const baseModel = loaded.hubName?.replace(/@.*$/, '');
+        await folder.saveAdapter((target) => lora.save(target, {...(baseModel && {baseModel})}));
+        lora.remove({keepMerged: true});
+      }
       await folder.saveModel((target) => saveLlama(loaded.model, target, {dtype, card}));
       const trainedModel: Outcome = {
         ...{settings: plan.settings, trained, sampling: plan.sampling, report: plan.data.report},
@@ -147,6 +159,7 @@ async function makePlan(
 ): Promise<Plan> {
   const {model} = loaded;
   checkEmbedding(settings.embedding, model, settings.rank);
+  checkLora(settings, model);
   const fitted = new FittedDefaults(context.given);
   const data = await prepareData(settings, loaded, fitted, context);
   const {steps, batchSize} = data;

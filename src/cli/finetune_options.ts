@@ -1,6 +1,7 @@
 /** The options of `tfjs-owlore finetune`, and which of them go together. */
 import {floatTypes, type FloatType} from '../files/float_type';
 import {layerSamplingDefaults} from '../layer_sampling_options';
+import {loraDefaults} from '../lora/lora_options';
 import {
   needsScores,
   paperMethodNames,
@@ -99,13 +100,26 @@ export const finetuneOptions = {
     interval: number('steps between draws of blocks', {
       ...{...count, default: layerSamplingDefaults.interval},
     }),
-    rank: number('rank of the updates of matrices whose dimensions are both above it', {
-      ...count,
-      default: owloreDefaults.rank,
-    }),
+    rank: number(
+      `rank of the updates of matrices whose dimensions are both above it; of lora the rank of A and B (default there: ${loraDefaults.rank})`,
+      {...count, default: owloreDefaults.rank},
+    ),
     refreshInterval: number('steps of a matrix between refreshes of its basis', {
       ...{...count, default: owloreDefaults.refreshInterval},
     }),
+    loraAlpha: number('of lora: α, by which A B counts α / rank times', {
+      ...{...positive, default: loraDefaults.alpha},
+    }),
+    loraDropout: number('of lora: the probability with which an input of A is 0 in training', {
+      ...{min: 0, exclusiveMax: 1, default: loraDefaults.dropout},
+    }),
+    targets: {
+      ...text(
+        'of lora: the matrices, by names such as q_proj,v_proj, or attention, mlp, all-linear',
+        '<names>',
+      ),
+      default: String(loraDefaults.targets),
+    },
     embedding: choice<EmbeddingMode, 'full'>(
       'how embedding and head train; low-rank: as the matrices of blocks with owlore, in less memory',
       embeddingModes,
@@ -161,15 +175,21 @@ export type FinetuneSettings = SettingsOf<typeof finetuneOptions>;
 /** The options that have no effect in a run with these settings, each with the reason. */
 export function meaningless(settings: FinetuneSettings): Record<string, string> {
   const {method, scores, steps, validation, embedding} = settings;
-  const {lowRank, sampling}: MethodParts = paperMethods[method];
+  const {lowRank, sampling, lora}: MethodParts = paperMethods[method];
   const byMethod = `--method ${method}`;
   const hasTau =
     Object.hasOwn(scoreKinds, scores) && scoreKinds[scores as ScoreKind].options.includes('tau');
+  const projects = lowRank || embedding === 'low-rank';
   return {
     ...(!hasTau && {tau: `--scores ${scores}`}),
-    ...(!lowRank && embedding !== 'low-rank' && {rank: byMethod, refreshInterval: byMethod}),
-    ...(!trainsEmbedding(method) && {embedding: `${byMethod}, which trains blocks alone`}),
-    ...(sampling === null && {gamma: byMethod, interval: byMethod, frozen: byMethod}),
+    ...(!projects && !lora && {rank: byMethod}),
+    ...(!projects && {refreshInterval: byMethod}),
+    ...(!lora && {loraAlpha: byMethod, loraDropout: byMethod, targets: byMethod}),
+    ...(!trainsEmbedding(method) && {
+      embedding: `${byMethod}, which trains ${lora ? 'no weight of the model' : 'blocks alone'}`,
+    }),
+    ...(sampling === null && {gamma: byMethod, interval: byMethod}),
+    ...(sampling === null && !lora && {frozen: byMethod}),
     ...(!needsScores(sampling) && {scores: byMethod, tau: byMethod}),
     ...(steps !== undefined && {epochs: '--steps'}),
     ...(validation !== undefined && {validationSplit: '--validation'}),

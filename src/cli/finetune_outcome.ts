@@ -1,10 +1,12 @@
 /** The outcome of a run, as the record for its report, as lines for people, and as JSON for programs. */
 import {basename} from 'node:path';
 import type {DatasetReport} from '../llama/index';
+import type {Lora} from '../lora/index';
 import {paperMethods, type MethodParts} from '../methods';
 import type {RunRecord} from '../report/report';
 import type {BlockSampling} from './block_sampling';
 import type {CommandConsole} from './console';
+import {trainsEmbedding} from './embedding_mode';
 import {configOf, type FinetuneSettings} from './finetune_options';
 import {describeTime} from './progress';
 import type {RunFolder} from './run_folder';
@@ -16,6 +18,8 @@ import {counted} from './words';
 export interface Trained {
   monitor: TrainingMonitor;
   blocks: readonly string[];
+  /** With `--method lora`. */
+  lora: Lora | null;
 }
 
 /** The outcome of a run. */
@@ -35,7 +39,7 @@ export interface Outcome {
 export function runRecord(outcome: Outcome): RunRecord {
   const {settings, trained, sampling, report, parameters, seconds} = outcome;
   const {monitor, blocks} = trained;
-  const {title, sampling: drawing}: MethodParts = paperMethods[settings.method];
+  const {title}: MethodParts = paperMethods[settings.method];
   const {model, data, output: _, ...shown} = configOf(settings);
   return {
     title: `${title}: ${String(model).split(/[\\/]/).slice(-2).join('/')} on ${basename(String(data))}`,
@@ -49,7 +53,7 @@ export function runRecord(outcome: Outcome): RunRecord {
     seconds,
     settings: shown as Record<string, string | number>,
     scoreTitle: sampling?.scored?.title ?? null,
-    othersTrain: drawing?.alwaysOn !== false,
+    othersTrain: trainsEmbedding(settings.method),
     blocks: blocks.map((name, i) => ({
       name,
       score: sampling?.scored?.values[i] ?? null,
@@ -83,6 +87,7 @@ export function printOutcome(
         `${megabytes(peakBytes)} at most, of it ${megabytes(stateBytes)} optimizer state`,
       ],
       ['time', `${describeTime(seconds)}, ${counted(monitor.steps.length, 'step')}`],
+      ...(trained.lora ? [['adapter', folder.adapter] as [string, string]] : []),
       ['model', folder.model],
       ['report', folder.report],
     ],
@@ -91,6 +96,7 @@ export function printOutcome(
   return {
     output: folder.path,
     model: folder.model,
+    ...(trained.lora && {adapter: folder.adapter}),
     report: folder.report,
     heldOutLoss: {before, after},
     steps: monitor.steps.length,

@@ -5,7 +5,7 @@ import {resumeCheckpoint, type ResumedCheckpoint} from '../checkpoint/resume_che
 import {saveCheckpoint} from '../checkpoint/save_checkpoint';
 import {perplexity, sparseCrossEntropy, type TextBatch} from '../llama/index';
 import type {MemoryMeter} from '../memory/meter';
-import {paperMethod} from '../methods';
+import {paperMethod, paperMethods, type MethodParts} from '../methods';
 import {resolveBlocks} from '../model/blocks';
 import {warmup, type LearningRate} from '../optim/schedule';
 import type {BlockSampling} from './block_sampling';
@@ -15,6 +15,7 @@ import {schedules, type FinetuneSettings} from './finetune_options';
 import type {Trained} from './finetune_outcome';
 import {StoppedError} from './interruption';
 import type {Loaded} from './model_options';
+import {loraOptionsOf, masksIn} from './lora_method';
 import {nextTurn} from './progress';
 import type {RunFolder} from './run_folder';
 import {openTensorBoard} from './tensorboard';
@@ -55,7 +56,12 @@ export async function train(
     nonFinite,
     checkpoint,
   } = settings;
-  const {optimizer, callback: layerSampling} = paperMethod(settings.method, model, {
+  const {lora: isLora = false}: MethodParts = paperMethods[settings.method];
+  const {
+    optimizer,
+    callback: layerSampling,
+    lora,
+  } = paperMethod(settings.method, model, {
     learningRate: learningRateOf(settings, steps),
     scale: 1, // from OwLore's published code, like the default rate
     ...{
@@ -69,6 +75,7 @@ export async function train(
       checkpoint,
     },
     ...sampling?.options,
+    ...(isLora && loraOptionsOf(settings)),
     ...trainEmbedding(settings.embedding, model, settings.method),
   });
   if (sampling?.scores) folder.writeScores(sampling.scores);
@@ -109,7 +116,10 @@ export async function train(
   };
   const save = (): Promise<void> =>
     folder.saveCheckpoint((target) =>
-      saveCheckpoint(target, parts, {keep: settings.keep, extra: monitor.state()}),
+      saveCheckpoint(target, parts, {
+        keep: settings.keep,
+        extra: {...monitor.state(), ...(lora && {dropoutMasks: lora.dropoutMasks})},
+      }),
     );
   let batch: TextBatch | undefined;
   async function* batches(): AsyncGenerator<TextBatch, void> {
@@ -129,6 +139,7 @@ export async function train(
       const resumed = await resumeCheckpoint(folder.checkpoints, parts);
       const state = resumed ? stateIn(folder, resumed) : monitor.state();
       monitor.restore(state, folder.rewindLog(state.steps));
+      if (lora) lora.dropoutMasks = masksIn(resumed?.extra);
       const from = resumed ? `step ${state.steps}` : 'its beginning, for it has no checkpoint';
       console.note(`${folder.path}: the run goes on from ${from}`);
     }
@@ -145,7 +156,7 @@ export async function train(
       console.note(
         `${counted(skippedSteps, 'step')} changed nothing, by --non-finite ${nonFinite}`,
       );
-    return {monitor, blocks: blocks.map(({name}) => name)};
+    return {monitor, blocks: blocks.map(({name}) => name), lora};
   } catch (error) {
     if (error !== signal.reason) throw error;
     const {stopSignal} = error as StoppedError;

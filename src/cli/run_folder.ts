@@ -28,6 +28,7 @@ const NAMES = {
   schedule: 'schedule.json',
   report: 'report.html',
   checkpoints: 'checkpoints',
+  adapter: 'adapter',
   model: 'model',
   tensorBoard: 'tensorboard',
 } as const;
@@ -160,6 +161,11 @@ export class RunFolder {
     return join(this.path, NAMES.model);
   }
 
+  /** Where the adapter of LoRA will be when the run is done. */
+  get adapter(): string {
+    return join(this.path, NAMES.adapter);
+  }
+
   /** Where the report will be when the run is done. */
   get report(): string {
     return join(this.path, NAMES.report);
@@ -235,6 +241,12 @@ export class RunFolder {
     renameSync(`${log}.partial`, log);
     this.log = openSync(log, 'a');
     return kept;
+  }
+
+  /** Saves the adapter of LoRA, before the model. */
+  async saveAdapter(save: (target: string) => Promise<unknown>): Promise<void> {
+    this.checkIsThere();
+    await save(this.in(NAMES.adapter));
   }
 
   /** Saves the model, which appears in the folder when all of it is written. */

@@ -3,6 +3,7 @@ import {existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync} from 'n
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
+import {loadLora} from '../../src/lora';
 import {paperMethodNames} from '../../src/methods';
 import type {HeldOutEntry, StepEntry} from '../../src/cli/training_monitor';
 import {
@@ -217,7 +218,7 @@ describe('tfjs-owlore finetune', function () {
       const result = await runs.runJson('--method', method, '--steps', '4');
       expect(result.heldOutLoss.after).to.be.below(result.heldOutLoss.before);
       const steps = readLog(result.output).filter((entry) => entry.event === 'step');
-      const isSampled = method !== 'galore' && method !== 'full';
+      const isSampled = !['galore', 'lora', 'full'].includes(method);
       // Of three blocks; the paper's 5 and LISA's 2 leave one off.
       const on = isSampled ? (method === 'badam' ? 1 : 2) : 3;
       expect(steps.map((step) => step.blocks.length)).to.deep.equal(Array(4).fill(on));
@@ -225,10 +226,50 @@ describe('tfjs-owlore finetune', function () {
       expect(existsSync(join(result.output, 'scores.json'))).to.equal(isScored);
       expect(existsSync(join(result.output, 'schedule.json'))).to.equal(isSampled);
       const config = readJson<object>(result.output, 'config.json');
-      const isLowRank = method === 'owlore' || method === 'galore';
+      const isLowRank = ['owlore', 'galore', 'lora'].includes(method);
       expect('rank' in config).to.equal(isLowRank);
+      expect(existsSync(join(result.output, 'adapter'))).to.equal(method === 'lora');
     });
   }
+
+  it('leaves the adapter with lora, and the model with the adapter in it', async () => {
+    const args = ['--lora-alpha', '4', '--lora-dropout', '0.1', '--targets', 'q_proj, mlp'];
+    const result = await runs.runJson('--method', 'lora', '--steps', '3', ...args);
+    const config = readJson<object>(result.output, 'config.json');
+    expect(config).to.deep.include({rank: 8, loraAlpha: 4, loraDropout: 0.1});
+    expect(config).not.to.have.any.keys('refreshInterval', 'embedding', 'gamma', 'interval');
+    const adapter = readJson<object>(join(result.output, 'adapter'), 'adapter_config.json');
+    expect(adapter).to.deep.include({
+      ...{peft_type: 'LORA', r: 8, lora_alpha: 4, lora_dropout: 0.1, task_type: 'CAUSAL_LM'},
+      base_model_name_or_path: null,
+    });
+    const [{model: base}, {model: trained}] = [
+      await loadLlama(runs.folder.model),
+      await loadLlama(result.model),
+    ];
+    const lora = await loadLora(base, join(result.output, 'adapter'));
+    expect(lora.modules).to.have.length(3 * 4);
+    lora.remove({keepMerged: true});
+    let moved = 0;
+    base.weights.forEach((weight, i) => {
+      const [ours, theirs] = [weight.read(), trained.weights[i]!.read()];
+      const most = tf.tidy(() => tf.max(tf.abs(tf.sub(ours, theirs))).dataSync()[0]!);
+      // a backend adds in its own order
+      expect(most, weight.name).to.be.below(1e-6);
+      if (/q_proj|mlp\./.test(weight.name)) moved++;
+    });
+    expect(moved).to.equal(12);
+    base.dispose();
+    trained.dispose();
+    const card = readFileSync(join(result.model, 'README.md'), 'utf8');
+    expect(card)
+      .to.match(/LoRA/)
+      .and.to.match(/loraAlpha|lora-alpha/);
+    const report = readFileSync(join(result.output, 'report.html'), 'utf8');
+    expect(report)
+      .to.match(/"method":"LoRA"/)
+      .and.to.match(/"othersTrain":false/);
+  });
 
   it('trains nothing but the blocks with badam', async () => {
     const result = await runs.runJson('--method', 'badam', '--steps', '3');
@@ -401,6 +442,12 @@ describe('tfjs-owlore finetune', function () {
     ['--method full --rank 4', /--rank has no meaning with --method full/],
     ['--method galore --gamma 2', /--gamma has no meaning with --method galore/],
     ['--method galore --frozen BF16', /--frozen has no meaning with --method galore/],
+    ['--method lora --gamma 2', /--gamma has no meaning with --method lora/],
+    ['--method lora --embedding frozen', /--embedding has no meaning with --method lora, which/],
+    ['--method lisa --targets mlp', /--targets has no meaning with --method lisa/],
+    ['--method lora --targets lora_proj', /targets has 'lora_proj', which matches no matrix/],
+    ['--method lora --rank 4000', /--rank must be at most the dimensions of each matrix; got 4000/],
+    ['--method lora --lora-dropout 1', /--lora-dropout must be a number >= 0 and < 1; got 1/],
     ['--method lisa --tau 3', /--tau has no meaning with --method lisa/],
     ['--scores uniform --tau 3', /--tau has no meaning with --scores uniform/],
     ['--steps 3 --epochs 2', /--epochs has no meaning with --steps/],

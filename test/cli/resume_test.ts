@@ -17,15 +17,19 @@ import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli, type CliRun} from './run_cli';
 
 /** What a run has left that must be the same whether it was stopped or not: all but times and bytes. */
-function remains(output: string): {log: unknown[]; schedule: string | null; model: string} {
+function remains(
+  output: string,
+): Record<'schedule' | 'adapter', string | null> & {log: unknown[]; model: string} {
   const lines = readFileSync(join(output, 'log.jsonl'), 'utf8').trimEnd().split('\n');
   const schedule = join(output, 'schedule.json');
+  const adapter = join(output, 'adapter', 'adapter_model.safetensors');
   return {
     log: lines.map((line) => {
       const {seconds: _, peakBytes: __, ...entry} = JSON.parse(line) as Record<string, unknown>;
       return entry;
     }),
     schedule: existsSync(schedule) ? readFileSync(schedule, 'utf8') : null,
+    adapter: existsSync(adapter) ? readFileSync(adapter, 'latin1') : null,
     model: readFileSync(join(output, 'model', 'model.safetensors'), 'latin1'),
   };
 }
@@ -81,6 +85,12 @@ describe('tfjs-owlore finetune --resume', function () {
       ['SIGKILL', 'SIGKILL'],
     ],
     [
+      'LoRA with dropout, stopped in an accumulated step',
+      14,
+      ['--method', 'lora', '--rank', '2', '--lora-dropout', '0.2', '--accumulate', '2'],
+      ['SIGINT'],
+    ],
+    [
       'full fine-tuning, packed, clipped, with warmup',
       50,
       [
@@ -90,7 +100,7 @@ describe('tfjs-owlore finetune --resume', function () {
       ['SIGHUP'],
     ],
   ] as const) {
-    if (!thorough && title.startsWith('full')) continue;
+    if (!thorough && !title.startsWith('OwLore')) continue;
     it(`ends as if it had not been stopped: ${title}`, async () => {
       const whole = newOutput();
       const all = ['--steps', String(steps), ...args];
