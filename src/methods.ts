@@ -11,7 +11,6 @@ import {checkChoice, checkKnown, definedIn} from './options';
 import {owloreDefaults, type OwLoreOptions} from './optim/owlore_options';
 import {OwLoreOptimizer} from './owlore_optimizer';
 import {fittedGamma} from './sampling/block_probabilities';
-import {probabilityDefaults} from './sampling/probabilities';
 import {readScores} from './scores/scores';
 
 /** What a method is made of. */
@@ -30,7 +29,8 @@ export interface MethodParts {
 
 /** All methods, by the names under which `paperMethod` and the command line know them. */
 export const paperMethods = {
-  owlore: {title: 'OwLore', lowRank: true, sampling: {gamma: probabilityDefaults.gamma}},
+  // γ is the callback's default; read from there, a page that uses no method would load this table.
+  owlore: {title: 'OwLore', lowRank: true, sampling: {gamma: 5}},
   'owlore-full': {title: 'OwLore (full rank)', lowRank: false, sampling: {gamma: 2}},
   lisa: {title: 'LISA', lowRank: false, sampling: {scores: 'uniform', gamma: 2}},
   'lisa-d': {title: 'LISA-D', lowRank: false, sampling: {scores: 'decreasing', gamma: 2}},

@@ -1,10 +1,12 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
-import {SMALLEST_NORMAL} from '../capabilities';
 import {dispatch, int} from './program';
 
 /** A workgroup takes this many columns, with as many threads for each: so it reads contiguous pieces of rows. */
 const WIDTH = 16;
+
+/** The smallest normal float32. Not imported, since a page would load a file more for it. */
+const SMALLEST_NORMAL = 2 ** -126;
 
 /** The largest magnitude is raised to at least the smallest normal number, whose reciprocal is still finite. */
 const code = (): string => `
