@@ -121,8 +121,9 @@ function storedWeights(model: tfl.LayersModel, config: ResolvedConfig): StoredWe
   const stored = shapes.map((shape) => ({...shape, ...weights.get(shape.name)!}));
   for (const name of weights.keys()) {
     if (shapes.some((shape) => shape.name === name)) continue;
+    const way = name.includes('lora_') ? '; merge() the adapters first, or save them alone' : '';
     throw new Error(
-      `${OWNER}: the model has a weight ${show(name)}, which checkpoints of its type have not (with LoRA: merge() it, or save it alone)`,
+      `${OWNER}: the model has a weight ${show(name)}, which checkpoints of its type have not${way}`,
     );
   }
   return stored;
