@@ -209,7 +209,7 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
     noteDraws: [
       {
         mechanism: 'the first run of a segment draws its random numbers from those of the program',
-        from: 'random()',
+        from: 'draw()',
         to: '(drawn.length + 0.5) % 1',
       },
     ],
