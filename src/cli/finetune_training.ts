@@ -46,16 +46,7 @@ export async function train(
   {console, interruption: {signal}}: Context,
 ): Promise<Trained> {
   const {steps} = data;
-  const {
-    accumulate,
-    rank,
-    refreshInterval,
-    weightDecay,
-    clipNorm,
-    normGrowth,
-    nonFinite,
-    checkpoint,
-  } = settings;
+  const {accumulate, nonFinite} = settings;
   const {lora: isLora = false}: MethodParts = paperMethods[settings.method];
   const {
     optimizer,
@@ -64,16 +55,13 @@ export async function train(
   } = paperMethod(settings.method, model, {
     learningRate: learningRateOf(settings, steps),
     scale: 1, // from OwLore's published code, like the default rate
-    ...{
-      rank,
-      refreshInterval,
-      weightDecay,
-      clipNorm,
-      normGrowth,
-      nonFinite,
-      accumulate,
-      checkpoint,
-    },
+    rank: settings.rank,
+    refreshInterval: settings.refreshInterval,
+    weightDecay: settings.weightDecay,
+    clipNorm: settings.clipNorm,
+    normGrowth: settings.normGrowth,
+    checkpoint: settings.checkpoint,
+    ...{nonFinite, accumulate},
     ...sampling?.options,
     ...(isLora && loraOptionsOf(settings)),
     ...trainEmbedding(settings.embedding, model, settings.method),

@@ -183,8 +183,9 @@ export function fusedBlock(
 
 /**
  * {@link mlpSublayer} of {@link attentionSublayer} for the next position of each row of a cache, `x` `[rows, 1, hidden]`, by one
- * kernel, which appends to the cache. Weights that are packed stay so where the backend multiplies with them. Null if the backend has no such kernel or it does not compute what the block does, where a
- * window hides one of the positions, and where a gradient may be asked for.
+ * kernel, which appends to the cache. Weights that are packed stay so where the backend multiplies with them. Null if the backend has
+ * no such kernel or it does not compute what the block does, where a window hides one of the positions, and where a gradient may be
+ * asked for.
  */
 export function decodedBlock(
   x: tf.Tensor,
