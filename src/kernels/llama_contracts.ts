@@ -28,7 +28,8 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
     given.flag('ofKernels');
   },
   [llama.OwLoreAttentionSublayer]: (given) => void attentionSublayer(given),
-  [llama.OwLoreAttentionSublayerGrad]: attentionSublayerGrad,
+  [llama.OwLoreAttentionSublayerGrad]: (given) =>
+    void attentionSublayerGrad(given, {needsMixed: true}),
   [llama.OwLoreMlpSublayer]: (given) => {
     mlp(given, 'norm');
     given.flag('withoutValue');
@@ -37,11 +38,12 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
   [llama.OwLoreBlock]: (given) => {
     attentionSublayer(given);
     mlp(given, 'mlpNorm');
+    if (given.has('attended')) given.match('attended', given.shape('x'));
     given.flag('keepsWeights');
     given.flag('withoutValue');
   },
   [llama.OwLoreBlockGrad]: (given) => {
-    const {batch, keyHeads} = attentionSublayerGrad(given);
+    const {batch, keyHeads} = attentionSublayerGrad(given, {needsMixed: given.flag('ofWeights')});
     mlpGrad(given, 'mlpNorm', 'mlpScale');
     given.match('attended', given.shape('x'));
     for (let i = 0; given.has(`weights${i}`); i++) {
@@ -160,11 +162,14 @@ function attentionSublayer(given: KernelArguments, weight = floatWeight): Attent
   return sizes;
 }
 
-function attentionSublayerGrad(given: KernelArguments): AttentionSizes {
+function attentionSublayerGrad(
+  given: KernelArguments,
+  {needsMixed}: {needsMixed: boolean},
+): AttentionSizes {
   const sizes = attentionSublayer(given);
   given.match('dy', given.shape('x'));
   given.match('scale', [sizes.tokens, 1]);
-  given.match('mixed', [sizes.tokens, sizes.queries]);
+  if (needsMixed || given.has('mixed')) given.match('mixed', [sizes.tokens, sizes.queries]);
   heads(given, sizes);
   given.flag('ofWeights');
   return sizes;

@@ -112,10 +112,11 @@ export interface OwLoreMlpSublayerGradAttrs extends OwLoreRMSNormAttrs {
 
 /**
  * A block, {@link OwLoreMlpSublayer} of {@link OwLoreAttentionSublayer}. Takes the inputs of both; RMSNorm's weight of the second
- * half is called `mlpNorm`.
+ * half is called `mlpNorm`, and the value of the first half may be given as `attended`.
  *
  * Outputs: the value and, only for the gradient kernel, the value of the first half (`attended`), the further outputs of the
- * second half, then those of the first half, and with `keepsWeights` attention's weights in any number of tensors.
+ * second half, then those of the first half, and with `keepsWeights` attention's weights in any number of tensors. If `attended` is
+ * given, it is not an output, nor are `mixed` and attention's weights, which are not computed.
  */
 export const OwLoreBlock = 'OwLoreBlock';
 export interface OwLoreBlockAttrs extends OwLoreAttentionSublayerAttrs, OwLoreMlpSublayerAttrs {
@@ -126,7 +127,7 @@ export interface OwLoreBlockAttrs extends OwLoreAttentionSublayerAttrs, OwLoreMl
 /**
  * The gradients of {@link OwLoreAttentionSublayerGrad}, then those of {@link OwLoreMlpSublayerGrad} without its `dx`; only `dx`
  * if no others are asked for. Takes the same inputs, the results (the second half's `scale` as `mlpScale`, attention's weights as
- * `weights0`, `weights1`, …) and `dy`.
+ * `weights0`, `weights1`, …) and `dy`. `mixed` may be missing where the gradients of the weights are not asked for.
  */
 export const OwLoreBlockGrad = 'OwLoreBlockGrad';
 export interface OwLoreBlockGradAttrs

@@ -52,6 +52,8 @@ export interface KernelOp {
   results: ReadonlyArray<string | null>;
   /** Whether the kernel has the attribute `withoutValue`: whether it may leave out the value. Default false. */
   mayOmitValue?: boolean;
+  /** Called with the results, in the order of their names. */
+  onResults?: (results: tf.Tensor[]) => void;
   /** For a kernel with any number of further results: their names are this and a number from 0 on. */
   furtherResults?: string;
 }
@@ -59,17 +61,18 @@ export interface KernelOp {
 /** Runs such an op. */
 export function kernelOp(op: KernelOp): tf.Tensor {
   const {kernelName, inputs, constants, attrs, weightsAttr, results, furtherResults} = op;
-  const {mayOmitValue = false} = op;
+  const {mayOmitValue = false, onResults} = op;
   const given = {...inputs, ...constants};
   return customOp({
     inputs: Object.values(inputs),
     kept: Object.values(given),
     keepsResults: true,
-    forward: (isValueNeeded) =>
-      runKernel(kernelName, given, {
-        ...attrs,
-        ...(mayOmitValue && {withoutValue: !isValueNeeded}),
-      }) as [tf.Tensor, ...tf.Tensor[]],
+    forward: (isValueNeeded) => {
+      const all = {...attrs, ...(mayOmitValue && {withoutValue: !isValueNeeded})};
+      const outputs = runKernel(kernelName, given, all) as [tf.Tensor, ...tf.Tensor[]];
+      onResults?.(outputs);
+      return outputs;
+    },
     gradient: (dy, kept, [, ...weightsNeeded]) => {
       const known = [...Object.keys(given), ...results];
       const further = kept.slice(known.length).map((_, i) => `${furtherResults}${i}`);

@@ -12,6 +12,7 @@ import {runKernel} from '../kernels/run_kernel';
 import {multipliesPacked} from '../packed/packed_matrix';
 import {sourceOf} from '../packed/packed_weight';
 import {isRecording, needsGradient} from '../tape/recording';
+import {keepForSecondRun, keptInFirstRun} from '../tape/segment';
 import type {ByRole} from './architectures/weights';
 import {
   attention,
@@ -142,9 +143,15 @@ function keepsAttentionWeights(seq: number, {headDim}: AttentionOptions): boolea
   return !areLayersRecomputed() && seq <= 4 * headDim;
 }
 
+/** What a recomputed block keeps of its first run is at most this part of its weights. */
+const KEPT_PART = 1 / 10;
+
 /**
  * {@link mlpSublayer} of {@link attentionSublayer} as one op, for `x` `[batch, seq, hidden]`. Null if the backend has no kernel
  * for it, or if only some of the weights are trained: the kernel computes the gradients of all of them or of none.
+ *
+ * A frozen block that is recomputed keeps the value of its first half, if that is small beside the weights: the second run then needs
+ * no softmax and no product with its result or with `o`.
  */
 export function fusedBlock(
   x: tf.Tensor,
@@ -160,10 +167,13 @@ export function fusedBlock(
     ...mlpHalfFeatures(weights, options),
   ];
   if (areNeeded.size > 1 || !canRun(OwLoreBlock, features)) return null;
+  const size = Object.values(inputs).reduce((sum, weight) => sum + weight.size, 0);
+  const mayKeep = !areNeeded.has(true) && x.size <= KEPT_PART * size;
+  const attended = mayKeep ? keptInFirstRun() : undefined;
   return kernelOp({
     kernelName: OwLoreBlock,
     inputs: {x, ...inputs},
-    constants: {...rotaryTable(seq, options)},
+    constants: {...rotaryTable(seq, options), ...(attended && {attended})},
     attrs: {
       ...attentionAttrs(seq, options),
       epsilon: options.rmsNormEps,
@@ -171,11 +181,13 @@ export function fusedBlock(
     },
     weightsAttr: 'ofWeights',
     mayOmitValue: true,
+    ...(mayKeep && {onResults: ([, attended]) => keepForSecondRun(attended!)}),
     results: [
       null,
-      'attended',
-      ...['mlpScale', 'gated', 'upped'],
-      ...['scale', 'mixed', 'queries', 'keys', 'values'],
+      ...(attended ? [] : ['attended']),
+      ...['mlpScale', 'gated', 'upped', 'scale'],
+      ...(attended ? [] : ['mixed']),
+      ...['queries', 'keys', 'values'],
     ],
     furtherResults: 'weights',
   });

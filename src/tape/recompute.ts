@@ -55,7 +55,7 @@ function recordSegment<Result extends tf.Tensor | tf.Tensor[]>(
   let result!: Result;
   const run = runSegment(recording, () => asArray((result = body())));
   const inputs = run.outside.filter((tensor) => recording.isTracked(tensor));
-  const saved = [...run.held, ...run.assigned.values()];
+  const saved = [...run.held, ...run.assigned.values(), ...run.kept];
   if (inputs.length === 0 || run.made.length === 0) {
     for (const tensor of saved) recording.holds.release(tensor);
     return result;

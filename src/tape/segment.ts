@@ -22,6 +22,8 @@ export interface SegmentRun {
   assigned: Map<tf.Variable, tf.Tensor>;
   /** The random numbers that it drew. */
   drawn: readonly number[];
+  /** What its ops have kept for the second run ({@link keepForSecondRun}); to be released. */
+  kept: readonly tf.Tensor[];
   sequence: OpSequence;
 }
 
@@ -29,6 +31,8 @@ export interface SegmentRun {
 export function runSegment(recording: Recording, body: () => tf.Tensor[]): SegmentRun {
   const assigned = new Map<tf.Variable, tf.Tensor>();
   const drawn: number[] = [];
+  const kept: tf.Tensor[] = [];
+  const keep = (tensor: tf.Tensor): number => kept.push(recording.holds.hold(tensor));
   const {
     result: {result, sequence},
     outside,
@@ -39,14 +43,14 @@ export function runSegment(recording: Recording, body: () => tf.Tensor[]): Segme
       (variable) => {
         if (!assigned.has(variable)) assigned.set(variable, recording.holds.hold(variable));
       },
-      () => noteDraws(drawn, () => noteOps(body)),
+      () => noteDraws(drawn, () => withKeeping({keep}, () => noteOps(body))),
     ),
   );
   // A tensor that is only passed through from outside has its own gradient.
   const made = result.flatMap(({id}, i) =>
     dependent.has(id) && result.findIndex((first) => first.id === id) === i ? [i] : [],
   );
-  return {results: result, made, outside, held, assigned, drawn, sequence};
+  return {results: result, made, outside, held, assigned, drawn, kept, sequence};
 }
 
 /**
@@ -86,20 +90,54 @@ export function segmentGradients(
 /** Runs a segment from the same start as the first time, recorded. */
 function runAgain(
   body: () => tf.Tensor[],
-  {outside, assigned, drawn, sequence}: SegmentRun,
+  {outside, assigned, drawn, kept, sequence}: SegmentRun,
   inputs: readonly tf.Tensor[],
 ): {recording: Recording; results: tf.Tensor[]} {
   const runBy = (run: () => tf.Tensor[]): {recording: Recording; results: tf.Tensor[]} => {
     for (const [variable, before] of assigned) variable.assign(before);
     const recording = new Recording(inputs);
-    const results = withRevived(outside, () => withDraws(drawn, () => record(recording, run)));
-    return {recording, results};
+    let next = 0;
+    const take = (): tf.Tensor | undefined => kept[next++];
+    const again = (): tf.Tensor[] => withKeeping({take}, () => record(recording, run));
+    return {recording, results: withRevived(outside, () => withDraws(drawn, again))};
   };
   try {
     return runBy(() => runFreeing(sequence, body));
   } catch (error) {
     if (!(error instanceof ReadAgainError)) throw error;
     return runBy(body);
+  }
+}
+
+/** What keeps tensors in the first run of a segment, or gives them out in the second; null outside of segments. */
+let keeping: {
+  keep?: (tensor: tf.Tensor) => void;
+  take?: () => tf.Tensor | undefined;
+} | null = null;
+
+/**
+ * In the first run of a segment, keeps a tensor until its second run, which {@link keptInFirstRun} gives it to: one that takes less
+ * memory than computing it again takes time. The tensor itself may be disposed of.
+ */
+export function keepForSecondRun(tensor: tf.Tensor): void {
+  keeping?.keep?.(tensor);
+}
+
+/**
+ * In the second run of a segment, what its first run has kept, in that order. It belongs to the segment. Undefined where nothing
+ * was kept, and outside of a second run.
+ */
+export function keptInFirstRun(): tf.Tensor | undefined {
+  return keeping?.take?.();
+}
+
+function withKeeping<T>(mine: NonNullable<typeof keeping>, body: () => T): T {
+  const outer = keeping;
+  keeping = mine;
+  try {
+    return body();
+  } finally {
+    keeping = outer;
   }
 }
 

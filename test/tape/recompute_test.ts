@@ -2,6 +2,7 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {isNextValueUnread} from '../../src/tape/op_sequence';
 import {recomputed} from '../../src/tape/recompute';
+import {keepForSecondRun, keptInFirstRun} from '../../src/tape/segment';
 import {collectGradients} from '../../src/tape/gradients';
 import {describeBackends} from '../support/backends';
 
@@ -115,6 +116,38 @@ describeBackends('recomputed', (backend) => {
     );
     expect(runs).to.equal(3);
     expect(gradient).to.equal(2 * 27 * 27);
+  });
+
+  it('may keep tensors for its second run, which are freed after it', async () => {
+    const given: Array<number | undefined> = [];
+    const part = (x: tf.Tensor): tf.Tensor =>
+      tf.tidy(() => {
+        const kept = [keptInFirstRun(), keptInFirstRun()];
+        given.push(...kept.map((tensor) => tensor?.dataSync()[0]));
+        const square = kept[0] ?? tf.square(x);
+        keepForSecondRun(square);
+        return tf.mul(x, square);
+      });
+    // The kept square is a constant of the second run.
+    expect(await slope(part)).to.equal(9);
+    expect(given).to.deep.equal([undefined, undefined, 9, undefined]);
+  });
+
+  it('keeps nothing where no gradient goes through it, nor outside of a recorded function', () => {
+    const part = (x: tf.Tensor): tf.Tensor =>
+      tf.tidy(() => {
+        keepForSecondRun(tf.square(x));
+        return tf.neg(x);
+      });
+    const [w, x] = [tf.variable(tf.scalar(3)), tf.scalar(2)];
+    const before = tf.memory().numTensors;
+    const loss = (): tf.Scalar => tf.mul(w, recomputed(part)(x));
+    const {value, grads} = collectGradients(() => tf.tidy(loss), [w]);
+    expect(tf.memory().numTensors).to.equal(before + 2);
+    tf.dispose([value, ...(grads as tf.Tensor[]), recomputed(part)(x)]);
+    expect(tf.memory().numTensors).to.equal(before);
+    expect(keptInFirstRun()).to.equal(undefined);
+    tf.dispose([w, x]);
   });
 
   it('sees the same random numbers twice', async () => {

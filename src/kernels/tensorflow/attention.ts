@@ -73,12 +73,14 @@ function gradientsByHeads(
   attrs: OwLoreAttentionAttrs,
 ): Heads {
   const [q, k, v] = [inputs['queries']!, inputs['keys']!, inputs['values']!];
-  const [dy, y] = [inputs['dy']!, inputs['y']!];
-  const dMixed = toGroups(ops, dy, sizes);
-  const along = ops.scope(() => {
-    const products = ops.reshape(ops.mul(dy, y), [dy.shape[0]!, -1, sizes.width]);
-    return toGroups(ops, ops.sum(products, 2), sizes);
-  });
+  const {dy, y} = inputs;
+  const dMixed = toGroups(ops, dy!, sizes);
+  const alongWidth =
+    y &&
+    ops.scope(() => {
+      const products = ops.reshape(ops.mul(dy!, y), [dy!.shape[0]!, -1, sizes.width]);
+      return toGroups(ops, ops.sum(products, 2), sizes);
+    });
   const dqParts: Native[] = [];
   let sums: Native[] = [];
   // From the last positions, which see all keys, to the first.
@@ -88,10 +90,13 @@ function gradientsByHeads(
       const [keys, values] = [keysOf(ops, k, piece), keysOf(ops, v, piece)];
       const dRows = rowsOf(ops, dMixed, piece);
       const weights = inputs[`weights${i}`] ?? attentionWeights(ops, queries, keys, piece);
-      // The gradient of the scores, w·(dw − Σ w·dw); the sum over the keys is that of dy·y over the width.
+      // The gradient of the scores, w·(dw − Σ w·dw); the sum over the keys is that of dy·y over the width, where y is known.
       const dScores = ops.scope(() => {
         const dWeights = ops.batchMatMul(dRows, values, false, true);
-        return ops.mul(weights, ops.sub(dWeights, rowsOf(ops, along, piece)));
+        const along = alongWidth
+          ? rowsOf(ops, alongWidth, piece)
+          : ops.sum(ops.mul(weights, dWeights), 2);
+        return ops.mul(weights, ops.sub(dWeights, along));
       });
       const dk = ops.batchMatMul(dScores, queries, true);
       const dv = ops.batchMatMul(weights, dRows, true);

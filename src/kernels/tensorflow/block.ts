@@ -1,7 +1,13 @@
 import type {OwLoreBlockAttrs, OwLoreBlockGradAttrs} from '../llama_kernel_names';
 import {runOps, type NativeInputs, type NativeKernel} from './kernel';
 import type {Native} from './native_ops';
-import {attentionSublayer, attentionSublayerGrad, mlpSublayer, mlpSublayerGrad} from './sublayers';
+import {
+  attentionSublayer,
+  attentionSublayerGrad,
+  mlpSublayer,
+  mlpSublayerGrad,
+  queriesKeysValues,
+} from './sublayers';
 
 /*
  * Both halves of a block as one kernel, because TensorFlow's threads sleep when a graph ends and take a while to wake up for the
@@ -10,6 +16,11 @@ import {attentionSublayer, attentionSublayerGrad, mlpSublayer, mlpSublayerGrad} 
 
 /** OwLoreBlock. */
 export const block: NativeKernel<OwLoreBlockAttrs> = (ops, inputs, attrs) => {
+  if (inputs['attended']) {
+    const ofAttention = queriesKeysValues(ops, inputs, attrs);
+    const ofMlp = runOps(mlpSublayer, ops, ofSecondHalf(inputs, inputs['attended']), attrs);
+    return [...ofMlp, ...ofAttention];
+  }
   const [attended, ...ofAttention] = runOps(attentionSublayer, ops, inputs, attrs);
   const [value, ...ofMlp] = runOps(mlpSublayer, ops, ofSecondHalf(inputs, attended!), attrs);
   return [value!, attended!, ...ofMlp, ...ofAttention];

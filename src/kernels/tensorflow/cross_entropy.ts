@@ -19,17 +19,17 @@ export const crossEntropy: NativeKernel<object> = (ops, inputs) => {
   return ops.reshape(ops.sum(ops.concat(sums, 0), 0), []);
 };
 
-/** OwLoreCrossEntropyGrad: for each row the softmax, minus 1 at the label, times the weight. */
+/**
+ * OwLoreCrossEntropyGrad: for each row the softmax, minus 1 at the label, times the weight. All rows at once: in a graph each op works
+ * in the memory of the one before, and there are no parts to join.
+ */
 export const crossEntropyGrad: NativeKernel<object> = (ops, inputs) => {
-  const gradients = inChunks(ops, inputs, (chunk) => {
-    const {logits, places, weights} = chunk;
-    const inColumns = (x: Native): Native => ops.reshape(x, [x.shape[0]!, 1]);
-    const weighted = ops.run('MulNoNan', [ops.softmax(logits), inColumns(weights)]);
-    const inputs = [ops.reshape(weighted, [-1]), inColumns(places), weights];
-    const attributes = {T: ops.float32, Tindices: ops.int32};
-    return ops.reshape(ops.run('TensorScatterSub', inputs, attributes), logits.shape);
-  });
-  return ops.concat(gradients, 0);
+  const {logits, places, weights} = chunkOf(ops, inputs, 0, inputs['logits']!.shape[0]!);
+  const inColumns = (x: Native): Native => ops.reshape(x, [x.shape[0]!, 1]);
+  const weighted = ops.scope(() => ops.run('MulNoNan', [ops.softmax(logits), inColumns(weights)]));
+  const update = [ops.reshape(weighted, [-1]), inColumns(places), weights];
+  const attributes = {T: ops.float32, Tindices: ops.int32};
+  return ops.reshape(ops.run('TensorScatterSub', update, attributes), logits.shape);
 };
 
 interface Chunk {
@@ -69,7 +69,9 @@ function inChunks(ops: NativeOps, inputs: NativeInputs, f: (chunk: Chunk) => Nat
 }
 
 function chunkOf(ops: NativeOps, inputs: NativeInputs, from: number, size: number): Chunk {
+  const isAll = size === inputs['logits']!.shape[0];
   const [logits, labels, given] = ['logits', 'labels', 'weights'].map((name) => {
+    if (isAll) return inputs[name]!;
     const rest = inputs[name]!.shape.slice(1);
     return ops.slice(inputs[name]!, [from, ...rest.map(() => 0)], [size, ...rest]);
   }) as [Native, Native, Native];

@@ -5,6 +5,7 @@ import type {
   OwLoreMlpSublayerGradAttrs,
 } from '../llama_kernel_names';
 import {attention, attentionGrad, type KeepsWeights} from './attention';
+import {headSizes, projectToHeads} from './heads';
 import {runOps, type NativeInputs, type NativeKernel} from './kernel';
 import type {Native, NativeOps} from './native_ops';
 import {asRows, inverseRms, normalize, normalizeGrad} from './rms_norm';
@@ -25,6 +26,21 @@ export const attentionSublayer: NativeKernel<OwLoreAttentionSublayerAttrs & Keep
   return [ops.reshape(value, inputs['x']!.shape), scale, mixed!, ...ofGradient];
 };
 
+/** Of {@link attentionSublayer} the scale, and queries, keys and values. */
+export function queriesKeysValues(
+  ops: NativeOps,
+  inputs: NativeInputs,
+  attrs: OwLoreAttentionSublayerAttrs,
+): Native[] {
+  const x = asRows(ops, inputs['x']!);
+  const scale = inverseRms(ops, x, attrs.epsilon);
+  const heads = ops.scope(() => {
+    const given = {...inputs, x: normalize(ops, x, scale, inputs['norm']!)};
+    return projectToHeads(ops, given, headSizes(given, attrs));
+  });
+  return [scale, ...heads];
+}
+
 /** OwLoreAttentionSublayerGrad. */
 export const attentionSublayerGrad: NativeKernel<OwLoreAttentionSublayerGradAttrs> = (
   ops,
@@ -32,17 +48,17 @@ export const attentionSublayerGrad: NativeKernel<OwLoreAttentionSublayerGradAttr
   attrs,
 ) => {
   const [x, dy] = [asRows(ops, inputs['x']!), asRows(ops, inputs['dy']!)];
-  const mixed = inputs['mixed']!;
+  const {mixed} = inputs;
   const [dNormalized, ...dKernels] = ops.scope(() => {
     const normalized = normalize(ops, x, inputs['scale']!, inputs['norm']!);
     const dMixed = ops.matMul(dy, inputs['o']!, false, true);
-    const given = {...inputs, x: normalized, y: mixed, dy: dMixed};
+    const given = {...inputs, x: normalized, ...(mixed && {y: mixed}), dy: dMixed};
     return runOps(attentionGrad, ops, given, {...attrs, ofKernels: attrs.ofWeights});
   });
   const [dx, dNorm] = throughNorm(ops, inputs, x, dy, dNormalized!);
   if (!attrs.ofWeights) return [dx];
   const [dq, dk, dv, ...dBiases] = dKernels as [Native, Native, Native, ...Native[]];
-  return [dx, dNorm, dq, dk, dv, ops.matMul(mixed, dy, true), ...dBiases];
+  return [dx, dNorm, dq, dk, dv, ops.matMul(mixed!, dy, true), ...dBiases];
 };
 
 /** OwLoreMlpSublayer. */
