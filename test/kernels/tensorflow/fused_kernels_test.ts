@@ -150,7 +150,8 @@ const backend = 'tensorflow';
     describe(way, () => {
       const graphs = new KernelGraphs(isGraph ? 1 : Infinity);
       // A graph is a recording of the ops that run one by one, and takes TensorFlow long to load.
-      const runsWithAttention = isGraph ? 15 : 25;
+      const runs = isGraph ? 30 : 100;
+      const runsWithAttention = isGraph ? 10 : 25;
       let putBack: () => void;
       before(() => {
         asGraphs = isGraph;
@@ -170,7 +171,7 @@ const backend = 'tensorflow';
               return expectSameRMSNorm({shape, scale, seed}, run, backend);
             },
           ),
-          fuzz(100),
+          fuzz(runs),
         ));
 
       it('SwiGLU and its gradients', () =>
@@ -178,7 +179,7 @@ const backend = 'tensorflow';
           fc.asyncProperty(counts, widths, scales, special, seeds, (m, n, scale, value, seed) =>
             expectSameSwiGLU({shape: [m, n], scale, value, seed}, run, backend),
           ),
-          fuzz(100),
+          fuzz(runs),
         ));
 
       it('the sublayer with attention and its gradients', () =>
@@ -225,7 +226,7 @@ const backend = 'tensorflow';
               });
             },
           ),
-          fuzz(100),
+          fuzz(runs),
         ));
 
       it('the block and its gradients', () =>
@@ -310,7 +311,7 @@ const backend = 'tensorflow';
               );
             },
           ),
-          {...fuzz(100), examples: [[40, 10000, 1, 5]]}, // in more than one chunk
+          {...fuzz(runs), examples: [[40, 10000, 1, 5]]}, // in more than one chunk
         ));
 
       it('cross-entropy shows labels that are too large, and leaves out a row that is not counted', async () => {
