@@ -12,10 +12,16 @@ import {CHUNK_SIZE, lossGradients, readTargets, sumOfLosses, type Targets} from 
 /** The logits of a chunk are at most this part of the head's kernel, where that is large and all logits together are larger. */
 const PART_OF_KERNEL = 1 / 4;
 
+/** Backends prepare products and kernels for each number of rows anew, so that there should be few. */
+const ROWS_MULTIPLE = 64;
+
 /**
  * Head and mean cross-entropy in one: only some logits exist at a time. All logits of a batch together can be larger than the rest
  * of a training step. They are those of some rows where the kernel's gradient is made as a whole (as in Liger Kernel's fused linear
  * cross-entropy, Hsu et al. 2024), and otherwise those of some tokens of the vocabulary.
+ *
+ * Hidden states whose labels are not counted get no logits, where a backend can tell which these are (prompts and padding can be more
+ * than half of a batch).
  *
  * @param labels `[batch, seq, 1]` or `[batch, seq]`; negative ones are not counted.
  * @param hidden `[batch, seq, hidden]`.
@@ -25,8 +31,12 @@ export function headCrossEntropy(
   hidden: tf.Tensor,
   head: HeadKernel,
 ): tf.Scalar {
-  const perToken = tf.reshape<tf.Rank.R2>(hidden, [-1, hidden.shape.at(-1)!]);
-  const targets = readTargets(labels, perToken.shape[0], vocabularyOf(head));
+  const all = tf.reshape<tf.Rank.R2>(hidden, [-1, hidden.shape.at(-1)!]);
+  const {ids, weights} = readTargets(labels, all.shape[0], vocabularyOf(head));
+  const rows = countedRows(labels);
+  const ofRows = <T extends tf.Tensor>(x: T): T => (rows ? tf.gather(x, rows) : x);
+  const perToken = ofRows(all);
+  const targets = {ids: ofRows(ids), weights: ofRows(weights)};
   const {kernel, transposed} = head;
   const isWhole =
     kernel instanceof tf.Tensor &&
@@ -35,6 +45,20 @@ export function headCrossEntropy(
     termAxisOf(kernel) !== (transposed ? 0 : 1);
   if (!isWhole) return lossOverVocabulary(perToken, targets, head);
   return lossOverRows(perToken, targets, {kernel, transposed});
+}
+
+/**
+ * The numbers of the rows whose labels are counted, with some others that make them a multiple of {@link ROWS_MULTIPLE}. Null where
+ * these are all rows, or the backend cannot be read within a step.
+ */
+function countedRows(labels: tf.Tensor): tf.Tensor1D | null {
+  if (!readsSynchronously()) return null;
+  const values = labels.dataSync();
+  const [counted, others]: [number[], number[]] = [[], []];
+  values.forEach((label, row) => (label < 0 ? others : counted).push(row));
+  const size = ROWS_MULTIPLE * Math.max(1, Math.ceil(counted.length / ROWS_MULTIPLE));
+  if (size >= values.length) return null;
+  return tf.tensor1d([...counted, ...others.slice(0, size - counted.length)], 'int32');
 }
 
 /** A head whose kernel is in float32. */

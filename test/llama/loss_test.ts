@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
+import {readsSynchronously} from '../../src/kernels/capabilities';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {sparseCrossEntropy} from '../../src/llama';
 import {deferHead} from '../../src/llama/deferred_head';
@@ -155,6 +156,52 @@ describeBackends('sparseCrossEntropy', (backend) => {
       comparison.finish();
       tf.dispose([hidden, kernel, y, {...actual}, {...expected}]);
       expect(tf.memory().numTensors).to.equal(before);
+    });
+  }
+
+  for (const [counted, most] of [
+    [70, 128],
+    [0, 64],
+  ] as const) {
+    it(`computes logits of a deferred head where labels are counted: ${counted} of 200`, async function () {
+      this.timeout(300_000);
+      const [seq, width, vocab] = [200, 4, 90];
+      const hidden = tf.randomNormal([1, seq, width], 0, 1, 'float32', 3);
+      const kernel = tf.randomNormal([vocab, width], 0, 1, 'float32', 4);
+      const y = tf.tensor2d(
+        Array.from({length: seq}, (_, i) => ((i * 37) % seq < counted ? (i * 7) % vocab : -100)),
+        [1, seq],
+        'int32',
+      );
+      const before = tf.memory().numTensors;
+      const rows: number[] = [];
+      const engine = tf.engine();
+      const runKernel = engine.runKernel.bind(engine);
+      engine.runKernel = (name, inputs, ...args) => {
+        const result = runKernel<tf.Tensor | tf.Tensor[]>(name, inputs, ...args);
+        const {shape} = [result].flat()[0]!;
+        if (name === tf.BatchMatMul && shape.at(-1) === vocab) rows.push(shape.at(-2)!);
+        return result as never;
+      };
+      const actual = tf.valueAndGrads((x: tf.Tensor, kernel: tf.Tensor) =>
+        sparseCrossEntropy(y, deferHead(x, {kernel, transposed: true})),
+      )([hidden, kernel]);
+      Reflect.deleteProperty(engine, 'runKernel');
+      expect(rows).to.deep.equal([readsSynchronously() ? most : seq]);
+      const expected = tf.valueAndGrads((x: tf.Tensor, kernel: tf.Tensor) => {
+        const logits = tf.matMul(tf.squeeze<tf.Tensor2D>(x, [0]), kernel, false, true);
+        return composed.sparseCrossEntropy(y, logits);
+      })([hidden, kernel]);
+      const comparison = new Comparison('head and cross-entropy', {rtol: 1e-4, atol: 1e-6});
+      comparison.add('value', await actual.value.data(), await expected.value.data());
+      for (const i of [0, 1]) {
+        const [a, b] = [actual.grads[i]!, expected.grads[i]!];
+        comparison.add(`gradient ${i}`, await a.data(), await b.data());
+      }
+      comparison.finish();
+      tf.dispose([{...actual}, {...expected}]);
+      expect(tf.memory().numTensors).to.equal(before);
+      tf.dispose([hidden, kernel, y]);
     });
   }
 
