@@ -6,7 +6,7 @@ import {restoreKernelHistory} from '../kernels/kernel_history';
 import {allLayers} from '../model/layer_tree';
 import {checkChoice, checkKnown, cut, display} from '../options';
 import {rememberCheckpoint} from '../optim/lost_device';
-import {variableOfSaved, type NamedTensor} from '../optim/saved_state';
+import {HALVINGS, variableOfSaved, type NamedTensor} from '../optim/saved_state';
 import type {LearningRate} from '../optim/schedule';
 import {setValue} from '../packed/packed_weight';
 import {drawsWithoutSeed} from '../tfjs/random_layers';
@@ -74,6 +74,30 @@ export async function resumeCheckpoint(
   parts: CheckpointParts,
   options: ResumeCheckpointOptions = {},
 ): Promise<ResumedCheckpoint | null> {
+  const layers = layerWeights(OWNER, parts.model);
+  const found = await findCheckpoint(source, parts, options);
+  if (found === null) return null;
+  const {path, manifest} = found;
+  await apply(source, {path, manifest}, parts, layers);
+  rememberCheckpoint(parts.optimizer, placeOfFile(source, path));
+  const isSameBackend = manifest.backend === tf.getBackend();
+  const runsAlike = isSameBackend && restoreKernelHistory(manifest.kernels ?? null);
+  warnIfInexact(manifest, parts, runsAlike);
+  const {step, epoch, metric, extra} = manifest;
+  return {path, step, epoch, metric, extra};
+}
+
+/**
+ * The checkpoint that {@link resumeCheckpoint} would go on from, whose files have all been checked; null if there is none. Changes
+ * nothing.
+ *
+ * @throws as {@link resumeCheckpoint}, but for what only taking over its state shows.
+ */
+export async function findCheckpoint(
+  source: ModelTarget,
+  parts: CheckpointParts,
+  options: ResumeCheckpointOptions = {},
+): Promise<Candidate | null> {
   checkParts(OWNER, parts);
   checkKnown(OWNER, options, ['which']);
   const {which = 'newest'} = options;
@@ -82,17 +106,10 @@ export async function resumeCheckpoint(
   await parts.optimizer.ready();
   const listed = await listManifests(OWNER, source);
   if (listed.length === 0) return null;
-  const {path, manifest} = await findGood(source, listed, which, async (candidate) => {
+  return findGood(source, listed, which, async (candidate) => {
     checkFits(OWNER, candidate, parts, layers);
     await checkFiles(source, candidate.manifest, layers);
   });
-  await apply(source, {path, manifest}, parts, layers);
-  rememberCheckpoint(parts.optimizer, placeOfFile(source, path));
-  const isSameBackend = manifest.backend === tf.getBackend();
-  const runsAlike = isSameBackend && restoreKernelHistory(manifest.kernels ?? null);
-  warnIfInexact(manifest, parts, runsAlike);
-  const {step, epoch, metric, extra} = manifest;
-  return {path, step, epoch, metric, extra};
 }
 
 /** The checkpoint to go on from: of those listed the first, or the best, for which `check` does not find a damage. */
@@ -157,6 +174,7 @@ async function apply(
   layers: readonly LayerWeights[],
 ): Promise<void> {
   const {optimizer: saved, callback: sampling, data: place, model} = manifest;
+  const {learningRate} = saved.settings;
   const names = new Map(
     layers.flatMap(({variables}, i) =>
       variables.map((variable, j) => [model[i]!.weights[j]!, variable.name] as const),
@@ -177,14 +195,31 @@ async function apply(
       data?.restore(before);
       throw inFile(saved.file, error);
     }
+    if (learningRate !== FUNCTION) {
+      optimizer.learningRate = learningRate as LearningRate;
+      // a rate that is set forgets what halved the one before it
+      if (HALVINGS in saved.counters) await optimizer.setWeights(state);
+    }
   } finally {
     tf.dispose(state.map(({tensor}) => tensor));
   }
-  const {learningRate} = saved.settings;
-  if (learningRate !== FUNCTION) optimizer.learningRate = learningRate as LearningRate;
   if (sampling) callback!.setState(sampling.state);
+  await restoreWeights(source, model, layers);
+}
+
+/**
+ * Puts the weights of a checkpoint into a model.
+ *
+ * @param saved The layers in the checkpoint, those of `layers` one by one.
+ * @throws if a file is damaged, or has other weights than its layer; those of the layers before it are in the model then.
+ */
+export async function restoreWeights(
+  source: ModelTarget,
+  saved: Manifest['model'],
+  layers: readonly LayerWeights[],
+): Promise<void> {
   for (const [i, layer] of layers.entries()) {
-    const values = await readLayer(source, model[i]!, layer);
+    const values = await readLayer(source, saved[i]!, layer);
     layer.weights.forEach((weight, j) => {
       const onHost = values[j]!.values;
       const tensor = tf.tensor(onHost, weight.shape as number[]);

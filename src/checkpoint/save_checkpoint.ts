@@ -152,6 +152,28 @@ export async function writeCheckpoint(
   }
 }
 
+/**
+ * Makes a checkpoint of files of tensors that another program has written to a target, and that are on the disk.
+ *
+ * @param keep As in {@link SaveCheckpointOptions}.
+ * @throws Error if the files cannot be written; older checkpoints stay as they were.
+ */
+export async function commitCheckpoint(
+  target: ModelTarget,
+  manifest: Manifest,
+  keep: number,
+): Promise<SavedCheckpoint> {
+  const sink = openSink(OWNER, target);
+  try {
+    const files = new CheckpointFiles(target, sink);
+    files.takeOver(filesOf(manifest));
+    return await files.commit(manifest, keep);
+  } catch (error) {
+    await sink.abort();
+    throw error;
+  }
+}
+
 /** Changes with every call of an optimizer. */
 function progressOf({iterations, accumulated}: ResumableOptimizer): string {
   return `${iterations}, ${accumulated}`;
@@ -208,6 +230,11 @@ class CheckpointFiles {
       await this.write(path, bytes);
     this.paths.add(path);
     return path;
+  }
+
+  /** Counts files among those of the checkpoint that are there already. */
+  takeOver(paths: readonly string[]): void {
+    for (const path of paths) this.paths.add(path);
   }
 
   /** Writes the file that makes the others a checkpoint, and removes those that no checkpoint needs any more. */

@@ -36,7 +36,7 @@ const ACCUMULATED = 'owlore.accumulated';
 const SKIPPED = 'owlore.skipped';
 
 /** Name of the number of times that the learning rate was halved. */
-const HALVINGS = 'owlore.halvings';
+export const HALVINGS = 'owlore.halvings';
 
 /** Name of the norm of the last step's gradients. */
 const NORM = 'owlore.norm';

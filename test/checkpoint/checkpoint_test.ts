@@ -573,6 +573,35 @@ describe('checkpoints', () => {
     });
   });
 
+  it('go on at a learning rate that was halved', async () => {
+    const files: Files = new Map();
+    const optimizer = {nonFinite: 'halve'} as const;
+    const learningRate = await withTraining(
+      async (training) => {
+        await training.train(1);
+        const [weight] = training.model.weights;
+        const right = tf.tidy(() => tf.clone(weight!.read()));
+        tf.tidy(() => {
+          weight!.write(tf.fill(weight!.shape as number[], Infinity));
+        });
+        await training.train(1);
+        weight!.write(right);
+        right.dispose();
+        await saveCheckpoint(files, training.parts);
+        return training.optimizer.learningRate;
+      },
+      {optimizer},
+    );
+    expect(learningRate).to.equal(0.025);
+    await withTraining(
+      async (training) => {
+        await resumeCheckpoint(files, training.parts);
+        expect(training.optimizer.learningRate).to.equal(0.025);
+      },
+      {optimizer},
+    );
+  });
+
   it('go on in a model whose layers tfjs has given other names, in the same program', async () => {
     const make = (units: number): CheckpointParts & {model: tfl.LayersModel} => {
       const layers = [
