@@ -1,5 +1,13 @@
-import {execFileSync} from 'node:child_process';
-import {mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
+import {execFileSync, spawnSync} from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -218,4 +226,14 @@ function runCommandLine(project: string): void {
   const output = join(project, 'run');
   cli('finetune', '--model', model, '--data', data, '--output', output, '--steps', '2');
   cli('generate', '--model', join(output, 'model'), '--prompt', 'Whale', '--max-new-tokens', '8');
+  const torch = ['--engine', 'torch', '--python', process.execPath];
+  const args = ['--model', model, '--data', data, '--output', join(project, 'torch'), ...torch];
+  const {stderr} = spawnSync('npx', ['--no-install', 'tfjs-owlore', 'finetune', ...args], {
+    cwd: project,
+    encoding: 'utf8',
+  });
+  // Node is no Python, and says so at the file of Python that comes with the package
+  if (!stderr.includes('does not run as Python does (Node.js')) throw new Error(stderr);
+  if (!existsSync(join(project, 'node_modules', name, 'python/owlore/training.py')))
+    throw new Error('the files of Python are not in the package');
 }

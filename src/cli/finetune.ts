@@ -16,7 +16,7 @@ import {
   type FinetuneSettings,
 } from './finetune_options';
 import {printOutcome, runRecord, type Outcome} from './finetune_outcome';
-import {train, type Plan} from './finetune_training';
+import {engines, train, type Plan} from './finetune_training';
 import {FittedDefaults, type Sizes} from './fitted_defaults';
 import {withLibraryMessages} from './library_messages';
 import {loadModel, type Loaded} from './model_options';
@@ -43,20 +43,21 @@ export const finetune = defineCommand({
   configFile: ({resume}) => (resume === undefined ? undefined : filesOfRun(resume).config),
   async run(all, context) {
     const {given, console} = context;
-    const settings = {
+    const wanted = {
       ...all,
       ...(all.resume !== undefined && {output: all.resume}),
       ...(all.method === 'lora' && !given.has('rank') && {rank: loraDefaults.rank}),
     };
-    checkTogether(settings, given);
-    const {output, model, data, validation, scores, resume} = settings;
+    checkTogether(wanted, given);
+    const {output, model, data, validation, scores, resume} = wanted;
     checkInputsOutside(given, output, {
       ...{data, validation},
       model: isHubName(model) ? undefined : model,
       scores: scoreNames.includes(scores) ? undefined : scores,
     });
     if (resume !== undefined) checkResumable(given.get('resume')!, resume);
-    else checkRunFolder(given.get('output')!, output, settings.overwrite);
+    else checkRunFolder(given.get('output')!, output, wanted.overwrite);
+    const settings = await engines[wanted.engine].check(wanted, context);
     const backend = await context.selectBackend(settings.backend);
     const meter = startMemoryMeter();
     try {

@@ -15,6 +15,7 @@ import {
   owloreDefaults,
   type ResolvedOwLoreOptions,
 } from '../optim/owlore_options';
+import {basisNames} from '../optim/basis';
 import {cosineDecay, linearDecay, type Schedule} from '../optim/schedule';
 import {samplers} from '../sampling/samplers';
 import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/score_kinds';
@@ -48,6 +49,10 @@ export const schedules = {
   constant: (learningRate: number) => learningRate,
 } satisfies Record<string, (learningRate: number, steps: number) => number | Schedule>;
 const scheduleNames = Object.keys(schedules) as Array<keyof typeof schedules>;
+
+/** What may train the model. */
+const engineNames = ['tfjs', 'torch'] as const;
+type EngineName = (typeof engineNames)[number];
 
 type NonFinite = ResolvedOwLoreOptions['nonFinite'];
 
@@ -107,6 +112,11 @@ export const finetuneOptions = {
     refreshInterval: number('steps of a matrix between refreshes of its basis', {
       ...{...count, default: owloreDefaults.refreshInterval},
     }),
+    basis: choice(
+      'how a basis is computed; svd: exactly, for small models',
+      basisNames,
+      'randomized',
+    ),
     loraAlpha: number('of lora: α, by which A B counts α / rank times', {
       ...{...positive, default: loraDefaults.alpha},
     }),
@@ -159,6 +169,20 @@ export const finetuneOptions = {
       'F32',
     ),
   }),
+  ...group('Engine', {
+    engine: choice<EngineName, 'tfjs'>(
+      'what trains; torch: PyTorch, in processes of their own',
+      engineNames,
+      'tfjs',
+    ),
+    python: text('of torch: a Python that has it (default: python3)', '<path>'),
+    processes: number('of torch: how many train together (default: one for each GPU, or 1)', count),
+    parallel: choice<'ddp' | 'fsdp', 'ddp'>(
+      'of torch: whether each process has the whole model, or a part',
+      ['ddp', 'fsdp'],
+      'ddp',
+    ),
+  }),
   ...group('Data', {
     data: required(fileOrUrl('examples to train on, jsonl or a json array')),
     validation: fileOrUrl('held-out examples (default: a part of the data)'),
@@ -174,16 +198,16 @@ export type FinetuneSettings = SettingsOf<typeof finetuneOptions>;
 
 /** The options that have no effect in a run with these settings, each with the reason. */
 export function meaningless(settings: FinetuneSettings): Record<string, string> {
-  const {method, scores, steps, validation, embedding} = settings;
+  const {method, scores, steps, validation, embedding, engine} = settings;
   const {lowRank, sampling, lora}: MethodParts = paperMethods[method];
-  const byMethod = `--method ${method}`;
+  const [byMethod, byEngine] = [`--method ${method}`, `--engine ${engine}`];
   const hasTau =
     Object.hasOwn(scoreKinds, scores) && scoreKinds[scores as ScoreKind].options.includes('tau');
   const projects = lowRank || embedding === 'low-rank';
   return {
     ...(!hasTau && {tau: `--scores ${scores}`}),
     ...(!projects && !lora && {rank: byMethod}),
-    ...(!projects && {refreshInterval: byMethod}),
+    ...(!projects && {refreshInterval: byMethod, basis: byMethod}),
     ...(!lora && {loraAlpha: byMethod, loraDropout: byMethod, targets: byMethod}),
     ...(!trainsEmbedding(method) && {
       embedding: `${byMethod}, which trains ${lora ? 'no weight of the model' : 'blocks alone'}`,
@@ -193,19 +217,32 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
     ...(!needsScores(sampling) && {scores: byMethod, tau: byMethod}),
     ...(steps !== undefined && {epochs: '--steps'}),
     ...(validation !== undefined && {validationSplit: '--validation'}),
+    ...(engine !== 'torch' && Object.fromEntries(ofTorch.map((name) => [name, byEngine]))),
   };
 }
 
+/** The options of the engine torch. */
+const ofTorch: readonly string[] = ['python', 'processes', 'parallel'];
+/** The options that a run may go on with other values of. */
+const ofResume: readonly string[] = ['resume', 'engine', ...ofTorch];
+
 /** @throws UsageError for options that were given but have no effect. */
 export function checkTogether(settings: FinetuneSettings, given: Given): void {
+  const {resume} = settings;
+  const isFlag = (name: string): boolean => given.get(name)?.includes(flagOf(name)) ?? false;
   for (const [name, called] of given) {
-    if (settings.resume === undefined || name === 'resume' || !called.includes(flagOf(name)))
-      continue;
+    if (resume === undefined || ofResume.includes(name) || !isFlag(name)) continue;
     throw new UsageError(
       `${called} has no meaning with --resume, which takes the options of the run`,
     );
   }
-  refuseMeaningless(given, meaningless(settings));
+  // a run that goes on in another engine leaves the options of the one before behind
+  const isMeant = ([name]: [string, unknown]): boolean =>
+    resume === undefined || !ofTorch.includes(name) || isFlag(name);
+  refuseMeaningless(
+    given,
+    Object.fromEntries(Object.entries(meaningless(settings)).filter(isMeant)),
+  );
   const {method, gamma} = settings;
   const {sampling}: MethodParts = paperMethods[method];
   const {needsIntegerGamma} = samplers[sampling?.sampler ?? layerSamplingDefaults.sampler];

@@ -40,15 +40,14 @@ export function runRecord(outcome: Outcome): RunRecord {
   const {settings, trained, sampling, report, parameters, seconds} = outcome;
   const {monitor, blocks} = trained;
   const {title}: MethodParts = paperMethods[settings.method];
-  const {model, data, output: _, ...shown} = configOf(settings);
+  const {model, data, output: _, python: __, ...shown} = configOf(settings);
   return {
     title: `${title}: ${String(model).split(/[\\/]/).slice(-2).join('/')} on ${basename(String(data))}`,
     lead:
       `A LLaMA-style model of ${(parameters / 1e6).toPrecision(3)} million parameters in ${blocks.length} blocks ` +
-      `(${String(model)}) learns ${report.used.toLocaleString('en')} examples (${String(data)}) in TensorFlow.js on the ` +
-      `${settings.backend} backend.`,
+      `(${String(model)}) learns ${report.used.toLocaleString('en')} examples (${String(data)}) in ${placeOf(settings)}.`,
     method: title,
-    backend: settings.backend,
+    backend: settings.engine === 'torch' ? 'torch' : settings.backend,
     parameters,
     seconds,
     settings: shown as Record<string, string | number>,
@@ -76,6 +75,7 @@ export function printOutcome(
   const {monitor} = trained;
   const [before, after] = [monitor.heldOut[0]!.loss, monitor.heldOut.at(-1)!.loss];
   const {peakBytes, stateBytes} = monitor;
+  const isTorch = settings.engine === 'torch';
   const arrow = (show: (loss: number) => string): string => `${show(before)} → ${show(after)}`;
   printValues(
     (line) => console.print(line),
@@ -83,7 +83,7 @@ export function printOutcome(
       ['held-out loss', arrow((loss) => loss.toFixed(4))],
       ['perplexity', arrow((loss) => Math.exp(loss).toPrecision(4))],
       [
-        'tensor memory',
+        isTorch ? 'memory' : 'tensor memory',
         `${megabytes(peakBytes)} at most, of it ${megabytes(stateBytes)} optimizer state`,
       ],
       ['time', `${describeTime(seconds)}, ${counted(monitor.steps.length, 'step')}`],
@@ -103,9 +103,16 @@ export function printOutcome(
     seconds,
     peakBytes,
     stateBytes,
-    backend: settings.backend,
+    ...{engine: settings.engine, backend: settings.backend},
     ...{examples: used, cut, dropped, problems},
   };
+}
+
+/** Where the model of a run was trained. */
+function placeOf({engine, backend, processes, parallel}: FinetuneSettings): string {
+  if (engine === 'tfjs') return `TensorFlow.js on the ${backend} backend`;
+  const by = processes === 1 ? '' : ` by ${parallel.toUpperCase()}`;
+  return `PyTorch, in ${counted(processes!, 'process', 'processes')}${by}`;
 }
 
 function megabytes(bytes: number): string {

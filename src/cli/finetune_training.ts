@@ -1,32 +1,32 @@
 /** The training of `tfjs-owlore finetune`: from a plan to a trained model, with a log, checkpoints, and a way to stop and go on. */
-import {join} from 'node:path';
-import * as tf from '@tensorflow/tfjs-core';
-import {resumeCheckpoint, type ResumedCheckpoint} from '../checkpoint/resume_checkpoint';
-import {saveCheckpoint} from '../checkpoint/save_checkpoint';
-import {perplexity, sparseCrossEntropy, type TextBatch} from '../llama/index';
+import {perplexity, type TextBatch} from '../llama/index';
 import type {MemoryMeter} from '../memory/meter';
-import {paperMethod, paperMethods, type MethodParts} from '../methods';
+import {paperMethod, paperMethods, type MethodParts, type PaperMethodOptions} from '../methods';
 import {resolveBlocks} from '../model/blocks';
 import {warmup, type LearningRate} from '../optim/schedule';
 import type {BlockSampling} from './block_sampling';
 import type {Context} from './command';
 import {trainEmbedding} from './embedding_mode';
+import type {Engine} from './engine';
 import {schedules, type FinetuneSettings} from './finetune_options';
 import type {Trained} from './finetune_outcome';
 import {StoppedError} from './interruption';
 import type {Loaded} from './model_options';
-import {loraOptionsOf, masksIn} from './lora_method';
+import {loraOptionsOf} from './lora_method';
 import {nextTurn} from './progress';
 import type {RunFolder} from './run_folder';
 import {openTensorBoard} from './tensorboard';
 import type {TrainingData} from './training_data';
-import {
-  checkMonitorState,
-  TrainingMonitor,
-  type LogEntry,
-  type MonitorState,
-} from './training_monitor';
+import {tfjsEngine} from './tfjs_engine';
+import {torchEngine} from './torch/engine';
+import {TrainingMonitor, type LogEntry, type MonitorState} from './training_monitor';
 import {counted} from './words';
+
+/** By the names that the option `engine` has for them. */
+export const engines: Record<FinetuneSettings['engine'], Engine> = {
+  tfjs: tfjsEngine,
+  torch: torchEngine,
+};
 
 /** All that a run needs to begin. */
 export interface Plan {
@@ -43,20 +43,19 @@ export async function train(
   {model}: Loaded,
   meter: MemoryMeter,
   folder: RunFolder,
-  {console, interruption: {signal}}: Context,
+  context: Context,
 ): Promise<Trained> {
+  const {console, interruption} = context;
+  const {signal} = interruption;
   const {steps} = data;
   const {accumulate, nonFinite} = settings;
   const {lora: isLora = false}: MethodParts = paperMethods[settings.method];
-  const {
-    optimizer,
-    callback: layerSampling,
-    lora,
-  } = paperMethod(settings.method, model, {
+  const options: PaperMethodOptions = {
     learningRate: learningRateOf(settings, steps),
     scale: 1, // from OwLore's published code, like the default rate
     rank: settings.rank,
     refreshInterval: settings.refreshInterval,
+    basis: settings.basis,
     weightDecay: settings.weightDecay,
     clipNorm: settings.clipNorm,
     normGrowth: settings.normGrowth,
@@ -65,7 +64,9 @@ export async function train(
     ...sampling?.options,
     ...(isLora && loraOptionsOf(settings)),
     ...trainEmbedding(settings.embedding, model, settings.method),
-  });
+  };
+  const made = paperMethod(settings.method, model, options);
+  const {optimizer, callback: layerSampling, lora} = made;
   if (sampling?.scores) folder.writeScores(sampling.scores);
   const blocks = resolveBlocks(model).map(({name, weights}) => ({
     name,
@@ -98,48 +99,19 @@ export async function train(
   });
   if (layerSampling) folder.keepHistory(() => layerSampling.schedule);
   const training = data.training({repeat: true});
-  const parts = {
-    ...{model, optimizer, data: training},
-    ...(layerSampling && {callback: layerSampling}),
+  const goOn = (from: MonitorState | null): void => {
+    const state = from ?? monitor.state();
+    monitor.restore(state, folder.rewindLog(state.steps));
+    const where = from ? `step ${state.steps}` : 'its beginning, for it has no checkpoint';
+    console.note(`${folder.path}: the run goes on from ${where}`);
   };
-  const save = (): Promise<void> =>
-    folder.saveCheckpoint((target) =>
-      saveCheckpoint(target, parts, {
-        keep: settings.keep,
-        extra: {...monitor.state(), ...(lora && {dropoutMasks: lora.dropoutMasks})},
-      }),
-    );
-  let batch: TextBatch | undefined;
-  async function* batches(): AsyncGenerator<TextBatch, void> {
-    signal.throwIfAborted();
-    for await (batch of training) {
-      yield batch;
-      // between two batches
-      await nextTurn();
-      const isDue = monitor.batches % (accumulate * (settings.saveEvery ?? Infinity)) === 0;
-      if (signal.aborted || isDue) await save();
-      signal.throwIfAborted();
-    }
-  }
   try {
-    model.compile({optimizer, loss: sparseCrossEntropy});
-    if (settings.resume !== undefined) {
-      const resumed = await resumeCheckpoint(folder.checkpoints, parts);
-      const state = resumed ? stateIn(folder, resumed) : monitor.state();
-      monitor.restore(state, folder.rewindLog(state.steps));
-      if (lora) lora.dropoutMasks = masksIn(resumed?.extra);
-      const from = resumed ? `step ${state.steps}` : 'its beginning, for it has no checkpoint';
-      console.note(`${folder.path}: the run goes on from ${from}`);
-    }
-    const dataset = {size: NaN, iterator: async () => batches()};
-    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- tfjs calls its iterator alone
-    await model.fitDataset(dataset, {
-      epochs: 1,
-      batchesPerEpoch: steps * accumulate - monitor.batches,
-      verbose: 0,
-      callbacks: layerSampling ? [layerSampling, monitor] : [monitor],
+    const {skippedSteps} = await engines[settings.engine].train({
+      ...{settings, model, optimizer, callback: layerSampling, lora, data, training},
+      ...{monitor, folder, context, goOn},
+      drawnAhead: () =>
+        sampling && paperMethod(settings.method, model, {...options, initialStep: steps}).callback,
     });
-    const {skippedSteps} = optimizer;
     if (skippedSteps > 0)
       console.note(
         `${counted(skippedSteps, 'step')} changed nothing, by --non-finite ${nonFinite}`,
@@ -151,17 +123,9 @@ export async function train(
     const goOn = monitor.batches > 0 ? `; to go on: finetune --resume ${folder.path}` : '';
     throw new StoppedError(stopSignal, `after step ${monitor.steps.length} of ${steps}${goOn}`);
   } finally {
-    // if a step throws, tfjs does not dispose of its batch
-    if (batch) tf.dispose([batch.xs, batch.ys]);
     events?.close();
     optimizer.dispose();
   }
-}
-
-/** What a checkpoint has of the monitor. */
-function stateIn(folder: RunFolder, {path, extra, step}: ResumedCheckpoint): MonitorState {
-  checkMonitorState(`${join(folder.checkpoints, path)}: extra`, extra, step);
-  return extra;
 }
 
 /** Batches, with a pause after each in which signals can be handled; if `signal` is aborted it throws the reason. */

@@ -31,6 +31,8 @@ const NAMES = {
   adapter: 'adapter',
   model: 'model',
   tensorBoard: 'tensorboard',
+  job: 'torch',
+  pythonLog: 'torch.log',
 } as const;
 
 /** The model while it is being written. */
@@ -181,6 +183,16 @@ export class RunFolder {
     return this.in(NAMES.tensorBoard);
   }
 
+  /** Where a job for Python is while it runs. */
+  get job(): string {
+    return this.in(NAMES.job);
+  }
+
+  /** What Python has said. */
+  get pythonLog(): string {
+    return this.in(NAMES.pythonLog);
+  }
+
   /** Whether this run will replace an earlier one, which is there until then. */
   get replacesEarlier(): boolean {
     return this.current !== this.path;
@@ -264,7 +276,8 @@ export class RunFolder {
 
   /** Ends a run that is complete, and replaces the earlier one. */
   finish(): void {
-    rmSync(this.checkpoints, {recursive: true, force: true});
+    for (const temporary of [this.checkpoints, this.job])
+      rmSync(temporary, {recursive: true, force: true});
     this.endLog({state: 'done'});
     if (this.replacesEarlier) replaceEarlier(this.path);
     this.lock.release();
@@ -275,7 +288,10 @@ export class RunFolder {
     try {
       this.endLog(end);
     } finally {
-      if (this.lock.isHeld()) rmSync(this.in(PARTIAL_MODEL), {recursive: true, force: true});
+      if (this.lock.isHeld()) {
+        for (const temporary of [this.in(PARTIAL_MODEL), this.job])
+          rmSync(temporary, {recursive: true, force: true});
+      }
       this.lock.release();
     }
   }

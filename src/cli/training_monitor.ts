@@ -174,15 +174,36 @@ export class TrainingMonitor extends tfl.Callback {
         this.heldOut.push({step: entry.step, loss: entry.loss});
         continue;
       }
-      const {loss, learningRate, blocks, peakBytes} = entry;
-      const active = this.options.blocks.map(({name}) => blocks.includes(name));
-      this.steps.push({loss, learningRate, active, peak: peakBytes});
+      this.steps.push(this.recordOf(entry));
     }
     this.restored = begun;
   }
 
-  override async onTrainBegin(): Promise<void> {
+  /** Shows the progress from now on, until {@link end}. `fit` does so by itself. */
+  begin(): void {
     this.progress = this.options.startProgress();
+  }
+
+  /** Takes a step that is made, into the log too. */
+  recordStep(step: Omit<StepEntry, 'event'>): void {
+    const record = this.recordOf(step);
+    this.steps.push(record);
+    this.options.log?.({event: 'step', ...step});
+    this.progress?.update(this.steps.length, describe(record));
+  }
+
+  /** Takes a held-out loss, into the log too. */
+  recordHeldOut(entry: Omit<HeldOutEntry, 'event'>): void {
+    this.heldOut.push(entry);
+    this.options.log?.({event: 'heldOut', ...entry});
+  }
+
+  end(): void {
+    this.progress?.end();
+  }
+
+  override async onTrainBegin(): Promise<void> {
+    this.begin();
     const isBetweenSteps = this.restored === null;
     if (isBetweenSteps && this.steps.length % this.options.evaluateEvery === 0)
       await this.evaluate();
@@ -215,7 +236,7 @@ export class TrainingMonitor extends tfl.Callback {
 
   override async onTrainEnd(): Promise<void> {
     await this.evaluate();
-    this.progress?.end();
+    this.end();
   }
 
   private get accumulate(): number {
@@ -223,23 +244,24 @@ export class TrainingMonitor extends tfl.Callback {
   }
 
   private async endStep({active, learningRate, start, lossSum, batches}: BegunStep): Promise<void> {
-    const {meter, blocks, optimizer, evaluateEvery, log} = this.options;
+    const {meter, blocks, optimizer, evaluateEvery} = this.options;
     const peak = meter.peak();
     this.begun = null;
     this.stateBytes = Math.max(this.stateBytes, optimizer.stateBytes);
-    const record: StepRecord = {loss: lossSum / batches, learningRate, active, peak};
-    this.steps.push(record);
-    log?.({
-      event: 'step',
-      step: this.steps.length,
-      loss: record.loss,
+    this.recordStep({
+      step: this.steps.length + 1,
+      loss: lossSum / batches,
       learningRate,
       blocks: blocks.flatMap(({name}, i) => (active[i] ? [name] : [])),
       seconds: (performance.now() - start) / 1000,
       peakBytes: peak,
     });
-    this.progress?.update(this.steps.length, describe(record));
     if (this.steps.length % evaluateEvery === 0) await this.evaluate();
+  }
+
+  private recordOf({loss, learningRate, blocks, peakBytes}: Omit<StepEntry, 'event'>): StepRecord {
+    const active = this.options.blocks.map(({name}) => blocks.includes(name));
+    return {loss, learningRate, active, peak: peakBytes};
   }
 
   private async evaluate(): Promise<void> {
@@ -248,10 +270,7 @@ export class TrainingMonitor extends tfl.Callback {
     const loss = await this.options.evaluate((part) =>
       this.progress?.update(step, `held-out loss, ${part}`),
     );
-    if (loss === null) return;
-    const entry = {step, loss};
-    this.heldOut.push(entry);
-    this.options.log?.({event: 'heldOut', ...entry});
+    if (loss !== null) this.recordHeldOut({step, loss});
   }
 }
 

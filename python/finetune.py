@@ -1,0 +1,34 @@
+"""The training of `tfjs-owlore finetune --engine torch`. The command writes a job and starts this by torchrun:
+
+    torchrun --nproc-per-node 2 finetune.py RUN/torch/job.json
+
+docs/torch.md describes what is in a job, what this prints, and how to start it on several machines.
+"""
+
+import os
+import sys
+
+from owlore.events import Events, end_with_parent
+
+
+def main() -> None:
+    end_with_parent()
+    events = Events()
+    try:
+        # here, so that a package that does not load is reported as any other error
+        from owlore.job import read_job
+        from owlore.parallel import Parallel
+        from owlore.training import Training
+
+        job = read_job(sys.argv[1])
+        parallel = Parallel(job["parallel"])
+        Training(job, parallel, events).run()
+        parallel.end()
+    except Exception as error:
+        events.fail(error)
+        # at once: taking leave of the other processes would wait for them
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+/** The training of a run in this process, by `fitDataset`. */
+import * as tf from '@tensorflow/tfjs-core';
+import {join} from 'node:path';
+import {resumeCheckpoint, type ResumedCheckpoint} from '../checkpoint/resume_checkpoint';
+import {saveCheckpoint} from '../checkpoint/save_checkpoint';
+import {sparseCrossEntropy, type TextBatch} from '../llama/index';
+import type {Engine, EngineRun} from './engine';
+import {masksIn} from './lora_method';
+import {nextTurn} from './progress';
+import type {RunFolder} from './run_folder';
+import {checkMonitorState, type MonitorState} from './training_monitor';
+
+export const tfjsEngine: Engine = {check: async (settings) => settings, train};
+
+async function train(run: EngineRun): Promise<{skippedSteps: number}> {
+  const {settings, model, optimizer, callback, lora, training, monitor, folder} = run;
+  const {signal} = run.context.interruption;
+  const {accumulate} = settings;
+  const parts = {...{model, optimizer, data: training}, ...(callback && {callback})};
+  const save = (): Promise<void> =>
+    folder.saveCheckpoint((target) =>
+      saveCheckpoint(target, parts, {
+        keep: settings.keep,
+        extra: {...monitor.state(), ...(lora && {dropoutMasks: lora.dropoutMasks})},
+      }),
+    );
+  let batch: TextBatch | undefined;
+  async function* batches(): AsyncGenerator<TextBatch, void> {
+    signal.throwIfAborted();
+    for await (batch of training) {
+      yield batch;
+      // between two batches
+      await nextTurn();
+      const isDue = monitor.batches % (accumulate * (settings.saveEvery ?? Infinity)) === 0;
+      if (signal.aborted || isDue) await save();
+      signal.throwIfAborted();
+    }
+  }
+  try {
+    model.compile({optimizer, loss: sparseCrossEntropy});
+    if (settings.resume !== undefined) {
+      const resumed = await resumeCheckpoint(folder.checkpoints, parts);
+      run.goOn(resumed && stateIn(folder, resumed));
+      if (lora) lora.dropoutMasks = masksIn(resumed?.extra);
+    }
+    const dataset = {size: NaN, iterator: async () => batches()};
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- tfjs calls its iterator alone
+    await model.fitDataset(dataset, {
+      epochs: 1,
+      batchesPerEpoch: run.data.steps * accumulate - monitor.batches,
+      verbose: 0,
+      callbacks: callback ? [callback, monitor] : [monitor],
+    });
+    return {skippedSteps: optimizer.skippedSteps};
+  } finally {
+    // if a step throws, tfjs does not dispose of its batch
+    if (batch) tf.dispose([batch.xs, batch.ys]);
+  }
+}
+
+/** What a checkpoint has of the monitor. */
+export function stateIn(
+  folder: RunFolder,
+  {path, extra, step}: Pick<ResumedCheckpoint, 'path' | 'extra' | 'step'>,
+): MonitorState {
+  checkMonitorState(`${join(folder.checkpoints, path)}: extra`, extra, step);
+  return extra;
+}

@@ -1,0 +1,269 @@
+/** The training of a run in PyTorch: writes a job, starts Python, and brings back what it tells. */
+import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
+import {join, resolve} from 'node:path';
+import {FORMAT, VERSION, type Manifest} from '../../checkpoint/manifest';
+import {layerWeights, type CheckpointParts, type LayerWeights} from '../../checkpoint/parts';
+import {findCheckpoint, restoreWeights} from '../../checkpoint/resume_checkpoint';
+import {commitCheckpoint} from '../../checkpoint/save_checkpoint';
+import {jsonText} from '../../files/json';
+import {saveLlama} from '../../llama/index';
+import {paperMethodNames, paperMethods, type MethodParts} from '../../methods';
+import {resolveBlocks} from '../../model/blocks';
+import type {SamplingProbabilities} from '../../sampling/probabilities';
+import type {Context} from '../command';
+import type {Engine, EngineRun} from '../engine';
+import type {FinetuneSettings} from '../finetune_options';
+import {isThere} from '../options';
+import {stateIn} from '../tfjs_engine';
+import {UsageError} from '../usage_error';
+import {JsonLines, writeBatches} from './batches_file';
+import {optimizerOfJob, weightsOfJob, type Job} from './job';
+import {runTorch, type TorchEvent} from './process';
+import {checkPython, defaultPython} from './python';
+
+export const torchEngine: Engine = {check, train};
+
+/** What a job's checkpoints say of themselves in the place of a backend of tfjs. */
+const BACKEND = 'torch';
+
+async function check(settings: FinetuneSettings, {given}: Context): Promise<FinetuneSettings> {
+  const {method, frozen, python = defaultPython, processes} = settings;
+  const {lora}: MethodParts = paperMethods[method];
+  if (lora) {
+    const others = paperMethodNames.filter((name) => !(paperMethods[name] as MethodParts).lora);
+    throw new UsageError(
+      `finetune: --engine torch does not have --method ${method}; use --engine tfjs, or one of ${others.join(', ')}`,
+    );
+  }
+  if (frozen !== 'F32') {
+    throw new UsageError(
+      `${given.get('frozen') ?? 'finetune: --frozen'} ${frozen} is not possible with --engine torch, which keeps all weights as F32; use --engine tfjs`,
+    );
+  }
+  const {gpus} = await checkPython(python);
+  if (processes !== undefined && gpus > 0 && processes > gpus) {
+    throw new UsageError(
+      `${given.get('processes')} must be at most ${gpus}, the GPUs of this machine, each of which trains by one process; got ${processes}`,
+    );
+  }
+  return {...settings, python, processes: processes ?? Math.max(1, gpus)};
+}
+
+async function train(run: EngineRun): Promise<{skippedSteps: number}> {
+  const {folder} = run;
+  rmSync(folder.job, {recursive: true, force: true});
+  mkdirSync(folder.job);
+  const places = new JsonLines(join(folder.job, 'places.jsonl'));
+  try {
+    const {job, probabilities} = await writeJob(run, places);
+    return await runJob(run, job, {probabilities, places});
+  } finally {
+    places.close();
+  }
+}
+
+/** Writes all that Python gets. `places` gets where the data stand after each step. */
+async function writeJob(
+  run: EngineRun,
+  places: JsonLines,
+): Promise<{job: Job; probabilities: SamplingProbabilities | null}> {
+  const {settings, model, optimizer, callback, data, training, monitor, folder} = run;
+  const layers = layerWeights('finetune', model);
+  const told = optimizerOfJob(optimizer.settings, data.steps);
+  const weights = weightsOfJob(run, layers);
+  const found = settings.resume === undefined ? null : await resumed(run);
+  const {periods, probabilities} = drawAhead(run);
+  const {begun, stateBytes} = monitor.state();
+  const job: Job = {
+    ...{format: 'tfjs-owlore torch job', version: 1},
+    model: await modelFolder(run),
+    checkpoints: resolve(folder.checkpoints),
+    ...{steps: data.steps, evaluateEvery: settings.evaluateEvery!},
+    saveEvery: settings.saveEvery ?? null,
+    parallel: settings.parallel,
+    recompute: settings.checkpoint !== 'none',
+    optimizer: told,
+    blocks: resolveBlocks(model).map(({name}) => name),
+    alwaysOn: callback?.settings['alwaysOn'] !== false,
+    schedule: periods,
+    weights,
+    layers: namesOf(layers),
+    data: await writeTrainingData(run, places),
+    heldOut: await writeHeldOut(run),
+    start: {
+      step: monitor.steps.length,
+      calls: begun?.batches ?? 0,
+      lossSum: begun?.lossSum ?? 0,
+      stateBytes,
+      heldOutAt: monitor.heldOut.at(-1)?.step ?? null,
+    },
+    resume: found && {model: found.model, optimizer: found.optimizer},
+  };
+  writeFileSync(join(folder.job, 'job.json'), jsonText(job));
+  return {job, probabilities};
+
+  async function writeTrainingData(run: EngineRun, places: JsonLines): Promise<Job['data']> {
+    const batches = data.steps * settings.accumulate - monitor.batches;
+    const begun = monitor.batches % settings.accumulate;
+    const progress = run.context.console.progress({label: 'writing the batches', total: batches});
+    const written = await writeBatches(join(folder.job, 'batches.i32'), training, (count) => {
+      run.context.interruption.signal.throwIfAborted();
+      progress.update(count);
+      if ((begun + count) % settings.accumulate === 0) places.add(training.state());
+      return count < batches;
+    });
+    progress.end();
+    return {file: 'batches.i32', ...written};
+  }
+
+  async function writeHeldOut({context}: EngineRun): Promise<Job['heldOut']> {
+    const written = await writeBatches(join(folder.job, 'heldOut.i32'), data.heldOut(), () => {
+      context.interruption.signal.throwIfAborted();
+      return true;
+    });
+    return {file: 'heldOut.i32', ...written};
+  }
+}
+
+/** The model as a folder of transformers: its own, if it is one, or else a copy. */
+async function modelFolder({settings, model, folder}: EngineRun): Promise<string> {
+  if (isThere('folder', settings.model)) return resolve(settings.model);
+  const copy = join(folder.job, 'model');
+  await saveLlama(model, copy);
+  return resolve(copy);
+}
+
+function partsOf({model, optimizer, callback, training}: EngineRun): CheckpointParts {
+  return {...{model, optimizer, data: training}, ...(callback && {callback})};
+}
+
+/** Brings callback, data and monitor to the checkpoint that the run goes on from; null if there is none. */
+async function resumed(run: EngineRun): Promise<Manifest | null> {
+  const {model, optimizer, callback, folder} = run;
+  const parts = partsOf(run);
+  const found = await findCheckpoint(folder.checkpoints, parts);
+  if (found === null) {
+    run.goOn(null);
+    return null;
+  }
+  const {path, manifest} = found;
+  const {step, extra} = manifest;
+  const state = stateIn(folder, {path, extra, step});
+  parts.data!.restore(manifest.data);
+  if (manifest.callback) {
+    callback!.setState(manifest.callback.state);
+    // sees whether the blocks are drawn as they were
+    callback!.attach(model, optimizer);
+    callback!.restore();
+  }
+  run.goOn(state);
+  return manifest;
+}
+
+/** The blocks of all periods of the run, and the probabilities by which they are drawn. */
+function drawAhead({model, optimizer, drawnAhead}: EngineRun): {
+  periods: Job['schedule'];
+  probabilities: SamplingProbabilities | null;
+} {
+  const callback = drawnAhead();
+  if (!callback) return {periods: null, probabilities: null};
+  callback.attach(model, optimizer);
+  try {
+    const {interval, periods} = callback.schedule;
+    return {periods: {interval, periods}, probabilities: callback.probabilities};
+  } finally {
+    callback.restore();
+  }
+}
+
+function namesOf(layers: readonly LayerWeights[]): Job['layers'] {
+  return layers.map(({layer, weights}) => ({layer, weights: weights.map(({name}) => name)}));
+}
+
+/** What a checkpoint has beside what Python writes. */
+interface BesideJob {
+  probabilities: SamplingProbabilities | null;
+  places: JsonLines;
+}
+
+async function runJob(
+  run: EngineRun,
+  job: Job,
+  beside: BesideJob,
+): Promise<{skippedSteps: number}> {
+  const {settings, model, monitor, folder, context} = run;
+  const {signal} = context.interruption;
+  signal.throwIfAborted();
+  const stop = (): void => writeFileSync(join(folder.job, 'stop'), '');
+  signal.addEventListener('abort', stop);
+  const history = {blocks: job.blocks, interval: job.schedule?.interval ?? 1};
+  if (job.schedule)
+    folder.keepHistory(() => ({...history, periods: periodsUntil(job, monitor.steps.length)}));
+  let done: Extract<TorchEvent, {event: 'done'}> | null = null;
+  monitor.begin();
+  try {
+    const {python, processes} = settings;
+    const command = {python: python!, processes: processes!};
+    const files = {job: join(folder.job, 'job.json'), log: folder.pythonLog};
+    for await (const event of runTorch({...command, ...files})) {
+      if (event.event === 'begin') context.console.note(placeOf(event));
+      else if (event.event === 'step') takeStep(run, event);
+      else if (event.event === 'heldOut')
+        monitor.recordHeldOut({step: event.step, loss: event.loss ?? NaN});
+      else if (event.event === 'checkpoint') await takeCheckpoint(run, job, beside, event);
+      else if (event.event === 'done') done = event;
+    }
+  } finally {
+    monitor.end();
+    signal.removeEventListener('abort', stop);
+  }
+  if (!done) throw signal.reason ?? new Error('--engine torch: Python ended before the training');
+  await restoreWeights(folder.checkpoints, done.model, layerWeights('finetune', model));
+  return {skippedSteps: done.skipped};
+}
+
+/** The blocks of the periods that have begun after some steps. */
+function periodsUntil({schedule}: Job, steps: number): string[][] {
+  const {interval, periods} = schedule!;
+  return periods.slice(0, Math.ceil(steps / interval));
+}
+
+function placeOf(event: Extract<TorchEvent, {event: 'begin'}>): string {
+  const {torch, processes, parallel, backend, device} = event;
+  const together =
+    processes === 1 ? '1 process' : `${processes} processes, ${parallel} by ${backend}`;
+  return `training in PyTorch ${torch}, on ${device}: ${together}`;
+}
+
+function takeStep({monitor}: EngineRun, event: Extract<TorchEvent, {event: 'step'}>): void {
+  const {stateBytes, event: _, ...step} = event;
+  monitor.stateBytes = Math.max(monitor.stateBytes, stateBytes);
+  // JSON has null for a loss that is not finite
+  monitor.recordStep({...step, loss: step.loss ?? NaN});
+}
+
+/** Makes the files that Python has written a checkpoint, and tells it so. */
+async function takeCheckpoint(
+  run: EngineRun,
+  job: Job,
+  {probabilities, places}: BesideJob,
+  {step, model, optimizer: saved, stateBytes}: Extract<TorchEvent, {event: 'checkpoint'}>,
+): Promise<void> {
+  const {settings, optimizer, callback, folder} = run;
+  const manifest: Manifest = {
+    ...{format: FORMAT, version: VERSION, step, epoch: 0, metric: null, backend: BACKEND},
+    ...{kernels: null, model},
+    optimizer: {settings: optimizer.settings, ...saved},
+    callback: callback && {
+      settings: callback.settings,
+      state: {
+        ...{blocks: job.blocks, probabilities, periods: periodsUntil(job, step)},
+        ...{steps: step, open: null},
+      },
+    },
+    data: places.at(step - job.start.step - 1),
+    extra: {steps: step, stateBytes, begun: null},
+  };
+  await folder.saveCheckpoint((target) => commitCheckpoint(target, manifest, settings.keep));
+  writeFileSync(join(folder.job, `saved-${step}`), '');
+}

@@ -1,0 +1,118 @@
+/** The processes of Python, which torchrun starts, and what the first of them tells. */
+import {spawn, type ChildProcess} from 'node:child_process';
+import {closeSync, openSync, readFileSync} from 'node:fs';
+import {availableParallelism} from 'node:os';
+import {createInterface} from 'node:readline';
+import type {Manifest} from '../../checkpoint/manifest';
+import {isObject, parseJsonObject} from '../../files/json';
+import {cut} from '../../options';
+import type {HeldOutEntry, StepEntry} from '../training_monitor';
+import {pythonEnvironment, pythonFile} from './python';
+
+/** What Python tells. */
+export type TorchEvent =
+  | {
+      event: 'begin';
+      torch: string;
+      processes: number;
+      parallel: string;
+      backend: string | null;
+      device: string;
+    }
+  | (StepEntry & {stateBytes: number})
+  | HeldOutEntry
+  | {
+      event: 'checkpoint';
+      step: number;
+      model: Manifest['model'];
+      optimizer: Omit<Manifest['optimizer'], 'settings'>;
+      stateBytes: number;
+    }
+  | {event: 'stopped'; step: number}
+  | {event: 'done'; model: Manifest['model']; skipped: number};
+
+/** How Python is started. */
+export interface TorchCommand {
+  python: string;
+  processes: number;
+  /** The path of job.json. */
+  job: string;
+  /** The file for what it says on stderr. */
+  log: string;
+}
+
+/**
+ * Runs a job to its end; gives one event after the other, and Python does not wait until they are taken. If the caller stops taking
+ * them, or this process ends, so do those of Python.
+ *
+ * @throws Error with what Python said, if it fails.
+ */
+export async function* runTorch(command: TorchCommand): AsyncGenerator<TorchEvent, void> {
+  const child = start(command);
+  const ended = endOf(child);
+  // torchrun ends what it has started, if it is told to end
+  const kill = (): boolean => child.kill('SIGTERM');
+  process.once('exit', kill);
+  try {
+    for await (const line of createInterface({input: child.stdout!})) {
+      if (line.startsWith('{')) yield eventIn(line);
+    }
+    const how = await ended;
+    if (how !== null) throw failure(how, command.log);
+  } finally {
+    kill();
+    process.off('exit', kill);
+  }
+}
+
+function start({python, processes, job, log}: TorchCommand): ChildProcess {
+  const environment = pythonEnvironment();
+  // torchrun reads its options from such variables as well; with them it may be one of several machines
+  const isAlone = environment['PET_NNODES'] === undefined;
+  const threads = Math.max(1, Math.floor(availableParallelism() / processes));
+  const file = openSync(log, 'a');
+  try {
+    return spawn(
+      python,
+      [
+        ...['-m', 'torch.distributed.run', ...(isAlone ? ['--standalone'] : [])],
+        ...['--nproc-per-node', String(processes), pythonFile('finetune.py'), job],
+      ],
+      {
+        // a group of its own: the terminal's Ctrl-C would end it at once, and the command says when it is to stop
+        detached: true,
+        stdio: ['ignore', 'pipe', file],
+        // torchrun gives each process one thread, if nobody says more
+        env: {OMP_NUM_THREADS: String(threads), ...environment},
+      },
+    );
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** How a process ends: null if well. */
+function endOf(child: ChildProcess): Promise<string | null> {
+  return new Promise((resolve) => {
+    child.once('error', ({message}) => resolve(message));
+    child.once('close', (code, signal) =>
+      resolve(code === 0 ? null : (signal ?? `exit code ${code}`)),
+    );
+  });
+}
+
+function eventIn(line: string): TorchEvent {
+  const event = parseJsonObject('finetune.py', new TextEncoder().encode(line));
+  if (isObject(event) && typeof event['event'] === 'string') return event as unknown as TorchEvent;
+  throw new Error(`finetune.py has sent what is no event: ${cut(line)}`);
+}
+
+/** The error of a job that has failed: what the process that failed says itself, or else how Python ended. */
+function failure(how: string, log: string): Error {
+  const latest = readFileSync(log, 'utf8').trimEnd().split('\n').reverse();
+  const own = latest.find((line) => line.startsWith('error: '))?.slice('error: '.length);
+  const killed = latest.find((line) => /Signal \d+ \(SIG\w+\) received/.test(line))?.trim();
+  return new Error(
+    `--engine torch: ${cut(own ?? killed ?? `Python ended with ${how}`)} (${log} has all that Python said)`,
+  );
+}

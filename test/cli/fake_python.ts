@@ -1,0 +1,80 @@
+import {chmodSync, writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+
+/**
+ * What a Python without torch would be asked, answered by Node: `probe.py` gets `FAKE_FOUND`; a job of torchrun goes on from its
+ * checkpoint, whose files it hands back as they are, for as many steps as `FAKE_STEPS` says (default: to the end), and then saves a
+ * checkpoint and stops when it is told to. With `FAKE_ERROR` it fails with that.
+ */
+const PROGRAM = `
+const {existsSync, readFileSync} = require('node:fs');
+const {dirname, join} = require('node:path');
+const args = process.argv.slice(2);
+const {FAKE_FOUND, FAKE_STEPS, FAKE_ERROR} = process.env;
+if (args[0].endsWith('probe.py')) {
+  console.log(FAKE_FOUND);
+  process.exit(0);
+}
+const job = JSON.parse(readFileSync(args.at(-1), 'utf8'));
+const folder = dirname(args.at(-1));
+if (FAKE_ERROR) {
+  console.error('Traceback:\\nerror: ' + FAKE_ERROR + '\\ntorchrun says more');
+  process.exit(1);
+}
+const send = (event, fields) => console.log(JSON.stringify({event, ...fields}));
+const when = async (file) => {
+  while (!existsSync(join(folder, file))) await new Promise((resolve) => setTimeout(resolve, 2));
+};
+(async () => {
+  console.log('something that is no event');
+  const how = {processes: 1, parallel: 'single', backend: null, device: 'cpu'};
+  send('begin', {torch: '2.6.0', ...how});
+  const {model, optimizer} = job.resume;
+  let {step} = job.start;
+  const last = FAKE_STEPS ? step + Number(FAKE_STEPS) : job.steps;
+  while (step < last) {
+    const learningRate = job.optimizer.learningRates[step];
+    const {interval, periods} = job.schedule;
+    const blocks = periods[Math.floor(step / interval)];
+    step++;
+    send('step', {step, loss: 2, learningRate, blocks, seconds: 0.1, peakBytes: 5e6, stateBytes: 4e6});
+  }
+  if (step < job.steps) {
+    const counters = {...optimizer.counters, iter: step};
+    await when('stop');
+    send('checkpoint', {step, model, optimizer: {counters, file: optimizer.file}, stateBytes: 4e6});
+    await when('saved-' + step);
+    send('stopped', {step});
+  } else {
+    send('heldOut', {step, loss: 1.5});
+    send('done', {model, skipped: 0});
+  }
+})();
+`;
+
+/** Packages that are new enough. */
+export const goodPackages = {
+  ...{python: '3.12.1', gpus: 0, torch: '2.6.0+cu124', transformers: '5.0.0'},
+  ...{safetensors: '0.5.0', numpy: '2.0.0'},
+};
+
+/** Writes such a program; returns its path. */
+export function writeFakePython(folder: string): string {
+  const path = join(folder, 'fake-python');
+  writeFileSync(path, `#!${process.execPath}\n${PROGRAM}`);
+  chmodSync(path, 0o755);
+  return path;
+}
+
+/** Runs `body` with variables in the environment. */
+export async function withEnvironment<T>(
+  variables: Record<string, string>,
+  body: () => Promise<T>,
+): Promise<T> {
+  Object.assign(process.env, variables);
+  try {
+    return await body();
+  } finally {
+    for (const name of Object.keys(variables)) Reflect.deleteProperty(process.env, name);
+  }
+}

@@ -1,0 +1,312 @@
+import {cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {Readable} from 'node:stream';
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import {Interruption} from '../../src/cli/interruption';
+import {exitCodes, runProgram} from '../../src/cli/program';
+import {JsonLines, writeBatches} from '../../src/cli/torch/batches_file';
+import {optimizerOfJob} from '../../src/cli/torch/job';
+import {linearDecay, OwLoreOptimizer} from '../../src/index';
+import {loadBackend} from '../../tools/load_backend';
+import {fastBackend} from '../support/backends';
+import {goodPackages, withEnvironment, writeFakePython} from './fake_python';
+import {createModelFolder, texts, type ModelFolder} from './model_folder';
+import {runCli, TextSink, type CliRun} from './run_cli';
+
+interface Entry {
+  event: string;
+  step?: number;
+  state?: string;
+  blocks?: string[];
+}
+
+function readLog(output: string): Entry[] {
+  const lines = readFileSync(join(output, 'log.jsonl'), 'utf8').trimEnd().split('\n');
+  return lines.map((line) => JSON.parse(line) as Entry);
+}
+
+/** The steps in a log. */
+function stepsIn(output: string): Array<number | undefined> {
+  return readLog(output).flatMap(({event, step}) => (event === 'step' ? [step] : []));
+}
+
+// scripts/check_torch.ts compares with PyTorch itself; here a program in the place of Python shows what is handed over and brought back
+describe('tfjs-owlore finetune --engine torch', function () {
+  this.timeout(60_000);
+  let folder: ModelFolder;
+  let data: string;
+  let python: string;
+  let count = 0;
+  before(async () => {
+    folder = await createModelFolder();
+    data = folder.writeLines('texts.jsonl', texts(30));
+    python = writeFakePython(folder.path);
+  });
+  after(() => folder.remove());
+
+  const newOutput = (): string => join(folder.path, `run${count++}`);
+  const argsOf = (output: string, ...more: string[]): string[] => [
+    ...['finetune', '--backend', fastBackend, '--model', folder.model, '--data', data],
+    ...['--output', output, '--max-length', '12', '--batch-size', '5', '--steps', '6'],
+    ...['--interval', '2', '--method', 'lisa', '--gamma', '1', ...more],
+  ];
+
+  describe('refuses, before anything is written,', () => {
+    const refusals: Array<[what: string, message: RegExp, args: string[], found?: object]> = [
+      [
+        'a Python that is not there',
+        /there is no program '\/no\/python'; install Python 3\.11 or newer with torch/,
+        ['--python', '/no/python'],
+      ],
+      [
+        'a program that is no Python',
+        /'.*fake-python' does not run as Python does; name another one by --python$/,
+        [],
+        undefined,
+      ],
+      [
+        'a Python that is too old',
+        /is Python 3\.8\.2, and 3\.11 or newer is needed; name another one by --python$/,
+        [],
+        {...goodPackages, python: '3.8.2'},
+      ],
+      [
+        'missing packages',
+        /has no torch, no safetensors; install them \(pip install torch transformers safetensors numpy\)/,
+        [],
+        {...goodPackages, torch: null, safetensors: null},
+      ],
+      [
+        'a torch that does not load',
+        /cannot load torch \(no libcudart\); install them/,
+        [],
+        {...goodPackages, torch: null, problem: 'no libcudart'},
+      ],
+      [
+        'packages that are too old',
+        /has torch 2\.5\.1, and 2\.6 or newer is needed; transformers 4\.9\.0, and 4\.56 or newer is needed; install/,
+        [],
+        {...goodPackages, torch: '2.5.1', transformers: '4.9.0'},
+      ],
+      [
+        'more processes than GPUs',
+        /--processes must be at most 2, the GPUs of this machine.*; got 3$/,
+        ['--processes', '3'],
+        {...goodPackages, gpus: 2},
+      ],
+      [
+        'frozen weights at 16 bits',
+        /--frozen BF16 is not possible with --engine torch.*; use --engine tfjs$/,
+        ['--frozen', 'BF16'],
+        goodPackages,
+      ],
+    ];
+    for (const [what, message, args, found] of refusals) {
+      it(what, async () => {
+        const output = newOutput();
+        const own = argsOf(output, '--engine', 'torch', '--python', python, ...args);
+        const variables = {FAKE_FOUND: found ? JSON.stringify(found) : 'Usage: no JSON'};
+        const {code, stderr} = await withEnvironment(variables, () => runCli(own));
+        expect(code).to.equal(exitCodes.wrongUsage);
+        expect(stderr.trim().split('\n'), stderr).to.have.length(1);
+        expect(stderr.trim()).to.match(message);
+        expect(existsSync(output)).to.equal(false);
+      });
+    }
+
+    it('a method that it does not have', async () => {
+      const output = newOutput();
+      const model = ['--model', folder.model, '--data', data, '--output', output];
+      const {code, stderr} = await runCli([
+        'finetune',
+        ...model,
+        '--engine',
+        'torch',
+        '--method',
+        'lora',
+      ]);
+      expect(code).to.equal(exitCodes.wrongUsage);
+      expect(stderr).to.match(
+        /--engine torch does not have --method lora; use --engine tfjs, or one of owlore, .*full$/m,
+      );
+      expect(existsSync(output)).to.equal(false);
+    });
+
+    it('its options with another engine', async () => {
+      const {code, stderr} = await runCli(argsOf(newOutput(), '--processes', '2'));
+      expect(code).to.equal(exitCodes.wrongUsage);
+      expect(stderr).to.match(/--processes has no meaning with --engine tfjs/);
+    });
+  });
+
+  describe('with a run that goes on', () => {
+    let stopped: string;
+
+    /** Runs until there is a step in its log, and then Ctrl-C. */
+    async function runUntil(step: number, output: string, args: string[]): Promise<CliRun> {
+      const [stdout, stderr] = [new TextSink(), new TextSink()];
+      const stdin = Object.assign(Readable.from([]), {isTTY: true});
+      const interruption = new Interruption();
+      const timer = setInterval(() => {
+        const log = join(output, 'log.jsonl');
+        if (!existsSync(log) || !readFileSync(log, 'utf8').includes(`"step":${step},`)) return;
+        clearInterval(timer);
+        interruption.receive('SIGINT');
+      }, 1);
+      const environment = {stdin, stdout, stderr, interruption, loadBackend};
+      try {
+        const code = await runProgram(args, environment);
+        return {code, stdout: stdout.text, stderr: stderr.text};
+      } finally {
+        clearInterval(timer);
+      }
+    }
+
+    const torch = (output: string): string[] => [
+      ...['finetune', '--resume', output, '--engine', 'torch', '--python', python],
+    ];
+    const fake = {FAKE_FOUND: JSON.stringify(goodPackages)};
+
+    before(async () => {
+      stopped = newOutput();
+      const {code, stderr} = await runUntil(1, stopped, argsOf(stopped));
+      expect(code, stderr).to.equal(exitCodes.SIGINT);
+    });
+
+    /** A copy of the run that was stopped. */
+    function copyOfStopped(): string {
+      const output = newOutput();
+      cpSync(stopped, output, {recursive: true});
+      return output;
+    }
+
+    it('brings log, schedule, model and report to their end', async () => {
+      const output = copyOfStopped();
+      const {code, stderr} = await withEnvironment(fake, () => runCli(torch(output)));
+      expect(code, stderr).to.equal(exitCodes.done);
+      expect(stderr).to.match(/training in PyTorch 2\.6\.0, on cpu: 1 process/);
+      expect(stepsIn(output)).to.deep.equal([1, 2, 3, 4, 5, 6]);
+      expect(readLog(output).at(-1)).to.deep.equal({event: 'end', state: 'done'});
+      const names = readdirSync(output).filter((name) => !name.startsWith('.'));
+      expect(names.sort()).to.deep.equal([
+        'config.json',
+        'log.jsonl',
+        'model',
+        'report.html',
+        'schedule.json',
+        'torch.log',
+      ]);
+      const {periods} = JSON.parse(readFileSync(join(output, 'schedule.json'), 'utf8')) as {
+        periods: string[][];
+      };
+      const whole = newOutput();
+      expect((await runCli(argsOf(whole))).code).to.equal(exitCodes.done);
+      expect(periods).to.deep.equal(
+        (JSON.parse(readFileSync(join(whole, 'schedule.json'), 'utf8')) as {periods: string[][]})
+          .periods,
+      );
+      expect(readFileSync(join(output, 'report.html'), 'utf8')).to.include(
+        'in PyTorch, in 1 process',
+      );
+      const card = readFileSync(join(output, 'model', 'README.md'), 'utf8');
+      expect(card).to.include('engine').and.not.include(python);
+      const config = JSON.parse(readFileSync(join(output, 'config.json'), 'utf8')) as object;
+      expect(config).to.include({engine: 'torch', processes: 1, python});
+    });
+
+    it('stops with a checkpoint, from which this library goes on', async () => {
+      const output = copyOfStopped();
+      const from = stepsIn(output).length;
+      const {code, stderr} = await withEnvironment({...fake, FAKE_STEPS: '2'}, () =>
+        runUntil(from + 2, output, torch(output)),
+      );
+      expect(code, stderr).to.equal(exitCodes.SIGINT);
+      expect(stderr).to.match(
+        new RegExp(`stopped by SIGINT after step ${from + 2} of 6; to go on: finetune --resume`),
+      );
+      expect(existsSync(join(output, 'torch'))).to.equal(false);
+      const back = await runCli(['finetune', '--resume', output, '--engine', 'tfjs']);
+      expect(back.code, back.stderr).to.equal(exitCodes.done);
+      expect(back.stderr).to.match(new RegExp(`the run goes on from step ${from + 2}`));
+      expect(back.stderr).to.match(/it was saved on the backend 'torch', and this is/);
+      expect(stepsIn(output)).to.deep.equal([1, 2, 3, 4, 5, 6]);
+    });
+
+    it('says in a line why Python failed, and leaves the run as it was', async () => {
+      const output = copyOfStopped();
+      const steps = stepsIn(output);
+      const {code, stderr} = await withEnvironment({...fake, FAKE_ERROR: 'no memory left'}, () =>
+        runCli(torch(output)),
+      );
+      expect(code).to.equal(exitCodes.failed);
+      expect(stderr.trim().split('\n').at(-1)).to.match(
+        /^error: --engine torch: no memory left \(.*torch\.log has all that Python said\)$/,
+      );
+      expect(readFileSync(join(output, 'torch.log'), 'utf8')).to.match(/^Traceback/);
+      expect(stepsIn(output)).to.deep.equal(steps);
+      expect(existsSync(join(output, 'torch'))).to.equal(false);
+    });
+  });
+});
+
+describe('a job for PyTorch', () => {
+  it('has the learning rate of every step', () => {
+    const {settings} = new OwLoreOptimizer({
+      learningRate: linearDecay(1, 4),
+      scale: 1,
+      clipNorm: 2,
+    });
+    const told = optimizerOfJob(settings, 4);
+    expect(told.learningRates).to.deep.equal([1, 0.75, 0.5, 0.25]);
+    expect(told).to.include({scale: 1, clipNorm: 2, basis: 'randomized', accumulate: 1});
+  });
+
+  for (const options of [
+    {scale: 'auto'},
+    {scale: 1, moments: 'rotate'},
+    {scale: 1, stagger: true},
+  ] as const) {
+    it(`refuses ${JSON.stringify(options)}`, () => {
+      const {settings} = new OwLoreOptimizer(options);
+      expect(() => optimizerOfJob(settings, 1)).to.throw(
+        /--engine torch does not have \w+: .* of the optimizer; use --engine tfjs/,
+      );
+    });
+  }
+});
+
+describe('files of a job', () => {
+  let path: string;
+  before(() => {
+    path = mkdtempSync(join(tmpdir(), 'owlore-job-'));
+  });
+  after(() => rmSync(path, {recursive: true}));
+
+  it('has ids and labels of batch after batch, and disposes of them', async () => {
+    const before = tf.memory().numTensors;
+    async function* batches() {
+      for (const rows of [2, 1, 3]) {
+        const xs = tf.fill<tf.Rank.R2>([rows, 3], rows, 'int32');
+        yield {xs, ys: tf.fill<tf.Rank.R3>([rows, 3, 1], -100, 'int32')};
+      }
+    }
+    const file = join(path, 'batches.i32');
+    const written = await writeBatches(file, batches(), (count) => count < 2);
+    expect(written).to.deep.equal({columns: 3, rows: [2, 1]});
+    const bytes = readFileSync(file);
+    const numbers = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+    const two = [...Array<number>(6).fill(2), ...Array<number>(6).fill(-100)];
+    expect([...numbers]).to.deep.equal([...two, 1, 1, 1, -100, -100, -100]);
+    expect(tf.memory().numTensors).to.equal(before);
+  });
+
+  it('has any value of a list', () => {
+    const lines = new JsonLines(join(path, 'places.jsonl'));
+    const values = [{a: 'ä'}, {b: [1, 2]}, null];
+    for (const value of values) lines.add(value);
+    expect([2, 0, 1].map((i) => lines.at(i))).to.deep.equal([2, 0, 1].map((i) => values[i]));
+    lines.close();
+  });
+});
