@@ -52,11 +52,14 @@ const sources = {
     ...['options', 'random', 'tfjs', 'packed', 'model', 'files', 'hub', 'kernels', 'tape', 'optim'],
     'preload',
   ],
+  estimate: [
+    ...['options', 'files', 'model', 'tape', 'sampling', 'optim', 'lora', 'main', 'llama'],
+  ],
   report: [],
   cli: [
     ...['options', 'random', 'tfjs', 'model', 'memory', 'files', 'kernels', 'tape', 'scores'],
     ...['sampling', 'optim', 'preload', 'layer_sampling_options', 'lora', 'checkpoint', 'main'],
-    ...['llama', 'report'],
+    ...['llama', 'estimate', 'report'],
   ],
 };
 

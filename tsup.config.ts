@@ -8,6 +8,7 @@ const library = {
   index: 'src/index.ts',
   'llama/index': 'src/llama/index.ts',
   'lora/index': 'src/lora/index.ts',
+  'estimate/index': 'src/estimate/index.ts',
   'kernels/cpu/index': 'src/kernels/cpu/index.ts',
   'kernels/tensorflow/index': 'src/kernels/tensorflow/index.ts',
   'kernels/wasm/index': 'src/kernels/wasm/index.ts',

@@ -1,0 +1,127 @@
+/** The loss with the head in it, as `src/llama/head_loss` and `loss_over_vocabulary` compute it. */
+import type {ResolvedConfig} from '../llama/config';
+import type {ResolvedEstimateOptions} from './options';
+import {bytesOf, type Ledger} from './tape';
+import {isInTerms, type PlannedWeight} from './training_plan';
+
+const FLOAT = 4;
+
+/** Numbers of the largest tensors that a piece of the vocabulary makes. */
+const PIECE_SIZE = 2 ** 20;
+/** The fewest logits that are worked on at a time. */
+const CHUNK_SIZE = 2 ** 18;
+
+interface LossSetting {
+  config: ResolvedConfig;
+  options: ResolvedEstimateOptions;
+  /** Positions of a batch. */
+  rows: number;
+}
+
+/**
+ * Runs the forward pass; the hidden states that it reads are the caller's.
+ *
+ * @returns What goes back: the gradient of the hidden states is an activation then, and that of the head, of as many bytes as are
+ *   returned, a gradient.
+ */
+export function headLoss(
+  ledger: Ledger,
+  head: PlannedWeight,
+  setting: LossSetting,
+): {backward(): number} {
+  if (!setting.config.headInLoss) return overLogits(ledger, head, setting);
+  const isWhole = head.isTrained && !isInTerms(head);
+  return isWhole ? overRows(ledger, head, setting) : overVocabulary(ledger, head, setting);
+}
+
+/** The head is a layer before the loss: all logits are there, then their gradient beside them. */
+function overLogits(
+  ledger: Ledger,
+  head: PlannedWeight,
+  {config, options, rows}: LossSetting,
+): {backward(): number} {
+  const {hiddenSize, vocabSize} = config;
+  const [hidden, logits] = [FLOAT * rows * hiddenSize, FLOAT * rows * vocabSize];
+  const kept = head.isTrained ? hidden : 0;
+  ledger.add('activations', logits + kept);
+  return {
+    backward() {
+      ledger.add('activations', logits);
+      // its parts, while they are joined
+      if (!hasLossKernel(options) && rows * vocabSize > CHUNK_SIZE)
+        ledger.pass('activations', logits);
+      ledger.free('activations', logits);
+      const ofHead = head.isTrained ? bytesOf(head) : 0;
+      ledger.add('activations', hidden);
+      ledger.add('gradients', ofHead);
+      ledger.free('activations', logits + kept);
+      return ofHead;
+    },
+  };
+}
+
+function hasLossKernel({backend}: ResolvedEstimateOptions): boolean {
+  return backend === 'tensorflow' || backend === 'wasm';
+}
+
+function overRows(
+  ledger: Ledger,
+  head: PlannedWeight,
+  {config, options, rows}: LossSetting,
+): {backward(): number} {
+  const {hiddenSize, vocabSize} = config;
+  const hidden = FLOAT * rows * hiddenSize;
+  const kernel = bytesOf(head);
+  const atATime =
+    rows <= hiddenSize
+      ? rows
+      : Math.min(
+          rows,
+          Math.max(1, Math.floor(Math.max(CHUNK_SIZE, (hiddenSize * vocabSize) / 4) / vocabSize)),
+        );
+  const logits = FLOAT * atATime * vocabSize;
+  // logits and their gradient; op by op softmax, its product with the weights, and what is scattered into, too
+  const made = (hasLossKernel(options) ? 2 : 4) * logits;
+  const isOne = atATime >= rows;
+  ledger.pass('activations', made);
+  ledger.pass('activations', made + (isOne ? 0 : hidden));
+  // the head's gradient of all rows so far, that of some rows, and their sum
+  ledger.add('gradients', kernel);
+  if (!isOne) {
+    ledger.add('gradients', kernel);
+    ledger.pass('activations', made / 2 + hidden);
+    ledger.pass('gradients', kernel + hidden);
+    ledger.free('gradients', kernel);
+    ledger.pass('activations', 2 * hidden);
+  }
+  // the gradient of the hidden states is there before it is asked for
+  ledger.add('activations', hidden);
+  return {backward: () => kernel};
+}
+
+function overVocabulary(
+  ledger: Ledger,
+  head: PlannedWeight,
+  {config, rows}: LossSetting,
+): {backward(): number} {
+  const {hiddenSize, vocabSize} = config;
+  const hidden = FLOAT * rows * hiddenSize;
+  const most = Math.min(
+    vocabSize,
+    Math.max(1, Math.floor(PIECE_SIZE / Math.max(hiddenSize, rows))),
+  );
+  const [logits, piece] = [FLOAT * rows * most, FLOAT * hiddenSize * most];
+  // the piece of the head, its logits and their exponentials; the means and the labels' rows, before and after
+  ledger.pass('activations', piece + 2 * logits + 5 * hidden);
+  // the hidden states, and their gradient for a loss of weight 1
+  ledger.add('activations', 2 * hidden);
+  return {
+    backward() {
+      ledger.add('activations', hidden);
+      const terms = isInTerms(head) ? 2 * hidden : 0;
+      ledger.add('gradients', terms);
+      ledger.free('activations', 2 * hidden);
+      return terms;
+    },
+  };
+}

@@ -1,0 +1,124 @@
+/** The options of an estimate, with their defaults and checks. */
+import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';
+import {loraDefaults} from '../lora/lora_options';
+import {frozenTypes} from '../llama/files/load_llama';
+import {textDatasetDefaults} from '../llama/text/dataset_options';
+import {paperMethodNames, paperMethods, type MethodParts, type PaperMethodName} from '../methods';
+import {checkChoice, checkKnown, checkNumber, definedIn} from '../options';
+import {owloreDefaults} from '../optim/owlore_options';
+import {fittedGamma} from '../sampling/block_probabilities';
+
+/** By what a training runs: this library, or PyTorch as the OwLore paper measured it. */
+export type Engine = 'tfjs' | 'torch';
+export const engines: readonly Engine[] = ['tfjs', 'torch'];
+
+/** A backend of which it is known what its kernels keep. */
+export type EstimatedBackend = 'tensorflow' | 'wasm' | 'cpu' | 'webgpu';
+const estimatedBackends: readonly EstimatedBackend[] = ['tensorflow', 'wasm', 'cpu', 'webgpu'];
+
+const embeddingModes = ['full', 'low-rank', 'frozen'];
+const dtypes = ['F32', 'BF16'];
+
+/** Options of {@link estimateMemory}. */
+export interface EstimateOptions {
+  /** The method, by its name in `paperMethod`. Default `'owlore'`. */
+  method?: PaperMethodName;
+  /** Blocks that train at a time. Default: the method's, or as many as the model has room for. */
+  gamma?: number;
+  /** Rank of the updates of matrices; with `'lora'`, of A and B. Default 128; with `'lora'` 8. */
+  rank?: number;
+  /** Sequences in a batch. Default 16. */
+  batchSize?: number;
+  /** Tokens in a sequence. Default 512, or as many as the model takes. */
+  maxLength?: number;
+  /** `'tfjs'`: this library. `'torch'`: PyTorch, as the OwLore paper measured its methods. Default `'tfjs'`. */
+  engine?: Engine;
+  /** Of this library: the backend. Default `'tensorflow'`. */
+  backend?: EstimatedBackend;
+  /** Of this library: which layers run again in the backward pass, as the optimizer's option. Default `'auto'`. */
+  checkpoint?: RecomputedLayers;
+  /** Of this library: how embedding and head train, as `finetune --embedding`. Default `'full'`. */
+  embedding?: 'full' | 'low-rank' | 'frozen';
+  /** Of this library: how matrices are kept that do not train, as the option of `loadLlama`. Default `'F32'`. */
+  frozen?: 'F32' | 'BF16';
+  /** Of this library: batches whose gradients make a step. Default 1. */
+  accumulate?: number;
+  /** Of PyTorch: the type of weights, gradients, state and activations. Default `'BF16'`. */
+  dtype?: 'F32' | 'BF16';
+}
+
+export type ResolvedEstimateOptions = Required<EstimateOptions>;
+
+const defaults = {
+  method: 'owlore',
+  gamma: undefined,
+  rank: undefined,
+  batchSize: textDatasetDefaults.batchSize,
+  maxLength: undefined,
+  engine: 'tfjs',
+  backend: 'tensorflow',
+  checkpoint: owloreDefaults.checkpoint,
+  embedding: 'full',
+  frozen: 'F32',
+  accumulate: owloreDefaults.accumulate,
+  dtype: 'BF16',
+} as const;
+
+/** Options that only one of the engines has. */
+const ownOptions: Record<Engine, readonly string[]> = {
+  tfjs: ['backend', 'checkpoint', 'embedding', 'frozen', 'accumulate'],
+  torch: ['dtype'],
+};
+
+const count = {integer: true, min: 1};
+
+/**
+ * @param blocks How many the model has.
+ * @param mostLength The longest sequence that it takes.
+ * @throws Error that names the option, its value and what is allowed.
+ */
+export function resolveEstimateOptions(
+  owner: string,
+  options: EstimateOptions,
+  {blocks, mostLength}: {blocks: number; mostLength: number},
+): ResolvedEstimateOptions {
+  checkKnown(owner, options, Object.keys(defaults));
+  const given = definedIn(options);
+  const all = {...defaults, ...given};
+  checkChoice(owner, 'method', all.method, paperMethodNames);
+  checkChoice(owner, 'engine', all.engine, engines);
+  checkChoice(owner, 'backend', all.backend, estimatedBackends);
+  checkChoice(owner, 'checkpoint', all.checkpoint, layerRecomputations);
+  checkChoice(owner, 'embedding', all.embedding, embeddingModes);
+  checkChoice(owner, 'frozen', all.frozen, frozenTypes);
+  checkChoice(owner, 'dtype', all.dtype, dtypes);
+  const other = all.engine === 'tfjs' ? 'torch' : 'tfjs';
+  const [unused] = ownOptions[other].filter((name) => Object.hasOwn(given, name));
+  if (unused !== undefined) {
+    throw new Error(
+      `${owner}: ${unused} has no meaning with engine '${all.engine}', but with '${other}'; leave it out`,
+    );
+  }
+  const {sampling, lora = false}: MethodParts = paperMethods[all.method];
+  if (!sampling && all.gamma !== undefined) {
+    throw new Error(
+      `${owner}: gamma has no meaning with method '${all.method}', which trains ${lora ? 'no block' : 'all blocks'}; leave it out`,
+    );
+  }
+  if (!sampling && all.frozen !== 'F32' && !lora) {
+    throw new Error(
+      `${owner}: frozen '${all.frozen}' has no meaning with method '${all.method}', which trains all blocks; leave it out`,
+    );
+  }
+  const {
+    gamma = sampling ? fittedGamma(sampling.gamma, blocks, blocks) : blocks,
+    rank = lora ? loraDefaults.rank : owloreDefaults.rank,
+    maxLength = Math.min(textDatasetDefaults.maxLength, mostLength),
+  } = all;
+  checkNumber(owner, 'gamma', gamma, {exclusiveMin: 0, max: blocks});
+  checkNumber(owner, 'rank', rank, count);
+  checkNumber(owner, 'batchSize', all.batchSize, count);
+  checkNumber(owner, 'maxLength', maxLength, {...count, max: mostLength});
+  checkNumber(owner, 'accumulate', all.accumulate, count);
+  return {...all, gamma, rank, maxLength};
+}

@@ -1,0 +1,217 @@
+/** The memory of a step of this library, for LLaMA-style models: what is there at each moment of it, and when that is most. */
+import type {BlockRole} from '../llama/architectures/weights';
+import {architectures} from '../llama/architectures';
+import type {ResolvedConfig} from '../llama/config';
+import {keptOfFirstRun, partsOfBlock, type BlockSetting} from './block_programs';
+import {headLoss} from './head_loss';
+import type {ResolvedEstimateOptions} from './options';
+import {numbersIn, type ModelSizes} from './sizes';
+import {bytesOf, Ledger, Recorded, runOnce, type Bytes, type Program, type Weight} from './tape';
+import {
+  isInTerms,
+  planTraining,
+  stateBytes,
+  trainedIn,
+  waitingBytes,
+  weightBytes,
+  type PlannedWeight,
+  type TrainingPlan,
+} from './training_plan';
+
+const FLOAT = 4;
+
+/** What a step takes in bytes when it takes the most. */
+export function stepMemory(
+  sizes: ModelSizes & {llama: ResolvedConfig},
+  options: ResolvedEstimateOptions,
+): Bytes {
+  const plan = planTraining(sizes, options);
+  const ledger = new Ledger();
+  ledger.add('weights', weightBytes(plan, options));
+  const all = trainedIn(plan);
+  const total = (bytes: (weight: PlannedWeight) => number): number =>
+    all.reduce((sum, weight) => sum + bytes(weight), 0);
+  ledger.add('state', total(stateBytes));
+  // the sums of the earlier batches of the step
+  if (options.accumulate > 1) ledger.add('gradients', total(waitingBytes));
+  new Step(sizes.llama, options, plan, ledger).run();
+  return ledger.peak;
+}
+
+/** The most numbers of weights that tensorflow updates by one graph. */
+const UPDATED_TOGETHER = 2 ** 20;
+
+/** How a block runs. */
+interface BlockPrograms {
+  whole: Program;
+  /** The parts that run again one by one. */
+  parts: Program[];
+  /** Bytes that it keeps for that beside its input. */
+  kept: number;
+}
+
+class Step {
+  private readonly hidden: number;
+
+  constructor(
+    private readonly config: ResolvedConfig,
+    private readonly options: ResolvedEstimateOptions,
+    private readonly plan: TrainingPlan,
+    private readonly ledger: Ledger,
+  ) {
+    this.hidden = FLOAT * options.batchSize * options.maxLength * config.hiddenSize;
+  }
+
+  run(): void {
+    const {ledger, hidden, config, options, plan} = this;
+    const {checkpoint} = options;
+    const blocks = plan.blocks.map((_, i) => this.partsOf(i));
+    // the embedding's rows
+    ledger.add('activations', hidden);
+    const recorded = blocks.map(({whole, kept}) => {
+      if (checkpoint === 'none') return new Recorded(whole, ledger, hidden, false);
+      runOnce(whole, ledger);
+      ledger.add('activations', kept);
+      return null;
+    });
+    // the last norm's value
+    ledger.add('activations', hidden);
+    const [embedding, head = embedding] = plan.vocabulary as [PlannedWeight, PlannedWeight?];
+    const isTied = plan.vocabulary.length === 1;
+    const rows = options.batchSize * options.maxLength;
+    const loss = headLoss(ledger, head, {config, options, rows});
+    ledger.free('activations', hidden);
+    const ofHead = loss.backward();
+    if (head.isTrained && !isTied) this.take(head, ofHead);
+    // the last norm goes back
+    ledger.pass('activations', hidden);
+    for (const weight of plan.others) if (weight.isTrained) this.make(weight);
+    ledger.free('activations', hidden);
+    for (let i = blocks.length - 1; i >= 0; i--) this.goBack(blocks[i]!, recorded[i]!);
+    if (embedding.isTrained) this.lookUpBack(embedding, isTied ? ofHead : 0);
+    else ledger.free('activations', hidden);
+    this.update();
+  }
+
+  /** The parts of a block that run again one by one, and the block as a whole. */
+  private partsOf(i: number): BlockPrograms {
+    const {config, options, plan} = this;
+    const {checkpoint, frozen, batchSize: batch, maxLength: length} = options;
+    const names = Object.keys(architectures[config.architecture].weights) as BlockRole[];
+    const own = plan.blocks[i]!;
+    const weights = Object.fromEntries(names.map((name, k) => [name, own[k]!]));
+    const isTrained = plan.isOn[i]!;
+    const matrices = own.filter(({shape}) => shape.length === 2);
+    const widened =
+      frozen === 'BF16' && !isTrained ? FLOAT * numbersIn(matrices.map(({shape}) => shape)) : 0;
+    const setting: BlockSetting = {
+      ...{config, backend: options.backend, batch, length, weights, isTrained, widened},
+      adapterRank: plan.adapterRank,
+      isRecomputed: checkpoint !== 'none',
+    };
+    const attention = ['q', 'k', 'v', 'o'].map((role) => weights[role]!);
+    const ofAttention = attention.reduce((sum, weight) => sum + bytesOf(weight), 0);
+    const isSplit = checkpoint === 'auto' && this.hidden >= 2 * ofAttention;
+    const [whole] = partsOfBlock(setting, false) as [Program];
+    const kept = keptOfFirstRun(setting);
+    return {parts: isSplit ? partsOfBlock(setting, true) : [whole], whole, kept};
+  }
+
+  /** The backward pass of a block, and of what comes to it: the gradient of its value becomes that of its input. */
+  private goBack({parts, kept}: BlockPrograms, recorded: Recorded | null): void {
+    const {ledger, hidden} = this;
+    if (recorded) {
+      recorded.backward((weight) => this.take(weight as PlannedWeight, bytesOf(weight)));
+      ledger.free('activations', hidden);
+      return;
+    }
+    const collected: Weight[] = [];
+    const between = parts.slice(0, -1);
+    for (const part of between) runOnce(part, ledger);
+    for (const part of [...parts].reverse()) {
+      new Recorded(part, ledger, hidden, true).backward((weight) => collected.push(weight));
+      // what the part read
+      ledger.free('activations', hidden);
+    }
+    ledger.free('activations', kept);
+    for (const weight of collected) this.take(weight as PlannedWeight, bytesOf(weight));
+  }
+
+  /** The gradient of the look-up, joined with that of the head if both have one weight. */
+  private lookUpBack(embedding: PlannedWeight, ofHead: number): void {
+    const {ledger} = this;
+    if (isInTerms(embedding)) {
+      this.takeTerms(embedding, ofHead);
+      ledger.free('activations', this.hidden);
+      return;
+    }
+    const whole = bytesOf(embedding);
+    ledger.add('gradients', whole);
+    ledger.free('activations', this.hidden);
+    if (ofHead > 0) {
+      ledger.add('gradients', whole);
+      ledger.free('gradients', whole + ofHead);
+    }
+    this.take(embedding, whole);
+  }
+
+  private make(weight: PlannedWeight): void {
+    this.ledger.add('gradients', bytesOf(weight));
+    this.take(weight, bytesOf(weight));
+  }
+
+  /** The optimizer takes a gradient of so many bytes that is there, and keeps what waits for the others. */
+  private take(weight: PlannedWeight, bytes: number): void {
+    const {ledger} = this;
+    if (isInTerms(weight)) {
+      this.takeTerms(weight, bytes);
+      return;
+    }
+    // for its norm it is squared
+    if (this.options.backend !== 'tensorflow') ledger.pass('gradients', bytes);
+    if (!weight.projection) return;
+    ledger.add('gradients', waitingBytes(weight));
+    ledger.free('gradients', bytes);
+  }
+
+  /** A gradient in terms: some rows of it are made at a time. */
+  private takeTerms(weight: PlannedWeight, bytes: number): void {
+    const {ledger, options} = this;
+    const waiting = waitingBytes(weight);
+    // some rows of the weight, their logits, the probabilities, and the product
+    const widest = Math.max(options.batchSize * options.maxLength, this.config.hiddenSize);
+    const pieces = 4 * Math.min(PIECE, FLOAT * widest * this.config.vocabSize);
+    ledger.add('gradients', pieces);
+    ledger.add('gradients', waiting);
+    ledger.pass('gradients', waiting);
+    ledger.free('gradients', pieces + bytes);
+  }
+
+  /** Moves the weights, when all gradients wait. */
+  private update(): void {
+    const {ledger, plan, options} = this;
+    const trained = trainedIn(plan);
+    const largest = Math.max(...trained.map((weight) => bytesOf(weight)));
+    const made = {
+      tensorflow: madeTogether(trained),
+      wasm: 0,
+      cpu: 2 * largest,
+      webgpu: 3 * largest,
+    };
+    ledger.pass('gradients', made[options.backend]);
+  }
+}
+
+/**
+ * New weights and moments of the projected matrices that tensorflow moves by one graph. All others are changed in place.
+ */
+function madeTogether(trained: readonly PlannedWeight[]): number {
+  const most = FLOAT * UPDATED_TOGETHER;
+  const inGraphs = trained.filter((weight) => weight.projection && bytesOf(weight) <= most);
+  const weights = inGraphs.reduce((sum, weight) => sum + bytesOf(weight), 0);
+  const moments = inGraphs.reduce((sum, weight) => sum + 2 * waitingBytes(weight), 0);
+  return (weights + moments) * Math.min(1, most / weights || 0);
+}
+
+/** Bytes of the pieces in which terms become rows of a gradient. */
+const PIECE = FLOAT * 2 ** 20;

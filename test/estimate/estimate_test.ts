@@ -1,0 +1,181 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {estimateMemory, type EstimateOptions} from '../../src/estimate';
+import {trainEmbedding, trainsEmbedding} from '../../src/cli/embedding_mode';
+import {LayerSamplingCallback, OwLoreOptimizer, paperMethod} from '../../src/index';
+import '../../src/lora';
+import {createLlama, loadLlama, saveLlama, sparseCrossEntropy} from '../../src/llama';
+import {startMemoryMeter} from '../../src/memory/meter';
+import {paperMethodNames, paperMethods, type MethodParts} from '../../src/methods';
+import {describeBackends} from '../support/backends';
+
+const blocks = 4;
+const [batchSize, maxLength] = [2, 32];
+
+const config = {
+  architectures: ['LlamaForCausalLM'],
+  model_type: 'llama',
+  hidden_size: 32,
+  intermediate_size: 96,
+  num_hidden_layers: blocks,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  vocab_size: 200,
+  max_position_embeddings: 64,
+  tie_word_embeddings: false,
+};
+
+describeBackends('estimateMemory', (backend) => {
+  // an estimate is the same on webgpu as on cpu, but for the update
+  if (backend === 'webgl' || backend === 'webgpu') return;
+  const estimated: EstimateOptions = {backend};
+
+  // cpu takes ten times as long
+  const methods = backend === 'cpu' ? (['owlore', 'lora', 'full'] as const) : paperMethodNames;
+  for (const method of methods) {
+    it(`is within 10 % of the measured peak: ${method}`, () =>
+      expectNearPeak({method, checkpoint: 'auto'}));
+  }
+
+  for (const method of ['owlore', 'lora', 'full'] as const) {
+    if (backend === 'cpu' && method !== 'owlore') continue;
+    it(`… without checkpoints: ${method}`, () => expectNearPeak({method, checkpoint: 'none'}));
+  }
+
+  if (backend === 'cpu') return;
+
+  it('… with tied weights', () =>
+    expectNearPeak({method: 'lisa', checkpoint: 'auto'}, {isTied: true}));
+
+  it('… with a low-rank embedding, tied and not', async () => {
+    for (const isTied of [true, false])
+      await expectNearPeak({method: 'owlore', checkpoint: 'auto', embedding: 'low-rank'}, {isTied});
+  });
+
+  it('… with a frozen embedding', () =>
+    expectNearPeak({method: 'owlore', checkpoint: 'none', embedding: 'frozen'}));
+
+  it('… with frozen weights at 16 bits', () =>
+    expectNearPeak({method: 'lisa', checkpoint: 'auto', frozen: 'BF16'}));
+
+  it('… with the head as a layer before the loss', () =>
+    expectNearPeak({method: 'lisa', checkpoint: 'auto'}, {headInLoss: false}));
+
+  it('… of batches whose gradients are added up', () =>
+    expectNearPeak({method: 'owlore', checkpoint: 'auto', accumulate: 2}));
+
+  async function expectNearPeak(
+    options: EstimateOptions & Pick<Required<EstimateOptions>, 'method' | 'checkpoint'>,
+    {isTied = false, headInLoss = true} = {},
+  ): Promise<void> {
+    const {method, checkpoint, accumulate = 1, embedding = 'full', frozen} = options;
+    const {sampling, lora: isLora = false}: MethodParts = paperMethods[method];
+    const rank = isLora ? 4 : 8;
+    const meter = startMemoryMeter();
+    const created = createLlama({
+      ...{vocabSize: 200, hiddenSize: 32, intermediateSize: 96, numHiddenLayers: blocks},
+      ...{numAttentionHeads: 4, numKeyValueHeads: 2, maxPositionEmbeddings: 64},
+      ...{headInLoss, tieWordEmbeddings: isTied},
+    });
+    const model = frozen ? await packed(created) : created;
+    const {optimizer, callback, lora} = paperMethod(method, model, {
+      ...{rank, checkpoint, accumulate},
+      ...(trainsEmbedding(method) && trainEmbedding(embedding, model, method)),
+      // the same blocks in each period, of which the first one has the most before it
+      ...(sampling && {sampler: 'exact', probabilities: on(method === 'badam' ? 1 : 2)}),
+    });
+    model.compile({optimizer, loss: sparseCrossEntropy});
+    meter.reset();
+    const ids = tf.randomUniform([2 * accumulate * batchSize, maxLength], 0, 200, 'int32', 7);
+    const labels = tf.expandDims(ids, 2);
+    await model.fit(ids, labels, {
+      ...{batchSize, epochs: 1, verbose: 0, shuffle: false},
+      callbacks: callback ? [callback] : [],
+    });
+    const [peak, state] = [meter.peak(), optimizer.stateBytes];
+    const gamma = sampling ? {gamma: method === 'badam' ? 1 : 2} : {};
+    const given = {...options, ...gamma, rank, ...estimated, batchSize, maxLength};
+    const estimate = estimateMemory(model, given);
+    const ofConfig = estimateMemory({...config, tie_word_embeddings: isTied}, given);
+    if (headInLoss) expect(ofConfig, 'of the config').to.deep.equal(estimate);
+    optimizer.dispose();
+    lora?.remove();
+    model.dispose();
+    tf.dispose([ids, labels]);
+    meter.stop();
+    if (accumulate === 1) expect(estimate.state, 'state').to.be.closeTo(state, 8);
+    const {total} = estimate;
+    expect(total, JSON.stringify({peak, ...estimate})).to.be.closeTo(peak, 0.1 * peak);
+  }
+
+  /** The same model as from a file, with its matrices at 16 bits. */
+  async function packed(created: tfl.LayersModel): Promise<tfl.LayersModel> {
+    const files = new Map<string, Uint8Array>();
+    await saveLlama(created, files);
+    created.dispose();
+    const {model} = await loadLlama(files, {frozen: 'BF16', headInLoss: true});
+    return model;
+  }
+
+  /** Probabilities that turn on `count` blocks. */
+  function on(count: number): number[] {
+    return Array.from({length: blocks}, (_, i) => (i % (blocks / count) === 0 ? 1 : 0));
+  }
+});
+
+describe('estimateMemory', () => {
+  it('knows weights and state of any model by its shapes', async () => {
+    const {model, x, y} = createTask();
+    const meter = startMemoryMeter();
+    const optimizer = new OwLoreOptimizer({rank: 2});
+    const callback = new LayerSamplingCallback({gamma: 1, interval: 1});
+    model.compile({optimizer, loss: 'meanSquaredError'});
+    await model.fit(x, y, {epochs: 4, verbose: 0, callbacks: [callback]});
+    const {weights, state, total} = estimateMemory(model, {gamma: 1, rank: 2, backend: 'cpu'});
+    expect(weights).to.equal(4 * model.countParams());
+    expect(state).to.be.closeTo(optimizer.stateBytes, 8);
+    expect(total).to.be.greaterThan(weights + state);
+    meter.stop();
+    optimizer.dispose();
+    model.dispose();
+    tf.dispose([x, y]);
+  });
+
+  for (const [options, message] of [
+    [{gama: 2}, /unknown option 'gama'; did you mean 'gamma'/],
+    [{gamma: 5}, 'estimateMemory: gamma must be a number > 0 and <= 4; got 5'],
+    [{method: 'full', gamma: 1}, "gamma has no meaning with method 'full'"],
+    [{maxLength: 65}, 'estimateMemory: maxLength must be an integer >= 1 and <= 64; got 65'],
+    [{dtype: 'F32'}, "dtype has no meaning with engine 'tfjs', but with 'torch'"],
+    [
+      {engine: 'torch', frozen: 'BF16'},
+      "frozen has no meaning with engine 'torch', but with 'tfjs'",
+    ],
+    [{method: 'full', frozen: 'BF16'}, "frozen 'BF16' has no meaning with method 'full'"],
+    [{backend: 'webgl'}, /backend must be one of 'tensorflow', /],
+  ] as Array<[object, string | RegExp]>) {
+    it(`refuses ${JSON.stringify(options)}`, () => {
+      expect(() => estimateMemory(config, options)).to.throw(Error, message);
+    });
+  }
+
+  it('names the key of a config that it cannot read', () => {
+    const without = {...config, hidden_size: undefined};
+    expect(() => estimateMemory(without)).to.throw('estimateMemory: hidden_size must be');
+    expect(() => estimateMemory({...config, model_type: 'gpt2'})).to.throw(
+      /estimateMemory: model_type must be one of .*'llama', .*; got 'gpt2'/,
+    );
+    expect(() => estimateMemory([] as object)).to.throw(
+      "estimateMemory: the first argument must be the object in a model's config.json or a tf.LayersModel; got []",
+    );
+  });
+});
+
+function createTask(): {model: tfl.LayersModel; x: tf.Tensor; y: tf.Tensor} {
+  const layers = Array.from({length: 3}, (_, i) =>
+    tfl.layers.dense({units: 8, inputShape: [8], name: `dense${i}`}),
+  );
+  const model = tfl.sequential({layers});
+  return {model, x: tf.ones([4, 8]), y: tf.ones([4, 8])};
+}
