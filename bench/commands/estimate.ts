@@ -1,0 +1,177 @@
+/**
+ * Peaks of tensor memory in real training steps beside what `estimateMemory` says, for methods, checkpoints, ways to train the
+ * embedding and kinds of frozen weights, on each backend:
+ *
+ *   npm run bench:estimate -- --model <folder>                        # that model, on tensorflow and wasm
+ *   npm run bench:estimate -- --backends cpu --batch 2 --length 16    # W1, the reference workload
+ *
+ * Two steps of random tokens for each line, since a peak does not depend on values; the first one makes the bases. The blocks that are on are the first and others at
+ * equal distances: with the first one on, the backward pass goes through all blocks, which takes the most memory.
+ */
+import {spawnSync} from 'node:child_process';
+import {mkdtempSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join, resolve} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {parseArgs} from 'node:util';
+import * as tf from '@tensorflow/tfjs-core';
+import {paperMethod, type LayerSamplingOptions, type PaperMethodName} from '../../src';
+import {embeddingModes, trainEmbedding, trainsEmbedding} from '../../src/cli/embedding_mode';
+import '../../src/lora';
+import {createLlama, loadLlama, saveLlama, sparseCrossEntropy} from '../../src/llama';
+import {estimateMemory} from '../../src/estimate';
+import {startMemoryMeter} from '../../src/memory/meter';
+import {paperMethodNames, paperMethods, type MethodParts} from '../../src/methods';
+import {howToGet, loadBackend, type BackendName} from '../../tools/load_backend';
+import {referenceShape} from '../harness/workload';
+
+const MB = 1e6;
+
+const {values} = parseArgs({
+  options: {
+    /** A model's folder; default: W1. */
+    model: {type: 'string'},
+    backends: {type: 'string', default: 'tensorflow,wasm'},
+    methods: {type: 'string', default: paperMethodNames.join(',')},
+    checkpoints: {type: 'string', default: 'auto,none'},
+    embeddings: {type: 'string', default: embeddingModes.join(',')},
+    frozen: {type: 'string', default: 'F32,BF16'},
+    gamma: {type: 'string', default: '3'},
+    rank: {type: 'string', default: '64'},
+    batch: {type: 'string', default: '4'},
+    length: {type: 'string', default: '128'},
+    /** For the process of one backend. */
+    alone: {type: 'boolean', default: false},
+  },
+});
+const [gamma, batch, length] = [values.gamma, values.batch, values.length].map(Number) as [
+  ...[number, number, number],
+];
+
+if (values.alone) await measureAll(values.backends as BackendName);
+else {
+  // as a path, since a relative one may be a name on the Hub
+  const folder = resolve(values.model ?? mkdtempSync(join(tmpdir(), 'owlore-estimate-')));
+  try {
+    if (values.model === undefined) await saveReference(folder);
+    const head = [
+      'backend',
+      'method',
+      'checkpoint',
+      'embedding',
+      'frozen',
+      'state, MB',
+      'estimated',
+    ];
+    const columns = [...head, 'peak, MB', 'estimated', 'off'];
+    console.log(`| ${columns.join(' | ')} |`);
+    console.log(`| ${columns.map(() => '---').join(' | ')} |`);
+    for (const backends of values.backends.split(',')) {
+      const given = Object.entries({...values, model: folder, backends}).filter(
+        ([name]) => name !== 'alone',
+      );
+      const args = given.flatMap(([name, value]) => [`--${name}`, String(value)]);
+      const program = ['--import', 'tsx', fileURLToPath(import.meta.url), '--alone', ...args];
+      spawnSync(process.execPath, program, {stdio: 'inherit'});
+    }
+  } finally {
+    if (values.model === undefined) rmSync(folder, {recursive: true, force: true});
+  }
+}
+
+async function saveReference(folder: string): Promise<void> {
+  const {layers, hidden, intermediate, heads, vocabulary} = referenceShape;
+  await loadBackend('cpu');
+  const model = createLlama({
+    ...{vocabSize: vocabulary, hiddenSize: hidden, intermediateSize: intermediate},
+    ...{numHiddenLayers: layers, numAttentionHeads: heads, seed: 1},
+  });
+  await saveLlama(model, folder);
+  model.dispose();
+}
+
+interface Case {
+  method: PaperMethodName;
+  checkpoint: 'auto' | 'none';
+  embedding: (typeof embeddingModes)[number];
+  frozen: 'F32' | 'BF16';
+}
+
+async function measureAll(backend: BackendName): Promise<void> {
+  if (!(await loadBackend(backend))) {
+    console.log(`${backend}: not there; ${howToGet[backend]}`);
+    return;
+  }
+  await tf.setBackend(backend);
+  console.info = () => undefined;
+  console.warn = () => undefined;
+  for (const frozen of values.frozen.split(',') as Case['frozen'][])
+    for (const method of values.methods.split(',') as PaperMethodName[])
+      for (const embedding of values.embeddings.split(',') as Case['embedding'][])
+        for (const checkpoint of values.checkpoints.split(',') as Case['checkpoint'][]) {
+          const {sampling, lora}: MethodParts = paperMethods[method];
+          if (embedding !== 'full' && !trainsEmbedding(method)) continue;
+          if (frozen === 'BF16' && (!sampling || lora)) continue;
+          await measure(backend, {method, checkpoint, embedding, frozen});
+        }
+}
+
+async function measure(backend: BackendName, one: Case): Promise<void> {
+  const {method, checkpoint, embedding, frozen} = one;
+  const meter = startMemoryMeter();
+  const {model, config} = await loadLlama(values.model!, {headInLoss: true, frozen});
+  const {sampling, lora: isLora}: MethodParts = paperMethods[method];
+  const rank = isLora ? 8 : Number(values.rank);
+  const project = trainsEmbedding(method) ? trainEmbedding(embedding, model, method) : {};
+  const {optimizer, callback, lora} = paperMethod(method, model, {
+    ...{rank, checkpoint, ...project},
+    ...(sampling && drawn(config.numHiddenLayers, method)),
+  });
+  model.compile({optimizer, loss: sparseCrossEntropy});
+  meter.reset();
+  const dataset = {size: NaN, iterator: async () => batches(config.vocabSize)};
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- tfjs calls its iterator alone
+  await model.fitDataset(dataset, {
+    ...{epochs: 1, batchesPerEpoch: 2, verbose: 0},
+    callbacks: callback ? [callback] : [],
+  });
+  const [state, peak] = [optimizer.stateBytes, meter.peak()];
+  const estimate = estimateMemory(model, {
+    ...{method, rank, backend, checkpoint, embedding, frozen, batchSize: batch, maxLength: length},
+    ...(sampling && {gamma: method === 'badam' ? 1 : gamma}),
+  });
+  const error = `${(100 * (estimate.total / peak - 1)).toFixed(1)} %`;
+  const figures = [state, estimate.state, peak, estimate.total].map(mb);
+  const cells = [backend, method, checkpoint, embedding, frozen, ...figures, error];
+  console.log(`| ${cells.join(' | ')} |`);
+  optimizer.dispose();
+  lora?.remove();
+  model.dispose();
+  meter.stop();
+}
+
+function mb(bytes: number): string {
+  return (bytes / MB).toFixed(2);
+}
+
+/** Turns on the first block and others at equal distances, whatever the method's sampler. */
+function drawn(blocks: number, method: PaperMethodName): LayerSamplingOptions {
+  const count = method === 'badam' ? 1 : gamma;
+  const on = Array.from({length: count}, (_, i) => Math.floor((i * blocks) / count));
+  return {
+    sampler: 'exact',
+    probabilities: Array.from({length: blocks}, (_, i) => (on.includes(i) ? 1 : 0)),
+    interval: 100,
+  };
+}
+
+/** Sequences of random token ids, each labelled with the next. */
+async function* batches(vocabulary: number): AsyncGenerator<{xs: tf.Tensor; ys: tf.Tensor}, void> {
+  for (let i = 1; ; i++) {
+    yield tf.tidy(() => {
+      const ids = tf.randomUniform([batch, length + 1], 0, vocabulary, 'int32', i);
+      const from = (start: number): tf.Tensor => tf.slice(ids, [0, start], [batch, length]);
+      return {xs: from(0), ys: tf.expandDims(from(1), 2)};
+    });
+  }
+}
