@@ -6,6 +6,7 @@ import type * as cli from './command';
 import {readConfigFile} from './config_file';
 import {chat} from './chat';
 import {CommandConsole, type OutputStream} from './console';
+import {estimate} from './estimate';
 import {evaluate} from './evaluate';
 import {finetune} from './finetune';
 import {generate} from './generate';
@@ -18,7 +19,7 @@ import {style} from './style';
 import {messageOf, UsageError} from './usage_error';
 
 /** In the order of the help. */
-const commands: readonly cli.Command[] = [finetune, scores, generate, chat, evaluate];
+const commands: readonly cli.Command[] = [finetune, estimate, scores, generate, chat, evaluate];
 
 /** The options of all commands, which have no place in a config file. */
 const commonOptions = {

@@ -1,6 +1,7 @@
 import {readFileSync} from 'node:fs';
 import {expect} from 'chai';
 import {chat} from '../../src/cli/chat';
+import {estimate} from '../../src/cli/estimate';
 import {evaluate} from '../../src/cli/evaluate';
 import {finetune} from '../../src/cli/finetune';
 import {generate} from '../../src/cli/generate';
@@ -37,7 +38,7 @@ describe('tfjs-owlore', () => {
   it('lists its commands', async () => {
     const {code, stdout, stderr} = await runCli(['--help']);
     expect([code, stderr]).to.deep.equal([0, '']);
-    for (const {name, summary} of [finetune, scores, generate, chat, evaluate]) {
+    for (const {name, summary} of [finetune, estimate, scores, generate, chat, evaluate]) {
       expect(stdout).to.match(new RegExp(`^ +${name} +${summary}$`, 'm'));
     }
   });
@@ -59,7 +60,7 @@ describe('tfjs-owlore', () => {
     expect(stderr).to.match(/^Usage: tfjs-owlore <command> \[options\]/);
   });
 
-  for (const command of [finetune, scores, generate, chat, evaluate]) {
+  for (const command of [finetune, estimate, scores, generate, chat, evaluate]) {
     describe(command.name, () => {
       it('has a help on all of its options, as wide as the terminal', async () => {
         const {code, stdout, stderr} = await runCli([command.name, '--help']);

@@ -118,10 +118,19 @@ export async function loadLlama(
   }
 }
 
-async function readConfigFile(files: FileSource): Promise<JsonObject> {
-  const bytes = await readWhole(OWNER, files, CONFIG_FILE, MAX_JSON_BYTES);
-  if (!bytes) throw new Error(`${OWNER}: ${files.name} has no ${CONFIG_FILE}`);
-  return parseJsonObject(`${OWNER}: ${CONFIG_FILE}`, bytes);
+/** The `config.json` of a model, and nothing else of it. */
+export async function readModelConfig(
+  owner: string,
+  source: ModelSource,
+  options: SourceOptions = {},
+): Promise<JsonObject> {
+  return readConfigFile(await openNamedSource(owner, source, options), owner);
+}
+
+async function readConfigFile(files: FileSource, owner = OWNER): Promise<JsonObject> {
+  const bytes = await readWhole(owner, files, CONFIG_FILE, MAX_JSON_BYTES);
+  if (!bytes) throw new Error(`${owner}: ${files.name} has no ${CONFIG_FILE}`);
+  return parseJsonObject(`${owner}: ${CONFIG_FILE}`, bytes);
 }
 
 /** Whether head and embedding are tied: as the configuration says, unless the files have both and they differ. */

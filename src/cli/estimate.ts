@@ -1,0 +1,237 @@
+/** `tfjs-owlore estimate`: the memory of a training before it begins. */
+import {readFileSync} from 'node:fs';
+import * as tf from '@tensorflow/tfjs-core';
+import {estimateMemory, type EstimateOptions, type MemoryEstimate} from '../estimate/index';
+import {largestTensor} from '../estimate/largest_tensor';
+import {engines, type Engine} from '../estimate/options';
+import {parseJsonObject, type JsonObject} from '../files/json';
+import {readConfigJson} from '../llama/files/config_json';
+import {readModelConfig} from '../llama/files/load_llama';
+import {loraDefaults} from '../lora/lora_options';
+import type {ResolvedConfig} from '../llama/config';
+import {paperMethods, type MethodParts} from '../methods';
+import {defineCommand, type Context} from './command';
+import {dataOptions} from './data_options';
+import {trainsEmbedding} from './embedding_mode';
+import {estimateOptionsOf, hasRank, type SizedOptions} from './estimate_options';
+import {finetuneOptions} from './finetune_options';
+import {flagsOf, MemoryFit, type Fit} from './memory_fit';
+import {bytesText, memoryFor, memoryLimit} from './memory_limit';
+import {
+  choice,
+  group,
+  isThere,
+  modelSource,
+  refuseMeaningless,
+  required,
+  type Given,
+  type OptionDescription,
+  type SettingsOf,
+} from './options';
+import {backendNames, type BackendName} from './register_backend';
+import {newTable} from './table';
+import {asUsage, messageOf} from './usage_error';
+
+const size: OptionDescription<number | undefined> = {
+  help: 'memory to stay in, such as 4GB or 800MB (default: what this machine has)',
+  placeholder: '<bytes>',
+  default: undefined,
+  parse: bytesIn,
+  check(owner, name, value) {
+    if (typeof value === 'number' && value > 0 && Number.isFinite(value)) return;
+    throw new Error(
+      `${owner}: ${name} must be a size, such as 4GB, 800MB or 4GiB; got ${String(value)}`,
+    );
+  },
+};
+
+const source = modelSource(
+  "a model of Hugging Face's transformers, whose weights are not read: its folder, its config.json, a URL, or its name on the Hub; or a GGUF file",
+);
+
+const {method, gamma, rank, embedding, accumulate, checkpoint, frozen} = finetuneOptions;
+
+const options = {
+  ...group('Model', {
+    model: required({
+      ...source,
+      check(owner: string, name: string, value: unknown) {
+        const isConfig = typeof value === 'string' && value.endsWith('.json');
+        if (!isConfig || !isThere('file', value)) source.check(owner, name, value);
+      },
+    }),
+    backend: choice<BackendName, 'tensorflow'>(
+      'the backend that would compute',
+      backendNames,
+      'tensorflow',
+    ),
+    engine: choice<Engine, 'tfjs'>(
+      'what would train; torch: PyTorch, as the OwLore paper measured it in bfloat16',
+      engines,
+      'tfjs',
+    ),
+  }),
+  ...{method, gamma, rank, embedding, accumulate, checkpoint, frozen},
+  ...group('Data', {maxLength: dataOptions.maxLength, batchSize: dataOptions.batchSize}),
+  ...group('Memory', {budget: size}),
+};
+
+type Settings = SettingsOf<typeof options>;
+
+export const estimate = defineCommand({
+  name: 'estimate',
+  summary: 'Says how much memory a fine-tuning takes, and what fits; it loads no weights.',
+  examples: [
+    ['OwLore on tensorflow', 'estimate --model demo/model --batch-size 8 --max-length 128'],
+    ['what fits in 4 GB', 'estimate --model HuggingFaceTB/SmolLM2-135M-Instruct --budget 4GB'],
+    ["the paper's setting", 'estimate --model config.json --method lisa --engine torch'],
+  ],
+  options,
+  async run(settings, context) {
+    const {given} = context;
+    refuseMeaningless(given, meaningless(settings));
+    const config = await readConfig(settings);
+    const described = asUsage(() => readConfigJson(settings.model, config));
+    const estimated = optionsOf(settings, described, given);
+    const result = asUsage(() => estimateMemory(config, estimated));
+    print(settings, estimated, result, context);
+    const answered =
+      settings.engine === 'tfjs'
+        ? answer(settings, {config, described, estimated, total: result.total}, context)
+        : {};
+    const ofAdapter =
+      settings.backend === 'webgpu' ? await checkAdapter(config, estimated, context) : {};
+    return {model: settings.model, options: estimated, bytes: result, ...answered, ...ofAdapter};
+  },
+});
+
+function meaningless({method, embedding, engine}: Settings): Record<string, string> {
+  const {lowRank, sampling, lora}: MethodParts = paperMethods[method];
+  const byMethod = `--method ${method}`;
+  const byEngine = `--engine ${engine}`;
+  const ofLibrary = ['backend', 'embedding', 'accumulate', 'checkpoint', 'frozen', 'budget'];
+  return {
+    ...(!lowRank && !lora && embedding !== 'low-rank' && {rank: byMethod}),
+    ...(sampling === null && {gamma: byMethod}),
+    ...(sampling === null && !lora && {frozen: byMethod}),
+    ...(!trainsEmbedding(method) && {embedding: byMethod}),
+    ...(engine === 'torch' && Object.fromEntries(ofLibrary.map((name) => [name, byEngine]))),
+  };
+}
+
+async function readConfig({model}: Settings): Promise<JsonObject> {
+  if (model.endsWith('.json') && isThere('file', model)) {
+    return asUsage(() => parseJsonObject(model, readFileSync(model)));
+  }
+  return readModelConfig('estimate', model);
+}
+
+function optionsOf(settings: Settings, config: ResolvedConfig, given: Given): SizedOptions {
+  const rank = settings.method === 'lora' && !given.has('rank') ? loraDefaults.rank : settings.rank;
+  const all = estimateOptionsOf({...settings, rank}, config);
+  if (settings.engine === 'tfjs') return all;
+  const {method, batchSize, maxLength, gamma} = all;
+  return {
+    ...{method, batchSize, maxLength, rank, engine: 'torch'},
+    ...(gamma !== undefined && {gamma}),
+  };
+}
+
+function print(
+  {model, backend, engine}: Settings,
+  {method, gamma, rank, batchSize, maxLength}: EstimateOptions,
+  {total, ...parts}: MemoryEstimate,
+  {console}: Context,
+): void {
+  const {title, lowRank, lora}: MethodParts = paperMethods[method!];
+  const how = [
+    ...(gamma === undefined ? [] : [`γ ${gamma}`]),
+    ...(lowRank || lora ? [`rank ${rank}`] : []),
+    `batches of ${batchSize} × ${maxLength} tokens`,
+  ];
+  const where = engine === 'torch' ? "PyTorch, as in the paper's tables" : backend;
+  console.print(`${title} of ${model} on ${where}: ${how.join(', ')}`);
+  const table = newTable(['', engine === 'torch' ? 'all' : 'in the step that takes the most'], [1]);
+  for (const [part, bytes] of Object.entries(parts)) table.push([part, bytesText(bytes)]);
+  table.push(['together', bytesText(total)]);
+  console.print(table.toString());
+}
+
+/** What {@link answer} is about. */
+interface Estimated {
+  config: JsonObject;
+  described: ResolvedConfig;
+  estimated: SizedOptions;
+  total: number;
+}
+
+/** What fits into the budget, or into the memory that there is; printed. */
+function answer(
+  settings: Settings,
+  {config, described, estimated, total}: Estimated,
+  {console}: Context,
+): object {
+  const {backend, budget} = settings;
+  const limit = budget === undefined ? memoryLimit(backend) : {bytes: budget, what: 'the budget'};
+  const needed = memoryFor(backend, total);
+  const where = {
+    tensorflow: 'The process takes',
+    cpu: 'The process takes',
+    wasm: 'The heap takes',
+    webgpu: 'The device holds',
+  };
+  console.print(`${where[backend]} some ${bytesText(needed)}.`);
+  if (!limit) return {needed};
+  const fits = (tensors: number): boolean => memoryFor(backend, tensors) <= limit.bytes;
+  const fit = new MemoryFit(config, estimated, described, hasRank(settings), fits);
+  const largest = fit.largest();
+  const nearest = fit.fitsAsGiven ? null : fit.nearest();
+  const room = `${limit.what} of ${bytesText(limit.bytes)}`;
+  if (fit.fitsAsGiven)
+    console.print(`That fits into ${room}; so does, one at a time: ${listOf(largest)}.`);
+  else if (nearest)
+    console.print(`That does not fit into ${room}; this does: ${flagsOf(nearest)}.`);
+  else console.print(`That does not fit into ${room}, nor with any gamma, rank or batch.`);
+  return {needed, limit: limit.bytes, fits: fit.fitsAsGiven, largest, nearest};
+}
+
+/** Whether the adapter has buffers for the largest tensor; printed. Its memory as a whole cannot be asked for. */
+async function checkAdapter(
+  config: JsonObject,
+  estimated: SizedOptions,
+  {console, selectBackend}: Context,
+): Promise<object> {
+  const largest = largestTensor(config, estimated);
+  console.print(`The largest tensor has ${bytesText(largest)}.`);
+  const backend = await selectBackend('webgpu').catch(messageOf);
+  if (backend !== 'webgpu') {
+    console.print(`How large a buffer may be is not known: ${backend}.`);
+    return {largestTensor: largest};
+  }
+  const {limits} = (tf.backend() as unknown as {device: {limits: Record<string, number>}}).device;
+  const most = Math.min(limits['maxBufferSize']!, limits['maxStorageBufferBindingSize']!);
+  const fits = largest <= most;
+  console.print(
+    `The adapter has buffers of up to ${bytesText(most)}: it ${fits ? 'fits' : 'does not fit'}.`,
+  );
+  return {largestTensor: largest, largestBuffer: most, fitsAdapter: fits};
+}
+
+function listOf({gamma, rank, batchSize}: Fit): string {
+  const named = {gamma, rank, 'batches of': batchSize};
+  return Object.entries(named)
+    .flatMap(([name, value]) => (value === undefined ? [] : [`${name} ${value}`]))
+    .join(', ');
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  ...{'': 1, B: 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12},
+  ...{KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30, TIB: 2 ** 40},
+};
+
+/** A size in bytes; the text itself if it is none. */
+function bytesIn(text: string): number | string {
+  const [, amount, unit] = /^([\d.]+)\s*([a-z]*)$/i.exec(text.trim()) ?? [];
+  const bytes = Number(amount) * (UNITS[unit?.toUpperCase() ?? ''] ?? NaN);
+  return Number.isFinite(bytes) ? bytes : text;
+}

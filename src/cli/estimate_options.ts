@@ -1,0 +1,45 @@
+/** The options of a command as those of `estimateMemory`. */
+import type {EstimateOptions} from '../estimate/index';
+import type {LlamaConfig} from '../llama/config';
+import {textDatasetDefaults} from '../llama/text/dataset_options';
+import {paperMethods, type MethodParts} from '../methods';
+import {fittedGamma} from '../sampling/block_probabilities';
+import {trainsEmbedding} from './embedding_mode';
+import type {FinetuneSettings} from './finetune_options';
+import type {BackendName} from './register_backend';
+
+type Names = 'method' | 'gamma' | 'rank' | 'batchSize' | 'maxLength' | 'embedding';
+type OwnNames = 'frozen' | 'checkpoint' | 'accumulate';
+
+/** The options of `finetune` that an estimate is about. */
+export type EstimatedSettings = Pick<FinetuneSettings, Names | OwnNames> & {backend: BackendName};
+
+export type SizedOptions = EstimateOptions & {rank: number; batchSize: number; maxLength: number};
+
+/** The defaults of `finetune` are filled in, as far as they follow from the model. */
+export function estimateOptionsOf(
+  settings: EstimatedSettings,
+  {numHiddenLayers: blocks, maxPositionEmbeddings = Infinity}: LlamaConfig,
+): SizedOptions {
+  const {method, backend, checkpoint, embedding, frozen, accumulate, rank, batchSize} = settings;
+  const {sampling, lora = false}: MethodParts = paperMethods[method];
+  const {
+    gamma = sampling && fittedGamma(sampling.gamma, blocks, blocks),
+    maxLength = Math.min(textDatasetDefaults.maxLength, maxPositionEmbeddings),
+  } = settings;
+  return {
+    ...{method, rank, batchSize, maxLength, backend, checkpoint, accumulate},
+    ...(sampling && gamma !== null && {gamma}),
+    ...(trainsEmbedding(method) && {embedding}),
+    ...((sampling !== null || lora) && {frozen}),
+  };
+}
+
+/** Whether the rank changes what a run takes. */
+export function hasRank({
+  method,
+  embedding,
+}: Pick<EstimatedSettings, 'method' | 'embedding'>): boolean {
+  const {lowRank, lora = false}: MethodParts = paperMethods[method];
+  return lowRank || lora || (trainsEmbedding(method) && embedding === 'low-rank');
+}

@@ -1,0 +1,24 @@
+import {readConfigJson} from '../llama/files/config_json';
+import type {JsonObject} from '../files/json';
+import type {EstimateOptions} from './options';
+
+const FLOAT = 4;
+
+/** Bytes of the largest tensor of a step, as webgpu has a limit of a buffer: a weight, or a value in the MLP of a block. */
+export function largestTensor(
+  config: JsonObject,
+  {
+    embedding = 'full',
+    frozen = 'F32',
+    batchSize,
+    maxLength,
+  }: EstimateOptions & {batchSize: number; maxLength: number},
+): number {
+  const {vocabSize, hiddenSize, intermediateSize} = readConfigJson('largestTensor', config);
+  const isPacked = frozen === 'BF16' && embedding === 'frozen';
+  return Math.max(
+    (FLOAT * vocabSize * hiddenSize) / (isPacked ? 2 : 1),
+    FLOAT * hiddenSize * intermediateSize,
+    FLOAT * batchSize * maxLength * intermediateSize,
+  );
+}

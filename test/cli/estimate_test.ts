@@ -1,0 +1,179 @@
+import {readFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {expect} from 'chai';
+import {estimateMemory, type MemoryEstimate} from '../../src/estimate';
+import {estimateOptionsOf, type EstimatedSettings} from '../../src/cli/estimate_options';
+import {flagsOf, MemoryFit} from '../../src/cli/memory_fit';
+import {leastMemoryFor, memoryFor, memoryLimit} from '../../src/cli/memory_limit';
+import {readConfigJson} from '../../src/llama/files/config_json';
+import {createModelFolder, type ModelFolder} from './model_folder';
+import {runCli} from './run_cli';
+
+/** `config.json` of SmolLM2-135M. */
+const smolLM2 = {
+  architectures: ['LlamaForCausalLM'],
+  model_type: 'llama',
+  hidden_size: 576,
+  intermediate_size: 1536,
+  num_hidden_layers: 30,
+  num_attention_heads: 9,
+  num_key_value_heads: 3,
+  vocab_size: 49152,
+  max_position_embeddings: 8192,
+  tie_word_embeddings: true,
+};
+
+interface Result {
+  options: object;
+  bytes: MemoryEstimate;
+  needed: number;
+  limit: number;
+  fits: boolean;
+  largest: object;
+  nearest: object | null;
+}
+
+describe('tfjs-owlore estimate', () => {
+  let folder: ModelFolder;
+  let config: string;
+
+  before(async () => {
+    folder = await createModelFolder();
+    config = folder.write('smollm2.json', JSON.stringify(smolLM2));
+  });
+  after(() => folder.remove());
+
+  async function estimated(...args: string[]): Promise<Result> {
+    const {code, stdout, stderr} = await runCli(['estimate', '--json', ...args]);
+    expect(code, stderr).to.equal(0);
+    return JSON.parse(stdout) as Result;
+  }
+
+  it('says what a run takes and what fits, of a folder or a config.json', async () => {
+    const own = ['--gamma', '2', '--rank', '4', '--batch-size', '3', '--max-length', '32'];
+    const {code, stdout} = await runCli(['estimate', '--model', folder.model, ...own]);
+    expect(code).to.equal(0);
+    expect(stdout).to.match(/OwLore of .* on tensorflow: γ 2, rank 4, batches of 3 × 32 tokens/);
+    expect(stdout).to.match(/│ weights +│ +\d+ [MG]B │/);
+    expect(stdout).to.match(/The process takes some \d+ MB\./);
+    const {bytes} = await estimated('--model', join(folder.model, 'config.json'), ...own);
+    const json = JSON.parse(readFileSync(join(folder.model, 'config.json'), 'utf8')) as object;
+    const same = estimateMemory(json, {gamma: 2, rank: 4, batchSize: 3, maxLength: 32});
+    expect(bytes).to.deep.equal(same);
+  });
+
+  it('answers what fits into a budget', async () => {
+    const shape = ['--model', config, '--batch-size', '4', '--max-length', '128'];
+    const enough = await estimated(...shape, '--budget', '4GB');
+    expect(enough).to.include({fits: true, nearest: null, limit: 4e9});
+    expect(enough.largest).to.include({gamma: 30, rank: 512});
+    const little = await estimated(...shape, '--budget', '1.5 GB', '--embedding', 'frozen');
+    expect(little).to.include({fits: true});
+    const none = await estimated(...shape, '--method', 'full', '--budget', '1GB');
+    expect(none).to.include({fits: false, nearest: null});
+    const nearest = await estimated(...shape, '--max-length', '4096', '--budget', '2200MB');
+    expect(nearest).to.include({fits: false});
+    const {batchSize, gamma} = nearest.nearest as {batchSize: number; gamma: number};
+    const fitting = ['--batch-size', String(batchSize), '--gamma', String(gamma)];
+    const again = await estimated(
+      '--model',
+      config,
+      '--max-length',
+      '4096',
+      '--budget',
+      '2200MB',
+      ...fitting,
+    );
+    expect(again).to.include({fits: true});
+  });
+
+  it("has the paper's setting", async () => {
+    const {bytes, needed} = await estimated('--model', config, '--engine', 'torch');
+    expect(bytes).to.deep.equal(estimateMemory(smolLM2, {engine: 'torch'}));
+    expect(needed).to.equal(undefined);
+  });
+
+  for (const [args, message] of [
+    [
+      ['--budget', 'lots'],
+      'estimate: --budget must be a size, such as 4GB, 800MB or 4GiB; got lots',
+    ],
+    [
+      ['--budget', '-1GB'],
+      'estimate: --budget must be a size, such as 4GB, 800MB or 4GiB; got -1GB',
+    ],
+    [['--gamma', '31'], 'estimate: --gamma must be a number > 0 and <= 30; got 31'],
+    [['--method', 'full', '--gamma', '2'], '--gamma has no meaning with --method full'],
+    [['--engine', 'torch', '--backend', 'wasm'], '--backend has no meaning with --engine torch'],
+  ] as const) {
+    it(`refuses ${args.join(' ')}`, async () => {
+      const {code, stderr} = await runCli(['estimate', '--model', config, ...args]);
+      expect(code).to.equal(2);
+      expect(stderr).to.include(message);
+    });
+  }
+
+  it('names the key of a config that it cannot read', async () => {
+    const path = folder.write('wrong.json', JSON.stringify({...smolLM2, num_attention_heads: 0}));
+    const {code, stderr} = await runCli(['estimate', '--model', path]);
+    expect(code).to.equal(2);
+    expect(stderr).to.include('num_attention_heads must be');
+  });
+});
+
+describe('MemoryFit', () => {
+  const described = readConfigJson('test', smolLM2);
+
+  function fitOf(tensors: number, given: {batchSize?: number} = {}): MemoryFit {
+    const settings: EstimatedSettings = {
+      ...{method: 'owlore', gamma: 5, rank: 128, batchSize: 16, maxLength: 512},
+      ...{backend: 'tensorflow', checkpoint: 'auto', embedding: 'frozen', frozen: 'F32'},
+      accumulate: 1,
+    };
+    const options = estimateOptionsOf({...settings, ...given}, described);
+    return new MemoryFit(smolLM2, options, described, true, (bytes) => bytes <= tensors);
+  }
+
+  function taken(options: object): number {
+    const {total} = estimateMemory(smolLM2, {
+      ...{gamma: 5, rank: 128, batchSize: 16, maxLength: 512, embedding: 'frozen'},
+      ...options,
+    });
+    return total;
+  }
+
+  it('finds the largest that fits', () => {
+    const room = 1.2e9;
+    const fit = fitOf(room, {batchSize: 4});
+    expect(fit.fitsAsGiven).to.equal(true);
+    const {gamma, batchSize} = fit.largest();
+    expect(taken({batchSize: 4, gamma: gamma!})).to.be.at.most(room);
+    expect(taken({batchSize})).to.be.at.most(room);
+    expect(taken({batchSize: batchSize! + 1})).to.be.greaterThan(room);
+  });
+
+  it('finds the nearest that fits: a smaller batch, then a smaller γ, then a smaller rank', () => {
+    expect(fitOf(1e9).nearest()).to.have.keys('batchSize');
+    const room = taken({batchSize: 1, gamma: 3});
+    expect(fitOf(room).nearest()).to.deep.equal({batchSize: 1, gamma: 3});
+    const less = taken({batchSize: 1, gamma: 1, rank: 16});
+    expect(fitOf(less).nearest()).to.deep.include({batchSize: 1, gamma: 1});
+    expect(fitOf(100e6).nearest()).to.equal(null);
+    expect(flagsOf({batchSize: 1, gamma: 3})).to.equal('--gamma 3 --batch-size 1');
+  });
+});
+
+describe('memoryLimit', () => {
+  it("is wasm's heap, and elsewhere not more than the machine has", () => {
+    expect(memoryLimit('wasm')!.bytes).to.equal(2 ** 32);
+    expect(memoryLimit('tensorflow')!.bytes).to.be.within(1e8, 1e14);
+    expect(memoryLimit('webgpu')).to.equal(null);
+  });
+
+  it('needs least what it cannot do without', () => {
+    for (const backend of ['tensorflow', 'wasm', 'cpu'] as const) {
+      for (const tensors of [1e6, 1e9])
+        expect(leastMemoryFor(backend, tensors)).to.be.below(memoryFor(backend, tensors));
+    }
+  });
+});
