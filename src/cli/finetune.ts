@@ -22,6 +22,7 @@ import {withLibraryMessages} from './library_messages';
 import {loadModel, type Loaded} from './model_options';
 import {isHubName} from './options';
 import {checkLora} from './lora_method';
+import {checkMemory} from './memory_check';
 import {StoppedError} from './interruption';
 import {checkResumable, checkRunFolder, filesOfRun, RunFolder} from './run_folder';
 import {checkInputsOutside} from './run_inputs';
@@ -59,6 +60,7 @@ export const finetune = defineCommand({
     else checkRunFolder(given.get('output')!, output, wanted.overwrite);
     const settings = await engines[wanted.engine].check(wanted, context);
     const backend = await context.selectBackend(settings.backend);
+    if (resume === undefined) await checkMemory({...settings, backend}, context);
     const meter = startMemoryMeter();
     try {
       return await withLibraryMessages(

@@ -87,6 +87,7 @@ export const finetuneOptions = {
     output: required(text('the folder of the run', '<folder>')),
     resume: folder('go on with the run in this folder, with its options'),
     overwrite: flag('replace an earlier run in that folder'),
+    force: flag('begin even if the run cannot fit into memory'),
     dtype: choice<FloatType, 'F32'>('how the weights of the model are saved', floatTypes, 'F32'),
     saveEvery: number(
       'steps between checkpoints (default: one only when the run is stopped)',
@@ -254,7 +255,7 @@ export function checkTogether(settings: FinetuneSettings, given: Given): void {
 }
 
 /** The options that are about the folder as it is, and not in the run's config. */
-const ofCommandLine: readonly string[] = ['overwrite', 'resume'];
+const ofCommandLine: readonly string[] = ['overwrite', 'resume', 'force'];
 
 /** The options in effect, as a config file takes them, without those that have no effect. */
 export function configOf(settings: FinetuneSettings): Record<string, unknown> {

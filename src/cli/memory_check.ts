@@ -1,0 +1,94 @@
+/** Refuses a run of `tfjs-owlore finetune` that cannot fit into memory, before it loads anything. */
+import {estimateMemory, type EstimateOptions} from '../estimate/index';
+import type {JsonObject} from '../files/json';
+import {readConfigJson} from '../llama/files/config_json';
+import {readModelConfig} from '../llama/files/load_llama';
+import {loraDefaults} from '../lora/lora_options';
+import type {Context} from './command';
+import {countExamples} from './count_examples';
+import {estimateOptionsOf, hasRank} from './estimate_options';
+import type {FinetuneSettings} from './finetune_options';
+import {flagsOf, MemoryFit} from './memory_fit';
+import {bytesText, leastMemoryFor, memoryFor, memoryLimit, type MemoryLimit} from './memory_limit';
+import type {BackendName} from './register_backend';
+import {UsageError} from './usage_error';
+
+type Settings = FinetuneSettings & {backend: BackendName};
+
+/**
+ * Reads the model's configuration and estimates the run. A config that cannot be read is left to what loads the model. Notes it if
+ * the run may not fit.
+ *
+ * @throws UsageError if it cannot fit, even if the estimate is as much too high as it can be.
+ */
+export async function checkMemory(
+  settings: Settings,
+  context: Context,
+  limit: MemoryLimit | null = memoryLimit(settings.backend),
+): Promise<void> {
+  // that of fewer matrices is not estimated
+  if (!limit || settings.targets !== loraDefaults.targets) return;
+  const config = await readModelConfig('finetune', settings.model).catch(() => null);
+  if (config) await checkConfig(settings, config, limit, context);
+}
+
+async function checkConfig(
+  settings: Settings,
+  config: JsonObject,
+  limit: MemoryLimit,
+  {console}: Context,
+): Promise<void> {
+  const {backend, data, packing, force} = settings;
+  const described = attempt(() => readConfigJson('finetune', config));
+  if (!described) return;
+  let options = estimateOptionsOf(settings, described);
+  const total = (): number | null => attempt(() => estimateMemory(config, options).total);
+  const isTooMuch = (tensors: number): boolean => leastMemoryFor(backend, tensors) > limit.bytes;
+  let tensors = total();
+  if (tensors !== null && isTooMuch(tensors) && !packing) {
+    // fewer examples make smaller batches
+    const examples = await countExamples(data, console);
+    options = {...options, batchSize: Math.max(1, Math.min(options.batchSize, examples))};
+    tensors = total();
+  }
+  // an option that is wrong is reported elsewhere
+  if (tensors === null) return;
+  const needed = memoryFor(backend, tensors);
+  if (needed <= limit.bytes) return;
+  const has = `a step takes some ${bytesText(tensors)} of tensors, and ${limit.what} is ${bytesText(limit.bytes)}`;
+  const fit = new MemoryFit(
+    config,
+    options,
+    described,
+    hasRank(settings),
+    (bytes) => memoryFor(backend, bytes) <= limit.bytes,
+  );
+  const nearest = fit.nearest();
+  const wayOut = nearest
+    ? `${flagsOf(nearest)} fits`
+    : ['no gamma, rank or batch fits', ...furtherWays(settings, options)].join(', but perhaps ');
+  if (force || !isTooMuch(tensors)) {
+    console.note(`${has}: it may not fit; ${wayOut}`);
+    return;
+  }
+  throw new UsageError(`finetune: this run cannot fit: ${has}; ${wayOut}, or go on with --force`);
+}
+
+/** Options that save memory and are not in use. */
+function furtherWays(settings: Settings, {embedding, frozen}: EstimateOptions): string[] {
+  const ways = [
+    ...(settings.checkpoint === 'none' ? ['--checkpoint auto'] : []),
+    ...(embedding !== undefined && embedding !== 'frozen' ? ['--embedding frozen'] : []),
+    ...(frozen === 'F32' ? ['--frozen BF16'] : []),
+  ];
+  return ways.length === 0 ? [] : [ways.join(' or ')];
+}
+
+/** What `f` gives; null if it throws. */
+function attempt<T>(f: () => T): T | null {
+  try {
+    return f();
+  } catch {
+    return null;
+  }
+}

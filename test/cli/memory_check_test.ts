@@ -1,0 +1,67 @@
+import {existsSync} from 'node:fs';
+import {join} from 'node:path';
+import {expect} from 'chai';
+import type {Context} from '../../src/cli/command';
+import type {CommandConsole} from '../../src/cli/console';
+import {finetuneOptions, type FinetuneSettings} from '../../src/cli/finetune_options';
+import {checkMemory} from '../../src/cli/memory_check';
+import {describeBackends} from '../support/backends';
+import {createModelFolder, texts, type ModelFolder} from './model_folder';
+import {runCli} from './run_cli';
+
+describeBackends('tfjs-owlore finetune, of memory', (backend) => {
+  if (backend !== 'wasm') return;
+  let folder: ModelFolder;
+  before(async () => void (folder = await createModelFolder()));
+  after(() => folder.remove());
+
+  it('refuses a run that cannot fit, before anything is written', async () => {
+    const data = folder.writeLines('texts.jsonl', texts(4));
+    const output = join(folder.path, 'run');
+    const args = ['finetune', '--model', folder.model, '--data', data, '--output', output];
+    const own = ['--backend', backend, '--packing', '--batch-size', '200000'];
+    const {code, stderr} = await runCli([...args, ...own]);
+    expect(code).to.equal(2);
+    expect(stderr).to.match(
+      /finetune: this run cannot fit: a step takes some [\d.]+ GB of tensors, and wasm's largest heap is 4.29 GB; --batch-size \d+ fits, or go on with --force/,
+    );
+    expect(existsSync(output)).to.equal(false);
+  });
+
+  it('trains where few examples make smaller batches', async () => {
+    const data = folder.writeLines('texts.jsonl', texts(4));
+    const args = ['finetune', '--model', folder.model, '--data', data, '--backend', backend];
+    const own = ['--batch-size', '200000', '--steps', '1', '--scores', 'uniform'];
+    const {code, stderr} = await runCli([...args, ...own, '--output', join(folder.path, 'few')]);
+    expect(code, stderr).to.equal(0);
+  });
+
+  it('begins with --force, and says that the run may not fit', async () => {
+    const notes: string[] = [];
+    const console = {note: (line: string) => notes.push(line)} as unknown as CommandConsole;
+    const context = {console, given: new Map()} as unknown as Context;
+    const defaults = Object.entries(finetuneOptions).map(([name, option]) => [
+      name,
+      option.default,
+    ]);
+    const settings = {
+      ...(Object.fromEntries(defaults) as FinetuneSettings),
+      ...{model: folder.model, backend, packing: true, rank: 4},
+    } as const;
+    const limit = {bytes: 1000, what: 'the limit'};
+    const refused = await checkMemory(settings, context, limit).catch(
+      (error: unknown) => (error as Error).message,
+    );
+    expect(refused).to.match(
+      /^finetune: this run cannot fit: .*, and the limit is 0 MB; no gamma, rank/,
+    );
+    expect(notes).to.deep.equal([]);
+    await checkMemory({...settings, force: true}, context, limit);
+    expect(notes).to.have.length(1);
+    expect(notes[0]).to.match(
+      /^a step takes some .*: it may not fit; no gamma, rank or batch fits/,
+    );
+    await checkMemory(settings, context, {...limit, bytes: 4e9});
+    expect(notes).to.have.length(1);
+  });
+});
