@@ -70,7 +70,8 @@ const benchFolders = {
   contenders: ['harness'],
   groups: ['results', 'harness', 'contenders'],
   tables: ['results', 'harness', 'contenders', 'groups'],
-  commands: ['results', 'harness', 'contenders', 'groups', 'tables'],
+  compare: ['results'],
+  commands: ['results', 'harness', 'contenders', 'groups', 'tables', 'compare'],
 };
 
 /** A pattern of what belongs to a unit of src. */

@@ -1,0 +1,247 @@
+/**
+ * The paper's comparison: every method on one model and one task, at equal steps and in the same order of the data, paired by seed.
+ *
+ *   npm run compare -- --setting demo --quick --work FOLDER
+ *   npm run compare -- --setting smollm2 --model FOLDER --data FOLDER --work FOLDER
+ *   npm run compare -- … --list              # what is done and what is to come
+ *   npm run compare -- … --only rates        # one stage: rates, main, samplers, gamma, tau, improvements
+ *   npm run compare -- … --verify NAME       # runs a cell that is done once more, and demands its loss to the last digit
+ *   npm run compare -- --page                # bench/compare.html anew, from the results of all settings
+ *
+ * It goes on where it was stopped, by whatever: a cell that is done is not run again, one that was killed goes on from its checkpoint.
+ * Figures go to `--results`, a folder that is committed; everything else to `--work`, which may be removed when all is done.
+ */
+import {mkdirSync} from 'node:fs';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {parseArgs} from 'node:util';
+import {lockFolder} from '../../src/files/folder_lock';
+import {asUsage, messageOf, UsageError} from '../../src/cli/usage_error';
+import {chosenRate, planOf, stageNames, type Planned, type StageName} from '../compare/plan';
+import {prepare, type Prepared} from '../compare/prepare';
+import {
+  hashOf,
+  openResults,
+  readResults,
+  writeCell,
+  type CellRecord,
+  type Results,
+} from '../compare/records';
+import {removeWork, runCell} from '../compare/run_cell';
+import {writePage} from '../compare/page';
+import {settingOf, settings, type Given, type Setting} from '../compare/settings';
+import {summaryOf} from '../compare/summary';
+import type {PaperMethodName} from '../../src/methods';
+import {provenance} from '../results/store';
+
+const page = fileURLToPath(new URL('../compare.html', import.meta.url));
+const defaultResults = fileURLToPath(new URL('../results/compare', import.meta.url));
+
+try {
+  await main();
+} catch (error) {
+  console.error(`error: ${messageOf(error)}`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}
+
+async function main(): Promise<void> {
+  const {values: flags} = asUsage(() =>
+    parseArgs({
+      options: {
+        setting: {type: 'string', default: 'demo'},
+        quick: {type: 'boolean', default: false},
+        model: {type: 'string'},
+        data: {type: 'string'},
+        work: {type: 'string'},
+        results: {type: 'string', default: defaultResults},
+        only: {type: 'string'},
+        list: {type: 'boolean', default: false},
+        verify: {type: 'string'},
+        page: {type: 'boolean', default: false},
+        most: {type: 'string', default: 'Infinity'},
+      },
+    }),
+  );
+  if (flags.page) {
+    makePage(flags.results);
+    return;
+  }
+  const chosen = settingOf(flags.setting, flags.quick);
+  const {work} = flags;
+  if (work === undefined) {
+    throw new UsageError(
+      '--work is missing: a folder for what cells work with, some 3 GB of it on SmolLM2',
+    );
+  }
+  const only = stageOf(flags.only);
+  mkdirSync(work, {recursive: true});
+  const lock = flags.list ? null : asUsage(() => lockFolder('--work', work));
+  try {
+    const setting = withRates(chosen, flags.results);
+    const prepared = await prepare(setting, givenFor(setting, flags), work);
+    const folder = join(flags.results, setting.name);
+    const results = openResults(folder, prepared.protocol);
+    if (flags.list) list(setting, results, only);
+    else if (flags.verify !== undefined) await verify(setting, prepared, results, flags.verify);
+    else await runAll(setting, prepared, folder, results, only, Number(flags.most));
+  } finally {
+    lock?.release();
+  }
+}
+
+/** A setting with the rates that were chosen in another one, if it has no search of its own. */
+function withRates(setting: Setting, results: string): Setting {
+  if (setting.ratesOf === undefined) return setting;
+  const other = settingOf(setting.ratesOf, false);
+  const cells = readResults(join(results, other.name))?.cells ?? new Map<string, CellRecord>();
+  const rates = Object.keys(other.rates).flatMap((method) => {
+    const rate = chosenRate(other, method as PaperMethodName, cells);
+    return rate === null ? [] : [[method, [rate]] as const];
+  });
+  const missing =
+    setting.methods?.filter((method) => !rates.some(([known]) => known === method)) ?? [];
+  if (missing.length > 0) {
+    throw new UsageError(
+      `--setting ${setting.name} has the rates of ${other.name}, where those of ${missing.join(', ')} are not chosen yet; run ` +
+        `--setting ${other.name} --only rates first, with the same --results`,
+    );
+  }
+  return {...setting, rates: Object.fromEntries(rates), isSearched: false};
+}
+
+/** The page of all settings that have results. */
+function makePage(folder: string): void {
+  const summaries = settings.flatMap((setting) => {
+    const results = readResults(join(folder, setting.name));
+    return results ? [summaryOf(withRates(setting, folder), results)] : [];
+  });
+  writePage(page, summaries);
+  console.log(`${page}: ${summaries.map(({name}) => name).join(', ') || 'no results yet'}`);
+}
+
+function stageOf(name: string | undefined): StageName | undefined {
+  if (name === undefined) return undefined;
+  const found = stageNames.find((stage) => stage === name);
+  if (found) return found;
+  throw new UsageError(`--only must be one of ${stageNames.join(', ')}; got ${name}`);
+}
+
+function givenFor(
+  {name, model: own, data: what}: Setting,
+  {model, data}: {model?: string | undefined; data?: string | undefined},
+): Given {
+  if (own !== null && model !== undefined) {
+    throw new UsageError(
+      `--model has no meaning with --setting ${name}, which has a model of its own`,
+    );
+  }
+  if (what === null && data !== undefined) {
+    throw new UsageError(`--data has no meaning with --setting ${name}, which has data of its own`);
+  }
+  const folder = model ?? own;
+  if (folder === null)
+    throw new UsageError(`--model is missing: the folder of the model of ${name}`);
+  if (what !== null && data === undefined) throw new UsageError(`--data is missing: ${what}`);
+  return {model: folder, data: data ?? ''};
+}
+
+function list(setting: Setting, {cells}: Results, only: StageName | undefined): void {
+  for (const [name, {measured, failed, date}] of cells) {
+    console.log(
+      `done     ${name}: ${measured ? measured.heldOut.loss.toFixed(4) : failed}, ${date}`,
+    );
+  }
+  const plan = planOf(setting, cells, only);
+  for (const {stage, title} of plan.cells) console.log(`to come  ${stage}: ${title}`);
+  for (const {stage, title} of plan.waiting)
+    console.log(`waiting  ${stage}: ${title}, for its rate`);
+  console.log(
+    `${cells.size} cells are done, ${plan.cells.length} are to come, ${plan.waiting.length} wait for a rate, and the search for rates may take more`,
+  );
+}
+
+/** Runs what is to come, one cell after the other; the plan is made anew after each, since rates follow from results. */
+async function runAll(
+  setting: Setting,
+  prepared: Prepared,
+  folder: string,
+  results: Results,
+  only: StageName | undefined,
+  most: number,
+): Promise<void> {
+  for (let ran = 0; ran < most; ran++) {
+    const plan = planOf(setting, results.cells, only);
+    const [next] = plan.cells;
+    if (next === undefined) {
+      const waiting =
+        plan.waiting.length > 0
+          ? `; ${plan.waiting.length} wait for a rate: run without --only first`
+          : '';
+      console.log(`all cells are done${waiting}`);
+      return;
+    }
+    const record = await run(setting, prepared, next);
+    writeCell(folder, results, record);
+    removeWork(prepared, next.cell);
+  }
+}
+
+async function run(
+  setting: Setting,
+  prepared: Prepared,
+  {stage, title, cell}: Planned,
+): Promise<CellRecord> {
+  const start = performance.now();
+  const before = provenance();
+  const outcome = await runCell(setting, prepared, cell);
+  const measured = 'measured' in outcome ? outcome.measured : null;
+  const said = measured
+    ? `held-out loss ${measured.heldOut.loss.toFixed(4)}, neutral ${measured.neutral.loss.toFixed(4)}`
+    : `no end: ${(outcome as {failed: string}).failed}`;
+  const minutes = (performance.now() - start) / 60_000;
+  console.log(
+    `${new Date().toISOString()} ${stage}: ${title}: ${said}, ${minutes.toFixed(1)} minutes`,
+  );
+  return {
+    ...before,
+    protocol: hashOf(prepared.protocol),
+    cell,
+    ...('failed' in outcome && {failed: outcome.failed}),
+    measured,
+  };
+}
+
+/** Runs a cell that is done once more. @throws if its losses are not those that were recorded. */
+async function verify(
+  setting: Setting,
+  prepared: Prepared,
+  {cells}: Results,
+  name: string,
+): Promise<void> {
+  const record = cells.get(name);
+  if (record === undefined) {
+    throw new UsageError(
+      `--verify: there is no such cell: ${name}; there are ${[...cells.keys()].join(', ') || 'none'}`,
+    );
+  }
+  const again = {...prepared, folder: join(prepared.folder, 'verify')};
+  removeWork(again, record.cell);
+  const outcome = await runCell(setting, again, record.cell);
+  removeWork(again, record.cell);
+  const losses = (measured: CellRecord['measured']): string =>
+    JSON.stringify([
+      measured?.heldOut,
+      measured?.neutral,
+      measured?.training?.steps.loss,
+      measured?.training?.curve,
+    ]);
+  const measured = 'measured' in outcome ? outcome.measured : null;
+  if (losses(measured) !== losses(record.measured)) {
+    throw new Error(
+      `${name} came out otherwise: ${losses(record.measured)} was recorded, and now it is ${losses(measured)}`,
+    );
+  }
+  console.log(
+    `${name}: all losses are those recorded, to the last digit; held out ${measured?.heldOut.loss}`,
+  );
+}

@@ -1,0 +1,216 @@
+/** What the comparison consists of: its stages, their rows, and the cells of each, in the order in which they run. */
+import {needsScores, paperMethods, type MethodParts, type PaperMethodName} from '../../src/methods';
+import type {ScoreKind} from '../../src/scores/score_kinds';
+import {cellName, untrained, type Cell, type Options} from './cells';
+import {bestOf, nextRates, type Tried} from './rates';
+import type {CellRecord} from './records';
+import type {Setting} from './settings';
+
+/** A line of a table: the trainings that differ in their seeds alone. */
+export interface Row {
+  /** As tables call it. */
+  title: string;
+  method: PaperMethodName;
+  /** Options beside method, rate and seed. */
+  options: Options;
+  /** The method whose rate it has, where that is another one. */
+  rateOf?: PaperMethodName;
+  /** Blocks that are on, in the stage that compares their numbers. */
+  gamma?: number;
+  /** Seeds of this row alone; default: those of the setting's tables. */
+  seeds?: readonly number[];
+}
+
+/** A part of the comparison that can be run alone. */
+export interface Stage {
+  name: Exclude<StageName, 'rates'>;
+  title: string;
+  rows: Row[];
+}
+
+export const stageNames = ['rates', 'main', 'samplers', 'gamma', 'tau', 'improvements'] as const;
+export type StageName = (typeof stageNames)[number];
+
+const scoreTitles: Record<ScoreKind | 'uniform', string> = {
+  outlier: 'OWS',
+  relativeMagnitude: 'RM',
+  blockInfluence: 'BI',
+  uniform: 'uniform',
+};
+
+/** The stages after that of the rates, each with its rows; a row may be in several. */
+export function stagesOf(setting: Setting): Stage[] {
+  const ows: Options = {scores: 'outlier', tau: setting.tau};
+  const scored = (method: PaperMethodName): Options => {
+    const {sampling}: MethodParts = paperMethods[method];
+    return needsScores(sampling) ? ows : {};
+  };
+  const row = (method: PaperMethodName, options: Options = {}, title?: string): Row => ({
+    title: title ?? paperMethods[method].title,
+    method,
+    options: {...scored(method), ...options},
+    ...(method === 'lisa-d' && {rateOf: 'lisa' as const}),
+  });
+  const methods = [
+    ...(['full', 'lora', 'lisa', 'galore', 'owlore-full', 'owlore'] as const),
+    ...(['lisa-d', 'badam'] as const),
+  ].filter((method) => setting.methods?.includes(method) ?? true);
+  // one seed is enough to see a trend, and pairs with the same seed of the main table
+  const [first] = setting.seeds.tables;
+  const one = (of: Row): Row => ({...of, seeds: [first!]});
+  const stages: Stage[] = [
+    {name: 'main', title: 'Methods', rows: methods.map((method) => row(method))},
+    {
+      name: 'samplers',
+      title: 'What draws the blocks',
+      rows: [...setting.scores, 'uniform' as const].map((kind) => {
+        const options: Options = kind === 'outlier' ? ows : {scores: kind};
+        return {title: `OwLore, ${scoreTitles[kind]}`, method: 'owlore', options};
+      }),
+    },
+    {
+      name: 'gamma',
+      title: 'How many blocks are on',
+      rows: (['lisa', 'owlore'] as const).flatMap((method) =>
+        setting.gammas.map((gamma) => {
+          const options = withoutDefault(setting, method, gamma);
+          const title = `${paperMethods[method].title}, γ ${gamma}`;
+          return {...one(row(method, options, title)), gamma};
+        }),
+      ),
+    },
+    {
+      name: 'tau',
+      title: 'What counts as an outlier',
+      rows: setting.taus
+        .filter((tau) => tau !== setting.tau)
+        .map((tau) =>
+          one({title: `OwLore, τ ${tau}`, method: 'owlore', options: {scores: 'outlier', tau}}),
+        ),
+    },
+    {
+      name: 'improvements',
+      title: 'Beyond the paper',
+      rows: [
+        row('owlore', {embedding: 'low-rank'}, 'OwLore, embedding low-rank'),
+        row('owlore', {embedding: 'frozen'}, 'OwLore, embedding frozen'),
+        row('lisa', {embedding: 'low-rank'}, 'LISA, embedding low-rank'),
+      ],
+    },
+  ];
+  return stages.filter(({name}) => setting.stages?.includes(name) ?? true);
+}
+
+/** γ as an option, unless the method has it anyway, so that one training has one name. */
+function withoutDefault(setting: Setting, method: PaperMethodName, gamma: number): Options {
+  const {sampling}: MethodParts = paperMethods[method];
+  const own = setting.ofMethod[method]?.['gamma'] ?? sampling?.gamma;
+  return gamma === own ? {} : {gamma};
+}
+
+/** The cell of a row. */
+export function cellOf({method, options}: Row, learningRate: number, seed: number): Cell {
+  return {options: {method, ...options, learningRate, seed}, heldOut: 'test'};
+}
+
+/** The row that a method has in the search for its rate. */
+function rateCell(setting: Setting, method: PaperMethodName, learningRate: number): Cell {
+  const {sampling}: MethodParts = paperMethods[method];
+  const ows: Options = needsScores(sampling) ? {scores: 'outlier', tau: setting.tau} : {};
+  const options: Options = {method, ...ows, learningRate, seed: setting.seeds.rates};
+  return {options, heldOut: 'validation'};
+}
+
+type Cells = ReadonlyMap<string, CellRecord>;
+
+/** The rates of a method that were tried, with their losses. */
+export function triedRates(setting: Setting, method: PaperMethodName, cells: Cells): Tried[] {
+  const {options, heldOut} = rateCell(setting, method, 1);
+  return [...cells.values()].flatMap(({cell, measured}) => {
+    const rate = cell.options['learningRate'];
+    const isOne =
+      typeof rate === 'number' &&
+      cellName(cell) === cellName({options: {...options, learningRate: rate}, heldOut});
+    if (!isOne) return [];
+    const loss = measured?.heldOut.loss ?? Infinity;
+    return [{rate, loss: Number.isFinite(loss) ? loss : Infinity}];
+  });
+}
+
+/** Whether rates are searched for at all. */
+export function hasSearch({isSearched = true}: Setting): boolean {
+  return isSearched;
+}
+
+/** The rate that a method is compared with; null while it is not known. */
+export function chosenRate(setting: Setting, method: PaperMethodName, cells: Cells): number | null {
+  const first = setting.rates[method] ?? [];
+  if (!hasSearch(setting) && first.length === 1) return first[0]!;
+  const tried = triedRates(setting, method, cells);
+  if (first.length === 0 || tried.length === 0) return null;
+  return nextRates(first, tried).length > 0 ? null : bestOf(tried).rate;
+}
+
+export function rateOf(
+  setting: Setting,
+  {method, rateOf: other}: Row,
+  cells: Cells,
+): number | null {
+  return chosenRate(setting, other ?? method, cells);
+}
+
+export interface Planned {
+  stage: StageName;
+  title: string;
+  cell: Cell;
+}
+
+/** What is to come. */
+export interface Plan {
+  /** In the order in which they run, without those that are done; no cell twice. */
+  cells: Planned[];
+  /** Rows whose cells are not known yet, since the search for their rate is not over. */
+  waiting: {stage: StageName; title: string; cells: number}[];
+}
+
+/** What is to come after the cells that are done, of all stages or of one. */
+export function planOf(setting: Setting, done: Cells, only?: StageName): Plan {
+  const cells: Planned[] = [];
+  const waiting: Plan['waiting'] = [];
+  const seen = new Set(done.keys());
+  const add = (planned: Planned): void => {
+    const name = cellName(planned.cell);
+    if (seen.has(name)) return;
+    seen.add(name);
+    cells.push(planned);
+  };
+  const isWanted = (stage: StageName): boolean => only === undefined || only === stage;
+  if (isWanted('rates') && hasSearch(setting)) {
+    const title = 'as it is';
+    add({stage: 'rates', title, cell: untrained('validation')});
+    for (const [method, first] of Object.entries(setting.rates)) {
+      const name = method as PaperMethodName;
+      const tried = triedRates(setting, name, done);
+      for (const rate of nextRates(first, tried)) {
+        const {title: of} = paperMethods[name];
+        add({stage: 'rates', title: `${of}, rate ${rate}`, cell: rateCell(setting, name, rate)});
+      }
+    }
+  }
+  for (const {name: stage, rows} of stagesOf(setting)) {
+    if (!isWanted(stage)) continue;
+    if (stage === 'main') add({stage, title: 'as it is', cell: untrained('test')});
+    const seeds = [...new Set(rows.flatMap((row) => row.seeds ?? setting.seeds.tables))];
+    // seed by seed, so that what is there at any time can be compared
+    for (const seed of seeds) {
+      for (const row of rows) {
+        if (!(row.seeds ?? setting.seeds.tables).includes(seed)) continue;
+        const rate = rateOf(setting, row, done);
+        const title = `${row.title}, seed ${seed}`;
+        if (rate === null) waiting.push({stage, title, cells: 1});
+        else add({stage, title, cell: cellOf(row, rate, seed)});
+      }
+    }
+  }
+  return {cells, waiting};
+}

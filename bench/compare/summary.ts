@@ -1,0 +1,211 @@
+/** From cells to what the page shows: rows with means over seeds, paired differences, the claims of the paper. */
+import {
+  deviation,
+  mean,
+  pairedDifference,
+  paretoFront,
+  type OfSeed,
+  type PairedDifference,
+} from './arithmetic';
+import {cellName} from './cells';
+import {claims} from './paper';
+import {cellOf, hasSearch, rateOf, stagesOf, triedRates, type Row, type Stage} from './plan';
+import {bestOf} from './rates';
+import type {CellRecord, Measured, Results} from './records';
+import type {Setting} from './settings';
+import type {TaskScores} from './tasks';
+import {paperMethods, type PaperMethodName} from '../../src/methods';
+
+type Training = NonNullable<Measured['training']>;
+
+/** A row with its cells that are done. */
+export interface RowSummary {
+  title: string;
+  method: string;
+  gamma: number | null;
+  rate: number;
+  /** Held-out losses; trainings that came to no end are counted apart. */
+  losses: OfSeed[];
+  /** Of the seed that was asked questions. */
+  tasks: TaskScores | null;
+  failed: number;
+  loss: number;
+  /** NaN of one seed. */
+  deviation: number;
+  neutral: number;
+  /** The most of all seeds, in bytes. */
+  memory: {peak: number; state: number; weights: number; resident: number};
+  /** Means over the seeds. */
+  changed: Training['changed'];
+  /** Training loss of each seed, step by step. */
+  curves: {seed: number; train: number[]; heldOut: {step: number; loss: number}[]}[];
+  /** Of the first seed. */
+  on: number[][];
+  scores: number[] | null;
+}
+
+export interface StageSummary {
+  name: Stage['name'];
+  title: string;
+  rows: RowSummary[];
+  /** Rows without a cell that is done. */
+  missing: string[];
+}
+
+export interface ClaimSummary {
+  better: string;
+  worse: string;
+  /** Null: not measured yet. */
+  difference: PairedDifference | null;
+  verdict: 'holds' | 'the contrary' | 'not shown' | 'one seed' | 'not measured';
+}
+
+export interface RateSummary {
+  title: string;
+  tried: {rate: number; loss: number | null}[];
+  best: number | null;
+}
+
+export interface SettingSummary {
+  name: string;
+  title: string;
+  about: Setting['about'];
+  steps: number;
+  /** Whether the rates were searched for in this setting. */
+  hasSearch: boolean;
+  /** Whether models are asked questions in this setting. */
+  asksQuestions: boolean;
+  machine: string[];
+  commits: string[];
+  dates: string[];
+  /** Of the model before training. */
+  before: {heldOut: number; neutral: number; tasks: TaskScores | null} | null;
+  rates: RateSummary[];
+  stages: StageSummary[];
+  /** Titles of the methods that no other method beats in loss and memory. */
+  front: string[];
+  claims: ClaimSummary[];
+}
+
+export function summaryOf(setting: Setting, {cells}: Results): SettingSummary {
+  const stages = stagesOf(setting).map((stage) => stageSummary(setting, stage, cells));
+  const records = [...cells.values()];
+  const untrained = cells.get('untrained_on-test')?.measured;
+  const methods = stages.find(({name}) => name === 'main')?.rows ?? [];
+  const points = methods.map(({title, loss, memory}) => ({title, loss, bytes: memory.peak}));
+  const all = stages.flatMap(({rows}) => rows);
+  return {
+    ...{
+      name: setting.name,
+      title: setting.title,
+      about: setting.about,
+      steps: setting.training.steps,
+    },
+    hasSearch: hasSearch(setting),
+    asksQuestions: setting.asked !== undefined,
+    machine: distinct(records.map(({machine}) => machine)),
+    commits: distinct(records.map(({commit}) => commit)),
+    dates: distinct(records.map(({date}) => date)).sort(),
+    before: untrained
+      ? {
+          heldOut: untrained.heldOut.loss,
+          neutral: untrained.neutral.loss,
+          tasks: untrained.tasks ?? null,
+        }
+      : null,
+    rates: ratesOf(setting, cells),
+    stages,
+    front: paretoFront(points).map(({title}) => title),
+    claims: claims.map(({better, worse}) => {
+      const [one, other] = [better, worse].map((title) => all.find((row) => row.title === title));
+      const difference = one && other ? pairedDifference(one.losses, other.losses) : null;
+      return {better, worse, difference, verdict: verdictOn(difference)};
+    }),
+  };
+}
+
+/** Whether the first of two rows has the lower loss: only if 95 % of the interval says so. */
+export function verdictOn(difference: PairedDifference | null): ClaimSummary['verdict'] {
+  if (difference === null) return 'not measured';
+  const {mean: center, halfWidth} = difference;
+  if (Number.isNaN(halfWidth)) return 'one seed';
+  if (center + halfWidth < 0) return 'holds';
+  return center - halfWidth > 0 ? 'the contrary' : 'not shown';
+}
+
+type Cells = ReadonlyMap<string, CellRecord>;
+
+function stageSummary(setting: Setting, {name, title, rows}: Stage, cells: Cells): StageSummary {
+  const summaries = rows.map((row) => [row.title, rowSummary(setting, row, cells)] as const);
+  return {
+    ...{name, title},
+    rows: summaries.flatMap(([, summary]) => (summary ? [summary] : [])),
+    missing: summaries.flatMap(([of, summary]) => (summary ? [] : [of])),
+  };
+}
+
+/** @returns null if no cell of the row is done, or none came to an end. */
+function rowSummary(setting: Setting, row: Row, cells: Cells): RowSummary | null {
+  const rate = rateOf(setting, row, cells);
+  if (rate === null) return null;
+  const done = (row.seeds ?? setting.seeds.tables).flatMap((seed) => {
+    const record = cells.get(cellName(cellOf(row, rate, seed)));
+    return record ? [{seed, record}] : [];
+  });
+  const ended = done.flatMap(({seed, record: {measured}}) =>
+    measured?.training ? [{seed, measured, training: measured.training}] : [],
+  );
+  if (ended.length === 0) return null;
+  const trainings = ended.map(({training}) => training);
+  const losses = ended.map(({seed, measured}) => ({seed, value: measured.heldOut.loss}));
+  const values = losses.map(({value}) => value);
+  const most = (of: (training: Training) => number): number => Math.max(...trainings.map(of));
+  const average = (of: (training: Training) => number): number => mean(trainings.map(of));
+  return {
+    ...{title: row.title, method: row.method, rate, losses},
+    gamma: row.gamma ?? null,
+    tasks: ended.find(({measured}) => measured.tasks)?.measured.tasks ?? null,
+    failed: done.length - ended.length,
+    ...{loss: mean(values), deviation: deviation(values)},
+    neutral: mean(ended.map(({measured}) => measured.neutral.loss)),
+    memory: {
+      peak: most(({peakBytes}) => peakBytes),
+      state: most(({stateBytes}) => stateBytes),
+      weights: most(({weightBytes}) => weightBytes),
+      resident: most(({residentBytes}) => residentBytes),
+    },
+    changed: {
+      share: average(({changed}) => changed.share),
+      norm: average(({changed}) => changed.norm),
+    },
+    curves: ended.map(({seed, training}) => ({
+      seed,
+      train: training.steps.loss,
+      heldOut: training.curve,
+    })),
+    ...{on: trainings[0]!.steps.on, scores: trainings[0]!.scores},
+  };
+}
+
+function ratesOf(setting: Setting, cells: Cells): RateSummary[] {
+  return Object.keys(setting.rates).flatMap((method) => {
+    const name = method as PaperMethodName;
+    const tried = triedRates(setting, name, cells).sort((a, b) => a.rate - b.rate);
+    if (tried.length === 0) return [];
+    const {title} = paperMethods[name];
+    return [
+      {
+        title,
+        tried: tried.map(({rate, loss}) => ({rate, loss: Number.isFinite(loss) ? loss : null})),
+        best:
+          rateOf(setting, {title, method: name, options: {}}, cells) === null
+            ? null
+            : bestOf(tried).rate,
+      },
+    ];
+  });
+}
+
+function distinct(texts: readonly string[]): string[] {
+  return [...new Set(texts)];
+}

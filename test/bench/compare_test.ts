@@ -1,0 +1,299 @@
+/** The plan of the comparison, its files of results and its page, with runs that are made up. */
+import {mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {expect} from 'chai';
+import {cellName, trainingName, type Cell} from '../../bench/compare/cells';
+import {changeBetween} from '../../bench/compare/measure';
+import {writePage} from '../../bench/compare/page';
+import {planOf, stagesOf} from '../../bench/compare/plan';
+import {
+  FORMAT,
+  hashOf,
+  openResults,
+  readResults,
+  writeCell,
+  type CellRecord,
+  type Measured,
+  type Protocol,
+  type Results,
+} from '../../bench/compare/records';
+import {prepare} from '../../bench/compare/prepare';
+import {optionsOf} from '../../bench/compare/run_cell';
+import {settingOf, settings} from '../../bench/compare/settings';
+import {smollm2} from '../../bench/compare/settings/smollm2';
+import {summaryOf} from '../../bench/compare/summary';
+import {numberIn} from '../../bench/compare/tasks';
+import {meaningless, type FinetuneSettings} from '../../src/cli/finetune_options';
+
+const protocol: Protocol = {
+  ...{format: FORMAT, setting: 'smollm2', package: '0.1.0', tfjs: '4.22.0', backend: 'tensorflow'},
+  ...{training: smollm2.training, ofMethod: {}, evaluation: {}, hashes: {}, examples: {}},
+};
+
+/** A record of a cell, with a held-out loss that is made up. */
+function record(cell: Cell, loss: number, of = protocol): CellRecord {
+  const training: Measured['training'] = {
+    steps: {
+      loss: [2, 1],
+      learningRate: [1, 0],
+      seconds: [4, 4],
+      peakBytes: [9e8, 9e8],
+      on: [[0], [1]],
+    },
+    curve: [{step: 0, loss: 2}],
+    ...{peakBytes: 9e8, stateBytes: 2e8, weightBytes: 5e8, residentBytes: 2e9, processes: 1},
+    ...{changed: {share: 0.5, norm: 0.01}, scores: null},
+  };
+  return {
+    ...{machine: 'm', node: 'v20', commit: 'c', date: '2026-01-31', load: 0},
+    ...{protocol: hashOf(of), cell},
+    measured: {
+      ...{heldOut: {loss, tokens: 9}, neutral: {loss: 3, tokens: 9}},
+      ...(cell.options['method'] !== undefined && {training}),
+    },
+  };
+}
+
+async function messageOf(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+    return 'nothing was thrown';
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** Runs the plan to its end; the loss of a cell is made up. */
+function finished(lossOf: (cell: Cell) => number): Results {
+  const cells = new Map<string, CellRecord>();
+  for (;;) {
+    const next = planOf(smollm2, cells).cells;
+    if (next.length === 0) return {protocol, cells};
+    for (const {cell} of next) cells.set(cellName(cell), record(cell, lossOf(cell)));
+  }
+}
+
+/** Best at the second rate that a setting names for a method; OwLore is better than all others by 0.01 and a seed's noise. */
+function madeUp({options: {method, learningRate, seed, scores}}: Cell): number {
+  if (method === undefined) return 1.5;
+  const [, best] = smollm2.rates[(method === 'lisa-d' ? 'lisa' : method) as 'lisa']!;
+  const miss = Math.abs(Math.log10(Number(learningRate) / best!));
+  const noise = 0.001 * Number(seed);
+  return 0.9 + miss + (method === 'owlore' && scores === 'outlier' ? -0.01 - noise : noise);
+}
+
+describe('bench/compare: the plan', () => {
+  it('begins with the model as it is and the rates of each method, on one seed and other examples than the tables', () => {
+    const {cells, waiting} = planOf(smollm2, new Map());
+    const rates = cells.filter(({stage}) => stage === 'rates');
+    expect(rates[0]!.cell.options).to.deep.equal({});
+    expect(rates).to.have.length(1 + Object.values(smollm2.rates).flat().length);
+    for (const {cell} of rates) expect(cell.heldOut).to.equal('validation');
+    // and nothing else can begin
+    expect(cells.slice(rates.length).map(({title}) => title)).to.deep.equal(['as it is']);
+    expect(waiting.length).to.be.above(40);
+  });
+
+  it('comes to its end, with each method at its best rate, every seed, and no cell twice', () => {
+    const {cells} = finished(madeUp);
+    const names = [...cells.keys()];
+    expect(new Set(names).size).to.equal(names.length);
+    const ofLora = names.filter((name) => name.startsWith('lora') && name.endsWith('test'));
+    expect(ofLora).to.deep.equal(
+      [1, 2, 3].map((seed) => `lora_learning-rate-0.001_seed-${seed}_on-test`),
+    );
+    // the best of two rates was the higher one, so a third was tried
+    expect(names.filter((name) => /^owlore_.*validation/.test(name))).to.have.length(3);
+    const trained = names.filter((name) => name.endsWith('test') && !name.startsWith('untrained'));
+    // 24 of methods, 9 of samplers, 4 + 5 of γ, 5 of τ, 9 of improvements
+    expect(trained).to.have.length(24 + 9 + 9 + 5 + 9);
+  });
+
+  it('names a training by all that distinguishes it', () => {
+    const options = {method: 'owlore', seed: 1, scores: 'outlier', tau: 13, learningRate: 5e-4};
+    const name = 'owlore_learning-rate-0.0005_scores-outlier_seed-1_tau-13';
+    expect(trainingName({options, heldOut: 'test'})).to.equal(name);
+    expect(cellName({options, heldOut: 'test'})).to.equal(`${name}_on-test`);
+  });
+
+  it('gives finetune the options that a method has, and no others', () => {
+    for (const setting of settings) {
+      for (const {rows} of stagesOf(setting)) {
+        for (const {method, options} of rows) {
+          const all = {method, ...options, learningRate: 1e-3, seed: 1};
+          const given = optionsOf(setting, {options: all, heldOut: 'test'});
+          const unused = meaningless({
+            ...{scores: 'outlier', embedding: 'full', ...given},
+          } as FinetuneSettings);
+          expect(Object.keys(given).filter((name) => Object.hasOwn(unused, name))).to.deep.equal(
+            [],
+          );
+          expect(given).to.include({method, seed: 1, batchSize: 4});
+        }
+      }
+    }
+  });
+
+  it('says which settings there are', () => {
+    expect(settingOf('demo', true).name).to.equal('demo-quick');
+    expect(() => settingOf('llama', false)).to.throw(
+      '--setting must be one of smollm2, smollm2-commonsense, demo',
+    );
+    expect(() => settingOf('smollm2', true)).to.throw('--quick: smollm2 has no quick mode');
+  });
+});
+
+describe('bench/compare: the data', () => {
+  it('that is not there is named, and nothing is written', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'owlore-compare-'));
+    try {
+      const model = fileURLToPath(new URL('../../demo/model', import.meta.url));
+      const missing = {model: folder, data: folder};
+      expect(await messageOf(prepare(smollm2, missing, folder))).to.match(
+        /^--model: there is no .*model\.safetensors; give the folder of the model$/,
+      );
+      expect(await messageOf(prepare(smollm2, {model, data: folder}, folder))).to.match(
+        /^--data: ENOENT.*train\.jsonl.*; it must be the folder of GSM8K, with train\.jsonl and test\.jsonl$/,
+      );
+      expect(readdirSync(folder)).to.deep.equal([]);
+    } finally {
+      rmSync(folder, {recursive: true});
+    }
+  });
+
+  it('of the demo is written as files, whose hashes tell it from other data', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'owlore-compare-'));
+    try {
+      const setting = settingOf('demo', true);
+      const {protocol, files} = await prepare(setting, {model: setting.model!, data: ''}, folder);
+      const lines = (file: string) => readFileSync(file, 'utf8').trim().split('\n');
+      expect(lines(files.curve)).to.deep.equal(lines(files.validation).slice(0, 4));
+      const trained = new Set(lines(files.train).map((line) => line.slice(0, 500)));
+      for (const line of [...lines(files.validation), ...lines(files.test)])
+        expect(trained.has(line.slice(0, 500))).to.equal(false);
+      expect(protocol.examples).to.include({neutral: 11, curve: 4});
+      for (const hash of Object.values(protocol.hashes)) expect(hash).to.match(/^[0-9a-f]{64}$/);
+    } finally {
+      rmSync(folder, {recursive: true});
+    }
+  });
+});
+
+describe('bench/compare: results', () => {
+  let folder: string;
+  beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'owlore-compare-'))));
+  afterEach(() => rmSync(folder, {recursive: true}));
+
+  const cell: Cell = {options: {method: 'lora', learningRate: 1e-3, seed: 1}, heldOut: 'test'};
+
+  /** A folder with one cell. */
+  function written(): string {
+    writeCell(folder, openResults(folder, protocol), record(cell, 0.9));
+    return join(folder, `${cellName(cell)}.json`);
+  }
+
+  it('are read as they were written', () => {
+    expect(readResults(folder)).to.equal(null);
+    written();
+    const {cells} = openResults(folder, protocol);
+    expect([...cells]).to.deep.equal([[cellName(cell), record(cell, 0.9)]]);
+    expect(readdirSync(folder)).to.have.length(2);
+  });
+
+  it('of other settings, data or versions are refused, with what differs, and nothing is changed', () => {
+    const path = written();
+    const before = readFileSync(path, 'utf8');
+    const others: [Partial<Protocol>, string][] = [
+      [{training: {...smollm2.training, steps: 60}}, 'training.steps is 48 there and 60 here'],
+      [{package: '0.2.0'}, 'package is "0.1.0" there and "0.2.0" here'],
+      [{hashes: {train: 'ff'}}, 'hashes.train is undefined there and "ff" here'],
+    ];
+    for (const [change, said] of others) {
+      expect(() => openResults(folder, {...protocol, ...change})).to.throw(said);
+    }
+    expect(readFileSync(path, 'utf8')).to.equal(before);
+  });
+
+  it('that were moved here from elsewhere are refused', () => {
+    const path = written();
+    writeFileSync(path, JSON.stringify(record(cell, 0.9, {...protocol, tfjs: '5'})));
+    expect(() => readResults(folder)).to.throw(`${path} is of another version or other settings`);
+    writeFileSync(path, JSON.stringify(record({...cell, heldOut: 'validation'}, 0.9)));
+    expect(() => readResults(folder)).to.throw(
+      'holds the cell lora_learning-rate-0.001_seed-1_on-validation',
+    );
+    writeFileSync(path, '{"protocol": ');
+    expect(() => readResults(folder)).to.throw(`${path} cannot be read`);
+  });
+
+  it('of another format are refused', () => {
+    written();
+    writeFileSync(join(folder, 'setting.json'), JSON.stringify({...protocol, format: 0}));
+    expect(() => readResults(folder)).to.throw('has format 0, and this version reads 1');
+  });
+});
+
+describe('bench/compare: the summary and the page', () => {
+  it('has means over seeds, paired differences and what follows from them', () => {
+    const summary = summaryOf(smollm2, finished(madeUp));
+    const [main] = summary.stages;
+    const owlore = main!.rows.find(({title}) => title === 'OwLore')!;
+    expect(owlore.loss).to.be.closeTo(0.9 - 0.01 - 0.002, 1e-12);
+    expect(owlore.deviation).to.be.closeTo(0.001, 1e-12);
+    expect(summary.before!.heldOut).to.equal(1.5);
+    const claim = (better: string, worse: string) =>
+      summary.claims.find((one) => one.better === better && one.worse === worse)!;
+    const {difference, verdict} = claim('OwLore', 'LISA');
+    // −0.01 − 2 × noise of 0.001, 0.002 and 0.003
+    expect(difference!.mean).to.be.closeTo(-0.014, 1e-12);
+    expect(difference!.halfWidth).to.be.closeTo((4.303 * 0.002) / Math.sqrt(3), 1e-6);
+    expect(verdict).to.equal('holds');
+    expect(claim('LISA-D', 'LISA').verdict).to.equal('not shown');
+    expect(main!.missing).to.deep.equal([]);
+    const gamma = summary.stages.find(({name}) => name === 'gamma')!;
+    expect(gamma.rows.map((row) => row.gamma)).to.deep.equal([1, 2, 4, 8, 12, 1, 2, 4, 8, 12]);
+    // all have the same memory, so only the best is on the front
+    expect(summary.front).to.deep.equal(['OwLore']);
+  });
+
+  it('counts a training without an end apart, and says which rows are missing', () => {
+    const results = finished(madeUp);
+    const name = 'lora_learning-rate-0.001_seed-2_on-test';
+    results.cells.set(name, {...results.cells.get(name)!, failed: 'NaN', measured: null});
+    for (const other of results.cells.keys()) {
+      if (other.startsWith('badam') && other.endsWith('test')) results.cells.delete(other);
+    }
+    const {stages} = summaryOf(smollm2, results);
+    const lora = stages[0]!.rows.find(({method}) => method === 'lora')!;
+    expect([lora.failed, lora.losses.map(({seed}) => seed)]).to.deep.equal([1, [1, 3]]);
+    expect(stages[0]!.missing).to.deep.equal(['BAdam']);
+  });
+
+  it('is one file that needs nothing else', () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'owlore-compare-')), 'compare.html');
+    writePage(file, [summaryOf(smollm2, finished(madeUp))]);
+    const html = readFileSync(file, 'utf8');
+    rmSync(join(file, '..'), {recursive: true});
+    expect(html).to.include('SmolLM2-135M-Instruct on GSM8K').and.to.include('uPlot');
+    expect(html).to.not.match(/<script[^>]+src=|<link|@import|url\(/);
+    for (const placeholder of ['/* uplot', '"comparison"'])
+      expect(html).to.not.include(placeholder);
+  });
+
+  it('reads the number of an answer as GSM8K does', () => {
+    const answers = ['is 7\n#### 1,234', '#### -3.', '#### 0.5 dollars', 'it is 18', '####18'];
+    expect(answers.map(numberIn)).to.deep.equal(['1234', '-3', '0.5', null, null]);
+  });
+
+  it('knows how much of a model has changed', () => {
+    const weights = (...values: number[]) =>
+      new Map([
+        ['a', {values: Float32Array.from(values.slice(0, 2))}],
+        ['b', {values: Float32Array.from(values.slice(2))}],
+      ]);
+    const {share, norm} = changeBetween(weights(3, 0, 4, 0), weights(3, 0, 4, 1));
+    expect([share, norm]).to.deep.equal([0.25, 0.2]);
+  });
+});
