@@ -1,5 +1,5 @@
 export {owlore, OwLoreOptimizer} from './owlore_optimizer';
-export type {OwLoreOptions} from './optim/owlore_options';
+export type {LearningRateGroup, OwLoreOptions} from './optim/owlore_options';
 export type {BasisFunction} from './optim/basis';
 export type {Side} from './kernels/kernel_names';
 export {cosineDecay, linearDecay, warmup} from './optim/schedule';

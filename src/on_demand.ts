@@ -64,6 +64,9 @@ export const kernelModules: ReadonlyMap<string, OnDemand<KernelModule>> = new Ma
 /** For `basis: 'svd'`. */
 export const hostSvd = new OnDemand(() => import('./optim/host_svd'));
 
+/** For `getWeights` and `setWeights` of the optimizer. */
+export const savedState = new OnDemand(() => import('./optim/saved_state'));
+
 /** For `outlierScores`. */
 export const outlierCounts = new OnDemand(() => import('./scores/outlier_counts'));
 
@@ -72,8 +75,10 @@ export function provideParts(
   kernels: Readonly<Record<string, KernelModule>>,
   svd: NonNullable<typeof hostSvd.loaded>,
   counts: NonNullable<typeof outlierCounts.loaded>,
+  saved: NonNullable<typeof savedState.loaded>,
 ): void {
   for (const [name, module] of Object.entries(kernels)) kernelModules.get(name)!.provide(module);
   hostSvd.provide(svd);
   outlierCounts.provide(counts);
+  savedState.provide(saved);
 }

@@ -7,14 +7,13 @@ import {checkOffloadSupport, isOffloading} from './optim/host_state';
 import {lostDevice} from './optim/lost_device';
 import {NormLimit} from './optim/norm_limit';
 import {Projections} from './optim/projector';
-import {statesToTensors, weightsFromTensors, type NamedTensor} from './optim/saved_state';
-import {isNewTensor} from './optim/saved_terms';
+import type {NamedTensor} from './optim/saved_state';
 import {checkLearningRate, learningRateAt, type LearningRate} from './optim/schedule';
 import {StateStore} from './optim/state';
 import {Step, type OnGradient} from './optim/step';
 import {allVariables, namesOf, pairWithVariables, trainableVariables} from './optim/variables';
 import {installKernelsForBackend, installKernelsForStep} from './kernels/install_for_backend';
-import {hostSvd} from './on_demand';
+import {hostSvd, savedState} from './on_demand';
 import {checkKnown, checkNumber, comparableOptions} from './options';
 import {
   owloreDefaults,
@@ -249,6 +248,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    * `getWeights` or `dispose`.
    */
   override async getWeights(): Promise<NamedTensor[]> {
+    // Not awaited where it is there, so that the state is that of the call.
+    const {statesToTensors, isMadeToSave} = savedState.loaded ?? (await savedState.load());
     tf.dispose(this.saved);
     const {calls, lossSum} = this.accumulation;
     const {skipped, halvings} = this.finiteCheck;
@@ -257,10 +258,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
       states: this.states.toSave(),
     });
     const all = [await this.saveIterations(), ...states];
-    // The int32 counters are made for this call, and shapes; all else, float32, is the state itself.
-    const isNew = ({name, tensor}: NamedTensor): boolean =>
-      tensor.dtype === 'int32' || isNewTensor(name);
-    this.saved = all.filter(isNew).map(({tensor}) => tensor);
+    this.saved = all.filter(isMadeToSave).map(({tensor}) => tensor);
     return all;
   }
 
@@ -274,6 +272,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    *   Nothing is changed then.
    */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
+    const {weightsFromTensors} = await savedState.load();
     const {iterations, calls, skipped, lossSum, halvings, norm, states} =
       await weightsFromTensors(weights);
     this.accumulation.clear();
@@ -363,12 +362,17 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     throw lost;
   }
 
-  /** Warns of names in `project` and `decay` that pick no variable at all, of whichever model. */
+  /** Warns of names in `project`, `decay` and `learningRates` that pick no variable at all, of whichever model. */
   private checkSelectorsOnce(): void {
     if (this.hasCheckedSelectors) return;
     this.hasCheckedSelectors = true;
-    for (const name of ['project', 'decay'] as const) {
-      const selector = this.options[name];
+    const {project, decay, learningRates} = this.options;
+    const selectors = [
+      ['project', project] as const,
+      ['decay', decay] as const,
+      ...(learningRates ?? []).map(({variables}) => ['learningRates', variables] as const),
+    ];
+    for (const [name, selector] of selectors) {
       if (selector === 'auto' || selector === false) continue;
       const missing = unmatched(selector, allVariables());
       if (missing.length === 0) continue;

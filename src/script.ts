@@ -4,9 +4,10 @@ import * as wasm from './kernels/wasm';
 import * as webgpu from './kernels/webgpu';
 import {provideParts} from './on_demand';
 import * as svd from './optim/host_svd';
+import * as saved from './optim/saved_state';
 import * as counts from './scores/outlier_counts';
 
-provideParts({cpu, wasm, webgpu}, svd, counts);
+provideParts({cpu, wasm, webgpu}, svd, counts, saved);
 
 export * from './index';
 export {applyLora, loadLora} from './lora/index';

@@ -63,6 +63,21 @@ describe('OwLoreOptimizer', () => {
     [{learningRate: -1}, /learningRate must be a number >= 0; got -1/],
     [{learningRate: NaN}, /learningRate must be a number >= 0; got NaN/],
     [{learningRate: {kind: 'step'}}, /learningRate must be .* schedule .* got {"kind":"step"}/],
+    [
+      {learningRates: {embedding: 0.1}},
+      /learningRates must be null or an array of {variables, factor}; got {/,
+    ],
+    [
+      {learningRates: [{variables: 'embedding', factor: 1}]},
+      /learningRates\[0\]\.variables must be an array/,
+    ],
+    [
+      {learningRates: [{variables: /x/, factor: -1}]},
+      /learningRates\[0\]\.factor must be .* >= 0; got -1/,
+    ],
+    [{learningRates: [{variables: /x/}]}, /learningRates\[0\]\.factor must be .*; got undefined/],
+    [{learningRates: [{variables: /x/, rate: 1}]}, /learningRates\[0\]: unknown option 'rate'/],
+    [{learningRates: [null]}, /learningRates\[0\]: options must be a plain object; got null/],
     [{beta1: 1}, /beta1 must be a number >= 0 and < 1; got 1/],
     [{beta2: '0.9'}, /beta2 must be a number >= 0 and < 1; got '0.9'/],
     [{epsilon: 0}, /epsilon must be a number > 0; got 0/],
@@ -144,6 +159,10 @@ describe('OwLoreOptimizer', () => {
       learningRate: warmup(3, cosineDecay(0.1, 10, {end: 0.01})),
       project: /block_(\d)_fc/i,
       decay: ['my_layer', 'other/kernel_1'],
+      learningRates: [
+        {variables: ['embed_tokens'], factor: 0.1},
+        {variables: /_norm_/, factor: 2},
+      ],
       rank: 7,
       scale: 'auto',
       clipNorm: 2,
@@ -165,6 +184,7 @@ describe('OwLoreOptimizer', () => {
       {basis: (gradient: tf.Tensor2D) => gradient},
       {project: () => true},
       {decay: () => true},
+      {learningRates: [{variables: () => true, factor: 1}]},
     ] as OwLoreOptions[]) {
       const [name] = Object.keys(options);
       expect(() => new OwLoreOptimizer(options).getConfig()).to.throw(

@@ -6,7 +6,7 @@ import type {ModelTarget} from '../files/sink';
 import {openSource, type SourceFile} from '../files/source';
 import {checkSamplingState, type LayerSamplingState} from '../layer_sampling/saved_state';
 import {checkNumber, countRange, display} from '../options';
-import {checkCounters, STEPS, type Counters} from '../optim/saved_state';
+import {checkCounters, STEPS, type Counters} from '../optim/saved_names';
 import {checkLearningRate} from '../optim/schedule';
 
 /** What the first lines of a checkpoint's JSON file say. A change that older versions cannot read gets the next number. */

@@ -5,7 +5,8 @@ import {openSink, type FileSink, type ModelTarget} from '../files/sink';
 import {kernelHistory} from '../kernels/kernel_history';
 import {checkKnown, checkNumber} from '../options';
 import {lostDevice, rememberCheckpoint} from '../optim/lost_device';
-import {variableOfSaved, type NamedTensor} from '../optim/saved_state';
+import {variableOfSaved} from '../optim/saved_names';
+import type {NamedTensor} from '../optim/saved_state';
 import {valuesOf} from '../packed/packed_weight';
 import {
   DamagedFile,

@@ -13,6 +13,9 @@ export type EmbeddingMode = (typeof embeddingModes)[number];
 /** Names of the layers that have a row or a column for each token. */
 const LAYERS: readonly string[] = ['model.embed_tokens', 'lm_head'];
 
+/** Names of the weights of norms: `model.norm`, `input_layernorm`, `q_norm`, … */
+const NORM = /norm/;
+
 /** Whether a method trains embedding and head at all, so that there is something to choose. */
 export function trainsEmbedding(method: PaperMethodName): boolean {
   const {sampling, lora}: MethodParts = paperMethods[method];
@@ -34,6 +37,17 @@ export function checkEmbedding(mode: EmbeddingMode, model: tfl.LayersModel, rank
         'below both sizes that makes the state of the optimizer smaller is needed',
     );
   }
+}
+
+/** The learning rates of embedding and head, and of norms, as multiples of that of the rest. */
+export function rateGroups(
+  {embeddingRate, normRate}: {embeddingRate: number; normRate: number},
+  model: tfl.LayersModel,
+): Pick<OwLoreOptions, 'learningRates'> {
+  const embedding = {variables: tokenLayers(model).map(({name}) => name), factor: embeddingRate};
+  const groups = [embedding, {variables: NORM, factor: normRate}];
+  const learningRates = groups.filter(({factor}) => factor !== 1);
+  return learningRates.length > 0 ? {learningRates} : {};
 }
 
 /** Makes embedding and head train in a mode: freezes them, or gives the options of the optimizer for that. */

@@ -144,6 +144,12 @@ export const finetuneOptions = {
       ...{...count, default: owloreDefaults.accumulate},
     }),
     learningRate: number('the highest learning rate', {...positive, default: 3e-4}),
+    embeddingRate: number('learning rate of embedding and head, as a multiple of that', {
+      ...{...positive, default: 1},
+    }),
+    normRate: number('learning rate of the norms, as a multiple of that', {
+      ...{...positive, default: 1},
+    }),
     schedule: choice('how the learning rate falls to 0, if it does', scheduleNames, 'linear'),
     warmup: number('steps over which the learning rate rises first', {
       ...{integer: true, min: 0, default: 0},
@@ -213,6 +219,10 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
     ...(!trainsEmbedding(method) && {
       embedding: `${byMethod}, which trains ${lora ? 'no weight of the model' : 'blocks alone'}`,
     }),
+    ...((!trainsEmbedding(method) || embedding === 'frozen') && {
+      embeddingRate: embedding === 'frozen' ? '--embedding frozen' : byMethod,
+    }),
+    ...(lora && {normRate: byMethod}),
     ...(sampling === null && {gamma: byMethod, interval: byMethod}),
     ...(sampling === null && !lora && {frozen: byMethod}),
     ...(!needsScores(sampling) && {scores: byMethod, tau: byMethod}),

@@ -6,7 +6,7 @@ import {resolveBlocks} from '../model/blocks';
 import {warmup, type LearningRate} from '../optim/schedule';
 import type {BlockSampling} from './block_sampling';
 import type {Context} from './command';
-import {trainEmbedding} from './embedding_mode';
+import {rateGroups, trainEmbedding} from './embedding_mode';
 import type {Engine} from './engine';
 import {schedules, type FinetuneSettings} from './finetune_options';
 import type {Trained} from './finetune_outcome';
@@ -64,6 +64,7 @@ export async function train(
     ...sampling?.options,
     ...(isLora && loraOptionsOf(settings)),
     ...trainEmbedding(settings.embedding, model, settings.method),
+    ...(!isLora && rateGroups(settings, model)),
   };
   const made = paperMethod(settings.method, model, options);
   const {optimizer, callback: layerSampling, lora} = made;

@@ -39,7 +39,7 @@ export function checkSelector(
   owner: string,
   name: string,
   value: unknown,
-  others: string,
+  others?: string,
 ): asserts value is VariableSelector {
   const ok =
     typeof value === 'function' ||
@@ -47,7 +47,7 @@ export function checkSelector(
     (Array.isArray(value) && value.every((entry) => typeof entry === 'string'));
   if (!ok) {
     throw new Error(
-      `${owner}: ${name} must be ${others}, an array of variable or layer names, a regular expression or a function; ` +
+      `${owner}: ${name} must be ${others ? `${others}, ` : ''}an array of variable or layer names, a regular expression or a function; ` +
         `got ${display(value)}`,
     );
   }

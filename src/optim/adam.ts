@@ -71,13 +71,14 @@ export function stepSize(
 
 /** The numbers of a variable's update: the rate contains η, α and the bias corrections, the decay contains λ. */
 export function updateNumbers(
-  {projection, state, weightDecay}: Update,
+  {projection, state, weightDecay, rateFactor}: Update,
   {options, learningRate}: StepSettings,
 ): OwLoreUpdate {
   const alpha = projection ? scaleOf(projection, options.scale) : 1;
+  const rate = learningRate * rateFactor;
   return {
-    ...stepSize(state.adamSteps, learningRate * alpha, options),
-    decay: 1 - learningRate * weightDecay,
+    ...stepSize(state.adamSteps, rate * alpha, options),
+    decay: 1 - rate * weightDecay,
     side: projection?.side,
   };
 }

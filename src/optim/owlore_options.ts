@@ -16,6 +16,12 @@ import {asSaved} from '../tfjs/saved_config';
 export interface OwLoreOptions {
   /** Step size η, ≥ 0: a number, a schedule of the global step, or a function of it. Default 0.001. */
   learningRate?: LearningRate;
+  /**
+   * Groups of variables that learn faster or slower than the rest: in a group, the learning rate of each step, and with it the
+   * weight decay, is multiplied by the group's `factor`. The first group that picks a variable counts; null: there are none.
+   * Default null.
+   */
+  learningRates?: readonly LearningRateGroup[] | null;
   /** Decay rate of the first moment, 0 ≤ β₁ < 1. Default 0.9. */
   beta1?: number;
   /** Decay rate of the second moment, 0 ≤ β₂ < 1. Default 0.999. */
@@ -100,6 +106,14 @@ export interface OwLoreOptions {
   kernels?: 'auto' | 'none';
 }
 
+/** Variables with a learning rate of their own. */
+export interface LearningRateGroup {
+  /** Which variables. */
+  variables: VariableSelector;
+  /** Their learning rate, ≥ 0, as a multiple of `learningRate`; at 0 they stay as they are. */
+  factor: number;
+}
+
 /** Options with every default filled in. */
 export type ResolvedOwLoreOptions = Required<OwLoreOptions>;
 
@@ -113,6 +127,7 @@ export const nonFiniteActions: ReadonlyArray<ResolvedOwLoreOptions['nonFinite']>
 
 export const owloreDefaults: Readonly<ResolvedOwLoreOptions> = {
   learningRate: 0.001,
+  learningRates: null,
   beta1: 0.9,
   beta2: 0.999,
   epsilon: 1e-8,
@@ -148,6 +163,7 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   checkKnown(owner, options, Object.keys(owloreDefaults));
   const resolved: ResolvedOwLoreOptions = {...owloreDefaults, ...definedIn(options)};
   checkLearningRate(owner, resolved.learningRate);
+  checkGroups(resolved.learningRates);
   checkNumber(owner, 'beta1', resolved.beta1, {min: 0, exclusiveMax: 1});
   checkNumber(owner, 'beta2', resolved.beta2, {min: 0, exclusiveMax: 1});
   checkNumber(owner, 'epsilon', resolved.epsilon, {exclusiveMin: 0});
@@ -179,6 +195,21 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   return resolved;
 }
 
+function checkGroups(groups: unknown): void {
+  if (groups === null) return;
+  const name = 'learningRates';
+  if (!Array.isArray(groups)) {
+    throw new Error(
+      `${owner}: ${name} must be null or an array of {variables, factor}; got ${display(groups)}`,
+    );
+  }
+  groups.forEach((group: Partial<LearningRateGroup>, i) => {
+    checkKnown(`${owner}: ${name}[${i}]`, group, ['variables', 'factor']);
+    checkSelector(owner, `${name}[${i}].variables`, group.variables);
+    checkNumber(owner, `${name}[${i}].factor`, group.factor, {min: 0});
+  });
+}
+
 /** The options as JSON for a saved model. Throws for options that are functions: they cannot be saved. */
 export function owloreOptionsToConfig(options: ResolvedOwLoreOptions): Record<string, unknown> {
   for (const name of ['learningRate', 'basis'] as const) {
@@ -190,9 +221,14 @@ export function owloreOptionsToConfig(options: ResolvedOwLoreOptions): Record<st
       );
     }
   }
-  const {project, decay} = options;
+  const {project, decay, learningRates} = options;
   return {
     ...options,
+    learningRates:
+      learningRates?.map(({variables, factor}) => ({
+        variables: selectorToConfig(owner, 'learningRates', variables),
+        factor,
+      })) ?? null,
     project:
       project === 'auto' || project === false
         ? project
@@ -204,9 +240,13 @@ export function owloreOptionsToConfig(options: ResolvedOwLoreOptions): Record<st
 /** The reverse of {@link owloreOptionsToConfig}. */
 export function owloreOptionsFromConfig(config: Record<string, unknown>): OwLoreOptions {
   const options = asSaved(config);
-  const {project, decay} = options;
+  const {project, decay, learningRates} = options;
   return {
     ...options,
+    learningRates:
+      (learningRates as Array<{variables: unknown; factor: number}> | null)?.map(
+        ({variables, factor}) => ({variables: selectorFromConfig(variables), factor}),
+      ) ?? null,
     project: project === 'auto' || project === false ? project : selectorFromConfig(project),
     decay: decay === 'auto' ? decay : selectorFromConfig(decay),
   };

@@ -1,18 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {termKind, TermGradient, type GradientTerm} from '../tfjs/term_gradient';
+import {TERM_NAME as NAME} from './saved_names';
 import type {NamedTensor} from './saved_state';
-
-/** A sum of gradients in terms is saved as `VARIABLE/owlore.terms.KIND.TENSOR`, and as its shape and axis. */
-const NAME = /^(.*)\/owlore\.terms\.(?:(\w+)\.(\w+)|shape)$/;
 
 /** Whether a saved tensor belongs to such a sum. */
 export function isTermName(name: string): boolean {
   return NAME.test(name);
-}
-
-/** The variable that such a tensor is of; null for another tensor. */
-export function variableOfTerm(name: string): string | null {
-  return NAME.exec(name)?.[1] ?? null;
 }
 
 /** Whether {@link termTensors} has made a tensor; the others are the state's own. */
@@ -44,7 +37,7 @@ export async function termsFromTensors(
 ): Promise<Map<string, TermGradient>> {
   const byVariable = new Map<string, NamedTensor[]>();
   for (const named of saved) {
-    const variable = variableOfTerm(named.name)!;
+    const variable = NAME.exec(named.name)![1]!;
     byVariable.set(variable, [...(byVariable.get(variable) ?? []), named]);
   }
   const sums = new Map<string, TermGradient>();

@@ -1,5 +1,4 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {SIDES} from '../kernels/kernel_names';
 import {isTermGradient} from '../tfjs/term_gradient';
 import type {Moments} from './adam';
 import {hostBytes, toDevice, toHost, type HostState} from './host_state';
@@ -294,38 +293,8 @@ function checkState(
   );
 }
 
-/**
- * Throws if a saved state cannot belong to the variable of its name, whatever the options are. A variable whose name differs
- * only by its number is accepted too: the name itself may be another model's by now.
- */
-export function checkFits(name: string, state: VariableState): void {
-  const variable = registeredVariable(name);
-  if (!variable) return;
-  const others = Object.values(tf.engine().registeredVariables);
-  const isOfName = (other: tf.Variable): boolean =>
-    withoutNumber(other.name) === withoutNumber(name);
-  if (others.some((other) => isOfName(other) && canFit(state, other.shape))) return;
-  const {moments, basis, gradientSum, projectedSum} = state;
-  const tensors = {moments: moments?.first, basis, gradientSum, projectedSum};
-  const shapes = Object.entries(tensors).flatMap(([key, x]) => (x ? [`${key} [${x.shape}]`] : []));
-  throw new Error(
-    `OwLoreOptimizer: the saved state of '${name}' (${shapes.join(', ')}) does not fit the variable, whose shape is ` +
-      `[${variable.shape}]; nothing was loaded. Load the state of this model`,
-  );
-}
-
-/** Whether a state can be that of a variable of `shape`, projected in any way or not at all. */
-function canFit(state: VariableState, shape: readonly number[]): boolean {
-  const {basis} = state;
-  if (!basis) return fits(state, shape, null);
-  if (shape.length < 2) return false;
-  const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
-  const sizes = {rows, columns: shape.at(-1)!, rank: basis.shape[1]};
-  return SIDES.some((side) => fits(state, shape, {...sizes, side}));
-}
-
 /** Whether a state has the shapes for a variable of `shape` with this projection; null: it is not projected. */
-function fits(
+export function fits(
   {moments, basis, gradientSum, projectedSum}: VariableState,
   shape: readonly number[],
   projection: Projection | null,

@@ -66,6 +66,7 @@ export class Step {
     const given: Update = {
       ...{variable, projection, state, gradient, newBasis: null, basisAge: 0},
       weightDecay: weightDecayOf(variable, options),
+      rateFactor: rateFactorOf(variable, options),
     };
     tidyWith(gradient, () => {
       // ‖R‖ would be cheaper, and R is finite if the gradient is. But an infinite gradient may make a new basis and R NaN, and
@@ -178,4 +179,9 @@ const GOLDEN_RATIO = (1 + Math.sqrt(5)) / 2;
 function weightDecayOf(variable: tf.Variable, {decay, weightDecay}: ResolvedOwLoreOptions): number {
   const decays = decay === 'auto' ? variable.rank >= 2 : selects(decay, variable);
   return decays ? weightDecay : 0;
+}
+
+/** What η is multiplied by for a variable: the factor of its group. */
+function rateFactorOf(variable: tf.Variable, {learningRates}: ResolvedOwLoreOptions): number {
+  return learningRates?.find(({variables}) => selects(variables, variable))?.factor ?? 1;
 }

@@ -41,6 +41,8 @@ export interface Update {
   basisAge: number;
   /** λ of this variable. */
   weightDecay: number;
+  /** What η is multiplied by for this variable. */
+  rateFactor: number;
 }
 
 /** What all variables of one step share. */

@@ -308,6 +308,27 @@ describe('tfjs-owlore finetune', function () {
     expect((await train('--frozen', 'BF16')).stateBytes).to.equal(full.stateBytes);
   });
 
+  it('trains embedding, head and norms at rates of their own', async () => {
+    const moves = async (...args: string[]): Promise<Record<string, number>> => {
+      const {model} = await runs.runJson('--method', 'full', '--steps', '1', ...args);
+      const [before, after] = [await loadLlama(runs.folder.model), await loadLlama(model)];
+      const largest = before.model.weights.map((weight, i): [string, number] => {
+        const [a, b] = [weight.read(), after.model.weights[i]!.read()];
+        return [weight.originalName, tf.tidy(() => tf.max(tf.abs(tf.sub(a, b))).dataSync()[0]!)];
+      });
+      for (const each of [before, after]) each.model.dispose();
+      return Object.fromEntries(largest);
+    };
+    const one = await moves('--learning-rate', '0.01');
+    const args = ['--embedding-rate', '0.1', '--norm-rate', '2'];
+    const groups = await moves('--learning-rate', '0.01', ...args);
+    for (const [name, move] of Object.entries(groups)) {
+      const factor = name.includes('norm') ? 2 : /embed|lm_head/.test(name) ? 0.1 : 1;
+      // Adam's first step is η long where the gradient is not tiny; weights are rounded to 6e-8 of what they are
+      expect(move / one[name]!, name).to.be.closeTo(factor, 1e-4 * factor + 1e-4);
+    }
+  });
+
   it('reports how often badam trains a block: in one of ⌈N/γ⌉ periods', async () => {
     const {output} = await runs.runJson('--method', 'badam', '--gamma', '2', '--steps', '2');
     const report = readFileSync(join(output, 'report.html'), 'utf8');
@@ -460,6 +481,13 @@ describe('tfjs-owlore finetune', function () {
       '--embedding low-rank',
       /--embedding low-rank is not possible at --rank 128: the weight of model/,
     ],
+    ['--method badam --embedding-rate 0.1', /--embedding-rate has no meaning with --method badam/],
+    [
+      '--embedding frozen --embedding-rate 0.1',
+      /--embedding-rate has no meaning with --embedding frozen/,
+    ],
+    ['--embedding-rate 0', /--embedding-rate must be a number > 0; got 0/],
+    ['--method lora --norm-rate 2', /--norm-rate has no meaning with --method lora/],
     ['--embedding none', /--embedding must be one of 'full', 'low-rank', 'frozen'; got 'none'/],
     ['--method badam --gamma 1.5', /--gamma must be an integer with --method badam; got 1.5/],
     ['--steps 3 --warmup 3', /--warmup must be below 3, the steps of the run; got 3/],

@@ -41,6 +41,7 @@ function updateOf(shape: number[], seed: number, side?: Side, isRefreshed = fals
     newBasis: isRefreshed ? basisOf(seed + 5) : null,
     basisAge: 0,
     weightDecay: 0.1,
+    rateFactor: 1,
   };
 }
 

@@ -76,6 +76,7 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
             newBasis: null,
             basisAge: 0,
             weightDecay: 0.1,
+            rateFactor: 1,
           };
           const dispatches = countDispatches(() => {
             applyUpdates([projectGradient(given, options)], step);
