@@ -64,6 +64,9 @@ export const kernelModules: ReadonlyMap<string, OnDemand<KernelModule>> = new Ma
 /** For `basis: 'svd'`. */
 export const hostSvd = new OnDemand(() => import('./optim/host_svd'));
 
+/** For the options `update`, `refreshSimilarity` and `basis: 'gaussian'`. */
+export const variants = new OnDemand(() => import('./optim/variants'));
+
 /** For `getWeights` and `setWeights` of the optimizer. */
 export const savedState = new OnDemand(() => import('./optim/saved_state'));
 
@@ -76,9 +79,11 @@ export function provideParts(
   svd: NonNullable<typeof hostSvd.loaded>,
   counts: NonNullable<typeof outlierCounts.loaded>,
   saved: NonNullable<typeof savedState.loaded>,
+  ofUpdates: NonNullable<typeof variants.loaded>,
 ): void {
   for (const [name, module] of Object.entries(kernels)) kernelModules.get(name)!.provide(module);
   hostSvd.provide(svd);
   outlierCounts.provide(counts);
   savedState.provide(saved);
+  variants.provide(ofUpdates);
 }

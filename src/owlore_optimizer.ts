@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {Accumulation} from './optim/accumulation';
-import {checkExactBasisSupport} from './optim/basis';
 import {FiniteCheck} from './optim/finite_check';
 import {termAxis} from './optim/gradient_terms';
-import {checkOffloadSupport, isOffloading} from './optim/host_state';
+import {isOffloading} from './optim/host_state';
 import {lostDevice} from './optim/lost_device';
+import {checkNeeds, neededParts} from './optim/needs';
 import {NormLimit} from './optim/norm_limit';
 import {Projections} from './optim/projector';
 import type {NamedTensor} from './optim/saved_state';
@@ -13,7 +13,7 @@ import {StateStore} from './optim/state';
 import {Step, type OnGradient} from './optim/step';
 import {allVariables, namesOf, pairWithVariables, trainableVariables} from './optim/variables';
 import {installKernelsForBackend, installKernelsForStep} from './kernels/install_for_backend';
-import {hostSvd, savedState} from './on_demand';
+import {savedState} from './on_demand';
 import {checkKnown, checkNumber, comparableOptions} from './options';
 import {
   owloreDefaults,
@@ -72,18 +72,17 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * Resolves when everything that a step needs is there: the backend, this library's kernels for it (`kernels: 'auto'`), and the
-   * SVD for `basis: 'svd'`. A page loads kernels and SVD when they are needed; in Node they come with the library. `fit` and
+   * Resolves when everything that a step needs is there: the backend, this library's kernels for it (`kernels: 'auto'`), the
+   * SVD for `basis: 'svd'`, and the code of other updates than GaLore's. A page loads kernels and SVD when they are needed; in Node they come with the library. `fit` and
    * `fitDataset` wait for this. A custom loop should await it once, before the first step: without the kernels a step is slower
    * (and a message says so), and on wasm some models have no gradient.
    *
-   * @throws Error if the SVD cannot be loaded; if the kernels cannot be, it only warns.
+   * @throws Error if the SVD or that code cannot be loaded; if the kernels cannot be, it only warns.
    */
   async ready(): Promise<void> {
     await tf.ready();
-    const {kernels, basis} = this.options;
-    if (kernels === 'auto') await installKernelsForBackend();
-    if (basis === 'svd') await hostSvd.load();
+    if (this.options.kernels === 'auto') await installKernelsForBackend();
+    for (const part of neededParts(this.options)) await part.load();
   }
 
   /**
@@ -317,10 +316,9 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    * not be this optimizer's: that of `tf.variableGrads` is not.
    */
   private startLoading(): void {
-    const {kernels, basis} = this.options;
-    if (kernels === 'auto' && tf.getBackend()) void installKernelsForBackend();
+    if (this.options.kernels === 'auto' && tf.getBackend()) void installKernelsForBackend();
     // An error is left to the step that needs it.
-    if (basis === 'svd') hostSvd.load().catch(() => undefined);
+    for (const part of neededParts(this.options)) part.load().catch(() => undefined);
   }
 
   private prepareBackend(): void {
@@ -342,8 +340,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   ): T {
     this.checkDevice();
     this.finiteCheck.throwFailure();
-    if (this.options.basis === 'svd') checkExactBasisSupport();
-    checkOffloadSupport(this.options.state);
+    checkNeeds(this.options);
     this.projections.summarizeOnce(variables);
     this.checkSelectorsOnce();
     const {accumulate, accumulation} = this;
@@ -406,7 +403,10 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.freeAllBut(new Set(variables.map(({name}) => name)));
     const onRefresh = (variable: string): void =>
       this.plans.onRefresh({variable, step: this.iterations + 1});
-    const settings = {options, learningRate, clip: null, allFinite: null, onRefresh};
+    const settings = {
+      ...{options, learningRate, step: this.iterations},
+      ...{clip: null, allFinite: null, onRefresh},
+    };
     const step = new Step(settings, states, projections, finiteCheck, this.normLimit);
     try {
       const result = stream((variable, gradient, form) => {

@@ -11,8 +11,10 @@ import {
 } from '../methods';
 import {display, seedRange} from '../options';
 import {
+  momentsKinds,
   nonFiniteActions,
   owloreDefaults,
+  updateKinds,
   type ResolvedOwLoreOptions,
 } from '../optim/owlore_options';
 import {basisNames} from '../optim/basis';
@@ -55,6 +57,8 @@ const engineNames = ['tfjs', 'torch'] as const;
 type EngineName = (typeof engineNames)[number];
 
 type NonFinite = ResolvedOwLoreOptions['nonFinite'];
+type Update = ResolvedOwLoreOptions['update'];
+type Moments = ResolvedOwLoreOptions['moments'];
 
 const count = {integer: true, min: 1};
 const positive = {exclusiveMin: 0};
@@ -117,6 +121,20 @@ export const finetuneOptions = {
       'how a basis is computed; svd: exactly, for small models',
       basisNames,
       'randomized',
+    ),
+    update: choice<Update, Update>(
+      'how low-rank matrices move: in their subspace alone, or as these other papers have it',
+      updateKinds,
+      owloreDefaults.update,
+    ),
+    moments: choice<Moments, Moments>(
+      'what a refresh does to the averages of Adam: keep, rotate into the new basis, reset',
+      momentsKinds,
+      owloreDefaults.moments,
+    ),
+    refreshSimilarity: number(
+      'doubles the interval of a matrix whose bases have at least this cosine, such as 0.4 (default: never)',
+      {min: 0, max: 1},
     ),
     loraAlpha: number('of lora: α, by which A B counts α / rank times', {
       ...{...positive, default: loraDefaults.alpha},
@@ -214,7 +232,10 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
   return {
     ...(!hasTau && {tau: `--scores ${scores}`}),
     ...(!projects && !lora && {rank: byMethod}),
-    ...(!projects && {refreshInterval: byMethod, basis: byMethod}),
+    ...(!projects && {
+      ...{refreshInterval: byMethod, refreshSimilarity: byMethod, basis: byMethod},
+      ...{update: byMethod, moments: byMethod},
+    }),
     ...(!lora && {loraAlpha: byMethod, loraDropout: byMethod, targets: byMethod}),
     ...(!trainsEmbedding(method) && {
       embedding: `${byMethod}, which trains ${lora ? 'no weight of the model' : 'blocks alone'}`,

@@ -3,6 +3,7 @@ import {perplexity, type TextBatch} from '../llama/index';
 import type {MemoryMeter} from '../memory/meter';
 import {paperMethod, paperMethods, type MethodParts, type PaperMethodOptions} from '../methods';
 import {resolveBlocks} from '../model/blocks';
+import type {OwLoreOptions} from '../optim/owlore_options';
 import {warmup, type LearningRate} from '../optim/schedule';
 import type {BlockSampling} from './block_sampling';
 import type {Context} from './command';
@@ -52,7 +53,7 @@ export async function train(
   const {lora: isLora = false}: MethodParts = paperMethods[settings.method];
   const options: PaperMethodOptions = {
     learningRate: learningRateOf(settings, steps),
-    scale: 1, // from OwLore's published code, like the default rate
+    ...updateOf(settings),
     rank: settings.rank,
     refreshInterval: settings.refreshInterval,
     basis: settings.basis,
@@ -149,6 +150,15 @@ function learningRateOf(
 ): LearningRate {
   const then = schedules[schedule](learningRate, steps - rise);
   return rise > 0 ? warmup(rise, then) : then;
+}
+
+/** The update of low-rank matrices, with the scale of its published code, which the default rate is for. */
+function updateOf({update, moments, refreshSimilarity}: FinetuneSettings): OwLoreOptions {
+  return {
+    ...{update, moments, refreshSimilarity},
+    ...(update.startsWith('apollo') && {basis: 'gaussian'}),
+    scale: update === 'apollo-mini' ? Math.sqrt(128) : 1,
+  };
 }
 
 /** The numbers of an entry, under the names that TensorBoard shows. */

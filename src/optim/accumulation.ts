@@ -78,7 +78,7 @@ export class Accumulation {
 
 /**
  * Adds a gradient, which it disposes of, to the sum in its variable's state. Projection is linear, so for a projected
- * variable ΣPᵀG is enough; ΣG is kept only where the step needs it: for a new basis, or for the norm that is limited.
+ * variable ΣPᵀG is enough; ΣG is kept only where the step needs it: for a new basis, for the norm that is limited, or to move the variable by it.
  */
 function addToSum(
   state: VariableState,
@@ -101,7 +101,7 @@ function addToSum(
 /** Whether the sum is kept projected. A sum stays in the form in which it was begun, even when loaded under other options. */
 function keepsProjection(state: VariableState, options: ResolvedOwLoreOptions): boolean {
   if (state.gradientSum ?? state.projectedSum) return state.projectedSum !== null;
-  return !limitsNorm(options) && !isRefreshDue(state, options);
+  return options.update === 'galore' && !limitsNorm(options) && !isRefreshDue(state, options);
 }
 
 /** The kept sum of two tensors, which it disposes of; the second one itself if there is no first. */

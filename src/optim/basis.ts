@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreLeftSingularVectors} from '../kernels/kernel_names';
-import {hasKernel, runKernel} from '../kernels/run_kernel';
-import {hostSvd} from '../on_demand';
+import {runKernel} from '../kernels/run_kernel';
+import {hostSvd, variants} from '../on_demand';
 import {display} from '../options';
-import {canReadSynchronously, readsSynchronously} from '../kernels/capabilities';
+import {readsSynchronously} from '../kernels/capabilities';
 import {largestMagnitude, nearlyOrthonormalize, orthonormalize} from './orthonormalize';
 import {asMatrix, basisShape, type Projection} from './projector';
 
@@ -108,35 +108,20 @@ function singularVectors(gradient: tf.Tensor2D, rank: number): tf.Tensor2D {
   return tf.tensor2d(vectors, [rows, rank], 'float32');
 }
 
-/**
- * Throws where {@link exactBasis} would fail: where the current backend cannot read the gradient back within a step, or the SVD
- * on the host has not been loaded yet.
- */
-export function checkExactBasisSupport(): void {
-  if (!canReadSynchronously()) {
-    throw new Error(
-      `OwLoreOptimizer: basis 'svd' reads gradients back from the device, which the '${tf.getBackend()}' backend cannot ` +
-        "do within a step; use basis: 'randomized'",
-    );
-  }
-  if (!hasKernel(OwLoreLeftSingularVectors) && !hostSvd.loaded) {
-    throw new Error(
-      "OwLoreOptimizer: basis 'svd' computes by a part of this library that a page loads when it is needed, and that is not " +
-        'there yet; `await optimizer.ready()` before the first step',
-    );
-  }
-}
-
 /** This library's bases, by their names in the option `basis`. */
 const ownBases = {randomized: randomizedBasis, svd: exactBasis};
 
-export const basisNames = Object.keys(ownBases) as Array<keyof typeof ownBases>;
+export const basisNames = [
+  ...(Object.keys(ownBases) as Array<keyof typeof ownBases>),
+  'gaussian' as const,
+];
 
 /**
  * A new basis for a variable from its gradient.
  *
  * @param previous The basis that it replaces, if there is one.
  * @param option The optimizer's option `basis`.
+ * @param step How many steps the optimizer has made.
  * @throws Error if a user's function returns something that is not a basis.
  */
 export function computeBasis(
@@ -144,9 +129,11 @@ export function computeBasis(
   gradient: tf.Tensor,
   projection: Projection,
   previous: tf.Tensor2D | null,
-  option: keyof typeof ownBases | BasisFunction,
+  option: (typeof basisNames)[number] | BasisFunction,
+  step: number,
 ): tf.Tensor2D {
   return tf.tidy(() => {
+    if (option === 'gaussian') return variants.loaded!.gaussianBasis(basisShape(projection), step);
     const matrix = asMatrix(gradient, projection);
     const oriented = projection.side === 'left' ? matrix : tf.transpose<tf.Tensor2D>(matrix);
     if (typeof option === 'string') {

@@ -18,14 +18,15 @@ const PIECE_SIZE = 2 ** 20;
 
 /**
  * The axis along which a variable's gradient may be in terms: the one that the basis does not span. Undefined if the gradient has
- * to be whole: for a variable that is not projected, and for a basis that is not computed from GᵀG.
+ * to be whole: for a variable that is not projected, for a basis that is not computed from GᵀG, and where G itself moves the variable.
  */
 export function termAxis(
   {shape}: Pick<tf.Tensor, 'shape'>,
   projection: Projection | null,
-  {basis}: Pick<ResolvedOwLoreOptions, 'basis'>,
+  {basis, update}: Pick<ResolvedOwLoreOptions, 'basis' | 'update'>,
 ): 0 | 1 | undefined {
-  if (!projection || shape.length !== 2 || basis !== 'randomized') return undefined;
+  const needsWhole = basis !== 'randomized' || update !== 'galore';
+  if (!projection || shape.length !== 2 || needsWhole) return undefined;
   return projection.side === 'right' ? 0 : 1;
 }
 
@@ -44,7 +45,7 @@ export function projectTerms(
     const whole = madeOf(gradient, variable);
     const squares = squaredNorm(whole);
     return {
-      update: projectGradient({...update, gradient: whole}, options),
+      update: projectGradient({...update, gradient: whole, whole: update.whole && whole}, options),
       squaredNorm: squares,
     };
   }

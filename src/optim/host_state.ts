@@ -1,8 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {fromBfloat16, toBfloat16} from '../files/half_precision';
-import {readsSynchronously} from '../kernels/capabilities';
 import type {ResolvedOwLoreOptions} from './owlore_options';
-import type {VariableState} from './state';
+import type {Turning, VariableState} from './state';
 
 /** Numbers of a tensor in host memory: float32, or the bits of bfloat16. */
 interface HostTensor {
@@ -14,17 +13,10 @@ interface HostTensor {
 export interface HostState {
   moments: {first: HostTensor; second: HostTensor} | null;
   basis: HostTensor | null;
+  limit: HostTensor | null;
+  turning: Turning | null;
   adamSteps: number;
   basisSteps: number;
-}
-
-/** Throws where the states of frozen variables cannot be read back within a step, and so not be offloaded. */
-export function checkOffloadSupport(state: ResolvedOwLoreOptions['state']): void {
-  if (!isOffloading(state) || readsSynchronously()) return;
-  throw new Error(
-    `OwLoreOptimizer: state '${state}' reads states back from the device, which the '${tf.getBackend()}' backend cannot do ` +
-      "within a step; use state: 'keep' or 'reset'",
-  );
 }
 
 /** Whether the option `state` moves the states of frozen variables to the host. */
@@ -39,15 +31,17 @@ export function isOffloading(state: ResolvedOwLoreOptions['state']): boolean {
  *   orthogonal.
  */
 export function toHost(state: VariableState, isHalf: boolean): HostState {
-  const {moments, basis, adamSteps, basisSteps} = state;
+  const {moments, basis, limit, ...others} = state;
   return {
     moments: moments && {
       first: readBack(moments.first, isHalf),
       second: readBack(moments.second, isHalf),
     },
     basis: basis && readBack(basis, false),
-    adamSteps,
-    basisSteps,
+    limit: limit && readBack(limit, false),
+    turning: others.turning,
+    adamSteps: others.adamSteps,
+    basisSteps: others.basisSteps,
   };
 }
 
@@ -55,20 +49,20 @@ export function toHost(state: VariableState, isHalf: boolean): HostState {
 export function toDevice({
   moments,
   basis,
-  adamSteps,
-  basisSteps,
+  limit,
+  ...others
 }: HostState): Omit<VariableState, 'gradientSum' | 'projectedSum'> {
   return {
     moments: moments && {first: upload(moments.first), second: upload(moments.second)},
     basis: basis && (upload(basis) as tf.Tensor2D),
-    adamSteps,
-    basisSteps,
+    limit: limit && upload(limit),
+    ...others,
   };
 }
 
 /** Bytes of a state in host memory. */
-export function hostBytes({moments, basis}: HostState): number {
-  const tensors = [moments?.first, moments?.second, basis];
+export function hostBytes({moments, basis, limit}: HostState): number {
+  const tensors = [moments?.first, moments?.second, basis, limit];
   return tensors.reduce((sum, tensor) => sum + (tensor?.values.byteLength ?? 0), 0);
 }
 

@@ -40,17 +40,32 @@ export interface OwLoreOptions {
    * are never projected.
    */
   project?: 'auto' | false | VariableSelector;
+  /**
+   * How a projected matrix is moved. `'galore'`: by Adam's step in the subspace. `'fira'`: by that and by what of the gradient is
+   * outside of it, each row or column scaled as Adam scales the part inside (Fira, arXiv 2410.01623). `'apollo'`: by the gradient
+   * itself, scaled so (APOLLO, arXiv 2412.05270, with `basis: 'gaussian'`); `'apollo-mini'`: by one factor for the whole matrix, for
+   * rank 1. All but the first limit how fast the norm of each matrix's scaled part grows, to 1.01 a step; they hold its whole
+   * gradient until it is moved, and are made of plain ops. Default `'galore'`.
+   */
+  update?: (typeof updateKinds)[number];
   /** Rank r ≥ 1 of the projection; only matrices with more than r rows and more than r columns are projected. Default 128. */
   rank?: number;
   /**
    * Factor α > 0 on the projected step; 0.25 in GaLore's code, 1 in OwLore's. `'auto'` makes the step as long as Adam's, so that
    * a learning rate for Adam fits: √(m/r), where m is the dimension of the matrix that the basis spans, times max(1, σ/σ_rms) in
    * each direction of the basis. σ is the length of the gradient along that direction when the basis is made, σ_rms the root mean
-   * square of σ over all r directions. Default `'auto'`.
+   * square of σ over all r directions. The second factor is there with `update: 'galore'` alone. Default `'auto'`.
    */
   scale?: number | 'auto';
   /** Steps of a matrix between refreshes of its basis, ≥ 1; steps in which it is frozen do not count. Default 200. */
   refreshInterval?: number;
+  /**
+   * Refreshes a basis less often where it hardly turns (Q-GaLore, arXiv 2407.08296): a matrix's interval is doubled at a refresh if
+   * the cosines between its first direction and that of the basis before, over the last five refreshes, have at least this
+   * mean; 0 to 1, in Q-GaLore 0.4. Forgotten with the state. Needs a backend that can be read within a step, which webgpu and webgl
+   * cannot. Default null: the interval stays.
+   */
+  refreshSimilarity?: number | null;
   /**
    * Whether the first basis of each matrix is used for a different part of `refreshInterval`. Then matrices that start together
    * are not all refreshed in the same step, which would take longer than others. Default false, as in GaLore.
@@ -64,11 +79,11 @@ export interface OwLoreOptions {
   side?: 'auto' | 'paper' | Side;
   /**
    * How a basis is computed. `'randomized'`: by subspace iteration on the device; `'svd'`: by an exact SVD (on the host except on
-   * tensorflow); or by a function. Default `'randomized'`.
+   * tensorflow); `'gaussian'`: random numbers, with `update: 'apollo'` or `'apollo-mini'`; or by a function. Default `'randomized'`.
    */
-  basis?: 'randomized' | 'svd' | BasisFunction;
-  /** What a refresh does to the moments: keep (GaLore), rotate into the new basis, or start anew. Default `'keep'`. */
-  moments?: 'keep' | 'rotate' | 'reset';
+  basis?: 'randomized' | 'svd' | 'gaussian' | BasisFunction;
+  /** What a refresh does to the moments: keep (GaLore), rotate into the new basis (LDAdam, arXiv 2410.16103), or start anew. Default `'keep'`. */
+  moments?: (typeof momentsKinds)[number];
   /**
    * What happens to the state of a variable that has no gradient in a step. `'reset'`: it is freed at once; `'keep'`: it stays;
    * `'offload'`: it is moved to host memory and comes back when it is needed; `'offload-bf16'`: the same, with moments rounded to
@@ -117,6 +132,12 @@ export interface LearningRateGroup {
 /** Options with every default filled in. */
 export type ResolvedOwLoreOptions = Required<OwLoreOptions>;
 
+/** The choices of the option `update`. */
+export const updateKinds = ['galore', 'fira', 'apollo', 'apollo-mini'] as const;
+
+/** The choices of the option `moments`. */
+export const momentsKinds = ['keep', 'rotate', 'reset'] as const;
+
 /** The choices of the option `nonFinite`. */
 export const nonFiniteActions: ReadonlyArray<ResolvedOwLoreOptions['nonFinite']> = [
   'throw',
@@ -134,9 +155,11 @@ export const owloreDefaults: Readonly<ResolvedOwLoreOptions> = {
   weightDecay: 0,
   decay: 'auto',
   project: 'auto',
+  update: 'galore',
   rank: 128,
   scale: 'auto',
   refreshInterval: 200,
+  refreshSimilarity: null,
   stagger: false,
   side: 'paper',
   basis: 'randomized',
@@ -172,15 +195,24 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   if (resolved.project !== 'auto' && resolved.project !== false) {
     checkSelector(owner, 'project', resolved.project, `'auto', false`);
   }
+  checkChoice(owner, 'update', resolved.update, updateKinds);
   checkNumber(owner, 'rank', resolved.rank, {min: 1, integer: true});
   if (resolved.scale !== 'auto') checkNumber(owner, 'scale', resolved.scale, {exclusiveMin: 0});
   checkNumber(owner, 'refreshInterval', resolved.refreshInterval, {min: 1, integer: true});
+  if (resolved.refreshSimilarity !== null) {
+    checkNumber(owner, 'refreshSimilarity', resolved.refreshSimilarity, {min: 0, max: 1});
+  }
   checkFlag(owner, 'stagger', resolved.stagger);
   checkChoice(owner, 'side', resolved.side, ['auto', 'paper', ...SIDES]);
   if (typeof resolved.basis !== 'function') {
     checkChoice(owner, 'basis', resolved.basis, basisNames);
+    if (resolved.basis === 'gaussian' && !resolved.update.startsWith('apollo')) {
+      throw new Error(
+        `${owner}: basis 'gaussian' is for update 'apollo' or 'apollo-mini'; got update '${resolved.update}'`,
+      );
+    }
   }
-  checkChoice(owner, 'moments', resolved.moments, ['keep', 'rotate', 'reset']);
+  checkChoice(owner, 'moments', resolved.moments, momentsKinds);
   checkChoice(owner, 'state', resolved.state, ['reset', 'keep', 'offload', 'offload-bf16']);
   if (resolved.clipNorm !== null) {
     checkNumber(owner, 'clipNorm', resolved.clipNorm, {exclusiveMin: 0});
@@ -208,6 +240,15 @@ function checkGroups(groups: unknown): void {
     checkSelector(owner, `${name}[${i}].variables`, group.variables);
     checkNumber(owner, `${name}[${i}].factor`, group.factor, {min: 0});
   });
+}
+
+/** Whether a step needs the part `variants`, which is loaded on demand. */
+export function usesVariants({
+  update,
+  basis,
+  refreshSimilarity,
+}: Pick<ResolvedOwLoreOptions, 'update' | 'basis' | 'refreshSimilarity'>): boolean {
+  return update !== 'galore' || basis === 'gaussian' || refreshSimilarity !== null;
 }
 
 /** The options as JSON for a saved model. Throws for options that are functions: they cannot be saved. */

@@ -9,6 +9,8 @@ export const suffixes = {
   first: '/owlore.moment1',
   second: '/owlore.moment2',
   basis: '/owlore.basis',
+  limit: '/owlore.limit',
+  turning: '/owlore.turning',
   gradientSum: '/owlore.gradient',
   projectedSum: '/owlore.projectedGradient',
   clocks: '/owlore.clocks',

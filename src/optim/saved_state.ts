@@ -3,7 +3,13 @@ import {isTermGradient} from '../tfjs/term_gradient';
 import {checkFits} from './saved_state_fits';
 import {ACCUMULATED, HALVINGS, LOSS_SUM, NORM, SKIPPED, suffixes, type Slot} from './saved_names';
 import {isNewTensor, isTermName, termsFromTensors, termTensors} from './saved_terms';
-import {emptyState, type SavedPlace, type SavedStates, type VariableState} from './state';
+import {
+  emptyState,
+  type SavedPlace,
+  type SavedStates,
+  type Turning,
+  type VariableState,
+} from './state';
 
 /** A tensor with the name under which a model file keeps it. */
 export type NamedTensor = Awaited<ReturnType<tf.Optimizer['getWeights']>>[number];
@@ -28,7 +34,8 @@ export interface SavedOptimizer {
 /**
  * What `getWeights` returns after `iter`: accumulated calls and skipped steps, halvings, the norm and the sum of losses where there
  * are any, then the tensors of the states themselves, and for each variable a tensor `[adamSteps, basisSteps, place, newest]`, with
- * a 1 after them if its gradient is in the norm. The int32 tensors are new; the caller disposes of them.
+ * a 1 after them if its gradient is in the norm, and one `[interval, …cosines]` if its refreshes are spread by how its bases turn.
+ * These and the int32 tensors are new; the caller disposes of them.
  */
 export function statesToTensors(optimizer: SavedOptimizer): NamedTensor[] {
   const {calls, skipped, halvings, norm, lossSum, states} = optimizer;
@@ -40,10 +47,13 @@ export function statesToTensors(optimizer: SavedOptimizer): NamedTensor[] {
   if (norm) saved.push({name: NORM, tensor: norm});
   if (lossSum) saved.push({name: LOSS_SUM, tensor: lossSum});
   for (const [name, {state, place, newest, isMeasured}] of states) {
-    const {moments, adamSteps, basisSteps, ...tensorsAlone} = state ?? emptyState();
+    const {moments, adamSteps, basisSteps, turning, ...tensorsAlone} = state ?? emptyState();
     const numbers = [adamSteps, basisSteps, place, newest, ...(isMeasured ? [1] : [])];
     const clocks = tf.tensor1d(numbers, 'int32');
-    const tensors: Partial<Record<Slot, tf.Tensor | null>> = {...moments, ...tensorsAlone, clocks};
+    const tensors: Partial<Record<Slot, tf.Tensor | null>> = {
+      ...{...moments, ...tensorsAlone, clocks},
+      turning: turning && tf.tensor1d([turning.interval, ...turning.cosines]),
+    };
     for (const [slot, suffix] of Object.entries(suffixes)) {
       const tensor = tensors[slot as Slot];
       if (isTermGradient(tensor)) saved.push(...termTensors(name, tensor));
@@ -55,7 +65,7 @@ export function statesToTensors(optimizer: SavedOptimizer): NamedTensor[] {
 
 /** Whether a tensor that `getWeights` returned was made for it; the others are the state itself. */
 export function isMadeToSave({name, tensor}: NamedTensor): boolean {
-  return tensor.dtype === 'int32' || isNewTensor(name);
+  return tensor.dtype === 'int32' || name.endsWith(suffixes.turning) || isNewTensor(name);
 }
 
 /**
@@ -139,9 +149,9 @@ async function statesFromTensors(
   }
   return new Map(
     [...byVariable].map(([variable, {clocks: _, ...tensors}]) => {
-      const {adamSteps, basisSteps, ...place} = clocks.get(variable)!;
+      const {adamSteps, basisSteps, turning, ...place} = clocks.get(variable)!;
       const hasState = Object.keys(tensors).length > 0;
-      const state = hasState ? {...stateOf(tensors, copy), adamSteps, basisSteps} : null;
+      const state = hasState ? {...stateOf(tensors, copy), adamSteps, basisSteps, turning} : null;
       return [variable, {state, ...place}];
     }),
   );
@@ -150,6 +160,7 @@ async function statesFromTensors(
 interface Clocks extends SavedPlace {
   adamSteps: number;
   basisSteps: number;
+  turning: Turning | null;
 }
 
 /** Reads the clocks of a variable, and throws if its tensors have impossible numbers. */
@@ -158,6 +169,8 @@ async function checkValues(variable: string, slots: Slots): Promise<Clocks> {
     ['first', Number.isFinite, 'finite'],
     ['second', (x: number) => x >= 0 && x < Infinity, 'finite and not negative'],
     ['basis', Number.isFinite, 'finite'],
+    ['limit', (x: number) => x >= 0 && x < Infinity, 'finite and not negative'],
+    ['turning', (x: number) => x >= 0 && x < Infinity, 'finite and not negative'],
   ] as const) {
     const values = (await slots[slot]?.data<'float32'>()) ?? [];
     const wrong = values.find((x) => !isRight(x));
@@ -172,12 +185,21 @@ async function checkValues(variable: string, slots: Slots): Promise<Clocks> {
     variable + suffixes.clocks,
     `must be the steps of its moments and its basis; got [${values.join(', ')}]`,
   );
-  return {adamSteps, basisSteps, place, newest, isMeasured: measured === 1};
+  const isMeasured = measured === 1;
+  return {adamSteps, basisSteps, place, newest, isMeasured, turning: await turningOf(slots)};
+}
+
+async function turningOf({turning}: Slots): Promise<Turning | null> {
+  if (!turning) return null;
+  const [interval, ...cosines] = Array.from(await turning.data<'float32'>());
+  check(isCount(interval!) && interval! > 0, suffixes.turning, `must begin with an integer > 0`);
+  return {interval: interval!, cosines};
 }
 
 /** Throws unless the tensors can be the state of one variable, and of the variable of that name if there is one. */
 function checkShapes(variable: string, slots: Slots): void {
-  const {first, second, basis, gradientSum, projectedSum} = slots;
+  const {first, second, basis, limit, gradientSum, projectedSum} = slots;
+  check(!limit || limit.rank === 0, variable + suffixes.limit, 'must be a number');
   for (const [one, other] of [
     ['first', 'second'],
     ['second', 'first'],
@@ -208,13 +230,14 @@ function check(isRight: boolean, name: string, what: string): asserts isRight {
 }
 
 function stateOf(
-  {first, second, basis, gradientSum, projectedSum}: Slots,
+  {first, second, basis, limit, gradientSum, projectedSum}: Slots,
   take: <T extends tf.Tensor>(tensor: T) => T,
 ): VariableState {
   return {
     ...emptyState(),
     moments: first && second ? {first: take(first), second: take(second)} : null,
     basis: basis ? take(basis as tf.Tensor2D) : null,
+    limit: limit ? take(limit) : null,
     gradientSum: gradientSum ? take(gradientSum) : null,
     projectedSum: projectedSum ? take(projectedSum) : null,
   };

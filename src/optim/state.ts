@@ -15,10 +15,22 @@ export interface VariableState {
   basis: tf.Tensor2D | null;
   /** Steps done with this basis. */
   basisSteps: number;
+  /** Norm of the last step's scaled gradient, by which that of the next one is limited; null with `update: 'galore'`. */
+  limit: tf.Tensor | null;
+  /** How the bases have turned so far; null without `refreshSimilarity`, and before the second basis. */
+  turning: Turning | null;
   /** Sum of the gradients of the step that is being accumulated, which may be in terms (`TermGradient`); null between steps. */
   gradientSum: tf.Tensor | null;
   /** ΣPᵀG, the same sum in the subspace of the basis, which replaces `gradientSum` where it is enough. */
   projectedSum: tf.Tensor | null;
+}
+
+/** How the bases of a matrix have turned, see the option `refreshSimilarity`. */
+export interface Turning {
+  /** Steps between two refreshes. */
+  interval: number;
+  /** |cos| between the first directions of two bases in a row, at the last refreshes; float32. */
+  cosines: readonly number[];
 }
 
 /** A state before its variable's first step. */
@@ -28,6 +40,8 @@ export function emptyState(): VariableState {
     adamSteps: 0,
     basis: null,
     basisSteps: 0,
+    limit: null,
+    turning: null,
     gradientSum: null,
     projectedSum: null,
   };
@@ -274,9 +288,9 @@ function forgetSteps(state: VariableState): void {
 
 /** All tensors of a state. */
 function stateTensors(state: VariableState): tf.Tensor[] {
-  const {moments, basis, gradientSum, projectedSum} = state;
+  const {moments, basis, limit, gradientSum, projectedSum} = state;
   const sums = isTermGradient(gradientSum) ? gradientSum.tensors : [gradientSum];
-  const tensors = [moments?.first, moments?.second, basis, ...sums, projectedSum];
+  const tensors = [moments?.first, moments?.second, basis, limit, ...sums, projectedSum];
   return tensors.flatMap((tensor) => tensor ?? []);
 }
 

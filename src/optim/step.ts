@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {readsSynchronously} from '../kernels/capabilities';
+import {variants} from '../on_demand';
 import {selects} from '../model/variable_selector';
 import {isTermGradient, tidyWith} from '../tfjs/term_gradient';
 import type {ResolvedOwLoreOptions} from './owlore_options';
@@ -64,7 +65,10 @@ export class Step {
     const state = this.states.of(name);
     const projection = this.projections.of(variable);
     const given: Update = {
-      ...{variable, projection, state, gradient, newBasis: null, basisAge: 0},
+      ...{variable, projection, state, gradient, newBasis: null, basisAge: 0, turning: null},
+      // Without it, a sum that was begun projected, under other options, moves the matrix in the subspace alone.
+      whole: projection && !isProjected && options.update !== 'galore' ? gradient : null,
+      step: this.settings.step,
       weightDecay: weightDecayOf(variable, options),
       rateFactor: rateFactorOf(variable, options),
     };
@@ -77,6 +81,8 @@ export class Step {
       else if (!isWhole) this.measure(name, () => squaredNorm(update.gradient));
       if (update.newBasis) {
         if (!state.basis) update.basisAge = this.nextAge();
+        else if (options.refreshSimilarity !== null)
+          update.turning = variants.loaded!.turned(state, update.newBasis, options);
         // This library's bases are finite if the gradient is; a user's basis was already checked where it could be read.
         if (typeof options.basis === 'function' && !readsSynchronously()) {
           const {newBasis} = update;
@@ -84,7 +90,8 @@ export class Step {
         }
         tf.keep(update.newBasis);
       }
-      if (update.gradient !== gradient) gradient.dispose();
+      if (update.whole) tf.keep(update.whole);
+      if (update.gradient !== gradient && update.whole !== gradient) gradient.dispose();
       tf.keep(update.gradient);
       this.waiting.push(update);
     });
@@ -128,8 +135,9 @@ export class Step {
 
   /** Frees the waiting gradients, and new bases that have not become the state's. */
   dispose(): void {
-    for (const {state, gradient, newBasis} of this.waiting.splice(0)) {
+    for (const {state, gradient, whole, newBasis} of this.waiting.splice(0)) {
       gradient.dispose();
+      whole?.dispose();
       if (state.basis !== newBasis) newBasis?.dispose();
     }
     for (const numbers of [this.gradientNorms, this.otherNumbers]) {

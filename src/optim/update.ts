@@ -18,13 +18,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {checkRoom, smallestNormal} from '../kernels/capabilities';
 import type {Side} from '../kernels/kernel_names';
+import {variants} from '../on_demand';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {adamStep, movingAverage, rotateMoments, updateNumbers, zeroMoments} from './adam';
 import {computeBasis} from './basis';
 import {fusedAdam} from './fused_adam';
 import {largestMagnitude} from './orthonormalize';
 import {project, projectBack, rotationBetween, withUnitColumns, type Projection} from './projector';
-import {renew, ifFinite, type VariableState} from './state';
+import {renew, ifFinite, type Turning, type VariableState} from './state';
 
 /** One variable in one step. */
 export interface Update {
@@ -35,8 +36,14 @@ export interface Update {
   state: VariableState;
   /** G, then R. */
   gradient: tf.Tensor;
+  /** G, where it moves the matrix too (`update` is not `'galore'`); otherwise null. */
+  whole: tf.Tensor | null;
+  /** How many steps the optimizer has made. */
+  step: number;
   /** The basis of R if this step brings a new one; null if it is that of the state. */
   newBasis: tf.Tensor2D | null;
+  /** How the bases have turned, with the new one; null if nobody asks. */
+  turning: Turning | null;
   /** Steps that the new basis counts as having been in use already. */
   basisAge: number;
   /** λ of this variable. */
@@ -50,6 +57,8 @@ export interface StepSettings {
   options: ResolvedOwLoreOptions;
   /** η. */
   learningRate: number;
+  /** How many steps the optimizer has made. */
+  step: number;
   /** Scalar that every gradient is multiplied by; null: 1. */
   clip: tf.Tensor | null;
   /** Boolean scalar; false if a gradient is not finite, so that nothing may change. null: true. */
@@ -69,16 +78,18 @@ export function projectGradient(update: Update, options: ResolvedOwLoreOptions):
     return {...update, gradient: project(gradient, state.basis!, projection)};
   }
   const previous = previousBasis(state, options);
-  const basis = computeBasis(variable.name, gradient, projection, previous, options.basis);
+  const basis = computeBasis(
+    ...([variable.name, gradient, projection, previous, options.basis, update.step] as const),
+  );
   return inNewBasis(update, basis, project(gradient, basis, projection), options);
 }
 
 /** The basis that a new one replaces, with columns of length 1. */
 export function previousBasis(
   {basis}: VariableState,
-  {scale}: ResolvedOwLoreOptions,
+  options: ResolvedOwLoreOptions,
 ): tf.Tensor2D | null {
-  return basis && scale === 'auto' ? withUnitColumns(basis) : basis;
+  return basis && scalesDirections(options) ? withUnitColumns(basis) : basis;
 }
 
 /** The update with a new basis of orthonormal columns, and R in it. */
@@ -86,13 +97,18 @@ export function inNewBasis(
   update: Update,
   basis: tf.Tensor2D,
   r: tf.Tensor2D,
-  {scale}: ResolvedOwLoreOptions,
+  options: ResolvedOwLoreOptions,
 ): Update {
-  if (scale !== 'auto') return {...update, gradient: r, newBasis: basis};
+  if (!scalesDirections(options)) return {...update, gradient: r, newBasis: basis};
   const {side} = update.projection!;
   const scales = directionScales(r, side);
   const ofR = side === 'left' ? tf.reshape(scales, [-1, 1]) : scales;
   return {...update, gradient: tf.mul(r, ofR), newBasis: tf.mul(basis, scales)};
+}
+
+/** Whether the columns of a basis have other lengths than 1. */
+function scalesDirections({scale, update}: ResolvedOwLoreOptions): boolean {
+  return scale === 'auto' && update === 'galore';
 }
 
 /**
@@ -113,10 +129,10 @@ function directionScales(r: tf.Tensor2D, side: Side): tf.Tensor1D {
 
 /** Whether the next step of a projected variable gives it a new basis. */
 export function isRefreshDue(
-  {basis, basisSteps}: VariableState,
+  {basis, basisSteps, turning}: VariableState,
   {refreshInterval}: ResolvedOwLoreOptions,
 ): boolean {
-  return !basis || basisSteps >= refreshInterval;
+  return !basis || basisSteps >= (turning?.interval ?? refreshInterval);
 }
 
 /**
@@ -136,8 +152,12 @@ export function applyUpdates(updates: readonly Update[], step: StepSettings): vo
     prepared.forEach(takeBack);
     throw error;
   }
-  if (fusedAdam(updates, step)) return;
-  for (const update of updates) tf.tidy(() => applyUpdate(update, step));
+  // One that is moved by its whole gradient has no kernel.
+  const [fusible, others] = [false, true].map((isWhole) =>
+    updates.filter(({whole}) => !!whole === isWhole),
+  );
+  if (!fusedAdam(fusible!, step)) others!.unshift(...fusible!);
+  for (const update of others!) tf.tidy(() => applyUpdate(update, step));
 }
 
 /**
@@ -145,7 +165,7 @@ export function applyUpdates(updates: readonly Update[], step: StepSettings): vo
  * needs: beside variable and state there are at most two buffers of the variable's size at once, three if it is not projected.
  */
 function applyUpdate(update: Update, step: StepSettings): void {
-  const {variable, projection, state, gradient} = update;
+  const {variable, projection, state, gradient, whole} = update;
   const {clip, allFinite, options} = step;
   const moments = state.moments!;
   const numbers = updateNumbers(update, step);
@@ -157,7 +177,7 @@ function applyUpdate(update: Update, step: StepSettings): void {
 
   // V ← β₂V + (1 − β₂)R∘R
   const square = tf.square(r);
-  r.dispose();
+  if (!whole) r.dispose();
   moments.second = renew(moments.second, allFinite, (v) => movingAverage(v, square, options.beta2));
   square.dispose();
 
@@ -171,23 +191,31 @@ function applyUpdate(update: Update, step: StepSettings): void {
 
   // W ← W − η·α·P·N
   const next = tf.tidy(() => {
+    if (whole) {
+      const n = adamStep(moments, {...numbers, rate: 1});
+      const change = variants.loaded!.changeByGradient(update, step, n, r);
+      return tf.sub(variable, tf.mul(tf.reshape(change, variable.shape), numbers.rate));
+    }
     const n = adamStep(moments, numbers);
     if (!projection) return tf.sub(variable, n);
     const change = projectBack(n as tf.Tensor2D, state.basis!, projection.side);
     return tf.sub(variable, tf.reshape(change, variable.shape));
   });
   variable.assign(ifFinite(allFinite, next, variable));
+  gradient.dispose();
+  whole?.dispose();
 }
 
 /** Gives the state its new P, if there is one, and at the first step M and V; counts the step. */
 function prepareState(update: Update, step: StepSettings): void {
-  const {variable, projection, state, gradient, newBasis, basisAge} = update;
+  const {variable, projection, state, gradient, newBasis, basisAge, turning} = update;
   if (newBasis) {
     tf.tidy(() => {
       transferMoments(update, newBasis, step);
       state.basis = renew(state.basis ?? tf.zerosLike(newBasis), step.allFinite, () => newBasis);
     });
     state.basisSteps = basisAge;
+    state.turning = turning ?? state.turning;
     step.onRefresh(variable.name);
   }
   if (!state.moments) {

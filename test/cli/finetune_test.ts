@@ -329,6 +329,22 @@ describe('tfjs-owlore finetune', function () {
     }
   });
 
+  it('moves low-rank matrices by other updates', async () => {
+    const one = ['--method', 'galore', '--rank', '4', '--steps', '2', '--refresh-interval', '1'];
+    const losses = new Set<string>();
+    for (const more of [
+      ['--update', 'fira', '--moments', 'rotate'],
+      ['--update', 'apollo'],
+    ]) {
+      const {output} = await runs.runJson(...one, '--learning-rate', '0.01', ...more);
+      const config = readJson<object>(output, 'config.json');
+      expect(config).to.include({update: more[1], moments: more[3] ?? 'keep'});
+      const log = readFileSync(join(output, 'log.jsonl'), 'utf8');
+      losses.add([...log.matchAll(/"loss":([\d.]+)/g)].at(-1)![1]!);
+    }
+    expect(losses).to.have.property('size', 2);
+  });
+
   it('reports how often badam trains a block: in one of ⌈N/γ⌉ periods', async () => {
     const {output} = await runs.runJson('--method', 'badam', '--gamma', '2', '--steps', '2');
     const report = readFileSync(join(output, 'report.html'), 'utf8');
@@ -488,6 +504,8 @@ describe('tfjs-owlore finetune', function () {
     ],
     ['--embedding-rate 0', /--embedding-rate must be a number > 0; got 0/],
     ['--method lora --norm-rate 2', /--norm-rate has no meaning with --method lora/],
+    ['--method lisa --update fira', /--update has no meaning with --method lisa/],
+    ['--method lisa --refresh-similarity 1', /--refresh-similarity has no meaning with --method/],
     ['--embedding none', /--embedding must be one of 'full', 'low-rank', 'frozen'; got 'none'/],
     ['--method badam --gamma 1.5', /--gamma must be an integer with --method badam; got 1.5/],
     ['--steps 3 --warmup 3', /--warmup must be below 3, the steps of the run; got 3/],

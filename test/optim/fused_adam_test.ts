@@ -42,6 +42,7 @@ function updateOf(shape: number[], seed: number, side?: Side, isRefreshed = fals
     basisAge: 0,
     weightDecay: 0.1,
     rateFactor: 1,
+    ...{whole: null, step: 0, turning: null},
   };
 }
 
@@ -121,7 +122,7 @@ describeBackends('fusedAdam', (backend) => {
         const apply = (updates: readonly Update[]): void =>
           tf.tidy(() => {
             const step: StepSettings = {
-              ...{options, learningRate: 0.01, onRefresh: () => undefined},
+              ...{options, learningRate: 0.01, step: 0, onRefresh: () => undefined},
               clip: clip === null ? null : tf.scalar(clip),
               allFinite: allFinite === null ? null : tf.scalar(allFinite, 'bool'),
             };
@@ -158,6 +159,7 @@ describeBackends('fusedAdam', (backend) => {
         learningRate: 0.01,
         clip,
         allFinite,
+        step: 0,
         onRefresh: () => undefined,
       });
     });
@@ -170,7 +172,9 @@ describeBackends('fusedAdam', (backend) => {
       tf.tidy(() => {
         const updates = shapes.map((shape, i) => updateOf(shape, i, side));
         const step = {options, learningRate: 0.1, clip: null, allFinite: null};
-        const calls = callsIn(() => applyUpdates(updates, {...step, onRefresh: () => undefined}));
+        const calls = callsIn(() =>
+          applyUpdates(updates, {...step, step: 0, onRefresh: () => undefined}),
+        );
         disposeOf(updates);
         return calls;
       });

@@ -67,7 +67,14 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
           const moments = zeroMoments(projectedShape(projection));
           const state = {...emptyState(), basis, moments};
           const [clip, allFinite] = [tf.scalar(0.5), tf.scalar(true, 'bool')];
-          const step = {options, learningRate: 1e-3, clip, allFinite, onRefresh: () => undefined};
+          const step = {
+            options,
+            learningRate: 1e-3,
+            clip,
+            allFinite,
+            step: 0,
+            onRefresh: () => undefined,
+          };
           const given = {
             variable: weight,
             projection,
@@ -77,6 +84,7 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
             basisAge: 0,
             weightDecay: 0.1,
             rateFactor: 1,
+            ...{whole: null, step: 0, turning: null},
           };
           const dispatches = countDispatches(() => {
             applyUpdates([projectGradient(given, options)], step);

@@ -1,0 +1,47 @@
+/** What some options need: parts that a page loads on demand, and a backend that can be read within a step. */
+import * as tf from '@tensorflow/tfjs-core';
+import {canReadSynchronously, readsSynchronously} from '../kernels/capabilities';
+import {hostSvd, variants, type OnDemand} from '../on_demand';
+import {isOffloading} from './host_state';
+import {usesVariants, type ResolvedOwLoreOptions} from './owlore_options';
+
+/** The option in a message, the part, whether the current backend is read from as it has to be, and what to do if it cannot be. */
+type Need = [option: string, part: OnDemand<unknown> | null, isReadable: boolean, wayOut: string];
+
+function needsOf(options: ResolvedOwLoreOptions): Need[] {
+  const {basis, update, state, refreshSimilarity} = options;
+  const reads = canReadSynchronously();
+  const needs: Array<Need | false> = [
+    basis === 'svd' && ["basis 'svd'", hostSvd, reads, "basis: 'randomized'"],
+    usesVariants(options) && [`update '${update}'`, variants, true, ''],
+    refreshSimilarity !== null && ['refreshSimilarity', variants, reads, 'null'],
+    isOffloading(state) && [
+      ...([`state '${state}'`, null] as const),
+      ...([readsSynchronously(), "state: 'keep' or 'reset'"] as const),
+    ],
+  ];
+  return needs.filter((need) => need !== false);
+}
+
+/** The parts that a step with these options needs. */
+export function neededParts(options: ResolvedOwLoreOptions): Array<OnDemand<unknown>> {
+  return needsOf(options).flatMap(([, part]) => part ?? []);
+}
+
+/** Throws where a step would fail: where the backend cannot be read within it, or a part has not been loaded yet. */
+export function checkNeeds(options: ResolvedOwLoreOptions): void {
+  for (const [option, part, isReadable, wayOut] of needsOf(options)) {
+    if (!isReadable) {
+      throw new Error(
+        `OwLoreOptimizer: ${option} reads tensors back from the device, which the '${tf.getBackend()}' backend cannot do ` +
+          `within a step; use ${wayOut}`,
+      );
+    }
+    if (part && !part.loaded) {
+      throw new Error(
+        `OwLoreOptimizer: ${option} computes by a part of this library that a page loads when it is needed, and that is not ` +
+          'there yet; `await optimizer.ready()` before the first step',
+      );
+    }
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Updates of a projected matrix other than GaLore's, made of plain ops, and when its basis is refreshed. Loaded on demand, for the
+ * options `update`, `refreshSimilarity` and `basis: 'gaussian'`. With G, R = PᵀG (left; the right side is the same transposed),
+ * M and V as in `update.ts`, and N = M/(√V + ε), of which column j belongs to column j of G:
+ *
+ *   φ_j = ‖N_j‖/‖R_j‖              how Adam scales column j; in APOLLO-Mini φ = ‖N‖/‖R‖ for all of them
+ *   S = (G − P·R)·φ                Fira: what of the gradient is outside the subspace, scaled as Adam scales the part inside
+ *   S = G·φ                        APOLLO: the gradient itself
+ *   S ← S·min(1, 1.01·s/‖S‖)       s: the norm of S in the step before, as limited
+ *   W ← W − η·α·(P·N + S)          Fira, here with P of orthonormal columns
+ *   W ← W − η·α·S                  APOLLO
+ *
+ * η has Adam's bias corrections, and N, φ and S have not, as in the published code of both.
+ *
+ * Fira: Chen et al. 2024, arXiv 2410.01623. APOLLO: Zhu et al. 2024, arXiv 2412.05270. In Fira's published code α multiplies P·N and
+ * P·R, but not S; here it is the length of the whole step. They are the same at α = 1.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+import type {Side} from '../kernels/kernel_names';
+import type {ResolvedOwLoreOptions} from './owlore_options';
+import {asMatrix, projectBack} from './projector';
+import {ifFinite, replace, type Turning, type VariableState} from './state';
+import type {StepSettings, Update} from './update';
+
+/** By how much the norm of S may grow from one step to the next; the number of both papers. */
+const GROWTH = 1.01;
+
+/** Keeps divisions by a norm finite, as in the published code. */
+const TINY = 1e-8;
+
+/**
+ * By what a projected matrix with a `whole` gradient is moved, but for η·α: P·N + S or S. It remembers the norm of S in the state.
+ *
+ * @param n N, as of R without the bias corrections.
+ * @param r R.
+ * @returns The change [rows, columns]. It is called inside a `tidy`.
+ */
+export function changeByGradient(
+  {projection, state, whole}: Update,
+  {options: {update}, clip, allFinite}: StepSettings,
+  n: tf.Tensor,
+  r: tf.Tensor,
+): tf.Tensor {
+  const {side} = projection!;
+  const g = asMatrix(clip ? tf.mul(whole!, clip) : whole!, projection!);
+  const inSpace = (x: tf.Tensor): tf.Tensor => projectBack(x as tf.Tensor2D, state.basis!, side);
+  const isFira = update === 'fira';
+  const factors = scalingFactors(n, r, update === 'apollo-mini' ? null : side);
+  const rest = isFira ? tf.sub(g, inSpace(r)) : g;
+  const s = limited(tf.mul(rest, factors), state, allFinite);
+  return isFira ? tf.add(inSpace(n), s) : s;
+}
+
+/** φ: ‖N_j‖/‖R_j‖ for each index j of the dimension that the basis does not span; with no side, one for the whole matrix. */
+function scalingFactors(n: tf.Tensor, r: tf.Tensor, side: Side | null): tf.Tensor {
+  const axis = side === null ? undefined : side === 'left' ? 0 : 1;
+  const norm = (x: tf.Tensor): tf.Tensor => tf.sqrt(tf.sum(tf.square(x), axis, axis !== undefined));
+  return tf.div(norm(n), tf.add(norm(r), TINY));
+}
+
+/**
+ * S with its norm limited by that of the step before, and remembers its norm. After a norm of 0 there is no limit: the published
+ * code would let S stay at nearly 0 for good.
+ */
+function limited(s: tf.Tensor, state: VariableState, allFinite: tf.Tensor | null): tf.Tensor {
+  const norm = tf.sqrt(tf.sum(tf.square(s)));
+  const {limit} = state;
+  if (!limit) {
+    state.limit = tf.keep(ifFinite(allFinite, norm, tf.zerosLike(norm)));
+    return s;
+  }
+  const growth = tf.maximum(tf.div(norm, tf.add(limit, TINY)), GROWTH);
+  const divisor = tf.where(tf.greater(limit, 0), tf.div(growth, GROWTH), tf.onesLike(norm));
+  state.limit = replace(limit, ifFinite(allFinite, tf.div(norm, divisor), tf.clone(limit)));
+  return tf.div(s, divisor);
+}
+
+/** Any fixed number: a run repeats itself. */
+const SEED = 241205270;
+
+/**
+ * A random basis [m, r] of independent normal numbers with the variance 1/r, so that PᵀG has columns of about the length of
+ * those of G (APOLLO). All matrices of one shape get the same one in a step.
+ */
+export function gaussianBasis([m, rank]: [number, number], step: number): tf.Tensor2D {
+  return tf.randomNormal<tf.Rank.R2>([m, rank], 0, 1 / Math.sqrt(rank), 'float32', SEED + step);
+}
+
+/** The refreshes over which Q-GaLore takes a mean, and by what it multiplies the interval. */
+const REFRESHES = 5;
+const LONGER = 2;
+
+/**
+ * How the bases of a matrix have turned, with a new one (Q-GaLore: Zhang et al. 2024, arXiv 2407.08296, and its published code). Its
+ * first column is compared with that of the old one, whatever their signs, which singular vectors do not have.
+ */
+export function turned(
+  {basis, turning}: VariableState,
+  newBasis: tf.Tensor2D,
+  {refreshInterval, refreshSimilarity}: ResolvedOwLoreOptions,
+): Turning {
+  const [cosine] = tf.tidy(() => {
+    const first = (matrix: tf.Tensor2D): tf.Tensor2D => {
+      const column = tf.slice(matrix, [0, 0], [matrix.shape[0], 1]);
+      return tf.div(column, tf.add(tf.norm(column), TINY));
+    };
+    return tf.abs(tf.sum(tf.mul(first(basis!), first(newBasis)))).dataSync<'float32'>();
+  });
+  const cosines = [...(turning?.cosines ?? []), cosine!].slice(-REFRESHES);
+  const interval = turning?.interval ?? refreshInterval;
+  const mean = cosines.reduce((sum, each) => sum + each, 0) / REFRESHES;
+  const isLonger = cosines.length === REFRESHES && mean >= refreshSimilarity!;
+  return {interval: isLonger ? LONGER * interval : interval, cosines};
+}
