@@ -41,12 +41,13 @@ const sources = {
     ...['options', 'random', 'tfjs', 'packed', 'model', 'scores', 'sampling'],
     ...['sampling_plan', 'layer_sampling_options'],
   ],
+  adaptive: ['options', 'random', 'kernels', 'scores', 'sampling', 'layer_sampling_options'],
   lora: ['options', 'random', 'tfjs', 'packed', 'model', 'files', 'kernels', 'tape'],
   checkpoint: ['options', 'tfjs', 'packed', 'model', 'files', 'kernels', 'optim', 'layer_sampling'],
   main: [
     ...['options', 'random', 'tfjs', 'on_demand', 'model', 'memory', 'files', 'kernels', 'tape'],
     ...['scores', 'sampling', 'optim', 'preload', 'sampling_plan', 'layer_sampling_options'],
-    ...['layer_sampling', 'lora', 'checkpoint'],
+    ...['layer_sampling', 'adaptive', 'lora', 'checkpoint'],
   ],
   llama: [
     ...['options', 'random', 'tfjs', 'packed', 'model', 'files', 'hub', 'kernels', 'tape', 'optim'],
@@ -59,7 +60,7 @@ const sources = {
   cli: [
     ...['options', 'random', 'tfjs', 'model', 'memory', 'files', 'kernels', 'tape', 'scores'],
     ...['sampling', 'optim', 'preload', 'layer_sampling_options', 'lora', 'checkpoint', 'main'],
-    ...['llama', 'estimate', 'report'],
+    ...['adaptive', 'llama', 'estimate', 'report'],
   ],
 };
 

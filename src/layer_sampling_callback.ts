@@ -160,7 +160,7 @@ export class LayerSamplingCallback extends tfl.Callback {
    * replayed, or if no block can train.
    */
   get probabilities(): SamplingProbabilities | null {
-    return this.sampling;
+    return this.options.adaptive?.probabilities ?? this.sampling;
   }
 
   /** All blocks of the model, and which were on in every period so far. Plain JSON; the option `schedule` replays it. */
@@ -181,12 +181,14 @@ export class LayerSamplingCallback extends tfl.Callback {
   /** Where the callback stands between two batches, as plain JSON. */
   getState(): LayerSamplingState {
     const {blockNames, sampling, periods, counter} = this;
+    const {adaptive} = this.options;
     return structuredClone(
       this.restored ?? {
         blocks: [...blockNames],
         probabilities: sampling,
         periods,
         ...counter.state,
+        ...(adaptive && {adaptive: adaptive.getState()}),
       },
     );
   }
@@ -202,6 +204,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     checkSamplingState(callbackName, state);
     this.restore();
     const {blocks, probabilities, periods, steps} = structuredClone(state);
+    this.options.adaptive?.setState(state.adaptive);
     this.restored = structuredClone(state);
     this.blockNames = blocks;
     this.sampling = probabilities;
@@ -284,6 +287,10 @@ export class LayerSamplingCallback extends tfl.Callback {
 
   override async onBatchBegin(_batch?: number, logs?: tfl.Logs): Promise<void> {
     checkReceiver(this);
+    await this.options.adaptive?.prepare?.(
+      this.model,
+      Math.floor(this.steps / this.options.interval),
+    );
     this.step();
     this.rate = learningRateOf(this.sampled!.optimizer);
     this.log(logs);

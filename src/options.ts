@@ -1,7 +1,5 @@
 /** Checks shared by every options object: a message names the owner, the option, the value and what is allowed. */
 
-import {closest, distance} from 'fastest-levenshtein';
-
 /** Allowed range of a number; bounds are inclusive unless named `exclusive…`. */
 export interface NumberRange {
   min?: number;
@@ -111,11 +109,25 @@ function suggestion(name: string, known: readonly string[]): string {
   if (meant.length === 0 && isAlias)
     meant = known.filter((each) => aliases[wanted]!.includes(each));
   if (meant.length === 0 && known.length > 0) {
-    const nearest = closest(name, known);
-    if (distance(name, nearest) <= name.length / 2) meant = [nearest];
+    const distances = known.map((each) => editDistance(name, each));
+    const least = Math.min(...distances);
+    if (least <= name.length / 2) meant = [known[distances.indexOf(least)]!];
   }
   if (meant.length === 0) return '';
   return `did you mean ${meant.map((each) => `'${each}'`).join(' and ')}? `;
+}
+
+/** Levenshtein's distance of two names. A package for it would be 1 % of what a page loads. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({length: b.length + 1}, (_, j) => j);
+  for (const [i, letter] of Array.from(a).entries()) {
+    const next = [i + 1];
+    for (const [j, other] of Array.from(b).entries()) {
+      next.push(Math.min(next[j]! + 1, row[j + 1]! + 1, row[j]! + Number(letter !== other)));
+    }
+    row = next;
+  }
+  return row.at(-1)!;
 }
 
 /** The options that are not undefined, which stands for the default. */

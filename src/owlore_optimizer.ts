@@ -2,9 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import {Accumulation} from './optim/accumulation';
 import {FiniteCheck} from './optim/finite_check';
 import {termAxis} from './optim/gradient_terms';
-import {isOffloading} from './optim/host_state';
 import {lostDevice} from './optim/lost_device';
-import {checkNeeds, neededParts} from './optim/needs';
+import {checkNeeds, isOffloading, neededParts} from './optim/needs';
 import {NormLimit} from './optim/norm_limit';
 import {Projections} from './optim/projector';
 import type {NamedTensor} from './optim/saved_state';
@@ -405,7 +404,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
       this.plans.onRefresh({variable, step: this.iterations + 1});
     const settings = {
       ...{options, learningRate, step: this.iterations},
-      ...{clip: null, allFinite: null, onRefresh},
+      ...{clip: null, allFinite: null, onRefresh, onGradients: this.plans.onGradients},
     };
     const step = new Step(settings, states, projections, finiteCheck, this.normLimit);
     try {

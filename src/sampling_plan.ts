@@ -18,7 +18,12 @@ export interface SamplingPlan {
   readonly blockVariables: ReadonlySet<string>;
   /** Called after a basis was refreshed. */
   onRefresh(event: RefreshEvent): void;
+  /** Called in each step, before it is made, with the names of its variables and ‖G‖² of each. */
+  onGradients?: OnGradients | undefined;
 }
+
+/** Takes the squared norms of a step's gradients, [number of names], which stay the caller's. */
+export type OnGradients = (names: readonly string[], squaredNorms: tf.Tensor1D) => void;
 
 /** The plans that an optimizer has taken: one for each model that is sampled. */
 export class SamplingPlans {
@@ -33,6 +38,13 @@ export class SamplingPlans {
   get blockVariables(): ReadonlySet<string> | null {
     if (this.plans.length === 0) return null;
     return new Set(this.plans.flatMap(({blockVariables}) => [...blockVariables]));
+  }
+
+  /** Tells all callbacks that ask for the norms of gradients; undefined if none does. */
+  get onGradients(): OnGradients | undefined {
+    const asking = this.plans.flatMap(({onGradients}) => onGradients ?? []);
+    if (asking.length === 0) return undefined;
+    return (names, squaredNorms) => asking.forEach((tell) => tell(names, squaredNorms));
   }
 
   /** Tells the callback that samples the refreshed variable; all callbacks if the variable is in no block. */

@@ -1,4 +1,5 @@
 /** The options of `tfjs-owlore finetune`, and which of them go together. */
+import {bandit, gradientNorms, scoresOrVisits, type AdaptiveSampling} from '../adaptive/index';
 import {floatTypes, type FloatType} from '../files/float_type';
 import {layerSamplingDefaults} from '../layer_sampling_options';
 import {loraDefaults} from '../lora/lora_options';
@@ -60,6 +61,18 @@ type NonFinite = ResolvedOwLoreOptions['nonFinite'];
 type Update = ResolvedOwLoreOptions['update'];
 type Moments = ResolvedOwLoreOptions['moments'];
 
+/** What `--adaptive` may name. */
+export const adaptives = {
+  gradients: () => gradientNorms(),
+  visits: () => scoresOrVisits(),
+  bandit: () => bandit(),
+} satisfies Record<string, () => AdaptiveSampling>;
+type Adaptive = 'none' | keyof typeof adaptives;
+const adaptiveNames: readonly Adaptive[] = [
+  'none',
+  ...(Object.keys(adaptives) as Array<keyof typeof adaptives>),
+];
+
 const count = {integer: true, min: 1};
 const positive = {exclusiveMin: 0};
 
@@ -110,6 +123,11 @@ export const finetuneOptions = {
     interval: number('steps between draws of blocks', {
       ...{...count, default: layerSamplingDefaults.interval},
     }),
+    adaptive: choice<Adaptive, 'none'>(
+      'what changes how often a block is drawn: norms of gradients, visits so far, or a bandit',
+      adaptiveNames,
+      'none',
+    ),
     rank: number(
       `rank of the updates of matrices whose dimensions are both above it; of lora the rank of A and B (default there: ${loraDefaults.rank})`,
       {...count, default: owloreDefaults.rank},
@@ -246,6 +264,7 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
     ...(lora && {normRate: byMethod}),
     ...(sampling === null && {gamma: byMethod, interval: byMethod}),
     ...(sampling === null && !lora && {frozen: byMethod}),
+    ...(!drawsByChance(sampling) && {adaptive: byMethod}),
     ...(!needsScores(sampling) && {scores: byMethod, tau: byMethod}),
     ...(steps !== undefined && {epochs: '--steps'}),
     ...(validation !== undefined && {validationSplit: '--validation'}),
@@ -257,6 +276,13 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
 const ofTorch: readonly string[] = ['python', 'processes', 'parallel'];
 /** The options that a run may go on with other values of. */
 const ofResume: readonly string[] = ['resume', 'engine', ...ofTorch];
+
+/** Whether a method draws blocks with probabilities that may change. */
+function drawsByChance(sampling: MethodParts['sampling']): boolean {
+  return (
+    sampling !== null && samplers[sampling.sampler ?? layerSamplingDefaults.sampler].usesScores
+  );
+}
 
 /** @throws UsageError for options that were given but have no effect. */
 export function checkTogether(settings: FinetuneSettings, given: Given): void {

@@ -9,7 +9,7 @@ import type {BlockSampling} from './block_sampling';
 import type {Context} from './command';
 import {rateGroups, trainEmbedding} from './embedding_mode';
 import type {Engine} from './engine';
-import {schedules, type FinetuneSettings} from './finetune_options';
+import {adaptives, schedules, type FinetuneSettings} from './finetune_options';
 import type {Trained} from './finetune_outcome';
 import {StoppedError} from './interruption';
 import type {Loaded} from './model_options';
@@ -63,6 +63,7 @@ export async function train(
     checkpoint: settings.checkpoint,
     ...{nonFinite, accumulate},
     ...sampling?.options,
+    ...(settings.adaptive !== 'none' && {adaptive: adaptives[settings.adaptive]()}),
     ...(isLora && loraOptionsOf(settings)),
     ...trainEmbedding(settings.embedding, model, settings.method),
     ...(!isLora && rateGroups(settings, model)),

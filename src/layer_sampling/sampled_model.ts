@@ -29,6 +29,7 @@ export class SampledModel {
   readonly blocksOf: BlocksOfPeriod;
   private readonly model: tfl.LayersModel;
   private readonly trainable: TrainableBlocks;
+  private readonly onGradients: SamplingPlan['onGradients'];
   /** Of the draws. */
   private readonly seed: number;
   /** The variables of all weights of the model. */
@@ -55,9 +56,21 @@ export class SampledModel {
     this.blocks = {all: blocks.map(({name}) => name), candidates: this.trainable.names};
     this.sampling = probabilitiesOf(this.blocks, options);
     if (this.sampling && !this.trainable.hasAlwaysOn) checkNeverEmpty(this.sampling, options);
-    this.blocksOf = options.schedule
-      ? replayedPeriods(callbackName, options.schedule, this.blocks)
-      : drawnPeriods(this.sampling, options, firstPeriod);
+    const {sampling} = this;
+    const adaptive = sampling && options.adaptive;
+    if (adaptive) {
+      const {sampler, seed} = options;
+      const variables = new Map(
+        blocks.map(({name, weights}) => [name, weights.map((weight) => weight.name)]),
+      );
+      adaptive.begin({sampling, variables, sampler, seed, period: firstPeriod});
+    }
+    this.onGradients = adaptive?.onGradients?.bind(adaptive);
+    this.blocksOf = adaptive
+      ? (period) => adaptive.draw(period)
+      : options.schedule
+        ? replayedPeriods(callbackName, options.schedule, this.blocks)
+        : drawnPeriods(this.sampling, options, firstPeriod);
     this.variables = model.weights.map(variableOf);
   }
 
@@ -75,7 +88,8 @@ export class SampledModel {
   tellOptimizer(onRefresh: SamplingPlan['onRefresh']): void {
     const {blockVariables} = this.trainable;
     if (takesSamplingPlan(this.optimizer)) {
-      this.optimizer.setSamplingPlan({blockVariables, onRefresh});
+      const {onGradients} = this;
+      this.optimizer.setSamplingPlan({blockVariables, onRefresh, onGradients});
     }
   }
 

@@ -15,6 +15,8 @@ export interface LayerSamplingState extends CountedSteps {
   probabilities: SamplingProbabilities | null;
   /** Names of the blocks that were on in each period so far. */
   periods: string[][];
+  /** What an adaptive sampling has seen. */
+  adaptive?: object;
 }
 
 /** Throws unless `value` has the form of a state. */

@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {fromBfloat16, toBfloat16} from '../files/half_precision';
-import type {ResolvedOwLoreOptions} from './owlore_options';
 import type {Turning, VariableState} from './state';
 
 /** Numbers of a tensor in host memory: float32, or the bits of bfloat16. */
@@ -17,11 +16,6 @@ export interface HostState {
   turning: Turning | null;
   adamSteps: number;
   basisSteps: number;
-}
-
-/** Whether the option `state` moves the states of frozen variables to the host. */
-export function isOffloading(state: ResolvedOwLoreOptions['state']): boolean {
-  return state === 'offload' || state === 'offload-bf16';
 }
 
 /**

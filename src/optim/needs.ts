@@ -2,7 +2,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {canReadSynchronously, readsSynchronously} from '../kernels/capabilities';
 import {hostSvd, variants, type OnDemand} from '../on_demand';
-import {isOffloading} from './host_state';
 import {usesVariants, type ResolvedOwLoreOptions} from './owlore_options';
 
 /** The option in a message, the part, whether the current backend is read from as it has to be, and what to do if it cannot be. */
@@ -21,6 +20,11 @@ function needsOf(options: ResolvedOwLoreOptions): Need[] {
     ],
   ];
   return needs.filter((need) => need !== false);
+}
+
+/** Whether the option `state` moves the states of frozen variables to the host. */
+export function isOffloading(state: ResolvedOwLoreOptions['state']): boolean {
+  return state === 'offload' || state === 'offload-bf16';
 }
 
 /** The parts that a step with these options needs. */

@@ -75,7 +75,8 @@ export class Step {
     tidyWith(gradient, () => {
       // ‖R‖ would be cheaper, and R is finite if the gradient is. But an infinite gradient may make a new basis and R NaN, and
       // the error should name the gradient's value.
-      const isWhole = limitsNorm(options) || isProjected || isRefreshDue(state, options);
+      const isAsked = this.settings.onGradients !== undefined;
+      const isWhole = isAsked || limitsNorm(options) || isProjected || isRefreshDue(state, options);
       const update = isProjected ? given : this.projected(given, isWhole);
       if (isProjected) this.measure(name, () => squaredNorm(gradient));
       else if (!isWhole) this.measure(name, () => squaredNorm(update.gradient));
@@ -120,6 +121,7 @@ export class Step {
     const undo = rememberClocks(this.waiting.map(({state}) => state));
     const allFinite = this.finiteCheck.checkFinite(names, all as tf.Tensor1D, undo);
     if (allFinite === false) return false;
+    this.settings.onGradients?.(variables, squared);
     const onDevice = allFinite === true ? null : allFinite;
     this.settings.allFinite = onDevice;
     this.settings.clip = this.normLimit.factor(squared, onDevice);

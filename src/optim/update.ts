@@ -65,6 +65,8 @@ export interface StepSettings {
   allFinite: tf.Tensor | null;
   /** Called with the variable's name after its basis was replaced. */
   onRefresh(variable: string): void;
+  /** Called with ‖G‖² of each variable, if they are all finite. */
+  onGradients?: ((names: readonly string[], squaredNorms: tf.Tensor1D) => void) | undefined;
 }
 
 /**

@@ -345,6 +345,14 @@ describe('tfjs-owlore finetune', function () {
     expect(losses).to.have.property('size', 2);
   });
 
+  it('draws blocks by what it has seen', async () => {
+    const args = ['--scores', 'uniform', '--gamma', '1', '--interval', '1', '--steps', '3'];
+    const {output} = await runs.runJson(...args, '--adaptive', 'visits');
+    expect(readJson<object>(output, 'config.json')).to.include({adaptive: 'visits'});
+    const {periods} = readJson<SamplingSchedule>(output, 'schedule.json');
+    expect(periods.map((names) => names.length)).to.deep.equal([1, 1, 1]);
+  });
+
   it('reports how often badam trains a block: in one of ⌈N/γ⌉ periods', async () => {
     const {output} = await runs.runJson('--method', 'badam', '--gamma', '2', '--steps', '2');
     const report = readFileSync(join(output, 'report.html'), 'utf8');
@@ -506,6 +514,8 @@ describe('tfjs-owlore finetune', function () {
     ['--method lora --norm-rate 2', /--norm-rate has no meaning with --method lora/],
     ['--method lisa --update fira', /--update has no meaning with --method lisa/],
     ['--method lisa --refresh-similarity 1', /--refresh-similarity has no meaning with --method/],
+    ['--method badam --adaptive bandit', /--adaptive has no meaning with --method badam/],
+    ['--adaptive exp3', /--adaptive must be one of 'none', 'gradients', 'visits', 'bandit'; got/],
     ['--embedding none', /--embedding must be one of 'full', 'low-rank', 'frozen'; got 'none'/],
     ['--method badam --gamma 1.5', /--gamma must be an integer with --method badam; got 1.5/],
     ['--steps 3 --warmup 3', /--warmup must be below 3, the steps of the run; got 3/],

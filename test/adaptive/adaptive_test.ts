@@ -1,0 +1,221 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import {LayerSamplingCallback, OwLoreOptimizer, type LayerSamplingOptions} from '../../src';
+import {
+  bandit,
+  gradientNorms,
+  renewedScores,
+  scoresOrVisits,
+  type AdaptiveSampling,
+} from '../../src/adaptive';
+
+const blocks = ['one', 'two', 'three', 'four'];
+const scores = [1, 2, 3, 10];
+
+/** A model of four blocks and a head, the same each time. */
+function modelOf(): tfl.LayersModel {
+  const layers = [...blocks, 'head'].map((name, i) =>
+    tfl.layers.dense({
+      ...{name, units: name === 'head' ? 1 : 6, activation: name === 'head' ? undefined : 'tanh'},
+      kernelInitializer: tfl.initializers.glorotNormal({seed: i + 1}),
+      ...(i === 0 && {inputShape: [5]}),
+    }),
+  );
+  return tfl.sequential({layers});
+}
+
+interface Run {
+  schedule: string[][];
+  weights: number[];
+}
+
+/** Twelve steps in periods of two, in one `fit` or, with a stop after some steps, in two with all state handed over as JSON. */
+async function train(
+  options: () => LayerSamplingOptions,
+  stop: number | null = null,
+): Promise<Run> {
+  const [x, y] = [
+    tf.randomNormal([4, 5], 0, 1, 'float32', 1),
+    tf.randomNormal([4, 1], 0, 1, 'float32', 2),
+  ];
+  const model = modelOf();
+  const make = (): [OwLoreOptimizer, LayerSamplingCallback] => [
+    new OwLoreOptimizer({learningRate: 0.01, rank: 2}),
+    new LayerSamplingCallback({...{blocks, scores, gamma: 2, interval: 2, seed: 3}, ...options()}),
+  ];
+  let [optimizer, callback] = make();
+  const fit = async (epochs: number): Promise<void> => {
+    model.compile({optimizer, loss: 'meanSquaredError'});
+    await model.fit(x, y, {epochs, callbacks: [callback], shuffle: false, verbose: 0});
+  };
+  await fit(stop ?? 12);
+  if (stop !== null) {
+    const [nextOptimizer, next] = make();
+    next.setState(
+      JSON.parse(JSON.stringify(callback.getState())) as ReturnType<typeof next.getState>,
+    );
+    await nextOptimizer.setWeights(await optimizer.getWeights());
+    optimizer.dispose();
+    [optimizer, callback] = [nextOptimizer, next];
+    await fit(12 - stop);
+  }
+  const weights = model.getWeights().flatMap((weight) => [...weight.dataSync()]);
+  model.dispose();
+  optimizer.dispose();
+  tf.dispose([x, y]);
+  return {schedule: callback.schedule.periods, weights};
+}
+
+const kinds: Record<string, () => AdaptiveSampling> = {
+  gradientNorms: () => gradientNorms(),
+  bandit: () => bandit({learningRate: 0.5}),
+  scoresOrVisits: () => scoresOrVisits(),
+  renewedScores: () =>
+    renewedScores(() => Promise.resolve({blocks, scores: [9, 1, 1, 1]}), {every: 2}),
+};
+
+/** A start of four blocks with the callback's probabilities of these scores. */
+function begun(adaptive: AdaptiveSampling, gamma = 2): AdaptiveSampling {
+  const shares = scores.map((score) => score / 16);
+  adaptive.begin({
+    sampling: {
+      ...{blocks, shares, gamma, method: 'waterfill', floor: 0},
+      probabilities: shares.map((share) => Math.min(1, gamma * share)),
+    },
+    variables: new Map(blocks.map((block) => [block, [`${block}/kernel`, `${block}/bias`]])),
+    ...{sampler: 'exact', seed: 1, period: 0},
+  });
+  return adaptive;
+}
+
+describe('adaptive sampling', () => {
+  for (const [kind, make] of Object.entries(kinds)) {
+    it(`${kind} goes on from a saved state as if it had not stopped, and its schedule is replayed`, async () => {
+      const whole = await train(() => ({adaptive: make()}));
+      expect(whole.schedule).to.have.length(6);
+      for (const names of whole.schedule) expect(names).to.have.length(2);
+      // within a period
+      for (const stop of [7]) {
+        expect(await train(() => ({adaptive: make()}), stop), `stopped at ${stop}`).to.deep.equal(
+          whole,
+        );
+      }
+      const schedule = {blocks, interval: 2, periods: whole.schedule};
+      expect(await train(() => ({schedule}))).to.deep.equal(whole);
+    });
+  }
+
+  it('gradientNorms draws in proportion to the gradients of the last visits', () => {
+    const adaptive = begun(gradientNorms());
+    const first = adaptive.draw(0);
+    expect(adaptive.probabilities!.shares[3]).to.be.closeTo(10 / 16, 1e-6);
+    const see = (squares: Record<string, number>): void => {
+      const names = Object.keys(squares).map((block) => `${block}/kernel`);
+      tf.tidy(() =>
+        adaptive.onGradients!(
+          [...names, 'head/kernel'],
+          tf.tensor1d([...Object.values(squares), 1e6]),
+        ),
+      );
+    };
+    const [a, b] = first as [string, string];
+    see({[a]: 1, [b]: 16});
+    see({[a]: 7, [b]: 16});
+    adaptive.draw(1);
+    // roots of the means, 2 and 4; those that were not on count as the largest
+    const wanted = blocks.map((block) => (block === a ? 2 : 4));
+    const total = wanted.reduce((sum, each) => sum + each, 0);
+    adaptive.probabilities!.probabilities.forEach((p, i) =>
+      expect(p).to.be.closeTo((2 * wanted[i]!) / total, 1e-6),
+    );
+  });
+
+  it('bandit follows EXP3 with the reward of each block that was on', () => {
+    const [rate, exploration] = [0.5, 0.2];
+    const adaptive = begun(bandit({learningRate: rate, exploration}), 1);
+    const weights = scores.map((score) => score / 16);
+    const norms: Record<string, number> = {one: 1, two: 3, three: 2, four: 4};
+    const seen: Record<string, number> = {};
+    for (let period = 0; period < 20; period++) {
+      const [block] = adaptive.draw(period) as [string];
+      const sum = weights.reduce((all, weight) => all + weight, 0);
+      const p = weights.map((weight) => (1 - exploration) * (weight / sum) + exploration / 4);
+      adaptive.probabilities!.probabilities.forEach((each, i) =>
+        expect(each).to.be.closeTo(p[i]!, 1e-6),
+      );
+      tf.tidy(() => adaptive.onGradients!([`${block}/bias`], tf.tensor1d([norms[block]! ** 2])));
+      seen[block] = norms[block]!;
+      const at = blocks.indexOf(block);
+      weights[at]! *= Math.exp((rate * (seen[block] / Math.max(...Object.values(seen)))) / p[at]!);
+    }
+    expect(Object.keys(seen).length).to.be.above(1);
+  });
+
+  it('scoresOrVisits leaves no block far behind uniform sampling, and gives high scores more', () => {
+    const adaptive = begun(scoresOrVisits());
+    const visits = new Map(blocks.map((block) => [block, 0]));
+    const periods = 60;
+    for (let period = 0; period < periods; period++) {
+      for (const block of adaptive.draw(period)) visits.set(block, visits.get(block)! + 1);
+      const p = adaptive.probabilities!.probabilities;
+      expect(p.reduce((sum, each) => sum + each, 0)).to.be.closeTo(2, 1e-9);
+      expect(Math.min(...visits.values()), `after ${period}`).to.be.at.least(
+        (period * 2) / 4 / 2 - 3,
+      );
+    }
+    expect(visits.get('four')).to.be.above(visits.get('one')!);
+  });
+
+  it('renewedScores computes for every n-th period, with the model, and draws by the result', async () => {
+    const models: tfl.LayersModel[] = [];
+    const adaptive = renewedScores(
+      (model) => {
+        models.push(model);
+        return Promise.resolve({blocks, scores: [9, 1, 1, 1]});
+      },
+      {every: 2},
+    );
+    await train(() => ({adaptive}));
+    expect(models).to.have.length(2);
+    expect(models[0]).to.be.instanceOf(tfl.LayersModel);
+    expect(adaptive.probabilities!.shares[0]).to.be.closeTo(0.75, 1e-6);
+  });
+
+  it('says what it cannot work with', async () => {
+    const message = async (options: LayerSamplingOptions): Promise<string> =>
+      train(() => options).then(
+        () => 'none',
+        (error: unknown) => (error as Error).message,
+      );
+    expect(await message({adaptive: gradientNorms(), sampler: 'permutation'})).to.match(
+      /gradientNorms: sampler 'permutation' draws all blocks equally often; use 'exact'/,
+    );
+    expect(await message({adaptive: gradientNorms(), initialStep: 4})).to.match(
+      /adaptive has no meaning with schedule or initialStep/,
+    );
+    const adaptive = begun(gradientNorms());
+    adaptive.draw(0);
+    expect(() => adaptive.draw(1)).to.throw(
+      /saw no gradient in a period; it needs an OwLoreOptimizer/,
+    );
+    const late = begun(renewedScores(() => Promise.resolve(scores), {every: 1}));
+    late.draw(0);
+    expect(() => late.draw(1)).to.throw(
+      /the scores for period 1 are missing; .*prepare\(model, 1\)/,
+    );
+    for (const state of [undefined, {kind: 'bandit'}, {kind: 'gradientNorms', periods: 1.5}]) {
+      expect(() => gradientNorms().setState(state)).to.throw(
+        /must be that of another gradientNorms/,
+      );
+    }
+    expect(() => bandit({learningRate: 0})).to.throw(
+      /bandit: learningRate must be a number > 0; got 0/,
+    );
+    expect(() => bandit({exploration: 2})).to.throw(/bandit: exploration must be/);
+    expect(() => renewedScores(() => Promise.resolve(scores), {every: 0})).to.throw(
+      /every must be/,
+    );
+    expect(() => bandit({rate: 1} as object)).to.throw(/bandit: unknown option 'rate'/);
+  });
+});
