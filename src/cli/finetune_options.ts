@@ -241,7 +241,7 @@ export type FinetuneSettings = SettingsOf<typeof finetuneOptions>;
 
 /** The options that have no effect in a run with these settings, each with the reason. */
 export function meaningless(settings: FinetuneSettings): Record<string, string> {
-  const {method, scores, steps, validation, embedding, engine} = settings;
+  const {method, scores, steps, validation, embedding, engine, update} = settings;
   const {lowRank, sampling, lora}: MethodParts = paperMethods[method];
   const [byMethod, byEngine] = [`--method ${method}`, `--engine ${engine}`];
   const hasTau =
@@ -254,6 +254,7 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
       ...{refreshInterval: byMethod, refreshSimilarity: byMethod, basis: byMethod},
       ...{update: byMethod, moments: byMethod},
     }),
+    ...(update.startsWith('apollo') && {basis: `--update ${update}`}),
     ...(!lora && {loraAlpha: byMethod, loraDropout: byMethod, targets: byMethod}),
     ...(!trainsEmbedding(method) && {
       embedding: `${byMethod}, which trains ${lora ? 'no weight of the model' : 'blocks alone'}`,

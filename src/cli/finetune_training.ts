@@ -56,7 +56,6 @@ export async function train(
     ...updateOf(settings),
     rank: settings.rank,
     refreshInterval: settings.refreshInterval,
-    basis: settings.basis,
     weightDecay: settings.weightDecay,
     clipNorm: settings.clipNorm,
     normGrowth: settings.normGrowth,
@@ -154,10 +153,11 @@ function learningRateOf(
 }
 
 /** The update of low-rank matrices, with the scale of its published code, which the default rate is for. */
-function updateOf({update, moments, refreshSimilarity}: FinetuneSettings): OwLoreOptions {
+function updateOf(settings: FinetuneSettings): OwLoreOptions {
+  const {update, moments, refreshSimilarity, basis} = settings;
   return {
     ...{update, moments, refreshSimilarity},
-    ...(update.startsWith('apollo') && {basis: 'gaussian'}),
+    basis: update.startsWith('apollo') ? 'gaussian' : basis,
     scale: update === 'apollo-mini' ? Math.sqrt(128) : 1,
   };
 }

@@ -27,7 +27,7 @@ export const torchEngine: Engine = {check, train};
 const BACKEND = 'torch';
 
 async function check(settings: FinetuneSettings, {given}: Context): Promise<FinetuneSettings> {
-  const {method, frozen, python = defaultPython, processes} = settings;
+  const {method, frozen, adaptive, python = defaultPython, processes} = settings;
   const {lora}: MethodParts = paperMethods[method];
   if (lora) {
     const others = paperMethodNames.filter((name) => !(paperMethods[name] as MethodParts).lora);
@@ -38,6 +38,11 @@ async function check(settings: FinetuneSettings, {given}: Context): Promise<Fine
   if (frozen !== 'F32') {
     throw new UsageError(
       `${given.get('frozen') ?? 'finetune: --frozen'} ${frozen} is not possible with --engine torch, which keeps all weights as F32; use --engine tfjs`,
+    );
+  }
+  if (adaptive !== 'none') {
+    throw new UsageError(
+      `${given.get('adaptive') ?? 'finetune: --adaptive'} ${adaptive} is not possible with --engine torch, which is told beforehand which blocks are on; use --engine tfjs`,
     );
   }
   const {gpus} = await checkPython(python);

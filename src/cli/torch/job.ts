@@ -90,6 +90,9 @@ const TOLD_OTHERWISE = [
 const ONLY: Partial<ResolvedOwLoreOptions> = {
   decay: 'auto',
   stagger: false,
+  update: 'galore',
+  refreshSimilarity: null,
+  learningRates: null,
   moments: 'keep',
   state: 'reset',
 };
@@ -110,7 +113,9 @@ export function optimizerOfJob(settings: OwLoreOptions, steps: number): Optimize
   for (const [name, value] of Object.entries(options)) {
     const isKnown = name in told || TOLD_OTHERWISE.some((other) => other === name);
     const isOnly = ONLY[name as keyof typeof ONLY] === value;
-    if ((isKnown || isOnly) && !(name === 'scale' && value === 'auto')) continue;
+    const isMissing =
+      (name === 'scale' && value === 'auto') || (name === 'basis' && value === 'gaussian');
+    if (isOnly || (isKnown && !isMissing)) continue;
     throw new UsageError(
       `finetune: --engine torch does not have ${name}: ${JSON.stringify(value)} of the optimizer; use --engine tfjs`,
     );
