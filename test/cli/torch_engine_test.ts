@@ -102,6 +102,18 @@ describe('tfjs-owlore finetune --engine torch', function () {
         ['--frozen', 'BF16'],
         goodPackages,
       ],
+      [
+        'blocks that depend on the training so far',
+        /--adaptive visits is not possible with --engine torch; use --engine tfjs$/,
+        ['--adaptive', 'visits'],
+        goodPackages,
+      ],
+      [
+        'learning rates of groups',
+        /--embedding-rate 0\.1 is not possible with --engine torch; use --engine tfjs$/,
+        ['--embedding-rate', '0.1'],
+        goodPackages,
+      ],
     ];
     for (const [what, message, args, found] of refusals) {
       it(what, async () => {

@@ -13,7 +13,7 @@ import type {SamplingProbabilities} from '../../sampling/probabilities';
 import type {Context} from '../command';
 import type {Engine, EngineRun} from '../engine';
 import type {FinetuneSettings} from '../finetune_options';
-import {isThere} from '../options';
+import {flagOf, isThere} from '../options';
 import {stateIn} from '../tfjs_engine';
 import {UsageError} from '../usage_error';
 import {JsonLines, writeBatches} from './batches_file';
@@ -26,8 +26,14 @@ export const torchEngine: Engine = {check, train};
 /** What a job's checkpoints say of themselves in the place of a backend of tfjs. */
 const BACKEND = 'torch';
 
+/** Options of which it has these values only. */
+const only: Partial<FinetuneSettings> = {
+  ...{adaptive: 'none', update: 'galore', moments: 'keep', refreshSimilarity: undefined},
+  ...{embeddingRate: 1, normRate: 1},
+};
+
 async function check(settings: FinetuneSettings, {given}: Context): Promise<FinetuneSettings> {
-  const {method, frozen, adaptive, python = defaultPython, processes} = settings;
+  const {method, frozen, python = defaultPython, processes} = settings;
   const {lora}: MethodParts = paperMethods[method];
   if (lora) {
     const others = paperMethodNames.filter((name) => !(paperMethods[name] as MethodParts).lora);
@@ -40,9 +46,11 @@ async function check(settings: FinetuneSettings, {given}: Context): Promise<Fine
       `${given.get('frozen') ?? 'finetune: --frozen'} ${frozen} is not possible with --engine torch, which keeps all weights as F32; use --engine tfjs`,
     );
   }
-  if (adaptive !== 'none') {
+  for (const [name, value] of Object.entries(only)) {
+    const own = settings[name as keyof FinetuneSettings];
+    if (own === value) continue;
     throw new UsageError(
-      `${given.get('adaptive') ?? 'finetune: --adaptive'} ${adaptive} is not possible with --engine torch, which is told beforehand which blocks are on; use --engine tfjs`,
+      `${given.get(name) ?? `finetune: ${flagOf(name)}`} ${String(own)} is not possible with --engine torch; use --engine tfjs`,
     );
   }
   const {gpus} = await checkPython(python);
