@@ -90,7 +90,7 @@ describe('OwLoreOptimizer', () => {
     [{stagger: 1}, /stagger must be true or false; got 1/],
     [{refreshInterval: 0}, /refreshInterval must be an integer >= 1; got 0/],
     [{side: 'top'}, /side must be one of 'auto', 'paper', 'left', 'right'; got 'top'/],
-    [{basis: 'qr'}, /basis must be one of 'randomized', 'svd'; got 'qr'/],
+    [{basis: 'qr'}, /basis must be one of 'randomized', 'svd', 'gaussian'; got 'qr'/],
     [{moments: 'zero'}, /moments must be one of 'keep', 'rotate', 'reset'; got 'zero'/],
     [
       {state: 'drop'},

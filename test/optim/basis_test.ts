@@ -44,7 +44,7 @@ describeBackends('basis', (backend) => {
     [24, 24],
   ];
   for (const [rows, columns] of shapes) {
-    // The nearer the neighbours, the slower a subspace iteration: (σ₇/σ₆)¹⁰ is 0.03 and 0.35 after five multiplications.
+    // The nearer the neighbours, the slower a subspace iteration: (σ₇/σ₆)⁸ is 0.06 and 0.43 after four multiplications.
     for (const [ratio, least] of [
       [0.7, 0.99],
       [0.9, 0.97],
@@ -86,11 +86,11 @@ describeBackends('basis', (backend) => {
     const {leftSingularVectors} = new SVD(Matrix.from1DArray(24, 40, await gradient.data()), {
       autoTranspose: true,
     });
-    // Five multiplications leave (σₖ₊₁/σₖ)¹⁰ = 0.001 of the neighbours, times some of what the random start has more of them.
+    // Four multiplications leave (σₖ₊₁/σₖ)⁸ = 0.004 of the neighbours, times some of what the random start has more of them.
     for (const [k, column] of columns.to2DArray().entries()) {
       const vector = leftSingularVectors.getColumn(k);
       const cosine = column.reduce((sum, value, i) => sum + value * vector[i]!, 0);
-      expect(Math.abs(cosine), `column ${k}`).to.be.within(0.9999, 1 + 1e-5);
+      expect(Math.abs(cosine), `column ${k}`).to.be.within(0.999, 1 + 1e-5);
     }
     tf.dispose([gradient, basis]);
   });
