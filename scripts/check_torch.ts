@@ -294,6 +294,10 @@ async function checkSmallModels(): Promise<void> {
       ],
       ['lisa-d', ['--method', 'lisa-d', '--gamma', '1', '--embedding', 'frozen']],
       ['badam', ['--method', 'badam']],
+      [
+        'lisa, rates of groups',
+        ['--method', 'lisa', '--embedding-rate', '0.5', '--norm-rate', '2'],
+      ],
       ['galore', [...svd, '--method', 'galore']],
       ['owlore, gemma3', [...svd, '--gamma', '1', '--scores', 'uniform'], gemma.model],
       ['full, packed', ['--method', 'full', '--packing']],

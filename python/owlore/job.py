@@ -34,6 +34,7 @@ class Weight:
     block: Optional[str]
     trains: bool
     weight_decay: float
+    rate_factor: float
     rank: int
     side: Optional[str]
     param: torch.nn.Parameter

@@ -170,7 +170,7 @@ class OwLore:
         state.second.lerp_(r * r, 1 - options["beta2"])
         correction1 = 1 - options["beta1"] ** state.adam_steps
         correction2 = math.sqrt(1 - options["beta2"] ** state.adam_steps)
-        rate = self.learning_rate(scheduled_rate)
+        rate = self.learning_rate(scheduled_rate) * weight.rate_factor
         size = rate * (1 if used is None else options["scale"]) * correction2 / correction1
         n = state.first / (state.second.sqrt() + options["epsilon"] * correction2) * size
 

@@ -118,6 +118,7 @@ class Training:
         return Weight(
             **{key: entry[key] for key in ("variable", "tensor", "transposed", "block", "trains")},
             weight_decay=entry["weightDecay"],
+            rate_factor=entry["rateFactor"],
             rank=0 if projection is None else projection["rank"],
             side=side,
             param=param,
@@ -148,7 +149,7 @@ class Training:
             next_batch += 1
             self.calls += 1
         loss = self.loss_sum / accumulate
-        scheduled = self.options["learningRates"][self.step]
+        scheduled = self.options["stepRates"][self.step]
         learning_rate = self.optimizer.learning_rate(scheduled)
         trained = [weight for weight in self.weights if weight.variable in on]
         self.optimizer.step(trained, accumulate, scheduled, loss)

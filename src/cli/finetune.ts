@@ -60,7 +60,9 @@ export const finetune = defineCommand({
     else checkRunFolder(given.get('output')!, output, wanted.overwrite);
     const settings = await engines[wanted.engine].check(wanted, context);
     const backend = await context.selectBackend(settings.backend);
-    if (resume === undefined) await checkMemory({...settings, backend}, context);
+    // what it takes elsewhere is not known here
+    if (resume === undefined && settings.engine === 'tfjs')
+      await checkMemory({...settings, backend}, context);
     const meter = startMemoryMeter();
     try {
       return await withLibraryMessages(

@@ -18,7 +18,6 @@ import {
   updateKinds,
   type ResolvedOwLoreOptions,
 } from '../optim/owlore_options';
-import {basisNames} from '../optim/basis';
 import {cosineDecay, linearDecay, type Schedule} from '../optim/schedule';
 import {samplers} from '../sampling/samplers';
 import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/score_kinds';
@@ -135,9 +134,9 @@ export const finetuneOptions = {
     refreshInterval: number('steps of a matrix between refreshes of its basis', {
       ...{...count, default: owloreDefaults.refreshInterval},
     }),
-    basis: choice(
+    basis: choice<'randomized' | 'svd', 'randomized'>(
       'how a basis is computed; svd: exactly, for small models',
-      basisNames,
+      ['randomized', 'svd'],
       'randomized',
     ),
     update: choice<Update, Update>(

@@ -33,7 +33,7 @@ const when = async (file) => {
   let {step} = job.start;
   const last = FAKE_STEPS ? step + Number(FAKE_STEPS) : job.steps;
   while (step < last) {
-    const learningRate = job.optimizer.learningRates[step];
+    const learningRate = job.optimizer.stepRates[step];
     const {interval, periods} = job.schedule;
     const blocks = periods[Math.floor(step / interval)];
     step++;

@@ -4,11 +4,13 @@ import {join} from 'node:path';
 import {Readable} from 'node:stream';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
+import {layerWeights} from '../../src/checkpoint/parts';
 import {Interruption} from '../../src/cli/interruption';
 import {exitCodes, runProgram} from '../../src/cli/program';
 import {JsonLines, writeBatches} from '../../src/cli/torch/batches_file';
-import {optimizerOfJob} from '../../src/cli/torch/job';
+import {optimizerOfJob, weightsOfJob} from '../../src/cli/torch/job';
 import {linearDecay, OwLoreOptimizer} from '../../src/index';
+import {createLlama} from '../../src/llama';
 import {loadBackend} from '../../tools/load_backend';
 import {fastBackend} from '../support/backends';
 import {goodPackages, withEnvironment, writeFakePython} from './fake_python';
@@ -97,21 +99,21 @@ describe('tfjs-owlore finetune --engine torch', function () {
         {...goodPackages, gpus: 2},
       ],
       [
+        'draws that depend on the training',
+        /--adaptive bandit is not possible with --engine torch; use --engine tfjs$/,
+        ['--adaptive', 'bandit'],
+        goodPackages,
+      ],
+      [
         'frozen weights at 16 bits',
-        /--frozen BF16 is not possible with --engine torch.*; use --engine tfjs$/,
+        /--frozen BF16 is not possible with --engine torch; use --engine tfjs$/,
         ['--frozen', 'BF16'],
         goodPackages,
       ],
       [
-        'blocks that depend on the training so far',
-        /--adaptive visits is not possible with --engine torch; use --engine tfjs$/,
-        ['--adaptive', 'visits'],
-        goodPackages,
-      ],
-      [
-        'learning rates of groups',
-        /--embedding-rate 0\.1 is not possible with --engine torch; use --engine tfjs$/,
-        ['--embedding-rate', '0.1'],
+        'an update of another paper',
+        /--update fira is not possible with --engine torch; use --engine tfjs$/,
+        ['--update', 'fira'],
         goodPackages,
       ],
     ];
@@ -264,6 +266,30 @@ describe('tfjs-owlore finetune --engine torch', function () {
 });
 
 describe('a job for PyTorch', () => {
+  it('says of each weight what it is in transformers, and how it trains', () => {
+    const sizes = {hiddenSize: 8, intermediateSize: 12, numHiddenLayers: 2};
+    const model = createLlama({vocabSize: 20, ...sizes, numAttentionHeads: 2});
+    const learningRates = [{variables: /norm/, factor: 3}];
+    const options = {rank: 2, weightDecay: 0.5, learningRates};
+    const optimizer = new OwLoreOptimizer(options);
+    const weights = weightsOfJob({model, optimizer, callback: null}, layerWeights('job', model));
+    const told = new Map(weights.map(({tensor, variable: _, ...rest}) => [tensor, rest]));
+    const block = 'model.layers.0';
+    const common = {trains: true, rateFactor: 1};
+    expect(told.get('model.layers.0.mlp.up_proj.weight')).to.deep.equal({
+      ...{...common, block, transposed: true, weightDecay: 0.5},
+      projection: {rank: 2, side: 'left'},
+    });
+    expect(told.get('model.embed_tokens.weight')).to.deep.equal({
+      ...{...common, block: null, transposed: false, weightDecay: 0.5, projection: null},
+    });
+    expect(told.get('model.layers.0.input_layernorm.weight')).to.deep.equal({
+      ...{...common, block, transposed: false, weightDecay: 0, projection: null, rateFactor: 3},
+    });
+    optimizer.dispose();
+    model.dispose();
+  });
+
   it('has the learning rate of every step', () => {
     const {settings} = new OwLoreOptimizer({
       learningRate: linearDecay(1, 4),
@@ -271,7 +297,7 @@ describe('a job for PyTorch', () => {
       clipNorm: 2,
     });
     const told = optimizerOfJob(settings, 4);
-    expect(told.learningRates).to.deep.equal([1, 0.75, 0.5, 0.25]);
+    expect(told.stepRates).to.deep.equal([1, 0.75, 0.5, 0.25]);
     expect(told).to.include({scale: 1, clipNorm: 2, basis: 'randomized', accumulate: 1});
   });
 

@@ -9,6 +9,7 @@ import {jsonText} from '../../files/json';
 import {saveLlama} from '../../llama/index';
 import {paperMethodNames, paperMethods, type MethodParts} from '../../methods';
 import {resolveBlocks} from '../../model/blocks';
+import {owloreDefaults} from '../../optim/owlore_options';
 import type {SamplingProbabilities} from '../../sampling/probabilities';
 import type {Context} from '../command';
 import type {Engine, EngineRun} from '../engine';
@@ -26,14 +27,17 @@ export const torchEngine: Engine = {check, train};
 /** What a job's checkpoints say of themselves in the place of a backend of tfjs. */
 const BACKEND = 'torch';
 
-/** Options of which it has these values only. */
-const only: Partial<FinetuneSettings> = {
-  ...{adaptive: 'none', update: 'galore', moments: 'keep', refreshSimilarity: undefined},
-  ...{embeddingRate: 1, normRate: 1},
-};
+/** Settings of which Python has one value only, which is their default. */
+const ONLY = {
+  frozen: 'F32',
+  adaptive: 'none',
+  update: owloreDefaults.update,
+  moments: owloreDefaults.moments,
+  refreshSimilarity: undefined,
+} satisfies Partial<FinetuneSettings>;
 
 async function check(settings: FinetuneSettings, {given}: Context): Promise<FinetuneSettings> {
-  const {method, frozen, python = defaultPython, processes} = settings;
+  const {method, python = defaultPython, processes} = settings;
   const {lora}: MethodParts = paperMethods[method];
   if (lora) {
     const others = paperMethodNames.filter((name) => !(paperMethods[name] as MethodParts).lora);
@@ -41,16 +45,11 @@ async function check(settings: FinetuneSettings, {given}: Context): Promise<Fine
       `finetune: --engine torch does not have --method ${method}; use --engine tfjs, or one of ${others.join(', ')}`,
     );
   }
-  if (frozen !== 'F32') {
+  for (const [name, only] of Object.entries(ONLY)) {
+    const value = settings[name as keyof typeof ONLY];
+    if (value === only) continue;
     throw new UsageError(
-      `${given.get('frozen') ?? 'finetune: --frozen'} ${frozen} is not possible with --engine torch, which keeps all weights as F32; use --engine tfjs`,
-    );
-  }
-  for (const [name, value] of Object.entries(only)) {
-    const own = settings[name as keyof FinetuneSettings];
-    if (own === value) continue;
-    throw new UsageError(
-      `${given.get(name) ?? `finetune: ${flagOf(name)}`} ${String(own)} is not possible with --engine torch; use --engine tfjs`,
+      `${given.get(name) ?? `finetune: ${flagOf(name)}`} ${String(value)} is not possible with --engine torch; use --engine tfjs`,
     );
   }
   const {gpus} = await checkPython(python);

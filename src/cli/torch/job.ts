@@ -5,7 +5,14 @@ import type {LayerWeights} from '../../checkpoint/parts';
 import {configOfModel} from '../../llama/files/model_config';
 import {namedWeights} from '../../llama/files/weights';
 import {resolveBlocks} from '../../model/blocks';
-import type {OwLoreOptions, ResolvedOwLoreOptions} from '../../optim/owlore_options';
+import {selects} from '../../model/variable_selector';
+import {
+  owloreDefaults,
+  owloreOptionsFromConfig,
+  resolveOwLoreOptions,
+  type OwLoreOptions,
+  type ResolvedOwLoreOptions,
+} from '../../optim/owlore_options';
 import {Projections, type Projection} from '../../optim/projector';
 import {learningRateAt} from '../../optim/schedule';
 import type {BlockHistory} from '../../sampling/periods';
@@ -27,6 +34,8 @@ interface JobWeight {
   /** As in tfjs. */
   projection: Pick<Projection, 'rank' | 'side'> | null;
   weightDecay: number;
+  /** What the learning rate is multiplied by. */
+  rateFactor: number;
 }
 
 /** The contents of job.json. */
@@ -79,23 +88,19 @@ type OptimizerOfJob = Pick<
   | 'normGrowth'
   | 'nonFinite'
   | 'accumulate'
-> & {learningRates: number[]};
+> & {stepRates: number[]};
+
+/** Of options that Python has, which values it has. */
+const POSSIBLE = {
+  scale: (value: unknown): boolean => value !== 'auto',
+  basis: (value: unknown): boolean => value === 'randomized' || value === 'svd',
+};
 
 /** Options that have no effect there, or are told in another form. */
-const TOLD_OTHERWISE = [
-  ...['learningRate', 'weightDecay', 'project', 'rank', 'side', 'checkpoint', 'kernels'],
-] as const;
-
-/** Options of which there are these values only. */
-const ONLY: Partial<ResolvedOwLoreOptions> = {
-  decay: 'auto',
-  stagger: false,
-  update: 'galore',
-  refreshSimilarity: null,
-  learningRates: null,
-  moments: 'keep',
-  state: 'reset',
-};
+const TOLD_OTHERWISE: readonly string[] = [
+  ...['learningRate', 'learningRates', 'weightDecay', 'project', 'rank', 'side'],
+  ...['checkpoint', 'kernels'],
+];
 
 /**
  * The options of an optimizer for a job.
@@ -111,17 +116,17 @@ export function optimizerOfJob(settings: OwLoreOptions, steps: number): Optimize
     ...{clipNorm, normGrowth, nonFinite, accumulate},
   };
   for (const [name, value] of Object.entries(options)) {
-    const isKnown = name in told || TOLD_OTHERWISE.some((other) => other === name);
-    const isOnly = ONLY[name as keyof typeof ONLY] === value;
-    const isMissing =
-      (name === 'scale' && value === 'auto') || (name === 'basis' && value === 'gaussian');
-    if (isOnly || (isKnown && !isMissing)) continue;
+    const isKnown = name in told || TOLD_OTHERWISE.includes(name);
+    // what is not in Python is not in the defaults either
+    const isDefault = owloreDefaults[name as keyof typeof owloreDefaults] === value;
+    const isPossible = POSSIBLE[name as keyof typeof POSSIBLE]?.(value) ?? true;
+    if ((isKnown || isDefault) && isPossible) continue;
     throw new UsageError(
       `finetune: --engine torch does not have ${name}: ${JSON.stringify(value)} of the optimizer; use --engine tfjs`,
     );
   }
   const rates = Array.from({length: steps}, (_, step) => learningRateAt(learningRate, step));
-  return {...told, learningRates: rates};
+  return {...told, stepRates: rates};
 }
 
 /** The weights of the model, and how each is trained. */
@@ -129,7 +134,9 @@ export function weightsOfJob(
   {model, optimizer, callback}: Pick<EngineRun, 'model' | 'optimizer' | 'callback'>,
   layers: readonly LayerWeights[],
 ): JobWeight[] {
-  const {project, rank, side, weightDecay} = optimizer.settings as unknown as ResolvedOwLoreOptions;
+  // with selectors as such, which settings have in words
+  const options = resolveOwLoreOptions(owloreOptionsFromConfig(optimizer.getConfig()));
+  const {project, rank, side, weightDecay, learningRates} = options;
   const projections = new Projections({project, rank, side});
   const blocks = resolveBlocks(model);
   const blockOf = new Map(blocks.flatMap(({name, weights}) => weights.map((w) => [w, name])));
@@ -153,6 +160,9 @@ export function weightsOfJob(
         trains: trained.has(weight),
         projection: projection && {rank: projection.rank, side: projection.side},
         weightDecay: shape.length >= 2 ? weightDecay : 0,
+        rateFactor:
+          learningRates?.find(({variables}) => selects(variables, {name: weight.name, shape}))
+            ?.factor ?? 1,
       };
     }),
   );
