@@ -26,8 +26,9 @@ export async function checkMemory(
   context: Context,
   limit: MemoryLimit | null = memoryLimit(settings.backend),
 ): Promise<void> {
-  // that of fewer matrices is not estimated
-  if (!limit || settings.targets !== loraDefaults.targets) return;
+  // neither the memory of PyTorch's processes is estimated, nor that of fewer adapters
+  const isEstimated = settings.engine === 'tfjs' && settings.targets === loraDefaults.targets;
+  if (!limit || !isEstimated) return;
   const config = await readModelConfig('finetune', settings.model).catch(() => null);
   if (config) await checkConfig(settings, config, limit, context);
 }
