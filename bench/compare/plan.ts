@@ -92,9 +92,14 @@ export function stagesOf(setting: Setting): Stage[] {
       name: 'improvements',
       title: 'Beyond the paper',
       rows: [
+        row('owlore', {embeddingRate: 0.1}, 'OwLore, embedding at a tenth of the rate'),
         row('owlore', {embedding: 'low-rank'}, 'OwLore, embedding low-rank'),
         row('owlore', {embedding: 'frozen'}, 'OwLore, embedding frozen'),
         row('lisa', {embedding: 'low-rank'}, 'LISA, embedding low-rank'),
+        row('owlore', {update: 'fira'}, 'OwLore, Fira'),
+        row('owlore', {update: 'apollo'}, 'OwLore, APOLLO'),
+        row('owlore', {adaptive: 'visits'}, 'OwLore, scores or visits so far'),
+        row('owlore', {adaptive: 'bandit'}, 'OwLore, bandit'),
       ],
     },
   ];

@@ -15,7 +15,8 @@ import {
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
-import {meaningless, type FinetuneSettings} from '../../src/cli/finetune_options';
+import {finetuneOptions, meaningless, type FinetuneSettings} from '../../src/cli/finetune_options';
+import type {OptionDescription} from '../../src/cli/options';
 import type {PaperMethodName} from '../../src/methods';
 import {scoreKinds, type ScoreKind} from '../../src/scores/score_kinds';
 import {checkUnlocked, FolderInUseError} from '../../src/files/folder_lock';
@@ -101,11 +102,18 @@ async function untilUnlocked(folder: string): Promise<void> {
   }
 }
 
+const defaults = Object.fromEntries(
+  Object.entries<OptionDescription<unknown>>(finetuneOptions).map(([name, option]) => [
+    name,
+    option.default,
+  ]),
+);
+
 /** The options of `finetune`, without those that its method does not have. */
 export function optionsOf(setting: Setting, {options}: Cell): Options {
   const {tau: _, ...own} = options;
   const all = {...setting.training, ...setting.ofMethod[own['method'] as PaperMethodName], ...own};
-  const unused = meaningless({scores: 'outlier', embedding: 'full', ...all} as FinetuneSettings);
+  const unused = meaningless({...defaults, ...all} as FinetuneSettings);
   return Object.fromEntries(Object.entries(all).filter(([name]) => !Object.hasOwn(unused, name)));
 }
 

@@ -25,7 +25,8 @@ import {settingOf, settings} from '../../bench/compare/settings';
 import {smollm2} from '../../bench/compare/settings/smollm2';
 import {summaryOf} from '../../bench/compare/summary';
 import {numberIn} from '../../bench/compare/tasks';
-import {meaningless, type FinetuneSettings} from '../../src/cli/finetune_options';
+import {finetuneOptions, meaningless, type FinetuneSettings} from '../../src/cli/finetune_options';
+import type {OptionDescription} from '../../src/cli/options';
 
 const protocol: Protocol = {
   ...{format: FORMAT, setting: 'smollm2', package: '0.1.0', tfjs: '4.22.0', backend: 'tensorflow'},
@@ -107,8 +108,8 @@ describe('bench/compare: the plan', () => {
     // the best of two rates was the higher one, so a third was tried
     expect(names.filter((name) => /^owlore_.*validation/.test(name))).to.have.length(3);
     const trained = names.filter((name) => name.endsWith('test') && !name.startsWith('untrained'));
-    // 24 of methods, 9 of samplers, 4 + 5 of γ, 5 of τ, 9 of improvements
-    expect(trained).to.have.length(24 + 9 + 9 + 5 + 9);
+    // 24 of methods, 9 of samplers, 4 + 5 of γ, 5 of τ, 24 of improvements
+    expect(trained).to.have.length(24 + 9 + 9 + 5 + 24);
   });
 
   it('names a training by all that distinguishes it', () => {
@@ -124,9 +125,13 @@ describe('bench/compare: the plan', () => {
         for (const {method, options} of rows) {
           const all = {method, ...options, learningRate: 1e-3, seed: 1};
           const given = optionsOf(setting, {options: all, heldOut: 'test'});
+          const defaults = Object.entries<OptionDescription<unknown>>(finetuneOptions).map(
+            ([name, option]) => [name, option.default] as const,
+          );
           const unused = meaningless({
-            ...{scores: 'outlier', embedding: 'full', ...given},
-          } as FinetuneSettings);
+            ...Object.fromEntries(defaults),
+            ...given,
+          } as unknown as FinetuneSettings);
           expect(Object.keys(given).filter((name) => Object.hasOwn(unused, name))).to.deep.equal(
             [],
           );

@@ -66,7 +66,7 @@ export const quickDemo: Setting = {
   ...demo,
   name: 'demo-quick',
   title: `${demo.title}, quick mode`,
-  training: {...demo.training, steps: 40, interval: 4, evaluateEvery: 20, saveEvery: 10},
+  training: {...demo.training, steps: 20, interval: 2, evaluateEvery: 10, saveEvery: 10},
   rates: Object.fromEntries(
     Object.entries(demo.rates).map(([method, [, rate]]) => [method, [rate!]]),
   ),
