@@ -18,7 +18,7 @@ const ROWS: i32 = 8;
 /** Rows that a number of the matrix is multiplied with while it is in a register, at most. */
 const ROWS_OF_TILE: i32 = 4;
 
-/** Columns that are worked on at a time for more rows than a tile has: their parts of rows of `b` stay in the L1 cache. */
+/** Columns that are worked on at a time for rows in tiles of several heights: their parts of rows of `b` stay in the L1 cache. */
 const CHUNK_COLUMNS: i32 = 512;
 
 /** Bytes of memory that {@link multiplyRows} needs to work in. */
@@ -112,12 +112,13 @@ function addPlaces<T>(
     for (let row = 0; row < rows;) {
       const height = heightOf(rows - row);
       const size = offset(height * places);
-      if (height == 4) addToFour<T>(count, factors, size, bHere, bFar, cHere, cStep);
+      const tiles = height == ROWS_OF_TILE ? (rows - row) / ROWS_OF_TILE : 1;
+      if (height == 4) addToFours<T>(tiles, count, factors, size, bHere, bFar, cHere, cStep);
       else if (height == 2) addToTwo<T>(count, factors, size, bHere, bFar, cHere, cStep);
       else addToOne<T>(count, factors, size, bHere, bFar, cHere, cStep);
-      factors += size;
-      cHere += <usize>height * cStep;
-      row += height;
+      factors += size * <usize>tiles;
+      cHere += <usize>(height * tiles) * cStep;
+      row += height * tiles;
     }
   }
 }
@@ -263,7 +264,12 @@ function addToTwo<T>(
   addRest<T>(2, columns - j, factors, end, b + bytesOf<T>(j), bFar, c + offset(j), cStep);
 }
 
-function addToFour<T>(
+/**
+ * Some tiles of four rows, one below the other. All have the same columns before any has the next ones, so that the memory is
+ * read all the time: each part of it once, and from the L1 cache for the other tiles.
+ */
+function addToFours<T>(
+  tiles: i32,
   columns: i32,
   factors: usize,
   size: usize,
@@ -272,52 +278,62 @@ function addToFour<T>(
   c: usize,
   cStep: usize,
 ): void {
-  const end = factors + size;
   let j = 0;
   for (; j + 8 <= columns; j += 8) {
-    const to0 = c + offset(j);
-    const to1 = to0 + cStep;
-    const to2 = to1 + cStep;
-    const to3 = to2 + cStep;
-    let s00 = v128.load(to0);
-    let s01 = v128.load(to0, 16);
-    let s10 = v128.load(to1);
-    let s11 = v128.load(to1, 16);
-    let s20 = v128.load(to2);
-    let s21 = v128.load(to2, 16);
-    let s30 = v128.load(to3);
-    let s31 = v128.load(to3, 16);
-    let from = b + bytesOf<T>(j);
     let factor = factors;
-    do {
-      const bytes = v128.load(from);
-      const b0 = firstFour<T>(bytes);
-      const b1 = lastFour<T>(bytes, from);
-      const x0 = v128.load32_splat(factor);
-      s00 = multiplyAdd(x0, b0, s00);
-      s01 = multiplyAdd(x0, b1, s01);
-      const x1 = v128.load32_splat(factor, 4);
-      s10 = multiplyAdd(x1, b0, s10);
-      s11 = multiplyAdd(x1, b1, s11);
-      const x2 = v128.load32_splat(factor, 8);
-      s20 = multiplyAdd(x2, b0, s20);
-      s21 = multiplyAdd(x2, b1, s21);
-      const x3 = v128.load32_splat(factor, 12);
-      s30 = multiplyAdd(x3, b0, s30);
-      s31 = multiplyAdd(x3, b1, s31);
-      from += bFar;
-      factor += 16;
-    } while (factor != end);
-    v128.store(to0, s00);
-    v128.store(to0, s01, 16);
-    v128.store(to1, s10);
-    v128.store(to1, s11, 16);
-    v128.store(to2, s20);
-    v128.store(to2, s21, 16);
-    v128.store(to3, s30);
-    v128.store(to3, s31, 16);
+    let to0 = c + offset(j);
+    for (let tile = 0; tile < tiles; tile++) {
+      const end = factor + size;
+      const to1 = to0 + cStep;
+      const to2 = to1 + cStep;
+      const to3 = to2 + cStep;
+      let s00 = v128.load(to0);
+      let s01 = v128.load(to0, 16);
+      let s10 = v128.load(to1);
+      let s11 = v128.load(to1, 16);
+      let s20 = v128.load(to2);
+      let s21 = v128.load(to2, 16);
+      let s30 = v128.load(to3);
+      let s31 = v128.load(to3, 16);
+      let from = b + bytesOf<T>(j);
+      do {
+        const bytes = v128.load(from);
+        const b0 = firstFour<T>(bytes);
+        const b1 = lastFour<T>(bytes, from);
+        const x0 = v128.load32_splat(factor);
+        s00 = multiplyAdd(x0, b0, s00);
+        s01 = multiplyAdd(x0, b1, s01);
+        const x1 = v128.load32_splat(factor, 4);
+        s10 = multiplyAdd(x1, b0, s10);
+        s11 = multiplyAdd(x1, b1, s11);
+        const x2 = v128.load32_splat(factor, 8);
+        s20 = multiplyAdd(x2, b0, s20);
+        s21 = multiplyAdd(x2, b1, s21);
+        const x3 = v128.load32_splat(factor, 12);
+        s30 = multiplyAdd(x3, b0, s30);
+        s31 = multiplyAdd(x3, b1, s31);
+        from += bFar;
+        factor += 16;
+      } while (factor != end);
+      v128.store(to0, s00);
+      v128.store(to0, s01, 16);
+      v128.store(to1, s10);
+      v128.store(to1, s11, 16);
+      v128.store(to2, s20);
+      v128.store(to2, s21, 16);
+      v128.store(to3, s30);
+      v128.store(to3, s31, 16);
+      to0 = to3 + cStep;
+    }
   }
-  addRest<T>(4, columns - j, factors, end, b + bytesOf<T>(j), bFar, c + offset(j), cStep);
+  b += bytesOf<T>(j);
+  c += offset(j);
+  for (let tile = 0; tile < tiles; tile++) {
+    const end = factors + size;
+    addRest<T>(4, columns - j, factors, end, b, bFar, c, cStep);
+    factors = end;
+    c += 4 * cStep;
+  }
 }
 
 /** The same for the last columns, four at a time. */
