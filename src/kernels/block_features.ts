@@ -5,6 +5,7 @@ import {
   OwLoreAttentionSublayer,
   OwLoreBlock,
   OwLoreDecodeBlock,
+  OwLoreDecodeBlocks,
   OwLoreMlpSublayer,
   OwLoreSwiGLU,
 } from './llama_kernel_names';
@@ -22,6 +23,9 @@ export type BlockFeature =
   /** GELU in place of SiLU. */
   | 'gelu';
 
+/** The most blocks of a call of `OwLoreDecodeBlocks`: with more of them hardly any time is saved, and a graph takes longer to make. */
+export const MOST_DECODED_TOGETHER = 8;
+
 /**
  * The features that each kernel computes, and its gradient kernel with it. A block with another feature cannot use the kernel,
  * which would ignore that feature.
@@ -33,4 +37,5 @@ export const computedFeatures: Readonly<Record<string, readonly BlockFeature[]>>
   [OwLoreMlpSublayer]: [],
   [OwLoreBlock]: ['attentionBias', 'slidingWindow'],
   [OwLoreDecodeBlock]: ['attentionBias'],
+  [OwLoreDecodeBlocks]: ['attentionBias'],
 };

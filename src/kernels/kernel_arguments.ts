@@ -13,14 +13,15 @@ export type Pattern = ReadonlyArray<number | null>;
  */
 export class KernelArguments {
   /** The inputs that a check has asked for, whether given or not. */
-  private readonly asked = new Set<string>();
+  private asked = new Set<string>();
 
   constructor(
     readonly kernelName: string,
     readonly backendName: string,
     private readonly inputs: tf.NamedTensorInfoMap,
-    private readonly attrs: object = {},
+    readonly attrs: object = {},
     private readonly ending = '',
+    private readonly shared: readonly string[] = [],
   ) {}
 
   /** Fails if an input is given that no check has asked for. */
@@ -39,11 +40,11 @@ export class KernelArguments {
   /** The shape of an input, which must be given and have one of the dtypes; by default float32. */
   shape(name: string, ...dtypes: tf.DataType[]): readonly number[] {
     const info = this.info(name);
-    if (info?.dataId === undefined) this.fail(`input '${name}${this.ending}' is missing`);
+    if (info?.dataId === undefined) this.fail(`input '${this.nameOf(name)}' is missing`);
     const allowed = dtypes.length > 0 ? dtypes : FLOAT32;
     if (!allowed.includes(info.dtype)) this.refuse(name, `must be ${allowed.join(' or ')}`);
     if ((info as {isDisposed?: boolean}).isDisposed)
-      this.fail(`input '${name}${this.ending}' is disposed`);
+      this.fail(`input '${this.nameOf(name)}' is disposed`);
     return info.shape;
   }
 
@@ -130,9 +131,23 @@ export class KernelArguments {
     return value as object[];
   }
 
-  /** The kernel's inputs with this number (`variable0`, …), under their names without the number, and `attrs`. */
-  numbered(number: number, attrs: object): KernelArguments {
-    return new KernelArguments(this.kernelName, this.backendName, this.inputs, attrs, `${number}`);
+  /**
+   * The kernel's inputs with this number (`variable0`, …), under their names without the number, and `attrs`.
+   *
+   * @param shared Names of inputs that all numbers share, which have none.
+   */
+  numbered(number: number, attrs: object, shared: readonly string[] = []): KernelArguments {
+    const {kernelName, backendName, inputs} = this;
+    const numbered = new KernelArguments(
+      kernelName,
+      backendName,
+      inputs,
+      attrs,
+      `${number}`,
+      shared,
+    );
+    numbered.asked = this.asked;
+    return numbered;
   }
 
   attr(name: string): unknown {
@@ -146,7 +161,7 @@ export class KernelArguments {
 
   /** Fails for a given input with a message that says what it must be. */
   refuse(name: string, what: string): never {
-    return this.fail(`input '${name}${this.ending}' ${what}; got ${this.text(name)}`);
+    return this.fail(`input '${this.nameOf(name)}' ${what}; got ${this.text(name)}`);
   }
 
   fail(what: string): never {
@@ -160,8 +175,14 @@ export class KernelArguments {
   }
 
   private info(name: string): tf.TensorInfo | undefined {
-    this.asked.add(name + this.ending);
-    return (this.inputs as Record<string, tf.TensorInfo | undefined>)[name + this.ending];
+    const given = this.nameOf(name);
+    this.asked.add(given);
+    return (this.inputs as Record<string, tf.TensorInfo | undefined>)[given];
+  }
+
+  /** The name under which an input is given. */
+  private nameOf(name: string): string {
+    return this.shared.includes(name) ? name : name + this.ending;
   }
 }
 

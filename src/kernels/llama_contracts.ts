@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Contract, KernelArguments} from './kernel_arguments';
+import {MOST_DECODED_TOGETHER} from './block_features';
 import * as llama from './llama_kernel_names';
 
 /** The valid arguments of the kernels of LLaMA-style models; `llama_kernel_names` says what the sizes mean. */
@@ -51,6 +52,13 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
     }
   },
   [llama.OwLoreDecodeBlock]: decodeBlock,
+  [llama.OwLoreDecodeBlocks]: (given) => {
+    const blocks = given.integer('blocks', 1);
+    if (blocks > MOST_DECODED_TOGETHER)
+      given.fail(`blocks must be at most ${MOST_DECODED_TOGETHER}; got ${blocks}`);
+    for (let i = 0; i < blocks; i++)
+      decodeBlock(given.numbered(i, given.attrs, ['x', 'cos', 'sin', 'padding']));
+  },
   [llama.OwLorePackedMatMul]: (given) => {
     const shape = given.sizes('shape', 2);
     const inner = shape[given.flag('transposed') ? 1 : 0]!;

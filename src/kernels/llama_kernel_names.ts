@@ -155,6 +155,19 @@ export interface OwLoreDecodeBlockAttrs extends OwLoreRMSNormAttrs {
 }
 
 /**
+ * {@link OwLoreDecodeBlock} of several blocks, one after the other, so that a token takes few calls. Takes `x` of the first one, `cos`,
+ * `sin` and `padding` of all, and the other inputs of each with its number (`norm0`, `q0`, …, `keys0`, `norm1`, …), of the same
+ * shapes in all.
+ *
+ * Outputs: the value of the last block, then `recentKeys` and `recentValues` of each with the new position at their end.
+ */
+export const OwLoreDecodeBlocks = 'OwLoreDecodeBlocks';
+export interface OwLoreDecodeBlocksAttrs extends OwLoreDecodeBlockAttrs {
+  /** At most `MOST_DECODED_TOGETHER`. */
+  blocks: number;
+}
+
+/**
  * The product of `x` `[rows, in]` with a matrix that is packed as `OwLoreUnpackBfloat16` takes it, `[in, out]` or, if it is
  * transposed, `[out, in]`: `[rows, out]`. Made for few rows; for up to eight the result is that of the matrix as float32 to the last
  * bit. A backend that has this kernel has an {@link OwLoreDecodeBlock} that takes packed matrices.

@@ -17,9 +17,11 @@ import {normFactor} from './rms_norm';
 import {
   areSublayersFused,
   attentionSublayer,
+  decodeArguments,
   decodedBlock,
   fusedBlock,
   mlpSublayer,
+  type DecodeArguments,
   type SublayerOptions,
 } from './sublayers';
 import {isPartRecomputed, recomputedPart} from '../tape/recompute_layers';
@@ -124,6 +126,11 @@ export class LlamaBlock extends tfl.layers.Layer {
       const rows = tf.reshape(x, [batch * seq, hidden]);
       return tf.reshape(transform(attend(rows)), x.shape);
     });
+  }
+
+  /** What {@link decodeArguments} says of it. */
+  decodeArguments(kernelName: string, state: DecodeState): DecodeArguments | null {
+    return decodeArguments(kernelName, (read) => this.readWeights(read), this.options, state);
   }
 
   override getConfig(): tf.serialization.ConfigDict {

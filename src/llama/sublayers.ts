@@ -4,6 +4,7 @@ import {
   OwLoreAttentionSublayer,
   OwLoreBlock,
   OwLoreDecodeBlock,
+  OwLoreDecodeBlocks,
   OwLoreMlpSublayer,
 } from '../kernels/llama_kernel_names';
 import type {BlockFeature} from '../kernels/block_features';
@@ -193,39 +194,66 @@ export function fusedBlock(
   });
 }
 
+/** What a kernel takes of a block for the next position of each row of its cache, beside its input. */
+export interface DecodeArguments {
+  /** The weights of the block, its keys and values. */
+  own: Record<string, tf.Tensor>;
+  /** The same for blocks that are alike and have seen the same positions. */
+  shared: Record<string, tf.Tensor>;
+  attrs: object;
+}
+
+/**
+ * What the kernel of a decoded block takes. Weights that are packed stay so where the backend multiplies with them. Null if the backend
+ * has no such kernel or it does not compute what the block does, where a window hides one of the positions, and where a gradient may be
+ * asked for.
+ *
+ * @param kernelName `OwLoreDecodeBlock` or, for several blocks, `OwLoreDecodeBlocks`. Those must not be packed where they would all be
+ *   widened at a time.
+ */
+export function decodeArguments(
+  kernelName: string,
+  readWeights: ReadWeights,
+  options: SublayerOptions,
+  {cache, tables}: DecodeState,
+): DecodeArguments | null {
+  if (cache.isEmpty || isRecording()) return null;
+  const whole = {...options, slidingWindow: cache.isFull ? options.slidingWindow : null};
+  const kept = readWeights(sourceOf);
+  const features = [...attentionHalfFeatures(kept, whole), ...mlpHalfFeatures(kept, whole)];
+  if (!computes(kernelName, [...new Set(features)])) return null;
+  const mustWiden = !multipliesPacked() && Object.values(kept).some(({dtype}) => dtype === 'int32');
+  if (mustWiden && kernelName === OwLoreDecodeBlocks) return null;
+  const weights = mustWiden ? readWeights((weight) => weight.read()) : kept;
+  const {norm, mlpNorm, gate, up, down} = weights;
+  const {padding, ...parts} = cache.parts();
+  return {
+    own: {norm, ...attentionInputs(weights, true), mlpNorm, gate, up, down, ...parts},
+    shared: {...tables.at(cache.lengths, options), ...(padding && {padding})},
+    attrs: {
+      ...attentionAttrs(1, options),
+      intermediate: options.intermediateSize,
+      epsilon: options.rmsNormEps,
+    },
+  };
+}
+
 /**
  * {@link mlpSublayer} of {@link attentionSublayer} for the next position of each row of a cache, `x` `[rows, 1, hidden]`, by one
- * kernel, which appends to the cache. Weights that are packed stay so where the backend multiplies with them. Null if the backend has
- * no such kernel or it does not compute what the block does, where a window hides one of the positions, and where a gradient may be
- * asked for.
+ * kernel, which appends to the cache; null where there are no {@link decodeArguments} for it.
  */
 export function decodedBlock(
   x: tf.Tensor,
   readWeights: ReadWeights,
   options: SublayerOptions,
-  {cache, tables}: DecodeState,
+  state: DecodeState,
 ): tf.Tensor | null {
-  if (x.shape[1] !== 1 || cache.isEmpty || isRecording()) return null;
-  const whole = {...options, slidingWindow: cache.isFull ? options.slidingWindow : null};
-  const kept = readWeights(sourceOf);
-  const features = [...attentionHalfFeatures(kept, whole), ...mlpHalfFeatures(kept, whole)];
-  if (!computes(OwLoreDecodeBlock, [...new Set(features)])) return null;
-  const weights = multipliesPacked() ? kept : readWeights((weight) => weight.read());
-  const {norm, mlpNorm, gate, up, down} = weights;
-  const results = runKernel(
-    OwLoreDecodeBlock,
-    {
-      ...{x, norm, ...attentionInputs(weights, true), mlpNorm, gate, up, down},
-      ...tables.at(cache.lengths, options),
-      ...cache.parts(),
-    },
-    {
-      ...attentionAttrs(1, options),
-      intermediate: options.intermediateSize,
-      epsilon: options.rmsNormEps,
-    },
-  );
+  if (x.shape[1] !== 1) return null;
+  const given = decodeArguments(OwLoreDecodeBlock, readWeights, options, state);
+  if (!given) return null;
+  const {own, shared, attrs} = given;
+  const results = runKernel(OwLoreDecodeBlock, {x, ...own, ...shared}, {...attrs});
   const [y, keys, values] = results as [tf.Tensor, tf.Tensor, tf.Tensor];
-  cache.replaceRecent({keys, values});
+  state.cache.replaceRecent({keys, values});
   return y;
 }

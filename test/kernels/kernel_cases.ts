@@ -59,6 +59,17 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
     ...{o, dy: f(batch, length, hidden), scale: f(tokens, 1), mixed: f(tokens, queries)},
     ...projected(backend),
   };
+  // the next position of each row
+  const ofPosition = {
+    ...{x: f(batch, 1, hidden), cos: f(batch, width / 2), sin: f(batch, width / 2)},
+    padding: ids(4, batch),
+  };
+  const ofBlock = {
+    ...{norm: f(hidden), ...projections, o, mlpNorm: f(hidden), ...mlp},
+    ...{keys: f(batch, keyHeads, 4, width), values: f(batch, keyHeads, 4, width)},
+    ...{recentKeys: f(batch, keyHeads, 2, width), recentValues: f(batch, keyHeads, 2, width)},
+  };
+  const ofDecoding = {heads: keyHeads * group, keyHeads, intermediate, epsilon: 1e-5};
   return {
     [own.OwLoreProject]: {
       inputs: {gradient: f(5, 7), basis: f(5, 2)},
@@ -163,15 +174,12 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
       attrs: {...heads, epsilon: 1e-5, keepsWeights: true, ofWeights: true},
     },
     [llama.OwLoreDecodeBlock]: {
-      inputs: {
-        ...{x: f(batch, 1, hidden), norm: f(hidden), ...projections, o},
-        ...{mlpNorm: f(hidden), ...mlp},
-        ...{cos: f(batch, width / 2), sin: f(batch, width / 2)},
-        ...{keys: f(batch, keyHeads, 4, width), values: f(batch, keyHeads, 4, width)},
-        ...{recentKeys: f(batch, keyHeads, 2, width), recentValues: f(batch, keyHeads, 2, width)},
-        padding: ids(4, batch),
-      },
-      attrs: {heads: keyHeads * group, keyHeads, intermediate, epsilon: 1e-5},
+      inputs: {...ofPosition, ...ofBlock},
+      attrs: ofDecoding,
+    },
+    [llama.OwLoreDecodeBlocks]: {
+      inputs: {...ofPosition, ...numbered(ofBlock, 0), ...numbered(ofBlock, 1)},
+      attrs: {...ofDecoding, blocks: 2},
     },
     [tf.BatchMatMul]: {
       inputs: {a: f(2, 3, 4), b: f(2, 5, 4)},
@@ -209,4 +217,11 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
       attrs: {...convolution, filterSize: [2, 3]},
     },
   };
+}
+
+/** Inputs under their names with a number. */
+function numbered(inputs: Record<string, Given>, number: number): Record<string, Given> {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, given]) => [`${name}${number}`, given]),
+  );
 }

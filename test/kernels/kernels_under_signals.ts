@@ -136,15 +136,23 @@ function decodeBlock(sizes: Sizes): void {
   const {batch, length, hidden, heads, keyHeads, intermediate} = sizes;
   const width = hidden / heads;
   const past = (positions: number): tf.Tensor => random(batch, keyHeads, positions, width);
-  const inputs: Inputs = {
-    ...attentionSublayerInputs(sizes),
-    ...mlpInputs(sizes),
-    ...{x: random(batch, 1, hidden), mlpNorm: random(hidden)},
+  const shared: Inputs = {
+    x: random(batch, 1, hidden),
     ...{cos: random(1, width / 2), sin: random(1, width / 2)},
-    ...{keys: past(length), values: past(length), recentKeys: past(2), recentValues: past(2)},
     padding: counting(batch, length),
   };
-  run(llama.OwLoreDecodeBlock, inputs, {heads, keyHeads, intermediate, epsilon});
+  const all: Inputs = {
+    ...attentionSublayerInputs(sizes),
+    ...mlpInputs(sizes),
+    mlpNorm: random(hidden),
+    ...{keys: past(length), values: past(length), recentKeys: past(2), recentValues: past(2)},
+  };
+  const own = Object.entries(all).filter(([name]) => !(name in shared));
+  const attrs = {heads, keyHeads, intermediate, epsilon};
+  run(llama.OwLoreDecodeBlock, {...Object.fromEntries(own), ...shared}, attrs);
+  const ofBlocks = [0, 1].flatMap((i) => own.map(([name, x]) => [`${name}${i}`, x] as const));
+  const inputs = {...Object.fromEntries(ofBlocks), ...shared};
+  run(llama.OwLoreDecodeBlocks, inputs, {...attrs, blocks: 2});
 }
 
 function rmsNorm(sizes: Sizes): void {
@@ -300,6 +308,7 @@ const cases: Readonly<Record<string, (sizes: Sizes) => unknown>> = {
   [llama.OwLoreBlock]: block,
   [llama.OwLoreBlockGrad]: block,
   [llama.OwLoreDecodeBlock]: decodeBlock,
+  [llama.OwLoreDecodeBlocks]: decodeBlock,
 };
 
 const [backend, seconds] = process.argv.slice(2) as [BackendName, string];

@@ -1,5 +1,6 @@
-import type {OwLoreDecodeBlockAttrs} from '../llama_kernel_names';
-import {runOps, type NativeInputs, type NativeKernel} from './kernel';
+import {MOST_DECODED_TOGETHER} from '../block_features';
+import type {OwLoreDecodeBlockAttrs, OwLoreDecodeBlocksAttrs} from '../llama_kernel_names';
+import {runOps, type KernelRunner, type NativeInputs, type NativeKernel} from './kernel';
 import type {Native, NativeOps} from './native_ops';
 import {asRows, inverseRms, normalize} from './rms_norm';
 import {swiglu} from './swiglu';
@@ -35,6 +36,60 @@ export const decodeBlock: NativeKernel<OwLoreDecodeBlockAttrs> = (ops, inputs, a
   });
   return [y, keys, values];
 };
+
+/** The inputs of OwLoreDecodeBlocks that all blocks share. */
+const SHARED = ['cos', 'sin', 'padding'];
+
+/** {@link DECODE_FREE_AXES} of OwLoreDecodeBlocks. */
+export const DECODE_BLOCKS_FREE_AXES: Readonly<Record<string, number>> = Object.fromEntries(
+  Object.entries(DECODE_FREE_AXES).flatMap(([name, axis]) =>
+    Array.from({length: MOST_DECODED_TOGETHER}, (_, i) => [`${name}${i}`, axis]),
+  ),
+);
+
+/** OwLoreDecodeBlocks. */
+export const decodeBlocks: NativeKernel<OwLoreDecodeBlocksAttrs> = (ops, inputs, attrs) => {
+  const recent: Native[] = [];
+  let x = inputs['x']!;
+  for (const given of inputsOfBlocks(inputs, attrs)) {
+    const results = runOps(decodeBlock, ops, {...given, x}, attrs);
+    const [y, keys, values] = results as [Native, Native, Native];
+    x = y;
+    recent.push(keys, values);
+  }
+  return [x, ...recent];
+};
+
+/** The same by a runner of OwLoreDecodeBlock. */
+export function oneByOne(
+  runner: KernelRunner<OwLoreDecodeBlockAttrs>,
+): KernelRunner<OwLoreDecodeBlocksAttrs> {
+  return (backend, inputs, {blocks, ...attrs}) => {
+    const recent: Native[] = [];
+    let x = inputs['x']!;
+    for (const given of inputsOfBlocks(inputs, {blocks})) {
+      const [y, ...ofBlock] = runner(backend, {...given, x}, attrs) as [Native, ...Native[]];
+      if (recent.length > 0) backend.binding.deleteTensor(x.id);
+      x = y;
+      recent.push(...ofBlock);
+    }
+    return [x, ...recent];
+  };
+}
+
+/** The inputs of each block without `x`. */
+function inputsOfBlocks(
+  inputs: NativeInputs,
+  {blocks}: Pick<OwLoreDecodeBlocksAttrs, 'blocks'>,
+): NativeInputs[] {
+  const shared = SHARED.flatMap((name) => (inputs[name] ? [[name, inputs[name]] as const] : []));
+  return Array.from({length: blocks}, (_, i) => {
+    const own = Object.entries(inputs).flatMap(([name, input]) =>
+      name.endsWith(`${i}`) ? [[name.slice(0, -1), input] as const] : [],
+    );
+    return Object.fromEntries([...shared, ...own]);
+  });
+}
 
 /** The heads' values of each row side by side, `[rows, heads · width]`, and the recent keys and values with its own. */
 function attend(
@@ -82,7 +137,8 @@ function attend(
  */
 function product(ops: NativeOps, x: Native, kernel: Native): Native {
   const [rows, inner] = x.shape as [number, number];
-  if (rows > 1 || inner < SHORTEST_HALVED || inner % 2 !== 0) return ops.matMul(x, kernel);
+  if (rows > 1) return ops.batchMatMul(x, kernel);
+  if (inner < SHORTEST_HALVED || inner % 2 !== 0) return ops.matMul(x, kernel);
   return ops.scope(() => {
     const half = inner / 2;
     const parts = ops.split(x, [half, half], 1).map((part, i) => {

@@ -55,6 +55,8 @@ export interface GraphsHistory {
 export class KernelGraphs {
   private readonly kernels = new Map<string, NativeKernel<unknown>>();
   private readonly freeAxes = new Map<string, FreeAxes>();
+  /** What runs kernels until they have a graph, other than their ops one by one. */
+  private readonly untilGraph = new Map<string, KernelRunner<unknown>>();
   private readonly usages = new Map<string, Map<string, Usage>>();
   /** Usages with a graph that is not loaded yet. They are loaded together, because TensorFlow logs the loading of each model. */
   private waiting: Usage[] = [];
@@ -63,13 +65,18 @@ export class KernelGraphs {
 
   constructor(private readonly runsBefore = RUNS_BEFORE_GRAPH) {}
 
-  /** Turns a kernel into a function that tfjs can register. A history knows the kernel by its name. */
+  /**
+   * Turns a kernel into a function that tfjs can register. A history knows the kernel by its name.
+   *
+   * @param untilGraph Computes the same until there is a graph; default: the kernel's ops one by one.
+   */
   kernelFunc<Attrs>(
     name: string,
     kernel: NativeKernel<Attrs>,
     freeAxes: FreeAxes = {},
+    untilGraph?: KernelRunner<Attrs>,
   ): tf.KernelFunc {
-    const run = this.runner(name, kernel, freeAxes);
+    const run = this.runner(name, kernel, freeAxes, untilGraph);
     return ({inputs, backend, attrs}) => {
       const native = backend as NodeBackend;
       const results = run(native, nativeInputs(native, inputs), attrs as Attrs);
@@ -82,9 +89,11 @@ export class KernelGraphs {
     name: string,
     kernel: NativeKernel<Attrs>,
     freeAxes: FreeAxes = {},
+    untilGraph?: KernelRunner<Attrs>,
   ): KernelRunner<Attrs> {
     this.kernels.set(name, kernel as NativeKernel<unknown>);
     this.freeAxes.set(name, freeAxes);
+    if (untilGraph) this.untilGraph.set(name, untilGraph as KernelRunner<unknown>);
     return (backend, inputs, attrs) => this.run(backend, name, inputs, attrs);
   }
 
@@ -148,7 +157,12 @@ export class KernelGraphs {
     if (usage.loaded) return runGraph(usage.loaded, inputs);
     const wasGraph = usage.runs >= this.runsBefore;
     if (!wasGraph) usage.runs++;
-    if (usage.runs < this.runsBefore) return runOps(kernel, new NativeOps(backend), inputs, attrs);
+    if (usage.runs < this.runsBefore) {
+      const run = this.untilGraph.get(name);
+      return run
+        ? run(backend, inputs, attrs)
+        : runOps(kernel, new NativeOps(backend), inputs, attrs);
+    }
     const ops = new RecordingOps(backend, inputs, shapes);
     const record = (): Native[] => {
       const results = runOps(kernel, ops, ops.inputs, attrs);

@@ -8,6 +8,7 @@ import {
   OwLoreCrossEntropy,
   OwLoreCrossEntropyGrad,
   OwLoreDecodeBlock,
+  OwLoreDecodeBlocks,
   OwLoreMlpSublayer,
   OwLoreMlpSublayerGrad,
   OwLoreRMSNorm,
@@ -19,7 +20,13 @@ import type {KernelMaker} from '../replacement';
 import {attention, attentionGrad} from './attention';
 import {block, blockGrad} from './block';
 import {crossEntropy, crossEntropyGrad} from './cross_entropy';
-import {DECODE_FREE_AXES, decodeBlock} from './decode_block';
+import {
+  DECODE_BLOCKS_FREE_AXES,
+  DECODE_FREE_AXES,
+  decodeBlock,
+  decodeBlocks,
+  oneByOne,
+} from './decode_block';
 import type {KernelGraphs} from './graphs';
 import {rmsNorm, rmsNormGrad} from './rms_norm';
 import {attentionSublayer, attentionSublayerGrad, mlpSublayer, mlpSublayerGrad} from './sublayers';
@@ -40,6 +47,12 @@ export function llamaKernels(graphs: KernelGraphs): Record<string, KernelMaker> 
     [OwLoreBlock]: () => graphs.kernelFunc(OwLoreBlock, block),
     [OwLoreBlockGrad]: () => graphs.kernelFunc(OwLoreBlockGrad, blockGrad),
     [OwLoreDecodeBlock]: () => graphs.kernelFunc(OwLoreDecodeBlock, decodeBlock, DECODE_FREE_AXES),
+    [OwLoreDecodeBlocks]: () => {
+      // until their graph is there, which takes longer to make than that of one
+      const one = graphs.runner(OwLoreDecodeBlock, decodeBlock, DECODE_FREE_AXES);
+      const axes = DECODE_BLOCKS_FREE_AXES;
+      return graphs.kernelFunc(OwLoreDecodeBlocks, decodeBlocks, axes, oneByOne(one));
+    },
     [OwLoreCrossEntropy]: () => graphs.kernelFunc(OwLoreCrossEntropy, crossEntropy),
     [OwLoreCrossEntropyGrad]: () => graphs.kernelFunc(OwLoreCrossEntropyGrad, crossEntropyGrad),
     [OwLoreSwiGLU]: () => graphs.kernelFunc(OwLoreSwiGLU, swiglu),

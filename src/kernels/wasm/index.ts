@@ -27,7 +27,7 @@ import {simdAdam} from './simd_adam';
 import {simdFusedMatMul} from './simd_fused_mat_mul';
 import {isForModule, simdBatchMatMul} from './simd_mat_mul';
 import {simdAttention, simdAttentionGrad} from './simd_attention';
-import {simdDecodeBlock} from './simd_decode_block';
+import {simdDecodeBlock, simdDecodeBlocks} from './simd_decode_block';
 import {simdCrossEntropy, simdCrossEntropyGrad} from './simd_cross_entropy';
 import {simdCountAbove, simdMagnitudeSums} from './simd_magnitudes';
 import {simdPackedMatMul} from './simd_packed_mat_mul';
@@ -80,6 +80,7 @@ const FUSED_KERNELS: ReadonlyArray<
   [fused.OwLoreAttention, simdAttention],
   [fused.OwLoreAttentionGrad, simdAttentionGrad],
   [fused.OwLoreDecodeBlock, simdDecodeBlock],
+  [fused.OwLoreDecodeBlocks, simdDecodeBlocks],
   [fused.OwLorePackedMatMul, simdPackedMatMul],
   [OwLoreAdam, simdAdam],
   [OwLoreMagnitudeSums, simdMagnitudeSums],

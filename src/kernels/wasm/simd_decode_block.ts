@@ -1,28 +1,79 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type {OwLoreDecodeBlockAttrs} from '../llama_kernel_names';
+import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
+import type {OwLoreDecodeBlockAttrs, OwLoreDecodeBlocksAttrs} from '../llama_kernel_names';
 import {addressOf, allocate, withWorkspace, type KernelArgs} from './kernel';
 import type {SimdModule} from './simd_module';
 
-type Inputs =
-  | 'x'
+/** Of each block. */
+type OwnInputs =
   | ('norm' | 'q' | 'k' | 'v' | 'o' | 'mlpNorm' | 'gate' | 'up' | 'down')
-  | ('cos' | 'sin' | 'keys' | 'values' | 'recentKeys' | 'recentValues');
+  | ('keys' | 'values' | 'recentKeys' | 'recentValues');
+type OptionalOwnInputs = 'qBias' | 'kBias' | 'vBias';
+type SharedInputs = 'cos' | 'sin';
 
-type OptionalInputs = 'qBias' | 'kBias' | 'vBias' | 'padding';
+type Inputs = KernelArgs<
+  OwnInputs | SharedInputs,
+  OwLoreDecodeBlockAttrs,
+  OptionalOwnInputs | 'padding'
+>['inputs'];
 
-/** OwLoreDecodeBlock: a sequence of the module's functions, without tensors in between. */
+/** OwLoreDecodeBlock. */
 export function simdDecodeBlock(
   module: SimdModule,
-  {inputs, backend, attrs}: KernelArgs<Inputs, OwLoreDecodeBlockAttrs, OptionalInputs>,
+  {
+    inputs,
+    backend,
+    attrs,
+  }: KernelArgs<
+    'x' | OwnInputs | SharedInputs,
+    OwLoreDecodeBlockAttrs,
+    OptionalOwnInputs | 'padding'
+  >,
 ): tf.TensorInfo[] {
-  const {x, keys, recentKeys, padding} = inputs;
+  const y = copied(module, backend, inputs.x);
+  return [y, ...decodeInPlace(module, backend, y, inputs, attrs)];
+}
+
+/** OwLoreDecodeBlocks. */
+export function simdDecodeBlocks(
+  module: SimdModule,
+  {inputs, backend, attrs}: KernelArgs<'x' | SharedInputs, OwLoreDecodeBlocksAttrs, 'padding'>,
+): tf.TensorInfo[] {
+  const {x, cos, sin, padding} = inputs;
+  const blocks = Array.from({length: attrs.blocks}, (): Record<string, tf.TensorInfo> => ({}));
+  for (const [name, input] of Object.entries(inputs)) {
+    const block = blocks[Number(name.at(-1))];
+    if (block) block[name.slice(0, -1)] = input;
+  }
+  const y = copied(module, backend, x);
+  const recent = blocks.map((own) =>
+    decodeInPlace(module, backend, y, {...(own as Inputs), cos, sin, padding}, attrs),
+  );
+  return [y, ...recent.flat()];
+}
+
+function copied(module: SimdModule, backend: BackendWasm, x: tf.TensorInfo): tf.TensorInfo {
+  const y = allocate(backend, x.shape);
+  const size = tf.util.sizeFromShape(x.shape);
+  module.copy({from: addressOf(backend, x), size, to: addressOf(backend, y)});
+  return y;
+}
+
+/** A block, by a sequence of the module's functions without tensors in between, in the place of its input `y`; returns its recent keys and values. */
+function decodeInPlace(
+  module: SimdModule,
+  backend: BackendWasm,
+  y: tf.TensorInfo,
+  inputs: Inputs,
+  attrs: OwLoreDecodeBlockAttrs,
+): tf.TensorInfo[] {
+  const {keys, recentKeys, padding} = inputs;
   const {heads, keyHeads, intermediate, epsilon} = attrs;
   const [rows, , positions, width] = keys.shape as [number, number, number, number];
   const recent = recentKeys.shape[2]!;
-  const hidden = x.shape.at(-1)!;
+  const hidden = y.shape.at(-1)!;
   const [queries, ofKeys, group] = [heads * width, keyHeads * width, heads / keyHeads];
 
-  const y = allocate(backend, x.shape);
   const results = [0, 1].map(() => allocate(backend, [rows, keyHeads, recent + 1, width]));
   const at = (tensor: tf.TensorInfo): number => addressOf(backend, tensor);
   const to = at(y);
@@ -31,17 +82,25 @@ export function simdDecodeBlock(
   const multiply = (
     a: number,
     weight: tf.TensorInfo,
-    [inner, columns]: readonly [number, number],
+    inner: number,
+    columns: number,
     c: number,
-    {add = false, bias}: {add?: boolean; bias?: tf.TensorInfo} = {},
+    add = false,
+    bias?: tf.TensorInfo,
   ): void => {
-    const product = {rows, columns, inner, a, b: at(weight), transposeB: false, c, add};
-    const steps = {aStep: inner * 4, bStep: columns * 4, cStep: columns * 4};
-    if (weight.dtype === 'int32') module.multiplyBfloat16(product);
-    else module.multiply({...product, ...steps, transposeA: false});
+    const b = at(weight);
+    if (weight.dtype === 'int32') {
+      module.multiplyBfloat16({rows, columns, inner, a, b, transposeB: false, c, add});
+    } else {
+      const [aStep, bStep] = [inner * 4, columns * 4];
+      const steps = {aStep, bStep, cStep: bStep};
+      module.multiply({
+        ...{rows, columns, inner, a, b, c, add, transposeA: false, transposeB: false},
+        ...steps,
+      });
+    }
     if (!bias) return;
-    const limits = {lower: -Infinity, upper: Infinity};
-    module.addBias({x: c, rows, columns, bias: at(bias), ...limits});
+    module.addBias({x: c, rows, columns, bias: at(bias), lower: -Infinity, upper: Infinity});
   };
   /** The norm of the rows of `y` as they are by then. */
   const normalize = (weight: tf.TensorInfo, normalized: number): void => {
@@ -60,40 +119,26 @@ export function simdDecodeBlock(
       return address;
     }) as [number, number, number, number, number, number, number, number];
 
-    module.copy({from: at(x), size: rows * hidden, to});
     normalize(inputs.norm, normalized);
-    multiply(normalized, inputs.q, [hidden, queries], q, {bias: inputs.qBias});
-    multiply(normalized, inputs.k, [hidden, ofKeys], k, {bias: inputs.kBias});
-    multiply(normalized, inputs.v, [hidden, ofKeys], v, {bias: inputs.vBias});
-
-    const unseen = padding ? backend.typedArrayFromHeap(padding) : [];
-    const table = inputs.cos.shape[0] === 1 ? 0 : width * 2;
-    for (let row = 0; row < rows; row++) {
-      for (let head = 0; head < keyHeads; head++) {
-        const stack = row * keyHeads + head;
-        const ofQueries = stack * group * width * 4;
-        const ofOne = stack * width * 4;
-        module.attendLast({
-          ...{q: q + ofQueries, k: k + ofOne, v: v + ofOne, group, width},
-          ...{cos: at(inputs.cos) + row * table, sin: at(inputs.sin) + row * table},
-          ...{keys: at(keys) + ofOne * positions, values: at(inputs.values) + ofOne * positions},
-          ...{positions, padding: unseen[row] ?? 0},
-          recentKeys: at(recentKeys) + ofOne * recent,
-          recentValues: at(inputs.recentValues) + ofOne * recent,
-          recent,
-          newKeys: at(results[0]!) + ofOne * (recent + 1),
-          newValues: at(results[1]!) + ofOne * (recent + 1),
-          ...{y: mixed + ofQueries, workspace},
-        });
-      }
-    }
-    multiply(mixed, inputs.o, [queries, hidden], to, {add: true});
+    multiply(normalized, inputs.q, hidden, queries, q, false, inputs.qBias);
+    multiply(normalized, inputs.k, hidden, ofKeys, k, false, inputs.kBias);
+    multiply(normalized, inputs.v, hidden, ofKeys, v, false, inputs.vBias);
+    module.attendLast({
+      ...{rows, keyHeads, group, width, q, k, v},
+      ...{cos: at(inputs.cos), sin: at(inputs.sin)},
+      tableStep: inputs.cos.shape[0] === 1 ? 0 : width * 2,
+      ...{keys: at(keys), values: at(inputs.values), positions},
+      padding: padding ? at(padding) : 0,
+      ...{recentKeys: at(recentKeys), recentValues: at(inputs.recentValues), recent},
+      ...{newKeys: at(results[0]!), newValues: at(results[1]!), y: mixed, workspace},
+    });
+    multiply(mixed, inputs.o, queries, hidden, to, true);
 
     normalize(inputs.mlpNorm, normalized);
-    multiply(normalized, inputs.gate, [hidden, intermediate], gate);
-    multiply(normalized, inputs.up, [hidden, intermediate], up);
+    multiply(normalized, inputs.gate, hidden, intermediate, gate);
+    multiply(normalized, inputs.up, hidden, intermediate, up);
     module.swiglu({gate, up, size: rows * intermediate, y: gated});
-    multiply(gated, inputs.down, [intermediate, hidden], to, {add: true});
+    multiply(gated, inputs.down, intermediate, hidden, to, true);
   });
-  return [y, ...results];
+  return results;
 }

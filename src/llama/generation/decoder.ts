@@ -1,10 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import {OwLoreDecodeBlocks} from '../../kernels/llama_kernel_names';
+import {hasKernel} from '../../kernels/run_kernel';
 import {LlamaBlock} from '../block';
 import {LlamaEmbedding} from '../embedding';
 import {LlamaHead} from '../head';
 import {RMSNorm} from '../rms_norm';
 import {RotaryTables} from '../rotary';
+import {decodedBlocks} from './decoded_blocks';
 import {KeyValueCache} from './key_value_cache';
 
 /** What a block reads beside its input to go on with the rows of a decoder: keyword arguments of its layer. */
@@ -113,6 +116,9 @@ export class Decoder {
     try {
       return tf.tidy(() => {
         let hidden = apply(embedding, tf.tensor2d(ids as number[][], undefined, 'int32'));
+        const isNext = ids.every(({length}) => length === 1) && hasKernel(OwLoreDecodeBlocks);
+        const together = isNext && decodedBlocks(hidden, blocks, this.caches, tables);
+        if (together) return together;
         blocks.forEach((block, i) => {
           const before = hidden;
           // what a block makes is freed before the next one runs

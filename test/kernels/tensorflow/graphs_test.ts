@@ -84,6 +84,26 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
     expect(tf.memory().numTensors).to.equal(numTensors);
   });
 
+  it('runs a kernel by another until it has a graph, and holds no more tensors', () => {
+    const one = graphs.runner('product', product);
+    let others = 0;
+    const run = graphs.kernelFunc('products', product, {}, (...args) => {
+      others++;
+      return one(...args);
+    });
+    const tensors = backend.getNumOfTFTensors();
+    for (let i = 0; i < RUNS_BEFORE + 2; i++) {
+      tf.tidy(() => {
+        const inputs = {a: tf.ones([2]), b: tf.fill([2], 3)};
+        const [result] = run({inputs, attrs: {}, backend}) as tf.Tensor[];
+        expect(Array.from(result!.dataSync())).to.deep.equal([3, 3]);
+      });
+    }
+    expect(others).to.equal(RUNS_BEFORE - 1);
+    expect(calls).to.deep.equal(['loadSavedModel', 'runSavedModel', 'runSavedModel']);
+    expect(backend.getNumOfTFTensors()).to.equal(tensors);
+  });
+
   it('leaves no files', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'owlore-graphs-'));
     await withTemporaryFolder(folder, () => {

@@ -2,7 +2,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
-import {OwLoreDecodeBlock} from '../../../src/kernels/llama_kernel_names';
+import {MOST_DECODED_TOGETHER} from '../../../src/kernels/block_features';
+import {OwLoreDecodeBlock, OwLoreDecodeBlocks} from '../../../src/kernels/llama_kernel_names';
 import {withVisibleProducts} from '../../../src/kernels/products';
 import * as tensorflow from '../../../src/kernels/tensorflow';
 import * as wasm from '../../../src/kernels/wasm';
@@ -26,14 +27,19 @@ const config: LlamaConfig = {
   seed: 1,
 };
 
-/** How often `body` runs the kernel. */
-async function runsIn(body: () => Promise<unknown>): Promise<number> {
+/** How many blocks `body` computes by the kernels: by each run, those of each of its runs. */
+async function runsIn(body: () => Promise<unknown>, sizes: number[] = []): Promise<number> {
   let runs = 0;
   const engine = tf.engine();
   const runKernel = engine.runKernel.bind(engine);
-  engine.runKernel = (name, ...args) => {
+  engine.runKernel = (name, inputs, attrs) => {
     if (name === OwLoreDecodeBlock) runs++;
-    return runKernel<never>(name, ...args);
+    if (name === OwLoreDecodeBlocks) {
+      const blocks = Number(attrs!['blocks']);
+      runs += blocks;
+      sizes.push(blocks);
+    }
+    return runKernel<never>(name, inputs, attrs);
   };
   try {
     await body();
@@ -115,6 +121,39 @@ for (const [backend, kernels] of [
         expect(await generateBatch(model, prompts, options)).to.deep.equal(alone);
       });
       expect(runs).to.equal(11 * 2);
+      model.dispose();
+    });
+
+    it('is computed with others, as many as a kernel takes, to the same text as alone', async () => {
+      const blocks = MOST_DECODED_TOGETHER + 1;
+      const model = createLlama({...config, numHiddenLayers: blocks});
+      const sizes: number[] = [];
+      const decoder = new Decoder(model);
+      const alone = new Decoder(model);
+      const comparison = new Comparison('logits', {rtol: 1e-4, atol: 1e-4});
+      for (const each of [decoder, alone]) each.read([3, 1]).dispose();
+      for (let i = 0; i < 3; i++) {
+        let logits: tf.Tensor | undefined;
+        await runsIn(() => Promise.resolve((logits = decoder.read([i]))), sizes);
+        const expected = withVisibleProducts(() => alone.read([i]));
+        comparison.add(`token ${i}`, await logits!.data(), await expected.data());
+        tf.dispose([logits!, expected]);
+      }
+      comparison.finish();
+      expect(sizes).to.deep.equal([5, 4, 5, 4, 5, 4]);
+      for (const each of [decoder, alone]) each.dispose();
+      model.dispose();
+    });
+
+    it('is computed with those that have the same window', async () => {
+      const model = createLlama({
+        ...config,
+        ...{architecture: 'mistral', attentionBias: false, slidingWindow: 40},
+        numHiddenLayers: 3,
+      });
+      const sizes: number[] = [];
+      await runsIn(() => generate(model, [3, 1], {maxNewTokens: 3}), sizes);
+      expect(sizes).to.deep.equal([3, 3]);
       model.dispose();
     });
 

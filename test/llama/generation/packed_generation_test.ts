@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {OwLoreUnpackBfloat16} from '../../../src/kernels/kernel_names';
 import {
-  OwLoreDecodeBlock,
+  OwLoreDecodeBlocks,
   OwLorePackedMatMul,
   OwLoreUnpackWindow,
 } from '../../../src/kernels/llama_kernel_names';
@@ -66,7 +66,7 @@ describeBackends('text from weights at 16 bits', (backend) => {
       expect(held()).to.deep.equal(before);
       if (!multipliesPacked()) return;
       // all tokens but the first ones, which come after prompts
-      expect(runs.get(OwLoreDecodeBlock)).to.equal(2 * 8);
+      expect(runs.get(OwLoreDecodeBlocks)).to.equal(8);
       expect(runs.get(OwLorePackedMatMul)).to.equal(3 + 8);
       expect(runs.get(OwLoreUnpackBfloat16)).to.equal(3 * 2 * 7);
       expect(runs.get(OwLoreUnpackWindow)).to.equal(undefined);

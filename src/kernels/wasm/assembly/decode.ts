@@ -12,15 +12,85 @@ export function attendLastBytes(group: i32, width: i32, keys: i32): usize {
 }
 
 /**
- * `y = softmax(q kᵀ / √width) v` of one position, for the `group` query heads `q` that share a key head. `q` and `y` are
- * `[group, width]`. `k` and `v` `[width]` are the position's own; the others are in two parts, `keys` and `values` `[positions,
- * width]`, without the first `padding` positions, and after them `recentKeys` and `recentValues` `[recent, width]`. Queries and the
- * own key are rotated by `cos` and `sin` `[width / 2]`; the other keys are rotated already.
+ * `y = softmax(q kᵀ / √width) v` of one position in each of `rows` sequences, for `keyHeads` key heads and the `group` query heads that
+ * share each of them. `q` and `y` are `[rows, keyHeads · group, width]`. `k` and `v` `[rows, keyHeads, width]` are the position's own;
+ * the others are in two parts, `keys` and `values` `[rows, keyHeads, positions, width]`, and after them `recentKeys` and `recentValues`
+ * `[rows, keyHeads, recent, width]`. Queries and the own keys are rotated by `cos` and `sin` `[width / 2]`, of which each row has its
+ * own after `tableStep` bytes; the other keys are rotated already.
  *
- * @param newKeys Gets the recent keys and the position's own, `[recent + 1, width]`; `newValues` likewise.
+ * @param padding `[rows]` int32: how many of the first `positions` a row does not see; 0 for none in all rows.
+ * @param newKeys Gets the recent keys and the position's own, `[rows, keyHeads, recent + 1, width]`; `newValues` likewise.
  * @param workspace Memory of `attendLastBytes` bytes.
  */
 export function attendLast(
+  rows: i32,
+  keyHeads: i32,
+  group: i32,
+  width: i32,
+  q: usize,
+  k: usize,
+  v: usize,
+  cos: usize,
+  sin: usize,
+  tableStep: usize,
+  keys: usize,
+  values: usize,
+  positions: i32,
+  padding: usize,
+  recentKeys: usize,
+  recentValues: usize,
+  recent: i32,
+  newKeys: usize,
+  newValues: usize,
+  y: usize,
+  workspace: usize,
+): void {
+  const row = offset(width);
+  const ofQueries = row * <usize>group;
+  const ofKeys = row * <usize>positions;
+  const ofRecent = row * <usize>recent;
+  for (let i = 0; i < rows; i++) {
+    // what is in memory may be any number
+    const unseen = padding == 0 ? 0 : min(max(load<i32>(padding + offset(i)), 0), positions);
+    const hidden = row * <usize>unseen;
+    for (let head = 0; head < keyHeads; head++) {
+      attendHead(
+        q,
+        k,
+        v,
+        cos,
+        sin,
+        group,
+        width,
+        keys + hidden,
+        values + hidden,
+        positions - unseen,
+        recentKeys,
+        recentValues,
+        recent,
+        newKeys,
+        newValues,
+        y,
+        workspace,
+      );
+      q += ofQueries;
+      k += row;
+      v += row;
+      keys += ofKeys;
+      values += ofKeys;
+      recentKeys += ofRecent;
+      recentValues += ofRecent;
+      newKeys += ofRecent + row;
+      newValues += ofRecent + row;
+      y += ofQueries;
+    }
+    cos += tableStep;
+    sin += tableStep;
+  }
+}
+
+/** The same of one sequence and one key head, whose first `seen` keys are those that the position sees. */
+function attendHead(
   q: usize,
   k: usize,
   v: usize,
@@ -30,8 +100,7 @@ export function attendLast(
   width: i32,
   keys: usize,
   values: usize,
-  positions: i32,
-  padding: i32,
+  seen: i32,
   recentKeys: usize,
   recentValues: usize,
   recent: i32,
@@ -51,14 +120,9 @@ export function attendLast(
     const at = row * <usize>head;
     rotateRows(q + at, 0, cos, sin, 1, width, false, scaleOf(width), workspace + at, 0);
   }
-  // what is in memory may be any number
-  const unseen = min(max(padding, 0), positions);
-  const seen = positions - unseen;
   const near = recent + 1;
   const step = offset(seen + near);
   const ofNear = scores + offset(seen);
-  keys += row * <usize>unseen;
-  values += row * <usize>unseen;
   multiplyRowsTransposed<f32>(group, seen, width, workspace, row, keys, row, scores, step, false);
   multiplyRowsTransposed<f32>(
     group,
