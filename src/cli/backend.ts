@@ -5,8 +5,8 @@ import '../llama/preload';
 import {registerBackend, type BackendName} from './register_backend';
 import {messageOf} from './usage_error';
 
-/** `auto` takes the first of these that is installed. */
-const BY_SPEED: readonly BackendName[] = ['tensorflow', 'wasm', 'cpu'];
+/** `auto` takes the first of these that is installed, unless a command knows better. */
+export const BY_SPEED: readonly BackendName[] = ['tensorflow', 'wasm', 'cpu'];
 
 const HOW_TO_GET: Readonly<Record<BackendName, string>> = {
   cpu: 'npm install @tensorflow/tfjs-backend-cpu',
@@ -21,9 +21,10 @@ const told = new Set<BackendName>();
 /**
  * Selects a backend, with this library's kernels for it.
  *
- * @param name `'auto'`: tensorflow if it is installed and works, else wasm, else cpu.
+ * @param name `'auto'`: the first of `order` that is installed and works.
  * @param note Called where `'auto'` passes over a backend that is installed and does not work, once for each.
  * @param register Registers a backend; default: as npm installed it.
+ * @param order Default: tensorflow, wasm, cpu.
  * @returns its name.
  * @throws if this machine has no such backend, or if it does not work.
  */
@@ -31,6 +32,7 @@ export async function selectBackend(
   name: BackendName | 'auto',
   note: (line: string) => void,
   register: (name: BackendName) => Promise<boolean> = registerBackend,
+  order: readonly BackendName[] = BY_SPEED,
 ): Promise<BackendName> {
   if (name !== 'auto') {
     const isThere = await makeCurrent(name, register).catch((cause: unknown) => {
@@ -44,7 +46,7 @@ export async function selectBackend(
       `there is no backend '${name}' on this machine; to get it: ${HOW_TO_GET[name]}`,
     );
   }
-  for (const candidate of BY_SPEED) {
+  for (const candidate of order) {
     try {
       if (await makeCurrent(candidate, register)) return candidate;
     } catch (error) {

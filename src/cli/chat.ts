@@ -42,6 +42,8 @@ export const chat = defineCommand({
             "'tfjs-owlore generate' continues a text with it",
         );
       },
+      // keys and values of what was said are kept, so that only a message is read for an answer
+      {texts: 1, promptTokens: 0, newTokens: settings.maxNewTokens ?? Infinity},
     );
     try {
       const conversation = new Conversation(loaded, settings);

@@ -11,8 +11,12 @@ export interface Context {
   /** A message of the library with the names that options have on the command line. */
   withFlags(message: string): string;
   stdin: NodeJS.ReadableStream & {isTTY?: boolean};
-  /** Makes a backend tfjs's, with this library's kernels; throws if this machine has no such backend. */
-  selectBackend(name: BackendName | 'auto'): Promise<BackendName>;
+  /**
+   * Makes a backend tfjs's, with this library's kernels; throws if this machine has no such backend.
+   *
+   * @param order Of which `'auto'` takes the first that works; default: tensorflow, wasm, cpu.
+   */
+  selectBackend(name: BackendName | 'auto', order?: readonly BackendName[]): Promise<BackendName>;
   /** What ends the command early, such as Ctrl-C. */
   interruption: Interruption;
 }

@@ -17,11 +17,12 @@ import {
   text,
   type SettingsOf,
 } from './options';
-import {readPrompts} from './prompts_file';
+import {readPrompts, type PromptLine} from './prompts_file';
 import {describeSpeed, endTokens, samplingOptions} from './sampling_options';
 import {TextStream} from './text_stream';
 import {UsageError} from './usage_error';
 import {counted} from './words';
+import {CHARACTERS_OF_TOKEN, type Writing} from './writing_backend';
 
 export const generateOptions = {
   ...writerOptions,
@@ -69,13 +70,18 @@ export const generate = defineCommand({
       const prompts = await readPrompts(path);
       const chat = prompts.find(({prompt}) => typeof prompt !== 'string');
       const asking = chat && `the 'messages' of line ${chat.line} of ${path} need`;
-      return withModel(settings, asking, context, (loaded) =>
+      const writing = writingOf(
+        Math.min(settings.batch, prompts.length),
+        prompts.map(({prompt}) => prompt),
+        settings,
+      );
+      return withModel(settings, asking, writing, context, (loaded) =>
         generateFile(path, prompts, loaded, settings, context),
       );
     }
     refuseMeaningless(context.given, {batch: 'one text', output: 'one text'});
     const prompt = await readPrompt(settings, context);
-    return withModel(settings, undefined, context, (loaded) =>
+    return withModel(settings, undefined, writingOf(1, [prompt], settings), context, (loaded) =>
       write(prompt, loaded, settings, context),
     );
   },
@@ -83,10 +89,27 @@ export const generate = defineCommand({
 
 export type GenerateSettings = SettingsOf<typeof generateOptions>;
 
+/** What is to be written, before there is a tokenizer that counts tokens. */
+function writingOf(
+  texts: number,
+  prompts: ReadonlyArray<PromptLine['prompt']>,
+  {maxNewTokens = generateDefaults.maxNewTokens}: GenerateSettings,
+): Writing {
+  const lengths = prompts.map((prompt) =>
+    typeof prompt === 'string'
+      ? prompt.length
+      : prompt.reduce((sum, {content}) => sum + content.length, 0),
+  );
+  const characters = lengths.reduce((sum, length) => sum + length, 0) / prompts.length;
+  const promptTokens = Math.ceil(characters / CHARACTERS_OF_TOKEN);
+  return {texts, promptTokens, newTokens: maxNewTokens};
+}
+
 /** @param asking What needs a chat template beside `--chat`, with its verb; undefined: nothing. */
 async function withModel<T>(
   settings: GenerateSettings,
   asking: string | undefined,
+  writing: Writing,
   context: Context,
   body: (loaded: Loaded) => Promise<T>,
 ): Promise<T> {
@@ -103,6 +126,7 @@ async function withModel<T>(
         `generate: ${user} a chat template, and the tokenizer of ${model} has none; a text that is to be continued as it is can be given ${way}`,
       );
     },
+    writing,
   );
   try {
     return await context.interruption.stopTidily(() => body(loaded));

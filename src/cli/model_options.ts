@@ -7,6 +7,7 @@ import type {Context} from './command';
 import {choice, group, modelSource, required, type SettingsOf} from './options';
 import {withLibraryMessages} from './library_messages';
 import {countMegabytes, type Progress} from './progress';
+import {writingOrder, type Writing} from './writing_backend';
 
 /** Which model, and the backend that computes. */
 export const modelOptions = group('Model', {
@@ -50,18 +51,20 @@ type Settings = SettingsOf<typeof modelOptions>;
  * Loads model and tokenizer on the backend that is wanted; the caller disposes of the model.
  *
  * @param check Throws if the tokenizer does not do, before the weights are loaded.
+ * @param writing What is to be written with it, for the choice of a backend.
  */
 export async function loadModel(
   settings: Settings,
   context: Context,
   options?: Pick<LoadLlamaOptions, 'headInLoss' | 'frozen'>,
   check: (tokenizer: Tokenizer) => void = () => undefined,
+  writing?: Writing,
 ): Promise<Loaded> {
   const tokenizer = await withDownloads(context, (onDownload) =>
     loadTokenizer(settings.model, {onDownload}),
   );
   check(tokenizer);
-  return {...(await loadModelAlone(settings, context, options)), tokenizer};
+  return {...(await loadModelAlone(settings, context, options, writing)), tokenizer};
 }
 
 /** Loads a model without its tokenizer, which its folder need not have. */
@@ -69,14 +72,21 @@ export async function loadModelAlone(
   {model: source, backend: wanted}: Settings,
   context: Context,
   options: Pick<LoadLlamaOptions, 'headInLoss' | 'frozen'> = {},
+  writing?: Writing,
 ): Promise<LoadedModel> {
   const {console} = context;
-  const backend = await context.selectBackend(wanted);
+  // which one writes sooner is known when the model is
+  const isLater = wanted === 'auto' && writing !== undefined;
+  let backend: BackendName | undefined = isLater ? undefined : await context.selectBackend(wanted);
   let progress: Progress | undefined;
   const loaded = await withDownloads(context, (onDownload) =>
     loadLlama(source, {
       ...options,
       onDownload,
+      onOpened: async (outline) => {
+        const order = writing && writingOrder(outline, options.frozen, writing);
+        backend ??= await context.selectBackend(wanted, order);
+      },
       onProgress: (bytes, total) => {
         progress ??= console.progress({label: `loading ${source}`, total, count: countMegabytes});
         progress.update(bytes);
@@ -88,7 +98,7 @@ export async function loadModelAlone(
     .countParams()
     .toLocaleString('en', {notation: 'compact', maximumSignificantDigits: 3});
   console.note(`${source}: ${parameters} parameters, on ${backend}`);
-  return {...loaded, backend};
+  return {...loaded, backend: backend!};
 }
 
 /** Runs `body`, which may download a model, with a progress bar for each file. */

@@ -136,7 +136,8 @@ function addCommand(
       given,
       stdin,
       interruption,
-      selectBackend: (name) => selectBackend(name, (line) => console.note(line), loadBackend),
+      selectBackend: (name, order) =>
+        selectBackend(name, (line) => console.note(line), loadBackend, order),
       withFlags: (message) => withFlags(message, command.name, names, given),
     };
     try {

@@ -10,7 +10,7 @@ export type {Perplexity} from './evaluation/perplexity';
 export {perplexity} from './evaluation/perplexity';
 export type {ChoiceTask} from './evaluation/tasks';
 export type {FloatType} from '../files/float_type';
-export type {LoadedLlama, LoadLlamaOptions} from './files/load_llama';
+export type {LlamaOutline, LoadedLlama, LoadLlamaOptions} from './files/load_llama';
 export {loadLlama} from './files/load_llama';
 export type {HostTensor, SafetensorsFile, SafetensorsOptions} from '../files/safetensors';
 export {parseSafetensors, serializeSafetensors} from '../files/safetensors';

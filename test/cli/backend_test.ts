@@ -16,6 +16,7 @@ describe('selectBackend', () => {
     name: BackendName | 'auto',
     there: readonly BackendName[],
     broken: readonly BackendName[] = [],
+    order?: readonly BackendName[],
   ) => {
     const asked: BackendName[] = [];
     const notes: string[] = [];
@@ -28,6 +29,7 @@ describe('selectBackend', () => {
           throw new Error("Cannot find module 'google-protobuf'\nRequire stack:\n- a.js");
         return there.includes(candidate) && loadBackend(candidate);
       },
+      order,
     );
     return {asked, selected, ...(broken.length > 0 && {notes})};
   };
@@ -47,6 +49,12 @@ describe('selectBackend', () => {
     expect((await select('auto', ['cpu', 'wasm', 'webgpu'])).selected).to.equal('wasm');
     if (!backends.includes('tensorflow')) return;
     expect((await select('auto', backendNames)).asked).to.deep.equal(['tensorflow']);
+  });
+
+  it('by itself takes them in the order that a command asks for', async () => {
+    const order = ['wasm', 'tensorflow', 'cpu'] as const;
+    const {asked, selected} = await select('auto', ['cpu'], [], order);
+    expect({asked, selected}).to.deep.equal({asked: order, selected: 'cpu'});
   });
 
   it('by itself passes over one that does not work, and says so once', async () => {

@@ -33,8 +33,22 @@ export interface LoadLlamaOptions extends LlamaKernelOptions, SourceOptions {
    * files, if the backend multiplies with them as they are, which is faster: for generation on wasm. Default `'F32'`.
    */
   frozen?: 'F32' | 'BF16' | 'auto';
+  /**
+   * Called when configuration and headers have been checked, before anything is computed, and awaited: it may select tfjs's backend for
+   * the model. If it throws, `loadLlama` throws the same. Default none.
+   */
+  onOpened?: (outline: LlamaOutline) => unknown;
   /** Called after each tensor with the bytes of tensors that have been read, and of all, of a GGUF file in float32; default none. */
   onProgress?: (bytes: number, total: number) => void;
+}
+
+/** What is known of a model before its weights are read. */
+export interface LlamaOutline {
+  config: ResolvedConfig;
+  /** How many numbers its weights have. */
+  numbers: number;
+  /** How many of these are bfloat16 in the files, in matrices: with `frozen: 'auto'` they may stay so. */
+  bfloat16: number;
 }
 
 /** A model and what came with it. */
@@ -90,9 +104,9 @@ export async function loadLlama(
   options: LoadLlamaOptions = {},
 ): Promise<LoadedLlama> {
   checkKnown(OWNER, options, [
-    ...['headInLoss', 'frozen', 'request', 'onDownload', 'onProgress', 'kernels'],
+    ...['headInLoss', 'frozen', 'request', 'onDownload', 'onOpened', 'onProgress', 'kernels'],
   ]);
-  const {headInLoss = false, frozen = 'F32', onProgress} = options;
+  const {headInLoss = false, frozen = 'F32', onOpened, onProgress} = options;
   checkFlag(OWNER, 'headInLoss', headInLoss);
   checkChoice(OWNER, 'frozen', frozen, frozenChoices);
   const kernels = checkedKernels(OWNER, options);
@@ -107,6 +121,7 @@ export async function loadLlama(
     const files = await readOtherFiles(OWNER, opened);
     const hub = opened.hub ? await opened.hub() : hubNameOfPlace(opened.name);
     const base = await readBaseOf(OWNER, opened, hub?.id);
+    await onOpened?.(outlineOf(config, tensors));
     if (kernels === 'auto') await installKernelsForBackend();
     const packs = whichArePacked(frozen);
     const model = await loadModel(config, tensors, packs, onProgress);
@@ -116,6 +131,19 @@ export async function loadLlama(
   } finally {
     await checkpoint.close();
   }
+}
+
+function outlineOf(
+  config: ResolvedConfig,
+  tensors: ReadonlyMap<string, ChosenTensor>,
+): LlamaOutline {
+  const outline = {config, numbers: 0, bfloat16: 0};
+  for (const tensor of tensors.values()) {
+    const size = tf.util.sizeFromShape([...tensor.shape]);
+    outline.numbers += size;
+    if (isMatrix(tensor) && tensor.dtype === 'BF16') outline.bfloat16 += size;
+  }
+  return outline;
 }
 
 /** The `config.json` of a model, and nothing else of it. */
