@@ -30,7 +30,7 @@ class Clock(transformers.StoppingCriteria):
         self.times = []
 
     def __call__(self, input_ids, scores, **kwargs):
-        self.times.append(time.perf_counter())
+        self.times.append((time.perf_counter(), time.process_time()))
         return torch.zeros(input_ids.shape[0], dtype=torch.bool)
 
 
@@ -49,4 +49,5 @@ for line in sys.stdin:
             pad_token_id=0,
             stopping_criteria=transformers.StoppingCriteriaList([clock]),
         )
-    print(json.dumps([after - before for before, after in zip(clock.times, clock.times[1:])]), flush=True)
+    steps = zip(clock.times, clock.times[1:])
+    print(json.dumps([[b - a for a, b in zip(*step)] for step in steps]), flush=True)

@@ -2,6 +2,13 @@ import {spawn, type ChildProcess} from 'node:child_process';
 import {createInterface} from 'node:readline';
 import {fileURLToPath} from 'node:url';
 
+/** From one token of all texts to the next. */
+export interface TokenStep {
+  ms: number;
+  /** Of all processors together. */
+  processorMs: number;
+}
+
 /** PyTorch with a model of transformers, in a process of its own, which sleeps between two generations. */
 export class PytorchGeneration {
   private constructor(
@@ -38,12 +45,13 @@ export class PytorchGeneration {
     return 'needs' in about ? about : new PytorchGeneration(about.versions, child, lines);
   }
 
-  /** Milliseconds from one token of all texts to the next. */
-  async stepsOf(prompts: ReadonlyArray<readonly number[]>, tokens: number): Promise<number[]> {
+  /** From one token of all texts to the next. */
+  async stepsOf(prompts: ReadonlyArray<readonly number[]>, tokens: number): Promise<TokenStep[]> {
     this.process.stdin!.write(`${JSON.stringify({prompts, tokens})}\n`);
     const line = await this.lines.next();
     if (line.done) throw new Error('PyTorch ended before its answer');
-    return (JSON.parse(line.value) as number[]).map((seconds) => 1000 * seconds);
+    const steps = JSON.parse(line.value) as Array<[wall: number, processors: number]>;
+    return steps.map(([wall, processors]) => ({ms: 1000 * wall, processorMs: 1000 * processors}));
   }
 
   end(): void {
