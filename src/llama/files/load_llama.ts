@@ -44,7 +44,7 @@ export interface LoadLlamaOptions extends LlamaKernelOptions, SourceOptions {
 
 /** What is known of a model before its weights are read. */
 export interface LlamaOutline {
-  config: ResolvedConfig;
+  config: Required<LlamaConfig>;
   /** How many numbers its weights have. */
   numbers: number;
   /** How many of these are bfloat16 in the files, in matrices: with `frozen: 'auto'` they may stay so. */
