@@ -113,7 +113,7 @@ describe('tfjs-owlore finetune --engine torch', function () {
       [
         'an update of another paper',
         /--update fira is not possible with --engine torch; use --engine tfjs$/,
-        ['--update', 'fira'],
+        ['--method', 'owlore', '--scores', 'uniform', '--update', 'fira'],
         goodPackages,
       ],
     ];

@@ -419,7 +419,7 @@ describe('loadLlama', () => {
   it('refuses options that do not exist', async () => {
     expect(await refusal(readFiles('llama2'), {headinloss: true})).to.equal(
       "loadLlama: unknown option 'headinloss'; did you mean 'headInLoss'? " +
-        'Known options: headInLoss, frozen, request, onDownload, onProgress, kernels',
+        'Known options: headInLoss, frozen, request, onDownload, onOpened, onProgress, kernels',
     );
     expect(await refusal(readFiles('llama2'), {headInLoss: 1})).to.equal(
       'loadLlama: headInLoss must be true or false; got 1',
