@@ -192,7 +192,12 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
     runAgain: [
       {
         mechanism: 'the second run of a segment sees the same random numbers',
-        from: 'withDraws(drawn, () => $run)',
+        from: 'withDraws(drawn, again)',
+        to: 'again()',
+      },
+      {
+        mechanism: 'the second run of a segment is given what the first has kept',
+        from: 'withKeeping({take}, () => $run)',
         to: '$run',
       },
       {
