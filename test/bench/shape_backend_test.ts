@@ -12,7 +12,7 @@ import {startMemoryMeter} from '../../src/memory/meter';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src';
 import * as tensorflowKernels from '../../src/kernels/tensorflow';
 import {installKernels, uninstallKernels} from '../../src/kernels/wasm';
-import {describeFastBackends} from '../support/backends';
+import {describeFastBackends, thorough} from '../support/backends';
 import {modelZoo, type Kind} from '../support/model_zoo';
 
 /** Small, but with more positions than attention takes at a time. */
@@ -116,7 +116,7 @@ describeFastBackends('shape backend', (backend) => {
 
   for (const [title, trained] of Object.entries(trainedSets)) {
     // Slow on cpu; the others say nothing about it that these do not.
-    if (backend === 'cpu' && title !== 'lisa') continue;
+    if ((backend === 'cpu' || !thorough) && title !== 'lisa') continue;
     for (const variant of ['stock', 'none', 'auto'] as const) {
       it(`has the peak of a real step: ${title}, ${variant}`, llama({trained, variant}));
     }

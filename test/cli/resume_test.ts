@@ -100,7 +100,7 @@ describe('tfjs-owlore finetune --resume', function () {
       ['SIGHUP'],
     ],
   ] as const) {
-    if (!thorough && !title.startsWith('OwLore')) continue;
+    if (!thorough && !title.startsWith('OwLore, stopped')) continue;
     it(`ends as if it had not been stopped: ${title}`, async () => {
       const whole = newOutput();
       const all = ['--steps', String(steps), ...args];

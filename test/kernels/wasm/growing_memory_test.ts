@@ -3,6 +3,7 @@ import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 import {expect} from 'chai';
 import * as fused from '../../../src/kernels/llama_kernel_names';
 import {OwLoreAdam, OwLoreCountAbove} from '../../../src/kernels/kernel_names';
+import {thorough} from '../../support/backends';
 import {describeWasm, randomOperand} from './compare';
 
 /** Bytes; any view of the memory tells. */
@@ -127,7 +128,8 @@ describeWasm(
             });
           });
         const expected = run(Infinity);
-        for (const allocation of [1, 2, 3]) expect(run(allocation)).to.deep.equal(expected);
+        for (const allocation of thorough ? [1, 2, 3] : [2])
+          expect(run(allocation)).to.deep.equal(expected);
       });
     }
   },
