@@ -208,6 +208,7 @@ async function checkAdapter(
     console.print(`How large a buffer may be is not known: ${backend}.`);
     return {largestTensor: largest};
   }
+  // tfjs's type of a backend does not have the device of webgpu's.
   const {limits} = (tf.backend() as unknown as {device: {limits: Record<string, number>}}).device;
   const most = Math.min(limits['maxBufferSize']!, limits['maxStorageBufferBindingSize']!);
   const fits = largest <= most;

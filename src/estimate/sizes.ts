@@ -47,6 +47,7 @@ export function sizesOfModel(owner: string, configOrModel: unknown): ModelSizes 
 }
 
 export function isLayersModel(value: unknown): value is tfl.LayersModel {
+  // isModel only looks at members, which anything may lack.
   return isObject(value) && isModel(value as unknown as tfl.layers.Layer);
 }
 
