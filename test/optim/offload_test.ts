@@ -69,7 +69,7 @@ describeBackends('states of frozen variables', (backend) => {
         const blocks = new Blocks(1);
         const optimizer = optimizerOf({state});
         expect(() => blocks.step(optimizer, [0])).to.throw(
-          new RegExp(`state '${state}' reads states back .* use state: 'keep' or 'reset'`),
+          new RegExp(`state '${state}' reads tensors back .* use state: 'keep' or 'reset'`),
         );
         expect((await blocks.values()).flat().every((x) => x === 1)).to.equal(true);
         blocks.dispose();
