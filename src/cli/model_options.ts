@@ -5,6 +5,7 @@ import {frozenChoices} from '../llama/files/load_llama';
 import {backendNames, type BackendName} from './register_backend';
 import type {Context} from './command';
 import {choice, group, modelSource, required, type SettingsOf} from './options';
+import {matmulPrecisions, type MatmulPrecision} from './matmul_precision';
 import {withLibraryMessages} from './library_messages';
 import {countMegabytes, type Progress} from './progress';
 import {writingOrder, type Writing} from './writing_backend';
@@ -20,6 +21,11 @@ export const modelOptions = group('Model', {
     'the backend that computes',
     ['auto', ...backendNames],
     'auto',
+  ),
+  matmulPrecision: choice<MatmulPrecision, 'highest'>(
+    'how exactly tensorflow multiplies float32; medium: rounded to bfloat16, about twice as fast on processors with AMX',
+    matmulPrecisions,
+    'highest',
   ),
 });
 

@@ -11,6 +11,7 @@ import {evaluate} from './evaluate';
 import {finetune} from './finetune';
 import {generate} from './generate';
 import {Interruption, StoppedError, stopSignals} from './interruption';
+import {checkRoundedProducts, roundProducts} from './matmul_precision';
 import {withFlags} from './option_names';
 import {addOptions, file, flag, readSettings} from './options';
 import {registerBackend, type BackendName} from './register_backend';
@@ -136,8 +137,17 @@ function addCommand(
       given,
       stdin,
       interruption,
-      selectBackend: (name, order) =>
-        selectBackend(name, (line) => console.note(line), loadBackend, order),
+      selectBackend: async (name, order) => {
+        const isRounded = settings['matmulPrecision'] === 'medium';
+        const load = (candidate: BackendName): Promise<boolean> => {
+          if (isRounded && candidate === 'tensorflow') roundProducts();
+          return loadBackend(candidate);
+        };
+        const note = (line: string): void => console.note(line);
+        const backend = await selectBackend(name, note, load, order);
+        if (isRounded) checkRoundedProducts(given.get('matmulPrecision')!, backend, note);
+        return backend;
+      },
       withFlags: (message) => withFlags(message, command.name, names, given),
     };
     try {

@@ -17,6 +17,7 @@ const programs = [
   'test/cli/main_with_any_backend',
   'test/files/lock_in_process',
   'test/kernels/kernels_under_signals',
+  'test/kernels/rounded_product',
   'test/kernels/training_loop',
   'test/soak/training',
   'test/support/on_demand_program',

@@ -30,6 +30,7 @@ const BACKEND = 'torch';
 /** Settings of which Python has one value only, which is their default. */
 const ONLY = {
   frozen: 'F32',
+  matmulPrecision: 'highest',
   adaptive: 'none',
   update: owloreDefaults.update,
   moments: owloreDefaults.moments,
