@@ -31,6 +31,7 @@ except ImportError as error:
 class Training:
     def __init__(self, start, options):
         torch.set_num_threads(options["threads"])
+        torch.set_float32_matmul_precision(options.get("matmulPrecision", "highest"))
         if "folder" in options:
             self.load(options)
         else:

@@ -8,6 +8,7 @@ import '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src';
 import {loadLlama, sparseCrossEntropy} from '../../src/llama';
 import {startMemoryMeter} from '../../src/memory/meter';
+import {roundProducts, type MatmulPrecision} from '../../src/cli/matmul_precision';
 import {howToGet, loadBackend} from '../../tools/load_backend';
 import {serveSteps} from '../harness/serve_steps';
 import {heapBytes} from '../harness/wasm_backend';
@@ -22,12 +23,14 @@ export interface Smollm2Options {
   /** Numbers of the blocks that are on. */
   on: readonly number[];
   learningRate: number;
+  matmulPrecision: MatmulPrecision;
 }
 
 const options = JSON.parse(process.argv[2]!) as Smollm2Options;
 
 await serveSteps(async () => {
   const {folder, backend, checkpoint, batch, length, on, learningRate} = options;
+  if (options.matmulPrecision === 'medium') roundProducts();
   if (!(await loadBackend(backend))) return {needs: howToGet[backend]};
   await tf.setBackend(backend);
   const {model} = await loadLlama(folder, {headInLoss: true});

@@ -1,9 +1,14 @@
-/** Steps of SmolLM2-135M on tfjs-node with 3 of 30 blocks and the embedding on: OwLore here, LISA in PyTorch, two threads each. */
+/**
+ * Steps of SmolLM2-135M on tfjs-node with 3 of 30 blocks and the embedding on: OwLore here, LISA in PyTorch, two threads each; in
+ * float32, and with products of matrices rounded to bfloat16 on both sides.
+ */
 import {existsSync} from 'node:fs';
 import {pytorchModel, smollm2} from '../contenders/contenders';
 import {runInterleaved} from '../harness/run';
+import {multipliesBfloat16, type MatmulPrecision} from '../../src/cli/matmul_precision';
 import type {GroupResult, MeasureGroup} from './group';
-import {checkStart, compare, type StepMeasurements} from './step_figures';
+import type {Smollm2Options} from '../contenders/smollm2_contender';
+import {checkStart, compare, LOSS_TOLERANCE, type StepMeasurements} from './step_figures';
 
 const shapes = [
   {batch: 4, length: 128},
@@ -11,48 +16,30 @@ const shapes = [
 ];
 const training = {on: [5, 15, 25], learningRate: 1e-5};
 
+/**
+ * The largest relative difference of two losses at the start: in float32 as elsewhere; numbers that are rounded to 8 bits differ by up
+ * to 2^-8, and a mean over all tokens by a fraction of that.
+ */
+const lossTolerance: Readonly<Record<MatmulPrecision, number>> = {
+  highest: LOSS_TOLERANCE,
+  medium: 2 ** -10,
+};
+
 export const measure: MeasureGroup = async ({rounds = 10, python, model}) => {
   if (model === undefined || !existsSync(model)) {
     throw new Error('give --model, the folder of SmolLM2-135M-Instruct');
   }
   const all: GroupResult[] = [];
-  for (const shape of shapes) {
-    const title = `${shape.batch} × ${shape.length}`;
-    const options = {...shape, ...training, folder: model};
-    const ours = (checkpoint: 'auto' | 'none') =>
-      smollm2(`OwLore, ${title}, ${checkpoint === 'auto' ? 'checkpoints' : 'none'}`, {
-        ...options,
-        ...{checkpoint, backend: 'tensorflow'},
-      });
-    const theirs = (checkpoints: boolean) =>
-      pytorchModel(`PyTorch LISA, ${title}, ${checkpoints ? 'checkpoints' : 'none'}`, python, {
-        ...options,
-        ...{checkpoints, threads: 2},
-      });
-    const run = await runInterleaved(
-      {
-        auto: await ours('auto'),
-        none: await ours('none'),
-        pytorchCheckpoints: theirs(true),
-        pytorchNone: theirs(false),
-      },
-      rounds,
-    );
-    checkStart(run);
-    all.push(
-      compare(run, rounds, [
-        {
-          name: `SmolLM2 step on tensorflow, ${title} tokens, checkpoints: time, against PyTorch LISA with checkpoints`,
-          ...{above: 'auto', below: 'pytorchCheckpoints'},
-          goal: {atMost: 0.9},
-        },
-        {
-          name: `SmolLM2 step on tensorflow, ${title} tokens, none: time, against PyTorch LISA without`,
-          ...{above: 'none', below: 'pytorchNone'},
-          goal: {atMost: 1.1},
-        },
-      ]),
-    );
+  const precisions: MatmulPrecision[] = [
+    'highest',
+    ...(multipliesBfloat16() ? ['medium' as const] : []),
+  ];
+  for (const matmulPrecision of precisions) {
+    for (const shape of shapes) {
+      all.push(
+        await measureSteps({...shape, ...training, matmulPrecision, folder: model}, python, rounds),
+      );
+    }
   }
   const steps = Object.assign(
     {},
@@ -68,6 +55,54 @@ export const measure: MeasureGroup = async ({rounds = 10, python, model}) => {
   return {
     figures: all.flatMap(({figures}) => figures),
     measured: {rounds, steps},
-    skipped: all.flatMap(({skipped = []}) => skipped),
+    skipped: [
+      ...all.flatMap(({skipped = []}) => skipped),
+      ...(precisions.includes('medium') ? [] : ['bfloat16: this processor does not multiply it']),
+    ],
   };
 };
+
+/** Steps of one shape in one precision, in turns. */
+async function measureSteps(
+  options: Omit<Smollm2Options, 'backend' | 'checkpoint'>,
+  python: string,
+  rounds: number,
+): Promise<GroupResult> {
+  const {batch, length, matmulPrecision} = options;
+  const isRounded = matmulPrecision === 'medium';
+  const shape = `${batch} × ${length}`;
+  const title = `${shape}${isRounded ? ', bfloat16 products' : ''}`;
+  const ours = (checkpoint: 'auto' | 'none') =>
+    smollm2(`OwLore, ${title}, ${checkpoint === 'auto' ? 'checkpoints' : 'none'}`, {
+      ...options,
+      ...{checkpoint, backend: 'tensorflow'},
+    });
+  const theirs = (checkpoints: boolean) =>
+    pytorchModel(`PyTorch LISA, ${title}, ${checkpoints ? 'checkpoints' : 'none'}`, python, {
+      ...options,
+      ...{checkpoints, threads: 2},
+    });
+  const run = await runInterleaved(
+    {
+      auto: await ours('auto'),
+      none: await ours('none'),
+      pytorchCheckpoints: theirs(true),
+      pytorchNone: theirs(false),
+    },
+    rounds,
+  );
+  checkStart(run, lossTolerance[matmulPrecision]);
+  const of = `SmolLM2 step on tensorflow, ${shape} tokens${isRounded ? ', products in bfloat16' : ''}`;
+  return compare(run, rounds, [
+    {
+      name: `${of}, checkpoints: time, against PyTorch LISA with checkpoints`,
+      ...{above: 'auto', below: 'pytorchCheckpoints'},
+      goal: {atMost: 0.9},
+    },
+    {
+      name: `${of}, none: time, against PyTorch LISA without`,
+      ...{above: 'none', below: 'pytorchNone'},
+      goal: {atMost: 1.1},
+    },
+  ]);
+}

@@ -58,7 +58,10 @@ function definedOnly(measured: Partial<Record<string, Measured>>): Record<string
 export const LOSS_TOLERANCE = 1e-4;
 
 /** Throws unless all trainings have as many weights, and the same loss to start with. */
-export function checkStart<Name extends string>({measured}: InterleavedRun<Name>): void {
+export function checkStart<Name extends string>(
+  {measured}: InterleavedRun<Name>,
+  tolerance = LOSS_TOLERANCE,
+): void {
   const [first, ...others] = Object.values<Measured | undefined>(measured).flatMap((m) => m ?? []);
   for (const other of others) {
     if (other.parameters !== first!.parameters) {
@@ -67,7 +70,7 @@ export function checkStart<Name extends string>({measured}: InterleavedRun<Name>
           `'${first!.title}' ${first!.parameters}`,
       );
     }
-    checkLoss(other, first!, 0);
+    checkLoss(other, first!, 0, tolerance);
   }
 }
 
@@ -83,9 +86,9 @@ export function checkLosses<Name extends string>(
   }
 }
 
-function checkLoss(a: Measured, b: Measured, step: number): void {
+function checkLoss(a: Measured, b: Measured, step: number, tolerance = LOSS_TOLERANCE): void {
   const [loss, expected] = [a.losses[step]!, b.losses[step]!];
-  if (Math.abs(loss / expected - 1) <= LOSS_TOLERANCE) return;
+  if (Math.abs(loss / expected - 1) <= tolerance) return;
   throw new Error(
     `they do not compute the same: at step ${step} the loss is ${loss} in '${a.title}', ` +
       `${expected} in '${b.title}'`,

@@ -20,26 +20,33 @@ export function roundProducts(): void {
 }
 
 /**
+ * Whether the processor multiplies bfloat16; null where the system does not tell.
+ *
+ * @param cpuInfo The file in which Linux lists what the processor can do.
+ */
+export function multipliesBfloat16(cpuInfo = '/proc/cpuinfo'): boolean | null {
+  const info = existsSync(cpuInfo) ? readFileSync(cpuInfo, 'utf8') : '';
+  const flags = /^(?:flags|Features)\s*:(.*)$/m.exec(info)?.[1]?.split(' ');
+  return flags ? MULTIPLY_BFLOAT16.some((flag) => flags.includes(flag)) : null;
+}
+
+/**
  * Says it where `medium` makes nothing faster.
  *
  * @param called What the message calls the option.
- * @param cpuInfo The file in which Linux lists what the processor can do; other systems do not tell.
  * @throws UsageError on another backend than tensorflow.
  */
 export function checkRoundedProducts(
   called: string,
   backend: BackendName,
   note: (line: string) => void,
-  cpuInfo = '/proc/cpuinfo',
+  cpuInfo?: string,
 ): void {
   if (backend !== 'tensorflow') {
     throw new UsageError(
       `${called} medium is possible on the backend 'tensorflow' only; got '${backend}'`,
     );
   }
-  const info = existsSync(cpuInfo) ? readFileSync(cpuInfo, 'utf8') : '';
-  const flags = /^(?:flags|Features)\s*:(.*)$/m.exec(info)?.[1]?.split(' ');
-  if (flags && !MULTIPLY_BFLOAT16.some((flag) => flags.includes(flag))) {
+  if (multipliesBfloat16(cpuInfo) === false)
     note(`${called} medium makes nothing faster: this processor does not multiply bfloat16`);
-  }
 }
