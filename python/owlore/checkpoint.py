@@ -77,7 +77,7 @@ def read_weights(folder: str, saved: list[dict], layers: list[dict], set_weight:
 
 
 def write_state(places: Places, optimizer: OwLore, weights: list[Weight]) -> dict:
-    """Writes the optimizer's state; returns `counters` and `file`. All processes take part, the first one writes."""
+    """Writes the optimizer's state; returns `counters` and `files`. All processes take part, the first one writes."""
     parallel = optimizer.parallel
     tensors: dict[str, torch.Tensor] = {}
     counters: dict[str, object] = {
@@ -102,8 +102,8 @@ def write_state(places: Places, optimizer: OwLore, weights: list[Weight]) -> dic
         # a place of -1: the state is found by the variable's name
         clocks = [state.adam_steps, state.basis_steps, -1, 0]
         counters[f"{name}/owlore.clocks"] = clocks + ([1] if name in optimizer.measured else [])
-    file = write_tensors(places, tensors) if parallel.rank == 0 else ""
-    return {"counters": counters, "file": file}
+    files = [write_tensors(places, tensors)] if parallel.rank == 0 else []
+    return {"counters": counters, "files": files}
 
 
 def read_state(
@@ -112,7 +112,11 @@ def read_state(
     """Gives the optimizer the state of a checkpoint. `names` has tfjs's names of weights by those in the checkpoint."""
     parallel = optimizer.parallel
     counters = saved["counters"]
-    tensors = load_file(os.path.join(folder, saved["file"]))
+    tensors = {
+        name: tensor
+        for file in saved["files"]
+        for name, tensor in load_file(os.path.join(folder, file)).items()
+    }
     optimizer.iterations = counters["iter"]
     optimizer.skipped = counters["owlore.skipped"]
     optimizer.halvings = counters.get("owlore.halvings", 0)

@@ -11,7 +11,7 @@ import {checkLearningRate} from '../optim/schedule';
 
 /** What the first lines of a checkpoint's JSON file say. A change that older versions cannot read gets the next number. */
 export const FORMAT = 'tfjs-owlore checkpoint';
-export const VERSION = 1;
+export const VERSION = 2;
 
 /** The contents of `checkpoint-NNNNNN-HASH.json`. docs/checkpoints.md describes them. */
 export interface Manifest {
@@ -34,8 +34,8 @@ export interface Manifest {
     settings: Record<string, unknown>;
     /** Counters of the optimizer and of each variable. */
     counters: Counters;
-    /** Moments, bases and sums of gradients. */
-    file: string;
+    /** Moments, bases and sums of gradients: files of a size that may be in memory at once. */
+    files: string[];
   };
   callback: {settings: Record<string, unknown>; state: LayerSamplingState} | null;
   /** What `data.state()` said. */
@@ -75,7 +75,7 @@ export async function listManifests(owner: string, target: ModelTarget): Promise
 
 /** The files of tensors that a checkpoint needs. */
 export function filesOf({model, optimizer}: Manifest): string[] {
-  return [...model.map(({file}) => file), optimizer.file];
+  return [...model.map(({file}) => file), ...optimizer.files];
 }
 
 /** The name of a file of tensors, which says what is in it. */
@@ -262,9 +262,17 @@ function checkOptimizer(
   optimizer: unknown,
   step: number,
 ): asserts optimizer is Manifest['optimizer'] {
-  check(owner, 'optimizer', optimizer, isObject(optimizer), 'an object {settings, counters, file}');
-  const {settings, counters, file} = optimizer as JsonObject;
-  checkTensorsPath(owner, 'optimizer.file', file);
+  check(
+    owner,
+    'optimizer',
+    optimizer,
+    isObject(optimizer),
+    'an object {settings, counters, files}',
+  );
+  const {settings, counters, files} = optimizer as JsonObject;
+  check(owner, 'optimizer.files', files, Array.isArray(files), 'a list of files');
+  for (const [i, file] of (files as unknown[]).entries())
+    checkTensorsPath(owner, `optimizer.files[${i}]`, file);
   check(owner, 'optimizer.settings', settings, isObject(settings), 'an object of options');
   const {learningRate} = settings as JsonObject;
   if (learningRate !== FUNCTION) checkLearningRate(`${owner}: optimizer.settings`, learningRate);

@@ -164,7 +164,9 @@ async function checkFiles(
   layers: readonly LayerWeights[],
 ): Promise<void> {
   for (const [i, layer] of layers.entries()) await readLayer(source, model[i]!, layer);
-  await readChecked(OWNER, source, optimizer.file, mostBytesOfState(layers));
+  for (const file of optimizer.files) {
+    await readChecked(OWNER, source, file, mostBytesOfState(layers));
+  }
 }
 
 /** Takes over a checkpoint whose files have all been checked. What can fail comes before the first change that stays. */
@@ -181,8 +183,7 @@ async function apply(
       variables.map((variable, j) => [model[i]!.weights[j]!, variable.name] as const),
     ),
   );
-  const tensors = await readTensors(source, saved.file, mostBytesOfState(layers));
-  const state = optimizerTensors(saved, tensors, names);
+  const state = await readState(source, saved, names, mostBytesOfState(layers));
   const before = data?.state();
   try {
     try {
@@ -194,7 +195,7 @@ async function apply(
       await optimizer.setWeights(state);
     } catch (error) {
       data?.restore(before);
-      throw inFile(saved.file, error);
+      throw inFile(saved.files.join(', '), error);
     }
     if (learningRate !== FUNCTION) {
       optimizer.learningRate = learningRate as LearningRate;
@@ -283,30 +284,43 @@ function inFile(file: string, error: unknown): Error {
 }
 
 /**
- * The optimizer's state as `setWeights` takes it, under the names that this model's weights have. The caller disposes of the
- * tensors.
+ * The optimizer's state as `setWeights` takes it, under the names that this model's weights have, file after file. The caller
+ * disposes of the tensors.
+ *
+ * @param names The names of the model's weights, by those in the checkpoint.
+ * @param mostBytes Of a file.
  */
-function optimizerTensors(
-  {counters, file}: Manifest['optimizer'],
-  tensors: ReadonlyMap<string, HostTensor>,
+async function readState(
+  source: ModelTarget,
+  {counters, files}: Manifest['optimizer'],
   names: ReadonlyMap<string, string>,
-): NamedTensor[] {
-  const integers = Object.entries(counters).flatMap(([name, values]) => {
+  mostBytes: number,
+): Promise<NamedTensor[]> {
+  const state = new Map<string, tf.Tensor>();
+  for (const [name, values] of Object.entries(counters)) {
     const own = ownName(name);
     // Variables of other models are listed without a state where a loop does not name its own.
-    return own === null
-      ? []
-      : {name: own, values, shape: Array.isArray(values) ? [values.length] : []};
-  });
-  const floats = [...tensors].map(([name, {values, shape}]) => {
-    const own = ownName(name);
-    if (own !== null) return {name: own, values, shape};
-    throw inFile(file, new Error(`${show(name)} is the state of what is no weight of the model`));
-  });
-  return [
-    ...integers.map(({name, values, shape}) => ({name, tensor: tf.tensor(values, shape, 'int32')})),
-    ...floats.map(({name, values, shape}) => ({name, tensor: tf.tensor(values, shape)})),
-  ];
+    if (own === null) continue;
+    state.set(own, tf.tensor(values, Array.isArray(values) ? [values.length] : [], 'int32'));
+  }
+  try {
+    for (const file of files) {
+      for (const [name, {values, shape}] of await readTensors(source, file, mostBytes)) {
+        const own = ownName(name);
+        if (own === null)
+          throw inFile(
+            file,
+            new Error(`${show(name)} is the state of what is no weight of the model`),
+          );
+        if (state.has(own)) throw inFile(file, new Error(`${show(name)} is there a second time`));
+        state.set(own, tf.tensor(values, shape));
+      }
+    }
+  } catch (error) {
+    tf.dispose([...state.values()]);
+    throw error;
+  }
+  return Array.from(state, ([name, tensor]) => ({name, tensor}));
 
   /** The name of an entry with its variable's name in this model; null if it is no variable of it. */
   function ownName(name: string): string | null {

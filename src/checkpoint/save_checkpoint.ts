@@ -55,6 +55,12 @@ export interface SavedCheckpoint {
 const OWNER = 'saveCheckpoint';
 
 /**
+ * Numbers in a file of the optimizer's state, 64 MiB of them. While a file is made its numbers are in memory three times: as they
+ * were read, as the bytes of the file, and as a copy of those, whose hash is computed.
+ */
+const MOST_NUMBERS = 2 ** 24;
+
+/**
  * Saves a training: `resumeCheckpoint` goes on from it, in another process too, as if it had never stopped. It has the model's
  * weights, the optimizer's state in the middle of an accumulated step too, the callback's periods and the place in the data.
  *
@@ -134,7 +140,7 @@ export async function writeCheckpoint(
       optimizer: {
         settings: optimizer.settings,
         counters: Object.fromEntries(await Promise.all(counters.map(numbersOf))),
-        file: await files.addTensors(state),
+        files: await files.addState(state),
       },
       ...place,
       extra,
@@ -214,16 +220,20 @@ class CheckpointFiles {
     this.present = listFiles(OWNER, target).then((paths) => new Set(paths));
   }
 
-  /** Writes tensors to a file, unless there is one with the same bytes; gives its name. */
-  async addTensors(named: readonly NamedTensor[]): Promise<string> {
-    const tensors = new Map<string, HostTensor>();
-    for (const {name, tensor} of named) {
-      tensors.set(name, {shape: tensor.shape, values: await tensor.data<'float32'>()});
+  /** Writes tensors to files, no more of them at a time than a file may have; gives the names of the files. */
+  async addState(named: readonly NamedTensor[]): Promise<string[]> {
+    const paths: string[] = [];
+    for (const part of filesOfState(named)) {
+      const tensors = new Map<string, HostTensor>();
+      for (const {name, tensor} of part) {
+        tensors.set(name, {shape: tensor.shape, values: await tensor.data<'float32'>()});
+      }
+      paths.push(await this.add(tensors));
     }
-    return this.add(tensors);
+    return paths;
   }
 
-  /** The same with values on the host. */
+  /** Writes tensors to a file, unless there is one with the same bytes; gives its name. */
   async add(tensors: ReadonlyMap<string, HostTensor>): Promise<string> {
     const bytes = serializeSafetensors(tensors);
     const path = await tensorsPath(OWNER, bytes);
@@ -273,6 +283,21 @@ class CheckpointFiles {
     this.bytes += bytes.length;
     this.written.set(path, performance.now());
   }
+}
+
+/** The optimizer's state in its order, as files have it: at most {@link MOST_NUMBERS} each, or one tensor. */
+export function filesOfState(named: readonly NamedTensor[]): NamedTensor[][] {
+  const parts: NamedTensor[][] = [];
+  let numbers = Infinity;
+  for (const each of named) {
+    numbers += each.tensor.size;
+    if (numbers > MOST_NUMBERS) {
+      parts.push([]);
+      numbers = each.tensor.size;
+    }
+    parts.at(-1)!.push(each);
+  }
+  return parts;
 }
 
 /** The newest `count` checkpoints of those listed, and the one with the lowest metric unless `latest` has a lower one. */

@@ -20,6 +20,7 @@ import {
   type ResumeCheckpointOptions,
   type SaveCheckpointOptions,
 } from '../../src/index';
+import {filesOfState} from '../../src/checkpoint/save_checkpoint';
 import {parseSafetensors, serializeSafetensors, type HostTensor} from '../../src/llama';
 import {rejection} from '../support/rejection';
 import {held} from '../support/sentinels';
@@ -132,8 +133,8 @@ describe('checkpoints', () => {
           file === was.model[i]!.file ? [] : [training.model.layers[i + 1]!.name],
         );
         expect(changed).to.deep.equal(['stem', ...on, 'head']);
-        const {optimizer} = is as unknown as {optimizer: {file: string}};
-        const written = [second, optimizer.file, ...is.model.map(({file}) => file)].filter(
+        const {optimizer} = is as unknown as {optimizer: {files: string[]}};
+        const written = [second, ...optimizer.files, ...is.model.map(({file}) => file)].filter(
           (file) => !earlier.includes(file),
         );
         const size = written.reduce((sum, file) => sum + files.get(file)!.length, 0);
@@ -141,6 +142,55 @@ describe('checkpoints', () => {
       },
       {sampling: {gamma: 1, interval: 5}},
     ));
+
+  it('have a large state in files of a size that may be in memory', () => {
+    const named = [5, 2 ** 24 - 5, 1, 2 ** 26, 1, 1].map((size, i) => ({
+      name: String(i),
+      tensor: {size} as tf.Tensor,
+    }));
+    const parts = filesOfState(named).map((part) => part.map(({name}) => name).join());
+    expect(parts).to.deep.equal(['0,1', '2', '3', '4,5']);
+    expect(filesOfState([])).to.deep.equal([]);
+  });
+
+  it('come back from a state in several files, if no tensor is in two', async () => {
+    const files = await filesAfter([3]);
+    const text = new TextDecoder().decode(files.get(manifests(files)[0]!));
+    const manifest = JSON.parse(text) as {optimizer: {files: string[]}};
+    const [whole] = manifest.optimizer.files;
+    const tensors = [...parseSafetensors(files.get(whole!)!).tensors];
+    const partsAt = async (from: number, to: number): Promise<Files> => {
+      const parts = [tensors.slice(0, to), tensors.slice(from)].map((part) =>
+        serializeSafetensors(new Map(part)),
+      );
+      manifest.optimizer.files = [];
+      for (const bytes of parts) {
+        const name = `${await hashOf(bytes)}.safetensors`;
+        manifest.optimizer.files.push(name);
+        files.set(name, bytes);
+      }
+      return withManifest(files, manifest);
+    };
+    const middle = Math.floor(tensors.length / 2);
+    expect(middle).to.be.greaterThan(0);
+    await withTraining(async (first) => {
+      await first.train(3);
+      await withTraining(
+        async (second) => {
+          await resumeCheckpoint(await partsAt(middle, middle), second.parts);
+          expect(await second.snapshot()).to.deep.equal(await first.snapshot());
+          const error = await rejection(
+            resumeCheckpoint(await partsAt(middle, middle + 1), second.parts),
+          );
+          expect(error.message).to.match(
+            /^resumeCheckpoint: \S+\.safetensors: ".*" is there a second time/,
+          );
+          expect(await second.snapshot()).to.deep.equal(await first.snapshot());
+        },
+        {...options, seed: 2},
+      );
+    });
+  });
 
   it('stay as many as they should, and the best', () =>
     withTraining(async (training) => {
@@ -165,9 +215,9 @@ describe('checkpoints', () => {
       const needed = manifests(files).flatMap((path) => {
         const {model, optimizer} = contents(files, path) as unknown as {
           model: Array<{file: string}>;
-          optimizer: {file: string};
+          optimizer: {files: string[]};
         };
-        return [path, optimizer.file, ...model.map(({file}) => file)];
+        return [path, ...optimizer.files, ...model.map(({file}) => file)];
       });
       expect([...files.keys()].sort()).to.deep.equal([...new Set(needed)].sort());
     }));
@@ -368,8 +418,9 @@ describe('checkpoints', () => {
         ['model.1.weights', ['a', 2], /model\[1\]\.weights must be a list of names; got/],
         ['model.1.weights', ['a', 'a'], /weights must be names that stand nowhere else; got "a"/],
         ['model.1.file', '../../a.safetensors', /model\[1\]\.file must be the name of a file, /],
-        ['optimizer', 1, /optimizer must be an object \{settings, counters, file\}; got 1/],
-        ['optimizer.file', 'x', /optimizer\.file must be the name of a file, .*; got "x"/],
+        ['optimizer', 1, /optimizer must be an object \{settings, counters, files\}; got 1/],
+        ['optimizer.files', 'x', /optimizer\.files must be a list of files; got "x"/],
+        ['optimizer.files.0', 'x', /optimizer\.files\[0\] must be the name of a file, .*; got "x"/],
         ['optimizer.settings', [], /optimizer\.settings must be an object of options; got \[\]/],
         ['optimizer.settings.learningRate', -1, /optimizer\.settings: learningRate .* got -1/],
         [
@@ -419,9 +470,9 @@ describe('checkpoints', () => {
       const text = new TextDecoder().decode(files.get(path!));
       const {model, optimizer} = JSON.parse(text) as {
         model: Array<{weights: string[]; file: string}>;
-        optimizer: {file: string};
+        optimizer: {files: string[]};
       };
-      const [layer, state] = [model[1]!.file, optimizer.file];
+      const [layer, state] = [model[1]!.file, optimizer.files[0]!];
       const [kernel, bias] = model[1]!.weights as [string, string];
       type Tensors = Map<string, HostTensor>;
       const one = {shape: [1], values: new Float32Array(1)};
@@ -480,14 +531,14 @@ describe('checkpoints', () => {
       let files = await filesAfter([2]);
       const [path] = manifests(files);
       const json = JSON.parse(new TextDecoder().decode(files.get(path!))) as object;
-      files = await withManifest(files, {...json, version: 2});
+      files = await withManifest(files, {...json, version: 1});
       await withTraining(async ({parts}) => {
         for (const error of [
           await rejection(resumeCheckpoint(files, parts)),
           await rejection(saveCheckpoint(files, parts, {keep: 1})),
         ]) {
           expect(error.message).to.match(
-            /format 'tfjs-owlore checkpoint', version 2; this version .* reads .* version 1/,
+            /format 'tfjs-owlore checkpoint', version 1; this version .* reads .* version 2/,
           );
         }
       });

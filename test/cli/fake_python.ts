@@ -42,7 +42,7 @@ const when = async (file) => {
   if (step < job.steps) {
     const counters = {...optimizer.counters, iter: step};
     await when('stop');
-    send('checkpoint', {step, model, optimizer: {counters, file: optimizer.file}, stateBytes: 4e6});
+    send('checkpoint', {step, model, optimizer: {counters, files: optimizer.files}, stateBytes: 4e6});
     await when('saved-' + step);
     send('stopped', {step});
   } else {
