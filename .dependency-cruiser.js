@@ -41,7 +41,10 @@ const sources = {
     ...['options', 'random', 'tfjs', 'packed', 'model', 'scores', 'sampling'],
     ...['sampling_plan', 'layer_sampling_options'],
   ],
-  adaptive: ['options', 'random', 'kernels', 'scores', 'sampling', 'layer_sampling_options'],
+  adaptive: [
+    ...['options', 'random', 'files', 'kernels', 'scores', 'sampling'],
+    'layer_sampling_options',
+  ],
   lora: ['options', 'random', 'tfjs', 'packed', 'model', 'files', 'kernels', 'tape'],
   checkpoint: ['options', 'tfjs', 'packed', 'model', 'files', 'kernels', 'optim', 'layer_sampling'],
   main: [

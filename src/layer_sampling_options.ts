@@ -151,6 +151,11 @@ export function resolveLayerSamplingOptions(
   }
   checkNumber(callbackName, 'seed', resolved.seed, seedRange);
   checkNumber(callbackName, 'initialStep', resolved.initialStep, {min: 0, integer: true});
+  if (resolved.adaptive !== null && typeof resolved.adaptive.draw !== 'function') {
+    throw new Error(
+      `${callbackName}: adaptive must be null or what a function such as gradientNorms() returns; got ${display(resolved.adaptive)}`,
+    );
+  }
   if (resolved.adaptive && (schedule ?? (resolved.initialStep || undefined)) !== undefined) {
     throw new Error(
       `${callbackName}: adaptive has no meaning with schedule or initialStep; it goes on by setState`,

@@ -18,7 +18,10 @@ export interface SamplingPlan {
   readonly blockVariables: ReadonlySet<string>;
   /** Called after a basis was refreshed. */
   onRefresh(event: RefreshEvent): void;
-  /** Called in each step, before it is made, with the names of its variables and ‖G‖² of each. */
+  /**
+   * Called in each step, before it is made or skipped, with the names of its variables and ‖G‖² of each. If `nonFinite` is
+   * `'ignore'` and no norm is limited, it is not called.
+   */
   onGradients?: OnGradients | undefined;
 }
 

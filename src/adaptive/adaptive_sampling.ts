@@ -7,22 +7,7 @@ import {display} from '../options';
 import {createRandom} from '../random';
 import {waterfill, type SamplingProbabilities} from '../sampling/probabilities';
 import {createSampler, samplers} from '../sampling/samplers';
-
-/** What was seen of a training, as plain JSON; blocks go by name. */
-export interface Seen {
-  /** Periods that were drawn. */
-  periods: number;
-  /** Periods in which each block was on. */
-  visits: Record<string, number>;
-  /** ‖G‖ of each block, the root of the mean square over the steps of its last period. */
-  norms: Record<string, number>;
-  /** What a rule keeps of each block. */
-  values: Record<string, number>;
-  /** The period that is going on: its blocks, its steps so far, and the sums of ‖G‖² over them. */
-  current: {blocks: string[]; steps: number; squares: Record<string, number>} | null;
-  /** The probabilities of that period. */
-  probabilities: SamplingProbabilities | null;
-}
+import {nothingSeen, seenFrom, type Seen} from './seen';
 
 /** How scores follow from what was seen. */
 export interface Rule {
@@ -31,7 +16,7 @@ export interface Rule {
   settings: object;
   /** Whether it needs the norms of gradients. */
   usesGradients: boolean;
-  /** Called before a draw, when a period has ended; may change `values`. */
+  /** Called before a draw, when a period has ended, unless all of its gradients were missing or not finite; may change `values`. */
   learn?(seen: Seen, sampling: SamplingProbabilities): void;
   /** Scores ≥ 0, not all 0, of the blocks of `sampling`, the probabilities from the callback's own scores, in their order. */
   scores(seen: Seen, sampling: SamplingProbabilities): number[];
@@ -44,10 +29,12 @@ const PERIOD_STEP = 0x85ebca6b;
 
 /** An {@link AdaptiveSampling} by a rule. */
 export class RuledSampling implements AdaptiveSampling {
-  private seen = nothing();
+  private seen = nothingSeen();
   private start: AdaptiveStart | null = null;
   /** The block of each variable. */
   private blockOf = new Map<string, string>();
+  /** Whether the optimizer of this training has told of a step. */
+  private isTold = false;
   readonly onGradients?: (names: readonly string[], squaredNorms: tf.Tensor1D) => void;
 
   constructor(private readonly rule: Rule) {
@@ -70,7 +57,8 @@ export class RuledSampling implements AdaptiveSampling {
         `${this.rule.kind}: reads norms of gradients within a step, which webgpu cannot do; use scoresOrVisits, or another backend`,
       );
     }
-    if (period === 0) this.seen = nothing();
+    if (period === 0) this.seen = nothingSeen();
+    this.isTold = false;
     this.start = start;
     this.blockOf = new Map(
       [...variables].flatMap(([block, names]) => names.map((name) => [name, block] as const)),
@@ -84,8 +72,7 @@ export class RuledSampling implements AdaptiveSampling {
   draw(period: number): string[] {
     const {rule, seen, start} = this;
     const {sampling, sampler, seed} = start!;
-    this.endPeriod();
-    if (seen.periods > 0) rule.learn?.(seen, sampling);
+    if (this.endPeriod()) rule.learn?.(seen, sampling);
     seen.probabilities = probabilitiesOf(rule.scores(seen, sampling), sampling);
     // From the seed and the period alone, so that a training that goes on draws as one that did not stop.
     const random = createRandom((seed + Math.imul(period + 1, PERIOD_STEP)) >>> 0);
@@ -102,19 +89,14 @@ export class RuledSampling implements AdaptiveSampling {
   }
 
   setState(state: unknown): void {
-    const {kind, ...seen} = (state ?? {}) as {kind?: unknown} & Partial<Seen>;
-    const isObject = (x: unknown): boolean => typeof x === 'object' && x !== null;
-    const isRight =
-      kind === this.rule.kind &&
-      Number.isInteger(seen.periods) &&
-      [seen.visits, seen.norms, seen.values].every(isObject);
-    if (!isRight) {
+    const seen = seenFrom(this.rule.kind, state);
+    if (!seen) {
       throw new Error(
         `${this.rule.kind}: the state must be that of another ${this.rule.kind}; got ${display(state)}. Go on with the option ` +
           'adaptive that the training was begun with',
       );
     }
-    this.seen = structuredClone({...nothing(), ...seen});
+    this.seen = seen;
   }
 
   toJSON(): object {
@@ -123,8 +105,13 @@ export class RuledSampling implements AdaptiveSampling {
 
   private takeGradients(names: readonly string[], squaredNorms: tf.Tensor1D): void {
     const {current} = this.seen;
-    if (!current) return;
+    const isOther = !names.some((name) => this.blockOf.has(name));
+    // An optimizer of several models tells of the steps of all of them.
+    if (!current || isOther) return;
+    this.isTold = true;
     const squares = squaredNorms.dataSync<'float32'>();
+    // Such a step has changed nothing.
+    if (!squares.every((square) => Number.isFinite(square))) return;
     current.steps++;
     names.forEach((name, i) => {
       const block = this.blockOf.get(name);
@@ -133,22 +120,21 @@ export class RuledSampling implements AdaptiveSampling {
     });
   }
 
-  /** Takes over what was seen of the blocks of the period that has ended. */
-  private endPeriod(): void {
+  /** Takes over what was seen of the blocks of the period that has ended; returns whether anything was. */
+  private endPeriod(): boolean {
     const {current, norms} = this.seen;
-    if (!current || !this.rule.usesGradients) return;
+    if (!current) return false;
+    if (!this.rule.usesGradients) return true;
     if (current.steps === 0) {
+      if (this.isTold || current.blocks.length === 0) return false;
       throw new Error(
         `${this.rule.kind}: saw no gradient in a period; it needs an OwLoreOptimizer whose nonFinite is not 'ignore'`,
       );
     }
     for (const block of current.blocks)
       norms[block] = Math.sqrt((current.squares[block] ?? 0) / current.steps);
+    return true;
   }
-}
-
-function nothing(): Seen {
-  return {periods: 0, visits: {}, norms: {}, values: {}, current: null, probabilities: null};
 }
 
 /** The probabilities of some scores with the γ and the floor of `sampling`; where one would pass 1, the others are raised. */

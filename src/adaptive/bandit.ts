@@ -41,8 +41,10 @@ export function bandit(options: BanditOptions = {}): AdaptiveSampling {
       }
     },
     scores({values}, {blocks, shares}) {
-      const most = Math.max(...blocks!.map((block) => values[block] ?? 0));
-      const weights = blocks!.map((block, i) => shares[i]! * Math.exp((values[block] ?? 0) - most));
+      // Those without a share have no weight, however much they have grown.
+      const grown = blocks!.map((block, i) => (shares[i]! > 0 ? (values[block] ?? 0) : -Infinity));
+      const most = Math.max(...grown);
+      const weights = grown.map((growth, i) => shares[i]! * Math.exp(growth - most));
       const total = weights.reduce((sum, weight) => sum + weight, 0);
       return weights.map(
         (weight) => (1 - exploration) * (weight / total) + exploration / weights.length,

@@ -41,11 +41,21 @@ export function renewedScores(
     async prepare(seen, model, period) {
       if (!isDue(period)) return;
       const {values, blocks} = readScores(await compute(model), owner);
-      const names = seen.probabilities!.blocks!;
+      const names = seen.probabilities?.blocks;
+      if (!names) {
+        throw new Error(
+          `${owner}: prepare(model, ${period}) comes before the first period; it is for the one that callback.step() begins next`,
+        );
+      }
       const scores = ofCandidates(owner, 'scores', values, blocks, {
         all: blocks ?? names,
         candidates: names,
       });
+      if (scores.every((score) => score === 0)) {
+        throw new Error(
+          `${owner}: every score for period ${period} is 0, so no block could be drawn; of outlier scores take a smaller tau, or 'auto'`,
+        );
+      }
       names.forEach((name, i) => (seen.values[name] = scores[i]!));
       computedFor = period;
     },

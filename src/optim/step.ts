@@ -120,8 +120,8 @@ export class Step {
     this.normLimit.startFor(variables);
     const undo = rememberClocks(this.waiting.map(({state}) => state));
     const allFinite = this.finiteCheck.checkFinite(names, all as tf.Tensor1D, undo);
-    if (allFinite === false) return false;
     this.settings.onGradients?.(variables, squared);
+    if (allFinite === false) return false;
     const onDevice = allFinite === true ? null : allFinite;
     this.settings.allFinite = onDevice;
     this.settings.clip = this.normLimit.factor(squared, onDevice);

@@ -67,6 +67,13 @@ async function train(
   return {schedule: callback.schedule.periods, weights};
 }
 
+async function rejection(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => 'none',
+    (error: unknown) => (error as Error).message,
+  );
+}
+
 const kinds: Record<string, () => AdaptiveSampling> = {
   gradientNorms: () => gradientNorms(),
   bandit: () => bandit({learningRate: 0.5}),
@@ -75,9 +82,18 @@ const kinds: Record<string, () => AdaptiveSampling> = {
     renewedScores(() => Promise.resolve({blocks, scores: [9, 1, 1, 1]}), {every: 2}),
 };
 
-/** A start of four blocks with the callback's probabilities of these scores. */
+/** A start of four blocks with the callback's probabilities of {@link scores}. */
 function begun(adaptive: AdaptiveSampling, gamma = 2): AdaptiveSampling {
-  const shares = scores.map((score) => score / 16);
+  return begunWith(scores, adaptive, gamma);
+}
+
+function begunWith(
+  scores: readonly number[],
+  adaptive: AdaptiveSampling,
+  gamma: number,
+): AdaptiveSampling {
+  const total = scores.reduce((sum, score) => sum + score, 0);
+  const shares = scores.map((score) => score / total);
   adaptive.begin({
     sampling: {
       ...{blocks, shares, gamma, method: 'waterfill', floor: 0},
@@ -152,6 +168,49 @@ describe('adaptive sampling', () => {
     expect(Object.keys(seen).length).to.be.above(1);
   });
 
+  it('bandit gives no weight to a block without a share, however much that has grown', () => {
+    const adaptive = begunWith([0, 1, 1, 1], bandit(), 1);
+    adaptive.draw(0);
+    tf.tidy(() => adaptive.onGradients!(['two/bias'], tf.tensor1d([1])));
+    adaptive.setState({...adaptive.getState(), values: {one: 1e4}});
+    adaptive.draw(1);
+    const [share] = adaptive.probabilities!.shares;
+    expect(share).to.be.closeTo(0.1 / 4, 1e-6);
+  });
+
+  for (const make of [() => gradientNorms(), () => bandit()]) {
+    it(`${(make().toJSON() as {kind: string}).kind} passes over a period whose steps were all skipped`, () => {
+      const model = modelOf();
+      const optimizer = new OwLoreOptimizer({nonFinite: 'skip', rank: 2});
+      const adaptive = make();
+      const options = {blocks, scores, gamma: 1, interval: 1, adaptive};
+      const callback = new LayerSamplingCallback(options);
+      callback.attach(model, optimizer);
+      for (const value of [NaN, 1, 1, NaN, 1]) {
+        callback.step();
+        optimizer.minimize(() => tf.mean(model.apply(tf.fill([2, 5], value)) as tf.Tensor));
+      }
+      const {norms} = adaptive.getState() as {norms: Record<string, number>};
+      expect(optimizer.skippedSteps).to.equal(2);
+      expect(Object.values(norms).every((norm) => norm > 0)).to.equal(true);
+      callback.restore();
+      optimizer.dispose();
+      model.dispose();
+    });
+  }
+
+  it('gradientNorms does not count the steps of another model', () => {
+    const adaptive = begun(gradientNorms());
+    const [a, b] = adaptive.draw(0) as [string, string];
+    tf.tidy(() => {
+      adaptive.onGradients!([`${a}/kernel`, `${b}/kernel`], tf.tensor1d([4, 9]));
+      adaptive.onGradients!(['other/kernel'], tf.tensor1d([1]));
+    });
+    adaptive.draw(1);
+    const {norms} = adaptive.getState() as {norms: Record<string, number>};
+    expect(norms).to.deep.equal({[a]: 2, [b]: 3});
+  });
+
   it('scoresOrVisits leaves no block far behind uniform sampling, and gives high scores more', () => {
     const adaptive = begun(scoresOrVisits());
     const visits = new Map(blocks.map((block) => [block, 0]));
@@ -183,17 +242,19 @@ describe('adaptive sampling', () => {
   });
 
   it('says what it cannot work with', async () => {
-    const message = async (options: LayerSamplingOptions): Promise<string> =>
-      train(() => options).then(
-        () => 'none',
-        (error: unknown) => (error as Error).message,
-      );
+    const message = (options: LayerSamplingOptions): Promise<string> =>
+      rejection(train(() => options));
     expect(await message({adaptive: gradientNorms(), sampler: 'permutation'})).to.match(
       /gradientNorms: sampler 'permutation' draws all blocks equally often; use 'exact'/,
     );
     expect(await message({adaptive: gradientNorms(), initialStep: 4})).to.match(
       /adaptive has no meaning with schedule or initialStep/,
     );
+    for (const wrong of ['visits', gradientNorms, {}, true] as unknown as AdaptiveSampling[]) {
+      expect(await message({adaptive: wrong})).to.match(
+        /LayerSamplingCallback: adaptive must be null or what a function such as gradientNorms\(\) returns; got/,
+      );
+    }
     const adaptive = begun(gradientNorms());
     adaptive.draw(0);
     expect(() => adaptive.draw(1)).to.throw(
@@ -204,7 +265,26 @@ describe('adaptive sampling', () => {
     expect(() => late.draw(1)).to.throw(
       /the scores for period 1 are missing; .*prepare\(model, 1\)/,
     );
-    for (const state of [undefined, {kind: 'bandit'}, {kind: 'gradientNorms', periods: 1.5}]) {
+    const early = renewedScores(() => Promise.resolve(scores), {every: 1});
+    expect(await rejection(early.prepare!(modelOf(), 3))).to.match(/before the first period/);
+    const none = begun(renewedScores(() => Promise.resolve([0, 0, 0, 0]), {every: 1}));
+    none.draw(0);
+    expect(await rejection(none.prepare!(modelOf(), 1))).to.match(
+      /renewedScores: every score for period 1 is 0, .* smaller tau/,
+    );
+    const right = adaptive.getState();
+    for (const state of [
+      ...[undefined, {kind: 'bandit'}, {kind: 'gradientNorms', periods: 1.5}],
+      ...[
+        {...right, norms: {one: 'x'}},
+        {...right, visits: []},
+        {...right, current: null},
+      ],
+      ...[
+        {...right, probabilities: {blocks}},
+        {...right, periods: -1},
+      ],
+    ]) {
       expect(() => gradientNorms().setState(state)).to.throw(
         /must be that of another gradientNorms/,
       );
