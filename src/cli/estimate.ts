@@ -16,7 +16,7 @@ import {trainsEmbedding} from './embedding_mode';
 import {estimateOptionsOf, hasRank, type SizedOptions} from './estimate_options';
 import {finetuneOptions} from './finetune_options';
 import {flagsOf, MemoryFit, type Fit} from './memory_fit';
-import {bytesText, memoryFor, memoryLimit} from './memory_limit';
+import {bytesText, memoryFor, memoryLimit, type MemoryLimit} from './memory_limit';
 import {
   choice,
   group,
@@ -172,7 +172,7 @@ function answer(
   {console}: Context,
 ): object {
   const {backend, budget} = settings;
-  const limit = budget === undefined ? memoryLimit(backend) : {bytes: budget, what: 'the budget'};
+  const limit = limitOf(backend, budget);
   const needed = memoryFor(backend, total);
   const where = {
     tensorflow: 'The process takes',
@@ -193,6 +193,14 @@ function answer(
     console.print(`That does not fit into ${room}; this does: ${flagsOf(nearest)}.`);
   else console.print(`That does not fit into ${room}, nor with any gamma, rank or batch.`);
   return {needed, limit: limit.bytes, fits: fit.fitsAsGiven, largest, nearest};
+}
+
+/** The budget, of which wasm cannot use more than its heap; without one, the memory that there is. */
+function limitOf(backend: BackendName, budget: number | undefined): MemoryLimit | null {
+  const there = memoryLimit(backend);
+  if (budget === undefined) return there;
+  const isTooMuch = backend === 'wasm' && there !== null && budget > there.bytes;
+  return isTooMuch ? there : {bytes: budget, what: 'the budget'};
 }
 
 /** Whether the adapter has buffers for the largest tensor; printed. Its memory as a whole cannot be asked for. */

@@ -52,13 +52,20 @@ function outputsOf(model: tfl.LayersModel, options: ResolvedEstimateOptions): nu
   );
 }
 
-/** Shapes of a layer's outputs, with the batch and, for any other size that is open, the length. */
-function outputShapes(layer: Layer, {batchSize, maxLength}: ResolvedEstimateOptions): Shape[] {
-  const {outputShape} = layer;
-  const shapes = (Array.isArray(outputShape[0]) ? outputShape : [outputShape]) as (
-    number | null
-  )[][];
-  return shapes.map((shape) =>
-    shape.map((size, axis) => size ?? (axis === 0 ? batchSize : maxLength)),
-  );
+/**
+ * Shapes of a layer's outputs, each once, with the batch and, for any other size that is open, the length. A layer that is shared may
+ * have several, for which tfjs's `outputShape` throws.
+ */
+function outputShapes(
+  {inboundNodes}: Layer,
+  {batchSize, maxLength}: ResolvedEstimateOptions,
+): Shape[] {
+  const shapes = inboundNodes
+    .flatMap(({outputShapes}) => (isShape(outputShapes) ? [outputShapes] : outputShapes))
+    .map((shape) => shape.map((size, axis) => size ?? (axis === 0 ? batchSize : maxLength)));
+  return [...new Map(shapes.map((shape) => [shape.join(), shape])).values()];
+}
+
+function isShape(shapes: tfl.Shape | tfl.Shape[]): shapes is tfl.Shape {
+  return !Array.isArray(shapes[0]);
 }

@@ -1,6 +1,7 @@
 import {readConfigJson} from '../llama/files/config_json';
 import type {JsonObject} from '../files/json';
 import type {EstimateOptions} from './options';
+import {trainsRest} from './training_plan';
 
 const FLOAT = 4;
 
@@ -8,6 +9,7 @@ const FLOAT = 4;
 export function largestTensor(
   config: JsonObject,
   {
+    method = 'owlore',
     embedding = 'full',
     frozen = 'F32',
     batchSize,
@@ -15,7 +17,8 @@ export function largestTensor(
   }: EstimateOptions & {batchSize: number; maxLength: number},
 ): number {
   const {vocabSize, hiddenSize, intermediateSize} = readConfigJson('largestTensor', config);
-  const isPacked = frozen === 'BF16' && embedding === 'frozen';
+  const isFrozen = embedding === 'frozen' || !trainsRest(method);
+  const isPacked = frozen === 'BF16' && isFrozen;
   return Math.max(
     (FLOAT * vocabSize * hiddenSize) / (isPacked ? 2 : 1),
     FLOAT * hiddenSize * intermediateSize,

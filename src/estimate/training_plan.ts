@@ -1,5 +1,5 @@
 /** What trains in a step and how, and what that takes between two steps. */
-import {paperMethods, type MethodParts} from '../methods';
+import {paperMethods, type MethodParts, type PaperMethodName} from '../methods';
 import {owloreDefaults} from '../optim/owlore_options';
 import {planProjection, projectedShape, stateSize, type Projection} from '../optim/projector';
 import type {ResolvedEstimateOptions} from './options';
@@ -25,13 +25,18 @@ export interface TrainingPlan {
   adapterRank: number;
 }
 
+/** Whether a method trains what is in no block: embedding, head and last norm. */
+export function trainsRest(method: PaperMethodName): boolean {
+  const {sampling, lora = false}: MethodParts = paperMethods[method];
+  return !lora && sampling?.alwaysOn !== false;
+}
+
 export function planTraining(
   {blocks, vocabulary, others}: ModelSizes,
   {method, gamma, rank, embedding}: ResolvedEstimateOptions,
 ): TrainingPlan {
   const {lowRank, sampling, lora = false}: MethodParts = paperMethods[method];
   const count = sampling ? Math.ceil(gamma) : lora ? 0 : blocks.length;
-  const trainsRest = !lora && sampling?.alwaysOn !== false;
   const planned = (
     shape: Shape,
     isTrained: boolean,
@@ -52,12 +57,12 @@ export function planTraining(
     vocabulary: vocabulary.map((shape, i) =>
       planned(
         shape,
-        trainsRest && embedding !== 'frozen',
+        trainsRest(method) && embedding !== 'frozen',
         embedding === 'low-rank' || (lowRank && !sampling && i > 0),
         i === 0 ? 0 : 1,
       ),
     ),
-    others: others.map((shape) => planned(shape, trainsRest, false)),
+    others: others.map((shape) => planned(shape, trainsRest(method), false)),
     adapterRank: lora ? rank : 0,
   };
 }

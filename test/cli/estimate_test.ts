@@ -2,6 +2,7 @@ import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {expect} from 'chai';
 import {estimateMemory, type MemoryEstimate} from '../../src/estimate';
+import {largestTensor} from '../../src/estimate/largest_tensor';
 import {estimateOptionsOf, type EstimatedSettings} from '../../src/cli/estimate_options';
 import {flagsOf, MemoryFit} from '../../src/cli/memory_fit';
 import {leastMemoryFor, memoryFor, memoryLimit} from '../../src/cli/memory_limit';
@@ -87,6 +88,15 @@ describe('tfjs-owlore estimate', () => {
     expect(again).to.include({fits: true});
   });
 
+  it("does not count on more than wasm's largest heap, whatever the budget", async () => {
+    const shape = ['--model', config, '--backend', 'wasm', '--max-length', '512'];
+    const {needed, ...answer} = await estimated(...shape, '--batch-size', '64', '--budget', '20GB');
+    expect(needed).to.be.within(2 ** 32, 20e9);
+    expect(answer).to.include({limit: 2 ** 32, fits: false});
+    const {limit} = await estimated(...shape, '--budget', '2GB');
+    expect(limit).to.equal(2e9);
+  });
+
   it("has the paper's setting", async () => {
     const {bytes, needed} = await estimated('--model', config, '--engine', 'torch');
     expect(bytes).to.deep.equal(estimateMemory(smolLM2, {engine: 'torch'}));
@@ -160,6 +170,19 @@ describe('MemoryFit', () => {
     expect(fitOf(less).nearest()).to.deep.include({batchSize: 1, gamma: 1});
     expect(fitOf(100e6).nearest()).to.equal(null);
     expect(flagsOf({batchSize: 1, gamma: 3})).to.equal('--gamma 3 --batch-size 1');
+  });
+});
+
+describe('largestTensor', () => {
+  it('is the embedding, packed where a method does not train it', () => {
+    const given = {batchSize: 1, maxLength: 8};
+    const embedding = 49152 * 576;
+    expect(largestTensor(smolLM2, given)).to.equal(4 * embedding);
+    expect(largestTensor(smolLM2, {...given, frozen: 'BF16'})).to.equal(4 * embedding);
+    for (const options of [{embedding: 'frozen'}, {method: 'badam'}, {method: 'lora'}] as const)
+      expect(largestTensor(smolLM2, {...given, frozen: 'BF16', ...options})).to.equal(
+        2 * embedding,
+      );
   });
 });
 

@@ -142,6 +142,23 @@ describe('estimateMemory', () => {
     tf.dispose([x, y]);
   });
 
+  it('estimates a model that has a layer at two lengths', () => {
+    const [one, other] = [tfl.input({shape: [4, 8]}), tfl.input({shape: [6, 8]})];
+    let outputs = [one, other];
+    for (let i = 0; i < 3; i++) {
+      const shared = tfl.layers.dense({units: 8, name: `shared${i}`});
+      outputs = outputs.map((x) => shared.apply(x) as tfl.SymbolicTensor);
+    }
+    const model = tfl.model({inputs: [one, other], outputs});
+    const options = {batchSize: 2, backend: 'cpu', gamma: 1, rank: 4} as const;
+    const {weights, activations} = estimateMemory(model, options);
+    expect(weights).to.equal(4 * model.countParams());
+    // what five layers put out, and the gradients of the largest output
+    const outputsBytes = 4 * 2 * 8 * (4 + 6);
+    expect(activations).to.equal(4 * outputsBytes + 2 * outputsBytes);
+    model.dispose();
+  });
+
   for (const [options, message] of [
     [{gama: 2}, /unknown option 'gama'; did you mean 'gamma'/],
     [{gamma: 5}, 'estimateMemory: gamma must be a number > 0 and <= 4; got 5'],
