@@ -1,5 +1,6 @@
 """A training from its job to its weights: the loop over batches, held-out losses, checkpoints, and a way to stop."""
 
+import math
 import os
 import resource
 import sys
@@ -37,7 +38,8 @@ class Training:
         # where it begins
         self.step: int = job["start"]["step"]
         self.calls: int = job["start"]["calls"]
-        self.loss_sum: float = job["start"]["lossSum"]
+        # JSON has null for a sum that is not finite
+        self.loss_sum = math.nan if job["start"]["lossSum"] is None else job["start"]["lossSum"]
         self.state_bytes: int = job["start"]["stateBytes"]
         self.held_out_at: Optional[int] = job["start"]["heldOutAt"]
 

@@ -43,19 +43,25 @@ export function checkedEntry(what: string, value: unknown): LogEntry | null {
     throw new Error(`${what} has a line that is no entry of a log: ${show(value)}`);
   };
   if (!isObject(value)) return fail();
-  const {event, step, loss, blocks} = value;
+  const {event, step, blocks} = value;
   if (event === 'end') return null;
-  const isEntry = isLoss(loss) && Number.isSafeInteger(step);
-  const isStep = ['learningRate', 'seconds', 'peakBytes'].every((name) => isLoss(value[name]));
-  const areNames = Array.isArray(blocks) && blocks.every((name) => typeof name === 'string');
-  const isRight = event === 'step' ? isStep && areNames : event === 'heldOut';
-  // Each of its fields has been looked at.
-  return isEntry && isRight ? (value as unknown as LogEntry) : fail();
+  const numbers = (name: string): number => numberIn(value[name]) ?? fail();
+  if (typeof step !== 'number' || !Number.isSafeInteger(step)) return fail();
+  const loss = numbers('loss');
+  if (event === 'heldOut') return {event, step, loss};
+  if (event !== 'step' || !areNames(blocks)) return fail();
+  const [learningRate, seconds] = [numbers('learningRate'), numbers('seconds')];
+  return {event, step, loss, learningRate, blocks, seconds, peakBytes: numbers('peakBytes')};
 }
 
-/** Whether a value of a JSON file is a number, which is null there if it is not finite. */
-function isLoss(value: unknown): boolean {
-  return value === null || typeof value === 'number';
+/** A number of a JSON file, where it is null if it is not finite; undefined if it is none. */
+function numberIn(value: unknown): number | undefined {
+  if (value === null) return NaN;
+  return typeof value === 'number' ? value : undefined;
+}
+
+function areNames(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((name) => typeof name === 'string');
 }
 
 /** What is watched, and where it is shown. */
@@ -85,8 +91,8 @@ export interface MonitorState {
   /** Steps that are done. */
   steps: number;
   stateBytes: number;
-  /** The step that has begun; null between two steps. */
-  begun: {batches: number; lossSum: number} | null;
+  /** The step that has begun; null between two steps. JSON has null for a sum that is not finite. */
+  begun: {batches: number; lossSum: number | null} | null;
 }
 
 /**
@@ -102,7 +108,9 @@ export function checkMonitorState(
   const {steps, stateBytes, begun} = isObject(value) ? value : {};
   const isBegun =
     begun === null ||
-    (isObject(begun) && Number.isSafeInteger(begun['batches']) && isLoss(begun['lossSum']));
+    (isObject(begun) &&
+      Number.isSafeInteger(begun['batches']) &&
+      numberIn(begun['lossSum']) !== undefined);
   if (!isObject(value) || !isBegun) {
     throw new Error(
       `${what} must be {steps, stateBytes, begun}, with null or {batches, lossSum} as begun; got ${show(value)}`,
@@ -132,7 +140,7 @@ export class TrainingMonitor extends tfl.Callback {
 
   private begun: BegunStep | null = null;
   /** Of the step that goes on with the next batch. */
-  private restored: MonitorState['begun'] = null;
+  private restored: Pick<BegunStep, 'batches' | 'lossSum'> | null = null;
   private progress?: Progress;
 
   constructor(private readonly options: MonitorOptions) {
@@ -176,7 +184,7 @@ export class TrainingMonitor extends tfl.Callback {
       }
       this.steps.push(this.recordOf(entry));
     }
-    this.restored = begun;
+    this.restored = begun && {...begun, lossSum: begun.lossSum ?? NaN};
   }
 
   /** Shows the progress from now on, until {@link end}. `fit` does so by itself. */

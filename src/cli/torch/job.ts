@@ -67,7 +67,8 @@ export interface Job {
   start: {
     step: number;
     calls: number;
-    lossSum: number;
+    /** JSON has null for a sum that is not finite. */
+    lossSum: number | null;
     stateBytes: number;
     heldOutAt: number | null;
   };
