@@ -28,7 +28,7 @@ import {
   type Results,
 } from '../compare/records';
 import {removeWork, runCell} from '../compare/run_cell';
-import {writePage} from '../compare/page';
+import {writeComparison} from '../compare/page';
 import {settingOf, settings, type Given, type Setting} from '../compare/settings';
 import {summaryOf} from '../compare/summary';
 import type {PaperMethodName} from '../../src/methods';
@@ -115,7 +115,7 @@ function makePage(folder: string): void {
     const results = readResults(join(folder, setting.name));
     return results ? [summaryOf(withRates(setting, folder), results)] : [];
   });
-  writePage(page, summaries);
+  writeComparison(page, summaries);
   console.log(`${page}: ${summaries.map(({name}) => name).join(', ') || 'no results yet'}`);
 }
 

@@ -124,7 +124,7 @@ export function summaryOf(setting: Setting, {cells}: Results): SettingSummary {
   };
 }
 
-/** Whether the first of two rows has the lower loss: only if 95 % of the interval says so. */
+/** Whether the first of two rows has the lower loss: known only if the whole 95 % interval is on one side of 0. */
 export function verdictOn(difference: PairedDifference | null): ClaimSummary['verdict'] {
   if (difference === null) return 'not measured';
   const {mean: center, halfWidth} = difference;

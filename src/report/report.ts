@@ -1,6 +1,6 @@
 /** Writes the report of a run: one HTML file that needs nothing else, neither beside it nor from a network. */
-import {writeFileSync} from 'node:fs';
-import {template, uplotScript, uplotStyle} from './report_files';
+import {writePage} from './page';
+import {template} from './report_files';
 
 /** What a run leaves behind; the report shows this and nothing else. Sizes are in bytes. */
 export interface RunRecord {
@@ -48,15 +48,6 @@ export interface MemoryRecord {
   state: number;
 }
 
-/** Fills the placeholders of `report_template.html`, which stand where its formatter leaves them alone. */
 export function writeReport(file: string, run: RunRecord): void {
-  const parts: [placeholder: string, text: string][] = [
-    ['/* uplotStyle */', uplotStyle],
-    ['/* uplotScript */', uplotScript],
-    // The text of a script element ends at the first "</script": no "<" may stand in the data.
-    ['"runRecord"', JSON.stringify(run).replaceAll('<', '\\u003c')],
-  ];
-  let html = template;
-  for (const [placeholder, text] of parts) html = html.replace(placeholder, () => text);
-  writeFileSync(file, html);
+  writePage(file, template, '"runRecord"', run);
 }

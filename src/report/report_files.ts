@@ -8,5 +8,6 @@ import {createRequire} from 'node:module';
 const {resolve} = createRequire(import.meta.url);
 
 export const template = readFileSync(new URL('report_template.html', import.meta.url), 'utf8');
+export const pageHead = readFileSync(new URL('page_head.html', import.meta.url), 'utf8');
 export const uplotStyle = readFileSync(resolve('uplot/dist/uPlot.min.css'), 'utf8');
 export const uplotScript = readFileSync(resolve('uplot/dist/uPlot.iife.min.js'), 'utf8');

@@ -6,7 +6,7 @@ import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
 import {cellName, trainingName, type Cell} from '../../bench/compare/cells';
 import {changeBetween} from '../../bench/compare/measure';
-import {writePage} from '../../bench/compare/page';
+import {writeComparison} from '../../bench/compare/page';
 import {planOf, stagesOf} from '../../bench/compare/plan';
 import {
   FORMAT,
@@ -278,12 +278,12 @@ describe('bench/compare: the summary and the page', () => {
 
   it('is one file that needs nothing else', () => {
     const file = join(mkdtempSync(join(tmpdir(), 'owlore-compare-')), 'compare.html');
-    writePage(file, [summaryOf(smollm2, finished(madeUp))]);
+    writeComparison(file, [summaryOf(smollm2, finished(madeUp))]);
     const html = readFileSync(file, 'utf8');
     rmSync(join(file, '..'), {recursive: true});
     expect(html).to.include('SmolLM2-135M-Instruct on GSM8K').and.to.include('uPlot');
     expect(html).to.not.match(/<script[^>]+src=|<link|@import|url\(/);
-    for (const placeholder of ['/* uplot', '"comparison"'])
+    for (const placeholder of ['/* uplot', 'pageHead', '"comparison"'])
       expect(html).to.not.include(placeholder);
   });
 
