@@ -34,6 +34,20 @@ function stepsIn(output: string): Array<number | undefined> {
   return readLog(output).flatMap(({event, step}) => (event === 'step' ? [step] : []));
 }
 
+describe('python/owlore', () => {
+  it('computes a basis by as many multiplications as src/optim', () => {
+    const [python, own] = ['python/owlore/bases.py', 'src/optim/basis.ts'].map((file) =>
+      Object.fromEntries(
+        [
+          ...readFileSync(file, 'utf8').matchAll(/^(?:const )?(COLD_START|WARM_START) = (\d+)/gm),
+        ].map(([, name, count]) => [name!, count!] as const),
+      ),
+    );
+    expect(own).to.have.keys('COLD_START', 'WARM_START');
+    expect(python).to.deep.equal(own);
+  });
+});
+
 // scripts/check_torch.ts compares with PyTorch itself; here a program in the place of Python shows what is handed over and brought back
 describe('tfjs-owlore finetune --engine torch', function () {
   this.timeout(60_000);

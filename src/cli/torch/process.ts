@@ -4,7 +4,7 @@ import {closeSync, openSync, readFileSync} from 'node:fs';
 import {availableParallelism} from 'node:os';
 import {createInterface} from 'node:readline';
 import type {Manifest} from '../../checkpoint/manifest';
-import {isObject, parseJsonObject} from '../../files/json';
+import {parseJsonObject} from '../../files/json';
 import {cut} from '../../options';
 import type {HeldOutEntry, StepEntry} from '../training_monitor';
 import {pythonEnvironment, pythonFile} from './python';
@@ -103,7 +103,8 @@ function endOf(child: ChildProcess): Promise<string | null> {
 
 function eventIn(line: string): TorchEvent {
   const event = parseJsonObject('finetune.py', new TextEncoder().encode(line));
-  if (isObject(event) && typeof event['event'] === 'string') return event as unknown as TorchEvent;
+  // An event has the fields that python/owlore gives it, which is of the same version as this package.
+  if (typeof event['event'] === 'string') return event as unknown as TorchEvent;
   throw new Error(`finetune.py has sent what is no event: ${cut(line)}`);
 }
 
