@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {canReadSynchronously, readsSynchronously} from '../kernels/capabilities';
 import {hostSvd, variants, type OnDemand} from '../on_demand';
-import {usesVariants, type ResolvedOwLoreOptions} from './owlore_options';
+import type {ResolvedOwLoreOptions} from './owlore_options';
 
 /** The option in a message, the part, whether the current backend is read from as it has to be, and what to do if it cannot be. */
 type Need = [option: string, part: OnDemand<unknown> | null, isReadable: boolean, wayOut: string];
@@ -12,7 +12,7 @@ function needsOf(options: ResolvedOwLoreOptions): Need[] {
   const reads = canReadSynchronously();
   const needs: Array<Need | false> = [
     basis === 'svd' && ["basis 'svd'", hostSvd, reads, "basis: 'randomized'"],
-    usesVariants(options) && [`update '${update}'`, variants, true, ''],
+    update !== 'galore' && [`update '${update}'`, variants, true, ''],
     refreshSimilarity !== null && ['refreshSimilarity', variants, reads, 'null'],
     isOffloading(state) && [
       ...([`state '${state}'`, null] as const),

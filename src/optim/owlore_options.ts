@@ -62,8 +62,8 @@ export interface OwLoreOptions {
   /**
    * Refreshes a basis less often where it hardly turns (Q-GaLore, arXiv 2407.08296): a matrix's interval is doubled at a refresh if
    * the cosines between its first direction and that of the basis before, over the last five refreshes, have at least this
-   * mean; 0 to 1, in Q-GaLore 0.4. Forgotten with the state. Needs a backend that can be read within a step, which webgpu and webgl
-   * cannot. Default null: the interval stays.
+   * mean; 0 to 1, in Q-GaLore 0.4. Forgotten with the state. Needs a backend that can be read within a step, which webgpu cannot.
+   * Default null: the interval stays.
    */
   refreshSimilarity?: number | null;
   /**
@@ -240,15 +240,6 @@ function checkGroups(groups: unknown): void {
     checkSelector(owner, `${name}[${i}].variables`, group.variables);
     checkNumber(owner, `${name}[${i}].factor`, group.factor, {min: 0});
   });
-}
-
-/** Whether a step needs the part `variants`, which is loaded on demand. */
-export function usesVariants({
-  update,
-  basis,
-  refreshSimilarity,
-}: Pick<ResolvedOwLoreOptions, 'update' | 'basis' | 'refreshSimilarity'>): boolean {
-  return update !== 'galore' || basis === 'gaussian' || refreshSimilarity !== null;
 }
 
 /** The options as JSON for a saved model. Throws for options that are functions: they cannot be saved. */

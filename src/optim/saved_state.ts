@@ -186,13 +186,24 @@ async function checkValues(variable: string, slots: Slots): Promise<Clocks> {
     `must be the steps of its moments and its basis; got [${values.join(', ')}]`,
   );
   const isMeasured = measured === 1;
-  return {adamSteps, basisSteps, place, newest, isMeasured, turning: await turningOf(slots)};
+  return {
+    adamSteps,
+    basisSteps,
+    place,
+    newest,
+    isMeasured,
+    turning: await turningOf(variable, slots),
+  };
 }
 
-async function turningOf({turning}: Slots): Promise<Turning | null> {
+async function turningOf(variable: string, {turning}: Slots): Promise<Turning | null> {
   if (!turning) return null;
   const [interval, ...cosines] = Array.from(await turning.data<'float32'>());
-  check(isCount(interval!) && interval! > 0, suffixes.turning, `must begin with an integer > 0`);
+  check(
+    isCount(interval!) && interval! > 0,
+    variable + suffixes.turning,
+    `must begin with an integer > 0; got ${interval}`,
+  );
   return {interval: interval!, cosines};
 }
 

@@ -306,6 +306,11 @@ describeBackends('saved state that cannot be', () => {
       set('w/owlore.basis', () => tf.zeros([5, 2])),
       /does not fit the variable/,
     ],
+    [
+      'an interval between refreshes that is no integer',
+      set('w/owlore.turning', () => tf.tensor1d([2.5, 0.9])),
+      /'w\/owlore.turning' must begin with an integer > 0; got 2.5; nothing was loaded/,
+    ],
     ['a basis that is no matrix', set('w/owlore.basis', () => tf.zeros([6])), /must be a matrix/],
     [
       'negative clocks',

@@ -1,5 +1,6 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
+import {variants} from '../../src/on_demand';
 import type {BasisFunction} from '../../src/optim/basis';
 import type {OwLoreOptions} from '../../src/optim/owlore_options';
 import {OwLoreOptimizer} from '../../src/owlore_optimizer';
@@ -123,6 +124,26 @@ describeFastBackends('variants', (backend) => {
     ] as Array<[OwLoreOptions, RegExp]>) {
       expect(() => new OwLoreOptimizer(options)).to.throw(message);
     }
+  });
+
+  it('are an error in a step that comes before their code, which names the option', () => {
+    const variable = variableOf(tf.ones([4, 4]));
+    const options = {rank: 1, refreshSimilarity: 0.4};
+    Object.defineProperty(variants, 'loaded', {get: () => undefined, configurable: true});
+    try {
+      for (const [update, name] of [
+        ['galore', backend === 'webgpu' ? 'refreshSimilarity reads' : 'refreshSimilarity computes'],
+        ['fira', "update 'fira' computes"],
+      ] as const) {
+        const optimizer = new OwLoreOptimizer({...options, update});
+        expect(() => optimizer.minimize(() => tf.sum(variable), false, [variable])).to.throw(
+          `OwLoreOptimizer: ${name}`,
+        );
+      }
+    } finally {
+      Reflect.deleteProperty(variants, 'loaded');
+    }
+    variable.dispose();
   });
 
   if (backend === 'webgpu') {
