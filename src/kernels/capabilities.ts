@@ -42,7 +42,7 @@ export function mostUpdatedTogether(): number {
  */
 export function checkRoom(numbers: number): void {
   if (tf.getBackend() !== 'wasm' || numbers === 0) return;
-  // The backend's own, of which tfjs shows a part.
+  // By its name it is wasm's, whose methods tfjs's type of all backends does not have.
   const backend = tf.backend() as unknown as WasmHeap;
   backend.disposeData(backend.makeOutput([numbers], 'float32').dataId);
 }

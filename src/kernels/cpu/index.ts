@@ -1,9 +1,24 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreUnpackBfloat16} from '../kernel_names';
 import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../llama_kernel_names';
-import {replaceKernels} from '../replacement';
+import {replaceKernels, type KernelMaker} from '../replacement';
 import {unpackBfloat16, unpackRows, unpackWindow} from './unpack_bfloat16';
 import {unsortedSegmentSum} from './unsorted_segment_sum';
+
+const KERNELS = {
+  [tf.UnsortedSegmentSum]: unsortedSegmentSum,
+  [OwLoreUnpackBfloat16]: unpackBfloat16,
+  [OwLoreUnpackWindow]: unpackWindow,
+  [OwLoreUnpackRows]: unpackRows,
+};
+
+const MAKERS: Readonly<Record<string, KernelMaker>> = Object.fromEntries(
+  Object.entries(KERNELS).map(([name, kernel]) => [
+    name,
+    // Each kernel has its own types of inputs and attributes; the registry has none.
+    () => kernel as unknown as tf.KernelFunc,
+  ]),
+);
 
 let restore: (() => void) | undefined;
 
@@ -14,12 +29,7 @@ let restore: (() => void) | undefined;
  * @returns a promise that is already resolved: the kernels are in place when the call returns.
  */
 export function installKernels(): Promise<void> {
-  restore ??= replaceKernels('cpu', {
-    [tf.UnsortedSegmentSum]: () => unsortedSegmentSum,
-    [OwLoreUnpackBfloat16]: () => unpackBfloat16,
-    [OwLoreUnpackWindow]: () => unpackWindow,
-    [OwLoreUnpackRows]: () => unpackRows,
-  });
+  restore ??= replaceKernels('cpu', MAKERS);
   return Promise.resolve();
 }
 

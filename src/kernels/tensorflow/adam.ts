@@ -8,7 +8,7 @@ import {
   type Side,
 } from '../kernel_names';
 import type {KernelGraphs} from './graphs';
-import type {KernelRunner, NativeInputs, NativeKernel} from './kernel';
+import type {KernelRunner, NativeKernel} from './kernel';
 import {nativeOf, NativeOps, type Native, type NodeBackend} from './native_ops';
 import {changedInPlace, changeTensors, readVariable} from './native_variables';
 
@@ -66,22 +66,20 @@ function moveProjected(
   if (places.length === 0) return [];
   const ops = new NativeOps(backend);
   return ops.scope(() => {
-    const native = places.flatMap((place, i) =>
-      Object.entries(updateInputs(inputs, place)).map(([name, info]) => [
-        `${name}${i}`,
-        nativeOf(backend, info as tf.TensorInfo),
-      ]),
-    );
+    const native = places.flatMap((place, i) => {
+      const {basis, ...others} = updateInputs(inputs, place);
+      return Object.entries({...others, basis: basis!}).map(
+        ([name, info]) => [`${name}${i}`, nativeOf(backend, info)] as const,
+      );
+    });
     // Passed as inputs: the numbers differ in each step, and must not lead to a new graph each time.
     const numbers = places.flatMap((place, i) => {
       const {rate, epsilon, decay} = updates[place]!;
-      return [
-        [`rate${i}`, ops.scalar(rate)],
-        [`epsilon${i}`, ops.scalar(epsilon)],
-        ...(decay === 1 ? [] : [[`decay${i}`, ops.scalar(decay)]]),
-      ];
+      return Object.entries({rate, epsilon, ...(decay !== 1 && {decay})}).map(
+        ([name, value]) => [`${name}${i}`, ops.scalar(value)] as const,
+      );
     });
-    const given = Object.fromEntries([...native, ...numbers]) as NativeInputs;
+    const given = Object.fromEntries([...native, ...numbers]);
     const clip = inputs.clip && {clip: nativeOf(backend, inputs.clip)};
     const sides = places.map((place) => updates[place]!.side!);
     const attrs = {beta1, beta2, sides};

@@ -1,0 +1,14 @@
+import type * as tf from '@tensorflow/tfjs-core';
+
+/** What the kernels use of the cpu backend. */
+export interface CpuBackend {
+  data: {get(dataId: object): {values: tf.TypedArray}};
+  makeTensorInfo(shape: number[], dtype: tf.DataType, values: tf.TypedArray): tf.TensorInfo;
+}
+
+/** What a kernel is called with. */
+export interface CpuKernelArgs<Inputs, Attrs> {
+  inputs: Inputs;
+  backend: CpuBackend;
+  attrs: Attrs;
+}
