@@ -139,22 +139,9 @@ describeBackends('sparseCrossEntropy', (backend) => {
       const y = someLabels(seq, vocab);
       // The gradients are computed for the loss itself, and multiplied if it is a part of another.
       const total = (loss: tf.Tensor): tf.Tensor => (transposed ? tf.mul(loss, 3) : loss);
-      const actual = tf.valueAndGrads((x: tf.Tensor, kernel: tf.Tensor) =>
-        total(sparseCrossEntropy(y, deferHead(x, {kernel, transposed}))),
-      )([hidden, kernel]);
-      const expected = tf.valueAndGrads((x: tf.Tensor, kernel: tf.Tensor) => {
-        const logits = tf.matMul(tf.squeeze<tf.Tensor2D>(x, [0]), kernel, false, transposed);
-        return total(composed.sparseCrossEntropy(y, logits));
-      })([hidden, kernel]);
-      // as above; a value of the kernel's gradient is the sum of a few large ones
-      const comparison = new Comparison('head and cross-entropy', {rtol: 1e-4, atol: 1e-6});
-      comparison.add('value', await actual.value.data(), await expected.value.data());
-      for (const i of [0, 1]) {
-        const [a, b] = [actual.grads[i]!, expected.grads[i]!];
-        comparison.add(`gradient ${i}`, await a.data(), await b.data());
-      }
-      comparison.finish();
-      tf.dispose([hidden, kernel, y, {...actual}, {...expected}]);
+      const run = {y, hidden, kernel, transposed, total};
+      await expectAsOfAllLogits(run, lossOfDeferredHead(run));
+      tf.dispose([hidden, kernel, y]);
       expect(tf.memory().numTensors).to.equal(before);
     });
   }
@@ -183,23 +170,11 @@ describeBackends('sparseCrossEntropy', (backend) => {
         if (name === tf.BatchMatMul && shape.at(-1) === vocab) rows.push(shape.at(-2)!);
         return result as never;
       };
-      const actual = tf.valueAndGrads((x: tf.Tensor, kernel: tf.Tensor) =>
-        sparseCrossEntropy(y, deferHead(x, {kernel, transposed: true})),
-      )([hidden, kernel]);
+      const run = {y, hidden, kernel, transposed: true};
+      const actual = lossOfDeferredHead(run);
       Reflect.deleteProperty(engine, 'runKernel');
       expect(rows).to.deep.equal([readsSynchronously() ? most : seq]);
-      const expected = tf.valueAndGrads((x: tf.Tensor, kernel: tf.Tensor) => {
-        const logits = tf.matMul(tf.squeeze<tf.Tensor2D>(x, [0]), kernel, false, true);
-        return composed.sparseCrossEntropy(y, logits);
-      })([hidden, kernel]);
-      const comparison = new Comparison('head and cross-entropy', {rtol: 1e-4, atol: 1e-6});
-      comparison.add('value', await actual.value.data(), await expected.value.data());
-      for (const i of [0, 1]) {
-        const [a, b] = [actual.grads[i]!, expected.grads[i]!];
-        comparison.add(`gradient ${i}`, await a.data(), await b.data());
-      }
-      comparison.finish();
-      tf.dispose([{...actual}, {...expected}]);
+      await expectAsOfAllLogits(run, actual);
       expect(tf.memory().numTensors).to.equal(before);
       tf.dispose([hidden, kernel, y]);
     });
@@ -221,3 +196,45 @@ describeBackends('sparseCrossEntropy', (backend) => {
     }),
   );
 });
+
+/** A loss of hidden states `[1, seq, hidden]` by a deferred head. */
+interface DeferredRun {
+  y: tf.Tensor;
+  hidden: tf.Tensor;
+  kernel: tf.Tensor;
+  transposed: boolean;
+  /** What the loss is a part of; default: it is all. */
+  total?: (loss: tf.Tensor) => tf.Tensor;
+}
+
+interface ValueAndGrads {
+  value: tf.Tensor;
+  grads: tf.Tensor[];
+}
+
+function lossOfDeferredHead(run: DeferredRun): ValueAndGrads {
+  const {y, hidden, kernel, transposed, total = (loss) => loss} = run;
+  return tf.valueAndGrads((x: tf.Tensor, kernel: tf.Tensor) =>
+    total(sparseCrossEntropy(y, deferHead(x, {kernel, transposed}))),
+  )([hidden, kernel]);
+}
+
+/** Compares a loss and its gradients with those of all logits at a time, by tfjs's ops, and disposes of them. */
+async function expectAsOfAllLogits(
+  {y, hidden, kernel, transposed, total = (loss) => loss}: DeferredRun,
+  actual: ValueAndGrads,
+): Promise<void> {
+  const expected = tf.valueAndGrads((x: tf.Tensor, kernel: tf.Tensor) => {
+    const logits = tf.matMul(tf.squeeze<tf.Tensor2D>(x, [0]), kernel, false, transposed);
+    return total(composed.sparseCrossEntropy(y, logits));
+  })([hidden, kernel]);
+  // as in the tests of logits; a value of the kernel's gradient is the sum of a few large ones
+  const comparison = new Comparison('head and cross-entropy', {rtol: 1e-4, atol: 1e-6});
+  comparison.add('value', await actual.value.data(), await expected.value.data());
+  for (const i of [0, 1]) {
+    const [a, b] = [actual.grads[i]!, expected.grads[i]!];
+    comparison.add(`gradient ${i}`, await a.data(), await b.data());
+  }
+  comparison.finish();
+  tf.dispose([{...actual}, {...expected}]);
+}
