@@ -20,7 +20,10 @@ export interface Config {
  */
 export function readConfigFile(name: string, options: Options): Config {
   return asUsage(() => {
-    const all = parseJsonObject(name, readFileSync(name));
+    const bytes = readFileSync(name);
+    // the byte order mark that editors on Windows put at the start
+    const start = bytes.toString('utf8', 0, 3) === '\uFEFF' ? 3 : 0;
+    const all = parseJsonObject(name, bytes.subarray(start));
     checkKnown(name, all, Object.keys(options));
     const values = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));
     for (const [option, value] of Object.entries(values)) {

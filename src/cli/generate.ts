@@ -149,8 +149,8 @@ async function readPrompt(
     );
   }
   const all = promptFile === undefined ? await readAll(stdin) : readFileSync(promptFile, 'utf8');
-  // the line break that editors and `echo` put at the end
-  return all.replace(/\r?\n$/, '');
+  // the byte order mark that editors on Windows put at the start, and the line break that editors and `echo` put at the end
+  return all.replace(/^\uFEFF/, '').replace(/\r?\n$/, '');
 }
 
 /** Writes the text as it comes. */

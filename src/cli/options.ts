@@ -2,7 +2,7 @@
  * Options of a command, each described once: its flag, its help, its default, and what it may be, on the command
  * line and in a config file. The names are those of the library's options; a flag is a name in kebab case.
  */
-import {statSync} from 'node:fs';
+import {existsSync, statSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {Option, type Command} from 'commander';
 import {parseHubName} from '../files/hub_name';
@@ -286,6 +286,14 @@ type PathKind = 'file' | 'folder';
 function checkPath(kind: PathKind, owner: string, name: string, value: unknown): void {
   checkText(owner, name, value);
   if (isThere(kind, value)) return;
+  const other = (['file', 'folder'] as const).find((each) => isThere(each, value));
+  if (other !== undefined)
+    throw new Error(`${owner}: ${name} must be a ${kind}; ${display(value)} is a ${other}`);
+  if (existsSync(value))
+    throw new Error(
+      `${owner}: ${name} must be a ${kind}; ${display(value)} is neither that nor a ${kind === 'file' ? 'folder' : 'file'}, ` +
+        'but a pipe or a device; write what comes out of it to a file first',
+    );
   throw new Error(`${owner}: ${name}: there is no ${kind} ${display(value)}`);
 }
 

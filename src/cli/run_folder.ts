@@ -1,6 +1,8 @@
 /** The folder of a run: its options, its log, and the model and report that come of it. */
 import {
+  accessSync,
   closeSync,
+  constants,
   existsSync,
   fsyncSync,
   mkdirSync,
@@ -12,7 +14,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import {join} from 'node:path';
+import {dirname, join, resolve} from 'node:path';
 import {jsonText} from '../files/json';
 import type {BlockHistory} from '../sampling/periods';
 import {writeReport, type RunRecord} from '../report/report';
@@ -46,12 +48,28 @@ const FINISHED = 'finished';
  * Checks that a run may write to `path`; changes nothing.
  *
  * @param called What a message calls the option.
- * @throws UsageError if another run is writing there, if the folder is not empty and `overwrite` is false, or if what would be
- *   overwritten is not an earlier run.
+ * @throws UsageError if another run is writing there, if the folder is not empty and `overwrite` is false, if what would be
+ *   overwritten is not an earlier run, or if nothing may be written there.
  */
 export function checkRunFolder(called: string, path: string, overwrite: boolean): void {
   asUsage(() => checkUnlocked(called, path));
   checkReplaceable(called, path, overwrite);
+  checkWritable(called, path);
+}
+
+/** The folder is made when model, data and scores are there, which takes minutes; this is known at once. */
+function checkWritable(called: string, path: string): void {
+  let place = resolve(path);
+  while (!existsSync(place)) place = dirname(place);
+  try {
+    accessSync(place, constants.W_OK);
+  } catch (cause) {
+    const {code} = cause as NodeJS.ErrnoException;
+    throw new UsageError(
+      `${called}: the folder '${place}' may not be written to (${code}); take another one, or change its permissions`,
+      {cause},
+    );
+  }
 }
 
 function checkReplaceable(called: string, path: string, overwrite: boolean): void {
@@ -76,11 +94,12 @@ function checkReplaceable(called: string, path: string, overwrite: boolean): voi
  * Checks that the run in a folder can go on; changes nothing.
  *
  * @param called What a message calls the option.
- * @throws UsageError if another process is writing there, or if the run is complete.
+ * @throws UsageError if another process is writing there, if the run is complete, or if nothing may be written there.
  */
 export function checkResumable(called: string, path: string): void {
   asUsage(() => checkUnlocked(called, path));
   checkNotComplete(called, path);
+  checkWritable(called, path);
 }
 
 function checkNotComplete(called: string, path: string): void {

@@ -269,6 +269,14 @@ export class Lora {
     if (this.removed) throw new Error('Lora: the adapters were removed; call applyLora again');
   }
 
+  /** What tfjs says of a model without a weight to train names no adapter. */
+  private checkTrains(): void {
+    if (this.model.trainableWeights.length > 0) return;
+    throw new Error(
+      'Lora: the adapters are merged, so that nothing of the model trains; unmerge() before training',
+    );
+  }
+
   /** Has the layers list A and B among their weights, so that tfjs trains them. */
   private list(): void {
     this.unlist = this.adapters.map(({matrix, a, b}) => listWeights(matrix.layer, [a, b]));
@@ -286,7 +294,10 @@ export class Lora {
     return replaceMethods(layer, {
       call: (inputs: tf.Tensor | tf.Tensor[], kwargs: Record<string, unknown>) => {
         const body = (): tf.Tensor | tf.Tensor[] => call(inputs, kwargs);
-        if (this.merged) return body();
+        if (this.merged) {
+          if (kwargs?.training) this.checkTrains();
+          return body();
+        }
         return withLowRankProducts(layer.name, kwargs?.training ? dropout : null, body);
       },
     });

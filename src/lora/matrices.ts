@@ -108,8 +108,9 @@ export function targetedMatrices(
   if (without.length > 0) {
     const has = all.length > 0 ? all.map(({module}) => module).join(', ') : 'none';
     throw new Error(
-      `${owner}: targets has ${without.map(display).join(', ')}, which matches no matrix of the model (embedding and head of ` +
-        `a LLaMA-style model cannot be adapted). Matrices: ${cut(has)}`,
+      `${owner}: targets has ${without.map(display).join(', ')}, which matches no matrix of the model (convolutions, ` +
+        `recurrent cells, and embedding and head of a LLaMA-style model cannot be adapted; 'all-linear' leaves out what gives the ` +
+        `model's output). Matrices: ${cut(has)}`,
     );
   }
   return all.filter((matrix) => list.some((target) => matches(target, matrix)));

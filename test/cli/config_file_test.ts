@@ -29,6 +29,12 @@ describe('readConfigFile', () => {
     expect(read('{}').values).to.deep.equal({});
   });
 
+  it('takes a file with a byte order mark', () => {
+    expect(read('\uFEFF{"topK": 3}\r\n').values).to.deep.equal({topK: 3});
+    expect(() => read('\uFEFF\uFEFF{}')).to.throw(UsageError, /is not JSON/);
+    expect(() => read('\uFEFF')).to.throw(UsageError, /is not JSON/);
+  });
+
   for (const [content, message] of [
     ['{"topk": 3}', /run\.json: unknown option 'topk'; did you mean 'topK'\?/],
     ['{"top-k": 3}', /unknown option 'top-k'; did you mean 'topK'\?/],

@@ -78,10 +78,12 @@ describe('tfjs-owlore generate', () => {
   };
   const few = ['--max-new-tokens', '4'];
 
-  it('takes its prompt from a file or from stdin, without the line end', async () => {
+  it('takes its prompt from a file or from stdin, without the line end and a byte order mark', async () => {
     const wanted = (await runJson(['--prompt', 'the cat', ...few])).ids;
     const file = folder.write('prompt.txt', 'the cat\r\n');
     expect((await runJson(['--prompt-file', file, ...few])).ids).to.deep.equal(wanted);
+    const marked = folder.write('marked.txt', '\uFEFFthe cat\r\n');
+    expect((await runJson(['--prompt-file', marked, ...few])).ids).to.deep.equal(wanted);
     expect((await runJson(few, 'the cat\n')).ids).to.deep.equal(wanted);
     expect((await runJson(few, 'the cat\n\n')).ids).not.to.deep.equal(wanted);
   });

@@ -1,4 +1,4 @@
-import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
@@ -123,7 +123,17 @@ describe('command line options', () => {
     expect(refused(options.stop, 'x')).to.match(/option must be a list of texts; got 'x'/);
     expect(refused(options.stop, [1])).to.match(/option must be a text; got 1/);
     expect(refused(options.prompt, 1)).to.match(/option must be a text; got 1/);
-    expect(refused(file('f'), folder)).to.equal(`run.json: option: there is no file '${folder}'`);
+    expect(refused(file('f'), folder)).to.equal(
+      `run.json: option must be a file; '${folder}' is a folder`,
+    );
+    expect(refused(outputFile('f'), join(folder, 'file', 'x'))).to.match(
+      /must be a folder; '.*file' is a file/,
+    );
+    if (existsSync('/dev/null')) {
+      expect(refused(file('f'), '/dev/null')).to.match(
+        /must be a file; '\/dev\/null' is neither that nor a folder, but a pipe or a device/,
+      );
+    }
     expect(refused(file('f'), 'https://host/x')).to.match(/there is no file/);
     expect(refused(fileOrUrl('f'), join(folder, 'no'))).to.match(/there is no file/);
     for (const none of [

@@ -1,4 +1,4 @@
-import type {ChildProcess} from 'node:child_process';
+import {spawnSync, type ChildProcess} from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -69,6 +69,28 @@ describe('the folder of a run', function () {
 
   const lastEntry = (output: string): unknown =>
     JSON.parse(readFileSync(join(output, 'log.jsonl'), 'utf8').trimEnd().split('\n').at(-1)!);
+
+  it('is refused at once where nothing may be written', async function () {
+    const place = newOutput();
+    mkdirSync(place, {mode: 0o555});
+    // root may write into any folder, but not to a disk that is mounted so
+    const isRoot = process.getuid?.() === 0;
+    const mount = ['-t', 'tmpfs', '-o', 'ro,size=64k', 'tmpfs', place];
+    if (isRoot && spawnSync('mount', mount).status !== 0) return this.skip();
+    if (process.platform === 'win32') return this.skip(); // has no such folders
+    try {
+      for (const output of [place, join(place, 'new', 'run')]) {
+        const {code, stderr} = await finetune(output, '--overwrite');
+        expect([code, stderr]).to.deep.equal([
+          2,
+          `error: finetune: --output: the folder '${place}' may not be written to (${isRoot ? 'EROFS' : 'EACCES'}); ` +
+            'take another one, or change its permissions\n',
+        ]);
+      }
+    } finally {
+      if (isRoot) spawnSync('umount', [place]);
+    }
+  });
 
   describe('does not take its inputs for something to overwrite', () => {
     /** A copy of the model in a folder of its own. */

@@ -508,11 +508,32 @@ describe('applyLora', () => {
       expect(() => lora.unmerge()).to.throw(/not merged/);
       lora.merge();
       expect(() => lora.merge()).to.throw(/merged already; unmerge\(\) first/);
+      const run = (training: boolean) => () =>
+        tf.tidy(() => void model.apply(tf.zeros([1, 4]), {training}));
+      run(false)();
+      expect(run(true)).to.throw(/adapters are merged.*; unmerge\(\) before training/);
       lora.remove();
       expect(() => lora.merge()).to.throw(/were removed; call applyLora again/);
       expect((await rejection(lora.save(new Map()))).message).to.match(/were removed/);
       expect(Object.hasOwn(model.getLayer('relu'), 'call')).to.equal(false);
       disposeMixed(model);
+    });
+
+    it('recurrent cells cannot be adapted, and the only matrix is not one that is adapted by default', () => {
+      const model = tfl.sequential({
+        layers: [
+          tfl.layers.simpleRNN({
+            units: 2,
+            inputShape: [3, 2],
+            recurrentInitializer: 'glorotNormal',
+          }),
+          tfl.layers.dense({name: 'output', units: 2}),
+        ],
+      });
+      expect(() => applyLora(model)).to.throw(
+        /'all-linear', which matches no matrix .*recurrent cells.*leaves out what gives the model's output\). Matrices: output$/,
+      );
+      model.dispose();
     });
 
     it('embedding and head of a LLaMA-style model cannot be adapted', async () => {
