@@ -19,7 +19,7 @@ export {paperMethod} from './methods';
 export type {PaperMethod, PaperMethodName, PaperMethodOptions} from './methods';
 export type {Lora} from './lora/lora';
 export type {LoraOptions} from './lora/lora_options';
-export type {LoraTarget, LoraTargets} from './lora/matrices';
+export type {LoraTarget, LoraTargets} from './lora/targets';
 export type {SaveLoraOptions} from './lora/adapter_files';
 export {samplingProbabilities} from './sampling/probabilities';
 export type {SamplingProbabilities, SamplingProbabilityOptions} from './sampling/probabilities';

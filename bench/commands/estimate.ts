@@ -1,12 +1,13 @@
 /**
  * Peaks of tensor memory in real training steps beside what `estimateMemory` says, for methods, checkpoints, ways to train the
- * embedding and kinds of frozen weights, on each backend:
+ * embedding, kinds of frozen weights, updates, LoRA's targets and dropout, and parts of the labels that count, on each backend:
  *
  *   npm run bench:estimate -- --model <folder>                        # that model, on tensorflow and wasm
  *   npm run bench:estimate -- --backends cpu --batch 2 --length 16    # W1, the reference workload
  *
  * Two steps of random tokens for each line, since a peak does not depend on values; the first one makes the bases. The blocks that are on are the first and others at
- * equal distances: with the first one on, the backward pass goes through all blocks, which takes the most memory.
+ * equal distances: with the first one on, the backward pass goes through all blocks, which takes the most memory. With
+ * `--refresh-interval 1` the second step has a refresh.
  */
 import {spawnSync} from 'node:child_process';
 import {mkdtempSync, rmSync} from 'node:fs';
@@ -15,11 +16,16 @@ import {join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
-import {paperMethod, type LayerSamplingOptions, type PaperMethodName} from '../../src';
+import {
+  paperMethod,
+  type LayerSamplingOptions,
+  type OwLoreOptions,
+  type PaperMethodName,
+} from '../../src';
 import {embeddingModes, trainEmbedding, trainsEmbedding} from '../../src/cli/embedding_mode';
 import '../../src/lora';
 import {createLlama, loadLlama, saveLlama, sparseCrossEntropy} from '../../src/llama';
-import {estimateMemory} from '../../src/estimate';
+import {estimateMemory, type EstimateOptions} from '../../src/estimate';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {paperMethodNames, paperMethods, type MethodParts} from '../../src/methods';
 import {howToGet, loadBackend, type BackendName} from '../../tools/load_backend';
@@ -36,6 +42,15 @@ const {values} = parseArgs({
     checkpoints: {type: 'string', default: 'auto,none'},
     embeddings: {type: 'string', default: embeddingModes.join(',')},
     frozen: {type: 'string', default: 'F32,BF16'},
+    /** Of low-rank matrices. */
+    updates: {type: 'string', default: 'galore'},
+    'refresh-interval': {type: 'string', default: '200'},
+    moments: {type: 'string', default: 'keep'},
+    /** Of LoRA; lists of targets are divided by `+`. */
+    targets: {type: 'string', default: 'all-linear'},
+    dropout: {type: 'string', default: '0'},
+    /** The part of the labels that is counted. */
+    counted: {type: 'string', default: '1'},
     gamma: {type: 'string', default: '3'},
     rank: {type: 'string', default: '64'},
     batch: {type: 'string', default: '4'},
@@ -60,6 +75,7 @@ else {
       'checkpoint',
       'embedding',
       'frozen',
+      'other options',
       'state, MB',
       'estimated',
     ];
@@ -95,6 +111,10 @@ interface Case {
   checkpoint: 'auto' | 'none';
   embedding: (typeof embeddingModes)[number];
   frozen: 'F32' | 'BF16';
+  /** Names and values, of the optimizer, LoRA and the labels. */
+  update: NonNullable<EstimateOptions['update']>;
+  targets: string;
+  counted: number;
 }
 
 async function measureAll(backend: BackendName): Promise<void> {
@@ -109,27 +129,39 @@ async function measureAll(backend: BackendName): Promise<void> {
     for (const method of values.methods.split(',') as PaperMethodName[])
       for (const embedding of values.embeddings.split(',') as Case['embedding'][])
         for (const checkpoint of values.checkpoints.split(',') as Case['checkpoint'][]) {
-          const {sampling, lora}: MethodParts = paperMethods[method];
+          const {sampling, lora, lowRank}: MethodParts = paperMethods[method];
           if (embedding !== 'full' && !trainsEmbedding(method)) continue;
           if (frozen === 'BF16' && (!sampling || lora)) continue;
-          await measure(backend, {method, checkpoint, embedding, frozen});
+          for (const update of values.updates.split(',') as Case['update'][])
+            for (const targets of values.targets.split(','))
+              for (const counted of values.counted.split(',').map(Number)) {
+                if (update !== 'galore' && !lowRank && embedding !== 'low-rank') continue;
+                if (targets !== 'all-linear' && !lora) continue;
+                const one = {method, checkpoint, embedding, frozen, update, targets, counted};
+                await measure(backend, one);
+              }
         }
 }
 
 async function measure(backend: BackendName, one: Case): Promise<void> {
-  const {method, checkpoint, embedding, frozen} = one;
+  const {method, checkpoint, embedding, frozen, update, targets, counted} = one;
   const meter = startMemoryMeter();
   const {model, config} = await loadLlama(values.model!, {headInLoss: true, frozen});
   const {sampling, lora: isLora}: MethodParts = paperMethods[method];
   const rank = isLora ? 8 : Number(values.rank);
   const project = trainsEmbedding(method) ? trainEmbedding(embedding, model, method) : {};
+  const basis = update.startsWith('apollo') ? 'gaussian' : 'randomized';
+  const dropout = Number(values.dropout);
+  const ofLora = isLora ? {targets: targets.split('+'), dropout} : {};
   const {optimizer, callback, lora} = paperMethod(method, model, {
-    ...{rank, checkpoint, ...project},
+    ...{rank, checkpoint, update, basis, ...ofLora, ...project},
+    refreshInterval: Number(values['refresh-interval']),
+    moments: values.moments as OwLoreOptions['moments'],
     ...(sampling && drawn(config.numHiddenLayers, method)),
   });
   model.compile({optimizer, loss: sparseCrossEntropy});
   meter.reset();
-  const dataset = {size: NaN, iterator: async () => batches(config.vocabSize)};
+  const dataset = {size: NaN, iterator: async () => batches(config.vocabSize, counted)};
   // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- tfjs calls its iterator alone
   await model.fitDataset(dataset, {
     ...{epochs: 1, batchesPerEpoch: 2, verbose: 0},
@@ -138,11 +170,18 @@ async function measure(backend: BackendName, one: Case): Promise<void> {
   const [state, peak] = [optimizer.stateBytes, meter.peak()];
   const estimate = estimateMemory(model, {
     ...{method, rank, backend, checkpoint, embedding, frozen, batchSize: batch, maxLength: length},
+    ...{update, basis, ...ofLora, countedLabels: counted},
     ...(sampling && {gamma: method === 'badam' ? 1 : gamma}),
   });
   const error = `${(100 * (estimate.total / peak - 1)).toFixed(1)} %`;
   const figures = [state, estimate.state, peak, estimate.total].map(mb);
-  const cells = [backend, method, checkpoint, embedding, frozen, ...figures, error];
+  const others = [
+    ...(update === 'galore' ? [] : [update]),
+    ...(isLora && targets !== 'all-linear' ? [targets] : []),
+    ...(isLora && dropout > 0 ? [`dropout ${dropout}`] : []),
+    ...(counted < 1 ? [`${100 * counted} % of labels`] : []),
+  ].join(', ');
+  const cells = [backend, method, checkpoint, embedding, frozen, others, ...figures, error];
   console.log(`| ${cells.join(' | ')} |`);
   optimizer.dispose();
   lora?.remove();
@@ -166,12 +205,21 @@ function drawn(blocks: number, method: PaperMethodName): LayerSamplingOptions {
 }
 
 /** Sequences of random token ids, each labelled with the next. */
-async function* batches(vocabulary: number): AsyncGenerator<{xs: tf.Tensor; ys: tf.Tensor}, void> {
+async function* batches(
+  vocabulary: number,
+  counted: number,
+): AsyncGenerator<{xs: tf.Tensor; ys: tf.Tensor}, void> {
   for (let i = 1; ; i++) {
     yield tf.tidy(() => {
       const ids = tf.randomUniform([batch, length + 1], 0, vocabulary, 'int32', i);
       const from = (start: number): tf.Tensor => tf.slice(ids, [0, start], [batch, length]);
-      return {xs: from(0), ys: tf.expandDims(from(1), 2)};
+      // of each sequence the last ones, as answers are
+      const first = Math.round((1 - counted) * length);
+      const isCounted = tf.greaterEqual(tf.range(0, length, 1, 'int32'), first);
+      return {
+        xs: from(0),
+        ys: tf.expandDims(tf.where(isCounted, from(1), tf.scalar(-100, 'int32')), 2),
+      };
     });
   }
 }

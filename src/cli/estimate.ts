@@ -22,6 +22,7 @@ import {
   group,
   isThere,
   modelSource,
+  number,
   refuseMeaningless,
   required,
   type Given,
@@ -50,6 +51,7 @@ const source = modelSource(
 );
 
 const {method, gamma, rank, embedding, accumulate, checkpoint, frozen} = finetuneOptions;
+const {update, basis, targets, loraDropout} = finetuneOptions;
 
 const options = {
   ...group('Model', {
@@ -71,8 +73,14 @@ const options = {
       'tfjs',
     ),
   }),
-  ...{method, gamma, rank, embedding, accumulate, checkpoint, frozen},
-  ...group('Data', {maxLength: dataOptions.maxLength, batchSize: dataOptions.batchSize}),
+  ...{method, gamma, rank, embedding, update, basis, targets, loraDropout},
+  ...{accumulate, checkpoint, frozen},
+  ...group('Data', {
+    ...{maxLength: dataOptions.maxLength, batchSize: dataOptions.batchSize},
+    countedLabels: number('most of a batch that is answers, as a part of its positions', {
+      ...{exclusiveMin: 0, max: 1, default: 1},
+    }),
+  }),
   ...group('Memory', {budget: size}),
 };
 
@@ -105,16 +113,22 @@ export const estimate = defineCommand({
   },
 });
 
-function meaningless({method, embedding, engine}: Settings): Record<string, string> {
+function meaningless({method, embedding, engine, update}: Settings): Record<string, string> {
   const {lowRank, sampling, lora}: MethodParts = paperMethods[method];
   const byMethod = `--method ${method}`;
   const byEngine = `--engine ${engine}`;
-  const ofLibrary = ['backend', 'embedding', 'accumulate', 'checkpoint', 'frozen', 'budget'];
+  const ofLibrary = [
+    ...['backend', 'embedding', 'accumulate', 'checkpoint', 'frozen', 'budget'],
+    ...['update', 'basis', 'targets', 'loraDropout', 'countedLabels'],
+  ];
   return {
     ...(!lowRank && !lora && embedding !== 'low-rank' && {rank: byMethod}),
     ...(sampling === null && {gamma: byMethod}),
     ...(sampling === null && !lora && {frozen: byMethod}),
     ...(!trainsEmbedding(method) && {embedding: byMethod}),
+    ...(!lowRank && embedding !== 'low-rank' && {update: byMethod, basis: byMethod}),
+    ...(update.startsWith('apollo') && {basis: `--update ${update}`}),
+    ...(!lora && {targets: byMethod, loraDropout: byMethod}),
     ...(engine === 'torch' && Object.fromEntries(ofLibrary.map((name) => [name, byEngine]))),
   };
 }
@@ -129,7 +143,7 @@ async function readConfig({model}: Settings): Promise<JsonObject> {
 function optionsOf(settings: Settings, config: ResolvedConfig, given: Given): SizedOptions {
   const rank = settings.method === 'lora' && !given.has('rank') ? loraDefaults.rank : settings.rank;
   const all = estimateOptionsOf({...settings, rank}, config);
-  if (settings.engine === 'tfjs') return all;
+  if (settings.engine === 'tfjs') return {...all, countedLabels: settings.countedLabels};
   const {method, batchSize, maxLength, gamma} = all;
   return {
     ...{method, batchSize, maxLength, rank, engine: 'torch'},

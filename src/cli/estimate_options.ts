@@ -6,10 +6,12 @@ import {paperMethods, type MethodParts} from '../methods';
 import {fittedGamma} from '../sampling/block_probabilities';
 import {trainsEmbedding} from './embedding_mode';
 import type {FinetuneSettings} from './finetune_options';
+import {targetsIn} from './lora_method';
 import type {BackendName} from './register_backend';
 
 type Names = 'method' | 'gamma' | 'rank' | 'batchSize' | 'maxLength' | 'embedding';
-type OwnNames = 'frozen' | 'checkpoint' | 'accumulate';
+type OwnNames =
+  'frozen' | 'checkpoint' | 'accumulate' | 'update' | 'basis' | 'targets' | 'loraDropout';
 
 /** The options of `finetune` that an estimate is about. */
 export type EstimatedSettings = Pick<FinetuneSettings, Names | OwnNames> & {backend: BackendName};
@@ -22,7 +24,9 @@ export function estimateOptionsOf(
   {numHiddenLayers: blocks, maxPositionEmbeddings = Infinity}: LlamaConfig,
 ): SizedOptions {
   const {method, backend, checkpoint, embedding, frozen, accumulate, rank, batchSize} = settings;
-  const {sampling, lora = false}: MethodParts = paperMethods[method];
+  const {update, targets, loraDropout: dropout} = settings;
+  const {lowRank, sampling, lora = false}: MethodParts = paperMethods[method];
+  const projects = lowRank || (trainsEmbedding(method) && embedding === 'low-rank');
   const {
     gamma = sampling && fittedGamma(sampling.gamma, blocks, blocks),
     maxLength = Math.min(textDatasetDefaults.maxLength, maxPositionEmbeddings),
@@ -32,7 +36,17 @@ export function estimateOptionsOf(
     ...(sampling && gamma !== null && {gamma}),
     ...(trainsEmbedding(method) && {embedding}),
     ...((sampling !== null || lora) && {frozen}),
+    ...(projects && {update, basis: basisOf(settings)}),
+    ...(lora && {targets: targetsIn(targets), dropout}),
   };
+}
+
+/** By what `finetune` computes bases: random ones are for APOLLO alone, which has no others. */
+export function basisOf({
+  update,
+  basis,
+}: Pick<FinetuneSettings, 'update' | 'basis'>): FinetuneSettings['basis'] | 'gaussian' {
+  return update.startsWith('apollo') ? 'gaussian' : basis;
 }
 
 /** Whether the rank changes what a run takes. */

@@ -61,8 +61,7 @@ export const finetune = defineCommand({
     const settings = await engines[wanted.engine].check(wanted, context);
     const backend = await context.selectBackend(settings.backend);
     // what it takes elsewhere is not known here
-    if (resume === undefined && settings.engine === 'tfjs')
-      await checkMemory({...settings, backend}, context);
+    if (settings.engine === 'tfjs') await checkMemory({...settings, backend}, context);
     const meter = startMemoryMeter();
     try {
       return await withLibraryMessages(

@@ -12,8 +12,12 @@ export function loraOptionsOf({
   targets,
   seed,
 }: FinetuneSettings): LoraOptions {
-  const list = targets.split(',').map((target) => target.trim());
-  return {rank, alpha, dropout, targets: list, seed};
+  return {rank, alpha, dropout, targets: targetsIn(targets), seed};
+}
+
+/** The targets in a list of them, as the command line has it. */
+export function targetsIn(list: string): string[] {
+  return list.split(',').map((target) => target.trim());
 }
 
 /** @throws UsageError if a model cannot be adapted with these options. */

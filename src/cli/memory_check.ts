@@ -3,7 +3,6 @@ import {estimateMemory, type EstimateOptions} from '../estimate/index';
 import type {JsonObject} from '../files/json';
 import {readConfigJson} from '../llama/files/config_json';
 import {readModelConfig} from '../llama/files/load_llama';
-import {loraDefaults} from '../lora/lora_options';
 import type {Context} from './command';
 import {countExamples} from './count_examples';
 import {estimateOptionsOf, hasRank} from './estimate_options';
@@ -26,9 +25,8 @@ export async function checkMemory(
   context: Context,
   limit: MemoryLimit | null = memoryLimit(settings.backend),
 ): Promise<void> {
-  // neither the memory of PyTorch's processes is estimated, nor that of fewer adapters
-  const isEstimated = settings.engine === 'tfjs' && settings.targets === loraDefaults.targets;
-  if (!limit || !isEstimated) return;
+  // the memory of PyTorch's processes is not estimated
+  if (!limit || settings.engine !== 'tfjs') return;
   const config = await readModelConfig('finetune', settings.model).catch(() => null);
   if (config) await checkConfig(settings, config, limit, context);
 }
@@ -39,14 +37,14 @@ async function checkConfig(
   limit: MemoryLimit,
   {console}: Context,
 ): Promise<void> {
-  const {backend, data, packing, force} = settings;
+  const {backend, data, packing, force, resume} = settings;
   const described = attempt(() => readConfigJson('finetune', config));
   if (!described) return;
   let options = estimateOptionsOf(settings, described);
   const total = (): number | null => attempt(() => estimateMemory(config, options).total);
   const isTooMuch = (tensors: number): boolean => leastMemoryFor(backend, tensors) > limit.bytes;
   let tensors = total();
-  if (tensors !== null && isTooMuch(tensors) && !packing) {
+  if (tensors !== null && isTooMuch(tensors) && !packing && resume === undefined) {
     // fewer examples make smaller batches
     const examples = await countExamples(data, console);
     options = {...options, batchSize: Math.max(1, Math.min(options.batchSize, examples))};
@@ -56,6 +54,16 @@ async function checkConfig(
   if (tensors === null) return;
   const needed = memoryFor(backend, tensors);
   if (needed <= limit.bytes) return;
+  if (resume !== undefined) {
+    const what = `the run in ${resume} has steps of some ${bytesText(tensors)} of tensors, and ${limit.what} is ${bytesText(limit.bytes)}`;
+    if (force || !isTooMuch(tensors)) {
+      console.note(`${what}: it may not fit`);
+      return;
+    }
+    throw new UsageError(
+      `finetune: ${what}: it cannot go on here; go on on a machine with more, or with --force`,
+    );
+  }
   const has = `a step takes some ${bytesText(tensors)} of tensors, and ${limit.what} is ${bytesText(limit.bytes)}`;
   const fit = new MemoryFit(
     config,

@@ -5,7 +5,8 @@
 import type {ResolvedConfig} from '../llama/config';
 import type {BlockRole} from '../llama/architectures/weights';
 import type {EstimatedBackend} from './options';
-import {bytesOf, type Op, type Program, type Weight} from './tape';
+import {bytesOf, type Op, type Program} from './tape';
+import type {PlannedWeight as Weight} from './training_plan';
 
 /** What the ops of a block depend on. */
 export interface BlockSetting {
@@ -17,8 +18,10 @@ export interface BlockSetting {
   weights: Readonly<Partial<Record<BlockRole, Weight>>>;
   /** Whether the weights train. */
   isTrained: boolean;
-  /** Rank of the adapters of LoRA beside each matrix; 0: none. */
-  adapterRank: number;
+  /** Whether LoRA has adapters in it, so that its products are ops of their own. */
+  isAdapted: boolean;
+  /** Whether the inputs of adapters go through dropout. */
+  hasDropout: boolean;
   /** Whether blocks are recomputed. */
   isRecomputed: boolean;
   /** Bytes of float32 copies of packed weights. */
@@ -68,10 +71,10 @@ export function partsOfBlock(setting: BlockSetting, isSplit: boolean): Program[]
 }
 
 /** On tensorflow a block is one op, or attention and MLP are one each, unless products have to be apart or it has a feature that no kernel computes. */
-function isFused({backend, adapterRank, config, weights}: BlockSetting): boolean {
+function isFused({backend, isAdapted, config, weights}: BlockSetting): boolean {
   const isPlain =
     !weights.outputNorm && !weights.qNorm && config.queryPreAttnScalar === config.headDim;
-  return backend === 'tensorflow' && adapterRank === 0 && isPlain;
+  return backend === 'tensorflow' && !isAdapted && isPlain;
 }
 
 function ofRoles({weights}: BlockSetting, roles: readonly BlockRole[]): Weight[] {
@@ -124,12 +127,12 @@ function fusedMlp(setting: BlockSetting, {hidden, gate}: Sizes): Op {
 
 /** `x + attention(norm(x))`, op by op. */
 function attentionOps(setting: BlockSetting, sizes: Sizes): Op[] {
-  const {backend, adapterRank, weights, config} = setting;
+  const {backend, isAdapted, weights, config} = setting;
   const {hidden, queries, keys} = sizes;
   const normed = normOp(setting, 'norm', 'x', 'normed', hidden);
   const hasKernel =
     backend === 'wasm' &&
-    adapterRank === 0 &&
+    !isAdapted &&
     !weights.qNorm &&
     config.queryPreAttnScalar === config.headDim;
   const mixing: Op[] = hasKernel
@@ -164,7 +167,7 @@ function attentionOps(setting: BlockSetting, sizes: Sizes): Op[] {
 
 /** `x + mlp(norm(x))`, op by op. */
 function mlpOps(setting: BlockSetting, {hidden, gate}: Sizes): Op[] {
-  const {backend, adapterRank, weights} = setting;
+  const {backend, isAdapted, weights} = setting;
   const isFused = (backend === 'wasm' || backend === 'tensorflow') && isSilu(setting);
   const before = [
     normOp(setting, 'mlpNorm', 'x', 'mlpNormed', hidden),
@@ -176,7 +179,7 @@ function mlpOps(setting: BlockSetting, {hidden, gate}: Sizes): Op[] {
     isInner: true,
     ...(isFused ? {} : {work: gate, backwardWork: 2 * gate}),
   };
-  if (adapterRank > 0 || weights.mlpOutputNorm) {
+  if (isAdapted || weights.mlpOutputNorm) {
     const projected = product(setting, 'down', 'inner', 'down', hidden);
     const last = weights.mlpOutputNorm
       ? [normOp(setting, 'mlpOutputNorm', 'down', 'scaled', hidden)]
@@ -228,8 +231,9 @@ function product(
   writes: string,
   size: number,
 ): Op[] {
-  const {adapterRank, batch, length, isTrained, weights} = setting;
-  const [weight] = ofRoles(setting, [role]);
+  const {batch, length, isTrained, hasDropout} = setting;
+  const [weight] = ofRoles(setting, [role]) as [Weight];
+  const {adapterRank} = weight;
   const isInner = role !== 'o' && role !== 'down';
   if (adapterRank === 0) {
     // without a gradient of the weight, its input is not read again
@@ -244,17 +248,20 @@ function product(
       },
     ];
   }
-  const [rows, columns] = weights[role]!.shape as [number, number];
+  const [rows, columns] = weight.shape as [number, number];
   const inner = FLOAT * batch * length * adapterRank;
+  // the mask, and the input without what it sets to 0
+  const dropped = hasDropout ? 2 * FLOAT * batch * length * rows : 0;
   const adapter = [
     {shape: [rows, adapterRank], isTrained: true},
     {shape: [adapterRank, columns], isTrained: true},
   ];
   return [
     {
-      ...{reads: [reads], writes, size, isInner, keeps: [reads], keepsOwn: inner},
-      weights: [weight!, ...adapter],
-      work: 2 * size + inner,
+      ...{reads: [reads], writes, size, isInner, keeps: hasDropout ? [] : [reads]},
+      keepsOwn: inner + dropped,
+      weights: [weight, ...adapter],
+      work: Math.max(2 * size + inner, dropped),
       backwardWork: 2 * inner,
     },
   ];

@@ -15,7 +15,22 @@ interface LossSetting {
   config: ResolvedConfig;
   options: ResolvedEstimateOptions;
   /** Positions of a batch. */
+  positions: number;
+  /** Those that have logits. */
   rows: number;
+}
+
+/** Backends prepare products for each number of rows, so that there are few of these. */
+const ROWS_MULTIPLE = 64;
+
+/** How many positions have logits, by the labels that are counted: none of the others, on backends that can be read in a step. */
+export function rowsWithLogits(
+  positions: number,
+  {countedLabels, backend}: Pick<ResolvedEstimateOptions, 'countedLabels' | 'backend'>,
+): number {
+  if (backend === 'webgpu') return positions;
+  const counted = Math.ceil(countedLabels * positions);
+  return Math.min(positions, ROWS_MULTIPLE * Math.max(1, Math.ceil(counted / ROWS_MULTIPLE)));
 }
 
 /**
@@ -29,9 +44,25 @@ export function headLoss(
   head: PlannedWeight,
   setting: LossSetting,
 ): {backward(): number} {
-  if (!setting.config.headInLoss) return overLogits(ledger, head, setting);
+  const {config, positions, rows} = setting;
+  if (!config.headInLoss) return overLogits(ledger, head, {...setting, rows: positions});
   const isWhole = head.isTrained && !isInTerms(head);
-  return isWhole ? overRows(ledger, head, setting) : overVocabulary(ledger, head, setting);
+  const isPicked = rows < positions;
+  const picked = FLOAT * rows * config.hiddenSize;
+  if (isPicked) ledger.add('activations', picked);
+  const loss = isWhole ? overRows(ledger, head, setting) : overVocabulary(ledger, head, setting);
+  if (!isPicked) return loss;
+  // kept only by what keeps what it reads
+  if (isWhole) ledger.free('activations', picked);
+  return {
+    backward() {
+      const bytes = loss.backward();
+      // the gradient of those picked becomes that of all
+      ledger.add('activations', FLOAT * positions * config.hiddenSize);
+      ledger.free('activations', picked + (isWhole ? 0 : picked));
+      return bytes;
+    },
+  };
 }
 
 /** The head is a layer before the loss: all logits are there, then their gradient beside them. */

@@ -1,11 +1,13 @@
 /** The options of an estimate, with their defaults and checks. */
 import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';
 import {loraDefaults} from '../lora/lora_options';
+import type {LoraTargets} from '../lora/targets';
 import {frozenTypes} from '../llama/files/load_llama';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
 import {paperMethodNames, paperMethods, type MethodParts, type PaperMethodName} from '../methods';
 import {checkChoice, checkKnown, checkNumber, definedIn} from '../options';
-import {owloreDefaults} from '../optim/owlore_options';
+import {basisNames} from '../optim/basis';
+import {owloreDefaults, updateKinds, type ResolvedOwLoreOptions} from '../optim/owlore_options';
 import {fittedGamma} from '../sampling/block_probabilities';
 
 /** By what a training runs: this library, or PyTorch as the OwLore paper measured it. */
@@ -43,6 +45,19 @@ export interface EstimateOptions {
   frozen?: 'F32' | 'BF16';
   /** Of this library: batches whose gradients make a step. Default 1. */
   accumulate?: number;
+  /** Of this library: how projected matrices move, as the optimizer's option. Default `'galore'`. */
+  update?: ResolvedOwLoreOptions['update'];
+  /** Of this library: how bases are computed, as the optimizer's option; a function counts as `'svd'`. Default `'randomized'`. */
+  basis?: (typeof basisNames)[number];
+  /** Of this library, with `'lora'`: the adapted matrices, as the option of `applyLora`, alike in all blocks. Default `'all-linear'`. */
+  targets?: LoraTargets;
+  /** Of this library, with `'lora'`: the probability of dropout, 0 to 1. Default 0. */
+  dropout?: number;
+  /**
+   * Of this library: the most that is counted of a batch's labels, as a part of its positions, > 0 and ≤ 1; the others are those of
+   * prompts and padding, which have no logits. Default 1.
+   */
+  countedLabels?: number;
   /** Of PyTorch: the type of weights, gradients, state and activations. Default `'BF16'`. */
   dtype?: 'F32' | 'BF16';
 }
@@ -61,12 +76,20 @@ const defaults = {
   embedding: 'full',
   frozen: 'F32',
   accumulate: owloreDefaults.accumulate,
+  update: owloreDefaults.update,
+  basis: 'randomized',
+  targets: loraDefaults.targets,
+  dropout: loraDefaults.dropout,
+  countedLabels: 1,
   dtype: 'BF16',
 } as const;
 
 /** Options that only one of the engines has. */
 const ownOptions: Record<Engine, readonly string[]> = {
-  tfjs: ['backend', 'checkpoint', 'embedding', 'frozen', 'accumulate'],
+  tfjs: [
+    ...['backend', 'checkpoint', 'embedding', 'frozen', 'accumulate', 'update', 'basis'],
+    ...['targets', 'dropout', 'countedLabels'],
+  ],
   torch: ['dtype'],
 };
 
@@ -91,6 +114,8 @@ export function resolveEstimateOptions(
   checkChoice(owner, 'checkpoint', all.checkpoint, layerRecomputations);
   checkChoice(owner, 'embedding', all.embedding, embeddingModes);
   checkChoice(owner, 'frozen', all.frozen, frozenTypes);
+  checkChoice(owner, 'update', all.update, updateKinds);
+  checkChoice(owner, 'basis', all.basis, basisNames);
   checkChoice(owner, 'dtype', all.dtype, dtypes);
   const other = all.engine === 'tfjs' ? 'torch' : 'tfjs';
   const [unused] = ownOptions[other].filter((name) => Object.hasOwn(given, name));
@@ -110,6 +135,12 @@ export function resolveEstimateOptions(
       `${owner}: frozen '${all.frozen}' has no meaning with method '${all.method}', which trains all blocks; leave it out`,
     );
   }
+  const ofLora = ['targets', 'dropout'].find((name) => Object.hasOwn(given, name));
+  if (!lora && ofLora !== undefined) {
+    throw new Error(
+      `${owner}: ${ofLora} has no meaning with method '${all.method}', but with 'lora'; leave it out`,
+    );
+  }
   const {
     gamma = sampling ? fittedGamma(sampling.gamma, blocks, blocks) : blocks,
     rank = lora ? loraDefaults.rank : owloreDefaults.rank,
@@ -120,5 +151,7 @@ export function resolveEstimateOptions(
   checkNumber(owner, 'batchSize', all.batchSize, count);
   checkNumber(owner, 'maxLength', maxLength, {...count, max: mostLength});
   checkNumber(owner, 'accumulate', all.accumulate, count);
+  checkNumber(owner, 'dropout', all.dropout, {min: 0, exclusiveMax: 1});
+  checkNumber(owner, 'countedLabels', all.countedLabels, {exclusiveMin: 0, max: 1});
   return {...all, gamma, rank, maxLength};
 }

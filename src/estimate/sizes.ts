@@ -22,6 +22,8 @@ export type Shape = readonly number[];
 export interface ModelSizes {
   /** Shapes of the weights of each block. */
   blocks: readonly Shape[][];
+  /** Names of the weights of a block, as peft has its modules, in their order; null for a model that is not LLaMA-style. */
+  names: readonly string[] | null;
   /** Shapes of the matrices with a row or a column for each token: embedding and head, one if they are tied. */
   vocabulary: readonly Shape[];
   /** Shapes of all other weights, which a method that trains embedding and head trains, too. */
@@ -58,6 +60,7 @@ function sizesOfConfig(config: ResolvedConfig): ModelSizes {
   const block = Object.values(weights).map(shapeOf);
   return {
     blocks: Array.from({length: config.numHiddenLayers}, () => block),
+    names: Object.values(weights).map(({name}) => name.replace(/\.weight$/, '')),
     vocabulary: (config.tieWordEmbeddings ? [embedding] : [embedding, head]).map(shapeOf),
     others: [shapeOf(finalNorm)],
     llama: config,
@@ -73,6 +76,7 @@ function sizesOfLayers(owner: string, model: tfl.LayersModel): ModelSizes {
   const rest = model.weights.filter((weight) => !inBlocks.has(weight));
   return {
     blocks: blocks.map(({weights}) => weights.map(({shape}) => shape as Shape)),
+    names: null,
     vocabulary: [],
     others: rest.map(({shape}) => shape as Shape),
     llama: null,

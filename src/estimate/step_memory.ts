@@ -3,7 +3,7 @@ import type {BlockRole} from '../llama/architectures/weights';
 import {architectures} from '../llama/architectures';
 import type {ResolvedConfig} from '../llama/config';
 import {keptOfFirstRun, partsOfBlock, type BlockSetting} from './block_programs';
-import {headLoss} from './head_loss';
+import {headLoss, rowsWithLogits} from './head_loss';
 import type {ResolvedEstimateOptions} from './options';
 import {numbersIn, type ModelSizes} from './sizes';
 import {bytesOf, Ledger, Recorded, runOnce, type Bytes, type Program, type Weight} from './tape';
@@ -11,6 +11,7 @@ import {
   isInTerms,
   planTraining,
   stateBytes,
+  sumBytes,
   trainedIn,
   waitingBytes,
   weightBytes,
@@ -33,7 +34,7 @@ export function stepMemory(
     all.reduce((sum, weight) => sum + bytes(weight), 0);
   ledger.add('state', total(stateBytes));
   // the sums of the earlier batches of the step
-  if (options.accumulate > 1) ledger.add('gradients', total(waitingBytes));
+  if (options.accumulate > 1) ledger.add('gradients', total(sumBytes));
   new Step(sizes.llama, options, plan, ledger).run();
   return ledger.peak;
 }
@@ -78,8 +79,9 @@ class Step {
     ledger.add('activations', hidden);
     const [embedding, head = embedding] = plan.vocabulary as [PlannedWeight, PlannedWeight?];
     const isTied = plan.vocabulary.length === 1;
-    const rows = options.batchSize * options.maxLength;
-    const loss = headLoss(ledger, head, {config, options, rows});
+    const positions = options.batchSize * options.maxLength;
+    const rows = rowsWithLogits(positions, options);
+    const loss = headLoss(ledger, head, {config, options, positions, rows});
     ledger.free('activations', hidden);
     const ofHead = loss.backward();
     if (head.isTrained && !isTied) this.take(head, ofHead);
@@ -106,7 +108,8 @@ class Step {
       frozen === 'BF16' && !isTrained ? FLOAT * numbersIn(matrices.map(({shape}) => shape)) : 0;
     const setting: BlockSetting = {
       ...{config, backend: options.backend, batch, length, weights, isTrained, widened},
-      adapterRank: plan.adapterRank,
+      isAdapted: own.some(({adapterRank}) => adapterRank > 0),
+      hasDropout: options.dropout > 0,
       isRecomputed: checkpoint !== 'none',
     };
     const attention = ['q', 'k', 'v', 'o'].map((role) => weights[role]!);
@@ -167,8 +170,15 @@ class Step {
       this.takeTerms(weight, bytes);
       return;
     }
+    const {accumulate, backend} = this.options;
+    if (weight.isMovedWhole && accumulate > 1) {
+      // the new sum, in the place of the one before
+      ledger.pass('gradients', bytes);
+      ledger.free('gradients', bytes);
+      return;
+    }
     // for its norm it is squared
-    if (this.options.backend !== 'tensorflow') ledger.pass('gradients', bytes);
+    if (backend !== 'tensorflow') ledger.pass('gradients', bytes);
     if (!weight.projection) return;
     ledger.add('gradients', waitingBytes(weight));
     ledger.free('gradients', bytes);
@@ -190,8 +200,17 @@ class Step {
   /** Moves the weights, when all gradients wait. */
   private update(): void {
     const {ledger, plan, options} = this;
-    const trained = trainedIn(plan);
-    const largest = Math.max(...trained.map((weight) => bytesOf(weight)));
+    const all = trainedIn(plan);
+    const whole = all.filter(({isMovedWhole}) => isMovedWhole);
+    if (options.accumulate > 1) {
+      // each sum becomes a mean, which is squared for its norm and projected
+      for (const weight of whole) {
+        ledger.pass('gradients', bytesOf(weight));
+        ledger.add('gradients', waitingBytes(weight) - bytesOf(weight));
+      }
+    }
+    const trained = all.filter(({isMovedWhole}) => !isMovedWhole);
+    const largest = Math.max(0, ...trained.map((weight) => bytesOf(weight)));
     const made = {
       tensorflow: madeTogether(trained),
       wasm: 0,
@@ -199,8 +218,21 @@ class Step {
       webgpu: 3 * largest,
     };
     ledger.pass('gradients', made[options.backend]);
+    if (whole.length === 0) return;
+    // these are moved after all others, one by one in the order of their gradients, by plain ops
+    for (const weight of trained) ledger.free('gradients', waitingBytes(weight));
+    const [embedding, head] = plan.vocabulary;
+    const inOrder = [head, ...plan.blocks.flat().reverse(), embedding];
+    for (const weight of inOrder) {
+      if (!weight || !whole.includes(weight)) continue;
+      ledger.pass('gradients', MADE_OF_WHOLE[options.update] * bytesOf(weight));
+      ledger.free('gradients', waitingBytes(weight));
+    }
   }
 }
+
+/** Tensors of the size of a matrix that are there at once when its whole gradient moves it, see `optim/variants`. */
+const MADE_OF_WHOLE = {galore: 0, fira: 9, apollo: 5, 'apollo-mini': 5};
 
 /**
  * New weights and moments of the projected matrices that tensorflow moves by one graph. All others are changed in place.

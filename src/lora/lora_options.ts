@@ -1,5 +1,5 @@
 import {checkKnown, checkNumber, definedIn, seedRange} from '../options';
-import type {LoraTargets} from './matrices';
+import type {LoraTargets} from './targets';
 
 /** Options of `applyLora`. */
 export interface LoraOptions {

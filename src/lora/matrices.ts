@@ -3,6 +3,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {allLayers, isModel, type Layer, type LayerNode} from '../model/layer_tree';
 import {cut, display} from '../options';
 import {ownWeights} from '../tfjs/models';
+import {isTargeted, targetList, type LoraTarget, type LoraTargets} from './targets';
 
 /** A matrix that can be adapted. */
 export interface Matrix {
@@ -14,22 +15,6 @@ export interface Matrix {
   /** Whether rows of it are looked up. */
   isEmbedding: boolean;
 }
-
-/** Names of several matrices at once. */
-const presets = {
-  attention: /\bself_attn\.(q|k|v)_proj$/,
-  mlp: /\bmlp\.(gate|up|down)_proj$/,
-  'all-linear': null,
-} as const;
-
-/**
- * Which matrices are adapted: a name or the end of one after a dot, as peft's `target_modules` (`'q_proj'`), a pattern of
- * names, or a preset. `'attention'` (queries, keys, values) and `'mlp'` (gate, up, down) are for models of `loadLlama`;
- * `'all-linear'` is every matrix but embeddings and those of the layers that give the model's output.
- */
-export type LoraTarget = string | RegExp;
-/** One or several {@link LoraTarget}s. */
-export type LoraTargets = LoraTarget | readonly LoraTarget[];
 
 /** Embedding and head of `loadLlama`, which give logits and their gradients in parts, and so multiply with parts of their matrix. */
 const IN_PARTS: readonly string[] = ['LlamaEmbedding', 'LlamaHead'];
@@ -84,26 +69,14 @@ export function targetedMatrices(
   model: tfl.LayersModel,
   targets: LoraTargets,
 ): Matrix[] {
-  const list: readonly unknown[] = Array.isArray(targets) ? targets : [targets];
-  const isTarget = (target: unknown): target is LoraTarget =>
-    target instanceof RegExp || (typeof target === 'string' && target !== '');
-  if (list.length === 0 || !list.every(isTarget)) {
-    throw new Error(
-      `${owner}: targets must be names of matrices, regular expressions of them, or ${presetNames()}; got ${display(targets)}`,
-    );
-  }
+  const list = targetList(owner, targets);
   const all = matricesOf(model);
   const outputs = new Set<Layer>(model.outputLayers);
-  const matches = (target: LoraTarget, {module, layer, isEmbedding}: Matrix): boolean => {
-    if (target === 'all-linear') return !isEmbedding && !outputs.has(layer);
-    const pattern =
-      typeof target === 'string' && Object.hasOwn(presets, target)
-        ? presets[target as keyof typeof presets]!
-        : target;
-    if (pattern instanceof RegExp)
-      return new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, '')).test(module);
-    return module === pattern || module.endsWith(`.${pattern}`) || layer.name === pattern;
-  };
+  const matches = (target: LoraTarget, {module, layer, isEmbedding}: Matrix): boolean =>
+    isTargeted(target, {
+      ...{module, layer: layer.name},
+      isAtEnd: isEmbedding || outputs.has(layer),
+    });
   const without = list.filter((target) => !all.some((matrix) => matches(target, matrix)));
   if (without.length > 0) {
     const has = all.length > 0 ? all.map(({module}) => module).join(', ') : 'none';
@@ -114,10 +87,4 @@ export function targetedMatrices(
     );
   }
   return all.filter((matrix) => list.some((target) => matches(target, matrix)));
-}
-
-function presetNames(): string {
-  return Object.keys(presets)
-    .map((name) => `'${name}'`)
-    .join(', ');
 }

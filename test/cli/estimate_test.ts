@@ -114,6 +114,9 @@ describe('tfjs-owlore estimate', () => {
     ],
     [['--gamma', '31'], 'estimate: --gamma must be a number > 0 and <= 30; got 31'],
     [['--method', 'full', '--gamma', '2'], '--gamma has no meaning with --method full'],
+    [['--method', 'full', '--update', 'fira'], '--update has no meaning with --method full'],
+    [['--targets', 'q_proj'], '--targets has no meaning with --method owlore'],
+    [['--method', 'lora', '--targets', 'c_attn'], "'c_attn', which matches no matrix of a block"],
     [['--engine', 'torch', '--backend', 'wasm'], '--backend has no meaning with --engine torch'],
   ] as const) {
     it(`refuses ${args.join(' ')}`, async () => {
@@ -138,7 +141,8 @@ describe('MemoryFit', () => {
     const settings: EstimatedSettings = {
       ...{method: 'owlore', gamma: 5, rank: 128, batchSize: 16, maxLength: 512},
       ...{backend: 'tensorflow', checkpoint: 'auto', embedding: 'frozen', frozen: 'F32'},
-      accumulate: 1,
+      ...{accumulate: 1, update: 'galore', basis: 'randomized'},
+      ...{targets: 'all-linear', loraDropout: 0},
     };
     const options = estimateOptionsOf({...settings, ...given}, described);
     return new MemoryFit(smolLM2, options, described, true, (bytes) => bytes <= tensors);

@@ -62,6 +62,16 @@ describeBackends('tfjs-owlore finetune, of memory', (backend) => {
       /^a step takes some .*: it may not fit; no gamma, rank or batch fits/,
     );
     await checkMemory(settings, context, {...limit, bytes: 4e9});
+    // one that goes on keeps its batch
+    const resumed = {...settings, resume: 'run'};
+    const refusedAgain = await checkMemory(resumed, context, limit).catch(
+      (error: unknown) => (error as Error).message,
+    );
+    expect(refusedAgain).to.match(
+      /^finetune: the run in run has steps of some .*: it cannot go on here; .* with --force$/,
+    );
+    await checkMemory({...resumed, force: true}, context, limit);
+    expect(notes.pop()).to.match(/^the run in run has steps .*: it may not fit$/);
     // PyTorch has memory of its own
     await checkMemory({...settings, engine: 'torch'}, context, limit);
     expect(notes).to.have.length(1);

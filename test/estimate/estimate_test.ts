@@ -5,13 +5,14 @@ import {estimateMemory, type EstimateOptions} from '../../src/estimate';
 import {trainEmbedding, trainsEmbedding} from '../../src/cli/embedding_mode';
 import {LayerSamplingCallback, OwLoreOptimizer, paperMethod} from '../../src/index';
 import '../../src/lora';
+import type {LoraTargets} from '../../src/lora';
 import {createLlama, loadLlama, saveLlama, sparseCrossEntropy} from '../../src/llama';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {paperMethodNames, paperMethods, type MethodParts} from '../../src/methods';
 import {describeBackends} from '../support/backends';
 
 const blocks = 4;
-const [batchSize, maxLength] = [2, 32];
+const usual = {batchSize: 2, maxLength: 32};
 
 const config = {
   architectures: ['LlamaForCausalLM'],
@@ -65,11 +66,31 @@ describeBackends('estimateMemory', (backend) => {
   it('… of batches whose gradients are added up', () =>
     expectNearPeak({method: 'owlore', checkpoint: 'auto', accumulate: 2}));
 
+  it('… of other updates', async () => {
+    const galore = {method: 'galore', checkpoint: 'auto'} as const;
+    await expectNearPeak({...galore, update: 'fira', embedding: 'low-rank'});
+    await expectNearPeak({...galore, update: 'apollo', basis: 'gaussian', accumulate: 2});
+  });
+
+  it("… of LoRA's targets and dropout", async () => {
+    const ofLora = {method: 'lora', checkpoint: 'none'} as const;
+    await expectNearPeak({...ofLora, targets: ['q_proj', 'mlp']});
+    await expectNearPeak({...ofLora, targets: 'attention', dropout: 0.1});
+  });
+
+  it('… where few labels are counted', () =>
+    expectNearPeak({
+      ...{method: 'owlore', checkpoint: 'auto', embedding: 'frozen'},
+      ...{countedLabels: 0.25, batchSize: 8},
+    }));
+
   async function expectNearPeak(
     options: EstimateOptions & Pick<Required<EstimateOptions>, 'method' | 'checkpoint'>,
     {isTied = false, headInLoss = true} = {},
   ): Promise<void> {
     const {method, checkpoint, accumulate = 1, embedding = 'full', frozen} = options;
+    const {update, basis, targets, dropout, countedLabels = 1} = options;
+    const {batchSize, maxLength} = {...usual, ...options};
     const {sampling, lora: isLora = false}: MethodParts = paperMethods[method];
     const rank = isLora ? 4 : 8;
     const meter = startMemoryMeter();
@@ -80,7 +101,8 @@ describeBackends('estimateMemory', (backend) => {
     });
     const model = frozen ? await packed(created) : created;
     const {optimizer, callback, lora} = paperMethod(method, model, {
-      ...{rank, checkpoint, accumulate},
+      ...{rank, checkpoint, accumulate, update, basis},
+      ...(isLora && {targets, dropout}),
       ...(trainsEmbedding(method) && trainEmbedding(embedding, model, method)),
       // the same blocks in each period, of which the first one has the most before it
       ...(sampling && {sampler: 'exact', probabilities: on(method === 'badam' ? 1 : 2)}),
@@ -88,14 +110,17 @@ describeBackends('estimateMemory', (backend) => {
     model.compile({optimizer, loss: sparseCrossEntropy});
     meter.reset();
     const ids = tf.randomUniform([2 * accumulate * batchSize, maxLength], 0, 200, 'int32', 7);
-    const labels = tf.expandDims(ids, 2);
+    const labels = tf.tidy(() => {
+      const isCounted = tf.less(tf.range(0, maxLength), countedLabels * maxLength);
+      return tf.expandDims(tf.where(isCounted, ids, tf.scalar(-100, 'int32')), 2);
+    });
     await model.fit(ids, labels, {
       ...{batchSize, epochs: 1, verbose: 0, shuffle: false},
       callbacks: callback ? [callback] : [],
     });
     const [peak, state] = [meter.peak(), optimizer.stateBytes];
     const gamma = sampling ? {gamma: method === 'badam' ? 1 : 2} : {};
-    const given = {...options, ...gamma, rank, ...estimated, batchSize, maxLength};
+    const given = {...usual, ...options, ...gamma, rank, ...estimated};
     const estimate = estimateMemory(model, given);
     const ofConfig = estimateMemory({...config, tie_word_embeddings: isTied}, given);
     if (headInLoss) expect(ofConfig, 'of the config').to.deep.equal(estimate);
@@ -159,6 +184,24 @@ describe('estimateMemory', () => {
     model.dispose();
   });
 
+  it('refuses targets that it cannot estimate', () => {
+    const ofTargets = (targets: LoraTargets) => () =>
+      estimateMemory(config, {method: 'lora', targets});
+    expect(ofTargets('c_attn')).to.throw(
+      "estimateMemory: targets has 'c_attn', which matches no matrix of a block: self_attn.q_proj, ",
+    );
+    expect(ofTargets('model.layers.1.mlp.up_proj')).to.throw(
+      /targets has 'model.layers.1.mlp.up_proj', which adapts matrices of some blocks alone/,
+    );
+    expect(ofTargets([])).to.throw('estimateMemory: targets must be names of matrices, ');
+    const {model, x, y} = createTask();
+    expect(() => estimateMemory(model, {method: 'lora', targets: 'dense1'})).to.throw(
+      "targets 'dense1' is for models of loadLlama",
+    );
+    model.dispose();
+    tf.dispose([x, y]);
+  });
+
   for (const [options, message] of [
     [{gama: 2}, /unknown option 'gama'; did you mean 'gamma'/],
     [{gamma: 5}, 'estimateMemory: gamma must be a number > 0 and <= 4; got 5'],
@@ -169,6 +212,9 @@ describe('estimateMemory', () => {
       {engine: 'torch', frozen: 'BF16'},
       "frozen has no meaning with engine 'torch', but with 'tfjs'",
     ],
+    [{update: 'galor'}, "estimateMemory: update must be one of 'galore', 'fira',"],
+    [{dropout: 0.1}, "dropout has no meaning with method 'owlore', but with 'lora'"],
+    [{countedLabels: 0}, 'estimateMemory: countedLabels must be a number > 0 and <= 1; got 0'],
     [{method: 'full', frozen: 'BF16'}, "frozen 'BF16' has no meaning with method 'full'"],
     [{backend: 'webgl'}, /backend must be one of 'tensorflow', /],
   ] as Array<[object, string | RegExp]>) {
