@@ -1,5 +1,11 @@
 /** The options of `tfjs-owlore finetune`, and which of them go together. */
-import {bandit, gradientNorms, scoresOrVisits, type AdaptiveSampling} from '../adaptive/index';
+import {
+  bandit,
+  gradientNorms,
+  renewedScores,
+  scoresOrVisits,
+  type AdaptiveSampling,
+} from '../adaptive/index';
 import {floatTypes, type FloatType} from '../files/float_type';
 import {layerSamplingDefaults} from '../layer_sampling_options';
 import {loraDefaults} from '../lora/lora_options';
@@ -60,12 +66,22 @@ type NonFinite = ResolvedOwLoreOptions['nonFinite'];
 type Update = ResolvedOwLoreOptions['update'];
 type Moments = ResolvedOwLoreOptions['moments'];
 
+/** Periods between two computations of scores, as `renewedScores` has them. */
+const RENEW_EVERY = 10;
+
+/** How scores are computed anew. */
+interface Renewal {
+  compute: Parameters<typeof renewedScores>[0];
+  every: number;
+}
+
 /** What `--adaptive` may name. */
 export const adaptives = {
+  scores: ({compute, every}) => renewedScores(compute, {every}),
   gradients: () => gradientNorms(),
   visits: () => scoresOrVisits(),
   bandit: () => bandit(),
-} satisfies Record<string, () => AdaptiveSampling>;
+} satisfies Record<string, (renewal: Renewal) => AdaptiveSampling>;
 type Adaptive = 'none' | keyof typeof adaptives;
 const adaptiveNames: readonly Adaptive[] = [
   'none',
@@ -123,10 +139,13 @@ export const finetuneOptions = {
       ...{...count, default: layerSamplingDefaults.interval},
     }),
     adaptive: choice<Adaptive, 'none'>(
-      'what changes how often a block is drawn: norms of gradients, visits so far, or a bandit',
+      'what changes how often a block is drawn: the scores, computed anew on the same examples; norms of gradients; visits so far; or a bandit',
       adaptiveNames,
       'none',
     ),
+    renewEvery: number('of --adaptive scores: draws of blocks between two computations', {
+      ...{...count, default: RENEW_EVERY},
+    }),
     rank: number(
       `rank of the updates of matrices whose dimensions are both above it; of lora the rank of A and B (default there: ${loraDefaults.rank})`,
       {...count, default: owloreDefaults.rank},
@@ -240,7 +259,7 @@ export type FinetuneSettings = SettingsOf<typeof finetuneOptions>;
 
 /** The options that have no effect in a run with these settings, each with the reason. */
 export function meaningless(settings: FinetuneSettings): Record<string, string> {
-  const {method, scores, steps, validation, embedding, engine, update} = settings;
+  const {method, scores, steps, validation, embedding, engine, update, adaptive} = settings;
   const {lowRank, sampling, lora}: MethodParts = paperMethods[method];
   const [byMethod, byEngine] = [`--method ${method}`, `--engine ${engine}`];
   const hasTau =
@@ -264,7 +283,8 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
     ...(lora && {normRate: byMethod}),
     ...(sampling === null && {gamma: byMethod, interval: byMethod}),
     ...(sampling === null && !lora && {frozen: byMethod}),
-    ...(!drawsByChance(sampling) && {adaptive: byMethod}),
+    ...(adaptive !== 'scores' && {renewEvery: `--adaptive ${adaptive}`}),
+    ...(!drawsByChance(sampling) && {adaptive: byMethod, renewEvery: byMethod}),
     ...(!needsScores(sampling) && {scores: byMethod, tau: byMethod}),
     ...(steps !== undefined && {epochs: '--steps'}),
     ...(validation !== undefined && {validationSplit: '--validation'}),
@@ -274,8 +294,8 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
 
 /** The options of the engine torch. */
 const ofTorch: readonly string[] = ['python', 'processes', 'parallel'];
-/** The options that a run may go on with other values of. */
-const ofResume: readonly string[] = ['resume', 'engine', ...ofTorch];
+/** The options that may stand beside `--resume`. */
+const ofResume: readonly string[] = ['resume', 'engine', 'force', ...ofTorch];
 
 /** Whether a method draws blocks with probabilities that may change. */
 function drawsByChance(sampling: MethodParts['sampling']): boolean {
@@ -301,8 +321,21 @@ export function checkTogether(settings: FinetuneSettings, given: Given): void {
     given,
     Object.fromEntries(Object.entries(meaningless(settings)).filter(isMeant)),
   );
-  const {method, gamma} = settings;
+  const {method, gamma, adaptive, scores} = settings;
   const {sampling}: MethodParts = paperMethods[method];
+  if (adaptive === 'scores') {
+    const called = `${given.get('adaptive') ?? 'finetune: --adaptive'} scores`;
+    if (!needsScores(sampling)) {
+      throw new UsageError(
+        `${called} has no meaning with --method ${method}, which draws all blocks by fixed scores; use another --adaptive, or a method that computes scores`,
+      );
+    }
+    if (!Object.hasOwn(scoreKinds, scores)) {
+      throw new UsageError(
+        `${called} computes the scores anew, which ${flagOf('scores')} ${scores} cannot be; use one of ${kindNames.join(', ')}`,
+      );
+    }
+  }
   const {needsIntegerGamma} = samplers[sampling?.sampler ?? layerSamplingDefaults.sampler];
   if (needsIntegerGamma && gamma !== undefined && gamma % 1 !== 0) {
     throw new UsageError(

@@ -5,10 +5,11 @@ import {paperMethod, paperMethods, type MethodParts, type PaperMethodOptions} fr
 import {resolveBlocks} from '../model/blocks';
 import type {OwLoreOptions} from '../optim/owlore_options';
 import {warmup, type LearningRate} from '../optim/schedule';
-import type {BlockSampling} from './block_sampling';
+import {scoresAnew, type BlockSampling} from './block_sampling';
 import type {Context} from './command';
 import {rateGroups, trainEmbedding} from './embedding_mode';
 import type {Engine} from './engine';
+import {basisOf} from './estimate_options';
 import {adaptives, schedules, type FinetuneSettings} from './finetune_options';
 import type {Trained} from './finetune_outcome';
 import {StoppedError} from './interruption';
@@ -62,7 +63,12 @@ export async function train(
     checkpoint: settings.checkpoint,
     ...{nonFinite, accumulate},
     ...sampling?.options,
-    ...(settings.adaptive !== 'none' && {adaptive: adaptives[settings.adaptive]()}),
+    ...(settings.adaptive !== 'none' && {
+      adaptive: adaptives[settings.adaptive]({
+        compute: () => scoresAnew(settings, model, data.training({repeat: false})),
+        every: settings.renewEvery,
+      }),
+    }),
     ...(isLora && loraOptionsOf(settings)),
     ...trainEmbedding(settings.embedding, model, settings.method),
     ...(!isLora && rateGroups(settings, model)),
@@ -154,10 +160,10 @@ function learningRateOf(
 
 /** The update of low-rank matrices, with the scale of its published code, which the default rate is for. */
 function updateOf(settings: FinetuneSettings): OwLoreOptions {
-  const {update, moments, refreshSimilarity, basis} = settings;
+  const {update, moments, refreshSimilarity} = settings;
   return {
     ...{update, moments, refreshSimilarity},
-    basis: update.startsWith('apollo') ? 'gaussian' : basis,
+    basis: basisOf(settings),
     scale: update === 'apollo-mini' ? Math.sqrt(128) : 1,
   };
 }

@@ -353,6 +353,28 @@ describe('tfjs-owlore finetune', function () {
     expect(periods.map((names) => names.length)).to.deep.equal([1, 1, 1]);
   });
 
+  it('draws blocks by scores that it computes anew', async () => {
+    const args = ['--gamma', '1', '--interval', '1', '--steps', '3', '--adaptive', 'scores'];
+    const {output} = await runs.runJson(...args, '--renew-every', '1');
+    const config = readJson<object>(output, 'config.json');
+    expect(config).to.include({adaptive: 'scores', renewEvery: 1, scores: 'outlier'});
+    for (const [more, message] of [
+      [
+        ['--scores', 'uniform'],
+        /--adaptive scores computes the scores anew, .*use one of .*outlier/,
+      ],
+      [['--method', 'lisa'], /--adaptive scores has no meaning with --method lisa, .*use another/],
+      [
+        ['--adaptive', 'visits', '--renew-every', '2'],
+        /--renew-every has no meaning with --adaptive/,
+      ],
+    ] as const) {
+      const {code, stderr} = await runs.run(runs.newOutput(), ...args, ...more);
+      expect(code, stderr).to.equal(2);
+      expect(stderr).to.match(message);
+    }
+  });
+
   it('reports how often badam trains a block: in one of ⌈N/γ⌉ periods', async () => {
     const {output} = await runs.runJson('--method', 'badam', '--gamma', '2', '--steps', '2');
     const report = readFileSync(join(output, 'report.html'), 'utf8');
