@@ -60,6 +60,7 @@ export function trainEmbedding(
   if (mode === 'frozen') for (const layer of layers) layer.trainable = false;
   if (mode !== 'low-rank') return {};
   const {lowRank}: MethodParts = paperMethods[method];
-  const ofBlocks = lowRank ? resolveBlocks(model).flatMap(({weights}) => weights) : [];
+  // By names of layers: tfjs numbers those of weights in each process, and a checkpoint is compared with them.
+  const ofBlocks = lowRank ? resolveBlocks(model).flatMap((block) => block.layers) : [];
   return {project: [...ofBlocks, ...layers].map(({name}) => name)};
 }

@@ -18,7 +18,7 @@ import {readsSynchronously} from '../../src/kernels/capabilities';
 import {kernelHistory} from '../../src/kernels/kernel_history';
 import {uninstallKernels} from '../../src/kernels/tensorflow';
 import type {GraphsHistory} from '../../src/kernels/tensorflow/graphs';
-import {samplerNames} from '../../src/sampling/samplers';
+import {samplerNames, samplers} from '../../src/sampling/samplers';
 import {defaultBackend, describeFastBackends} from '../support/backends';
 import {fuzz} from '../support/fuzz';
 import {runProgram} from '../support/programs';
@@ -26,9 +26,25 @@ import {held} from '../support/sentinels';
 import {withTemporaryFolder} from '../support/temporary_folder';
 import {expectWarning} from '../support/warnings';
 import type {Progress} from './resumed_program';
-import {installNewKernels, SmallTraining, type SmallTrainingOptions} from './small_training';
+import {
+  adaptives,
+  installNewKernels,
+  SmallTraining,
+  type SmallTrainingOptions,
+} from './small_training';
 
-const optimizers: fc.Arbitrary<OwLoreOptions> = fc.record({
+/** Updates with the basis that each is for. */
+const updates: Array<Pick<Required<OwLoreOptions>, 'update' | 'basis'>> = [
+  {update: 'galore', basis: 'randomized'},
+  {update: 'galore', basis: 'svd'},
+  {update: 'fira', basis: 'randomized'},
+  {update: 'apollo', basis: 'gaussian'},
+  {update: 'apollo-mini', basis: 'gaussian'},
+];
+
+const updated = fc.constantFrom(...updates);
+
+const ownOptions: fc.Arbitrary<OwLoreOptions> = fc.record({
   learningRate: fc.constantFrom<LearningRate[]>(0.05, cosineDecay(0.1, 12), warmup(4, 0.05)),
   weightDecay: fc.constantFrom(0, 0.1),
   project: fc.constantFrom<Array<'auto' | false>>('auto', 'auto', false),
@@ -42,12 +58,35 @@ const optimizers: fc.Arbitrary<OwLoreOptions> = fc.record({
   normGrowth: fc.constantFrom(null, 1.01),
   accumulate: fc.integer({min: 1, max: 3}),
   nonFinite: fc.constantFrom('throw', 'skip', 'ignore'),
+  // the lowest doubles the interval at every fifth refresh
+  refreshSimilarity: fc.constantFrom(null, null, 0, 0.4),
+  learningRates: fc.constantFrom<Array<OwLoreOptions['learningRates']>>(null, [
+    {variables: ['b1', 'head'], factor: 0.1},
+    {variables: /bias/, factor: 2},
+  ]),
 });
 
-/** As it is, or with a state of frozen blocks that the backend allows. */
-function possible(optimizer: OwLoreOptions): OwLoreOptions {
-  const isOffloaded = optimizer.state!.startsWith('offload');
-  return isOffloaded && !readsSynchronously() ? {...optimizer, state: 'keep'} : optimizer;
+const optimizers: fc.Arbitrary<OwLoreOptions> = fc
+  .tuple(ownOptions, updated)
+  .map((both) => Object.assign({}, ...both) as OwLoreOptions);
+
+/** As they are, or otherwise where the backend cannot be read in a step, or the optimizer does not measure gradients. */
+function possible(options: SmallTrainingOptions): SmallTrainingOptions {
+  const {optimizer, sampling, adaptive} = options;
+  const {state, nonFinite, refreshSimilarity} = optimizer!;
+  const reads = readsSynchronously();
+  const isMeasured = reads && nonFinite !== 'ignore';
+  const usesGradients = adaptive === 'gradientNorms' || adaptive === 'bandit';
+  const drawsByChance = sampling && samplers[sampling.sampler!].usesScores;
+  return {
+    sampling,
+    adaptive: drawsByChance && (isMeasured || !usesGradients) ? adaptive : null,
+    optimizer: {
+      ...optimizer,
+      state: !reads && state!.startsWith('offload') ? 'keep' : state,
+      refreshSimilarity: reads ? refreshSimilarity : null,
+    },
+  };
 }
 
 const samplings: fc.Arbitrary<LayerSamplingOptions | null> = fc.option(
@@ -66,6 +105,11 @@ const samplings: fc.Arbitrary<LayerSamplingOptions | null> = fc.option(
   {freq: 5},
 );
 
+const adaptiveNames = fc.option(
+  fc.constantFrom(...(Object.keys(adaptives) as Array<keyof typeof adaptives>)),
+  {freq: 2},
+);
+
 const BATCHES = 16;
 /** Of the LLaMA's kernels on tensorflow. */
 const RUNS_BEFORE_GRAPH = 8;
@@ -81,9 +125,10 @@ describeFastBackends('exact resume', (backend) => {
       fc.asyncProperty(
         optimizers,
         samplings,
+        adaptiveNames,
         fc.integer({min: 0, max: BATCHES - 1}),
-        async (optimizer, sampling, stop) => {
-          const options: SmallTrainingOptions = {optimizer: possible(optimizer), sampling};
+        async (optimizer, sampling, adaptive, stop) => {
+          const options = possible({optimizer, sampling, adaptive});
           installNewKernels();
           const whole = new SmallTraining(options);
           await whole.optimizer.ready();

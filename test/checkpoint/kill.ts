@@ -1,5 +1,7 @@
 import {createInterface} from 'node:readline';
+import type {BackendName} from '../../tools/load_backend';
 import {startProgram} from '../support/programs';
+import {defaultVariant, type VariantName} from './variants';
 
 /** What the program says, see killed_program.ts. */
 interface Line {
@@ -24,6 +26,12 @@ export interface KilledRun {
   snapshot: unknown;
 }
 
+/** What is trained, and on which backend. */
+export interface KilledTraining {
+  variant: VariantName;
+  backend: BackendName;
+}
+
 /**
  * Trains in `folder` until all batches are done. The program is killed (SIGKILL) up to `kills` times, each time after `pause()`
  * milliseconds from its first sign of life, and started again.
@@ -35,11 +43,13 @@ export async function trainWithKills(
   batches: number,
   kills: number,
   pause: () => number,
+  training: KilledTraining = {variant: defaultVariant, backend: 'cpu'},
 ): Promise<KilledRun> {
   const run: KilledRun = {kills: 0, lost: 0, losses: [], snapshot: null};
   let [saved, shards] = [0, 0];
   for (;;) {
-    const end = await runOnce(folder, batches, run.kills < kills ? pause() : null, (line) => {
+    const args = [folder, String(batches), training.variant, training.backend];
+    const end = await runOnce(args, run.kills < kills ? pause() : null, (line) => {
       if (line.resumed !== undefined && line.resumed < saved) run.lost++;
       if (line.shards !== undefined) {
         const model = line.shards ?? 0;
@@ -58,13 +68,12 @@ export async function trainWithKills(
 
 /** The last line of the program; null if it was killed. */
 function runOnce(
-  folder: string,
-  batches: number,
+  args: readonly string[],
   pause: number | null,
   onLine: (line: Line) => void,
 ): Promise<Line | null> {
   return new Promise((resolve, reject) => {
-    const child = startProgram('test/checkpoint/killed_program', [folder, String(batches)]);
+    const child = startProgram('test/checkpoint/killed_program', args);
     let [errors, last]: [string, Line | null] = ['', null];
     child.stderr!.on('data', (text) => (errors += String(text)));
     createInterface({input: child.stdout!}).on('line', (text) => {

@@ -1,31 +1,39 @@
 /**
- * A training that saves itself after each batch, for tests that kill it: `killed_program FOLDER BATCHES`. It goes on from the newest
- * checkpoint in the folder. Each line that it prints is a fact that must still hold after it was killed.
+ * A training that saves itself after each batch, for tests that kill it: `killed_program FOLDER BATCHES [VARIANT [BACKEND]]`. It goes on
+ * from the newest checkpoint in the folder. With the first variant it also saves a model of many files each time. Each line that it prints is a fact that must still hold after it was killed.
  */
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
-import '@tensorflow/tfjs-backend-cpu';
 import {resumeCheckpoint, saveCheckpoint} from '../../src/index';
 import {createLlama, loadLlama, saveLlama} from '../../src/llama';
-import {SmallTraining} from './small_training';
+import {loadBackend, type BackendName} from '../../tools/load_backend';
+import {defaultVariant, makeVariant, type VariantName} from './variants';
 
-const [folder, batches] = [process.argv[2]!, Number(process.argv[3])];
+const [folder, count, variant = defaultVariant, backend = 'cpu'] = process.argv.slice(2) as [
+  ...[string, string, VariantName?, BackendName?],
+];
+const batches = Number(count);
 const checkpoints = join(folder, 'checkpoints');
 const shards = join(folder, 'shards');
 console.info = () => undefined;
 
-const training = new SmallTraining({optimizer: {accumulate: 2, clipNorm: 0.5, moments: 'rotate'}});
+await loadBackend(backend);
+await tf.setBackend(backend);
+const {training, lora} = await makeVariant(variant);
 const resumed = await resumeCheckpoint(checkpoints, training.parts);
-let done = resumed ? (resumed.extra as number) : 0;
+let {done, masks} = (resumed?.extra ?? {done: 0, masks: 0}) as {done: number; masks: number};
+if (lora) lora.dropoutMasks = masks;
 say({resumed: done, shards: await readShards()});
 while (done < batches) {
   const [loss] = await training.train(1);
   done++;
   // before it is saved: after that, the batch is never computed again
   say({batch: done, loss});
-  await saveCheckpoint(checkpoints, training.parts, {keep: 2, extra: done});
+  if (lora) masks = lora.dropoutMasks;
+  await saveCheckpoint(checkpoints, training.parts, {keep: 2, extra: {done, masks}});
   say({saved: done});
+  if (variant !== defaultVariant) continue;
   await writeShards(done);
   say({shards: done});
 }

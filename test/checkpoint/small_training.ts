@@ -1,6 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {
+  bandit,
+  gradientNorms,
+  renewedScores,
+  scoresOrVisits,
+  type AdaptiveSampling,
+} from '../../src/adaptive';
+import {
   LayerSamplingCallback,
   OwLoreOptimizer,
   type CheckpointParts,
@@ -10,6 +17,8 @@ import {
 import {KernelGraphs} from '../../src/kernels/tensorflow/graphs';
 import {install, uninstallKernels} from '../../src/kernels/tensorflow/install';
 import {createLlama, sparseCrossEntropy} from '../../src/llama';
+import {valuesOf} from '../../src/packed/packed_weight';
+import {variableOf} from '../../src/tfjs/models';
 
 const FEATURES = 6;
 const UNITS = 8;
@@ -36,6 +45,25 @@ interface Task {
 
 type Batch = Record<'xs' | 'ys', tf.Tensor>;
 
+/** Samplings that learn from the training; each callback has one of its own. */
+export const adaptives = {
+  gradientNorms,
+  bandit: () => bandit({learningRate: 0.5}),
+  scoresOrVisits,
+  /** By the largest weights of each block. */
+  renewedScores: () =>
+    renewedScores(
+      async (model) => {
+        const blocks = model.layers.filter(({name}) => /^b\d|layers\.\d/.test(name));
+        const scores = blocks.map(({weights}) =>
+          tf.tidy(() => tf.max(tf.abs(weights[0]!.read())).dataSync<'float32'>()[0]!),
+        );
+        return {blocks: blocks.map(({name}) => name), scores};
+      },
+      {every: 2},
+    ),
+} satisfies Record<string, () => AdaptiveSampling>;
+
 /** What can be chosen of a {@link SmallTraining}. */
 export interface SmallTrainingOptions {
   /** Default `'dense'`. */
@@ -43,10 +71,14 @@ export interface SmallTrainingOptions {
   optimizer?: OwLoreOptions;
   /** Null: no callback. */
   sampling?: LayerSamplingOptions | null;
+  /** Default none. */
+  adaptive?: keyof typeof adaptives | null;
   /** Of the initial weights. */
   seed?: number;
   /** Blocks of the model. */
   blocks?: number;
+  /** Takes the place of the task's own model, of as many blocks. */
+  model?: tfl.LayersModel;
 }
 
 /** Batches that are drawn by their number, in an order of their own. */
@@ -91,17 +123,23 @@ export class SmallTraining {
   readonly callback: LayerSamplingCallback | null;
   readonly data: NumberedBatches;
   private readonly task: Task;
+  private readonly adaptive: AdaptiveSampling | null;
   private isAttached = false;
 
-  constructor({task, optimizer, sampling, seed = 1, blocks = 4}: SmallTrainingOptions = {}) {
+  constructor(options: SmallTrainingOptions = {}) {
+    const {task, optimizer, sampling, adaptive, seed = 1, blocks = 4, model} = options;
     this.task = tasks[task ?? 'dense'];
-    this.model = this.task.model(seed, blocks);
+    this.model = model ?? this.task.model(seed, blocks);
     this.optimizer = new OwLoreOptimizer({learningRate: 0.05, rank: 2, ...optimizer});
     const names = Array.from({length: blocks}, (_, i) => this.task.block(i));
+    this.adaptive = adaptive ? adaptives[adaptive]() : null;
     this.callback =
       sampling === null
         ? null
-        : new LayerSamplingCallback({gamma: 2, interval: 3, blocks: names, ...sampling});
+        : new LayerSamplingCallback({
+            ...{gamma: 2, interval: 3, blocks: names, adaptive: this.adaptive},
+            ...sampling,
+          });
     this.data = new NumberedBatches(Infinity, this.task.batch);
   }
 
@@ -115,9 +153,13 @@ export class SmallTraining {
     const {model, optimizer, callback, data} = this;
     if (!this.isAttached) callback?.attach(model, optimizer);
     this.isAttached = true;
-    const variables = model.weights.map((weight) => weight.read() as tf.Variable);
+    const variables = model.weights.map(variableOf);
     const losses: number[] = [];
     for (let i = 0; i < batches; i++) {
+      if (this.adaptive) {
+        const {steps, schedule} = callback!;
+        await this.adaptive.prepare!(model, Math.floor(steps / schedule.interval));
+      }
       callback?.step();
       const {xs, ys} = data.next();
       const loss = optimizer.minimize(
@@ -137,7 +179,7 @@ export class SmallTraining {
     await optimizer.settled();
     const weights: number[][] = [];
     for (const weight of model.weights) {
-      weights.push(bits(await (weight.read() as tf.Variable).data<'float32'>()));
+      weights.push(bits(await valuesOf(weight)));
     }
     const state: Record<string, number[]> = {};
     for (const {name, tensor} of await optimizer.getWeights()) {
@@ -194,6 +236,13 @@ function denseBatch(seed: number): Batch {
 const VOCABULARY = 24;
 const LENGTH = 12;
 
+export function smallLlama(seed: number, blocks: number, headInLoss = false): tfl.LayersModel {
+  return createLlama({
+    ...{vocabSize: VOCABULARY, hiddenSize: 16, intermediateSize: 24, numHiddenLayers: blocks},
+    ...{numAttentionHeads: 2, numKeyValueHeads: 1, headInLoss, seed},
+  });
+}
+
 const tasks = {
   /** A function of six numbers, by dense layers. */
   dense: {
@@ -204,11 +253,7 @@ const tasks = {
   },
   /** The next token, by a LLaMA. */
   llama: {
-    model: (seed, blocks) =>
-      createLlama({
-        ...{vocabSize: VOCABULARY, hiddenSize: 16, intermediateSize: 24, numHiddenLayers: blocks},
-        ...{numAttentionHeads: 2, numKeyValueHeads: 1, seed},
-      }),
+    model: smallLlama,
     block: (i) => `model.layers.${i}`,
     batch: (seed) => {
       const ids = tf.randomUniformInt([3, LENGTH + 1], 0, VOCABULARY, seed);

@@ -34,6 +34,37 @@ function remains(
   };
 }
 
+/** Options that keep something of their own from step to step; `npm run test:resume` stops trainings with each of them. */
+const ownStates: Record<string, readonly string[]> = {
+  'Fira, rotated moments, low-rank embedding, rates of groups': [
+    ...['--update', 'fira', '--moments', 'rotate', '--refresh-interval', '2', '--accumulate', '2'],
+    ...['--embedding', 'low-rank', '--embedding-rate', '0.1', '--norm-rate', '2'],
+    ...['--norm-growth', '1.01', '--rank', '4', '--interval', '3'],
+  ],
+  'APOLLO by norms of gradients': [
+    ...['--update', 'apollo', '--refresh-interval', '2', '--rank', '4'],
+    ...['--adaptive', 'gradients', '--interval', '2'],
+  ],
+  'APOLLO-Mini by a bandit': [
+    ...['--update', 'apollo-mini', '--refresh-interval', '2', '--rank', '1'],
+    ...['--adaptive', 'bandit', '--interval', '2'],
+  ],
+  'GaLore, refreshed by similarity, exact bases': [
+    ...['--method', 'galore', '--rank', '4', '--basis', 'svd'],
+    ...['--refresh-similarity', '0', '--refresh-interval', '1'],
+  ],
+  'scores or visits, 16 bits': [
+    ...['--adaptive', 'visits', '--interval', '2', '--frozen', 'BF16', '--rank', '4'],
+  ],
+  'scores computed anew': [
+    ...['--adaptive', 'scores', '--renew-every', '2', '--interval', '2', '--rank', '4'],
+  ],
+  'LoRA with dropout, some matrices, 16 bits': [
+    ...['--method', 'lora', '--rank', '2', '--lora-dropout', '0.2', '--targets', 'q_proj,v_proj'],
+    ...['--frozen', 'BF16'],
+  ],
+};
+
 describe('tfjs-owlore finetune --resume', function () {
   this.timeout(300_000);
   let folder: ModelFolder;
@@ -101,59 +132,77 @@ describe('tfjs-owlore finetune --resume', function () {
     ],
   ] as const) {
     if (!thorough && !title.startsWith('OwLore, stopped')) continue;
-    it(`ends as if it had not been stopped: ${title}`, async () => {
-      const whole = newOutput();
-      const all = ['--steps', String(steps), ...args];
-      const {code, stderr} = await runCli(argsOf(whole, ...all));
-      expect(code, stderr).to.equal(0);
+    it(`ends as if it had not been stopped: ${title}`, () => expectSame(steps, args, signals));
+  }
 
-      const output = newOutput();
-      await stopped(output, all, {at: '"step":7,"loss"', signal: signals[0]});
-      expect(existsSync(join(output, 'model'))).to.equal(false);
-      for (const signal of signals.slice(1)) {
-        const child = start(['finetune', '--resume', output]);
-        const closed = resultOf(child);
-        await inLog(output, '"step":18,"loss"');
-        child.kill(signal);
-        await closed;
-      }
-      const resumed = await resume(output);
-      expect(resumed.code, resumed.stderr).to.equal(0);
-      expect(resumed.stderr).to.match(/: the run goes on from step [1-9]\d*\n/);
-      expect(remains(output)).to.deep.equal(remains(whole));
-      expect(readdirSync(output).sort()).to.deep.equal(readdirSync(whole).sort());
-    });
+  /** Compares a run that each signal stops once with one that is not stopped. */
+  async function expectSame(
+    steps: number,
+    args: readonly string[],
+    signals: readonly NodeJS.Signals[],
+  ): Promise<void> {
+    const whole = newOutput();
+    const all = ['--steps', String(steps), ...args];
+    const {code, stderr} = await runCli(argsOf(whole, ...all));
+    expect(code, stderr).to.equal(0);
+
+    const output = newOutput();
+    await stopped(output, all, {at: '"step":7,"loss"', signal: signals[0]!});
+    expect(existsSync(join(output, 'model'))).to.equal(false);
+    for (const signal of signals.slice(1)) {
+      const child = start(['finetune', '--resume', output]);
+      const closed = resultOf(child);
+      await inLog(output, '"step":18,"loss"');
+      child.kill(signal);
+      await closed;
+    }
+    const resumed = await resume(output);
+    expect(resumed.code, resumed.stderr).to.equal(0);
+    expect(resumed.stderr).to.match(/: the run goes on from step [1-9]\d*\n/);
+    expect(remains(output)).to.deep.equal(remains(whole));
+    expect(readdirSync(output).sort()).to.deep.equal(readdirSync(whole).sort());
+  }
+
+  const isLong = process.env.OWLORE_FUZZ_RUNS !== undefined;
+  for (const [title, args] of isLong ? Object.entries(ownStates) : []) {
+    it(`has an exact resume: ${title}`, () =>
+      expectSame(60, [...args, '--save-every', '3'], ['SIGKILL', 'SIGKILL']));
+    if (!backends.includes('tensorflow')) continue;
+    it(`has an exact resume on tensorflow: ${title}`, () =>
+      expectSameOnTensorflow([...args, '--matmul-precision', 'medium']));
   }
 
   // Each run in a process of its own: there, kernels run op by op at first and later as graphs, which round in another way.
   (backends.includes('tensorflow') ? it : it.skip)(
     'ends as if it had not been stopped: on tensorflow, killed before and after kernels became graphs',
-    async () => {
-      const args = (output: string): string[] => [
-        ...argsOf(output, '--steps', '44', '--save-every', '3', '--interval', '2', '--rank', '4'),
-        ...['--evaluate-every', '5', '--backend', 'tensorflow'],
-      ];
-      const program = 'test/cli/main_with_any_backend';
-      const whole = newOutput();
-      const {code, stderr} = await runProgram(program, args(whole));
-      expect(code, stderr).to.equal(0);
-      const output = newOutput();
-      for (const step of [5, 14, 30]) {
-        const child = startProgram(
-          program,
-          step === 5 ? args(output) : ['finetune', '--resume', output],
-        );
-        const closed = resultOf(child);
-        await inLog(output, `"step":${step},"loss"`);
-        child.kill('SIGKILL');
-        await closed;
-      }
-      const resumed = await runProgram(program, ['finetune', '--resume', output]);
-      expect(resumed.code, resumed.stderr).to.equal(0);
-      expect(resumed.stderr).not.to.include('not bit by bit');
-      expect(remains(output)).to.deep.equal(remains(whole));
-    },
+    () => expectSameOnTensorflow(['--interval', '2', '--rank', '4']),
   );
+
+  async function expectSameOnTensorflow(own: readonly string[]): Promise<void> {
+    const args = (output: string): string[] => [
+      ...argsOf(output, '--steps', '44', '--save-every', '3', ...own),
+      ...['--evaluate-every', '5', '--backend', 'tensorflow'],
+    ];
+    const program = 'test/cli/main_with_any_backend';
+    const whole = newOutput();
+    const {code, stderr} = await runProgram(program, args(whole));
+    expect(code, stderr).to.equal(0);
+    const output = newOutput();
+    for (const step of [5, 14, 30]) {
+      const child = startProgram(
+        program,
+        step === 5 ? args(output) : ['finetune', '--resume', output],
+      );
+      const closed = resultOf(child);
+      await inLog(output, `"step":${step},"loss"`);
+      child.kill('SIGKILL');
+      await closed;
+    }
+    const resumed = await runProgram(program, ['finetune', '--resume', output]);
+    expect(resumed.code, resumed.stderr).to.equal(0);
+    expect(resumed.stderr).not.to.include('not bit by bit');
+    expect(remains(output)).to.deep.equal(remains(whole));
+  }
 
   it('begins a run anew that was killed before its first checkpoint', async () => {
     const whole = newOutput();

@@ -1,0 +1,88 @@
+/** Trainings with options that keep something of their own from step to step, for tests that stop them. */
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {trainEmbedding} from '../../src/cli/embedding_mode';
+import type {OwLoreOptions} from '../../src/index';
+import {loadLlama, saveLlama} from '../../src/llama';
+import {applyLora, type Lora} from '../../src/lora';
+import {smallLlama, SmallTraining, type SmallTrainingOptions} from './small_training';
+
+/** What a training has beyond the options of {@link SmallTraining}. */
+interface Variant extends Omit<SmallTrainingOptions, 'model'> {
+  /** LoRA with dropout, in place of blocks that are on by turns. */
+  lora?: true;
+  /** Frozen matrices at 16 bits. */
+  isPacked?: true;
+  /** Embedding and head in low-rank form. */
+  hasLowRankEmbedding?: true;
+}
+
+const often: OwLoreOptions = {refreshInterval: 2};
+
+export const variants = {
+  'rotated moments': {
+    task: 'dense',
+    optimizer: {accumulate: 2, clipNorm: 0.5, moments: 'rotate'},
+  },
+  fira: {optimizer: {...often, update: 'fira', moments: 'rotate', normGrowth: 1.01}},
+  apollo: {optimizer: {...often, update: 'apollo', basis: 'gaussian', state: 'keep'}},
+  'apollo-mini': {
+    optimizer: {...often, update: 'apollo-mini', basis: 'gaussian', rank: 1, scale: 128 ** 0.5},
+  },
+  'refreshes by similarity': {
+    optimizer: {refreshInterval: 1, refreshSimilarity: 0.1, state: 'offload-bf16'},
+    sampling: {gamma: 2},
+  },
+  'rates of groups': {
+    optimizer: {learningRates: [{variables: /norm/, factor: 2}], nonFinite: 'halve'},
+  },
+  'low-rank embedding': {hasLowRankEmbedding: true, optimizer: {...often, accumulate: 2}},
+  'gradient norms': {adaptive: 'gradientNorms', optimizer: {accumulate: 2}},
+  bandit: {adaptive: 'bandit'},
+  'scores or visits': {
+    adaptive: 'scoresOrVisits',
+    optimizer: {update: 'apollo', basis: 'gaussian'},
+  },
+  'renewed scores': {adaptive: 'renewedScores'},
+  'LoRA with dropout': {lora: true, optimizer: {project: false}},
+  '16 bits': {isPacked: true, adaptive: 'bandit'},
+} satisfies Record<string, Variant>;
+
+export type VariantName = keyof typeof variants;
+export const defaultVariant: VariantName = 'rotated moments';
+export const variantNames = Object.keys(variants) as VariantName[];
+
+const BLOCKS = 4;
+
+/**
+ * A training by its name, on the current backend: of a LLaMA, if it does not say otherwise. The caller disposes of it.
+ *
+ * @param seed Of the initial weights.
+ */
+export async function makeVariant(
+  name: VariantName,
+  seed = 1,
+): Promise<{training: SmallTraining; lora: Lora | null}> {
+  const {lora: isLora, isPacked, hasLowRankEmbedding, ...variant}: Variant = variants[name];
+  const options: SmallTrainingOptions = {
+    ...{task: 'llama', blocks: BLOCKS, seed},
+    ...{sampling: isLora ? null : {gamma: 1, interval: 2}},
+    ...variant,
+  };
+  if (options.task !== 'llama') return {training: new SmallTraining(options), lora: null};
+  const created = smallLlama(seed, BLOCKS, hasLowRankEmbedding);
+  const model = isPacked ? await packed(created) : created;
+  const lora = isLora
+    ? applyLora(model, {rank: 2, alpha: 4, dropout: 0.2, targets: ['all-linear'], seed: 5})
+    : null;
+  const project = hasLowRankEmbedding ? trainEmbedding('low-rank', model, 'owlore') : {};
+  const optimizer: OwLoreOptions = {...options.optimizer, ...project};
+  return {training: new SmallTraining({...options, optimizer, model}), lora};
+}
+
+/** The same model with its frozen matrices at 16 bits; disposes of the one that it was. */
+async function packed(model: tfl.LayersModel): Promise<tfl.LayersModel> {
+  const files = new Map<string, Uint8Array>();
+  await saveLlama(model, files);
+  model.dispose();
+  return (await loadLlama(files, {frozen: 'BF16'})).model;
+}
