@@ -162,6 +162,18 @@ describe('tfjs-owlore finetune --engine torch', function () {
       expect(existsSync(output)).to.equal(false);
     });
 
+    it('Windows', async () => {
+      const platform = Object.getOwnPropertyDescriptor(process, 'platform')!;
+      Object.defineProperty(process, 'platform', {...platform, value: 'win32'});
+      try {
+        const {code, stderr} = await runCli(argsOf(newOutput(), '--engine', 'torch'));
+        expect(code).to.equal(exitCodes.wrongUsage);
+        expect(stderr).to.match(/--engine torch runs on Linux and macOS; on Windows use it in WSL/);
+      } finally {
+        Object.defineProperty(process, 'platform', platform);
+      }
+    });
+
     it('its options with another engine', async () => {
       const {code, stderr} = await runCli(argsOf(newOutput(), '--processes', '2'));
       expect(code).to.equal(exitCodes.wrongUsage);

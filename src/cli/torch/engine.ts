@@ -53,6 +53,11 @@ async function check(settings: FinetuneSettings, {given}: Context): Promise<Fine
       `${given.get(name) ?? `finetune: ${flagOf(name)}`} ${String(value)} is not possible with --engine torch; use --engine tfjs`,
     );
   }
+  if (process.platform === 'win32') {
+    throw new UsageError(
+      'finetune: --engine torch runs on Linux and macOS; on Windows use it in WSL, or use --engine tfjs',
+    );
+  }
   const {gpus} = await checkPython(python);
   if (processes !== undefined && gpus > 0 && processes > gpus) {
     throw new UsageError(
