@@ -537,7 +537,10 @@ describe('tfjs-owlore finetune', function () {
     ['--method lisa --update fira', /--update has no meaning with --method lisa/],
     ['--method lisa --refresh-similarity 1', /--refresh-similarity has no meaning with --method/],
     ['--method badam --adaptive bandit', /--adaptive has no meaning with --method badam/],
-    ['--adaptive exp3', /--adaptive must be one of 'none', 'gradients', 'visits', 'bandit'; got/],
+    [
+      '--adaptive exp3',
+      /--adaptive must be one of 'none', 'scores', 'gradients', 'visits', 'bandit'; got/,
+    ],
     ['--embedding none', /--embedding must be one of 'full', 'low-rank', 'frozen'; got 'none'/],
     ['--method badam --gamma 1.5', /--gamma must be an integer with --method badam; got 1.5/],
     ['--steps 3 --warmup 3', /--warmup must be below 3, the steps of the run; got 3/],

@@ -208,9 +208,9 @@ describe('hostile files: checkpoints of trainings', function () {
     const manifest = files.get(newestOf(files))!;
     const json = JSON.parse(Buffer.from(manifest).toString()) as {
       model: Array<{file: string}>;
-      optimizer: {file: string};
+      optimizer: {files: string[]};
     };
-    const paths = [json.optimizer.file, ...json.model.map(({file}) => file)];
+    const paths = [...json.optimizer.files, ...json.model.map(({file}) => file)];
     const numbers = fc.constantFrom(NaN, Infinity, -1, 1e38, 0);
     const tensors = fc.constantFrom(...paths).chain((path) => {
       const bytes = files.get(path)!;
