@@ -57,7 +57,7 @@ function describeOptions({blocks, width}: ModelLimits) {
     tau,
     interval: number('steps between draws of blocks', {...count, default: 25}),
     refresh: number('steps between refreshes of a basis', {...count, default: 50}),
-    steps: number('steps of training', {...count, default: 200}),
+    steps: number('steps of training', {...count, default: 150}),
     learningRate: number(
       `at the start, falling to 0 (default: ${learningRates.owlore} for owlore and galore, else ${learningRates.full})`,
       positive,

@@ -19,7 +19,7 @@ import {kernelHistory} from '../../src/kernels/kernel_history';
 import {uninstallKernels} from '../../src/kernels/tensorflow';
 import type {GraphsHistory} from '../../src/kernels/tensorflow/graphs';
 import {samplerNames, samplers} from '../../src/sampling/samplers';
-import {defaultBackend, describeFastBackends} from '../support/backends';
+import {defaultBackend, describeFastBackends, thorough} from '../support/backends';
 import {fuzz} from '../support/fuzz';
 import {runProgram} from '../support/programs';
 import {held} from '../support/sentinels';
@@ -148,7 +148,7 @@ describeFastBackends('exact resume', (backend) => {
           resumed.dispose();
         },
       ),
-      {seed: 7, ...fuzz(backend === 'webgpu' ? 12 : 36)},
+      {seed: 7, ...fuzz(thorough && backend !== 'webgpu' ? 36 : 12)},
     )).timeout(process.env.OWLORE_FUZZ_RUNS === undefined ? 240_000 : 0);
 
   it('has those of a LLaMA', async () => {

@@ -35,7 +35,7 @@ describe('demo: readCommandLine', () => {
       tau: 'auto',
       interval: 25,
       refresh: 50,
-      steps: 200,
+      steps: 150,
       learningRate: 0.002,
       seed: 1,
       backend: 'wasm',

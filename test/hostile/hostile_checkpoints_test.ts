@@ -18,6 +18,7 @@ import {
   type TextDataset,
   type Tokenizer,
 } from '../../src/llama';
+import {thorough} from '../support/backends';
 import {bytesOf, damagedBytes, damagedJson, damagedSafetensors} from './damage';
 import {always} from './reads_or_refuses';
 
@@ -188,7 +189,7 @@ const refused =
   /^(resumeCheckpoint|saveCheckpoint|OwLoreOptimizer|LayerSamplingCallback|textDataset): /;
 
 /** Cases of each kind, unless the fuzzer says how many. */
-const RUNS = 150;
+const RUNS = thorough ? 150 : 50;
 
 describe('hostile files: checkpoints of trainings', function () {
   this.timeout(process.env.OWLORE_FUZZ_RUNS === undefined ? 120_000 : 0);
