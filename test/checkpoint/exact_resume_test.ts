@@ -73,7 +73,7 @@ const optimizers: fc.Arbitrary<OwLoreOptions> = fc
 /** As they are, or otherwise where the backend cannot be read in a step, or the optimizer does not measure gradients. */
 function possible(options: SmallTrainingOptions): SmallTrainingOptions {
   const {optimizer, sampling, adaptive} = options;
-  const {state, nonFinite, refreshSimilarity} = optimizer!;
+  const {state, basis, nonFinite, refreshSimilarity} = optimizer!;
   const reads = readsSynchronously();
   const isMeasured = reads && nonFinite !== 'ignore';
   const usesGradients = adaptive === 'gradientNorms' || adaptive === 'bandit';
@@ -84,6 +84,7 @@ function possible(options: SmallTrainingOptions): SmallTrainingOptions {
     optimizer: {
       ...optimizer,
       state: !reads && state!.startsWith('offload') ? 'keep' : state,
+      basis: !reads && basis === 'svd' ? 'randomized' : basis,
       refreshSimilarity: reads ? refreshSimilarity : null,
     },
   };
