@@ -19,6 +19,7 @@ export function createBatchMatMul(stock: tf.KernelFunc, graphs: KernelGraphs): t
     const isFloat = a.dtype === 'float32' && b.dtype === 'float32';
     if (!isFloat) return stock(args);
     const backend = args.backend as NodeBackend;
+    // The registry has one type for the attributes of all kernels; these are of BatchMatMul.
     if (!isRowProduct(a, b, args.attrs as unknown as tf.BatchMatMulAttrs)) {
       return productOfFloats(args);
     }
