@@ -1,3 +1,5 @@
+import {isObject} from '../files/json';
+import {selects} from '../model/variable_selector';
 import {cut} from '../options';
 import {withoutLayerNumbers, withoutNumber} from '../optim/variables';
 import {FUNCTION, type Manifest} from './manifest';
@@ -46,7 +48,8 @@ export function checkFits(
     fail('was saved with a learningRate that is a function, which is not in it; give it again');
   }
   const withoutRate = ({learningRate: _, ...rest}: Record<string, unknown>): object => rest;
-  differ('optimizer', withoutRate(manifest.optimizer.settings), withoutRate(optimizer.settings));
+  const saved = withNamesOf(layers, manifest);
+  differ('optimizer', withoutRate(saved), withoutRate(optimizer.settings));
   for (const [name, saved, own] of [
     ['callback', manifest.callback, callback],
     ['data', manifest.data, data],
@@ -56,6 +59,33 @@ export function checkFits(
     if (!isSaved && own) fail(`was saved without ${name}; leave it out, or start anew`);
   }
   if (callback) differ('callback', manifest.callback!.settings, callback.settings);
+}
+
+/** The options of a checkpoint's optimizer, with the names that this model has where they pick variables or layers by name. */
+function withNamesOf(
+  layers: readonly LayerWeights[],
+  {model, optimizer: {settings}}: Manifest,
+): Record<string, unknown> {
+  const names = layers.flatMap(({variables}, i) =>
+    variables.map(({name}, j) => ({was: model[i]!.weights[j]!, is: name})),
+  );
+  const ownName = (entry: string): string => {
+    const found = names.find(({was}) => selects([entry], {name: was, shape: []}));
+    return found?.is.split('/').slice(0, entry.split('/').length).join('/') ?? entry;
+  };
+  // The settings are from a file: nothing in them but what they are called is known.
+  const own = (selector: unknown): unknown =>
+    Array.isArray(selector)
+      ? selector.map((entry: unknown) => (typeof entry === 'string' ? ownName(entry) : entry))
+      : selector;
+  const {project, decay, learningRates: groups} = settings;
+  const ofGroup = (group: unknown): unknown =>
+    isObject(group) ? {...group, variables: own(group['variables'])} : group;
+  return {
+    ...settings,
+    ...{project: own(project), decay: own(decay)},
+    learningRates: Array.isArray(groups) ? groups.map(ofGroup) : groups,
+  };
 }
 
 /** The first option that differs, with both values; null if none does. */

@@ -690,6 +690,53 @@ describe('checkpoints', () => {
     x.dispose();
   });
 
+  it('go on in such a model with options that pick layers and weights by name', async () => {
+    const make = (decayed = 1): CheckpointParts & {model: tfl.LayersModel} => {
+      const layers = [
+        tfl.layers.dense({units: 4, inputShape: [3]}),
+        tfl.layers.dense({units: 4}),
+        tfl.layers.dense({units: 1, useBias: false, name: 'head'}),
+      ];
+      const model = tfl.sequential({layers});
+      const [first, second, head] = model.layers as [
+        tfl.layers.Layer,
+        tfl.layers.Layer,
+        tfl.layers.Layer,
+      ];
+      const learningRates = [
+        {variables: [second.weights[0]!.read() as tf.Variable].map(({name}) => name), factor: 0.5},
+        {variables: [head.name], factor: 2},
+      ];
+      const decay = [[first, second][decayed]!.name];
+      const optimizer = new OwLoreOptimizer({project: [first.name], decay, learningRates, rank: 1});
+      return {model, optimizer};
+    };
+    const [saved, resumed, other] = [make(), make(), make(0)];
+    const x = tf.ones([2, 3]);
+    const step = ({model, optimizer}: typeof saved): void =>
+      void optimizer.minimize(
+        () => tf.tidy(() => tf.sum(tf.square(model.apply(x) as tf.Tensor))),
+        false,
+        model.weights.map((weight) => weight.read() as tf.Variable),
+      );
+    step(saved);
+    const files: Files = new Map();
+    await saveCheckpoint(files, saved);
+    await resumeCheckpoint(files, resumed);
+    for (const each of [saved, resumed]) step(each);
+    const valuesOf = ({model}: typeof saved): number[][] =>
+      model.getWeights().map((weight) => [...weight.dataSync()]);
+    expect(valuesOf(resumed)).to.deep.equal(valuesOf(saved));
+    expect((await rejection(resumeCheckpoint(files, other))).message).to.match(
+      /saved with another optimizer: decay was \["dense_Dense\d+"\] and is \["dense_Dense\d+"\]/,
+    );
+    for (const each of [saved, resumed, other]) {
+      each.optimizer.dispose();
+      each.model.dispose();
+    }
+    x.dispose();
+  });
+
   it('say where they cannot be exact', async () => {
     const make = (seed?: number): CheckpointParts => {
       const model = tfl.sequential({name: 'dropping'});
