@@ -184,28 +184,32 @@ async function apply(
     ),
   );
   const state = await readState(source, saved, names, mostBytesOfState(layers));
-  const before = data?.state();
+  const undo: Array<() => void> = [];
   try {
-    try {
-      data?.restore(place);
-    } catch (error) {
-      throw inFile(path, error);
-    }
-    try {
-      await optimizer.setWeights(state);
-    } catch (error) {
-      data?.restore(before);
-      throw inFile(saved.files.join(', '), error);
-    }
+    await inFile(path, () => {
+      if (!data) return;
+      const before = data.state();
+      data.restore(place);
+      undo.push(() => data.restore(before));
+    });
+    await inFile(path, () => {
+      if (!sampling) return;
+      const before = callback!.getState();
+      callback!.setState(sampling.state);
+      undo.push(() => callback!.setState(before));
+    });
+    await inFile(saved.files.join(', '), () => optimizer.setWeights(state));
     if (learningRate !== FUNCTION) {
       optimizer.learningRate = learningRate as LearningRate;
       // a rate that is set forgets what halved the one before it
       if (HALVINGS in saved.counters) await optimizer.setWeights(state);
     }
+  } catch (error) {
+    for (const change of undo.reverse()) change();
+    throw error;
   } finally {
     tf.dispose(state.map(({tensor}) => tensor));
   }
-  if (sampling) callback!.setState(sampling.state);
   await restoreWeights(source, model, layers);
 }
 
@@ -264,7 +268,7 @@ async function readTensors(
   try {
     return parseSafetensors(bytes).tensors;
   } catch (error) {
-    throw inFile(file, error);
+    throw errorInFile(file, error);
   }
 }
 
@@ -278,8 +282,16 @@ function mostBytesOfState(layers: readonly LayerWeights[]): number {
   return mostBytesOf(4 * sizeOf(layers.flatMap(({variables}) => variables)));
 }
 
-/** An error of a part that refuses what a file has. */
-function inFile(file: string, error: unknown): Error {
+/** Runs `take`; an error of the part that refuses what the file has names the file. */
+async function inFile(file: string, take: () => void | Promise<void>): Promise<void> {
+  try {
+    await take();
+  } catch (error) {
+    throw errorInFile(file, error);
+  }
+}
+
+function errorInFile(file: string, error: unknown): Error {
   return new Error(`${OWNER}: ${file}: ${(error as Error).message}`, {cause: error});
 }
 
@@ -308,11 +320,12 @@ async function readState(
       for (const [name, {values, shape}] of await readTensors(source, file, mostBytes)) {
         const own = ownName(name);
         if (own === null)
-          throw inFile(
+          throw errorInFile(
             file,
             new Error(`${show(name)} is the state of what is no weight of the model`),
           );
-        if (state.has(own)) throw inFile(file, new Error(`${show(name)} is there a second time`));
+        if (state.has(own))
+          throw errorInFile(file, new Error(`${show(name)} is there a second time`));
         state.set(own, tf.tensor(values, shape));
       }
     }
