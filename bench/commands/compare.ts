@@ -5,6 +5,7 @@
  *   npm run compare -- --setting smollm2 --model FOLDER --data FOLDER --work FOLDER
  *   npm run compare -- … --list              # what is done and what is to come
  *   npm run compare -- … --only rates        # one stage: rates, main, samplers, gamma, tau, improvements
+ *   npm run compare -- … --most 3            # no more than 3 cells
  *   npm run compare -- … --verify NAME       # runs a cell that is done once more, and demands its loss to the last digit
  *   npm run compare -- --page                # bench/compare.html anew, from the results of all settings
  *
@@ -58,7 +59,7 @@ async function main(): Promise<void> {
         list: {type: 'boolean', default: false},
         verify: {type: 'string'},
         page: {type: 'boolean', default: false},
-        most: {type: 'string', default: 'Infinity'},
+        most: {type: 'string'},
       },
     }),
   );
@@ -74,6 +75,7 @@ async function main(): Promise<void> {
     );
   }
   const only = stageOf(flags.only);
+  const most = mostOf(flags.most);
   mkdirSync(work, {recursive: true});
   const lock = flags.list ? null : asUsage(() => lockFolder('--work', work));
   try {
@@ -83,7 +85,7 @@ async function main(): Promise<void> {
     const results = openResults(folder, prepared.protocol);
     if (flags.list) list(setting, results, only);
     else if (flags.verify !== undefined) await verify(setting, prepared, results, flags.verify);
-    else await runAll(setting, prepared, folder, results, only, Number(flags.most));
+    else await runAll(setting, prepared, folder, results, only, most);
   } finally {
     lock?.release();
   }
@@ -124,6 +126,13 @@ function stageOf(name: string | undefined): StageName | undefined {
   const found = stageNames.find((stage) => stage === name);
   if (found) return found;
   throw new UsageError(`--only must be one of ${stageNames.join(', ')}; got ${name}`);
+}
+
+/** The most cells to run. */
+function mostOf(text: string | undefined): number {
+  if (text === undefined) return Infinity;
+  if (/^[1-9]\d*$/.test(text)) return Number(text);
+  throw new UsageError(`--most must be a number of cells from 1 on; got ${text}`);
 }
 
 function givenFor(

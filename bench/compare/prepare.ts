@@ -1,6 +1,6 @@
 /** What all cells of a setting start from: its data as files, and the protocol by which their results can be compared. */
 import {createHash} from 'node:crypto';
-import {createReadStream, existsSync, mkdirSync} from 'node:fs';
+import {createReadStream, existsSync, mkdirSync, readFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
@@ -38,13 +38,13 @@ export async function prepare(setting: Setting, given: Given, work: string): Pro
     if (records.length === 0) throw new UsageError(`--data: there are no examples for ${name}`);
     const text = records.map((record) => `${JSON.stringify(record)}\n`).join('');
     const path = join(folder, 'data', `${name}.jsonl`);
-    writeWhole(path, text);
+    writeIfOther(path, text);
     files[name] = path;
     examples[name] = records.length;
     hashes[name] = createHash('sha256').update(text).digest('hex');
   }
   const questionsFile = join(folder, 'data', 'questions.json');
-  writeWhole(questionsFile, JSON.stringify(questions));
+  writeIfOther(questionsFile, JSON.stringify(questions));
   const {training, ofMethod, neutral, calibration, curveExamples, backend} = setting;
   const protocol: Protocol = {
     ...{format: FORMAT, setting: setting.name, package: packageVersion(), tfjs: tf.version_core},
@@ -85,4 +85,9 @@ async function hashOfFile(path: string): Promise<string> {
   for await (const part of createReadStream(path, {highWaterMark: 2 ** 22}))
     hash.update(part as Buffer);
   return hash.digest('hex');
+}
+
+/** A file that is right is left alone: a cell that is running may be reading it. */
+function writeIfOther(path: string, text: string): void {
+  if (!existsSync(path) || readFileSync(path, 'utf8') !== text) writeWhole(path, text);
 }

@@ -182,11 +182,12 @@ async function measureModel(
 }
 
 /** The model as it is, and the methods of the paper's tables in their first seed. */
-function isAsked({asked = [], seeds}: Setting, {options, heldOut}: Cell): boolean {
+function isAsked({asked = [], seeds, tau}: Setting, {options, heldOut}: Cell): boolean {
   const {method, seed, learningRate: _, ...others} = options;
   if (heldOut !== 'test') return false;
   if (method === undefined) return asked.length > 0;
-  const isPlain = Object.keys(others).every((name) => name === 'scores' || name === 'tau');
+  const own: Options = {scores: 'outlier', tau};
+  const isPlain = Object.entries(others).every(([name, value]) => own[name] === value);
   return isPlain && seed === seeds.tables[0] && asked.includes(method as PaperMethodName);
 }
 

@@ -77,12 +77,12 @@ export const smollm2: Setting = {
   scores: ['outlier', 'relativeMagnitude', 'blockInfluence'],
   rates: {
     full: [2e-5, 5e-5, 1e-4],
-    lora: [5e-4, 1e-3, 2e-3],
     lisa: [1e-4, 2e-4, 5e-4],
     galore: [1e-4, 2e-4, 5e-4],
     'owlore-full': [2e-4, 5e-4],
     owlore: [2e-4, 5e-4],
     badam: [2e-4, 5e-4],
+    lora: [5e-4, 1e-3, 2e-3],
   },
   gammas: [1, 2, 4, 8, 12],
   taus: [3, 7, 10, 16, 19],
