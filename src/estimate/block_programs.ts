@@ -5,7 +5,7 @@
 import type {ResolvedConfig} from '../llama/config';
 import type {BlockRole} from '../llama/architectures/weights';
 import type {EstimatedBackend} from './options';
-import {bytesOf, type Op, type Program} from './tape';
+import {bytesOf, type Op, type Program, type Weight as TapeWeight} from './tape';
 import type {PlannedWeight as Weight} from './training_plan';
 
 /** What the ops of a block depend on. */
@@ -18,7 +18,7 @@ export interface BlockSetting {
   weights: Readonly<Partial<Record<BlockRole, Weight>>>;
   /** Whether the weights train. */
   isTrained: boolean;
-  /** Whether LoRA has adapters in it, so that its products are ops of their own. */
+  /** Whether LoRA has adapters in it, so that its products are ops of their own where no kernel adds to them. */
   isAdapted: boolean;
   /** Whether the inputs of adapters go through dropout. */
   hasDropout: boolean;
@@ -70,15 +70,32 @@ export function partsOfBlock(setting: BlockSetting, isSplit: boolean): Program[]
   return [{ops: [...endingIn(attention, 'attended'), ...joined], widened}];
 }
 
-/** On tensorflow a block is one op, or attention and MLP are one each, unless products have to be apart or it has a feature that no kernel computes. */
-function isFused({backend, isAdapted, config, weights}: BlockSetting): boolean {
+/**
+ * On tensorflow a block is one op, or attention and MLP are one each, unless it has a feature, or dropout before adapters, that no
+ * kernel computes.
+ */
+function isFused({backend, isAdapted, hasDropout, config, weights}: BlockSetting): boolean {
   const isPlain =
     !weights.outputNorm && !weights.qNorm && config.queryPreAttnScalar === config.headDim;
-  return backend === 'tensorflow' && !isAdapted && isPlain;
+  return backend === 'tensorflow' && !(isAdapted && hasDropout) && isPlain;
 }
 
 function ofRoles({weights}: BlockSetting, roles: readonly BlockRole[]): Weight[] {
   return roles.flatMap((role) => weights[role] ?? []);
+}
+
+/** The same, and the adapters of these weights. */
+function withAdapters(setting: BlockSetting, roles: readonly BlockRole[]): TapeWeight[] {
+  return ofRoles(setting, roles).flatMap((weight) => [weight, ...adaptersOf(weight)]);
+}
+
+function adaptersOf({shape, adapterRank}: Weight): TapeWeight[] {
+  if (adapterRank === 0) return [];
+  const [rows, columns] = shape as [number, number];
+  return [
+    {shape: [rows, adapterRank], isTrained: true},
+    {shape: [adapterRank, columns], isTrained: true},
+  ];
 }
 
 const ATTENTION = ['norm', 'q', 'k', 'v', 'o', 'qBias', 'kBias', 'vBias'] as const;
@@ -94,7 +111,8 @@ const KEPT_PART = 1 / 10;
 export function keptOfFirstRun(setting: BlockSetting): number {
   const {hidden} = sizesIn(setting);
   const weights = Object.values(setting.weights).reduce((sum, weight) => sum + bytesOf(weight), 0);
-  const isKept = setting.isRecomputed && !setting.isTrained && hidden <= KEPT_PART * weights;
+  const isFrozen = !setting.isTrained && !setting.isAdapted;
+  const isKept = setting.isRecomputed && isFrozen && hidden <= KEPT_PART * weights;
   return isFused(setting) && isKept ? hidden : 0;
 }
 
@@ -105,7 +123,7 @@ function fusedBlock(setting: BlockSetting, {hidden, gate, queries, keys, scores}
   return {
     ...{reads: ['x'], writes: 'out', size: hidden, keeps: ['x'], mayOmitValue: true},
     keepsOwn: ofFirstHalf + 2 * gate + queries + 2 * keys + (keepsScores ? scores : 0),
-    weights: ofRoles(setting, [...ATTENTION, ...MLP]),
+    weights: withAdapters(setting, [...ATTENTION, ...MLP]),
   };
 }
 
@@ -113,7 +131,7 @@ function fusedAttention(setting: BlockSetting, {hidden, queries, keys}: Sizes): 
   return {
     ...{reads: ['x'], writes: 'out', size: hidden, keeps: ['x']},
     keepsOwn: 2 * queries + 2 * keys,
-    weights: ofRoles(setting, ATTENTION),
+    weights: withAdapters(setting, ATTENTION),
   };
 }
 
@@ -121,7 +139,7 @@ function fusedMlp(setting: BlockSetting, {hidden, gate}: Sizes): Op {
   return {
     ...{reads: ['x'], writes: 'out', size: hidden, keeps: ['x'], mayOmitValue: true},
     keepsOwn: 2 * gate,
-    weights: ofRoles(setting, MLP),
+    weights: withAdapters(setting, MLP),
   };
 }
 
@@ -248,19 +266,15 @@ function product(
       },
     ];
   }
-  const [rows, columns] = weight.shape as [number, number];
+  const [rows] = weight.shape as [number, number];
   const inner = FLOAT * batch * length * adapterRank;
   // the mask, and the input without what it sets to 0
   const dropped = hasDropout ? 2 * FLOAT * batch * length * rows : 0;
-  const adapter = [
-    {shape: [rows, adapterRank], isTrained: true},
-    {shape: [adapterRank, columns], isTrained: true},
-  ];
   return [
     {
       ...{reads: [reads], writes, size, isInner, keeps: hasDropout ? [] : [reads]},
       keepsOwn: inner + dropped,
-      weights: [weight, ...adapter],
+      weights: withAdapters(setting, [role]),
       work: Math.max(2 * size + inner, dropped),
       backwardWork: 2 * inner,
     },

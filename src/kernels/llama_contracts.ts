@@ -28,7 +28,7 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
     heads(given, sizes);
     given.flag('ofKernels');
   },
-  [llama.OwLoreAttentionSublayer]: (given) => void attentionSublayer(given),
+  [llama.OwLoreAttentionSublayer]: (given) => void attentionSublayer(given, lowRankWeight),
   [llama.OwLoreAttentionSublayerGrad]: (given) =>
     void attentionSublayerGrad(given, {needsMixed: true}),
   [llama.OwLoreMlpSublayer]: (given) => {
@@ -37,7 +37,7 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
   },
   [llama.OwLoreMlpSublayerGrad]: (given) => mlpGrad(given, 'norm', 'scale'),
   [llama.OwLoreBlock]: (given) => {
-    attentionSublayer(given);
+    attentionSublayer(given, lowRankWeight);
     mlp(given, 'mlpNorm');
     if (given.has('attended')) given.match('attended', given.shape('x'));
     given.flag('keepsWeights');
@@ -119,6 +119,16 @@ const anyWeight: WeightCheck = (given, name, shape) => {
   else given.match(name, [wordsOf(shape)], 'int32');
 };
 
+/** With a low-rank product beside it, if that is given. */
+const lowRankWeight: WeightCheck = (given, name, shape) => {
+  floatWeight(given, name, shape);
+  if (![`${name}A`, `${name}B`].some((part) => given.has(part))) return;
+  const [, rank] = given.match(`${name}A`, [shape[0], null]) as [number, number];
+  if (rank === 0) given.refuse(`${name}A`, 'must have a column');
+  given.match(`${name}B`, [rank, shape[1]]);
+  given.finite(-Infinity, `${name}Scale`);
+};
+
 /** How many int32 have a matrix packed. */
 function wordsOf([rows, columns]: readonly number[]): number {
   return Math.ceil((rows! * columns!) / 2);
@@ -174,7 +184,7 @@ function attentionSublayerGrad(
   given: KernelArguments,
   {needsMixed}: {needsMixed: boolean},
 ): AttentionSizes {
-  const sizes = attentionSublayer(given);
+  const sizes = attentionSublayer(given, lowRankWeight);
   given.match('dy', given.shape('x'));
   given.match('scale', [sizes.tokens, 1]);
   if (needsMixed || given.has('mixed')) given.match('mixed', [sizes.tokens, sizes.queries]);
@@ -186,8 +196,8 @@ function attentionSublayerGrad(
 function mlp(given: KernelArguments, norm: string): {tokens: number; intermediate: number} {
   const hidden = rows(given, 'x', norm);
   const [, intermediate] = given.match('gate', [hidden, null]) as [number, number];
-  given.match('up', [hidden, intermediate]);
-  given.match('down', [intermediate, hidden]);
+  for (const name of ['gate', 'up']) lowRankWeight(given, name, [hidden, intermediate]);
+  lowRankWeight(given, 'down', [intermediate, hidden]);
   return {tokens: tf.util.sizeFromShape([...given.shape('x')]) / hidden, intermediate};
 }
 

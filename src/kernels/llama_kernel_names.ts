@@ -66,6 +66,13 @@ export interface OwLoreAttentionGradAttrs extends OwLoreAttentionAttrs {
   ofKernels: boolean;
 }
 
+/*
+ * The kernels of a block and its halves, and their gradient kernels, add low-rank products to those with their matrices: with inputs
+ * `qA` `[hidden, rank]` and `qB` `[rank, heads · width]`, and the number `qScale` among the attributes, a product `x q` becomes
+ * `x q + qScale · (x qA) qB`; likewise for `k`, `v`, `o`, `gate`, `up`, `down`, each alone or with others. Ranks may differ. The
+ * gradients of the weights that are asked for are then those of such inputs alone: `[dqA, dqB]`, …, in the order of the matrices.
+ */
+
 /**
  * The first half of a block: `x + attention(RMSNorm(x)) · o`, with {@link OwLoreAttention} and {@link OwLoreRMSNorm}, for `x`
  * `[…, hidden]`, a position in each row. Inputs are those of OwLoreAttention, RMSNorm's weight as `norm` `[hidden]`, and the

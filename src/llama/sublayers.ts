@@ -8,6 +8,7 @@ import {
   OwLoreMlpSublayer,
 } from '../kernels/llama_kernel_names';
 import type {BlockFeature} from '../kernels/block_features';
+import {declareLowRankProducts} from '../kernels/products';
 import {areLayersRecomputed} from '../tape/recompute_layers';
 import {runKernel} from '../kernels/run_kernel';
 import {multipliesPacked} from '../packed/packed_matrix';
@@ -25,6 +26,7 @@ import {
 import type {DecodeState} from './generation/decoder';
 import type {KeyValueCache} from './generation/key_value_cache';
 import {canRun, computes, kernelOp} from './kernel_op';
+import {hasAllGradients, kernelWeights} from './kernel_weights';
 import {mlp, mlpFeatures, type Activation} from './mlp';
 import {rmsNorm} from './rms_norm';
 import {rotaryTable} from './rotary';
@@ -34,6 +36,10 @@ import {rotaryTable} from './rotary';
  * in training each half is one op, or both together are. Only in training, because these kernels also return what the gradient
  * reads. In generation the whole block is one op, without a gradient, where each row has one new position.
  */
+
+for (const kernelName of [OwLoreAttentionSublayer, OwLoreMlpSublayer, OwLoreBlock]) {
+  declareLowRankProducts(kernelName);
+}
 
 type BlockWeights = ByRole<tf.Tensor>;
 
@@ -64,11 +70,28 @@ function isAttentionFused(
   cache?: KeyValueCache,
 ): boolean {
   const features = attentionHalfFeatures(weights, options);
-  return !cache && isRecording() && canRun(OwLoreAttentionSublayer, features);
+  return (
+    !cache &&
+    isRecording() &&
+    canRun(OwLoreAttentionSublayer, features) &&
+    hasAllGradients(attentionHalfInputs(weights))
+  );
 }
 
 function isMlpFused(weights: BlockWeights, options: SublayerOptions): boolean {
-  return isRecording() && canRun(OwLoreMlpSublayer, mlpHalfFeatures(weights, options));
+  return (
+    isRecording() &&
+    canRun(OwLoreMlpSublayer, mlpHalfFeatures(weights, options)) &&
+    hasAllGradients(mlpHalfInputs(weights))
+  );
+}
+
+function attentionHalfInputs(weights: BlockWeights): Record<string, tf.Tensor> {
+  return {norm: weights.norm, ...attentionInputs(weights, true)};
+}
+
+function mlpHalfInputs({mlpNorm, gate, up, down}: BlockWeights): Record<string, tf.Tensor> {
+  return {norm: mlpNorm, gate, up, down};
 }
 
 function attentionHalfFeatures(weights: BlockWeights, options: SublayerOptions): BlockFeature[] {
@@ -102,11 +125,12 @@ export function attentionSublayer(
     const attended = attention(normalized, seq, weights, options, cache);
     return tf.add(x, outputNorm ? rmsNorm(attended, outputNorm, epsilon) : attended);
   }
+  const {differentiated, constants, attrs} = kernelWeights(attentionHalfInputs(weights));
   return kernelOp({
     kernelName: OwLoreAttentionSublayer,
-    inputs: {x, norm, ...attentionInputs(weights, true)},
-    constants: {...rotaryTable(seq, options)},
-    attrs: {...attentionAttrs(seq, options), epsilon},
+    inputs: {x, ...differentiated},
+    constants: {...constants, ...rotaryTable(seq, options)},
+    attrs: {...attentionAttrs(seq, options), epsilon, ...attrs},
     weightsAttr: 'ofWeights',
     results: [null, 'scale', 'mixed', 'queries', 'keys', 'values'],
   });
@@ -119,17 +143,18 @@ export function mlpSublayer(
   options: SublayerOptions,
 ): tf.Tensor {
   const {rmsNormEps: epsilon, activation} = options;
-  const {mlpNorm: norm, gate, up, down, mlpOutputNorm} = weights;
+  const {mlpNorm, mlpOutputNorm} = weights;
   if (!isMlpFused(weights, options)) {
-    const normalized = rmsNorm(x, norm, epsilon);
+    const normalized = rmsNorm(x, mlpNorm, epsilon);
     if (!mlpOutputNorm) return mlp(normalized, weights, activation, x);
     return tf.add(x, rmsNorm(mlp(normalized, weights, activation), mlpOutputNorm, epsilon));
   }
+  const {differentiated, constants, attrs} = kernelWeights(mlpHalfInputs(weights));
   return kernelOp({
     kernelName: OwLoreMlpSublayer,
-    inputs: {x, norm, gate, up, down},
-    constants: {},
-    attrs: {epsilon},
+    inputs: {x, ...differentiated},
+    constants,
+    attrs: {epsilon, ...attrs},
     weightsAttr: 'ofWeights',
     mayOmitValue: true,
     results: [null, 'scale', 'gated', 'upped'],
@@ -160,22 +185,24 @@ export function fusedBlock(
   weights: BlockWeights,
   options: SublayerOptions,
 ): tf.Tensor | null {
-  const {norm, mlpNorm, gate, up, down} = weights;
-  const inputs = {norm, ...attentionInputs(weights, true), mlpNorm, gate, up, down};
-  const areNeeded = new Set(Object.values(inputs).map(needsGradient));
+  const {mlpNorm, gate, up, down} = weights;
+  const inputs = {...attentionHalfInputs(weights), mlpNorm, gate, up, down};
+  const {differentiated, constants, attrs} = kernelWeights(inputs);
+  const areNeeded = new Set(Object.values(differentiated).map(needsGradient));
   const features = [
     ...attentionHalfFeatures(weights, options),
     ...mlpHalfFeatures(weights, options),
   ];
-  if (areNeeded.size > 1 || !canRun(OwLoreBlock, features)) return null;
+  if (areNeeded.size > 1 || !canRun(OwLoreBlock, features) || !hasAllGradients(inputs)) return null;
   const size = Object.values(inputs).reduce((sum, weight) => sum + weight.size, 0);
   const mayKeep = !areNeeded.has(true) && x.size <= KEPT_PART * size;
   const attended = mayKeep ? keptInFirstRun() : undefined;
   return kernelOp({
     kernelName: OwLoreBlock,
-    inputs: {x, ...inputs},
-    constants: {...rotaryTable(seq, options), ...(attended && {attended})},
+    inputs: {x, ...differentiated},
+    constants: {...constants, ...rotaryTable(seq, options), ...(attended && {attended})},
     attrs: {
+      ...attrs,
       ...attentionAttrs(seq, options),
       epsilon: options.rmsNormEps,
       keepsWeights: keepsAttentionWeights(seq, options),

@@ -4,7 +4,7 @@
  * the tensor. What is added are ordinary ops, so that any tape takes their gradients, and the product A·B is never made.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import {withSeparateProducts} from '../kernels/products';
+import {withSeparateProducts, type LowRankProduct} from '../kernels/products';
 import {runningPartsBy} from '../tape/recompute';
 import {drawnOnce} from '../tape/segment';
 import {interceptOps, opDepth, type OpCall, type RunOp} from '../tfjs/engine';
@@ -73,7 +73,7 @@ function addProducts<T>(layer: string, dropout: InputDropout | null, body: () =>
     const {kernelName, inputs} = call;
     const isOther = isKnownOp || adding !== own;
     const [[name, adapted] = []] = isOther ? [] : adaptedInputs(inputs);
-    if (!adapted) return run(call);
+    if (!adapted || addsItself(call)) return run(call);
     const refuse = (): Error =>
       new Error(
         `applyLora: layer '${layer}' uses the matrix '${adapted.adapter.matrix.module}' in ${kernelName ?? 'a custom gradient'}, ` +
@@ -122,10 +122,30 @@ function addProducts<T>(layer: string, dropout: InputDropout | null, body: () =>
   const around = adding;
   adding = own;
   try {
-    return withSeparateProducts(() => interceptOps(intercept, body));
+    // kernels that add low-rank products do so without dropout
+    const hasDropout = dropout !== null && dropout.rate > 0;
+    return withSeparateProducts(
+      () => interceptOps(intercept, body),
+      hasDropout ? null : lowRankProductOf,
+    );
   } finally {
     adding = around;
   }
+}
+
+/** What a kernel has to add that does so itself. */
+function lowRankProductOf(matrix: tf.Tensor): LowRankProduct | undefined {
+  const adapted = adaptedTensors.get(matrix);
+  if (!adapted || adapted.isTransposed) return undefined;
+  const {a, b, scale} = adapted.adapter;
+  return {a: a.read(), b: b.read(), scale};
+}
+
+/** Whether an op is a kernel that was given what it has to add to its products. */
+function addsItself({inputs}: OpCall): boolean {
+  return adaptedInputs(inputs).every(
+    ([name, {adapter}]) => inputs[`${name}A`] === adapter.a.read(),
+  );
 }
 
 /** The inputs of an op that are adapted matrices, by name. */
@@ -144,8 +164,7 @@ function lowRankProduct(
 ): tf.Tensor {
   const [a, b] = [adapter.a.read(), adapter.b.read()];
   const [first, second] = isTransposed ? [b, a] : [a, b];
-  const rows = tf.reshape(x, [-1, x.shape.at(-1)!]);
-  const inner = tf.matMul(rows, first, false, isTransposed);
+  const inner = tf.matMul(asRows(x), first, false, isTransposed);
   return scaledProduct(inner, second, adapter, shape, isTransposed);
 }
 
@@ -157,8 +176,13 @@ function scaledProduct(
   shape: number[],
   isTransposed = false,
 ): tf.Tensor {
-  const flat = tf.reshape(rows, [-1, rows.shape.at(-1)!]);
-  return tf.reshape(tf.matMul(tf.mul(flat, scale), second, false, isTransposed), shape);
+  const product = tf.matMul(tf.mul(asRows(rows), scale), second, false, isTransposed);
+  return tf.util.arraysEqual(product.shape, shape) ? product : tf.reshape(product, shape);
+}
+
+/** As a matrix; without an op where it is one. */
+function asRows(x: tf.Tensor): tf.Tensor {
+  return x.rank === 2 ? x : tf.reshape(x, [-1, x.shape.at(-1)!]);
 }
 
 /** The mask is another one for each product of each pass, but the same one when the backward pass runs the layer again. */

@@ -39,6 +39,8 @@ const mlp = {
   ...{gate: f(hidden, intermediate), up: f(hidden, intermediate)},
   down: f(intermediate, hidden),
 };
+const besideQ = {qA: f(hidden, 2), qB: f(2, queries)};
+const besideDown = {downA: f(intermediate, 2), downB: f(2, hidden)};
 const ofMlp = {gated: f(tokens, intermediate), upped: f(tokens, intermediate)};
 
 /** What attention's kernel has put out, which is each backend's own matter. */
@@ -143,12 +145,12 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
       attrs: {...heads, ofKernels: true},
     },
     [llama.OwLoreAttentionSublayer]: {
-      inputs: {...attentionHalf, o},
-      attrs: {...heads, epsilon: 1e-5},
+      inputs: {...attentionHalf, o, ...besideQ},
+      attrs: {...heads, epsilon: 1e-5, qScale: 2},
     },
     [llama.OwLoreAttentionSublayerGrad]: {
-      inputs: sublayerGrad,
-      attrs: {...heads, epsilon: 1e-5, ofWeights: true},
+      inputs: {...sublayerGrad, ...besideQ},
+      attrs: {...heads, epsilon: 1e-5, qScale: 2, ofWeights: true},
     },
     [llama.OwLoreMlpSublayer]: {
       inputs: {x: f(batch, length, hidden), norm: f(hidden), ...mlp},
@@ -157,13 +159,16 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
     [llama.OwLoreMlpSublayerGrad]: {
       inputs: {
         ...{x: f(batch, length, hidden), norm: f(hidden), ...mlp},
-        ...{dy: f(batch, length, hidden), scale: f(tokens, 1), ...ofMlp},
+        ...{dy: f(batch, length, hidden), scale: f(tokens, 1), ...ofMlp, ...besideDown},
       },
-      attrs: {epsilon: 1e-5, ofWeights: true},
+      attrs: {epsilon: 1e-5, downScale: 1, ofWeights: true},
     },
     [llama.OwLoreBlock]: {
-      inputs: {...attentionHalf, o, mlpNorm: f(hidden), ...mlp},
-      attrs: {...heads, epsilon: 1e-5, keepsWeights: true, withoutValue: false},
+      inputs: {...attentionHalf, o, mlpNorm: f(hidden), ...mlp, ...besideQ, ...besideDown},
+      attrs: {
+        ...{...heads, epsilon: 1e-5, keepsWeights: true, withoutValue: false},
+        ...{qScale: 2, downScale: 1},
+      },
     },
     [llama.OwLoreBlockGrad]: {
       inputs: {

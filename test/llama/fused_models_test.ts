@@ -8,6 +8,7 @@ import {canRun} from '../../src/llama/kernel_op';
 import {withRecomputedLayers} from '../../src/tape/recompute_layers';
 import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {backends, defaultBackend} from '../support/backends';
+import {calledKernels} from '../support/called_kernels';
 import {readJson, readTensors, toTensor} from '../support/fixtures';
 import {captureInfo} from '../support/warnings';
 import {loadCheckpoint, referenceNames} from './checkpoints';
@@ -40,20 +41,9 @@ const sets = [
 
 /** The kernels for LLaMA-style models that `body` runs, but for the loss and the gradients. */
 async function kernelsIn(body: () => Promise<void>): Promise<Set<string>> {
-  const called = new Set<string>();
-  const known = Object.values(fused).filter((name) => !/Grad$|CrossEntropy/.test(name));
-  const engine = tf.engine();
-  const runKernel = engine.runKernel.bind(engine);
-  engine.runKernel = (name, ...args) => {
-    if ((known as string[]).includes(name)) called.add(name);
-    return runKernel<never>(name, ...args);
-  };
-  try {
-    await body();
-  } finally {
-    Reflect.deleteProperty(engine, 'runKernel');
-  }
-  return called;
+  const known: readonly string[] = Object.values(fused);
+  const called = await calledKernels(body);
+  return new Set(called.filter((name) => known.includes(name) && !/Grad$|CrossEntropy/.test(name)));
 }
 
 for (const {backend, module, kernelsOf} of sets) {

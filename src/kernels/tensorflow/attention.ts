@@ -40,7 +40,7 @@ export const attention: NativeKernel<OwLoreAttentionAttrs & KeepsWeights> = (
   attrs,
 ) => {
   const sizes = headSizes(inputs, attrs);
-  const [q, k, v] = projectToHeads(ops, inputs, sizes);
+  const [q, k, v] = projectToHeads(ops, inputs, sizes, attrs);
   const [y, ...weights] = ops.scope(() => {
     const parts = pieces(q, attrs).map((piece) =>
       ops.scope((): [Native, ...Native[]] => {

@@ -1,5 +1,6 @@
 import type {OwLoreAttentionAttrs, OwLoreAttentionGradAttrs} from '../llama_kernel_names';
 import type {NativeInputs} from './kernel';
+import {lowRankGrad, lowRankGrads, product, scaledInner, withLowRank} from './low_rank';
 import type {Native, NativeOps} from './native_ops';
 
 /*
@@ -29,11 +30,22 @@ export function headSizes(
 }
 
 /** Queries, keys and values by heads. Queries and keys are rotated, and scaled so that their products can go into the softmax. */
-export function projectToHeads(ops: NativeOps, inputs: NativeInputs, sizes: HeadSizes): Heads {
+export function projectToHeads(
+  ops: NativeOps,
+  inputs: NativeInputs,
+  sizes: HeadSizes,
+  attrs: object,
+): Heads {
   const {batch, length, keyHeads, group, width} = sizes;
   const x = inputs['x']!;
   const [q, k] = ops.scope(() => {
-    const products = ops.matMul(x, ops.concat([inputs['q']!, inputs['k']!], 1));
+    const products =
+      withLowRank(inputs, ['q', 'k']).length > 0
+        ? ops.concat(
+            ['q', 'k'].map((name) => product(ops, inputs, name, x, attrs)),
+            1,
+          )
+        : ops.matMul(x, ops.concat([inputs['q']!, inputs['k']!], 1));
     const biases = inputs['qBias'] && ops.concat([inputs['qBias'], inputs['kBias']!], 0);
     const projected = biases ? ops.add(products, biases) : products;
     const ofTokens = ops.reshape(projected, [batch, length, -1, width]);
@@ -49,21 +61,31 @@ export function projectToHeads(ops: NativeOps, inputs: NativeInputs, sizes: Head
     return [rotate(ops, queries, rotations), rotate(ops, keys, rotations)] as const;
   });
   const v = ops.scope(() => {
-    const ofHeads = ops.reshape(inputs['v']!, [-1, keyHeads, width]);
-    const products = ops.batchMatMul(x, ops.transpose(ofHeads, [1, 0, 2]));
+    const byHead = (matrix: Native): Native =>
+      ops.transpose(ops.reshape(matrix, [-1, keyHeads, width]), [1, 0, 2]);
+    const plain = ops.batchMatMul(x, byHead(inputs['v']!));
+    const products = inputs['vA']
+      ? ops.add(
+          plain,
+          ops.batchMatMul(scaledInner(ops, inputs, 'v', x, attrs), byHead(inputs['vB']!)),
+        )
+      : plain;
     const bias = inputs['vBias'] && ops.reshape(inputs['vBias'], [keyHeads, 1, width]);
     return asKeys(ops, bias ? ops.add(products, bias) : products, sizes);
   });
   return [q, k, v];
 }
 
-/** The gradients by the input and, if asked for, by kernels and biases, from the gradients by the heads. */
+/**
+ * The gradients by the input and, if asked for, by kernels and biases, or by A and B of the low-rank products if there are any, from the
+ * gradients by the heads.
+ */
 export function projectToHeadsGrad(
   ops: NativeOps,
   inputs: NativeInputs,
   dHeads: () => Heads,
   sizes: HeadSizes,
-  {ofKernels}: Pick<OwLoreAttentionGradAttrs, 'ofKernels'>,
+  attrs: Pick<OwLoreAttentionGradAttrs, 'ofKernels'>,
 ): Native[] {
   const x = inputs['x']!;
   const {batch, length, keyHeads, width} = sizes;
@@ -76,10 +98,25 @@ export function projectToHeadsGrad(
     const parts = [ops.reshape(ofTokens, [batch * length, -1]), toTokens(ops, dv, sizes)];
     return ops.concat(parts, 1);
   });
-  const kernels = ['q', 'k', 'v'].map((name) => inputs[name]!);
-  const dx = ops.scope(() => ops.matMul(dProjected, ops.concat(kernels, 1), false, true));
-  if (!ofKernels) return [dx];
+  const names = ['q', 'k', 'v'] as const;
+  const kernels = names.map((name) => inputs[name]!);
   const columns = kernels.map(({shape}) => shape[1]!);
+  const lowRank = withLowRank(inputs, names);
+  const parts = lowRank.length > 0 ? ops.split(dProjected, columns, 1) : [];
+  const partOf = (name: 'q' | 'k' | 'v'): Native => parts[names.indexOf(name)]!;
+  const dx = ops.scope(() =>
+    lowRank.reduce(
+      (sum, name) => ops.add(sum, lowRankGrad(ops, inputs, name, partOf(name), attrs)),
+      ops.matMul(dProjected, ops.concat(kernels, 1), false, true),
+    ),
+  );
+  if (!attrs.ofKernels) return [dx];
+  if (lowRank.length > 0) {
+    const ofParts = lowRank.flatMap((name) =>
+      lowRankGrads(ops, inputs, name, x, partOf(name), attrs),
+    );
+    return [dx, ...ofParts];
+  }
   const dKernels = ops.split(ops.matMul(x, dProjected, true), columns, 1);
   if (!inputs['qBias']) return [dx, ...dKernels];
   const ofBiases = ops.sum(dProjected, 0);

@@ -7,9 +7,15 @@ import type {
 import {attention, attentionGrad, type KeepsWeights} from './attention';
 import {headSizes, projectToHeads} from './heads';
 import {runOps, type NativeInputs, type NativeKernel} from './kernel';
+import {lowRankGrads, product, productGrad, withLowRank} from './low_rank';
 import type {Native, NativeOps} from './native_ops';
 import {asRows, inverseRms, normalize, normalizeGrad} from './rms_norm';
 import {swiglu, swigluGrad} from './swiglu';
+
+const PROJECTIONS = ['q', 'k', 'v'] as const;
+const MLP = ['gate', 'up', 'down'] as const;
+/** Of a block: its halves give gradients of low-rank products alone, if one of them has any. */
+const MATRICES = [...PROJECTIONS, 'o', ...MLP] as const;
 
 /** OwLoreAttentionSublayer. */
 export const attentionSublayer: NativeKernel<OwLoreAttentionSublayerAttrs & KeepsWeights> = (
@@ -22,7 +28,7 @@ export const attentionSublayer: NativeKernel<OwLoreAttentionSublayerAttrs & Keep
   const [mixed, ...ofGradient] = ops.scope(() =>
     runOps(attention, ops, {...inputs, x: normalize(ops, x, scale, inputs['norm']!)}, attrs),
   );
-  const value = ops.scope(() => ops.add(x, ops.matMul(mixed!, inputs['o']!)));
+  const value = ops.scope(() => ops.add(x, product(ops, inputs, 'o', mixed!, attrs)));
   return [ops.reshape(value, inputs['x']!.shape), scale, mixed!, ...ofGradient];
 };
 
@@ -36,7 +42,7 @@ export function queriesKeysValues(
   const scale = inverseRms(ops, x, attrs.epsilon);
   const heads = ops.scope(() => {
     const given = {...inputs, x: normalize(ops, x, scale, inputs['norm']!)};
-    return projectToHeads(ops, given, headSizes(given, attrs));
+    return projectToHeads(ops, given, headSizes(given, attrs), attrs);
   });
   return [scale, ...heads];
 }
@@ -49,14 +55,23 @@ export const attentionSublayerGrad: NativeKernel<OwLoreAttentionSublayerGradAttr
 ) => {
   const [x, dy] = [asRows(ops, inputs['x']!), asRows(ops, inputs['dy']!)];
   const {mixed} = inputs;
+  const isLowRank = withLowRank(inputs, MATRICES).length > 0;
   const [dNormalized, ...dKernels] = ops.scope(() => {
     const normalized = normalize(ops, x, inputs['scale']!, inputs['norm']!);
-    const dMixed = ops.matMul(dy, inputs['o']!, false, true);
+    const dMixed = productGrad(ops, inputs, 'o', dy, attrs);
     const given = {...inputs, x: normalized, ...(mixed && {y: mixed}), dy: dMixed};
-    return runOps(attentionGrad, ops, given, {...attrs, ofKernels: attrs.ofWeights});
+    const ofKernels =
+      attrs.ofWeights && (!isLowRank || withLowRank(inputs, PROJECTIONS).length > 0);
+    return runOps(attentionGrad, ops, given, {...attrs, ofKernels});
   });
   const [dx, dNorm] = throughNorm(ops, inputs, x, dy, dNormalized!);
   if (!attrs.ofWeights) return [dx];
+  if (isLowRank) {
+    const ofOutput = withLowRank(inputs, ['o']).flatMap((name) =>
+      lowRankGrads(ops, inputs, name, mixed!, dy, attrs),
+    );
+    return [dx, ...dKernels, ...ofOutput];
+  }
   const [dq, dk, dv, ...dBiases] = dKernels as [Native, Native, Native, ...Native[]];
   return [dx, dNorm, dq, dk, dv, ops.matMul(mixed!, dy, true), ...dBiases];
 };
@@ -68,26 +83,26 @@ export const mlpSublayer: NativeKernel<OwLoreMlpSublayerAttrs> = (ops, inputs, a
   const scale = inverseRms(ops, x, epsilon);
   const [gated, upped] = ops.scope((): [Native, Native] => {
     const normalized = normalize(ops, x, scale, inputs['norm']!);
-    return [ops.matMul(normalized, inputs['gate']!), ops.matMul(normalized, inputs['up']!)];
+    return [
+      product(ops, inputs, 'gate', normalized, attrs),
+      product(ops, inputs, 'up', normalized, attrs),
+    ];
   });
   if (withoutValue) return [ops.reshape(x, inputs['x']!.shape), scale, gated, upped];
   const value = ops.scope(() => {
     const [hidden] = runOps(swiglu, ops, {gate: gated, up: upped}, {});
-    return ops.add(x, ops.matMul(hidden!, inputs['down']!));
+    return ops.add(x, product(ops, inputs, 'down', hidden!, attrs));
   });
   return [ops.reshape(value, inputs['x']!.shape), scale, gated, upped];
 };
 
 /** OwLoreMlpSublayerGrad. */
-export const mlpSublayerGrad: NativeKernel<OwLoreMlpSublayerGradAttrs> = (
-  ops,
-  inputs,
-  {ofWeights},
-) => {
+export const mlpSublayerGrad: NativeKernel<OwLoreMlpSublayerGradAttrs> = (ops, inputs, attrs) => {
+  const {ofWeights} = attrs;
   const [x, dy] = [asRows(ops, inputs['x']!), asRows(ops, inputs['dy']!)];
   const [dGated, dUpped, hidden] = ops.scope(() => {
     const given = {
-      dy: ops.matMul(dy, inputs['down']!, false, true),
+      dy: productGrad(ops, inputs, 'down', dy, attrs),
       gate: inputs['gated']!,
       up: inputs['upped']!,
     };
@@ -95,13 +110,21 @@ export const mlpSublayerGrad: NativeKernel<OwLoreMlpSublayerGradAttrs> = (
   }) as [Native, Native, Native?];
   const dNormalized = ops.scope(() =>
     ops.add(
-      ops.matMul(dGated, inputs['gate']!, false, true),
-      ops.matMul(dUpped, inputs['up']!, false, true),
+      productGrad(ops, inputs, 'gate', dGated, attrs),
+      productGrad(ops, inputs, 'up', dUpped, attrs),
     ),
   );
   const [dx, dNorm] = throughNorm(ops, inputs, x, dy, dNormalized);
   if (!ofWeights) return [dx];
   const normalized = normalize(ops, x, inputs['scale']!, inputs['norm']!);
+  if (withLowRank(inputs, MATRICES).length > 0) {
+    const rows = {gate: normalized, up: normalized, down: hidden!};
+    const gradients = {gate: dGated, up: dUpped, down: dy};
+    const ofProducts = withLowRank(inputs, MLP).flatMap((name) =>
+      lowRankGrads(ops, inputs, name, rows[name], gradients[name], attrs),
+    );
+    return [dx, ...ofProducts];
+  }
   const dKernels = [dGated, dUpped].map((d) => ops.matMul(normalized, d, true));
   return [dx, dNorm, ...dKernels, ops.matMul(hidden!, dy, true)];
 };

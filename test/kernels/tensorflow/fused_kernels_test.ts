@@ -133,6 +133,47 @@ function mlpOperands(hidden: number, intermediate: number, seed: number): Operan
   ];
 }
 
+/** Names of the results of a block after its value. */
+const BLOCK_RESULTS = [
+  ...['attended', 'mlpScale', 'gated', 'upped'],
+  ...['scale', 'mixed', 'queries', 'keys', 'values'],
+];
+
+type AttentionCase = Parameters<typeof attentionOf>[0] & {ofKernels: boolean};
+
+/** A block: its operands, of which the last two have no gradient, and the same of what tfjs has. */
+function blockOf(
+  {seed, ofKernels, ...given}: Omit<AttentionCase, 'scale'>,
+  intermediate: number,
+): {
+  operands: Record<string, Operand>;
+  block: (...inputs: Tensors) => tf.Tensor;
+  attrs: Record<string, unknown>;
+} {
+  const attention = attentionOf({...given, seed, ofKernels, scale: 1});
+  const {x: shape, y} = attention.shapes;
+  const hidden = shape.at(-1)!;
+  const {q, k, v, ...biases} = attention.weights;
+  const ofAttention = 5 + Object.keys(biases).length; // norm, q, k, v, o
+  const block = (...[x, ...rest]: Tensors): tf.Tensor => {
+    const ofMlp = rest.slice(ofAttention, ofAttention + 4);
+    const first = [x!, ...rest.slice(0, ofAttention), ...rest.slice(ofAttention + 4)];
+    return mlpHalf([attentionHalf(attention, first), ...ofMlp]);
+  };
+  const [mlpNorm, gate, up, down] = mlpOperands(hidden, intermediate, seed + 20);
+  const operands = {
+    x: randomOperand(shape, seed),
+    norm: randomOperand([hidden], seed + 10),
+    ...{q, k, v},
+    o: randomOperand([y.at(-1)!, hidden], seed + 11),
+    ...biases,
+    ...{mlpNorm: mlpNorm!, gate: gate!, up: up!, down: down!},
+    ...attention.table,
+  };
+  const ofBlock = {epsilon: EPSILON, keepsWeights: seed % 2 === 0, withoutValue: false};
+  return {operands, block, attrs: {...attention.attrs, ...ofBlock}};
+}
+
 const isThere = backends.includes('tensorflow') && backends.includes('cpu');
 const backend = 'tensorflow';
 
@@ -231,39 +272,58 @@ const backend = 'tensorflow';
 
       it('the block and its gradients', () =>
         fc.assert(
+          fc.asyncProperty(...([attentionCases, widths] as const), async (given, intermediate) => {
+            const {operands, block, attrs} = blockOf(given, intermediate);
+            const {seed, ofKernels} = given;
+            await expectSameSublayer(fused.OwLoreBlock, attrs, block, {
+              ...{names: Object.keys(operands), operands: Object.values(operands), constants: 2},
+              results: BLOCK_RESULTS,
+              ofWeights: ofKernels,
+              isFirstHalfKept: !ofKernels && seed % 3 > 0,
+              dy: randomOperand(operands['x']!.shape, seed + 12),
+            });
+          }),
+          fuzz(runsWithAttention),
+        ));
+
+      it('the block with low-rank products beside some of its matrices', () =>
+        fc.assert(
           fc.asyncProperty(
-            ...([attentionCases, widths] as const),
-            async ({seed, ofKernels, ...given}, intermediate) => {
-              const attention = attentionOf({...given, seed, ofKernels, scale: 1});
-              const {x: shape, y} = attention.shapes;
-              const hidden = shape.at(-1)!;
-              const {q, k, v, ...biases} = attention.weights;
-              const ofAttention = 5 + Object.keys(biases).length; // norm, q, k, v, o
-              const block = (...[x, ...rest]: Tensors): tf.Tensor => {
-                const ofMlp = rest.slice(ofAttention, ofAttention + 4);
-                const first = [x!, ...rest.slice(0, ofAttention), ...rest.slice(ofAttention + 4)];
-                return mlpHalf([attentionHalf(attention, first), ...ofMlp]);
+            ...([
+              attentionCases,
+              widths,
+              fc.subarray(['q', 'k', 'v', 'o', 'gate', 'up', 'down'], {minLength: 1}),
+              fc.constantFrom(1, 3),
+            ] as const),
+            async (given, intermediate, matrices, rank) => {
+              const {operands, block, attrs} = blockOf(given, intermediate);
+              const {seed, ofKernels} = given;
+              const {x, ...constants} = operands;
+              const pairs = matrices.flatMap((name, i) => {
+                const [rows, columns] = operands[name]!.shape as [number, number];
+                return [
+                  [`${name}A`, randomOperand([rows, rank], seed + 30 + i)],
+                  [`${name}B`, randomOperand([rank, columns], seed + 40 + i)],
+                ] as Array<[string, Operand]>;
+              });
+              const scales = matrices.map((name, i) => [`${name}Scale`, 0.5 + i] as const);
+              const names = Object.keys(constants);
+              // the slow, obvious way: a block with the sums W + scale · A B
+              const ofSums = (...[x, ...rest]: Tensors): tf.Tensor => {
+                const weights = rest.slice(pairs.length);
+                matrices.forEach((name, i) => {
+                  const change = tf.mul(tf.matMul(rest[2 * i]!, rest[2 * i + 1]!), scales[i]![1]);
+                  const place = names.indexOf(name);
+                  weights[place] = tf.add(weights[place]!, change);
+                });
+                return block(x!, ...weights);
               };
-              const [mlpNorm, gate, up, down] = mlpOperands(hidden, intermediate, seed + 20);
-              const operands = {
-                x: randomOperand(shape, seed),
-                norm: randomOperand([hidden], seed + 10),
-                ...{q, k, v},
-                o: randomOperand([y.at(-1)!, hidden], seed + 11),
-                ...biases,
-                ...{mlpNorm: mlpNorm!, gate: gate!, up: up!, down: down!},
-                ...attention.table,
-              };
-              const ofFirst = ['scale', 'mixed', 'queries', 'keys', 'values'];
-              const keepsWeights = seed % 2 === 0;
-              const ofBlock = {epsilon: EPSILON, keepsWeights, withoutValue: false};
-              const attrs = {...attention.attrs, ...ofBlock};
-              await expectSameSublayer(fused.OwLoreBlock, attrs, block, {
-                ...{names: Object.keys(operands), operands: Object.values(operands), constants: 2},
-                results: ['attended', 'mlpScale', 'gated', 'upped', ...ofFirst],
-                ofWeights: ofKernels,
-                isFirstHalfKept: !ofKernels && seed % 3 > 0,
-                dy: randomOperand(shape, seed + 12),
+              const all = {x: x!, ...Object.fromEntries(pairs), ...constants};
+              const withScales = {...attrs, ...Object.fromEntries(scales)};
+              await expectSameSublayer(fused.OwLoreBlock, withScales, ofSums, {
+                ...{names: Object.keys(all), operands: Object.values(all)},
+                ...{constants: names.length, results: BLOCK_RESULTS, ofWeights: ofKernels},
+                dy: randomOperand(x!.shape, seed + 12),
               });
             },
           ),
