@@ -119,6 +119,13 @@ export function isUrl(text: string): boolean {
   return /^https?:\/\//i.test(text);
 }
 
+/** A path as it is; a URL without what may be secret in it: user and password, and a query, which may be a signature. */
+export function withoutSecrets(text: string): string {
+  if (!isUrl(text) || !URL.canParse(text)) return text;
+  const {origin, pathname} = new URL(text);
+  return origin + pathname;
+}
+
 /** The path of a file that is there. */
 export function file(help: string): OptionDescription<string | undefined> {
   return {...text(help, '<file>'), check: (...args) => checkPath('file', ...args)};

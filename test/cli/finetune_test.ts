@@ -23,6 +23,7 @@ import {
   type TextDatasetOptions,
 } from '../../src/llama';
 import type {RunRecord} from '../../src/report/report';
+import {FileServer} from '../files/file_server';
 import {describeBackends, fastBackend} from '../support/backends';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli, type CliRun} from './run_cli';
@@ -452,6 +453,27 @@ describe('tfjs-owlore finetune', function () {
     callback.restore();
     model.dispose();
     optimizer.dispose();
+  });
+
+  it('tells nothing of a URL that may be secret, in card and report', async () => {
+    const served = new Map([['texts.jsonl', readFileSync(runs.data)]]);
+    const server = await FileServer.start(served);
+    try {
+      const [data, validation] = ['data', 'validation'].map(
+        (name) => `${server.url}/texts.jsonl?X-Amz-Signature=SECRET-${name}`,
+      );
+      const args = ['--data', data!, '--validation', validation!, '--steps', '1'];
+      const {output, model} = await runs.runJson(...args);
+      const card = readFileSync(join(model, 'README.md'), 'utf8');
+      expect(card).to.match(/^- texts\.jsonl: \d+ examples?\n- texts\.jsonl, held out$/m);
+      const report = readFileSync(join(output, 'report.html'), 'utf8');
+      expect(report).to.match(/on texts\.jsonl"/).and.to.include(`(${server.url}/texts.jsonl)`);
+      for (const text of [card, report]) expect(text).not.to.include('SECRET');
+      // with which the run goes on, or begins again
+      expect(readJson(output, 'config.json')).to.include({data, validation});
+    } finally {
+      await server.close();
+    }
   });
 
   it('keeps what the library says out of the result', async () => {
