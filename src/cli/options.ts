@@ -3,7 +3,7 @@
  * line and in a config file. The names are those of the library's options; a flag is a name in kebab case.
  */
 import {existsSync, statSync} from 'node:fs';
-import {dirname} from 'node:path';
+import {dirname, resolve} from 'node:path';
 import {Option, type Command} from 'commander';
 import {parseHubName} from '../files/hub_name';
 import {checkChoice, checkFlag, checkNumber, display, type NumberRange} from '../options';
@@ -175,10 +175,31 @@ export function outputFile(help: string): OptionDescription<string | undefined> 
   return {
     ...text(help, '<file>'),
     check: (owner, name, value) => {
-      checkText(owner, name, value);
+      checkOutput(owner, name, value);
+      if (isThere('folder', value))
+        throw new Error(`${owner}: ${name} must be a file; ${display(value)} is a folder`);
       checkPath('folder', owner, name, dirname(value));
     },
   };
+}
+
+/** The path of a folder to write to, which need not be there. */
+export function outputFolder(help: string): OptionDescription<string | undefined> {
+  return {
+    ...text(help, '<folder>'),
+    check: (owner, name, value) => {
+      checkOutput(owner, name, value);
+      let place = resolve(value);
+      while (!existsSync(place) && place !== dirname(place)) place = dirname(place);
+      checkPath('folder', owner, name, place);
+    },
+  };
+}
+
+/** An empty text would be the folder that the command runs in. */
+function checkOutput(owner: string, name: string, value: unknown): asserts value is string {
+  checkText(owner, name, value);
+  if (value === '') throw new Error(`${owner}: ${name} must be a path; got ''`);
 }
 
 /** An option that has to be given. */
