@@ -60,7 +60,7 @@ export function runRecord(outcome: Outcome): RunRecord {
     seconds,
     settings: shown,
     scoreTitle: sampling?.scored?.title ?? null,
-    othersTrain: trainsEmbedding(settings.method),
+    outsideBlocks: outsideBlocks(settings),
     blocks: blocks.map((name, i) => ({
       name,
       score: sampling?.scored?.values[i] ?? null,
@@ -72,6 +72,11 @@ export function runRecord(outcome: Outcome): RunRecord {
     memory: {method: {peak: monitor.peakBytes, state: monitor.stateBytes}, full: null},
     sample: null,
   };
+}
+
+function outsideBlocks({method, embedding}: FinetuneSettings): RunRecord['outsideBlocks'] {
+  if (!trainsEmbedding(method)) return 'none';
+  return embedding === 'frozen' ? 'norm' : 'all';
 }
 
 /** Prints the outcome; returns what `--json` prints. */
