@@ -21,6 +21,10 @@ export interface Trained {
   blocks: readonly string[];
   /** With `--method lora`. */
   lora: Lora | null;
+  /** See `EngineOutcome`; the adapters of `lora` must not be merged then. */
+  saveCheckpoint(): Promise<void>;
+  /** Frees the optimizer and the adapters; the model stays. */
+  dispose(): void;
 }
 
 /** The outcome of a run. */
@@ -45,10 +49,13 @@ export function runRecord(outcome: Outcome): RunRecord {
     name,
     typeof value === 'string' ? withoutSecrets(value) : value,
   ]);
-  const {model, data, output: _, python: __, ...shown} = Object.fromEntries(told) as Record<
-    string,
-    string | number
-  >;
+  const {
+    model,
+    data,
+    output: _,
+    python: __,
+    ...shown
+  } = Object.fromEntries(told) as Record<string, string | number>;
   return {
     title: `${title}: ${String(model).split(/[\\/]/).slice(-2).join('/')} on ${fileNameOf(String(data))}`,
     lead:

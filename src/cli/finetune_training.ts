@@ -39,7 +39,7 @@ export interface Plan {
   sampling: BlockSampling | null;
 }
 
-/** Trains the model, from where a run that goes on has stopped. */
+/** Trains the model, from where a run that goes on has stopped. The caller disposes of what it returns. */
 export async function train(
   {settings, data, sampling}: Plan,
   {model}: Loaded,
@@ -114,7 +114,7 @@ export async function train(
     console.note(`${folder.path}: the run goes on from ${where}`);
   };
   try {
-    const {skippedSteps} = await engines[settings.engine].train({
+    const {skippedSteps, saveCheckpoint} = await engines[settings.engine].train({
       ...{settings, model, optimizer, callback: layerSampling, lora, data, training},
       ...{monitor, folder, context, goOn},
       drawnAhead: () =>
@@ -124,15 +124,19 @@ export async function train(
       console.note(
         `${counted(skippedSteps, 'step')} changed nothing, by --non-finite ${nonFinite}`,
       );
-    return {monitor, blocks: blocks.map(({name}) => name), lora};
+    const dispose = (): void => {
+      lora?.remove();
+      optimizer.dispose();
+    };
+    return {monitor, blocks: blocks.map(({name}) => name), lora, saveCheckpoint, dispose};
   } catch (error) {
+    optimizer.dispose();
     if (error !== signal.reason) throw error;
     const {stopSignal} = error as StoppedError;
     const goOn = monitor.batches > 0 ? `; to go on: finetune --resume ${folder.path}` : '';
     throw new StoppedError(stopSignal, `after step ${monitor.steps.length} of ${steps}${goOn}`);
   } finally {
     events?.close();
-    optimizer.dispose();
   }
 }
 
