@@ -22,6 +22,7 @@ import type {TrainingData} from './training_data';
 import {tfjsEngine} from './tfjs_engine';
 import {torchEngine} from './torch/engine';
 import {TrainingMonitor, type LogEntry, type MonitorState} from './training_monitor';
+import {UsageError} from './usage_error';
 import {counted} from './words';
 
 /** By the names that the option `engine` has for them. */
@@ -109,6 +110,11 @@ export async function train(
   const training = data.training({repeat: true});
   const goOn = (from: MonitorState | null): void => {
     const state = from ?? monitor.state();
+    if (state.steps + (state.begun ? 1 : 0) > steps) {
+      throw new UsageError(
+        `${folder.path}: the run has made ${counted(state.steps, 'step')}, and its options say ${steps} in all; give it more in its config.json`,
+      );
+    }
     monitor.restore(state, folder.rewindLog(state.steps));
     const where = from ? `step ${state.steps}` : 'its beginning, for it has no checkpoint';
     console.note(`${folder.path}: the run goes on from ${where}`);

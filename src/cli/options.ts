@@ -191,7 +191,9 @@ export function outputFolder(help: string): OptionDescription<string | undefined
       checkOutput(owner, name, value);
       let place = resolve(value);
       while (!existsSync(place) && place !== dirname(place)) place = dirname(place);
-      checkPath('folder', owner, name, place);
+      if (isThere('folder', place)) return;
+      const what = isThere('file', place) ? 'a file' : 'none';
+      throw new Error(`${owner}: ${name} must be a folder; ${display(place)} is ${what}`);
     },
   };
 }
@@ -339,6 +341,15 @@ export function isThere(kind: PathKind, path: string): boolean {
 }
 
 function checkFileOrUrl(owner: string, name: string, value: unknown): void {
-  if (typeof value === 'string' && isUrl(value)) return;
-  checkPath('file', owner, name, value);
+  if (typeof value !== 'string' || !isUrl(value)) checkPath('file', owner, name, value);
+  else if (!isNameable(value)) throw new Error(`${owner}: ${name}: ${display(value)} is not a URL`);
+}
+
+/** Whether a URL can be taken apart, and its path read. */
+function isNameable(url: string): boolean {
+  try {
+    return decodeURIComponent(new URL(url).pathname) !== '';
+  } catch {
+    return false;
+  }
 }

@@ -2,6 +2,7 @@
 import {accessSync, constants, existsSync, mkdirSync, readdirSync, rmdirSync} from 'node:fs';
 import {basename, dirname, join, resolve} from 'node:path';
 import {checkUnlocked, LOCK_NAME} from '../files/folder_lock';
+import {cut} from '../options';
 import {FINISHED, filesOfRun, isDone, NAMES, UNFINISHED} from './run_files';
 import {asUsage, UsageError} from './usage_error';
 
@@ -21,23 +22,26 @@ export function checkRunFolder(called: string, path: string, overwrite: boolean)
 /** The folder is made when model, data and scores are there, which takes minutes; this is known at once. */
 function checkWritable(called: string, path: string): void {
   let place = resolve(path);
-  let missing: string | null = null;
-  for (; !existsSync(place); place = dirname(place)) missing = place;
+  const missing: string[] = [];
+  for (; !existsSync(place); place = dirname(place)) missing.unshift(basename(place));
+  const there = place;
+  let what = 'may not be written to';
   try {
-    if (missing === null) accessSync(place, constants.W_OK);
-    else {
-      // there are places such as /proc that may be written to and take no folder
-      mkdirSync(missing);
-      rmdirSync(missing);
+    accessSync(place, constants.W_OK);
+    // there are places such as /proc that may be written to and take no folder, and names that are too long
+    for (const name of missing) {
+      what = `cannot have a folder '${cut(name, 80)}'`;
+      mkdirSync(join(place, name));
+      place = join(place, name);
     }
   } catch (cause) {
     const {code} = cause as NodeJS.ErrnoException;
-    const what =
-      missing === null ? 'may not be written to' : `cannot have a folder '${basename(missing)}'`;
     throw new UsageError(
       `${called}: the folder '${place}' ${what} (${code}); take another one, or change its permissions`,
       {cause},
     );
+  } finally {
+    for (; place !== there; place = dirname(place)) rmdirSync(place);
   }
 }
 

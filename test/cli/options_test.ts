@@ -137,6 +137,8 @@ describe('command line options', () => {
     }
     expect(refused(file('f'), 'https://host/x')).to.match(/there is no file/);
     expect(refused(fileOrUrl('f'), join(folder, 'no'))).to.match(/there is no file/);
+    for (const url of ['http://', 'https://host/%zz'])
+      expect(refused(fileOrUrl('f'), url)).to.equal(`run.json: option: '${url}' is not a URL`);
     for (const none of [
       join(folder, 'no'),
       join(folder, 'file'),

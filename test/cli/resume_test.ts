@@ -289,6 +289,12 @@ describe('tfjs-owlore finetune --resume', function () {
       const {code, stderr} = await resume(other);
       expect(code).to.equal(1);
       expect(stderr).to.match(/another optimizer: .*77/);
+      const log = readFileSync(join(other, 'log.jsonl'), 'utf8');
+      writeFileSync(file, JSON.stringify({...config, steps: 2}));
+      const shorter = await resume(other);
+      expect(shorter.code).to.equal(2);
+      expect(shorter.stderr).to.match(/the run has made \d+ steps, and its options say 2 in all/);
+      expect(readFileSync(join(other, 'log.jsonl'), 'utf8')).to.include(log);
     });
 
     it('refuses a log that has lost steps', async () => {
