@@ -1,6 +1,4 @@
-/** The demo's options: their defaults, their checks, their help. */
-import {existsSync} from 'node:fs';
-import {dirname} from 'node:path';
+/** The options of the demo and of its pre-training: their defaults, their checks, their help. */
 import {fileURLToPath} from 'node:url';
 import {Command, CommanderError} from 'commander';
 import {backendNames, type BackendName} from '../src/cli/register_backend';
@@ -9,12 +7,13 @@ import {
   addOptions,
   choice,
   number,
+  outputFile,
   readSettings,
   refuseMeaningless,
-  text,
+  type Options,
   type SettingsOf,
 } from '../src/cli/options';
-import {messageOf, UsageError} from '../src/cli/usage_error';
+import {messageOf} from '../src/cli/usage_error';
 import {needsScores, paperMethods, type MethodParts} from '../src/methods';
 import {seedRange} from '../src/options';
 
@@ -67,7 +66,7 @@ function describeOptions({blocks, width}: ModelLimits) {
       default: 1,
     }),
     backend: choice<BackendName, BackendName>('the backend that computes', backendNames, 'wasm'),
-    report: text('the file to write the report to (default: demo/report.html)', '<file>'),
+    report: outputFile('the file to write the report to (default: demo/report.html)'),
   };
 }
 
@@ -81,8 +80,42 @@ const defaultReport = fileURLToPath(new URL('report.html', import.meta.url));
  * stderr, exit code 2.
  */
 export function readCommandLine(args: readonly string[], limits: ModelLimits): Settings {
+  return orExit(() => {
+    const program = new Command('demo')
+      .description('Fine-tunes a small LLaMA-style model with OwLore and writes a report.')
+      .configureHelp({commandUsage: () => 'npm run demo -- [options]'});
+    const {settings, given} = parse(program, describeOptions(limits), args);
+    refuseMeaningless(given, meaningless(settings));
+    const {learningRate = learningRates[settings.method], report = defaultReport} = settings;
+    return {...settings, learningRate, report};
+  });
+}
+
+/**
+ * Reads the command line of the pre-training, as `readCommandLine` does.
+ *
+ * @param warmup Steps of the learning rate's rise, which the training is longer than.
+ */
+export function readPretrainingLine(
+  args: readonly string[],
+  warmup: number,
+): {steps: number; backend: BackendName} {
+  const options = {
+    steps: number('steps of training', {integer: true, min: warmup + 1, default: 2500}),
+    backend: choice<BackendName, BackendName>('what computes', backendNames, 'tensorflow'),
+  };
+  return orExit(() => {
+    const program = new Command('pretrain')
+      .description('Trains the model that the demo begins with, and its tokenizer.')
+      .configureHelp({commandUsage: () => 'npm run pretrain -w demo -- [options]'});
+    return parse(program, options, args).settings;
+  });
+}
+
+/** Runs `read`; help and errors end the process. */
+function orExit<T>(read: () => T): T {
   try {
-    return parse(args, limits);
+    return read();
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return process.exit(0);
     process.stderr.write(`error: ${messageOf(error)}\n`);
@@ -90,25 +123,19 @@ export function readCommandLine(args: readonly string[], limits: ModelLimits): S
   }
 }
 
-function parse(args: readonly string[], limits: ModelLimits): Settings {
-  const options = describeOptions(limits);
-  const program = new Command('demo')
-    .description('Fine-tunes a small LLaMA-style model with OwLore and writes a report.')
+function parse<O extends Options>(
+  program: Command,
+  options: O,
+  args: readonly string[],
+): ReturnType<typeof readSettings<O>> {
+  program
     .helpOption('--help', 'show this')
     .allowExcessArguments(false)
-    .configureHelp({commandUsage: () => 'npm run demo -- [options]'})
     .configureOutput({outputError: () => undefined})
     .exitOverride();
   addOptions(program, options);
   program.parse(args, {from: 'user'});
-
-  const {settings, given} = readSettings(program, options);
-  refuseMeaningless(given, meaningless(settings));
-  const {learningRate = learningRates[settings.method], report = defaultReport} = settings;
-  if (!existsSync(dirname(report))) {
-    throw new UsageError(`demo: --report: there is no folder '${dirname(report)}'`);
-  }
-  return {...settings, learningRate, report};
+  return readSettings(program, options);
 }
 
 /** The options that have no effect in a run with these settings, each with the reason. */

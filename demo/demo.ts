@@ -139,7 +139,7 @@ async function main(): Promise<void> {
       batch: `${batchSize} × ${length} tokens`,
     },
     scoreTitle,
-    othersTrain: true,
+    outsideBlocks: 'all',
     blocks: records.map((record, i) => ({
       ...record,
       stepsTrained: monitor.stepsTrained(i),

@@ -6,12 +6,11 @@
  *   npm run pretrain -w demo -- --backend wasm          # the same without a native library, slower
  */
 import {Tokenizer} from '@huggingface/tokenizers';
-import {Command, Option} from 'commander';
 import {OwLoreOptimizer, cosineDecay, findBlocks, warmup} from '../src/index';
 import {createLlama, sparseCrossEntropy} from '../src/llama/index';
-import {backendNames, type BackendName} from '../tools/load_backend';
 import {selectBackend} from '../tools/select_backend';
 import {trainTokenizer} from './bpe';
+import {readPretrainingLine} from './command_line';
 import {encodeDocuments, evenWindows, randomWindows} from './dataset';
 import {lossOn} from './held_out_loss';
 import {startProgress} from '../src/cli/progress';
@@ -36,13 +35,7 @@ const warmupSteps = 100;
 const weightDecay = 0.1;
 const clipNorm = 1;
 
-const {steps, backend} = new Command('npm run pretrain -w demo --')
-  .addOption(new Option('--steps <n>', 'steps of training').default(2500).argParser(Number))
-  .addOption(
-    new Option('--backend <name>', 'what computes').choices(backendNames).default('tensorflow'),
-  )
-  .parse()
-  .opts<{steps: number; backend: BackendName}>();
+const {steps, backend} = readPretrainingLine(process.argv.slice(2), warmupSteps);
 
 await selectBackend(backend);
 const meter = startMemoryMeter();

@@ -9,7 +9,15 @@
  * `-g` picks checks by their names. Ends with 1 if one fails.
  */
 import {execFileSync, spawn, type ChildProcess} from 'node:child_process';
-import {existsSync, mkdtempSync, readdirSync, readFileSync, rmSync} from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {Readable} from 'node:stream';
@@ -198,6 +206,49 @@ async function interruptedTwice(argsOf: ArgsOf): Promise<string> {
   return 'a checkpoint after the first, no process left after the second';
 }
 
+/** Runs `finetune` in this process to its end, and does something as soon as a path is there. */
+async function withStep(args: readonly string[], path: string, body: () => void) {
+  const timer = setInterval(() => {
+    if (!existsSync(path)) return;
+    clearInterval(timer);
+    body();
+  }, 1);
+  try {
+    return await run(args);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** What is left to do after the last step. */
+async function checkEnd(argsOf: ArgsOf): Promise<void> {
+  const one = [...torch(1), '--method', 'full', '--steps', '1'];
+  await check('told to stop in its last step, it comes to its end', async () => {
+    const output = newOutput();
+    const job = join(output, 'torch');
+    const stop = (): void => writeFileSync(join(job, 'stop'), '');
+    const {code, stderr} = await withStep(argsOf(output, one), job, stop);
+    if (code !== exitCodes.done) throw new Error(stderr);
+    return `${leftBy(output).steps.length} step`;
+  });
+  await check('a report that could not be written, 2 processes of fsdp, torch, tfjs', async () => {
+    const [output, whole] = [newOutput(), newOutput()];
+    const report = join(output, 'report.html');
+    const fsdp = [...one, ...torch(2, '--parallel', 'fsdp')];
+    const log = join(output, 'log.jsonl');
+    const first = await withStep(argsOf(output, fsdp), log, () => mkdirSync(report));
+    const second = await run(['--resume', output, ...torch(1)]);
+    for (const {code, stderr} of [first, second])
+      if (code !== exitCodes.failed || !stderr.includes('to save its model'))
+        throw new Error(stderr);
+    rmSync(report, {recursive: true});
+    const said = await runToEnd(['--resume', output, '--engine', 'tfjs']);
+    if (!said.includes('goes on from step 1')) throw new Error(said);
+    await runToEnd(argsOf(whole, one));
+    return compare(leftBy(whole), leftBy(output));
+  });
+}
+
 /** A real model for some steps by both engines. */
 async function checkModel(model: string, data: string): Promise<void> {
   const {steps} = options;
@@ -314,6 +365,7 @@ async function checkSmallModels(): Promise<void> {
       }
     }
     await check('Ctrl-C in a terminal, twice', () => interruptedTwice(argsOf));
+    await checkEnd(argsOf);
     const owlore = [...svd, '--gamma', '2'];
     const fsdp = torch(2, '--parallel', 'fsdp');
     const tfjs = ['--engine', 'tfjs'];

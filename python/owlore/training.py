@@ -61,7 +61,8 @@ class Training:
         while self.step < steps:
             next_batch = self._step(next_batch)
             self._evaluate_if_due()
-            is_stopped = self._is_told_to_stop()
+            # after the last step only the weights are left to be written
+            is_stopped = self.step < steps and self._is_told_to_stop()
             is_due = self.job["saveEvery"] is not None and self.step % self.job["saveEvery"] == 0
             if is_stopped or (is_due and self.step < steps):
                 self._save()

@@ -1,7 +1,6 @@
 /** How a run draws the blocks that train: their scores, and the probabilities that follow from them. */
-import {readFileSync} from 'node:fs';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {decodeUtf8, parseJsonText} from '../files/json';
+import {parseJsonText} from '../files/json';
 import {layerSamplingDefaults, type LayerSamplingOptions} from '../layer_sampling_options';
 import type {TextDataset} from '../llama/index';
 import {needsScores, paperMethods, type MethodParts} from '../methods';
@@ -15,6 +14,7 @@ import type {Context} from './command';
 import type {FinetuneSettings} from './finetune_options';
 import type {FittedDefaults, Sizes} from './fitted_defaults';
 import {asUsage, UsageError} from './usage_error';
+import {readUtf8} from './utf8_file';
 
 /** How the blocks of a run are drawn. */
 export interface BlockSampling {
@@ -142,7 +142,7 @@ function computed(
 /** Scores of a file, in the order of the model's blocks. */
 function readScoreFile(path: string, blocks: readonly string[]): FoundScores {
   return asUsage(() => {
-    const scores = parseJsonText(path, decodeUtf8(path, readFileSync(path))) as ScoresInput;
+    const scores = parseJsonText(path, readUtf8(path)) as ScoresInput;
     const {values, blocks: names} = readScores(scores, path);
     const {kind = ''} = scores as {kind?: string};
     const title = Object.hasOwn(scoreKinds, kind) ? scoreKinds[kind as ScoreKind].title : 'score';

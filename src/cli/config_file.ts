@@ -1,9 +1,9 @@
 /** `--config run.json`: the options of a command as a plain object, under their names in camel case. */
-import {readFileSync} from 'node:fs';
 import {parseJsonObject} from '../files/json';
 import {checkKnown} from '../options';
 import type {Options} from './options';
 import {asUsage} from './usage_error';
+import {readUtf8} from './utf8_file';
 
 /** The options of a config file. */
 export interface Config {
@@ -20,10 +20,7 @@ export interface Config {
  */
 export function readConfigFile(name: string, options: Options): Config {
   return asUsage(() => {
-    const bytes = readFileSync(name);
-    // the byte order mark that editors on Windows put at the start
-    const start = bytes.toString('utf8', 0, 3) === '\uFEFF' ? 3 : 0;
-    const all = parseJsonObject(name, bytes.subarray(start));
+    const all = parseJsonObject(name, new TextEncoder().encode(readUtf8(name)));
     checkKnown(name, all, Object.keys(options));
     const values = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null));
     for (const [option, value] of Object.entries(values)) {

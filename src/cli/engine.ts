@@ -31,6 +31,14 @@ export interface EngineRun {
   goOn(from: MonitorState | null): void;
 }
 
+/** What a training that has come to its end leaves, beside the model. */
+export interface EngineOutcome {
+  /** How many steps changed nothing. */
+  skippedSteps: number;
+  /** Saves a checkpoint of the end, for a run that fails after it: one that goes on from there only has to write the model. */
+  saveCheckpoint(): Promise<void>;
+}
+
 /** An engine. */
 export interface Engine {
   /**
@@ -43,8 +51,7 @@ export interface Engine {
   /**
    * Trains the model, from where a run that goes on has stopped.
    *
-   * @returns How many steps changed nothing.
    * @throws the reason of the command's signal, if that has stopped it; a checkpoint is there then.
    */
-  train(run: EngineRun): Promise<{skippedSteps: number}>;
+  train(run: EngineRun): Promise<EngineOutcome>;
 }

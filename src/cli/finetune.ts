@@ -6,6 +6,7 @@ import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import {resolveBlocks} from '../model/blocks';
 import {chooseSampling} from './block_sampling';
 import {defineCommand, type Context} from './command';
+import type {CommandConsole} from './console';
 import {checkEmbedding} from './embedding_mode';
 import {cardOf} from './finetune_card';
 import {
@@ -15,7 +16,7 @@ import {
   scoreNames,
   type FinetuneSettings,
 } from './finetune_options';
-import {printOutcome, runRecord, type Outcome} from './finetune_outcome';
+import {printOutcome, runRecord, type Outcome, type Trained} from './finetune_outcome';
 import {engines, train, type Plan} from './finetune_training';
 import {FittedDefaults, type Sizes} from './fitted_defaults';
 import {withLibraryMessages} from './library_messages';
@@ -24,7 +25,9 @@ import {isHubName} from './options';
 import {checkLora} from './lora_method';
 import {checkMemory} from './memory_check';
 import {StoppedError} from './interruption';
-import {checkResumable, checkRunFolder, filesOfRun, RunFolder} from './run_folder';
+import {filesOfRun} from './run_files';
+import {RunFolder} from './run_folder';
+import {checkResumable, checkRunFolder, configToResume} from './run_folder_checks';
 import {checkInputsOutside} from './run_inputs';
 import {prepareData} from './training_data';
 import {messageOf} from './usage_error';
@@ -41,7 +44,8 @@ export const finetune = defineCommand({
     ],
   ],
   options: finetuneOptions,
-  configFile: ({resume}) => (resume === undefined ? undefined : filesOfRun(resume).config),
+  configFile: ({resume}) =>
+    resume === undefined ? undefined : configToResume('finetune: --resume', resume),
   async run(all, context) {
     const {given, console} = context;
     const wanted = {
@@ -111,25 +115,58 @@ async function finetuneModel(
     const outcome = await runIn(folder, context, async () => {
       folder.writeConfig(configOf(plan.settings));
       const trained = await train(plan, loaded, meter, folder, context);
-      const card = cardOf(plan.settings, trained.monitor, plan.data.report);
-      const {dtype} = settings;
-      const {lora} = trained;
-      if (lora) {
-        const baseModel = loaded.hubName?.replace(/@.*$/, '');
-        await folder.saveAdapter((target) => lora.save(target, {...(baseModel && {baseModel})}));
-        lora.remove({keepMerged: true});
+      try {
+        await saveTrained(plan, trained, loaded, folder);
+        const outcome: Outcome = {
+          ...{settings: plan.settings, trained, sampling: plan.sampling, report: plan.data.report},
+          parameters: loaded.model.countParams(),
+          seconds: (performance.now() - start) / 1000,
+        };
+        folder.writeReport(runRecord(outcome));
+        return outcome;
+      } catch (error) {
+        await keepTraining(trained, folder, console);
+        throw error;
+      } finally {
+        trained.dispose();
       }
-      await folder.saveModel((target) => saveLlama(loaded.model, target, {dtype, card}));
-      const trainedModel: Outcome = {
-        ...{settings: plan.settings, trained, sampling: plan.sampling, report: plan.data.report},
-        parameters: loaded.model.countParams(),
-        seconds: (performance.now() - start) / 1000,
-      };
-      folder.writeReport(runRecord(trainedModel));
-      return trainedModel;
     });
     return printOutcome(outcome, folder, console);
   });
+}
+
+/** Saves the model, and the adapter if there is one. */
+async function saveTrained(
+  {settings, data}: Plan,
+  {monitor, lora}: Trained,
+  {model, hubName}: Loaded,
+  folder: RunFolder,
+): Promise<void> {
+  const {dtype} = settings;
+  if (lora) {
+    const baseModel = hubName?.replace(/@.*$/, '');
+    await folder.saveAdapter((target) => lora.save(target, {...(baseModel && {baseModel})}));
+    lora.merge();
+  }
+  const card = cardOf(settings, monitor, data.report);
+  await folder.saveModel((target) => saveLlama(model, target, {dtype, card}));
+}
+
+/** Saves the training itself where its model or its report could not be saved, so that it need not be done again. */
+async function keepTraining(
+  {lora, saveCheckpoint}: Trained,
+  folder: RunFolder,
+  console: CommandConsole,
+): Promise<void> {
+  try {
+    if (lora?.isMerged) lora.unmerge();
+    await saveCheckpoint();
+    console.note(
+      `the training is in a checkpoint; to save its model: finetune --resume ${folder.path}`,
+    );
+  } catch (cause) {
+    console.note(`warning: the training could not be saved either: ${messageOf(cause)}`);
+  }
 }
 
 /** Runs `body`, and ends the log of the run as it ended. */

@@ -1,6 +1,6 @@
 /** What the card of a fine-tuned model says. */
-import {basename} from 'node:path';
 import type {DatasetReport, ModelCard} from '../llama/index';
+import {fileNameOf} from '../llama/text/data_file';
 import {paperMethods, type MethodParts} from '../methods';
 import {configOf, type FinetuneSettings} from './finetune_options';
 import type {TrainingMonitor} from './training_monitor';
@@ -20,16 +20,16 @@ export function cardOf(
 ): ModelCard {
   const {title}: MethodParts = paperMethods[settings.method];
   const {data, validation, scores, ...others} = configOf(settings) as Record<string, string>;
-  const {model: _, output: __, method: ___, resume: ____, python: _____, ...shown} = others;
+  const {model: _, output: __, method: ___, python: ____, ...shown} = others;
   const [before, after] = [monitor.heldOut[0]!.loss, monitor.heldOut.at(-1)!.loss];
   return {
     method: title,
     tags: [settings.method],
     data: [
-      `${basename(data!)}: ${counted(report.used, 'example')}`,
-      ...(validation === undefined ? [] : [`${basename(validation)}, held out`]),
+      `${fileNameOf(data!)}: ${counted(report.used, 'example')}`,
+      ...(validation === undefined ? [] : [`${fileNameOf(validation)}, held out`]),
     ],
-    settings: {...shown, ...(scores !== undefined && {scores: basename(scores)})},
+    settings: {...shown, ...(scores !== undefined && {scores: fileNameOf(scores)})},
     figures: {
       'held-out loss before': before.toFixed(4),
       'held-out loss after': after.toFixed(4),

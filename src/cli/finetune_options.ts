@@ -41,6 +41,7 @@ import {
   group,
   isThere,
   number,
+  outputFolder,
   refuseMeaningless,
   required,
   text,
@@ -116,7 +117,7 @@ const scores: OptionDescription<string> = {
 export const finetuneOptions = {
   ...modelOptions,
   ...group('Run', {
-    output: required(text('the folder of the run', '<folder>')),
+    output: required(outputFolder('the folder of the run')),
     resume: folder('go on with the run in this folder, with its options'),
     overwrite: flag('replace an earlier run in that folder'),
     force: flag('begin even if the run cannot fit into memory'),
@@ -294,8 +295,8 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
 
 /** The options of the engine torch. */
 const ofTorch: readonly string[] = ['python', 'processes', 'parallel'];
-/** The options that may stand beside `--resume`. */
-const ofResume: readonly string[] = ['resume', 'engine', 'force', ...ofTorch];
+/** The options that may stand beside `--resume`: they change nothing of the training. */
+const ofResume: readonly string[] = ['resume', 'engine', 'dtype', 'force', ...ofTorch];
 
 /** Whether a method draws blocks with probabilities that may change. */
 function drawsByChance(sampling: MethodParts['sampling']): boolean {

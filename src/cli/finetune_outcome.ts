@@ -1,6 +1,6 @@
 /** The outcome of a run, as the record for its report, as lines for people, and as JSON for programs. */
-import {basename} from 'node:path';
 import type {DatasetReport} from '../llama/index';
+import {fileNameOf} from '../llama/text/data_file';
 import type {Lora} from '../lora/index';
 import {paperMethods, type MethodParts} from '../methods';
 import type {RunRecord} from '../report/report';
@@ -8,6 +8,7 @@ import type {BlockSampling} from './block_sampling';
 import type {CommandConsole} from './console';
 import {trainsEmbedding} from './embedding_mode';
 import {configOf, type FinetuneSettings} from './finetune_options';
+import {withoutSecrets} from './options';
 import {describeTime} from './progress';
 import type {RunFolder} from './run_folder';
 import {printValues} from './table';
@@ -20,6 +21,10 @@ export interface Trained {
   blocks: readonly string[];
   /** With `--method lora`. */
   lora: Lora | null;
+  /** See `EngineOutcome`; the adapters of `lora` must not be merged then. */
+  saveCheckpoint(): Promise<void>;
+  /** Frees the optimizer and the adapters; the model stays. */
+  dispose(): void;
 }
 
 /** The outcome of a run. */
@@ -40,9 +45,19 @@ export function runRecord(outcome: Outcome): RunRecord {
   const {settings, trained, sampling, report, parameters, seconds} = outcome;
   const {monitor, blocks} = trained;
   const {title}: MethodParts = paperMethods[settings.method];
-  const {model, data, output: _, python: __, ...shown} = configOf(settings);
+  const told = Object.entries(configOf(settings)).map(([name, value]) => [
+    name,
+    typeof value === 'string' ? withoutSecrets(value) : value,
+  ]);
+  const {
+    model,
+    data,
+    output: _,
+    python: __,
+    ...shown
+  } = Object.fromEntries(told) as Record<string, string | number>;
   return {
-    title: `${title}: ${String(model).split(/[\\/]/).slice(-2).join('/')} on ${basename(String(data))}`,
+    title: `${title}: ${String(model).split(/[\\/]/).slice(-2).join('/')} on ${fileNameOf(String(data))}`,
     lead:
       `A LLaMA-style model of ${(parameters / 1e6).toPrecision(3)} million parameters in ${blocks.length} blocks ` +
       `(${String(model)}) learns ${report.used.toLocaleString('en')} examples (${String(data)}) in ${placeOf(settings)}.`,
@@ -50,9 +65,9 @@ export function runRecord(outcome: Outcome): RunRecord {
     backend: settings.engine === 'torch' ? 'torch' : settings.backend,
     parameters,
     seconds,
-    settings: shown as Record<string, string | number>,
+    settings: shown,
     scoreTitle: sampling?.scored?.title ?? null,
-    othersTrain: trainsEmbedding(settings.method),
+    outsideBlocks: outsideBlocks(settings),
     blocks: blocks.map((name, i) => ({
       name,
       score: sampling?.scored?.values[i] ?? null,
@@ -64,6 +79,11 @@ export function runRecord(outcome: Outcome): RunRecord {
     memory: {method: {peak: monitor.peakBytes, state: monitor.stateBytes}, full: null},
     sample: null,
   };
+}
+
+function outsideBlocks({method, embedding}: FinetuneSettings): RunRecord['outsideBlocks'] {
+  if (!trainsEmbedding(method)) return 'none';
+  return embedding === 'frozen' ? 'norm' : 'all';
 }
 
 /** Prints the outcome; returns what `--json` prints. */

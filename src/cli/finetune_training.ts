@@ -22,6 +22,7 @@ import type {TrainingData} from './training_data';
 import {tfjsEngine} from './tfjs_engine';
 import {torchEngine} from './torch/engine';
 import {TrainingMonitor, type LogEntry, type MonitorState} from './training_monitor';
+import {UsageError} from './usage_error';
 import {counted} from './words';
 
 /** By the names that the option `engine` has for them. */
@@ -39,7 +40,7 @@ export interface Plan {
   sampling: BlockSampling | null;
 }
 
-/** Trains the model, from where a run that goes on has stopped. */
+/** Trains the model, from where a run that goes on has stopped. The caller disposes of what it returns. */
 export async function train(
   {settings, data, sampling}: Plan,
   {model}: Loaded,
@@ -109,12 +110,17 @@ export async function train(
   const training = data.training({repeat: true});
   const goOn = (from: MonitorState | null): void => {
     const state = from ?? monitor.state();
+    if (state.steps + (state.begun ? 1 : 0) > steps) {
+      throw new UsageError(
+        `${folder.path}: the run has made ${counted(state.steps, 'step')}, and its options say ${steps} in all; give it more in its config.json`,
+      );
+    }
     monitor.restore(state, folder.rewindLog(state.steps));
     const where = from ? `step ${state.steps}` : 'its beginning, for it has no checkpoint';
     console.note(`${folder.path}: the run goes on from ${where}`);
   };
   try {
-    const {skippedSteps} = await engines[settings.engine].train({
+    const {skippedSteps, saveCheckpoint} = await engines[settings.engine].train({
       ...{settings, model, optimizer, callback: layerSampling, lora, data, training},
       ...{monitor, folder, context, goOn},
       drawnAhead: () =>
@@ -124,15 +130,19 @@ export async function train(
       console.note(
         `${counted(skippedSteps, 'step')} changed nothing, by --non-finite ${nonFinite}`,
       );
-    return {monitor, blocks: blocks.map(({name}) => name), lora};
+    const dispose = (): void => {
+      lora?.remove();
+      optimizer.dispose();
+    };
+    return {monitor, blocks: blocks.map(({name}) => name), lora, saveCheckpoint, dispose};
   } catch (error) {
+    optimizer.dispose();
     if (error !== signal.reason) throw error;
     const {stopSignal} = error as StoppedError;
     const goOn = monitor.batches > 0 ? `; to go on: finetune --resume ${folder.path}` : '';
     throw new StoppedError(stopSignal, `after step ${monitor.steps.length} of ${steps}${goOn}`);
   } finally {
     events?.close();
-    optimizer.dispose();
   }
 }
 

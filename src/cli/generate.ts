@@ -1,5 +1,4 @@
 /** `tfjs-owlore generate`: continues a text, or those of a file. */
-import {readFileSync} from 'node:fs';
 import {text as readAll} from 'node:stream/consumers';
 import {generateDefaults} from '../llama/generation/generate_options';
 import {generate as generateIds} from '../llama/index';
@@ -20,7 +19,8 @@ import {
 import {readPrompts, type PromptLine} from './prompts_file';
 import {describeSpeed, endTokens, samplingOptions} from './sampling_options';
 import {TextStream} from './text_stream';
-import {UsageError} from './usage_error';
+import {asUsage, UsageError} from './usage_error';
+import {readUtf8, withoutMark} from './utf8_file';
 import {counted} from './words';
 import {CHARACTERS_OF_TOKEN, type Writing} from './writing_backend';
 
@@ -148,9 +148,12 @@ async function readPrompt(
       'generate: there is no text; it takes --prompt, --prompt-file, --prompts or stdin',
     );
   }
-  const all = promptFile === undefined ? await readAll(stdin) : readFileSync(promptFile, 'utf8');
-  // the byte order mark that editors on Windows put at the start, and the line break that editors and `echo` put at the end
-  return all.replace(/^\uFEFF/, '').replace(/\r?\n$/, '');
+  const all =
+    promptFile === undefined
+      ? withoutMark(await readAll(stdin))
+      : asUsage(() => readUtf8(promptFile));
+  // the line break that editors and `echo` put at the end
+  return all.replace(/\r?\n$/, '');
 }
 
 /** Writes the text as it comes. */

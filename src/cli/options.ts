@@ -3,7 +3,7 @@
  * line and in a config file. The names are those of the library's options; a flag is a name in kebab case.
  */
 import {existsSync, statSync} from 'node:fs';
-import {dirname} from 'node:path';
+import {dirname, resolve} from 'node:path';
 import {Option, type Command} from 'commander';
 import {parseHubName} from '../files/hub_name';
 import {checkChoice, checkFlag, checkNumber, display, type NumberRange} from '../options';
@@ -119,6 +119,13 @@ export function isUrl(text: string): boolean {
   return /^https?:\/\//i.test(text);
 }
 
+/** A path as it is; a URL without what may be secret in it: user and password, and a query, which may be a signature. */
+export function withoutSecrets(text: string): string {
+  if (!isUrl(text) || !URL.canParse(text)) return text;
+  const {origin, pathname} = new URL(text);
+  return origin + pathname;
+}
+
 /** The path of a file that is there. */
 export function file(help: string): OptionDescription<string | undefined> {
   return {...text(help, '<file>'), check: (...args) => checkPath('file', ...args)};
@@ -168,10 +175,33 @@ export function outputFile(help: string): OptionDescription<string | undefined> 
   return {
     ...text(help, '<file>'),
     check: (owner, name, value) => {
-      checkText(owner, name, value);
+      checkOutput(owner, name, value);
+      if (isThere('folder', value))
+        throw new Error(`${owner}: ${name} must be a file; ${display(value)} is a folder`);
       checkPath('folder', owner, name, dirname(value));
     },
   };
+}
+
+/** The path of a folder to write to, which need not be there. */
+export function outputFolder(help: string): OptionDescription<string | undefined> {
+  return {
+    ...text(help, '<folder>'),
+    check: (owner, name, value) => {
+      checkOutput(owner, name, value);
+      let place = resolve(value);
+      while (!existsSync(place) && place !== dirname(place)) place = dirname(place);
+      if (isThere('folder', place)) return;
+      const what = isThere('file', place) ? 'a file' : 'none';
+      throw new Error(`${owner}: ${name} must be a folder; ${display(place)} is ${what}`);
+    },
+  };
+}
+
+/** An empty text would be the folder that the command runs in. */
+function checkOutput(owner: string, name: string, value: unknown): asserts value is string {
+  checkText(owner, name, value);
+  if (value === '') throw new Error(`${owner}: ${name} must be a path; got ''`);
 }
 
 /** An option that has to be given. */
@@ -311,6 +341,15 @@ export function isThere(kind: PathKind, path: string): boolean {
 }
 
 function checkFileOrUrl(owner: string, name: string, value: unknown): void {
-  if (typeof value === 'string' && isUrl(value)) return;
-  checkPath('file', owner, name, value);
+  if (typeof value !== 'string' || !isUrl(value)) checkPath('file', owner, name, value);
+  else if (!isNameable(value)) throw new Error(`${owner}: ${name}: ${display(value)} is not a URL`);
+}
+
+/** Whether a URL can be taken apart, and its path read. */
+function isNameable(url: string): boolean {
+  try {
+    return decodeURIComponent(new URL(url).pathname) !== '';
+  } catch {
+    return false;
+  }
 }

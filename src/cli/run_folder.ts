@@ -1,8 +1,6 @@
 /** The folder of a run: its options, its log, and the model and report that come of it. */
 import {
-  accessSync,
   closeSync,
-  constants,
   existsSync,
   fsyncSync,
   mkdirSync,
@@ -14,112 +12,15 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import {dirname, join, resolve} from 'node:path';
+import {join} from 'node:path';
+import {lockFolder, type FolderLock} from '../files/folder_lock';
 import {jsonText} from '../files/json';
-import type {BlockHistory} from '../sampling/periods';
 import {writeReport, type RunRecord} from '../report/report';
-import {checkUnlocked, lockFolder, LOCK_NAME, type FolderLock} from '../files/folder_lock';
+import type {BlockHistory} from '../sampling/periods';
+import {currentOf, DONE, FINISHED, isDone, NAMES, PARTIAL_MODEL, UNFINISHED} from './run_files';
+import {checkNotComplete, checkReplaceable} from './run_folder_checks';
 import {checkedEntry, type LogEntry} from './training_monitor';
-import {asUsage, UsageError} from './usage_error';
-
-/** All that a run leaves in its folder. */
-const NAMES = {
-  config: 'config.json',
-  log: 'log.jsonl',
-  scores: 'scores.json',
-  schedule: 'schedule.json',
-  report: 'report.html',
-  checkpoints: 'checkpoints',
-  adapter: 'adapter',
-  model: 'model',
-  tensorBoard: 'tensorboard',
-  job: 'torch',
-  pythonLog: 'torch.log',
-} as const;
-
-/** The model while it is being written. */
-const PARTIAL_MODEL = 'model.partial';
-/** Where a run writes that will replace an earlier one in the same folder. */
-const UNFINISHED = 'unfinished';
-/** Its name from the moment when the run is complete until its files have replaced those of the earlier one. */
-const FINISHED = 'finished';
-
-/**
- * Checks that a run may write to `path`; changes nothing.
- *
- * @param called What a message calls the option.
- * @throws UsageError if another run is writing there, if the folder is not empty and `overwrite` is false, if what would be
- *   overwritten is not an earlier run, or if nothing may be written there.
- */
-export function checkRunFolder(called: string, path: string, overwrite: boolean): void {
-  asUsage(() => checkUnlocked(called, path));
-  checkReplaceable(called, path, overwrite);
-  checkWritable(called, path);
-}
-
-/** The folder is made when model, data and scores are there, which takes minutes; this is known at once. */
-function checkWritable(called: string, path: string): void {
-  let place = resolve(path);
-  while (!existsSync(place)) place = dirname(place);
-  try {
-    accessSync(place, constants.W_OK);
-  } catch (cause) {
-    const {code} = cause as NodeJS.ErrnoException;
-    throw new UsageError(
-      `${called}: the folder '${place}' may not be written to (${code}); take another one, or change its permissions`,
-      {cause},
-    );
-  }
-}
-
-function checkReplaceable(called: string, path: string, overwrite: boolean): void {
-  const entries = entriesOf(called, path);
-  if (entries.length === 0) return;
-  if (!overwrite) {
-    throw new UsageError(
-      `${called}: the folder '${path}' is not empty; take another one, or --overwrite, which replaces an earlier run in it`,
-    );
-  }
-  const replaced = Object.values(NAMES).filter((name) => entries.includes(name));
-  const isRun = [NAMES.log, FINISHED].some((name) => entries.includes(name));
-  if (replaced.length > 0 && !isRun) {
-    throw new UsageError(
-      `${called}: the folder '${path}' has ${replaced.join(', ')}, but is not that of an earlier run, which would have ` +
-        `${NAMES.log}; take another one`,
-    );
-  }
-}
-
-/**
- * Checks that the run in a folder can go on; changes nothing.
- *
- * @param called What a message calls the option.
- * @throws UsageError if another process is writing there, if the run is complete, or if nothing may be written there.
- */
-export function checkResumable(called: string, path: string): void {
-  asUsage(() => checkUnlocked(called, path));
-  checkNotComplete(called, path);
-  checkWritable(called, path);
-}
-
-function checkNotComplete(called: string, path: string): void {
-  if (!existsSync(join(currentOf(path), NAMES.model))) return;
-  throw new UsageError(
-    `${called}: the run in '${path}' has come to its end; there is nothing to go on with`,
-  );
-}
-
-/** The names of what is in a folder, without locks; none if there is no such folder. */
-function entriesOf(called: string, path: string): string[] {
-  try {
-    return readdirSync(path).filter((name) => !name.startsWith(LOCK_NAME));
-  } catch (cause) {
-    const {code, message} = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return [];
-    const reason = code === 'ENOTDIR' ? 'is a file' : `cannot be read: ${message}`;
-    throw new UsageError(`${called}: '${path}' ${reason}`, {cause});
-  }
-}
+import {asUsage} from './usage_error';
 
 /**
  * The folder of the run that is under way, locked until it ends.
@@ -168,7 +69,7 @@ export class RunFolder {
   static resume(called: string, path: string): RunFolder {
     const lock = asUsage(() => lockFolder(called, path));
     try {
-      if (existsSync(join(path, FINISHED))) moveFinished(path);
+      settle(path);
       checkNotComplete(called, path);
       return new RunFolder(path, currentOf(path), lock, 'a');
     } catch (error) {
@@ -285,6 +186,8 @@ export class RunFolder {
     this.checkIsThere();
     await save(this.in(PARTIAL_MODEL));
     this.checkIsThere();
+    // of the same run, which then failed to write its report
+    rmSync(this.in(NAMES.model), {recursive: true, force: true});
     renameSync(this.in(PARTIAL_MODEL), this.in(NAMES.model));
   }
 
@@ -295,9 +198,8 @@ export class RunFolder {
 
   /** Ends a run that is complete, and replaces the earlier one. */
   finish(): void {
-    for (const temporary of [this.checkpoints, this.job])
-      rmSync(temporary, {recursive: true, force: true});
-    this.endLog({state: 'done'});
+    this.endLog(DONE);
+    removeTemporary(this.current);
     if (this.replacesEarlier) replaceEarlier(this.path);
     this.lock.release();
   }
@@ -305,7 +207,7 @@ export class RunFolder {
   /** Ends a run that is not complete. */
   stop(end: {state: 'interrupted'} | {state: 'failed'; error: string}): void {
     try {
-      this.endLog(end);
+      this.endLog({event: 'end', ...end});
     } finally {
       if (this.lock.isHeld()) {
         for (const temporary of [this.in(PARTIAL_MODEL), this.job])
@@ -316,11 +218,11 @@ export class RunFolder {
   }
 
   /** Writes the last line of the log; without it the run was killed. */
-  private endLog(end: {state: string; error?: string}): void {
+  private endLog(end: {event: 'end'; state: string; error?: string}): void {
     if (this.log === null) return;
     try {
       if (this.history) this.writeJson(NAMES.schedule, this.history());
-      this.appendLine({event: 'end', ...end});
+      this.appendLine(end);
     } finally {
       closeSync(this.log);
       this.log = null;
@@ -363,21 +265,9 @@ function parseEntry(log: string, line: string): LogEntry[] {
   return entry ? [entry] : [];
 }
 
-/** Where the run of a folder writes that has not come to its end. */
-function currentOf(path: string): string {
-  const unfinished = join(path, UNFINISHED);
-  return existsSync(unfinished) ? unfinished : path;
-}
-
-/** The files of a run that `--resume` reads before it begins: its options, and its scores if it has any. */
-export function filesOfRun(path: string): {config: string; scores: string} {
-  const current = currentOf(path);
-  return {config: join(current, NAMES.config), scores: join(current, NAMES.scores)};
-}
-
 /** Makes room for a run; returns the folder that it writes to. */
 function prepare(path: string): string {
-  if (existsSync(join(path, FINISHED))) moveFinished(path);
+  settle(path);
   const unfinished = join(path, UNFINISHED);
   rmSync(unfinished, {recursive: true, force: true});
   if (existsSync(join(path, NAMES.model))) {
@@ -388,6 +278,23 @@ function prepare(path: string): string {
     rmSync(join(path, name), {recursive: true, force: true});
   }
   return path;
+}
+
+/** Goes on where a process was killed while it replaced an earlier run by one that is complete. */
+function settle(path: string): void {
+  const unfinished = join(path, UNFINISHED);
+  if (isDone(unfinished)) {
+    removeTemporary(unfinished);
+    replaceEarlier(path);
+  } else if (existsSync(join(path, FINISHED))) {
+    moveFinished(path);
+  }
+}
+
+/** Removes what a run needs until it is complete. */
+function removeTemporary(folder: string): void {
+  for (const name of [NAMES.checkpoints, NAMES.job])
+    rmSync(join(folder, name), {recursive: true, force: true});
 }
 
 /** Replaces the earlier run by the one in `unfinished`, which is complete. */
@@ -401,7 +308,7 @@ function replaceEarlier(path: string): void {
   moveFinished(path);
 }
 
-/** Moves a complete run from `finished` to its place; goes on with it if a process was killed while it did that. */
+/** Moves a complete run from `finished` to its place, or what is left of it there. */
 function moveFinished(path: string): void {
   const finished = join(path, FINISHED);
   for (const name of readdirSync(finished)) {

@@ -27,7 +27,7 @@ import {
   type SettingsOf,
 } from './options';
 import {bar, newTable} from './table';
-import {UsageError} from './usage_error';
+import {messageOf, UsageError} from './usage_error';
 import {counted} from './words';
 
 const options = {
@@ -74,7 +74,11 @@ export const scores = defineCommand({
     const result = await (needsData ? ofTexts : ofWeights)(settings, context);
     print(result, context);
     if (output !== undefined) {
-      writeFileSync(output, jsonText(result));
+      try {
+        writeFileSync(output, jsonText(result));
+      } catch (cause) {
+        throw new Error(`scores: ${output} cannot be written: ${messageOf(cause)}`, {cause});
+      }
       context.console.note(`Scores: ${output}`);
     }
     return result;

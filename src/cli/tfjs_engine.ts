@@ -4,7 +4,7 @@ import {join} from 'node:path';
 import {resumeCheckpoint, type ResumedCheckpoint} from '../checkpoint/resume_checkpoint';
 import {saveCheckpoint} from '../checkpoint/save_checkpoint';
 import {sparseCrossEntropy, type TextBatch} from '../llama/index';
-import type {Engine, EngineRun} from './engine';
+import type {Engine, EngineOutcome, EngineRun} from './engine';
 import {masksIn} from './lora_method';
 import {nextTurn} from './progress';
 import type {RunFolder} from './run_folder';
@@ -12,7 +12,7 @@ import {checkMonitorState, type MonitorState} from './training_monitor';
 
 export const tfjsEngine: Engine = {check: async (settings) => settings, train};
 
-async function train(run: EngineRun): Promise<{skippedSteps: number}> {
+async function train(run: EngineRun): Promise<EngineOutcome> {
   const {settings, model, optimizer, callback, lora, training, monitor, folder} = run;
   const {signal} = run.context.interruption;
   const {accumulate} = settings;
@@ -44,14 +44,21 @@ async function train(run: EngineRun): Promise<{skippedSteps: number}> {
       if (lora) lora.dropoutMasks = masksIn(resumed?.extra);
     }
     const dataset = {size: NaN, iterator: async () => batches()};
-    // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- tfjs calls its iterator alone
-    await model.fitDataset(dataset, {
-      epochs: 1,
-      batchesPerEpoch: run.data.steps * accumulate - monitor.batches,
-      verbose: 0,
-      callbacks: callback ? [callback, monitor] : [monitor],
-    });
-    return {skippedSteps: optimizer.skippedSteps};
+    const batchesLeft = run.data.steps * accumulate - monitor.batches;
+    if (batchesLeft === 0) {
+      // the run stopped after its last step, and tfjs refuses to train on nothing
+      await monitor.onTrainBegin();
+      await monitor.onTrainEnd();
+    } else {
+      // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- tfjs calls its iterator alone
+      await model.fitDataset(dataset, {
+        epochs: 1,
+        batchesPerEpoch: batchesLeft,
+        verbose: 0,
+        callbacks: callback ? [callback, monitor] : [monitor],
+      });
+    }
+    return {skippedSteps: optimizer.skippedSteps, saveCheckpoint: save};
   } finally {
     // if a step throws, tfjs does not dispose of its batch
     if (batch) tf.dispose([batch.xs, batch.ys]);

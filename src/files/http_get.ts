@@ -1,8 +1,11 @@
 /** GET by `fetch`, with a limit to a server's silence and no headers of the caller to other hosts. */
+import type {NumberRange} from '../options';
 import type {RequestOptions} from './source';
 
 /** How long a server may be silent, in milliseconds, unless `timeout` says otherwise. */
 export const TIMEOUT = 60_000;
+/** What `timeout` may be. A timer beyond 32 bits, which is 25 days, would fire at once. */
+export const timeoutRange: NumberRange = {exclusiveMin: 0, max: 2 ** 31 - 1};
 
 /** As many as browsers follow. */
 const MOST_REDIRECTS = 20;

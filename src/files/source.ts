@@ -14,7 +14,7 @@ export type ModelSource = string | FileMap;
  * sent to the host of the URL only, not to another one to which it redirects.
  */
 export interface RequestOptions extends Omit<RequestInit, 'method' | 'body'> {
-  /** Milliseconds without a byte after which a server is given up; default 60000. */
+  /** Milliseconds without a byte after which a server is given up, at most 2³¹ − 1; default 60000. */
   timeout?: number;
 }
 

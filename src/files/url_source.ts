@@ -1,5 +1,14 @@
 import {checkNumber} from '../options';
-import {get, partOf, rangeOf, SilenceError, TIMEOUT, type Answer, type Requested} from './http_get';
+import {
+  get,
+  partOf,
+  rangeOf,
+  SilenceError,
+  TIMEOUT,
+  timeoutRange,
+  type Answer,
+  type Requested,
+} from './http_get';
 import type {FileSource, RequestOptions, SourceFile} from './source';
 import {checkSourcePath} from './source_path';
 
@@ -24,7 +33,7 @@ export function urlSource(
   {timeout = TIMEOUT, ...request}: RequestOptions,
 ): FileSource {
   if (!URL.canParse(base)) throw new Error(`${owner}: '${base}' is not a URL`);
-  checkNumber(owner, 'request.timeout (in milliseconds)', timeout, {exclusiveMin: 0});
+  checkNumber(owner, 'request.timeout (in milliseconds)', timeout, timeoutRange);
   return {
     name: base,
     async open(path) {

@@ -3,7 +3,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {mkdir} from 'node:fs/promises';
 import {FolderInUseError, lockFolder, type FolderLock} from '../files/folder_lock';
 import {folderSource} from '../files/folder_source';
-import {TIMEOUT} from '../files/http_get';
+import {TIMEOUT, timeoutRange} from '../files/http_get';
 import {hubFilesUrl, hubNameText, type HubName} from '../files/hub_name';
 import type {FileSource, RequestOptions} from '../files/source';
 import {checkSourcePath} from '../files/source_path';
@@ -49,7 +49,7 @@ export function hubSource(
   {request = {}, onDownload, pauses = [0, 1, 3]}: DownloadOptions,
 ): HubSource {
   const {timeout = TIMEOUT} = request;
-  checkNumber(owner, 'request.timeout (in milliseconds)', timeout, {exclusiveMin: 0});
+  checkNumber(owner, 'request.timeout (in milliseconds)', timeout, timeoutRange);
   const settings = hubSettings(owner);
   const asked: Asked = {owner, name, settings, request, pauses};
   const cache = new ModelCache(settings.cache, name.id);

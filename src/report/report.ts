@@ -14,8 +14,8 @@ export interface RunRecord {
   settings: Record<string, string | number>;
   /** What the scores are, or null where nothing draws the blocks. */
   scoreTitle: string | null;
-  /** Whether what is in no block trains all the time. */
-  othersTrain: boolean;
+  /** What trains all the time of what is in no block: embedding, last norm and head, the norm alone, or nothing. */
+  outsideBlocks: 'all' | 'norm' | 'none';
   blocks: BlockRecord[];
   steps: StepRecord[];
   /** Held-out loss after so many steps. */

@@ -46,7 +46,7 @@ const when = async (file) => {
     await when('saved-' + step);
     send('stopped', {step});
   } else {
-    send('heldOut', {step, loss: 1.5});
+    if (job.start.heldOutAt !== step) send('heldOut', {step, loss: 1.5});
     send('done', {model, skipped: 0});
   }
 })();

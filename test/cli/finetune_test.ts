@@ -23,6 +23,7 @@ import {
   type TextDatasetOptions,
 } from '../../src/llama';
 import type {RunRecord} from '../../src/report/report';
+import {FileServer} from '../files/file_server';
 import {describeBackends, fastBackend} from '../support/backends';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli, type CliRun} from './run_cli';
@@ -268,7 +269,7 @@ describe('tfjs-owlore finetune', function () {
     const report = readFileSync(join(result.output, 'report.html'), 'utf8');
     expect(report)
       .to.match(/"method":"LoRA"/)
-      .and.to.match(/"othersTrain":false/);
+      .and.to.match(/"outsideBlocks":"none"/);
   });
 
   it('trains nothing but the blocks with badam', async () => {
@@ -287,14 +288,17 @@ describe('tfjs-owlore finetune', function () {
 
   it('trains embedding and head in full, at a low rank or not at all', async () => {
     const train = async (...args: string[]) => {
-      const {model, stateBytes} = await runs.runJson('--method', 'lisa', '--steps', '2', ...args);
+      const run = await runs.runJson('--method', 'lisa', '--steps', '2', ...args);
+      const {model, stateBytes} = run;
+      const report = readFileSync(join(run.output, 'report.html'), 'utf8');
+      const [, told] = /"outsideBlocks":"(\w+)"/.exec(report)!;
       const [before, after] = [await loadLlama(runs.folder.model), await loadLlama(model)];
       const isMoved = ['model.embed_tokens', 'lm_head'].map((name) => {
         const [a, b] = [before, after].map((each) => each.model.getLayer(name).weights[0]!.read());
         return tf.tidy(() => tf.any(tf.notEqual(a!, b!)).dataSync()[0] === 1);
       });
       for (const each of [before, after]) each.model.dispose();
-      return {stateBytes, isMoved};
+      return {stateBytes, isMoved, told};
     };
     const full = await train();
     const low = await train('--embedding', 'low-rank', '--rank', '4');
@@ -302,6 +306,7 @@ describe('tfjs-owlore finetune', function () {
     expect(full.isMoved).to.deep.equal([true, true]);
     expect(low.isMoved).to.deep.equal([true, true]);
     expect(frozen.isMoved).to.deep.equal([false, false]);
+    expect([full.told, low.told, frozen.told]).to.deep.equal(['all', 'all', 'norm']);
     expect(low.stateBytes).to.be.below(full.stateBytes);
     expect(frozen.stateBytes).to.be.below(low.stateBytes);
     // weights that are widened while they train are no state
@@ -384,7 +389,11 @@ describe('tfjs-owlore finetune', function () {
   });
 
   it('takes scores of a file, of other kinds, and none', async () => {
-    const file = runs.folder.write('given.json', JSON.stringify({blocks, scores: [0, 2, 0]}));
+    // with the byte order mark that editors on Windows put at the start
+    const file = runs.folder.write(
+      'given.json',
+      `\uFEFF${JSON.stringify({blocks, scores: [0, 2, 0]})}`,
+    );
     const {code, stderr} = await runs.run(runs.newOutput(), '--scores', file, '--steps', '2');
     expect(code, stderr).to.equal(0);
     expect(stderr).to.match(/warning: samplingProbabilities: blocks with score 0/);
@@ -432,7 +441,7 @@ describe('tfjs-owlore finetune', function () {
     const run = JSON.parse(json![1]!) as RunRecord;
     expect(run.steps).to.have.length(6);
     expect(run.heldOut.map(({step}) => step)).to.deep.equal([0, 1, 2, 3, 4, 5, 6]);
-    expect(run).to.deep.include({sample: null, scoreTitle: 'outlier ratio', othersTrain: true});
+    expect(run).to.deep.include({sample: null, scoreTitle: 'outlier ratio', outsideBlocks: 'all'});
     expect(run.memory.full).to.equal(null);
 
     const schedule = readJson<SamplingSchedule>(output, 'schedule.json');
@@ -452,6 +461,29 @@ describe('tfjs-owlore finetune', function () {
     callback.restore();
     model.dispose();
     optimizer.dispose();
+  });
+
+  it('tells nothing of a URL that may be secret, in card and report', async () => {
+    const served = new Map([['texts.jsonl', readFileSync(runs.data)]]);
+    const server = await FileServer.start(served);
+    try {
+      const [data, validation] = ['data', 'validation'].map(
+        (name) => `${server.url}/texts.jsonl?X-Amz-Signature=SECRET-${name}`,
+      );
+      const args = ['--data', data!, '--validation', validation!, '--steps', '1'];
+      const {output, model} = await runs.runJson(...args);
+      const card = readFileSync(join(model, 'README.md'), 'utf8');
+      expect(card).to.match(/^- texts\.jsonl: \d+ examples?\n- texts\.jsonl, held out$/m);
+      const report = readFileSync(join(output, 'report.html'), 'utf8');
+      expect(report)
+        .to.match(/on texts\.jsonl"/)
+        .and.to.include(`(${server.url}/texts.jsonl)`);
+      for (const text of [card, report]) expect(text).not.to.include('SECRET');
+      // with which the run goes on, or begins again
+      expect(readJson(output, 'config.json')).to.include({data, validation});
+    } finally {
+      await server.close();
+    }
   });
 
   it('keeps what the library says out of the result', async () => {

@@ -1,4 +1,4 @@
-import {mkdirSync, readFileSync} from 'node:fs';
+import {existsSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
@@ -164,11 +164,14 @@ describe('tfjs-owlore generate --prompts', () => {
   });
 
   it('says that its output cannot be written', async () => {
-    const output = join(folder.path, 'a-folder');
-    mkdirSync(output);
-    const {code, stderr} = await run('--prompts', file, '--output', output);
-    expect(code).to.equal(1);
-    expect(stderr).to.match(/error: generate: .*a-folder cannot be written: EISDIR/);
+    const {code, stderr} = await run('--prompts', file, '--output', folder.path);
+    expect(code).to.equal(2);
+    expect(stderr).to.match(/^error: generate: --output must be a file; '.*' is a folder\n$/);
+    // takes files, and has no place for what is in them
+    if (!existsSync('/dev/full')) return;
+    const full = await run('--prompts', file, '--output', '/dev/full');
+    expect(full.code).to.equal(1);
+    expect(full.stderr).to.match(/\nerror: generate: \/dev\/full cannot be written: ENOSPC/);
   });
 });
 

@@ -15,6 +15,7 @@ import {
   number,
   numberOr,
   outputFile,
+  outputFolder,
   readSettings,
   refuseMeaningless,
   required,
@@ -136,6 +137,8 @@ describe('command line options', () => {
     }
     expect(refused(file('f'), 'https://host/x')).to.match(/there is no file/);
     expect(refused(fileOrUrl('f'), join(folder, 'no'))).to.match(/there is no file/);
+    for (const url of ['http://', 'https://host/%zz'])
+      expect(refused(fileOrUrl('f'), url)).to.equal(`run.json: option: '${url}' is not a URL`);
     for (const none of [
       join(folder, 'no'),
       join(folder, 'file'),
@@ -151,6 +154,11 @@ describe('command line options', () => {
       );
     expect(refused(modelSource('f'), 3)).to.match(/must be a text; got 3/);
     expect(refused(outputFile('f'), join(folder, 'no', 'x'))).to.match(/there is no folder '.*no'/);
+    expect(refused(outputFile('f'), folder)).to.match(/must be a file; '.*' is a folder/);
+    for (const path of [join(folder, 'file'), join(folder, 'file', 'x', 'y')])
+      expect(refused(outputFolder('f'), path)).to.match(/must be a folder; '.*file' is a file/);
+    for (const output of [outputFile, outputFolder])
+      expect(refused(output('f'), '')).to.equal("run.json: option must be a path; got ''");
     for (const [option, value] of [
       [file('f'), join(folder, 'file')],
       [fileOrUrl('f'), 'https://host/x'],
@@ -158,6 +166,9 @@ describe('command line options', () => {
       [modelSource('f'), 'HTTP://host/x'],
       [modelSource('f'), 'owner/name@v1'],
       [outputFile('f'), join(folder, 'new')],
+      [outputFile('f'), join(folder, 'file')],
+      [outputFolder('f'), folder],
+      [outputFolder('f'), join(folder, 'no', 'x')],
       [options.tau, 'auto'],
       [options.packing, false],
     ] as const) {

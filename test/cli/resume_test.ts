@@ -9,6 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import {join} from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {backends, fastBackend, thorough} from '../support/backends';
 import {resultOf, runProgram, startProgram} from '../support/programs';
@@ -228,6 +229,25 @@ describe('tfjs-owlore finetune --resume', function () {
     expect(remains(output).log).to.have.length.above(40);
   });
 
+  for (const method of ['owlore', 'lora']) {
+    it(`saves a model that could not be saved, and trains no step again: ${method}`, async () => {
+      // so far goes the first step, and 65504 is the largest number of 16 bits
+      const args = ['--method', method, '--steps', '1', '--rank', '2', '--learning-rate', '1e5'];
+      const [output, whole] = [newOutput(), newOutput()];
+      const {numTensors} = tf.memory();
+      const failed = await runCli(argsOf(output, ...args, '--dtype', 'F16'));
+      expect(failed.code).to.equal(1);
+      expect(failed.stderr).to.match(/to save its model: finetune --resume .*\nerror: .*F16/);
+      const {code, stderr} = await resume(output, '--dtype', 'F32');
+      expect(code, stderr).to.equal(0);
+      expect(stderr).to.include('the run goes on from step 1\n');
+      expect((await runCli(argsOf(whole, ...args))).code).to.equal(0);
+      expect(remains(output)).to.deep.equal(remains(whole));
+      expect(readdirSync(output).sort()).to.deep.equal(readdirSync(whole).sort());
+      expect(tf.memory().numTensors).to.equal(numTensors);
+    });
+  }
+
   describe('of a run that was stopped', () => {
     let output: string;
     before(async () => {
@@ -254,6 +274,11 @@ describe('tfjs-owlore finetune --resume', function () {
       const {code, stderr} = await resume(folder.model);
       expect(code).to.equal(2);
       expect(stderr).to.match(/config\.json: unknown option/);
+      const other = await resume(folder.path);
+      expect(other.code).to.equal(2);
+      expect(other.stderr).to.match(
+        /^error: finetune: --resume: the folder '.*' has no config\.json, .*; name another one, or begin a run, with --output\n$/,
+      );
     });
 
     it('refuses a config with other options than its checkpoint', async () => {
@@ -264,6 +289,12 @@ describe('tfjs-owlore finetune --resume', function () {
       const {code, stderr} = await resume(other);
       expect(code).to.equal(1);
       expect(stderr).to.match(/another optimizer: .*77/);
+      const log = readFileSync(join(other, 'log.jsonl'), 'utf8');
+      writeFileSync(file, JSON.stringify({...config, steps: 2}));
+      const shorter = await resume(other);
+      expect(shorter.code).to.equal(2);
+      expect(shorter.stderr).to.match(/the run has made \d+ steps, and its options say 2 in all/);
+      expect(readFileSync(join(other, 'log.jsonl'), 'utf8')).to.include(log);
     });
 
     it('refuses a log that has lost steps', async () => {

@@ -92,6 +92,24 @@ describe('the folder of a run', function () {
     }
   });
 
+  it('is refused at once where no folder can be', async function () {
+    const file = folder.write('file', '');
+    for (const [output, message] of [
+      [file, /--output must be a folder; '.*file' is a file/],
+      [join(file, 'run'), /--output must be a folder; '.*file' is a file/],
+      ['', /--output must be a path; got ''/],
+      [join(folder.path, 'a', 'b'.repeat(300)), /folder '.*a' cannot have a folder 'b+…' \(ENAM/],
+      // there mkdir with all parents does not come back
+      ['/proc/run', /--output: the folder '\/proc' cannot have a folder 'run' \(ENOENT\); take/],
+    ] as const) {
+      if (output === '/proc/run' && process.platform !== 'linux') continue;
+      const {code, stderr} = await finetune(output);
+      expect(code, stderr).to.equal(2);
+      expect(stderr).to.match(message);
+    }
+    expect(existsSync(join(folder.path, 'a'))).to.equal(false);
+  });
+
   describe('does not take its inputs for something to overwrite', () => {
     /** A copy of the model in a folder of its own. */
     const copyOfModel = (): string => {
@@ -217,6 +235,17 @@ describe('the folder of a run', function () {
       expect(Object.values(contentOf(output))).to.deep.equal(expected);
     });
 
+    it('is replaced where a process was killed when the new one was complete', async () => {
+      const output = await finished();
+      const newer = await finished('--seed', '1');
+      const expected = Object.values(contentOf(newer));
+      mkdirSync(join(newer, 'checkpoints'));
+      renameSync(newer, join(output, 'unfinished'));
+      expect(() => RunFolder.resume('test', output)).to.throw(/has come to its end/);
+      expect(Object.values(contentOf(output))).to.deep.equal(expected);
+      expect(readdirSync(output)).not.to.include.oneOf(['unfinished', 'checkpoints']);
+    });
+
     it('is replaced in place if it has no model', async () => {
       const output = newOutput();
       const {code} = await finetune(output, '--steps', '5', '--learning-rate', '1e38');
@@ -318,18 +347,27 @@ describe('the folder of a run', function () {
     });
   }
 
-  it('has the model even if the report cannot be written', async () => {
-    const output = newOutput();
-    const child = start(argsOf(output, '--steps', '10', '--evaluate-every', '1'));
+  it('has the model even if the report cannot be written, which --resume does', async () => {
+    const output = await finished();
+    const unfinished = join(output, 'unfinished');
+    const child = start(argsOf(output, '--overwrite', '--steps', '10', '--evaluate-every', '1'));
     const closed = resultOf(child);
-    await inLog(output, '"step":1');
-    mkdirSync(join(output, 'report.html'));
+    await inLog(unfinished, '"step":1');
+    mkdirSync(join(unfinished, 'report.html'));
     const {code, stderr} = await closed;
     expect(code).to.equal(1);
     expect(stderr).to.match(/error: EISDIR/);
-    expect(lastEntry(output)).to.include({state: 'failed'});
-    expect(existsSync(join(output, 'model.partial'))).to.equal(false);
-    const {model} = await loadLlama(join(output, 'model'));
+    expect(lastEntry(unfinished)).to.include({state: 'failed'});
+    expect(existsSync(join(unfinished, 'model.partial'))).to.equal(false);
+    const {model} = await loadLlama(join(unfinished, 'model'));
     model.dispose();
+
+    rmSync(join(unfinished, 'report.html'), {recursive: true});
+    const resumed = await runCli(['finetune', '--resume', output]);
+    expect(resumed.code, resumed.stderr).to.equal(0);
+    expect(resumed.stderr).to.include('the run goes on from step 10');
+    expect(lastEntry(output)).to.deep.equal({event: 'end', state: 'done'});
+    expect(readdirSync(output)).not.to.include.oneOf(['unfinished', 'checkpoints']);
+    expect(readdirSync(output)).to.include.members(['model', 'report.html']);
   });
 });

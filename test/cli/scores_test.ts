@@ -1,4 +1,4 @@
-import {readFileSync} from 'node:fs';
+import {existsSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
@@ -132,6 +132,10 @@ describe('tfjs-owlore scores', () => {
     const {stdout, stderr} = await run('--kind', 'relativeMagnitude', '--output', output, '--json');
     expect(JSON.parse(readFileSync(output, 'utf8'))).to.deep.equal(JSON.parse(stdout));
     expect(stderr).to.match(/Scores: .*scores\.json\n$/);
+    if (!existsSync('/dev/full')) return;
+    const full = await run('--kind', 'relativeMagnitude', '--output', '/dev/full');
+    expect(full.code).to.equal(1);
+    expect(full.stderr).to.match(/\nerror: scores: \/dev\/full cannot be written: ENOSPC/);
   });
 
   for (const [args, message] of [

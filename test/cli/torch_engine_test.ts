@@ -1,4 +1,12 @@
-import {cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync} from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {Readable} from 'node:stream';
@@ -274,16 +282,47 @@ describe('tfjs-owlore finetune --engine torch', function () {
       expect(stepsIn(output)).to.deep.equal([1, 2, 3, 4, 5, 6]);
     });
 
+    it('keeps a training of which the report cannot be written, for both engines to go on', async () => {
+      const output = copyOfStopped();
+      const report = join(output, 'report.html');
+      mkdirSync(report);
+      for (const engine of ['torch', 'torch', 'tfjs']) {
+        const args = ['finetune', '--resume', output, '--engine', engine];
+        if (engine === 'torch') args.push('--python', python);
+        const {code, stderr} = await withEnvironment(fake, () => runCli(args));
+        expect(code, stderr).to.equal(exitCodes.failed);
+        expect(stderr).to.match(/to save its model: finetune --resume .*\nerror: EISDIR/);
+        expect(stepsIn(output)).to.deep.equal([1, 2, 3, 4, 5, 6]);
+      }
+      rmSync(report, {recursive: true});
+      const {code, stderr} = await runCli(['finetune', '--resume', output, '--engine', 'tfjs']);
+      expect(code, stderr).to.equal(exitCodes.done);
+      expect(stderr).to.match(/the run goes on from step 6/);
+      expect(
+        readLog(output)
+          .map(({event}) => event)
+          .slice(-3),
+      ).to.deep.equal(['step', 'heldOut', 'end']);
+    });
+
     it('says in a line why Python failed, and leaves the run as it was', async () => {
       const output = copyOfStopped();
       const steps = stepsIn(output);
-      const {code, stderr} = await withEnvironment({...fake, FAKE_ERROR: 'no memory left'}, () =>
-        runCli(torch(output)),
-      );
-      expect(code).to.equal(exitCodes.failed);
-      expect(stderr.trim().split('\n').at(-1)).to.match(
-        /^error: --engine torch: no memory left \(.*torch\.log has all that Python said\)$/,
-      );
+      // the log goes on, and the first process that fails takes others with it
+      for (const [error, told] of [
+        ['no memory left', 'no memory left'],
+        ['no disk left\nerror: connection closed', 'no disk left'],
+      ] as const) {
+        const {code, stderr} = await withEnvironment({...fake, FAKE_ERROR: error}, () =>
+          runCli(torch(output)),
+        );
+        expect(code).to.equal(exitCodes.failed);
+        expect(stderr.trim().split('\n').at(-1)).to.match(
+          new RegExp(
+            `^error: --engine torch: ${told} \\(.*torch\\.log has all that Python said\\)$`,
+          ),
+        );
+      }
       expect(readFileSync(join(output, 'torch.log'), 'utf8')).to.match(/^Traceback/);
       expect(stepsIn(output)).to.deep.equal(steps);
       expect(existsSync(join(output, 'torch'))).to.equal(false);

@@ -1,10 +1,12 @@
 import {expect} from 'chai';
-import {readCommandLine, settingsInUse} from '../../demo/command_line';
+import {readCommandLine, readPretrainingLine, settingsInUse} from '../../demo/command_line';
 
 const limits = {blocks: 8, width: 128};
 
+const readDemo = (args: readonly string[]): unknown => readCommandLine(args, limits);
+
 /** What `args` print on stderr and the exit code, for those that end the process. */
-function refused(args: string): {stderr: string; code: number} {
+function refused(args: string, read = readDemo): {stderr: string; code: number} {
   const {exit} = process;
   const {write} = process.stderr;
   let stderr = '';
@@ -13,7 +15,7 @@ function refused(args: string): {stderr: string; code: number} {
     throw new Error(String(code));
   };
   try {
-    readCommandLine(args.split(' '), limits);
+    read(args.split(' '));
   } catch (error) {
     return {stderr, code: Number((error as Error).message)};
   } finally {
@@ -77,6 +79,7 @@ describe('demo: readCommandLine', () => {
     ['--scores best', /one of 'ows', 'rm', 'bi', 'uniform'/],
     ['--backend gpu', /one of .*'wasm'/],
     ['--report no/such/folder/r.html', /no folder 'no\/such\/folder'/],
+    ['--report demo', /demo: --report must be a file; 'demo' is a folder/],
     ['--gama 3', /unknown option '--gama'.*--gamma/],
     ['--steps', /argument missing/],
     ['more', /too many arguments/],
@@ -105,4 +108,27 @@ describe('demo: readCommandLine', () => {
       'backend',
     ]);
   });
+});
+
+describe('demo: readPretrainingLine', () => {
+  const read = (args: readonly string[]): unknown => readPretrainingLine(args, 100);
+
+  it('has a default for everything', () => {
+    expect(read([])).to.deep.equal({steps: 2500, backend: 'tensorflow'});
+    expect(read(['--steps', '101', '--backend', 'wasm'])).to.include({steps: 101, backend: 'wasm'});
+  });
+
+  for (const [args, message] of [
+    ['--steps abc', /pretrain: --steps must be an integer >= 101; got 'abc'/],
+    ['--steps 50', />= 101; got 50/],
+    ['--backend gpu', /one of .*'wasm'/],
+  ] as const) {
+    it(`refuses ${args} in one line and with exit code 2`, () => {
+      const {stderr, code} = refused(args, read);
+      expect(code).to.equal(2);
+      expect(stderr)
+        .to.match(/^error: .*\n$/)
+        .and.match(message);
+    });
+  }
 });

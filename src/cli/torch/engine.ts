@@ -12,7 +12,7 @@ import {resolveBlocks} from '../../model/blocks';
 import {owloreDefaults} from '../../optim/owlore_options';
 import type {SamplingProbabilities} from '../../sampling/probabilities';
 import type {Context} from '../command';
-import type {Engine, EngineRun} from '../engine';
+import type {Engine, EngineOutcome, EngineRun} from '../engine';
 import type {FinetuneSettings} from '../finetune_options';
 import {flagOf, isThere} from '../options';
 import {stateIn} from '../tfjs_engine';
@@ -67,7 +67,7 @@ async function check(settings: FinetuneSettings, {given}: Context): Promise<Fine
   return {...settings, python, processes: processes ?? Math.max(1, gpus)};
 }
 
-async function train(run: EngineRun): Promise<{skippedSteps: number}> {
+async function train(run: EngineRun): Promise<EngineOutcome> {
   const {folder} = run;
   rmSync(folder.job, {recursive: true, force: true});
   mkdirSync(folder.job);
@@ -121,7 +121,8 @@ async function writeJob(
   return {job, probabilities};
 
   async function writeTrainingData(run: EngineRun, places: JsonLines): Promise<Job['data']> {
-    const batches = data.steps * settings.accumulate - monitor.batches;
+    // a file has at least one, also where no step is left
+    const batches = Math.max(1, data.steps * settings.accumulate - monitor.batches);
     const begun = monitor.batches % settings.accumulate;
     const progress = run.context.console.progress({label: 'writing the batches', total: batches});
     const written = await writeBatches(join(folder.job, 'batches.i32'), training, (count) => {
@@ -204,11 +205,7 @@ interface BesideJob {
   places: JsonLines;
 }
 
-async function runJob(
-  run: EngineRun,
-  job: Job,
-  beside: BesideJob,
-): Promise<{skippedSteps: number}> {
+async function runJob(run: EngineRun, job: Job, beside: BesideJob): Promise<EngineOutcome> {
   const {settings, model, monitor, folder, context} = run;
   const {signal} = context.interruption;
   signal.throwIfAborted();
@@ -237,7 +234,8 @@ async function runJob(
   }
   if (!done) throw signal.reason ?? new Error('--engine torch: Python ended before the training');
   await restoreWeights(folder.checkpoints, done.model, layerWeights('finetune', model));
-  return {skippedSteps: done.skipped};
+  const {model: files, skipped} = done;
+  return {skippedSteps: skipped, saveCheckpoint: () => saveEnd(run, job, beside, files, skipped)};
 }
 
 /** The blocks of the periods that have begun after some steps. */
@@ -264,13 +262,45 @@ function takeStep({monitor}: EngineRun, event: Extract<TorchEvent, {event: 'step
 async function takeCheckpoint(
   run: EngineRun,
   job: Job,
-  {probabilities, places}: BesideJob,
-  {step, model, optimizer: saved, stateBytes}: Extract<TorchEvent, {event: 'checkpoint'}>,
+  beside: BesideJob,
+  event: Extract<TorchEvent, {event: 'checkpoint'}>,
 ): Promise<void> {
-  const {settings, optimizer, callback, folder} = run;
+  const {step} = event;
+  await commit(run, job, beside, {...event, data: beside.places.at(step - job.start.step - 1)});
+  writeFileSync(join(run.folder.job, `saved-${step}`), '');
+}
+
+/** Makes the weights that Python has written at the end a checkpoint. No step is left for which the optimizer would need a state. */
+function saveEnd(
+  run: EngineRun,
+  job: Job,
+  beside: BesideJob,
+  model: Manifest['model'],
+  skipped: number,
+): Promise<void> {
+  const counters = {iter: job.steps, 'owlore.accumulated': 0, 'owlore.skipped': skipped};
+  return commit(run, job, beside, {
+    ...{step: job.steps, model, optimizer: {counters, files: []}},
+    ...{stateBytes: run.monitor.stateBytes, data: run.training.state()},
+  });
+}
+
+/** Where the files of a checkpoint and the data stand. */
+type Files = Pick<
+  Extract<TorchEvent, {event: 'checkpoint'}>,
+  'step' | 'model' | 'optimizer' | 'stateBytes'
+> &
+  Pick<Manifest, 'data'>;
+
+async function commit(
+  {settings, optimizer, callback, folder}: EngineRun,
+  job: Job,
+  {probabilities}: BesideJob,
+  {step, model, optimizer: saved, stateBytes, data}: Files,
+): Promise<void> {
   const manifest: Manifest = {
     ...{format: FORMAT, version: VERSION, step, epoch: 0, metric: null, backend: BACKEND},
-    ...{kernels: null, model},
+    ...{kernels: null, model, data},
     optimizer: {settings: optimizer.settings, ...saved},
     callback: callback && {
       settings: callback.settings,
@@ -279,9 +309,7 @@ async function takeCheckpoint(
         ...{steps: step, open: null},
       },
     },
-    data: places.at(step - job.start.step - 1),
     extra: {steps: step, stateBytes, begun: null},
   };
   await folder.saveCheckpoint((target) => commitCheckpoint(target, manifest, settings.keep));
-  writeFileSync(join(folder.job, `saved-${step}`), '');
 }

@@ -1,6 +1,6 @@
 /** The processes of Python, which torchrun starts, and what the first of them tells. */
 import {spawn, type ChildProcess} from 'node:child_process';
-import {closeSync, openSync, readFileSync} from 'node:fs';
+import {closeSync, existsSync, openSync, readFileSync, statSync} from 'node:fs';
 import {availableParallelism} from 'node:os';
 import {createInterface} from 'node:readline';
 import type {Manifest} from '../../checkpoint/manifest';
@@ -48,6 +48,8 @@ export interface TorchCommand {
  * @throws Error with what Python said, if it fails.
  */
 export async function* runTorch(command: TorchCommand): AsyncGenerator<TorchEvent, void> {
+  // what was said before is of the same run when it stopped
+  const from = existsSync(command.log) ? statSync(command.log).size : 0;
   const child = start(command);
   const ended = endOf(child);
   // torchrun ends what it has started, if it is told to end
@@ -58,7 +60,7 @@ export async function* runTorch(command: TorchCommand): AsyncGenerator<TorchEven
       if (line.startsWith('{')) yield eventIn(line);
     }
     const how = await ended;
-    if (how !== null) throw failure(how, command.log);
+    if (how !== null) throw failure(how, command.log, from);
   } finally {
     kill();
     process.off('exit', kill);
@@ -108,11 +110,20 @@ function eventIn(line: string): TorchEvent {
   throw new Error(`finetune.py has sent what is no event: ${cut(line)}`);
 }
 
-/** The error of a job that has failed: what the process that failed says itself, or else how Python ended. */
-function failure(how: string, log: string): Error {
-  const latest = readFileSync(log, 'utf8').trimEnd().split('\n').reverse();
-  const own = latest.find((line) => line.startsWith('error: '))?.slice('error: '.length);
-  const killed = latest.find((line) => /Signal \d+ \(SIG\w+\) received/.test(line))?.trim();
+/**
+ * The error of a job that has failed: what the process that failed says itself, or else how Python ended.
+ *
+ * @param from Where in the log its part begins.
+ */
+function failure(how: string, log: string, from: number): Error {
+  const lines = readFileSync(log).subarray(from).toString('utf8').split('\n');
+  // others may fail after the first one, and by it
+  const own = lines.find((line) => line.startsWith('error: '))?.slice('error: '.length);
+  // torchrun says last which one it was that others failed by
+  const killed = lines
+    .filter((line) => /Signal \d+ \(SIG\w+\) received/.test(line))
+    .at(-1)
+    ?.trim();
   return new Error(
     `--engine torch: ${cut(own ?? killed ?? `Python ended with ${how}`)} (${log} has all that Python said)`,
   );
