@@ -21,22 +21,14 @@ export function checkFits(
   const fail = (what: string): never => {
     throw new Error(`${owner}: ${path} ${what}; nothing was changed`);
   };
-  const describe = (layer: string, names: readonly string[]): string =>
-    `layer '${cut(layer)}' with the weights ${cut(names.map(withoutNumber).join(', '))}`;
   const length = Math.max(manifest.model.length, layers.length);
   for (let i = 0; i < length; i++) {
     const [saved, own] = [manifest.model[i], layers[i]];
-    const [was, is] = [
-      saved ? describe(saved.layer, saved.weights) : 'no further layer',
-      own
-        ? describe(
-            own.layer,
-            own.variables.map(({name}) => name),
-          )
-        : 'no further layer',
-    ];
-    if (withoutLayerNumbers(was) !== withoutLayerNumbers(is))
-      fail(`is of another model: it has ${was}, where this model has ${is}`);
+    const was: Names | null = saved ? [saved.layer, saved.weights] : null;
+    const is: Names | null = own ? [own.layer, own.variables.map(({name}) => name)] : null;
+    if (was && is && keyOf(was) === keyOf(is)) continue;
+    const [before, now] = [was, is].map((each) => (each ? described(each) : 'no further layer'));
+    fail(`is of another model: it has ${before}, where this model has ${now}`);
   }
   const differ = (part: string, saved: object, own: object): void => {
     const difference = firstDifference(saved, own);
@@ -59,6 +51,18 @@ export function checkFits(
     if (!isSaved && own) fail(`was saved without ${name}; leave it out, or start anew`);
   }
   if (callback) differ('callback', manifest.callback!.settings, callback.settings);
+}
+
+/** The name of a layer, and those of its weights. */
+type Names = [layer: string, weights: readonly string[]];
+
+/** These names without the numbers that tfjs gives. */
+function keyOf([layer, weights]: Names): string {
+  return withoutLayerNumbers(JSON.stringify([layer, ...weights.map(withoutNumber)]));
+}
+
+function described([layer, weights]: Names): string {
+  return `layer '${cut(layer)}' with ${weights.length} weights: ${cut(weights.join(', '))}`;
 }
 
 /** The options of a checkpoint's optimizer, with the names that this model has where they pick variables or layers by name. */

@@ -245,6 +245,11 @@ async function readLayer(
   const fail = (what: string): never => {
     throw new Error(`${OWNER}: ${file} ${what}; nothing was changed`);
   };
+  if (weights.length !== variables.length) {
+    fail(
+      `is of another model: it has ${weights.length} weights of layer '${layer}', where this model has ${variables.length}`,
+    );
+  }
   const other = [...tensors.keys()].find((name) => !weights.includes(name));
   if (other !== undefined) fail(`has ${show(other)}, which is no weight of layer '${layer}'`);
   return weights.map((name, i) => {

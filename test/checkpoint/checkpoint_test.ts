@@ -715,6 +715,35 @@ describe('checkpoints', () => {
     x.dispose();
   });
 
+  it('go on in nested models without names, of as many layers, however many these are', async () => {
+    /** A sequential model, and one of the other kind, inside a third. */
+    const make = (depth: number): CheckpointParts => {
+      const dense = (units = 2): tfl.layers.Layer => tfl.layers.dense({units, inputShape: [2]});
+      const inner = tfl.sequential({layers: Array.from({length: depth}, () => dense())});
+      const [input, outer] = [tfl.input({shape: [2]}), tfl.input({shape: [2]})];
+      const other = tfl.model({inputs: input, outputs: dense(1).apply(input) as never});
+      const outputs = other.apply(inner.apply(outer) as never) as tfl.SymbolicTensor;
+      const model = tfl.model({inputs: outer, outputs});
+      return {model, optimizer: new OwLoreOptimizer({project: false})};
+    };
+    const [saved, resumed, longer] = [make(16), make(16), make(18)];
+    const files: Files = new Map();
+    await saveCheckpoint(files, saved);
+    await resumeCheckpoint(files, resumed);
+    const valuesOf = ({model}: CheckpointParts): number[][] =>
+      model.getWeights().map((weight) => [...weight.dataSync()]);
+    expect(valuesOf(resumed)).to.deep.equal(valuesOf(saved));
+    const start = valuesOf(longer);
+    expect((await rejection(resumeCheckpoint(files, longer))).message).to.match(
+      /another model: it has layer 'sequential_\d+' with 32 weights: .*, where .* with 36 weights: /,
+    );
+    expect(valuesOf(longer)).to.deep.equal(start);
+    for (const {model, optimizer} of [saved, resumed, longer]) {
+      optimizer.dispose();
+      model.dispose();
+    }
+  });
+
   it('go on in such a model with options that pick layers and weights by name', async () => {
     const make = (decayed = 1): CheckpointParts & {model: tfl.LayersModel} => {
       const layers = [
