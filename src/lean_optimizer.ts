@@ -1,5 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {installKernelsForBackend, kernelChoices} from './kernels/install_for_backend';
+import {
+  installKernelsForBackend,
+  installKernelsForStep,
+  kernelChoices,
+} from './kernels/install_for_backend';
 import {checkChoice, checkKnown, display} from './options';
 import {
   layerRecomputations,
@@ -18,14 +22,18 @@ import {isOptimizer} from './tfjs/optimizers';
  * model.compile({optimizer: leanOptimizer(tf.train.adam(1e-3)), loss});
  * ```
  *
- * @param optimizer Its method `computeGradients`, which `minimize` and so `fit` call, is replaced; it is returned.
+ * In a page the kernels are loaded from here on. `fit` and `fitDataset` wait for them; a loop of your own should await `ready()`
+ * once, before the first step.
+ *
+ * @param optimizer Its method `computeGradients`, which `minimize` and so `fit` call, is replaced, and it gets the method `ready`;
+ *   it is returned.
  * @param options `checkpoint` and `kernels`: as the options of {@link OwLoreOptimizer}. Default `'auto'` for both.
  * @throws Error that names the option, its value and what is allowed.
  */
 export function leanOptimizer<T extends tf.Optimizer>(
   optimizer: T,
   options: {checkpoint?: RecomputedLayers; kernels?: 'auto' | 'none'} = {},
-): T {
+): T & {ready(): Promise<void>} {
   if (typeof optimizer !== 'object' || optimizer === null || !isOptimizer(optimizer)) {
     throw new Error(
       `leanOptimizer: optimizer must be an optimizer of tfjs, such as tf.train.adam(1e-3); got ${display(optimizer)}`,
@@ -36,8 +44,20 @@ export function leanOptimizer<T extends tf.Optimizer>(
   checkChoice('leanOptimizer', 'checkpoint', checkpoint, layerRecomputations);
   checkChoice('leanOptimizer', 'kernels', kernels, kernelChoices);
   optimizer.computeGradients = (f, varList) => {
-    if (kernels === 'auto') void installKernelsForBackend();
+    if (kernels === 'auto') installKernelsForStep();
     return variableGrads(() => withRecomputedLayers(checkpoint, f), varList);
   };
-  return optimizer;
+  const load = async (): Promise<void> => {
+    if (kernels === 'auto') await installKernelsForBackend();
+  };
+  void load();
+  const others = (optimizer as {ready?: () => Promise<void>}).ready;
+  // `fit` awaits it as it does that of OwLoreOptimizer, whose module is in every entry of the package that has this one.
+  const ready = async (): Promise<void> => {
+    await tf.ready();
+    await load();
+    await others?.call(optimizer);
+  };
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- it is the optimizer that was given
+  return Object.assign(optimizer, {ready});
 }

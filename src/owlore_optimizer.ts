@@ -315,7 +315,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    * not be this optimizer's: that of `tf.variableGrads` is not.
    */
   private startLoading(): void {
-    if (this.options.kernels === 'auto' && tf.getBackend()) void installKernelsForBackend();
+    if (this.options.kernels === 'auto') void installKernelsForBackend();
     // An error is left to the step that needs it.
     for (const part of neededParts(this.options)) part.load().catch(() => undefined);
   }

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {createLlama, sparseCrossEntropy} from '../src/llama';
 import {leanOptimizer} from '../src/lean_optimizer';
 import {describeBackends} from './support/backends';
+import {rejection} from './support/rejection';
 
 describeBackends('leanOptimizer', (backend) => {
   if (backend === 'webgpu') return; // what it adds to the tape does not depend on the backend
@@ -31,5 +32,12 @@ describeBackends('leanOptimizer', (backend) => {
     expect(stock.at(-1)!).to.be.below(stock[0]!);
     // Sums of gradients are added in another order: float32 rounding, five steps of Adam.
     lean.forEach((loss, i) => expect(loss).to.be.closeTo(stock[i]!, 1e-5 * stock[i]!));
+  });
+
+  it('is ready when the optimizer itself is, too', async () => {
+    const ready = (): Promise<void> => Promise.reject(new Error('not this one'));
+    const optimizer = leanOptimizer(Object.assign(tf.train.sgd(1), {ready}));
+    expect((await rejection(optimizer.ready())).message).to.equal('not this one');
+    optimizer.dispose();
   });
 });

@@ -28,6 +28,10 @@ describe('what is loaded on demand', function () {
     expect(await run('fit')).to.eql({steps: [true, true], warnings: [], error: null, moved: true});
   });
 
+  it('is there before the first step of fit with leanOptimizer, too', async () => {
+    expect(await run('lean')).to.eql({steps: [true, true], warnings: [], error: null, moved: true});
+  });
+
   it('is there after ready()', async () => {
     const steps = [true, true, true];
     expect(await run('ready')).to.eql({steps, warnings: [], error: null, moved: true});

@@ -6,15 +6,16 @@ import {warnOfFailure} from './failed_install';
 export const kernelChoices = ['auto', 'none'] as const;
 
 /**
- * Registers the kernels for the current backend, if there are any; kernels already registered stay. They are in place when this
- * returns, unless they must first be loaded or the engine refuses to compile a module at once: then when the promise resolves. It
- * never rejects: a failure is a warning, once.
+ * Registers the kernels for the current backend, once that is there, if there are any for it; kernels already registered stay. They
+ * are in place when this returns, unless they must first be loaded or the engine refuses to compile a module at once: then when the
+ * promise resolves. It never rejects: a failure is a warning, once.
  */
 export async function installKernelsForBackend(): Promise<void> {
   const name = tf.getBackend();
   const kernels = kernelModules.get(name);
-  if (!kernels) return;
-  const backend = tf.backend();
+  // not tf.backend(), which throws while a backend is being selected
+  const backend = tf.engine().registry[name];
+  if (!kernels || !backend) return;
   try {
     await (kernels.loaded ?? (await kernels.load())).installKernels();
   } catch (error) {
@@ -32,7 +33,7 @@ export function installKernelsForStep(): void {
   if (!kernelModules.get(name)?.isLoading || early.has(name)) return;
   early.add(name);
   console.warn(
-    `OwLoreOptimizer: this step is without this library's kernels for the backend '${name}', which are still being loaded; ` +
+    `tfjs-owlore: this step is without its kernels for the backend '${name}', which are still being loaded; ` +
       '`await optimizer.ready()` before the first step',
   );
 }

@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-wasm';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {OwLoreOptimizer} from '../../src/index';
+import {leanOptimizer, OwLoreOptimizer} from '../../src/index';
 import {OwLoreAdam} from '../../src/kernels/kernel_names';
 import {kernelModules, OnDemand, type KernelModule} from '../../src/on_demand';
 
@@ -18,16 +18,21 @@ if (way === 'offline') {
   const offline = new OnDemand(() => Promise.reject(new Error('offline.')));
   (kernelModules as Map<string, OnDemand<KernelModule>>).set('wasm', offline);
 }
-await tf.setBackend('wasm');
+const selected = tf.setBackend('wasm');
+new OwLoreOptimizer(); // before its backend is there
+await selected;
 const isThere = (): boolean =>
   tf.getKernelsForBackend('wasm').some(({kernelName}) => kernelName === OwLoreAdam);
 
-const model = tfl.sequential({layers: [tfl.layers.dense({units: 3, inputShape: [4]})]});
-const optimizer = new OwLoreOptimizer({
-  basis: basis as 'randomized' | 'svd',
-  rank: 2,
-  project: /kernel/,
-});
+const isLean = way === 'lean';
+// The gradient of an embedding needs one of the kernels.
+const embedding = tfl.layers.embedding({inputDim: 2, outputDim: 3, inputLength: 4});
+const layers = isLean
+  ? [embedding, tfl.layers.globalAveragePooling1d()]
+  : [tfl.layers.dense({units: 3, inputShape: [4]})];
+const model = tfl.sequential({layers});
+const options = {basis: basis as 'randomized' | 'svd', rank: 2, project: /kernel/};
+const optimizer = isLean ? leanOptimizer(tf.train.adam(0.1)) : new OwLoreOptimizer(options);
 model.compile({optimizer, loss: 'meanSquaredError'});
 const x = tf.ones([8, 4]);
 const y = tf.ones([8, 3]);
@@ -44,7 +49,7 @@ optimizer.minimize = function (...args) {
 const before = model.getWeights()[0]!.dataSync().slice();
 let error: string | null = null;
 try {
-  if (way === 'fit' || way === 'offline') {
+  if (isLean || way === 'fit' || way === 'offline') {
     await model.fit(x, y, {epochs: 1, batchSize: 4, verbose: 0});
   } else {
     if (way === 'ready') await optimizer.ready();
