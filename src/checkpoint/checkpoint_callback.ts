@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {Callback, type Logs} from '@tensorflow/tfjs-layers';
 import type {ModelTarget} from '../files/sink';
 import {checkKnown, checkNumber, display} from '../options';
+import {batchesOfEpoch, wasStopped, watchStops} from '../tfjs/fit';
 import {
   checkParts,
   type CheckpointParts,
@@ -48,6 +49,9 @@ const OWNER = 'CheckpointCallback';
  * });
  * ```
  *
+ * An epoch that `model.stopTraining = true` ends before its last batch is not complete: the training goes on in it. Its checkpoint
+ * has no `best`.
+ *
  * `fit` begins each epoch with its first example, and shuffles by `Math.random`: to go on exactly, use `every: 'epoch'` and
  * `shuffle: false`, or `fitDataset` with data that know their place.
  */
@@ -55,6 +59,10 @@ export class CheckpointCallback extends Callback {
   private readonly options: CheckpointCallbackOptions & {every: number | 'epoch'; keep: number};
   /** Epochs that are complete. */
   private epoch = 0;
+  /** Batches of the present epoch that are done. */
+  private batches = 0;
+  /** Batches of the longest epoch that this `fit` has completed; 0: none. */
+  private mostBatches = 0;
   /** Where callback and data stood after the last batch, if a checkpoint of it is due. */
   private due: ReturnType<typeof placeOf> | null = null;
 
@@ -71,18 +79,21 @@ export class CheckpointCallback extends Callback {
       );
     }
     this.options = {...options, every, keep};
+    watchStops();
   }
 
   /** @throws Error if the model's optimizer is no {@link OwLoreOptimizer}. */
   override async onTrainBegin(): Promise<void> {
     checkReceiver(this);
     checkParts(OWNER, this.parts);
+    this.mostBatches = 0;
   }
 
   /** Remembers the epoch. */
   override async onEpochBegin(epoch: number): Promise<void> {
     checkReceiver(this);
     this.epoch = epoch;
+    this.batches = 0;
   }
 
   /** Saves what was due after the last batch: whether that was the last one of its epoch is known only now. */
@@ -95,6 +106,7 @@ export class CheckpointCallback extends Callback {
   /** Remembers where callback and data stand if a checkpoint is due. */
   override async onBatchEnd(): Promise<void> {
     checkReceiver(this);
+    this.batches++;
     const {every} = this.options;
     const {iterations, accumulated} = this.parts.optimizer;
     // By the number of the step, so that a run that goes on has its checkpoints where the whole one has them.
@@ -103,16 +115,29 @@ export class CheckpointCallback extends Callback {
   }
 
   /** Saves if a checkpoint is due. */
-  override async onEpochEnd(epoch: number, logs?: Logs): Promise<void> {
+  override async onEpochEnd(epoch: number, logs: Logs = {}): Promise<void> {
     checkReceiver(this);
-    this.epoch = epoch + 1;
+    const isComplete = this.isComplete(logs);
+    if (isComplete) {
+      this.epoch = epoch + 1;
+      this.mostBatches = Math.max(this.mostBatches, this.batches);
+    }
     const {every, best} = this.options;
     const isDue = every === 'epoch' || best !== undefined || this.due !== null;
     this.due = null;
     if (!isDue) return;
-    const metric = best === undefined ? NaN : await numberIn(logs, best);
+    // Where it was stopped, tfjs may have left out the validation.
+    const isMeasured = best !== undefined && isComplete && (best in logs || !wasStopped(this));
+    const metric = isMeasured ? await numberIn(logs, best) : NaN;
     // the loss of a model that has diverged is not the best
     await this.save(placeOf(this.parts), Number.isFinite(metric) ? metric : undefined);
+  }
+
+  /** Whether the epoch that ends has had all of its batches. */
+  private isComplete(logs: Logs): boolean {
+    // What tfjs validates is complete. A fit that does not know how many batches an epoch has is judged by those it has completed.
+    if (!wasStopped(this) || 'val_loss' in logs) return true;
+    return this.batches >= (batchesOfEpoch(this) ?? (this.mostBatches || Infinity));
   }
 
   private get parts(): CheckpointParts {
@@ -130,12 +155,12 @@ export class CheckpointCallback extends Callback {
 }
 
 /** A number in the logs of an epoch, where it may be a scalar. */
-async function numberIn(logs: Logs | undefined, name: string): Promise<number> {
-  const value: unknown = logs?.[name];
+async function numberIn(logs: Logs, name: string): Promise<number> {
+  const value: unknown = logs[name];
   if (typeof value === 'number') return value;
   if (value instanceof tf.Tensor) return (await value.data())[0]!;
   throw new Error(
-    `${OWNER}: best is '${name}', which is not in the logs; they have ${Object.keys(logs ?? {}).join(', ')}`,
+    `${OWNER}: best is '${name}', which is not in the logs; they have ${Object.keys(logs).join(', ')}`,
   );
 }
 

@@ -31,6 +31,31 @@ export function aroundEachFit(before: FitListener, after: FitListener): void {
   tfl.registerCallbackConstructor(0, AroundFit);
 }
 
+/** By the parameters of a `fit`: whether it was to stop when the batches of its last epoch were done. */
+const stops = new WeakMap<object, boolean>();
+let watchesStops = false;
+
+/** Makes every `fit` and `fitDataset` from now on note what {@link wasStopped} tells. */
+export function watchStops(): void {
+  if (watchesStops) return;
+  watchesStops = true;
+  class Watch extends tfl.Callback {
+    override async onEpochEnd(): Promise<void> {
+      stops.set(this.params, this.model.stopTraining);
+    }
+  }
+  tfl.registerCallbackConstructor(0, Watch);
+}
+
+/**
+ * Whether the `fit` of a callback was to stop (`model.stopTraining`) before any callback was told that the epoch ends. Then its batch
+ * of that time need not be the last one of the epoch, and the epoch may have no validation. What stops a training at the end of an
+ * epoch, as tfjs's early stopping does, does not count.
+ */
+export function wasStopped({params}: tfl.Callback): boolean {
+  return stops.get(params) ?? false;
+}
+
 /**
  * Calls `listener` once, when the `fit` or `fitDataset` that is at work on `model` ends, also if it throws: tfjs calls no
  * callback then, wherever the error comes from, but never fails to set `model.isTraining` to false. Where it does not set it,
@@ -54,13 +79,17 @@ export function areInSameFit(a: tfl.Callback, b: tfl.Callback): boolean {
   return a.params === b.params;
 }
 
-/** Batches that the `fit` of a callback is going to train on; null if it does not know, or is none. */
-export function batchesOfFit({params}: tfl.Callback): number | null {
-  const {epochs, initialEpoch, steps, samples, batchSize} = (params ?? {}) as Partial<
-    Record<string, number>
-  >;
-  const perEpoch = steps ?? (samples && batchSize ? Math.ceil(samples / batchSize) : undefined);
-  if (epochs === undefined || perEpoch === undefined) return null;
+/** Batches of an epoch of the `fit` of a callback; null if it does not know, or is none. */
+export function batchesOfEpoch({params}: tfl.Callback): number | null {
+  const {steps, samples, batchSize} = (params ?? {}) as Partial<Record<string, number>>;
+  return steps ?? (samples && batchSize ? Math.ceil(samples / batchSize) : null);
+}
+
+/** Batches that it is going to train on; null likewise. */
+export function batchesOfFit(callback: tfl.Callback): number | null {
+  const {epochs, initialEpoch} = (callback.params ?? {}) as Partial<Record<string, number>>;
+  const perEpoch = batchesOfEpoch(callback);
+  if (epochs === undefined || perEpoch === null) return null;
   return (epochs - (initialEpoch ?? 0)) * perEpoch;
 }
 

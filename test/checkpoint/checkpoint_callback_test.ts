@@ -162,6 +162,74 @@ describeFastBackends('CheckpointCallback', (backend) => {
     tf.dispose(validationData);
   });
 
+  /** Stops the training after some batches, or at the end of an epoch. */
+  class Stop extends tfl.Callback {
+    constructor(private left: number) {
+      super();
+    }
+
+    override async onBatchEnd(): Promise<void> {
+      if (--this.left === 0) this.model.stopTraining = true;
+    }
+
+    override async onEpochEnd(): Promise<void> {
+      if (this.left === Infinity) this.model.stopTraining = true;
+    }
+  }
+
+  /** Batches by which a training is stopped, whether its length is known, and the epochs that are then complete. */
+  const stops: Array<[batches: number, size: number | undefined, epochs: number]> = [
+    [4, undefined, 0],
+    [4, 5, 0],
+    [5, 5, 1],
+    [8, undefined, 1],
+    [10, undefined, 2],
+    [Infinity, undefined, 1],
+    [Infinity, 5, 1],
+  ];
+  it('goes on in an epoch that was stopped, and after one at whose end it was stopped', async () => {
+    for (const [batches, size, epochs] of stops) {
+      const files: Files = new Map();
+      for (const isFirst of [true, false]) {
+        const parts = makeParts(1);
+        const {model, optimizer} = parts;
+        const data = Object.assign(new NumberedBatches(5), {size});
+        const what = {...parts, callback: undefined, data};
+        const checkpoints = new CheckpointCallback({target: files, data});
+        // One that stops at the end of an epoch is told of it first.
+        const stop = new Stop(batches);
+        const both = batches === Infinity ? [stop, checkpoints] : [checkpoints, stop];
+        const callbacks = isFirst ? both : [];
+        const initialEpoch = isFirst ? 0 : (await resumeCheckpoint(files, what))!.epoch;
+        if (!isFirst) expect(initialEpoch, String([batches, size])).to.equal(epochs);
+        await model.fitDataset(data as never, {epochs: 3, initialEpoch, callbacks, verbose: 0});
+        const done = batches === Infinity ? 5 : batches;
+        expect(optimizer.iterations * 3 + optimizer.accumulated).to.equal(isFirst ? done : 15);
+        model.dispose();
+        optimizer.dispose();
+      }
+    }
+  });
+
+  it('saves an epoch that was stopped without a metric', async () => {
+    const parts = makeParts(1);
+    const files: Files = new Map();
+    const validationData: [tf.Tensor, tf.Tensor] = [tf.ones([5, 6]), tf.zeros([5, 1])];
+    const checkpoints = new CheckpointCallback({target: files, best: 'val_loss'});
+    await fit(parts, {epochs: 3, validationData, callbacks: [checkpoints, new Stop(6)]});
+    const again = {...makeParts(2), callback: undefined};
+    const newest = (await resumeCheckpoint(files, again))!;
+    expect([newest.epoch, newest.metric]).to.deep.equal([1, null]);
+    const best = (await resumeCheckpoint(files, again, {which: 'best'}))!;
+    expect(best.epoch).to.equal(1);
+    expect(best.metric).to.be.a('number');
+    for (const {model, optimizer} of [parts, again]) {
+      model.dispose();
+      optimizer.dispose();
+    }
+    tf.dispose(validationData);
+  });
+
   it('throws where it could not save', async () => {
     const wrong: Array<[object, RegExp]> = [
       [{target: new Map(), every: 0}, /every must be an integer >= 1; got 0/],
