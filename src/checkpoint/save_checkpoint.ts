@@ -211,14 +211,13 @@ class CheckpointFiles {
   /** When each file was written. */
   private readonly written = new Map<string, number>();
   private readonly paths = new Set<string>();
-  private readonly present: Promise<ReadonlySet<string>>;
+  /** Of the target before; null until they are asked for. */
+  private present: ReadonlySet<string> | null = null;
 
   constructor(
     private readonly target: ModelTarget,
     private readonly sink: FileSink,
-  ) {
-    this.present = listFiles(OWNER, target).then((paths) => new Set(paths));
-  }
+  ) {}
 
   /** Writes tensors to files, no more of them at a time than a file may have; gives the names of the files. */
   async addState(named: readonly NamedTensor[]): Promise<string[]> {
@@ -270,7 +269,8 @@ class CheckpointFiles {
 
   /** Whether an older checkpoint has a file of this name that is not damaged. */
   private async isThere(path: string, size: number): Promise<boolean> {
-    return (await this.present).has(path) && isAsWritten(OWNER, this.target, path, size);
+    this.present ??= new Set(await listFiles(OWNER, this.target));
+    return this.present.has(path) && isAsWritten(OWNER, this.target, path, size);
   }
 
   private async write(path: string, bytes: Uint8Array): Promise<void> {

@@ -4,6 +4,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -20,7 +21,8 @@ import {
   type ResumeCheckpointOptions,
   type SaveCheckpointOptions,
 } from '../../src/index';
-import {filesOfState} from '../../src/checkpoint/save_checkpoint';
+import type {Manifest} from '../../src/checkpoint/manifest';
+import {commitCheckpoint, filesOfState} from '../../src/checkpoint/save_checkpoint';
 import {parseSafetensors, serializeSafetensors, type HostTensor} from '../../src/llama';
 import {rejection} from '../support/rejection';
 import {held} from '../support/sentinels';
@@ -107,6 +109,29 @@ describe('checkpoints', () => {
         },
         {...options, seed: 2},
       );
+    }));
+
+  it('are an error, and no more, where a folder cannot be listed', () =>
+    withTraining(async ({parts}) => {
+      const files: Files = new Map();
+      const {path} = await saveCheckpoint(files, parts);
+      const manifest = contents(files, path) as unknown as Manifest;
+      const [target, other] = [join(folder, 'a'), join(folder, 'b')];
+      symlinkSync(target, other);
+      symlinkSync(other, target);
+      const unhandled: unknown[] = [];
+      const note = (error: unknown): void => void unhandled.push(error);
+      process.on('unhandledRejection', note);
+      try {
+        const saved = await rejection(saveCheckpoint(join(target, 'run'), parts));
+        const committed = await rejection(commitCheckpoint(join(target, 'run'), manifest, 1));
+        for (const {message} of [saved, committed]) expect(message).to.match(/ELOOP/);
+        // until Node has found that nobody handles a rejection
+        await new Promise((resolve) => setTimeout(resolve));
+      } finally {
+        process.off('unhandledRejection', note);
+      }
+      expect(unhandled).to.deep.equal([]);
     }));
 
   it('are none where nothing was saved', () =>
