@@ -52,7 +52,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   private readonly plans = new SamplingPlans();
   // These read the options when they need them; none keeps a copy.
   private readonly projections: Projections;
-  private readonly finiteCheck: FiniteCheck;
+  private finiteCheck: FiniteCheck;
   private readonly normLimit: NormLimit;
   private readonly accumulation: Accumulation;
   private hasCheckedSelectors = false;
@@ -301,12 +301,13 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
 
   /** Frees all state. The optimizer can be used again; it starts anew. */
   override dispose(): void {
-    this.states.retain(new Set());
+    this.states.clear();
     tf.dispose(this.saved);
     this.saved = [];
     this.accumulation.clear();
     this.normLimit.clear();
-    this.finiteCheck.halvings = 0;
+    // What the old one has not found yet is of no interest.
+    this.finiteCheck = new FiniteCheck(this.options);
     this.iterations_ = 0;
   }
 

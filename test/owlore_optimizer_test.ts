@@ -472,6 +472,21 @@ describeBackends('OwLoreOptimizer', (backend) => {
     tf.dispose([plain, unworthy]);
   });
 
+  it('projects a variable that is made again under its name by the shape that it has now', async () => {
+    const optimizer = optimizerOf({rank: 2, project: /again/});
+    const numbers: number[] = [];
+    for (const size of [8, 6]) {
+      const matrix = tf.tidy(() => tf.variable(tf.ones([size, size]), true, 'again'));
+      const loss = (): tf.Scalar => tf.tidy(() => tf.sum(tf.square(matrix)));
+      for (let i = 0; i < 2; i++) optimizer.minimize(loss, false, [matrix]);
+      numbers.push(optimizer.stateBytes / 4);
+      await optimizer.settled();
+      optimizer.dispose();
+      matrix.dispose();
+    }
+    expect(numbers).to.deep.equal([2 * (8 + 2 * 8), 2 * (6 + 2 * 6)]);
+  });
+
   it('spreads the refreshes of matrices that start together over the steps', () => {
     const matrices = Array.from({length: 10}, (_, i) => variableOf(tf.ones([4, 3]), true, `s${i}`));
     const refreshesPerStep = (stagger: boolean): number[] => {

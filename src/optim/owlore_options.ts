@@ -87,7 +87,8 @@ export interface OwLoreOptions {
   /**
    * What happens to the state of a variable that has no gradient in a step. `'reset'`: it is freed at once; `'keep'`: it stays;
    * `'offload'`: it is moved to host memory and comes back when it is needed; `'offload-bf16'`: the same, with moments rounded to
-   * bfloat16. The last two need a backend that can be read within a step, which webgpu and webgl cannot. Default `'reset'`.
+   * bfloat16. The last two need a backend that can be read within a step, which webgpu and webgl cannot. The
+   * state of a variable that was disposed of is freed in the next step, or when the state is saved. Default `'reset'`.
    */
   state?: 'reset' | 'keep' | 'offload' | 'offload-bf16';
   /** Largest global norm > 0 of the gradients of one step; null: no clipping. Default null. */

@@ -106,7 +106,8 @@ export type ProjectionOptions = Pick<ResolvedOwLoreOptions, 'project' | 'rank' |
 
 /** Decides how each variable is projected, and logs once which are not. */
 export class Projections {
-  private readonly byName = new Map<string, Projection | null>();
+  /** By shape and name: a name may come to be that of another variable. */
+  private readonly decided = new Map<string, Projection | null>();
   /** Names of the variables in blocks, which are those that `auto` projects; null if they are not known. */
   private blockVariables: ReadonlySet<string> | null = null;
   /** Whether the summary for these blocks was made, and the last one that was logged. */
@@ -118,18 +119,19 @@ export class Projections {
   /** Decides anew, with other blocks. */
   setBlocks(blockVariables: ReadonlySet<string> | null): void {
     this.blockVariables = blockVariables;
-    this.byName.clear();
+    this.decided.clear();
     this.isSummarized = false;
   }
 
   /** How a variable is projected; null if it is not. */
   of(variable: VariableInfo): Projection | null {
-    let projection = this.byName.get(variable.name);
+    const key = `${variable.shape} ${variable.name}`;
+    let projection = this.decided.get(key);
     if (projection === undefined) {
       const {rank, side} = this.options;
       const isCandidate = this.isChosen(variable) && !isDepthwiseKernel(variable.name);
       projection = isCandidate ? planProjection(variable.shape, rank, side) : null;
-      this.byName.set(variable.name, projection);
+      this.decided.set(key, projection);
     }
     return projection;
   }

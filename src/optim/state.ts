@@ -117,9 +117,20 @@ export class StateStore {
   }
 
   /** Frees the states of all variables but those called `names`. */
-  retain(names: ReadonlySet<string>): void {
+  retain(names: Pick<ReadonlySet<string>, 'has'>): void {
     for (const name of this.states.keys()) if (!names.has(name)) this.free(name);
     for (const name of this.onHost.keys()) if (!names.has(name)) this.onHost.delete(name);
+  }
+
+  /** Frees all states, also restored ones. */
+  clear(): void {
+    this.retain(new Set());
+    this.restored = null;
+  }
+
+  /** Frees the states of variables that no longer exist. */
+  private freeOrphans(): void {
+    this.retain({has: (name) => registeredVariable(name) !== undefined});
   }
 
   /**
@@ -167,6 +178,7 @@ export class StateStore {
   /** All states with what {@link restore} needs to give them back; those that were offloaded come back to the device. */
   toSave(): SavedStates {
     if (this.restored) return this.restored;
+    this.freeOrphans();
     for (const name of [...this.onHost.keys()]) this.find(name);
     const isWhole = [...this.states.keys()].every((name) => this.listed.includes(name));
     const names = isWhole ? this.listed : [...this.states.keys()];
@@ -191,7 +203,7 @@ export class StateStore {
 
   /** Frees all states and takes over saved ones. */
   restore(saved: SavedStates): void {
-    this.retain(new Set());
+    this.clear();
     for (const [name, {state}] of saved) if (state) this.states.set(name, state);
     this.measured = new Set([...saved].flatMap(([name, {isMeasured}]) => (isMeasured ? name : [])));
     this.restored = saved;
@@ -200,12 +212,13 @@ export class StateStore {
   /**
    * Takes the names of all variables of the coming step, trainable or not, in the caller's order. At the first call after
    * {@link restore} the saved states go to their variables: by name, or by {@link renamings} if tfjs has renamed the variables.
-   * States that fit no variable are freed, and a log line says so.
+   * States that fit no variable are freed, and a log line says so. Those of variables that no longer exist are freed at every call.
    */
   identify(names: readonly string[]): void {
     this.listed = names;
     const {restored} = this;
     this.restored = null;
+    if (!restored) this.freeOrphans();
     if (!restored || this.states.size === 0) return;
     const renamed = renamings(restored, names);
     // The restored states may belong to another model that exists: it keeps them, and the trained one has none.

@@ -174,4 +174,20 @@ describeBackends('numbers that are not finite', function (backend) {
     expect([loaded!.iterations, loaded!.skippedSteps]).to.deep.equal([1, 1]);
     expect((await values()).every((x) => x === 1)).to.equal(true);
   });
+
+  it('what a step before dispose() will find is not heard of, and was not counted', async () => {
+    for (const nonFinite of ['throw', 'skip'] as const) {
+      const optimizer = optimizerOf({nonFinite});
+      try {
+        minimize(optimizer, {value: NaN});
+      } catch {
+        // where values are read within the step
+      }
+      optimizer.dispose();
+      minimize(optimizer);
+      await values();
+      await optimizer.settled();
+      expect([optimizer.iterations, optimizer.skippedSteps]).to.deep.equal([1, 0]);
+    }
+  });
 });

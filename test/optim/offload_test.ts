@@ -59,6 +59,28 @@ const optimizerOf = (options: OwLoreOptions): OwLoreOptimizer =>
 /** Which blocks are on in each step; every one comes back. */
 const plan = [[0], [0], [1], [2, 0], [2], [1], [0], [1, 2], [0], [0, 1, 2]];
 
+describe('states of variables that no longer exist', () => {
+  for (const state of ['keep', 'offload'] as const) {
+    it(`are freed: '${state}'`, async () => {
+      const optimizer = optimizerOf({state});
+      const bytes: number[] = [];
+      for (let fold = 0; fold < 3; fold++) {
+        const blocks = new Blocks(2);
+        for (const on of [[0], [1]]) blocks.step(optimizer, on);
+        bytes.push(optimizer.stateBytes + optimizer.offloadedBytes);
+        const names = blocks.variables.flat().map(({name}) => name);
+        const owners = [...(await saved(optimizer, /moment1/)).keys()];
+        expect(owners.map((name) => name.split('/owlore')[0])).to.have.members(names);
+        blocks.dispose();
+        // nor are they saved before the next step
+        expect(await saved(optimizer, /moment1/)).to.have.property('size', 0);
+      }
+      expect(new Set(bytes)).to.have.property('size', 1);
+      optimizer.dispose();
+    });
+  }
+});
+
 describeBackends('states of frozen variables', (backend) => {
   let start: Occupied;
   beforeEach(() => (start = occupied()));

@@ -241,6 +241,20 @@ describe('restored state', () => {
     tf.dispose([x, y, weights, saved.map(({tensor}) => tensor)]);
   });
 
+  it('is gone after dispose(), before a step has found its variables', async () => {
+    const [variable] = modelOf(['w'], new Names(), 'disposed/') as [tf.Variable];
+    const [saver, loader] = [new OwLoreOptimizer(), new OwLoreOptimizer()];
+    step(saver, [variable], [true]);
+    await loader.setWeights(await saver.getWeights());
+    loader.dispose();
+    const left = await loader.getWeights();
+    expect(left.filter(({name}) => name.startsWith('disposed/'))).to.deep.equal([]);
+    expect(left.every(({tensor}) => !tensor.isDisposed)).to.equal(true);
+    saver.dispose();
+    loader.dispose();
+    variable.dispose();
+  });
+
   it('says in a line if its variables are gone', async () => {
     const saver = new OwLoreOptimizer(options);
     const old = modelOf(['gone'], new Names(), 'first/');
