@@ -12,7 +12,7 @@ import {
 } from './sampling/probabilities';
 import {checkHistory, type BlockHistory} from './sampling/periods';
 import {samplerNames, type SamplerName} from './sampling/samplers';
-import type {ScoresInput} from './scores/scores';
+import {checkAwaited, type ScoresInput} from './scores/scores';
 
 /** Options of {@link LayerSamplingCallback}; every one has a default. */
 export interface LayerSamplingOptions {
@@ -69,7 +69,7 @@ export interface LayerSamplingOptions {
 export interface AdaptiveStart {
   /** The probabilities from the callback's scores, with names. */
   sampling: SamplingProbabilities;
-  /** Names of the variables of each of its blocks. */
+  /** Names of the variables of each block, also of those that cannot train, in the order of the model. */
   variables: ReadonlyMap<string, readonly string[]>;
   sampler: SamplerName;
   seed: number;
@@ -135,9 +135,7 @@ export function resolveLayerSamplingOptions(
   if (options.scores !== undefined && options.probabilities !== undefined) {
     throw new Error(`${callbackName}: give scores or probabilities, not both`);
   }
-  if (scores instanceof Promise) {
-    throw new Error(`${callbackName}: scores is a promise; give what it resolves to: await it`);
-  }
+  checkAwaited(callbackName, scores);
   if (typeof scores === 'string') checkChoice(callbackName, 'scores', scores, presetNames);
   if (resolved.probabilities !== undefined) checkProbabilities(resolved.probabilities);
   if (resolved.gamma !== 'auto')

@@ -20,8 +20,13 @@ export interface Rule {
   learn?(seen: Seen, sampling: SamplingProbabilities): void;
   /** Scores ≥ 0, not all 0, of the blocks of `sampling`, the probabilities from the callback's own scores, in their order. */
   scores(seen: Seen, sampling: SamplingProbabilities): number[];
-  /** In `fit`, waited for before period `period` is drawn. */
-  prepare?(seen: Seen, model: tfl.LayersModel, period: number): Promise<void>;
+  /** In `fit`, waited for before period `period` is drawn; `blocks` are the names of all blocks, also of those that cannot train. */
+  prepare?(
+    seen: Seen,
+    model: tfl.LayersModel,
+    period: number,
+    blocks: readonly string[],
+  ): Promise<void>;
 }
 
 /** Between the seeds of two periods: odd, and far from the small seeds that people choose. */
@@ -66,7 +71,8 @@ export class RuledSampling implements AdaptiveSampling {
   }
 
   async prepare(model: tfl.LayersModel, period: number): Promise<void> {
-    if (period >= this.seen.periods) await this.rule.prepare?.(this.seen, model, period);
+    if (period < this.seen.periods) return;
+    await this.rule.prepare?.(this.seen, model, period, [...(this.start?.variables.keys() ?? [])]);
   }
 
   draw(period: number): string[] {

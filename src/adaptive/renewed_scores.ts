@@ -38,7 +38,7 @@ export function renewedScores(
   let computedFor = 0;
   return new RuledSampling({
     ...{kind: owner, settings: {every}, usesGradients: false},
-    async prepare(seen, model, period) {
+    async prepare(seen, model, period, all) {
       if (!isDue(period)) return;
       const {values, blocks} = readScores(await compute(model), owner);
       const names = seen.probabilities?.blocks;
@@ -48,7 +48,7 @@ export function renewedScores(
         );
       }
       const scores = ofCandidates(owner, 'scores', values, blocks, {
-        all: blocks ?? names,
+        all: blocks ?? all,
         candidates: names,
       });
       if (scores.every((score) => score === 0)) {

@@ -42,6 +42,7 @@ export function readScores(
   input: ScoresInput,
   owner = 'samplingProbabilities',
 ): {values: number[]; blocks?: string[]} {
+  checkAwaited(owner, input);
   const values = scoreList(input);
   if (values === undefined || values.length === 0) {
     throw new Error(
@@ -66,6 +67,12 @@ export function readScores(
     );
   }
   return {values: [...values], blocks: [...blocks]};
+}
+
+/** Throws if scores are those that a function of this library has only promised. */
+export function checkAwaited(owner: string, scores: unknown): void {
+  if (!(scores instanceof Promise)) return;
+  throw new Error(`${owner}: scores is a promise; give what it resolves to: await it`);
 }
 
 function scoreList(input: ScoresInput): readonly number[] | undefined {

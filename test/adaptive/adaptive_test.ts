@@ -226,6 +226,25 @@ describe('adaptive sampling', () => {
     expect(visits.get('four')).to.be.above(visits.get('one')!);
   });
 
+  it('renewedScores takes bare numbers for all blocks where one cannot train', async () => {
+    const adaptive = renewedScores(() => Promise.resolve([1, 0, 5, 0]), {every: 2});
+    const model = modelOf();
+    model.layers[1]!.trainable = false;
+    const optimizer = new OwLoreOptimizer({learningRate: 0.01, rank: 2});
+    const callback = new LayerSamplingCallback({blocks, scores, gamma: 1, interval: 1, adaptive});
+    model.compile({optimizer, loss: 'meanSquaredError'});
+    const [x, y] = [tf.ones([4, 5]), tf.ones([4, 1])];
+    await model.fit(x, y, {epochs: 3, callbacks: [callback], verbose: 0});
+    const shares = adaptive.probabilities!.shares.map((share) => Number(share.toFixed(6)));
+    expect([adaptive.probabilities!.blocks, shares]).to.deep.equal([
+      ['one', 'three', 'four'],
+      [0.166667, 0.833333, 0],
+    ]);
+    model.dispose();
+    optimizer.dispose();
+    tf.dispose([x, y]);
+  });
+
   it('renewedScores computes for every n-th period, with the model, and draws by the result', async () => {
     const models: tfl.LayersModel[] = [];
     const adaptive = renewedScores(
