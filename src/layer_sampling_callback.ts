@@ -126,6 +126,8 @@ export class LayerSamplingCallback extends tfl.Callback {
   private counter: StepCounter;
   /** The state that was set, until the next training begins, which goes on from it. */
   private restored: LayerSamplingState | null = null;
+  /** Whether the `fit` has not come to its first epoch yet. */
+  private isBeginning = false;
   /** The learning rate of the last batch. */
   private rate: number | undefined;
   /** tfjs's own pauses, which it leaves out when `fit` gets an array of callbacks. */
@@ -276,13 +278,15 @@ export class LayerSamplingCallback extends tfl.Callback {
 
   override async onTrainBegin(): Promise<void> {
     checkReceiver(this);
-    const sampled = this.prepare();
+    this.prepare();
     whenFitEnds(this.model, () => this.restore());
-    this.restoringOnError(() => this.checkLength(sampled));
+    this.isBeginning = true;
   }
 
-  override async onEpochBegin(): Promise<void> {
+  override async onEpochBegin(epoch: number): Promise<void> {
     checkReceiver(this);
+    if (this.isBeginning) this.restoringOnError(() => this.checkLength(epoch));
+    this.isBeginning = false;
   }
 
   override async onBatchBegin(_batch?: number, logs?: tfl.Logs): Promise<void> {
@@ -412,11 +416,11 @@ export class LayerSamplingCallback extends tfl.Callback {
    * Warns, once, if the training that begins is too short to visit the blocks; throws if it is longer than the schedule. A
    * period or step that an earlier training left open counts as begun.
    */
-  private checkLength({optimizer}: SampledModel): void {
-    const batches = batchesOfFit(this);
+  private checkLength(initialEpoch: number): void {
+    const batches = batchesOfFit(this, initialEpoch);
     if (batches === null) return;
     const {interval, schedule, sampler} = this.options;
-    const steps = this.steps + stepsOfBatches(batches, optimizer);
+    const steps = this.steps + stepsOfBatches(batches, this.sampled!.optimizer);
     const periods = Math.ceil(steps / interval);
     if (schedule && periods > 0) periodOf(callbackName, schedule, periods - 1);
     if (!this.sampling) return;

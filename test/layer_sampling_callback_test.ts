@@ -167,6 +167,26 @@ describe('LayerSamplingCallback', () => {
     model.dispose();
   });
 
+  it('replays a schedule in a fitDataset that goes on at initialEpoch, to its end and no further', async () => {
+    const model = createModel();
+    const whole = new LayerSamplingCallback({gamma: 1, interval: 4, seed: 11});
+    await fit(model, [whole], 16);
+    async function* twoPeriods(): AsyncGenerator<{xs: tf.Tensor; ys: tf.Tensor}> {
+      for (let i = 0; i < 8; i++) yield {xs: tf.ones([1, 3]), ys: tf.ones([1, 1])};
+    }
+    const data = {size: 8, iterator: async () => twoPeriods()} as never;
+    const replayed = new LayerSamplingCallback({schedule: whole.schedule});
+    const train = (initialEpoch: number, epochs: number): Promise<unknown> =>
+      model.fitDataset(data, {initialEpoch, epochs, callbacks: [replayed], verbose: 0});
+    await train(0, 1);
+    const before = await snapshot(model);
+    expect(await errorOf(train(1, 3))).to.match(/4 periods of 4 steps and ends before step 21/);
+    expect(await snapshot(model)).to.deep.equal(before);
+    await train(1, 2);
+    expect(replayed.schedule).to.deep.equal(whole.schedule);
+    model.dispose();
+  });
+
   describe('state', () => {
     /** A loop of one's own, which is free to be as short as it likes. */
     async function train(

@@ -85,12 +85,15 @@ export function batchesOfEpoch({params}: tfl.Callback): number | null {
   return steps ?? (samples && batchSize ? Math.ceil(samples / batchSize) : null);
 }
 
-/** Batches that it is going to train on; null likewise. */
-export function batchesOfFit(callback: tfl.Callback): number | null {
-  const {epochs, initialEpoch} = (callback.params ?? {}) as Partial<Record<string, number>>;
+/**
+ * Batches that it is going to train on, from the epoch on with which it begins; null likewise. (Its parameters do not tell that epoch:
+ * `fitDataset` has null there.)
+ */
+export function batchesOfFit(callback: tfl.Callback, initialEpoch: number): number | null {
+  const {epochs} = (callback.params ?? {}) as Partial<Record<string, number>>;
   const perEpoch = batchesOfEpoch(callback);
   if (epochs === undefined || perEpoch === null) return null;
-  return (epochs - (initialEpoch ?? 0)) * perEpoch;
+  return (epochs - initialEpoch) * perEpoch;
 }
 
 /**
