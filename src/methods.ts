@@ -23,8 +23,6 @@ export interface MethodParts {
   sampling: (LayerSamplingOptions & {gamma: number}) | null;
   /** Whether only low-rank changes of the matrices train, beside weights that stay as they are. */
   lora?: boolean;
-  /** Changes the model before optimizer and callback are made. */
-  prepare?(model: tfl.LayersModel): void;
 }
 
 /** All methods, by the names under which `paperMethod` and the command line know them. */
@@ -115,7 +113,7 @@ export function paperMethod(
 /** {@link paperMethod} for any method, called `name` in messages. */
 export function makeMethod(
   name: string,
-  {lowRank, sampling, lora: isLora = false, prepare}: MethodParts,
+  {lowRank, sampling, lora: isLora = false}: MethodParts,
   model: tfl.LayersModel,
   overrides: PaperMethodOptions,
 ): PaperMethod {
@@ -139,7 +137,6 @@ export function makeMethod(
     );
   }
   const callback = sampling && new LayerSamplingCallback(samplingOf(name, sampling, model, given));
-  prepare?.(model);
   return {optimizer, callback, lora: isLora ? withLora(model, ofLora) : null};
 }
 

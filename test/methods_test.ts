@@ -4,7 +4,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {LayerSamplingCallback, OwLoreOptimizer, paperMethod} from '../src/index';
 import type {PaperMethodName, PaperMethodOptions} from '../src/index';
 import {applyLora} from '../src/lora';
-import {makeMethod, paperMethodNames, paperMethods, type MethodParts} from '../src/methods';
+import {paperMethodNames} from '../src/methods';
 import {rejection} from './support/rejection';
 
 /*
@@ -235,20 +235,5 @@ describe('paperMethod', () => {
       expect(error.message).to.match(/every score is 0.*smaller tau/);
       optimizer.dispose();
     });
-  });
-
-  it('a method may prepare the model, when all its options are right', () => {
-    const model = createModel();
-    const prepared: tfl.LayersModel[] = [];
-    const parts: MethodParts = {
-      ...paperMethods.full,
-      prepare: (given) => prepared.push(given),
-    };
-    expect(() => makeMethod('test', parts, model, {rank: 0})).to.throw('rank must be');
-    expect(() => makeMethod('test', parts, model, {gamma: 1})).to.throw('gamma has no meaning');
-    expect(prepared).to.deep.equal([]);
-    expect(makeMethod('test', parts, model, {}).callback).to.equal(null);
-    expect(prepared).to.deep.equal([model]);
-    model.dispose();
   });
 });

@@ -142,6 +142,7 @@ export function isRefreshDue(
  * changed.
  */
 export function applyUpdates(updates: readonly Update[], step: StepSettings): void {
+  if (updates.length === 0) return;
   const prepared: Update[] = [];
   try {
     for (const update of updates) {
