@@ -159,7 +159,18 @@ function wholeDisplay(value: unknown): string {
   if (value instanceof RegExp) return String(value);
   if (typeof value === 'function') return 'a function';
   if (typeof value === 'bigint' || typeof value === 'symbol') return String(value);
-  return JSON.stringify(value);
+  try {
+    return JSON.stringify(value);
+  } catch {
+    // It is circular, as a layer is, or has such a thing in it.
+    return Array.isArray(value) ? `[${value.map(classOf).join()}]` : classOf(value);
+  }
+}
+
+/** What an object is, without what it has. */
+export function classOf(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return display(value);
+  return `an object of class ${value.constructor?.name ?? 'none'}`;
 }
 
 function describeRange({min, max, exclusiveMin, exclusiveMax, integer}: NumberRange): string {

@@ -117,5 +117,9 @@ describe('options', () => {
     expect(display([1, 'a'])).to.equal('[1,"a"]');
     expect(display(() => 1)).to.equal('a function');
     expect(display(undefined)).to.equal('undefined');
+    const circular: unknown[] = [1];
+    circular.push(circular, new Map());
+    expect(display(circular)).to.equal('[1,an object of class Array,an object of class Map]');
+    expect(display({n: 1n})).to.equal('an object of class Object');
   });
 });

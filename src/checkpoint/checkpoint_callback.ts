@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 // By name: Vite keeps a class in every bundle that extends a member of a namespace.
 import {Callback, type Logs} from '@tensorflow/tfjs-layers';
-import type {ModelTarget} from '../files/sink';
+import {openSink, type ModelTarget} from '../files/sink';
 import {checkKnown, checkNumber, display} from '../options';
 import {batchesOfEpoch, wasStopped, watchStops} from '../tfjs/fit';
 import {
@@ -70,7 +70,8 @@ export class CheckpointCallback extends Callback {
   constructor(options: CheckpointCallbackOptions) {
     super();
     checkKnown(OWNER, options, ['target', 'callback', 'data', 'every', 'keep', 'best', 'onSave']);
-    const {every = 'epoch', keep = 3, best} = options;
+    const {target, every = 'epoch', keep = 3, best} = options;
+    openSink(OWNER, target); // which throws if it is none
     if (every !== 'epoch') checkNumber(OWNER, 'every', every, {integer: true, min: 1});
     checkNumber(OWNER, 'keep', keep, {integer: true, min: 1});
     if (best !== undefined && typeof best !== 'string') {

@@ -25,8 +25,8 @@ export interface Manifest {
   metric: number | null;
   /** tfjs's backend. */
   backend: string;
-  /** What later runs of its kernels depend on, or null. Checkpoints of earlier versions do not have it. */
-  kernels?: object | null;
+  /** What later runs of its kernels depend on, or null. */
+  kernels: object | null;
   /** The layers with their weights, in the order of the model. */
   model: Array<{layer: string; weights: string[]; file: string}>;
   optimizer: {
@@ -227,15 +227,20 @@ function checkedManifest(owner: string, json: JsonObject): Manifest {
   checkNumber(owner, 'epoch', epoch, countRange);
   if (metric !== null) checkNumber(owner, 'metric', metric);
   check(owner, 'backend', backend, typeof backend === 'string', 'the name of a backend');
-  const isHistory = kernels === undefined || kernels === null || isObject(kernels);
-  check(owner, 'kernels', kernels, isHistory, 'an object, or null');
+  check(owner, 'kernels', kernels, kernels === null || isObject(kernels), 'an object, or null');
   checkModel(owner, model);
   checkOptimizer(owner, optimizer, step);
   if (callback !== null) checkCallback(owner, callback);
   return {
     ...{format: FORMAT, version: VERSION, step, epoch, metric, backend: backend as string},
-    ...(kernels !== undefined && {kernels: kernels}),
-    ...{model, optimizer, callback, data: data ?? null, extra: extra ?? null},
+    ...{
+      kernels: kernels as object | null,
+      model,
+      optimizer,
+      callback,
+      data: data ?? null,
+      extra: extra ?? null,
+    },
   };
 }
 

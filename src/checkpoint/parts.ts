@@ -3,7 +3,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type {ModelTarget} from '../files/sink';
 import type {LayerSamplingState} from '../layer_sampling/saved_state';
-import {checkKnown, display} from '../options';
+import {checkKnown, classOf} from '../options';
 import type {LearningRate} from '../optim/schedule';
 import {trainedModel, variableOf} from '../tfjs/models';
 
@@ -52,7 +52,7 @@ export function checkParts(owner: string, parts: CheckpointParts): void {
   checkKnown(owner, parts, ['model', 'optimizer', 'callback', 'data']);
   const {model, optimizer, callback, data} = parts as Partial<CheckpointParts>;
   const check = (isRight: boolean, name: string, what: string, value: unknown): void => {
-    if (!isRight) throw new Error(`${owner}: ${name} must be ${what}; got ${shown(value)}`);
+    if (!isRight) throw new Error(`${owner}: ${name} must be ${what}; got ${classOf(value)}`);
   };
   check(model instanceof tfl.LayersModel, 'model', 'a tf.LayersModel', model);
   // Not by instanceof: tf.Optimizer redefines it so that any optimizer would pass for one of ours.
@@ -63,12 +63,6 @@ export function checkParts(owner: string, parts: CheckpointParts): void {
   const isData =
     data === undefined || [data?.state, data?.restore].every((each) => typeof each === 'function');
   check(isData, 'data', 'an object with state() and restore(state), as a TextDataset is', data);
-}
-
-function shown(value: unknown): string {
-  return typeof value === 'object' && value !== null
-    ? `an object of class ${value.constructor?.name ?? 'none'}`
-    : display(value);
 }
 
 /** The weights of a layer, which are in one file. */

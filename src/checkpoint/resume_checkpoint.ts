@@ -75,14 +75,14 @@ export async function resumeCheckpoint(
   parts: CheckpointParts,
   options: ResumeCheckpointOptions = {},
 ): Promise<ResumedCheckpoint | null> {
-  const layers = layerWeights(OWNER, parts.model);
   const found = await findCheckpoint(source, parts, options);
   if (found === null) return null;
   const {path, manifest} = found;
+  const layers = layerWeights(OWNER, parts.model);
   await apply(source, {path, manifest}, parts, layers);
   rememberCheckpoint(parts.optimizer, placeOfFile(source, path));
   const isSameBackend = manifest.backend === tf.getBackend();
-  const runsAlike = isSameBackend && restoreKernelHistory(manifest.kernels ?? null);
+  const runsAlike = isSameBackend && restoreKernelHistory(manifest.kernels);
   warnIfInexact(manifest, parts, runsAlike);
   const {step, epoch, metric, extra} = manifest;
   return {path, step, epoch, metric, extra};
@@ -350,22 +350,14 @@ async function readState(
 }
 
 /** Says why the training may differ from one that had not stopped. */
-function warnIfInexact(
-  {backend, kernels}: Manifest,
-  {model}: CheckpointParts,
-  runsAlike: boolean,
-): void {
+function warnIfInexact({backend}: Manifest, {model}: CheckpointParts, runsAlike: boolean): void {
   const reasons: string[] = [];
   if (backend !== tf.getBackend()) {
     reasons.push(
       `it was saved on the backend ${display(backend)}, and this is '${tf.getBackend()}'`,
     );
   } else if (!runsAlike) {
-    reasons.push(
-      kernels === undefined
-        ? 'the version of tfjs-owlore that saved it did not save which kernels ran as graphs'
-        : 'kernels that ran as graphs, or op by op, cannot do so here',
-    );
+    reasons.push('kernels that ran as graphs, or op by op, cannot do so here');
   }
   const random = allLayers(model).filter(({layer}) => drawsWithoutSeed(layer));
   if (random.length > 0) {

@@ -3,7 +3,7 @@ import {listFiles} from '../files/list_files';
 import {serializeSafetensors, type HostTensor} from '../files/safetensors';
 import {openSink, type FileSink, type ModelTarget} from '../files/sink';
 import {kernelHistory} from '../kernels/kernel_history';
-import {checkKnown, checkNumber} from '../options';
+import {checkKnown, checkNumber, display} from '../options';
 import {lostDevice, rememberCheckpoint} from '../optim/lost_device';
 import {variableOfSaved} from '../optim/saved_names';
 import type {NamedTensor} from '../optim/saved_state';
@@ -109,6 +109,8 @@ export async function writeCheckpoint(
   if (keep !== Infinity) checkNumber(OWNER, 'keep', keep, {integer: true, min: 1});
   if (metric !== null) checkNumber(OWNER, 'metric', metric);
   checkNumber(OWNER, 'epoch', epoch, {integer: true, min: 0});
+  checkJson('extra', extra);
+  checkJson('data.state()', place.data);
   const layers = layerWeights(OWNER, model);
   const sink = openSink(OWNER, target);
   // Whatever a step runs with is there from now on: then the steps after a checkpoint are the same before and after a stop.
@@ -179,6 +181,17 @@ export async function commitCheckpoint(
     await sink.abort();
     throw error;
   }
+}
+
+/** Throws if a value that a program gives cannot be written as JSON. */
+function checkJson(name: string, value: unknown): void {
+  let reason = '';
+  try {
+    if (JSON.stringify(value) !== undefined) return;
+  } catch (error) {
+    reason = `: ${(error as Error).message.split('\n')[0]}`;
+  }
+  throw new Error(`${OWNER}: ${name} must be plain JSON; got ${display(value)}${reason}`);
 }
 
 /** Changes with every call of an optimizer. */

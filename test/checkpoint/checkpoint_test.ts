@@ -437,6 +437,7 @@ describe('checkpoints', () => {
         ['epoch', '2', /epoch must be an integer .*; got '2'/],
         ['metric', 'low', /metric must be a number; got 'low'/],
         ['backend', null, /backend must be the name of a backend; got null/],
+        ['kernels', undefined, /kernels must be an object, or null; got nothing/],
         ['model', {}, /model must be a list of layers; got \{\}/],
         ['model.0', null, /model\[0\] must be an object \{layer, weights, file\}; got null/],
         ['model.1.layer', 1, /model\[1\]\.layer must be the name of a layer; got 1/],
@@ -600,6 +601,17 @@ describe('checkpoints', () => {
           [parts, {keep: 0}, /keep must be an integer >= 1; got 0/],
           [parts, {metric: NaN}, /metric must be a number; got NaN/],
           [parts, {epoch: -1}, /epoch must be an integer >= 0; got -1/],
+          [
+            parts,
+            {extra: {n: 1n}},
+            /extra must be plain JSON; got an object of class Object: .*BigInt/,
+          ],
+          [parts, {extra: () => 1}, /extra must be plain JSON; got a function/],
+          [
+            {...parts, data: {state: () => undefined, restore: () => undefined}},
+            {},
+            /data\.state\(\) must be plain JSON; got undefined/,
+          ],
           [parts, {every: 2} as SaveCheckpointOptions, /unknown option 'every'/],
           [
             {...parts, model: {}},
@@ -619,6 +631,13 @@ describe('checkpoints', () => {
         }
         const {message} = await rejection(saveCheckpoint('https://a/b', parts));
         expect(message).to.match(/a target is the path of a folder or a Map/);
+        for (const [given, wrong] of [
+          [undefined, /options must be a plain object; got undefined/],
+          [{optimizer: parts.optimizer}, /model must be a tf.LayersModel; got undefined/],
+        ] as const) {
+          const refused = await rejection(resumeCheckpoint(new Map(), given as never));
+          expect(refused.message).to.match(wrong);
+        }
         const which = {which: 'last'} as unknown as ResumeCheckpointOptions;
         const error = await rejection(resumeCheckpoint(new Map(), parts, which));
         expect(error.message).to.match(/which must be one of 'newest', 'best'; got 'last'/);
@@ -747,7 +766,7 @@ describe('checkpoints', () => {
       const inner = tfl.sequential({layers: Array.from({length: depth}, () => dense())});
       const [input, outer] = [tfl.input({shape: [2]}), tfl.input({shape: [2]})];
       const other = tfl.model({inputs: input, outputs: dense(1).apply(input) as never});
-      const outputs = other.apply(inner.apply(outer) as never) as tfl.SymbolicTensor;
+      const outputs = other.apply(inner.apply(outer)) as tfl.SymbolicTensor;
       const model = tfl.model({inputs: outer, outputs});
       return {model, optimizer: new OwLoreOptimizer({project: false})};
     };
