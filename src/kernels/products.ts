@@ -31,6 +31,24 @@ export function withSeparateProducts<T>(body: () => T): T {
   return withOnly('without', body);
 }
 
+/** Weights to whose products something is added. */
+const separate = new WeakSet<object>();
+
+/**
+ * Declares that something is added to each product with a weight: an op may not have one in it, wherever it is called.
+ *
+ * @returns A function that takes that back.
+ */
+export function separateProductsWith(weight: object): () => void {
+  separate.add(weight);
+  return () => void separate.delete(weight);
+}
+
+/** Whether a product with a weight must be an op of its own, see {@link separateProductsWith}. */
+export function hasSeparateProducts(weight: object): boolean {
+  return separate.has(weight);
+}
+
 function withOnly<T>(kernels: typeof allowed, body: () => T): T {
   const before = allowed;
   allowed = kernels;

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type {ModelTarget} from '../files/sink';
 import type {ModelSource} from '../files/source';
+import {separateProductsWith} from '../kernels/products';
 import type {Layer} from '../model/layer_tree';
 import {checkNumber, countRange} from '../options';
 import {createRandom} from '../random';
@@ -277,9 +278,12 @@ export class Lora {
     );
   }
 
-  /** Has the layers list A and B among their weights, so that tfjs trains them. */
+  /** Has the layers list A and B among their weights, so that tfjs trains them, and no kernel take W for what is multiplied with. */
   private list(): void {
-    this.unlist = this.adapters.map(({matrix, a, b}) => listWeights(matrix.layer, [a, b]));
+    this.unlist = this.adapters.flatMap(({matrix, a, b}) => [
+      listWeights(matrix.layer, [a, b]),
+      separateProductsWith(matrix.weight),
+    ]);
   }
 
   private delist(): void {

@@ -6,7 +6,15 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer, variableGrads} from '../../src';
-import {loadLlama, parseSafetensors, saveLlama, sparseCrossEntropy} from '../../src/llama';
+import {
+  generate,
+  generateBatch,
+  loadLlama,
+  parseSafetensors,
+  saveLlama,
+  sparseCrossEntropy,
+} from '../../src/llama';
+import {OwLoreDecodeBlocks} from '../../src/kernels/llama_kernel_names';
 import {applyLora, loadLora, type Lora, type LoraOptions} from '../../src/lora';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {sourceOf} from '../../src/packed/packed_weight';
@@ -60,6 +68,23 @@ function randomize(lora: Lora): void {
   }
 }
 
+/** Counts how often a kernel runs, until `stop`. */
+function countRuns(kernelName: string): {stop(): number} {
+  let runs = 0;
+  const engine = tf.engine();
+  const runKernel = engine.runKernel.bind(engine);
+  engine.runKernel = (name, ...args) => {
+    if (name === kernelName) runs++;
+    return runKernel<never>(name, ...args);
+  };
+  return {
+    stop() {
+      Reflect.deleteProperty(engine, 'runKernel');
+      return runs;
+    },
+  };
+}
+
 describeFastBackends('LoRA beside peft', (backend) => {
   if (backend === 'webgpu' || backend === 'webgl') return;
 
@@ -82,6 +107,54 @@ describeFastBackends('LoRA beside peft', (backend) => {
       expectClose(merged, logits);
       expectClose(removed, base);
       tf.dispose([ids, logits, base, adapted, merged, removed]);
+      model.dispose();
+      expect(tf.memory().numTensors).to.equal(before);
+    });
+  }
+
+  // all matrices of each block, and one of the last block alone
+  for (const [frozen, targets] of [
+    ['F32', 'all-linear'],
+    ['BF16', 'layers.1.mlp.down_proj'],
+  ] as const) {
+    it(`text is that of whole passes over the adapted model, and of the merged one: ${targets}, ${frozen}`, async () => {
+      const before = tf.memory().numTensors;
+      const {model} = await loadLlama(fixture('llama/llama2'), {frozen});
+      const prompts = [
+        [1, 5, 9, 20, 33, 7],
+        [4, 2],
+      ];
+      const options = {maxNewTokens: 5};
+      const texts = async (): Promise<{ids: number[][]; isByKernel: boolean}> => {
+        const runs = countRuns(OwLoreDecodeBlocks);
+        const alone = await generate(model, prompts[0]!, options);
+        const together = await generateBatch(model, prompts, options);
+        return {ids: [alone, ...together].map(({ids}) => ids), isByKernel: runs.stop() > 0};
+      };
+      /** The most probable token after all tokens so far, which are read anew each time. */
+      const slowly = (prompt: readonly number[]): number[] => {
+        const ids = [...prompt];
+        for (let i = 0; i < options.maxNewTokens; i++) {
+          const best = tf.tidy(() => {
+            const logits = model.predict(tf.tensor2d([ids], undefined, 'int32')) as tf.Tensor;
+            return tf.argMax(logits, -1).dataSync().at(-1)!;
+          });
+          ids.push(best);
+        }
+        return ids.slice(prompt.length);
+      };
+      const base = await texts();
+      const lora = applyLora(model, {rank: 4, alpha: 16, targets});
+      randomize(lora);
+      const adapted = await texts();
+      const [first, second] = prompts.map(slowly);
+      expect(adapted).to.deep.equal({ids: [first, first, second], isByKernel: false});
+      expect(adapted.ids).not.to.deep.equal(base.ids);
+      lora.merge();
+      // as fast as it was
+      expect(await texts()).to.deep.equal({...base, ids: adapted.ids});
+      lora.remove();
+      expect(await texts()).to.deep.equal(base);
       model.dispose();
       expect(tf.memory().numTensors).to.equal(before);
     });
