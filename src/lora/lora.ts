@@ -4,7 +4,7 @@ import type {ModelTarget} from '../files/sink';
 import type {ModelSource} from '../files/source';
 import {separateProductsWith} from '../kernels/products';
 import type {Layer} from '../model/layer_tree';
-import {checkNumber, countRange} from '../options';
+import {checkFlag, checkKnown, checkNumber, countRange} from '../options';
 import {createRandom} from '../random';
 import {isKnownEngine} from '../tfjs/engine';
 import {replaceMethods} from '../tfjs/methods';
@@ -121,7 +121,7 @@ export class Lora {
     this.undo.push(this.saveMerged());
   }
 
-  /** Whether the products are in the model's own matrices. */
+  /** Whether the products are in the model's own matrices; false once they are removed. */
   get isMerged(): boolean {
     return this.merged;
   }
@@ -177,16 +177,18 @@ export class Lora {
    * before it is trained further. A second call does nothing.
    *
    * @param options.keepMerged The matrices keep the sum (peft's `merge_and_unload`); default false: their own values.
+   * @throws Error if an option is unknown or wrong; nothing is changed then.
    */
   remove(options: {keepMerged?: boolean} = {}): void {
-    if (this.removed) return;
+    checkKnown('Lora.remove', options, ['keepMerged']);
     const {keepMerged = false} = options;
+    checkFlag('Lora.remove', 'keepMerged', keepMerged);
+    if (this.removed) return;
     if (keepMerged && !this.merged) this.merge();
     if (this.merged && !keepMerged) this.adapters.forEach((adapter) => adapter.unmerge());
     this.delist();
     for (const undo of this.undo.splice(0).reverse()) undo();
-    this.adapters.forEach((adapter) => adapter.dispose());
-    this.removed = true;
+    this.end();
   }
 
   /** As {@link Lora.remove}; for a model that was disposed of, it frees what the model did not. */
@@ -196,8 +198,7 @@ export class Lora {
       this.remove();
       return;
     }
-    this.adapters.forEach((adapter) => adapter.dispose());
-    this.removed = true;
+    this.end();
   }
 
   /**
@@ -264,6 +265,11 @@ export class Lora {
         variableOf(b).assign(tf.tensor(found.B.values, found.B.shape));
       });
     }
+  }
+
+  private end(): void {
+    this.adapters.forEach((adapter) => adapter.dispose());
+    [this.merged, this.removed] = [false, true];
   }
 
   private checkThere(): void {
