@@ -585,7 +585,16 @@ describe('applyLora', () => {
         tf.tidy(() => void model.apply(tf.zeros([1, 4]), {training}));
       run(false)();
       expect(run(true)).to.throw(/adapters are merged.*; unmerge\(\) before training/);
+      for (const [options, message] of [
+        [{keepMerge: true}, /Lora.remove: unknown option 'keepMerge'; did you mean 'keepMerged'/],
+        [true, /Lora.remove: options must be a plain object; got true/],
+        [{keepMerged: 'yes'}, /keepMerged must be true or false; got 'yes'/],
+      ] as const) {
+        expect(() => lora.remove(options as {})).to.throw(message);
+        expect(lora.isMerged).to.equal(true);
+      }
       lora.remove();
+      expect(lora.isMerged).to.equal(false);
       expect(() => lora.merge()).to.throw(/were removed; call applyLora again/);
       expect((await rejection(lora.save(new Map()))).message).to.match(/were removed/);
       expect(Object.hasOwn(model.getLayer('relu'), 'call')).to.equal(false);
@@ -663,6 +672,15 @@ describe('applyLora', () => {
         [withConfig({peft_type: 'IA3'}), /peft_type: "IA3", which this library does not compute/],
         [withConfig({use_dora: true}), /use_dora: true/],
         [withConfig({bias: 'all'}), /bias: "all"/],
+        // seen in peft 0.21.2: none of these computes what A and B say of W
+        [withConfig({alora_invocation_tokens: [3, 4]}), /alora_invocation_tokens: \[3,4\], which/],
+        [withConfig({kasa_config: {beta: 0.1}}), /kasa_config: \{"beta":0.1\}, which this library/],
+        [withConfig({arrow_config: {top_k: 3}}), /arrow_config: \{"top_k":3\}, which this library/],
+        [
+          withConfig({init_lora_weights: 'pissa_niter_4'}),
+          /init_lora_weights: .* changes the model/,
+        ],
+        [withConfig({init_lora_weights: 'olora'}), /init_lora_weights: "olora", which changes/],
         [withConfig({rank_pattern: {fc: 3}}), /rank_pattern: .* one rank and alpha/],
         [withConfig({r: 'two'}), /r: "two", which is no number/],
         [withConfig({r: 3}), /'embedding' has A of shape \[11, 2\] in the file, and \[11, 3\]/],
