@@ -22,10 +22,7 @@ import {
 const FLOAT = 4;
 
 /** What a step takes in bytes when it takes the most. */
-export function stepMemory(
-  sizes: ModelSizes & {llama: ResolvedConfig},
-  options: ResolvedEstimateOptions,
-): Bytes {
+export function stepMemory(sizes: ModelSizes, options: ResolvedEstimateOptions): Bytes {
   const plan = planTraining(sizes, options);
   const ledger = new Ledger();
   ledger.add('weights', weightBytes(plan, options));

@@ -13,7 +13,7 @@ import {Adapter} from './adapter';
 import {readAdapters, writeAdapters, type SaveLoraOptions} from './adapter_files';
 import {resolveLoraOptions, type LoraOptions} from './lora_options';
 import {markAdapted, unmarkAdapted, withLowRankProducts} from './low_rank_products';
-import {layersOf, targetedMatrices, type Matrix} from './matrices';
+import {checkRank, layersOf, targetedMatrices, type Matrix} from './matrices';
 
 const OWNER = 'applyLora';
 
@@ -67,14 +67,8 @@ export function adapt(
   matrices: readonly Matrix[],
   options: Required<LoraOptions>,
 ): Lora {
-  const {rank} = options;
-  for (const {module, weight} of matrices) {
-    const shape = weight.shape as number[];
-    if (rank <= Math.min(...shape)) continue;
-    throw new Error(
-      `${owner}: rank must be at most the dimensions of each matrix; got ${rank}, and '${module}' is [${shape.join(', ')}]`,
-    );
-  }
+  const sizes = matrices.map(({module, weight}) => ({module, shape: weight.shape as number[]}));
+  checkRank(owner, options.rank, sizes);
   return new Lora(model, options, matrices);
 }
 
