@@ -32,7 +32,7 @@ export function withSeparateProducts<T>(body: () => T): T {
 }
 
 /** Weights to whose products something is added. */
-const separate = new WeakSet<object>();
+const separate = new WeakSet();
 
 /**
  * Declares that something is added to each product with a weight: an op may not have one in it, wherever it is called.

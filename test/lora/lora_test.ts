@@ -590,7 +590,7 @@ describe('applyLora', () => {
         [true, /Lora.remove: options must be a plain object; got true/],
         [{keepMerged: 'yes'}, /keepMerged must be true or false; got 'yes'/],
       ] as const) {
-        expect(() => lora.remove(options as {})).to.throw(message);
+        expect(() => lora.remove(options as object)).to.throw(message);
         expect(lora.isMerged).to.equal(true);
       }
       lora.remove();
