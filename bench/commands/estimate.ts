@@ -169,7 +169,8 @@ async function measure(backend: BackendName, one: Case): Promise<void> {
   });
   const [state, peak] = [optimizer.stateBytes, meter.peak()];
   const estimate = estimateMemory(model, {
-    ...{method, rank, backend, checkpoint, embedding, frozen, batchSize: batch, maxLength: length},
+    ...{method, rank, backend, checkpoint, frozen, batchSize: batch, maxLength: length},
+    ...(trainsEmbedding(method) && {embedding}),
     ...{update, basis, ...ofLora, countedLabels: counted},
     ...(sampling && {gamma: method === 'badam' ? 1 : gamma}),
   });

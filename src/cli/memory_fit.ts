@@ -1,5 +1,6 @@
 /** Which γ, rank and batch a memory has room for. */
 import {estimateMemory, type EstimateOptions} from '../estimate/index';
+import {mostRank} from '../estimate/most_rank';
 import type {LlamaConfig} from '../llama/config';
 import {paperMethods, type MethodParts} from '../methods';
 import type {SizedOptions} from './estimate_options';
@@ -24,11 +25,12 @@ export class MemoryFit {
   constructor(
     private readonly config: object,
     private readonly given: SizedOptions,
-    private readonly sizes: Pick<LlamaConfig, 'numHiddenLayers' | 'hiddenSize'>,
+    private readonly sizes: Pick<LlamaConfig, 'numHiddenLayers'>,
     hasRank: boolean,
     private readonly fits: Fits,
   ) {
-    this.ranks = hasRank ? RANKS.filter((rank) => rank < sizes.hiddenSize) : [];
+    const most = hasRank ? mostRank(config, given) : 0;
+    this.ranks = RANKS.filter((rank) => rank <= most);
     const {sampling}: MethodParts = paperMethods[given.method ?? 'owlore'];
     this.hasGamma = sampling !== null;
   }

@@ -1,26 +1,15 @@
 /** Which matrices of each block have adapters, as `lora/matrices` finds them in a model. */
 import {display} from '../options';
+import {checkRank} from '../lora/matrices';
 import {isTargeted, targetList, type LoraTarget, type LoraTargets} from '../lora/targets';
+import type {ResolvedEstimateOptions} from './options';
 import type {ModelSizes, Shape} from './sizes';
 
 const owner = 'estimateMemory';
 
-/**
- * Whether the weight at a place in each block has an adapter.
- *
- * @throws Error if targets match nothing, or the matrices of some blocks alone.
- */
-export function adaptedMatrices(
-  {blocks, names}: ModelSizes,
-  targets: LoraTargets,
-): (place: number, shape: Shape) => boolean {
+/** Whether the weight at each place in a block has an adapter. */
+function adaptedPlaces({blocks, names}: ModelSizes, targets: LoraTargets): boolean[] {
   const list = targetList(owner, targets);
-  if (!names) {
-    if (list.length === 1 && list[0] === 'all-linear') return (_, shape) => shape.length === 2;
-    throw new Error(
-      `${owner}: targets ${display(targets)} is for models of loadLlama and createLlama; leave it out, and take the estimate as the most that it can be`,
-    );
-  }
   const [block] = blocks as [Shape[]];
   const isMatrix = block.map((shape) => shape.length === 2);
   const inBlock = (i: number, target: LoraTarget): boolean[] =>
@@ -46,6 +35,34 @@ export function adaptedMatrices(
       );
     }
   }
-  const adapted = names.map((_, place) => list.some((target) => inBlock(0, target)[place]));
-  return (place) => adapted[place]!;
+  return names.map((_, place) => list.some((target) => inBlock(0, target)[place]));
+}
+
+/**
+ * Whether the weight at each place in a block has an adapter.
+ *
+ * @throws Error if targets match nothing, or the matrices of some blocks alone, or if a matrix is smaller than the rank.
+ */
+export function adaptedMatrices(
+  sizes: ModelSizes,
+  {targets, rank}: Pick<ResolvedEstimateOptions, 'targets' | 'rank'>,
+): readonly boolean[] {
+  const places = adaptedPlaces(sizes, targets);
+  checkRank(owner, rank, matricesAt(sizes, places));
+  return places;
+}
+
+/** The largest rank that all adapters can have. */
+export function mostAdapterRank(sizes: ModelSizes, targets: LoraTargets): number {
+  const matrices = matricesAt(sizes, adaptedPlaces(sizes, targets));
+  return Math.min(...matrices.flatMap(({shape}) => shape));
+}
+
+function matricesAt(
+  {blocks, names}: ModelSizes,
+  places: readonly boolean[],
+): Array<{module: string; shape: Shape}> {
+  return names.flatMap((name, place) =>
+    places[place] ? [{module: `model.layers.0.${name}`, shape: blocks[0]![place]!}] : [],
+  );
 }

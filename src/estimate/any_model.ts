@@ -3,21 +3,52 @@
  * layers put out, for nothing says what a layer of another kind keeps.
  */
 import type * as tfl from '@tensorflow/tfjs-layers';
+import {checkRank, targetedMatrices} from '../lora/matrices';
+import {paperMethods, type MethodParts} from '../methods';
+import {resolveBlocks, type ResolvedBlock} from '../model/blocks';
 import {isModel, leafLayers, matrixCount, type Layer} from '../model/layer_tree';
-import type {ResolvedEstimateOptions} from './options';
-import {numbersIn, type ModelSizes, type Shape} from './sizes';
+import {owloreDefaults} from '../optim/owlore_options';
+import {Projections} from '../optim/projector';
+import {
+  resolveEstimateOptions,
+  trainsRest,
+  type EstimateOptions,
+  type ResolvedEstimateOptions,
+} from './options';
+import {numbersIn, type Shape} from './sizes';
 import type {Bytes} from './tape';
 import {bytesOf} from './tape';
-import {planTraining, stateBytes, trainedIn, waitingBytes, weightBytes} from './training_plan';
+import {
+  blocksOn,
+  planned,
+  stateBytes,
+  trainedIn,
+  waitingBytes,
+  weightBytes,
+  type PlannedWeight,
+  type TrainingPlan,
+} from './training_plan';
 
 const FLOAT = 4;
 
+/** @throws Error that names the option if one is wrong, or only for LLaMA-style models. */
 export function anyModelMemory(
+  owner: string,
   model: tfl.LayersModel,
-  sizes: ModelSizes,
-  options: ResolvedEstimateOptions,
+  given: EstimateOptions,
 ): Bytes {
-  const plan = planTraining(sizes, options);
+  const blocks = resolveBlocks(model);
+  const most = {blocks: blocks.length, mostLength: Infinity};
+  const options = resolveEstimateOptions(owner, given, most);
+  const {embedding, frozen, engine} = given;
+  const ofLlama = Object.entries({
+    ...{embedding, frozen},
+    engine: engine === 'torch' ? engine : undefined,
+  });
+  const [only] = ofLlama.filter(([, value]) => value !== undefined);
+  if (only)
+    throw new Error(`${owner}: ${only[0]} '${only[1]}' is for models of loadLlama and createLlama`);
+  const plan = planLayers(owner, model, blocks, options);
   const trained = trainedIn(plan);
   const total = (bytes: readonly number[]): number => bytes.reduce((sum, each) => sum + each, 0);
   const waiting = total(trained.map(waitingBytes));
@@ -32,6 +63,46 @@ export function anyModelMemory(
   return gradients > outputs
     ? {...known, gradients: sums + gradients, activations: 0}
     : {...known, gradients: sums, activations: outputs};
+}
+
+/** What the optimizer does with each weight. */
+function planLayers(
+  owner: string,
+  model: tfl.LayersModel,
+  blocks: readonly ResolvedBlock[],
+  options: ResolvedEstimateOptions,
+): TrainingPlan {
+  const {method, rank, targets} = options;
+  const {lowRank, sampling, lora = false}: MethodParts = paperMethods[method];
+  const matrices = lora ? targetedMatrices(owner, model, targets) : [];
+  checkRank(
+    owner,
+    rank,
+    matrices.map(({module, weight}) => ({module, shape: weight.shape as Shape})),
+  );
+  const adapted = new Set(matrices.map(({weight}) => weight));
+  const trainable = new Set(model.trainableWeights);
+  const inBlocks = new Set(blocks.flatMap(({weights}) => weights));
+  const project = lowRank ? 'auto' : false;
+  const projections = new Projections({project, rank, side: owloreDefaults.side});
+  // without a callback the optimizer does not know blocks
+  if (sampling) projections.setBlocks(new Set([...inBlocks].map(({name}) => name)));
+  const plan = (weight: tfl.LayerVariable, isOn: boolean): PlannedWeight => {
+    const {name} = weight;
+    const shape = weight.shape as number[];
+    return {
+      ...planned(shape, isOn && trainable.has(weight), projections.of({name, shape}), options),
+      adapterRank: adapted.has(weight) ? rank : 0,
+    };
+  };
+  const isOn = blocksOn(blocks.length, options);
+  const others = [...new Set(model.weights)].filter((weight) => !inBlocks.has(weight));
+  return {
+    blocks: blocks.map(({weights}, i) => weights.map((weight) => plan(weight, isOn[i]!))),
+    isOn,
+    vocabulary: [],
+    others: others.map((weight) => plan(weight, trainsRest(method))),
+  };
 }
 
 /** Of all layers, or of the blocks and the inside of the largest one if they run again; and gradients of the largest output. */

@@ -2,8 +2,11 @@
  * The blocks of a LLaMA-style model as the ops that a training step runs on each backend, with what each holds for its gradient: as
  * `src/llama/sublayers`, `attention`, `mlp` and `rms_norm` have them.
  */
+import {architectures} from '../llama/architectures';
+import {rowsAtATime} from '../llama/causal_attention';
 import type {ResolvedConfig} from '../llama/config';
 import type {BlockRole} from '../llama/architectures/weights';
+import {KEPT_PART} from '../llama/sublayers';
 import type {EstimatedBackend} from './options';
 import {bytesOf, type Op, type Program, type Weight as TapeWeight} from './tape';
 import type {PlannedWeight as Weight} from './training_plan';
@@ -100,9 +103,6 @@ function adaptersOf({shape, adapterRank}: Weight): TapeWeight[] {
 
 const ATTENTION = ['norm', 'q', 'k', 'v', 'o', 'qBias', 'kBias', 'vBias'] as const;
 const MLP = ['mlpNorm', 'gate', 'up', 'down'] as const;
-
-/** What a recomputed block may keep of its first run, as a part of its weights. */
-const KEPT_PART = 1 / 10;
 
 /**
  * Bytes that a block keeps of its first run although it is recomputed: on tensorflow, if it is frozen, the value of its first half,
@@ -224,7 +224,7 @@ function mlpOps(setting: BlockSetting, {hidden, gate}: Sizes): Op[] {
 }
 
 function isSilu({config}: BlockSetting): boolean {
-  return config.architecture !== 'gemma3';
+  return (architectures[config.architecture].activation ?? 'silu') === 'silu';
 }
 
 function normOp(
@@ -301,8 +301,9 @@ function rotated(setting: BlockSetting, role: 'q' | 'k', size: number): Op[] {
 /** Some positions at a time: their scores, the softmax of them, and what that takes. */
 function causalAttention({config, batch, length}: BlockSetting, {queries, keys}: Sizes): Op {
   const {numAttentionHeads, slidingWindow} = config;
-  const seen = Math.min(length, (slidingWindow ?? Infinity) + 128);
-  const positions = Math.min(length, Math.max(64, Math.floor(128 ** 2 / seen)));
+  const window = slidingWindow ?? Infinity;
+  const positions = Math.min(length, rowsAtATime(length, window));
+  const seen = Math.min(length, window + positions - 1);
   const scores = FLOAT * batch * numAttentionHeads * positions * seen;
   return {
     ...{reads: ['q', 'k', 'v'], writes: 'apart', size: queries, keeps: ['q', 'k', 'v']},

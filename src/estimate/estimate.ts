@@ -1,11 +1,7 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {anyModelMemory} from './any_model';
-import {
-  resolveEstimateOptions,
-  type EstimateOptions,
-  type ResolvedEstimateOptions,
-} from './options';
-import {sizesOfModel, type ModelSizes} from './sizes';
+import {resolveEstimateOptions, type EstimateOptions} from './options';
+import {sizesOfModel} from './sizes';
 import {stepMemory} from './step_memory';
 import type {Bytes} from './tape';
 import {torchMemory} from './torch';
@@ -49,36 +45,18 @@ export function estimateMemory(
   options: EstimateOptions = {},
 ): MemoryEstimate {
   const sizes = sizesOfModel(owner, configOrModel);
+  if (!sizes) return withTotal(anyModelMemory(owner, configOrModel as tfl.LayersModel, options));
+  const {llama, blocks} = sizes;
   const resolved = resolveEstimateOptions(owner, options, {
-    blocks: sizes.blocks.length,
-    mostLength: sizes.llama?.maxPositionEmbeddings ?? Infinity,
+    blocks: blocks.length,
+    mostLength: llama.maxPositionEmbeddings,
   });
-  const {weights, gradients, state, activations} = memoryOf(
-    configOrModel,
-    sizes,
-    resolved,
-    options,
+  return withTotal(
+    resolved.engine === 'torch' ? torchMemory(sizes, resolved) : stepMemory(sizes, resolved),
   );
-  const parts = {weights, gradients, state, activations};
-  return {...parts, total: weights + gradients + state + activations};
 }
 
-function memoryOf(
-  configOrModel: object,
-  sizes: ModelSizes,
-  resolved: ResolvedEstimateOptions,
-  {embedding, frozen}: EstimateOptions,
-): Bytes {
-  const {llama} = sizes;
-  const isTorch = resolved.engine === 'torch';
-  if (llama) {
-    return isTorch
-      ? torchMemory(sizes, llama.hiddenSize, resolved)
-      : stepMemory({...sizes, llama}, resolved);
-  }
-  const given = Object.entries({embedding, frozen, engine: isTorch ? 'torch' : undefined});
-  const [only] = given.filter(([, value]) => value !== undefined);
-  if (only)
-    throw new Error(`${owner}: ${only[0]} '${only[1]}' is for models of loadLlama and createLlama`);
-  return anyModelMemory(configOrModel as tfl.LayersModel, sizes, resolved);
+function withTotal({weights, gradients, state, activations}: Bytes): MemoryEstimate {
+  const total = weights + gradients + state + activations;
+  return {weights, gradients, state, activations, total};
 }

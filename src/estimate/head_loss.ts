@@ -1,15 +1,13 @@
 /** The loss with the head in it, as `src/llama/head_loss` and `loss_over_vocabulary` compute it. */
 import type {ResolvedConfig} from '../llama/config';
+import {PART_OF_KERNEL, ROWS_MULTIPLE} from '../llama/head_loss';
+import {PIECE_SIZE} from '../llama/head_pieces';
+import {CHUNK_SIZE} from '../llama/row_losses';
 import type {ResolvedEstimateOptions} from './options';
 import {bytesOf, type Ledger} from './tape';
 import {isInTerms, type PlannedWeight} from './training_plan';
 
 const FLOAT = 4;
-
-/** Numbers of the largest tensors that a piece of the vocabulary makes. */
-const PIECE_SIZE = 2 ** 20;
-/** The fewest logits that are worked on at a time. */
-const CHUNK_SIZE = 2 ** 18;
 
 interface LossSetting {
   config: ResolvedConfig;
@@ -19,9 +17,6 @@ interface LossSetting {
   /** Those that have logits. */
   rows: number;
 }
-
-/** Backends prepare products for each number of rows, so that there are few of these. */
-const ROWS_MULTIPLE = 64;
 
 /** How many positions have logits, by the labels that are counted: none of the others, on backends that can be read in a step. */
 export function rowsWithLogits(
@@ -108,7 +103,10 @@ function overRows(
       ? rows
       : Math.min(
           rows,
-          Math.max(1, Math.floor(Math.max(CHUNK_SIZE, (hiddenSize * vocabSize) / 4) / vocabSize)),
+          Math.max(
+            1,
+            Math.floor(Math.max(CHUNK_SIZE, hiddenSize * vocabSize * PART_OF_KERNEL) / vocabSize),
+          ),
         );
   const logits = FLOAT * atATime * vocabSize;
   // logits and their gradient; op by op softmax, its product with the weights, and what is scattered into, too

@@ -1,7 +1,6 @@
 import {readConfigJson} from '../llama/files/config_json';
 import type {JsonObject} from '../files/json';
-import type {EstimateOptions} from './options';
-import {trainsRest} from './training_plan';
+import {trainsRest, type EstimateOptions} from './options';
 
 const FLOAT = 4;
 

@@ -39,7 +39,7 @@ export interface EstimateOptions {
   backend?: EstimatedBackend;
   /** Of this library: which layers run again in the backward pass, as the optimizer's option. Default `'auto'`. */
   checkpoint?: RecomputedLayers;
-  /** Of this library: how embedding and head train, as `finetune --embedding`. Default `'full'`. */
+  /** Of this library, with a method that trains them: how embedding and head train, as `finetune --embedding`. Default `'full'`. */
   embedding?: 'full' | 'low-rank' | 'frozen';
   /** Of this library: how matrices are kept that do not train, as the option of `loadLlama`. Default `'F32'`. */
   frozen?: 'F32' | 'BF16';
@@ -49,7 +49,10 @@ export interface EstimateOptions {
   update?: ResolvedOwLoreOptions['update'];
   /** Of this library: how bases are computed, as the optimizer's option; a function counts as `'svd'`. Default `'randomized'`. */
   basis?: (typeof basisNames)[number];
-  /** Of this library, with `'lora'`: the adapted matrices, as the option of `applyLora`, alike in all blocks. Default `'all-linear'`. */
+  /**
+   * Of this library, with `'lora'`: the adapted matrices, as the option of `applyLora`; of LLaMA-style models alike in all blocks. Default
+   * `'all-linear'`.
+   */
   targets?: LoraTargets;
   /** Of this library, with `'lora'`: the probability of dropout, 0 to 1. Default 0. */
   dropout?: number;
@@ -95,6 +98,12 @@ const ownOptions: Record<Engine, readonly string[]> = {
 
 const count = {integer: true, min: 1};
 
+/** Whether a method trains what is in no block: embedding, head and last norm. */
+export function trainsRest(method: PaperMethodName): boolean {
+  const {sampling, lora = false}: MethodParts = paperMethods[method];
+  return !lora && sampling?.alwaysOn !== false;
+}
+
 /**
  * @param blocks How many the model has.
  * @param mostLength The longest sequence that it takes.
@@ -133,6 +142,11 @@ export function resolveEstimateOptions(
   if (!sampling && all.frozen !== 'F32' && !lora) {
     throw new Error(
       `${owner}: frozen '${all.frozen}' has no meaning with method '${all.method}', which trains all blocks; leave it out`,
+    );
+  }
+  if (!trainsRest(all.method) && Object.hasOwn(given, 'embedding')) {
+    throw new Error(
+      `${owner}: embedding has no meaning with method '${all.method}', which trains neither embedding nor head; leave it out`,
     );
   }
   const ofLora = ['targets', 'dropout'].find((name) => Object.hasOwn(given, name));

@@ -1,4 +1,4 @@
-/** What an estimate has to know of a model: the shapes of its weights, and for LLaMA-style ones the sizes inside. */
+/** What an estimate has to know of a LLaMA-style model: the shapes of its weights, and the sizes inside. */
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {isObject, show} from '../files/json';
 import {architectures} from '../llama/architectures';
@@ -15,30 +15,31 @@ import type {ResolvedConfig} from '../llama/config';
 import {readConfigJson} from '../llama/files/config_json';
 import {configOfModel} from '../llama/files/model_config';
 import {isModel} from '../model/layer_tree';
-import {resolveBlocks} from '../model/blocks';
 
 export type Shape = readonly number[];
 
 export interface ModelSizes {
   /** Shapes of the weights of each block. */
   blocks: readonly Shape[][];
-  /** Names of the weights of a block, as peft has its modules, in their order; null for a model that is not LLaMA-style. */
-  names: readonly string[] | null;
+  /** Names of the weights of a block, as peft has its modules, in their order. */
+  names: readonly string[];
   /** Shapes of the matrices with a row or a column for each token: embedding and head, one if they are tied. */
   vocabulary: readonly Shape[];
   /** Shapes of all other weights, which a method that trains embedding and head trains, too. */
   others: readonly Shape[];
-  /** Null for a model that is not LLaMA-style. */
-  llama: ResolvedConfig | null;
+  llama: ResolvedConfig;
 }
 
 export function numbersIn(shapes: readonly Shape[]): number {
   return shapes.reduce((sum, shape) => sum + shape.reduce((product, size) => product * size, 1), 0);
 }
 
-/** Of a `config.json`, or of a model. */
-export function sizesOfModel(owner: string, configOrModel: unknown): ModelSizes {
-  if (isLayersModel(configOrModel)) return sizesOfLayers(owner, configOrModel);
+/** Of a `config.json`, or of a model; null of one that is not LLaMA-style. */
+export function sizesOfModel(owner: string, configOrModel: unknown): ModelSizes | null {
+  if (isLayersModel(configOrModel)) {
+    const isLlama = configOrModel.layers.some((layer) => layer instanceof LlamaBlock);
+    return isLlama ? sizesOfConfig(configOfModel(owner, configOrModel)) : null;
+  }
   if (!isObject(configOrModel)) {
     throw new Error(
       `${owner}: the first argument must be the object in a model's config.json or a tf.LayersModel; got ${show(configOrModel)}`,
@@ -48,7 +49,7 @@ export function sizesOfModel(owner: string, configOrModel: unknown): ModelSizes 
   return sizesOfConfig({...readConfigJson(owner, configOrModel), headInLoss: true});
 }
 
-export function isLayersModel(value: unknown): value is tfl.LayersModel {
+function isLayersModel(value: unknown): value is tfl.LayersModel {
   // isModel only looks at members, which anything may lack.
   return isObject(value) && isModel(value as unknown as tfl.layers.Layer);
 }
@@ -64,21 +65,5 @@ function sizesOfConfig(config: ResolvedConfig): ModelSizes {
     vocabulary: (config.tieWordEmbeddings ? [embedding] : [embedding, head]).map(shapeOf),
     others: [shapeOf(finalNorm)],
     llama: config,
-  };
-}
-
-function sizesOfLayers(owner: string, model: tfl.LayersModel): ModelSizes {
-  if (model.layers.some((layer) => layer instanceof LlamaBlock)) {
-    return sizesOfConfig(configOfModel(owner, model));
-  }
-  const blocks = resolveBlocks(model);
-  const inBlocks = new Set(blocks.flatMap(({weights}) => weights));
-  const rest = model.weights.filter((weight) => !inBlocks.has(weight));
-  return {
-    blocks: blocks.map(({weights}) => weights.map(({shape}) => shape as Shape)),
-    names: null,
-    vocabulary: [],
-    others: rest.map(({shape}) => shape as Shape),
-    llama: null,
   };
 }

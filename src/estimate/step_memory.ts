@@ -4,6 +4,7 @@ import {architectures} from '../llama/architectures';
 import type {ResolvedConfig} from '../llama/config';
 import {keptOfFirstRun, partsOfBlock, type BlockSetting} from './block_programs';
 import {headLoss, rowsWithLogits} from './head_loss';
+import {PIECE_SIZE} from '../optim/gradient_terms';
 import type {ResolvedEstimateOptions} from './options';
 import {numbersIn, type ModelSizes} from './sizes';
 import {bytesOf, Ledger, Recorded, runOnce, type Bytes, type Program, type Weight} from './tape';
@@ -22,10 +23,7 @@ import {
 const FLOAT = 4;
 
 /** What a step takes in bytes when it takes the most. */
-export function stepMemory(
-  sizes: ModelSizes & {llama: ResolvedConfig},
-  options: ResolvedEstimateOptions,
-): Bytes {
+export function stepMemory(sizes: ModelSizes, options: ResolvedEstimateOptions): Bytes {
   const plan = planTraining(sizes, options);
   const ledger = new Ledger();
   ledger.add('weights', weightBytes(plan, options));
@@ -190,7 +188,7 @@ class Step {
     const waiting = waitingBytes(weight);
     // some rows of the weight, their logits, the probabilities, and the product
     const widest = Math.max(options.batchSize * options.maxLength, this.config.hiddenSize);
-    const pieces = 4 * Math.min(PIECE, FLOAT * widest * this.config.vocabSize);
+    const pieces = 4 * Math.min(FLOAT * PIECE_SIZE, FLOAT * widest * this.config.vocabSize);
     ledger.add('gradients', pieces);
     ledger.add('gradients', waiting);
     ledger.pass('gradients', waiting);
@@ -244,6 +242,3 @@ function madeTogether(trained: readonly PlannedWeight[]): number {
   const moments = inGraphs.reduce((sum, weight) => sum + 2 * waitingBytes(weight), 0);
   return (weights + moments) * Math.min(1, most / weights || 0);
 }
-
-/** Bytes of the pieces in which terms become rows of a gradient. */
-const PIECE = FLOAT * 2 ** 20;

@@ -18,8 +18,7 @@ const FITTED_ACTIVATIONS = {lora: 5.75, others: 3};
 
 /** Bytes of a training by PyTorch. */
 export function torchMemory(
-  {blocks, vocabulary, others}: ModelSizes,
-  hidden: number,
+  {blocks, vocabulary, others, llama}: ModelSizes,
   {method, gamma, rank, batchSize, maxLength, dtype}: ResolvedEstimateOptions,
 ): Omit<MemoryEstimate, 'total'> {
   const {lowRank, sampling, lora = false}: MethodParts = paperMethods[method];
@@ -35,7 +34,7 @@ export function torchMemory(
     ? block.reduce((sum, shape) => sum + projectedState(shape, rank), 0)
     : 2 * numbersIn(block);
   const tokens = batchSize * maxLength;
-  const perToken = FITTED_ACTIVATIONS[lora ? 'lora' : 'others'] * blocks.length * hidden;
+  const perToken = FITTED_ACTIVATIONS[lora ? 'lora' : 'others'] * blocks.length * llama.hiddenSize;
   return {
     weights: bytes * (all + (lora ? adapters : 0)),
     gradients: bytes * trained,

@@ -1,8 +1,8 @@
 /** What trains in a step and how, and what that takes between two steps. */
-import {paperMethods, type MethodParts, type PaperMethodName} from '../methods';
+import {paperMethods, type MethodParts} from '../methods';
 import {owloreDefaults} from '../optim/owlore_options';
 import {planProjection, projectedShape, stateSize, type Projection} from '../optim/projector';
-import type {ResolvedEstimateOptions} from './options';
+import {trainsRest, type ResolvedEstimateOptions} from './options';
 import {adaptedMatrices} from './adapted_matrices';
 import {numbersIn, type ModelSizes, type Shape} from './sizes';
 import {bytesOf, type Weight} from './tape';
@@ -29,62 +29,77 @@ export interface TrainingPlan {
   others: PlannedWeight[];
 }
 
-/** Whether a method trains what is in no block: embedding, head and last norm. */
-export function trainsRest(method: PaperMethodName): boolean {
-  const {sampling, lora = false}: MethodParts = paperMethods[method];
-  return !lora && sampling?.alwaysOn !== false;
+/** How the optimizer treats a weight. */
+export function planned(
+  shape: Shape,
+  isTrained: boolean,
+  projection: Projection | null,
+  {update}: ResolvedEstimateOptions,
+): PlannedWeight {
+  const isMovedWhole = projection !== null && update !== 'galore';
+  return {shape, isTrained, projection, isMovedWhole, adapterRank: 0, tokenAxis: null};
 }
 
-/** @throws Error if LoRA's targets are none of the matrices, or differ from block to block. */
+/** Which of a number of blocks are on: the first one, so that the backward pass goes through all, and others at equal distances. */
+export function blocksOn(count: number, {method, gamma}: ResolvedEstimateOptions): boolean[] {
+  const {sampling, lora = false}: MethodParts = paperMethods[method];
+  const most = sampling ? Math.ceil(gamma) : lora ? 0 : count;
+  const on = new Set(Array.from({length: most}, (_, i) => Math.floor((i * count) / most)));
+  return Array.from({length: count}, (_, i) => on.has(i));
+}
+
+/**
+ * The plan of a LLaMA-style model.
+ *
+ * @throws Error if LoRA's targets are none of the matrices, or differ from block to block, or if a rank is too large to train.
+ */
 export function planTraining(sizes: ModelSizes, options: ResolvedEstimateOptions): TrainingPlan {
   const {blocks, vocabulary, others} = sizes;
-  const {method, gamma, rank, embedding, update, basis} = options;
+  const {method, rank, embedding, update, basis} = options;
   const {lowRank, sampling, lora = false}: MethodParts = paperMethods[method];
-  const count = sampling ? Math.ceil(gamma) : lora ? 0 : blocks.length;
-  const isGaLore = update === 'galore';
-  const planned = (
-    shape: Shape,
-    isTrained: boolean,
-    isLowRank: boolean,
-    tokenAxis: 0 | 1 | null = null,
-  ): PlannedWeight => {
-    const projection = isLowRank ? planProjection(shape, rank, owloreDefaults.side) : null;
-    // terms are for a basis that comes from GᵀG, and where G itself is not needed
-    const mayBeInTerms = isGaLore && basis === 'randomized';
-    return {
-      ...{shape, isTrained, projection, adapterRank: 0},
-      isMovedWhole: projection !== null && !isGaLore,
-      tokenAxis: mayBeInTerms ? tokenAxis : null,
-    };
-  };
-  const adapted = lora ? adaptedMatrices(sizes, options.targets) : null;
-  // The first block, so that the backward pass goes through all of them, and others at equal distances.
-  const on = new Set(
-    Array.from({length: count}, (_, i) => Math.floor((i * blocks.length) / count)),
-  );
+  const projectionOf = (shape: Shape): Projection | null =>
+    planProjection(shape, rank, owloreDefaults.side);
+  const adapted = lora ? adaptedMatrices(sizes, options) : null;
+  const isOn = blocksOn(blocks.length, options);
+  // terms are for a basis that comes from GᵀG, and where G itself is not needed
+  const mayBeInTerms = update === 'galore' && basis === 'randomized';
   return {
     blocks: blocks.map((shapes, i) =>
       shapes.map((shape, k) => ({
-        ...planned(shape, on.has(i), lowRank),
-        adapterRank: adapted?.(k, shape) ? rank : 0,
+        ...planned(shape, isOn[i]!, lowRank ? projectionOf(shape) : null, options),
+        adapterRank: adapted?.[k] ? rank : 0,
       })),
     ),
-    isOn: blocks.map((_, i) => on.has(i)),
-    // Without a callback the optimizer does not know blocks, and projects all but the embedding.
-    vocabulary: vocabulary.map((shape, i) =>
-      planned(
-        shape,
-        trainsRest(method) && embedding !== 'frozen',
-        embedding === 'low-rank' || (lowRank && !sampling && i > 0),
-        i === 0 ? 0 : 1,
-      ),
-    ),
-    others: others.map((shape) => planned(shape, trainsRest(method), false)),
+    isOn,
+    vocabulary: vocabulary.map((shape, i) => {
+      const isTrained = trainsRest(method) && embedding !== 'frozen';
+      if (embedding === 'low-rank') checkLowRank(shape, projectionOf(shape), rank);
+      // Without a callback the optimizer does not know blocks, and projects all but the embedding.
+      const isLowRank = embedding === 'low-rank' || (lowRank && !sampling && i > 0);
+      return {
+        ...planned(shape, isTrained, isLowRank ? projectionOf(shape) : null, options),
+        tokenAxis: mayBeInTerms ? (i === 0 ? 0 : 1) : null,
+      };
+    }),
+    others: others.map((shape) => planned(shape, trainsRest(method), null, options)),
   };
 }
 
-function adaptersOf({blocks}: TrainingPlan): PlannedWeight[] {
-  return blocks.flat().flatMap(({shape, adapterRank}) => {
+/** @throws Error if embedding or head cannot be projected. */
+function checkLowRank(shape: Shape, projection: Projection | null, rank: number): void {
+  if (projection) return;
+  throw new Error(
+    `estimateMemory: embedding 'low-rank' is not possible at rank ${rank}: a matrix of embedding and head is ` +
+      `[${shape.join(', ')}], and a rank below both sizes that makes the state of the optimizer smaller is needed`,
+  );
+}
+
+function allIn({blocks, vocabulary, others}: TrainingPlan): PlannedWeight[] {
+  return [...blocks.flat(), ...vocabulary, ...others];
+}
+
+function adaptersOf(plan: TrainingPlan): PlannedWeight[] {
+  return allIn(plan).flatMap(({shape, adapterRank}) => {
     if (adapterRank === 0) return [];
     const [rows, columns] = shape as [number, number];
     return [
@@ -98,8 +113,7 @@ function adaptersOf({blocks}: TrainingPlan): PlannedWeight[] {
 }
 
 export function weightBytes(plan: TrainingPlan, {frozen}: ResolvedEstimateOptions): number {
-  const all = [...plan.blocks.flat(), ...plan.vocabulary, ...plan.others];
-  return [...all, ...adaptersOf(plan)].reduce((sum, weight) => {
+  return [...allIn(plan), ...adaptersOf(plan)].reduce((sum, weight) => {
     const isPacked = frozen === 'BF16' && !weight.isTrained && weight.shape.length === 2;
     return sum + bytesOf(weight) / (isPacked ? 2 : 1);
   }, 0);
@@ -132,6 +146,5 @@ export function isInTerms({isTrained, projection, tokenAxis}: PlannedWeight): bo
 
 /** All weights that train. */
 export function trainedIn(plan: TrainingPlan): PlannedWeight[] {
-  const all = [...plan.blocks.flat(), ...plan.vocabulary, ...plan.others, ...adaptersOf(plan)];
-  return all.filter(({isTrained}) => isTrained);
+  return [...allIn(plan), ...adaptersOf(plan)].filter(({isTrained}) => isTrained);
 }

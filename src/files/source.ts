@@ -1,3 +1,4 @@
+import {isUrl} from './file_url';
 import {isFolderPath, folderSource} from './folder_source';
 import {mapSource, type FileMap} from './map_source';
 import {urlSource} from './url_source';
@@ -60,7 +61,7 @@ export function openSource(
   request: RequestOptions = {},
 ): FileSource {
   if (typeof source !== 'string') return mapSource(owner, source);
-  if (/^https?:\/\//i.test(source)) return urlSource(owner, source, request);
+  if (isUrl(source)) return urlSource(owner, source, request);
   if (isFolderPath(source)) return folderSource(owner, source);
   throw new Error(
     `${owner}: a source is the path of a folder, an http(s) URL or files by name; got '${source}'`,

@@ -59,6 +59,24 @@ export function withSeparateProducts<T>(body: () => T, lowRank: LowRankProductOf
   return withOnly('without', lowRank, body);
 }
 
+/** Weights to whose products something is added. */
+const separate = new WeakSet();
+
+/**
+ * Declares that something is added to each product with a weight: an op may not have one in it, wherever it is called.
+ *
+ * @returns A function that takes that back.
+ */
+export function separateProductsWith(weight: object): () => void {
+  separate.add(weight);
+  return () => void separate.delete(weight);
+}
+
+/** Whether a product with a weight must be an op of its own, see {@link separateProductsWith}. */
+export function hasSeparateProducts(weight: object): boolean {
+  return separate.has(weight);
+}
+
 function withOnly<T>(kernels: typeof allowed, lowRank: typeof added, body: () => T): T {
   const before = [allowed, added] as const;
   [allowed, added] = [kernels, lowRank];

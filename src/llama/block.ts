@@ -11,6 +11,7 @@ import {
 } from './architectures/weights';
 import type {ResolvedConfig} from './config';
 import type {DecodeState} from './generation/decoder';
+import {hasSeparateProducts} from '../kernels/products';
 import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit} from './layer';
 import {pick} from './pick';
 import {normFactor} from './rms_norm';
@@ -128,8 +129,9 @@ export class LlamaBlock extends tfl.layers.Layer {
     });
   }
 
-  /** What {@link decodeArguments} says of it. */
+  /** What {@link decodeArguments} says of it, for a kernel in the place of a call; null also where something is added to its products. */
   decodeArguments(kernelName: string, state: DecodeState): DecodeArguments | null {
+    if ([...this.variables.values()].some(hasSeparateProducts)) return null;
     return decodeArguments(kernelName, (read) => this.readWeights(read), this.options, state);
   }
 

@@ -65,7 +65,8 @@ export function causalAttention(
   });
 }
 
-function rowsAtATime(keys: number, window: number): number {
+/** How many positions are worked on at a time, where there are so many keys, of which each sees at most `window`. */
+export function rowsAtATime(keys: number, window: number): number {
   const seen = Math.min(keys, window + SIDE);
   return Math.max(FEWEST_ROWS, Math.floor(SIDE ** 2 / seen));
 }

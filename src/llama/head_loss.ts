@@ -10,10 +10,10 @@ import {lossOverVocabulary} from './loss_over_vocabulary';
 import {CHUNK_SIZE, lossGradients, readTargets, sumOfLosses, type Targets} from './row_losses';
 
 /** The logits of a chunk are at most this part of the head's kernel, where that is large and all logits together are larger. */
-const PART_OF_KERNEL = 1 / 4;
+export const PART_OF_KERNEL = 1 / 4;
 
 /** Backends prepare products and kernels for each number of rows anew, so that there should be few. */
-const ROWS_MULTIPLE = 64;
+export const ROWS_MULTIPLE = 64;
 
 /**
  * Head and mean cross-entropy in one: only some logits exist at a time. All logits of a batch together can be larger than the rest

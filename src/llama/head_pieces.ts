@@ -4,7 +4,7 @@ import type {HeadKernel} from './deferred_head';
 import {linear} from './linear';
 
 /** Numbers of the largest tensors that a piece of the vocabulary makes; 4 MB. */
-const PIECE_SIZE = 2 ** 20;
+export const PIECE_SIZE = 2 ** 20;
 
 /** Up to so many hidden states are multiplied with a packed head as it is, which takes longer for many than to widen it first. */
 const FEW_STATES = 32;

@@ -170,7 +170,7 @@ function keepsAttentionWeights(seq: number, {headDim}: AttentionOptions): boolea
 }
 
 /** What a recomputed block keeps of its first run is at most this part of its weights. */
-const KEPT_PART = 1 / 10;
+export const KEPT_PART = 1 / 10;
 
 /**
  * {@link mlpSublayer} of {@link attentionSublayer} as one op, for `x` `[batch, seq, hidden]`. Null if the backend has no kernel

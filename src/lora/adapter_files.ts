@@ -36,13 +36,17 @@ const parts = {
   embedding: {A: 'lora_embedding_A', B: 'lora_embedding_B'},
 } as const;
 
-/** Keys of a config by which it would compute something else, with what they must be. */
+/** Keys of a config by which it would compute something else or train in another way, with what they must be. */
 const plain: Readonly<Record<string, readonly unknown[]>> = {
   peft_type: ['LORA'],
+  alora_invocation_tokens: [null],
+  arrow_config: [null],
   bias: ['none'],
   fan_in_fan_out: [false],
+  kasa_config: [null],
   lora_bias: [false],
   modules_to_save: [null],
+  monteclora_config: [null],
   layer_replication: [null],
   target_parameters: [null],
   trainable_token_indices: [null],
@@ -50,7 +54,11 @@ const plain: Readonly<Record<string, readonly unknown[]>> = {
   use_dora: [false],
   use_qalora: [false],
   use_rslora: [false],
+  velora_config: [null],
 };
+
+/** Ways to start A and B by which peft takes what they are out of W, each time that it loads such an adapter: PiSSA, OLoRA and others. */
+const CHANGES_MODEL = /^(pissa|olora|corda|loftq|lora_ga)/i;
 
 /** Writes adapters; all files appear at the end, or none. */
 export async function writeAdapters(
@@ -167,6 +175,14 @@ function optionsOf(owner: string, config: JsonObject): AdapterFiles['options'] {
     if (value === undefined ? key === 'peft_type' : !allowed.includes(value)) {
       fail(key, 'which this library does not compute');
     }
+  }
+  const start = config['init_lora_weights'];
+  if (typeof start === 'string' && CHANGES_MODEL.test(start)) {
+    fail(
+      'init_lora_weights',
+      "which changes the model's own matrices, too, as this library does not; save_pretrained of peft with " +
+        'path_initial_model_for_weight_conversion makes plain LoRA of PiSSA, CorDA and OLoRA',
+    );
   }
   for (const key of ['rank_pattern', 'alpha_pattern']) {
     const pattern = config[key] ?? {};

@@ -2,8 +2,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type {ModelTarget} from '../files/sink';
 import type {ModelSource} from '../files/source';
+import {separateProductsWith} from '../kernels/products';
 import type {Layer} from '../model/layer_tree';
-import {checkNumber, countRange} from '../options';
+import {checkFlag, checkKnown, checkNumber, countRange} from '../options';
 import {createRandom} from '../random';
 import {isKnownEngine} from '../tfjs/engine';
 import {replaceMethods} from '../tfjs/methods';
@@ -12,7 +13,7 @@ import {Adapter} from './adapter';
 import {readAdapters, writeAdapters, type SaveLoraOptions} from './adapter_files';
 import {resolveLoraOptions, type LoraOptions} from './lora_options';
 import {markAdapted, unmarkAdapted, withLowRankProducts} from './low_rank_products';
-import {layersOf, targetedMatrices, type Matrix} from './matrices';
+import {checkRank, layersOf, targetedMatrices, type Matrix} from './matrices';
 
 const OWNER = 'applyLora';
 
@@ -66,14 +67,8 @@ export function adapt(
   matrices: readonly Matrix[],
   options: Required<LoraOptions>,
 ): Lora {
-  const {rank} = options;
-  for (const {module, weight} of matrices) {
-    const shape = weight.shape as number[];
-    if (rank <= Math.min(...shape)) continue;
-    throw new Error(
-      `${owner}: rank must be at most the dimensions of each matrix; got ${rank}, and '${module}' is [${shape.join(', ')}]`,
-    );
-  }
+  const sizes = matrices.map(({module, weight}) => ({module, shape: weight.shape as number[]}));
+  checkRank(owner, options.rank, sizes);
   return new Lora(model, options, matrices);
 }
 
@@ -120,7 +115,7 @@ export class Lora {
     this.undo.push(this.saveMerged());
   }
 
-  /** Whether the products are in the model's own matrices. */
+  /** Whether the products are in the model's own matrices; false once they are removed. */
   get isMerged(): boolean {
     return this.merged;
   }
@@ -176,16 +171,18 @@ export class Lora {
    * before it is trained further. A second call does nothing.
    *
    * @param options.keepMerged The matrices keep the sum (peft's `merge_and_unload`); default false: their own values.
+   * @throws Error if an option is unknown or wrong; nothing is changed then.
    */
   remove(options: {keepMerged?: boolean} = {}): void {
-    if (this.removed) return;
+    checkKnown('Lora.remove', options, ['keepMerged']);
     const {keepMerged = false} = options;
+    checkFlag('Lora.remove', 'keepMerged', keepMerged);
+    if (this.removed) return;
     if (keepMerged && !this.merged) this.merge();
     if (this.merged && !keepMerged) this.adapters.forEach((adapter) => adapter.unmerge());
     this.delist();
     for (const undo of this.undo.splice(0).reverse()) undo();
-    this.adapters.forEach((adapter) => adapter.dispose());
-    this.removed = true;
+    this.end();
   }
 
   /** As {@link Lora.remove}; for a model that was disposed of, it frees what the model did not. */
@@ -195,8 +192,7 @@ export class Lora {
       this.remove();
       return;
     }
-    this.adapters.forEach((adapter) => adapter.dispose());
-    this.removed = true;
+    this.end();
   }
 
   /**
@@ -265,6 +261,11 @@ export class Lora {
     }
   }
 
+  private end(): void {
+    this.adapters.forEach((adapter) => adapter.dispose());
+    [this.merged, this.removed] = [false, true];
+  }
+
   private checkThere(): void {
     if (this.removed) throw new Error('Lora: the adapters were removed; call applyLora again');
   }
@@ -277,9 +278,12 @@ export class Lora {
     );
   }
 
-  /** Has the layers list A and B among their weights, so that tfjs trains them. */
+  /** Has the layers list A and B among their weights, so that tfjs trains them, and no kernel take W for what is multiplied with. */
   private list(): void {
-    this.unlist = this.adapters.map(({matrix, a, b}) => listWeights(matrix.layer, [a, b]));
+    this.unlist = this.adapters.flatMap(({matrix, a, b}) => [
+      listWeights(matrix.layer, [a, b]),
+      separateProductsWith(matrix.weight),
+    ]);
   }
 
   private delist(): void {

@@ -16,6 +16,20 @@ export interface Matrix {
   isEmbedding: boolean;
 }
 
+/** @throws Error if a matrix is smaller than the rank of its adapter. */
+export function checkRank(
+  owner: string,
+  rank: number,
+  matrices: ReadonlyArray<{module: string; shape: readonly number[]}>,
+): void {
+  for (const {module, shape} of matrices) {
+    if (rank <= Math.min(...shape)) continue;
+    throw new Error(
+      `${owner}: rank must be at most the dimensions of each matrix; got ${rank}, and '${module}' is [${shape.join(', ')}]`,
+    );
+  }
+}
+
 /** Embedding and head of `loadLlama`, which give logits and their gradients in parts, and so multiply with parts of their matrix. */
 const IN_PARTS: readonly string[] = ['LlamaEmbedding', 'LlamaHead'];
 

@@ -14,7 +14,7 @@ import type {Projection} from './projector';
 import {inNewBasis, isRefreshDue, previousBasis, projectGradient, type Update} from './update';
 
 /** Numbers of the largest tensors that are made at a time; 4 MB. */
-const PIECE_SIZE = 2 ** 20;
+export const PIECE_SIZE = 2 ** 20;
 
 /**
  * The axis along which a variable's gradient may be in terms: the one that the basis does not span. Undefined if the gradient has

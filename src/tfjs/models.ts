@@ -7,7 +7,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {withMethods} from './methods';
+import {replaceMethods, withMethods} from './methods';
 
 type Layer = tfl.layers.Layer;
 export type Apply = Layer['apply'];
@@ -104,6 +104,32 @@ export function variableOf(weight: tfl.LayerVariable): tf.Variable {
   throw new Error(
     `tfjs-owlore: the weight '${weight.name}' has no tf.Variable in it, as it has in tfjs-layers 4.22; use 4.22`,
   );
+}
+
+/**
+ * Has `save` of a model free what its weights give it to read, unless that is a `tf.Variable`, when it has been written. `save` reads
+ * all weights before it first waits, outside of any `tf.tidy`; tfjs-layers declares the method by which it does that protected.
+ */
+export function freeReadsOfSave(model: tfl.LayersModel): void {
+  type Named = Array<{tensor: tf.Tensor}>;
+  const reader = model as unknown as {getNamedWeights(config?: tf.io.SaveConfig): Named};
+  const save = model.save.bind(model);
+  const getNamedWeights = reader.getNamedWeights.bind(model);
+  replaceMethods(model, {
+    save: async (...args: Parameters<typeof save>) => {
+      let read: Named = [];
+      const watched = {
+        getNamedWeights: (config?: tf.io.SaveConfig) => (read = getNamedWeights(config)),
+      };
+      const saved = withMethods(reader, watched, () => save(...args));
+      try {
+        return await saved;
+      } finally {
+        const tensors = read.map(({tensor}) => tensor);
+        tf.dispose(tensors.filter((tensor) => !(tensor instanceof tf.Variable)));
+      }
+    },
+  });
 }
 
 /** The lists that a layer has of its own weights, without those of layers inside of it; tfjs-layers declares them protected. */

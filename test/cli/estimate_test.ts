@@ -116,6 +116,7 @@ describe('tfjs-owlore estimate', () => {
     [['--method', 'full', '--gamma', '2'], '--gamma has no meaning with --method full'],
     [['--method', 'full', '--update', 'fira'], '--update has no meaning with --method full'],
     [['--targets', 'q_proj'], '--targets has no meaning with --method owlore'],
+    [['--method', 'lora', '--rank', '512'], 'rank must be at most the dimensions of each matrix'],
     [['--method', 'lora', '--targets', 'c_attn'], "'c_attn', which matches no matrix of a block"],
     [['--engine', 'torch', '--backend', 'wasm'], '--backend has no meaning with --engine torch'],
   ] as const) {
@@ -137,7 +138,7 @@ describe('tfjs-owlore estimate', () => {
 describe('MemoryFit', () => {
   const described = readConfigJson('test', smolLM2);
 
-  function fitOf(tensors: number, given: {batchSize?: number} = {}): MemoryFit {
+  function fitOf(tensors: number, given: Partial<EstimatedSettings> = {}): MemoryFit {
     const settings: EstimatedSettings = {
       ...{method: 'owlore', gamma: 5, rank: 128, batchSize: 16, maxLength: 512},
       ...{backend: 'tensorflow', checkpoint: 'auto', embedding: 'frozen', frozen: 'F32'},
@@ -164,6 +165,15 @@ describe('MemoryFit', () => {
     expect(taken({batchSize: 4, gamma: gamma!})).to.be.at.most(room);
     expect(taken({batchSize})).to.be.at.most(room);
     expect(taken({batchSize: batchSize! + 1})).to.be.greaterThan(room);
+  });
+
+  it('asks about no rank that training refuses', () => {
+    const rankOf = (given: Partial<EstimatedSettings>) => fitOf(Infinity, given).largest().rank;
+    expect(rankOf({})).to.equal(512);
+    // keys have 192 numbers a token
+    expect(rankOf({method: 'lora', rank: 8})).to.equal(128);
+    expect(rankOf({method: 'lora', rank: 8, targets: 'q_proj'})).to.equal(512);
+    expect(rankOf({embedding: 'low-rank'})).to.equal(512);
   });
 
   it('finds the nearest that fits: a smaller batch, then a smaller γ, then a smaller rank', () => {

@@ -167,6 +167,53 @@ describe('estimateMemory', () => {
     tf.dispose([x, y]);
   });
 
+  for (const [method, options] of [
+    ['owlore', {}],
+    ['badam', {}],
+    ['galore', {}],
+    ['full', {}],
+    ['lora', {targets: ['words', 'dense1', 'wide']}],
+  ] as const) {
+    it(`knows weights and state of layers in and outside of blocks: ${method}`, async () => {
+      const dense = (name: string, units: number) =>
+        tfl.layers.dense({name, units, activation: 'relu'});
+      const model = tfl.sequential({
+        layers: [
+          tfl.layers.embedding({name: 'words', inputDim: 12, outputDim: 8, inputLength: 3}),
+          dense('embed_more', 8),
+          ...Array.from({length: 3}, (_, i) => dense(`dense${i}`, 8)),
+          tfl.layers.batchNormalization(),
+          tfl.layers.flatten(),
+          tfl.layers.layerNormalization({trainable: false}),
+          dense('wide', 10),
+        ],
+      });
+      model.build();
+      const whole = 4 * model.countParams();
+      const sampling = method === 'owlore' || method === 'badam';
+      const {optimizer, callback, lora} = paperMethod(method, model, {
+        ...{rank: 2, ...options},
+        ...(sampling && {probabilities: [1, 0, 0, 0], sampler: 'bernoulli'}),
+      });
+      const [x, y] = [tf.zeros([2, 3]), tf.zeros([2, 10])];
+      const given = {
+        method,
+        rank: 2,
+        backend: 'cpu',
+        ...options,
+        ...(sampling && {gamma: 1}),
+      } as const;
+      model.compile({optimizer, loss: 'meanSquaredError'});
+      await model.fit(x, y, {epochs: 1, verbose: 0, callbacks: callback ? [callback] : []});
+      const [state, all] = [optimizer.stateBytes, 4 * model.countParams()];
+      lora?.remove();
+      const estimate = estimateMemory(model, given);
+      expect([estimate.state, estimate.weights]).to.deep.equal([state, all]);
+      expect(all > whole).to.equal(method === 'lora');
+      for (const each of [optimizer, model, x, y]) each.dispose();
+    });
+  }
+
   it('estimates a model that has a layer at two lengths', () => {
     const [one, other] = [tfl.input({shape: [4, 8]}), tfl.input({shape: [6, 8]})];
     let outputs = [one, other];
@@ -195,8 +242,11 @@ describe('estimateMemory', () => {
     );
     expect(ofTargets([])).to.throw('estimateMemory: targets must be names of matrices, ');
     const {model, x, y} = createTask();
-    expect(() => estimateMemory(model, {method: 'lora', targets: 'dense1'})).to.throw(
-      "targets 'dense1' is for models of loadLlama",
+    expect(() => estimateMemory(model, {method: 'lora', targets: 'fc'})).to.throw(
+      "estimateMemory: targets has 'fc', which matches no matrix of the model",
+    );
+    expect(() => estimateMemory(model, {method: 'lora', rank: 9})).to.throw(
+      "estimateMemory: rank must be at most the dimensions of each matrix; got 9, and 'dense0' is [8, 8]",
     );
     model.dispose();
     tf.dispose([x, y]);
@@ -215,6 +265,16 @@ describe('estimateMemory', () => {
     [{update: 'galor'}, "estimateMemory: update must be one of 'galore', 'fira',"],
     [{dropout: 0.1}, "dropout has no meaning with method 'owlore', but with 'lora'"],
     [{countedLabels: 0}, 'estimateMemory: countedLabels must be a number > 0 and <= 1; got 0'],
+    [
+      {method: 'lora', rank: 17},
+      "rank must be at most the dimensions of each matrix; got 17, and 'model.layers.0.self_attn.k_proj' is [32, 16]",
+    ],
+    [{method: 'lora', embedding: 'frozen'}, "embedding has no meaning with method 'lora', which"],
+    [{method: 'badam', embedding: 'full'}, "embedding has no meaning with method 'badam', which"],
+    [
+      {embedding: 'low-rank', rank: 32},
+      "embedding 'low-rank' is not possible at rank 32: a matrix of embedding and head is [200, 32]",
+    ],
     [{method: 'full', frozen: 'BF16'}, "frozen 'BF16' has no meaning with method 'full'"],
     [{backend: 'webgl'}, /backend must be one of 'tensorflow', /],
   ] as Array<[object, string | RegExp]>) {

@@ -255,13 +255,17 @@ describeFastBackends('createLlama', (backend) => {
     }
   }
 
-  it('refuses a sequence that is longer than it was made for', () => {
+  it('refuses a sequence that is longer than it was made for, or empty', () => {
     const model = createLlama({...tiny, maxPositionEmbeddings: 4});
     const ids = tf.zeros([1, 5], 'int32');
     expect(() => model.predict(ids)).to.throw(
       'model.embed_tokens: sequences must have at most maxPositionEmbeddings = 4 tokens; got 5',
     );
+    const none = tf.zeros([1, 0], 'int32');
+    expect(() => model.predict(none)).to.throw(
+      'model.embed_tokens: sequences must have at least one token; got none',
+    );
     model.dispose();
-    ids.dispose();
+    tf.dispose([ids, none]);
   });
 });

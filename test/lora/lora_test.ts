@@ -6,7 +6,15 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer, variableGrads} from '../../src';
-import {loadLlama, parseSafetensors, saveLlama, sparseCrossEntropy} from '../../src/llama';
+import {
+  generate,
+  generateBatch,
+  loadLlama,
+  parseSafetensors,
+  saveLlama,
+  sparseCrossEntropy,
+} from '../../src/llama';
+import {OwLoreDecodeBlocks} from '../../src/kernels/llama_kernel_names';
 import {applyLora, loadLora, type Lora, type LoraOptions} from '../../src/lora';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {sourceOf} from '../../src/packed/packed_weight';
@@ -60,6 +68,23 @@ function randomize(lora: Lora): void {
   }
 }
 
+/** Counts how often a kernel runs, until `stop`. */
+function countRuns(kernelName: string): {stop(): number} {
+  let runs = 0;
+  const engine = tf.engine();
+  const runKernel = engine.runKernel.bind(engine);
+  engine.runKernel = (name, ...args) => {
+    if (name === kernelName) runs++;
+    return runKernel<never>(name, ...args);
+  };
+  return {
+    stop() {
+      Reflect.deleteProperty(engine, 'runKernel');
+      return runs;
+    },
+  };
+}
+
 describeFastBackends('LoRA beside peft', (backend) => {
   if (backend === 'webgpu' || backend === 'webgl') return;
 
@@ -82,6 +107,54 @@ describeFastBackends('LoRA beside peft', (backend) => {
       expectClose(merged, logits);
       expectClose(removed, base);
       tf.dispose([ids, logits, base, adapted, merged, removed]);
+      model.dispose();
+      expect(tf.memory().numTensors).to.equal(before);
+    });
+  }
+
+  // all matrices of each block, and one of the last block alone
+  for (const [frozen, targets] of [
+    ['F32', 'all-linear'],
+    ['BF16', 'layers.1.mlp.down_proj'],
+  ] as const) {
+    it(`text is that of whole passes over the adapted model, and of the merged one: ${targets}, ${frozen}`, async () => {
+      const before = tf.memory().numTensors;
+      const {model} = await loadLlama(fixture('llama/llama2'), {frozen});
+      const prompts = [
+        [1, 5, 9, 20, 33, 7],
+        [4, 2],
+      ];
+      const options = {maxNewTokens: 5};
+      const texts = async (): Promise<{ids: number[][]; isByKernel: boolean}> => {
+        const runs = countRuns(OwLoreDecodeBlocks);
+        const alone = await generate(model, prompts[0]!, options);
+        const together = await generateBatch(model, prompts, options);
+        return {ids: [alone, ...together].map(({ids}) => ids), isByKernel: runs.stop() > 0};
+      };
+      /** The most probable token after all tokens so far, which are read anew each time. */
+      const slowly = (prompt: readonly number[]): number[] => {
+        const ids = [...prompt];
+        for (let i = 0; i < options.maxNewTokens; i++) {
+          const best = tf.tidy(() => {
+            const logits = model.predict(tf.tensor2d([ids], undefined, 'int32')) as tf.Tensor;
+            return tf.argMax(logits, -1).dataSync().at(-1)!;
+          });
+          ids.push(best);
+        }
+        return ids.slice(prompt.length);
+      };
+      const base = await texts();
+      const lora = applyLora(model, {rank: 4, alpha: 16, targets});
+      randomize(lora);
+      const adapted = await texts();
+      const [first, second] = prompts.map(slowly);
+      expect(adapted).to.deep.equal({ids: [first, first, second], isByKernel: false});
+      expect(adapted.ids).not.to.deep.equal(base.ids);
+      lora.merge();
+      // as fast as it was
+      expect(await texts()).to.deep.equal({...base, ids: adapted.ids});
+      lora.remove();
+      expect(await texts()).to.deep.equal(base);
       model.dispose();
       expect(tf.memory().numTensors).to.equal(before);
     });
@@ -512,7 +585,16 @@ describe('applyLora', () => {
         tf.tidy(() => void model.apply(tf.zeros([1, 4]), {training}));
       run(false)();
       expect(run(true)).to.throw(/adapters are merged.*; unmerge\(\) before training/);
+      for (const [options, message] of [
+        [{keepMerge: true}, /Lora.remove: unknown option 'keepMerge'; did you mean 'keepMerged'/],
+        [true, /Lora.remove: options must be a plain object; got true/],
+        [{keepMerged: 'yes'}, /keepMerged must be true or false; got 'yes'/],
+      ] as const) {
+        expect(() => lora.remove(options as object)).to.throw(message);
+        expect(lora.isMerged).to.equal(true);
+      }
       lora.remove();
+      expect(lora.isMerged).to.equal(false);
       expect(() => lora.merge()).to.throw(/were removed; call applyLora again/);
       expect((await rejection(lora.save(new Map()))).message).to.match(/were removed/);
       expect(Object.hasOwn(model.getLayer('relu'), 'call')).to.equal(false);
@@ -590,6 +672,15 @@ describe('applyLora', () => {
         [withConfig({peft_type: 'IA3'}), /peft_type: "IA3", which this library does not compute/],
         [withConfig({use_dora: true}), /use_dora: true/],
         [withConfig({bias: 'all'}), /bias: "all"/],
+        // seen in peft 0.21.2: none of these computes what A and B say of W
+        [withConfig({alora_invocation_tokens: [3, 4]}), /alora_invocation_tokens: \[3,4\], which/],
+        [withConfig({kasa_config: {beta: 0.1}}), /kasa_config: \{"beta":0.1\}, which this library/],
+        [withConfig({arrow_config: {top_k: 3}}), /arrow_config: \{"top_k":3\}, which this library/],
+        [
+          withConfig({init_lora_weights: 'pissa_niter_4'}),
+          /init_lora_weights: .* changes the model/,
+        ],
+        [withConfig({init_lora_weights: 'olora'}), /init_lora_weights: "olora", which changes/],
         [withConfig({rank_pattern: {fc: 3}}), /rank_pattern: .* one rank and alpha/],
         [withConfig({r: 'two'}), /r: "two", which is no number/],
         [withConfig({r: 3}), /'embedding' has A of shape \[11, 2\] in the file, and \[11, 3\]/],

@@ -154,6 +154,27 @@ describeFastBackends("frozen: 'BF16'", function (this: Mocha.Suite, backend) {
     whole.dispose();
   });
 
+  it('is saved by model.save in float32, of which nothing is left, also where it cannot be written', async () => {
+    const {model} = await loadLlama(inBfloat16, {frozen: 'BF16'});
+    const before = tf.memory().numTensors;
+    const written: tf.io.ModelArtifacts[] = [];
+    const handler = tf.io.withSaveHandler(async (artifacts) => {
+      if (written.length === 2) throw new Error('the disk is full');
+      written.push(artifacts);
+      return {modelArtifactsInfo: {dateSaved: new Date(), modelTopologyType: 'JSON'}};
+    });
+    await Promise.all([model.save(handler), model.save(handler)]);
+    expect((await rejection(model.save(handler))).message).to.equal('the disk is full');
+    expect(tf.memory().numTensors).to.equal(before);
+    const expected = await bitsOf(model);
+    for (const artifacts of written) {
+      const loaded = await tfl.loadLayersModel(tf.io.fromMemory(artifacts));
+      expect(await bitsOf(loaded)).to.deep.equal(expected);
+      loaded.dispose();
+    }
+    model.dispose();
+  });
+
   it('rounds what is not bfloat16 once, to the nearest', async () => {
     const files = await filesOf('F32');
     const [{model}, {model: whole}] = [

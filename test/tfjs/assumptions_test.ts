@@ -502,6 +502,23 @@ describe('what is assumed of tfjs 4.22', () => {
       model.dispose();
     });
 
+    it('save reads all weights, by getNamedWeights, before it first waits', async () => {
+      const model = sequential();
+      const read = model.weights.map((weight) => tf.clone(weight.read()));
+      model.weights.forEach((weight, i) => replaceMethods(weight, {read: () => read[i]!}));
+      models.freeReadsOfSave(model);
+      const saved = model.save(
+        tf.io.withSaveHandler(async () => {
+          expect(read.some(({isDisposed}) => isDisposed)).to.equal(false);
+          return {modelArtifactsInfo: {dateSaved: new Date(), modelTopologyType: 'JSON'}};
+        }),
+      );
+      expect(Object.hasOwn(model, 'getNamedWeights')).to.equal(false);
+      await saved;
+      expect(read.every(({isDisposed}) => isDisposed)).to.equal(true);
+      model.dispose();
+    });
+
     it('a model has a node of its own, and one for each place that it has in another model', () => {
       const model = sequential();
       model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});

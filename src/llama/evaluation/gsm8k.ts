@@ -48,8 +48,8 @@ const ENDS = ['\n\n', 'Question:'];
  * the number after `####` is compared with the right one. Prompt, stop texts and comparison are those of
  * lm-evaluation-harness (`gsm8k`, strict match).
  *
- * @throws if an option is not valid, if a line is not a question (with the line's number), or if prompt and
- *   answer are longer than the model's positions.
+ * @throws before any question is asked, if an option is not valid, or, with the line's number, if a line is not a question or its
+ *   prompt and answer would be longer than the model's positions; later, as `generate` does.
  */
 export async function gsm8k(
   model: tfl.LayersModel,
@@ -65,20 +65,22 @@ export async function gsm8k(
   if (limit !== Infinity) checkNumber(OWNER, 'limit', limit, {integer: true, min: 1});
   const examples = await readShots(OWNER, shotsFrom, shots, readProblem);
   const before = examples.map(({prompt, solution}) => `${prompt} ${solution}\n\n`).join('');
-  const problems = await readQuestions(OWNER, source, limit, readProblem);
   const {maxPositionEmbeddings} = modelLimits(OWNER, model);
-
-  const answers: Array<string | null> = [];
-  let right = 0;
-  for (const {prompt, number} of problems) {
+  const problems = await readQuestions(OWNER, source, limit, (fields) => {
+    const {prompt, number} = readProblem(fields);
     const ids = tokenizer.encode(before + prompt);
     if (ids.length + maxNewTokens > maxPositionEmbeddings) {
       throw new Error(
-        `${OWNER}: question ${answers.length + 1} has ${ids.length} tokens with its examples; with ` +
-          `maxNewTokens ${maxNewTokens} that is more than the model's maxPositionEmbeddings ` +
-          `(${maxPositionEmbeddings})`,
+        `the question has ${ids.length} tokens with its examples; with maxNewTokens ${maxNewTokens} that is more ` +
+          `than the model's maxPositionEmbeddings (${maxPositionEmbeddings})`,
       );
     }
+    return {ids, number};
+  });
+
+  const answers: Array<string | null> = [];
+  let right = 0;
+  for (const {ids, number} of problems) {
     const textOf = (tokens: readonly number[]): string =>
       tokenizer.decode(tokens, {skipSpecialTokens: true});
     const written = await generate(model, ids, {

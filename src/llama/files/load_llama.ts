@@ -13,6 +13,7 @@ import {openNamedSource, type SourceOptions} from './named_source';
 import {readWhole, type FileSource, type ModelSource} from '../../files/source';
 import {canPack, keepPacked} from '../../packed/packed_weight';
 import {multipliesPacked, placeholder} from '../../packed/packed_matrix';
+import {freeReadsOfSave} from '../../tfjs/models';
 import {haveEqualValues, readHalves, readValues} from './tensor_reader';
 import {EMBEDDING, HEAD, weightShapes, type WeightShape} from './weight_shapes';
 
@@ -258,7 +259,8 @@ async function loadModel(
       from.delete(name);
       return value;
     };
-    return buildLlama(
+    const arePacked = packed.size > 0;
+    const model = buildLlama(
       config,
       (name) =>
         packed.has(name) ? placeholder(modelShapeOf(tensors.get(name)!)) : taken(values, name),
@@ -266,6 +268,9 @@ async function loadModel(
         if (packed.has(name)) keepPacked(weight, taken(packed, name));
       },
     );
+    // a packed weight is read as a new tensor
+    if (arePacked) freeReadsOfSave(model);
+    return model;
   } finally {
     tf.dispose([...values.values(), ...packed.values()]);
   }

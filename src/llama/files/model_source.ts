@@ -1,4 +1,5 @@
 /** Where the files of a model are: as anywhere else, or all of them in one GGUF file. */
+import {isUrl, splitFileUrl} from '../../files/file_url';
 import {isFolderPath, openFileAt} from '../../files/folder_source';
 import type {FileMap} from '../../files/map_source';
 import {
@@ -41,7 +42,7 @@ interface GgufFile {
 function ggufFile(owner: string, source: ModelSource, request?: RequestOptions): GgufFile | null {
   if (typeof source === 'string') {
     if (!isModelFile(source)) return null;
-    if (isUrl(source)) return URL.canParse(source) ? fileBehindUrl(owner, source, request) : null;
+    if (isUrl(source)) return fileBehindUrl(owner, source, request);
     if (!isFolderPath(source)) return null;
     return {name: source, open: () => openFileAt(owner, source)};
   }
@@ -51,24 +52,10 @@ function ggufFile(owner: string, source: ModelSource, request?: RequestOptions):
   return {name, open: () => files.open(name)};
 }
 
-function isUrl(source: string): boolean {
-  return /^https?:\/\//i.test(source);
-}
-
 function fileBehindUrl(owner: string, source: string, request?: RequestOptions): GgufFile {
-  const url = new URL(source);
-  const [path, name] = [url.pathname, url.pathname.slice(url.pathname.lastIndexOf('/') + 1)];
-  url.pathname = path.slice(0, -name.length);
-  const files = openSource(owner, url.href, request);
-  return {name: source, open: () => files.open(decoded(owner, name))};
-}
-
-function decoded(owner: string, name: string): string {
-  try {
-    return decodeURIComponent(name);
-  } catch (cause) {
-    throw new Error(`${owner}: the URL's '${name}' is not encoded as a URL must be`, {cause});
-  }
+  const {folder, file} = splitFileUrl(owner, source);
+  const files = openSource(owner, folder, request);
+  return {name: source, open: () => files.open(file)};
 }
 
 /** The name of the GGUF file among files in memory, if that is all that they are. */

@@ -1,4 +1,5 @@
 /** Where a model's files are: what a user names becomes files to read. */
+import {isUrl} from '../../files/file_url';
 import {hubFilesUrl, HUB, parseHubName, type HubName} from '../../files/hub_name';
 import {importNode} from '../../files/import_node';
 import {
@@ -45,8 +46,7 @@ export async function openNamedSource(
   const name = parseHubName(source);
   if (openHub === null) return openSource(owner, name ? hubFilesUrl(HUB, name) : source, request);
   if (name && !(await exists(source))) return openHub(owner, name, {request, onDownload});
-  if (source.endsWith('.safetensors') && !/^https?:\/\//i.test(source))
-    return besideFile(owner, source);
+  if (source.endsWith('.safetensors') && !isUrl(source)) return besideFile(owner, source);
   return openSource(owner, source, request);
 }
 

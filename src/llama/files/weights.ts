@@ -17,8 +17,8 @@ export interface NamedWeight {
  * Sets all weights of a model of `createLlama` from tensors as Hugging Face names and stores
  * them: kernels `[out, in]`.
  *
- * @throws if the model is not one of `createLlama`, or if a weight is missing, unknown or of another shape;
- *   then no weight has been set.
+ * @throws if the model is not one of `createLlama`, or if a weight is missing, unknown, of another shape, or has more or fewer
+ *   values than its shape says; then no weight has been set.
  */
 export function setLlamaWeights(
   model: tfl.LayersModel,
@@ -79,12 +79,18 @@ function checkNames(
   }
 }
 
-function checkShape({name, variable, transposed}: NamedWeight, {shape}: HostTensor): void {
+function checkShape({name, variable, transposed}: NamedWeight, {shape, values}: HostTensor): void {
   const stored = variable.shape as number[];
   const wanted = transposed ? [...stored].reverse() : stored;
   if (!tf.util.arraysEqual(wanted, shape)) {
     throw new Error(
       `setLlamaWeights: ${name} must have shape [${wanted.join(', ')}]; got [${shape.join(', ')}]`,
+    );
+  }
+  const size = tf.util.sizeFromShape(wanted);
+  if (values.length !== size) {
+    throw new Error(
+      `setLlamaWeights: ${name} of shape [${wanted.join(', ')}] must have ${size} values; got ${values.length}`,
     );
   }
 }

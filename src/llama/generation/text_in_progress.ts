@@ -15,8 +15,12 @@ export class TextInProgress {
   private readonly ids: number[] = [];
   private readonly choose: (logits: ArrayLike<number>) => number;
 
+  /**
+   * @param name What messages about it begin with.
+   * @param index Its place among the prompts.
+   */
   constructor(
-    /** Its place among the prompts. */
+    private readonly name: string,
     readonly index: number,
     readonly prompt: readonly number[],
     private readonly options: ResolvedGenerateOptions,
@@ -37,7 +41,7 @@ export class TextInProgress {
    */
   async push(logits: ArrayLike<number>): Promise<Generation['finishReason'] | null> {
     const {stop, onToken} = this.options;
-    const id = this.choose(checkLogits(logits, this.prompt.length + this.ids.length));
+    const id = this.choose(checkLogits(this.name, logits, this.prompt.length + this.ids.length));
     this.ids.push(id);
     const goesOn = await onToken?.(id, this.ids, this.index);
     if (stop.some((sequence) => endsWith(this.ids, sequence))) return 'stop';
@@ -60,11 +64,11 @@ function tokenChoice(
   return (logits) => drawIndex(tokenProbabilities(logits, options), random);
 }
 
-function checkLogits(logits: ArrayLike<number>, position: number): ArrayLike<number> {
+function checkLogits(name: string, logits: ArrayLike<number>, position: number): ArrayLike<number> {
   for (let id = 0; id < logits.length; id++) {
     if (Number.isFinite(logits[id]!)) continue;
     throw new Error(
-      `generate: the logits at position ${position} are not finite (${logits[id]} for token ${id}); ` +
+      `${name}: the logits at position ${position} are not finite (${logits[id]} for token ${id}); ` +
         "are the model's weights?",
     );
   }

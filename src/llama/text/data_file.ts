@@ -1,4 +1,5 @@
 import {display} from '../../options';
+import {fileOfUrl, isUrl, splitFileUrl} from '../../files/file_url';
 import {changedFile} from '../../files/folder_source';
 import {importNode} from '../../files/import_node';
 import {openSource, type SourceFile} from '../../files/source';
@@ -6,22 +7,18 @@ import {openSource, type SourceFile} from '../../files/source';
 /** A file of examples: its path (Node only), its http(s) URL, or the file itself. */
 export type DataSource = string | Uint8Array | Blob;
 
-const isUrl = (name: string): boolean => /^https?:\/\//i.test(name);
-
 /** What messages call it. */
 export function nameOf(source: DataSource): string {
   if (typeof source === 'string') return source;
   // `File`, which Node 20 has as a global, extends `Blob`
-  const {name} = source as {name?: unknown};
+  const name = (source as {name?: unknown} | undefined)?.name;
   return typeof name === 'string' ? name : 'the data';
 }
 
 /** The name of its file, without folders; that of messages if it has none. */
 export function fileNameOf(source: DataSource): string {
   const name = nameOf(source);
-  const path =
-    isUrl(name) && URL.canParse(name) ? decodeURIComponent(new URL(name).pathname) : name;
-  return path.split(/[\\/]/).at(-1)!;
+  return (isUrl(name) ? fileOfUrl(name) : name).split(/[\\/]/).at(-1)!;
 }
 
 /**
@@ -46,12 +43,8 @@ async function openIn(owner: string, source: DataSource): Promise<SourceFile | n
     );
   }
   if (isUrl(source)) {
-    if (!URL.canParse(source)) throw new Error(`${owner}: '${source}' is not a URL`);
-    const url = new URL(source);
-    const end = url.pathname.lastIndexOf('/') + 1;
-    const name = decodeURIComponent(url.pathname.slice(end));
-    url.pathname = url.pathname.slice(0, end);
-    return openSource(owner, url.href).open(name);
+    const {folder, file} = splitFileUrl(owner, source);
+    return openSource(owner, folder).open(file);
   }
   const {realpath} = await importNode('node:fs/promises');
   const {basename, dirname} = await importNode('node:path');

@@ -34,13 +34,15 @@ export class TextDataset implements AsyncIterable<TextBatch> {
   /** What the next pass begins with. */
   private next = firstState(0);
 
-  /** @throws if an option is unknown or out of range. */
+  /** @throws if there is no tokenizer, or an option is unknown or out of range. */
   constructor(
     private readonly source: DataSource,
     private readonly tokenizer: Tokenizer,
     options: TextDatasetOptions,
   ) {
     this.options = resolveDatasetOptions(OWNER, options);
+    if (typeof (tokenizer as Partial<Tokenizer> | undefined)?.encode !== 'function')
+      throw new Error(`${OWNER}: tokenizer must be one, as loadTokenizer gives it`);
   }
 
   /** What has become of the examples so far, in the pass whose batches were taken last. */
@@ -133,7 +135,7 @@ function plain(value: unknown): string {
  * ```
  *
  * @param source The file's path (Node only) or URL, or the file itself, as a `Blob` or bytes.
- * @throws if an option is unknown or out of range. While batches are taken: if the file is missing or
+ * @throws if there is no tokenizer, or an option is unknown or out of range. While batches are taken: if the file is missing or
  *   changes, if it has no example that can be used, or if a token is outside the vocabulary of `config`.
  */
 export function textDataset(

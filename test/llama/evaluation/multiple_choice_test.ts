@@ -325,8 +325,12 @@ describe('gsm8k', () => {
     expect(await messageOf([{question: 'a'}])).to.equal(
       "gsm8k: the data: line 1: 'question' and 'answer' must be texts",
     );
-    expect(await messageOf(problems, {maxNewTokens: 390})).to.match(
-      /^gsm8k: question 1 has \d+ tokens with its examples; with maxNewTokens 390 that is more/,
+    // before the first question is asked
+    const long = {question: 'and '.repeat(400), answer: '#### 1'};
+    const {generate, prompts} = writing(['', '']);
+    expect(await messageOf([...problems.slice(0, 2), long], {generate, maxNewTokens: 8})).to.match(
+      /^gsm8k: the data: line 3: the question has \d+ tokens with its examples; with maxNewTokens 8 that is more/,
     );
+    expect(prompts).to.deep.equal([]);
   });
 });

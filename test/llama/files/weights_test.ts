@@ -45,6 +45,11 @@ describeBackends('weights of a LLaMA model', () => {
       (map) => map.set('lm_head.weight', {shape: [32, 96], values: new Float32Array(32 * 96)}),
       'setLlamaWeights: lm_head.weight must have shape [96, 32]; got [32, 96]',
     ],
+    [
+      'one with too few values',
+      (map) => map.set('lm_head.weight', {shape: [96, 32], values: new Float32Array(96)}),
+      'setLlamaWeights: lm_head.weight of shape [96, 32] must have 3072 values; got 96',
+    ],
   ];
   for (const [what, change, message] of wrong) {
     it(`refuses ${what} and sets none`, async () => {

@@ -4,6 +4,7 @@ import {expect} from 'chai';
 import {
   createLlama,
   generate,
+  generateBatch,
   type GenerateOptions,
   type Generation,
   type LlamaConfig,
@@ -152,13 +153,16 @@ describe('generate', () => {
     }
   });
 
-  it('says that logits are not finite', async () => {
+  it('says that logits are not finite, and of which prompt', async () => {
     const [head] = model.getLayer('lm_head').getWeights();
     const spoiled = tf.mul(head!, NaN);
     const good = tf.clone(head!);
     model.getLayer('lm_head').setWeights([spoiled]);
     expect((await rejection(write({}))).message).to.equal(
       "generate: the logits at position 3 are not finite (NaN for token 0); are the model's weights?",
+    );
+    expect((await rejection(generateBatch(model, [[3], [1, 4]]))).message).to.match(
+      /^generateBatch: prompts\[0\]: the logits at position 1 are not finite \(NaN for token 0\)/,
     );
     model.getLayer('lm_head').setWeights([good]);
     tf.dispose([spoiled, good]);

@@ -356,8 +356,18 @@ describe('textDataset', () => {
     }
   });
 
-  it('names a file that is not there, or that changes', async () => {
+  it('names a file that is not there, or that changes, and what is no file or tokenizer', async () => {
     const path = join(folder, 'changing.jsonl');
+    const url = 'https://127.0.0.1/100%.jsonl';
+    expect((await rejection(pass(textDataset(url, tokenizer)))).message).to.equal(
+      `textDataset: ${url}: the URL's '100%.jsonl' is not encoded as a URL must be`,
+    );
+    expect((await rejection(pass(textDataset(undefined as never, tokenizer)))).message).to.match(
+      /data is the path of a file, an http\(s\) URL, a Uint8Array or a Blob; got undefined/,
+    );
+    expect(() => textDataset(path, undefined as never)).to.throw(
+      'textDataset: tokenizer must be one, as loadTokenizer gives it',
+    );
     expect((await rejection(pass(textDataset(path, tokenizer)))).message).to.equal(
       `textDataset: ${path}: there is no file '${path}'`,
     );
