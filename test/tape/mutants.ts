@@ -22,13 +22,13 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
     passNode: [
       {
         mechanism: 'a gradient that is another tensor is copied',
-        from: 'if (taken.has(dx.id)) return tf.clone(dx);',
-        to: '',
+        from: 'dx.id < since',
+        to: 'false',
       },
       {
-        mechanism: 'a gradient that is a saved tensor is copied',
-        from: '[...dys, ...node.saved]',
-        to: '[...dys]',
+        mechanism: 'a gradient that a custom gradient keeps is copied',
+        from: 'dx.kept',
+        to: 'false',
       },
       {
         mechanism: 'a gradient of two inputs is copied',
