@@ -279,6 +279,11 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
         from: "which === 'auto'",
         to: 'true',
       },
+      {
+        mechanism: 'in the second run of a block, layers are recomputed',
+        from: "runningAs('blocks', call)",
+        to: 'call()',
+      },
     ],
     recomputedPart: [
       {
