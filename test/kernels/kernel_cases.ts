@@ -8,6 +8,8 @@ export interface Given {
   dtype?: tf.DataType;
   /** Integers are below it; default 2. */
   below?: number;
+  /** The first integers. */
+  ids?: number[];
 }
 
 /** A small call of a kernel that is right. */
@@ -217,6 +219,21 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
       attrs: {...convolution, filterSize: [2, 3]},
     },
   };
+}
+
+/** A tensor as described. */
+export function tensorOf({shape, dtype = 'float32', below = 2, ids = []}: Given): tf.Tensor {
+  const size = tf.util.sizeFromShape(shape);
+  const number = (i: number): number => {
+    if (dtype === 'float32') return 0.1 + ((i * 7) % 11) / 11;
+    return dtype === 'int32' ? (ids[i] ?? (i * 5) % below) : i % 2;
+  };
+  if (dtype === 'string') return tf.tensor(new Array<string>(size).fill('a'), shape, dtype);
+  return tf.tensor(
+    Array.from({length: size}, (_, i) => number(i)),
+    shape,
+    dtype,
+  );
 }
 
 /** Inputs under their names with a number. */
