@@ -223,17 +223,20 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
 
 /** A tensor as described. */
 export function tensorOf({shape, dtype = 'float32', below = 2, ids = []}: Given): tf.Tensor {
-  const size = tf.util.sizeFromShape(shape);
+  const values = <T>(valueAt: (i: number) => T): T[] =>
+    Array.from({length: tf.util.sizeFromShape(shape)}, (_, i) => valueAt(i));
   const number = (i: number): number => {
     if (dtype === 'float32') return 0.1 + ((i * 7) % 11) / 11;
     return dtype === 'int32' ? (ids[i] ?? (i * 5) % below) : i % 2;
   };
-  if (dtype === 'string') return tf.tensor(new Array<string>(size).fill('a'), shape, dtype);
-  return tf.tensor(
-    Array.from({length: size}, (_, i) => number(i)),
-    shape,
-    dtype,
-  );
+  if (dtype === 'string')
+    return tf.tensor(
+      values((i) => `a${i}`),
+      shape,
+      dtype,
+    );
+  if (dtype === 'complex64') return tf.tidy(() => tf.complex(tensorOf({shape}), tf.ones(shape)));
+  return tf.tensor(values(number), shape, dtype);
 }
 
 /** Inputs under their names with a number. */
