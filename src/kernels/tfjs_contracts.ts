@@ -4,9 +4,9 @@ import type {Contract, KernelArguments} from './kernel_arguments';
 
 /** The valid arguments of tfjs's kernels that this library replaces or adds to a backend. */
 export const tfjsContracts: Readonly<Record<string, Contract>> = {
-  [tf.BatchMatMul]: (given) => void product(given),
+  [tf.BatchMatMul]: (given) => void product(given, ...NUMERIC, 'complex64'),
   [tf._FusedMatMul]: (given) => {
-    const out = product(given);
+    const out = product(given, ...NUMERIC);
     if (out.length !== 3) given.fail(`inputs 'a' and 'b' must have 3 axes; got ${given.text('a')}`);
     const columns = out[2]!;
     if (given.has('bias')) broadcast(given, 'bias', out);
@@ -14,8 +14,9 @@ export const tfjsContracts: Readonly<Record<string, Contract>> = {
     if (activation === 'leakyrelu') given.finite(-Infinity, 'leakyreluAlpha');
     if (activation === 'prelu') {
       const alpha = given.shape('preluActivationWeights');
-      const isLastAxis = alpha.at(-1) === columns && tf.util.sizeFromShape([...alpha]) === columns;
-      if (!isLastAxis) given.match('preluActivationWeights', out);
+      const size = tf.util.sizeFromShape([...alpha]);
+      const isLastAxis = alpha.at(-1) === columns && size === columns;
+      if (!isLastAxis && size !== 1) given.match('preluActivationWeights', out);
     }
   },
   [tf.UnsortedSegmentSum]: (given) => {
@@ -38,7 +39,7 @@ export const tfjsContracts: Readonly<Record<string, Contract>> = {
     }
   },
   [tf.Slice]: slice,
-  [tf.Identity]: (given) => void given.shape('x', ...NUMERIC),
+  [tf.Identity]: (given) => void given.shape('x', ...NUMERIC, 'string'),
   [tf.Cast]: (given) => {
     given.shape('x', ...NUMERIC);
     given.oneOf('dtype', NUMERIC);
@@ -83,10 +84,10 @@ const ACTIVATIONS = ['linear', 'relu', 'relu6', 'elu', 'sigmoid', 'prelu', 'leak
 const NUMERIC = ['float32', 'int32', 'bool'] as const;
 
 /** The shape of a product of stacks of matrices. */
-function product(given: KernelArguments): number[] {
-  const [a, b] = [given.shape('a', ...NUMERIC), given.shape('b', ...NUMERIC)];
+function product(given: KernelArguments, ...dtypes: tf.DataType[]): number[] {
+  const [a, b] = [given.shape('a', ...dtypes), given.shape('b', ...dtypes)];
   for (const name of ['a', 'b']) {
-    if (given.shape(name, ...NUMERIC).length < 2) {
+    if (given.shape(name, ...dtypes).length < 2) {
       given.fail(`input '${name}' must have at least 2 axes; got ${given.text(name)}`);
     }
   }
@@ -103,15 +104,15 @@ function product(given: KernelArguments): number[] {
   return [...tf.broadcast_util.assertAndGetBroadcastShape(...stacks), rows, columns];
 }
 
-/** `begin` and `size`, which are numbers or lists, leave out the last axes, and −1 is all that is left. */
+/** `begin` and `size`, which are numbers or lists, may each leave out last axes; −1 is all that is left. */
 function slice(given: KernelArguments): void {
   const shape = given.shape('x', ...NUMERIC, 'string');
   const [begin, size] = ['begin', 'size'].map((name) => {
     const value = given.attr(name);
     return value === undefined ? [] : Array.isArray(value) ? (value as unknown[]) : [value];
   }) as [unknown[], unknown[]];
-  const isWithin = begin.every((from, axis) => {
-    const [count, length] = [size[axis] ?? -1, shape[axis]];
+  const isWithin = Array.from({length: Math.max(begin.length, size.length)}).every((_, axis) => {
+    const [from, count, length] = [begin[axis] ?? 0, size[axis] ?? -1, shape[axis]];
     if (!Number.isInteger(from) || !Number.isInteger(count) || length === undefined) return false;
     return (
       Number(from) >= 0 &&
@@ -119,7 +120,7 @@ function slice(given: KernelArguments): void {
       Number(from) + Math.max(0, Number(count)) <= length
     );
   });
-  if (isWithin && size.length <= Math.max(begin.length, shape.length)) return;
+  if (isWithin) return;
   given.fail(
     `attributes begin ${display(given.attr('begin'))} and size ${display(given.attr('size'))} must be within input 'x', ${given.text('x')}`,
   );

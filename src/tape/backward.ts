@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {tidy} from '../tfjs/engine';
+import {nextTensorId, tidy} from '../tfjs/engine';
 import {addGradients} from '../tfjs/term_gradient';
 import type {Recording, TapeNode} from './recording';
 
@@ -53,6 +53,7 @@ export function backpropagate(
 /** Adds the gradients of a node's inputs and forgets those of its outputs. */
 function passNode(node: TapeNode, gradients: Gradients): void {
   const names = Object.keys(node.inputs);
+  const since = nextTensorId();
   const dxs = tidy('gradient', () => {
     const dys = node.outputs.map(({id}) => gradients.get(id) ?? null);
     if (!node.gradient) {
@@ -61,7 +62,7 @@ function passNode(node: TapeNode, gradients: Gradients): void {
       );
     }
     const inputGradients = node.gradient(dys);
-    const taken = new Set([...dys, ...node.saved].map((tensor) => tensor?.id));
+    const taken = new Set<number>();
     return names.map((name) => {
       const compute = inputGradients[name];
       if (!compute) {
@@ -72,8 +73,8 @@ function passNode(node: TapeNode, gradients: Gradients): void {
       const dx = tidy('gradient of an input', compute);
       if (dx === null) return null;
       checkGradient(node, name, dx);
-      // A gradient that is another tensor at the same time would be freed with it.
-      if (taken.has(dx.id)) return tf.clone(dx);
+      // The gradient will be freed: not with it one of `dys`, a saved tensor, or one that belongs to a custom gradient.
+      if (dx.id < since || dx.kept || taken.has(dx.id)) return tf.clone(dx);
       taken.add(dx.id);
       return dx;
     });

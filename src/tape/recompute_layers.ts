@@ -16,8 +16,8 @@ export const layerRecomputations = ['auto', 'blocks', 'none'] as const;
 export type RecomputedLayers = (typeof layerRecomputations)[number];
 
 /**
- * What is recomputed of the layers that run now: the blocks; or, in the second run of a block, its parts. Null outside of
- * {@link withRecomputedLayers}.
+ * What is recomputed of the layers that run now: the blocks; or, in the second run of a block with `'auto'`, its parts. Null where
+ * nothing is.
  */
 let running: 'blocks' | 'parts' | null = null;
 
@@ -40,9 +40,8 @@ export function withRecomputedLayers<T>(which: RecomputedLayers, body: () => T):
 /** Runs `body` with its layers as segments: blocks or, inside of a block, parts of it. */
 function withSegments<T>(kind: 'blocks' | 'parts', which: 'auto' | 'blocks', body: () => T): T {
   if (running) return body();
-  running = kind;
-  try {
-    return interceptLayers((layer, run, inputs, kwargs) => {
+  const intercepted = (): T =>
+    interceptLayers((layer, run, inputs, kwargs) => {
       const tensors: Array<tf.Tensor | tfl.SymbolicTensor> = [inputs].flat();
       const isSymbolic = !tensors.every((input) => input instanceof tf.Tensor);
       if (
@@ -57,12 +56,21 @@ function withSegments<T>(kind: 'blocks' | 'parts', which: 'auto' | 'blocks', bod
       const segment = recomputed(() => {
         const ownInputs = (Array.isArray(inputs) ? [...inputs] : inputs) as tf.Tensor[];
         const call = (): tf.Tensor => run(ownInputs, {...ownKwargs}) as tf.Tensor;
-        return which === 'auto' ? withSegments('parts', which, call) : call();
+        return which === 'auto' ? withSegments('parts', which, call) : runningAs('blocks', call);
       });
       return segment();
     }, body);
+  return runningAs(kind, intercepted);
+}
+
+/** Runs `body` as a forward pass of which the blocks or the parts are recomputed. */
+function runningAs<T>(kind: 'blocks' | 'parts', body: () => T): T {
+  const before = running;
+  running = kind;
+  try {
+    return body();
   } finally {
-    running = null;
+    running = before;
   }
 }
 
@@ -80,7 +88,7 @@ export function recomputedPart<Inputs extends tf.Tensor[], Result extends tf.Ten
   return (...inputs) => (isPartRecomputed(inputs, weights) ? recomputed(f) : f)(...inputs);
 }
 
-/** Whether layers are recomputed now, or what runs now is inside of such a layer, in its second run. */
+/** Whether layers are recomputed now, or what runs now is inside of one that is, in its first run or in its second. */
 export function areLayersRecomputed(): boolean {
   return running !== null;
 }

@@ -8,6 +8,8 @@ export interface Given {
   dtype?: tf.DataType;
   /** Integers are below it; default 2. */
   below?: number;
+  /** The first integers. */
+  ids?: number[];
 }
 
 /** A small call of a kernel that is right. */
@@ -222,6 +224,24 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
       attrs: {...convolution, filterSize: [2, 3]},
     },
   };
+}
+
+/** A tensor as described. */
+export function tensorOf({shape, dtype = 'float32', below = 2, ids = []}: Given): tf.Tensor {
+  const values = <T>(valueAt: (i: number) => T): T[] =>
+    Array.from({length: tf.util.sizeFromShape(shape)}, (_, i) => valueAt(i));
+  const number = (i: number): number => {
+    if (dtype === 'float32') return 0.1 + ((i * 7) % 11) / 11;
+    return dtype === 'int32' ? (ids[i] ?? (i * 5) % below) : i % 2;
+  };
+  if (dtype === 'string')
+    return tf.tensor(
+      values((i) => `a${i}`),
+      shape,
+      dtype,
+    );
+  if (dtype === 'complex64') return tf.tidy(() => tf.complex(tensorOf({shape}), tf.ones(shape)));
+  return tf.tensor(values(number), shape, dtype);
 }
 
 /** Inputs under their names with a number. */

@@ -4,35 +4,19 @@ import * as tf from '@tensorflow/tfjs-core';
 import {contracts} from '../../src/kernels/contracts';
 import * as llama from '../../src/kernels/llama_kernel_names';
 import {runKernel} from '../../src/kernels/run_kernel';
-import * as cpu from '../../src/kernels/cpu';
-import * as tensorflow from '../../src/kernels/tensorflow';
 import * as wasm from '../../src/kernels/wasm';
-import * as webgpu from '../../src/kernels/webgpu';
-import {backends, defaultBackend, type BackendName} from '../support/backends';
+import {backends, defaultBackend} from '../support/backends';
 import {fuzz} from '../support/fuzz';
 import {held, Sentinels} from '../support/sentinels';
-import {kernelCases, type Given, type KernelCase} from './kernel_cases';
+import {kernelCases, tensorOf, type Given, type KernelCase} from './kernel_cases';
+import {kernelSets, registeredKernels} from './kernel_sets';
 
 const llamaNames = Object.values(llama);
 
-interface Installer {
-  installKernels(): Promise<void>;
-  uninstallKernels(): void;
-}
-
-const composedWasm: Installer = {
-  installKernels: () => wasm.installKernels({simd: 'none'}),
-  uninstallKernels: wasm.uninstallKernels,
+/** Cases of each kernel in the usual run. */
+const runs: Readonly<Record<string, number>> = {
+  ...{cpu: 200, wasm: 60, 'wasm, composed': 40, tensorflow: 20, webgpu: 5},
 };
-
-/** Of each backend the kernels, and cases of each kernel in the usual run. */
-const sets: Array<[title: string, backend: BackendName, kernels: Installer, runs: number]> = [
-  ['cpu', 'cpu', cpu, 200],
-  ['wasm', 'wasm', wasm, 60],
-  ['wasm, composed', 'wasm', composedWasm, 40],
-  ['tensorflow', 'tensorflow', tensorflow, 20],
-  ['webgpu', 'webgpu', webgpu, 5],
-];
 
 /** One thing that is wrong with a call, or happens to be right. The numbers choose among what there is. */
 type Change =
@@ -84,7 +68,7 @@ const changes: fc.Arbitrary<Change> = fc.oneof(
 
 /** A call that may be wrong. */
 interface Call extends KernelCase {
-  inputs: Record<string, Given & {isDisposed?: boolean; ids?: number[]}>;
+  inputs: Record<string, Given & {isDisposed?: boolean}>;
 }
 
 function changed({inputs, attrs}: KernelCase, all: readonly Change[]): Call {
@@ -125,25 +109,6 @@ function changedAttr(old: unknown, change: Change & {kind: 'attr' | 'item'}): un
   return old.map((value: unknown, i) => (i === change.item % old.length ? change.value : value));
 }
 
-function tensorOf({
-  shape,
-  dtype = 'float32',
-  below = 2,
-  ids = [],
-}: Call['inputs'][string]): tf.Tensor {
-  const size = tf.util.sizeFromShape(shape);
-  const number = (i: number): number => {
-    if (dtype === 'float32') return 0.1 + ((i * 7) % 11) / 11;
-    return dtype === 'int32' ? (ids[i] ?? (i * 5) % below) : i % 2;
-  };
-  if (dtype === 'string') return tf.tensor(new Array<string>(size).fill('a'), shape, dtype);
-  return tf.tensor(
-    Array.from({length: size}, (_, i) => number(i)),
-    shape,
-    dtype,
-  );
-}
-
 function describeCall(name: string, call: Call): string {
   const asText = (_: string, value: unknown): unknown =>
     typeof value === 'number' || value === undefined ? String(value) : value;
@@ -175,17 +140,7 @@ async function callSafely(name: string, call: Call, sentinels: Sentinels): Promi
   return error;
 }
 
-/** Names of the kernels that are in the place of the backend's own, or beside them. */
-async function registeredKernels(backend: string, kernels: Installer): Promise<string[]> {
-  const functions = (): Map<string, tf.KernelFunc> =>
-    new Map(tf.getKernelsForBackend(backend).map((x) => [x.kernelName, x.kernelFunc]));
-  kernels.uninstallKernels();
-  const stock = functions();
-  await kernels.installKernels();
-  return [...functions()].flatMap(([name, f]) => (stock.get(name) === f ? [] : [name]));
-}
-
-for (const [title, backend, kernels, runs] of sets) {
+for (const {title, backend, kernels} of kernelSets) {
   (backends.includes(backend) ? describe : describe.skip)(`wrong arguments [${title}]`, () => {
     let sentinels: Sentinels;
     let registered: string[];
@@ -251,7 +206,7 @@ for (const [title, backend, kernels, runs] of sets) {
             // Not what an engine says of itself when it is given what it cannot read.
             if (error) expect(error, describeCall(name, call)).not.to.be.instanceOf(TypeError);
           }),
-          fuzz(runs),
+          fuzz(runs[title]!),
         );
         sentinels.dispose();
       }

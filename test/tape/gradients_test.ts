@@ -67,6 +67,23 @@ describeBackends('tape', (backend) => {
     });
   }
 
+  it('leaves alone the tensors of a custom gradient that its owner holds', async () => {
+    const w = tf.variable(tf.tidy(() => tf.ones([2])));
+    const older = tf.tensor1d([5, 6]);
+    let kept: tf.Tensor | undefined;
+    const op = tf.customGrad((...args) => ({
+      value: tf.add(args[0] as tf.Tensor, args[1] as tf.Tensor),
+      gradFunc: () => [older, (kept ??= tf.keep(tf.tensor1d([1, 2])))],
+    }));
+    for (let step = 0; step < 2; step++) {
+      const {value, grads} = collectGradients(() => tf.sum(op(tf.mul(w, 2), tf.mul(w, 3))), [w]);
+      expect(await grads[0]!.data()).to.deep.equal(new Float32Array([13, 18]));
+      tf.dispose([value, ...(grads as tf.Tensor[])]);
+      expect([older.isDisposed, kept!.isDisposed]).to.deep.equal([false, false]);
+    }
+    tf.dispose([w, older, kept!]);
+  });
+
   it('remembers nothing of ops that no leaf is upstream of', () => {
     const w = tf.variable(tf.ones([2]));
     const x = tf.ones([2]);

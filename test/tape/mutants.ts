@@ -22,13 +22,13 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
     passNode: [
       {
         mechanism: 'a gradient that is another tensor is copied',
-        from: 'if (taken.has(dx.id)) return tf.clone(dx);',
-        to: '',
+        from: 'dx.id < since',
+        to: 'false',
       },
       {
-        mechanism: 'a gradient that is a saved tensor is copied',
-        from: '[...dys, ...node.saved]',
-        to: '[...dys]',
+        mechanism: 'a gradient that a custom gradient keeps is copied',
+        from: 'dx.kept',
+        to: 'false',
       },
       {
         mechanism: 'a gradient of two inputs is copied',
@@ -278,6 +278,11 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
         mechanism: 'layers inside of a block do not run again apart, if not asked to',
         from: "which === 'auto'",
         to: 'true',
+      },
+      {
+        mechanism: 'in the second run of a block, layers are recomputed',
+        from: "runningAs('blocks', call)",
+        to: 'call()',
       },
     ],
     recomputedPart: [

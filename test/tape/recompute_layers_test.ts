@@ -3,7 +3,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer} from '../../src';
 import {allLayers} from '../../src/model/layer_tree';
-import {recomputedPart, type RecomputedLayers} from '../../src/tape/recompute_layers';
+import {
+  areLayersRecomputed,
+  recomputedPart,
+  type RecomputedLayers,
+} from '../../src/tape/recompute_layers';
 import {leanOptimizer} from '../../src/lean_optimizer';
 import {describeBackends} from '../support/backends';
 import {modelZoo, type Specimen} from '../support/model_zoo';
@@ -62,12 +66,15 @@ class Mixer extends tfl.layers.Layer {
 /** A layer with a part that is marked. */
 class Parted extends Mixer {
   runs = 0;
+  /** Of each call, whether layers were recomputed in it. */
+  readonly areRecomputed: boolean[] = [];
 
   static override get className(): string {
     return 'Parted';
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor | tf.Tensor[] {
+    this.areRecomputed.push(areLayersRecomputed());
     return tf.tidy(() => {
       const part = recomputedPart(
         (x: tf.Tensor) => {
@@ -306,6 +313,8 @@ describeBackends('recomputed layers', function (this: Mocha.Suite, backend) {
       const data = {x: [tf.randomNormal([rows, 4], 0, 1, 'float32', 1)], y: [tf.ones([rows, 2])]};
       await compare(model, data, checkpoint);
       expect(parted.runs - 1, 'runs, without the one with stock tfjs').to.equal(runs);
+      const ofCheckpoint = checkpoint === 'none' ? [false] : [true, true];
+      expect(parted.areRecomputed).to.deep.equal([false, ...ofCheckpoint]);
     });
   }
 

@@ -72,11 +72,18 @@ function moveProjected(
         ([name, info]) => [`${name}${i}`, nativeOf(backend, info)] as const,
       );
     });
+    // Each is made once in a call: there may be more of them than scalars are kept.
+    const scalars = new Map<number, Native>();
+    const scalar = (value: number): Native => {
+      const x = scalars.get(value) ?? ops.constant(Float32Array.of(value), []);
+      scalars.set(value, x);
+      return x;
+    };
     // Passed as inputs: the numbers differ in each step, and must not lead to a new graph each time.
     const numbers = places.flatMap((place, i) => {
       const {rate, epsilon, decay} = updates[place]!;
       return Object.entries({rate, epsilon, ...(decay !== 1 && {decay})}).map(
-        ([name, value]) => [`${name}${i}`, ops.scalar(value)] as const,
+        ([name, value]) => [`${name}${i}`, scalar(value)] as const,
       );
     });
     const given = Object.fromEntries([...native, ...numbers]);

@@ -59,7 +59,10 @@ export interface NodeBackend {
 /** TensorFlow's number for float64, which tfjs does not have. */
 const TF_DOUBLE = 2;
 
-/** The last scalars of each backend: far more of them than a kernel uses. */
+/**
+ * The last scalars of each backend. One may be deleted as soon as so many others have been asked for, so that it must have been read
+ * by then.
+ */
 const scalars = new WeakMap<NodeBackend, Map<number, Native>>();
 const MOST_SCALARS = 64;
 
@@ -146,7 +149,10 @@ export class NativeOps {
     return x;
   }
 
-  /** A scalar, which is kept for later calls: TensorFlow takes longer to make one than to run an op on it. */
+  /**
+   * A scalar for the next ops, which is kept for later calls: TensorFlow takes longer to make one than to run an op on it. Where an
+   * unlimited number of them is needed at a time, they must be constants.
+   */
   scalar(value: number): Native {
     const kept = scalars.get(this.backend) ?? new Map<number, Native>();
     scalars.set(this.backend, kept);

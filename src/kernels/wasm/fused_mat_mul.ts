@@ -21,7 +21,7 @@ const ACTIVATIONS: Readonly<Record<string, string>> = {
 };
 
 /**
- * _FusedMatMul: the stock kernel where it is fast (rows times one matrix, nothing transposed),
+ * _FusedMatMul: the stock kernel where it is fast and right (rows times one matrix, nothing transposed),
  * elsewhere product, bias and activation one after the other.
  *
  * @param stock the kernel that tfjs registers.
@@ -33,7 +33,9 @@ export function createFusedMatMul(stock: FusedMatMulKernel): FusedMatMulKernel {
     const {transposeA, transposeB} = attrs;
     const [batch, rows, inner] = a.shape as [number, number, number];
     const oneMatrix = b.shape[0] === 1 && !transposeA && !transposeB;
-    if (oneMatrix && batch * rows * inner * b.shape[2]! > 0) {
+    // The stock kernel reads a number of the bias for each column, whatever its size.
+    const fits = !bias || (bias.shape.length === 1 && bias.shape[0] === b.shape[2]);
+    if (oneMatrix && fits && batch * rows * inner * b.shape[2]! > 0) {
       const allRows = withShape(a, [1, batch * rows, inner]);
       const out = stock({...args, inputs: {...inputs, a: allRows}});
       out.shape = [batch, rows, b.shape[2]!];

@@ -29,7 +29,7 @@ export function simdFusedMatMul(module: SimdModule, args: FusedMatMulArgs): tf.T
     out = addBroadcast(backend, out, bias);
   }
   const range = RANGES[attrs.activation];
-  if (size > 0 && (added > 0 || range !== EVERYTHING)) {
+  if (size > 0 && (added > 0 || (range && range !== EVERYTHING))) {
     const [lower, upper] = range ?? EVERYTHING;
     const x = addressOf(backend, out);
     module.addBias({x, rows: size / columns, columns, bias: added, lower, upper});

@@ -54,6 +54,8 @@ describeWasm('Slice on wasm', () => {
         [0, -1],
         [1, 1],
       ],
+      [[0], [2, 5]], // axes of which only the size is given
+      [[2], [1, 4, 1]],
     ] as const) {
       expect(() => tf.tidy(() => tf.slice(x, [...begin], [...size]))).to.throw(
         /must be within input 'x'|begin|size/,

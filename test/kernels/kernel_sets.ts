@@ -1,0 +1,40 @@
+import * as tf from '@tensorflow/tfjs-core';
+import * as cpu from '../../src/kernels/cpu';
+import * as tensorflow from '../../src/kernels/tensorflow';
+import * as wasm from '../../src/kernels/wasm';
+import * as webgpu from '../../src/kernels/webgpu';
+import type {BackendName} from '../support/backends';
+
+/** Puts kernels in the place of a backend's own, or beside them, and back. */
+export interface Installer {
+  installKernels(): Promise<void>;
+  uninstallKernels(): void;
+}
+
+const composedWasm: Installer = {
+  installKernels: () => wasm.installKernels({simd: 'none'}),
+  uninstallKernels: wasm.uninstallKernels,
+};
+
+/** The kernels of each backend. */
+export const kernelSets: ReadonlyArray<{
+  title: string;
+  backend: BackendName;
+  kernels: Installer;
+}> = [
+  {title: 'cpu', backend: 'cpu', kernels: cpu},
+  {title: 'wasm', backend: 'wasm', kernels: wasm},
+  {title: 'wasm, composed', backend: 'wasm', kernels: composedWasm},
+  {title: 'tensorflow', backend: 'tensorflow', kernels: tensorflow},
+  {title: 'webgpu', backend: 'webgpu', kernels: webgpu},
+];
+
+/** Installs kernels, and tells which: names of those in the place of the backend's own, or beside them. */
+export async function registeredKernels(backend: string, kernels: Installer): Promise<string[]> {
+  const functions = (): Map<string, tf.KernelFunc> =>
+    new Map(tf.getKernelsForBackend(backend).map((x) => [x.kernelName, x.kernelFunc]));
+  kernels.uninstallKernels();
+  const stock = functions();
+  await kernels.installKernels();
+  return [...functions()].flatMap(([name, f]) => (stock.get(name) === f ? [] : [name]));
+}
