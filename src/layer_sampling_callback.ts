@@ -361,8 +361,8 @@ export class LayerSamplingCallback extends tfl.Callback {
   private startAnew(weights: readonly tfl.LayerVariable[]): void {
     if (this.known.has(weights[0]!) && !this.hasSaid('in turns')) {
       console.warn(
-        `${callbackName}: it has trained another model since it trained this one, and starts anew with the first draw of its ` +
-          'seed; models that are trained in turns need a callback each',
+        `${callbackName}: it has trained another model since this one, and starts anew; models that are trained in turns need a ` +
+          'callback each',
       );
     }
     this.known.add(weights[0]!);

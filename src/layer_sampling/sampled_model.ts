@@ -166,6 +166,6 @@ function checkNeverEmpty(
   if (!samplers[sampler].canBeEmpty(sampling)) return;
   throw new Error(
     `${callbackName}: with sampler '${sampler}' and gamma ${sampling.gamma} a period can be without any block, and alwaysOn ` +
-      "picks no weight: there would be nothing to train; use sampler 'exact' with gamma >= 1, or keep something on",
+      "picks no weight; use sampler 'exact' with gamma >= 1, or keep something on",
   );
 }

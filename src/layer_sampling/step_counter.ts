@@ -68,7 +68,7 @@ export class StepCounter {
     if (this.missed === MISSED_BATCHES) {
       const message =
         `${callbackName}: the optimizer (${optimizer.getClassName()}) has not been called for ${MISSED_BATCHES} batches; ` +
-        'if your loop uses another one, name it once by attach(model, optimizer), and call step() once for each of its calls';
+        'if your loop uses another one, name it by attach(model, optimizer), and call step() once for each of its calls';
       if (takesSamplingPlan(optimizer)) throw new Error(message);
       console.warn(message);
     }

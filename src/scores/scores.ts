@@ -72,7 +72,7 @@ export function readScores(
 /** Throws if scores are those that a function of this library has only promised. */
 export function checkAwaited(owner: string, scores: unknown): void {
   if (!(scores instanceof Promise)) return;
-  throw new Error(`${owner}: scores is a promise; give what it resolves to: await it`);
+  throw new Error(`${owner}: scores is a promise: await it`);
 }
 
 function scoreList(input: ScoresInput): readonly number[] | undefined {

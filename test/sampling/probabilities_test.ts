@@ -118,7 +118,7 @@ describe('samplingProbabilities', () => {
     expect(of([1, Infinity], {gamma: 1})).to.throw('scores[1] is Infinity');
     expect(of([], {gamma: 1})).to.throw('scores must be a non-empty array');
     const forgotten = Promise.resolve([1]) as unknown as number[];
-    expect(of(forgotten, {gamma: 1})).to.throw('scores is a promise; give what it resolves to');
+    expect(of(forgotten, {gamma: 1})).to.throw('scores is a promise: await it');
     expect(of(null, {gamma: 1})).to.throw('got null');
     expect(of({score: [1]}, {gamma: 1})).to.throw(`as 'scores' or 'ratios'`);
     expect(of({scores: [1, 2], blocks: ['a']}, {gamma: 1})).to.throw('blocks must name each');
