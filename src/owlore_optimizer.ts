@@ -306,7 +306,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.saved = [];
     this.accumulation.clear();
     this.normLimit.clear();
-    // What the old one has not found yet is of no interest.
+    // What it has not found yet is of no interest.
+    this.finiteCheck.abandon();
     this.finiteCheck = new FiniteCheck(this.options);
     this.iterations_ = 0;
   }
