@@ -60,6 +60,21 @@ function filesAfter(stops: readonly number[], save: SaveCheckpointOptions = {}):
   });
 }
 
+type MadeModel = CheckpointParts & {model: tfl.LayersModel};
+
+/** A step towards outputs of 0. */
+function step({model, optimizer}: MadeModel, x: tf.Tensor): void {
+  optimizer.minimize(
+    () => tf.tidy(() => tf.sum(tf.square(model.apply(x) as tf.Tensor))),
+    false,
+    model.weights.map((weight) => weight.read() as tf.Variable),
+  );
+}
+
+function valuesOf({model}: Pick<CheckpointParts, 'model'>): number[][] {
+  return model.getWeights().map((weight) => [...weight.dataSync()]);
+}
+
 const manifests = (files: Files | readonly string[]): string[] =>
   [...(files instanceof Map ? files.keys() : files)]
     .filter((path) => path.endsWith('.json'))
@@ -723,7 +738,7 @@ describe('checkpoints', () => {
   });
 
   it('go on in a model whose layers tfjs has given other names, in the same program', async () => {
-    const make = (units: number): CheckpointParts & {model: tfl.LayersModel} => {
+    const make = (units: number): MadeModel => {
       const layers = [
         tfl.layers.dense({units, inputShape: [3]}),
         tfl.layers.dense({units: 1, useBias: false}),
@@ -733,21 +748,13 @@ describe('checkpoints', () => {
     };
     const [saved, resumed, other] = [make(4), make(4), make(5)];
     expect(resumed.model.layers[0]!.name).not.to.equal(saved.model.layers[0]!.name);
-    const valuesOf = ({model}: typeof saved): number[][] =>
-      model.getWeights().map((weight) => [...weight.dataSync()]);
     const files: Files = new Map();
     const x = tf.ones([2, 3]);
-    const step = ({model, optimizer}: typeof saved): void =>
-      void optimizer.minimize(
-        () => tf.tidy(() => tf.sum(tf.square(model.apply(x) as tf.Tensor))),
-        false,
-        model.weights.map((weight) => weight.read() as tf.Variable),
-      );
-    step(saved);
+    step(saved, x);
     await saveCheckpoint(files, saved);
     await resumeCheckpoint(files, resumed);
-    step(saved);
-    step(resumed);
+    step(saved, x);
+    step(resumed, x);
     expect(valuesOf(resumed)).to.deep.equal(valuesOf(saved));
     expect((await rejection(resumeCheckpoint(files, other))).message).to.match(
       /is of another model: in layer 'dense_Dense\d+' the weight .* has the shape \[3,4\]/,
@@ -774,8 +781,6 @@ describe('checkpoints', () => {
     const files: Files = new Map();
     await saveCheckpoint(files, saved);
     await resumeCheckpoint(files, resumed);
-    const valuesOf = ({model}: CheckpointParts): number[][] =>
-      model.getWeights().map((weight) => [...weight.dataSync()]);
     expect(valuesOf(resumed)).to.deep.equal(valuesOf(saved));
     const start = valuesOf(longer);
     expect((await rejection(resumeCheckpoint(files, longer))).message).to.match(
@@ -788,8 +793,8 @@ describe('checkpoints', () => {
     }
   });
 
-  it('go on in such a model with options that pick layers and weights by name', async () => {
-    const make = (decayed = 1): CheckpointParts & {model: tfl.LayersModel} => {
+  it('go on in a model of other names with options that pick layers and weights by name', async () => {
+    const make = (decayed = 1): MadeModel => {
       const layers = [
         tfl.layers.dense({units: 4, inputShape: [3]}),
         tfl.layers.dense({units: 4}),
@@ -811,19 +816,11 @@ describe('checkpoints', () => {
     };
     const [saved, resumed, other] = [make(), make(), make(0)];
     const x = tf.ones([2, 3]);
-    const step = ({model, optimizer}: typeof saved): void =>
-      void optimizer.minimize(
-        () => tf.tidy(() => tf.sum(tf.square(model.apply(x) as tf.Tensor))),
-        false,
-        model.weights.map((weight) => weight.read() as tf.Variable),
-      );
-    step(saved);
+    step(saved, x);
     const files: Files = new Map();
     await saveCheckpoint(files, saved);
     await resumeCheckpoint(files, resumed);
-    for (const each of [saved, resumed]) step(each);
-    const valuesOf = ({model}: typeof saved): number[][] =>
-      model.getWeights().map((weight) => [...weight.dataSync()]);
+    for (const each of [saved, resumed]) step(each, x);
     expect(valuesOf(resumed)).to.deep.equal(valuesOf(saved));
     expect((await rejection(resumeCheckpoint(files, other))).message).to.match(
       /saved with another optimizer: decay was \["dense_Dense\d+"\] and is \["dense_Dense\d+"\]/,
