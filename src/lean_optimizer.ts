@@ -33,7 +33,10 @@ import {isOptimizer} from './tfjs/optimizers';
 export function leanOptimizer<T extends tf.Optimizer>(
   optimizer: T,
   options: {checkpoint?: RecomputedLayers; kernels?: 'auto' | 'none'} = {},
-): T & {ready(): Promise<void>} {
+): T & {
+  /** Loads the kernels of the present backend, if `kernels` is `'auto'`: await it once before the first step of a loop of your own. */
+  ready(): Promise<void>;
+} {
   if (typeof optimizer !== 'object' || optimizer === null || !isOptimizer(optimizer)) {
     throw new Error(
       `leanOptimizer: optimizer must be an optimizer of tfjs, such as tf.train.adam(1e-3); got ${display(optimizer)}`,
