@@ -16,7 +16,10 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
     given.flag('withValue');
   },
   [llama.OwLoreCrossEntropy]: crossEntropy,
-  [llama.OwLoreCrossEntropyGrad]: crossEntropy,
+  [llama.OwLoreCrossEntropyGrad]: (given) => {
+    crossEntropy(given);
+    given.flag('withLoss');
+  },
   [llama.OwLoreAttention]: (given) => {
     const [tokens, hidden] = given.matrix('x');
     attention(given, tokens, hidden);

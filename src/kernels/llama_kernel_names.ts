@@ -32,9 +32,13 @@ export const OwLoreCrossEntropy = 'OwLoreCrossEntropy';
 
 /**
  * Its gradient by the logits, from the same inputs: `weight · (softmax(logits) − 1 at the label)`; 0 in a
- * row with a negative label, NaN in a row with a label that is not below `vocabulary`.
+ * row with a negative label, NaN in a row with a label that is not below `vocabulary`. The sum of {@link OwLoreCrossEntropy} is a
+ * second output, if it is asked for.
  */
 export const OwLoreCrossEntropyGrad = 'OwLoreCrossEntropyGrad';
+export interface OwLoreCrossEntropyGradAttrs {
+  withLoss: boolean;
+}
 
 /**
  * Causal self-attention with rotary positions and the projections before it: `x` `[batch · length, hidden]`, the kernels `q`

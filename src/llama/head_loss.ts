@@ -7,7 +7,7 @@ import {customOp} from './custom_op';
 import type {HeadKernel} from './deferred_head';
 import {vocabularyOf} from './head_pieces';
 import {lossOverVocabulary} from './loss_over_vocabulary';
-import {CHUNK_SIZE, lossGradients, readTargets, sumOfLosses, type Targets} from './row_losses';
+import {CHUNK_SIZE, lossAndGradients, readTargets, type Targets} from './row_losses';
 
 /** The logits of a chunk are at most this part of the head's kernel, where that is large and all logits together are larger. */
 export const PART_OF_KERNEL = 1 / 4;
@@ -83,8 +83,7 @@ function lossOverRows(perToken: tf.Tensor2D, targets: Targets, head: FloatHead):
       const rows = rowsOfChunk(perToken, kernel);
       const {joined, summed} = inChunks([perToken, ids, weights], rows, (x, y, w) => {
         const logits = tf.matMul(x, kernel, false, transposed);
-        const loss = tf.tidy(() => sumOfLosses(logits, y, w));
-        const dLogits = tf.tidy(() => lossGradients(logits, y, w));
+        const [loss, dLogits] = tf.tidy(() => lossAndGradients(logits, y, w));
         logits.dispose();
         const dHidden = isHiddenNeeded ? [tf.matMul(dLogits, kernel, false, !transposed)] : [];
         const dKernel = transposed ? tf.matMul(dLogits, x, true) : tf.matMul(x, dLogits, true);

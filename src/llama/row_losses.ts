@@ -51,11 +51,24 @@ export function sumOfLosses(logits: tf.Tensor, ids: tf.Tensor, weights: tf.Tenso
 
 /** Its gradient by the logits: `weight · (softmax(logits) − 1 at id)`. */
 export function lossGradients(logits: tf.Tensor, ids: tf.Tensor, weights: tf.Tensor): tf.Tensor {
-  const fused = runKernel(OwLoreCrossEntropyGrad, {logits, labels: ids, weights})?.[0];
+  const inputs = {logits, labels: ids, weights};
+  const fused = runKernel(OwLoreCrossEntropyGrad, inputs, {withLoss: false})?.[0];
   if (fused) return fused;
   const weighted = tf.mul(tf.softmax(logits), tf.expandDims(weights, 1));
   const at = positions(ids);
   return tf.tensorScatterUpdate(weighted, at, tf.sub(tf.gatherND(weighted, at), weights));
+}
+
+/** Both. */
+export function lossAndGradients(
+  logits: tf.Tensor,
+  ids: tf.Tensor,
+  weights: tf.Tensor,
+): [loss: tf.Tensor, gradients: tf.Tensor] {
+  const inputs = {logits, labels: ids, weights};
+  const fused = runKernel(OwLoreCrossEntropyGrad, inputs, {withLoss: true});
+  if (fused) return [fused[1]!, fused[0]!];
+  return [sumOfLosses(logits, ids, weights), lossGradients(logits, ids, weights)];
 }
 
 /** Row and column of each row's label, `[rows, 2]`. */

@@ -133,7 +133,7 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
     },
     [llama.OwLoreCrossEntropyGrad]: {
       inputs: {logits: f(4, 7), labels: ids(7, 4), weights: f(4)},
-      attrs: {},
+      attrs: {withLoss: true},
     },
     [llama.OwLoreAttention]: {
       inputs: {x: f(tokens, hidden), ...projections, ...table},

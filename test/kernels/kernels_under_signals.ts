@@ -173,7 +173,7 @@ function crossEntropy(sizes: Sizes): void {
   const inputs = {logits, labels: counting(rows(sizes), sizes.vocabulary)};
   const weights = tf.ones([rows(sizes)]);
   run(llama.OwLoreCrossEntropy, {...inputs, weights});
-  run(llama.OwLoreCrossEntropyGrad, {...inputs, weights});
+  run(llama.OwLoreCrossEntropyGrad, {...inputs, weights}, {withLoss: true});
 }
 
 const step = {beta1: 0.9, beta2: 0.999, rate: 1e-3, epsilon, decay: 0.99};

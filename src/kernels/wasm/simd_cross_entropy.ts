@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {addressOf, allocate, type KernelArgs} from './kernel';
+import type {OwLoreCrossEntropyGradAttrs} from '../llama_kernel_names';
 import type {SimdModule} from './simd_module';
 
-type CrossEntropyArgs = KernelArgs<'logits' | 'labels' | 'weights', object>;
+type CrossEntropyArgs<Attrs = object> = KernelArgs<'logits' | 'labels' | 'weights', Attrs>;
 
 /** OwLoreCrossEntropy. */
 export function simdCrossEntropy(module: SimdModule, args: CrossEntropyArgs): tf.TensorInfo {
@@ -12,10 +13,19 @@ export function simdCrossEntropy(module: SimdModule, args: CrossEntropyArgs): tf
 }
 
 /** OwLoreCrossEntropyGrad. */
-export function simdCrossEntropyGrad(module: SimdModule, args: CrossEntropyArgs): tf.TensorInfo {
-  const dLogits = allocate(args.backend, args.inputs.logits.shape);
-  module.crossEntropyGradient({...operands(args), dLogits: addressOf(args.backend, dLogits)});
-  return dLogits;
+export function simdCrossEntropyGrad(
+  module: SimdModule,
+  args: CrossEntropyArgs<OwLoreCrossEntropyGradAttrs>,
+): tf.TensorInfo[] {
+  const {backend, inputs, attrs} = args;
+  const dLogits = allocate(backend, inputs.logits.shape);
+  const losses = attrs.withLoss ? [allocate(backend, [])] : [];
+  module.crossEntropyGradient({
+    ...operands(args),
+    dLogits: addressOf(backend, dLogits),
+    loss: losses[0] ? addressOf(backend, losses[0]) : 0,
+  });
+  return [dLogits, ...losses];
 }
 
 type Operands = Record<'logits' | 'labels' | 'weights' | 'rows' | 'vocabulary', number>;

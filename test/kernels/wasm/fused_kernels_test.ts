@@ -133,15 +133,28 @@ function testFusedKernels(): void {
           });
           await expectSameKernel(
             [logits, labels, weights],
-            (...operands) => run(fused.OwLoreCrossEntropy, inputs(...operands)),
-            (logits, labels, weights) => [loss(logits, labels, weights)],
+            (...operands) => [
+              run(fused.OwLoreCrossEntropy, inputs(...operands))[0]!,
+              run(fused.OwLoreCrossEntropyGrad, inputs(...operands), {withLoss: true})[1]!,
+            ],
+            (logits, labels, weights) => {
+              const expected = loss(logits, labels, weights);
+              return [expected, expected];
+            },
             {atol: 1e-5 * scale},
           );
           if (value !== null) return; // NaN · 0, in the reference, in a row that is left out
           await expectSameKernel(
             [logits, labels, weights],
-            (...operands) => run(fused.OwLoreCrossEntropyGrad, inputs(...operands)),
-            (logits, labels, weights) => [gradient(logits, labels, weights)],
+            (...operands) =>
+              [true, false].map(
+                (withLoss) =>
+                  run(fused.OwLoreCrossEntropyGrad, inputs(...operands), {withLoss})[0]!,
+              ),
+            (logits, labels, weights) => {
+              const expected = gradient(logits, labels, weights);
+              return [expected, expected];
+            },
             {atol: 1e-5},
           );
         },
@@ -156,8 +169,9 @@ function testFusedKernels(): void {
       const weights = tf.ones([2]);
       const inputs = {logits, labels: tf.tensor1d([0, 3], 'int32'), weights};
       expect(run(fused.OwLoreCrossEntropy, inputs)[0]!.dataSync()[0]).to.be.NaN;
-      const gradient = run(fused.OwLoreCrossEntropyGrad, inputs)[0]!.dataSync();
-      expect(Array.from(gradient, Number.isNaN)).to.deep.equal(
+      const [gradient, loss] = run(fused.OwLoreCrossEntropyGrad, inputs, {withLoss: true});
+      expect(loss!.dataSync()[0]).to.be.NaN;
+      expect(Array.from(gradient!.dataSync(), Number.isNaN)).to.deep.equal(
         [...[0, 0, 0], ...[1, 1, 1]].map(Boolean),
       );
       const labels = tf.zeros([2]);

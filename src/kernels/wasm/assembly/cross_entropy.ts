@@ -29,7 +29,7 @@ export function crossEntropy(
   store<f32>(loss, <f32>sum);
 }
 
-/** Its gradient by the logits: `weight · (softmax(logits) − 1 at the label)`. */
+/** Its gradient by the logits: `weight · (softmax(logits) − 1 at the label)`; and the sum itself, unless `loss` is 0. */
 export function crossEntropyGradient(
   logits: usize,
   labels: usize,
@@ -37,14 +37,19 @@ export function crossEntropyGradient(
   rows: i32,
   vocabulary: i32,
   dLogits: usize,
+  loss: usize,
 ): void {
+  let losses: f64 = 0;
   for (let row = 0; row < rows; row++) {
     const label = load<i32>(labels + offset(row));
     if (label < 0) {
       memory.fill(dLogits, 0, offset(vocabulary));
     } else {
       const weight = load<f32>(weights + offset(row));
-      const sum = expRow(logits, vocabulary, 1, rowMax(logits, vocabulary), dLogits);
+      const largest = rowMax(logits, vocabulary);
+      const sum = expRow(logits, vocabulary, 1, largest, dLogits);
+      const ofLabel = label < vocabulary ? load<f32>(logits + offset(label)) : NaN;
+      losses += <f64>weight * (<f64>largest + log(<f64>sum) - <f64>ofLabel);
       scaleRow(dLogits, vocabulary, label < vocabulary ? weight / sum : NaN);
       if (label < vocabulary) {
         const at = dLogits + offset(label);
@@ -54,4 +59,5 @@ export function crossEntropyGradient(
     logits += offset(vocabulary);
     dLogits += offset(vocabulary);
   }
+  if (loss !== 0) store<f32>(loss, <f32>losses);
 }
