@@ -67,6 +67,12 @@ export function needsScores(sampling: LayerSamplingOptions | null): boolean {
   return sampling !== null && sampling.scores === undefined;
 }
 
+/** Whether a method trains what is in no block: embedding, head and last norm. */
+export function trainsRest(method: PaperMethodName): boolean {
+  const {sampling, lora = false}: MethodParts = paperMethods[method];
+  return !lora && sampling?.alwaysOn !== false;
+}
+
 const owner = 'paperMethod';
 
 /**

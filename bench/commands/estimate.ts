@@ -22,12 +22,12 @@ import {
   type OwLoreOptions,
   type PaperMethodName,
 } from '../../src';
-import {embeddingModes, trainEmbedding, trainsEmbedding} from '../../src/cli/embedding_mode';
+import {embeddingModes, trainEmbedding} from '../../src/cli/embedding_mode';
 import '../../src/lora';
 import {createLlama, loadLlama, saveLlama, sparseCrossEntropy} from '../../src/llama';
 import {estimateMemory, type EstimateOptions} from '../../src/estimate';
 import {startMemoryMeter} from '../../src/memory/meter';
-import {paperMethodNames, paperMethods, type MethodParts} from '../../src/methods';
+import {paperMethodNames, paperMethods, trainsRest, type MethodParts} from '../../src/methods';
 import {howToGet, loadBackend, type BackendName} from '../../tools/load_backend';
 import {referenceShape} from '../harness/workload';
 
@@ -130,7 +130,7 @@ async function measureAll(backend: BackendName): Promise<void> {
       for (const embedding of values.embeddings.split(',') as Case['embedding'][])
         for (const checkpoint of values.checkpoints.split(',') as Case['checkpoint'][]) {
           const {sampling, lora, lowRank}: MethodParts = paperMethods[method];
-          if (embedding !== 'full' && !trainsEmbedding(method)) continue;
+          if (embedding !== 'full' && !trainsRest(method)) continue;
           if (frozen === 'BF16' && (!sampling || lora)) continue;
           for (const update of values.updates.split(',') as Case['update'][])
             for (const targets of values.targets.split(','))
@@ -149,7 +149,7 @@ async function measure(backend: BackendName, one: Case): Promise<void> {
   const {model, config} = await loadLlama(values.model!, {headInLoss: true, frozen});
   const {sampling, lora: isLora}: MethodParts = paperMethods[method];
   const rank = isLora ? 8 : Number(values.rank);
-  const project = trainsEmbedding(method) ? trainEmbedding(embedding, model, method) : {};
+  const project = trainsRest(method) ? trainEmbedding(embedding, model, method) : {};
   const basis = update.startsWith('apollo') ? 'gaussian' : 'randomized';
   const dropout = Number(values.dropout);
   const ofLora = isLora ? {targets: targets.split('+'), dropout} : {};
@@ -170,7 +170,7 @@ async function measure(backend: BackendName, one: Case): Promise<void> {
   const [state, peak] = [optimizer.stateBytes, meter.peak()];
   const estimate = estimateMemory(model, {
     ...{method, rank, backend, checkpoint, frozen, batchSize: batch, maxLength: length},
-    ...(trainsEmbedding(method) && {embedding}),
+    ...(trainsRest(method) && {embedding}),
     ...{update, basis, ...ofLora, countedLabels: counted},
     ...(sampling && {gamma: method === 'badam' ? 1 : gamma}),
   });

@@ -16,12 +16,6 @@ const LAYERS: readonly string[] = ['model.embed_tokens', 'lm_head'];
 /** Names of the weights of norms: `model.norm`, `input_layernorm`, `q_norm`, … */
 const NORM = /norm/;
 
-/** Whether a method trains embedding and head at all, so that there is something to choose. */
-export function trainsEmbedding(method: PaperMethodName): boolean {
-  const {sampling, lora}: MethodParts = paperMethods[method];
-  return !lora && sampling?.alwaysOn !== false;
-}
-
 function tokenLayers(model: tfl.LayersModel): tfl.layers.Layer[] {
   return model.layers.filter(({name}) => LAYERS.includes(name));
 }

@@ -9,10 +9,9 @@ import {readConfigJson} from '../llama/files/config_json';
 import {readModelConfig} from '../llama/files/load_llama';
 import {loraDefaults} from '../lora/lora_options';
 import type {ResolvedConfig} from '../llama/config';
-import {paperMethods, type MethodParts} from '../methods';
+import {paperMethods, trainsRest, type MethodParts} from '../methods';
 import {defineCommand, type Context} from './command';
 import {dataOptions} from './data_options';
-import {trainsEmbedding} from './embedding_mode';
 import {estimateOptionsOf, hasRank, type SizedOptions} from './estimate_options';
 import {finetuneOptions} from './finetune_options';
 import {flagsOf, MemoryFit, type Fit} from './memory_fit';
@@ -125,7 +124,7 @@ function meaningless({method, embedding, engine, update}: Settings): Record<stri
     ...(!lowRank && !lora && embedding !== 'low-rank' && {rank: byMethod}),
     ...(sampling === null && {gamma: byMethod}),
     ...(sampling === null && !lora && {frozen: byMethod}),
-    ...(!trainsEmbedding(method) && {embedding: byMethod}),
+    ...(!trainsRest(method) && {embedding: byMethod}),
     ...(!lowRank && embedding !== 'low-rank' && {update: byMethod, basis: byMethod}),
     ...(update.startsWith('apollo') && {basis: `--update ${update}`}),
     ...(!lora && {targets: byMethod, loraDropout: byMethod}),

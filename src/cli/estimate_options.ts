@@ -2,9 +2,8 @@
 import type {EstimateOptions} from '../estimate/index';
 import type {LlamaConfig} from '../llama/config';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
-import {paperMethods, type MethodParts} from '../methods';
+import {paperMethods, trainsRest, type MethodParts} from '../methods';
 import {fittedGamma} from '../sampling/block_probabilities';
-import {trainsEmbedding} from './embedding_mode';
 import type {FinetuneSettings} from './finetune_options';
 import {targetsIn} from './lora_method';
 import type {BackendName} from './register_backend';
@@ -26,7 +25,7 @@ export function estimateOptionsOf(
   const {method, backend, checkpoint, embedding, frozen, accumulate, rank, batchSize} = settings;
   const {update, targets, loraDropout: dropout} = settings;
   const {lowRank, sampling, lora = false}: MethodParts = paperMethods[method];
-  const projects = lowRank || (trainsEmbedding(method) && embedding === 'low-rank');
+  const projects = lowRank || (trainsRest(method) && embedding === 'low-rank');
   const {
     gamma = sampling && fittedGamma(sampling.gamma, blocks, blocks),
     maxLength = Math.min(textDatasetDefaults.maxLength, maxPositionEmbeddings),
@@ -34,7 +33,7 @@ export function estimateOptionsOf(
   return {
     ...{method, rank, batchSize, maxLength, backend, checkpoint, accumulate},
     ...(sampling && gamma !== null && {gamma}),
-    ...(trainsEmbedding(method) && {embedding}),
+    ...(trainsRest(method) && {embedding}),
     ...((sampling !== null || lora) && {frozen}),
     ...(projects && {update, basis: basisOf(settings)}),
     ...(lora && {targets: targetsIn(targets), dropout}),
@@ -55,5 +54,5 @@ export function hasRank({
   embedding,
 }: Pick<EstimatedSettings, 'method' | 'embedding'>): boolean {
   const {lowRank, lora = false}: MethodParts = paperMethods[method];
-  return lowRank || lora || (trainsEmbedding(method) && embedding === 'low-rank');
+  return lowRank || lora || (trainsRest(method) && embedding === 'low-rank');
 }

@@ -13,6 +13,7 @@ import {
   needsScores,
   paperMethodNames,
   paperMethods,
+  trainsRest,
   type MethodParts,
   type PaperMethodName,
 } from '../methods';
@@ -30,7 +31,7 @@ import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/sco
 import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';
 import {frozenTypes} from '../llama/files/load_llama';
 import {dataOptions, tau} from './data_options';
-import {embeddingModes, trainsEmbedding, type EmbeddingMode} from './embedding_mode';
+import {embeddingModes, type EmbeddingMode} from './embedding_mode';
 import {modelOptions} from './model_options';
 import {
   choice,
@@ -275,10 +276,10 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
     }),
     ...(update.startsWith('apollo') && {basis: `--update ${update}`}),
     ...(!lora && {loraAlpha: byMethod, loraDropout: byMethod, targets: byMethod}),
-    ...(!trainsEmbedding(method) && {
+    ...(!trainsRest(method) && {
       embedding: `${byMethod}, which trains ${lora ? 'no weight of the model' : 'blocks alone'}`,
     }),
-    ...((!trainsEmbedding(method) || embedding === 'frozen') && {
+    ...((!trainsRest(method) || embedding === 'frozen') && {
       embeddingRate: embedding === 'frozen' ? '--embedding frozen' : byMethod,
     }),
     ...(lora && {normRate: byMethod}),

@@ -2,11 +2,10 @@
 import type {DatasetReport} from '../llama/index';
 import {fileNameOf} from '../llama/text/data_file';
 import type {Lora} from '../lora/index';
-import {paperMethods, type MethodParts} from '../methods';
+import {paperMethods, trainsRest, type MethodParts} from '../methods';
 import type {RunRecord} from '../report/report';
 import type {BlockSampling} from './block_sampling';
 import type {CommandConsole} from './console';
-import {trainsEmbedding} from './embedding_mode';
 import {configOf, type FinetuneSettings} from './finetune_options';
 import {withoutSecrets} from './options';
 import {describeTime} from './progress';
@@ -82,7 +81,7 @@ export function runRecord(outcome: Outcome): RunRecord {
 }
 
 function outsideBlocks({method, embedding}: FinetuneSettings): RunRecord['outsideBlocks'] {
-  if (!trainsEmbedding(method)) return 'none';
+  if (!trainsRest(method)) return 'none';
   return embedding === 'frozen' ? 'norm' : 'all';
 }
 

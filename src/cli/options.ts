@@ -5,6 +5,7 @@
 import {existsSync, statSync} from 'node:fs';
 import {dirname, resolve} from 'node:path';
 import {Option, type Command} from 'commander';
+import {isUrl} from '../files/file_url';
 import {parseHubName} from '../files/hub_name';
 import {checkChoice, checkFlag, checkNumber, display, type NumberRange} from '../options';
 import {isModelFile} from '../llama/files/model_source';
@@ -112,11 +113,6 @@ export function texts(help: string, placeholder: string): OptionDescription<read
 /** On or off; off if it is not given. */
 export function flag(help: string): OptionDescription<boolean> {
   return {help, placeholder: null, default: false, parse: asIs, check: checkFlag};
-}
-
-/** Whether the value of a path-or-URL option is a URL. */
-export function isUrl(text: string): boolean {
-  return /^https?:\/\//i.test(text);
 }
 
 /** A path as it is; a URL without what may be secret in it: user and password, and a query, which may be a signature. */

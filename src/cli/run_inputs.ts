@@ -1,7 +1,8 @@
 /** What a run reads must not be in the folder that it writes to. */
 import {realpathSync} from 'node:fs';
 import {basename, dirname, isAbsolute, join, relative, resolve, sep} from 'node:path';
-import {isUrl, type Given} from './options';
+import {isUrl} from '../files/file_url';
+import type {Given} from './options';
 import {UsageError} from './usage_error';
 
 /**

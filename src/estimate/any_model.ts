@@ -4,14 +4,13 @@
  */
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {checkRank, targetedMatrices} from '../lora/matrices';
-import {paperMethods, type MethodParts} from '../methods';
+import {paperMethods, trainsRest, type MethodParts} from '../methods';
 import {resolveBlocks, type ResolvedBlock} from '../model/blocks';
 import {isModel, leafLayers, matrixCount, type Layer} from '../model/layer_tree';
 import {owloreDefaults} from '../optim/owlore_options';
 import {Projections} from '../optim/projector';
 import {
   resolveEstimateOptions,
-  trainsRest,
   type EstimateOptions,
   type ResolvedEstimateOptions,
 } from './options';
@@ -37,7 +36,9 @@ export function anyModelMemory(
   model: tfl.LayersModel,
   given: EstimateOptions,
 ): Bytes {
-  const blocks = resolveBlocks(model);
+  // a method that draws no blocks trains any model, and all weights alike; a wrong method is refused below
+  const {sampling = null}: Partial<MethodParts> = paperMethods[given.method ?? 'owlore'] ?? {};
+  const blocks = sampling ? resolveBlocks(model) : [];
   const most = {blocks: blocks.length, mostLength: Infinity};
   const options = resolveEstimateOptions(owner, given, most);
   const {embedding, frozen, engine} = given;

@@ -1,6 +1,7 @@
 import {readConfigJson} from '../llama/files/config_json';
 import type {JsonObject} from '../files/json';
-import {trainsRest, type EstimateOptions} from './options';
+import {trainsRest} from '../methods';
+import type {EstimateOptions} from './options';
 
 const FLOAT = 4;
 

@@ -4,7 +4,13 @@ import {loraDefaults} from '../lora/lora_options';
 import type {LoraTargets} from '../lora/targets';
 import {frozenTypes} from '../llama/files/load_llama';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
-import {paperMethodNames, paperMethods, type MethodParts, type PaperMethodName} from '../methods';
+import {
+  paperMethodNames,
+  paperMethods,
+  trainsRest,
+  type MethodParts,
+  type PaperMethodName,
+} from '../methods';
 import {checkChoice, checkKnown, checkNumber, definedIn} from '../options';
 import {basisNames} from '../optim/basis';
 import {owloreDefaults, updateKinds, type ResolvedOwLoreOptions} from '../optim/owlore_options';
@@ -98,12 +104,6 @@ const ownOptions: Record<Engine, readonly string[]> = {
 
 const count = {integer: true, min: 1};
 
-/** Whether a method trains what is in no block: embedding, head and last norm. */
-export function trainsRest(method: PaperMethodName): boolean {
-  const {sampling, lora = false}: MethodParts = paperMethods[method];
-  return !lora && sampling?.alwaysOn !== false;
-}
-
 /**
  * @param blocks How many the model has.
  * @param mostLength The longest sequence that it takes.
@@ -160,7 +160,7 @@ export function resolveEstimateOptions(
     rank = lora ? loraDefaults.rank : owloreDefaults.rank,
     maxLength = Math.min(textDatasetDefaults.maxLength, mostLength),
   } = all;
-  checkNumber(owner, 'gamma', gamma, {exclusiveMin: 0, max: blocks});
+  if (sampling) checkNumber(owner, 'gamma', gamma, {exclusiveMin: 0, max: blocks});
   checkNumber(owner, 'rank', rank, count);
   checkNumber(owner, 'batchSize', all.batchSize, count);
   checkNumber(owner, 'maxLength', maxLength, {...count, max: mostLength});

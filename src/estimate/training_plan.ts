@@ -1,8 +1,8 @@
 /** What trains in a step and how, and what that takes between two steps. */
-import {paperMethods, type MethodParts} from '../methods';
+import {paperMethods, trainsRest, type MethodParts} from '../methods';
 import {owloreDefaults} from '../optim/owlore_options';
 import {planProjection, projectedShape, stateSize, type Projection} from '../optim/projector';
-import {trainsRest, type ResolvedEstimateOptions} from './options';
+import type {ResolvedEstimateOptions} from './options';
 import {adaptedMatrices} from './adapted_matrices';
 import {numbersIn, type ModelSizes, type Shape} from './sizes';
 import {bytesOf, type Weight} from './tape';

@@ -2,13 +2,13 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {estimateMemory, type EstimateOptions} from '../../src/estimate';
-import {trainEmbedding, trainsEmbedding} from '../../src/cli/embedding_mode';
+import {trainEmbedding} from '../../src/cli/embedding_mode';
 import {LayerSamplingCallback, OwLoreOptimizer, paperMethod} from '../../src/index';
 import '../../src/lora';
 import type {LoraTargets} from '../../src/lora';
 import {createLlama, loadLlama, saveLlama, sparseCrossEntropy} from '../../src/llama';
 import {startMemoryMeter} from '../../src/memory/meter';
-import {paperMethodNames, paperMethods, type MethodParts} from '../../src/methods';
+import {paperMethodNames, paperMethods, trainsRest, type MethodParts} from '../../src/methods';
 import {describeBackends} from '../support/backends';
 
 const blocks = 4;
@@ -103,7 +103,7 @@ describeBackends('estimateMemory', (backend) => {
     const {optimizer, callback, lora} = paperMethod(method, model, {
       ...{rank, checkpoint, accumulate, update, basis},
       ...(isLora && {targets, dropout}),
-      ...(trainsEmbedding(method) && trainEmbedding(embedding, model, method)),
+      ...(trainsRest(method) && trainEmbedding(embedding, model, method)),
       // the same blocks in each period, of which the first one has the most before it
       ...(sampling && {sampler: 'exact', probabilities: on(method === 'badam' ? 1 : 2)}),
     });
@@ -292,6 +292,32 @@ describe('estimateMemory', () => {
     expect(() => estimateMemory([] as object)).to.throw(
       "estimateMemory: the first argument must be the object in a model's config.json or a tf.LayersModel; got []",
     );
+  });
+
+  it('estimates a model without blocks for the methods that draw none', async () => {
+    const model = tfl.sequential({
+      layers: [
+        tfl.layers.dense({units: 12, inputShape: [8], name: 'in'}),
+        tfl.layers.dense({units: 3, name: 'out'}),
+      ],
+    });
+    const [x, y] = [tf.zeros([2, 8]), tf.zeros([2, 3])];
+    for (const [method, options] of [
+      ['full', {}],
+      ['galore', {rank: 2}],
+      ['lora', {rank: 2, targets: ['in', 'out']}],
+    ] as const) {
+      const {optimizer, lora} = paperMethod(method, model, options);
+      model.compile({optimizer, loss: 'meanSquaredError'});
+      await model.fit(x, y, {verbose: 0});
+      const measured = [optimizer.stateBytes, 4 * model.countParams()];
+      lora?.remove();
+      const {state, weights} = estimateMemory(model, {method, backend: 'cpu', ...options});
+      expect([state, weights], method).to.deep.equal(measured);
+      optimizer.dispose();
+    }
+    expect(() => estimateMemory(model, {method: 'lisa'})).to.throw('found no blocks');
+    for (const each of [model, x, y]) each.dispose();
   });
 });
 

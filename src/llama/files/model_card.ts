@@ -88,7 +88,7 @@ export function cardText(card: ModelCard, base: Base | undefined): string {
     `---\n${lines.join('\n')}\n---`,
     `# ${plain(title)}`,
     (model === null ? 'Trained' : `${model}, fine-tuned`) +
-      ` in TensorFlow.js with tfjs-owlore.${how}`,
+      ` with tfjs-owlore.${how}`,
     ...section('Results', table(figures)),
     ...section('Data', (data ?? []).map((each) => `- ${plain(each)}`).join('\n')),
     ...section('Settings', table(settings)),

@@ -56,7 +56,7 @@ tags: ["tfjs-owlore","owlore","a: b"]
 
 # A "title": \\[x\\]
 
-[owner/some-model](https://huggingface.co/owner/some-model), fine-tuned in TensorFlow.js with tfjs-owlore. Method: OwLore.
+[owner/some-model](https://huggingface.co/owner/some-model), fine-tuned with tfjs-owlore. Method: OwLore.
 
 ## Results
 
