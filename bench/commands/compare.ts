@@ -247,7 +247,8 @@ async function verify(
   const measured = 'measured' in outcome ? outcome.measured : null;
   if (losses(measured) !== losses(record.measured)) {
     throw new Error(
-      `${name} came out otherwise: ${losses(record.measured)} was recorded, and now it is ${losses(measured)}`,
+      `${name} came out otherwise: ${losses(record.measured)} was recorded at ${record.commit}, and now, at ` +
+        `${provenance().commit}, it is ${losses(measured)}`,
     );
   }
   console.log(
