@@ -1,6 +1,7 @@
 import {closeSync, existsSync, openSync} from 'node:fs';
 import {expect} from 'chai';
 import {stopSignals, type StopSignal} from '../../src/cli/interruption';
+import {thorough} from '../support/backends';
 import {resultOf} from '../support/programs';
 import {start} from './cli_process';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
@@ -57,6 +58,7 @@ describe('tfjs-owlore in a process of its own', function () {
   });
 
   for (const [signal, exitCode] of Object.entries(stopSignals) as Array<[StopSignal, number]>) {
+    if (!thorough && signal !== 'SIGINT') continue;
     it(`ends at ${signal} while it computes, exit code ${exitCode}`, async () => {
       // read at once, so that nothing but the command itself gives way
       const data = folder.writeLines('many.jsonl', texts(20_000));

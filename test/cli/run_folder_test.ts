@@ -14,7 +14,7 @@ import {expect} from 'chai';
 import {stopSignals, type StopSignal} from '../../src/cli/interruption';
 import {RunFolder} from '../../src/cli/run_folder';
 import {loadLlama} from '../../src/llama';
-import {fastBackend} from '../support/backends';
+import {fastBackend, thorough} from '../support/backends';
 import {resultOf} from '../support/programs';
 import {inLog, start} from './cli_process';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
@@ -279,6 +279,7 @@ describe('the folder of a run', function () {
   });
 
   for (const [signal, exitCode] of Object.entries(stopSignals) as Array<[StopSignal, number]>) {
+    if (!thorough && signal !== 'SIGTERM') continue;
     it(`says that ${signal} has stopped the run, exit code ${exitCode}`, async () => {
       const output = newOutput();
       const child = startEndless(output, '--json');

@@ -36,7 +36,7 @@ describeFastBackends('training runs of LLaMA-style models', function (this: Moch
       if (!thorough && kernels === 'none' && model !== 'smollm2') continue;
       it(rank === null ? name : `${name}, recorded bases`, () => runCase(name, {kernels}));
       const isRepeated = !thorough && kernels === 'none';
-      if (rank !== null && backend !== 'cpu' && !isRepeated) {
+      if (rank !== null && backend !== 'cpu' && thorough) {
         it(`${name}, own exact bases`, () => runCase(name, {kernels, bases: 'own exact'}));
       }
       if (method === 'full' && backend !== 'cpu' && !isRepeated) {

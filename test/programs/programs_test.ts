@@ -28,7 +28,7 @@ describeBackends('programs', function (this: Mocha.Suite, backend) {
   // On cpu they take longest, and differ from wasm in rounding alone; `npm run compatibility` runs all of them everywhere.
   const isShort = isSlow || (backend === 'cpu' && backends.length > 1);
   const isAll = isRecording || (thorough && !isShort);
-  const some = programs.filter((program, i) => program.quick ?? (!isShort && i % 3 === 0));
+  const some = programs.filter((program, i) => program.quick ?? (!isShort && i % 6 === 0));
   const chosen = isAll ? programs : some;
   for (const program of chosen) {
     it(program.title, async () => {

@@ -2,7 +2,7 @@ import {AssertionError, expect} from 'chai';
 import fc from 'fast-check';
 import * as tf from '@tensorflow/tfjs-core';
 import {streamVariableGrads, variableGrads} from '../../src/tape/tfjs_gradients';
-import {describeBackends, type BackendName} from '../support/backends';
+import {describeBackends, thorough, type BackendName} from '../support/backends';
 import {arbitraryNetwork, RandomNetwork} from './random_network';
 
 /** Value and gradients by variable name, or the message of the error. */
@@ -15,7 +15,7 @@ interface Outcome {
 type Gradients = () => {value: tf.Scalar; grads: tf.NamedTensorMap};
 
 const runs: Record<BackendName, number> = {
-  ...{cpu: 200, wasm: 30, tensorflow: 200},
+  ...{cpu: thorough ? 200 : 60, wasm: 30, tensorflow: 200},
   ...{webgpu: 0, webgl: 0},
 };
 

@@ -21,6 +21,7 @@ import {
   type Operand,
   type Tensors,
 } from './compare';
+import {thorough} from '../../support/backends';
 import {fuzz} from '../../support/fuzz';
 
 /** Ones that are no multiple of a vector's 4, and none at all. */
@@ -204,7 +205,7 @@ function testFusedKernels(): void {
         });
       }),
       {
-        ...fuzz(40),
+        ...fuzz(thorough ? 40 : 15),
         examples: [
           [
             {
@@ -285,7 +286,7 @@ function testFusedKernels(): void {
           );
         },
       ),
-      fuzz(40),
+      fuzz(thorough ? 40 : 15),
     );
   });
 

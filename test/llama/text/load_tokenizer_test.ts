@@ -373,7 +373,8 @@ describe('loadTokenizer', () => {
       return tokenizerFiles('bytelevel', {'tokenizer.json': {...json, pre_tokenizer: split}});
     };
 
-    it('has a pattern that backtracks for ever', async () => {
+    // six seconds, as long as it may
+    (thorough ? it : it.skip)('has a pattern that backtracks for ever', async () => {
       const {encode} = await loadTokenizer(withPattern('(a|a)*$'));
       expect(encode('aaa')).to.have.length(3);
       const start = performance.now();
