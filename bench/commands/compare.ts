@@ -18,21 +18,13 @@ import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import {lockFolder} from '../../src/files/folder_lock';
 import {asUsage, messageOf, UsageError} from '../../src/cli/usage_error';
-import {chosenRate, planOf, stageNames, type Planned, type StageName} from '../compare/plan';
+import {planOf, stageNames, type Planned, type StageName} from '../compare/plan';
 import {prepare, type Prepared} from '../compare/prepare';
-import {
-  hashOf,
-  openResults,
-  readResults,
-  writeCell,
-  type CellRecord,
-  type Results,
-} from '../compare/records';
+import {hashOf, openResults, writeCell, type CellRecord, type Results} from '../compare/records';
 import {removeWork, runCell} from '../compare/run_cell';
 import {writeComparison} from '../compare/page';
-import {settingOf, settings, type Given, type Setting} from '../compare/settings';
-import {summaryOf} from '../compare/summary';
-import type {PaperMethodName} from '../../src/methods';
+import {settingOf, type Given, type Setting} from '../compare/settings';
+import {summariesIn, withRates} from '../compare/summaries';
 import {provenance} from '../results/store';
 
 const page = fileURLToPath(new URL('../compare.html', import.meta.url));
@@ -91,32 +83,9 @@ async function main(): Promise<void> {
   }
 }
 
-/** A setting with the rates that were chosen in another one, if it has no search of its own. */
-function withRates(setting: Setting, results: string): Setting {
-  if (setting.ratesOf === undefined) return setting;
-  const other = settingOf(setting.ratesOf, false);
-  const cells = readResults(join(results, other.name))?.cells ?? new Map<string, CellRecord>();
-  const rates = Object.keys(other.rates).flatMap((method) => {
-    const rate = chosenRate(other, method as PaperMethodName, cells);
-    return rate === null ? [] : [[method, [rate]] as const];
-  });
-  const missing =
-    setting.methods?.filter((method) => !rates.some(([known]) => known === method)) ?? [];
-  if (missing.length > 0) {
-    throw new UsageError(
-      `--setting ${setting.name} has the rates of ${other.name}, where those of ${missing.join(', ')} are not chosen yet; run ` +
-        `--setting ${other.name} --only rates first, with the same --results`,
-    );
-  }
-  return {...setting, rates: Object.fromEntries(rates), isSearched: false};
-}
-
 /** The page of all settings that have results. */
 function makePage(folder: string): void {
-  const summaries = settings.flatMap((setting) => {
-    const results = readResults(join(folder, setting.name));
-    return results ? [summaryOf(withRates(setting, folder), results)] : [];
-  });
+  const summaries = summariesIn(folder);
   writeComparison(page, summaries);
   console.log(`${page}: ${summaries.map(({name}) => name).join(', ') || 'no results yet'}`);
 }

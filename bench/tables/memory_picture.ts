@@ -1,6 +1,7 @@
 import * as Plot from '@observablehq/plot';
 import {parseHTML} from 'linkedom';
 import {categories, type Category, type Timeline} from '../harness/live_bytes';
+import {svgText} from './svg_text';
 
 export interface Panel extends Timeline {
   title: string;
@@ -28,7 +29,6 @@ export function drawTimelines(panels: readonly Panel[]): string {
   ];
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   const height = rows.reduce((sum, row) => sum + row.height, 0);
-  svg.setAttribute('xmlns', 'http://www.w3.org/2000/svg');
   svg.setAttribute('viewBox', `0 0 ${WIDTH} ${height}`);
   svg.setAttribute('width', String(WIDTH));
   svg.setAttribute('height', String(height));
@@ -39,8 +39,7 @@ export function drawTimelines(panels: readonly Panel[]): string {
     svg.append(node);
     y += height;
   }
-  // A tenth of a pixel is enough, and a third of the file.
-  return `${svg.outerHTML.replace(/\d+\.\d{2,}/g, (number) => String(Number(Number(number).toFixed(1))))}\n`;
+  return svgText(svg);
 }
 
 interface Bar {

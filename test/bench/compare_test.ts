@@ -4,6 +4,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
+import {parseHTML} from 'linkedom';
 import {cellName, trainingName, type Cell} from '../../bench/compare/cells';
 import {changeBetween} from '../../bench/compare/measure';
 import {writeComparison} from '../../bench/compare/page';
@@ -25,6 +26,8 @@ import {settingOf, settings} from '../../bench/compare/settings';
 import {smollm2} from '../../bench/compare/settings/smollm2';
 import {summaryOf} from '../../bench/compare/summary';
 import {numberIn} from '../../bench/compare/tasks';
+import {drawLossAndMemory} from '../../bench/tables/compare_picture';
+import {compareTables} from '../../bench/tables/compare_tables';
 import {finetuneOptions, meaningless, type FinetuneSettings} from '../../src/cli/finetune_options';
 import type {OptionDescription} from '../../src/cli/options';
 
@@ -285,6 +288,33 @@ describe('bench/compare: the summary and the page', () => {
     expect(html).to.not.match(/<script[^>]+src=|<link|@import|url\(/);
     for (const placeholder of ['/* uplot', 'pageHead', '"comparison"'])
       expect(html).to.not.include(placeholder);
+  });
+
+  it('becomes tables, and a picture of loss against memory', () => {
+    const summary = summaryOf(smollm2, finished(madeUp));
+    const tables = new Map(compareTables(summary).map((table) => [table.name, table]));
+    expect([...tables.keys()]).to.deep.equal(
+      ['rates', ...summary.stages.map(({name}) => name), 'claims'].map((name) => `smollm2 ${name}`),
+    );
+    for (const {header, rows} of tables.values())
+      for (const row of rows) expect(row).to.have.length(header.length);
+    expect(tables.get('smollm2 rates')!.rows[1]).to.deep.equal([
+      ...['LISA', '1e-4: 1.2010, 2e-4: 0.9000, 5e-4: 1.2979', '2e-4'],
+    ]);
+    expect(
+      tables.get('smollm2 main')!.rows.find(([title]) => title === '**OwLore**'),
+    ).to.deep.equal(
+      // seeds 1, 2, 3: 0.889, 0.888, 0.887
+      ['**OwLore**', '0.8880 ± 0.0010', '3.000', '900', '200', '2000', '50 %', '5e-4'],
+    );
+    expect(tables.get('smollm2 claims')!.rows[0]).to.deep.equal([
+      // −0.012, −0.014, −0.016, and t = 4.303
+      ...['OwLore', 'LISA', '−0.0140', '−0.0190 to −0.0090', '3', 'holds'],
+    ]);
+    const {document} = parseHTML(drawLossAndMemory(summary));
+    expect(document.querySelectorAll('circle')).to.have.length(8);
+    const texts = [...document.querySelectorAll('text')].map(({textContent}) => textContent);
+    expect(texts).to.include.members(['LISA', 'OwLore', '↑ held-out loss', '0.890']);
   });
 
   it('reads the number of an answer as GSM8K does', () => {

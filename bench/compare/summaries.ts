@@ -1,0 +1,36 @@
+/** The summaries of all settings that have results in a folder. */
+import {join} from 'node:path';
+import {UsageError} from '../../src/cli/usage_error';
+import type {PaperMethodName} from '../../src/methods';
+import {chosenRate} from './plan';
+import {readResults, type CellRecord} from './records';
+import {settingOf, settings, type Setting} from './settings';
+import {summaryOf, type SettingSummary} from './summary';
+
+/** @throws UsageError if a file is not of its folder's protocol, or rates that a setting takes of another one are not known. */
+export function summariesIn(folder: string): SettingSummary[] {
+  return settings.flatMap((setting) => {
+    const results = readResults(join(folder, setting.name));
+    return results ? [summaryOf(withRates(setting, folder), results)] : [];
+  });
+}
+
+/** A setting with the rates that were chosen in another one, if it has no search of its own. */
+export function withRates(setting: Setting, results: string): Setting {
+  if (setting.ratesOf === undefined) return setting;
+  const other = settingOf(setting.ratesOf, false);
+  const cells = readResults(join(results, other.name))?.cells ?? new Map<string, CellRecord>();
+  const rates = Object.keys(other.rates).flatMap((method) => {
+    const rate = chosenRate(other, method as PaperMethodName, cells);
+    return rate === null ? [] : [[method, [rate]] as const];
+  });
+  const missing =
+    setting.methods?.filter((method) => !rates.some(([known]) => known === method)) ?? [];
+  if (missing.length > 0) {
+    throw new UsageError(
+      `--setting ${setting.name} has the rates of ${other.name}, where those of ${missing.join(', ')} are not chosen yet; run ` +
+        `--setting ${other.name} --only rates first, with the same --results`,
+    );
+  }
+  return {...setting, rates: Object.fromEntries(rates), isSearched: false};
+}

@@ -1,0 +1,77 @@
+/** The tables of a page of `docs/` that `npm run compare -- --page` makes of a setting's results. */
+import type {ClaimSummary, RowSummary, SettingSummary} from '../compare/summary';
+import {megabytes, type Table} from './document';
+
+/** @returns tables called after the setting and its stages: `smollm2 rates`, `smollm2 main`, …, `smollm2 claims`. */
+export function compareTables({
+  name,
+  title,
+  rates,
+  stages,
+  claims,
+  front,
+}: SettingSummary): Table[] {
+  return [
+    {
+      name: `${name} rates`,
+      caption: `${title}: loss on the validation examples by learning rate`,
+      header: ['method', 'losses', 'best rate'],
+      rows: rates.map(({title, tried, best}) => [
+        title,
+        tried
+          .map(({rate, loss}) => `${rateText(rate)}: ${loss?.toFixed(4) ?? 'no end'}`)
+          .join(', '),
+        best === null ? '' : rateText(best),
+      ]),
+    },
+    ...stages.map(({name: stage, title: ofStage, rows}) => ({
+      name: `${name} ${stage}`,
+      caption: `${title}: ${ofStage}`,
+      header: [
+        ...['', 'held-out loss', 'neutral text', 'tensors, MB', 'state, MB', 'process, MB'],
+        ...['weights changed', 'rate'],
+      ],
+      rows: rows.map((row) => stageRow(row, stage === 'main' && front.includes(row.title))),
+    })),
+    {
+      name: `${name} claims`,
+      caption: `${title}: the claims of the paper`,
+      header: ['lower loss', 'than', 'difference', '95 % interval', 'seeds', 'here'],
+      rows: claims.map(claimRow),
+    },
+  ];
+}
+
+/** @param isOnFront Whether no other method has a lower loss with no more memory. */
+function stageRow(row: RowSummary, isOnFront: boolean): string[] {
+  const {title, loss, deviation, losses, failed, neutral, memory, changed, rate} = row;
+  const spread = losses.length > 1 ? ` ± ${deviation.toFixed(4)}` : '';
+  return [
+    isOnFront ? `**${title}**` : title,
+    `${loss.toFixed(4)}${spread}${failed > 0 ? `, ${failed} without an end` : ''}`,
+    neutral.toFixed(3),
+    ...[memory.peak, memory.state, memory.resident].map(megabytes),
+    `${(100 * changed.share).toFixed(0)} %`,
+    rateText(rate),
+  ];
+}
+
+function claimRow({better, worse, difference, verdict}: ClaimSummary): string[] {
+  if (difference === null) return [better, worse, '', '', '', verdict];
+  const {mean, halfWidth, seeds} = difference;
+  const [low, high] = [mean - halfWidth, mean + halfWidth];
+  return [
+    ...[better, worse, signed(mean)],
+    Number.isNaN(halfWidth) ? '' : `${signed(low)} to ${signed(high)}`,
+    ...[String(seeds.length), verdict],
+  ];
+}
+
+function signed(value: number): string {
+  return `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(4)}`;
+}
+
+/** `2e-5`. */
+function rateText(rate: number): string {
+  return rate.toExponential();
+}
