@@ -73,7 +73,7 @@ const benchFolders = {
   harness: [],
   contenders: ['harness'],
   groups: ['results', 'harness', 'contenders'],
-  tables: ['results', 'harness', 'contenders', 'groups'],
+  tables: ['results', 'harness', 'contenders', 'groups', 'compare'],
   compare: ['results'],
   commands: ['results', 'harness', 'contenders', 'groups', 'tables', 'compare'],
 };

@@ -37,8 +37,8 @@ export function anyModelMemory(
   given: EstimateOptions,
 ): Bytes {
   // a method that draws no blocks trains any model, and all weights alike; a wrong method is refused below
-  const {sampling = null}: Partial<MethodParts> = paperMethods[given.method ?? 'owlore'] ?? {};
-  const blocks = sampling ? resolveBlocks(model) : [];
+  const parts: MethodParts | undefined = paperMethods[given.method ?? 'owlore'];
+  const blocks = parts?.sampling ? resolveBlocks(model) : [];
   const most = {blocks: blocks.length, mostLength: Infinity};
   const options = resolveEstimateOptions(owner, given, most);
   const {embedding, frozen, engine} = given;
