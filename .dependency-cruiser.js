@@ -73,8 +73,8 @@ const benchFolders = {
   harness: [],
   contenders: ['harness'],
   groups: ['results', 'harness', 'contenders'],
-  tables: ['results', 'harness', 'contenders', 'groups', 'compare'],
   compare: ['results'],
+  tables: ['results', 'harness', 'contenders', 'groups', 'compare'],
   commands: ['results', 'harness', 'contenders', 'groups', 'tables', 'compare'],
 };
 

@@ -87,8 +87,7 @@ export function cardText(card: ModelCard, base: Base | undefined): string {
   const parts = [
     `---\n${lines.join('\n')}\n---`,
     `# ${plain(title)}`,
-    (model === null ? 'Trained' : `${model}, fine-tuned`) +
-      ` with tfjs-owlore.${how}`,
+    (model === null ? 'Trained' : `${model}, fine-tuned`) + ` with tfjs-owlore.${how}`,
     ...section('Results', table(figures)),
     ...section('Data', (data ?? []).map((each) => `- ${plain(each)}`).join('\n')),
     ...section('Settings', table(settings)),
