@@ -59,7 +59,7 @@ export function lossGradients(logits: tf.Tensor, ids: tf.Tensor, weights: tf.Ten
   return tf.tensorScatterUpdate(weighted, at, tf.sub(tf.gatherND(weighted, at), weights));
 }
 
-/** Both. */
+/** {@link sumOfLosses} and {@link lossGradients}; where a kernel computes both, the exponentials are computed once. */
 export function lossAndGradients(
   logits: tf.Tensor,
   ids: tf.Tensor,
