@@ -1,3 +1,5 @@
+import type * as Refreshes from './optim/refreshes';
+
 /**
  * A part of this library that not every program needs. A page loads it on first use, as a chunk of its bundle; where
  * `preload.ts` was imported, as in Node, it is there from the start.
@@ -47,6 +49,11 @@ export interface KernelModule {
   restoreKernelHistory?(history: object | null): boolean;
 }
 
+/** Of a part that no page has. */
+function onlyInNode(): Promise<never> {
+  return Promise.reject(new Error('only the entry for Node has it.'));
+}
+
 /** The kernels by backend. Those for tensorflow are provided only in Node: no page has them. */
 export const kernelModules: ReadonlyMap<string, OnDemand<KernelModule>> = new Map<
   string,
@@ -55,10 +62,7 @@ export const kernelModules: ReadonlyMap<string, OnDemand<KernelModule>> = new Ma
   ['cpu', new OnDemand(() => import('./kernels/cpu'))],
   ['wasm', new OnDemand(() => import('./kernels/wasm'))],
   ['webgpu', new OnDemand(() => import('./kernels/webgpu'))],
-  [
-    'tensorflow',
-    new OnDemand(() => Promise.reject(new Error("only the package's entry for Node has them."))),
-  ],
+  ['tensorflow', new OnDemand(onlyInNode)],
 ]);
 
 /** For `basis: 'svd'`. */
@@ -66,6 +70,9 @@ export const hostSvd = new OnDemand(() => import('./optim/host_svd'));
 
 /** For the options `update`, `refreshSimilarity` and `basis: 'gaussian'`. */
 export const variants = new OnDemand(() => import('./optim/variants'));
+
+/** For new bases on tensorflow; provided only in Node. */
+export const refreshes = new OnDemand<typeof Refreshes>(onlyInNode);
 
 /** For `getWeights` and `setWeights` of the optimizer. */
 export const savedState = new OnDemand(() => import('./optim/saved_state'));
@@ -80,10 +87,12 @@ export function provideParts(
   counts: NonNullable<typeof outlierCounts.loaded>,
   saved: NonNullable<typeof savedState.loaded>,
   ofUpdates: NonNullable<typeof variants.loaded>,
+  ofRefreshes?: NonNullable<typeof refreshes.loaded>,
 ): void {
   for (const [name, module] of Object.entries(kernels)) kernelModules.get(name)!.provide(module);
   hostSvd.provide(svd);
   outlierCounts.provide(counts);
   savedState.provide(saved);
   variants.provide(ofUpdates);
+  if (ofRefreshes) refreshes.provide(ofRefreshes);
 }

@@ -14,6 +14,10 @@ const ownContracts: Readonly<Record<string, Contract>> = {
     const isLeft = given.oneOf('side', own.SIDES) === 'left';
     given.match('basis', [isLeft ? rows : columns, null]);
   },
+  [own.OwLoreRefresh]: (given) => {
+    given.flag('scalesDirections');
+    given.list('refreshes').forEach((attrs, i) => refreshed(given.numbered(i, attrs)));
+  },
   [own.OwLoreAdam]: (given) => {
     given.scalar('clip');
     given.scalar('allFinite', 'bool');
@@ -64,6 +68,22 @@ export function guarded(
     if (isOfLlama) given.refuseOthers();
     return kernelFunc(args);
   };
+}
+
+/** One of the gradients of {@link own.OwLoreRefresh}. */
+function refreshed(given: KernelArguments): void {
+  const [rows, columns] = given.matrix('gradient');
+  const m = given.oneOf('side', own.SIDES) === 'left' ? rows : columns;
+  const [, rank] = given.match('random', [m, null]);
+  if (rank === 0) given.refuse('random', 'must have a column');
+  if (rank! > Math.min(rows, columns)) {
+    given.refuse(
+      'random',
+      `must have at most ${Math.min(rows, columns)} columns, as the gradient has directions`,
+    );
+  }
+  if (given.has('previous')) given.match('previous', [m, rank!]);
+  given.integer('multiplications', 0);
 }
 
 /** One of the updates of {@link own.OwLoreAdam}. */

@@ -24,6 +24,25 @@ export interface OwLoreProjectAttrs {
 }
 
 /**
+ * New bases for several matrices, and their gradients in them. For each gradient G [rows, columns], or Gᵀ where the side is `right`:
+ * P [m, rank] by a subspace iteration from `previous` or, without one, from `random`, as `optim/basis` describes it; then R as
+ * {@link OwLoreProject} computes it. With `scalesDirections`, P and R are multiplied by the scales that `optim/update` describes.
+ *
+ * Inputs are called `gradient0`, `random0` and `previous0` (both [m, rank], m the rows of G or Gᵀ), `gradient1`, … The outputs are P and R of each.
+ */
+export const OwLoreRefresh = 'OwLoreRefresh';
+export interface OwLoreRefreshAttrs {
+  /** One entry for each gradient. */
+  refreshes: readonly OwLoreRefreshed[];
+  scalesDirections: boolean;
+}
+export interface OwLoreRefreshed {
+  side: Side;
+  /** Multiplications by GGᵀ before the last one. */
+  multiplications: number;
+}
+
+/**
  * One step of Adam for each of several variables: with g = `gradient`·`clip`
  *
  *   first ← first + (1 − β₁)(g − first)

@@ -32,11 +32,16 @@ export type BasisFunction = (
  * fewer, because the previous basis is already near. With four in all, a first basis has 99.5 % of the best one's energy for singular
  * values 1/√k (1024×1024, rank 128); five have 99.7 %, three 99.1 %, and trainings end at the same loss with any of them (docs/real-model.md).
  */
-const COLD_START = 3;
-const WARM_START = 1;
+export const COLD_START = 3;
+export const WARM_START = 1;
 
 /** Any fixed number: the same gradient gives the same basis. */
 const SEED = 240518380;
+
+/** Where a subspace iteration without a previous basis begins. Uniform numbers work as well as Gaussian ones and are made in a quarter of the time. */
+export function randomStart(rows: number, rank: number): tf.Tensor2D {
+  return tf.randomUniform([rows, rank], -1, 1, 'float32', SEED);
+}
 
 /**
  * Randomised subspace iteration (Halko, Martinsson & Tropp 2011, Alg. 4.4): P ← orth(GGᵀP) several times, from the previous
@@ -74,7 +79,7 @@ function subspaceIteration(
   previous: tf.Tensor2D | null,
   multiply: (matrix: tf.Tensor2D) => tf.Tensor2D,
 ): tf.Tensor2D {
-  const random = tf.randomUniform<tf.Rank.R2>([rows, rank], -1, 1, 'float32', SEED);
+  const random = randomStart(rows, rank);
   // Where the gradient has fewer than `rank` directions, the rest is random. (On wasm tf.where takes ten times as long.)
   const complete = (matrix: tf.Tensor2D): tf.Tensor2D => {
     const isZero = tf.equal(tf.max(tf.abs(matrix), 0, true), 0);

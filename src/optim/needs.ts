@@ -43,8 +43,8 @@ export function checkNeeds(options: ResolvedOwLoreOptions): void {
     }
     if (part && !part.loaded) {
       throw new Error(
-        `OwLoreOptimizer: ${option} computes by a part of this library that a page loads when it is needed, and that is not ` +
-          'there yet; `await optimizer.ready()` before the first step',
+        `OwLoreOptimizer: ${option} needs a part of this library that is not loaded yet; ` +
+          '`await optimizer.ready()` before the first step',
       );
     }
   }

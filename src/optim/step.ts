@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {readsSynchronously} from '../kernels/capabilities';
-import {variants} from '../on_demand';
+import {refreshes, variants} from '../on_demand';
 import {selects} from '../model/variable_selector';
 import {isTermGradient, tidyWith} from '../tfjs/term_gradient';
 import type {ResolvedOwLoreOptions} from './owlore_options';
@@ -77,26 +77,32 @@ export class Step {
       // the error should name the gradient's value.
       const isAsked = this.settings.onGradients !== undefined;
       const isWhole = isAsked || limitsNorm(options) || isProjected || isRefreshDue(state, options);
-      const update = isProjected ? given : this.projected(given, isWhole);
-      if (isProjected) this.measure(name, () => squaredNorm(gradient));
-      else if (!isWhole) this.measure(name, () => squaredNorm(update.gradient));
-      if (update.newBasis) {
-        if (!state.basis) update.basisAge = this.nextAge();
-        else if (options.refreshSimilarity !== null)
-          update.turning = variants.loaded!.turned(state, update.newBasis, options);
-        // This library's bases are finite if the gradient is; a user's basis was already checked where it could be read.
-        if (typeof options.basis === 'function' && !readsSynchronously()) {
-          const {newBasis} = update;
-          this.alsoCheck(`basis of '${name}'`, () => squaredNorm(newBasis));
-        }
-        tf.keep(update.newBasis);
-      }
-      if (update.whole) tf.keep(update.whole);
-      if (update.gradient !== gradient && update.whole !== gradient) gradient.dispose();
-      tf.keep(update.gradient);
-      this.waiting.push(update);
+      const waits =
+        !isProjected && refreshes.loaded?.joins(given, this.waiting, options, this.keep);
+      const update = isProjected || waits ? given : this.projected(given, isWhole);
+      if (isProjected || waits || !isWhole) this.measure(name, () => squaredNorm(update.gradient));
+      this.keep(update, gradient);
     });
   }
+
+  /** Keeps an update until it is applied; the variable's gradient is freed if it is not needed any more. */
+  private readonly keep = (update: Update, gradient: tf.Tensor): void => {
+    const {options} = this.settings;
+    const {newBasis, state} = update;
+    if (newBasis) {
+      if (!state.basis) update.basisAge = this.nextAge();
+      else if (options.refreshSimilarity !== null)
+        update.turning = variants.loaded!.turned(state, newBasis, options);
+      // This library's bases are finite if the gradient is; a user's basis was already checked where it could be read.
+      if (typeof options.basis === 'function' && !readsSynchronously())
+        this.alsoCheck(`basis of '${update.variable.name}'`, () => squaredNorm(newBasis));
+      tf.keep(newBasis);
+    }
+    if (update.whole) tf.keep(update.whole);
+    if (update.gradient !== gradient && update.whole !== gradient) gradient.dispose();
+    tf.keep(update.gradient);
+    this.waiting.push(update);
+  };
 
   /** Takes the loss of the step, or the sum of its calls' losses; it stays the caller's. */
   takeLoss(loss: tf.Scalar): void {
@@ -130,6 +136,7 @@ export class Step {
 
   /** Moves the weights and states of all variables whose gradients wait. */
   apply(): void {
+    refreshes.loaded?.finish(this.waiting, this.settings.options, this.keep);
     applyUpdates(this.waiting, this.settings);
     this.normLimit.advance();
     this.dispose();

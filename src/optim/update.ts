@@ -109,7 +109,7 @@ export function inNewBasis(
 }
 
 /** Whether the columns of a basis have other lengths than 1. */
-function scalesDirections({scale, update}: ResolvedOwLoreOptions): boolean {
+export function scalesDirections({scale, update}: ResolvedOwLoreOptions): boolean {
   return scale === 'auto' && update === 'galore';
 }
 

@@ -104,8 +104,8 @@ export function isKnownEngine(): boolean {
   if (!isKnown && !hasWarned) {
     hasWarned = true;
     console.warn(
-      `tfjs-owlore: tfjs-core ${tf.version_core} is built otherwise than 4.22, which this library knows; gradients are ` +
-        "computed by tfjs's own tape, with the memory that it takes, and nothing is recomputed",
+      `tfjs-owlore: tfjs-core ${tf.version_core} is built otherwise than 4.22; gradients are computed by ` +
+        "tfjs's own tape, and nothing is recomputed",
     );
   }
   return isKnown;

@@ -79,6 +79,19 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
       inputs: {gradient: f(5, 7), basis: f(5, 2)},
       attrs: {side: 'left'},
     },
+    [own.OwLoreRefresh]: {
+      inputs: {
+        ...{gradient0: f(5, 7), random0: f(5, 2), previous0: f(5, 2)},
+        ...{gradient1: f(7, 5), random1: f(5, 2)},
+      },
+      attrs: {
+        refreshes: [
+          {side: 'left', multiplications: 1},
+          {side: 'right', multiplications: 3},
+        ],
+        scalesDirections: true,
+      },
+    },
     [own.OwLoreAdam]: {
       inputs: {
         ...{variable0: f(5, 7), first0: f(2, 7), second0: f(2, 7), gradient0: f(2, 7)},

@@ -132,8 +132,8 @@ describeFastBackends('variants', (backend) => {
     Object.defineProperty(variants, 'loaded', {get: () => undefined, configurable: true});
     try {
       for (const [update, name] of [
-        ['galore', backend === 'webgpu' ? 'refreshSimilarity reads' : 'refreshSimilarity computes'],
-        ['fira', "update 'fira' computes"],
+        ['galore', backend === 'webgpu' ? 'refreshSimilarity reads' : 'refreshSimilarity needs'],
+        ['fira', "update 'fira' needs"],
       ] as const) {
         const optimizer = new OwLoreOptimizer({...options, update});
         expect(() => optimizer.minimize(() => tf.sum(variable), false, [variable])).to.throw(

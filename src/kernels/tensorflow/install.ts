@@ -4,6 +4,7 @@ import {
   OwLoreLeftSingularVectors,
   OwLoreNearlyOrthonormalize,
   OwLoreOrthonormalize,
+  OwLoreRefresh,
   OwLoreSquaredNorm,
   OwLoreUnpackBfloat16,
 } from '../kernel_names';
@@ -21,6 +22,7 @@ import {
 } from './linear_algebra';
 import {llamaKernels} from './llama_kernels';
 import type {NodeBackend} from './native_ops';
+import {createRefresh} from './refresh';
 import {unpackBfloat16, unpackRows, unpackWindow} from './unpack_bfloat16';
 
 let installed: {graphs: KernelGraphs; putBack: () => void} | undefined;
@@ -31,6 +33,7 @@ export function install(graphs: KernelGraphs): void {
   const putBack = replaceKernels('tensorflow', {
     [tf.BatchMatMul]: (stock) => createBatchMatMul(stock!.kernelFunc, graphs),
     [OwLoreAdam]: () => createAdam(graphs),
+    [OwLoreRefresh]: () => createRefresh(graphs),
     [OwLoreSquaredNorm]: () => asKernelFunc(squaredNorm),
     [OwLoreOrthonormalize]: () => asKernelFunc(orthonormalize),
     [OwLoreNearlyOrthonormalize]: () => asKernelFunc(nearlyOrthonormalize),

@@ -47,19 +47,10 @@ export const orthonormalize: NativeKernel<object> = (ops, {matrix}) => household
  * process gives them, as on the other backends: TensorFlow's turn others round, and moments that are kept in a new basis would
  * change their signs with them.
  */
-function householderQ(ops: NativeOps, matrix: Native): Native {
+export function householderQ(ops: NativeOps, matrix: Native): Native {
   const T = ops.float32;
-  const largest = ops.scope(() => {
-    const magnitudes = ops.run('Abs', [matrix]);
-    const axis = ops.constant(Int32Array.of(0), [1]);
-    const attributes = {T, Tidx: ops.int32, keep_dims: true};
-    return ops.run('Maximum', [
-      ops.run('Max', [magnitudes, axis], attributes),
-      ops.scalar(SMALLEST_NORMAL),
-    ]);
-  });
-  const scaled = ops.div(matrix, largest);
   return ops.scope(() => {
+    const scaled = ops.div(matrix, largestMagnitude(ops, matrix, [0]));
     const [q, r] = ops.runAll('Qr', [scaled], {T, full_matrices: false}, 2);
     const diagonal = ops.run('MatrixDiagPart', [r!]);
     const isPositive = ops.run('GreaterEqual', [diagonal, ops.scalar(0)]);
@@ -67,19 +58,37 @@ function householderQ(ops: NativeOps, matrix: Native): Native {
   });
 }
 
-/**
- * OwLoreNearlyOrthonormalize: a shifted Cholesky QR decomposition (Fukaya et al. 2020), XR⁻¹ with RᵀR = XᵀX + shift. XᵀX has the
- * squares of singular values, so that R is computed in float64; X itself is known in float32, and so is the result.
- */
+/** max|x| along axes, which are kept with length 1; never 0, so that one can divide by it. */
+export function largestMagnitude(ops: NativeOps, x: Native, axes: readonly number[]): Native {
+  return ops.scope(() =>
+    ops.run('Maximum', [maximum(ops, ops.run('Abs', [x]), axes), ops.scalar(SMALLEST_NORMAL)]),
+  );
+}
+
+/** The largest numbers along axes, which are kept with length 1. */
+export function maximum(ops: NativeOps, x: Native, axes: readonly number[]): Native {
+  const along = ops.constant(Int32Array.from(axes), [axes.length]);
+  return ops.run('Max', [x, along], {T: ops.float32, Tidx: ops.int32, keep_dims: true});
+}
+
+/** OwLoreNearlyOrthonormalize. */
 export const nearlyOrthonormalize: NativeKernel<object> = (ops, {matrix}) => {
   try {
-    return ops.scope(() =>
-      ops.matMul(matrix!, inFloat64(ops, matrix!, inverseFactor), false, true),
-    );
+    return choleskyQ(ops, matrix!);
   } catch {
-    return householderQ(ops, matrix!); // TensorFlow's Cholesky refuses a matrix that is not finite
+    return householderQ(ops, matrix!);
   }
 };
+
+/**
+ * A shifted Cholesky QR decomposition (Fukaya et al. 2020), XR⁻¹ with RᵀR = XᵀX + shift. XᵀX has the squares of singular values, so
+ * that R is computed in float64; X itself is known in float32, and so is the result.
+ *
+ * @throws if X is not finite, which TensorFlow's Cholesky refuses.
+ */
+export function choleskyQ(ops: NativeOps, x: Native): Native {
+  return ops.scope(() => ops.matMul(x, inFloat64(ops, x, inverseFactor), false, true));
+}
 
 /** The transpose of R⁻¹, for columns scaled to length 1. */
 function inverseFactor(ops: NativeOps, x: Native, T: NativeType): Native {
