@@ -21,6 +21,7 @@ import {
   blocksOn,
   planned,
   stateBytes,
+  sumBytes,
   trainedIn,
   waitingBytes,
   weightBytes,
@@ -41,9 +42,9 @@ export function anyModelMemory(
   const blocks = parts?.sampling ? resolveBlocks(model) : [];
   const most = {blocks: blocks.length, mostLength: Infinity};
   const options = resolveEstimateOptions(owner, given, most);
-  const {embedding, frozen, engine} = given;
+  const {embedding, frozen, engine, countedLabels} = given;
   const ofLlama = Object.entries({
-    ...{embedding, frozen},
+    ...{embedding, frozen, countedLabels},
     engine: engine === 'torch' ? engine : undefined,
   });
   const [only] = ofLlama.filter(([, value]) => value !== undefined);
@@ -52,15 +53,17 @@ export function anyModelMemory(
   const plan = planLayers(owner, model, blocks, options);
   const trained = trainedIn(plan);
   const total = (bytes: readonly number[]): number => bytes.reduce((sum, each) => sum + each, 0);
-  const waiting = total(trained.map(waitingBytes));
+  const isSummed = options.accumulate > 1;
+  const largest = Math.max(0, ...trained.map(bytesOf));
   const known = {
     weights: weightBytes(plan, options),
     state: total(trained.map(stateBytes)),
   };
-  const sums = options.accumulate > 1 ? waiting : 0;
+  const sums = isSummed ? total(trained.map(sumBytes)) : 0;
   const outputs = outputsOf(model, options);
   // at the end of the backward pass, or at its beginning
-  const gradients = waiting + Math.max(0, ...trained.map(bytesOf));
+  // with several batches a step a gradient is added to the sum at once
+  const gradients = isSummed ? 2 * largest : total(trained.map(waitingBytes)) + largest;
   return gradients > outputs
     ? {...known, gradients: sums + gradients, activations: 0}
     : {...known, gradients: sums, activations: outputs};

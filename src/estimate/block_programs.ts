@@ -67,7 +67,8 @@ export function partsOfBlock(setting: BlockSetting, isSplit: boolean): Program[]
     ];
   }
   const attention = attentionOps(setting, sizes);
-  const mlp = mlpOps(setting, sizes);
+  // it has no feature of attention
+  const mlp = isMlpOneOp(setting) ? [fusedMlp(setting, sizes)] : mlpOps(setting, sizes);
   if (isSplit) return [attention, mlp].map((ops) => ({ops: endingIn(ops, 'out'), widened}));
   const joined = mlp.map((op) => renamed(op, 'x', 'attended'));
   return [{ops: [...endingIn(attention, 'attended'), ...joined], widened}];
@@ -80,6 +81,12 @@ export function partsOfBlock(setting: BlockSetting, isSplit: boolean): Program[]
 function isFused({backend, isAdapted, hasDropout, config, weights}: BlockSetting): boolean {
   const isPlain =
     !weights.outputNorm && !weights.qNorm && config.queryPreAttnScalar === config.headDim;
+  return backend === 'tensorflow' && !(isAdapted && hasDropout) && isPlain;
+}
+
+function isMlpOneOp(setting: BlockSetting): boolean {
+  const {backend, isAdapted, hasDropout, weights} = setting;
+  const isPlain = !weights.mlpOutputNorm && isSilu(setting);
   return backend === 'tensorflow' && !(isAdapted && hasDropout) && isPlain;
 }
 

@@ -5,7 +5,7 @@ import type {EstimateOptions} from './options';
 
 const FLOAT = 4;
 
-/** Bytes of the largest tensor of a step, as webgpu has a limit of a buffer: a weight, or a value in the MLP of a block. */
+/** Bytes of the largest tensor of a step, because webgpu limits the size of a buffer: a weight, or a value in the MLP of a block. */
 export function largestTensor(
   config: JsonObject,
   {

@@ -60,7 +60,7 @@ export interface EstimateOptions {
    * `'all-linear'`.
    */
   targets?: LoraTargets;
-  /** Of this library, with `'lora'`: the probability of dropout, 0 to 1. Default 0. */
+  /** Of this library, with `'lora'`: the probability of dropout, at least 0 and below 1. Default 0. */
   dropout?: number;
   /**
    * Of this library: the most that is counted of a batch's labels, as a part of its positions, > 0 and ≤ 1; the others are those of

@@ -1,4 +1,5 @@
 /** The memory of a step of this library, for LLaMA-style models: what is there at each moment of it, and when that is most. */
+import {UPDATED_TOGETHER} from '../kernels/capabilities';
 import type {BlockRole} from '../llama/architectures/weights';
 import {architectures} from '../llama/architectures';
 import type {ResolvedConfig} from '../llama/config';
@@ -36,9 +37,6 @@ export function stepMemory(sizes: ModelSizes, options: ResolvedEstimateOptions):
   new Step(sizes.llama, options, plan, ledger).run();
   return ledger.peak;
 }
-
-/** The most numbers of weights that tensorflow updates by one graph. */
-const UPDATED_TOGETHER = 2 ** 20;
 
 /** How a block runs. */
 interface BlockPrograms {
@@ -169,10 +167,13 @@ class Step {
       return;
     }
     const {accumulate, backend} = this.options;
-    if (weight.isMovedWhole && accumulate > 1) {
-      // the new sum, in the place of the one before
-      ledger.pass('gradients', bytes);
+    if (accumulate > 1) {
+      // what is added to the sum, then the new sum beside the one before
+      const isProjected = weight.projection && !weight.isMovedWhole;
+      const summand = isProjected ? waitingBytes(weight) : bytes;
+      if (isProjected) ledger.pass('gradients', summand);
       ledger.free('gradients', bytes);
+      ledger.pass('gradients', summand + sumBytes(weight));
       return;
     }
     // for its norm it is squared
@@ -192,7 +193,8 @@ class Step {
     ledger.add('gradients', pieces);
     ledger.add('gradients', waiting);
     ledger.pass('gradients', waiting);
-    ledger.free('gradients', pieces + bytes);
+    // with several batches a step it is added to the sum
+    ledger.free('gradients', pieces + bytes + (options.accumulate > 1 ? waiting : 0));
   }
 
   /** Moves the weights, when all gradients wait. */
@@ -201,7 +203,9 @@ class Step {
     const all = trainedIn(plan);
     const whole = all.filter(({isMovedWhole}) => isMovedWhole);
     if (options.accumulate > 1) {
-      // each sum becomes a mean, which is squared for its norm and projected
+      // each sum becomes a mean, one after the other
+      for (const weight of all) ledger.pass('gradients', sumBytes(weight));
+      // which is squared for its norm and projected
       for (const weight of whole) {
         ledger.pass('gradients', bytesOf(weight));
         ledger.add('gradients', waitingBytes(weight) - bytesOf(weight));

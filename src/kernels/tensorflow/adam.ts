@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {UPDATED_TOGETHER} from '../capabilities';
 import {
   OwLoreAdam,
   updateInputs,
@@ -20,12 +21,9 @@ interface AdamArgs {
   backend: NodeBackend;
 }
 
-/** Weights of more numbers are changed in place, one after the other; a graph would have new ones of all of them at a time. */
-const LARGE = 2 ** 20;
-
 /**
  * OwLoreAdam: updates all projected variables by one graph, because starting a graph takes TensorFlow longer than any op in it;
- * the other variables, and large ones, in place, one after the other.
+ * the other variables, and large ones, of which a graph would have new ones at a time, in place, one after the other.
  */
 export function createAdam(graphs: KernelGraphs): tf.KernelFunc {
   const runInSubspaces = graphs.runner(OwLoreAdam, adamInSubspaces);
@@ -34,7 +32,8 @@ export function createAdam(graphs: KernelGraphs): tf.KernelFunc {
     const {allFinite} = inputs;
     if (allFinite && !backend.readSync(allFinite.dataId)[0]) return unchanged(args);
     const isInGraph = ({side}: OwLoreUpdate, i: number): boolean =>
-      side !== undefined && tf.util.sizeFromShape(updateInputs(inputs, i).variable.shape) <= LARGE;
+      side !== undefined &&
+      tf.util.sizeFromShape(updateInputs(inputs, i).variable.shape) <= UPDATED_TOGETHER;
     const places = attrs.updates.flatMap((update, i) => (isInGraph(update, i) ? [i] : []));
     const projected = moveProjected(runInSubspaces, args, places);
     return attrs.updates.flatMap((update, i) => {
