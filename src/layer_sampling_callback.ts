@@ -152,6 +152,11 @@ export class LayerSamplingCallback extends tfl.Callback {
     return this.counter.steps;
   }
 
+  /** Whether the next step begins a period. */
+  private get isDue(): boolean {
+    return this.steps >= this.periods.length * this.options.interval;
+  }
+
   /** Names of the blocks of the current period; empty before the first step. */
   get activeBlocks(): readonly string[] {
     return this.periods.at(-1) ?? [];
@@ -252,8 +257,7 @@ export class LayerSamplingCallback extends tfl.Callback {
   step(): void {
     const sampled = this.prepare();
     this.restoringOnError(() => {
-      const isDue = this.steps >= this.periods.length * this.options.interval;
-      if (isDue) this.beginPeriod(sampled);
+      if (this.isDue) this.beginPeriod(sampled);
       else sampled.keepOn(this.activeBlocks, this.periods.length - 1);
       this.counter.begin(sampled.optimizer);
     });
@@ -291,10 +295,7 @@ export class LayerSamplingCallback extends tfl.Callback {
 
   override async onBatchBegin(_batch?: number, logs?: tfl.Logs): Promise<void> {
     checkReceiver(this);
-    await this.options.adaptive?.prepare?.(
-      this.model,
-      Math.floor(this.steps / this.options.interval),
-    );
+    if (this.isDue) await this.options.adaptive?.prepare?.(this.model, this.periods.length);
     this.step();
     this.rate = learningRateOf(this.sampled!.optimizer);
     this.log(logs);

@@ -116,8 +116,7 @@ export function paperMethod(
   return makeMethod(name, paperMethods[name], model, definedIn(overrides));
 }
 
-/** {@link paperMethod} for any method, called `name` in messages. */
-export function makeMethod(
+function makeMethod(
   name: string,
   {lowRank, sampling, lora: isLora = false}: MethodParts,
   model: tfl.LayersModel,

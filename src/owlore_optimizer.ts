@@ -208,7 +208,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    * next one goes on in the same step.
    *
    * @param varList Straight after {@link setWeights}: the model's variables, to which the state belongs. Default: all there are.
-   * @throws Error as `minimize` does; the gradients are then dropped.
+   * @throws Error as `minimize` does. If the step itself fails, the gradients are dropped.
    */
   flush(varList?: tf.Variable[]): void {
     if (this.accumulated === 0) return;
@@ -216,6 +216,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
       this.states.identify(allVariables(varList).map(({name}) => name));
     }
     this.prepareBackend();
+    this.checkCall();
     tf.tidy(() => this.stepOfMeans());
   }
 
@@ -339,9 +340,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     variables: readonly tf.Variable[],
     stream: (onGradient: OnGradient) => T,
   ): T {
-    this.checkDevice();
-    this.finiteCheck.throwFailure();
-    checkNeeds(this.options);
+    this.checkCall();
     this.projections.summarizeOnce(variables);
     this.checkSelectorsOnce();
     const {accumulate, accumulation} = this;
@@ -350,6 +349,13 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     const result = accumulation.addCall(stream);
     if (accumulation.calls >= accumulate) this.stepOfMeans();
     return result;
+  }
+
+  /** Throws what speaks against a step now, before it is begun. */
+  private checkCall(): void {
+    this.checkDevice();
+    this.finiteCheck.throwFailure();
+    checkNeeds(this.options);
   }
 
   /** Throws if the backend's device is lost: it would compute nothing, and some backends nothing but zeros. */

@@ -38,8 +38,6 @@ export class RuledSampling implements AdaptiveSampling {
   private start: AdaptiveStart | null = null;
   /** The block of each variable. */
   private blockOf = new Map<string, string>();
-  /** Whether the optimizer of this training has told of a step. */
-  private isTold = false;
   readonly onGradients?: (names: readonly string[], squaredNorms: tf.Tensor1D) => void;
 
   constructor(private readonly rule: Rule) {
@@ -63,7 +61,6 @@ export class RuledSampling implements AdaptiveSampling {
       );
     }
     if (period === 0) this.seen = nothingSeen();
-    this.isTold = false;
     this.start = start;
     this.blockOf = new Map(
       [...variables].flatMap(([block, names]) => names.map((name) => [name, block] as const)),
@@ -85,7 +82,7 @@ export class RuledSampling implements AdaptiveSampling {
     const indices = createSampler(sampler, seen.probabilities, random)();
     const blocks = indices.map((index) => sampling.blocks![index]!);
     for (const block of blocks) seen.visits[block] = (seen.visits[block] ?? 0) + 1;
-    seen.current = {blocks, steps: 0, squares: {}};
+    seen.current = {blocks, steps: 0, squares: {}, isTold: false};
     seen.periods++;
     return [...blocks];
   }
@@ -114,7 +111,7 @@ export class RuledSampling implements AdaptiveSampling {
     const isOther = !names.some((name) => this.blockOf.has(name));
     // An optimizer of several models tells of the steps of all of them.
     if (!current || isOther) return;
-    this.isTold = true;
+    current.isTold = true;
     const squares = squaredNorms.dataSync<'float32'>();
     // Such a step has changed nothing.
     if (!squares.every((square) => Number.isFinite(square))) return;
@@ -132,7 +129,7 @@ export class RuledSampling implements AdaptiveSampling {
     if (!current) return false;
     if (!this.rule.usesGradients) return true;
     if (current.steps === 0) {
-      if (this.isTold || current.blocks.length === 0) return false;
+      if (current.isTold !== false || current.blocks.length === 0) return false;
       throw new Error(
         `${this.rule.kind}: saw no gradient in a period; it needs an OwLoreOptimizer whose nonFinite is not 'ignore'`,
       );

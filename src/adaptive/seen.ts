@@ -13,10 +13,16 @@ export interface Seen {
   /** What a rule keeps of each block. */
   values: Record<string, number>;
   /**
-   * The period that is going on: its blocks, those of its steps so far that had finite gradients, and the sums of ‖G‖² over these
-   * steps.
+   * The period that is going on: its blocks, those of its steps so far that had finite gradients, the sums of ‖G‖² over these
+   * steps, and whether the optimizer has told of any step
+   * (states that were saved before this was known have no such flag).
    */
-  current: {blocks: string[]; steps: number; squares: Record<string, number>} | null;
+  current: {
+    blocks: string[];
+    steps: number;
+    squares: Record<string, number>;
+    isTold?: boolean;
+  } | null;
   /** The probabilities of that period. */
   probabilities: SamplingProbabilities | null;
 }
@@ -43,8 +49,9 @@ function isSeen(value: object): value is Seen {
 
 function isPeriod(value: unknown): boolean {
   if (!isObject(value)) return false;
-  const {blocks, steps, squares} = value;
-  return areNames(blocks) && isCount(steps) && areNumbers(squares);
+  const {blocks, steps, squares, isTold} = value;
+  const isKnown = isTold === undefined || isTold === true || isTold === false;
+  return areNames(blocks) && isCount(steps) && areNumbers(squares) && isKnown;
 }
 
 function areProbabilities(value: unknown): boolean {

@@ -85,7 +85,7 @@ export function wrongReceiver(receiver: unknown): Error {
 function anotherCopy(what: string): string {
   return (
     `${callbackName}: ${what} comes from another copy of @tensorflow/tfjs-layers than this library uses. In Node make them one ` +
-    '(npm ls @tensorflow/tfjs-layers, npm dedupe). In a page that loads tfjs by a script tag tell the bundler that ' +
-    "@tensorflow/tfjs-core and @tensorflow/tfjs-layers are its global tf ('externals'), or import tfjs and leave the tag out"
+    '(npm ls @tensorflow/tfjs-layers, npm dedupe). In a page with tfjs in a script tag, tell the bundler that ' +
+    "@tensorflow/tfjs-core and @tensorflow/tfjs-layers are its global tf ('externals')"
   );
 }

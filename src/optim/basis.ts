@@ -45,8 +45,7 @@ export function randomStart(rows: number, rank: number): tf.Tensor2D {
 
 /**
  * Randomised subspace iteration (Halko, Martinsson & Tropp 2011, Alg. 4.4): P ← orth(GGᵀP) several times, from the previous
- * basis or a seeded random matrix. Its numbers are uniform: they work as well as Gaussian ones and are made in a quarter of the
- * time. All of it, matrix products and orthonormalisations, runs on the device.
+ * basis or a seeded random matrix. All of it, matrix products and orthonormalisations, runs on the device.
  */
 export const randomizedBasis: BasisFunction = (gradient, rank, previous) => {
   let scale: tf.Tensor | undefined;

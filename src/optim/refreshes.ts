@@ -9,19 +9,21 @@ import {isTermGradient} from '../tfjs/term_gradient';
 import {COLD_START, randomStart, WARM_START} from './basis';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {asMatrix, basisShape} from './projector';
+import {withoutNumber} from './variables';
 import {isRefreshDue, previousBasis, scalesDirections, type Update} from './update';
 
 /** The most numbers that gradients which wait for each other may have; 16 MB. */
 const MOST_NUMBERS = 2 ** 22;
 
-/** Puts an update to those that are to be applied, with the gradient of its variable, which it frees unless the update needs it. */
+/** Adds an update to those that are to be applied. Frees `gradient`, the variable's, unless the update still needs it. */
 type Keep = (update: Update, gradient: tf.Tensor) => void;
 
 /**
- * Whether an update is to be kept as it is, until {@link finish} projects it. If those that are kept should not wait for this one, they
- * are projected at once.
+ * Lets an update wait for others if it gets a new basis that the kernel can make. Those that wait already are projected first if this
+ * one is of another block, or if they would be too large together.
  *
  * @param waiting The updates of a step that are to be applied.
+ * @returns whether it waits; the caller then keeps it as it is, and {@link finish} projects it.
  */
 export function joins(
   update: Update,
@@ -32,6 +34,7 @@ export function joins(
   const {projection, state, gradient} = update;
   const isRefreshed =
     projection !== null &&
+    gradient.size <= MOST_NUMBERS &&
     options.basis === 'randomized' &&
     isRefreshDue(state, options) &&
     !isTermGradient(gradient) &&
@@ -50,7 +53,7 @@ export function finish(waiting: Update[], options: ResolvedOwLoreOptions, keep: 
   tf.tidy(() => {
     const projected = projectTogether(updates, options);
     projected.forEach((update, i) => keep(update, updates[i]!.gradient));
-    // last, so that nothing is lost if that fails
+    // Last: if a line above throws, the step still finds all of them here and frees them.
     const others = waiting.filter((update) => !unprojected.has(update));
     waiting.splice(0, waiting.length, ...others);
   });
@@ -69,9 +72,9 @@ function areFull(updates: readonly Update[], next: Update): boolean {
   return numbers > MOST_NUMBERS || updates.some((update) => roleOf(update) === roleOf(next));
 }
 
-/** The name of a variable without what tells its block from others. */
+/** The name of a variable without the number of its block, the first one in it, and without the one that tfjs adds at the end. */
 function roleOf({variable}: Update): string {
-  return variable.name.replace(/\d+/g, '');
+  return withoutNumber(variable.name).replace(/\d+/, '');
 }
 
 /** As `projectGradient` of each. */

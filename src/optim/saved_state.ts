@@ -34,7 +34,7 @@ export interface SavedOptimizer {
 /**
  * What `getWeights` returns after `iter`: accumulated calls and skipped steps, halvings, the norm and the sum of losses where there
  * are any, then the tensors of the states themselves, and for each variable a tensor `[adamSteps, basisSteps, place, newest]`, with
- * a 1 after them if its gradient is in the norm, and one `[interval, …cosines]` if its refreshes are spread by how its bases turn.
+ * a 1 after them if its gradient is in the norm, and one `[interval, …cosines]` if `refreshSimilarity` is set and it has had a second basis.
  * These and the int32 tensors are new; the caller disposes of them.
  */
 export function statesToTensors(optimizer: SavedOptimizer): NamedTensor[] {

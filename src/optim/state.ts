@@ -285,8 +285,8 @@ function lossMessage(lost: readonly string[]): string {
 export function rememberClocks(states: readonly VariableState[]): () => void {
   const remembered = states.map((state) => ({...state, state}));
   return () => {
-    for (const {state, moments, adamSteps, basisSteps} of remembered) {
-      if (moments) Object.assign(state, {adamSteps, basisSteps});
+    for (const {state, moments, adamSteps, basisSteps, turning} of remembered) {
+      if (moments) Object.assign(state, {adamSteps, basisSteps, turning});
       else forgetSteps(state);
     }
   };

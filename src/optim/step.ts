@@ -121,7 +121,7 @@ export class Step {
     const variables = [...gradientNorms.keys()];
     const norms = [...gradientNorms.values()];
     const squared = tf.stack(norms) as tf.Tensor1D;
-    const all = otherNumbers.size === 0 ? squared : tf.stack([...norms, ...otherNumbers.values()]);
+    const all = tf.stack([...norms, ...otherNumbers.values()]);
     const names = [...variables.map((name) => `gradient of '${name}'`), ...otherNumbers.keys()];
     this.normLimit.startFor(variables);
     const undo = rememberClocks(this.waiting.map(({state}) => state));

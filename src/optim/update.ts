@@ -86,7 +86,7 @@ export function projectGradient(update: Update, options: ResolvedOwLoreOptions):
   return inNewBasis(update, basis, project(gradient, basis, projection), options);
 }
 
-/** The basis that a new one replaces, with columns of length 1. */
+/** The basis that a new one replaces, with columns of length 1; null if there is none. The state's own, or a new tensor for the caller's tidy. */
 export function previousBasis(
   {basis}: VariableState,
   options: ResolvedOwLoreOptions,

@@ -185,15 +185,21 @@ describe('adaptive sampling', () => {
       const adaptive = make();
       const options = {blocks, scores, gamma: 1, interval: 1, adaptive};
       const callback = new LayerSamplingCallback(options);
-      callback.attach(model, optimizer);
-      for (const value of [NaN, 1, 1, NaN, 1]) {
-        callback.step();
-        optimizer.minimize(() => tf.mean(model.apply(tf.fill([2, 5], value)) as tf.Tensor));
+      // the second training goes on after a period that was skipped
+      for (const values of [
+        [NaN, 1, 1, NaN],
+        [1, 1],
+      ]) {
+        callback.attach(model, optimizer);
+        for (const value of values) {
+          callback.step();
+          optimizer.minimize(() => tf.mean(model.apply(tf.fill([2, 5], value)) as tf.Tensor));
+        }
+        callback.restore();
       }
       const {norms} = adaptive.getState() as {norms: Record<string, number>};
       expect(optimizer.skippedSteps).to.equal(2);
       expect(Object.values(norms).every((norm) => norm > 0)).to.equal(true);
-      callback.restore();
       optimizer.dispose();
       model.dispose();
     });
@@ -224,6 +230,42 @@ describe('adaptive sampling', () => {
       );
     }
     expect(visits.get('four')).to.be.above(visits.get('one')!);
+  });
+
+  it('is prepared once for each period, before the batch that begins it', async () => {
+    const adaptive = renewedScores(() => Promise.resolve(scores), {every: 2});
+    const periods: number[] = [];
+    const {prepare} = adaptive;
+    adaptive.prepare = (model, period) => {
+      periods.push(period);
+      return prepare!.call(adaptive, model, period);
+    };
+    await train(() => ({interval: 3, adaptive}));
+    expect(periods).to.deep.equal([0, 1, 2, 3]);
+  });
+
+  it('renewedScores weighs a block that is unfrozen later by its own score', async () => {
+    const adaptive = renewedScores(() => Promise.resolve([1000, 2000, 3000, 4000]), {every: 1});
+    const model = modelOf();
+    const optimizer = new OwLoreOptimizer({learningRate: 0.01, rank: 2});
+    const callback = new LayerSamplingCallback({blocks, scores, gamma: 1, interval: 1, adaptive});
+    const fit = async (): Promise<void> => {
+      model.compile({optimizer, loss: 'meanSquaredError'});
+      await model.fit(tf.ones([3, 5]), tf.ones([3, 1]), {
+        ...{batchSize: 1, epochs: 1, verbose: 0, callbacks: [callback]},
+      });
+    };
+    model.layers[1]!.trainable = false;
+    await fit();
+    expect(adaptive.probabilities!.blocks).to.deep.equal(['one', 'three', 'four']);
+    model.layers[1]!.trainable = true;
+    await fit();
+    expect(adaptive.probabilities!.blocks).to.deep.equal(blocks);
+    adaptive.probabilities!.shares.forEach((share, i) =>
+      expect(share).to.be.closeTo((i + 1) / 10, 1e-6),
+    );
+    optimizer.dispose();
+    model.dispose();
   });
 
   it('renewedScores takes bare numbers for all blocks where one cannot train', async () => {
