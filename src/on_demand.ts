@@ -49,7 +49,7 @@ export interface KernelModule {
   restoreKernelHistory?(history: object | null): boolean;
 }
 
-/** Of a part that no page has. */
+/** Loads a part that only the entry for Node provides: it rejects. */
 function onlyInNode(): Promise<never> {
   return Promise.reject(new Error('only the entry for Node has it.'));
 }

@@ -7,7 +7,7 @@ export function warnOfFailure(backendName: string, backend: object, error: unkno
   failed.add(backend);
   const reason = error instanceof Error ? error.message : String(error);
   console.warn(
-    `tfjs-owlore: not all of its kernels for the backend '${backendName}' could be installed: ${reason} ` +
-      'The results are the same without them, but steps are slower and take more memory.',
+    `tfjs-owlore: not all of its kernels for the backend '${backendName}' could be installed; steps are slower and take more memory, ` +
+      `and on wasm some models do not train: ${reason}`,
   );
 }

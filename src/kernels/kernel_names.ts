@@ -28,7 +28,8 @@ export interface OwLoreProjectAttrs {
  * P [m, rank] by a subspace iteration from `previous` or, without one, from `random`, as `optim/basis` describes it; then R as
  * {@link OwLoreProject} computes it. With `scalesDirections`, P and R are multiplied by the scales that `optim/update` describes.
  *
- * Inputs are called `gradient0`, `random0` and `previous0` (both [m, rank], m the rows of G or Gᵀ), `gradient1`, … The outputs are P and R of each.
+ * Inputs: `gradient0` [rows, columns]; `random0` and, optionally, `previous0`, both [m, rank], where m is rows (left) or columns
+ * (right); `gradient1`, … The outputs are P and R of each.
  */
 export const OwLoreRefresh = 'OwLoreRefresh';
 export interface OwLoreRefreshAttrs {

@@ -48,8 +48,8 @@ export function watchStops(): void {
 }
 
 /**
- * Whether the `fit` of a callback was to stop (`model.stopTraining`) before any callback was told that the epoch ends. Then its batch
- * of that time need not be the last one of the epoch, and the epoch may have no validation. What stops a training at the end of an
+ * Whether the `fit` of a callback was to stop (`model.stopTraining`) before any callback was told that the epoch ends. Then the
+ * epoch may have ended before its last batch, and without validation. What stops a training at the end of an
  * epoch, as tfjs's early stopping does, does not count.
  */
 export function wasStopped({params}: tfl.Callback): boolean {

@@ -83,7 +83,7 @@ function gradientsByHeads(
     });
   const dqParts: Native[] = [];
   let sums: Native[] = [];
-  // From the last positions, which see all keys, to the first.
+  // From the last positions, which without a window see all keys, to the first.
   for (const [i, piece] of [...pieces(q, attrs).entries()].reverse()) {
     const [dq, ...dkv] = ops.scope(() => {
       const queries = rowsOf(ops, q, piece);

@@ -5,8 +5,8 @@ import {install} from './install';
 export {kernelHistory, restoreKernelHistory, uninstallKernels} from './install';
 
 /**
- * Registers kernels made of TensorFlow's own ops for the backend of tfjs-node (and tfjs-node-gpu): Adam in place and in one
- * pass, products of two matrices, the ops of LLaMA-style models, QR for the orthonormal basis and the singular value
+ * Registers kernels made of TensorFlow's own ops for the backend of tfjs-node (and tfjs-node-gpu): Adam in place (of
+ * small projected matrices by one graph), new bases side by side, bfloat16 to float32, products of two matrices, the ops of LLaMA-style models, QR for the orthonormal basis and the singular value
  * decomposition for `basis: 'svd'`. Further calls change nothing; other backends are not touched.
  *
  * @returns a promise that is already resolved: the kernels are in place when the call returns.

@@ -43,8 +43,8 @@ let putBack: (() => void) | undefined;
 
 /**
  * Registers WGSL kernels for the webgpu backend, for the optimizer and the outlier score: the projection of a gradient, a step of
- * Adam with the product that takes it back to the matrix's own space, the orthonormalisation of a basis, and the count of
- * outliers. With them a projected update takes four dispatches. One kernel of tfjs is replaced: UnsortedSegmentSum, the gradient of
+ * Adam with the product that takes it back to the matrix's own space, the orthonormalisation of a basis, the count of outliers,
+ * and the conversion between float32 and bfloat16. With them a projected update takes four dispatches. One kernel of tfjs is replaced: UnsortedSegmentSum, the gradient of
  * an embedding, which adds in any order and so rounds in another way each time; here it adds in order. None reads anything back
  * from the device.
  *

@@ -42,7 +42,7 @@ export function unpackWindow({
   });
 }
 
-/** OwLoreUnpackRows; what the row of a wrong id is, is not said. */
+/** OwLoreUnpackRows; An id that is not that of a row gives the first or the last row. */
 export function unpackRows({
   inputs: {packed, ids},
   backend,
