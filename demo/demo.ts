@@ -162,7 +162,7 @@ async function measureFullFineTuning({x, y}: Windows, meter: MemoryMeter): Promi
   const model = loadModel();
   const optimizer = tf.train.adam(learningRates.full);
   model.compile({optimizer, loss: sparseCrossEntropy});
-  const count = fullSteps * batchSize;
+  const count = Math.min(fullSteps * batchSize, x.shape[0]);
   const [some, labels] = [tf.slice(x, 0, count), tf.slice(y, 0, count)];
   const bytesBefore = meter.current();
   meter.reset();

@@ -9,6 +9,7 @@ import {PassThrough} from 'node:stream';
 import {text} from 'node:stream/consumers';
 import '@tensorflow/tfjs-layers';
 import {runProgram} from '../../src/cli/program';
+import {messageOf} from '../../src/cli/usage_error';
 import {loadBackend} from '../../tools/load_backend';
 import {measure, type MeasureOptions} from './measure';
 import {writeWhole} from './files';
@@ -29,7 +30,12 @@ stdin.on('end', () => process.exit(1)).resume();
 
 const [kind, file, ...args] = process.argv.slice(2);
 if (kind === 'measure') {
-  write(await measure(JSON.parse(args[0]!) as MeasureOptions));
+  try {
+    write(await measure(JSON.parse(args[0]!) as MeasureOptions));
+  } catch (error) {
+    console.error(`error: ${messageOf(error)}`);
+    process.exitCode = 1;
+  }
 } else {
   const stdout = new PassThrough();
   const printed = text(stdout);

@@ -58,6 +58,9 @@ export function stagesOf(setting: Setting): Stage[] {
   // one seed is enough to see a trend, and pairs with the same seed of the main table
   const [first] = setting.seeds.tables;
   const one = (of: Row): Row => ({...of, seeds: [first!]});
+  // LISA has no options for what is projected
+  const {rank, refreshInterval} = setting.ofMethod.owlore!;
+  const subspace = {rank: rank!, refreshInterval: refreshInterval!};
   const stages: Stage[] = [
     {name: 'main', title: 'Methods', rows: methods.map((method) => row(method))},
     {
@@ -95,7 +98,7 @@ export function stagesOf(setting: Setting): Stage[] {
         row('owlore', {embeddingRate: 0.1}, 'OwLore, embedding at a tenth of the rate'),
         row('owlore', {embedding: 'low-rank'}, 'OwLore, embedding low-rank'),
         row('owlore', {embedding: 'frozen'}, 'OwLore, embedding frozen'),
-        row('lisa', {embedding: 'low-rank'}, 'LISA, embedding low-rank'),
+        row('lisa', {embedding: 'low-rank', ...subspace}, 'LISA, embedding low-rank'),
         row('owlore', {update: 'fira'}, 'OwLore, Fira'),
         row('owlore', {update: 'apollo'}, 'OwLore, APOLLO'),
         row('owlore', {adaptive: 'visits'}, 'OwLore, scores or visits so far'),

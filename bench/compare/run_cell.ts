@@ -58,6 +58,9 @@ export async function runCell(setting: Setting, prepared: Prepared, cell: Cell):
   const failure = await train(setting, prepared, cell);
   if (failure !== null) return {failed: failure};
   const measures = await measureModel(setting, prepared, cell, files.model, prepared.model);
+  // JSON has null for NaN
+  if (![measures.heldOut, measures.neutral].every(({loss}) => Number.isFinite(loss)))
+    return {failed: 'the loss after training is not finite'};
   return {measured: resultOf(prepared, cell, measures)};
 }
 
@@ -256,7 +259,8 @@ async function runChild(log: string, args: readonly string[]): Promise<void> {
     });
     if (code === 0) return;
     const last = readFileSync(log, 'utf8').trim().split('\n').slice(-3).join(' | ');
-    throw new Error(`${args[2] ?? args[0]} ended with ${code}: ${last} (all of it: ${log})`);
+    const what = args[0] === 'command' ? args[2] : 'measuring the model';
+    throw new Error(`${what} ended with ${code}: ${last} (all of it: ${log})`);
   } finally {
     closeSync(output);
   }

@@ -55,6 +55,7 @@ export const commonsense: Setting = {
     });
   },
   training: {...smollm2.training, maxLength: 384},
+  curveExamples: TRAINED.length * VALIDATION,
   ratesOf: smollm2.name,
   stages: ['main'],
   methods: smollm2.asked!,
