@@ -27,6 +27,14 @@ const config = {
   tie_word_embeddings: false,
 };
 
+/** A model that differs from the usual one. */
+interface Model {
+  isTied?: boolean;
+  headInLoss?: boolean;
+  architecture?: 'llama' | 'qwen3';
+  intermediateSize?: number;
+}
+
 describeBackends('estimateMemory', (backend) => {
   // an estimate is the same on webgpu as on cpu, but for the update
   if (backend === 'webgl' || backend === 'webgpu') return;
@@ -97,12 +105,7 @@ describeBackends('estimateMemory', (backend) => {
 
   async function expectNearPeak(
     options: EstimateOptions & Pick<Required<EstimateOptions>, 'method' | 'checkpoint'>,
-    {
-      isTied = false,
-      headInLoss = true,
-      architecture = 'llama' as 'llama' | 'qwen3',
-      intermediateSize = 96,
-    } = {},
+    {isTied = false, headInLoss = true, architecture = 'llama', intermediateSize = 96}: Model = {},
   ): Promise<void> {
     const {method, checkpoint, accumulate = 1, embedding = 'full', frozen} = options;
     const {update, basis, targets, dropout, countedLabels = 1} = options;
