@@ -41,6 +41,8 @@ interface UsageKey {
  * history round in the same way.
  */
 export interface GraphsHistory {
+  /** Whether they ran on a GPU, where they never become graphs. */
+  isOnGpu: boolean;
   /** Whether TensorFlow failed to load a graph, so that all kernels run op by op. */
   isRefused: boolean;
   /** The usages by the names of the kernels, the one that was used last at the end. */
@@ -98,33 +100,32 @@ export class KernelGraphs {
   }
 
   /** How often the kernels ran until now. */
-  history(): GraphsHistory {
+  history({isUsingGpuDevice: isOnGpu}: NodeBackend): GraphsHistory {
     const ofUsages = (ofKernel: ReadonlyMap<string, Usage>): Array<UsageKey & {runs: number}> =>
       Array.from(ofKernel, ([key, {runs}]) => ({...(JSON.parse(key) as UsageKey), runs}));
     const entries = Array.from(
       this.usages,
       ([name, ofKernel]) => [name, ofUsages(ofKernel)] as const,
     );
-    return {isRefused: this.isRefused, kernels: Object.fromEntries(entries)};
+    return {isOnGpu, isRefused: this.isRefused, kernels: Object.fromEntries(entries)};
   }
 
   /**
    * Goes on from a history in place of its own: what ran as a graph does so from its next run on, and all else counts on.
    *
    * @param history May come from a stranger's file.
-   * @returns whether kernels will run as where the history comes from. They do not on a GPU, or if it is not of these kernels; then
-   *   all begin anew.
+   * @returns whether kernels will run as where the history comes from. They do not if one of both is a GPU, or if it is not of these
+   *   kernels; then all begin anew.
    */
   restore(backend: NodeBackend, history: unknown): boolean {
     this.dispose();
     this.isRefused = false;
     if (!isHistory(history)) return false;
-    const {isRefused, kernels} = history;
+    const {isOnGpu, isRefused, kernels} = history;
+    if (isOnGpu !== backend.isUsingGpuDevice) return false;
     this.isRefused = isRefused; // then nothing was counted any more
     if (isRefused) return true;
     const names = Object.keys(kernels);
-    // There nothing is counted, nor runs as a graph.
-    if (backend.isUsingGpuDevice) return names.length === 0;
     if (!names.every((name) => this.kernels.has(name))) return false;
     for (const name of names) {
       for (const {inputs, attrs, runs} of kernels[name]!) {
@@ -233,7 +234,8 @@ function runGraph({model, inputs, outputs}: LoadedGraph, tensors: NativeInputs):
 }
 
 function isHistory(value: unknown): value is GraphsHistory {
-  if (!isObject(value) || typeof value['isRefused'] !== 'boolean') return false;
+  const flags = isObject(value) ? [value['isOnGpu'], value['isRefused']] : [];
+  if (!isObject(value) || !flags.every((flag) => typeof flag === 'boolean')) return false;
   const {kernels} = value;
   return (
     isObject(kernels) &&

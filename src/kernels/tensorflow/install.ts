@@ -59,7 +59,7 @@ export function uninstallKernels(): void {
  * @internal
  */
 export function kernelHistory(): object | null {
-  return installed?.graphs.history() ?? null;
+  return installed?.graphs.history(tf.backend() as unknown as NodeBackend) ?? null;
 }
 
 /**

@@ -231,7 +231,7 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
 
     /** As it comes from a file. */
     const history = (): GraphsHistory =>
-      JSON.parse(JSON.stringify(graphs.history())) as GraphsHistory;
+      JSON.parse(JSON.stringify(graphs.history(backend))) as GraphsHistory;
 
     /** Goes on with `other` in place of `graphs`. */
     function goOn(): void {
@@ -242,7 +242,7 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
     it('run as graphs what was a graph or about to be one, and count on', () => {
       const saved = history();
       expect(other.restore(backend, saved)).to.equal(true);
-      expect(other.history()).to.deep.equal(saved);
+      expect(other.history(backend)).to.deep.equal(saved);
       goOn();
       for (let run = 0; run < 2; run++) {
         expect(compute(2)).to.deep.equal([5, -2]);
@@ -287,8 +287,10 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
       const tensors = backend.getNumOfTFTensors();
       expect(other.restore(backend, saved)).to.equal(true);
       expect(backend.getNumOfTFTensors()).to.equal(tensors);
-      expect(other.restore(backend, {isRefused: false, kernels: {}})).to.equal(true);
-      expect(other.history()).to.deep.equal({isRefused: false, kernels: {}});
+      expect(other.restore(backend, {isOnGpu: false, isRefused: false, kernels: {}})).to.equal(
+        true,
+      );
+      expect(other.history(backend)).to.deep.equal({isOnGpu: false, isRefused: false, kernels: {}});
       expect(backend.getNumOfTFTensors()).to.equal(tensors);
     });
 
@@ -309,8 +311,11 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
       goOn();
       const saved = history();
       const onGpu = Object.create(backend, {isUsingGpuDevice: {value: true}}) as NodeBackend;
-      expect(other.restore(onGpu, saved)).to.equal(false);
-      expect(other.restore(onGpu, {isRefused: false, kernels: {}})).to.equal(true);
+      const none = {isRefused: false, kernels: {}};
+      for (const isRefused of [false, true])
+        expect(other.restore(onGpu, {...saved, isRefused})).to.equal(false);
+      expect(other.restore(onGpu, {...none, isOnGpu: true})).to.equal(true);
+      expect(other.restore(backend, {...none, isOnGpu: true})).to.equal(false);
     });
 
     it('begin anew if it is of other kernels, or no history at all', () => {
@@ -321,18 +326,23 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
           5,
           {},
           {kernels: {}},
-          {isRefused: 1, kernels: {}},
-          {isRefused: false, kernels: 5},
+          {isRefused: false, kernels: {}},
+          {isOnGpu: false, isRefused: 1, kernels: {}},
+          {isOnGpu: false, isRefused: false, kernels: 5},
         ],
-        {isRefused: false, kernels: {unknown: usages!}},
-        {isRefused: false, kernels: {kernel: 5}},
-        {isRefused: false, kernels: {kernel: [null]}},
-        {isRefused: false, kernels: {kernel: [{...usages![0], runs: -1}]}},
-        {isRefused: false, kernels: {kernel: [{...usages![0], inputs: 'a'}]}},
+        {isOnGpu: false, isRefused: false, kernels: {unknown: usages!}},
+        {isOnGpu: false, isRefused: false, kernels: {kernel: 5}},
+        {isOnGpu: false, isRefused: false, kernels: {kernel: [null]}},
+        {isOnGpu: false, isRefused: false, kernels: {kernel: [{...usages![0], runs: -1}]}},
+        {isOnGpu: false, isRefused: false, kernels: {kernel: [{...usages![0], inputs: 'a'}]}},
       ];
       for (const wrong of others) {
         expect(other.restore(backend, wrong), JSON.stringify(wrong)).to.equal(false);
-        expect(other.history()).to.deep.equal({isRefused: false, kernels: {}});
+        expect(other.history(backend)).to.deep.equal({
+          isOnGpu: false,
+          isRefused: false,
+          kernels: {},
+        });
       }
       expect(calls).to.deep.equal([]);
     });
