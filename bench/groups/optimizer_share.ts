@@ -15,7 +15,15 @@ import {OwLoreOptimizer, type OwLoreOptions} from '../../src';
 import {installKernels as installForTensorflow} from '../../src/kernels/tensorflow';
 import {installKernels as installForWasm} from '../../src/kernels/wasm';
 import {owloreDefaults} from '../../src/optim/owlore_options';
-import {exactBasis, randomizedBasis} from '../../src/optim/basis';
+import {OwLoreRefresh} from '../../src/kernels/kernel_names';
+import {runKernel} from '../../src/kernels/run_kernel';
+import {
+  COLD_START,
+  exactBasis,
+  randomizedBasis,
+  randomStart,
+  WARM_START,
+} from '../../src/optim/basis';
 import {withRecomputedLayers} from '../../src/tape/recompute_layers';
 import {streamVariableGrads} from '../../src/tape/tfjs_gradients';
 import {basisMatrices, capturedPart, RANK, WIDTH, type BasisMatrix} from './basis_matrices';
@@ -160,6 +168,15 @@ async function longestStep({stagger}: {stagger: boolean}): Promise<LongestStep> 
   };
 }
 
+/** A basis as the optimizer makes it: by its kernel, which makes the projected gradient as well, where the backend has it. */
+function refreshed(matrix: tf.Tensor2D, previous: tf.Tensor2D | null): tf.Tensor2D {
+  const inputs = {gradient0: matrix, random0: randomStart(WIDTH, RANK), previous0: previous};
+  const multiplications = previous ? WARM_START : COLD_START;
+  const attrs = {refreshes: [{side: 'left', multiplications}], scalesDirections: false};
+  const [basis] = runKernel(OwLoreRefresh, inputs, attrs) ?? [];
+  return (basis as tf.Tensor2D | undefined) ?? randomizedBasis(matrix, RANK, previous, 'matrix');
+}
+
 interface BasisMeasurement {
   title: string;
   /** Of the first matrix alone on backends that take long. */
@@ -182,8 +199,8 @@ function measureBases(matrices: readonly BasisMatrix[], rounds: number): BasisMe
       const matrix = tf.tensor2d(values, [WIDTH, WIDTH]);
       const previous = randomizedBasis(tf.tensor2d(earlier, [WIDTH, WIDTH]), RANK, null, title);
       const makers = {
-        cold: () => randomizedBasis(matrix, RANK, null, title),
-        warm: () => randomizedBasis(matrix, RANK, previous, title),
+        cold: () => refreshed(matrix, null),
+        warm: () => refreshed(matrix, previous),
         exact: () => exactBasis(matrix, RANK, null, title),
       };
       const time = (make: () => tf.Tensor2D): number => {
