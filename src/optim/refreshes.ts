@@ -12,8 +12,8 @@ import {asMatrix, basisShape} from './projector';
 import {withoutNumber} from './variables';
 import {isRefreshDue, previousBasis, scalesDirections, type Update} from './update';
 
-/** The most numbers that gradients which wait for each other may have; 16 MB. */
-const MOST_NUMBERS = 2 ** 22;
+/** The most numbers that gradients which wait for each other may have; 8 MB. */
+const MOST_NUMBERS = 2 ** 21;
 
 /** Adds an update to those that are to be applied. Frees `gradient`, the variable's, unless the update still needs it. */
 type Keep = (update: Update, gradient: tf.Tensor) => void;
