@@ -170,7 +170,7 @@ function print(
   console.print(table.toString());
 }
 
-/** What {@link answer} is about. */
+/** The model's configuration, as JSON and as read; the options of the estimate; and `total`, the bytes of its tensors. */
 interface Estimated {
   config: JsonObject;
   described: ResolvedConfig;

@@ -174,7 +174,7 @@ export const finetuneOptions = {
       'doubles the interval of a matrix whose bases have at least this cosine, such as 0.4 (default: never)',
       {min: 0, max: 1},
     ),
-    loraAlpha: number('of lora: α, by which A B counts α / rank times', {
+    loraAlpha: number('of lora: α; the product A B is multiplied by α / rank', {
       ...{...positive, default: loraDefaults.alpha},
     }),
     loraDropout: number('of lora: the probability with which an input of A is 0 in training', {

@@ -27,7 +27,7 @@ export const torchEngine: Engine = {check, train};
 /** What a job's checkpoints say of themselves in the place of a backend of tfjs. */
 const BACKEND = 'torch';
 
-/** Settings of which Python has one value only, which is their default. */
+/** Settings for which the PyTorch engine supports the default only. */
 const ONLY = {
   frozen: 'F32',
   matmulPrecision: 'highest',
