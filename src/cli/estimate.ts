@@ -22,7 +22,6 @@ import {
   isThere,
   modelSource,
   number,
-  refuseMeaningless,
   required,
   type Given,
   type OptionDescription,
@@ -94,12 +93,11 @@ export const estimate = defineCommand({
     ["the paper's setting", 'estimate --model config.json --method lisa --engine torch'],
   ],
   options,
+  meaningless,
   async run(settings, context) {
-    const {given} = context;
-    refuseMeaningless(given, meaningless(settings));
     const config = await readConfig(settings);
     const described = asUsage(() => readConfigJson(settings.model, config));
-    const estimated = optionsOf(settings, described, given);
+    const estimated = optionsOf(settings, described, context.given);
     const result = asUsage(() => estimateMemory(config, estimated));
     print(settings, estimated, result, context);
     const answered =

@@ -10,9 +10,11 @@ import type {CommandConsole} from './console';
 import {checkEmbedding} from './embedding_mode';
 import {cardOf} from './finetune_card';
 import {
+  alternatives,
   checkTogether,
   configOf,
   finetuneOptions,
+  meaningless,
   scoreNames,
   type FinetuneSettings,
 } from './finetune_options';
@@ -44,6 +46,7 @@ export const finetune = defineCommand({
     ],
   ],
   options: finetuneOptions,
+  ...{alternatives, meaningless},
   configFile: ({resume}) =>
     resume === undefined ? undefined : configToResume('finetune: --resume', resume),
   async run(all, context) {

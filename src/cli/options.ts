@@ -22,6 +22,8 @@ export interface OptionDescription<T> {
   /** Under which heading of the help it stands. */
   group?: string;
   isRequired?: boolean;
+  /** Whether a config file cannot have it. */
+  isOfCommandLine?: boolean;
   /** Whether it may be given several times. */
   isList?: boolean;
   /** Turns a text on the command line into a value; `check` decides whether that is valid. */
@@ -203,6 +205,11 @@ function checkOutput(owner: string, name: string, value: unknown): asserts value
 /** An option that has to be given. */
 export function required<T>(option: OptionDescription<T | undefined>): OptionDescription<T> {
   return {...option, isRequired: true};
+}
+
+/** An option that a config file cannot have. */
+export function ofCommandLine<T>(option: OptionDescription<T>): OptionDescription<T> {
+  return {...option, isOfCommandLine: true};
 }
 
 /** Options under a heading of their own in the help. */

@@ -270,6 +270,18 @@ describe('tfjs-owlore finetune --resume', function () {
       expect((await resume(output, ...config)).stderr).to.match(/--config has no meaning/);
     });
 
+    it('goes on in a folder that is called as options are', async () => {
+      const named = join(folder.path, 'sweep--steps-1000--rank-128');
+      cpSync(output, named, {recursive: true});
+      const config = join(named, 'config.json');
+      const options = JSON.parse(readFileSync(config, 'utf8')) as object;
+      // refused once the options are understood, so that no test waits for a thousand steps
+      writeFileSync(config, JSON.stringify({...options, refreshInterval: 77}));
+      const {code, stderr} = await resume(named);
+      expect(code).to.equal(1);
+      expect(stderr).to.match(/another optimizer: .*77/);
+    });
+
     it('says what a folder lacks', async () => {
       const {code, stderr} = await resume(folder.model);
       expect(code).to.equal(2);
