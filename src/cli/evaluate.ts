@@ -78,7 +78,7 @@ export const evaluate = defineCommand({
   },
 });
 
-function meaningless({task}: Settings): Record<string, string | undefined> {
+function meaningless({task, shots}: Settings): Record<string, string | undefined> {
   const byTask = `--task ${task}`;
   const ofTexts = task === 'perplexity' ? undefined : byTask;
   const ofQuestions = task === 'perplexity' ? byTask : undefined;
@@ -88,7 +88,7 @@ function meaningless({task}: Settings): Record<string, string | undefined> {
     packing: ofTexts,
     batchSize: task === 'gsm8k' ? byTask : undefined,
     shots: ofQuestions,
-    shotsFrom: ofQuestions,
+    shotsFrom: ofQuestions ?? (shots > 0 ? undefined : '--shots 0'),
     maxNewTokens: task === 'gsm8k' ? undefined : byTask,
   };
 }

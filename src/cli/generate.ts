@@ -8,7 +8,7 @@ import {StoppedError} from './interruption';
 import {loadModel, writerOptions, type Loaded} from './model_options';
 import {file, flag, group, number, outputFile, text, type SettingsOf} from './options';
 import {readPrompts, type PromptLine} from './prompts_file';
-import {describeSpeed, endTokens, samplingOptions} from './sampling_options';
+import {describeSpeed, endTokens, samplingOptions, unusedSampling} from './sampling_options';
 import {TextStream} from './text_stream';
 import {asUsage, UsageError} from './usage_error';
 import {readUtf8, withoutMark} from './utf8_file';
@@ -54,7 +54,8 @@ export const generate = defineCommand({
   ],
   options: generateOptions,
   alternatives: [['prompt', 'promptFile', 'prompts']],
-  meaningless: ({prompts}) => ({
+  meaningless: ({prompts, temperature}) => ({
+    ...unusedSampling({temperature}),
     ...(prompts === undefined
       ? {batch: 'one text', output: 'one text'}
       : {prompt: '--prompts', promptFile: '--prompts'}),

@@ -95,7 +95,7 @@ export function text(help: string, placeholder: string): OptionDescription<strin
   return {help, placeholder, default: undefined, parse: asIs, check: checkText};
 }
 
-/** Any number of texts. */
+/** Any number of texts, none of which is empty. */
 export function texts(help: string, placeholder: string): OptionDescription<readonly string[]> {
   return {
     help,
@@ -107,7 +107,10 @@ export function texts(help: string, placeholder: string): OptionDescription<read
       if (!Array.isArray(given)) {
         throw new Error(`${owner}: ${name} must be a list of texts; got ${display(given)}`);
       }
-      given.forEach((one) => checkText(owner, name, one));
+      for (const one of given as unknown[]) {
+        checkText(owner, name, one);
+        if (one === '') throw new Error(`${owner}: ${name} must not be an empty text; got ''`);
+      }
     },
   };
 }
