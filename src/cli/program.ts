@@ -136,6 +136,12 @@ function addCommand(
     refuseMeaningless(given, command.meaningless?.(settings) ?? {});
     const {loadBackend = registerBackend, stdin, interruption = new Interruption()} = environment;
     const names = Object.keys(command.options);
+    // a command may select its backend again for what it loads
+    const told = new Set<string>();
+    const note = (line: string): void => {
+      if (!told.has(line)) console.note(line);
+      told.add(line);
+    };
     const context: cli.Context = {
       console,
       given,
@@ -147,7 +153,6 @@ function addCommand(
           if (isRounded && candidate === 'tensorflow') roundProducts();
           return loadBackend(candidate);
         };
-        const note = (line: string): void => console.note(line);
         const backend = await selectBackend(name, note, load, order);
         if (isRounded) checkRoundedProducts(given.get('matmulPrecision')!, backend, note);
         return backend;
