@@ -123,7 +123,7 @@ async function finetuneModel(
         const outcome: Outcome = {
           ...{settings: plan.settings, trained, sampling: plan.sampling, report: plan.data.report},
           parameters: loaded.model.countParams(),
-          seconds: (performance.now() - start) / 1000,
+          seconds: trained.monitor.earlierSeconds + (performance.now() - start) / 1000,
         };
         folder.writeReport(runRecord(outcome));
         return outcome;

@@ -361,6 +361,44 @@ describe('tfjs-owlore finetune --resume', function () {
     });
   });
 
+  it('makes more steps at a learning rate that does not depend on them, and not fewer than there are', async () => {
+    const output = newOutput();
+    const args = ['--schedule', 'constant', '--evaluate-every', '5', '--interval', '2'];
+    await stopped(output, ['--steps', '1000', ...args], {at: '"step":3,"loss"', signal: 'SIGINT'});
+    const file = join(output, 'config.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+    writeFileSync(file, JSON.stringify({...config, steps: 2}));
+    const fewer = await resume(output);
+    expect(fewer.code).to.equal(2);
+    expect(fewer.stderr).to.match(
+      /the run has made \d+ steps, and its options say 2 in all; give it more in its config\.json/,
+    );
+    const made = readFileSync(join(output, 'log.jsonl'), 'utf8').split('"event":"step"').length - 1;
+    const steps = made + 2;
+    writeFileSync(file, JSON.stringify({...config, steps}));
+    const more = await resume(output);
+    expect(more.code, more.stderr).to.equal(0);
+    const whole = newOutput();
+    expect((await runCli(argsOf(whole, '--steps', String(steps), ...args))).code).to.equal(0);
+    expect(remains(output).model === remains(whole).model).to.equal(true);
+  });
+
+  it('counts the time of the steps before', async () => {
+    const output = newOutput();
+    await stopped(output, ['--steps', '12'], {at: '"step":4,"loss"', signal: 'SIGINT'});
+    const log = join(output, 'log.jsonl');
+    // as if each had taken a quarter of an hour
+    const slow = readFileSync(log, 'utf8').replace(/"seconds":[\d.e-]+/g, '"seconds":900');
+    writeFileSync(log, slow);
+    const earlier = 900 * (slow.split('"seconds":900').length - 1);
+    const {code, stdout, stderr} = await resume(output, '--json');
+    expect(code, stderr).to.equal(0);
+    const {seconds} = JSON.parse(stdout) as {seconds: number};
+    expect(seconds).to.be.within(earlier, earlier + 60);
+    const report = readFileSync(join(output, 'report.html'), 'utf8');
+    expect(Number(/"seconds":([\d.]+)/.exec(report)![1])).to.equal(seconds);
+  });
+
   it('refuses a run that has come to its end', async () => {
     const output = newOutput();
     expect((await runCli(argsOf(output, '--steps', '1'))).code).to.equal(0);
