@@ -17,7 +17,7 @@ import type {Loaded} from './model_options';
 import {loraOptionsOf} from './lora_method';
 import {nextTurn} from './progress';
 import type {RunFolder} from './run_folder';
-import {openTensorBoard} from './tensorboard';
+import {openTensorBoard, type EventWriter} from './tensorboard';
 import type {TrainingData} from './training_data';
 import {tfjsEngine} from './tfjs_engine';
 import {torchEngine} from './torch/engine';
@@ -81,7 +81,8 @@ export async function train(
     name,
     weights: weights.map((weight) => weight.name),
   }));
-  const events = openTensorBoard(folder.tensorBoard);
+  let events: EventWriter | null = null;
+  const writeEvents = (entry: LogEntry): void => events?.scalars(entry.step, scalarsOf(entry));
   const monitor = new TrainingMonitor({
     ...{steps, accumulate, blocks, meter, optimizer},
     evaluate: async (watch) => {
@@ -101,7 +102,7 @@ export async function train(
     startProgress: () => console.progress({label: 'training', total: steps}),
     log: (entry) => {
       folder.append(entry);
-      events?.scalars(entry.step, scalarsOf(entry));
+      writeEvents(entry);
       if (entry.event === 'heldOut')
         console.note(`step ${entry.step}: held-out loss ${entry.loss.toFixed(4)}`);
     },
@@ -115,11 +116,15 @@ export async function train(
         `${folder.path}: the run has made ${counted(state.steps, 'step')}, and its options say ${steps} in all; give it more in its config.json`,
       );
     }
-    monitor.restore(state, folder.rewindLog(state.steps));
+    const kept = folder.rewindLog(state.steps);
+    monitor.restore(state, kept);
+    events = openTensorBoard(folder.tensorBoard);
+    kept.forEach(writeEvents);
     const where = from ? `step ${state.steps}` : 'its beginning, for it has no checkpoint';
     console.note(`${folder.path}: the run goes on from ${where}`);
   };
   try {
+    if (settings.resume === undefined) events = openTensorBoard(folder.tensorBoard);
     const {skippedSteps, saveCheckpoint} = await engines[settings.engine].train({
       ...{settings, model, optimizer, callback: layerSampling, lora, data, training},
       ...{monitor, folder, context, goOn},

@@ -35,6 +35,25 @@ function remains(
   };
 }
 
+/** The steps for which the files of a folder have a number under a name: records of TensorFlow with an `Event` of protobuf each. */
+function stepsWithEvents(folder: string, name: string): number[] {
+  return readdirSync(folder)
+    .sort()
+    .flatMap((file) => {
+      const bytes = readFileSync(join(folder, file));
+      const steps: number[] = [];
+      // a record: its length, a checksum, the event, a checksum
+      for (let at = 0; at < bytes.length;) {
+        const length = Number(bytes.readBigUInt64LE(at));
+        const event = bytes.subarray(at + 12, at + 12 + length);
+        // field 1 is the time, a double; field 2 the step, which is below 128 here
+        if (event.includes(name)) steps.push(event[9] === 0x10 ? event[10]! : 0);
+        at += 16 + length;
+      }
+      return steps;
+    });
+}
+
 /** Options that keep something of their own from step to step; `npm run test:resume` stops trainings with each of them. */
 const ownStates: Record<string, readonly string[]> = {
   'Fira, rotated moments, low-rank embedding, rates of groups': [
@@ -205,6 +224,25 @@ describe('tfjs-owlore finetune --resume', function () {
     expect(resumed.stderr).not.to.include('not bit by bit');
     expect(remains(output)).to.deep.equal(remains(whole));
   }
+
+  (backends.includes('tensorflow') ? it : it.skip)(
+    'has each step once in the events for TensorBoard, also those after the last checkpoint',
+    async () => {
+      const program = 'test/cli/main_with_any_backend';
+      const output = newOutput();
+      const args = ['--steps', '12', '--save-every', '5', '--backend', 'tensorflow'];
+      const child = startProgram(program, argsOf(output, ...args));
+      const closed = resultOf(child);
+      await inLog(output, '"step":8,"loss"');
+      child.kill('SIGKILL');
+      await closed;
+      const {code, stderr} = await runProgram(program, ['finetune', '--resume', output]);
+      expect(code, stderr).to.equal(0);
+      expect(stderr).to.include('the run goes on from step 5');
+      const steps = Array.from({length: 12}, (_, i) => i + 1);
+      expect(stepsWithEvents(join(output, 'tensorboard'), 'loss/train')).to.deep.equal(steps);
+    },
+  );
 
   it('begins a run anew that was killed before its first checkpoint', async () => {
     const whole = newOutput();
