@@ -8,7 +8,7 @@ import {warmup, type LearningRate} from '../optim/schedule';
 import {scoresAnew, type BlockSampling} from './block_sampling';
 import type {Context} from './command';
 import {rateGroups, trainEmbedding} from './embedding_mode';
-import type {Engine} from './engine';
+import type {Engine, ReachedPlace} from './engine';
 import {basisOf} from './estimate_options';
 import {adaptives, schedules, type FinetuneSettings} from './finetune_options';
 import type {Trained} from './finetune_outcome';
@@ -21,7 +21,7 @@ import {openTensorBoard, type EventWriter} from './tensorboard';
 import type {TrainingData} from './training_data';
 import {tfjsEngine} from './tfjs_engine';
 import {torchEngine} from './torch/engine';
-import {TrainingMonitor, type LogEntry, type MonitorState} from './training_monitor';
+import {TrainingMonitor, type LogEntry} from './training_monitor';
 import {UsageError} from './usage_error';
 import {counted} from './words';
 
@@ -109,8 +109,17 @@ export async function train(
   });
   if (layerSampling) folder.keepHistory(() => layerSampling.schedule);
   const training = data.training({repeat: true});
-  const goOn = (from: MonitorState | null): void => {
-    const state = from ?? monitor.state();
+  const rate = optimizer.settings.learningRate;
+  const goOn = (from: ReachedPlace | null): void => {
+    const [was, is] = [from?.learningRate, rate].map((each) => JSON.stringify(each));
+    if (from && was !== is) {
+      throw new UsageError(
+        `${folder.path}: the learning rate of the run was ${was}, and is ${is} by its config.json; learningRate, schedule, warmup, steps ` +
+          'and epochs must be there as they were. To train for longer, let the run come to its end, and train its model further ' +
+          `by another run: finetune --model ${folder.model}`,
+      );
+    }
+    const state = from?.monitor ?? monitor.state();
     if (state.steps + (state.begun ? 1 : 0) > steps) {
       throw new UsageError(
         `${folder.path}: the run has made ${counted(state.steps, 'step')}, and its options say ${steps} in all; give it more in its config.json`,

@@ -339,11 +339,31 @@ describe('tfjs-owlore finetune --resume', function () {
       const {code, stderr} = await resume(other);
       expect(code).to.equal(1);
       expect(stderr).to.match(/another optimizer: .*77/);
+    });
+
+    it('refuses a config by which the learning rate would be another one, and says how to train for longer', async () => {
+      const other = copy();
+      const file = join(other, 'config.json');
+      const config = JSON.parse(readFileSync(file, 'utf8')) as object;
       const log = readFileSync(join(other, 'log.jsonl'), 'utf8');
-      writeFileSync(file, JSON.stringify({...config, steps: 2}));
-      const shorter = await resume(other);
-      expect(shorter.code).to.equal(2);
-      expect(shorter.stderr).to.match(/the run has made \d+ steps, and its options say 2 in all/);
+      for (const [changed, told] of [
+        [{steps: 2}, '"steps":2,'],
+        [{steps: 2000}, '"steps":2000,'],
+        [{learningRate: 0.02}, '"learningRate":0.02,'],
+        [{schedule: 'cosine'}, '"cosineDecay"'],
+        [{warmup: 3}, '"warmup"'],
+      ] as const) {
+        writeFileSync(file, JSON.stringify({...config, ...changed}));
+        const {code, stderr} = await resume(other);
+        expect(code, stderr).to.equal(2);
+        const is = stderr.slice(stderr.indexOf('and is '));
+        expect(stderr).to.match(
+          /the learning rate of the run was \{"kind":"linearDecay",.*"steps":1000,/,
+        );
+        expect(is)
+          .to.include(told)
+          .and.to.match(/must be there as they were.*--model .*model\n$/);
+      }
       expect(readFileSync(join(other, 'log.jsonl'), 'utf8')).to.include(log);
     });
 

@@ -167,7 +167,7 @@ async function resumed(run: EngineRun): Promise<Manifest | null> {
   }
   const {path, manifest} = found;
   const {step, extra} = manifest;
-  const state = stateIn(folder, {path, extra, step});
+  const reached = stateIn(folder, {path, extra, step});
   parts.data!.restore(manifest.data);
   if (manifest.callback) {
     callback!.setState(manifest.callback.state);
@@ -175,7 +175,7 @@ async function resumed(run: EngineRun): Promise<Manifest | null> {
     callback!.attach(model, optimizer);
     callback!.restore();
   }
-  run.goOn(state);
+  run.goOn({monitor: reached, learningRate: manifest.optimizer.settings['learningRate']});
   return manifest;
 }
 
