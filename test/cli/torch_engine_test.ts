@@ -48,7 +48,9 @@ describe('python/owlore', () => {
     const [python, own] = ['python/owlore/bases.py', 'src/optim/basis.ts'].map((file) =>
       Object.fromEntries(
         [
-          ...readFileSync(file, 'utf8').matchAll(/^(?:const )?(COLD_START|WARM_START) = (\d+)/gm),
+          ...readFileSync(file, 'utf8').matchAll(
+            /^(?:export const )?(COLD_START|WARM_START) = (\d+)/gm,
+          ),
         ].map(([, name, count]) => [name!, count!] as const),
       ),
     );
