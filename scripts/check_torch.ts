@@ -206,10 +206,10 @@ async function interruptedTwice(argsOf: ArgsOf): Promise<string> {
   return 'a checkpoint after the first, no process left after the second';
 }
 
-/** Runs `finetune` in this process to its end, and does something as soon as a path is there. */
-async function withStep(args: readonly string[], path: string, body: () => void) {
+/** Runs `finetune` in this process to its end, and does something as soon as a path is there, or a file with a text. */
+async function withStep(args: readonly string[], path: string, body: () => void, text = '') {
   const timer = setInterval(() => {
-    if (!existsSync(path)) return;
+    if (!existsSync(path) || (text && !readFileSync(path, 'utf8').includes(text))) return;
     clearInterval(timer);
     body();
   }, 1);
@@ -220,14 +220,30 @@ async function withStep(args: readonly string[], path: string, body: () => void)
   }
 }
 
+/** A run that is told to stop before its first step. */
+async function stoppedAtOnce(argsOf: ArgsOf): Promise<string> {
+  const [output, whole] = [newOutput(), newOutput()];
+  const args = [...torch(1), '--method', 'full', '--steps', '3'];
+  const job = join(output, 'torch');
+  const log = join(output, 'log.jsonl');
+  await withStep(argsOf(output, args), job, () => writeFileSync(join(job, 'stop'), ''));
+  if (/"event":"(step|heldOut)"/.test(readFileSync(log, 'utf8'))) throw new Error('it made a step');
+  await runToEnd(['--resume', output]);
+  await runToEnd(argsOf(whole, args));
+  return compare(leftBy(whole), leftBy(output));
+}
+
 /** What is left to do after the last step. */
 async function checkEnd(argsOf: ArgsOf): Promise<void> {
   const one = [...torch(1), '--method', 'full', '--steps', '1'];
   await check('told to stop in its last step, it comes to its end', async () => {
     const output = newOutput();
     const job = join(output, 'torch');
-    const stop = (): void => writeFileSync(join(job, 'stop'), '');
-    const {code, stderr} = await withStep(argsOf(output, one), job, stop);
+    // soon after the first held-out loss, in a step of some seconds
+    const stop = (): void => void setTimeout(() => writeFileSync(join(job, 'stop'), ''), 200);
+    const log = join(output, 'log.jsonl');
+    const args = argsOf(output, [...one, '--accumulate', '200']);
+    const {code, stderr} = await withStep(args, log, stop, 'heldOut');
     if (code !== exitCodes.done) throw new Error(stderr);
     return `${leftBy(output).steps.length} step`;
   });
@@ -365,6 +381,9 @@ async function checkSmallModels(): Promise<void> {
       }
     }
     await check('Ctrl-C in a terminal, twice', () => interruptedTwice(argsOf));
+    await check('told to stop before its first step, it has a held-out loss of step 0', () =>
+      stoppedAtOnce(argsOf),
+    );
     await checkEnd(argsOf);
     const owlore = [...svd, '--gamma', '2'];
     const fsdp = torch(2, '--parallel', 'fsdp');

@@ -57,6 +57,10 @@ class Training:
         )
         if self.calls == 0:
             self._evaluate_if_due()
+        # a held-out loss that this has broken off must be computed before the next step
+        if self.step < steps and self._is_told_to_stop():
+            self.events.send("stopped", step=self.step)
+            return
         next_batch = 0
         while self.step < steps:
             next_batch = self._step(next_batch)

@@ -4,7 +4,7 @@ import {defineCommand, type Context} from './command';
 import {Conversation, type Answer} from './conversation';
 import {loadModel, writerOptions} from './model_options';
 import {group, number, text} from './options';
-import {describeSpeed, samplingOptions} from './sampling_options';
+import {describeSpeed, samplingOptions, unusedSampling} from './sampling_options';
 import {UsageError} from './usage_error';
 
 const options = {
@@ -30,6 +30,7 @@ export const chat = defineCommand({
     ['a line of stdin is a message', 'chat --model run/model < messages.txt'],
   ],
   options,
+  meaningless: unusedSampling,
   async run(settings, context) {
     const loaded = await loadModel(
       settings,

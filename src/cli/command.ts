@@ -29,6 +29,10 @@ export interface Command<O extends Options = Options> {
   /** Command lines, without the program's name, each below a line that says what it does. */
   examples: ReadonlyArray<readonly [what: string, args: string]>;
   options: O;
+  /** Options of which each stands in the place of the others of its list. */
+  alternatives?: ReadonlyArray<readonly string[]>;
+  /** The options that have no effect in a run with these settings, each with the reason: `--method full`. They are refused. */
+  meaningless?(settings: SettingsOf<O>): Record<string, string | undefined>;
   /** The config file that the options of the command line ask for in place of `--config`, as `--resume` does. */
   configFile?(options: Partial<SettingsOf<O>>): string | undefined;
   /**

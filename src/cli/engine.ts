@@ -27,8 +27,20 @@ export interface EngineRun {
   context: Context;
   /** A callback like `callback` that has drawn the blocks of all steps of the run, when it is attached. */
   drawnAhead(): LayerSamplingCallback | null;
-  /** Says where a run goes on, gives the monitor what it had seen until then, and ends the log there. */
-  goOn(from: MonitorState | null): void;
+  /**
+   * Says where a run goes on, gives the monitor what it had seen until then, and ends the log there.
+   *
+   * @param from Null if there is no checkpoint.
+   * @throws UsageError, with nothing written, if the learning rate or the number of steps is another one than it began with.
+   */
+  goOn(from: ReachedPlace | null): void;
+}
+
+/** Where a checkpoint goes on. */
+export interface ReachedPlace {
+  monitor: MonitorState;
+  /** By the settings of the checkpoint's optimizer. */
+  learningRate: unknown;
 }
 
 /** What a training that has come to its end leaves, beside the model. */

@@ -22,7 +22,6 @@ import {
   isThere,
   modelSource,
   number,
-  refuseMeaningless,
   required,
   type Given,
   type OptionDescription,
@@ -32,13 +31,13 @@ import {backendNames, type BackendName} from './register_backend';
 import {newTable} from './table';
 import {asUsage, messageOf} from './usage_error';
 
-const size: OptionDescription<number | undefined> = {
+const size: OptionDescription<number | string | undefined> = {
   help: 'memory to stay in, such as 4GB or 800MB (default: what this machine has)',
   placeholder: '<bytes>',
   default: undefined,
-  parse: bytesIn,
+  parse: (text) => text,
   check(owner, name, value) {
-    if (typeof value === 'number' && value > 0 && Number.isFinite(value)) return;
+    if (bytesIn(value) > 0) return;
     throw new Error(
       `${owner}: ${name} must be a size, such as 4GB, 800MB or 4GiB; got ${String(value)}`,
     );
@@ -94,12 +93,11 @@ export const estimate = defineCommand({
     ["the paper's setting", 'estimate --model config.json --method lisa --engine torch'],
   ],
   options,
+  meaningless,
   async run(settings, context) {
-    const {given} = context;
-    refuseMeaningless(given, meaningless(settings));
     const config = await readConfig(settings);
     const described = asUsage(() => readConfigJson(settings.model, config));
-    const estimated = optionsOf(settings, described, given);
+    const estimated = optionsOf(settings, described, context.given);
     const result = asUsage(() => estimateMemory(config, estimated));
     print(settings, estimated, result, context);
     const answered =
@@ -151,15 +149,16 @@ function optionsOf(settings: Settings, config: ResolvedConfig, given: Given): Si
 }
 
 function print(
-  {model, backend, engine}: Settings,
+  settings: Settings,
   {method, gamma, rank, batchSize, maxLength}: EstimateOptions,
   {total, ...parts}: MemoryEstimate,
   {console}: Context,
 ): void {
-  const {title, lowRank, lora}: MethodParts = paperMethods[method!];
+  const {model, backend, engine} = settings;
+  const {title}: MethodParts = paperMethods[method!];
   const how = [
     ...(gamma === undefined ? [] : [`γ ${gamma}`]),
-    ...(lowRank || lora ? [`rank ${rank}`] : []),
+    ...(hasRank(settings) ? [`rank ${rank}`] : []),
     `batches of ${batchSize} × ${maxLength} tokens`,
   ];
   const where = engine === 'torch' ? "PyTorch, as in the paper's tables" : backend;
@@ -170,7 +169,7 @@ function print(
   console.print(table.toString());
 }
 
-/** What {@link answer} is about. */
+/** The model's configuration, as JSON and as read; the options of the estimate; and `total`, the bytes of its tensors. */
 interface Estimated {
   config: JsonObject;
   described: ResolvedConfig;
@@ -185,7 +184,7 @@ function answer(
   {console}: Context,
 ): object {
   const {backend, budget} = settings;
-  const limit = limitOf(backend, budget);
+  const limit = limitOf(backend, budget === undefined ? undefined : bytesIn(budget));
   const needed = memoryFor(backend, total);
   const where = {
     tensorflow: 'The process takes',
@@ -251,9 +250,9 @@ const UNITS: Readonly<Record<string, number>> = {
   ...{KIB: 2 ** 10, MIB: 2 ** 20, GIB: 2 ** 30, TIB: 2 ** 40},
 };
 
-/** A size in bytes; the text itself if it is none. */
-function bytesIn(text: string): number | string {
-  const [, amount, unit] = /^([\d.]+)\s*([a-z]*)$/i.exec(text.trim()) ?? [];
-  const bytes = Number(amount) * (UNITS[unit?.toUpperCase() ?? ''] ?? NaN);
-  return Number.isFinite(bytes) ? bytes : text;
+/** The bytes of a size, which a config file may have as a number too; NaN if it is none. */
+function bytesIn(size: unknown): number {
+  if (typeof size === 'number') return Number.isFinite(size) ? size : NaN;
+  const [, amount, unit] = /^([\d.]+)\s*([a-z]*)$/i.exec(String(size).trim()) ?? [];
+  return Number(amount) * (UNITS[unit?.toUpperCase() ?? ''] ?? NaN);
 }

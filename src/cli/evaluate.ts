@@ -15,15 +15,7 @@ import {countExamples} from './count_examples';
 import {dataOptions} from './data_options';
 import {noteDataProblems} from './data_problems';
 import {loadModel, modelOptions, type Loaded} from './model_options';
-import {
-  choice,
-  fileOrUrl,
-  group,
-  number,
-  refuseMeaningless,
-  required,
-  type SettingsOf,
-} from './options';
+import {choice, fileOrUrl, group, number, required, type SettingsOf} from './options';
 import {nextTurn, type Progress} from './progress';
 import {printValues} from './table';
 import {UsageError} from './usage_error';
@@ -70,9 +62,9 @@ export const evaluate = defineCommand({
     ],
   ],
   options,
+  meaningless,
   async run(settings, context) {
     const {task, shots, shotsFrom, data} = settings;
-    refuseMeaningless(context.given, meaningless(task));
     if (shots > 0 && shotsFrom === undefined) {
       throw new UsageError(`${context.given.get('shots')} ${shots} needs --shots-from, a file`);
     }
@@ -86,8 +78,7 @@ export const evaluate = defineCommand({
   },
 });
 
-/** The options that have no effect with a task, each with the reason. */
-function meaningless(task: Task): Record<string, string | undefined> {
+function meaningless({task, shots}: Settings): Record<string, string | undefined> {
   const byTask = `--task ${task}`;
   const ofTexts = task === 'perplexity' ? undefined : byTask;
   const ofQuestions = task === 'perplexity' ? byTask : undefined;
@@ -97,7 +88,7 @@ function meaningless(task: Task): Record<string, string | undefined> {
     packing: ofTexts,
     batchSize: task === 'gsm8k' ? byTask : undefined,
     shots: ofQuestions,
-    shotsFrom: ofQuestions,
+    shotsFrom: ofQuestions ?? (shots > 0 ? undefined : '--shots 0'),
     maxNewTokens: task === 'gsm8k' ? undefined : byTask,
   };
 }

@@ -10,9 +10,11 @@ import type {CommandConsole} from './console';
 import {checkEmbedding} from './embedding_mode';
 import {cardOf} from './finetune_card';
 import {
+  alternatives,
   checkTogether,
   configOf,
   finetuneOptions,
+  meaningless,
   scoreNames,
   type FinetuneSettings,
 } from './finetune_options';
@@ -44,6 +46,7 @@ export const finetune = defineCommand({
     ],
   ],
   options: finetuneOptions,
+  ...{alternatives, meaningless},
   configFile: ({resume}) =>
     resume === undefined ? undefined : configToResume('finetune: --resume', resume),
   async run(all, context) {
@@ -120,7 +123,7 @@ async function finetuneModel(
         const outcome: Outcome = {
           ...{settings: plan.settings, trained, sampling: plan.sampling, report: plan.data.report},
           parameters: loaded.model.countParams(),
-          seconds: (performance.now() - start) / 1000,
+          seconds: trained.monitor.earlierSeconds + (performance.now() - start) / 1000,
         };
         folder.writeReport(runRecord(outcome));
         return outcome;

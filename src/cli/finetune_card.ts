@@ -7,8 +7,8 @@ import type {TrainingMonitor} from './training_monitor';
 import {counted} from './words';
 
 /**
- * The card of a run's model. Of its files only the names are told, not where they were, and nothing that
- * another run with the same options has otherwise.
+ * The card of a run's model. Of its files only the names are told, not where they were, and nothing that differs between two runs with
+ * the same options.
  *
  * @param settings The options in effect.
  * @param report On the examples that were trained on.

@@ -42,8 +42,8 @@ import {
   group,
   isThere,
   number,
+  ofCommandLine,
   outputFolder,
-  refuseMeaningless,
   required,
   text,
   type Given,
@@ -119,7 +119,7 @@ export const finetuneOptions = {
   ...modelOptions,
   ...group('Run', {
     output: required(outputFolder('the folder of the run')),
-    resume: folder('go on with the run in this folder, with its options'),
+    resume: ofCommandLine(folder('go on with the run in this folder, with its options')),
     overwrite: flag('replace an earlier run in that folder'),
     force: flag('begin even if the run cannot fit into memory'),
     dtype: choice<FloatType, 'F32'>('how the weights of the model are saved', floatTypes, 'F32'),
@@ -174,7 +174,7 @@ export const finetuneOptions = {
       'doubles the interval of a matrix whose bases have at least this cosine, such as 0.4 (default: never)',
       {min: 0, max: 1},
     ),
-    loraAlpha: number('of lora: α, by which A B counts α / rank times', {
+    loraAlpha: number('of lora: α; the product A B is multiplied by α / rank', {
       ...{...positive, default: loraDefaults.alpha},
     }),
     loraDropout: number('of lora: the probability with which an input of A is 0 in training', {
@@ -294,6 +294,12 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
   };
 }
 
+/** Options of which one stands in the place of the other. */
+export const alternatives: ReadonlyArray<readonly string[]> = [
+  ['epochs', 'steps'],
+  ['validation', 'validationSplit'],
+];
+
 /** The options of the engine torch. */
 const ofTorch: readonly string[] = ['python', 'processes', 'parallel'];
 /** The options that may stand beside `--resume`: they change nothing of the training. */
@@ -306,24 +312,16 @@ function drawsByChance(sampling: MethodParts['sampling']): boolean {
   );
 }
 
-/** @throws UsageError for options that were given but have no effect. */
+/** @throws UsageError for options that do not go together. */
 export function checkTogether(settings: FinetuneSettings, given: Given): void {
-  const {resume} = settings;
-  const isFlag = (name: string): boolean => given.get(name)?.includes(flagOf(name)) ?? false;
+  const {resume, method, gamma, adaptive, scores} = settings;
   for (const [name, called] of given) {
-    if (resume === undefined || ofResume.includes(name) || !isFlag(name)) continue;
+    const isFlag = called === `finetune: ${flagOf(name)}`;
+    if (resume === undefined || ofResume.includes(name) || !isFlag) continue;
     throw new UsageError(
       `${called} has no meaning with --resume, which takes the options of the run`,
     );
   }
-  // a run that goes on in another engine leaves the options of the one before behind
-  const isMeant = ([name]: [string, unknown]): boolean =>
-    resume === undefined || !ofTorch.includes(name) || isFlag(name);
-  refuseMeaningless(
-    given,
-    Object.fromEntries(Object.entries(meaningless(settings)).filter(isMeant)),
-  );
-  const {method, gamma, adaptive, scores} = settings;
   const {sampling}: MethodParts = paperMethods[method];
   if (adaptive === 'scores') {
     const called = `${given.get('adaptive') ?? 'finetune: --adaptive'} scores`;
@@ -347,14 +345,14 @@ export function checkTogether(settings: FinetuneSettings, given: Given): void {
 }
 
 /** The options that are about the folder as it is, and not in the run's config. */
-const ofCommandLine: readonly string[] = ['overwrite', 'resume', 'force'];
+const ofFolder: readonly string[] = ['overwrite', 'resume', 'force'];
 
 /** The options in effect, as a config file takes them, without those that have no effect. */
 export function configOf(settings: FinetuneSettings): Record<string, unknown> {
   const unused = meaningless(settings);
   return Object.fromEntries(
     Object.entries(settings).filter(
-      ([name, value]) => value !== undefined && !(name in unused) && !ofCommandLine.includes(name),
+      ([name, value]) => value !== undefined && !(name in unused) && !ofFolder.includes(name),
     ),
   );
 }

@@ -35,7 +35,7 @@ export interface Outcome {
   /** The report on the examples that were trained on. */
   report: DatasetReport;
   parameters: number;
-  /** From the loaded model to the trained one. */
+  /** From the loaded model to the trained one; of a run that has gone on, with the steps before. */
   seconds: number;
 }
 

@@ -8,7 +8,7 @@ import {warmup, type LearningRate} from '../optim/schedule';
 import {scoresAnew, type BlockSampling} from './block_sampling';
 import type {Context} from './command';
 import {rateGroups, trainEmbedding} from './embedding_mode';
-import type {Engine} from './engine';
+import type {Engine, ReachedPlace} from './engine';
 import {basisOf} from './estimate_options';
 import {adaptives, schedules, type FinetuneSettings} from './finetune_options';
 import type {Trained} from './finetune_outcome';
@@ -17,11 +17,11 @@ import type {Loaded} from './model_options';
 import {loraOptionsOf} from './lora_method';
 import {nextTurn} from './progress';
 import type {RunFolder} from './run_folder';
-import {openTensorBoard} from './tensorboard';
+import {openTensorBoard, type EventWriter} from './tensorboard';
 import type {TrainingData} from './training_data';
 import {tfjsEngine} from './tfjs_engine';
 import {torchEngine} from './torch/engine';
-import {TrainingMonitor, type LogEntry, type MonitorState} from './training_monitor';
+import {TrainingMonitor, type LogEntry} from './training_monitor';
 import {UsageError} from './usage_error';
 import {counted} from './words';
 
@@ -81,7 +81,8 @@ export async function train(
     name,
     weights: weights.map((weight) => weight.name),
   }));
-  const events = openTensorBoard(folder.tensorBoard);
+  let events: EventWriter | null = null;
+  const writeEvents = (entry: LogEntry): void => events?.scalars(entry.step, scalarsOf(entry));
   const monitor = new TrainingMonitor({
     ...{steps, accumulate, blocks, meter, optimizer},
     evaluate: async (watch) => {
@@ -101,25 +102,38 @@ export async function train(
     startProgress: () => console.progress({label: 'training', total: steps}),
     log: (entry) => {
       folder.append(entry);
-      events?.scalars(entry.step, scalarsOf(entry));
+      writeEvents(entry);
       if (entry.event === 'heldOut')
         console.note(`step ${entry.step}: held-out loss ${entry.loss.toFixed(4)}`);
     },
   });
   if (layerSampling) folder.keepHistory(() => layerSampling.schedule);
   const training = data.training({repeat: true});
-  const goOn = (from: MonitorState | null): void => {
-    const state = from ?? monitor.state();
+  const rate = optimizer.settings.learningRate;
+  const goOn = (from: ReachedPlace | null): void => {
+    const [was, is] = [from?.learningRate, rate].map((each) => JSON.stringify(each));
+    if (from && was !== is) {
+      throw new UsageError(
+        `${folder.path}: the learning rate of the run was ${was}, and is ${is} by its config.json; learningRate, schedule, warmup, steps ` +
+          'and epochs must be there as they were. To train for longer, let the run come to its end, and train its model further ' +
+          `by another run: finetune --model ${folder.model}`,
+      );
+    }
+    const state = from?.monitor ?? monitor.state();
     if (state.steps + (state.begun ? 1 : 0) > steps) {
       throw new UsageError(
         `${folder.path}: the run has made ${counted(state.steps, 'step')}, and its options say ${steps} in all; give it more in its config.json`,
       );
     }
-    monitor.restore(state, folder.rewindLog(state.steps));
+    const kept = folder.rewindLog(state.steps);
+    monitor.restore(state, kept);
+    events = openTensorBoard(folder.tensorBoard);
+    kept.forEach(writeEvents);
     const where = from ? `step ${state.steps}` : 'its beginning, for it has no checkpoint';
     console.note(`${folder.path}: the run goes on from ${where}`);
   };
   try {
+    if (settings.resume === undefined) events = openTensorBoard(folder.tensorBoard);
     const {skippedSteps, saveCheckpoint} = await engines[settings.engine].train({
       ...{settings, model, optimizer, callback: layerSampling, lora, data, training},
       ...{monitor, folder, context, goOn},

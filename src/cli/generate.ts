@@ -6,18 +6,9 @@ import {defineCommand, type Context} from './command';
 import {checkOutput, generateFile} from './generate_file';
 import {StoppedError} from './interruption';
 import {loadModel, writerOptions, type Loaded} from './model_options';
-import {
-  file,
-  flag,
-  group,
-  number,
-  outputFile,
-  refuseMeaningless,
-  text,
-  type SettingsOf,
-} from './options';
+import {file, flag, group, number, outputFile, text, type SettingsOf} from './options';
 import {readPrompts, type PromptLine} from './prompts_file';
-import {describeSpeed, endTokens, samplingOptions} from './sampling_options';
+import {describeSpeed, endTokens, samplingOptions, unusedSampling} from './sampling_options';
 import {TextStream} from './text_stream';
 import {asUsage, UsageError} from './usage_error';
 import {readUtf8, withoutMark} from './utf8_file';
@@ -62,10 +53,16 @@ export const generate = defineCommand({
     ['many texts', 'generate --model demo/model --prompts prompts.jsonl --output texts.jsonl'],
   ],
   options: generateOptions,
+  alternatives: [['prompt', 'promptFile', 'prompts']],
+  meaningless: ({prompts, temperature}) => ({
+    ...unusedSampling({temperature}),
+    ...(prompts === undefined
+      ? {batch: 'one text', output: 'one text'}
+      : {prompt: '--prompts', promptFile: '--prompts'}),
+  }),
   async run(settings, context) {
     const {prompts: path} = settings;
     if (path !== undefined) {
-      refuseMeaningless(context.given, {prompt: '--prompts', promptFile: '--prompts'});
       checkOutput(path, settings.output);
       const prompts = await readPrompts(path);
       const chat = prompts.find(({prompt}) => typeof prompt !== 'string');
@@ -79,7 +76,6 @@ export const generate = defineCommand({
         generateFile(path, prompts, loaded, settings, context),
       );
     }
-    refuseMeaningless(context.given, {batch: 'one text', output: 'one text'});
     const prompt = await readPrompt(settings, context);
     return withModel(settings, undefined, writingOf(1, [prompt], settings), context, (loaded) =>
       write(prompt, loaded, settings, context),

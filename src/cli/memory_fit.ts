@@ -78,7 +78,7 @@ export class MemoryFit {
     return this.fits(estimateMemory(this.config, {...this.given, ...changed}).total);
   }
 
-  /** The largest of some values, in their order, that fits; it takes more memory than those before it. */
+  /** The largest of `values` that fits; undefined if none does. They must ascend, and memory must grow with them. */
   private most(name: keyof Fit, values: readonly number[], others: Fit = {}): number | undefined {
     let [from, to] = [0, values.length];
     while (from < to) {

@@ -14,13 +14,13 @@ const WASM_HEAP = 2 ** 32;
 /** Bytes of a process with tfjs-node that has no tensor, as measured. */
 const IDLE_TENSORFLOW = 430e6;
 
-/** … and with another backend. */
+/** Bytes of a process without tensors on any other backend, as measured. */
 const IDLE = 150e6;
 
 /** What a process was measured to have beyond an idle one and its tensors: results inside of kernels, and memory that is not given back. */
 const BEYOND_TENSORS = 320e6;
 
-/** Of wasm's heap, as part of the tensors: gaps between them. */
+/** Gaps between tensors in wasm's heap, as a part of the tensors' bytes. */
 const GAPS = 0.08;
 
 /** The largest error of an estimate, as a part of it. */

@@ -22,6 +22,8 @@ export interface OptionDescription<T> {
   /** Under which heading of the help it stands. */
   group?: string;
   isRequired?: boolean;
+  /** Whether a config file cannot have it. */
+  isOfCommandLine?: boolean;
   /** Whether it may be given several times. */
   isList?: boolean;
   /** Turns a text on the command line into a value; `check` decides whether that is valid. */
@@ -93,7 +95,7 @@ export function text(help: string, placeholder: string): OptionDescription<strin
   return {help, placeholder, default: undefined, parse: asIs, check: checkText};
 }
 
-/** Any number of texts. */
+/** Any number of texts, none of which is empty. */
 export function texts(help: string, placeholder: string): OptionDescription<readonly string[]> {
   return {
     help,
@@ -105,7 +107,10 @@ export function texts(help: string, placeholder: string): OptionDescription<read
       if (!Array.isArray(given)) {
         throw new Error(`${owner}: ${name} must be a list of texts; got ${display(given)}`);
       }
-      given.forEach((one) => checkText(owner, name, one));
+      for (const one of given as unknown[]) {
+        checkText(owner, name, one);
+        if (one === '') throw new Error(`${owner}: ${name} must not be an empty text; got ''`);
+      }
     },
   };
 }
@@ -203,6 +208,11 @@ function checkOutput(owner: string, name: string, value: unknown): asserts value
 /** An option that has to be given. */
 export function required<T>(option: OptionDescription<T | undefined>): OptionDescription<T> {
   return {...option, isRequired: true};
+}
+
+/** An option that a config file cannot have. */
+export function ofCommandLine<T>(option: OptionDescription<T>): OptionDescription<T> {
+  return {...option, isOfCommandLine: true};
 }
 
 /** Options under a heading of their own in the help. */

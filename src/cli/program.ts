@@ -3,7 +3,7 @@ import {createRequire} from 'node:module';
 import {Command, CommanderError} from 'commander';
 import {selectBackend} from './backend';
 import type * as cli from './command';
-import {readConfigFile} from './config_file';
+import {readConfigFile, withoutReplaced} from './config_file';
 import {chat} from './chat';
 import {CommandConsole, type OutputStream} from './console';
 import {estimate} from './estimate';
@@ -13,7 +13,7 @@ import {generate} from './generate';
 import {Interruption, StoppedError, stopSignals} from './interruption';
 import {checkRoundedProducts, roundProducts} from './matmul_precision';
 import {withFlags} from './option_names';
-import {addOptions, file, flag, readSettings} from './options';
+import {addOptions, file, flag, readSettings, refuseMeaningless} from './options';
 import {registerBackend, type BackendName} from './register_backend';
 import {scores} from './scores';
 import {style} from './style';
@@ -128,10 +128,20 @@ function addCommand(
       );
     }
     const path = own ?? other;
-    const config = path === undefined ? undefined : readConfigFile(path, command.options);
+    const config =
+      path === undefined
+        ? undefined
+        : withoutReplaced(added, command, readConfigFile(path, command.options));
     const {settings, given} = readSettings(added, command.options, config);
+    refuseMeaningless(given, command.meaningless?.(settings) ?? {});
     const {loadBackend = registerBackend, stdin, interruption = new Interruption()} = environment;
     const names = Object.keys(command.options);
+    // a command may select its backend again for what it loads
+    const told = new Set<string>();
+    const note = (line: string): void => {
+      if (!told.has(line)) console.note(line);
+      told.add(line);
+    };
     const context: cli.Context = {
       console,
       given,
@@ -143,7 +153,6 @@ function addCommand(
           if (isRounded && candidate === 'tensorflow') roundProducts();
           return loadBackend(candidate);
         };
-        const note = (line: string): void => console.note(line);
         const backend = await selectBackend(name, note, load, order);
         if (isRounded) checkRoundedProducts(given.get('matmulPrecision')!, backend, note);
         return backend;

@@ -3,7 +3,7 @@ import {parseJsonObject} from '../files/json';
 import {generateDefaults} from '../llama/generation/generate_options';
 import {seedRange} from '../options';
 import type {Loaded} from './model_options';
-import {number, texts} from './options';
+import {number, texts, type SettingsOf} from './options';
 
 /** How the tokens of a text are chosen, and what ends it. */
 export const samplingOptions = {
@@ -23,6 +23,15 @@ export const samplingOptions = {
   seed: number('seed of the draws (default: another one each time)', seedRange),
   stop: texts('stop before this text; may be given several times', '<text>'),
 };
+
+/** The options that change nothing where no token is drawn, each with the reason. */
+export function unusedSampling({
+  temperature,
+}: Pick<SettingsOf<typeof samplingOptions>, 'temperature'>): Record<string, string> {
+  return temperature > 0
+    ? {}
+    : {topK: '--temperature 0', topP: '--temperature 0', seed: '--temperature 0'};
+}
 
 const GENERATION_CONFIG = 'generation_config.json';
 

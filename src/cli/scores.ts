@@ -17,15 +17,7 @@ import {defineCommand, type Context} from './command';
 import {dataOptions, tau} from './data_options';
 import {noteDataProblems} from './data_problems';
 import {loadModel, loadModelAlone, modelOptions} from './model_options';
-import {
-  choice,
-  fileOrUrl,
-  group,
-  number,
-  outputFile,
-  refuseMeaningless,
-  type SettingsOf,
-} from './options';
+import {choice, fileOrUrl, group, number, outputFile, type SettingsOf} from './options';
 import {bar, newTable} from './table';
 import {messageOf, UsageError} from './usage_error';
 import {counted} from './words';
@@ -64,9 +56,9 @@ export const scores = defineCommand({
     ['weights alone, no data', 'scores --model demo/model --kind relativeMagnitude'],
   ],
   options,
+  meaningless,
   async run(settings, context) {
     const {kind, data, output} = settings;
-    refuseMeaningless(context.given, meaningless(settings));
     const {needsData} = scoreKinds[kind];
     if (needsData && data === undefined) {
       throw new UsageError(`scores: --kind ${kind} needs --data, a jsonl file of texts`);

@@ -16,7 +16,7 @@ export function withVisibleControls(text: string): string {
   return text.replace(CONTROLS, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-/** A line broken between words where the terminal would break it anywhere; as it is where the stream is no terminal. */
+/** A line broken between words to fit the terminal; unchanged if the stream is no terminal. */
 export function inWidth(line: string, {isTTY, columns}: OutputStream): string {
   return isTTY && columns !== undefined ? new Help().boxWrap(line, columns) : line;
 }

@@ -1,4 +1,5 @@
 /** Logs for TensorBoard, which TensorFlow itself can write. */
+import {rmSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 
 /** Writes numbers of a run. */
@@ -23,7 +24,7 @@ interface SummaryBackend {
 }
 
 /**
- * Opens a folder of events; null if the backend is not tfjs-node's.
+ * Opens a folder of events, without those that are there; null, with nothing removed, if the backend is not tfjs-node's.
  *
  * `tf.node.summaryFileWriter` would never close the file, nor free what it allocates, and cannot be imported, because the
  * backend may be from `@tensorflow/tfjs-node` or `@tensorflow/tfjs-node-gpu`. This makes the same calls.
@@ -31,6 +32,7 @@ interface SummaryBackend {
 export function openTensorBoard(folder: string): EventWriter | null {
   const backend: unknown = tf.backend();
   if (!hasSummaries(backend)) return null;
+  rmSync(folder, {recursive: true, force: true});
   const writer = tf.tidy(() => {
     const resource = tf.keep(backend.summaryWriter(folder));
     backend.createSummaryFileWriter(resource, folder);

@@ -40,7 +40,8 @@ async function train(run: EngineRun): Promise<EngineOutcome> {
     model.compile({optimizer, loss: sparseCrossEntropy});
     if (settings.resume !== undefined) {
       const resumed = await resumeCheckpoint(folder.checkpoints, parts);
-      run.goOn(resumed && stateIn(folder, resumed));
+      const {learningRate} = optimizer.settings;
+      run.goOn(resumed && {monitor: stateIn(folder, resumed), learningRate});
       if (lora) lora.dropoutMasks = masksIn(resumed?.extra);
     }
     const dataset = {size: NaN, iterator: async () => batches()};

@@ -137,6 +137,8 @@ export class TrainingMonitor extends tfl.Callback {
   readonly heldOut: {step: number; loss: number}[] = [];
   /** The most bytes of the optimizer's state between two steps. */
   stateBytes = 0;
+  /** What the steps took that the log has from before this training went on. */
+  earlierSeconds = 0;
 
   private begun: BegunStep | null = null;
   /** Of the step that goes on with the next batch. */
@@ -183,6 +185,7 @@ export class TrainingMonitor extends tfl.Callback {
         continue;
       }
       this.steps.push(this.recordOf(entry));
+      this.earlierSeconds += entry.seconds;
     }
     this.restored = begun && {...begun, lossSum: begun.lossSum ?? NaN};
   }

@@ -23,10 +23,16 @@ const WASM_FIRST: readonly BackendName[] = ['wasm', 'tensorflow', 'cpu'];
 /** A model with fewer numbers is small: on tensorflow a token takes as long as starting its ops. */
 const SMALL = 2 ** 25;
 
-/** wasm reads a token of a prompt four to six times as slowly as tensorflow; up to so many of them for a new one it makes up for that. */
+/**
+ * wasm reads a prompt's tokens four to six times as slowly as tensorflow; with up to this many of them per new token it is still the
+ * faster one overall.
+ */
 const PROMPT_FOR_NEW = 2;
 
-/** With 16-bit weights a token of one text takes half of the time on wasm; of so many texts it takes as long as on tensorflow. */
+/**
+ * With 16-bit weights, a token of one text takes half as long on wasm as on tensorflow; from this many texts at a time on, wasm is no
+ * faster.
+ */
 const TEXTS_AT_16_BITS = 4;
 
 /** Of wasm's 4 GB, those for weights, keys and values. */

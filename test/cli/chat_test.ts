@@ -94,6 +94,14 @@ describe('tfjs-owlore chat', () => {
     );
   });
 
+  it('refuses a seed without draws', async () => {
+    const {code, stderr} = await runCli(args('--seed', '1'), 'the cat\n');
+    expect([code, stderr]).to.deep.equal([
+      2,
+      'error: chat: --seed has no meaning with --temperature 0\n',
+    ]);
+  });
+
   it('refuses a model without a chat template', async () => {
     const other = await createFolderWithoutTemplate();
     const command = ['chat', '--model', other.model, '--backend', fastBackend];
@@ -108,7 +116,7 @@ describe('tfjs-owlore chat', () => {
     async function typing(steps: ReadonlyArray<readonly [shown: string | RegExp, keys: string]>) {
       const stdin = Object.assign(new PassThrough(), {isTTY: true, setRawMode: () => stdin});
       const screen = terminal(40);
-      const done = runProgram(args(...few, '--seed', '1'), {
+      const done = runProgram(args(...few), {
         ...{stdin, stdout: screen, stderr: screen, loadBackend},
         interruption: new Interruption(),
       });

@@ -3,12 +3,13 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
 import {readConfigFile} from '../../src/cli/config_file';
-import {choice, number} from '../../src/cli/options';
+import {choice, folder as folderOption, number, ofCommandLine} from '../../src/cli/options';
 import {UsageError} from '../../src/cli/usage_error';
 
 const options = {
   topK: number('tokens', {integer: true, min: 1}),
   kind: choice('which', ['a', 'b']),
+  resume: ofCommandLine(folderOption('which run')),
 };
 
 describe('readConfigFile', () => {
@@ -41,6 +42,10 @@ describe('readConfigFile', () => {
     ['{"topK": "3"}', /run\.json: topK must be an integer >= 1; got '3'/],
     ['{"topK": 0}', /run\.json: topK must be an integer >= 1; got 0/],
     ['{"kind": "c"}', /run\.json: kind must be one of 'a', 'b'; got 'c'/],
+    [
+      '{"resume": "."}',
+      /run\.json: resume is possible on the command line only, by --resume; leave/,
+    ],
     ['{"topK": 1, "topK": 2}', /run\.json has "topK" twice/],
     ['{"topK": 1,}', /run\.json is not JSON/],
     ['[]', /run\.json is not a JSON object/],

@@ -88,6 +88,27 @@ describe('tfjs-owlore estimate', () => {
     expect(again).to.include({fits: true});
   });
 
+  it('takes a budget from a config file, as a size or in bytes', async () => {
+    for (const budget of ['1.5GB', 1.5e9]) {
+      const file = folder.write('options.json', JSON.stringify({model: config, budget}));
+      expect((await estimated('--config', file)).limit).to.equal(1.5e9);
+    }
+    for (const budget of ['lots', -1, true]) {
+      const file = folder.write('options.json', JSON.stringify({model: config, budget}));
+      const {code, stderr} = await runCli(['estimate', '--config', file]);
+      const message = `budget must be a size, such as 4GB, 800MB or 4GiB; got ${budget}`;
+      expect([code, stderr]).to.deep.equal([2, `error: ${file}: ${message}\n`]);
+    }
+  });
+
+  it('has the rank in its heading wherever one counts', async () => {
+    const heading = async (...args: string[]): Promise<string> =>
+      (await runCli(['estimate', '--model', config, ...args])).stdout.split('\n')[0]!;
+    const lowRank = ['--method', 'lisa', '--embedding', 'low-rank', '--rank', '64'];
+    expect(await heading(...lowRank)).to.match(/: γ 2, rank 64, batches of/);
+    expect(await heading('--method', 'lisa')).to.match(/: γ 2, batches of/);
+  });
+
   it("does not count on more than wasm's largest heap, whatever the budget", async () => {
     const shape = ['--model', config, '--backend', 'wasm', '--max-length', '512'];
     const {needed, ...answer} = await estimated(...shape, '--batch-size', '64', '--budget', '20GB');

@@ -126,6 +126,11 @@ describe('tfjs-owlore evaluate', () => {
     [['--task', 'arc', '--max-new-tokens', '8'], /--max-new-tokens has no meaning/, 2],
     [['--task', 'gsm8k', '--batch-size', '8'], /--batch-size has no meaning with --task gsm8k/, 2],
     [['--shots', '2'], /--shots has no meaning with --task perplexity/, 2],
+    [
+      ['--task', 'arc', '--shots-from', 'README.md'],
+      /error: evaluate: --shots-from has no meaning with --shots 0\n/,
+      2,
+    ],
     [['--task', 'arc', '--shots', '2'], /--shots 2 needs --shots-from, a file/, 2],
     [
       ['--task', 'arc', '--shots', '9', '--shots-from', 'README.md'],

@@ -214,6 +214,43 @@ describe('tfjs-owlore finetune', function () {
     expect(readJson(output, 'config.json')).to.deep.equal({...effective, output});
   });
 
+  it('takes from the config file of a run what the command line has not replaced', async () => {
+    const validation = runs.folder.writeLines('held_out.jsonl', texts(3));
+    const again = async (from: string, ...args: string[]): Promise<Record<string, unknown>> => {
+      const output = runs.newOutput();
+      const config = ['--config', join(from, 'config.json'), '--output', output];
+      const {code, stderr} = await runCli(['finetune', ...config, ...args]);
+      expect(code, stderr).to.equal(0);
+      return readJson(output, 'config.json');
+    };
+    const sizes = ['--rank', '4', '--tau', '3', '--embedding', 'low-rank', '--update', 'fira'];
+    const {output} = await runs.runJson('--epochs', '1', '--validation-split', '0.1', ...sizes);
+    const other = ['--steps', '2', '--validation', validation, '--method', 'badam'];
+    const replaced = await again(output, ...other);
+    expect(replaced).to.include({steps: 2, validation, method: 'badam', learningRate: 0.02});
+    expect(replaced).not.to.have.any.keys('epochs', 'validationSplit', 'rank', 'tau', 'embedding');
+    expect(replaced).not.to.have.any.keys('update', 'refreshInterval', 'scores');
+    const back = await again(replaced['output'] as string, '--epochs', '2');
+    expect(back).to.include({epochs: 2, validation}).and.not.have.any.keys('steps');
+  });
+
+  it('refuses what has no meaning by the config file itself, and --resume in it', async () => {
+    const output = runs.newOutput();
+    const {folder, data} = runs;
+    for (const [config, args, message] of [
+      [{method: 'full', rank: 4}, ['--steps', '2'], 'rank has no meaning with --method full'],
+      [{method: 'full'}, ['--rank', '4'], '--rank has no meaning with --method full'],
+      [{resume: folder.path}, [], 'resume is possible on the command line only, by --resume; leave it out'], // prettier-ignore
+    ] as const) {
+      const all = {model: folder.model, data, output, ...config};
+      const file = folder.write('own.json', JSON.stringify(all));
+      const {code, stderr} = await runCli(['finetune', '--config', file, ...args]);
+      const called = message.startsWith('--') ? 'finetune' : file;
+      expect([code, stderr]).to.deep.equal([2, `error: ${called}: ${message}\n`]);
+      expect(existsSync(output)).to.equal(false);
+    }
+  });
+
   for (const method of paperMethodNames) {
     it(`trains with ${method}`, async () => {
       const result = await runs.runJson('--method', method, '--steps', '4');

@@ -158,6 +158,28 @@ describe('tfjs-owlore generate', () => {
     expect(top.ids).to.deep.equal((await runJson(['--prompt', 'a', ...few])).ids);
   });
 
+  for (const [args, message] of [
+    [['--top-k', '5'], '--top-k has no meaning with --temperature 0'],
+    [['--top-p', '0.5', '--temperature', '0'], '--top-p has no meaning with --temperature 0'],
+    [['--seed', '1'], '--seed has no meaning with --temperature 0'],
+    [['--stop', 'a', '--stop', ''], "--stop must not be an empty text; got ''"],
+  ] as const) {
+    it(`refuses '${args.join(' ')}', which would do nothing, or end every text at once`, async () => {
+      const {code, stdout, stderr} = await run(['--prompt', 'the cat', ...args]);
+      expect([code, stdout, stderr]).to.deep.equal([2, '', `error: generate: ${message}\n`]);
+    });
+  }
+
+  it('takes from a config file what the command line leaves a meaning', async () => {
+    const config = folder.write(
+      'drawn.json',
+      JSON.stringify({promptFile: 'package.json', temperature: 1, topK: 3, seed: 4}),
+    );
+    const {ids} = await runJson(['--prompt', 'the cat', ...few]);
+    const args = ['--config', config, '--prompt', 'the cat', '--temperature', '0', ...few];
+    expect((await runJson(args)).ids).to.deep.equal(ids);
+  });
+
   it('lets others have a turn between two tokens', async () => {
     let turn = 0;
     const count = (): void => {

@@ -35,6 +35,25 @@ function remains(
   };
 }
 
+/** The steps for which the files of a folder have a number under a name: records of TensorFlow with an `Event` of protobuf each. */
+function stepsWithEvents(folder: string, name: string): number[] {
+  return readdirSync(folder)
+    .sort()
+    .flatMap((file) => {
+      const bytes = readFileSync(join(folder, file));
+      const steps: number[] = [];
+      // a record: its length, a checksum, the event, a checksum
+      for (let at = 0; at < bytes.length;) {
+        const length = Number(bytes.readBigUInt64LE(at));
+        const event = bytes.subarray(at + 12, at + 12 + length);
+        // field 1 is the time, a double; field 2 the step, which is below 128 here
+        if (event.includes(name)) steps.push(event[9] === 0x10 ? event[10]! : 0);
+        at += 16 + length;
+      }
+      return steps;
+    });
+}
+
 /** Options that keep something of their own from step to step; `npm run test:resume` stops trainings with each of them. */
 const ownStates: Record<string, readonly string[]> = {
   'Fira, rotated moments, low-rank embedding, rates of groups': [
@@ -206,6 +225,25 @@ describe('tfjs-owlore finetune --resume', function () {
     expect(remains(output)).to.deep.equal(remains(whole));
   }
 
+  (backends.includes('tensorflow') ? it : it.skip)(
+    'has each step once in the events for TensorBoard, also those after the last checkpoint',
+    async () => {
+      const program = 'test/cli/main_with_any_backend';
+      const output = newOutput();
+      const args = ['--steps', '12', '--save-every', '5', '--backend', 'tensorflow'];
+      const child = startProgram(program, argsOf(output, ...args));
+      const closed = resultOf(child);
+      await inLog(output, '"step":8,"loss"');
+      child.kill('SIGKILL');
+      await closed;
+      const {code, stderr} = await runProgram(program, ['finetune', '--resume', output]);
+      expect(code, stderr).to.equal(0);
+      expect(stderr).to.include('the run goes on from step 5');
+      const steps = Array.from({length: 12}, (_, i) => i + 1);
+      expect(stepsWithEvents(join(output, 'tensorboard'), 'loss/train')).to.deep.equal(steps);
+    },
+  );
+
   it('begins a run anew that was killed before its first checkpoint', async () => {
     const whole = newOutput();
     const {code} = await runCli(argsOf(whole, '--steps', '30'));
@@ -270,6 +308,18 @@ describe('tfjs-owlore finetune --resume', function () {
       expect((await resume(output, ...config)).stderr).to.match(/--config has no meaning/);
     });
 
+    it('goes on in a folder that is called as options are', async () => {
+      const named = join(folder.path, 'sweep--steps-1000--rank-128');
+      cpSync(output, named, {recursive: true});
+      const config = join(named, 'config.json');
+      const options = JSON.parse(readFileSync(config, 'utf8')) as object;
+      // refused once the options are understood, so that no test waits for a thousand steps
+      writeFileSync(config, JSON.stringify({...options, refreshInterval: 77}));
+      const {code, stderr} = await resume(named);
+      expect(code).to.equal(1);
+      expect(stderr).to.match(/another optimizer: .*77/);
+    });
+
     it('says what a folder lacks', async () => {
       const {code, stderr} = await resume(folder.model);
       expect(code).to.equal(2);
@@ -289,11 +339,31 @@ describe('tfjs-owlore finetune --resume', function () {
       const {code, stderr} = await resume(other);
       expect(code).to.equal(1);
       expect(stderr).to.match(/another optimizer: .*77/);
+    });
+
+    it('refuses a config by which the learning rate would be another one, and says how to train for longer', async () => {
+      const other = copy();
+      const file = join(other, 'config.json');
+      const config = JSON.parse(readFileSync(file, 'utf8')) as object;
       const log = readFileSync(join(other, 'log.jsonl'), 'utf8');
-      writeFileSync(file, JSON.stringify({...config, steps: 2}));
-      const shorter = await resume(other);
-      expect(shorter.code).to.equal(2);
-      expect(shorter.stderr).to.match(/the run has made \d+ steps, and its options say 2 in all/);
+      for (const [changed, told] of [
+        [{steps: 2}, '"steps":2,'],
+        [{steps: 2000}, '"steps":2000,'],
+        [{learningRate: 0.02}, '"learningRate":0.02,'],
+        [{schedule: 'cosine'}, '"cosineDecay"'],
+        [{warmup: 3}, '"warmup"'],
+      ] as const) {
+        writeFileSync(file, JSON.stringify({...config, ...changed}));
+        const {code, stderr} = await resume(other);
+        expect(code, stderr).to.equal(2);
+        const is = stderr.slice(stderr.indexOf('and is '));
+        expect(stderr).to.match(
+          /the learning rate of the run was \{"kind":"linearDecay",.*"steps":1000,/,
+        );
+        expect(is)
+          .to.include(told)
+          .and.to.match(/must be there as they were.*--model .*model\n$/);
+      }
       expect(readFileSync(join(other, 'log.jsonl'), 'utf8')).to.include(log);
     });
 
@@ -347,6 +417,44 @@ describe('tfjs-owlore finetune --resume', function () {
         rmSync(file);
       }
     });
+  });
+
+  it('makes more steps at a learning rate that does not depend on them, and not fewer than there are', async () => {
+    const output = newOutput();
+    const args = ['--schedule', 'constant', '--evaluate-every', '5', '--interval', '2'];
+    await stopped(output, ['--steps', '1000', ...args], {at: '"step":3,"loss"', signal: 'SIGINT'});
+    const file = join(output, 'config.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+    writeFileSync(file, JSON.stringify({...config, steps: 2}));
+    const fewer = await resume(output);
+    expect(fewer.code).to.equal(2);
+    expect(fewer.stderr).to.match(
+      /the run has made \d+ steps, and its options say 2 in all; give it more in its config\.json/,
+    );
+    const made = readFileSync(join(output, 'log.jsonl'), 'utf8').split('"event":"step"').length - 1;
+    const steps = made + 2;
+    writeFileSync(file, JSON.stringify({...config, steps}));
+    const more = await resume(output);
+    expect(more.code, more.stderr).to.equal(0);
+    const whole = newOutput();
+    expect((await runCli(argsOf(whole, '--steps', String(steps), ...args))).code).to.equal(0);
+    expect(remains(output).model === remains(whole).model).to.equal(true);
+  });
+
+  it('counts the time of the steps before', async () => {
+    const output = newOutput();
+    await stopped(output, ['--steps', '12'], {at: '"step":4,"loss"', signal: 'SIGINT'});
+    const log = join(output, 'log.jsonl');
+    // as if each had taken a quarter of an hour
+    const slow = readFileSync(log, 'utf8').replace(/"seconds":[\d.e-]+/g, '"seconds":900');
+    writeFileSync(log, slow);
+    const earlier = 900 * (slow.split('"seconds":900').length - 1);
+    const {code, stdout, stderr} = await resume(output, '--json');
+    expect(code, stderr).to.equal(0);
+    const {seconds} = JSON.parse(stdout) as {seconds: number};
+    expect(seconds).to.be.within(earlier, earlier + 60);
+    const report = readFileSync(join(output, 'report.html'), 'utf8');
+    expect(Number(/"seconds":([\d.]+)/.exec(report)![1])).to.equal(seconds);
   });
 
   it('refuses a run that has come to its end', async () => {

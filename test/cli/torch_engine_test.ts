@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  writeFileSync,
 } from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
@@ -47,7 +48,9 @@ describe('python/owlore', () => {
     const [python, own] = ['python/owlore/bases.py', 'src/optim/basis.ts'].map((file) =>
       Object.fromEntries(
         [
-          ...readFileSync(file, 'utf8').matchAll(/^(?:const )?(COLD_START|WARM_START) = (\d+)/gm),
+          ...readFileSync(file, 'utf8').matchAll(
+            /^(?:export const )?(COLD_START|WARM_START) = (\d+)/gm,
+          ),
         ].map(([, name, count]) => [name!, count!] as const),
       ),
     );
@@ -303,6 +306,21 @@ describe('tfjs-owlore finetune --engine torch', function () {
           .map(({event}) => event)
           .slice(-3),
       ).to.deep.equal(['step', 'heldOut', 'end']);
+    });
+
+    it('refuses another learning rate than the run began with, before Python trains', async () => {
+      const output = copyOfStopped();
+      const file = join(output, 'config.json');
+      const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+      const log = readFileSync(join(output, 'log.jsonl'), 'utf8');
+      for (const changed of [{steps: 9}, {learningRate: 0.5}]) {
+        writeFileSync(file, JSON.stringify({...config, ...changed}));
+        const {code, stderr} = await withEnvironment(fake, () => runCli(torch(output)));
+        expect(code, stderr).to.equal(exitCodes.wrongUsage);
+        expect(stderr).to.match(/the learning rate of the run was \{.*"steps":6,.*, and is \{/);
+        expect(readFileSync(join(output, 'log.jsonl'), 'utf8')).to.include(log);
+        expect(existsSync(join(output, 'torch.log'))).to.equal(false);
+      }
     });
 
     it('says in a line why Python failed, and leaves the run as it was', async () => {

@@ -27,7 +27,7 @@ export const torchEngine: Engine = {check, train};
 /** What a job's checkpoints say of themselves in the place of a backend of tfjs. */
 const BACKEND = 'torch';
 
-/** Settings of which Python has one value only, which is their default. */
+/** Settings for which the PyTorch engine supports the default only. */
 const ONLY = {
   frozen: 'F32',
   matmulPrecision: 'highest',
@@ -167,7 +167,7 @@ async function resumed(run: EngineRun): Promise<Manifest | null> {
   }
   const {path, manifest} = found;
   const {step, extra} = manifest;
-  const state = stateIn(folder, {path, extra, step});
+  const reached = stateIn(folder, {path, extra, step});
   parts.data!.restore(manifest.data);
   if (manifest.callback) {
     callback!.setState(manifest.callback.state);
@@ -175,7 +175,7 @@ async function resumed(run: EngineRun): Promise<Manifest | null> {
     callback!.attach(model, optimizer);
     callback!.restore();
   }
-  run.goOn(state);
+  run.goOn({monitor: reached, learningRate: manifest.optimizer.settings['learningRate']});
   return manifest;
 }
 
