@@ -57,7 +57,18 @@ const sources = {
     'preload',
   ],
   estimate: [
-    ...['options', 'files', 'model', 'tape', 'sampling', 'optim', 'lora', 'main', 'llama'],
+    ...[
+      'options',
+      'files',
+      'model',
+      'kernels',
+      'tape',
+      'sampling',
+      'optim',
+      'lora',
+      'main',
+      'llama',
+    ],
   ],
   report: [],
   cli: [

@@ -1,5 +1,3 @@
-import type * as Refreshes from './optim/refreshes';
-
 /**
  * A part of this library that not every program needs. A page loads it on first use, as a chunk of its bundle; where
  * `preload.ts` was imported, as in Node, it is there from the start.
@@ -50,7 +48,7 @@ export interface KernelModule {
 }
 
 /** Loads a part that only the entry for Node provides: it rejects. */
-function onlyInNode(): Promise<never> {
+export function onlyInNode(): Promise<never> {
   return Promise.reject(new Error('only the entry for Node has it.'));
 }
 
@@ -71,9 +69,6 @@ export const hostSvd = new OnDemand(() => import('./optim/host_svd'));
 /** For the options `update`, `refreshSimilarity` and `basis: 'gaussian'`. */
 export const variants = new OnDemand(() => import('./optim/variants'));
 
-/** For new bases on tensorflow; provided only in Node. */
-export const refreshes = new OnDemand<typeof Refreshes>(onlyInNode);
-
 /** For `getWeights` and `setWeights` of the optimizer. */
 export const savedState = new OnDemand(() => import('./optim/saved_state'));
 
@@ -87,12 +82,10 @@ export function provideParts(
   counts: NonNullable<typeof outlierCounts.loaded>,
   saved: NonNullable<typeof savedState.loaded>,
   ofUpdates: NonNullable<typeof variants.loaded>,
-  ofRefreshes?: NonNullable<typeof refreshes.loaded>,
 ): void {
   for (const [name, module] of Object.entries(kernels)) kernelModules.get(name)!.provide(module);
   hostSvd.provide(svd);
   outlierCounts.provide(counts);
   savedState.provide(saved);
   variants.provide(ofUpdates);
-  if (ofRefreshes) refreshes.provide(ofRefreshes);
 }

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {readsSynchronously} from '../kernels/capabilities';
-import {refreshes, variants} from '../on_demand';
+import {OnDemand, onlyInNode, variants} from '../on_demand';
 import {selects} from '../model/variable_selector';
 import {isTermGradient, tidyWith} from '../tfjs/term_gradient';
 import type {ResolvedOwLoreOptions} from './owlore_options';
@@ -16,6 +16,9 @@ import {
   type StepSettings,
   type Update,
 } from './update';
+
+/** For new bases on tensorflow; provided only in Node. */
+export const refreshes = new OnDemand<typeof import('./refreshes')>(onlyInNode);
 
 /**
  * Called with the gradient of a variable, which it has to dispose of. With `isProjected` the gradient is already R, in the
