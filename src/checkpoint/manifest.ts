@@ -136,8 +136,8 @@ function remember({path, version}: SourceFile): void {
 const FINEST_TIME = 50;
 
 /**
- * Takes it that files are right which this process has written, so that they need not be read: all but those written just now, whose
- * times would be the same after another change.
+ * Remembers that files which this process has written are right, so that they are not read again. Files written in the last 50 ms are
+ * left out: a change so soon after might not change their time.
  *
  * @param written When each was, by `performance.now()`.
  */
