@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {Callback, type Logs} from '@tensorflow/tfjs-layers';
 import {openSink, type ModelTarget} from '../files/sink';
 import {checkKnown, checkNumber, display} from '../options';
-import {batchesOfEpoch, wasStopped, watchStops} from '../tfjs/fit';
+import {batchesOfEpoch, beforeEachBatch, wasStopped, watchFits} from '../tfjs/fit';
 import {
   checkParts,
   type CheckpointParts,
@@ -11,6 +11,7 @@ import {
   type ResumableData,
   type ResumableOptimizer,
 } from './parts';
+import {batchesDone} from './place_in_epoch';
 import {placeOf, writeCheckpoint, type SavedCheckpoint} from './save_checkpoint';
 
 /** Options of {@link CheckpointCallback}. */
@@ -50,7 +51,7 @@ const OWNER = 'CheckpointCallback';
  * ```
  *
  * An epoch that `model.stopTraining = true` ends before its last batch is not complete: the training goes on in it. Its checkpoint
- * has no `best`.
+ * has no `best`. With `batchesPerEpoch` tfjs counts anew after that; docs/checkpoints.md says how to train the rest of the epoch.
  *
  * `fit` begins each epoch with its first example, and shuffles by `Math.random`: to go on exactly, use `every: 'epoch'` and
  * `shuffle: false`, or `fitDataset` with data that know their place.
@@ -61,6 +62,8 @@ export class CheckpointCallback extends Callback {
   private epoch = 0;
   /** Batches of the present epoch that are done. */
   private batches = 0;
+  /** Those of them that were done before this `fit`. */
+  private batchesBefore = 0;
   /** Batches of the longest epoch that this `fit` has completed; 0: none. */
   private mostBatches = 0;
   /** Where callback and data stood after the last batch, if a checkpoint of it is due. */
@@ -80,7 +83,7 @@ export class CheckpointCallback extends Callback {
       );
     }
     this.options = {...options, every, keep};
-    watchStops();
+    watchFits();
   }
 
   /** @throws Error if the model's optimizer is no {@link OwLoreOptimizer}. */
@@ -88,20 +91,19 @@ export class CheckpointCallback extends Callback {
     checkReceiver(this);
     checkParts(OWNER, this.parts);
     this.mostBatches = 0;
+    this.due = null; // of a fit that threw
+    // Before the sampling callback begins the next period: it draws by the weights, and packs some.
+    beforeEachBatch(this, () => this.saveIfDue());
   }
 
   /** Remembers the epoch. */
   override async onEpochBegin(epoch: number): Promise<void> {
     checkReceiver(this);
     this.epoch = epoch;
-    this.batches = 0;
-  }
-
-  /** Saves what was due after the last batch: whether that was the last one of its epoch is known only now. */
-  override async onBatchBegin(): Promise<void> {
-    checkReceiver(this);
-    if (this.due) await this.save(this.due);
-    this.due = null;
+    const {data, optimizer} = this.parts;
+    // Data that do not know their place begin the epoch with their first batch.
+    this.batchesBefore = data ? batchesDone(optimizer, epoch) : 0;
+    this.batches = this.batchesBefore;
   }
 
   /** Remembers where callback and data stand if a checkpoint is due. */
@@ -122,6 +124,7 @@ export class CheckpointCallback extends Callback {
     if (isComplete) {
       this.epoch = epoch + 1;
       this.mostBatches = Math.max(this.mostBatches, this.batches);
+      this.batches = 0;
     }
     const {every, best} = this.options;
     const isDue = every === 'epoch' || best !== undefined || this.due !== null;
@@ -136,9 +139,15 @@ export class CheckpointCallback extends Callback {
 
   /** Whether the epoch that ends has had all of its batches. */
   private isComplete(logs: Logs): boolean {
-    // What tfjs validates is complete. A fit that does not know how many batches an epoch has is judged by those it has completed.
+    // What tfjs validates is complete.
     if (!wasStopped(this) || 'val_loss' in logs) return true;
-    return this.batches >= (batchesOfEpoch(this) ?? (this.mostBatches || Infinity));
+    const {batches, batchesBefore, mostBatches} = this;
+    const size = this.options.data?.size;
+    const perEpoch = batchesOfEpoch(this);
+    // What is not the data's size, such as batchesPerEpoch, tfjs counts from where the fit begins.
+    if (perEpoch !== null && perEpoch !== size) return batches - batchesBefore >= perEpoch;
+    // A fit that does not know how many batches an epoch has is judged by those it has completed.
+    return batches >= ([size, mostBatches].find((count = 0) => count > 0) ?? Infinity);
   }
 
   private get parts(): CheckpointParts {
@@ -147,10 +156,16 @@ export class CheckpointCallback extends Callback {
     return {model: this.model, optimizer, callback, data};
   }
 
+  /** Saves what was due after the last batch: whether that was the last one of its epoch is known only when the next one begins. */
+  private async saveIfDue(): Promise<void> {
+    if (this.due) await this.save(this.due);
+    this.due = null;
+  }
+
   private async save(place: ReturnType<typeof placeOf>, metric?: number): Promise<void> {
     const {target, keep, onSave} = this.options;
-    const {epoch} = this;
-    const saved = await writeCheckpoint(target, this.parts, place, {keep, metric, epoch});
+    const {epoch, batches} = this;
+    const saved = await writeCheckpoint(target, this.parts, place, {keep, metric, epoch, batches});
     onSave?.(saved);
   }
 }

@@ -21,6 +21,8 @@ export interface Manifest {
   step: number;
   /** Epochs of `fit` that are complete. */
   epoch: number;
+  /** Batches of the next epoch that are done. */
+  batches: number;
   /** The lower the better; null if nobody measured one. */
   metric: number | null;
   /** tfjs's backend. */
@@ -134,8 +136,8 @@ function remember({path, version}: SourceFile): void {
 const FINEST_TIME = 50;
 
 /**
- * Takes it that files are right which this process has written, so that they need not be read: all but those written just now, whose
- * times would be the same after another change.
+ * Remembers that files which this process has written are right, so that they are not read again. Files written in the last 50 ms are
+ * left out: a change so soon after might not change their time.
  *
  * @param written When each was, by `performance.now()`.
  */
@@ -223,8 +225,10 @@ async function hashOf(owner: string, bytes: Uint8Array): Promise<string> {
  */
 function checkedManifest(owner: string, json: JsonObject): Manifest {
   const {step, epoch, metric, backend, kernels, model, optimizer, callback, data, extra} = json;
+  const {batches = 0} = json; // which the first checkpoints have not
   checkNumber(owner, 'step', step, countRange);
   checkNumber(owner, 'epoch', epoch, countRange);
+  checkNumber(owner, 'batches', batches, countRange);
   if (metric !== null) checkNumber(owner, 'metric', metric);
   check(owner, 'backend', backend, typeof backend === 'string', 'the name of a backend');
   check(owner, 'kernels', kernels, kernels === null || isObject(kernels), 'an object, or null');
@@ -232,8 +236,9 @@ function checkedManifest(owner: string, json: JsonObject): Manifest {
   checkOptimizer(owner, optimizer, step);
   if (callback !== null) checkCallback(owner, callback);
   return {
-    ...{format: FORMAT, version: VERSION, step, epoch, metric, backend: backend as string},
+    ...{format: FORMAT, version: VERSION, step, epoch, batches, metric},
     ...{
+      backend: backend as string,
       kernels: kernels as object | null,
       model,
       optimizer,

@@ -13,6 +13,8 @@ export interface ResumableData {
   state(): unknown;
   /** Goes on from a state; throws, and changes nothing, if the state is of other data. */
   restore(state: unknown): void;
+  /** Batches in a pass, if they are known, as `fitDataset` reads it. */
+  size?: number;
 }
 
 /** What an {@link OwLoreOptimizer} has for a checkpoint. */

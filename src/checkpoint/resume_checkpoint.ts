@@ -29,6 +29,7 @@ import {
   type CheckpointParts,
   type LayerWeights,
 } from './parts';
+import {rememberPlace} from './place_in_epoch';
 
 /** Options of {@link resumeCheckpoint}. */
 export interface ResumeCheckpointOptions {
@@ -44,6 +45,8 @@ export interface ResumedCheckpoint {
   step: number;
   /** Epochs of `fit` that are complete: its `initialEpoch`. */
   epoch: number;
+  /** Batches of the next epoch that are done. Data that know their place go on after them. */
+  batches: number;
   /** The `metric` that was saved; null if none was. */
   metric: number | null;
   /** The `extra` that was saved; null if nothing was. */
@@ -84,8 +87,9 @@ export async function resumeCheckpoint(
   const isSameBackend = manifest.backend === tf.getBackend();
   const runsAlike = isSameBackend && restoreKernelHistory(manifest.kernels);
   warnIfInexact(manifest, parts, runsAlike);
-  const {step, epoch, metric, extra} = manifest;
-  return {path, step, epoch, metric, extra};
+  const {step, epoch, batches, metric, extra} = manifest;
+  rememberPlace(parts.optimizer, {epoch, batches});
+  return {path, step, epoch, batches, metric, extra};
 }
 
 /**

@@ -29,8 +29,8 @@ import {
   placeOfFile,
   type CheckpointParts,
   type LayerWeights,
-  type ResumableOptimizer,
 } from './parts';
+import {progressOf} from './place_in_epoch';
 
 /** Options of {@link saveCheckpoint}. */
 export interface SaveCheckpointOptions {
@@ -40,6 +40,8 @@ export interface SaveCheckpointOptions {
   metric?: number;
   /** Epochs that are complete, ≥ 0: the `initialEpoch` of the `fit` that goes on. Default 0. */
   epoch?: number;
+  /** Batches of the next epoch that are done, ≥ 0, where a `fit` goes on that was stopped in its middle. Default 0. */
+  batches?: number;
   /** Anything else that the program needs to go on, as plain JSON; `resumeCheckpoint` gives it back. Default none. */
   extra?: unknown;
 }
@@ -104,11 +106,12 @@ export async function writeCheckpoint(
   place: Place,
   options: SaveCheckpointOptions,
 ): Promise<SavedCheckpoint> {
-  checkKnown(OWNER, options, ['keep', 'metric', 'epoch', 'extra']);
-  const {keep = Infinity, metric = null, epoch = 0, extra = null} = options;
+  checkKnown(OWNER, options, ['keep', 'metric', 'epoch', 'batches', 'extra']);
+  const {keep = Infinity, metric = null, epoch = 0, batches = 0, extra = null} = options;
   if (keep !== Infinity) checkNumber(OWNER, 'keep', keep, {integer: true, min: 1});
   if (metric !== null) checkNumber(OWNER, 'metric', metric);
   checkNumber(OWNER, 'epoch', epoch, {integer: true, min: 0});
+  checkNumber(OWNER, 'batches', batches, {integer: true, min: 0});
   checkJson('extra', extra);
   checkJson('data.state()', place.data);
   const layers = layerWeights(OWNER, model);
@@ -137,7 +140,7 @@ export async function writeCheckpoint(
       format: FORMAT,
       version: VERSION,
       step: optimizer.iterations,
-      ...{epoch, metric, backend: tf.getBackend(), kernels: kernelHistory()},
+      ...{epoch, batches, metric, backend: tf.getBackend(), kernels: kernelHistory()},
       model: weights,
       optimizer: {
         settings: optimizer.settings,
@@ -192,11 +195,6 @@ function checkJson(name: string, value: unknown): void {
     reason = `: ${(error as Error).message.split('\n')[0]}`;
   }
   throw new Error(`${OWNER}: ${name} must be plain JSON; got ${display(value)}${reason}`);
-}
-
-/** Changes with every call of an optimizer. */
-function progressOf({iterations, accumulated}: ResumableOptimizer): string {
-  return `${iterations}, ${accumulated}`;
 }
 
 /** Throws if the optimizer has a state for what is no weight of the model: its values would be missing in the checkpoint. */

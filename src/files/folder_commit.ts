@@ -3,28 +3,38 @@
  * They are written under temporary names; then a journal says which names they get and which files go. From the moment when the
  * journal is there, the change is decided: if the program is stopped before all is done, the next one that opens the folder does
  * the rest. One that does not know journals, such as Python's transformers, finds the last file missing until then.
+ *
+ * A journal's name says which process does what is in it. Another one takes over by renaming it: so it is always one that does it, and
+ * none removes a file that another one has just put in its place.
  */
 import {importNode} from './import_node';
 import {parseJsonObject} from './json';
+import {isDead, thisProcess, type WritingProcess} from './writing_process';
 
 /** What is to be done. */
 interface Journal {
-  /** Process and machine that wrote it. */
-  writer: string;
   /** Temporary names and final ones; the last file is the one without which no reader takes the others. */
   renames: Array<[temporary: string, path: string]>;
   removals: string[];
 }
 
-const JOURNAL = '.commit.json';
-const TEMPORARY = /^\..+\.(\d+@[^/\\]*)\.[0-9a-f-]{36}\.partial$/;
+/** Both have number and start of their process, and its machine; once they had no start, and journals nothing of it. */
+const TEMPORARY = /^\..+\.(\d+)(?:-(\d+))?@([^/\\]*)\.[0-9a-f-]{36}\.partial$/;
+const JOURNAL = /^\.commit(?:\.(\d+)(?:-(\d+))?@([^/\\]*)\.[0-9a-f-]{36})?\.json$/;
 
-/** Changes that this process is making, by folder: whoever opens one of these folders waits. */
+/** Milliseconds for which a change of another process is waited for: it renames a few files. */
+const PATIENCE = 1000;
+
+/** The last change that this process makes in a folder, by its real path: whoever opens the folder waits. */
 const underWay = new Map<string, Promise<void>>();
 
 /** A new temporary name for a file, which says who writes it. */
 export async function temporaryName(path: string): Promise<string> {
-  return `.${path}.${await ownName()}.${crypto.randomUUID()}.partial`;
+  return `.${path}.${nameOf(await ownProcess())}.${crypto.randomUUID()}.partial`;
+}
+
+async function journalName(): Promise<string> {
+  return `.commit.${nameOf(await ownProcess())}.${crypto.randomUUID()}.json`;
 }
 
 /**
@@ -51,14 +61,11 @@ export async function commitFiles(
       );
     }
   }
-  const journal: Journal = {
-    writer: await ownName(),
-    renames: [...renames],
-    removals: [...removals],
-  };
-  const temporary = join(folder, await temporaryName(JOURNAL));
+  const journal: Journal = {renames: [...renames], removals: [...removals]};
+  const name = await journalName();
+  const temporary = join(folder, await temporaryName('.commit.json'));
   await writeFile(temporary, JSON.stringify(journal), {flush: true});
-  await rename(temporary, join(folder, JOURNAL));
+  await rename(temporary, join(folder, name));
   onDecided();
   await finishCommit(owner, folder);
 }
@@ -69,11 +76,16 @@ export async function commitFiles(
  * @throws Error if another process is making the change, or if the folder cannot be written to.
  */
 export async function finishCommit(owner: string, folder: string): Promise<void> {
-  const {resolve} = await importNode('node:path');
-  const key = resolve(folder);
-  const running = underWay.get(key);
-  if (running) return running;
-  const work = doRest(owner, folder).finally(() => underWay.delete(key));
+  const {realpath} = await importNode('node:fs/promises');
+  const key = await unlessMissing(realpath(folder));
+  if (key === null) return;
+  const before = underWay.get(key)?.catch(() => undefined);
+  // also after another one, which may have looked for journals before there was one
+  const work = Promise.resolve(before)
+    .then(() => doRest(owner, folder))
+    .finally(() => {
+      if (underWay.get(key) === work) underWay.delete(key);
+    });
   underWay.set(key, work);
   return work;
 }
@@ -82,36 +94,57 @@ export async function finishCommit(owner: string, folder: string): Promise<void>
 export async function removeLeftovers(folder: string): Promise<void> {
   const {readdir, rm} = await importNode('node:fs/promises');
   const {join} = await importNode('node:path');
+  const own = await ownProcess();
   for (const path of await readdir(folder)) {
-    const writer = TEMPORARY.exec(path)?.[1];
-    if (writer !== undefined && (await isDead(writer))) await rm(join(folder, path), {force: true});
+    const writer = writerIn(TEMPORARY.exec(path));
+    if (writer && isDead(writer, own)) await rm(join(folder, path), {force: true});
   }
 }
 
 async function doRest(owner: string, folder: string): Promise<void> {
-  const {lstat, readFile, rename, rm} = await importNode('node:fs/promises');
+  const {readdir} = await importNode('node:fs/promises');
+  for (;;) {
+    const names = (await unlessMissing(readdir(folder))) ?? [];
+    const name = names.find((path) => JOURNAL.test(path));
+    if (name === undefined) return;
+    await follow(owner, folder, name);
+  }
+}
+
+/** Does what a journal says, unless another process takes it over. */
+async function follow(owner: string, folder: string, name: string): Promise<void> {
+  const {lstat, readFile, rm} = await importNode('node:fs/promises');
   const {join} = await importNode('node:path');
-  const bytes = await unlessMissing(readFile(join(folder, JOURNAL)));
+  const bytes = await unlessMissing(readFile(join(folder, name)));
   if (bytes === null) return;
-  const {writer, renames, removals} = parseJournal(`${owner}: ${join(folder, JOURNAL)}`, bytes);
-  if (writer !== (await ownName()) && writer.endsWith(await ownHost()) && !(await isDead(writer))) {
-    throw new Error(
-      `${owner}: process ${writer} is putting files into '${folder}'; wait until it has finished`,
-    );
+  const {renames, removals} = parseJournal(`${owner}: ${join(folder, name)}`, bytes);
+  const [writer, own] = [writerIn(JOURNAL.exec(name)), await ownProcess()];
+  const isOwn = writer !== null && nameOf(writer) === nameOf(own);
+  const since = performance.now();
+  while (writer?.host === own.host && !isOwn && !isDead(writer, own)) {
+    if ((await unlessMissing(lstat(join(folder, name)))) === null) return;
+    if (performance.now() - since > PATIENCE) {
+      throw new Error(
+        `${owner}: process ${writer.pid} is putting files into '${folder}'; wait until it has finished`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, 10));
   }
   const last = renames.at(-1);
   try {
+    const taken = isOwn ? name : await journalName();
+    if (!isOwn && !(await isRenamed(join(folder, name), join(folder, taken)))) return;
     await syncFolder(folder);
     if (last && (await unlessMissing(lstat(join(folder, last[0]))))) {
       await rm(join(folder, last[1]), {force: true});
     }
     for (const [temporary, path] of renames) {
       // what is not there any more has its place already
-      await unlessMissing(rename(join(folder, temporary), join(folder, path)));
+      await isRenamed(join(folder, temporary), join(folder, path));
     }
     for (const path of removals) await rm(join(folder, path), {force: true});
     await syncFolder(folder);
-    await rm(join(folder, JOURNAL), {force: true});
+    await rm(join(folder, taken), {force: true});
   } catch (error) {
     throw new Error(
       `${owner}: new files are complete in '${folder}', but not all of them could be put in their places: ` +
@@ -124,11 +157,10 @@ async function doRest(owner: string, folder: string): Promise<void> {
 /** Throws unless a journal names files of its own folder only. */
 function parseJournal(owner: string, bytes: Uint8Array): Journal {
   const journal = parseJsonObject(owner, bytes) as Partial<Journal>;
-  const {writer, renames, removals} = journal;
+  const {renames, removals} = journal;
   const isName = (name: unknown): boolean =>
     typeof name === 'string' && /^[^/\\\0]+$/.test(name) && name !== '.' && name !== '..';
   const isRight =
-    typeof writer === 'string' &&
     Array.isArray(renames) &&
     renames.every((pair) => Array.isArray(pair) && pair.length === 2 && pair.every(isName)) &&
     renames.every(([temporary]) => TEMPORARY.test(temporary)) &&
@@ -140,25 +172,29 @@ function parseJournal(owner: string, bytes: Uint8Array): Journal {
   );
 }
 
-/** This process, as it stands in temporary names and journals. */
-async function ownName(): Promise<string> {
-  return `${process.pid}${await ownHost()}`;
-}
-
-async function ownHost(): Promise<string> {
+/** This process; the name of its machine as a file's name can have it. */
+async function ownProcess(): Promise<WritingProcess> {
   const {hostname} = await importNode('node:os');
-  return `@${encodeURIComponent(hostname())}`;
+  return thisProcess(encodeURIComponent(hostname()));
 }
 
-/** Whether a process is one of this machine and does not run any more. */
-async function isDead(writer: string): Promise<boolean> {
-  if (!writer.endsWith(await ownHost())) return false;
-  try {
-    process.kill(Number.parseInt(writer), 0); // sends nothing
-    return false;
-  } catch (error) {
-    return (error as {code?: string}).code === 'ESRCH';
-  }
+/** A process, as it stands in the names of temporary files and journals. */
+function nameOf({pid, processStart, host}: WritingProcess): string {
+  return `${pid}-${processStart}@${host}`;
+}
+
+/** The process in a name; null if it has none. */
+function writerIn(match: RegExpExecArray | null): WritingProcess | null {
+  const [, pid, processStart, host] = match ?? [];
+  if (host === undefined) return null;
+  return {host, pid: Number(pid), processStart: Number(processStart)};
+}
+
+/** Renames a file; false if it is not there. */
+async function isRenamed(from: string, to: string): Promise<boolean> {
+  const {rename} = await importNode('node:fs/promises');
+  const done = rename(from, to).then(() => true);
+  return (await unlessMissing(done)) !== null;
 }
 
 /** Writes the names of a folder's files to the disk. */

@@ -19,16 +19,13 @@ import {
 } from 'node:fs';
 import {hostname} from 'node:os';
 import {join} from 'node:path';
+import {isDead, thisProcess, type WritingProcess} from './writing_process';
 
 /** The name of the lock in its folder. */
 export const LOCK_NAME = '.lock';
 
 /** The process that holds a lock. */
-interface Holder {
-  host: string;
-  pid: number;
-  /** When the process began, in milliseconds: tells it from an earlier process with the same number. */
-  processStart: number;
+interface Holder extends WritingProcess {
   /** When it took the lock, as an ISO date. */
   since: string;
 }
@@ -53,10 +50,7 @@ export function lockFolder(owner: string, folder: string): FolderLock {
   const lock = join(folder, LOCK_NAME);
   const name = crypto.randomUUID();
   const prepared = `${lock}.${name}`;
-  const holder: Holder = {
-    ...{host: hostname(), pid: process.pid, processStart: processStart()},
-    since: new Date().toISOString(),
-  };
+  const holder: Holder = {...thisProcess(hostname()), since: new Date().toISOString()};
   mkdirSync(prepared);
   try {
     writeFileSync(join(prepared, name), JSON.stringify(holder));
@@ -80,7 +74,7 @@ function deadFile(owner: string, folder: string): string | undefined {
   const lock = join(folder, LOCK_NAME);
   const name = fileOf(lock);
   const holder = name === undefined ? null : readHolder(join(lock, name));
-  if (holder === null || isDead(holder)) return name;
+  if (holder === null || isDead(holder, thisProcess(hostname()))) return name;
   const {host, pid, since} = holder;
   const where = host === hostname() ? '' : ` on the machine '${host}'`;
   throw new FolderInUseError(
@@ -130,22 +124,6 @@ function readHolder(file: string): Holder | null {
     if (isCode(error, 'ENOENT') || error instanceof SyntaxError) return null;
     throw error;
   }
-}
-
-function isDead(holder: Holder): boolean {
-  if (holder.host !== hostname()) return false;
-  if (holder.pid === process.pid) return holder.processStart !== processStart();
-  try {
-    process.kill(holder.pid, 0);
-    return false;
-  } catch (error) {
-    // EPERM: it lives, and belongs to another user
-    return isCode(error, 'ESRCH');
-  }
-}
-
-function processStart(): number {
-  return Math.round(performance.timeOrigin);
 }
 
 function isCode(error: unknown, ...codes: string[]): boolean {

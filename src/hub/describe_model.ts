@@ -17,7 +17,7 @@ export interface HubModel {
   files: ReadonlyMap<string, HubFile>;
 }
 
-/** Milliseconds after which the cache is used if the Hub keeps silent. */
+/** Milliseconds after which the cache is used if the Hub keeps silent, unless the request says. */
 const LONGEST_SILENCE = 10_000;
 
 /**

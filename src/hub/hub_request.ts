@@ -21,22 +21,22 @@ export class HubUnreachableError extends Error {}
 /**
  * The answer to GET.
  *
- * @param longest The most milliseconds that it may keep silent.
+ * @param longest The most milliseconds that it may keep silent, unless the request says.
  * @throws HubUnreachableError if there is none, or one that says to try again later. Error if the Hub refuses.
  */
 export async function ask(
   asked: Asked,
   url: string,
   headers: Record<string, string> = {},
-  longest = Infinity,
+  longest = TIMEOUT,
 ): Promise<Answer> {
   const {owner, settings, request} = asked;
-  const {timeout = TIMEOUT, ...options} = request;
+  const {timeout = longest, ...options} = request;
   const own = new Headers(request.headers);
   if (settings.token !== null && !own.has('authorization'))
     own.set('authorization', `Bearer ${settings.token}`);
   const requested = {
-    ...{owner, url, timeout: Math.min(timeout, longest)},
+    ...{owner, url, timeout},
     request: {...options, headers: own},
   };
   let answer: Answer;

@@ -25,8 +25,8 @@ export type LayerType = 'full_attention' | 'sliding_attention';
  */
 export interface LlamaConfig {
   /**
-   * What kind of model it is, by the names in `src/llama/architectures`. Default: `'qwen2'` with `attentionBias`, else
-   * `'mistral'` with a `slidingWindow`, else `'llama'`.
+   * What kind of model it is: `'llama'`, `'mistral'`, `'qwen2'`, `'qwen3'` or `'gemma3'`. Default: `'qwen2'` with `attentionBias`,
+   * else `'mistral'` with a `slidingWindow`, else `'llama'`.
    */
   architecture?: ArchitectureName;
   /** Number of different tokens. */

@@ -69,7 +69,7 @@ export function adapt(
 ): Lora {
   const sizes = matrices.map(({module, weight}) => ({module, shape: weight.shape as number[]}));
   checkRank(owner, options.rank, sizes);
-  return new Lora(model, options, matrices);
+  return new Lora(owner, model, options, matrices);
 }
 
 /** The adapters of a model, made by {@link applyLora}. */
@@ -87,6 +87,7 @@ export class Lora {
 
   /** @internal */
   constructor(
+    private readonly owner: string,
     private readonly model: tfl.LayersModel,
     options: Required<LoraOptions>,
     matrices: readonly Matrix[],
@@ -104,7 +105,7 @@ export class Lora {
       const {layer, module} = missing.matrix;
       this.dispose();
       throw new Error(
-        `${OWNER}: the layer around '${layer.name}' does not list its weights as tfjs's wrappers do, so that nothing would train ` +
+        `${owner}: the layer around '${layer.name}' does not list its weights as tfjs's wrappers do, so that nothing would train ` +
           `what is added to '${module}'; leave it out of targets`,
       );
     }
@@ -278,7 +279,10 @@ export class Lora {
     );
   }
 
-  /** Has the layers list A and B among their weights, so that tfjs trains them, and no kernel take W for what is multiplied with. */
+  /**
+   * Has the layers list A and B among their weights, so that tfjs trains them, and marks W, so that no fused kernel computes a
+   * product with W without the adapter.
+   */
   private list(): void {
     this.unlist = this.adapters.flatMap(({matrix, a, b}) => [
       listWeights(matrix.layer, [a, b]),
@@ -302,7 +306,8 @@ export class Lora {
           if (kwargs?.training) this.checkTrains();
           return body();
         }
-        return withLowRankProducts(layer.name, kwargs?.training ? dropout : null, body);
+        const inTraining = kwargs?.training ? dropout : null;
+        return withLowRankProducts(this.owner, layer.name, inTraining, body);
       },
     });
   }

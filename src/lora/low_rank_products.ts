@@ -43,20 +43,27 @@ let adding: object | null = null;
 /**
  * Runs a call of a layer with its low-rank products.
  *
+ * @param owner What messages start with.
  * @param dropout Null except in training.
  * @throws Error if the layer does something else with an adapted matrix than to multiply with it or to look rows up in it.
  */
 export function withLowRankProducts<T>(
+  owner: string,
   layer: string,
   dropout: InputDropout | null,
   body: () => T,
 ): T {
   // A layer around this one adds the products of both.
   if (adding) return body();
-  return runningPartsBy((part) => addProducts(layer, dropout, part), body);
+  return runningPartsBy((part) => addProducts(owner, layer, dropout, part), body);
 }
 
-function addProducts<T>(layer: string, dropout: InputDropout | null, body: () => T): T {
+function addProducts<T>(
+  owner: string,
+  layer: string,
+  dropout: InputDropout | null,
+  body: () => T,
+): T {
   const depth = opDepth();
   const own = {};
   /** Whether an op runs whose low-rank part is added; what it consists of is its own affair. */
@@ -76,7 +83,7 @@ function addProducts<T>(layer: string, dropout: InputDropout | null, body: () =>
     if (!adapted || addsItself(call)) return run(call);
     const refuse = (): Error =>
       new Error(
-        `applyLora: layer '${layer}' uses the matrix '${adapted.adapter.matrix.module}' in ${kernelName ?? 'a custom gradient'}, ` +
+        `${owner}: layer '${layer}' uses the matrix '${adapted.adapter.matrix.module}' in ${kernelName ?? 'a custom gradient'}, ` +
           'which is neither a product x W with it nor a look-up of its rows; leave it out of targets',
       );
     if (opDepth() > depth) throw refuse();

@@ -101,7 +101,10 @@ export class PackedWeight {
     return weight;
   }
 
-  /** Packs it with the values of `packed`, a kept tensor as {@link source} was, which it takes over. */
+  /**
+   * Makes it packed, with the values of `packed`: a kept int32 tensor as {@link packHalves} makes it. The weight owns the tensor from
+   * then on.
+   */
   keep(packed: tf.Tensor): void {
     this.drop();
     releaseData(this.variable);

@@ -33,13 +33,19 @@ export function aroundEachFit(before: FitListener, after: FitListener): void {
 
 /** By the parameters of a `fit`: whether it was to stop when the batches of its last epoch were done. */
 const stops = new WeakMap<object, boolean>();
-let watchesStops = false;
+/** By the parameters of a `fit`: what is called before each of its batches. */
+const batchListeners = new WeakMap<object, Array<() => Promise<void>>>();
+let watchesFits = false;
 
-/** Makes every `fit` and `fitDataset` from now on note what {@link wasStopped} tells. */
-export function watchStops(): void {
-  if (watchesStops) return;
-  watchesStops = true;
+/** Makes every `fit` and `fitDataset` from now on note what {@link wasStopped} tells, and do what {@link beforeEachBatch} asks for. */
+export function watchFits(): void {
+  if (watchesFits) return;
+  watchesFits = true;
   class Watch extends tfl.Callback {
+    override async onBatchBegin(): Promise<void> {
+      for (const listener of batchListeners.get(this.params) ?? []) await listener();
+    }
+
     override async onEpochEnd(): Promise<void> {
       stops.set(this.params, this.model.stopTraining);
     }
@@ -54,6 +60,11 @@ export function watchStops(): void {
  */
 export function wasStopped({params}: tfl.Callback): boolean {
   return stops.get(params) ?? false;
+}
+
+/** Awaits `listener` before each batch of the `fit` of a callback, before any callback is told that the batch begins. */
+export function beforeEachBatch({params}: tfl.Callback, listener: () => Promise<void>): void {
+  batchListeners.set(params, [...(batchListeners.get(params) ?? []), listener]);
 }
 
 /**

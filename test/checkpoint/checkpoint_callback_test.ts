@@ -9,8 +9,19 @@ import {
   type CheckpointCallbackOptions,
   type CheckpointParts,
 } from '../../src/index';
+import {renewedScores} from '../../src/adaptive';
 import {uninstallKernels} from '../../src/kernels/tensorflow';
-import {createLlama, sparseCrossEntropy, textDataset, type Tokenizer} from '../../src/llama';
+import {
+  createLlama,
+  loadLlama,
+  saveLlama,
+  sparseCrossEntropy,
+  textDataset,
+  type LlamaConfig,
+  type TextDataset,
+  type Tokenizer,
+} from '../../src/llama';
+import {valuesOf} from '../../src/packed/packed_weight';
 import {describeFastBackends} from '../support/backends';
 import {rejection} from '../support/rejection';
 import {held} from '../support/sentinels';
@@ -42,7 +53,25 @@ class Losses extends tfl.Callback {
 }
 
 async function weightsOf(model: tfl.LayersModel): Promise<number[][]> {
-  return Promise.all(model.weights.map(async (weight) => Array.from(await weight.read().data())));
+  return Promise.all(model.weights.map(async (weight) => Array.from(await valuesOf(weight))));
+}
+
+const llamaConfig: LlamaConfig = {
+  ...{vocabSize: 32, hiddenSize: 8, intermediateSize: 12, numHiddenLayers: 3},
+  numAttentionHeads: 2,
+};
+
+const textBatches = (repeat = false): TextDataset =>
+  textDataset(lines, letters, {
+    ...{maxLength: 8, batchSize: 3, packing: true, shuffle: true, format: 'text', repeat},
+  });
+
+/** The files of all checkpoints up to each one that a run has left, from the first on. */
+function filesUpToEach(files: Files): Files[] {
+  const checkpoints = [...files.keys()].filter((path) => path.endsWith('.json')).sort();
+  return checkpoints.map(
+    (path) => new Map([...files].filter(([name]) => !name.endsWith('.json') || name <= path)),
+  );
 }
 
 describeFastBackends('CheckpointCallback', (backend) => {
@@ -55,19 +84,13 @@ describeFastBackends('CheckpointCallback', (backend) => {
   const itIfFast = backend === 'webgpu' ? it.skip : it;
   itIfFast('goes on in the middle of an epoch of a TextDataset, exactly', async () => {
     const EPOCHS = 3;
-    const config = {
-      ...{vocabSize: 32, hiddenSize: 8, intermediateSize: 12, numHiddenLayers: 3},
-      numAttentionHeads: 2,
-    };
     /** Trains to the end from `files`; with `every`, from the start, with checkpoints. */
     async function run(files: Files, every?: number): Promise<{losses: number[]; end: unknown}> {
       installNewKernels();
-      const model = createLlama({...config, seed: every === undefined ? 2 : 1});
+      const model = createLlama({...llamaConfig, seed: every === undefined ? 2 : 1});
       const optimizer = new OwLoreOptimizer({learningRate: 0.01, rank: 2, accumulate: 2});
       const callback = new LayerSamplingCallback({gamma: 1, interval: 2});
-      const data = textDataset(lines, letters, {
-        ...{maxLength: 8, batchSize: 3, packing: true, shuffle: true, format: 'text'},
-      });
+      const data = textBatches();
       model.compile({optimizer, loss: sparseCrossEntropy});
       const losses = new Losses();
       const callbacks: tfl.Callback[] = [callback, losses];
@@ -85,14 +108,60 @@ describeFastBackends('CheckpointCallback', (backend) => {
     }
     const files: Files = new Map();
     const whole = await run(files, 1);
-    const checkpoints = [...files.keys()].filter((path) => path.endsWith('.json')).sort();
-    expect(checkpoints).to.have.length.greaterThan(4);
-    for (const path of checkpoints) {
-      const upTo = new Map([...files].filter(([name]) => !name.endsWith('.json') || name <= path));
+    const stops = filesUpToEach(files);
+    expect(stops).to.have.length.greaterThan(4);
+    for (const upTo of stops) {
       const {losses, end} = await run(upTo);
       expect(losses).to.deep.equal(whole.losses.slice(whole.losses.length - losses.length));
       expect(end).to.deep.equal(whole.end);
     }
+  }).timeout(120_000);
+
+  itIfFast('saves the weights as they are before the callback begins the next period', async () => {
+    const original: Files = new Map();
+    const made = createLlama({...llamaConfig, seed: 1});
+    await saveLlama(made, original);
+    made.dispose();
+    /** Block by block the sum of all magnitudes, in which each rounding to 16 bits is seen. */
+    const magnitudes = async (model: tfl.LayersModel) => {
+      const blocks = model.layers.filter(({name}) => /layers\.\d/.test(name));
+      const scores: number[] = [];
+      for (const {weights} of blocks) {
+        let sum = 0;
+        for (const weight of weights) for (const x of await valuesOf(weight)) sum += Math.abs(x);
+        scores.push(sum);
+      }
+      return {blocks: blocks.map(({name}) => name), scores};
+    };
+    /** Trains to the end, from `from` if given; with checkpoints after every second batch in `to`, if given. */
+    async function run({from, to}: {from?: Files; to?: Files}): Promise<unknown> {
+      installNewKernels();
+      const {model} = await loadLlama(original, {frozen: 'BF16'});
+      const optimizer = new OwLoreOptimizer({learningRate: 0.01, rank: 2});
+      const adaptive = renewedScores(magnitudes, {every: 1});
+      const callback = new LayerSamplingCallback({gamma: 1, interval: 2, adaptive});
+      const data = textBatches();
+      model.compile({optimizer, loss: sparseCrossEntropy});
+      const epoch = from
+        ? (await resumeCheckpoint(from, {model, optimizer, callback, data}))!.epoch
+        : 0;
+      const callbacks: tfl.Callback[] = [callback];
+      if (to) {
+        const options = {target: to, callback, data, every: 2, keep: 100};
+        callbacks.push(new CheckpointCallback(options));
+      }
+      await model.fitDataset(data, {epochs: 2, initialEpoch: epoch, callbacks, verbose: 0});
+      const end = [await weightsOf(model), callback.getState(), optimizer.iterations];
+      model.dispose();
+      optimizer.dispose();
+      return end;
+    }
+    const to: Files = new Map();
+    const whole = await run({});
+    expect(await run({to})).to.deep.equal(whole);
+    const stops = filesUpToEach(to);
+    expect(stops).to.have.length.greaterThan(3);
+    for (const from of stops) expect(await run({from})).to.deep.equal(whole);
   }).timeout(120_000);
 
   /** A model and what trains it. */
@@ -209,6 +278,102 @@ describeFastBackends('CheckpointCallback', (backend) => {
         optimizer.dispose();
       }
     }
+  });
+
+  /** Batches of a pass of the data below. */
+  const PASS = 5;
+  const EPOCHS = 3;
+  /** Sizes that the data give of themselves, and the batches after which one run after the other is stopped. */
+  const repeatedStops: Array<[size: number | undefined, runs: number[]]> = [
+    [PASS, [4, 1]],
+    [PASS, [2, 1, 1]],
+    [undefined, [4, 3]],
+    [undefined, [7, 1, 3]],
+  ];
+  it('trains each pass once, however often it is stopped', async () => {
+    for (const [size, runs] of repeatedStops) {
+      const files: Files = new Map();
+      let done = 0;
+      for (const batches of [...runs, Infinity]) {
+        const parts = makeParts(1);
+        const {model, optimizer} = parts;
+        const data = Object.assign(new NumberedBatches(PASS), {size});
+        const what = {...parts, callback: undefined, data};
+        const resumed = await resumeCheckpoint(files, what);
+        const where = [resumed?.epoch ?? 0, resumed?.batches ?? 0];
+        const place = [Math.floor(done / PASS), done % PASS];
+        expect(where, `${size}: ${runs}, after ${done}`).to.deep.equal(place);
+        const checkpoints = new CheckpointCallback({target: files, data});
+        const callbacks = [checkpoints, new Stop(batches === Infinity ? -1 : batches)];
+        const args = {epochs: EPOCHS, initialEpoch: where[0], callbacks, verbose: 0};
+        await model.fitDataset(data as never, args);
+        done = Math.min(done + batches, EPOCHS * PASS);
+        expect(optimizer.iterations * 3 + optimizer.accumulated).to.equal(done);
+        model.dispose();
+        optimizer.dispose();
+      }
+    }
+  });
+
+  it('counts an epoch of batchesPerEpoch, and one of fit, as tfjs does: from where it begins', async () => {
+    const PER_EPOCH = 4;
+    const files: Files = new Map();
+    let done = 0;
+    // the third run stops in the second epoch
+    for (const batches of [2, 1, 3, Infinity]) {
+      const parts = makeParts(1);
+      const {model, optimizer} = parts;
+      const data = new NumberedBatches();
+      const resumed = await resumeCheckpoint(files, {...parts, callback: undefined, data});
+      const {epoch = 0, batches: before = 0} = resumed ?? {};
+      expect([epoch, before]).to.deep.equal([Math.floor(done / PER_EPOCH), done % PER_EPOCH]);
+      const stop = new Stop(batches === Infinity ? -1 : batches);
+      const callbacks = [new CheckpointCallback({target: files, data}), stop];
+      const args = {callbacks, verbose: 0};
+      const goOn = (initialEpoch: number, epochs: number, batchesPerEpoch: number) =>
+        model.fitDataset(data as never, {...args, initialEpoch, epochs, batchesPerEpoch});
+      // as docs/checkpoints.md does
+      if (before > 0) await goOn(epoch, epoch + 1, PER_EPOCH - before);
+      const next = before > 0 ? epoch + 1 : epoch;
+      if (!model.stopTraining) await goOn(next, EPOCHS, PER_EPOCH);
+      done = Math.min(done + batches, EPOCHS * PER_EPOCH);
+      expect(optimizer.iterations * 3 + optimizer.accumulated).to.equal(done);
+      model.dispose();
+      optimizer.dispose();
+    }
+    const inFit: Files = new Map();
+    for (const batches of [3, 2]) {
+      const parts = {...makeParts(1), callback: undefined};
+      await resumeCheckpoint(inFit, parts);
+      const callbacks = [new CheckpointCallback({target: inFit}), new Stop(batches)];
+      await fit({...parts, callback: null!}, {epochs: 1, callbacks});
+      expect((await resumeCheckpoint(inFit, parts))!.epoch).to.equal(0);
+      parts.model.dispose();
+      parts.optimizer.dispose();
+    }
+  });
+
+  it('begins anew after a fit that threw', async () => {
+    const parts = makeParts(1);
+    const {model} = parts;
+    const saved: number[] = [];
+    const onSave = (): void => void saved.push(parts.optimizer.iterations);
+    const checkpoints = new CheckpointCallback({target: new Map(), every: 1, onSave});
+    const failing = new tfl.CustomCallback({
+      onEpochEnd: () => {
+        throw new Error('before the checkpoint');
+      },
+    });
+    const fitBatches = (count: number, callbacks: tfl.ModelFitArgs['callbacks']) =>
+      model.fitDataset(new NumberedBatches(count) as never, {epochs: 1, verbose: 0, callbacks});
+    const {message} = await rejection(fitBatches(3, [failing, checkpoints]));
+    expect(message).to.equal('before the checkpoint');
+    expect(saved).to.deep.equal([]);
+    await fitBatches(4, [checkpoints]);
+    // not at the beginning
+    expect(saved).to.deep.equal([2]);
+    model.dispose();
+    parts.optimizer.dispose();
   });
 
   it('saves an epoch that was stopped without a metric', async () => {

@@ -111,20 +111,33 @@ describe('checkpoints', () => {
     withTraining(async (first) => {
       await first.train(5);
       const extra = {note: 'five', list: [1, null]};
-      const saved = await saveCheckpoint(folder, first.parts, {epoch: 2, metric: 0.5, extra});
+      const place = {epoch: 2, batches: 7, metric: 0.5, extra};
+      const saved = await saveCheckpoint(folder, first.parts, place);
       expect(readdirSync(folder)).to.include(saved.path);
       const end = await first.snapshot();
       await withTraining(
         async (second) => {
           const resumed = await resumeCheckpoint(folder, second.parts);
           const {path} = saved;
-          expect(resumed).to.deep.equal({path, step: 2, epoch: 2, metric: 0.5, extra});
+          expect(resumed).to.deep.equal({path, step: 2, ...place});
           expect(await second.snapshot()).to.deep.equal(end);
           expect(second.optimizer.accumulated).to.equal(1);
         },
         {...options, seed: 2},
       );
     }));
+
+  it('come back without a number of batches, as they were once saved', async () => {
+    const files = await filesAfter([1], {epoch: 1, batches: 2});
+    const [path] = manifests(files);
+    const json = JSON.parse(new TextDecoder().decode(files.get(path!))) as Record<string, unknown>;
+    delete json['batches'];
+    const older = await withManifest(files, json);
+    await withTraining(async ({parts}) => {
+      const {epoch, batches} = (await resumeCheckpoint(older, parts))!;
+      expect([epoch, batches]).to.deep.equal([1, 0]);
+    });
+  });
 
   it('are an error, and no more, where a folder cannot be listed', () =>
     withTraining(async ({parts}) => {
@@ -450,6 +463,7 @@ describe('checkpoints', () => {
         ['step', -1, /step must be an integer >= 0 and <= \d+; got -1/],
         ['step', 2, /optimizer\.counters\.iter must be the step, 2; got 1/],
         ['epoch', '2', /epoch must be an integer .*; got '2'/],
+        ['batches', -1, /batches must be an integer >= 0 .*; got -1/],
         ['metric', 'low', /metric must be a number; got 'low'/],
         ['backend', null, /backend must be the name of a backend; got null/],
         ['kernels', undefined, /kernels must be an object, or null; got nothing/],

@@ -14,26 +14,31 @@ import {expect} from 'chai';
 import {listFiles} from '../../src/files/list_files';
 import {openSink} from '../../src/files/sink';
 import {openSource, readWhole} from '../../src/files/source';
+import {resultOf, startProgram} from '../support/programs';
 import {rejection} from '../support/rejection';
 
 const uuid = '01234567-89ab-cdef-0123-456789abcdef';
 const host = encodeURIComponent(hostname());
 /** A process that has ended. */
 const {pid: dead} = spawnSync(process.execPath, ['--version']);
-const temporary = (path: string, pid: number, machine = host): string =>
-  `.${path}.${pid}@${machine}.${uuid}.partial`;
+const temporary = (path: string, pid: number, machine = host, start = 1): string =>
+  `.${path}.${pid}-${start}@${machine}.${uuid}.partial`;
+const journalOf = (pid: number, machine = host): string =>
+  `.commit.${pid}-1@${machine}.${uuid}.json`;
+/** As they were named once. */
+const [formerJournal, formerTemporary] = ['.commit.json', `.a.${dead}@${host}.${uuid}.partial`];
 
 describe('folders that files are saved to', () => {
   let folder: string;
   beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'owlore-sink-'))));
   afterEach(() => rmSync(folder, {recursive: true}));
 
-  const contents = (): Record<string, string> =>
+  const contents = (from = folder): Record<string, string> =>
     Object.fromEntries(
-      readdirSync(folder).map((path) => [path, readFileSync(join(folder, path), 'utf8')]),
+      readdirSync(from).map((path) => [path, readFileSync(join(from, path), 'utf8')]),
     );
-  const put = (files: Record<string, string>): void => {
-    for (const [path, text] of Object.entries(files)) writeFileSync(join(folder, path), text);
+  const put = (files: Record<string, string>, to = folder): void => {
+    for (const [path, text] of Object.entries(files)) writeFileSync(join(to, path), text);
   };
   async function save(files: Record<string, string>, isObsolete = (_: string): boolean => false) {
     const sink = openSink('test', folder);
@@ -61,15 +66,18 @@ describe('folders that files are saved to', () => {
   });
 
   /** What a program leaves that was stopped in the middle: of two files one is in its place. */
-  function stopInTheMiddle(writer: number, machine = host): void {
+  function stopInTheMiddle(
+    writer: number,
+    {machine = host, to = folder, journal = journalOf(writer, machine)} = {},
+  ): void {
     const names = ['shard1', 'shard2', 'config'].map((path) => [temporary(path, writer), path]);
-    const journal = {writer: `${writer}@${machine}`, renames: names, removals: ['shard3']};
-    put({
+    const files = {
       ...{shard1: 'new', shard2: 'old', shard3: 'old'},
       [names[1]![0]!]: 'new',
       [names[2]![0]!]: 'new',
-      '.commit.json': JSON.stringify(journal),
-    });
+      [journal]: JSON.stringify({renames: names, removals: ['shard3']}),
+    };
+    put(files, to);
   }
   const complete = {shard1: 'new', shard2: 'new', config: 'new'};
 
@@ -79,10 +87,17 @@ describe('folders that files are saved to', () => {
       async () => expect(await listFiles('test', folder)).to.have.members(Object.keys(complete)),
       async () => save({}),
     ];
-    for (const [i, open] of openings.entries()) {
-      stopInTheMiddle(dead, i === 1 ? 'another-machine' : host);
-      await open();
-      if (i < 2) expect(contents()).to.deep.equal(complete);
+    const leave = [
+      () => stopInTheMiddle(dead),
+      () => stopInTheMiddle(dead, {machine: 'another-machine'}),
+      () => stopInTheMiddle(dead, {journal: formerJournal}),
+      // as in a container that was started again
+      () => stopInTheMiddle(process.pid),
+    ];
+    for (const [i, stop] of leave.entries()) {
+      stop();
+      await openings[i % openings.length]!();
+      if (i !== 2) expect(contents()).to.deep.equal(complete);
     }
     stopInTheMiddle(dead);
     await save({more: 'new'});
@@ -96,11 +111,26 @@ describe('folders that files are saved to', () => {
     expect(contents()).to.deep.equal(complete);
   });
 
+  it('are finished once by several processes', async () => {
+    const names = Array.from({length: 80}, (_, i) => join(folder, `${100 + i}`));
+    for (const name of names) {
+      mkdirSync(name);
+      stopInTheMiddle(dead, {to: name});
+    }
+    const args = [`${Date.now() + 1500}`, '15', ...names];
+    const programs = Array.from({length: 3}, () =>
+      startProgram('test/files/finish_in_process', args),
+    );
+    const results = await Promise.all(programs.map(resultOf));
+    for (const name of names) expect(contents(name), name).to.deep.equal(complete);
+    expect(results.map(({stderr}) => stderr).join('')).to.equal('');
+  }).timeout(60_000);
+
   it('are left to a process that is at work', async () => {
     stopInTheMiddle(process.ppid);
     const before = contents();
     expect((await rejection(read('shard1'))).message).to.match(
-      /^test: process \d+@.* is putting files/,
+      /^test: process \d+ is putting files/,
     );
     expect(contents()).to.deep.equal(before);
   });
@@ -119,16 +149,17 @@ describe('folders that files are saved to', () => {
 
   it('refuse a journal that is a stranger’s', async () => {
     const wrong = [
-      {renames: [], removals: []},
-      {writer: '1@x', renames: [[temporary('a', 1), '../a']], removals: []},
-      {writer: '1@x', renames: [['a', 'b']], removals: []},
-      {writer: '1@x', renames: [], removals: ['..']},
-      {writer: '1@x', renames: [], removals: ['a/b']},
+      {renames: []},
+      {renames: [[temporary('a', 1), '../a']], removals: []},
+      {renames: [['a', 'b']], removals: []},
+      {renames: [], removals: ['..']},
+      {renames: [], removals: ['a/b']},
     ];
     for (const journal of wrong) {
-      put({a: 'old', '.commit.json': JSON.stringify(journal)});
+      const files = {a: 'old', [journalOf(dead)]: JSON.stringify(journal)};
+      put(files);
       expect((await rejection(read('a'))).message).to.match(/is not a list of files to be renamed/);
-      expect(readFileSync(join(folder, 'a'), 'utf8')).to.equal('old');
+      expect(contents()).to.deep.equal(files);
     }
   });
 
@@ -136,9 +167,11 @@ describe('folders that files are saved to', () => {
     const kept = {
       [temporary('a', process.ppid)]: '',
       [temporary('a', dead, 'another-machine')]: '',
+      [temporary('a', process.pid, host, Math.round(performance.timeOrigin))]: '',
       'a.partial': '',
     };
-    put({...kept, [temporary('a', dead)]: ''});
+    put({...kept, [temporary('a', dead)]: '', [formerTemporary]: ''});
+    put({[temporary('a', process.pid)]: ''}); // as in a container that was started again
     await save({b: 'new'});
     expect(contents()).to.deep.equal({...kept, b: 'new'});
   });

@@ -9,11 +9,14 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import {createServer} from 'node:http';
+import type {AddressInfo} from 'node:net';
 import {join} from 'node:path';
 import {expect} from 'chai';
 import {lockFolder} from '../../src/files/folder_lock';
 import {parseHubName} from '../../src/files/hub_name';
-import {readWhole} from '../../src/files/source';
+import {readWhole, type RequestOptions} from '../../src/files/source';
+import {ask} from '../../src/hub/hub_request';
 import {hubSource, type DownloadOptions, type HubSource} from '../../src/hub/hub_source';
 import {rejection} from '../support/rejection';
 import {HubEnvironment} from './hub_environment';
@@ -315,6 +318,33 @@ describe('hubSource', () => {
     expect(await refused('../../outside')).to.match(
       /must be named by a path that stays in its folder/,
     );
+  });
+});
+
+describe('ask', () => {
+  it('waits for the Hub as long as the request says, and otherwise as long as its caller does', async () => {
+    const server = createServer((_, response) => void setTimeout(() => response.end('late'), 400));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const asked = (request: RequestOptions) => ({
+      ...{owner: 'test', name: parseHubName(ID)!, request, pauses: []},
+      settings: {endpoint, token: null, cache: '', isOffline: false},
+    });
+    try {
+      const answer = await ask(asked({timeout: 5000}), endpoint, {}, 50);
+      expect(new TextDecoder().decode((await answer.next())!)).to.equal('late');
+      await answer.cancel();
+      for (const [request, longest] of [
+        [{}, 50],
+        [{timeout: 50}, 5000],
+      ] as const) {
+        const {message} = await rejection(ask(asked(request), endpoint, {}, longest));
+        expect(message).to.match(/has brought nothing for 0\.05 s/);
+      }
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
   });
 });
 

@@ -626,7 +626,7 @@ describe('applyLora', () => {
       model.dispose();
     });
 
-    it('a matrix that a layer uses in another way, at its first call', () => {
+    it('a matrix that a layer uses in another way, at its first call', async () => {
       class Squares extends TwoMatrices {
         static override get className(): string {
           return 'Squares';
@@ -639,13 +639,18 @@ describe('applyLora', () => {
       const model = tfl.sequential({
         layers: [tfl.layers.dense({units: 6, inputShape: [6]}), new Squares({name: 'squares'})],
       });
-      const lora = applyLora(model, {rank: 2, targets: 'first'});
+      const applied = applyLora(model, {rank: 2, targets: 'first'});
       const x = tf.ones([2, 6]);
       expect(() => model.predict(x)).to.throw(
-        /layer 'squares' uses the matrix 'squares.first' in Square, which is neither a product/,
+        /^applyLora: layer 'squares' uses the matrix 'squares.first' in Square, which is neither a product/,
       );
+      const files = new Map<string, Uint8Array>();
+      await applied.save(files);
+      applied.remove();
+      const loaded = await loadLora(model, files);
+      expect(() => model.predict(x)).to.throw(/^loadLora: layer 'squares' uses the matrix/);
       x.dispose();
-      lora.remove();
+      loaded.remove();
       model.dispose();
     });
 

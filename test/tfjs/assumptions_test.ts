@@ -570,6 +570,21 @@ describe('what is assumed of tfjs 4.22', () => {
       expect(listener.given).to.equal(models.trainedModel(model));
     });
 
+    it('calls what is registered before the callbacks that it is given', async () => {
+      fit.watchFits();
+      const listener = new Listener();
+      class Registering extends tfl.Callback {
+        override async onTrainBegin(): Promise<void> {
+          fit.beforeEachBatch(this, async () => void listener.calls.push('before'));
+        }
+      }
+      await train(model, [listener, new Registering()], 2);
+      const batch = ['before', 'onBatchBegin', 'onBatchEnd'];
+      expect(listener.calls).to.deep.equal([
+        ...['onTrainBegin', 'onEpochBegin', ...batch, ...batch, 'onEpochEnd', 'onTrainEnd'],
+      ]);
+    });
+
     it('says its end by isTraining alone, also where it throws, and calls no onTrainEnd then', async () => {
       const {numTensors} = tf.memory();
       for (const failing of ['', ...fit.fitHooks]) {

@@ -299,8 +299,8 @@ async function commit(
   {step, model, optimizer: saved, stateBytes, data}: Files,
 ): Promise<void> {
   const manifest: Manifest = {
-    ...{format: FORMAT, version: VERSION, step, epoch: 0, metric: null, backend: BACKEND},
-    ...{kernels: null, model, data},
+    ...{format: FORMAT, version: VERSION, step, epoch: 0, batches: 0, metric: null},
+    ...{backend: BACKEND, kernels: null, model, data},
     optimizer: {settings: optimizer.settings, ...saved},
     callback: callback && {
       settings: callback.settings,

@@ -39,7 +39,10 @@ export interface LoadLlamaOptions extends LlamaKernelOptions, SourceOptions {
    * the model. If it throws, `loadLlama` throws the same. Default none.
    */
   onOpened?: (outline: LlamaOutline) => unknown;
-  /** Called after each tensor with the bytes of tensors that have been read, and of all, of a GGUF file in float32; default none. */
+  /**
+   * Called after each tensor with the bytes read so far and the bytes of all tensors. Those of a GGUF file count as float32. Default
+   * none.
+   */
   onProgress?: (bytes: number, total: number) => void;
 }
 

@@ -13,17 +13,17 @@ export interface Origin {
   base: Base;
 }
 
+/** A tokenizer is made of one of them. */
+const TOKENIZER_FILES = ['tokenizer.json', 'tokenizer.model', 'vocab.json'] as const;
 /** Files beside `config.json` and the weights that make a checkpoint complete. */
 const OTHER_FILES = [
   'generation_config.json',
-  'tokenizer.json',
+  ...TOKENIZER_FILES,
   'tokenizer_config.json',
   'special_tokens_map.json',
   'added_tokens.json',
   'chat_template.jinja',
   'chat_template.json',
-  'tokenizer.model',
-  'vocab.json',
   'merges.txt',
 ] as const;
 /** More than any tokenizer has. */
@@ -53,6 +53,12 @@ export async function readOtherFiles(
     if (bytes) files.set(name, new Uint8Array(bytes));
   }
   return files;
+}
+
+/** Whether a file in a folder belongs to another model once one with these files is saved there, which has a tokenizer of its own. */
+export function isOfOtherModel(path: string, own: Origin['files']): boolean {
+  const hasTokenizer = TOKENIZER_FILES.some((name) => own.has(name));
+  return hasTokenizer && !own.has(path) && OTHER_FILES.some((name) => name === path);
 }
 
 /**

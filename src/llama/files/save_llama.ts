@@ -5,7 +5,7 @@ import {INDEX_FILE} from './checkpoint';
 import {BYTES, floatTypes, type FloatType} from '../../files/float_type';
 import {isObject, jsonText, show} from '../../files/json';
 import {configOfModel} from './model_config';
-import {originOf} from './origin';
+import {isOfOtherModel, originOf} from './origin';
 import {elements, serializeHeader} from '../../files/safetensors_header';
 import {intoShards, indexOf, isWeightFile, type Shard} from './shards';
 import {listFiles} from '../../files/list_files';
@@ -48,7 +48,8 @@ const OWNER = 'saveLlama';
 /**
  * Saves a model of `loadLlama` or `createLlama` as Hugging Face's transformers do, so that versions
  * 4 and 5 load it: `config.json`, `model.safetensors` or shards with their index, and the other files that
- * came with a loaded model, such as `generation_config.json` and the tokenizer's.
+ * came with a loaded model, such as `generation_config.json` and the tokenizer's. If that model has a tokenizer, such files of
+ * another model are removed from the folder; otherwise they stay, as the tokenizer that you have put there.
  *
  * Weights are written one at a time. In a folder, the files replace those of an older checkpoint only when
  * all are complete; a save that fails leaves the older ones alone. If the program is stopped, `loadLlama` finds the
@@ -87,15 +88,16 @@ export async function saveLlama(
   const isCardFree = await mayReplaceCard(target);
   try {
     for (const shard of shards) await writeShard(sink, shard, dtype);
-    const others: Array<[string, Uint8Array]> = [...(origin?.files ?? [])];
+    const ownFiles = origin?.files ?? new Map<string, Uint8Array>();
+    const others: Array<[string, Uint8Array]> = [...ownFiles];
     if (index) others.push([INDEX_FILE, encoder.encode(jsonText(index))]);
     if (card && isCardFree) others.push([CARD_FILE, encoder.encode(cardText(card, origin?.base))]);
     others.push(['config.json', encoder.encode(configJsonText(json))]);
     for (const [path, bytes] of others) await writeFile(sink, path, bytes.length, [bytes]);
     const paths = [...shards, ...others.map(([path]) => ({path}))].map(({path}) => path);
-    // an earlier card would say of this model what was so of another
+    // an earlier card would say of this model what was so of another, and a chat template have words of another tokenizer
     const isObsolete = (path: string): boolean =>
-      isWeightFile(path) || (path === CARD_FILE && isCardFree);
+      isWeightFile(path) || (path === CARD_FILE && isCardFree) || isOfOtherModel(path, ownFiles);
     await sink.commit((path) => isObsolete(path) && !paths.includes(path));
     return paths;
   } catch (error) {

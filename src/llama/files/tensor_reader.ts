@@ -46,8 +46,8 @@ export async function readValues(tensor: StoredTensor, transposed: boolean): Pro
 }
 
 /**
- * The same as bfloat16: the file's bits if it has them, else rounded to the nearest. They begin memory that is a whole number of
- * four-byte words. Null if a finite value would become infinite.
+ * The same as bfloat16: the file's bits if it has them, else rounded to the nearest. The buffer's length is a multiple of four bytes;
+ * the values are at its start. Null if a finite value would become infinite.
  */
 export async function readHalves(
   tensor: StoredTensor,

@@ -36,7 +36,7 @@ export function tokenProbabilities(
   return weights.map((weight) => weight / total);
 }
 
-/** Draws an index with the given probabilities, none of which has probability 0. */
+/** Draws an index with the given probabilities; never one whose probability is 0. */
 export function drawIndex(probabilities: ArrayLike<number>, random: Random): number {
   let left = random.next();
   let last = 0;

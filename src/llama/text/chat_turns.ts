@@ -34,7 +34,10 @@ export function turnsByPrefixes(
   };
 }
 
-/** The first messages, which templates look at, such as the system's, and those before a turn: with them it is written as it is in the chat. */
+/**
+ * How many messages from the start of the chat, and how many just before a turn, are rendered with it. Templates look at these, so the
+ * turn gets the text that it has in the whole chat.
+ */
 const [FIRST, BEFORE] = [3, 4];
 
 /**

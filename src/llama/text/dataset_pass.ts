@@ -84,7 +84,10 @@ export class DatasetPass {
     this.owner = `${owner}: ${nameOf(source)}`;
     this.report = structuredClone(from.report);
     this.packer = new Packer(options.maxLength, from.rest);
-    this.padId = tokenizer.padTokenId ?? tokenizer.eosTokenId ?? 0;
+    // some models lack the token that their tokenizer pads with; it is not learned, so another one does as well
+    const {padTokenId, eosTokenId} = tokenizer;
+    const isKnown = (id: number | null): boolean => id !== null && id < this.vocabSize;
+    this.padId = [padTokenId, eosTokenId].find(isKnown) ?? 0;
     this.drawn = from.drawn;
   }
 
@@ -107,6 +110,11 @@ export class DatasetPass {
     if (rows.length > 0) yield this.toBatch(rows);
     this.report.isComplete = true;
     if (this.report.batches === 0) throw this.nothingUsed();
+  }
+
+  /** Tokens of the model; infinite if it is not known. */
+  private get vocabSize(): number {
+    return this.options.config?.vocabSize ?? Infinity;
   }
 
   private toBatch(rows: readonly Row[]): TextBatch {
@@ -184,7 +192,7 @@ export class DatasetPass {
       this.drop(line, (error as Error).message);
       return null;
     }
-    const vocabSize = this.options.config?.vocabSize ?? Infinity;
+    const {vocabSize} = this;
     const outside = encoded.ids.find((id) => id >= vocabSize);
     if (outside === undefined) return encoded;
     // not the example's fault: dropping it would lose its tokens in every run

@@ -50,8 +50,8 @@ export function paddedRow(example: Tokens, length: number, padId: number): Row |
 }
 
 /**
- * Examples one after the other, cut into rows wherever a row is full: nothing is padded or lost, except that
- * the last row is padded. Tokens see all earlier tokens of their row, also those of other examples, but not
+ * Examples one after the other, cut into rows wherever a row is full. Only the last row is padded. A row in which nothing is to be
+ * learned is left out; nothing else is lost. Tokens see all earlier tokens of their row, also those of other examples, but not
  * the part of their example in the row before. Most trainers do the same.
  */
 export class Packer {

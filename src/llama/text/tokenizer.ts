@@ -1,6 +1,6 @@
 import type {Tokenizer as LibraryTokenizer} from '@huggingface/tokenizers';
 import {checkKnown} from '../../options';
-import {show} from '../../files/json';
+import {isObject, show} from '../../files/json';
 import type {ChatMessage, ChatTemplate} from './chat_template';
 import type {TimeLimit} from './time_limit';
 import type {TokenizerJson} from './tokenizer_library';
@@ -201,8 +201,8 @@ export function createTokenizer({
 }
 
 /**
- * `tokenizer.json` with `add_bos_token` and `add_eos_token` of `tokenizer_config.json`, which in transformers
- * override its post-processor.
+ * `tokenizer.json` with `add_bos_token` and `add_eos_token` of `tokenizer_config.json`, which in transformers 4
+ * override its post-processor. What is around a text by the post-processor stays where one of them is missing.
  */
 function withEnds(
   json: TokenizerJson,
@@ -210,12 +210,24 @@ function withEnds(
   texts: Record<string, string>,
 ): TokenizerJson {
   if (addBos === undefined && addEos === undefined) return json;
-  const token = (isAdded: boolean | null | undefined, text: string | undefined): object[] =>
+  const token = (isAdded: boolean | null, text: string | undefined): unknown[] =>
     isAdded && text !== undefined ? [{SpecialToken: {id: text, type_id: 0}}] : [];
+  const [before, after] = endsOf(json.post_processor);
   const single = [
-    ...token(addBos, texts['bos_token']),
+    ...(addBos === undefined ? before : token(addBos, texts['bos_token'])),
     {Sequence: {id: 'A', type_id: 0}},
-    ...token(addEos, texts['eos_token']),
+    ...(addEos === undefined ? after : token(addEos, texts['eos_token'])),
   ];
   return {...json, post_processor: {type: 'TemplateProcessing', single, pair: single}};
+}
+
+/** What a post-processor puts before and after a text: its template, which may be one of several processors, has it. */
+function endsOf(processor: unknown): [before: unknown[], after: unknown[]] {
+  const {single, processors} = isObject(processor) ? processor : {};
+  const all = Array.isArray(processors) ? (processors as unknown[]) : [];
+  const template = [single, ...all.map((each) => isObject(each) && each['single'])].find(
+    Array.isArray,
+  ) as unknown[] | undefined;
+  const text = template?.findIndex((piece) => isObject(piece) && 'Sequence' in piece) ?? -1;
+  return text < 0 ? [[], []] : [template!.slice(0, text), template!.slice(text + 1)];
 }

@@ -330,6 +330,28 @@ describe('saveLlama', () => {
       again.dispose();
     });
 
+    it('leaves no tokenizer of the one before, but one that was put there for a model without', async () => {
+      const withFiles = async (names: string[]) => {
+        const files = readFiles('llama2');
+        for (const name of names) files.set(name, Buffer.from(name));
+        return (await loadLlama(files)).model;
+      };
+      const first = await withFiles(['tokenizer.json', 'chat_template.jinja', 'added_tokens.json']);
+      const second = await withFiles(['tokenizer.model', 'tokenizer_config.json']);
+      const own = createLlama(tiny);
+      await saveLlama(first, folder);
+      writeFileSync(join(folder, 'notes.txt'), 'notes');
+      await saveLlama(second, folder);
+      const weights = ['config.json', 'model.safetensors', 'notes.txt'];
+      const tokenizer = ['tokenizer.model', 'tokenizer_config.json'];
+      const others = readdirSync(folder).filter((name) => name !== 'generation_config.json');
+      expect(others.sort()).to.deep.equal([...weights, ...tokenizer]);
+      writeFileSync(join(folder, 'chat_template.jinja'), 'mine');
+      await saveLlama(own, folder);
+      expect(readdirSync(folder)).to.include.members([...tokenizer, 'chat_template.jinja']);
+      for (const model of [first, second, own]) model.dispose();
+    });
+
     it('leaves an older one alone where it fails', async () => {
       const model = createLlama(tiny);
       await saveLlama(model, folder, {maxShardBytes: 800});

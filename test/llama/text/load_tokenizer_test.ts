@@ -129,6 +129,40 @@ describe('loadTokenizer', () => {
     expect((await load({add_bos_token: false})).encode('the')).to.deep.equal(plain);
   });
 
+  it('keeps what tokenizer.json puts at the end of a text for which there is no such key', async () => {
+    const config = readFile('llama2like', 'tokenizer_config.json');
+    const {add_bos_token: _, add_eos_token: __, ...rest} = config;
+    const json = readFile('llama2like', 'tokenizer.json');
+    const piece = (id: string) => ({SpecialToken: {id, type_id: 0}});
+    const text = {Sequence: {id: 'A', type_id: 0}};
+    const ids = (id: string, number: number) => ({[id]: {id, ids: [number], tokens: [id]}});
+    const special_tokens = {...ids('<s>', 1), ...ids('</s>', 2)};
+    const template = (...single: object[]) => ({
+      ...{type: 'TemplateProcessing', single, pair: single, special_tokens},
+    });
+    const byteLevel = {type: 'ByteLevel', add_prefix_space: true, trim_offsets: false};
+    const begun = template(piece('<s>'), text);
+    const both = template(piece('<s>'), text, piece('</s>'));
+    const several = {type: 'Sequence', processors: [byteLevel, begun]};
+    const cases: Array<[processor: object | null, flags: object, ends: [number[], number[]]]> = [
+      [begun, {add_eos_token: true}, [[1], [2]]],
+      [begun, {add_eos_token: false}, [[1], []]],
+      [several, {add_eos_token: true}, [[1], [2]]],
+      [both, {add_bos_token: false}, [[], [2]]],
+      [both, {add_eos_token: null}, [[1], []]],
+      [null, {add_eos_token: true}, [[], [2]]],
+    ];
+    for (const [post_processor, flags, [before, after]] of cases) {
+      const changed = {
+        'tokenizer.json': {...json, post_processor},
+        'tokenizer_config.json': {...rest, ...flags},
+      };
+      const tokenizer = await loadTokenizer(tokenizerFiles('llama2like', changed));
+      const plain = tokenizer.encode('the', {addSpecialTokens: false});
+      expect(tokenizer.encode('the')).to.deep.equal([...before, ...plain, ...after]);
+    }
+  });
+
   describe('chat templates', () => {
     const user = [{role: 'user', content: 'hi "you" <é>'}];
     const apply = async (template: string, variables: Record<string, unknown> = {}) => {

@@ -191,6 +191,21 @@ describe('textDataset', () => {
     expect(batch!.shape).to.deep.equal([1, 64]);
   });
 
+  it('pads with a token that the model knows', async () => {
+    const padded = async (ids: Partial<Tokenizer>, vocabSize?: number) => {
+      const known = vocabSize === undefined ? null : {...config, vocabSize};
+      const options = {config: known, maxLength: 16};
+      const [batch] = await pass(textDataset(numbered(1), {...tokenizer, ...ids}, options));
+      return batch!.ids[0]!.at(-1);
+    };
+    const ids = {padTokenId: 300, eosTokenId: 299};
+    expect(await padded(ids)).to.equal(300);
+    expect(await padded(ids, 301)).to.equal(300);
+    expect(await padded(ids, 300)).to.equal(299);
+    expect(await padded({padTokenId: 300, eosTokenId: null}, 300)).to.equal(0);
+    expect(await padded({padTokenId: null}, 300)).to.equal(tokenizer.eosTokenId);
+  });
+
   for (const [options, message] of [
     [{maxLength: 0}, 'maxLength must be an integer >= 1; got 0'],
     [{batchSize: 1.5}, 'batchSize must be an integer >= 1; got 1.5'],
