@@ -49,7 +49,7 @@ export interface KernelModule {
 
 /** Loads a part that only the entry for Node provides: it rejects. */
 export function onlyInNode(): Promise<never> {
-  return Promise.reject(new Error('only the entry for Node has it.'));
+  return Promise.reject(new Error('only Node has it.'));
 }
 
 /** The kernels by backend. Those for tensorflow are provided only in Node: no page has them. */
