@@ -261,6 +261,18 @@ const cases: Readonly<Record<string, (sizes: Sizes) => unknown>> = {
     run(names.OwLoreSquaredNorm, {x: random(hidden, hidden)}),
   [names.OwLoreOrthonormalize]: matrixOf(names.OwLoreOrthonormalize),
   [names.OwLoreNearlyOrthonormalize]: matrixOf(names.OwLoreNearlyOrthonormalize),
+  [names.OwLoreRefresh]: ({hidden, intermediate, rank}) => {
+    const inputs = {
+      ...{gradient0: random(hidden, intermediate), random0: random(hidden, rank)},
+      ...{gradient1: random(intermediate, hidden), random1: random(hidden, rank)},
+      previous1: random(hidden, rank),
+    };
+    const refreshes = [
+      {side: 'left', multiplications: 3},
+      {side: 'right', multiplications: 1},
+    ];
+    return run(names.OwLoreRefresh, inputs, {refreshes, scalesDirections: true});
+  },
   [names.OwLoreLeftSingularVectors]: ({rank}) =>
     run(names.OwLoreLeftSingularVectors, {matrix: random(rank, rank / 4)}),
   [names.OwLoreMagnitudeSums]: ({hidden}) =>
