@@ -7,7 +7,7 @@
  *   npm run compare -- … --only rates        # one stage: rates, main, samplers, gamma, tau, improvements
  *   npm run compare -- … --most 3            # no more than 3 cells
  *   npm run compare -- … --verify NAME       # runs a cell that is done once more, and demands its loss to the last digit
- *   npm run compare -- --page                # bench/compare.html anew, from the results of all settings
+ *   npm run compare -- --page                # bench/compare.html and the tables of docs/method.md anew, from all results
  *
  * It goes on where it was stopped, by whatever: a cell that is done is not run again, one that was killed goes on from its checkpoint.
  * Figures go to `--results`, a folder that is committed; everything else to `--work`, which may be removed when all is done.
@@ -26,6 +26,7 @@ import {writeComparison} from '../compare/page';
 import {settingOf, type Given, type Setting} from '../compare/settings';
 import {summariesIn, withRates} from '../compare/summaries';
 import {provenance} from '../results/store';
+import {writeDocument} from '../tables/documents';
 
 const page = fileURLToPath(new URL('../compare.html', import.meta.url));
 const defaultResults = fileURLToPath(new URL('../results/compare', import.meta.url));
@@ -56,7 +57,7 @@ async function main(): Promise<void> {
     }),
   );
   if (flags.page) {
-    makePage(flags.results);
+    await makePage(flags.results);
     return;
   }
   const chosen = settingOf(flags.setting, flags.quick);
@@ -83,10 +84,11 @@ async function main(): Promise<void> {
   }
 }
 
-/** The page of all settings that have results. */
-function makePage(folder: string): void {
+/** The page of all settings that have results, and with the repository's own results the tables of `docs/`. */
+async function makePage(folder: string): Promise<void> {
   const summaries = summariesIn(folder);
   writeComparison(page, summaries);
+  if (folder === defaultResults) await writeDocument('method.md');
   console.log(`${page}: ${summaries.map(({name}) => name).join(', ') || 'no results yet'}`);
 }
 

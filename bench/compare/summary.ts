@@ -136,7 +136,8 @@ export function verdictOn(difference: PairedDifference | null): ClaimSummary['ve
 type Cells = ReadonlyMap<string, CellRecord>;
 
 function stageSummary(setting: Setting, {name, title, rows}: Stage, cells: Cells): StageSummary {
-  const summaries = rows.map((row) => [row.title, rowSummary(setting, row, cells)] as const);
+  const seeds = commonSeeds(setting, rows, cells);
+  const summaries = rows.map((row) => [row.title, rowSummary(setting, row, cells, seeds)] as const);
   return {
     ...{name, title},
     rows: summaries.flatMap(([, summary]) => (summary ? [summary] : [])),
@@ -144,14 +145,38 @@ function stageSummary(setting: Setting, {name, title, rows}: Stage, cells: Cells
   };
 }
 
-/** @returns null if no cell of the row is done, or none came to an end. */
-function rowSummary(setting: Setting, row: Row, cells: Cells): RowSummary | null {
+/** The seeds with which all rows are done that are begun, so that means of a stage that is still running can be compared. */
+function commonSeeds(setting: Setting, rows: readonly Row[], cells: Cells): number[] {
+  const begun = rows
+    .map((row) => doneCells(setting, row, cells).map(({seed}) => seed))
+    .filter((seeds) => seeds.length > 0);
+  return setting.seeds.tables.filter((seed) => begun.every((seeds) => seeds.includes(seed)));
+}
+
+/** The cells of a row that are done. */
+function doneCells(
+  setting: Setting,
+  row: Row,
+  cells: Cells,
+): Array<{seed: number; record: CellRecord}> {
   const rate = rateOf(setting, row, cells);
-  if (rate === null) return null;
-  const done = (row.seeds ?? setting.seeds.tables).flatMap((seed) => {
+  if (rate === null) return [];
+  return (row.seeds ?? setting.seeds.tables).flatMap((seed) => {
     const record = cells.get(cellName(cellOf(row, rate, seed)));
     return record ? [{seed, record}] : [];
   });
+}
+
+/** @returns null if no cell of the row with one of the seeds is done, or none came to an end. */
+function rowSummary(
+  setting: Setting,
+  row: Row,
+  cells: Cells,
+  seeds: readonly number[],
+): RowSummary | null {
+  const rate = rateOf(setting, row, cells);
+  if (rate === null) return null;
+  const done = doneCells(setting, row, cells).filter(({seed}) => seeds.includes(seed));
   const ended = done.flatMap(({seed, record: {measured}}) =>
     measured?.training ? [{seed, measured, training: measured.training}] : [],
   );

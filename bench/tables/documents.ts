@@ -1,6 +1,9 @@
 /** The pages of `docs/` that have tables of results, each with what its tables are made of. */
+import {fileURLToPath} from 'node:url';
+import {summariesIn} from '../compare/summaries';
 import {readRecords, type Records} from '../results/store';
 import {checkpointTables} from './checkpoint_tables';
+import {compareTables} from './compare_tables';
 import {defaultsTables} from './defaults_tables';
 import {writeTables, type Table} from './document';
 import {largeCheckpointTables} from './large_checkpoint_tables';
@@ -11,6 +14,9 @@ import {timelineTables} from './timeline_tables';
 
 /** Groups of `npm run bench` with a real model. */
 export const realModelGroups: readonly string[] = ['smollm2', 'smollm2-optimizer'];
+
+/** Where `npm run compare` puts its figures. */
+const comparison = fileURLToPath(new URL('../results/compare', import.meta.url));
 
 /** The tables of each page, from what the store holds. */
 export const documents = {
@@ -26,6 +32,10 @@ export const documents = {
   ],
   'defaults.md': () => defaultsTables(readRecords('defaults')),
   'checkpoints.md': () => checkpointTables(readRecords('checkpoints')),
+  'method.md': () =>
+    summariesIn(comparison)
+      .flatMap(compareTables)
+      .filter(({name}) => ['smollm2 main', 'smollm2 claims', 'smollm2 rates'].includes(name)),
 } as const satisfies Record<string, () => Table[]>;
 
 export type DocumentName = keyof typeof documents;

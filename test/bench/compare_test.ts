@@ -279,6 +279,22 @@ describe('bench/compare: the summary and the page', () => {
     expect(stages[0]!.missing).to.deep.equal(['BAdam']);
   });
 
+  it('compares the rows of a stage that is still running by the seeds that all of them have', () => {
+    const results = finished(madeUp);
+    results.cells.delete('lora_learning-rate-0.001_seed-3_on-test');
+    const [main, samplers] = summaryOf(smollm2, results).stages;
+    for (const {title, losses} of main!.rows)
+      expect(
+        losses.map(({seed}) => seed),
+        title,
+      ).to.deep.equal([1, 2]);
+    for (const {title, losses} of samplers!.rows)
+      expect(
+        losses.map(({seed}) => seed),
+        title,
+      ).to.deep.equal([1, 2, 3]);
+  });
+
   it('is one file that needs nothing else', () => {
     const file = join(mkdtempSync(join(tmpdir(), 'owlore-compare-')), 'compare.html');
     writeComparison(file, [summaryOf(smollm2, finished(madeUp))]);
