@@ -58,7 +58,9 @@ export function renewedScores(
       }
       names.forEach((name, i) => (seen.values[name] = scores[i]!));
       // also of blocks that are frozen now: one that the user unfreezes is then weighed on the same scale
-      (blocks ?? all).forEach((name, i) => (seen.values[name] = values[i] ?? seen.values[name]!));
+      const named = blocks ?? all;
+      if (named.length === values.length)
+        named.forEach((name, i) => (seen.values[name] = values[i]!));
       computedFor = period;
     },
     scores({periods, values}, {blocks, shares}) {

@@ -268,6 +268,24 @@ describe('adaptive sampling', () => {
     model.dispose();
   });
 
+  it('renewedScores takes bare numbers for the blocks that can train alone', async () => {
+    const adaptive = renewedScores(() => Promise.resolve([1, 3, 4]), {every: 1});
+    const model = modelOf();
+    model.layers[1]!.trainable = false;
+    const optimizer = new OwLoreOptimizer({learningRate: 0.01, rank: 2});
+    const callback = new LayerSamplingCallback({blocks, scores, gamma: 1, interval: 1, adaptive});
+    model.compile({optimizer, loss: 'meanSquaredError'});
+    await model.fit(tf.ones([3, 5]), tf.ones([3, 1]), {
+      ...{batchSize: 1, epochs: 1, verbose: 0, callbacks: [callback]},
+    });
+    expect(adaptive.probabilities!.blocks).to.deep.equal(['one', 'three', 'four']);
+    [1 / 8, 3 / 8, 4 / 8].forEach((share, i) =>
+      expect(adaptive.probabilities!.shares[i]).to.be.closeTo(share, 1e-6),
+    );
+    optimizer.dispose();
+    model.dispose();
+  });
+
   it('renewedScores takes bare numbers for all blocks where one cannot train', async () => {
     const adaptive = renewedScores(() => Promise.resolve([1, 0, 5, 0]), {every: 2});
     const model = modelOf();
