@@ -67,7 +67,7 @@ export function partsOfBlock(setting: BlockSetting, isSplit: boolean): Program[]
     ];
   }
   const attention = attentionOps(setting, sizes);
-  // it has no feature of attention
+  // attention may be made of ops where the MLP is one op
   const mlp = isMlpOneOp(setting) ? [fusedMlp(setting, sizes)] : mlpOps(setting, sizes);
   if (isSplit) return [attention, mlp].map((ops) => ({ops: endingIn(ops, 'out'), widened}));
   const joined = mlp.map((op) => renamed(op, 'x', 'attended'));
@@ -84,6 +84,7 @@ function isFused({backend, isAdapted, hasDropout, config, weights}: BlockSetting
   return backend === 'tensorflow' && !(isAdapted && hasDropout) && isPlain;
 }
 
+/** On tensorflow the MLP is one op whatever attention is. */
 function isMlpOneOp(setting: BlockSetting): boolean {
   const {backend, isAdapted, hasDropout, weights} = setting;
   const isPlain = !weights.mlpOutputNorm && isSilu(setting);

@@ -64,7 +64,7 @@ const unprojected = new WeakSet<Update>();
 
 /**
  * Whether updates do not wait for another one: together they would be too large, or it belongs to another block. Blocks are told
- * apart by the names of their variables, which are alike but for numbers. So the same matrices come together for each block, and
+ * apart by the names of their variables, which are alike but for the number of the block. So the same matrices come together for each block, and
  * the kernel becomes a graph that does for all of them.
  */
 function areFull(updates: readonly Update[], next: Update): boolean {
