@@ -19,6 +19,8 @@ export interface Row {
   gamma?: number;
   /** Seeds of this row alone; default: those of the setting's tables. */
   seeds?: readonly number[];
+  /** Title of the row, of any stage, that it is to be better than. */
+  against?: string;
 }
 
 /** A part of the comparison that can be run alone. */
@@ -28,15 +30,23 @@ export interface Stage {
   rows: Row[];
 }
 
-export const stageNames = ['rates', 'main', 'samplers', 'gamma', 'tau', 'improvements'] as const;
+export const stageNames = [
+  'rates',
+  'main',
+  'samplers',
+  'gamma',
+  'tau',
+  'improvements',
+  'bases',
+] as const;
 export type StageName = (typeof stageNames)[number];
 
-const scoreTitles: Record<ScoreKind | 'uniform', string> = {
+const scoreTitles: Record<ScoreKind, string> = {
   outlier: 'OWS',
   relativeMagnitude: 'RM',
   blockInfluence: 'BI',
-  uniform: 'uniform',
 };
+const uniform = 'uniform';
 
 /** The stages after that of the rates, each with its rows; a row may be in several. */
 export function stagesOf(setting: Setting): Stage[] {
@@ -61,15 +71,36 @@ export function stagesOf(setting: Setting): Stage[] {
   // LISA has no options for what is projected
   const {rank, refreshInterval} = setting.ofMethod.owlore!;
   const subspace = {rank: rank!, refreshInterval: refreshInterval!};
+  const drawn = (by: string, options: Options): Row => ({
+    ...{title: `OwLore, ${by}`, method: 'owlore', options, against: `OwLore, ${uniform}`},
+  });
+  const beside = (against: Row, options: Options, change: string): Row => ({
+    ...{...against, title: `${against.title}, ${change}`, against: against.title},
+    options: {...against.options, ...options},
+  });
+  const [owlore, lisa, galore] = [row('owlore'), row('lisa'), row('galore')];
+  // so often that what a refresh does to the moments can be seen
+  const often = beside(
+    galore,
+    {refreshInterval: Number(setting.ofMethod.galore!['refreshInterval']) / 10},
+    'bases ten times as often',
+  );
   const stages: Stage[] = [
     {name: 'main', title: 'Methods', rows: methods.map((method) => row(method))},
     {
       name: 'samplers',
       title: 'What draws the blocks',
-      rows: [...setting.scores, 'uniform' as const].map((kind) => {
-        const options: Options = kind === 'outlier' ? ows : {scores: kind};
-        return {title: `OwLore, ${scoreTitles[kind]}`, method: 'owlore', options};
-      }),
+      rows: [
+        {...drawn(uniform, {scores: uniform}), against: undefined},
+        ...setting.scores.map((kind) =>
+          drawn(scoreTitles[kind], kind === 'outlier' ? ows : {scores: kind}),
+        ),
+        drawn('OWS with a floor of 0.1', {...ows, floor: 0.1}),
+        drawn('OWS or visits so far', {...ows, adaptive: 'visits'}),
+        drawn('OWS of the present weights', {...ows, adaptive: 'scores', renewEvery: 2}),
+        drawn('gradient norms', {scores: uniform, adaptive: 'gradients'}),
+        drawn('bandit', {scores: uniform, adaptive: 'bandit'}),
+      ],
     },
     {
       name: 'gamma',
@@ -95,14 +126,21 @@ export function stagesOf(setting: Setting): Stage[] {
       name: 'improvements',
       title: 'Beyond the paper',
       rows: [
-        row('owlore', {embeddingRate: 0.1}, 'OwLore, embedding at a tenth of the rate'),
-        row('owlore', {embedding: 'low-rank'}, 'OwLore, embedding low-rank'),
-        row('owlore', {embedding: 'frozen'}, 'OwLore, embedding frozen'),
-        row('lisa', {embedding: 'low-rank', ...subspace}, 'LISA, embedding low-rank'),
-        row('owlore', {update: 'fira'}, 'OwLore, Fira'),
-        row('owlore', {update: 'apollo'}, 'OwLore, APOLLO'),
-        row('owlore', {adaptive: 'visits'}, 'OwLore, scores or visits so far'),
-        row('owlore', {adaptive: 'bandit'}, 'OwLore, bandit'),
+        beside(owlore, {embeddingRate: 0.1}, 'embedding at a tenth of the rate'),
+        beside(owlore, {embedding: 'low-rank'}, 'embedding low-rank'),
+        beside(owlore, {embedding: 'frozen'}, 'embedding frozen'),
+        beside(lisa, {embedding: 'low-rank', ...subspace}, 'embedding low-rank'),
+        beside(owlore, {update: 'fira'}, 'Fira'),
+        beside(owlore, {update: 'apollo'}, 'APOLLO'),
+      ],
+    },
+    {
+      name: 'bases',
+      title: 'When bases are renewed',
+      rows: [
+        one(often),
+        one(beside(often, {moments: 'rotate'}, 'moments rotated')),
+        one(beside(often, {refreshSimilarity: 0.4}, 'only where they turn')),
       ],
     },
   ];

@@ -39,6 +39,8 @@ export interface RowSummary {
   changed: Training['changed'];
   /** Training loss of each seed, step by step. */
   curves: {seed: number; train: number[]; heldOut: {step: number; loss: number}[]}[];
+  /** How much more its loss is than that of the row that it is to be better than; null if there is none, or no seed of both. */
+  difference: (PairedDifference & {against: string}) | null;
   /** Of the first seed. */
   on: number[][];
   scores: number[] | null;
@@ -88,7 +90,9 @@ export interface SettingSummary {
 }
 
 export function summaryOf(setting: Setting, {cells}: Results): SettingSummary {
-  const stages = stagesOf(setting).map((stage) => stageSummary(setting, stage, cells));
+  const stages = withDifferences(
+    stagesOf(setting).map((stage) => [stage, stageSummary(setting, stage, cells)] as const),
+  );
   const records = [...cells.values()];
   const untrained = cells.get('untrained_on-test')?.measured;
   const methods = stages.find(({name}) => name === 'main')?.rows ?? [];
@@ -122,6 +126,20 @@ export function summaryOf(setting: Setting, {cells}: Results): SettingSummary {
       return {better, worse, difference, verdict: verdictOn(difference)};
     }),
   };
+}
+
+/** Pairs rows with those that they are to be better than, which may be of other stages. */
+function withDifferences(stages: ReadonlyArray<readonly [Stage, StageSummary]>): StageSummary[] {
+  const all = stages.flatMap(([, {rows}]) => rows);
+  return stages.map(([stage, summary]) => ({
+    ...summary,
+    rows: summary.rows.map((row) => {
+      const {against} = stage.rows.find(({title}) => title === row.title)!;
+      const other = all.find(({title}) => title === against);
+      const difference = other ? pairedDifference(row.losses, other.losses) : null;
+      return {...row, difference: difference && {...difference, against: against!}};
+    }),
+  }));
 }
 
 /** Whether the first of two rows has the lower loss: known only if the whole 95 % interval is on one side of 0. */
@@ -208,6 +226,7 @@ function rowSummary(
       train: training.steps.loss,
       heldOut: training.curve,
     })),
+    difference: null,
     ...{on: trainings[0]!.steps.on, scores: trainings[0]!.scores},
   };
 }

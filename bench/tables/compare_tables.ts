@@ -1,4 +1,5 @@
 /** The tables of a page of `docs/` that `npm run compare -- --page` makes of a setting's results. */
+import type {PairedDifference} from '../compare/arithmetic';
 import type {ClaimSummary, RowSummary, SettingSummary} from '../compare/summary';
 import {megabytes, type Table} from './document';
 
@@ -24,15 +25,22 @@ export function compareTables({
         best === null ? '' : rateText(best),
       ]),
     },
-    ...stages.map(({name: stage, title: ofStage, rows}) => ({
-      name: `${name} ${stage}`,
-      caption: `${title}: ${ofStage}`,
-      header: [
-        ...['', 'held-out loss', 'neutral text', 'tensors, MB', 'state, MB', 'process, MB'],
-        ...['weights changed', 'rate'],
-      ],
-      rows: rows.map((row) => stageRow(row, stage === 'main' && front.includes(row.title))),
-    })),
+    ...stages.map(({name: stage, title: ofStage, rows}) => {
+      const isPaired = rows.some(({difference}) => difference !== null);
+      return {
+        name: `${name} ${stage}`,
+        caption: `${title}: ${ofStage}`,
+        header: [
+          ...['', 'held-out loss', 'neutral text', 'tensors, MB', 'state, MB', 'process, MB'],
+          ...['weights changed', 'rate'],
+          ...(isPaired ? ['loss less that of', 'difference', '95 % interval'] : []),
+        ],
+        rows: rows.map((row) => [
+          ...stageRow(row, stage === 'main' && front.includes(row.title)),
+          ...(isPaired ? differenceCells(row) : []),
+        ]),
+      };
+    }),
     {
       name: `${name} claims`,
       caption: `${title}: the claims of the paper`,
@@ -56,15 +64,20 @@ function stageRow(row: RowSummary, isOnFront: boolean): string[] {
   ];
 }
 
+function differenceCells({difference}: RowSummary): string[] {
+  return difference ? [difference.against, ...signedInterval(difference)] : ['', '', ''];
+}
+
 function claimRow({better, worse, difference, verdict}: ClaimSummary): string[] {
   if (difference === null) return [better, worse, '', '', '', verdict];
-  const {mean, halfWidth, seeds} = difference;
+  const seeds = String(difference.seeds.length);
+  return [better, worse, ...signedInterval(difference), seeds, verdict];
+}
+
+/** The mean difference, and its 95 % interval, which is empty for one seed. */
+function signedInterval({mean, halfWidth}: PairedDifference): [string, string] {
   const [low, high] = [mean - halfWidth, mean + halfWidth];
-  return [
-    ...[better, worse, signed(mean)],
-    Number.isNaN(halfWidth) ? '' : `${signed(low)} to ${signed(high)}`,
-    ...[String(seeds.length), verdict],
-  ];
+  return [signed(mean), Number.isNaN(halfWidth) ? '' : `${signed(low)} to ${signed(high)}`];
 }
 
 function signed(value: number): string {

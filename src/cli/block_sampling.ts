@@ -47,7 +47,7 @@ export async function chooseSampling(
   fitted: FittedDefaults,
   context: Context,
 ): Promise<BlockSampling | null> {
-  const {method, seed} = settings;
+  const {method, seed, floor} = settings;
   const {sampling}: MethodParts = paperMethods[method];
   if (sampling === null) return null;
   checkGamma(settings, sizes.blocks, 'the blocks of the model', context);
@@ -55,15 +55,17 @@ export async function chooseSampling(
   const found: FoundScores = needsScores(sampling)
     ? await findScores(settings, scored, fitted, context)
     : {scores: sampling.scores!, values: null, title: null};
-  const alive = found.values?.filter((score) => score > 0).length;
+  const alive = found.values?.filter((score) => floor > 0 || score > 0).length;
   if (alive) checkGamma(settings, alive, 'the blocks with a score above 0', context);
   const gamma = fitted.gamma(settings.gamma ?? sampling.gamma, sizes, alive);
   const {sampler = layerSamplingDefaults.sampler} = sampling;
   const names = {all: scored.blocks, candidates: scored.blocks};
-  const probabilities = probabilitiesFromScores('finetune', found.scores, names, {gamma, sampler});
+  const probabilities = probabilitiesFromScores('finetune', found.scores, names, {
+    ...{gamma, sampler, floor},
+  });
   const {values, title, tau} = found;
   return {
-    options: {...(values && {probabilities}), gamma, interval, seed},
+    options: {...(values ? {probabilities} : {floor}), gamma, interval, seed},
     probabilities: probabilities.probabilities,
     scores: values && (found.scores as object),
     scored: values && title !== null ? {title, values} : null,

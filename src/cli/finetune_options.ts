@@ -140,6 +140,9 @@ export const finetuneOptions = {
     interval: number('steps between draws of blocks', {
       ...{...count, default: layerSamplingDefaults.interval},
     }),
+    floor: number('part of the draws that is the same for all blocks, whatever their scores', {
+      ...{min: 0, max: 1, default: layerSamplingDefaults.floor},
+    }),
     adaptive: choice<Adaptive, 'none'>(
       'what changes how often a block is drawn: the scores, computed anew on the same examples; norms of gradients; visits so far; or a bandit',
       adaptiveNames,
@@ -286,7 +289,7 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
     ...(sampling === null && {gamma: byMethod, interval: byMethod}),
     ...(sampling === null && !lora && {frozen: byMethod}),
     ...(adaptive !== 'scores' && {renewEvery: `--adaptive ${adaptive}`}),
-    ...(!drawsByChance(sampling) && {adaptive: byMethod, renewEvery: byMethod}),
+    ...(!drawsByChance(sampling) && {floor: byMethod, adaptive: byMethod, renewEvery: byMethod}),
     ...(!needsScores(sampling) && {scores: byMethod, tau: byMethod}),
     ...(steps !== undefined && {epochs: '--steps'}),
     ...(validation !== undefined && {validationSplit: '--validation'}),

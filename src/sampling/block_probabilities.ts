@@ -94,7 +94,9 @@ export function probabilitiesAsGiven(
   const drawable = values.filter((value) => value > 0).length;
   const gamma = Math.min(nearInteger(sum(all)), drawable);
   const probabilities = values.length < all.length ? waterfill(shares, gamma) : values;
-  const sampling = {probabilities, shares, gamma, method: 'clip', floor: 0} as const;
+  // already mixed in here; what changes the probabilities later mixes it in anew
+  const floor = isResult ? given.floor : 0;
+  const sampling = {probabilities, shares, gamma, method: 'clip', floor} as const;
   return asDrawn(sampler, {blocks: [...candidates], ...sampling});
 }
 

@@ -111,8 +111,8 @@ describe('bench/compare: the plan', () => {
     // the best of two rates was the higher one, so a third was tried
     expect(names.filter((name) => /^owlore_.*validation/.test(name))).to.have.length(3);
     const trained = names.filter((name) => name.endsWith('test') && !name.startsWith('untrained'));
-    // 24 of methods, 9 of samplers, 4 + 5 of γ, 5 of τ, 24 of improvements
-    expect(trained).to.have.length(24 + 9 + 9 + 5 + 24);
+    // 24 of methods, 24 of samplers, 4 + 5 of γ, 5 of τ, 18 of improvements, 3 of bases
+    expect(trained).to.have.length(24 + 24 + 9 + 5 + 18 + 3);
   });
 
   it('names a training by all that distinguishes it', () => {
@@ -260,6 +260,14 @@ describe('bench/compare: the summary and the page', () => {
     expect(verdict).to.equal('holds');
     expect(claim('LISA-D', 'LISA').verdict).to.equal('not shown');
     expect(main!.missing).to.deep.equal([]);
+    // rows of a stage beside that which they are to be better than, of the same stage or another
+    const rowOf = (title: string) =>
+      summary.stages.flatMap(({rows}) => rows).find((row) => row.title === title)!;
+    const ofOws = rowOf('OwLore, OWS').difference!;
+    expect(ofOws.against).to.equal('OwLore, uniform');
+    expect(ofOws.mean).to.be.closeTo(-0.014, 1e-12);
+    expect(rowOf('OwLore, uniform').difference).to.equal(null);
+    expect(rowOf('OwLore, Fira').difference).to.include({against: 'OwLore', mean: 0});
     const gamma = summary.stages.find(({name}) => name === 'gamma')!;
     expect(gamma.rows.map((row) => row.gamma)).to.deep.equal([1, 2, 4, 8, 12, 1, 2, 4, 8, 12]);
     // all have the same memory, so only the best is on the front

@@ -439,6 +439,14 @@ describe('tfjs-owlore finetune', function () {
       ['model.layers.1'],
       ['model.layers.1'],
     ]);
+    // all draws are the same for all blocks, also for those with a score of 0
+    const even = await runs.runJson(
+      ...['--scores', file, '--floor', '1', '--gamma', '3', '--steps', '2', '--interval', '1'],
+    );
+    expect(readJson<SamplingSchedule>(even.output, 'schedule.json').periods).to.deep.equal([
+      blocks,
+      blocks,
+    ]);
     for (const kind of ['relativeMagnitude', 'blockInfluence', 'uniform']) {
       const {output} = await runs.runJson('--scores', kind, '--steps', '2');
       expect(readJson<{scores: number[]}>(output, 'scores.json').scores).to.have.length(3);
@@ -605,6 +613,8 @@ describe('tfjs-owlore finetune', function () {
     ['--method lora --norm-rate 2', /--norm-rate has no meaning with --method lora/],
     ['--method lisa --update fira', /--update has no meaning with --method lisa/],
     ['--method lisa --refresh-similarity 1', /--refresh-similarity has no meaning with --method/],
+    ['--method galore --floor 0.1', /--floor has no meaning with --method galore/],
+    ['--floor 2', /--floor must be a number >= 0 and <= 1; got 2/],
     ['--method badam --adaptive bandit', /--adaptive has no meaning with --method badam/],
     [
       '--adaptive exp3',

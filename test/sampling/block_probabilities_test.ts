@@ -135,6 +135,9 @@ describe('block probabilities', () => {
     const {probabilities, gamma} = probabilitiesAsGiven(owner, result, some, 'exact');
     expect(gamma).to.equal(1);
     probabilities.forEach((p, i) => expect(p).to.be.closeTo([1, 3, 4][i]! / 8, 1e-12));
+    // what was computed with a floor keeps it, for what changes the probabilities later
+    const floored = samplingProbabilities({scores: [1, 2, 3, 4]}, {gamma: 1, floor: 0.1});
+    expect(probabilitiesAsGiven(owner, floored, every, 'exact').floor).to.equal(0.1);
     expect(() => renormalized([0, 1, 0, 0])).to.throw(
       'not all 0 for the blocks that can train (a, c, d); got [0, 1, 0, 0]',
     );
