@@ -11,8 +11,5 @@ import {refreshes} from './optim/step';
 import * as variants from './optim/variants';
 import * as counts from './scores/outlier_counts';
 
-// TensorFlow's notes on the processor, which a tfjs-node that is loaded later would write
-if (globalThis.process) process.env.TF_CPP_MIN_LOG_LEVEL ??= '1'; // the tests in a page have no process
-
 provideParts({cpu, tensorflow, wasm, webgpu}, svd, counts, saved, variants);
 refreshes.provide(ofRefreshes);

@@ -1,6 +1,7 @@
 import {existsSync} from 'node:fs';
 import {fileURLToPath, pathToFileURL} from 'node:url';
-import {prepareTensorflow, registerBackend, type BackendName} from '../src/cli/register_backend';
+import {registerBackend, type BackendName} from '../src/cli/register_backend';
+import {prepareTfjsNode} from '../src/tfjs_node';
 
 /**
  * Makes a tfjs backend usable in Node, for the tests, the demo and the benchmarks. It finds those that the command line finds, and
@@ -31,7 +32,7 @@ const ownBuild = fileURLToPath(
 /** tfjs-node as `scripts/build-tfjs-node.sh` built it. */
 async function loadOwnBuild(): Promise<boolean> {
   if (!existsSync(ownBuild)) return false;
-  prepareTensorflow();
+  prepareTfjsNode();
   await import(pathToFileURL(ownBuild).href);
   return true;
 }

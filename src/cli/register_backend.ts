@@ -3,6 +3,7 @@ import {spawnSync} from 'node:child_process';
 import {createRequire} from 'node:module';
 import {pathToFileURL} from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
+import {prepareTfjsNode} from '../tfjs_node';
 
 export const backendNames = ['cpu', 'wasm', 'tensorflow', 'webgpu'] as const;
 
@@ -28,20 +29,10 @@ export async function registerBackend(name: BackendName): Promise<boolean> {
   }
 }
 
-/** To be called before tfjs-node is loaded: gives it what newer Nodes lack, and silences TensorFlow's notes on the processor. */
-export function prepareTensorflow(): void {
-  process.env.TF_CPP_MIN_LOG_LEVEL ??= '1';
-  // Node 23 removed this function, which tfjs-node 4.22 still calls.
-  const util = createRequire(import.meta.url)('node:util') as {
-    isNullOrUndefined?: (x: unknown) => boolean;
-  };
-  util.isNullOrUndefined ??= (x) => x === null || x === undefined;
-}
-
 async function registerTensorflow(): Promise<boolean> {
   for (const specifier of ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node']) {
     if (!isInstalled(specifier)) continue;
-    prepareTensorflow();
+    prepareTfjsNode();
     await import(specifier);
     return true;
   }
