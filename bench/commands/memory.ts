@@ -151,7 +151,7 @@ async function measurePlainOps(): Promise<MemoryMeasurements['plainOps']> {
 
 /** Options with which no gradient can be used before all are there. */
 const waiting = {
-  "`nonFinite: 'ignore'`, as above": {},
+  "`nonFinite: 'ignore'`, as in the tables": {},
   "`nonFinite: 'throw'`, the default": {nonFinite: 'throw'},
   "`clipNorm: 1`, `nonFinite: 'ignore'`": {clipNorm: 1},
   "`accumulate: 2`, `nonFinite: 'ignore'`": {accumulate: 2},

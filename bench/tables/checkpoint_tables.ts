@@ -28,7 +28,7 @@ export function checkpointTables(records: Records<CheckpointTimes>): Table[] {
     {
       name: 'times',
       caption: 'Checkpoints: bytes written or read, time, and time of the processor',
-      header: ['backend', '', 'MB', 's', 'processor, s'],
+      header: ['backend', '', 'MB', 's', 'CPU time, s'],
       rows: Object.entries(records).flatMap(([backend, {measured}]) => {
         const {bytes, first, next, resume, write, read} = measured;
         const row = (what: string, size: number, {wall, processor}: Times): string[] => [
