@@ -12,7 +12,7 @@
  * It goes on where it was stopped, by whatever: a cell that is done is not run again, one that was killed goes on from its checkpoint.
  * Figures go to `--results`, a folder that is committed; everything else to `--work`, which may be removed when all is done.
  */
-import {mkdirSync} from 'node:fs';
+import {mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
@@ -26,7 +26,7 @@ import {writeComparison} from '../compare/page';
 import {settingOf, type Given, type Setting} from '../compare/settings';
 import {summariesIn, withRates} from '../compare/summaries';
 import {provenance} from '../results/store';
-import {writeDocument} from '../tables/documents';
+import {lossAndMemory, writeDocument} from '../tables/documents';
 
 const page = fileURLToPath(new URL('../compare.html', import.meta.url));
 const defaultResults = fileURLToPath(new URL('../results/compare', import.meta.url));
@@ -88,7 +88,10 @@ async function main(): Promise<void> {
 async function makePage(folder: string): Promise<void> {
   const summaries = summariesIn(folder);
   writeComparison(page, summaries);
-  if (folder === defaultResults) await writeDocument('method.md');
+  if (folder === defaultResults) {
+    await writeDocument('method.md');
+    writeFileSync(lossAndMemory.file, lossAndMemory.draw());
+  }
   console.log(`${page}: ${summaries.map(({name}) => name).join(', ') || 'no results yet'}`);
 }
 

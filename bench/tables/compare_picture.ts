@@ -17,6 +17,7 @@ export function drawLossAndMemory({stages, front}: SettingSummary): string {
   }));
   const onFront = front.flatMap((title) => points.filter((point) => point.title === title));
   const at = {x: 'megabytes', y: 'loss'};
+  const labels = apart(points);
   return svgText(
     Plot.plot({
       document,
@@ -43,11 +44,26 @@ export function drawLossAndMemory({stages, front}: SettingSummary): string {
           ...{...at, r: 6, stroke: 'white'},
           fill: ({isOnFront}: (typeof points)[0]) => (isOnFront ? BLUE : ORANGE),
         }),
-        Plot.text(points, {
-          ...{...at, text: 'title', textAnchor: 'start', dx: 8, dy: -9},
+        Plot.text(labels, {
+          ...{...at, text: 'title', textAnchor: 'start', dx: 10},
           ...{stroke: 'white', strokeWidth: 4, fill: 'black'},
         }),
       ],
     }) as SVGElement,
   );
+}
+
+/** A label for each point; those of points that are close are moved up until they can be read. */
+function apart(
+  points: ReadonlyArray<{title: string; megabytes: number; loss: number}>,
+): Array<{title: string; megabytes: number; loss: number}> {
+  const range = (values: number[]): number => Math.max(...values) - Math.min(...values);
+  const width = 0.25 * range(points.map(({megabytes}) => megabytes));
+  const height = 0.06 * range(points.map(({loss}) => loss));
+  const placed: Array<(typeof points)[0]> = [];
+  for (const point of [...points].sort((a, b) => a.loss - b.loss)) {
+    const near = placed.filter((one) => Math.abs(one.megabytes - point.megabytes) < width);
+    placed.push({...point, loss: Math.max(point.loss, ...near.map(({loss}) => loss + height))});
+  }
+  return placed;
 }

@@ -3,6 +3,7 @@ import {fileURLToPath} from 'node:url';
 import {summariesIn} from '../compare/summaries';
 import {readRecords, type Records} from '../results/store';
 import {checkpointTables} from './checkpoint_tables';
+import {drawLossAndMemory} from './compare_picture';
 import {compareTables} from './compare_tables';
 import {defaultsTables} from './defaults_tables';
 import {writeTables, type Table} from './document';
@@ -37,6 +38,13 @@ export const documents = {
       .flatMap(compareTables)
       .filter(({name}) => ['smollm2 main', 'smollm2 claims', 'smollm2 rates'].includes(name)),
 } as const satisfies Record<string, () => Table[]>;
+
+/** The README's picture of methods with a real model, as an SVG. */
+export const lossAndMemory = {
+  file: new URL('../../docs/loss-and-memory.svg', import.meta.url),
+  draw: (): string =>
+    drawLossAndMemory(summariesIn(comparison).find(({name}) => name === 'smollm2')!),
+};
 
 export type DocumentName = keyof typeof documents;
 

@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import {written} from '../../bench/results/figure';
 import {readRecords} from '../../bench/results/store';
 import {documentWith, markdownTable, verdict, withTable} from '../../bench/tables/document';
-import {documents} from '../../bench/tables/documents';
+import {documents, lossAndMemory} from '../../bench/tables/documents';
 import {sweepClaims, type SweepMeasurements} from '../../bench/tables/sweep_tables';
 
 describe('bench/document', () => {
@@ -41,6 +41,10 @@ describe('the tables of docs/', () => {
     for (const {figures, measured} of Object.values(readRecords<SweepMeasurements>('sweep'))) {
       expect(sweepClaims(measured)).to.deep.equal(figures);
     }
+  });
+
+  it('have a picture beside them that shows the results that are kept', () => {
+    expect(readFileSync(lossAndMemory.file, 'utf8')).to.equal(lossAndMemory.draw());
   });
 
   for (const [name, tables] of Object.entries(documents)) {
