@@ -70,6 +70,7 @@ export function stagesOf(setting: Setting): Stage[] {
   const one = (of: Row): Row => ({...of, seeds: [first!]});
   // LISA has no options for what is projected
   const {rank, refreshInterval} = setting.ofMethod.owlore!;
+  const interval = Number(setting.training['interval']);
   const subspace = {rank: rank!, refreshInterval: refreshInterval!};
   const drawn = (by: string, options: Options): Row => ({
     ...{title: `OwLore, ${by}`, method: 'owlore', options, against: `OwLore, ${uniform}`},
@@ -100,6 +101,7 @@ export function stagesOf(setting: Setting): Stage[] {
         drawn('OWS of the present weights', {...ows, adaptive: 'scores', renewEvery: 2}),
         drawn('gradient norms', {scores: uniform, adaptive: 'gradients'}),
         drawn('bandit', {scores: uniform, adaptive: 'bandit'}),
+        drawn('all before one comes again', {sampler: 'permutation'}),
       ],
     },
     {
@@ -132,6 +134,7 @@ export function stagesOf(setting: Setting): Stage[] {
         beside(lisa, {embedding: 'low-rank', ...subspace}, 'embedding low-rank'),
         beside(owlore, {update: 'fira'}, 'Fira'),
         beside(owlore, {update: 'apollo'}, 'APOLLO'),
+        beside(owlore, {interval: Math.round(interval / 3)}, 'blocks three times as often'),
       ],
     },
     {

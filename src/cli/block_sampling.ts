@@ -1,7 +1,7 @@
 /** How a run draws the blocks that train: their scores, and the probabilities that follow from them. */
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {parseJsonText} from '../files/json';
-import {layerSamplingDefaults, type LayerSamplingOptions} from '../layer_sampling_options';
+import type {LayerSamplingOptions} from '../layer_sampling_options';
 import type {TextDataset} from '../llama/index';
 import {needsScores, paperMethods, type MethodParts} from '../methods';
 import {ofCandidates, probabilitiesFromScores} from '../sampling/block_probabilities';
@@ -11,7 +11,7 @@ import {blockScores, scoreKinds, type ScoreKind} from '../scores/score_kinds';
 import {readScores, type BlockScores, type ScoresInput} from '../scores/scores';
 import {CALIBRATION_BATCHES, calibrationBatches, watchedCalibration} from './calibration';
 import type {Context} from './command';
-import type {FinetuneSettings} from './finetune_options';
+import {drawsByScores, samplerOf, type FinetuneSettings} from './finetune_options';
 import type {FittedDefaults, Sizes} from './fitted_defaults';
 import {asUsage, UsageError} from './usage_error';
 import {readUtf8} from './utf8_file';
@@ -52,20 +52,24 @@ export async function chooseSampling(
   if (sampling === null) return null;
   checkGamma(settings, sizes.blocks, 'the blocks of the model', context);
   const interval = fitted.interval(settings.interval, sizes);
-  const found: FoundScores = needsScores(sampling)
+  const isScored = needsScores(sampling) && drawsByScores(settings);
+  const found: FoundScores = isScored
     ? await findScores(settings, scored, fitted, context)
-    : {scores: sampling.scores!, values: null, title: null};
+    : {scores: sampling.scores ?? 'uniform', values: null, title: null};
   const alive = found.values?.filter((score) => floor > 0 || score > 0).length;
   if (alive) checkGamma(settings, alive, 'the blocks with a score above 0', context);
   const gamma = fitted.gamma(settings.gamma ?? sampling.gamma, sizes, alive);
-  const {sampler = layerSamplingDefaults.sampler} = sampling;
+  const sampler = samplerOf(settings);
   const names = {all: scored.blocks, candidates: scored.blocks};
   const probabilities = probabilitiesFromScores('finetune', found.scores, names, {
     ...{gamma, sampler, floor},
   });
   const {values, title, tau} = found;
   return {
-    options: {...(values ? {probabilities} : {floor}), gamma, interval, seed},
+    options: {
+      ...(values ? {probabilities} : {scores: found.scores, floor}),
+      ...{sampler, gamma, interval, seed},
+    },
     probabilities: probabilities.probabilities,
     scores: values && (found.scores as object),
     scored: values && title !== null ? {title, values} : null,

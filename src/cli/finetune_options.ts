@@ -26,7 +26,7 @@ import {
   type ResolvedOwLoreOptions,
 } from '../optim/owlore_options';
 import {cosineDecay, linearDecay, type Schedule} from '../optim/schedule';
-import {samplers} from '../sampling/samplers';
+import {samplerNames, samplers, type SamplerName} from '../sampling/samplers';
 import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/score_kinds';
 import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';
 import {frozenTypes} from '../llama/files/load_llama';
@@ -140,6 +140,11 @@ export const finetuneOptions = {
     interval: number('steps between draws of blocks', {
       ...{...count, default: layerSamplingDefaults.interval},
     }),
+    sampler: choice<SamplerName>(
+      'how they are drawn: by their scores, by chance (exact, bernoulli, choice); or each as often as any other, all before one comes ' +
+        'again (default: exact; of badam permutation)',
+      samplerNames,
+    ),
     floor: number('part of the draws that is the same for all blocks, whatever their scores', {
       ...{min: 0, max: 1, default: layerSamplingDefaults.floor},
     }),
@@ -267,6 +272,7 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
   const {method, scores, steps, validation, embedding, engine, update, adaptive} = settings;
   const {lowRank, sampling, lora}: MethodParts = paperMethods[method];
   const [byMethod, byEngine] = [`--method ${method}`, `--engine ${engine}`];
+  const bySampler = settings.sampler === undefined ? byMethod : `--sampler ${settings.sampler}`;
   const hasTau =
     Object.hasOwn(scoreKinds, scores) && scoreKinds[scores as ScoreKind].options.includes('tau');
   const projects = lowRank || embedding === 'low-rank';
@@ -286,10 +292,13 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
       embeddingRate: embedding === 'frozen' ? '--embedding frozen' : byMethod,
     }),
     ...(lora && {normRate: byMethod}),
-    ...(sampling === null && {gamma: byMethod, interval: byMethod}),
+    ...(sampling === null && {gamma: byMethod, interval: byMethod, sampler: byMethod}),
     ...(sampling === null && !lora && {frozen: byMethod}),
     ...(adaptive !== 'scores' && {renewEvery: `--adaptive ${adaptive}`}),
-    ...(!drawsByChance(sampling) && {floor: byMethod, adaptive: byMethod, renewEvery: byMethod}),
+    ...(!drawsByScores(settings) && {
+      ...{scores: bySampler, tau: bySampler, floor: bySampler},
+      ...{adaptive: bySampler, renewEvery: bySampler},
+    }),
     ...(!needsScores(sampling) && {scores: byMethod, tau: byMethod}),
     ...(steps !== undefined && {epochs: '--steps'}),
     ...(validation !== undefined && {validationSplit: '--validation'}),
@@ -308,11 +317,19 @@ const ofTorch: readonly string[] = ['python', 'processes', 'parallel'];
 /** The options that may stand beside `--resume`: they change nothing of the training. */
 const ofResume: readonly string[] = ['resume', 'engine', 'dtype', 'force', ...ofTorch];
 
-/** Whether a method draws blocks with probabilities that may change. */
-function drawsByChance(sampling: MethodParts['sampling']): boolean {
-  return (
-    sampling !== null && samplers[sampling.sampler ?? layerSamplingDefaults.sampler].usesScores
-  );
+/** How the blocks are drawn, in a method that draws some. */
+export function samplerOf({
+  method,
+  sampler,
+}: Pick<FinetuneSettings, 'method' | 'sampler'>): SamplerName {
+  const {sampling}: MethodParts = paperMethods[method];
+  return sampler ?? sampling?.sampler ?? layerSamplingDefaults.sampler;
+}
+
+/** Whether blocks are drawn by their scores, if only by equal ones. */
+export function drawsByScores(settings: Pick<FinetuneSettings, 'method' | 'sampler'>): boolean {
+  const {sampling}: MethodParts = paperMethods[settings.method];
+  return sampling !== null && samplers[samplerOf(settings)].usesScores;
 }
 
 /** @throws UsageError for options that do not go together. */
@@ -339,11 +356,11 @@ export function checkTogether(settings: FinetuneSettings, given: Given): void {
       );
     }
   }
-  const {needsIntegerGamma} = samplers[sampling?.sampler ?? layerSamplingDefaults.sampler];
-  if (needsIntegerGamma && gamma !== undefined && gamma % 1 !== 0) {
-    throw new UsageError(
-      `${given.get('gamma')} must be an integer with --method ${method}; got ${gamma}`,
-    );
+  const {needsIntegerGamma} = samplers[samplerOf(settings)];
+  if (sampling && needsIntegerGamma && gamma !== undefined && gamma % 1 !== 0) {
+    const by =
+      settings.sampler === undefined ? `--method ${method}` : `--sampler ${settings.sampler}`;
+    throw new UsageError(`${given.get('gamma')} must be an integer with ${by}; got ${gamma}`);
   }
 }
 

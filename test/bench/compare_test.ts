@@ -111,8 +111,8 @@ describe('bench/compare: the plan', () => {
     // the best of two rates was the higher one, so a third was tried
     expect(names.filter((name) => /^owlore_.*validation/.test(name))).to.have.length(3);
     const trained = names.filter((name) => name.endsWith('test') && !name.startsWith('untrained'));
-    // 24 of methods, 24 of samplers, 4 + 5 of γ, 5 of τ, 18 of improvements, 3 of bases
-    expect(trained).to.have.length(24 + 24 + 9 + 5 + 18 + 3);
+    // 24 of methods, 27 of samplers, 4 + 5 of γ, 5 of τ, 21 of improvements, 3 of bases
+    expect(trained).to.have.length(24 + 27 + 9 + 5 + 21 + 3);
   });
 
   it('names a training by all that distinguishes it', () => {

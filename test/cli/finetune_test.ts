@@ -387,6 +387,15 @@ describe('tfjs-owlore finetune', function () {
     expect(losses).to.have.property('size', 2);
   });
 
+  it('draws each block before one comes again, and computes no scores for that', async () => {
+    const args = ['--sampler', 'permutation', '--gamma', '1', '--interval', '1', '--steps', '6'];
+    const {output} = await runs.runJson(...args);
+    const {periods} = readJson<SamplingSchedule>(output, 'schedule.json');
+    for (const round of [periods.slice(0, 3), periods.slice(3)])
+      expect(round.flat()).to.have.members(blocks);
+    expect(existsSync(join(output, 'scores.json'))).to.equal(false);
+  });
+
   it('draws blocks by what it has seen', async () => {
     const args = ['--scores', 'uniform', '--gamma', '1', '--interval', '1', '--steps', '3'];
     const {output} = await runs.runJson(...args, '--adaptive', 'visits');
@@ -613,6 +622,13 @@ describe('tfjs-owlore finetune', function () {
     ['--method lora --norm-rate 2', /--norm-rate has no meaning with --method lora/],
     ['--method lisa --update fira', /--update has no meaning with --method lisa/],
     ['--method lisa --refresh-similarity 1', /--refresh-similarity has no meaning with --method/],
+    ['--method galore --sampler exact', /--sampler has no meaning with --method galore/],
+    [
+      '--sampler permutation --scores uniform',
+      /--scores has no meaning with --sampler permutation/,
+    ],
+    ['--sampler permutation --adaptive visits', /--adaptive has no meaning with --sampler/],
+    ['--sampler choice --gamma 1.5', /--gamma must be an integer with --sampler choice; got 1.5/],
     ['--method galore --floor 0.1', /--floor has no meaning with --method galore/],
     ['--floor 2', /--floor must be a number >= 0 and <= 1; got 2/],
     ['--method badam --adaptive bandit', /--adaptive has no meaning with --method badam/],
