@@ -60,12 +60,12 @@ export function guarded(
 ): tf.KernelFunc {
   const contract = contracts[kernelName];
   if (!contract) throw new Error(`contracts.ts does not say what ${kernelName} may be given`);
-  // a LLaMA kernel would silently ignore a weight that it does not know
-  const isOfLlama = Object.hasOwn(llamaContracts, kernelName);
+  // a kernel of this library would silently ignore a weight that it does not know
+  const isOwn = !Object.hasOwn(tfjsContracts, kernelName);
   return (args) => {
     const given = new KernelArguments(kernelName, backendName, args.inputs, args.attrs);
     contract(given);
-    if (isOfLlama) given.refuseOthers();
+    if (isOwn) given.refuseOthers();
     return kernelFunc(args);
   };
 }

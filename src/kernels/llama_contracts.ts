@@ -47,12 +47,10 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
     given.flag('withoutValue');
   },
   [llama.OwLoreBlockGrad]: (given) => {
-    const {batch, keyHeads} = attentionSublayerGrad(given, {needsMixed: given.flag('ofWeights')});
+    const sizes = attentionSublayerGrad(given, {needsMixed: given.flag('ofWeights')});
     mlpGrad(given, 'mlpNorm', 'mlpScale');
     given.match('attended', given.shape('x'));
-    for (let i = 0; given.has(`weights${i}`); i++) {
-      given.match(`weights${i}`, [batch * keyHeads, null, null]);
-    }
+    attentionWeights(given, sizes);
   },
   [llama.OwLoreDecodeBlock]: decodeBlock,
   [llama.OwLoreDecodeBlocks]: (given) => {
@@ -77,7 +75,8 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
     );
   },
   [llama.OwLoreUnpackRows]: (given) => {
-    packedMatrix(given);
+    const [rows, columns] = packedMatrix(given);
+    if (rows === 0) given.refuse('packed', `must have a row of ${columns} numbers`);
     given.shape('ids', 'int32');
   },
 };
@@ -98,6 +97,8 @@ function crossEntropy(given: KernelArguments): void {
   given.match('labels', [rows], 'int32');
   given.match('weights', [rows]);
 }
+
+type Size3D = [number, number, number];
 
 interface AttentionSizes {
   batch: number;
@@ -149,6 +150,8 @@ function attention(
   if (tokens % length !== 0) {
     given.fail(`input 'x' must have rows for sequences of ${length} tokens; got ${tokens}`);
   }
+  // which TensorFlow cannot take apart by heads
+  if (tokens === 0 && given.backendName === 'tensorflow') given.refuse('x', 'must have a token');
   const keyHeads = given.integer('keyHeads', 1);
   const group = given.integer('heads', 1) / keyHeads;
   if (!Number.isInteger(group)) {
@@ -173,6 +176,21 @@ function heads(given: KernelArguments, sizes: AttentionSizes): void {
   const stack = batch * keyHeads;
   given.match('queries', isByToken ? [tokens, queries] : [stack, group, length, width]);
   given.alike(isByToken ? [tokens, keys] : [stack, length, width], 'keys', 'values');
+}
+
+/** The weights of all queries, in pieces of some positions each: for each query that of each key that a query of its piece sees. */
+function attentionWeights(given: KernelArguments, sizes: AttentionSizes): void {
+  const {batch, length, keyHeads, group} = sizes;
+  let queries = 0;
+  for (let i = 0; given.has(`weights${i}`); i++) {
+    const name = `weights${i}`;
+    const [, rows, keys] = given.match(name, [batch * keyHeads, null, null]) as Size3D;
+    if (keys > length || keys < rows / group)
+      given.refuse(name, 'must have a column for each key that its queries see');
+    queries += rows;
+  }
+  if (queries > 0 && queries !== group * length)
+    given.fail(`weights must have ${group * length} rows in all; got ${queries}`);
 }
 
 function attentionSublayer(given: KernelArguments, weight = floatWeight): AttentionSizes {

@@ -33,8 +33,8 @@ export const tfjsContracts: Readonly<Record<string, Contract>> = {
     if (!isAxis)
       given.fail(`attribute 'axis' must be one of ${given.text('x')}; got ${display(axis)}`);
     const most = Math.min(indices.length, (Number(axis) + x.length) % x.length);
-    const isBatch = Number.isInteger(batchDims) && Number(batchDims) <= most;
-    if (!isBatch || Number(batchDims) < -indices.length) {
+    const batch = Number(batchDims) < 0 ? Number(batchDims) + indices.length : Number(batchDims);
+    if (!Number.isInteger(batchDims) || batch < 0 || batch > most) {
       given.fail(`attribute 'batchDims' must be an integer <= ${most}; got ${display(batchDims)}`);
     }
   },
@@ -104,15 +104,17 @@ function product(given: KernelArguments, ...dtypes: tf.DataType[]): number[] {
   return [...tf.broadcast_util.assertAndGetBroadcastShape(...stacks), rows, columns];
 }
 
-/** `begin` and `size`, which are numbers or lists, may each leave out last axes; −1 is all that is left. */
+/** `begin` and `size`, which are numbers or lists, may each leave out last axes; −1 is all that is left, as is a missing `size`. */
 function slice(given: KernelArguments): void {
   const shape = given.shape('x', ...NUMERIC, 'string');
+  if (given.attr('begin') == null) given.fail("attribute 'begin' is missing");
   const [begin, size] = ['begin', 'size'].map((name) => {
     const value = given.attr(name);
     return value === undefined ? [] : Array.isArray(value) ? (value as unknown[]) : [value];
   }) as [unknown[], unknown[]];
   const isWithin = Array.from({length: Math.max(begin.length, size.length)}).every((_, axis) => {
-    const [from, count, length] = [begin[axis] ?? 0, size[axis] ?? -1, shape[axis]];
+    const from = axis < begin.length ? begin[axis] : 0;
+    const [count, length] = [axis < size.length ? size[axis] : -1, shape[axis]];
     if (!Number.isInteger(from) || !Number.isInteger(count) || length === undefined) return false;
     return (
       Number(from) >= 0 &&
