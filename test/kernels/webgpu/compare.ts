@@ -76,15 +76,31 @@ export const specials = fc.constantFrom(undefined, undefined, undefined, NaN, In
 export type Operands = Record<string, Operand | undefined>;
 export type Tensors = tf.NamedTensorMap;
 
+interface Result {
+  shape: number[];
+  values: Float32Array | Int32Array;
+}
+
+async function resultsOf(f: () => tf.Tensor[]): Promise<Result[]> {
+  const outputs = tf.tidy(f);
+  const results = [];
+  for (const output of outputs) {
+    const values = (await output.data()) as Float32Array | Int32Array;
+    results.push({shape: output.shape, values: values.slice()});
+  }
+  tf.dispose(outputs);
+  return results;
+}
+
 /**
  * Runs `f` on a backend, and reads what it gives. Nothing else may be left, neither of tensors nor of the backend's data. On
- * webgpu it runs twice: the operands are on the host first, and on the device then.
+ * webgpu it runs twice, and must give the same: the operands are on the host first, and on the device then.
  */
 export async function run(
   backend: 'cpu' | 'webgpu',
   operands: Operands,
   f: (inputs: Tensors) => tf.Tensor[],
-): Promise<Array<{shape: number[]; values: Float32Array | Int32Array}>> {
+): Promise<Result[]> {
   await tf.setBackend(backend);
   const tensors = tf.memory().numTensors;
   const dataIds = tf.engine().backend.numDataIds();
@@ -92,14 +108,10 @@ export async function run(
   for (const [name, operand] of Object.entries(operands)) {
     if (operand) inputs[name] = tf.tensor(operand.values.slice(), operand.shape, operand.dtype);
   }
-  if (backend === 'webgpu') tf.dispose(tf.tidy(() => f(inputs)));
-  const outputs = tf.tidy(() => f(inputs));
-  const results = [];
-  for (const output of outputs) {
-    const values = (await output.data()) as Float32Array | Int32Array;
-    results.push({shape: output.shape, values: values.slice()});
-  }
-  tf.dispose([...outputs, ...Object.values(inputs)]);
+  const fromHost = backend === 'webgpu' && (await resultsOf(() => f(inputs)));
+  const results = await resultsOf(() => f(inputs));
+  if (fromHost) expect(results, 'from the device').to.deep.equal(fromHost);
+  tf.dispose(inputs);
   expect(tf.memory().numTensors, 'tensors').to.equal(tensors);
   expect(tf.engine().backend.numDataIds(), 'data of the backend').to.equal(dataIds);
   return results;
@@ -126,7 +138,9 @@ export async function expectKernel(
     expect(shape, `shape of output ${i}`).to.deep.equal(reference.shape);
     values.forEach((value, j) => {
       const right = reference.values[j]!;
-      const isSame = Object.is(value, right) || Math.abs(value - right) <= tolerance[j]!;
+      const isClose = [value, right, tolerance[j]!].every(Number.isFinite);
+      const isSame =
+        Object.is(value, right) || (isClose && Math.abs(value - right) <= tolerance[j]!);
       if (!isSame) expect(value, `output ${i}, number ${j} ±${tolerance[j]}`).to.equal(right);
     });
   });
