@@ -6,6 +6,7 @@ import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../../src/kernels/llama_kern
 import {runKernel} from '../../src/kernels/run_kernel';
 import {describeBackends} from '../support/backends';
 import {held} from '../support/sentinels';
+import {kernelSets} from './kernel_sets';
 
 /** All bfloat16, and then some that make the count odd. */
 const all = Uint16Array.from({length: 2 ** 16}, (_, i) => i);
@@ -20,6 +21,11 @@ function numberOf(bits: number): number {
 describeBackends('OwLoreUnpackBfloat16', (backend) => {
   if (backend === 'webgl') return;
   before(installKernelsForBackend);
+  after(() => {
+    // those of wasm are the tests' usual state
+    const {kernels} = kernelSets.find((set) => set.backend === backend)!;
+    if (backend !== 'wasm') kernels.uninstallKernels();
+  });
 
   it('gives every bfloat16 its bits, of NaN, infinities, subnormal numbers and −0 too', async () => {
     const values = await unpack(all, [256, 256]);

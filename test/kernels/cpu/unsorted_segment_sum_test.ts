@@ -6,7 +6,10 @@ import {backends, defaultBackend} from '../../support/backends';
 import {fuzz} from '../../support/fuzz';
 
 (backends.includes('cpu') ? describe : describe.skip)('UnsortedSegmentSum on cpu', () => {
-  before(() => tf.setBackend('cpu'));
+  before(async () => {
+    uninstallKernels(); // those of other tests
+    await tf.setBackend('cpu');
+  });
   afterEach(uninstallKernels);
   after(() => tf.setBackend(defaultBackend));
 

@@ -17,7 +17,10 @@ const isThere = backends.includes('tensorflow');
     await tf.setBackend('tensorflow');
     await installKernels();
   });
-  after(() => tf.setBackend(defaultBackend));
+  after(async () => {
+    uninstallKernels();
+    await tf.setBackend(defaultBackend);
+  });
 
   for (const [rows, columns] of [
     [40, 7],

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import fc from 'fast-check';
+import * as cpu from '../../../src/kernels/cpu';
 import {installKernels, uninstallKernels} from '../../../src/kernels/wasm';
 import {backends, defaultBackend} from '../../support/backends';
 
@@ -18,6 +19,7 @@ export function describeWasm(
     const name = simd === 'auto' ? title : `${title}, composed`;
     (available ? describe : describe.skip)(name, () => {
       before(async () => {
+        cpu.uninstallKernels(); // what the kernels are compared with is tfjs's own
         await tf.setBackend('wasm');
         uninstallKernels();
         await installKernels({simd});
@@ -96,8 +98,14 @@ async function run(
   return results;
 }
 
+/** Whether a value is right to within a tolerance. One that is not finite must be the very same, whatever the tolerance. */
+function isClose(value: number, right: number, tolerance: number): boolean {
+  if (Object.is(value, right)) return true;
+  return [value, right, tolerance].every(Number.isFinite) && Math.abs(value - right) <= tolerance;
+}
+
 /**
- * Runs `f` on the wasm and on the cpu backend; shapes must agree, values to `atol`, and nothing
+ * Runs `f` on the wasm and on the cpu backend; shapes must agree, finite values to `atol`, and nothing
  * may be left behind. The cpu backend adds in double precision: a sum of n products of magnitude 1
  * differs by about n·2⁻²⁴ in float32.
  */
@@ -109,7 +117,7 @@ export async function expectSameAsCpu(
   const [expected] = (await run('cpu', operands, (...inputs) => [f(...inputs)])) as [Operand];
   const [actual] = (await run('wasm', operands, (...inputs) => [f(...inputs)])) as [Operand];
   expect(actual.shape).to.deep.equal(expected.shape);
-  const wrong = expected.values.findIndex((v, i) => !(Math.abs(v - actual.values[i]!) <= atol));
+  const wrong = expected.values.findIndex((v, i) => !isClose(actual.values[i]!, v, atol));
   expect(actual.values[wrong], `value ${wrong}`).to.equal(expected.values[wrong]);
 }
 
@@ -139,9 +147,7 @@ export async function expectSameKernel(
     const finite = Array.from(values).filter(Number.isFinite).map(Math.abs);
     const atolHere = typeof atol === 'number' ? atol : atol[i]!;
     const allowed = atolHere + rtol * finite.reduce((a, b) => Math.max(a, b), 0);
-    const wrong = results.findIndex(
-      (x, at) => !Object.is(x, values[at]) && !(Math.abs(x - values[at]!) <= allowed),
-    );
+    const wrong = results.findIndex((x, at) => !isClose(x, values[at]!, allowed));
     expect(results[wrong], `result ${i}, value ${wrong}, ± ${allowed}`).to.equal(values[wrong]);
   }
 }
