@@ -8,6 +8,7 @@ import {KernelGraphs} from '../../../src/kernels/tensorflow/graphs';
 import type {NodeBackend} from '../../../src/kernels/tensorflow/native_ops';
 import {backends, defaultBackend} from '../../support/backends';
 import {numbered} from '../run_adam';
+import {watchCalls} from './watch_calls';
 
 const isThere = backends.includes('tensorflow');
 
@@ -33,17 +34,21 @@ const isThere = backends.includes('tensorflow');
   function results(runsBefore: number, calls: ReadonlyArray<readonly number[]>): number[][][] {
     const graphs = new KernelGraphs(runsBefore);
     const putBack = replaceKernels('tensorflow', {[OwLoreAdam]: () => createAdam(graphs)});
+    const {take, stop} = watchCalls();
     try {
-      return calls.map((numbers) =>
+      return calls.map((numbers, call) =>
         tf.tidy(() => {
           const inputs = numbers.map((_, i) => numbered(inputsOf(i), i));
           const updates = numbers.map((rate) => ({...numbersOf(rate), side: 'left' as const}));
           const given = Object.assign({}, ...inputs) as Record<string, tf.Tensor>;
           const attrs = {beta1: 0.9, beta2: 0.999, updates};
-          return runKernel(OwLoreAdam, given, attrs)!.map((x) => Array.from(x.dataSync()));
+          const moved = runKernel(OwLoreAdam, given, attrs)!;
+          expect(take().graphs, `graphs run in call ${call}`).to.equal(call < runsBefore ? 0 : 1);
+          return moved.map((x) => Array.from(x.dataSync()));
         }),
       );
     } finally {
+      stop();
       putBack();
       graphs.dispose();
     }

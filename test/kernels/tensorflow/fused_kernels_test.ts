@@ -5,7 +5,8 @@ import * as names from '../../../src/kernels/kernel_names';
 import * as fused from '../../../src/kernels/llama_kernel_names';
 import {runKernel} from '../../../src/kernels/run_kernel';
 import {replaceKernels} from '../../../src/kernels/replacement';
-import {installKernels} from '../../../src/kernels/tensorflow';
+import * as cpu from '../../../src/kernels/cpu';
+import {installKernels, uninstallKernels} from '../../../src/kernels/tensorflow';
 import {KernelGraphs} from '../../../src/kernels/tensorflow/graphs';
 import {llamaKernels} from '../../../src/kernels/tensorflow/llama_kernels';
 import type {NodeBackend} from '../../../src/kernels/tensorflow/native_ops';
@@ -25,6 +26,7 @@ import {
   type Tensors,
 } from '../wasm/compare';
 import {fuzz} from '../../support/fuzz';
+import {watchCalls} from './watch_calls';
 
 const widths = fc.constantFrom(1, 2, 3, 8, 31, 64);
 const counts = fc.constantFrom(0, 1, 2, 5, 16);
@@ -33,10 +35,14 @@ const special = fc.constantFrom(null, NaN, Infinity, -Infinity);
 
 /** Runs a kernel as the backend runs it, here with graphs that are there after one run. */
 let asGraphs = false;
+let watch: ReturnType<typeof watchCalls> | undefined;
 
 function run(name: string, inputs: Record<string, tf.Tensor>, attrs = {}): Tensors {
   if (asGraphs) tf.dispose(runKernel(name, inputs, attrs)!);
-  return runKernel(name, inputs, attrs)!;
+  watch?.take();
+  const results = runKernel(name, inputs, attrs)!;
+  if (watch) expect(watch.take().graphs, 'graphs run').to.equal(asGraphs ? 1 : 0);
+  return results;
 }
 
 const EPSILON = 1e-5;
@@ -179,10 +185,14 @@ const backend = 'tensorflow';
 
 (isThere ? describe : describe.skip)('fused kernels on tensorflow', () => {
   before(async () => {
+    cpu.uninstallKernels(); // what the kernels are compared with is tfjs's own
     await tf.setBackend('tensorflow');
     await installKernels();
   });
-  after(() => tf.setBackend(defaultBackend));
+  after(async () => {
+    uninstallKernels();
+    await tf.setBackend(defaultBackend);
+  });
 
   for (const [way, isGraph] of [
     ['op by op', false],
@@ -196,9 +206,13 @@ const backend = 'tensorflow';
       let putBack: () => void;
       before(() => {
         asGraphs = isGraph;
+        watch = watchCalls();
         putBack = replaceKernels('tensorflow', llamaKernels(graphs));
       });
       after(() => {
+        asGraphs = false;
+        watch?.stop();
+        watch = undefined;
         putBack();
         graphs.dispose();
       });

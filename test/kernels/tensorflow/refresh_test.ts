@@ -4,7 +4,7 @@ import {OwLoreOptimizer, type OwLoreOptions} from '../../../src/index';
 import {OwLoreRefresh, type OwLoreRefreshed, type Side} from '../../../src/kernels/kernel_names';
 import {replaceKernels} from '../../../src/kernels/replacement';
 import {runKernel} from '../../../src/kernels/run_kernel';
-import {installKernels} from '../../../src/kernels/tensorflow';
+import {installKernels, uninstallKernels} from '../../../src/kernels/tensorflow';
 import {KernelGraphs} from '../../../src/kernels/tensorflow/graphs';
 import {createRefresh} from '../../../src/kernels/tensorflow/refresh';
 import {randomizedBasis, randomStart} from '../../../src/optim/basis';
@@ -13,6 +13,7 @@ import {project} from '../../../src/optim/projector';
 import {inNewBasis, type Update} from '../../../src/optim/update';
 import {backends, defaultBackend} from '../../support/backends';
 import {FailurePoints, InjectedError, withFailures} from '../../tape/failures';
+import {watchCalls} from './watch_calls';
 
 const isThere = backends.includes('tensorflow');
 const RANK = 4;
@@ -98,6 +99,14 @@ function slow(scalesDirections: boolean): number[][] {
   );
 }
 
+/** One for each product with the gradient, and one at the end. */
+const DECOMPOSITIONS = cases.reduce((sum, {hasPrevious}) => sum + (hasPrevious ? 1 : 3) + 1, 0);
+
+/** How many matrices were decomposed by ops one by one. */
+function decompositions(ops: readonly string[]): number {
+  return ops.filter((op) => op === 'Cholesky' || op === 'Qr').length;
+}
+
 /** The largest difference, in parts of the largest number. */
 function difference(values: readonly number[], expected: readonly number[]): number {
   expect(values.length).to.equal(expected.length);
@@ -110,20 +119,31 @@ function difference(values: readonly number[], expected: readonly number[]): num
     await tf.setBackend('tensorflow');
     await installKernels();
   });
-  after(() => tf.setBackend(defaultBackend));
+  after(async () => {
+    uninstallKernels();
+    await tf.setBackend(defaultBackend);
+  });
 
-  /** What `count` calls give, from the second on as a graph if `isGraph`. */
+  /** What `count` calls give, from the second on as a graph if `isGraph`, and never in the way that is for gradients that are not finite. */
   function results(isGraph: boolean, scalesDirections: boolean, count: number): number[][][] {
     const graphs = new KernelGraphs(isGraph ? 1 : Infinity);
     const putBack = replaceKernels('tensorflow', {[OwLoreRefresh]: () => createRefresh(graphs)});
+    const {take, stop} = watchCalls();
     try {
-      return Array.from({length: count}, () =>
+      return Array.from({length: count}, (_, i) =>
         tf.tidy(() => {
           const {inputs, attrs} = argumentsOf(scalesDirections);
-          return runKernel(OwLoreRefresh, inputs, attrs)!.map((x) => Array.from(x.dataSync()));
+          take();
+          const result = runKernel(OwLoreRefresh, inputs, attrs)!;
+          const calls = take();
+          const runsGraph = isGraph && i > 0;
+          expect(calls.graphs).to.equal(runsGraph ? 1 : 0);
+          expect(decompositions(calls.ops)).to.equal(runsGraph ? 0 : DECOMPOSITIONS);
+          return result.map((x) => Array.from(x.dataSync()));
         }),
       );
     } finally {
+      stop();
       putBack();
       graphs.dispose();
     }
@@ -148,21 +168,28 @@ function difference(values: readonly number[], expected: readonly number[]): num
   it('takes gradients that are not finite, op by op and as a graph', () => {
     const graphs = new KernelGraphs(1);
     const putBack = replaceKernels('tensorflow', {[OwLoreRefresh]: () => createRefresh(graphs)});
+    const {take, stop} = watchCalls();
     try {
       const attrs = {refreshes: [{side: 'left', multiplications: 1}], scalesDirections: true};
-      for (const value of [NaN, 1, 1, NaN, Infinity, 1]) {
+      const values = [NaN, 1, 1, NaN, Infinity, 1];
+      const calls = values.map((value) =>
         tf.tidy(() => {
           const gradient0 = tf.mul(gradientOf(cases[0]!, 1), value);
-          const [basis] = runKernel(
-            OwLoreRefresh,
-            {gradient0, random0: randomStart(9, RANK)},
-            attrs,
-          )!;
+          const given = {gradient0, random0: randomStart(9, RANK)};
+          take();
+          const [basis] = runKernel(OwLoreRefresh, given, attrs)!;
+          const {graphs, ops} = take();
           const isFinite = basis!.dataSync().every(Number.isFinite);
           expect(isFinite, String(value)).to.equal(Number.isFinite(value));
-        });
-      }
+          return {graphs, decompositions: decompositions(ops)};
+        }),
+      );
+      // Not every TensorFlow refuses what is not finite. If it does, the second call makes the graph that the first could not make.
+      expect(calls[0]!.graphs).to.equal(0);
+      expect(calls[0]!.decompositions).to.be.above(0);
+      for (const i of [2, 5]) expect(calls[i]).to.deep.equal({graphs: 1, decompositions: 0});
     } finally {
+      stop();
       putBack();
       graphs.dispose();
     }
