@@ -10,6 +10,8 @@ interface Walk {
   dilation: number;
   steps: number;
   padding: [number, number];
+  /** Entries before the first one that it meets. */
+  skipped: number;
 }
 
 /** Dense and depthwise convolution over two axes. */
@@ -51,7 +53,7 @@ function convUse(input: tf.Tensor, weight: tf.Tensor, walksOf: () => Walk[]): Li
       const padded = tf.pad(values, [[0, 0], ...walks.map(({padding}) => padding), [0, 0]]);
       const [batch, channels] = [input.shape[0], input.shape[channelAxis]!];
       const sums = patchPlaces(walks).map((place) => {
-        const begin = walks.map(({dilation}, i) => place[i]! * dilation);
+        const begin = walks.map(({dilation, skipped}, i) => skipped + place[i]! * dilation);
         const end = walks.map(({stride, steps}, i) => begin[i]! + (steps - 1) * stride + 1);
         const strides = walks.map(({stride}) => stride);
         const met = tf.stridedSlice(
@@ -111,13 +113,15 @@ function walks3d(x: tf.Tensor, filter: tf.Tensor, attributes: tf.Conv3DAttrs): W
 function walk<Axis extends 'Depth' | 'Height' | 'Width'>(
   info: Record<`${'filter' | 'stride' | 'dilation' | 'out'}${Axis}`, number>,
   axis: Axis,
-  padding: [number, number],
+  [before, after]: [number, number],
 ): Walk {
   return {
     size: info[`filter${axis}`],
     stride: info[`stride${axis}`],
     dilation: info[`dilation${axis}`],
     steps: info[`out${axis}`],
-    padding,
+    padding: [Math.max(before, 0), Math.max(after, 0)],
+    // Over three axes tfjs's padding is negative where a stride is longer than the filter; TensorFlow takes it for none.
+    skipped: tf.getBackend() === 'tensorflow' ? 0 : Math.max(-before, 0),
   };
 }

@@ -208,21 +208,48 @@ describeBackends('InputNorms', (backend) => {
   it('sees both kernels of recurrent layers', async () => {
     const x = random([2, 5, size]);
     const inputs = columnNorms(((await x.array()) as number[][][]).flat());
-    for (const [gates, seen, make] of [
-      [1, 1, tfl.layers.simpleRNN],
-      [3, 2, tfl.layers.gru], // the third gate's recurrent input is not the state itself
-      [4, 4, tfl.layers.lstm],
+    for (const [gates, make] of [
+      [1, tfl.layers.simpleRNN],
+      [3, tfl.layers.gru],
+      [4, tfl.layers.lstm],
     ] as const) {
       const layer = make({units, recurrentInitializer, returnSequences: true});
       expectNear(await normsOf(layer, x), spread(inputs, gates * units));
-      const recurrent = await normsOf(layer, x, {index: 1});
       const states = (await (layer.apply(x) as tf.Tensor).array()) as number[][][];
       const fed = columnNorms(states.flatMap((sequence) => sequence.slice(0, -1)));
-      const ofGates = recurrent.filter((_, i) => i % (gates * units) < seen * units);
-      expectNear(ofGates, spread(fed, seen * units));
-      expect(Math.min(...recurrent)).to.be.above(0);
+      // the last gate of a GRU is given the state as far as the reset gate lets it through
+      const last = gates === 3 ? columnNorms(await statesLetThrough(layer, x, states)) : fed;
+      const expected = fed.flatMap((norm, i) => [
+        ...spread([norm], (gates - 1) * units),
+        ...spread([last[i]!], units),
+      ]);
+      expectNear(await normsOf(layer, x, {index: 1}), expected);
     }
   });
+
+  /** r ∘ h of a GRU for each position of each sequence but the first, with the reset gate r of that position and the state h before it. */
+  async function statesLetThrough(
+    layer: tfl.layers.Layer,
+    x: tf.Tensor,
+    states: readonly number[][][],
+  ): Promise<number[][]> {
+    const [kernel, recurrent, bias] = (await Promise.all(
+      layer.getWeights().map((weight) => weight.array()),
+    )) as [number[][], number[][], number[]];
+    const sequences = (await x.array()) as number[][][];
+    const product = (row: readonly number[], matrix: readonly number[][], column: number): number =>
+      row.reduce((sum, value, i) => sum + value * matrix[i]![column]!, 0);
+    return states.flatMap((sequence, i) =>
+      sequence.slice(0, -1).map((state, before) =>
+        state.map((value, unit) => {
+          const column = units + unit; // after those of the update gate
+          const input = product(sequences[i]![before + 1]!, kernel, column) + bias[column]!;
+          const gate = 0.2 * (input + product(state, recurrent, column)) + 0.5;
+          return Math.min(1, Math.max(0, gate)) * value;
+        }),
+      ),
+    );
+  }
 
   it('sees the layers inside wrappers', async () => {
     const x = random([2, 5, size]);
@@ -251,48 +278,72 @@ function firstPlace(padding: 'same' | 'valid', size: number, kernel: number, wal
   if (padding === 'valid') return 0;
   const reach =
     (Math.ceil(size / walk.stride) - 1) * walk.stride + (kernel - 1) * walk.dilation + 1;
-  return -Math.floor(Math.max(reach - size, 0) / 2);
+  const missing = reach - size;
+  return -Math.floor((walk.isShifted ? missing : Math.max(missing, 0)) / 2);
 }
 
 interface Walk {
   stride: number;
   dilation: number;
+  /** Whether a padding may be negative. tfjs's own kernels over three axes take it so, against the definition. */
+  isShifted?: boolean;
 }
 
-/** ‖X_j‖ of the columns of im2col, entry by entry. `x` `[batch, height, width, channels]`. */
+/** ‖X_j‖ of the columns of im2col, entry by entry. `x` `[batch, depth, height, width, channels]`. */
 function patchNorms(
+  x: number[][][][][],
+  kernel: [number, number, number],
+  padding: 'same' | 'valid',
+  walk: Walk,
+): number[] {
+  const sizes = [x[0]!.length, x[0]![0]!.length, x[0]![0]![0]!.length];
+  const channels = x[0]![0]![0]![0]!.length;
+  const steps = sizes.map((size, i) =>
+    padding === 'same'
+      ? Math.ceil(size / walk.stride)
+      : Math.floor((size - (kernel[i]! - 1) * walk.dilation - 1) / walk.stride) + 1,
+  );
+  const first = sizes.map((size, i) => firstPlace(padding, size, kernel[i]!, walk));
+  const norms: number[] = [];
+  for (const offset of grid(kernel)) {
+    for (let c = 0; c < channels; c++) {
+      let sum = 0;
+      for (const image of x) {
+        for (const step of grid(steps)) {
+          const [plane, row, column] = step.map(
+            (at, i) => first[i]! + at * walk.stride + offset[i]! * walk.dilation,
+          );
+          sum += (image[plane!]?.[row!]?.[column!]?.[c] ?? 0) ** 2;
+        }
+      }
+      norms.push(Math.sqrt(sum));
+    }
+  }
+  return norms;
+}
+
+/** All places of a grid of three axes, the last of which goes round first. */
+function grid(sizes: readonly number[]): number[][] {
+  return sizes.reduce<number[][]>(
+    (places, size) =>
+      places.flatMap((place) => Array.from({length: size}, (_, at) => [...place, at])),
+    [[]],
+  );
+}
+
+/** The same of `[batch, height, width, channels]`. */
+function planePatchNorms(
   x: number[][][][],
   kernel: [number, number],
   padding: 'same' | 'valid',
   walk: Walk,
 ): number[] {
-  const [height, width, channels] = [x[0]!.length, x[0]![0]!.length, x[0]![0]![0]!.length];
-  const steps = [height, width].map((size, i) =>
-    padding === 'same'
-      ? Math.ceil(size / walk.stride)
-      : Math.floor((size - (kernel[i]! - 1) * walk.dilation - 1) / walk.stride) + 1,
+  return patchNorms(
+    x.map((image) => [image]),
+    [1, ...kernel],
+    padding,
+    walk,
   );
-  const top = firstPlace(padding, height, kernel[0], walk);
-  const left = firstPlace(padding, width, kernel[1], walk);
-  const norms: number[] = [];
-  for (let i = 0; i < kernel[0]; i++) {
-    for (let j = 0; j < kernel[1]; j++) {
-      for (let c = 0; c < channels; c++) {
-        let sum = 0;
-        for (const image of x) {
-          for (let row = 0; row < steps[0]!; row++) {
-            for (let column = 0; column < steps[1]!; column++) {
-              const y = top + row * walk.stride + i * walk.dilation;
-              const z = left + column * walk.stride + j * walk.dilation;
-              sum += (image[y]?.[z]?.[c] ?? 0) ** 2;
-            }
-          }
-        }
-        norms.push(Math.sqrt(sum));
-      }
-    }
-  }
-  return norms;
 }
 
 describeBackends('InputNorms of convolutions', (backend) => {
@@ -311,12 +362,12 @@ describeBackends('InputNorms of convolutions', (backend) => {
         const x = random([2, 7, 6, 2]);
         const values = (await x.array()) as number[][][][];
         const args = {kernelSize, padding, strides: walk.stride, dilationRate: walk.dilation};
-        const expected = patchNorms(values, kernelSize, padding, walk);
+        const expected = planePatchNorms(values, kernelSize, padding, walk);
         const conv = tfl.layers.conv2d({...args, filters: 3, activation: 'relu'});
         expectNear(await normsOf(conv, x), spread(expected, 3));
         const depthwise = tfl.layers.depthwiseConv2d({...args, depthMultiplier: 2});
         // tfjs-layers drops the dilation of a depthwise convolution.
-        const undilated = patchNorms(values, kernelSize, padding, {...walk, dilation: 1});
+        const undilated = planePatchNorms(values, kernelSize, padding, {...walk, dilation: 1});
         expectNear(await normsOf(depthwise, x), spread(undilated, 2));
 
         const sequence = tf.reshape(x, [2, 42, 2]);
@@ -328,7 +379,7 @@ describeBackends('InputNorms of convolutions', (backend) => {
           strides: walk.stride,
           dilationRate: walk.dilation,
         });
-        const across = patchNorms(flat, [1, 3], padding, walk);
+        const across = planePatchNorms(flat, [1, 3], padding, walk);
         expectNear(await normsOf(conv1d, sequence), spread(across, 3));
       });
     }
@@ -338,22 +389,35 @@ describeBackends('InputNorms of convolutions', (backend) => {
     const x = random([2, 5, 5, 2]);
     const values = (await x.array()) as number[][][][];
     const layer = tfl.layers.separableConv2d({filters: 3, kernelSize: 3});
-    const expected = patchNorms(values, [3, 3], 'valid', {stride: 1, dilation: 1});
+    const expected = planePatchNorms(values, [3, 3], 'valid', {stride: 1, dilation: 1});
     expectNear(await normsOf(layer, x), expected);
-    expect(Math.min(...(await normsOf(layer, x, {index: 1})))).to.be.above(0);
+    const pointwise = await normsOf(layer, x, {index: 1});
+    const depthwise = layer.weights[0]!.read() as tf.Tensor4D;
+    const between = await tf.depthwiseConv2d(x as tf.Tensor4D, depthwise, 1, 'valid').array();
+    expectNear(pointwise, spread(columnNorms(between.flat(2)), 3));
   });
 
   // tfjs cannot slice five axes on webgpu, and has no shader for it on webgl
   if (backend !== 'webgpu' && backend !== 'webgl') {
-    it('sees a convolution over three axes', async () => {
-      const x = random([2, 4, 4, 4, 2]);
-      const layer = tfl.layers.conv3d({filters: 3, kernelSize: 1, strides: 2, padding: 'valid'});
-      const strided = tf.stridedSlice(x, [0, 0, 0, 0, 0], [2, 4, 4, 4, 2], [1, 2, 2, 2, 1]);
-      const met = (await tf.reshape(strided, [-1, 2]).array()) as number[][];
-      expectNear(await normsOf(layer, x), spread(columnNorms(met), 3));
-      const wide = tfl.layers.conv3d({filters: 1, kernelSize: 4, padding: 'same'});
-      expect(await normsOf(wide, x)).to.have.length(128);
-    });
+    for (const padding of ['same', 'valid'] as const) {
+      for (const stride of [1, 2]) {
+        it(`sees a convolution over three axes: ${padding}, stride ${stride}`, async () => {
+          const x = random([2, 4, 5, 3, 2]);
+          const values = (await x.array()) as number[][][][][];
+          for (const kernelSize of [
+            [1, 1, 1],
+            [2, 3, 2],
+            [4, 4, 3],
+          ] as Array<[number, number, number]>) {
+            const layer = tfl.layers.conv3d({filters: 3, kernelSize, strides: stride, padding});
+            const expected = patchNorms(values, kernelSize, padding, {
+              ...{stride, dilation: 1, isShifted: backend !== 'tensorflow'},
+            });
+            expectNear(await normsOf(layer, x), spread(expected, 3));
+          }
+        });
+      }
+    }
   }
 
   it('sees a transposed convolution, its features are the input channels', async () => {
