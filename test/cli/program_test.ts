@@ -1,4 +1,5 @@
 import {readFileSync} from 'node:fs';
+import {join} from 'node:path';
 import {expect} from 'chai';
 import {chat} from '../../src/cli/chat';
 import {estimate} from '../../src/cli/estimate';
@@ -14,20 +15,46 @@ import {runCli, terminal} from './run_cli';
 
 const root = new URL('../../', import.meta.url);
 
+const commands = [finetune, estimate, scores, generate, chat, evaluate];
+
 /** The option itself at the start of a line of the help. */
 const inHelp = (name: string): RegExp => new RegExp(`^ +(-h, )?${flagOf(name)}( |$)`, 'm');
 
-/** Runs a command line whose files are not there, which is seen last. */
-async function expectUnderstood(args: string): Promise<void> {
-  const words = args.match(/'[^']*'|\S+/g)!.map((word) => word.replaceAll("'", ''));
-  // a folder that is not there, and no name on the Hub either
-  const model = words.indexOf('--model') + 1;
-  if (model > 0) words[model] = './no/model';
-  const {code, stderr} = await runCli(words);
-  expect(code, args).to.equal(2);
-  expect(stderr).to.match(
-    /^error: .*--[a-z-]+(: there is no (file|folder)| must be the folder of .* there is no such folder or file:) '/,
+/** What stands for the value of an option that is a path, as the help has it. */
+const pathPlaceholders = ['<model>', '<file>', '<file|url>', '<folder>', '<name|file>'];
+
+/** The flags of a command whose values are paths, and what stands for each. */
+function pathFlags({options}: (typeof commands)[number]): Map<string, string> {
+  const described = Object.entries<OptionDescription<unknown>>(options);
+  const paths = described.flatMap(([name, {placeholder}]): Array<[string, string]> =>
+    placeholder !== null && pathPlaceholders.includes(placeholder)
+      ? [[flagOf(name), placeholder]]
+      : [],
   );
+  return new Map([...paths, ['--config', '<file>']]);
+}
+
+/**
+ * Runs a command line with paths that are there in the place of its own, and an option at its end that does not exist. That is what
+ * the error must be about: the value of an option is looked at as soon as it is read, unknown options after all values.
+ */
+async function expectUnderstood(args: string, there: ModelFolder): Promise<void> {
+  const words = args
+    .replaceAll(/ < \S+$| …/g, '') // what comes by stdin, and what a page leaves out
+    .match(/'[^']*'|\S+/g)!
+    .map((word) => word.replaceAll("'", ''));
+  const command = commands.find(({name}) => name === words[0]);
+  expect(command, args).not.to.equal(undefined);
+  const paths = pathFlags(command!);
+  const inPlace = words.map((word, i) => {
+    const placeholder = paths.get(words[i - 1] ?? '');
+    if (placeholder === undefined) return word;
+    if (placeholder === '<name|file>' && !word.includes('.')) return word;
+    if (placeholder === '<model>') return there.model;
+    return placeholder === '<folder>' ? there.path : join(there.model, 'config.json');
+  });
+  const {code, stderr} = await runCli([...inPlace, '--no-such-option']);
+  expect([code, stderr], args).to.deep.equal([2, "error: unknown option '--no-such-option'\n"]);
 }
 
 describe('tfjs-owlore', () => {
@@ -38,7 +65,7 @@ describe('tfjs-owlore', () => {
   it('lists its commands', async () => {
     const {code, stdout, stderr} = await runCli(['--help']);
     expect([code, stderr]).to.deep.equal([0, '']);
-    for (const {name, summary} of [finetune, estimate, scores, generate, chat, evaluate]) {
+    for (const {name, summary} of commands) {
       expect(stdout).to.match(new RegExp(`^ +${name} +${summary}$`, 'm'));
     }
   });
@@ -60,7 +87,7 @@ describe('tfjs-owlore', () => {
     expect(stderr).to.match(/^Usage: tfjs-owlore <command> \[options\]/);
   });
 
-  for (const command of [finetune, estimate, scores, generate, chat, evaluate]) {
+  for (const command of commands) {
     describe(command.name, () => {
       it('has a help on all of its options, as wide as the terminal', async () => {
         const {code, stdout, stderr} = await runCli([command.name, '--help']);
@@ -79,7 +106,8 @@ describe('tfjs-owlore', () => {
       });
 
       it('has examples that it understands', async () => {
-        for (const [, args] of command.examples) await expectUnderstood(args);
+        expect(command.examples.length).to.be.above(0);
+        for (const [, args] of command.examples) await expectUnderstood(args, folder);
       });
 
       it('misses the model', async () => {
@@ -123,12 +151,18 @@ describe('tfjs-owlore', () => {
     });
   }
 
-  for (const name of ['docs/command-line.md', 'docs/guide.md']) {
+  for (const [name, count] of [
+    ['docs/command-line.md', 10],
+    ['docs/estimate.md', 2],
+    ['docs/guide.md', 6],
+    ['docs/performance.md', 1],
+    ['docs/torch.md', 4],
+  ] as const) {
     it(`understands the command lines of ${name}`, async () => {
       const page = readFileSync(new URL(name, root), 'utf8').replaceAll('\\\n', ' ');
-      const lines = [...page.matchAll(/^npx tfjs-owlore (.*)$/gm)].map(([, args]) => args!);
-      expect(lines.length).to.be.greaterThan(2);
-      for (const args of lines) await expectUnderstood(args);
+      const lines = [...page.matchAll(/^ *npx tfjs-owlore (.*)$/gm)].map(([, args]) => args!);
+      expect(lines.length).to.be.at.least(count);
+      for (const args of lines) await expectUnderstood(args, folder);
     });
   }
 
