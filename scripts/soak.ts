@@ -57,7 +57,10 @@ async function train(name: string, steps: number): Promise<void> {
   }
   const [code, signal] = await ended;
   const warm = samples.filter(({step}) => step > steps / 10);
-  const problems = warm.length > 0 ? [...differences(warm), ...residentGrowth(warm)] : [];
+  const problems =
+    warm.length > 1
+      ? [...differences(warm), ...residentGrowth(warm)]
+      : ['there are not two samples after the warm-up to compare'];
   if (code !== 0) problems.push(`the process ended with ${signal ?? code}`);
   if (samples.at(-1)?.step !== steps) problems.push('not all steps were made');
   const {before, after} = residentMemory(warm);

@@ -18,6 +18,7 @@ const AVERAGED = 5;
 
 /** What is not the same in all samples, which were taken at equal places of a training's cycles: a sentence each. */
 export function differences(samples: readonly Sample[]): string[] {
+  if (samples.length < 2) throw new Error('differences: needs at least two samples');
   const [first, last] = [samples[0]!, samples.at(-1)!];
   return (['tensors', 'bytes', 'data'] as const).flatMap((kind) => {
     const other = samples.find((sample) => sample[kind] !== first[kind]);
