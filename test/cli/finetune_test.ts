@@ -5,12 +5,17 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {loadLora} from '../../src/lora';
 import {paperMethodNames} from '../../src/methods';
+import type {Seen} from '../../src/adaptive/seen';
+import type {Manifest} from '../../src/checkpoint/manifest';
+import {flagOf} from '../../src/cli/options';
+import {exitCodes} from '../../src/cli/program';
 import type {HeldOutEntry, StepEntry} from '../../src/cli/training_monitor';
 import {
   LayerSamplingCallback,
   OwLoreOptimizer,
   linearDecay,
   outlierScores,
+  type OutlierScores,
   type SamplingSchedule,
 } from '../../src/index';
 import {
@@ -61,16 +66,32 @@ class Runs {
 
   /** Runs `finetune`, with a fast learning rate on short rows. */
   run(output: string, ...args: string[]): Promise<CliRun> {
-    const {backend, folder, data} = this;
-    const what = ['--model', folder.model, '--data', data, '--output', output];
-    const how = ['--backend', backend, '--learning-rate', '0.02', '--max-length', '12'];
-    return runCli(['finetune', ...what, ...how, ...args]);
+    return runCli(this.argsOf(output, args));
+  }
+
+  /** Stops a run when it has a held-out loss of a step; returns its folder, and the JSON of its checkpoint. */
+  async stop(step: number, ...args: string[]): Promise<{output: string; checkpoint: Manifest}> {
+    const output = this.newOutput();
+    const more = ['--steps', String(step + 1), '--evaluate-every', '1', ...args];
+    const stopAt = `step ${step}: held-out loss`;
+    const {code, stderr} = await runCli(this.argsOf(output, more), null, stopAt);
+    expect(code, stderr).to.equal(exitCodes.SIGINT);
+    const folder = join(output, 'checkpoints');
+    const [name] = readdirSync(folder).filter((file) => file.endsWith('.json'));
+    return {output, checkpoint: readJson<Manifest>(folder, name!)};
   }
 
   async runJson(...args: string[]): Promise<Result> {
     const {code, stdout, stderr} = await this.run(this.newOutput(), ...args, '--json');
     expect(code, stderr).to.equal(0);
     return JSON.parse(stdout) as Result;
+  }
+
+  private argsOf(output: string, args: readonly string[]): string[] {
+    const {backend, folder, data} = this;
+    const what = ['--model', folder.model, '--data', data, '--output', output];
+    const how = ['--backend', backend, '--learning-rate', '0.02', '--max-length', '12'];
+    return ['finetune', ...what, ...how, ...args];
   }
 }
 
@@ -396,19 +417,57 @@ describe('tfjs-owlore finetune', function () {
     expect(existsSync(join(output, 'scores.json'))).to.equal(false);
   });
 
+  it('makes the optimizer of its options', async () => {
+    const given = {
+      ...{rank: 4, refreshInterval: 3, refreshSimilarity: 0.4, weightDecay: 0.25, clipNorm: 0.5},
+      ...{normGrowth: 1.5, nonFinite: 'skip', checkpoint: 'none', accumulate: 2},
+    } as const;
+    const args = Object.entries(given).flatMap(([name, value]) => [flagOf(name), String(value)]);
+    for (const [more, own] of [
+      [['--basis', 'svd'], {basis: 'svd'}],
+      [
+        ['--method', 'galore', '--update', 'fira', '--moments', 'rotate'],
+        {update: 'fira', moments: 'rotate'},
+      ],
+      [
+        ['--method', 'galore', '--update', 'apollo-mini', '--moments', 'reset'],
+        {update: 'apollo-mini', moments: 'reset', basis: 'gaussian', scale: Math.sqrt(128)},
+      ],
+    ] as const) {
+      const {checkpoint} = await runs.stop(1, ...args, ...more);
+      // `linear` over two steps
+      const learningRate = linearDecay(0.02, 2);
+      const expected = new OwLoreOptimizer({learningRate, scale: 1, ...given, ...own}).settings;
+      expect(checkpoint.optimizer.settings).to.deep.equal(JSON.parse(JSON.stringify(expected)));
+    }
+  });
+
   it('draws blocks by what it has seen', async () => {
-    const args = ['--scores', 'uniform', '--gamma', '1', '--interval', '1', '--steps', '3'];
+    // by these scores alone, the second is drawn each time
+    const file = runs.folder.write('one.json', JSON.stringify({blocks, scores: [0, 1, 0]}));
+    const args = ['--scores', file, '--gamma', '1', '--interval', '1', '--steps', '12'];
     const {output} = await runs.runJson(...args, '--adaptive', 'visits');
     expect(readJson<object>(output, 'config.json')).to.include({adaptive: 'visits'});
     const {periods} = readJson<SamplingSchedule>(output, 'schedule.json');
-    expect(periods.map((names) => names.length)).to.deep.equal([1, 1, 1]);
+    expect(periods.map((names) => names.length)).to.deep.equal(Array(12).fill(1));
+    expect(periods.flat()).to.include.members(blocks);
   });
 
   it('draws blocks by scores that it computes anew', async () => {
-    const args = ['--gamma', '1', '--interval', '1', '--steps', '3', '--adaptive', 'scores'];
-    const {output} = await runs.runJson(...args, '--renew-every', '1');
-    const config = readJson<object>(output, 'config.json');
-    expect(config).to.include({adaptive: 'scores', renewEvery: 1, scores: 'outlier'});
+    const args = ['--gamma', '1', '--interval', '1', '--adaptive', 'scores'];
+    const renewed = async (every: number): Promise<[first: number[], then: number[]]> => {
+      const {output, checkpoint} = await runs.stop(2, ...args, '--renew-every', String(every));
+      const config = readJson<object>(output, 'config.json');
+      expect(config).to.include({adaptive: 'scores', renewEvery: every, scores: 'outlier'});
+      const {values} = checkpoint.callback!.state.adaptive as Seen;
+      const {scores} = readJson<OutlierScores>(output, 'scores.json');
+      return [scores, Object.values(values)];
+    };
+    const [first, then] = await renewed(1);
+    expect(then).to.have.length(3);
+    expect(then).not.to.deep.equal(first);
+    // the third period has not begun
+    expect((await renewed(2))[1]).to.deep.equal([]);
     for (const [more, message] of [
       [
         ['--scores', 'uniform'],
@@ -420,7 +479,7 @@ describe('tfjs-owlore finetune', function () {
         /--renew-every has no meaning with --adaptive/,
       ],
     ] as const) {
-      const {code, stderr} = await runs.run(runs.newOutput(), ...args, ...more);
+      const {code, stderr} = await runs.run(runs.newOutput(), ...args, '--steps', '3', ...more);
       expect(code, stderr).to.equal(2);
       expect(stderr).to.match(message);
     }

@@ -1,6 +1,7 @@
 import {Readable, Writable} from 'node:stream';
 import {loadBackend} from '../../tools/load_backend';
 import type {OutputStream} from '../../src/cli/console';
+import {Interruption} from '../../src/cli/interruption';
 import {runProgram} from '../../src/cli/program';
 
 /** What a run of the command line left behind. */
@@ -29,17 +30,26 @@ export function terminal(columns = 100): TextSink & OutputStream {
  * Runs `tfjs-owlore` in this process.
  *
  * @param stdin What comes by stdin; null: a terminal.
+ * @param stopAt On stderr, the text at which Ctrl-C comes.
  */
 export async function runCli(
   args: readonly string[],
   stdin: string | null = null,
+  stopAt?: string,
 ): Promise<CliRun> {
-  const [stdout, stderr] = [new TextSink(), new TextSink()];
+  const [stdout, stderr, interruption] = [new TextSink(), new TextSink(), new Interruption()];
+  if (stopAt !== undefined) {
+    const write = stderr._write.bind(stderr);
+    stderr._write = (...written) => {
+      write(...written);
+      if (stderr.text.includes(stopAt) && !interruption.signal.aborted)
+        interruption.receive('SIGINT');
+    };
+  }
   const code = await runProgram(args, {
     stdin: Object.assign(Readable.from(stdin === null ? [] : [stdin]), {isTTY: stdin === null}),
     stdout,
-    stderr,
-    loadBackend,
+    ...{stderr, interruption, loadBackend},
   });
   return {code, stdout: stdout.text, stderr: stderr.text};
 }
