@@ -1,7 +1,14 @@
+import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
-import {loadLlama, logLikelihoods} from '../../src/llama';
-import {defaultBackend, describeBackends} from '../support/backends';
+import {
+  gsm8k,
+  loadLlama,
+  logLikelihoods,
+  multipleChoice,
+  type MultipleChoiceScore,
+} from '../../src/llama';
+import {defaultBackend, describeBackends, fastBackend} from '../support/backends';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli} from './run_cli';
 
@@ -110,14 +117,57 @@ describe('tfjs-owlore evaluate', () => {
     expect(stdout).to.match(
       /^questions {12}5\naccuracy {13}[\d.]+ %\nnormalized accuracy {2}[\d.]+ % ± [\d.]+\n$/,
     );
+
+    // choices of one length, between which the context decides
+    const letters = 'abcdefgh'.split('').map((text, i) => ({text, label: 'ABCDEFGH'[i]!}));
+    const asked = questions.map(({question: {stem}}) => ({
+      ...{question: {stem, choices: letters}, answerKey: 'C'},
+    }));
+    const close = folder.writeLines('close.jsonl', asked);
+    const {model} = await loadLlama(folder.model);
+    const ask = (shots: number): Promise<MultipleChoiceScore> =>
+      multipleChoice(model, folder.tokenizer, close, {task: 'arc', shots, shotsFrom: close});
+    const [without, expected] = [await ask(0), await ask(1)];
+    model.dispose();
+    expect(without.answers).not.to.deep.equal(expected.answers);
+    const json = await run(...args, '--data', close, '--shots-from', close, '--json');
+    expect(JSON.parse(json.stdout)).to.deep.include(expected);
   });
 
   it('asks gsm8k', async () => {
     const problems = [1, 2].map((n) => ({question: `${n}?`, answer: `it is\n#### ${n}`}));
     const data = folder.writeLines('gsm8k.jsonl', problems);
-    const {code, stdout} = await run('--task', 'gsm8k', '--data', data, '--max-new-tokens', '5');
+    const args = ['--task', 'gsm8k', '--data', data, '--max-new-tokens', '5'];
+    const {code, stdout} = await run(...args);
     expect(code).to.equal(0);
     expect(stdout).to.equal('questions    2\nexact match  0.00 % ± 0.00\n');
+    // the model has room for a question, and not for two examples before it
+    const long = await run(...args, '--shots', '2', '--shots-from', data);
+    expect(long.code).to.equal(1);
+    expect(long.stderr).to.include("more than the model's maxPositionEmbeddings (64)");
+  });
+
+  it('reads the answers to gsm8k in what a model writes', async function () {
+    this.timeout(120_000);
+    const answered = {text: 'Question: 2?\nAnswer: #### 2'};
+    const learned = folder.writeLines('learned.jsonl', Array<object>(20).fill(answered));
+    const output = join(folder.path, 'learned');
+    const {code, stderr} = await runCli([
+      ...['finetune', '--model', folder.model, '--data', learned, '--output', output],
+      ...['--backend', fastBackend, '--method', 'full', '--learning-rate', '0.02'],
+      ...['--steps', '60', '--batch-size', '2', '--evaluate-every', '60'],
+    ]);
+    expect(code, stderr).to.equal(0);
+
+    const problems = [1, 2].map((n) => ({question: `${n}?`, answer: `#### ${n}`}));
+    const data = folder.writeLines('gsm8k.jsonl', problems);
+    const args = ['--model', join(output, 'model'), '--task', 'gsm8k', '--data', data];
+    const {stdout} = await run(...args, '--max-new-tokens', '8', '--json');
+    const {model} = await loadLlama(join(output, 'model'));
+    const expected = await gsm8k(model, folder.tokenizer, data, {maxNewTokens: 8});
+    model.dispose();
+    expect(expected.answers).to.deep.equal(['2', '2']);
+    expect(JSON.parse(stdout)).to.deep.include(expected);
   });
 
   for (const [args, message, code] of [
