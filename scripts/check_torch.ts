@@ -6,7 +6,7 @@
  *     npm run check:torch -- --python .venv/bin/python [-g PATTERN] [--model FOLDER --data FILE --steps N]
  *
  * Without `--model` the models are small and random. With it, that model trains for some steps beside this library, in one process.
- * `-g` picks checks by their names. Ends with 1 if one fails.
+ * `-g` picks checks by their names. Ends with 1 if one fails, and if there is none of that name.
  */
 import {execFileSync, spawn, type ChildProcess} from 'node:child_process';
 import {
@@ -40,6 +40,11 @@ const {values: options} = parseArgs({
   },
 });
 
+if ((options.model === undefined) !== (options.data === undefined)) {
+  process.stderr.write('check:torch: --model and --data go together; give both, or neither\n');
+  process.exit(1);
+}
+
 /** Of a loss, which is about 5: both sum up in another order, and a training adds to that from step to step. */
 const LOSS_TOLERANCE = 2e-5;
 /** Of a weight, most of which are about 0.3, after a run. */
@@ -57,18 +62,32 @@ async function run(args: readonly string[]): Promise<{code: number; stderr: stri
   return {code, stderr: stderr.text};
 }
 
-/** What it said on stderr. */
-async function runToEnd(args: readonly string[]): Promise<string> {
+/** Throws unless the other engine has trained, or this library has: two runs of one engine have nothing to compare. */
+function checkEngine(args: readonly string[], stderr: string, isTorch: boolean): void {
+  if (stderr.includes('training in PyTorch') === isTorch) return;
+  throw new Error(`finetune ${args.join(' ')}: ${isTorch ? 'not ' : ''}in PyTorch:\n${stderr}`);
+}
+
+/**
+ * What it said on stderr.
+ *
+ * @param isTorch Whether it trains in PyTorch; default: as the arguments say.
+ */
+async function runToEnd(
+  args: readonly string[],
+  isTorch = args.includes('torch'),
+): Promise<string> {
   const {code, stderr} = await run(args);
-  if (code === 0) return stderr;
-  throw new Error(`finetune ${args.join(' ')} ended with ${code}:\n${stderr}`);
+  if (code !== 0) throw new Error(`finetune ${args.join(' ')} ended with ${code}:\n${stderr}`);
+  checkEngine(args, stderr, isTorch);
+  return stderr;
 }
 
 /** `finetune` in a process of its own, with a group of its own. */
-function start(args: readonly string[]): ChildProcess {
+function start(args: readonly string[], stderr: 'ignore' | 'pipe' = 'ignore'): ChildProcess {
   const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
   const command = ['--import', 'tsx', main, 'finetune', ...args];
-  return spawn(process.execPath, command, {detached: true, stdio: 'ignore'});
+  return spawn(process.execPath, command, {detached: true, stdio: ['ignore', 'ignore', stderr]});
 }
 
 /** Has such a process end at a Ctrl-C, when its log has a step, or by itself. */
@@ -76,7 +95,9 @@ async function runApart(
   args: readonly string[],
   stopAt?: {output: string; step: number},
 ): Promise<void> {
-  const child = start(args);
+  const child = start(args, 'pipe');
+  let stderr = '';
+  child.stderr!.on('data', (text: Buffer) => (stderr += text.toString()));
   const timer = setInterval(() => {
     const log = stopAt && join(stopAt.output, 'log.jsonl');
     if (!log || !existsSync(log) || !readFileSync(log, 'utf8').includes(`"step":${stopAt.step},`))
@@ -87,7 +108,8 @@ async function runApart(
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
   clearInterval(timer);
   const wanted = stopAt ? exitCodes.SIGINT : exitCodes.done;
-  if (code !== wanted) throw new Error(`finetune ${args.join(' ')} ended with ${code}`);
+  if (code !== wanted) throw new Error(`finetune ${args.join(' ')} ended with ${code}:\n${stderr}`);
+  checkEngine(args, stderr, args.includes('torch'));
 }
 
 interface Left {
@@ -158,9 +180,11 @@ const torch = (processes: number, ...more: string[]): string[] => [
   ...more,
 ];
 
+let ran = 0;
 let failed = 0;
 async function check(name: string, body: () => Promise<string>): Promise<void> {
   if (!new RegExp(options.grep).test(name)) return;
+  ran++;
   const start = performance.now();
   try {
     const said = await body();
@@ -228,7 +252,7 @@ async function stoppedAtOnce(argsOf: ArgsOf): Promise<string> {
   const log = join(output, 'log.jsonl');
   await withStep(argsOf(output, args), job, () => writeFileSync(join(job, 'stop'), ''));
   if (/"event":"(step|heldOut)"/.test(readFileSync(log, 'utf8'))) throw new Error('it made a step');
-  await runToEnd(['--resume', output]);
+  await runToEnd(['--resume', output], true);
   await runToEnd(argsOf(whole, args));
   return compare(leftBy(whole), leftBy(output));
 }
@@ -245,6 +269,7 @@ async function checkEnd(argsOf: ArgsOf): Promise<void> {
     const args = argsOf(output, [...one, '--accumulate', '200']);
     const {code, stderr} = await withStep(args, log, stop, 'heldOut');
     if (code !== exitCodes.done) throw new Error(stderr);
+    checkEngine(args, stderr, true);
     return `${leftBy(output).steps.length} step`;
   });
   await check('a report that could not be written, 2 processes of fsdp, torch, tfjs', async () => {
@@ -257,6 +282,7 @@ async function checkEnd(argsOf: ArgsOf): Promise<void> {
     for (const {code, stderr} of [first, second])
       if (code !== exitCodes.failed || !stderr.includes('to save its model'))
         throw new Error(stderr);
+    checkEngine(fsdp, first.stderr, true);
     rmSync(report, {recursive: true});
     const said = await runToEnd(['--resume', output, '--engine', 'tfjs']);
     if (!said.includes('goes on from step 1')) throw new Error(said);
@@ -436,4 +462,5 @@ try {
 } finally {
   rmSync(work, {recursive: true});
 }
-process.exit(failed > 0 ? 1 : 0);
+if (ran === 0) process.stderr.write(`check:torch: no check has a name like '${options.grep}'\n`);
+process.exit(failed > 0 || ran === 0 ? 1 : 0);
