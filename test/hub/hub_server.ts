@@ -18,6 +18,8 @@ export interface HubOptions {
   beforeContent?: (path: string) => Promise<unknown>;
   /** A status in place of all answers. */
   status?: number;
+  /** What it says in place of a description of the model. */
+  description?: string | Uint8Array;
 }
 
 interface File {
@@ -123,7 +125,8 @@ export class HubServer {
         ...(isLarge && {lfs: {sha256: hash, size: bytes.length, pointerSize: 134}}),
       }));
       response.writeHead(200, {'content-type': 'application/json'});
-      response.end(JSON.stringify({id, modelId: id, sha: found.commit, siblings}));
+      const {description} = this.options;
+      response.end(description ?? JSON.stringify({id, modelId: id, sha: found.commit, siblings}));
       return;
     }
     if (isGated) {

@@ -15,6 +15,7 @@ import {join} from 'node:path';
 import {expect} from 'chai';
 import {lockFolder} from '../../src/files/folder_lock';
 import {parseHubName} from '../../src/files/hub_name';
+import {MAX_JSON_BYTES} from '../../src/files/json';
 import {readWhole, type RequestOptions} from '../../src/files/source';
 import {ask} from '../../src/hub/hub_request';
 import {hubSource, type DownloadOptions, type HubSource} from '../../src/hub/hub_source';
@@ -306,7 +307,7 @@ describe('hubSource', () => {
     expect(await read(LARGE)).to.deep.equal(large);
   });
 
-  it('refuses an endpoint that is none, and an answer that describes no model', async () => {
+  it('refuses an endpoint that is none, and a file outside of its folder', async () => {
     const {hub} = await serve();
     process.env['HF_ENDPOINT'] = 'hub.example';
     expect(() => source()).to.throw(
@@ -317,6 +318,48 @@ describe('hubSource', () => {
     expect(await source().open('config.json')).to.equal(null);
     expect(await refused('../../outside')).to.match(
       /must be named by a path that stays in its folder/,
+    );
+  });
+
+  it('refuses an answer that describes no model, also where the cache has the model', async () => {
+    const {hub, commit} = await serve();
+    await read(LARGE);
+    const described = (change: object): string => {
+      const file = {rfilename: LARGE, size: 300_000, blobId: '0'.repeat(40), ...change};
+      return JSON.stringify({sha: commit, siblings: [file]});
+    };
+    const noModel = /^ does not describe a model; is HF_ENDPOINT a Hub\?$/;
+    const noFile =
+      /^ must give size and hash of each file; got \{"rfilename":"model\.safetensors",/;
+    for (const [description, message] of [
+      ['{}', noModel],
+      [JSON.stringify({sha: 'main', siblings: []}), noModel],
+      [JSON.stringify({sha: commit.toUpperCase(), siblings: []}), noModel],
+      [JSON.stringify({sha: commit, siblings: {}}), noModel],
+      [JSON.stringify({sha: commit, siblings: [null]}), / of each file; got null$/],
+      [described({rfilename: 1}), / of each file; got \{"rfilename":1,/],
+      [described({size: undefined}), noFile],
+      [described({size: -1}), noFile],
+      [described({size: 0.5}), noFile],
+      [described({blobId: undefined}), noFile],
+      [described({blobId: sha256}), noFile],
+      [described({blobId: '../'.padEnd(40, '0')}), noFile],
+      [described({lfs: {sha256: '0'.repeat(40)}}), noFile],
+      [described({lfs: {}}), noFile],
+      ['<html>', /^ is not JSON: /],
+      ['[]', /^ is not a JSON object$/],
+    ] as const) {
+      hub.options = {description};
+      const said = await refused();
+      const from = `test: the answer to GET ${hub.endpoint}/api/models/${ID}/revision/main?blobs=true`;
+      expect(said.slice(0, from.length), description).to.equal(from);
+      expect(said.slice(from.length), description).to.match(message);
+    }
+    hub.options = {description: described({lfs: {oid: sha256}})};
+    expect(await read(LARGE)).to.deep.equal(large);
+    hub.options = {description: new Uint8Array(MAX_JSON_BYTES + 1)};
+    expect(await refused()).to.equal(
+      `test: GET ${hub.endpoint}/api/models/${ID}/revision/main?blobs=true gives more than ${MAX_JSON_BYTES} bytes`,
     );
   });
 });
