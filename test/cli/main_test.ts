@@ -66,10 +66,11 @@ describe('tfjs-owlore in a process of its own', function () {
       const child = start(['evaluate', ...args]);
       const done = resultOf(child);
       // the model is there, and what follows takes long
-      await new Promise<void>((resolve) => {
+      await new Promise<void>((resolve, reject) => {
         child.stderr!.on('data', (text: Buffer) => {
           if (text.includes('parameters')) setTimeout(resolve, 300);
         });
+        void done.then(({stderr}) => reject(new Error(`ended before it was stopped: ${stderr}`)));
       });
       child.kill(signal);
       const {code, stdout} = await done;

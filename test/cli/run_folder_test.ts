@@ -209,7 +209,7 @@ describe('the folder of a run', function () {
       const before = contentOf(output);
       const child = startEndless(output, '--overwrite');
       const closed = resultOf(child);
-      await inLog(join(output, 'unfinished'), '"step":2');
+      await inLog(closed, join(output, 'unfinished'), '"step":2');
       child.kill('SIGKILL');
       expect((await closed).signal).to.equal('SIGKILL');
       expect(contentOf(output)).to.deep.include(before);
@@ -260,7 +260,7 @@ describe('the folder of a run', function () {
     const output = newOutput();
     const child = startEndless(output);
     const closed = resultOf(child);
-    await inLog(output, '"step":1');
+    await inLog(closed, output, '"step":1');
     const before = readFileSync(join(output, 'config.json'));
     for (const more of [[], ['--overwrite']]) {
       const {code, stderr} = await finetune(output, ...more);
@@ -284,7 +284,7 @@ describe('the folder of a run', function () {
       const output = newOutput();
       const child = startEndless(output, '--json');
       const closed = resultOf(child);
-      await inLog(output, '"step":2');
+      await inLog(closed, output, '"step":2');
       child.kill(signal);
       const {code, stdout, stderr} = await closed;
       expect(code).to.equal(exitCode);
@@ -314,7 +314,7 @@ describe('the folder of a run', function () {
     const output = newOutput();
     const child = startEndless(output);
     const closed = resultOf(child);
-    await inLog(output, '"step":2');
+    await inLog(closed, output, '"step":2');
     // stopped meanwhile, so that it gets both, in one order or the other, before it can do anything about the first
     for (const signal of ['SIGSTOP', 'SIGINT', 'SIGTERM', 'SIGCONT'] as const) child.kill(signal);
     const {code, stderr} = await closed;
@@ -338,7 +338,7 @@ describe('the folder of a run', function () {
       const output = newOutput();
       const child = startEndless(output);
       const closed = resultOf(child);
-      await inLog(output, '"step":1');
+      await inLog(closed, output, '"step":1');
       remove(output);
       const {code, stderr} = await closed;
       expect(code).to.equal(1);
@@ -353,7 +353,7 @@ describe('the folder of a run', function () {
     const unfinished = join(output, 'unfinished');
     const child = start(argsOf(output, '--overwrite', '--steps', '10', '--evaluate-every', '1'));
     const closed = resultOf(child);
-    await inLog(unfinished, '"step":1');
+    await inLog(closed, unfinished, '"step":1');
     mkdirSync(join(unfinished, 'report.html'));
     const {code, stderr} = await closed;
     expect(code).to.equal(1);
