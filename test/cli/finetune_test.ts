@@ -420,8 +420,8 @@ describe('tfjs-owlore finetune', function () {
   it('makes the optimizer of its options', async () => {
     const given = {
       ...{rank: 4, refreshInterval: 3, refreshSimilarity: 0.4, weightDecay: 0.25, clipNorm: 0.5},
-      ...{normGrowth: 1.5, nonFinite: 'skip', checkpoint: 'none', accumulate: 2},
-    } as const;
+      ...({normGrowth: 1.5, nonFinite: 'skip', checkpoint: 'none', accumulate: 2} as const),
+    };
     const args = Object.entries(given).flatMap(([name, value]) => [flagOf(name), String(value)]);
     for (const [more, own] of [
       [['--basis', 'svd'], {basis: 'svd'}],
