@@ -88,10 +88,10 @@ const byHand: Record<
       }),
     ],
   },
-  // its adapters are tested below
+  // its adapters, whose the rank is, are tested below
   lora: {
     overrides: {learningRate: 0.01, rank: 2},
-    parts: [new OwLoreOptimizer({...owlore, project: false}), null],
+    parts: [new OwLoreOptimizer({learningRate: 0.01, project: false}), null],
   },
   full: {overrides: owlore, parts: [new OwLoreOptimizer({...owlore, project: false}), null]},
 };
@@ -128,6 +128,9 @@ describe('paperMethod', () => {
         expect(lora).to.equal(null);
         expect(tf.memory().numTensors, 'nothing but two objects was made').to.equal(before);
       }
+      const [ofOptimizer, ofCallback] = parts;
+      expect(optimizer.getConfig()).to.deep.equal(ofOptimizer.getConfig());
+      expect(callback?.settings).to.deep.equal(ofCallback?.settings);
       const ours = await train(model, optimizer, callback);
       const theirs = await train(other, ...parts);
       expect(ours).to.deep.equal(theirs);
