@@ -76,19 +76,27 @@ describeFastBackends('scores of LLaMA-style models', (backend) => {
     const weights = model
       .getLayer('model.layers.1')
       .weights.filter(({shape}) => shape.length === 2);
-    const norms = new InputNorms(weights.map((weight) => weight.read()));
     const variables = weights.map((weight) => weight.read() as tf.Variable);
+    const [norms, plain] = [new InputNorms(variables), new InputNorms(variables)];
     const {value, grads} = variableGrads(() => {
       let sum: tf.Scalar | undefined;
       norms.watch(() => (sum = tf.sum(model.apply(ids) as tf.Tensor)));
       return sum!;
     }, variables);
-    for (const weight of weights) {
-      const norm = norms.of(weight.read());
-      expect(norm, weight.originalName).not.to.equal(undefined);
-      norm!.dispose();
+    plain.watch(() => tf.tidy(() => void model.predictOnBatch(ids)));
+    for (const variable of variables) {
+      const [actual, expected] = [norms.of(variable)!, plain.of(variable)!];
+      expect(actual, variable.name).not.to.equal(undefined);
+      expect(actual.shape).to.deep.equal(variable.shape);
+      const values = await actual.data();
+      // sums of some tens of squares in float32, perhaps by other kernels
+      (await expected.data()).forEach((value, i) =>
+        expect(values[i], variable.name).to.be.closeTo(value, 1e-5 * (1 + value)),
+      );
+      tf.dispose([actual, expected]);
     }
     norms.dispose();
+    plain.dispose();
     tf.dispose([ids, value, grads]);
     model.dispose();
     if (backend === 'tensorflow') tensorflow.uninstallKernels();
