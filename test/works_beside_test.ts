@@ -142,16 +142,20 @@ describe('LayerSamplingCallback works beside', () => {
     const samplings = [createSampling(), createSampling()];
     const {history} = await fit(split, [samplings[0]], {epochs: 3, validationSplit: 0.25});
     const [xs, ys] = [tf.slice(x, 0, 12), tf.slice(y, 0, 12)];
-    await reference.fit(xs, ys, {
-      batchSize: 4,
-      epochs: 3,
-      shuffle: false,
-      verbose: 0,
-      callbacks: [samplings[1]!],
-    });
-    tf.dispose([xs, ys]);
+    const [laterXs, laterYs] = [tf.slice(x, 12), tf.slice(y, 12)];
+    const losses: number[] = [];
+    for (let epoch = 0; epoch < 3; epoch++) {
+      await reference.fit(xs, ys, {
+        ...{batchSize: 4, epochs: 1, shuffle: false, verbose: 0, callbacks: [samplings[1]!]},
+      });
+      const results = reference.evaluate(laterXs, laterYs, {batchSize: 4}) as tf.Scalar[];
+      losses.push((await results[0]!.data())[0]!);
+      tf.dispose(results);
+    }
+    tf.dispose([xs, ys, laterXs, laterYs]);
     expect(await values(split)).to.deep.equal(await values(reference));
-    expect(history.val_loss).to.have.length(3);
+    expect(history.val_loss).to.deep.equal(losses);
+    expect(new Set(losses).size).to.equal(3);
     expect(samplings[0]!.schedule).to.deep.equal(samplings[1]!.schedule);
   });
 
@@ -172,14 +176,35 @@ describe('LayerSamplingCallback works beside', () => {
     await fit(createModel(), [sampling], {epochs: 5, initialEpoch: 4});
   });
 
-  for (const yieldEvery of ['auto', 'batch', 'epoch', 'never', 1] as const) {
+  for (const [yieldEvery, pauses] of [
+    ['auto', 2],
+    ['batch', 8],
+    ['epoch', 2],
+    ['never', 0],
+    [1, 8],
+  ] as const) {
     it(`yieldEvery ${yieldEvery}, of fit for plain objects, of CustomCallback beside ours`, async () => {
       const [ours, alone] = [createModel(), createModel()];
       const epochs: number[] = [];
-      const plain = {onEpochEnd: (epoch: number) => void epochs.push(epoch)};
-      await fit(ours, [new tfl.CustomCallback(plain, yieldEvery), createSampling()], {epochs: 2});
-      await fit(alone, [plain], {epochs: 2, yieldEvery});
+      /** Counts its pauses, and takes each batch for 50 ms; 'auto' means 125 ms. */
+      const counting = (): {args: tfl.CustomCallbackArgs; pauses: () => number} => {
+        let [time, pauses] = [0, 0];
+        const args = {
+          onEpochEnd: (epoch: number) => void epochs.push(epoch),
+          nowFunc: () => (time += 50),
+          nextFrameFunc: () => {
+            pauses++;
+            return tf.nextFrame();
+          },
+        };
+        return {args, pauses: () => pauses};
+      };
+      const [beside, plain] = [counting(), counting()];
+      const callbacks = [new tfl.CustomCallback(beside.args, yieldEvery), createSampling()];
+      await fit(ours, callbacks, {epochs: 2});
+      await fit(alone, [plain.args], {epochs: 2, yieldEvery});
       expect(epochs).to.deep.equal([0, 1, 0, 1]);
+      expect([beside.pauses(), plain.pauses()]).to.deep.equal([pauses, pauses]);
     });
   }
 
