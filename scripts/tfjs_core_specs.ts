@@ -11,10 +11,14 @@ import type {engineGradients} from '../src/tape/gradients';
 /**
  * Runs the specs in tfjs-core's npm package on the cpu backend, three times: with the stock tape, with all gradients taken on the
  * tape of src/tape, and with that tape and each differentiated function recomputed as one checkpoint. Fails if a spec that passes
- * with the stock tape fails with one of the others.
+ * with the stock tape fails with one of the others, or if too few pass with that one.
  */
 const tapes = ['stock', 'lean', 'checkpoint'] as const;
 type Tape = (typeof tapes)[number];
+
+/** Of tfjs-core 4.22, 4102 of 4106 specs pass with the stock tape, and the 556 that take a gradient. */
+const LEAST_PASSING = 4100;
+const LEAST_WITH_GRADIENT = 550;
 
 interface SpecResult {
   name: string;
@@ -161,7 +165,15 @@ function report(runs: SpecResult[][]): number {
   const stock = runs[0]!;
   const takesGradient = stock.map(({gradients}) => gradients > 0);
   const passes = ({status}: SpecResult): boolean => status === 'passed';
-  if (!takesGradient.includes(true)) throw new Error('No spec of tfjs-core took a gradient');
+  const [all, some] = [stock, stock.filter((_, spec) => takesGradient[spec])].map(
+    (specs) => specs.filter(passes).length,
+  );
+  if (all! < LEAST_PASSING || some! < LEAST_WITH_GRADIENT) {
+    throw new Error(
+      `${all} specs pass with the stock tape, ${some} of them with a gradient; at least ${LEAST_PASSING} and ` +
+        `${LEAST_WITH_GRADIENT} have to`,
+    );
+  }
   let broken = 0;
   runs.forEach((results, i) => {
     if (stock.some(({name}, spec) => name !== results[spec]?.name)) {
