@@ -66,8 +66,8 @@ describeBackends('wrong labels and token ids', (backend) => {
     }
   }
 
-  it('makes the loss NaN where a label that is too large cannot be read', async () => {
-    if (canRead) return;
+  const itCannotRead = canRead ? it.skip : it;
+  itCannotRead('makes the loss NaN where a label that is too large cannot be read', async () => {
     const variable = tf.tidy(() => tf.variable(tf.ones([6, 5])));
     const {value, grads} = variableGrads(() => {
       const labels = tf.tensor1d([0, 1, 2, 3, 5, 4], 'int32');
@@ -109,7 +109,8 @@ describeBackends('wrong labels and token ids', (backend) => {
     model.dispose();
   });
 
-  it('writes into no other tensor, whatever the labels are', () =>
+  const itReads = canRead ? it : it.skip;
+  itReads('writes into no other tensor, whatever the labels are', () =>
     fc.assert(
       fc.asyncProperty(
         fc.array(fc.constantFrom<number>(0, 1, 2, 3, 6, 50), {maxLength: 3}),
@@ -131,6 +132,7 @@ describeBackends('wrong labels and token ids', (backend) => {
           sentinels.dispose();
         },
       ),
-      fuzz(canRead ? 60 : 0),
-    ));
+      fuzz(60),
+    ),
+  );
 });
