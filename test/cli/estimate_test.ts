@@ -1,4 +1,5 @@
 import {readFileSync} from 'node:fs';
+import {totalmem} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
 import {estimateMemory, type MemoryEstimate} from '../../src/estimate';
@@ -182,10 +183,22 @@ describe('MemoryFit', () => {
     const room = 1.2e9;
     const fit = fitOf(room, {batchSize: 4});
     expect(fit.fitsAsGiven).to.equal(true);
-    const {gamma, batchSize} = fit.largest();
+    const {gamma, rank, batchSize} = fit.largest();
+    // all blocks, and the largest rank that training takes
+    expect({gamma, rank}).to.deep.equal({gamma: 30, rank: 512});
+    expect(taken({batchSize: 4, rank: rank!})).to.be.at.most(room);
     expect(taken({batchSize: 4, gamma: gamma!})).to.be.at.most(room);
     expect(taken({batchSize})).to.be.at.most(room);
     expect(taken({batchSize: batchSize! + 1})).to.be.greaterThan(room);
+    for (const [largest, next] of [
+      [{gamma: 12}, {gamma: 13}],
+      [{rank: 64}, {rank: 128}],
+      [{batchSize: 4}, {batchSize: 5}],
+    ]) {
+      const just = taken({batchSize: 4, ...largest});
+      expect(taken({batchSize: 4, ...next})).to.be.greaterThan(just);
+      expect(fitOf(just, {batchSize: 4}).largest()).to.include(largest);
+    }
   });
 
   it('asks about no rank that training refuses', () => {
@@ -198,11 +211,15 @@ describe('MemoryFit', () => {
   });
 
   it('finds the nearest that fits: a smaller batch, then a smaller γ, then a smaller rank', () => {
-    expect(fitOf(1e9).nearest()).to.have.keys('batchSize');
+    expect(fitOf(1e9).nearest()).to.deep.equal({batchSize: 8});
+    expect(taken({batchSize: 8})).to.be.at.most(1e9);
+    expect(taken({batchSize: 9})).to.be.greaterThan(1e9);
     const room = taken({batchSize: 1, gamma: 3});
     expect(fitOf(room).nearest()).to.deep.equal({batchSize: 1, gamma: 3});
     const less = taken({batchSize: 1, gamma: 1, rank: 16});
-    expect(fitOf(less).nearest()).to.deep.include({batchSize: 1, gamma: 1});
+    expect(fitOf(less).nearest()).to.deep.equal({batchSize: 1, gamma: 1, rank: 16});
+    for (const next of [{rank: 32}, {batchSize: 2}])
+      expect(taken({batchSize: 1, gamma: 1, rank: 16, ...next})).to.be.greaterThan(less);
     expect(fitOf(100e6).nearest()).to.equal(null);
     expect(flagsOf({batchSize: 1, gamma: 3})).to.equal('--gamma 3 --batch-size 1');
   });
@@ -224,7 +241,7 @@ describe('largestTensor', () => {
 describe('memoryLimit', () => {
   it("is wasm's heap, and elsewhere not more than the machine has", () => {
     expect(memoryLimit('wasm')!.bytes).to.equal(2 ** 32);
-    expect(memoryLimit('tensorflow')!.bytes).to.be.within(1e8, 1e14);
+    expect(memoryLimit('tensorflow')!.bytes).to.be.within(1e8, totalmem());
     expect(memoryLimit('webgpu')).to.equal(null);
   });
 
