@@ -3,6 +3,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
+import {getLlamaWeights, loadLlama} from '../../src/llama';
 import {defaultBackend} from '../support/backends';
 import {ggufPath} from '../llama/files/gguf/fixtures';
 import {runCli} from './run_cli';
@@ -16,6 +17,13 @@ describe('tfjs-owlore with a GGUF file', () => {
     const {code, stdout, stderr} = await runCli([...args, '--backend', defaultBackend, '--json']);
     expect(code, stderr).to.equal(0);
     return JSON.parse(stdout) as Record<string, unknown>;
+  };
+
+  const weightsOf = async (path: string): ReturnType<typeof getLlamaWeights> => {
+    const {model} = await loadLlama(path);
+    const weights = await getLlamaWeights(model);
+    model.dispose();
+    return weights;
   };
 
   it('fine-tunes it, and saves a folder that goes on from there', async function () {
@@ -36,6 +44,16 @@ describe('tfjs-owlore with a GGUF file', () => {
       ...['config.json', 'generation_config.json', 'model.safetensors', 'chat_template.jinja'],
       ...['tokenizer.json', 'tokenizer_config.json', 'README.md'],
     ]);
+    const [given, trained] = [await weightsOf(model), await weightsOf(saved)];
+    expect([...trained.keys()]).to.have.members([...given.keys()]);
+    for (const [name, {shape, values}] of trained) {
+      const before = given.get(name)!;
+      expect(shape, name).to.deep.equal(before.shape);
+      const moves = values.map((value, i) => Math.abs(value - before.values[i]!));
+      const farthest = moves.reduce((most, move) => Math.max(most, move), 0);
+      // three steps by Adam at the default rate go no farther
+      expect(farthest, name).to.be.within(1e-5, 1e-3);
+    }
     const prompt = ['--prompt', 'the cat', '--chat', '--max-new-tokens', '3'];
     const before = await runJson('generate', '--model', model, ...prompt);
     const after = await runJson('generate', '--model', saved, ...prompt);
