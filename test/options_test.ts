@@ -1,21 +1,37 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import * as index from '../src/index';
 import {
   blockInfluenceScores,
+  blockScores,
   cosineDecay,
+  CheckpointCallback,
   LayerSamplingCallback,
   leanOptimizer,
   linearDecay,
   outlierScores,
   owlore,
   OwLoreOptimizer,
+  paperMethod,
   relativeMagnitudeScores,
+  resumeCheckpoint,
   samplingProbabilities,
+  saveCheckpoint,
 } from '../src/index';
+import * as adaptive from '../src/adaptive/index';
+import * as estimation from '../src/estimate/index';
 import * as llama from '../src/llama/index';
+import * as lora from '../src/lora/index';
 import {checkChoice, checkKnown, checkNumber, display} from '../src/options';
 import {rejection} from './support/rejection';
+
+/** What is exported and takes none. A `Lora` is made by `applyLora`, which does. */
+const withoutOptions = [
+  ...['findBlocks', 'checkpointed', 'valueAndGrads', 'variableGrads', 'gradientNorms'],
+  ...['scoresOrVisits', 'alpacaPrompt', 'getLlamaWeights', 'setLlamaWeights', 'parseSafetensors'],
+  ...['perplexity', 'sparseCrossEntropy', 'PromptCache', 'loadLora', 'Lora'],
+];
 
 describe('options', () => {
   it('names owner, option, value and range of a number', () => {
@@ -71,7 +87,7 @@ describe('options', () => {
     }
   });
 
-  it('are known to every function that takes them', async () => {
+  it('are known to every function and class that takes them', async () => {
     const odd = {unknownOption: 1} as object;
     const model = tfl.sequential({layers: [tfl.layers.dense({units: 1, inputShape: [1]})]});
     const none = new Uint8Array();
@@ -82,6 +98,7 @@ describe('options', () => {
     const calls: Record<string, () => unknown> = {
       OwLoreOptimizer: () => new OwLoreOptimizer(odd),
       owlore: () => owlore(1, odd),
+      paperMethod: () => paperMethod('full', model, odd),
       LayerSamplingCallback: () => new LayerSamplingCallback(odd),
       linearDecay: () => linearDecay(1, 2, odd),
       cosineDecay: () => cosineDecay(1, 2, odd),
@@ -89,11 +106,20 @@ describe('options', () => {
       warmup: () => owlore({kind: 'warmup', steps: 2, then: 1, ...odd}),
       samplingProbabilities: () => samplingProbabilities([1, 2], odd),
       leanOptimizer: () => leanOptimizer(tf.train.sgd(1), odd),
+      CheckpointCallback: () => new CheckpointCallback({target: new Map(), ...odd}),
+      saveCheckpoint: () => saveCheckpoint(new Map(), {model, optimizer: owlore(1)}, odd),
+      resumeCheckpoint: () => resumeCheckpoint(new Map(), {model, optimizer: owlore(1)}, odd),
       outlierScores: () => outlierScores(model, [], odd),
       relativeMagnitudeScores: () => relativeMagnitudeScores(model, odd),
       blockInfluenceScores: () => blockInfluenceScores(model, [], odd),
+      blockScores: () => blockScores('outlier', model, [], odd),
+      bandit: () => adaptive.bandit(odd),
+      renewedScores: () => adaptive.renewedScores(() => Promise.resolve([1]), odd),
+      estimateMemory: () => estimation.estimateMemory(language, odd),
+      applyLora: () => lora.applyLora(model, odd),
       createLlama: () => llama.createLlama({...config, ...odd}),
       generate: () => llama.generate(language, [1], odd),
+      generateBatch: () => llama.generateBatch(language, [[1]], odd),
       gsm8k: () => llama.gsm8k(model, tokenizer, none, odd),
       logLikelihoods: () => llama.logLikelihoods(model, [], odd),
       multipleChoice: () => llama.multipleChoice(model, tokenizer, none, {task: 'arc', ...odd}),
@@ -102,7 +128,17 @@ describe('options', () => {
       loadTokenizer: () => llama.loadTokenizer(new Map(), odd),
       serializeSafetensors: () => llama.serializeSafetensors(new Map(), odd),
       textDataset: () => llama.textDataset(none, tokenizer, odd),
+      TextDataset: () => new llama.TextDataset(none, tokenizer, odd),
     };
+    const exported = [index, adaptive, estimation, llama, lora].flatMap((module) =>
+      Object.entries<unknown>({...module}).flatMap(([name, value]) =>
+        typeof value === 'function' ? [name] : [],
+      ),
+    );
+    expect(exported).to.have.members([
+      ...Object.keys(calls).filter((name) => name !== 'schedule'),
+      ...withoutOptions,
+    ]);
     for (const [name, call] of Object.entries(calls)) {
       const error = await rejection(Promise.resolve().then(call));
       expect(error.message, name).to.match(/unknown option 'unknownOption'; Known options: /);
