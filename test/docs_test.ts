@@ -1,3 +1,4 @@
+import {execFileSync} from 'node:child_process';
 import {existsSync, readdirSync, readFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -6,15 +7,31 @@ import {layerSamplingDefaults} from '../src/layer_sampling_options';
 import {owloreDefaults} from '../src/optim/owlore_options';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const documents = [
-  ...['README.md', 'CHANGELOG.md', 'demo/README.md'],
-  ...readdirSync(join(root, 'docs'))
-    .filter((file) => file.endsWith('.md'))
-    .map((file) => `docs/${file}`),
-];
+
+/** All pages that git has. */
+const documents = execFileSync('git', ['ls-files', '-z', '*.md'], {cwd: root, encoding: 'utf8'})
+  .split('\0')
+  .filter(Boolean);
 
 function read(path: string): string {
   return readFileSync(join(root, path), 'utf8');
+}
+
+/** Without the blocks of code. */
+function prose(path: string): string {
+  return read(path).replace(/^ *```[^]*?^ *```$/gm, '');
+}
+
+/** The anchors of a page's headings, as GitHub makes them. */
+function anchorsOf(path: string): string[] {
+  const times = new Map<string, number>();
+  return [...prose(path).matchAll(/^#+ (.+)$/gm)].map(([, heading]) => {
+    const text = heading!.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1').toLowerCase();
+    const anchor = text.replaceAll(/[^\p{L}\p{N}\p{M}_ -]/gu, '').replaceAll(' ', '-');
+    const before = times.get(anchor) ?? 0;
+    times.set(anchor, before + 1);
+    return before === 0 ? anchor : `${anchor}-${before}`;
+  });
 }
 
 /** Names and defaults of the options table under `heading`, as the README has them. */
@@ -45,17 +62,24 @@ describe('documentation', () => {
     }
   });
 
-  it('names only files that exist', () => {
+  it('names only files and headings that exist', () => {
+    expect(documents).to.include.members(['README.md', 'docs/method.md', 'src/cli/README.md']);
+    let [files, headings] = [0, 0];
     for (const document of documents) {
-      const links = [...read(document).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(
-        ([, path]) => path!,
-      );
-      for (const link of links) {
-        expect(existsSync(join(root, dirname(document), link)), `${document}: ${link}`).to.equal(
-          true,
-        );
+      for (const [, path, anchor] of prose(document).matchAll(
+        /\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)/g,
+      )) {
+        const link = `${document}: ${path}${anchor === undefined ? '' : `#${anchor}`}`;
+        const target = path === '' ? document : join(dirname(document), path!);
+        expect(existsSync(join(root, target)), link).to.equal(true);
+        files++;
+        if (anchor === undefined) continue;
+        expect(anchorsOf(target), link).to.include(anchor);
+        headings++;
       }
     }
+    expect(files).to.be.above(150);
+    expect(headings).to.be.above(50);
   });
 
   it('maps every folder of src, each of which has a README, and every module beside them', () => {
