@@ -34,7 +34,7 @@ const sources = {
   scores: ['options', 'tfjs', 'on_demand', 'packed', 'model', 'kernels'],
   sampling: ['options', 'random', 'scores'],
   optim: ['options', 'random', 'tfjs', 'on_demand', 'model', 'files', 'kernels', 'tape'],
-  preload: ['on_demand', 'kernels', 'optim', 'scores'],
+  preload: ['tfjs', 'on_demand', 'kernels', 'optim', 'scores'],
   sampling_plan: ['options', 'optim'],
   layer_sampling_options: ['options', 'model', 'scores', 'sampling'],
   layer_sampling: [

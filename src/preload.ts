@@ -10,7 +10,7 @@ import * as saved from './optim/saved_state';
 import {refreshes} from './optim/step';
 import * as variants from './optim/variants';
 import * as counts from './scores/outlier_counts';
-import {prepareTfjsNode} from './tfjs_node';
+import {prepareTfjsNode} from './tfjs/tfjs_node';
 
 prepareTfjsNode();
 provideParts({cpu, tensorflow, wasm, webgpu}, svd, counts, saved, variants);

@@ -1,7 +1,7 @@
 import {existsSync} from 'node:fs';
 import {fileURLToPath, pathToFileURL} from 'node:url';
 import {registerBackend, type BackendName} from '../src/cli/register_backend';
-import {prepareTfjsNode} from '../src/tfjs_node';
+import {prepareTfjsNode} from '../src/tfjs/tfjs_node';
 
 /**
  * Makes a tfjs backend usable in Node, for the tests, the demo and the benchmarks. It finds those that the command line finds, and

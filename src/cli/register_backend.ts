@@ -3,7 +3,7 @@ import {spawnSync} from 'node:child_process';
 import {createRequire} from 'node:module';
 import {pathToFileURL} from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
-import {prepareTfjsNode} from '../tfjs_node';
+import {prepareTfjsNode} from '../tfjs/tfjs_node';
 
 export const backendNames = ['cpu', 'wasm', 'tensorflow', 'webgpu'] as const;
 
