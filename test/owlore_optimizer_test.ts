@@ -239,7 +239,12 @@ describeBackends('OwLoreOptimizer', (backend) => {
     const optimizer = optimizerOf({learningRate: 0.1, rank: 1, side: 'right'});
     const cost = optimizer.minimize(() => tf.mean(tf.square(tf.sub(variable, 1))), true)!;
     expect(await values(cost)).to.deep.equal([1]);
+    const first = await values(variable);
     expect(optimizer.minimize(() => tf.mean(tf.square(tf.sub(variable, 1))))).to.equal(null);
+    const second = await values(variable);
+    // Adam's first step, and its second by a gradient that is 0.9 of the first: 0.18/0.19 over √(1.809/1.999)
+    for (const value of first) expect(value).to.be.closeTo(0.1, 1e-5);
+    for (const value of second) expect(value).to.be.closeTo(0.1 + 0.1 * 0.99588, 1e-5);
     tf.dispose([cost, variable]);
   });
 

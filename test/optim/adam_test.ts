@@ -67,10 +67,13 @@ describeBackends('adam', (backend) => {
             const moment2 = await trajectory.state(optimizer, variable, 'moment2');
             const gradients = fixture.hasGrad[variable]!.slice(0, step + 1);
             const hasState = fixture.resetOnReturn ? gradients[step] : gradients.includes(true);
-            expect(moment1 !== undefined, `${where}: has state`).to.equal(hasState);
-            if (!moment1 || !moment2) continue;
-            first.add(where, moment1, entry(trajectory.get(`m.${variable}`), step));
-            second.add(where, moment2, entry(trajectory.get(`v.${variable}`), step));
+            expect([moment1, moment2].map((moment) => moment !== undefined)).to.deep.equal(
+              [hasState, hasState],
+              `${where}: has state`,
+            );
+            if (!hasState) continue;
+            first.add(where, moment1!, entry(trajectory.get(`m.${variable}`), step));
+            second.add(where, moment2!, entry(trajectory.get(`v.${variable}`), step));
           }
         }
         for (const comparison of [weights, first, second]) comparison.finish();

@@ -278,7 +278,7 @@ describeBackends('recomputed', (backend) => {
     // First 1, then 0.5 + 1: x·1·1.5.
     expect(await average.data()).to.deep.equal(new Float32Array([1.5]));
     expect(await value.data()).to.deep.equal(new Float32Array([3]));
-    expect(grads[0]).not.to.equal(null);
+    expect(await grads[0]!.data()).to.deep.equal(new Float32Array([1.5, 1.5]));
     tf.dispose([w, average, value, ...(grads as tf.Tensor[])]);
   });
 
