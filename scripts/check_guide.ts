@@ -7,7 +7,8 @@
  * Each `sh` block is run, and each `js` block written to the file that its first line names. Three things are given and not fetched:
  * the model of the Hub, which is a folder, what `curl` downloads, a file, and tfjs-node, as `scripts/build-tfjs-node.sh` builds it.
  * Below a block the page has its time, the highest resident memory of a process, and what the last command wrote to stdout;
- * `--write` puts those of this run there.
+ * `--write` puts those of this run there. Without it the check fails if a command writes something else than the page says, times
+ * aside; numbers may differ in their last digits on another kind of processor.
  */
 import {execFileSync, spawnSync} from 'node:child_process';
 import {
@@ -23,14 +24,18 @@ import {cpus, tmpdir, totalmem} from 'node:os';
 import {join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
+import {
+  guideBlocks,
+  guideDifferences,
+  withGuideFigures,
+  type GuideFigures,
+} from '../tools/guide_page';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const page = join(root, 'docs/guide.md');
 const TFJS_NODE = '@tensorflow/tfjs-node';
 const HUB_NAME = 'HuggingFaceTB/SmolLM2-135M-Instruct';
 
-/** A block of code; below it, if the page has them, a line of figures and the output. */
-const BLOCK = /^```(sh|js)\n([^]*?)^```\n(\n\([^)\n]*\)\n)?(\n```text\n[^]*?^```\n)?/gm;
 /** In the page: where the figures are from. */
 const MACHINE = /(?<=Measured on )[^]*?(?= by `npm run check:guide)/;
 
@@ -39,14 +44,6 @@ const METER = `
 import {appendFileSync} from 'node:fs';
 process.on('exit', () => appendFileSync(process.env.GUIDE_MEMORY, process.resourceUsage().maxRSS * 1024 + '\\n'));
 `;
-
-interface Figures {
-  seconds: number;
-  /** The highest resident memory of a process. */
-  bytes: number;
-  /** Of the last command. */
-  stdout: string;
-}
 
 const {values} = parseArgs({
   options: {
@@ -62,30 +59,36 @@ const [model, data] = [resolve(values.model), resolve(values.data)];
 for (const path of [model, data]) if (!existsSync(path)) throw new Error(`there is no ${path}`);
 
 const text = readFileSync(page, 'utf8');
+const blocks = guideBlocks(text);
 const folder = mkdtempSync(join(tmpdir(), 'tfjs-owlore-guide-'));
 try {
   const figures = runPage();
   if (values.write) writeFileSync(page, withFigures(figures));
+  else {
+    const differences = guideDifferences(text, figures);
+    for (const difference of differences) console.error(difference);
+    process.exitCode = differences.length > 0 ? 1 : 0;
+  }
 } finally {
   rmSync(folder, {recursive: true, force: true});
 }
 
 /** Runs all blocks. */
-function runPage(): Figures[] {
+function runPage(): GuideFigures[] {
   writeFileSync(join(folder, 'package.json'), '{"private": true}\n');
   writeFileSync(join(folder, 'meter.mjs'), METER);
-  return [...text.matchAll(BLOCK)].map(([, language, code]) => {
+  return blocks.map(({language, code}) => {
     if (language === 'js') {
-      const name = /^\/\/ (\S+)\n/.exec(code!)?.[1];
+      const name = /^\/\/ (\S+)\n/.exec(code)?.[1];
       if (name === undefined) throw new Error(`a js block has no name: ${code}`);
-      writeFileSync(join(folder, name), code!);
+      writeFileSync(join(folder, name), code);
       return {seconds: 0, bytes: 0, stdout: ''};
     }
-    return runBlock(code!);
+    return runBlock(code);
   });
 }
 
-function runBlock(code: string): Figures {
+function runBlock(code: string): GuideFigures {
   const commands = code.replaceAll('\\\n', ' ').trim().split('\n');
   const memory = join(folder, 'memory.txt');
   writeFileSync(memory, '');
@@ -148,30 +151,12 @@ function install(command: string): string {
   return '';
 }
 
-/** The page with the figures of a run, where it has figures or output. */
-function withFigures(all: readonly Figures[]): string {
-  let index = 0;
-  const filled = text.replace(
-    BLOCK,
-    (_block, language: string, code: string, figures?: string, output?: string) => {
-      const {seconds, bytes, stdout} = all[index++]!;
-      return (
-        `\`\`\`${language}\n${code}\`\`\`\n` +
-        (figures === undefined
-          ? ''
-          : `\n(${duration(seconds)}, ${(bytes / 1e9).toFixed(1)} GB)\n`) +
-        (output === undefined ? '' : `\n\`\`\`text\n${stdout.trim()}\n\`\`\`\n`)
-      );
-    },
-  );
+/** The page with the figures of a run, and where they are from. */
+function withFigures(figures: readonly GuideFigures[]): string {
   const {model} = cpus()[0]!;
   const memory = `${Math.round(totalmem() / 2 ** 30)} GB`;
-  return filled.replace(
+  return withGuideFigures(text, figures).replace(
     MACHINE,
     `${cpus().length} cores of ${model} with ${memory}, Node ${process.versions.node},`,
   );
-}
-
-function duration(seconds: number): string {
-  return seconds < 90 ? `${seconds.toFixed(0)} s` : `${(seconds / 60).toFixed(1)} min`;
 }
