@@ -214,7 +214,7 @@ function difference(values: readonly number[], expected: readonly number[]): num
     const loss = (variables: readonly tf.Variable[]): tf.Scalar =>
       tf.tidy(() =>
         variables
-          .map((v) => tf.mean(tf.square(tf.sin(tf.mul(v, 1.7)))).asScalar())
+          .map((v) => tf.mean(tf.square(tf.sin(tf.mul(v, 1.7)))) as tf.Scalar)
           .reduce((sum, one) => tf.add(sum, one)),
       );
 
@@ -302,7 +302,7 @@ function difference(values: readonly number[], expected: readonly number[]): num
       const broken = variables[4]!;
       expect(() =>
         optimizer.minimize(
-          () => tf.tidy(() => tf.add(loss(variables), tf.sum(tf.mul(broken, NaN)).asScalar())),
+          () => tf.tidy(() => tf.add(loss(variables), tf.sum(tf.mul(broken, NaN)) as tf.Scalar)),
           false,
           variables,
         ),
