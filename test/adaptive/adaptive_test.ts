@@ -217,7 +217,7 @@ describe('adaptive sampling', () => {
     const callback = new LayerSamplingCallback(options);
     const x = tf.randomNormal([4, 5], 0, 1, 'float32', 1);
     const loss = (): tf.Scalar =>
-      tf.tidy(() => tf.mean(tf.square(model.apply(x) as tf.Tensor)) as tf.Scalar);
+      tf.tidy(() => tf.mean<tf.Scalar>(tf.square(model.apply(x) as tf.Tensor)));
     callback.attach(model, optimizer);
     const expected: Record<string, number> = {};
     for (let step = 0; step < 3; step++) {

@@ -214,7 +214,7 @@ function difference(values: readonly number[], expected: readonly number[]): num
     const loss = (variables: readonly tf.Variable[]): tf.Scalar =>
       tf.tidy(() =>
         variables
-          .map((v) => tf.mean(tf.square(tf.sin(tf.mul(v, 1.7)))) as tf.Scalar)
+          .map((v) => tf.mean<tf.Scalar>(tf.square(tf.sin(tf.mul(v, 1.7)))))
           .reduce((sum, one) => tf.add(sum, one)),
       );
 
@@ -302,7 +302,7 @@ function difference(values: readonly number[], expected: readonly number[]): num
       const broken = variables[4]!;
       expect(() =>
         optimizer.minimize(
-          () => tf.tidy(() => tf.add(loss(variables), tf.sum(tf.mul(broken, NaN)) as tf.Scalar)),
+          () => tf.tidy(() => tf.add(loss(variables), tf.sum<tf.Scalar>(tf.mul(broken, NaN)))),
           false,
           variables,
         ),
