@@ -4,7 +4,7 @@
  *   npm run compare -- --setting demo --quick --work FOLDER
  *   npm run compare -- --setting smollm2 --model FOLDER --data FOLDER --work FOLDER
  *   npm run compare -- … --list              # what is done and what is to come
- *   npm run compare -- … --only rates        # one stage: rates, main, samplers, gamma, tau, improvements
+ *   npm run compare -- … --only rates        # one stage: rates, main, samplers, confirmation, …
  *   npm run compare -- … --most 3            # no more than 3 cells
  *   npm run compare -- … --verify NAME       # runs a cell that is done once more, and demands its loss to the last digit
  *   npm run compare -- --page                # bench/compare.html and the tables of docs/method.md anew, from all results

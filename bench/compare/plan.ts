@@ -34,6 +34,7 @@ export const stageNames = [
   'rates',
   'main',
   'samplers',
+  'confirmation',
   'gamma',
   'tau',
   'improvements',
@@ -47,6 +48,8 @@ const scoreTitles: Record<ScoreKind, string> = {
   blockInfluence: 'BI',
 };
 const uniform = 'uniform';
+/** The rule of the stage `samplers` that the seeds of the tables gave the lowest losses beside uniform, over all settings. */
+const bestRule = 'OWS';
 
 /** The stages after that of the rates, each with its rows; a row may be in several. */
 export function stagesOf(setting: Setting): Stage[] {
@@ -86,23 +89,31 @@ export function stagesOf(setting: Setting): Stage[] {
     {refreshInterval: Number(setting.ofMethod.galore!['refreshInterval']) / 10},
     'bases ten times as often',
   );
+  const evenly = {...drawn(uniform, {scores: uniform}), against: undefined};
+  const rules = [
+    ...setting.scores.map((kind) =>
+      drawn(scoreTitles[kind], kind === 'outlier' ? ows : {scores: kind}),
+    ),
+    drawn('OWS with a floor of 0.1', {...ows, floor: 0.1}),
+    drawn('OWS or visits so far', {...ows, adaptive: 'visits'}),
+    drawn('OWS of the present weights', {...ows, adaptive: 'scores', renewEvery: 2}),
+    drawn('gradient norms', {scores: uniform, adaptive: 'gradients'}),
+    drawn('bandit', {scores: uniform, adaptive: 'bandit'}),
+    drawn('all before one comes again', {sampler: 'permutation'}),
+  ];
+  const onFreshSeeds = (of: Row): Row => ({
+    ...{...of, title: `${of.title}, fresh seeds`, seeds: setting.seeds.fresh ?? []},
+    against: of.against && `${of.against}, fresh seeds`,
+  });
   const stages: Stage[] = [
     {name: 'main', title: 'Methods', rows: methods.map((method) => row(method))},
+    {name: 'samplers', title: 'What draws the blocks', rows: [evenly, ...rules]},
     {
-      name: 'samplers',
-      title: 'What draws the blocks',
-      rows: [
-        {...drawn(uniform, {scores: uniform}), against: undefined},
-        ...setting.scores.map((kind) =>
-          drawn(scoreTitles[kind], kind === 'outlier' ? ows : {scores: kind}),
-        ),
-        drawn('OWS with a floor of 0.1', {...ows, floor: 0.1}),
-        drawn('OWS or visits so far', {...ows, adaptive: 'visits'}),
-        drawn('OWS of the present weights', {...ows, adaptive: 'scores', renewEvery: 2}),
-        drawn('gradient norms', {scores: uniform, adaptive: 'gradients'}),
-        drawn('bandit', {scores: uniform, adaptive: 'bandit'}),
-        drawn('all before one comes again', {sampler: 'permutation'}),
-      ],
+      name: 'confirmation',
+      title: 'The best rule on seeds that did not choose it',
+      rows: [evenly, rules.find(({title}) => title === drawn(bestRule, {}).title)!].map(
+        onFreshSeeds,
+      ),
     },
     {
       name: 'gamma',

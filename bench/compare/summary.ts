@@ -168,7 +168,8 @@ function commonSeeds(setting: Setting, rows: readonly Row[], cells: Cells): numb
   const begun = rows
     .map((row) => doneCells(setting, row, cells).map(({seed}) => seed))
     .filter((seeds) => seeds.length > 0);
-  return setting.seeds.tables.filter((seed) => begun.every((seeds) => seeds.includes(seed)));
+  const planned = new Set(rows.flatMap(({seeds = setting.seeds.tables}) => seeds));
+  return [...planned].filter((seed) => begun.every((seeds) => seeds.includes(seed)));
 }
 
 /** The cells of a row that are done. */

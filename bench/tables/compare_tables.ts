@@ -1,9 +1,12 @@
 /** The tables of a page of `docs/` that `npm run compare -- --page` makes of a setting's results. */
-import type {PairedDifference} from '../compare/arithmetic';
+import {mean, type PairedDifference} from '../compare/arithmetic';
 import type {ClaimSummary, RowSummary, SettingSummary} from '../compare/summary';
 import {megabytes, type Table} from './document';
 
-/** @returns tables called after the setting and its stages: `smollm2 rates`, `smollm2 main`, …, `smollm2 claims`. */
+/**
+ * @returns tables called after the setting and its stages, of those that have begun: `smollm2 rates`, `smollm2 main`, …,
+ *   `smollm2 claims`, and `smollm2 tasks` where models are asked questions.
+ */
 export function compareTables({
   name,
   title,
@@ -11,8 +14,9 @@ export function compareTables({
   stages,
   claims,
   front,
+  before,
 }: SettingSummary): Table[] {
-  return [
+  const tables = [
     {
       name: `${name} rates`,
       caption: `${title}: loss on the validation examples by learning rate`,
@@ -45,9 +49,15 @@ export function compareTables({
       name: `${name} claims`,
       caption: `${title}: the claims of the paper`,
       header: ['lower loss', 'than', 'difference', '95 % interval', 'seeds', 'here'],
-      rows: claims.map(claimRow),
+      rows: claims.filter(({difference}) => difference !== null).map(claimRow),
+    },
+    {
+      name: `${name} tasks`,
+      caption: `${title}: questions that are answered rightly`,
+      ...taskTable(before, stages),
     },
   ];
+  return tables.filter(({rows}) => rows.length > 0);
 }
 
 /** @param isOnFront Whether no other method has a lower loss with no more memory. */
@@ -74,10 +84,34 @@ function claimRow({better, worse, difference, verdict}: ClaimSummary): string[] 
   return [better, worse, ...signedInterval(difference), seeds, verdict];
 }
 
+/** The part of each task's questions that is answered rightly, before training and by method, and the mean over tasks. */
+function taskTable(
+  before: SettingSummary['before'],
+  stages: SettingSummary['stages'],
+): Pick<Table, 'header' | 'rows'> {
+  const trained = stages.find(({name}) => name === 'main')?.rows ?? [];
+  const asked = [{title: 'before training', tasks: before?.tasks ?? null}, ...trained].flatMap(
+    ({title, tasks}) => (tasks ? [{title, tasks}] : []),
+  );
+  const names = Object.keys(asked[0]?.tasks ?? {});
+  const percent = (part: number): string => `${(100 * part).toFixed(0)} %`;
+  return {
+    header: [
+      '',
+      ...names.map((task) => `${task} (${asked[0]!.tasks[task]!.questions})`),
+      ...(names.length > 1 ? ['mean'] : []),
+    ],
+    rows: asked.map(({title, tasks}) => {
+      const parts = names.map((task) => tasks[task]!.accuracy);
+      return [title, ...parts.map(percent), ...(parts.length > 1 ? [percent(mean(parts))] : [])];
+    }),
+  };
+}
+
 /** The mean difference, and its 95 % interval, which is empty for one seed. */
-function signedInterval({mean, halfWidth}: PairedDifference): [string, string] {
-  const [low, high] = [mean - halfWidth, mean + halfWidth];
-  return [signed(mean), Number.isNaN(halfWidth) ? '' : `${signed(low)} to ${signed(high)}`];
+function signedInterval({mean: center, halfWidth}: PairedDifference): [string, string] {
+  const [low, high] = [center - halfWidth, center + halfWidth];
+  return [signed(center), Number.isNaN(halfWidth) ? '' : `${signed(low)} to ${signed(high)}`];
 }
 
 function signed(value: number): string {

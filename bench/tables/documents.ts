@@ -19,6 +19,15 @@ export const realModelGroups: readonly string[] = ['smollm2', 'smollm2-optimizer
 /** Where `npm run compare` puts its figures. */
 const comparison = fileURLToPath(new URL('../results/compare', import.meta.url));
 
+/** What `method.md` has of the comparison; `bench/compare.html` has all of it. */
+const methodTables = [
+  ...['main', 'claims', 'tasks', 'samplers', 'confirmation', 'gamma', 'tau', 'improvements'].map(
+    (table) => `smollm2 ${table}`,
+  ),
+  ...['smollm2 bases', 'smollm2 rates', 'smollm2-commonsense tasks'],
+  ...['main', 'claims', 'samplers', 'confirmation', 'improvements'].map((table) => `demo ${table}`),
+];
+
 /** The tables of each page, from what the store holds. */
 export const documents = {
   'performance.md': () => [
@@ -36,9 +45,7 @@ export const documents = {
   'method.md': () =>
     summariesIn(comparison)
       .flatMap(compareTables)
-      .filter(({name}) =>
-        ['main', 'claims', 'samplers', 'rates'].some((table) => name === `smollm2 ${table}`),
-      ),
+      .filter(({name}) => methodTables.includes(name)),
 } as const satisfies Record<string, () => Table[]>;
 
 /** The README's picture of methods with a real model, as an SVG. */

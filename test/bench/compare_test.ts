@@ -111,8 +111,8 @@ describe('bench/compare: the plan', () => {
     // the best of two rates was the higher one, so a third was tried
     expect(names.filter((name) => /^owlore_.*validation/.test(name))).to.have.length(3);
     const trained = names.filter((name) => name.endsWith('test') && !name.startsWith('untrained'));
-    // 24 of methods, 27 of samplers, 4 + 5 of γ, 5 of τ, 21 of improvements, 3 of bases
-    expect(trained).to.have.length(24 + 27 + 9 + 5 + 21 + 3);
+    // 24 of methods, 27 of samplers, 10 of the best one, 4 + 5 of γ, 5 of τ, 21 of improvements, 3 of bases
+    expect(trained).to.have.length(24 + 27 + 10 + 9 + 5 + 21 + 3);
   });
 
   it('names a training by all that distinguishes it', () => {
@@ -301,6 +301,39 @@ describe('bench/compare: the summary and the page', () => {
         losses.map(({seed}) => seed),
         title,
       ).to.deep.equal([1, 2, 3]);
+  });
+
+  it('compares the best rule of blocks with even draws by seeds that did not choose it', () => {
+    const {stages} = summaryOf(smollm2, finished(madeUp));
+    const {rows} = stages.find(({name}) => name === 'confirmation')!;
+    const fresh = [4, 5, 6, 7, 8];
+    for (const {losses} of rows) expect(losses.map(({seed}) => seed)).to.deep.equal(fresh);
+    expect(rows.map(({difference}) => difference?.seeds)).to.deep.equal([undefined, fresh]);
+    const ofTables = stages
+      .filter(({name}) => name !== 'confirmation')
+      .flatMap((stage) => stage.rows);
+    for (const {title, losses} of ofTables)
+      for (const {seed} of losses) expect(fresh, title).to.not.include(seed);
+  });
+
+  it('has a table of the questions where any were asked', () => {
+    const results = finished(madeUp);
+    const ask = (name: string, ...right: number[]): void => {
+      const {measured, ...rest} = results.cells.get(name)!;
+      const [maths, physics] = right.map((accuracy) => ({questions: 50, accuracy}));
+      const tasks = {maths: maths!, physics: physics!};
+      results.cells.set(name, {...rest, measured: {...measured!, tasks}});
+    };
+    ask('untrained_on-test', 0.1, 0.5);
+    ask('lora_learning-rate-0.001_seed-1_on-test', 0.2, 0.9);
+    const {header, rows} = compareTables(summaryOf(smollm2, results)).find(({name}) =>
+      name.endsWith('tasks'),
+    )!;
+    expect([header, ...rows]).to.deep.equal([
+      ['', 'maths (50)', 'physics (50)', 'mean'],
+      ['before training', '10 %', '50 %', '30 %'],
+      ['LoRA', '20 %', '90 %', '55 %'],
+    ]);
   });
 
   it('is one file that needs nothing else', () => {

@@ -58,7 +58,7 @@ export const demo: Setting = {
   },
   gammas: [1, 2, 4, 6],
   taus: [3, 4, 7, 9, 13],
-  seeds: {rates: 0, tables: [1, 2, 3]},
+  seeds: {rates: 0, tables: [1, 2, 3], fresh: [4, 5, 6, 7, 8]},
 };
 
 /** The same in less than ten minutes: few steps, one rate for each method, two seeds. */

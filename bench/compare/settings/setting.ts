@@ -71,5 +71,6 @@ export interface Setting {
   methods?: readonly PaperMethodName[];
   /** The stages that there are; default: all. */
   stages?: readonly string[];
-  seeds: {rates: number; tables: readonly number[]};
+  /** `fresh`: those of the stage `confirmation`, with which nothing was chosen. */
+  seeds: {rates: number; tables: readonly number[]; fresh?: readonly number[]};
 }

@@ -87,5 +87,5 @@ export const smollm2: Setting = {
   gammas: [1, 2, 4, 8, 12],
   taus: [3, 7, 10, 16, 19],
   asked: ['full', 'lora', 'lisa', 'galore', 'owlore-full', 'owlore'],
-  seeds: {rates: 0, tables: [1, 2, 3]},
+  seeds: {rates: 0, tables: [1, 2, 3], fresh: [4, 5, 6, 7, 8]},
 };
