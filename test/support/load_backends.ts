@@ -31,9 +31,10 @@ for (const name of backendNames) {
   process.stdout.write(`  not run: ${name} (needs ${howToGet[name]}${named})\n`);
 }
 
-// Mocha gives a process that has run test files one second to end and then sends SIGTERM, which without a handler ends it before
-// it has written what its tests have covered. The process may be busy in that second, so the handler is here from the start.
-if (process.env.NODE_V8_COVERAGE) process.on('SIGTERM', () => process.exit());
+// Mocha gives a process that has run test files one second to end, too little to write what they have covered.
+if (process.env.NODE_V8_COVERAGE) {
+  process.on('exit', () => process.on('SIGTERM', () => undefined));
+}
 
 function checkName(name: string): BackendName {
   const known = backendNames.find((backend) => backend === name.trim());
