@@ -1,5 +1,5 @@
 /** The memory of a step of this library, for LLaMA-style models: what is there at each moment of it, and when that is most. */
-import {UPDATED_TOGETHER} from '../kernels/capabilities';
+import {SMALL_WEIGHT, UPDATED_TOGETHER} from '../kernels/capabilities';
 import type {BlockRole} from '../llama/architectures/weights';
 import {architectures} from '../llama/architectures';
 import type {ResolvedConfig} from '../llama/config';
@@ -237,11 +237,13 @@ class Step {
 const MADE_OF_WHOLE = {galore: 0, fira: 9, apollo: 5, 'apollo-mini': 5};
 
 /**
- * New weights and moments of the projected matrices that tensorflow moves by one graph. All others are changed in place.
+ * New weights and moments of the projected and small weights that tensorflow moves by one graph. All others are changed in place.
  */
 function madeTogether(trained: readonly PlannedWeight[]): number {
   const most = FLOAT * UPDATED_TOGETHER;
-  const inGraphs = trained.filter((weight) => weight.projection && bytesOf(weight) <= most);
+  const inGraphs = trained.filter(
+    (weight) => bytesOf(weight) <= (weight.projection ? most : FLOAT * SMALL_WEIGHT),
+  );
   const weights = inGraphs.reduce((sum, weight) => sum + bytesOf(weight), 0);
   const moments = inGraphs.reduce((sum, weight) => sum + 2 * waitingBytes(weight), 0);
   return (weights + moments) * Math.min(1, most / weights || 0);

@@ -27,11 +27,14 @@ export function smallestNormal(): number {
   return computesInFloat16() ? 2 ** -14 : SMALLEST_NORMAL;
 }
 
-/** The most numbers of projected weights that tensorflow moves by one graph. */
+/** The most numbers of weights that tensorflow moves by one graph. */
 export const UPDATED_TOGETHER = 2 ** 20;
 
+/** The most numbers of a weight without projection that is moved by a graph; in place, a larger one takes less time. */
+export const SMALL_WEIGHT = 2 ** 15;
+
 /**
- * The most numbers that the projected weights of one call of `OwLoreAdam` may have together; 0: one weight a call. On TensorFlow starting a graph takes
+ * The most numbers that the weights of one call of `OwLoreAdam` may have together; 0: one weight a call. On TensorFlow starting a graph takes
  * longer than any op in it, so that fewer calls are faster; elsewhere nothing is gained, and old and new weights would be in memory
  * at the same time.
  */

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {mostUpdatedTogether} from '../kernels/capabilities';
+import {mostUpdatedTogether, SMALL_WEIGHT} from '../kernels/capabilities';
 import {OwLoreAdam} from '../kernels/kernel_names';
 import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {updateNumbers} from './adam';
@@ -15,7 +15,8 @@ import type {StepSettings, Update} from './update';
 export function fusedAdam(updates: readonly Update[], step: StepSettings): boolean {
   if (!hasKernel(OwLoreAdam)) return false;
   const most = mostUpdatedTogether();
-  const isAlone = ({projection}: Update): boolean => most === 0 || projection === null;
+  const isAlone = ({projection, variable}: Update): boolean =>
+    most === 0 || (projection === null && variable.size > SMALL_WEIGHT);
   const others = updates.filter((update) => !isAlone(update));
   for (const group of groupsOf(others, most)) moveTogether(group, step);
   // The largest first: then each finds room where the weight before it was, if the first one finds any.

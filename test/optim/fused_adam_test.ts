@@ -167,7 +167,7 @@ describeBackends('fusedAdam', (backend) => {
     disposeOf(updates);
   });
 
-  it('updates small projected variables together on tensorflow, all else one by one', () => {
+  it('updates projected and small variables together on tensorflow, all else one by one', () => {
     const together = (shapes: number[][], side?: Side): number[] =>
       tf.tidy(() => {
         const updates = shapes.map((shape, i) => updateOf(shape, i, side));
@@ -181,8 +181,10 @@ describeBackends('fusedAdam', (backend) => {
     const isTogether = backend === 'tensorflow';
     const small = [[64, 32], [32, 64], [2, 2, 2, 8]]; // prettier-ignore
     expect(together(small, 'right')).to.deep.equal(isTogether ? [3] : [1, 1, 1]);
-    expect(together(small)).to.deep.equal([1, 1, 1]);
+    expect(together(small)).to.deep.equal(isTogether ? [3] : [1, 1, 1]);
     if (!isTogether) return;
+    // 2 ** 15 numbers and more; the largest first
+    expect(together([[8, 8], [256, 128], [256, 129]])).to.deep.equal([2, 1]); // prettier-ignore
     const large = [[1024, 600], [600, 1024], [2048, 1024], [8, 8]]; // prettier-ignore
     expect(together(large, 'right')).to.deep.equal([1, 1, 1, 1]);
     expect(together([[1024, 512], [512, 1024], [8, 8]], 'right')).to.deep.equal([2, 1]); // prettier-ignore

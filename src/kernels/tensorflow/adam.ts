@@ -1,12 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {UPDATED_TOGETHER} from '../capabilities';
+import {SMALL_WEIGHT, UPDATED_TOGETHER} from '../capabilities';
 import {
   OwLoreAdam,
   updateInputs,
   type OwLoreAdamAttrs,
   type OwLoreAdamInputs,
   type OwLoreUpdate,
-  type Side,
 } from '../kernel_names';
 import type {KernelGraphs} from './graphs';
 import type {KernelRunner, NativeKernel} from './kernel';
@@ -22,22 +21,22 @@ interface AdamArgs {
 }
 
 /**
- * OwLoreAdam: updates all projected variables by one graph, because starting a graph takes TensorFlow longer than any op in it;
- * the other variables, and large ones, of which a graph would have new ones at a time, in place, one after the other.
+ * OwLoreAdam: updates projected and small variables by one graph, because starting an op takes TensorFlow longer than most of them run;
+ * large ones, of which a graph would have new ones at a time, in place, one after the other.
  */
 export function createAdam(graphs: KernelGraphs): tf.KernelFunc {
-  const runInSubspaces = graphs.runner(OwLoreAdam, adamInSubspaces);
+  const runTogether = graphs.runner(OwLoreAdam, adamTogether);
   const adam = (args: AdamArgs): tf.TensorInfo[] => {
     const {inputs, attrs, backend} = args;
     const {allFinite} = inputs;
     if (allFinite && !backend.readSync(allFinite.dataId)[0]) return unchanged(args);
     const isInGraph = ({side}: OwLoreUpdate, i: number): boolean =>
-      side !== undefined &&
-      tf.util.sizeFromShape(updateInputs(inputs, i).variable.shape) <= UPDATED_TOGETHER;
+      tf.util.sizeFromShape(updateInputs(inputs, i).variable.shape) <=
+      (side === undefined ? SMALL_WEIGHT : UPDATED_TOGETHER);
     const places = attrs.updates.flatMap((update, i) => (isInGraph(update, i) ? [i] : []));
-    const projected = moveProjected(runInSubspaces, args, places);
+    const together = moveTogether(runTogether, args, places);
     return attrs.updates.flatMap((update, i) => {
-      if (isInGraph(update, i)) return projected.splice(0, 3);
+      if (isInGraph(update, i)) return together.splice(0, 3);
       const move = update.side === undefined ? moveInPlace : moveProjectedInPlace;
       return move(inputs, i, attrs, backend);
     });
@@ -57,8 +56,8 @@ function unchanged({inputs, attrs, backend}: AdamArgs): tf.TensorInfo[] {
   });
 }
 
-function moveProjected(
-  runInSubspaces: KernelRunner<AdamInSubspaces>,
+function moveTogether(
+  runTogether: KernelRunner<AdamTogether>,
   {inputs, attrs: {beta1, beta2, updates}, backend}: AdamArgs,
   places: readonly number[],
 ): tf.TensorInfo[] {
@@ -67,7 +66,7 @@ function moveProjected(
   return ops.scope(() => {
     const native = places.flatMap((place, i) => {
       const {basis, ...others} = updateInputs(inputs, place);
-      return Object.entries({...others, basis: basis!}).map(
+      return Object.entries({...others, ...(basis && {basis})}).map(
         ([name, info]) => [`${name}${i}`, nativeOf(backend, info)] as const,
       );
     });
@@ -87,16 +86,16 @@ function moveProjected(
     });
     const given = Object.fromEntries([...native, ...numbers]);
     const clip = inputs.clip && {clip: nativeOf(backend, inputs.clip)};
-    const sides = places.map((place) => updates[place]!.side!);
+    const sides = places.map((place) => updates[place]!.side);
     const attrs = {beta1, beta2, sides};
-    const results = runInSubspaces(backend, {...given, ...clip}, attrs);
+    const results = runTogether(backend, {...given, ...clip}, attrs);
     return results.map((x) => backend.createOutputTensor(x));
   });
 }
 
-type AdamInSubspaces = Betas & {sides: readonly Side[]};
+type AdamTogether = Betas & {sides: ReadonlyArray<OwLoreUpdate['side']>};
 
-const adamInSubspaces: NativeKernel<AdamInSubspaces> = (ops, inputs, {sides, ...attrs}) =>
+const adamTogether: NativeKernel<AdamTogether> = (ops, inputs, {sides, ...attrs}) =>
   sides.flatMap((side, i) => {
     const of = (name: string): Native | undefined => inputs[`${name}${i}`];
     const clip = inputs['clip'];
@@ -108,11 +107,11 @@ const adamInSubspaces: NativeKernel<AdamInSubspaces> = (ops, inputs, {sides, ...
     const moved = ops.scope(() => {
       const scale = ops.add(ops.run('Sqrt', [second]), of('epsilon')!);
       const step = ops.div(ops.mul(first, of('rate')!), scale);
-      const basis = of('basis')!;
-      const change =
-        side === 'left' ? ops.matMul(basis, step) : ops.matMul(step, basis, false, true);
       const [variable, decay] = [of('variable')!, of('decay')];
-      return ops.sub(decay ? ops.mul(variable, decay) : variable, change);
+      return ops.sub(
+        decay ? ops.mul(variable, decay) : variable,
+        takenBack(ops, step, of('basis'), side),
+      );
     });
     return [moved, first, second];
   });
@@ -164,13 +163,23 @@ function moveProjectedInPlace(
           () => ops.zeros(gradient.shape),
           (n) => applyAdam(ops, [n, m!, v!], g, numbers),
         );
-        const p = native(basis!);
-        return side === 'left' ? ops.matMul(p, step) : ops.matMul(step, p, false, true);
+        return takenBack(ops, step, native(basis!), side);
       });
       shrink(ops, w!, numbers.decay);
       ops.runAll('AssignAddVariableOp', [w!, change], {dtype: ops.float32}, 0);
     }),
   );
+}
+
+/** A step in a subspace as that of the variable. */
+function takenBack(
+  ops: NativeOps,
+  step: Native,
+  basis: Native | undefined,
+  side: OwLoreUpdate['side'],
+): Native {
+  if (!basis) return step;
+  return side === 'left' ? ops.matMul(basis, step) : ops.matMul(step, basis, false, true);
 }
 
 /** w ← `decay`·w. */
