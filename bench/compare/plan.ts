@@ -129,8 +129,8 @@ export function stagesOf(setting: Setting): Stage[] {
     {
       name: 'tau',
       title: 'What counts as an outlier',
-      rows: setting.taus
-        .filter((tau) => tau !== setting.tau)
+      rows: [...new Set([setting.tau, ...setting.taus])]
+        .sort((a, b) => a - b)
         .map((tau) =>
           one({title: `OwLore, τ ${tau}`, method: 'owlore', options: {scores: 'outlier', tau}}),
         ),
