@@ -56,7 +56,9 @@ export interface OwLoreRefreshed {
  * (right, P [columns, rank], N [rows, rank]), with a rank of at least 1.
  *
  * Inputs are called `variable0`, `first0`, `second0`, `gradient0`, `basis0`, `variable1`, … The outputs are variable, first
- * and second of each. A kernel may change an input in place and return its data as the output, if no other tensor shares them.
+ * and second of each. A kernel may change an input in place and return its data as the output, if no other tensor shares them. It may
+ * keep `first` and `second` times constants that differ from 1 by no more than the rounding of 1 − β in float32 (1.3e-5 for
+ * 0.999), if the variable moves as with exact ones.
  */
 export const OwLoreAdam = 'OwLoreAdam';
 export interface OwLoreAdamInputs extends NamedTensorInfoMap {

@@ -189,7 +189,11 @@ function shrink(ops: NativeOps, variable: Native, decay: number): void {
   ops.runAll('AssignSubVariableOp', [variable, lost], {dtype: ops.float32}, 0);
 }
 
-/** w ← w − `rate`·m/(√v + `epsilon`), where the moments m and v are first updated by the gradient. */
+/**
+ * w ← w − `rate`·m/(√v + `epsilon`), where the moments m and v are first updated by the gradient. TensorFlow computes 1 − β in
+ * float32 from a rounded β, 1.3e-5 too little for 0.999, and so keeps both moments times a constant, of which rate and epsilon
+ * are freed here: w moves as far as with exact moments.
+ */
 function applyAdam(
   ops: NativeOps,
   variables: [w: Native, m: Native, v: Native],
@@ -197,37 +201,29 @@ function applyAdam(
   {beta1, beta2, rate, epsilon}: Betas & OwLoreUpdate,
 ): void {
   const [, m, v] = variables;
-  compensateRounding(ops, m, beta1, () => gradient);
-  compensateRounding(ops, v, beta2, () => ops.run('Square', [gradient]));
+  if (beta1 === 0) assign(ops, m, () => gradient);
+  if (beta2 === 0) assign(ops, v, () => ops.run('Square', [gradient]));
+  const root = Math.sqrt(momentFactor(beta2));
+  const exactRate = (rate * root) / momentFactor(beta1);
   // The bias corrections are already in rate and epsilon, so TensorFlow gets 0 for the powers of β.
-  const settings = [0, 0, rate, beta1, beta2, epsilon].map((value) => ops.scalar(value));
+  const settings = [0, 0, exactRate, beta1, beta2, epsilon * root].map((value) =>
+    ops.scalar(value),
+  );
   const attributes = {T: ops.float32, use_locking: false, use_nesterov: false};
   ops.runAll('ResourceApplyAdam', [...variables, ...settings, gradient], attributes, 0);
 }
 
-/** The relative error that 1 − β may have: a few roundings of float32. */
-const TOLERANCE = 3e-7;
-
 /**
- * Prepares an average a so that TensorFlow's a + (1 − β)(x − a) gives β·a + (1 − β)·x. TensorFlow computes 1 − β in float32 from
- * a rounded β: for 0.999 it is off by 1.3e-5. The part of x that will be missing is added beforehand. With β = 0 the average is
- * set to x, because the rounding of x − a may be larger than that of x.
+ * What TensorFlow's op for Adam multiplies a moment by: a + (1 − β)(x − a) forgets by the rounded β, as float32 arithmetic does
+ * everywhere, and takes of x what float32 makes of 1 less that.
  */
-function compensateRounding(
-  ops: NativeOps,
-  average: Native,
-  beta: number,
-  value: () => Native,
-): void {
-  const rounded = Math.fround(beta);
-  const lacking = rounded - beta;
+export function momentFactor(beta: number): number {
+  return Math.fround(1 - Math.fround(beta)) / (1 - beta);
+}
+
+/** Sets a moment that has no memory: in a + 1·(x − a), the rounding of x − a may be larger than that of x. */
+function assign(ops: NativeOps, moment: Native, value: () => Native): void {
   ops.scope(() => {
-    if (beta === 0) {
-      ops.runAll('AssignVariableOp', [average, value()], {dtype: ops.float32}, 0);
-    } else if (Math.abs(lacking) > TOLERANCE * (1 - beta)) {
-      const inputs = [average, ops.scalar(-lacking / rounded), value()];
-      const attributes = {T: ops.float32, use_locking: false};
-      ops.runAll('ResourceApplyGradientDescent', inputs, attributes, 0); // subtracts a multiple
-    }
+    ops.runAll('AssignVariableOp', [moment, value()], {dtype: ops.float32}, 0);
   });
 }

@@ -8,6 +8,7 @@ import {runKernel} from '../../../src/kernels/run_kernel';
 import {replaceKernels} from '../../../src/kernels/replacement';
 import * as cpu from '../../../src/kernels/cpu';
 import {installKernels, uninstallKernels} from '../../../src/kernels/tensorflow';
+import {momentFactor} from '../../../src/kernels/tensorflow/adam';
 import {KernelGraphs} from '../../../src/kernels/tensorflow/graphs';
 import {llamaKernels} from '../../../src/kernels/tensorflow/llama_kernels';
 import type {NodeBackend} from '../../../src/kernels/tensorflow/native_ops';
@@ -582,8 +583,17 @@ const backend = 'tensorflow';
                   {...attrs, side},
                   {clip: isClipped ? tf.scalar(clip) : null},
                 ),
-              (...operands) => composedAdam(operands, clip, {...attrs, side}),
-              // some roundings of 2⁻²⁴, and what is not made up for in 1 − β
+              (...[variable, first, second, ...others]) => {
+                // in place, TensorFlow keeps moments times constants
+                const isInPlace = rows * columns > SMALL_WEIGHT;
+                const [f1, f2] = [beta1, beta2].map((beta) => (isInPlace ? momentFactor(beta) : 1));
+                const moments = [tf.div(first!, f1!), tf.div(second!, f2!)];
+                const [moved, m, v] = composedAdam([variable!, ...moments, ...others], clip, {
+                  ...{...attrs, side},
+                });
+                return [moved!, tf.mul(m!, f1!), tf.mul(v!, f2!)];
+              },
+              // some roundings of 2⁻²⁴
               {backend, rtol: 1e-6},
             );
           },
@@ -632,7 +642,9 @@ const backend = 'tensorflow';
       try {
         tf.tidy(() => {
           const r = [2 ** 18, 1];
-          const [first, second, gradient] = [1, 1, 1].map((value) => tf.fill(r, value));
+          // moments of 1 as they are kept in place
+          const kept = [momentFactor(attrs.beta1), momentFactor(attrs.beta2), 1];
+          const [first, second, gradient] = kept.map((value) => tf.fill(r, value));
           const inputs = {variable: tf.fill([2 ** 18, 5], 4), first, second, gradient};
           const basis = tf.fill([5, 1], 2);
           const own = {...attrs, side: 'right' as const};
