@@ -32,7 +32,11 @@ export function checkFits(
   }
   const differ = (part: string, saved: object, own: object): void => {
     const difference = firstDifference(saved, own);
-    if (difference) fail(`was saved with another ${part}: ${difference}; use the options of then`);
+    if (!difference) return;
+    const wayOut = difference.startsWith('scores')
+      ? 'save the scores of a run with it, since those of other weights are others'
+      : 'use the options of then';
+    fail(`was saved with another ${part}: ${difference}; ${wayOut}`);
   };
   const rates = [manifest.optimizer.settings, optimizer.settings].map((each) => each.learningRate);
   const isFunction = rates.map((rate) => rate === FUNCTION);

@@ -1,5 +1,4 @@
 /** The first batches of a dataset as calibration data for scores. */
-import * as tf from '@tensorflow/tfjs-core';
 import type {CalibrationBatch} from '../scores/calibration';
 import type {TextBatch} from '../llama/index';
 import type {CommandConsole} from './console';
@@ -9,18 +8,15 @@ import {nextTurn} from './progress';
 export const CALIBRATION_BATCHES = 8;
 
 /**
- * At most `count` batches. Positions after the last label are padding and do not count. The consumer disposes of the
- * tensors.
+ * At most `count` batches. The consumer disposes of the tensors.
  */
 export async function* calibrationBatches(
   dataset: AsyncIterable<TextBatch>,
   count: number,
 ): AsyncGenerator<CalibrationBatch> {
   let taken = 0;
-  for await (const {xs, ys} of dataset) {
-    const mask = paddingMask(ys);
-    ys.dispose();
-    yield {inputs: xs, mask};
+  for await (const batch of dataset) {
+    yield batch;
     if (++taken === count) return;
   }
 }
@@ -39,13 +35,4 @@ export async function* watchedCalibration(
     await nextTurn();
   }
   progress.end();
-}
-
-/** 1 up to the last label of each row, 0 after it: `[batch, seq]`, from labels `[batch, seq, 1]`. */
-function paddingMask(labels: tf.Tensor3D): tf.Tensor {
-  return tf.tidy(() => {
-    const isLabel = tf.cast(tf.greaterEqual(tf.squeeze(labels, [2]), 0), 'float32');
-    const labelsToCome = tf.cumsum(isLabel, 1, false, true);
-    return tf.cast(tf.greater(labelsToCome, 0), 'float32');
-  });
 }

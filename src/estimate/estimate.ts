@@ -37,7 +37,8 @@ const owner = 'estimateMemory';
  *
  * With `engine: 'torch'` it is what the OwLore paper's Tables 2 and 4 say of PyTorch, within 10 % of all their figures.
  *
- * @param configOrModel The object in the `config.json` of a model that `loadLlama` takes, or a model.
+ * @param configOrModel The object in the `config.json` of a model that `loadLlama` takes, its `config`, the options of `createLlama`, or
+ *   a model.
  * @throws Error that names the key of the config, or the option, with its value and what is allowed.
  */
 export function estimateMemory(

@@ -11,7 +11,7 @@ import {
   type Weight,
 } from '../llama/architectures/weights';
 import {LlamaBlock} from '../llama/block';
-import type {ResolvedConfig} from '../llama/config';
+import {resolveConfig, type LlamaConfig, type ResolvedConfig} from '../llama/config';
 import {readConfigJson} from '../llama/files/config_json';
 import {configOfModel} from '../llama/files/model_config';
 import {isModel} from '../model/layer_tree';
@@ -34,7 +34,7 @@ export function numbersIn(shapes: readonly Shape[]): number {
   return shapes.reduce((sum, shape) => sum + shape.reduce((product, size) => product * size, 1), 0);
 }
 
-/** Of a `config.json`, or of a model; null of one that is not LLaMA-style. */
+/** Of a `config.json`, of the options of `createLlama`, or of a model; null of one that is not LLaMA-style. */
 export function sizesOfModel(owner: string, configOrModel: unknown): ModelSizes | null {
   if (isLayersModel(configOrModel)) {
     const isLlama = configOrModel.layers.some((layer) => layer instanceof LlamaBlock);
@@ -45,8 +45,12 @@ export function sizesOfModel(owner: string, configOrModel: unknown): ModelSizes 
       `${owner}: the first argument must be the object in a model's config.json or a tf.LayersModel; got ${show(configOrModel)}`,
     );
   }
+  const config =
+    'vocabSize' in configOrModel
+      ? resolveConfig(configOrModel as unknown as LlamaConfig)
+      : readConfigJson(owner, configOrModel);
   // finetune applies the head in the loss
-  return sizesOfConfig({...readConfigJson(owner, configOrModel), headInLoss: true});
+  return sizesOfConfig({...config, headInLoss: true});
 }
 
 function isLayersModel(value: unknown): value is tfl.LayersModel {

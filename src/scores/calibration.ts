@@ -7,10 +7,14 @@ import {upTo} from '../tfjs/models';
 
 /**
  * The inputs of one forward pass: one tensor, or one for each input of the model; with an optional
- * `mask` `[batch, seq]` that is 1 for tokens that count and 0 for padding.
+ * `mask` `[batch, seq]` that is 1 for tokens that count and 0 for padding. Or what `fitDataset` takes, `{xs, ys}`: then tokens
+ * `[batch, seq]` after the last label of their row, in labels int32 `[batch, seq, 1]` that are negative where there is none, are padding.
  */
 export type CalibrationBatch =
-  tf.Tensor | tf.Tensor[] | {inputs: tf.Tensor | tf.Tensor[]; mask?: tf.Tensor};
+  | tf.Tensor
+  | tf.Tensor[]
+  | {inputs: tf.Tensor | tf.Tensor[]; mask?: tf.Tensor}
+  | {xs: tf.Tensor | tf.Tensor[]; ys?: tf.TensorContainer};
 
 /**
  * Calibration data: an array, another iterable, an async iterable, or a `tf.data` dataset of batches.
@@ -41,8 +45,10 @@ export async function runCalibration(
   let count = 0;
   for await (const batch of iterate(owner, batches)) {
     try {
-      const {inputs, mask} = readBatch(owner, batch);
-      tf.tidy(() => watch(() => void watched.predictOnBatch(inputs), mask));
+      tf.tidy(() => {
+        const {inputs, mask} = readBatch(owner, batch);
+        watch(() => void watched.predictOnBatch(inputs), mask);
+      });
     } finally {
       if (!Array.isArray(batches)) tf.dispose(batch);
     }
@@ -81,13 +87,13 @@ function readBatch(
   batch: CalibrationBatch,
 ): {inputs: tf.Tensor | tf.Tensor[]; mask?: tf.Tensor} {
   if (batch instanceof tf.Tensor || Array.isArray(batch)) return {inputs: batch};
-  if (batch?.inputs === undefined) {
+  const {inputs, mask} = namedInputs(batch);
+  if (!(inputs instanceof tf.Tensor || Array.isArray(inputs))) {
     throw new Error(
-      `${owner}: a batch must be a tensor, an array of tensors or {inputs, mask}; ` +
+      `${owner}: a batch must be a tensor, an array of tensors, {inputs, mask} or {xs, ys}; ` +
         `got ${display(batch)}`,
     );
   }
-  const {inputs, mask} = batch;
   const first = Array.isArray(inputs) ? inputs[0] : inputs;
   if (mask && (mask.rank !== 2 || mask.shape[0] !== first?.shape[0])) {
     throw new Error(
@@ -96,4 +102,27 @@ function readBatch(
     );
   }
   return {inputs, mask};
+}
+
+function namedInputs(
+  batch: Exclude<CalibrationBatch, tf.Tensor | tf.Tensor[]> | null | undefined,
+): {
+  inputs?: tf.Tensor | tf.Tensor[];
+  mask?: tf.Tensor;
+} {
+  if (!batch || !('xs' in batch)) return batch ?? {};
+  const {xs, ys} = batch;
+  const isOfTokens =
+    xs instanceof tf.Tensor &&
+    ys instanceof tf.Tensor &&
+    ys.dtype === 'int32' &&
+    tf.util.arraysEqual(ys.shape, [...xs.shape, 1]);
+  return isOfTokens ? {inputs: xs, mask: paddingMask(ys as tf.Tensor3D)} : {inputs: xs};
+}
+
+/** 1 up to the last label of each row, 0 after it: `[batch, seq]`, from labels `[batch, seq, 1]`. */
+function paddingMask(labels: tf.Tensor3D): tf.Tensor {
+  const isLabel = tf.cast(tf.greaterEqual(tf.squeeze(labels, [2]), 0), 'float32');
+  const labelsToCome = tf.cumsum(isLabel, 1, false, true);
+  return tf.cast(tf.greater(labelsToCome, 0), 'float32');
 }

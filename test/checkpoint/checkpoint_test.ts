@@ -389,6 +389,11 @@ describe('checkpoints', () => {
         other({sampling: {seed: 3}}),
         /with another callback: seed was 0 and is 3/,
       ],
+      [
+        'a callback with other scores',
+        other({sampling: {scores: [1, 2, 3, 4]}}),
+        /with another callback: scores was .*; save the scores of a run with it, since those of other weights are others; nothing/,
+      ],
       ['no callback', other({sampling: null}), /was saved with callback, which is missing here/],
     ];
     for (const [what, chosen, message] of wrong) {

@@ -304,6 +304,16 @@ describe('estimateMemory', () => {
     });
   }
 
+  it('takes the config of loadLlama and createLlama as well', () => {
+    const options = {method: 'lisa', gamma: 1} as const;
+    const ofCreateLlama = {
+      ...{vocabSize: 200, hiddenSize: 32, intermediateSize: 96, numHiddenLayers: blocks},
+      ...{numAttentionHeads: 4, numKeyValueHeads: 2, maxPositionEmbeddings: 64},
+    };
+    expect(estimateMemory(ofCreateLlama, options)).to.deep.equal(estimateMemory(config, options));
+    expect(() => estimateMemory({vocabSize: 1})).to.throw('hiddenSize');
+  });
+
   it('names the key of a config that it cannot read', () => {
     const without = {...config, hidden_size: undefined};
     expect(() => estimateMemory(without)).to.throw('estimateMemory: hidden_size must be');

@@ -60,6 +60,31 @@ describe('runCalibration', () => {
     }
   });
 
+  it('takes the batches of fitDataset, and tokens after the last label as padding', async () => {
+    const tokens = tf.tensor2d([1, 2, 3, 4, 5, 6], [2, 3], 'int32');
+    // what a prompt has before its answer is no label, and no padding either
+    const labels = tf.tensor3d([-100, 2, -100, 3, 4, 5], [2, 3, 1], 'int32');
+    const [noTokens, noLabels] = [tf.ones([2, 3]), tf.ones([2, 3, 1])];
+    const masks: Array<number[][] | null> = [];
+    const batches = [{xs: tokens, ys: labels}, {xs: noTokens, ys: noLabels}, {xs: noTokens}];
+    const {numTensors} = tf.memory();
+    const model = tfl.sequential({layers: [tfl.layers.dense({units: 1, inputShape: [3]})]});
+    await runCalibration('test', model, model.layers, batches, (_, mask) => {
+      masks.push((mask?.arraySync() as number[][] | undefined) ?? null);
+    });
+    expect(masks).to.deep.equal([
+      [
+        [1, 1, 0],
+        [1, 1, 1],
+      ],
+      null,
+      null,
+    ]);
+    model.dispose();
+    expect(tf.memory().numTensors).to.equal(numTensors);
+    tf.dispose([tokens, labels, noTokens, noLabels]);
+  });
+
   it('says what is wrong', async () => {
     const messageOf = (batches: unknown) =>
       masksOf(batches).then(

@@ -23,8 +23,8 @@ export interface GenerateOptions {
    * seed `seed + i` (modulo 2³²).
    */
   seed?: number | null;
-  /** Ends after one of these token ids, or sequences of ids, which are part of the result; default none. */
-  stop?: number | ReadonlyArray<number | readonly number[]>;
+  /** Ends after one of these token ids, or sequences of ids, which are part of the result; default, and null: none. */
+  stop?: number | ReadonlyArray<number | readonly number[]> | null;
   /**
    * Called with each new token, with all new ones of its text so far, and with the place of its prompt (0 if there is only one), and
    * awaited. If it returns false this text ends here; if it throws, `generate` throws the same.
@@ -196,6 +196,7 @@ export function resolveGenerateOptions(
 }
 
 function stopSequences(owner: string, stop: unknown, vocabSize: number): number[][] {
+  if (stop === null) return [];
   if (typeof stop !== 'number' && !Array.isArray(stop)) {
     throw new Error(
       `${owner}: stop must be a token id or a list of ids and lists of ids; got ${display(stop)}`,

@@ -116,6 +116,7 @@ describe('generate', () => {
     const expected = {ids: ids.slice(0, first + 1), finishReason: 'stop'};
     expect(await write({stop: ids[first]!})).to.deep.equal(expected);
     expect(await write({stop: [ids[first]!]})).to.deep.equal(expected);
+    expect(await write({stop: null})).to.deep.equal(await write({}));
     expect(await write({stop: [ids.slice(first - 1, first + 1)]})).to.deep.equal(expected);
     // the end of the prompt does not count
     const other = await write({maxNewTokens: 1, stop: [[4, ids[0]!]]});
