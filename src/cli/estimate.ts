@@ -88,7 +88,10 @@ export const estimate = defineCommand({
   name: 'estimate',
   summary: 'Says how much memory a fine-tuning takes, and what fits; it loads no weights.',
   examples: [
-    ['OwLore on tensorflow', 'estimate --model demo/model --batch-size 8 --max-length 128'],
+    [
+      'OwLore on tensorflow',
+      'estimate --model HuggingFaceTB/SmolLM2-135M-Instruct --batch-size 8 --max-length 128',
+    ],
     ['what fits in 4 GB', 'estimate --model HuggingFaceTB/SmolLM2-135M-Instruct --budget 4GB'],
     ["the paper's setting", 'estimate --model config.json --method lisa --engine torch'],
   ],

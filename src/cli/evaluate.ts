@@ -55,7 +55,10 @@ export const evaluate = defineCommand({
   name: 'evaluate',
   summary: 'Measures how good a model is at a task.',
   examples: [
-    ['how well it predicts texts', 'evaluate --model demo/model --data held_out.jsonl'],
+    [
+      'how well it predicts texts',
+      'evaluate --model HuggingFaceTB/SmolLM2-135M-Instruct --data held_out.jsonl',
+    ],
     [
       'MMLU, with five examples',
       'evaluate --model run/model --task mmlu --data test.jsonl --shots 5 --shots-from dev.jsonl',

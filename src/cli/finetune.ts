@@ -38,11 +38,14 @@ export const finetune = defineCommand({
   name: 'finetune',
   summary: 'Fine-tunes a model, and writes a folder with the model and how it went.',
   examples: [
-    ['with OwLore', 'finetune --model demo/model --data train.jsonl --output run'],
+    [
+      'with OwLore',
+      'finetune --model HuggingFaceTB/SmolLM2-135M-Instruct --data train.jsonl --output run',
+    ],
     ['the same run again', 'finetune --config run/config.json --output again'],
     [
       'another method, longer',
-      'finetune --model demo/model --data train.jsonl --output run --method lisa --epochs 3',
+      'finetune --model HuggingFaceTB/SmolLM2-135M-Instruct --data train.jsonl --output run --method lisa --epochs 3',
     ],
   ],
   options: finetuneOptions,

@@ -45,12 +45,18 @@ export const generate = defineCommand({
   name: 'generate',
   summary: 'Continues a text.',
   examples: [
-    ['the most probable text', "generate --model demo/model --prompt 'The captain'"],
+    [
+      'the most probable text',
+      "generate --model HuggingFaceTB/SmolLM2-135M-Instruct --prompt 'The captain'",
+    ],
     [
       'an answer, drawn',
       "generate --model run/model --chat --temperature 0.7 --prompt 'What is a whale?'",
     ],
-    ['many texts', 'generate --model demo/model --prompts prompts.jsonl --output texts.jsonl'],
+    [
+      'many texts',
+      'generate --model HuggingFaceTB/SmolLM2-135M-Instruct --prompts prompts.jsonl --output texts.jsonl',
+    ],
   ],
   options: generateOptions,
   alternatives: [['prompt', 'promptFile', 'prompts']],

@@ -52,8 +52,14 @@ export const scores = defineCommand({
   name: 'scores',
   summary: 'Scores how much each block of a model matters.',
   examples: [
-    ['outliers of each block', 'scores --model demo/model --data train.jsonl --output scores.json'],
-    ['weights alone, no data', 'scores --model demo/model --kind relativeMagnitude'],
+    [
+      'outliers of each block',
+      'scores --model HuggingFaceTB/SmolLM2-135M-Instruct --data train.jsonl --output scores.json',
+    ],
+    [
+      'weights alone, no data',
+      'scores --model HuggingFaceTB/SmolLM2-135M-Instruct --kind relativeMagnitude',
+    ],
   ],
   options,
   meaningless,
