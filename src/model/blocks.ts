@@ -64,9 +64,6 @@ export function resolveBlocks(
   model: tfl.LayersModel,
   selector: BlockSelector = 'auto',
 ): ResolvedBlock[] {
-  if (!Array.isArray((model as Partial<tfl.LayersModel> | undefined)?.layers)) {
-    throw new Error(`${owner}: model must be a tf.LayersModel; got ${display(model)}`);
-  }
   const blocks = gather(blockMembers(model, selector)).filter(({weights}) => weights.length > 0);
   if (blocks.length === 0) {
     throw new Error(

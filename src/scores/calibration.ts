@@ -4,6 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {display} from '../options';
 import {upTo} from '../tfjs/models';
+import type {Labels} from './token_mask';
 
 /**
  * The inputs of one forward pass: one tensor, or one for each input of the model; with an optional
@@ -45,10 +46,13 @@ export async function runCalibration(
   let count = 0;
   for await (const batch of iterate(owner, batches)) {
     try {
-      tf.tidy(() => {
-        const {inputs, mask} = readBatch(owner, batch);
-        watch(() => void watched.predictOnBatch(inputs), mask);
-      });
+      const {inputs, ...others} = readBatch(owner, batch);
+      const hasMask = others.mask ?? others.ys;
+      const mask = hasMask
+        ? (await import('./token_mask')).tokenMask(owner, inputs, others)
+        : undefined;
+      tf.tidy(() => watch(() => void watched.predictOnBatch(inputs), mask));
+      if (mask !== others.mask) mask?.dispose();
     } finally {
       if (!Array.isArray(batches)) tf.dispose(batch);
     }
@@ -70,8 +74,7 @@ function iterate(
   const got =
     (batches as unknown) instanceof tf.Tensor ? 'a tensor, put it in an array' : display(batches);
   throw new Error(
-    `${owner}: batches must be an array, an iterable, an async iterable or a tf.data dataset of ` +
-      `batches; got ${got}`,
+    `${owner}: batches must be an array, another iterable or a tf.data dataset; got ${got}`,
   );
 }
 
@@ -85,44 +88,16 @@ async function* iterateDataset(dataset: {
 function readBatch(
   owner: string,
   batch: CalibrationBatch,
-): {inputs: tf.Tensor | tf.Tensor[]; mask?: tf.Tensor} {
+): {inputs: tf.Tensor | tf.Tensor[]} & Labels {
   if (batch instanceof tf.Tensor || Array.isArray(batch)) return {inputs: batch};
-  const {inputs, mask} = namedInputs(batch);
-  if (!(inputs instanceof tf.Tensor || Array.isArray(inputs))) {
-    throw new Error(
-      `${owner}: a batch must be a tensor, an array of tensors, {inputs, mask} or {xs, ys}; ` +
-        `got ${display(batch)}`,
-    );
-  }
-  const first = Array.isArray(inputs) ? inputs[0] : inputs;
-  if (mask && (mask.rank !== 2 || mask.shape[0] !== first?.shape[0])) {
-    throw new Error(
-      `${owner}: mask must have the shape [batch, seq] = [${first?.shape[0]}, seq]; ` +
-        `got [${mask.shape.join(', ')}]`,
-    );
-  }
-  return {inputs, mask};
-}
-
-function namedInputs(
-  batch: Exclude<CalibrationBatch, tf.Tensor | tf.Tensor[]> | null | undefined,
-): {
-  inputs?: tf.Tensor | tf.Tensor[];
-  mask?: tf.Tensor;
-} {
-  if (!batch || !('xs' in batch)) return batch ?? {};
-  const {xs, ys} = batch;
-  const isOfTokens =
-    xs instanceof tf.Tensor &&
-    ys instanceof tf.Tensor &&
-    ys.dtype === 'int32' &&
-    tf.util.arraysEqual(ys.shape, [...xs.shape, 1]);
-  return isOfTokens ? {inputs: xs, mask: paddingMask(ys as tf.Tensor3D)} : {inputs: xs};
-}
-
-/** 1 up to the last label of each row, 0 after it: `[batch, seq]`, from labels `[batch, seq, 1]`. */
-function paddingMask(labels: tf.Tensor3D): tf.Tensor {
-  const isLabel = tf.cast(tf.greaterEqual(tf.squeeze(labels, [2]), 0), 'float32');
-  const labelsToCome = tf.cumsum(isLabel, 1, false, true);
-  return tf.cast(tf.greater(labelsToCome, 0), 'float32');
+  const {
+    xs,
+    inputs = xs,
+    ...labels
+  } = (batch ?? {}) as Labels & Partial<Record<'inputs' | 'xs', tf.Tensor | tf.Tensor[]>>;
+  if (inputs instanceof tf.Tensor || Array.isArray(inputs)) return {inputs, ...labels};
+  throw new Error(
+    `${owner}: a batch must be a tensor, an array of tensors, {inputs, mask} or {xs, ys}; ` +
+      `got ${display(batch)}`,
+  );
 }

@@ -89,6 +89,14 @@ describe('outlierScores', () => {
     model.dispose();
   });
 
+  it('says that the model comes first', async () => {
+    let message = 'nothing was thrown';
+    await outlierScores([tf.ones([2])] as unknown as tfl.LayersModel, []).catch(
+      (error: unknown) => void ({message} = error as Error),
+    );
+    expect(message).to.match(/^outlierScores: model must be a tf.LayersModel; got /);
+  });
+
   it('says what is wrong and the way out', async () => {
     const messageOf = (options: object, batches = [ids]) =>
       outlierScores(model, batches, options).then(
