@@ -47,12 +47,11 @@ export async function runCalibration(
   for await (const batch of iterate(owner, batches)) {
     try {
       const {inputs, ...others} = readBatch(owner, batch);
-      const hasMask = others.mask ?? others.ys;
-      const mask = hasMask
-        ? (await import('./token_mask')).tokenMask(owner, inputs, others)
-        : undefined;
-      tf.tidy(() => watch(() => void watched.predictOnBatch(inputs), mask));
-      if (mask !== others.mask) mask?.dispose();
+      const tokenMask =
+        (others.mask ?? others.ys) ? (await import('./token_mask')).tokenMask : undefined;
+      tf.tidy(() =>
+        watch(() => void watched.predictOnBatch(inputs), tokenMask?.(owner, inputs, others)),
+      );
     } finally {
       if (!Array.isArray(batches)) tf.dispose(batch);
     }

@@ -9,7 +9,7 @@ export interface Labels {
 
 /**
  * 1 for tokens that count and 0 for padding, `[batch, seq]`: the batch's `mask`, or 1 up to the last label of each row. Undefined for
- * other labels than those of tokens. The caller disposes of a mask that is new.
+ * other labels than those of tokens. Called in a `tidy`, which disposes of a mask that is new.
  *
  * @throws if the mask has another shape.
  */
