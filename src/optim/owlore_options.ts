@@ -22,9 +22,9 @@ export interface OwLoreOptions {
    * Default null.
    */
   learningRates?: readonly LearningRateGroup[] | null;
-  /** Decay rate of the first moment, 0 ≤ β₁ < 1. Default 0.9. */
+  /** Decay rate of the first moment, 0 ≤ β₁ < 1 in float32. Default 0.9. */
   beta1?: number;
-  /** Decay rate of the second moment, 0 ≤ β₂ < 1. Default 0.999. */
+  /** Decay rate of the second moment, 0 ≤ β₂ < 1 in float32. Default 0.999. */
   beta2?: number;
   /** Term ε > 0 in the denominator √v̂ + ε. Default 1e-8. */
   epsilon?: number;
@@ -175,6 +175,8 @@ export const owloreDefaults: Readonly<ResolvedOwLoreOptions> = {
 };
 
 const owner = 'OwLoreOptimizer';
+/** Up to the last number below 1 that float32 has. */
+const decayRate = {min: 0, max: 1 - 2 ** -24};
 
 /** Fills in defaults; throws an error that names the option, its value and what is allowed. */
 export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOptions {
@@ -188,8 +190,8 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   const resolved: ResolvedOwLoreOptions = {...owloreDefaults, ...definedIn(options)};
   checkLearningRate(owner, resolved.learningRate);
   checkGroups(resolved.learningRates);
-  checkNumber(owner, 'beta1', resolved.beta1, {min: 0, exclusiveMax: 1});
-  checkNumber(owner, 'beta2', resolved.beta2, {min: 0, exclusiveMax: 1});
+  checkNumber(owner, 'beta1', resolved.beta1, decayRate);
+  checkNumber(owner, 'beta2', resolved.beta2, decayRate);
   checkNumber(owner, 'epsilon', resolved.epsilon, {exclusiveMin: 0});
   checkNumber(owner, 'weightDecay', resolved.weightDecay, {min: 0});
   if (resolved.decay !== 'auto') checkSelector(owner, 'decay', resolved.decay, `'auto'`);

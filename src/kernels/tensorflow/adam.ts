@@ -215,10 +215,11 @@ function applyAdam(
 
 /**
  * What TensorFlow's op for Adam multiplies a moment by: a + (1 − β)(x − a) forgets by the rounded β, as float32 arithmetic does
- * everywhere, and takes of x what float32 makes of 1 less that.
+ * everywhere, and takes of x what float32 makes of 1 less that. A moment whose β is 1 stays as it is.
  */
 export function momentFactor(beta: number): number {
-  return Math.fround(1 - Math.fround(beta)) / (1 - beta);
+  const taken = Math.fround(1 - Math.fround(beta));
+  return taken === 0 ? 1 : taken / (1 - beta);
 }
 
 /** Sets a moment that has no memory: in a + 1·(x − a), the rounding of x − a may be larger than that of x. */

@@ -473,7 +473,7 @@ const backend = 'tensorflow';
   describe('Adam', () => {
     const sides = fc.constantFrom(undefined, 'left' as const, 'right' as const);
     const adamScales = fc.constantFrom(1e-12, 1e-8, 1, 1e8, 1e15);
-    const betas = fc.constantFrom(0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999);
+    const betas = fc.constantFrom(0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999, 1);
 
     /** Variable and moments, moved, in the slow, obvious way. */
     function composedAdam(
