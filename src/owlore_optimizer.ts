@@ -342,7 +342,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   ): T {
     this.checkCall();
     this.projections.summarizeOnce(variables);
-    this.checkSelectorsOnce();
+    this.checkSelectorsOnce(variables);
     const {accumulate, accumulation} = this;
     if (accumulate === 1 && accumulation.calls === 0) return this.step(variables, stream);
     this.states.check(variables, this.projections);
@@ -367,8 +367,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /** Warns of names in `project`, `decay` and `learningRates` that pick no variable at all, of whichever model. */
-  private checkSelectorsOnce(): void {
-    if (this.hasCheckedSelectors) return;
+  private checkSelectorsOnce([example]: readonly tf.Variable[]): void {
+    if (this.hasCheckedSelectors || !example) return;
     this.hasCheckedSelectors = true;
     const {project, decay, learningRates} = this.options;
     const selectors = [
@@ -382,7 +382,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
       if (missing.length === 0) continue;
       console.warn(
         `OwLoreOptimizer: ${name} has ${missing.join(', ')}, but no variable is called that; variables have names such as ` +
-          `'${allVariables()[0]!.name}'`,
+          `'${example.name}'`,
       );
     }
   }
