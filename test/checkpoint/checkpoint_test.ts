@@ -166,6 +166,13 @@ describe('checkpoints', () => {
     withTraining(async ({parts}) => {
       expect(await resumeCheckpoint(new Map(), parts)).to.equal(null);
       expect(await resumeCheckpoint(join(folder, 'none'), parts)).to.equal(null);
+      const file = join(folder, 'checkpoint.json');
+      writeFileSync(file, '{}');
+      expect(await resumeCheckpoint(join(file, 'none'), parts)).to.equal(null);
+      const refused = await rejection(resumeCheckpoint(file, parts));
+      expect(refused.message).to.equal(
+        `resumeCheckpoint: '${file}' is a file; give the folder that it is in`,
+      );
     }));
 
   it('share the files of layers that have not changed', () =>
