@@ -202,9 +202,11 @@ function answer(
   const largest = fit.largest();
   const nearest = fit.fitsAsGiven ? null : fit.nearest();
   const room = `${limit.what} of ${bytesText(limit.bytes)}`;
-  if (fit.fitsAsGiven)
-    console.print(`That fits into ${room}; so does, one at a time: ${listOf(largest)}.`);
-  else if (nearest)
+  if (fit.fitsAsGiven) {
+    console.print(
+      `That fits into ${room}. The largest that fit, each with all else as above: ${listOf(largest)}.`,
+    );
+  } else if (nearest)
     console.print(`That does not fit into ${room}; this does: ${flagsOf(nearest)}.`);
   else console.print(`That does not fit into ${room}, nor with any gamma, rank or batch.`);
   return {needed, limit: limit.bytes, fits: fit.fitsAsGiven, largest, nearest};

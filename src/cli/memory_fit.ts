@@ -11,7 +11,7 @@ export type Fit = Pick<EstimateOptions, 'gamma' | 'rank' | 'batchSize'>;
 /** Largest batch that is asked about. */
 const MOST_SEQUENCES = 4096;
 
-/** Ranks that are asked about. */
+/** Ranks that are asked about, beside the given one. */
 const RANKS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048];
 
 /** Whether a training takes no more than there is room for, by the bytes of its tensors. */
@@ -30,7 +30,9 @@ export class MemoryFit {
     private readonly fits: Fits,
   ) {
     const most = hasRank ? mostRank(config, given) : 0;
-    this.ranks = RANKS.filter((rank) => rank <= most);
+    this.ranks = [...new Set([...RANKS, given.rank])]
+      .filter((rank) => rank <= most)
+      .sort((a, b) => a - b);
     const {sampling}: MethodParts = paperMethods[given.method ?? 'owlore'];
     this.hasGamma = sampling !== null;
   }

@@ -69,6 +69,8 @@ describe('tfjs-owlore estimate', () => {
     const enough = await estimated(...shape, '--budget', '4GB');
     expect(enough).to.include({fits: true, nearest: null, limit: 4e9});
     expect(enough.largest).to.include({gamma: 30, rank: 512});
+    const between = await estimated(...shape, '--budget', '4GB', '--rank', '520');
+    expect(between.largest).to.include({rank: 520});
     const little = await estimated(...shape, '--budget', '1.5 GB', '--embedding', 'frozen');
     expect(little).to.include({fits: true});
     const none = await estimated(...shape, '--method', 'full', '--budget', '1GB');

@@ -233,12 +233,13 @@ export class DatasetPass {
   private nothingUsed(): Error {
     const {dropped, problems} = this.report;
     if (dropped === 0) return new Error(`${this.owner} has no examples`);
-    const first = problems
+    const first = [...problems]
+      .sort((a, b) => a.line - b.line)
       .slice(0, 3)
       .map(({line, reason}) => `line ${line}: ${cut(reason)}`)
       .join('; ');
     return new Error(
-      `${this.owner} has no example that can be used; ${dropped} were dropped: ${first}` +
+      `${this.owner} has no example that can be used; ${dropped} ${dropped === 1 ? 'was' : 'were'} dropped: ${first}` +
         (dropped > 3 ? '; …' : ''),
     );
   }

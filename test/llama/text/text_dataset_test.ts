@@ -171,8 +171,9 @@ describe('textDataset', () => {
       (await rejection(pass(textDataset(data, tokenizer)))).message;
     expect(await messageOf(new Uint8Array())).to.equal('textDataset: the data has no examples');
     expect(await messageOf(bytesOf([{text: 1}, {text: 2}, {text: 3}, {text: 4}]))).to.match(
-      /^textDataset: the data has no example that can be used; 4 were dropped: line \d: .*; …$/,
+      /^textDataset: the data has no example that can be used; 4 were dropped: line 1: .*; line 2: .*; line 3: .*; …$/,
     );
+    expect(await messageOf(bytesOf([{text: 1}]))).to.match(/; 1 was dropped: line 1: /);
   });
 
   it('throws at tokens that the model does not know, and at rows longer than its positions', async () => {
