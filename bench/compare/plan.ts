@@ -4,7 +4,7 @@ import type {ScoreKind} from '../../src/scores/score_kinds';
 import {cellName, untrained, type Cell, type Options} from './cells';
 import {bestOf, nextRates, type Tried} from './rates';
 import type {CellRecord} from './records';
-import type {Setting} from './settings';
+import type {Setting, Tuned} from './settings';
 
 /** A line of a table: the trainings that differ in their seeds alone. */
 export interface Row {
@@ -13,8 +13,8 @@ export interface Row {
   method: PaperMethodName;
   /** Options beside method, rate and seed. */
   options: Options;
-  /** The method whose rate it has, where that is another one. */
-  rateOf?: PaperMethodName;
+  /** Whose rate it has; default: its method's. */
+  rateOf?: Tuned;
   /** Blocks that are on, in the stage that compares their numbers. */
   gamma?: number;
   /** Seeds of this row alone; default: those of the setting's tables. */
@@ -38,6 +38,7 @@ export const stageNames = [
   'gamma',
   'tau',
   'improvements',
+  'frozen',
   'bases',
 ] as const;
 export type StageName = (typeof stageNames)[number];
@@ -101,6 +102,10 @@ export function stagesOf(setting: Setting): Stage[] {
     drawn('bandit', {scores: uniform, adaptive: 'bandit'}),
     drawn('all before one comes again', {sampler: 'permutation'}),
   ];
+  const frozen = (title: string, options: Options = {}): Row => ({
+    ...row('owlore', {embedding: 'frozen', ...options}, `OwLore, embedding frozen, ${title}`),
+    ...{rateOf: 'owlore-frozen', against: paperMethods.lora.title},
+  });
   const onFreshSeeds = (of: Row): Row => ({
     ...{...of, title: `${of.title}, fresh seeds`, seeds: setting.seeds.fresh ?? []},
     against: of.against && `${of.against}, fresh seeds`,
@@ -143,9 +148,20 @@ export function stagesOf(setting: Setting): Stage[] {
         beside(owlore, {embedding: 'low-rank'}, 'embedding low-rank'),
         beside(owlore, {embedding: 'frozen'}, 'embedding frozen'),
         beside(lisa, {embedding: 'low-rank', ...subspace}, 'embedding low-rank'),
+        beside(lisa, {embedding: 'frozen'}, 'embedding frozen'),
         beside(owlore, {update: 'fira'}, 'Fira'),
         beside(owlore, {update: 'apollo'}, 'APOLLO'),
         beside(owlore, {interval: Math.round(interval / 3)}, 'blocks three times as often'),
+      ],
+    },
+    {
+      name: 'frozen',
+      title: 'A frozen embedding with a rate of its own, and more blocks',
+      rows: [
+        frozen('its own rate'),
+        ...setting.gammas
+          .filter((gamma) => gamma > defaultGamma(setting, 'owlore')!)
+          .map((gamma) => frozen(`γ ${gamma}`, {gamma})),
       ],
     },
     {
@@ -161,11 +177,16 @@ export function stagesOf(setting: Setting): Stage[] {
   return stages.filter(({name}) => setting.stages?.includes(name) ?? true);
 }
 
+/** The γ of a method; undefined if it has none. */
+function defaultGamma(setting: Setting, method: PaperMethodName): number | undefined {
+  const {sampling}: MethodParts = paperMethods[method];
+  const own = setting.ofMethod[method]?.['gamma'];
+  return own === undefined ? sampling?.gamma : Number(own);
+}
+
 /** γ as an option, unless the method has it anyway, so that one training has one name. */
 function withoutDefault(setting: Setting, method: PaperMethodName, gamma: number): Options {
-  const {sampling}: MethodParts = paperMethods[method];
-  const own = setting.ofMethod[method]?.['gamma'] ?? sampling?.gamma;
-  return gamma === own ? {} : {gamma};
+  return gamma === defaultGamma(setting, method) ? {} : {gamma};
 }
 
 /** The cell of a row. */
@@ -173,19 +194,36 @@ export function cellOf({method, options}: Row, learningRate: number, seed: numbe
   return {options: {method, ...options, learningRate, seed}, heldOut: 'test'};
 }
 
-/** The row that a method has in the search for its rate. */
-function rateCell(setting: Setting, method: PaperMethodName, learningRate: number): Cell {
+/** What a rate is searched for, with its title. */
+export function tunedTraining(tuned: Tuned): {
+  title: string;
+  method: PaperMethodName;
+  options: Options;
+} {
+  if (tuned !== 'owlore-frozen')
+    return {title: paperMethods[tuned].title, method: tuned, options: {}};
+  const {title} = paperMethods.owlore;
+  return {
+    title: `${title}, embedding frozen`,
+    method: 'owlore',
+    options: {embedding: 'frozen'},
+  };
+}
+
+/** A cell of the search for a rate. */
+function rateCell(setting: Setting, tuned: Tuned, learningRate: number): Cell {
+  const {method, options: own} = tunedTraining(tuned);
   const {sampling}: MethodParts = paperMethods[method];
   const ows: Options = needsScores(sampling) ? {scores: 'outlier', tau: setting.tau} : {};
-  const options: Options = {method, ...ows, learningRate, seed: setting.seeds.rates};
+  const options: Options = {method, ...ows, ...own, learningRate, seed: setting.seeds.rates};
   return {options, heldOut: 'validation'};
 }
 
 type Cells = ReadonlyMap<string, CellRecord>;
 
-/** The rates of a method that were tried, with their losses. */
-export function triedRates(setting: Setting, method: PaperMethodName, cells: Cells): Tried[] {
-  const {options, heldOut} = rateCell(setting, method, 1);
+/** The rates that were tried, with their losses. */
+export function triedRates(setting: Setting, tuned: Tuned, cells: Cells): Tried[] {
+  const {options, heldOut} = rateCell(setting, tuned, 1);
   return [...cells.values()].flatMap(({cell, measured}) => {
     const rate = cell.options['learningRate'];
     const isOne =
@@ -202,11 +240,11 @@ export function hasSearch({isSearched = true}: Setting): boolean {
   return isSearched;
 }
 
-/** The rate that a method is compared with; null while it is not known. */
-export function chosenRate(setting: Setting, method: PaperMethodName, cells: Cells): number | null {
-  const first = setting.rates[method] ?? [];
+/** The rate with which a training is compared; null while it is not known. */
+export function chosenRate(setting: Setting, tuned: Tuned, cells: Cells): number | null {
+  const first = setting.rates[tuned] ?? [];
   if (!hasSearch(setting) && first.length === 1) return first[0]!;
-  const tried = triedRates(setting, method, cells);
+  const tried = triedRates(setting, tuned, cells);
   if (first.length === 0 || tried.length === 0) return null;
   return nextRates(first, tried).length > 0 ? null : bestOf(tried).rate;
 }
@@ -248,11 +286,11 @@ export function planOf(setting: Setting, done: Cells, only?: StageName): Plan {
   if (isWanted('rates') && hasSearch(setting)) {
     const title = 'as it is';
     add({stage: 'rates', title, cell: untrained('validation')});
-    for (const [method, first] of Object.entries(setting.rates)) {
-      const name = method as PaperMethodName;
+    for (const [tuned, first] of Object.entries(setting.rates)) {
+      const name = tuned as Tuned;
       const tried = triedRates(setting, name, done);
       for (const rate of nextRates(first, tried)) {
-        const {title: of} = paperMethods[name];
+        const {title: of} = tunedTraining(name);
         add({stage: 'rates', title: `${of}, rate ${rate}`, cell: rateCell(setting, name, rate)});
       }
     }

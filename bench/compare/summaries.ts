@@ -1,10 +1,9 @@
 /** The summaries of all settings that have results in a folder. */
 import {join} from 'node:path';
 import {UsageError} from '../../src/cli/usage_error';
-import type {PaperMethodName} from '../../src/methods';
 import {chosenRate} from './plan';
 import {readResults, type CellRecord} from './records';
-import {settingOf, settings, type Setting} from './settings';
+import {settingOf, settings, type Setting, type Tuned} from './settings';
 import {summaryOf, type SettingSummary} from './summary';
 
 /** @throws UsageError if a file is not of its folder's protocol, or rates that a setting takes of another one are not known. */
@@ -20,9 +19,9 @@ export function withRates(setting: Setting, results: string): Setting {
   if (setting.ratesOf === undefined) return setting;
   const other = settingOf(setting.ratesOf, false);
   const cells = readResults(join(results, other.name))?.cells ?? new Map<string, CellRecord>();
-  const rates = Object.keys(other.rates).flatMap((method) => {
-    const rate = chosenRate(other, method as PaperMethodName, cells);
-    return rate === null ? [] : [[method, [rate]] as const];
+  const rates = Object.keys(other.rates).flatMap((tuned) => {
+    const rate = chosenRate(other, tuned as Tuned, cells);
+    return rate === null ? [] : [[tuned, [rate]] as const];
   });
   const missing =
     setting.methods?.filter((method) => !rates.some(([known]) => known === method)) ?? [];

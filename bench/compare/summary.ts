@@ -9,12 +9,20 @@ import {
 } from './arithmetic';
 import {cellName} from './cells';
 import {claims} from './paper';
-import {cellOf, hasSearch, rateOf, stagesOf, triedRates, type Row, type Stage} from './plan';
-import {bestOf} from './rates';
+import {
+  cellOf,
+  chosenRate,
+  hasSearch,
+  rateOf,
+  stagesOf,
+  triedRates,
+  tunedTraining,
+  type Row,
+  type Stage,
+} from './plan';
 import type {CellRecord, Measured, Results} from './records';
-import type {Setting} from './settings';
+import type {Setting, Tuned} from './settings';
 import type {TaskScores} from './tasks';
-import {paperMethods, type PaperMethodName} from '../../src/methods';
 
 type Training = NonNullable<Measured['training']>;
 
@@ -233,19 +241,15 @@ function rowSummary(
 }
 
 function ratesOf(setting: Setting, cells: Cells): RateSummary[] {
-  return Object.keys(setting.rates).flatMap((method) => {
-    const name = method as PaperMethodName;
-    const tried = triedRates(setting, name, cells).sort((a, b) => a.rate - b.rate);
+  return Object.keys(setting.rates).flatMap((key) => {
+    const tuned = key as Tuned;
+    const tried = triedRates(setting, tuned, cells).sort((a, b) => a.rate - b.rate);
     if (tried.length === 0) return [];
-    const {title} = paperMethods[name];
     return [
       {
-        title,
+        title: tunedTraining(tuned).title,
         tried: tried.map(({rate, loss}) => ({rate, loss: Number.isFinite(loss) ? loss : null})),
-        best:
-          rateOf(setting, {title, method: name, options: {}}, cells) === null
-            ? null
-            : bestOf(tried).rate,
+        best: chosenRate(setting, tuned, cells),
       },
     ];
   });

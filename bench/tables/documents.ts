@@ -19,13 +19,14 @@ export const realModelGroups: readonly string[] = ['smollm2', 'smollm2-optimizer
 /** Where `npm run compare` puts its figures. */
 const comparison = fileURLToPath(new URL('../results/compare', import.meta.url));
 
+const ofSmolLM2 = (table: string): string => `smollm2 ${table}`;
+const ofDemo = (table: string): string => `demo ${table}`;
 /** What `method.md` has of the comparison; `bench/compare.html` has all of it. */
 const methodTables = [
-  ...['main', 'claims', 'tasks', 'samplers', 'confirmation', 'gamma', 'tau', 'improvements'].map(
-    (table) => `smollm2 ${table}`,
-  ),
-  ...['smollm2 bases', 'smollm2 rates', 'smollm2-commonsense tasks'],
-  ...['main', 'claims', 'samplers', 'confirmation', 'improvements'].map((table) => `demo ${table}`),
+  ...['main', 'claims', 'tasks', 'samplers', 'confirmation', 'gamma', 'tau'].map(ofSmolLM2),
+  ...['improvements', 'frozen', 'bases', 'rates'].map(ofSmolLM2),
+  'smollm2-commonsense tasks',
+  ...['main', 'claims', 'samplers', 'confirmation', 'improvements', 'frozen'].map(ofDemo),
 ];
 
 /** The tables of each page, from what the store holds. */

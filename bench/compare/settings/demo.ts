@@ -54,6 +54,7 @@ export const demo: Setting = {
     galore: [1e-3, 2e-3],
     'owlore-full': [5e-4, 1e-3],
     owlore: [1e-3, 2e-3],
+    'owlore-frozen': [1e-3, 2e-3],
     badam: [5e-4, 1e-3],
   },
   gammas: [1, 2, 4, 6],

@@ -4,6 +4,9 @@ import type {ScoreKind} from '../../../src/scores/score_kinds';
 import type {Options} from '../cells';
 import type {Question} from '../tasks';
 
+/** What has a learning rate of its own: the methods, and OwLore with the embedding frozen. */
+export type Tuned = PaperMethodName | 'owlore-frozen';
+
 /** Records of a jsonl file that `textDataset` reads. */
 export type Records = readonly object[];
 
@@ -56,8 +59,8 @@ export interface Setting {
   calibration: {batches: number; batchSize: number};
   /** Kinds of scores that are drawn by, beside uniform ones. */
   scores: readonly ScoreKind[];
-  /** The rates that each method is tried at first: neighbours on the grid of 1, 2 and 5 times powers of ten. */
-  rates: Readonly<Partial<Record<PaperMethodName, readonly number[]>>>;
+  /** The rates that are tried first: neighbours on the grid of 1, 2 and 5 times powers of ten. */
+  rates: Readonly<Partial<Record<Tuned, readonly number[]>>>;
   /** Whether the best rate is searched for; if not, there is one for each method. Default true. */
   isSearched?: boolean;
   /** Numbers of blocks, and thresholds of outliers, that are tried. */

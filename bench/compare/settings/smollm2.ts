@@ -81,6 +81,7 @@ export const smollm2: Setting = {
     galore: [1e-4, 2e-4, 5e-4],
     'owlore-full': [2e-4, 5e-4],
     owlore: [2e-4, 5e-4],
+    'owlore-frozen': [1e-3, 2e-3],
     badam: [2e-4, 5e-4],
     lora: [5e-4, 1e-3, 2e-3],
   },
