@@ -10,8 +10,8 @@ import {resolveBlocks} from './model/blocks';
 import {checkChoice, checkKnown, definedIn} from './options';
 import {owloreDefaults, type OwLoreOptions} from './optim/owlore_options';
 import {OwLoreOptimizer} from './owlore_optimizer';
-import {fittedGamma} from './sampling/block_probabilities';
-import {readScores} from './scores/scores';
+import {fittedGamma, scoresOf} from './sampling/block_probabilities';
+import {samplerNames, samplers} from './sampling/samplers';
 
 /** What a method is made of. */
 export interface MethodParts {
@@ -157,25 +157,31 @@ function samplingOf(
   model: tfl.LayersModel,
   given: LayerSamplingOptions,
 ): LayerSamplingOptions {
-  // Either of them replaces scores.
-  const {probabilities, schedule, scores, floor = layerSamplingDefaults.floor} = given;
+  // Either of the first two replaces scores.
+  const {probabilities, schedule, scores} = given;
   if (probabilities !== undefined || schedule !== undefined) {
     return {...preset, scores: undefined, ...given};
   }
-  if (needsScores(preset) && scores === undefined) {
+  const {sampler, floor} = {...layerSamplingDefaults, ...preset, ...given};
+  checkChoice(owner, 'sampler', sampler, samplerNames);
+  const {usesScores} = samplers[sampler];
+  if (usesScores && needsScores(preset) && scores === undefined) {
     throw new Error(
       `${owner}: '${name}' draws the blocks by their scores, which are missing: pass scores: await outlierScores(model, batches)`,
     );
   }
   const blocks = resolveBlocks(model, given.blocks);
-  const canTrain = blocks.filter(({weights}) => weights.some(({trainable}) => trainable)).length;
-  const isScored = typeof scores === 'object' && floor === 0;
+  const all = blocks.map(({name}) => name);
+  const candidates = blocks
+    .filter(({weights}) => weights.some(({trainable}) => trainable))
+    .map(({name}) => name);
+  const isScored = usesScores && typeof scores === 'object' && floor === 0;
   const scored = isScored
-    ? readScores(scores, owner).values.filter((score) => score > 0).length
-    : 0;
+    ? scoresOf(owner, scores, {all, candidates}).filter((score) => score > 0)
+    : candidates;
+  const drawable = scored.length;
   // Where nothing can be drawn, the callback reports what is wrong.
-  const drawable = Math.min(canTrain || Infinity, scored || Infinity);
-  const fitted = fittedGamma(gamma, canTrain, drawable);
+  const fitted = drawable === 0 ? gamma : fittedGamma(gamma, candidates.length, drawable);
   if (given.gamma === undefined && fitted !== gamma) {
     console.info(
       `${owner}: gamma ${gamma} → ${fitted}: ${drawable} of ${blocks.length} blocks can be drawn`,

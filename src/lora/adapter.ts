@@ -40,14 +40,19 @@ export class Adapter {
     });
   }
 
-  /** Puts the sum into W, whose values are kept. */
+  /** Puts the sum into W, whose values are kept. Nothing is changed if there is no memory for the sum. */
   merge(): void {
     const {weight} = this.matrix;
     const original = shareData(packedWeight(weight)?.source ?? variableOf(weight));
-    tf.tidy(() => {
-      const change = tf.mul(tf.matMul(this.a.read(), this.b.read()), this.scale);
-      assign(weight, tf.add(weight.read(), change));
-    });
+    try {
+      tf.tidy(() => {
+        const change = tf.mul(tf.matMul(this.a.read(), this.b.read()), this.scale);
+        assign(weight, tf.add(weight.read(), change));
+      });
+    } catch (error) {
+      original.dispose();
+      throw error;
+    }
     this.original = original;
   }
 
@@ -57,7 +62,7 @@ export class Adapter {
     if (!original) return;
     this.original = null;
     const packed = packedWeight(this.matrix.weight);
-    // a packed weight was whole numbers, two in each
+    // a packed weight is int32, two bfloat16 values in each
     if (packed && original.dtype === 'int32') packed.keep(original);
     else {
       assign(this.matrix.weight, original);

@@ -11,7 +11,12 @@ import {
   show,
   type JsonObject,
 } from '../files/json';
-import {parseSafetensors, serializeSafetensors, type HostTensor} from '../files/safetensors';
+import {
+  parseSafetensors,
+  serializeSafetensors,
+  type HostTensor,
+  type SafetensorsFile,
+} from '../files/safetensors';
 import {openSink, type ModelTarget} from '../files/sink';
 import {openSource, readWhole, type ModelSource} from '../files/source';
 import {checkKnown, display} from '../options';
@@ -147,7 +152,7 @@ export async function readAdapters(owner: string, source: ModelSource): Promise<
   };
   const config = parseJsonObject(`${owner}: ${CONFIG}`, await read(CONFIG, MAX_JSON_BYTES));
   const options = optionsOf(owner, config);
-  const {tensors: stored} = parseSafetensors(await read(WEIGHTS, MAX_BYTES));
+  const {tensors: stored} = parsed(owner, await read(WEIGHTS, MAX_BYTES));
   const tensors: AdapterFiles['tensors'] = new Map();
   const found = new Map<string, Partial<Record<'A' | 'B', HostTensor>>>();
   for (const [name, tensor] of stored) {
@@ -164,6 +169,14 @@ export async function readAdapters(owner: string, source: ModelSource): Promise<
   }
   if (tensors.size === 0) throw new Error(`${owner}: ${WEIGHTS} has no tensor`);
   return {tensors, options};
+}
+
+function parsed(owner: string, bytes: Uint8Array): SafetensorsFile {
+  try {
+    return parseSafetensors(bytes);
+  } catch (error) {
+    throw new Error(`${owner}: ${WEIGHTS}: ${(error as Error).message}`, {cause: error});
+  }
 }
 
 function optionsOf(owner: string, config: JsonObject): AdapterFiles['options'] {

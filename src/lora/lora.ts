@@ -143,13 +143,18 @@ export class Lora {
    * see an ordinary model. The former values stay in memory until {@link Lora.unmerge} or {@link Lora.remove}. A and B do not train while
    * they are merged.
    *
-   * @throws Error if they are merged already, or removed.
+   * @throws Error if they are merged already, or removed, or if there is no memory for the sums; nothing is changed then.
    */
   merge(): void {
     this.checkThere();
     if (this.merged)
       throw new Error('Lora.merge: the adapters are merged already; unmerge() first');
-    this.adapters.forEach((adapter) => adapter.merge());
+    try {
+      this.adapters.forEach((adapter) => adapter.merge());
+    } catch (error) {
+      this.adapters.forEach((adapter) => adapter.unmerge());
+      throw error;
+    }
     this.merged = true;
     this.delist();
   }
@@ -215,9 +220,9 @@ export class Lora {
    * @throws Error if they are of another kind, model, rank, alpha or shape; nothing is changed then.
    */
   async load(source: ModelSource): Promise<void> {
-    this.checkThere();
-    if (this.merged) throw new Error('Lora.load: the adapters are merged; unmerge() first');
+    this.checkLoads();
     const {tensors, options} = await readAdapters('Lora.load', source);
+    this.checkLoads(); // what was there when the file was opened may be gone
     this.assign('Lora.load', tensors, options);
   }
 
@@ -269,6 +274,11 @@ export class Lora {
 
   private checkThere(): void {
     if (this.removed) throw new Error('Lora: the adapters were removed; call applyLora again');
+  }
+
+  private checkLoads(): void {
+    this.checkThere();
+    if (this.merged) throw new Error('Lora.load: the adapters are merged; unmerge() first');
   }
 
   /** What tfjs says of a model without a weight to train names no adapter. */

@@ -33,11 +33,16 @@ export function checkRank(
 /** Embedding and head of `loadLlama`, which give logits and their gradients in parts, and so multiply with parts of their matrix. */
 const IN_PARTS: readonly string[] = ['LlamaEmbedding', 'LlamaHead'];
 
+/** Layers of tfjs that multiply by no matrix, though they may have a weight with two axes: slopes or scales of [length, width]. */
+const WITHOUT_MATRIX: readonly string[] = ['PReLU', 'LayerNormalization', 'BatchNormalization'];
+
 /** All matrices of a model that can be adapted, each once. */
 export function matricesOf(model: tfl.LayersModel): Matrix[] {
   const seen = new Set<tfl.LayerVariable>();
   return layersOf(model).flatMap(({layer, path}) => {
-    if (layer instanceof tfl.layers.RNNCell || IN_PARTS.includes(layer.getClassName())) return [];
+    const className = layer.getClassName();
+    const hasNone = [...IN_PARTS, ...WITHOUT_MATRIX].includes(className);
+    if (layer instanceof tfl.layers.RNNCell || hasNone) return [];
     const weights = ownWeights(layer).filter(
       (weight) => weight.shape.length === 2 && weight.dtype === 'float32',
     );
@@ -50,7 +55,7 @@ export function matricesOf(model: tfl.LayersModel): Matrix[] {
         .replace(/\.weight$/, '');
       const isNamed = weights.length > 1 || weight.originalName.endsWith('.weight');
       const module = (isNamed ? `${path}.${inLayer}` : path).replaceAll('/', '.');
-      return {module, layer, weight, isEmbedding: layer.getClassName() === 'Embedding'};
+      return {module, layer, weight, isEmbedding: className === 'Embedding'};
     });
   });
 }

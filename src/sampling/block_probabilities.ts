@@ -145,7 +145,12 @@ export function ofCandidates(
   return candidates.map((name) => values[valueNames.indexOf(name)]!);
 }
 
-function scoresOf(owner: string, scores: ScoresInput | PresetName, blocks: BlockNames): number[] {
+/** The scores of the blocks that can train; throws if they are for other blocks. */
+export function scoresOf(
+  owner: string,
+  scores: ScoresInput | PresetName,
+  blocks: BlockNames,
+): number[] {
   if (typeof scores === 'string') return presetScores(scores, blocks.candidates.length);
   const {values, blocks: valueNames} = readScores(scores, owner);
   return ofCandidates(owner, 'scores', values, valueNames, blocks);

@@ -18,6 +18,7 @@ import {OwLoreDecodeBlocks} from '../../src/kernels/llama_kernel_names';
 import {applyLora, loadLora, type Lora, type LoraOptions} from '../../src/lora';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {sourceOf} from '../../src/packed/packed_weight';
+import {variableOf} from '../../src/tfjs/models';
 import {defaultBackend, describeFastBackends, fastBackend} from '../support/backends';
 import {readTensors, toTensor} from '../support/fixtures';
 import {rejection} from '../support/rejection';
@@ -503,6 +504,55 @@ describe('applyLora', () => {
     lora.dispose();
   });
 
+  it('a merge for which there is no memory leaves everything as it was', async () => {
+    const model = plainModel();
+    const lora = applyLora(model, {rank: 2, targets: ['embedding', 'fc', 'head']});
+    randomize(lora);
+    const x = tf.tensor2d([[1, 2, 3]], [1, 3], 'int32');
+    const adapted = model.predict(x) as tf.Tensor;
+    const weights = model.weights.map((weight) => weight.read().dataSync().slice());
+    const before = tf.memory().numTensors;
+    const [head] = model.getLayer('head').weights.map(variableOf).filter(({shape}) => `${shape}` === '5,3');
+    for (const merge of [
+      () => Promise.resolve().then(() => lora.merge()),
+      () => model.save(tf.io.withSaveHandler(() => Promise.reject(new Error('not called')))),
+    ]) {
+      head!.assign = () => {
+        throw new Error('out of memory');
+      };
+      const {message} = await rejection(merge());
+      Reflect.deleteProperty(head!, 'assign');
+      expect(message).to.equal('out of memory');
+      expect(lora.isMerged).to.equal(false);
+      expect(tf.memory().numTensors).to.equal(before);
+      expect(model.weights.map((weight) => weight.read().dataSync())).to.deep.equal(weights);
+    }
+    lora.merge();
+    const merged = model.predict(x) as tf.Tensor;
+    expectClose(merged, adapted);
+    tf.dispose([x, adapted, merged]);
+    lora.dispose();
+    model.dispose();
+  });
+
+  it('slopes of a PReLU are no matrix', () => {
+    const model = tfl.sequential({
+      layers: [
+        tfl.layers.embedding({inputDim: 11, outputDim: 6, inputLength: 4}),
+        tfl.layers.dense({units: 6, name: 'dense'}),
+        tfl.layers.prelu(),
+        tfl.layers.layerNormalization({axis: [1, 2]}),
+        tfl.layers.flatten(),
+        tfl.layers.dense({units: 9}),
+      ],
+    });
+    const lora = applyLora(model);
+    expect(lora.modules).to.deep.equal(['dense']);
+    tf.tidy(() => model.predict(tf.zeros([2, 4], 'int32')));
+    lora.dispose();
+    model.dispose();
+  });
+
   it('saves: the merged model by model.save and, once merged, by saveLlama; adapters for themselves', async () => {
     const model = mixedModel();
     const lora = applyLora(model, {rank: 3, targets: [/./]});
@@ -672,6 +722,13 @@ describe('applyLora', () => {
       };
       const without = files();
       without.delete('adapter_model.safetensors');
+      const damaged = files();
+      damaged.set(
+        ...([
+          'adapter_model.safetensors',
+          damaged.get('adapter_model.safetensors')!.slice(0, -8),
+        ] as const),
+      );
       const model = plainModel();
       for (const [source, message] of [
         [withConfig({peft_type: 'IA3'}), /peft_type: "IA3", which this library does not compute/],
@@ -690,6 +747,7 @@ describe('applyLora', () => {
         [withConfig({r: 'two'}), /r: "two", which is no number/],
         [withConfig({r: 3}), /'embedding' has A of shape \[11, 2\] in the file, and \[11, 3\]/],
         [without, /has no adapter_model.safetensors, so it is no adapter of peft/],
+        [damaged, /^loadLora: adapter_model.safetensors: .*(ends|beyond|bytes)/],
         [new Map([['model.safetensors', new Uint8Array(4)]]), /has no adapter_config.json/],
       ] as const) {
         expect((await rejection(loadLora(model, source))).message).to.match(message);
@@ -702,6 +760,13 @@ describe('applyLora', () => {
       expect((await rejection(lora.load(files()))).message).to.match(
         /has an adapter for 'embedding'/,
       );
+      const another = plainModel();
+      const own = applyLora(another, {rank: 2, alpha: 6, targets: ['embedding', 'fc']});
+      const loading = own.load(files());
+      own.merge();
+      expect((await rejection(loading)).message).to.match(/the adapters are merged; unmerge/);
+      another.dispose();
+      own.dispose();
       lora.remove();
       const wide = applyLora(model, {rank: 3, targets: ['embedding', 'fc']});
       expect((await rejection(wide.load(files()))).message).to.match(
