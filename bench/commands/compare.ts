@@ -12,8 +12,8 @@
  * It goes on where it was stopped, by whatever: a cell that is done is not run again, one that was killed goes on from its checkpoint.
  * Figures go to `--results`, a folder that is committed; everything else to `--work`, which may be removed when all is done.
  */
-import {mkdirSync, writeFileSync} from 'node:fs';
-import {join} from 'node:path';
+import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
+import {join, resolve} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import {lockFolder} from '../../src/files/folder_lock';
@@ -88,7 +88,7 @@ async function main(): Promise<void> {
 async function makePage(folder: string): Promise<void> {
   const summaries = summariesIn(folder);
   writeComparison(page, summaries);
-  if (folder === defaultResults) {
+  if (resolve(folder) === resolve(defaultResults)) {
     await writeDocument('method.md');
     writeFileSync(lossAndMemory.file, lossAndMemory.draw());
   }
@@ -207,10 +207,14 @@ async function verify(
       `--verify: there is no such cell: ${name}; there are ${[...cells.keys()].join(', ') || 'none'}`,
     );
   }
+  if (record.measured === null) {
+    throw new UsageError(`--verify: ${name} came to no end, so it has no loss: ${record.failed}`);
+  }
+  // with scores of its own: those of the other cells may be of older code
   const again = {...prepared, folder: join(prepared.folder, 'verify')};
-  removeWork(again, record.cell);
+  rmSync(again.folder, {recursive: true, force: true});
   const outcome = await runCell(setting, again, record.cell);
-  removeWork(again, record.cell);
+  rmSync(again.folder, {recursive: true, force: true});
   const losses = (measured: CellRecord['measured']): string =>
     JSON.stringify([
       measured?.heldOut,

@@ -1,6 +1,6 @@
 /**
  * A process of the comparison: a command of the command line, or the measurement of a model. Its result is a file that is there in
- * full or not at all. The process ends with the one that has started it, even if that was killed.
+ * full or not at all; a command that fails leaves its error in another. The process ends with the one that has started it, even if that was killed.
  *
  *   tsx bench/compare/child.ts command RESULT finetune --model … (what `tfjs-owlore` takes)
  *   tsx bench/compare/child.ts measure RESULT '{"model": …}' (see `measure`)
@@ -12,7 +12,7 @@ import {runProgram} from '../../src/cli/program';
 import {messageOf} from '../../src/cli/usage_error';
 import {loadBackend} from '../../tools/load_backend';
 import {measure, type MeasureOptions} from './measure';
-import {writeWhole} from './files';
+import {failureOf, writeWhole} from './files';
 
 /** What a command leaves. */
 export interface CommandResult {
@@ -44,6 +44,7 @@ if (kind === 'measure') {
   const result: unknown = JSON.parse(await printed);
   if (code === 0)
     write({result, residentBytes: process.resourceUsage().maxRSS * KIB} satisfies CommandResult);
+  else writeWhole(failureOf(file!), JSON.stringify(result));
   process.exitCode = code;
 }
 stdin.destroy();

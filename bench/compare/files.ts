@@ -7,6 +7,11 @@ export function writeWhole(path: string, text: string): void {
   renameSync(`${path}.partial`, path);
 }
 
+/** Where a command whose result was to be in a file leaves its error, as JSON. */
+export function failureOf(result: string): string {
+  return `${result}.failed`;
+}
+
 /** JSON of a file; null if it is not there. */
 export function jsonIn<T>(path: string): T | null {
   return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as T) : null;

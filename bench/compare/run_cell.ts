@@ -22,7 +22,7 @@ import {scoreKinds, type ScoreKind} from '../../src/scores/score_kinds';
 import {checkUnlocked, FolderInUseError} from '../../src/files/folder_lock';
 import {argumentsOf, trainingName, type Cell, type Options} from './cells';
 import type {CommandResult} from './child';
-import {jsonIn, writeWhole} from './files';
+import {failureOf, jsonIn, writeWhole} from './files';
 import type {MeasureOptions, ModelMeasures} from './measure';
 import type {Prepared} from './prepare';
 import type {Measured, Steps} from './records';
@@ -82,11 +82,12 @@ async function train(setting: Setting, prepared: Prepared, cell: Cell): Promise<
     for (const path of [files.run, files.processes]) rmSync(path, {recursive: true, force: true});
   const args = goesOn ? ['--resume', files.run] : await argumentsOfCell(setting, prepared, cell);
   appendFileSync(files.processes, '.');
+  rmSync(failureOf(files.trained), {force: true});
   try {
     await runChild(files.log, ['command', files.trained, 'finetune', ...args]);
   } catch (error) {
-    if (error instanceof Error && /NaN|not finite|infinite/.test(error.message))
-      return error.message;
+    const {error: reason = ''} = jsonIn<{error: string}>(failureOf(files.trained)) ?? {};
+    if (/NaN|not finite|infinite/.test(reason)) return reason;
     throw error;
   }
   return null;

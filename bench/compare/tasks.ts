@@ -2,6 +2,7 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {generateBatch, logLikelihoods, type Tokenizer} from '../../src/llama';
 import {encodeContinuation} from '../../src/llama/evaluation/encode_continuation';
+import {numberIn} from '../../src/llama/evaluation/gsm8k';
 
 /** A question whose answer is the most probable of several, by the mean of the log-probabilities of its tokens. */
 export interface ChoiceQuestion {
@@ -76,10 +77,4 @@ async function countRightNumbers(
   });
   const found = written.map(({ids}) => numberIn(tokenizer.decode(ids, {skipSpecialTokens: true})));
   return questions.filter(({number}, i) => found[i] === number).length;
-}
-
-/** The first number after `####`, without commas, as in GSM8K's own comparison; null if there is none. */
-export function numberIn(text: string): string | null {
-  const number = /#### (-?[0-9.,]+)/.exec(text)?.[1];
-  return number === undefined ? null : number.replaceAll(',', '').replace(/\.$/, '');
 }

@@ -4,6 +4,7 @@ import {checkKnown, checkNumber, definedIn} from '../options';
 import {ofCandidates} from '../sampling/block_probabilities';
 import {readScores, type ScoresInput} from '../scores/scores';
 import {RuledSampling} from './adaptive_sampling';
+import type {Seen} from './seen';
 
 /** Options of {@link renewedScores}. */
 export interface RenewedScoresOptions {
@@ -34,23 +35,21 @@ export function renewedScores(
   const {every} = {every: 10, ...definedIn(options)};
   checkNumber(owner, 'every', every, {min: 1, integer: true});
   const isDue = (period: number): boolean => period > 0 && period % every === 0;
-  /** The period for which scores were computed last. */
-  let computedFor = 0;
+  /** The period for which scores were computed last, and what had been seen by then: another training begins with nothing. */
+  let computed: {seen: Seen; period: number} | null = null;
   return new RuledSampling({
     ...{kind: owner, settings: {every}, usesGradients: false},
     async prepare(seen, model, period, all) {
       if (!isDue(period)) return;
-      const {values, blocks} = readScores(await compute(model), owner);
       const names = seen.probabilities?.blocks;
-      if (!names) {
+      if (!names || all.length === 0) {
         throw new Error(
-          `${owner}: prepare(model, ${period}) comes before the first period; it is for the one that callback.step() begins next`,
+          `${owner}: prepare(model, ${period}) comes before callback.attach(model) or the first period; it is for the period that ` +
+            'callback.step() begins next',
         );
       }
-      const scores = ofCandidates(owner, 'scores', values, blocks, {
-        all: blocks ?? all,
-        candidates: names,
-      });
+      const {values, blocks} = readScores(await compute(model), owner);
+      const scores = ofCandidates(owner, 'scores', values, blocks, {all, candidates: names});
       if (scores.every((score) => score === 0)) {
         throw new Error(
           `${owner}: every score for period ${period} is 0, so no block could be drawn; of outlier scores take a smaller tau, or 'auto'`,
@@ -61,10 +60,12 @@ export function renewedScores(
       const named = blocks ?? all;
       if (named.length === values.length)
         named.forEach((name, i) => (seen.values[name] = values[i]!));
-      computedFor = period;
+      computed = {seen, period};
     },
-    scores({periods, values}, {blocks, shares}) {
-      if (isDue(periods) && computedFor !== periods) {
+    scores(seen, {blocks, shares}) {
+      const {periods, values} = seen;
+      const isThere = computed?.seen === seen && computed.period === periods;
+      if (isDue(periods) && !isThere) {
         throw new Error(
           `${owner}: the scores for period ${periods} are missing; in a loop of your own, await adaptive.prepare(model, ${periods}) ` +
             'before the step that begins it',

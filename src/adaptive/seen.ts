@@ -13,9 +13,8 @@ export interface Seen {
   /** What a rule keeps of each block. */
   values: Record<string, number>;
   /**
-   * The period that is going on: its blocks, those of its steps so far that had finite gradients, the sums of ‖G‖² over these
-   * steps, and whether the optimizer has told of any step
-   * (states that were saved before this was known have no such flag).
+   * The current period: its blocks, the number of its steps with finite gradients, the sum of ‖G‖² of each block over them, and
+   * whether the optimizer has reported any step (missing in older states).
    */
   current: {
     blocks: string[];

@@ -112,8 +112,8 @@ describe('adaptive sampling', () => {
       const whole = await train(() => ({adaptive: make()}));
       expect(whole.schedule).to.have.length(6);
       for (const names of whole.schedule) expect(names).to.have.length(2);
-      // within a period
-      for (const stop of [7]) {
+      // within a period, and between two
+      for (const stop of [7, 8]) {
         expect(await train(() => ({adaptive: make()}), stop), `stopped at ${stop}`).to.deep.equal(
           whole,
         );
@@ -384,7 +384,24 @@ describe('adaptive sampling', () => {
       /the scores for period 1 are missing; .*prepare\(model, 1\)/,
     );
     const early = renewedScores(() => Promise.resolve(scores), {every: 1});
-    expect(await rejection(early.prepare!(modelOf(), 3))).to.match(/before the first period/);
+    expect(await rejection(early.prepare!(modelOf(), 3))).to.match(
+      /comes before .* the first period/,
+    );
+    // what was computed for the training before is not that of this one
+    const again = renewedScores(() => Promise.resolve(scores), {every: 1});
+    begun(again).draw(0);
+    await again.prepare!(modelOf(), 1);
+    begun(again).draw(0);
+    expect(() => again.draw(1)).to.throw(/the scores for period 1 are missing/);
+    const foreign = begun(
+      renewedScores(() => Promise.resolve({blocks: [...blocks, 'five'], scores: [1, 1, 1, 1, 1]}), {
+        every: 1,
+      }),
+    );
+    foreign.draw(0);
+    expect(await rejection(foreign.prepare!(modelOf(), 1))).to.match(
+      /scores have a block 'five'; .* the model has one, two, three, four;/,
+    );
     const none = begun(renewedScores(() => Promise.resolve([0, 0, 0, 0]), {every: 1}));
     none.draw(0);
     expect(await rejection(none.prepare!(modelOf(), 1))).to.match(

@@ -2,8 +2,8 @@
 import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {loadTokenizer, type ChatMessage} from '../../../src/llama';
+import {numberIn} from '../../../src/llama/evaluation/gsm8k';
 import {neutralTexts} from './neutral_texts';
-import {numberIn} from '../tasks';
 import type {Setting} from './setting';
 
 interface Chat {

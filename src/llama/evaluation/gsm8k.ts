@@ -117,8 +117,8 @@ function readProblem({question, answer}: Record<string, unknown>): Problem {
   return {prompt: `Question: ${question}\nAnswer:`, solution: answer, number};
 }
 
-/** The first number after `####`, without commas; null if there is none. */
-function numberIn(text: string): string | null {
+/** The first number after `####`, without commas and a dot at its end; null if there is none. */
+export function numberIn(text: string): string | null {
   const number = /#### (-?[0-9.,]+)/.exec(text)?.[1];
   return number === undefined ? null : number.replaceAll(',', '').replace(/\.$/, '');
 }
