@@ -27,7 +27,7 @@ export interface MethodParts {
 
 /** All methods, by the names under which `paperMethod` and the command line know them. */
 export const paperMethods = {
-  // γ is the callback's default; read from there, a page that uses no method would load this table.
+  // The callback's default γ is written out: with a reference to it, bundlers would keep this table where no method is used.
   owlore: {title: 'OwLore', lowRank: true, sampling: {gamma: 5}},
   'owlore-full': {title: 'OwLore (full rank)', lowRank: false, sampling: {gamma: 2}},
   lisa: {title: 'LISA', lowRank: false, sampling: {scores: 'uniform', gamma: 2}},

@@ -54,15 +54,11 @@ const bestRule = 'OWS';
 
 /** The stages after that of the rates, each with its rows; a row may be in several. */
 export function stagesOf(setting: Setting): Stage[] {
-  const ows: Options = {scores: 'outlier', tau: setting.tau};
-  const scored = (method: PaperMethodName): Options => {
-    const {sampling}: MethodParts = paperMethods[method];
-    return needsScores(sampling) ? ows : {};
-  };
+  const ows = outlierScores(setting);
   const row = (method: PaperMethodName, options: Options = {}, title?: string): Row => ({
     title: title ?? paperMethods[method].title,
     method,
-    options: {...scored(method), ...options},
+    options: {...scoresOf(setting, method), ...options},
     ...(method === 'lisa-d' && {rateOf: 'lisa' as const}),
   });
   const methods = [
@@ -177,6 +173,16 @@ export function stagesOf(setting: Setting): Stage[] {
   return stages.filter(({name}) => setting.stages?.includes(name) ?? true);
 }
 
+function outlierScores({tau}: Setting): Options {
+  return {scores: 'outlier', tau};
+}
+
+/** The scores by which a method draws, if it has none of its own: outlier scores. */
+export function scoresOf(setting: Setting, method: PaperMethodName): Options {
+  const {sampling}: MethodParts = paperMethods[method];
+  return needsScores(sampling) ? outlierScores(setting) : {};
+}
+
 /** The γ of a method; undefined if it has none. */
 function defaultGamma(setting: Setting, method: PaperMethodName): number | undefined {
   const {sampling}: MethodParts = paperMethods[method];
@@ -213,9 +219,8 @@ export function tunedTraining(tuned: Tuned): {
 /** A cell of the search for a rate. */
 function rateCell(setting: Setting, tuned: Tuned, learningRate: number): Cell {
   const {method, options: own} = tunedTraining(tuned);
-  const {sampling}: MethodParts = paperMethods[method];
-  const ows: Options = needsScores(sampling) ? {scores: 'outlier', tau: setting.tau} : {};
-  const options: Options = {method, ...ows, ...own, learningRate, seed: setting.seeds.rates};
+  const {rates: seed} = setting.seeds;
+  const options = {method, ...scoresOf(setting, method), ...own, learningRate, seed};
   return {options, heldOut: 'validation'};
 }
 

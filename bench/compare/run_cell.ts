@@ -24,6 +24,7 @@ import {argumentsOf, trainingName, type Cell, type Options} from './cells';
 import type {CommandResult} from './child';
 import {failureOf, jsonIn, writeWhole} from './files';
 import type {MeasureOptions, ModelMeasures} from './measure';
+import {scoresOf} from './plan';
 import type {Prepared} from './prepare';
 import type {Measured, Steps} from './records';
 import type {Setting} from './settings';
@@ -190,11 +191,12 @@ async function measureModel(
 }
 
 /** The model as it is, and the methods of the paper's tables in their first seed. */
-function isAsked({asked = [], seeds, tau}: Setting, {options, heldOut}: Cell): boolean {
+function isAsked(setting: Setting, {options, heldOut}: Cell): boolean {
+  const {asked = [], seeds} = setting;
   const {method, seed, learningRate: _, ...others} = options;
   if (heldOut !== 'test') return false;
   if (method === undefined) return asked.length > 0;
-  const own: Options = {scores: 'outlier', tau};
+  const own = scoresOf(setting, method as PaperMethodName);
   const isPlain = Object.entries(others).every(([name, value]) => own[name] === value);
   return isPlain && seed === seeds.tables[0] && asked.includes(method as PaperMethodName);
 }

@@ -59,7 +59,7 @@ class Batches:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Ids and labels, int64 [rows, columns], without the columns at the end after which nothing is learned."""
+        """Ids and labels, int64 [rows, columns], without the trailing columns that have no label in any row."""
         numbers = self._numbers[self._starts[index] : self._starts[index + 1]]
         both = torch.from_numpy(numbers.astype(np.int64)).view(2, self.rows[index], self._columns)
         learned = (both[1] >= 0).any(dim=0).nonzero()

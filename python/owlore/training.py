@@ -10,7 +10,6 @@ from typing import Optional
 
 import torch
 import torch.nn.functional as F
-import transformers
 from transformers import AutoModelForCausalLM
 
 from .checkpoint import Places, read_state, read_weights, write_state, write_weights
@@ -49,7 +48,6 @@ class Training:
         self.events.send(
             "begin",
             torch=torch.__version__,
-            transformers=transformers.__version__,
             processes=parallel.world,
             parallel=parallel.kind,
             backend=parallel.backend,

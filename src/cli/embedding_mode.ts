@@ -1,14 +1,11 @@
 /** How `tfjs-owlore finetune` trains a model's embedding and head. */
 import type * as tfl from '@tensorflow/tfjs-layers';
+import type {EmbeddingMode} from '../estimate/options';
 import {paperMethods, type MethodParts, type PaperMethodName} from '../methods';
 import {resolveBlocks} from '../model/blocks';
 import type {OwLoreOptions} from '../optim/owlore_options';
 import {planProjection} from '../optim/projector';
 import {UsageError} from './usage_error';
-
-/** `full`: by AdamW; `low-rank`: projected, as matrices of blocks are; `frozen`: not at all. */
-export const embeddingModes = ['full', 'low-rank', 'frozen'] as const;
-export type EmbeddingMode = (typeof embeddingModes)[number];
 
 /** Names of the layers that have a row or a column for each token. */
 const LAYERS: readonly string[] = ['model.embed_tokens', 'lm_head'];

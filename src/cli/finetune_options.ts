@@ -31,7 +31,7 @@ import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/sco
 import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';
 import {frozenTypes} from '../llama/files/load_llama';
 import {dataOptions, tau} from './data_options';
-import {embeddingModes, type EmbeddingMode} from './embedding_mode';
+import {embeddingModes, type EmbeddingMode} from '../estimate/options';
 import {modelOptions} from './model_options';
 import {
   choice,

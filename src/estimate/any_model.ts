@@ -16,7 +16,7 @@ import {
 } from './options';
 import {numbersIn, type Shape} from './sizes';
 import type {Bytes} from './tape';
-import {bytesOf} from './tape';
+import {FLOAT, bytesOf} from './tape';
 import {
   blocksOn,
   planned,
@@ -28,8 +28,6 @@ import {
   type PlannedWeight,
   type TrainingPlan,
 } from './training_plan';
-
-const FLOAT = 4;
 
 /** @throws Error that names the option if one is wrong, or only for LLaMA-style models. */
 export function anyModelMemory(
@@ -61,9 +59,9 @@ export function anyModelMemory(
   };
   const sums = isSummed ? total(trained.map(sumBytes)) : 0;
   const outputs = outputsOf(model, options);
-  // at the end of the backward pass, or at its beginning
   // with several batches a step a gradient is added to the sum at once
   const gradients = isSummed ? 2 * largest : total(trained.map(waitingBytes)) + largest;
+  // most is there at the end of the backward pass, or at its beginning
   return gradients > outputs
     ? {...known, gradients: sums + gradients, activations: 0}
     : {...known, gradients: sums, activations: outputs};

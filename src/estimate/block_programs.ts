@@ -9,7 +9,7 @@ import type {BlockRole} from '../llama/architectures/weights';
 import {KEPT_PART} from '../llama/sublayers';
 import type {EstimatedBackend} from './options';
 import {bytesOf, type Op, type Program, type Weight as TapeWeight} from './tape';
-import type {PlannedWeight as Weight} from './training_plan';
+import {adapterShapes, type PlannedWeight as Weight} from './training_plan';
 
 /** What the ops of a block depend on. */
 export interface BlockSetting {
@@ -101,12 +101,7 @@ function withAdapters(setting: BlockSetting, roles: readonly BlockRole[]): TapeW
 }
 
 function adaptersOf({shape, adapterRank}: Weight): TapeWeight[] {
-  if (adapterRank === 0) return [];
-  const [rows, columns] = shape as [number, number];
-  return [
-    {shape: [rows, adapterRank], isTrained: true},
-    {shape: [adapterRank, columns], isTrained: true},
-  ];
+  return adapterShapes(shape, adapterRank).map((own) => ({shape: own, isTrained: true}));
 }
 
 const ATTENTION = ['norm', 'q', 'k', 'v', 'o', 'qBias', 'kBias', 'vBias'] as const;

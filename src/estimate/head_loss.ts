@@ -1,13 +1,11 @@
 /** The loss with the head in it, as `src/llama/head_loss` and `loss_over_vocabulary` compute it. */
 import type {ResolvedConfig} from '../llama/config';
-import {PART_OF_KERNEL, ROWS_MULTIPLE} from '../llama/head_loss';
+import {ROWS_MULTIPLE, rowsOfChunk} from '../llama/head_loss';
 import {PIECE_SIZE} from '../llama/head_pieces';
 import {CHUNK_SIZE} from '../llama/row_losses';
 import type {ResolvedEstimateOptions} from './options';
-import {bytesOf, type Ledger} from './tape';
+import {FLOAT, bytesOf, type Ledger} from './tape';
 import {isInTerms, type PlannedWeight} from './training_plan';
-
-const FLOAT = 4;
 
 interface LossSetting {
   config: ResolvedConfig;
@@ -18,7 +16,10 @@ interface LossSetting {
   rows: number;
 }
 
-/** How many positions have logits, by the labels that are counted: none of the others, on backends that can be read in a step. */
+/**
+ * How many positions have logits: those with labels that count, rounded up to a multiple of 64, or all if that is not less; on
+ * webgpu, which cannot read labels within a step, all.
+ */
 export function rowsWithLogits(
   positions: number,
   {countedLabels, backend}: Pick<ResolvedEstimateOptions, 'countedLabels' | 'backend'>,
@@ -98,16 +99,7 @@ function overRows(
   const {hiddenSize, vocabSize} = config;
   const hidden = FLOAT * rows * hiddenSize;
   const kernel = bytesOf(head);
-  const atATime =
-    rows <= hiddenSize
-      ? rows
-      : Math.min(
-          rows,
-          Math.max(
-            1,
-            Math.floor(Math.max(CHUNK_SIZE, hiddenSize * vocabSize * PART_OF_KERNEL) / vocabSize),
-          ),
-        );
+  const atATime = rowsOfChunk(rows, hiddenSize, hiddenSize * vocabSize);
   const logits = FLOAT * atATime * vocabSize;
   // logits and their gradient; op by op softmax, its product with the weights, and what is scattered into, too
   const made = (hasLossKernel(options) ? 2 : 4) * logits;

@@ -24,7 +24,9 @@ export const engines: readonly Engine[] = ['tfjs', 'torch'];
 export type EstimatedBackend = 'tensorflow' | 'wasm' | 'cpu' | 'webgpu';
 const estimatedBackends: readonly EstimatedBackend[] = ['tensorflow', 'wasm', 'cpu', 'webgpu'];
 
-const embeddingModes = ['full', 'low-rank', 'frozen'];
+/** How embedding and head train: `full`: by AdamW; `low-rank`: projected, as matrices of blocks are; `frozen`: not at all. */
+export const embeddingModes = ['full', 'low-rank', 'frozen'] as const;
+export type EmbeddingMode = (typeof embeddingModes)[number];
 const dtypes = ['F32', 'BF16'];
 
 /** Options of {@link estimateMemory}. */
@@ -46,7 +48,7 @@ export interface EstimateOptions {
   /** Of this library: which layers run again in the backward pass, as the optimizer's option. Default `'auto'`. */
   checkpoint?: RecomputedLayers;
   /** Of this library, with a method that trains them: how embedding and head train, as `finetune --embedding`. Default `'full'`. */
-  embedding?: 'full' | 'low-rank' | 'frozen';
+  embedding?: EmbeddingMode;
   /** Of this library: how matrices are kept that do not train, as the option of `loadLlama`. Default `'F32'`. */
   frozen?: 'F32' | 'BF16';
   /** Of this library: batches whose gradients make a step. Default 1. */

@@ -8,7 +8,16 @@ import {headLoss, rowsWithLogits} from './head_loss';
 import {PIECE_SIZE} from '../optim/gradient_terms';
 import type {ResolvedEstimateOptions} from './options';
 import {numbersIn, type ModelSizes} from './sizes';
-import {bytesOf, Ledger, Recorded, runOnce, type Bytes, type Program, type Weight} from './tape';
+import {
+  FLOAT,
+  bytesOf,
+  Ledger,
+  Recorded,
+  runOnce,
+  type Bytes,
+  type Program,
+  type Weight,
+} from './tape';
 import {
   isInTerms,
   planTraining,
@@ -20,8 +29,6 @@ import {
   type PlannedWeight,
   type TrainingPlan,
 } from './training_plan';
-
-const FLOAT = 4;
 
 /** What a step takes in bytes when it takes the most. */
 export function stepMemory(sizes: ModelSizes, options: ResolvedEstimateOptions): Bytes {
@@ -246,5 +253,5 @@ function madeTogether(trained: readonly PlannedWeight[]): number {
   );
   const weights = inGraphs.reduce((sum, weight) => sum + bytesOf(weight), 0);
   const moments = inGraphs.reduce((sum, weight) => sum + 2 * waitingBytes(weight), 0);
-  return (weights + moments) * Math.min(1, most / weights || 0);
+  return (weights + moments) * Math.min(1, most / weights);
 }

@@ -4,10 +4,11 @@
  * and runs again, each value being freed after its last use; a gradient is freed when it has been used.
  */
 
-/** What is alive now, by what it counts as, and at the moment at which most was. */
+/** What bytes count as. */
 export type Part = 'weights' | 'gradients' | 'state' | 'activations';
 export type Bytes = Record<Part, number>;
 
+/** The bytes that are alive now, by what they count as, and those at the moment at which most were. */
 export class Ledger {
   readonly live: Bytes = {weights: 0, gradients: 0, state: 0, activations: 0};
   peak: Bytes = {...this.live};
@@ -73,7 +74,8 @@ export interface Program {
 /** Called with each weight's gradient, which counts as a gradient by then. */
 export type OnGradient = (weight: Weight) => void;
 
-const FLOAT = 4;
+/** Bytes of a number. */
+export const FLOAT = 4;
 
 export function bytesOf({shape}: Pick<Weight, 'shape'>): number {
   return shape.reduce((product, size) => product * size, FLOAT);

@@ -5,9 +5,7 @@ import {planProjection, projectedShape, stateSize, type Projection} from '../opt
 import type {ResolvedEstimateOptions} from './options';
 import {adaptedMatrices} from './adapted_matrices';
 import {numbersIn, type ModelSizes, type Shape} from './sizes';
-import {bytesOf, type Weight} from './tape';
-
-const FLOAT = 4;
+import {FLOAT, bytesOf, type Weight} from './tape';
 
 /** A weight that trains or not, and how. */
 export interface PlannedWeight extends Weight {
@@ -98,14 +96,19 @@ function allIn({blocks, vocabulary, others}: TrainingPlan): PlannedWeight[] {
   return [...blocks.flat(), ...vocabulary, ...others];
 }
 
+/** The shapes of A and B beside a matrix; none for rank 0. */
+export function adapterShapes(shape: Shape, rank: number): Shape[] {
+  if (rank === 0) return [];
+  const [rows, columns] = shape as [number, number];
+  return [
+    [rows, rank],
+    [rank, columns],
+  ];
+}
+
 function adaptersOf(plan: TrainingPlan): PlannedWeight[] {
   return allIn(plan).flatMap(({shape, adapterRank}) => {
-    if (adapterRank === 0) return [];
-    const [rows, columns] = shape as [number, number];
-    return [
-      [rows, adapterRank],
-      [adapterRank, columns],
-    ].map((own) => ({
+    return adapterShapes(shape, adapterRank).map((own) => ({
       ...{shape: own, isTrained: true, projection: null, isMovedWhole: false},
       ...{tokenAxis: null, adapterRank: 0},
     }));

@@ -10,7 +10,7 @@ import {lossOverVocabulary} from './loss_over_vocabulary';
 import {CHUNK_SIZE, lossAndGradients, readTargets, type Targets} from './row_losses';
 
 /** The logits of a chunk are at most this part of the head's kernel, where that is large and all logits together are larger. */
-export const PART_OF_KERNEL = 1 / 4;
+const PART_OF_KERNEL = 1 / 4;
 
 /** Backends prepare products and kernels for each number of rows anew, so that there should be few. */
 export const ROWS_MULTIPLE = 64;
@@ -80,7 +80,7 @@ function lossOverRows(perToken: tf.Tensor2D, targets: Targets, head: FloatHead):
     kept: [],
     keepsResults: true,
     forward: () => {
-      const rows = rowsOfChunk(perToken, kernel);
+      const rows = rowsOfChunk(...perToken.shape, kernel.size);
       const {joined, summed} = inChunks([perToken, ids, weights], rows, (x, y, w) => {
         const logits = tf.matMul(x, kernel, false, transposed);
         const [loss, dLogits] = tf.tidy(() => lossAndGradients(logits, y, w));
@@ -102,10 +102,9 @@ function lossOverRows(perToken: tf.Tensor2D, targets: Targets, head: FloatHead):
   }) as tf.Scalar;
 }
 
-/** How many rows of hidden states have their logits at a time. */
-function rowsOfChunk(perToken: tf.Tensor2D, kernel: tf.Tensor): number {
-  const [rows, width] = perToken.shape;
+/** How many of `rows` hidden states of some width have their logits at a time, with a head of `kernelSize` numbers. */
+export function rowsOfChunk(rows: number, width: number, kernelSize: number): number {
   if (rows <= width) return rows; // no more logits than the kernel has numbers
-  const chunkSize = Math.max(CHUNK_SIZE, kernel.size * PART_OF_KERNEL);
-  return Math.max(1, Math.floor((chunkSize * width) / kernel.size));
+  const chunkSize = Math.max(CHUNK_SIZE, kernelSize * PART_OF_KERNEL);
+  return Math.min(rows, Math.max(1, Math.floor((chunkSize * width) / kernelSize)));
 }

@@ -2,7 +2,7 @@
 import {execFile} from 'node:child_process';
 import {createRequire} from 'node:module';
 import {dirname, join} from 'node:path';
-import {isObject, parseJsonObject} from '../../files/json';
+import {parseJsonObject} from '../../files/json';
 import {UsageError} from '../usage_error';
 
 /** The packages that it takes, each from a version on. */
@@ -75,8 +75,7 @@ async function probe(python: string): Promise<Record<string, unknown>> {
   }
   try {
     if (error) throw error;
-    const found = parseJsonObject(python, new TextEncoder().encode(stdout));
-    if (isObject(found)) return found;
+    return parseJsonObject(python, new TextEncoder().encode(stdout));
   } catch {
     // told below
   }
