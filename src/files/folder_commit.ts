@@ -18,9 +18,28 @@ interface Journal {
   removals: string[];
 }
 
-/** Both have number and start of their process, and its machine; once they had no start, and journals nothing of it. */
-const TEMPORARY = /^\..+\.(\d+)(?:-(\d+))?@([^/\\]*)\.[0-9a-f-]{36}\.partial$/;
-const JOURNAL = /^\.commit(?:\.(\d+)(?:-(\d+))?@([^/\\]*)\.[0-9a-f-]{36})?\.json$/;
+/** Both have number and start of their process, and its machine. */
+const TEMPORARY = /^\..+\.(\d+)-(\d+)@([^/\\]*)\.[0-9a-f-]{36}\.partial$/;
+const JOURNAL = /^\.commit\.(\d+)-(\d+)@([^/\\]*)\.[0-9a-f-]{36}\.json$/;
+
+/**
+ * The files that this library writes to such a folder: of a model, an adapter or a checkpoint of a training. A journal may name no
+ * others, because it may be a stranger's, in a folder that was downloaded.
+ */
+const WRITTEN = new RegExp(
+  `^(?:${[
+    'README\\.md',
+    'model(?:-\\d{5}-of-\\d{5})?\\.safetensors',
+    'model\\.safetensors\\.index\\.json',
+    '(?:config|generation_config|tokenizer|tokenizer_config|vocab|special_tokens_map|added_tokens)\\.json',
+    'tokenizer\\.model',
+    'merges\\.txt',
+    'chat_template\\.(?:jinja|json)',
+    'adapter_(?:config\\.json|model\\.safetensors)',
+    '[0-9a-f]{32}\\.safetensors',
+    'checkpoint-\\d{6,15}-[0-9a-f]{32}\\.json',
+  ].join('|')})$`,
+);
 
 /** Milliseconds for which a change of another process is waited for: it renames a few files. */
 const PATIENCE = 1000;
@@ -41,8 +60,8 @@ async function journalName(): Promise<string> {
  * Puts files in their places and removes others.
  *
  * @param onDecided Called when the journal is there.
- * @throws Error if a folder stands where a file is to be; nothing is changed then. Error if not all could be done; the next call of
- *   {@link finishCommit} does the rest.
+ * @throws Error if a name is none of {@link WRITTEN}, or a folder stands where a file is to be; nothing is changed then. Error if not
+ *   all could be done; the next call of {@link finishCommit} does the rest.
  */
 export async function commitFiles(
   owner: string,
@@ -53,6 +72,10 @@ export async function commitFiles(
 ): Promise<void> {
   const {lstat, rename, writeFile} = await importNode('node:fs/promises');
   const {join} = await importNode('node:path');
+  for (const path of [...renames.map(([, to]) => to), ...removals]) {
+    if (!WRITTEN.test(path))
+      throw new Error(`${owner}: '${path}' is no name of a file of a model or a checkpoint`);
+  }
   for (const [, path] of renames) {
     const stats = await unlessMissing(lstat(join(folder, path)));
     if (stats?.isDirectory()) {
@@ -118,10 +141,10 @@ async function follow(owner: string, folder: string, name: string): Promise<void
   const bytes = await unlessMissing(readFile(join(folder, name)));
   if (bytes === null) return;
   const {renames, removals} = parseJournal(`${owner}: ${join(folder, name)}`, bytes);
-  const [writer, own] = [writerIn(JOURNAL.exec(name)), await ownProcess()];
-  const isOwn = writer !== null && nameOf(writer) === nameOf(own);
+  const [writer, own] = [writerIn(JOURNAL.exec(name))!, await ownProcess()];
+  const isOwn = nameOf(writer) === nameOf(own);
   const since = performance.now();
-  while (writer?.host === own.host && !isOwn && !isDead(writer, own)) {
+  while (writer.host === own.host && !isOwn && !isDead(writer, own)) {
     if ((await unlessMissing(lstat(join(folder, name)))) === null) return;
     if (performance.now() - since > PATIENCE) {
       throw new Error(
@@ -154,21 +177,24 @@ async function follow(owner: string, folder: string, name: string): Promise<void
   }
 }
 
-/** Throws unless a journal names files of its own folder only. */
+/** Throws unless a journal names temporary files and {@link WRITTEN} ones only. */
 function parseJournal(owner: string, bytes: Uint8Array): Journal {
   const journal = parseJsonObject(owner, bytes) as Partial<Journal>;
   const {renames, removals} = journal;
-  const isName = (name: unknown): boolean =>
-    typeof name === 'string' && /^[^/\\\0]+$/.test(name) && name !== '.' && name !== '..';
+  const isWritten = (name: unknown): boolean => typeof name === 'string' && WRITTEN.test(name);
+  const isTemporary = (name: unknown): boolean =>
+    typeof name === 'string' && TEMPORARY.test(name) && !/[/\\\0]/.test(name);
   const isRight =
     Array.isArray(renames) &&
-    renames.every((pair) => Array.isArray(pair) && pair.length === 2 && pair.every(isName)) &&
-    renames.every(([temporary]) => TEMPORARY.test(temporary)) &&
+    renames.every(
+      (pair) =>
+        Array.isArray(pair) && pair.length === 2 && isTemporary(pair[0]) && isWritten(pair[1]),
+    ) &&
     Array.isArray(removals) &&
-    removals.every(isName);
+    removals.every(isWritten);
   if (isRight) return journal as Journal;
   throw new Error(
-    `${owner} is not a list of files to be renamed; remove it if you did not expect it`,
+    `${owner} is not a list of files of a model or a checkpoint; it is not from this library, so remove it`,
   );
 }
 
@@ -185,9 +211,9 @@ function nameOf({pid, processStart, host}: WritingProcess): string {
 
 /** The process in a name; null if it has none. */
 function writerIn(match: RegExpExecArray | null): WritingProcess | null {
-  const [, pid, processStart, host] = match ?? [];
-  if (host === undefined) return null;
-  return {host, pid: Number(pid), processStart: Number(processStart)};
+  if (!match) return null;
+  const [, pid, processStart, host] = match;
+  return {host: host!, pid: Number(pid), processStart: Number(processStart)};
 }
 
 /** Renames a file; false if it is not there. */

@@ -23,10 +23,16 @@ const host = encodeURIComponent(hostname());
 const {pid: dead} = spawnSync(process.execPath, ['--version']);
 const temporary = (path: string, pid: number, machine = host, start = 1): string =>
   `.${path}.${pid}-${start}@${machine}.${uuid}.partial`;
+/** Names of files, since only those of a model and the like may take the places of others. */
+const [a, b, c, more] = ['tokenizer.json', 'merges.txt', 'vocab.json', 'README.md'] as const;
+const [shard1, shard2, shard3] = [1, 2, 3].map((i) => `model-0000${i}-of-00003.safetensors`) as [
+  string,
+  string,
+  string,
+];
+const config = 'config.json';
 const journalOf = (pid: number, machine = host): string =>
   `.commit.${pid}-1@${machine}.${uuid}.json`;
-/** As they were named once. */
-const [formerJournal, formerTemporary] = ['.commit.json', `.a.${dead}@${host}.${uuid}.partial`];
 
 describe('folders that files are saved to', () => {
   let folder: string;
@@ -60,53 +66,49 @@ describe('folders that files are saved to', () => {
   }
 
   it('have the new files, without those that are obsolete, and what else was there', async () => {
-    put({a: 'old', b: 'old', other: 'mine'});
-    await save({a: 'new', c: 'new'}, (path) => path === 'b');
-    expect(contents()).to.deep.equal({a: 'new', c: 'new', other: 'mine'});
+    put({[a]: 'old', [b]: 'old', other: 'mine'});
+    await save({[a]: 'new', [c]: 'new'}, (path) => path === b);
+    expect(contents()).to.deep.equal({[a]: 'new', [c]: 'new', other: 'mine'});
   });
 
   /** What a program leaves that was stopped in the middle: of two files one is in its place. */
-  function stopInTheMiddle(
-    writer: number,
-    {machine = host, to = folder, journal = journalOf(writer, machine)} = {},
-  ): void {
-    const names = ['shard1', 'shard2', 'config'].map((path) => [temporary(path, writer), path]);
+  function stopInTheMiddle(writer: number, {machine = host, to = folder} = {}): void {
+    const names = [shard1, shard2, config].map((path) => [temporary(path, writer), path]);
     const files = {
-      ...{shard1: 'new', shard2: 'old', shard3: 'old'},
+      ...{[shard1]: 'new', [shard2]: 'old', [shard3]: 'old'},
       [names[1]![0]!]: 'new',
       [names[2]![0]!]: 'new',
-      [journal]: JSON.stringify({renames: names, removals: ['shard3']}),
+      [journalOf(writer, machine)]: JSON.stringify({renames: names, removals: [shard3]}),
     };
     put(files, to);
   }
-  const complete = {shard1: 'new', shard2: 'new', config: 'new'};
+  const complete = {[shard1]: 'new', [shard2]: 'new', [config]: 'new'};
 
   it('are as their program would have left them, when it was stopped in the middle', async () => {
     const openings: Array<() => Promise<unknown>> = [
-      async () => expect(await read('shard2')).to.equal('new'),
+      async () => expect(await read(shard2)).to.equal('new'),
       async () => expect(await listFiles('test', folder)).to.have.members(Object.keys(complete)),
-      async () => save({}),
+      async () => save({[config]: 'new'}),
     ];
     const leave = [
       () => stopInTheMiddle(dead),
       () => stopInTheMiddle(dead, {machine: 'another-machine'}),
-      () => stopInTheMiddle(dead, {journal: formerJournal}),
       // as in a container that was started again
       () => stopInTheMiddle(process.pid),
     ];
     for (const [i, stop] of leave.entries()) {
       stop();
       await openings[i % openings.length]!();
-      if (i !== 2) expect(contents()).to.deep.equal(complete);
+      expect(contents()).to.deep.equal(complete);
     }
     stopInTheMiddle(dead);
-    await save({more: 'new'});
-    expect(contents()).to.deep.equal({...complete, more: 'new'});
+    await save({[more]: 'new'});
+    expect(contents()).to.deep.equal({...complete, [more]: 'new'});
   });
 
   it('are finished once by several that open them at the same time', async () => {
     stopInTheMiddle(dead);
-    const all = await Promise.all(['shard1', 'shard2', 'config', 'shard3'].map(read));
+    const all = await Promise.all([shard1, shard2, config, shard3].map(read));
     expect(all).to.deep.equal(['new', 'new', 'new', null]);
     expect(contents()).to.deep.equal(complete);
   });
@@ -129,38 +131,61 @@ describe('folders that files are saved to', () => {
   it('are left to a process that is at work', async () => {
     stopInTheMiddle(process.ppid);
     const before = contents();
-    expect((await rejection(read('shard1'))).message).to.match(
-      /^test: process \d+ is putting files/,
-    );
+    expect((await rejection(read(shard1))).message).to.match(/^test: process \d+ is putting files/);
     expect(contents()).to.deep.equal(before);
   });
 
   it('stay as they are until all can be done', async () => {
     stopInTheMiddle(dead);
-    rmSync(join(folder, 'shard2'));
-    mkdirSync(join(folder, 'shard2', 'in the way'), {recursive: true});
-    expect((await rejection(read('config'))).message).to.match(
+    rmSync(join(folder, shard2));
+    mkdirSync(join(folder, shard2, 'in the way'), {recursive: true});
+    expect((await rejection(read(config))).message).to.match(
       /new files are complete in .*, but not all of them could be put in their places: .* tries again/,
     );
-    rmSync(join(folder, 'shard2'), {recursive: true});
-    expect(await read('config')).to.equal('new');
+    rmSync(join(folder, shard2), {recursive: true});
+    expect(await read(config)).to.equal('new');
     expect(contents()).to.deep.equal(complete);
   });
 
   it('refuse a journal that is a stranger’s', async () => {
     const wrong = [
       {renames: []},
-      {renames: [[temporary('a', 1), '../a']], removals: []},
-      {renames: [['a', 'b']], removals: []},
+      {renames: [[temporary(a, 1), '../config.json']], removals: []},
+      {renames: [['notes.txt', a]], removals: []},
+      {renames: [[temporary('../x', 1), a]], removals: []},
+      // names of the user's own files
+      {renames: [[temporary(a, 1), 'notes.txt']], removals: []},
+      {renames: [], removals: ['notes.txt']},
       {renames: [], removals: ['..']},
-      {renames: [], removals: ['a/b']},
+      {renames: [], removals: ['a/config.json']},
     ];
     for (const journal of wrong) {
-      const files = {a: 'old', [journalOf(dead)]: JSON.stringify(journal)};
+      const files = {
+        ...{[a]: 'old', 'notes.txt': 'mine', [temporary(a, 1)]: 'new'},
+        [journalOf(dead)]: JSON.stringify(journal),
+      };
       put(files);
-      expect((await rejection(read('a'))).message).to.match(/is not a list of files to be renamed/);
+      expect((await rejection(read(a))).message).to.match(
+        /is not a list of files of a model or a checkpoint; .* remove it/,
+      );
       expect(contents()).to.deep.equal(files);
     }
+  });
+
+  it('follow no journal that does not say whose it is', async () => {
+    const files = {
+      [a]: 'old',
+      '.commit.json': JSON.stringify({renames: [], removals: [a]}),
+    };
+    put(files);
+    expect(await read(a)).to.equal('old');
+    expect(contents()).to.deep.equal(files);
+  });
+
+  it('get no files of other names', async () => {
+    const {message} = await rejection(save({'notes.txt': 'new'}));
+    expect(message).to.equal("test: 'notes.txt' is no name of a file of a model or a checkpoint");
+    expect(contents()).to.deep.equal({});
   });
 
   it('lose the unfinished files of programs that are dead, no others', async () => {
@@ -170,20 +195,22 @@ describe('folders that files are saved to', () => {
       [temporary('a', process.pid, host, Math.round(performance.timeOrigin))]: '',
       'a.partial': '',
     };
-    put({...kept, [temporary('a', dead)]: '', [formerTemporary]: ''});
+    put({...kept, [temporary('a', dead)]: ''});
     put({[temporary('a', process.pid)]: ''}); // as in a container that was started again
-    await save({b: 'new'});
-    expect(contents()).to.deep.equal({...kept, b: 'new'});
+    await save({[b]: 'new'});
+    expect(contents()).to.deep.equal({...kept, [b]: 'new'});
   });
 
   it('stay as they were where a file cannot be written', async () => {
-    put({a: 'old', b: 'old'});
-    mkdirSync(join(folder, 'c'));
-    const {message} = await rejection(save({a: 'new', c: 'new'}));
-    expect(message).to.match(/'.*c' is a folder, where a file is to be written; move it away/);
-    rmSync(join(folder, 'c'), {recursive: true});
-    expect(contents()).to.deep.equal({a: 'old', b: 'old'});
-    const inFile = openSink('test', join(folder, 'a', 'b'));
+    put({[a]: 'old', [b]: 'old'});
+    mkdirSync(join(folder, c));
+    const {message} = await rejection(save({[a]: 'new', [c]: 'new'}));
+    expect(message).to.match(
+      /'.*vocab.json' is a folder, where a file is to be written; move it away/,
+    );
+    rmSync(join(folder, c), {recursive: true});
+    expect(contents()).to.deep.equal({[a]: 'old', [b]: 'old'});
+    const inFile = openSink('test', join(folder, a, 'b'));
     expect((await rejection(inFile.create('x', 1))).message).to.match(
       /^test: cannot write to the folder '.*': E.*; the files that were in it are as they were$/,
     );
@@ -199,16 +226,16 @@ describe('folders that files are saved to', () => {
     const mount = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', folder]);
     if (mount.status !== 0) return this.skip();
     try {
-      put({a: 'old'});
-      const error = await rejection(save({a: 'new', b: 'x'.repeat(100_000)}));
+      put({[a]: 'old'});
+      const error = await rejection(save({[a]: 'new', [b]: 'x'.repeat(100_000)}));
       expect(error.message).to.match(/cannot write to the folder '.*': ENOSPC.*are as they were/);
-      expect(contents()).to.deep.equal({a: 'old'});
+      expect(contents()).to.deep.equal({[a]: 'old'});
       spawnSync('mount', ['-o', 'remount,ro', folder]);
-      expect((await rejection(save({a: 'new'}))).message).to.match(/: EROFS/);
-      expect(contents()).to.deep.equal({a: 'old'});
+      expect((await rejection(save({[a]: 'new'}))).message).to.match(/: EROFS/);
+      expect(contents()).to.deep.equal({[a]: 'old'});
     } finally {
       expect(spawnSync('umount', [folder]).status).to.equal(0);
-      expect(existsSync(join(folder, 'a'))).to.equal(false);
+      expect(existsSync(join(folder, a))).to.equal(false);
     }
   });
 });

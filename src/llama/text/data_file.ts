@@ -1,7 +1,6 @@
 import {display} from '../../options';
 import {fileOfUrl, isUrl, splitFileUrl} from '../../files/file_url';
-import {changedFile} from '../../files/folder_source';
-import {importNode} from '../../files/import_node';
+import {changedFile, openFileAt} from '../../files/folder_source';
 import {openSource, type SourceFile} from '../../files/source';
 
 /** A file of examples: its path (Node only), its http(s) URL, or the file itself. */
@@ -46,12 +45,7 @@ async function openIn(owner: string, source: DataSource): Promise<SourceFile | n
     const {folder, file} = splitFileUrl(owner, source);
     return openSource(owner, folder).open(file);
   }
-  const {realpath} = await importNode('node:fs/promises');
-  const {basename, dirname} = await importNode('node:path');
-  // the user named this file, so its links are followed anywhere
-  const target = await realpath(source).catch(() => source);
-  const folder = openSource(owner, dirname(target));
-  return openedPerRead(owner, source, () => folder.open(basename(target)));
+  return openedPerRead(owner, source, () => openFileAt(owner, source));
 }
 
 /**

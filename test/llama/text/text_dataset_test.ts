@@ -2,6 +2,7 @@ import {
   mkdtempSync,
   openSync,
   rmSync,
+  readdirSync,
   symlinkSync,
   writeFileSync,
   writeSync,
@@ -370,6 +371,19 @@ describe('textDataset', () => {
     } finally {
       await server.close();
     }
+  });
+
+  it('leaves the folder of a file as it is, whatever a stranger has put there', async () => {
+    const downloaded = mkdtempSync(join(folder, 'downloaded-'));
+    const journal = '.commit.1-1@another.01234567-89ab-cdef-0123-456789abcdef.json';
+    writeFileSync(join(downloaded, 'lines.jsonl'), bytesOf([{text: 'the cat'}]));
+    writeFileSync(join(downloaded, 'config.json'), 'mine');
+    writeFileSync(
+      join(downloaded, journal),
+      JSON.stringify({renames: [], removals: ['config.json']}),
+    );
+    await textsOf(textDataset(join(downloaded, 'lines.jsonl'), tokenizer));
+    expect(readdirSync(downloaded)).to.have.members(['lines.jsonl', 'config.json', journal]);
   });
 
   it('names a file that is not there, or that changes, and what is no file or tokenizer', async () => {
