@@ -135,6 +135,21 @@ describe('folders that files are saved to', () => {
     expect(contents()).to.deep.equal(before);
   });
 
+  it('are left to a process of another machine, which may be at work, for a second', async () => {
+    stopInTheMiddle(dead, {machine: 'another-machine'});
+    const before = contents();
+    const reading = read(shard2);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(contents()).to.deep.equal(before);
+    // it ends
+    put(complete);
+    for (const path of Object.keys(before)) {
+      if (!(path in complete)) rmSync(join(folder, path));
+    }
+    expect(await reading).to.equal('new');
+    expect(contents()).to.deep.equal(complete);
+  });
+
   it('stay as they are until all can be done', async () => {
     stopInTheMiddle(dead);
     rmSync(join(folder, shard2));
