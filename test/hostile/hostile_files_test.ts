@@ -12,6 +12,9 @@ import {loadLlama, loadTokenizer, parseSafetensors, textDataset} from '../../src
 import {readConfigJson} from '../../src/llama/files/config_json';
 import {jsonOf, readFiles} from '../llama/files/checkpoint_files';
 import {TOKENIZER_NAMES, tokenizerFiles, tokenizerFolder} from '../llama/text/tokenizers';
+import {f32, type TensorEntry} from '../files/gguf_bytes';
+import {editedGguf} from '../llama/files/gguf/fixtures';
+import {rejection} from '../support/rejection';
 import {captureWarnings} from '../support/warnings';
 import {bytesOf, damagedBytes, damagedGguf, damagedJson, damagedSafetensors} from './damage';
 import {always} from './reads_or_refuses';
@@ -71,6 +74,37 @@ describe('hostile files are read or refused, in time', () => {
       },
       100,
     );
+  });
+
+  it('GGUF files whose vocabulary implies more merges than memory holds', async () => {
+    const repeated = (letter: string): string[] =>
+      Array.from({length: 1000}, (_, i) => letter.repeat(i + 1));
+    const attacks: Array<[tokens: string[], message: RegExp]> = [
+      [
+        ['a', 'a'.repeat(1001)],
+        /token 1 of tokenizer\.ggml\.tokens has 1001 characters, more than/,
+      ],
+      [
+        ['a', 'b', 'c', 'd', 'e'].flatMap(repeated),
+        /tokenizer\.ggml\.tokens imply more than 2000000 merges/,
+      ],
+    ];
+    for (const [tokens, message] of attacks) {
+      const keys = {
+        'tokenizer.ggml.tokens': {list: tokens},
+        'tokenizer.ggml.scores': {list: tokens.map(() => f32(0))},
+        'tokenizer.ggml.token_type': undefined,
+      };
+      const tensors = (all: TensorEntry[]): TensorEntry[] =>
+        all.map((tensor) => {
+          if (!['token_embd.weight', 'output.weight'].includes(tensor.name)) return tensor;
+          const dimensions = [tensor.dimensions[0]!, tokens.length];
+          const data = new Uint8Array(4 * dimensions[0]! * tokens.length);
+          return {...tensor, type: 0, dimensions, data};
+        });
+      const source = {'x.gguf': await editedGguf('llama', {keys, tensors})};
+      expect((await rejection(loadTokenizer(source))).message).to.match(message);
+    }
   });
 
   it('config.json', async () => {

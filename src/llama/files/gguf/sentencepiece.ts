@@ -6,6 +6,11 @@ import {listFor, type Vocabulary} from './vocabulary';
 /** What stands for a blank. */
 const BLANK = '▁';
 
+/** The longest token that is read, in UTF-16 units; those of vocabularies in use have some dozens at most. */
+const LONGEST_TOKEN = 1000;
+/** The most merges that a vocabulary may imply; Gemma's imply half a million, more than any other in use. */
+const MOST_MERGES = 2_000_000;
+
 /**
  * @param ranksById Whether merges rank by the ids of their tokens, not by their scores.
  * @throws if the file has no scores, or not as many as tokens.
@@ -33,7 +38,7 @@ export function sentencePieceModel(
       byte_fallback: true,
       ignore_merges: false,
       vocab: Object.fromEntries(vocab),
-      merges: impliedMerges(vocab, ranksById ? (id) => -id : (id) => scores[id]!),
+      merges: impliedMerges(keys.owner, vocab, ranksById ? (id) => -id : (id) => scores[id]!),
     },
     normalizer: null,
     pre_tokenizer: {type: 'Metaspace', replacement: BLANK, prepend_scheme, split: false},
@@ -63,8 +68,12 @@ function blanksSpelled(token: string): string {
 /**
  * The merges that a vocabulary implies, best first: each way to make a token of two others, ranked by the token that it makes. As
  * transformers' `generate_merges` orders them.
+ *
+ * @throws if a token is longer than {@link LONGEST_TOKEN}, or there are more than {@link MOST_MERGES}: a small file can imply
+ *   more than memory holds.
  */
 function impliedMerges(
+  owner: string,
   vocab: ReadonlyMap<string, number>,
   rankOf: (id: number) => number,
 ): Array<[string, string]> {
@@ -74,7 +83,15 @@ function impliedMerges(
     lengths: [number, number];
   }
   const merges: Merge[] = [];
+  const refuse = (what: string): never => {
+    throw new Error(`${owner}: ${what}; take the model as safetensors, with its tokenizer's files`);
+  };
   for (const [token, id] of vocab) {
+    if (token.length > LONGEST_TOKEN) {
+      refuse(
+        `token ${id} of tokenizer.ggml.tokens has ${token.length} characters, more than ${LONGEST_TOKEN}`,
+      );
+    }
     const letters = Array.from(token);
     const local: Array<Merge & {ids: [number, number]}> = [];
     for (let i = 1, at = 0; i < letters.length; i++) {
@@ -84,6 +101,9 @@ function impliedMerges(
       if (left === undefined || right === undefined) continue;
       const lengths: [number, number] = [i, letters.length - i];
       local.push({pair, rank: rankOf(id), lengths, ids: [left, right]});
+    }
+    if (merges.length + local.length > MOST_MERGES) {
+      refuse(`the tokens of tokenizer.ggml.tokens imply more than ${MOST_MERGES} merges`);
     }
     merges.push(...local.sort((a, b) => a.ids[0] - b.ids[0] || a.ids[1] - b.ids[1]));
   }
