@@ -40,13 +40,13 @@ export const gsm8kDefaults = {shots: 0, limit: Infinity, maxNewTokens: 256} as c
 
 const OWNER = 'gsm8k';
 const KNOWN = ['shots', 'shotsFrom', 'limit', 'maxNewTokens', 'onProgress', 'generate'];
-/** Texts that end an answer: after them the model goes on with a question of its own. */
-const ENDS = ['\n\n', 'Question:'];
+/** Texts that end an answer: a question of the model's own, and ends of texts and messages. */
+const ENDS = ['Question:', '</s>', '<|im_end|>'];
 
 /**
  * Asks the questions of GSM8K (one `{question, answer}` per line). The model writes a solution, greedily, and
  * the number after `####` is compared with the right one. Prompt, stop texts and comparison are those of
- * lm-evaluation-harness (`gsm8k`, strict match).
+ * lm-evaluation-harness (`gsm8k`, version 3.0 of the task, strict match).
  *
  * @throws before any question is asked, if an option is not valid, or, with the line's number, if a line is not a question or its
  *   prompt and answer would be longer than the model's positions; later, as `generate` does.
@@ -81,14 +81,14 @@ export async function gsm8k(
   const answers: Array<string | null> = [];
   let right = 0;
   for (const {ids, number} of problems) {
-    const textOf = (tokens: readonly number[]): string =>
-      tokenizer.decode(tokens, {skipSpecialTokens: true});
     const written = await generate(model, ids, {
       maxNewTokens,
       stop: tokenizer.eosTokenId === null ? [] : [tokenizer.eosTokenId],
-      onToken: (_, all) => !ENDS.some((end) => textOf(all).includes(end)),
+      // also where one of them is a special token
+      onToken: (_, all) => !hasEnded(tokenizer.decode(all)),
     });
-    const answer = numberIn(untilEnd(textOf(written.ids)));
+    const text = tokenizer.decode(written.ids, {skipSpecialTokens: true});
+    const answer = numberIn(untilEnd(text));
     answers.push(answer);
     if (answer === number) right++;
     await onProgress?.(answers.length, problems.length);
@@ -121,6 +121,10 @@ function readProblem({question, answer}: Record<string, unknown>): Problem {
 export function numberIn(text: string): string | null {
   const number = /#### (-?[0-9.,]+)/.exec(text)?.[1];
   return number === undefined ? null : number.replaceAll(',', '').replace(/\.$/, '');
+}
+
+function hasEnded(text: string): boolean {
+  return ENDS.some((end) => text.includes(end));
 }
 
 /** A text up to the first of {@link ENDS}. */

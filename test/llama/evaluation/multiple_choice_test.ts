@@ -291,6 +291,16 @@ describe('gsm8k', () => {
     expect(score.answers).to.deep.equal([null]);
   });
 
+  it('reads on after an empty line, up to the end of a message', async () => {
+    const {generate} = writing([
+      ' Two\n\nand two. #### 4',
+      ' Hm.<|im_end|> #### 1001',
+      ' </s> #### -3',
+    ]);
+    const score = await gsm8k(model, tokenizer, fileOf(problems), {generate});
+    expect(score.answers).to.deep.equal(['4', null, null]);
+  });
+
   it('puts solved examples before a question', async () => {
     const {generate, prompts} = writing(['']);
     await gsm8k(model, tokenizer, fileOf(problems), {
