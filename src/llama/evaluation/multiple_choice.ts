@@ -1,5 +1,6 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {checkChoice, checkKnown, checkNumber} from '../../options';
+import {largestIndex} from '../generation/token_probabilities';
 import type {DataSource} from '../text/data_file';
 import type {Tokenizer} from '../text/tokenizer';
 import {encodeContinuation} from './encode_continuation';
@@ -31,7 +32,7 @@ export interface MultipleChoiceScore {
   questions: number;
   /** The part of them, 0 to 1, whose right answer is the most probable one. */
   accuracy: number;
-  /** The same by log-likelihood per character of the answer, which does not favour short ones. */
+  /** The same by log-likelihood per character (code point) of the answer, which does not favour short ones. */
   normalizedAccuracy: number;
   /** Standard error of `normalizedAccuracy`. */
   standardError: number;
@@ -91,8 +92,10 @@ export async function multipleChoice(
     const found = await logLikelihoodsOf(model, requests, batchSize, (index) => names[index]!);
     for (const {continuations, answer} of batch) {
       const sums = found.splice(0, continuations.length).map(({logLikelihood}) => logLikelihood);
-      // counted without the space before the answer, as in the harness
-      const normalized = sums.map((sum, i) => sum / Math.max(1, continuations[i]!.length - 1));
+      // code points without the space before the answer, as in the harness
+      const normalized = sums.map(
+        (sum, i) => sum / Math.max(1, Array.from(continuations[i]!).length - 1),
+      );
       answers.push(largestIndex(normalized));
       if (largestIndex(sums) === answer) right++;
       if (answers.at(-1) === answer) rightNormalized++;
@@ -119,9 +122,4 @@ export function standardError(accuracy: number, count: number): number {
 /** A question with its right answer. */
 function solved({contexts, continuations, answer}: Question): string {
   return contexts[answer]! + continuations[answer]!;
-}
-
-/** The first of the largest values. */
-function largestIndex(values: readonly number[]): number {
-  return values.indexOf(Math.max(...values));
 }

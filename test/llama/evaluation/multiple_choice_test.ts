@@ -101,6 +101,24 @@ describe('multipleChoice', () => {
     expect(tf.memory().numTensors).to.equal(before);
   });
 
+  it('counts characters as code points', async () => {
+    const [goal, sol1, sol2] = ['the cat 1', '猫猫猫', '😀😀😀😀😀😀'];
+    const prompt = tokenizer.encode(`Question: ${goal}\nAnswer:`);
+    const requests = [sol1, sol2].map((answer) => ({
+      context: prompt,
+      continuation: tokenizer.encode(`Question: ${goal}\nAnswer: ${answer}`).slice(prompt.length),
+    }));
+    const [one, two] = (await logLikelihoods(model, requests)).map(
+      ({logLikelihood}) => logLikelihood,
+    );
+    // otherwise the test could not tell code points from UTF-16 units
+    expect(two! / 12, `${one!} ${two!}`).to.be.above(one! / 3);
+    expect(two! / 6).to.be.below(one! / 3);
+    const lines = fileOf([{goal, sol1, sol2, label: 0}]);
+    const {answers} = await multipleChoice(model, tokenizer, lines, {task: 'piqa'});
+    expect(answers).to.deep.equal([0]);
+  });
+
   it('names the answer for which the logits are not finite', async () => {
     const layer = model.getLayer('model.embed_tokens');
     const good = tf.clone(layer.getWeights()[0]!);
