@@ -52,6 +52,11 @@ export async function writeTexts(
 
   for (;;) {
     while (rows.length < batchSize && begun < texts.length && !signal?.aborted) {
+      // here too, since texts that end with their first token come to no step
+      if (signal && begun > 0) {
+        await nextTask();
+        if (signal.aborted) break;
+      }
       await begin(texts[begun++]!);
     }
     if (rows.length === 0) return results;

@@ -163,6 +163,16 @@ describe('generateBatch', () => {
     expect(await generateBatch(model, prompts, {signal: AbortSignal.abort()})).to.deep.equal([]);
   });
 
+  it('takes notice of a signal where all texts end with their first token', async () => {
+    const controller = new AbortController();
+    setTimeout(() => controller.abort());
+    const many = Array.from({length: 200}, () => [1, 2]);
+    const {signal} = controller;
+    const results = await generateBatch(model, many, {maxNewTokens: 1, signal});
+    expect(results.length).to.be.within(1, 199);
+    for (const {finishReason} of results) expect(finishReason).to.equal('length');
+  });
+
   it('passes on what a callback throws, and frees its tensors', async () => {
     for (const name of ['onToken', 'onResult'] as const) {
       let calls = 0;
