@@ -10,9 +10,9 @@ import {Decoder} from './decoder';
  * await generate(model, tokenizer.applyChatTemplate(messages, {addGenerationPrompt: true}), {cache});
  * ```
  *
- * It is of the weights as they were: dispose of it when the model has been trained. It takes `2 · numKeyValueHeads · headDim · 4`
- * bytes per block and token, of blocks with a window for the tokens in it. They are freed by `dispose`, and stay when the model is
- * disposed of.
+ * Keys and values are those of the weights at that time: dispose of it when the model has been trained. It takes
+ * `2 · numKeyValueHeads · headDim · 4` bytes per block and token, of blocks with a window for the tokens in it. They are freed by
+ * `dispose`, and stay when the model is disposed of.
  */
 export class PromptCache {
   private readonly decoder: Decoder;
@@ -21,7 +21,7 @@ export class PromptCache {
 
   /**
    * @param model One of `createLlama`; calls of `generate` with this cache must be of the same.
-   * @throws if it is another model.
+   * @throws if the model is not one of `createLlama`.
    */
   constructor(model: tfl.LayersModel) {
     this.decoder = new Decoder(model);
@@ -32,10 +32,18 @@ export class PromptCache {
     return this.ids.length;
   }
 
-  /** Frees the keys and values; it can be used again, and is empty then. */
+  /**
+   * Frees the keys and values; it can be used again, and is empty then.
+   *
+   * @throws if a call of `generate` with it has not ended.
+   */
   dispose(): void {
-    this.ids = [];
-    this.decoder.dispose();
+    if (this.isBusy) {
+      throw new Error(
+        'PromptCache.dispose: it is in use by a call of generate; wait for its end, or abort it by its signal',
+      );
+    }
+    this.clear();
   }
 
   /**
@@ -55,15 +63,20 @@ export class PromptCache {
     if (model !== this.decoder.model) throw new Error('generate: cache is of another model');
     if (this.isBusy) throw new Error('generate: cache is in use by a call that has not ended');
     this.isBusy = true;
-    const known = this.decoder.truncate(this.commonLength(prompt));
     let read: readonly number[] | null = null;
     try {
+      const known = this.decoder.truncate(this.commonLength(prompt));
       read = await body(this.decoder, known);
     } finally {
       if (read) this.ids = read;
-      else this.dispose();
+      else this.clear();
       this.isBusy = false;
     }
+  }
+
+  private clear(): void {
+    this.ids = [];
+    this.decoder.dispose();
   }
 
   /** How many tokens at the start of a prompt it has, without the last one, which has to be read for what comes after it. */

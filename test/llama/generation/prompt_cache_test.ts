@@ -110,6 +110,24 @@ describe('PromptCache', () => {
     expect(await passes([3, 1, 2, 2, 3, 4, 5, 7, ...ids, 1], 2)).to.deep.equal([2, 1]);
   });
 
+  it('cannot be disposed of while it is in use', async () => {
+    const expected = await generate(model, [3, 1, 4], {maxNewTokens: 3});
+    const messages: string[] = [];
+    const onToken = (): void => {
+      try {
+        cache.dispose();
+      } catch (error) {
+        messages.push((error as Error).message);
+      }
+    };
+    expect(await generate(model, [3, 1, 4], {cache, maxNewTokens: 3, onToken})).to.deep.equal(
+      expected,
+    );
+    expect(messages).to.have.length(3);
+    expect(messages[0]).to.match(/^PromptCache\.dispose: it is in use by a call of generate; wait/);
+    expect(await passes([3, 1, 4, 5])).to.deep.equal([1, 1, 1]);
+  });
+
   it('is empty after an error, and refuses another model and two calls at a time', async () => {
     await passes([3, 1, 4]);
     const onToken = (): never => {
