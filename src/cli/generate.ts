@@ -1,5 +1,6 @@
 /** `tfjs-owlore generate`: continues a text, or those of a file. */
-import {text as readAll} from 'node:stream/consumers';
+import {buffer as readAll} from 'node:stream/consumers';
+import {decodeUtf8} from '../files/json';
 import {generateDefaults} from '../llama/generation/generate_options';
 import {generate as generateIds} from '../llama/index';
 import {defineCommand, type Context} from './command';
@@ -150,10 +151,10 @@ async function readPrompt(
       'generate: there is no text; it takes --prompt, --prompt-file, --prompts or stdin',
     );
   }
-  const all =
-    promptFile === undefined
-      ? withoutMark(await readAll(stdin))
-      : asUsage(() => readUtf8(promptFile));
+  const bytes = promptFile === undefined ? await readAll(stdin) : null;
+  const all = asUsage(() =>
+    bytes ? withoutMark(decodeUtf8('generate: stdin', bytes)) : readUtf8(promptFile!),
+  );
   // the line break that editors and `echo` put at the end
   return all.replace(/\r?\n$/, '');
 }

@@ -68,7 +68,7 @@ describe('tfjs-owlore generate', () => {
   before(async () => void (folder = await createModelFolder()));
   after(() => folder.remove());
 
-  const run = (args: readonly string[], stdin?: string | null) =>
+  const run = (args: readonly string[], stdin?: string | Uint8Array | null) =>
     runCli(['generate', '--model', folder.model, '--backend', defaultBackend, ...args], stdin);
 
   const runJson = async (args: readonly string[], stdin?: string): Promise<Result> => {
@@ -86,6 +86,21 @@ describe('tfjs-owlore generate', () => {
     expect((await runJson(['--prompt-file', marked, ...few])).ids).to.deep.equal(wanted);
     expect((await runJson(few, 'the cat\n')).ids).to.deep.equal(wanted);
     expect((await runJson(few, 'the cat\n\n')).ids).not.to.deep.equal(wanted);
+  });
+
+  it('refuses a prompt that is not UTF-8', async () => {
+    const bytes = Uint8Array.of(0x74, 0xe9, 0x74);
+    const file = folder.write('latin1.txt', bytes);
+    const ofFile = await run(['--prompt-file', file, ...few]);
+    expect([ofFile.code, ofFile.stderr]).to.deep.equal([
+      2,
+      `error: ${file} is not UTF-8; save it as UTF-8\n`,
+    ]);
+    const ofStdin = await run(few, bytes);
+    expect([ofStdin.code, ofStdin.stderr]).to.deep.equal([
+      2,
+      'error: generate: stdin is not UTF-8; save it as UTF-8\n',
+    ]);
   });
 
   it('takes a model by its URL', async () => {

@@ -18,7 +18,7 @@ export interface ModelFolder {
   /** Writes a file of examples, a line each; returns its path. */
   writeLines(name: string, lines: readonly unknown[]): string;
   /** Writes a file; returns its path. */
-  write(name: string, content: string): string;
+  write(name: string, content: string | Uint8Array): string;
   remove(): void;
 }
 
@@ -47,7 +47,7 @@ export async function createModelFolder(config: Partial<LlamaConfig> = {}): Prom
   for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
     copyFileSync(tokenizerFolder('bytelevel') + name, join(model, name));
   }
-  const write = (name: string, content: string): string => {
+  const write = (name: string, content: string | Uint8Array): string => {
     writeFileSync(join(path, name), content);
     return join(path, name);
   };

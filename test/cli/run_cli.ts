@@ -34,7 +34,7 @@ export function terminal(columns = 100): TextSink & OutputStream {
  */
 export async function runCli(
   args: readonly string[],
-  stdin: string | null = null,
+  stdin: string | Uint8Array | null = null,
   stopAt?: string,
 ): Promise<CliRun> {
   const [stdout, stderr, interruption] = [new TextSink(), new TextSink(), new Interruption()];
