@@ -1,5 +1,5 @@
 /** `tfjs-owlore generate --prompts`: many texts, several at a time. */
-import {closeSync, openSync, statSync, writeSync} from 'node:fs';
+import {closeSync, openSync, statSync, writeFileSync} from 'node:fs';
 import {generateBatch, type Generation} from '../llama/index';
 import type {Context} from './command';
 import type {CommandConsole} from './console';
@@ -164,7 +164,8 @@ class ResultWriter {
       return;
     }
     const {file} = this;
-    this.attempt(() => writeSync(file, `${line}\n`));
+    // unlike writeSync, all of it or an error
+    this.attempt(() => writeFileSync(file, `${line}\n`));
   }
 
   private attempt<T>(body: () => T): T {

@@ -10,7 +10,6 @@ import {
   renameSync,
   rmSync,
   writeFileSync,
-  writeSync,
 } from 'node:fs';
 import {join} from 'node:path';
 import {lockFolder, type FolderLock} from '../files/folder_lock';
@@ -231,12 +230,20 @@ export class RunFolder {
 
   private appendLine(entry: object): void {
     this.checkIsThere();
-    writeSync(this.log!, `${JSON.stringify(entry)}\n`);
+    // unlike writeSync, all of it or an error
+    writeFileSync(this.log!, `${JSON.stringify(entry)}\n`);
   }
 
   private writeJson(name: string, value: object): void {
     this.checkIsThere();
-    writeFileSync(this.in(name), jsonText(value));
+    this.replace(name, jsonText(value));
+  }
+
+  /** Writes a file; one that is there stays until all of the new one is written. */
+  private replace(name: string, text: string): void {
+    const path = this.in(name);
+    writeFileSync(`${path}.partial`, text);
+    renameSync(`${path}.partial`, path);
   }
 
   /** A file that is open can be written to even if it was removed, and nobody would ever see it. */

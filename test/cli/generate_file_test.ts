@@ -1,4 +1,4 @@
-import {existsSync, readFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
@@ -8,6 +8,7 @@ import {generate, loadLlama} from '../../src/llama';
 import {loadBackend} from '../../tools/load_backend';
 import {describeBackends, fastBackend} from '../support/backends';
 import {resultOf} from '../support/programs';
+import {onSmallDisk} from '../support/small_disk';
 import {start} from './cli_process';
 import {createModelFolder, type ModelFolder} from './model_folder';
 import {runCli, TextSink} from './run_cli';
@@ -169,6 +170,15 @@ describe('tfjs-owlore generate --prompts', () => {
     const {code, stderr} = await run('--prompts', file, '--output', folder.path);
     expect(code).to.equal(2);
     expect(stderr).to.match(/^error: generate: --output must be a file; '.*' is a folder\n$/);
+    const small = join(folder.path, 'small');
+    mkdirSync(small);
+    await onSmallDisk(small, async () => {
+      const [output, note] = [join(small, 'out.jsonl'), 'x'.repeat(100_000)];
+      const lines = folder.writeLines('long.jsonl', [{prompt: 'the cat', note}]);
+      const {code, stderr} = await run('--prompts', lines, '--output', output);
+      expect(code).to.equal(1);
+      expect(stderr).to.match(/\nerror: generate: .*out\.jsonl cannot be written: ENOSPC/);
+    });
     // takes files, and has no place for what is in them
     if (!existsSync('/dev/full')) return;
     const full = await run('--prompts', file, '--output', '/dev/full');

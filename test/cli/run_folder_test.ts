@@ -16,6 +16,7 @@ import {RunFolder} from '../../src/cli/run_folder';
 import {loadLlama} from '../../src/llama';
 import {fastBackend, thorough} from '../support/backends';
 import {resultOf} from '../support/programs';
+import {onSmallDisk} from '../support/small_disk';
 import {inLog, start} from './cli_process';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli, type CliRun} from './run_cli';
@@ -108,6 +109,31 @@ describe('the folder of a run', function () {
       expect(stderr).to.match(message);
     }
     expect(existsSync(join(folder.path, 'a'))).to.equal(false);
+  });
+
+  it('keeps its config, and says so, where the disk is full', async function () {
+    const output = newOutput();
+    mkdirSync(output);
+    const long = 'x'.repeat(100_000);
+    const isMade = await onSmallDisk(output, () => {
+      const run = RunFolder.open('test', output, false);
+      try {
+        run.writeConfig({model: 'small'});
+        expect(() => run.writeConfig({model: long})).to.throw(/ENOSPC/);
+        expect(readFileSync(join(output, 'config.json'), 'utf8')).to.include('small');
+        rmSync(join(output, 'config.json.partial'));
+        const step = {event: 'step', step: 1, loss: 1, learningRate: 1, seconds: 1} as const;
+        const entry = {...step, peakBytes: 1, blocks: [long]};
+        expect(() => run.append(entry)).to.throw(/ENOSPC/);
+      } finally {
+        try {
+          run.stop({state: 'interrupted'});
+        } catch {
+          // it has no place for its last line
+        }
+      }
+    });
+    if (!isMade) this.skip();
   });
 
   describe('does not take its inputs for something to overwrite', () => {
