@@ -41,7 +41,7 @@ async function train(run: EngineRun): Promise<EngineOutcome> {
     if (settings.resume !== undefined) {
       const resumed = await resumeCheckpoint(folder.checkpoints, parts);
       const {learningRate} = optimizer.settings;
-      run.goOn(resumed && {monitor: stateIn(folder, resumed), learningRate});
+      run.goOn(resumed && {monitor: stateIn(folder, resumed, optimizer), learningRate});
       if (lora) lora.dropoutMasks = masksIn(resumed?.extra);
     }
     const dataset = {size: NaN, iterator: async () => batches()};
@@ -66,11 +66,17 @@ async function train(run: EngineRun): Promise<EngineOutcome> {
   }
 }
 
-/** What a checkpoint has of the monitor. */
+/**
+ * What a checkpoint has of the monitor.
+ *
+ * @param optimizer How many batches its steps have, and how many it has of the next one.
+ * @throws if it is not what it should be.
+ */
 export function stateIn(
   folder: RunFolder,
   {path, extra, step}: Pick<ResumedCheckpoint, 'path' | 'extra' | 'step'>,
+  optimizer: {readonly accumulate: number; readonly accumulated: number},
 ): MonitorState {
-  checkMonitorState(`${join(folder.checkpoints, path)}: extra`, extra, step);
+  checkMonitorState(`${join(folder.checkpoints, path)}: extra`, extra, step, optimizer);
   return extra;
 }

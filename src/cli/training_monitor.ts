@@ -99,11 +99,13 @@ export interface MonitorState {
  * Throws unless `value` is the state of a monitor after a step.
  *
  * @param what What messages start with.
+ * @param optimizer How many batches its steps have, and how many it has of the next one.
  */
 export function checkMonitorState(
   what: string,
   value: unknown,
   step: number,
+  {accumulate, accumulated}: {accumulate: number; accumulated: number},
 ): asserts value is MonitorState {
   const {steps, stateBytes, begun} = isObject(value) ? value : {};
   const isBegun =
@@ -118,6 +120,13 @@ export function checkMonitorState(
   }
   checkNumber(what, 'steps', steps, {min: step, max: step});
   checkNumber(what, 'stateBytes', stateBytes, countRange);
+  const batches = isObject(begun) ? begun['batches'] : 0;
+  if (batches === accumulated && accumulated < accumulate && (begun !== null) === accumulated > 0)
+    return;
+  throw new Error(
+    `${what}: begun must be of the ${accumulated} batches that the optimizer has of the next step, ` +
+      `and these fewer than accumulate (${accumulate}); got ${show(begun)}. Remove this checkpoint, to go on from an older one`,
+  );
 }
 
 /** A step that has begun and not ended. */

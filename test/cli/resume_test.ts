@@ -404,10 +404,15 @@ describe('tfjs-owlore finetune --resume', function () {
         .filter((name) => name.endsWith('.json'))
         .sort()
         .slice(-1);
-      const json = JSON.parse(readFileSync(join(checkpoints, path!), 'utf8')) as object;
+      const json = JSON.parse(readFileSync(join(checkpoints, path!), 'utf8')) as {step: number};
+      const state = {steps: json.step, stateBytes: 0};
       for (const [extra, message] of [
         [null, /extra must be \{steps, stateBytes, begun\}, .*; got null/],
         [{steps: 1e9, stateBytes: 0, begun: null}, /extra: steps must be .*; got 1000000000/],
+        ...[0, 1, -1, 1e9].map((batches) => {
+          const extra = {...state, begun: {batches, lossSum: 1}};
+          return [extra, /extra: begun must be of the 0 batches .*; got \{"batches":/] as const;
+        }),
       ] as const) {
         const bytes = JSON.stringify({...json, extra});
         const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 32);

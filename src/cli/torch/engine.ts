@@ -10,6 +10,7 @@ import {saveLlama} from '../../llama/index';
 import {paperMethodNames, paperMethods, type MethodParts} from '../../methods';
 import {resolveBlocks} from '../../model/blocks';
 import {owloreDefaults} from '../../optim/owlore_options';
+import {ACCUMULATED} from '../../optim/saved_names';
 import type {SamplingProbabilities} from '../../sampling/probabilities';
 import type {Context} from '../command';
 import type {Engine, EngineOutcome, EngineRun} from '../engine';
@@ -167,7 +168,9 @@ async function resumed(run: EngineRun): Promise<Manifest | null> {
   }
   const {path, manifest} = found;
   const {step, extra} = manifest;
-  const reached = stateIn(folder, {path, extra, step});
+  const {accumulate} = optimizer;
+  const accumulated = Number(manifest.optimizer.counters[ACCUMULATED]);
+  const reached = stateIn(folder, {path, extra, step}, {accumulate, accumulated});
   parts.data!.restore(manifest.data);
   if (manifest.callback) {
     callback!.setState(manifest.callback.state);
@@ -278,7 +281,7 @@ function saveEnd(
   model: Manifest['model'],
   skipped: number,
 ): Promise<void> {
-  const counters = {iter: job.steps, 'owlore.accumulated': 0, 'owlore.skipped': skipped};
+  const counters = {iter: job.steps, [ACCUMULATED]: 0, 'owlore.skipped': skipped};
   return commit(run, job, beside, {
     ...{step: job.steps, model, optimizer: {counters, files: []}},
     ...{stateBytes: run.monitor.stateBytes, data: run.training.state()},
