@@ -72,22 +72,40 @@ const DATE_PARTS: Readonly<Record<string, Intl.DateTimeFormatOptions>> = {
   B: {month: 'long'},
 };
 
-/** Python's `strftime` of this moment. */
+/**
+ * Python's `strftime` of this moment.
+ *
+ * @throws if the format has a code that is not known here.
+ */
 function strftimeNow(format: string): string {
   const now = new Date();
-  const two = (n: number): string => String(n).padStart(2, '0');
+  const padded = (n: number, length = 2): string => String(n).padStart(length, '0');
+  const hours = now.getHours() % 12 || 12;
+  const newYear = Date.UTC(now.getFullYear(), 0, 1);
+  const today = Date.UTC(now.getFullYear(), now.getMonth(), now.getDate());
   const numbers: Readonly<Record<string, string>> = {
     Y: String(now.getFullYear()),
-    y: two(now.getFullYear() % 100),
-    m: two(now.getMonth() + 1),
-    d: two(now.getDate()),
-    H: two(now.getHours()),
-    M: two(now.getMinutes()),
-    S: two(now.getSeconds()),
+    y: padded(now.getFullYear() % 100),
+    m: padded(now.getMonth() + 1),
+    '-m': String(now.getMonth() + 1),
+    d: padded(now.getDate()),
+    '-d': String(now.getDate()),
+    j: padded((today - newYear) / 86_400_000 + 1, 3),
+    H: padded(now.getHours()),
+    I: padded(hours),
+    '-I': String(hours),
+    p: now.getHours() < 12 ? 'AM' : 'PM',
+    M: padded(now.getMinutes()),
+    S: padded(now.getSeconds()),
     '%': '%',
   };
-  return format.replace(/%([a-zA-Z%])/g, (code, letter: string) => {
+  return format.replace(/%(-?[a-zA-Z%]?)/g, (code, letter: string) => {
     const part = DATE_PARTS[letter];
-    return part ? now.toLocaleDateString('en-US', part) : (numbers[letter] ?? code);
+    const text = part ? now.toLocaleDateString('en-US', part) : numbers[letter];
+    if (text !== undefined) return text;
+    const known = [...Object.keys(DATE_PARTS), ...Object.keys(numbers)].map((each) => `%${each}`);
+    throw new Error(
+      `strftime_now does not know '${code}' in '${format}'; it knows ${known.join(' ')}`,
+    );
   });
 }

@@ -194,7 +194,21 @@ describe('loadTokenizer', () => {
       expect(await apply('{{ messages[0] | tojson }}')).to.equal(
         '{"role": "user", "content": "hi \\"you\\" <é>"}',
       );
-      expect(await apply('{{ strftime_now("%A, %p") }}')).to.match(/^[A-Z][a-z]+day, %p$/);
+      expect(await apply('{{ strftime_now("%A, %p") }}')).to.match(/^[A-Z][a-z]+day, [AP]M$/);
+      expect(await apply('{{ strftime_now("%I %-I %j %-d %-m") }}')).to.match(
+        /^(0[1-9]|1[0-2]) ([1-9]|1[0-2]) [0-3]\d\d [1-9]\d? [1-9]\d?$/,
+      );
+      const now = '{{ strftime_now("%j") }}';
+      const day = Math.floor(
+        (Date.now() - new Date(new Date().getFullYear(), 0, 1).getTime()) / 86_400_000,
+      );
+      // at midnight it may be the next one
+      expect(Number(await apply(now))).to.be.within(day, day + 2);
+      for (const unknown of ['%U', '%-Q', '%']) {
+        expect((await rejection(apply(`{{ strftime_now("%d ${unknown}") }}`))).message).to.match(
+          /^applyChatTemplate: .*: strftime_now does not know '%.*' in '%d %.*'; it knows %a %A .*%Y/,
+        );
+      }
       const months = 'Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec';
       expect(await apply('{{ strftime_now("%d %b %Y %%") }}')).to.match(
         new RegExp(`^\\d\\d (${months}) 20\\d\\d %$`),
