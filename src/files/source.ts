@@ -39,6 +39,8 @@ export interface SourceFile {
   readonly size: number;
   /** Another text once the file has been replaced or written to; missing where a source cannot tell. */
   readonly version?: string;
+  /** Whether a read before the last one fetches the file again from its start; default false. */
+  readonly isStreamed?: boolean;
   /**
    * Bytes `from` to before `to`, which must be within the file. They may be a view of the source's own
    * memory, so do not write to them. One call at a time.

@@ -163,6 +163,7 @@ async function wholeFile(server: Server, answer?: Answer): Promise<SourceFile> {
   return {
     path: server.path,
     size,
+    isStreamed: true,
     read: (from, to) => stream.read(from, to),
     close: () => stream.close(),
   };

@@ -102,20 +102,33 @@ function place<T extends Uint16Array | Uint32Array>(
   }
 }
 
-/** Whether two tensors of the same shape have the same values; a NaN equals nothing. */
+/**
+ * Whether two tensors of the same shape have the same values; a NaN equals nothing. If both are in a file that is streamed, the
+ * earlier one is in memory as a whole meanwhile.
+ */
 export async function haveEqualValues(a: StoredTensor, b: StoredTensor): Promise<boolean> {
-  const others = readPieces(b);
-  let other: Float32Array = new Float32Array();
+  const [first, second] = a.from < b.from ? [a, b] : [b, a];
+  const isStreamed = a.file === b.file && a.file.isStreamed === true;
+  const others = isStreamed ? wholeOf(first) : readPieces(first);
+  const nextValues = async (): Promise<Float32Array> => {
+    const {value} = (await others.next()) as {value?: Piece};
+    return value?.values ?? new Float32Array();
+  };
+  // before the first piece of the other one, which is behind it
+  let other = await nextValues();
   let at = 0;
-  for await (const {values} of readPieces(a)) {
+  for await (const {values} of readPieces(second)) {
     for (let i = 0; i < values.length; i++, at++) {
       if (at === other.length) {
-        const next = await others.next();
-        other = (next.value as Piece).values;
+        other = await nextValues();
         at = 0;
       }
       if (values[i] !== other[at]) return false;
     }
   }
   return true;
+}
+
+async function* wholeOf(tensor: StoredTensor): AsyncGenerator<Piece> {
+  yield {values: await readValues(tensor, false), index: 0};
 }

@@ -5,6 +5,8 @@ import type {StoredTensor} from '../../../src/llama/files/checkpoint';
 import {BYTES, decode, encode, type FloatType} from '../../../src/files/float_type';
 import {haveEqualValues, readPieces, readValues} from '../../../src/llama/files/tensor_reader';
 import {encodedPieces} from '../../../src/llama/files/tensor_writer';
+import {openSource} from '../../../src/files/source';
+import {FileServer} from '../../files/file_server';
 
 // Larger than what is read or written at a time, by other than a whole number of rows.
 const [rows, columns] = [1301, 1009];
@@ -70,6 +72,25 @@ describe('tensors in pieces', () => {
     expect(await haveEqualValues(stored(values, 'F16'), stored(values, 'F32'))).to.equal(true);
     expect(await haveEqualValues(stored(values, 'F16'), stored(changed, 'F32'))).to.equal(false);
     expect(await haveEqualValues(stored(nan, 'F32', []), stored(nan, 'F32', []))).to.equal(false);
+  });
+
+  it('are compared in one pass over a file that a server sends as a whole', async () => {
+    const bytes = encode(values, 'F32');
+    const server = await FileServer.start(new Map([['x', Buffer.concat([bytes, bytes])]]), {
+      ranges: false,
+    });
+    try {
+      const file = (await openSource('test', server.url).open('x'))!;
+      const [a, b] = [0, bytes.length].map((from): StoredTensor => {
+        const to = from + bytes.length;
+        return {name: 'x', dtype: 'F32', shape: [rows, columns], from, to, file};
+      });
+      expect(await haveEqualValues(b!, a!)).to.equal(true);
+      expect(server.requests).to.have.length(1);
+      await file.close();
+    } finally {
+      await server.close();
+    }
   });
 
   it('of one value, and of none, are read', async () => {
