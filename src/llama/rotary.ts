@@ -110,9 +110,9 @@ function tableValues(
 }
 
 /**
- * Rotates `x` `[…, length, headDim]`, or `[rows, heads, length, headDim]`, by the angles of a table of as many positions. As in Hugging Face's
- * checkpoints, dimension i makes a pair with dimension i + headDim / 2. Keeps the table for the
- * gradient, which rotates back.
+ * Rotates `x` by the angles of a table of as many positions: `[…, length, headDim]`; `[rows, heads, length, headDim]` where the
+ * table has rows. As in Hugging Face's checkpoints, dimension i makes a pair with dimension i + headDim / 2. Keeps the table for
+ * the gradient, which rotates back.
  */
 export function rotate(x: tf.Tensor, {cos, sin}: RotaryTable): tf.Tensor {
   return customOp({

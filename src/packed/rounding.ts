@@ -1,4 +1,4 @@
-/** Bits of the largest finite bfloat16, and of those above it: infinity and NaN. */
+/** All exponent bits, set in infinity and NaN alone; and the bit that makes a NaN quiet. */
 const [INFINITE, QUIET] = [0x7f80, 0x40];
 
 /**

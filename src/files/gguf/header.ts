@@ -12,7 +12,7 @@ import {otherTypeName, tensorType, tensorTypeNames, type TensorType} from './ten
 export interface GgufTensor {
   name: string;
   type: TensorType;
-  /** As other formats have it, the longest stride first; GGUF has it the other way round. */
+  /** Row-major, the outermost dimension first; GGUF lists the innermost first. */
   shape: number[];
   /** First byte in the file. */
   from: number;

@@ -60,13 +60,13 @@ function mergesOf(keys: MetadataKeys): Array<[string, string]> {
     const parts = merge.split(' ');
     if (parts.length === 2 && parts.every((part) => part !== '')) return parts as [string, string];
     throw new Error(
-      `${keys.owner}: ${MERGES_KEY} must have two tokens with a blank between them; got ${show(merge)}`,
+      `${keys.owner}: ${MERGES_KEY} must have two tokens with a space between them; got ${show(merge)}`,
     );
   });
 }
 
-/** The letters for bytes, of which byte-level tokens are made: those of GPT-2. */
-function byteLetters(): string[] {
+/** The characters of which byte-level tokens are made, by byte: GPT-2's `bytes_to_unicode`. */
+function byteCharacters(): string[] {
   let next = 256;
   return Array.from({length: 256}, (_, byte) => {
     const isPrintable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
@@ -74,15 +74,18 @@ function byteLetters(): string[] {
   });
 }
 
-/** Ids by token. Tokens with other letters than those for bytes are spelled in these, unless they are found as a whole. */
+/**
+ * Ids by token. Tokens with characters that are none of {@link byteCharacters} are spelled in these, byte by byte, unless they
+ * are found as a whole.
+ */
 function spelledInBytes({tokens, whole}: Vocabulary): Record<string, number> {
-  const letters = byteLetters();
-  const alphabet = new Set(letters);
+  const characters = byteCharacters();
+  const known = new Set(characters);
   const kept = new Set(whole.map(({id}) => id));
   const encoder = new TextEncoder();
   const spell = (token: string, id: number): string => {
-    if (kept.has(id) || Array.from(token).every((letter) => alphabet.has(letter))) return token;
-    return Array.from(encoder.encode(token), (byte) => letters[byte]).join('');
+    if (kept.has(id) || Array.from(token).every((character) => known.has(character))) return token;
+    return Array.from(encoder.encode(token), (byte) => characters[byte]).join('');
   };
   return Object.fromEntries(tokens.map((token, id) => [spell(token, id), id]));
 }

@@ -3,8 +3,8 @@ import type {MetadataKeys} from './metadata_keys';
 import type {TokenizerModel} from './tokenizer';
 import {listFor, type Vocabulary} from './vocabulary';
 
-/** What stands for a blank. */
-const BLANK = '▁';
+/** What stands for a space. */
+const SPACE = '▁';
 
 /** The longest token that is read, in UTF-16 units; those of vocabularies in use have some dozens at most. */
 const LONGEST_TOKEN = 1000;
@@ -23,7 +23,7 @@ export function sentencePieceModel(
   const scoresKey = 'tokenizer.ggml.scores';
   const scores = listFor(keys, scoresKey, tokens.length);
   if (!scores) throw keys.missing(scoresKey);
-  const vocab = new Map(tokens.map((token, id) => [blanksSpelled(token), id]));
+  const vocab = new Map(tokens.map((token, id) => [spacesSpelled(token), id]));
   const unknown = keys.integer('tokenizer.ggml.unknown_token_id', 0);
   const addsSpace = keys.flag('tokenizer.ggml.add_space_prefix') ?? !ranksById;
   const prepend_scheme = addsSpace ? 'first' : 'never';
@@ -41,28 +41,28 @@ export function sentencePieceModel(
       merges: impliedMerges(keys.owner, vocab, ranksById ? (id) => -id : (id) => scores[id]!),
     },
     normalizer: null,
-    pre_tokenizer: {type: 'Metaspace', replacement: BLANK, prepend_scheme, split: false},
+    pre_tokenizer: {type: 'Metaspace', replacement: SPACE, prepend_scheme, split: false},
     decoder: {
       type: 'Sequence',
       decoders: [
-        {type: 'Replace', pattern: {String: BLANK}, content: ' '},
+        {type: 'Replace', pattern: {String: SPACE}, content: ' '},
         {type: 'ByteFallback'},
         {type: 'Fuse'},
         ...(addsSpace ? [{type: 'Strip', content: ' ', start: 1, stop: 0}] : []),
       ],
     },
-    // blanks are no token of a text, in which they are spelled otherwise
-    notWhole: new Set(whole.filter(({content}) => isBlank(content)).map(({id}) => id)),
+    // spaces are no token of a text, in which they are spelled otherwise
+    notWhole: new Set(whole.filter(({content}) => isSpaces(content)).map(({id}) => id)),
     addsBos: true,
   };
 }
 
-function isBlank(token: string): boolean {
+function isSpaces(token: string): boolean {
   return /^ +$/.test(token);
 }
 
-function blanksSpelled(token: string): string {
-  return isBlank(token) ? BLANK.repeat(token.length) : token;
+function spacesSpelled(token: string): string {
+  return isSpaces(token) ? SPACE.repeat(token.length) : token;
 }
 
 /**

@@ -15,7 +15,10 @@ export const ROPE_TENSOR = 'rope_freqs.weight';
 export interface GgufWeight {
   name: string;
   tensor: GgufTensor;
-  /** The rows of a head that are in the order of a rotary embedding of neighbours; 0 if rows are as they should be. */
+  /**
+   * Rows of a head if the file has them interleaved for llama.cpp's rotary embedding of neighbouring pairs; 0 if in Hugging
+   * Face's order.
+   */
   interleavedRows: number;
   /** What is subtracted from each value. */
   shift: number;

@@ -125,7 +125,7 @@ describe('tokenizers in GGUF files', () => {
       'with a merge of three',
       'qwen2',
       {keys: {'tokenizer.ggml.merges': {list: ['a b c']}}},
-      /two tokens with a blank between them; got "a b c"/,
+      /two tokens with a space between them; got "a b c"/,
     ],
     [
       'with numbers for texts',
