@@ -1,17 +1,13 @@
 import {isObject} from '../../files/json';
-
-const WORDS_OF_LLAMA_3 =
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+import {DIGIT, GPT2, GPT4O, LLAMA3, LLAMA_CPP_DEFAULT, QWEN2, TEKKEN} from './split_patterns';
 
 /**
  * Patterns of tokenizers in use, of GPT-2, LLaMA 3, Qwen, GPT-4o and DeepSeek, and simple ones. None of them backtracks for long
  * on any text; recheck 4.5 found them safe.
  */
 const KNOWN: readonly string[] = [
-  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-  WORDS_OF_LLAMA_3,
-  WORDS_OF_LLAMA_3.replace('{1,3}', ''),
-  "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+  ...[GPT2, LLAMA3, QWEN2, GPT4O, TEKKEN, DIGIT],
+  ...LLAMA_CPP_DEFAULT,
   '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+',
   '\\p{N}{1,3}',
   '[一-龥぀-ゟ゠-ヿ]+',

@@ -3,6 +3,7 @@ import {
   SequenceDecoder,
   Tokenizer as LibraryTokenizer,
 } from '@huggingface/tokenizers';
+import {DIGIT, DIGITS, GPT2} from './split_patterns';
 
 /**
  * `@huggingface/tokenizers`, which reads `tokenizer.json`, where it differs from the Rust library of
@@ -26,10 +27,6 @@ interface PreTokenizerJson {
   add_prefix_space?: boolean;
   use_regex?: boolean;
 }
-
-/** Where GPT-2 splits a text into words; `ByteLevel` of the Rust library has it built in. */
-const GPT2_WORDS =
-  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 const REPLACEMENT_CHARACTER = '\ufffd';
 
@@ -56,9 +53,10 @@ function mendPreTokenizer(json: PreTokenizerJson): PreTokenizerJson {
   if (json.type === 'Sequence') {
     return {...json, pretokenizers: json.pretokenizers?.map(mendPreTokenizer) ?? []};
   }
-  if (json.type === 'Digits') return split(json.individual_digits ? '\\p{N}' : '\\p{N}+');
+  if (json.type === 'Digits') return split(json.individual_digits ? DIGIT : DIGITS);
+  // the Rust library has GPT-2's words built in
   if (json.type === 'ByteLevel' && json.use_regex !== false && !json.add_prefix_space) {
-    return {type: 'Sequence', pretokenizers: [split(GPT2_WORDS), {...json, use_regex: false}]};
+    return {type: 'Sequence', pretokenizers: [split(GPT2), {...json, use_regex: false}]};
   }
   return json;
 }

@@ -1,5 +1,6 @@
 import {readFileSync} from 'node:fs';
 import {expect} from 'chai';
+import {preTokenizers} from '../../../src/llama/files/gguf/pre_tokenizers';
 import {areKnownPatterns} from '../../../src/llama/text/known_patterns';
 import {TOKENIZER_NAMES, tokenizerFolder} from './tokenizers';
 
@@ -8,6 +9,13 @@ describe('areKnownPatterns', () => {
     for (const name of TOKENIZER_NAMES) {
       const json = readFileSync(`${tokenizerFolder(name)}tokenizer.json`, 'utf8');
       expect(areKnownPatterns(JSON.parse(json)), name).to.equal(true);
+    }
+  });
+
+  it('knows those by which GGUF files split texts', () => {
+    for (const [name, {patterns}] of Object.entries(preTokenizers)) {
+      const parts = patterns.map((Regex) => ({pattern: {Regex}}));
+      expect(areKnownPatterns(parts), name).to.equal(true);
     }
   });
 

@@ -1,22 +1,13 @@
 /** Where a byte-level vocabulary splits a text into words, by `tokenizer.ggml.pre`, as llama.cpp does. */
-
-const CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
-const GPT2 = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-const LLAMA3 = `${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
-const QWEN2 = LLAMA3.replace('{1,3}', '');
-const GPT4O = cased(`${CONTRACTIONS}?`, '\\p{N}{1,3}');
-const TEKKEN = cased('', '\\p{N}');
-const DIGIT = '\\p{N}';
-
-/** Words that begin with capitals, or have small letters only. */
-function cased(end: string, digits: string): string {
-  const [upper, lower] = ['[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]', '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]'];
-  const start = '[^\\r\\n\\p{L}\\p{N}]?';
-  return (
-    `${start}${upper}*${lower}+${end}|${start}${upper}+${lower}*${end}|${digits}` +
-    '| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+'
-  );
-}
+import {
+  DIGIT,
+  GPT2,
+  GPT4O,
+  LLAMA3,
+  LLAMA_CPP_DEFAULT,
+  QWEN2,
+  TEKKEN,
+} from '../../text/split_patterns';
 
 export interface PreTokenizer {
   /** Regular expressions that split one after the other. */
@@ -34,7 +25,7 @@ const qwen2: PreTokenizer = {patterns: [QWEN2]};
 
 /** By name. */
 export const preTokenizers: Readonly<Record<string, PreTokenizer>> = {
-  default: {patterns: ['[\\p{P}\\$\\+<=>\\^~\\|]+', GPT2, '\\p{N}+', '[0-9][0-9][0-9]']},
+  default: {patterns: LLAMA_CPP_DEFAULT},
   ...byName(
     gpt2,
     'gpt-2',
