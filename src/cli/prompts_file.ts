@@ -2,6 +2,7 @@
 import {isObject, show} from '../files/json';
 import type {ChatMessage} from '../llama/index';
 import {chunksOf, openDataFile} from '../llama/text/data_file';
+import {readMessages} from '../llama/text/formats';
 import {parseRecord, readRecords} from '../llama/text/records';
 import {UsageError} from './usage_error';
 
@@ -63,27 +64,12 @@ function promptOf(fields: unknown): Omit<PromptLine, 'line'> {
   throw new Error(`'prompt' must be a text; got ${show(prompt)}`);
 }
 
-function checkMessages(messages: unknown): readonly ChatMessage[] {
-  if (!Array.isArray(messages) || messages.length === 0) {
-    throw new Error(
-      `'messages' must be a list of {"role": "…", "content": "…"}; got ${show(messages)}`,
-    );
-  }
-  messages.forEach((message: unknown, i) => {
-    const isMessage =
-      isObject(message) &&
-      typeof message['role'] === 'string' &&
-      typeof message['content'] === 'string';
-    if (isMessage) return;
-    throw new Error(
-      `messages[${i}] must be {"role": "…", "content": "…"}, with texts; got ${show(message)}`,
-    );
-  });
-  const all = messages as ChatMessage[];
-  if (all.at(-1)!.role === 'assistant') {
+function checkMessages(value: unknown): readonly ChatMessage[] {
+  const messages = readMessages(value);
+  if (messages.at(-1)!.role === 'assistant') {
     throw new Error(
       "the last message is the assistant's, so nothing is left to answer; leave it out",
     );
   }
-  return all;
+  return messages;
 }

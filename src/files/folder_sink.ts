@@ -31,13 +31,7 @@ export function folderSink(owner: string, folder: string): FileSink {
         const handle = await open(join(folder, temporary), 'wx');
         written.set(path, temporary);
         return {
-          write: (bytes) =>
-            writing(async () => {
-              let done = 0;
-              while (done < bytes.length) {
-                done += (await handle.write(bytes, done, bytes.length - done)).bytesWritten;
-              }
-            }),
+          write: (bytes) => writing(() => handle.appendFile(bytes)),
           close: () =>
             writing(async () => {
               try {

@@ -4,23 +4,22 @@
  */
 
 /** The float32 of each of the 65536 float16. */
-let widened: Uint32Array | undefined;
+let widened: Float32Array | undefined;
 
 /** float16 to float32, exactly. */
 export function fromFloat16(halves: Uint16Array): Float32Array {
-  widened ??= new Uint32Array(widenAll().buffer);
+  widened ??= widenAll();
+  // as bits: to copy a float may change the bits of a NaN
+  const words = new Uint32Array(widened.buffer);
   const bits = new Uint32Array(halves.length);
-  for (let i = 0; i < bits.length; i++) bits[i] = widened[halves[i]!]!;
+  for (let i = 0; i < bits.length; i++) bits[i] = words[halves[i]!]!;
   return new Float32Array(bits.buffer);
 }
 
-/** The same as numbers, for single ones. */
-let numbers: Float32Array | undefined;
-
 /** The number that the bits of a float16 stand for, by a table. */
 export function float16(half: number): number {
-  numbers ??= widenAll();
-  return numbers[half]!;
+  widened ??= widenAll();
+  return widened[half]!;
 }
 
 /** bfloat16 to float32, exactly. */

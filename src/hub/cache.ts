@@ -10,6 +10,7 @@
 import {existsSync, readdirSync, readFileSync} from 'node:fs';
 import {mkdir, rename, rm, stat, symlink, writeFile} from 'node:fs/promises';
 import {dirname, join, relative} from 'node:path';
+import {unlessMissing} from '../files/folder_commit';
 
 const COMMIT = /^[\da-f]{40}$/;
 
@@ -97,12 +98,7 @@ export function cachedModels(cache: string): string[] {
 
 /** In bytes; null if there is no such file. */
 export async function sizeOf(path: string): Promise<number | null> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(codeOf(error))) return null;
-    throw error;
-  }
+  return (await unlessMissing(stat(path)))?.size ?? null;
 }
 
 /**

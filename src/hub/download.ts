@@ -1,7 +1,7 @@
 /** Downloads a content into the cache. What has come stays if it breaks off, and the next download goes on with it. */
 import {createHash, type Hash} from 'node:crypto';
 import {createReadStream} from 'node:fs';
-import {mkdir, open, rename, rm, type FileHandle} from 'node:fs/promises';
+import {mkdir, open, rename, rm} from 'node:fs/promises';
 import {dirname} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {partOf, type Answer} from '../files/http_get';
@@ -78,7 +78,7 @@ async function complete(
         if (answer.response.status !== 206 && done > 0) done = await restart();
         for await (const piece of piecesOf(answer)) {
           if (done + piece.length > size) throw tooLong(asked, wanted);
-          await write(() => writeAll(file, piece));
+          await write(() => file.appendFile(piece));
           hash.update(piece);
           done += piece.length;
           onProgress(done);
@@ -138,11 +138,6 @@ function newHash({algorithm, size}: HubFile): Hash {
   return algorithm === 'sha256'
     ? createHash('sha256')
     : createHash('sha1').update(`blob ${size}\0`);
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;)
-    done += (await file.write(bytes, done, bytes.length - done)).bytesWritten;
 }
 
 function tooLong({owner}: Asked, {url, size}: Wanted): Error {

@@ -123,7 +123,10 @@ describe('tfjs-owlore generate --prompts', () => {
     ['{"prompt": "x", "messages": []}', /a line must have either 'prompt' or 'messages'; got both/],
     ['{"prompt": 3}', /'prompt' must be a text; got 3/],
     ['{"messages": []}', /'messages' must be a list of .*; got \[\]/],
-    ['{"messages": [{"role": "user"}]}', /messages\[0\] must be .*; got \{"role":"user"\}/],
+    [
+      '{"messages": [{"role": "user"}]}',
+      /message 1 must have 'role' and 'content', both texts; got \{"role":"user"\}/,
+    ],
     [
       '{"messages": [{"role": "assistant", "content": "x"}]}',
       /the last message is the assistant's/,

@@ -76,7 +76,8 @@ function textField(record: Record<string, unknown>, name: string, mayBeEmpty = f
   return value;
 }
 
-function readMessages(value: unknown): ChatMessage[] {
+/** @throws unless it is a list of messages. */
+export function readMessages(value: unknown): ChatMessage[] {
   if (value === undefined) throw new Error("there is no field 'messages'");
   if (!Array.isArray(value) || value.length === 0) {
     throw new Error(`'messages' must be a list of messages; got ${show(value)}`);
