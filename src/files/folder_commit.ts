@@ -26,20 +26,18 @@ const JOURNAL = /^\.commit\.(\d+)-(\d+)@([^/\\]*)\.[0-9a-f-]{36}\.json$/;
  * The files that this library writes to such a folder: of a model, an adapter or a checkpoint of a training. A journal may name no
  * others, because it may be a stranger's, in a folder that was downloaded.
  */
-const WRITTEN = new RegExp(
-  `^(?:${[
-    'README\\.md',
-    'model(?:-\\d{5}-of-\\d{5})?\\.safetensors',
-    'model\\.safetensors\\.index\\.json',
-    '(?:config|generation_config|tokenizer|tokenizer_config|vocab|special_tokens_map|added_tokens)\\.json',
-    'tokenizer\\.model',
-    'merges\\.txt',
-    'chat_template\\.(?:jinja|json)',
-    'adapter_(?:config\\.json|model\\.safetensors)',
-    '[0-9a-f]{32}\\.safetensors',
-    'checkpoint-\\d{6,15}-[0-9a-f]{32}\\.json',
-  ].join('|')})$`,
-);
+const WRITTEN: readonly RegExp[] = [
+  /^README\.md$/,
+  /^model(?:-\d{5}-of-\d{5})?\.safetensors$/,
+  /^model\.safetensors\.index\.json$/,
+  /^(?:config|generation_config|tokenizer|tokenizer_config|vocab|special_tokens_map|added_tokens)\.json$/,
+  /^tokenizer\.model$/,
+  /^merges\.txt$/,
+  /^chat_template\.(?:jinja|json)$/,
+  /^adapter_(?:config\.json|model\.safetensors)$/,
+  /^[0-9a-f]{32}\.safetensors$/,
+  /^checkpoint-\d{6,15}-[0-9a-f]{32}\.json$/,
+];
 
 /**
  * Milliseconds for which a change of a process that may be at work, on this or another machine, is waited for: it renames a few
@@ -76,7 +74,7 @@ export async function commitFiles(
   const {lstat, rename, writeFile} = await importNode('node:fs/promises');
   const {join} = await importNode('node:path');
   for (const path of [...renames.map(([, to]) => to), ...removals]) {
-    if (!WRITTEN.test(path))
+    if (!isWritten(path))
       throw new Error(`${owner}: '${path}' is no name of a file of a model or a checkpoint`);
   }
   for (const [, path] of renames) {
@@ -182,11 +180,14 @@ async function follow(owner: string, folder: string, name: string): Promise<void
   }
 }
 
+function isWritten(name: unknown): boolean {
+  return typeof name === 'string' && WRITTEN.some((pattern) => pattern.test(name));
+}
+
 /** Throws unless a journal names temporary files and {@link WRITTEN} ones only. */
 function parseJournal(owner: string, bytes: Uint8Array): Journal {
   const journal = parseJsonObject(owner, bytes) as Partial<Journal>;
   const {renames, removals} = journal;
-  const isWritten = (name: unknown): boolean => typeof name === 'string' && WRITTEN.test(name);
   const isTemporary = (name: unknown): boolean =>
     typeof name === 'string' && TEMPORARY.test(name) && !/[/\\\0]/.test(name);
   const isRight =
