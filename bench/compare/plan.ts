@@ -98,7 +98,8 @@ export function stagesOf(setting: Setting): Stage[] {
     drawn('bandit', {scores: uniform, adaptive: 'bandit'}),
     drawn('all before one comes again', {sampler: 'permutation'}),
   ];
-  const frozen = (title: string, options: Options = {}): Row => ({
+  const ownGamma = defaultGamma(setting, 'owlore')!;
+  const frozen = (title: string, options: Options): Row => ({
     ...row('owlore', {embedding: 'frozen', ...options}, `OwLore, embedding frozen, ${title}`),
     ...{rateOf: 'owlore-frozen', against: paperMethods.lora.title},
   });
@@ -153,12 +154,9 @@ export function stagesOf(setting: Setting): Stage[] {
     {
       name: 'frozen',
       title: 'A frozen embedding with a rate of its own, and more blocks',
-      rows: [
-        frozen('its own rate'),
-        ...setting.gammas
-          .filter((gamma) => gamma > defaultGamma(setting, 'owlore')!)
-          .map((gamma) => frozen(`γ ${gamma}`, {gamma})),
-      ],
+      rows: [ownGamma, ...setting.gammas.filter((gamma) => gamma > ownGamma)].map((gamma) =>
+        frozen(`γ ${gamma}`, withoutDefault(setting, 'owlore', gamma)),
+      ),
     },
     {
       name: 'bases',

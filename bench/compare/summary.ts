@@ -92,7 +92,7 @@ export interface SettingSummary {
   before: {heldOut: number; neutral: number; tasks: TaskScores | null} | null;
   rates: RateSummary[];
   stages: StageSummary[];
-  /** Titles of the methods that no other method beats in loss and memory. */
+  /** Titles of the rows of {@link onePlot} that no other one beats in loss and memory. */
   front: string[];
   claims: ClaimSummary[];
 }
@@ -103,8 +103,9 @@ export function summaryOf(setting: Setting, {cells}: Results): SettingSummary {
   );
   const records = [...cells.values()];
   const untrained = cells.get('untrained_on-test')?.measured;
-  const methods = stages.find(({name}) => name === 'main')?.rows ?? [];
-  const points = methods.map(({title, loss, memory}) => ({title, loss, bytes: memory.peak}));
+  const points = onePlot(stages).map(({title, loss, memory}) => ({
+    ...{title, loss, bytes: memory.peak},
+  }));
   const all = stages.flatMap(({rows}) => rows);
   return {
     ...{
@@ -134,6 +135,11 @@ export function summaryOf(setting: Setting, {cells}: Results): SettingSummary {
       return {better, worse, difference, verdict: verdictOn(difference)};
     }),
   };
+}
+
+/** The rows whose losses and memory are shown together: the methods, and OwLore with a frozen embedding. */
+export function onePlot(stages: readonly StageSummary[]): RowSummary[] {
+  return stages.filter(({name}) => name === 'main' || name === 'frozen').flatMap(({rows}) => rows);
 }
 
 /** Pairs rows with those that they are to be better than, which may be of other stages. */

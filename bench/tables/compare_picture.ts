@@ -1,6 +1,6 @@
 import * as Plot from '@observablehq/plot';
 import {parseHTML} from 'linkedom';
-import type {SettingSummary} from '../compare/summary';
+import {onePlot, type SettingSummary} from '../compare/summary';
 import {svgText} from './svg_text';
 
 /** Okabe and Ito's blue and orange, which colour-blind readers can tell apart. */
@@ -9,8 +9,7 @@ const [BLUE, ORANGE] = ['#0072b2', '#d55e00'];
 /** An SVG: held-out loss against peak memory of the methods, with the standard deviation over seeds and the Pareto front. */
 export function drawLossAndMemory({stages, front}: SettingSummary): string {
   const {document} = parseHTML('<!doctype html><html><body></body></html>');
-  const rows = stages.find(({name}) => name === 'main')?.rows ?? [];
-  const points = rows.map(({title, loss, deviation, losses, memory}) => ({
+  const points = onePlot(stages).map(({title, loss, deviation, losses, memory}) => ({
     ...{title, loss, megabytes: memory.peak / 1e6},
     spread: losses.length > 1 ? deviation : 0,
     isOnFront: front.includes(title),
@@ -22,7 +21,7 @@ export function drawLossAndMemory({stages, front}: SettingSummary): string {
     Plot.plot({
       document,
       ...{
-        width: 800,
+        width: 960,
         height: 440,
         marginLeft: 60,
         marginRight: 130,

@@ -40,7 +40,7 @@ export function compareTables({
           ...(isPaired ? ['loss less that of', 'difference', '95 % interval'] : []),
         ],
         rows: rows.map((row) => [
-          ...stageRow(row, stage === 'main' && front.includes(row.title)),
+          ...stageRow(row, front.includes(row.title)),
           ...(isPaired ? differenceCells(row) : []),
         ]),
       };
@@ -60,7 +60,7 @@ export function compareTables({
   return tables.filter(({rows}) => rows.length > 0);
 }
 
-/** @param isOnFront Whether no other method has a lower loss with no more memory. */
+/** @param isOnFront Whether nothing that is shown beside it has a lower loss with no more memory. */
 function stageRow(row: RowSummary, isOnFront: boolean): string[] {
   const {title, loss, deviation, losses, failed, neutral, memory, changed, rate} = row;
   const spread = losses.length > 1 ? ` ± ${deviation.toFixed(4)}` : '';
