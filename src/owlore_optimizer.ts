@@ -52,7 +52,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   private readonly plans = new SamplingPlans();
   // These read the options when they need them; none keeps a copy.
   private readonly projections: Projections;
-  private finiteCheck: FiniteCheck;
+  private readonly finiteCheck: FiniteCheck;
   private readonly normLimit: NormLimit;
   private readonly accumulation: Accumulation;
   private hasCheckedSelectors = false;
@@ -279,6 +279,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.states.restore(states);
     Object.assign(this.accumulation, {calls, lossSum});
     this.normLimit.norm = norm;
+    this.finiteCheck.abandon();
     Object.assign(this.finiteCheck, {skipped, halvings});
     this.iterations_ = iterations;
   }
@@ -307,9 +308,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.saved = [];
     this.accumulation.clear();
     this.normLimit.clear();
-    // What it has not found yet is of no interest.
     this.finiteCheck.abandon();
-    this.finiteCheck = new FiniteCheck(this.options);
+    Object.assign(this.finiteCheck, {skipped: 0, halvings: 0});
     this.iterations_ = 0;
   }
 

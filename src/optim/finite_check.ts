@@ -3,6 +3,7 @@ import {readsSynchronously} from '../kernels/capabilities';
 import {OwLoreSquaredNorm} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
 import type {ResolvedOwLoreOptions} from './owlore_options';
+import {uncount, type Clocks} from './state';
 
 /** Looks for NaN and infinite gradients and losses before anything is changed. */
 export class FiniteCheck {
@@ -11,8 +12,8 @@ export class FiniteCheck {
   /** How often that has halved the learning rate; saved with the state. */
   halvings = 0;
   private failure: Error | null = null;
-  /** Checks whose numbers have not arrived yet, with these numbers. */
-  private readonly pending = new Map<Promise<void>, tf.Tensor>();
+  /** Checks whose numbers have not arrived yet, with these numbers and the clocks before their steps, in the order of the steps. */
+  private readonly pending = new Map<{kept: tf.Tensor; clocks: Clocks}, Promise<void>>();
 
   /** @param options Those of the optimizer. */
   constructor(private readonly options: ResolvedOwLoreOptions) {}
@@ -23,33 +24,38 @@ export class FiniteCheck {
    *
    * @param names Descriptions of the tensors, such as `gradient of 'x'`.
    * @param squaredNorms Their squared norms, in the same order; of the loss its value.
-   * @param undo Takes back what was counted; called if it turns out later that the step changed nothing.
+   * @param clocks Of the step's states, before it; what the step counts is taken back if it turns out later to have changed nothing.
    * @throws Error for `nonFinite: 'throw'`, which names the variable: at once, or, where the backend reads asynchronously, in the
    *   call after the values have arrived.
    */
   checkFinite(
     names: readonly string[],
     squaredNorms: tf.Tensor1D,
-    undo: () => void,
+    clocks: Clocks,
   ): boolean | tf.Tensor {
     if (this.options.nonFinite === 'ignore') return true;
     if (readsSynchronously()) return this.report(names, squaredNorms.dataSync<'float32'>());
-    const kept = tf.keep(tf.clone(squaredNorms));
+    const {pending} = this;
+    const check = {kept: tf.keep(tf.clone(squaredNorms)), clocks};
     const take = (values: Float32Array): void => {
-      if (values.every(Number.isFinite)) return;
-      undo();
+      const checks = [...pending.keys()];
+      const own = checks.indexOf(check);
+      if (own < 0 || values.every(Number.isFinite)) return;
+      uncount(checks.slice(own).map((each) => each.clocks));
       this.report(names, values);
     };
-    const arrived = kept
+    const arrived = check.kept
       .data<'float32'>()
       .then(take)
       // an error of the check, or of a backend that cannot be read any more
-      .catch((error: unknown) => (this.failure ??= error as Error))
+      .catch((error: unknown) => {
+        if (pending.has(check)) this.failure ??= error as Error;
+      })
       .then(() => {
-        kept.dispose();
-        this.pending.delete(arrived);
+        check.kept.dispose();
+        pending.delete(check);
       });
-    this.pending.set(arrived, kept);
+    pending.set(check, arrived);
     return tf.all(tf.isFinite(squaredNorms));
   }
 
@@ -60,15 +66,16 @@ export class FiniteCheck {
     if (failure) throw failure;
   }
 
-  /** Gives up the asynchronous checks: their numbers will not arrive. */
+  /** Gives up the asynchronous checks: what they would find, or have found, is not heard of. */
   abandon(): void {
-    tf.dispose([...this.pending.values()]);
+    for (const {kept} of this.pending.keys()) kept.dispose();
     this.pending.clear();
+    this.failure = null;
   }
 
   /** Resolves when all asynchronous checks are done; rejects if one of them failed. */
   async settled(): Promise<void> {
-    await Promise.all(this.pending.keys());
+    await Promise.all(this.pending.values());
     this.throwFailure();
   }
 

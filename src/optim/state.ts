@@ -278,18 +278,40 @@ function lossMessage(lost: readonly string[]): string {
   );
 }
 
+/** States as they were before a step: their clocks, and whether they had a basis. */
+export type Clocks = Map<VariableState, VariableState>;
+
+export function clocksOf(states: readonly VariableState[]): Clocks {
+  return new Map(states.map((state) => [state, {...state}]));
+}
+
 /**
- * Remembers the clocks of states before a step. The returned function sets them back, if the step turns out to have changed
- * nothing; a state that had no moments has none again. Steps that were begun in the meantime are not counted either.
+ * Sets clocks back to what they would be without the first of some steps, which turned out to have changed nothing; a state that had
+ * no moments has none again. The steps that were begun after it stay counted, also in the clocks that were remembered before them.
+ * Only a basis that was to be the first one, and is 0, is freed with all that was counted in it.
  */
-export function rememberClocks(states: readonly VariableState[]): () => void {
-  const remembered = states.map((state) => ({...state, state}));
-  return () => {
-    for (const {state, moments, adamSteps, basisSteps, turning} of remembered) {
-      if (moments) Object.assign(state, {adamSteps, basisSteps, turning});
-      else forgetSteps(state);
+export function uncount([clocks, ...later]: readonly Clocks[]): void {
+  for (const [state, before] of clocks!) {
+    if (state.basis && !before.basis) {
+      forgetSteps(state);
+      for (const each of later) each.delete(state);
+      continue;
     }
-  };
+    const next = [...later.flatMap((each) => each.get(state) ?? []), state];
+    const [{turning}] = next as [VariableState];
+    for (const clock of ['adamSteps', 'basisSteps'] as const) {
+      let last = before[clock];
+      let counted = next[0]![clock] - last;
+      next.forEach((each, i) => {
+        // A step that set the clock anew does so without this one, too.
+        if (i > 0 && each[clock] !== last + 1) counted = 0;
+        last = each[clock];
+        each[clock] -= counted;
+      });
+    }
+    for (const each of next) if (each.turning === turning) each.turning = before.turning;
+    if (state.adamSteps === 0) forgetSteps(state);
+  }
 }
 
 /** Frees moments and basis, and with the basis the sum that was projected on it. */

@@ -8,7 +8,7 @@ import {projectTerms} from './gradient_terms';
 import {LOSS, squaredNorm, type FiniteCheck} from './finite_check';
 import {limitsNorm, type NormLimit} from './norm_limit';
 import type {Projections} from './projector';
-import {rememberClocks, type StateStore} from './state';
+import {clocksOf, type StateStore} from './state';
 import {
   applyUpdates,
   isRefreshDue,
@@ -127,8 +127,8 @@ export class Step {
     const all = tf.stack([...norms, ...otherNumbers.values()]);
     const names = [...variables.map((name) => `gradient of '${name}'`), ...otherNumbers.keys()];
     this.normLimit.startFor(variables);
-    const undo = rememberClocks(this.waiting.map(({state}) => state));
-    const allFinite = this.finiteCheck.checkFinite(names, all as tf.Tensor1D, undo);
+    const clocks = clocksOf(this.waiting.map(({state}) => state));
+    const allFinite = this.finiteCheck.checkFinite(names, all as tf.Tensor1D, clocks);
     this.settings.onGradients?.(variables, squared);
     if (allFinite === false) return false;
     const onDevice = allFinite === true ? null : allFinite;

@@ -65,6 +65,14 @@ describeBackends('numbers that are not finite', function (backend) {
     return arrays.flatMap((array) => [...array]);
   }
 
+  function restoreValues(from: readonly number[]): void {
+    const size = variables[0]!.size;
+    for (const [i, variable] of variables.entries()) {
+      const own = i === 0 ? from.slice(0, size) : from.slice(size);
+      tf.tidy(() => variable.assign(tf.tensor(own, variable.shape)));
+    }
+  }
+
   const minimize = (
     optimizer: OwLoreOptimizer,
     factors?: {value?: number; gradient?: number},
@@ -124,6 +132,39 @@ describeBackends('numbers that are not finite', function (backend) {
     }
   }
 
+  for (const before of [0, 1, 2]) {
+    for (const options of [{}, {moments: 'reset'}, {project: false}] as OwLoreOptions[]) {
+      const title = `two bad steps in a row, after ${before} others, leave the state without them, ${JSON.stringify(options)}`;
+      it(title, async () => {
+        const start = await values();
+        /** What is saved after the good and the bad steps, and the weights after one more. */
+        const train = async (bad: number): Promise<Record<string, number[]>> => {
+          restoreValues(start);
+          const optimizer = optimizerOf({...options, nonFinite: 'skip'});
+          for (let i = 0; i < before; i++) minimize(optimizer);
+          await optimizer.settled();
+          // both are under way before the numbers of the first arrive, where they do so later
+          for (let i = 0; i < bad; i++) minimize(optimizer, {value: NaN});
+          await optimizer.settled();
+          const saved = await optimizer.getWeights();
+          const result: Record<string, number[]> = {};
+          for (const {name, tensor} of saved) {
+            const numbers = [...(await tensor.data<'float32'>())];
+            // clocks of no step only tell the place of a variable, which the steps without effect have told, too
+            const isNoState = name.endsWith('/owlore.clocks') && numbers[0] === 0;
+            if (name === 'iter' || name === 'owlore.skipped' || isNoState) continue;
+            result[name] = numbers;
+          }
+          const loaded = optimizerOf({...options, nonFinite: 'skip'});
+          await loaded.setWeights(saved);
+          minimize(loaded);
+          return {...result, weights: await values()};
+        };
+        expect(await train(2)).to.deep.equal(await train(0));
+      });
+    }
+  }
+
   it('a loss whose gradients are finite although it is not: a sum of squares beyond float32', async () => {
     const optimizer = optimizerOf({});
     const overflowing = (): tf.Scalar =>
@@ -150,10 +191,7 @@ describeBackends('numbers that are not finite', function (backend) {
     const before = await values();
     const results: number[][] = [];
     for (const each of [optimizer!, loaded!, quarter]) {
-      for (const [i, variable] of variables.entries()) {
-        const from = i === 0 ? before.slice(0, 54) : before.slice(54);
-        tf.tidy(() => variable.assign(tf.tensor(from, variable.shape)));
-      }
+      restoreValues(before);
       minimize(each);
       results.push(await values());
     }
@@ -173,6 +211,32 @@ describeBackends('numbers that are not finite', function (backend) {
     await loaded!.settled();
     expect([loaded!.iterations, loaded!.skippedSteps]).to.deep.equal([1, 1]);
     expect((await values()).every((x) => x === 1)).to.equal(true);
+  });
+
+  it('what a step before setWeights() will find is not heard of, and leaves what was loaded', async () => {
+    for (const nonFinite of ['throw', 'skip'] as const) {
+      const [saving, optimizer] = [1, 2].map(() => optimizerOf({nonFinite}));
+      minimize(saving!);
+      await saving!.settled();
+      const saved = await saving!.getWeights();
+      const bad = (): void => minimize(optimizer!, {value: NaN});
+      try {
+        bad();
+      } catch {
+        // where values are read within the step
+      }
+      const loading = optimizer!.setWeights(saved);
+      try {
+        bad();
+      } catch {
+        // likewise
+      }
+      await loading;
+      await optimizer!.settled();
+      expect([optimizer!.iterations, optimizer!.skippedSteps]).to.deep.equal([1, 0]);
+      minimize(optimizer!);
+      await optimizer!.settled();
+    }
   });
 
   it('what a step before dispose() will find is not heard of, and was not counted', async () => {
