@@ -395,7 +395,8 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 
   /**
-   * Ends the loop of another callback on this model if that loop was left without `restore()`.
+   * Ends the loop of another callback on this model if that loop was left without `restore()`. If it was not left, its next
+   * `step()` is an error.
    *
    * @throws Error if the other one is a callback of the same `fit`.
    */
@@ -405,11 +406,11 @@ export class LayerSamplingCallback extends tfl.Callback {
       if (!other) continue;
       if (areInSameFit(other, this)) {
         throw new Error(
-          `${callbackName}: another LayerSamplingCallback is at work on this model; use one at a time (restore() ends a loop ` +
-            'of your own)',
+          `${callbackName}: another LayerSamplingCallback is at work on this model; use one at a time`,
         );
       }
       other.restore();
+      if (!other.params) other.model = null!;
     }
   }
 

@@ -360,7 +360,7 @@ describe('LayerSamplingCallback', () => {
     const model = createModel();
     const callback = new LayerSamplingCallback({gamma: 1, interval: 1});
     expect(() => callback.step()).to.throw(
-      /has no model; call attach\(model, optimizer\) before step\(\)/,
+      /has no model, or .*; call attach\(model, optimizer\) before step\(\)/,
     );
     callback.attach(model);
     const [x, y] = [tf.ones([2, 3]), tf.ones([2, 1])];
@@ -663,6 +663,23 @@ describe('LayerSamplingCallback', () => {
     left.step();
     expect(trainable(model)).to.include(false);
     await fit(model, [new LayerSamplingCallback({gamma: 4, interval: 1})]);
+    expect(trainable(model)).to.deep.equal(new Array(10).fill(true));
+    model.dispose();
+  });
+
+  it('takes over from such a loop in a loop, too; two loops at once are an error', () => {
+    const model = createModel();
+    const [left, next] = [0, 1].map(() => new LayerSamplingCallback({gamma: 1, interval: 1}));
+    left!.attach(model);
+    left!.step();
+    next!.attach(model);
+    next!.step();
+    expect(trainable(model)).to.include(false);
+    expect(() => left!.step()).to.throw(/another callback took it over; call attach\(/);
+    left!.attach(model);
+    left!.step();
+    expect(() => next!.step()).to.throw(/another callback took it over; call attach\(/);
+    left!.restore();
     expect(trainable(model)).to.deep.equal(new Array(10).fill(true));
     model.dispose();
   });

@@ -24,7 +24,9 @@ export function trainingOf(
   loopOptimizer: tf.Optimizer | null,
 ): Training {
   if (!model) {
-    throw new Error(`${callbackName}: has no model; call attach(model, optimizer) before step()`);
+    throw new Error(
+      `${callbackName}: has no model, or another callback took it over; call attach(model, optimizer) before step()`,
+    );
   }
   const trained = trainedModel(model);
   const optimizer: tf.Optimizer | undefined = loopOptimizer ?? trained.optimizer;

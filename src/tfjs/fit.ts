@@ -87,7 +87,8 @@ export function whenFitEnds(model: tfl.LayersModel, listener: () => void): void 
 
 /** Whether two callbacks are at work in the same `fit`, which gives all of its callbacks one object of parameters. */
 export function areInSameFit(a: tfl.Callback, b: tfl.Callback): boolean {
-  return a.params === b.params;
+  // Neither has parameters if both were used in loops alone.
+  return a.params !== undefined && a.params === b.params;
 }
 
 /** Batches of an epoch of the `fit` of a callback; null if it does not know, or is none. */
