@@ -43,14 +43,19 @@ export function mostUpdatedTogether(): number {
 }
 
 /**
- * Throws if the current backend can tell that it has no memory for a tensor of so many numbers. Only wasm can, with this library's
- * kernels.
+ * Throws if the current backend can tell that it has no memory for tensors of so many numbers at once. Only wasm can, with this
+ * library's kernels.
  */
-export function checkRoom(numbers: number): void {
-  if (tf.getBackend() !== 'wasm' || numbers === 0) return;
+export function checkRoom(sizes: readonly number[]): void {
+  if (tf.getBackend() !== 'wasm') return;
   // By its name it is wasm's, whose methods tfjs's type of all backends does not have.
   const backend = tf.backend() as unknown as WasmHeap;
-  backend.disposeData(backend.makeOutput([numbers], 'float32').dataId);
+  const made: object[] = [];
+  try {
+    for (const size of sizes) made.push(backend.makeOutput([size], 'float32').dataId);
+  } finally {
+    made.forEach((dataId) => backend.disposeData(dataId));
+  }
 }
 
 /** Memory of tfjs's wasm backend, whose contents are not set. */

@@ -10,18 +10,23 @@ import type {StepSettings, Update} from './update';
 /**
  * Moves moments and weights by the kernel OwLoreAdam, and disposes of the gradients, if the backend has that kernel.
  *
+ * @param unmoved Those whose variables are moved are taken out of it.
  * @returns whether it has the kernel; if not, nothing was done.
  */
-export function fusedAdam(updates: readonly Update[], step: StepSettings): boolean {
+export function fusedAdam(
+  updates: readonly Update[],
+  step: StepSettings,
+  unmoved: Set<Update>,
+): boolean {
   if (!hasKernel(OwLoreAdam)) return false;
   const most = mostUpdatedTogether();
   const isAlone = ({projection, variable}: Update): boolean =>
     most === 0 || (projection === null && variable.size > SMALL_WEIGHT);
   const others = updates.filter((update) => !isAlone(update));
-  for (const group of groupsOf(others, most)) moveTogether(group, step);
+  for (const group of groupsOf(others, most)) moveTogether(group, step, unmoved);
   // The largest first: then each finds room where the weight before it was, if the first one finds any.
   const alone = updates.filter(isAlone).sort((a, b) => b.variable.size - a.variable.size);
-  for (const update of alone) moveTogether([update], step);
+  for (const update of alone) moveTogether([update], step, unmoved);
   return true;
 }
 
@@ -40,7 +45,7 @@ function groupsOf(updates: readonly Update[], mostNumbers: number): Update[][] {
   return groups;
 }
 
-function moveTogether(updates: readonly Update[], step: StepSettings): void {
+function moveTogether(updates: readonly Update[], step: StepSettings, unmoved: Set<Update>): void {
   const {beta1, beta2} = step.options;
   const {clip, allFinite} = step;
   tf.tidy(() => {
@@ -56,13 +61,15 @@ function moveTogether(updates: readonly Update[], step: StepSettings): void {
     });
     const attrs = {beta1, beta2, updates: updates.map((update) => updateNumbers(update, step))};
     const results = runKernel(OwLoreAdam, inputs, attrs)!;
-    updates.forEach(({variable, gradient, state}, i) => {
+    updates.forEach((update, i) => {
+      const {variable, gradient, state} = update;
       const [next, first, second] = results.slice(3 * i, 3 * i + 3) as [
         tf.Tensor,
         tf.Tensor,
         tf.Tensor,
       ];
       variable.assign(next.rank === variable.rank ? next : tf.reshape(next, variable.shape));
+      unmoved.delete(update);
       const moments = state.moments!;
       moments.first = replace(moments.first, first);
       moments.second = replace(moments.second, second);

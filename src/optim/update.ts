@@ -138,29 +138,35 @@ export function isRefreshDue(
 }
 
 /**
- * Updates variables and states by projected gradients, which it disposes of. If there is no memory for the states, nothing is
- * changed.
+ * Updates variables and states by projected gradients, which it disposes of. If there is no memory for that, nothing is changed; after
+ * another error the step is counted for the variables that were moved.
  */
 export function applyUpdates(updates: readonly Update[], step: StepSettings): void {
-  if (updates.length === 0) return;
-  const prepared: Update[] = [];
+  const unmoved = new Set<Update>();
   try {
     for (const update of updates) {
       prepareState(update, step);
-      prepared.push(update);
+      unmoved.add(update);
     }
-    const largest = Math.max(...updates.map(({variable}) => variable.size));
-    checkRoom(largest);
+    updates.forEach(checkRoomFor);
+    // One that is moved by its whole gradient has no kernel.
+    const [fusible, others] = [false, true].map((isWhole) =>
+      updates.filter(({whole}) => !!whole === isWhole),
+    );
+    if (!fusedAdam(fusible!, step, unmoved)) others!.unshift(...fusible!);
+    for (const update of others!) {
+      tf.tidy(() => applyUpdate(update, step));
+      unmoved.delete(update);
+    }
   } catch (error) {
-    prepared.forEach(takeBack);
+    unmoved.forEach(takeBack);
     throw error;
   }
-  // One that is moved by its whole gradient has no kernel.
-  const [fusible, others] = [false, true].map((isWhole) =>
-    updates.filter(({whole}) => !!whole === isWhole),
-  );
-  if (!fusedAdam(fusible!, step)) others!.unshift(...fusible!);
-  for (const update of others!) tf.tidy(() => applyUpdate(update, step));
+}
+
+/** For what an update makes beside variable and state: new ones of the matrix and of N by the kernel, more by plain ops. */
+function checkRoomFor({variable: {size}, gradient, projection, whole}: Update): void {
+  checkRoom(whole ? Array<number>(5).fill(size) : [size, projection ? gradient.size : 0]);
 }
 
 /**

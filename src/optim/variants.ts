@@ -42,13 +42,20 @@ export function changeByGradient(
   r: tf.Tensor,
 ): tf.Tensor {
   const {side} = projection!;
-  const g = asMatrix(clip ? tf.mul(whole!, clip) : whole!, projection!);
   const inSpace = (x: tf.Tensor): tf.Tensor => projectBack(x as tf.Tensor2D, state.basis!, side);
   const isFira = update === 'fira';
   const factors = scalingFactors(n, r, update === 'apollo-mini' ? null : side);
-  const rest = isFira ? tf.sub(g, inSpace(r)) : g;
-  const s = limited(tf.mul(rest, factors), state, allFinite);
-  return isFira ? tf.add(inSpace(n), s) : s;
+  // Every statement frees what no later one needs: beside the result there are at most two buffers of the matrix's size at once.
+  return tf.tidy(() => {
+    const s = tf.tidy(() => {
+      const rest = tf.tidy(() => {
+        const g = asMatrix(clip ? tf.mul(whole!, clip) : whole!, projection!);
+        return isFira ? tf.sub(g, inSpace(r)) : g;
+      });
+      return limited(tf.mul(rest, factors), state, allFinite);
+    });
+    return isFira ? tf.add(inSpace(n), s) : s;
+  });
 }
 
 /** φ: ‖N_j‖/‖R_j‖ for each index j of the dimension that the basis does not span; with no side, one for the whole matrix. */

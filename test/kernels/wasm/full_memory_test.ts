@@ -50,6 +50,7 @@ const cases: Record<string, OwLoreOptions> = {
   AdamW: {project: false, weightDecay: 0.1},
   'projected, rotated, limited': {moments: 'rotate', clipNorm: 1, normGrowth: 1.01},
   'projected, moments anew, two calls a step': {moments: 'reset', accumulate: 2},
+  'by whole gradients': {update: 'fira', clipNorm: 1},
 };
 
 const STEPS = 4;
@@ -166,7 +167,7 @@ const STEPS = 4;
   }
 });
 
-/** Two layers, small enough to be trained hundreds of times. */
+/** Two layers and a kernel, small enough to be trained hundreds of times. */
 class Training {
   readonly optimizer: OwLoreOptimizer;
   private readonly variables: tf.Variable[];
@@ -178,8 +179,9 @@ class Training {
       ...{learningRate: 0.01, rank: 2, refreshInterval: 2},
       ...options,
     });
+    // The last one is the kernel of a convolution: as a matrix it shares its memory with the variable.
     this.variables = tf.tidy(() =>
-      [[6, 12], [12, 5], [5]].map((shape, i) =>
+      [[6, 12], [12, 5], [5], [2, 2, 3, 8]].map((shape, i) =>
         tf.variable(
           tf.randomNormal(shape, 0, 1, 'float32', i + 1),
           true,
@@ -192,7 +194,7 @@ class Training {
 
   /** All calls of a step; after an error, those that are not in its sums. */
   step(): void {
-    const [first, second, bias] = this.variables;
+    const [first, second, bias, kernel] = this.variables;
     const begin = this.calls - this.optimizer.accumulated;
     try {
       for (let i = this.optimizer.accumulated; i < this.optimizer.accumulate; i++) {
@@ -201,9 +203,11 @@ class Training {
             tf.tidy(() => {
               const x = tf.mul(this.x, 1 + (this.calls++ % 5));
               const hidden = tf.relu(tf.matMul(x, first as unknown as tf.Tensor2D));
-              return tf.mean(
+              const ofKernel = tf.mean<tf.Scalar>(tf.square(tf.sin(kernel!)));
+              const ofLayers = tf.mean<tf.Scalar>(
                 tf.square(tf.add(tf.matMul(hidden, second as unknown as tf.Tensor2D), bias!)),
               );
+              return tf.add(ofLayers, ofKernel);
             }),
           false,
           this.variables,
