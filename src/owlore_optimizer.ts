@@ -66,7 +66,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.projections = new Projections(this.options);
     this.finiteCheck = new FiniteCheck(this.options);
     this.normLimit = new NormLimit(this.states, this.options);
-    this.accumulation = new Accumulation(this.states, this.projections, this.options);
+    this.accumulation = new Accumulation(this.states, this.projections, this.options, this.plans);
     this.startLoading();
   }
 

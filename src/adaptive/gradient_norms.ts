@@ -11,7 +11,7 @@ import {RuledSampling} from './adaptive_sampling';
  * ```
  *
  * Needs an `OwLoreOptimizer` that checks its gradients (`nonFinite` is not `'ignore'`), on a backend that can be read within a step,
- * which webgpu cannot. With `accumulate` > 1 the norm of a projected matrix is that within its subspace.
+ * which webgpu cannot. With `accumulate` > 1 the gradients of projected matrices are summed whole, which takes more memory.
  */
 export function gradientNorms(): AdaptiveSampling {
   return new RuledSampling({

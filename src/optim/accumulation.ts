@@ -6,7 +6,7 @@ import type {ResolvedOwLoreOptions} from './owlore_options';
 import {project, type Projection, type Projections} from './projector';
 import type {StateStore, VariableState} from './state';
 import type {OnGradient} from './step';
-import {isRefreshDue} from './update';
+import {isRefreshDue, type StepSettings} from './update';
 import {registeredVariable} from './variables';
 
 /** The gradients of several calls, added up in the states of their variables, and their means. */
@@ -16,10 +16,12 @@ export class Accumulation {
   /** Sum of the losses of these calls, to see whether all are finite; null if no call had one, or nobody asks. */
   lossSum: tf.Scalar | null = null;
 
+  /** @param plans Whether norms of gradients are asked for. */
   constructor(
     private readonly states: StateStore,
     private readonly projections: Projections,
     private readonly options: ResolvedOwLoreOptions,
+    private readonly plans: Readonly<Pick<StepSettings, 'onGradients'>>,
   ) {}
 
   /**
@@ -33,9 +35,8 @@ export class Accumulation {
       result = stream((variable, gradient) => {
         isBegun = true;
         const state = this.states.of(variable.name);
-        tidyWith(gradient, () =>
-          addToSum(state, variable, gradient, this.projections.of(variable), this.options),
-        );
+        const projection = this.keepsProjection(state) ? this.projections.of(variable) : null;
+        tidyWith(gradient, () => addToSum(state, variable, gradient, projection));
       });
       if (result && this.options.nonFinite !== 'ignore') {
         this.lossSum = sumOf<tf.Scalar>(this.lossSum, tf.cast<tf.Scalar>(result, 'float32'));
@@ -74,20 +75,33 @@ export class Accumulation {
     this.lossSum = null;
     this.calls = 0;
   }
+
+  /**
+   * Whether the sum of a variable that is projected is kept so. A sum stays in the form in which it was begun, even when loaded
+   * under other options.
+   */
+  private keepsProjection(state: VariableState): boolean {
+    if (state.gradientSum ?? state.projectedSum) return state.projectedSum !== null;
+    const {options, plans} = this;
+    const needsWhole = options.update !== 'galore' || limitsNorm(options) || plans.onGradients;
+    return !needsWhole && !isRefreshDue(state, options);
+  }
 }
 
 /**
  * Adds a gradient, which it disposes of, to the sum in its variable's state. Projection is linear, so for a projected
- * variable ΣPᵀG is enough; ΣG is kept only where the step needs it: for a new basis, for the norm that is limited, or to move the variable by it.
+ * variable ΣPᵀG is enough; ΣG is kept only where the step needs it: for a new basis, for a norm that is limited or that a sampling plan
+ * asks for, or to move the variable by it.
+ *
+ * @param projection With it the sum is kept projected.
  */
 function addToSum(
   state: VariableState,
   variable: tf.Variable,
   gradient: tf.Tensor,
   projection: Projection | null,
-  options: ResolvedOwLoreOptions,
 ): void {
-  if (projection && keepsProjection(state, options)) {
+  if (projection) {
     const projected = isTermGradient(gradient)
       ? projectedTerms(gradient, variable, state.basis!)
       : project(gradient, state.basis!, projection);
@@ -96,12 +110,6 @@ function addToSum(
   } else {
     state.gradientSum = sumOf(state.gradientSum, gradient);
   }
-}
-
-/** Whether the sum is kept projected. A sum stays in the form in which it was begun, even when loaded under other options. */
-function keepsProjection(state: VariableState, options: ResolvedOwLoreOptions): boolean {
-  if (state.gradientSum ?? state.projectedSum) return state.projectedSum !== null;
-  return options.update === 'galore' && !limitsNorm(options) && !isRefreshDue(state, options);
 }
 
 /** The kept sum of two tensors, which it disposes of; the second one itself if there is no first. */

@@ -209,38 +209,50 @@ describe('adaptive sampling', () => {
     });
   }
 
-  it('gradientNorms is told the norms of the whole gradients, also in steps that make no basis', () => {
-    const model = modelOf();
-    const optimizer = new OwLoreOptimizer({learningRate: 0.01, rank: 2});
-    const adaptive = gradientNorms();
-    const options = {blocks, scores, gamma: 2, interval: 3, seed: 3, adaptive};
-    const callback = new LayerSamplingCallback(options);
-    const x = tf.randomNormal([4, 5], 0, 1, 'float32', 1);
-    const loss = (): tf.Scalar =>
-      tf.tidy(() => tf.mean<tf.Scalar>(tf.square(model.apply(x) as tf.Tensor)));
-    callback.attach(model, optimizer);
-    const expected: Record<string, number> = {};
-    for (let step = 0; step < 3; step++) {
-      callback.step();
-      const {value, grads} = tf.variableGrads(loss);
-      for (const [name, gradient] of Object.entries(grads)) {
-        const [block] = name.split('/') as [string];
-        const square = tf.tidy(() => tf.sum(tf.square(gradient)).dataSync()[0]!);
-        if (block !== 'head') expected[block] = (expected[block] ?? 0) + square;
+  for (const accumulate of [1, 2]) {
+    it(`gradientNorms is told the norms of the whole gradients, also in steps that make no basis, of ${accumulate} calls`, () => {
+      const model = modelOf();
+      const optimizer = new OwLoreOptimizer({learningRate: 0.01, rank: 2, accumulate});
+      const adaptive = gradientNorms();
+      const options = {blocks, scores, gamma: 2, interval: 3, seed: 3, adaptive};
+      const callback = new LayerSamplingCallback(options);
+      const x = tf.randomNormal([4, 5], 0, 1, 'float32', 1);
+      const lossOf = (call: number) => (): tf.Scalar =>
+        tf.tidy(() => tf.mean<tf.Scalar>(tf.square(model.apply(tf.add(x, call)) as tf.Tensor)));
+      callback.attach(model, optimizer);
+      const expected: Record<string, number> = {};
+      for (let step = 0; step < 3; step++) {
+        const sums = new Map<string, number[]>();
+        for (let call = 0; call < accumulate; call++) {
+          callback.step();
+          const {value, grads} = tf.variableGrads(lossOf(call));
+          for (const [name, gradient] of Object.entries(grads)) {
+            const values = [...gradient.dataSync()];
+            sums.set(
+              name,
+              values.map((each, i) => each + (sums.get(name)?.[i] ?? 0)),
+            );
+          }
+          tf.dispose([value, ...Object.values(grads)]);
+          optimizer.minimize(lossOf(call));
+        }
+        for (const [name, sum] of sums) {
+          const [block] = name.split('/') as [string];
+          const square = sum.reduce((total, each) => total + (each / accumulate) ** 2, 0);
+          if (block !== 'head') expected[block] = (expected[block] ?? 0) + square;
+        }
       }
-      tf.dispose([value, ...Object.values(grads)]);
-      optimizer.minimize(loss);
-    }
-    const {current} = adaptive.getState() as {current: {squares: Record<string, number>}};
-    expect(current.squares).to.have.all.keys(...callback.schedule.periods[0]!);
-    // sums of squares in float32
-    for (const [block, square] of Object.entries(current.squares))
-      expect(square / expected[block]!, block).to.be.closeTo(1, 1e-5);
-    callback.restore();
-    optimizer.dispose();
-    model.dispose();
-    x.dispose();
-  });
+      const {current} = adaptive.getState() as {current: {squares: Record<string, number>}};
+      expect(current.squares).to.have.all.keys(...callback.schedule.periods[0]!);
+      // sums of squares in float32
+      for (const [block, square] of Object.entries(current.squares))
+        expect(square / expected[block]!, block).to.be.closeTo(1, 1e-5);
+      callback.restore();
+      optimizer.dispose();
+      model.dispose();
+      x.dispose();
+    });
+  }
 
   it('gradientNorms does not count the steps of another model', () => {
     const adaptive = begun(gradientNorms());
