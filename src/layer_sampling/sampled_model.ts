@@ -71,6 +71,7 @@ export class SampledModel {
       : options.schedule
         ? replayedPeriods(callbackName, options.schedule, this.blocks)
         : drawnPeriods(this.sampling, options, firstPeriod);
+    if (!this.trainable.hasAlwaysOn) checkReplayed(options, this.blocks, firstPeriod);
     this.variables = model.weights.map(variableOf);
   }
 
@@ -161,11 +162,30 @@ function probabilitiesOf(
 /** Throws if a period may be without any block in a model where nothing else is on. */
 function checkNeverEmpty(
   sampling: SamplingProbabilities,
-  {sampler}: ResolvedLayerSamplingOptions,
+  {sampler, adaptive}: ResolvedLayerSamplingOptions,
 ): void {
-  if (!samplers[sampler].canBeEmpty(sampling)) return;
+  const {probabilities} = sampling;
+  // A block does not keep an adaptive probability of 1, unless all have it.
+  const chances = adaptive ? {...sampling, probabilities: [Math.min(...probabilities)]} : sampling;
+  if (!samplers[sampler].canBeEmpty(chances)) return;
   throw new Error(
     `${callbackName}: with sampler '${sampler}' and gamma ${sampling.gamma} a period can be without any block, and alwaysOn ` +
       "picks no weight; use sampler 'exact' with gamma >= 1, or keep something on",
+  );
+}
+
+/** The same for the periods of a schedule that come from period `first` on. */
+function checkReplayed(
+  {schedule}: ResolvedLayerSamplingOptions,
+  {candidates}: BlockNames,
+  first: number,
+): void {
+  const empty = schedule?.periods.findIndex(
+    (names, period) => period >= first && !names.some((name) => candidates.includes(name)),
+  );
+  if (!(empty! >= 0)) return;
+  throw new Error(
+    `${callbackName}: period ${empty} of the schedule has no block that can train ([${schedule!.periods[empty!]!.join(', ')}]), and ` +
+      'alwaysOn picks no weight; unfreeze one of its blocks, or keep something on',
   );
 }
