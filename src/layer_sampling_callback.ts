@@ -208,10 +208,11 @@ export class LayerSamplingCallback extends tfl.Callback {
    * @throws Error if it is no state of a callback; nothing is changed then.
    */
   setState(state: LayerSamplingState): void {
-    checkSamplingState(callbackName, state);
+    const {adaptive, interval} = this.options;
+    checkSamplingState(callbackName, state, interval);
+    adaptive?.setState(state.adaptive);
     this.restore();
     const {blocks, probabilities, periods, steps} = structuredClone(state);
-    this.options.adaptive?.setState(state.adaptive);
     this.restored = structuredClone(state);
     this.blockNames = blocks;
     this.sampling = probabilities;
@@ -371,10 +372,10 @@ export class LayerSamplingCallback extends tfl.Callback {
     this.counter = new StepCounter(this.options.initialStep);
   }
 
-  /** Goes on in the period in which an earlier training stopped. */
+  /** Goes on in the period in which an earlier training stopped. Draws of steps before `initialStep` are made now. */
   private resume(sampled: SampledModel): void {
-    const {initialStep, interval} = this.options;
-    while (this.periods.length * interval < initialStep) {
+    const {interval} = this.options;
+    while (this.periods.length * interval < this.steps) {
       this.periods.push(sampled.blocksOf(this.periods.length));
     }
     if (this.periods.length > 0) sampled.turnOn(this.activeBlocks, this.periods.length - 1);

@@ -14,6 +14,7 @@ import type {
   SampleEvent,
   SamplingSchedule,
 } from '../src/index';
+import {scoresOrVisits} from '../src/adaptive';
 import {samplerNames} from '../src/sampling/samplers';
 import {expectWarning} from './support/warnings';
 
@@ -276,6 +277,54 @@ describe('LayerSamplingCallback', () => {
         expect(() => callback.setState(other as LayerSamplingState)).to.throw(message);
         expect(callback.steps).to.equal(0);
       }
+      model.dispose();
+    });
+
+    it('is gone on from by a callback with an initialStep, which begins no period of its own', async () => {
+      const model = createModel('sgd');
+      const first = new LayerSamplingCallback({gamma: 1, interval: 2});
+      await train(model, first, 3);
+      const resumed = new LayerSamplingCallback({gamma: 1, interval: 2, initialStep: 20});
+      // it has drawn for the steps before, and trained none
+      const fresh = new LayerSamplingCallback({gamma: 1, interval: 2});
+      fresh.setState(resumed.getState());
+      fresh.attach(model);
+      expect([fresh.steps, fresh.schedule.periods.length]).to.deep.equal([20, 10]);
+      fresh.restore();
+      resumed.setState(first.getState());
+      for (const batches of [2, 3]) {
+        await train(model, first, batches);
+        await train(model, resumed, batches);
+        expect(resumed.steps).to.equal(first.steps);
+        expect(resumed.schedule).to.deep.equal(first.schedule);
+      }
+      model.dispose();
+    });
+
+    it('is refused with other steps than its periods began; then nothing is changed', async () => {
+      const model = createModel('sgd');
+      const options = {gamma: 1, interval: 3} as const;
+      const first = new LayerSamplingCallback(options);
+      await train(model, first, 5);
+      const state = first.getState();
+      expect([state.steps, state.periods.length]).to.deep.equal([5, 2]);
+      const callback = new LayerSamplingCallback(options);
+      for (const steps of [3, 6]) callback.setState({...state, steps});
+      for (const steps of [0, 2, 7, 1000]) {
+        expect(() => callback.setState({...state, steps})).to.throw(
+          `steps of 2 periods of 3 must be an integer >= 3 and <= 6; got ${steps}`,
+        );
+      }
+      expect(() => callback.setState({...state, periods: [], steps: 1000, open: null})).to.throw(
+        'steps of 0 periods of 3 must be an integer >= 0 and <= 0; got 1000',
+      );
+      const adaptive = new LayerSamplingCallback({...options, adaptive: scoresOrVisits()});
+      adaptive.attach(model);
+      adaptive.step();
+      const before = [trainable(model), adaptive.activeBlocks, adaptive.steps];
+      expect(() => adaptive.setState(state)).to.throw(/scoresOrVisits: the state must be that/);
+      expect([trainable(model), adaptive.activeBlocks, adaptive.steps]).to.deep.equal(before);
+      adaptive.restore();
       model.dispose();
     });
 
@@ -606,6 +655,30 @@ describe('LayerSamplingCallback', () => {
         createModel(),
         [new LayerSamplingCallback({gamma: 2, sampler: 'bernoulli', alwaysOn: false})],
         /with sampler 'bernoulli' and gamma 2 a period can be without any block/,
+      );
+      const certain = {
+        probabilities: [0, 1, 0.5, 0.5],
+        sampler: 'bernoulli',
+        alwaysOn: false,
+      } as const;
+      await expectError(
+        createModel(),
+        [new LayerSamplingCallback({...certain, adaptive: scoresOrVisits()})],
+        /with sampler 'bernoulli' and gamma 2 a period can be without any block/,
+      );
+      const schedule = {blocks, interval: 1, periods: [['b0'], ['b1'], []]};
+      await expectError(
+        createModel(),
+        [new LayerSamplingCallback({schedule, alwaysOn: false})],
+        /period 2 of the schedule has no block that can train \(\[\]\), .* keep something on/,
+      );
+      const ofFrozen = createModel(null);
+      ofFrozen.getLayer('b1').trainable = false;
+      ofFrozen.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
+      await expectError(
+        ofFrozen,
+        [new LayerSamplingCallback({schedule, alwaysOn: false})],
+        /period 1 of the schedule has no block that can train \(\[b1\]\), .* unfreeze one/,
       );
       const model = createModel(null);
       model.getLayer('b1').trainable = false;

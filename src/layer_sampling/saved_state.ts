@@ -19,10 +19,15 @@ export interface LayerSamplingState extends CountedSteps {
   adaptive?: object;
 }
 
-/** Throws unless `value` has the form of a state. */
+/**
+ * Throws unless `value` has the form of a state.
+ *
+ * @param interval Steps of a period, if they are known: then there must be as many periods as the steps began.
+ */
 export function checkSamplingState(
   owner: string,
   value: unknown,
+  interval?: number,
 ): asserts value is LayerSamplingState {
   checkObject(owner, 'a state', value, '{blocks, probabilities, periods, steps, open}');
   const {blocks, probabilities, periods, steps, open} = value;
@@ -37,6 +42,13 @@ export function checkSamplingState(
     if (unknown !== undefined) throw wrong(owner, period, 'names of its blocks', unknown);
   }
   checkNumber(owner, 'steps', steps, countRange);
+  // Before training there are no blocks, whatever initialStep is.
+  if (interval !== undefined && blocks.length + periods.length > 0) {
+    const most = periods.length * interval;
+    const min = Math.max(0, most - interval);
+    const what = `steps of ${periods.length} periods of ${interval}`;
+    checkNumber(owner, what, steps, {integer: true, min, max: most});
+  }
   if (open === null) return;
   checkObject(owner, 'open', open, 'null, or {iterations, accumulated}');
   checkNumber(owner, 'open.iterations', open['iterations'], countRange);
