@@ -249,14 +249,13 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   override async getWeights(): Promise<NamedTensor[]> {
     // Not awaited where it is there, so that the state is that of the call.
     const {statesToTensors, isMadeToSave} = savedState.loaded ?? (await savedState.load());
-    tf.dispose(this.saved);
+    const {iterations} = this;
     const {calls, lossSum} = this.accumulation;
     const {skipped, halvings} = this.finiteCheck;
-    const states = statesToTensors({
-      ...{calls, lossSum, skipped, halvings, norm: this.normLimit.norm},
-      states: this.states.toSave(),
-    });
-    const all = [await this.saveIterations(), ...states];
+    const {norm} = this.normLimit;
+    const states = this.states.toSave();
+    const all = statesToTensors({iterations, calls, lossSum, skipped, halvings, norm, states});
+    tf.dispose(this.saved);
     this.saved = all.filter(isMadeToSave).map(({tensor}) => tensor);
     return all;
   }

@@ -464,6 +464,22 @@ describeBackends('OwLoreOptimizer', (backend) => {
     tf.dispose([x, y]);
   });
 
+  it('leaks nothing where two calls of getWeights overlap', async () => {
+    const variable = variableOf(tf.ones([4, 5]), true, 'saved-twice');
+    const optimizer = optimizerOf({rank: 2});
+    optimizer.minimize(() => tf.tidy(() => tf.sum(tf.square(variable))), false, [variable]);
+    const before = tf.memory().numTensors;
+    const once = await optimizer.getWeights();
+    const made = tf.memory().numTensors - before;
+    expect(made).to.be.above(0);
+    const [first, second] = await Promise.all([optimizer.getWeights(), optimizer.getWeights()]);
+    expect(tf.memory().numTensors).to.equal(before + made);
+    for (const weights of [first, second])
+      expect(weights.map(({name}) => name)).to.deep.equal(once.map(({name}) => name));
+    expect(second.every(({tensor}) => !tensor.isDisposed)).to.equal(true);
+    variable.dispose();
+  });
+
   it('is AdamW where no matrix is worth projecting', async () => {
     const plain = variableOf(tf.ones([4, 5]), true, 'adamw-plain');
     const unworthy = variableOf(tf.ones([4, 5]), true, 'adamw-unworthy');

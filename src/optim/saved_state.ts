@@ -1,7 +1,16 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {isTermGradient} from '../tfjs/term_gradient';
 import {checkFits} from './saved_state_fits';
-import {ACCUMULATED, HALVINGS, LOSS_SUM, NORM, SKIPPED, suffixes, type Slot} from './saved_names';
+import {
+  ACCUMULATED,
+  HALVINGS,
+  LOSS_SUM,
+  NORM,
+  SKIPPED,
+  STEPS,
+  suffixes,
+  type Slot,
+} from './saved_names';
 import {isNewTensor, isTermName, termsFromTensors, termTensors} from './saved_terms';
 import {
   emptyState,
@@ -16,8 +25,10 @@ export type NamedTensor = Awaited<ReturnType<tf.Optimizer['getWeights']>>[number
 
 type Slots = Partial<Record<Slot, tf.Tensor>>;
 
-/** What is saved of an optimizer beside its number of steps. */
+/** What is saved of an optimizer. */
 export interface SavedOptimizer {
+  /** Its steps. */
+  iterations: number;
   /** Calls that are in the sums of gradients. */
   calls: number;
   /** Steps that were skipped. */
@@ -32,14 +43,15 @@ export interface SavedOptimizer {
 }
 
 /**
- * What `getWeights` returns after `iter`: accumulated calls and skipped steps, halvings, the norm and the sum of losses where there
+ * What `getWeights` returns: steps, accumulated calls and skipped steps, halvings, the norm and the sum of losses where there
  * are any, then the tensors of the states themselves, and for each variable a tensor `[adamSteps, basisSteps, place, newest]`, with
  * a 1 after them if its gradient is in the norm, and one `[interval, …cosines]` if `refreshSimilarity` is set and it has had a second basis.
  * These and the int32 tensors are new; the caller disposes of them.
  */
 export function statesToTensors(optimizer: SavedOptimizer): NamedTensor[] {
-  const {calls, skipped, halvings, norm, lossSum, states} = optimizer;
+  const {iterations, calls, skipped, halvings, norm, lossSum, states} = optimizer;
   const saved: NamedTensor[] = [
+    {name: STEPS, tensor: tf.scalar(iterations, 'int32')},
     {name: ACCUMULATED, tensor: tf.scalar(calls, 'int32')},
     {name: SKIPPED, tensor: tf.scalar(skipped, 'int32')},
   ];
@@ -76,9 +88,7 @@ export function isMadeToSave({name, tensor}: NamedTensor): boolean {
  *   the other entries of its variable, or the variable of this name; a moment or a basis is not finite; a second moment is
  *   negative; the norm is not a number ≥ 0; a counter is not an integer ≥ 0.
  */
-export async function weightsFromTensors(
-  weights: readonly NamedTensor[],
-): Promise<SavedOptimizer & {iterations: number}> {
+export async function weightsFromTensors(weights: readonly NamedTensor[]): Promise<SavedOptimizer> {
   const [iter, accumulated, skipped, ...others] = weights;
   for (const [counter, name] of [
     [accumulated, ACCUMULATED],
