@@ -25,6 +25,11 @@ export function createRandom(seed: number): Random {
   return {next: () => uniformFloat64(generator)};
 }
 
+/** That of a period: its seed follows from the seed of all periods, and from `step`, which is another one for each use. */
+export function randomOfPeriod(seed: number, period: number, step: number): Random {
+  return createRandom((seed + Math.imul(period + 1, step)) >>> 0);
+}
+
 /** A random order of `0 … count − 1`, every order equally likely (Fisher–Yates). */
 export function shuffledIndices(count: number, random: Random): number[] {
   const indices = Array.from({length: count}, (_, i) => i);

@@ -4,7 +4,7 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 import {canReadSynchronously} from '../kernels/capabilities';
 import type {AdaptiveSampling, AdaptiveStart} from '../layer_sampling_options';
 import {display} from '../options';
-import {createRandom} from '../random';
+import {randomOfPeriod} from '../random';
 import {waterfill, type SamplingProbabilities} from '../sampling/probabilities';
 import {createSampler, samplers} from '../sampling/samplers';
 import {nothingSeen, seenFrom, type Seen} from './seen';
@@ -78,7 +78,7 @@ export class RuledSampling implements AdaptiveSampling {
     if (this.endPeriod()) rule.learn?.(seen, sampling);
     seen.probabilities = probabilitiesOf(rule.scores(seen, sampling), sampling);
     // From the seed and the period alone, so that a training that goes on draws as one that did not stop.
-    const random = createRandom((seed + Math.imul(period + 1, PERIOD_STEP)) >>> 0);
+    const random = randomOfPeriod(seed, period, PERIOD_STEP);
     const indices = createSampler(sampler, seen.probabilities, random)();
     const blocks = indices.map((index) => sampling.blocks![index]!);
     for (const block of blocks) seen.visits[block] = (seen.visits[block] ?? 0) + 1;

@@ -3,7 +3,7 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 import {callbackName, type ResolvedLayerSamplingOptions} from '../layer_sampling_options';
 import {resolveBlocks} from '../model/blocks';
 import {TrainableBlocks} from '../model/trainable_blocks';
-import {createRandom} from '../random';
+import {randomOfPeriod} from '../random';
 import {
   probabilitiesAsGiven,
   probabilitiesFromScores,
@@ -127,7 +127,7 @@ export class SampledModel {
    * so that a training that goes on from a checkpoint rounds as the one that did not stop.
    */
   private store(period: number): void {
-    const random = createRandom((this.seed + Math.imul(period + 1, PERIOD_STEP)) >>> 0);
+    const random = randomOfPeriod(this.seed, period, PERIOD_STEP);
     this.trainable.store(() => Math.floor(random.next() * 2 ** 32));
   }
 

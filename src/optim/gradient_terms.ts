@@ -11,7 +11,14 @@ import {squaredNorm} from './finite_check';
 import {largestMagnitude} from './orthonormalize';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import type {Projection} from './projector';
-import {inNewBasis, isRefreshDue, previousBasis, projectGradient, type Update} from './update';
+import {
+  inNewBasis,
+  isRefreshDue,
+  previousBasis,
+  projectGradient,
+  type StepSettings,
+  type Update,
+} from './update';
 
 /** Numbers of the largest tensors that are made at a time; 4 MB. */
 export const PIECE_SIZE = 2 ** 20;
@@ -38,14 +45,16 @@ export function termAxis(
 export function projectTerms(
   update: Update,
   gradient: TermGradient,
-  {options, isMeasured}: {options: ResolvedOwLoreOptions; isMeasured: boolean},
+  settings: Pick<StepSettings, 'options' | 'step'>,
+  isMeasured: boolean,
 ): {update: Update; squaredNorm: tf.Scalar | null} {
   const {variable, projection, state} = update;
+  const {options} = settings;
   if (termAxis(variable, projection, options) !== gradient.axis) {
     const whole = madeOf(gradient, variable);
     const squares = squaredNorm(whole);
     return {
-      update: projectGradient({...update, gradient: whole, whole: update.whole && whole}, options),
+      update: projectGradient({...update, gradient: whole, whole: update.whole && whole}, settings),
       squaredNorm: squares,
     };
   }

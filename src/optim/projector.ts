@@ -30,11 +30,16 @@ export function planProjection(
   side: ProjectionOptions['side'],
 ): Projection | null {
   if (shape.length < 2) return null;
-  const columns = shape[shape.length - 1]!;
-  const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
+  const {rows, columns} = matrixSizes(shape);
   const projection = {rows, columns, rank, side: resolveSide(side, rows, columns)};
   const isLowRank = rank < Math.min(rows, columns);
   return isLowRank && stateSize(projection) < 2 * rows * columns ? projection : null;
+}
+
+/** The sizes of the matrix that a variable of `shape` is, see {@link Projection}. */
+export function matrixSizes(shape: readonly number[]): Pick<Projection, 'rows' | 'columns'> {
+  const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
+  return {rows, columns: shape.at(-1)!};
 }
 
 function resolveSide(side: ProjectionOptions['side'], rows: number, columns: number): Side {

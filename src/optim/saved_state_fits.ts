@@ -1,6 +1,7 @@
 /** Whether a saved state can be that of a variable, whatever the options of the optimizer are. */
 import * as tf from '@tensorflow/tfjs-core';
 import {SIDES} from '../kernels/kernel_names';
+import {matrixSizes} from './projector';
 import {fits, type VariableState} from './state';
 import {registeredVariable, withoutNumber} from './variables';
 
@@ -29,7 +30,6 @@ function canFit(state: VariableState, shape: readonly number[]): boolean {
   const {basis} = state;
   if (!basis) return fits(state, shape, null);
   if (shape.length < 2) return false;
-  const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
-  const sizes = {rows, columns: shape.at(-1)!, rank: basis.shape[1]};
+  const sizes = {...matrixSizes(shape), rank: basis.shape[1]};
   return SIDES.some((side) => fits(state, shape, {...sizes, side}));
 }

@@ -71,7 +71,6 @@ export class Step {
       ...{variable, projection, state, gradient, newBasis: null, basisAge: 0, turning: null},
       // Without it, a sum that was begun projected, under other options, moves the matrix in the subspace alone.
       whole: projection && !isProjected && options.update !== 'galore' ? gradient : null,
-      step: this.settings.step,
       weightDecay: weightDecayOf(variable, options),
       rateFactor: rateFactorOf(variable, options),
     };
@@ -160,16 +159,15 @@ export class Step {
 
   /** @param isMeasured Whether the norm of the whole gradient is noted. */
   private projected(given: Update, isMeasured: boolean): Update {
-    const {options} = this.settings;
     const {gradient, variable} = given;
     if (isTermGradient(gradient)) {
       const isWanted = isMeasured && this.needsCheck;
-      const result = projectTerms(given, gradient, {options, isMeasured: isWanted});
+      const result = projectTerms(given, gradient, this.settings, isWanted);
       if (isWanted) this.measure(variable.name, () => result.squaredNorm!);
       return result.update;
     }
     if (isMeasured) this.measure(variable.name, () => squaredNorm(gradient));
-    return projectGradient(given, options);
+    return projectGradient(given, this.settings);
   }
 
   private measure(name: string, compute: () => tf.Scalar): void {

@@ -38,8 +38,6 @@ export interface Update {
   gradient: tf.Tensor;
   /** G, where it moves the matrix too (`update` is not `'galore'`); otherwise null. */
   whole: tf.Tensor | null;
-  /** How many steps the optimizer has made. */
-  step: number;
   /** The basis of R if this step brings a new one; null if it is that of the state. */
   newBasis: tf.Tensor2D | null;
   /** How the bases have turned, with the new one; null if nobody asks. */
@@ -73,7 +71,10 @@ export interface StepSettings {
  * The update with R in place of G, and with a new P where one is due. With `scale: 'auto'` the columns of the new P get the
  * lengths of {@link directionScales}.
  */
-export function projectGradient(update: Update, options: ResolvedOwLoreOptions): Update {
+export function projectGradient(
+  update: Update,
+  {options, step}: Pick<StepSettings, 'options' | 'step'>,
+): Update {
   const {variable, projection, state, gradient} = update;
   if (!projection) return update;
   if (!isRefreshDue(state, options)) {
@@ -81,7 +82,7 @@ export function projectGradient(update: Update, options: ResolvedOwLoreOptions):
   }
   const previous = previousBasis(state, options);
   const basis = computeBasis(
-    ...([variable.name, gradient, projection, previous, options.basis, update.step] as const),
+    ...([variable.name, gradient, projection, previous, options.basis, step] as const),
   );
   return inNewBasis(update, basis, project(gradient, basis, projection), options);
 }

@@ -42,7 +42,7 @@ function updateOf(shape: number[], seed: number, side?: Side, isRefreshed = fals
     basisAge: 0,
     weightDecay: 0.1,
     rateFactor: 1,
-    ...{whole: null, step: 0, turning: null},
+    ...{whole: null, turning: null},
   };
 }
 

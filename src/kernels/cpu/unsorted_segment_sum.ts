@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {addSegments} from '../segment_sums';
 import type {CpuKernelArgs} from './cpu_backend';
 
 /**
@@ -22,10 +23,6 @@ export function unsortedSegmentSum({
   const ids = data.get(segmentIds.dataId).values;
   // tfjs has no sums of strings: a TensorInfo may be of any type.
   const sums = tf.util.makeZerosTypedArray(numSegments * rowSize, x.dtype as tf.NumericDataType);
-  ids.forEach((id, row) => {
-    if (id < 0 || id >= numSegments) return;
-    const [from, to] = [row * rowSize, id * rowSize];
-    for (let i = 0; i < rowSize; i++) sums[to + i]! += values[from + i]!;
-  });
+  addSegments(sums, values, ids, rowSize);
   return backend.makeTensorInfo([numSegments, ...rowShape], x.dtype, sums);
 }

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {addSegments} from '../segment_sums';
 import {addressOf, allocate, type KernelArgs, type WasmKernel} from './kernel';
 import type {SimdModule} from './simd_module';
 
@@ -17,19 +18,13 @@ export const unsortedSegmentSum: WasmKernel<'x' | 'segmentIds', tf.UnsortedSegme
   attrs: {numSegments},
 }) => {
   const rowShape = x.shape.slice(1);
-  const rowSize = rowShape.reduce((size, dimension) => size * dimension, 1);
+  const rowSize = tf.util.sizeFromShape(rowShape);
   const out = allocate(backend, [numSegments, ...rowShape], x.dtype);
   // The arrays are made after the allocation: growing the heap detaches older ones.
   const values = backend.typedArrayFromHeap(x);
   const ids = backend.typedArrayFromHeap(segmentIds);
   const sums = backend.typedArrayFromHeap(out).fill(0);
-  for (let row = 0; row < ids.length; row++) {
-    const id = ids[row]!;
-    if (id < 0 || id >= numSegments) continue;
-    const from = row * rowSize;
-    const to = id * rowSize;
-    for (let i = 0; i < rowSize; i++) sums[to + i]! += values[from + i]!;
-  }
+  addSegments(sums, values, ids, rowSize);
   return out;
 };
 

@@ -84,10 +84,10 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
             basisAge: 0,
             weightDecay: 0.1,
             rateFactor: 1,
-            ...{whole: null, step: 0, turning: null},
+            ...{whole: null, turning: null},
           };
           const dispatches = countDispatches(() => {
-            applyUpdates([projectGradient(given, options)], step);
+            applyUpdates([projectGradient(given, step)], step);
           });
           tf.dispose([weight, state.moments.first, state.moments.second]);
           return dispatches;
