@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {BlockSelector} from './model/blocks';
 import {checkSelector, type VariableSelector} from './model/variable_selector';
-import {checkChoice, checkKnown, checkNumber, definedIn, display, seedRange} from './options';
+import {checkChoice, checkEach, checkKnown, definedIn, display, seedRange} from './options';
 import {presetNames, type PresetName} from './sampling/presets';
 import {
   probabilityDefaults,
@@ -138,17 +138,18 @@ export function resolveLayerSamplingOptions(
   checkAwaited(callbackName, scores);
   if (typeof scores === 'string') checkChoice(callbackName, 'scores', scores, presetNames);
   if (resolved.probabilities !== undefined) checkProbabilities(resolved.probabilities);
-  if (resolved.gamma !== 'auto')
-    checkNumber(callbackName, 'gamma', resolved.gamma, {exclusiveMin: 0});
-  checkChoice(callbackName, 'method', resolved.method, probabilityMethods);
-  checkNumber(callbackName, 'floor', resolved.floor, {min: 0, max: 1});
-  checkNumber(callbackName, 'interval', resolved.interval, {min: 1, integer: true});
-  checkChoice(callbackName, 'sampler', resolved.sampler, samplerNames);
+  checkEach<Partial<ResolvedLayerSamplingOptions>>(callbackName, resolved, layerSamplingDefaults, {
+    gamma: {exclusiveMin: 0},
+    method: probabilityMethods,
+    floor: {min: 0, max: 1},
+    interval: {min: 1, integer: true},
+    sampler: samplerNames,
+    seed: seedRange,
+    initialStep: {min: 0, integer: true},
+  });
   if (alwaysOn !== 'auto' && alwaysOn !== false) {
     checkSelector(callbackName, 'alwaysOn', alwaysOn, `'auto', false`);
   }
-  checkNumber(callbackName, 'seed', resolved.seed, seedRange);
-  checkNumber(callbackName, 'initialStep', resolved.initialStep, {min: 0, integer: true});
   if (resolved.adaptive !== null && typeof resolved.adaptive.draw !== 'function') {
     throw new Error(
       `${callbackName}: adaptive must be null or what a function such as gradientNorms() returns; got ${display(resolved.adaptive)}`,

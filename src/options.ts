@@ -49,6 +49,25 @@ export function checkChoice<T extends string>(
   }
 }
 
+/**
+ * Throws unless each of some options is its default, a number in its range, or one of its choices.
+ *
+ * @param allowed The range or the choices of each.
+ */
+export function checkEach<T extends object>(
+  owner: string,
+  options: T,
+  defaults: Readonly<T>,
+  allowed: Readonly<Partial<Record<keyof T, NumberRange | readonly string[]>>>,
+): void {
+  for (const name of Object.keys(allowed) as Array<keyof T & string>) {
+    const [value, range] = [options[name], allowed[name]!];
+    if (value === defaults[name]) continue;
+    if ('length' in range) checkChoice(owner, name, value, range);
+    else checkNumber(owner, name, value, range);
+  }
+}
+
 /** Throws unless `value` is true or false. */
 export function checkFlag(owner: string, name: string, value: unknown): asserts value is boolean {
   if (typeof value === 'boolean') return;

@@ -1,6 +1,14 @@
 import {kernelChoices} from '../kernels/install_for_backend';
 import {SIDES, type Side} from '../kernels/kernel_names';
-import {checkChoice, checkFlag, checkKnown, checkNumber, definedIn, display} from '../options';
+import {
+  checkChoice,
+  checkEach,
+  checkFlag,
+  checkKnown,
+  checkNumber,
+  definedIn,
+  display,
+} from '../options';
 import {basisNames, type BasisFunction} from './basis';
 import {checkLearningRate, type LearningRate} from './schedule';
 import {
@@ -177,6 +185,30 @@ export const owloreDefaults: Readonly<ResolvedOwLoreOptions> = {
 const owner = 'OwLoreOptimizer';
 /** Up to the last number below 1 that float32 has. */
 const decayRate = {min: 0, max: 1 - 2 ** -24};
+const positive = {exclusiveMin: 0};
+const count = {min: 1, integer: true};
+
+/** What these options may be beside their defaults. */
+const allowed = {
+  beta1: decayRate,
+  beta2: decayRate,
+  epsilon: positive,
+  weightDecay: {min: 0},
+  update: updateKinds,
+  rank: count,
+  scale: positive,
+  refreshInterval: count,
+  refreshSimilarity: {min: 0, max: 1},
+  side: ['auto', 'paper', ...SIDES],
+  moments: momentsKinds,
+  state: ['reset', 'keep', 'offload', 'offload-bf16'],
+  clipNorm: positive,
+  normGrowth: {exclusiveMin: 1},
+  accumulate: count,
+  nonFinite: nonFiniteActions,
+  checkpoint: layerRecomputations,
+  kernels: kernelChoices,
+};
 
 /** Fills in defaults; throws an error that names the option, its value and what is allowed. */
 export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOptions {
@@ -190,43 +222,19 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   const resolved: ResolvedOwLoreOptions = {...owloreDefaults, ...definedIn(options)};
   checkLearningRate(owner, resolved.learningRate);
   checkGroups(resolved.learningRates);
-  checkNumber(owner, 'beta1', resolved.beta1, decayRate);
-  checkNumber(owner, 'beta2', resolved.beta2, decayRate);
-  checkNumber(owner, 'epsilon', resolved.epsilon, {exclusiveMin: 0});
-  checkNumber(owner, 'weightDecay', resolved.weightDecay, {min: 0});
-  if (resolved.decay !== 'auto') checkSelector(owner, 'decay', resolved.decay, `'auto'`);
-  if (resolved.project !== 'auto' && resolved.project !== false) {
-    checkSelector(owner, 'project', resolved.project, `'auto', false`);
-  }
-  checkChoice(owner, 'update', resolved.update, updateKinds);
-  checkNumber(owner, 'rank', resolved.rank, {min: 1, integer: true});
-  if (resolved.scale !== 'auto') checkNumber(owner, 'scale', resolved.scale, {exclusiveMin: 0});
-  checkNumber(owner, 'refreshInterval', resolved.refreshInterval, {min: 1, integer: true});
-  if (resolved.refreshSimilarity !== null) {
-    checkNumber(owner, 'refreshSimilarity', resolved.refreshSimilarity, {min: 0, max: 1});
+  checkEach(owner, resolved, owloreDefaults, allowed);
+  const {decay, project, basis, update} = resolved;
+  if (decay !== 'auto') checkSelector(owner, 'decay', decay, `'auto'`);
+  if (project !== 'auto' && project !== false) {
+    checkSelector(owner, 'project', project, `'auto', false`);
   }
   checkFlag(owner, 'stagger', resolved.stagger);
-  checkChoice(owner, 'side', resolved.side, ['auto', 'paper', ...SIDES]);
-  if (typeof resolved.basis !== 'function') {
-    checkChoice(owner, 'basis', resolved.basis, basisNames);
-    if (resolved.basis === 'gaussian' && !resolved.update.startsWith('apollo')) {
-      throw new Error(
-        `${owner}: basis 'gaussian' is for update 'apollo' or 'apollo-mini'; got update '${resolved.update}'`,
-      );
-    }
+  if (typeof basis !== 'function') checkChoice(owner, 'basis', basis, basisNames);
+  if (basis === 'gaussian' && !update.startsWith('apollo')) {
+    throw new Error(
+      `${owner}: basis 'gaussian' is for update 'apollo' or 'apollo-mini'; got update '${update}'`,
+    );
   }
-  checkChoice(owner, 'moments', resolved.moments, momentsKinds);
-  checkChoice(owner, 'state', resolved.state, ['reset', 'keep', 'offload', 'offload-bf16']);
-  if (resolved.clipNorm !== null) {
-    checkNumber(owner, 'clipNorm', resolved.clipNorm, {exclusiveMin: 0});
-  }
-  if (resolved.normGrowth !== null) {
-    checkNumber(owner, 'normGrowth', resolved.normGrowth, {exclusiveMin: 1});
-  }
-  checkNumber(owner, 'accumulate', resolved.accumulate, {min: 1, integer: true});
-  checkChoice(owner, 'nonFinite', resolved.nonFinite, nonFiniteActions);
-  checkChoice(owner, 'checkpoint', resolved.checkpoint, layerRecomputations);
-  checkChoice(owner, 'kernels', resolved.kernels, kernelChoices);
   return resolved;
 }
 
