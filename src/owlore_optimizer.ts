@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {Accumulation} from './optim/accumulation';
 import {FiniteCheck} from './optim/finite_check';
-import {termAxis} from './optim/gradient_terms';
+import {termAxis} from './optim/term_steps';
 import {lostDevice} from './optim/lost_device';
 import {checkNeeds, isOffloading, neededParts} from './optim/needs';
 import {NormLimit} from './optim/norm_limit';

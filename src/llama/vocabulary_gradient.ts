@@ -3,7 +3,11 @@
  * projected, and the gradient [vocab, hidden] need not be made (`tfjs/term_gradient`).
  */
 import * as tf from '@tensorflow/tfjs-core';
+import {ofTerms} from '../optim/gradient_terms';
+import {provideTermSteps} from '../optim/term_steps';
 import {defineTermKind, TermGradient, type GradientTerm} from '../tfjs/term_gradient';
+
+provideTermSteps(ofTerms);
 
 /**
  * Row `ids[i]` has `rows[i]` added to it: the gradient of an embedding, and of the labels' logits. The ids are float32, as all that

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {addGradients, isTermGradient, tidyWith} from '../tfjs/term_gradient';
-import {projectedTerms} from './gradient_terms';
+import {termSteps} from './term_steps';
 import {limitsNorm} from './norm_limit';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {project, type Projection, type Projections} from './projector';
@@ -103,7 +103,7 @@ function addToSum(
 ): void {
   if (projection) {
     const projected = isTermGradient(gradient)
-      ? projectedTerms(gradient, variable, state.basis!)
+      ? termSteps.projectedTerms(gradient, variable, state.basis!)
       : project(gradient, state.basis!, projection);
     gradient.dispose();
     state.projectedSum = sumOf(state.projectedSum, projected);

@@ -9,8 +9,7 @@ import type {GradientTerm, RowRange, TermGradient} from '../tfjs/term_gradient';
 import {basisOfGram} from './basis';
 import {squaredNorm} from './finite_check';
 import {largestMagnitude} from './orthonormalize';
-import type {ResolvedOwLoreOptions} from './owlore_options';
-import type {Projection} from './projector';
+import {termAxis, type TermSteps} from './term_steps';
 import {
   inNewBasis,
   isRefreshDue,
@@ -22,20 +21,6 @@ import {
 
 /** Numbers of the largest tensors that are made at a time; 4 MB. */
 export const PIECE_SIZE = 2 ** 20;
-
-/**
- * The axis along which a variable's gradient may be in terms: the one that the basis does not span. Undefined if the gradient has
- * to be whole: for a variable that is not projected, for a basis that is not computed from GᵀG, and where G itself moves the variable.
- */
-export function termAxis(
-  {shape}: Pick<tf.Tensor, 'shape'>,
-  projection: Projection | null,
-  {basis, update}: Pick<ResolvedOwLoreOptions, 'basis' | 'update'>,
-): 0 | 1 | undefined {
-  const needsWhole = basis !== 'randomized' || update !== 'galore';
-  if (!projection || shape.length !== 2 || needsWhole) return undefined;
-  return projection.side === 'right' ? 0 : 1;
-}
 
 /**
  * As `projectGradient` of the gradient itself, which is not made; only if its rows are not along {@link termAxis} it is.
@@ -191,3 +176,6 @@ function traceOf(gram: tf.Tensor2D, scale: tf.Tensor): tf.Scalar {
     return tf.mul<tf.Scalar>(tf.mul(trace, scale), scale);
   });
 }
+
+/** For {@link termSteps}. */
+export const ofTerms: TermSteps = {projectTerms, projectedTerms};

@@ -4,7 +4,7 @@ import {OnDemand, onlyInNode, variants} from '../on_demand';
 import {selects} from '../model/variable_selector';
 import {isTermGradient, tidyWith} from '../tfjs/term_gradient';
 import type {ResolvedOwLoreOptions} from './owlore_options';
-import {projectTerms} from './gradient_terms';
+import {termSteps} from './term_steps';
 import {LOSS, squaredNorm, type FiniteCheck} from './finite_check';
 import {limitsNorm, type NormLimit} from './norm_limit';
 import type {Projections} from './projector';
@@ -162,7 +162,7 @@ export class Step {
     const {gradient, variable} = given;
     if (isTermGradient(gradient)) {
       const isWanted = isMeasured && this.needsCheck;
-      const result = projectTerms(given, gradient, this.settings, isWanted);
+      const result = termSteps.projectTerms(given, gradient, this.settings, isWanted);
       if (isWanted) this.measure(variable.name, () => result.squaredNorm!);
       return result.update;
     }
