@@ -151,8 +151,9 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    *
    * @returns The value of `f`, for the caller to dispose, if `returnCost`; else null.
    * @throws Error if no variable is trainable, a gradient or the loss is not finite, the backend's device is lost or its memory full
-   *   (webgpu, webgl; wasm), or `f` throws; no weight is changed then. If some
-   *   gradients of the call were already added to those of earlier calls, the step of all these calls is given up.
+   *   (webgpu, webgl; wasm), or `f` throws; no weight is changed then, unless weights are moved as their gradients come
+   *   (`nonFinite: 'ignore'` without a limit of the norm). If some gradients of the call were already added to those of earlier
+   *   calls, the step of all these calls is given up.
    */
   override minimize(
     f: () => tf.Scalar,

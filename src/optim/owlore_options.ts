@@ -124,8 +124,9 @@ export interface OwLoreOptions {
    */
   checkpoint?: RecomputedLayers;
   /**
-   * `'auto'`: the first step registers this library's kernels for the current backend (cpu, wasm, webgpu or tensorflow); they
-   * replace tfjs's kernels of the same name. `'none'`: registers none. Default `'auto'`.
+   * `'auto'`: making the optimizer registers this library's kernels for the current backend (cpu, wasm, webgpu or tensorflow), in a
+   * page once they are loaded, and a step those for a backend that was set since; they replace tfjs's kernels of the same name.
+   * `'none'`: registers none. Default `'auto'`.
    */
   kernels?: 'auto' | 'none';
 }

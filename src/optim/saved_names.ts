@@ -63,7 +63,9 @@ export function checkCounters(owner: string, counters: unknown): asserts counter
       throw new Error(`${owner}: ${show(name)} is no counter of this optimizer`);
     }
     if (isOfVariable ? areClocks(value) : isIn(0, value)) continue;
-    const wanted = isOfVariable ? 'four integers, or five of which the last is 1,' : 'an integer';
+    const wanted = isOfVariable
+      ? 'four integers, or five of which the last is 1, the third from -1 and the others'
+      : 'an integer';
     throw new Error(
       `${owner}: ${show(name)} must be ${wanted} from 0 to ${MOST}; got ${show(value)}`,
     );

@@ -6,7 +6,8 @@ export {kernelHistory, restoreKernelHistory, uninstallKernels} from './install';
 
 /**
  * Registers kernels made of TensorFlow's own ops for the backend of tfjs-node (and tfjs-node-gpu): Adam in place (of
- * small projected matrices by one graph), new bases side by side, bfloat16 to float32, products of two matrices, the ops of LLaMA-style models, QR for the orthonormal basis and the singular value
+ * small weights and of projected matrices of up to 2^20 numbers by one graph), new bases side by side, bfloat16 to
+ * float32, products of two matrices, the ops of LLaMA-style models, QR for the orthonormal basis and the singular value
  * decomposition for `basis: 'svd'`. Further calls change nothing; other backends are not touched.
  *
  * @returns a promise that is already resolved: the kernels are in place when the call returns.
