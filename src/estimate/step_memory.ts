@@ -234,14 +234,14 @@ class Step {
     const inOrder = [head, ...plan.blocks.flat().reverse(), embedding];
     for (const weight of inOrder) {
       if (!weight || !whole.includes(weight)) continue;
-      ledger.pass('gradients', MADE_OF_WHOLE[options.update] * bytesOf(weight));
+      ledger.pass('gradients', MADE_OF_WHOLE * bytesOf(weight));
       ledger.free('gradients', waitingBytes(weight));
     }
   }
 }
 
 /** Tensors of the size of a matrix that are there at once when its whole gradient moves it, see `optim/variants`. */
-const MADE_OF_WHOLE = {galore: 0, fira: 9, apollo: 5, 'apollo-mini': 5};
+const MADE_OF_WHOLE = 3;
 
 /**
  * New weights and moments of the projected and small weights that tensorflow moves by one graph. All others are changed in place.

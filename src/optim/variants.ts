@@ -52,9 +52,11 @@ export function changeByGradient(
         const g = asMatrix(clip ? tf.mul(whole!, clip) : whole!, projection!);
         return isFira ? tf.sub(g, inSpace(r)) : g;
       });
-      return limited(tf.mul(rest, factors), state, allFinite);
+      return tf.mul(rest, factors);
     });
-    return isFira ? tf.add(inSpace(n), s) : s;
+    const change = limited(s, state, allFinite);
+    if (s !== change) s.dispose();
+    return isFira ? tf.add(inSpace(n), change) : change;
   });
 }
 
@@ -70,7 +72,7 @@ function scalingFactors(n: tf.Tensor, r: tf.Tensor, side: Side | null): tf.Tenso
  * code would let S stay at nearly 0 for good.
  */
 function limited(s: tf.Tensor, state: VariableState, allFinite: tf.Tensor | null): tf.Tensor {
-  const norm = tf.sqrt(tf.sum(tf.square(s)));
+  const norm = tf.tidy(() => tf.sqrt(tf.sum(tf.square(s))));
   const {limit} = state;
   if (!limit) {
     state.limit = tf.keep(ifFinite(allFinite, norm, tf.zerosLike(norm)));
