@@ -5,7 +5,7 @@
 import {existsSync} from 'node:fs';
 import {pytorchModel, smollm2} from '../contenders/contenders';
 import {runInterleaved} from '../harness/run';
-import {multipliesBfloat16, type MatmulPrecision} from '../../src/cli/matmul_precision';
+import {canRoundProducts, type MatmulPrecision} from '../../src/cli/matmul_precision';
 import type {GroupResult, MeasureGroup} from './group';
 import type {Smollm2Options} from '../contenders/smollm2_contender';
 import {checkStart, compare, LOSS_TOLERANCE, type StepMeasurements} from './step_figures';
@@ -32,7 +32,7 @@ export const measure: MeasureGroup = async ({rounds = 10, python, model}) => {
   const all: GroupResult[] = [];
   const precisions: MatmulPrecision[] = [
     'highest',
-    ...(multipliesBfloat16() ? ['medium' as const] : []),
+    ...(canRoundProducts() ? ['medium' as const] : []),
   ];
   for (const matmulPrecision of precisions) {
     for (const shape of shapes) {
@@ -57,7 +57,9 @@ export const measure: MeasureGroup = async ({rounds = 10, python, model}) => {
     measured: {rounds, steps},
     skipped: [
       ...all.flatMap(({skipped = []}) => skipped),
-      ...(precisions.includes('medium') ? [] : ['bfloat16: this processor does not multiply it']),
+      ...(precisions.includes('medium')
+        ? []
+        : ['bfloat16: TensorFlow rounds to it only on processors with AMX']),
     ],
   };
 };

@@ -11,8 +11,11 @@ export const matmulPrecisions = ['highest', 'medium'] as const;
 
 export type MatmulPrecision = (typeof matmulPrecisions)[number];
 
-/** What Linux calls the instructions that multiply bfloat16, on x64 and arm64. */
-const MULTIPLY_BFLOAT16 = ['amx_bf16', 'avx512_bf16', 'bf16'];
+/**
+ * What Linux calls the instructions with which oneDNN rounds: Intel's AMX, and on arm64 (where it was not tried) bf16. With avx512_bf16
+ * alone, as AMD's processors have it, oneDNN 3.2.1 stays in float32.
+ */
+const MULTIPLY_BFLOAT16 = ['amx_bf16', 'bf16'];
 
 /** Asks for `medium`. oneDNN, which multiplies for TensorFlow, reads it from the environment once, before its first product. */
 export function roundProducts(): void {
@@ -20,18 +23,18 @@ export function roundProducts(): void {
 }
 
 /**
- * Whether the processor multiplies bfloat16; null where the system does not tell.
+ * Whether `medium` rounds on this processor; null where the system does not tell.
  *
  * @param cpuInfo The file in which Linux lists what the processor can do.
  */
-export function multipliesBfloat16(cpuInfo = '/proc/cpuinfo'): boolean | null {
+export function canRoundProducts(cpuInfo = '/proc/cpuinfo'): boolean | null {
   const info = existsSync(cpuInfo) ? readFileSync(cpuInfo, 'utf8') : '';
   const flags = /^(?:flags|Features)\s*:(.*)$/m.exec(info)?.[1]?.split(' ');
   return flags ? MULTIPLY_BFLOAT16.some((flag) => flags.includes(flag)) : null;
 }
 
 /**
- * Says it where `medium` makes nothing faster.
+ * Says it where `medium` changes nothing.
  *
  * @param called What the message calls the option.
  * @throws UsageError on another backend than tensorflow.
@@ -47,6 +50,8 @@ export function checkRoundedProducts(
       `${called} medium is possible on the backend 'tensorflow' only; got '${backend}'`,
     );
   }
-  if (multipliesBfloat16(cpuInfo) === false)
-    note(`${called} medium makes nothing faster: this processor does not multiply bfloat16`);
+  if (canRoundProducts(cpuInfo) === false)
+    note(
+      `${called} medium changes nothing: this processor has no AMX, with which TensorFlow rounds`,
+    );
 }

@@ -19,7 +19,7 @@ export const smollm2: Setting = {
   name: 'smollm2',
   title: 'SmolLM2-135M-Instruct on GSM8K',
   about: {
-    training: `training problems of GSM8K that take at most ${MAX_LENGTH} tokens with the model's chat template; loss on the answers alone; products of matrices rounded to bfloat16, as the paper's`,
+    training: `training problems of GSM8K that take at most ${MAX_LENGTH} tokens with the model's chat template; loss on the answers alone; products of matrices rounded to bfloat16, as the paper's, on the Xeon with AMX`,
     heldOut: `the answers of the first ${TEST} test problems of that length; for the choice of rates those of ${VALIDATION} training problems that are left out of training`,
     neutral: 'State of the Union addresses, the first 128 tokens of each of 64',
   },
