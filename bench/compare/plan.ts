@@ -50,7 +50,7 @@ const scoreTitles: Record<ScoreKind, string> = {
 };
 const uniform = 'uniform';
 /** The rule of the stage `samplers` that the seeds of the tables gave the lowest losses beside uniform, over all settings. */
-const bestRule = 'OWS';
+const bestRule = 'RM';
 
 /** The stages after that of the rates, each with its rows; a row may be in several. */
 export function stagesOf(setting: Setting): Stage[] {
