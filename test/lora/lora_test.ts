@@ -512,7 +512,10 @@ describe('applyLora', () => {
     const adapted = model.predict(x) as tf.Tensor;
     const weights = model.weights.map((weight) => weight.read().dataSync().slice());
     const before = tf.memory().numTensors;
-    const [head] = model.getLayer('head').weights.map(variableOf).filter(({shape}) => `${shape}` === '5,3');
+    const [head] = model
+      .getLayer('head')
+      .weights.map(variableOf)
+      .filter(({shape}) => `${shape}` === '5,3');
     for (const merge of [
       () => Promise.resolve().then(() => lora.merge()),
       () => model.save(tf.io.withSaveHandler(() => Promise.reject(new Error('not called')))),
