@@ -26,7 +26,7 @@ const methodTables = [
   ...['main', 'claims', 'tasks', 'samplers', 'confirmation', 'gamma', 'tau'].map(ofSmolLM2),
   ...['improvements', 'frozen', 'bases', 'rates'].map(ofSmolLM2),
   'smollm2-commonsense tasks',
-  ...['main', 'claims', 'samplers', 'confirmation', 'improvements', 'frozen'].map(ofDemo),
+  ...['main', 'claims', 'samplers', 'confirmation', 'improvements', 'frozen', 'rates'].map(ofDemo),
 ];
 
 /** The tables of each page, from what the store holds. */
