@@ -180,12 +180,11 @@ function checkReplayed(
   {candidates}: BlockNames,
   first: number,
 ): void {
-  const empty = schedule?.periods.findIndex(
-    (names, period) => period >= first && !names.some((name) => candidates.includes(name)),
-  );
-  if (!(empty! >= 0)) return;
-  throw new Error(
-    `${callbackName}: period ${empty} of the schedule has no block that can train ([${schedule!.periods[empty!]!.join(', ')}]), and ` +
-      'alwaysOn picks no weight; unfreeze one of its blocks, or keep something on',
-  );
+  for (const [period, names] of (schedule?.periods ?? []).entries()) {
+    if (period < first || names.some((name) => candidates.includes(name))) continue;
+    throw new Error(
+      `${callbackName}: period ${period} of the schedule has no block that can train ([${names.join(', ')}]), and ` +
+        'alwaysOn picks no weight; unfreeze one of its blocks, or keep something on',
+    );
+  }
 }
