@@ -26,7 +26,8 @@ const methodTables = [
   ...['main', 'claims', 'tasks', 'samplers', 'confirmation', 'gamma', 'tau'].map(ofSmolLM2),
   ...['improvements', 'frozen', 'bases', 'rates'].map(ofSmolLM2),
   'smollm2-commonsense tasks',
-  ...['main', 'claims', 'samplers', 'confirmation', 'improvements', 'frozen', 'rates'].map(ofDemo),
+  ...['main', 'claims', 'samplers', 'confirmation', 'gamma', 'tau'].map(ofDemo),
+  ...['improvements', 'frozen', 'bases', 'rates'].map(ofDemo),
 ];
 
 /** The tables of each page, from what the store holds. */

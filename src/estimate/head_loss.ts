@@ -106,10 +106,14 @@ function overRows(
   const isOne = atATime >= rows;
   ledger.pass('activations', made);
   ledger.pass('activations', made + (isOne ? 0 : hidden));
-  // the head's gradient of all rows so far, that of some rows, and their sum
-  ledger.add('gradients', kernel);
-  if (!isOne) {
+  if (isOne) {
+    // beside the gradients of the logits and of the hidden states
+    ledger.add('activations', logits + hidden);
     ledger.add('gradients', kernel);
+    ledger.free('activations', logits + hidden);
+  } else {
+    // the head's gradient of all rows so far, that of some rows, and their sum
+    ledger.add('gradients', 2 * kernel);
     ledger.pass('activations', made / 2 + hidden);
     ledger.pass('gradients', kernel + hidden);
     ledger.free('gradients', kernel);

@@ -152,13 +152,18 @@ class Step {
       return;
     }
     const whole = bytesOf(embedding);
-    ledger.add('gradients', whole);
+    if (ofHead > 0) this.addRows(whole);
+    else ledger.add('gradients', whole);
     ledger.free('activations', this.hidden);
-    if (ofHead > 0) {
-      ledger.add('gradients', whole);
-      ledger.free('gradients', whole + ofHead);
-    }
     this.take(embedding, whole);
+  }
+
+  /** Adds the rows that were looked up to the head's gradient of so many bytes, in place where the backend can. */
+  private addRows(whole: number): void {
+    const {backend} = this.options;
+    const isInPlace = backend === 'wasm' || (backend === 'tensorflow' && this.config.headInLoss);
+    // on cpu the rows become a matrix first
+    if (!isInPlace) this.ledger.pass('gradients', backend === 'cpu' ? 2 * whole : whole);
   }
 
   private make(weight: PlannedWeight): void {

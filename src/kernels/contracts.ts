@@ -24,6 +24,12 @@ const ownContracts: Readonly<Record<string, Contract>> = {
     given.fraction('beta1', 'beta2');
     given.list('updates').forEach((update, i) => adamUpdate(given.numbered(i, update)));
   },
+  [own.OwLoreAddRows]: (given) => {
+    const [, width] = given.matrix('x');
+    const [n] = given.match('ids', [null], 'int32');
+    given.match('values', [n!, width]);
+    given.flag('isSoleOwner');
+  },
   [own.OwLoreSquaredNorm]: (given) => void given.shape('x'),
   [own.OwLoreOrthonormalize]: tallMatrix,
   [own.OwLoreNearlyOrthonormalize]: tallMatrix,

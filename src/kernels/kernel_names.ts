@@ -100,6 +100,25 @@ export function updateInputs(inputs: OwLoreAdamInputs, i: number): OwLoreUpdateI
   };
 }
 
+/**
+ * `x` [rows, width] with row i of `values` [n, width] added to its row `ids[i]`, for int32 ids [n] in [0, rows − 1]: rows of the same
+ * id are first summed up, in their order. A kernel may change `x` in place and return its data as the output, if no other tensor
+ * shares them.
+ */
+export const OwLoreAddRows = 'OwLoreAddRows';
+export interface OwLoreAddRowsAttrs {
+  /**
+   * Whether no data of another id are in the memory of `x`, as those of a reshaped tensor are on tensorflow, which cannot tell. Without
+   * it, `x` is not changed there.
+   */
+  isSoleOwner: boolean;
+}
+export interface OwLoreAddRowsInputs extends NamedTensorInfoMap {
+  x: TensorInfo;
+  ids: TensorInfo;
+  values: TensorInfo;
+}
+
 /** ‖x‖² of all numbers of `x`, a scalar. */
 export const OwLoreSquaredNorm = 'OwLoreSquaredNorm';
 

@@ -6,6 +6,7 @@ import {inChunks} from './chunks';
 import {customOp} from './custom_op';
 import type {HeadKernel} from './deferred_head';
 import {vocabularyOf} from './head_pieces';
+import {markFresh} from './indexed_slices';
 import {lossOverVocabulary} from './loss_over_vocabulary';
 import {CHUNK_SIZE, lossAndGradients, readTargets, type Targets} from './row_losses';
 
@@ -97,7 +98,7 @@ function lossOverRows(perToken: tf.Tensor2D, targets: Targets, head: FloatHead):
       const [, dKernel, dHidden] = kept as [tf.Tensor, tf.Tensor, tf.Tensor?];
       const isOne = readsSynchronously() && dy.dataSync()[0] === 1;
       const times = (x: tf.Tensor): tf.Tensor => (isOne ? tf.clone(x) : tf.mul(x, dy));
-      return [dHidden ? times(dHidden) : null, times(dKernel)];
+      return [dHidden ? times(dHidden) : null, markFresh(times(dKernel))];
     },
   }) as tf.Scalar;
 }

@@ -19,7 +19,7 @@ export interface AdamOptions {
 
 /** Moments before the first step. */
 export function zeroMoments(shape: number[]): Moments {
-  return {first: tf.zeros(shape), second: tf.zeros(shape)};
+  return {first: tf.fill(shape, 0), second: tf.fill(shape, 0)};
 }
 
 /**

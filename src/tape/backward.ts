@@ -144,8 +144,7 @@ class Gradients {
   }
 
   add(id: number, gradient: tf.Tensor): void {
-    const sum = this.byId.get(id);
-    this.byId.set(id, sum ? addGradients(sum, gradient) : gradient);
+    this.byId.set(id, addGradients(this.byId.get(id), gradient));
   }
 
   take(id: number): tf.Tensor | undefined {

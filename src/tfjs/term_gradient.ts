@@ -139,8 +139,16 @@ export function isTermGradient(gradient: tf.Tensor | null | undefined): gradient
   return gradient instanceof tf.Tensor && 'terms' in gradient;
 }
 
-/** The sum of two gradients, of which it disposes. */
-export function addGradients(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
+/** A gradient that is made when it is added to what there is already. */
+export interface SummandGradient extends tf.Tensor {
+  /** The sum with `sum`, where there is one; disposes of both. */
+  addedTo(sum: tf.Tensor | undefined): tf.Tensor;
+}
+
+/** The sum of two gradients, of which it disposes; without a first one, the second. */
+export function addGradients(a: tf.Tensor | undefined, b: tf.Tensor): tf.Tensor {
+  if ('addedTo' in b) return (b as SummandGradient).addedTo(a);
+  if (!a) return b;
   if (isTermGradient(a)) return a.plus(b);
   if (isTermGradient(b)) return b.plus(a);
   const sum = tf.add(a, b);

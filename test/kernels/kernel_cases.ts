@@ -104,6 +104,10 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
         updates: [{...step, side: 'left'}, step, {...step, side: 'right'}],
       },
     },
+    [own.OwLoreAddRows]: {
+      inputs: {x: f(4, 3), ids: ids(4, 5), values: f(5, 3)},
+      attrs: {isSoleOwner: true},
+    },
     [own.OwLoreSquaredNorm]: {inputs: {x: f(3, 4)}, attrs: {}},
     [own.OwLoreOrthonormalize]: {inputs: {matrix: f(6, 3)}, attrs: {}},
     [own.OwLoreNearlyOrthonormalize]: {inputs: {matrix: f(6, 3)}, attrs: {}},

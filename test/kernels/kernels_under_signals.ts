@@ -252,6 +252,12 @@ const cases: Readonly<Record<string, (sizes: Sizes) => unknown>> = {
     }),
   [tf.UnsortedSegmentSum]: (sizes) =>
     tf.unsortedSegmentSum(random(rows(sizes), sizes.hidden), counting(rows(sizes), 7), 7),
+  [names.OwLoreAddRows]: (sizes) => {
+    const ids = counting(rows(sizes), sizes.vocabulary);
+    const inputs = {x: random(sizes.vocabulary, sizes.hidden), ids};
+    const values = random(rows(sizes), sizes.hidden);
+    run(names.OwLoreAddRows, {...inputs, values}, {isSoleOwner: true});
+  },
   [tf.GatherV2]: (sizes) =>
     tf.gather(random(sizes.vocabulary, sizes.hidden), counting(rows(sizes), sizes.vocabulary)),
   [tf.Slice]: ({hidden}) => tf.slice(random(hidden, hidden), [1, 1], [hidden - 1, hidden - 2]),

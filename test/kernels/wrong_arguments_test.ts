@@ -33,6 +33,7 @@ const free: Readonly<Record<string, Record<string, ReadonlyArray<number | tf.Dat
   [llama.OwLoreBlock]: {x: [0]},
   [tf.BatchMatMul]: {a: [1], b: [1]},
   [tf._FusedMatMul]: {a: [0, 1], b: [0]},
+  [own.OwLoreAddRows]: {x: [0]},
   [tf.UnsortedSegmentSum]: {x: [1, 'int32', 'bool']},
   [tf.GatherV2]: {x: [0, 1, 'int32', 'bool'], indices: [0]},
   [tf.Slice]: {x: [0, 1, 'int32', 'bool', 'string']},

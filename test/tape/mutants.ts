@@ -51,7 +51,7 @@ export const tapeMutants: Readonly<Record<string, Readonly<Record<string, TapeMu
     'Gradients.add': [
       {
         mechanism: 'gradients of a tensor are added up',
-        from: '$sum ? addGradients($sum, $gradient) : $gradient',
+        from: 'addGradients(this.byId.get($id), $gradient)',
         to: '$gradient',
       },
     ],

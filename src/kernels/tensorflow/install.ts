@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {
   OwLoreAdam,
+  OwLoreAddRows,
   OwLoreLeftSingularVectors,
   OwLoreNearlyOrthonormalize,
   OwLoreOrthonormalize,
@@ -11,6 +12,7 @@ import {
 import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../llama_kernel_names';
 import {replaceKernels} from '../replacement';
 import {createAdam} from './adam';
+import {addRows} from './add_rows';
 import type {KernelGraphs} from './graphs';
 import {asKernelFunc} from './kernel';
 import {
@@ -33,6 +35,8 @@ export function install(graphs: KernelGraphs): void {
   const putBack = replaceKernels('tensorflow', {
     [tf.BatchMatMul]: (stock) => createBatchMatMul(stock!.kernelFunc, graphs),
     [OwLoreAdam]: () => createAdam(graphs),
+    // The registry has no types of inputs and attributes.
+    [OwLoreAddRows]: () => addRows as unknown as tf.KernelFunc,
     [OwLoreRefresh]: () => createRefresh(graphs),
     [OwLoreSquaredNorm]: () => asKernelFunc(squaredNorm),
     [OwLoreOrthonormalize]: () => asKernelFunc(orthonormalize),

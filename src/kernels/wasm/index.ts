@@ -6,11 +6,13 @@ import {warnOfFailure} from '../failed_install';
 import * as fused from '../llama_kernel_names';
 import {
   OwLoreAdam,
+  OwLoreAddRows,
   OwLoreCountAbove,
   OwLoreMagnitudeSums,
   OwLoreUnpackBfloat16,
 } from '../kernel_names';
 import {replaceKernels, type KernelMaker} from '../replacement';
+import {addRows} from './add_rows';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
 import {
@@ -83,6 +85,7 @@ const FUSED_KERNELS: ReadonlyArray<
   [fused.OwLoreDecodeBlocks, simdDecodeBlocks],
   [fused.OwLorePackedMatMul, simdPackedMatMul],
   [OwLoreAdam, simdAdam],
+  [OwLoreAddRows, addRows],
   [OwLoreMagnitudeSums, simdMagnitudeSums],
   [OwLoreCountAbove, simdCountAbove],
   [OwLoreUnpackBfloat16, simdUnpackBfloat16],

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {
   OwLoreAdam,
+  OwLoreAddRows,
   OwLoreCountAbove,
   OwLoreMagnitudeSums,
   OwLoreOrthonormalize,
@@ -16,7 +17,7 @@ import {orthonormalize} from './orthonormalize';
 import {packBfloat16} from './pack_bfloat16';
 import {project} from './project';
 import {unpackBfloat16, unpackRows, unpackWindow} from './unpack_bfloat16';
-import {unsortedSegmentSum} from './unsorted_segment_sum';
+import {addRows, unsortedSegmentSum} from './unsorted_segment_sum';
 
 const KERNELS = {
   [OwLoreProject]: project,
@@ -28,6 +29,7 @@ const KERNELS = {
   [OwLoreUnpackBfloat16]: unpackBfloat16,
   [OwLoreUnpackWindow]: unpackWindow,
   [OwLoreUnpackRows]: unpackRows,
+  [OwLoreAddRows]: addRows,
   [tf.UnsortedSegmentSum]: unsortedSegmentSum,
 };
 

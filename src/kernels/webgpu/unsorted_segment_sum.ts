@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
+import type {OwLoreAddRowsAttrs, OwLoreAddRowsInputs} from '../kernel_names';
 import {componentsFor, dispatch, int, type KernelArgs} from './program';
 
 type Inputs = Record<'x' | 'segmentIds', tf.TensorInfo>;
@@ -6,6 +8,8 @@ type Inputs = Record<'x' | 'segmentIds', tf.TensorInfo>;
 interface Variant {
   type: 'f32' | 'i32';
   components: 1 | 4;
+  /** Whether the sums are added to those before. */
+  isAdded: boolean;
 }
 
 /**
@@ -27,7 +31,7 @@ const linkCode = (): string => `
   }`;
 
 /** WGSL: an element of a segment's sum, row after row. */
-const sumCode = ({type, components}: Variant): string => `
+const sumCode = ({type, components, isAdded}: Variant): string => `
   alias Value = ${components === 4 ? `vec4<${type}>` : type};
   fn main(index : i32) {
     if (index >= uniforms.size) { return; }
@@ -38,7 +42,7 @@ const sumCode = ({type, components}: Variant): string => `
       sum += x[row * uniforms.columns + column];
       row = links[uniforms.segments + row];
     }
-    result[index] = sum;
+    result[index] = ${isAdded ? 'before[index] + ' : ''}sum;
   }`;
 
 /**
@@ -51,16 +55,40 @@ const sumCode = ({type, components}: Variant): string => `
 export function unsortedSegmentSum({
   inputs: {x, segmentIds},
   backend,
-  attrs: {numSegments: segments},
+  attrs: {numSegments},
 }: KernelArgs<Inputs, tf.UnsortedSegmentSumAttrs>): tf.TensorInfo {
-  const [rows, ...rest] = x.shape as [number, ...number[]];
-  const shape = [segments, ...rest];
-  const rowSize = tf.util.sizeFromShape(rest);
   const dtype = x.dtype === 'float32' ? 'float32' : 'int32'; // the device has booleans as int32
-  if (segments * rows * rowSize === 0) {
-    const zeros = tf.util.makeZerosTypedArray(segments * rowSize, dtype);
-    return backend.makeTensorInfo(shape, dtype, zeros);
+  const shape = [numSegments, ...x.shape.slice(1)];
+  const size = tf.util.sizeFromShape(shape);
+  if (size === 0 || x.shape[0] === 0) {
+    return backend.makeTensorInfo(shape, dtype, tf.util.makeZerosTypedArray(size, dtype));
   }
+  return sumRows(backend, x, segmentIds, {shape, dtype});
+}
+
+/** OwLoreAddRows, in the same way, as a new tensor. */
+export function addRows({
+  inputs: {x, ids, values},
+  backend,
+}: KernelArgs<OwLoreAddRowsInputs, OwLoreAddRowsAttrs>): tf.TensorInfo {
+  const {dataId, shape, dtype} = x;
+  if ([shape, values.shape].some((each) => tf.util.sizeFromShape(each) === 0)) {
+    backend.incRef(dataId);
+    return {dataId, shape, dtype};
+  }
+  return sumRows(backend, values, ids, {shape, dtype: 'float32'}, x);
+}
+
+/** @param before What the sums are added to. */
+function sumRows(
+  backend: WebGPUBackend,
+  x: tf.TensorInfo,
+  segmentIds: tf.TensorInfo,
+  {shape, dtype}: {shape: number[]; dtype: 'float32' | 'int32'},
+  before?: tf.TensorInfo,
+): tf.TensorInfo {
+  const [segments, rows] = [shape[0]!, x.shape[0]!];
+  const rowSize = tf.util.sizeFromShape(shape.slice(1));
   const sizes = [int('rows', rows), int('segments', segments)];
   const links = dispatch(backend, {
     ...{name: 'OwLoreLinkRows', variant: {}, code: linkCode},
@@ -70,12 +98,14 @@ export function unsortedSegmentSum({
     workgroupSize: [64, 1, 1],
   });
   const components = componentsFor(rowSize);
+  const isAdded = before !== undefined;
   const sums = dispatch<Variant>(backend, {
     ...{name: 'OwLoreSumRows', code: sumCode},
-    variant: {type: dtype === 'int32' ? 'i32' : 'f32', components},
+    variant: {type: dtype === 'int32' ? 'i32' : 'f32', components, isAdded},
     inputs: [
       {name: 'x', tensor: x, components},
       {name: 'links', tensor: links, components: 1},
+      ...(isAdded ? [{name: 'before', tensor: before, components} as const] : []),
     ],
     uniforms: [...sizes, int('columns', rowSize / components)],
     output: {shape, dtype, components},

@@ -15,6 +15,7 @@ import {canPack, keepPacked} from '../../packed/packed_weight';
 import {multipliesPacked, placeholder} from '../../packed/packed_matrix';
 import {freeReadsOfSave} from '../../tfjs/models';
 import {haveEqualValues, readHalves, readValues} from './tensor_reader';
+import {onBackend} from './value_memory';
 import {EMBEDDING, HEAD, weightShapes, type WeightShape} from './weight_shapes';
 
 /** The choices of the option `frozen` of `loadLlama`: those for a model that is trained, and all. */
@@ -308,23 +309,17 @@ function sizeOf(tensors: Iterable<StoredTensor>): number {
 /** A tensor as the model has it. */
 async function readTensor(tensor: ChosenTensor): Promise<tf.Tensor> {
   const values = await inMemory(tensor, () => readValues(tensor, tensor.transposed));
-  return onBackend(tf.tensor(values, modelShapeOf(tensor)));
-}
-
-/**
- * A tensor that is in the backend's memory: tensorflow copies it there when an op first reads it. If the first step did that with
- * the whole model, it would be in memory twice until the garbage collector runs, which sees nothing of TensorFlow's memory.
- */
-function onBackend(tensor: tf.Tensor): tf.Tensor {
-  const {shape, size} = tensor;
-  if (size > 0) tf.dispose(tf.slice(tensor, shape.map(() => 0), shape.map(() => 1))); // prettier-ignore
-  return tensor;
+  return onBackend(values, modelShapeOf(tensor));
 }
 
 /** A tensor packed; null if it cannot be, which a warning says. */
 async function readPacked(tensor: ChosenTensor): Promise<tf.Tensor | null> {
   const halves = await inMemory(tensor, () => readHalves(tensor, tensor.transposed));
-  if (halves) return onBackend(tf.keep(tf.tensor1d(new Int32Array(halves.buffer), 'int32')));
+  if (halves) {
+    const {buffer, byteOffset, length} = halves;
+    const pairs = Math.ceil(length / 2);
+    return tf.keep(onBackend(new Int32Array(buffer, byteOffset, pairs), [pairs]));
+  }
   console.warn(
     `${OWNER}: ${tensor.file.path}: tensor ${show(tensor.name)} has a number that would be infinite as bfloat16; this ` +
       'weight stays float32',

@@ -3,6 +3,7 @@ import {BYTES, decode, type FloatType} from '../../files/float_type';
 import {toBfloat16} from '../../files/half_precision';
 import {elements} from '../../files/safetensors_header';
 import {exactHalves} from '../../packed/rounding';
+import {valueArray} from './value_memory';
 
 /** Bytes read at a time: so much of a file is in memory beside the values that have been read. */
 const CHUNK_BYTES = 2 ** 22;
@@ -34,27 +35,36 @@ async function* readBytes(
   }
 }
 
-/** The values of a tensor; with `transposed`, of the transposed matrix. */
+/** The values of a tensor, in a {@link valueArray}; with `transposed`, of the transposed matrix. */
 export async function readValues(tensor: StoredTensor, transposed: boolean): Promise<Float32Array> {
-  const values = new Float32Array(elements(tensor.shape));
-  // as bits: to copy a float may change the bits of a NaN
-  const bits = new Uint32Array(values.buffer);
-  for await (const {values: piece, index} of readPieces(tensor)) {
-    place(new Uint32Array(piece.buffer), index, bits, tensor.shape, transposed);
+  const values = valueArray(elements(tensor.shape));
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for await (const {data, index} of readBytes(tensor)) {
+    place(bitsIn(data, tensor.dtype), index, bits, tensor.shape, transposed);
   }
   return values;
 }
 
+/** Values as the bits of float32: to copy a float may change the bits of a NaN. */
+function bitsIn(data: Uint8Array, dtype: FloatType): Uint32Array {
+  const {buffer, byteOffset, byteLength} = data;
+  const isThere = dtype === 'F32' && byteOffset % BYTES.F32 === 0;
+  return isThere
+    ? new Uint32Array(buffer, byteOffset, byteLength / BYTES.F32)
+    : new Uint32Array(decode(data, dtype).buffer);
+}
+
 /**
- * The same as bfloat16: the file's bits if it has them, else rounded to the nearest. The buffer's length is a multiple of four bytes;
- * the values are at its start. Null if a finite value would become infinite.
+ * The same as bfloat16: the file's bits if it has them, else rounded to the nearest. They are at the start of a {@link valueArray}. Null if
+ * a finite value would become infinite.
  */
 export async function readHalves(
   tensor: StoredTensor,
   transposed: boolean,
 ): Promise<Uint16Array | null> {
   const count = elements(tensor.shape);
-  const halves = new Uint16Array(new ArrayBuffer(4 * Math.ceil(count / 2)), 0, count);
+  const {buffer, byteOffset} = valueArray(Math.ceil(count / 2));
+  const halves = new Uint16Array(buffer, byteOffset, count);
   for await (const {data, index} of readBytes(tensor)) {
     const piece = halvesIn(data, tensor.dtype);
     if (!piece) return null;

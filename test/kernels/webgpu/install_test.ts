@@ -12,6 +12,7 @@ const names = (): string[] =>
 
 const ours = [
   'OwLoreAdam',
+  'OwLoreAddRows',
   'OwLoreCountAbove',
   'OwLoreMagnitudeSums',
   'OwLoreOrthonormalize',
