@@ -87,6 +87,7 @@ function overLogits(
   };
 }
 
+/** Then it has `OwLoreAccumulate`, too. */
 function hasLossKernel({backend}: ResolvedEstimateOptions): boolean {
   return backend === 'tensorflow' || backend === 'wasm';
 }
@@ -112,10 +113,10 @@ function overRows(
     ledger.add('gradients', kernel);
     ledger.free('activations', logits + hidden);
   } else {
-    // the head's gradient of all rows so far, that of some rows, and their sum
+    // the head's gradient of all rows so far, that of some rows, and their sum where it is another tensor
     ledger.add('gradients', 2 * kernel);
     ledger.pass('activations', made / 2 + hidden);
-    ledger.pass('gradients', kernel + hidden);
+    ledger.pass('gradients', hidden + (hasLossKernel(options) ? 0 : kernel));
     ledger.free('gradients', kernel);
     ledger.pass('activations', 2 * hidden);
   }

@@ -30,6 +30,7 @@ const ownContracts: Readonly<Record<string, Contract>> = {
     given.match('values', [n!, width]);
     given.flag('isSoleOwner');
   },
+  [own.OwLoreAccumulate]: (given) => given.alike(given.shape('sum'), 'x'),
   [own.OwLoreSquaredNorm]: (given) => void given.shape('x'),
   [own.OwLoreOrthonormalize]: tallMatrix,
   [own.OwLoreNearlyOrthonormalize]: tallMatrix,

@@ -119,6 +119,15 @@ export interface OwLoreAddRowsInputs extends NamedTensorInfoMap {
   values: TensorInfo;
 }
 
+/**
+ * `sum` + `x`, both of one shape. A kernel may change `sum` in place and return its data as the output, if no other tensor shares them.
+ */
+export const OwLoreAccumulate = 'OwLoreAccumulate';
+export interface OwLoreAccumulateInputs extends NamedTensorInfoMap {
+  sum: TensorInfo;
+  x: TensorInfo;
+}
+
 /** ‖x‖² of all numbers of `x`, a scalar. */
 export const OwLoreSquaredNorm = 'OwLoreSquaredNorm';
 

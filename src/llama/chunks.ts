@@ -1,4 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {OwLoreAccumulate} from '../kernels/kernel_names';
+import {runKernel} from '../kernels/run_kernel';
 
 /** The results for some rows: `joined` ones with a row for each of them, and others that are summed over all rows. */
 export interface ChunkResults {
@@ -24,13 +26,19 @@ export function inChunks(
     const before = sums;
     const [joined, summed] = tf.tidy<[tf.Tensor[], tf.Tensor[]]>(() => {
       const {joined = [], summed = []} = f(...tensors.map((x) => take(x, from, rows)));
-      return [joined, summed.map((x, i) => (before[i] ? tf.add(before[i], x) : x))];
+      return [joined, summed.map((x, i) => (before[i] ? added(before[i], x) : x))];
     });
     tf.dispose(before);
     parts.push(joined);
     sums = summed;
   }
   return {joined: parts[0]!.map((_, i) => join(parts.map((part) => part[i]!))), summed: sums};
+}
+
+/** The sum, in the memory of `sum` where a kernel can do that and it is worth it. */
+function added(sum: tf.Tensor, x: tf.Tensor): tf.Tensor {
+  const inPlace = x.rank > 0 ? runKernel(OwLoreAccumulate, {sum, x}) : null;
+  return inPlace?.[0] ?? tf.add(sum, x);
 }
 
 /** Rows `from` to before `from + rows`, or fewer at the end. */

@@ -108,6 +108,7 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
       inputs: {x: f(4, 3), ids: ids(4, 5), values: f(5, 3)},
       attrs: {isSoleOwner: true},
     },
+    [own.OwLoreAccumulate]: {inputs: {sum: f(3, 5), x: f(3, 5)}, attrs: {}},
     [own.OwLoreSquaredNorm]: {inputs: {x: f(3, 4)}, attrs: {}},
     [own.OwLoreOrthonormalize]: {inputs: {matrix: f(6, 3)}, attrs: {}},
     [own.OwLoreNearlyOrthonormalize]: {inputs: {matrix: f(6, 3)}, attrs: {}},

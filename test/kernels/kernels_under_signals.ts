@@ -258,6 +258,9 @@ const cases: Readonly<Record<string, (sizes: Sizes) => unknown>> = {
     const values = random(rows(sizes), sizes.hidden);
     run(names.OwLoreAddRows, {...inputs, values}, {isSoleOwner: true});
   },
+  [names.OwLoreAccumulate]: ({hidden}) => {
+    run(names.OwLoreAccumulate, {sum: random(hidden, hidden), x: random(hidden, hidden)}, {});
+  },
   [tf.GatherV2]: (sizes) =>
     tf.gather(random(sizes.vocabulary, sizes.hidden), counting(rows(sizes), sizes.vocabulary)),
   [tf.Slice]: ({hidden}) => tf.slice(random(hidden, hidden), [1, 1], [hidden - 1, hidden - 2]),

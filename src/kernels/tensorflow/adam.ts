@@ -10,7 +10,7 @@ import {
 import type {KernelGraphs} from './graphs';
 import type {KernelRunner, NativeKernel} from './kernel';
 import {nativeOf, NativeOps, type Native, type NodeBackend} from './native_ops';
-import {changedInPlace, changeTensors, readVariable} from './native_variables';
+import {addToRows, changedInPlace, changesRows, changeTensors, endRows, readVariable} from './native_variables'; // prettier-ignore
 
 type Betas = Pick<OwLoreAdamAttrs, 'beta1' | 'beta2'>;
 
@@ -137,10 +137,7 @@ function moveInPlace(
   );
 }
 
-/**
- * Updates a projected variable in place. What it is moved by is made as a whole: TensorFlow can assign to some rows of a variable
- * (`ResourceStridedSliceAssign`), but copies the variable at every read and every assignment from then on.
- */
+/** Updates a projected variable in place. */
 function moveProjectedInPlace(
   inputs: OwLoreAdamInputs,
   i: number,
@@ -154,21 +151,56 @@ function moveProjectedInPlace(
   const native = (info: tf.TensorInfo): Native => nativeOf(backend, info);
   return ops.scope(() =>
     changeTensors(backend, ops, [variable, first, second], ([w, m, v]) => {
-      const change = ops.scope(() => {
+      const step = ops.scope(() => {
         const g = clip ? ops.mul(native(gradient), native(clip)) : native(gradient);
         // −N: the step of a weight that is 0 without it.
-        const step = changedInPlace(
+        return changedInPlace(
           backend,
           ops,
           () => ops.zeros(gradient.shape),
           (n) => applyAdam(ops, [n, m!, v!], g, numbers),
         );
-        return takenBack(ops, step, native(basis!), side);
       });
       shrink(ops, w!, numbers.decay);
-      ops.runAll('AssignAddVariableOp', [w!, change], {dtype: ops.float32}, 0);
+      const p = native(basis!);
+      if (side === 'left') addProduct(backend, ops, w!, p, step, false);
+      else addProduct(backend, ops, w!, step, p, true);
     }),
   );
+}
+
+/**
+ * w ← w + a·b, or a·bᵀ; by some rows at a time where TensorFlow can change rows of a variable in place, otherwise by a product that is as
+ * large as w.
+ */
+function addProduct(
+  backend: NodeBackend,
+  ops: NativeOps,
+  variable: Native,
+  a: Native,
+  b: Native,
+  transposeB: boolean,
+): void {
+  const product = (rows: Native): Native => ops.matMul(rows, b, false, transposeB);
+  if (!changesRows(backend, ops)) {
+    ops.scope(() => {
+      ops.runAll('AssignAddVariableOp', [variable, product(a)], {dtype: ops.float32}, 0);
+    });
+    return;
+  }
+  const [rows, inner] = a.shape as [number, number];
+  const columns = b.shape[transposeB ? 0 : 1]!;
+  const most = Math.max(1, Math.floor(UPDATED_TOGETHER / columns));
+  try {
+    for (let from = 0; from < rows; from += most) {
+      const size = [Math.min(most, rows - from), inner];
+      ops.scope(() => {
+        addToRows(ops, variable, from, product(ops.slice(a, [from, 0], size)));
+      });
+    }
+  } finally {
+    endRows(ops, variable);
+  }
 }
 
 /** A step in a subspace as that of the variable. */

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {
+  OwLoreAccumulate,
   OwLoreAdam,
   OwLoreAddRows,
   OwLoreLeftSingularVectors,
@@ -11,6 +12,7 @@ import {
 } from '../kernel_names';
 import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../llama_kernel_names';
 import {replaceKernels} from '../replacement';
+import {accumulate} from './accumulate';
 import {createAdam} from './adam';
 import {addRows} from './add_rows';
 import type {KernelGraphs} from './graphs';
@@ -36,6 +38,7 @@ export function install(graphs: KernelGraphs): void {
     [tf.BatchMatMul]: (stock) => createBatchMatMul(stock!.kernelFunc, graphs),
     [OwLoreAdam]: () => createAdam(graphs),
     // The registry has no types of inputs and attributes.
+    [OwLoreAccumulate]: () => accumulate as unknown as tf.KernelFunc,
     [OwLoreAddRows]: () => addRows as unknown as tf.KernelFunc,
     [OwLoreRefresh]: () => createRefresh(graphs),
     [OwLoreSquaredNorm]: () => asKernelFunc(squaredNorm),

@@ -91,3 +91,43 @@ export function changeTensors(
     return {dataId, shape, dtype};
   });
 }
+
+/** By binding, whether its TensorFlow has `DisableCopyOnRead`. */
+const rowChangers = new WeakMap<object, boolean>();
+
+/**
+ * Whether {@link addToRows} changes a variable in place. When some of its rows are changed, TensorFlow goes over to copying the variable at
+ * every read, from which there is a way back since 2.11. (The npm package of tfjs-node has 2.9.)
+ */
+export function changesRows(backend: NodeBackend, ops: NativeOps): boolean {
+  const {binding} = backend;
+  if (backend.isUsingGpuDevice) return false;
+  if (!rowChangers.has(binding)) {
+    rowChangers.set(binding, false);
+    try {
+      changedInPlace(
+        backend,
+        ops,
+        () => ops.scalar(0),
+        (variable) => endRows(ops, variable),
+      );
+      rowChangers.set(binding, true);
+    } catch {
+      // it does not know the op
+    }
+  }
+  return rowChangers.get(binding)!;
+}
+
+/** Adds rows to those of a variable from number `from` on. {@link endRows} must follow. */
+export function addToRows(ops: NativeOps, variable: Native, from: number, rows: Native): void {
+  const count = rows.shape[0]!;
+  const places = ops.constant(Int32Array.from({length: count}, (_, i) => from + i), [count]); // prettier-ignore
+  const attributes = {dtype: ops.float32, Tindices: ops.int32};
+  ops.runAll('ResourceScatterAdd', [variable, places, rows], attributes, 0);
+}
+
+/** Ends the changes of rows of a variable: it is read without a copy again. */
+export function endRows(ops: NativeOps, variable: Native): void {
+  ops.runAll('DisableCopyOnRead', [variable], {}, 0);
+}

@@ -5,6 +5,7 @@ import {guarded} from '../contracts';
 import {warnOfFailure} from '../failed_install';
 import * as fused from '../llama_kernel_names';
 import {
+  OwLoreAccumulate,
   OwLoreAdam,
   OwLoreAddRows,
   OwLoreCountAbove,
@@ -12,6 +13,7 @@ import {
   OwLoreUnpackBfloat16,
 } from '../kernel_names';
 import {replaceKernels, type KernelMaker} from '../replacement';
+import {accumulate} from './accumulate';
 import {addRows} from './add_rows';
 import {createBatchMatMul} from './batch_mat_mul';
 import {conv2DBackpropFilter} from './conv2d_backprop_filter';
@@ -85,6 +87,7 @@ const FUSED_KERNELS: ReadonlyArray<
   [fused.OwLoreDecodeBlocks, simdDecodeBlocks],
   [fused.OwLorePackedMatMul, simdPackedMatMul],
   [OwLoreAdam, simdAdam],
+  [OwLoreAccumulate, accumulate],
   [OwLoreAddRows, addRows],
   [OwLoreMagnitudeSums, simdMagnitudeSums],
   [OwLoreCountAbove, simdCountAbove],
