@@ -7,6 +7,7 @@
  *   npm run compare -- … --only rates        # one stage: rates, main, samplers, confirmation, …
  *   npm run compare -- … --most 3            # no more than 3 cells
  *   npm run compare -- … --verify NAME       # runs a cell that is done once more, and demands its loss to the last digit
+ *   npm run compare -- … --times             # what a step of each method takes; on a machine that does nothing else
  *   npm run compare -- --page                # bench/compare.html and the tables of docs/method.md anew, from all results
  *
  * It goes on where it was stopped, by whatever: a cell that is done is not run again, one that was killed goes on from its checkpoint.
@@ -23,9 +24,10 @@ import {prepare, type Prepared} from '../compare/prepare';
 import {hashOf, openResults, writeCell, type CellRecord, type Results} from '../compare/records';
 import {removeWork, runCell} from '../compare/run_cell';
 import {writeComparison} from '../compare/page';
-import {settingOf, type Given, type Setting} from '../compare/settings';
+import {settingOf, settings, type Given, type Setting} from '../compare/settings';
 import {summariesIn, withRates} from '../compare/summaries';
-import {provenance} from '../results/store';
+import {timeMethods} from '../compare/times';
+import {provenance, writeRecord} from '../results/store';
 import {lossAndMemory, writeDocument} from '../tables/documents';
 
 const page = fileURLToPath(new URL('../compare.html', import.meta.url));
@@ -51,6 +53,7 @@ async function main(): Promise<void> {
         only: {type: 'string'},
         list: {type: 'boolean', default: false},
         verify: {type: 'string'},
+        times: {type: 'boolean', default: false},
         page: {type: 'boolean', default: false},
         most: {type: 'string'},
       },
@@ -78,6 +81,7 @@ async function main(): Promise<void> {
     const results = openResults(folder, prepared.protocol);
     if (flags.list) list(setting, results, only);
     else if (flags.verify !== undefined) await verify(setting, prepared, results, flags.verify);
+    else if (flags.times) await writeTimes(setting, prepared, results);
     else await runAll(setting, prepared, folder, results, only, most);
   } finally {
     lock?.release();
@@ -192,6 +196,14 @@ async function run(
     ...('failed' in outcome && {failed: outcome.failed}),
     measured,
   };
+}
+
+/** Puts what steps take into the store of results, from which `--page` makes a table. */
+async function writeTimes(setting: Setting, prepared: Prepared, {cells}: Results): Promise<void> {
+  const before = provenance();
+  const order = settings.map(({name}) => name);
+  const measured = {methods: await timeMethods(setting, prepared, cells)};
+  await writeRecord('compare_times', setting.name, {...before, measured}, order);
 }
 
 /** Runs a cell that is done once more. @throws if its losses are not those that were recorded. */

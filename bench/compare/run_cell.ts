@@ -65,6 +65,35 @@ export async function runCell(setting: Setting, prepared: Prepared, cell: Cell):
   return {measured: resultOf(prepared, cell, measures)};
 }
 
+/** Of a training that is run for its time and memory alone. */
+export interface TimedTraining {
+  /** Of the steps after the first. */
+  seconds: number[];
+  peakBytes: number;
+  residentBytes: number;
+}
+
+/** Trains, and keeps nothing. */
+export async function timeTraining(
+  setting: Setting,
+  prepared: Prepared,
+  cell: Cell,
+): Promise<TimedTraining> {
+  const files = filesOf(prepared, cell);
+  removeWork(prepared, cell);
+  mkdirSync(files.folder, {recursive: true});
+  try {
+    const failure = await train(setting, prepared, cell);
+    if (failure !== null) throw new Error(failure);
+    const {result, residentBytes} = jsonIn<CommandResult>(files.trained)!;
+    const {peakBytes} = result as {peakBytes: number};
+    const {seconds} = stepsOf(readLog(files.run));
+    return {seconds: seconds.slice(1), peakBytes, residentBytes};
+  } finally {
+    removeWork(prepared, cell);
+  }
+}
+
 /** Removes what a cell has worked with, once its results are written. */
 export function removeWork(prepared: Prepared, cell: Cell): void {
   rmSync(filesOf(prepared, cell).folder, {recursive: true, force: true});
@@ -210,10 +239,7 @@ function resultOf(prepared: Prepared, cell: Cell, measures: ModelMeasures): Meas
   const {run, trained, processes} = filesOf(prepared, cell);
   const {result, residentBytes} = jsonIn<CommandResult>(trained)!;
   const {peakBytes, stateBytes} = result as {peakBytes: number; stateBytes: number};
-  const log = readFileSync(join(run, 'log.jsonl'), 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as LogLine);
+  const log = readLog(run);
   const scores = jsonIn<{scores: number[]}>(join(run, 'scores.json'));
   const {weightBytes, changed} = measures;
   return {
@@ -237,6 +263,11 @@ interface LogLine {
   seconds: number;
   peakBytes: number;
   blocks: string[];
+}
+
+function readLog(run: string): LogLine[] {
+  const lines = readFileSync(join(run, 'log.jsonl'), 'utf8').trim().split('\n');
+  return lines.map((line) => JSON.parse(line) as LogLine);
 }
 
 function stepsOf(log: readonly LogLine[]): Steps {

@@ -18,7 +18,8 @@ export type Benchmark =
   | 'timeline'
   | 'wasm_kernels'
   | 'defaults'
-  | 'checkpoints';
+  | 'checkpoints'
+  | 'compare_times';
 
 /** Where, when and of what something was measured. */
 export interface Provenance {

@@ -1,6 +1,8 @@
 /** The tables of a page of `docs/` that `npm run compare -- --page` makes of a setting's results. */
 import {mean, type PairedDifference} from '../compare/arithmetic';
 import type {ClaimSummary, RowSummary, SettingSummary} from '../compare/summary';
+import type {MethodTimes} from '../compare/times';
+import type {Records} from '../results/store';
 import {megabytes, type Table} from './document';
 
 /**
@@ -58,6 +60,21 @@ export function compareTables({
     },
   ];
   return tables.filter(({rows}) => rows.length > 0);
+}
+
+/** What a step of each method takes, by setting. */
+export function timesTables(records: Records<{methods: MethodTimes[]}>): Table[] {
+  return Object.entries(records).map(([name, {measured, machine}]) => ({
+    name: `${name} times`,
+    caption: `${name}: a step of each method on ${machine}`,
+    header: ['', 's a step', 'part', 'tensors, MB', 'process, MB'],
+    rows: measured.methods.map(({title, seconds, peakBytes, residentBytes}) => [
+      title,
+      seconds.toFixed(2),
+      (seconds / measured.methods[0]!.seconds).toFixed(2),
+      ...[peakBytes, residentBytes].map(megabytes),
+    ]),
+  }));
 }
 
 /** @param isOnFront Whether nothing that is shown beside it has a lower loss with no more memory. */

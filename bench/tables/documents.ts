@@ -4,7 +4,7 @@ import {summariesIn} from '../compare/summaries';
 import {readRecords, type Records} from '../results/store';
 import {checkpointTables} from './checkpoint_tables';
 import {drawLossAndMemory} from './compare_picture';
-import {compareTables} from './compare_tables';
+import {compareTables, timesTables} from './compare_tables';
 import {defaultsTables} from './defaults_tables';
 import {writeTables, type Table} from './document';
 import {largeCheckpointTables} from './large_checkpoint_tables';
@@ -47,7 +47,8 @@ export const documents = {
   'method.md': () =>
     summariesIn(comparison)
       .flatMap(compareTables)
-      .filter(({name}) => methodTables.includes(name)),
+      .filter(({name}) => methodTables.includes(name))
+      .concat(timesTables(readRecords('compare_times'))),
 } as const satisfies Record<string, () => Table[]>;
 
 /** The README's picture of methods with a real model, as an SVG. */

@@ -28,7 +28,8 @@ import {summaryOf} from '../../bench/compare/summary';
 import {numberIn} from '../../src/llama/evaluation/gsm8k';
 import type {PaperMethodName} from '../../src/methods';
 import {drawLossAndMemory} from '../../bench/tables/compare_picture';
-import {compareTables} from '../../bench/tables/compare_tables';
+import type {MethodTimes} from '../../bench/compare/times';
+import {compareTables, timesTables} from '../../bench/tables/compare_tables';
 import {finetuneOptions, meaningless, type FinetuneSettings} from '../../src/cli/finetune_options';
 import type {OptionDescription} from '../../src/cli/options';
 
@@ -359,6 +360,21 @@ describe('bench/compare: the summary and the page', () => {
       ['', 'maths (50)', 'physics (50)', 'mean'],
       ['before training', '10 %', '50 %', '30 %'],
       ['LoRA', '20 %', '90 %', '55 %'],
+    ]);
+  });
+
+  it('has the times of steps, as a part of the first method', () => {
+    const times = (title: string, seconds: number): MethodTimes => ({
+      ...{title, seconds, peakBytes: 1.5e9, residentBytes: 2e9},
+    });
+    const record = {machine: '2 × CPU', node: 'v20', commit: 'abc', date: '2026-01-31', load: 0};
+    const measured = {methods: [times('Full fine-tuning', 2), times('OwLore', 1.5)]};
+    const [table, ...others] = timesTables({demo: {...record, measured}});
+    expect(others).to.deep.equal([]);
+    expect(table!.name).to.equal('demo times');
+    expect(table!.rows).to.deep.equal([
+      ['Full fine-tuning', '2.00', '1.00', '1500', '2000'],
+      ['OwLore', '1.50', '0.75', '1500', '2000'],
     ]);
   });
 

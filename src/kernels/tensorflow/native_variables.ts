@@ -97,7 +97,7 @@ const rowChangers = new WeakMap<object, boolean>();
 
 /**
  * Whether {@link addToRows} changes a variable in place. When some of its rows are changed, TensorFlow goes over to copying the variable at
- * every read, from which there is a way back since 2.11. (The npm package of tfjs-node has 2.9.)
+ * every read; this op is the way back. 2.11 and later have it; the npm package of tfjs-node has 2.9, which was not tried.
  */
 export function changesRows(backend: NodeBackend, ops: NativeOps): boolean {
   const {binding} = backend;
@@ -122,7 +122,8 @@ export function changesRows(backend: NodeBackend, ops: NativeOps): boolean {
 /** Adds rows to those of a variable from number `from` on. {@link endRows} must follow. */
 export function addToRows(ops: NativeOps, variable: Native, from: number, rows: Native): void {
   const count = rows.shape[0]!;
-  const places = ops.constant(Int32Array.from({length: count}, (_, i) => from + i), [count]); // prettier-ignore
+  const numbers = Int32Array.from({length: count}, (_, i) => from + i);
+  const places = ops.constant(numbers, [count]);
   const attributes = {dtype: ops.float32, Tindices: ops.int32};
   ops.runAll('ResourceScatterAdd', [variable, places, rows], attributes, 0);
 }
