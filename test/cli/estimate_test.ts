@@ -75,7 +75,7 @@ describe('tfjs-owlore estimate', () => {
     expect(little).to.include({fits: true});
     const none = await estimated(...shape, '--method', 'full', '--budget', '1GB');
     expect(none).to.include({fits: false, nearest: null});
-    const nearest = await estimated(...shape, '--max-length', '4096', '--budget', '2200MB');
+    const nearest = await estimated(...shape, '--max-length', '4096', '--budget', '2100MB');
     expect(nearest).to.include({fits: false});
     const {batchSize, gamma} = nearest.nearest as {batchSize: number; gamma: number};
     const fitting = ['--batch-size', String(batchSize), '--gamma', String(gamma)];
@@ -85,7 +85,7 @@ describe('tfjs-owlore estimate', () => {
       '--max-length',
       '4096',
       '--budget',
-      '2200MB',
+      '2100MB',
       ...fitting,
     );
     expect(again).to.include({fits: true});
