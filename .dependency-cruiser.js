@@ -84,7 +84,7 @@ const benchFolders = {
   harness: [],
   contenders: ['harness'],
   groups: ['results', 'harness', 'contenders'],
-  compare: ['results'],
+  compare: ['results', 'harness'],
   tables: ['results', 'harness', 'contenders', 'groups', 'compare'],
   commands: ['results', 'harness', 'contenders', 'groups', 'tables', 'compare'],
 };
