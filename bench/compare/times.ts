@@ -1,6 +1,6 @@
 /**
  * What a step takes of each method, for a machine that does nothing else meanwhile: the trainings that are compared may have run beside
- * other work. They are the same trainings with the first seed, but short, and the methods take turns.
+ * other work. They are the same trainings with the first seed, but short.
  */
 import {join} from 'node:path';
 import {median} from '../harness/statistics';
@@ -12,7 +12,8 @@ import type {Setting} from './settings';
 
 /** Steps of a training: two periods of blocks. */
 const STEPS = 12;
-const ROUNDS = 2;
+/** How often each method has its turn. */
+const ROUNDS = 1;
 
 /** What was measured of a method. */
 export interface MethodTimes {
