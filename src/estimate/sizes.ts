@@ -45,6 +45,7 @@ export function sizesOfModel(owner: string, configOrModel: unknown): ModelSizes 
       `${owner}: the first argument must be the object in a model's config.json or a tf.LayersModel; got ${show(configOrModel)}`,
     );
   }
+  // what `resolveConfig` gets it checks itself
   const config =
     'vocabSize' in configOrModel
       ? resolveConfig(configOrModel as unknown as LlamaConfig)

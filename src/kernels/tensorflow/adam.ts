@@ -10,7 +10,14 @@ import {
 import type {KernelGraphs} from './graphs';
 import type {KernelRunner, NativeKernel} from './kernel';
 import {nativeOf, NativeOps, type Native, type NodeBackend} from './native_ops';
-import {addToRows, changedInPlace, changesRows, changeTensors, endRows, readVariable} from './native_variables'; // prettier-ignore
+import {
+  addToRows,
+  changedInPlace,
+  changesRows,
+  changeTensors,
+  endRows,
+  readVariable,
+} from './native_variables';
 
 type Betas = Pick<OwLoreAdamAttrs, 'beta1' | 'beta2'>;
 

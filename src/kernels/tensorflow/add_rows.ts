@@ -9,7 +9,8 @@ interface AddRowsArgs {
 }
 
 /**
- * OwLoreAddRows. A TensorFlow variable would not help: once some of its rows have been changed, TensorFlow copies it at every read.
+ * OwLoreAddRows. Not as a variable, which tells by itself whether its memory is shared: not every TensorFlow can change some of its rows in
+ * place (`changesRows`).
  */
 export function addRows({inputs, attrs: {isSoleOwner}, backend}: AddRowsArgs): tf.TensorInfo {
   const ops = new NativeOps(backend);
