@@ -180,6 +180,23 @@ const torch = (processes: number, ...more: string[]): string[] => [
   ...more,
 ];
 
+/**
+ * Runs `body` with processes of Python each of which hashes texts in another way, as without PYTHONHASHSEED, but in the same way each
+ * time: a set of texts has another order in each.
+ */
+async function withHashSeeds<T>(first: number, body: () => Promise<T>): Promise<T> {
+  const program = join(work, `python-${first}`);
+  const own = `PYTHONHASHSEED=$((${first} + RANK)) exec '${options.python}' "$@"`;
+  writeFileSync(program, `#!/bin/sh\n${own}\n`, {mode: 0o755});
+  // what torchrun starts in the place of its own Python
+  process.env['PYTHON_EXEC'] = program;
+  try {
+    return await body();
+  } finally {
+    delete process.env['PYTHON_EXEC'];
+  }
+}
+
 let ran = 0;
 let failed = 0;
 async function check(name: string, body: () => Promise<string>): Promise<void> {
@@ -322,6 +339,8 @@ async function checkSmallModels(): Promise<void> {
     tieWordEmbeddings: true,
     seed: 5,
   });
+  // with so many blocks any other order differs in what it gathers first
+  const deep = await createModelFolder({tieWordEmbeddings: false, numHiddenLayers: 8});
   const data = folder.writeLines('texts.jsonl', texts(30));
   const gemma = await createModelFolder({
     ...{architecture: 'gemma3', headDim: 6, numKeyValueHeads: 1, tieWordEmbeddings: true},
@@ -406,6 +425,28 @@ async function checkSmallModels(): Promise<void> {
         );
       }
     }
+    for (const [embedding, args] of [
+      ['full', ['--method', 'lisa-d', '--gamma', '1']],
+      ['low-rank', [...svd, '--gamma', '1', '--embedding', 'low-rank']],
+      ['frozen', ['--method', 'lisa-d', '--gamma', '1', '--embedding', 'frozen']],
+    ] as const) {
+      for (const processes of [2, 3]) {
+        for (const [parallel, ...seeds] of [
+          ['ddp', 10],
+          ['fsdp', 10, 20],
+        ] as const) {
+          for (const seed of seeds) {
+            await check(
+              `embedding ${embedding}, ${processes} processes, ${parallel}, hashes from ${seed}`,
+              () =>
+                withHashSeeds(seed, () =>
+                  both(args, torch(processes, '--parallel', parallel), deep.model),
+                ),
+            );
+          }
+        }
+      }
+    }
     await check('Ctrl-C in a terminal, twice', () => interruptedTwice(argsOf));
     await check('told to stop before its first step, it has a held-out loss of step 0', () =>
       stoppedAtOnce(argsOf),
@@ -450,6 +491,7 @@ async function checkSmallModels(): Promise<void> {
   } finally {
     folder.remove();
     tied.remove();
+    deep.remove();
     gemma.remove();
   }
 }

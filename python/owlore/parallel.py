@@ -56,7 +56,8 @@ class Parallel:
     def turn_on(self, weights: list[Weight], on: set[str]) -> None:
         """Has exactly the weights with variables in `on` train, from the next batch on."""
         flags = {weight.tensor: weight.variable in on for weight in weights}
-        changed = {w.block for w in weights if w.param.requires_grad != flags[w.tensor]}
+        # not a set, whose order differs between processes: all must gather the same block at a time
+        changed = list(dict.fromkeys(w.block for w in weights if w.param.requires_grad != flags[w.tensor]))
         for block in changed:
             of_block = [weight for weight in weights if weight.block == block]
             if self.kind == "fsdp":
