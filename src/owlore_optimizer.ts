@@ -34,8 +34,8 @@ import {aroundEachFit} from './tfjs/fit';
  * together with a {@link LayerSamplingCallback} it is OwLore, alone it is GaLore, with `project: false` it is AdamW.
  *
  * The state of a plain variable takes 2 numbers per element; that of a projected [m, n] matrix r·(m + 2n) on the left
- * side, r·(n + 2m) on the right. The optimizer owns it: with `state: 'reset'` the state of a variable is freed when the
- * variable is frozen; `dispose()` frees all of it.
+ * side, r·(n + 2m) on the right. The optimizer owns it: with `state: 'reset'` the state of a variable is freed when a callback
+ * freezes the variable, else it stays as long as the variable does; `dispose()` frees all of it.
  *
  * ```ts
  * model.compile({optimizer: new OwLoreOptimizer({learningRate: 3e-4, rank: 128}), loss});
@@ -185,8 +185,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * Updates variables by gradients, given as a map by name or an array. A variable that has state but no gradient among them
-   * counts as frozen. The gradients stay the caller's.
+   * Updates variables by gradients, given as a map by name or an array. A variable without a gradient among them stays as it is,
+   * with its state. The gradients stay the caller's.
    *
    * @throws Error if a name is unknown or occurs twice, a gradient does not fit its variable or is not finite.
    */
@@ -407,7 +407,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   ): T {
     const {options, states, projections, finiteCheck, learningRate} = this;
     states.check(variables, projections);
-    this.freeAllBut(new Set(variables.map(({name}) => name)));
+    this.letFrozenGo(new Set(variables.map(({name}) => name)));
     const onRefresh = (variable: string): void =>
       this.plans.onRefresh({variable, step: this.iterations + 1});
     const settings = {
@@ -422,7 +422,6 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
       });
       if (result) step.takeLoss(result);
       if (step.check()) step.apply();
-      this.freeAllBut(step.variables);
       this.incrementIterations();
       return result;
     } finally {
@@ -430,11 +429,12 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     }
   }
 
-  /** Frees or offloads the state of the frozen variables, which are all except those called `names`. */
-  private freeAllBut(names: ReadonlySet<string>): void {
+  /** Frees or offloads the state of the variables that a callback keeps from training; not of those in the step. */
+  private letFrozenGo(inStep: ReadonlySet<string>): void {
     const {state} = this.options;
-    if (state === 'reset') this.states.retain(names);
-    else if (isOffloading(state)) this.states.offload(names, state === 'offload-bf16');
+    const frozen = this.plans.frozenVariables.filter((name) => !inStep.has(name));
+    if (state === 'reset') this.states.free(frozen);
+    else if (isOffloading(state)) this.states.offload(frozen, state === 'offload-bf16');
   }
 }
 

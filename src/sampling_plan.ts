@@ -10,12 +10,14 @@ export interface RefreshEvent {
 }
 
 /**
- * What a {@link LayerSamplingCallback} tells an optimizer that takes plans. It does not say which blocks are on: only the
+ * What a {@link LayerSamplingCallback} tells an optimizer that takes plans. It does not say what a step trains: only the
  * `trainable` flags of the variables do.
  */
 export interface SamplingPlan {
   /** Names of all variables that belong to a block, on or off, except those that the user froze. */
   readonly blockVariables: ReadonlySet<string>;
+  /** Names of the variables that the callback keeps from training now; none outside a training. It changes from period to period. */
+  readonly frozenVariables: ReadonlySet<string>;
   /** Called after a basis was refreshed. */
   onRefresh(event: RefreshEvent): void;
   /**
@@ -42,6 +44,11 @@ export class SamplingPlans {
   get blockVariables(): ReadonlySet<string> | null {
     if (this.plans.length === 0) return null;
     return new Set(this.plans.flatMap(({blockVariables}) => [...blockVariables]));
+  }
+
+  /** Names of the variables that a callback keeps from training now. */
+  get frozenVariables(): string[] {
+    return this.plans.flatMap(({frozenVariables}) => [...frozenVariables]);
   }
 
   /** Tells all callbacks that ask for the norms of gradients; undefined if none does. */

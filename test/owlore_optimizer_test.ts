@@ -11,6 +11,7 @@ import {
 } from '../src/index';
 import type {BasisFunction, LearningRate, OwLoreOptions} from '../src/index';
 import {describeBackends} from './support/backends';
+import {freeze} from './support/freeze';
 import {rejection} from './support/rejection';
 import {expectWarning} from './support/warnings';
 
@@ -258,7 +259,7 @@ describeBackends('OwLoreOptimizer', (backend) => {
     variable.dispose();
   });
 
-  it('keeps the state that the docs say, and none for what is frozen', () => {
+  it('keeps the state that the docs say, and none for what a callback freezes', () => {
     const wide = variableOf(tf.zeros([4, 10]), true, 'bytes/wide');
     const bias = variableOf(tf.zeros([5]), true, 'bytes/bias');
     const optimizer = optimizerOf({rank: 2, side: 'auto'});
@@ -266,6 +267,10 @@ describeBackends('OwLoreOptimizer', (backend) => {
     optimizer.applyGradients(gradients);
     // Right side: 2·(10 + 2·4) numbers, against 2·40 without projection; bias 2·5.
     expect(optimizer.stateBytes).to.equal(4 * (2 * (10 + 2 * 4) + 2 * 5));
+    const {stateBytes} = optimizer;
+    optimizer.applyGradients({'bytes/bias': gradients['bytes/bias']});
+    expect(optimizer.stateBytes, 'without a gradient').to.equal(stateBytes);
+    freeze(optimizer, [wide, bias], [wide]);
     optimizer.applyGradients({'bytes/bias': gradients['bytes/bias']});
     expect(optimizer.stateBytes).to.equal(4 * 2 * 5);
     optimizer.dispose();

@@ -85,13 +85,17 @@ export class SampledModel {
     return this.model === model && this.optimizer === optimizer && !this.trainable.isOutdated;
   }
 
-  /** Tells an optimizer that takes a plan which variables belong to blocks. */
+  /** Tells an optimizer that takes a plan which variables belong to blocks, and which of them are off. */
   tellOptimizer(onRefresh: SamplingPlan['onRefresh']): void {
-    const {blockVariables} = this.trainable;
-    if (takesSamplingPlan(this.optimizer)) {
-      const {onGradients} = this;
-      this.optimizer.setSamplingPlan({blockVariables, onRefresh, onGradients});
-    }
+    const {optimizer, trainable, onGradients} = this;
+    if (!takesSamplingPlan(optimizer)) return;
+    const {blockVariables} = trainable;
+    optimizer.setSamplingPlan({
+      ...{blockVariables, onRefresh, onGradients},
+      get frozenVariables() {
+        return trainable.frozenVariables;
+      },
+    });
   }
 
   /** Turns the blocks of a period on and the others off, when a training begins in the middle of that period. */

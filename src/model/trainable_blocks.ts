@@ -29,6 +29,8 @@ export class TrainableBlocks {
   private readonly switched: readonly SwitchedWeight[];
   /** The weights that are always on, whichever blocks are. */
   private readonly alwaysOn: ReadonlySet<LayerVariable>;
+  /** Names of the variables that would train, and are off. */
+  frozenVariables: ReadonlySet<string> = new Set();
 
   /**
    * @param owner The name at the beginning of messages.
@@ -123,9 +125,12 @@ export class TrainableBlocks {
           'alwaysOn picks none; keep something on',
       );
     }
+    const frozen = new Set<string>();
     for (const {weight, variable, own} of this.switched) {
       variable.trainable = own && on.has(weight);
+      if (own && !variable.trainable) frozen.add(variable.name);
     }
+    this.frozenVariables = frozen;
   }
 
   /**
@@ -151,5 +156,6 @@ export class TrainableBlocks {
     for (const {weight, variable, flag, own} of this.switched) {
       variable.trainable = weight.trainable === flag ? own : weight.trainable;
     }
+    this.frozenVariables = new Set();
   }
 }

@@ -93,10 +93,11 @@ export interface OwLoreOptions {
   /** What a refresh does to the moments: keep (GaLore), rotate into the new basis (LDAdam, arXiv 2410.16103), or start anew. Default `'keep'`. */
   moments?: (typeof momentsKinds)[number];
   /**
-   * What happens to the state of a variable that has no gradient in a step. `'reset'`: it is freed at once; `'keep'`: it stays;
-   * `'offload'`: it is moved to host memory and comes back when it is needed; `'offload-bf16'`: the same, with moments rounded to
-   * bfloat16. The last two need a backend that can be read within a step, which webgpu and webgl cannot. The
-   * state of a variable that was disposed of is freed in the next step, or when the state is saved. Default `'reset'`.
+   * What happens to the state of a variable that a {@link LayerSamplingCallback} freezes. `'reset'`: it is freed in the next step;
+   * `'keep'`: it stays; `'offload'`: it is moved to host memory and comes back when it is needed; `'offload-bf16'`: the same, with
+   * moments rounded to bfloat16. The last two need a backend that can be read within a step, which webgpu and webgl cannot. Any
+   * other variable without a gradient in a step (another model's, or one that you froze) keeps its state as it is, as with
+   * `tf.train.adam`; when the variable is disposed of, its state is freed in the next step, or when the state is saved. Default `'reset'`.
    */
   state?: 'reset' | 'keep' | 'offload' | 'offload-bf16';
   /** Largest global norm > 0 of the gradients of one step; null: no clipping. Default null. */

@@ -73,7 +73,7 @@ export function renew<T extends tf.Tensor>(
 
 /** What is saved with a variable's state to find the variable again, which may have another name when the state is loaded. */
 export interface SavedPlace {
-  /** Its place among all variables of the last step, trainable or not; −1 if a variable with a state was missing in that step. */
+  /** Its place among all variables of the last step, trainable or not; −1 if it was not among them, as another model's. */
   place: number;
   /** The largest number at the end of a variable name that is otherwise the same. */
   newest: number;
@@ -116,31 +116,40 @@ export class StateStore {
     return this.states.get(name);
   }
 
-  /** Frees the states of all variables but those called `names`. */
-  retain(names: Pick<ReadonlySet<string>, 'has'>): void {
-    for (const name of this.states.keys()) if (!names.has(name)) this.free(name);
-    for (const name of this.onHost.keys()) if (!names.has(name)) this.onHost.delete(name);
+  /** Names of the variables that have one, on the device or on the host. */
+  private get names(): string[] {
+    return [...this.states.keys(), ...this.onHost.keys()];
+  }
+
+  /** Frees the states of the variables called `names`, where they have one. */
+  free(names: readonly string[]): void {
+    for (const name of names) {
+      const state = this.states.get(name);
+      if (state) tf.dispose(stateTensors(state));
+      this.states.delete(name);
+      this.onHost.delete(name);
+    }
   }
 
   /** Frees all states, also restored ones. */
   clear(): void {
-    this.retain(new Set());
+    this.free(this.names);
     this.restored = null;
   }
 
   /** Frees the states of variables that no longer exist. */
   private freeOrphans(): void {
-    this.retain({has: (name) => registeredVariable(name) !== undefined});
+    this.free(this.names.filter((name) => !registeredVariable(name)));
   }
 
   /**
-   * Moves the states of all variables but those called `names` to host memory, where they stay until they are asked for.
+   * Moves the states of the variables called `names`, where they have one, to host memory, where they stay until they are asked for.
    *
    * @param isHalf Whether their moments are rounded to bfloat16.
    */
-  offload(names: ReadonlySet<string>, isHalf: boolean): void {
+  offload(names: readonly string[], isHalf: boolean): void {
     for (const [name, state] of this.states) {
-      if (names.has(name) || (state.gradientSum ?? state.projectedSum)) continue;
+      if (!names.includes(name) || (state.gradientSum ?? state.projectedSum)) continue;
       this.onHost.set(name, toHost(state, isHalf));
       this.states.delete(name);
     }
@@ -180,15 +189,15 @@ export class StateStore {
     if (this.restored) return this.restored;
     this.freeOrphans();
     for (const name of [...this.onHost.keys()]) this.find(name);
-    const isWhole = [...this.states.keys()].every((name) => this.listed.includes(name));
-    const names = isWhole ? this.listed : [...this.states.keys()];
+    const {listed} = this;
+    const others = [...this.states.keys()].filter((name) => !listed.includes(name));
     const newest = newestNumbers();
     return new Map(
-      names.map((name, i) => [
+      [...listed, ...others].map((name, i) => [
         name,
         {
           state: this.find(name) ?? null,
-          place: isWhole ? i : -1,
+          place: i < listed.length ? i : -1,
           newest: newest.get(withoutNumber(name)) ?? 0,
           isMeasured: this.measured.has(name),
         },
@@ -236,17 +245,12 @@ export class StateStore {
     }
     if (lost.length > 0) console.warn(lossMessage(lost));
   }
-
-  private free(name: string): void {
-    tf.dispose(stateTensors(this.states.get(name)!));
-    this.states.delete(name);
-  }
 }
 
 /**
  * The new names of saved variables that tfjs has renamed: it appends `_1`, `_2`, … to a name that was ever taken. They are found
- * all together or not at all. There must be as many variables as were saved, and each name, apart from such a number, must equal
- * the saved one in the same place. If a saved name exists now, it belongs to the variable of that name, unless that variable is
+ * all together or not at all. There must be as many variables as in the last step that was saved, and each name, apart from such a
+ * number, must equal the saved one in the same place, and none that was not in that step. If a saved name exists now, it belongs to the variable of that name, unless that variable is
  * another model's: a model that existed when the state was saved, while none of the renamed variables did.
  *
  * @returns null if saved names belong to variables that are in other places.
@@ -257,11 +261,12 @@ function renamings(saved: SavedStates, names: readonly string[]): Map<string, st
   before.sort(([, a], [, b]) => a.place - b.place);
   const isSame = (old: string, i: number): boolean =>
     [old, withoutNumber(old)].some((base) => [names[i]!, withoutNumber(names[i]!)].includes(base));
+  const bases = new Set(names.map(withoutNumber));
   const isWhole =
-    before.length === saved.size &&
     before.length === names.length &&
+    [...saved].every(([old, {place}]) => place >= 0 || !bases.has(withoutNumber(old))) &&
     before.every(([old, {place}], i) => place === i && isSame(old, i));
-  const areAllThere = [...saved.keys()].every((name) => names.includes(name));
+  const areAllThere = before.every(([old]) => names.includes(old));
   if (!isWhole || areAllThere) return none;
   if (before.some(([old], i) => old !== names[i] && names.includes(old))) return null;
   const isFree = ([old, {newest}]: (typeof before)[number], i: number): boolean =>

@@ -53,9 +53,6 @@ class PlainOptimizer {
   /** One step of the means of the calls' gradients. A step with a NaN changes nothing. */
   step(calls: Gradients[]): void {
     const names = Object.keys(calls[0]!);
-    this.moments = Object.fromEntries(
-      Object.entries(this.moments).filter(([name]) => names.includes(name)),
-    );
     if (this.last?.names !== names.join()) this.last = null;
     const means = names.map((name) =>
       map(calls[0]![name]!, (_, i, j) => {

@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
 import {fromBfloat16, toBfloat16} from '../../src/files/half_precision';
 import {describeBackends} from '../support/backends';
+import {freeze} from '../support/freeze';
 import {occupied, since, type Occupied} from '../support/state_ledger';
 
 const [rows, columns, rank] = [6, 9, 2];
@@ -27,6 +28,12 @@ class Blocks {
   step(optimizer: OwLoreOptimizer, on: readonly number[]): void {
     const random = tf.randomNormal([rows, columns], 0, 1, 'float32', ++this.steps);
     const trained = on.flatMap((block) => this.variables[block]!);
+    const all = this.variables.flat();
+    freeze(
+      optimizer,
+      all,
+      all.filter((variable) => !trained.includes(variable)),
+    );
     const loss = (): tf.Scalar =>
       tf.addN<tf.Scalar>(trained.map((x) => tf.sum(tf.square(tf.sub(x, random)))));
     optimizer.minimize(() => tf.tidy(loss), false, trained);

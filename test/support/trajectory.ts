@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {OwLoreOptimizer} from '../../src/owlore_optimizer';
 import {readTensors, toTensor} from './fixtures';
+import {freeze} from './freeze';
 import type {FixtureTensor} from './fixtures';
 
 /** The variables and gradients of a recorded trajectory (`init.X`, `grad.X`). */
@@ -25,8 +26,15 @@ export class Trajectory {
     return tensor;
   }
 
-  /** Applies the recorded gradients of step `step` = 0, 1, … of the variables that `hasGradient` names. */
+  /** Applies the recorded gradients of step `step` = 0, 1, … of the variables that `hasGradient` names; the others are frozen. */
   step(optimizer: OwLoreOptimizer, step: number, hasGradient = (_name: string) => true): void {
+    const frozen = [...this.variables].filter(([name]) => !hasGradient(name));
+    const variables = [...this.variables.values()];
+    freeze(
+      optimizer,
+      variables,
+      frozen.map(([, variable]) => variable),
+    );
     tf.tidy(() => {
       const gradients = [...this.variables]
         .filter(([name]) => hasGradient(name))
