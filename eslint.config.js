@@ -9,6 +9,7 @@ export default tseslint.config(
       'coverage/',
       'docs/api/',
       '.tfjs-node/',
+      '.stryker-tmp/',
       // AssemblyScript, and what is made of it
       'src/kernels/wasm/assembly/',
       'src/kernels/wasm/binaries.ts',

@@ -1,123 +1,140 @@
-import {spawn} from 'node:child_process';
-import {cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
-import {availableParallelism, tmpdir} from 'node:os';
-import {dirname, join} from 'node:path';
-import {fileURLToPath} from 'node:url';
-import {tapeMutants} from '../test/tape/mutants';
-import {mutate} from '../tools/mutate';
-
 /**
- * Checks that the tape's tests notice broken code: breaks each mechanism of the gradient tape (test/tape/mutants.ts) in a copy of
- * the sources of its own, and runs the tests there on the cpu backend. Prints which test fails first. Fails if none does, if the
- * code to change is not found, or if no test has run.
+ * Whether tests notice small faults: Stryker changes the sources of a room in one place at a time (a comparison, a sum, a condition, a
+ * block that is left out …) and runs the tests of the same room on the cpu backend.
+ *
+ *   npm run test:mutants              all rooms: hours
+ *   npm run test:mutants -- scores    one of them, or several
+ *
+ * Prints each fault that no test has noticed, and a table. Fails if the tests of a room notice fewer than 85 %, or if a fault stays
+ * that `known_mutants.ts` does not account for. Changed texts are left out, since most are messages; so are constants of a module,
+ * for which each test would need a process of its own.
  */
-const mutants = Object.entries(tapeMutants).flatMap(([file, places]) =>
-  Object.entries(places).flatMap(([place, ofPlace]) =>
-    ofPlace.map((mutant) => ({file, place, mutant, mechanism: mutant.mechanism})),
-  ),
+import {Stryker} from '@stryker-mutator/core';
+import {readFileSync} from 'node:fs';
+import {availableParallelism} from 'node:os';
+import {join, relative} from 'node:path';
+import {newTable} from '../src/cli/table';
+import {knownMutants} from './known_mutants';
+
+/** Of 100 faults, how many the tests of a room must notice at least. */
+const GOAL = 85;
+
+const folders = [
+  'sampling',
+  'layer_sampling',
+  'model',
+  'scores',
+  'optim',
+  'checkpoint',
+  'files',
+  'tape',
+];
+
+/** What stands beside a room's folder and belongs to it. */
+const beside: Record<string, {sources: string[]; tests: string[]}> = {
+  optim: {sources: ['owlore_optimizer.ts'], tests: ['owlore_optimizer_test.ts']},
+  layer_sampling: {
+    sources: [
+      'layer_sampling_callback.ts',
+      'layer_sampling_options.ts',
+      // Used by the callback alone.
+      'model/trainable_blocks.ts',
+    ],
+    tests: ['layer_sampling_*_test.ts'],
+  },
+};
+
+const elsewhere = Object.values(beside).flatMap(({sources}) => sources);
+
+type Result = Awaited<ReturnType<Stryker['runMutationTest']>>[number];
+
+interface Outcome {
+  faults: number;
+  noticed: number;
+  /** Of those that were not noticed: the ones that change nothing that a user could see. */
+  equivalent: number;
+  /** The others, a line each. */
+  left: string[];
+}
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((room) => !folders.includes(room));
+if (unknown.length > 0) {
+  process.stderr.write(`no such room: ${unknown.join(', ')}; there are ${folders.join(', ')}\n`);
+  process.exit(1);
+}
+process.env.OWLORE_BACKENDS = 'cpu';
+
+const rows = newTable(
+  ['room', 'faults', 'noticed', '%', 'change nothing', 'left'],
+  [1, 2, 3, 4, 5],
 );
-
-/** Milliseconds, enough for a machine that is busy with other work. */
-const RUN_TIMEOUT = 600_000;
-const TEST_TIMEOUT = 120_000;
-
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const temporary = mkdtempSync(join(tmpdir(), 'mutants-'));
-try {
-  process.exitCode = await runAll();
-} finally {
-  rmSync(temporary, {recursive: true});
+for (const room of wanted.length > 0 ? wanted : folders) {
+  const {faults, noticed, equivalent, left} = await outcomeOf(room);
+  const percent = (100 * noticed) / faults;
+  rows.push([room, faults, noticed, percent.toFixed(1), equivalent, left.length]);
+  console.log([`\n${room}: not noticed`, ...left].join('\n'));
+  if (percent < GOAL || left.length > 0) process.exitCode = 1;
 }
+console.log(rows.toString());
 
-/** Runs the tests on the sources as they are, which must pass, and on all mutants; returns the exit code. */
-async function runAll(): Promise<number> {
-  const intact = copySources('intact');
-  for (const errors of [false, true]) {
-    const failure = await firstFailure(intact, errors);
-    if (failure !== null) throw new Error(`Without a mutation there fails: ${failure}`);
-  }
-  const sources = mutants.map(mutatedSources);
-  const killers: Array<string | null> = [];
-  let next = 0;
-  const work = async (): Promise<void> => {
-    while (next < mutants.length) {
-      const i = next++;
-      killers[i] = await firstFailure(sources[i]!, mutants[i]!.mutant.errors ?? false);
-    }
+async function outcomeOf(room: string): Promise<Outcome> {
+  const {sources = [], tests = []} = beside[room] ?? {};
+  const stryker = new Stryker({
+    testRunner: 'mocha',
+    mutate: [
+      `src/${room}/**/*.ts`,
+      ...elsewhere.filter((path) => path.startsWith(`${room}/`)).map((path) => `!src/${path}`),
+      ...sources.map((path) => `src/${path}`),
+    ],
+    mochaOptions: {
+      config: '.mocharc.one.json',
+      spec: [`${room}/**/*_test.ts`, ...tests].map((path) => `test/${path}`),
+    },
+    // What .mocharc.one.json imports, which Stryker leaves to Node.
+    testRunnerNodeArgs: ['--import', 'tsx', '--import', './test/support/load_backends.ts'],
+    coverageAnalysis: 'perTest',
+    ignoreStatic: true,
+    mutator: {excludedMutations: ['StringLiteral']},
+    concurrency: availableParallelism(),
+    reporters: ['progress'],
+    // A fault that makes a loop endless; a busy machine must not look like one.
+    timeoutMS: 60_000,
+    tempDirName: '.stryker-tmp',
+    cleanTempDir: 'always',
+  });
+  const results = (await stryker.runMutationTest()).filter(({status}) => status !== 'Ignored');
+  const survivors = results.filter(({status}) => status === 'Survived' || status === 'NoCoverage');
+  const isKnown = (result: Result): boolean => {
+    const {file, from, to} = changeOf(result);
+    return (knownMutants[file] ?? []).some((known) => known.from === from && known.to === to);
   };
-  await Promise.all(Array.from({length: Math.min(2, availableParallelism())}, work));
-
-  const width = Math.max(...mutants.map(({mechanism}) => mechanism.length));
-  mutants.forEach(({mechanism}, i) => {
-    console.log(`${mechanism.padEnd(width)}  ${killers[i] ?? 'SURVIVES'}`);
-  });
-  const survivors = killers.filter((killer) => killer === null).length;
-  console.log(`\n${mutants.length} mutants, ${survivors} survive`);
-  return survivors > 0 ? 1 : 0;
-}
-
-/** Makes a copy of what the tape's tests need; returns its folder. */
-function copySources(name: string): string {
-  const folder = join(temporary, name);
-  const needed = ['package.json', 'tsconfig.json', 'src', 'tools', 'test/support', 'test/tape'];
-  for (const path of needed) cpSync(join(root, path), join(folder, path), {recursive: true});
-  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
-  const config = JSON.parse(readFileSync(join(root, '.mocharc.json'), 'utf8')) as object;
-  const ownConfig = {
-    ...config,
-    ...{spec: ['test/tape/*_test.ts'], reporter: 'json', bail: true, timeout: TEST_TIMEOUT},
-    parallel: false, // several mutants are tried at once
+  return {
+    faults: results.length,
+    noticed: results.length - survivors.length,
+    equivalent: survivors.filter(isKnown).length,
+    left: survivors.filter((result) => !isKnown(result)).map(described),
   };
-  writeFileSync(join(folder, '.mocharc.json'), JSON.stringify(ownConfig));
-  return folder;
 }
 
-/** A copy with one mutant; returns its folder. */
-function mutatedSources({file, place, mutant}: (typeof mutants)[number], index: number): string {
-  const folder = copySources(String(index));
-  const path = join(folder, 'src', file);
-  writeFileSync(path, mutate(readFileSync(path, 'utf8'), `src/${file}`, place, mutant));
-  return folder;
+/** A change as it is written in `known_mutants.ts`: the code before and after, with all white space as one blank. */
+function changeOf({fileName, location: {start, end}, replacement}: Result): {
+  file: string;
+  from: string;
+  to: string;
+} {
+  const lines = readFileSync(fileName, 'utf8')
+    .split('\n')
+    .slice(start.line - 1, end.line);
+  lines[lines.length - 1] = lines.at(-1)!.slice(0, end.column - 1);
+  lines[0] = lines[0]!.slice(start.column - 1);
+  const oneLine = (text: string): string => text.replaceAll(/\s+/g, ' ');
+  const file = relative(join(process.cwd(), 'src'), fileName);
+  return {file, from: oneLine(lines.join('\n')), to: oneLine(replacement ?? '')};
 }
 
-/** The title of the test that fails first; null if all pass. */
-function firstFailure(folder: string, ofErrors: boolean): Promise<string | null> {
-  const mocha = join(root, 'node_modules/mocha/bin/mocha.js');
-  const grep = ['--grep', 'an error', ...(ofErrors ? [] : ['--invert'])];
-  const child = spawn(process.execPath, [mocha, ...grep], {
-    cwd: folder,
-    env: {...process.env, OWLORE_BACKENDS: 'cpu'},
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: RUN_TIMEOUT,
-  });
-  let [output, errors] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code, signal) => {
-      const title = code === 0 ? null : failedTest(output);
-      const end = signal === null ? `with code ${code}` : `by ${signal}`;
-      if (title !== undefined) resolve(title);
-      else
-        reject(
-          new Error(`mocha ended ${end} in ${folder}, before it ran a test:\n${errors}${output}`),
-        );
-    });
-  });
-}
-
-/** The first failure in what mocha's json reporter has printed; undefined if it has printed none. */
-function failedTest(output: string): string | undefined {
-  try {
-    const {failures} = JSON.parse(output.slice(output.indexOf('{\n'))) as MochaReport;
-    return failures[0]?.fullTitle;
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
-}
-
-interface MochaReport {
-  failures: Array<{fullTitle: string}>;
+function described(result: Result): string {
+  const {file, from, to} = changeOf(result);
+  const untested = result.status === 'NoCoverage' ? ' (no test runs it)' : '';
+  return `  ${file}:${result.location.start.line}  ${from}  →  ${to}${untested}`;
 }

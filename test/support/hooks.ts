@@ -31,7 +31,8 @@ export const mochaHooks: RootHookObject = {
   async beforeAll() {
     await tf.setBackend(defaultBackend);
     recordWarnings();
-    fc.configureGlobal({seed: SEED});
+    // Where Stryker looks whether a test fails, the smallest case that does is of no use.
+    fc.configureGlobal({seed: SEED, endOnFailure: '__stryker__' in globalThis});
     seedRandom(SEED);
   },
   beforeEach(this: Mocha.Context) {
