@@ -44,7 +44,8 @@ export function switchModule(on: boolean): void {
  */
 export function attach(backend: object): Promise<void> | undefined {
   const memory = isOn && !instances.has(backend) ? memoryOf(backend) : undefined;
-  const isShared = !(memory?.buffer instanceof ArrayBuffer);
+  // By its name: the ArrayBuffer that Jest gives to tests is not the one of their WebAssembly.
+  const isShared = Object.prototype.toString.call(memory?.buffer) === '[object SharedArrayBuffer]';
   const bytes = memory && binaryFor(isShared);
   if (!bytes) return undefined;
   const imports = {env: {memory}};

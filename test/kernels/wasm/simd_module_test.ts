@@ -1,4 +1,5 @@
 import {readdirSync, readFileSync} from 'node:fs';
+import {runInNewContext} from 'node:vm';
 import {expect} from 'chai';
 import ts from 'typescript';
 import {relaxed, simd, withNamedArguments} from '../../../src/kernels/wasm/binaries';
@@ -128,6 +129,19 @@ describeWasm(
     it('runs over the memory of a backend of one thread, and of one of several, at once', () => {
       for (const [backend, itsMemory] of bothKinds()) {
         expect(attach(backend)).to.equal(undefined);
+        expect(product(backend, itsMemory)).to.equal(6);
+      }
+    });
+
+    it('does so where the global ArrayBuffer is that of another realm, as in Jest', () => {
+      const {ArrayBuffer} = globalThis;
+      for (const [backend, itsMemory] of bothKinds()) {
+        globalThis.ArrayBuffer = runInNewContext('ArrayBuffer') as ArrayBufferConstructor;
+        try {
+          expect(attach(backend)).to.equal(undefined);
+        } finally {
+          globalThis.ArrayBuffer = ArrayBuffer;
+        }
         expect(product(backend, itsMemory)).to.equal(6);
       }
     });
