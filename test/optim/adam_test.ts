@@ -103,6 +103,43 @@ describeBackends('adam', (backend) => {
     );
   });
 
+  it('keeps second moments that are never negative, rotated where the mean is larger than the deviation', async () => {
+    // Two coordinates with no gradient but in the last step before the rotation by 45°, after which the second has mean 0.
+    const corner = Math.SQRT1_2;
+    const bases = [
+      [1, 0, 0, 1, 0, 0, 0, 0],
+      [corner, corner, corner, -corner, 0, 0, 0, 0],
+    ];
+    const basis = (): tf.Tensor2D => tf.tensor2d(bases.shift()!, [4, 2]);
+    const [beta1, beta2] = [0.1, 0.999];
+    const optimizer = new OwLoreOptimizer({
+      ...{learningRate: 0.01, rank: 2, side: 'left', scale: 1, moments: 'rotate'},
+      ...{refreshInterval: 3, beta1, beta2, basis},
+    });
+    const matrix = tf.tidy(() => tf.variable(tf.zeros([4, 5]), true, 'rotated'));
+    for (const gradient of [0, 0, 2, 0]) {
+      tf.tidy(() => {
+        const tensor = tf.concat([tf.fill([2, 5], gradient), tf.zeros([2, 5])]);
+        optimizer.applyGradients([{name: matrix.name, tensor}]);
+      });
+    }
+    await optimizer.settled();
+    // LDAdam's v̂ is |Q∘Q(v̂ − m̂∘m̂) + (Qm̂)∘(Qm̂)|, with Q∘Q = ½ everywhere, for both coordinates alike before
+    const mean = ((1 - beta1) * 2) / (1 - beta1 ** 3);
+    const variance = ((1 - beta2) * 4) / (1 - beta2 ** 3) - mean ** 2;
+    expect(variance).to.be.below(-1);
+    const saved = await optimizer.getWeights();
+    const second = saved.find(({name}) => name === 'rotated/owlore.moment2')!.tensor;
+    const rows = (await second.array()) as number[][];
+    for (const [row, square] of [2 * mean ** 2, 0].entries()) {
+      const expected = beta2 * (1 - beta2 ** 3) * Math.abs(variance + square);
+      for (const value of rows[row]!) expect(value).to.be.closeTo(expected, 1e-4 * expected);
+    }
+    expect([...(await matrix.data())].every(Number.isFinite)).to.equal(true);
+    optimizer.dispose();
+    matrix.dispose();
+  });
+
   it('has a clock of its own for each variable: a late one makes its first step by the rate', async () => {
     const [early, late] = [1, 2].map((i) =>
       tf.tidy(() => tf.variable(tf.zeros([3]), true, `clock/${i}`)),

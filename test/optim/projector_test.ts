@@ -1,7 +1,9 @@
 import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import {basisShape, planProjection, projectedShape, stateSize} from '../../src/optim/projector';
 import type {Side} from '../../src/kernels/kernel_names';
+import {OwLoreOptimizer} from '../../src/owlore_optimizer';
 
 describe('projector', () => {
   it('auto takes the side with the smaller state, paper the smaller dimension', () => {
@@ -52,5 +54,36 @@ describe('projector', () => {
         },
       ),
     );
+  });
+
+  it('goes by the blocks of the last plan', async () => {
+    const shapes = {embed: [6, 8], body: [5, 7]};
+    const variables = Object.entries(shapes).map(([name, shape]) =>
+      tf.tidy(() => tf.variable(tf.ones(shape), true, `planned/${name}`)),
+    );
+    const optimizer = new OwLoreOptimizer({rank: 1});
+    /** The shapes of the first moments after a first step. */
+    const moments = async (): Promise<number[][]> => {
+      optimizer.dispose();
+      tf.tidy(() =>
+        optimizer.applyGradients(
+          variables.map(({name, shape}) => ({name, tensor: tf.ones(shape)})),
+        ),
+      );
+      const saved = await optimizer.getWeights();
+      return variables.map(
+        ({name}) => saved.find((each) => each.name === `${name}/owlore.moment1`)!.tensor.shape,
+      );
+    };
+    expect(await moments()).to.deep.equal([shapes.embed, [1, 7]]);
+    optimizer.setSamplingPlan({
+      ...{blockVariables: new Set(['planned/embed']), frozenVariables: new Set()},
+      onRefresh: () => undefined,
+    });
+    expect(await moments()).to.deep.equal([[1, 8], shapes.body]);
+    optimizer.setSamplingPlan(null);
+    expect(await moments()).to.deep.equal([shapes.embed, [1, 7]]);
+    optimizer.dispose();
+    tf.dispose(variables);
   });
 });

@@ -150,6 +150,35 @@ describe('restored state', () => {
     tf.dispose([second, saved.map(({tensor}) => tensor)]);
   });
 
+  it('goes on to the last bit in the middle of the first step, with refreshes that are spread over the steps', async () => {
+    // The gradients come in the reverse order, in which the states are then made, and bases get their age one after the other.
+    const several = {rank: 1, refreshInterval: 5, stagger: true, accumulate: 2, clipNorm: 0.1};
+    const train = async (isResumed: boolean): Promise<Float32Array[]> => {
+      const matrices = Array.from({length: 8}, (_, i) =>
+        tf.tidy(() => tf.variable(tf.ones([5, 4]), true, `spread/${i}`)),
+      );
+      let optimizer = new OwLoreOptimizer(several);
+      for (let call = 0; call < 12; call++) {
+        if (isResumed && call === 1) {
+          const next = new OwLoreOptimizer(several);
+          await next.setWeights(await optimizer.getWeights());
+          optimizer.dispose();
+          optimizer = next;
+        }
+        const gradientOf = (i: number): tf.Tensor =>
+          tf.randomNormal([5, 4], 0, 1, 'float32', 100 * call + i + 1);
+        const loss = (): tf.Scalar =>
+          tf.addN(matrices.map((each, i) => tf.sum(tf.mul(each, gradientOf(i)))));
+        optimizer.minimize(loss, false, matrices);
+      }
+      const values = matrices.map((each) => each.dataSync<'float32'>().slice());
+      optimizer.dispose();
+      tf.dispose(matrices);
+      return values;
+    };
+    expect(await train(true)).to.deep.equal(await train(false));
+  });
+
   it('goes to its own variable or to none, whatever tfjs calls them', () =>
     fc.assert(
       fc.asyncProperty(

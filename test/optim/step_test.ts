@@ -81,4 +81,46 @@ describeBackends('a step', (backend) => {
       expect(failing).to.be.above(50);
     });
   }
+
+  // the first one, and one between two refreshes
+  for (const failing of [0, 2]) {
+    it(`that fails has not been for what it did not come to: step ${failing + 1}`, async () => {
+      /** Trains 'last', alone or after a variable that cannot be assigned to in one step, in which case that step is made again. */
+      const train = async (names: string[]): Promise<unknown> => {
+        const optimizer = new OwLoreOptimizer({rank: 1, refreshInterval: 4, state: 'keep'});
+        const variables = names.map((name) =>
+          tf.tidy(() => tf.variable(tf.ones([5, 4]), true, name)),
+        );
+        const gradients = (step: number) =>
+          names.map((name) => ({name, tensor: tf.randomNormal([5, 4], 0, 1, 'float32', step + 1)}));
+        const states: unknown[] = [];
+        for (let step = 0; step < 6; step++) {
+          if (step === failing && names.length > 1) {
+            const broken = variables[0]!;
+            broken.assign = () => {
+              throw new InjectedError();
+            };
+            expect(() => tf.tidy(() => optimizer.applyGradients(gradients(step)))).to.throw(
+              InjectedError,
+            );
+            Reflect.deleteProperty(broken, 'assign');
+            const saved = (await optimizer.getWeights()).map(({name}) => name);
+            expect(saved.includes('last/owlore.moment1')).to.equal(step > 0);
+          }
+          tf.tidy(() => optimizer.applyGradients(gradients(step).slice(-1)));
+          for (const {name, tensor} of await optimizer.getWeights()) {
+            // of the clocks those of Adam and of the basis, and not the place among the variables
+            const values = [...tensor.dataSync()].slice(0, name.endsWith('clocks') ? 2 : Infinity);
+            if (name.startsWith('last/')) states.push([name, values]);
+          }
+        }
+        states.push([...variables.at(-1)!.dataSync()]);
+        optimizer.dispose();
+        tf.dispose(variables);
+        return states;
+      };
+      const alone = await train(['last']);
+      expect(await train(['broken', 'last'])).to.deep.equal(alone);
+    });
+  }
 });
