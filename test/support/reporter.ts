@@ -6,7 +6,7 @@ import Mocha from 'mocha';
  * in `OWLORE_TEST_SUMMARY`, for a script that does more after the tests and closes with their counts. A run in which no test passed is
  * an error; mocha's `fail-zero` would be one for each file without a test of the chosen backends, where files run in parallel.
  */
-export default class CountingReporter extends Mocha.reporters.Spec {
+class CountingReporter extends Mocha.reporters.Spec {
   override epilogue(): void {
     super.epilogue();
     const {passes, failures, pending} = this.stats;
@@ -16,3 +16,6 @@ export default class CountingReporter extends Mocha.reporters.Spec {
     if (passes === 0) throw new Error('No test has passed.');
   }
 }
+
+// Mocha takes all that the file exports for the class.
+export {CountingReporter as 'module.exports'};
