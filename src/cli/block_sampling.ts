@@ -2,7 +2,7 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {parseJsonText} from '../files/json';
 import type {LayerSamplingOptions} from '../layer_sampling_options';
-import type {TextDataset} from '../llama/index';
+import type {LlamaConfig, TextDataset} from '../llama/index';
 import {needsScores, paperMethods, type MethodParts} from '../methods';
 import {ofCandidates, probabilitiesFromScores} from '../sampling/block_probabilities';
 import {presetScores, type PresetName} from '../sampling/presets';
@@ -39,6 +39,43 @@ interface Scored {
   dataset: TextDataset;
 }
 
+/**
+ * Checks how blocks are to be drawn, as far as that is known before the weights are.
+ *
+ * @throws UsageError if γ is above the number of blocks, or a file of scores is not one of this model.
+ */
+export function checkSampling(
+  settings: FinetuneSettings,
+  {numHiddenLayers: count}: LlamaConfig,
+  context: Context,
+): void {
+  const {sampling}: MethodParts = paperMethods[settings.method];
+  if (sampling === null) return;
+  checkGamma(settings, count, 'the blocks of the model', context);
+  const {scores} = settings;
+  const isComputed = scores === 'uniform' || Object.hasOwn(scoreKinds, scores);
+  if (isComputed || !isScored(settings)) return;
+  const blocks = Array.from({length: count}, (_, i) => `model.layers.${i}`);
+  checkScored(settings, readScoreFile(scores, blocks).values, context);
+}
+
+/** Whether the blocks are drawn by scores that the method does not have by itself. */
+function isScored(settings: FinetuneSettings): boolean {
+  const {sampling}: MethodParts = paperMethods[settings.method];
+  return needsScores(sampling) && drawsByScores(settings);
+}
+
+/** @returns How many of the blocks can be drawn. */
+function checkScored(
+  settings: FinetuneSettings,
+  values: readonly number[] | null,
+  context: Context,
+): number | undefined {
+  const alive = values?.filter((score) => settings.floor > 0 || score > 0).length;
+  if (alive) checkGamma(settings, alive, 'the blocks with a score above 0', context);
+  return alive;
+}
+
 /** @returns null if the method trains all blocks. */
 export async function chooseSampling(
   settings: FinetuneSettings,
@@ -50,14 +87,11 @@ export async function chooseSampling(
   const {method, seed, floor} = settings;
   const {sampling}: MethodParts = paperMethods[method];
   if (sampling === null) return null;
-  checkGamma(settings, sizes.blocks, 'the blocks of the model', context);
   const interval = fitted.interval(settings.interval, sizes);
-  const isScored = needsScores(sampling) && drawsByScores(settings);
-  const found: FoundScores = isScored
+  const found: FoundScores = isScored(settings)
     ? await findScores(settings, scored, fitted, context)
     : {scores: sampling.scores ?? 'uniform', values: null, title: null};
-  const alive = found.values?.filter((score) => floor > 0 || score > 0).length;
-  if (alive) checkGamma(settings, alive, 'the blocks with a score above 0', context);
+  const alive = checkScored(settings, found.values, context);
   const gamma = fitted.gamma(settings.gamma ?? sampling.gamma, sizes, alive);
   const sampler = samplerOf(settings);
   const names = {all: scored.blocks, candidates: scored.blocks};

@@ -2,7 +2,7 @@
 import {ChatInput} from './chat_input';
 import {defineCommand, type Context} from './command';
 import {Conversation, type Answer} from './conversation';
-import {loadModel, writerOptions} from './model_options';
+import {loadModel, openModel, writerOptions} from './model_options';
 import {group, number, text} from './options';
 import {describeSpeed, samplingOptions, unusedSampling} from './sampling_options';
 import {UsageError} from './usage_error';
@@ -32,17 +32,18 @@ export const chat = defineCommand({
   options,
   meaningless: unusedSampling,
   async run(settings, context) {
+    const opened = await openModel(settings, context);
+    if (!opened.tokenizer.hasChatTemplate) {
+      throw new UsageError(
+        `chat: the tokenizer of ${settings.model} has no chat template, so the model was not trained to talk; ` +
+          "'tfjs-owlore generate' continues a text with it",
+      );
+    }
     const loaded = await loadModel(
       settings,
+      opened,
       context,
       {frozen: settings.frozen},
-      ({hasChatTemplate}) => {
-        if (hasChatTemplate) return;
-        throw new UsageError(
-          `chat: the tokenizer of ${settings.model} has no chat template, so the model was not trained to talk; ` +
-            "'tfjs-owlore generate' continues a text with it",
-        );
-      },
       // keys and values of what was said are kept, so that only a message is read for an answer
       {texts: 1, promptTokens: 0, newTokens: settings.maxNewTokens ?? Infinity},
     );

@@ -8,7 +8,7 @@ import {counted} from './words';
 const SHOWN = 5;
 
 /** How long rows are, and how long they could be. */
-interface Lengths {
+export interface Lengths {
   /** The option; undefined: the default. */
   maxLength: number | undefined;
   config: Pick<LlamaConfig, 'maxPositionEmbeddings'>;

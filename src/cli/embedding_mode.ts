@@ -1,13 +1,15 @@
 /** How `tfjs-owlore finetune` trains a model's embedding and head. */
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {EmbeddingMode} from '../estimate/options';
+import {sizesOfModel} from '../estimate/sizes';
+import type {ResolvedConfig} from '../llama/config';
 import {paperMethods, type MethodParts, type PaperMethodName} from '../methods';
 import {resolveBlocks} from '../model/blocks';
 import type {OwLoreOptions} from '../optim/owlore_options';
 import {planProjection} from '../optim/projector';
 import {UsageError} from './usage_error';
 
-/** Names of the layers that have a row or a column for each token. */
+/** Names of the layers that have a row or a column for each token: embedding and head. */
 const LAYERS: readonly string[] = ['model.embed_tokens', 'lm_head'];
 
 /** Names of the weights of norms: `model.norm`, `input_layernorm`, `q_norm`, … */
@@ -18,13 +20,12 @@ function tokenLayers(model: tfl.LayersModel): tfl.layers.Layer[] {
 }
 
 /** @throws UsageError if embedding and head cannot train in this mode: the rank is too large for a low one. */
-export function checkEmbedding(mode: EmbeddingMode, model: tfl.LayersModel, rank: number): void {
+export function checkEmbedding(mode: EmbeddingMode, config: ResolvedConfig, rank: number): void {
   if (mode !== 'low-rank') return;
-  for (const {name, weights} of tokenLayers(model)) {
-    const shape = weights[0]!.shape as number[];
+  for (const [i, shape] of sizesOfModel('finetune', config)!.vocabulary.entries()) {
     if (planProjection(shape, rank, 'paper')) continue;
     throw new UsageError(
-      `--embedding low-rank is not possible at --rank ${rank}: the weight of ${name} is [${shape.join(', ')}], and a rank ` +
+      `--embedding low-rank is not possible at --rank ${rank}: the weight of ${LAYERS[i]!} is [${shape.join(', ')}], and a rank ` +
         'below both sizes that makes the state of the optimizer smaller is needed',
     );
   }

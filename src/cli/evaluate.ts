@@ -6,17 +6,20 @@ import {
   perplexity,
   textDataset,
   type ChoiceTask,
+  type DatasetReport,
   type TextBatch,
+  type TextDataset,
 } from '../llama/index';
-import {gsm8kDefaults} from '../llama/evaluation/gsm8k';
+import {gsm8kDefaults, readProblems} from '../llama/evaluation/gsm8k';
+import {readTask} from '../llama/evaluation/multiple_choice';
 import {CHOICE_TASKS} from '../llama/evaluation/tasks';
 import {defineCommand, type Context} from './command';
-import {countExamples} from './count_examples';
+import {contentsOf} from './data_contents';
 import {dataOptions} from './data_options';
-import {noteDataProblems} from './data_problems';
-import {loadModel, modelOptions, type Loaded} from './model_options';
+import {loadModel, modelOptions, openModel, type Loaded, type OpenedModel} from './model_options';
 import {choice, fileOrUrl, group, number, required, type SettingsOf} from './options';
 import {nextTurn, type Progress} from './progress';
+import {readExamples} from './read_examples';
 import {printValues} from './table';
 import {UsageError} from './usage_error';
 
@@ -71,9 +74,11 @@ export const evaluate = defineCommand({
     if (shots > 0 && shotsFrom === undefined) {
       throw new UsageError(`${context.given.get('shots')} ${shots} needs --shots-from, a file`);
     }
-    const loaded = await loadModel(settings, context);
+    const opened = await openModel(settings, context);
+    const report = await checkData(opened, settings, context);
+    const loaded = await loadModel(settings, opened, context);
     try {
-      const result = await scoreOf(loaded, settings, context);
+      const result = await scoreOf(loaded, settings, report, context);
       return {task, data, backend: loaded.backend, ...result};
     } finally {
       loaded.model.dispose();
@@ -96,38 +101,71 @@ function meaningless({task, shots}: Settings): Record<string, string | undefined
   };
 }
 
-function scoreOf(loaded: Loaded, settings: Settings, context: Context): Promise<object> {
-  const {task} = settings;
-  if (task === 'perplexity') return scorePerplexity(loaded, settings, context);
-  if (task === 'gsm8k') return scoreGsm8k(loaded, settings, context);
-  return scoreChoices(task, loaded, settings, context);
+/**
+ * Reads the data.
+ *
+ * @returns What became of texts; null of questions.
+ * @throws if they are none of the task's, or the model cannot take them.
+ */
+async function checkData(
+  opened: OpenedModel,
+  settings: Settings,
+  context: Context,
+): Promise<DatasetReport | null> {
+  const {config, tokenizer} = opened;
+  const {task, data, limit = Infinity, maxLength} = settings;
+  if (task === 'perplexity') {
+    const {examples} = await contentsOf(data, context.console);
+    const total = Math.min(limit, examples);
+    const lengths = {maxLength, config};
+    return readExamples(textsOf(opened, settings), {name: data, total, lengths}, context);
+  }
+  if (task === 'gsm8k') await readProblems(config, tokenizer, data, settings);
+  else await readTask(data, {...settings, task});
+  return null;
 }
 
-async function scorePerplexity(
-  {model, tokenizer, config}: Loaded,
+function textsOf(
+  {tokenizer, config}: Pick<OpenedModel, 'tokenizer' | 'config'>,
   {data, limit = Infinity, format, maxLength, batchSize, packing}: Settings,
-  context: Context,
-): Promise<object> {
-  const {console} = context;
-  const total = Math.min(limit, await countExamples(data, console));
-  const dataset = textDataset(data, tokenizer, {
+): TextDataset {
+  return textDataset(data, tokenizer, {
     ...{format, maxLength, batchSize, packing, config},
     shuffle: false,
     select: (i) => i < limit,
   });
-  const progress = console.progress({label: 'evaluating', total});
+}
+
+function scoreOf(
+  loaded: Loaded,
+  settings: Settings,
+  report: DatasetReport | null,
+  context: Context,
+): Promise<object> {
+  const {task} = settings;
+  if (report) return scorePerplexity(loaded, settings, report, context);
+  if (task === 'gsm8k') return scoreGsm8k(loaded, settings, context);
+  return scoreChoices(task as ChoiceTask, loaded, settings, context);
+}
+
+async function scorePerplexity(
+  loaded: Loaded,
+  settings: Settings,
+  {used, cut, dropped, problems}: DatasetReport,
+  {console}: Context,
+): Promise<object> {
+  const dataset = textsOf(loaded, settings);
+  const progress = console.progress({label: 'evaluating', total: used + dropped});
   async function* watched(): AsyncGenerator<TextBatch> {
     for await (const batch of dataset) {
       yield batch;
-      const {used, dropped} = dataset.report;
-      progress.update(used + dropped);
+      const {report} = dataset;
+      progress.update(report.used + report.dropped);
       await nextTurn();
     }
   }
-  const result = await perplexity(model, watched());
+  const result = await perplexity(loaded.model, watched());
   progress.end();
-  const {used, cut, dropped, problems} = dataset.report;
-  noteDataProblems(context, data, dataset.report, {maxLength, config});
   printValues(
     (line) => console.print(line),
     [

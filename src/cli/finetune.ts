@@ -4,7 +4,7 @@ import {saveLlama} from '../llama/index';
 import {loraDefaults} from '../lora/lora_options';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import {resolveBlocks} from '../model/blocks';
-import {chooseSampling} from './block_sampling';
+import {checkSampling, chooseSampling} from './block_sampling';
 import {defineCommand, type Context} from './command';
 import type {CommandConsole} from './console';
 import {checkEmbedding} from './embedding_mode';
@@ -22,16 +22,18 @@ import {printOutcome, runRecord, type Outcome, type Trained} from './finetune_ou
 import {engines, train, type Plan} from './finetune_training';
 import {FittedDefaults, type Sizes} from './fitted_defaults';
 import {withLibraryMessages} from './library_messages';
-import {loadModel, type Loaded} from './model_options';
+import {loadModelAlone, openModel, type LoadedModel} from './model_options';
 import {isHubName} from './options';
 import {checkLora} from './lora_method';
 import {checkMemory} from './memory_check';
 import {StoppedError} from './interruption';
+import type {BackendName} from './register_backend';
 import {filesOfRun} from './run_files';
 import {RunFolder} from './run_folder';
 import {checkResumable, checkRunFolder, configToResume} from './run_folder_checks';
 import {checkInputsOutside} from './run_inputs';
-import {prepareData} from './training_data';
+import {checkSameData, newestCheckpoint} from './run_data';
+import {prepareData, type TrainingData} from './training_data';
 import {messageOf} from './usage_error';
 
 export const finetune = defineCommand({
@@ -70,20 +72,19 @@ export const finetune = defineCommand({
     else checkRunFolder(given.get('output')!, output, wanted.overwrite);
     const settings = await engines[wanted.engine].check(wanted, context);
     const backend = await context.selectBackend(settings.backend);
-    // what it takes elsewhere is not known here
-    if (settings.engine === 'tfjs') await checkMemory({...settings, backend}, context);
     const meter = startMemoryMeter();
     try {
       return await withLibraryMessages(
         (line) => console.note(context.withFlags(line)),
         async () => {
+          const checked = await checkRun({...settings, backend}, context);
           // a large vocabulary's logits would be most of the memory
-          const loaded = await loadModel({...settings, backend}, context, {
+          const loaded = await loadModelAlone({...settings, backend}, context, {
             headInLoss: true,
             frozen: settings.frozen,
           });
           try {
-            return await finetuneModel(settings, loaded, meter, context);
+            return await finetuneModel(checked, loaded, meter, context);
           } finally {
             loaded.model.dispose();
           }
@@ -95,16 +96,49 @@ export const finetune = defineCommand({
   },
 });
 
+/** A run whose options and data are right, as far as that can be known without the model's weights. */
+interface CheckedRun {
+  settings: FinetuneSettings;
+  /** Of a run that goes on, the file of the scores that it has computed before, in the place of those that it is to compute. */
+  scores: FinetuneSettings['scores'];
+  data: TrainingData;
+  /** Which defaults were changed so far. */
+  fitted: FittedDefaults;
+}
+
+/** Checks options and data, so that errors in them are found before a model of gigabytes is downloaded or loaded. */
+async function checkRun(
+  settings: FinetuneSettings & {backend: BackendName},
+  context: Context,
+): Promise<CheckedRun> {
+  const opened = await openModel(settings, context);
+  const {config} = opened;
+  checkEmbedding(settings.embedding, config, settings.rank);
+  checkLora(settings, config);
+  const {resume} = settings;
+  const from = resume === undefined ? null : await newestCheckpoint(resume);
+  // a run that goes on has computed its scores before, and one that begins anew may do so with other data
+  const file = filesOfRun(resume ?? '').scores;
+  const hasScores = from !== null && settings.scores !== 'uniform' && existsSync(file);
+  const scores = hasScores ? file : settings.scores;
+  checkSampling({...settings, scores}, config, context);
+  await checkMemory(settings, opened, context);
+  const fitted = new FittedDefaults(context.given);
+  const data = await prepareData(settings, opened, fitted, context);
+  if (from) checkSameData(from, data.contents, settings, context.console);
+  return {settings, scores, data, fitted};
+}
+
 async function finetuneModel(
-  settings: FinetuneSettings,
-  loaded: Loaded,
+  checked: CheckedRun,
+  loaded: LoadedModel,
   meter: MemoryMeter,
   context: Context,
 ): Promise<object> {
   const start = performance.now();
-  const plan = await makePlan(settings, loaded, context);
+  const plan = await makePlan(checked, loaded, context);
   const {console, given, interruption} = context;
-  const {output, overwrite, resume} = settings;
+  const {output, overwrite, resume} = plan.settings;
   const folder =
     resume === undefined
       ? RunFolder.open(given.get('output')!, output, overwrite)
@@ -145,7 +179,7 @@ async function finetuneModel(
 async function saveTrained(
   {settings, data}: Plan,
   {monitor, lora}: Trained,
-  {model, hubName}: Loaded,
+  {model, hubName}: LoadedModel,
   folder: RunFolder,
 ): Promise<void> {
   const {dtype} = settings;
@@ -198,17 +232,13 @@ async function runIn<T>(
   }
 }
 
-/** Checks model and data, so that errors in them are found before anything is written. */
+/** Fills in what depends on the model's weights, before anything is written. */
 async function makePlan(
-  settings: FinetuneSettings,
-  loaded: Loaded,
+  {settings, scores, data, fitted}: CheckedRun,
+  loaded: LoadedModel,
   context: Context,
 ): Promise<Plan> {
   const {model} = loaded;
-  checkEmbedding(settings.embedding, model, settings.rank);
-  checkLora(settings, model);
-  const fitted = new FittedDefaults(context.given);
-  const data = await prepareData(settings, loaded, fitted, context);
   const {steps, batchSize} = data;
   const blocks = resolveBlocks(model);
   const sizes: Sizes = {blocks: blocks.length, steps};
@@ -217,7 +247,7 @@ async function makePlan(
     blocks: blocks.map(({name}) => name),
     dataset: data.training({repeat: false}),
   };
-  const sampling = await chooseSampling(scoresOfRun(settings), scored, sizes, fitted, context);
+  const sampling = await chooseSampling({...settings, scores}, scored, sizes, fitted, context);
   const line = fitted.line();
   if (line !== null) context.console.note(line);
   return {
@@ -233,12 +263,4 @@ async function makePlan(
     data,
     sampling,
   };
-}
-
-/** Settings with the scores that a run which goes on has computed before. */
-function scoresOfRun(settings: FinetuneSettings): FinetuneSettings {
-  const {resume, scores} = settings;
-  if (resume === undefined || scores === 'uniform') return settings;
-  const file = filesOfRun(resume).scores;
-  return existsSync(file) ? {...settings, scores: file} : settings;
 }

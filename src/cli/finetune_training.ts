@@ -13,7 +13,7 @@ import {basisOf} from './estimate_options';
 import {adaptives, schedules, type FinetuneSettings} from './finetune_options';
 import type {Trained} from './finetune_outcome';
 import {StoppedError} from './interruption';
-import type {Loaded} from './model_options';
+import type {LoadedModel} from './model_options';
 import {loraOptionsOf} from './lora_method';
 import {nextTurn} from './progress';
 import type {RunFolder} from './run_folder';
@@ -43,7 +43,7 @@ export interface Plan {
 /** Trains the model, from where a run that goes on has stopped. The caller disposes of what it returns. */
 export async function train(
   {settings, data, sampling}: Plan,
-  {model}: Loaded,
+  {model}: LoadedModel,
   meter: MemoryMeter,
   folder: RunFolder,
   context: Context,

@@ -1,12 +1,12 @@
 /** `tfjs-owlore generate`: continues a text, or those of a file. */
 import {buffer as readAll} from 'node:stream/consumers';
 import {decodeUtf8} from '../files/json';
-import {generateDefaults} from '../llama/generation/generate_options';
+import {generateDefaults, newTokensAfter} from '../llama/generation/generate_options';
 import {generate as generateIds} from '../llama/index';
 import {defineCommand, type Context} from './command';
-import {checkOutput, generateFile} from './generate_file';
+import {checkOutput, generateFile, tokensOfLines} from './generate_file';
 import {StoppedError} from './interruption';
-import {loadModel, writerOptions, type Loaded} from './model_options';
+import {loadModel, openModel, writerOptions, type Loaded, type OpenedModel} from './model_options';
 import {file, flag, group, number, outputFile, text, type SettingsOf} from './options';
 import {readPrompts, type PromptLine} from './prompts_file';
 import {describeSpeed, endTokens, samplingOptions, unusedSampling} from './sampling_options';
@@ -79,13 +79,17 @@ export const generate = defineCommand({
         prompts.map(({prompt}) => prompt),
         settings,
       );
-      return withModel(settings, asking, writing, context, (loaded) =>
-        generateFile(path, prompts, loaded, settings, context),
+      const opened = await openForTexts(settings, asking, context);
+      const ids = tokensOfLines(path, prompts, opened, settings);
+      return withModel(settings, opened, writing, context, (loaded) =>
+        generateFile(prompts, ids, loaded, settings, context),
       );
     }
     const prompt = await readPrompt(settings, context);
-    return withModel(settings, undefined, writingOf(1, [prompt], settings), context, (loaded) =>
-      write(prompt, loaded, settings, context),
+    const opened = await openForTexts(settings, undefined, context);
+    const ids = tokensOf(prompt, opened, settings);
+    return withModel(settings, opened, writingOf(1, [prompt], settings), context, (loaded) =>
+      write(prompt, ids, loaded, settings, context),
     );
   },
 });
@@ -108,29 +112,35 @@ function writingOf(
   return {texts, promptTokens, newTokens: maxNewTokens};
 }
 
-/** @param asking What needs a chat template beside `--chat`, with its verb; undefined: nothing. */
-async function withModel<T>(
+/**
+ * Opens the model, without its weights.
+ *
+ * @param asking What needs a chat template beside `--chat`, with its verb; undefined: nothing.
+ */
+async function openForTexts(
   settings: GenerateSettings,
   asking: string | undefined,
+  context: Context,
+): Promise<OpenedModel> {
+  const {model, chat} = settings;
+  const opened = await openModel(settings, context);
+  const user = asking ?? (chat ? '--chat needs' : undefined);
+  if (user === undefined || opened.tokenizer.hasChatTemplate) return opened;
+  const way = [asking && "as 'prompt'", chat && 'without --chat'].filter(Boolean).join(', ');
+  throw new UsageError(
+    `generate: ${user} a chat template, and the tokenizer of ${model} has none; a text that is to be continued as it is can be given ${way}`,
+  );
+}
+
+async function withModel<T>(
+  settings: GenerateSettings,
+  opened: OpenedModel,
   writing: Writing,
   context: Context,
   body: (loaded: Loaded) => Promise<T>,
 ): Promise<T> {
-  const {model, chat} = settings;
-  const user = asking ?? (chat ? '--chat needs' : undefined);
-  const loaded = await loadModel(
-    settings,
-    context,
-    {frozen: settings.frozen},
-    ({hasChatTemplate}) => {
-      if (user === undefined || hasChatTemplate) return;
-      const way = [asking && "as 'prompt'", chat && 'without --chat'].filter(Boolean).join(', ');
-      throw new UsageError(
-        `generate: ${user} a chat template, and the tokenizer of ${model} has none; a text that is to be continued as it is can be given ${way}`,
-      );
-    },
-    writing,
-  );
+  const {frozen} = settings;
+  const loaded = await loadModel(settings, opened, context, {frozen}, writing);
   try {
     return await context.interruption.stopTidily(() => body(loaded));
   } finally {
@@ -159,14 +169,12 @@ async function readPrompt(
   return all.replace(/\r?\n$/, '');
 }
 
-/** Writes the text as it comes. */
-async function write(
+/** @throws if the model cannot take the text. */
+function tokensOf(
   prompt: string,
-  loaded: Loaded,
-  {chat, stop, maxNewTokens, temperature, topK, topP, seed}: GenerateSettings,
-  {console, interruption}: Context,
-): Promise<object> {
-  const {model, tokenizer, config, backend} = loaded;
+  {tokenizer, config}: OpenedModel,
+  {chat, maxNewTokens}: GenerateSettings,
+): number[] {
   const ids = chat
     ? tokenizer.applyChatTemplate([{role: 'user', content: prompt}], {addGenerationPrompt: true})
     : tokenizer.encode(prompt);
@@ -176,8 +184,21 @@ async function write(
       `generate: the text must have at least one token, and fewer than ${most}, the positions of the model; got ${ids.length}`,
     );
   }
+  newTokensAfter('generate', ids.length, {maxNewTokens}, config);
+  return ids;
+}
+
+/** Writes the text as it comes. */
+async function write(
+  prompt: string,
+  ids: readonly number[],
+  loaded: Loaded,
+  {chat, stop, maxNewTokens, temperature, topK, topP, seed}: GenerateSettings,
+  {console, interruption}: Context,
+): Promise<object> {
+  const {model, tokenizer, config, backend} = loaded;
   const stream = new TextStream(tokenizer, ids, stop);
-  const total = maxNewTokens ?? Math.min(generateDefaults.maxNewTokens, most - ids.length);
+  const total = newTokensAfter('generate', ids.length, {maxNewTokens}, config);
   const progress = console.isJson ? console.progress({label: 'writing', total}) : null;
   const output = console.startText();
   if (console.isWatched && !chat) output.write(prompt, {isDim: true});

@@ -5,25 +5,43 @@ import type {Context} from './command';
 import type {CommandConsole} from './console';
 import type {GenerateSettings} from './generate';
 import {StoppedError} from './interruption';
-import type {Loaded} from './model_options';
+import type {Loaded, OpenedModel} from './model_options';
 import {isThere} from './options';
 import type {PromptLine} from './prompts_file';
 import {describeSpeed, endTokens} from './sampling_options';
 import {TextStream} from './text_stream';
 import {UsageError} from './usage_error';
 
-/** Continues the texts of a file. Results are written in the order of its lines, each as soon as those before it are there. */
-export async function generateFile(
+/**
+ * The tokens of each line of a file.
+ *
+ * @throws if the model cannot take them.
+ */
+export function tokensOfLines(
   path: string,
   lines: readonly PromptLine[],
+  opened: OpenedModel,
+  settings: GenerateSettings,
+): number[][] {
+  const prompts = lines.map((line) => tokensOf(path, line, opened, settings));
+  checkNewTokens(path, lines, prompts, opened, settings);
+  return prompts;
+}
+
+/**
+ * Continues the texts of a file. Results are written in the order of its lines, each as soon as those before it are there.
+ *
+ * @param prompts As {@link tokensOfLines}.
+ */
+export async function generateFile(
+  lines: readonly PromptLine[],
+  prompts: readonly number[][],
   loaded: Loaded,
   settings: GenerateSettings,
   {console, interruption}: Context,
 ): Promise<object> {
   const {model, tokenizer, backend} = loaded;
-  const {batch, output, stop, temperature, topK, topP} = settings;
-  const prompts = lines.map((line) => tokensOf(path, line, loaded, settings));
-  const maxNewTokens = mostNewTokens(path, lines, prompts, loaded, settings);
+  const {batch, output, stop, maxNewTokens, temperature, topK, topP} = settings;
   const streams = prompts.map((ids) => new TextStream(tokenizer, ids, stop));
   const seed = settings.seed ?? Math.floor(Math.random() * 2 ** 32);
 
@@ -91,7 +109,7 @@ const reasons: Readonly<Record<Generation['finishReason'], string>> = {
 function tokensOf(
   path: string,
   {line, prompt}: PromptLine,
-  {tokenizer, config}: Loaded,
+  {tokenizer, config}: OpenedModel,
   {chat}: GenerateSettings,
 ): number[] {
   try {
@@ -111,18 +129,18 @@ function tokensOf(
   }
 }
 
-/** The library's default is of each prompt; one that is given must fit all. */
-function mostNewTokens(
+/** The library's default of new tokens is of each prompt; one that is given must fit all. */
+function checkNewTokens(
   path: string,
   lines: readonly PromptLine[],
   prompts: readonly number[][],
-  {config}: Loaded,
+  {config}: OpenedModel,
   {maxNewTokens}: GenerateSettings,
-): number | undefined {
-  if (maxNewTokens === undefined) return undefined;
+): void {
+  if (maxNewTokens === undefined) return;
   const most = config.maxPositionEmbeddings;
   const i = prompts.findIndex(({length}) => length + maxNewTokens > most);
-  if (i < 0) return maxNewTokens;
+  if (i < 0) return;
   throw new Error(
     `generate: maxNewTokens must be at most ${most - prompts[i]!.length} for line ${lines[i]!.line} of ${path}, whose text ` +
       `takes ${prompts[i]!.length} of the model's ${most} positions; got ${maxNewTokens}`,

@@ -1,6 +1,9 @@
 /** What `--method lora` adds to `tfjs-owlore finetune`. */
-import type * as tfl from '@tensorflow/tfjs-layers';
-import {applyLora, type LoraOptions} from '../lora/index';
+import {sizesOfModel} from '../estimate/sizes';
+import type {ResolvedConfig} from '../llama/config';
+import '../lora/index'; // which `paperMethod` has LoRA from
+import type {LoraOptions} from '../lora/lora_options';
+import {checkRank, targeted} from '../lora/matrices';
 import type {FinetuneSettings} from './finetune_options';
 import {asUsage} from './usage_error';
 
@@ -20,10 +23,20 @@ export function targetsIn(list: string): string[] {
   return list.split(',').map((target) => target.trim());
 }
 
-/** @throws UsageError if a model cannot be adapted with these options. */
-export function checkLora(settings: FinetuneSettings, model: tfl.LayersModel): void {
-  if (settings.method !== 'lora') return;
-  asUsage(() => applyLora(model, loraOptionsOf(settings))).remove();
+/** @throws UsageError if a model with this configuration cannot be adapted with these options. */
+export function checkLora({method, targets, rank}: FinetuneSettings, config: ResolvedConfig): void {
+  if (method !== 'lora') return;
+  const {blocks, names} = sizesOfModel('finetune', config)!;
+  const matrices = blocks.flatMap((shapes, i) =>
+    names.flatMap((name, place) => {
+      const [layer, shape] = [`model.layers.${i}`, shapes[place]!];
+      return shape.length === 2 ? [{module: `${layer}.${name}`, layer, shape, isAtEnd: false}] : [];
+    }),
+  );
+  asUsage(() => {
+    const adapted = targeted('finetune', targetsIn(targets), matrices, (matrix) => matrix);
+    checkRank('finetune', rank, adapted);
+  });
 }
 
 /** How many masks of dropout were drawn until a checkpoint, from what it has beside the training. */

@@ -1,52 +1,38 @@
 /** Refuses a run of `tfjs-owlore finetune` that cannot fit into memory, before it loads anything. */
 import {estimateMemory, type EstimateOptions} from '../estimate/index';
-import type {JsonObject} from '../files/json';
-import {readConfigJson} from '../llama/files/config_json';
-import {readModelConfig} from '../llama/files/load_llama';
 import type {Context} from './command';
-import {countExamples} from './count_examples';
+import {contentsOf} from './data_contents';
 import {estimateOptionsOf, hasRank} from './estimate_options';
 import type {FinetuneSettings} from './finetune_options';
 import {flagsOf, MemoryFit} from './memory_fit';
 import {bytesText, leastMemoryFor, memoryFor, memoryLimit, type MemoryLimit} from './memory_limit';
+import type {OpenedModel} from './model_options';
 import type {BackendName} from './register_backend';
 import {UsageError} from './usage_error';
 
 type Settings = FinetuneSettings & {backend: BackendName};
 
 /**
- * Reads the model's configuration and estimates the run. A config that cannot be read is left to what loads the model. Notes it if
- * the run may not fit.
+ * Estimates the run, and notes it if it may not fit.
  *
  * @throws UsageError if it cannot fit, even if the estimate is as much too high as it can be.
  */
 export async function checkMemory(
   settings: Settings,
-  context: Context,
+  {configJson: config, config: described}: Pick<OpenedModel, 'configJson' | 'config'>,
+  {console}: Context,
   limit: MemoryLimit | null = memoryLimit(settings.backend),
 ): Promise<void> {
   // the memory of PyTorch's processes is not estimated
   if (!limit || settings.engine !== 'tfjs') return;
-  const config = await readModelConfig('finetune', settings.model).catch(() => null);
-  if (config) await checkConfig(settings, config, limit, context);
-}
-
-async function checkConfig(
-  settings: Settings,
-  config: JsonObject,
-  limit: MemoryLimit,
-  {console}: Context,
-): Promise<void> {
   const {backend, data, packing, force, resume} = settings;
-  const described = attempt(() => readConfigJson('finetune', config));
-  if (!described) return;
   let options = estimateOptionsOf(settings, described);
   const total = (): number | null => attempt(() => estimateMemory(config, options).total);
   const isTooMuch = (tensors: number): boolean => leastMemoryFor(backend, tensors) > limit.bytes;
   let tensors = total();
   if (tensors !== null && isTooMuch(tensors) && !packing && resume === undefined) {
     // fewer examples make smaller batches
-    const examples = await countExamples(data, console);
+    const {examples} = await contentsOf(data, console);
     options = {...options, batchSize: Math.max(1, Math.min(options.batchSize, examples))};
     tensors = total();
   }

@@ -1,7 +1,10 @@
 /** The options of all commands that load a model, and how it is loaded. */
 import type {LoadedLlama, LoadLlamaOptions, Tokenizer} from '../llama/index';
 import {loadLlama, loadTokenizer} from '../llama/index';
-import {frozenChoices} from '../llama/files/load_llama';
+import type {ResolvedConfig} from '../llama/config';
+import type {JsonObject} from '../files/json';
+import {readConfigJson} from '../llama/files/config_json';
+import {frozenChoices, readModelConfig} from '../llama/files/load_llama';
 import {backendNames, type BackendName} from './register_backend';
 import type {Context} from './command';
 import {choice, group, modelSource, required, type SettingsOf} from './options';
@@ -53,23 +56,35 @@ export interface Loaded extends LoadedModel {
 
 type Settings = SettingsOf<typeof modelOptions>;
 
+/** What is read of a model before its weights are: what options and data must fit. */
+export interface OpenedModel {
+  /** `config.json`, as it is and as it was understood; whether the head is the embedding may turn out with the weights. */
+  configJson: JsonObject;
+  config: ResolvedConfig;
+  tokenizer: Tokenizer;
+}
+
+/** Reads `config.json` and the tokenizer of a model; of one of the Hub, nothing else is downloaded. */
+export async function openModel({model: source}: Settings, context: Context): Promise<OpenedModel> {
+  return withDownloads(context, async (onDownload) => {
+    const configJson = await readModelConfig('loadLlama', source, {onDownload});
+    const config = readConfigJson('loadLlama: config.json', configJson);
+    return {configJson, config, tokenizer: await loadTokenizer(source, {onDownload})};
+  });
+}
+
 /**
- * Loads model and tokenizer on the backend that is wanted; the caller disposes of the model.
+ * Loads an opened model on the backend that is wanted; the caller disposes of it.
  *
- * @param check Throws if the tokenizer does not do, before the weights are loaded.
  * @param writing What is to be written with it, for the choice of a backend.
  */
 export async function loadModel(
   settings: Settings,
+  {tokenizer}: OpenedModel,
   context: Context,
   options?: Pick<LoadLlamaOptions, 'headInLoss' | 'frozen'>,
-  check: (tokenizer: Tokenizer) => void = () => undefined,
   writing?: Writing,
 ): Promise<Loaded> {
-  const tokenizer = await withDownloads(context, (onDownload) =>
-    loadTokenizer(settings.model, {onDownload}),
-  );
-  check(tokenizer);
   return {...(await loadModelAlone(settings, context, options, writing)), tokenizer};
 }
 

@@ -33,10 +33,15 @@ export function currentOf(path: string): string {
   return existsSync(unfinished) ? unfinished : path;
 }
 
-/** The files of a run that `--resume` reads before it begins: its options, and its scores if it has any. */
-export function filesOfRun(path: string): {config: string; scores: string} {
+/** The files of a run that `--resume` reads before it begins: its options, its scores if it has any, and its checkpoints. */
+export function filesOfRun(path: string): Record<'config' | 'scores' | 'checkpoints', string> {
   const current = currentOf(path);
-  return {config: join(current, NAMES.config), scores: join(current, NAMES.scores)};
+  const {config, scores, checkpoints} = NAMES;
+  return {
+    config: join(current, config),
+    scores: join(current, scores),
+    checkpoints: join(current, checkpoints),
+  };
 }
 
 /** Whether the log in a folder is of a run that has come to its end: a model may be there without a report. */

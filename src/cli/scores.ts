@@ -1,7 +1,7 @@
 /** `tfjs-owlore scores`: how much each block of a model matters. */
 import {writeFileSync} from 'node:fs';
 import {jsonText} from '../files/json';
-import {textDataset} from '../llama/index';
+import {textDataset, type TextDataset} from '../llama/index';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
 import {seedRange} from '../options';
 import {
@@ -15,9 +15,9 @@ import type {BlockScores} from '../scores/scores';
 import {CALIBRATION_BATCHES, watchedCalibration} from './calibration';
 import {defineCommand, type Context} from './command';
 import {dataOptions, tau} from './data_options';
-import {noteDataProblems} from './data_problems';
-import {loadModel, loadModelAlone, modelOptions} from './model_options';
+import {loadModelAlone, modelOptions, openModel} from './model_options';
 import {choice, fileOrUrl, group, number, outputFile, type SettingsOf} from './options';
+import {readExamples} from './read_examples';
 import {bar, newTable} from './table';
 import {messageOf, UsageError} from './usage_error';
 import {counted} from './words';
@@ -113,18 +113,17 @@ async function ofTexts(settings: Settings, context: Context): Promise<BlockScore
   const {kind, batches, format, maxLength, batchSize, packing, seed} = settings;
   const {console} = context;
   const data = settings.data!;
-  const {model, tokenizer, config} = await loadModel(settings, context);
+  const {tokenizer, config} = await openModel(settings, context);
+  const texts = (): TextDataset =>
+    textDataset(data, tokenizer, {...{format, maxLength, batchSize, packing, seed, config}});
+  const reading = {name: data, total: batches * batchSize, lengths: {maxLength, config}};
+  const report = await readExamples(texts(), {...reading, most: batches}, context);
+  if (report.batches < batches)
+    console.note(`${data}: it has no more than ${counted(report.batches, 'batch', 'batches')}`);
+  const {model} = await loadModelAlone(settings, context);
   try {
-    const dataset = textDataset(data, tokenizer, {
-      ...{format, maxLength, batchSize, packing, seed, config},
-    });
-    const calibration = watchedCalibration(dataset, batches, console);
-    const result = await blockScores(kind, model, calibration, scoreOptions(settings));
-    const {report} = dataset;
-    noteDataProblems(context, data, report, {maxLength, config});
-    if (report.batches < batches)
-      console.note(`${data}: it has no more than ${counted(report.batches, 'batch', 'batches')}`);
-    return result;
+    const calibration = watchedCalibration(texts(), batches, console);
+    return await blockScores(kind, model, calibration, scoreOptions(settings));
   } finally {
     model.dispose();
   }

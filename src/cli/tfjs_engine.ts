@@ -21,7 +21,10 @@ async function train(run: EngineRun): Promise<EngineOutcome> {
     folder.saveCheckpoint((target) =>
       saveCheckpoint(target, parts, {
         keep: settings.keep,
-        extra: {...monitor.state(), ...(lora && {dropoutMasks: lora.dropoutMasks})},
+        extra: {
+          ...{...monitor.state(), data: run.data.contents},
+          ...(lora && {dropoutMasks: lora.dropoutMasks}),
+        },
       }),
     );
   let batch: TextBatch | undefined;

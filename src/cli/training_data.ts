@@ -3,13 +3,12 @@ import {textDataset, type DatasetReport, type TextDataset} from '../llama/index'
 import type {TextDatasetOptions} from '../llama/text/dataset_options';
 import type {Tokenizer} from '../llama/text/tokenizer';
 import type {LlamaConfig} from '../llama/config';
-import * as tf from '@tensorflow/tfjs-core';
 import type {Context} from './command';
-import {countExamples} from './count_examples';
-import {noteDataProblems} from './data_problems';
+import {contentsOf} from './data_contents';
 import type {FinetuneSettings} from './finetune_options';
 import type {FittedDefaults} from './fitted_defaults';
-import {nextTurn} from './progress';
+import {readExamples} from './read_examples';
+import type {RunData} from './run_data';
 import {asUsage, UsageError} from './usage_error';
 import {counted} from './words';
 
@@ -26,6 +25,8 @@ export interface TrainingData {
   steps: number;
   /** On the examples that are trained on, as many of them as were read: enough for the steps of the run. */
   report: DatasetReport;
+  /** What a checkpoint says of them. */
+  contents: RunData;
 }
 
 /** Reads the examples once, for the tokenizer and the limits of a model. */
@@ -38,7 +39,8 @@ export async function prepareData(
   const {console, given} = context;
   const {data, validation, validationSplit, format, maxLength, packing, seed} = settings;
   const isHeldOut = (i: number): boolean => validation === undefined && isIn(validationSplit, i);
-  const examples = await countExamples(data, console);
+  const contents = await contentsOf(data, console);
+  const {examples} = contents;
   const heldOut = validation === undefined ? Math.ceil(examples * validationSplit) : 0;
   if (examples > 0 && heldOut >= examples) {
     throw new UsageError(
@@ -66,29 +68,19 @@ export async function prepareData(
     });
 
   const {steps, accumulate, epochs} = settings;
-  const look = async (dataset: TextDataset, name: string, total: number, most = Infinity) => {
-    const progress = console.progress({label: `reading ${name}`, total});
-    for await (const batch of dataset) {
-      tf.dispose([batch.xs, batch.ys]);
-      const {used, dropped, batches} = dataset.report;
-      progress.update(used + dropped);
-      await nextTurn();
-      if (batches >= most) break;
-    }
-    progress.end();
-    noteDataProblems(context, name, dataset.report, {maxLength, config});
-    return dataset.report;
-  };
+  const look = (dataset: TextDataset, name: string, total: number, most = Infinity) =>
+    readExamples(dataset, {name, total, lengths: {maxLength, config}, most}, context);
   const most = steps === undefined ? Infinity : steps * accumulate;
   const report = await look(training({repeat: false}), data, examples - heldOut, most);
-  const {used: heldOutExamples} =
-    validation === undefined
-      ? await look(heldOutPart(), `${data}, held out`, heldOut)
-      : await look(heldOutPart(), validation, await countExamples(validation, console));
+  const ofValidation = validation === undefined ? null : await contentsOf(validation, console);
+  const {used: heldOutExamples} = ofValidation
+    ? await look(heldOutPart(), validation!, ofValidation.examples)
+    : await look(heldOutPart(), `${data}, held out`, heldOut);
 
   const inEpochs = Math.max(1, Math.round((epochs * report.batches) / accumulate));
   const all = {
     ...{training, heldOut: heldOutPart, heldOutExamples, batchSize, report},
+    contents: {data: contents, heldOut: ofValidation ?? validationSplit},
     steps: steps ?? inEpochs,
   };
   if (settings.warmup >= all.steps && settings.warmup > 0) {

@@ -3,7 +3,13 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {allLayers, isModel, type Layer, type LayerNode} from '../model/layer_tree';
 import {cut, display} from '../options';
 import {ownWeights} from '../tfjs/models';
-import {isTargeted, targetList, type LoraTarget, type LoraTargets} from './targets';
+import {
+  isTargeted,
+  targetList,
+  type LoraTarget,
+  type LoraTargets,
+  type TargetedName,
+} from './targets';
 
 /** A matrix that can be adapted. */
 export interface Matrix {
@@ -88,14 +94,26 @@ export function targetedMatrices(
   model: tfl.LayersModel,
   targets: LoraTargets,
 ): Matrix[] {
-  const list = targetList(owner, targets);
-  const all = matricesOf(model);
   const outputs = new Set<Layer>(model.outputLayers);
-  const matches = (target: LoraTarget, {module, layer, isEmbedding}: Matrix): boolean =>
-    isTargeted(target, {
-      ...{module, layer: layer.name},
-      isAtEnd: isEmbedding || outputs.has(layer),
-    });
+  return targeted(owner, targets, matricesOf(model), ({module, layer, isEmbedding}) => ({
+    ...{module, layer: layer.name},
+    isAtEnd: isEmbedding || outputs.has(layer),
+  }));
+}
+
+/**
+ * Those of `all` that are asked for, by their names.
+ *
+ * @throws Error as {@link targetedMatrices}.
+ */
+export function targeted<T extends {module: string}>(
+  owner: string,
+  targets: LoraTargets,
+  all: readonly T[],
+  nameOf: (matrix: T) => TargetedName,
+): T[] {
+  const list = targetList(owner, targets);
+  const matches = (target: LoraTarget, matrix: T): boolean => isTargeted(target, nameOf(matrix));
   const without = list.filter((target) => !all.some((matrix) => matches(target, matrix)));
   if (without.length > 0) {
     const has = all.length > 0 ? all.map(({module}) => module).join(', ') : 'none';

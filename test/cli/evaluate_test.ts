@@ -86,14 +86,14 @@ describe('tfjs-owlore evaluate', () => {
     expect(stderr).to.include('t.jsonl: of 10 examples 7 dropped, 1 cut\n');
     expect(stderr).to.match(/\n {2}line 3, dropped: .*\n {2}line 4, cut: it has \d+ tokens; .*\n/);
     expect(stderr).to.match(
-      /\n {2}line 7, dropped: .*\n {2}… and 3 more\n {2}the model takes no more than 64 tokens; divide longer examples\n$/,
+      /\n {2}line 7, dropped: .*\n {2}… and 3 more\n {2}the model takes no more than 64 tokens; divide longer examples\n.*model: .* parameters, on .*\n$/,
     );
   });
 
   it('says which option would cut less', async () => {
     const data = folder.writeLines('long.jsonl', texts(4));
     expect((await run('--data', data, '--max-length', '4')).stderr).to.match(
-      /long\.jsonl: of 4 examples 4 cut\n( {2}line .*\n){4} {2}a larger --max-length cuts less, and takes more memory; the model takes up to 64 tokens\n$/,
+      /long\.jsonl: of 4 examples 4 cut\n( {2}line .*\n){4} {2}a larger --max-length cuts less, and takes more memory; the model takes up to 64 tokens\n.*model: .* parameters, on .*\n$/,
     );
   });
 

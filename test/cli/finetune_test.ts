@@ -723,7 +723,7 @@ describe('tfjs-owlore finetune', function () {
     expect(tf.memory().numTensors).to.equal(numTensors);
   };
   const chat = JSON.stringify({messages: [{role: 'user', content: 'x'}]});
-  it('refuses empty data', notUsable('\n', /\nerror: textDataset: .*wrong.jsonl has no examples/));
+  it('refuses empty data', notUsable('\n', /^error: textDataset: .*wrong.jsonl has no examples/));
   it(
     'refuses examples without anything to learn, by line',
     notUsable(`${chat}\n`.repeat(3), /no example that can be used; 2 were dropped: line [23]: /),

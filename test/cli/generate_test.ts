@@ -254,12 +254,12 @@ describe('tfjs-owlore generate', () => {
     const long = await run(['--prompt', 'the cat '.repeat(40)]);
     expect(long.code).to.equal(1);
     expect(long.stderr).to.match(
-      /\nerror: generate: the text must have at least one token, and fewer than 64.*\n$/,
+      /^error: generate: the text must have at least one token, and fewer than 64.*\n$/,
     );
     const many = await run(['--prompt', 'x', '--max-new-tokens', '64']);
     expect(many.code).to.equal(1);
     expect(many.stderr).to.match(
-      /\nerror: generate: --max-new-tokens must be at most 6\d.*got 64\n$/,
+      /^error: generate: --max-new-tokens must be at most 6\d.*got 64\n$/,
     );
   });
 });

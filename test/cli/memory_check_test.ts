@@ -5,6 +5,7 @@ import type {Context} from '../../src/cli/command';
 import type {CommandConsole} from '../../src/cli/console';
 import {finetuneOptions, type FinetuneSettings} from '../../src/cli/finetune_options';
 import {checkMemory} from '../../src/cli/memory_check';
+import {openModel} from '../../src/cli/model_options';
 import {describeBackends} from '../support/backends';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli} from './run_cli';
@@ -48,32 +49,33 @@ describeBackends('tfjs-owlore finetune, of memory', (backend) => {
       ...(Object.fromEntries(defaults) as FinetuneSettings),
       ...{model: folder.model, backend, packing: true, rank: 4},
     } as const;
+    const opened = await openModel(settings, context);
     const limit = {bytes: 1000, what: 'the limit'};
-    const refused = await checkMemory(settings, context, limit).catch(
+    const refused = await checkMemory(settings, opened, context, limit).catch(
       (error: unknown) => (error as Error).message,
     );
     expect(refused).to.match(
       /^finetune: this run cannot fit: .*, and the limit is 0 MB; no gamma, rank/,
     );
     expect(notes).to.deep.equal([]);
-    await checkMemory({...settings, force: true}, context, limit);
+    await checkMemory({...settings, force: true}, opened, context, limit);
     expect(notes).to.have.length(1);
     expect(notes[0]).to.match(
       /^a step takes some .*: it may not fit; no gamma, rank or batch fits/,
     );
-    await checkMemory(settings, context, {...limit, bytes: 4e9});
+    await checkMemory(settings, opened, context, {...limit, bytes: 4e9});
     // one that goes on keeps its batch
     const resumed = {...settings, resume: 'run'};
-    const refusedAgain = await checkMemory(resumed, context, limit).catch(
+    const refusedAgain = await checkMemory(resumed, opened, context, limit).catch(
       (error: unknown) => (error as Error).message,
     );
     expect(refusedAgain).to.match(
       /^finetune: the run in run has steps of some .*: it cannot go on here; .* with --force$/,
     );
-    await checkMemory({...resumed, force: true}, context, limit);
+    await checkMemory({...resumed, force: true}, opened, context, limit);
     expect(notes.pop()).to.match(/^the run in run has steps .*: it may not fit$/);
     // PyTorch has memory of its own
-    await checkMemory({...settings, engine: 'torch'}, context, limit);
+    await checkMemory({...settings, engine: 'torch'}, opened, context, limit);
     expect(notes).to.have.length(1);
   });
 });

@@ -255,6 +255,23 @@ describe('tfjs-owlore finetune --resume', function () {
     expect(remains(output)).to.deep.equal(remains(whole));
   });
 
+  it('computes the scores of a run anew that begins anew with other data', async () => {
+    const args = ['--steps', '3', '--save-every', '1000', '--scores', 'outlier', '--tau', '2'];
+    const output = newOutput();
+    await stopped(output, args, {at: '"step":2,"loss"', signal: 'SIGKILL'});
+    expect(existsSync(join(output, 'checkpoints'))).to.equal(false);
+    const file = join(output, 'config.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+    const other = folder.writeLines('other.jsonl', texts(50).slice(20));
+    writeFileSync(file, JSON.stringify({...config, data: other}));
+    const {code, stderr} = await resume(output);
+    expect(code, stderr).to.equal(0);
+    const whole = newOutput();
+    expect((await runCli(argsOf(whole, ...args, '--data', other))).code).to.equal(0);
+    const scores = (run: string): string => readFileSync(join(run, 'scores.json'), 'utf8');
+    expect(scores(output)).to.equal(scores(whole));
+  });
+
   it('goes on with a run that will replace an earlier one', async () => {
     const [whole, output] = [newOutput(), newOutput()];
     expect((await runCli(argsOf(whole, '--steps', '40'))).code).to.equal(0);
@@ -367,6 +384,108 @@ describe('tfjs-owlore finetune --resume', function () {
           .and.to.match(/must be there as they were.*--model .*model\n$/);
       }
       expect(readFileSync(join(other, 'log.jsonl'), 'utf8')).to.include(log);
+    });
+
+    describe('with other data', () => {
+      const words = (given: object[]): object[] =>
+        given.map((each) => JSON.parse(JSON.stringify(each).replace('cat', 'dog')) as object);
+      const all = texts(30);
+      const other = (lines: readonly object[]): object => ({
+        data: folder.writeLines(`other${count++}.jsonl`, lines),
+      });
+      const validation = (lines: readonly object[]): object => ({
+        ...{validation: folder.writeLines(`other${count++}.jsonl`, lines)},
+        validationSplit: undefined,
+      });
+
+      /** Goes on with a changed config, which is refused later if nothing is wrong with the data. */
+      async function resumeWith(changed: object, ...args: string[]): Promise<CliRun> {
+        const run = copy();
+        const file = join(run, 'config.json');
+        const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+        writeFileSync(file, JSON.stringify({...config, ...changed, refreshInterval: 77}));
+        return resume(run, ...args);
+      }
+      const laterError = /error: .*another optimizer: .*77/;
+
+      for (const [what, changed, message] of [
+        ['words replaced', () => other(words(all)), /has 30 examples as then, but others, or/],
+        ['one word replaced', () => other([...all.slice(1), {text: 'x'}]), /as then, but others/],
+        ['reversed', () => other([...all].reverse()), /as then, but others, or in another order/],
+        ['halved', () => other(all.slice(15)), /other\d+\.jsonl had 30 examples, and has 15;/],
+        ['a line more', () => other([...all, {text: 'x'}]), /had 30 examples, and has 31;/],
+        [
+          'another split',
+          () => ({validationSplit: 0.2}),
+          /other data: held out was a part of 0.05 of the data, and is a part of 0.2 of the data;/,
+        ],
+        ['held out elsewhere', () => validation(all), /a part of 0.05 of the data, and is a file;/],
+      ] as const) {
+        it(`refuses it, and says what has changed: ${what}`, async () => {
+          const {code, stderr} = await resumeWith(changed());
+          expect(code, stderr).to.equal(2);
+          expect(stderr).to.match(/^error: finetune: the run in .* had other data: /m);
+          expect(stderr)
+            .to.match(message)
+            .and.match(/give it those of then, or go on with --force$/m);
+        });
+      }
+
+      it('goes on with --force, and says so', async () => {
+        const {stderr} = await resumeWith(other([...all].reverse()), '--force');
+        expect(stderr).to.match(/had other data: .*; it goes on with these, by --force\n/);
+        expect(stderr).to.match(laterError);
+      });
+
+      it('knows the same examples in another file', async () => {
+        const lines = all.map((each) => `${JSON.stringify(each)}  \r\n`).join('\n');
+        const moved = {data: folder.write('moved.jsonl', `\ufeff${lines}`)};
+        const {stderr} = await resumeWith(moved);
+        expect(stderr).not.to.match(/other data|older version/);
+        expect(stderr).to.match(laterError);
+      });
+
+      it('compares held-out examples of their own', async () => {
+        const run = newOutput();
+        const held = folder.writeLines('held.jsonl', texts(4));
+        const at = {at: '"step":3,"loss"', signal: 'SIGINT'} as const;
+        await stopped(run, ['--steps', '1000', '--validation', held], at);
+        folder.writeLines('held.jsonl', texts(5));
+        const more = await resume(run);
+        expect(more.code).to.equal(2);
+        expect(more.stderr).to.match(/other data: .*held\.jsonl had 4 examples, and has 5;/);
+        folder.writeLines('held.jsonl', words(texts(4)));
+        const others = await resume(run);
+        expect(others.code).to.equal(2);
+        expect(others.stderr).to.match(/other data: .*held\.jsonl has 4 examples as then, but/);
+      });
+
+      it('says that a checkpoint of an older version does not tell', async () => {
+        const run = copy();
+        const checkpoints = join(run, 'checkpoints');
+        const paths = readdirSync(checkpoints).filter((name) => name.endsWith('.json'));
+        const json = JSON.parse(readFileSync(join(checkpoints, paths.sort().at(-1)!), 'utf8')) as {
+          extra: object;
+        };
+        const write = (extra: object): void => {
+          const bytes = JSON.stringify({...json, extra});
+          const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 32);
+          writeFileSync(join(checkpoints, `checkpoint-999999-${hash}.json`), bytes);
+        };
+        const file = join(run, 'config.json');
+        const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+        writeFileSync(file, JSON.stringify({...config, refreshInterval: 77}));
+        write({...json.extra, data: undefined});
+        const {stderr} = await resume(run);
+        expect(stderr).to.match(/of an older version, which does not say what data the run had/);
+        expect(stderr).to.match(laterError);
+        rmSync(checkpoints, {recursive: true});
+        cpSync(join(output, 'checkpoints'), checkpoints, {recursive: true});
+        write({...json.extra, data: {data: {examples: 'x', sha256: ''}, heldOut: 1}});
+        expect((await resume(run)).stderr).to.match(
+          /its checkpoint has no data of a run in extra; got/,
+        );
+      });
     });
 
     it('refuses a log that has lost steps', async () => {

@@ -167,7 +167,7 @@ describe('tfjs-owlore scores', () => {
     const {code, stderr} = await run('--data', wrong);
     expect(code).to.equal(1);
     expect(stderr).to.match(
-      /\nerror: .*wrong\.jsonl has no example that can be used; 2 were dropped/,
+      /^error: .*wrong\.jsonl has no example that can be used; 2 were dropped/,
     );
     expect(stderr).to.include('line 1: it is not JSON').and.include('line 3: ');
   });

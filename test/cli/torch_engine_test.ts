@@ -278,6 +278,17 @@ describe('tfjs-owlore finetune --engine torch', function () {
         new RegExp(`stopped by SIGINT after step ${from + 2} of 6; to go on: finetune --resume`),
       );
       expect(existsSync(join(output, 'torch'))).to.equal(false);
+      const config = join(output, 'config.json');
+      const options = JSON.parse(readFileSync(config, 'utf8')) as {data: string};
+      const lines = readFileSync(options.data, 'utf8').trimEnd().split('\n');
+      const data = folder.write('reversed.jsonl', lines.reverse().join('\n'));
+      writeFileSync(config, JSON.stringify({...options, data}));
+      for (const args of [torch(output), ['finetune', '--resume', output, '--engine', 'tfjs']]) {
+        const other = await withEnvironment(fake, () => runCli(args));
+        expect(other.code, other.stderr).to.equal(exitCodes.wrongUsage);
+        expect(other.stderr).to.match(/had other data: .*, but others, or in another order;/);
+      }
+      writeFileSync(config, JSON.stringify(options));
       const back = await runCli(['finetune', '--resume', output, '--engine', 'tfjs']);
       expect(back.code, back.stderr).to.equal(exitCodes.done);
       expect(back.stderr).to.match(new RegExp(`the run goes on from step ${from + 2}`));

@@ -296,7 +296,7 @@ type Files = Pick<
   Pick<Manifest, 'data'>;
 
 async function commit(
-  {settings, optimizer, callback, folder}: EngineRun,
+  {settings, optimizer, callback, folder, data: {contents}}: EngineRun,
   job: Job,
   {probabilities}: BesideJob,
   {step, model, optimizer: saved, stateBytes, data}: Files,
@@ -312,7 +312,7 @@ async function commit(
         ...{steps: step, open: null},
       },
     },
-    extra: {steps: step, stateBytes, begun: null},
+    extra: {steps: step, stateBytes, begun: null, data: contents},
   };
   await folder.saveCheckpoint((target) => commitCheckpoint(target, manifest, settings.keep));
 }

@@ -1,6 +1,7 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {checkKnown, checkNumber, definedIn} from '../../options';
 import {generate as generateWithCache} from '../generation/generate';
+import type {ModelLimits} from '../generation/generate_options';
 import type {DataSource} from '../text/data_file';
 import type {Tokenizer} from '../text/tokenizer';
 import {modelLimits} from './model_limits';
@@ -58,25 +59,9 @@ export async function gsm8k(
   options: Gsm8kOptions = {},
 ): Promise<Gsm8kScore> {
   checkKnown(OWNER, options, KNOWN);
-  const {shots, limit, maxNewTokens} = {...gsm8kDefaults, ...definedIn(options)};
-  const {shotsFrom, onProgress, generate = generateWithCache} = options;
-  checkNumber(OWNER, 'shots', shots, {integer: true, min: 0});
-  checkNumber(OWNER, 'maxNewTokens', maxNewTokens, {integer: true, min: 1});
-  if (limit !== Infinity) checkNumber(OWNER, 'limit', limit, {integer: true, min: 1});
-  const examples = await readShots(OWNER, shotsFrom, shots, readProblem);
-  const before = examples.map(({prompt, solution}) => `${prompt} ${solution}\n\n`).join('');
-  const {maxPositionEmbeddings} = modelLimits(OWNER, model);
-  const problems = await readQuestions(OWNER, source, limit, (fields) => {
-    const {prompt, number} = readProblem(fields);
-    const ids = tokenizer.encode(before + prompt);
-    if (ids.length + maxNewTokens > maxPositionEmbeddings) {
-      throw new Error(
-        `the question has ${ids.length} tokens with its examples; with maxNewTokens ${maxNewTokens} that is more ` +
-          `than the model's maxPositionEmbeddings (${maxPositionEmbeddings})`,
-      );
-    }
-    return {ids, number};
-  });
+  const {maxNewTokens} = {...gsm8kDefaults, ...definedIn(options)};
+  const {onProgress, generate = generateWithCache} = options;
+  const problems = await readProblems(modelLimits(OWNER, model), tokenizer, source, options);
 
   const answers: Array<string | null> = [];
   let right = 0;
@@ -100,6 +85,32 @@ export async function gsm8k(
     standardError: standardError(exactMatch, problems.length),
     answers,
   };
+}
+
+/** The tokens of each question of a file, with the examples before it, and the right number; throws as {@link gsm8k}. */
+export async function readProblems(
+  {maxPositionEmbeddings}: Pick<ModelLimits, 'maxPositionEmbeddings'>,
+  tokenizer: Tokenizer,
+  source: DataSource,
+  options: Gsm8kOptions,
+): Promise<Array<{ids: number[]; number: string}>> {
+  const {shots, limit, maxNewTokens} = {...gsm8kDefaults, ...definedIn(options)};
+  checkNumber(OWNER, 'shots', shots, {integer: true, min: 0});
+  checkNumber(OWNER, 'maxNewTokens', maxNewTokens, {integer: true, min: 1});
+  if (limit !== Infinity) checkNumber(OWNER, 'limit', limit, {integer: true, min: 1});
+  const examples = await readShots(OWNER, options.shotsFrom, shots, readProblem);
+  const before = examples.map(({prompt, solution}) => `${prompt} ${solution}\n\n`).join('');
+  return readQuestions(OWNER, source, limit, (fields) => {
+    const {prompt, number} = readProblem(fields);
+    const ids = tokenizer.encode(before + prompt);
+    if (ids.length + maxNewTokens > maxPositionEmbeddings) {
+      throw new Error(
+        `the question has ${ids.length} tokens with its examples; with maxNewTokens ${maxNewTokens} that is more ` +
+          `than the model's maxPositionEmbeddings (${maxPositionEmbeddings})`,
+      );
+    }
+    return {ids, number};
+  });
 }
 
 interface Problem {

@@ -65,17 +65,9 @@ export async function multipleChoice(
   options: MultipleChoiceOptions,
 ): Promise<MultipleChoiceScore> {
   checkKnown(OWNER, options, KNOWN);
-  const {task, shots = 0, shotsFrom, limit = Infinity, onProgress} = options;
-  const {batchSize = DEFAULT_BATCH_SIZE} = options;
-  checkChoice(OWNER, 'task', task, CHOICE_TASKS);
-  checkNumber(OWNER, 'shots', shots, {integer: true, min: 0});
+  const {task, onProgress, batchSize = DEFAULT_BATCH_SIZE} = options;
   checkNumber(OWNER, 'batchSize', batchSize, {integer: true, min: 1});
-  if (limit !== Infinity) checkNumber(OWNER, 'limit', limit, {integer: true, min: 1});
-  const read = (fields: Record<string, unknown>): Question => readQuestion(task, fields);
-  const ofRow = task === 'mmlu' ? mmluFields : undefined;
-  const examples = await readShots(OWNER, shotsFrom, shots, read, ofRow);
-  const before = examples.map((example) => `${solved(example)}\n\n`).join('');
-  const questions = await readQuestions(OWNER, source, limit, read, ofRow);
+  const {before, questions} = await readTask(source, options);
 
   const answers: number[] = [];
   let [right, rightNormalized] = [0, 0];
@@ -112,6 +104,21 @@ export async function multipleChoice(
     standardError: standardError(normalizedAccuracy, count),
     answers,
   };
+}
+
+/** The questions of a file, and the solved examples that come before each; throws as {@link multipleChoice}. */
+export async function readTask(
+  source: DataSource,
+  {task, shots = 0, shotsFrom, limit = Infinity}: MultipleChoiceOptions,
+): Promise<{before: string; questions: Question[]}> {
+  checkChoice(OWNER, 'task', task, CHOICE_TASKS);
+  checkNumber(OWNER, 'shots', shots, {integer: true, min: 0});
+  if (limit !== Infinity) checkNumber(OWNER, 'limit', limit, {integer: true, min: 1});
+  const read = (fields: Record<string, unknown>): Question => readQuestion(task, fields);
+  const ofRow = task === 'mmlu' ? mmluFields : undefined;
+  const examples = await readShots(OWNER, shotsFrom, shots, read, ofRow);
+  const before = examples.map((example) => `${solved(example)}\n\n`).join('');
+  return {before, questions: await readQuestions(OWNER, source, limit, read, ofRow)};
 }
 
 /** The standard error of the accuracy over `count` answers. */

@@ -1,0 +1,43 @@
+/** Reads the examples of a file as a model will get them, before there is a model. */
+import * as tf from '@tensorflow/tfjs-core';
+import type {DatasetReport, TextDataset} from '../llama/index';
+import type {Context} from './command';
+import {noteDataProblems, type Lengths} from './data_problems';
+import {nextTurn} from './progress';
+
+/**
+ * Takes the batches of a pass, and says which examples were dropped or cut.
+ *
+ * @param name What messages call the data.
+ * @param total How many examples there are, for the progress.
+ * @param lengths Of rows, for what would help.
+ * @param most Takes no more batches than that. Default: all.
+ * @throws if none of them can be used, or a token is not the model's.
+ */
+export async function readExamples(
+  dataset: TextDataset,
+  {
+    name,
+    total,
+    lengths,
+    most = Infinity,
+  }: {
+    name: string;
+    total: number;
+    lengths: Lengths;
+    most?: number;
+  },
+  context: Context,
+): Promise<DatasetReport> {
+  const progress = context.console.progress({label: `reading ${name}`, total});
+  for await (const batch of dataset) {
+    tf.dispose([batch.xs, batch.ys]);
+    const {used, dropped, batches} = dataset.report;
+    progress.update(used + dropped);
+    await nextTurn();
+    if (batches >= most) break;
+  }
+  progress.end();
+  noteDataProblems(context, name, dataset.report, lengths);
+  return dataset.report;
+}

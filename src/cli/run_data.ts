@@ -1,0 +1,91 @@
+/** Which data a run has, so that one that goes on does so with the same. */
+import {DamagedFile, listManifests, readManifest, type Manifest} from '../checkpoint/manifest';
+import {isObject, show} from '../files/json';
+import type {CommandConsole} from './console';
+import {areContents, type DataContents} from './data_contents';
+import type {FinetuneSettings} from './finetune_options';
+import {filesOfRun} from './run_files';
+import {UsageError} from './usage_error';
+import {counted} from './words';
+
+/** What a checkpoint says of the data of its run. */
+export interface RunData {
+  /** The file of `--data`. */
+  data: DataContents;
+  /** That of `--validation`, or the part of the data that is held out. */
+  heldOut: DataContents | number;
+}
+
+/** The newest checkpoint of a run that is not damaged, by its manifest alone; null if there is none. */
+export async function newestCheckpoint(run: string): Promise<Manifest | null> {
+  const {checkpoints} = filesOfRun(run);
+  for (const file of await listManifests('resumeCheckpoint', checkpoints)) {
+    try {
+      return await readManifest('resumeCheckpoint', checkpoints, file);
+    } catch (error) {
+      // which is told when the training goes on from an older one
+      if (!(error instanceof DamagedFile)) throw error;
+    }
+  }
+  return null;
+}
+
+/**
+ * Compares the data of a run that goes on with what its checkpoint says of them. With `--force`, and if it says nothing because it
+ * is of an older version, a note is all that comes of a difference.
+ *
+ * @throws UsageError that names what differs.
+ */
+export function checkSameData(
+  {extra}: Manifest,
+  is: RunData,
+  settings: Pick<FinetuneSettings, 'data' | 'validation' | 'force' | 'resume'>,
+  console: CommandConsole,
+): void {
+  const {force, resume} = settings;
+  const was = isObject(extra) ? extra['data'] : undefined;
+  if (was === undefined) {
+    console.note(
+      `${resume}: its checkpoint is of an older version, which does not say what data the run had; they are taken to be the same`,
+    );
+    return;
+  }
+  if (!isRunData(was))
+    throw new Error(`${resume}: its checkpoint has no data of a run in extra; got ${show(was)}`);
+  const changes = changesOf(was, is, settings);
+  if (changes.length === 0) return;
+  const what = `the run in ${resume} had other data: ${changes.join('; ')}`;
+  if (!force) {
+    throw new UsageError(`finetune: ${what}; give it those of then, or go on with --force`);
+  }
+  console.note(`${what}; it goes on with these, by --force`);
+}
+
+function isRunData(value: unknown): value is RunData {
+  if (!isObject(value)) return false;
+  const {data, heldOut} = value;
+  return areContents(data) && (typeof heldOut === 'number' || areContents(heldOut));
+}
+
+function changesOf(
+  was: RunData,
+  is: RunData,
+  {data, validation}: Pick<FinetuneSettings, 'data' | 'validation'>,
+): string[] {
+  const changes = changeOf(data, was.data, is.data);
+  const part = (heldOut: RunData['heldOut']): string =>
+    typeof heldOut === 'number' ? `a part of ${heldOut} of the data` : 'a file';
+  if (typeof was.heldOut === 'object' && typeof is.heldOut === 'object')
+    changes.push(...changeOf(validation!, was.heldOut, is.heldOut));
+  else if (was.heldOut !== is.heldOut)
+    changes.push(`held out was ${part(was.heldOut)}, and is ${part(is.heldOut)}`);
+  return changes;
+}
+
+function changeOf(path: string, was: DataContents, is: DataContents): string[] {
+  if (was.examples !== is.examples)
+    return [`${path} had ${counted(was.examples, 'example')}, and has ${is.examples}`];
+  if (was.sha256 === is.sha256) return [];
+  const count = counted(is.examples, 'example');
+  return [`${path} has ${count} as then, but others, or in another order`];
+}
