@@ -378,7 +378,8 @@ export class LayerSamplingCallback extends tfl.Callback {
     while (this.periods.length * interval < this.steps) {
       this.periods.push(sampled.blocksOf(this.periods.length));
     }
-    if (this.periods.length > 0) sampled.turnOn(this.activeBlocks, this.periods.length - 1);
+    // one that is over may have nothing left to train
+    if (!this.isDue) sampled.turnOn(this.activeBlocks, this.periods.length - 1);
   }
 
   /** Draws the blocks of the next period and turns them on. */

@@ -248,6 +248,26 @@ describe('LayerSamplingCallback', () => {
       model.dispose();
     });
 
+    it('ends the loop in which it is set, and the next step goes on from it', async () => {
+      const model = createModel('sgd');
+      const options = {gamma: 1, interval: 2} as const;
+      const first = new LayerSamplingCallback({...options, seed: 3});
+      await train(model, first, 5);
+      const other = new LayerSamplingCallback({...options, seed: 3});
+      other.attach(model);
+      other.step();
+      expect(trainable(model)).to.include(false);
+      other.setState(first.getState());
+      expect(trainable(model)).to.deep.equal(new Array(10).fill(true));
+      other.step();
+      expect(other.schedule).to.deep.equal(first.schedule);
+      expect(other.steps).to.equal(6);
+      expect(other.activeBlocks).to.deep.equal(first.activeBlocks);
+      expect(trainable(model)).to.include(false);
+      other.restore();
+      model.dispose();
+    });
+
     it('is refused by a model that it is not of, which stays as it was', async () => {
       const model = createModel('sgd');
       const first = new LayerSamplingCallback({gamma: 1});
@@ -403,6 +423,41 @@ describe('LayerSamplingCallback', () => {
     expect(optimizer.iterations).to.equal(4);
     optimizer.dispose();
     model.dispose();
+  });
+
+  it('in the middle of a period, makes an open step first that has gradients of what is off now', async () => {
+    const [x, y] = [tf.ones([1, 3]), tf.ones([1, 1])];
+    const optimizer = new OwLoreOptimizer({accumulate: 2});
+    const model = createModel(optimizer);
+    const callback = new LayerSamplingCallback({gamma: 1, interval: 10});
+    const counts = (): number[] => [optimizer.iterations, optimizer.accumulated];
+    const batch = async (): Promise<void> => {
+      await model.trainOnBatch(x, y);
+    };
+    callback.attach(model);
+    for (let i = 0; i < 3; i++) {
+      callback.step();
+      await batch();
+    }
+    // what waits is of the blocks that are on
+    callback.step();
+    expect(counts()).to.deep.equal([1, 1]);
+    // without the callback, all blocks have trained
+    callback.restore();
+    for (let i = 0; i < 2; i++) await batch();
+    expect(counts()).to.deep.equal([2, 1]);
+    callback.attach(model);
+    callback.step();
+    expect(counts()).to.deep.equal([3, 0]);
+    // the user freezes the block that is on
+    await batch();
+    model.getLayer(callback.activeBlocks[0]!).trainable = false;
+    callback.step();
+    expect(counts()).to.deep.equal([4, 0]);
+    callback.restore();
+    optimizer.dispose();
+    model.dispose();
+    tf.dispose([x, y]);
   });
 
   it('steps in a loop of one’s own', async () => {
@@ -688,6 +743,18 @@ describe('LayerSamplingCallback', () => {
         [new LayerSamplingCallback({probabilities: [0, 1, 0, 0], alwaysOn: false, interval: 8})],
         /not all 0 for the blocks that can train \(b0, b2, b3\); got \[0, 1, 0, 0\]/,
       );
+    });
+
+    it('not a schedule whose period without anything to train is over', async () => {
+      const model = createModel();
+      const schedule = {blocks, interval: 2, periods: [['b1'], ['b1', 'b2'], ['b0'], ['b3']]};
+      const callback = new LayerSamplingCallback({schedule, alwaysOn: false});
+      await fit(model, [callback], 2);
+      model.getLayer('b1').trainable = false;
+      model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
+      await fit(model, [callback], 6);
+      expect(callback.schedule.periods).to.deep.equal([['b1'], ['b2'], ['b0'], ['b3']]);
+      model.dispose();
     });
 
     it('a schedule of other blocks', () =>

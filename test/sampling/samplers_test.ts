@@ -2,7 +2,7 @@ import {expect} from 'chai';
 import * as fc from 'fast-check';
 import {samplingProbabilities} from '../../src/sampling/probabilities';
 import {createRandom, type Random} from '../../src/random';
-import {createSampler, samplerNames, type SamplerName} from '../../src/sampling/samplers';
+import {createSampler, samplerNames, samplers, type SamplerName} from '../../src/sampling/samplers';
 import type {Sampler} from '../../src/sampling/samplers/sampler';
 import {readJson} from '../support/fixtures';
 
@@ -124,6 +124,23 @@ describe('createSampler', () => {
       }
     });
   }
+
+  it('says whether a period can be without any block', () => {
+    for (const [probabilities, gamma, canBeEmpty] of [
+      [[0.2, 0.1, 0.2], 0.5, ['exact', 'bernoulli']],
+      [[0.4, 0.2, 0.4], 1, ['bernoulli']],
+      [[0.4, 1, 0.4], 1.8, []],
+    ] as Array<[number[], number, SamplerName[]]>) {
+      for (const name of samplerNames) {
+        const count = samplers[name].needsIntegerGamma ? Math.ceil(gamma) : gamma;
+        const chances = {probabilities, shares: probabilities, gamma: count};
+        const draw = createSampler(name, chances, createRandom(9));
+        const isEverEmpty = Array.from({length: 500}, draw).some((chosen) => chosen.length === 0);
+        expect(isEverEmpty, `${name}, ${gamma}`).to.equal(canBeEmpty.includes(name));
+        expect(samplers[name].canBeEmpty(chances), `${name}, ${gamma}`).to.equal(isEverEmpty);
+      }
+    }
+  });
 
   it('rejects what it cannot sample by', () => {
     const of =
