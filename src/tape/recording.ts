@@ -52,7 +52,7 @@ export class Recording {
   /** The recording that was running when this one was made; it records this one's ops and gradients as well. */
   private readonly outer = Recording.active;
   /** The nesting depth of the ops that are recorded; ops inside them are deeper. */
-  private readonly depth = opDepth();
+  private depth = opDepth();
   /** Tensors that inner recordings hold: from the id of each to the id of the tensor that it replaces. */
   private readonly originals = new Map<number, number>();
   /** Leaves read by the custom gradient op that is running. */
@@ -142,8 +142,9 @@ export class Recording {
 
   /** @param run What ran ops before: the engine, or the outer recording. */
   private runOp(call: OpCall, run: RunOp): tf.Tensor | tf.Tensor[] {
-    if (opDepth() > this.depth) {
-      this.noteReads(call);
+    const isInside = opDepth() > this.depth;
+    if (isInside || this.reads) this.noteReads(call);
+    if (isInside) {
       const result = run(call);
       if (this.observed && this.trackedInputs(call)) {
         for (const {id} of [result].flat()) {
@@ -163,6 +164,8 @@ export class Recording {
     const outputs = Array.isArray(result) ? result : [result];
     const kernelName = call.kernelName!;
     const config = tf.getGradient(kernelName) as tf.GradConfig | undefined;
+    // A comparison, say, whose result changes nowhere: the gradient of leakyRelu has one.
+    if (!config && outputs.every(({dtype}) => dtype === 'bool' || dtype === 'int32')) return result;
     const saved = config ? this.save(call, config, inputs, outputs) : [];
     this.add({
       kernelName,
@@ -181,16 +184,22 @@ export class Recording {
     let saved: tf.Tensor[] = [];
     const outer = this.reads;
     const reads = (this.reads = new Set());
-    const forwardFunc: OpCall['forwardFunc'] = (backend, save) =>
-      call.forwardFunc!(backend, (tensors) => {
+    const {depth} = this;
+    const forwardFunc: OpCall['forwardFunc'] = (backend, save) => {
+      // An inner recording will take the gradient, and this one that gradient's: it may read what is computed only in here, as that
+      // of softmaxCrossEntropy does.
+      if (Recording.active !== this) this.depth = opDepth();
+      return call.forwardFunc!(backend, (tensors) => {
         save(tensors);
         if (inputs) saved = tensors.map((tensor) => this.hold(tensor));
       });
+    };
     let result: tf.Tensor | tf.Tensor[];
     try {
       result = this.mute({...call, forwardFunc}, run);
     } finally {
       this.reads = outer;
+      this.depth = depth;
     }
     if (inputs === null) return result;
     const outputs = Array.isArray(result) ? result : [result];

@@ -40,7 +40,23 @@ const secondDerivatives: Array<[string, Unary, number]> = [
   ['a factor that counts as constant', constantTimes, 0],
   ['a tensor and its reshaped version', (t) => tf.mul(t, tf.reshape(tf.reshape(t, [1, 1]), [])), 2],
   ['a custom gradient that saves its input', square(), 2],
+  ['a custom gradient that saves what it has computed', cube(), 6 * x],
+  ['an op whose gradient compares, leakyRelu', (t) => tf.leakyRelu(tf.mul(t, t)), 2],
+  ['the largest of several', (t) => tf.max(tf.stack([tf.mul(t, t), tf.sub(t, 1)])), 2],
 ];
+
+/** x³, by a custom gradient that reads x². */
+function cube(): Unary {
+  return (t) =>
+    tf.customGrad((x, save) => {
+      const squared = tf.square(x as tf.Tensor);
+      (save as tf.GradSaveFunc)([squared]);
+      return {
+        value: tf.mul(squared, x as tf.Tensor),
+        gradFunc: (dy: tf.Tensor, [saved]: tf.Tensor[]) => tf.mul(dy, tf.mul(3, saved!)),
+      };
+    })(t);
+}
 
 /** x², by a custom gradient. */
 function square(): Unary {
