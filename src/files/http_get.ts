@@ -1,4 +1,4 @@
-/** GET by `fetch`, with a limit to a server's silence and no headers of the caller to other hosts. */
+/** GET by `fetch`, with limits to a server's silence and slowness, and no headers of the caller to other hosts. */
 import type {NumberRange} from '../options';
 import type {RequestOptions} from './source';
 
@@ -6,6 +6,9 @@ import type {RequestOptions} from './source';
 export const TIMEOUT = 60_000;
 /** What `timeout` may be. A timer beyond 32 bits, which is 25 days, would fire at once. */
 export const timeoutRange: NumberRange = {exclusiveMin: 0, max: 2 ** 31 - 1};
+
+/** Bytes that a server must bring in a second, while it is waited for; GSM of 1991 brings 1200. */
+const LEAST_RATE = 1000;
 
 /** As many as browsers follow. */
 const MOST_REDIRECTS = 20;
@@ -27,6 +30,9 @@ export const rangeOf = (from: number, to: number): Record<string, string> => ({
 /** An answer whose body is taken piece by piece. */
 export class Answer {
   private readonly reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  /** Milliseconds for which it was waited since the rate was looked at, and the bytes that came. */
+  private waited = 0;
+  private brought = 0;
 
   constructor(
     private readonly server: Requested,
@@ -40,8 +46,13 @@ export class Answer {
   async next(): Promise<Uint8Array | null> {
     if (!this.reader) return null;
     try {
+      const start = performance.now();
       const {done, value} = await unlessSilent(this.server, this.abort, this.reader.read());
-      return done ? null : value;
+      if (done) return null;
+      this.brought += value.length;
+      this.waited += performance.now() - start;
+      this.checkRate();
+      return value;
     } catch (error) {
       if (error instanceof SilenceError) throw error;
       const {owner, url} = this.server;
@@ -51,6 +62,20 @@ export class Answer {
     }
   }
 
+  /** Throws if what was waited for, in as long as the server may be silent, was too little. */
+  private checkRate(): void {
+    const {waited, brought} = this;
+    const {owner, url, timeout} = this.server;
+    if (waited < timeout) return;
+    if (brought < (LEAST_RATE * waited) / 1000) {
+      throw new SilenceError(
+        `${owner}: GET ${url} brings ${brought} bytes in ${(waited / 1000).toPrecision(2)} s, and must bring ` +
+          `${LEAST_RATE} a second; try again, or get the files from another server`,
+      );
+    }
+    [this.waited, this.brought] = [0, 0];
+  }
+
   /** Takes no more of it. */
   async cancel(): Promise<void> {
     // a broken stream reports its error once more
@@ -58,7 +83,7 @@ export class Answer {
   }
 }
 
-/** A server sends nothing. */
+/** A server sends nothing, or hardly anything. */
 export class SilenceError extends Error {}
 
 /** What a server promises, as long as it does not stay silent: then the request is aborted. */

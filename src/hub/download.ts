@@ -9,6 +9,9 @@ import {sizeOf} from './cache';
 import type {HubFile} from './describe_model';
 import {ask, HubUnreachableError, type Asked} from './hub_request';
 
+/** Bytes that an attempt must bring to count as none that has failed. */
+const PROGRESS = 2 ** 16;
+
 /** What is downloaded. */
 export interface Wanted extends HubFile {
   /** What messages call it. */
@@ -89,7 +92,7 @@ async function complete(
           );
       } catch (error) {
         if (!(error instanceof HubUnreachableError)) throw error;
-        if (done > before) failures = 0;
+        if (done - before >= PROGRESS) failures = 0;
         const pause = asked.pauses[failures++];
         if (pause === undefined) throw brokenOff(error, wanted, done);
         await sleep(1000 * pause, undefined, {signal: asked.request.signal ?? undefined});

@@ -11,7 +11,7 @@ export interface Asked {
   name: HubName;
   settings: HubSettings;
   request: RequestOptions;
-  /** Seconds before each further attempt at a download that brings nothing any more. */
+  /** Seconds before each further attempt at a download that brings hardly anything any more. */
   pauses: readonly number[];
 }
 

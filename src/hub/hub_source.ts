@@ -19,7 +19,7 @@ export interface DownloadOptions {
   request?: RequestOptions;
   /** Called as a file comes: with its path, the bytes that are there, and all. */
   onDownload?: (path: string, bytes: number, total: number) => void;
-  /** Seconds before each further attempt at a download that brings nothing any more; default 0, 1, 3. */
+  /** Seconds before each further attempt at a download that brings hardly anything any more; default 0, 1, 3. */
   pauses?: readonly number[];
 }
 

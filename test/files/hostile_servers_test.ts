@@ -158,20 +158,35 @@ describe('a server that is changed, broken or hostile', () => {
     }
   });
 
-  it('may take its time as long as something comes', async () => {
-    const server = await serve({
-      ranges: false,
-      answer: (_, response) => {
-        response.writeHead(200, {'content-length': 5});
-        let sent = 0;
-        const timer = setInterval(() => {
-          response.write('a');
-          if (++sent === 5) clearInterval(timer);
-        }, 100);
-      },
-    });
-    const file = await open(server, {timeout: 300});
-    expect(await file.read(0, 5)).to.deep.equal(new Uint8Array(5).fill('a'.charCodeAt(0)));
+  /** Sends so many bytes every 50 ms, until the file has come. */
+  function slowly(each: number): NonNullable<ServerOptions['answer']> {
+    return (_, response) => {
+      response.writeHead(200, {'content-length': 1000});
+      let sent = 0;
+      const timer = setInterval(() => {
+        response.write('a'.repeat(each));
+        sent += each;
+        if (sent === 1000 || response.destroyed) clearInterval(timer);
+      }, 50);
+    };
+  }
+
+  it('may take its time as long as enough comes', async () => {
+    const server = await serve({ranges: false, answer: slowly(100)});
+    const file = await open(server, {timeout: 200});
+    expect(await file.read(0, 1000)).to.deep.equal(new Uint8Array(1000).fill('a'.charCodeAt(0)));
+    await file.close();
+  });
+
+  it('sends a byte now and then', async () => {
+    const server = await serve({ranges: false, answer: slowly(1)});
+    const file = await open(server, {timeout: 200});
+    expect((await rejection(file.read(0, 1000))).message).to.match(
+      new RegExp(
+        `^test: GET ${server.url}/a brings \\d bytes in 0\\.\\d+ s, and must bring 1000 a second; ` +
+          'try again, or get the files from another server$',
+      ),
+    );
     await file.close();
   });
 

@@ -292,17 +292,26 @@ describe('hubSource', () => {
     expect(readdirSync(join(environment.home, 'hub/.locks/models--owner--some-model'))).to.be.empty;
   });
 
-  it('gives up a download that brings nothing any more; what has come stays', async () => {
-    const {hub} = await serve({cutAfter: 1000});
+  it('gives up a download that brings nothing any more, or hardly anything; what has come stays', async () => {
+    const {hub} = await serve({cutAfter: 70_000});
     let contents = 0;
     hub.options.beforeContent = async () => {
-      if (++contents > 2) hub.options = {status: 502, cutAfter: 1000};
+      if (++contents > 2) hub.options = {status: 502, cutAfter: 70_000};
     };
-    const given = await rejection(read(LARGE, source(ID, {pauses: [0, 0.1]})));
-    expect(given.message).to.match(
-      /^test: GET http\S+ answered 502\. 3000 of 300000 bytes have come and stay; the next download goes on with them$/,
-    );
-    expect(statSync(partial()).size).to.equal(3000);
+    const pauses = [0, 0.1];
+    const nothing = await rejection(read(LARGE, source(ID, {pauses})));
+    const stay = / of 300000 bytes have come and stay; the next download goes on with them$/;
+    expect(nothing.message).to.match(/^test: GET http\S+ answered 502\. /).and.to.match(stay);
+    const {size} = statSync(partial());
+    expect(size).to.be.within(140_000, 210_000);
+    expect(nothing.message).to.contain(`. ${size} of `);
+    // a server that closes after each byte
+    hub.options = {cutAfter: 1};
+    const asked = hub.requests.length;
+    expect((await rejection(read(LARGE, source(ID, {pauses})))).message).to.match(stay);
+    // the description, and three attempts
+    expect(hub.requests.length - asked).to.equal(4);
+    expect(statSync(partial()).size).to.be.within(size, size + 3);
     hub.options = {};
     expect(await read(LARGE)).to.deep.equal(large);
   });

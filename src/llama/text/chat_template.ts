@@ -20,6 +20,9 @@ const LONGEST = 200_000;
 /** The longest run of white space: the library takes its square to read it, a minute for 200000. */
 const LONGEST_BLANK = 1000;
 
+/** Characters of a message that are shown. */
+const LONGEST_REASON = 1000;
+
 /**
  * Compiles a chat template of Hugging Face, which is written in Jinja. It may use what transformers provides:
  * `raise_exception`, `strftime_now`, the filter `tojson`, `{% generation %}`.
@@ -50,7 +53,9 @@ function attempt<T>(what: string, body: () => T): T {
     return body();
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`${what}: ${reason}`, {cause});
+    // it may have been made of all texts that there are
+    const shown = reason.length > LONGEST_REASON ? `${reason.slice(0, LONGEST_REASON)}…` : reason;
+    throw new Error(`${what}: ${shown}`, {cause});
   }
 }
 
@@ -99,9 +104,11 @@ function strftimeNow(format: string): string {
     S: padded(now.getSeconds()),
     '%': '%',
   };
+  // a name takes long to be found, and a format may ask for it without end
+  const names: Record<string, string> = {};
   return format.replace(/%(-?[a-zA-Z%]?)/g, (code, letter: string) => {
     const part = DATE_PARTS[letter];
-    const text = part ? now.toLocaleDateString('en-US', part) : numbers[letter];
+    const text = part ? (names[letter] ??= now.toLocaleDateString('en-US', part)) : numbers[letter];
     if (text !== undefined) return text;
     const known = [...Object.keys(DATE_PARTS), ...Object.keys(numbers)].map((each) => `%${each}`);
     throw new Error(

@@ -2,75 +2,221 @@ import {Interpreter, type Environment} from '@huggingface/jinja';
 
 type Statement = Parameters<Interpreter['evaluate']>[0];
 type Value = ReturnType<Interpreter['evaluate']>;
+type Method = (args: Value[], scope: Environment) => Value;
 
 /**
- * What a template may cost, in units of one character: eight times as much as a chat of 1000 turns costs in the format of
- * LLaMA 3. A loop that does nothing reaches it in two seconds.
+ * What a template may cost, in units of one character: five times as much as a chat of 1000 turns costs in the format of
+ * LLaMA 3, and two and a half times as much as in that of Qwen 3. A loop that does nothing reaches it in two seconds.
  */
 const MOST_WORK = 100_000_000;
+/** Milliseconds in which it must be done: more than that work takes, for a machine that is slow, and for work that has no price. */
+const LONGEST = 10_000;
 /** The cost of a step: a turn of a loop, a statement, a part of an expression. */
 const STEP = 300;
-/** The deepest nesting of steps, in calls of macros too; a template in use has 40. */
+/** The cost of an item of a list, and of a field: what it takes of memory. */
+const ITEM = 30;
+/** The deepest nesting of steps, in calls of macros too, and of lists; a template in use has 40. */
 const DEEPEST = 300;
 /** More numbers than a template has a use for. */
 const LONGEST_RANGE = 100_000;
 
-/** A loop, as the library has it: `for x in iterable` or `for x in lhs if test`. */
-interface Loop {
+/** Filters and methods that take no longer for a longer list. */
+const CONSTANT = new Set(['safe', 'list', 'first', 'last', 'length', 'default', 'get']);
+/** Those that may go through all of a list for each of its items. */
+const SORTS = new Set(['sort', 'dictsort']);
+/** Those that write as many blanks as a number says. */
+const WIDTHS = new Set(['indent', 'tojson']);
+/** Statements that write the values of their parts, but for a few. */
+const WRITERS = new Set(['Program', 'If', 'For', 'Set', 'FilterStatement']);
+
+/** A statement of the library, and what it calls the parts that matter here. */
+interface Node {
   type: string;
-  iterable?: {lhs?: object};
+  value?: unknown;
+  operator?: {value: string};
+  object?: Node;
+  property?: Node;
+  test?: Node;
+  assignee?: Node;
+  /** Of a loop: `for x in iterable`, or `for x in lhs if test`. */
+  iterable?: Node;
+  lhs?: Node;
+  callee?: Node;
+  call?: Node;
+  /** A name, or a call of it. */
+  filter?: Node;
+  args?: Node[];
+  argument?: Node;
+}
+
+/** A statement that is being evaluated. */
+interface Frame {
+  node: Node;
+  /** The values of its parts so far. */
+  values: unknown[];
+  /** Characters that it has written. */
+  written: number;
+  /** Whether it has called a macro, whose body is being evaluated. */
+  isInBody: boolean;
 }
 
 /**
- * Runs a template of a stranger for a limited number of steps, which make a limited amount of text: it could loop without end,
- * double a text sixty times, or build a list of lists that takes years to be written.
+ * Runs a template of a stranger for a limited number of steps, which make a limited amount of text and of lists, and for a limited
+ * time: it could loop without end, double a text sixty times, or build a list of lists that takes years to be written. A single
+ * operation cannot be stopped on its way: one that could take too long, or too much memory, is refused before it begins.
  */
 export class LimitedInterpreter extends Interpreter {
+  private readonly end = performance.now() + LONGEST;
   private work = 0;
   private depth = 0;
-  /** What loops go through. */
-  private readonly iterables = new WeakSet();
+  /** The innermost. */
+  private frame: Frame | null = null;
+  private readonly limitedMethods = new WeakSet();
 
   override evaluate(statement: Statement, environment: Environment): Value {
     this.spend(STEP);
-    const {type, iterable} = (statement ?? {type: ''}) as Loop;
-    if (type === 'For') this.iterables.add(iterable!.lhs ?? iterable!);
-    const result = this.deeper(() => super.evaluate(statement, environment));
+    if (this.depth === DEEPEST) throw tooDeep();
+    const node = (statement ?? {type: ''}) as Node;
+    const outer = this.frame;
+    const frame: Frame = {node, values: [], written: 0, isInBody: false};
+    this.frame = frame;
+    this.depth++;
+    let result: Value;
+    try {
+      result = super.evaluate(statement, environment);
+    } finally {
+      this.frame = outer;
+      this.depth--;
+    }
     // the library's filter `first` has no result for an empty list
     const value: unknown = (result as Value | undefined)?.value;
     if (typeof value === 'string') this.spend(value.length);
-    else this.spendOn(value, this.iterables.has(statement!) ? STEP : 1);
+    else if (makesList(node)) this.spend(ITEM * countOf(value));
+    if (node.type === 'MemberExpression' && typeof value === 'function') {
+      this.limitMethod(result as {value: Method}, frame);
+    }
+    if (outer) this.use(outer, node, value);
     return result;
   }
 
-  private deeper(evaluate: () => Value): Value {
-    if (this.depth === DEEPEST) {
-      throw new Error(`it is nested more than ${DEEPEST} deep; does a macro call itself for ever?`);
+  /** A statement gets the value of a part: pays for what it does with it, or refuses that. */
+  private use(frame: Frame, part: Node, value: unknown): void {
+    const {node, values} = frame;
+    const {type, filter, iterable} = node;
+    if (iterable && part === (iterable.lhs ?? iterable)) {
+      this.spend(STEP * countOf(value));
+    } else if (part === (node.call ?? node).callee) {
+      frame.isInBody = true;
+    } else if (frame.isInBody || writes(node, part)) {
+      const size = sizeOf(value);
+      this.spend(size);
+      frame.written += size;
+    } else {
+      values.push(value);
     }
-    this.depth++;
-    try {
-      return evaluate();
-    } finally {
-      this.depth--;
-    }
+    if (type === 'BinaryExpression') this.spend(costOfBinary(node.operator!.value, values));
+    else if (type === 'FilterExpression') limit(nameOf(filter!), values[0], values.slice(1));
+    else if (type === 'FilterStatement') limit(nameOf(filter!), '', values, frame.written);
+    else if (node.property?.type === 'SliceExpression') limit('slice', values[0], []);
   }
 
-  /** Pays for all that is in a list or an object, as often as it is there: so often it would be written. */
-  private spendOn(value: unknown, each: number): void {
-    if (!Array.isArray(value) && !(value instanceof Map)) return;
-    for (const item of value.values() as Iterable<Value | undefined>) {
-      this.spend(each);
-      this.spendOn(item?.value, 1);
-    }
+  /** A method is refused when it is called, which may be later, and often. */
+  private limitMethod(method: {value: Method}, {node, values}: Frame): void {
+    if (this.limitedMethods.has(method)) return;
+    this.limitedMethods.add(method);
+    const [object, computed = node.property!.value] = values;
+    const call = method.value;
+    method.value = (args, scope) => {
+      limit(
+        String(computed),
+        object,
+        args.map((each) => each.value),
+      );
+      return call(args, scope);
+    };
   }
 
   private spend(work: number): void {
     this.work += work;
-    if (this.work <= MOST_WORK) return;
-    throw new Error(
-      'it runs too long or writes too much; take the template of a model that you trust, or mend its loops',
-    );
+    if (this.work > MOST_WORK || performance.now() > this.end) throw tooMuch();
   }
+}
+
+/** Whether the value of a part is written as it is. */
+function writes(node: Node, part: Node): boolean {
+  const {type, test, iterable, value, assignee, filter} = node;
+  if (!WRITERS.has(type)) return false;
+  if (filter) return !filter.args?.some((each) => [each, each.value, each.argument].includes(part));
+  return ![test, iterable?.test, value, assignee?.object].includes(part);
+}
+
+function makesList({type, filter, property}: Node): boolean {
+  if (type === 'MemberExpression') return property!.type === 'SliceExpression';
+  if (type === 'FilterExpression') return !CONSTANT.has(nameOf(filter!));
+  return type === 'CallExpression' || type === 'BinaryExpression';
+}
+
+function nameOf({callee, value}: Node): string {
+  return String(callee ? callee.value : value);
+}
+
+/** Throws if a filter or a method may be too much for what it is given. */
+function limit(name: string, given: unknown, args: readonly unknown[], size?: number): void {
+  if (CONSTANT.has(name)) return;
+  const all = size ?? sizeOf(given);
+  let factor = SORTS.has(name) ? countOf(given) : 1;
+  for (const each of args) {
+    factor += WIDTHS.has(name) && typeof each === 'number' ? Math.abs(each) : sizeOf(each);
+  }
+  // a text may be taken apart
+  if (Math.max(all * factor, typeof given === 'string' ? all * ITEM : 0) > MOST_WORK)
+    throw tooMuch();
+}
+
+function costOfBinary(operator: string, values: readonly unknown[]): number {
+  const isWritten = values.some((each) => each !== undefined && typeof each !== 'object');
+  if (values.length < 2 || !isWritten) return 0;
+  const [left, right] = values.map((each) => sizeOf(each)) as [number, number];
+  // a list beside a text is written; what may be in a list is compared with each of its items
+  return operator.endsWith('in') && Array.isArray(values[1]) ? left * right : left + right;
+}
+
+/** Items of a list, or fields. */
+function countOf(value: unknown): number {
+  if (Array.isArray(value)) return value.length;
+  return value instanceof Map ? value.size : 0;
+}
+
+/**
+ * The cost of writing a value: what is in it as often as it is there, and once more for each list around it, which is put together
+ * of texts.
+ *
+ * @throws if it is more than a template may write.
+ */
+function sizeOf(value: unknown): number {
+  let size = 0;
+  const add = (each: unknown, depth: number): void => {
+    size += depth * (typeof each === 'string' ? each.length : 1);
+    if (size > MOST_WORK) throw tooMuch();
+    if (countOf(each) === 0) return;
+    if (depth > DEEPEST) throw tooDeep();
+    for (const item of (each as Value[] | Map<string, Value>).values()) {
+      size += depth * ITEM;
+      add((item as Value | undefined)?.value, depth + 1);
+    }
+  };
+  add(value, 1);
+  return size;
+}
+
+function tooMuch(): Error {
+  return new Error(
+    'it runs too long or writes too much; take the template of a model that you trust, or mend its loops',
+  );
+}
+
+function tooDeep(): Error {
+  return new Error(`it is nested more than ${DEEPEST} deep; does a macro call itself for ever?`);
 }
 
 /** Python's `range`. */

@@ -1,0 +1,140 @@
+import {expect} from 'chai';
+import {compileChatTemplate} from '../../../src/llama/text/chat_template';
+
+const TOO_MUCH =
+  'applyChatTemplate: the chat template cannot be applied: it runs too long or writes too much; ' +
+  'take the template of a model that you trust, or mend its loops';
+const TOO_DEEP =
+  'applyChatTemplate: the chat template cannot be applied: it is nested more than 300 deep; does a macro call itself for ever?';
+
+/** Doubles a value so many times, and calls it `x`, or by another name. */
+const doubled = (value: string, times: number, operator = '~', name = 'x'): string =>
+  `{% set ns = namespace(x=${value}) %}` +
+  `{% for i in range(${times}) %}{% set ns.x = ns.x ${operator} ns.x %}{% endfor %}{% set ${name} = ns.x %}`;
+/** 65 536 characters. */
+const text = doubled("'ab'", 15);
+/** A million. */
+const long = doubled("'ab'", 19);
+/** A list of lists that takes 2⁶⁰ characters to be written. */
+const nested = doubled('[1]', 60).replace('ns.x ~ ns.x', '[ns.x, ns.x]');
+const times = (count: number, body: string): string =>
+  `{% for i in range(${count}) %}${body}{% endfor %}`;
+
+describe('a chat template of a stranger', () => {
+  const user = [{role: 'user', content: 'hi', tools: [{b: 1}, {a: 2}]}];
+  const apply = (template: string, messages = user): string =>
+    compileChatTemplate(template)(messages, {});
+
+  /** 4096 messages. */
+  const many = doubled('messages', 12, '+', 'many');
+
+  /** Without limits each of them takes minutes or gigabytes, or writes millions of characters. */
+  const refused: Record<string, string> = {
+    'splits a text again and again': text + times(300, "{% set y = x.split('a') | length %}"),
+    'splits by a method that it keeps':
+      text + '{% set f = x.split %}' + times(300, "{% set y = f('a') %}"),
+    'splits at blanks': doubled("'a '", 15) + times(300, '{% set y = x.split() | length %}'),
+    'splits a text of millions of characters': doubled("'ab'", 22) + "{% set y = x.split('a') %}",
+    'takes a long text apart by a slice': doubled("'ab'", 22) + '{{ x[0:1] }}',
+    'sorts long lists': text + "{% set l = x.split('a') %}" + times(30, '{% set y = l | sort %}'),
+    'sorts long texts': `${long}${doubled('[x]', 7, '+')}{% set y = x | sort %}`,
+    'sorts by a path without end': `${text}${many}{% set y = many | sort(attribute=x) %}`,
+    'maps by a path without end': `${text}${many}{% set y = many | map(attribute=x) | length %}`,
+    'doubles lists': times(100, doubled('[1]', 16, '+')),
+    'replaces a character by a long text': text + "{% set y = x.replace('a', x) %}",
+    'looks for a long text at each place':
+      doubled("'aa'", 19) + "{% set y = x.replace(x[:20000] ~ 'b', '') %}",
+    'joins by a long text': text + '{% set y = range(100000) | join(x) %}',
+    'joins the characters of a text': long + times(100, "{% set y = x | join(',') | length %}"),
+    'writes JSON with wide margins': '{% set y = range(100000) | tojson(indent=100000) %}',
+    'writes JSON with long separators':
+      text + '{% set y = range(100000) | tojson(separators=[x, x]) %}',
+    'indents many lines': doubled("'a\\n'", 15) + '{% set y = x | indent(100000) %}',
+    'indents many lines of a block': `{% filter indent(100000) %}${times(10_000, 'a\n')}{% endfilter %}`,
+    'compares a text with a list':
+      '{% set l = range(65536) %}' + times(300, "{% set y = l == 'x' %}"),
+    'looks for a long text among others':
+      long +
+      "{% set ns.l = [x ~ 'a'] %}" +
+      times(12, '{% set ns.l = ns.l + ns.l %}') +
+      "{{ (x ~ 'b') in ns.l }}",
+    'reverses lists':
+      '{% set l = range(65536) %}' + times(300, '{% set y = l | reverse | length %}'),
+    'takes slices of lists': '{% set l = range(65536) %}' + times(300, '{% set y = l[::-1] %}'),
+    'keeps many lists':
+      text + '{% set ns.l = [] %}' + times(300, "{% set ns.l = [ns.l, x.split('a')] %}"),
+    'adds a list of lists to a text': `${nested}{% set y = x ~ 'a' %}`,
+    'compares a list of lists with a text': `${nested}{% set y = x == 'a' %}`,
+    'writes a list of lists': `${nested}{{ x }}`,
+    'makes a text of a list of lists': `${nested}{% set y = x | string %}`,
+    'makes JSON of a list of lists': `${nested}{% set y = x | tojson %}`,
+    'writes a long text often': long + times(100, '{{ x }}'),
+  };
+  for (const [what, template] of Object.entries(refused)) {
+    it(`is stopped when it ${what}`, () => {
+      expect(() => apply(template)).to.throw(TOO_MUCH);
+    });
+  }
+
+  it('is stopped when it writes what contains itself', () => {
+    const cyclic = '{% set ns = namespace() %}{% set ns.x = ns %}';
+    for (const written of ['{{ ns }}', '{{ ns | tojson }}', "{{ 'a' ~ ns.x }}"]) {
+      expect(() => apply(cyclic + written), written).to.throw(TOO_DEEP);
+    }
+  });
+
+  it('is stopped by the clock in what has no price', () => {
+    const {now} = performance;
+    const start = now.call(performance);
+    let looks = 0;
+    performance.now = () => start + looks++;
+    try {
+      const macro = `{% macro f() %}${'{{ a }}'.repeat(100)}{% endmacro %}`;
+      expect(() => apply(times(20_000, macro))).to.throw(TOO_MUCH);
+      // each look at the clock is a millisecond here
+      expect(looks).to.be.within(10_000, 11_000);
+    } finally {
+      performance.now = now;
+    }
+  });
+
+  it('may be long, and use what it needs', () => {
+    const turns = Array.from({length: 1000}, (_, i) => ({
+      role: i % 2 === 0 ? 'user' : 'assistant',
+      content: `<think>\n?\n</think>\n\n${'word '.repeat(200)}`,
+      tools: [{b: 1}, {a: 2}],
+    }));
+    // as in the template of Qwen 3, and a list that grows
+    const template =
+      '{% set ns = namespace(last=messages | length - 1, seen=[]) %}' +
+      '{% for m in messages[::-1] %}{% set index = (messages | length - 1) - loop.index0 %}' +
+      "{% if ns.last == 999 and m.role == 'user' and not m.content.startswith('<tool>') %}" +
+      '{% set ns.last = index %}{% endif %}{% endfor %}' +
+      '{% for m in messages %}{% set ns.seen = ns.seen + [m] %}{% set content = m.content %}' +
+      "{% if messages | selectattr('role', 'equalto', 'system') | list | length > 0 %}?{% endif %}" +
+      "{% if '</think>' in content %}{% set content = content.split('</think>')[-1].lstrip('\\n') %}{% endif %}" +
+      "{{ '<|im_start|>' + m.role + '\\n' + content | trim | replace('word', 'w') + '<|im_end|>' }}{% endfor %}" +
+      '{{ ns.last }}{{ ns.seen | length }}{{ messages[0].tools | tojson(indent=4) }}';
+    const one = (role: string): string =>
+      `<|im_start|>${role}\n${'w '.repeat(200).trim()}<|im_end|>`;
+    expect(apply(template, turns)).to.equal(
+      (one('user') + one('assistant')).repeat(500) +
+        '9981000' +
+        JSON.stringify(turns[0]!.tools, null, 4),
+    );
+  });
+
+  it('says why it refuses in at most 1000 characters', () => {
+    expect(() => apply(`${text}{{ raise_exception(x) }}`)).to.throw(
+      new RegExp(`^applyChatTemplate: the chat template cannot be applied: (ab){500}…$`),
+    );
+  });
+
+  it('is told the date as often as it asks', () => {
+    const date = new Date().toLocaleDateString('en-US', {weekday: 'long'});
+    const percent = doubled("'%A'", 15);
+    // at midnight it may be the next day
+    expect(apply(`${percent}{{ strftime_now(x) | length }}`)).to.match(/^\d{6}$/);
+    expect(date).to.match(/day$/);
+  });
+});
