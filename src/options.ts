@@ -12,8 +12,14 @@ export interface NumberRange {
 /** What a seed may be. */
 export const seedRange: NumberRange = {integer: true, min: 0, max: 2 ** 32 - 1};
 
-/** What a number of steps, or of anything else that is counted, may be. */
-export const countRange: NumberRange = {integer: true, min: 0, max: Number.MAX_SAFE_INTEGER};
+/** What anything that is counted may be, in a file: nine times as much is an exact integer, so that counting can go on. */
+export const countRange: NumberRange = {integer: true, min: 0, max: 1e15};
+
+/** The most steps of a training that a file may tell of: twice as many are an int32, so that a training that goes on can be saved. */
+export const MOST_STEPS = 1e9;
+
+/** What a number of steps, of epochs or of checkpoints may be, in a file. */
+export const stepRange: NumberRange = {integer: true, min: 0, max: MOST_STEPS};
 
 /** Throws unless `value` is a finite number (an integer if asked) within `range`. */
 export function checkNumber(

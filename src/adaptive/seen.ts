@@ -1,5 +1,6 @@
 /** What an adaptive sampling has seen of a training, and how that comes out of a saved state. */
 import {isObject} from '../files/json';
+import {MOST_STEPS} from '../options';
 import type {SamplingProbabilities} from '../sampling/probabilities';
 
 /** What was seen of a training, as plain JSON; blocks go by name. */
@@ -69,7 +70,7 @@ function isNumber(value: unknown): boolean {
 }
 
 function isCount(value: unknown): boolean {
-  return isNumber(value) && Number.isSafeInteger(value);
+  return Number.isInteger(value) && isNumber(value) && (value as number) <= MOST_STEPS;
 }
 
 /** Numbers by name. */

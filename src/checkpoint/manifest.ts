@@ -5,7 +5,7 @@ import {sha256} from '../files/sha256';
 import type {ModelTarget} from '../files/sink';
 import {openSource, type SourceFile} from '../files/source';
 import {checkSamplingState, type LayerSamplingState} from '../layer_sampling/saved_state';
-import {checkNumber, countRange, display} from '../options';
+import {checkNumber, display, MOST_STEPS, stepRange} from '../options';
 import {checkCounters, STEPS, type Counters} from '../optim/saved_names';
 import {checkLearningRate} from '../optim/schedule';
 
@@ -66,13 +66,25 @@ export function isCheckpointFile(path: string): boolean {
   return MANIFEST.test(path) || TENSORS.test(path);
 }
 
-/** The JSON files of all checkpoints of a target, the newest first. */
+/**
+ * The JSON files of all checkpoints of a target, the newest first.
+ *
+ * @throws Error if the target cannot be read, or if a number is higher than any program's.
+ */
 export async function listManifests(owner: string, target: ModelTarget): Promise<ManifestFile[]> {
   const files = (await listFiles(owner, target)).flatMap((path) => {
     const match = MANIFEST.exec(path);
     return match ? [{path, number: Number(match[1])}] : [];
   });
-  return files.sort((a, b) => b.number - a.number);
+  files.sort((a, b) => b.number - a.number);
+  const [newest] = files;
+  if (newest && newest.number > MOST_STEPS) {
+    throw new Error(
+      `${owner}: the checkpoint ${newest.path} has a number above ${MOST_STEPS}, after which no other could be saved; ` +
+        'no training has written it: remove it',
+    );
+  }
+  return files;
 }
 
 /** The files of tensors that a checkpoint needs. */
@@ -226,9 +238,9 @@ async function hashOf(owner: string, bytes: Uint8Array): Promise<string> {
 function checkedManifest(owner: string, json: JsonObject): Manifest {
   const {step, epoch, metric, backend, kernels, model, optimizer, callback, data, extra} = json;
   const {batches = 0} = json; // which the first checkpoints have not
-  checkNumber(owner, 'step', step, countRange);
-  checkNumber(owner, 'epoch', epoch, countRange);
-  checkNumber(owner, 'batches', batches, countRange);
+  checkNumber(owner, 'step', step, stepRange);
+  checkNumber(owner, 'epoch', epoch, stepRange);
+  checkNumber(owner, 'batches', batches, stepRange);
   if (metric !== null) checkNumber(owner, 'metric', metric);
   check(owner, 'backend', backend, typeof backend === 'string', 'the name of a backend');
   check(owner, 'kernels', kernels, kernels === null || isObject(kernels), 'an object, or null');

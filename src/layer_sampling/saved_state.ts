@@ -1,6 +1,6 @@
 /** Where a {@link LayerSamplingCallback} stands between two batches, as JSON. */
 import {callbackName} from '../layer_sampling_options';
-import {checkChoice, checkNumber, countRange, cut, display} from '../options';
+import {checkChoice, checkNumber, stepRange, cut, display} from '../options';
 import {probabilityMethods, type SamplingProbabilities} from '../sampling/probabilities';
 import type {CountedSteps} from './step_counter';
 
@@ -41,7 +41,7 @@ export function checkSamplingState(
     const unknown = names.find((name) => !known.has(name));
     if (unknown !== undefined) throw wrong(owner, period, 'names of its blocks', unknown);
   }
-  checkNumber(owner, 'steps', steps, countRange);
+  checkNumber(owner, 'steps', steps, stepRange);
   // Before training there are no blocks, whatever initialStep is.
   if (interval !== undefined && blocks.length + periods.length > 0) {
     const most = periods.length * interval;
@@ -51,8 +51,8 @@ export function checkSamplingState(
   }
   if (open === null) return;
   checkObject(owner, 'open', open, 'null, or {iterations, accumulated}');
-  checkNumber(owner, 'open.iterations', open['iterations'], countRange);
-  checkNumber(owner, 'open.accumulated', open['accumulated'], countRange);
+  checkNumber(owner, 'open.iterations', open['iterations'], stepRange);
+  checkNumber(owner, 'open.accumulated', open['accumulated'], stepRange);
 }
 
 function checkProbabilities(owner: string, value: unknown): void {

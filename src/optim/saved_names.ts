@@ -1,5 +1,6 @@
 /** The names of the tensors that the optimizer saves, and what may be in its counters. */
 import {isObject, show} from '../files/json';
+import {MOST_STEPS} from '../options';
 
 /**
  * Endings that make an entry's name from its variable's. They start with the optimizer's name, because the entries share one
@@ -38,9 +39,6 @@ export const TERM_NAME = /^(.*)\/owlore\.terms\.(?:(\w+)\.(\w+)|shape)$/;
 /** The integers that `getWeights` returned, as JSON: numbers by name, and lists of them for the clocks of variables. */
 export type Counters = Record<string, number | number[]>;
 
-/** The largest int32. */
-const MOST = 2 ** 31 - 1;
-
 /** Throws unless `counters` have the names and forms of what `getWeights` returned. */
 export function checkCounters(owner: string, counters: unknown): asserts counters is Counters {
   const first = [STEPS, ACCUMULATED, SKIPPED];
@@ -51,7 +49,7 @@ export function checkCounters(owner: string, counters: unknown): asserts counter
     );
   }
   const isIn = (least: number, value: unknown): boolean =>
-    Number.isInteger(value) && (value as number) >= least && (value as number) <= MOST;
+    Number.isInteger(value) && (value as number) >= least && (value as number) <= MOST_STEPS;
   /** Of a variable, with or without the 1 after them; its place may be −1. */
   const areClocks = (value: unknown): boolean =>
     Array.isArray(value) &&
@@ -67,7 +65,7 @@ export function checkCounters(owner: string, counters: unknown): asserts counter
       ? 'four integers, or five of which the last is 1, the third from -1 and the others'
       : 'an integer';
     throw new Error(
-      `${owner}: ${show(name)} must be ${wanted} from 0 to ${MOST}; got ${show(value)}`,
+      `${owner}: ${show(name)} must be ${wanted} from 0 to ${MOST_STEPS}; got ${show(value)}`,
     );
   }
 }

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {MOST_STEPS} from '../options';
 import {isTermGradient} from '../tfjs/term_gradient';
 import {checkFits} from './saved_state_fits';
 import {
@@ -272,10 +273,10 @@ function copy<T extends tf.Tensor>(tensor: T): T {
 async function countIn({name, tensor}: NamedTensor): Promise<number> {
   const values = Array.from(await tensor.data());
   const isRight = values.length === 1 && isCount(values[0]!);
-  check(isRight, name, `must be an integer >= 0; got ${values.join(', ')}`);
+  check(isRight, name, `must be an integer from 0 to ${MOST_STEPS}; got ${values.join(', ')}`);
   return values[0]!;
 }
 
 function isCount(x: number): boolean {
-  return Number.isInteger(x) && x >= 0;
+  return Number.isInteger(x) && x >= 0 && x <= MOST_STEPS;
 }

@@ -474,6 +474,9 @@ describe('checkpoints', () => {
       const fields: Array<[string, unknown, RegExp]> = [
         ['step', -1, /step must be an integer >= 0 and <= \d+; got -1/],
         ['step', 2, /optimizer\.counters\.iter must be the step, 2; got 1/],
+        ['step', 999_999_999_999_999, /step must be an integer >= 0 and <= 1000000000; got 9{15}/],
+        ['epoch', 2 ** 53, /epoch must be .* <= 1000000000; got 9007199254740992/],
+        ['batches', 1e10, /batches must be .* <= 1000000000; got 10000000000/],
         ['epoch', '2', /epoch must be an integer .*; got '2'/],
         ['batches', -1, /batches must be an integer >= 0 .*; got -1/],
         ['metric', 'low', /metric must be a number; got 'low'/],
@@ -499,7 +502,12 @@ describe('checkpoints', () => {
         [
           'optimizer.counters.owlore\\.accumulated',
           2 ** 31,
-          /counters: "owlore\.accumulated" must be an integer from 0 to 2147483647; got 2147483648/,
+          /counters: "owlore\.accumulated" must be an integer from 0 to 1000000000; got 2147483648/,
+        ],
+        [
+          'optimizer.counters.owlore\\.skipped',
+          2 ** 31 - 1,
+          /counters: "owlore\.skipped" must be an integer from 0 to 1000000000; got 2147483647/,
         ],
         ['optimizer.counters.owlore\\.other', 1, /"owlore\.other" is no counter of this/],
         ['callback', 1, /callback must be null, or an object \{settings, state\}; got 1/],
@@ -510,6 +518,7 @@ describe('checkpoints', () => {
         ['callback.state.probabilities', [], /probabilities must be null, or what /],
         ['callback.state.probabilities.shares', [1], /shares must be a number >= 0 for each/],
         ['callback.state.steps', 0.5, /callback\.state: steps must be an integer .*; got 0\.5/],
+        ['callback.state.steps', 2e9, /steps must be .* <= 1000000000; got 2000000000/],
         ['callback.state.open', 1, /open must be null, or \{iterations, accumulated\}, .*; got 1/],
       ];
       await withTraining(async (training) => {
@@ -619,6 +628,29 @@ describe('checkpoints', () => {
       });
     });
 
+    it('a number after which no other could be saved', async () => {
+      const files = await filesAfter([2]);
+      const [path] = manifests(files);
+      const last = path!.replace('000001', '999999999999999');
+      files.set(last, files.get(path!)!);
+      await withTraining(async (training) => {
+        await training.train(1);
+        const start = await training.snapshot();
+        for (const [owner, call] of [
+          ['resumeCheckpoint', resumeCheckpoint],
+          ['saveCheckpoint', saveCheckpoint],
+        ] as const) {
+          expect((await rejection(call(files, training.parts))).message).to.equal(
+            `${owner}: the checkpoint ${last} has a number above 1000000000, after which no other could be saved; ` +
+              'no training has written it: remove it',
+          );
+        }
+        expect(await training.snapshot()).to.deep.equal(start);
+        files.delete(last);
+        expect((await resumeCheckpoint(files, training.parts))?.path).to.equal(path);
+      });
+    });
+
     it('another version of the format', async () => {
       let files = await filesAfter([2]);
       const [path] = manifests(files);
@@ -641,7 +673,7 @@ describe('checkpoints', () => {
         const saves: Array<[object, SaveCheckpointOptions, RegExp]> = [
           [parts, {keep: 0}, /keep must be an integer >= 1; got 0/],
           [parts, {metric: NaN}, /metric must be a number; got NaN/],
-          [parts, {epoch: -1}, /epoch must be an integer >= 0; got -1/],
+          [parts, {epoch: -1}, /epoch must be an integer >= 0 and <= 1000000000; got -1/],
           [
             parts,
             {extra: {n: 1n}},

@@ -301,7 +301,9 @@ describe('hubSource', () => {
     const pauses = [0, 0.1];
     const nothing = await rejection(read(LARGE, source(ID, {pauses})));
     const stay = / of 300000 bytes have come and stay; the next download goes on with them$/;
-    expect(nothing.message).to.match(/^test: GET http\S+ answered 502\. /).and.to.match(stay);
+    expect(nothing.message)
+      .to.match(/^test: GET http\S+ answered 502\. /)
+      .and.to.match(stay);
     const {size} = statSync(partial());
     expect(size).to.be.within(140_000, 210_000);
     expect(nothing.message).to.contain(`. ${size} of `);

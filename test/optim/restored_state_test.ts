@@ -409,7 +409,7 @@ describeBackends('saved state that cannot be', () => {
     [
       'a negative counter',
       set('owlore.accumulated', () => tf.scalar(-1, 'int32')),
-      /'owlore.accumulated' must be an integer >= 0; got -1/,
+      /'owlore.accumulated' must be an integer from 0 to 1000000000; got -1/,
     ],
     ...[-1, NaN, Infinity].map((norm): [string, Change, RegExp] => [
       `a norm of ${norm}`,
@@ -424,7 +424,12 @@ describeBackends('saved state that cannot be', () => {
     [
       'iterations that are no number',
       set('iter', () => tf.scalar(NaN)),
-      /'iter' must be an integer >= 0; got NaN/,
+      /'iter' must be an integer from 0 to 1000000000; got NaN/,
+    ],
+    [
+      'steps of which no more fit',
+      set('iter', () => tf.scalar(2 ** 31 - 1, 'int32')),
+      /'iter' must be an integer from 0 to 1000000000; got 2147483647/,
     ],
     [
       'sums that nothing was added to',

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {isObject, show, type JsonObject} from '../../files/json';
-import {checkNumber, countRange, cut} from '../../options';
+import {checkNumber, stepRange, cut} from '../../options';
 import {createRandom} from '../../random';
 import {chunksOf, nameOf, openDataFile, type DataSource} from './data_file';
 import type {TextDatasetOptions} from './dataset_options';
@@ -43,8 +43,8 @@ export function checkPassState(
   {packing, config}: Pick<Required<TextDatasetOptions>, 'packing' | 'config'>,
 ): asserts state is JsonObject & PassState {
   const {epoch, drawn, rest, report} = state;
-  checkNumber(owner, 'epoch', epoch, countRange);
-  checkNumber(owner, 'drawn', drawn, countRange);
+  checkNumber(owner, 'epoch', epoch, stepRange);
+  checkNumber(owner, 'drawn', drawn, stepRange);
   const {ids, labels} = isObject(rest) ? rest : {};
   const most = (config?.vocabSize ?? 2 ** 31) - 1;
   const isId = (id: unknown): boolean =>
