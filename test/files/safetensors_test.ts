@@ -54,6 +54,22 @@ describe('safetensors', () => {
       ),
     ));
 
+  it('reads tensors without values, in whatever order the header has them', () => {
+    const [empty, x] = [
+      {dtype: 'F32', shape: [0, 3], data_offsets: [4, 4]},
+      {dtype: 'F32', shape: [1], data_offsets: [4, 8]},
+    ];
+    const first = {dtype: 'F32', shape: [1], data_offsets: [0, 4]};
+    for (const header of [
+      {first, empty, x},
+      {x, first, empty},
+    ]) {
+      const {tensors} = parseSafetensors(file(header, 8));
+      expect([...tensors.keys()]).to.deep.equal(['first', 'empty', 'x']);
+      expect(tensors.get('empty')).to.deep.equal({shape: [0, 3], values: new Float32Array(0)});
+    }
+  });
+
   it('keeps what its types can hold, and rounds the rest', () => {
     const values = Float32Array.of(1, -0.1, 70000, NaN, -Infinity);
     const tensors = new Map([['x', {shape: [5], values}]]);

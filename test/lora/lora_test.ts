@@ -69,6 +69,13 @@ function randomize(lora: Lora): void {
   }
 }
 
+/** The values of all A and B. */
+function valuesOf(lora: Lora): Float32Array[] {
+  return [...lora.weights.values()].flatMap(({a, b}) =>
+    [a, b].map((weight) => weight.dataSync<'float32'>().slice()),
+  );
+}
+
 /** Counts how often a kernel runs, until `stop`. */
 function countRuns(kernelName: string): {stop(): number} {
   let runs = 0;
@@ -208,7 +215,7 @@ describeFastBackends('LoRA beside peft', (backend) => {
 
 /** A layer with several matrices, one of which it multiplies transposed. */
 class TwoMatrices extends tfl.layers.Layer {
-  private first!: tfl.LayerVariable;
+  protected first!: tfl.LayerVariable;
   private second!: tfl.LayerVariable;
   static get className(): string {
     return 'TwoMatrices';
@@ -323,7 +330,9 @@ describe('applyLora', () => {
     expect(modulesOf('all-linear')).to.deep.equal(allOfMixed);
     expect(modulesOf(['inner', 'each.wrapped'])).to.deep.equal(['each.wrapped', 'nested.inner']);
     expect(modulesOf('two')).to.deep.equal(['two.first', 'two.second']);
-    expect(modulesOf(/^(relu|elu)$/g)).to.deep.equal(['relu', 'elu']);
+    // whatever the flags: a pattern may match anywhere
+    for (const flags of ['', 'g', 'y'])
+      expect(modulesOf(new RegExp('elu$', flags)), flags).to.deep.equal(['relu', 'elu']);
   });
 
   it("presets are the paper's matrices of a LLaMA-style model", async () => {
@@ -352,9 +361,7 @@ describe('applyLora', () => {
         ],
       });
       const lora = applyLora(model, {rank: 20, seed, targets: [/./]});
-      const values = [...lora.weights.values()].flatMap(({a, b}) =>
-        [a, b].map((weight) => weight.dataSync<'float32'>().slice()),
-      );
+      const values = valuesOf(lora);
       model.dispose();
       lora.dispose();
       return values;
@@ -570,6 +577,9 @@ describe('applyLora', () => {
       }),
     );
     expect(lora.isMerged).to.equal(false);
+    const full = tf.io.withSaveHandler(() => Promise.reject(new Error('the disk is full')));
+    expect((await rejection(model.save(full))).message).to.equal('the disk is full');
+    expect(lora.isMerged).to.equal(false);
     const loaded = await tfl.loadLayersModel(tf.io.fromMemory(artifacts));
     const other = loaded.predict(x) as tf.Tensor;
     expectClose(other, adapted);
@@ -689,22 +699,41 @@ describe('applyLora', () => {
           return tf.matMul([inputs].flat()[0]!, squares[0]!);
         }
       }
-      const model = tfl.sequential({
-        layers: [tfl.layers.dense({units: 6, inputShape: [6]}), new Squares({name: 'squares'})],
-      });
-      const applied = applyLora(model, {rank: 2, targets: 'first'});
+      /** Takes no gradient of what it multiplies with, and so of no adapter. */
+      class OwnGradient extends TwoMatrices {
+        static override get className(): string {
+          return 'OwnGradient';
+        }
+        override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+          const matrix = this.first.read();
+          const product = tf.customGrad((x) => ({
+            value: tf.matMul(x as tf.Tensor, matrix),
+            gradFunc: (dy) => tf.matMul(dy, matrix, false, true),
+          }));
+          return product([inputs].flat()[0]!);
+        }
+      }
       const x = tf.ones([2, 6]);
-      expect(() => model.predict(x)).to.throw(
-        /^applyLora: layer 'squares' uses the matrix 'squares.first' in Square, which is neither a product/,
-      );
-      const files = new Map<string, Uint8Array>();
-      await applied.save(files);
-      applied.remove();
-      const loaded = await loadLora(model, files);
-      expect(() => model.predict(x)).to.throw(/^loadLora: layer 'squares' uses the matrix/);
+      for (const [Kind, kernel] of [
+        [Squares, 'Square'],
+        [OwnGradient, 'BatchMatMul'],
+      ] as const) {
+        const model = tfl.sequential({
+          layers: [tfl.layers.dense({units: 6, inputShape: [6]}), new Kind({name: 'other'})],
+        });
+        const applied = applyLora(model, {rank: 2, targets: 'first'});
+        expect(() => model.predict(x)).to.throw(
+          `applyLora: layer 'other' uses the matrix 'other.first' in ${kernel}, which is neither a product`,
+        );
+        const files = new Map<string, Uint8Array>();
+        await applied.save(files);
+        applied.remove();
+        const loaded = await loadLora(model, files);
+        expect(() => model.predict(x)).to.throw(/^loadLora: layer 'other' uses the matrix/);
+        loaded.remove();
+        model.dispose();
+      }
       x.dispose();
-      loaded.remove();
-      model.dispose();
     });
 
     it('files of another kind, model, shape or rank, or damaged: nothing is changed', async () => {
@@ -775,7 +804,14 @@ describe('applyLora', () => {
       expect((await rejection(wide.load(files()))).message).to.match(
         /rank 2 and alpha 6, and these adapters 3 and 8/,
       );
-      for (const each of [wide, model, llama.model]) each.dispose();
+      wide.remove();
+      const scaled = applyLora(model, {rank: 2, alpha: 5, targets: ['embedding', 'fc']});
+      const before = valuesOf(scaled);
+      expect((await rejection(scaled.load(files()))).message).to.match(
+        /rank 2 and alpha 6, and these adapters 2 and 5; nothing was changed/,
+      );
+      expect(valuesOf(scaled)).to.deep.equal(before);
+      for (const each of [scaled, model, llama.model]) each.dispose();
     });
   });
 });

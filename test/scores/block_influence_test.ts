@@ -34,6 +34,21 @@ describeBackends('blockInfluenceScores', () => {
 });
 
 describe('blockInfluenceScores', () => {
+  it('is never negative: for blocks that only scale, it is 0 up to rounding', async () => {
+    const kernelInitializer = tfl.initializers.identity({gain: 0.7});
+    const model = tfl.sequential({
+      layers: Array.from({length: 20}, (_, i) =>
+        tfl.layers.dense({units: 5, name: `b${i}`, kernelInitializer, inputShape: [5]}),
+      ),
+    });
+    const x = tf.randomNormal([1, 5], 0, 1, 'float32', 3);
+    const {scores} = await blockInfluenceScores(model, [x], {blocks: /^b/});
+    // a float32 just below 1, or above
+    for (const score of scores) expect(score).to.be.within(0, 4 * 2 ** -24);
+    x.dispose();
+    model.dispose();
+  });
+
   const dense = (units: number, name: string) =>
     tfl.layers.dense({units, name, useBias: false, kernelInitializer: 'ones'});
 

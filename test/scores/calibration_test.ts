@@ -62,8 +62,8 @@ describe('runCalibration', () => {
 
   it('takes the batches of fitDataset, and tokens after the last label as padding', async () => {
     const tokens = tf.tensor2d([1, 2, 3, 4, 5, 6], [2, 3], 'int32');
-    // what a prompt has before its answer is no label, and no padding either
-    const labels = tf.tensor3d([-100, 2, -100, 3, 4, 5], [2, 3, 1], 'int32');
+    // what a prompt has before its answer is no label, and no padding either; token 0 is a label as any other
+    const labels = tf.tensor3d([-100, 0, -100, 3, 4, 0], [2, 3, 1], 'int32');
     const [noTokens, noLabels] = [tf.ones([2, 3]), tf.ones([2, 3, 1])];
     const masks: Array<number[][] | null> = [];
     const batches = [{xs: tokens, ys: labels}, {xs: noTokens, ys: noLabels}, {xs: noTokens}];

@@ -5,6 +5,7 @@ import {GPTLMHeadModel} from 'gpt-tfjs/src/model.js';
 import {autoOutliers, autoTaus, outlierScores} from '../../src/scores/outlier';
 import {describeBackends} from '../support/backends';
 import {toTensor} from '../support/fixtures';
+import {rejection} from '../support/rejection';
 import {buildMlp, readMlp} from './mlp_fixture';
 
 describeBackends('outlierScores', (backend) => {
@@ -115,7 +116,7 @@ describe('outlierScores', () => {
     );
   });
 
-  it('names the block whose inputs are not finite', async () => {
+  it('names the block whose inputs are not finite, or too large', async () => {
     const before = tf.memory().numTensors;
     const small = tfl.sequential({
       layers: [
@@ -123,10 +124,13 @@ describe('outlierScores', () => {
         tfl.layers.dense({units: 1, name: 'head'}),
       ],
     });
-    const x = tf.tensor2d([[1, NaN]]);
-    const failed = await outlierScores(small, [x]).catch((error: unknown) => error);
-    expect((failed as Error).message).to.include(`weights of block 'body' or their inputs are NaN`);
-    x.dispose();
+    // the square of 1e30 is infinite as float32, so that no entry would be above any multiple of the mean
+    for (const value of [NaN, Infinity, 1e30]) {
+      const x = tf.tensor2d([[1, value]]);
+      const {message} = await rejection(outlierScores(small, [x]));
+      expect(message, `${value}`).to.include(`weights of block 'body' or their inputs are NaN or`);
+      x.dispose();
+    }
     small.dispose();
     expect(tf.memory().numTensors).to.equal(before);
   });

@@ -430,12 +430,14 @@ describe('loadLlama', () => {
     const files = readFiles('llama2');
     const server = await FileServer.start(files);
     const before = tf.memory().numTensors;
-    const error = await rejection(
-      loadLlama(server.url, {onProgress: () => (server.options = {status: 503})}),
-    );
+    for (const frozen of ['F32', 'BF16'] as const) {
+      server.options = {};
+      const onProgress = (): void => void (server.options = {status: 503});
+      const error = await rejection(loadLlama(server.url, {frozen, onProgress}));
+      expect(error.message).to.match(/^loadLlama: GET .*model.safetensors answered 503/);
+      expect(tf.memory().numTensors, frozen).to.equal(before);
+    }
     await server.close();
-    expect(error.message).to.match(/^loadLlama: GET .*model.safetensors answered 503/);
-    expect(tf.memory().numTensors).to.equal(before);
   });
 
   it('loads or refuses, and leaks nothing, whatever is in the files', async function () {

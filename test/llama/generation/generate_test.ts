@@ -156,17 +156,31 @@ describe('generate', () => {
 
   it('says that logits are not finite, and of which prompt', async () => {
     const [head] = model.getLayer('lm_head').getWeights();
-    const spoiled = tf.mul(head!, NaN);
     const good = tf.clone(head!);
-    model.getLayer('lm_head').setWeights([spoiled]);
-    expect((await rejection(write({}))).message).to.equal(
-      "generate: the logits at position 3 are not finite (NaN for token 0); are the model's weights?",
-    );
-    expect((await rejection(generateBatch(model, [[3], [1, 4]]))).message).to.match(
-      /^generateBatch: prompts\[0\]: the logits at position 1 are not finite \(NaN for token 0\)/,
-    );
+    // all logits, or that of token 5 alone
+    const oneInfinite = tf.buffer(good.shape, 'float32', good.dataSync<'float32'>().slice());
+    oneInfinite.set(Infinity, 0, 5);
+    for (const [spoiled, value] of [
+      [tf.mul(good, NaN), 'NaN for token 0'],
+      [oneInfinite.toTensor(), '-?Infinity for token 5'],
+    ] as const) {
+      model.getLayer('lm_head').setWeights([spoiled]);
+      for (const options of [{}, {temperature: 1}]) {
+        expect((await rejection(write(options))).message).to.match(
+          new RegExp(
+            `^generate: the logits at position 3 are not finite \\(${value}\\); are the model's weights\\?$`,
+          ),
+        );
+      }
+      expect((await rejection(generateBatch(model, [[3], [1, 4]]))).message).to.match(
+        new RegExp(
+          `^generateBatch: prompts\\[0\\]: the logits at position 1 are not finite \\(${value}\\)`,
+        ),
+      );
+      spoiled.dispose();
+    }
     model.getLayer('lm_head').setWeights([good]);
-    tf.dispose([spoiled, good]);
+    good.dispose();
   });
 
   const wrong: Array<[Record<string, unknown>, string]> = [
