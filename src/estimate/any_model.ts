@@ -6,9 +6,10 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 import {checkRank, targetedMatrices} from '../lora/matrices';
 import {paperMethods, trainsRest, type MethodParts} from '../methods';
 import {resolveBlocks, type ResolvedBlock} from '../model/blocks';
-import {isModel, leafLayers, matrixCount, type Layer} from '../model/layer_tree';
+import {isModel, leafLayers, type Layer} from '../model/layer_tree';
 import {owloreDefaults} from '../optim/owlore_options';
 import {Projections} from '../optim/projector';
+import {isRecomputed} from '../tape/recompute_layers';
 import {
   resolveEstimateOptions,
   type EstimateOptions,
@@ -114,8 +115,7 @@ function outputsOf(model: tfl.LayersModel, options: ResolvedEstimateOptions): nu
     isModel(layer)
       ? leafLayers(layer, () => true).reduce((sum, {layer}) => sum + bytes(layer), 0)
       : bytes(layer);
-  const isWhole = (layer: Layer): boolean =>
-    options.checkpoint !== 'none' && matrixCount(layer) > 1;
+  const isWhole = (layer: Layer): boolean => isRecomputed(layer, options.checkpoint);
   const layers = leafLayers(model, (nested) => !isWhole(nested)).map(({layer}) => layer);
   const largest = Math.max(0, ...layers.filter(isModel).map(inside));
   return (

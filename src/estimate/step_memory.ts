@@ -1,6 +1,7 @@
 /** The memory of a step of this library, for LLaMA-style models: what is there at each moment of it, and when that is most. */
 import {SMALL_WEIGHT, UPDATED_TOGETHER} from '../kernels/capabilities';
 import type {BlockRole} from '../llama/architectures/weights';
+import {areBlocksRecomputed} from '../tape/recompute_layers';
 import {architectures} from '../llama/architectures';
 import type {ResolvedConfig} from '../llama/config';
 import {keptOfFirstRun, partsOfBlock, type BlockSetting} from './block_programs';
@@ -56,6 +57,7 @@ interface BlockPrograms {
 
 class Step {
   private readonly hidden: number;
+  private readonly areBlocksRecomputed: boolean;
 
   constructor(
     private readonly config: ResolvedConfig,
@@ -64,16 +66,16 @@ class Step {
     private readonly ledger: Ledger,
   ) {
     this.hidden = FLOAT * options.batchSize * options.maxLength * config.hiddenSize;
+    this.areBlocksRecomputed = areBlocksRecomputed(options.checkpoint, plan.blocks.length);
   }
 
   run(): void {
     const {ledger, hidden, config, options, plan} = this;
-    const {checkpoint} = options;
     const blocks = plan.blocks.map((_, i) => this.partsOf(i));
     // the embedding's rows
     ledger.add('activations', hidden);
     const recorded = blocks.map(({whole, kept}) => {
-      if (checkpoint === 'none') return new Recorded(whole, ledger, hidden, false);
+      if (!this.areBlocksRecomputed) return new Recorded(whole, ledger, hidden, false);
       runOnce(whole, ledger);
       ledger.add('activations', kept);
       return null;
@@ -113,7 +115,7 @@ class Step {
       ...{config, backend: options.backend, batch, length, weights, isTrained, widened},
       isAdapted: own.some(({adapterRank}) => adapterRank > 0),
       hasDropout: options.dropout > 0,
-      isRecomputed: checkpoint !== 'none',
+      isRecomputed: this.areBlocksRecomputed,
     };
     const attention = ['q', 'k', 'v', 'o'].map((role) => weights[role]!);
     const ofAttention = attention.reduce((sum, weight) => sum + bytesOf(weight), 0);

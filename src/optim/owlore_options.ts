@@ -119,9 +119,10 @@ export interface OwLoreOptions {
   nonFinite?: 'throw' | 'skip' | 'halve' | 'ignore';
   /**
    * Which parts of the forward pass run again in the backward pass, so that their activations need not be held. `'blocks'`: the
-   * layers with two or more matrices (transformer blocks, recurrent layers, nested models of that size). `'auto'`: also, inside a
-   * block that runs again, such layers and the attention of `createLlama`, where their inputs are larger than their weights (long
-   * sequences, large batches). `'none'`: nothing. Default `'auto'`.
+   * layers with two or more matrices (transformer blocks, recurrent layers, nested models of that size). `'auto'`: these in a
+   * model that has three or more of them, since one that runs again is held as a whole meanwhile; also, inside a block that runs
+   * again, such layers and the attention of `createLlama`, where their inputs are larger than their weights (long sequences, large
+   * batches). `'none'`: nothing. Default `'auto'`.
    */
   checkpoint?: RecomputedLayers;
   /**

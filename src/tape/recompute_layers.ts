@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {isModel, matrixCount, weightShapes} from '../model/layer_tree';
-import {interceptLayers, isNested} from '../tfjs/models';
+import {connectedLayers, interceptLayers, usesOf} from '../tfjs/models';
 import {recomputed} from './recompute';
 
 type Layer = tfl.layers.Layer;
@@ -10,16 +10,17 @@ type Layer = tfl.layers.Layer;
 export const layerRecomputations = ['auto', 'blocks', 'none'] as const;
 
 /**
- * Which layers of a model are recomputed: `'blocks'`, each layer of two or more matrices; `'auto'`, these and, when they
- * run again, those layers inside of them that are worth it, and the attention of `createLlama`; `'none'`.
+ * Which layers of a model are recomputed: `'blocks'`, each layer of two or more matrices; `'auto'`, these where a model has at
+ * least three of them and, when they run again, those layers inside of them that are worth it, and the attention of
+ * `createLlama`; `'none'`.
  */
 export type RecomputedLayers = (typeof layerRecomputations)[number];
 
 /**
- * What is recomputed of the layers that run now: the blocks; or, in the second run of a block with `'auto'`, its parts. Null where
- * nothing is.
+ * What is recomputed of the layers that run now: the blocks; in the second run of a block with `'auto'`, its parts; of a block whose
+ * model has too few of them, nothing. Null where nobody asks for it.
  */
-let running: 'blocks' | 'parts' | null = null;
+let running: 'blocks' | 'parts' | 'nothing' | null = null;
 
 /**
  * How many times as large as its weights the inputs of a part must be for the part to be recomputed. It then runs a third time, so
@@ -29,7 +30,23 @@ let running: 'blocks' | 'parts' | null = null;
 const INPUT_TO_WEIGHT_RATIO = 2;
 
 /**
- * Runs `body` and recomputes each block of a model: each layer of two or more matrices, custom or a nested model, but not a
+ * How many blocks a model must have for `'auto'` to recompute them. One that runs again is remembered as a whole then: of two blocks,
+ * half would be remembered all the same, for a third more time; of a single one, such as a recurrent layer, all of it.
+ */
+const LEAST_BLOCKS = 3;
+
+/** Whether the blocks of a model that has so many are recomputed. */
+export function areBlocksRecomputed(which: RecomputedLayers, blocks: number): boolean {
+  return which === 'blocks' || (which === 'auto' && blocks >= LEAST_BLOCKS);
+}
+
+/** Whether a layer of a model is recomputed. */
+export function isRecomputed(layer: Layer, which: RecomputedLayers): boolean {
+  return isBlock(layer) && areBlocksRecomputed(which, blocksAround(layer));
+}
+
+/**
+ * Runs `body` and recomputes the blocks of a model: each layer of two or more matrices, custom or a nested model, but not a
  * nested model in which such layers repeat. A stateful recurrent layer is not recomputed, because its second run would start from
  * another state.
  */
@@ -44,13 +61,11 @@ function withSegments<T>(kind: 'blocks' | 'parts', which: 'auto' | 'blocks', bod
     interceptLayers((layer, run, inputs, kwargs) => {
       const tensors: Array<tf.Tensor | tfl.SymbolicTensor> = [inputs].flat();
       const isSymbolic = !tensors.every((input) => input instanceof tf.Tensor);
-      if (
-        isSymbolic ||
-        !isSegment(layer) ||
-        (kind === 'parts' && !isWorthwhile(tensors, layer.weights))
-      ) {
-        return run(inputs, kwargs);
+      if (isSymbolic || !isBlock(layer)) return run(inputs, kwargs);
+      if (kind === 'blocks' && !areBlocksRecomputed(which, blocksAround(layer))) {
+        return runningAs('nothing', () => run(inputs, kwargs));
       }
+      if (kind === 'parts' && !isWorthwhile(tensors, layer.weights)) return run(inputs, kwargs);
       // The executor goes on to change the object that it passes, and a layer may change its own list of inputs.
       const ownKwargs = {...kwargs};
       const segment = recomputed(() => {
@@ -63,8 +78,8 @@ function withSegments<T>(kind: 'blocks' | 'parts', which: 'auto' | 'blocks', bod
   return runningAs(kind, intercepted);
 }
 
-/** Runs `body` as a forward pass of which the blocks or the parts are recomputed. */
-function runningAs<T>(kind: 'blocks' | 'parts', body: () => T): T {
+/** Runs `body` as a forward pass of which the blocks, the parts or nothing is recomputed. */
+function runningAs<T>(kind: NonNullable<typeof running>, body: () => T): T {
   const before = running;
   running = kind;
   try {
@@ -90,7 +105,7 @@ export function recomputedPart<Inputs extends tf.Tensor[], Result extends tf.Ten
 
 /** Whether layers are recomputed now, or what runs now is inside of one that is, in its first run or in its second. */
 export function areLayersRecomputed(): boolean {
-  return running !== null;
+  return running === 'blocks' || running === 'parts';
 }
 
 /** Whether {@link recomputedPart} makes a part with these inputs and weights a segment now. */
@@ -112,16 +127,22 @@ function sizeOf(tensors: readonly Sized[]): number {
 }
 
 /**
- * Whether a layer is worth recomputing as a segment of its own. A model that is no layer of another one is not, whether `fit` runs
- * its layers or a custom loop calls it: if the whole pass were one segment, it would take twice the time and hold as much.
+ * Whether a layer can be recomputed as a segment of its own. A model that is no layer of another one cannot, whether `fit` runs its
+ * layers or a custom loop calls it: if the whole pass were one segment, it would take twice the time and hold as much.
  */
-function isSegment(layer: Layer): boolean {
+function isBlock(layer: Layer): boolean {
   if (layer.stateful || matrixCount(layer) < 2) return false;
-  return !isModel(layer) || (isNested(layer) && !holdsBlocks(layer));
+  return !isModel(layer) || (usesOf(layer) > 0 && !holdsBlocks(layer));
+}
+
+/** How many blocks run in a pass of the model that a layer is in: one that is used twice counts twice. */
+function blocksAround(layer: Layer): number {
+  const uses = connectedLayers(layer).filter(isBlock).map(usesOf);
+  return uses.reduce((sum, each) => sum + each, 0);
 }
 
 /** Whether a model is a body of blocks, as `findBlocks` knows them, and not a block itself. */
 function holdsBlocks(model: tfl.LayersModel): boolean {
-  const shapes = model.layers.filter(isSegment).map(weightShapes);
+  const shapes = model.layers.filter(isBlock).map(weightShapes);
   return new Set(shapes).size < shapes.length;
 }

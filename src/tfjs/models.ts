@@ -20,9 +20,24 @@ export function trainedModel(model: tfl.LayersModel): tfl.LayersModel {
   return (model as unknown as {model?: tfl.LayersModel}).model ?? model;
 }
 
-/** Whether a model was applied as a layer of another one: each such call is a node, and so is the model itself. */
-export function isNested(model: tfl.LayersModel): boolean {
-  return model.inboundNodes.length > 1;
+/** How often a layer is called in the models that it is in. Each call is a node, and a model is one by itself. */
+export function usesOf(layer: Layer): number {
+  const isModel = 'layers' in layer;
+  return layer.inboundNodes.length - (isModel ? 1 : 0);
+}
+
+/**
+ * The layers of the model that a layer is in, with itself: all that calls connect with it, which are those of other models over the
+ * same layers as well. A layer that was never given a symbolic tensor is alone.
+ */
+export function connectedLayers(layer: Layer): Layer[] {
+  const found = new Set([layer]);
+  // A set goes on to what is added meanwhile.
+  for (const {inboundNodes, outboundNodes} of found) {
+    for (const {inboundLayers} of inboundNodes) for (const each of inboundLayers) found.add(each);
+    for (const {outboundLayer} of outboundNodes) found.add(outboundLayer);
+  }
+  return [...found];
 }
 
 /**

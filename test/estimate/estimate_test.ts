@@ -11,7 +11,7 @@ import {startMemoryMeter} from '../../src/memory/meter';
 import {paperMethodNames, paperMethods, trainsRest, type MethodParts} from '../../src/methods';
 import {describeBackends} from '../support/backends';
 
-const blocks = 4;
+const usualBlocks = 4;
 const usual = {batchSize: 2, maxLength: 32};
 
 const config = {
@@ -19,7 +19,7 @@ const config = {
   model_type: 'llama',
   hidden_size: 32,
   intermediate_size: 96,
-  num_hidden_layers: blocks,
+  num_hidden_layers: usualBlocks,
   num_attention_heads: 4,
   num_key_value_heads: 2,
   vocab_size: 200,
@@ -33,6 +33,7 @@ interface Model {
   headInLoss?: boolean;
   architecture?: 'llama' | 'qwen3';
   intermediateSize?: number;
+  blocks?: number;
 }
 
 describeBackends('estimateMemory', (backend) => {
@@ -68,6 +69,9 @@ describeBackends('estimateMemory', (backend) => {
     for (const isTied of [true, false])
       await expectNearPeak({method: 'owlore', checkpoint: 'auto', embedding: 'low-rank'}, {isTied});
   });
+
+  it('… of a model of two blocks, which run once', () =>
+    expectNearPeak({method: 'full', checkpoint: 'auto', batchSize: 16}, {blocks: 2}));
 
   it('… with a frozen embedding', () =>
     expectNearPeak({method: 'owlore', checkpoint: 'none', embedding: 'frozen'}));
@@ -105,8 +109,9 @@ describeBackends('estimateMemory', (backend) => {
 
   async function expectNearPeak(
     options: EstimateOptions & Pick<Required<EstimateOptions>, 'method' | 'checkpoint'>,
-    {isTied = false, headInLoss = true, architecture = 'llama', intermediateSize = 96}: Model = {},
+    {isTied = false, headInLoss = true, architecture = 'llama', ...sizes}: Model = {},
   ): Promise<void> {
+    const {intermediateSize = 96, blocks = usualBlocks} = sizes;
     const {method, checkpoint, accumulate = 1, embedding = 'full', frozen} = options;
     const {update, basis, targets, dropout, countedLabels = 1} = options;
     const {batchSize, maxLength} = {...usual, ...options};
@@ -124,7 +129,7 @@ describeBackends('estimateMemory', (backend) => {
       ...(isLora && {targets, dropout}),
       ...(trainsRest(method) && trainEmbedding(embedding, model, method)),
       // the same blocks in each period, of which the first one has the most before it
-      ...(sampling && {sampler: 'exact', probabilities: on(method === 'badam' ? 1 : 2)}),
+      ...(sampling && {sampler: 'exact', probabilities: on(blocks, method === 'badam' ? 1 : 2)}),
     });
     model.compile({optimizer, loss: sparseCrossEntropy});
     meter.reset();
@@ -142,7 +147,8 @@ describeBackends('estimateMemory', (backend) => {
     const given = {...usual, ...options, ...gamma, rank, ...estimated};
     const estimate = estimateMemory(model, given);
     if (headInLoss && architecture === 'llama') {
-      const ofConfig = estimateMemory({...config, tie_word_embeddings: isTied}, given);
+      const ofModel = {...config, num_hidden_layers: blocks, tie_word_embeddings: isTied};
+      const ofConfig = estimateMemory(ofModel, given);
       expect(ofConfig, 'of the config').to.deep.equal(estimate);
     }
     optimizer.dispose();
@@ -164,8 +170,8 @@ describeBackends('estimateMemory', (backend) => {
     return model;
   }
 
-  /** Probabilities that turn on `count` blocks. */
-  function on(count: number): number[] {
+  /** Probabilities that turn on `count` of the blocks. */
+  function on(blocks: number, count: number): number[] {
     return Array.from({length: blocks}, (_, i) => (i % (blocks / count) === 0 ? 1 : 0));
   }
 });
@@ -307,7 +313,7 @@ describe('estimateMemory', () => {
   it('takes the config of loadLlama and createLlama as well', () => {
     const options = {method: 'lisa', gamma: 1} as const;
     const ofCreateLlama = {
-      ...{vocabSize: 200, hiddenSize: 32, intermediateSize: 96, numHiddenLayers: blocks},
+      ...{vocabSize: 200, hiddenSize: 32, intermediateSize: 96, numHiddenLayers: usualBlocks},
       ...{numAttentionHeads: 4, numKeyValueHeads: 2, maxPositionEmbeddings: 64},
     };
     expect(estimateMemory(ofCreateLlama, options)).to.deep.equal(estimateMemory(config, options));

@@ -523,11 +523,11 @@ describe('what is assumed of tfjs 4.22', () => {
       const model = sequential();
       model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
       (model.apply(tf.ones([1, 2])) as tf.Tensor).dispose();
-      expect(models.isNested(model)).to.equal(false);
+      expect(models.usesOf(model)).to.equal(0);
       const input = tfl.input({shape: [2]});
       const around = tfl.model({inputs: input, outputs: model.apply(input) as tfl.SymbolicTensor});
-      expect(models.isNested(model)).to.equal(true);
-      expect(models.isNested(around)).to.equal(false);
+      expect(models.usesOf(model)).to.equal(1);
+      expect(models.usesOf(around)).to.equal(0);
       around.dispose(); // with the model in it
     });
   });
