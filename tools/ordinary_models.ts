@@ -24,7 +24,11 @@ const {maxPooling2d, batchNormalization, separableConv2d} = tfl.layers;
 const SIDE = 28;
 /** Points of a time series. */
 const POINTS = 12;
+/** Frames of a moving dot. */
+const FRAMES = 6;
 const relu = {activation: 'relu'} as const;
+/** The default, `'orthogonal'`, needs the chained methods of tensors, which a program of single imports does not have. */
+const glorot = {recurrentInitializer: 'glorotUniform'} as const;
 const separable = {kernelSize: 3, strides: 2, padding: 'same', useBias: false} as const;
 
 const classification = {
@@ -144,7 +148,7 @@ export const ordinaryModels: readonly OrdinaryModel[] = [
         tfl.layers.gru({
           units: 192,
           inputShape: [POINTS, 4],
-          recurrentInitializer: 'glorotUniform',
+          ...glorot,
         }),
         dense({units: 1}),
       ]),
@@ -156,7 +160,7 @@ export const ordinaryModels: readonly OrdinaryModel[] = [
     steps: 250,
     build: () =>
       sequential([
-        tfl.layers.lstm({units: 256, inputShape: [8, 32], recurrentInitializer: 'glorotUniform'}),
+        tfl.layers.lstm({units: 256, inputShape: [8, 32], ...glorot}),
         dense({units: 32, activation: 'softmax'}),
       ]),
     createData: (count, random) => nextTokens(count, random),
@@ -171,6 +175,79 @@ export const ordinaryModels: readonly OrdinaryModel[] = [
         ...{numAttentionHeads: 4, maxPositionEmbeddings: 24, seed: Math.floor(Math.random() * 1e6)},
       }),
     createData: (count, random) => sentences(count, 24, random),
+  },
+];
+
+/** Further ones of which a step's time and memory are measured: models of a few units, and recurrent layers. */
+export const smallModels: readonly OrdinaryModel[] = [
+  {
+    ...classification,
+    title: 'iris: dense 10, 3 on 4 features',
+    build: () => sequential([...hidden(1, 10, [4]), dense({units: 3, activation: 'softmax'})]),
+    createData: (count, random) => clusters(count, random),
+  },
+  {
+    ...regression,
+    title: 'regression on 24 features: six layers of 24',
+    build: () => sequential([...hidden(6, 24, [24]), dense({units: 1})]),
+    createData: (count, random) => teacherData(count, 24, random),
+  },
+  {
+    ...regression,
+    title: 'time series: RNN 32',
+    build: () => recurrent(tfl.layers.simpleRNN({units: 32, inputShape: [POINTS, 4], ...glorot})),
+    createData: (count, random) => waves(count, random),
+  },
+  {
+    ...regression,
+    title: 'time series of 96 points: GRU 32',
+    build: () => recurrent(tfl.layers.gru({units: 32, inputShape: [96, 4], ...glorot})),
+    createData: (count, random) => waves(count, random, 96),
+  },
+  {
+    ...classification,
+    title: 'text: LSTM 128, the next of 32 tokens after 20',
+    build: () => nextToken([tfl.layers.lstm({units: 128, inputShape: [20, 32], ...glorot})]),
+    createData: (count, random) => nextTokens(count, random, 20),
+  },
+  {
+    ...classification,
+    title: 'text: LSTM 64, LSTM 64',
+    build: () =>
+      nextToken([
+        tfl.layers.lstm({units: 64, inputShape: [8, 32], returnSequences: true, ...glorot}),
+        tfl.layers.lstm({units: 64, ...glorot}),
+      ]),
+    createData: (count, random) => nextTokens(count, random),
+  },
+  {
+    ...classification,
+    title: 'text: bidirectional LSTM 32',
+    build: () =>
+      nextToken([
+        tfl.layers.bidirectional({
+          layer: tfl.layers.lstm({units: 32, ...glorot}),
+          mergeMode: 'concat',
+          inputShape: [8, 32],
+        }),
+      ]),
+    createData: (count, random) => nextTokens(count, random),
+  },
+  {
+    ...regression,
+    title: 'frames of 16×16: convLSTM with 8 filters of 3×3',
+    batchSize: 8,
+    build: () =>
+      sequential([
+        tfl.layers.convLstm2d({
+          filters: 8,
+          kernelSize: 3,
+          inputShape: [FRAMES, 16, 16, 1],
+          ...glorot,
+        }),
+        ...[globalAveragePooling2d({}), dense({units: 2})],
+      ]),
+    createData: (count, random) => movingDots(count, random),
   },
 ];
 
@@ -260,6 +337,14 @@ function hidden(count: number, units: number, inputShape: number[]): tfl.layers.
   );
 }
 
+function recurrent(layer: tfl.layers.Layer): tfl.LayersModel {
+  return sequential([layer, dense({units: 1})]);
+}
+
+function nextToken(layers: tfl.layers.Layer[]): tfl.LayersModel {
+  return sequential([...layers, dense({units: 32, activation: 'softmax'})]);
+}
+
 function residualModel(features: number, width: number, blocks: number): tfl.LayersModel {
   const input = tfl.input({shape: [features]});
   let x = dense({units: width}).apply(input) as tfl.SymbolicTensor;
@@ -301,6 +386,46 @@ function teacherData(count: number, features: number, random: Random): [tf.Tenso
     return tf.add(tf.matMul(inner, second), tf.mul(noise, 0.1));
   });
   return [x, y];
+}
+
+/** Points around three centres in four dimensions. */
+function clusters(count: number, random: Random): [tf.Tensor, tf.Tensor] {
+  const centres = normals(3 * 4, createRandom(17));
+  const labels = Int32Array.from({length: count}, () => Math.floor(3 * random.next()));
+  const x = Float32Array.from(
+    {length: count * 4},
+    (_, i) => centres[4 * labels[Math.floor(i / 4)]! + (i % 4)]! + 0.5 * normal(random),
+  );
+  const y = tf.tidy(() => tf.cast(tf.oneHot(tf.tensor1d(labels, 'int32'), 3), 'float32'));
+  return [tf.tensor2d(x, [count, 4]), y];
+}
+
+/** Frames of a dot that moves straight on, and where it is in the next one. */
+function movingDots(count: number, random: Random): [tf.Tensor, tf.Tensor] {
+  const side = 16;
+  const pixels = new Float32Array(count * FRAMES * side * side);
+  const next = new Float32Array(count * 2);
+  for (let i = 0; i < count; i++) {
+    const [x, y, dx, dy] = Array.from({length: 4}, () => random.next()) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    const at = (t: number): [number, number] => [
+      side * (0.25 + 0.5 * x) + (dx - 0.5) * t,
+      side * (0.25 + 0.5 * y) + (dy - 0.5) * t,
+    ];
+    for (let t = 0; t < FRAMES; t++) {
+      const [column, row] = at(t).map(Math.floor) as [number, number];
+      pixels[((i * FRAMES + t) * side + row) * side + column] = 1;
+    }
+    next.set(
+      at(FRAMES).map((value) => value / side - 0.5),
+      2 * i,
+    );
+  }
+  return [tf.tensor5d(pixels, [count, FRAMES, side, side, 1]), tf.tensor2d(next, [count, 2])];
 }
 
 /** Ten figures of four strokes each, turned, moved and of other sizes each time, with noise. */
@@ -371,21 +496,21 @@ function bagsOfWords(count: number, random: Random): [tf.Tensor, tf.Tensor] {
 }
 
 /** Four sums of waves, some points of each, and the first one's next. */
-function waves(count: number, random: Random): [tf.Tensor, tf.Tensor] {
-  const values = new Float32Array(count * POINTS * 4);
+function waves(count: number, random: Random, points = POINTS): [tf.Tensor, tf.Tensor] {
+  const values = new Float32Array(count * points * 4);
   const next = new Float32Array(count);
   for (let i = 0; i < count; i++) {
     for (let channel = 0; channel < 4; channel++) {
       const parts = Array.from({length: 3}, () => [random.next() * 1.5, random.next() * 7]);
       const at = (t: number): number =>
         parts.reduce((sum, [speed, phase]) => sum + Math.sin(speed! * t + phase!), 0) / 2;
-      for (let t = 0; t < POINTS; t++) {
-        values[(i * POINTS + t) * 4 + channel] = at(t) + 0.05 * normal(random);
+      for (let t = 0; t < points; t++) {
+        values[(i * points + t) * 4 + channel] = at(t) + 0.05 * normal(random);
       }
-      if (channel === 0) next[i] = at(POINTS);
+      if (channel === 0) next[i] = at(points);
     }
   }
-  return [tf.tensor3d(values, [count, POINTS, 4]), tf.tensor2d(next, [count, 1])];
+  return [tf.tensor3d(values, [count, points, 4]), tf.tensor2d(next, [count, 1])];
 }
 
 /** Rows of tokens of a language in which each token is followed by one of four, and the tokens that follow theirs. */
@@ -405,11 +530,11 @@ function sentences(count: number, length: number, random: Random): [tf.Tensor, t
   });
 }
 
-/** Eight tokens of it, one-hot, and the next. */
-function nextTokens(count: number, random: Random): [tf.Tensor, tf.Tensor] {
-  const [ids, labels] = sentences(count, 8, random);
+/** Some tokens of it, one-hot, and the next. */
+function nextTokens(count: number, random: Random, length = 8): [tf.Tensor, tf.Tensor] {
+  const [ids, labels] = sentences(count, length, random);
   const [x, y] = tf.tidy(() => {
-    const next = tf.reshape(tf.slice(labels, [0, 7, 0], [count, 1, 1]), [count]);
+    const next = tf.reshape(tf.slice(labels, [0, length - 1, 0], [count, 1, 1]), [count]);
     return [ids, next].map((each) => tf.cast(tf.oneHot(each as tf.Tensor2D, 32), 'float32'));
   });
   tf.dispose([ids, labels]);

@@ -5,19 +5,32 @@
  *   npm run bench:defaults                       # the tensorflow backend if it is there, else wasm
  *   npm run bench:defaults -- --only digits      # models with that in their titles
  *   npm run bench:defaults -- --seeds 1,2,3 --rank 90
+ *   npm run bench:defaults -- --times            # instead: time and peak memory of a step, on cpu, wasm and tensorflow
+ *   npm run bench:defaults -- --times --backend wasm --only LSTM
  *
  * A seed determines a model's first weights, its data and the batches: those of all optimizers are the same. Exits with 1 if the
  * defaults miss the margin.
  *
- * With `--write` the figures go to `docs/defaults.md` and `bench/results/defaults.json`.
+ * With `--times` both optimizers take turns with each model, some steps each, and a few models more are measured. Each backend has a
+ * process of its own. Exits with 1 if a step takes more than 1.10 of Adam's time, or more memory.
+ *
+ * With `--write` the figures go to `docs/defaults.md` and `bench/results/defaults.json`, or `step_times.json`.
  */
+import {spawnSync} from 'node:child_process';
+import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer} from '../../src/index';
 import {Projections, stateSize} from '../../src/optim/projector';
 import {owloreDefaults} from '../../src/optim/owlore_options';
-import {ordinaryModels, Task, type OrdinaryModel, type Trained} from '../../tools/ordinary_models';
+import {
+  ordinaryModels,
+  smallModels,
+  Task,
+  type OrdinaryModel,
+  type Trained,
+} from '../../tools/ordinary_models';
 import {selectBackend} from '../../tools/select_backend';
 import {provenance, readRecords, withRecord, writeRecord} from '../results/store';
 import {
@@ -33,6 +46,13 @@ import {
 } from '../tables/defaults_tables';
 import {printTables} from '../tables/document';
 import {writeDocument} from '../tables/documents';
+import {measureStepTimes} from '../harness/step_times';
+import {
+  reachesGoals,
+  stepTimesTables,
+  timesLine,
+  type StepTimesMeasurements,
+} from '../tables/step_times_tables';
 
 const {values: flags} = parseArgs({
   options: {
@@ -41,32 +61,69 @@ const {values: flags} = parseArgs({
     seeds: {type: 'string', default: '1,2,3'},
     rank: {type: 'string', default: String(owloreDefaults.rank)},
     write: {type: 'boolean', default: false},
+    times: {type: 'boolean', default: false},
   },
 });
-const backend = await selectBackend(flags.backend);
+/** With the defaults the held-out loss must fall by at least this part of its fall with Adam, averaged over the seeds. */
+const MARGIN = 0.97;
+/** Those on which times are measured. */
+const timedBackends = ['cpu', 'wasm', 'tensorflow'];
+
+const backend =
+  flags.times && flags.backend === undefined ? null : await selectBackend(flags.backend);
 const seeds = flags.seeds.split(',').map(Number);
 const rank = Number(flags.rank);
 
-/** With the defaults the held-out loss must fall by at least this part of its fall with Adam, averaged over the seeds. */
-const MARGIN = 0.97;
+if (!flags.times) await measureLearning();
+else if (backend) await measureTimes(backend);
+else for (const name of timedBackends) timeApart(name);
 
-const titles = ordinaryModels.map(({title}) => title);
-let records = readRecords<DefaultsMeasurements>('defaults');
-for (const ordinary of ordinaryModels.filter(({title}) => title.includes(flags.only))) {
-  const {title} = ordinary;
-  const before = provenance();
-  const record = {...before, measured: await measure(ordinary)};
-  console.log(summary([title, record.measured]).join('  |  '));
-  records = withRecord(records, title, record, titles);
-  if (flags.write) await writeRecord('defaults', title, record, titles);
+async function measureLearning(): Promise<void> {
+  const titles = ordinaryModels.map(({title}) => title);
+  let records = readRecords<DefaultsMeasurements>('defaults');
+  for (const ordinary of ordinaryModels.filter(({title}) => title.includes(flags.only))) {
+    const {title} = ordinary;
+    const before = provenance();
+    const record = {...before, measured: await measure(ordinary)};
+    console.log(summary([title, record.measured]).join('  |  '));
+    records = withRecord(records, title, record, titles);
+    if (flags.write) await writeRecord('defaults', title, record, titles);
+  }
+  printTables(defaultsTables(records));
+  if (flags.write) await writeDocument('defaults.md');
+  for (const [title, {measured}] of Object.entries(records)) {
+    if (mean(learned(measured)) >= MARGIN) continue;
+    console.log(`below the margin of ${MARGIN}: ${title}`);
+    process.exitCode = 1;
+  }
 }
 
-printTables(defaultsTables(records));
-if (flags.write) await writeDocument('defaults.md');
-for (const [title, {measured}] of Object.entries(records)) {
-  if (mean(learned(measured)) >= MARGIN) continue;
-  console.log(`below the margin of ${MARGIN}: ${title}`);
-  process.exitCode = 1;
+async function measureTimes(name: string): Promise<void> {
+  const before = provenance();
+  const measured: StepTimesMeasurements = {};
+  const models = [...smallModels, ...ordinaryModels];
+  for (const ordinary of models.filter(({title}) => title.includes(flags.only))) {
+    const times = await measureStepTimes(ordinary);
+    measured[ordinary.title] = times;
+    console.log(timesLine(ordinary.title, times));
+    if (!reachesGoals(times)) process.exitCode = 1;
+  }
+  const record = {...before, measured};
+  printTables(stepTimesTables({[name]: record}));
+  if (!flags.write) return;
+  await writeRecord('step_times', name, record, timedBackends);
+  await writeDocument('defaults.md');
+}
+
+/** In a process of its own, which has the code of one backend to compile. */
+function timeApart(name: string): void {
+  const script = fileURLToPath(import.meta.url);
+  const args = ['--times', '--backend', name, '--only', flags.only];
+  if (flags.write) args.push('--write');
+  const {status} = spawnSync(process.execPath, [...process.execArgv, script, ...args], {
+    stdio: 'inherit',
+  });
+  if (status !== 0) process.exitCode = 1;
 }
 
 async function measure(ordinary: OrdinaryModel): Promise<DefaultsMeasurements> {
@@ -97,7 +154,7 @@ async function measure(ordinary: OrdinaryModel): Promise<DefaultsMeasurements> {
     }
     task.dispose();
   }
-  return {backend, tfjs: tf.version_core, seeds, projected, state, adam, runs};
+  return {backend: backend!, tfjs: tf.version_core, seeds, projected, state, adam, runs};
 }
 
 /** How many matrices of a model are projected, and the size of the state of all matrices. */

@@ -18,6 +18,7 @@ export type Benchmark =
   | 'timeline'
   | 'wasm_kernels'
   | 'defaults'
+  | 'step_times'
   | 'checkpoints'
   | 'compare_times';
 

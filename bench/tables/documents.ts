@@ -10,6 +10,7 @@ import {writeTables, type Table} from './document';
 import {largeCheckpointTables} from './large_checkpoint_tables';
 import {memoryTables} from './memory_tables';
 import {performanceTables} from './performance_tables';
+import {stepTimesTables} from './step_times_tables';
 import {sweepTables} from './sweep_tables';
 import {timelineTables} from './timeline_tables';
 
@@ -42,7 +43,10 @@ export const documents = {
     ...memoryTables(readRecords('memory')),
     ...sweepTables(readRecords('sweep')),
   ],
-  'defaults.md': () => defaultsTables(readRecords('defaults')),
+  'defaults.md': () => [
+    ...defaultsTables(readRecords('defaults')),
+    ...stepTimesTables(readRecords('step_times')),
+  ],
   'checkpoints.md': () => checkpointTables(readRecords('checkpoints')),
   'method.md': () =>
     summariesIn(comparison)
