@@ -227,7 +227,7 @@ const cases: Case[] = [
   },
   {
     title: 'nested models, and one that holds them, which is no checkpoint',
-    build: () => chain([4], [chain([4], [...'abc'].map(twoDense), 'body'), dense({units: 2})]),
+    build: () => chain([4], [chain([4], ['a', 'b', 'c'].map(twoDense), 'body'), dense({units: 2})]),
     calls: {blocks: {'a+': 2, 'b+': 2, 'c+': 2}, auto: {'a+': 2, 'b+': 2, 'c+': 2}},
   },
   {
@@ -282,7 +282,7 @@ const cases: Case[] = [
           ],
           name,
         );
-      return chain([4], [...[...'abc'].map(block), dense({units: 2})]);
+      return chain([4], [...['a', 'b', 'c'].map(block), dense({units: 2})]);
     },
     calls: {blocks: {'a+': 2, 'b+': 2, 'c+': 2}, auto: {'a+': 2, 'b+': 2, 'c+': 2}},
   },
