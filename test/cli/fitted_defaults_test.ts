@@ -15,13 +15,14 @@ describe('FittedDefaults', () => {
 
   it('fits them to small ones, and says so in one line', () => {
     const fitted = new FittedDefaults(nothing);
-    const sizes = {blocks: 5, steps: 250};
+    // ten periods and a rest
+    const sizes = {blocks: 5, steps: 259};
     expect(fitted.gamma(5, sizes)).to.equal(4);
     expect(fitted.interval(50, sizes)).to.equal(25);
     expect(fitted.atMost('batchSize', 16, 9, '9 examples')).to.equal(9);
     expect(fitted.instead('tau', 13, 13, '')).to.equal(13);
     expect(fitted.line()).to.equal(
-      "the paper's defaults, fitted: gamma 5 → 4 (of 5 blocks), interval 50 → 25 (250 steps), " +
+      "the paper's defaults, fitted: gamma 5 → 4 (of 5 blocks), interval 50 → 25 (259 steps), " +
         'batchSize 16 → 9 (9 examples)',
     );
   });

@@ -16,6 +16,7 @@ import {RunFolder} from '../../src/cli/run_folder';
 import {loadLlama} from '../../src/llama';
 import {fastBackend, thorough} from '../support/backends';
 import {resultOf} from '../support/programs';
+import {rejection} from '../support/rejection';
 import {onSmallDisk} from '../support/small_disk';
 import {inLog, start} from './cli_process';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
@@ -135,6 +136,49 @@ describe('the folder of a run', function () {
     });
     if (!isMade) this.skip();
   });
+
+  it('leaves nothing of a model that could not be saved', async () => {
+    const output = newOutput();
+    const run = RunFolder.open('test', output, false);
+    const saving = run.saveModel((target) => {
+      mkdirSync(target, {recursive: true});
+      writeFileSync(join(target, 'config.json'), '{}');
+      return Promise.reject(new Error('no room'));
+    });
+    expect((await rejection(saving)).message).to.equal('no room');
+    run.stop({state: 'failed', error: 'no room'});
+    expect(readdirSync(output).filter((name) => name.includes('model'))).to.deep.equal([]);
+    expect(lastEntry(output)).to.include({event: 'end', state: 'failed'});
+  });
+
+  for (const when of ['before', 'while'] as const) {
+    it(`is left alone where another one came in its place ${when} the model is saved`, async () => {
+      const output = newOutput();
+      const run = RunFolder.open('test', output, false);
+      const replaceFolder = (): void => {
+        renameSync(output, `${output}-moved`);
+        for (const name of ['model', 'model.partial']) {
+          mkdirSync(join(output, name), {recursive: true});
+          writeFileSync(join(output, name, 'config.json'), 'of another');
+        }
+        writeFileSync(join(output, 'log.jsonl'), '');
+      };
+      let isSaved = false;
+      if (when === 'before') replaceFolder();
+      const saving = run.saveModel((target) => {
+        isSaved = true;
+        mkdirSync(target, {recursive: true});
+        writeFileSync(join(target, 'config.json'), '{}');
+        replaceFolder();
+        return Promise.resolve();
+      });
+      const message = /folder '.*' was removed, moved or replaced during the run/;
+      expect((await rejection(saving)).message).to.match(message);
+      expect(isSaved).to.equal(when === 'while');
+      expect(() => run.stop({state: 'failed', error: 'moved'})).to.throw(message);
+      expect(Object.values(contentOf(output))).to.deep.equal(['', 'of another', 'of another']);
+    });
+  }
 
   describe('does not take its inputs for something to overwrite', () => {
     /** A copy of the model in a folder of its own. */

@@ -107,6 +107,22 @@ describe('folders that files are saved to', () => {
     expect(contents()).to.deep.equal({...complete, [more]: 'new'});
   });
 
+  it('have no config for those who know no journals, as long as not all of a change is done', async () => {
+    stopInTheMiddle(dead);
+    put({[config]: 'old'});
+    rmSync(join(folder, shard2));
+    mkdirSync(join(folder, shard2));
+    expect((await rejection(read(shard1))).message).to.match(
+      /not all of them could be put in their/,
+    );
+    expect(contents(join(folder, shard2))).to.deep.equal({});
+    expect(existsSync(join(folder, config))).to.equal(false);
+    expect(readFileSync(join(folder, shard1), 'utf8')).to.equal('new');
+    rmSync(join(folder, shard2), {recursive: true});
+    expect(await read(config)).to.equal('new');
+    expect(contents()).to.deep.equal(complete);
+  });
+
   it('are finished once by several that open them at the same time', async () => {
     stopInTheMiddle(dead);
     const all = await Promise.all([shard1, shard2, config, shard3].map(read));
