@@ -453,6 +453,23 @@ function testFusedKernels(): void {
     });
   });
 
+  it('a convolution has the filter that Adam has moved, and no copy of the one before', async () => {
+    await tf.setBackend('wasm');
+    const filter = tf.tidy(() => tf.variable(tf.ones([1, 1, 2, 3])));
+    const [x, gradient] = [tf.ones<tf.Rank.R4>([1, 2, 2, 2]), tf.ones(filter.shape)];
+    const convolved = (): number =>
+      tf.tidy(() => tf.conv2d(x, filter as tf.Tensor4D, 1, 'same').dataSync()[0]!);
+    expect(convolved()).to.equal(2);
+    tf.tidy(() => {
+      const [first, second] = [tf.zeros(filter.shape), tf.zeros(filter.shape)];
+      const numbers = {...{beta1: 0, beta2: 0, rate: 0.5, epsilon: 0}, decay: 1, side: undefined};
+      const [moved] = runAdam({variable: filter, gradient, first, second}, numbers);
+      filter.assign(moved!);
+    });
+    expect(convolved()).to.equal(1);
+    tf.dispose([x, gradient, filter]);
+  });
+
   it('are there with the module only', async () => {
     const {OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums, OwLoreUnpackBfloat16} = names;
     const own = [OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums, OwLoreUnpackBfloat16];
