@@ -12,14 +12,17 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import ts from 'typescript';
-import {checkBundleSize} from './package/bundle_size';
+import {checkBundleSize, checkSizeWithTfjs} from './package/bundle_size';
 import {checkScriptTags, checkViteApp, checkWorkers} from './package/in_chromium';
+import {checkLinks} from './package/links';
+import {checkTestRunners} from './package/test_runners';
 
 /**
  * Checks the package as a user gets it. Packs the tarball, checks it with publint and attw, and installs it with its peers into
- * an empty project. There it type-checks and runs the example of README.md, as an ES module and as CommonJS, loads every entry
- * point both ways, and runs the command line. In a second project the package is bundled, and the examples of docs/browser.md
- * train in chromium.
+ * an empty project. There it follows the links of the pages, type-checks and runs the example of README.md, as an ES module and as
+ * CommonJS, runs that of docs/second-derivatives.md, loads every entry point both ways, and runs the command line. In a second
+ * project the package is bundled, and the examples of docs/browser.md train in chromium. In others it trains in tests of Jest, as
+ * docs/compatibility.md configures it, of Vitest and of Node.
  */
 const root = fileURLToPath(new URL('..', import.meta.url));
 const {name, exports, peerDependencies} = JSON.parse(
@@ -48,6 +51,7 @@ try {
     install(project, tarball, ...peers('core', 'layers', 'backend-wasm')),
   );
   await step('only what the library needs is installed', () => checkInstalled(project));
+  await step('links of the pages', () => checkLinks(join(project, 'node_modules', name)));
 
   const example = readExample('README.md', 'Example', 'ts');
   writeFileSync(join(project, 'example.mts'), example);
@@ -58,14 +62,33 @@ try {
   await step('types', () => typeCheck(project));
   await step('example as an ES module', () => run(project, 'node', 'example.mjs'));
   await step('example as CommonJS', () => run(project, 'node', 'example.cjs'));
+  await step('example with second derivatives', () => {
+    const text = readExample('docs/second-derivatives.md', 'Example', 'ts');
+    writeFileSync(join(project, 'second.mjs'), transpile(text, ts.ModuleKind.ESNext));
+    run(project, 'node', 'second.mjs');
+  });
   await step('all entry points, both ways', () => loadEntryPoints(project));
   await step('command line', () => runCommandLine(project));
 
+  const transformed = ['@babel/core@7', '@babel/preset-env@7', 'ts-jest@29', 'typescript@5'];
+  for (const version of [30, 29]) {
+    const folder = join(temporary, `jest${version}`);
+    const runners = [`jest@${version}`, `@types/jest@${version}`, 'vitest@4', ...transformed];
+    await step(`tests by Jest ${version}, Vitest and Node`, () => {
+      install(folder, tarball, ...runners, ...peers('core', 'layers', 'backend-wasm'));
+      checkTestRunners(folder, entries, {
+        babel: readExample('docs/compatibility.md', 'Jest with Babel', 'js'),
+        tsJest: readExample('docs/compatibility.md', 'Jest with ts-jest', 'js'),
+      });
+    });
+  }
+
   const app = join(temporary, 'app');
-  await step('install beside Vite and all of tfjs', () =>
-    install(app, tarball, 'vite@8', ...peers('backend-wasm', 'backend-webgpu'), TFJS),
+  await step('install beside bundlers and all of tfjs', () =>
+    install(app, tarball, 'vite@8', 'webpack@5', ...peers('backend-wasm', 'backend-webgpu'), TFJS),
   );
   await step('size in a bundle', () => checkBundleSize(app));
+  await step('size in a bundle with tfjs', () => checkSizeWithTfjs(app));
   const [page, bundled] = ['docs/browser.md', 'With a bundler'];
   await step('Vite, in chromium', () =>
     checkViteApp(app, readExample(page, bundled, 'ts'), readExample(page, bundled, 'js')),
@@ -107,8 +130,14 @@ function peers(...names: string[]): string[] {
 function install(project: string, ...packages: string[]): void {
   mkdirSync(project);
   writeFileSync(join(project, 'package.json'), '{"private": true}\n');
-  const quietly = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
-  run(project, 'npm', 'install', ...quietly, ...packages);
+  const args = ['install', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=warn'];
+  const {status, stderr} = spawnSync('npm', [...args, ...packages], {
+    cwd: project,
+    encoding: 'utf8',
+    stdio: ['ignore', 'inherit', 'pipe'],
+  });
+  if (status !== 0) throw new Error(stderr);
+  if (stderr.includes(name)) throw new Error(`npm warns of the package:\n${stderr}`);
 }
 
 /**
@@ -135,9 +164,9 @@ function checkInstalled(project: string): void {
 /** The first code block in a language under a heading of a page. */
 function readExample(page: string, heading: string, language: string): string {
   const text = readFileSync(join(root, page), 'utf8');
-  const section = new RegExp(`^## ${heading}$([^]*?)(?=^## |(?![^]))`, 'm').exec(text)?.[1] ?? '';
+  const section = new RegExp(`^##+ ${heading}$([^]*?)(?=^##+ |(?![^]))`, 'm').exec(text)?.[1] ?? '';
   const code = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'm').exec(section)?.[1];
-  if (code === undefined) throw new Error(`${page} has no ${language} block under "## ${heading}"`);
+  if (code === undefined) throw new Error(`${page} has no ${language} block under "${heading}"`);
   return code;
 }
 
