@@ -8,6 +8,9 @@ docs/torch.md describes what is in a job, what this prints, and how to start it 
 import os
 import sys
 
+# by PYTHONSAFEPATH neither the current folder nor that of this file is searched for modules: of them only what came with this file
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
 from owlore.events import Events, end_with_parent
 
 

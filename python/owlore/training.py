@@ -79,7 +79,10 @@ class Training:
     def _prepare(self) -> None:
         """Loads the model, and what a training that goes on has saved of itself."""
         job, parallel = self.job, self.parallel
-        loaded = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32)
+        # the model may be a stranger's: no code that comes with it is run, and no pickle of it is opened
+        loaded = AutoModelForCausalLM.from_pretrained(
+            job["model"], dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        )
         loaded.config.use_cache = False
         for module in loaded.modules():
             if hasattr(module, "attention_dropout"):

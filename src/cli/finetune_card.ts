@@ -20,7 +20,7 @@ export function cardOf(
 ): ModelCard {
   const {title}: MethodParts = paperMethods[settings.method];
   const {data, validation, scores, ...others} = configOf(settings) as Record<string, string>;
-  const {model: _, output: __, method: ___, python: ____, ...shown} = others;
+  const {model: _, output: __, method: ___, ...shown} = others;
   const [before, after] = [monitor.heldOut[0]!.loss, monitor.heldOut.at(-1)!.loss];
   return {
     method: title,

@@ -44,6 +44,7 @@ import {
   number,
   ofCommandLine,
   outputFolder,
+  program,
   required,
   text,
   type Given,
@@ -120,8 +121,8 @@ export const finetuneOptions = {
   ...group('Run', {
     output: required(outputFolder('the folder of the run')),
     resume: ofCommandLine(folder('go on with the run in this folder, with its options')),
-    overwrite: flag('replace an earlier run in that folder'),
-    force: flag('begin even if the run cannot fit into memory'),
+    overwrite: ofCommandLine(flag('replace an earlier run in that folder')),
+    force: ofCommandLine(flag('begin even if the run cannot fit into memory')),
     dtype: choice<FloatType, 'F32'>('how the weights of the model are saved', floatTypes, 'F32'),
     saveEvery: number(
       'steps between checkpoints (default: one only when the run is stopped)',
@@ -246,7 +247,7 @@ export const finetuneOptions = {
       engineNames,
       'tfjs',
     ),
-    python: text('of torch: a Python that has it (default: python3)', '<path>'),
+    python: program('of torch: a Python that has it (default: python3)'),
     processes: number('of torch: how many train together (default: one for each GPU, or 1)', count),
     parallel: choice<'ddp' | 'fsdp', 'ddp'>(
       'of torch: whether each process has the whole model, or a part',
@@ -364,15 +365,15 @@ export function checkTogether(settings: FinetuneSettings, given: Given): void {
   }
 }
 
-/** The options that are about the folder as it is, and not in the run's config. */
-const ofFolder: readonly string[] = ['overwrite', 'resume', 'force'];
-
-/** The options in effect, as a config file takes them, without those that have no effect. */
+/** The options in effect, as a config file takes them, without those that have no effect, and those that it cannot have. */
 export function configOf(settings: FinetuneSettings): Record<string, unknown> {
   const unused = meaningless(settings);
   return Object.fromEntries(
     Object.entries(settings).filter(
-      ([name, value]) => value !== undefined && !(name in unused) && !ofFolder.includes(name),
+      ([name, value]) =>
+        value !== undefined &&
+        !(name in unused) &&
+        !finetuneOptions[name as keyof FinetuneSettings].isOfCommandLine,
     ),
   );
 }

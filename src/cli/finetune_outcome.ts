@@ -52,7 +52,6 @@ export function runRecord(outcome: Outcome): RunRecord {
     model,
     data,
     output: _,
-    python: __,
     ...shown
   } = Object.fromEntries(told) as Record<string, string | number>;
   return {

@@ -153,7 +153,10 @@ export async function train(
     optimizer.dispose();
     if (error !== signal.reason) throw error;
     const {stopSignal} = error as StoppedError;
-    const goOn = monitor.batches > 0 ? `; to go on: finetune --resume ${folder.path}` : '';
+    // which is not in the folder
+    const by = settings.engine === 'torch' && context.given.has('python');
+    const args = `--resume ${folder.path}${by ? ` --python ${settings.python}` : ''}`;
+    const goOn = monitor.batches > 0 ? `; to go on: finetune ${args}` : '';
     throw new StoppedError(stopSignal, `after step ${monitor.steps.length} of ${steps}${goOn}`);
   } finally {
     events?.close();

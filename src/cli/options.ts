@@ -9,6 +9,7 @@ import {isUrl} from '../files/file_url';
 import {parseHubName} from '../files/hub_name';
 import {checkChoice, checkFlag, checkNumber, display, type NumberRange} from '../options';
 import {isModelFile} from '../llama/files/model_source';
+import type {Program} from './start_program';
 import {asUsage, UsageError} from './usage_error';
 
 /** An option whose value is a `T`. */
@@ -24,6 +25,8 @@ export interface OptionDescription<T> {
   isRequired?: boolean;
   /** Whether a config file cannot have it. */
   isOfCommandLine?: boolean;
+  /** Whether its value is run as a program. */
+  isProgram?: boolean;
   /** Whether it may be given several times. */
   isList?: boolean;
   /** Turns a text on the command line into a value; `check` decides whether that is valid. */
@@ -203,6 +206,25 @@ export function outputFolder(help: string): OptionDescription<string | undefined
 function checkOutput(owner: string, name: string, value: unknown): asserts value is string {
   checkText(owner, name, value);
   if (value === '') throw new Error(`${owner}: ${name} must be a path; got ''`);
+}
+
+/**
+ * A program that is run: its path, or its name in PATH. A file of a stranger must not choose it, so that only the command line can name
+ * it, and the options of a run that are written down are without it.
+ */
+export function program(help: string): OptionDescription<Program | undefined> {
+  const option: OptionDescription<string | undefined> = {
+    ...ofCommandLine(text(help, '<program>')),
+    isProgram: true,
+    check: (owner, name, value) => {
+      checkText(owner, name, value);
+      if (value.trim() !== '' && !value.includes('\0')) return;
+      throw new Error(
+        `${owner}: ${name} must be a program, by its path or its name in PATH; got ${display(value)}`,
+      );
+    },
+  };
+  return option as OptionDescription<Program | undefined>;
 }
 
 /** An option that has to be given. */

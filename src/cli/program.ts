@@ -20,7 +20,14 @@ import {style} from './style';
 import {messageOf, UsageError} from './usage_error';
 
 /** In the order of the help. */
-const commands: readonly cli.Command[] = [finetune, estimate, scores, generate, chat, evaluate];
+export const commands: readonly cli.Command[] = [
+  finetune,
+  estimate,
+  scores,
+  generate,
+  chat,
+  evaluate,
+];
 
 /** The options of all commands, which have no place in a config file. */
 const commonOptions = {

@@ -1,9 +1,9 @@
 /** Finds the tfjs backends of Node, and registers them with tfjs; without this library's kernels. */
-import {spawnSync} from 'node:child_process';
 import {createRequire} from 'node:module';
 import {pathToFileURL} from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 import {prepareTfjsNode} from '../tfjs/tfjs_node';
+import {endsWell, ownNode} from './start_program';
 
 export const backendNames = ['cpu', 'wasm', 'tensorflow', 'webgpu'] as const;
 
@@ -60,11 +60,7 @@ function hasAdapter(): boolean {
   const probe = `
     const {create} = await import(${JSON.stringify(library)});
     process.exit((await create([]).requestAdapter()) ? 0 : 1);`;
-  const {status} = spawnSync(process.execPath, ['--input-type=module', '--eval', probe], {
-    stdio: 'ignore',
-    timeout: 30_000,
-  });
-  return status === 0;
+  return endsWell(ownNode, ['--input-type=module', '--eval', probe], 30_000);
 }
 
 function isInstalled(specifier: string): boolean {

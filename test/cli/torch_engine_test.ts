@@ -264,7 +264,7 @@ describe('tfjs-owlore finetune --engine torch', function () {
       const card = readFileSync(join(output, 'model', 'README.md'), 'utf8');
       expect(card).to.include('engine').and.not.include(python);
       const config = JSON.parse(readFileSync(join(output, 'config.json'), 'utf8')) as object;
-      expect(config).to.include({engine: 'torch', processes: 1, python});
+      expect(config).to.include({engine: 'torch', processes: 1}).and.not.include.keys('python');
     });
 
     it('stops with a checkpoint, from which this library goes on', async () => {

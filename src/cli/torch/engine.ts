@@ -16,12 +16,13 @@ import type {Context} from '../command';
 import type {Engine, EngineOutcome, EngineRun} from '../engine';
 import type {FinetuneSettings} from '../finetune_options';
 import {flagOf, isThere} from '../options';
+import {defaultPython} from '../start_program';
 import {stateIn} from '../tfjs_engine';
 import {UsageError} from '../usage_error';
 import {JsonLines, writeBatches} from './batches_file';
 import {optimizerOfJob, weightsOfJob, type Job} from './job';
 import {runTorch, type TorchEvent} from './process';
-import {checkPython, defaultPython} from './python';
+import {checkPython} from './python';
 
 export const torchEngine: Engine = {check, train};
 

@@ -1,11 +1,11 @@
 /** The processes of Python, which torchrun starts, and what the first of them tells. */
-import {spawn, type ChildProcess} from 'node:child_process';
 import {closeSync, existsSync, openSync, readFileSync, statSync} from 'node:fs';
 import {availableParallelism} from 'node:os';
 import {createInterface} from 'node:readline';
 import type {Manifest} from '../../checkpoint/manifest';
 import {parseJsonObject} from '../../files/json';
 import {cut} from '../../options';
+import {startProgram, type ChildProcess, type Program} from '../start_program';
 import type {HeldOutEntry, StepEntry} from '../training_monitor';
 import {pythonEnvironment, pythonFile} from './python';
 
@@ -33,7 +33,7 @@ export type TorchEvent =
 
 /** How Python is started. */
 export interface TorchCommand {
-  python: string;
+  python: Program;
   processes: number;
   /** The path of job.json. */
   job: string;
@@ -74,7 +74,7 @@ function start({python, processes, job, log}: TorchCommand): ChildProcess {
   const threads = Math.max(1, Math.floor(availableParallelism() / processes));
   const file = openSync(log, 'a');
   try {
-    return spawn(
+    return startProgram(
       python,
       [
         ...['-m', 'torch.distributed.run', ...(isAlone ? ['--standalone'] : [])],

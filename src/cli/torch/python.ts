@@ -1,8 +1,8 @@
 /** The Python that trains: whether it is there, and has what it takes. */
-import {execFile} from 'node:child_process';
 import {createRequire} from 'node:module';
-import {dirname, join} from 'node:path';
+import {delimiter, dirname, join} from 'node:path';
 import {parseJsonObject} from '../../files/json';
+import {runToEnd, type Program} from '../start_program';
 import {UsageError} from '../usage_error';
 
 /** The packages that it takes, each from a version on. */
@@ -18,20 +18,26 @@ export function pythonFile(name: string): string {
   return join(dirname(here), 'python', name);
 }
 
-/** Its environment, in which it leaves no compiled files in the package. */
+/**
+ * Its environment, in which it leaves no compiled files in the package, and imports nothing from the folder that the command runs in:
+ * that may be a stranger's. An empty part of PYTHONPATH would be that folder, too.
+ */
 export function pythonEnvironment(): NodeJS.ProcessEnv {
-  return {...process.env, PYTHONDONTWRITEBYTECODE: '1'};
+  const {PYTHONPATH, ...others} = process.env;
+  const path = PYTHONPATH?.split(delimiter).filter(Boolean).join(delimiter);
+  return {
+    ...others,
+    ...(path && {PYTHONPATH: path}),
+    ...{PYTHONSAFEPATH: '1', PYTHONDONTWRITEBYTECODE: '1'},
+  };
 }
-
-/** What `python3` is called here. */
-export const defaultPython = process.platform === 'win32' ? 'python' : 'python3';
 
 /**
  * Checks a Python, and counts its GPUs.
  *
  * @throws UsageError if there is none, or if it lacks a package or has one that is too old.
  */
-export async function checkPython(python: string): Promise<{gpus: number}> {
+export async function checkPython(python: Program): Promise<{gpus: number}> {
   const found = await probe(python);
   const fail = (what: string): never => {
     throw new UsageError(`finetune: --engine torch: '${python}' ${what}; ${WAY_OUT}`);
@@ -56,17 +62,9 @@ export async function checkPython(python: string): Promise<{gpus: number}> {
 }
 
 /** What probe.py finds. */
-async function probe(python: string): Promise<Record<string, unknown>> {
-  const {error, stdout, stderr} = await new Promise<{
-    error: (Error & {code?: unknown}) | null;
-    stdout: string;
-    stderr: string;
-  }>((resolve) => {
-    const env = pythonEnvironment();
-    execFile(python, [pythonFile('probe.py')], {env}, (error, stdout, stderr) =>
-      resolve({error, stdout, stderr}),
-    );
-  });
+async function probe(python: Program): Promise<Record<string, unknown>> {
+  const args = [pythonFile('probe.py')];
+  const {error, stdout, stderr} = await runToEnd(python, args, pythonEnvironment());
   if (error?.code === 'ENOENT' || error?.code === 'EACCES') {
     throw new UsageError(
       `finetune: --engine torch needs Python, and there is no program '${python}'; install Python ${PYTHON} or newer with ` +

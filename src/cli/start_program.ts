@@ -1,0 +1,50 @@
+/**
+ * The one place where other programs are started: what names them is a {@link Program}, and no text of a file can be one. A test holds
+ * all of `src` to that.
+ */
+import {execFile, spawn, spawnSync, type ChildProcess, type SpawnOptions} from 'node:child_process';
+
+export type {ChildProcess};
+
+/** The path of a program, or its name in PATH, that the user has named, or that this library knows: never one of a file. */
+export type Program = string & {readonly isProgram: never};
+
+/** The Node that runs this. */
+export const ownNode = process.execPath as Program;
+
+/** What `python3` is called here. */
+export const defaultPython = (process.platform === 'win32' ? 'python' : 'python3') as Program;
+
+/** Starts a program, and does not wait for it. */
+export function startProgram(
+  program: Program,
+  args: readonly string[],
+  options: SpawnOptions,
+): ChildProcess {
+  return spawn(program, args, options);
+}
+
+/** What a program has said when it ended. */
+export interface Ended {
+  error: (Error & {code?: unknown}) | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a program to its end. */
+export function runToEnd(
+  program: Program,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<Ended> {
+  return new Promise((resolve) => {
+    execFile(program, args, {env}, (error, stdout, stderr) =>
+      resolve({error: error, stdout, stderr}),
+    );
+  });
+}
+
+/** Whether a program ends well within so many milliseconds, which are waited for. */
+export function endsWell(program: Program, args: readonly string[], timeout: number): boolean {
+  return spawnSync(program, args, {stdio: 'ignore', timeout}).status === 0;
+}
