@@ -151,7 +151,10 @@ export default {
       comment:
         'modules of Node are for cli/, report/ and hub/; elsewhere they come by importNode, when they are needed',
       severity: 'error',
-      from: {path: '^src/', pathNot: '^src/((cli|report|hub)/|files/folder_lock[.]ts$)'},
+      from: {
+        path: '^src/',
+        pathNot: '^src/((cli|report|hub)/|files/(folder_lock|own_files)[.]ts$)',
+      },
       // `events` is the npm package of that name, which bundlers find
       to: {
         dependencyTypes: ['core'],
@@ -161,11 +164,15 @@ export default {
     },
     {
       name: 'nothing of the Hub in a browser',
-      comment: 'hub/, and locks of folders, are for Node: llama/preload.ts provides them there',
+      comment:
+        'hub/, locks of folders and files of one folder alone are for Node: llama/preload.ts provides them there',
       severity: 'error',
-      from: {path: '^src/', pathNot: '^src/(hub/|cli/|llama/preload[.]ts$)'},
+      from: {
+        path: '^src/',
+        pathNot: '^src/(hub/|cli/|llama/preload[.]ts$|files/folder_lock[.]ts$)',
+      },
       to: {
-        path: '^src/(hub/|files/folder_lock[.]ts$)',
+        path: '^src/(hub/|files/(folder_lock|own_files)[.]ts$)',
         dependencyTypesNot: ['type-only', 'type-import'],
       },
     },

@@ -127,13 +127,13 @@ export async function train(
     }
     const kept = folder.rewindLog(state.steps);
     monitor.restore(state, kept);
-    events = openTensorBoard(folder.tensorBoard);
+    events = openTensorBoard(folder);
     kept.forEach(writeEvents);
     const where = from ? `step ${state.steps}` : 'its beginning, for it has no checkpoint';
     console.note(`${folder.path}: the run goes on from ${where}`);
   };
   try {
-    if (settings.resume === undefined) events = openTensorBoard(folder.tensorBoard);
+    if (settings.resume === undefined) events = openTensorBoard(folder);
     const {skippedSteps, saveCheckpoint} = await engines[settings.engine].train({
       ...{settings, model, optimizer, callback: layerSampling, lora, data, training},
       ...{monitor, folder, context, goOn},

@@ -1,23 +1,35 @@
 /** The folder of a run: its options, its log, and the model and report that come of it. */
 import {
   closeSync,
-  existsSync,
   fsyncSync,
   mkdirSync,
-  openSync,
   readdirSync,
-  readFileSync,
+  realpathSync,
   renameSync,
-  rmSync,
   writeFileSync,
 } from 'node:fs';
 import {join} from 'node:path';
+import {isWrittenName} from '../files/folder_commit';
 import {lockFolder, type FolderLock} from '../files/folder_lock';
 import {jsonText} from '../files/json';
-import {writeReport, type RunRecord} from '../report/report';
+import {createFile, kindOf, makeFolder, readFile, replaceFile} from '../files/own_files';
+import {reportPage, type RunRecord} from '../report/report';
 import type {BlockHistory} from '../sampling/periods';
-import {currentOf, DONE, FINISHED, isDone, NAMES, PARTIAL_MODEL, UNFINISHED} from './run_files';
-import {checkNotComplete, checkReplaceable} from './run_folder_checks';
+import {FileList} from './file_list';
+import {
+  currentOf,
+  DONE,
+  FINISHED,
+  isDone,
+  NAMES,
+  partialOf,
+  removeEmpty,
+  removeOwn,
+  removePassing,
+  survey,
+  UNFINISHED,
+} from './run_files';
+import {checkNotComplete, checkOwn, checkReplaceable} from './run_folder_checks';
 import {checkedEntry, type LogEntry} from './training_monitor';
 import {asUsage} from './usage_error';
 
@@ -26,9 +38,13 @@ import {asUsage} from './usage_error';
  *
  * If an earlier run has left a model there, the new run writes to the folder `unfinished` in it, and replaces the earlier run when
  * all is done: there is always a complete run, with the config and the log of its model.
+ *
+ * What a run writes is on its list (`FileList`) before it is made, and made where nothing was: so nothing that a user or a stranger has
+ * put there is replaced or removed, and no link is followed.
  */
 export class RunFolder {
-  private log: number | null;
+  /** Open from when the run begins or goes on. */
+  private log: number | null = null;
   private history: (() => BlockHistory) | null = null;
 
   private constructor(
@@ -37,10 +53,8 @@ export class RunFolder {
     /** Where this run writes: `path`, or `unfinished` in it. */
     readonly current: string,
     private readonly lock: FolderLock,
-    flags: 'w' | 'a',
-  ) {
-    this.log = openSync(this.in(NAMES.log), flags);
-  }
+    private readonly list: FileList,
+  ) {}
 
   /**
    * Makes the folder if there is none, and removes what is left there of an earlier run without a model.
@@ -53,7 +67,11 @@ export class RunFolder {
     try {
       // once more, because another run may have written there since
       checkReplaceable(called, path, overwrite);
-      return new RunFolder(path, prepare(path), lock, 'w');
+      const current = prepare(realpathSync(path)) ? join(path, UNFINISHED) : path;
+      const folder = new RunFolder(path, current, lock, FileList.create(current));
+      folder.list.add(NAMES.log);
+      folder.log = createFile(folder.in(NAMES.log));
+      return folder;
     } catch (error) {
       lock.release();
       throw error;
@@ -68,9 +86,14 @@ export class RunFolder {
   static resume(called: string, path: string): RunFolder {
     const lock = asUsage(() => lockFolder(called, path));
     try {
-      settle(path);
+      // once more, because another run may have written there since
+      checkOwn(called, path);
+      settle(realpathSync(path));
       checkNotComplete(called, path);
-      return new RunFolder(path, currentOf(path), lock, 'a');
+      const current = currentOf(path);
+      const folder = new RunFolder(path, current, lock, FileList.open(current));
+      removePassing(realpathSync(current));
+      return folder;
     } catch (error) {
       lock.release();
       throw error;
@@ -95,11 +118,6 @@ export class RunFolder {
   /** Where checkpoints are until the run is done. */
   get checkpoints(): string {
     return this.in(NAMES.checkpoints);
-  }
-
-  /** Where events for TensorBoard go. */
-  get tensorBoard(): string {
-    return this.in(NAMES.tensorBoard);
   }
 
   /** Where a job for Python is while it runs. */
@@ -146,7 +164,40 @@ export class RunFolder {
     this.checkIsThere();
     // a checkpoint is of no use without the log until then
     fsyncSync(this.log!);
+    this.makeCheckpoints();
     await save(this.checkpoints);
+  }
+
+  /** Makes the folder of checkpoints, if there is none. */
+  makeCheckpoints(): void {
+    this.list.add(`${NAMES.checkpoints}/`);
+    makeFolder(this.checkpoints);
+  }
+
+  /** Makes the folder of a job anew. */
+  makeJob(): void {
+    this.checkIsThere();
+    this.list.add(`${NAMES.job}/`, `${NAMES.job}/model/`);
+    this.makeAnew(NAMES.job);
+  }
+
+  /** Makes a file for what Python says, of which the run may have one. */
+  makePythonLog(): void {
+    const before = this.list.has(NAMES.pythonLog) && kindOf(this.pythonLog) === 'file';
+    this.replace(NAMES.pythonLog, before ? readFile(this.pythonLog) : '');
+  }
+
+  /**
+   * Makes the folder of events for TensorBoard anew.
+   *
+   * @param open Opens files in it.
+   */
+  makeTensorBoard<T>(open: (folder: string) => T): T {
+    this.checkIsThere();
+    const folder = this.makeAnew(NAMES.tensorBoard);
+    const opened = open(folder);
+    this.list.add(...readdirSync(folder).map((name) => `${NAMES.tensorBoard}/${name}`));
+    return opened;
   }
 
   /**
@@ -158,7 +209,8 @@ export class RunFolder {
   rewindLog(step: number): LogEntry[] {
     this.checkIsThere();
     const log = this.in(NAMES.log);
-    const kept = readFileSync(log, 'utf8')
+    const text = kindOf(log) === null ? '' : readFile(log).toString('utf8');
+    const kept = text
       .split('\n')
       .flatMap((line) => parseEntry(log, line))
       .filter((entry) => entry.step <= step);
@@ -167,39 +219,33 @@ export class RunFolder {
       throw new Error(`${log} has ${steps.length} of the first ${step} steps of the run`);
     if (steps.some((entry, i) => entry.step !== i + 1))
       throw new Error(`${log} has not each of the first ${step} steps of the run, in their order`);
-    writeFileSync(`${log}.partial`, kept.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
-    closeSync(this.log!);
-    renameSync(`${log}.partial`, log);
-    this.log = openSync(log, 'a');
+    const lines = kept.map((entry) => `${JSON.stringify(entry)}\n`).join('');
+    if (this.log !== null) closeSync(this.log);
+    this.log = null;
+    this.log = this.replaceOpen(NAMES.log, lines);
     return kept;
   }
 
   /** Saves the adapter of LoRA, before the model. */
   async saveAdapter(save: (target: string) => Promise<unknown>): Promise<void> {
-    this.checkIsThere();
-    await save(this.in(NAMES.adapter));
+    await this.saveFolder(NAMES.adapter, save);
   }
 
   /** Saves the model, which appears in the folder when all of it is written. */
   async saveModel(save: (target: string) => Promise<unknown>): Promise<void> {
-    this.checkIsThere();
-    await save(this.in(PARTIAL_MODEL));
-    this.checkIsThere();
-    // of the same run, which then failed to write its report
-    rmSync(this.in(NAMES.model), {recursive: true, force: true});
-    renameSync(this.in(PARTIAL_MODEL), this.in(NAMES.model));
+    await this.saveFolder(NAMES.model, save);
   }
 
   writeReport(run: RunRecord): void {
     this.checkIsThere();
-    writeReport(this.in(NAMES.report), run);
+    this.replace(NAMES.report, reportPage(run));
   }
 
   /** Ends a run that is complete, and replaces the earlier one. */
   finish(): void {
     this.endLog(DONE);
-    removeTemporary(this.current);
-    if (this.replacesEarlier) replaceEarlier(this.path);
+    removeTemporary(realpathSync(this.current));
+    if (this.replacesEarlier) replaceEarlier(realpathSync(this.path));
     this.lock.release();
   }
 
@@ -209,8 +255,8 @@ export class RunFolder {
       this.endLog({event: 'end', ...end});
     } finally {
       if (this.lock.isHeld()) {
-        for (const temporary of [this.in(PARTIAL_MODEL), this.job])
-          rmSync(temporary, {recursive: true, force: true});
+        for (const name of [partialOf(NAMES.model), partialOf(NAMES.adapter), NAMES.job])
+          removeOwn(realpathSync(this.current), name);
       }
       this.lock.release();
     }
@@ -239,16 +285,58 @@ export class RunFolder {
     this.replace(name, jsonText(value));
   }
 
-  /** Writes a file; one that is there stays until all of the new one is written. */
-  private replace(name: string, text: string): void {
+  /** Saves a folder of files, which appears when all of it is written. */
+  private async saveFolder(
+    name: string,
+    save: (target: string) => Promise<unknown>,
+  ): Promise<void> {
+    this.checkIsThere();
+    const partial = partialOf(name);
+    this.list.add(`${partial}/`);
+    await save(this.makeAnew(partial));
+    this.checkIsThere();
+    // of the same run, which then failed to write its report
+    this.remove(name);
+    const files = readdirSync(this.in(partial)).filter(isWrittenName);
+    this.list.add(...files.map((file) => `${name}/${file}`));
+    renameSync(this.in(partial), this.in(name));
+  }
+
+  /** Makes a folder, without what the run had in it; returns its path. */
+  private makeAnew(name: string): string {
+    this.remove(name);
+    mkdirSync(this.in(name));
+    return this.in(name);
+  }
+
+  /** Removes a folder of the run; throws if there is anything else in it. */
+  private remove(name: string): void {
+    removeOwn(realpathSync(this.current), name);
+    const kind = kindOf(this.in(name));
+    if (kind === null) return;
+    const [other] = kind === 'folder' ? readdirSync(this.in(name)) : [];
+    throw inTheWay(other === undefined ? this.in(name) : join(this.in(name), other));
+  }
+
+  /** Writes a file of the run; one that is there stays until all of the new one is written. */
+  private replace(name: string, content: string | Uint8Array): void {
+    closeSync(this.replaceOpen(name, content));
+  }
+
+  /** The same; the file stays open, at its end. */
+  private replaceOpen(name: string, content: string | Uint8Array): number {
     const path = this.in(name);
-    writeFileSync(`${path}.partial`, text);
-    renameSync(`${path}.partial`, path);
+    const kind = kindOf(path);
+    const isOwn = kind === 'file' && this.list.has(name);
+    if (kind !== null && !isOwn) throw inTheWay(path);
+    this.list.add(name);
+    return replaceFile(path, content);
   }
 
   /** A file that is open can be written to even if it was removed, and nobody would ever see it. */
   private checkIsThere(): void {
-    if (this.lock.isHeld() && existsSync(this.in(NAMES.log))) return;
+    const isLogThere = this.log === null || kindOf(this.in(NAMES.log)) === 'file';
+    if (this.lock.isHeld() && isLogThere) return;
     throw new Error(
       `the folder '${this.path}' was removed, moved or replaced during the run, or the log or the lock in it`,
     );
@@ -272,55 +360,66 @@ function parseEntry(log: string, line: string): LogEntry[] {
   return entry ? [entry] : [];
 }
 
-/** Makes room for a run; returns the folder that it writes to. */
-function prepare(path: string): string {
+/** Makes room for a run; returns whether that is in the folder `unfinished`. */
+function prepare(path: string): boolean {
   settle(path);
   const unfinished = join(path, UNFINISHED);
-  rmSync(unfinished, {recursive: true, force: true});
-  if (existsSync(join(path, NAMES.model))) {
+  removeOwn(unfinished);
+  removeEmpty(unfinished);
+  if (survey(path).own.some((file) => file.startsWith(`${NAMES.model}/`))) {
     mkdirSync(unfinished);
-    return unfinished;
+    return true;
   }
-  for (const name of [...Object.values(NAMES), PARTIAL_MODEL]) {
-    rmSync(join(path, name), {recursive: true, force: true});
-  }
-  return path;
+  removeOwn(path);
+  return false;
 }
 
 /** Goes on where a process was killed while it replaced an earlier run by one that is complete. */
 function settle(path: string): void {
   const unfinished = join(path, UNFINISHED);
-  if (isDone(unfinished)) {
+  if (kindOf(unfinished) === 'folder' && isDone(unfinished)) {
     removeTemporary(unfinished);
     replaceEarlier(path);
-  } else if (existsSync(join(path, FINISHED))) {
+  } else {
     moveFinished(path);
   }
 }
 
 /** Removes what a run needs until it is complete. */
 function removeTemporary(folder: string): void {
-  for (const name of [NAMES.checkpoints, NAMES.job])
-    rmSync(join(folder, name), {recursive: true, force: true});
+  for (const name of [NAMES.checkpoints, NAMES.job]) removeOwn(folder, name);
 }
 
 /** Replaces the earlier run by the one in `unfinished`, which is complete. */
 function replaceEarlier(path: string): void {
-  const unfinished = join(path, UNFINISHED);
-  for (const name of Object.values(NAMES)) {
-    if (!existsSync(join(unfinished, name)))
-      rmSync(join(path, name), {recursive: true, force: true});
-  }
-  renameSync(unfinished, join(path, FINISHED));
+  removeOwn(path);
+  renameSync(join(path, UNFINISHED), join(path, FINISHED));
   moveFinished(path);
 }
 
-/** Moves a complete run from `finished` to its place, or what is left of it there. */
+/** Moves a complete run from `finished` to its place, or what is left of it there; the list comes last. */
 function moveFinished(path: string): void {
   const finished = join(path, FINISHED);
-  for (const name of readdirSync(finished)) {
-    rmSync(join(path, name), {recursive: true, force: true});
-    renameSync(join(finished, name), join(path, name));
+  if (kindOf(finished) !== 'folder') return;
+  const {own, foreign, ...found} = survey(finished);
+  const folders = found.folders.filter((name) => own.some((file) => file.startsWith(`${name}/`)));
+  for (const folder of folders) {
+    const isWhole = !foreign.some((each) => each.path.startsWith(`${folder}/`));
+    // so that nobody sees a part of a model
+    if (isWhole && kindOf(join(path, folder)) === null)
+      renameSync(join(finished, folder), join(path, folder));
+    else makeFolder(join(path, folder));
   }
-  rmSync(finished, {recursive: true});
+  for (const file of own) {
+    const place = join(path, file);
+    if (kindOf(join(finished, file)) === null) continue; // with its folder
+    if (kindOf(place) !== null) throw inTheWay(place);
+    renameSync(join(finished, file), place);
+  }
+  for (const folder of found.folders) removeEmpty(join(finished, folder));
+  removeEmpty(finished);
+}
+
+function inTheWay(place: string): Error {
+  return new Error(`'${place}' is not of this run, and where it writes; move it away`);
 }

@@ -1,9 +1,18 @@
 /** Whether a run may begin in a folder, or go on in it. */
-import {accessSync, constants, existsSync, mkdirSync, readdirSync, rmdirSync} from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  rmdirSync,
+} from 'node:fs';
 import {basename, dirname, join, resolve} from 'node:path';
 import {checkUnlocked, LOCK_NAME} from '../files/folder_lock';
+import {kindOf} from '../files/own_files';
 import {cut} from '../options';
-import {FINISHED, filesOfRun, isDone, NAMES, UNFINISHED} from './run_files';
+import {currentOf, filesOfRun, foreignIn, isDone, NAMES, survey, UNFINISHED} from './run_files';
 import {asUsage, UsageError} from './usage_error';
 
 /**
@@ -55,13 +64,24 @@ export function checkReplaceable(called: string, path: string, overwrite: boolea
     );
   }
   const replaced = Object.values(NAMES).filter((name) => entries.includes(name));
-  const isRun = [NAMES.log, FINISHED].some((name) => entries.includes(name));
-  if (replaced.length > 0 && !isRun) {
+  if (replaced.length > 0 && !survey(realpathSync(path)).isRun) {
     throw new UsageError(
-      `${called}: the folder '${path}' has ${replaced.join(', ')}, but is not that of an earlier run, which would have ` +
-        `${NAMES.log}; take another one`,
+      `${called}: the folder '${path}' has ${replaced.join(', ')}, but is not that of an earlier run, which would have its ` +
+        `list of files in ${NAMES.list}; take another one`,
     );
   }
+  checkOwn(called, path);
+}
+
+/** @throws UsageError if something in the folder has a name of a run's, and is not on the list of what the run has written. */
+export function checkOwn(called: string, path: string): void {
+  const [first, ...others] = foreignIn(realpathSync(path));
+  if (!first) return;
+  const more = others.length === 0 ? '' : `, as are ${others.length} more`;
+  throw new UsageError(
+    `${called}: '${join(path, first.path)}' is ${first.what} that is not of the run in '${path}'${more}; move it away, or take ` +
+      'another folder',
+  );
 }
 
 /**
@@ -72,13 +92,20 @@ export function checkReplaceable(called: string, path: string, overwrite: boolea
  */
 export function checkResumable(called: string, path: string): void {
   asUsage(() => checkUnlocked(called, path));
+  const current = currentOf(path);
+  if (kindOf(join(current, NAMES.list)) === null && !survey(realpathSync(current)).isRun) {
+    throw new UsageError(
+      `${called}: the folder '${path}' has no ${NAMES.list}, the list of what its run has written; name the folder as the run has left it`,
+    );
+  }
+  checkOwn(called, path);
   checkNotComplete(called, path);
   checkWritable(called, path);
 }
 
 /** @throws UsageError if it is; one that only has to take the place of an earlier run is not. */
 export function checkNotComplete(called: string, path: string): void {
-  if (existsSync(join(path, UNFINISHED)) || !isDone(path)) return;
+  if (kindOf(join(path, UNFINISHED)) === 'folder' || !isDone(path)) return;
   throw new UsageError(
     `${called}: the run in '${path}' has come to its end; there is nothing to go on with`,
   );
@@ -103,7 +130,8 @@ function entriesOf(called: string, path: string): string[] {
  */
 export function configToResume(called: string, path: string): string {
   const {config} = filesOfRun(path);
-  if (existsSync(config)) return config;
+  // a link might lead anywhere, and a pipe would be waited for
+  if (kindOf(config) === 'file') return config;
   throw new UsageError(
     `${called}: the folder '${path}' has no ${NAMES.config}, as that of a run that was stopped has; name another one, or ` +
       'begin a run, with --output',

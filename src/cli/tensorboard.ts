@@ -1,6 +1,6 @@
 /** Logs for TensorBoard, which TensorFlow itself can write. */
-import {rmSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
+import type {RunFolder} from './run_folder';
 
 /** Writes numbers of a run. */
 export interface EventWriter {
@@ -24,20 +24,21 @@ interface SummaryBackend {
 }
 
 /**
- * Opens a folder of events, without those that are there; null, with nothing removed, if the backend is not tfjs-node's.
+ * Opens a run's folder of events, without those that are there; null, with nothing removed, if the backend is not tfjs-node's.
  *
  * `tf.node.summaryFileWriter` would never close the file, nor free what it allocates, and cannot be imported, because the
  * backend may be from `@tensorflow/tfjs-node` or `@tensorflow/tfjs-node-gpu`. This makes the same calls.
  */
-export function openTensorBoard(folder: string): EventWriter | null {
+export function openTensorBoard(run: RunFolder): EventWriter | null {
   const backend: unknown = tf.backend();
   if (!hasSummaries(backend)) return null;
-  rmSync(folder, {recursive: true, force: true});
-  const writer = tf.tidy(() => {
-    const resource = tf.keep(backend.summaryWriter(folder));
-    backend.createSummaryFileWriter(resource, folder);
-    return resource;
-  });
+  const writer = run.makeTensorBoard((folder) =>
+    tf.tidy(() => {
+      const resource = tf.keep(backend.summaryWriter(folder));
+      backend.createSummaryFileWriter(resource, folder);
+      return resource;
+    }),
+  );
   return {
     scalars(step, values) {
       for (const [name, value] of Object.entries(values)) {

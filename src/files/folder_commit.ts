@@ -50,7 +50,17 @@ const underWay = new Map<string, Promise<void>>();
 
 /** A new temporary name for a file, which says who writes it. */
 export async function temporaryName(path: string): Promise<string> {
-  return `.${path}.${nameOf(await ownProcess())}.${crypto.randomUUID()}.partial`;
+  return temporaryNameOf(path, await ownProcess());
+}
+
+/** The same of a process whose machine is named as in file names. */
+export function temporaryNameOf(path: string, writer: WritingProcess): string {
+  return `.${path}.${nameOf(writer)}.${crypto.randomUUID()}.partial`;
+}
+
+/** Whether a name is one that a file has only until it is complete, or that of a journal. */
+export function isPassingName(name: string): boolean {
+  return TEMPORARY.test(name) || JOURNAL.test(name);
 }
 
 async function journalName(): Promise<string> {
@@ -74,7 +84,7 @@ export async function commitFiles(
   const {lstat, rename, writeFile} = await importNode('node:fs/promises');
   const {join} = await importNode('node:path');
   for (const path of [...renames.map(([, to]) => to), ...removals]) {
-    if (!isWritten(path))
+    if (!isWrittenName(path))
       throw new Error(`${owner}: '${path}' is no name of a file of a model or a checkpoint`);
   }
   for (const [, path] of renames) {
@@ -88,7 +98,7 @@ export async function commitFiles(
   const journal: Journal = {renames: [...renames], removals: [...removals]};
   const name = await journalName();
   const temporary = join(folder, await temporaryName('.commit.json'));
-  await writeFile(temporary, JSON.stringify(journal), {flush: true});
+  await writeFile(temporary, JSON.stringify(journal), {flag: 'wx', flush: true});
   await rename(temporary, join(folder, name));
   onDecided();
   await finishCommit(owner, folder);
@@ -139,6 +149,11 @@ async function doRest(owner: string, folder: string): Promise<void> {
 async function follow(owner: string, folder: string, name: string): Promise<void> {
   const {lstat, readFile, rm} = await importNode('node:fs/promises');
   const {join} = await importNode('node:path');
+  const stats = await unlessMissing(lstat(join(folder, name)));
+  if (stats === null) return;
+  // a pipe would be waited for, and a link leads to what is no journal of this folder
+  if (!stats.isFile())
+    throw new Error(`${owner}: '${join(folder, name)}' is not a file; remove it`);
   const bytes = await unlessMissing(readFile(join(folder, name)));
   if (bytes === null) return;
   const {renames, removals} = parseJournal(`${owner}: ${join(folder, name)}`, bytes);
@@ -180,7 +195,8 @@ async function follow(owner: string, folder: string, name: string): Promise<void
   }
 }
 
-function isWritten(name: unknown): boolean {
+/** Whether a name is one of {@link WRITTEN}. */
+export function isWrittenName(name: unknown): boolean {
   return typeof name === 'string' && WRITTEN.some((pattern) => pattern.test(name));
 }
 
@@ -194,10 +210,10 @@ function parseJournal(owner: string, bytes: Uint8Array): Journal {
     Array.isArray(renames) &&
     renames.every(
       (pair) =>
-        Array.isArray(pair) && pair.length === 2 && isTemporary(pair[0]) && isWritten(pair[1]),
+        Array.isArray(pair) && pair.length === 2 && isTemporary(pair[0]) && isWrittenName(pair[1]),
     ) &&
     Array.isArray(removals) &&
-    removals.every(isWritten);
+    removals.every(isWrittenName);
   if (isRight) return journal as Journal;
   throw new Error(
     `${owner} is not a list of files of a model or a checkpoint; it is not from this library, so remove it`,

@@ -11,7 +11,6 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -19,6 +18,7 @@ import {
 } from 'node:fs';
 import {hostname} from 'node:os';
 import {join} from 'node:path';
+import {kindNames, kindOf, readFile} from './own_files';
 import {isDead, thisProcess, type WritingProcess} from './writing_process';
 
 /** The name of the lock in its folder. */
@@ -44,16 +44,17 @@ export interface FolderLock {
  * Locks a folder that is there.
  *
  * @param owner What messages start with.
- * @throws FolderInUseError as `checkUnlocked`.
+ * @throws as `checkUnlocked`.
  */
 export function lockFolder(owner: string, folder: string): FolderLock {
   const lock = join(folder, LOCK_NAME);
   const name = crypto.randomUUID();
   const prepared = `${lock}.${name}`;
+  fileOf(owner, lock); // throws for what is no lock
   const holder: Holder = {...thisProcess(hostname()), since: new Date().toISOString()};
   mkdirSync(prepared);
   try {
-    writeFileSync(join(prepared, name), JSON.stringify(holder));
+    writeFileSync(join(prepared, name), JSON.stringify(holder), {flag: 'wx'});
     while (!isRenamed(prepared, lock)) removeFile(lock, deadFile(owner, folder));
   } finally {
     rmSync(prepared, {recursive: true, force: true});
@@ -64,7 +65,10 @@ export function lockFolder(owner: string, folder: string): FolderLock {
   };
 }
 
-/** @throws FolderInUseError if a living process, or one of another machine, has locked the folder; it says which, and since when. */
+/**
+ * @throws FolderInUseError if a living process, or one of another machine, has locked the folder; it says which, and since when. Error
+ *   if what has the name of the lock is none, such as a link.
+ */
 export function checkUnlocked(owner: string, folder: string): void {
   deadFile(owner, folder);
 }
@@ -72,7 +76,7 @@ export function checkUnlocked(owner: string, folder: string): void {
 /** As `checkUnlocked`; returns the name of the file that a dead process has left in the lock, if there is one. */
 function deadFile(owner: string, folder: string): string | undefined {
   const lock = join(folder, LOCK_NAME);
-  const name = fileOf(lock);
+  const name = fileOf(owner, lock);
   const holder = name === undefined ? null : readHolder(join(lock, name));
   if (holder === null || isDead(holder, thisProcess(hostname()))) return name;
   const {host, pid, since} = holder;
@@ -96,12 +100,30 @@ function isRenamed(prepared: string, lock: string): boolean {
   }
 }
 
-/** The name of the file in a lock; undefined if there is no lock. */
-function fileOf(lock: string): string | undefined {
+/** The names of files in locks, which `crypto.randomUUID` has made. */
+const FILE = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
+
+/** The name of the file in a lock; undefined if there is no lock. Throws for what is none, of which nothing may be removed. */
+function fileOf(owner: string, lock: string): string | undefined {
+  const kind = kindOf(lock);
+  if (kind === null) return undefined;
+  const names = kind === 'folder' ? namesIn(lock) : [];
+  const isOwn = (name: string): boolean =>
+    FILE.test(name) && ['file', null].includes(kindOf(join(lock, name)));
+  const stranger = names.find((name) => !isOwn(name));
+  if (kind === 'folder' && stranger === undefined) return names[0];
+  throw new Error(
+    kind === 'folder'
+      ? `${owner}: '${join(lock, stranger!)}' is of no lock, which '${lock}' would be; move it away`
+      : `${owner}: '${lock}' is ${kindNames[kind]}, where the lock on the folder would be; remove it`,
+  );
+}
+
+function namesIn(lock: string): string[] {
   try {
-    return readdirSync(lock)[0];
+    return readdirSync(lock);
   } catch (error) {
-    if (isCode(error, 'ENOENT')) return undefined;
+    if (isCode(error, 'ENOENT')) return [];
     throw error;
   }
 }
@@ -119,7 +141,7 @@ function removeFile(lock: string, name: string | undefined): void {
 /** Null if the file is gone, or was not written to the end because the machine went down. */
 function readHolder(file: string): Holder | null {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as Holder;
+    return JSON.parse(readFile(file).toString('utf8')) as Holder;
   } catch (error) {
     if (isCode(error, 'ENOENT') || error instanceof SyntaxError) return null;
     throw error;

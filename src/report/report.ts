@@ -1,5 +1,5 @@
 /** Writes the report of a run: one HTML file that needs nothing else, neither beside it nor from a network. */
-import {writePage} from './page';
+import {pageOf, writePage} from './page';
 import {template} from './report_files';
 
 /** What a run leaves behind; the report shows this and nothing else. Sizes are in bytes. */
@@ -46,6 +46,11 @@ export interface MemoryRecord {
   peak: number;
   /** What the optimizer holds between two steps, at most. */
   state: number;
+}
+
+/** The text of the report. */
+export function reportPage(run: RunRecord): string {
+  return pageOf(template, '"runRecord"', run);
 }
 
 export function writeReport(file: string, run: RunRecord): void {

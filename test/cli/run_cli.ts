@@ -30,20 +30,24 @@ export function terminal(columns = 100): TextSink & OutputStream {
  * Runs `tfjs-owlore` in this process.
  *
  * @param stdin What comes by stdin; null: a terminal.
- * @param stopAt On stderr, the text at which Ctrl-C comes.
+ * @param stopAt On stderr, the text at which Ctrl-C comes, or `then` is called.
  */
 export async function runCli(
   args: readonly string[],
   stdin: string | Uint8Array | null = null,
   stopAt?: string,
+  then?: () => void,
 ): Promise<CliRun> {
   const [stdout, stderr, interruption] = [new TextSink(), new TextSink(), new Interruption()];
   if (stopAt !== undefined) {
+    let isThere = false;
     const write = stderr._write.bind(stderr);
     stderr._write = (...written) => {
       write(...written);
-      if (stderr.text.includes(stopAt) && !interruption.signal.aborted)
-        interruption.receive('SIGINT');
+      if (isThere || !stderr.text.includes(stopAt)) return;
+      isThere = true;
+      if (then) then();
+      else interruption.receive('SIGINT');
     };
   }
   const code = await runProgram(args, {

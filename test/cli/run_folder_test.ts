@@ -1,15 +1,17 @@
 import {spawnSync, type ChildProcess} from 'node:child_process';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import {join} from 'node:path';
+import {dirname, join} from 'node:path';
 import {expect} from 'chai';
 import {stopSignals, type StopSignal} from '../../src/cli/interruption';
 import {RunFolder} from '../../src/cli/run_folder';
@@ -122,7 +124,8 @@ describe('the folder of a run', function () {
         run.writeConfig({model: 'small'});
         expect(() => run.writeConfig({model: long})).to.throw(/ENOSPC/);
         expect(readFileSync(join(output, 'config.json'), 'utf8')).to.include('small');
-        rmSync(join(output, 'config.json.partial'));
+        const partial = readdirSync(output).filter((name) => name.endsWith('.partial'));
+        expect(partial).to.deep.equal([]);
         const step = {event: 'step', step: 1, loss: 1, learningRate: 1, seconds: 1} as const;
         const entry = {...step, peakBytes: 1, blocks: [long]};
         expect(() => run.append(entry)).to.throw(/ENOSPC/);
@@ -251,6 +254,83 @@ describe('the folder of a run', function () {
     });
   });
 
+  describe('changes nothing that is not of the run', () => {
+    /** A run that was stopped; made once. */
+    let stopped: string;
+    let elsewhere: string;
+    before(async () => {
+      stopped = newOutput();
+      const {code, stderr} = await runCli(
+        argsOf(stopped, '--steps', '6', '--evaluate-every', '3'),
+        null,
+        'step 3: held-out loss',
+      );
+      expect(code, stderr).to.equal(stopSignals.SIGINT);
+      elsewhere = newOutput();
+      mkdirSync(join(elsewhere, 'folder'), {recursive: true});
+      for (const name of ['novel.txt', 'config.json', `${'0'.repeat(32)}.safetensors`])
+        writeFileSync(join(elsewhere, 'folder', name), 'a novel');
+    });
+
+    const copyOf = (run: string): string => {
+      const output = newOutput();
+      cpSync(run, output, {recursive: true});
+      return output;
+    };
+
+    // what earlier versions wrote through, emptied, moved or removed
+    for (const name of [
+      ...['log.jsonl', 'config.json', 'schedule.json', 'scores.json'].map(
+        (one) => `${one}.partial`,
+      ),
+      ...['report.html', 'model.partial', 'checkpoints', 'finished', '.lock', 'model', 'torch'],
+      ...['files.jsonl', 'unfinished', 'config.json', 'log.jsonl', 'schedule.json', 'tensorboard'],
+    ]) {
+      it(`where --resume finds a link as ${name}`, async () => {
+        const isFolder = !name.includes('.') || ['.lock', 'model.partial'].includes(name);
+        const target = join(elsewhere, 'folder', isFolder ? '' : 'novel.txt');
+        const output = copyOf(stopped);
+        rmSync(join(output, name), {recursive: true, force: true});
+        symlinkSync(target, join(output, name));
+        const others = contentOf(elsewhere);
+        const before = contentOf(output);
+        const {code, stderr} = await runCli(['finetune', '--resume', output]);
+        expect(contentOf(elsewhere)).to.deep.equal(others);
+        expect(readlinkSync(join(output, name))).to.equal(target);
+        // of these names a run has no use
+        expect(code, stderr).to.equal(/\.jsonl?\.partial$/.test(name) ? 0 : 2);
+        if (code === 2) expect(contentOf(output)).to.deep.equal(before);
+      });
+    }
+
+    for (const name of ['unfinished/novel.txt', 'model.partial/x', 'finished/notes.txt']) {
+      it(`where --overwrite finds ${name}`, async () => {
+        const output = await finished();
+        mkdirSync(dirname(join(output, name)));
+        writeFileSync(join(output, name), 'a novel');
+        const before = contentOf(output);
+        const {code, stderr} = await finetune(output, '--steps', '1', '--overwrite');
+        expect(contentOf(output)).to.deep.equal(before);
+        expect(code, stderr).to.equal(2);
+        expect(stderr).to.include(`'${join(output, name)}' is a file that is not of the run in`);
+      });
+    }
+
+    it('where --overwrite finds the files of something else, one of them a log.jsonl', async () => {
+      const output = newOutput();
+      mkdirSync(join(output, 'model'), {recursive: true});
+      for (const name of ['log.jsonl', 'config.json', 'model/novel.txt'])
+        writeFileSync(join(output, name), 'a novel');
+      const before = contentOf(output);
+      const {code, stderr} = await finetune(output, '--steps', '1', '--overwrite');
+      expect(contentOf(output)).to.deep.equal(before);
+      expect(code, stderr).to.equal(2);
+      expect(stderr).to.match(
+        /has config\.json, log\.jsonl, model, but is not that of an earlier run/,
+      );
+    });
+  });
+
   describe('that has an earlier run', () => {
     it('keeps it if the new one fails', async () => {
       const output = await finished();
@@ -268,7 +348,7 @@ describe('the folder of a run', function () {
       const again = await finetune(output, '--overwrite', '--steps', '2', '--method', 'full');
       expect(again.code, again.stderr).to.equal(0);
       // of the earlier run there would be scores and a schedule
-      const names = ['config.json', 'log.jsonl', 'model', 'report.html'];
+      const names = ['config.json', 'files.jsonl', 'log.jsonl', 'model', 'report.html'];
       expect(readdirSync(output).sort()).to.deep.equal(names);
       expect(again.stdout).to.include(join(output, 'model'));
       expect(readFileSync(join(output, 'config.json'), 'utf8')).to.include('"method": "full"');
@@ -297,9 +377,10 @@ describe('the folder of a run', function () {
       const newer = await finished('--seed', '1');
       const expected = Object.values(contentOf(newer));
       // as if the process had been killed after the first of the files
+      for (const name of readdirSync(output)) rmSync(join(output, name), {recursive: true});
       renameSync(newer, join(output, 'finished'));
-      renameSync(join(output, 'finished', 'config.json'), join(output, 'config.json'));
-      rmSync(join(output, 'log.jsonl'));
+      for (const name of ['model', 'config.json'])
+        renameSync(join(output, 'finished', name), join(output, name));
       RunFolder.open('test', output, true).stop({state: 'interrupted'});
       rmSync(join(output, 'unfinished'), {recursive: true});
       expect(Object.values(contentOf(output))).to.deep.equal(expected);
@@ -369,6 +450,7 @@ describe('the folder of a run', function () {
       expect(readdirSync(output).sort()).to.deep.equal([
         'checkpoints',
         'config.json',
+        'files.jsonl',
         'log.jsonl',
         'schedule.json',
         'scores.json',
@@ -427,7 +509,9 @@ describe('the folder of a run', function () {
     mkdirSync(join(unfinished, 'report.html'));
     const {code, stderr} = await closed;
     expect(code).to.equal(1);
-    expect(stderr).to.match(/error: EISDIR/);
+    expect(stderr).to.match(
+      /error: '.*report\.html' is not of this run, and where it writes; move it/,
+    );
     expect(lastEntry(unfinished)).to.include({state: 'failed'});
     expect(existsSync(join(unfinished, 'model.partial'))).to.equal(false);
     const {model} = await loadLlama(join(unfinished, 'model'));

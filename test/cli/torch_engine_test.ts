@@ -243,6 +243,7 @@ describe('tfjs-owlore finetune --engine torch', function () {
       const names = readdirSync(output).filter((name) => !name.startsWith('.'));
       expect(names.sort()).to.deep.equal([
         'config.json',
+        'files.jsonl',
         'log.jsonl',
         'model',
         'report.html',
@@ -299,16 +300,19 @@ describe('tfjs-owlore finetune --engine torch', function () {
     it('keeps a training of which the report cannot be written, for both engines to go on', async () => {
       const output = copyOfStopped();
       const report = join(output, 'report.html');
-      mkdirSync(report);
       for (const engine of ['torch', 'torch', 'tfjs']) {
         const args = ['finetune', '--resume', output, '--engine', engine];
         if (engine === 'torch') args.push('--python', python);
-        const {code, stderr} = await withEnvironment(fake, () => runCli(args));
+        const {code, stderr} = await withEnvironment(fake, () =>
+          runCli(args, null, 'the run goes on from', () => mkdirSync(report)),
+        );
+        rmSync(report, {recursive: true});
         expect(code, stderr).to.equal(exitCodes.failed);
-        expect(stderr).to.match(/to save its model: finetune --resume .*\nerror: EISDIR/);
+        expect(stderr).to.match(
+          /to save its model: finetune --resume .*\nerror: '.*report\.html' is not of this run, and/,
+        );
         expect(stepsIn(output)).to.deep.equal([1, 2, 3, 4, 5, 6]);
       }
-      rmSync(report, {recursive: true});
       const {code, stderr} = await runCli(['finetune', '--resume', output, '--engine', 'tfjs']);
       expect(code, stderr).to.equal(exitCodes.done);
       expect(stderr).to.match(/the run goes on from step 6/);

@@ -1,5 +1,13 @@
 import type {ChildProcess} from 'node:child_process';
-import {mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import {hostname, tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
@@ -14,11 +22,12 @@ describe('lockFolder', function () {
 
   const lock = () => lockFolder('test', folder);
 
+  const left = '01234567-89ab-cdef-0123-456789abcdef';
   /** A lock as a process would have left it. */
   function leaveLock(holder: object | string): void {
     mkdirSync(join(folder, LOCK_NAME));
     const text = typeof holder === 'string' ? holder : JSON.stringify(holder);
-    writeFileSync(join(folder, LOCK_NAME, 'left'), text);
+    writeFileSync(join(folder, LOCK_NAME, left), text);
   }
 
   it('is taken once, names its process, and leaves nothing behind', () => {
@@ -53,11 +62,45 @@ describe('lockFolder', function () {
     it(`is taken over from ${what}`, () => {
       leaveLock(holder);
       const held = lock();
-      expect(readdirSync(join(folder, LOCK_NAME))).not.to.include('left');
+      expect(readdirSync(join(folder, LOCK_NAME))).not.to.include(left);
       held.release();
       expect(readdirSync(folder)).to.deep.equal([]);
     });
   }
+
+  it('is not taken for one where a link, a file or a folder of another kind has its name', () => {
+    const elsewhere = mkdtempSync(join(tmpdir(), 'owlore-elsewhere-'));
+    const novel = join(elsewhere, left);
+    writeFileSync(novel, 'a novel');
+    const place = join(folder, LOCK_NAME);
+    const expectRefused = (message: RegExp): void => {
+      expect(lock).to.throw(message);
+      expect(() => checkUnlocked('test', folder)).to.throw(message);
+      expect(readdirSync(folder)).to.deep.equal([LOCK_NAME]);
+      rmSync(place, {recursive: true});
+    };
+    try {
+      symlinkSync(elsewhere, place);
+      expectRefused(
+        /^test: '.*\.lock' is a link, where the lock on the folder would be; remove it$/,
+      );
+      symlinkSync(join(elsewhere, 'nowhere'), place);
+      expectRefused(/is a link/);
+      writeFileSync(place, '');
+      expectRefused(/is a file/);
+      mkdirSync(place);
+      symlinkSync(novel, join(place, left));
+      expectRefused(
+        /^test: '.*\.lock.0123.*' is of no lock, which '.*\.lock' would be; move it away$/,
+      );
+      mkdirSync(place);
+      writeFileSync(join(place, 'novel.txt'), '');
+      expectRefused(/novel\.txt' is of no lock/);
+      expect(readFileSync(novel, 'utf8')).to.equal('a novel');
+    } finally {
+      rmSync(elsewhere, {recursive: true});
+    }
+  });
 
   it('is not taken over from another machine, of which nothing can be known', () => {
     leaveLock({host: 'elsewhere', pid: 2 ** 22 + 1, processStart: 0, since: now});

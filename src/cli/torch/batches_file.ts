@@ -22,7 +22,7 @@ export async function writeBatches(
   batches: AsyncIterable<TextBatch>,
   onBatch: (count: number) => boolean,
 ): Promise<BatchesFile> {
-  const file = openSync(path, 'w');
+  const file = openSync(path, 'wx');
   const rows: number[] = [];
   let columns = 0;
   try {
@@ -58,7 +58,7 @@ export class JsonLines {
 
   /** The caller closes it. */
   constructor(path: string) {
-    this.file = openSync(path, 'w+');
+    this.file = openSync(path, 'wx+');
   }
 
   add(value: unknown): void {

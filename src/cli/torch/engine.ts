@@ -1,5 +1,5 @@
 /** The training of a run in PyTorch: writes a job, starts Python, and brings back what it tells. */
-import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
+import {writeFileSync} from 'node:fs';
 import {join, resolve} from 'node:path';
 import {FORMAT, VERSION, type Manifest} from '../../checkpoint/manifest';
 import {layerWeights, type CheckpointParts, type LayerWeights} from '../../checkpoint/parts';
@@ -71,8 +71,7 @@ async function check(settings: FinetuneSettings, {given}: Context): Promise<Fine
 
 async function train(run: EngineRun): Promise<EngineOutcome> {
   const {folder} = run;
-  rmSync(folder.job, {recursive: true, force: true});
-  mkdirSync(folder.job);
+  folder.makeJob();
   const places = new JsonLines(join(folder.job, 'places.jsonl'));
   try {
     const {job, probabilities} = await writeJob(run, places);
@@ -119,7 +118,7 @@ async function writeJob(
     },
     resume: found && {model: found.model, optimizer: found.optimizer},
   };
-  writeFileSync(join(folder.job, 'job.json'), jsonText(job));
+  writeFileSync(join(folder.job, 'job.json'), jsonText(job), {flag: 'wx'});
   return {job, probabilities};
 
   async function writeTrainingData(run: EngineRun, places: JsonLines): Promise<Job['data']> {
@@ -219,6 +218,8 @@ async function runJob(run: EngineRun, job: Job, beside: BesideJob): Promise<Engi
   if (job.schedule)
     folder.keepHistory(() => ({...history, periods: periodsUntil(job, monitor.steps.length)}));
   let done: Extract<TorchEvent, {event: 'done'}> | null = null;
+  folder.makePythonLog();
+  folder.makeCheckpoints();
   monitor.begin();
   try {
     const {python, processes} = settings;

@@ -1,9 +1,10 @@
 /** The processes of Python, which torchrun starts, and what the first of them tells. */
-import {closeSync, existsSync, openSync, readFileSync, statSync} from 'node:fs';
+import {closeSync, existsSync, readFileSync, statSync} from 'node:fs';
 import {availableParallelism} from 'node:os';
 import {createInterface} from 'node:readline';
 import type {Manifest} from '../../checkpoint/manifest';
 import {parseJsonObject} from '../../files/json';
+import {openToAppend} from '../../files/own_files';
 import {cut} from '../../options';
 import {startProgram, type ChildProcess, type Program} from '../start_program';
 import type {HeldOutEntry, StepEntry} from '../training_monitor';
@@ -72,7 +73,7 @@ function start({python, processes, job, log}: TorchCommand): ChildProcess {
   // torchrun reads its options from such variables as well; with them it may be one of several machines
   const isAlone = environment['PET_NNODES'] === undefined;
   const threads = Math.max(1, Math.floor(availableParallelism() / processes));
-  const file = openSync(log, 'a');
+  const file = openToAppend(log);
   try {
     return startProgram(
       python,

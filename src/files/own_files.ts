@@ -1,0 +1,97 @@
+/**
+ * Files that a program keeps for itself in a folder that may come from a stranger: made new, and never through a link, so that nothing
+ * elsewhere is written to; only for Node.
+ */
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import {hostname} from 'node:os';
+import {basename, dirname, join} from 'node:path';
+import {temporaryNameOf} from './folder_commit';
+import {thisProcess} from './writing_process';
+
+/** What may be at a path; `other`: a pipe, a socket or a device. */
+export type EntryKind = 'file' | 'folder' | 'link' | 'other';
+
+/** What is at a path, by itself and not where it leads to; null: nothing. */
+export function kindOf(path: string): EntryKind | null {
+  const stats = lstatSync(path, {throwIfNoEntry: false});
+  if (!stats) return null;
+  if (stats.isSymbolicLink()) return 'link';
+  if (stats.isFile()) return 'file';
+  return stats.isDirectory() ? 'folder' : 'other';
+}
+
+/** In words, for messages. */
+export const kindNames: Readonly<Record<EntryKind, string>> = {
+  file: 'a file',
+  folder: 'a folder',
+  link: 'a link',
+  other: 'a pipe or a device',
+};
+
+/** Opens a new file for writing; an error if anything is there, be it a link that leads nowhere. */
+export function createFile(path: string): number {
+  return openSync(path, 'wx');
+}
+
+/** Opens a file that is no link, to write at its end. */
+export function openToAppend(path: string): number {
+  return openFile(path, constants.O_WRONLY | constants.O_APPEND);
+}
+
+/** The bytes of a file that is no link. */
+export function readFile(path: string): Buffer {
+  const file = openFile(path, constants.O_RDONLY);
+  try {
+    return readFileSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function openFile(path: string, flags: number): number {
+  // Windows has none of these two; a pipe would be waited for
+  const {O_NOFOLLOW = 0, O_NONBLOCK = 0} = constants as Partial<typeof constants>;
+  const file = openSync(path, flags | O_NOFOLLOW | O_NONBLOCK);
+  if (fstatSync(file).isFile()) return file;
+  closeSync(file);
+  throw new Error(`'${path}' is not a file`);
+}
+
+/**
+ * Writes a file; one that is there stays until all of the new one is written, and is not written to, also under another name that it may
+ * have. The caller has seen that what is there may be replaced.
+ *
+ * @returns The file, open at its end; the caller closes it.
+ */
+export function replaceFile(path: string, content: string | Uint8Array): number {
+  const writer = thisProcess(encodeURIComponent(hostname()));
+  const partial = join(dirname(path), temporaryNameOf(basename(path), writer));
+  const file = createFile(partial);
+  try {
+    writeFileSync(file, content);
+    fsyncSync(file);
+    renameSync(partial, path);
+    return file;
+  } catch (error) {
+    closeSync(file);
+    rmSync(partial, {force: true});
+    throw error;
+  }
+}
+
+/** Makes a folder, unless there is one that is no link. */
+export function makeFolder(path: string): void {
+  if (kindOf(path) !== 'folder') mkdirSync(path);
+}
