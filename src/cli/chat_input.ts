@@ -2,7 +2,7 @@
 import {createInterface, type Interface} from 'node:readline/promises';
 import {Writable} from 'node:stream';
 import type {OutputStream} from './console';
-import {style} from './style';
+import {columnsOf, style} from './style';
 
 const PROMPT = '> ';
 
@@ -91,7 +91,7 @@ class Screen extends Writable {
   }
 
   get columns(): number {
-    return this.terminal.columns ?? 80;
+    return columnsOf(this.terminal);
   }
 
   override _write(chunk: string, _: BufferEncoding, done: () => void): void {

@@ -3,7 +3,7 @@
  * JSON object, the result or `{"error": "…"}`.
  */
 import {startProgress, type Progress, type ProgressOptions} from './progress';
-import {inWidth, style, withVisibleControls} from './style';
+import {columnsOf, inOneLine, inWidth, style, withVisibleControls} from './style';
 import {WordWrap} from './word_wrap';
 
 /** A stream that a command writes to. */
@@ -22,7 +22,7 @@ export interface TextOutput {
   end(rest?: string): void;
 }
 
-/** The two streams of a command. */
+/** The two streams of a command: nothing else writes to a terminal, and nothing of a stranger reaches one as it is. */
 export class CommandConsole {
   /** The progress that is being shown. */
   private running: Progress | null = null;
@@ -60,7 +60,7 @@ export class CommandConsole {
 
   /** A text that comes in pieces, as {@link write}; the lines of a terminal break between words. */
   startText(): TextOutput {
-    const wrap = this.isWatched ? new WordWrap(() => this.stdout.columns ?? 80) : null;
+    const wrap = this.isWatched ? new WordWrap(() => columnsOf(this.stdout)) : null;
     return {
       write: (text, options) => {
         // what follows in another style is not part of the word
@@ -77,16 +77,20 @@ export class CommandConsole {
     this.write(`${line}\n`);
   }
 
-  /** The result for programs: without `--json` nothing. */
+  /** The result for programs, with control characters escaped: without `--json` nothing. */
   result(value: object): void {
-    if (this.isJson) this.stdout.write(`${JSON.stringify(value)}\n`);
+    if (this.isJson) this.stdout.write(`${withVisibleControls(JSON.stringify(value))}\n`);
   }
 
   /** Shows progress on stderr until `end` is called. */
   progress(options: ProgressOptions): Progress {
-    const progress = startProgress(this.stderr, options);
+    const progress = startProgress(this.stderr, {...options, label: inOneLine(options.label)});
     this.running = progress;
-    return {...progress, end: () => this.endProgress()};
+    return {
+      ...progress,
+      update: (done, what) => progress.update(done, what && inOneLine(what)),
+      end: () => this.endProgress(),
+    };
   }
 
   /** Ends the progress that is being shown, if there is any. */

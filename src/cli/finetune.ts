@@ -21,7 +21,6 @@ import {
 import {printOutcome, runRecord, type Outcome, type Trained} from './finetune_outcome';
 import {engines, train, type Plan} from './finetune_training';
 import {FittedDefaults, type Sizes} from './fitted_defaults';
-import {withLibraryMessages} from './library_messages';
 import {loadModelAlone, openModel, type LoadedModel} from './model_options';
 import {isHubName} from './options';
 import {checkLora} from './lora_method';
@@ -55,7 +54,7 @@ export const finetune = defineCommand({
   configFile: ({resume}) =>
     resume === undefined ? undefined : configToResume('finetune: --resume', resume),
   async run(all, context) {
-    const {given, console} = context;
+    const {given} = context;
     const wanted = {
       ...all,
       ...(all.resume !== undefined && {output: all.resume}),
@@ -74,22 +73,17 @@ export const finetune = defineCommand({
     const backend = await context.selectBackend(settings.backend);
     const meter = startMemoryMeter();
     try {
-      return await withLibraryMessages(
-        (line) => console.note(context.withFlags(line)),
-        async () => {
-          const checked = await checkRun({...settings, backend}, context);
-          // a large vocabulary's logits would be most of the memory
-          const loaded = await loadModelAlone({...settings, backend}, context, {
-            headInLoss: true,
-            frozen: settings.frozen,
-          });
-          try {
-            return await finetuneModel(checked, loaded, meter, context);
-          } finally {
-            loaded.model.dispose();
-          }
-        },
-      );
+      const checked = await checkRun({...settings, backend}, context);
+      // a large vocabulary's logits would be most of the memory
+      const loaded = await loadModelAlone({...settings, backend}, context, {
+        headInLoss: true,
+        frozen: settings.frozen,
+      });
+      try {
+        return await finetuneModel(checked, loaded, meter, context);
+      } finally {
+        loaded.model.dispose();
+      }
     } finally {
       meter.stop();
     }

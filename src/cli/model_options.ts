@@ -9,7 +9,6 @@ import {backendNames, type BackendName} from './register_backend';
 import type {Context} from './command';
 import {choice, group, modelSource, required, type SettingsOf} from './options';
 import {matmulPrecisions, type MatmulPrecision} from './matmul_precision';
-import {withLibraryMessages} from './library_messages';
 import {countMegabytes, type Progress} from './progress';
 import {writingOrder, type Writing} from './writing_backend';
 
@@ -137,8 +136,5 @@ function withDownloads<T>(
     shown.progress.update(bytes);
     if (bytes === total) shown.progress.end();
   };
-  return withLibraryMessages(
-    (line) => console.note(line),
-    () => body(onDownload),
-  );
+  return body(onDownload);
 }

@@ -11,12 +11,13 @@ import {evaluate} from './evaluate';
 import {finetune} from './finetune';
 import {generate} from './generate';
 import {Interruption, StoppedError, stopSignals} from './interruption';
+import {withLibraryMessages} from './library_messages';
 import {checkRoundedProducts, roundProducts} from './matmul_precision';
 import {withFlags} from './option_names';
 import {addOptions, file, flag, readSettings, refuseMeaningless} from './options';
 import {registerBackend, type BackendName} from './register_backend';
 import {scores} from './scores';
-import {style} from './style';
+import {columnsOf, style} from './style';
 import {messageOf, UsageError} from './usage_error';
 
 /** In the order of the help. */
@@ -99,8 +100,8 @@ function createProgram(environment: Environment, console: CommandConsole): Comma
       writeOut: (text) => environment.stdout.write(text),
       writeErr: (text) => environment.stderr.write(text),
       outputError: () => undefined,
-      getOutHelpWidth: () => environment.stdout.columns ?? 100,
-      getErrHelpWidth: () => environment.stderr.columns ?? 100,
+      getOutHelpWidth: () => columnsOf(environment.stdout, 100),
+      getErrHelpWidth: () => columnsOf(environment.stderr, 100),
       getOutHasColors: () => environment.stdout.hasColors?.() ?? false,
       getErrHasColors: () => environment.stderr.hasColors?.() ?? false,
     })
@@ -167,7 +168,12 @@ function addCommand(
       withFlags: (message) => withFlags(message, command.name, names, given),
     };
     try {
-      console.result(await command.run(settings, context));
+      console.result(
+        await withLibraryMessages(
+          (line) => console.note(context.withFlags(line)),
+          () => command.run(settings, context),
+        ),
+      );
     } catch (error) {
       if (error instanceof Error) error.message = context.withFlags(error.message);
       throw error;

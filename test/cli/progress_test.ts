@@ -106,6 +106,23 @@ describe('CommandConsole', () => {
     }
   });
 
+  it('takes a terminal that does not know its width for one of 80 columns', () => {
+    const words = 'word '.repeat(30).trim();
+    const inLines = [16, 14].map((count) => 'word '.repeat(count).trim()).join('\n');
+    for (const columns of [undefined, 0, 1, -1, NaN]) {
+      const [stdout, stderr] = [terminal(columns ?? 0), terminal(columns ?? 0)];
+      if (columns === undefined) for (const each of [stdout, stderr]) delete each.columns;
+      const console = new CommandConsole(stdout, stderr, false);
+      console.note(words);
+      const text = console.startText();
+      for (const word of words.split(/(?= )/)) text.write(word);
+      text.end();
+      expect([stdout.text, stderr.text], String(columns)).to.deep.equal(
+        Array(2).fill(`${inLines}\n`),
+      );
+    }
+  });
+
   it('keeps notes and progress out of stdout', () => {
     const [stdout, stderr] = [new TextSink(), terminal()];
     const console = new CommandConsole(stdout, stderr, false);
@@ -146,13 +163,29 @@ describe('CommandConsole', () => {
   it('shows control characters of strangers, and does not obey them', () => {
     const [stdout, stderr] = [terminal(), new TextSink()];
     const console = new CommandConsole(stdout, stderr, false);
-    const text = 'é\ta\r\n\u001b[2J\u009b1m\u202e\rb\n';
-    const shown = 'é\ta\r\n\\u001b[2J\\u009b1m\\u202e\\u000db\n';
+    const text = 'é\ta\r\n\u001b[2J\u009b1m\u202e\rb\u007f\u2028\u200f\n';
+    const shown = 'é\ta\r\n\\u001b[2J\\u009b1m\\u202e\\u000db\\u007f\\u2028\\u200f\n';
     console.note(text);
     console.write(text);
     console.write('\u001b[2J', {isDim: true});
     expect(stderr.text).to.equal(`${shown}\n`);
     expect(stdout.text).to.equal(`${shown}\u001B[2m\\u001b[2J\u001B[22m`);
+    const json = new TextSink();
+    new CommandConsole(json, stderr, true).result({[text]: [text]});
+    expect(json.text).to.match(/^[ -~é]+\n$/);
+    expect(JSON.parse(json.text)).to.deep.equal({[text]: [text]});
+    for (const stream of [terminal(), new TextSink()]) {
+      withClock((clock) => {
+        const bar = new CommandConsole(stdout, stream, false);
+        const progress = bar.progress({label: `loading ${text}`, total: 2});
+        clock.seconds += 6;
+        progress.update(1, `of ${text}`);
+        progress.end();
+      });
+      const inLine = shown.replace('\t', '\\u0009').replace('\r\n', '\\u000d\\u000a');
+      expect(stream.text).to.include(`loading ${inLine.replace('\n', '\\u000a')}  `);
+      expect(stream.text).to.include(`of ${inLine.replace('\n', '\\u000a')}  `);
+    }
     // a result in a file or a pipe is as the model wrote it
     const file = new TextSink();
     new CommandConsole(file, stderr, false).write(text);
