@@ -8,6 +8,8 @@ export interface Context {
   console: CommandConsole;
   /** The options that were given, on the command line or in a config file. */
   given: Given;
+  /** The path of the config file, if there is one. */
+  configFile?: string | undefined;
   /** A message of the library with the names that options have on the command line. */
   withFlags(message: string): string;
   stdin: NodeJS.ReadableStream & {isTTY?: boolean};

@@ -4,10 +4,11 @@ import {decodeUtf8} from '../files/json';
 import {generateDefaults, newTokensAfter} from '../llama/generation/generate_options';
 import {generate as generateIds} from '../llama/index';
 import {defineCommand, type Context} from './command';
-import {checkOutput, generateFile, tokensOfLines} from './generate_file';
+import {generateFile, tokensOfLines} from './generate_file';
 import {StoppedError} from './interruption';
 import {loadModel, openModel, writerOptions, type Loaded, type OpenedModel} from './model_options';
 import {file, flag, group, number, outputFile, text, type SettingsOf} from './options';
+import {checkOutputFile, overwrite} from './output_file';
 import {readPrompts, type PromptLine} from './prompts_file';
 import {describeSpeed, endTokens, samplingOptions, unusedSampling} from './sampling_options';
 import {TextStream} from './text_stream';
@@ -33,6 +34,7 @@ export const generateOptions = {
       default: generateDefaults.batchSize,
     }),
     output: outputFile('where the texts of --prompts are written, as jsonl; default: stdout'),
+    overwrite,
     chat: flag("treat a text as a message, and put it into the model's chat template"),
     maxNewTokens: number(
       `most new tokens (default: ${generateDefaults.maxNewTokens}, or as many as the model can take)`,
@@ -61,8 +63,9 @@ export const generate = defineCommand({
   ],
   options: generateOptions,
   alternatives: [['prompt', 'promptFile', 'prompts']],
-  meaningless: ({prompts, temperature}) => ({
+  meaningless: ({prompts, temperature, output}) => ({
     ...unusedSampling({temperature}),
+    ...(output === undefined && {overwrite: 'no --output'}),
     ...(prompts === undefined
       ? {batch: 'one text', output: 'one text'}
       : {prompt: '--prompts', promptFile: '--prompts'}),
@@ -70,7 +73,7 @@ export const generate = defineCommand({
   async run(settings, context) {
     const {prompts: path} = settings;
     if (path !== undefined) {
-      checkOutput(path, settings.output);
+      checkOutputFile(settings, context);
       const prompts = await readPrompts(path);
       const chat = prompts.find(({prompt}) => typeof prompt !== 'string');
       const asking = chat && `the 'messages' of line ${chat.line} of ${path} need`;

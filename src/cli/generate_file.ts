@@ -1,16 +1,15 @@
 /** `tfjs-owlore generate --prompts`: many texts, several at a time. */
-import {closeSync, openSync, statSync, writeFileSync} from 'node:fs';
+import {closeSync, writeFileSync} from 'node:fs';
 import {generateBatch, type Generation} from '../llama/index';
 import type {Context} from './command';
 import type {CommandConsole} from './console';
 import type {GenerateSettings} from './generate';
 import {StoppedError} from './interruption';
 import type {Loaded, OpenedModel} from './model_options';
-import {isThere} from './options';
+import {openOutputFile} from './output_file';
 import type {PromptLine} from './prompts_file';
 import {describeSpeed, endTokens} from './sampling_options';
 import {TextStream} from './text_stream';
-import {UsageError} from './usage_error';
 
 /**
  * The tokens of each line of a file.
@@ -45,7 +44,7 @@ export async function generateFile(
   const streams = prompts.map((ids) => new TextStream(tokenizer, ids, stop));
   const seed = settings.seed ?? Math.floor(Math.random() * 2 ** 32);
 
-  const writer = new ResultWriter(console, output);
+  const writer = new ResultWriter(console, output, settings.overwrite);
   const showsProgress = output !== undefined || !console.isWatched;
   const progress = showsProgress
     ? console.progress({label: 'writing', total: lines.length})
@@ -158,8 +157,9 @@ class ResultWriter {
   constructor(
     private readonly console: CommandConsole,
     private readonly output: string | undefined,
+    overwrite: boolean,
   ) {
-    this.file = output === undefined ? null : this.attempt(() => openSync(output, 'w'));
+    this.file = output === undefined ? null : this.attempt(() => openOutputFile(output, overwrite));
   }
 
   add(index: number, result: object): void {
@@ -194,15 +194,4 @@ class ResultWriter {
       throw new Error(`generate: ${this.output} cannot be written: ${message}`, {cause});
     }
   }
-}
-
-/** @throws UsageError if the results would take the place of the prompts. */
-export function checkOutput(prompts: string, output: string | undefined): void {
-  if (output === undefined || !isThere('file', output) || !isSame(output, prompts)) return;
-  throw new UsageError(`generate: --output ${output} is the file of the prompts; name another`);
-}
-
-function isSame(a: string, b: string): boolean {
-  const [one, other] = [a, b].map((path) => statSync(path));
-  return one!.dev === other!.dev && one!.ino === other!.ino;
 }

@@ -152,7 +152,7 @@ function addCommand(
     };
     const context: cli.Context = {
       console,
-      given,
+      ...{given, configFile: path},
       stdin,
       interruption,
       selectBackend: async (name, order) => {

@@ -1,5 +1,5 @@
 /** `tfjs-owlore scores`: how much each block of a model matters. */
-import {writeFileSync} from 'node:fs';
+import {closeSync, writeFileSync} from 'node:fs';
 import {jsonText} from '../files/json';
 import {textDataset, type TextDataset} from '../llama/index';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
@@ -17,6 +17,7 @@ import {defineCommand, type Context} from './command';
 import {dataOptions, tau} from './data_options';
 import {loadModelAlone, modelOptions, openModel} from './model_options';
 import {choice, fileOrUrl, group, number, outputFile, type SettingsOf} from './options';
+import {checkOutputFile, openOutputFile, overwrite} from './output_file';
 import {readExamples} from './read_examples';
 import {bar, newTable} from './table';
 import {messageOf, UsageError} from './usage_error';
@@ -33,6 +34,7 @@ const options = {
       outlierDefaults.granularity,
     ),
     output: outputFile('the file to write the scores to, as JSON'),
+    overwrite,
   }),
   ...group('Data', {
     data: fileOrUrl('texts that the model reads; relative magnitudes take none'),
@@ -69,11 +71,17 @@ export const scores = defineCommand({
     if (needsData && data === undefined) {
       throw new UsageError(`scores: --kind ${kind} needs --data, a jsonl file of texts`);
     }
+    checkOutputFile(settings, context);
     const result = await (needsData ? ofTexts : ofWeights)(settings, context);
     print(result, context);
     if (output !== undefined) {
       try {
-        writeFileSync(output, jsonText(result));
+        const file = openOutputFile(output, settings.overwrite);
+        try {
+          writeFileSync(file, jsonText(result));
+        } finally {
+          closeSync(file);
+        }
       } catch (cause) {
         throw new Error(`scores: ${output} cannot be written: ${messageOf(cause)}`, {cause});
       }
@@ -86,11 +94,14 @@ export const scores = defineCommand({
 /** Options that only some kinds of scores have. */
 const ownOptions = ['tau', 'granularity'] as const;
 
-function meaningless({kind}: Settings): Record<string, string> {
+function meaningless({kind, output}: Settings): Record<string, string> {
   const {needsData, options} = scoreKinds[kind];
   const ofData = needsData ? [] : ['data', 'batches', 'seed', ...Object.keys(dataOptions)];
   const ofOthers = ownOptions.filter((name) => !options.includes(name));
-  return Object.fromEntries([...ofOthers, ...ofData].map((name) => [name, `--kind ${kind}`]));
+  return {
+    ...Object.fromEntries([...ofOthers, ...ofData].map((name) => [name, `--kind ${kind}`])),
+    ...(output === undefined && {overwrite: 'no --output'}),
+  };
 }
 
 /** Those of the settings that are options of the kind of score. */

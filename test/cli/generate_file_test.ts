@@ -149,7 +149,7 @@ describe('tfjs-owlore generate --prompts', () => {
       [['--prompt', 'x', '--batch', '2'], '--batch has no meaning with one text'],
       [
         ['--prompts', file, '--output', file],
-        `--output ${file} is the file of the prompts; name another`,
+        `--output: '${file}' is the file of --prompts, which is read; name another one`,
       ],
     ] as const) {
       const {code, stdout, stderr} = await run(...args);

@@ -165,8 +165,8 @@ describe('the folder of a run that others have written to', function () {
     if (process.platform === 'win32' && what !== 'a folder') continue;
     for (const [use, run] of Object.entries(uses)) {
       it(`is refused, and nothing changed, where ${what} has a name of the run's: ${use}`, async () => {
-        const most = use === '--resume' ? 'stopped' : 'replacing';
-        for (const state of thorough ? Object.keys(states) : [most]) {
+        const found = use === '--resume' ? ['stopped', 'replacing'] : ['replacing', 'complete'];
+        for (const state of found.slice(0, thorough ? 2 : 1)) {
           for (const name of names) {
             const path = copyOf(state);
             const place = join(path, name);

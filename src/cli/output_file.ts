@@ -1,0 +1,78 @@
+/** The file that a command writes its result to: never one that it reads, and another one only if the user says so. */
+import {openSync, readdirSync, statSync, type Stats} from 'node:fs';
+import {dirname, join} from 'node:path';
+import {createFile, kindOf} from '../files/own_files';
+import type {Context} from './command';
+import {flag, ofCommandLine} from './options';
+import {UsageError} from './usage_error';
+
+/** Beside `--output`. */
+export const overwrite = ofCommandLine(flag('replace the file of --output, if there is one'));
+
+/** What a command writes to, and the options whose files it reads: paths, URLs and names of the Hub. */
+interface OutputSettings {
+  output?: string | undefined;
+  overwrite: boolean;
+  model: string;
+  data?: string | undefined;
+  prompts?: string | undefined;
+}
+
+/**
+ * Checks that a command may write its result, before it begins; changes nothing. A pipe or a device may be written to, and so may what a
+ * link leads to that the user has named.
+ *
+ * @throws UsageError if the file is one that the command reads, also under another name, or if it is there and `overwrite` is false.
+ */
+export function checkOutputFile(settings: OutputSettings, {given, configFile}: Context): void {
+  const {output, model, data, prompts} = settings;
+  const found = output === undefined ? null : statsOf(output);
+  if (output === undefined || !found?.isFile()) return;
+  const called = given.get('output')!;
+  const inputs: Record<string, string | undefined> = {
+    ...{'--model': model, '--data': data, '--prompts': prompts, '--config': configFile},
+  };
+  for (const [name, path] of Object.entries(inputs)) {
+    if (path === undefined || !filesOf(path).some((file) => isSame(file, found))) continue;
+    throw new UsageError(
+      `${called}: '${output}' is ${statsOf(path)?.isDirectory() ? `a file of ${name} '${path}'` : `the file of ${name}`}, which is read; ` +
+        'name another one',
+    );
+  }
+  if (settings.overwrite) return;
+  throw new UsageError(
+    `${called}: there is a file '${output}' already; name another one, or give --overwrite, which replaces it`,
+  );
+}
+
+/** Opens the file for writing. One that has come since it was checked is not replaced. */
+export function openOutputFile(output: string, overwrite: boolean): number {
+  const kind = kindOf(output);
+  return overwrite || kind === 'link' || kind === 'other'
+    ? openSync(output, 'w')
+    : createFile(output);
+}
+
+/** What a path that is read stands for: a file, or those of the folder that it is or is in, as those of a model. */
+function filesOf(path: string): Stats[] {
+  const stats = statsOf(path);
+  if (!stats) return [];
+  const folder = stats.isDirectory() ? path : path.endsWith('.safetensors') ? dirname(path) : null;
+  const beside =
+    folder === null ? [] : readdirSync(folder).map((name) => statsOf(join(folder, name)));
+  return [stats, ...beside.filter((each) => each !== null)];
+}
+
+/** Of what a path leads to; null if that is nothing, or the text is no path. */
+function statsOf(path: string): Stats | null {
+  try {
+    return statSync(path);
+  } catch {
+    return null;
+  }
+}
+
+/** By its number on the disk, which second names and links share. */
+function isSame(one: Stats, other: Stats): boolean {
+  return one.dev === other.dev && one.ino === other.ino;
+}

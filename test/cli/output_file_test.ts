@@ -1,0 +1,151 @@
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import {join} from 'node:path';
+import {expect} from 'chai';
+import {openOutputFile} from '../../src/cli/output_file';
+import {fastBackend} from '../support/backends';
+import {createModelFolder, texts, type ModelFolder} from './model_folder';
+import {runCli, type CliRun} from './run_cli';
+
+describe('the file that a command writes its result to', function () {
+  this.timeout(60_000);
+  let folder: ModelFolder;
+  let model: string;
+  let count = 0;
+  before(async () => {
+    folder = await createModelFolder();
+    // a copy, which may be damaged
+    model = join(folder.path, 'copy');
+    mkdirSync(model);
+    for (const name of readdirSync(folder.model))
+      copyFileSync(join(folder.model, name), join(model, name));
+  });
+  after(() => folder.remove());
+
+  const newFile = (): string => join(folder.path, `file${count++}`);
+  const commands: Record<
+    string,
+    (output: string, data: string, ...more: string[]) => Promise<CliRun>
+  > = {
+    scores: (output, data, ...more) =>
+      runCli([
+        ...['scores', '--model', model, '--backend', fastBackend, '--data', data, '--batches', '1'],
+        ...['--max-length', '12', '--output', output, ...more],
+      ]),
+    generate: (output, data, ...more) =>
+      runCli([
+        ...['generate', '--model', model, '--backend', fastBackend, '--prompts', data],
+        ...['--max-new-tokens', '1', '--output', output, ...more],
+      ]),
+  };
+
+  for (const [command, run] of Object.entries(commands)) {
+    describe(command, () => {
+      const dataFile = (): string =>
+        folder.writeLines(
+          `data${count++}.jsonl`,
+          command === 'scores' ? texts(8) : [{prompt: 'the cat'}],
+        );
+      const [option, read] =
+        command === 'scores' ? ['--data', '--data'] : ['--prompts', '--prompts'];
+
+      it('is never one that is read, whatever its name', async () => {
+        for (const more of [[], ['--overwrite']]) {
+          const data = dataFile();
+          const content = readFileSync(data, 'utf8');
+          const link = newFile();
+          symlinkSync(data, link);
+          const second = newFile();
+          linkSync(data, second);
+          const linked = newFile();
+          symlinkSync(folder.path, linked);
+          const other = join(linked, data.slice(folder.path.length + 1));
+          for (const output of [data, link, second, other]) {
+            const {code, stderr} = await run(output, data, ...more);
+            expect([code, stderr]).to.deep.equal([
+              2,
+              `error: ${command}: --output: '${output}' is the file of ${read}, which is read; name another one\n`,
+            ]);
+            expect((await run(output, link, ...more)).code).to.equal(2);
+            expect(readFileSync(data, 'utf8')).to.equal(content);
+          }
+        }
+      });
+
+      it('is never one of the model, nor the config', async () => {
+        const before = readFileSync(join(model, 'config.json'), 'utf8');
+        const data = dataFile();
+        const second = newFile();
+        linkSync(join(model, 'config.json'), second);
+        for (const output of [join(model, 'config.json'), second]) {
+          for (const name of [model, join(model, 'model.safetensors')]) {
+            const {code, stderr} = await run(output, data, '--overwrite', '--model', name);
+            expect(code, stderr).to.equal(2);
+            expect(stderr).to.match(/--output: '.*' is (a file|the file) of --model/);
+            expect(readFileSync(join(model, 'config.json'), 'utf8')).to.equal(before);
+          }
+        }
+        const config = folder.write(`config${count++}.json`, JSON.stringify({batchSize: 2}));
+        const own =
+          command === 'scores'
+            ? config
+            : folder.write(config.slice(folder.path.length + 1), '{"batch": 2}');
+        const {code, stderr} = await run(own, data, '--overwrite', '--config', own);
+        expect(code, stderr).to.equal(2);
+        expect(stderr).to.match(/is the file of --config, which is read/);
+      });
+
+      it('is another one that is there only with --overwrite', async () => {
+        const output = newFile();
+        writeFileSync(output, 'a novel');
+        const data = dataFile();
+        const {code, stderr} = await run(output, data);
+        expect([code, stderr]).to.deep.equal([
+          2,
+          `error: ${command}: --output: there is a file '${output}' already; name another one, or give --overwrite, which replaces it\n`,
+        ]);
+        expect(readFileSync(output, 'utf8')).to.equal('a novel');
+        const config = folder.write(`config${count++}.json`, '{"overwrite": true}');
+        const byConfig = await run(output, data, '--config', config);
+        expect(byConfig.code).to.equal(2);
+        expect(byConfig.stderr).to.match(/overwrite is possible on the command line only/);
+        expect(readFileSync(output, 'utf8')).to.equal('a novel');
+        expect((await run(output, data, '--overwrite')).code).to.equal(0);
+        expect(readFileSync(output, 'utf8')).to.match(/^\{/);
+      });
+
+      it('may be a new one, also by a link that the user names, or a device', async () => {
+        const [link, target] = [newFile(), newFile()];
+        symlinkSync(target, link);
+        const {code, stderr} = await run(link, dataFile());
+        expect(code, stderr).to.equal(0);
+        expect(readFileSync(target, 'utf8')).to.match(/^\{/);
+        if (existsSync('/dev/null')) expect((await run('/dev/null', dataFile())).code).to.equal(0);
+      });
+
+      it('has --overwrite beside it', async () => {
+        const args = [command, '--model', model, option, dataFile(), '--overwrite'];
+        const {code, stderr} = await runCli(args);
+        expect([code, stderr]).to.deep.equal([
+          2,
+          `error: ${command}: --overwrite has no meaning with no --output\n`,
+        ]);
+      });
+    });
+  }
+
+  it('is not replaced if it has come while the command ran', () => {
+    const output = newFile();
+    writeFileSync(output, 'a novel');
+    expect(() => openOutputFile(output, false)).to.throw(/EEXIST/);
+    expect(readFileSync(output, 'utf8')).to.equal('a novel');
+  });
+});
