@@ -20,8 +20,11 @@ export interface StepTimes {
 
 /** A round has at least so many milliseconds of steps with Adam: short ones would be as long as the clock and the engine have it. */
 const ROUND_MILLISECONDS = 25;
-/** Steps before the first round: they compile code, and from the 16th on tensorflow runs kernels as graphs. */
-const WARM_UP = 30;
+/**
+ * Steps before the first round, but no longer than these milliseconds: V8 goes on to compile what it runs for some thousand steps of
+ * a model of a few units, and from the 16th on tensorflow runs kernels as graphs.
+ */
+const WARM_UP = {steps: 2000, milliseconds: 4000};
 /** A model is measured for so long, but for the least rounds. */
 const MODEL_MILLISECONDS = 12_000;
 const LEAST_ROUNDS = 7;
@@ -112,8 +115,8 @@ class StepTraining {
   }
 
   async warmUp(): Promise<void> {
-    const end = performance.now() + 1000;
-    for (let step = 0; step < WARM_UP && (step < 3 || performance.now() < end); step++) {
+    const end = performance.now() + WARM_UP.milliseconds;
+    for (let step = 0; step < WARM_UP.steps && (step < 3 || performance.now() < end); step++) {
       await this.run(1);
     }
   }

@@ -230,7 +230,7 @@ class Step {
     const made = {
       tensorflow: madeTogether(trained),
       wasm: 0,
-      cpu: 2 * largest,
+      cpu: 3 * largest,
       webgpu: 3 * largest,
     };
     ledger.pass('gradients', made[options.backend]);

@@ -1,5 +1,6 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
+import * as cpu from '../../src/kernels/cpu';
 import * as tensorflow from '../../src/kernels/tensorflow';
 import * as wasm from '../../src/kernels/wasm';
 import * as webgpu from '../../src/kernels/webgpu';
@@ -11,6 +12,7 @@ export type KernelSet = 'auto' | 'none';
 
 /** Backends with kernels for the optimizer's update. */
 const modules: Partial<Record<BackendName, {uninstallKernels(): void}>> = {
+  cpu,
   tensorflow,
   wasm,
   webgpu,

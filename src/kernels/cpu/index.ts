@@ -1,12 +1,18 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreUnpackBfloat16} from '../kernel_names';
+import {OwLoreAdam, OwLoreProject, OwLoreSquaredNorm, OwLoreUnpackBfloat16} from '../kernel_names';
 import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../llama_kernel_names';
 import {replaceKernels, type KernelMaker} from '../replacement';
+import {adam} from './adam';
+import {project} from './project';
+import {squaredNorm} from './squared_norm';
 import {unpackBfloat16, unpackRows, unpackWindow} from './unpack_bfloat16';
 import {unsortedSegmentSum} from './unsorted_segment_sum';
 
 const KERNELS = {
   [tf.UnsortedSegmentSum]: unsortedSegmentSum,
+  [OwLoreAdam]: adam,
+  [OwLoreProject]: project,
+  [OwLoreSquaredNorm]: squaredNorm,
   [OwLoreUnpackBfloat16]: unpackBfloat16,
   [OwLoreUnpackWindow]: unpackWindow,
   [OwLoreUnpackRows]: unpackRows,
@@ -23,7 +29,7 @@ const MAKERS: Readonly<Record<string, KernelMaker>> = Object.fromEntries(
 let restore: (() => void) | undefined;
 
 /**
- * Registers for the cpu backend a fast gradient of Embedding, and the kernels that widen bfloat16. Further calls change nothing;
+ * Registers for the cpu backend a fast gradient of Embedding, the optimizer's updates, and the kernels that widen bfloat16. Further calls change nothing;
  * other backends are not touched.
  *
  * @returns a promise that is already resolved: the kernels are in place when the call returns.

@@ -1,23 +1,20 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
-import {OwLoreSquaredNorm} from '../../../src/kernels/kernel_names';
-import {runKernel} from '../../../src/kernels/run_kernel';
-import {installKernels, uninstallKernels} from '../../../src/kernels/tensorflow';
-import {backends, defaultBackend} from '../../support/backends';
-import {fuzz} from '../../support/fuzz';
+import {OwLoreSquaredNorm} from '../../src/kernels/kernel_names';
+import {runKernel} from '../../src/kernels/run_kernel';
+import * as cpu from '../../src/kernels/cpu';
+import * as tensorflow from '../../src/kernels/tensorflow';
+import {describeBackends, type BackendName} from '../support/backends';
+import {fuzz} from '../support/fuzz';
 
-const isThere = backends.includes('tensorflow');
+const modules: Partial<Record<BackendName, typeof cpu>> = {cpu, tensorflow};
 
-(isThere ? describe : describe.skip)('OwLoreSquaredNorm on tensorflow', () => {
-  before(async () => {
-    await tf.setBackend('tensorflow');
-    await installKernels();
-  });
-  after(async () => {
-    uninstallKernels();
-    await tf.setBackend(defaultBackend);
-  });
+describeBackends('OwLoreSquaredNorm', (backend) => {
+  const module = modules[backend];
+  if (!module) return;
+  before(() => module.installKernels());
+  after(() => module.uninstallKernels());
 
   /** The kernel's result. */
   async function squaredNorm(values: Float32Array, shape: number[]): Promise<number> {
