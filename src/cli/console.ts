@@ -2,6 +2,7 @@
  * What people and programs see: results on stdout; messages and progress on stderr. With `--json` stdout has exactly one
  * JSON object, the result or `{"error": "…"}`.
  */
+import {createInterface} from 'node:readline/promises';
 import {startProgress, type Progress, type ProgressOptions} from './progress';
 import {columnsOf, inOneLine, inWidth, style, withVisibleControls} from './style';
 import {WordWrap} from './word_wrap';
@@ -75,6 +76,24 @@ export class CommandConsole {
   /** A line of the result for people; with `--json` nothing. */
   print(line = ''): void {
     this.write(`${line}\n`);
+  }
+
+  /** Whether somebody may be asked. */
+  canAsk(stdin: NodeJS.ReadableStream & {isTTY?: boolean}): boolean {
+    return stdin.isTTY === true && this.stderr.isTTY === true;
+  }
+
+  /** The line that is typed into a terminal, without spaces around it; null if none comes: after Ctrl-D, Ctrl-C or a signal. */
+  async ask(stdin: NodeJS.ReadableStream, signal?: AbortSignal): Promise<string | null> {
+    const readline = createInterface({input: stdin, output: this.stderr, terminal: true});
+    const closed = new Promise<null>((resolve) => readline.once('close', () => resolve(null)));
+    readline.once('SIGINT', () => readline.close());
+    const line = readline.question('> ', signal ? {signal} : {}).catch(() => null);
+    try {
+      return (await Promise.race([line, closed]))?.trim() ?? null;
+    } finally {
+      readline.close();
+    }
   }
 
   /** The result for programs, with control characters escaped: without `--json` nothing. */

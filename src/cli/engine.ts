@@ -27,6 +27,8 @@ export interface EngineRun {
   context: Context;
   /** A callback like `callback` that has drawn the blocks of all steps of the run, when it is attached. */
   drawnAhead(): LayerSamplingCallback | null;
+  /** Saves a checkpoint, when there is room for it. */
+  save(save: (target: string) => Promise<unknown>): Promise<void>;
   /**
    * Says where a run goes on, gives the monitor what it had seen until then, and ends the log there.
    *
@@ -47,8 +49,11 @@ export interface ReachedPlace {
 export interface EngineOutcome {
   /** How many steps changed nothing. */
   skippedSteps: number;
-  /** Saves a checkpoint of the end, for a run that fails after it: one that goes on from there only has to write the model. */
-  saveCheckpoint(): Promise<void>;
+  /**
+   * Saves a checkpoint of the end, for a run that fails after it: one that goes on from there only has to write the model. Null if there
+   * is one.
+   */
+  saveCheckpoint: (() => Promise<void>) | null;
 }
 
 /** An engine. */

@@ -75,6 +75,8 @@ export const evaluate = defineCommand({
       throw new UsageError(`${context.given.get('shots')} ${shots} needs --shots-from, a file`);
     }
     const opened = await openModel(settings, context);
+    // the batches of texts are tensors
+    await context.selectBackend(settings.backend);
     const report = await checkData(opened, settings, context);
     const loaded = await loadModel(settings, opened, context);
     try {

@@ -1,7 +1,14 @@
 /** The list that a run keeps of what it has written: nothing else in its folder is replaced or removed. */
 import {closeSync, fsyncSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {createFile, kindOf, openToAppend, readFile, replaceFile} from '../files/own_files';
+import {
+  appendWhole,
+  createFile,
+  kindOf,
+  openToAppend,
+  readFile,
+  replaceFile,
+} from '../files/own_files';
 
 /** Its name in the folder of the run. */
 export const FILE_LIST = 'files.jsonl';
@@ -59,7 +66,7 @@ export class FileList {
     if (added.length === 0) return;
     const descriptor = openToAppend(this.file);
     try {
-      writeFileSync(descriptor, added.map((path) => `${JSON.stringify(path)}\n`).join(''));
+      appendWhole(descriptor, added.map((path) => `${JSON.stringify(path)}\n`).join(''));
       fsyncSync(descriptor);
     } finally {
       closeSync(descriptor);

@@ -7,6 +7,7 @@ import {resolveBlocks} from '../model/blocks';
 import {checkSampling, chooseSampling} from './block_sampling';
 import {defineCommand, type Context} from './command';
 import type {CommandConsole} from './console';
+import {checkDisk} from './disk_check';
 import {checkEmbedding} from './embedding_mode';
 import {cardOf} from './finetune_card';
 import {
@@ -20,6 +21,7 @@ import {
 } from './finetune_options';
 import {printOutcome, runRecord, type Outcome, type Trained} from './finetune_outcome';
 import {engines, train, type Plan} from './finetune_training';
+import {errorIn, savingOf, untilSaved} from './full_disk';
 import {FittedDefaults, type Sizes} from './fitted_defaults';
 import {loadModelAlone, openModel, type LoadedModel} from './model_options';
 import {isHubName} from './options';
@@ -120,7 +122,13 @@ async function checkRun(
   const fitted = new FittedDefaults(context.given);
   const data = await prepareData(settings, opened, fitted, context);
   if (from) checkSameData(from, data.contents, settings, context.console);
-  return {settings, scores, data, fitted};
+  const {saveEvery = tenthOf(data.steps)} = settings;
+  await checkDisk({...settings, saveEvery}, opened, data, context);
+  return {settings: {...settings, saveEvery}, scores, data, fitted};
+}
+
+function tenthOf(steps: number): number {
+  return Math.max(1, Math.ceil(steps / 10));
 }
 
 async function finetuneModel(
@@ -133,10 +141,15 @@ async function finetuneModel(
   const plan = await makePlan(checked, loaded, context);
   const {console, given, interruption} = context;
   const {output, overwrite, resume} = plan.settings;
-  const folder =
-    resume === undefined
-      ? RunFolder.open(given.get('output')!, output, overwrite)
-      : RunFolder.resume(given.get('resume')!, resume);
+  let folder: RunFolder;
+  try {
+    folder =
+      resume === undefined
+        ? RunFolder.open(given.get('output')!, output, overwrite)
+        : RunFolder.resume(given.get('resume')!, resume);
+  } catch (error) {
+    throw errorIn(output, error);
+  }
   if (folder.replacesEarlier) {
     console.note(
       `${folder.path}: the earlier run stays until this one is done in ${folder.current}`,
@@ -147,16 +160,18 @@ async function finetuneModel(
   );
   return interruption.stopTidily(async () => {
     const outcome = await runIn(folder, context, async () => {
-      folder.writeConfig(configOf(plan.settings));
+      const saved = <T>(save: () => T | Promise<T>): Promise<T> =>
+        untilSaved(savingOf(folder), save, context);
+      await saved(() => folder.writeConfig(configOf(plan.settings)));
       const trained = await train(plan, loaded, meter, folder, context);
       try {
-        await saveTrained(plan, trained, loaded, folder);
+        await saveTrained(plan, trained, loaded, folder, saved);
         const outcome: Outcome = {
           ...{settings: plan.settings, trained, sampling: plan.sampling, report: plan.data.report},
           parameters: loaded.model.countParams(),
           seconds: trained.monitor.earlierSeconds + (performance.now() - start) / 1000,
         };
-        folder.writeReport(runRecord(outcome));
+        await saved(() => folder.writeReport(runRecord(outcome)));
         return outcome;
       } catch (error) {
         await keepTraining(trained, folder, console);
@@ -175,15 +190,22 @@ async function saveTrained(
   {monitor, lora}: Trained,
   {model, hubName}: LoadedModel,
   folder: RunFolder,
+  saved: (save: () => Promise<void>) => Promise<void>,
 ): Promise<void> {
   const {dtype} = settings;
-  if (lora) {
+  const saveAdapter = async (): Promise<void> => {
+    if (!lora) return;
+    if (lora.isMerged) lora.unmerge();
     const baseModel = hubName?.replace(/@.*$/, '');
     await folder.saveAdapter((target) => lora.save(target, {...(baseModel && {baseModel})}));
     lora.merge();
-  }
+  };
   const card = cardOf(settings, monitor, data.report);
-  await folder.saveModel((target) => saveLlama(model, target, {dtype, card}));
+  // both again in a folder to which the run has moved
+  await saved(async () => {
+    await saveAdapter();
+    await folder.saveModel((target) => saveLlama(model, target, {dtype, card}));
+  });
 }
 
 /** Saves the training itself where its model or its report could not be saved, so that it need not be done again. */
@@ -193,8 +215,10 @@ async function keepTraining(
   console: CommandConsole,
 ): Promise<void> {
   try {
-    if (lora?.isMerged) lora.unmerge();
-    await saveCheckpoint();
+    if (saveCheckpoint) {
+      if (lora?.isMerged) lora.unmerge();
+      await saveCheckpoint();
+    }
     console.note(
       `the training is in a checkpoint; to save its model: finetune --resume ${folder.path}`,
     );
@@ -204,16 +228,14 @@ async function keepTraining(
 }
 
 /** Runs `body`, and ends the log of the run as it ended. */
-async function runIn<T>(
-  folder: RunFolder,
-  {console, withFlags}: Context,
-  body: () => Promise<T>,
-): Promise<T> {
+async function runIn<T>(folder: RunFolder, context: Context, body: () => Promise<T>): Promise<T> {
+  const {console, withFlags} = context;
   try {
     const result = await body();
-    folder.finish();
+    await untilSaved(savingOf(folder), () => folder.finish(), context);
     return result;
-  } catch (error) {
+  } catch (cause) {
+    const error = errorIn(folder.current, cause);
     try {
       const isStopped = error instanceof StoppedError;
       folder.stop(
@@ -250,7 +272,7 @@ async function makePlan(
       ...{backend: loaded.backend, batchSize},
       // so that a later run has the same model
       ...(isHubName(settings.model) && {model: loaded.hubName!}),
-      evaluateEvery: settings.evaluateEvery ?? Math.max(1, Math.ceil(steps / 10)),
+      evaluateEvery: settings.evaluateEvery ?? tenthOf(steps),
       ...(sampling && {gamma: sampling.options.gamma, interval: sampling.options.interval}),
       ...(sampling?.tau !== undefined && {tau: sampling.tau}),
     },

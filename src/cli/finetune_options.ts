@@ -122,11 +122,15 @@ export const finetuneOptions = {
     output: required(outputFolder('the folder of the run')),
     resume: ofCommandLine(folder('go on with the run in this folder, with its options')),
     overwrite: ofCommandLine(flag('replace an earlier run in that folder')),
-    force: ofCommandLine(flag('begin even if the run cannot fit into memory')),
+    force: ofCommandLine(
+      flag(
+        'begin or go on even if memory or disk cannot suffice, or the data are not those of the run',
+      ),
+    ),
     dtype: choice<FloatType, 'F32'>('how the weights of the model are saved', floatTypes, 'F32'),
     saveEvery: number(
-      'steps between checkpoints (default: one only when the run is stopped)',
-      count,
+      'steps between checkpoints, of which one more is at the end; 0: one only when the run is stopped (default: a tenth of the run)',
+      {integer: true, min: 0},
     ),
     keep: number('how many of the newest checkpoints stay', {...count, default: 2}),
     seed: number('the same seed gives the same run', {

@@ -21,7 +21,7 @@ export interface Trained {
   /** With `--method lora`. */
   lora: Lora | null;
   /** See `EngineOutcome`; the adapters of `lora` must not be merged then. */
-  saveCheckpoint(): Promise<void>;
+  saveCheckpoint: (() => Promise<void>) | null;
   /** Frees the optimizer and the adapters; the model stays. */
   dispose(): void;
 }

@@ -9,6 +9,7 @@ import {scoresAnew, type BlockSampling} from './block_sampling';
 import type {Context} from './command';
 import {rateGroups, trainEmbedding} from './embedding_mode';
 import type {Engine, ReachedPlace} from './engine';
+import {isFullDisk, savingOf, untilSaved} from './full_disk';
 import {basisOf} from './estimate_options';
 import {adaptives, schedules, type FinetuneSettings} from './finetune_options';
 import type {Trained} from './finetune_outcome';
@@ -22,7 +23,7 @@ import type {TrainingData} from './training_data';
 import {tfjsEngine} from './tfjs_engine';
 import {torchEngine} from './torch/engine';
 import {TrainingMonitor, type LogEntry} from './training_monitor';
-import {UsageError} from './usage_error';
+import {messageOf, UsageError} from './usage_error';
 import {counted} from './words';
 
 /** By the names that the option `engine` has for them. */
@@ -82,7 +83,17 @@ export async function train(
     weights: weights.map((weight) => weight.name),
   }));
   let events: EventWriter | null = null;
-  const writeEvents = (entry: LogEntry): void => events?.scalars(entry.step, scalarsOf(entry));
+  const toEvents = (write: (events: EventWriter) => void): void => {
+    try {
+      if (events) write(events);
+    } catch (error) {
+      events = null;
+      console.note(`warning: no more events for TensorBoard: ${messageOf(error)}`);
+    }
+  };
+  const writeEvents = (entry: LogEntry): void =>
+    toEvents((open) => open.scalars(entry.step, scalarsOf(entry)));
+  const log = new PatientLog(folder, console);
   const monitor = new TrainingMonitor({
     ...{steps, accumulate, blocks, meter, optimizer},
     evaluate: async (watch) => {
@@ -101,7 +112,7 @@ export async function train(
     evaluateEvery: settings.evaluateEvery!,
     startProgress: () => console.progress({label: 'training', total: steps}),
     log: (entry) => {
-      folder.append(entry);
+      log.append(entry);
       writeEvents(entry);
       if (entry.event === 'heldOut')
         console.note(`step ${entry.step}: held-out loss ${entry.loss.toFixed(4)}`);
@@ -137,9 +148,20 @@ export async function train(
     const {skippedSteps, saveCheckpoint} = await engines[settings.engine].train({
       ...{settings, model, optimizer, callback: layerSampling, lora, data, training},
       ...{monitor, folder, context, goOn},
+      save: (save) =>
+        untilSaved(
+          savingOf(folder, settings.engine === 'tfjs'),
+          async () => {
+            // a checkpoint is of no use without the log until then
+            log.flush();
+            await folder.saveCheckpoint(save);
+          },
+          context,
+        ),
       drawnAhead: () =>
         sampling && paperMethod(settings.method, model, {...options, initialStep: steps}).callback,
     });
+    await untilSaved(savingOf(folder), () => log.flush(), context);
     if (skippedSteps > 0)
       console.note(
         `${counted(skippedSteps, 'step')} changed nothing, by --non-finite ${nonFinite}`,
@@ -159,7 +181,34 @@ export async function train(
     const goOn = monitor.batches > 0 ? `; to go on: finetune ${args}` : '';
     throw new StoppedError(stopSignal, `after step ${monitor.steps.length} of ${steps}${goOn}`);
   } finally {
-    events?.close();
+    toEvents((open) => open.close());
+  }
+}
+
+/** The log of a run, whose lines wait in memory while the disk is full: a step is not lost by that. */
+class PatientLog {
+  private readonly waiting: LogEntry[] = [];
+
+  constructor(
+    private readonly folder: RunFolder,
+    private readonly console: Context['console'],
+  ) {}
+
+  append(entry: LogEntry): void {
+    const isFirst = this.waiting.length === 0;
+    this.waiting.push(entry);
+    try {
+      this.flush();
+    } catch (error) {
+      if (!isFullDisk(error)) throw error;
+      if (isFirst)
+        this.console.note(`warning: the log waits for room on the disk: ${messageOf(error)}`);
+    }
+  }
+
+  /** Writes what waits; throws if there is no room. */
+  flush(): void {
+    for (let entry; (entry = this.waiting[0]); this.waiting.shift()) this.folder.append(entry);
   }
 }
 

@@ -1,18 +1,17 @@
 /** The folder of a run: its options, its log, and the model and report that come of it. */
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  readdirSync,
-  realpathSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs';
+import {closeSync, fsyncSync, mkdirSync, readdirSync, realpathSync, renameSync} from 'node:fs';
 import {join} from 'node:path';
 import {isWrittenName} from '../files/folder_commit';
 import {lockFolder, type FolderLock} from '../files/folder_lock';
 import {jsonText} from '../files/json';
-import {createFile, kindOf, makeFolder, readFile, replaceFile} from '../files/own_files';
+import {
+  appendWhole,
+  createFile,
+  kindOf,
+  makeFolder,
+  readFile,
+  replaceFile,
+} from '../files/own_files';
 import {reportPage, type RunRecord} from '../report/report';
 import type {BlockHistory} from '../sampling/periods';
 import {FileList} from './file_list';
@@ -226,6 +225,31 @@ export class RunFolder {
     return kept;
   }
 
+  /**
+   * Goes on in another folder, with what the run has told of itself so far. What it has saved stays in the old one, as that of a run which
+   * was killed.
+   *
+   * @throws UsageError as `checkRunFolder`; the run stays where it is.
+   */
+  moveTo(path: string): void {
+    const other = RunFolder.open('finetune: the folder', path, false);
+    try {
+      for (const name of [NAMES.config, NAMES.scores]) {
+        const file = this.in(name);
+        if (kindOf(file) === 'file') other.replace(name, readFile(file));
+      }
+      appendWhole(other.log!, readFile(this.in(NAMES.log)).toString('utf8'));
+    } catch (error) {
+      other.closeLog();
+      other.lock.release();
+      throw error;
+    }
+    const {history} = this;
+    this.closeLog();
+    this.lock.release();
+    Object.assign(this, other, {history});
+  }
+
   /** Saves the adapter of LoRA, before the model. */
   async saveAdapter(save: (target: string) => Promise<unknown>): Promise<void> {
     await this.saveFolder(NAMES.adapter, save);
@@ -254,6 +278,7 @@ export class RunFolder {
     try {
       this.endLog({event: 'end', ...end});
     } finally {
+      this.closeLog();
       if (this.lock.isHeld()) {
         for (const name of [partialOf(NAMES.model), partialOf(NAMES.adapter), NAMES.job])
           removeOwn(realpathSync(this.current), name);
@@ -265,19 +290,19 @@ export class RunFolder {
   /** Writes the last line of the log; without it the run was killed. */
   private endLog(end: {event: 'end'; state: string; error?: string}): void {
     if (this.log === null) return;
-    try {
-      if (this.history) this.writeJson(NAMES.schedule, this.history());
-      this.appendLine(end);
-    } finally {
-      closeSync(this.log);
-      this.log = null;
-    }
+    if (this.history) this.writeJson(NAMES.schedule, this.history());
+    this.appendLine(end);
+    this.closeLog();
+  }
+
+  private closeLog(): void {
+    if (this.log !== null) closeSync(this.log);
+    this.log = null;
   }
 
   private appendLine(entry: object): void {
     this.checkIsThere();
-    // unlike writeSync, all of it or an error
-    writeFileSync(this.log!, `${JSON.stringify(entry)}\n`);
+    appendWhole(this.log!, `${JSON.stringify(entry)}\n`);
   }
 
   private writeJson(name: string, value: object): void {

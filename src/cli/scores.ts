@@ -125,6 +125,8 @@ async function ofTexts(settings: Settings, context: Context): Promise<BlockScore
   const {console} = context;
   const data = settings.data!;
   const {tokenizer, config} = await openModel(settings, context);
+  // the batches of texts are tensors
+  await context.selectBackend(settings.backend);
   const texts = (): TextDataset =>
     textDataset(data, tokenizer, {...{format, maxLength, batchSize, packing, seed, config}});
   const reading = {name: data, total: batches * batchSize, lengths: {maxLength, config}};

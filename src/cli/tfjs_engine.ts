@@ -18,7 +18,7 @@ async function train(run: EngineRun): Promise<EngineOutcome> {
   const {accumulate} = settings;
   const parts = {...{model, optimizer, data: training}, ...(callback && {callback})};
   const save = (): Promise<void> =>
-    folder.saveCheckpoint((target) =>
+    run.save((target) =>
       saveCheckpoint(target, parts, {
         keep: settings.keep,
         extra: {
@@ -27,6 +27,7 @@ async function train(run: EngineRun): Promise<EngineOutcome> {
         },
       }),
     );
+  const saveEvery = settings.saveEvery!;
   let batch: TextBatch | undefined;
   async function* batches(): AsyncGenerator<TextBatch, void> {
     signal.throwIfAborted();
@@ -34,7 +35,7 @@ async function train(run: EngineRun): Promise<EngineOutcome> {
       yield batch;
       // between two batches
       await nextTurn();
-      const isDue = monitor.batches % (accumulate * (settings.saveEvery ?? Infinity)) === 0;
+      const isDue = saveEvery > 0 && monitor.batches % (accumulate * saveEvery) === 0;
       if (signal.aborted || isDue) await save();
       signal.throwIfAborted();
     }
@@ -61,8 +62,10 @@ async function train(run: EngineRun): Promise<EngineOutcome> {
         verbose: 0,
         callbacks: callback ? [callback, monitor] : [monitor],
       });
+      if (saveEvery > 0) await save();
     }
-    return {skippedSteps: optimizer.skippedSteps, saveCheckpoint: save};
+    const isSaved = saveEvery > 0 || batchesLeft === 0;
+    return {skippedSteps: optimizer.skippedSteps, saveCheckpoint: isSaved ? null : save};
   } finally {
     // if a step throws, tfjs does not dispose of its batch
     if (batch) tf.dispose([batch.xs, batch.ys]);

@@ -7,6 +7,7 @@ import {
   constants,
   fstatSync,
   fsyncSync,
+  ftruncateSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -87,6 +88,17 @@ export function replaceFile(path: string, content: string | Uint8Array): number 
   } catch (error) {
     closeSync(file);
     rmSync(partial, {force: true});
+    throw error;
+  }
+}
+
+/** Writes text at the end of an open file: all of it, or nothing and an error, as on a full disk. */
+export function appendWhole(file: number, text: string): void {
+  const {size} = fstatSync(file);
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    ftruncateSync(file, size);
     throw error;
   }
 }

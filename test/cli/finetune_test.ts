@@ -77,8 +77,8 @@ class Runs {
     const {code, stderr} = await runCli(this.argsOf(output, more), null, stopAt);
     expect(code, stderr).to.equal(exitCodes.SIGINT);
     const folder = join(output, 'checkpoints');
-    const [name] = readdirSync(folder).filter((file) => file.endsWith('.json'));
-    return {output, checkpoint: readJson<Manifest>(folder, name!)};
+    const names = readdirSync(folder).filter((file) => file.endsWith('.json'));
+    return {output, checkpoint: readJson<Manifest>(folder, names.sort().at(-1)!)};
   }
 
   async runJson(...args: string[]): Promise<Result> {

@@ -98,7 +98,7 @@ async function writeJob(
     model: await modelFolder(run),
     checkpoints: resolve(folder.checkpoints),
     ...{steps: data.steps, evaluateEvery: settings.evaluateEvery!},
-    saveEvery: settings.saveEvery ?? null,
+    saveEvery: settings.saveEvery! > 0 ? settings.saveEvery! : null,
     parallel: settings.parallel,
     recompute: settings.checkpoint !== 'none',
     optimizer: told,
@@ -240,7 +240,11 @@ async function runJob(run: EngineRun, job: Job, beside: BesideJob): Promise<Engi
   if (!done) throw signal.reason ?? new Error('--engine torch: Python ended before the training');
   await restoreWeights(folder.checkpoints, done.model, layerWeights('finetune', model));
   const {model: files, skipped} = done;
-  return {skippedSteps: skipped, saveCheckpoint: () => saveEnd(run, job, beside, files, skipped)};
+  const save = (): Promise<void> => saveEnd(run, job, beside, files, skipped);
+  const isThere = job.start.step === job.steps;
+  const isDue = settings.saveEvery! > 0 && !isThere;
+  if (isDue) await save();
+  return {skippedSteps: skipped, saveCheckpoint: isDue || isThere ? null : save};
 }
 
 /** The blocks of the periods that have begun after some steps. */
@@ -298,7 +302,7 @@ type Files = Pick<
   Pick<Manifest, 'data'>;
 
 async function commit(
-  {settings, optimizer, callback, folder, data: {contents}}: EngineRun,
+  {settings, optimizer, callback, data: {contents}, save}: EngineRun,
   job: Job,
   {probabilities}: BesideJob,
   {step, model, optimizer: saved, stateBytes, data}: Files,
@@ -316,5 +320,5 @@ async function commit(
     },
     extra: {steps: step, stateBytes, begun: null, data: contents},
   };
-  await folder.saveCheckpoint((target) => commitCheckpoint(target, manifest, settings.keep));
+  await save((target) => commitCheckpoint(target, manifest, settings.keep));
 }
