@@ -1,4 +1,4 @@
-"""The training of `tfjs-owlore finetune --engine torch`. The command writes a job and starts this by torchrun:
+"""The training of `tfjs-owlore finetune --engine torch`. The command writes a job and starts this by torchrun (launch.py):
 
     torchrun --nproc-per-node 2 finetune.py RUN/torch/job.json
 
@@ -27,6 +27,7 @@ def main() -> None:
         parallel = Parallel(job["parallel"])
         Training(job, parallel, events).run()
         parallel.end()
+        events.end()
     except Exception as error:
         events.fail(error)
         # at once: taking leave of the other processes would wait for them

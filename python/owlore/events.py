@@ -8,10 +8,22 @@ import threading
 import time
 import traceback
 
+# Seconds between two signs of life.
+PERIOD = 5
+# What the line starts with that says why a process has failed; src/cli/torch/failure.ts looks for it.
+FAILED = "finetune.py has failed: "
+
 
 def end_with_parent() -> None:
     """Ends this process when the one that has started it is gone: it may be waiting for other processes then, and would go on doing so."""
     parent = os.getppid()
+    launcher = os.environ.get("OWLORE_LAUNCHER")
+    if launcher is not None:
+        try:
+            os.kill(int(launcher), 0)
+        except ProcessLookupError:
+            # before this process has asked for its parent
+            os._exit(1)
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -22,32 +34,53 @@ def end_with_parent() -> None:
 
 
 class Events:
-    """Stdout, which from now on is for events alone: whatever else prints goes to stderr."""
+    """Stdout, which from now on is for events alone: whatever else prints goes to stderr.
+
+    While the first process lives it sends an empty line every few seconds, so that the command can tell a long step from a process that hangs.
+    """
 
     def __init__(self) -> None:
         self.is_first = os.environ.get("RANK", "0") == "0"
         self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        self._turn = threading.Lock()
         os.dup2(2, 1)
         sys.stdout = sys.stderr
+        if self.is_first:
+            threading.Thread(target=self._show_life, daemon=True).start()
 
     def send(self, event: str, **fields: object) -> None:
         """Sends an event from the first process. If nobody reads any more, the command is gone, and this raises BrokenPipeError."""
         if self.is_first:
             # JSON has no NaN: as in the log, it is null
             told = {key: None if _is_no_number(value) else value for key, value in fields.items()}
-            print(json.dumps({"event": event, **told}), file=self._out, flush=True)
+            self._print(json.dumps({"event": event, **told}))
 
-    def still_read(self) -> None:
-        """Raises BrokenPipeError if the command is gone."""
-        if self.is_first:
-            print(file=self._out, flush=True)
+    def end(self) -> None:
+        with self._turn:
+            self._out.close()
 
     @staticmethod
     def fail(error: Exception) -> None:
         """Says on stderr, in a line that the command looks for, why this process ends."""
         traceback.print_exc()
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(f"error: {message}", file=sys.stderr, flush=True)
+        kind = type(error)
+        message = " ".join(str(error).split())
+        # ours need no name
+        told = message if kind.__module__.startswith("owlore.") else f"{kind.__name__}: {message}"
+        print(f"{FAILED}{told}", file=sys.stderr, flush=True)
+
+    def _show_life(self) -> None:
+        try:
+            while True:
+                self._print("")
+                time.sleep(PERIOD)
+        except (OSError, ValueError):
+            # the command is gone, and has this process ended by the one that has started it; or this one has come to its end
+            pass
+
+    def _print(self, line: str) -> None:
+        with self._turn:
+            print(line, file=self._out, flush=True)
 
 
 def _is_no_number(value: object) -> bool:

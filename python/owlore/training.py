@@ -227,7 +227,6 @@ class Training:
         )
         saved = os.path.join(job["folder"], f"saved-{self.step}")
         while not self.parallel.first_says(os.path.exists(saved)):
-            self.events.still_read()
             time.sleep(PAUSE)
 
     def _peak_bytes(self) -> int:

@@ -235,7 +235,7 @@ async function hashOf(owner: string, bytes: Uint8Array): Promise<string> {
  *
  * @param owner What messages start with: caller and file.
  */
-function checkedManifest(owner: string, json: JsonObject): Manifest {
+export function checkedManifest(owner: string, json: JsonObject): Manifest {
   const {step, epoch, metric, backend, kernels, model, optimizer, callback, data, extra} = json;
   const {batches = 0} = json; // which the first checkpoints have not
   checkNumber(owner, 'step', step, stepRange);
@@ -261,7 +261,8 @@ function checkedManifest(owner: string, json: JsonObject): Manifest {
   };
 }
 
-function checkModel(owner: string, model: unknown): asserts model is Manifest['model'] {
+/** @param owner What messages start with. */
+export function checkModel(owner: string, model: unknown): asserts model is Manifest['model'] {
   check(owner, 'model', model, Array.isArray(model), 'a list of layers');
   const names = new Set<string>();
   for (const [i, entry] of (model as unknown[]).entries()) {

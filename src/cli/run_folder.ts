@@ -129,6 +129,12 @@ export class RunFolder {
     return this.in(NAMES.pythonLog);
   }
 
+  /** Has the folder stay locked while another process lives that writes to it, or until what this returns is called. */
+  holdFor(pid: number): () => void {
+    this.checkIsThere();
+    return this.lock.shareWith(pid);
+  }
+
   /** Whether this run will replace an earlier one, which is there until then. */
   get replacesEarlier(): boolean {
     return this.current !== this.path;

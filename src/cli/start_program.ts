@@ -26,21 +26,26 @@ export function startProgram(
 
 /** What a program has said when it ended. */
 export interface Ended {
-  error: (Error & {code?: unknown}) | null;
+  error: (Error & {code?: unknown; killed?: boolean}) | null;
   stdout: string;
   stderr: string;
 }
 
-/** Runs a program to its end. */
+/** Runs a program to its end. It is ended with this process, and after so many milliseconds: then its error is `killed`. */
 export function runToEnd(
   program: Program,
   args: readonly string[],
   env: NodeJS.ProcessEnv,
+  timeout: number,
 ): Promise<Ended> {
   return new Promise((resolve) => {
-    execFile(program, args, {env}, (error, stdout, stderr) =>
-      resolve({error: error, stdout, stderr}),
-    );
+    const limits = {timeout, killSignal: 'SIGKILL'} as const;
+    const child = execFile(program, args, {env, ...limits}, (error, stdout, stderr) => {
+      process.off('exit', kill);
+      resolve({error, stdout, stderr});
+    });
+    const kill = (): boolean => child.kill('SIGKILL');
+    process.once('exit', kill);
   });
 }
 

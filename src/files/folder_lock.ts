@@ -3,14 +3,16 @@
  * that process is dead. (Locks that a timer refreshes, as those of proper-lockfile, do not fit: no timer runs while a backend
  * computes a step, which may take minutes.)
  *
- * The lock is a folder with one file in it, whose name no other lock has. A folder cannot be renamed to the name of another one
- * that has files: so only one process gets the lock, and it is complete at once. Whoever takes over from a dead process removes
- * its file, and that cannot be the file of anybody else.
+ * The lock is a folder with a file for each process that holds it: the one that has taken it, and those which that one has started to
+ * write there. No other lock has files of their names. A folder cannot be renamed to the name of another one that has files: so only one
+ * process gets the lock, and it is complete at once. Whoever takes over from dead processes removes their files, and these cannot be
+ * the files of anybody else.
  */
 import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -24,7 +26,7 @@ import {isDead, thisProcess, type WritingProcess} from './writing_process';
 /** The name of the lock in its folder. */
 export const LOCK_NAME = '.lock';
 
-/** The process that holds a lock. */
+/** A process that holds a lock. */
 interface Holder extends WritingProcess {
   /** When it took the lock, as an ISO date. */
   since: string;
@@ -37,6 +39,11 @@ export class FolderInUseError extends Error {}
 export interface FolderLock {
   /** False if the lock is gone, because the folder was removed, moved or replaced, or the lock in it. */
   isHeld(): boolean;
+  /**
+   * Has a process of this machine hold the lock as well: until that is dead, or what this returns is called, nobody else gets the lock,
+   * even if this process is dead.
+   */
+  shareWith(pid: number): () => void;
   release(): void;
 }
 
@@ -50,18 +57,32 @@ export function lockFolder(owner: string, folder: string): FolderLock {
   const lock = join(folder, LOCK_NAME);
   const name = crypto.randomUUID();
   const prepared = `${lock}.${name}`;
-  fileOf(owner, lock); // throws for what is no lock
+  filesOf(owner, lock); // throws for what is no lock
   const holder: Holder = {...thisProcess(hostname()), since: new Date().toISOString()};
   mkdirSync(prepared);
   try {
     writeFileSync(join(prepared, name), JSON.stringify(holder), {flag: 'wx'});
-    while (!isRenamed(prepared, lock)) removeFile(lock, deadFile(owner, folder));
+    while (!isRenamed(prepared, lock)) removeFiles(lock, deadFiles(owner, folder));
   } finally {
     rmSync(prepared, {recursive: true, force: true});
   }
   return {
     isHeld: () => existsSync(join(lock, name)),
-    release: () => removeFile(lock, name),
+    shareWith: (pid) => {
+      const other = crypto.randomUUID();
+      const time = new Date();
+      const sharer: Holder = {
+        ...holder,
+        pid,
+        processStart: time.getTime(),
+        since: time.toISOString(),
+      };
+      writeFileSync(`${lock}.${other}`, JSON.stringify(sharer), {flag: 'wx'});
+      // nobody reads a part of it
+      renameSync(`${lock}.${other}`, join(lock, other));
+      return () => removeFiles(lock, [other]);
+    },
+    release: () => removeFiles(lock, [name]),
   };
 }
 
@@ -70,21 +91,24 @@ export function lockFolder(owner: string, folder: string): FolderLock {
  *   if what has the name of the lock is none, such as a link.
  */
 export function checkUnlocked(owner: string, folder: string): void {
-  deadFile(owner, folder);
+  deadFiles(owner, folder);
 }
 
-/** As `checkUnlocked`; returns the name of the file that a dead process has left in the lock, if there is one. */
-function deadFile(owner: string, folder: string): string | undefined {
+/** As `checkUnlocked`; returns the names of the files that dead processes have left in the lock. */
+function deadFiles(owner: string, folder: string): string[] {
   const lock = join(folder, LOCK_NAME);
-  const name = fileOf(owner, lock);
-  const holder = name === undefined ? null : readHolder(join(lock, name));
-  if (holder === null || isDead(holder, thisProcess(hostname()))) return name;
-  const {host, pid, since} = holder;
-  const where = host === hostname() ? '' : ` on the machine '${host}'`;
-  throw new FolderInUseError(
-    `${owner}: the folder '${folder}' is in use by process ${pid}${where} since ${since}; wait for its end, or take ` +
-      `another folder (if that process is no run of tfjs-owlore, remove '${lock}')`,
-  );
+  const names = filesOf(owner, lock);
+  for (const name of names) {
+    const holder = readHolder(join(lock, name));
+    if (holder === null || isDead(holder, thisProcess(hostname())) || hasEnded(holder)) continue;
+    const {host, pid, since} = holder;
+    const where = host === hostname() ? '' : ` on the machine '${host}'`;
+    throw new FolderInUseError(
+      `${owner}: the folder '${folder}' is in use by process ${pid}${where} since ${since}; wait for its end, or take ` +
+        `another folder (if that process is no run of tfjs-owlore, remove '${lock}')`,
+    );
+  }
+  return names;
 }
 
 /** False if there is a lock already. */
@@ -103,15 +127,15 @@ function isRenamed(prepared: string, lock: string): boolean {
 /** The names of files in locks, which `crypto.randomUUID` has made. */
 const FILE = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 
-/** The name of the file in a lock; undefined if there is no lock. Throws for what is none, of which nothing may be removed. */
-function fileOf(owner: string, lock: string): string | undefined {
+/** The names of the files in a lock; none if there is no lock. Throws for what is none, of which nothing may be removed. */
+function filesOf(owner: string, lock: string): string[] {
   const kind = kindOf(lock);
-  if (kind === null) return undefined;
+  if (kind === null) return [];
   const names = kind === 'folder' ? namesIn(lock) : [];
   const isOwn = (name: string): boolean =>
     FILE.test(name) && ['file', null].includes(kindOf(join(lock, name)));
   const stranger = names.find((name) => !isOwn(name));
-  if (kind === 'folder' && stranger === undefined) return names[0];
+  if (kind === 'folder' && stranger === undefined) return names;
   throw new Error(
     kind === 'folder'
       ? `${owner}: '${join(lock, stranger!)}' is of no lock, which '${lock}' would be; move it away`
@@ -128,9 +152,9 @@ function namesIn(lock: string): string[] {
   }
 }
 
-/** Removes a file of a lock and, if it was the only one, the lock; somebody else may have done it already. */
-function removeFile(lock: string, name: string | undefined): void {
-  if (name !== undefined) rmSync(join(lock, name), {force: true});
+/** Removes files of a lock and, if there are no others, the lock; somebody else may have done it already. */
+function removeFiles(lock: string, names: readonly string[]): void {
+  for (const name of names) rmSync(join(lock, name), {force: true});
   try {
     rmdirSync(lock);
   } catch (error) {
@@ -145,6 +169,17 @@ function readHolder(file: string): Holder | null {
   } catch (error) {
     if (isCode(error, 'ENOENT') || error instanceof SyntaxError) return null;
     throw error;
+  }
+}
+
+/** Whether of a process of this machine its number alone is left, because nobody has asked how it ended; only Linux says so. */
+function hasEnded({host, pid}: Holder): boolean {
+  if (host !== hostname()) return false;
+  try {
+    // the state comes after the name, which may have any characters
+    return /\) [ZX] [^)]*$/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch {
+    return false;
   }
 }
 

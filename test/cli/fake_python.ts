@@ -4,13 +4,14 @@ import {join} from 'node:path';
 /**
  * What a Python without torch would be asked, answered by Node: `probe.py` gets `FAKE_FOUND`; a job of torchrun goes on from its
  * checkpoint, whose files it hands back as they are, for as many steps as `FAKE_STEPS` says (default: to the end), and then saves a
- * checkpoint and stops when it is told to. With `FAKE_ERROR` it fails with that.
+ * checkpoint and stops when it is told to. With `FAKE_ERROR` it fails with that, with `FAKE_SAYS` it says that in the place of its first
+ * step (`"MODEL"` stands for the model of the checkpoint), and with `FAKE_HANG` it writes its number to that file and never ends.
  */
 const PROGRAM = `
-const {existsSync, readFileSync} = require('node:fs');
+const {existsSync, readFileSync, writeFileSync} = require('node:fs');
 const {dirname, join} = require('node:path');
 const args = process.argv.slice(2);
-const {FAKE_FOUND, FAKE_STEPS, FAKE_ERROR} = process.env;
+const {FAKE_FOUND, FAKE_STEPS, FAKE_ERROR, FAKE_SAYS, FAKE_HANG} = process.env;
 if (args[0].endsWith('probe.py')) {
   console.log(FAKE_FOUND);
   process.exit(0);
@@ -18,7 +19,7 @@ if (args[0].endsWith('probe.py')) {
 const job = JSON.parse(readFileSync(args.at(-1), 'utf8'));
 const folder = dirname(args.at(-1));
 if (FAKE_ERROR) {
-  console.error('Traceback:\\nerror: ' + FAKE_ERROR + '\\ntorchrun says more');
+  console.error('Traceback:\\nfinetune.py has failed: ' + FAKE_ERROR + '\\ntorchrun says more');
   process.exit(1);
 }
 const send = (event, fields) => console.log(JSON.stringify({event, ...fields}));
@@ -29,6 +30,15 @@ const when = async (file) => {
   console.log('something that is no event');
   const how = {processes: 1, parallel: 'single', backend: null, device: 'cpu'};
   send('begin', {torch: '2.6.0', ...how});
+  if (FAKE_HANG) {
+    writeFileSync(FAKE_HANG, String(process.pid));
+    setInterval(() => undefined, 1000);
+    return;
+  }
+  if (FAKE_SAYS) {
+    console.log(FAKE_SAYS.replace('"MODEL"', JSON.stringify(job.resume.model)));
+    return;
+  }
   const {model, optimizer} = job.resume;
   let {step} = job.start;
   const last = FAKE_STEPS ? step + Number(FAKE_STEPS) : job.steps;

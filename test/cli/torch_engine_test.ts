@@ -11,6 +11,7 @@ import {
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {Readable} from 'node:stream';
+import {setTimeout as sleep} from 'node:timers/promises';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {layerWeights} from '../../src/checkpoint/parts';
@@ -22,6 +23,7 @@ import {linearDecay, OwLoreOptimizer} from '../../src/index';
 import {createLlama} from '../../src/llama';
 import {loadBackend} from '../../tools/load_backend';
 import {fastBackend} from '../support/backends';
+import {start} from './cli_process';
 import {goodPackages, withEnvironment, writeFakePython} from './fake_python';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli, TextSink, type CliRun} from './run_cli';
@@ -87,6 +89,7 @@ describe('tfjs-owlore finetune --engine torch', function () {
         /there is no program '\/no\/python'; install Python 3\.11 or newer with torch/,
         ['--python', '/no/python'],
       ],
+      ['a Python without a name', /--python must be a program; got ''$/, ['--python', '']],
       [
         'a program that is no Python',
         /'.*fake-python' does not run as Python does; name another one by --python$/,
@@ -338,13 +341,77 @@ describe('tfjs-owlore finetune --engine torch', function () {
       }
     });
 
+    it('refuses what it cannot have been told, and leaves the run as it was', async () => {
+      const output = copyOfStopped();
+      const log = readFileSync(join(output, 'log.jsonl'), 'utf8');
+      const step = {event: 'step', step: 1, loss: 2, learningRate: 1, blocks: [], seconds: 1};
+      const whole = {...step, step: stepsIn(output).length + 1, peakBytes: 1, stateBytes: 1};
+      const checkpoint = {event: 'checkpoint', step: stepsIn(output).length, stateBytes: 1};
+      const optimizer = {counters: {}, files: []};
+      for (const [said, told] of [
+        ['{"event": "step", "step": 2', /an event of finetune\.py is not JSON/],
+        [{...step, peakBytes: 1}, /an event of finetune\.py: stateBytes must be/],
+        [{...whole, loss: '2'}, /an event of finetune\.py has a line that is no entry of a log/],
+        [{...whole, step: 9}, /finetune\.py has sent 'step' of step 9 after step \d of 6/],
+        [{...whole, blocks: ['x']}, /has sent blocks that the model does not have \(x\) after/],
+        [{event: 'done', skipped: 0}, /an event of finetune\.py: model must be a list of layers/],
+        [{event: 'done', model: [], skipped: 0}, /finetune\.py has sent 'done' after step \d of 6/],
+        [{...checkpoint, model: [], optimizer}, /has sent other weights than those of the model/],
+        [
+          {...checkpoint, model: 'MODEL', optimizer},
+          /a checkpoint of finetune\.py: optimizer\.count/,
+        ],
+        [{event: 'stopped', step: 5}, /has sent 'stopped' of step 5 after step \d of 6/],
+        ['no event', /Python ended after step \d of 6, and was not told to/],
+      ] as const) {
+        const text = typeof said === 'string' ? said : JSON.stringify(said);
+        const {code, stderr} = await withEnvironment({...fake, FAKE_SAYS: text}, () =>
+          runCli(torch(output)),
+        );
+        expect(code, text).to.equal(exitCodes.failed);
+        expect(stderr.trim().split('\n').at(-1), text).to.match(/^error: --engine torch: /);
+        expect(stderr.trim().split('\n').at(-1), text).to.match(told);
+        expect(existsSync(join(output, 'torch'))).to.equal(false);
+      }
+      expect(readFileSync(join(output, 'log.jsonl'), 'utf8')).to.include(log.split('\n')[1]);
+      const {code, stderr} = await withEnvironment(fake, () => runCli(torch(output)));
+      expect(code, stderr).to.equal(exitCodes.done);
+      expect(stepsIn(output)).to.deep.equal([1, 2, 3, 4, 5, 6]);
+    });
+
+    it('leaves the folder locked while Python lives, also when it is killed itself', async () => {
+      const output = copyOfStopped();
+      const file = join(folder.path, 'pid');
+      const child = start(torch(output), {env: {...fake, FAKE_HANG: file}});
+      const ended = new Promise((done) => child.once('exit', done));
+      while (!existsSync(file) || readFileSync(file, 'utf8') === '') await sleep(20);
+      child.kill('SIGKILL');
+      await ended;
+      const pid = Number(readFileSync(file, 'utf8'));
+      const second = await withEnvironment(fake, () => runCli(torch(output)));
+      expect(second.code).to.equal(exitCodes.wrongUsage);
+      expect(second.stderr).to.include(`is in use by process ${pid} since`);
+      process.kill(pid, 'SIGKILL');
+      const isThere = (): boolean => {
+        try {
+          return process.kill(pid, 0) && !readFileSync(`/proc/${pid}/stat`).includes(') Z ');
+        } catch {
+          return false;
+        }
+      };
+      while (isThere()) await sleep(20);
+      const {code, stderr} = await withEnvironment(fake, () => runCli(torch(output)));
+      expect(code, stderr).to.equal(exitCodes.done);
+    });
+
     it('says in a line why Python failed, and leaves the run as it was', async () => {
       const output = copyOfStopped();
       const steps = stepsIn(output);
       // the log goes on, and the first process that fails takes others with it
       for (const [error, told] of [
         ['no memory left', 'no memory left'],
-        ['no disk left\nerror: connection closed', 'no disk left'],
+        ['no disk left\nfinetune.py has failed: connection closed', 'no disk left'],
+        ['connection closed\nfinetune.py has failed: no disk left', 'no disk left'],
       ] as const) {
         const {code, stderr} = await withEnvironment({...fake, FAKE_ERROR: error}, () =>
           runCli(torch(output)),

@@ -1,4 +1,4 @@
-import type {ChildProcess} from 'node:child_process';
+import {spawn, type ChildProcess} from 'node:child_process';
 import {
   mkdirSync,
   mkdtempSync,
@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import {hostname, tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {expect} from 'chai';
 import {checkUnlocked, lockFolder, LOCK_NAME} from '../../src/files/folder_lock';
 import {startProgram} from '../support/programs';
@@ -109,6 +110,48 @@ describe('lockFolder', function () {
     );
   });
 
+  it('is shared with a process, until that is dead or does not share it any more', async () => {
+    const sleeper = spawn('sleep', ['600']);
+    const message = `is in use by process ${sleeper.pid} since 20`;
+    const held = lock();
+    const end = held.shareWith(sleeper.pid!);
+    held.release();
+    expect(held.isHeld()).to.equal(false);
+    for (const take of [lock, () => checkUnlocked('test', folder)]) expect(take).to.throw(message);
+    end();
+    const again = lock();
+    again.shareWith(sleeper.pid!);
+    again.release();
+    expect(lock).to.throw(message);
+    await kill(sleeper);
+    lock().release();
+    expect(readdirSync(folder)).to.deep.equal([]);
+  });
+
+  it('is held by what a process has shared it with when that process is killed', async () => {
+    const sleeper = spawn('sleep', ['600']);
+    const [first] = await race(1, String(sleeper.pid));
+    expect(first!.said).to.equal('locked\n');
+    await kill(first!.child);
+    expect(lock).to.throw(`is in use by process ${sleeper.pid} since 20`);
+    await kill(sleeper);
+    lock().release();
+    expect(readdirSync(folder)).to.deep.equal([]);
+  });
+
+  it('is not held by a dead process of which nobody has asked how it ended', async function () {
+    if (process.platform !== 'linux') this.skip();
+    // sleep asks for nothing that the shell in its place has started
+    const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 600']);
+    const pid = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)));
+    const held = lock();
+    held.shareWith(pid);
+    held.release();
+    while (!readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')) await sleep(10);
+    lock().release();
+    await kill(parent);
+  });
+
   it('is taken over by one of several processes after its process was killed', async () => {
     const [first] = await race(1);
     expect(first!.said).to.equal('locked\n');
@@ -125,10 +168,13 @@ describe('lockFolder', function () {
   });
 
   /** Starts processes that lock the folder; resolves when each has said what came of it. */
-  function race(count: number): Promise<Array<{child: ChildProcess; said: string}>> {
+  function race(
+    count: number,
+    ...more: string[]
+  ): Promise<Array<{child: ChildProcess; said: string}>> {
     return Promise.all(
       Array.from({length: count}, async () => {
-        const child = startProgram('test/files/lock_in_process', [folder]);
+        const child = startProgram('test/files/lock_in_process', [folder, ...more]);
         const said = await new Promise<string>((resolve) => {
           child.stdout!.once('data', (text: Buffer) => resolve(text.toString()));
         });

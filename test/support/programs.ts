@@ -15,6 +15,7 @@ const programs = [
   'test/checkpoint/killed_program',
   'test/checkpoint/resumed_program',
   'test/cli/main_with_any_backend',
+  'test/cli/torch/run_in_process',
   'test/files/finish_in_process',
   'test/files/lock_in_process',
   'test/kernels/kernels_under_signals',

@@ -1,7 +1,7 @@
 /** The training of a run in PyTorch: writes a job, starts Python, and brings back what it tells. */
 import {writeFileSync} from 'node:fs';
 import {join, resolve} from 'node:path';
-import {FORMAT, VERSION, type Manifest} from '../../checkpoint/manifest';
+import {checkedManifest, FORMAT, VERSION, type Manifest} from '../../checkpoint/manifest';
 import {layerWeights, type CheckpointParts, type LayerWeights} from '../../checkpoint/parts';
 import {findCheckpoint, restoreWeights} from '../../checkpoint/resume_checkpoint';
 import {commitCheckpoint} from '../../checkpoint/save_checkpoint';
@@ -9,6 +9,7 @@ import {jsonText} from '../../files/json';
 import {saveLlama} from '../../llama/index';
 import {paperMethodNames, paperMethods, type MethodParts} from '../../methods';
 import {resolveBlocks} from '../../model/blocks';
+import {cut} from '../../options';
 import {owloreDefaults} from '../../optim/owlore_options';
 import {ACCUMULATED} from '../../optim/saved_names';
 import type {SamplingProbabilities} from '../../sampling/probabilities';
@@ -21,7 +22,8 @@ import {stateIn} from '../tfjs_engine';
 import {UsageError} from '../usage_error';
 import {JsonLines, writeBatches} from './batches_file';
 import {optimizerOfJob, weightsOfJob, type Job} from './job';
-import {runTorch, type TorchEvent} from './process';
+import type {TorchEvent} from './events';
+import {runTorch} from './process';
 import {checkPython} from './python';
 
 export const torchEngine: Engine = {check, train};
@@ -225,11 +227,12 @@ async function runJob(run: EngineRun, job: Job, beside: BesideJob): Promise<Engi
     const {python, processes} = settings;
     const command = {python: python!, processes: processes!};
     const files = {job: join(folder.job, 'job.json'), log: folder.pythonLog};
-    for await (const event of runTorch({...command, ...files})) {
+    const hold = (pid: number): (() => void) => folder.holdFor(pid);
+    for await (const event of runTorch({...command, ...files, hold})) {
+      checkPlace(job, monitor.steps.length, event);
       if (event.event === 'begin') context.console.note(placeOf(event));
       else if (event.event === 'step') takeStep(run, event);
-      else if (event.event === 'heldOut')
-        monitor.recordHeldOut({step: event.step, loss: event.loss ?? NaN});
+      else if (event.event === 'heldOut') monitor.recordHeldOut(event);
       else if (event.event === 'checkpoint') await takeCheckpoint(run, job, beside, event);
       else if (event.event === 'done') done = event;
     }
@@ -237,7 +240,13 @@ async function runJob(run: EngineRun, job: Job, beside: BesideJob): Promise<Engi
     monitor.end();
     signal.removeEventListener('abort', stop);
   }
-  if (!done) throw signal.reason ?? new Error('--engine torch: Python ended before the training');
+  if (!done) {
+    const where = `${monitor.steps.length} of ${job.steps}`;
+    throw (
+      signal.reason ??
+      new Error(`--engine torch: Python ended after step ${where}, and was not told to`)
+    );
+  }
   await restoreWeights(folder.checkpoints, done.model, layerWeights('finetune', model));
   const {model: files, skipped} = done;
   const save = (): Promise<void> => saveEnd(run, job, beside, files, skipped);
@@ -260,11 +269,31 @@ function placeOf(event: Extract<TorchEvent, {event: 'begin'}>): string {
   return `training in PyTorch ${torch}, on ${device}: ${together}`;
 }
 
+/** Throws unless an event is one that may come after so many steps. */
+function checkPlace(job: Job, steps: number, event: TorchEvent): void {
+  const fail = (what: string): never => {
+    throw new Error(
+      `--engine torch: finetune.py has sent ${what} after step ${steps} of ${job.steps}`,
+    );
+  };
+  if ('step' in event) {
+    const {event: name, step} = event;
+    const isRight = name === 'step' ? step === steps + 1 && step <= job.steps : step === steps;
+    if (!isRight) fail(`'${name}' of step ${step}`);
+  }
+  if (event.event === 'done' && steps !== job.steps) fail(`'${event.event}'`);
+  if (event.event === 'step' && event.blocks.some((name) => !job.blocks.includes(name)))
+    fail(`blocks that the model does not have (${cut(event.blocks.join(', '))})`);
+  const counts = (layers: Job['layers']): string =>
+    String(layers.map(({weights}) => weights.length));
+  if ('model' in event && counts(event.model) !== counts(job.layers))
+    fail('other weights than those of the model');
+}
+
 function takeStep({monitor}: EngineRun, event: Extract<TorchEvent, {event: 'step'}>): void {
   const {stateBytes, event: _, ...step} = event;
   monitor.stateBytes = Math.max(monitor.stateBytes, stateBytes);
-  // JSON has null for a loss that is not finite
-  monitor.recordStep({...step, loss: step.loss ?? NaN});
+  monitor.recordStep(step);
 }
 
 /** Makes the files that Python has written a checkpoint, and tells it so. */
@@ -320,5 +349,6 @@ async function commit(
     },
     extra: {steps: step, stateBytes, begun: null, data: contents},
   };
+  checkedManifest('--engine torch: a checkpoint of finetune.py', {...manifest});
   await save((target) => commitCheckpoint(target, manifest, settings.keep));
 }

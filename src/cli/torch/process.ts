@@ -1,36 +1,16 @@
 /** The processes of Python, which torchrun starts, and what the first of them tells. */
 import {closeSync, existsSync, readFileSync, statSync} from 'node:fs';
 import {availableParallelism} from 'node:os';
-import {createInterface} from 'node:readline';
-import type {Manifest} from '../../checkpoint/manifest';
-import {parseJsonObject} from '../../files/json';
+import type {Readable, Writable} from 'node:stream';
+import {MAX_JSON_BYTES} from '../../files/json';
 import {openToAppend} from '../../files/own_files';
 import {cut} from '../../options';
 import {startProgram, type ChildProcess, type Program} from '../start_program';
-import type {HeldOutEntry, StepEntry} from '../training_monitor';
+import {messageOf} from '../usage_error';
+import {counted} from '../words';
+import {eventIn, type TorchEvent} from './events';
+import {causeIn} from './failure';
 import {pythonEnvironment, pythonFile} from './python';
-
-/** What Python tells. */
-export type TorchEvent =
-  | {
-      event: 'begin';
-      torch: string;
-      processes: number;
-      parallel: string;
-      backend: string | null;
-      device: string;
-    }
-  | (StepEntry & {stateBytes: number})
-  | HeldOutEntry
-  | {
-      event: 'checkpoint';
-      step: number;
-      model: Manifest['model'];
-      optimizer: Omit<Manifest['optimizer'], 'settings'>;
-      stateBytes: number;
-    }
-  | {event: 'stopped'; step: number}
-  | {event: 'done'; model: Manifest['model']; skipped: number};
 
 /** How Python is started. */
 export interface TorchCommand {
@@ -40,35 +20,91 @@ export interface TorchCommand {
   job: string;
   /** The file for what it says on stderr. */
   log: string;
+  /** Called with the number of the process that is started; what it returns is called when that has ended. */
+  hold: (pid: number) => () => void;
+  /**
+   * Milliseconds without a word after which Python counts as hanging. Default 15 minutes: torchrun waits for other machines for ten, and
+   * then finetune.py says every five seconds that it lives.
+   */
+  silence?: number;
 }
 
+type Child = ChildProcess & {stdin: Writable; stdout: Readable};
+
+const SILENCE = 15 * 60_000;
+
+/** Milliseconds that torchrun has to end its processes: after 30 s it kills them. */
+const GRACE = 40_000;
+
 /**
- * Runs a job to its end; gives one event after the other, and Python does not wait until they are taken. If the caller stops taking
- * them, or this process ends, so do those of Python.
+ * Runs a job to its end; gives one event after the other. If the caller stops taking them, or this process ends, so do those of Python.
+ * They have ended when this has.
  *
- * @throws Error with what Python said, if it fails.
+ * @throws Error with what Python said, if it fails, sends what is no event, or says nothing for a long time.
  */
 export async function* runTorch(command: TorchCommand): AsyncGenerator<TorchEvent, void> {
+  const {log, hold, silence = SILENCE} = command;
   // what was said before is of the same run when it stopped
-  const from = existsSync(command.log) ? statSync(command.log).size : 0;
+  const from = existsSync(log) ? statSync(log).size : 0;
   const child = start(command);
   const ended = endOf(child);
   // torchrun ends what it has started, if it is told to end
   const kill = (): boolean => child.kill('SIGTERM');
   process.once('exit', kill);
+  const release = child.pid === undefined ? undefined : hold(child.pid);
   try {
-    for await (const line of createInterface({input: child.stdout!})) {
-      if (line.startsWith('{')) yield eventIn(line);
+    const chunks = child.stdout.setEncoding('utf8').iterator() as AsyncIterator<string, undefined>;
+    let rest = '';
+    for (;;) {
+      const {done, value = ''} = await inTime(chunks.next(), silence);
+      const lines = (rest + value).split('\n');
+      rest = done ? '' : lines.pop()!;
+      // a process that has ended may have been in the middle of a line
+      const how = done ? await inTime(ended, silence) : null;
+      if (how !== null) throw new Error(causeIn(linesOf(log, from)) ?? `Python ended with ${how}`);
+      for (const line of lines) if (line.startsWith('{')) yield eventIn(line);
+      if (done) return;
+      if (rest.length > MAX_JSON_BYTES)
+        throw new Error('finetune.py has sent a line without an end');
     }
-    const how = await ended;
-    if (how !== null) throw failure(how, command.log, from);
+  } catch (error) {
+    const message = cut(messageOf(error));
+    throw new Error(`--engine torch: ${message} (${log} has all that Python said)`, {cause: error});
   } finally {
     kill();
+    child.stdin.destroy();
+    child.stdout.destroy();
+    const isOver = (): Promise<boolean> =>
+      inTime(ended, GRACE).then(
+        () => true,
+        () => false,
+      );
+    // in vain if the machine is waiting for a disk: then the process keeps what it holds
+    if ((await isOver()) || (child.kill('SIGKILL') && (await isOver()))) release?.();
     process.off('exit', kill);
   }
 }
 
-function start({python, processes, job, log}: TorchCommand): ChildProcess {
+/** Looks at a clock in the time that something may take: a machine that sleeps delays one of them, and not all. */
+const LOOKS = 10;
+
+/** What a promise resolves to. @throws if that takes longer. */
+function inTime<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let looks = 0;
+    const timer = setInterval(() => {
+      if (++looks < LOOKS) return;
+      clearInterval(timer);
+      const minutes = counted(Math.round(milliseconds / 60_000), 'minute');
+      reject(
+        new Error(`Python has said nothing for ${minutes}, not even that it lives, and was ended`),
+      );
+    }, milliseconds / LOOKS);
+    void promise.then(resolve, reject).finally(() => clearInterval(timer));
+  });
+}
+
+function start({python, processes, job, log}: TorchCommand): Child {
   const environment = pythonEnvironment();
   // torchrun reads its options from such variables as well; with them it may be one of several machines
   const isAlone = environment['PET_NNODES'] === undefined;
@@ -78,54 +114,34 @@ function start({python, processes, job, log}: TorchCommand): ChildProcess {
     return startProgram(
       python,
       [
-        ...['-m', 'torch.distributed.run', ...(isAlone ? ['--standalone'] : [])],
+        ...[pythonFile('launch.py'), ...(isAlone ? ['--standalone'] : [])],
         ...['--nproc-per-node', String(processes), pythonFile('finetune.py'), job],
       ],
       {
         // a group of its own: the terminal's Ctrl-C would end it at once, and the command says when it is to stop
         detached: true,
-        stdio: ['ignore', 'pipe', file],
+        // the first ends with this process, and so does launch.py
+        stdio: ['pipe', 'pipe', file],
         // torchrun gives each process one thread, if nobody says more
         env: {OMP_NUM_THREADS: String(threads), ...environment},
       },
-    );
+    ) as Child;
   } finally {
     closeSync(file);
   }
 }
 
 /** How a process ends: null if well. */
-function endOf(child: ChildProcess): Promise<string | null> {
+function endOf(child: Child): Promise<string | null> {
   return new Promise((resolve) => {
     child.once('error', ({message}) => resolve(message));
-    child.once('close', (code, signal) =>
+    child.once('exit', (code, signal) =>
       resolve(code === 0 ? null : (signal ?? `exit code ${code}`)),
     );
   });
 }
 
-function eventIn(line: string): TorchEvent {
-  const event = parseJsonObject('finetune.py', new TextEncoder().encode(line));
-  // An event has the fields that python/owlore gives it, which is of the same version as this package.
-  if (typeof event['event'] === 'string') return event as unknown as TorchEvent;
-  throw new Error(`finetune.py has sent what is no event: ${cut(line)}`);
-}
-
-/**
- * The error of a job that has failed: what the process that failed says itself, or else how Python ended.
- *
- * @param from Where in the log its part begins.
- */
-function failure(how: string, log: string, from: number): Error {
-  const lines = readFileSync(log).subarray(from).toString('utf8').split('\n');
-  // others may fail after the first one, and by it
-  const own = lines.find((line) => line.startsWith('error: '))?.slice('error: '.length);
-  // torchrun says last which one it was that others failed by
-  const killed = lines
-    .filter((line) => /Signal \d+ \(SIG\w+\) received/.test(line))
-    .at(-1)
-    ?.trim();
-  return new Error(
-    `--engine torch: ${cut(own ?? killed ?? `Python ended with ${how}`)} (${log} has all that Python said)`,
-  );
+/** The lines of a file from a byte on. */
+function linesOf(file: string, from: number): string[] {
+  return readFileSync(file).subarray(from).toString('utf8').split('\n');
 }

@@ -4,10 +4,17 @@ import {delimiter, dirname, join} from 'node:path';
 import {parseJsonObject} from '../../files/json';
 import {runToEnd, type Program} from '../start_program';
 import {UsageError} from '../usage_error';
+import {counted} from '../words';
 
 /** The packages that it takes, each from a version on. */
 const NEEDED = {torch: '2.6', transformers: '4.56', safetensors: '0.4', numpy: '1.24'} as const;
 const PYTHON = '3.11';
+
+/** What probe.py says: versions, null for a package that is not there, and why torch cannot be loaded. */
+type Found = {python: string; gpus: number; problem?: string} & Record<
+  keyof typeof NEEDED,
+  string | null
+>;
 
 const WAY_OUT =
   'install them (pip install torch transformers safetensors numpy), or name a Python that has them by --python';
@@ -32,39 +39,48 @@ export function pythonEnvironment(): NodeJS.ProcessEnv {
   };
 }
 
+/** Milliseconds in which a Python says what it has: to load torch from a slow disk takes a minute. */
+const PATIENCE = 5 * 60_000;
+
 /**
  * Checks a Python, and counts its GPUs.
  *
  * @throws UsageError if there is none, or if it lacks a package or has one that is too old.
  */
-export async function checkPython(python: Program): Promise<{gpus: number}> {
-  const found = await probe(python);
+export async function checkPython(python: Program, patience = PATIENCE): Promise<{gpus: number}> {
+  const found = await probe(python, patience);
   const fail = (what: string): never => {
     throw new UsageError(`finetune: --engine torch: '${python}' ${what}; ${WAY_OUT}`);
   };
-  if (isOlder(String(found['python']), PYTHON)) {
+  if (isOlder(found.python, PYTHON)) {
     throw new UsageError(
-      `finetune: --engine torch: '${python}' is Python ${String(found['python'])}, and ${PYTHON} or newer is needed; name another one by --python`,
+      `finetune: --engine torch: '${python}' is Python ${found.python}, and ${PYTHON} or newer is needed; name another one by --python`,
     );
   }
   const names = Object.keys(NEEDED) as Array<keyof typeof NEEDED>;
-  if (typeof found['problem'] === 'string') fail(`cannot load torch (${found['problem']})`);
-  const missing = names.filter((name) => typeof found[name] !== 'string');
+  if (found.problem !== undefined) fail(`cannot load torch (${found.problem})`);
+  const missing = names.filter((name) => found[name] === null);
   if (missing.length > 0) fail(`has no ${missing.join(', no ')}`);
-  const old = names.filter((name) => isOlder(String(found[name]), NEEDED[name]));
+  const old = names.filter((name) => isOlder(found[name]!, NEEDED[name]));
   if (old.length > 0) {
     const versions = old.map(
-      (name) => `${name} ${String(found[name])}, and ${NEEDED[name]} or newer is needed`,
+      (name) => `${name} ${found[name]!}, and ${NEEDED[name]} or newer is needed`,
     );
     fail(`has ${versions.join('; ')}`);
   }
-  return {gpus: Number(found['gpus'])};
+  return {gpus: found.gpus};
 }
 
 /** What probe.py finds. */
-async function probe(python: Program): Promise<Record<string, unknown>> {
+async function probe(python: Program, patience: number): Promise<Found> {
   const args = [pythonFile('probe.py')];
-  const {error, stdout, stderr} = await runToEnd(python, args, pythonEnvironment());
+  const {error, stdout, stderr} = await runToEnd(python, args, pythonEnvironment(), patience);
+  if (error?.killed) {
+    throw new UsageError(
+      `finetune: --engine torch: '${python}' has not said in ${counted(patience / 60_000, 'minute')} what it has; ` +
+        `try '${python} -c "import torch"', or name another one by --python`,
+    );
+  }
   if (error?.code === 'ENOENT' || error?.code === 'EACCES') {
     throw new UsageError(
       `finetune: --engine torch needs Python, and there is no program '${python}'; install Python ${PYTHON} or newer with ` +
@@ -73,13 +89,29 @@ async function probe(python: Program): Promise<Record<string, unknown>> {
   }
   try {
     if (error) throw error;
-    return parseJsonObject(python, new TextEncoder().encode(stdout));
+    // a program that a user's Python starts with may have said something before
+    const last = stdout.trim().split('\n').at(-1)!;
+    const found = parseJsonObject(python, new TextEncoder().encode(last));
+    if (isFound(found)) return found;
   } catch {
     // told below
   }
   const said = stderr.trim().split('\n').at(-1) ?? '';
   throw new UsageError(
     `finetune: --engine torch: '${python}' does not run as Python does${said && ` (${said})`}; name another one by --python`,
+  );
+}
+
+function isFound(value: Record<string, unknown>): value is Found {
+  const {python, gpus, problem} = value;
+  const isVersion = (version: unknown): boolean =>
+    typeof version === 'string' && /^\d+\.\d+/.test(version);
+  const names = Object.keys(NEEDED);
+  return (
+    isVersion(python) &&
+    Number.isSafeInteger(gpus) &&
+    (problem === undefined || typeof problem === 'string') &&
+    names.every((name) => value[name] === null || isVersion(value[name]))
   );
 }
 

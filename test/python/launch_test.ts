@@ -1,0 +1,69 @@
+import {spawnSync, type ChildProcess} from 'node:child_process';
+import {cpSync, mkdtempSync, readFileSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {createInterface} from 'node:readline';
+import {setTimeout as sleep} from 'node:timers/promises';
+import {expect} from 'chai';
+import {startProgram} from '../support/programs';
+
+describe('python/launch.py', function () {
+  this.timeout(60_000);
+  let folder: string;
+  let started: number[];
+  before(function () {
+    if (spawnSync('python3', ['--version']).status !== 0) this.skip();
+  });
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'owlore-launch-'));
+    cpSync('test/python/torch', join(folder, 'torch'), {recursive: true});
+    started = [];
+  });
+  afterEach(() => {
+    for (const pid of started.filter(lives)) process.kill(pid, 'SIGKILL');
+    rmSync(folder, {recursive: true});
+  });
+
+  /** Starts the command's part that runs Python, with test/python/torch in the place of torch; fills `started`. */
+  async function start(env: NodeJS.ProcessEnv): Promise<ChildProcess> {
+    const options = {env: {PYTHONPATH: folder, ...env}};
+    const child = startProgram('test/cli/torch/run_in_process', [folder], options);
+    for await (const line of createInterface({input: child.stdout!})) {
+      started.push(Number(line));
+      if (started.length === 2) return child;
+    }
+    throw new Error(readFileSync(join(folder, 'torch.log'), 'utf8'));
+  }
+
+  for (const [what, signal, env] of [
+    ['is killed', 'SIGKILL', {}],
+    ['is killed while torchrun waits for other machines', 'SIGKILL', {STUB_IS_DEAF: '1'}],
+    ['ends by itself', 'SIGTERM', {}],
+  ] as const) {
+    it(`ends, and its processes with it, when the command ${what}`, async () => {
+      const child = await start(env);
+      expect(started.map(lives)).to.deep.equal([true, true]);
+      child.kill(signal);
+      while (started.some(lives)) await sleep(50);
+    });
+  }
+
+  it('has its processes end when it is killed itself, and the command with them', async () => {
+    const child = await start({});
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    process.kill(started[0]!, 'SIGKILL');
+    while (started.some(lives)) await sleep(50);
+    expect(await ended).to.equal(1);
+  });
+});
+
+/** Whether a process runs. */
+function lives(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  const {stdout} = spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], {encoding: 'utf8'});
+  return !/^(Z|$)/.test(stdout.trim());
+}

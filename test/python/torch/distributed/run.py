@@ -1,0 +1,35 @@
+"""In the place of torchrun: starts a process as it does, in a session of its own, and tells the numbers of both as the steps of events."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+WORKER = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from owlore.events import end_with_parent
+end_with_parent()
+time.sleep(600)
+"""
+
+
+def end(*_) -> None:
+    worker.kill()
+    sys.exit(1)
+
+
+def main() -> None:
+    global worker
+    program = os.path.dirname(sys.argv[-2])
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, program], start_new_session=True)
+    # one that waits in C++ handles no signal
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if "STUB_IS_DEAF" in os.environ else end)
+    for pid in (os.getpid(), worker.pid):
+        print(json.dumps({"event": "stopped", "step": pid}), flush=True)
+    worker.wait()
+
+
+if __name__ == "__main__":
+    main()
