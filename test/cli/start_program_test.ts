@@ -123,12 +123,12 @@ describe('programs that the command line starts', function () {
       }
     };
     expect(run(['-m', 'stranger'])).to.include('No module named stranger');
-    run(['-m', 'torch.distributed.run']);
+    run([pythonFile('launch.py')]);
     run([pythonFile('probe.py')]);
     // it finds its own modules, and not the job
     const own = run([pythonFile('finetune.py'), join(place, 'job.json')]);
     expect(own)
-      .to.match(/error: /)
+      .to.match(/finetune\.py has failed: /)
       .and.not.include("No module named 'owlore");
     expect(existsSync(marker)).to.equal(false);
   });

@@ -89,7 +89,6 @@ describe('tfjs-owlore finetune --engine torch', function () {
         /there is no program '\/no\/python'; install Python 3\.11 or newer with torch/,
         ['--python', '/no/python'],
       ],
-      ['a Python without a name', /--python must be a program; got ''$/, ['--python', '']],
       [
         'a program that is no Python',
         /'.*fake-python' does not run as Python does; name another one by --python$/,
@@ -346,8 +345,12 @@ describe('tfjs-owlore finetune --engine torch', function () {
       const log = readFileSync(join(output, 'log.jsonl'), 'utf8');
       const step = {event: 'step', step: 1, loss: 2, learningRate: 1, blocks: [], seconds: 1};
       const whole = {...step, step: stepsIn(output).length + 1, peakBytes: 1, stateBytes: 1};
-      const checkpoint = {event: 'checkpoint', step: stepsIn(output).length, stateBytes: 1};
       const optimizer = {counters: {}, files: []};
+      const checkpoint = {event: 'checkpoint', model: 'MODEL', optimizer, stateBytes: 1};
+      const early = {...checkpoint, step: whole.step - 1};
+      /** After the first step. */
+      const second = (event: object): string =>
+        [whole, event].map((e) => JSON.stringify(e)).join('\n');
       for (const [said, told] of [
         ['{"event": "step", "step": 2', /an event of finetune\.py is not JSON/],
         [{...step, peakBytes: 1}, /an event of finetune\.py: stateBytes must be/],
@@ -356,9 +359,13 @@ describe('tfjs-owlore finetune --engine torch', function () {
         [{...whole, blocks: ['x']}, /has sent blocks that the model does not have \(x\) after/],
         [{event: 'done', skipped: 0}, /an event of finetune\.py: model must be a list of layers/],
         [{event: 'done', model: [], skipped: 0}, /finetune\.py has sent 'done' after step \d of 6/],
-        [{...checkpoint, model: [], optimizer}, /has sent other weights than those of the model/],
         [
-          {...checkpoint, model: 'MODEL', optimizer},
+          second({...checkpoint, step: whole.step, model: []}),
+          /has sent other weights than those of/,
+        ],
+        [early, /has sent 'checkpoint' of step \d after step \d of 6/],
+        [
+          second({...checkpoint, step: whole.step}),
           /a checkpoint of finetune\.py: optimizer\.count/,
         ],
         [{event: 'stopped', step: 5}, /has sent 'stopped' of step 5 after step \d of 6/],

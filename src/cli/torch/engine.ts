@@ -279,7 +279,9 @@ function checkPlace(job: Job, steps: number, event: TorchEvent): void {
   if ('step' in event) {
     const {event: name, step} = event;
     const isRight = name === 'step' ? step === steps + 1 && step <= job.steps : step === steps;
-    if (!isRight) fail(`'${name}' of step ${step}`);
+    // there is one of the first step already, or none
+    const isNew = name !== 'checkpoint' || step > job.start.step;
+    if (!isRight || !isNew) fail(`'${name}' of step ${step}`);
   }
   if (event.event === 'done' && steps !== job.steps) fail(`'${event.event}'`);
   if (event.event === 'step' && event.blocks.some((name) => !job.blocks.includes(name)))
