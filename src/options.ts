@@ -74,6 +74,24 @@ export function checkEach<T extends object>(
   }
 }
 
+/** Throws unless an argument is what it must be. */
+export function checkArgument(
+  owner: string,
+  name: string,
+  value: unknown,
+  what: string,
+  isRight: boolean,
+): void {
+  if (!isRight) throw new Error(`${owner}: ${name} must be ${what}; got ${classOf(value)}`);
+}
+
+/** Throws unless `model` is one of tfjs-layers, of whichever copy. */
+export function checkModel(owner: string, model: unknown): void {
+  const {layers, predict} = (model ?? {}) as {layers?: unknown; predict?: unknown};
+  const isModel = Array.isArray(layers) && typeof predict === 'function';
+  checkArgument(owner, 'model', model, 'a tf.LayersModel', isModel);
+}
+
 /** Throws unless `value` is true or false. */
 export function checkFlag(owner: string, name: string, value: unknown): asserts value is boolean {
   if (typeof value === 'boolean') return;

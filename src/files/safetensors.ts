@@ -1,8 +1,21 @@
+/** Throws unless `tensors` is a map of tensors by name. */
+export function checkTensors(owner: string, tensors: unknown): void {
+  checkArgument(owner, 'tensors', tensors, 'a Map of {shape, values}', tensors instanceof Map);
+  for (const [name, tensor] of tensors as Map<unknown, Partial<HostTensor> | null>) {
+    const {shape, values} = tensor ?? {};
+    const isTensor =
+      typeof name === 'string' &&
+      Array.isArray(shape) &&
+      (Array.isArray(values) || ArrayBuffer.isView(values));
+    checkArgument(owner, `the tensor ${display(name)}`, tensor, '{shape, values}', isTensor);
+  }
+}
+
 /**
  * Tensors in the safetensors format: 8 bytes header length, a JSON header, then the values, all
  * little-endian.
  */
-import {checkChoice, checkKnown} from '../options';
+import {checkArgument, checkChoice, checkKnown, display} from '../options';
 import {decode, encode, floatTypes, type FloatType} from './float_type';
 import {
   elements,
@@ -47,6 +60,7 @@ const OWNER = 'safetensors';
  *   the file exactly, without holes or overlaps.
  */
 export function parseSafetensors(bytes: Uint8Array): SafetensorsFile {
+  checkArgument(OWNER, 'bytes', bytes, 'a Uint8Array', bytes instanceof Uint8Array);
   const end = headerEnd(OWNER, bytes, bytes.length);
   const {entries, metadata} = parseHeader(OWNER, bytes.subarray(LENGTH_BYTES, end), bytes.length);
   const tensors = new Map(
@@ -70,6 +84,7 @@ export function serializeSafetensors(
   checkKnown(OWNER, options, ['dtype', 'metadata']);
   const {dtype = 'F32', metadata} = options;
   checkChoice(OWNER, 'dtype', dtype, floatTypes);
+  checkTensors(OWNER, tensors);
   for (const [name, {shape, values}] of tensors) {
     if (values.length === elements(shape)) continue;
     throw new Error(

@@ -67,8 +67,11 @@ export class LlamaEmbedding extends tfl.layers.Layer {
         const head = {kernel: matrixOf(this.weight), transposed: true};
         return isDeferred(headInLoss, kwargs) ? deferHead(x, head) : headLogits(x, head);
       }
-      if (x.shape[1] === 0)
-        throw new Error(`${this.name}: sequences must have at least one token; got none`);
+      if (x.rank !== 2 || x.size === 0) {
+        throw new Error(
+          `${this.name}: token ids must be [batch, seq], at least one sequence of at least one token; got [${x.shape.join(', ')}]`,
+        );
+      }
       if (x.shape[1]! > maxPositionEmbeddings) {
         throw new Error(
           `${this.name}: sequences must have at most maxPositionEmbeddings = ` +

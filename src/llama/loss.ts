@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreCrossEntropyGrad} from '../kernels/llama_kernel_names';
 import {hasKernel} from '../kernels/run_kernel';
+import {checkArgument} from '../options';
 import {inChunks} from './chunks';
 import {customOp} from './custom_op';
 import {deferredHead} from './deferred_head';
@@ -24,6 +25,9 @@ import {CHUNK_SIZE, lossGradients, readTargets, sumOfLosses} from './row_losses'
  * @throws if there are more labels than positions or fewer, or, on all other backends, one is not a whole number below `vocab`.
  */
 export function sparseCrossEntropy(labels: tf.Tensor, logits: tf.Tensor): tf.Scalar {
+  for (const [name, tensor] of Object.entries({labels, logits})) {
+    checkArgument('sparseCrossEntropy', name, tensor, 'a tensor', tensor instanceof tf.Tensor);
+  }
   const head = deferredHead(logits);
   return tf.tidy(() =>
     head ? headCrossEntropy(labels, logits, head) : crossEntropy(labels, logits),

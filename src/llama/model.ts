@@ -90,6 +90,8 @@ export function buildLlama(
   const ofEmbedding = {...pick(options, EMBEDDING_OPTIONS), scale};
   const embedding = new LlamaEmbedding({name: 'model.embed_tokens', ...ofEmbedding, ...initOf(0)});
   const ids = tfl.input({shape: [null], dtype: 'int32', name: 'ids'});
+  // of another dtype tfjs would cast them, NaN to 0, before anything can look at them
+  Object.assign(ids, {dtype: null});
   let hidden = apply(embedding, ids);
   const ofBlock = pick(options, BLOCK_OPTIONS);
   for (let i = 0; i < numHiddenLayers; i++) {
@@ -101,5 +103,18 @@ export function buildLlama(
   const head = tieWordEmbeddings
     ? embedding
     : new LlamaHead({name: 'lm_head', vocabSize, headInLoss, ...initOf(1 + numHiddenLayers)});
-  return tfl.model({inputs: ids, outputs: apply(head, hidden), name: 'llama'});
+  return refusingNothing(tfl.model({inputs: ids, outputs: apply(head, hidden), name: 'llama'}));
+}
+
+/** A model whose `predict` says that it was given no rows, of which tfjs would make no batch. */
+function refusingNothing(model: tfl.LayersModel): tfl.LayersModel {
+  const predict = model.predict.bind(model);
+  model.predict = (x, args) => {
+    const [ids] = [x].flat();
+    if (ids?.shape?.[0] !== 0) return predict(x, args);
+    throw new Error(
+      `${model.name}.predict: token ids must be [batch, seq], at least one sequence of at least one token; got [${ids.shape.join(', ')}]`,
+    );
+  };
+  return model;
 }

@@ -2,7 +2,7 @@
 
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
-import {display} from '../options';
+import {checkModel, display} from '../options';
 import {autoBlockMembers, type BlockMember} from './auto_blocks';
 import {allLayers, isModel, leafLayers} from './layer_tree';
 
@@ -64,6 +64,7 @@ export function resolveBlocks(
   model: tfl.LayersModel,
   selector: BlockSelector = 'auto',
 ): ResolvedBlock[] {
+  checkModel(owner, model);
   const blocks = gather(blockMembers(model, selector)).filter(({weights}) => weights.length > 0);
   if (blocks.length === 0) {
     throw new Error(

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {MOST_STEPS} from '../options';
+import {checkArgument, MOST_STEPS} from '../options';
 import {isTermGradient} from '../tfjs/term_gradient';
 import {checkFits} from './saved_state_fits';
 import {
@@ -90,6 +90,7 @@ export function isMadeToSave({name, tensor}: NamedTensor): boolean {
  *   negative; the norm is not a number ≥ 0; a counter is not an integer ≥ 0.
  */
 export async function weightsFromTensors(weights: readonly NamedTensor[]): Promise<SavedOptimizer> {
+  checkList(weights);
   const [iter, accumulated, skipped, ...others] = weights;
   for (const [counter, name] of [
     [accumulated, ACCUMULATED],
@@ -121,6 +122,20 @@ export async function weightsFromTensors(weights: readonly NamedTensor[]): Promi
   return {...counters, lossSum: scalar(loss), norm: scalar(measured), halvings, states};
 }
 
+/** Throws unless these are tensors with names. */
+function checkList(weights: unknown): asserts weights is NamedTensor[] {
+  const what = 'a list of {name, tensor}, as getWeights gives it';
+  checkArgument('OwLoreOptimizer', 'weights', weights, what, Array.isArray(weights));
+  for (const [i, entry] of (weights as unknown[]).entries()) {
+    const {name, tensor} = (entry ?? {}) as Partial<NamedTensor>;
+    const isNamed = typeof name === 'string';
+    checkArgument('OwLoreOptimizer', `weights[${i}].name`, name, 'a text', isNamed);
+    const isTensor = tensor instanceof tf.Tensor && !tensor.isDisposed;
+    check(isTensor, name!, 'is no tensor, or disposed');
+    check(tensor.dtype !== 'string', name!, 'must be numbers; got string');
+  }
+}
+
 /** @param calls How many are in the sums of gradients. */
 async function statesFromTensors(
   saved: readonly NamedTensor[],
@@ -142,7 +157,6 @@ async function statesFromTensors(
     const variable = name.slice(0, -suffix.length);
     const slots = byVariable.get(variable) ?? {};
     check(!slots[slot], name, 'is there twice');
-    check(tensor instanceof tf.Tensor && !tensor.isDisposed, name, 'is no tensor, or disposed');
     if (slot !== 'clocks')
       check(tensor.dtype === 'float32', name, `must be float32; got ${tensor.dtype}`);
     byVariable.set(variable, {...slots, [slot]: tensor});

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {checkArgument} from '../options';
 import {isInGradient, isKnownEngine, tidy, withGradients} from '../tfjs/engine';
 import {engineGradients, keeping, streamGradients} from './gradients';
 
@@ -84,6 +85,13 @@ export function variableGrads(
   f: () => tf.Scalar,
   varList?: tf.Variable[],
 ): {value: tf.Scalar; grads: tf.NamedTensorMap} {
+  checkArgument(
+    'variableGrads',
+    'f',
+    f,
+    'a function that returns a scalar',
+    typeof f === 'function',
+  );
   const named: Record<string, tf.Tensor | null> = {};
   const value = keeping((keep) =>
     streamVariableGrads(f, varList, ({name}, gradient) => {

@@ -263,9 +263,31 @@ describeFastBackends('createLlama', (backend) => {
     );
     const none = tf.zeros([1, 0], 'int32');
     expect(() => model.predict(none)).to.throw(
-      'model.embed_tokens: sequences must have at least one token; got none',
+      'model.embed_tokens: token ids must be [batch, seq], at least one sequence of at least one token; got [1, 0]',
     );
     model.dispose();
     tf.dispose([ids, none]);
+  });
+
+  it('refuses ids that are none, also of dtypes that tfjs would cast to others', () => {
+    const model = createLlama(tiny);
+    const before = tf.memory().numTensors;
+    const owner = 'model.embed_tokens: token ids must be';
+    for (const [ids, message] of [
+      [tf.zeros([0, 4], 'int32'), 'llama.predict: token ids must be [batch, seq], at least one'],
+      ...[NaN, 1e30, 0.5, -1, tiny.vocabSize].map(
+        (id) => [tf.tensor2d([[1, id]], [1, 2], 'float32'), `${owner} whole numbers`] as const,
+      ),
+      [tf.tensor2d([[-1, 0]], [1, 2], 'int32'), `${owner} whole numbers`],
+    ] as const) {
+      expect(() => model.predict(ids), String(ids)).to.throw(message);
+      ids.dispose();
+    }
+    const [float, int] = (['float32', 'int32'] as const).map((dtype) =>
+      tf.tidy(() => (model.predict(tf.tensor2d([[1, 2]], [1, 2], dtype)) as tf.Tensor).dataSync()),
+    );
+    expect(float).to.deep.equal(int);
+    expect(tf.memory().numTensors).to.equal(before);
+    model.dispose();
   });
 });

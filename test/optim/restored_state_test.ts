@@ -427,6 +427,16 @@ describeBackends('saved state that cannot be', () => {
       /'iter' must be an integer from 0 to 1000000000; got NaN/,
     ],
     [
+      'a name without a tensor',
+      (entries) => entries.set('w/owlore.moment1', null as unknown as tf.Tensor),
+      /'w\/owlore\.moment1' is no tensor, or disposed/,
+    ],
+    [
+      'a text in the place of a number',
+      set('iter', () => tf.scalar('a')),
+      /'iter' must be numbers; got string/,
+    ],
+    [
       'steps of which no more fit',
       set('iter', () => tf.scalar(2 ** 31 - 1, 'int32')),
       /'iter' must be an integer from 0 to 1000000000; got 2147483647/,

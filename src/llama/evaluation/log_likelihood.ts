@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {checkKnown, checkNumber} from '../../options';
+import {checkArgument, checkKnown, checkNumber} from '../../options';
 import type {ModelLimits} from '../generation/generate_options';
 import {modelLimits, rowsAtOnce} from './model_limits';
 import {logitsAt} from './model_output';
@@ -65,6 +65,8 @@ export async function logLikelihoodsOf(
   nameOf: (index: number) => string,
 ): Promise<LogLikelihood[]> {
   const limits = modelLimits(OWNER, model);
+  const areRequests = Array.isArray(requests);
+  checkArgument(OWNER, 'requests', requests, 'a list of {context, continuation}', areRequests);
   const rows = rowsOf(requests, limits);
 
   const results = new Array<LogLikelihood>(requests.length);
@@ -98,11 +100,16 @@ function rowsOf(requests: readonly Continuation[], limits: ModelLimits): Row[] {
 }
 
 function checkedIds(
-  {context, continuation}: Continuation,
+  request: Continuation,
   index: number,
   {vocabSize, maxPositionEmbeddings}: ModelLimits,
 ): number[] {
   const fail = (what: string): Error => new Error(`${OWNER}: requests[${index}]: ${what}`);
+  const {context, continuation} = request ?? {};
+  for (const [name, ids] of Object.entries({context, continuation})) {
+    const isList = Array.isArray(ids) || ids instanceof Int32Array;
+    checkArgument(`${OWNER}: requests[${index}]`, name, ids, 'a list of token ids', isList);
+  }
   if (context.length === 0 || continuation.length === 0) {
     throw fail('context and continuation must have at least one token each');
   }

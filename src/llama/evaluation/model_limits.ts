@@ -1,9 +1,11 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
+import {checkModel} from '../../options';
 import {LlamaEmbedding} from '../embedding';
 import type {ModelLimits} from '../generation/generate_options';
 
 /** How many tokens a model of `createLlama` knows, and how many it reads at once. */
 export function modelLimits(owner: string, model: tfl.LayersModel): ModelLimits {
+  checkModel(owner, model);
   const embedding = model.layers.find((layer) => layer instanceof LlamaEmbedding);
   if (!embedding) throw new Error(`${owner}: the model must be one of createLlama`);
   const {vocabSize, maxPositionEmbeddings} = embedding.args;

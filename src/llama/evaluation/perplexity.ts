@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
+import {checkArgument} from '../../options';
 import {sparseCrossEntropy} from '../loss';
 import type {TextBatch} from '../text/dataset_pass';
 import {rowsAtOnce} from './model_limits';
@@ -32,11 +33,16 @@ export async function perplexity(
   model: tfl.LayersModel,
   batches: AsyncIterable<TextBatch> | Iterable<TextBatch>,
 ): Promise<Perplexity> {
+  const isModel = Array.isArray((model as tfl.LayersModel | null)?.outputs);
+  checkArgument('perplexity', 'model', model, 'a tf.LayersModel', isModel);
+  const isIterable = [Symbol.asyncIterator, Symbol.iterator].some((key) => key in Object(batches));
+  checkArgument('perplexity', 'batches', batches, 'an iterable of batches {xs, ys}', isIterable);
   // null of a model of createLlama
   const vocabSize = model.outputs[0]!.shape.at(-1) ?? 0;
   let sum = 0;
   let tokens = 0;
-  for await (const {xs, ys} of batches) {
+  for await (const batch of batches) {
+    const {xs, ys} = batch ?? {};
     try {
       checkBatch(xs, ys);
       const [rows, length] = xs.shape;
@@ -66,6 +72,10 @@ export async function perplexity(
 }
 
 function checkBatch(xs: tf.Tensor, ys: tf.Tensor): void {
+  for (const [name, tensor] of Object.entries({xs, ys})) {
+    const isTensor = tensor instanceof tf.Tensor;
+    checkArgument('perplexity', `${name} of a batch`, tensor, 'a tensor', isTensor);
+  }
   if (xs.rank === 2 && tf.util.arraysEqual(ys.shape.slice(0, 2), xs.shape) && ys.size === xs.size) {
     return;
   }

@@ -1,4 +1,5 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
+import {checkModel} from '../../options';
 import {BLOCK_OPTIONS, LlamaBlock} from '../block';
 import {resolveConfig, type ResolvedConfig} from '../config';
 import {EMBEDDING_OPTIONS, LlamaEmbedding} from '../embedding';
@@ -11,6 +12,7 @@ import {pick} from '../pick';
  * @throws if it is not a model of `createLlama`.
  */
 export function configOfModel(owner: string, model: tfl.LayersModel): ResolvedConfig {
+  checkModel(owner, model);
   const {layers} = model;
   const embedding = layers.find((layer) => layer instanceof LlamaEmbedding);
   const blocks = layers.filter((layer) => layer instanceof LlamaBlock);

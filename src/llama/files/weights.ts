@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {ResolvedConfig} from '../config';
 import {configOfModel} from './model_config';
-import type {HostTensor} from '../../files/safetensors';
+import {checkTensors, type HostTensor} from '../../files/safetensors';
 import {weightShapes} from './weight_shapes';
 
 /** A weight of a model, with Hugging Face's name for it and how it is stored. */
@@ -25,6 +25,7 @@ export function setLlamaWeights(
   tensors: ReadonlyMap<string, HostTensor>,
 ): void {
   const weights = namedWeights(model, configOfModel('setLlamaWeights', model));
+  checkTensors('setLlamaWeights', tensors);
   checkNames(weights, tensors);
   for (const weight of weights) checkShape(weight, tensors.get(weight.name)!);
   for (const {name, variable, transposed} of weights) {

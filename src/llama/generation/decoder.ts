@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreDecodeBlocks} from '../../kernels/llama_kernel_names';
 import {hasKernel} from '../../kernels/run_kernel';
+import {checkModel} from '../../options';
 import {LlamaBlock} from '../block';
 import {LlamaEmbedding} from '../embedding';
 import {LlamaHead} from '../head';
@@ -138,6 +139,7 @@ function apply(layer: tfl.layers.Layer, x: tf.Tensor, state?: DecodeState): tf.T
 }
 
 function layersOf(model: tfl.LayersModel): LlamaLayers {
+  checkModel('generate', model);
   const known = [LlamaEmbedding, LlamaBlock, RMSNorm, LlamaHead];
   for (const layer of model.layers) {
     const isInput = layer.getClassName() === 'InputLayer';
