@@ -1,7 +1,7 @@
 /**
  * The test of exact resumes, for long: `npm run test:resume -- [runs] [seed]`. Each backend that is here gets `runs` random trainings
  * (`OWLORE_BACKENDS` chooses), each stopped after a random batch; what fails under a seed fails again under it. Then trainings and
- * runs of `finetune` with each option that has a state of its own are killed and go on in other processes.
+ * runs of `finetune` with each option that has a state of its own are killed and go on in other processes, and runs whose disk was full.
  */
 import {spawnSync} from 'node:child_process';
 

@@ -36,10 +36,14 @@ def write_tensors(places: Places, tensors: dict[str, torch.Tensor]) -> str:
         return name
     os.makedirs(places.checkpoints, exist_ok=True)
     partial = os.path.join(places.partial, name)
-    with open(partial, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(partial, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        # that of a full disk does not say where
+        raise OSError(error.errno, error.strerror, partial) from error
     os.replace(partial, path)
     return name
 

@@ -223,7 +223,7 @@ describe('a run on a full disk', function () {
       expect(remains(output)).to.deep.equal(whole);
     });
 
-    it(`loses nothing where there is none: ${what}`, async () => {
+    it(`has an exact resume where there is none: ${what}`, async () => {
       const output = newOutput();
       const isFull = (path: string): boolean =>
         made(output) >= 4 && startOf(output, path).startsWith(part);
