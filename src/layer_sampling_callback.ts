@@ -13,6 +13,7 @@ import {
   checkCopy,
   sameWeights,
   trainingOf,
+  trainsAny,
   weightsOf,
   wrongReceiver,
 } from './layer_sampling/training';
@@ -238,14 +239,17 @@ export class LayerSamplingCallback extends tfl.Callback {
    * @param model Need not be compiled if `optimizer` is given.
    * @param optimizer The one whose `minimize` or `applyGradients` the loop calls. Default: the one that the model was compiled
    *   with, which `trainOnBatch` uses.
-   * @throws Error if there is no optimizer, the scores are for other blocks, …; the model is then left as it was.
+   * @throws Error if there is no optimizer, the scores are for other blocks, …; the model is then left as it was. Of a model that
+   *   is frozen as a whole now, `step()` throws that, unless it trains by then.
    */
   attach(model: tfl.LayersModel, optimizer?: tf.Optimizer): void {
     this.restore();
     this.setModel(model);
     buildSequential(model);
     this.loopOptimizer = optimizer ?? null;
-    this.prepare();
+    const {loopOptimizer} = this;
+    // A model that is frozen as a whole, as a GAN's discriminator after its compile, may be unfrozen for each of its steps.
+    if (trainsAny(weightsOf(trainingOf(model, loopOptimizer), loopOptimizer))) this.prepare();
   }
 
   /**

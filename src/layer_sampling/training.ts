@@ -3,7 +3,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {callbackName} from '../layer_sampling_options';
 import {isPlainObjectsReceiver} from '../tfjs/fit';
-import {trainedModel, weightsToTrain} from '../tfjs/models';
+import {trainedModel, variableOf, weightsToTrain} from '../tfjs/models';
 import {isOptimizer} from '../tfjs/optimizers';
 
 /** A model, and the optimizer that moves its weights. */
@@ -45,13 +45,24 @@ export function trainingOf(
   return {model: trained, optimizer};
 }
 
-/** The weights that a step hands to the optimizer; `loopOptimizer` as in {@link trainingOf}. */
+/**
+ * The weights that a step hands to the optimizer; `loopOptimizer` as in {@link trainingOf}. Those of a custom loop around `minimize` are
+ * trainable now, whatever the model was compiled with; those of one around `trainOnBatch`, with the optimizer of `compile`, were so then.
+ */
 export function weightsOf(
   {model}: Training,
   loopOptimizer: tf.Optimizer | null,
 ): tfl.LayerVariable[] {
-  // The optimizer of a custom loop moves what is trainable now, whatever the model was compiled with.
-  return loopOptimizer ? model.trainableWeights : weightsToTrain(model);
+  if (!loopOptimizer) return weightsToTrain(model);
+  const isCompiledWith = (model.optimizer as tf.Optimizer | undefined) === loopOptimizer;
+  return [
+    ...new Set([...(isCompiledWith ? weightsToTrain(model) : []), ...model.trainableWeights]),
+  ];
+}
+
+/** Whether tfjs would train one of some weights now. */
+export function trainsAny(weights: readonly tfl.LayerVariable[]): boolean {
+  return weights.some((weight) => variableOf(weight).trainable);
 }
 
 /** Whether two lists have the same weights in any order, as the lists of a model before and after it is compiled again. */

@@ -56,7 +56,7 @@ export class TrainableBlocks {
       throw new Error(
         `${owner}: no weight of the model is trainable: tfjs trains those that were when the model was compiled, and ` +
           'still are; set layer.trainable = true and compile the model again (of a GAN whose discriminator was compiled ' +
-          'before it was frozen: set trainable = true before each of its steps)',
+          'before it was frozen: set discriminator.trainable = true before each of its steps, and before step() of its callback)',
       );
     }
     this.names = blocks
