@@ -15,7 +15,8 @@ const folders = {
 
 /** The modules at the top of src that folders may import. */
 const shared = [
-  ...['options', 'random', 'on_demand', 'preload', 'sampling_plan', 'layer_sampling_options'],
+  ...['options', 'random', 'say_once', 'on_demand', 'preload', 'sampling_plan'],
+  'layer_sampling_options',
 ];
 
 /** Of src: folders, the modules above, and `main` for all other modules at its top. */
@@ -23,6 +24,7 @@ const sources = {
   options: [],
   random: ['options'],
   tfjs: [],
+  say_once: ['tfjs'],
   on_demand: [], // what it loads, it loads by `import()`
   memory: ['options', 'tfjs'],
   files: ['options'],
@@ -32,13 +34,15 @@ const sources = {
   model: ['options', 'tfjs', 'packed'],
   tape: ['options', 'random', 'tfjs', 'model'],
   scores: ['options', 'tfjs', 'on_demand', 'packed', 'model', 'kernels'],
-  sampling: ['options', 'random', 'scores'],
-  optim: ['options', 'random', 'tfjs', 'on_demand', 'model', 'files', 'kernels', 'tape'],
+  sampling: ['options', 'random', 'say_once', 'scores'],
+  optim: [
+    ...['options', 'random', 'tfjs', 'say_once', 'on_demand', 'model', 'files', 'kernels', 'tape'],
+  ],
   preload: ['tfjs', 'on_demand', 'kernels', 'optim', 'scores'],
   sampling_plan: ['options', 'optim'],
   layer_sampling_options: ['options', 'model', 'scores', 'sampling'],
   layer_sampling: [
-    ...['options', 'random', 'tfjs', 'packed', 'model', 'scores', 'sampling'],
+    ...['options', 'random', 'tfjs', 'say_once', 'packed', 'model', 'scores', 'sampling'],
     ...['sampling_plan', 'layer_sampling_options'],
   ],
   adaptive: [
@@ -50,7 +54,7 @@ const sources = {
   main: [
     ...['options', 'random', 'tfjs', 'on_demand', 'model', 'memory', 'files', 'kernels', 'tape'],
     ...['scores', 'sampling', 'optim', 'preload', 'sampling_plan', 'layer_sampling_options'],
-    ...['layer_sampling', 'adaptive', 'lora', 'checkpoint'],
+    ...['layer_sampling', 'adaptive', 'lora', 'checkpoint', 'say_once'],
   ],
   llama: [
     ...['options', 'random', 'tfjs', 'packed', 'model', 'files', 'hub', 'kernels', 'tape', 'optim'],

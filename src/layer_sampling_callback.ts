@@ -8,7 +8,7 @@ import {
   checkStateFits,
   type LayerSamplingState,
 } from './layer_sampling/saved_state';
-import {StepCounter, stepsOfBatches} from './layer_sampling/step_counter';
+import {MISSED_BATCHES, StepCounter, stepsOfBatches} from './layer_sampling/step_counter';
 import {
   checkCopy,
   sameWeights,
@@ -25,11 +25,19 @@ import {
 } from './layer_sampling_options';
 import {comparableOptions} from './options';
 import {fittedGammaLine, type BlockNames} from './sampling/block_probabilities';
-import {periodOf, type BlockHistory} from './sampling/periods';
+import {fittedInterval, periodOf, type BlockHistory} from './sampling/periods';
 import type {SamplingProbabilities} from './sampling/probabilities';
 import {samplers} from './sampling/samplers';
 import {takesSamplingPlan, type RefreshEvent} from './sampling_plan';
-import {areInSameFit, batchesOfFit, fitHooks, whenFitEnds, yieldingCallback} from './tfjs/fit';
+import {sayOnce} from './say_once';
+import {
+  areInSameFit,
+  batchesOfFit,
+  fitHooks,
+  mixCallbacks,
+  whenFitEnds,
+  yieldingCallback,
+} from './tfjs/fit';
 import {buildSequential} from './tfjs/models';
 import {learningRateOf} from './tfjs/optimizers';
 
@@ -84,7 +92,8 @@ const attached = new WeakMap<tfl.LayerVariable, LayerSamplingCallback>();
 
 /**
  * Trains a few blocks of a model at a time: for each period of `interval` steps it draws the blocks that are trainable, with
- * probabilities in proportion to their scores; the others are frozen (OwLore, Li et al. 2024, Alg. 1; LISA, Pan et al. 2024).
+ * probabilities in proportion to their scores; the others are frozen. OwLore (Li et al. 2024, Alg. 1) needs `scores`, those of
+ * `outlierScores`; without them all blocks are as probable, which is LISA (Pan et al. 2024).
  * Works with any tfjs optimizer; an {@link OwLoreOptimizer} also frees the state of frozen blocks and projects the matrices
  * of the others.
  *
@@ -122,6 +131,8 @@ export class LayerSamplingCallback extends tfl.Callback {
   private readonly known = new WeakSet<tfl.LayerVariable>();
   /** Names of the blocks that were on in each period so far. */
   private periods: string[][] = [];
+  /** Steps of a period; null: `'auto'`, and no training has begun. */
+  private interval: number | null;
   /** The optimizer of a custom loop; null: the one that the model was compiled with. */
   private loopOptimizer: tf.Optimizer | null = null;
   private counter: StepCounter;
@@ -131,16 +142,20 @@ export class LayerSamplingCallback extends tfl.Callback {
   private isBeginning = false;
   /** The learning rate of the last batch. */
   private rate: number | undefined;
+  /** What it has said of its trainings, whose lines differ in numbers only. */
+  private readonly said = new Set<'length' | 'open step'>();
+  /** Steps that the optimizer has made since the last `step()`. */
+  private unannounced = 0;
   /** tfjs's own pauses, which it leaves out when `fit` gets an array of callbacks. */
   private readonly pauses = yieldingCallback();
-  /** Messages that are logged only once and have been. */
-  private readonly said = new Set<string>();
 
   /** @throws Error that names the option, its value and what is allowed. */
   constructor(options: LayerSamplingOptions = {}) {
     super();
     this.options = resolveLayerSamplingOptions(options);
-    this.counter = new StepCounter(this.options.initialStep);
+    const {interval, initialStep} = this.options;
+    this.interval = interval === 'auto' ? null : interval;
+    this.counter = new StepCounter(initialStep);
     // A copy made by {...callback} has only these methods. They call checkReceiver, so that it throws in place of doing nothing.
     Object.assign(
       this,
@@ -155,7 +170,12 @@ export class LayerSamplingCallback extends tfl.Callback {
 
   /** Whether the next step begins a period. */
   private get isDue(): boolean {
-    return this.steps >= this.periods.length * this.options.interval;
+    return this.steps >= this.periods.length * this.stepsOfPeriod;
+  }
+
+  /** Steps of a period; of `'auto'` before the first training the paper's. */
+  private get stepsOfPeriod(): number {
+    return this.interval ?? fittedInterval(null);
   }
 
   /** Names of the blocks of the current period; empty before the first step. */
@@ -175,7 +195,7 @@ export class LayerSamplingCallback extends tfl.Callback {
   get schedule(): BlockHistory {
     return structuredClone({
       blocks: [...this.blockNames],
-      interval: this.options.interval,
+      interval: this.stepsOfPeriod,
       periods: this.periods,
     });
   }
@@ -188,13 +208,13 @@ export class LayerSamplingCallback extends tfl.Callback {
 
   /** Where the callback stands between two batches, as plain JSON. */
   getState(): LayerSamplingState {
-    const {blockNames, sampling, periods, counter} = this;
+    const {blockNames, sampling, interval, periods, counter} = this;
     const {adaptive} = this.options;
     return structuredClone(
       this.restored ?? {
         blocks: [...blockNames],
         probabilities: sampling,
-        periods,
+        ...{interval, periods},
         ...counter.state,
         ...(adaptive && {adaptive: adaptive.getState()}),
       },
@@ -214,6 +234,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     adaptive?.setState(state.adaptive);
     this.restore();
     const {blocks, probabilities, periods, steps} = structuredClone(state);
+    this.interval = state.interval ?? (interval === 'auto' ? null : interval);
     this.restored = structuredClone(state);
     this.blockNames = blocks;
     this.sampling = probabilities;
@@ -261,6 +282,7 @@ export class LayerSamplingCallback extends tfl.Callback {
    */
   step(): void {
     const sampled = this.prepare();
+    this.unannounced = 0;
     this.restoringOnError(() => {
       if (this.isDue) this.beginPeriod(sampled);
       else sampled.keepOn(this.activeBlocks, this.periods.length - 1);
@@ -287,6 +309,9 @@ export class LayerSamplingCallback extends tfl.Callback {
 
   override async onTrainBegin(): Promise<void> {
     checkReceiver(this);
+    const batches = batchesOfFit(this);
+    const {optimizer} = trainingOf(this.model, this.loopOptimizer);
+    this.interval ??= fittedInterval(batches === null ? null : stepsOfBatches(batches, optimizer));
     this.prepare();
     whenFitEnds(this.model, () => this.restore());
     this.isBeginning = true;
@@ -323,8 +348,10 @@ export class LayerSamplingCallback extends tfl.Callback {
     if (!optimizer || !takesSamplingPlan(optimizer)) return;
     await optimizer.settled();
     const {accumulate, accumulated} = optimizer;
-    if (accumulated === 0 || this.hasSaid('open step')) return;
-    console.info(
+    if (accumulated === 0 || this.said.has('open step')) return;
+    this.said.add('open step');
+    sayOnce(
+      'info',
       `${callbackName}: the last step has ${accumulated} of its ${accumulate} calls: it goes on in the next training, ` +
         'optimizer.flush() makes it of these, optimizer.dispose() drops them',
     );
@@ -338,6 +365,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     const {options, loopOptimizer, restored} = this;
     const training = trainingOf(this.model, loopOptimizer);
     if (this.sampled?.isOf(training)) return this.sampled;
+    this.interval = this.stepsOfPeriod;
     this.restore();
     const toTrain = weightsOf(training, loopOptimizer);
     this.endOthers(toTrain);
@@ -347,7 +375,10 @@ export class LayerSamplingCallback extends tfl.Callback {
     if (restored && restored.blocks.length > 0) {
       checkStateFits(restored, sampled.blocks.all, sampled.sampling);
     }
-    sampled.tellOptimizer((event) => this.events.emit('refresh', event));
+    sampled.tellOptimizer({
+      onRefresh: (event) => this.events.emit('refresh', event),
+      onStep: () => this.noticeStep(),
+    });
     this.sampled = sampled;
     if (isNew) this.startAnew(weights);
     if (restored) this.counter = StepCounter.from(restored, sampled.optimizer);
@@ -357,16 +388,28 @@ export class LayerSamplingCallback extends tfl.Callback {
     this.blockNames = sampled.blocks.all;
     for (const weight of sampled.weights) attached.set(weight, this);
     this.restoringOnError(() => this.resume(sampled));
-    this.sayOnce(leftOutLine(sampled.blocks));
+    const lines = [leftOutLine(sampled.blocks)];
     if (this.sampling && !options.probabilities && options.gamma === 'auto') {
-      this.sayOnce(fittedGammaLine(callbackName, this.sampling));
+      lines.push(fittedGammaLine(callbackName, this.sampling));
     }
+    for (const line of lines) if (line !== null) sayOnce('info', line);
     return sampled;
   }
 
+  /** Warns, once, if a loop calls the optimizer and not `step()`. */
+  private noticeStep(): void {
+    if (!this.sampled || ++this.unannounced <= MISSED_BATCHES) return;
+    sayOnce(
+      'warn',
+      `${callbackName}: the optimizer has made ${MISSED_BATCHES} steps without a call of callback.step(), which draws and freezes ` +
+        'the blocks: call it before each call of the optimizer, and callback.restore() after the loop',
+    );
+  }
+
   private startAnew(weights: readonly tfl.LayerVariable[]): void {
-    if (this.known.has(weights[0]!) && !this.hasSaid('in turns')) {
-      console.warn(
+    if (this.known.has(weights[0]!)) {
+      sayOnce(
+        'warn',
         `${callbackName}: it has trained another model since this one, and starts anew; models that are trained in turns need a ` +
           'callback each',
       );
@@ -378,8 +421,7 @@ export class LayerSamplingCallback extends tfl.Callback {
 
   /** Goes on in the period in which an earlier training stopped. Draws of steps before `initialStep` are made now. */
   private resume(sampled: SampledModel): void {
-    const {interval} = this.options;
-    while (this.periods.length * interval < this.steps) {
+    while (this.periods.length * this.stepsOfPeriod < this.steps) {
       this.periods.push(sampled.blocksOf(this.periods.length));
     }
     // one that is over may have nothing left to train
@@ -389,7 +431,7 @@ export class LayerSamplingCallback extends tfl.Callback {
   /** Draws the blocks of the next period and turns them on. */
   private beginPeriod(sampled: SampledModel): void {
     const period = this.periods.length;
-    const step = period * this.options.interval + 1;
+    const step = period * this.stepsOfPeriod + 1;
     const before = this.activeBlocks;
     const blocks = sampled.blocksOf(period);
     sampled.changeTo(blocks, period);
@@ -427,33 +469,25 @@ export class LayerSamplingCallback extends tfl.Callback {
   private checkLength(initialEpoch: number): void {
     const batches = batchesOfFit(this, initialEpoch);
     if (batches === null) return;
-    const {interval, schedule, sampler} = this.options;
+    const {schedule, sampler} = this.options;
+    const interval = this.stepsOfPeriod;
     const steps = this.steps + stepsOfBatches(batches, this.sampled!.optimizer);
     const periods = Math.ceil(steps / interval);
     if (schedule && periods > 0) periodOf(callbackName, schedule, periods - 1);
     if (!this.sampling) return;
     const reachable = this.sampling.probabilities.filter((p) => p > 0).length;
     const visits = samplers[sampler].visits(this.sampling, periods);
-    if (visits >= reachable || this.hasSaid('length')) return;
+    if (visits >= reachable || this.said.has('length')) return;
+    this.said.add('length');
     const way = interval > 1 ? 'a smaller interval or more steps' : 'more steps or a larger gamma';
-    console.warn(
+    sayOnce(
+      'warn',
       `${callbackName}: at most ${visits} of ${reachable} blocks can be trained (steps: ${steps}, interval: ${interval}); use ${way}`,
     );
   }
 
   private log(logs?: tfl.Logs): void {
     if (logs && this.rate !== undefined) logs.lr = this.rate;
-  }
-
-  private sayOnce(line: string | null): void {
-    if (line !== null && !this.hasSaid(line)) console.info(line);
-  }
-
-  /** Whether this was called before with the same text. */
-  private hasSaid(what: string): boolean {
-    const hasSaid = this.said.has(what);
-    this.said.add(what);
-    return hasSaid;
   }
 
   private restoringOnError(body: () => void): void {
@@ -466,8 +500,13 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 }
 
-/** One line for the blocks that are left out; null if none is. */
+mixCallbacks();
+
+/** One line for the blocks that are left out, or that there are none; null if all can be drawn. */
 function leftOutLine({all, candidates}: BlockNames): string | null {
+  if (all.length === 0) {
+    return `${callbackName}: the model has no blocks to draw from (see findBlocks): all of it trains in every step`;
+  }
   const leftOut = all.filter((name) => !candidates.includes(name));
   if (leftOut.length === 0) return null;
   return (

@@ -17,7 +17,7 @@ import {checkAwaited, type ScoresInput} from './scores/scores';
 /** Options of {@link LayerSamplingCallback}; every one has a default. */
 export interface LayerSamplingOptions {
   /**
-   * Scores of the blocks, from which the probabilities are made: a result of `outlierScores` or another score function,
+   * Scores of the blocks, from which the probabilities are made: a result of `outlierScores` (OwLore) or another score function,
    * numbers, or `'uniform'` (LISA), `'decreasing'` (LISA-D). Scores of blocks without a trainable weight are left out. Default
    * `'uniform'`.
    */
@@ -35,10 +35,16 @@ export interface LayerSamplingOptions {
   gamma?: number | 'auto';
   /** What happens where γ·D/ΣD passes 1; see `samplingProbabilities`. Default `'waterfill'`. */
   method?: ProbabilityMethod;
-  /** Part of the uniform distribution mixed in, 0 to 1, so that no block starves. Default 0. */
+  /**
+   * Part of the uniform distribution mixed in, 0 to 1, so that no block starves: without it one with a score of 0 is never drawn, as in
+   * the paper. Default 0.
+   */
   floor?: number;
-  /** Optimizer steps in a sampling period, ≥ 1. Default 50. */
-  interval?: number;
+  /**
+   * Optimizer steps in a sampling period, ≥ 1. Default `'auto'`: the paper's 50, or a tenth of the steps of the callback's first `fit`
+   * if that is less, but at least 10; 50 where their number is not known, as in a loop of your own. Chosen once, and saved with the state.
+   */
+  interval?: number | 'auto';
   /**
    * How the blocks of a period are drawn, where p are the probabilities. `'exact'`: Σp blocks (rounded up or down at random);
    * `'bernoulli'`: each block independently, as in the paper; `'choice'`: γ draws without replacement, as in the published code;
@@ -109,7 +115,7 @@ export const layerSamplingDefaults = {
   gamma: 'auto',
   method: probabilityDefaults.method,
   floor: probabilityDefaults.floor,
-  interval: 50,
+  interval: 'auto',
   sampler: 'exact',
   adaptive: null,
   blocks: 'auto',

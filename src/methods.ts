@@ -11,7 +11,9 @@ import {checkChoice, checkKnown, definedIn} from './options';
 import {owloreDefaults, type OwLoreOptions} from './optim/owlore_options';
 import {OwLoreOptimizer} from './owlore_optimizer';
 import {fittedGamma, scoresOf} from './sampling/block_probabilities';
+import {paperInterval} from './sampling/periods';
 import {samplerNames, samplers} from './sampling/samplers';
+import {sayOnce} from './say_once';
 
 /** What a method is made of. */
 export interface MethodParts {
@@ -96,7 +98,7 @@ const owner = 'paperMethod';
  * ```
  *
  * The number of blocks is that of the method's authors; in a model that has no room for it, one less than there are, but at least
- * 1. All other options have the defaults of {@link OwLoreOptimizer} and {@link LayerSamplingCallback}.
+ * 1. The interval is the paper's 50. All other options have the defaults of {@link OwLoreOptimizer} and {@link LayerSamplingCallback}.
  *
  * `'lora'` calls `applyLora`, which a page has to load first: `import 'tfjs-owlore/lora'`. Its rank is 8 by default.
  *
@@ -160,7 +162,7 @@ function samplingOf(
   // Either of the first two replaces scores.
   const {probabilities, schedule, scores} = given;
   if (probabilities !== undefined || schedule !== undefined) {
-    return {...preset, scores: undefined, ...given};
+    return {...preset, interval: paperInterval, scores: undefined, ...given};
   }
   const {sampler, floor} = {...layerSamplingDefaults, ...preset, ...given};
   checkChoice(owner, 'sampler', sampler, samplerNames);
@@ -183,11 +185,12 @@ function samplingOf(
   // Where nothing can be drawn, the callback reports what is wrong.
   const fitted = drawable === 0 ? gamma : fittedGamma(gamma, candidates.length, drawable);
   if (given.gamma === undefined && fitted !== gamma) {
-    console.info(
+    sayOnce(
+      'info',
       `${owner}: gamma ${gamma} → ${fitted}: ${drawable} of ${blocks.length} blocks can be drawn`,
     );
   }
-  return {...preset, gamma: fitted, ...given};
+  return {...preset, interval: paperInterval, gamma: fitted, ...given};
 }
 
 const optimizerOptions = /* @__PURE__ */ Object.keys(owloreDefaults);

@@ -23,6 +23,7 @@ import {
   type ResolvedOwLoreOptions,
 } from './optim/owlore_options';
 import {unmatched} from './model/variable_selector';
+import {sayOnce} from './say_once';
 import {SamplingPlans, type PlannedOptimizer, type SamplingPlan} from './sampling_plan';
 import {withRecomputedLayers} from './tape/recompute_layers';
 import {streamVariableGrads, variableGrads} from './tape/tfjs_gradients';
@@ -63,7 +64,9 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   constructor(options: OwLoreOptions = {}) {
     super();
     this.options = resolveOwLoreOptions(options);
-    this.projections = new Projections(this.options);
+    const {project} = this.options;
+    const isAsked = options.rank !== undefined || (project !== 'auto' && project !== false);
+    this.projections = new Projections(this.options, isAsked);
     this.finiteCheck = new FiniteCheck(this.options);
     this.normLimit = new NormLimit(this.states, this.options);
     this.accumulation = new Accumulation(this.states, this.projections, this.options, this.plans);
@@ -341,7 +344,6 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     stream: (onGradient: OnGradient) => T,
   ): T {
     this.checkCall();
-    this.projections.summarizeOnce(variables);
     this.checkSelectorsOnce(variables);
     const {accumulate, accumulation} = this;
     if (accumulate === 1 && accumulation.calls === 0) return this.step(variables, stream);
@@ -380,7 +382,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
       if (selector === 'auto' || selector === false) continue;
       const missing = unmatched(selector, allVariables());
       if (missing.length === 0) continue;
-      console.warn(
+      sayOnce(
+        'warn',
         `OwLoreOptimizer: ${name} has ${missing.join(', ')}, but no variable is called that; variables have names such as ` +
           `'${example.name}'`,
       );
@@ -420,6 +423,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
         step.project(variable, gradient, form);
         if (!step.needsCheck) step.apply();
       });
+      projections.summarizeOnce(variables.filter(({name}) => step.variables.has(name)));
+      this.plans.onStep(step.variables);
       if (result) step.takeLoss(result);
       if (step.check()) step.apply();
       this.incrementIterations();

@@ -20,6 +20,8 @@ export interface SamplingPlan {
   readonly frozenVariables: ReadonlySet<string>;
   /** Called after a basis was refreshed. */
   onRefresh(event: RefreshEvent): void;
+  /** Called when a step has variables of the plan's blocks, before it is made or skipped. */
+  onStep?(): void;
   /**
    * Called in each step, before it is made or skipped, with the names of its variables and ‖G‖² of each, of the mean gradient of its
    * calls. If `nonFinite` is `'ignore'` and no norm is limited, it is not called. Of a step whose calls began before the plan was
@@ -56,6 +58,13 @@ export class SamplingPlans {
     const asking = this.plans.flatMap(({onGradients}) => onGradients ?? []);
     if (asking.length === 0) return undefined;
     return (names, squaredNorms) => asking.forEach((tell) => tell(names, squaredNorms));
+  }
+
+  /** Tells the callbacks that sample one of the variables of a step. */
+  onStep(names: ReadonlySet<string>): void {
+    for (const plan of this.plans) {
+      if ([...plan.blockVariables].some((name) => names.has(name))) plan.onStep?.();
+    }
   }
 
   /** Tells the callback that samples the refreshed variable; all callbacks if the variable is in no block. */

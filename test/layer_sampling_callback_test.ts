@@ -16,7 +16,7 @@ import type {
 } from '../src/index';
 import {scoresOrVisits} from '../src/adaptive';
 import {samplerNames} from '../src/sampling/samplers';
-import {expectWarning} from './support/warnings';
+import {captureInfo, expectWarning} from './support/warnings';
 
 const blocks = ['b0', 'b1', 'b2', 'b3'];
 
@@ -350,9 +350,188 @@ describe('LayerSamplingCallback', () => {
 
     it('tells the options, to compare them', () => {
       const {settings} = new LayerSamplingCallback({blocks: /^b/, alwaysOn: () => true, seed: 3});
-      expect(settings).to.include({blocks: '/^b/', alwaysOn: 'a function', seed: 3, interval: 50});
+      expect(settings).to.include({
+        blocks: '/^b/',
+        alwaysOn: 'a function',
+        seed: 3,
+        interval: 'auto',
+      });
       expect(settings).not.to.have.property('initialStep');
     });
+  });
+
+  describe("interval: 'auto'", () => {
+    /** Trains for as many batches of one row. */
+    async function train(
+      model: tfl.LayersModel,
+      callback: LayerSamplingCallback,
+      args: {rows: number; epochs?: number; initialEpoch?: number},
+    ): Promise<void> {
+      const {rows, ...others} = args;
+      const [x, y] = [tf.ones([rows, 3]), tf.ones([rows, 1])];
+      const callbacks = [callback];
+      await model.fit(x, y, {batchSize: 1, verbose: 0, ...others, callbacks});
+      tf.dispose([x, y]);
+    }
+
+    const ours = (accumulate = 1): OwLoreOptimizer => new OwLoreOptimizer({accumulate});
+    for (const [what, optimizer, args, interval] of [
+      ['a tenth of the steps', () => tf.train.sgd(0.1), {rows: 120, epochs: 2}, 24],
+      [
+        'without epochs before the first',
+        () => tf.train.sgd(0.1),
+        {rows: 60, epochs: 5, initialEpoch: 2},
+        18,
+      ],
+      ['at least 10', () => tf.train.sgd(0.1), {rows: 30, epochs: 1}, 10],
+      ['steps of several batches', () => ours(2), {rows: 120, epochs: 3}, 18],
+      ['at most 50', () => tf.train.sgd(0.1), {rows: 700, epochs: 1}, 50],
+    ] as const) {
+      it(`${what}: ${interval}`, async () => {
+        const callback = new LayerSamplingCallback({gamma: 1, sampler: 'permutation'});
+        expect([callback.schedule.interval, callback.getState().interval]).to.deep.equal([
+          50,
+          null,
+        ]);
+        const model = createModel(optimizer());
+        if (interval === 10) expectWarning(/at most 3 of 4 blocks .* interval: 10/);
+        await train(model, callback, args);
+        const periods = Math.ceil(callback.steps / interval);
+        expect(callback.schedule.interval).to.equal(interval);
+        expect(callback.getState().interval).to.equal(interval);
+        expect(callback.schedule.periods).to.have.length(periods);
+        await train(model, callback, {rows: 20, epochs: 1});
+        expect(callback.schedule.interval, 'in the next fit').to.equal(interval);
+        model.optimizer.dispose();
+        model.dispose();
+      });
+    }
+
+    it('is 50 in a loop, and where a dataset does not tell its length', async () => {
+      const [x, y] = [tf.ones([2, 3]), tf.ones([2, 1])];
+      const model = createModel();
+      const callback = new LayerSamplingCallback({gamma: 1});
+      callback.attach(model);
+      for (let step = 0; step < 51; step++) {
+        callback.step();
+        await model.trainOnBatch(x, y);
+      }
+      callback.restore();
+      expect(callback.schedule.periods).to.have.length(2);
+      const other = createModel();
+      const ofDataset = new LayerSamplingCallback({gamma: 1});
+      const batches = [1, 2, 3].map(() => ({xs: x, ys: y}));
+      const dataset = {
+        size: null,
+        iterator: async () => {
+          let next = 0;
+          return {
+            next: async () =>
+              next < batches.length
+                ? {value: tf.tidy(() => ({xs: x.clone(), ys: y.clone()})), done: false, i: next++}
+                : {value: null, done: true},
+          };
+        },
+      };
+      await other.fitDataset(dataset as never, {epochs: 1, verbose: 0, callbacks: [ofDataset]});
+      expect(ofDataset.getState().interval).to.equal(50);
+      tf.dispose([x, y]);
+      for (const each of [model, other]) each.dispose();
+    });
+
+    it('goes on as it was chosen, in a callback that takes over the state', async () => {
+      const model = createModel();
+      const whole = new LayerSamplingCallback({gamma: 1});
+      await train(model, whole, {rows: 130, epochs: 2});
+      const first = new LayerSamplingCallback({gamma: 1});
+      await train(model, first, {rows: 130, epochs: 1});
+      expect(first.schedule.interval).to.equal(13);
+      const second = new LayerSamplingCallback({gamma: 1});
+      const state = first.getState();
+      second.setState(state);
+      await train(model, second, {rows: 130, epochs: 2, initialEpoch: 1});
+      expect(second.schedule.interval).to.equal(13);
+      expect(second.schedule.periods.slice(0, 10)).to.deep.equal(first.schedule.periods);
+      expect(whole.schedule.interval).to.equal(26);
+      for (const [wrong, message] of [
+        [{...state, interval: 20}, /steps of 10 periods of 20/],
+        [{...state, interval: null}, /interval must be a number, with blocks/],
+        [{...state, interval: 0.5}, /interval must be an integer >= 1/],
+      ] as const) {
+        expect(() => second.setState(wrong)).to.throw(message);
+      }
+      const fixed = new LayerSamplingCallback({gamma: 1, interval: 5});
+      expect(() => fixed.setState(state)).to.throw(/interval must be 5, the callback's/);
+      model.dispose();
+    });
+  });
+
+  it('takes instances and plain objects in one array', async () => {
+    for (const isFirst of [true, false]) {
+      const calls: string[] = [];
+      const plain = {onEpochEnd: () => void calls.push('end'), onYield: () => undefined};
+      const callback = new LayerSamplingCallback({gamma: 1, interval: 1});
+      const instance = new tfl.CustomCallback({onTrainEnd: () => void calls.push('train end')});
+      const callbacks = isFirst ? [callback, plain, instance] : [plain, instance, callback];
+      const model = createModel();
+      const [x, y] = [tf.ones([4, 3]), tf.ones([4, 1])];
+      const fit = {epochs: 2, batchSize: 1, verbose: 0, callbacks: callbacks as tfl.Callback[]};
+      await model.fit(x, y, fit);
+      expect(calls).to.deep.equal(['end', 'end', 'train end']);
+      expect(callback.steps).to.equal(8);
+      expect(fit.callbacks).to.include(plain, 'the array stays as it was');
+      tf.dispose([x, y]);
+      model.dispose();
+    }
+  });
+
+  it('lets a model without blocks train as without a callback, and says so', async () => {
+    const trained: number[][] = [];
+    for (const isSampled of [false, true]) {
+      const model = tfl.sequential({
+        layers: [tfl.layers.dense({units: 5, inputShape: [4], kernelInitializer: 'ones'})],
+      });
+      const optimizer = new OwLoreOptimizer({rank: 2, learningRate: 0.1});
+      model.compile({optimizer, loss: 'meanSquaredError'});
+      const callbacks = isSampled ? [new LayerSamplingCallback()] : [];
+      const [x, y] = [tf.ones([4, 4]), tf.zeros([4, 5])];
+      const {lines} = await captureInfo(async () => {
+        for (let i = 0; i < 2; i++) await model.fit(x, y, {epochs: 2, verbose: 0, callbacks});
+      });
+      expect(lines).to.deep.equal(
+        isSampled
+          ? [
+              'LayerSamplingCallback: the model has no blocks to draw from (see findBlocks): all of it trains in every step',
+            ]
+          : [],
+      );
+      trained.push(model.getWeights().flatMap((weight) => [...weight.dataSync()]));
+      expect((await optimizer.getWeights()).some(({name}) => name.endsWith('basis'))).to.equal(
+        true,
+      );
+      tf.dispose([x, y]);
+      optimizer.dispose();
+      model.dispose();
+    }
+    expect(trained[1]).to.deep.equal(trained[0]);
+  });
+
+  it('says when a loop calls the optimizer and never step()', async () => {
+    const model = createModel();
+    const optimizer = new OwLoreOptimizer();
+    const [x, y] = [tf.ones([2, 3]), tf.ones([2, 1])];
+    model.compile({optimizer, loss: 'meanSquaredError'});
+    const callback = new LayerSamplingCallback({gamma: 1});
+    callback.attach(model);
+    for (let step = 0; step < 10; step++) await model.trainOnBatch(x, y);
+    expectWarning(/has made 10 steps without a call of callback.step\(\).* before each call/);
+    for (let step = 0; step < 20; step++) await model.trainOnBatch(x, y);
+    callback.step();
+    callback.restore();
+    for (let step = 0; step < 20; step++) await model.trainOnBatch(x, y);
+    tf.dispose([x, y]);
+    optimizer.dispose();
+    model.dispose();
   });
 
   it('has the learning rate in the logs', async () => {
@@ -615,16 +794,24 @@ describe('LayerSamplingCallback', () => {
       model.dispose();
     });
 
-    it('no blocks found', () => {
-      const model = tfl.sequential({
-        layers: [tfl.layers.dense({units: 1, inputShape: [3], name: 'only'})],
-      });
-      model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
-      return expectError(
-        model,
-        [new LayerSamplingCallback({gamma: 1})],
-        /found no blocks .* pass blocks: an array of layer names/,
-      );
+    it('no blocks found, where some are needed', async () => {
+      for (const options of [
+        {blocks: /other/},
+        {scores: [1]},
+        {probabilities: [1]},
+        {alwaysOn: false},
+        {schedule: {blocks: ['b0'], interval: 1, periods: [['b0']]}},
+      ] as LayerSamplingOptions[]) {
+        const model = tfl.sequential({
+          layers: [tfl.layers.dense({units: 1, inputShape: [3]})],
+        });
+        model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
+        await expectError(
+          model,
+          [new LayerSamplingCallback(options)],
+          /found no blocks .* pass blocks: an array of layer names/,
+        );
+      }
     });
 
     it('a model that is not compiled', () => {
@@ -637,14 +824,7 @@ describe('LayerSamplingCallback', () => {
       model.dispose();
     });
 
-    const asPlainObject =
-      /calls this callback as a plain object .* \[new tf.CustomCallback\({onEpoch/;
-
-    it('callbacks of two kinds in one array', async () => {
-      const plain = {onEpochEnd: () => undefined};
-      const callback = new LayerSamplingCallback({gamma: 1});
-      await expectError(createModel(), [plain, callback], asPlainObject);
-    });
+    const asPlainObject = /calls this callback as a plain object .* \[callback, {onEpochEnd/;
 
     it('a copy of its properties, whatever else has a part in it', async () => {
       const others = {onTrainBegin: () => undefined, onBatchBegin: () => undefined};

@@ -11,6 +11,7 @@ import {
 } from '../src/index';
 import type {BasisFunction, LearningRate, OwLoreOptions} from '../src/index';
 import {describeBackends} from './support/backends';
+import {forgetLines} from '../src/say_once';
 import {freeze} from './support/freeze';
 import {rejection} from './support/rejection';
 import {expectWarning} from './support/warnings';
@@ -389,9 +390,28 @@ describeBackends('OwLoreOptimizer', (backend) => {
     expect(said({rank: 8})).to.deep.equal([
       'OwLoreOptimizer: projects 1 of 2 matrices; the others are too small for rank 8',
     ]);
-    expect(said({})).to.deep.equal([
+    expect(said({rank: 8}), 'equal lines come once').to.deep.equal([]);
+    expect(said({}), 'nobody has asked').to.deep.equal([]);
+    expect(said({rank: 128})).to.deep.equal([
       'OwLoreOptimizer: no matrix is large enough for rank 128: all are updated as by AdamW',
     ]);
+    forgetLines();
+    const other = variableOf(tf.zeros([9, 9]), true, 'summary/other');
+    const optimizer = optimizerOf({rank: 8});
+    const lines = infoLines(() => {
+      const loss = (): tf.Scalar => tf.addN([tf.sum(small), tf.sum(tall)]);
+      optimizer.minimize(() => tf.tidy(loss));
+    });
+    other.dispose();
+    expect(lines, 'of the variables in the step').to.deep.equal([
+      'OwLoreOptimizer: projects 1 of 2 matrices; the others are too small for rank 8',
+    ]);
+    const loaded = OwLoreOptimizer.fromConfig<OwLoreOptimizer>(
+      OwLoreOptimizer,
+      new OwLoreOptimizer().getConfig(),
+    );
+    expect(infoLines(() => loaded.applyGradients(gradients))).to.deep.equal([]);
+    loaded.dispose();
     expect(said({rank: 8, project: /./})).to.deep.equal([
       'OwLoreOptimizer: projects 1 of 2 matrices; too small for rank 8: summary/small [2,3]',
     ]);

@@ -10,7 +10,6 @@
 import {existsSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import {LayerSamplingCallback, OwLoreOptimizer} from '../../src';
-import {layerSamplingDefaults} from '../../src/layer_sampling_options';
 import {loadLlama, sparseCrossEntropy} from '../../src/llama';
 import {resolveBlocks} from '../../src/model/blocks';
 import {howToGet, loadBackend} from '../../tools/load_backend';
@@ -20,7 +19,8 @@ import type {GroupResult, MeasureGroup} from './group';
 import {OptimizerClock, type StepTime} from './optimizer_clock';
 
 /** Steps of a period in a training. */
-const {interval} = layerSamplingDefaults;
+/** The paper's. */
+const interval = 50;
 
 /** Steps of a period here: the first, and one that stands for all others. */
 const STEPS = 2;

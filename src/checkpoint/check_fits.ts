@@ -1,7 +1,8 @@
 import {isObject} from '../files/json';
 import {selects} from '../model/variable_selector';
 import {cut} from '../options';
-import {withoutLayerNumbers, withoutNumber} from '../optim/variables';
+import {withoutNumber} from '../optim/variables';
+import {withoutLayerNumbers} from '../tfjs/layer_names';
 import {FUNCTION, type Manifest} from './manifest';
 import type {CheckpointParts, LayerWeights} from './parts';
 

@@ -26,6 +26,7 @@ import {
   type ResolvedOwLoreOptions,
 } from '../optim/owlore_options';
 import {cosineDecay, linearDecay, type Schedule} from '../optim/schedule';
+import {paperInterval} from '../sampling/periods';
 import {samplerNames, samplers, type SamplerName} from '../sampling/samplers';
 import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/score_kinds';
 import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';
@@ -143,7 +144,7 @@ export const finetuneOptions = {
     tau,
     gamma: number(`blocks that train at a time (default: ${gammas})`, positive),
     interval: number('steps between draws of blocks', {
-      ...{...count, default: layerSamplingDefaults.interval},
+      ...{...count, default: paperInterval},
     }),
     sampler: choice<SamplerName>(
       'how they are drawn: by their scores, by chance (exact, bernoulli, choice); or each as often as any other, all before one comes ' +

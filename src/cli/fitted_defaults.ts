@@ -1,5 +1,6 @@
 /** The paper's defaults, lowered for models and data that are too small for them. */
 import {fittedGamma} from '../sampling/block_probabilities';
+import {fittedInterval} from '../sampling/periods';
 import type {Given} from './options';
 import {counted} from './words';
 
@@ -9,9 +10,6 @@ export interface Sizes {
   /** Steps of the run. */
   steps: number;
 }
-
-/** Periods in a run, so that the draws can come near their probabilities. */
-const PERIODS = 10;
 
 /** Fits defaults to a run, and describes in one line which were changed. */
 export class FittedDefaults {
@@ -36,10 +34,9 @@ export class FittedDefaults {
     return this.instead('gamma', value, gamma, why);
   }
 
-  /** The interval, short enough for ten periods in the run. */
+  /** The interval, short enough for the run as the callback's `'auto'` is. */
   interval(value: number, {steps}: Sizes): number {
-    const limit = Math.max(1, Math.floor(steps / PERIODS));
-    return this.atMost('interval', value, limit, counted(steps, 'step'));
+    return this.atMost('interval', value, fittedInterval(steps), counted(steps, 'step'));
   }
 
   /** `fitted` in place of the default `value`, noted for the line; a value that was given stays. */

@@ -48,7 +48,11 @@ export class SampledModel {
     options: ResolvedLayerSamplingOptions,
     firstPeriod: number,
   ) {
-    const blocks = resolveBlocks(model, options.blocks);
+    const {alwaysOn, schedule, scores, probabilities} = options;
+    // A model of a single layer has nothing to draw, which is no fault unless something is to be drawn, or nothing else would train.
+    const mayBeNone =
+      alwaysOn !== false && typeof scores === 'string' && !schedule && !probabilities;
+    const blocks = resolveBlocks(model, options.blocks, {mayBeNone});
     this.model = model;
     this.optimizer = optimizer;
     this.seed = options.seed;
@@ -86,12 +90,13 @@ export class SampledModel {
   }
 
   /** Tells an optimizer that takes a plan which variables belong to blocks, and which of them are off. */
-  tellOptimizer(onRefresh: SamplingPlan['onRefresh']): void {
-    const {optimizer, trainable, onGradients} = this;
-    if (!takesSamplingPlan(optimizer)) return;
+  tellOptimizer(listeners: Pick<SamplingPlan, 'onRefresh' | 'onStep'>): void {
+    const {optimizer, trainable, onGradients, blocks} = this;
+    // Without blocks the optimizer trains as it does alone.
+    if (!takesSamplingPlan(optimizer) || blocks.all.length === 0) return;
     const {blockVariables} = trainable;
     optimizer.setSamplingPlan({
-      ...{blockVariables, onRefresh, onGradients},
+      ...{blockVariables, onGradients, ...listeners},
       get frozenVariables() {
         return trainable.frozenVariables;
       },

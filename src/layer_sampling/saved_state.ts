@@ -13,6 +13,8 @@ export interface LayerSamplingState extends CountedSteps {
   blocks: string[];
   /** The probabilities of the blocks that can train; null if nothing was drawn. */
   probabilities: SamplingProbabilities | null;
+  /** Steps of a period; null if that is not chosen yet, see the option `interval`. */
+  interval: number | null;
   /** Names of the blocks that were on in each period so far. */
   periods: string[][];
   /** What an adaptive sampling has seen. */
@@ -22,15 +24,15 @@ export interface LayerSamplingState extends CountedSteps {
 /**
  * Throws unless `value` has the form of a state.
  *
- * @param interval Steps of a period, if they are known: then there must be as many periods as the steps began.
+ * @param ownInterval Steps of a period, if the callback has that option.
  */
 export function checkSamplingState(
   owner: string,
   value: unknown,
-  interval?: number,
+  ownInterval: number | 'auto' = 'auto',
 ): asserts value is LayerSamplingState {
-  checkObject(owner, 'a state', value, '{blocks, probabilities, periods, steps, open}');
-  const {blocks, probabilities, periods, steps, open} = value;
+  checkObject(owner, 'a state', value, '{blocks, probabilities, interval, periods, steps, open}');
+  const {blocks, probabilities, interval, periods, steps, open} = value;
   checkNames(owner, 'blocks', blocks);
   if (probabilities !== null) checkProbabilities(owner, probabilities);
   if (!Array.isArray(periods)) throw wrong(owner, 'periods', 'a list of periods', periods);
@@ -42,8 +44,15 @@ export function checkSamplingState(
     if (unknown !== undefined) throw wrong(owner, period, 'names of its blocks', unknown);
   }
   checkNumber(owner, 'steps', steps, stepRange);
+  if (interval !== null) {
+    checkNumber(owner, 'interval', interval, {...stepRange, min: 1});
+    if (ownInterval !== 'auto' && interval !== ownInterval) {
+      throw wrong(owner, 'interval', `${ownInterval}, the callback's`, interval);
+    }
+  }
   // Before training there are no blocks, whatever initialStep is.
-  if (interval !== undefined && blocks.length + periods.length > 0) {
+  if (blocks.length + periods.length > 0) {
+    if (interval === null) throw wrong(owner, 'interval', 'a number, with blocks', interval);
     const most = periods.length * interval;
     const min = Math.max(0, most - interval);
     const what = `steps of ${periods.length} periods of ${interval}`;

@@ -1,10 +1,11 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import {callbackName} from '../layer_sampling_options';
 import {takesSamplingPlan} from '../sampling_plan';
+import {sayOnce} from '../say_once';
 import {isTfjsOptimizer} from '../tfjs/optimizers';
 
-/** After this many batches in a row without a call of the optimizer, the loop must be using another one. */
-const MISSED_BATCHES = 10;
+/** After this many batches in a row without a call of the optimizer, or steps without one of the callback, the loop must be wrong. */
+export const MISSED_BATCHES = 10;
 
 /** The counters of an optimizer when a batch began. */
 interface Counters {
@@ -70,7 +71,7 @@ export class StepCounter {
         `${callbackName}: the optimizer (${optimizer.getClassName()}) has not been called for ${MISSED_BATCHES} batches; ` +
         'if your loop uses another one, name it by attach(model, optimizer), and call step() once for each of its calls';
       if (takesSamplingPlan(optimizer)) throw new Error(message);
-      console.warn(message);
+      sayOnce('warn', message);
     }
     this.end();
     const {iterations} = optimizer;

@@ -59,14 +59,19 @@ export function findBlocks(model: tfl.LayersModel, selector: BlockSelector = 'au
   }));
 }
 
-/** `findBlocks` with the layers and variables themselves. */
+/**
+ * `findBlocks` with the layers and variables themselves.
+ *
+ * @param mayBeNone Whether there may be no block that `'auto'` finds.
+ */
 export function resolveBlocks(
   model: tfl.LayersModel,
   selector: BlockSelector = 'auto',
+  {mayBeNone = false} = {},
 ): ResolvedBlock[] {
   checkModel(owner, model);
   const blocks = gather(blockMembers(model, selector)).filter(({weights}) => weights.length > 0);
-  if (blocks.length === 0) {
+  if (blocks.length === 0 && !(mayBeNone && selector === 'auto')) {
     throw new Error(
       `${owner}: found no blocks by ${display(selector)}; pass blocks: an ` +
         `array of layer names, a RegExp or a function. ${knownNames(model)}`,

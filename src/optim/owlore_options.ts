@@ -286,9 +286,11 @@ export function owloreOptionsToConfig(options: ResolvedOwLoreOptions): Record<st
 /** The reverse of {@link owloreOptionsToConfig}. */
 export function owloreOptionsFromConfig(config: Record<string, unknown>): OwLoreOptions {
   const options = asSaved(config);
-  const {project, decay, learningRates} = options;
+  const {project, decay, learningRates, rank} = options;
   return {
     ...options,
+    // The default was not asked for.
+    rank: rank === owloreDefaults.rank ? undefined : (rank as number),
     learningRates:
       (learningRates as Array<{variables: unknown; factor: number}> | null)?.map(
         ({variables, factor}) => ({variables: selectorFromConfig(variables), factor}),

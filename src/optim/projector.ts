@@ -3,6 +3,7 @@ import {smallestNormal} from '../kernels/capabilities';
 import {OwLoreProject, type Side} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
 import {selects, type VariableInfo} from '../model/variable_selector';
+import {sayOnce} from '../say_once';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {registeredVariable} from './variables';
 
@@ -115,11 +116,14 @@ export class Projections {
   private readonly decided = new Map<string, Projection | null>();
   /** Names of the variables in blocks, which are those that `auto` projects; null if they are not known. */
   private blockVariables: ReadonlySet<string> | null = null;
-  /** Whether the summary for these blocks was made, and the last one that was logged. */
+  /** Whether the summary for these blocks was made. */
   private isSummarized = false;
-  private summary: string | null = null;
 
-  constructor(private readonly options: ProjectionOptions) {}
+  /** @param isAsked Whether the user has chosen what is projected, or the rank, so that it matters if something is not. */
+  constructor(
+    private readonly options: ProjectionOptions,
+    private readonly isAsked = false,
+  ) {}
 
   /** Decides anew, with other blocks. */
   setBlocks(blockVariables: ReadonlySet<string> | null): void {
@@ -142,12 +146,14 @@ export class Projections {
   }
 
   /**
-   * Logs, at the first call, which variables of the step and of the blocks are chosen and yet not projected; not if that is the
-   * same as what it logged last.
+   * Logs, at the first call, which variables of the step and of the blocks are chosen and yet not projected, if that was asked for.
+   *
+   * @param variables Those that brought a gradient.
    */
   summarizeOnce(variables: readonly tf.Variable[]): void {
     if (this.isSummarized) return;
     this.isSummarized = true;
+    if (!this.isAsked) return;
     const inBlocks = [...(this.blockVariables ?? [])].flatMap(
       (name) => registeredVariable(name) ?? [],
     );
@@ -155,8 +161,7 @@ export class Projections {
       .filter((variable) => this.isChosen(variable))
       .map((variable) => ({variable, projection: this.of(variable)}));
     const summary = summarizeProjections(choices, this.options);
-    if (summary !== null && summary !== this.summary) console.info(summary);
-    this.summary = summary;
+    if (summary !== null) sayOnce('info', summary);
   }
 
   /** Whether a variable is to be projected where it is large enough. */

@@ -16,6 +16,20 @@ export interface BlockHistory {
   periods: string[][];
 }
 
+/** Steps of a period in the paper. */
+export const paperInterval = 50;
+
+/**
+ * The steps of a period in a run: the paper's, or in a shorter run so many that it has ten periods, in which draws can come near their
+ * probabilities, but at least 10.
+ *
+ * @param steps Those of the run; null: nobody knows.
+ */
+export function fittedInterval(steps: number | null): number {
+  if (steps === null) return paperInterval;
+  return Math.min(paperInterval, Math.max(10, Math.floor(steps / 10)));
+}
+
 /** Gives the names of the blocks of period `period` = 0, 1, …; must be called for one period after the other. */
 export type BlocksOfPeriod = (period: number) => string[];
 

@@ -1,6 +1,7 @@
 /** From a score per block to the probability that a block is trained in a sampling period. */
 
 import {checkChoice, checkKnown, checkNumber, definedIn} from '../options';
+import {sayOnce} from '../say_once';
 import {readScores, type ScoresInput} from '../scores/scores';
 import {sum} from './numbers';
 
@@ -121,7 +122,8 @@ export function waterfill(shares: readonly number[], gamma: number): number[] {
 function warnOfStarvedBlocks(values: readonly number[], blocks?: readonly string[]): void {
   const starved = values.flatMap((value, i) => (value === 0 ? [blocks?.[i] ?? `#${i}`] : []));
   if (starved.length > 0) {
-    console.warn(
+    sayOnce(
+      'warn',
       `${owner}: blocks with score 0 have probability 0 and will never be trained unless ` +
         `floor > 0: ${starved.join(', ')}`,
     );

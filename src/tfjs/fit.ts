@@ -1,5 +1,6 @@
 /** What `fit` and `fitDataset` of tfjs-layers do with a model and its callbacks; seen in 4.22. */
 import * as tfl from '@tensorflow/tfjs-layers';
+import {replaceMethods} from './methods';
 
 /** The methods of a callback that `fit` calls, after `setParams` and `setModel`. */
 export const fitHooks = [
@@ -29,6 +30,36 @@ export function aroundEachFit(before: FitListener, after: FitListener): void {
     }
   }
   tfl.registerCallbackConstructor(0, AroundFit);
+}
+
+/**
+ * Has every `fit` and `fitDataset` from now on take arrays of callbacks in which instances and plain objects of functions are mixed: tfjs
+ * takes all for what the first one is.
+ */
+export function mixCallbacks(): void {
+  const {prototype} = tfl.LayersModel;
+  const {fit, fitDataset} = prototype;
+  replaceMethods(prototype, {
+    fit(this: tfl.LayersModel, x, y, args) {
+      return fit.call(this, x, y, args && withInstances(args));
+    },
+    fitDataset(this: tfl.LayersModel, dataset, args) {
+      return fitDataset.call(this, dataset, withInstances(args));
+    },
+  });
+}
+
+/** The arguments with an instance for each plain object, if there are instances beside it. */
+function withInstances<T extends Pick<tfl.ModelFitArgs, 'callbacks' | 'yieldEvery'>>(args: T): T {
+  const {callbacks, yieldEvery} = args;
+  if (!Array.isArray(callbacks)) return args;
+  // By its methods, so that an instance of another copy of tfjs-layers is one.
+  const isInstance = (callback: object): callback is tfl.Callback => 'setParams' in callback;
+  if (callbacks.every(isInstance) || !callbacks.some(isInstance)) return args;
+  const instances = (callbacks as Array<tfl.Callback | tfl.CustomCallbackArgs>).map((callback) =>
+    isInstance(callback) ? callback : new tfl.CustomCallback(callback, yieldEvery),
+  );
+  return {...args, callbacks: instances};
 }
 
 /** By the parameters of a `fit`: whether it was to stop when the batches of its last epoch were done. */
@@ -98,19 +129,22 @@ export function batchesOfEpoch({params}: tfl.Callback): number | null {
 }
 
 /**
- * Batches that it is going to train on, from the epoch on with which it begins; null likewise. (Its parameters do not tell that epoch:
- * `fitDataset` has null there.)
+ * Batches that it is going to train on, from the epoch on with which it begins; null likewise.
+ *
+ * @param initialEpoch That epoch. Left out, it is what the parameters tell, which is nothing in `fitDataset`.
  */
-export function batchesOfFit(callback: tfl.Callback, initialEpoch: number): number | null {
-  const {epochs} = (callback.params ?? {}) as Partial<Record<string, number>>;
+export function batchesOfFit(callback: tfl.Callback, initialEpoch?: number): number | null {
+  const params = (callback.params ?? {}) as Partial<Record<string, number | null>>;
+  const {epochs} = params;
+  const begin = initialEpoch ?? params['initialEpoch'] ?? 0;
   const perEpoch = batchesOfEpoch(callback);
-  if (epochs === undefined || perEpoch === null) return null;
-  return (epochs - initialEpoch) * perEpoch;
+  if (epochs == null || perEpoch === null) return null;
+  return (epochs - begin) * perEpoch;
 }
 
 /**
- * Whether an object is one that `fit` has made to call a callback's methods on, in the place of the callback: if the first entry
- * of the array is a plain object of functions, it treats all entries as such. A second copy of tfjs-layers treats each callback of
+ * Whether an object is one that `fit` has made to call a callback's methods on, in the place of the callback: it does so for plain
+ * objects of functions. A second copy of tfjs-layers treats each callback of
  * the first copy so, by a class of its own, which this does not recognise.
  */
 export function isPlainObjectsReceiver(receiver: unknown): boolean {

@@ -414,11 +414,11 @@ describeFastBackends('CheckpointCallback', (backend) => {
     expect(noMetric.message).to.match(
       /best is 'val_acc', which is not in the logs; they have .*loss/,
     );
-    const plain = {onEpochEnd: async () => undefined} as unknown as tfl.Callback;
-    const mixed = await rejection(
-      fit(parts, {epochs: 1, callbacks: [plain, new CheckpointCallback({target: new Map()})]}),
+    const wrapped = new tfl.CustomCallback(new CheckpointCallback({target: new Map()}));
+    const copied = await rejection(
+      fit(parts, {epochs: 1, callbacks: [wrapped]}),
     );
-    expect(mixed.message).to.match(/fit\(\) calls this callback as a plain object of functions/);
+    expect(copied.message).to.match(/fit\(\) calls this callback as a plain object of functions/);
     parts.model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
     const data = new NumberedBatches(2);
     const callbacks = [new CheckpointCallback({target: new Map()})];

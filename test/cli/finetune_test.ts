@@ -192,7 +192,7 @@ describeBackends('tfjs-owlore finetune', (backend) => {
     const {code, stdout, stderr} = await runs.run(output);
     expect(code, stderr).to.equal(0);
     expect(stderr).to.match(
-      /\nthe paper's defaults, fitted: interval 50 → 1 \(2 steps\), tau 13 → \d.*, gamma 5 → 2 \(of 3 blocks\)\n/,
+      /\nthe paper's defaults, fitted: interval 50 → 10 \(2 steps\), tau 13 → \d.*, gamma 5 → 2 \(of 3 blocks\)\n/,
     );
     expect(stderr).to.include(
       '\nOwLoreOptimizer: no matrix is large enough for rank 128: all are updated as by AdamW\n',
@@ -200,7 +200,7 @@ describeBackends('tfjs-owlore finetune', (backend) => {
     expect(stdout).to.match(/^held-out loss +[\d.]+ → [\d.]+\n/);
     expect(stdout).to.include(`model          ${join(output, 'model')}\n`);
     expect(readJson(output, 'config.json')).to.deep.include({
-      ...{backend, gamma: 2, rank: 128, interval: 1, epochs: 1, evaluateEvery: 1, output},
+      ...{backend, gamma: 2, rank: 128, interval: 10, epochs: 1, evaluateEvery: 1, output},
     });
   });
 });

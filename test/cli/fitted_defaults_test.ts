@@ -37,11 +37,11 @@ describe('FittedDefaults', () => {
     expect(fitted.gamma(5, sizes, 0)).to.equal(5);
   });
 
-  it('never goes below one', () => {
+  it('never goes below one block, and ten steps', () => {
     const fitted = new FittedDefaults(nothing);
     const sizes = {blocks: 1, steps: 3};
     expect(fitted.gamma(5, sizes)).to.equal(1);
-    expect(fitted.interval(50, sizes)).to.equal(1);
+    expect(fitted.interval(50, sizes)).to.equal(10);
   });
 
   it('leaves what was given as it is', () => {

@@ -4,6 +4,7 @@ import type {RootHookObject} from 'mocha';
 // As Node has it. Not in load_backends.ts, whose copies of the modules are not those of the tests.
 import '../../src/preload';
 import {createRandom} from '../../src/random';
+import {forgetLines} from '../../src/say_once';
 import {defaultBackend} from './backends';
 import {checkWarnings, forgetWarnings, recordWarnings} from './warnings';
 
@@ -37,6 +38,7 @@ export const mochaHooks: RootHookObject = {
   },
   beforeEach(this: Mocha.Context) {
     const test = this.currentTest;
+    forgetLines();
     seedRandom(SEED + hash(test?.fullTitle() ?? ''));
     const body = test?.fn as ((this: Mocha.Context) => unknown) | undefined;
     if (!test || !body) return;

@@ -345,8 +345,8 @@ async function commit(
     callback: callback && {
       settings: callback.settings,
       state: {
-        ...{blocks: job.blocks, probabilities, periods: periodsUntil(job, step)},
-        ...{steps: step, open: null},
+        ...{blocks: job.blocks, probabilities, interval: job.schedule?.interval ?? null},
+        ...{periods: periodsUntil(job, step), steps: step, open: null},
       },
     },
     extra: {steps: step, stateBytes, begun: null, data: contents},

@@ -1,0 +1,20 @@
+import {withoutLayerNumbers} from './tfjs/layer_names';
+
+const said = new Set<string>();
+
+/**
+ * Writes a line to the console, unless one like it was written before in this process, apart from the numbers that tfjs gives to layers:
+ * ten folds of a validation say once what holds for each.
+ */
+export function sayOnce(level: 'info' | 'warn', line: string): void {
+  const key = withoutLayerNumbers(line);
+  if (said.has(key)) return;
+  said.add(key);
+  if (level === 'info') console.info(line);
+  else console.warn(line);
+}
+
+/** Begins as a new process does: for tests. */
+export function forgetLines(): void {
+  said.clear();
+}
