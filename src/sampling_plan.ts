@@ -24,7 +24,7 @@ export interface SamplingPlan {
   onStep?(): void;
   /**
    * Called in each step, before it is made or skipped, with the names of its variables and ‖G‖² of each, of the mean gradient of its
-   * calls. If `nonFinite` is `'ignore'` and no norm is limited, it is not called. Of a step whose calls began before the plan was
+   * calls; it is infinite where it is beyond float32. If `nonFinite` is `'ignore'` and no norm is limited, it is not called. Of a step whose calls began before the plan was
    * taken, a projected matrix may have ‖R‖² instead.
    */
   onGradients?: OnGradients | undefined;

@@ -23,7 +23,7 @@ export class FiniteCheck {
    * scalar on the device. If that is false, the step changes nothing.
    *
    * @param names Descriptions of the tensors, such as `gradient of 'x'`.
-   * @param squaredNorms Their squared norms, in the same order; of the loss its value.
+   * @param squaredNorms Their squared norms, times 2⁻¹⁶⁰ so that they are finite if the tensor is, in the same order; of the loss its value.
    * @param clocks Of the step's states, before it; what the step counts is taken back if it turns out later to have changed nothing.
    * @throws Error for `nonFinite: 'throw'`, which names the variable: at once, or, where the backend reads asynchronously, in the
    *   call after the values have arrived.
@@ -95,12 +95,22 @@ export class FiniteCheck {
 export const LOSS = 'loss';
 
 function failureMessage(name: string, value: number): string {
-  const isLoss = name === LOSS;
   return (
-    `OwLoreOptimizer: the ${name} is ${Number.isNaN(value) ? 'NaN' : 'infinite'}${isLoss ? '' : ' (or its square is beyond float32)'}; ` +
-    `no weight was changed. Look at the batch${isLoss ? ' and the loss function' : ''}, use a smaller learningRate or clipNorm, ` +
-    "or pass over such steps with nonFinite: 'skip' or 'halve'"
+    `OwLoreOptimizer: the ${name} is ${Number.isNaN(value) ? 'NaN' : 'infinite'}; no weight was changed. Look at the batch and the ` +
+    'loss function; where steps before it went well, a smaller learningRate or clipNorm from the start may keep it finite; ' +
+    "nonFinite: 'skip' or 'halve' passes over such steps"
   );
+}
+
+/**
+ * 2⁻⁸⁰, by which a gradient is multiplied whose squared norm is beyond float32: the squares of float32 numbers times this, and sums of a
+ * billion of them, stay within it. Being a power of 2 it rounds nothing.
+ */
+export const UNIT = 2 ** -80;
+
+/** ‖2⁻⁸⁰·g‖², a scalar; NaN or infinite only if an entry is. */
+export function scaledSquaredNorm(gradient: tf.Tensor): tf.Scalar {
+  return tf.tidy(() => squaredNorm(tf.mul(gradient, UNIT)));
 }
 
 /** ‖g‖², a scalar; NaN or infinite if an entry is. */

@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {tidy} from '../tfjs/engine';
 import type {GradientTerm, RowRange, TermGradient} from '../tfjs/term_gradient';
 import {basisOfGram} from './basis';
-import {squaredNorm} from './finite_check';
+import {squaredNorm, UNIT} from './finite_check';
 import {largestMagnitude} from './orthonormalize';
 import {termAxis, type TermSteps} from './term_steps';
 import {
@@ -62,6 +62,11 @@ export function projectedTerms(
   return reduceTerms(gradient, variable, {basis}).projected!;
 }
 
+/** ‖2⁻⁸⁰·G‖² of a gradient in terms. */
+export function scaledTermNorm(gradient: TermGradient, variable: tf.Variable): tf.Scalar {
+  return reduceTerms(gradient, variable, {isMeasured: true, unit: UNIT}).squares!;
+}
+
 /** The gradient itself. */
 function madeOf(gradient: TermGradient, variable: tf.Variable): tf.Tensor2D {
   return reduceTerms(gradient, variable, {isMade: true}).whole!;
@@ -73,6 +78,8 @@ export interface Wanted {
   basis?: tf.Tensor2D;
   /** Whether ‖G‖² is wanted. */
   isMeasured?: boolean;
+  /** What G is multiplied by, for ‖G‖² alone. Default 1. */
+  unit?: number;
   /** Whether GᵀG is wanted, and ‖G‖² with it. */
   hasGram?: boolean;
   /** Whether G is wanted. */
@@ -95,16 +102,18 @@ export interface Reduced {
 export function reduceTerms(
   {terms, axis}: TermGradient,
   variable: tf.Tensor,
-  {basis, isMeasured = false, hasGram = false, isMade = false}: Wanted,
+  {basis, isMeasured = false, unit = 1, hasGram = false, isMade = false}: Wanted,
 ): Reduced {
   return tidy('terms of a gradient', () => {
     const xs = terms.map(({kind, tensors}) => kind.factor(tensors));
     // So that no square of a tiny or huge gradient leaves float32.
     const scale = hasGram ? largestOf(xs) : null;
+    const divided = (x: tf.Tensor2D): tf.Tensor2D =>
+      scale ? tf.div(x, scale) : unit === 1 ? x : tf.mul(x, unit);
     const needsRows = isMeasured || hasGram || isMade;
     const ys = xs.map((x): tf.Tensor2D[] => [
       ...(basis ? [tf.matMul<tf.Tensor2D>(x, basis)] : []),
-      ...(needsRows ? [scale ? tf.div<tf.Tensor2D>(x, scale) : x] : []),
+      ...(needsRows ? [divided(x)] : []),
     ]);
     const rows = variable.shape[axis]!;
     const most = rowsAtATime(terms, xs[0]!.shape[1]);
@@ -178,4 +187,4 @@ function traceOf(gram: tf.Tensor2D, scale: tf.Tensor): tf.Scalar {
 }
 
 /** For {@link termSteps}. */
-export const ofTerms: TermSteps = {projectTerms, projectedTerms};
+export const ofTerms: TermSteps = {projectTerms, projectedTerms, scaledTermNorm};

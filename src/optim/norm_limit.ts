@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {smallestNormal} from '../kernels/capabilities';
 import type {ResolvedOwLoreOptions} from './owlore_options';
+import {UNIT} from './finite_check';
 import {ifFinite, type StateStore} from './state';
 import {tidy} from '../tfjs/engine';
 
@@ -29,23 +30,34 @@ export class NormLimit {
 
   /**
    * The scalar that every gradient of the step is to be multiplied by, at most 1; null: 1. It is not read back. After
-   * {@link startFor}.
+   * {@link startFor}. Where a squared norm is beyond float32, the global norm is also limited to {@link MOST}.
    *
    * @param squaredNorms ‖G‖² of each variable.
+   * @param scaledNorms ‖2⁻⁸⁰·G‖² of each variable; null: all squares and their sum are within float32.
    * @param allFinite Boolean scalar; false if the step will change nothing. null: true.
    */
-  factor(squaredNorms: tf.Tensor1D, allFinite: tf.Tensor | null): tf.Scalar | null {
+  factor(
+    squaredNorms: readonly tf.Scalar[],
+    scaledNorms: readonly tf.Scalar[] | null,
+    allFinite: tf.Tensor | null,
+  ): tf.Scalar | null {
     const {clipNorm, normGrowth} = this.options;
-    if (!limitsNorm(this.options)) return null;
+    if (!limitsNorm(this.options) && !scaledNorms) return null;
     return tidy('normLimit', () => {
-      const norm: tf.Scalar = tf.sqrt(tf.sum(squaredNorms));
-      const byClipping = clipNorm === null ? null : clipFactor(norm, clipNorm);
-      if (normGrowth === null) return byClipping;
-      const byGrowth = this.norm && growthFactor(norm, this.norm, normGrowth);
+      let norm: tf.Scalar = tf.sqrt(tf.sum(tf.stack([...squaredNorms])));
+      const factors: tf.Scalar[] = [];
+      if (scaledNorms) {
+        const isWithin = tf.isFinite(norm);
+        norm = tf.where(isWithin, norm, tf.div(tf.sqrt(tf.sum(tf.stack([...scaledNorms]))), UNIT));
+        factors.push(tf.where(isWithin, tf.scalar(1), tf.div(MOST, norm)));
+      }
+      if (clipNorm !== null) factors.push(clipFactor(norm, clipNorm));
+      if (normGrowth !== null && this.norm) {
+        factors.push(growthFactor(norm, this.norm, normGrowth));
+      }
       const factor =
-        byClipping && byGrowth
-          ? tf.minimum<tf.Scalar>(byClipping, byGrowth)
-          : (byClipping ?? byGrowth);
+        factors.length > 0 ? factors.reduce((a, b): tf.Scalar => tf.minimum(a, b)) : null;
+      if (normGrowth === null) return factor;
       const scaled = factor ? tf.mul<tf.Scalar>(norm, factor) : norm;
       this.next?.dispose();
       this.next = tf.keep(ifFinite(allFinite, scaled, this.norm ?? tf.scalar(0)));
@@ -77,6 +89,12 @@ export class NormLimit {
     this.states.measured = new Set();
   }
 }
+
+/**
+ * The largest global norm where the squared norm is beyond float32: Adam's second moments would be, too, and what is infinite once moves
+ * nothing any more. Adam's step depends little on it, because it does not change with the scale of the gradients.
+ */
+const MOST = 2 ** 60;
 
 /** PyTorch's guard against a norm of zero (`torch.nn.utils.clip_grad_norm_`). */
 const CLIP_EPSILON = 1e-6;

@@ -112,7 +112,8 @@ export interface OwLoreOptions {
   /** Calls whose gradients are averaged into one step, ≥ 1. Default 1. */
   accumulate?: number;
   /**
-   * What a NaN or infinite gradient or loss does. `'throw'`: an error; `'skip'`: the step changes nothing; `'halve'`: neither, and
+   * What a NaN or infinite gradient or loss does. (A gradient of finite numbers whose squared norm is beyond float32 is finite: the step's
+   * gradients are scaled down to a global norm of 2⁶⁰, which Adam's second moments can hold.) `'throw'`: an error; `'skip'`: the step changes nothing; `'halve'`: neither, and
    * from then on the learning rate is half of what it was; `'ignore'`: no check, so that each variable can be updated as soon as
    * its gradient is there, which takes the least memory. Default `'throw'`.
    */

@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {readsSynchronously} from '../kernels/capabilities';
+import {computesInFloat16, readsSynchronously} from '../kernels/capabilities';
 import {OnDemand, onlyInNode, variants} from '../on_demand';
 import {selects} from '../model/variable_selector';
 import {isTermGradient, tidyWith} from '../tfjs/term_gradient';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {termSteps} from './term_steps';
-import {LOSS, squaredNorm, type FiniteCheck} from './finite_check';
+import {LOSS, scaledSquaredNorm, squaredNorm, UNIT, type FiniteCheck} from './finite_check';
 import {limitsNorm, type NormLimit} from './norm_limit';
 import type {Projections} from './projector';
 import {clocksOf, type StateStore} from './state';
@@ -38,8 +38,10 @@ export class Step {
   /** Names of the variables that brought a gradient. */
   readonly variables = new Set<string>();
   private readonly waiting: Update[] = [];
-  /** ‖G‖² of each variable, or ‖R‖² where that is enough. */
+  /** ‖G‖² of each variable, or ‖R‖² where that is enough; it may be beyond float32. */
   private readonly gradientNorms = new Map<string, tf.Scalar>();
+  /** The same of 2⁻⁸⁰·G, where it is needed or may be, and G cannot be asked later. */
+  private readonly scaledNorms = new Map<string, tf.Scalar>();
   /** What else is to be checked, by its description: the loss, and ‖P‖² of each new basis that could not be read yet. */
   private readonly otherNumbers = new Map<string, tf.Scalar>();
   /** Bases that this step has made for variables that had none. */
@@ -82,7 +84,7 @@ export class Step {
       const waits =
         !isProjected && refreshes.loaded?.joins(given, this.waiting, options, this.keep);
       const update = isProjected || waits ? given : this.projected(given, isWhole);
-      if (isProjected || waits || !isWhole) this.measure(name, () => squaredNorm(update.gradient));
+      if (isProjected || waits || !isWhole) this.measure(name, update.gradient);
       this.keep(update, gradient);
     });
   }
@@ -122,17 +124,25 @@ export class Step {
     if (gradientNorms.size === 0) return true;
     const variables = [...gradientNorms.keys()];
     const norms = [...gradientNorms.values()];
-    const squared = tf.stack(norms) as tf.Tensor1D;
-    const all = tf.stack([...norms, ...otherNumbers.values()]);
+    const others = [...otherNumbers.values()];
     const names = [...variables.map((name) => `gradient of '${name}'`), ...otherNumbers.keys()];
     this.normLimit.startFor(variables);
     const clocks = clocksOf(this.waiting.map(({state}) => state));
-    const allFinite = this.finiteCheck.checkFinite(names, all as tf.Tensor1D, clocks);
-    this.settings.onGradients?.(variables, squared);
+    let numbers = tf.stack([...norms, ...others]) as tf.Tensor1D;
+    const values = readsSynchronously() ? numbers.dataSync<'float32'>() : null;
+    const scaled = this.scaledSquares(values);
+    if (scaled) {
+      // What is not finite is called what it is by G, of which R may have made a NaN.
+      const both = tf.stack([...scaled, ...others]) as tf.Tensor1D;
+      numbers = tf.where(tf.isFinite(both), both, numbers);
+    }
+    const isOrdinary = !scaled && values?.every(Number.isFinite);
+    const allFinite = isOrdinary ? true : this.finiteCheck.checkFinite(names, numbers, clocks);
+    this.settings.onGradients?.(variables, tf.stack(norms) as tf.Tensor1D);
     if (allFinite === false) return false;
     const onDevice = allFinite === true ? null : allFinite;
     this.settings.allFinite = onDevice;
-    this.settings.clip = this.normLimit.factor(squared, onDevice);
+    this.settings.clip = this.normLimit.factor(norms, scaled, onDevice);
     return true;
   }
 
@@ -151,7 +161,7 @@ export class Step {
       whole?.dispose();
       if (state.basis !== newBasis) newBasis?.dispose();
     }
-    for (const numbers of [this.gradientNorms, this.otherNumbers]) {
+    for (const numbers of [this.gradientNorms, this.scaledNorms, this.otherNumbers]) {
       tf.dispose([...numbers.values()]);
       numbers.clear();
     }
@@ -163,15 +173,58 @@ export class Step {
     if (isTermGradient(gradient)) {
       const isWanted = isMeasured && this.needsCheck;
       const result = termSteps.projectTerms(given, gradient, this.settings, isWanted);
-      if (isWanted) this.measure(variable.name, () => result.squaredNorm!);
+      if (isWanted) {
+        this.note(
+          variable.name,
+          () => result.squaredNorm!,
+          () => termSteps.scaledTermNorm(gradient, variable),
+        );
+      }
       return result.update;
     }
-    if (isMeasured) this.measure(variable.name, () => squaredNorm(gradient));
+    if (isMeasured) this.measure(variable.name, gradient);
     return projectGradient(given, this.settings);
   }
 
-  private measure(name: string, compute: () => tf.Scalar): void {
-    if (this.needsCheck) this.gradientNorms.set(name, tf.keep(compute()));
+  private measure(name: string, gradient: tf.Tensor): void {
+    this.note(
+      name,
+      () => squaredNorm(gradient),
+      () => scaledSquaredNorm(gradient),
+    );
+  }
+
+  /** Notes the squared norm of a gradient; `scaled` is that of 2⁻⁸⁰ times it. */
+  private note(name: string, compute: () => tf.Scalar, scaled: () => tf.Scalar): void {
+    if (!this.needsCheck) return;
+    const squares = tf.keep(compute());
+    this.gradientNorms.set(name, squares);
+    if (computesInFloat16()) return;
+    // Where no value can be read, nobody knows whether it is needed. Otherwise R tells later, but for the norm that is limited.
+    const isNeeded = readsSynchronously()
+      ? limitsNorm(this.settings.options) && !Number.isFinite(squares.dataSync<'float32'>()[0])
+      : true;
+    if (isNeeded) this.scaledNorms.set(name, tf.keep(scaled()));
+  }
+
+  /**
+   * ‖2⁻⁸⁰·G‖² of each variable; null if none is needed: all squares, and their sum, are within float32.
+   *
+   * @param values Begin with the squares, if they can be read.
+   */
+  private scaledSquares(values: Float32Array | null): tf.Scalar[] | null {
+    const {gradientNorms, scaledNorms, waiting} = this;
+    if (computesInFloat16()) return null;
+    const squares = values?.subarray(0, gradientNorms.size);
+    if (squares && Number.isFinite(Math.fround(squares.reduce((sum, x) => sum + x, 0))))
+      return null;
+    return [...gradientNorms].map(([name, norm], i) => {
+      const known = scaledNorms.get(name);
+      if (known) return known;
+      if (Number.isFinite(squares![i])) return tf.mul(tf.mul(norm, UNIT), UNIT);
+      const {whole, gradient} = waiting.find(({variable}) => variable.name === name)!;
+      return scaledSquaredNorm(whole ?? gradient);
+    });
   }
 
   private alsoCheck(description: string, compute: () => tf.Scalar): void {

@@ -1,12 +1,13 @@
 /** What a step does with gradients in terms (`TermGradient`). */
 import type * as tf from '@tensorflow/tfjs-core';
-import type {projectedTerms, projectTerms} from './gradient_terms';
+import type {projectedTerms, projectTerms, scaledTermNorm} from './gradient_terms';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import type {Projection} from './projector';
 
 export interface TermSteps {
   projectTerms: typeof projectTerms;
   projectedTerms: typeof projectedTerms;
+  scaledTermNorm: typeof scaledTermNorm;
 }
 
 /** Empty until {@link provideTermSteps} is called. */

@@ -502,7 +502,8 @@ describe('tfjs-owlore finetune', function () {
     const {code, stderr} = await runs.run(runs.newOutput(), '--scores', file, '--steps', '2');
     expect(code, stderr).to.equal(0);
     expect(stderr).to.match(/warning: samplingProbabilities: blocks with score 0/);
-    const result = await runs.runJson('--scores', file, '--steps', '2');
+    const args = ['--scores', file, '--steps', '2', '--interval', '1'];
+    const result = await runs.runJson(...args);
     expect(readJson<SamplingSchedule>(result.output, 'schedule.json').periods).to.deep.equal([
       ['model.layers.1'],
       ['model.layers.1'],

@@ -1,5 +1,6 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
+import {GPTLMHeadModel} from 'gpt-tfjs/src/model.js';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
 import {describeBackends} from '../support/backends';
 import {held} from '../support/sentinels';
@@ -172,8 +173,87 @@ describeBackends('numbers that are not finite', function (backend) {
     const error = await errorOf(optimizer, () => {
       optimizer.minimize(overflowing, false, [trained.matrix]);
     });
-    expect(error).to.match(/is infinite/);
+    expect(error).to.match(
+      /is infinite; .* loss function; .* clipNorm from the start .* passes over/,
+    );
     expect((await values()).every((x) => x === 1)).to.equal(true);
+  });
+
+  /** The weights after steps with gradients times these factors, by a new optimizer from the same start. */
+  async function weightsAfter(
+    options: OwLoreOptions,
+    factors: readonly number[],
+  ): Promise<number[]> {
+    const start = await values();
+    const optimizer = optimizerOf({weightDecay: 0, ...options});
+    for (const gradient of factors) {
+      for (let call = 0; call < optimizer.accumulate; call++) minimize(optimizer, {gradient});
+    }
+    await optimizer.settled();
+    expect(optimizer.skippedSteps).to.equal(0);
+    for (const {name, tensor} of await optimizer.getWeights()) {
+      expect([...(await tensor.data())].every(Number.isFinite), name).to.equal(true);
+    }
+    const result = await values();
+    restoreValues(start);
+    return result;
+  }
+
+  function expectSame(actual: readonly number[], expected: readonly number[]): void {
+    // Weights near 1, after steps of 0.1: some roundings of the norm, the moments and the basis.
+    actual.forEach((x, i) => expect(x, `weight ${i}`).to.be.closeTo(expected[i]!, 2e-4));
+  }
+
+  describe('gradients whose squared norm is beyond float32', () => {
+    /** As large as lets the squares of both norms into float32, and not their sum. */
+    const sumBeyond = (): Promise<number> => {
+      const {value, grads} = tf.variableGrads(() => lossOf(trained), variables);
+      const squares = Object.values(grads).map((x) => tf.tidy(() => tf.sum(tf.square(x))));
+      return Promise.all(squares.map(async (x) => (await x.data())[0]!)).then(([a, b]) => {
+        tf.dispose([value, grads, squares]);
+        const factor = Math.sqrt((2 ** 128 / (a! + b!)) * 1.01);
+        expect([a, b].every((square) => factor ** 2 * square! < 2 ** 127.9)).to.equal(true);
+        return factor;
+      });
+    };
+    for (const [title, hugeOf] of [
+      ['times 1e25', async () => 1e25],
+      ['times 1e30', async () => 1e30],
+      ['only all together', sumBeyond],
+    ] as const) {
+      for (const options of [
+        {},
+        {project: false},
+        {nonFinite: 'skip'},
+        {accumulate: 2},
+        {update: 'apollo'},
+      ] as OwLoreOptions[]) {
+        it(`${title}, ${JSON.stringify(options)}: Adam's step does not change with the scale`, async () => {
+          const huge = await hugeOf();
+          expectSame(await weightsAfter(options, [huge]), await weightsAfter(options, [1]));
+        });
+      }
+
+      it(`${title}: clipNorm clips them`, async () => {
+        const huge = await hugeOf();
+        for (const options of [{}, {project: false}, {nonFinite: 'ignore'}] as OwLoreOptions[]) {
+          const clipped: OwLoreOptions = {...options, clipNorm: 0.5};
+          expectSame(
+            await weightsAfter(clipped, [huge, 1, huge]),
+            await weightsAfter(clipped, [1, 1, 1]),
+          );
+        }
+      });
+
+      it(`${title}: normGrowth limits them`, async () => {
+        const huge = await hugeOf();
+        const options: OwLoreOptions = {normGrowth: 1.5};
+        expectSame(
+          await weightsAfter(options, [1, huge, 1]),
+          await weightsAfter(options, [1, 1000, 1]),
+        );
+      });
+    }
   });
 
   it("'halve' steps on as an optimizer of the smaller rate, and is saved with the state", async () => {
@@ -253,5 +333,51 @@ describeBackends('numbers that are not finite', function (backend) {
       await optimizer.settled();
       expect([optimizer.iterations, optimizer.skippedSteps]).to.deep.equal([1, 0]);
     }
+  });
+});
+
+/** Its embeddings begin as zeros, where a layer norm has the derivative 1/√ε: gradients grow at each of its thirteen. */
+describe('gpt-tfjs with six layers', () => {
+  it('learns from gradients of 1e25, as with tf.train.adam', async function () {
+    this.timeout(120_000);
+    const {model} = GPTLMHeadModel({
+      ...{name: 'gpt6', nLayer: 6, nHead: 2, nEmbd: 8, vocabSize: 11, blockSize: 4},
+      ...{dropout: 0, embdDrop: 0, residDrop: 0},
+    });
+    const start = model.getWeights().map((weight) => weight.clone());
+    const x = tf.randomUniform([8, 4], 0, 11, 'int32', 3);
+    const y = tf.tidy(() => tf.oneHot(tf.randomUniform<tf.Rank.R2>([8, 4], 0, 11, 'int32', 4), 11));
+    const loss = (): tf.Scalar =>
+      tf.tidy(() => tf.losses.softmaxCrossEntropy(y, model.apply(x) as tf.Tensor));
+    const valueOf = async (scalar: tf.Scalar): Promise<number> => {
+      const [value] = await scalar.data();
+      scalar.dispose();
+      return value!;
+    };
+    const largest = tf.tidy(() => {
+      const gradients = Object.values(tf.variableGrads(loss).grads);
+      return tf.max<tf.Scalar>(tf.stack(gradients.map((gradient) => tf.max(tf.abs(gradient)))));
+    });
+    expect(await valueOf(largest)).to.be.greaterThan(1e22);
+    const first = await valueOf(loss());
+    const learned: number[] = [];
+    for (const create of [
+      () => tf.train.adam(0.01, 0.9, 0.999, 1e-8),
+      () => new OwLoreOptimizer({learningRate: 0.01}),
+      () => new OwLoreOptimizer({learningRate: 0.01, rank: 4}),
+      () => new OwLoreOptimizer({learningRate: 0.01, clipNorm: 1}),
+      () => new OwLoreOptimizer({learningRate: 0.01, normGrowth: 1.1, nonFinite: 'skip'}),
+    ]) {
+      const optimizer = create();
+      model.setWeights(start);
+      for (let step = 0; step < 12; step++) optimizer.minimize(loss);
+      learned.push(first - (await valueOf(loss())));
+      optimizer.dispose();
+    }
+    const [adam, ...ours] = learned as [number, ...number[]];
+    // A projected step learns 0.9 of it in a model this small.
+    ours.forEach((own, i) => expect(own, `contender ${i}`).to.be.greaterThan(0.9 * adam));
+    tf.dispose([x, y, start]);
+    model.dispose();
   });
 });
