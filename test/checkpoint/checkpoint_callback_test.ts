@@ -415,9 +415,7 @@ describeFastBackends('CheckpointCallback', (backend) => {
       /best is 'val_acc', which is not in the logs; they have .*loss/,
     );
     const wrapped = new tfl.CustomCallback(new CheckpointCallback({target: new Map()}));
-    const copied = await rejection(
-      fit(parts, {epochs: 1, callbacks: [wrapped]}),
-    );
+    const copied = await rejection(fit(parts, {epochs: 1, callbacks: [wrapped]}));
     expect(copied.message).to.match(/fit\(\) calls this callback as a plain object of functions/);
     parts.model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
     const data = new NumberedBatches(2);
