@@ -295,7 +295,9 @@ async function checkEnd(argsOf: ArgsOf): Promise<void> {
     const fsdp = [...one, ...torch(2, '--parallel', 'fsdp')];
     const log = join(output, 'log.jsonl');
     const first = await withStep(argsOf(output, fsdp), log, () => mkdirSync(report));
-    const second = await run(['--resume', output, ...torch(1)]);
+    rmSync(report, {recursive: true});
+    const job = join(output, 'torch', 'job.json');
+    const second = await withStep(['--resume', output, ...torch(1)], job, () => mkdirSync(report));
     for (const {code, stderr} of [first, second])
       if (code !== exitCodes.failed || !stderr.includes('to save its model'))
         throw new Error(stderr);

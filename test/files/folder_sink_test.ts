@@ -1,11 +1,13 @@
 import {spawnSync} from 'node:child_process';
 import {
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import {hostname, tmpdir} from 'node:os';
@@ -70,6 +72,54 @@ describe('folders that files are saved to', () => {
     put({[a]: 'old', [b]: 'old', other: 'mine'});
     await save({[a]: 'new', [c]: 'new'}, (path) => path === b);
     expect(contents()).to.deep.equal({[a]: 'new', [c]: 'new', other: 'mine'});
+  });
+
+  it('are not written through, where files in them are links', async () => {
+    const elsewhere = mkdtempSync(join(tmpdir(), 'owlore-elsewhere-'));
+    try {
+      put({novel: 'a novel', other: 'a novel'}, elsewhere);
+      symlinkSync(join(elsewhere, 'novel'), join(folder, a));
+      symlinkSync(join(elsewhere, 'nowhere'), join(folder, c));
+      symlinkSync(join(elsewhere, 'other'), join(folder, b));
+      linkSync(join(elsewhere, 'novel'), join(folder, config));
+      await save({[a]: 'new', [c]: 'new', [config]: 'new'}, (path) => path === b);
+      expect(contents()).to.deep.equal({[a]: 'new', [c]: 'new', [config]: 'new'});
+      expect(contents(elsewhere)).to.deep.equal({novel: 'a novel', other: 'a novel'});
+      // the folder itself may be named by a link
+      symlinkSync(folder, join(elsewhere, 'link'));
+      const sink = openSink('test', join(elsewhere, 'link'));
+      await (await sink.create(more, 0)).close();
+      await sink.commit(() => false);
+      expect(readdirSync(folder)).to.include(more);
+    } finally {
+      rmSync(elsewhere, {recursive: true});
+    }
+  });
+
+  it('are not opened where a list of what is left to do is a link, a pipe or a folder', async () => {
+    const elsewhere = mkdtempSync(join(tmpdir(), 'owlore-elsewhere-'));
+    const journal = join(folder, journalOf(dead));
+    const list = JSON.stringify({renames: [], removals: [a]});
+    try {
+      put({list}, elsewhere);
+      for (const make of [
+        () => symlinkSync(join(elsewhere, 'list'), journal),
+        () => symlinkSync(journal, journal),
+        () => mkdirSync(journal),
+        ...(process.platform === 'win32' ? [] : [() => spawnSync('mkfifo', [journal])]),
+      ]) {
+        put({[a]: 'old'});
+        make();
+        for (const body of [() => read(a), () => save({[b]: 'new'})])
+          expect((await rejection(body())).message).to.match(
+            /^test: '.*json' is not a file; remove it$/,
+          );
+        rmSync(journal, {recursive: true});
+        expect(contents()).to.deep.equal({[a]: 'old'});
+      }
+    } finally {
+      rmSync(elsewhere, {recursive: true});
+    }
   });
 
   /** What a program leaves that was stopped in the middle: of two files one is in its place. */

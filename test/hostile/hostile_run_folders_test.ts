@@ -18,19 +18,12 @@ import {dirname, join} from 'node:path';
 import {expect} from 'chai';
 import {NAMES} from '../../src/cli/run_files';
 import {RunFolder} from '../../src/cli/run_folder';
-import {checkResumable, checkRunFolder, configToResume} from '../../src/cli/run_folder_checks';
 import {UsageError} from '../../src/cli/usage_error';
-import {openSink} from '../../src/files/sink';
-import type {RunRecord} from '../../src/report/report';
+import {createRandom} from '../../src/random';
 import {thorough} from '../support/backends';
-
-const digits = '0123456789abcdef'.repeat(2);
-const step = {event: 'step' as const, loss: 1, learningRate: 1, blocks: [], seconds: 1};
-const report: RunRecord = {
-  ...{title: '', lead: '', method: '', backend: '', parameters: 1, seconds: 1, settings: {}},
-  ...{scoreTitle: null, outsideBlocks: 'all', blocks: [], steps: [], heldOut: [], sample: null},
-  memory: {method: {peak: 1, state: 1}, full: null},
-};
+import {fuzz} from '../support/fuzz';
+import {startProgram} from '../support/programs';
+import {digits, uses, write} from './use_run_folder';
 
 /** What is below a folder: files with their contents, and links with where they lead. */
 function treeOf(folder: string, path = ''): Record<string, string> {
@@ -44,68 +37,6 @@ function treeOf(folder: string, path = ''): Record<string, string> {
   }
   return tree;
 }
-
-async function saveFiles(target: string, ...names: string[]): Promise<void> {
-  const sink = openSink('test', target);
-  for (const name of names) {
-    const file = await sink.create(name, 3);
-    await file.write(Buffer.from('own'));
-    await file.close();
-  }
-  await sink.commit(() => false);
-}
-const saveCheckpoint = (target: string): Promise<void> =>
-  saveFiles(target, `${digits}.safetensors`, `checkpoint-000001-${digits}.json`);
-const saveModel = (target: string): Promise<void> =>
-  saveFiles(target, 'model.safetensors', 'config.json');
-
-/** What a run does, up to its end or a step before. */
-async function write(run: RunFolder, steps: number, isToEnd: boolean): Promise<void> {
-  run.writeConfig({});
-  run.writeScores({});
-  run.keepHistory(() => ({blocks: [], interval: 1, periods: []}));
-  run.append({...step, step: steps, peakBytes: 1});
-  await run.saveCheckpoint(saveCheckpoint);
-  run.makeTensorBoard((folder) => writeFileSync(join(folder, 'events.out.tfevents.1.a'), 'own'));
-  run.makeJob();
-  writeFileSync(join(run.job, 'job.json'), '{}');
-  await saveModel(join(run.job, 'model'));
-  run.makePythonLog();
-  if (!isToEnd) {
-    run.stop({state: 'interrupted'});
-    return;
-  }
-  await run.saveAdapter((target) => saveFiles(target, 'adapter_model.safetensors'));
-  await run.saveModel(saveModel);
-  run.writeReport(report);
-  run.finish();
-}
-
-/** The ways in which a command comes to write into a folder that has something in it. */
-const uses: Record<string, (path: string) => Promise<void>> = {
-  async '--resume'(path) {
-    configToResume('--resume', path);
-    checkResumable('--resume', path);
-    const run = RunFolder.resume('--resume', path);
-    try {
-      expect(run.rewindLog(1)).to.have.length(1);
-      await write(run, 2, true);
-    } catch (error) {
-      run.stop({state: 'failed', error: ''});
-      throw error;
-    }
-  },
-  async '--overwrite'(path) {
-    checkRunFolder('--output', path, true);
-    const run = RunFolder.open('--output', path, true);
-    try {
-      await write(run, 1, true);
-    } catch (error) {
-      run.stop({state: 'failed', error: ''});
-      throw error;
-    }
-  },
-};
 
 describe('the folder of a run that others have written to', function () {
   this.timeout(60_000);
@@ -315,4 +246,76 @@ describe('the folder of a run that others have written to', function () {
       expect(readdirSync(path)).not.to.include.oneOf(['checkpoints', 'torch', 'unfinished']);
     }
   });
+
+  it('keeps whatever lies there, in any number, under any use', async () => {
+    const {numRuns = 0, seed = 1} = fuzz(thorough ? 100 : 20);
+    const random = createRandom(seed);
+    const oneOf = <T>(values: readonly T[]): T =>
+      values[Math.floor(random.next() * values.length)]!;
+    const kinds = Object.entries(intruders);
+    const others = treeOf(elsewhere);
+    for (let i = 0; i < numRuns; i++) {
+      const path = copyOf(oneOf(Object.keys(states)));
+      const put: string[] = [];
+      for (let left = Math.floor(4 * random.next()); left > 0; left--) {
+        // some beside the names of runs
+        const name = `${oneOf(names)}${random.next() < 0.5 ? '' : oneOf(['.partial', '~', '1'])}`;
+        const place = join(path, name);
+        const isBelowOther = put.some(
+          (one) => `${one}/`.startsWith(`${name}/`) || `${name}/`.startsWith(`${one}/`),
+        );
+        if (isBelowOther || name === NAMES.list || name === `unfinished/${NAMES.list}`) continue;
+        rmSync(place, {recursive: true, force: true});
+        mkdirSync(dirname(place), {recursive: true});
+        oneOf(kinds)[1](place);
+        put.push(name);
+      }
+      const before = treeOf(path);
+      const mine = Object.entries(before).filter(([inner]) =>
+        put.some((name) => inner === name || inner.startsWith(`${name}/`)),
+      );
+      const said: string[] = [];
+      for (let times = 0; times < 2; times++) {
+        const use = oneOf(Object.keys(uses));
+        await uses[use]!(path).then(
+          () => said.push(`${use}: done`),
+          (error: unknown) => said.push(`${use}: ${String(error)}`),
+        );
+      }
+      const about = `run ${i}, seed ${seed}: ${put.join(', ')}; ${said.join('; ')}`;
+      expect(treeOf(elsewhere), about).to.deep.equal(others);
+      const after = treeOf(path);
+      for (const [inner, content] of mine)
+        expect(after[inner], `${inner}: ${about}`).to.equal(content);
+      expect(said.join(), about).not.to.match(/TypeError|ENOTDIR|EISDIR|ELOOP|EEXIST/);
+      rmSync(path, {recursive: true});
+    }
+  }).timeout(0);
+
+  it('is never taken for one after its process was killed, at any moment', async () => {
+    const {numRuns = 0, seed = 1} = fuzz(thorough ? 12 : 3);
+    const random = createRandom(seed);
+    const path = join(top, 'killed');
+    mkdirSync(path);
+    writeFileSync(join(path, 'novel.txt'), 'a novel');
+    for (let kills = 0; kills < numRuns; kills++) {
+      const child = startProgram('test/hostile/run_in_process', [path]);
+      let said = '';
+      child.stderr!.on('data', (text: Buffer) => (said += text.toString()));
+      const closed = new Promise((resolve) => child.once('close', resolve));
+      await Promise.race([new Promise((resolve) => child.stdout!.once('data', resolve)), closed]);
+      await new Promise((resolve) => setTimeout(resolve, 150 * random.next()));
+      child.kill('SIGKILL');
+      await closed;
+      expect(said, `seed ${seed}, kill ${kills}`).to.equal('');
+    }
+    await uses['--overwrite']!(path);
+    const left = readdirSync(path);
+    expect(left).to.include.members(['novel.txt', 'model', 'report.html', NAMES.list]);
+    expect(
+      left.filter((name) =>
+        /^\.(?!lock\.)|checkpoints|torch$|unfinished|finished|partial/.test(name),
+      ),
+    ).to.deep.equal([]);
+  }).timeout(0);
 });

@@ -18,6 +18,7 @@ const programs = [
   'test/cli/torch/run_in_process',
   'test/files/finish_in_process',
   'test/files/lock_in_process',
+  'test/hostile/run_in_process',
   'test/kernels/kernels_under_signals',
   'test/kernels/rounded_product',
   'test/kernels/training_loop',
