@@ -16,6 +16,9 @@ export const FILE_LIST = 'files.jsonl';
 /** Its first line. */
 const HEADER = JSON.stringify({format: 'tfjs-owlore run', version: 1});
 
+/** Of a list: a run has some dozen paths, and a name for each file of events. */
+const MOST_BYTES = 1e6;
+
 /**
  * The paths of files in the folder of a run, with `/` between their parts, and of folders with one at their end. Each is on the list, and
  * the list on the disk, before it is made; so what a killed run has left is on it, too.
@@ -51,7 +54,7 @@ export class FileList {
   static read(folder: string): FileList | null {
     const file = join(folder, FILE_LIST);
     if (kindOf(file) !== 'file') return null;
-    const [header, ...lines] = readFile(file).toString('utf8').split('\n');
+    const [header, ...lines] = readFile(file, MOST_BYTES).toString('utf8').split('\n');
     if (header !== HEADER) return null;
     return new FileList(file, new Set(lines.flatMap(parsePath)));
   }

@@ -51,10 +51,17 @@ export function openToAppend(path: string): number {
   return openFile(path, constants.O_WRONLY | constants.O_APPEND);
 }
 
-/** The bytes of a file that is no link. */
-export function readFile(path: string): Buffer {
+/**
+ * The bytes of a file that is no link.
+ *
+ * @param mostBytes As many as it may have; default: any number.
+ */
+export function readFile(path: string, mostBytes = Infinity): Buffer {
   const file = openFile(path, constants.O_RDONLY);
   try {
+    const {size} = fstatSync(file);
+    if (size > mostBytes)
+      throw new Error(`'${path}' has ${size} bytes, where no more than ${mostBytes} can be in it`);
     return readFileSync(file);
   } finally {
     closeSync(file);

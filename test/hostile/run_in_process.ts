@@ -10,7 +10,8 @@ try {
       await uses['--resume']!(path);
     } catch (error) {
       // it is complete, or was killed before it had options or a step
-      if (!(error instanceof UsageError) && !String(error).includes('of the first 1 step')) throw error;
+      if (!(error instanceof UsageError) && !String(error).includes('of the first 1 step'))
+        throw error;
       if (String(error).includes('move it away')) throw error;
     }
     await uses['--overwrite']!(path);
