@@ -206,7 +206,7 @@ describe('tfjs-owlore', () => {
     ];
     const {code, stdout, stderr} = await runCli(args);
     expect([code, stdout]).to.deep.equal([1, '']);
-    expect(stderr).to.match(/\nerror: textDataset: .*empty\.jsonl has no examples\n$/);
+    expect(stderr).to.match(/^error: textDataset: .*empty\.jsonl has no examples\n$/m);
     const verbose = await runCli([...args, '--verbose']);
     expect(verbose.code).to.equal(1);
     expect(verbose.stderr).to.match(/Error: .*has no examples\n +at .*\.ts:\d+/);
