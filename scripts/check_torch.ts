@@ -235,7 +235,7 @@ async function interruptedTwice(argsOf: ArgsOf): Promise<string> {
   };
   const codes = [await interrupt(long, 1)];
   if (readdirSync(join(output, 'checkpoints')).length < 2) throw new Error('no checkpoint');
-  codes.push(await interrupt(['--resume', output], 2));
+  codes.push(await interrupt(['--resume', output, '--python', options.python], 2));
   const isLeft = (): boolean =>
     execFileSync('ps', ['-eo', 'args'], {encoding: 'utf8'}).includes(join(output, 'torch'));
   for (let i = 0; isLeft(); i++) {
@@ -269,7 +269,7 @@ async function stoppedAtOnce(argsOf: ArgsOf): Promise<string> {
   const log = join(output, 'log.jsonl');
   await withStep(argsOf(output, args), job, () => writeFileSync(join(job, 'stop'), ''));
   if (/"event":"(step|heldOut)"/.test(readFileSync(log, 'utf8'))) throw new Error('it made a step');
-  await runToEnd(['--resume', output], true);
+  await runToEnd(['--resume', output, '--python', options.python], true);
   await runToEnd(argsOf(whole, args));
   return compare(leftBy(whole), leftBy(output));
 }
