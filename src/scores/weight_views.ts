@@ -24,7 +24,6 @@ interface ViewStep {
 
 /** Kernels that only move, repeat or leave out entries; tfjs has a gradient for each. */
 const layoutKernels = new Set([
-  tf.BroadcastTo,
   tf.Cast,
   tf.ExpandDims,
   tf.Identity,

@@ -113,6 +113,7 @@ describe('samplingProbabilities', () => {
     expect(of([1, 0, 2, 0], {gamma: 3})).to.throw(
       'gamma must be <= 2, the number of blocks with a score above 0, or floor > 0; got 3',
     );
+    expect(of([1, 0, 2, 0], {gamma: 2.5})).to.throw('gamma must be <= 2');
     expect(of([1, -2], {gamma: 1})).to.throw('scores[1] is -2');
     expect(of([1, NaN], {gamma: 1})).to.throw('scores[1] is NaN');
     expect(of([1, Infinity], {gamma: 1})).to.throw('scores[1] is Infinity');

@@ -80,6 +80,12 @@ describe('createSampler', () => {
     );
   });
 
+  it('exact does so by the largest number that can be drawn, where p add up to less than gamma', () => {
+    const largest = {next: () => 1 - 2 ** -53};
+    const draw = samplerOf('exact', new Array<number>(10).fill(0.1), 1, largest);
+    expect(draw()).to.have.length(1);
+  });
+
   it('exact rounds a sum of p that is no integer up or down', () => {
     const sampler = samplerOf('exact', [0.9, 0.8, 0.7], 2.4, createRandom(4));
     const sizes = new Set(Array.from({length: 200}, () => sampler().length));
@@ -90,6 +96,16 @@ describe('createSampler', () => {
     const sampler = samplerOf('exact', [0.5, 0.5, 0.5, 0.5], 2, createRandom(5));
     const pairs = new Set(Array.from({length: 200}, () => sampler().join()));
     expect(pairs.size).to.equal(6);
+  });
+
+  it('choice draws a block by a number from where its share begins to before its end, and none without a share', () => {
+    const chosen = (shares: number[], value: number): number[] =>
+      samplerOf('choice', shares, 1, {next: () => value})();
+    expect([0, 0.49, 0.5, 0.99].map((value) => chosen([0.5, 0, 0.5], value)[0])).to.deep.equal([
+      0, 0, 2, 2,
+    ]);
+    // rounding leaves a rest after the last share
+    expect(chosen([0.7, 0.05, 0.05, 0.05, 0], 1 - 2 ** -53)).to.deep.equal([3]);
   });
 
   it('permutation visits every block once before any block twice', () => {
@@ -142,6 +158,25 @@ describe('createSampler', () => {
     }
   });
 
+  it('says how many blocks are on in some periods, all together', () => {
+    for (const [probabilities, gamma] of [
+      [[0.5, 0.5, 0.5, 0.5], 2],
+      // their sum is a little less than 1
+      [new Array<number>(10).fill(0.1), 1],
+    ] as Array<[number[], number]>) {
+      for (const name of samplerNames) {
+        const chances = {probabilities, shares: probabilities, gamma};
+        expect(samplers[name].visits(chances, 3), name).to.equal(3 * gamma);
+        const periods = name === 'bernoulli' ? draws : 3;
+        const draw = createSampler(name, chances, createRandom(10));
+        const visits = Array.from({length: periods}, draw).flat().length;
+        const variance = gamma * (1 - gamma / probabilities.length);
+        const most = name === 'bernoulli' ? maxZ * Math.sqrt(variance / draws) : 0;
+        expect(visits / periods, name).to.be.closeTo(gamma, most);
+      }
+    }
+  });
+
   it('rejects what it cannot sample by', () => {
     const of =
       (name: string, p: number[], gamma = 1) =>
@@ -149,7 +184,7 @@ describe('createSampler', () => {
         samplerOf(name as 'exact', p, gamma, createRandom(0));
     expect(of('dice', [1])).to.throw(`sampler must be one of 'exact'`);
     expect(of('exact', [])).to.throw('probabilities must be numbers >= 0 and <= 1');
-    expect(of('exact', [0.5, 1.5])).to.throw('got 1.5');
+    expect(of('exact', [0.5, 1 + 2 ** -52])).to.throw('got 1.0000000000000002');
     expect(of('exact', [NaN])).to.throw('got NaN');
     expect(of('choice', [0.5, 0.5], 1.5)).to.throw(
       `gamma with sampler 'choice' must be an integer`,

@@ -150,6 +150,16 @@ describeBackends('InputNorms', (backend) => {
       (x, w) =>
         tf.squeeze(tf.matMul(tf.expandDims(x, 1), tf.tile(tf.expandDims(w, 0), [rows, 1, 1])), [1]),
     ],
+    'x·slices(W)': [
+      [size, units],
+      (x, w) =>
+        tf.concat(
+          [tf.slice(w, [0, 0], [size, 1]), tf.slice(w, [0, 1], [size, units - 1])].map((part) =>
+            tf.matMul(x, part as tf.Tensor2D),
+          ),
+          1,
+        ),
+    ],
     'batched x·W': [[size, units], (x, w) => tf.squeeze(tf.matMul(tf.expandDims(x, 1), w), [1])],
     'einsum x, W': [[size, units], (x, w) => tf.einsum('bi,io->bo', x, w)],
     'einsum W, x': [[units, size], (x, w) => tf.einsum('oi,bi->bo', w, x)],
@@ -174,6 +184,19 @@ describeBackends('InputNorms', (backend) => {
     expectNear(await normsOf(layer, x), spread(perExpert.flat(), units));
   });
 
+  it('sees no convolution over channels first, whose features are along another axis', async () => {
+    if (backend !== 'cpu') return; // others do not compute it
+    const [x, filter] = [tf.ones<tf.Rank.R4>([1, 2, 3, 3]), tf.ones<tf.Rank.R4>([1, 1, 2, 4])];
+    const norms = new InputNorms([filter]);
+    norms.watch(() => tf.tidy(() => void tf.conv2d(x, filter, 1, 'same', 'NCHW')));
+    expect(norms.of(filter)).to.equal(undefined);
+    norms.watch(() =>
+      tf.tidy(() => void tf.conv2d(tf.transpose(x, [0, 2, 3, 1]), filter, 1, 'same')),
+    );
+    expectNear([...(await norms.of(filter)!.data())], new Array<number>(8).fill(3));
+    norms.dispose();
+  });
+
   it('adds the rows of a weight that is used twice', async () => {
     const x = random([rows, size]);
     const layer = new RawLinear([size, size], size, (x, w) =>
@@ -193,6 +216,13 @@ describeBackends('InputNorms', (backend) => {
     const norms = columnNorms((await x.array()) as number[][]);
     const expected = norms.map((norm) => Math.SQRT2 * norm);
     expectNear(await normsOf(twice, x), spread(expected, size));
+  });
+
+  it('counts all rows where there is not one for each token of the mask', async () => {
+    const x = random([4, size]);
+    const layer = tfl.layers.dense({units, useBias: false});
+    const norms = columnNorms((await x.array()) as number[][]);
+    expectNear(await normsOf(layer, x, {mask: tf.zeros([4, 3])}), spread(norms, units));
   });
 
   it('sees a dense layer on sequences, and leaves out the rows that the mask does', async () => {
