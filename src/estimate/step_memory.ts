@@ -190,8 +190,8 @@ class Step {
       ledger.pass('gradients', summand + sumBytes(weight));
       return;
     }
-    // for its norm it is squared
-    if (backend !== 'tensorflow') ledger.pass('gradients', bytes);
+    // for its norm it is squared, where no kernel does without
+    if (backend === 'webgpu') ledger.pass('gradients', bytes);
     if (!weight.projection) return;
     ledger.add('gradients', waitingBytes(weight));
     ledger.free('gradients', bytes);

@@ -4,17 +4,20 @@ import fc from 'fast-check';
 import {OwLoreSquaredNorm} from '../../src/kernels/kernel_names';
 import {runKernel} from '../../src/kernels/run_kernel';
 import * as cpu from '../../src/kernels/cpu';
+import * as wasm from '../../src/kernels/wasm';
 import * as tensorflow from '../../src/kernels/tensorflow';
 import {describeBackends, type BackendName} from '../support/backends';
 import {fuzz} from '../support/fuzz';
 
-const modules: Partial<Record<BackendName, typeof cpu>> = {cpu, tensorflow};
+const modules: Partial<Record<BackendName, typeof cpu>> = {cpu, tensorflow, wasm};
 
 describeBackends('OwLoreSquaredNorm', (backend) => {
   const module = modules[backend];
   if (!module) return;
   before(() => module.installKernels());
-  after(() => module.uninstallKernels());
+  after(() => {
+    if (backend !== 'wasm') module.uninstallKernels();
+  });
 
   /** The kernel's result. */
   async function squaredNorm(values: Float32Array, shape: number[]): Promise<number> {

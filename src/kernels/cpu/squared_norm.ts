@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-core';
+import {sumOfSquares} from '../sum_of_squares';
 import {floatsOf, type CpuKernelArgs} from './cpu_backend';
 
 /** OwLoreSquaredNorm. */
@@ -6,7 +7,6 @@ export function squaredNorm({
   inputs: {x},
   backend,
 }: CpuKernelArgs<Record<'x', tf.TensorInfo>, unknown>): tf.TensorInfo {
-  let sum = 0;
-  for (const value of floatsOf(backend, x)) sum += value * value;
-  return backend.makeTensorInfo([], 'float32', Float32Array.of(sum));
+  const squares = sumOfSquares(floatsOf(backend, x));
+  return backend.makeTensorInfo([], 'float32', Float32Array.of(squares));
 }

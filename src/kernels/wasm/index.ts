@@ -10,6 +10,7 @@ import {
   OwLoreAddRows,
   OwLoreCountAbove,
   OwLoreMagnitudeSums,
+  OwLoreSquaredNorm,
   OwLoreUnpackBfloat16,
 } from '../kernel_names';
 import {replaceKernels, type KernelMaker} from '../replacement';
@@ -40,6 +41,7 @@ import {simdRMSNorm, simdRMSNormGrad} from './simd_rms_norm';
 import {simdSwiGLU, simdSwiGLUGrad} from './simd_swiglu';
 import {simdUnpackBfloat16, simdUnpackRows, simdUnpackWindow} from './simd_unpack_bfloat16';
 import {createSlice} from './slice';
+import {squaredNorm} from './squared_norm';
 import {simdUnsortedSegmentSum, unsortedSegmentSum} from './unsorted_segment_sum';
 
 /**
@@ -89,6 +91,7 @@ const FUSED_KERNELS: ReadonlyArray<
   [OwLoreAdam, simdAdam],
   [OwLoreAccumulate, accumulate],
   [OwLoreAddRows, addRows],
+  [OwLoreSquaredNorm, squaredNorm],
   [OwLoreMagnitudeSums, simdMagnitudeSums],
   [OwLoreCountAbove, simdCountAbove],
   [OwLoreUnpackBfloat16, simdUnpackBfloat16],

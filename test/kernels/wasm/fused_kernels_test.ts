@@ -471,8 +471,10 @@ function testFusedKernels(): void {
   });
 
   it('are there with the module only', async () => {
-    const {OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums, OwLoreUnpackBfloat16} = names;
-    const own = [OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums, OwLoreUnpackBfloat16];
+    const {OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums} = names;
+    const {OwLoreSquaredNorm, OwLoreUnpackBfloat16} = names;
+    const ofOptimizer = [OwLoreAdam, OwLoreSquaredNorm];
+    const own = [...ofOptimizer, OwLoreCountAbove, OwLoreMagnitudeSums, OwLoreUnpackBfloat16];
     // in training, a block, or half of one, as one kernel is TensorFlow's
     const ofLlama = Object.values(fused).filter((name) => !/Sublayer|OwLoreBlock/.test(name));
     const all = [...ofLlama, ...own];
