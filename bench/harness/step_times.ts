@@ -24,9 +24,9 @@ const ROUND_MILLISECONDS = 25;
  * Steps before the first round, but no longer than these milliseconds: V8 goes on to compile what it runs for some thousand steps of
  * a model of a few units, and from the 16th on tensorflow runs kernels as graphs.
  */
-const WARM_UP = {steps: 2000, milliseconds: 4000};
+const WARM_UP = {steps: 2000, milliseconds: 3000};
 /** A model is measured for so long, but for the least rounds. */
-const MODEL_MILLISECONDS = 12_000;
+const MODEL_MILLISECONDS = 8_000;
 const LEAST_ROUNDS = 7;
 const MOST_ROUNDS = 151;
 
