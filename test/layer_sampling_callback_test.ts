@@ -16,6 +16,7 @@ import type {
 } from '../src/index';
 import {scoresOrVisits} from '../src/adaptive';
 import {samplerNames} from '../src/sampling/samplers';
+import {rejection} from './support/rejection';
 import {captureInfo, expectWarning} from './support/warnings';
 
 const blocks = ['b0', 'b1', 'b2', 'b3'];
@@ -483,6 +484,28 @@ describe('LayerSamplingCallback', () => {
       tf.dispose([x, y]);
       model.dispose();
     }
+  });
+
+  it('names what is no callback in an array, and leaves the model as it was', async () => {
+    const model = createModel();
+    const [x, y] = [tf.ones([4, 3]), tf.ones([4, 1])];
+    const plain = {onEpochEnd: () => undefined};
+    for (const [nothing, name] of [
+      [undefined, 'undefined'],
+      [null, 'null'],
+      [false, 'false'],
+      ['EarlyStopping', 'EarlyStopping'],
+    ] as const) {
+      const callbacks = [new LayerSamplingCallback({gamma: 1}), nothing, plain];
+      const {message} = await rejection(
+        model.fit(x, y, {verbose: 0, callbacks: callbacks as tfl.Callback[]}),
+      );
+      expect(message).to.match(new RegExp(`^fit: callbacks\\[1\\] must be .*; got ${name}$`));
+    }
+    expect(model.isTraining).to.equal(false);
+    await model.fit(x, y, {verbose: 0, callbacks: [new LayerSamplingCallback({gamma: 4})]});
+    tf.dispose([x, y]);
+    model.dispose();
   });
 
   it('lets a model without blocks train as without a callback, and says so', async () => {

@@ -40,10 +40,10 @@ export function mixCallbacks(): void {
   const {prototype} = tfl.LayersModel;
   const {fit, fitDataset} = prototype;
   replaceMethods(prototype, {
-    fit(this: tfl.LayersModel, x, y, args) {
+    async fit(this: tfl.LayersModel, x, y, args) {
       return fit.call(this, x, y, args && withInstances(args));
     },
-    fitDataset(this: tfl.LayersModel, dataset, args) {
+    async fitDataset(this: tfl.LayersModel, dataset, args) {
       return fitDataset.call(this, dataset, withInstances(args));
     },
   });
@@ -53,6 +53,12 @@ export function mixCallbacks(): void {
 function withInstances<T extends Pick<tfl.ModelFitArgs, 'callbacks' | 'yieldEvery'>>(args: T): T {
   const {callbacks, yieldEvery} = args;
   if (!Array.isArray(callbacks)) return args;
+  for (const [i, callback] of (callbacks as unknown[]).entries()) {
+    if (Object(callback) === callback) continue;
+    throw new Error(
+      `fit: callbacks[${i}] must be a callback or an object of functions such as {onEpochEnd: …}; got ${String(callback)}`,
+    );
+  }
   // By its methods, so that an instance of another copy of tfjs-layers is one.
   const isInstance = (callback: object): callback is tfl.Callback => 'setParams' in callback;
   if (callbacks.every(isInstance) || !callbacks.some(isInstance)) return args;
