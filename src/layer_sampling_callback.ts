@@ -39,7 +39,7 @@ import {
   yieldingCallback,
 } from './tfjs/fit';
 import {buildSequential} from './tfjs/models';
-import {learningRateOf} from './tfjs/optimizers';
+import {keepStateByName, learningRateOf} from './tfjs/optimizers';
 
 /** The blocks of a new period. */
 export interface SampleEvent {
@@ -379,6 +379,7 @@ export class LayerSamplingCallback extends tfl.Callback {
       onRefresh: (event) => this.events.emit('refresh', event),
       onStep: () => this.noticeStep(),
     });
+    keepStateByName(sampled.optimizer);
     this.sampled = sampled;
     if (isNew) this.startAnew(weights);
     if (restored) this.counter = StepCounter.from(restored, sampled.optimizer);

@@ -1,5 +1,7 @@
 /** What optimizers of tfjs-core have in common beside what they declare; seen in 4.22. */
 import * as tf from '@tensorflow/tfjs-core';
+import type {NamedTensor} from '@tensorflow/tfjs-core/dist/tensor_types';
+import {replaceMethods} from './methods';
 
 /** tfjs's own optimizers. */
 const tfjsOptimizers = [
@@ -19,6 +21,47 @@ export function isOptimizer(value: object): boolean {
 /** Whether an optimizer is one of tfjs's own: with these each call is known to add one to `iterations`. */
 export function isTfjsOptimizer(optimizer: tf.Optimizer): boolean {
   return tfjsOptimizers.some((known) => isOf(known, optimizer));
+}
+
+/** Those that {@link keepStateByName} has changed. */
+const byName = new WeakSet<tf.Optimizer>();
+
+/**
+ * Has one of tfjs's own optimizers find the state of a variable by its name. It keeps it by the position among the gradients that it is
+ * given, and without a list of variables `minimize` gives it those alone that are trainable now. From then on it is given all variables
+ * that it has state of, in that order, with null for what is frozen; it leaves those as they are.
+ */
+export function keepStateByName(optimizer: tf.Optimizer): void {
+  if (byName.has(optimizer) || !isTfjsOptimizer(optimizer)) return;
+  byName.add(optimizer);
+  const {applyGradients} = optimizer;
+  replaceMethods(optimizer, {
+    applyGradients(gradients) {
+      const given = new Map(
+        Array.isArray(gradients)
+          ? gradients.map(({name, tensor}) => [name, tensor])
+          : Object.entries(gradients),
+      );
+      const names = namesOfState(optimizer);
+      const {registeredVariables} = tf.engine();
+      // What was loaded from a file may have other names: then the position is all there is.
+      const isLoaded = names.length > 0 && !names.some((name) => name in registeredVariables);
+      const all = isLoaded ? [...given.keys()] : [...new Set([...names, ...given.keys()])];
+      const list = all.map((name) => ({name, tensor: given.get(name) ?? null}));
+      applyGradients.call(optimizer, list as NamedTensor[]);
+    },
+  });
+}
+
+/** Names of the variables of which one of tfjs's own optimizers has state, in its order. */
+function namesOfState(optimizer: tf.Optimizer): string[] {
+  const lists = Object.values(optimizer).filter(Array.isArray) as Array<
+    Array<{originalName: string}>
+  >;
+  // One list for each moment, all in the same order; `originalName` is such as 'dense/kernel/m'.
+  return (lists.find(({length}) => length > 0) ?? []).map(({originalName}) =>
+    originalName.replace(/\/[^/]*$/, ''),
+  );
 }
 
 /** The rate of an optimizer's next step, if it has one that can be read: those of tfjs have, declared protected. */
