@@ -3,8 +3,10 @@
 The command that has started the training writes the file that makes them a checkpoint.
 """
 
+import errno
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Callable, Optional
 
@@ -16,6 +18,8 @@ from .optimizer import OwLore, State
 from .parallel import Parallel
 
 HASH_DIGITS = 32
+# Errors of a full disk, and of a quota that is used up.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,34 @@ class Places:
     partial: str
 
 
-def write_tensors(places: Places, tensors: dict[str, torch.Tensor]) -> str:
+class FullDisk(Exception):
+    """The first process has no room for a file. All of them raise it, so that they can go on together; the first one knows which file."""
+
+    def __init__(self, error: Optional[OSError]) -> None:
+        super().__init__("no room for a file" if error is None else str(error))
+        self.path = "" if error is None else error.filename
+        self.reason = "" if error is None else error.strerror
+
+
+def write_tensors(places: Places, tensors: dict[str, torch.Tensor], parallel: Parallel) -> str:
+    """Writes a file by the first process, as `_write` does; returns its name there. All processes take part.
+
+    Raises FullDisk in all of them if there is no room.
+    """
+    name, full = "", None
+    if parallel.rank == 0:
+        try:
+            name = _write(places, tensors)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            full = error
+    if parallel.first_says(full is not None):
+        raise FullDisk(full) from full
+    return name
+
+
+def _write(places: Places, tensors: dict[str, torch.Tensor]) -> str:
     """Writes a file that is named by its bytes, and is on the disk when this returns; one that is there with these bytes stays."""
     data = save({name: tensor.detach().float().cpu().contiguous() for name, tensor in tensors.items()})
     digest = hashlib.sha256(data).hexdigest()[:HASH_DIGITS]
@@ -34,17 +65,19 @@ def write_tensors(places: Places, tensors: dict[str, torch.Tensor]) -> str:
     path = os.path.join(places.checkpoints, name)
     if _digest_of(path) == digest:
         return name
-    os.makedirs(places.checkpoints, exist_ok=True)
     partial = os.path.join(places.partial, name)
     try:
+        os.makedirs(places.checkpoints, exist_ok=True)
         with open(partial, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        os.replace(partial, path)
     except OSError as error:
+        with suppress(OSError):
+            os.remove(partial)
         # that of a full disk does not say where
-        raise OSError(error.errno, error.strerror, partial) from error
-    os.replace(partial, path)
+        raise OSError(error.errno, error.strerror, error.filename or partial) from error
     return name
 
 
@@ -67,8 +100,7 @@ def write_weights(places: Places, layers: list[dict], weights: list[Weight], par
             whole = parallel.whole(weight.param)
             if parallel.rank == 0:
                 tensors[name] = weight.to_tfjs(whole)
-        if parallel.rank == 0:
-            entries.append({**layer, "file": write_tensors(places, tensors)})
+        entries.append({**layer, "file": write_tensors(places, tensors, parallel)})
     return entries
 
 
@@ -106,8 +138,7 @@ def write_state(places: Places, optimizer: OwLore, weights: list[Weight]) -> dic
         # a place of -1: the state is found by the variable's name
         clocks = [state.adam_steps, state.basis_steps, -1, 0]
         counters[f"{name}/owlore.clocks"] = clocks + ([1] if name in optimizer.measured else [])
-    files = [write_tensors(places, tensors)] if parallel.rank == 0 else []
-    return {"counters": counters, "files": files}
+    return {"counters": counters, "files": [write_tensors(places, tensors, parallel)]}
 
 
 def read_state(

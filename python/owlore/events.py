@@ -1,12 +1,15 @@
-"""What the first process tells the command that has started it: a JSON object per line of stdout, and nothing else there."""
+"""What the first process tells the command that has started it, a JSON object per line of stdout, and nothing else there; and what it is told
+on stdin, in the same form."""
 
 import json
 import math
 import os
+import select
 import sys
 import threading
 import time
 import traceback
+from typing import Optional
 
 # Seconds between two signs of life.
 PERIOD = 5
@@ -54,6 +57,15 @@ class Events:
             # JSON has no NaN: as in the log, it is null
             told = {key: None if _is_no_number(value) else value for key, value in fields.items()}
             self._print(json.dumps({"event": event, **told}))
+
+    def answer(self) -> Optional[dict]:
+        """What the command has said to the first process since the last answer; None if that is nothing so far."""
+        if not self.is_first or not select.select([0], [], [], 0)[0]:
+            return None
+        line = sys.stdin.buffer.readline()
+        if not line:
+            raise EOFError("the command that was asked is gone")
+        return json.loads(line)
 
     def end(self) -> None:
         with self._turn:

@@ -6,13 +6,13 @@ import resource
 import sys
 import time
 from contextlib import nullcontext
-from typing import Optional
+from typing import Callable, Optional, TypeVar
 
 import torch
 import torch.nn.functional as F
 from transformers import AutoModelForCausalLM
 
-from .checkpoint import Places, read_state, read_weights, write_state, write_weights
+from .checkpoint import FullDisk, Places, read_state, read_weights, write_state, write_weights
 from .events import Events
 from .job import Batches, Weight
 from .optimizer import OwLore
@@ -20,6 +20,8 @@ from .parallel import Parallel
 
 # Between two looks for a file.
 PAUSE = 0.02
+
+T = TypeVar("T")
 
 
 class Training:
@@ -30,6 +32,7 @@ class Training:
         self.parallel = parallel
         self.events = events
         self.options = job["optimizer"]
+        # the first process is told of others, if they are full
         self.places = Places(job["checkpoints"], job["folder"])
         self.steps: int = job["steps"]
         self.data = Batches(job["folder"], **job["data"])
@@ -73,7 +76,7 @@ class Training:
                 return
         if self.held_out_at != steps:
             self._evaluate(until_stopped=False)
-        model = write_weights(self.places, self.job["layers"], self.weights, parallel)
+        model = self._until_written(self._write_weights)
         self.events.send("done", model=model, skipped=self.optimizer.skipped)
 
     def _prepare(self) -> None:
@@ -215,19 +218,35 @@ class Training:
         parallel.drop_gathered()
 
     def _is_told_to_stop(self) -> bool:
-        return self.parallel.first_says(os.path.exists(os.path.join(self.job["folder"], "stop")))
+        return self.parallel.first_says(os.path.exists(os.path.join(self.places.partial, "stop")))
 
     def _save(self) -> None:
         """Saves a checkpoint, and waits until the command has made it one: only then may files of older ones go."""
-        job = self.job
-        model = write_weights(self.places, job["layers"], self.weights, self.parallel)
-        optimizer = write_state(self.places, self.optimizer, self.weights)
+        model, optimizer = self._until_written(
+            lambda: (self._write_weights(), write_state(self.places, self.optimizer, self.weights))
+        )
         self.events.send(
             "checkpoint", step=self.step, model=model, optimizer=optimizer, stateBytes=self.state_bytes
         )
-        saved = os.path.join(job["folder"], f"saved-{self.step}")
+        saved = os.path.join(self.places.partial, f"saved-{self.step}")
         while not self.parallel.first_says(os.path.exists(saved)):
             time.sleep(PAUSE)
+
+    def _write_weights(self) -> list[dict]:
+        return write_weights(self.places, self.job["layers"], self.weights, self.parallel)
+
+    def _until_written(self, write: Callable[[], T]) -> T:
+        """Writes files; all of them again, after each answer of the command, while it has no room for one. They may have another place then."""
+        while True:
+            try:
+                return write()
+            except FullDisk as full:
+                self.events.send("full", path=full.path, reason=full.reason)
+            # not one collective for all of the time, for which it has a limit
+            while not self.parallel.first_says((answer := self.events.answer()) is not None):
+                time.sleep(PAUSE)
+            if answer is not None:
+                self.places = Places(answer["checkpoints"], answer["folder"])
 
     def _peak_bytes(self) -> int:
         """Of the step on a GPU; without one, the most memory that this process ever had."""

@@ -5,19 +5,21 @@ import {join} from 'node:path';
  * What a Python without torch would be asked, answered by Node: `probe.py` gets `FAKE_FOUND`; a job of torchrun goes on from its
  * checkpoint, whose files it hands back as they are, for as many steps as `FAKE_STEPS` says (default: to the end), and then saves a
  * checkpoint and stops when it is told to. With `FAKE_ERROR` it fails with that, with `FAKE_SAYS` it says that in the place of its first
- * step (`"MODEL"` stands for the model of the checkpoint), and with `FAKE_HANG` it writes its number to that file and never ends.
+ * step (`"MODEL"` stands for the model of the checkpoint), and with `FAKE_HANG` it writes its number to that file and never ends. With
+ * `FAKE_FULL` it finds no room for files so many times.
  */
 const PROGRAM = `
-const {existsSync, readFileSync, writeFileSync} = require('node:fs');
+const {cpSync, existsSync, readFileSync, writeFileSync} = require('node:fs');
 const {dirname, join} = require('node:path');
 const args = process.argv.slice(2);
-const {FAKE_FOUND, FAKE_STEPS, FAKE_ERROR, FAKE_SAYS, FAKE_HANG} = process.env;
+const {FAKE_FOUND, FAKE_STEPS, FAKE_ERROR, FAKE_SAYS, FAKE_HANG, FAKE_FULL = '0'} = process.env;
 if (args[0].endsWith('probe.py')) {
   console.log(FAKE_FOUND);
   process.exit(0);
 }
 const job = JSON.parse(readFileSync(args.at(-1), 'utf8'));
-const folder = dirname(args.at(-1));
+let {checkpoints} = job;
+let folder = dirname(args.at(-1));
 if (FAKE_ERROR) {
   console.error('Traceback:\\nfinetune.py has failed: ' + FAKE_ERROR + '\\ntorchrun says more');
   process.exit(1);
@@ -25,6 +27,17 @@ if (FAKE_ERROR) {
 const send = (event, fields) => console.log(JSON.stringify({event, ...fields}));
 const when = async (file) => {
   while (!existsSync(join(folder, file))) await new Promise((resolve) => setTimeout(resolve, 2));
+};
+// files are there already, unless they are to be elsewhere
+const write = async (names) => {
+  for (let left = Number(FAKE_FULL); left > 0; left--) {
+    send('full', {path: join(folder, 'x.safetensors'), reason: 'No space left on device'});
+    const answer = await new Promise((resolve) => process.stdin.once('data', resolve));
+    ({checkpoints, folder} = JSON.parse(answer));
+  }
+  process.stdin.pause();
+  for (const name of names)
+    if (checkpoints !== job.checkpoints) cpSync(join(job.checkpoints, name), join(checkpoints, name));
 };
 (async () => {
   console.log('something that is no event');
@@ -40,6 +53,7 @@ const when = async (file) => {
     return;
   }
   const {model, optimizer} = job.resume;
+  const weights = model.map(({file}) => file);
   let {step} = job.start;
   const last = FAKE_STEPS ? step + Number(FAKE_STEPS) : job.steps;
   while (step < last) {
@@ -52,11 +66,13 @@ const when = async (file) => {
   if (step < job.steps) {
     const counters = {...optimizer.counters, iter: step};
     await when('stop');
+    await write([...weights, ...optimizer.files]);
     send('checkpoint', {step, model, optimizer: {counters, files: optimizer.files}, stateBytes: 4e6});
     await when('saved-' + step);
     send('stopped', {step});
   } else {
     if (job.start.heldOutAt !== step) send('heldOut', {step, loss: 1.5});
+    await write(weights);
     send('done', {model, skipped: 0});
   }
 })();

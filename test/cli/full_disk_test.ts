@@ -11,31 +11,15 @@ import {loadBackend} from '../../tools/load_backend';
 import {fastBackend} from '../support/backends';
 import {onFullDisk} from '../support/full_disk';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
-import {runCli, terminal, TextSink, type CliRun} from './run_cli';
+import {runCli, TextSink, typist, type CliRun} from './run_cli';
 
 const full = (): Error =>
   Object.assign(new Error('ENOSPC: no space left on device, write'), {
     ...{code: 'ENOSPC', syscall: 'write'},
   });
-/** So that no test waits for minutes. */
+/** So that no test waits for minutes; one that is saved in the end has all the time that a busy machine takes. */
 const impatient = {most: 40, pause: 5};
-
-/** Somebody at a terminal, who types an answer at each question. */
-function typist(answers: readonly string[]): {
-  stdin: PassThrough & {isTTY: boolean};
-  stderr: ReturnType<typeof terminal>;
-} {
-  const stdin = Object.assign(new PassThrough(), {isTTY: true});
-  const stderr = terminal();
-  const write = stderr._write.bind(stderr);
-  const left = [...answers];
-  stderr._write = (...written) => {
-    write(...written);
-    if (String(written[0]).endsWith('> '))
-      setImmediate(() => stdin.write(left.shift() ?? '\u0004'));
-  };
-  return {stdin, stderr};
-}
+const patient = {most: 60_000, pause: 5};
 
 describe('errorIn', () => {
   it('names the folder that could not be written to', () => {
@@ -84,7 +68,8 @@ describe('untilSaved', () => {
       return 'saved';
     };
     const context = {console, stdin, interruption};
-    const result = await untilSaved(() => ({path: 'run', move}), body, context, impatient).catch(
+    const limits = failures === Infinity ? impatient : patient;
+    const result = await untilSaved(() => ({path: 'run', move}), body, context, limits).catch(
       (thrown: unknown) => thrown,
     );
     // a terminal breaks long lines
@@ -260,7 +245,7 @@ describe('a run on a full disk', function () {
   async function runIn(
     args: readonly string[],
     stdin: ReturnType<typeof typist>['stdin'],
-    stderr: ReturnType<typeof terminal>,
+    stderr: ReturnType<typeof typist>['stderr'],
   ): Promise<CliRun> {
     const stdout = new TextSink();
     const code = await runProgram(args, {stdin, stdout, stderr, loadBackend});

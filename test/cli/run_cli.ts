@@ -1,4 +1,4 @@
-import {Readable, Writable} from 'node:stream';
+import {PassThrough, Readable, Writable} from 'node:stream';
 import {loadBackend} from '../../tools/load_backend';
 import type {OutputStream} from '../../src/cli/console';
 import {Interruption} from '../../src/cli/interruption';
@@ -24,6 +24,23 @@ export class TextSink extends Writable {
 /** Such a stream that says it is a terminal. */
 export function terminal(columns = 100): TextSink & OutputStream {
   return Object.assign(new TextSink(), {isTTY: true, columns, hasColors: () => true});
+}
+
+/** Somebody at a terminal, who types an answer at each question. */
+export function typist(answers: readonly string[]): {
+  stdin: PassThrough & {isTTY: boolean};
+  stderr: ReturnType<typeof terminal>;
+} {
+  const stdin = Object.assign(new PassThrough(), {isTTY: true});
+  const stderr = terminal();
+  const write = stderr._write.bind(stderr);
+  const left = [...answers];
+  stderr._write = (...written) => {
+    write(...written);
+    if (String(written[0]).endsWith('> '))
+      setImmediate(() => stdin.write(left.shift() ?? '\u0004'));
+  };
+  return {stdin, stderr};
 }
 
 /**

@@ -10,11 +10,12 @@ import {
 } from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {Readable} from 'node:stream';
+import {PassThrough} from 'node:stream';
 import {setTimeout as sleep} from 'node:timers/promises';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {layerWeights} from '../../src/checkpoint/parts';
+import {PATIENCE} from '../../src/cli/full_disk';
 import {Interruption} from '../../src/cli/interruption';
 import {exitCodes, runProgram} from '../../src/cli/program';
 import {JsonLines, writeBatches} from '../../src/cli/torch/batches_file';
@@ -26,7 +27,7 @@ import {fastBackend} from '../support/backends';
 import {start} from './cli_process';
 import {goodPackages, withEnvironment, writeFakePython} from './fake_python';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
-import {runCli, TextSink, type CliRun} from './run_cli';
+import {runCli, TextSink, typist, type CliRun} from './run_cli';
 
 interface Entry {
   event: string;
@@ -198,9 +199,16 @@ describe('tfjs-owlore finetune --engine torch', function () {
     let stopped: string;
 
     /** Runs until there is a step in its log, and then Ctrl-C. */
-    async function runUntil(step: number, output: string, args: string[]): Promise<CliRun> {
-      const [stdout, stderr] = [new TextSink(), new TextSink()];
-      const stdin = Object.assign(Readable.from([]), {isTTY: true});
+    async function runUntil(
+      step: number,
+      output: string,
+      args: string[],
+      {stdin, stderr} = {
+        stdin: Object.assign(new PassThrough(), {isTTY: true}),
+        stderr: new TextSink(),
+      },
+    ): Promise<CliRun> {
+      const stdout = new TextSink();
       const interruption = new Interruption();
       const timer = setInterval(() => {
         const log = join(output, 'log.jsonl');
@@ -323,6 +331,82 @@ describe('tfjs-owlore finetune --engine torch', function () {
           .map(({event}) => event)
           .slice(-3),
       ).to.deep.equal(['step', 'heldOut', 'end']);
+    });
+
+    describe('where Python finds no room', () => {
+      const patience = {...PATIENCE};
+      before(() => Object.assign(PATIENCE, {most: 2000, pause: 5}));
+      after(() => Object.assign(PATIENCE, patience));
+
+      const models = (output: string): Buffer =>
+        readFileSync(join(output, 'model', 'model.safetensors'));
+
+      it('waits for some, and says so once', async () => {
+        const [output, other] = [copyOfStopped(), copyOfStopped()];
+        const {code, stderr} = await withEnvironment({...fake, FAKE_FULL: '3'}, () =>
+          runCli(torch(output), ''),
+        );
+        expect(code, stderr).to.equal(exitCodes.done);
+        const said = stderr.split('\n').filter((line) => line.includes('waiting for room'));
+        expect(said).to.have.length(1);
+        expect(said[0]).to.match(
+          /^--engine torch: cannot write '.*\/torch\/x\.safetensors': No space left on device; waiting for room, for ten minutes at most$/,
+        );
+        expect((await withEnvironment(fake, () => runCli(torch(other)))).code).to.equal(0);
+        expect(models(output)).to.deep.equal(models(other));
+      });
+
+      it('ends with an error that names the file where there is none, and goes on later', async () => {
+        const output = copyOfStopped();
+        PATIENCE.most = 60;
+        const {code, stderr} = await withEnvironment({...fake, FAKE_FULL: '1e9'}, () =>
+          runCli(torch(output), ''),
+        );
+        expect(code, stderr).to.equal(exitCodes.failed);
+        expect(stderr).to.match(
+          new RegExp(
+            `error: --engine torch: cannot write '${output}/torch/x.*': No space.*; there was no room for ten minutes, ` +
+              `the run goes on by finetune --resume ${output}\n$`,
+          ),
+        );
+        expect(existsSync(join(output, 'torch'))).to.equal(false);
+        const resumed = await withEnvironment(fake, () => runCli(torch(output)));
+        expect(resumed.code, resumed.stderr).to.equal(exitCodes.done);
+        expect(stepsIn(output)).to.deep.equal([1, 2, 3, 4, 5, 6]);
+      });
+
+      for (const part of ['a checkpoint', 'the model']) {
+        it(`goes on in another folder that is typed into a terminal: ${part}`, async () => {
+          const [output, other] = [copyOfStopped(), newOutput()];
+          const from = stepsIn(output).length;
+          const isStopped = part === 'a checkpoint';
+          const variables = {...fake, FAKE_FULL: '2', ...(isStopped && {FAKE_STEPS: '1'})};
+          // at first there is no room
+          const {code, stderr} = await withEnvironment(variables, () =>
+            runUntil(
+              isStopped ? from + 1 : 99,
+              output,
+              torch(output),
+              typist(['\n', `${other}\n`]),
+            ),
+          );
+          expect(code, stderr).to.equal(isStopped ? exitCodes.SIGINT : exitCodes.done);
+          expect(stderr.replace(/\s+/g, ' ')).to.include('type the path of another folder');
+          if (isStopped) {
+            const resumed = await withEnvironment(fake, () => runCli(torch(other)));
+            expect(resumed.code, resumed.stderr).to.equal(exitCodes.done);
+            expect(resumed.stderr).to.include(`goes on from step ${from + 1}\n`);
+          }
+          expect(stepsIn(other)).to.deep.equal([1, 2, 3, 4, 5, 6]);
+          expect(existsSync(join(other, 'torch'))).to.equal(false);
+          for (const each of [output, other])
+            expect(existsSync(join(each, '.lock')), each).to.equal(false);
+          // what is left goes on as a run that was killed
+          const old = await withEnvironment(fake, () => runCli(torch(output)));
+          expect(old.code, old.stderr).to.equal(exitCodes.done);
+          expect(models(other)).to.deep.equal(models(output));
+        });
+      }
     });
 
     it('refuses another learning rate than the run began with, before Python trains', async () => {

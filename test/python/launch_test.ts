@@ -1,10 +1,13 @@
 import {spawnSync, type ChildProcess} from 'node:child_process';
-import {cpSync, mkdtempSync, readFileSync, rmSync} from 'node:fs';
+import {cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {createInterface} from 'node:readline';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {expect} from 'chai';
+import {defaultPython} from '../../src/cli/start_program';
+import {runTorch} from '../../src/cli/torch/process';
+import {withEnvironment} from '../cli/fake_python';
 import {startProgram} from '../support/programs';
 
 describe('python/launch.py', function () {
@@ -47,6 +50,20 @@ describe('python/launch.py', function () {
       while (started.some(lives)) await sleep(50);
     });
   }
+
+  it('hands on to the first process what the command says', async () => {
+    const files = {job: join(folder, 'job.json'), log: join(folder, 'torch.log')};
+    writeFileSync(files.log, '');
+    const hold = () => () => undefined;
+    await withEnvironment({PYTHONPATH: folder, STUB_ASKS: '1'}, async () => {
+      const events = runTorch({python: defaultPython, processes: 1, ...files, hold});
+      const answer = {checkpoints: 'ä', folder: '/b "c"'};
+      const told = [await events.next(), await events.next(), await events.next(answer)];
+      await events.return();
+      expect(told.map(({value}) => value?.event)).to.deep.equal(['stopped', 'stopped', 'full']);
+      expect(told[2]!.value).to.include({path: answer.folder, reason: answer.checkpoints});
+    });
+  });
 
   it('has its processes end when it is killed itself, and the command with them', async () => {
     const child = await start({});

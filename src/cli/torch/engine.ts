@@ -16,14 +16,15 @@ import type {SamplingProbabilities} from '../../sampling/probabilities';
 import type {Context} from '../command';
 import type {Engine, EngineOutcome, EngineRun} from '../engine';
 import type {FinetuneSettings} from '../finetune_options';
+import {savingOf, untilSaved} from '../full_disk';
 import {flagOf, isThere} from '../options';
 import {defaultPython} from '../start_program';
 import {stateIn} from '../tfjs_engine';
 import {UsageError} from '../usage_error';
 import {JsonLines, writeBatches} from './batches_file';
 import {optimizerOfJob, weightsOfJob, type Job} from './job';
-import type {TorchEvent} from './events';
-import {runTorch} from './process';
+import type {TorchAnswer, TorchEvent} from './events';
+import {runTorch, type TorchCommand} from './process';
 import {checkPython} from './python';
 
 export const torchEngine: Engine = {check, train};
@@ -227,8 +228,7 @@ async function runJob(run: EngineRun, job: Job, beside: BesideJob): Promise<Engi
     const {python, processes} = settings;
     const command = {python: python!, processes: processes!};
     const files = {job: join(folder.job, 'job.json'), log: folder.pythonLog};
-    const hold = (pid: number): (() => void) => folder.holdFor(pid);
-    for await (const event of runTorch({...command, ...files, hold})) {
+    for await (const event of eventsOf(run, {...command, ...files})) {
       checkPlace(job, monitor.steps.length, event);
       if (event.event === 'begin') context.console.note(placeOf(event));
       else if (event.event === 'step') takeStep(run, event);
@@ -254,6 +254,56 @@ async function runJob(run: EngineRun, job: Job, beside: BesideJob): Promise<Engi
   const isDue = settings.saveEvery! > 0 && !isThere;
   if (isDue) await save();
   return {skippedSteps: skipped, saveCheckpoint: isDue || isThere ? null : save};
+}
+
+/** What Python tells while it runs a job, but for a full disk: then it waits as the run does, and writes once more, maybe to another folder. */
+async function* eventsOf(
+  {folder, context}: EngineRun,
+  command: Omit<TorchCommand, 'hold'>,
+): AsyncGenerator<Exclude<TorchEvent, {event: 'full'}>, void> {
+  let place = folder.current;
+  let lock = (): void => undefined;
+  const unlock: Array<() => void> = [];
+  const hold = (pid: number): (() => void) => {
+    lock = () => unlock.push(folder.holdFor(pid));
+    lock();
+    return () => unlock.forEach((each) => each());
+  };
+  const newPlace = (): TorchAnswer => {
+    if (folder.current !== place) {
+      lock();
+      folder.makeJob();
+      place = folder.current;
+    }
+    folder.makeCheckpoints();
+    return {checkpoints: resolve(folder.checkpoints), folder: resolve(folder.job)};
+  };
+  const events = runTorch({...command, hold});
+  try {
+    for (;;) {
+      let {value: event} = await events.next();
+      let isAsked = false;
+      if (event?.event === 'full') {
+        const retry = async (): Promise<void> => {
+          if (isAsked) ({value: event} = await events.next(newPlace()));
+          isAsked = true;
+          if (event?.event === 'full') throw fullDisk(event);
+        };
+        await untilSaved(savingOf(folder), retry, context);
+      }
+      if (!event) return;
+      yield event as Exclude<TorchEvent, {event: 'full'}>;
+    }
+  } finally {
+    await events.return();
+  }
+}
+
+function fullDisk({path, reason}: Extract<TorchEvent, {event: 'full'}>): Error {
+  return Object.assign(new Error(`--engine torch: cannot write '${path}': ${reason}`), {
+    code: 'ENOSPC',
+    path,
+  });
 }
 
 /** The blocks of the periods that have begun after some steps. */
@@ -306,8 +356,10 @@ async function takeCheckpoint(
   event: Extract<TorchEvent, {event: 'checkpoint'}>,
 ): Promise<void> {
   const {step} = event;
+  const {folder, context} = run;
   await commit(run, job, beside, {...event, data: beside.places.at(step - job.start.step - 1)});
-  writeFileSync(join(run.folder.job, `saved-${step}`), '');
+  const tell = (): void => writeFileSync(join(folder.job, `saved-${step}`), '');
+  await untilSaved(savingOf(folder, false), tell, context);
 }
 
 /** Makes the weights that Python has written at the end a checkpoint. No step is left for which the optimizer would need a state. */

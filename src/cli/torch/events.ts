@@ -23,8 +23,16 @@ export type TorchEvent =
       optimizer: Omit<Manifest['optimizer'], 'settings'>;
       stateBytes: number;
     }
+  /** There is no room for a file, with the reason of the system; Python waits for a {@link TorchAnswer}. */
+  | {event: 'full'; path: string; reason: string}
   | {event: 'stopped'; step: number}
   | {event: 'done'; model: Manifest['model']; skipped: number};
+
+/** Where Python is to write all files of a checkpoint once more: the folder of checkpoints, and that of the job. */
+export interface TorchAnswer {
+  checkpoints: string;
+  folder: string;
+}
 
 const OWNER = 'an event of finetune.py';
 
@@ -56,6 +64,9 @@ export function eventIn(line: string): TorchEvent {
       checkModel(OWNER, event['model']);
       check('optimizer', isObject(event['optimizer']), 'an object {counters, files}');
       break;
+    case 'full':
+      ['path', 'reason'].forEach(checkText);
+      break;
     case 'stopped':
       checkCount('step');
       break;
@@ -64,7 +75,7 @@ export function eventIn(line: string): TorchEvent {
       checkCount('skipped');
       break;
     default:
-      check('event', false, 'begin, step, heldOut, checkpoint, stopped or done');
+      check('event', false, 'begin, step, heldOut, checkpoint, full, stopped or done');
   }
   return event as unknown as TorchEvent;
 }

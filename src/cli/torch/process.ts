@@ -1,4 +1,4 @@
-/** The processes of Python, which torchrun starts, and what the first of them tells. */
+/** The processes of Python, which torchrun starts, and what the first of them tells and is told. */
 import {closeSync, existsSync, readFileSync, statSync} from 'node:fs';
 import {availableParallelism} from 'node:os';
 import type {Readable, Writable} from 'node:stream';
@@ -8,7 +8,7 @@ import {cut} from '../../options';
 import {startProgram, type ChildProcess, type Program} from '../start_program';
 import {messageOf} from '../usage_error';
 import {counted} from '../words';
-import {eventIn, type TorchEvent} from './events';
+import {eventIn, type TorchAnswer, type TorchEvent} from './events';
 import {causeIn} from './failure';
 import {pythonEnvironment, pythonFile} from './python';
 
@@ -37,17 +37,21 @@ const SILENCE = 15 * 60_000;
 const GRACE = 40_000;
 
 /**
- * Runs a job to its end; gives one event after the other. If the caller stops taking them, or this process ends, so do those of Python.
- * They have ended when this has.
+ * Runs a job to its end; gives one event after the other, and tells Python what the caller answers to one. If the caller stops taking
+ * them, or this process ends, so do those of Python. They have ended when this has.
  *
  * @throws Error with what Python said, if it fails, sends what is no event, or says nothing for a long time.
  */
-export async function* runTorch(command: TorchCommand): AsyncGenerator<TorchEvent, void> {
+export async function* runTorch(
+  command: TorchCommand,
+): AsyncGenerator<TorchEvent, void, TorchAnswer | undefined> {
   const {log, hold, silence = SILENCE} = command;
   // what was said before is of the same run when it stopped
   const from = existsSync(log) ? statSync(log).size : 0;
   const child = start(command);
   const ended = endOf(child);
+  // how Python has ended says more
+  child.stdin.on('error', () => undefined);
   // torchrun ends what it has started, if it is told to end
   const kill = (): boolean => child.kill('SIGTERM');
   process.once('exit', kill);
@@ -62,7 +66,11 @@ export async function* runTorch(command: TorchCommand): AsyncGenerator<TorchEven
       // a process that has ended may have been in the middle of a line
       const how = done ? await inTime(ended, silence) : null;
       if (how !== null) throw new Error(causeIn(linesOf(log, from)) ?? `Python ended with ${how}`);
-      for (const line of lines) if (line.startsWith('{')) yield eventIn(line);
+      for (const line of lines) {
+        if (!line.startsWith('{')) continue;
+        const answer = yield eventIn(line);
+        if (answer) child.stdin.write(`${JSON.stringify(answer)}\n`);
+      }
       if (done) return;
       if (rest.length > MAX_JSON_BYTES)
         throw new Error('finetune.py has sent a line without an end');

@@ -10,6 +10,7 @@ const events = {
   },
   heldOut: {step: 0, loss: 3},
   checkpoint: {step: 1, model, optimizer: {counters: {}, files: []}, stateBytes: 5},
+  full: {path: '/run/a.safetensors', reason: 'No space left on device'},
   stopped: {step: 1},
   done: {model, skipped: 0},
 };

@@ -7,10 +7,15 @@ import subprocess
 import sys
 
 WORKER = """
-import sys, time
+import os, sys, time
 sys.path.insert(0, sys.argv[1])
-from owlore.events import end_with_parent
+from owlore.events import Events, end_with_parent
 end_with_parent()
+if "STUB_ASKS" in os.environ:
+    events = Events()
+    while (answer := events.answer()) is None:
+        time.sleep(0.02)
+    events.send("full", path=answer["folder"], reason=answer["checkpoints"])
 time.sleep(600)
 """
 
