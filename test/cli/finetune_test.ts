@@ -121,9 +121,14 @@ describeBackends('tfjs-owlore finetune', (backend) => {
     );
     expect(tf.memory().numTensors).to.equal(numTensors);
     const {output} = result;
-    const files = ['config.json', 'log.jsonl', 'model', 'report.html', 'schedule.json'];
+    const files = ['config.json', 'files.jsonl', 'log.jsonl', 'model', 'report.html'];
     const events = backend === 'tensorflow' ? ['tensorboard'] : [];
-    expect(readdirSync(output).sort()).to.deep.equal([...files, 'scores.json', ...events]);
+    expect(readdirSync(output).sort()).to.deep.equal([
+      ...files,
+      'schedule.json',
+      'scores.json',
+      ...events,
+    ]);
     if (backend === 'tensorflow') {
       const [file, ...others] = readdirSync(join(output, 'tensorboard'));
       expect([file, others]).to.satisfy(() => file!.includes('tfevents') && others.length === 0);
@@ -644,6 +649,7 @@ describe('tfjs-owlore finetune', function () {
     expect(code, stderr).to.equal(0);
     expect(readdirSync(output).sort()).to.deep.equal([
       'config.json',
+      'files.jsonl',
       'log.jsonl',
       'model',
       'notes.txt',
