@@ -1,5 +1,4 @@
 /** `tfjs-owlore estimate`: the memory of a training before it begins. */
-import {readFileSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import {estimateMemory, type EstimateOptions, type MemoryEstimate} from '../estimate/index';
 import {largestTensor} from '../estimate/largest_tensor';
@@ -30,6 +29,7 @@ import {
 import {backendNames, type BackendName} from './register_backend';
 import {newTable} from './table';
 import {asUsage, messageOf} from './usage_error';
+import {readUtf8} from './utf8_file';
 
 const size: OptionDescription<number | string | undefined> = {
   help: 'memory to stay in, such as 4GB or 800MB (default: what this machine has)',
@@ -135,7 +135,7 @@ function meaningless({method, embedding, engine, update}: Settings): Record<stri
 
 async function readConfig({model}: Settings): Promise<JsonObject> {
   if (model.endsWith('.json') && isThere('file', model)) {
-    return asUsage(() => parseJsonObject(model, readFileSync(model)));
+    return asUsage(() => parseJsonObject(model, new TextEncoder().encode(readUtf8(model))));
   }
   return readModelConfig('estimate', model);
 }

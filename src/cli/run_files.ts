@@ -22,6 +22,9 @@ export const NAMES = {
   pythonLog: 'torch.log',
 } as const;
 
+/** The most bytes that are read of a log: those of some two million steps. */
+export const MOST_LOG_BYTES = 500_000_000;
+
 /** The last line in the log of a run that has come to its end. */
 export const DONE = {event: 'end', state: 'done'} as const;
 
@@ -175,6 +178,6 @@ export function filesOfRun(path: string): Record<'config' | 'scores' | 'checkpoi
 export function isDone(folder: string): boolean {
   const log = join(folder, NAMES.log);
   if (kindOf(log) !== 'file') return false;
-  const last = readFile(log).toString('utf8').trimEnd().split('\n').at(-1)!;
+  const last = readFile(log, MOST_LOG_BYTES).toString('utf8').trimEnd().split('\n').at(-1)!;
   return last === JSON.stringify(DONE);
 }

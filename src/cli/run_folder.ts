@@ -20,6 +20,7 @@ import {
   DONE,
   FINISHED,
   isDone,
+  MOST_LOG_BYTES,
   NAMES,
   partialOf,
   removeEmpty,
@@ -214,7 +215,7 @@ export class RunFolder {
   rewindLog(step: number): LogEntry[] {
     this.checkIsThere();
     const log = this.in(NAMES.log);
-    const text = kindOf(log) === null ? '' : readFile(log).toString('utf8');
+    const text = kindOf(log) === null ? '' : readFile(log, MOST_LOG_BYTES).toString('utf8');
     const kept = text
       .split('\n')
       .flatMap((line) => parseEntry(log, line))

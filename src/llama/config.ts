@@ -95,6 +95,9 @@ export type ResolvedConfig = Required<LlamaConfig>;
 
 const OWNER = 'createLlama';
 
+/** How many layers a model may have; more than any has. Lists with an entry for each layer are made of them. */
+export const LAYERS = {integer: true, min: 1, max: 1000};
+
 /** Defaults, except those that follow from other options. */
 const DEFAULTS = {
   rmsNormEps: 1e-5,
@@ -147,6 +150,7 @@ export function resolveConfig(config: LlamaConfig): ResolvedConfig {
   const resolved = withDefaults(config);
   const count = {integer: true, min: 1};
   for (const name of COUNTS) checkNumber(OWNER, name, resolved[name], count);
+  checkNumber(OWNER, 'numHiddenLayers', resolved.numHiddenLayers, LAYERS);
   const {numAttentionHeads, numKeyValueHeads, headDim, ropeScaling, slidingWindow, seed} = resolved;
   for (const name of POSITIVE) checkNumber(OWNER, name, resolved[name], {exclusiveMin: 0});
   checkNumber(OWNER, 'maxPositionEmbeddings', resolved.maxPositionEmbeddings, count);

@@ -1,4 +1,4 @@
-import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {mkdtempSync, rmSync, truncateSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
@@ -28,6 +28,16 @@ describe('readConfigFile', () => {
     expect(name).to.equal(join(folder, 'run.json'));
     expect(values).to.deep.equal({topK: 3});
     expect(read('{}').values).to.deep.equal({});
+  });
+
+  it('reads no more than a JSON file may have', () => {
+    const path = join(folder, 'large.json');
+    writeFileSync(path, '{}');
+    truncateSync(path, 100_000_001);
+    expect(() => readConfigFile(path, options)).to.throw(
+      UsageError,
+      /large\.json has 100000001 bytes; no more than 100000000 are read/,
+    );
   });
 
   it('takes a file with a byte order mark', () => {

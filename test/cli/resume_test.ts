@@ -6,6 +6,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import {join} from 'node:path';
@@ -494,6 +495,14 @@ describe('tfjs-owlore finetune --resume', function () {
       const {code, stderr} = await resume(other);
       expect(code).to.equal(1);
       expect(stderr).to.match(/log\.jsonl has 0 of the first \d+ steps/);
+    });
+
+    it('does not read a log that is too large to be any', async () => {
+      const other = copy();
+      truncateSync(join(other, 'log.jsonl'), 500_000_001);
+      const {code, stderr} = await resume(other);
+      expect(code).to.equal(1);
+      expect(stderr).to.match(/log\.jsonl' has 500000001 bytes, where no more than 500000000 can/);
     });
 
     it('refuses lines of a log that are no entries, and steps in another order', async () => {

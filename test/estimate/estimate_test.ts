@@ -352,6 +352,9 @@ describe('estimateMemory', () => {
   it('names the key of a config that it cannot read', () => {
     const without = {...config, hidden_size: undefined};
     expect(() => estimateMemory(without)).to.throw('estimateMemory: hidden_size must be');
+    expect(() => estimateMemory({...config, num_hidden_layers: 1e9})).to.throw(
+      'estimateMemory: num_hidden_layers must be an integer >= 1 and <= 1000; got 1000000000',
+    );
     expect(() => estimateMemory({...config, model_type: 'gpt2'})).to.throw(
       /estimateMemory: model_type must be one of .*'llama', .*; got 'gpt2'/,
     );

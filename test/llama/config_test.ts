@@ -67,6 +67,7 @@ describe('LlamaConfig', () => {
   });
 
   const wrong: [Record<string, unknown>, string][] = [
+    [{numHiddenLayers: 2 ** 52}, 'numHiddenLayers must be an integer >= 1 and <= 1000'],
     [{vocabsize: 3}, "unknown option 'vocabsize'; did you mean 'vocabSize'?"],
     [{vocabSize: undefined}, 'vocabSize must be an integer >= 1; got undefined'],
     [{hiddenSize: 0}, 'hiddenSize must be an integer >= 1; got 0'],

@@ -1,6 +1,6 @@
 import {checkChoice} from '../../options';
 import {architectureNames, architectureOfType, architectures} from '../architectures';
-import {resolveConfig, type LlamaConfig, type ResolvedConfig} from '../config';
+import {LAYERS, resolveConfig, type LlamaConfig, type ResolvedConfig} from '../config';
 import {ConfigKeys} from './config_keys';
 import {show, type JsonObject} from '../../files/json';
 
@@ -46,7 +46,7 @@ export function readConfigJson(owner: string, json: JsonObject): ResolvedConfig 
   const rmsNormEps = keys.number('rms_norm_eps', {exclusiveMin: 0});
   const initializerRange = keys.number('initializer_range', {min: 0});
   const tieWordEmbeddings = keys.flag('tie_word_embeddings');
-  const numHiddenLayers = keys.count('num_hidden_layers');
+  const numHiddenLayers = keys.number('num_hidden_layers', LAYERS);
   const maxPositionEmbeddings = keys.count('max_position_embeddings');
   const heads = keys.get('num_attention_heads');
   const config: LlamaConfig = {

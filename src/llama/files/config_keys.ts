@@ -2,9 +2,6 @@ import {checkFlag, checkNumber, type NumberRange} from '../../options';
 import type {LayerType} from '../config';
 import {show, type JsonObject} from '../../files/json';
 
-/** More layers than any model has; a list with the type of each layer is not made for more. */
-const MOST_LAYERS = 10_000;
-
 /** The keys of a `config.json`. */
 export class ConfigKeys {
   /**
@@ -91,7 +88,6 @@ export class ConfigKeys {
 
   /** The type of each layer by a rule, for files without `layer_types`. */
   layerTypesBy(layers: number, isSliding: (layer: number) => boolean): LayerType[] {
-    checkNumber(this.owner, 'num_hidden_layers', layers, {integer: true, min: 1, max: MOST_LAYERS});
     return Array.from({length: layers}, (_, i) =>
       isSliding(i) ? 'sliding_attention' : 'full_attention',
     );

@@ -314,13 +314,13 @@ describe('config.json', () => {
     ).to.deep.include({slidingWindow: 4, layerTypes: [sliding, full, sliding]});
   });
 
-  it('does not follow a rule over more layers than anyone has', () => {
-    const keys = {use_sliding_window: true, sliding_window: 4, max_window_layers: 1};
-    expect(() =>
-      read(changed('qwen2', {...keys, layer_types: undefined, num_hidden_layers: 2 ** 52})),
-    ).to.throw(
-      'test: num_hidden_layers must be an integer >= 1 and <= 10000; got 4503599627370496',
-    );
+  it('refuses more layers than any model has, with or without a rule for their types', () => {
+    const window = {use_sliding_window: true, sliding_window: 4, max_window_layers: 1};
+    for (const keys of [{}, {...window, layer_types: undefined}]) {
+      expect(() => read(changed('qwen2', {...keys, num_hidden_layers: 2 ** 52}))).to.throw(
+        'test: num_hidden_layers must be an integer >= 1 and <= 1000; got 4503599627370496',
+      );
+    }
   });
 
   it('takes the longest text for the one of the pre-training, where it says nothing else', () => {
@@ -420,7 +420,7 @@ describe('config.json', () => {
     [{architectures: 'LlamaForCausalLM'}, 'architectures must name LlamaForCausalLM'],
     [{hidden_size: undefined}, 'hidden_size must be an integer >= 1; got undefined'],
     [{vocab_size: '96'}, "vocab_size must be an integer >= 1; got '96'"],
-    [{num_hidden_layers: 0}, 'num_hidden_layers must be an integer >= 1; got 0'],
+    [{num_hidden_layers: 0}, 'num_hidden_layers must be an integer >= 1 and <= 1000; got 0'],
     [{num_attention_heads: 1.5}, 'num_attention_heads must be an integer >= 1; got 1.5'],
     [{num_key_value_heads: 3}, 'createLlama: numKeyValueHeads must divide numAttentionHeads (4)'],
     [{head_dim: 7}, 'createLlama: headDim must be even'],

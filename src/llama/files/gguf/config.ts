@@ -2,6 +2,7 @@
 import {checkChoice} from '../../../options';
 import {architectureNames, architectures, type ArchitectureName} from '../../architectures';
 import {
+  LAYERS,
   resolveConfig,
   type LlamaConfig,
   type LayerType,
@@ -93,7 +94,7 @@ export function readGgufConfig(
     vocabSize: vocabularySize(keys, tensors),
     hiddenSize: keys.count(of('embedding_length')),
     intermediateSize: keys.count(of('feed_forward_length')),
-    numHiddenLayers: keys.count(of('block_count')),
+    numHiddenLayers: readLayers(keys, architecture),
     numAttentionHeads: heads,
     numKeyValueHeads: keys.integer(of('attention.head_count_kv'), 1) ?? heads,
     headDim,
@@ -178,25 +179,23 @@ function readWindow(keys: MetadataKeys, architecture: ArchitectureName): Window 
   const ropeLocalBaseFreq = keys.positive(of('rope.freq_base_swa')) ?? gguf?.ropeLocalBaseFreq;
   // without a window all blocks are alike, and wavelengths are those of the blocks that see all positions
   if (slidingWindow === null) return {slidingWindow, ...(ropeLocalBaseFreq && {ropeLocalBaseFreq})};
-  const layers = keys.count(of('block_count'));
   const layerTypes = blockTypes(
     keys,
     of('attention.sliding_window_pattern'),
-    layers,
+    readLayers(keys, architecture),
     gguf?.slidingWindowPattern ?? 1,
   );
   return {slidingWindow, layerTypes, ...(ropeLocalBaseFreq && {ropeLocalBaseFreq})};
 }
 
-/** More blocks than any model has; a list is not made for more. */
-const MOST_BLOCKS = 10_000;
+function readLayers(keys: MetadataKeys, architecture: ArchitectureName): number {
+  const key = `${architecture}.block_count`;
+  const layers = keys.count(key);
+  if (layers > LAYERS.max) throw keys.wrong(key, `an integer of at most ${LAYERS.max}`);
+  return layers;
+}
 
 function blockTypes(keys: MetadataKeys, key: string, blocks: number, usual: number): LayerType[] {
-  if (blocks > MOST_BLOCKS) {
-    throw new Error(
-      `${keys.owner}: a model of ${blocks} blocks is larger than any; at most ${MOST_BLOCKS} are possible`,
-    );
-  }
   const given = keys.get(key);
   if (Array.isArray(given)) {
     if (given.length !== blocks || !given.every((each) => typeof each === 'boolean')) {
