@@ -1,8 +1,8 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {GPTLMHeadModel} from 'gpt-tfjs/src/model.js';
-import {OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
-import {describeBackends} from '../support/backends';
+import {leanOptimizer, OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
+import {describeBackends, describeFastBackends} from '../support/backends';
 import {held} from '../support/sentinels';
 
 /** A loss of a projected matrix and a vector, times `factor`: its value, and what its gradients are multiplied by. */
@@ -377,6 +377,59 @@ describe('gpt-tfjs with six layers', () => {
     const [adam, ...ours] = learned as [number, ...number[]];
     // A projected step learns 0.9 of it in a model this small.
     ours.forEach((own, i) => expect(own, `contender ${i}`).to.be.greaterThan(0.9 * adam));
+    tf.dispose([x, y, start]);
+    model.dispose();
+  });
+});
+
+describeFastBackends('gpt-tfjs with six layers, by fit', function () {
+  this.timeout(180_000);
+
+  it('learns as with tf.train.adam, and further with clipNorm', async () => {
+    const {model} = GPTLMHeadModel({
+      ...{name: 'gpt6_fit', nLayer: 6, nHead: 2, nEmbd: 8, vocabSize: 8, blockSize: 8},
+      ...{dropout: 0, embdDrop: 0, residDrop: 0},
+    });
+    const start = model.getWeights().map((weight) => weight.clone());
+    // Each token follows from the one before it.
+    const tokens = Array.from({length: 16}, (_, i) =>
+      Array.from({length: 9}, (__, j) => (i + j) % 8),
+    );
+    const x = tf.tensor2d(
+      tokens.map((row) => row.slice(0, 8)),
+      [16, 8],
+      'int32',
+    );
+    const y = tf.tidy(() =>
+      tf.oneHot(
+        tf.tensor2d(
+          tokens.map((row) => row.slice(1)),
+          [16, 8],
+          'int32',
+        ),
+        8,
+      ),
+    );
+    const learned = async (optimizer: tf.Optimizer): Promise<number> => {
+      model.setWeights(start);
+      const loss = (labels: tf.Tensor, outputs: tf.Tensor): tf.Tensor =>
+        tf.losses.softmaxCrossEntropy(labels, outputs);
+      model.compile({optimizer, loss});
+      const fit = {epochs: 6, batchSize: 8, shuffle: false, verbose: 0};
+      const losses = (await model.fit(x, y, fit)).history.loss as number[];
+      expect((optimizer as Partial<OwLoreOptimizer>).skippedSteps ?? 0).to.equal(0);
+      optimizer.dispose();
+      return losses[0]! - losses.at(-1)!;
+    };
+    // Stock wasm has no gradient of an embedding.
+    const adam = await learned(leanOptimizer(tf.train.adam(0.003, 0.9, 0.999, 1e-8)));
+    const own = await learned(new OwLoreOptimizer({learningRate: 0.003}));
+    expect(own).to.be.greaterThan(0.9 * adam);
+    const skipping = new OwLoreOptimizer({learningRate: 0.003, nonFinite: 'skip'});
+    expect(await learned(skipping)).to.equal(own);
+    const clipped = await learned(new OwLoreOptimizer({learningRate: 0.003, clipNorm: 1}));
+    // What the first step leaves in Adam's second moments else keeps the steps after it short.
+    expect(clipped).to.be.greaterThan(own);
     tf.dispose([x, y, start]);
     model.dispose();
   });
