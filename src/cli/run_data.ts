@@ -14,6 +14,8 @@ export interface RunData {
   data: DataContents;
   /** That of `--validation`, or the part of the data that is held out. */
   heldOut: DataContents | number;
+  /** SHA-256 of the rows of what is held out, by which another tokenizer or template is noticed; older checkpoints have none. */
+  heldOutTokens?: string;
 }
 
 /** The newest checkpoint of a run that is not damaged, by its manifest alone; null if there is none. */
@@ -63,8 +65,12 @@ export function checkSameData(
 
 function isRunData(value: unknown): value is RunData {
   if (!isObject(value)) return false;
-  const {data, heldOut} = value;
-  return areContents(data) && (typeof heldOut === 'number' || areContents(heldOut));
+  const {data, heldOut, heldOutTokens = ''} = value;
+  return (
+    areContents(data) &&
+    (typeof heldOut === 'number' || areContents(heldOut)) &&
+    typeof heldOutTokens === 'string'
+  );
 }
 
 function changesOf(
@@ -79,6 +85,9 @@ function changesOf(
     changes.push(...changeOf(validation!, was.heldOut, is.heldOut));
   else if (was.heldOut !== is.heldOut)
     changes.push(`held out was ${part(was.heldOut)}, and is ${part(is.heldOut)}`);
+  const {heldOutTokens = is.heldOutTokens} = was;
+  if (changes.length === 0 && heldOutTokens !== is.heldOutTokens)
+    changes.push('the tokenizer or the chat template of the model makes other tokens of them');
   return changes;
 }
 

@@ -1,4 +1,5 @@
 /** The examples of a run: those that it trains on and those that are held out, all read once before training begins. */
+import {createHash, type Hash} from 'node:crypto';
 import {textDataset, type DatasetReport, type TextDataset} from '../llama/index';
 import type {TextDatasetOptions} from '../llama/text/dataset_options';
 import type {Tokenizer} from '../llama/text/tokenizer';
@@ -68,19 +69,28 @@ export async function prepareData(
     });
 
   const {steps, accumulate, epochs} = settings;
-  const look = (dataset: TextDataset, name: string, total: number, most = Infinity) =>
-    readExamples(dataset, {name, total, lengths: {maxLength, config}, most}, context);
+  const look = (
+    dataset: TextDataset,
+    name: string,
+    total: number,
+    more: {most?: number; hash?: Hash},
+  ) => readExamples(dataset, {name, total, lengths: {maxLength, config}, ...more}, context);
   const most = steps === undefined ? Infinity : steps * accumulate;
-  const report = await look(training({repeat: false}), data, examples - heldOut, most);
+  const report = await look(training({repeat: false}), data, examples - heldOut, {most});
+  const hash = createHash('sha256');
   const ofValidation = validation === undefined ? null : await contentsOf(validation, console);
   const {used: heldOutExamples} = ofValidation
-    ? await look(heldOutPart(), validation!, ofValidation.examples)
-    : await look(heldOutPart(), `${data}, held out`, heldOut);
+    ? await look(heldOutPart(), validation!, ofValidation.examples, {hash})
+    : await look(heldOutPart(), `${data}, held out`, heldOut, {hash});
 
   const inEpochs = Math.max(1, Math.round((epochs * report.batches) / accumulate));
   const all = {
     ...{training, heldOut: heldOutPart, heldOutExamples, batchSize, report},
-    contents: {data: contents, heldOut: ofValidation ?? validationSplit},
+    contents: {
+      data: contents,
+      heldOut: ofValidation ?? validationSplit,
+      heldOutTokens: hash.digest('hex'),
+    },
     steps: steps ?? inEpochs,
   };
   if (settings.warmup >= all.steps && settings.warmup > 0) {

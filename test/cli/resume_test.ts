@@ -432,6 +432,23 @@ describe('tfjs-owlore finetune --resume', function () {
         });
       }
 
+      it('refuses the same words in other tokens, of another tokenizer', async () => {
+        const model = join(folder.path, 'other-tokenizer');
+        cpSync(folder.model, model, {recursive: true});
+        const file = join(model, 'tokenizer.json');
+        const json = JSON.parse(readFileSync(file, 'utf8')) as {
+          model: {vocab: Record<string, number>};
+        };
+        const {vocab} = json.model;
+        const letters = Object.keys(vocab).filter((token) => /^[a-z]$/.test(token));
+        const ids = letters.map((letter) => vocab[letter]!).reverse();
+        letters.forEach((letter, i) => (vocab[letter] = ids[i]!));
+        writeFileSync(file, JSON.stringify(json));
+        const {code, stderr} = await resumeWith({model});
+        expect(code, stderr).to.equal(2);
+        expect(stderr).to.match(/had other data: the tokenizer or the chat template of the model/);
+      });
+
       it('goes on with --force, and says so', async () => {
         const {stderr} = await resumeWith(other([...all].reverse()), '--force');
         expect(stderr).to.match(/had other data: .*; it goes on with these, by --force\n/);
