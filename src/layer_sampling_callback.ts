@@ -33,7 +33,7 @@ import {sayOnce} from './say_once';
 import {
   areInSameFit,
   batchesOfFit,
-  fitHooks,
+  keepHooks,
   mixCallbacks,
   whenFitEnds,
   yieldingCallback,
@@ -156,11 +156,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     const {interval, initialStep} = this.options;
     this.interval = interval === 'auto' ? null : interval;
     this.counter = new StepCounter(initialStep);
-    // A copy made by {...callback} has only these methods. They call checkReceiver, so that it throws in place of doing nothing.
-    Object.assign(
-      this,
-      Object.fromEntries(fitHooks.map((hook) => [hook, Reflect.get(this, hook)])),
-    );
+    keepHooks(this);
   }
 
   /** Optimizer steps done so far: the `initialStep` of a callback that is to go on from here. */

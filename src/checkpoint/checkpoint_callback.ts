@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {Callback, type Logs} from '@tensorflow/tfjs-layers';
 import {openSink, type ModelTarget} from '../files/sink';
 import {checkKnown, checkNumber, display} from '../options';
-import {batchesOfEpoch, beforeEachBatch, wasStopped, watchFits} from '../tfjs/fit';
+import {batchesOfEpoch, beforeEachBatch, keepHooks, wasStopped, watchFits} from '../tfjs/fit';
 import {
   checkParts,
   type CheckpointParts,
@@ -83,6 +83,7 @@ export class CheckpointCallback extends Callback {
       );
     }
     this.options = {...options, every, keep};
+    keepHooks(this);
     watchFits();
   }
 
@@ -184,7 +185,7 @@ async function numberIn(logs: Logs, name: string): Promise<number> {
 function checkReceiver(receiver: unknown): void {
   if (receiver instanceof CheckpointCallback) return;
   throw new Error(
-    `${OWNER}: fit() calls this callback as a plain object of functions: it stands in one array with objects like ` +
-      '{onEpochEnd: …}, or comes from another copy of @tensorflow/tfjs-layers. Wrap each object: new tf.CustomCallback({…})',
+    `${OWNER}: fit() calls this callback as a plain object of functions: it was copied ({...callback}), or comes from another copy of ` +
+      '@tensorflow/tfjs-layers. Pass it as it is: callbacks: [callback, {onEpochEnd: …}]',
   );
 }

@@ -69,18 +69,24 @@ export function isCheckpointFile(path: string): boolean {
 /**
  * The JSON files of all checkpoints of a target, the newest first.
  *
+ * @param isToSave Whether one is to be saved after them: then the limit is twice as high, so that what goes on from any can be saved.
  * @throws Error if the target cannot be read, or if a number is higher than any program's.
  */
-export async function listManifests(owner: string, target: ModelTarget): Promise<ManifestFile[]> {
+export async function listManifests(
+  owner: string,
+  target: ModelTarget,
+  isToSave = false,
+): Promise<ManifestFile[]> {
+  const most = isToSave ? 2 * MOST_STEPS : MOST_STEPS;
   const files = (await listFiles(owner, target)).flatMap((path) => {
     const match = MANIFEST.exec(path);
     return match ? [{path, number: Number(match[1])}] : [];
   });
   files.sort((a, b) => b.number - a.number);
   const [newest] = files;
-  if (newest && newest.number > MOST_STEPS) {
+  if (newest && newest.number > most) {
     throw new Error(
-      `${owner}: the checkpoint ${newest.path} has a number above ${MOST_STEPS}, after which no other could be saved; ` +
+      `${owner}: the checkpoint ${newest.path} has a number above ${most}, after which no other could be saved; ` +
         'no training has written it: remove it',
     );
   }

@@ -260,7 +260,7 @@ class CheckpointFiles {
 
   /** Writes the file that makes the others a checkpoint, and removes those that no checkpoint needs any more. */
   async commit(manifest: Manifest, keep: number): Promise<SavedCheckpoint> {
-    const listed = await listManifests(OWNER, this.target);
+    const listed = await listManifests(OWNER, this.target, true);
     const number = (listed[0]?.number ?? 0) + 1;
     const {path, bytes} = await manifestBytes(OWNER, number, manifest);
     await this.write(path, bytes);

@@ -157,6 +157,17 @@ export function isPlainObjectsReceiver(receiver: unknown): boolean {
   return receiver instanceof tfl.CustomCallback;
 }
 
+/**
+ * Gives a callback the methods that `fit` calls as properties of its own. A copy made by {...callback} has only those: they are to throw
+ * where they are called on another object, in place of doing nothing.
+ */
+export function keepHooks(callback: tfl.Callback): void {
+  Object.assign(
+    callback,
+    Object.fromEntries(fitHooks.map((hook) => [hook, Reflect.get(callback, hook)])),
+  );
+}
+
 /** A callback that lets the page draw every 125 ms, as `fit` does by itself only if it is given no callbacks. */
 export function yieldingCallback(): tfl.CustomCallback {
   return new tfl.CustomCallback({});

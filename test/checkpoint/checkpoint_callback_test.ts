@@ -417,6 +417,15 @@ describeFastBackends('CheckpointCallback', (backend) => {
     const wrapped = new tfl.CustomCallback(new CheckpointCallback({target: new Map()}));
     const copied = await rejection(fit(parts, {epochs: 1, callbacks: [wrapped]}));
     expect(copied.message).to.match(/fit\(\) calls this callback as a plain object of functions/);
+    const copies = [{}, {onEpochEnd: () => undefined}].map((others) =>
+      Object.assign({}, others, new CheckpointCallback({target: new Map()})),
+    );
+    for (const copy of copies) {
+      for (const callbacks of [[copy], [copy, new tfl.CustomCallback({})]]) {
+        const error = await rejection(fit(parts, {epochs: 1, callbacks}));
+        expect(error.message).to.match(/as a plain object of functions: it was copied/);
+      }
+    }
     parts.model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
     const data = new NumberedBatches(2);
     const callbacks = [new CheckpointCallback({target: new Map()})];

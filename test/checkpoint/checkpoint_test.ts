@@ -636,18 +636,35 @@ describe('checkpoints', () => {
       await withTraining(async (training) => {
         await training.train(1);
         const start = await training.snapshot();
-        for (const [owner, call] of [
-          ['resumeCheckpoint', resumeCheckpoint],
-          ['saveCheckpoint', saveCheckpoint],
+        for (const [owner, call, most] of [
+          ['resumeCheckpoint', resumeCheckpoint, 1e9],
+          ['saveCheckpoint', saveCheckpoint, 2e9],
         ] as const) {
           expect((await rejection(call(files, training.parts))).message).to.equal(
-            `${owner}: the checkpoint ${last} has a number above 1000000000, after which no other could be saved; ` +
+            `${owner}: the checkpoint ${last} has a number above ${most}, after which no other could be saved; ` +
               'no training has written it: remove it',
           );
         }
         expect(await training.snapshot()).to.deep.equal(start);
         files.delete(last);
         expect((await resumeCheckpoint(files, training.parts))?.path).to.equal(path);
+      });
+    });
+
+    it('no number of what resumes when the next ones are saved', async () => {
+      const files: Files = new Map();
+      await withTraining(async (training) => {
+        await training.train(1);
+        await saveCheckpoint(files, training.parts);
+        const [path] = manifests(files);
+        files.set(path!.replace('000001', '1000000000'), files.get(path!)!);
+        files.delete(path!);
+        await resumeCheckpoint(files, training.parts);
+        for (const next of [1, 2, 3]) {
+          await training.train(1);
+          const saved = await saveCheckpoint(files, training.parts, {keep: 2});
+          expect(saved.path).to.match(new RegExp(`^checkpoint-100000000${next}-`));
+        }
       });
     });
 

@@ -31,10 +31,11 @@ export const kernelSets: ReadonlyArray<{
 
 /** Installs kernels, and tells which: names of those in the place of the backend's own, or beside them. */
 export async function registeredKernels(backend: string, kernels: Installer): Promise<string[]> {
-  const functions = (): Map<string, tf.KernelFunc> =>
-    new Map(tf.getKernelsForBackend(backend).map((x) => [x.kernelName, x.kernelFunc]));
+  // On wasm the functions of all others are guarded, where they are registered.
+  const configs = (): Map<string, tf.KernelConfig> =>
+    new Map(tf.getKernelsForBackend(backend).map((x) => [x.kernelName, x]));
   kernels.uninstallKernels();
-  const stock = functions();
+  const stock = configs();
   await kernels.installKernels();
-  return [...functions()].flatMap(([name, f]) => (stock.get(name) === f ? [] : [name]));
+  return [...configs()].flatMap(([name, each]) => (stock.get(name) === each ? [] : [name]));
 }

@@ -22,7 +22,7 @@ import {
   depthwiseConv2dNativeBackpropFilter,
   depthwiseConv2dNativeBackpropInput,
 } from './depthwise_conv2d_grads';
-import {freeingOnError, goOnWhenFull, throwWhenFull} from './full_memory';
+import {freeingOnError, freeOnErrors, goOnWhenFull, throwWhenFull} from './full_memory';
 import {createFusedMatMul} from './fused_mat_mul';
 import {createGather} from './gather';
 import {createCast, createIdentity} from './identity';
@@ -144,9 +144,14 @@ export function installKernels(options: InstallKernelsOptions = {}): Promise<voi
   }
   const makers = KERNELS.map(([name, create]): [string, KernelMaker] => [
     name,
-    (stock) => freeingOnError(create(stock?.kernelFunc as never) as tf.KernelFunc),
+    (stock) => create(stock?.kernelFunc as never) as tf.KernelFunc,
   ]);
-  const restore = replaceKernels('wasm', Object.fromEntries(makers), setUp);
+  const putBack = replaceKernels('wasm', Object.fromEntries(makers), setUp);
+  const unguard = freeOnErrors();
+  const restore = (): void => {
+    unguard();
+    putBack();
+  };
   switchModule(simd === 'auto');
   installation = {restore, ready: new WeakMap()};
   return moduleReady(installation);
