@@ -31,6 +31,24 @@ export function checkFits(
     const [before, now] = [was, is].map((each) => (each ? described(each) : 'no further layer'));
     fail(`is of another model: it has ${before}, where this model has ${now}`);
   }
+  const saved = withNamesOf(layers, manifest);
+  checkSettings(owner, {path, manifest}, {optimizer, callback, data}, saved);
+}
+
+/**
+ * Throws unless a checkpoint was saved with the same options.
+ *
+ * @param saved Those of its optimizer, with the names that the model has.
+ */
+export function checkSettings(
+  owner: string,
+  {path, manifest}: Candidate,
+  {optimizer, callback, data}: Omit<CheckpointParts, 'model'>,
+  saved: Record<string, unknown>,
+): void {
+  const fail = (what: string): never => {
+    throw new Error(`${owner}: ${path} ${what}; nothing was changed`);
+  };
   const differ = (part: string, saved: object, own: object): void => {
     const difference = firstDifference(saved, own);
     if (!difference) return;
@@ -39,13 +57,12 @@ export function checkFits(
       : 'use the options of then';
     fail(`was saved with another ${part}: ${difference}; ${wayOut}`);
   };
-  const rates = [manifest.optimizer.settings, optimizer.settings].map((each) => each.learningRate);
+  const rates = [saved, optimizer.settings].map((each) => each.learningRate);
   const isFunction = rates.map((rate) => rate === FUNCTION);
   if (isFunction[0] && !isFunction[1]) {
     fail('was saved with a learningRate that is a function, which is not in it; give it again');
   }
   const withoutRate = ({learningRate: _, ...rest}: Record<string, unknown>): object => rest;
-  const saved = withNamesOf(layers, manifest);
   differ('optimizer', withoutRate(saved), withoutRate(optimizer.settings));
   for (const [name, saved, own] of [
     ['callback', manifest.callback, callback],

@@ -6,6 +6,7 @@ import type {LlamaConfig, TextDataset} from '../llama/index';
 import {needsScores, paperMethods, type MethodParts} from '../methods';
 import {ofCandidates, probabilitiesFromScores} from '../sampling/block_probabilities';
 import {presetScores, type PresetName} from '../sampling/presets';
+import {samplers} from '../sampling/samplers';
 import {paperTau, type OutlierScores} from '../scores/outlier';
 import {blockScores, scoreKinds, type ScoreKind} from '../scores/score_kinds';
 import {readScores, type BlockScores, type ScoresInput} from '../scores/scores';
@@ -52,6 +53,7 @@ export function checkSampling(
   const {sampling}: MethodParts = paperMethods[settings.method];
   if (sampling === null) return;
   checkGamma(settings, count, 'the blocks of the model', context);
+  checkNeverEmpty(settings, count, context);
   const {scores} = settings;
   const isComputed = scores === 'uniform' || Object.hasOwn(scoreKinds, scores);
   if (isComputed || !isScored(settings)) return;
@@ -59,10 +61,30 @@ export function checkSampling(
   checkScored(settings, readScoreFile(scores, blocks).values, context);
 }
 
+/** Throws if a period may be without any block where nothing else trains. */
+function checkNeverEmpty(settings: FinetuneSettings, count: number, {given}: Context): void {
+  const {method, gamma: wanted} = settings;
+  const {sampling}: MethodParts = paperMethods[method];
+  if (sampling?.alwaysOn !== false) return;
+  const gamma = wanted ?? sampling.gamma;
+  const chances = Array.from({length: count}, () => gamma / count);
+  const sampler = samplerOf(settings);
+  if (!samplers[sampler].canBeEmpty({gamma, probabilities: chances, shares: chances})) return;
+  throw new UsageError(
+    `${given.get('sampler') ?? 'finetune: --sampler'} ${sampler} with --method ${method} and --gamma ${gamma} can leave a period without any ` +
+      'block, and nothing else trains; use --sampler permutation, or exact with --gamma of at least 1',
+  );
+}
+
 /** Whether the blocks are drawn by scores that the method does not have by itself. */
 function isScored(settings: FinetuneSettings): boolean {
   const {sampling}: MethodParts = paperMethods[settings.method];
   return needsScores(sampling) && drawsByScores(settings);
+}
+
+/** Whether these scores are computed from the model's weights. */
+export function computesScores(settings: FinetuneSettings): boolean {
+  return isScored(settings) && Object.hasOwn(scoreKinds, settings.scores);
 }
 
 /** @returns How many of the blocks can be drawn. */

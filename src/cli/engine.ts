@@ -32,17 +32,9 @@ export interface EngineRun {
   /**
    * Says where a run goes on, gives the monitor what it had seen until then, and ends the log there.
    *
-   * @param from Null if there is no checkpoint.
-   * @throws UsageError, with nothing written, if the learning rate or the number of steps is another one than it began with.
+   * @param reached As a checkpoint has it. Null if there is none.
    */
-  goOn(from: ReachedPlace | null): void;
-}
-
-/** Where a checkpoint goes on. */
-export interface ReachedPlace {
-  monitor: MonitorState;
-  /** By the settings of the checkpoint's optimizer. */
-  learningRate: unknown;
+  goOn(reached: MonitorState | null): void;
 }
 
 /** What a training that has come to its end leaves, beside the model. */

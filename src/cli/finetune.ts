@@ -4,7 +4,7 @@ import {saveLlama} from '../llama/index';
 import {loraDefaults} from '../lora/lora_options';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import {resolveBlocks} from '../model/blocks';
-import {checkSampling, chooseSampling} from './block_sampling';
+import {checkSampling, chooseSampling, computesScores} from './block_sampling';
 import {defineCommand, type Context} from './command';
 import type {CommandConsole} from './console';
 import {checkDisk} from './disk_check';
@@ -20,7 +20,7 @@ import {
   type FinetuneSettings,
 } from './finetune_options';
 import {printOutcome, runRecord, type Outcome, type Trained} from './finetune_outcome';
-import {engines, train, type Plan} from './finetune_training';
+import {engines, train} from './finetune_training';
 import {errorIn, savingOf, untilSaved} from './full_disk';
 import {FittedDefaults, type Sizes} from './fitted_defaults';
 import {loadModelAlone, openModel, type LoadedModel} from './model_options';
@@ -31,9 +31,11 @@ import {StoppedError} from './interruption';
 import type {BackendName} from './register_backend';
 import {filesOfRun} from './run_files';
 import {RunFolder} from './run_folder';
+import type {Plan} from './run_method';
 import {checkResumable, checkRunFolder, configToResume} from './run_folder_checks';
 import {checkInputsOutside} from './run_inputs';
 import {checkSameData, newestCheckpoint} from './run_data';
+import {checkSameOptions} from './same_options';
 import {prepareData, type TrainingData} from './training_data';
 import {messageOf} from './usage_error';
 
@@ -121,7 +123,12 @@ async function checkRun(
   await checkMemory(settings, opened, context);
   const fitted = new FittedDefaults(context.given);
   const data = await prepareData(settings, opened, fitted, context);
-  if (from) checkSameData(from, data.contents, settings, context.console);
+  if (from) {
+    checkSameData(from, data.contents, settings, context.console);
+    const own = {...settings, scores};
+    // scores that are lost are computed from the weights, and all is compared once more with these
+    if (!computesScores(own)) await checkSameOptions(from, own, config, data, context);
+  }
   const {saveEvery = tenthOf(data.steps)} = settings;
   await checkDisk({...settings, saveEvery}, opened, data, context);
   return {settings: {...settings, saveEvery}, scores, data, fitted};

@@ -1,29 +1,22 @@
 /** The training of `tfjs-owlore finetune`: from a plan to a trained model, with a log, checkpoints, and a way to stop and go on. */
 import {perplexity, type TextBatch} from '../llama/index';
 import type {MemoryMeter} from '../memory/meter';
-import {paperMethod, paperMethods, type MethodParts, type PaperMethodOptions} from '../methods';
 import {resolveBlocks} from '../model/blocks';
-import type {OwLoreOptions} from '../optim/owlore_options';
-import {warmup, type LearningRate} from '../optim/schedule';
-import {scoresAnew, type BlockSampling} from './block_sampling';
 import type {Context} from './command';
-import {rateGroups, trainEmbedding} from './embedding_mode';
-import type {Engine, ReachedPlace} from './engine';
+import type {Engine} from './engine';
 import {isFullDisk, savingOf, untilSaved} from './full_disk';
-import {basisOf} from './estimate_options';
-import {adaptives, schedules, type FinetuneSettings} from './finetune_options';
+import type {FinetuneSettings} from './finetune_options';
 import type {Trained} from './finetune_outcome';
 import {StoppedError} from './interruption';
 import type {LoadedModel} from './model_options';
-import {loraOptionsOf} from './lora_method';
 import {nextTurn} from './progress';
 import type {RunFolder} from './run_folder';
+import {methodOf, type Plan} from './run_method';
 import {openTensorBoard, type EventWriter} from './tensorboard';
-import type {TrainingData} from './training_data';
 import {tfjsEngine} from './tfjs_engine';
 import {torchEngine} from './torch/engine';
-import {TrainingMonitor, type LogEntry} from './training_monitor';
-import {messageOf, UsageError} from './usage_error';
+import {TrainingMonitor, type LogEntry, type MonitorState} from './training_monitor';
+import {messageOf} from './usage_error';
 import {counted} from './words';
 
 /** By the names that the option `engine` has for them. */
@@ -32,51 +25,20 @@ export const engines: Record<FinetuneSettings['engine'], Engine> = {
   torch: torchEngine,
 };
 
-/** All that a run needs to begin. */
-export interface Plan {
-  /** The options in effect. */
-  settings: FinetuneSettings;
-  data: TrainingData;
-  /** Null if all blocks train. */
-  sampling: BlockSampling | null;
-}
-
 /** Trains the model, from where a run that goes on has stopped. The caller disposes of what it returns. */
 export async function train(
-  {settings, data, sampling}: Plan,
+  plan: Plan,
   {model}: LoadedModel,
   meter: MemoryMeter,
   folder: RunFolder,
   context: Context,
 ): Promise<Trained> {
+  const {settings, data, sampling} = plan;
   const {console, interruption} = context;
   const {signal} = interruption;
   const {steps} = data;
   const {accumulate, nonFinite} = settings;
-  const {lora: isLora = false}: MethodParts = paperMethods[settings.method];
-  const options: PaperMethodOptions = {
-    learningRate: learningRateOf(settings, steps),
-    ...updateOf(settings),
-    rank: settings.rank,
-    refreshInterval: settings.refreshInterval,
-    weightDecay: settings.weightDecay,
-    clipNorm: settings.clipNorm,
-    normGrowth: settings.normGrowth,
-    checkpoint: settings.checkpoint,
-    ...{nonFinite, accumulate},
-    ...sampling?.options,
-    ...(settings.adaptive !== 'none' && {
-      adaptive: adaptives[settings.adaptive]({
-        compute: () => scoresAnew(settings, model, data.training({repeat: false})),
-        every: settings.renewEvery,
-      }),
-    }),
-    ...(isLora && loraOptionsOf(settings)),
-    ...trainEmbedding(settings.embedding, model, settings.method),
-    ...(!isLora && rateGroups(settings, model)),
-  };
-  const made = paperMethod(settings.method, model, options);
-  const {optimizer, callback: layerSampling, lora} = made;
+  const {optimizer, callback: layerSampling, lora} = methodOf(plan, model);
   if (sampling?.scores) folder.writeScores(sampling.scores);
   const blocks = resolveBlocks(model).map(({name, weights}) => ({
     name,
@@ -120,27 +82,13 @@ export async function train(
   });
   if (layerSampling) folder.keepHistory(() => layerSampling.schedule);
   const training = data.training({repeat: true});
-  const rate = optimizer.settings.learningRate;
-  const goOn = (from: ReachedPlace | null): void => {
-    const [was, is] = [from?.learningRate, rate].map((each) => JSON.stringify(each));
-    if (from && was !== is) {
-      throw new UsageError(
-        `${folder.path}: the learning rate of the run was ${was}, and is ${is} by its config.json; learningRate, schedule, warmup, steps ` +
-          'and epochs must be there as they were. To train for longer, let the run come to its end, and train its model further ' +
-          `by another run: finetune --model ${folder.model}`,
-      );
-    }
-    const state = from?.monitor ?? monitor.state();
-    if (state.steps + (state.begun ? 1 : 0) > steps) {
-      throw new UsageError(
-        `${folder.path}: the run has made ${counted(state.steps, 'step')}, and its options say ${steps} in all; give it more in its config.json`,
-      );
-    }
+  const goOn = (reached: MonitorState | null): void => {
+    const state = reached ?? monitor.state();
     const kept = folder.rewindLog(state.steps);
     monitor.restore(state, kept);
     events = openTensorBoard(folder);
     kept.forEach(writeEvents);
-    const where = from ? `step ${state.steps}` : 'its beginning, for it has no checkpoint';
+    const where = reached ? `step ${state.steps}` : 'its beginning, for it has no checkpoint';
     console.note(`${folder.path}: the run goes on from ${where}`);
   };
   try {
@@ -158,8 +106,7 @@ export async function train(
           },
           context,
         ),
-      drawnAhead: () =>
-        sampling && paperMethod(settings.method, model, {...options, initialStep: steps}).callback,
+      drawnAhead: () => sampling && methodOf(plan, model, steps).callback,
     });
     await untilSaved(savingOf(folder), () => log.flush(), context);
     if (skippedSteps > 0)
@@ -224,24 +171,6 @@ async function* interruptible(
     await nextTurn();
     signal?.throwIfAborted();
   }
-}
-
-function learningRateOf(
-  {learningRate, schedule, warmup: rise}: FinetuneSettings,
-  steps: number,
-): LearningRate {
-  const then = schedules[schedule](learningRate, steps - rise);
-  return rise > 0 ? warmup(rise, then) : then;
-}
-
-/** The update of low-rank matrices, with the scale of its published code, which the default rate is for. */
-function updateOf(settings: FinetuneSettings): OwLoreOptions {
-  const {update, moments, refreshSimilarity} = settings;
-  return {
-    ...{update, moments, refreshSimilarity},
-    basis: basisOf(settings),
-    scale: update === 'apollo-mini' ? Math.sqrt(128) : 1,
-  };
 }
 
 /** The numbers of an entry, under the names that TensorBoard shows. */

@@ -1,5 +1,6 @@
 /** Which data a run has, so that one that goes on does so with the same. */
-import {DamagedFile, listManifests, readManifest, type Manifest} from '../checkpoint/manifest';
+import type {Candidate} from '../checkpoint/check_fits';
+import {DamagedFile, listManifests, readManifest} from '../checkpoint/manifest';
 import {isObject, show} from '../files/json';
 import type {CommandConsole} from './console';
 import {areContents, type DataContents} from './data_contents';
@@ -19,11 +20,12 @@ export interface RunData {
 }
 
 /** The newest checkpoint of a run that is not damaged, by its manifest alone; null if there is none. */
-export async function newestCheckpoint(run: string): Promise<Manifest | null> {
+export async function newestCheckpoint(run: string): Promise<Candidate | null> {
   const {checkpoints} = filesOfRun(run);
   for (const file of await listManifests('resumeCheckpoint', checkpoints)) {
     try {
-      return await readManifest('resumeCheckpoint', checkpoints, file);
+      const manifest = await readManifest('resumeCheckpoint', checkpoints, file);
+      return {path: file.path, manifest};
     } catch (error) {
       // which is told when the training goes on from an older one
       if (!(error instanceof DamagedFile)) throw error;
@@ -39,7 +41,7 @@ export async function newestCheckpoint(run: string): Promise<Manifest | null> {
  * @throws UsageError that names what differs.
  */
 export function checkSameData(
-  {extra}: Manifest,
+  {manifest: {extra}}: Candidate,
   is: RunData,
   settings: Pick<FinetuneSettings, 'data' | 'validation' | 'force' | 'resume'>,
   console: CommandConsole,

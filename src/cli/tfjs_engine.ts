@@ -44,8 +44,7 @@ async function train(run: EngineRun): Promise<EngineOutcome> {
     model.compile({optimizer, loss: sparseCrossEntropy});
     if (settings.resume !== undefined) {
       const resumed = await resumeCheckpoint(folder.checkpoints, parts);
-      const {learningRate} = optimizer.settings;
-      run.goOn(resumed && {monitor: stateIn(folder, resumed, optimizer), learningRate});
+      run.goOn(resumed && stateIn(folder, resumed, optimizer));
       if (lora) lora.dropoutMasks = masksIn(resumed?.extra);
     }
     const dataset = {size: NaN, iterator: async () => batches()};

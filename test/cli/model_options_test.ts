@@ -18,6 +18,14 @@ const wrong: ReadonlyArray<readonly [args: string, message: RegExp]> = [
   ['finetune --data good.jsonl --max-length 65', /--max-length must be at most .*got 65/],
   ['finetune --data good.jsonl --warmup 9 --steps 9', /--warmup must be below 9/],
   ['finetune --data good.jsonl --gamma 4', /--gamma must be <= 3, the blocks of the model; got 4/],
+  [
+    'finetune --data good.jsonl --method badam --sampler bernoulli',
+    /--sampler bernoulli with --method badam and --gamma 1 can leave a period without any block, and nothing else trains; use --sampler perm/,
+  ],
+  [
+    'finetune --data good.jsonl --method badam --sampler exact --gamma 0.5',
+    /--sampler exact with --method badam and --gamma 0\.5 can leave/,
+  ],
   ['finetune --data good.jsonl --scores other.json --gamma 1', /scores have no block/],
   ['finetune --data good.jsonl --scores one_alive.json --gamma 2', /<= 1, the blocks with a score/],
   ['finetune --data good.jsonl --method lora --targets up', /'up', which matches no matrix/],

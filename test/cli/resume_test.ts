@@ -336,7 +336,7 @@ describe('tfjs-owlore finetune --resume', function () {
       // refused once the options are understood, so that no test waits for a thousand steps
       writeFileSync(config, JSON.stringify({...options, refreshInterval: 77}));
       const {code, stderr} = await resume(named);
-      expect(code).to.equal(1);
+      expect(code).to.equal(2);
       expect(stderr).to.match(/another optimizer: .*77/);
     });
 
@@ -351,14 +351,28 @@ describe('tfjs-owlore finetune --resume', function () {
       );
     });
 
-    it('refuses a config with other options than its checkpoint', async () => {
+    it('refuses a config with other options than its checkpoint, and opens no weights for that', async () => {
       const other = copy();
       const file = join(other, 'config.json');
       const config = JSON.parse(readFileSync(file, 'utf8')) as object;
-      writeFileSync(file, JSON.stringify({...config, refreshInterval: 77}));
-      const {code, stderr} = await resume(other);
-      expect(code).to.equal(1);
-      expect(stderr).to.match(/another optimizer: .*77/);
+      const model = join(folder.path, 'without weights');
+      cpSync(folder.model, model, {recursive: true});
+      rmSync(join(model, 'model.safetensors'));
+      for (const [changed, message] of [
+        [{refreshInterval: 77}, /another optimizer: refreshInterval was \d+ and is 77; use the/],
+        [{rank: 3}, /another optimizer: rank was \d+ and is 3; use the options of then/],
+        [{clipNorm: 7}, /another optimizer: clipNorm was .* and is 7;/],
+        [{normRate: 3}, /another optimizer: learningRates was .* and is \[.*norm.*3\}\];/],
+        [{seed: 77}, /another callback: seed was \d+ and is 77;/],
+        [{interval: 77}, /another callback: interval was \d+ and is 77;/],
+        [{learningRate: 0.02}, /the learning rate of the run was/],
+        [{}, /without weights has neither model\.safetensors nor/],
+      ] as const) {
+        writeFileSync(file, JSON.stringify({...config, model, ...changed}));
+        const {code, stderr} = await resume(other);
+        expect(stderr.trim().split('\n').at(-1), JSON.stringify(changed)).to.match(message);
+        expect(code).to.be.within(1, 2);
+      }
     });
 
     it('refuses a config by which the learning rate would be another one, and says how to train for longer', async () => {

@@ -409,16 +409,25 @@ describe('tfjs-owlore finetune --engine torch', function () {
       }
     });
 
-    it('refuses another learning rate than the run began with, before Python trains', async () => {
+    it('refuses other options than the run began with, before a weight is read and Python trains', async () => {
       const output = copyOfStopped();
       const file = join(output, 'config.json');
       const config = JSON.parse(readFileSync(file, 'utf8')) as object;
       const log = readFileSync(join(output, 'log.jsonl'), 'utf8');
-      for (const changed of [{steps: 9}, {learningRate: 0.5}]) {
-        writeFileSync(file, JSON.stringify({...config, ...changed}));
+      const model = newOutput();
+      cpSync(folder.model, model, {recursive: true});
+      rmSync(join(model, 'model.safetensors'));
+      for (const changed of [{steps: 9}, {learningRate: 0.5}, {clipNorm: 7}, {seed: 77}]) {
+        writeFileSync(file, JSON.stringify({...config, model, ...changed}));
         const {code, stderr} = await withEnvironment(fake, () => runCli(torch(output)));
         expect(code, stderr).to.equal(exitCodes.wrongUsage);
-        expect(stderr).to.match(/the learning rate of the run was \{.*"steps":6,.*, and is \{/);
+        expect(stderr).to.match(
+          'seed' in changed
+            ? /with another callback: seed was \d+ and is 77; use the options of then/
+            : 'clipNorm' in changed
+              ? /with another optimizer: clipNorm was .* and is 7; use the options of then/
+              : /the learning rate of the run was \{.*"steps":6,.*, and is \{/,
+        );
         expect(readFileSync(join(output, 'log.jsonl'), 'utf8')).to.include(log);
         expect(existsSync(join(output, 'torch.log'))).to.equal(false);
       }

@@ -181,7 +181,7 @@ async function resumed(run: EngineRun): Promise<Manifest | null> {
     callback!.attach(model, optimizer);
     callback!.restore();
   }
-  run.goOn({monitor: reached, learningRate: manifest.optimizer.settings['learningRate']});
+  run.goOn(reached);
   return manifest;
 }
 

@@ -1,0 +1,78 @@
+/** The optimizer of a run, its callback and its adapters. */
+import type * as tfl from '@tensorflow/tfjs-layers';
+import {
+  paperMethod,
+  paperMethods,
+  type MethodParts,
+  type PaperMethod,
+  type PaperMethodOptions,
+} from '../methods';
+import type {OwLoreOptions} from '../optim/owlore_options';
+import {warmup, type LearningRate} from '../optim/schedule';
+import {scoresAnew, type BlockSampling} from './block_sampling';
+import {rateGroups, trainEmbedding} from './embedding_mode';
+import {basisOf} from './estimate_options';
+import {adaptives, schedules, type FinetuneSettings} from './finetune_options';
+import {loraOptionsOf} from './lora_method';
+import type {TrainingData} from './training_data';
+
+/** All that a run needs to begin. */
+export interface Plan {
+  /** The options in effect. */
+  settings: FinetuneSettings;
+  data: TrainingData;
+  /** Null if all blocks train. */
+  sampling: BlockSampling | null;
+}
+
+/**
+ * Makes what trains the model of a run, which has the adapters then, and an embedding that trains as the options say. The caller disposes
+ * of it.
+ *
+ * @param initialStep Where the callback begins. Default 0.
+ */
+export function methodOf(
+  {settings, data, sampling}: Plan,
+  model: tfl.LayersModel,
+  initialStep?: number,
+): PaperMethod {
+  const {method, rank, refreshInterval, weightDecay, clipNorm, normGrowth} = settings;
+  const {checkpoint, nonFinite, accumulate} = settings;
+  const {lora: isLora = false}: MethodParts = paperMethods[method];
+  const options: PaperMethodOptions = {
+    learningRate: learningRateOf(settings, data.steps),
+    ...updateOf(settings),
+    ...{rank, refreshInterval, weightDecay, clipNorm, normGrowth, checkpoint},
+    ...{nonFinite, accumulate},
+    ...sampling?.options,
+    ...(settings.adaptive !== 'none' && {
+      adaptive: adaptives[settings.adaptive]({
+        compute: () => scoresAnew(settings, model, data.training({repeat: false})),
+        every: settings.renewEvery,
+      }),
+    }),
+    ...(isLora && loraOptionsOf(settings)),
+    ...trainEmbedding(settings.embedding, model, method),
+    ...(!isLora && rateGroups(settings, model)),
+    ...(initialStep !== undefined && {initialStep}),
+  };
+  return paperMethod(method, model, options);
+}
+
+function learningRateOf(
+  {learningRate, schedule, warmup: rise}: FinetuneSettings,
+  steps: number,
+): LearningRate {
+  const then = schedules[schedule](learningRate, steps - rise);
+  return rise > 0 ? warmup(rise, then) : then;
+}
+
+/** The update of low-rank matrices, with the scale of its published code, which the default rate is for. */
+function updateOf(settings: FinetuneSettings): OwLoreOptions {
+  const {update, moments, refreshSimilarity} = settings;
+  return {
+    ...{update, moments, refreshSimilarity},
+    basis: basisOf(settings),
+    scale: update === 'apollo-mini' ? Math.sqrt(128) : 1,
+  };
+}
