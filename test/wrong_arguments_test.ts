@@ -2,7 +2,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import * as main from '../src/index';
+import {estimateMemory} from '../src/estimate';
 import * as llama from '../src/llama';
+import {Lora} from '../src/lora';
 import {rejection} from './support/rejection';
 
 /** What is passed by mistake, and is no model, tensor, list, map or function. */
@@ -49,6 +51,19 @@ describe('arguments that are none', () => {
     'generate: ids': [
       (x) => llama.generate(model, x),
       /^generate: ids must be a list of token ids/,
+    ],
+    'estimateMemory: model': [
+      (x) => estimateMemory(x),
+      /^estimateMemory: (the first argument must be the object in|model_type must be one of)/,
+    ],
+    'new Lora': [(x) => new Lora('x', x, x, x), /^Lora: is not made by new; use applyLora/],
+    predict: [
+      (x) => model.predict(x),
+      /^llama\.predict: token ids must be a tensor \[batch, seq\]; got /,
+    ],
+    predictOnBatch: [
+      (x) => model.predictOnBatch(x),
+      /^llama\.predictOnBatch: token ids must be a tensor \[batch, seq\]; got /,
     ],
     'generateBatch: model': [(x) => llama.generateBatch(x, [[1]]), /model must be a tf\./],
     'PromptCache: model': [(x) => new llama.PromptCache(x), /model must be a tf\.LayersModel/],
@@ -102,4 +117,20 @@ describe('arguments that are none', () => {
       expect(tf.memory().numTensors).to.equal(numTensors);
     });
   }
+
+  it('are named: ids that are texts, or of another rank', () => {
+    const {numTensors} = tf.memory();
+    tf.tidy(() => {
+      const texts = tf.tensor([['a', 'b']]);
+      for (const method of ['predict', 'predictOnBatch'] as const) {
+        expect(() => model[method](texts)).to.throw(
+          `llama.${method}: token ids must be whole numbers; got string [1, 2]`,
+        );
+      }
+      expect(() => model.apply(tf.zeros([1, 2, 3]))).to.throw(
+        'model.embed_tokens: token ids must be [batch, seq], at least one sequence of at least one token; got [1, 2, 3]',
+      );
+    });
+    expect(tf.memory().numTensors).to.equal(numTensors);
+  });
 });

@@ -1,6 +1,6 @@
 /** What an estimate has to know of a LLaMA-style model: the shapes of its weights, and the sizes inside. */
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {isObject, show} from '../files/json';
+import {isObject} from '../files/json';
 import {architectures} from '../llama/architectures';
 import {
   embedding,
@@ -15,6 +15,7 @@ import {resolveConfig, type LlamaConfig, type ResolvedConfig} from '../llama/con
 import {readConfigJson} from '../llama/files/config_json';
 import {configOfModel} from '../llama/files/model_config';
 import {isModel} from '../model/layer_tree';
+import {display} from '../options';
 
 export type Shape = readonly number[];
 
@@ -42,7 +43,7 @@ export function sizesOfModel(owner: string, configOrModel: unknown): ModelSizes 
   }
   if (!isObject(configOrModel)) {
     throw new Error(
-      `${owner}: the first argument must be the object in a model's config.json or a tf.LayersModel; got ${show(configOrModel)}`,
+      `${owner}: the first argument must be the object in a model's config.json or a tf.LayersModel; got ${display(configOrModel)}`,
     );
   }
   // what `resolveConfig` gets it checks itself

@@ -62,8 +62,8 @@ export class LlamaEmbedding extends tfl.layers.Layer {
     return tf.tidy(() => {
       this.invokeCallHook(inputs, kwargs);
       const x = onlyInput(inputs);
-      const {maxPositionEmbeddings, headInLoss, scale} = this.args;
-      if (x.rank === 3) {
+      const {maxPositionEmbeddings, hiddenSize, headInLoss, scale} = this.args;
+      if (x.rank === 3 && x.shape[2] === hiddenSize) {
         const head = {kernel: matrixOf(this.weight), transposed: true};
         return isDeferred(headInLoss, kwargs) ? deferHead(x, head) : headLogits(x, head);
       }

@@ -1,6 +1,7 @@
+import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {installKernelsForBackend, kernelChoices} from '../kernels/install_for_backend';
-import {checkChoice, checkKnown} from '../options';
+import {checkArgument, checkChoice, checkKnown} from '../options';
 import {architectures} from './architectures';
 import {BLOCK_OPTIONS, LlamaBlock} from './block';
 import {resolveConfig, type LlamaConfig} from './config';
@@ -103,18 +104,34 @@ export function buildLlama(
   const head = tieWordEmbeddings
     ? embedding
     : new LlamaHead({name: 'lm_head', vocabSize, headInLoss, ...initOf(1 + numHiddenLayers)});
-  return refusingNothing(tfl.model({inputs: ids, outputs: apply(head, hidden), name: 'llama'}));
+  return refusingNoIds(tfl.model({inputs: ids, outputs: apply(head, hidden), name: 'llama'}));
 }
 
-/** A model whose `predict` says that it was given no rows, of which tfjs would make no batch. */
-function refusingNothing(model: tfl.LayersModel): tfl.LayersModel {
-  const predict = model.predict.bind(model);
-  model.predict = (x, args) => {
-    const [ids] = [x].flat();
-    if (ids?.shape?.[0] !== 0) return predict(x, args);
+/** A model whose `predict` and `predictOnBatch` say what is wrong with ids of which tfjs would make no batch. */
+function refusingNoIds(model: tfl.LayersModel): tfl.LayersModel {
+  const check = (method: string, x: unknown): void => {
+    const owner = `${model.name}.${method}`;
+    const ids = [x].flat()[0] as tf.Tensor;
+    checkArgument(owner, 'token ids', ids, 'a tensor [batch, seq]', ids instanceof tf.Tensor);
+    if (ids.dtype === 'string') {
+      throw new Error(
+        `${owner}: token ids must be whole numbers; got string [${ids.shape.join(', ')}]`,
+      );
+    }
+    if (ids.shape[0] !== 0) return;
     throw new Error(
-      `${model.name}.predict: token ids must be [batch, seq], at least one sequence of at least one token; got [${ids.shape.join(', ')}]`,
+      `${owner}: token ids must be [batch, seq], at least one sequence of at least one token; got [${ids.shape.join(', ')}]`,
     );
+  };
+  const predict = model.predict.bind(model);
+  const predictOnBatch = model.predictOnBatch.bind(model);
+  model.predict = (x, args) => {
+    check('predict', x);
+    return predict(x, args);
+  };
+  model.predictOnBatch = (x) => {
+    check('predictOnBatch', x);
+    return predictOnBatch(x);
   };
   return model;
 }

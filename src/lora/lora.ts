@@ -92,6 +92,13 @@ export class Lora {
     options: Required<LoraOptions>,
     matrices: readonly Matrix[],
   ) {
+    const given = [
+      options,
+      matrices,
+      ...(Array.isArray(matrices) ? (matrices as unknown[]) : [null]),
+    ];
+    if (!(model instanceof tfl.LayersModel) || given.some((each) => !(each instanceof Object)))
+      throw new Error('Lora: is not made by new; use applyLora(model, options) or loadLora');
     this.options = options;
     this.modules = matrices.map(({module}) => module);
     const {rank, alpha, seed} = options;
