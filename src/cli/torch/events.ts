@@ -77,5 +77,6 @@ export function eventIn(line: string): TorchEvent {
     default:
       check('event', false, 'begin, step, heldOut, checkpoint, full, stopped or done');
   }
+  // Each field of its kind was looked at above.
   return event as unknown as TorchEvent;
 }
