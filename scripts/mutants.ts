@@ -4,6 +4,7 @@
  *
  *   npm run test:mutants              all rooms: hours
  *   npm run test:mutants -- scores    one of them, or several
+ *   npm run test:mutants -- scores/block_influence.ts    a file of one
  *
  * Prints each fault that no test has noticed, and a table. Fails if the tests of a room notice fewer than 85 %, or if a fault stays
  * that `known_mutants.ts` does not account for. Changed texts are left out, since most are messages; so are constants of a module,
@@ -58,7 +59,7 @@ interface Outcome {
 }
 
 const wanted = process.argv.slice(2);
-const unknown = wanted.filter((room) => !folders.includes(room));
+const unknown = wanted.filter((name) => !folders.includes(roomOf(name)));
 if (unknown.length > 0) {
   process.stderr.write(`no such room: ${unknown.join(', ')}; there are ${folders.join(', ')}\n`);
   process.exit(1);
@@ -69,24 +70,33 @@ const rows = newTable(
   ['room', 'faults', 'noticed', '%', 'change nothing', 'left'],
   [1, 2, 3, 4, 5],
 );
-for (const room of wanted.length > 0 ? wanted : folders) {
-  const {faults, noticed, equivalent, left} = await outcomeOf(room);
+for (const name of wanted.length > 0 ? wanted : folders) {
+  const {faults, noticed, equivalent, left} = await outcomeOf(name);
   const percent = (100 * noticed) / faults;
-  rows.push([room, faults, noticed, percent.toFixed(1), equivalent, left.length]);
-  console.log([`\n${room}: not noticed`, ...left].join('\n'));
+  rows.push([name, faults, noticed, percent.toFixed(1), equivalent, left.length]);
+  console.log([`\n${name}: not noticed`, ...left].join('\n'));
   if (percent < GOAL || left.length > 0) process.exitCode = 1;
 }
 console.log(rows.toString());
 
-async function outcomeOf(room: string): Promise<Outcome> {
+/** Of a room's name, or of a file's in it or beside it. */
+function roomOf(name: string): string {
+  const owner = Object.entries(beside).find(([, {sources}]) => sources.includes(name));
+  return owner?.[0] ?? name.split('/')[0]!;
+}
+
+/** @param name A room's, or a file's. */
+async function outcomeOf(name: string): Promise<Outcome> {
+  const room = roomOf(name);
   const {sources = [], tests = []} = beside[room] ?? {};
+  const ofRoom = [
+    `src/${room}/**/*.ts`,
+    ...elsewhere.filter((path) => path.startsWith(`${room}/`)).map((path) => `!src/${path}`),
+    ...sources.map((path) => `src/${path}`),
+  ];
   const stryker = new Stryker({
     testRunner: 'mocha',
-    mutate: [
-      `src/${room}/**/*.ts`,
-      ...elsewhere.filter((path) => path.startsWith(`${room}/`)).map((path) => `!src/${path}`),
-      ...sources.map((path) => `src/${path}`),
-    ],
+    mutate: name === room ? ofRoom : [`src/${name}`],
     mochaOptions: {
       config: '.mocharc.one.json',
       spec: [`${room}/**/*_test.ts`, ...tests].map((path) => `test/${path}`),

@@ -135,6 +135,34 @@ export async function readManifest(
   );
 }
 
+/** More damaged checkpoints than any training leaves behind. */
+const MOST_DAMAGED = 16;
+
+/**
+ * What reading a checkpoint gives, or null if it is damaged.
+ *
+ * @param damages What the caller has found damaged so far; this damage is added to it.
+ * @throws Error at the 16th, since each may take a second to read and thousands of them minutes.
+ */
+export async function ifGood<T>(
+  owner: string,
+  path: string,
+  damages: string[],
+  read: () => Promise<T>,
+): Promise<T | null> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!(error instanceof DamagedFile)) throw error;
+    damages.push(`${path} is damaged: ${error.message}`);
+    if (damages.length < MOST_DAMAGED) return null;
+    throw new Error(
+      `${owner}: ${damages.length} checkpoints are damaged, and no others were looked at; nothing was changed. Remove them, ` +
+        `and it goes on from an older one. ${damages.join('; ')}`,
+    );
+  }
+}
+
 /** Files that this process has written or found to be as they were written: their names and versions. */
 const known = new Set<string>();
 const MOST_KNOWN = 100_000;

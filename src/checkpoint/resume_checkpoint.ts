@@ -13,8 +13,8 @@ import {setValue} from '../packed/packed_weight';
 import {drawsWithoutSeed} from '../tfjs/random_layers';
 import {checkFits, type Candidate} from './check_fits';
 import {
-  DamagedFile,
   FUNCTION,
+  ifGood,
   listManifests,
   mostBytesOf,
   readChecked,
@@ -71,7 +71,7 @@ const OWNER = 'resumeCheckpoint';
  * @param source The target of `saveCheckpoint`.
  * @returns null if there is no checkpoint; nothing is changed then.
  * @throws Error if the checkpoint is of another model, optimizer, callback, data or version of the format, if options differ, or if
- *   all checkpoints are damaged; nothing is changed then.
+ *   all checkpoints, or 16 of them, are damaged; nothing is changed then.
  */
 export async function resumeCheckpoint(
   source: ModelTarget,
@@ -125,20 +125,12 @@ async function findGood(
   check: (candidate: Candidate) => Promise<void>,
 ): Promise<Candidate> {
   const damages: string[] = [];
-  /** What `read` gives; null if the checkpoint is damaged. */
-  async function ifGood<T>(path: string, read: () => Promise<T>): Promise<T | null> {
-    try {
-      return await read();
-    } catch (error) {
-      if (!(error instanceof DamagedFile)) throw error;
-      damages.push(`${path} is damaged: ${error.message}`);
-      return null;
-    }
-  }
   async function* candidates(): AsyncGenerator<Candidate> {
     const all: Candidate[] = [];
     for (const file of listed) {
-      const manifest = await ifGood(file.path, () => readManifest(OWNER, source, file));
+      const manifest = await ifGood(OWNER, file.path, damages, () =>
+        readManifest(OWNER, source, file),
+      );
       if (!manifest) continue;
       if (which === 'newest') yield {path: file.path, manifest};
       else if (manifest.metric !== null) all.push({path: file.path, manifest});
@@ -147,7 +139,7 @@ async function findGood(
   }
   for await (const candidate of candidates()) {
     const {path, manifest} = candidate;
-    const isGood = await ifGood(path, () => check(candidate).then(() => true));
+    const isGood = await ifGood(OWNER, path, damages, () => check(candidate).then(() => true));
     if (!isGood) continue;
     if (damages.length > 0) {
       console.warn(`${OWNER}: ${damages.join('; ')}. Going on from ${path}, step ${manifest.step}`);

@@ -1,6 +1,6 @@
 /** Which data a run has, so that one that goes on does so with the same. */
 import type {Candidate} from '../checkpoint/check_fits';
-import {DamagedFile, listManifests, readManifest} from '../checkpoint/manifest';
+import {ifGood, listManifests, readManifest} from '../checkpoint/manifest';
 import {isObject, show} from '../files/json';
 import type {CommandConsole} from './console';
 import {areContents, type DataContents} from './data_contents';
@@ -22,17 +22,17 @@ export interface RunData {
 /** The newest checkpoint of a run that is not damaged, by its manifest alone; null if there is none. */
 export async function newestCheckpoint(run: string): Promise<Candidate | null> {
   const {checkpoints} = filesOfRun(run);
-  for (const file of await listManifests('resumeCheckpoint', checkpoints)) {
-    try {
-      const manifest = await readManifest('resumeCheckpoint', checkpoints, file);
-      return {path: file.path, manifest};
-    } catch (error) {
-      // which is told when the training goes on from an older one
-      if (!(error instanceof DamagedFile)) throw error;
-    }
+  const damages: string[] = []; // which are told when the training goes on from an older one
+  for (const file of await listManifests(OWNER, checkpoints)) {
+    const manifest = await ifGood(OWNER, file.path, damages, () =>
+      readManifest(OWNER, checkpoints, file),
+    );
+    if (manifest) return {path: file.path, manifest};
   }
   return null;
 }
+
+const OWNER = 'resumeCheckpoint';
 
 /**
  * Compares the data of a run that goes on with what its checkpoint says of them. With `--force`, and if it says nothing because it

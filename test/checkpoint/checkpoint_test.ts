@@ -356,6 +356,23 @@ describe('checkpoints', () => {
         {sampling: {gamma: 1, interval: 5}},
       ));
 
+    it('are an error where there are 16: thousands would take minutes to read', async () => {
+      const files = await filesAfter([1]);
+      const [good] = manifests(files);
+      for (let number = 2; number <= 16; number++)
+        files.set(good!.replace('000001', String(number).padStart(6, '0')), new Uint8Array(9));
+      await withTraining(async ({parts, snapshot}) => {
+        expectWarning(/^resumeCheckpoint: checkpoint-000016\S+ is damaged: .*Going on from/);
+        expect((await resumeCheckpoint(files, parts))?.path).to.equal(good);
+        const start = await snapshot();
+        files.set(good!.replace('000001', '000017'), new Uint8Array(9));
+        expect((await rejection(resumeCheckpoint(files, parts))).message).to.match(
+          /^resumeCheckpoint: 16 checkpoints are damaged, and no others were looked at; nothing was changed\. Remove them, and it goes on from an older one\. checkpoint-000017\S+ is damaged: /,
+        );
+        expect(await snapshot()).to.deep.equal(start);
+      });
+    });
+
     it('do not spoil later ones that have the same weights', async () => {
       await withTraining(
         async (training) => {
