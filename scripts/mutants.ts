@@ -41,7 +41,12 @@ const beside: Record<string, {sources: string[]; tests: string[]}> = {
       // Used by the callback alone.
       'model/trainable_blocks.ts',
     ],
-    tests: ['layer_sampling_*_test.ts'],
+    tests: [
+      'layer_sampling_*_test.ts',
+      // Callback and optimizer together.
+      'sampling_plan_test.ts',
+      'model/trainable_blocks_test.ts',
+    ],
   },
 };
 

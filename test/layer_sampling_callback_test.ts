@@ -6,7 +6,12 @@ import {expect} from 'chai';
 import {build} from 'esbuild';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {LayerSamplingCallback, linearDecay, OwLoreOptimizer} from '../src/index';
+import {
+  LayerSamplingCallback,
+  linearDecay,
+  OwLoreOptimizer,
+  samplingProbabilities,
+} from '../src/index';
 import type {
   FreezeEvent,
   LayerSamplingOptions,
@@ -14,7 +19,7 @@ import type {
   SampleEvent,
   SamplingSchedule,
 } from '../src/index';
-import {scoresOrVisits} from '../src/adaptive';
+import {scoresOrVisits, type AdaptiveSampling, type AdaptiveStart} from '../src/adaptive';
 import {samplerNames} from '../src/sampling/samplers';
 import {rejection} from './support/rejection';
 import {captureInfo, expectWarning} from './support/warnings';
@@ -86,6 +91,23 @@ describe('LayerSamplingCallback', () => {
       [{floor: 2}, /floor must be a number >= 0 and <= 1; got 2/],
       [{scores: 'ows'}, /scores must be one of 'uniform', 'decreasing'; got 'ows'/],
       [{probabilities: []}, /probabilities must be a non-empty array/],
+      [{probabilities: null}, /probabilities must be a non-empty array .*; got null/],
+      [{probabilities: {length: 2}}, /probabilities must be a non-empty array/],
+      [{probabilities: {probabilities: []}}, /probabilities must be a non-empty array/],
+      [{scores: Promise.resolve([1])}, /scores is a promise: await it/],
+      [{alwaysOn: [1]}, /alwaysOn must be 'auto', false, an array .* got \[1\]/],
+      [
+        {adaptive: {}},
+        /adaptive must be null or what a function such as gradientNorms\(\) returns; got/,
+      ],
+      [
+        {adaptive: scoresOrVisits(), initialStep: 1},
+        /adaptive has no meaning with schedule or initialStep; it goes on by setState/,
+      ],
+      [
+        {adaptive: scoresOrVisits(), schedule: {blocks: [], interval: 1, periods: []}},
+        /adaptive has no meaning with schedule or initialStep/,
+      ],
       [{scores: [1], probabilities: [1]}, /give scores or probabilities, not both/],
       [{alwaysOn: true}, /alwaysOn must be 'auto', false, an array .* got true/],
       [{seed: -1}, /seed must be an integer >= 0 and <= 4294967295; got -1/],
@@ -102,6 +124,23 @@ describe('LayerSamplingCallback', () => {
         expect(() => new LayerSamplingCallback(options)).to.throw(message);
       });
     }
+  });
+
+  it('takes the default of an option that is undefined, and bounds that are allowed', () => {
+    for (const options of [
+      {gamma: undefined, interval: undefined, alwaysOn: undefined, adaptive: undefined},
+      {adaptive: null, floor: 0, seed: 0, initialStep: 0},
+      {floor: 1, interval: 1, seed: 2 ** 32 - 1, gamma: 1e-9},
+      {adaptive: scoresOrVisits(), initialStep: 0},
+      {probabilities: samplingProbabilities([1, 2], {gamma: 1})},
+      {scores: undefined, probabilities: [1]},
+      {scores: [1], probabilities: undefined},
+    ] as LayerSamplingOptions[]) {
+      expect(() => new LayerSamplingCallback(options)).not.to.throw();
+    }
+    expect(new LayerSamplingCallback({gamma: undefined}).settings).to.deep.equal(
+      new LayerSamplingCallback().settings,
+    );
   });
 
   it('samples, trains and restores', async () => {
@@ -139,6 +178,70 @@ describe('LayerSamplingCallback', () => {
     expect([...active].sort()).to.deep.equal(callback.activeBlocks);
     expect(trainable(model)).to.deep.equal(new Array(10).fill(true));
     expect(callback.probabilities?.probabilities).to.deep.equal([0.5, 0.5, 0.5, 0.5]);
+    model.dispose();
+  });
+
+  it('tells what a period froze, and nothing where it has the blocks of the last one', async () => {
+    const model = createModel();
+    const periods = [['b0'], ['b0'], ['b0', 'b1'], ['b1'], ['b2']];
+    const callback = new LayerSamplingCallback({schedule: {blocks, interval: 1, periods}});
+    const samples: SampleEvent[] = [];
+    const changes: FreezeEvent[] = [];
+    callback.events.on('sample', (event) => {
+      samples.push(event);
+      // what a listener does with its list is its own business
+      event.blocks.sort();
+    });
+    callback.events.on('freeze', (event) => changes.push(event));
+    expect(callback.activeBlocks).to.deep.equal([]);
+    await fit(model, [callback], 5);
+    expect(samples.map(({blocks: names}) => names)).to.deep.equal(periods);
+    expect(changes).to.deep.equal([
+      {step: 1, frozen: [], unfrozen: ['b0']},
+      {step: 3, frozen: [], unfrozen: ['b1']},
+      {step: 4, frozen: ['b0'], unfrozen: []},
+      {step: 5, frozen: ['b1'], unfrozen: ['b2']},
+    ]);
+    model.dispose();
+  });
+
+  it('draws by an adaptive sampling, which is asked once for each period', async () => {
+    const calls: string[] = [];
+    const starts: AdaptiveStart[] = [];
+    const order = ['b3', 'b1'];
+    const adaptive: AdaptiveSampling = {
+      probabilities: null,
+      begin: (start) => void starts.push(start),
+      prepare: async (_, period) => void calls.push(`prepare ${period}`),
+      draw: (period) => {
+        calls.push(`draw ${period}`);
+        return [order[period]!];
+      },
+      getState: () => ({drawn: 2}),
+      setState: (state) => void calls.push(`set ${JSON.stringify(state)}`),
+      toJSON: () => ({kind: 'mine'}),
+    };
+    const model = createModel();
+    const options = {scores: [4, 3, 2, 1], gamma: 1, interval: 3, seed: 8, adaptive} as const;
+    const callback = new LayerSamplingCallback(options);
+    expectWarning(/at most 2 of 4 blocks/);
+    await fit(model, [callback], 6);
+    expect(calls).to.deep.equal(['prepare 0', 'draw 0', 'prepare 1', 'draw 1']);
+    expect(callback.schedule.periods).to.deep.equal([['b3'], ['b1']]);
+    const [{sampling, variables, ...start}] = starts as [AdaptiveStart];
+    expect(starts).to.have.length(1);
+    expect(start).to.deep.equal({sampler: 'exact', seed: 8, period: 0});
+    expect(sampling.blocks).to.deep.equal(blocks);
+    expect(callback.probabilities, 'before the first draw').to.deep.equal(sampling);
+    expect([...variables]).to.deep.equal(
+      blocks.map((name) => [name, model.getLayer(name).weights.map((weight) => weight.name)]),
+    );
+    const state = callback.getState();
+    expect(state.adaptive).to.deep.equal({drawn: 2});
+    new LayerSamplingCallback(options).setState(state);
+    expect(calls.at(-1)).to.equal('set {"drawn":2}');
+    expect(callback.settings).to.have.deep.property('adaptive', {kind: 'mine'});
+    expect(new LayerSamplingCallback().getState()).not.to.have.property('adaptive');
     model.dispose();
   });
 
@@ -267,6 +370,19 @@ describe('LayerSamplingCallback', () => {
       expect(trainable(model)).to.include(false);
       other.restore();
       model.dispose();
+    });
+
+    it('of a callback that has not trained has the interval of the one that goes on from it', () => {
+      const untrained = new LayerSamplingCallback().getState();
+      const fixed = new LayerSamplingCallback({interval: 5});
+      fixed.setState(untrained);
+      expect([fixed.schedule.interval, fixed.steps]).to.deep.equal([5, 0]);
+      const auto = new LayerSamplingCallback();
+      auto.setState({...untrained, interval: 13});
+      expect(auto.schedule.interval).to.equal(13);
+      auto.setState(untrained);
+      expect(auto.getState()).to.deep.equal(untrained);
+      expect(auto.schedule.interval).to.equal(50);
     });
 
     it('is refused by a model that it is not of, which stays as it was', async () => {
@@ -596,6 +712,30 @@ describe('LayerSamplingCallback', () => {
     }
   });
 
+  it('leaves the logs alone where the optimizer has no learning rate that can be read', async () => {
+    class Rateless extends tf.Optimizer {
+      static readonly className = 'Rateless';
+      override applyGradients(): void {
+        /* moves nothing */
+      }
+      override getConfig(): tf.serialization.ConfigDict {
+        return {};
+      }
+    }
+    const model = createModel(new Rateless());
+    const seen: Array<tfl.Logs | undefined> = [];
+    const look = new tfl.CustomCallback({onBatchEnd: (_, logs) => void seen.push(logs)});
+    const x = tf.ones([4, 3]);
+    const y = tf.ones([4, 1]);
+    const callbacks = [new LayerSamplingCallback({gamma: 4}), look] as tfl.Callback[];
+    const {history} = await model.fit(x, y, {batchSize: 1, verbose: 0, callbacks});
+    expect(seen).to.have.length(4);
+    for (const logs of seen) expect(logs).not.to.have.property('lr');
+    expect(history).not.to.have.property('lr');
+    tf.dispose([x, y]);
+    model.dispose();
+  });
+
   it('lets the page draw while it trains, as a fit without callbacks does', async () => {
     const model = createModel();
     let turns = 0;
@@ -799,6 +939,18 @@ describe('LayerSamplingCallback', () => {
       model.dispose();
     });
 
+    it('too few periods of one step: the warning names what helps', async () => {
+      const model = createModel();
+      expectWarning(
+        /at most 3 of 4 blocks .* \(steps: 3, interval: 1\); use more steps or a larger gamma$/,
+      );
+      await fit(model, [new LayerSamplingCallback({gamma: 1, interval: 1})], 3);
+      expectWarning(/\(steps: 3, interval: 2\); use a smaller interval or more steps$/);
+      await fit(model, [new LayerSamplingCallback({gamma: 1, interval: 2})], 3);
+      await fit(model, [new LayerSamplingCallback({gamma: 1, interval: 1})], 4);
+      model.dispose();
+    });
+
     it('enough steps for the blocks that are not frozen: no warning', async () => {
       const model = createModel(null);
       model.getLayer('b3').trainable = false;
@@ -834,6 +986,25 @@ describe('LayerSamplingCallback', () => {
           /found no blocks .* pass blocks: an array of layer names/,
         );
       }
+    });
+
+    it('is named by attach, in place of the first step, also in a loop that was not ended', () => {
+      const model = createModel();
+      const wrong = new LayerSamplingCallback({gamma: 5});
+      expect(() => wrong.attach(model)).to.throw(/gamma must be <= 4/);
+      const callback = new LayerSamplingCallback({gamma: 1, interval: 1});
+      callback.attach(model);
+      callback.step();
+      expect(trainable(model)).to.include(false);
+      callback.attach(model);
+      expect(trainable(model), 'nothing is frozen before the next step').not.to.include(false);
+      callback.step();
+      expect(trainable(model)).to.include(false);
+      callback.restore();
+      for (const layer of model.layers) layer.trainable = false;
+      expect(() => callback.attach(model), 'it may be unfrozen for its steps').not.to.throw();
+      expect(() => callback.step()).to.throw(/no weight of the model is trainable/);
+      model.dispose();
     });
 
     it('a model that is not compiled', () => {
@@ -1007,6 +1178,34 @@ describe('LayerSamplingCallback', () => {
     await fit(model, [new LayerSamplingCallback({gamma: 4, interval: 1})]);
     expect(trainable(model)).to.deep.equal(new Array(10).fill(true));
     model.dispose();
+  });
+
+  it('does not take over from a loop that has ended, which can go on', () => {
+    const model = createModel();
+    const [ended, next] = [0, 1].map(() => new LayerSamplingCallback({gamma: 1, interval: 1}));
+    for (const callback of [ended!, next!]) {
+      callback.attach(model);
+      callback.step();
+      callback.restore();
+    }
+    ended!.step();
+    expect(ended!.steps).to.equal(2);
+    ended!.restore();
+    expect(trainable(model)).to.deep.equal(new Array(10).fill(true));
+    model.dispose();
+  });
+
+  it('says when it comes back to a model after another one', async () => {
+    const [first, second] = [createModel(), createModel()];
+    const callback = new LayerSamplingCallback({gamma: 1, interval: 1});
+    await fit(first, [callback]);
+    await fit(second, [callback]);
+    expectWarning(
+      /has trained another model since this one, and starts anew; .* need a callback ea/,
+    );
+    await fit(first, [callback]);
+    expect(callback.schedule.periods).to.have.length(8);
+    for (const model of [first, second]) model.dispose();
   });
 
   it('takes over from such a loop in a loop, too; two loops at once are an error', () => {

@@ -1,4 +1,5 @@
 /** Which matrices LoRA adapts, by their names. */
+import {matchOf} from '../model/variable_selector';
 import {display} from '../options';
 
 /** Names of several matrices at once. */
@@ -49,8 +50,7 @@ export function isTargeted(target: LoraTarget, {module, layer, isAtEnd}: Targete
     typeof target === 'string' && Object.hasOwn(presets, target)
       ? presets[target as keyof typeof presets]!
       : target;
-  if (pattern instanceof RegExp)
-    return new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, '')).test(module);
+  if (pattern instanceof RegExp) return matchOf(pattern, module) !== null;
   return module === pattern || module.endsWith(`.${pattern}`) || layer === pattern;
 }
 

@@ -5,6 +5,7 @@ import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
 import {checkModel, display} from '../options';
 import {autoBlockMembers, type BlockMember} from './auto_blocks';
 import {allLayers, isModel, leafLayers} from './layer_tree';
+import {matchOf} from './variable_selector';
 
 /** A block as plain JSON. */
 export interface Block {
@@ -109,10 +110,8 @@ function memberByName(model: tfl.LayersModel, name: string): BlockMember {
 }
 
 function membersByPattern(model: tfl.LayersModel, pattern: RegExp): BlockMember[] {
-  // Without the flags g and y, which would make test() start where the last match ended.
-  const stateless = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''));
-  return leafLayers(model, (nested) => !stateless.test(nested.name)).flatMap((node) => {
-    const match = stateless.exec(node.layer.name);
+  return leafLayers(model, (nested) => !matchOf(pattern, nested.name)).flatMap((node) => {
+    const match = matchOf(pattern, node.layer.name);
     if (!match) return [];
     return [match[1] === undefined ? node : {...node, group: match[1]}];
   });

@@ -14,9 +14,13 @@ export interface VariableInfo {
 /** Whether `selector` picks `variable`. A string picks the variable of that name, or all variables of the layer of that name. */
 export function selects(selector: VariableSelector, variable: VariableInfo): boolean {
   if (typeof selector === 'function') return selector(variable);
-  if (selector instanceof RegExp)
-    return new RegExp(selector.source, selector.flags.replace(/[gy]/g, '')).test(variable.name);
+  if (selector instanceof RegExp) return matchOf(selector, variable.name) !== null;
   return selector.some((name) => variable.name === name || variable.name.startsWith(`${name}/`));
+}
+
+/** How a pattern first matches a text; without the flags g and y, by which it would begin where its last match ended. */
+export function matchOf(pattern: RegExp, text: string): RegExpExecArray | null {
+  return new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, '')).exec(text);
 }
 
 /** Those of a selector's names, or its pattern, that pick none of the variables: typing errors, perhaps. None for a function. */

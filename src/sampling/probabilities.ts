@@ -108,15 +108,14 @@ export function waterfill(shares: readonly number[], gamma: number): number[] {
         `or floor > 0; got ${gamma}`,
     );
   }
-  let full = 0;
-  let scale = gamma / sum(descending);
-  while (full < descending.length && scale * descending[full]! >= 1) {
-    full++;
-    const rest = sum(descending.slice(full));
-    scale = rest > 0 ? (gamma - full) / rest : 0;
+  // Blocks that are always on, from the largest share down; the others share the rest of γ.
+  let [scale, smallestFull] = [0, Infinity];
+  for (const [full, share] of descending.entries()) {
+    scale = (gamma - full) / sum(descending.slice(full));
+    if (scale * share < 1) break;
+    smallestFull = share;
   }
-  const smallestFull = full > 0 ? descending[full - 1]! : Infinity;
-  return shares.map((share) => (share >= smallestFull ? 1 : Math.min(scale * share, 1)));
+  return shares.map((share) => (share >= smallestFull ? 1 : scale * share));
 }
 
 function warnOfStarvedBlocks(values: readonly number[], blocks?: readonly string[]): void {

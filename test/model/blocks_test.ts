@@ -30,6 +30,29 @@ class TwoMatrices extends tfl.layers.Layer {
   }
 }
 
+/** Another one, which holds weights of the same shapes. */
+class OtherTwoMatrices extends TwoMatrices {
+  static override get className(): string {
+    return 'OtherTwoMatrices';
+  }
+}
+
+/** A custom layer that holds a vector, as an RMS norm does. */
+class Scale extends tfl.layers.Layer {
+  override build(inputShape: number[]): void {
+    this.addWeight('scale', [inputShape.at(-1)!], 'float32', tfl.initializers.ones());
+    super.build(inputShape);
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return Array.isArray(inputs) ? inputs[0]! : inputs;
+  }
+
+  static get className(): string {
+    return 'Scale';
+  }
+}
+
 const {dense} = tfl.layers;
 
 function nested(name: string, size: number, width: number): tfl.LayersModel {
@@ -72,6 +95,27 @@ describe('findBlocks', () => {
       expect(blocks[0]!.weights.map(({shape}) => shape)).to.deep.equal([[4, 8], [8], [8, 4], [4]]);
     });
 
+    it('takes what is of one class for a repeat, not what has weights of equal shapes', () => {
+      const layers = [
+        new TwoMatrices({width: 8, name: 'first'}),
+        new OtherTwoMatrices({width: 8, name: 'second'}),
+        dense({units: 4, name: 'hidden'}),
+        dense({units: 2, name: 'head'}),
+      ];
+      expect(names(stack(layers))).to.deep.equal(['first', 'second', 'hidden']);
+      const functional = nested('a', 4, 8);
+      const sequential = tfl.sequential({
+        name: 'b',
+        layers: [
+          dense({units: 8, name: 'left', inputShape: [4]}),
+          dense({units: 4, name: 'right'}),
+        ],
+      });
+      expect(names(stack([functional, sequential, dense({units: 2})]))).to.deep.equal([
+        ...['up', 'down', 'left', 'right'],
+      ]);
+    });
+
     it('looks for them inside a nested model that has no like beside it', () => {
       const body = stack([nested('a', 4, 8), nested('b', 4, 8)]);
       const sequential = tfl.sequential({layers: [body, dense({units: 2})]});
@@ -92,6 +136,60 @@ describe('findBlocks', () => {
       const blocks = resolveBlocks(model);
       expect(blocks.map(({name}) => name)).to.deep.equal(['h/0', 'h/1', 'h/10']);
       expect(blocks[2]!.layers.map(({name}) => name)).to.deep.equal(['h/10/fc1', 'h/10/fc2']);
+    });
+
+    it('keeps numbered groups of different nested models apart', () => {
+      const part = (name: string, width: number): tfl.LayersModel =>
+        tfl.sequential({
+          name,
+          layers: [0, 1].flatMap((i) => [
+            dense({units: width, name: `b${i}.fc1`, inputShape: i === 0 ? [4] : undefined}),
+            dense({units: 4, name: `b${i}.fc2`}),
+          ]),
+        });
+      const model = stack([part('encoder', 3), part('decoder', 5), dense({units: 2})]);
+      const blocks = resolveBlocks(model);
+      expect(blocks.map(({name}) => name)).to.deep.equal([
+        ...['encoder/b0', 'encoder/b1', 'decoder/b0', 'decoder/b1'],
+      ]);
+      for (const {weights} of blocks) expect(weights).to.have.length(4);
+    });
+
+    it('takes no numbered groups whose layers have other names or shapes', () => {
+      for (const [second, width] of [
+        ['out', 4],
+        ['in', 5],
+      ] as const) {
+        const model = stack([
+          dense({units: 4, name: 'fc0.in'}),
+          tfl.layers.dropout({rate: 0.1, name: 'fc1.drop'}),
+          dense({units: width, name: `fc1.${second}`}),
+          dense({units: 4, name: 'between'}),
+          dense({units: 2, name: 'head'}),
+        ]);
+        expect(names(model)).to.deep.equal(['fc0.in', `fc1.${second}`, 'between']);
+      }
+    });
+
+    it('takes no numbered groups of norms or embeddings alone, but those that are in a group', () => {
+      const model = stack([
+        ...[0, 1].flatMap((i) => [
+          dense({units: 4, name: ['first', 'second'][i]!}),
+          tfl.layers.layerNormalization({name: `norm${i}.after`}),
+          new Scale({name: `scale${i}.after`}),
+        ]),
+        dense({units: 2, name: 'head'}),
+      ]);
+      expect(names(model)).to.deep.equal(['first', 'second']);
+      const blocks = [0, 1].flatMap((i) => [
+        tfl.layers.layerNormalization({name: `b${i}.norm`}),
+        dense({units: 4, name: `b${i}.fc`}),
+      ]);
+      const normed = findBlocks(stack([...blocks, dense({units: 2})]));
+      expect(normed.map(({name, weights}) => [name, weights.length])).to.deep.equal([
+        ['b0', 4],
+        ['b1', 4],
+      ]);
     });
 
     it('takes an odd one among numbered groups too', () => {
@@ -159,6 +257,25 @@ describe('findBlocks', () => {
       expect(names(model)).to.deep.equal(['shared', 'between']);
     });
 
+    it('counts a layer that two nested models share once', () => {
+      const shared = dense({units: 4, name: 'shared'});
+      const around = (name: string, width: number): tfl.LayersModel => {
+        const input = tfl.input({shape: [4]});
+        const hidden = dense({units: width, name: `${name}-in`}).apply(input);
+        const back = dense({units: 4, name: `${name}-out`}).apply(hidden);
+        return tfl.model({name, inputs: input, outputs: shared.apply(back) as tfl.SymbolicTensor});
+      };
+      const model = stack([around('a', 3), around('b', 5), dense({units: 2, name: 'head'})]);
+      expect(names(model)).to.deep.equal(['a-in', 'a-out', 'shared', 'b-in', 'b-out']);
+      for (const name of ['shared', 'a/shared']) expect(names(model, [name])).to.deep.equal([name]);
+      expect(() => findBlocks(model, ['c'])).to.throw(
+        /: a \(a model\), a\/a-in, a\/a-out, b \(a model\), b\/b-in, b\/b-out, a\/shared, head$/,
+      );
+      const both = resolveBlocks(model, ({name}) => (/^[ab]$/.test(name) ? 'both' : null));
+      expect(both.map(({name, layers}) => [name, layers.length])).to.deep.equal([['both', 2]]);
+      expect(both[0]!.weights, 'each weight once').to.have.length(10);
+    });
+
     it('does not depend on what is frozen', () => {
       const [a, b] = [nested('a', 4, 8), nested('b', 4, 8)];
       const model = stack([a, b]);
@@ -205,7 +322,9 @@ describe('findBlocks', () => {
 
     it('takes the outermost layers that a regular expression matches', () => {
       const model = stack([nested('a', 4, 8), nested('up2', 4, 8), dense({units: 2})]);
-      expect(names(model, /up/g)).to.deep.equal(['up', 'up2']);
+      for (const pattern of [/up/, /up/g, /p/y, /UP/gi, /^(x)?up/]) {
+        expect(names(model, pattern), String(pattern)).to.deep.equal(['up', 'up2']);
+      }
     });
 
     it('groups layers by the first capture group', () => {
@@ -231,6 +350,33 @@ describe('findBlocks', () => {
         ['down', 4],
       ]);
     });
+
+    it('asks a function for the inside of a nested model only if that is in no block', () => {
+      const model = stack([nested('a', 4, 8), nested('b', 4, 8), dense({units: 2, name: 'head'})]);
+      const asked = new Set<string>();
+      const blocks = resolveBlocks(model, ({name}) => {
+        asked.add(name);
+        return {a: 'first', up: 'second'}[name];
+      });
+      expect(blocks.map(({name}) => name)).to.deep.equal(['first', 'second']);
+      expect(blocks[0]!.layers).to.deep.equal([model.getLayer('a')]);
+      expect(blocks[1]!.layers).to.deep.equal([
+        (model.getLayer('b') as unknown as tfl.LayersModel).getLayer('up'),
+      ]);
+      expect([...asked].filter((name) => !name.startsWith('input'))).to.have.members([
+        ...['a', 'b', 'up', 'down', 'head'],
+      ]);
+    });
+
+    it('leaves out what has no weights', () => {
+      const model = stack([
+        dense({units: 4, name: 'body'}),
+        tfl.layers.dropout({rate: 0, name: 'drop'}),
+        dense({units: 2, name: 'head'}),
+      ]);
+      expect(names(model, /body|drop/)).to.deep.equal(['body']);
+      expect(names(model, ({name}) => name.slice(0, 4))).to.deep.equal(['body', 'head']);
+    });
   });
 
   it('says what is wrong and the way out', () => {
@@ -253,8 +399,20 @@ describe('findBlocks', () => {
       );
     }
     expect(() => findBlocks(stack([dense({units: 2})]))).to.throw(`found no blocks by 'auto'`);
+    expect(() => findBlocks(stack([tfl.layers.dropout({rate: 0})]))).to.throw(
+      /Layers with weights: none$/,
+    );
+    expect(() => findBlocks({layers: []} as unknown as tfl.LayersModel)).to.throw(
+      'findBlocks: model must be a tf.LayersModel',
+    );
     expect(() => findBlocks(model, 'all' as 'auto')).to.throw(
       `blocks must be 'auto', an array of layer names, a RegExp or a function; got 'all'`,
     );
+  });
+
+  it('may find none by itself, where the caller can do without', () => {
+    const model = stack([dense({units: 2})]);
+    expect(resolveBlocks(model, 'auto', {mayBeNone: true})).to.deep.equal([]);
+    expect(() => resolveBlocks(model, /nothing/, {mayBeNone: true})).to.throw('found no blocks by');
   });
 });

@@ -48,6 +48,19 @@ describe('block probabilities', () => {
       );
     });
 
+    it('is 1 of one block', () => {
+      for (const blocks of [
+        {all: ['a'], candidates: ['a']},
+        {all, candidates: ['a']},
+      ]) {
+        const sampling = probabilitiesFromScores(owner, 'uniform', blocks, exact);
+        expect(sampling).to.deep.include({probabilities: [1], gamma: 1});
+        expect(fittedGammaLine(owner, sampling)).to.equal(
+          'LayerSamplingCallback: gamma 5 → 1: one block can train (a)',
+        );
+      }
+    });
+
     it('is the paper’s where there is room, and no line says so', () => {
       const names = Array.from({length: 6}, (_, i) => `block${i}`);
       const sampling = probabilitiesFromScores(
@@ -77,6 +90,25 @@ describe('block probabilities', () => {
     expect(refusal(some, [1, 1, 0, 1], 3)).to.throw(
       'gamma must be <= 2, the number of blocks with a trainable weight and a score above 0 (or floor > 0): a, d; got 3',
     );
+  });
+
+  it('takes a gamma of as many blocks as can be drawn', () => {
+    for (const [blocks, scores, gamma, probabilities] of [
+      [every, [1, 2, 3, 4], 4, [1, 1, 1, 1]],
+      [some, [1, 2, 3, 4], 3, [1, 1, 1]],
+    ] as const) {
+      const options = {gamma, sampler: 'exact'} as const;
+      const sampling = probabilitiesFromScores(owner, scores, blocks, options);
+      expect(sampling.probabilities).to.deep.equal(probabilities);
+    }
+  });
+
+  it('refuses scores that are all 0, with any gamma', () => {
+    for (const gamma of ['auto', 2, 4] as const) {
+      expect(() =>
+        probabilitiesFromScores(owner, [0, 0, 0, 0], every, {gamma, sampler: 'exact'}),
+      ).to.throw(/every score is 0, so no block would ever be trained/);
+    }
   });
 
   it('leaves out the scores of blocks that cannot train', () => {
@@ -109,14 +141,37 @@ describe('block probabilities', () => {
     );
   });
 
-  it('takes probabilities as they are given', () => {
-    const given = [0.5, 0.25, 1, 0.25];
-    expect(probabilitiesAsGiven(owner, given, every, 'exact')).to.deep.include({
-      ...{blocks: all, probabilities: given, gamma: 2},
-    });
+  it('takes probabilities as they are given, to the last bit', () => {
+    for (const [given, gamma] of [
+      [[0.5, 0.25, 1, 0.25], 2],
+      // their sum is a little less than 1
+      [[0.1, 0.7, 0.1, 0.1], 1],
+      [[0.1, 0.2, 0.4, 0.6], 1.3],
+      [[0, 0, 1, 0], 1],
+    ] as const) {
+      expect(probabilitiesAsGiven(owner, given, every, 'exact')).to.deep.include({
+        ...{blocks: all, probabilities: given, gamma, floor: 0},
+      });
+    }
     expect(probabilitiesAsGiven(owner, [0.5, 0, 1], some, 'exact').probabilities).to.deep.equal([
       0.5, 0, 1,
     ]);
+  });
+
+  it('refuses what are no probabilities', () => {
+    for (const given of [
+      [0.5, 1 + 2 ** -52, 0, 0],
+      [0.5, -1e-9, 0.5, 0],
+      [NaN, 1, 0, 0],
+      [0, 0, 0, 0],
+    ]) {
+      expect(() => probabilitiesAsGiven(owner, given, every, 'exact')).to.throw(
+        `LayerSamplingCallback: probabilities must be numbers >= 0 and <= 1, not all 0; got [${given.join(', ')}]`,
+      );
+    }
+    expect(() => probabilitiesAsGiven(owner, [1, 1], every, 'exact')).to.throw(
+      'probabilities are for 2 blocks, the model has 4 (a, b, c, d)',
+    );
   });
 
   it('gives those of blocks that cannot train to the others, in proportion', () => {

@@ -1,5 +1,11 @@
 import {expect} from 'chai';
-import {checkHistory, drawnPeriods, periodOf, replayedPeriods} from '../../src/sampling/periods';
+import {
+  checkHistory,
+  drawnPeriods,
+  fittedInterval,
+  periodOf,
+  replayedPeriods,
+} from '../../src/sampling/periods';
 import {samplingProbabilities} from '../../src/sampling/probabilities';
 import {samplerNames} from '../../src/sampling/samplers';
 
@@ -21,6 +27,11 @@ describe('the blocks of periods', () => {
         expect(expected.map((_, period) => other(period))).not.to.deep.equal(expected);
     });
   }
+
+  it('are ten in a run, of 10 to 50 steps each; of 50 where nobody knows how long it is', () => {
+    const runs = [null, 0, 9, 100, 109, 110, 259, 499, 500, 1e6];
+    expect(runs.map(fittedInterval)).to.deep.equal([50, 10, 10, 10, 10, 11, 25, 49, 50, 50]);
+  });
 
   it('are none where there is nothing to draw by', () => {
     expect(drawnPeriods(null, {sampler: 'exact', seed: 1}, 3)(3)).to.deep.equal([]);
@@ -46,6 +57,7 @@ describe('the blocks of periods', () => {
     expect(() => checkHistory('test', right)).not.to.throw();
     for (const wrong of [
       null,
+      undefined,
       'a',
       {...right, blocks: 'abcd'},
       {...right, blocks: ['a', 1]},

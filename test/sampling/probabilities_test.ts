@@ -75,6 +75,23 @@ describe('samplingProbabilities', () => {
     );
   });
 
+  it('trains every block that has a score where gamma is their number', () => {
+    expect(samplingProbabilities([3, 1, 2], {gamma: 3}).probabilities).to.deep.equal([1, 1, 1]);
+    captureWarnings(() => {
+      const {probabilities} = samplingProbabilities([3, 0, 1e-9], {gamma: 2});
+      expect(probabilities).to.deep.equal([1, 0, 1]);
+    });
+  });
+
+  it('takes the defaults for options that are undefined', () => {
+    const options = {gamma: undefined, method: undefined, floor: undefined};
+    const scores = [1, 2, 3, 4, 5, 6];
+    expect(samplingProbabilities(scores, options)).to.deep.equal(samplingProbabilities(scores));
+    expect(samplingProbabilities(scores)).to.deep.include({
+      ...{gamma: 5, method: 'waterfill', floor: 0},
+    });
+  });
+
   it('mixes with the uniform distribution by floor', () => {
     const {probabilities, shares} = samplingProbabilities([3, 1, 0, 0], {gamma: 1, floor: 0.2});
     expectClose(shares, [0.65, 0.25, 0.05, 0.05], 1e-15);

@@ -82,8 +82,19 @@ describe('createSampler', () => {
 
   it('exact does so by the largest number that can be drawn, where p add up to less than gamma', () => {
     const largest = {next: () => 1 - 2 ** -53};
-    const draw = samplerOf('exact', new Array<number>(10).fill(0.1), 1, largest);
-    expect(draw()).to.have.length(1);
+    // neither does a block that is never on take the rest
+    for (const never of [[], [0]]) {
+      const draw = samplerOf('exact', [...new Array<number>(10).fill(0.1), ...never], 1, largest);
+      expect(draw()).to.deep.equal([9]);
+    }
+  });
+
+  it('exact and bernoulli draw a block by a number from where its part begins to before its end', () => {
+    const chosen = (name: SamplerName, p: number[], value: number): number[] =>
+      samplerOf(name, p, 1, {next: () => value})();
+    expect(chosen('exact', [0.5, 0.5], 0.5)).to.deep.equal([1]);
+    expect(chosen('bernoulli', [0.4, 0.5, 0.6], 0.5)).to.deep.equal([2]);
+    expect(chosen('bernoulli', [0, 2 ** -53], 0)).to.deep.equal([1]);
   });
 
   it('exact rounds a sum of p that is no integer up or down', () => {
@@ -183,7 +194,10 @@ describe('createSampler', () => {
       () =>
         samplerOf(name as 'exact', p, gamma, createRandom(0));
     expect(of('dice', [1])).to.throw(`sampler must be one of 'exact'`);
-    expect(of('exact', [])).to.throw('probabilities must be numbers >= 0 and <= 1');
+    expect(of('exact', [])).to.throw(
+      'probabilities must be numbers >= 0 and <= 1, one per block; got []',
+    );
+    expect(of('exact', [0.5, -0.1, 2])).to.throw('got -0.1');
     expect(of('exact', [0.5, 1 + 2 ** -52])).to.throw('got 1.0000000000000002');
     expect(of('exact', [NaN])).to.throw('got NaN');
     expect(of('choice', [0.5, 0.5], 1.5)).to.throw(
