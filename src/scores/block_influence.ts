@@ -72,14 +72,13 @@ export const blockInfluence: ScoreDefinition<BlockInfluenceOptions, BlockInfluen
 
 /** The one layer of a block. */
 function soleLayer({name, layers}: ResolvedBlock): tfl.layers.Layer {
-  const [layer] = layers;
-  if (layer === undefined || layers.length > 1) {
+  if (layers.length !== 1) {
     throw new Error(
       `${owner}: block '${name}' has ${layers.length} layers, and block influence needs blocks of one ` +
         `layer; put them in a nested model, or use another score`,
     );
   }
-  return layer;
+  return layers[0]!;
 }
 
 function first(tensors: tf.Tensor | tf.Tensor[]): tf.Tensor {
@@ -94,12 +93,11 @@ function cosines(block: string, input: tf.Tensor, output: tf.Tensor, mask?: tf.T
         `[${output.shape.join(', ')}], and block influence needs equal shapes; use another score`,
     );
   }
-  const lastAxis = input.rank - 1;
-  const dot = (a: tf.Tensor, b: tf.Tensor) => tf.sum(tf.mul(a, b), lastAxis, true);
+  const dot = (a: tf.Tensor, b: tf.Tensor) => tf.sum(tf.mul(a, b), input.rank - 1);
   const lengths = tf.sqrt(tf.mul(dot(input, input), dot(output, output)));
   const cosine = tf.divNoNan(dot(input, output), lengths);
   const rows = tf.onesLike(cosine);
-  const counted = mask ? [cosine, rows].map((x) => maskRows(x, [lastAxis], mask)) : [cosine, rows];
+  const counted = mask ? [cosine, rows].map((x) => maskRows(x, [], mask)) : [cosine, rows];
   return tf.stack(counted.map((x) => tf.sum(x)));
 }
 

@@ -20,9 +20,8 @@ export function conv2dUses({x, filter}: ConvInputs, attributes: tf.Conv2DAttrs):
   return [convUse(x, filter, () => walks2d(x, filter, attributes))];
 }
 
-/** Convolution over three axes. */
+/** Convolution over three axes; tfjs has it for channels last alone. */
 export function conv3dUses({x, filter}: ConvInputs, attributes: tf.Conv3DAttrs): LinearUse[] {
-  if (attributes.dataFormat === 'NCDHW') return [];
   return [convUse(x, filter, () => walks3d(x, filter, attributes))];
 }
 

@@ -3,11 +3,9 @@ import type {LinearUse} from './linear_use';
 
 /** The two readings of an einsum of two tensors: either may be the weight. */
 export function einsumUses(inputs: tf.NamedTensorMap, {equation}: tf.EinsumAttrs): LinearUse[] {
-  const operands = Object.values(inputs);
-  const labels = equation.replace(/\s/g, '').split('->')[0]!.split(',');
-  const [a, b] = operands;
-  const [labelsOfA, labelsOfB] = labels;
-  if (operands.length !== 2 || !a || !b || !labelsOfA || !labelsOfB) return [];
+  const [a, b] = Object.values(inputs); // tfjs takes no more
+  const [labelsOfA, labelsOfB] = equation.replace(/\s/g, '').split('->')[0]!.split(',');
+  if (!a || !b || !labelsOfA || !labelsOfB) return [];
   return [einsumUse(b, labelsOfB, a, labelsOfA), einsumUse(a, labelsOfA, b, labelsOfB)];
 }
 

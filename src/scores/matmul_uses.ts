@@ -33,12 +33,7 @@ function matMulUse(
 }
 
 /** Sums `x` over the axes along which a tensor of `shape` is broadcast to it. */
-function sumToBroadcast(x: tf.Tensor, shape: readonly number[]): tf.Tensor {
-  const extra = Math.max(0, x.rank - shape.length);
-  const summed = extra > 0 ? tf.sum(x, [...Array(extra).keys()]) : x;
-  const offset = shape.length - summed.rank;
-  const repeated = summed.shape.flatMap((size, axis) =>
-    size > 1 && shape[axis + offset] === 1 ? [axis] : [],
-  );
-  return repeated.length > 0 ? tf.sum(summed, repeated, true) : summed;
+function sumToBroadcast(x: tf.Tensor, shape: number[]): tf.Tensor {
+  const sums = tf.sum(x, tf.backend_util.getReductionAxes(shape, x.shape), true);
+  return tf.reshape(sums, sums.shape.slice(-shape.length));
 }

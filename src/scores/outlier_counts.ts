@@ -2,7 +2,7 @@
 
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {resolveBlocks, type BlockSelector, type ResolvedBlock} from '../model/blocks';
-import {display} from '../options';
+import {checkModel} from '../options';
 import {sourceOf} from '../packed/packed_weight';
 import {runCalibration, type CalibrationBatches} from './calibration';
 import {InputNorms} from './input_norms';
@@ -38,9 +38,7 @@ export async function countOutliers(
   batches: CalibrationBatches,
   {taus, granularity, blocks: selector}: Counting,
 ): Promise<OutlierCounts> {
-  if (!Array.isArray((model as Partial<tfl.LayersModel> | undefined)?.layers)) {
-    throw new Error(`${owner}: model must be a tf.LayersModel; got ${display(model)}`);
-  }
+  checkModel(owner, model);
   const blocks = resolveBlocks(model, selector);
   const norms = new InputNorms(blocks.flatMap(({weights}) => weights.map(sourceOf)));
   try {

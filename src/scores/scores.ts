@@ -57,7 +57,7 @@ export function readScores(
         `scores[${wrong}] is ${display(values[wrong])}`,
     );
   }
-  const blocks = 'blocks' in input ? input.blocks : undefined;
+  const {blocks} = input as {blocks?: readonly string[]};
   if (blocks === undefined) return {values: [...values]};
   const isNames = isList(blocks) && blocks.every((name) => typeof name === 'string');
   if (!isNames || blocks.length !== values.length || new Set(blocks).size !== blocks.length) {

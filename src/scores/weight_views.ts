@@ -57,9 +57,9 @@ export class WeightViews {
       return;
     }
     if (!layoutKernels.has(name)) return;
-    const [input] = Object.keys(inputs);
-    const source = input === undefined ? undefined : this.get(inputs[input]!);
-    if (input === undefined || source === undefined) return;
+    const [input, tensor] = Object.entries(inputs)[0]!;
+    const source = this.get(tensor);
+    if (!source) return;
     outputs.forEach((tensor, output) => {
       const step = {kernel: name, input, attributes, output};
       const steps = [...source.steps, step];

@@ -49,11 +49,6 @@ export class Holds {
     if (ofData?.size === 0) this.byData.delete(tensor.dataId);
   }
 
-  /** Whether the data of a tensor is still held. */
-  holdsDataOf(tensor: tf.Tensor): boolean {
-    return this.byData.has(tensor.dataId);
-  }
-
   /** Frees everything, after an error. */
   dispose(): void {
     for (const ofData of this.byData.values()) {

@@ -65,8 +65,16 @@ describe('runCalibration', () => {
     // what a prompt has before its answer is no label, and no padding either; token 0 is a label as any other
     const labels = tf.tensor3d([-100, 0, -100, 3, 4, 0], [2, 3, 1], 'int32');
     const [noTokens, noLabels] = [tf.ones([2, 3]), tf.ones([2, 3, 1])];
+    const classes = tf.ones([2, 1], 'int32');
     const masks: Array<number[][] | null> = [];
-    const batches = [{xs: tokens, ys: labels}, {xs: noTokens, ys: noLabels}, {xs: noTokens}];
+    const batches = [
+      {xs: tokens, ys: labels},
+      {xs: noTokens, ys: noLabels},
+      {xs: noTokens, ys: classes},
+      {xs: noTokens, ys: [labels, labels]},
+      {xs: [tokens, tokens], ys: labels},
+      {xs: noTokens},
+    ];
     const {numTensors} = tf.memory();
     const model = tfl.sequential({layers: [tfl.layers.dense({units: 1, inputShape: [3]})]});
     await runCalibration('test', model, model.layers, batches, (_, mask) => {
@@ -79,10 +87,13 @@ describe('runCalibration', () => {
       ],
       null,
       null,
+      null,
+      null,
+      null,
     ]);
     model.dispose();
     expect(tf.memory().numTensors).to.equal(numTensors);
-    tf.dispose([tokens, labels, noTokens, noLabels]);
+    tf.dispose([tokens, labels, noTokens, noLabels, classes]);
   });
 
   it('says what is wrong', async () => {
@@ -96,11 +107,27 @@ describe('runCalibration', () => {
       'test: batches is empty; it takes at least one batch of calibration data',
     );
     expect(await messageOf(inputs)).to.match(/got a tensor, put it in an array$/);
-    expect(await messageOf(undefined)).to.match(/batches must be an array.*; got undefined$/);
-    expect(await messageOf([{xs: 1}])).to.include('a batch must be a tensor, an array of tensors');
-    expect(await messageOf([{inputs, mask}])).to.equal(
-      'test: mask must have the shape [batch, seq] = [2, seq]; got [3, 1]',
-    );
-    tf.dispose([inputs, mask]);
+    for (const [batches, got] of [
+      [undefined, 'undefined'],
+      [null, 'null'],
+      ['x', "'x'"],
+      [{length: 1}, '{"length":1}'],
+    ] as Array<[unknown, string]>) {
+      expect(await messageOf(batches)).to.equal(
+        `test: batches must be an array, another iterable or a tf.data dataset; got ${got}`,
+      );
+    }
+    for (const batch of [null, undefined, 1, {xs: 1}, {inputs: {}}, {mask: inputs}]) {
+      expect(await messageOf([batch])).to.include('test: a batch must be a tensor, an array of');
+    }
+    for (const wrong of [mask, tf.ones([2]), tf.ones([2, 1, 1]), tf.ones([1, 2])]) {
+      for (const inputsAlone of [inputs, [inputs]]) {
+        expect(await messageOf([{inputs: inputsAlone, mask: wrong}])).to.equal(
+          `test: mask must have the shape [batch, seq] = [2, seq]; got [${wrong.shape.join(', ')}]`,
+        );
+      }
+      wrong.dispose();
+    }
+    inputs.dispose();
   });
 });

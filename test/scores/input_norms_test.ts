@@ -1,6 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
+import {installKernelsForBackend} from '../../src/kernels/install_for_backend';
+import {declareProducts} from '../../src/kernels/products';
+import {PackedWeight} from '../../src/packed/packed_weight';
 import {InputNorms} from '../../src/scores/input_norms';
 import {describeBackends} from '../support/backends';
 import {toTensor} from '../support/fixtures';
@@ -161,16 +164,27 @@ describeBackends('InputNorms', (backend) => {
         ),
     ],
     'batched x·W': [[size, units], (x, w) => tf.squeeze(tf.matMul(tf.expandDims(x, 1), w), [1])],
+    'batched x·W, one W for all': [
+      [1, size, units],
+      (x, w) => tf.squeeze(tf.matMul(tf.expandDims(x, 1), w), [1]),
+    ],
     'einsum x, W': [[size, units], (x, w) => tf.einsum('bi,io->bo', x, w)],
+    'einsum with blanks': [[size, units], (x, w) => tf.einsum(' bi, io -> bo', x, w)],
     'einsum W, x': [[units, size], (x, w) => tf.einsum('oi,bi->bo', w, x)],
   };
   for (const [name, [shape, map]] of Object.entries(layouts)) {
     if (name.startsWith('einsum') && backend === 'wasm') continue; // wasm has no Einsum
-    it(`sees the kernel in ${name}`, async () => {
+    if (name.endsWith('blanks') && backend === 'tensorflow') continue; // and there blanks are labels
+    it(`sees the kernel in ${name}, and leaves out the rows that the mask does`, async () => {
       const x = random([rows, size]);
-      const norms = columnNorms((await x.array()) as number[][]);
-      const expected = shape[0] === size ? spread(norms, units) : repeat(norms, units);
-      expectNear(await normsOf(new RawLinear(shape, units, map), x), expected);
+      const values = (await x.array()) as number[][];
+      const inKernel = (norms: number[]) =>
+        shape.at(-2) === size ? spread(norms, units) : repeat(norms, units);
+      const layer = () => new RawLinear(shape, units, map);
+      expectNear(await normsOf(layer(), x), inKernel(columnNorms(values)));
+      const mask = tf.tensor2d([1, 0, 1, 1, 0, 0], [rows, 1]);
+      const counted = values.filter((_, row) => [0, 2, 3].includes(row));
+      expectNear(await normsOf(layer(), x, {mask}), inKernel(columnNorms(counted)));
     });
   }
 
@@ -182,6 +196,87 @@ describeBackends('InputNorms', (backend) => {
     const values = (await x.array()) as number[][][];
     const perExpert = [0, 1].map((e) => columnNorms(values.map((row) => row[e]!)));
     expectNear(await normsOf(layer, x), spread(perExpert.flat(), units));
+  });
+
+  /** The norms that meet `weight` in `forward`; undefined if it is multiplied with no input. */
+  async function normsIn(forward: () => tf.Tensor, weight: tf.Tensor): Promise<number[] | null> {
+    const norms = new InputNorms([weight]);
+    norms.watch(() => tf.tidy(() => void forward()));
+    const norm = norms.of(weight);
+    norms.dispose();
+    return norm ? [...(await norm.data())] : null;
+  }
+
+  if (backend !== 'wasm') {
+    it('sees the kernel of an einsum, its features in any order and places', async () => {
+      const [x, kernel] = [random([2, 3, 4, 2]), tf.ones([5, 2, 4])];
+      const places = ((await x.array()) as number[][][][]).flat();
+      const expected = [0, 1].flatMap((j) =>
+        columnNorms(places.map((is) => is.map((js) => js[j]!))),
+      );
+      const norms = await normsIn(() => tf.einsum('btij,oji->bto', x, kernel), kernel);
+      expectNear(norms!, repeat(expected, 5));
+    });
+
+    it('sees the kernel of an einsum that has one row', async () => {
+      const [x, kernel] = [random([size]), tf.ones([size, units])];
+      const norms = await normsIn(() => tf.einsum('i,io->o', x, kernel), kernel);
+      expectNear(norms!, spread([...(await x.data())].map(Math.abs), units));
+    });
+
+    it('takes neither an einsum of a kernel alone for a product, nor one with a scalar', async () => {
+      const kernel = tf.ones([size, units]);
+      expect(await normsIn(() => tf.einsum('io->oi', kernel), kernel)).to.equal(null);
+      expect(await normsIn(() => tf.einsum(',io->io', tf.scalar(2), kernel), kernel)).to.equal(
+        null,
+      );
+    });
+  }
+
+  it('sees the products inside of a kernel that declares them', async () => {
+    const kernelName = 'TestTwoProducts';
+    declareProducts(kernelName, [
+      ['x', 'v'],
+      ['y', 'w'],
+    ]);
+    const kernelFunc: tf.KernelFunc = ({inputs: {x, v, y, w}}) =>
+      tf.add(tf.matMul(x as tf.Tensor, v as tf.Tensor), tf.matMul(y as tf.Tensor, w as tf.Tensor));
+    tf.registerKernel({kernelName, backendName: backend, kernelFunc});
+    const [x, y] = [random([rows, size]), random([rows, units])];
+    const [v, w] = [tf.ones([size, units]), tf.ones([units, units])];
+    const run = (): tf.Tensor => tf.engine().runKernel(kernelName, {x, v, y, w});
+    try {
+      for (const [weight, input] of [
+        [v, x],
+        [w, y],
+      ] as const) {
+        const expected = spread(columnNorms((await input.array()) as number[][]), units);
+        expectNear((await normsIn(run, weight))!, expected);
+      }
+    } finally {
+      tf.unregisterKernel(kernelName, backend);
+    }
+  });
+
+  it('sees a kernel that is packed, and keeps nothing of one that it is not asked for', async () => {
+    await installKernelsForBackend();
+    const layer = tfl.layers.dense({units, useBias: false, inputShape: [size]});
+    const model = tfl.sequential({layers: [layer]});
+    const packed = new PackedWeight(layer.weights[0]!, null);
+    packed.pack(1);
+    const x = random([rows, size]);
+    const {numTensors} = tf.memory();
+    const none = new InputNorms([]);
+    none.watch(() => tf.tidy(() => void model.predictOnBatch(x)));
+    expect(tf.memory().numTensors).to.equal(numTensors);
+    const norms = new InputNorms([packed.source]);
+    norms.watch(() => tf.tidy(() => void model.predictOnBatch(x)));
+    const norm = norms.of(packed.source)!;
+    expect(norm.shape).to.deep.equal([size, units]);
+    const expected = spread(columnNorms((await x.array()) as number[][]), units);
+    expectNear([...(await norm.data())], expected);
+    norms.dispose();
+    model.dispose();
   });
 
   it('sees no convolution over channels first, whose features are along another axis', async () => {
@@ -425,6 +520,33 @@ describeBackends('InputNorms of convolutions', (backend) => {
     const depthwise = layer.weights[0]!.read() as tf.Tensor4D;
     const between = await tf.depthwiseConv2d(x as tf.Tensor4D, depthwise, 1, 'valid').array();
     expectNear(pointwise, spread(columnNorms(between.flat(2)), 3));
+  });
+
+  it('sees a fused depthwise convolution', async () => {
+    const [x, filter] = [random([2, 5, 5, 2]) as tf.Tensor4D, tf.ones<tf.Rank.R4>([3, 3, 2, 1])];
+    const norms = new InputNorms([filter]);
+    norms.watch(() =>
+      tf.tidy(() => {
+        const fused = {x, filter, strides: 1, pad: 'valid', activation: 'relu'} as const;
+        tf.fused.depthwiseConv2d(fused);
+      }),
+    );
+    const expected = planePatchNorms(await x.array(), [3, 3], 'valid', {stride: 1, dilation: 1});
+    expectNear([...(await norms.of(filter)!.data())], expected);
+    norms.dispose();
+  });
+
+  it('leaves out the places that the mask does', async () => {
+    const x = random([2, 4, 4, 2]);
+    const mask = tf.randomUniform([2, 16], 0, 1, 'float32', 2).greater(0.5);
+    const counted = tf.mul(x, mask.reshape([2, 4, 4, 1]));
+    for (const layer of [
+      () => tfl.layers.conv2d({filters: 3, kernelSize: 2}),
+      () => tfl.layers.depthwiseConv2d({kernelSize: 3}),
+      () => tfl.layers.conv2dTranspose({filters: 3, kernelSize: 2}),
+    ]) {
+      expectNear(await normsOf(layer(), x, {mask}), await normsOf(layer(), counted));
+    }
   });
 
   // tfjs cannot slice five axes on webgpu, and has no shader for it on webgl

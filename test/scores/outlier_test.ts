@@ -59,6 +59,8 @@ describe('outlierScores', () => {
   it("defaults to tau 'auto' and to one mean a block", async () => {
     const result = await outlierScores(model, [ids]);
     const options = {tau: 'auto', granularity: 'block'} as const;
+    const left = {tau: undefined, granularity: undefined, blocks: undefined};
+    expect(result).to.deep.equal(await outlierScores(model, [ids], left));
     expect(result).to.deep.equal(await outlierScores(model, [ids], options));
     expect(result.counts).to.deep.equal(fixture.granularity.block[result.tau]!.counts);
     expect(JSON.parse(JSON.stringify(result))).to.deep.equal(result);
@@ -76,6 +78,23 @@ describe('outlierScores', () => {
     const blocks = ['head', 'block0.fc1'];
     const {tau} = await outlierScores(model, [ids], {tau: 'auto', blocks});
     expect(tau).to.equal(Math.min(...autoTaus));
+  });
+
+  it(`takes with tau 'auto' the largest tau of all where ${autoOutliers} outliers are left, not one less`, async () => {
+    const units = 1050; // so that a weight of 1 among zeros is 21 times the mean
+    const layer = tfl.layers.dense({units, useBias: false, inputShape: [1], name: 'only'});
+    const one = tfl.sequential({layers: [layer]});
+    const x = tf.ones([1, 1]);
+    for (const [count, expected] of [
+      [autoOutliers, Math.max(...autoTaus)],
+      [autoOutliers - 1, Math.min(...autoTaus)],
+    ] as const) {
+      tf.tidy(() => layer.setWeights([tf.pad(tf.ones([1, count]), [[0, 0], [0, units - count]])])); // prettier-ignore
+      const {tau, counts} = await outlierScores(one, [x], {blocks: ['only']});
+      expect([tau, counts]).to.deep.equal([expected, [count]]);
+    }
+    one.dispose();
+    x.dispose();
   });
 
   it('sees the blocks of gpt-tfjs, whose attention multiplies with tiled kernels', async () => {
