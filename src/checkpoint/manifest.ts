@@ -158,7 +158,8 @@ export async function ifGood<T>(
     if (damages.length < MOST_DAMAGED) return null;
     throw new Error(
       `${owner}: ${damages.length} checkpoints are damaged, and no others were looked at; nothing was changed. Remove them, ` +
-        `and it goes on from an older one. ${damages.join('; ')}`,
+        `and it goes on from an older one. The newest: ${damages[0]}`,
+      {cause: error},
     );
   }
 }

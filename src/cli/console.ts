@@ -45,9 +45,9 @@ export class CommandConsole {
     return this.isWatched ? this.stdout : null;
   }
 
-  /** A line on stderr, in which control characters can be seen. */
+  /** A line on stderr, in which control characters can be seen, ends of lines too: a name must not make a second one. */
   note(line: string): void {
-    const shown = inWidth(withVisibleControls(line), this.stderr);
+    const shown = inWidth(inOneLine(line), this.stderr);
     if (this.running) this.running.line(shown);
     else this.stderr.write(`${shown}\n`);
   }

@@ -27,6 +27,7 @@ import {
   type SettingsOf,
 } from './options';
 import {backendNames, type BackendName} from './register_backend';
+import {inOneLine} from './style';
 import {newTable} from './table';
 import {asUsage, messageOf} from './usage_error';
 import {readUtf8} from './utf8_file';
@@ -165,7 +166,7 @@ function print(
     `batches of ${batchSize} × ${maxLength} tokens`,
   ];
   const where = engine === 'torch' ? "PyTorch, as in the paper's tables" : backend;
-  console.print(`${title} of ${model} on ${where}: ${how.join(', ')}`);
+  console.print(`${title} of ${inOneLine(model)} on ${where}: ${how.join(', ')}`);
   const table = newTable(['', engine === 'torch' ? 'all' : 'in the step that takes the most'], [1]);
   for (const [part, bytes] of Object.entries(parts)) table.push([part, bytesText(bytes)]);
   table.push(['together', bytesText(total)]);

@@ -1,5 +1,6 @@
 /** Tables of a result, for people. */
 import Table from 'cli-table3';
+import {inOneLine} from './style';
 
 /** A table with a frame; `numbers` are the columns that are aligned to the right. */
 export function newTable(head: readonly string[], numbers: readonly number[] = []): Table.Table {
@@ -24,5 +25,5 @@ export function printValues(
   values: ReadonlyArray<readonly [name: string, value: string]>,
 ): void {
   const width = Math.max(...values.map(([name]) => name.length));
-  for (const [name, value] of values) print(`${name.padEnd(width)}  ${value}`);
+  for (const [name, value] of values) print(`${name.padEnd(width)}  ${inOneLine(value)}`);
 }

@@ -361,15 +361,15 @@ describe('checkpoints', () => {
       const [good] = manifests(files);
       for (let number = 2; number <= 16; number++)
         files.set(good!.replace('000001', String(number).padStart(6, '0')), new Uint8Array(9));
-      await withTraining(async ({parts, snapshot}) => {
+      await withTraining(async (training) => {
         expectWarning(/^resumeCheckpoint: checkpoint-000016\S+ is damaged: .*Going on from/);
-        expect((await resumeCheckpoint(files, parts))?.path).to.equal(good);
-        const start = await snapshot();
+        expect((await resumeCheckpoint(files, training.parts))?.path).to.equal(good);
+        const start = await training.snapshot();
         files.set(good!.replace('000001', '000017'), new Uint8Array(9));
-        expect((await rejection(resumeCheckpoint(files, parts))).message).to.match(
-          /^resumeCheckpoint: 16 checkpoints are damaged, and no others were looked at; nothing was changed\. Remove them, and it goes on from an older one\. checkpoint-000017\S+ is damaged: /,
+        expect((await rejection(resumeCheckpoint(files, training.parts))).message).to.match(
+          /^resumeCheckpoint: 16 checkpoints are damaged, and no others were looked at; nothing was changed\. Remove them, and it goes on from an older one\. The newest: checkpoint-000017\S+ is damaged: /,
         );
-        expect(await snapshot()).to.deep.equal(start);
+        expect(await training.snapshot()).to.deep.equal(start);
       });
     });
 

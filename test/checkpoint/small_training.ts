@@ -79,6 +79,8 @@ export interface SmallTrainingOptions {
   blocks?: number;
   /** Takes the place of the task's own model, of as many blocks. */
   model?: tfl.LayersModel;
+  /** Variables that every second batch has no gradients for. */
+  everyOther?: RegExp;
 }
 
 /** Batches that are drawn by their number, in an order of their own. */
@@ -123,12 +125,14 @@ export class SmallTraining {
   readonly callback: LayerSamplingCallback | null;
   readonly data: NumberedBatches;
   private readonly task: Task;
+  private readonly everyOther: RegExp | undefined;
   private readonly adaptive: AdaptiveSampling | null;
   private isAttached = false;
 
   constructor(options: SmallTrainingOptions = {}) {
     const {task, optimizer, sampling, adaptive, seed = 1, blocks = 4, model} = options;
     this.task = tasks[task ?? 'dense'];
+    this.everyOther = options.everyOther;
     this.model = model ?? this.task.model(seed, blocks);
     this.optimizer = new OwLoreOptimizer({learningRate: 0.05, rank: 2, ...optimizer});
     const names = Array.from({length: blocks}, (_, i) => this.task.block(i));
@@ -161,11 +165,12 @@ export class SmallTraining {
         await this.adaptive.prepare!(model, Math.floor(steps / schedule.interval));
       }
       callback?.step();
+      const isEven = data.state().position % 2 === 0;
       const {xs, ys} = data.next();
       const loss = optimizer.minimize(
         () => this.task.loss(ys, model.apply(xs, {training: true}) as tf.Tensor),
         true,
-        variables,
+        isEven ? variables : variables.filter(({name}) => !this.everyOther?.test(name)),
       )!;
       losses.push(bits(await loss.data<'float32'>())[0]!);
       tf.dispose([xs, ys, loss]);

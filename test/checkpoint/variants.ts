@@ -43,6 +43,7 @@ export const variants = {
     optimizer: {update: 'apollo', basis: 'gaussian'},
   },
   'renewed scores': {adaptive: 'renewedScores'},
+  'no gradient in every second batch': {task: 'dense', everyOther: /head|b1/, optimizer: often},
   'LoRA with dropout': {lora: true, optimizer: {project: false}},
   '16 bits': {isPacked: true, adaptive: 'bandit'},
 } satisfies Record<string, Variant>;

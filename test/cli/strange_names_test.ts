@@ -10,6 +10,8 @@ import {terminal} from './run_cli';
 /** Sets the title, clears the screen, rings, deletes, and turns lines around; what a file's name may have. */
 const HOSTILE =
   'x\u001b]0;y\u0007\u001b[2J\u007f\u0080\u0085\u009b2J\u009f\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069z';
+/** Such a name that ends a line, and says something of its own in the next. */
+const NAME = `${HOSTILE}\nforged`;
 /** None of them may reach a terminal; of escapes this library writes others itself. */
 const OBEYED =
   // eslint-disable-next-line no-control-regex -- they are what it looks for
@@ -18,6 +20,7 @@ const OBEYED =
 /** What two terminals show of a command. */
 async function runInTerminals(args: readonly string[]): Promise<{stdout: string; stderr: string}> {
   const [stdout, stderr] = [terminal(), terminal()];
+  stdout.columns = stderr.columns = 10_000; // so that no line is broken
   const stdin = Object.assign(Readable.from([`${HOSTILE}\n`]), {isTTY: false});
   await runProgram(args, {stdin, stdout, stderr, loadBackend});
   return {stdout: stdout.text, stderr: stderr.text};
@@ -32,10 +35,10 @@ describe('names and texts with control characters', function () {
   let refusing: string;
   before(async () => {
     folder = await createModelFolder();
-    model = join(folder.path, HOSTILE);
+    model = join(folder.path, NAME);
     cpSync(folder.model, model, {recursive: true});
     const lines = Array.from({length: 6}, () => ({text: `the cat ${HOSTILE} sat`}));
-    data = folder.writeLines(`${HOSTILE}.jsonl`, lines);
+    data = folder.writeLines(`${NAME}.jsonl`, lines);
     prompts = folder.writeLines(`prompts${HOSTILE}.jsonl`, [{prompt: HOSTILE}]);
     // what it says comes back in an error
     refusing = join(folder.path, `refusing${HOSTILE}`);
@@ -48,7 +51,7 @@ describe('names and texts with control characters', function () {
   /** The arguments of each command, and of errors that quote what they are given. */
   function commands(): Record<string, string[]> {
     const on = (path: string): string[] => ['--model', path, '--backend', 'cpu'];
-    const inFolder = (name: string): string => join(folder.path, name + HOSTILE);
+    const inFolder = (name: string): string => join(folder.path, name + NAME);
     const short = ['--max-length', '16'];
     return {
       estimate: ['estimate', ...on(model), ...short],
@@ -86,6 +89,7 @@ describe('names and texts with control characters', function () {
         const {stdout, stderr} = await runInTerminals([...args, ...(isJson ? ['--json'] : [])]);
         expect(stdout + stderr, what).to.include('\\u202e');
         for (const text of [stdout, stderr]) {
+          expect(text, what).not.to.match(/^\s*forged/m);
           expect(OBEYED.exec(text)?.[0], `${what}: ${JSON.stringify(text)}`).to.equal(undefined);
         }
         if (!isJson) continue;

@@ -178,6 +178,52 @@ describe('hostile files are read or refused, in time', () => {
     });
   });
 
+  it('chat templates that cost', async () => {
+    const {compileChatTemplate} = await import('../../src/llama/text/chat_template');
+    const start = fc.constantFrom(
+      "'a b' * 1",
+      "'x, y'",
+      'messages',
+      '[messages]',
+      'range(9)',
+      '[]',
+    );
+    const operation = fc.constantFrom(
+      ...['x ~ x', 'x + x', '[x, x]', "{'a': x}", 'x | list', 'x | sort', 'x | unique | list'],
+      ...["x | join('ab')", 'x | tojson', 'x | tojson(indent=9)', 'x | string', 'x | indent(9999)'],
+      ...["x.split('')", "x.split(' ')", "x.replace('a', 'aaaa')", 'x | reverse | list', 'x[::-1]'],
+      ...[
+        "x | map('upper') | list",
+        "x | selectattr('role') | list",
+        'x.items() | list',
+        'x | length',
+      ],
+      ...['x | upper', 'x.strip()', 'x in x', 'x == x', 'range(x | length)', 'f(x)'],
+    );
+    const turns = fc.constantFrom(1, 20, 3000, 99_999);
+    const template = fc
+      .record({start, loops: fc.array(fc.tuple(turns, operation), {minLength: 1, maxLength: 3})})
+      .map(({start, loops}) => {
+        const open = loops.map(
+          ([n, op]) => `{% for i in range(${n}) %}{% set ns.x = ${named(op)} %}`,
+        );
+        return (
+          `{% macro f(x) %}{{ x }}{{ x }}{% endmacro %}{% set ns = namespace(x=${start}) %}` +
+          `${open.join('')}${'{% endfor %}'.repeat(loops.length)}{{ ns.x }}`
+        );
+      });
+    /** With the variable that a loop keeps. */
+    function named(operation: string): string {
+      return operation.replaceAll(/\bx\b/g, 'ns.x');
+    }
+    const refused = /^applyChatTemplate: the chat template cannot be applied: /;
+    const apply = (text: string): void => {
+      const messages = [{role: 'user', content: 'x'}];
+      expect(compileChatTemplate(text)(messages, {})).to.be.a('string');
+    };
+    await always(template, refused, apply, 20);
+  });
+
   it('lines of data', async () => {
     const tokenizer = await loadTokenizer(tokenizerFolder('bytelevel'));
     const line = fc.oneof(

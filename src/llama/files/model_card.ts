@@ -134,10 +134,10 @@ function cell(value: string | number | boolean): string {
   return plain(String(value)).replaceAll('|', '\\|');
 }
 
-/** A text in one line in which Markdown and HTML find nothing. */
+/** A text in one line in which Markdown and HTML find nothing, and which shows itself as it is. */
 function plain(text: string): string {
   return text
-    .replace(/\s+/g, ' ')
+    .replace(/[\s\p{Cc}\p{Bidi_Control}]+/gu, ' ')
     .replace(/[\\`*_[\]#]/g, '\\$&')
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;');

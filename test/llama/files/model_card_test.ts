@@ -41,7 +41,7 @@ describe('the card of saveLlama', () => {
       baseModel: 'owner/some-model',
       tags: ['owlore', 'a: b'],
       method: 'OwLore',
-      data: ['my_train.jsonl: 1,234 examples', '<b>\n# x'],
+      data: ['my_train.jsonl: 1,234 examples', '<b>\n\u202e\u009b# x'],
       settings: {rank: 128, schedule: 'linear | cosine', packing: false},
       figures: {'held-out loss before': '3.1000', steps: 12},
     });
