@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {computesInFloat16} from '../kernels/capabilities';
 import type {OwLoreUpdate, Side} from '../kernels/kernel_names';
+import {sayOnce} from '../say_once';
 import {basisShape, type Projection} from './projector';
 import type {StepSettings, Update} from './update';
 
@@ -37,18 +38,14 @@ export function movingAverage(average: tf.Tensor, value: tf.Tensor, beta: number
 /** Smallest ε where tensors hold float16, which is tfjs's own there: a smaller one is 0 or nearly 0, and 0/0 is NaN. */
 const EPSILON_FLOAT16 = 1e-4;
 
-let saidEpsilon = false;
-
-/** ε, or the larger one that replaces it where the backend computes in float16, with one warning. */
+/** ε, or the larger one that replaces it where the backend computes in float16, with a line that says so. */
 function usableEpsilon(epsilon: number): number {
   if (epsilon >= EPSILON_FLOAT16 || !computesInFloat16()) return epsilon;
-  if (!saidEpsilon) {
-    console.info(
-      `OwLoreOptimizer: webgl has only float16 on this device, where epsilon ${epsilon} is 0 or nearly 0; ` +
-        `${EPSILON_FLOAT16} is used instead, as by tf.train.adam`,
-    );
-  }
-  saidEpsilon = true;
+  sayOnce(
+    'info',
+    `OwLoreOptimizer: webgl has only float16 on this device, where epsilon ${epsilon} is 0 or nearly 0; ` +
+      `${EPSILON_FLOAT16} is used instead, as by tf.train.adam`,
+  );
   return EPSILON_FLOAT16;
 }
 

@@ -30,7 +30,6 @@ export function planProjection(
   rank: number,
   side: ProjectionOptions['side'],
 ): Projection | null {
-  if (shape.length < 2) return null;
   const {rows, columns} = matrixSizes(shape);
   const projection = {rows, columns, rank, side: resolveSide(side, rows, columns)};
   const isLowRank = rank < Math.min(rows, columns);

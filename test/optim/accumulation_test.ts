@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {OwLoreOptimizer} from '../../src/index';
 import type {OwLoreOptions} from '../../src/index';
-import {describeBackends} from '../support/backends';
+import {describeAlsoLate} from '../support/stand_in';
 
 const accumulate = 3;
 const learningRate = 0.01;
@@ -103,7 +103,7 @@ async function expectClose(copy: Copy, reference: Copy): Promise<void> {
   }
 }
 
-describeBackends('accumulation', () => {
+describeAlsoLate('accumulation', () => {
   const disposables: Array<{dispose(): void}> = [];
   let tensorsBefore: number;
   beforeEach(() => (tensorsBefore = tf.memory().numTensors));

@@ -9,9 +9,12 @@ import {basisShape, planProjection, projectedShape} from '../../src/optim/projec
 import {emptyState} from '../../src/optim/state';
 import {applyUpdates, type StepSettings, type Update} from '../../src/optim/update';
 import {owloreDefaults} from '../../src/optim/owlore_options';
-import {describeBackends, type BackendName} from '../support/backends';
+import {backends, describeBackends, type BackendName} from '../support/backends';
+import {describeStandIn} from '../support/stand_in';
 
-const modules: Partial<Record<BackendName, typeof webgpu>> = {cpu, tensorflow, wasm, webgpu};
+const modules: Partial<
+  Record<BackendName, Pick<typeof webgpu, 'installKernels' | 'uninstallKernels'>>
+> = {cpu, tensorflow, wasm, webgpu};
 
 const options = owloreDefaults;
 
@@ -49,7 +52,7 @@ function updateOf(shape: number[], seed: number, side?: Side, isRefreshed = fals
 
 /** Plain variables and projected ones, one of them a convolution's kernel, one with a new basis; on tensorflow also large ones. */
 const makeUpdates = (): Update[] => [
-  ...(tf.getBackend() === 'tensorflow'
+  ...(backends.includes('tensorflow') && tf.getBackend() === 'tensorflow'
     ? [updateOf([1100, 1000], 61, 'left'), updateOf([2100, 520], 71, 'right')]
     : []),
   updateOf([5], 1),
@@ -97,8 +100,23 @@ function callsIn(body: () => void): number[] {
   return calls;
 }
 
-describeBackends('fusedAdam', (backend) => {
-  const module = modules[backend];
+/** The cpu's kernel under tensorflow's name, by which variables are put together. */
+const cpuAsTensorflow: (typeof modules)[BackendName] = {
+  async installKernels() {
+    await cpu.installKernels();
+    const kernel = tf.getKernel(OwLoreAdam, 'cpu');
+    tf.registerKernel({...kernel, backendName: 'tensorflow'});
+  },
+  // the stand-in takes its kernels with it
+  uninstallKernels: () => undefined,
+};
+
+describeBackends('fusedAdam', (backend) => describeFusedAdam(backend, modules[backend]));
+describeStandIn('tensorflow', 'fusedAdam', (backend) =>
+  describeFusedAdam(backend, cpuAsTensorflow),
+);
+
+function describeFusedAdam(backend: BackendName, module: (typeof modules)[BackendName]): void {
   if (!module) return;
   before(() => module.installKernels());
   after(() => {
@@ -191,4 +209,4 @@ describeBackends('fusedAdam', (backend) => {
     expect(together(large, 'right')).to.deep.equal([1, 1, 1, 1]);
     expect(together([[1024, 512], [512, 1024], [8, 8]], 'right')).to.deep.equal([2, 1]); // prettier-ignore
   });
-});
+}

@@ -3,6 +3,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer} from '../../src/index';
 import {describeBackends} from '../support/backends';
+import {rejection} from '../support/rejection';
+import {describeStandIn} from '../support/stand_in';
+import {captureInfo} from '../support/warnings';
 
 /*
  * webgl on a device whose textures hold float16, as some phones have it: chromium is told to be one. The smallest number there is
@@ -85,5 +88,67 @@ describeBackends('float16', (backend) => {
         weight.dispose();
       }
     });
+  });
+});
+
+/*
+ * What follows from the name and the flag alone. Numbers are float32 here.
+ */
+describeStandIn('webgl', 'float16', () => {
+  const flag = 'WEBGL_RENDER_FLOAT32_ENABLED';
+  before(() => {
+    if (!(flag in tf.env().getFlags())) tf.env().registerFlag(flag, () => true);
+    tf.env().set(flag, false);
+  });
+  after(() => tf.env().set(flag, true));
+
+  /** How far a first step by a gradient of 1e-4 goes, and what it says. */
+  async function moved(epsilon?: number): Promise<{result: number; lines: string[]}> {
+    return captureInfo(async () => {
+      const weight = tf.tidy(() => tf.variable(tf.zeros([1]), true, 'half'));
+      const optimizer = new OwLoreOptimizer({learningRate: 1, epsilon});
+      for (let step = 0; step < 2; step++)
+        tf.tidy(() => optimizer.applyGradients({half: tf.fill([1], 1e-4)}));
+      await optimizer.settled();
+      const [value] = await weight.data();
+      optimizer.dispose();
+      weight.dispose();
+      return value!;
+    });
+  }
+
+  it('has an epsilon of 1e-4 in the place of a smaller one, and says so once', async () => {
+    const first = await moved();
+    // 1e-4/(1e-4 + epsilon), twice
+    expect(first.result).to.be.closeTo(-1, 1e-4);
+    expect(first.lines).to.deep.equal([
+      'OwLoreOptimizer: webgl has only float16 on this device, where epsilon 1e-8 is 0 or nearly 0; 0.0001 is used instead, ' +
+        'as by tf.train.adam',
+    ]);
+    expect((await moved()).lines).to.deep.equal([]);
+  });
+
+  it('has a larger epsilon as it is', async () => {
+    for (const [epsilon, expected] of [
+      [1e-4, -1],
+      [3e-4, -0.5],
+    ] as const) {
+      const {result, lines} = await moved(epsilon);
+      expect(result).to.be.closeTo(expected, 1e-4);
+      expect(lines).to.deep.equal([]);
+    }
+  });
+
+  it('has no smaller unit for gradients whose squares overflow: they are infinite', async () => {
+    const weight = tf.tidy(() => tf.variable(tf.zeros([2]), true, 'half'));
+    for (const options of [{epsilon: 1}, {epsilon: 1, clipNorm: 1}]) {
+      const optimizer = new OwLoreOptimizer(options);
+      tf.tidy(() => optimizer.applyGradients({half: tf.fill([2], 1e25)}));
+      const error = await rejection(optimizer.settled());
+      expect(error.message).to.match(/the gradient of 'half' is infinite/);
+      optimizer.dispose();
+    }
+    expect([...(await weight.data())]).to.deep.equal([0, 0]);
+    weight.dispose();
   });
 });

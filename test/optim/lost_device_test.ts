@@ -8,9 +8,11 @@ import {
   saveCheckpoint,
   type OwLoreOptions,
 } from '../../src/index';
+import {rememberCheckpoint} from '../../src/optim/lost_device';
 import {backends, defaultBackend} from '../support/backends';
 import {rejection} from '../support/rejection';
 import {held} from '../support/sentinels';
+import {describeStandIn} from '../support/stand_in';
 
 /** The backends that can lose what they compute on. */
 type Name = 'webgpu' | 'webgl';
@@ -190,3 +192,67 @@ for (const name of ['webgpu', 'webgl'] as const) {
     });
   });
 }
+
+describeStandIn('webgpu', 'a lost device', () => {
+  /** Loses it as the browser does: by a promise. */
+  let lose: (info: {reason: string; message: string}) => void;
+  let start: ReturnType<typeof held>;
+  let training: Training;
+  beforeEach(() => {
+    const lost = new Promise((resolve) => (lose = resolve));
+    Object.assign(tf.backend(), {device: {lost, destroy: () => undefined}});
+    start = held();
+    training = new Training();
+  });
+  afterEach(async () => {
+    training.dispose();
+    expect(held()).to.deep.equal(start);
+    await makeDeviceAnew('webgpu');
+  });
+  const destroy = async (): Promise<void> => {
+    lose({reason: 'destroyed', message: 'by a test'});
+    await nextTurn();
+  };
+
+  it('is the error of steps and of settled(), with what to do', async () => {
+    training.step();
+    await training.optimizer.settled();
+    const weights = await training.weights();
+    await destroy();
+    const message =
+      "OwLoreOptimizer: the device of the backend 'webgpu' is lost (destroyed: by a test), with all weights and states on it. " +
+      "To go on: const factory = tf.findBackendFactory('webgpu'); tf.removeBackend('webgpu'); " +
+      "tf.registerBackend('webgpu', factory); await tf.setBackend('webgpu'); then make model, optimizer and callback again: " +
+      'there is no checkpoint of this training to go on from; a CheckpointCallback saves some';
+    const {optimizer} = training;
+    expect(() => training.step()).to.throw(message);
+    expect(() => optimizer.applyGradients({})).to.throw(message);
+    expect((await rejection(optimizer.settled())).message).to.equal(message);
+    expect(await training.weights()).to.deep.equal(weights);
+    rememberCheckpoint(optimizer, 'a place');
+    expect(() => training.step()).to.throw('callback again: resumeCheckpoint goes on from a place');
+  });
+
+  it('is the error of settled() in the place of what reading from it gives', async () => {
+    const {optimizer} = training;
+    const backend = tf.backend();
+    const {read} = backend;
+    let fail: () => void;
+    backend.read = () =>
+      new Promise((_, reject) => (fail = () => reject(new Error('of the driver'))));
+    try {
+      for (const [isLost, message] of [
+        [false, /^of the driver$/],
+        [true, /the device of the backend 'webgpu' is lost/],
+      ] as const) {
+        training.step();
+        const settled = rejection(optimizer.settled());
+        if (isLost) await destroy();
+        fail!();
+        expect((await settled).message).to.match(message);
+      }
+    } finally {
+      backend.read = read;
+    }
+  });
+});

@@ -1,8 +1,8 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
-import {describeBackends} from '../support/backends';
 import {held} from '../support/sentinels';
+import {describeAlsoLate} from '../support/stand_in';
 
 type Matrix = number[][];
 type Gradients = Record<string, Matrix>;
@@ -145,7 +145,7 @@ function gradientsOf(step: number, call: number): Gradients {
  */
 const TOLERANCE = 5e-6;
 
-describeBackends('normGrowth', function (backend) {
+describeAlsoLate('normGrowth', function (backend) {
   if (backend === 'webgpu') this.timeout(120_000);
   const variables = new Map<string, tf.Variable>();
   let optimizers: OwLoreOptimizer[] = [];

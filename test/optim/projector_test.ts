@@ -1,7 +1,13 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
-import {basisShape, planProjection, projectedShape, stateSize} from '../../src/optim/projector';
+import {
+  basisShape,
+  planProjection,
+  projectedShape,
+  Projections,
+  stateSize,
+} from '../../src/optim/projector';
 import type {Side} from '../../src/kernels/kernel_names';
 import {OwLoreOptimizer} from '../../src/owlore_optimizer';
 
@@ -54,6 +60,36 @@ describe('projector', () => {
         },
       ),
     );
+  });
+
+  it('leaves a matrix alone whose state would be as large with the projection', () => {
+    // 2·(3 + 2·3) numbers, and 2·9
+    expect(planProjection([3, 3], 2, 'left')).to.equal(null);
+    expect(planProjection([4, 4], 2, 'left')).not.to.equal(null);
+    expect(planProjection([2, 9], 2, 'right')).to.equal(null);
+    expect(planProjection([9, 2], 2, 'left')).to.equal(null);
+  });
+
+  it('asks a function once whether a variable is projected, and anew with other blocks', () => {
+    const asked: string[] = [];
+    const projections = new Projections({
+      ...{rank: 1, side: 'left'},
+      project: ({name}) => asked.push(name) > 0,
+    });
+    const variables = [
+      {name: 'a', shape: [4, 4]},
+      {name: 'b', shape: [5, 4]},
+    ];
+    for (let i = 0; i < 2; i++) {
+      expect(variables.map((each) => projections.of(each)?.rows)).to.deep.equal([4, 5]);
+    }
+    expect(asked.splice(0)).to.deep.equal(['a', 'b']);
+    projections.setBlocks(null);
+    projections.of(variables[0]!);
+    expect(asked).to.deep.equal(['a']);
+    // not of what is no matrix
+    projections.of({name: 'c', shape: [4]});
+    expect(asked).to.deep.equal(['a']);
   });
 
   it('goes by the blocks of the last plan', async () => {

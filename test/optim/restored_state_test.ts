@@ -331,6 +331,20 @@ describeBackends('saved state that cannot be', () => {
     (name: string, make: () => tf.Tensor): Change =>
     (entries) =>
       void entries.set(name, make());
+  const all =
+    (...changes: Change[]): Change =>
+    (entries) =>
+      changes.forEach((change) => {
+        change(entries);
+      });
+  const without =
+    (...names: string[]): Change =>
+    (entries) =>
+      names.forEach((name) => entries.delete(name));
+  const clocks = (...numbers: number[]): Change =>
+    set('w/owlore.clocks', () => tf.tensor1d(numbers, 'int32'));
+  /** A call of a step that is not made yet. */
+  const oneCall = set('owlore.accumulated', () => tf.scalar(1, 'int32'));
   const cases: Array<[what: string, change: Change, message: RegExp]> = [
     [
       'a moment of another shape',
@@ -391,16 +405,8 @@ describeBackends('saved state that cannot be', () => {
       set('w/owlore.clocks', () => tf.tensor1d([1.5, 1])),
       /got \[1.5, 1\]/,
     ],
-    [
-      'moments without clocks',
-      (entries) => void entries.delete('w/owlore.clocks'),
-      /must be the steps of its moments/,
-    ],
-    [
-      'one moment without the other',
-      (entries) => void entries.delete('w/owlore.moment2'),
-      /lacks '\/owlore.moment2'/,
-    ],
+    ['moments without clocks', without('w/owlore.clocks'), /must be the steps of its moments/],
+    ['one moment without the other', without('w/owlore.moment2'), /lacks '\/owlore.moment2'/],
     [
       'a sum of another shape',
       set('w/owlore.gradient', () => tf.zeros([6, 8])),
@@ -440,6 +446,128 @@ describeBackends('saved state that cannot be', () => {
       'steps of which no more fit',
       set('iter', () => tf.scalar(2 ** 31 - 1, 'int32')),
       /'iter' must be an integer from 0 to 1000000000; got 2147483647/,
+    ],
+    [
+      'a second moment without the first',
+      all(without('w/owlore.moment1'), clocks(0, 1, 0, 0)),
+      /moment2' lacks '\/owlore.moment1'; nothing was loaded/,
+    ],
+    [
+      'a basis that is NaN in its last number alone',
+      set('w/owlore.basis', () => tf.tensor2d([...new Array<number>(11).fill(0), NaN], [6, 2])),
+      /basis' must be finite; it has a NaN/,
+    ],
+    ...[-1, NaN, Infinity].flatMap((value): Array<[string, Change, RegExp]> => [
+      [
+        `a limit of ${value}`,
+        set('w/owlore.limit', () => tf.scalar(value)),
+        new RegExp(`limit' must be finite and not negative; it has a ${value}`),
+      ],
+      [
+        `a cosine of ${value}`,
+        set('w/owlore.turning', () => tf.tensor1d([3, value])),
+        new RegExp(`turning' must be finite and not negative; it has a ${value}`),
+      ],
+    ]),
+    ['limits', set('w/owlore.limit', () => tf.tensor1d([1])), /limit' must be a number/],
+    [
+      'an interval of 0',
+      set('w/owlore.turning', () => tf.tensor1d([0, 0.9])),
+      /must begin with an integer > 0; got 0/,
+    ],
+    ['a clock too many', clocks(1, 1, 0, 0, 1, 1), /got \[1, 1, 0, 0, 1, 1\]/],
+    ['a norm that is there twice', clocks(1, 1, 0, 0, 2), /got \[1, 1, 0, 0, 2\]/],
+    ['a place that is none', clocks(1, 1, -2, 0), /got \[1, 1, -2, 0\]/],
+    ['a negative number of a name', clocks(1, 1, 0, -1), /got \[1, 1, 0, -1\]/],
+    ['steps of a basis that are negative', clocks(1, -1, 0, 0), /got \[1, -1, 0, 0\]/],
+    ['steps of no moments', all(without('w/owlore.moment1', 'w/owlore.moment2'), clocks(1, 0, 0, 0)), /got \[1, 0, 0, 0\]/], // prettier-ignore
+    ['moments of no step', clocks(0, 1, 0, 0), /got \[0, 1, 0, 0\]/],
+    ['steps of no basis', without('w/owlore.basis'), /got \[1, 1, 0, 0\]/],
+    [
+      'a projected sum without a basis',
+      all(
+        without('w/owlore.basis'),
+        clocks(1, 0, 0, 0),
+        oneCall,
+        set('w/owlore.projectedGradient', () => tf.zeros([2, 9])),
+      ),
+      /projectedGradient' lacks '\/owlore.basis'/,
+    ],
+    [
+      'a projected sum beside a whole one',
+      all(
+        oneCall,
+        set('w/owlore.gradient', () => tf.zeros([6, 9])),
+        set('w/owlore.projectedGradient', () => tf.zeros([2, 9])),
+      ),
+      /projectedGradient' is there beside the sum of whole gradients/,
+    ],
+    [
+      'a projected sum of another shape',
+      all(
+        oneCall,
+        set('w/owlore.projectedGradient', () => tf.zeros([2, 8])),
+      ),
+      /moment1' and what belongs to it must have one shape; got \[2,9\], \[2,9\], \[2,8\]/,
+    ],
+    [
+      'a sum that fits no such variable',
+      all(
+        oneCall,
+        set('w/owlore.gradient', () => tf.zeros([9, 6])),
+      ),
+      /'w' \(moments \[2,9\], basis \[6,2\], gradientSum \[9,6\]\) does not fit the variable, whose shape is \[6,9\]/,
+    ],
+    [
+      'a projected sum that nothing was added to',
+      set('w/owlore.projectedGradient', () => tf.zeros([2, 9])),
+      /'w' has a sum of gradients of no call: 'owlore.accumulated' is 0/,
+    ],
+    [
+      'moments of another variable without a basis',
+      all(without('w/owlore.basis'), clocks(1, 0, 0, 0)),
+      /'w' \(moments \[2,9\]\) does not fit the variable/,
+    ],
+    [
+      'a sum of losses of no call',
+      set('owlore.loss', () => tf.scalar(1)),
+      /'owlore.loss' must be a number, of calls > 0; nothing was loaded/,
+    ],
+    [
+      'several sums of losses',
+      all(
+        oneCall,
+        set('owlore.loss', () => tf.tensor1d([1, 2])),
+      ),
+      /'owlore.loss' must be a number, of calls > 0/,
+    ],
+    ['no norm', set('owlore.norm', () => tf.tensor1d([])), /'owlore.norm' must be a number >= 0/],
+    [
+      'a part of a halving',
+      set('owlore.halvings', () => tf.scalar(0.5)),
+      /'owlore.halvings' must be an integer from 0 to 1000000000; got 0.5/,
+    ],
+    [
+      'two numbers of steps',
+      set('iter', () => tf.tensor1d([1, 2], 'int32')),
+      /'iter' must be an integer from 0 to 1000000000; got 1, 2/,
+    ],
+    [
+      'no number of skipped steps',
+      without('owlore.skipped'),
+      /saved by another optimizer: 'w\/owlore.moment1' stands where 'owlore.skipped' must be/,
+    ],
+    [
+      'nothing but steps',
+      (entries) => {
+        for (const name of [...entries.keys()].slice(1)) entries.delete(name);
+      },
+      /saved by another optimizer: 'undefined' stands where 'owlore.accumulated' must be/,
+    ],
+    [
+      'what is no state',
+      set('w/kernel', () => tf.zeros([1])),
+      /'w\/kernel' is not a state of this optimizer; these weights were saved by another one/,
     ],
     [
       'sums that nothing was added to',
@@ -491,6 +619,96 @@ describeBackends('saved state that cannot be', () => {
     saver.dispose();
     loader.dispose();
     tf.dispose([variable, gradient]);
+  });
+
+  it('is given back as it was given, with all that can be in it', async () => {
+    const start = held();
+    const floats = (shape: number[], seed: number): tf.Tensor =>
+      tf.randomUniform(shape, 0, 1, 'float32', seed);
+    const integers = (...numbers: number[]): tf.Tensor => tf.tensor1d(numbers, 'int32');
+    const entries: Record<string, tf.Tensor> = {
+      iter: tf.scalar(1e9, 'int32'),
+      'owlore.accumulated': tf.scalar(2, 'int32'),
+      'owlore.skipped': tf.scalar(1, 'int32'),
+      'owlore.halvings': tf.scalar(3, 'int32'),
+      'owlore.norm': tf.scalar(0),
+      'owlore.loss': tf.scalar(1.5),
+      'w/owlore.moment1': floats([2, 9], 1),
+      'w/owlore.moment2': tf.zeros([2, 9]),
+      'w/owlore.basis': floats([6, 2], 2),
+      'w/owlore.limit': tf.scalar(0),
+      'w/owlore.turning': tf.tensor1d([1, 0, 0.5]),
+      'w/owlore.projectedGradient': floats([2, 9], 3),
+      'w/owlore.clocks': integers(5, 3, 0, 0, 1),
+      // one that was in no step, of a variable that does not exist, and one that has only a place
+      'b/owlore.gradient': floats([4], 4),
+      'b/owlore.clocks': integers(0, 0, -1, 7),
+      'c/owlore.clocks': integers(0, 0, 1, 0),
+    };
+    const weights = Object.entries(entries).map(([name, tensor]) => ({name, tensor}));
+    const read = async (list: NamedTensor[]): Promise<Array<[string, number[]]>> =>
+      Promise.all(
+        list.map(async ({name, tensor}): Promise<[string, number[]]> => [
+          `${name}: ${tensor.dtype} [${tensor.shape}]`,
+          [...(await tensor.data())],
+        ]),
+      );
+    const expected = await read(weights);
+    const optimizer = new OwLoreOptimizer({nonFinite: 'halve', learningRate: 8});
+    await optimizer.setWeights(weights);
+    tf.dispose(entries);
+    expect(await read(await optimizer.getWeights())).to.deep.equal(expected);
+    const {iterations, accumulated, skippedSteps, learningRate} = optimizer;
+    expect([iterations, accumulated, skippedSteps, learningRate]).to.deep.equal([1e9, 2, 1, 1]);
+    // moments, basis, limit and sum of w, sum of b, the norm and the losses
+    expect(optimizer.stateBytes).to.equal(4 * (2 * 18 + 12 + 1 + 18 + 4 + 2));
+    optimizer.dispose();
+    expect(held()).to.deep.equal(start);
+  });
+
+  it('refuses what is no list of tensors with names', async () => {
+    const optimizer = new OwLoreOptimizer();
+    const gone = tf.scalar(1);
+    gone.dispose();
+    for (const [weights, message] of [
+      [
+        null,
+        /^OwLoreOptimizer: weights must be a list of {name, tensor}, as getWeights gives it; got null/,
+      ],
+      [{}, /weights must be a list of/],
+      [[null], /weights\[0\].name must be a text; got undefined/],
+      [[{name: 3}], /weights\[0\].name must be a text; got 3/],
+      [[{name: 'iter'}], /'iter' is no tensor, or disposed/],
+      [[{name: 'iter', tensor: [1]}], /'iter' is no tensor, or disposed/],
+      [[{name: 'iter', tensor: gone}], /'iter' is no tensor, or disposed/],
+      [[], /saved by another optimizer: 'undefined' stands/],
+    ] as Array<[NamedTensor[], RegExp]>) {
+      expect((await rejection(optimizer.setWeights(weights))).message).to.match(message);
+    }
+    optimizer.dispose();
+  });
+
+  it('may belong to another variable of the name, apart from its number', async () => {
+    const shapes = {'kind/w': [3], 'kind/w_1': [6, 9], 'kind/v': [6, 9]};
+    const variables = Object.entries(shapes).map(([name, shape]) =>
+      tf.tidy(() => tf.variable(tf.ones(shape), true, name)),
+    );
+    const saver = new OwLoreOptimizer({rank: 2, side: 'left'});
+    tf.tidy(() => saver.applyGradients({'kind/w_1': tf.ones([6, 9])}));
+    await saver.settled();
+    const saved = await saver.getWeights();
+    const optimizer = new OwLoreOptimizer({rank: 2, side: 'left'});
+    const named = (to: string): NamedTensor[] =>
+      saved.map(({name, tensor}) => ({name: name.replace('kind/w_1', to), tensor}));
+    await optimizer.setWeights(named('kind/w'));
+    await optimizer.setWeights(named('kind/v'));
+    variables.pop()!.dispose();
+    variables.push(tf.tidy(() => tf.variable(tf.ones([6, 8]), true, 'kind/v')));
+    const error = await rejection(optimizer.setWeights(named('kind/v')));
+    expect(error.message).to.match(/saved state of 'kind\/v' .* whose shape is \[6,8\]/);
+    saver.dispose();
+    optimizer.dispose();
+    tf.dispose(variables);
   });
 
   it('refuses an entry that is there twice', async () => {

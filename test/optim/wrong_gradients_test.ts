@@ -3,9 +3,10 @@ import fc from 'fast-check';
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
 import {readsSynchronously} from '../../src/kernels/capabilities';
-import {backends, describeBackends} from '../support/backends';
+import {backends} from '../support/backends';
 import {fuzz} from '../support/fuzz';
 import {held, Sentinels} from '../support/sentinels';
+import {describeAlsoLate} from '../support/stand_in';
 
 /** Calls that must throw, and leave weights, other tensors and memory as they were. */
 async function expectRefused(
@@ -31,7 +32,7 @@ async function expectRefused(
   tf.dispose(variables);
 }
 
-describeBackends('wrong gradients', (backend) => {
+describeAlsoLate('wrong gradients', (backend) => {
   const cases: Array<[what: string, make: () => tf.Tensor, message: RegExp]> = [
     [
       'another shape',

@@ -1,0 +1,254 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import {OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
+import {randomizedBasis} from '../../src/optim/basis';
+import {
+  PIECE_SIZE,
+  projectedTerms,
+  reduceTerms,
+  scaledTermNorm,
+} from '../../src/optim/gradient_terms';
+import {planProjection} from '../../src/optim/projector';
+import {termAxis} from '../../src/optim/term_steps';
+import {describeAlsoLate} from '../support/stand_in';
+import {held} from '../support/sentinels';
+import {rowSizes, Terms} from './term_losses';
+
+const [ROWS, WIDTH, RANK] = [30, 6, 2];
+const shapeAlong = (axis: 0 | 1): [number, number] => (axis === 0 ? [ROWS, WIDTH] : [WIDTH, ROWS]);
+
+/** A matrix whose gradients may come in terms along an axis. */
+function weightAlong(axis: 0 | 1): tf.Variable {
+  return tf.tidy(() =>
+    tf.variable(tf.randomNormal(shapeAlong(axis), 0, 1, 'float32', 1), true, `terms/${axis}`),
+  );
+}
+
+async function expectNear(actual: tf.Tensor, expected: tf.Tensor, what: string): Promise<void> {
+  expect(actual.shape, what).to.deep.equal(expected.shape);
+  const [values, right] = [await actual.data(), await expected.data()];
+  // Sums of some 30 float32 products of numbers up to 10.
+  const within = 1e-5 * Math.max(...Array.from(right, Math.abs));
+  right.forEach((x, i) => expect(values[i], `${what}, number ${i}`).to.be.closeTo(x, within));
+}
+
+describeAlsoLate('gradients in terms', () => {
+  let start: ReturnType<typeof held>;
+  beforeEach(() => (start = held()));
+  afterEach(() => {
+    Object.assign(rowSizes, {picks: 0, products: 0});
+    expect(held()).to.deep.equal(start);
+  });
+
+  for (const axis of [0, 1] as const) {
+    // all rows in one piece, or some of them at a time, the last ones fewer
+    for (const atATime of [ROWS, 7, 1]) {
+      it(`have the sums of the whole gradient, rows along axis ${axis}, ${atATime} at a time`, async () => {
+        rowSizes.products = Math.floor(PIECE_SIZE / atATime);
+        const weight = weightAlong(axis);
+        const terms = new Terms(weight, axis, 4);
+        const gradient = terms.inTerms();
+        const {whole, projected, squares, gram} = tf.tidy(() => {
+          const basis = tf.randomNormal<tf.Rank.R2>([WIDTH, RANK], 0, 1, 'float32', 9);
+          const [made, both] = [{isMade: true}, {basis, isMeasured: true}];
+          const own = {
+            whole: reduceTerms(gradient, weight, made).whole!,
+            projected: projectedTerms(gradient, weight, basis),
+            ...{both: reduceTerms(gradient, weight, both)},
+            gram: reduceTerms(gradient, weight, {hasGram: true}),
+          };
+          const right = terms.whole();
+          const g = axis === 0 ? right : tf.transpose<tf.Tensor2D>(right);
+          const r = tf.matMul(g, basis);
+          const square = tf.sum(tf.square(right));
+          const product = tf.matMul(g, g, true);
+          const largest = (x: tf.Tensor): tf.Tensor => tf.max(tf.abs(x));
+          return {
+            whole: [[own.whole, right]],
+            projected: [own.projected, own.both.projected!].map((x) => [
+              x,
+              axis === 0 ? r : tf.transpose(r),
+            ]),
+            squares: [
+              [own.both.squares!, square],
+              [own.gram.squares!, square],
+            ],
+            // up to a factor, and of numbers near 1
+            gram: [
+              [tf.div(own.gram.gram!, largest(own.gram.gram!)), tf.div(product, largest(product))],
+            ],
+          };
+        });
+        for (const [what, pairs] of Object.entries({whole, projected, squares, gram})) {
+          for (const [actual, expected] of pairs) await expectNear(actual!, expected!, what);
+        }
+        gradient.dispose();
+        tf.dispose([weight, whole, projected, squares, gram]);
+      });
+    }
+  }
+
+  it('are made of the rows that are asked for alone, as many as fit into a piece of memory', () => {
+    const weight = weightAlong(0);
+    const gradient = new Terms(weight, 0, 4).inTerms();
+    const counts: number[] = [];
+    const {kind} = gradient.terms[1]!;
+    const {rows} = kind;
+    kind.rows = (tensors, ys, range) => {
+      counts.push(range.count);
+      return rows(tensors, ys, range);
+    };
+    const countsOf = (wanted: object): number[] => {
+      tf.tidy(() => void reduceTerms(gradient, weight, wanted));
+      return counts.splice(0);
+    };
+    try {
+      expect(countsOf({isMade: true})).to.deep.equal([30]);
+      // of each kind of terms and of the gradient's own rows, the largest counts
+      rowSizes.products = PIECE_SIZE / 16;
+      expect(countsOf({hasGram: true})).to.deep.equal([16, 14]);
+      rowSizes.picks = PIECE_SIZE / 8;
+      expect(countsOf({isMeasured: true})).to.deep.equal([8, 8, 8, 6]);
+      rowSizes.picks = 3 * PIECE_SIZE;
+      expect(countsOf({isMade: true})).to.deep.equal(Array.from({length: 30}, () => 1));
+    } finally {
+      kind.rows = rows;
+      gradient.dispose();
+      weight.dispose();
+    }
+  });
+
+  it('have a Gram matrix and a norm where the squares of their numbers leave float32', async () => {
+    const weight = weightAlong(0);
+    for (const factor of [2 ** -70, 2 ** 70]) {
+      const gradient = new Terms(weight, 0, 4, factor).inTerms();
+      const plain = new Terms(weight, 0, 4).inTerms();
+      const [actual, expected, scaled, square] = tf.tidy((): tf.Tensor[] => [
+        reduceTerms(gradient, weight, {hasGram: true}).gram!,
+        reduceTerms(plain, weight, {hasGram: true}).gram!,
+        scaledTermNorm(gradient, weight),
+        tf.mul(reduceTerms(plain, weight, {isMeasured: true}).squares!, (factor * 2 ** -80) ** 2),
+      ]);
+      await expectNear(actual!, expected!, `times ${factor}`);
+      if (factor > 1) await expectNear(scaled!, square!, 'times 2 ** -80');
+      for (const each of [gradient, plain]) each.dispose();
+      tf.dispose([actual!, expected!, scaled!, square!]);
+    }
+    weight.dispose();
+  });
+
+  /** Trains on both ways; a function in the place of the basis gets whole gradients. */
+  async function trained(
+    axis: 0 | 1,
+    options: OwLoreOptions,
+    factors: readonly number[] = [1, 1, 1, 1, 1, 1],
+  ): Promise<number[]> {
+    const weight = weightAlong(axis);
+    const optimizer = new OwLoreOptimizer({
+      ...{learningRate: 0.02, rank: RANK, refreshInterval: 2, weightDecay: 0.1, project: /terms/},
+      ...options,
+    });
+    for (const [call, factor] of factors.entries()) {
+      const terms = new Terms(weight, axis, call, factor);
+      optimizer.minimize(() => terms.loss(), false, [weight]);
+      await optimizer.settled();
+    }
+    const values = [...(await weight.data())];
+    optimizer.dispose();
+    weight.dispose();
+    return values;
+  }
+
+  const ways: Record<string, OwLoreOptions> = {
+    'by default': {},
+    'as they come': {nonFinite: 'ignore'},
+    clipped: {clipNorm: 0.5},
+    'limited in their growth': {normGrowth: 1.01, moments: 'rotate'},
+    accumulated: {accumulate: 2},
+    'accumulated and clipped': {accumulate: 2, clipNorm: 0.5},
+    'accumulated, a basis for three steps': {accumulate: 2, refreshInterval: 3},
+    'without a scale of directions': {scale: 1},
+  };
+  for (const axis of [0, 1] as const) {
+    for (const [how, options] of Object.entries(ways)) {
+      it(`move a weight as whole ones do, axis ${axis}: ${how}`, async () => {
+        const actual = await trained(axis, options);
+        const expected = await trained(axis, {...options, basis: randomizedBasis});
+        // Roundings of 1e-7, which Adam enlarges where a gradient is small.
+        actual.forEach((x, i) => expect(x, `number ${i}`).to.be.closeTo(expected[i]!, 2e-4));
+      });
+    }
+  }
+
+  for (const [options, count] of [
+    // without a limit of their norm the steps after the first one are as long as that
+    [{}, 1],
+    [{clipNorm: 0.5}, 2],
+  ] as Array<[OwLoreOptions, number]>) {
+    it(`beyond float32 move it as ordinary ones do, ${JSON.stringify(options)}`, async () => {
+      const [huge, ordinary] = [
+        await trained(0, options, new Array<number>(count).fill(1e25)),
+        await trained(0, options, new Array<number>(count).fill(1)),
+      ];
+      huge.forEach((x, i) => expect(x).to.be.closeTo(ordinary[i]!, 2e-4));
+    });
+  }
+
+  it('tell a plan their norms', async () => {
+    const weight = weightAlong(0);
+    const optimizer = new OwLoreOptimizer({rank: RANK, refreshInterval: 2});
+    const told: tf.Tensor[] = [];
+    optimizer.setSamplingPlan({
+      ...{blockVariables: new Set([weight.name]), frozenVariables: new Set()},
+      onRefresh: () => undefined,
+      onGradients: (_, squares) => void told.push(tf.keep(tf.clone(squares))),
+    });
+    for (let step = 0; step < 3; step++) {
+      const terms = new Terms(weight, 0, step);
+      const expected = tf.tidy(() => tf.reshape(tf.sum(tf.square(terms.whole())), [1]));
+      optimizer.minimize(() => terms.loss(), false, [weight]);
+      await optimizer.settled();
+      await expectNear(told[step]!, expected, `step ${step}`);
+      expected.dispose();
+    }
+    expect(told).to.have.length(3);
+    optimizer.dispose();
+    tf.dispose([weight, told]);
+  });
+
+  it('are skipped with their step where a number is not finite, and leave nothing behind', async () => {
+    for (const at of [0, 1]) {
+      const weight = weightAlong(0);
+      const optimizer = new OwLoreOptimizer({rank: RANK, nonFinite: 'skip', project: /terms/});
+      for (let step = 0; step < at; step++)
+        optimizer.minimize(() => new Terms(weight, 0, step).loss(), false, [weight]);
+      await optimizer.settled();
+      const [before, bytes] = [[...(await weight.data())], optimizer.stateBytes];
+      optimizer.minimize(() => new Terms(weight, 0, 7, NaN).loss(), false, [weight]);
+      await optimizer.settled();
+      expect(optimizer.skippedSteps).to.equal(1);
+      expect([...(await weight.data())]).to.deep.equal(before);
+      expect(optimizer.stateBytes).to.equal(bytes);
+      optimizer.dispose();
+      weight.dispose();
+    }
+  });
+});
+
+describe('the axis of terms', () => {
+  const options = {basis: 'randomized', update: 'galore'} as const;
+  const right = planProjection([30, 6], 2, 'right');
+  const left = planProjection([30, 6], 2, 'left');
+  for (const [what, shape, projection, more, axis] of [
+    ['the rows, where the basis spans the columns', [30, 6], right, {}, 0],
+    ['the columns, where it spans the rows', [30, 6], left, {}, 1],
+    ['none where nothing is projected', [30, 6], null, {}, undefined],
+    ['none of a kernel of more axes', [5, 6, 6], right, {}, undefined],
+    ['none for a basis that needs G itself', [30, 6], right, {basis: 'svd'}, undefined],
+    ['none for an update that needs G itself', [30, 6], right, {update: 'fira'}, undefined],
+  ] as const) {
+    it(`is ${what}`, () => {
+      expect(termAxis({shape: [...shape]}, projection, {...options, ...more})).to.equal(axis);
+    });
+  }
+});

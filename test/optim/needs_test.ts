@@ -1,0 +1,107 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import {OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
+import {hostSvd, variants} from '../../src/on_demand';
+import {checkNeeds, neededParts} from '../../src/optim/needs';
+import {resolveOwLoreOptions} from '../../src/optim/owlore_options';
+import {describeStandIn} from '../support/stand_in';
+import {rejection} from '../support/rejection';
+
+/** What needs a part, a backend that can be read from within a step, or one that can be so without waiting. */
+const needing: Array<{options: OwLoreOptions; name: string; parts: unknown[]; way?: string}> = [
+  {options: {}, name: 'nothing', parts: []},
+  {options: {state: 'keep', moments: 'rotate', stagger: true}, name: 'nothing', parts: []},
+  {
+    ...{options: {basis: 'svd'}, name: "basis 'svd'"},
+    ...{parts: [hostSvd], way: "basis: 'randomized'"},
+  },
+  {options: {update: 'fira'}, name: "update 'fira'", parts: [variants]},
+  {options: {update: 'apollo', basis: 'gaussian'}, name: "update 'apollo'", parts: [variants]},
+  {
+    ...{options: {refreshSimilarity: 0}, name: 'refreshSimilarity'},
+    ...{parts: [variants], way: 'null'},
+  },
+];
+const offloading: typeof needing = (['offload', 'offload-bf16'] as const).map((state) => ({
+  ...{options: {state}, name: `state '${state}'`},
+  ...{parts: [], way: "state: 'keep' or 'reset'"},
+}));
+
+const check = (options: OwLoreOptions): void => checkNeeds(resolveOwLoreOptions(options));
+
+/** Runs `body` as if a part had not been loaded yet. */
+function withoutPart(part: object, body: () => void): void {
+  Object.defineProperty(part, 'loaded', {get: () => undefined, configurable: true});
+  try {
+    body();
+  } finally {
+    Reflect.deleteProperty(part, 'loaded');
+  }
+}
+
+describe('what options need', () => {
+  for (const {options, name, parts} of [...needing, ...offloading]) {
+    it(`is there on a backend that can be read: ${JSON.stringify(options)}`, () => {
+      expect(() => check(options)).not.to.throw();
+      expect(neededParts(resolveOwLoreOptions(options))).to.deep.equal(parts);
+      for (const part of [hostSvd, variants]) {
+        withoutPart(part, () => {
+          if (!parts.includes(part)) expect(() => check(options)).not.to.throw();
+          else {
+            expect(() => check(options)).to.throw(
+              `OwLoreOptimizer: ${name} needs a part of this library that is not loaded yet; ` +
+                '`await optimizer.ready()` before the first step',
+            );
+          }
+        });
+      }
+    });
+  }
+
+  it('begins to load when an optimizer is made, and its failure is the error of ready()', async () => {
+    const calls: number[] = [];
+    const loading = Object.getOwnPropertyDescriptor(hostSvd, 'load');
+    hostSvd.load = () => {
+      calls.push(1);
+      return Promise.reject(new Error('offline'));
+    };
+    try {
+      const optimizer = new OwLoreOptimizer({basis: 'svd'});
+      expect(calls).to.have.length(1);
+      expect((await rejection(optimizer.ready())).message).to.equal('offline');
+      await new OwLoreOptimizer({basis: 'randomized'}).ready();
+      expect(calls).to.have.length(2);
+    } finally {
+      if (loading) Object.defineProperty(hostSvd, 'load', loading);
+      else Reflect.deleteProperty(hostSvd, 'load');
+    }
+  });
+});
+
+for (const backend of ['webgpu', 'webgl'] as const) {
+  describeStandIn(backend, 'what options need', () => {
+    // webgl can be read within a step, but waits for all that the device has to do.
+    const refused = backend === 'webgpu' ? [...needing, ...offloading] : offloading;
+    for (const {options, name, way} of refused) {
+      if (!way) continue;
+      it(`is refused: ${JSON.stringify(options)}`, () => {
+        expect(() => check(options)).to.throw(
+          `OwLoreOptimizer: ${name} reads tensors back from the device, which the '${backend}' backend cannot do within a ` +
+            `step; use ${way}`,
+        );
+        const variable = tf.tidy(() => tf.variable(tf.ones([4, 4])));
+        const optimizer = new OwLoreOptimizer(options);
+        expect(() => optimizer.minimize(() => tf.sum(variable), false, [variable])).to.throw(
+          'reads tensors back',
+        );
+        variable.dispose();
+      });
+    }
+    for (const {options, way} of needing) {
+      if (way && backend === 'webgpu') continue;
+      it(`is there: ${JSON.stringify(options)}`, () => {
+        expect(() => check(options)).not.to.throw();
+      });
+    }
+  });
+}
