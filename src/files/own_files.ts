@@ -41,9 +41,9 @@ export const kindNames: Readonly<Record<EntryKind, string>> = {
   other: 'a pipe or a device',
 };
 
-/** Opens a new file for writing; an error if anything is there, be it a link that leads nowhere. */
+/** Opens a new file, to write at its end; an error if anything is there, be it a link that leads nowhere. */
 export function createFile(path: string): number {
-  return openSync(path, 'wx');
+  return openSync(path, 'ax');
 }
 
 /** Opens a file that is no link, to write at its end. */
