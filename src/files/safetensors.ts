@@ -94,9 +94,14 @@ export function serializeSafetensors(
   const named = [...tensors].map(([name, {shape}]) => ({name, dtype, shape}));
   const parts = [
     serializeHeader(named, metadata),
-    ...[...tensors.values()].map(({values}) => encode(values, dtype)),
+    ...[...tensors.values()].map(({values}) => encode(asFloat32(values), dtype)),
   ];
   return concatenate(parts);
+}
+
+/** Numbers in an array of another kind, which is not refused, would be taken for the bytes that they are there. */
+function asFloat32(values: ArrayLike<number>): Float32Array {
+  return values instanceof Float32Array ? values : Float32Array.from(values);
 }
 
 function concatenate(parts: readonly Uint8Array[]): Uint8Array {

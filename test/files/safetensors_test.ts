@@ -81,6 +81,16 @@ describe('safetensors', () => {
     expect(read('BF16')).to.deep.equal([1, -0.10009765625, 70144, NaN, -Infinity]);
   });
 
+  it('writes numbers of other arrays, too', () => {
+    for (const values of [[1, -2], Int32Array.of(1, -2), Float64Array.of(1, -2)]) {
+      const tensors = new Map([['x', {shape: [2], values: values as unknown as Float32Array}]]);
+      for (const dtype of ['F32', 'F16', 'BF16'] as const) {
+        const read = parseSafetensors(serializeSafetensors(tensors, {dtype})).tensors;
+        expect([...read.get('x')!.values]).to.deep.equal([1, -2]);
+      }
+    }
+  });
+
   it('starts the values at a multiple of 8 bytes', () => {
     for (const name of ['a', 'ab', 'abc', 'abcd']) {
       const bytes = serializeSafetensors(
@@ -95,6 +105,21 @@ describe('safetensors', () => {
     expect(() => serializeSafetensors(tensors)).to.throw(
       "safetensors: tensor 'x' has 3 values for shape [2, 2]",
     );
+  });
+
+  it('refuses to write what are no tensors by name', () => {
+    const values = new Float32Array(1);
+    const write = (tensors: unknown) => () => serializeSafetensors(tensors as never);
+    for (const tensors of [undefined, {x: {shape: [1], values}}, [['x', {shape: [1], values}]]])
+      expect(write(tensors)).to.throw(
+        /^safetensors: tensors must be a Map of \{shape, values\}; got /,
+      );
+    for (const tensor of [null, undefined, values, {values}, {shape: [1]}, {shape: 1, values}])
+      expect(write(new Map([['x', tensor]]))).to.throw(
+        /^safetensors: the tensor 'x' must be \{shape, values\}; got /,
+      );
+    expect(write(new Map([[1, {shape: [1], values}]]))).to.throw(/the tensor 1 must be/);
+    expect(write(new Map([['x', {shape: [1], values: 'a'}]]))).to.throw(/the tensor 'x' must be/);
   });
 
   it('refuses options that do not exist', () => {
