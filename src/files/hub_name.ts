@@ -45,11 +45,10 @@ export function hubFilesUrl(endpoint: string, {id, revision}: HubName): string {
 
 /** The model of a folder in a cache of the Hub, or of a URL on it; null for other places. */
 export function hubNameOfPlace(place: string): HubName | null {
-  const [, owner, name, revision] =
+  const match =
     /[\\/]models--([\w.-]+?)--([\w.-]+)[\\/]snapshots[\\/]([\da-f]{40})[\\/]?$/.exec(place) ??
-    /^https?:\/\/[^/]+\/([\w.-]+)\/([\w.-]+)\/resolve\/((?:[\w.+-]|%2F)+)\/?$/i.exec(place) ??
-    [];
-  return revision === undefined
-    ? null
-    : parseHubName(`${owner}/${name}@${decodeURIComponent(revision)}`);
+    /^https?:\/\/[^/]+\/([\w.-]+)\/([\w.-]+)\/resolve\/((?:[\w.+-]|%2[BF])+)\/?$/i.exec(place);
+  if (!match) return null;
+  const [, owner, name, revision] = match;
+  return parseHubName(`${owner}/${name}@${decodeURIComponent(revision!)}`);
 }
