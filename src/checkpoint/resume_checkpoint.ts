@@ -84,9 +84,7 @@ export async function resumeCheckpoint(
   const layers = layerWeights(OWNER, parts.model);
   await apply(source, {path, manifest}, parts, layers);
   rememberCheckpoint(parts.optimizer, placeOfFile(source, path));
-  const isSameBackend = manifest.backend === tf.getBackend();
-  const runsAlike = isSameBackend && restoreKernelHistory(manifest.kernels);
-  warnIfInexact(manifest, parts, runsAlike);
+  restoreKernels(manifest, parts);
   const {step, epoch, batches, metric, extra} = manifest;
   rememberPlace(parts.optimizer, {epoch, batches});
   return {path, step, epoch, batches, metric, extra};
@@ -201,7 +199,7 @@ async function apply(
       if (HALVINGS in saved.counters) await optimizer.setWeights(state);
     }
   } catch (error) {
-    for (const change of undo.reverse()) change();
+    for (const change of undo) change();
     throw error;
   } finally {
     tf.dispose(state.map(({tensor}) => tensor));
@@ -345,14 +343,14 @@ async function readState(
   }
 }
 
-/** Says why the training may differ from one that had not stopped. */
-function warnIfInexact({backend}: Manifest, {model}: CheckpointParts, runsAlike: boolean): void {
+/** Has the kernels go on as in the checkpoint, and says why the training may differ from one that had not stopped. */
+function restoreKernels({backend, kernels}: Manifest, {model}: CheckpointParts): void {
   const reasons: string[] = [];
   if (backend !== tf.getBackend()) {
     reasons.push(
       `it was saved on the backend ${display(backend)}, and this is '${tf.getBackend()}'`,
     );
-  } else if (!runsAlike) {
+  } else if (!restoreKernelHistory(kernels)) {
     reasons.push('kernels that ran as graphs, or op by op, cannot do so here');
   }
   const random = allLayers(model).filter(({layer}) => drawsWithoutSeed(layer));

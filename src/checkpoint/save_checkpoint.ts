@@ -247,8 +247,7 @@ class CheckpointFiles {
   async add(tensors: ReadonlyMap<string, HostTensor>): Promise<string> {
     const bytes = serializeSafetensors(tensors);
     const path = await tensorsPath(OWNER, bytes);
-    if (!this.paths.has(path) && !(await this.isThere(path, bytes.length)))
-      await this.write(path, bytes);
+    if (!(await this.isThere(path, bytes.length))) await this.write(path, bytes);
     this.paths.add(path);
     return path;
   }

@@ -21,9 +21,14 @@ import {
   type ResumeCheckpointOptions,
   type SaveCheckpointOptions,
 } from '../../src/index';
+import {MAX_JSON_BYTES} from '../../src/files/json';
 import type {Manifest} from '../../src/checkpoint/manifest';
+import {layerWeights} from '../../src/checkpoint/parts';
+import {restoreWeights} from '../../src/checkpoint/resume_checkpoint';
 import {commitCheckpoint, filesOfState} from '../../src/checkpoint/save_checkpoint';
 import {parseSafetensors, serializeSafetensors, type HostTensor} from '../../src/llama';
+import {kernelModules} from '../../src/on_demand';
+import {openFilesIn} from '../support/open_files';
 import {rejection} from '../support/rejection';
 import {held} from '../support/sentinels';
 import {expectWarning} from '../support/warnings';
@@ -103,6 +108,7 @@ describe('checkpoints', () => {
     folder = mkdtempSync(join(tmpdir(), 'owlore-checkpoint-'));
   });
   afterEach(() => {
+    expect(openFilesIn(folder)).to.deep.equal([]);
     rmSync(folder, {recursive: true});
     expect(held()).to.deep.equal(before);
   });
@@ -160,6 +166,48 @@ describe('checkpoints', () => {
         process.off('unhandledRejection', note);
       }
       expect(unhandled).to.deep.equal([]);
+    }));
+
+  it('can be made of files that another program has written', () =>
+    withTraining(async (training) => {
+      await training.train(3);
+      const {path} = await saveCheckpoint(folder, training.parts);
+      const manifest = JSON.parse(readFileSync(join(folder, path), 'utf8')) as Manifest;
+      const end = await training.snapshot();
+      for (const number of [2, 3]) {
+        const saved = await commitCheckpoint(folder, manifest, 1);
+        expect(saved.path).to.match(new RegExp(`^checkpoint-00000${number}-`));
+        expect(saved.bytes).to.equal(statSync(join(folder, saved.path)).size);
+        expect(manifests(readdirSync(folder))).to.deep.equal([saved.path]);
+        await withTraining(
+          async (resumed) => {
+            await resumeCheckpoint(folder, resumed.parts);
+            expect(await resumed.snapshot()).to.deep.equal(end);
+          },
+          {...options, seed: 2},
+        );
+      }
+    }));
+
+  it('give weights to another model of the same layers, and to no other', () =>
+    withTraining(async ({parts}) => {
+      const files: Files = new Map();
+      const {path} = await saveCheckpoint(files, parts);
+      const saved = (contents(files, path) as unknown as Manifest).model;
+      await withTraining(
+        async ({model}) => {
+          const layers = layerWeights('test', model);
+          const shorter = saved.map((layer) => ({...layer, weights: layer.weights.slice(1)}));
+          const start = valuesOf({model});
+          expect((await rejection(restoreWeights(files, shorter, layers))).message).to.match(
+            /is of another model: it has 1 weights of layer 'stem', where this model has 2; nothing was changed$/,
+          );
+          expect(valuesOf({model})).to.deep.equal(start);
+          await restoreWeights(files, saved, layers);
+          expect(valuesOf({model})).to.deep.equal(valuesOf(parts));
+        },
+        {...options, seed: 2},
+      );
     }));
 
   it('are none where nothing was saved', () =>
@@ -281,6 +329,36 @@ describe('checkpoints', () => {
       });
       expect([...files.keys()].sort()).to.deep.equal([...new Set(needed)].sort());
     }));
+
+  it('leave files of others alone', () =>
+    withTraining(async ({parts}) => {
+      const others = ['model.safetensors', 'notes.txt', `${'0'.repeat(31)}.safetensors`];
+      const files: Files = new Map(others.map((name) => [name, new Uint8Array(1)]));
+      for (let i = 0; i < 2; i++) await saveCheckpoint(files, parts, {keep: 1});
+      expect([...files.keys()]).to.include.members(others);
+    }));
+
+  it('are the best of those that are not damaged', async () => {
+    const files: Files = new Map();
+    const paths = new Map<number | undefined, string>();
+    await withTraining(async (training) => {
+      for (const metric of [3, 0.5, 2, undefined, 4]) {
+        paths.set(metric, (await saveCheckpoint(files, training.parts, {metric})).path);
+        await training.train(2);
+      }
+    });
+    await withTraining(async ({parts}) => {
+      for (const [i, metric] of [0.5, 2, 3, 4].entries()) {
+        if (i > 0) expectWarning(/^resumeCheckpoint: .* is damaged: .*Going on from checkpoint-/);
+        expect((await resumeCheckpoint(files, parts, {which: 'best'}))!.metric).to.equal(metric);
+        files.set(paths.get(metric)!, new Uint8Array(1));
+      }
+      const {message} = await rejection(resumeCheckpoint(files, parts, {which: 'best'}));
+      expect(message).to.match(
+        /there is no good checkpoint; nothing was changed\. checkpoint-000005/,
+      );
+    });
+  });
 
   describe('that are damaged', () => {
     const damages: Array<[string, (path: string) => void, RegExp]> = [
@@ -431,6 +509,74 @@ describe('checkpoints', () => {
         }, chosen);
       });
     }
+
+    it('a part that was not saved, and the lack of one that was', async () => {
+      const parts = ['callback', 'data'] as const;
+      for (const name of parts) {
+        for (const isSaved of [true, false]) {
+          const files: Files = new Map();
+          const given = (training: SmallTraining, has: boolean): CheckpointParts =>
+            has ? training.parts : {...training.parts, [name]: undefined};
+          await withTraining((training) => saveCheckpoint(files, given(training, isSaved)));
+          await withTraining(async (training) => {
+            const start = await training.snapshot();
+            const error = await rejection(resumeCheckpoint(files, given(training, !isSaved)));
+            expect(error.message).to.match(
+              isSaved
+                ? new RegExp(`was saved with ${name}, which is missing here; pass it, too; nothing`)
+                : new RegExp(`was saved without ${name}; leave it out, or start anew; nothing`),
+            );
+            expect(await training.snapshot()).to.deep.equal(start);
+            await resumeCheckpoint(files, given(training, isSaved));
+          });
+        }
+      }
+    });
+
+    it('an option that only one of both has', async () => {
+      const files = await filesAfter([1]);
+      const manifest = contents(files, manifests(files)[0]!) as unknown as Manifest;
+      const {settings} = manifest.optimizer;
+      const {clipNorm, ...others} = settings;
+      expect(clipNorm).to.equal(1);
+      const long = 'x'.repeat(600);
+      for (const [changed, message] of [
+        [others, /another optimizer: clipNorm was not given and is 1; use the options of then; /],
+        [{...settings, other: 'x'}, /another optimizer: other was "x" and is not given; use/],
+        [{...settings, [long]: long}, /: x{500}… was "x{199}… and is not given; use/],
+      ] as const) {
+        manifest.optimizer.settings = changed;
+        const changedFiles = await withManifest(files, manifest);
+        await withTraining(async ({parts}) => {
+          const error = await rejection(resumeCheckpoint(changedFiles, parts));
+          expect(error.message).to.match(message);
+        });
+      }
+    });
+
+    it('a model that has no more layers, or further ones', async () => {
+      const make = (count: number): CheckpointParts => ({
+        model: tfl.sequential({
+          layers: Array.from({length: count}, (_, i) =>
+            tfl.layers.dense({units: 2, inputShape: [2], name: `layer${i}`, useBias: false}),
+          ),
+        }),
+        optimizer: new OwLoreOptimizer({project: false}),
+      });
+      const [two, three] = [make(2), make(3)];
+      for (const [saved, other, message] of [
+        [three, two, /it has layer 'layer2' .*, where this model has no further layer; nothing/],
+        [two, three, /it has no further layer, where this model has layer 'layer2' with 1 weights/],
+      ] as const) {
+        const files: Files = new Map();
+        await saveCheckpoint(files, saved);
+        expect((await rejection(resumeCheckpoint(files, other))).message).to.match(message);
+      }
+      for (const {model, optimizer} of [two, three]) {
+        optimizer.dispose();
+        model.dispose();
+      }
+    });
 
     it('weights of other shapes', async () => {
       const files = await filesAfter([3]);
@@ -632,16 +778,24 @@ describe('checkpoints', () => {
 
     it('a file that is larger than its weights can be, before it is read', async () => {
       await withTraining(async (training) => {
+        await training.train(1);
         const {path} = await saveCheckpoint(folder, training.parts);
-        const {model} = JSON.parse(readFileSync(join(folder, path), 'utf8')) as {
-          model: Array<{file: string}>;
-        };
-        // takes no room on the disk
-        truncateSync(join(folder, model[0]!.file), 2 ** 40);
-        const {message} = await rejection(resumeCheckpoint(folder, training.parts));
-        expect(message).to.match(
-          /the file \S+ has 1099511627776 bytes, where no more than \d+ can be in it/,
-        );
+        const manifest = JSON.parse(readFileSync(join(folder, path), 'utf8')) as Manifest;
+        const sizeOf = (layer: tfl.layers.Layer): number => layer.countParams();
+        const {layers} = training.model;
+        const all = layers.reduce((sum, layer) => sum + sizeOf(layer), 0);
+        // two moments, a sum and a basis
+        for (const [file, numbers] of [
+          [manifest.optimizer.files[0]!, 4 * all],
+          [manifest.model[0]!.file, sizeOf(layers[1]!)],
+        ] as const) {
+          // takes no room on the disk
+          truncateSync(join(folder, file), 2 ** 40);
+          const {message} = await rejection(resumeCheckpoint(folder, training.parts));
+          expect(message).to.include(
+            `the file ${file} has 1099511627776 bytes, where no more than ${4 * numbers + MAX_JSON_BYTES} can be in it`,
+          );
+        }
       });
     });
 
@@ -727,6 +881,11 @@ describe('checkpoints', () => {
           ],
           [{...parts, optimizer: 'sgd'}, {}, /optimizer must be an OwLoreOptimizer/],
           [{...parts, callback: {}}, {}, /callback must be a LayerSamplingCallback/],
+          [{...parts, optimizer: null}, {}, /optimizer must be an OwLoreOptimizer .*; got null/],
+          [{...parts, optimizer: {}}, {}, /optimizer must be an OwLoreOptimizer/],
+          [{...parts, callback: null}, {}, /callback must be a LayerSamplingCallback; got null/],
+          [{...parts, data: null}, {}, /data must be an object with state\(\) .*; got null/],
+          [{...parts, data: {state: () => 1}}, {}, /data must be an object with state\(\)/],
           [{...parts, data: []}, {}, /data must be an object with state\(\) and restore\(state\)/],
           [{...parts, dataset: 1}, {}, /unknown option 'dataset'; did you mean 'data'/],
         ];
@@ -786,6 +945,7 @@ describe('checkpoints', () => {
       return target;
     });
     await withTraining(async (training) => {
+      training.optimizer.learningRate = () => 0.5;
       await resumeCheckpoint(files, training.parts);
       expect(training.optimizer.learningRate).to.equal(0.25);
       training.optimizer.learningRate = () => 0.125;
@@ -922,6 +1082,100 @@ describe('checkpoints', () => {
       each.model.dispose();
     }
     x.dispose();
+  });
+
+  it('say that they were saved on another backend, or that kernels cannot run as before', async () => {
+    const files = await filesAfter([1]);
+    const manifest = contents(files, manifests(files)[0]!) as unknown as Manifest;
+    const start =
+      'resumeCheckpoint: the training goes on, but not bit by bit as if it had not stopped: ';
+    const warned = async (target: Files): Promise<string[]> => {
+      const warnings: string[] = [];
+      const {warn} = console;
+      console.warn = (message: string) => void warnings.push(message);
+      try {
+        await withTraining(({parts}) => resumeCheckpoint(target, parts));
+      } finally {
+        console.warn = warn;
+      }
+      return warnings;
+    };
+    expect(await warned(files)).to.deep.equal([]);
+    const elsewhere = await withManifest(files, {...manifest, backend: 'webgl'});
+    expect(await warned(elsewhere)).to.deep.equal([
+      `${start}it was saved on the backend 'webgl', and this is '${tf.getBackend()}'`,
+    ]);
+    const kernels = kernelModules.get(tf.getBackend())!;
+    await kernels.load();
+    const {loaded} = kernels;
+    const histories: unknown[] = [];
+    kernels.provide({
+      ...loaded!,
+      restoreKernelHistory: (history) => {
+        histories.push(history);
+        return false;
+      },
+    });
+    try {
+      const ran = await withManifest(files, {...manifest, kernels: {ran: 1}});
+      expect(await warned(ran)).to.deep.equal([
+        `${start}kernels that ran as graphs, or op by op, cannot do so here`,
+      ]);
+      expect(histories).to.deep.equal([{ran: 1}]);
+    } finally {
+      kernels.provide(loaded!);
+    }
+  });
+
+  it('have float32 weights only', async () => {
+    class Counting extends tfl.layers.Layer {
+      static className = 'Counting';
+      override build(): void {
+        this.addWeight('count', [1], 'int32', tfl.initializers.zeros());
+        this.built = true;
+      }
+    }
+    const model = tfl.sequential({layers: [new Counting({inputShape: [2], name: 'counting'})]});
+    const optimizer = new OwLoreOptimizer();
+    const files: Files = new Map();
+    for (const call of [saveCheckpoint, resumeCheckpoint]) {
+      expect((await rejection(call(files, {model, optimizer}))).message).to.match(
+        /^\w+Checkpoint: the weight 'counting\/count\S*' is int32; a checkpoint has float32 only$/,
+      );
+    }
+    expect(files.size).to.equal(0);
+    model.dispose();
+    optimizer.dispose();
+  });
+
+  it('have weights that several layers share once', async () => {
+    const inner = tfl.layers.dense({units: 2, inputShape: [2], name: 'shared'});
+    const input = tfl.input({shape: [2]});
+    const nested = tfl.model({
+      inputs: input,
+      outputs: inner.apply(input) as tfl.SymbolicTensor,
+      name: 'nested',
+    });
+    const outer = tfl.input({shape: [2]});
+    const model = tfl.model({
+      inputs: outer,
+      outputs: inner.apply(nested.apply(outer)) as tfl.SymbolicTensor,
+    });
+    const optimizer = new OwLoreOptimizer({project: false});
+    const files: Files = new Map();
+    await saveCheckpoint(files, {model, optimizer});
+    const saved = contents(files, manifests(files)[0]!) as unknown as Manifest;
+    expect(saved.model.map(({layer, weights}) => [layer, weights.length])).to.deep.equal([
+      ['nested', 2],
+    ]);
+    const values = valuesOf({model});
+    tf.tidy(() => {
+      for (const weight of inner.weights) weight.write(tf.zeros(weight.shape as number[]));
+    });
+    await resumeCheckpoint(files, {model, optimizer});
+    expect(valuesOf({model})).to.deep.equal(values);
+    model.dispose();
+    optimizer.dispose();
   });
 
   it('say where they cannot be exact', async () => {
