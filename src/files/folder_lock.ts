@@ -61,7 +61,7 @@ export function lockFolder(owner: string, folder: string): FolderLock {
   const holder: Holder = {...thisProcess(hostname()), since: new Date().toISOString()};
   mkdirSync(prepared);
   try {
-    writeFileSync(join(prepared, name), JSON.stringify(holder), {flag: 'wx'});
+    writeFileSync(join(prepared, name), JSON.stringify(holder));
     while (!isRenamed(prepared, lock)) removeFiles(lock, deadFiles(owner, folder));
   } finally {
     rmSync(prepared, {recursive: true, force: true});
@@ -77,7 +77,7 @@ export function lockFolder(owner: string, folder: string): FolderLock {
         processStart: time.getTime(),
         since: time.toISOString(),
       };
-      writeFileSync(`${lock}.${other}`, JSON.stringify(sharer), {flag: 'wx'});
+      writeFileSync(`${lock}.${other}`, JSON.stringify(sharer));
       // nobody reads a part of it
       renameSync(`${lock}.${other}`, join(lock, other));
       return () => removeFiles(lock, [other]);

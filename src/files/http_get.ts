@@ -173,7 +173,6 @@ function reasonOf(error: unknown): string {
 
 /** Where the part begins that an answer has, and the size of the whole file: `content-range: bytes 0-9/100`. */
 export function partOf({response}: Answer): {from: number; size: number} | null {
-  const [, from, size] =
-    /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get('content-range') ?? '') ?? [];
-  return size === undefined ? null : {from: Number(from), size: Number(size)};
+  const part = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get('content-range') ?? '');
+  return part && {from: Number(part[1]), size: Number(part[2])};
 }

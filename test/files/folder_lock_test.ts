@@ -1,5 +1,6 @@
-import {spawn, type ChildProcess} from 'node:child_process';
+import {execFileSync, spawn, type ChildProcess} from 'node:child_process';
 import {
+  copyFileSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -110,6 +111,20 @@ describe('lockFolder', function () {
     );
   });
 
+  it('is not read where it has more than any lock', () => {
+    leaveLock('x'.repeat(10_001));
+    expect(lock).to.throw(/' has 10001 bytes, where no more than 10000 can be in it$/);
+    expect(readdirSync(folder)).to.deep.equal([LOCK_NAME]);
+    rmSync(join(folder, LOCK_NAME), {recursive: true});
+    leaveLock('x'.repeat(10_000));
+    lock().release();
+  });
+
+  it('is an error in a folder that is not there', () => {
+    expect(() => lockFolder('test', join(folder, 'none'))).to.throw(/ENOENT/);
+    expect(readdirSync(folder)).to.deep.equal([]);
+  });
+
   it('is shared with a process, until that is dead or does not share it any more', async () => {
     const sleeper = spawn('sleep', ['600']);
     const message = `is in use by process ${sleeper.pid} since 20`;
@@ -149,7 +164,24 @@ describe('lockFolder', function () {
     held.release();
     while (!readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')) await sleep(10);
     lock().release();
+    // that number is of another process there
+    leaveLock({host: 'elsewhere', pid, processStart: 0, since: now});
+    expect(lock).to.throw("on the machine 'elsewhere'");
     await kill(parent);
+  });
+
+  it('is held by a process whose name looks like the end of one', async function () {
+    if (process.platform !== 'linux') this.skip();
+    const program = join(folder, 'x) Z 1 y');
+    copyFileSync(execFileSync('which', ['sleep'], {encoding: 'utf8'}).trim(), program);
+    const sleeper = spawn(program, ['600']);
+    await new Promise((resolve) => sleeper.once('spawn', resolve));
+    const held = lock();
+    held.shareWith(sleeper.pid!);
+    held.release();
+    expect(lock).to.throw(`is in use by process ${sleeper.pid}`);
+    await kill(sleeper);
+    lock().release();
   });
 
   it('is taken over by one of several processes after its process was killed', async () => {

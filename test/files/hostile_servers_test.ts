@@ -190,6 +190,26 @@ describe('a server that is changed, broken or hostile', () => {
     await file.close();
   });
 
+  it('sends enough at first, and then a byte now and then', async () => {
+    const file = await open(
+      await serve({
+        ranges: false,
+        answer: (_, response) => {
+          response.writeHead(200, {'content-length': 50_010});
+          response.write(large.subarray(0, 50_000));
+          let sent = 0;
+          const timer = setInterval(() => {
+            response.write('a');
+            if (++sent === 10 || response.destroyed) clearInterval(timer);
+          }, 100);
+        },
+      }),
+      {timeout: 200},
+    );
+    expect((await rejection(file.read(0, 50_010))).message).to.match(/ brings \d bytes in /);
+    await file.close();
+  });
+
   it('is given up at once by the caller', async () => {
     const server = await serve({answer: () => undefined});
     const caller = new AbortController();
@@ -234,6 +254,48 @@ describe('a server that is changed, broken or hostile', () => {
         [undefined, undefined, 'bytes=0-65535'],
         [undefined, undefined, 'bytes=0-65535'],
       ]);
+    });
+
+    it('with each status of a redirect, and with no other', async () => {
+      for (const status of [301, 302, 303, 307, 308, 300, 304]) {
+        const server = await serve({
+          answer: ({url}, response) => {
+            if (url !== '/model/a') return false;
+            response.writeHead(status, {location: '/model/%61'}).end();
+          },
+        });
+        const opening = open(server, {headers: {'x-key': 'x'}});
+        if (status === 300 || status === 304)
+          expect((await rejection(opening)).message).to.match(new RegExp(`answered ${status} `));
+        else expect((await opening).size).to.equal(large.length);
+      }
+    });
+
+    it('at most 20 times', async () => {
+      const server = await serve({
+        answer: ({url}, response) => {
+          const at = url === '/model/a' ? 0 : Number(/\d+/.exec(url!)![0]);
+          if (at === 20) response.writeHead(200).end('end');
+          else response.writeHead(302, {location: `/${at + 1}`}).end();
+        },
+      });
+      expect((await open(server, {headers: {'x-key': 'x'}})).size).to.equal(3);
+    });
+
+    it('in a page, which does not show where to', async () => {
+      const {fetch} = globalThis;
+      globalThis.fetch = async () =>
+        Object.defineProperty(new Response(null), 'type', {value: 'opaqueredirect'});
+      try {
+        const request = {headers: {'x-key': 'x'}};
+        const opening = openSource('test', 'http://localhost', request).open('a');
+        expect((await rejection(opening)).message).to.equal(
+          'test: GET http://localhost/a failed: it redirects to where `request.headers` cannot be kept back; ' +
+            'ask the other host for the files, or leave the headers out',
+        );
+      } finally {
+        globalThis.fetch = fetch;
+      }
     });
 
     it('in a circle', async () => {

@@ -10,7 +10,9 @@ import {
 } from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {gzipSync} from 'node:zlib';
 import {expect} from 'chai';
+import {isFolderPath, openFileAt} from '../../src/files/folder_source';
 import {openSource, readWhole, type FileSource, type ModelSource} from '../../src/files/source';
 import {rejection} from '../support/rejection';
 import {FileServer, type ServerOptions} from './file_server';
@@ -132,6 +134,13 @@ describe('sources of files', () => {
     expect(message).to.equal("test: the file 'a' must be a Uint8Array or a Blob; got 'text'");
   });
 
+  it('are of a folder where a text is the path of one, and not the URL of something else', () => {
+    for (const path of ['a', './a', '/', 'C:\\a', 'C://a', 'a:b', 'my ftp://h', '1://a'])
+      expect(isFolderPath(path), path).to.equal(true);
+    for (const other of ['', 'a\0b', 's3://a', 'HF://a', 'git+ssh://h', 'a.b-1://h', 'file:///a'])
+      expect(isFolderPath(other), other).to.equal(false);
+  });
+
   describe('of a folder', () => {
     it('say that it is not there', async () => {
       const {message} = await rejection(open(join(folder, 'none')).open('config.json'));
@@ -167,6 +176,22 @@ describe('sources of files', () => {
       expect((await rejection(source.open('other.bin'))).message).to.match(/not in the folder/);
       const copies = open(join(cache, 'copies', '1f'));
       expect((await rejection(copies.open('model.bin'))).message).to.match(/not in the folder/);
+    });
+
+    it('follow those to what all models of the cache share, from models of a cache only', async () => {
+      mkdirSync(join(folder, 'blobs'));
+      writeFileSync(join(folder, 'blobs', 'abc'), small);
+      for (const [model, isFollowed] of [
+        ['models--c--d', true],
+        ['my-models--c--d', false],
+      ] as const) {
+        const snapshot = join(folder, model, 'snapshots', '1f');
+        mkdirSync(snapshot, {recursive: true});
+        symlinkSync('../../../blobs/abc', join(snapshot, 'model.bin'));
+        const opening = open(snapshot).open('model.bin');
+        if (isFollowed) await (await opening)!.close();
+        else expect((await rejection(opening)).message).to.match(/not in the folder/);
+      }
     });
 
     it('say that something is no file', async function () {
@@ -218,6 +243,29 @@ describe('sources of files', () => {
     });
   });
 
+  describe('of a single file', () => {
+    it('are those of a link, too', async () => {
+      for (const name of ['small.bin', 'inward', 'outward', 'beside']) {
+        const path = join(folder, 'model', name);
+        const file = (await openFileAt('test', path))!;
+        expect([file.path, file.size]).to.deep.equal([path, name === 'outward' ? 6 : 100]);
+        await file.close();
+      }
+    });
+
+    it('are none where it is not there', async () => {
+      for (const name of ['none', 'small.bin/none'])
+        expect(await openFileAt('test', join(folder, 'model', name))).to.equal(null);
+    });
+
+    it('say that it is none', async () => {
+      const path = join(folder, 'model');
+      expect((await rejection(openFileAt('test', path))).message).to.equal(
+        `test: ${path} is not a file`,
+      );
+    });
+  });
+
   describe('of a URL', () => {
     it('ask for no more than is read', async () => {
       const server = await serve();
@@ -262,17 +310,75 @@ describe('sources of files', () => {
       expect((await rejection(open(server.url).open('small.bin'))).message).to.equal(
         `test: GET ${url} answered 500 Internal Server Error`,
       );
-      server.options = {status: 401};
-      expect((await rejection(open(server.url).open('small.bin'))).message).to.equal(
-        `test: GET ${url} answered 401 Unauthorized; ` +
-          'the option `request` takes headers, such as {headers: {authorization: …}}',
-      );
+      for (const [status, text] of [
+        [401, 'Unauthorized'],
+        [403, 'Forbidden'],
+      ] as const) {
+        server.options = {status};
+        expect((await rejection(open(server.url).open('small.bin'))).message).to.equal(
+          `test: GET ${url} answered ${status} ${text}; ` +
+            'the option `request` takes headers, such as {headers: {authorization: …}}',
+        );
+      }
+      for (const status of [204, 416]) {
+        server.options = {answer: (_, response) => void response.writeHead(status, '').end()};
+        expect((await rejection(open(server.url).open('small.bin'))).message).to.equal(
+          `test: GET ${url} answered ${status}`,
+        );
+      }
       server.options = {};
       const file = (await open(server.url).open('part/large file.bin'))!;
       server.options = {status: 503};
       expect((await rejection(file.read(70_000, 80_000))).message).to.match(
         /answered 503 Service Unavailable$/,
       );
+    });
+
+    it('take what is gone for what is not there', async () => {
+      const server = await serve({status: 410});
+      expect(await open(server.url).open('small.bin')).to.equal(null);
+    });
+
+    it('ask for the whole file where parts come without its size', async () => {
+      const server = await serve({
+        answer: ({headers}, response) => {
+          if (!headers.range) return false;
+          response.writeHead(206, {'content-range': 'bytes 0-99/*'}).end(small);
+        },
+      });
+      const file = (await open(server.url).open('small.bin'))!;
+      expect([file.size, await file.read(0, 100)]).to.deep.equal([100, small]);
+      await file.close();
+      expect(server.requests).to.deep.equal([
+        'GET /model/small.bin bytes=0-65535',
+        'GET /model/small.bin',
+      ]);
+    });
+
+    it('find the size of what is sent compressed at its end', async () => {
+      const server = await serve({
+        answer: (_, response) => {
+          const bytes = gzipSync(large);
+          const headers = {'content-encoding': 'gzip', 'content-length': bytes.length};
+          response.writeHead(200, headers).end(bytes);
+        },
+      });
+      const file = (await open(server.url).open('a'))!;
+      expect(file.size).to.equal(large.length);
+      expect(Buffer.compare(await file.read(10, 199_000), large.subarray(10, 199_000))).to.equal(0);
+      await file.close();
+    });
+
+    it('are read where the answer has no body', async () => {
+      const {fetch} = globalThis;
+      globalThis.fetch = async () => new Response(null, {status: 200});
+      try {
+        const file = (await open('http://localhost').open('a'))!;
+        expect([file.size, await file.read(0, 0)]).to.deep.equal([0, new Uint8Array()]);
+        await file.close();
+      } finally {
+        globalThis.fetch = fetch;
+      }
     });
 
     it('say that nobody answers, and that an answer broke off', async () => {
