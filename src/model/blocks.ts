@@ -112,8 +112,7 @@ function memberByName(model: tfl.LayersModel, name: string): BlockMember {
 function membersByPattern(model: tfl.LayersModel, pattern: RegExp): BlockMember[] {
   return leafLayers(model, (nested) => !matchOf(pattern, nested.name)).flatMap((node) => {
     const match = matchOf(pattern, node.layer.name);
-    if (!match) return [];
-    return [match[1] === undefined ? node : {...node, group: match[1]}];
+    return match ? [{...node, group: match[1]}] : [];
   });
 }
 

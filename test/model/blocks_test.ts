@@ -95,7 +95,7 @@ describe('findBlocks', () => {
       expect(blocks[0]!.weights.map(({shape}) => shape)).to.deep.equal([[4, 8], [8], [8, 4], [4]]);
     });
 
-    it('takes what is of one class for a repeat, not what has weights of equal shapes', () => {
+    it('takes for a repeat what is of one class and has weights of equal shapes, not one of these', () => {
       const layers = [
         new TwoMatrices({width: 8, name: 'first'}),
         new OtherTwoMatrices({width: 8, name: 'second'}),
@@ -103,6 +103,9 @@ describe('findBlocks', () => {
         dense({units: 2, name: 'head'}),
       ];
       expect(names(stack(layers))).to.deep.equal(['first', 'second', 'hidden']);
+      const widths = [8, 6].map((width) => new TwoMatrices({width, name: `of${width}`}));
+      const ofTwoWidths = stack([...widths, dense({units: 4, name: 'hidden'}), dense({units: 2})]);
+      expect(names(ofTwoWidths)).to.deep.equal(['of8', 'of6', 'hidden']);
       const functional = nested('a', 4, 8);
       const sequential = tfl.sequential({
         name: 'b',
@@ -266,7 +269,10 @@ describe('findBlocks', () => {
         return tfl.model({name, inputs: input, outputs: shared.apply(back) as tfl.SymbolicTensor});
       };
       const model = stack([around('a', 3), around('b', 5), dense({units: 2, name: 'head'})]);
-      expect(names(model)).to.deep.equal(['a-in', 'a-out', 'shared', 'b-in', 'b-out']);
+      const found = resolveBlocks(model).map(({name, layers}) => [name, layers.length]);
+      expect(found).to.deep.equal(
+        ['a-in', 'a-out', 'shared', 'b-in', 'b-out'].map((name) => [name, 1]),
+      );
       for (const name of ['shared', 'a/shared']) expect(names(model, [name])).to.deep.equal([name]);
       expect(() => findBlocks(model, ['c'])).to.throw(
         /: a \(a model\), a\/a-in, a\/a-out, b \(a model\), b\/b-in, b\/b-out, a\/shared, head$/,
