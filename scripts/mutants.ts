@@ -42,7 +42,8 @@ const beside: Record<string, {sources: string[]; tests: string[]}> = {
       'model/trainable_blocks.ts',
     ],
     tests: [
-      'layer_sampling_*_test.ts',
+      // Without the runs of layer_sampling_training_test.ts, which are about the optimizer and take minutes.
+      'layer_sampling_{callback,models}_test.ts',
       // Callback and optimizer together.
       'sampling_plan_test.ts',
       'model/trainable_blocks_test.ts',
