@@ -109,7 +109,8 @@ export function waterfill(shares: readonly number[], gamma: number): number[] {
     );
   }
   // Blocks that are always on, from the largest share down; the others share the rest of γ.
-  let [scale, smallestFull] = [0, Infinity];
+  let scale = 0;
+  let smallestFull = Infinity;
   for (const [full, share] of descending.entries()) {
     scale = (gamma - full) / sum(descending.slice(full));
     if (scale * share < 1) break;

@@ -142,6 +142,8 @@ describe('block probabilities', () => {
   });
 
   it('takes probabilities as they are given, to the last bit', () => {
+    const quarters = probabilitiesAsGiven(owner, [0.5, 0.25, 1, 0.25], every, 'exact');
+    expect(quarters.shares).to.deep.equal([0.25, 0.125, 0.5, 0.125]);
     for (const [given, gamma] of [
       [[0.5, 0.25, 1, 0.25], 2],
       // their sum is a little less than 1

@@ -7,7 +7,8 @@ import {
   replayedPeriods,
 } from '../../src/sampling/periods';
 import {samplingProbabilities} from '../../src/sampling/probabilities';
-import {samplerNames} from '../../src/sampling/samplers';
+import {createRandom} from '../../src/random';
+import {createSampler, samplerNames} from '../../src/sampling/samplers';
 
 const all = ['a', 'b', 'c', 'd'];
 
@@ -18,6 +19,8 @@ describe('the blocks of periods', () => {
       const options = {sampler, seed: 3};
       const whole = drawnPeriods(sampling, options, 0);
       const expected = Array.from({length: 20}, (_, period) => whole(period));
+      const draw = createSampler(sampler, sampling, createRandom(3));
+      expect(expected).to.deep.equal(expected.map(() => draw().map((index) => all[index])));
       expect(new Set(expected.map(String)).size).to.be.above(1);
       const rest = drawnPeriods(sampling, options, 7);
       for (let period = 7; period < 20; period++)
@@ -65,6 +68,7 @@ describe('the blocks of periods', () => {
       {...right, interval: 1.5},
       {...right, periods: {}},
       {...right, periods: ['a']},
+      {...right, periods: [['a'], 'b']},
       {...right, periods: [['a', 1]]},
     ]) {
       expect(() => checkHistory('test', wrong), JSON.stringify(wrong)).to.throw(
