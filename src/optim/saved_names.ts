@@ -42,8 +42,7 @@ export type Counters = Record<string, number | number[]>;
 /** Throws unless `counters` have the names and forms of what `getWeights` returned. */
 export function checkCounters(owner: string, counters: unknown): asserts counters is Counters {
   const first = [STEPS, ACCUMULATED, SKIPPED];
-  const names = isObject(counters) ? Object.keys(counters) : [];
-  if (!isObject(counters) || first.some((name, i) => names[i] !== name)) {
+  if (!isObject(counters) || first.some((name, i) => Object.keys(counters)[i] !== name)) {
     throw new Error(
       `${owner} must be numbers by name, the first of which are ${first.join(', ')}; got ${show(counters)}`,
     );

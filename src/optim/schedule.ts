@@ -82,12 +82,12 @@ export function checkLearningRate(owner: string, rate: unknown): asserts rate is
   } else if (typeof rate === 'number') {
     checkNumber(owner, 'learningRate', rate, {min: 0});
   } else {
-    throw wrongRate(owner, rate);
+    refuse(owner, rate);
   }
 }
 
-function wrongRate(owner: string, rate: unknown): Error {
-  return new Error(
+function refuse(owner: string, rate: unknown): never {
+  throw new Error(
     `${owner}: learningRate must be a number >= 0, a schedule (linearDecay, cosineDecay, warmup) or a function ` +
       `of the step; got ${display(rate)}`,
   );
@@ -102,10 +102,8 @@ const keys: Readonly<Record<Schedule['kind'], readonly string[]>> = {
 
 function checkSchedule(owner: string, schedule: Schedule): void {
   const {kind} = schedule;
-  if (typeof kind !== 'string' || !Object.hasOwn(keys, kind)) {
-    throw wrongRate(owner, schedule);
-  }
-  checkKnown(owner === kind ? owner : `${owner}: ${kind}`, schedule, keys[kind]);
+  if (typeof kind !== 'string' || !Object.hasOwn(keys, kind)) refuse(owner, schedule);
+  checkKnown(`${owner}: ${kind}`, schedule, keys[kind]);
   if (schedule.kind === 'warmup') {
     checkNumber(owner, 'warmup steps', schedule.steps, {min: 1, integer: true});
     checkLearningRate(owner, schedule.then);

@@ -12,7 +12,7 @@ import {planProjection} from '../../src/optim/projector';
 import {termAxis} from '../../src/optim/term_steps';
 import {describeAlsoLate} from '../support/stand_in';
 import {held} from '../support/sentinels';
-import {rowSizes, Terms} from './term_losses';
+import {picks, rowSizes, Terms} from './term_losses';
 
 const [ROWS, WIDTH, RANK] = [30, 6, 2];
 const shapeAlong = (axis: 0 | 1): [number, number] => (axis === 0 ? [ROWS, WIDTH] : [WIDTH, ROWS]);
@@ -92,9 +92,8 @@ describeAlsoLate('gradients in terms', () => {
     const weight = weightAlong(0);
     const gradient = new Terms(weight, 0, 4).inTerms();
     const counts: number[] = [];
-    const {kind} = gradient.terms[1]!;
-    const {rows} = kind;
-    kind.rows = (tensors, ys, range) => {
+    const {rows} = picks;
+    picks.rows = (tensors, ys, range) => {
       counts.push(range.count);
       return rows(tensors, ys, range);
     };
@@ -112,7 +111,7 @@ describeAlsoLate('gradients in terms', () => {
       rowSizes.picks = 3 * PIECE_SIZE;
       expect(countsOf({isMade: true})).to.deep.equal(Array.from({length: 30}, () => 1));
     } finally {
-      kind.rows = rows;
+      picks.rows = rows;
       gradient.dispose();
       weight.dispose();
     }
@@ -193,6 +192,24 @@ describeAlsoLate('gradients in terms', () => {
       huge.forEach((x, i) => expect(x).to.be.closeTo(ordinary[i]!, 2e-4));
     });
   }
+
+  it('are projected without being made, but for a new basis', async () => {
+    const weight = weightAlong(0);
+    const optimizer = new OwLoreOptimizer({rank: RANK, nonFinite: 'ignore', project: /terms/});
+    const {rows} = picks;
+    const widths: number[] = [];
+    picks.rows = (tensors, ys, range) => {
+      widths.push(...ys.map((y) => y.shape[1]));
+      return rows(tensors, ys, range);
+    };
+    for (let step = 0; step < 3; step++)
+      optimizer.minimize(() => new Terms(weight, 0, step).loss(), false, [weight]);
+    picks.rows = rows;
+    // rows of the gradient, for GᵀG, and those of R
+    expect(widths).to.deep.equal([WIDTH, RANK, RANK, RANK]);
+    optimizer.dispose();
+    weight.dispose();
+  });
 
   it('tell a plan their norms', async () => {
     const weight = weightAlong(0);

@@ -10,7 +10,7 @@ provideTermSteps(ofTerms);
 export const rowSizes = {picks: 0, products: 0};
 
 /** Row `ids[i]` has `rows[i]` added to it. */
-const picks = defineTermKind({
+export const picks = defineTermKind({
   name: 'testPicks',
   axes: {ids: 1, rows: 2},
   scaled: 'rows',

@@ -32,8 +32,11 @@ export const mochaHooks: RootHookObject = {
   async beforeAll() {
     await tf.setBackend(defaultBackend);
     recordWarnings();
-    // Where Stryker looks whether a test fails, the smallest case that does is of no use.
-    fc.configureGlobal({seed: SEED, endOnFailure: '__stryker__' in globalThis});
+    // Where Stryker looks whether a test fails, the smallest case that does is of no use; and the tests run again and again in one
+    // process: what a test that has failed left under its name would make all others fail that use the name.
+    const isMutated = '__stryker__' in globalThis;
+    fc.configureGlobal({seed: SEED, endOnFailure: isMutated});
+    if (isMutated) tf.disposeVariables();
     seedRandom(SEED);
   },
   beforeEach(this: Mocha.Context) {
