@@ -102,11 +102,11 @@ function cosines(block: string, input: tf.Tensor, output: tf.Tensor, mask?: tf.T
 }
 
 async function influence(block: string, sum: tf.Tensor | undefined): Promise<number> {
-  const [cosine, rows] = sum ? await sum.data() : [];
-  if (!rows) {
+  const sums = await sum?.data();
+  if (!sums?.[1]) {
     throw new Error(
       `${owner}: block '${block}' saw no rows in the forward pass; leave it out of blocks`,
     );
   }
-  return Math.max(0, 1 - cosine! / rows); // rounding can bring the cosine above 1
+  return Math.max(0, 1 - sums[0]! / sums[1]); // rounding can bring the cosine above 1
 }

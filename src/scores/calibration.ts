@@ -43,7 +43,7 @@ export async function runCalibration(
   watch: (forward: () => void, mask?: tf.Tensor) => void,
 ): Promise<void> {
   const watched = upTo(model, layers);
-  let count = 0;
+  let isEmpty = true;
   for await (const batch of iterate(owner, batches)) {
     try {
       const {inputs, ...others} = readBatch(owner, batch);
@@ -55,9 +55,9 @@ export async function runCalibration(
     } finally {
       if (!Array.isArray(batches)) tf.dispose(batch);
     }
-    count++;
+    isEmpty = false;
   }
-  if (count === 0) {
+  if (isEmpty) {
     throw new Error(`${owner}: batches is empty; it takes at least one batch of calibration data`);
   }
 }
@@ -88,13 +88,15 @@ function readBatch(
   owner: string,
   batch: CalibrationBatch,
 ): {inputs: tf.Tensor | tf.Tensor[]} & Labels {
-  if (batch instanceof tf.Tensor || Array.isArray(batch)) return {inputs: batch};
+  const isBare = batch instanceof tf.Tensor || Array.isArray(batch);
   const {
     xs,
     inputs = xs,
     ...labels
-  } = (batch ?? {}) as Labels & Partial<Record<'inputs' | 'xs', tf.Tensor | tf.Tensor[]>>;
-  if (inputs instanceof tf.Tensor || Array.isArray(inputs)) return {inputs, ...labels};
+  } = (isBare ? {inputs: batch} : (batch ?? {})) as Labels &
+    Partial<Record<'inputs' | 'xs', tf.Tensor | tf.Tensor[]>>;
+  if (inputs && [inputs].flat().every((each) => each instanceof tf.Tensor))
+    return {inputs, ...labels};
   throw new Error(
     `${owner}: a batch must be a tensor, an array of tensors, {inputs, mask} or {xs, ys}; ` +
       `got ${display(batch)}`,

@@ -5,8 +5,8 @@ import type {LinearUse} from './linear_use';
 export function einsumUses(inputs: tf.NamedTensorMap, {equation}: tf.EinsumAttrs): LinearUse[] {
   const [a, b] = Object.values(inputs); // tfjs takes no more
   const [labelsOfA, labelsOfB] = equation.replace(/\s/g, '').split('->')[0]!.split(',');
-  if (!a || !b || !labelsOfA || !labelsOfB) return [];
-  return [einsumUse(b, labelsOfB, a, labelsOfA), einsumUse(a, labelsOfA, b, labelsOfB)];
+  if (!labelsOfA || !labelsOfB) return [];
+  return [einsumUse(b!, labelsOfB, a!, labelsOfA), einsumUse(a!, labelsOfA, b!, labelsOfB)];
 }
 
 function einsumUse(
@@ -25,7 +25,7 @@ function einsumUse(
     input,
     featureAxes,
     sumRows(values) {
-      const sums = rowAxes.length > 0 ? tf.sum(values, rowAxes) : values;
+      const sums = tf.sum(values, rowAxes);
       const kept = featureAxes.map((axis) => labelsOfInput[axis]!);
       const inWeightOrder = Array.from(labelsOfWeight).filter((label) => kept.includes(label));
       const ordered = tf.transpose(

@@ -12,10 +12,7 @@ export function linearUses({name, inputs, attributes}: KernelRun): LinearUse[] {
   switch (name) {
     case tf.BatchMatMul:
     case tf._FusedMatMul:
-      return matMulUses(
-        inputs as Record<'a' | 'b', tf.Tensor>,
-        attributes as unknown as tf.BatchMatMulAttrs,
-      );
+      return matMulUses(inputs as Record<'a' | 'b', tf.Tensor>, attributes);
     case tf.Conv2D:
     case tf.FusedConv2D:
     case tf.DepthwiseConv2dNative:
@@ -35,7 +32,7 @@ export function linearUses({name, inputs, attributes}: KernelRun): LinearUse[] {
       return einsumUses(inputs, attributes as unknown as tf.EinsumAttrs);
     default:
       return (productsOf(name) ?? []).flatMap(([x, weight]) =>
-        matMulUses({a: inputs[x]!, b: inputs[weight]!}, {transposeA: false, transposeB: false}),
+        matMulUses({a: inputs[x]!, b: inputs[weight]!}),
       );
   }
 }

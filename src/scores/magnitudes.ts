@@ -20,11 +20,11 @@ export interface Magnitudes {
  */
 export async function magnitudesOf(weight: LayerVariable, norm: tf.Tensor): Promise<Magnitudes> {
   const value = weight.read();
-  const made = value instanceof tf.Variable ? [] : [value]; // of a weight that is packed
+  const made = value instanceof tf.Variable ? undefined : value; // of a weight that is packed
   const sums = runKernel(OwLoreMagnitudeSums, {weight: value, norm});
-  if (sums) return onDevice(value, norm, [norm, sums[0]!, ...made], sums[0]!);
+  if (sums) return onDevice(value, norm, [norm, sums[0]!, made], sums[0]!);
   const magnitudes = tf.tidy(() => tf.mul(norm, tf.abs(value)));
-  tf.dispose([norm, ...made]);
+  tf.dispose([norm, made]);
   const values = (await magnitudes.data()) as Float32Array;
   magnitudes.dispose();
   return onHost(values);
@@ -50,7 +50,7 @@ function onHost(values: Float32Array): Magnitudes {
 function onDevice(
   weight: tf.Tensor,
   norm: tf.Tensor,
-  owned: tf.Tensor[],
+  owned: tf.TensorContainer,
   sums: tf.Tensor,
 ): Magnitudes {
   return {

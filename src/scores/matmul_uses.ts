@@ -4,10 +4,10 @@ import type {LinearUse} from './linear_use';
 /** The two readings of a (batched) matrix product: either operand may be the weight. */
 export function matMulUses(
   {a, b}: Record<'a' | 'b', tf.Tensor>,
-  attributes: tf.BatchMatMulAttrs,
+  {transposeA, transposeB}: Partial<tf.BatchMatMulAttrs> = {},
 ): LinearUse[] {
-  const featureOfA = a.rank - (attributes.transposeA ? 2 : 1);
-  const featureOfB = b.rank - (attributes.transposeB ? 1 : 2);
+  const featureOfA = a.rank - (transposeA ? 2 : 1);
+  const featureOfB = b.rank - (transposeB ? 1 : 2);
   return [matMulUse(b, featureOfB, a, featureOfA), matMulUse(a, featureOfA, b, featureOfB)];
 }
 

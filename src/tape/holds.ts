@@ -41,12 +41,11 @@ export class Holds {
   /** Takes back one {@link hold}. */
   release(tensor: tf.Tensor): void {
     const ofData = this.byData.get(tensor.dataId);
-    for (const [key, hold] of ofData ?? []) {
-      if (hold.tensor !== tensor || --hold.count > 0) continue;
+    ofData?.forEach((hold, key) => {
+      if (hold.tensor !== tensor || --hold.count > 0) return;
       tensor.dispose();
-      ofData!.delete(key);
-    }
-    if (ofData?.size === 0) this.byData.delete(tensor.dataId);
+      ofData.delete(key);
+    });
   }
 
   /** Frees everything, after an error. */

@@ -92,6 +92,14 @@ export function variableGrads(
     'a function that returns a scalar',
     typeof f === 'function',
   );
+  checkArgument(
+    'variableGrads',
+    'varList',
+    varList,
+    "a list of tf.Variables (a layer's weight gives its own by `read()`)",
+    varList == null ||
+      (Array.isArray(varList) && varList.every((variable) => variable instanceof tf.Variable)),
+  );
   const named: Record<string, tf.Tensor | null> = {};
   const value = keeping((keep) =>
     streamVariableGrads(f, varList, ({name}, gradient) => {

@@ -78,6 +78,34 @@ describe('blockInfluenceScores', () => {
     model.dispose();
   });
 
+  it('says which block no batch reached', async () => {
+    /** A layer that shows another one as a part of it, and leaves it out. */
+    class Skipping extends tfl.layers.Layer {
+      readonly layers = [dense(2, 'left_out')];
+
+      static get className(): string {
+        return 'Skipping';
+      }
+
+      override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+        return [inputs].flat()[0]!.clone();
+      }
+    }
+    const skipping = new Skipping({});
+    skipping.layers[0]!.build([null, 2]);
+    const model = tfl.sequential({
+      layers: [tfl.layers.inputLayer({inputShape: [2]}), skipping, dense(2, 'used')],
+    });
+    const x = tf.ones([1, 2]);
+    const of = (block: string) => blockInfluenceScores(model, [x], {blocks: [block]});
+    expect(await messageOf(of('left_out'))).to.equal(
+      `blockInfluenceScores: block 'left_out' saw no rows in the forward pass; leave it out of blocks`,
+    );
+    expect((await of('used')).scores).to.have.length(1);
+    tf.dispose([x, ...skipping.layers[0]!.weights.map((weight) => weight.read())]);
+    model.dispose();
+  });
+
   it('says what it cannot score, and gives the layers their call back', async () => {
     const model = tfl.sequential({
       layers: [tfl.layers.inputLayer({inputShape: [2]}), dense(2, 'same'), dense(3, 'wider')],

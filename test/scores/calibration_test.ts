@@ -117,7 +117,7 @@ describe('runCalibration', () => {
         `test: batches must be an array, another iterable or a tf.data dataset; got ${got}`,
       );
     }
-    for (const batch of [null, undefined, 1, {xs: 1}, {inputs: {}}, {mask: inputs}]) {
+    for (const batch of [null, undefined, 1, {xs: 1}, {inputs: {}}, {mask: inputs}, [1]]) {
       expect(await messageOf([batch])).to.include('test: a batch must be a tensor, an array of');
     }
     for (const wrong of [mask, tf.ones([2]), tf.ones([2, 1, 1]), tf.ones([1, 2])]) {
@@ -128,6 +128,7 @@ describe('runCalibration', () => {
       }
       wrong.dispose();
     }
+    expect(await messageOf([{inputs: [], mask: inputs}])).to.include('mask must have the shape');
     inputs.dispose();
   });
 });

@@ -198,6 +198,15 @@ describeBackends('InputNorms', (backend) => {
     expectNear(await normsOf(layer, x), spread(perExpert.flat(), units));
   });
 
+  it('sees a batched kernel that is repeated for batches of batches', async () => {
+    const x = random([2, 3, 5, size]);
+    const kernel = tf.ones([2, 1, size, units]);
+    const values = (await x.array()) as number[][][][];
+    const expected = values.flatMap((batches) => columnNorms(batches.flat()));
+    const norms = await normsIn(() => tf.matMul(x, kernel), kernel);
+    expectNear(norms!, spread(expected, units));
+  });
+
   /** The norms that meet `weight` in `forward`; undefined if it is multiplied with no input. */
   async function normsIn(forward: () => tf.Tensor, weight: tf.Tensor): Promise<number[] | null> {
     const norms = new InputNorms([weight]);
@@ -509,6 +518,14 @@ describeBackends('InputNorms of convolutions', (backend) => {
       });
     }
   }
+
+  it('sees a kernel that is larger than its input', async () => {
+    const x = random([2, 2, 1, 2]);
+    const values = (await x.array()) as number[][][][];
+    const layer = tfl.layers.conv2d({filters: 3, kernelSize: [5, 4], padding: 'same'});
+    const expected = planePatchNorms(values, [5, 4], 'same', {stride: 1, dilation: 1});
+    expectNear(await normsOf(layer, x), spread(expected, 3));
+  });
 
   it('sees both kernels of a separable convolution', async () => {
     const x = random([2, 5, 5, 2]);

@@ -6,6 +6,7 @@ import {autoOutliers, autoTaus, outlierScores} from '../../src/scores/outlier';
 import {describeBackends} from '../support/backends';
 import {toTensor} from '../support/fixtures';
 import {rejection} from '../support/rejection';
+import {describeOnCpuWithKernels} from './magnitude_kernels';
 import {buildMlp, readMlp} from './mlp_fixture';
 
 describeBackends('outlierScores', (backend) => {
@@ -39,6 +40,20 @@ describeBackends('outlierScores', (backend) => {
       model.dispose();
     });
   }
+});
+
+describeOnCpuWithKernels('outlierScores', () => {
+  it('are those without, and leave no tensor', async () => {
+    const fixture = readMlp('mlp_mean');
+    const model = buildMlp(fixture);
+    const ids = toTensor(fixture.tensors.get('ids')!);
+    const {numTensors} = tf.memory();
+    const {counts} = await outlierScores(model, [ids], {tau: 3});
+    expect(counts).to.deep.equal(fixture.granularity.block['3']!.counts);
+    expect(tf.memory().numTensors).to.equal(numTensors);
+    ids.dispose();
+    model.dispose();
+  });
 });
 
 describe('outlierScores', () => {

@@ -5,6 +5,7 @@ import {OwLoreOptimizer} from '../../src';
 import {allLayers} from '../../src/model/layer_tree';
 import {
   areLayersRecomputed,
+  isRecomputed,
   recomputedPart,
   type RecomputedLayers,
 } from '../../src/tape/recompute_layers';
@@ -363,6 +364,28 @@ describeBackends('recomputed layers', function (this: Mocha.Suite, backend) {
     model.dispose();
     optimizer.dispose();
   });
+
+  for (const [which, count, expected] of [
+    ['auto', 2, false],
+    ['auto', 3, true],
+    ['blocks', 1, true],
+    ['none', 3, false],
+  ] as const) {
+    it(`tells with '${which}' of each layer whether it is one of them: ${count} recurrent layers, one stateful, a head`, () => {
+      const state = lstm({units: 3, returnSequences: true, stateful: true});
+      const input = tfl.input({batchShape: [2, 4, 2]});
+      const often = times(count, () => tfl.layers.gru({units: 3, returnSequences: true}));
+      const layers = [...often, state, dense({units: 2})];
+      const outputs = layers.reduce((x, layer) => one(layer, x), input);
+      const model = tfl.model({inputs: input, outputs});
+      expect(layers.map((layer) => isRecomputed(layer, which))).to.deep.equal([
+        ...often.map(() => expected),
+        ...[false, false],
+      ]);
+      expect(isRecomputed(model, which), 'the model itself').to.equal(false);
+      model.dispose();
+    });
+  }
 
   it('drops the same out twice', async () => {
     const linear = (units: number): Layer => dense({units, useBias: false});

@@ -1,5 +1,6 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
 import {valueAndGrads, variableGrads} from '../../src/tape/tfjs_gradients';
 import {defaultBackend} from '../support/backends';
 
@@ -92,7 +93,7 @@ describe('variableGrads', () => {
     ]);
     const loss = (): tf.Scalar => tf.mul(w, frozen);
     const before = tf.memory().numTensors;
-    for (const varList of [undefined, [w, frozen]]) {
+    for (const varList of [undefined, null as never, [w, frozen]]) {
       const ours = variableGrads(loss, varList);
       const stock = tf.variableGrads(loss, varList);
       expect(Object.keys(ours.grads).sort()).to.deep.equal(Object.keys(stock.grads).sort());
@@ -101,5 +102,19 @@ describe('variableGrads', () => {
     }
     expect(tf.memory().numTensors).to.equal(before);
     tf.dispose([w, frozen]);
+  });
+
+  it('names a list that is none of variables', () => {
+    const layer = tfl.layers.dense({units: 1, inputShape: [1]});
+    const model = tfl.sequential({layers: [layer]});
+    const x = tf.scalar(1);
+    const variable = model.weights[0]!.read();
+    for (const varList of [variable, [x], [variable, null], model.weights, 'x', 1, {}]) {
+      expect(() => variableGrads(() => tf.scalar(1), varList as tf.Variable[])).to.throw(
+        /^variableGrads: varList must be a list of tf\.Variables .*; got /,
+      );
+    }
+    x.dispose();
+    model.dispose();
   });
 });
