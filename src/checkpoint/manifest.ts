@@ -168,11 +168,12 @@ export async function ifGood<T>(
 const known = new Set<string>();
 const MOST_KNOWN = 100_000;
 
-/** Whether a file has not been written to since this process last saw that it is right. False where a source cannot tell. */
+/** Whether a file has not been written to since this process last saw that it is right. */
 function isKnown({path, version}: SourceFile): boolean {
-  return version !== undefined && known.has(`${path} ${version}`);
+  return known.has(`${path} ${version}`);
 }
 
+/** Not where a source cannot tell versions. */
 function remember({path, version}: SourceFile): void {
   if (version === undefined) return;
   if (known.size === MOST_KNOWN) known.clear();
@@ -246,7 +247,7 @@ export async function readChecked(
   } finally {
     await file.close();
   }
-  const hash = (MANIFEST.exec(path)?.[2] ?? TENSORS.exec(path)?.[1])!;
+  const hash = MANIFEST.exec(path)?.[2] ?? TENSORS.exec(path)![1]!;
   if (!isKnown(file) && (await hashOf(owner, bytes)) !== hash) {
     throw new DamagedFile(
       `the file ${path} (${bytes.length} bytes) is not as it was written: it is cut off, or bits of it have changed`,

@@ -58,7 +58,7 @@ export function checkParts(owner: string, parts: CheckpointParts): void {
   };
   check(model instanceof tfl.LayersModel, 'model', 'a tf.LayersModel', model);
   // Not by instanceof: tf.Optimizer redefines it so that any optimizer would pass for one of ours.
-  const isOurs = typeof optimizer === 'object' && optimizer?.getClassName?.() === 'OwLoreOptimizer';
+  const isOurs = optimizer?.getClassName?.() === 'OwLoreOptimizer';
   check(isOurs, 'optimizer', 'an OwLoreOptimizer (with project: false it is AdamW)', optimizer);
   const isSampling = callback === undefined || typeof callback?.setState === 'function';
   check(isSampling, 'callback', 'a LayerSamplingCallback', callback);

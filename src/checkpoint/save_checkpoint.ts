@@ -263,16 +263,16 @@ class CheckpointFiles {
     const number = (listed[0]?.number ?? 0) + 1;
     const {path, bytes} = await manifestBytes(OWNER, number, manifest);
     await this.write(path, bytes);
-    const needed = new Set([path, ...this.paths]);
+    let isObsolete = (_file: string): boolean => false;
     if (keep !== Infinity) {
+      const needed = new Set([path, ...this.paths]);
       for (const older of await olderToKeep(this.target, listed, manifest, keep - 1)) {
         needed.add(older.path);
         for (const file of filesOf(older.manifest)) needed.add(file);
       }
+      isObsolete = (file) => isCheckpointFile(file) && !needed.has(file);
     }
-    await this.sink.commit(
-      (file) => keep !== Infinity && isCheckpointFile(file) && !needed.has(file),
-    );
+    await this.sink.commit(isObsolete);
     await rememberWritten(OWNER, this.target, this.written);
     return {path, bytes: this.bytes};
   }

@@ -145,6 +145,23 @@ describe('checkpoints', () => {
     });
   });
 
+  it('may count steps of variables of other models, which have no state', async () => {
+    const files = await filesAfter([3]);
+    const json = contents(files, manifests(files)[0]!) as unknown as Manifest;
+    json.optimizer.counters['elsewhere/owlore.clocks'] = [0, 0, -1, 0];
+    const changed = await withManifest(files, json);
+    await withTraining(async (first) => {
+      await first.train(3);
+      await withTraining(
+        async (second) => {
+          await resumeCheckpoint(changed, second.parts);
+          expect(await second.snapshot()).to.deep.equal(await first.snapshot());
+        },
+        {...options, seed: 2},
+      );
+    });
+  });
+
   it('are an error, and no more, where a folder cannot be listed', () =>
     withTraining(async ({parts}) => {
       const files: Files = new Map();
@@ -444,12 +461,38 @@ describe('checkpoints', () => {
         expect((await resumeCheckpoint(files, training.parts))?.path).to.equal(good);
         const start = await training.snapshot();
         files.set(good!.replace('000001', '000017'), new Uint8Array(9));
-        expect((await rejection(resumeCheckpoint(files, training.parts))).message).to.match(
+        const error = await rejection(resumeCheckpoint(files, training.parts));
+        expect(error.cause).to.be.instanceOf(Error);
+        expect(error.message).to.match(
           /^resumeCheckpoint: 16 checkpoints are damaged, and no others were looked at; nothing was changed\. Remove them, and it goes on from an older one\. The newest: checkpoint-000017\S+ is damaged: /,
         );
         expect(await training.snapshot()).to.deep.equal(start);
       });
     });
+
+    it('are noticed in a map that was right when it was read', () =>
+      withTraining(async ({parts}) => {
+        const files: Files = new Map();
+        const {path} = await saveCheckpoint(files, parts);
+        await resumeCheckpoint(files, parts);
+        files.get(contents(files, path).model[0]!.file)![99]! ^= 1;
+        const {message} = await rejection(resumeCheckpoint(files, parts));
+        expect(message).to.match(/ is not as it was written: it is cut off, or bits of it have/);
+      }));
+
+    it('go with those that are not kept, and stay where all do', () =>
+      withTraining(async ({parts}) => {
+        const files: Files = new Map();
+        const [first, second] = [
+          await saveCheckpoint(files, parts),
+          await saveCheckpoint(files, parts),
+        ];
+        files.set(first.path, new Uint8Array(1));
+        const third = await saveCheckpoint(files, parts);
+        expect(manifests(files)).to.deep.equal([first.path, second.path, third.path]);
+        const fourth = await saveCheckpoint(files, parts, {keep: 3});
+        expect(manifests(files)).to.deep.equal([second.path, third.path, fourth.path]);
+      }));
 
     it('do not spoil later ones that have the same weights', async () => {
       await withTraining(
@@ -533,7 +576,7 @@ describe('checkpoints', () => {
       }
     });
 
-    it('an option that only one of both has', async () => {
+    it('an option that only one of both has, or that is another', async () => {
       const files = await filesAfter([1]);
       const manifest = contents(files, manifests(files)[0]!) as unknown as Manifest;
       const {settings} = manifest.optimizer;
@@ -543,6 +586,10 @@ describe('checkpoints', () => {
       for (const [changed, message] of [
         [others, /another optimizer: clipNorm was not given and is 1; use the options of then; /],
         [{...settings, other: 'x'}, /another optimizer: other was "x" and is not given; use/],
+        [
+          {...settings, decay: ['elsewhere', {toString: null}]},
+          /decay was \["elsewhere",\{"toString":null\}\] and is /,
+        ],
         [{...settings, [long]: long}, /: x{500}… was "x{199}… and is not given; use/],
       ] as const) {
         manifest.optimizer.settings = changed;
@@ -626,6 +673,7 @@ describe('checkpoints', () => {
         expect(error.message).to.match(
           /^resumeCheckpoint: checkpoint-000001-\w+\.json: other data$/,
         );
+        expect((error.cause as Error).message).to.equal('other data');
         expect(await training.snapshot()).to.deep.equal(start);
       });
     });
@@ -654,6 +702,7 @@ describe('checkpoints', () => {
         ['optimizer', 1, /optimizer must be an object \{settings, counters, files\}; got 1/],
         ['optimizer.files', 'x', /optimizer\.files must be a list of files; got "x"/],
         ['optimizer.files.0', 'x', /optimizer\.files\[0\] must be the name of a file, .*; got "x"/],
+        ['optimizer.files.0', [`${'0'.repeat(32)}.safetensors`], /must be the name of a file, /],
         ['optimizer.settings', [], /optimizer\.settings must be an object of options; got \[\]/],
         ['optimizer.settings.learningRate', -1, /optimizer\.settings: learningRate .* got -1/],
         [
@@ -726,6 +775,27 @@ describe('checkpoints', () => {
       expect(error.message).to.match(
         /checkpoint-000002-\w+\.json: scoresOrVisits: the state must be that of another scoresOrVisits/,
       );
+    });
+
+    it('files that are no tensors, whose checksum is right', async () => {
+      const files = await filesAfter([3]);
+      const [path] = manifests(files);
+      const text = new TextDecoder().decode(files.get(path!));
+      const {model, optimizer} = JSON.parse(text) as Manifest;
+      const bytes = new Uint8Array(20).fill(1);
+      const name = `${await hashOf(bytes)}.safetensors`;
+      await withTraining(async (training) => {
+        await training.train(1);
+        const start = await training.snapshot();
+        for (const file of [model[1]!.file, optimizer.files[0]!]) {
+          const changed = await withManifest(files, JSON.parse(text.replace(file, name)));
+          const error = await rejection(resumeCheckpoint(changed.set(name, bytes), training.parts));
+          expect(error.message).to.match(
+            new RegExp(`^resumeCheckpoint: ${name}: safetensors: the header should end at byte `),
+          );
+          expect(await training.snapshot()).to.deep.equal(start);
+        }
+      });
     });
 
     it('files of tensors of a wrong form, whose checksum is right', async () => {
@@ -836,6 +906,19 @@ describe('checkpoints', () => {
           const saved = await saveCheckpoint(files, training.parts, {keep: 2});
           expect(saved.path).to.match(new RegExp(`^checkpoint-100000000${next}-`));
         }
+      });
+    });
+
+    it('another format', async () => {
+      const files = await filesAfter([2]);
+      const other = await withManifest(files, {
+        ...contents(files, manifests(files)[0]!),
+        format: 'x',
+      });
+      await withTraining(async ({parts}) => {
+        expect((await rejection(resumeCheckpoint(other, parts))).message).to.match(
+          /is of the format 'x', version 2; this version of tfjs-owlore reads 'tfjs-owlore checkpoint', version 2$/,
+        );
       });
     });
 

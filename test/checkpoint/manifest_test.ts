@@ -9,6 +9,7 @@ import {
   rememberWritten,
   tensorsPath,
 } from '../../src/checkpoint/manifest';
+import {withBroken} from '../support/broken_files';
 import {rejection} from '../support/rejection';
 
 describe('files of checkpoints that this process has written', () => {
@@ -41,6 +42,9 @@ describe('files of checkpoints that this process has written', () => {
       for (const path of paths) {
         write(path);
         expect(await isRight(path)).to.equal(!isNoticed);
+        const again = withBroken('read', () => isRight(path));
+        if (isNoticed) expect((await rejection(again)).message).to.match(/^EIO/);
+        else expect(await again).to.equal(true);
         // a file with another time is always read
         utimesSync(join(folder, path), 2000, 2000);
         expect(await isRight(path)).to.equal(false);
