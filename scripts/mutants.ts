@@ -43,7 +43,8 @@ const beside: Record<string, {sources: string[]; tests: string[]}> = {
     ],
     tests: [
       // Without the runs of layer_sampling_training_test.ts, which are about the optimizer and take minutes.
-      'layer_sampling_{callback,models}_test.ts',
+      'layer_sampling_callback_test.ts',
+      'layer_sampling_models_test.ts',
       // Callback and optimizer together.
       'sampling_plan_test.ts',
       'model/trainable_blocks_test.ts',
