@@ -1100,6 +1100,12 @@ describe('LayerSamplingCallback', () => {
         [new LayerSamplingCallback({schedule, alwaysOn: false})],
         /period 2 of the schedule has no block that can train \(\[\]\), .* keep something on/,
       );
+      const fromStart = {...schedule, periods: [[], ['b0']]};
+      await expectError(
+        createModel(),
+        [new LayerSamplingCallback({schedule: fromStart, alwaysOn: false})],
+        /period 0 of the schedule has no block that can train \(\[\]\)/,
+      );
       const ofFrozen = createModel(null);
       ofFrozen.getLayer('b1').trainable = false;
       ofFrozen.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
@@ -1116,6 +1122,17 @@ describe('LayerSamplingCallback', () => {
         [new LayerSamplingCallback({probabilities: [0, 1, 0, 0], alwaysOn: false, interval: 8})],
         /not all 0 for the blocks that can train \(b0, b2, b3\); got \[0, 1, 0, 0\]/,
       );
+    });
+
+    it('not where every block is on, whatever an adaptive sampling has seen', async () => {
+      const model = createModel();
+      const callback = new LayerSamplingCallback({
+        ...{gamma: 4, interval: 1, sampler: 'bernoulli', alwaysOn: false},
+        adaptive: scoresOrVisits(),
+      });
+      await fit(model, [callback], 3);
+      expect(callback.schedule.periods).to.deep.equal([blocks, blocks, blocks]);
+      model.dispose();
     });
 
     it('not a schedule whose period without anything to train is over', async () => {

@@ -690,26 +690,56 @@ describe('LayerSamplingCallback, several models', () => {
     model.dispose();
   });
 
-  it('a new optimizer in the middle of a loop gets the plan', async () => {
-    const model = createModel();
+  for (const [how, change] of [
+    ['compile', (model, optimizer) => model.compile({optimizer, loss: 'meanSquaredError'})],
+    [
+      'model.optimizer',
+      (model, optimizer) => {
+        model.optimizer = optimizer;
+      },
+    ],
+  ] as Array<[string, (model: tfl.LayersModel, optimizer: tf.Optimizer) => void]>) {
+    it(`a new optimizer in the middle of a loop gets the plan: by ${how}`, async () => {
+      const model = createModel();
+      const {x, y} = data(1);
+      const sampling = new LayerSamplingCallback({probabilities: [0, 1, 0, 0], interval: 1});
+      const refreshed: string[] = [];
+      sampling.events.on('refresh', ({variable}) => refreshed.push(variable));
+      sampling.setModel(model);
+      sampling.step();
+      await model.trainOnBatch(x, y);
+      const optimizer = new OwLoreOptimizer({rank: 2});
+      change(model, optimizer);
+      sampling.step();
+      await model.trainOnBatch(x, y);
+      expect(refreshed).to.deep.equal([
+        model.getLayer('b1').weights.find(({shape}) => shape.length === 2)!.name,
+      ]);
+      sampling.restore();
+      tf.dispose([x, y]);
+      model.dispose();
+      optimizer.dispose();
+    });
+  }
+
+  it('one that is compiled again with the same optimizer trains what is trainable then', async () => {
+    const optimizer = tf.train.sgd(0.1);
+    const model = createModel(4, optimizer);
+    model.getLayer('b2').trainable = false;
+    model.compile({optimizer, loss: 'meanSquaredError'});
     const {x, y} = data(1);
-    const sampling = new LayerSamplingCallback({probabilities: [0, 1, 0, 0], interval: 1});
-    const refreshed: string[] = [];
-    sampling.events.on('refresh', ({variable}) => refreshed.push(variable));
+    const sampling = new LayerSamplingCallback({gamma: 3, interval: 1});
     sampling.setModel(model);
-    sampling.step();
+    await captureInfo(() => sampling.step());
+    expect(sampling.activeBlocks).to.deep.equal(['b0', 'b1', 'b3']);
     await model.trainOnBatch(x, y);
-    const optimizer = new OwLoreOptimizer({rank: 2});
+    model.getLayer('b2').trainable = true;
     model.compile({optimizer, loss: 'meanSquaredError'});
     sampling.step();
-    await model.trainOnBatch(x, y);
-    expect(refreshed).to.deep.equal([
-      model.getLayer('b1').weights.find(({shape}) => shape.length === 2)!.name,
-    ]);
+    expect(sampling.probabilities!.blocks).to.deep.equal(['b0', 'b1', 'b2', 'b3']);
     sampling.restore();
     tf.dispose([x, y]);
     model.dispose();
-    optimizer.dispose();
   });
 
   it('one that was saved and loaded goes on by initialStep', async () => {

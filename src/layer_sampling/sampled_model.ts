@@ -148,7 +148,7 @@ export class SampledModel {
    */
   private finishOpenStep(isOther: (isOn: boolean, isWaiting: boolean) => boolean): void {
     const {optimizer, variables} = this;
-    if (!takesSamplingPlan(optimizer) || optimizer.accumulated === 0) return;
+    if (!takesSamplingPlan(optimizer)) return;
     const waiting = optimizer.accumulatedVariables;
     if (!variables.some(({name}) => waiting.has(name))) return;
     if (variables.some(({name, trainable}) => isOther(trainable, waiting.has(name)))) {
