@@ -138,8 +138,6 @@ export class LayerSamplingCallback extends tfl.Callback {
   private counter: StepCounter;
   /** The state that was set, until the next training begins, which goes on from it. */
   private restored: LayerSamplingState | null = null;
-  /** Whether the `fit` has not come to its first epoch yet. */
-  private isBeginning = false;
   /** The learning rate of the last batch. */
   private rate: number | undefined;
   /** What it has said of its trainings, whose lines differ in numbers only. */
@@ -310,13 +308,11 @@ export class LayerSamplingCallback extends tfl.Callback {
     this.interval ??= fittedInterval(batches === null ? null : stepsOfBatches(batches, optimizer));
     this.prepare();
     whenFitEnds(this.model, () => this.restore());
-    this.isBeginning = true;
   }
 
   override async onEpochBegin(epoch: number): Promise<void> {
     checkReceiver(this);
-    if (this.isBeginning) this.restoringOnError(() => this.checkLength(epoch));
-    this.isBeginning = false;
+    this.restoringOnError(() => this.checkLength(epoch));
   }
 
   override async onBatchBegin(_batch?: number, logs?: tfl.Logs): Promise<void> {
@@ -460,11 +456,13 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 
   /**
-   * Warns, once, if the training that begins is too short to visit the blocks; throws if it is longer than the schedule. A
-   * period or step that an earlier training left open counts as begun.
+   * Warns, once, if the training is too short to visit the blocks; throws if it is longer than the schedule. A period or step that
+   * an earlier training left open counts as begun.
+   *
+   * @param epoch The one that begins: what `fitDataset` begins with is told nowhere else.
    */
-  private checkLength(initialEpoch: number): void {
-    const batches = batchesOfFit(this, initialEpoch);
+  private checkLength(epoch: number): void {
+    const batches = batchesOfFit(this, epoch);
     if (batches === null) return;
     const {schedule, sampler} = this.options;
     const interval = this.stepsOfPeriod;

@@ -97,8 +97,8 @@ export class TrainableBlocks {
   /** Names of the variables of all blocks, without those that the user froze. */
   get blockVariables(): Set<string> {
     const inBlocks = new Set(this.blocks.flatMap(({weights}) => weights));
-    const weights = this.switched.flatMap(({weight, own}) => (own ? [weight] : []));
-    return new Set(weights.filter((weight) => inBlocks.has(weight)).map(({name}) => name));
+    const trained = this.switched.filter(({weight, own}) => own && inBlocks.has(weight));
+    return new Set(trained.map(({weight}) => weight.name));
   }
 
   /** Whether the model was compiled, or the user froze or unfroze one of its weights, since this object was made. */
@@ -140,9 +140,8 @@ export class TrainableBlocks {
    * @param seed Gives a number for the rounding of each weight that can be packed, an integer in [0, 2³² − 1].
    */
   store(seed: () => number): void {
-    const on = new Set(
-      this.switched.flatMap(({weight, variable}) => (variable.trainable ? [weight] : [])),
-    );
+    const switchedOn = this.switched.filter(({variable}) => variable.trainable);
+    const on = new Set(switchedOn.map(({weight}) => weight));
     const weights = this.model.weights.flatMap((weight) => {
       const packable = packedWeight(weight);
       return packable ? [{packable, isOn: on.has(weight), seed: seed()}] : [];

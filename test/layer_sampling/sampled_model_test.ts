@@ -31,7 +31,9 @@ describe('SampledModel, with weights that are packed while they are off', () => 
     const training = {model, optimizer: tf.train.sgd(0.1)};
     const sampled = new SampledModel(training, weightsToTrain(model), options, 0);
     sampled.turnOn(['a', 'b'], 0);
-    for (const kernel of kernels) variableOf(kernel).assign(tf.fill([8, 8], 1 / 3));
+    tf.tidy(() => {
+      for (const kernel of kernels) variableOf(kernel).assign(tf.fill([8, 8], 1 / 3));
+    });
     turnOff(sampled);
     const patterns = kernels.map((kernel) => {
       expect(packedWeight(kernel)!.isPacked).to.equal(true);

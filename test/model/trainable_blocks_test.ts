@@ -188,5 +188,13 @@ describe('TrainableBlocks', () => {
       expect(packed()).to.deep.equal(['a', 'b'].filter((name) => !active.includes(name)));
       expect(seeds).to.equal(4);
     }
+    // what stays on is not rounded
+    const [kernel] = model.getLayer('a').weights.map(variableOf) as [tf.Variable];
+    for (let period = 0; period < 2; period++) {
+      blocks.turnOn(['a']);
+      blocks.store(() => 1);
+      if (period === 0) tf.tidy(() => kernel.assign(tf.fill(kernel.shape, 1 / 3)));
+    }
+    expect([...(await kernel.data())]).to.deep.equal(new Array(4).fill(Math.fround(1 / 3)));
   });
 });
