@@ -65,7 +65,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     super();
     this.options = resolveOwLoreOptions(options);
     const {project} = this.options;
-    const isAsked = options.rank !== undefined || (project !== 'auto' && project !== false);
+    const isAsked = options.rank !== undefined || project !== 'auto';
     this.projections = new Projections(this.options, isAsked);
     this.finiteCheck = new FiniteCheck(this.options);
     this.normLimit = new NormLimit(this.states, this.options);

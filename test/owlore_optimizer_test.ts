@@ -10,11 +10,14 @@ import {
   warmup,
 } from '../src/index';
 import type {BasisFunction, LearningRate, OwLoreOptions} from '../src/index';
-import {describeBackends} from './support/backends';
+import {uninstallKernels} from '../src/kernels/cpu';
+import {OwLoreAdam} from '../src/kernels/kernel_names';
+import {hasKernel} from '../src/kernels/run_kernel';
+import {defaultBackend, describeBackends} from './support/backends';
 import {forgetLines} from '../src/say_once';
 import {freeze} from './support/freeze';
 import {rejection} from './support/rejection';
-import {expectWarning} from './support/warnings';
+import {captureWarnings, expectWarning} from './support/warnings';
 
 /** `count` steps on the squared distance of `variable` from a target, through `minimize`. */
 function descend(optimizer: tf.Optimizer, variable: tf.Variable, count: number): void {
@@ -138,6 +141,136 @@ describe('OwLoreOptimizer', () => {
     expect(() => linearDecay(-1, 5)).to.throw(/linearDecay learningRate must be a number >= 0/);
     expect(() => cosineDecay(1, 0)).to.throw(/cosineDecay steps must be an integer >= 1; got 0/);
     expect(() => warmup(0, 1)).to.throw(/warmup steps must be an integer >= 1; got 0/);
+  });
+
+  describe('without a variable for a name', () => {
+    const warnings = (options: OwLoreOptions, steps = 1): string[] =>
+      captureWarnings(() => {
+        const variables = ['blocks/kernel', 'head/bias'].map((name) =>
+          variableOf(tf.ones([2]), true, name),
+        );
+        const optimizer = new OwLoreOptimizer(options);
+        for (let step = 0; step < steps; step++) {
+          // of no variable in the first call
+          tf.tidy(() => optimizer.applyGradients(step === 0 ? {} : {'head/bias': tf.ones([2])}));
+        }
+        optimizer.dispose();
+        tf.dispose(variables);
+      });
+    const line = (option: string, names: string): string =>
+      `OwLoreOptimizer: ${option} has ${names}, but no variable is called that; variables have names such as 'head/bias'`;
+
+    it('says so in the first step with a gradient, once, for each option', () => {
+      const options: OwLoreOptions = {
+        project: ['blocks', 'body', 'head/kernel'],
+        decay: /norm/,
+        learningRates: [
+          {variables: ['head'], factor: 2},
+          {variables: ['tail'], factor: 3},
+        ],
+      };
+      const lines = [
+        line('project', "'body', 'head/kernel'"),
+        line('decay', '/norm/'),
+        line('learningRates', "'tail'"),
+      ];
+      expect(warnings(options)).to.deep.equal([]);
+      expect(warnings(options, 3)).to.deep.equal(lines);
+    });
+
+    it('looks once for each optimizer', () => {
+      const variable = variableOf(tf.ones([2]), true, 'head/bias');
+      const optimizer = new OwLoreOptimizer({project: ['body']});
+      const step = (): string[] =>
+        captureWarnings(() => tf.tidy(() => optimizer.applyGradients({'head/bias': tf.ones([2])})));
+      expect(step()).to.deep.equal([line('project', "'body'")]);
+      forgetLines();
+      expect(step()).to.deep.equal([]);
+      optimizer.dispose();
+      variable.dispose();
+    });
+
+    it('says nothing of defaults, functions, and names that are there', () => {
+      for (const options of [
+        {},
+        {project: false},
+        {project: () => false, decay: () => false},
+        {project: ['blocks/kernel', 'head'], decay: /bias$/},
+      ] as OwLoreOptions[]) {
+        expect(warnings(options, 2)).to.deep.equal([]);
+      }
+    });
+  });
+
+  it('has the kernels of the backend from the start, for a backend that is set since, and none if told so', async () => {
+    await tf.setBackend('cpu');
+    const isThere = (): boolean => hasKernel(OwLoreAdam);
+    const variable = variableOf(tf.ones([2]), true, 'kernels');
+    const loss = (): tf.Scalar => tf.sum(variable);
+    const uses: Array<(optimizer: OwLoreOptimizer) => unknown> = [
+      () => undefined,
+      (optimizer) => optimizer.ready(),
+      (optimizer) => optimizer.minimize(loss, false, [variable]),
+      (optimizer) => tf.dispose(optimizer.computeGradients(loss, [variable])),
+      (optimizer) => optimizer.applyGradients({}),
+    ];
+    for (const [i, use] of uses.entries()) {
+      for (const kernels of ['auto', 'none'] as const) {
+        uninstallKernels();
+        const optimizer = new OwLoreOptimizer({kernels});
+        if (i > 0) uninstallKernels();
+        await use(optimizer);
+        expect(isThere(), `${i}: ${kernels}`).to.equal(kernels === 'auto');
+        optimizer.dispose();
+      }
+    }
+    variable.dispose();
+    await tf.setBackend(defaultBackend);
+  });
+
+  it('computes gradients without a step, as tf.variableGrads does', () => {
+    const [a, b] = ['a', 'b'].map((name) => variableOf(tf.tensor1d([1, 2]), true, `grads/${name}`));
+    const loss = (): tf.Scalar => tf.sum(tf.mul(tf.square(a!), b!));
+    const before = tf.memory().numTensors;
+    const optimizer = new OwLoreOptimizer();
+    const {value, grads} = optimizer.computeGradients(loss, [a!]);
+    expect([...value.dataSync()]).to.deep.equal([9]);
+    expect(Object.keys(grads)).to.deep.equal(['grads/a']);
+    expect([...grads['grads/a']!.dataSync()]).to.deep.equal([2, 8]);
+    expect(optimizer.iterations).to.equal(0);
+    tf.dispose([value, grads]);
+    expect(tf.memory().numTensors).to.equal(before);
+    tf.dispose([a!, b!]);
+  });
+
+  it('leaves a fit with an optimizer of tfjs as it is', async () => {
+    const model = tfl.sequential({layers: [tfl.layers.dense({units: 1, inputShape: [2]})]});
+    model.compile({optimizer: tf.train.sgd(0.1), loss: 'meanSquaredError'});
+    const [x, y] = [tf.ones([4, 2]), tf.ones([4, 1])];
+    const {history} = await model.fit(x, y, {epochs: 2, verbose: 0});
+    expect(history.loss).to.have.length(2);
+    model.dispose();
+    tf.dispose([x, y]);
+  });
+
+  it('is made of a configuration that says how its default of the rank was meant', () => {
+    const lines = (options: OwLoreOptions): string[] =>
+      infoLines(() => {
+        const matrix = variableOf(tf.ones([3, 3]), true, 'small/kernel');
+        const config = new OwLoreOptimizer(options).getConfig();
+        const optimizer = OwLoreOptimizer.fromConfig<OwLoreOptimizer>(OwLoreOptimizer, config);
+        tf.tidy(() => optimizer.applyGradients({'small/kernel': tf.ones([3, 3])}));
+        optimizer.dispose();
+        matrix.dispose();
+      });
+    expect(lines({})).to.deep.equal([]);
+    expect(lines({project: false})).to.deep.equal([]);
+    expect(lines({rank: 7})).to.deep.equal([
+      'OwLoreOptimizer: no matrix is large enough for rank 7: all are updated as by AdamW',
+    ]);
+    expect(lines({project: /kernel/})).to.deep.equal([
+      'OwLoreOptimizer: projects 0 of 1 matrices; too small for rank 128: small/kernel [3,3]',
+    ]);
   });
 
   it('has a learning rate that can be read and set during training', async () => {

@@ -102,14 +102,14 @@ export interface Reduced {
 export function reduceTerms(
   {terms, axis}: TermGradient,
   variable: tf.Tensor,
-  {basis, isMeasured = false, unit = 1, hasGram = false, isMade = false}: Wanted,
+  {basis, isMeasured = false, unit, hasGram = false, isMade = false}: Wanted,
 ): Reduced {
   return tidy('terms of a gradient', () => {
     const xs = terms.map(({kind, tensors}) => kind.factor(tensors));
     // So that no square of a tiny or huge gradient leaves float32.
     const scale = hasGram ? largestOf(xs) : null;
     const divided = (x: tf.Tensor2D): tf.Tensor2D =>
-      scale ? tf.div(x, scale) : unit === 1 ? x : tf.mul(x, unit);
+      scale ? tf.div(x, scale) : unit === undefined ? x : tf.mul(x, unit);
     const needsRows = isMeasured || hasGram || isMade;
     const ys = xs.map((x): tf.Tensor2D[] => [
       ...(basis ? [tf.matMul<tf.Tensor2D>(x, basis)] : []),
@@ -136,7 +136,7 @@ export function reduceTerms(
       }
       parts.push(...(made as tf.Tensor2D[]));
     }
-    const joined = parts.length > 1 ? tf.concat(parts, axis) : (parts[0] ?? null);
+    const joined = parts.length > 0 ? tf.concat(parts, axis) : null;
     return {
       projected: isMade ? null : joined,
       whole: isMade ? joined : null,

@@ -10,6 +10,7 @@ import {
 } from '../../src/optim/gradient_terms';
 import {planProjection} from '../../src/optim/projector';
 import {termAxis} from '../../src/optim/term_steps';
+import type {TermGradient} from '../../src/tfjs/term_gradient';
 import {describeAlsoLate} from '../support/stand_in';
 import {held} from '../support/sentinels';
 import {picks, rowSizes, Terms} from './term_losses';
@@ -88,6 +89,27 @@ describeAlsoLate('gradients in terms', () => {
     }
   }
 
+  it('have nothing but what is asked for', () => {
+    const weight = weightAlong(0);
+    const gradient = new Terms(weight, 0, 4).inTerms();
+    const basis = tf.ones<tf.Rank.R2>([WIDTH, RANK]);
+    for (const [wanted, made] of [
+      [{basis}, ['projected']],
+      [{basis, isMeasured: true}, ['projected', 'squares']],
+      [{isMeasured: true}, ['squares']],
+      [{hasGram: true}, ['squares', 'gram']],
+      [{isMade: true}, ['whole']],
+    ] as const) {
+      tf.tidy(() => {
+        const sums = Object.entries(reduceTerms(gradient, weight, wanted));
+        const names = sums.flatMap(([name, sum]) => (sum === null ? [] : name));
+        expect(names).to.have.members(made);
+      });
+    }
+    gradient.dispose();
+    tf.dispose([weight, basis]);
+  });
+
   it('are made of the rows that are asked for alone, as many as fit into a piece of memory', () => {
     const weight = weightAlong(0);
     const gradient = new Terms(weight, 0, 4).inTerms();
@@ -120,8 +142,10 @@ describeAlsoLate('gradients in terms', () => {
   it('have a Gram matrix and a norm where the squares of their numbers leave float32', async () => {
     const weight = weightAlong(0);
     for (const factor of [2 ** -70, 2 ** 70]) {
-      const gradient = new Terms(weight, 0, 4, factor).inTerms();
-      const plain = new Terms(weight, 0, 4).inTerms();
+      // with a term that is too small to count
+      const [gradient, plain] = [factor, 1].map((each) =>
+        new Terms(weight, 0, 4, each).inTerms().plus(tf.fill(weight.shape, each * 2 ** -75)),
+      ) as [TermGradient, TermGradient];
       const [actual, expected, scaled, square] = tf.tidy((): tf.Tensor[] => [
         reduceTerms(gradient, weight, {hasGram: true}).gram!,
         reduceTerms(plain, weight, {hasGram: true}).gram!,
