@@ -16,7 +16,10 @@ export function streamGradients<T extends tf.Tensor>(
   f: () => T,
   xs: readonly tf.Tensor[],
   onGradient: OnGradient,
-  {dy, termAxes}: {dy?: tf.Tensor | undefined; termAxes?: ReadonlyMap<number, 0 | 1>} = {},
+  {
+    dy,
+    termAxes,
+  }: {dy?: tf.Tensor | undefined; termAxes?: ReadonlyMap<number, 0 | 1 | undefined>} = {},
 ): T {
   // On an error the value is freed as well.
   return tidy('gradients', () => {

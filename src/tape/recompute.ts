@@ -56,7 +56,7 @@ function recordSegment<Result extends tf.Tensor | tf.Tensor[]>(
   const run = runSegment(recording, () => asArray((result = body())));
   const inputs = run.outside.filter((tensor) => recording.isTracked(tensor));
   const saved = [...run.held, ...run.assigned.values(), ...run.kept];
-  if (inputs.length === 0 || run.made.length === 0) {
+  if (run.made.length === 0) {
     for (const tensor of saved) recording.holds.release(tensor);
     return result;
   }
@@ -68,7 +68,7 @@ function recordSegment<Result extends tf.Tensor | tf.Tensor[]>(
     outputs: run.made.map((i) => describe(run.results[i]!)),
     saved,
     gradient: (dys) => segmentGradients(() => asArray(body()), run, inputs, dys),
-    reads: new Set(run.outside.map(({id}) => id)),
+    reads: new Set(), // each leaf that it has read is an input
   });
   return result;
 }

@@ -71,7 +71,7 @@ export class Recording {
   /** @param termAxes Of the leaves whose gradients may be in terms, by id: the axis along which their rows are asked for. */
   constructor(
     leaves: readonly tf.Tensor[],
-    private readonly termAxes: ReadonlyMap<number, 0 | 1> = new Map(),
+    private readonly termAxes: ReadonlyMap<number, 0 | 1 | undefined> = new Map(),
   ) {
     this.leaves = new Set(leaves.map(({id}) => id));
     this.tracked = new Set(this.leaves);

@@ -49,11 +49,7 @@ export function streamVariableGrads(
   };
   return tidy('gradients', () => {
     let connected = false;
-    const termAxes = new Map<number, 0 | 1>();
-    for (const variable of trainable) {
-      const axis = termAxis(variable);
-      if (axis !== undefined) termAxes.set(variable.id, axis);
-    }
+    const termAxes = new Map(trainable.map((variable) => [variable.id, termAxis(variable)]));
     const take = (index: number, gradient: tf.Tensor): void => {
       connected = true;
       onGradient(trainable[index]!, gradient);

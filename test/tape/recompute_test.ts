@@ -1,10 +1,11 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {isNextValueUnread} from '../../src/tape/op_sequence';
-import {recomputed} from '../../src/tape/recompute';
+import {recomputed, runningPartsBy} from '../../src/tape/recompute';
 import {keepForSecondRun, keptInFirstRun} from '../../src/tape/segment';
 import {collectGradients} from '../../src/tape/gradients';
 import {describeBackends} from '../support/backends';
+import {calledKernels} from '../support/called_kernels';
 
 /** Runs `body` while the numbers that it draws from `Math.random` are counted, and known: 1/2, 1/3, 1/4, … */
 function countingDraws(body: () => void): number {
@@ -145,9 +146,56 @@ describeBackends('recomputed', (backend) => {
     const {value, grads} = collectGradients(() => tf.tidy(loss), [w]);
     expect(tf.memory().numTensors).to.equal(before + 2);
     tf.dispose([value, ...(grads as tf.Tensor[]), recomputed(part)(x)]);
+    const whileRecorded = collectGradients(() => {
+      const {numTensors} = tf.memory();
+      const y = recomputed(part)(x);
+      expect(tf.memory().numTensors, 'in the forward pass').to.equal(numTensors + 1);
+      return tf.tidy(() => tf.mul(w, y));
+    }, [w]);
+    tf.dispose([whileRecorded.value, ...(whileRecorded.grads as tf.Tensor[])]);
     expect(tf.memory().numTensors).to.equal(before);
     expect(keptInFirstRun()).to.equal(undefined);
     tf.dispose([w, x]);
+  });
+
+  it('computes no gradient of what is not asked for', async () => {
+    const [w, x] = [tf.variable(tf.ones([2, 2])), tf.ones([2, 2])];
+    const products = await calledKernels(() => {
+      const {value, grads} = collectGradients(
+        () => tf.sum<tf.Scalar>(recomputed((h: tf.Tensor) => tf.matMul(h, w))(x)),
+        [w],
+      );
+      tf.dispose([value, ...(grads as tf.Tensor[])]);
+    });
+    // The product, the same again, and the gradient of one of its factors.
+    expect(products.filter((name) => name === tf.BatchMatMul)).to.have.length(3);
+    tf.dispose([w, x]);
+  });
+
+  it('runs the parts of a function in the way that is asked for, also when they run again', async () => {
+    const w = tf.variable(tf.scalar(3));
+    let runs = 0;
+    const counted = <T>(body: () => T): T => {
+      runs++;
+      return body();
+    };
+    const part = recomputed((x: tf.Tensor) => tf.square(x));
+    const gradient = async (f: () => tf.Tensor): Promise<number> => {
+      const {value, grads} = collectGradients(f, [w]);
+      const [number] = await grads[0]!.data();
+      tf.dispose([value, ...(grads as tf.Tensor[])]);
+      return number!;
+    };
+    expect(await gradient(() => runningPartsBy(counted, () => part(w)))).to.equal(6);
+    expect(runs, 'the function, its part, and the part again').to.equal(3);
+    const fail = (): never => {
+      throw new Error('in the function');
+    };
+    expect(() => runningPartsBy(counted, fail)).to.throw('in the function');
+    runs = 0;
+    expect(await gradient(() => part(w))).to.equal(6);
+    expect(runs).to.equal(0);
+    w.dispose();
   });
 
   it('sees the same random numbers twice', async () => {

@@ -1,7 +1,8 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {valueAndGrads, variableGrads} from '../../src/tape/tfjs_gradients';
+import {termAxisOf} from '../../src/tape/recording';
+import {streamVariableGrads, valueAndGrads, variableGrads} from '../../src/tape/tfjs_gradients';
 import {defaultBackend} from '../support/backends';
 
 type Tape = Pick<typeof tf, 'variableGrads' | 'valueAndGrads'>;
@@ -50,6 +51,8 @@ describe('what stock tfjs refuses', () => {
       valueAndGrads((t) => tf.neg(t))([x], tf.cast(x, 'int32')),
     'a function that does not use its argument': ({valueAndGrads}) =>
       valueAndGrads(() => tf.scalar(1))([x]),
+    'a function that uses one of its arguments': ({valueAndGrads}) =>
+      valueAndGrads((t) => tf.neg(t))([x, w!]),
     'an op that has no gradient': ({valueAndGrads}) =>
       valueAndGrads((t) => tf.topk(t, 1).values)([x]),
     'a gradient that leaves out an input': givenBy((dy) => ({a: () => dy})),
@@ -102,6 +105,27 @@ describe('variableGrads', () => {
     }
     expect(tf.memory().numTensors).to.equal(before);
     tf.dispose([w, frozen]);
+  });
+
+  it('streams the gradients, and tells ops along which axis the rows of each are asked for', async () => {
+    const [a, b] = tf.tidy(() => [tf.variable(tf.scalar(2)), tf.variable(tf.scalar(3))]);
+    const axes: unknown[] = [];
+    const gradients: Record<string, number> = {};
+    const value = streamVariableGrads(
+      () => {
+        axes.push(termAxisOf(a), termAxisOf(b));
+        return tf.mul(a, b);
+      },
+      [a, b],
+      ({name}, gradient) => {
+        gradients[name] = gradient.dataSync()[0]!;
+        gradient.dispose();
+      },
+      (variable) => (variable === a ? 1 : undefined),
+    );
+    expect([...axes, termAxisOf(a)]).to.deep.equal([1, undefined, undefined]);
+    expect(gradients).to.deep.equal({[a.name]: 3, [b.name]: 2});
+    tf.dispose([a, b, value]);
   });
 
   it('names a list that is none of variables', () => {
