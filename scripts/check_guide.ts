@@ -1,8 +1,8 @@
 /**
  * Runs docs/guide.md as a reader would, in an empty folder with the packed package:
  *
- *   npm run check:guide -- --model FOLDER --data FILE
- *   npm run check:guide -- --model FOLDER --data FILE --write
+ *   npx tsx scripts/check_guide.ts --model FOLDER --data FILE
+ *   npx tsx scripts/check_guide.ts --model FOLDER --data FILE --write
  *
  * Each `sh` block is run, and each `js` block written to the file that its first line names. Three things are given and not fetched:
  * the model of the Hub, which is a folder, what `curl` downloads, a file, and tfjs-node, as `scripts/build-tfjs-node.sh` builds it.
@@ -37,7 +37,7 @@ const TFJS_NODE = '@tensorflow/tfjs-node';
 const HUB_NAME = 'HuggingFaceTB/SmolLM2-135M-Instruct';
 
 /** In the page: where the figures are from. */
-const MACHINE = /(?<=Measured on )[^]*?(?= by `npm run check:guide)/;
+const MACHINE = /(?<=Measured on )[^]*?(?= by `npx tsx scripts\/check_guide\.ts)/;
 
 /** Writes the process's highest resident memory, in bytes, below those of others. */
 const METER = `

@@ -3,7 +3,7 @@
  * and compares the losses of every step and the models that come of it. No test needs Python; this does.
  *
  *     python -m venv .venv && .venv/bin/pip install torch transformers safetensors numpy
- *     npm run check:torch -- --python .venv/bin/python [-g PATTERN] [--model FOLDER --data FILE --steps N]
+ *     npx tsx scripts/check_torch.ts --python .venv/bin/python [-g PATTERN] [--model FOLDER --data FILE --steps N]
  *
  * Without `--model` the models are small and random. With it, that model trains for some steps beside this library, in one process.
  * `-g` picks checks by their names. Ends with 1 if one fails, and if there is none of that name.
@@ -41,7 +41,7 @@ const {values: options} = parseArgs({
 });
 
 if ((options.model === undefined) !== (options.data === undefined)) {
-  process.stderr.write('check:torch: --model and --data go together; give both, or neither\n');
+  process.stderr.write('check_torch: --model and --data go together; give both, or neither\n');
   process.exit(1);
 }
 
@@ -506,5 +506,5 @@ try {
 } finally {
   rmSync(work, {recursive: true});
 }
-if (ran === 0) process.stderr.write(`check:torch: no check has a name like '${options.grep}'\n`);
+if (ran === 0) process.stderr.write(`check_torch: no check has a name like '${options.grep}'\n`);
 process.exit(failed > 0 || ran === 0 ? 1 : 0);

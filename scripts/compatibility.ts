@@ -2,7 +2,7 @@
  * Runs the programs of test/programs on the given backends, records the results in test/programs/record.json, and writes the
  * table of docs/compatibility.md from that record. Without a backend it only writes the table.
  *
- *   npm run compatibility -- cpu wasm tensorflow webgpu webgl
+ *   npx tsx scripts/compatibility.ts cpu wasm tensorflow webgpu webgl
  */
 import {spawnSync} from 'node:child_process';
 import {readFileSync, writeFileSync} from 'node:fs';

@@ -1,5 +1,5 @@
 /**
- * Kills a training at random moments, many times: `npm run kill-test -- [kills] [seed]`. After each batch the program saves a
+ * Kills a training at random moments, many times: `npx tsx scripts/kill_test.ts [kills] [seed]`. After each batch the program saves a
  * checkpoint and a model of many files; it is killed (SIGKILL), started again, and must go on behind everything that it had said to
  * be saved. At the end its losses and weights must be those of a run that was never killed, and it must have been killed so often.
  * docs/reliability.md has a result.
@@ -17,7 +17,7 @@ const LONGEST_LIFE = 150; // ms
 
 const [kills = '200', seed = '1'] = process.argv.slice(2);
 if (![kills, seed].every((text) => /^\d+$/.test(text))) {
-  process.stderr.write('usage: npm run kill-test -- [kills] [seed], both integers\n');
+  process.stderr.write('usage: npx tsx scripts/kill_test.ts [kills] [seed], both integers\n');
   process.exit(1);
 }
 const batches = BATCHES_PER_KILL * Number(kills);

@@ -1,5 +1,5 @@
 /**
- * Faults that `npm run test:mutants` puts in and no test of the room notices, because nobody could: what is computed, kept, printed
+ * Faults that `npx tsx scripts/mutants.ts` puts in and no test of the room notices, because nobody could: what is computed, kept, printed
  * and thrown stays the same. Code before and after, and why.
  */
 export const knownMutants: Readonly<

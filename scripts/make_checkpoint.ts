@@ -2,9 +2,9 @@
  * Makes a checkpoint of random weights in the shape of SmolLM2-135M, to see what a model of that size costs where the
  * published one is not at hand:
  *
- *   npm run make:checkpoint -- <folder>                        # bfloat16, 269 MB
- *   npm run make:checkpoint -- <folder> --dtype F32 --seed 2
- *   npm run make:checkpoint -- <folder> --layers 4             # fewer blocks
+ *   npx tsx scripts/make_checkpoint.ts <folder>                        # bfloat16, 269 MB
+ *   npx tsx scripts/make_checkpoint.ts <folder> --dtype F32 --seed 2
+ *   npx tsx scripts/make_checkpoint.ts <folder> --layers 4             # fewer blocks
  */
 import {parseArgs} from 'node:util';
 import {randomCheckpointDefaults, smolLM2, writeRandomCheckpoint} from '../tools/random_checkpoint';
@@ -22,7 +22,7 @@ const [folder, ...others] = positionals;
 const dtype = floatTypes.find((name) => name === values.dtype);
 if (folder === undefined || others.length > 0 || dtype === undefined) {
   console.error(
-    `usage: npm run make:checkpoint -- <folder> [--dtype ${floatTypes.join('|')}] [--seed n] [--layers n]`,
+    `usage: npx tsx scripts/make_checkpoint.ts <folder> [--dtype ${floatTypes.join('|')}] [--seed n] [--layers n]`,
   );
   process.exit(2);
 }

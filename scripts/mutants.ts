@@ -2,9 +2,9 @@
  * Whether tests notice small faults: Stryker changes the sources of a room in one place at a time (a comparison, a sum, a condition, a
  * block that is left out …) and runs the tests of the same room on the cpu backend.
  *
- *   npm run test:mutants              all rooms: hours
- *   npm run test:mutants -- scores    one of them, or several
- *   npm run test:mutants -- scores/block_influence.ts    a file of one
+ *   npx tsx scripts/mutants.ts                              all rooms: hours
+ *   npx tsx scripts/mutants.ts scores                       one of them, or several
+ *   npx tsx scripts/mutants.ts scores/block_influence.ts    a file of one
  *
  * Prints each fault that no test has noticed, and a table. Fails if the tests of a room notice fewer than 85 %, or if a fault stays
  * that `known_mutants.ts` does not account for. Changed texts are left out, since most are messages; so are constants of a module,

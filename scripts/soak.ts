@@ -1,9 +1,9 @@
 /**
  * Long runs that look for what grows or crashes with time.
  *
- *   npm run soak -- training [backend] [steps] [model]  20000 steps; layers are sampled, bases refreshed, checkpoints saved and resumed
- *   npm run soak -- adam [backend] [steps] [model]      the same models and data by tfjs's own optimizer, for comparison
- *   npm run soak -- signals [backend] [seconds]         300 seconds; every kernel of wasm or tensorflow while signals are handled
+ *   npx tsx scripts/soak.ts training [backend] [steps] [model]  20000 steps; layers are sampled, bases refreshed, checkpoints saved and resumed
+ *   npx tsx scripts/soak.ts adam [backend] [steps] [model]      the same models and data by tfjs's own optimizer, for comparison
+ *   npx tsx scripts/soak.ts signals [backend] [seconds]         300 seconds; every kernel of wasm or tensorflow while signals are handled
  *
  * Models are `llama` and `convolution`; without a name each of them is trained, in a process of its own. The first tenth of the steps is a
  * warm-up, in which code is compiled and pools of memory grow. From then on tensors, their bytes and data of the backend must be
@@ -28,8 +28,8 @@ const isRight =
   (length === undefined || (part === 'signals' ? /^\d+$/ : /^[1-9]\d*000$/).test(length));
 if (!isRight) {
   process.stderr.write(
-    'usage: npm run soak -- training|adam [backend] [steps] [llama|convolution]   steps: thousands\n' +
-      '       npm run soak -- signals wasm|tensorflow [seconds]\n',
+    'usage: npx tsx scripts/soak.ts training|adam [backend] [steps] [llama|convolution]   steps: thousands\n' +
+      '       npx tsx scripts/soak.ts signals wasm|tensorflow [seconds]\n',
   );
   process.exit(1);
 }

@@ -10,7 +10,7 @@ import {ordinaryModels, seeded, Task, type OrdinaryModel} from '../tools/ordinar
  * The optimizer at its defaults beside `tf.train.adam` of the same rate and epsilon:
  * - the same, to rounding, where no matrix has more than 128 rows and columns: dense, convolutions, depthwise ones, LSTM, a loop
  *   around `minimize`;
- * - at least 97 % of what Adam learns where some are projected. `npm run bench:defaults` has more models and seeds.
+ * - at least 97 % of what Adam learns where some are projected. `npm run bench -- defaults` has more models and seeds.
  * And the same results on all backends, projected or not.
  */
 

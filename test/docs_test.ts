@@ -48,7 +48,32 @@ function written(value: unknown): string {
   return value === 1e-8 ? '1e-8' : String(value);
 }
 
+/** Of the repository's files, what a pattern matches. */
+function grep(pattern: string): string[] {
+  const found = execFileSync('git', ['grep', '-hoIE', pattern], {cwd: root, encoding: 'utf8'});
+  return [...new Set(found.trim().split('\n'))];
+}
+
 describe('documentation', () => {
+  it('names commands that there are, as comments and programs do', () => {
+    const scripts = ['package.json', 'demo/package.json'].flatMap((file) =>
+      Object.keys((JSON.parse(read(file)) as {scripts: object}).scripts),
+    );
+    const named = grep('npm run [a-z:-]*[a-z]( -w [a-z]+)?').map(
+      (command) => command.split(' ')[2],
+    );
+    expect(named.filter((name) => !scripts.includes(name!))).to.deep.equal([]);
+    for (const command of grep('npm run bench -- [a-z_]+')) {
+      expect(
+        existsSync(join(root, `bench/commands/${command.split(' ')[4]}.ts`)),
+        command,
+      ).to.equal(true);
+    }
+    for (const command of grep('tsx [a-z]+/[a-z_/]+[.]ts')) {
+      expect(existsSync(join(root, command.split(' ')[1]!)), command).to.equal(true);
+    }
+  });
+
   it('has every option with the default that the code has', () => {
     const tables: Array<[string, object]> = [
       ['new OwLoreOptimizer(options)', owloreDefaults],

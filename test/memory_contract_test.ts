@@ -34,7 +34,7 @@ const variants: Record<string, OwLoreOptions> = {
   'nothing projected': {project: false},
 };
 
-/** Optimizer steps of a test, few where one takes half a second; `npm run soak` makes many thousand. */
+/** Optimizer steps of a test, few where one takes half a second; `npx tsx scripts/soak.ts` makes many thousand. */
 const stepsOn: Record<BackendName, number> = {
   ...{cpu: 60, wasm: 60, tensorflow: 200},
   ...{webgpu: 12, webgl: 12},

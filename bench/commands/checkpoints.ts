@@ -1,12 +1,12 @@
 /**
- * Time and bytes of checkpoints of a training with two of 30 blocks on, beside those of writing and reading bytes alone:
+ * Time and bytes of checkpoints, beside those of writing and reading bytes alone.
  *
- *   npm run bench:checkpoints                                # a model of random weights in the shape of SmolLM2-135M, on wasm
- *   npm run bench:checkpoints -- --folder <folder>           # a checkpoint of your own
- *   npm run bench:checkpoints -- --backend tensorflow
- *   npm run bench:checkpoints -- --at <folder>               # the disk that is written to; default: that of temporary files
+ *   npm run bench -- checkpoints                        # a model of random weights in the shape of SmolLM2-135M, on wasm
+ *   npm run bench -- checkpoints --folder FOLDER        # a checkpoint of your own
+ *   npm run bench -- checkpoints --backend tensorflow
+ *   npm run bench -- checkpoints --at FOLDER            # the disk that is written to; default: that of temporary files
  *
- * Two steps are made before each checkpoint, a period of the callback, and it is read back in the same process, from the system's
+ * Two of 30 blocks are on. Two steps are made before each checkpoint, a period of the callback, and it is read back in the same process, from the system's
  * cache. Each time is the median of three; processor time is that of all threads, which a busy machine changes less. With `--write` the figures go to `docs/checkpoints.md` and
  * `bench/results/checkpoints.json`.
  */

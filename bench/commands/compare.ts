@@ -1,17 +1,17 @@
 /**
- * The paper's comparison: every method on one model and one task, at equal steps and in the same order of the data, paired by seed.
+ * The paper's comparison: every method on one model and one task, at equal steps and in the same order of the data.
  *
- *   npm run compare -- --setting demo --quick --work FOLDER
- *   npm run compare -- --setting smollm2 --model FOLDER --data FOLDER --work FOLDER
- *   npm run compare -- … --list              # what is done and what is to come
- *   npm run compare -- … --only rates        # one stage: rates, main, samplers, confirmation, …
- *   npm run compare -- … --most 3            # no more than 3 cells
- *   npm run compare -- … --verify NAME       # runs a cell that is done once more, and demands its loss to the last digit
- *   npm run compare -- … --times             # what a step of each method takes; on a machine that does nothing else
- *   npm run compare -- --page                # bench/compare.html and the tables of docs/method.md anew, from all results
+ *   npm run bench -- compare --setting demo --quick --work FOLDER
+ *   npm run bench -- compare --setting smollm2 --model FOLDER --data FOLDER --work FOLDER
+ *   npm run bench -- compare … --list              # what is done and what is to come
+ *   npm run bench -- compare … --only rates        # one stage: rates, main, samplers, confirmation, …
+ *   npm run bench -- compare … --most 3            # no more than 3 cells
+ *   npm run bench -- compare … --verify NAME       # runs a cell that is done once more, and demands its loss to the last digit
+ *   npm run bench -- compare … --times             # what a step of each method takes; on a machine that does nothing else
+ *   npm run bench -- compare --page                # bench/compare.html of all results, and the tables of docs/method.md
  *
- * It goes on where it was stopped, by whatever: a cell that is done is not run again, one that was killed goes on from its checkpoint.
- * Figures go to `--results`, a folder that is committed; everything else to `--work`, which may be removed when all is done.
+ * Methods are paired by seed. It goes on where it was stopped, by whatever: a cell that is done is not run again, one that was killed goes on
+ * from its checkpoint. Figures go to `--results`, a folder that is committed; everything else to `--work`, which may be removed when all is done.
  */
 import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
 import {join, resolve} from 'node:path';

@@ -1,15 +1,14 @@
 /**
- * The optimizer's defaults on ordinary small models: the loss that they reach, beside that of `tf.train.adam` at the same rate and
- * those of other sides of the projection and the other scale.
+ * The optimizer's defaults on ordinary small models: their losses, or with --times their steps, beside those of Adam.
  *
- *   npm run bench:defaults                       # the tensorflow backend if it is there, else wasm
- *   npm run bench:defaults -- --only digits      # models with that in their titles
- *   npm run bench:defaults -- --seeds 1,2,3 --rank 90
- *   npm run bench:defaults -- --times            # instead: time and peak memory of a step, on cpu, wasm and tensorflow
- *   npm run bench:defaults -- --times --backend wasm --only LSTM
+ *   npm run bench -- defaults                       # the tensorflow backend if it is there, else wasm
+ *   npm run bench -- defaults --only digits         # models with that in their titles
+ *   npm run bench -- defaults --seeds 1,2,3 --rank 90
+ *   npm run bench -- defaults --times               # instead: time and peak memory of a step, on cpu, wasm and tensorflow
+ *   npm run bench -- defaults --times --backend wasm --only LSTM
  *
- * A seed determines a model's first weights, its data and the batches: those of all optimizers are the same. Exits with 1 if the
- * defaults miss the margin.
+ * Beside them are other sides of the projection and the other scale; Adam is `tf.train.adam` at the same rate. A seed determines a model's
+ * first weights, its data and the batches: those of all optimizers are the same. Exits with 1 if the defaults miss the margin.
  *
  * With `--times` both optimizers take turns with each model, some steps each, and a few models more are measured. Each backend has a
  * process of its own. Exits with 1 if a step takes more than 1.10 of Adam's time, or more memory.

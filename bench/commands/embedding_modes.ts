@@ -1,13 +1,12 @@
 /**
- * Memory, time and held-out loss of fine-tuning a real model with each of `--embedding full`, `low-rank` and `frozen`, by the command
- * line, each in a process of its own:
+ * Memory, time and held-out loss of fine-tuning a real model with each of `--embedding full`, `low-rank` and `frozen`.
  *
- *   npm run bench:embedding -- --model <folder> --data <jsonl>
- *   npm run bench:embedding -- --model <folder> --data <jsonl> --steps 40 --modes low-rank,frozen --backend wasm
- *   npm run bench:embedding -- --model <folder> --data <jsonl> --frozen F32,BF16
+ *   npm run bench -- embedding_modes --model FOLDER --data JSONL
+ *   npm run bench -- embedding_modes --model FOLDER --data JSONL --steps 40 --modes low-rank,frozen --backend wasm
+ *   npm run bench -- embedding_modes --model FOLDER --data JSONL --frozen F32,BF16
  *
- * OwLore with 5 blocks on at rank 128, batches of 4 sequences of 128 tokens, uniform scores. A step's peak is of tensors, the
- * resident memory the process's highest, with loading, saving and evaluation.
+ * By the command line, each in a process of its own: OwLore with 5 blocks on at rank 128, batches of 4 sequences of 128 tokens, uniform
+ * scores. A step's peak is of tensors, the resident memory the process's highest, with loading, saving and evaluation.
  */
 import {spawn} from 'node:child_process';
 import {mkdtempSync, readFileSync, rmSync} from 'node:fs';

@@ -1,13 +1,13 @@
 /**
- * Peaks of tensor memory in real training steps beside what `estimateMemory` says, for methods, checkpoints, ways to train the
- * embedding, kinds of frozen weights, updates, LoRA's targets and dropout, and parts of the labels that count, on each backend:
+ * Peaks of tensor memory in real training steps beside what `estimateMemory` says.
  *
- *   npm run bench:estimate -- --model <folder>                        # that model, on tensorflow and wasm
- *   npm run bench:estimate -- --backends cpu --batch 2 --length 16    # W1, the reference workload
+ *   npm run bench -- estimate --model FOLDER                          # that model, on tensorflow and wasm
+ *   npm run bench -- estimate --backends cpu --batch 2 --length 16    # W1, the reference workload
  *
- * Two steps of random tokens for each line, since a peak does not depend on values; the first one makes the bases. The blocks that are on are the first and others at
- * equal distances: with the first one on, the backward pass goes through all blocks, which takes the most memory. With
- * `--refresh-interval 1` the second step has a refresh.
+ * For methods, checkpoints, ways to train the embedding, kinds of frozen weights, updates, LoRA's targets and dropout, and parts of the labels
+ * that count, on each backend. Two steps of random tokens for each line, since a peak does not depend on values; the first one makes the
+ * bases. The blocks that are on are the first and others at equal distances: with the first one on, the backward pass goes through all
+ * blocks, which takes the most memory. With `--refresh-interval 1` the second step has a refresh.
  */
 import {spawnSync} from 'node:child_process';
 import {mkdtempSync, rmSync} from 'node:fs';

@@ -1,20 +1,16 @@
 /**
- * What a token of `generate` costs after a text of some length, and what it would cost without the key-value cache: a forward
- * pass over the whole text:
+ * What a token of `generate` costs: with the key-value cache and without, or of a model of yours beside PyTorch.
  *
- *   npm run bench:generation                      # on wasm, about a minute
- *   npm run bench:generation -- --backend tensorflow
+ *   npm run bench -- generation                      # after texts of some lengths, on wasm, about a minute
+ *   npm run bench -- generation --backend tensorflow
+ *   npm run bench -- generation --folder smollm2 --python venv/bin/python
  *
- * The model is a LLaMA in the proportions of SmolLM2-135M, with a third of its blocks and a sixth of its vocabulary. Medians, as
- * good as the machine was quiet.
+ * The model is a LLaMA in the proportions of SmolLM2-135M, with a third of its blocks and a sixth of its vocabulary. Without the cache a token
+ * is a forward pass over the whole text. Medians, as good as the machine was quiet.
  *
  * With a model's folder: how many tokens a second that model writes, 1, 4 and 8 texts at a time, in turns with PyTorch if there is
- * a Python with torch and transformers:
- *
- *   npm run bench:generation -- --folder smollm2 --python venv/bin/python
- *
- * On a machine that others use, too, the time that the processors worked says more: the second pair of columns is that of a token of
- * all texts, in milliseconds, of all threads together. Both pairs are medians, the second of the lower half.
+ * a Python with torch and transformers. On a machine that others use, too, the time that the processors worked says more: the second pair of
+ * columns is that of a token of all texts, in milliseconds, of all threads together. Both pairs are medians, the second of the lower half.
  *
  * With `--frozen BF16` its matrices are kept at 16 bits, in this library and not in PyTorch.
  */

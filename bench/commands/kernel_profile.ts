@@ -1,8 +1,8 @@
 /**
- * What a training step of the reference workload is made of, kernel by kernel, with this library's kernels:
+ * What a training step of the reference workload is made of, kernel by kernel, with this library's kernels.
  *
- *   npm run bench:profile -- --backend tensorflow          # or wasm; webgpu does not wait for its kernels
- *   npm run bench:profile -- --trained lisa                # any of the trained sets of workload.ts; default full
+ *   npm run bench -- kernel_profile --backend tensorflow          # or wasm; webgpu does not wait for its kernels
+ *   npm run bench -- kernel_profile --trained lisa                # any of the trained sets of workload.ts; default full
  *
  * Medians over the steps. The rest of a step is JavaScript: tfjs's engine and layers, the tape, the optimizer.
  */

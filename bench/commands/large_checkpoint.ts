@@ -1,13 +1,13 @@
 /**
- * Time and memory of fine-tuning a checkpoint of 134.5 million parameters, in batches of one sequence of 256 tokens: OwLore with
- * two of 30 blocks on, and full fine-tuning by this library's optimizer and by `tf.train.adam`, on tensorflow and wasm:
+ * Time and memory of fine-tuning a checkpoint of 134.5 million parameters, on tensorflow and wasm.
  *
- *   npm run bench:large                                        # over ten minutes, and 10 GB of memory
- *   npm run bench:large -- --only "wasm owlore,wasm full"      # some of the runs; the others keep the results they have
- *   npm run bench:large -- --folder <folder>                   # a checkpoint of your own; default: made at random
- *   npm run bench:large -- --steps 5
+ *   npm run bench -- large_checkpoint                                        # over ten minutes, and 10 GB of memory
+ *   npm run bench -- large_checkpoint --only "wasm owlore,wasm full"         # some of the runs; the others keep the results they have
+ *   npm run bench -- large_checkpoint --folder FOLDER                        # a checkpoint of your own; default: made at random
+ *   npm run bench -- large_checkpoint --steps 5
  *
- * Each run is a process of its own, one after the other; times are only as good as the machine was quiet. Writes
+ * In batches of one sequence of 256 tokens: OwLore with two of 30 blocks on, and full fine-tuning by this library's optimizer and by
+ * `tf.train.adam`. Each run is a process of its own, one after the other; times are only as good as the machine was quiet. Writes
  * `bench/results/large_checkpoint.json` and the table of `docs/performance.md`. A run that fails, for example because memory runs
  * out, is recorded with its error.
  */

@@ -1,11 +1,11 @@
 /**
- * Time and memory of training a model of Llama-3.2-1B's shape, 1.24 billion parameters, by `model.fitDataset`: OwLore with two of 16
- * blocks on at rank 128, other ones in each step, embedding and head frozen, and all that is frozen at 16 bits:
+ * Time and memory of training a model of 1.24 billion parameters, of Llama-3.2-1B's shape, by `model.fitDataset`.
  *
- *   npm run bench:large-model -- --folder <folder>                          # on wasm, then on tensorflow; makes the checkpoint there
- *   npm run bench:large-model -- --folder <folder> --backends wasm --steps 3 --tokens 64
+ *   npm run bench -- large_model --folder FOLDER                             # on wasm, then on tensorflow; makes the checkpoint there
+ *   npm run bench -- large_model --folder FOLDER --backends wasm --steps 3 --tokens 64
  *
- * The checkpoint, 2.5 GB, is made at random where the folder has none; what a step costs does not depend on values. A folder with a
+ * OwLore with two of 16 blocks on at rank 128, other ones in each step, embedding and head frozen, and all that is frozen at 16 bits. The
+ * checkpoint, 2.5 GB, is made at random where the folder has none; what a step costs does not depend on values. A folder with a
  * checkpoint of your own is taken as it is. Each backend is a process of its own. A batch is one sequence.
  */
 import {spawnSync} from 'node:child_process';

@@ -1,9 +1,10 @@
 /**
- * How much memory `loadLlama` and `saveLlama` take at their highest, beside that of the model itself. Makes a checkpoint at random in
- * SmolLM2-135M's shape, or takes one of your own; each backend is a process of its own:
+ * How much memory `loadLlama` and `saveLlama` take at their highest, beside that of the model itself.
  *
- *   npx tsx bench/commands/loading_memory.ts                      # bfloat16; cpu, wasm, and tensorflow if it is there
- *   npx tsx bench/commands/loading_memory.ts --folder <folder>
+ *   npm run bench -- loading_memory                      # bfloat16; cpu, wasm, and tensorflow if it is there
+ *   npm run bench -- loading_memory --folder FOLDER      # a checkpoint of your own; default: made at random in SmolLM2-135M's shape
+ *
+ * Each backend is a process of its own.
  */
 import {execFileSync} from 'node:child_process';
 import {mkdtempSync, rmSync} from 'node:fs';

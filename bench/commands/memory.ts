@@ -1,8 +1,8 @@
 /**
- * Peak tensor memory and time of a training step against stock tfjs:
+ * Peak tensor memory and time of a training step against stock tfjs.
  *
- *   npm run bench:memory                          # the tensorflow backend if it is there, else wasm
- *   npm run bench:memory -- --backend wasm
+ *   npm run bench -- memory                          # the tensorflow backend if it is there, else wasm
+ *   npm run bench -- memory --backend wasm
  *
  * Stock is the same model as tfjs users write it, trained with `tf.train.adam`. All variants of a trained set take turns,
  * a step each, so that a busy machine is equally busy for all. Peaks are the same in every run; times are not. Three more
@@ -88,7 +88,7 @@ async function measureRow({set}: MemoryRow): Promise<Record<Variant, StepFigures
 
 async function measureOwLore(): Promise<StepFigures> {
   const {owlore: trained} = trainedSets;
-  const options = {shape: referenceShape, trained, optimizer: owloreOptions};
+  const options = {shape: referenceShape, trained, optimizer: owloreOptions(referenceShape)};
   const turns = new Turns({...options, variant: 'auto'}, meter);
   for (let step = 0; step < steps; step++) await turns.step();
   turns.dispose();
@@ -163,7 +163,10 @@ async function measureByOption(): Promise<MemoryMeasurements['byOption']> {
   for (const [options, values] of Object.entries(waiting)) {
     const peaks: number[] = [];
     for (const set of ['full', 'lisa', 'owlore'] as const) {
-      const optimizer = {...(set === 'owlore' ? owloreOptions : adamOptions), ...values};
+      const optimizer = {
+        ...(set === 'owlore' ? owloreOptions(referenceShape) : adamOptions),
+        ...values,
+      };
       peaks.push(await peakOf({trained: trainedSets[set], variant: 'auto', optimizer}));
     }
     byOption.push({options, peaks});

@@ -1,7 +1,7 @@
 /**
- * How the peak of tensor memory grows with depth, sequence length and vocabulary:
+ * How the peak of tensor memory grows with depth, sequence length and vocabulary.
  *
- *   npm run bench:sweep
+ *   npm run bench -- memory_sweep
  *
  * The figures come from a backend that computes shapes only (`shape_backend.ts`), as the tensorflow backend makes and frees
  * them; some points are run on tensorflow as well, where it is there, and must agree. Exits with 1 if a claim fails.

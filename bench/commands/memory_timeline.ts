@@ -1,7 +1,7 @@
 /**
- * Draws how many bytes are alive at each moment of a step of full fine-tuning, with stock tfjs and with this library:
+ * Draws how many bytes are alive at each moment of a step of full fine-tuning, with stock tfjs and with this library.
  *
- *   npm run bench:timeline                        # writes docs/memory.svg, docs/memory.md, bench/results/timeline.json
+ *   npm run bench -- memory_timeline                 # writes docs/memory.svg, docs/memory.md, bench/results/timeline.json
  *
  * The bytes are those of the shape-only backend, and so of a real step on tensorflow, on any machine.
  */

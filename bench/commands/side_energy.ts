@@ -1,12 +1,11 @@
 /**
- * How much of later gradients a basis made from one gradient captures, on either side of a projection, in some blocks of a real
- * checkpoint.
+ * How much of later gradients a basis made from one gradient captures, on either side of a projection.
  *
- *   npm run bench:sides -- FOLDER --data FILE      # a LLaMA-style checkpoint with its tokenizer; a jsonl file of examples
+ *   npm run bench -- side_energy FOLDER --data FILE      # a LLaMA-style checkpoint with its tokenizer; a jsonl file of examples
  *
- * A basis is made from the gradient of one batch, as at a refresh. The figures are ‖PᵀG‖² of the gradients of other batches, in per
- * cent of ‖G‖², at the same weights: for `auto`, and for `paper` at the default rank and at the rank where its state has the same
- * size as that of `auto`.
+ * In some blocks of a real checkpoint. A basis is made from the gradient of one batch, as at a refresh. The figures are ‖PᵀG‖² of the
+ * gradients of other batches, in per cent of ‖G‖², at the same weights: for `auto`, and for `paper` at the default rank and at the rank where
+ * its state has the same size as that of `auto`.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';

@@ -1,12 +1,11 @@
 /**
- * Compares the sides of a projection, and two scales, by held-out loss and size of state, on a real checkpoint and beside full Adam
- * at the same rate.
+ * The sides of a projection, and two scales, by held-out loss and size of state, on a real checkpoint and beside full Adam.
  *
- *   npm run bench:side-training -- FOLDER --data FILE --held-out FILE   # a LLaMA-style checkpoint; jsonl files of examples
- *   npm run bench:side-training -- … --rates 1e-4,4e-4 --seeds 1,2 --blocks 20,25,29 --steps 30
+ *   npm run bench -- side_training FOLDER --data FILE --held-out FILE   # a LLaMA-style checkpoint; jsonl files of examples
+ *   npm run bench -- side_training … --rates 1e-4,4e-4 --seeds 1,2 --blocks 20,25,29 --steps 30
  *
- * Some blocks train and the rest is frozen, so everything before the first of them is computed only once for each batch. A seed
- * determines the order of the examples; all runs with the same seed have the same batches.
+ * Full Adam has the same rate. Some blocks train and the rest is frozen, so everything before the first of them is computed only once for
+ * each batch. A seed determines the order of the examples; all runs with the same seed have the same batches.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';

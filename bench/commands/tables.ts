@@ -1,7 +1,7 @@
 /**
- * Writes all tables of `docs/` anew from the results that are kept, and measures nothing:
+ * Writes all tables of `docs/` anew from the results that are kept, and measures nothing.
  *
- *   npm run bench:tables
+ *   npm run bench -- tables
  */
 import {documents, writeDocument, type DocumentName} from '../tables/documents';
 

@@ -1,12 +1,12 @@
 /**
- * The kernels of the wasm backend against each other, in turns within one process:
+ * The kernels of the wasm backend against each other, in turns within one process: products of matrices, fused kernels.
  *
- *   npm run bench:wasm-kernels                    # products of matrices, fused kernels
+ *   npm run bench -- wasm_kernels
  *
- * Whole steps are what `npm run bench` compares. Medians, as good as the machine was quiet. Node 20 takes the module with
+ * Whole steps are what `performance` compares. Medians, as good as the machine was quiet. Node 20 takes the module with
  * relaxed SIMD if it is told that there is any:
  *
- *   node --experimental-wasm-relaxed-simd --import tsx bench/commands/wasm_kernels.ts
+ *   node --experimental-wasm-relaxed-simd --import tsx bench/bench.ts wasm_kernels
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
@@ -15,7 +15,6 @@ import {loadBackend} from '../../tools/load_backend';
 import * as fused from '../../src/kernels/llama_kernel_names';
 import {installKernels, uninstallKernels} from '../../src/kernels/wasm';
 import * as composed from '../../tools/composed';
-import {provenance, WHOLE, writeRecord} from '../results/store';
 import {median} from '../harness/statistics';
 import {referenceShape as shape} from '../harness/workload';
 
@@ -196,13 +195,8 @@ async function measureFusion(fusion: Fusion): Promise<Record<'composed' | 'fused
   return milliseconds;
 }
 
-const before = provenance();
 await loadBackend('wasm');
 await tf.setBackend('wasm');
-const figures: Record<string, Record<string, Record<string, number> | number>> = {
-  'GFLOP/s': {},
-  milliseconds: {},
-};
 
 print(['GFLOP/s', 'stock', 'composed', 'module']);
 print(['---', '---', '---', '---']);
@@ -210,7 +204,6 @@ for (const product of products) {
   const rates = await measureProduct(product);
   const {a, b} = product;
   const title = `${product.title}: [${a.join(', ')}] [${b.join(', ')}]`;
-  figures['GFLOP/s']![title] = rates;
   print([title, rates.stock, rates.composed, rates.module]);
 }
 
@@ -219,8 +212,5 @@ print(['ms, value and gradients', 'composed', 'fused']);
 print(['---', '---', '---']);
 for (const fusion of fusions()) {
   const milliseconds = await measureFusion(fusion);
-  figures['milliseconds']![fusion.title] = milliseconds;
   print([fusion.title, milliseconds.composed, milliseconds.fused]);
 }
-
-await writeRecord('wasm_kernels', WHOLE, {...before, measured: figures});

@@ -1,11 +1,11 @@
-/** The trainings of the reference workload that `npm run bench` compares, as processes. */
+/** The trainings of the reference workload that `npm run bench -- performance` compares, as processes. */
 import {fileURLToPath} from 'node:url';
 import type {ContenderOptions} from '../harness/contender';
 import {compile} from '../harness/compile';
 import type {JaxOptions} from './jax_reference';
 import type {Smollm2Options} from './smollm2_contender';
 import type {TfjsOptions} from './tfjs_contender';
-import {adamOptions, referenceShape as shape, trainedSets} from '../harness/workload';
+import {adamOptions, trainedSets, type Shape, type TrainedSet} from '../harness/workload';
 
 /** Node 20 has relaxed SIMD behind a flag. */
 const RELAXED_SIMD = '--experimental-wasm-relaxed-simd';
@@ -25,23 +25,27 @@ export async function tfjs(
 }
 
 /** What a training outside tfjs must know, to be the same one. */
-const settings: JaxOptions = {
-  shape,
-  learningRate: adamOptions.learningRate as number,
-  epsilon: adamOptions.epsilon!,
-};
+function settings(shape: Shape): JaxOptions {
+  return {
+    shape,
+    learningRate: adamOptions.learningRate as number,
+    epsilon: adamOptions.epsilon!,
+  };
+}
 
 /** @param startPoint A file from `withStartPoint`. */
 export async function jax(
   title: string,
+  shape: Shape,
   startPoint: string,
   turns: Turns = {},
 ): Promise<ContenderOptions> {
-  const options = JSON.stringify(settings);
+  const options = JSON.stringify(settings(shape));
   return {...(await node(title, [], 'jax_contender.ts', startPoint, options)), ...turns};
 }
 
 export interface PytorchOptions {
+  shape: Shape;
   python: string;
   /** A file from `withStartPoint`. */
   startPoint: string;
@@ -56,13 +60,13 @@ export interface PytorchOptions {
 
 export function pytorch(
   title: string,
-  {python, startPoint, threads, trained, sleeps = false}: PytorchOptions,
+  {shape, python, startPoint, threads, trained, sleeps = false}: PytorchOptions,
   turns: Turns = {},
 ): ContenderOptions {
-  const blocks = Array.from({length: shape.layers}, (_, i) => `model.layers.${i}`);
-  const on: readonly string[] = trained === 'full' ? blocks : trainedSets[trained];
-  const frozen = blocks.filter((block) => !on.includes(block)).map((block) => `${block}.`);
-  const options = JSON.stringify({...settings, threads, frozen});
+  const set: TrainedSet = trainedSets[trained];
+  const blocks = Array.from({length: shape.layers}, (_, i) => i);
+  const on = blocks.filter((i) => set === 'all' || set.includes(`model.layers.${i}`));
+  const options = JSON.stringify({...settings(shape), threads, on});
   return {
     title,
     command: python,

@@ -1,5 +1,5 @@
 /**
- * The reference workload in jax-js, on its wasm device, as a process that `npm run bench` gives its steps to:
+ * The reference workload in jax-js, on its wasm device, as a process that `npm run bench -- performance` gives its steps to:
  *
  *   tsx bench/contenders/jax_contender.ts <start point> '{"shape": {…}, "learningRate": 1e-4, "epsilon": 1e-7}'
  *

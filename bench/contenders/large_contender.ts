@@ -1,5 +1,5 @@
 /**
- * A checkpoint of a folder, fine-tuned, as a process that `npm run bench:large` gives its steps to.
+ * A checkpoint of a folder, fine-tuned, as a process that `npm run bench -- large_checkpoint` gives its steps to.
  *
  *   tsx bench/contenders/large_contender.ts '{"folder": "…", "backend": "wasm", "training": "owlore", "tokens": 256}'
  */

@@ -1,18 +1,23 @@
 /**
- * A few steps of W1 composed of tfjs's own ops on wasm, in a fresh process, and their times in milliseconds as JSON:
+ * A few steps of a shape composed of tfjs's own ops on wasm, in a fresh process, and their times in milliseconds as JSON:
  *
- *   tsx bench/contenders/loop_contender.ts loop 4     # `kernels: 'auto'`, in a loop of `await model.trainOnBatch(…)` that never yields
- *   tsx bench/contenders/loop_contender.ts fit 4      # the same by `fit`, which yields after each batch
- *   tsx bench/contenders/loop_contender.ts stock 2    # with tf.train.adam and tfjs's kernels
+ *   tsx bench/contenders/loop_contender.ts loop 4 '{…}'     # `kernels: 'auto'`, in a loop of `await model.trainOnBatch(…)` that never yields
+ *   tsx bench/contenders/loop_contender.ts fit 4 '{…}'      # the same by `fit`, which yields after each batch
+ *   tsx bench/contenders/loop_contender.ts stock 2 '{…}'    # with tf.train.adam and tfjs's kernels
  */
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreOptimizer} from '../../src';
 import {loadBackend} from '../../tools/load_backend';
 import * as composed from '../../tools/composed';
 import {supplyMissingKernel} from '../harness/wasm_backend';
-import {adamOptions, referenceShape as shape, Training} from '../harness/workload';
+import {adamOptions, Training, type Shape} from '../harness/workload';
 
-const [kind, count] = process.argv.slice(2) as ['loop' | 'fit' | 'stock', string];
+const [kind, count, shapeJson] = process.argv.slice(2) as [
+  'loop' | 'fit' | 'stock',
+  string,
+  string,
+];
+const shape = JSON.parse(shapeJson) as Shape;
 await loadBackend('wasm');
 await tf.setBackend('wasm');
 if (kind === 'stock') supplyMissingKernel();

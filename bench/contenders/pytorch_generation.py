@@ -1,4 +1,4 @@
-"""Generation by PyTorch with transformers, for `npm run bench:generation -- --folder FOLDER`.
+"""Generation by PyTorch with transformers, for `npm run bench -- generation --folder FOLDER`.
 
     python bench/contenders/pytorch_generation.py FOLDER THREADS
 

@@ -1,13 +1,13 @@
 """The reference workload, W1 of workload.ts, in PyTorch with transformers' LLaMA.
 
-A process that `npm run bench` gives its steps to, by lines of JSON (interleaved/protocol.ts):
+A process that `npm run bench -- performance` gives its steps to, by lines of JSON (harness/protocol.ts):
 
     python bench/contenders/pytorch_reference.py <start point> '{"shape": {...}, "learningRate": 1e-4, "epsilon": 1e-7,
-        "threads": 1, "frozen": ["model.layers.0.", ...]}'
+        "threads": 1, "on": [3, 6]}'
 
-It starts from the weights and the batch of the safetensors file; with {"folder": "…", "on": [5, …], "checkpoints": true, "batch": 4,
-"length": 128} instead of a shape, from the model in that folder, with these of its blocks on. As a user of both would write it: the fused scaled dot
-product attention, AdamW in its fused kernel, gradients set to None.
+Of the blocks those train that are on, and all that is no block. It starts from the weights and the batch of the safetensors file; with
+{"folder": "…", "checkpoints": true, "batch": 4, "length": 128} instead of a shape, from the model in that folder. As a user of both would
+write it: the fused scaled dot product attention, AdamW in its fused kernel, gradients set to None.
 """
 
 import json
@@ -37,13 +37,10 @@ class Training:
         else:
             self.create(start, options["shape"])
         self.model.train()
-        frozen = options.get("frozen") or [
-            f"model.layers.{i}."
-            for i in range(self.model.config.num_hidden_layers)
-            if i not in options["on"]
-        ]
+        blocks = range(self.model.config.num_hidden_layers)
+        frozen = tuple(f"model.layers.{i}." for i in blocks if i not in options["on"])
         for name, parameter in self.model.named_parameters():
-            parameter.requires_grad = not name.startswith(tuple(frozen))
+            parameter.requires_grad = not name.startswith(frozen)
         self.optimizer = torch.optim.AdamW(
             [parameter for parameter in self.model.parameters() if parameter.requires_grad],
             lr=options["learningRate"],

@@ -1,5 +1,5 @@
 /**
- * Steps of OwLore on a real model with 3 of its blocks and the embedding on, as a process that `npm run bench` gives its steps to.
+ * Steps of OwLore on a real model with 3 of its blocks and the embedding on, as a process that `npm run bench -- performance` gives its steps to.
  *
  *   tsx bench/contenders/smollm2_contender.ts '{"folder": "…", "backend": "tensorflow", "checkpoint": "auto", "batch": 4, "length": 128}'
  */
@@ -22,6 +22,7 @@ export interface Smollm2Options {
   length: number;
   /** Numbers of the blocks that are on. */
   on: readonly number[];
+  rank: number;
   learningRate: number;
   matmulPrecision: MatmulPrecision;
 }
@@ -29,7 +30,7 @@ export interface Smollm2Options {
 const options = JSON.parse(process.argv[2]!) as Smollm2Options;
 
 await serveSteps(async () => {
-  const {folder, backend, checkpoint, batch, length, on, learningRate} = options;
+  const {folder, backend, checkpoint, batch, length, on, rank, learningRate} = options;
   if (options.matmulPrecision === 'medium') roundProducts();
   if (!(await loadBackend(backend))) return {needs: howToGet[backend]};
   await tf.setBackend(backend);
@@ -40,7 +41,7 @@ await serveSteps(async () => {
     for (const weight of layer.weights) weight.trainable = false;
   }
   const optimizer = new OwLoreOptimizer({
-    ...{learningRate, checkpoint, epsilon: 1e-8, project: /^model\.layers\./, rank: 128},
+    ...{learningRate, checkpoint, epsilon: 1e-8, project: /^model\.layers\./, rank},
     nonFinite: 'ignore',
   });
   model.compile({optimizer, loss: sparseCrossEntropy});

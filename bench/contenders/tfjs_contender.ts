@@ -1,7 +1,7 @@
 /**
- * The reference workload on a tfjs backend, as a process that `npm run bench` gives its steps to.
+ * The reference workload on a tfjs backend, as a process that `npm run bench -- performance` gives its steps to.
  *
- *   tsx bench/contenders/tfjs_contender.ts '{"backend": "wasm", "variant": "none", "trained": "full", "project": false}'
+ *   tsx bench/contenders/tfjs_contender.ts '{"shape": {…}, "backend": "wasm", "variant": "none", "trained": "full", "project": false}'
  */
 import * as tf from '@tensorflow/tfjs-core';
 import {startMemoryMeter} from '../../src/memory/meter';
@@ -13,14 +13,15 @@ import {heapBytes, supplyMissingKernel} from '../harness/wasm_backend';
 import {
   adamOptions,
   owloreOptions,
-  referenceShape as shape,
   trainedSets,
   Training,
+  type Shape,
   type TrainedSetName,
   type Variant,
 } from '../harness/workload';
 
 export interface TfjsOptions {
+  shape: Shape;
   backend: 'wasm' | 'tensorflow';
   /** 'stock' is with tfjs's own kernels, the others with this library's. */
   variant: Variant;
@@ -29,7 +30,7 @@ export interface TfjsOptions {
   project: boolean;
 }
 
-const {backend, variant, trained, project} = JSON.parse(process.argv[2]!) as TfjsOptions;
+const {shape, backend, variant, trained, project} = JSON.parse(process.argv[2]!) as TfjsOptions;
 
 await serveSteps(async () => {
   if (!(await loadBackend(backend))) return {needs: howToGet[backend]};
@@ -42,7 +43,7 @@ await serveSteps(async () => {
   const meter = startMemoryMeter();
   const training = new Training({
     ...{shape, variant, trained: trainedSets[trained]},
-    optimizer: project ? owloreOptions : adamOptions,
+    optimizer: project ? owloreOptions(shape) : adamOptions,
   });
   return {
     about: {parameters: training.model.countParams(), versions: {tfjs: tf.version_core}},

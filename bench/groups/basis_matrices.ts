@@ -1,4 +1,4 @@
-/** Matrices of which a basis is found, 1024×1024, with the most that one of rank 128 can capture of each. */
+/** Square matrices of which a basis is found, with the most that one of that rank can capture of each. */
 import * as tf from '@tensorflow/tfjs-core';
 import {finetuningTexts} from '../../tools/texts';
 import {createLlama, sparseCrossEntropy} from '../../src/llama';
@@ -6,8 +6,11 @@ import {exactBasis} from '../../src/optim/basis';
 import {orthonormalize} from '../../src/optim/orthonormalize';
 import {variableGrads} from '../../src/tape/tfjs_gradients';
 
-export const WIDTH = 1024;
-export const RANK = 128;
+/** Of the matrices, and of their bases. */
+export interface BasisSize {
+  width: number;
+  rank: number;
+}
 
 /** Steps of training before the earlier gradient, and from that to the later one. */
 const STEPS = 10;
@@ -21,13 +24,13 @@ export interface BasisMatrix {
   exactPart: number;
 }
 
-/** A layer of width 1024 in a LLaMA-style model that is trained on a novel, byte by byte: its gradient after 10 and 20 steps. */
-function layerGradients(): {earlier: tf.Tensor2D; later: tf.Tensor2D} {
+/** A layer in a LLaMA-style model that is trained on a novel, byte by byte: its gradient after 10 and 20 steps. */
+function layerGradients(width: number): {earlier: tf.Tensor2D; later: tf.Tensor2D} {
   const [batch, length] = [8, 128];
   const model = createLlama({
     vocabSize: 256,
-    hiddenSize: WIDTH,
-    intermediateSize: 2752,
+    hiddenSize: width,
+    intermediateSize: (43 / 16) * width,
     numHiddenLayers: 1,
     numAttentionHeads: 8,
     maxPositionEmbeddings: length,
@@ -73,44 +76,45 @@ function layerGradients(): {earlier: tf.Tensor2D; later: tf.Tensor2D} {
   return {earlier, later};
 }
 
-function gaussian(seed: number): tf.Tensor2D {
-  return tf.randomNormal([WIDTH, WIDTH], 0, 1, 'float32', seed);
+function gaussian(width: number, seed: number): tf.Tensor2D {
+  return tf.randomNormal([width, width], 0, 1, 'float32', seed);
 }
 
 /** Singular values 1, 1/√2, 1/√3, …: they fall so slowly that the exact basis leaves a quarter. */
-function slowlyFalling(): tf.Tensor2D {
+function slowlyFalling(width: number): tf.Tensor2D {
   return tf.tidy(() => {
-    const sizes = tf.rsqrt(tf.range(1, WIDTH + 1));
-    const [left, right] = [orthonormalize(gaussian(1)), orthonormalize(gaussian(2))];
+    const sizes = tf.rsqrt(tf.range(1, width + 1));
+    const [left, right] = [orthonormalize(gaussian(width, 1)), orthonormalize(gaussian(width, 2))];
     return tf.matMul<tf.Tensor2D>(tf.mul(left, sizes), right, false, true);
   });
 }
 
 /** The same with noise of half its norm. */
 function withNoise(matrix: tf.Tensor2D): tf.Tensor2D {
+  const [width] = matrix.shape;
   return tf.tidy(() => {
-    const size = tf.mul(tf.norm(matrix), 0.5 / WIDTH);
-    return tf.add(matrix, tf.mul(gaussian(3), size));
+    const size = tf.mul(tf.norm(matrix), 0.5 / width);
+    return tf.add(matrix, tf.mul(gaussian(width, 3), size));
   });
 }
 
 /** On the current backend, which takes the exact bases: seconds on tensorflow, minutes elsewhere. */
-export function basisMatrices(): BasisMatrix[] {
+export function basisMatrices({width, rank}: BasisSize): BasisMatrix[] {
   const makers: Record<string, () => {earlier: tf.Tensor2D; later: tf.Tensor2D}> = {
-    'gradient of a layer in training': layerGradients,
+    'gradient of a layer in training': () => layerGradients(width),
     'singular values 1/√k': () => {
-      const later = slowlyFalling();
+      const later = slowlyFalling(width);
       return {later, earlier: withNoise(later)};
     },
     'Gaussian noise': () => {
-      const later = gaussian(4);
+      const later = gaussian(width, 4);
       return {later, earlier: withNoise(later)};
     },
   };
   return Object.entries(makers).map(([title, make]) =>
     tf.tidy(() => {
       const {earlier, later} = make();
-      const exactPart = capturedPart(exactBasis(later, RANK, null, title), later);
+      const exactPart = capturedPart(exactBasis(later, rank, null, title), later);
       return {
         title,
         values: later.dataSync<'float32'>().slice(),

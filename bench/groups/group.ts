@@ -1,9 +1,11 @@
 import type {Figure} from '../results/figure';
 import type {Findings} from '../results/store';
 
-/** What the groups of `npm run bench` have in common. */
+/** What the groups of `npm run bench -- performance` have in common. */
 
 export interface GroupSettings {
+  /** Whether all is so small that it takes seconds, to see that it runs; no figure means anything then. */
+  tiny: boolean;
   /** Rounds of the interleaved run. Default: the group's own. */
   rounds?: number;
   /** The Python that has PyTorch, or would have it. */

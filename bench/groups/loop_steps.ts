@@ -4,19 +4,21 @@ import {fileURLToPath} from 'node:url';
 import type {MeasureGroup} from './group';
 import {compile} from '../harness/compile';
 import {median} from '../harness/statistics';
+import {shapeOf} from '../harness/workload';
 
 /** Steps of a turn, each turn in a process of its own: the first step is the one that counts here. */
 const steps = {loop: 4, fit: 4, stock: 1};
 type Kind = keyof typeof steps;
 
-export const measure: MeasureGroup = async ({rounds = 3}) => {
+export const measure: MeasureGroup = async ({tiny, rounds = 3}) => {
+  const shape = JSON.stringify(shapeOf({tiny}));
   const script = await compile(
     fileURLToPath(new URL('../contenders/loop_contender.ts', import.meta.url)),
   );
   const times: Record<Kind, number[]> = {loop: [], fit: [], stock: []};
   for (let round = 0; round < rounds; round++) {
     for (const kind of ['loop', 'fit', 'stock'] as const) {
-      const out = execFileSync(process.execPath, [script, kind, String(steps[kind])]);
+      const out = execFileSync(process.execPath, [script, kind, String(steps[kind]), shape]);
       times[kind].push(...(JSON.parse(out.toString()) as number[]));
     }
   }

@@ -2,7 +2,7 @@
  * Forward and backward pass of the reference model by `createLlama`, against the same model as tfjs users compose it, of
  * tfjs's own ops: on the same tape, with the same kernels, from the same weights, on the same batch, in turns:
  *
- *   npm run bench -- --only model
+ *   npm run bench -- performance --only model
  */
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-layers';
@@ -16,7 +16,7 @@ import * as composed from '../../tools/composed';
 import type {Figure} from '../results/figure';
 import type {GroupResult, MeasureGroup} from './group';
 import {median} from '../harness/statistics';
-import {referenceShape as shape, trainedSets, Training} from '../harness/workload';
+import {shapeOf, trainedSets, Training, type Shape} from '../harness/workload';
 
 /** After 16 runs with the same shapes the kernels on tensorflow become graphs. */
 const WARM_UP_PASSES = 18;
@@ -44,7 +44,7 @@ const setups: readonly Setup[] = [
 ];
 
 /** For ten rounds one minute. */
-export const measure: MeasureGroup = async ({rounds = 10}) => {
+export const measure: MeasureGroup = async ({tiny, rounds = 10}) => {
   const result: Required<GroupResult> = {figures: [], measured: {}, skipped: []};
   for (const {backend, title, warmUp, prepare} of setups) {
     if (!(await loadBackend(backend))) {
@@ -53,7 +53,7 @@ export const measure: MeasureGroup = async ({rounds = 10}) => {
     }
     await tf.setBackend(backend);
     await prepare?.();
-    const milliseconds = await measurePasses(warmUp, rounds);
+    const milliseconds = await measurePasses(shapeOf({tiny}), warmUp, rounds);
     result.figures.push(figure(title, milliseconds));
     Object.assign(result.measured, {[title]: {milliseconds}});
   }
@@ -65,7 +65,7 @@ interface PassMedians {
   createLlama: number;
 }
 
-async function measurePasses(warmUp: number, rounds: number): Promise<PassMedians> {
+async function measurePasses(shape: Shape, warmUp: number, rounds: number): Promise<PassMedians> {
   const trained = trainedSets.full;
   const own = new Training({shape, trained, variant: 'none'});
   const other = new Training({shape, trained, variant: 'stock'});

@@ -2,7 +2,7 @@
  * What the optimizer costs beside forward and backward pass, and how near a basis comes to the exact one, on wasm and
  * tensorflow with this library's kernels:
  *
- *   npm run bench -- --only optimizer
+ *   npm run bench -- performance --only optimizer
  *
  * The steps are those of the reference workload, without checkpoints, which would make a step longer and the optimizer's part
  * of it smaller; the optimizer has the options that it has by default, so looks for gradients that are not finite, but for its
@@ -26,12 +26,12 @@ import {
 } from '../../src/optim/basis';
 import {withRecomputedLayers} from '../../src/tape/recompute_layers';
 import {streamVariableGrads} from '../../src/tape/tfjs_gradients';
-import {basisMatrices, capturedPart, RANK, WIDTH, type BasisMatrix} from './basis_matrices';
+import {basisMatrices, capturedPart, type BasisMatrix, type BasisSize} from './basis_matrices';
 import type {Figure, Goal} from '../results/figure';
 import type {GroupResult, MeasureGroup} from './group';
 import {OptimizerClock, type StepTime} from './optimizer_clock';
 import {median} from '../harness/statistics';
-import {owloreOptions, referenceShape as shape, trainedSets, Training} from '../harness/workload';
+import {owloreOptions, shapeOf, trainedSets, Training, type Shape} from '../harness/workload';
 
 const installers = {tensorflow: installForTensorflow, wasm: installForWasm};
 type Backend = keyof typeof installers;
@@ -43,10 +43,14 @@ const {refreshInterval} = owloreDefaults;
 const WARM_UP_STEPS = 18;
 
 /** All of the optimizer's defaults but the rank. */
-const options: OwLoreOptions = {...owloreOptions, nonFinite: 'throw'};
+function optionsOf(shape: Shape): OwLoreOptions {
+  return {...owloreOptions(shape), nonFinite: 'throw'};
+}
 
 /** For three rounds and the steps that show `stagger`, two minutes a backend. */
-export const measure: MeasureGroup = async ({rounds = 3}) => {
+export const measure: MeasureGroup = async ({tiny, rounds = 3}) => {
+  const shape = shapeOf({tiny});
+  const size = tiny ? {width: 64, rank: 8} : {width: 1024, rank: 128};
   const result: Required<GroupResult> = {figures: [], measured: {}, skipped: []};
   let matrices: BasisMatrix[] | undefined;
   for (const backend of Object.keys(installers) as Backend[]) {
@@ -56,14 +60,14 @@ export const measure: MeasureGroup = async ({rounds = 3}) => {
     }
     await tf.setBackend(backend);
     await installers[backend]();
-    const steps = await measureSteps(rounds);
+    const steps = await measureSteps(shape, rounds);
     const longest = {
-      together: await longestStep({stagger: false}),
-      staggered: await longestStep({stagger: true}),
+      together: await longestStep(shape, {stagger: false}),
+      staggered: await longestStep(shape, {stagger: true}),
     };
-    matrices ??= basisMatrices();
-    const bases = measureBases(matrices, rounds);
-    result.figures.push(...figures(backend, steps, longest, bases));
+    matrices ??= basisMatrices(size);
+    const bases = measureBases(matrices, size, rounds);
+    result.figures.push(...figures(backend, size, steps, longest, bases));
     Object.assign(result.measured, {[backend]: {milliseconds: steps, longest, bases}});
   }
   return result;
@@ -97,13 +101,13 @@ class ThrowAway extends OwLoreOptimizer {
 }
 
 /** Steps with two of eight blocks on, and embedding and head. */
-async function measureSteps(rounds: number): Promise<StepMedians> {
+async function measureSteps(shape: Shape, rounds: number): Promise<StepMedians> {
   const interval = 3;
   const training = new Training({
     shape,
     trained: trainedSets.lisa,
     variant: 'none',
-    optimizer: {...options, refreshInterval: interval},
+    optimizer: {...optionsOf(shape), refreshInterval: interval},
   });
   const {model} = training;
   const {optimizer} = model;
@@ -145,13 +149,13 @@ interface LongestStep {
 }
 
 /** A refresh of all matrices of all eight blocks. */
-async function longestStep({stagger}: {stagger: boolean}): Promise<LongestStep> {
+async function longestStep(shape: Shape, {stagger}: {stagger: boolean}): Promise<LongestStep> {
   const interval = 14;
   const training = new Training({
     shape,
     trained: trainedSets.full,
     variant: 'none',
-    optimizer: {...options, refreshInterval: interval, stagger},
+    optimizer: {...optionsOf(shape), refreshInterval: interval, stagger},
   });
   const clock = new OptimizerClock();
   // The first bases cannot be spread: there is no step without.
@@ -169,12 +173,13 @@ async function longestStep({stagger}: {stagger: boolean}): Promise<LongestStep> 
 }
 
 /** A basis as the optimizer makes it: by its kernel, which makes the projected gradient as well, where the backend has it. */
-function refreshed(matrix: tf.Tensor2D, previous: tf.Tensor2D | null): tf.Tensor2D {
-  const inputs = {gradient0: matrix, random0: randomStart(WIDTH, RANK), previous0: previous};
+function refreshed(matrix: tf.Tensor2D, rank: number, previous: tf.Tensor2D | null): tf.Tensor2D {
+  const random0 = randomStart(matrix.shape[0], rank);
+  const inputs = {gradient0: matrix, random0, previous0: previous};
   const multiplications = previous ? WARM_START : COLD_START;
   const attrs = {refreshes: [{side: 'left', multiplications}], scalesDirections: false};
   const [basis] = runKernel(OwLoreRefresh, inputs, attrs) ?? [];
-  return (basis as tf.Tensor2D | undefined) ?? randomizedBasis(matrix, RANK, previous, 'matrix');
+  return (basis as tf.Tensor2D | undefined) ?? randomizedBasis(matrix, rank, previous, 'matrix');
 }
 
 interface BasisMeasurement {
@@ -193,15 +198,19 @@ interface BasisMeasurement {
  */
 const SETTLING_RUNS = 20;
 
-function measureBases(matrices: readonly BasisMatrix[], rounds: number): BasisMeasurement[] {
+function measureBases(
+  matrices: readonly BasisMatrix[],
+  {width, rank}: BasisSize,
+  rounds: number,
+): BasisMeasurement[] {
   return matrices.map(({title, values, earlier, exactPart}, i) =>
     tf.tidy(() => {
-      const matrix = tf.tensor2d(values, [WIDTH, WIDTH]);
-      const previous = randomizedBasis(tf.tensor2d(earlier, [WIDTH, WIDTH]), RANK, null, title);
+      const matrix = tf.tensor2d(values, [width, width]);
+      const previous = randomizedBasis(tf.tensor2d(earlier, [width, width]), rank, null, title);
       const makers = {
-        cold: () => refreshed(matrix, null),
-        warm: () => refreshed(matrix, previous),
-        exact: () => exactBasis(matrix, RANK, null, title),
+        cold: () => refreshed(matrix, rank, null),
+        warm: () => refreshed(matrix, rank, previous),
+        exact: () => exactBasis(matrix, rank, null, title),
       };
       const time = (make: () => tf.Tensor2D): number => {
         const start = performance.now();
@@ -237,13 +246,14 @@ function measureBases(matrices: readonly BasisMatrix[], rounds: number): BasisMe
 
 function figures(
   backend: Backend,
+  {width, rank}: BasisSize,
   steps: StepMedians,
   longest: Record<'together' | 'staggered', LongestStep>,
   bases: readonly BasisMeasurement[],
 ): Figure[] {
   const [first] = bases as [BasisMeasurement];
   const exact = backend === 'tensorflow' ? "TensorFlow's exact SVD" : 'the exact SVD of ml-matrix';
-  const refresh = `refresh on ${backend}, ${WIDTH}×${WIDTH}, rank ${RANK}`;
+  const refresh = `refresh on ${backend}, ${width}×${width}, rank ${rank}`;
   const figure = (unit: Figure['unit'], name: string, value: number, goal?: Goal): Figure => ({
     name,
     value,

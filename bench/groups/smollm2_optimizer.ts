@@ -1,7 +1,7 @@
 /**
  * What the optimizer takes of the time of a real model's steps, on wasm and tensorflow with this library's kernels:
  *
- *   npm run bench -- --only smollm2-optimizer --model <folder of SmolLM2-135M-Instruct>
+ *   npm run bench -- performance --only smollm2-optimizer --model <folder of SmolLM2-135M-Instruct>
  *
  * OwLore with 3 of 30 blocks on, for which the goals were set, and with 5, the default; at rank 128, the embedding in full; batches of
  * 4 × 128 tokens. Each period has blocks that were off, so that its first step makes bases of all their matrices, as it does in most
@@ -28,7 +28,14 @@ const STEPS = 2;
 /** Periods that do not count. On tensorflow kernels become graphs after 16 runs with the same shapes. */
 const warmUpPeriods = {tensorflow: 9, wasm: 1};
 
-const [BATCH, LENGTH] = [4, 128];
+/** What is trained on batches of which shape. */
+interface PeriodTraining {
+  /** The model's. */
+  folder: string;
+  rank: number;
+  batch: number;
+  length: number;
+}
 
 /** Numbers of blocks that are on, with the goals for the optimizer's part. */
 const settings: ReadonlyArray<{on: number; goals?: Record<'period' | 'first', Goal>}> = [
@@ -36,10 +43,14 @@ const settings: ReadonlyArray<{on: number; goals?: Record<'period' | 'first', Go
   {on: 5},
 ];
 
-export const measure: MeasureGroup = async ({rounds = 3, model: folder}) => {
+export const measure: MeasureGroup = async ({tiny, rounds = 3, model: folder}) => {
   if (folder === undefined || !existsSync(folder)) {
     throw new Error('give --model, the folder of SmolLM2-135M-Instruct');
   }
+  const training = {
+    folder,
+    ...(tiny ? {rank: 16, batch: 1, length: 16} : {rank: 128, batch: 4, length: 128}),
+  };
   const result: Required<GroupResult> = {figures: [], measured: {}, skipped: []};
   for (const backend of ['tensorflow', 'wasm'] as const) {
     if (!(await loadBackend(backend))) {
@@ -49,7 +60,7 @@ export const measure: MeasureGroup = async ({rounds = 3, model: folder}) => {
     await tf.setBackend(backend);
     const ofBackend: Record<string, Record<'first' | 'others', StepTime>> = {};
     for (const {on, goals} of settings) {
-      const times = await measurePeriods(folder, on, rounds, warmUpPeriods[backend]);
+      const times = await measurePeriods(training, on, rounds, warmUpPeriods[backend]);
       ofBackend[`${on} of 30 blocks`] = times;
       const {first, others} = times;
       const ofPeriod = (part: keyof StepTime): number =>
@@ -74,13 +85,13 @@ export const measure: MeasureGroup = async ({rounds = 3, model: folder}) => {
 
 /** Medians of the first steps of periods, and of their others. */
 async function measurePeriods(
-  folder: string,
+  {folder, rank, batch, length}: PeriodTraining,
   on: number,
   rounds: number,
   warmUp: number,
 ): Promise<Record<'first' | 'others', StepTime>> {
   const {model} = await loadLlama(folder, {headInLoss: true});
-  const optimizer = new OwLoreOptimizer({learningRate: 1e-5, rank: 128});
+  const optimizer = new OwLoreOptimizer({learningRate: 1e-5, rank});
   model.compile({optimizer, loss: sparseCrossEntropy});
   const blocks = resolveBlocks(model).map(({name}) => name);
   const callback = new LayerSamplingCallback({
@@ -92,9 +103,9 @@ async function measurePeriods(
     },
   });
   callback.attach(model);
-  const tokens = tf.randomUniform([BATCH, LENGTH + 1], 0, 2 ** 15, 'int32', 1);
-  const ids = tf.slice(tokens, [0, 0], [BATCH, LENGTH]);
-  const labels = tf.expandDims(tf.slice(tokens, [0, 1], [BATCH, LENGTH]), 2);
+  const tokens = tf.randomUniform([batch, length + 1], 0, 2 ** 15, 'int32', 1);
+  const ids = tf.slice(tokens, [0, 0], [batch, length]);
+  const labels = tf.expandDims(tf.slice(tokens, [0, 1], [batch, length]), 2);
   await optimizer.ready();
   const clock = new OptimizerClock();
   const times: Record<'first' | 'others', StepTime[]> = {first: [], others: []};

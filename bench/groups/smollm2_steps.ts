@@ -14,6 +14,7 @@ const shapes = [
   {batch: 4, length: 128},
   {batch: 1, length: 512},
 ];
+const tinyShapes = [{batch: 1, length: 16}];
 const training = {on: [5, 15, 25], learningRate: 1e-5};
 
 /**
@@ -25,7 +26,7 @@ const lossTolerance: Readonly<Record<MatmulPrecision, number>> = {
   medium: 2 ** -10,
 };
 
-export const measure: MeasureGroup = async ({rounds = 10, python, model}) => {
+export const measure: MeasureGroup = async ({tiny, rounds = 10, python, model}) => {
   if (model === undefined || !existsSync(model)) {
     throw new Error('give --model, the folder of SmolLM2-135M-Instruct');
   }
@@ -35,9 +36,13 @@ export const measure: MeasureGroup = async ({rounds = 10, python, model}) => {
     ...(canRoundProducts() ? ['medium' as const] : []),
   ];
   for (const matmulPrecision of precisions) {
-    for (const shape of shapes) {
+    for (const shape of tiny ? tinyShapes : shapes) {
       all.push(
-        await measureSteps({...shape, ...training, matmulPrecision, folder: model}, python, rounds),
+        await measureSteps(
+          {...shape, ...training, rank: tiny ? 16 : 128, matmulPrecision, folder: model},
+          python,
+          rounds,
+        ),
       );
     }
   }

@@ -3,6 +3,7 @@ import {pytorch, tfjs, type PytorchOptions} from '../contenders/contenders';
 import type {MeasureGroup} from './group';
 import type {ContenderOptions} from '../harness/contender';
 import {runInterleaved} from '../harness/run';
+import {shapeOf} from '../harness/workload';
 import {withStartPoint} from '../contenders/start_point';
 import {checkLosses, checkStart, compare, fasterOf} from './step_figures';
 import type {TfjsOptions} from '../contenders/tfjs_contender';
@@ -10,18 +11,20 @@ import type {TfjsOptions} from '../contenders/tfjs_contender';
 /** Graphs come after 16 runs of a kernel, and JavaScript is compiled by then as well. */
 const turns = {warmUp: 18};
 
-export const measure: MeasureGroup = ({rounds = 20, python}) =>
-  withStartPoint(async (startPoint) => {
+export const measure: MeasureGroup = ({tiny, rounds = 20, python}) => {
+  const shape = shapeOf({tiny});
+  return withStartPoint(shape, async (startPoint) => {
     const inTfjs = (
       title: string,
-      options: Omit<TfjsOptions, 'backend'>,
-    ): Promise<ContenderOptions> => tfjs(title, {backend: 'tensorflow', ...options}, turns);
+      options: Omit<TfjsOptions, 'shape' | 'backend'>,
+    ): Promise<ContenderOptions> => tfjs(title, {shape, backend: 'tensorflow', ...options}, turns);
     const full = {trained: 'full', project: false} as const;
     const owlore = {trained: 'lisa', project: true} as const;
     const inPytorch = (
       title: string,
       options: Pick<PytorchOptions, 'trained' | 'sleeps'>,
-    ): ContenderOptions => pytorch(title, {python, startPoint, threads: 2, ...options}, turns);
+    ): ContenderOptions =>
+      pytorch(title, {shape, python, startPoint, threads: 2, ...options}, turns);
     const run = await runInterleaved(
       {
         stock: await inTfjs('stock tfjs, full', {...full, variant: 'stock'}),
@@ -70,3 +73,4 @@ export const measure: MeasureGroup = ({rounds = 20, python}) =>
       },
     ]);
   });
+};

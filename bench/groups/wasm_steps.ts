@@ -2,6 +2,7 @@
 import {jax, pytorch, tfjs} from '../contenders/contenders';
 import type {MeasureGroup} from './group';
 import {runInterleaved} from '../harness/run';
+import {shapeOf} from '../harness/workload';
 import {withStartPoint} from '../contenders/start_point';
 import {checkLosses, checkStart, compare} from './step_figures';
 
@@ -10,11 +11,12 @@ const backend = 'wasm';
 /** A step with stock kernels takes as long as a whole round of the others. */
 const others = {warmUp: 2, steps: 3};
 
-export const measure: MeasureGroup = ({rounds = 3, python}) =>
-  withStartPoint(async (startPoint) => {
+export const measure: MeasureGroup = ({tiny, rounds = 3, python}) => {
+  const shape = shapeOf({tiny});
+  return withStartPoint(shape, async (startPoint) => {
     const [full, lisa] = [
-      {backend, trained: 'full', project: false},
-      {backend, trained: 'lisa', project: true},
+      {shape, backend, trained: 'full', project: false},
+      {shape, backend, trained: 'lisa', project: true},
     ] as const;
     const run = await runInterleaved(
       {
@@ -47,10 +49,10 @@ export const measure: MeasureGroup = ({rounds = 3, python}) =>
         ),
         pytorch: pytorch(
           'PyTorch, full, 1 thread',
-          {python, startPoint, threads: 1, trained: 'full'},
+          {shape, python, startPoint, threads: 1, trained: 'full'},
           others,
         ),
-        jax: await jax('jax-js, full', startPoint, others),
+        jax: await jax('jax-js, full', shape, startPoint, others),
       },
       rounds,
     );
@@ -100,3 +102,4 @@ export const measure: MeasureGroup = ({rounds = 3, python}) =>
       },
     ]);
   });
+};

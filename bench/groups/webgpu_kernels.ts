@@ -1,7 +1,7 @@
 /**
  * Dispatches and time of what the webgpu kernels do, against the same composed of tfjs's ops:
  *
- *   npm run bench -- --only webgpu
+ *   npm run bench -- performance --only webgpu
  *
  * Both take turns, and a time is the median over the rounds of the ratio within a round. Dispatches are the same everywhere;
  * times are those of the adapter that is named, which without a GPU is a software one: there, arithmetic costs what on a GPU
@@ -98,7 +98,7 @@ async function costs({composed, kernels}: Row, rounds: number): Promise<KernelCo
   };
 }
 
-export const measure: MeasureGroup = async ({rounds = 9}) => {
+export const measure: MeasureGroup = async ({tiny, rounds = 9}) => {
   if (!(await loadBackend('webgpu'))) {
     return {figures: [], measured: {}, skipped: [`webgpu: needs ${howToGet.webgpu}`]};
   }
@@ -117,9 +117,10 @@ export const measure: MeasureGroup = async ({rounds = 9}) => {
     projectedUpdate(1024, 1024, 128),
     // sums that tfjs divides
     projectedUpdate(4096, 64, 16),
-  ];
+  ].slice(0, tiny ? 1 : undefined);
   const kernels: Record<string, KernelCosts> = {};
-  for (const row of [...updates, orthonormalization(256, 64), orthonormalization(1024, 128)]) {
+  const bases = [orthonormalization(256, 64), ...(tiny ? [] : [orthonormalization(1024, 128)])];
+  for (const row of [...updates, ...bases]) {
     kernels[row.title] = await costs(row, rounds);
   }
   const most = (way: 'composed' | 'kernels'): number =>

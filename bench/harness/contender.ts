@@ -43,6 +43,8 @@ export class Contender {
   private readonly replies: AsyncIterator<string>;
   /** The end of what the process wrote to standard error. */
   private complaints = '';
+  /** Whether there is no such command. */
+  private isAbsent = false;
 
   private constructor(
     readonly options: ContenderOptions,
@@ -53,14 +55,17 @@ export class Contender {
       this.complaints = (this.complaints + text.toString()).slice(-2000);
     });
     // Its standard output ends, then, and the next reply fails.
-    child.on('error', ({message}) => (this.complaints += message));
+    child.on('error', ({message, code}: NodeJS.ErrnoException) => {
+      this.complaints += message;
+      this.isAbsent = code === 'ENOENT';
+    });
     child.stdin.on('error', () => undefined);
   }
 
   /**
    * Resolves when it is ready for its first step.
    *
-   * @throws AbsentError if it says that this machine lacks something; an Error with what it wrote if it fails otherwise.
+   * @throws AbsentError if this machine lacks its command, or something else as it says; an Error with what it wrote if it fails otherwise.
    */
   static async start(options: ContenderOptions): Promise<Contender> {
     const {command, args, env} = options;
@@ -115,7 +120,9 @@ export class Contender {
 
   private async reply(): Promise<Reply> {
     const line = await this.replies.next();
-    if (line.done) throw new Error(`${this.options.title}: it ended\n${this.complaints.trim()}`);
+    const {title, command} = this.options;
+    if (line.done && this.isAbsent) throw new AbsentError(`${title}: needs the command ${command}`);
+    if (line.done) throw new Error(`${title}: it ended\n${this.complaints.trim()}`);
     return JSON.parse(line.value) as Reply;
   }
 }

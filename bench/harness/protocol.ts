@@ -1,4 +1,4 @@
-/** The messages between `npm run bench` and the trainings that it compares: a line of JSON each. */
+/** The messages between a benchmark and the trainings that it compares: a line of JSON each. */
 
 /** To a training: do a step, or report the memory used so far. A training ends when its standard input does. */
 export type Request = 'step' | 'memory';

@@ -27,9 +27,11 @@ export interface Measured {
 
 export interface InterleavedRun<Name extends string> {
   measured: Partial<Record<Name, Measured>>;
-  /** A line for each contender that is not among them, which says why. */
+  /** A line for each contender that is not among them, which says why; with {@link FAILED} unless this machine lacks something. */
   missing: string[];
 }
+
+export const FAILED = 'failed: ';
 
 /**
  * Lets trainings take turns, a few steps in each round, so that a busy machine is equally busy for all. Their processes run until
@@ -49,8 +51,9 @@ export async function runInterleaved<Name extends string>(
       runners.get(name)?.end();
       runners.delete(name);
       const {message} = error as Error;
-      missing.push(error instanceof AbsentError ? message : `failed: ${message}`);
-      console.error(missing.at(-1));
+      const isAbsent = error instanceof AbsentError;
+      missing.push(isAbsent ? message : FAILED + message);
+      if (!isAbsent) console.error(missing.at(-1));
     }
   };
   try {

@@ -18,6 +18,15 @@ export const referenceShape = {
 
 export type Shape = typeof referenceShape;
 
+/** W1, or one so small that a step takes milliseconds, with the same blocks. */
+export function shapeOf({tiny}: {tiny: boolean}): Shape {
+  if (!tiny) return referenceShape;
+  return {
+    ...referenceShape,
+    ...{hidden: 32, intermediate: 64, heads: 2, vocabulary: 64, batch: 2, length: 16},
+  };
+}
+
 /** Which layers train: all, or those that are named. */
 export type TrainedSet = 'all' | readonly string[];
 
@@ -64,12 +73,14 @@ export const adamOptions: OwLoreOptions = {
   nonFinite: 'ignore',
 };
 
-/** OwLore's low-rank update of the blocks, Adam on the rest. */
-export const owloreOptions: OwLoreOptions = {
-  ...adamOptions,
-  project: new RegExp(blocks(0)[0]!.replace('0', '')),
-  rank: 64,
-};
+/** OwLore's low-rank update of the blocks, at a rank of a quarter of the width, and Adam on the rest. */
+export function owloreOptions({hidden}: Shape): OwLoreOptions {
+  return {
+    ...adamOptions,
+    project: new RegExp(blocks(0)[0]!.replace('0', '')),
+    rank: hidden / 4,
+  };
+}
 
 export interface TrainingOptions {
   shape: Shape;

@@ -16,7 +16,6 @@ export type Benchmark =
   | 'memory'
   | 'sweep'
   | 'timeline'
-  | 'wasm_kernels'
   | 'defaults'
   | 'step_times'
   | 'checkpoints'

@@ -1,4 +1,4 @@
-/** The table of `docs/checkpoints.md` that `npm run bench:checkpoints` makes of its results. */
+/** The table of `docs/checkpoints.md` that `npm run bench -- checkpoints` makes of its results. */
 import type {Records} from '../results/store';
 import {megabytes, type Table} from './document';
 

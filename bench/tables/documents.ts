@@ -14,10 +14,10 @@ import {stepTimesTables} from './step_times_tables';
 import {sweepTables} from './sweep_tables';
 import {timelineTables} from './timeline_tables';
 
-/** Groups of `npm run bench` with a real model. */
+/** Groups of `npm run bench -- performance` with a real model. */
 export const realModelGroups: readonly string[] = ['smollm2', 'smollm2-optimizer'];
 
-/** Where `npm run compare` puts its figures. */
+/** Where `npm run bench -- compare` puts its figures. */
 const comparison = fileURLToPath(new URL('../results/compare', import.meta.url));
 
 const ofSmolLM2 = (table: string): string => `smollm2 ${table}`;
@@ -64,7 +64,7 @@ export const lossAndMemory = {
 
 export type DocumentName = keyof typeof documents;
 
-/** The results of some groups of `npm run bench`. */
+/** The results of some groups of `npm run bench -- performance`. */
 function groups(isWanted: (name: string) => boolean): Records {
   return Object.fromEntries(
     Object.entries(readRecords('performance')).filter(([name]) => isWanted(name)),

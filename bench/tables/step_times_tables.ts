@@ -1,4 +1,4 @@
-/** The table of `docs/defaults.md` that `npm run bench:defaults -- --times` makes of its results. */
+/** The table of `docs/defaults.md` that `npm run bench -- defaults --times` makes of its results. */
 import type {StepTimes} from '../harness/step_times';
 import {isReached} from '../results/figure';
 import type {Records} from '../results/store';

@@ -28,11 +28,10 @@ const shape = {
 
 const optimizers: Record<string, OwLoreOptions> = {
   'OwLore with its defaults': {},
-  'OwLore at rank 2': {...owloreOptions, rank: 2},
+  'OwLore at rank 2': owloreOptions(shape),
   'clipped, skipping what is not finite': {...adamOptions, clipNorm: 1, nonFinite: 'skip'},
   'accumulated, rotated, decayed': {
-    ...owloreOptions,
-    rank: 2,
+    ...owloreOptions(shape),
     accumulate: 2,
     moments: 'rotate',
     refreshInterval: 1,

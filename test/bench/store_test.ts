@@ -17,8 +17,8 @@ function record(value: number): ResultRecord {
 
 const order = ['wasm', 'tensorflow', 'webgpu'];
 const benchmarks = [
-  ...(['performance', 'large_checkpoint', 'memory', 'sweep', 'timeline'] as const),
-  ...(['wasm_kernels', 'defaults'] as const),
+  ...(['performance', 'large_checkpoint', 'memory', 'sweep', 'timeline', 'defaults'] as const),
+  ...(['step_times', 'checkpoints', 'compare_times'] as const),
 ];
 
 describe('bench/store', () => {

@@ -37,7 +37,7 @@ describe('a training that is killed', () => {
     expect(killed.snapshot).to.deep.equal(whole.snapshot);
   }
 
-  // for long: `npm run test:resume`; test/checkpoint/exact_resume_test.ts has the same options in one process
+  // for long: `npx tsx scripts/test_resume.ts`; test/checkpoint/exact_resume_test.ts has the same options in one process
   if (process.env.OWLORE_FUZZ_RUNS === undefined) return;
 
   for (const backend of backends) {

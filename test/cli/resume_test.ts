@@ -55,7 +55,7 @@ function stepsWithEvents(folder: string, name: string): number[] {
     });
 }
 
-/** Options that keep something of their own from step to step; `npm run test:resume` stops trainings with each of them. */
+/** Options that keep something of their own from step to step; `npx tsx scripts/test_resume.ts` stops trainings with each of them. */
 const ownStates: Record<string, readonly string[]> = {
   'Fira, rotated moments, low-rank embedding, rates of groups': [
     ...['--update', 'fira', '--moments', 'rotate', '--refresh-interval', '2', '--accumulate', '2'],

@@ -25,7 +25,7 @@ describeBackends('programs', function (this: Mocha.Suite, backend) {
   const results: Record<string, ProgramResult> = {};
   afterEach(() => saveResults(backend, results));
 
-  // On cpu they take longest, and differ from wasm in rounding alone; `npm run compatibility` runs all of them everywhere.
+  // On cpu they take longest, and differ from wasm in rounding alone; `npx tsx scripts/compatibility.ts` runs all of them everywhere.
   const isShort = isSlow || (backend === 'cpu' && backends.length > 1);
   const isAll = isRecording || (thorough && !isShort);
   const some = programs.filter((program, i) => program.quick ?? (!isShort && i % 6 === 0));

@@ -10,7 +10,7 @@ function printed(program: string, hashSeed: number): unknown {
   return JSON.parse(text);
 }
 
-// npm run check:torch has several processes train with different seeds of hashes
+// npx tsx scripts/check_torch.ts has several processes train with different seeds of hashes
 describe('python/owlore/parallel.py', function () {
   before(function () {
     if (spawnSync('python3', ['--version']).status !== 0) this.skip();

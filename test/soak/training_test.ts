@@ -18,7 +18,7 @@ async function train(...args: string[]): Promise<Sample[]> {
 describe('a long training', function () {
   this.timeout(180_000);
 
-  // `npm run soak` makes 20000 steps, and looks at resident memory, too. Hundreds take minutes on cpu and webgpu's software driver.
+  // `npx tsx scripts/soak.ts` makes 20000 steps, and looks at resident memory, too. Hundreds take minutes on cpu and webgpu's software driver.
   for (const backend of backends.filter((name) => name === 'wasm' || name === 'tensorflow')) {
     for (const model of thorough ? ['llama', 'convolution'] : ['llama']) {
       it(`holds the same tensors after each period [${backend}, ${model}]`, async () => {

@@ -47,8 +47,8 @@ describe('boundaries of folders', () => {
       'src/cli/commands/finetune.ts': use('../../owlore_optimizer'),
       'tools/backend.ts': use('../src/cli/commands/finetune'),
       'bench/results/store.ts': '',
-      'bench/commands/bench.ts': `${use('../results/store')}\nimport '../../tools/backend';`,
-      'test/bench_test.ts': use('../bench/commands/bench'),
+      'bench/commands/memory.ts': `${use('../results/store')}\nimport '../../tools/backend';`,
+      'test/bench_test.ts': use('../bench/commands/memory'),
     };
     expect(await broken(modules)).to.deep.equal([]);
   });
@@ -94,11 +94,11 @@ describe('boundaries of folders', () => {
       'folders: src',
     ],
     'a demo that needs a benchmark': [
-      {'bench/commands/bench.ts': '', 'demo/demo.ts': use('../bench/commands/bench')},
+      {'bench/commands/memory.ts': '', 'demo/demo.ts': use('../bench/commands/memory')},
       'folders: demo',
     ],
     'a benchmark that needs a test': [
-      {'test/models.ts': '', 'bench/commands/bench.ts': use('../../test/models')},
+      {'test/models.ts': '', 'bench/commands/memory.ts': use('../../test/models')},
       'folders: bench',
     ],
     'a contender that needs a table': [

@@ -1,0 +1,115 @@
+/**
+ * Steps against stock tfjs, PyTorch and jax-js, and what the optimizer costs; in groups.
+ *
+ *   npm run bench -- performance
+ *   npm run bench -- performance --only wasm,tensorflow     # some of the groups; the others keep the results they have
+ *   npm run bench -- performance --python venv/bin/python   # a Python with torch and transformers; default: $PYTHON, or python3
+ *   npm run bench -- performance --model smollm2            # the folder of SmolLM2-135M-Instruct, for the groups smollm2 and smollm2-optimizer
+ *   npm run bench -- performance --rounds 5                 # more or fewer turns than a group takes by itself
+ *   npm run bench -- performance --tiny                     # all groups on tiny models in two minutes: whether they run; writes nothing
+ *
+ * Writes `bench/results/performance.json` and the tables of `docs/performance.md` and, for the groups smollm2 and smollm2-optimizer, of
+ * `docs/real-model.md`. A time is as good as the machine was quiet, a ratio better: both sides of it take turns. What this machine
+ * lacks is named and left out; exits with 1 if anything failed.
+ */
+import {spawnSync} from 'node:child_process';
+import {mkdtempSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {parseArgs} from 'node:util';
+import type {MeasureGroup} from '../groups/group';
+import {FAILED} from '../harness/run';
+import {provenance, writeRecord} from '../results/store';
+import {printTables} from '../tables/document';
+import {realModelGroups, writeDocument} from '../tables/documents';
+import {performanceTables} from '../tables/performance_tables';
+import {smolLM2, writeRandomCheckpoint} from '../../tools/random_checkpoint';
+
+const groups: Readonly<Record<string, () => Promise<{measure: MeasureGroup}>>> = {
+  wasm: () => import('../groups/wasm_steps'),
+  loop: () => import('../groups/loop_steps'),
+  tensorflow: () => import('../groups/tensorflow_steps'),
+  model: () => import('../groups/model_passes'),
+  optimizer: () => import('../groups/optimizer_share'),
+  webgpu: () => import('../groups/webgpu_kernels'),
+  smollm2: () => import('../groups/smollm2_steps'),
+  'smollm2-optimizer': () => import('../groups/smollm2_optimizer'),
+};
+
+const {values} = parseArgs({
+  options: {
+    only: {type: 'string', default: Object.keys(groups).join()},
+    python: {type: 'string', default: process.env['PYTHON'] ?? 'python3'},
+    rounds: {type: 'string'},
+    model: {type: 'string'},
+    tiny: {type: 'boolean', default: false},
+  },
+});
+const names = values.only.split(',');
+const unknown = names.filter((name) => !(name in groups));
+if (unknown.length > 0) {
+  console.error(`no group ${unknown.join(', ')}; there are ${Object.keys(groups).join(', ')}`);
+  process.exit(2);
+}
+
+const needsModel = names.some((name) => realModelGroups.includes(name));
+const made = values.tiny && needsModel && values.model === undefined ? makeTinyModel() : undefined;
+const model = values.model ?? made;
+try {
+  for (const name of model === undefined ? realModelGroups : []) {
+    if (!names.includes(name)) continue;
+    console.log(`${name}: not measured; it needs --model, the folder of SmolLM2-135M-Instruct`);
+    names.splice(names.indexOf(name), 1);
+  }
+  if (names.length === 1) await measureGroup(names[0]!);
+  else for (const name of names) measureApart(name);
+} finally {
+  if (made !== undefined) rmSync(made, {recursive: true});
+}
+
+/** SmolLM2-135M with as many blocks, but an eighth as wide. */
+function makeTinyModel(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'owlore-bench-'));
+  const narrow = {hidden_size: 72, intermediate_size: 192, vocab_size: 2 ** 15};
+  writeRandomCheckpoint(folder, {...smolLM2, ...narrow});
+  return folder;
+}
+
+async function measureGroup(name: string): Promise<void> {
+  const {python, tiny} = values;
+  const rounds = values.rounds ?? (tiny ? '1' : undefined);
+  const before = provenance();
+  console.log(`${name}: measuring; load of the machine before: ${before.load!.toFixed(1)}`);
+  const {measure} = await groups[name]!();
+  const findings = await measure({tiny, python, model, ...(rounds && {rounds: Number(rounds)})});
+  const record = {...before, ...findings};
+  const tables = performanceTables({[name]: record});
+  for (const line of findings.skipped ?? []) {
+    console.log(`${name}: not measured: ${line.split('\n')[0]}`);
+    if (line.startsWith(FAILED)) process.exitCode = 1;
+  }
+  if (tiny) {
+    console.log(`${name}: it runs, with ${findings.figures.length} figures`);
+    return;
+  }
+  printTables(tables);
+  await writeRecord('performance', name, record, Object.keys(groups));
+  await writeDocument(realModelGroups.includes(name) ? 'real-model.md' : 'performance.md');
+}
+
+/** In a process of its own, with all the memory that it left behind, and a crash of which ends only itself. */
+function measureApart(name: string): void {
+  const script = fileURLToPath(import.meta.url);
+  const args = ['--only', name, '--python', values.python];
+  if (values.rounds !== undefined) args.push('--rounds', values.rounds);
+  if (model !== undefined) args.push('--model', model);
+  if (values.tiny) args.push('--tiny');
+  const {status} = spawnSync(process.execPath, [...process.execArgv, script, ...args], {
+    stdio: 'inherit',
+  });
+  if (status !== 0) {
+    console.error(`${name}: failed`);
+    process.exitCode = 1;
+  }
+}
