@@ -1,5 +1,5 @@
 /**
- * The paper's comparison: every method on one model and one task, at equal steps and in the same order of the data.
+ * The paper's comparison: every method on one model and one task, with the same steps and data.
  *
  *   npm run bench -- compare --setting demo --quick --work FOLDER
  *   npm run bench -- compare --setting smollm2 --model FOLDER --data FOLDER --work FOLDER
@@ -8,27 +8,27 @@
  *   npm run bench -- compare … --most 3            # no more than 3 cells
  *   npm run bench -- compare … --verify NAME       # runs a cell that is done once more, and demands its loss to the last digit
  *   npm run bench -- compare … --times             # what a step of each method takes; on a machine that does nothing else
- *   npm run bench -- compare --page                # bench/compare.html of all results, and the tables of docs/method.md
+ *   npm run bench -- compare --page                # bench/compare.html, of all results
  *
  * Methods are paired by seed. It goes on where it was stopped, by whatever: a cell that is done is not run again, one that was killed goes on
- * from its checkpoint. Figures go to `--results`, a folder that is committed; everything else to `--work`, which may be removed when all is done.
+ * from its checkpoint. Figures go to `--results`, a folder that is committed, and from there to `docs/` by `npm run bench -- tables`; everything else to
+ * `--work`, which may be removed when all is done.
  */
-import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
-import {join, resolve} from 'node:path';
+import {mkdirSync, rmSync} from 'node:fs';
+import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import {lockFolder} from '../../src/files/folder_lock';
 import {asUsage, messageOf, UsageError} from '../../src/cli/usage_error';
 import {planOf, stageNames, type Planned, type StageName} from '../compare/plan';
 import {prepare, type Prepared} from '../compare/prepare';
-import {hashOf, openResults, writeCell, type CellRecord, type Results} from '../compare/records';
+import {fileOf, openResults, writeCell, type CellRecord, type Results} from '../compare/records';
 import {removeWork, runCell} from '../compare/run_cell';
 import {writeComparison} from '../compare/page';
 import {settingOf, settings, type Given, type Setting} from '../compare/settings';
 import {summariesIn, withRates} from '../compare/summaries';
 import {timeMethods} from '../compare/times';
 import {provenance, writeRecord} from '../results/store';
-import {lossAndMemory, writeDocument} from '../tables/documents';
 
 const page = fileURLToPath(new URL('../compare.html', import.meta.url));
 const defaultResults = fileURLToPath(new URL('../results/compare', import.meta.url));
@@ -60,7 +60,7 @@ async function main(): Promise<void> {
     }),
   );
   if (flags.page) {
-    await makePage(flags.results);
+    makePage(flags.results);
     return;
   }
   const chosen = settingOf(flags.setting, flags.quick);
@@ -77,25 +77,21 @@ async function main(): Promise<void> {
   try {
     const setting = withRates(chosen, flags.results);
     const prepared = await prepare(setting, givenFor(setting, flags), work);
-    const folder = join(flags.results, setting.name);
-    const results = openResults(folder, prepared.protocol);
+    const file = fileOf(flags.results, setting.name);
+    const results = openResults(file, prepared.protocol);
     if (flags.list) list(setting, results, only);
     else if (flags.verify !== undefined) await verify(setting, prepared, results, flags.verify);
     else if (flags.times) await writeTimes(setting, prepared, results);
-    else await runAll(setting, prepared, folder, results, only, most);
+    else await runAll(setting, prepared, file, results, only, most);
   } finally {
     lock?.release();
   }
 }
 
-/** The page of all settings that have results, and with the repository's own results the tables of `docs/`. */
-async function makePage(folder: string): Promise<void> {
+/** The page of all settings that have results. */
+function makePage(folder: string): void {
   const summaries = summariesIn(folder);
   writeComparison(page, summaries);
-  if (resolve(folder) === resolve(defaultResults)) {
-    await writeDocument('method.md');
-    writeFileSync(lossAndMemory.file, lossAndMemory.draw());
-  }
   console.log(`${page}: ${summaries.map(({name}) => name).join(', ') || 'no results yet'}`);
 }
 
@@ -151,7 +147,7 @@ function list(setting: Setting, {cells}: Results, only: StageName | undefined): 
 async function runAll(
   setting: Setting,
   prepared: Prepared,
-  folder: string,
+  file: string,
   results: Results,
   only: StageName | undefined,
   most: number,
@@ -168,7 +164,7 @@ async function runAll(
       return;
     }
     const record = await run(setting, prepared, next);
-    writeCell(folder, results, record);
+    writeCell(file, results, record);
     removeWork(prepared, next.cell);
   }
 }
@@ -191,14 +187,13 @@ async function run(
   );
   return {
     ...before,
-    protocol: hashOf(prepared.protocol),
     cell,
     ...('failed' in outcome && {failed: outcome.failed}),
     measured,
   };
 }
 
-/** Puts what steps take into the store of results, from which `--page` makes a table. */
+/** Puts what steps take into the store of results, from which `tables` makes a table. */
 async function writeTimes(setting: Setting, prepared: Prepared, {cells}: Results): Promise<void> {
   const before = provenance();
   const order = settings.map(({name}) => name);

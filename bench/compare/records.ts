@@ -1,10 +1,10 @@
 /**
- * The results of a setting: a folder with `setting.json`, which says what all cells have in common, and a file for each cell. They
- * hold figures only. A folder of another version, of other settings or other data is refused: cells are never mixed.
+ * The results of a setting: a file of lines of JSON, the first of which says what all cells have in common, the others hold the figures of
+ * a cell each. A file of another version, of other settings or other data is refused: cells are never mixed.
  */
 import {createHash} from 'node:crypto';
-import {existsSync, mkdirSync, readdirSync, readFileSync} from 'node:fs';
-import {join} from 'node:path';
+import {existsSync, mkdirSync, readFileSync} from 'node:fs';
+import {dirname, join} from 'node:path';
 import {UsageError} from '../../src/cli/usage_error';
 import type {Provenance} from '../results/store';
 import {cellName, type Cell} from './cells';
@@ -13,7 +13,7 @@ import type {TaskScores} from './tasks';
 
 /** What two cells must have in common to be compared; plain JSON. */
 export interface Protocol {
-  /** Of these files, and of what a figure in them means. */
+  /** Of this file, and of what a figure in it means. */
   format: number;
   setting: string;
   /** Versions of what computes. */
@@ -29,7 +29,7 @@ export interface Protocol {
   examples: Record<string, number>;
 }
 
-export const FORMAT = 1;
+export const FORMAT = 2;
 
 /** A step of a run. */
 export interface Steps {
@@ -69,8 +69,6 @@ export interface Measured {
 }
 
 export interface CellRecord extends Provenance {
-  /** The hash of the protocol. */
-  protocol: string;
   cell: Cell;
   /** The message of a training that came to no end because its numbers were not finite. */
   failed?: string;
@@ -87,68 +85,57 @@ export function hashOf(protocol: Protocol): string {
   return createHash('sha256').update(JSON.stringify(protocol)).digest('hex').slice(0, 16);
 }
 
-const SETTING = 'setting.json';
+/** The file of a setting's results in a folder. */
+export function fileOf(folder: string, setting: string): string {
+  return join(folder, `${setting}.jsonl`);
+}
 
 /**
- * The results in a folder.
+ * The results in a file.
  *
- * @returns null if there are none.
- * @throws UsageError if a file is not of the folder's protocol, or cannot be read.
+ * @returns null if it is not there.
+ * @throws UsageError if it cannot be read, is of another format, or has a cell twice.
  */
-export function readResults(folder: string): Results | null {
-  const path = join(folder, SETTING);
-  if (!existsSync(path)) return null;
-  const protocol = readJson(path) as Protocol;
+export function readResults(file: string): Results | null {
+  if (!existsSync(file)) return null;
+  const [protocol, ...records] = linesOf(file) as [Protocol, ...CellRecord[]];
   if (protocol.format !== FORMAT) {
     throw new UsageError(
-      `${path} has format ${protocol.format}, and this version reads ${FORMAT}; give another folder as --results, or remove this one`,
+      `${file} has format ${protocol.format}, and this version reads ${FORMAT}; give another folder as --results, or remove this file`,
     );
   }
-  const hash = hashOf(protocol);
   const cells = new Map<string, CellRecord>();
-  for (const file of readdirSync(folder).sort()) {
-    if (!file.endsWith('.json') || file === SETTING) continue;
-    const record = readJson(join(folder, file)) as CellRecord;
-    if (record.protocol !== hash) {
-      throw new UsageError(
-        `${join(folder, file)} is of another version or other settings (${record.protocol}) than ${path} (${hash}); remove it`,
-      );
-    }
-    if (`${cellName(record.cell)}.json` !== file) {
-      throw new UsageError(
-        `${join(folder, file)} holds the cell ${cellName(record.cell)}; rename it`,
-      );
-    }
-    cells.set(cellName(record.cell), record);
+  for (const record of records) {
+    const name = cellName(record.cell);
+    if (cells.has(name)) throw new UsageError(`${file} has the cell ${name} twice; remove one`);
+    cells.set(name, record);
   }
   return {protocol, cells};
 }
 
 /**
- * The results in a folder that cells of a protocol are to be added to; none if it is not there.
+ * The results in a file that cells of a protocol are to be added to; none if it is not there.
  *
  * @throws UsageError that names what differs if they are of another protocol.
  */
-export function openResults(folder: string, protocol: Protocol): Results {
-  const results = readResults(folder);
+export function openResults(file: string, protocol: Protocol): Results {
+  const results = readResults(file);
   if (results === null) return {protocol, cells: new Map()};
   if (hashOf(results.protocol) === hashOf(protocol)) return results;
   const others = differences(results.protocol, protocol).join('; ');
   throw new UsageError(
-    `${join(folder, SETTING)} is of other settings, and cells of both are not to be mixed: ${others}; ` +
-      'give another folder as --results, or remove this one',
+    `${file} is of other settings, and cells of both are not to be mixed: ${others}; ` +
+      'give another folder as --results, or remove this file',
   );
 }
 
-/** Adds a cell to results and to their folder, which is made if there is none: all of the file or nothing. */
-export function writeCell(folder: string, {protocol, cells}: Results, record: CellRecord): void {
-  const setting = join(folder, SETTING);
-  if (!existsSync(setting)) {
-    mkdirSync(folder, {recursive: true});
-    writeWhole(setting, `${JSON.stringify(protocol)}\n`);
-  }
+/** Adds a cell to results and to their file, whose folder is made if there is none: all of the file or nothing. */
+export function writeCell(file: string, {protocol, cells}: Results, record: CellRecord): void {
   cells.set(cellName(record.cell), record);
-  writeWhole(join(folder, `${cellName(record.cell)}.json`), `${JSON.stringify(record)}\n`);
+  // by their names, so that a new cell is one new line
+  const records = [...cells].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, of]) => of);
+  mkdirSync(dirname(file), {recursive: true});
+  writeWhole(file, [protocol, ...records].map((line) => `${JSON.stringify(line)}\n`).join(''));
 }
 
 /** `training.steps is 48 there and 60 here`, for each value that differs. */
@@ -168,10 +155,16 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function readJson(path: string): unknown {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'));
-  } catch (cause) {
-    throw new UsageError(`${path} cannot be read: ${(cause as Error).message}; remove it`, {cause});
-  }
+function linesOf(file: string): unknown[] {
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+  return lines.map((line, i) => {
+    try {
+      return JSON.parse(line) as unknown;
+    } catch (cause) {
+      throw new UsageError(
+        `${file} cannot be read: line ${i + 1}: ${(cause as Error).message}; remove that line, or the file`,
+        {cause},
+      );
+    }
+  });
 }

@@ -1,15 +1,14 @@
 /** The summaries of all settings that have results in a folder. */
-import {join} from 'node:path';
 import {UsageError} from '../../src/cli/usage_error';
 import {chosenRate} from './plan';
-import {readResults, type CellRecord} from './records';
+import {fileOf, readResults, type CellRecord} from './records';
 import {settingOf, settings, type Setting, type Tuned} from './settings';
 import {summaryOf, type SettingSummary} from './summary';
 
-/** @throws UsageError if a file is not of its folder's protocol, or rates that a setting takes of another one are not known. */
+/** @throws UsageError if a file cannot be read, or rates that a setting takes of another one are not known. */
 export function summariesIn(folder: string): SettingSummary[] {
   return settings.flatMap((setting) => {
-    const results = readResults(join(folder, setting.name));
+    const results = readResults(fileOf(folder, setting.name));
     return results ? [summaryOf(withRates(setting, folder), results)] : [];
   });
 }
@@ -18,7 +17,7 @@ export function summariesIn(folder: string): SettingSummary[] {
 export function withRates(setting: Setting, results: string): Setting {
   if (setting.ratesOf === undefined) return setting;
   const other = settingOf(setting.ratesOf, false);
-  const cells = readResults(join(results, other.name))?.cells ?? new Map<string, CellRecord>();
+  const cells = readResults(fileOf(results, other.name))?.cells ?? new Map<string, CellRecord>();
   const rates = Object.keys(other.rates).flatMap((tuned) => {
     const rate = chosenRate(other, tuned as Tuned, cells);
     return rate === null ? [] : [[tuned, [rate]] as const];

@@ -1,4 +1,4 @@
-/** The tables of a page of `docs/` that `npm run bench -- compare --page` makes of a setting's results. */
+/** The tables of a page of `docs/` that `npm run bench -- tables` makes of a setting's results. */
 import {mean, type PairedDifference} from '../compare/arithmetic';
 import type {ClaimSummary, RowSummary, SettingSummary} from '../compare/summary';
 import type {MethodTimes} from '../compare/times';

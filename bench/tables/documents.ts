@@ -22,7 +22,7 @@ const comparison = fileURLToPath(new URL('../results/compare', import.meta.url))
 
 const ofSmolLM2 = (table: string): string => `smollm2 ${table}`;
 const ofDemo = (table: string): string => `demo ${table}`;
-/** What `method.md` has of the comparison; `bench/compare.html` has all of it. */
+/** What `method.md` has of the comparison; `npm run bench -- compare --page` shows all of it. */
 const methodTables = [
   ...['main', 'claims', 'tasks', 'samplers', 'confirmation', 'gamma', 'tau'].map(ofSmolLM2),
   ...['improvements', 'frozen', 'bases', 'rates'].map(ofSmolLM2),

@@ -10,8 +10,8 @@ import {changeBetween} from '../../bench/compare/measure';
 import {writeComparison} from '../../bench/compare/page';
 import {planOf, stagesOf} from '../../bench/compare/plan';
 import {
+  fileOf,
   FORMAT,
-  hashOf,
   openResults,
   readResults,
   writeCell,
@@ -39,7 +39,7 @@ const protocol: Protocol = {
 };
 
 /** A record of a cell, with a held-out loss that is made up. */
-function record(cell: Cell, loss: number, of = protocol): CellRecord {
+function record(cell: Cell, loss: number): CellRecord {
   const training: Measured['training'] = {
     steps: {
       loss: [2, 1],
@@ -54,7 +54,7 @@ function record(cell: Cell, loss: number, of = protocol): CellRecord {
   };
   return {
     ...{machine: 'm', node: 'v20', commit: 'c', date: '2026-01-31', load: 0},
-    ...{protocol: hashOf(of), cell},
+    cell,
     measured: {
       ...{heldOut: {loss, tokens: 9}, neutral: {loss: 3, tokens: 9}},
       ...(cell.options['method'] !== undefined && {training}),
@@ -217,56 +217,80 @@ describe('bench/compare: the data', () => {
 });
 
 describe('bench/compare: results', () => {
-  let folder: string;
-  beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'owlore-compare-'))));
-  afterEach(() => rmSync(folder, {recursive: true}));
+  let file: string;
+  beforeEach(() => {
+    file = fileOf(join(mkdtempSync(join(tmpdir(), 'owlore-compare-')), 'made'), 'smollm2');
+  });
+  afterEach(() => rmSync(join(file, '../..'), {recursive: true}));
 
   const cell: Cell = {options: {method: 'lora', learningRate: 1e-3, seed: 1}, heldOut: 'test'};
+  const other: Cell = {options: {method: 'full', learningRate: 1e-3, seed: 1}, heldOut: 'test'};
 
-  /** A folder with one cell. */
-  function written(): string {
-    writeCell(folder, openResults(folder, protocol), record(cell, 0.9));
-    return join(folder, `${cellName(cell)}.json`);
+  /** The lines of a file with two cells. */
+  function written(): string[] {
+    const results = openResults(file, protocol);
+    for (const one of [cell, other]) writeCell(file, results, record(one, 0.9));
+    return readFileSync(file, 'utf8').trimEnd().split('\n');
   }
 
-  it('are read as they were written', () => {
-    expect(readResults(folder)).to.equal(null);
+  it('are read as they were written, one line a cell, in the order of their names', () => {
+    expect(readResults(file)).to.equal(null);
+    expect(written()).to.deep.equal(
+      [protocol, record(other, 0.9), record(cell, 0.9)].map((line) => JSON.stringify(line)),
+    );
+    const {cells} = openResults(file, protocol);
+    expect([...cells]).to.deep.equal([
+      [cellName(other), record(other, 0.9)],
+      [cellName(cell), record(cell, 0.9)],
+    ]);
+    expect(readdirSync(join(file, '..'))).to.deep.equal(['smollm2.jsonl']);
+  });
+
+  it('of a cell that ran once more take the place of the earlier ones', () => {
     written();
-    const {cells} = openResults(folder, protocol);
-    expect([...cells]).to.deep.equal([[cellName(cell), record(cell, 0.9)]]);
-    expect(readdirSync(folder)).to.have.length(2);
+    writeCell(file, openResults(file, protocol), record(cell, 0.8));
+    expect(readResults(file)!.cells.get(cellName(cell))).to.deep.equal(record(cell, 0.8));
+    expect(readResults(file)!.cells.size).to.equal(2);
   });
 
   it('of other settings, data or versions are refused, with what differs, and nothing is changed', () => {
-    const path = written();
-    const before = readFileSync(path, 'utf8');
+    const before = written();
     const others: [Partial<Protocol>, string][] = [
       [{training: {...smollm2.training, steps: 60}}, 'training.steps is 48 there and 60 here'],
       [{package: '0.2.0'}, 'package is "0.1.0" there and "0.2.0" here'],
       [{hashes: {train: 'ff'}}, 'hashes.train is undefined there and "ff" here'],
     ];
     for (const [change, said] of others) {
-      expect(() => openResults(folder, {...protocol, ...change})).to.throw(said);
+      expect(() => openResults(file, {...protocol, ...change})).to.throw(said);
     }
-    expect(readFileSync(path, 'utf8')).to.equal(before);
+    expect(readFileSync(file, 'utf8').trimEnd().split('\n')).to.deep.equal(before);
   });
 
-  it('that were moved here from elsewhere are refused', () => {
-    const path = written();
-    writeFileSync(path, JSON.stringify(record(cell, 0.9, {...protocol, tfjs: '5'})));
-    expect(() => readResults(folder)).to.throw(`${path} is of another version or other settings`);
-    writeFileSync(path, JSON.stringify(record({...cell, heldOut: 'validation'}, 0.9)));
-    expect(() => readResults(folder)).to.throw(
-      'holds the cell lora_learning-rate-0.001_seed-1_on-validation',
-    );
-    writeFileSync(path, '{"protocol": ');
-    expect(() => readResults(folder)).to.throw(`${path} cannot be read`);
+  it('that are damaged, have a cell twice or are of another format are refused', () => {
+    const [first, ...lines] = written();
+    const withLines = (...all: string[]): void => writeFileSync(file, all.join('\n'));
+    withLines(first!, ...lines, '{"machine": ');
+    expect(() => readResults(file)).to.throw(`${file} cannot be read: line 4: `);
+    withLines(first!, ...lines, lines[1]!);
+    expect(() => readResults(file)).to.throw(`${file} has the cell ${cellName(cell)} twice`);
+    withLines(JSON.stringify({...protocol, format: 0}), ...lines);
+    expect(() => readResults(file)).to.throw(`${file} has format 0, and this version reads 2`);
+    withLines('');
+    expect(() => readResults(file)).to.throw(`${file} cannot be read: line 1: `);
   });
 
-  it('of another format are refused', () => {
-    written();
-    writeFileSync(join(folder, 'setting.json'), JSON.stringify({...protocol, format: 0}));
-    expect(() => readResults(folder)).to.throw('has format 0, and this version reads 1');
+  it('that are kept are in the order in which they would be written', () => {
+    for (const {name} of settings) {
+      const kept = fileOf(
+        fileURLToPath(new URL('../../bench/results/compare', import.meta.url)),
+        name,
+      );
+      const results = readResults(kept);
+      if (results === null) continue;
+      const [last] = [...results.cells.values()].reverse();
+      writeCell(file, results, last!);
+      expect(readFileSync(file, 'utf8') === readFileSync(kept, 'utf8'), name).to.equal(true);
+    }
   });
 });
 

@@ -47,7 +47,7 @@ describe('the tables of docs/', () => {
     // Plot moves all of it by half a pixel where it finds a function `it`
     const unmoved = (svg: string): string => svg.replace(/ transform="translate\(.*?\)"/g, '');
     const kept = readFileSync(lossAndMemory.file, 'utf8');
-    expect(unmoved(kept) === unmoved(lossAndMemory.draw()), 'npm run bench -- compare --page').to.equal(
+    expect(unmoved(kept) === unmoved(lossAndMemory.draw()), 'npm run bench -- tables').to.equal(
       true,
     );
   });
