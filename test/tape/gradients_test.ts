@@ -1,7 +1,8 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {collectGradients, streamGradients} from '../../src/tape/gradients';
-import {valueAndGrads} from '../../src/tape/tfjs_gradients';
+import {valueAndGrads, variableGrads} from '../../src/tape/tfjs_gradients';
+import {termKind, TermGradient} from '../../src/tfjs/term_gradient';
 import {describeBackends} from '../support/backends';
 
 describeBackends('tape', (backend) => {
@@ -104,6 +105,79 @@ describeBackends('tape', (backend) => {
     // The factor of w, the value, its gradient and that of the last op.
     expect(inBackward - before).to.be.at.most(4);
     tf.dispose([w, x, value, ...(grads as tf.Tensor[])]);
+  });
+
+  it('holds nothing in the backward pass of ops that do not lead to the result', () => {
+    const w = tf.variable(tf.ones([2]));
+    const inBackward = (aside: (x: tf.Tensor) => void): number => {
+      let tensors = 0;
+      const last = tf.customGrad((x) => ({
+        value: tf.clone(x as tf.Tensor),
+        gradFunc: (dy: tf.Tensor) => {
+          tensors = tf.memory().numTensors;
+          return tf.clone(dy);
+        },
+      }));
+      const f = (): tf.Tensor =>
+        tf.tidy(() => {
+          aside(w);
+          return tf.sum(last(w));
+        });
+      const {value, grads} = collectGradients(f, [w]);
+      tf.dispose([value, ...(grads as tf.Tensor[])]);
+      return tensors;
+    };
+    const tensors = inBackward(() => undefined);
+    expect(inBackward((x) => void tf.square(tf.square(tf.mul(x, 2))))).to.equal(tensors);
+    w.dispose();
+  });
+
+  it('hands out each gradient before those of what was used earlier', () => {
+    const xs = [1, 2, 3].map((value) => tf.variable(tf.tidy(() => tf.scalar(value))));
+    const order: number[] = [];
+    const value = streamGradients(
+      () => tf.tidy(() => xs.reduce<tf.Tensor>((product, x) => tf.mul(product, x), tf.scalar(1))),
+      xs,
+      (index, gradient) => {
+        order.push(index);
+        gradient.dispose();
+      },
+    );
+    expect(order).to.deep.equal([2, 1, 0]);
+    tf.dispose([value, ...xs]);
+  });
+
+  it('gives the gradient of a variable that is the result itself, as tfjs does', async () => {
+    const [w, unused] = [2, 3].map((value) => tf.variable(tf.tidy(() => tf.scalar(value))));
+    for (const take of [variableGrads, tf.variableGrads]) {
+      const {grads} = take(() => w!, [w!, unused!]);
+      expect(Object.keys(grads)).to.deep.equal([w!.name]);
+      expect(await grads[w!.name]!.data()).to.deep.equal(new Float32Array([1]));
+      tf.dispose(grads);
+    }
+    tf.dispose([w!, unused!]);
+  });
+
+  it('frees gradients in terms, which are in no scope, when a later op fails', () => {
+    const w = tf.variable(tf.tidy(() => tf.ones([2, 2])));
+    const fails = tf.customGrad((x) => ({
+      value: tf.clone(x as tf.Tensor),
+      gradFunc: () => {
+        throw new Error('in the backward pass');
+      },
+    }));
+    const inTerms = tf.customGrad((...args) => ({
+      value: tf.add(args[0] as tf.Tensor, args[1] as tf.Tensor),
+      gradFunc: (dy: tf.Tensor) => {
+        const term = {kind: termKind('dense')!, tensors: {values: tf.clone(dy)}};
+        return [TermGradient.kept([2, 2], 0, [term]), tf.clone(dy)];
+      },
+    }));
+    const {numTensors} = tf.memory();
+    const f = (): tf.Tensor => tf.tidy(() => tf.sum(inTerms(w, fails(w))));
+    expect(() => collectGradients(f, [w])).to.throw('in the backward pass');
+    expect(tf.memory().numTensors).to.equal(numTensors);
+    w.dispose();
   });
 
   if (backend === 'webgpu') return; // it cannot read a number at once
