@@ -128,17 +128,15 @@ describe('safetensors', () => {
     expect(write({type: 'F32'})).to.throw("unknown option 'type'");
   });
 
-  it('refuses a header of a million empty tensors, at once and at no cost', () => {
+  it('refuses a header of very many empty tensors, before it is parsed', () => {
     const entries = Array.from(
-      {length: 1e6},
+      {length: 110_000},
       (_, i) => `"${i}":{"dtype":"F32","shape":[],"data_offsets":[0,0]}`,
     );
-    const bytes = file(`{${entries.join(',')}}`);
-    const start = performance.now();
-    expect(() => parseSafetensors(bytes)).to.throw(
+    // of which the end is missing
+    expect(() => parseSafetensors(file(`{${entries.join(',')}`))).to.throw(
       'safetensors: the header has more than 400000 values; no file of its kind has so many',
     );
-    expect(performance.now() - start).to.be.below(3000);
   });
 
   const x = {dtype: 'F32', shape: [2], data_offsets: [0, 8]};
