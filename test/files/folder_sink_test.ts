@@ -17,6 +17,8 @@ import {listFiles} from '../../src/files/list_files';
 import {openSink} from '../../src/files/sink';
 import {openSource, readWhole} from '../../src/files/source';
 import {resultOf, startProgram} from '../support/programs';
+import {withBroken} from '../support/broken_files';
+import {openFilesIn} from '../support/open_files';
 import {rejection} from '../support/rejection';
 import {onSmallDisk} from '../support/small_disk';
 
@@ -40,7 +42,10 @@ const journalOf = (pid: number, machine = host): string =>
 describe('folders that files are saved to', () => {
   let folder: string;
   beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'owlore-sink-'))));
-  afterEach(() => rmSync(folder, {recursive: true}));
+  afterEach(() => {
+    expect(openFilesIn(folder)).to.deep.equal([]);
+    rmSync(folder, {recursive: true});
+  });
 
   const contents = (from = folder): Record<string, string> =>
     Object.fromEntries(
@@ -301,6 +306,34 @@ describe('folders that files are saved to', () => {
     expect((await rejection(missing.create('x', 1))).message).to.match(
       /cannot write to the folder/,
     );
+  });
+
+  it('stay as they were where the disk fails', async () => {
+    put({[a]: 'old'});
+    const saving = withBroken('sync', () => save({[a]: 'new'}));
+    expect((await rejection(saving)).message).to.match(
+      /^test: cannot write to the folder '.*': EIO.*; the files that were in it are as they were$/,
+    );
+    expect(contents()).to.deep.equal({[a]: 'old'});
+  });
+
+  it('stay as they were when it is given up', async () => {
+    put({[a]: 'old'});
+    const sink = openSink('test', folder);
+    const file = await sink.create(a, 3);
+    await file.write(new TextEncoder().encode('new'));
+    expect((await rejection(sink.create(`none/${b}`, 1))).message).to.match(/cannot write to/);
+    await file.close();
+    await sink.abort();
+    expect(contents()).to.deep.equal({[a]: 'old'});
+  });
+
+  it('are made with those around them', async () => {
+    const deep = join(folder, 'a', 'b');
+    const sink = openSink('test', deep);
+    await (await sink.create(a, 0)).close();
+    await sink.commit(() => false);
+    expect(contents(deep)).to.deep.equal({[a]: ''});
   });
 
   it('stay as they were where the disk is full', async function () {

@@ -14,6 +14,8 @@ import {gzipSync} from 'node:zlib';
 import {expect} from 'chai';
 import {isFolderPath, openFileAt} from '../../src/files/folder_source';
 import {openSource, readWhole, type FileSource, type ModelSource} from '../../src/files/source';
+import {withBroken} from '../support/broken_files';
+import {openFilesIn} from '../support/open_files';
 import {rejection} from '../support/rejection';
 import {FileServer, type ServerOptions} from './file_server';
 
@@ -46,6 +48,7 @@ describe('sources of files', () => {
   });
   afterEach(async () => {
     for (const server of servers.splice(0)) await server.close();
+    expect(openFilesIn(folder)).to.deep.equal([]);
   });
   after(() => rmSync(folder, {recursive: true}));
 
@@ -201,6 +204,15 @@ describe('sources of files', () => {
         const {message} = await rejection(open(join(folder, 'model')).open(path));
         expect(message).to.equal(`test: ${path} is not a file`);
       }
+    });
+
+    it('say that the system cannot read a file, or tell its size', async () => {
+      const source = open(join(folder, 'model'));
+      const opening = withBroken('stat', () => source.open('small.bin'));
+      expect((await rejection(opening)).message).to.match(/^EIO/);
+      const file = (await source.open('small.bin'))!;
+      expect((await rejection(withBroken('read', () => file.read(0, 1)))).message).to.match(/^EIO/);
+      await file.close();
     });
 
     it('say that a file became shorter', async () => {
