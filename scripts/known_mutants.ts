@@ -5,6 +5,44 @@
 export const knownMutants: Readonly<
   Record<string, ReadonlyArray<{from: string; to: string; because: string}>>
 > = {
+  'checkpoint/check_fits.ts': [
+    {
+      from: '[]',
+      to: '["Stryker was here"]',
+      because: 'It is a shape, and names pick variables by their names alone.',
+    },
+  ],
+  'checkpoint/manifest.ts': [
+    {
+      from: 'known.size === MOST_KNOWN',
+      to: 'false',
+      because:
+        'It bounds the memory of a process that writes 100,000 files; what is forgotten is only read again.',
+    },
+    {
+      from: 'performance.now() - time < FINEST_TIME',
+      to: 'performance.now() - time <= FINEST_TIME',
+      because: 'A file is never exactly 50 ms old.',
+    },
+  ],
+  'checkpoint/resume_checkpoint.ts': [
+    {
+      from: 'HALVINGS in saved.counters',
+      to: 'true',
+      because: 'The optimizer is given the state that it has once more.',
+    },
+  ],
+  'files/gguf/metadata.ts': [
+    {from: 'length', to: 'true', because: 'To wait for nothing takes time alone.'},
+    {from: 'content', to: 'true', because: 'To wait for nothing takes time alone.'},
+  ],
+  'files/gguf/tensor_types.ts': [
+    {
+      from: 'i < count',
+      to: 'i <= count',
+      because: 'What is written after the end of a Float32Array is lost.',
+    },
+  ],
   'sampling/numbers.ts': [
     {
       from: 'Math.abs(value - Math.round(value)) < 1e-9',
