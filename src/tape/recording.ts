@@ -143,7 +143,7 @@ export class Recording {
   /** @param run What ran ops before: the engine, or the outer recording. */
   private runOp(call: OpCall, run: RunOp): tf.Tensor | tf.Tensor[] {
     const isInside = opDepth() > this.depth;
-    if (isInside || this.reads) this.noteReads(call);
+    this.noteReads(call);
     if (isInside) {
       const result = run(call);
       if (this.observed && this.trackedInputs(call)) {
@@ -262,7 +262,7 @@ export class Recording {
     return this.originals.get(id) ?? id;
   }
 
-  /** Looks at what an op inside of a custom gradient or a segment reads. */
+  /** Looks at what an op reads, if it is inside of a custom gradient or a segment. */
   private noteReads({inputs}: OpCall): void {
     for (const tensor of Object.values(inputs)) {
       if (tensor == null) continue;

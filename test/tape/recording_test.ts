@@ -1,0 +1,45 @@
+import {expect} from 'chai';
+import * as tf from '@tensorflow/tfjs-core';
+import {collectGradients} from '../../src/tape/gradients';
+import {isRecording, needsGradient} from '../../src/tape/recording';
+import {describeBackends} from '../support/backends';
+
+describeBackends('a recording', () => {
+  it('tells an op that it is there, and of which inputs a gradient may be asked for', () => {
+    const [w, x] = [tf.variable(tf.tidy(() => tf.scalar(2))), tf.scalar(3)];
+    const state = (): boolean[] => [isRecording(), needsGradient(w), needsGradient(x)];
+    let inside: boolean[] = [];
+    const {value, grads} = collectGradients(
+      () =>
+        tf.tidy(() => {
+          const y = tf.mul(w, x);
+          inside = [...state(), needsGradient(y), needsGradient(tf.square(x))];
+          return y;
+        }),
+      [w],
+    );
+    expect(inside).to.deep.equal([true, true, false, true, false]);
+    expect(state()).to.deep.equal([false, true, true]);
+    tf.dispose([w, x, value, ...(grads as tf.Tensor[])]);
+  });
+
+  it('holds nothing of a custom gradient that no leaf is upstream of', () => {
+    const [w, x] = [tf.variable(tf.tidy(() => tf.scalar(2))), tf.scalar(3)];
+    const square = tf.customGrad((...args) => {
+      const [t, save] = args as [tf.Tensor, tf.GradSaveFunc];
+      save([t, tf.mul(t, 2)]);
+      return {value: tf.square(t), gradFunc: (dy: tf.Tensor) => tf.clone(dy)};
+    });
+    const {value, grads} = collectGradients(
+      () =>
+        tf.tidy(() => {
+          const {numTensors} = tf.memory();
+          const y = tf.tidy(() => square(x));
+          expect(tf.memory().numTensors).to.equal(numTensors + 1);
+          return tf.mul(w, y);
+        }),
+      [w],
+    );
+    tf.dispose([w, x, value, ...(grads as tf.Tensor[])]);
+  });
+});
