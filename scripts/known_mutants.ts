@@ -43,6 +43,30 @@ export const knownMutants: Readonly<
       because: 'What is written after the end of a Float32Array is lost.',
     },
   ],
+  'files/json.ts': [
+    {
+      from: 'i < text.length',
+      to: 'i <= text.length',
+      because: 'After the last character comes none that means anything.',
+    },
+    {
+      from: 'i < json.length',
+      to: 'i <= json.length',
+      because: 'After the last character comes none that means anything.',
+    },
+    {
+      from: '[]',
+      to: '["Stryker was here"]',
+      because: 'In valid JSON no name is outside of all objects.',
+    },
+  ],
+  'files/hub_name.ts': [
+    {
+      from: 'at < 0',
+      to: 'at <= 0',
+      because: 'A text that begins with @ is no name, whatever its parts are.',
+    },
+  ],
   'sampling/numbers.ts': [
     {
       from: 'Math.abs(value - Math.round(value)) < 1e-9',

@@ -94,7 +94,7 @@ export function replaceFile(path: string, content: string | Uint8Array): number 
     return file;
   } catch (error) {
     closeSync(file);
-    rmSync(partial, {force: true});
+    rmSync(partial);
     throw error;
   }
 }

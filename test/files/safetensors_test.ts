@@ -97,6 +97,8 @@ describe('safetensors', () => {
         new Map([[name, {shape: [], values: Float32Array.of(1)}]]),
       );
       expect((bytes.length - 4) % 8).to.equal(0);
+      const json = `{"${name}":{"dtype":"F32","shape":[],"data_offsets":[0,4]}}`;
+      expect(bytes.length - 4 - 8 - json.length).to.be.within(0, 7);
     }
   });
 
@@ -163,11 +165,17 @@ describe('safetensors', () => {
       file({x: {...x, dtype: 'I8'}}, 8),
       'tensor "x" must have dtype F32, F16, BF16; got "I8"; convert the checkpoint',
     ],
+    ['a dtype in a list', file({x: {...x, dtype: ['F32']}}, 8), 'must have dtype F32, F16, BF16'],
     ['an inherited name as dtype', file({x: {...x, dtype: 'toString'}}, 8), 'must have dtype'],
     [
       'a negative size',
       file({x: {...x, shape: [-2]}}, 8),
       'tensor "x" has no valid shape; got [-2]',
+    ],
+    [
+      'a negative size beside another',
+      file({x: {...x, shape: [1, -2]}}, 8),
+      'tensor "x" has no valid shape; got [1,-2]',
     ],
     ['a size in words', file({x: {...x, shape: '2'}}, 8), 'tensor "x" has no valid shape; got "2"'],
     [
@@ -185,6 +193,11 @@ describe('safetensors', () => {
       'too few bytes',
       file({x: {...x, shape: [3]}}, 8),
       'of shape [3] and dtype F32 must have 12 bytes; got data_offsets [0,8], 8 bytes',
+    ],
+    [
+      'too few bytes, after others',
+      file({x: {...x, shape: [3], data_offsets: [4, 12]}}, 12),
+      'must have 12 bytes; got data_offsets [4,12], 8 bytes',
     ],
     ['data that is missing', file({x}, 7), 'the tensors need 8 bytes of data; the file has 7'],
     ['data of nobody', file({x}, 9), 'the tensors need 8 bytes of data; the file has 9'],
@@ -214,6 +227,8 @@ describe('safetensors', () => {
     expect(() => headerEnd('test', start, 1e9)).to.throw(
       'test: the header has 100000001 bytes; the format allows 100000000',
     );
+    new DataView(start.buffer).setBigUint64(0, 100_000_000n, true);
+    expect(headerEnd('test', start, 1e9)).to.equal(100_000_008);
   });
 
   describe('with any damage', () => {

@@ -1,9 +1,10 @@
 import {spawnSync} from 'node:child_process';
 import {expect} from 'chai';
-import {isDead, thisProcess} from '../../src/files/writing_process';
+import {isDead, thisProcess, type WritingProcess} from '../../src/files/writing_process';
 
 describe('a process that writes', () => {
-  const own = thisProcess('here');
+  let own: WritingProcess;
+  beforeEach(() => (own = thisProcess('here')));
   const {pid: ended} = spawnSync(process.execPath, ['--version']);
 
   it('is known by its machine, its number and its beginning', () => {
