@@ -15,8 +15,6 @@
  *
  * With `--write` the figures go to `docs/defaults.md` and `bench/results/defaults.json`, or `step_times.json`.
  */
-import {spawnSync} from 'node:child_process';
-import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
@@ -45,6 +43,7 @@ import {
 } from '../tables/defaults_tables';
 import {printTables} from '../tables/document';
 import {writeDocument} from '../tables/documents';
+import {runApart} from '../harness/run_apart';
 import {measureStepTimes} from '../harness/step_times';
 import {
   reachesGoals,
@@ -75,7 +74,7 @@ const rank = Number(flags.rank);
 
 if (!flags.times) await measureLearning();
 else if (backend) await measureTimes(backend);
-else for (const name of timedBackends) timeApart(name);
+else for (const name of timedBackends) runApart(import.meta.url, {...flags, backend: name});
 
 async function measureLearning(): Promise<void> {
   const titles = ordinaryModels.map(({title}) => title);
@@ -112,17 +111,6 @@ async function measureTimes(name: string): Promise<void> {
   if (!flags.write) return;
   await writeRecord('step_times', name, record, timedBackends);
   await writeDocument('defaults.md');
-}
-
-/** In a process of its own, which has the code of one backend to compile. */
-function timeApart(name: string): void {
-  const script = fileURLToPath(import.meta.url);
-  const args = ['--times', '--backend', name, '--only', flags.only];
-  if (flags.write) args.push('--write');
-  const {status} = spawnSync(process.execPath, [...process.execArgv, script, ...args], {
-    stdio: 'inherit',
-  });
-  if (status !== 0) process.exitCode = 1;
 }
 
 async function measure(ordinary: OrdinaryModel): Promise<DefaultsMeasurements> {

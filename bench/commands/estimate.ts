@@ -9,11 +9,9 @@
  * bases. The blocks that are on are the first and others at equal distances: with the first one on, the backward pass goes through all
  * blocks, which takes the most memory. With `--refresh-interval 1` the second step has a refresh.
  */
-import {spawnSync} from 'node:child_process';
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join, resolve} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import {
@@ -30,6 +28,7 @@ import {embeddingModes} from '../../src/estimate/options';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {paperMethodNames, paperMethods, trainsRest, type MethodParts} from '../../src/methods';
 import {howToGet, loadBackend, type BackendName} from '../../tools/load_backend';
+import {runApart} from '../harness/run_apart';
 import {referenceShape} from '../harness/workload';
 
 const MB = 1e6;
@@ -84,12 +83,7 @@ else {
     console.log(`| ${columns.join(' | ')} |`);
     console.log(`| ${columns.map(() => '---').join(' | ')} |`);
     for (const backends of values.backends.split(',')) {
-      const given = Object.entries({...values, model: folder, backends}).filter(
-        ([name]) => name !== 'alone',
-      );
-      const args = given.flatMap(([name, value]) => [`--${name}`, String(value)]);
-      const program = ['--import', 'tsx', fileURLToPath(import.meta.url), '--alone', ...args];
-      spawnSync(process.execPath, program, {stdio: 'inherit'});
+      runApart(import.meta.url, {...values, model: folder, backends, alone: true});
     }
   } finally {
     if (values.model === undefined) rmSync(folder, {recursive: true, force: true});

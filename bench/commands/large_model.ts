@@ -8,10 +8,8 @@
  * checkpoint, 2.5 GB, is made at random where the folder has none; what a step costs does not depend on values. A folder with a
  * checkpoint of your own is taken as it is. Each backend is a process of its own. A batch is one sequence.
  */
-import {spawnSync} from 'node:child_process';
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
@@ -21,6 +19,7 @@ import {startMemoryMeter} from '../../src/memory/meter';
 import {howToGet, loadBackend, type BackendName} from '../../tools/load_backend';
 import {llama32of1B, writeRandomCheckpoint} from '../../tools/random_checkpoint';
 import {peakResidentBytes} from '../harness/process_usage';
+import {runApart} from '../harness/run_apart';
 import {heapBytes} from '../harness/wasm_backend';
 
 const MB = 1e6;
@@ -46,10 +45,7 @@ else {
     writeRandomCheckpoint(folder, llama32of1B);
   }
   for (const backends of values.backends.split(',')) {
-    const given = Object.entries({folder, steps, tokens, backends});
-    const args = given.flatMap(([name, value]) => [`--${name}`, value]);
-    const program = ['--import', 'tsx', fileURLToPath(import.meta.url), '--alone', ...args];
-    spawnSync(process.execPath, program, {stdio: 'inherit'});
+    runApart(import.meta.url, {...values, backends, alone: true});
   }
 }
 

@@ -6,16 +6,15 @@
  *
  * Each backend is a process of its own.
  */
-import {execFileSync} from 'node:child_process';
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import {loadBackend, type BackendName} from '../../tools/load_backend';
 import {loadLlama, saveLlama} from '../../src/llama';
 import {smolLM2, writeRandomCheckpoint} from '../../tools/random_checkpoint';
+import {runApart} from '../harness/run_apart';
 
 const MB = 2 ** 20;
 
@@ -32,9 +31,7 @@ async function measureAll(given?: string): Promise<void> {
     if (given === undefined) writeRandomCheckpoint(folder, smolLM2);
     for (const backend of ['cpu', 'wasm', 'tensorflow'] satisfies BackendName[]) {
       const target = join(temporary, backend);
-      const args = ['--folder', folder, '--target', target, '--backend', backend];
-      const program = fileURLToPath(import.meta.url);
-      execFileSync('npx', ['tsx', program, ...args], {stdio: 'inherit'});
+      runApart(import.meta.url, {folder, target, backend});
       rmSync(target, {recursive: true, force: true});
     }
   } finally {

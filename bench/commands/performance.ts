@@ -12,14 +12,13 @@
  * `docs/real-model.md`. A time is as good as the machine was quiet, a ratio better: both sides of it take turns. What this machine
  * lacks is named and left out; exits with 1 if anything failed.
  */
-import {spawnSync} from 'node:child_process';
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import type {MeasureGroup} from '../groups/group';
 import {FAILED} from '../harness/run';
+import {runApart} from '../harness/run_apart';
 import {provenance, writeRecord} from '../results/store';
 import {printTables} from '../tables/document';
 import {realModelGroups, writeDocument} from '../tables/documents';
@@ -63,7 +62,7 @@ try {
     names.splice(names.indexOf(name), 1);
   }
   if (names.length === 1) await measureGroup(names[0]!);
-  else for (const name of names) measureApart(name);
+  else for (const name of names) runApart(import.meta.url, {...values, model, only: name});
 } finally {
   if (made !== undefined) rmSync(made, {recursive: true});
 }
@@ -96,20 +95,4 @@ async function measureGroup(name: string): Promise<void> {
   printTables(tables);
   await writeRecord('performance', name, record, Object.keys(groups));
   await writeDocument(realModelGroups.includes(name) ? 'real-model.md' : 'performance.md');
-}
-
-/** In a process of its own, with all the memory that it left behind, and a crash of which ends only itself. */
-function measureApart(name: string): void {
-  const script = fileURLToPath(import.meta.url);
-  const args = ['--only', name, '--python', values.python];
-  if (values.rounds !== undefined) args.push('--rounds', values.rounds);
-  if (model !== undefined) args.push('--model', model);
-  if (values.tiny) args.push('--tiny');
-  const {status} = spawnSync(process.execPath, [...process.execArgv, script, ...args], {
-    stdio: 'inherit',
-  });
-  if (status !== 0) {
-    console.error(`${name}: failed`);
-    process.exitCode = 1;
-  }
 }
