@@ -67,6 +67,18 @@ export const knownMutants: Readonly<
       because: 'A text that begins with @ is no name, whatever its parts are.',
     },
   ],
+  'files/folder_source.ts': [
+    {
+      from: 'filled < bytes.length',
+      to: 'filled <= bytes.length',
+      because: 'A read of no bytes gives none, and ends the loop.',
+    },
+    {
+      from: '[]',
+      to: '["Stryker was here"]',
+      because: 'The real path of a file does not begin with a relative one.',
+    },
+  ],
   'sampling/numbers.ts': [
     {
       from: 'Math.abs(value - Math.round(value)) < 1e-9',

@@ -14,7 +14,7 @@ import {gzipSync} from 'node:zlib';
 import {expect} from 'chai';
 import {isFolderPath, openFileAt} from '../../src/files/folder_source';
 import {openSource, readWhole, type FileSource, type ModelSource} from '../../src/files/source';
-import {withBroken} from '../support/broken_files';
+import {withBroken, withShortReads} from '../support/broken_files';
 import {openFilesIn} from '../support/open_files';
 import {rejection} from '../support/rejection';
 import {FileServer, type ServerOptions} from './file_server';
@@ -215,6 +215,13 @@ describe('sources of files', () => {
       await file.close();
     });
 
+    it('give all that is asked for where the system reads less at once', async () => {
+      const file = (await open(join(folder, 'model')).open('small.bin'))!;
+      const read = await withShortReads(() => file.read(3, 100));
+      expect(read).to.deep.equal(small.slice(3));
+      await file.close();
+    });
+
     it('say that a file became shorter', async () => {
       const path = join(folder, 'model', 'changing');
       writeFileSync(path, small);
@@ -399,12 +406,15 @@ describe('sources of files', () => {
       await file.read(0, 10);
       const error = await rejection(file.read(10, large.length));
       expect(error.message).to.match(/^test: the answer to GET .* broke off: terminated/);
+      expect(error.cause).to.be.instanceOf(Error);
       await file.close();
       const {url} = server;
       await servers.pop()!.close();
-      expect((await rejection(open(url).open('small.bin'))).message).to.match(
+      const refused = await rejection(open(url).open('small.bin'));
+      expect(refused.message).to.match(
         /^test: GET .*\/small.bin failed: fetch failed \(connect ECONNREFUSED/,
       );
+      expect(refused.cause).to.be.instanceOf(Error);
     });
 
     it('say that a file was changed in between', async () => {
