@@ -1,12 +1,11 @@
 /** `tfjs-owlore generate --prompts`: many texts, several at a time. */
-import {closeSync, writeFileSync} from 'node:fs';
 import {generateBatch, type Generation} from '../llama/index';
 import type {Context} from './command';
 import type {CommandConsole} from './console';
 import type {GenerateSettings} from './generate';
 import {StoppedError} from './interruption';
 import type {Loaded, OpenedModel} from './model_options';
-import {openOutputFile} from './output_file';
+import {openOutputFile, type OutputFile} from './output_file';
 import type {PromptLine} from './prompts_file';
 import {describeSpeed, endTokens} from './sampling_options';
 import {TextStream} from './text_stream';
@@ -44,7 +43,7 @@ export async function generateFile(
   const streams = prompts.map((ids) => new TextStream(tokenizer, ids, stop));
   const seed = settings.seed ?? Math.floor(Math.random() * 2 ** 32);
 
-  const writer = new ResultWriter(console, output, settings.overwrite);
+  const writer = await ResultWriter.open(console, output, settings.overwrite);
   const showsProgress = output !== undefined || !console.isWatched;
   const progress = showsProgress
     ? console.progress({label: 'writing', total: lines.length})
@@ -77,9 +76,12 @@ export async function generateFile(
         });
       },
     });
+    writer.close();
+  } catch (error) {
+    writer.abort();
+    throw error;
   } finally {
     console.endProgress();
-    writer.close();
   }
   const result = {
     ...(output === undefined ? {results: writer.results} : {output}),
@@ -151,15 +153,25 @@ class ResultWriter {
   /** All that were written, for `--json` without a file. */
   readonly results: object[] = [];
   private readonly waiting = new Map<number, object>();
-  private readonly file: number | null;
   private next = 0;
 
-  constructor(
+  private constructor(
     private readonly console: CommandConsole,
     private readonly output: string | undefined,
+    private readonly file: OutputFile | null,
+  ) {}
+
+  static async open(
+    console: CommandConsole,
+    output: string | undefined,
     overwrite: boolean,
-  ) {
-    this.file = output === undefined ? null : this.attempt(() => openOutputFile(output, overwrite));
+  ): Promise<ResultWriter> {
+    if (output === undefined) return new ResultWriter(console, output, null);
+    try {
+      return new ResultWriter(console, output, await openOutputFile(output, overwrite));
+    } catch (error) {
+      throw unwritable(output, error);
+    }
   }
 
   add(index: number, result: object): void {
@@ -170,8 +182,14 @@ class ResultWriter {
     }
   }
 
+  /** A file that was there is replaced by the results, unless the command was stopped before the first of them. */
   close(): void {
-    if (this.file !== null) closeSync(this.file);
+    if (this.next > 0) this.attempt((file) => file.close());
+    else this.abort();
+  }
+
+  abort(): void {
+    this.file?.abort();
   }
 
   private write(result: object): void {
@@ -179,19 +197,18 @@ class ResultWriter {
     if (this.file === null) {
       if (this.console.isJson) this.results.push(result);
       this.console.print(line);
-      return;
-    }
-    const {file} = this;
-    // unlike writeSync, all of it or an error
-    this.attempt(() => writeFileSync(file, `${line}\n`));
+    } else this.attempt((file) => file.write(`${line}\n`));
   }
 
-  private attempt<T>(body: () => T): T {
+  private attempt(body: (file: OutputFile) => void): void {
     try {
-      return body();
-    } catch (cause) {
-      const {message} = cause as Error;
-      throw new Error(`generate: ${this.output} cannot be written: ${message}`, {cause});
+      if (this.file) body(this.file);
+    } catch (error) {
+      throw unwritable(this.output!, error);
     }
   }
+}
+
+function unwritable(output: string, cause: unknown): Error {
+  return new Error(`generate: ${output} cannot be written: ${(cause as Error).message}`, {cause});
 }

@@ -174,10 +174,13 @@ export function isHubName(text: string): boolean {
   );
 }
 
-/** The path of a file to write, in a folder that is there. */
+/**
+ * The path of a file to write, in a folder that is there. A config of a stranger must not choose it: the file could be one that is run,
+ * as that of a shell.
+ */
 export function outputFile(help: string): OptionDescription<string | undefined> {
   return {
-    ...text(help, '<file>'),
+    ...ofCommandLine(text(help, '<file>')),
     check: (owner, name, value) => {
       checkOutput(owner, name, value);
       if (isThere('folder', value))

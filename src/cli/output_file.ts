@@ -1,7 +1,19 @@
 /** The file that a command writes its result to: never one that it reads, and another one only if the user says so. */
-import {openSync, readdirSync, statSync, type Stats} from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  openSync,
+  readdirSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+  type Stats,
+} from 'node:fs';
 import {dirname, join} from 'node:path';
-import {createFile, kindOf} from '../files/own_files';
+import {removeLeftovers} from '../files/folder_commit';
+import {beginReplacing, createFile, kindOf} from '../files/own_files';
 import type {Context} from './command';
 import {flag, ofCommandLine} from './options';
 import {UsageError} from './usage_error';
@@ -45,12 +57,44 @@ export function checkOutputFile(settings: OutputSettings, {given, configFile}: C
   );
 }
 
-/** Opens the file for writing. One that has come since it was checked is not replaced. */
-export function openOutputFile(output: string, overwrite: boolean): number {
+/** A file that a command is writing its result to. */
+export interface OutputFile {
+  /** Writes all of a text, or throws. */
+  write(text: string): void;
+  /** Ends the file. One that is to be replaced is replaced now. */
+  close(): void;
+  /** Gives up: a file that was to be replaced stays as it was. */
+  abort(): void;
+}
+
+/**
+ * Opens the file for writing. One that has come since it was checked is not replaced. With `overwrite` the older file stays until
+ * `close`, so that a command that fails or is killed leaves it; it keeps its permissions, and a link to it leads to the new one.
+ */
+export async function openOutputFile(output: string, overwrite: boolean): Promise<OutputFile> {
+  const found = overwrite ? statsOf(output) : null;
+  if (found?.isFile()) {
+    const path = realpathSync(output);
+    accessSync(path, constants.W_OK);
+    await removeLeftovers(dirname(path));
+    const {file, put, drop} = beginReplacing(path);
+    fchmodSync(file, found.mode & 0o777);
+    const close = (): void => {
+      put();
+      closeSync(file);
+    };
+    return {write: writerTo(file), close, abort: drop};
+  }
   const kind = kindOf(output);
-  return overwrite || kind === 'link' || kind === 'other'
-    ? openSync(output, 'w')
-    : createFile(output);
+  // at its end: a file to which a link leads by now is not emptied
+  const file = kind === 'link' || kind === 'other' ? openSync(output, 'a') : createFile(output);
+  const close = (): void => closeSync(file);
+  return {write: writerTo(file), close, abort: close};
+}
+
+/** Unlike `writeSync`, it writes all of a text, or throws. */
+function writerTo(file: number): (text: string) => void {
+  return (text) => writeFileSync(file, text);
 }
 
 /** What a path that is read stands for: a file, or those of the folder that it is or is in, as those of a model. */

@@ -1,5 +1,4 @@
 /** `tfjs-owlore scores`: how much each block of a model matters. */
-import {closeSync, writeFileSync} from 'node:fs';
 import {jsonText} from '../files/json';
 import {textDataset, type TextDataset} from '../llama/index';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
@@ -76,11 +75,13 @@ export const scores = defineCommand({
     print(result, context);
     if (output !== undefined) {
       try {
-        const file = openOutputFile(output, settings.overwrite);
+        const file = await openOutputFile(output, settings.overwrite);
         try {
-          writeFileSync(file, jsonText(result));
-        } finally {
-          closeSync(file);
+          file.write(jsonText(result));
+          file.close();
+        } catch (error) {
+          file.abort();
+          throw error;
         }
       } catch (cause) {
         throw new Error(`scores: ${output} cannot be written: ${messageOf(cause)}`, {cause});

@@ -77,24 +77,50 @@ function openFile(path: string, flags: number): number {
   throw new Error(`'${path}' is not a file`);
 }
 
+/** A file that is written beside the one whose place it takes. */
+export interface Replacement {
+  /** Open at its end; the caller closes it after `put`. */
+  file: number;
+  /** Puts it in its place, with all that was written to it. */
+  put(): void;
+  /** Closes and removes it; what it was to replace stays. */
+  drop(): void;
+}
+
 /**
- * Writes a file; one that is there stays until all of the new one is written, and is not written to, also under another name that it may
- * have. The caller has seen that what is there may be replaced.
+ * Begins a file that takes the place of what is at a path. That stays until then, and is not written to, also under another name that it
+ * may have. The caller has seen that it may be replaced.
+ */
+export function beginReplacing(path: string): Replacement {
+  const writer = thisProcess(encodeURIComponent(hostname()));
+  const partial = join(dirname(path), temporaryNameOf(basename(path), writer));
+  const file = createFile(partial);
+  return {
+    file,
+    put: () => {
+      fsyncSync(file);
+      renameSync(partial, path);
+    },
+    drop: () => {
+      closeSync(file);
+      rmSync(partial);
+    },
+  };
+}
+
+/**
+ * Writes a file, as {@link beginReplacing} does.
  *
  * @returns The file, open at its end; the caller closes it.
  */
 export function replaceFile(path: string, content: string | Uint8Array): number {
-  const writer = thisProcess(encodeURIComponent(hostname()));
-  const partial = join(dirname(path), temporaryNameOf(basename(path), writer));
-  const file = createFile(partial);
+  const {file, put, drop} = beginReplacing(path);
   try {
     writeFileSync(file, content);
-    fsyncSync(file);
-    renameSync(partial, path);
+    put();
     return file;
   } catch (error) {
-    closeSync(file);
-    rmSync(partial);
+    drop();
     throw error;
   }
 }

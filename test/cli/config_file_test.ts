@@ -1,10 +1,18 @@
-import {mkdtempSync, rmSync, truncateSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
 import {readConfigFile} from '../../src/cli/config_file';
-import {choice, folder as folderOption, number, ofCommandLine} from '../../src/cli/options';
+import {
+  choice,
+  folder as folderOption,
+  number,
+  ofCommandLine,
+  type OptionDescription,
+} from '../../src/cli/options';
+import {commands} from '../../src/cli/program';
 import {UsageError} from '../../src/cli/usage_error';
+import {runCli} from './run_cli';
 
 const options = {
   topK: number('tokens', {integer: true, min: 1}),
@@ -63,6 +71,67 @@ describe('readConfigFile', () => {
   ] as const) {
     it(`refuses ${content || 'an empty file'}`, () => {
       expect(() => read(content)).to.throw(UsageError, message);
+    });
+  }
+});
+
+/** What is of the file system, by what the help calls its value: whether a config may name it. */
+const PATHS: Readonly<Record<string, 'read' | 'made new' | 'refused'>> = {
+  'finetune: model <model>': 'read',
+  'finetune: data <file|url>': 'read',
+  'finetune: validation <file|url>': 'read',
+  'finetune: scores <name|file>': 'read',
+  'finetune: output <folder>': 'made new',
+  'finetune: resume <folder>': 'refused',
+  'finetune: python <program>': 'refused',
+  'estimate: model <model>': 'read',
+  'scores: model <model>': 'read',
+  'scores: data <file|url>': 'read',
+  'scores: output <file>': 'refused',
+  'generate: model <model>': 'read',
+  'generate: promptFile <file>': 'read',
+  'generate: prompts <file>': 'read',
+  'generate: output <file>': 'refused',
+  'chat: model <model>': 'read',
+  'evaluate: model <model>': 'read',
+  'evaluate: data <file|url>': 'read',
+  'evaluate: shotsFrom <file|url>': 'read',
+};
+
+describe('the paths that a config may name', () => {
+  let folder: string;
+  before(() => void (folder = mkdtempSync(join(tmpdir(), 'owlore-config-'))));
+  after(() => rmSync(folder, {recursive: true}));
+
+  // every option that takes any text
+  const all = commands.flatMap(({name, options}) =>
+    Object.entries<OptionDescription<unknown>>(options).flatMap(([option, description]) => {
+      const {placeholder, choices} = description;
+      const takesText =
+        placeholder !== null && !choices && !/^<(n|text|bytes|names)[|>]/.test(placeholder);
+      return takesText ? [{command: name, option, description}] : [];
+    }),
+  );
+
+  it('are those of SECURITY.md, for each option of each command', () => {
+    const named = all.map(
+      ({command, option, description}) => `${command}: ${option} ${description.placeholder}`,
+    );
+    expect(named.sort()).to.deep.equal(Object.keys(PATHS).sort());
+  });
+
+  for (const {command, option, description} of all) {
+    const what = PATHS[`${command}: ${option} ${description.placeholder}`];
+    if (what !== 'refused') continue;
+    it(`are not ${option} of ${command}, by which nothing is made`, async () => {
+      const [config, target] = [join(folder, 'config.json'), join(folder, 'profile')];
+      writeFileSync(config, JSON.stringify({[option]: target}));
+      const {code, stderr} = await runCli([command, '--config', config]);
+      expect([code, stderr]).to.deep.equal([
+        2,
+        `error: ${config}: ${option} is possible on the command line only, by --${option}; leave it out\n`,
+      ]);
+      expect(existsSync(target)).to.equal(false);
     });
   }
 });

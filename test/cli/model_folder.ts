@@ -1,4 +1,4 @@
-import {copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {
@@ -70,6 +70,23 @@ export async function createFolderWithoutTemplate(): Promise<ModelFolder> {
   folder.write(path, JSON.stringify({...config, chat_template: undefined}));
   rmSync(join(folder.model, 'model.safetensors'));
   return folder;
+}
+
+/** A copy of the model in a folder of its own, one weight of whose block 1 is not finite; returns its path. */
+export function copyWithNaN(folder: ModelFolder): string {
+  const copy = join(folder.path, 'nan');
+  cpSync(folder.model, copy, {recursive: true});
+  const file = join(copy, 'model.safetensors');
+  const bytes = readFileSync(file);
+  const length = Number(bytes.readBigUInt64LE());
+  const header = JSON.parse(bytes.toString('utf8', 8, 8 + length)) as Record<
+    string,
+    {data_offsets: [number, number]}
+  >;
+  const {data_offsets: places} = header['model.layers.1.self_attn.q_proj.weight']!;
+  bytes.writeFloatLE(NaN, 8 + length + places[0]);
+  writeFileSync(file, bytes);
+  return copy;
 }
 
 /** Examples that say which they are. */

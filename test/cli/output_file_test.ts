@@ -1,10 +1,13 @@
 import {
+  chmodSync,
   copyFileSync,
   existsSync,
   linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -12,7 +15,10 @@ import {join} from 'node:path';
 import {expect} from 'chai';
 import {openOutputFile} from '../../src/cli/output_file';
 import {fastBackend} from '../support/backends';
-import {createModelFolder, texts, type ModelFolder} from './model_folder';
+import {resultOf} from '../support/programs';
+import {onSmallDisk} from '../support/small_disk';
+import {start} from './cli_process';
+import {copyWithNaN, createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli, type CliRun} from './run_cli';
 
 describe('the file that a command writes its result to', function () {
@@ -142,10 +148,104 @@ describe('the file that a command writes its result to', function () {
     });
   }
 
-  it('is not replaced if it has come while the command ran', () => {
+  it('is not replaced if it has come while the command ran', async () => {
     const output = newFile();
     writeFileSync(output, 'a novel');
-    expect(() => openOutputFile(output, false)).to.throw(/EEXIST/);
+    const result = await openOutputFile(output, false).catch(
+      (error: unknown) => (error as Error).message,
+    );
+    expect(result).to.match(/EEXIST/);
     expect(readFileSync(output, 'utf8')).to.equal('a novel');
+  });
+
+  describe('with --overwrite', () => {
+    /** A folder with a file, and a link to it. */
+    const oldFile = (): {place: string; output: string; link: string} => {
+      const place = newFile();
+      mkdirSync(place);
+      const [output, link] = [join(place, 'out'), join(place, 'link')];
+      writeFileSync(output, 'a novel');
+      chmodSync(output, 0o640);
+      symlinkSync('out', link);
+      return {place, output, link};
+    };
+    const isAsBefore = ({place, output, link}: ReturnType<typeof oldFile>): void => {
+      expect(readFileSync(output, 'utf8')).to.equal('a novel');
+      expect(readlinkSync(link)).to.equal('out');
+      expect(readdirSync(place).sort()).to.deep.equal(['link', 'out']);
+    };
+    /** Arguments of a `generate` that takes long. */
+    const longRun = (output: string, newTokens: number): string[] => [
+      ...['generate', '--model', long.model, '--backend', 'wasm', '--prompts'],
+      ...[long.writeLines('prompts.jsonl', [{prompt: 'the cat'}]), '--output', output],
+      ...['--overwrite', '--max-new-tokens', String(newTokens)],
+    ];
+    let long: ModelFolder;
+    before(async () => void (long = await createModelFolder({maxPositionEmbeddings: 100_000})));
+    after(() => long.remove());
+
+    it('keeps the link and the permissions, and leaves nothing beside it', async () => {
+      for (const [command, run] of Object.entries(commands)) {
+        const lines = command === 'scores' ? texts(8) : [{prompt: 'the cat'}];
+        const data = folder.writeLines(`data${count++}.jsonl`, lines);
+        const {place, output, link} = oldFile();
+        const {code, stderr} = await run(link, data, '--overwrite');
+        expect(code, stderr).to.equal(0);
+        expect(readFileSync(output, 'utf8')).to.match(/^\{/);
+        expect(readlinkSync(link)).to.equal('out');
+        expect(statSync(output).mode & 0o777).to.equal(0o640);
+        expect(readdirSync(place).sort()).to.deep.equal(['link', 'out']);
+      }
+    });
+
+    it('keeps the older file if the run fails: weights that are not finite', async () => {
+      const old = oldFile();
+      const model = copyWithNaN(folder);
+      const data = folder.writeLines(`data${count++}.jsonl`, [{prompt: 'the cat'}]);
+      const {code, stderr} = await commands['generate']!(
+        ...([old.link, data, '--overwrite', '--model', model] as const),
+      );
+      expect(code, stderr).to.equal(1);
+      expect(stderr).to.match(/finite/);
+      isAsBefore(old);
+    });
+
+    it('keeps the older file if the disk is full', async () => {
+      const small = newFile();
+      mkdirSync(small);
+      const data = folder.writeLines(`data${count++}.jsonl`, [
+        {prompt: 'the cat'},
+        {prompt: 'the cat', note: 'x'.repeat(100_000)},
+      ]);
+      await onSmallDisk(small, async () => {
+        const output = join(small, 'out');
+        writeFileSync(output, 'a novel');
+        const {code, stderr} = await commands['generate']!(output, data, '--overwrite');
+        expect(code, stderr).to.equal(1);
+        expect(stderr).to.match(/cannot be written: ENOSPC/);
+        expect(readFileSync(output, 'utf8')).to.equal('a novel');
+        expect(readdirSync(small)).to.deep.equal(['out']);
+      });
+    });
+
+    it('keeps the older file if the process is killed, and the next one removes what is left', async () => {
+      const old = oldFile();
+      const child = start(longRun(old.link, 90_000));
+      child.stderr!.on('data', (text: Buffer) => {
+        if (text.includes('tokens a second')) child.kill('SIGKILL');
+      });
+      expect((await resultOf(child)).signal).to.equal('SIGKILL');
+      expect(readFileSync(old.output, 'utf8')).to.equal('a novel');
+      const {code, stderr} = await runCli(longRun(old.link, 2));
+      expect(code, stderr).to.equal(0);
+      expect(readdirSync(old.place).sort()).to.deep.equal(['link', 'out']);
+    });
+
+    it('replaces it by what there is at Ctrl-C', async () => {
+      const {output, link} = oldFile();
+      const {code, stderr} = await runCli(longRun(link, 90_000), null, 'tokens a second');
+      expect(code, stderr).to.equal(130);
+      expect(readFileSync(output, 'utf8')).to.match(/^\{.*"finishReason":"interrupted".*\}\n$/);
+    });
   });
 });
