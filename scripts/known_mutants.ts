@@ -79,6 +79,52 @@ export const knownMutants: Readonly<
       because: 'The real path of a file does not begin with a relative one.',
     },
   ],
+  'files/folder_lock.ts': [
+    {
+      from: '[]',
+      to: '["Stryker was here"]',
+      because: 'No error has this code, and a file that is not there is of no holder.',
+    },
+  ],
+  'files/gguf/dequantize.ts': [
+    {
+      from: 'i < 2 * HALF',
+      to: 'i <= 2 * HALF',
+      because: 'The next block writes over it; after the last one it is lost.',
+    },
+    {
+      from: 'group < GROUPS',
+      to: 'group <= GROUPS',
+      because: 'The next block writes over it; after the last one it is lost.',
+    },
+    {
+      from: 'i < GROUP',
+      to: 'i <= GROUP',
+      because: 'The next group or block writes over it; after the last one it is lost.',
+    },
+  ],
+  'files/half_precision.ts': [
+    {
+      from: 'magnitude >= 0x477ff000',
+      to: 'magnitude > 0x477ff000',
+      because: 'What is halfway is rounded to infinity below, too.',
+    },
+    {
+      from: 'magnitude < 0x38800000',
+      to: 'magnitude <= 0x38800000',
+      because: 'Both ways are exact for 2⁻¹⁴.',
+    },
+    {
+      from: 'Math.fround(Math.abs(value) + 0.5) - 0.5',
+      to: 'Math.fround(Math.abs(value) + 0.5) + 0.5',
+      because: 'That is 2²⁴ more, of which 16 bits have nothing.',
+    },
+    {
+      from: 'i < bits.length',
+      to: 'i <= bits.length',
+      because: 'What is written after the end of a typed array is lost.',
+    },
+  ],
   'sampling/numbers.ts': [
     {
       from: 'Math.abs(value - Math.round(value)) < 1e-9',

@@ -144,3 +144,16 @@ for (const {name, from, to, infinity, truth} of types) {
     });
   });
 }
+
+describe('the numbers of all float16', () => {
+  it('are found anew by each program', async () => {
+    // the module as it is before its first use, when it has no table yet
+    const path = `../../src/files/half_precision?${performance.now()}`;
+    const {float16} = (await import(path)) as {float16: (half: number) => number};
+    const [{truth}] = types as [HalfType];
+    const other = all.find((bits) => !Object.is(float16(bits), truth[bits]));
+    expect(other).to.equal(undefined);
+    const again = (await import(`${path}again`)) as {fromFloat16: HalfType['from']};
+    expect(again.fromFloat16(all)).to.deep.equal(truth);
+  });
+});
