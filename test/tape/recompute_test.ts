@@ -2,7 +2,7 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {isNextValueUnread} from '../../src/tape/op_sequence';
 import {recomputed, runningPartsBy} from '../../src/tape/recompute';
-import {keepForSecondRun, keptInFirstRun} from '../../src/tape/segment';
+import {drawnOnce, keepForSecondRun, keptInFirstRun} from '../../src/tape/segment';
 import {collectGradients} from '../../src/tape/gradients';
 import {describeBackends} from '../support/backends';
 import {calledKernels} from '../support/called_kernels';
@@ -195,6 +195,56 @@ describeBackends('recomputed', (backend) => {
     runs = 0;
     expect(await gradient(() => part(w))).to.equal(6);
     expect(runs).to.equal(0);
+    w.dispose();
+  });
+
+  it('draws the numbers of an own source once, in checkpoints in one another, too', async () => {
+    let draws = 0;
+    const draw = (): number => drawnOnce(() => ++draws);
+    const part = (x: tf.Tensor): tf.Tensor => tf.tidy(() => tf.mul(tf.mul(x, draw()), 10 * draw()));
+    expect(await slope(part)).to.equal(20);
+    expect(await slope(recomputed(part))).to.equal(3 * 40);
+    expect([draw(), draws]).to.deep.equal([5, 5]);
+  });
+
+  it('gives what was kept for its second run in the order in which it was kept', async () => {
+    const given: Array<tf.Tensor | undefined> = [];
+    await slope((x) =>
+      tf.tidy(() => {
+        given.push(keptInFirstRun(), keptInFirstRun());
+        const kept = [tf.zeros([1]), tf.zeros([2])];
+        kept.forEach(keepForSecondRun);
+        return tf.square(x);
+      }),
+    );
+    expect(given.map((tensor) => tensor?.size)).to.deep.equal([undefined, undefined, 1, 2]);
+  });
+
+  it('starts its second run from the values before several assignments', async () => {
+    const factor = tf.variable(
+      tf.tidy(() => tf.scalar(1)),
+      false,
+    );
+    const gradient = await slope((x) =>
+      tf.tidy(() => {
+        for (const times of [2, 3]) factor.assign(tf.mul(factor, times));
+        return tf.mul(x, factor);
+      }),
+    );
+    expect(gradient).to.equal(6);
+    expect(await factor.data()).to.deep.equal(new Float32Array([6]));
+    factor.dispose();
+  });
+
+  it('does not run once more after an error of its second run', async () => {
+    let runs = 0;
+    const w = tf.variable(tf.tidy(() => tf.scalar(3)));
+    const part = recomputed((x: tf.Tensor) => {
+      if (++runs === 2) throw new Error('in the second run');
+      return tf.square(x);
+    });
+    expect(() => collectGradients(() => part(w), [w])).to.throw('in the second run');
+    expect(runs).to.equal(2);
     w.dispose();
   });
 
