@@ -133,6 +133,14 @@ export const knownMutants: Readonly<
         'A sum at exactly this distance from an integer, which rounding does not make, is a billionth of a block more or less.',
     },
   ],
+  'layer_sampling_callback.ts': [
+    {
+      from: '[]',
+      to: '["Stryker was here"]',
+      because:
+        'The weights before the first training: compared with those of a model, which they are not in any case.',
+    },
+  ],
   'sampling/probabilities.ts': [
     {
       from: 'scale * share < 1',

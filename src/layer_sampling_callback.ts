@@ -258,7 +258,6 @@ export class LayerSamplingCallback extends tfl.Callback {
    *   is frozen as a whole now, `step()` throws that, unless it trains by then.
    */
   attach(model: tfl.LayersModel, optimizer?: tf.Optimizer): void {
-    this.restore();
     this.setModel(model);
     buildSequential(model);
     this.loopOptimizer = optimizer ?? null;
@@ -296,7 +295,7 @@ export class LayerSamplingCallback extends tfl.Callback {
   /** Called by `fit` before anything else. */
   override setModel(model: tfl.LayersModel): void {
     checkCopy(model);
-    if (model !== this.model || this.loopOptimizer) this.restore();
+    this.restore();
     this.loopOptimizer = null;
     super.setModel(model);
   }
@@ -380,7 +379,12 @@ export class LayerSamplingCallback extends tfl.Callback {
     this.sampling = sampled.sampling;
     this.blockNames = sampled.blocks.all;
     for (const weight of sampled.weights) attached.set(weight, this);
-    this.restoringOnError(() => this.resume(sampled));
+    this.restoringOnError(() => {
+      // The draws of steps before `initialStep` are made now.
+      while (this.periods.length * this.stepsOfPeriod < this.steps) {
+        this.periods.push(sampled.blocksOf(this.periods.length));
+      }
+    });
     const lines = [leftOutLine(sampled.blocks)];
     if (this.sampling && !options.probabilities && options.gamma === 'auto') {
       lines.push(fittedGammaLine(callbackName, this.sampling));
@@ -410,15 +414,6 @@ export class LayerSamplingCallback extends tfl.Callback {
     this.known.add(weights[0]!);
     this.periods = [];
     this.counter = new StepCounter(this.options.initialStep);
-  }
-
-  /** Goes on in the period in which an earlier training stopped. Draws of steps before `initialStep` are made now. */
-  private resume(sampled: SampledModel): void {
-    while (this.periods.length * this.stepsOfPeriod < this.steps) {
-      this.periods.push(sampled.blocksOf(this.periods.length));
-    }
-    // one that is over may have nothing left to train
-    if (!this.isDue) sampled.turnOn(this.activeBlocks, this.periods.length - 1);
   }
 
   /** Draws the blocks of the next period and turns them on. */

@@ -241,6 +241,12 @@ describe('LayerSamplingCallback', () => {
     new LayerSamplingCallback(options).setState(state);
     expect(calls.at(-1)).to.equal('set {"drawn":2}');
     expect(callback.settings).to.have.deep.property('adaptive', {kind: 'mine'});
+    // what an adaptive sampling need not have
+    const {prepare: _prepare, ...plain} = adaptive;
+    const other = new LayerSamplingCallback({...options, interval: 6, adaptive: plain});
+    expectWarning(/at most 1 of 4 blocks/);
+    await fit(model, [other], 6);
+    expect(other.schedule.periods).to.deep.equal([['b3']]);
     expect(new LayerSamplingCallback().getState()).not.to.have.property('adaptive');
     model.dispose();
   });
@@ -289,6 +295,51 @@ describe('LayerSamplingCallback', () => {
     expect(await snapshot(model)).to.deep.equal(before);
     await train(1, 2);
     expect(replayed.schedule).to.deep.equal(whole.schedule);
+    model.dispose();
+  });
+
+  it('lets a dataset be empty', async () => {
+    const model = createModel();
+    const nothing = {
+      size: 0,
+      iterator: async () => ({next: async () => ({value: null, done: true})}),
+    };
+    const schedule = {blocks, interval: 2, periods: [['b0']]};
+    const callback = new LayerSamplingCallback({schedule});
+    await model.fitDataset(nothing as never, {epochs: 1, verbose: 0, callbacks: [callback]});
+    expect([callback.steps, callback.schedule.periods.length]).to.deep.equal([0, 0]);
+    await fit(model, [callback], 2);
+    expect(callback.schedule.periods).to.deep.equal([['b0']]);
+    model.dispose();
+  });
+
+  it('can be ended by another callback of its fit, and goes on after a loop inside of it', async () => {
+    const model = createModel();
+    const callback = new LayerSamplingCallback({gamma: 1, interval: 1, seed: 2});
+    const inner = new LayerSamplingCallback({gamma: 4, interval: 1});
+    const on: boolean[] = [];
+    const other = new tfl.CustomCallback({
+      onBatchEnd: (batch) => {
+        if (batch !== 1) return;
+        inner.attach(model);
+        inner.step();
+        on.push(trainable(model).includes(false));
+        inner.restore();
+      },
+      onEpochEnd: () => callback.restore(),
+    });
+    // left without restore(): the fit takes over again
+    const leaving = new tfl.CustomCallback({
+      onBatchEnd: (batch) => {
+        if (batch !== 2) return;
+        inner.attach(model);
+        inner.step();
+      },
+    });
+    await fit(model, [callback, other, leaving], 8);
+    expect(on).to.deep.equal([false]);
+    expect(callback.schedule.periods.map(({length}) => length)).to.deep.equal(new Array(8).fill(1));
+    expect(trainable(model)).to.deep.equal(new Array(10).fill(true));
     model.dispose();
   });
 
@@ -535,7 +586,7 @@ describe('LayerSamplingCallback', () => {
       }
       callback.restore();
       expect(callback.schedule.periods).to.have.length(2);
-      const other = createModel();
+      const other = createModel(ours());
       const ofDataset = new LayerSamplingCallback({gamma: 1});
       const batches = [1, 2, 3].map(() => ({xs: x, ys: y}));
       const dataset = {
@@ -552,6 +603,7 @@ describe('LayerSamplingCallback', () => {
       };
       await other.fitDataset(dataset as never, {epochs: 1, verbose: 0, callbacks: [ofDataset]});
       expect(ofDataset.getState().interval).to.equal(50);
+      other.optimizer.dispose();
       tf.dispose([x, y]);
       for (const each of [model, other]) each.dispose();
     });
@@ -661,10 +713,23 @@ describe('LayerSamplingCallback', () => {
     model.compile({optimizer, loss: 'meanSquaredError'});
     const callback = new LayerSamplingCallback({gamma: 1});
     callback.attach(model);
-    for (let step = 0; step < 10; step++) await model.trainOnBatch(x, y);
     expectWarning(/has made 10 steps without a call of callback.step\(\).* before each call/);
     for (let step = 0; step < 20; step++) await model.trainOnBatch(x, y);
-    callback.step();
+    tf.dispose([x, y]);
+    optimizer.dispose();
+    model.dispose();
+  });
+
+  it('says so of more than ten steps in a row, and not after restore()', async () => {
+    const optimizer = new OwLoreOptimizer();
+    const model = createModel(optimizer);
+    const [x, y] = [tf.ones([2, 3]), tf.ones([2, 1])];
+    const callback = new LayerSamplingCallback({gamma: 1});
+    callback.attach(model);
+    for (let round = 0; round < 2; round++) {
+      for (let step = 0; step < 10; step++) await model.trainOnBatch(x, y);
+      callback.step();
+    }
     callback.restore();
     for (let step = 0; step < 20; step++) await model.trainOnBatch(x, y);
     tf.dispose([x, y]);

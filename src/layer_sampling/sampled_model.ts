@@ -103,15 +103,9 @@ export class SampledModel {
     });
   }
 
-  /** Turns the blocks of a period on and the others off, when a training begins in the middle of that period. */
-  turnOn(blocks: readonly string[], period: number): void {
-    this.trainable.turnOn(blocks);
-    this.store(period);
-  }
-
   /**
-   * Does so before each further step of the period, because the user may have set `layer.trainable` since the last step. If an open
-   * step has gradients of a block that is off, it is made first.
+   * Turns the blocks of a period on and the others off before each further step of it: a training may go on in its middle, and the
+   * user may have set `layer.trainable` since the last step. If an open step has gradients of a block that is off, it is made first.
    */
   keepOn(blocks: readonly string[], period: number): void {
     this.trainable.turnOn(blocks);
