@@ -29,7 +29,7 @@ describe('SampledModel, with weights that are packed while they are off', () => 
   }
 
   function fill(kernel: tfl.LayerVariable): void {
-    tf.tidy(() => kernel.write(tf.fill([8, 8], 1 / 3)));
+    tf.tidy(() => void kernel.write(tf.fill([8, 8], 1 / 3)));
   }
 
   /** Which of the numbers of a packed kernel, all of them 1/3 before, were rounded up. */
