@@ -667,6 +667,42 @@ describeBackends('OwLoreOptimizer', (backend) => {
     expect(numbers).to.deep.equal([2 * (8 + 2 * 8), 2 * (6 + 2 * 6)]);
   });
 
+  it('has nothing to save before its first step but that', async () => {
+    const saved = await optimizerOf().getWeights();
+    const entries = saved.map(async ({name, tensor}) => [name, await values(tensor)] as const);
+    expect(await Promise.all(entries)).to.deep.equal([
+      ['iter', [0]],
+      ['owlore.accumulated', [0]],
+      ['owlore.skipped', [0]],
+    ]);
+  });
+
+  it('makes a step of the calls so far by flush(), and none without any', async () => {
+    const other = variableOf(tf.zeros([1]), true, 'not-flushed');
+    const variable = variableOf(tf.zeros([2]), true, 'flushed');
+    const optimizer = optimizerOf({learningRate: 0.1, accumulate: 3});
+    const call = (value: number): void =>
+      tf.tidy(() => optimizer.applyGradients({flushed: tf.fill([2], value)}));
+    optimizer.flush();
+    expect(optimizer.iterations).to.equal(0);
+    for (const value of [3, -1]) call(value);
+    expect([optimizer.accumulated, ...optimizer.accumulatedVariables]).to.deep.equal([
+      2,
+      'flushed',
+    ]);
+    optimizer.flush();
+    optimizer.flush();
+    expect([optimizer.accumulated, optimizer.iterations]).to.deep.equal([0, 1]);
+    expect(optimizer.accumulatedVariables.size).to.equal(0);
+    // of a mean of 1
+    const saved = await optimizer.getWeights();
+    expect(saved.slice(3).every(({name}) => name.startsWith('flushed/'))).to.equal(true);
+    const moment = saved.find(({name}) => name.endsWith('moment1'))!;
+    for (const value of await values(moment.tensor)) expect(value).to.be.closeTo(0.1, 1e-6);
+    for (const value of await values(variable)) expect(value).to.be.closeTo(-0.1, 1e-6);
+    tf.dispose([variable, other]);
+  });
+
   it('spreads the refreshes of matrices that start together over the steps', () => {
     const matrices = Array.from({length: 10}, (_, i) => variableOf(tf.ones([4, 3]), true, `s${i}`));
     const refreshesPerStep = (stagger: boolean): number[] => {

@@ -81,7 +81,7 @@ function subspaceIteration(
   const random = randomStart(rows, rank);
   // Where the gradient has fewer than `rank` directions, the rest is random. (On wasm tf.where takes ten times as long.)
   const complete = (matrix: tf.Tensor2D): tf.Tensor2D => {
-    const isZero = tf.equal(tf.max(tf.abs(matrix), 0, true), 0);
+    const isZero = tf.equal(tf.max(tf.abs(matrix), 0), 0);
     return tf.add(matrix, tf.mul(random, isZero));
   };
   let basis = previous ?? random;

@@ -149,7 +149,7 @@ export class StateStore {
    */
   offload(names: readonly string[], isHalf: boolean): void {
     for (const [name, state] of this.states) {
-      if (!names.includes(name) || (state.gradientSum ?? state.projectedSum)) continue;
+      if (!names.includes(name)) continue;
       this.onHost.set(name, toHost(state, isHalf));
       this.states.delete(name);
     }
@@ -228,7 +228,7 @@ export class StateStore {
     const {restored} = this;
     this.restored = null;
     if (!restored) this.freeOrphans();
-    if (!restored || this.states.size === 0) return;
+    if (!restored) return;
     const renamed = renamings(restored, names);
     // The restored states may belong to another model that exists: it keeps them, and the trained one has none.
     const areOthers =
@@ -354,9 +354,9 @@ export function fits(
   projection: Projection | null,
 ): boolean {
   const momentsShape = projection ? projectedShape(projection) : shape;
-  if (projection ? moments && !basis : (basis ?? projectedSum)) return false;
+  if (projection && moments && !basis) return false;
   return (
-    isOf(basis, projection ? basisShape(projection) : []) &&
+    (projection ? isOf(basis, basisShape(projection)) : !basis) &&
     isOf(gradientSum, shape) &&
     [moments?.first, moments?.second, projectedSum].every((tensor) => isOf(tensor, momentsShape))
   );

@@ -240,6 +240,19 @@ describeAlsoLate('accumulation', () => {
     });
   }
 
+  it('keeps no losses where nobody asks whether they are finite', () => {
+    const copy = copyOf('losses');
+    for (const [nonFinite, number] of [
+      ['ignore', 0],
+      ['skip', 1],
+    ] as const) {
+      // prettier-ignore
+      const optimizer = optimizerOf({accumulate, nonFinite});
+      copy.minimize(optimizer, 0, ['bias']);
+      expect(optimizer.stateBytes).to.equal(4 * (5 + number));
+    }
+  });
+
   it('finishes a sum in the form in which it was begun, under other options too', async () => {
     const [one, parts] = [copyOf('options-one'), copyOf('options-parts')];
     const [byMean, first] = [optimizerOf({}), optimizerOf({accumulate})];

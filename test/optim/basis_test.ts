@@ -1,6 +1,7 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {Matrix, SVD} from 'ml-matrix';
+import {OwLoreLeftSingularVectors} from '../../src/kernels/kernel_names';
 import {exactBasis, randomizedBasis} from '../../src/optim/basis';
 import {orthonormalize} from '../../src/optim/orthonormalize';
 import {describeBackends} from '../support/backends';
@@ -73,6 +74,38 @@ describeBackends('basis', (backend) => {
       });
     }
   }
+
+  it('randomized captures as much where rows of the gradient are zero', async () => {
+    const dense = decaying(24, 40, 0.9);
+    const gradient = tf.concat2d([dense, tf.zeros<tf.Rank.R2>([6, 40])], 0);
+    const basis = tf.tidy(() => randomizedBasis(gradient, 6, null, 'w'));
+    const [energy, best] = await energies(basis, gradient);
+    expect(energy / best).to.be.within(0.97, 1 + 1e-5);
+    tf.dispose([dense, gradient, basis]);
+  });
+
+  it('randomized multiplies by the gradient and its transpose four times, from a basis before twice', () => {
+    const gradient = decaying(12, 8, 0.8);
+    const previous = tf.tidy(() => randomizedBasis(gradient, 3, null, 'w'));
+    const engine = tf.engine();
+    const runKernel = engine.runKernel.bind(engine);
+    let products = 0;
+    engine.runKernel = (name, inputs, attrs) => {
+      if (inputs['a'] === gradient) products++;
+      return runKernel<never>(name, inputs, attrs);
+    };
+    const productsOf = (from: tf.Tensor2D | null): number => {
+      products = 0;
+      tf.tidy(() => void randomizedBasis(gradient, 3, from, 'w'));
+      return products;
+    };
+    try {
+      expect([null, previous].map(productsOf)).to.deep.equal([8, 4]);
+    } finally {
+      Reflect.deleteProperty(engine, 'runKernel');
+    }
+    tf.dispose([gradient, previous]);
+  });
 
   it('finds directions beside one that is a thousand times as large', async () => {
     const gradient = tf.tidy(() => {
@@ -189,6 +222,27 @@ describeBackends('basis', (backend) => {
   }
 
   if (backend === 'webgpu') return;
+
+  it('svd is that of the backend where it has one', async () => {
+    const existing = tf.getKernel(OwLoreLeftSingularVectors, backend) as
+      tf.KernelConfig | undefined;
+    if (existing) tf.unregisterKernel(OwLoreLeftSingularVectors, backend);
+    tf.registerKernel({
+      ...{kernelName: OwLoreLeftSingularVectors, backendName: backend},
+      // not vectors, but its own
+      kernelFunc: ({inputs}) => tf.mul(inputs['matrix'] as tf.Tensor, 2),
+    });
+    const gradient = decaying(4, 5, 0.6);
+    const [basis, expected] = tf.tidy((): tf.Tensor[] => [
+      exactBasis(gradient, 3, null, 'w'),
+      tf.mul(tf.slice(gradient, [0, 0], [4, 3]), 2),
+    ]);
+    tf.unregisterKernel(OwLoreLeftSingularVectors, backend);
+    if (existing) tf.registerKernel(existing);
+    expect(await basis!.data()).to.deep.equal(await expected!.data());
+    expect(basis!.shape).to.deep.equal([4, 3]);
+    tf.dispose([gradient, basis!, expected!]);
+  });
 
   it('svd gives the leading left singular vectors, tall and wide', async () => {
     for (const [rows, columns] of [

@@ -10,6 +10,7 @@ import {emptyState} from '../../src/optim/state';
 import {applyUpdates, type StepSettings, type Update} from '../../src/optim/update';
 import {owloreDefaults} from '../../src/optim/owlore_options';
 import {backends, describeBackends, type BackendName} from '../support/backends';
+import {watchKernels} from '../../src/tfjs/kernels';
 import {describeStandIn} from '../support/stand_in';
 
 const modules: Partial<
@@ -167,6 +168,23 @@ function describeFusedAdam(backend: BackendName, module: (typeof modules)[Backen
       });
     }
   }
+
+  it('moves the largest first where each is moved alone', () => {
+    if (backend === 'tensorflow') return;
+    const sizes: number[] = [];
+    watchKernels(
+      () => {
+        const updates = [[4, 4], [8, 8], [2], [6, 6]].map((shape, i) => updateOf(shape, i)); // prettier-ignore
+        const step = {options, learningRate: 0.1, clip: null, allFinite: null, step: 0};
+        applyUpdates(updates, {...step, onRefresh: () => undefined});
+        disposeOf(updates);
+      },
+      ({name, inputs}) => {
+        if (name === OwLoreAdam) sizes.push(inputs['variable0']!.size);
+      },
+    );
+    expect(sizes).to.deep.equal([64, 36, 16, 2]);
+  });
 
   it('leaves everything as it was where a gradient is not finite', async () => {
     const updates = makeUpdates().filter(({newBasis}) => !newBasis);

@@ -2,6 +2,7 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {GPTLMHeadModel} from 'gpt-tfjs/src/model.js';
 import {leanOptimizer, OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
+import {readsSynchronously} from '../../src/kernels/capabilities';
 import {describeFastBackends} from '../support/backends';
 import {held} from '../support/sentinels';
 import {describeAlsoLate} from '../support/stand_in';
@@ -24,6 +25,8 @@ function lossOf(
     return injected(distance) as tf.Scalar;
   });
 }
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
 interface Trained {
   matrix: tf.Variable;
@@ -291,6 +294,42 @@ describeAlsoLate('numbers that are not finite', function (backend) {
     minimize(loaded!);
     await loaded!.settled();
     expect([loaded!.iterations, loaded!.skippedSteps]).to.deep.equal([1, 1]);
+    expect((await values()).every((x) => x === 1)).to.equal(true);
+  });
+
+  it('the first of several bad steps is the error, and is told once', async () => {
+    const optimizer = optimizerOf({nonFinite: 'throw'});
+    const messages: string[] = [];
+    const attempt = async (call: () => unknown): Promise<void> => {
+      try {
+        await call();
+      } catch (error) {
+        messages.push((error as Error).message);
+      }
+    };
+    // of both, where numbers come later, before either is known
+    for (const factors of [{gradient: NaN}, {value: Infinity}]) {
+      if (messages.length === 0) await attempt(() => minimize(optimizer, factors));
+    }
+    for (let i = 0; i < 2; i++) await attempt(() => optimizer.settled());
+    expect(messages).to.have.length(1);
+    expect(messages[0]).to.match(/the gradient of '(matrix|bias)' is NaN/);
+    minimize(optimizer);
+    await optimizer.settled();
+    expect((await values()).every((x) => Number.isFinite(x) && x !== 1)).to.equal(true);
+  });
+
+  it('a step is refused after one whose numbers have come and were bad', async () => {
+    const optimizer = optimizerOf({nonFinite: 'throw'});
+    let message = await errorOf(optimizer, () => minimize(optimizer, {value: NaN}));
+    expect(message).to.match(/the loss is NaN/);
+    if (!readsSynchronously()) {
+      minimize(optimizer, {value: NaN});
+      await nextTurn();
+      message = await errorOf(optimizer, () => minimize(optimizer));
+      expect(message).to.match(/the loss is NaN/);
+    }
+    expect(optimizer.skippedSteps).to.equal(0);
     expect((await values()).every((x) => x === 1)).to.equal(true);
   });
 

@@ -195,6 +195,39 @@ describeBackends('states of frozen variables', (backend) => {
     }
   });
 
+  it('takes a state that no step was made of, after one that failed', async () => {
+    const blocks = new Blocks(2);
+    const optimizer = optimizerOf({state: 'offload'});
+    const bad = blocks.variables[0]!.map(({name, shape}) => ({name, tensor: tf.fill(shape, NaN)}));
+    expect(() => optimizer.applyGradients(bad)).to.throw(/the gradient of .* is NaN/);
+    blocks.step(optimizer, [1]);
+    expect(optimizer.offloadedBytes).to.equal(0);
+    blocks.step(optimizer, [0]);
+    expect(optimizer.stateBytes).to.equal(4 * (moments + basis));
+    tf.dispose(bad.map(({tensor}) => tensor));
+    optimizer.dispose();
+    blocks.dispose();
+    expect(since(start)).to.deep.equal({tensors: 0, bytes: 0});
+  });
+
+  it("'offload-bf16' gives back the norm that limits the next step as it was", async () => {
+    const [kept, halved] = (['keep', 'offload-bf16'] as const).map((state) => {
+      const blocks = new Blocks(2);
+      const optimizer = optimizerOf({state, update: 'fira'});
+      for (const on of [[0], [1]]) blocks.step(optimizer, on);
+      return {blocks, optimizer};
+    });
+    const limits = async ({optimizer}: typeof kept & object): Promise<number[]> =>
+      [...(await saved(optimizer, /limit$/)).values()].flat();
+    const expected = await limits(kept!);
+    expect(expected).to.have.length(2);
+    expect((await limits(halved!)).sort()).to.deep.equal(expected.sort());
+    for (const {blocks, optimizer} of [kept!, halved!]) {
+      optimizer.dispose();
+      blocks.dispose();
+    }
+  });
+
   it('goes on from saved offloaded states as if it had not stopped', async () => {
     const [whole, parts] = [new Blocks(3), new Blocks(3)];
     const uninterrupted = optimizerOf({state: 'keep'});

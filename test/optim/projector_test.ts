@@ -4,11 +4,17 @@ import fc from 'fast-check';
 import {
   basisShape,
   planProjection,
+  project,
   projectedShape,
   Projections,
   stateSize,
+  type ProjectionOptions,
 } from '../../src/optim/projector';
-import type {Side} from '../../src/kernels/kernel_names';
+import {installKernels, uninstallKernels} from '../../src/kernels/cpu';
+import {OwLoreProject, type Side} from '../../src/kernels/kernel_names';
+import {forgetLines} from '../../src/say_once';
+import {calledKernels} from '../support/called_kernels';
+import {captureInfo} from '../support/warnings';
 import {OwLoreOptimizer} from '../../src/owlore_optimizer';
 
 describe('projector', () => {
@@ -90,6 +96,95 @@ describe('projector', () => {
     // not of what is no matrix
     projections.of({name: 'c', shape: [4]});
     expect(asked).to.deep.equal(['a']);
+  });
+
+  it('takes the product of a kernel as it is', async () => {
+    const projection = planProjection([6, 9], 2, 'left')!;
+    const [gradient, basis] = [tf.ones<tf.Rank.R2>([6, 9]), tf.ones<tf.Rank.R2>([6, 2])];
+    await installKernels();
+    const called = await calledKernels(() => project(gradient, basis, projection).dispose());
+    uninstallKernels();
+    expect(called).to.deep.equal([OwLoreProject]);
+    tf.dispose([gradient, basis]);
+  });
+
+  for (const [name, isProjected] of [
+    ['depthwise_kernel', false],
+    ['conv/depthwise_kernel', false],
+    ['conv/depthwise_kernel_12', false],
+    ['conv/depthwise_kernel_scale', true],
+    ['conv/my_depthwise_kernel', true],
+    ['conv/kernel', true],
+    ['Embedding/embeddings', false],
+  ] as const) {
+    it(`${isProjected ? 'projects' : 'leaves alone'} a matrix called ${name}`, () => {
+      const projections = new Projections({rank: 1, side: 'left', project: 'auto'});
+      expect(projections.of({name, shape: [9, 9]}) !== null).to.equal(isProjected);
+    });
+  }
+
+  describe('says once', () => {
+    const variables: tf.Variable[] = [];
+    afterEach(() => tf.dispose(variables.splice(0)));
+    const variableOf = (name: string, shape: number[]): tf.Variable => {
+      const variable = tf.tidy(() => tf.variable(tf.ones(shape), true, `said/${name}`));
+      variables.push(variable);
+      return variable;
+    };
+    /** What is said in some steps of these variables, in the order of the steps. */
+    const linesOf = async (
+      project: ProjectionOptions['project'],
+      steps: tf.Variable[][],
+      {blocks = null as string[] | null, asked = [true]} = {},
+    ): Promise<string[]> => {
+      const projections = new Projections({rank: 4, side: 'left', project}, ...asked);
+      if (blocks) projections.setBlocks(new Set(blocks.map((name) => `said/${name}`)));
+      const {lines} = await captureInfo(() =>
+        steps.forEach((step) => {
+          projections.summarizeOnce(step);
+        }),
+      );
+      return lines;
+    };
+
+    it('how many matrices of a step are too small', async () => {
+      const [large, small, bias] = [
+        variableOf('large', [9, 9]),
+        variableOf('small', [4, 9]),
+        variableOf('bias', [9]),
+      ];
+      const line = 'OwLoreOptimizer: projects 1 of 2 matrices; the others are too small for rank 4';
+      expect(await linesOf('auto', [[large, small, bias]])).to.deep.equal([line]);
+      forgetLines();
+      // the first step tells
+      expect(await linesOf('auto', [[large], [large, small]])).to.deep.equal([]);
+      expect(await linesOf('auto', [[large, small]], {asked: []})).to.deep.equal([]);
+      expect(await linesOf(false, [[large, small]])).to.deep.equal([]);
+    });
+
+    it('how many of all blocks, also of those that are off', async () => {
+      const [a, b] = [variableOf('a', [9, 9]), variableOf('b', [4, 4])];
+      variableOf('c', [3, 9]);
+      const outside = variableOf('d', [2, 2]);
+      expect(
+        await linesOf('auto', [[a, outside]], {blocks: ['a', 'b', 'c', 'gone']}),
+      ).to.deep.equal([
+        'OwLoreOptimizer: projects 1 of 3 matrices; the others are too small for rank 4',
+      ]);
+      expect(await linesOf('auto', [[b]], {blocks: ['b']})).to.deep.equal([
+        'OwLoreOptimizer: no matrix is large enough for rank 4: all are updated as by AdamW',
+      ]);
+    });
+
+    it('which of those that were picked are too small, four by name', async () => {
+      const small = ['e', 'f', 'g', 'h', 'i', 'j'].map((name) => variableOf(name, [2, 3]));
+      const line = (count: number): string =>
+        `OwLoreOptimizer: projects 0 of ${count} matrices; too small for rank 4: said/e [2,3], said/f [2,3], said/g [2,3], ` +
+        `said/h [2,3]${count > 4 ? ` and ${count - 4} more` : ''}`;
+      for (const count of [4, 5, 6]) {
+        expect(await linesOf(/said/, [small.slice(0, count)])).to.deep.equal([line(count)]);
+      }
+    });
   });
 
   it('goes by the blocks of the last plan', async () => {

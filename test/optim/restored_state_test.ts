@@ -309,6 +309,158 @@ describe('restored state', () => {
     variable.dispose();
   });
 
+  it('says in a line if another model is trained, whose state it is not', async () => {
+    const saver = new OwLoreOptimizer(options);
+    const old = modelOf(['a', 'b'], new Names(), 'kept/');
+    step(saver, old, [true, true]);
+    const loader = new OwLoreOptimizer(options);
+    await loader.setWeights(await saver.getWeights());
+    const other = modelOf(['x', 'y'], new Names(), 'others/');
+    const lines = captureWarnings(() => step(loader, other, [true, true]));
+    expect(lines).to.deep.equal([
+      "OwLoreOptimizer: it is not certain to which variables the saved state of 'kept/a' and 1 others belongs, so they start " +
+        'anew; load it before another model of the same layer names is made, or dispose of that one first',
+    ]);
+    // and it stays
+    step(loader, old, [true, true]);
+    expect(await owners(loader, old)).to.deep.equal([0, 1]);
+    saver.dispose();
+    loader.dispose();
+    tf.dispose([old, other]);
+  });
+
+  it('goes to renamed variables in whatever order it is in a file', async () => {
+    const names = new Names();
+    const saver = new OwLoreOptimizer(options);
+    const old = modelOf(['a', 'a', 'b', 'a'], names, 'order/');
+    for (let i = 0; i < 2; i++) step(saver, old, [true, true, true, true]);
+    const saved = await written(saver, '', '');
+    tf.dispose(old);
+    const model = modelOf(['a', 'a', 'b', 'a'], names, 'order/');
+    const loader = new OwLoreOptimizer(options);
+    await loader.setWeights([...saved.slice(0, 3), ...saved.slice(3).reverse()]);
+    step(loader, model, [false, false, true, false]);
+    const found = await owners(loader, model);
+    expect([0, 1, 3].map((i) => found[i])).to.deep.equal([0, 1, 3]);
+    saver.dispose();
+    loader.dispose();
+    tf.dispose([model, saved.map(({tensor}) => tensor)]);
+  });
+
+  for (const [what, bases] of [
+    ['more', ['a', 'b', 'c']],
+    ['fewer', ['a']],
+    ['other', ['a', 'c']],
+    ['as many, but one is said to be missing,', ['a', 'b']],
+  ] as const) {
+    it(`starts anew where there are ${what} variables than before`, async () => {
+      const names = new Names();
+      const saver = new OwLoreOptimizer(options);
+      const old = modelOf(['a', 'b'], names, 'number/');
+      step(saver, old, [true, true]);
+      const saved = await written(saver, '', '');
+      tf.dispose(old);
+      const model = modelOf(bases, names, 'number/');
+      const loader = new OwLoreOptimizer(options);
+      const clocks = saved.find(({name}) => name === 'number/b/owlore.clocks')!;
+      if (what.startsWith('as many')) {
+        const [adamSteps, basisSteps, , newest] = clocks.tensor.dataSync();
+        clocks.tensor.dispose();
+        clocks.tensor = tf.tensor1d([adamSteps!, basisSteps!, 2, newest!], 'int32');
+      }
+      await loader.setWeights(saved);
+      expectWarning(/not certain to which variables the saved state of 'number\/a'/);
+      step(
+        loader,
+        model,
+        bases.map((_, i) => i === bases.length - 1),
+      );
+      // of the last one alone
+      expect(loader.stateBytes).to.equal(4 * 2 * 6);
+      saver.dispose();
+      loader.dispose();
+      tf.dispose([model, saved.map(({tensor}) => tensor)]);
+    });
+  }
+
+  const named = (name: string): tf.Variable => tf.tidy(() => tf.variable(tf.zeros([2, 3]), true, name)); // prettier-ignore
+
+  it('goes by name where all names are there, in whatever order', async () => {
+    const model = ['sort/a', 'sort/a_1', 'sort/a_2'].map(named);
+    const saver = new OwLoreOptimizer(options);
+    for (let i = 0; i < 2; i++) step(saver, model, [true, true, true]);
+    const loader = new OwLoreOptimizer(options);
+    await loader.setWeights(await saver.getWeights());
+    step(loader, [model[2]!, model[0]!, model[1]!], [true, false, false]);
+    expect((await owners(loader, model)).slice(0, 2)).to.deep.equal([0, 1]);
+    saver.dispose();
+    loader.dispose();
+    tf.dispose(model);
+  });
+
+  it('goes to a model of which one variable alone was made anew', async () => {
+    const model = ['part/a', 'part/b', 'part/c'].map(named);
+    const saver = new OwLoreOptimizer(options);
+    for (let i = 0; i < 2; i++) step(saver, model, [true, true, true]);
+    const saved = await written(saver, '', '');
+    model[1]!.dispose();
+    model[1] = named('part/b_1');
+    const loader = new OwLoreOptimizer(options);
+    await loader.setWeights(saved);
+    step(loader, model, [false, false, true]);
+    expect((await owners(loader, model)).slice(0, 2)).to.deep.equal([0, 1]);
+    saver.dispose();
+    loader.dispose();
+    tf.dispose([model, saved.map(({tensor}) => tensor)]);
+  });
+
+  for (const [what, before, others, after] of [
+    ['names are those of other places', ['c_1', 'c_2'], [], ['c_2', 'c_3']],
+    // c_1 was there when the state of c was saved
+    ['one variable was another model’s', ['c', 'd'], ['c_1'], ['c_1', 'd_1']],
+  ] as const) {
+    it(`starts anew where ${what}`, async () => {
+      const prefix = `unsure${before.length + others.length}/`;
+      const old = before.map((name) => named(prefix + name));
+      const there = others.map((name) => named(prefix + name));
+      const saver = new OwLoreOptimizer(options);
+      step(saver, old, [true, true]);
+      const saved = await written(saver, '', '');
+      // where the other model is there, the first variable stays
+      tf.dispose(old.slice(others.length));
+      const model = after.map(
+        (name) => there.find((each) => each.name === prefix + name) ?? named(prefix + name),
+      );
+      const loader = new OwLoreOptimizer(options);
+      await loader.setWeights(saved);
+      expectWarning(/not certain to which variables the saved state/);
+      step(loader, model, [false, true]);
+      expect((await owners(loader, model))[0]).to.equal(null);
+      expect(loader.stateBytes).to.equal(4 * 2 * 6);
+      saver.dispose();
+      loader.dispose();
+      tf.dispose([old, model, saved.map(({tensor}) => tensor)]);
+    });
+  }
+
+  it('forgets the norm of variables that it cannot tell', async () => {
+    const growing = {...options, normGrowth: 1.01};
+    const [a, b] = modelOf(['a', 'a'], new Names(), 'measured/') as [tf.Variable, tf.Variable];
+    const saver = new OwLoreOptimizer(growing);
+    step(saver, [a], [true]);
+    const loader = new OwLoreOptimizer(growing);
+    await loader.setWeights(await saver.getWeights());
+    const lines = captureWarnings(() => step(loader, [b], [true]));
+    expect(lines).to.have.length(1);
+    // ‖1‖ of six numbers, which is the norm of a's step, and not limited by it
+    loader.minimize(() => tf.tidy(() => tf.sum(tf.mul(b, 1.005))), false, [b]);
+    const norm = (await loader.getWeights()).find(({name}) => name === 'owlore.norm')!.tensor;
+    expect(norm.dataSync()[0]).to.be.closeTo(1.005 * Math.sqrt(6), 1e-5);
+    saver.dispose();
+    loader.dispose();
+    tf.dispose([a, b]);
+  });
+
   it('says in a line if its variables are gone', async () => {
     const saver = new OwLoreOptimizer(options);
     const old = modelOf(['gone'], new Names(), 'first/');
@@ -319,6 +471,7 @@ describe('restored state', () => {
     const other = modelOf(['x', 'y'], new Names(), 'second/');
     expectWarning(/saved state of 'first\/gone' belongs, so they start anew/);
     step(loader, other, [true, true]);
+    expect(loader.stateBytes, 'of the others alone').to.equal(4 * 2 * 2 * 6);
     saver.dispose();
     loader.dispose();
     tf.dispose(other);

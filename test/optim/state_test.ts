@@ -3,11 +3,14 @@ import * as tf from '@tensorflow/tfjs-core';
 import {
   clocksOf,
   emptyState,
+  fits,
   uncount,
   type Clocks,
+  type Turning,
   type VariableState,
 } from '../../src/optim/state';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
+import {planProjection} from '../../src/optim/projector';
 import {describeBackends} from '../support/backends';
 import {freeze} from '../support/freeze';
 import {occupied, since, type Occupied} from '../support/state_ledger';
@@ -48,6 +51,60 @@ describe('the clocks of steps that changed nothing', () => {
     expect(clocksAfter(4, [0])).to.deep.equal([3, 3]);
     expect(clocksAfter(4, [0, 2])).to.deep.equal([2, 2]);
   });
+});
+
+describe('how bases have turned in steps that changed nothing', () => {
+  it('is taken back, but for what a later step has seen anew', () => {
+    const turningOf = (interval: number): Turning => ({interval, cosines: [0.5]});
+    const [before, ofFirst, ofSecond] = [turningOf(1), turningOf(2), turningOf(3)];
+    for (const [second, expected] of [
+      [ofFirst, before],
+      [ofSecond, ofSecond],
+    ] as const) {
+      const trained: VariableState = {...emptyState(), adamSteps: 5, turning: before};
+      const clocks: Clocks[] = [clocksOf([trained])];
+      Object.assign(trained, {adamSteps: 6, turning: ofFirst});
+      clocks.push(clocksOf([trained]));
+      Object.assign(trained, {adamSteps: 7, turning: second});
+      uncount(clocks);
+      expect(trained.adamSteps).to.equal(6);
+      expect(trained.turning).to.equal(expected);
+      expect(clocks[1]!.get(trained)!.turning).to.equal(before);
+    }
+  });
+});
+
+describe('fits', () => {
+  const projection = planProjection([6, 9], 2, 'left')!;
+  const cases: Array<
+    [what: string, shapes: Record<string, number[]>, projected: boolean, plain: boolean]
+  > = [
+    // prettier-ignore
+    ['nothing', {}, true, true],
+    ['moments of R and a basis', {first: [2, 9], basis: [6, 2]}, true, false],
+    ['moments of R alone', {first: [2, 9]}, false, false],
+    ['whole moments', {first: [6, 9]}, false, true],
+    ['a basis alone', {basis: [6, 2]}, true, false],
+    ['a basis of another side', {basis: [9, 2]}, false, false],
+    ['a whole sum', {gradientSum: [6, 9]}, true, true],
+    ['a sum of another shape', {gradientSum: [9, 6]}, false, false],
+    ['a projected sum and a basis', {projectedSum: [2, 9], basis: [6, 2]}, true, false],
+  ];
+  for (const [what, {first, basis, ...sums}, ...expected] of cases) {
+    it(`${what}: ${expected[0] ? '' : 'not '}if it is projected, ${expected[1] ? '' : 'not '}if it is not`, () => {
+      tf.tidy(() => {
+        const made = Object.entries(sums).map(([name, shape]) => [name, tf.zeros(shape)] as const);
+        const state: VariableState = {
+          ...emptyState(),
+          moments: first ? {first: tf.zeros(first), second: tf.zeros(first)} : null,
+          basis: basis ? tf.zeros(basis as [number, number]) : null,
+          ...Object.fromEntries(made),
+        };
+        const results = [projection, null].map((each) => fits(state, [6, 9], each));
+        expect(results).to.deep.equal(expected);
+      });
+    });
+  }
 });
 
 /** One `tf.train.adam` for each variable: a step moves those with a gradient alone, each by its own moments and clock. */

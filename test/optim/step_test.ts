@@ -14,6 +14,7 @@ const variants: Record<string, OwLoreOptions> = {
   'updates at once': {nonFinite: 'ignore', moments: 'rotate'},
   'all updates at the end': {clipNorm: 0.1, weightDecay: 0.1, moments: 'reset'},
   'several calls a step': {accumulate: 2, refreshInterval: 3},
+  'growth of the norm limited': {normGrowth: 1.01},
 };
 
 describeBackends('a step', (backend) => {

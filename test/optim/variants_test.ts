@@ -274,6 +274,18 @@ describeFastBackends('variants', (backend) => {
     tf.dispose([gradients, mean, half]);
   });
 
+  it('have a basis of orthonormal columns, whatever the scale', async () => {
+    const weight = variableOf(tf.ones([6, 5]));
+    const optimizer = new OwLoreOptimizer({rank: 2, update: 'fira'});
+    const tensor = tf.randomNormal([6, 5], 0, 1, 'float32', 8);
+    optimizer.applyGradients([{name: weight.name, tensor}]);
+    const basis = (await optimizer.getWeights()).find(({name}) => name.endsWith('basis'))!.tensor;
+    const gram = tf.tidy(() => tf.matMul(basis as tf.Tensor2D, basis as tf.Tensor2D, true));
+    [...(await gram.data())].forEach((x, i) => expect(x).to.be.closeTo(i % 3 === 0 ? 1 : 0, 1e-6));
+    optimizer.dispose();
+    tf.dispose([weight, tensor, gram]);
+  });
+
   it('change nothing in a step that is skipped', async () => {
     const weight = variableOf(tf.ones([6, 5]));
     const optimizer = new OwLoreOptimizer({

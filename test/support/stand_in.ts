@@ -15,8 +15,19 @@ export function describeStandIn(name: BackendName, title: string, body: Body): v
   describe(`${title} [${name}, computed by cpu]`, function () {
     const kernels = kernelModules.get(name);
     const own = kernels?.loaded;
+    // What a package has registered that brings all backends: `@tensorflow/tfjs` does.
+    let kernelsBefore: tf.KernelConfig[];
+    let backendBefore: {factory: () => tf.KernelBackend; priority: number} | undefined;
+    const unregister = (): void => {
+      if (tf.findBackendFactory(name)) tf.removeBackend(name);
+      for (const {kernelName} of tf.getKernelsForBackend(name))
+        tf.unregisterKernel(kernelName, name);
+    };
     before(async () => {
       uninstallKernels();
+      backendBefore = tf.engine().registryFactory[name] as typeof backendBefore;
+      kernelsBefore = tf.getKernelsForBackend(name);
+      unregister();
       tf.copyRegisteredKernels('cpu', name);
       tf.registerBackend(name, () => createStandIn(name));
       kernels?.provide({installKernels: () => Promise.resolve()});
@@ -24,9 +35,9 @@ export function describeStandIn(name: BackendName, title: string, body: Body): v
     });
     after(async () => {
       await tf.setBackend(defaultBackend);
-      tf.removeBackend(name);
-      for (const {kernelName} of tf.getKernelsForBackend(name))
-        tf.unregisterKernel(kernelName, name);
+      unregister();
+      kernelsBefore.forEach(tf.registerKernel);
+      if (backendBefore) tf.registerBackend(name, backendBefore.factory, backendBefore.priority);
       if (own) kernels.provide(own);
     });
     body.call(this, name);
@@ -39,12 +50,12 @@ export function describeAlsoLate(title: string, body: Body): void {
   describeStandIn('webgpu', title, body);
 }
 
-/** A backend of the cpu's class. One for webgpu or webgl is read from as these are: later. */
+/** A backend of the cpu's class. One for webgpu is read from as that is: later. */
 function createStandIn(name: BackendName): tf.KernelBackend {
   const backend = tf.findBackendFactory('cpu')() as MathBackendCPU;
   // Else it recommends tfjs's own backend for Node with its first tensor.
   Object.assign(backend, {firstUse: false});
-  if (name !== 'webgpu' && name !== 'webgl') return backend;
+  if (name !== 'webgpu') return backend;
   const {readSync, bufferSync} = backend;
   const computing = {readSync: readSync.bind(backend)};
   return Object.assign(backend, {
@@ -53,7 +64,7 @@ function createStandIn(name: BackendName): tf.KernelBackend {
       return computing.readSync(dataId);
     },
     readSync: () => {
-      throw new Error(`'${name}' was read from within a step`);
+      throw new Error('webgpu was read from within a step');
     },
     // with which kernels read their inputs
     bufferSync: bufferSync.bind(computing as MathBackendCPU),
