@@ -5,6 +5,72 @@
 export const knownMutants: Readonly<
   Record<string, ReadonlyArray<{from: string; to: string; because: string}>>
 > = {
+  'optim/adam.ts': [
+    {
+      from: 'beta > 0.5',
+      to: 'beta >= 0.5',
+      because: 'At ½ the average is as near to one as to the other.',
+    },
+  ],
+  'optim/fused_adam.ts': [
+    {
+      from: 'next.rank === variable.rank',
+      to: 'false',
+      because: 'It is reshaped to the shape that it has.',
+    },
+  ],
+  'optim/norm_limit.ts': [
+    {
+      from: '!limitsNorm(this.options) && !scaledNorms',
+      to: 'false',
+      because: 'Without a limit there is no factor, and the norm is used for nothing.',
+    },
+  ],
+  'optim/projector.ts': [
+    {from: 'x.rank === 2', to: 'false', because: 'It is reshaped to the shape that it has.'},
+  ],
+  'optim/step.ts': [
+    {
+      from: 'true',
+      to: 'false',
+      because:
+        'Without a gradient nothing waits to be applied, and the step is counted either way.',
+    },
+    {
+      from: '!scaled && values?.every(Number.isFinite)',
+      to: 'false',
+      because: 'The check finds the same in the numbers, which it reads once more.',
+    },
+    {
+      from: '!scaled',
+      to: 'scaled',
+      because:
+        'The check finds the same in ordinary numbers; scaled ones are there where a square, or only the sum of all, is not finite.',
+    },
+    {
+      from: 'computesInFloat16()',
+      to: 'false',
+      because: 'What is then noted is asked for nowhere.',
+    },
+    {
+      from: 'squares && Number.isFinite(Math.fround(squares.reduce((sum, x) => sum + x, 0)))',
+      to: 'false',
+      because: 'Scaled squares of ordinary gradients make a factor of 1.',
+    },
+    {
+      from: "this.settings.options.nonFinite === 'ignore'",
+      to: 'false',
+      because: 'The check that it is for lets everything pass.',
+    },
+    {
+      from: "typeof options.basis === 'function'",
+      to: 'true',
+      because: 'A basis of this library is finite if the gradient is, which is checked before it.',
+    },
+  ],
+  'optim/update.ts': [
+    {from: 'numbers.decay !== 1', to: 'true', because: 'A product with 1 changes nothing.'},
+  ],
   'checkpoint/check_fits.ts': [
     {
       from: '[]',

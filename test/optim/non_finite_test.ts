@@ -260,6 +260,19 @@ describeAlsoLate('numbers that are not finite', function (backend) {
     }
   });
 
+  it('one gradient beyond float32 beside ordinary ones is scaled down by its own norm', async () => {
+    const optimizer = optimizerOf({weightDecay: 0});
+    tf.tidy(() =>
+      optimizer.applyGradients({
+        matrix: tf.randomNormal([6, 9], 0, 1, 'float32', 3),
+        bias: tf.fill([9], 1e25),
+      }),
+    );
+    await optimizer.settled();
+    // Adam's first step is the rate
+    for (const x of await trained.bias.data()) expect(x).to.be.closeTo(0.9, 1e-5);
+  });
+
   it("'halve' steps on as an optimizer of the smaller rate, and is saved with the state", async () => {
     const [optimizer, loaded] = [1, 2].map(() => optimizerOf({nonFinite: 'halve'}));
     minimize(optimizer!);

@@ -5,6 +5,7 @@ import {OwLoreRefresh, type OwLoreRefreshAttrs} from '../../src/kernels/kernel_n
 import {randomizedBasis} from '../../src/optim/basis';
 import {resolveOwLoreOptions} from '../../src/optim/owlore_options';
 import {basisShape, project} from '../../src/optim/projector';
+import {refreshes} from '../../src/optim/step';
 import {inNewBasis, type Update} from '../../src/optim/update';
 import {backends} from '../support/backends';
 import {held} from '../support/sentinels';
@@ -201,6 +202,16 @@ function slowRefresh({inputs, attrs}: Parameters<tf.KernelFunc>[0]): tf.TensorIn
     expect(countsOf(['h1/mlp1/w', 'h1/mlp2/w', 'h12/mlp1/w', 'h12/mlp2/w'])).to.deep.equal([2, 2]);
     expect(countsOf(['w', 'w_1', 'w_2'])).to.deep.equal([1, 1, 1]);
     expect(countsOf(['query', 'key', 'value'])).to.deep.equal([3]);
+  });
+
+  it('are made one by one where the part is not loaded, as in a page', () => {
+    const expected = train({});
+    Object.defineProperty(refreshes, 'loaded', {get: () => undefined, configurable: true});
+    try {
+      expect(train({})).to.deep.equal({...expected, calls: []});
+    } finally {
+      Reflect.deleteProperty(refreshes, 'loaded');
+    }
   });
 
   it('leave gradients in terms alone', () => {

@@ -2,6 +2,8 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreOptimizer} from '../../src/index';
 import type {OwLoreOptions} from '../../src/index';
+import {OwLoreSquaredNorm} from '../../src/kernels/kernel_names';
+import {watchKernels} from '../../src/tfjs/kernels';
 import {describeBackends} from '../support/backends';
 import {FailurePoints, InjectedError, withFailures} from '../tape/failures';
 
@@ -80,6 +82,38 @@ describeBackends('a step', (backend) => {
         isReached = points.reached;
       }
       expect(failing).to.be.above(50);
+    });
+  }
+
+  for (const [how, options, asks, expected] of [
+    ['by default', {}, false, [20, 5, 5]],
+    ['not at all where nothing asks', {nonFinite: 'ignore'}, false, []],
+    ['whole to limit the norm', {clipNorm: 1, nonFinite: 'ignore'}, false, [20, 20, 20]],
+    ['whole to limit its growth', {normGrowth: 2}, false, [20, 20, 20]],
+    ['whole for a plan that asks for norms', {}, true, [20, 20, 20]],
+    ['whole for a new basis', {refreshInterval: 2}, false, [20, 5, 20]],
+  ] as Array<[string, OwLoreOptions, boolean, number[]]>) {
+    it(`measures a gradient ${how}`, async () => {
+      const matrix = tf.tidy(() => tf.variable(tf.ones([4, 5]), true, 'matrix'));
+      const optimizer = new OwLoreOptimizer({rank: 1, ...options});
+      optimizer.setSamplingPlan({
+        ...{blockVariables: new Set(['matrix']), frozenVariables: new Set()},
+        onRefresh: () => undefined,
+        onGradients: asks ? () => undefined : undefined,
+      });
+      await optimizer.ready();
+      const sizes: number[] = [];
+      for (let step = 0; step < 3; step++) {
+        watchKernels(
+          () => tf.tidy(() => optimizer.applyGradients({matrix: tf.ones([4, 5])})),
+          ({name, inputs}) => {
+            if (name === OwLoreSquaredNorm) sizes.push(inputs['x']!.size);
+          },
+        );
+      }
+      expect(sizes).to.deep.equal(expected);
+      optimizer.dispose();
+      matrix.dispose();
     });
   }
 

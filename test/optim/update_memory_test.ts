@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {OwLoreOptimizer} from '../../src/index';
 import type {OwLoreOptions} from '../../src/index';
+import {uninstallKernels} from '../../src/kernels/cpu';
 import {mostUpdatedTogether, readsSynchronously} from '../../src/kernels/capabilities';
 import {OwLoreAdam} from '../../src/kernels/kernel_names';
 import {hasKernel} from '../../src/kernels/run_kernel';
@@ -70,11 +71,18 @@ const cases: Array<[string, OwLoreOptions, Buffers]> = [
 ];
 
 describeBackends('a step of two large matrices', (backend) => {
-  for (const [title, options, buffers] of cases) {
-    it(`takes as many buffers of their size as it must: ${title}`, async () => {
+  // On cpu also by the ops of tfjs.
+  const withKernels = cases.map((each) => [...each, 'auto'] as const);
+  const without = cases.map((each) => [...each, 'none'] as const);
+  for (const [title, options, buffers, kernels] of [
+    ...withKernels,
+    ...(backend === 'cpu' ? without : []),
+  ]) {
+    it(`takes as many buffers of their size as it must: ${title}, kernels '${kernels}'`, async () => {
+      if (kernels === 'none') uninstallKernels();
       const meter = startMemoryMeter();
       const weights = [0, 1].map(() => tf.tidy(() => tf.variable(tf.zeros([rows, columns]))));
-      const optimizer = new OwLoreOptimizer(options);
+      const optimizer = new OwLoreOptimizer({...options, kernels});
       const peaks: number[] = [];
       for (let step = 0; step < 3; step++) {
         const before = meter.current();
@@ -87,10 +95,10 @@ describeBackends('a step of two large matrices', (backend) => {
       meter.stop();
       optimizer.dispose();
       tf.dispose(weights);
-      const kernels = hasKernel(OwLoreAdam) ? backend : 'composed';
-      expect(buffers).to.have.property(kernels);
+      const how = hasKernel(OwLoreAdam) ? backend : 'composed';
+      expect(buffers).to.have.property(how);
       const isSpread = backend === 'webgl' && options.nonFinite !== 'ignore';
-      const least = buffers[kernels as keyof Buffers] * buffer;
+      const least = buffers[how as keyof Buffers] * buffer;
       const most = least + (isSpread ? buffer / 4 : 0);
       // A few scalars and the sums of the rows of squares; where variables are projected also the other one's R.
       const ofOther = 4 * columns;
