@@ -84,7 +84,8 @@ export class NormLimit {
 
   /** Forgets the last norm. */
   clear(): void {
-    tf.dispose([this.norm, this.next].filter((each) => each !== null));
+    this.norm?.dispose();
+    this.next?.dispose();
     this.norm = this.next = null;
     this.states.measured = new Set();
   }

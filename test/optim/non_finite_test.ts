@@ -3,9 +3,13 @@ import * as tf from '@tensorflow/tfjs-core';
 import {GPTLMHeadModel} from 'gpt-tfjs/src/model.js';
 import {leanOptimizer, OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
 import {readsSynchronously} from '../../src/kernels/capabilities';
+import {installKernels, uninstallKernels} from '../../src/kernels/cpu';
+import {OwLoreSquaredNorm} from '../../src/kernels/kernel_names';
+import {squaredNorm} from '../../src/optim/finite_check';
 import {describeFastBackends} from '../support/backends';
+import {calledKernels} from '../support/called_kernels';
 import {held} from '../support/sentinels';
-import {describeAlsoLate} from '../support/stand_in';
+import {describeAlsoLate, describeStandIn} from '../support/stand_in';
 
 /** A loss of a projected matrix and a vector, times `factor`: its value, and what its gradients are multiplied by. */
 function lossOf(
@@ -332,6 +336,16 @@ describeAlsoLate('numbers that are not finite', function (backend) {
     expect((await values()).every((x) => Number.isFinite(x) && x !== 1)).to.equal(true);
   });
 
+  it('the error is that of the step itself where numbers can be read within it', async () => {
+    const optimizer = optimizerOf({nonFinite: 'throw'});
+    const bad = (): void => minimize(optimizer, {value: NaN});
+    if (readsSynchronously()) expect(bad).to.throw(/the loss is NaN/);
+    else {
+      bad();
+      expect(await errorOf(optimizer, () => undefined)).to.match(/the loss is NaN/);
+    }
+  });
+
   it('a step is refused after one whose numbers have come and were bad', async () => {
     const optimizer = optimizerOf({nonFinite: 'throw'});
     let message = await errorOf(optimizer, () => minimize(optimizer, {value: NaN}));
@@ -387,6 +401,94 @@ describeAlsoLate('numbers that are not finite', function (backend) {
       expect([optimizer.iterations, optimizer.skippedSteps]).to.deep.equal([1, 0]);
     }
   });
+});
+
+describeStandIn('webgpu', 'numbers that arrive late', () => {
+  /** Lets the numbers arrive that have been asked for. */
+  let arrive: () => Promise<void>;
+  let start: ReturnType<typeof held>;
+  let weight: tf.Variable;
+  beforeEach(() => {
+    start = held();
+    weight = tf.tidy(() => tf.variable(tf.ones([3]), true, 'late'));
+    const backend = tf.backend();
+    const {read} = backend;
+    const waiting: Array<() => void> = [];
+    backend.read = (dataId) =>
+      new Promise((resolve, reject) => {
+        waiting.push(() => void read.call(backend, dataId).then(resolve, reject));
+      });
+    arrive = async () => {
+      backend.read = read;
+      waiting.splice(0).forEach((each) => {
+        each();
+      });
+      await nextTurn();
+    };
+  });
+  afterEach(() => {
+    weight.dispose();
+    expect(held()).to.deep.equal(start);
+  });
+  const step = (optimizer: OwLoreOptimizer, value: number): void =>
+    tf.tidy(() => optimizer.applyGradients({late: tf.fill([3], value)}));
+
+  it('are not heard of after dispose(), and take nothing back from the steps since', async () => {
+    const optimizer = new OwLoreOptimizer({nonFinite: 'skip'});
+    step(optimizer, NaN);
+    optimizer.dispose();
+    step(optimizer, 1);
+    await arrive();
+    await optimizer.settled();
+    expect(optimizer.skippedSteps).to.equal(0);
+    const saved = await optimizer.getWeights();
+    const clocks = saved.find(({name}) => name === 'late/owlore.clocks')!.tensor;
+    expect((await clocks.data())[0]).to.equal(1);
+    optimizer.dispose();
+  });
+
+  it('are kept until they have arrived', async () => {
+    const optimizer = new OwLoreOptimizer();
+    step(optimizer, 1);
+    const {numTensors} = tf.memory();
+    step(optimizer, 1);
+    expect(tf.memory().numTensors).to.equal(numTensors + 1);
+    await arrive();
+    await optimizer.settled();
+    expect(tf.memory().numTensors).to.equal(numTensors - 1);
+    optimizer.dispose();
+  });
+
+  it('do not hold up settled() once they have been given up', async () => {
+    const optimizer = new OwLoreOptimizer();
+    step(optimizer, NaN);
+    optimizer.dispose();
+    await optimizer.settled();
+    await arrive();
+    await optimizer.settled();
+  });
+});
+
+describe('the squared norm of a gradient', () => {
+  before(() => tf.setBackend('cpu'));
+  for (const [shape, hasKernel] of [[[]], [[3]], [[2, 3]], [[2, 3, 2]]].flatMap(([shape]) =>
+    [true, false].map((each) => [shape!, each] as const),
+  )) {
+    it(`of shape [${shape}], ${hasKernel ? 'by a kernel alone' : 'by plain ops'}`, async () => {
+      const x = tf.fill(shape, 2);
+      if (hasKernel) await installKernels();
+      else uninstallKernels();
+      const called = await calledKernels(async () => {
+        const norm = squaredNorm(x);
+        expect(norm.shape).to.deep.equal([]);
+        expect((await norm.data())[0]).to.equal(4 * x.size);
+        norm.dispose();
+      });
+      if (hasKernel) expect(called).to.deep.equal([OwLoreSquaredNorm]);
+      uninstallKernels();
+      x.dispose();
+    });
+  }
 });
 
 /** Its embeddings begin as zeros, where a layer norm has the derivative 1/√ε: gradients grow at each of its thirteen. */

@@ -123,6 +123,7 @@ const SCHEDULE: Array<[names: string[], size: number]> = [
   [all, 2e-5],
   [['tall', 'small'], 1e-5],
   [['tall', 'small'], 1],
+  [['wide', 'small'], 1000],
 ];
 
 /** Gradients of a call of a step. */
@@ -140,8 +141,8 @@ function gradientsOf(step: number, call: number): Gradients {
 }
 
 /**
- * Each of the 17 steps moves a weight by at most a few times the rate, with a relative error of perhaps twenty roundings of 6e-8, and
- * rounds the weight, which is below 2: 17·(3·0.01·20·6e-8 + 1.2e-7) = 2.7e-6. Without a limit the weights differ by more than the rate.
+ * Each of the 18 steps moves a weight by at most a few times the rate, with a relative error of perhaps twenty roundings of 6e-8, and
+ * rounds the weight, which is below 2: 18·(3·0.01·20·6e-8 + 1.2e-7) = 2.8e-6. Without a limit the weights differ by more than the rate.
  */
 const TOLERANCE = 5e-6;
 
@@ -258,6 +259,33 @@ describeAlsoLate('normGrowth', function (backend) {
       weight.dispose();
     }
     expect(results[0]).to.deep.equal(results[1]);
+  });
+
+  it('limits nothing by a norm that was saved, where it is not asked for', async () => {
+    const [saver, resumed] = [optimizerOf({normGrowth: 1.01}), optimizerOf({clipNorm: 1e6})];
+    call(saver, gradientsOf(0, 0));
+    await saver.settled();
+    await resumed.setWeights(await saver.getWeights());
+    call(resumed, gradientsOf(2, 0));
+    await resumed.settled();
+    const fresh = optimizerOf({});
+    call(fresh, gradientsOf(0, 0));
+    await fresh.settled();
+    const clocks = (await fresh.getWeights()).find(({name}) => name.endsWith('clocks'))!.tensor;
+    expect(clocks.shape, 'whose gradients are in a norm is not saved').to.deep.equal([4]);
+    const moment = async (optimizer: OwLoreOptimizer): Promise<number> => {
+      const saved = await optimizer.getWeights();
+      const entry = saved.find(({name}) => name === 'growth/small/owlore.moment1')!;
+      return (await entry.tensor.data())[0]!;
+    };
+    // β·(1 − β)·g + (1 − β)·300·g' of the unlimited gradient
+    const [first, spike] = [
+      gradientsOf(0, 0)['small']![0]![0]!,
+      gradientsOf(2, 0)['small']![0]![0]!,
+    ];
+    const expected = (1 - BETA1) * (BETA1 * first + spike);
+    expect(await savedNorm(resumed)).to.equal(await savedNorm(saver));
+    expect(await moment(resumed)).to.be.closeTo(expected, 1e-5 * Math.abs(expected));
   });
 
   it('counts in stateBytes, and is gone after dispose', async () => {
