@@ -415,8 +415,12 @@ describeStandIn('webgpu', 'numbers that arrive late', () => {
     const {read} = backend;
     const waiting: Array<() => void> = [];
     backend.read = (dataId) =>
-      new Promise((resolve, reject) => {
-        waiting.push(() => void read.call(backend, dataId).then(resolve, reject));
+      new Promise((resolve) => {
+        // as they are now
+        const values = read.call(backend, dataId);
+        waiting.push(() => {
+          resolve(values);
+        });
       });
     arrive = async () => {
       backend.read = read;

@@ -60,8 +60,9 @@ function createStandIn(name: BackendName): tf.KernelBackend {
   const computing = {readSync: readSync.bind(backend)};
   return Object.assign(backend, {
     read: async (dataId: object) => {
+      const values = computing.readSync(dataId);
       await Promise.resolve();
-      return computing.readSync(dataId);
+      return values;
     },
     readSync: () => {
       throw new Error('webgpu was read from within a step');
