@@ -112,7 +112,7 @@ export async function weightsFromTensors(weights: readonly NamedTensor[]): Promi
   const measured = entry(NORM);
   if (measured) {
     const [norm, ...rest] = await measured.tensor.data<'float32'>();
-    const isNorm = norm !== undefined && norm >= 0 && norm < Infinity && rest.length === 0;
+    const isNorm = norm! >= 0 && norm! < Infinity && rest.length === 0;
     check(isNorm, NORM, `must be a number >= 0; got ${[norm, ...rest].join(', ')}`);
   }
   const saved = others.filter((other) => ![halved, loss, measured].includes(other));
