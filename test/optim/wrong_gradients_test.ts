@@ -71,8 +71,18 @@ describeAlsoLate('wrong gradients', (backend) => {
         optimizer.applyGradients(['w', 'w'].map((name) => ({name, tensor})));
       });
     await expectRefused(both, /two gradients of 'w'; add them up first/);
-    const none = (optimizer: OwLoreOptimizer): void => optimizer.applyGradients(null as never);
-    await expectRefused(none, /gradients must be a map by name or an array/);
+    for (const wrong of [null, 5, 'w']) {
+      const none = (optimizer: OwLoreOptimizer): void => optimizer.applyGradients(wrong as never);
+      await expectRefused(none, /gradients must be a map by name or an array .* got (null|5|'w')/);
+    }
+  });
+
+  it('refuses the gradient of a variable of integers', async () => {
+    const counter = tf.tidy(() => tf.variable(tf.ones([2], 'int32'), true, 'counter'));
+    const call = (optimizer: OwLoreOptimizer): void =>
+      tf.tidy(() => optimizer.applyGradients({counter: tf.ones([2])}));
+    await expectRefused(call, /'counter' has a variable that is int32, which no gradient moves/);
+    counter.dispose();
   });
 
   it('refuses a gradient on another backend', async function () {
