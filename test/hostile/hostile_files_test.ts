@@ -135,6 +135,68 @@ describe('hostile files are read or refused, in time', () => {
     });
   });
 
+  it('tokenizers whose steps make much of a text', async () => {
+    const text = fc.constantFrom('', 'a', 'aa', ' ', '  ', '$&$&', 'ﷺ', 'e'.repeat(100), 5, [
+      'aaa',
+    ]);
+    const pattern = fc.oneof(
+      text.map((String) => ({String})),
+      fc.constantFrom('.', 'x*', '((.))', '.+', ' ?').map((Regex) => ({Regex})),
+    );
+    const sequence = fc.constantFrom('A', 'A', 'B').map((id) => ({Sequence: {id, type_id: 0}}));
+    const types = {
+      normalizer: [
+        'Replace',
+        'Prepend',
+        'NFKC',
+        'NFD',
+        'Lowercase',
+        'BertNormalizer',
+        'Precompiled',
+      ],
+      pre_tokenizer: [
+        'Metaspace',
+        'ByteLevel',
+        'Split',
+        'Replace',
+        'FixedLength',
+        'WhitespaceSplit',
+      ],
+      post_processor: ['TemplateProcessing', 'ByteLevel'],
+      decoder: [
+        ...['Replace', 'Fuse', 'BPEDecoder', 'Metaspace', 'WordPiece', 'ByteFallback', 'ByteLevel'],
+        ...['Strip', 'CTC'],
+      ],
+    };
+    const steps = (names: readonly string[]): fc.Arbitrary<object> => {
+      const step = fc.record({
+        ...{type: fc.constantFrom(...names), pattern, content: text, prepend: text, suffix: text},
+        ...{replacement: text, behavior: fc.constantFrom('Isolated', 'Removed'), prefix: text},
+        ...{invert: fc.boolean(), use_regex: fc.boolean(), add_prefix_space: fc.boolean()},
+        ...{single: fc.array(sequence, {maxLength: 3}), length: fc.constantFrom(1, 0, 0.1, 7)},
+        ...{handle_chinese_chars: fc.constant(true), start: fc.nat(9), pad_token: text},
+      });
+      const all = fc.array(step, {minLength: 1, maxLength: 3});
+      return fc.tuple(all, fc.constantFrom(1, 3, 40)).map(([few, times]) => {
+        const list = Array.from({length: times}, () => few).flat();
+        const names = {normalizers: list, pretokenizers: list, processors: list, decoders: list};
+        return {type: 'Sequence', ...names};
+      });
+    };
+    const parts = Object.entries(types).map(([part, names]) =>
+      steps(names).map((step) => ({[part]: step})),
+    );
+    const json = readJson(`${tokenizerFolder('bytelevel')}tokenizer.json`);
+    const refused = /^(loadTokenizer|encode|decode): /;
+    await always(fc.oneof(...parts), refused, async (part) => {
+      const files = tokenizerFiles('bytelevel', {'tokenizer.json': {...json, ...part}});
+      const tokenizer = await loadTokenizer(files);
+      const ids = tokenizer.encode('the cat, 12 é中 aaab'.repeat(50));
+      expect(ids.length).to.be.below(300_000);
+      expect(tokenizer.decode(ids).length).to.be.below(20_000_000);
+    });
+  });
+
   it('chat templates', async () => {
     const {compileChatTemplate} = await import('../../src/llama/text/chat_template');
     const parts = fc.constantFrom(
@@ -199,6 +261,15 @@ describe('hostile files are read or refused, in time', () => {
         'x | length',
       ],
       ...['x | upper', 'x.strip()', 'x in x', 'x == x', 'range(x | length)', 'f(x)'],
+      ...['raise_exception(x)', 'strftime_now(x)', 'range(x)', 'namespace(x)', 'namespace(a=x)'],
+      ...[
+        'x < x',
+        "{'a': 1}[x]",
+        "'a'.startswith(x)",
+        '[x, x] | sort',
+        "x | replace('a', x)",
+        '-x',
+      ],
     );
     const turns = fc.constantFrom(1, 20, 3000, 99_999);
     const template = fc

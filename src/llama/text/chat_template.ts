@@ -1,5 +1,6 @@
 import {Environment, Template} from '@huggingface/jinja';
 import {LimitedInterpreter, limitedRange} from './limited_interpreter';
+import {reasonOf} from './reason';
 
 /** One turn of a chat, with any further fields that a template reads. */
 export interface ChatMessage {
@@ -52,19 +53,24 @@ function attempt<T>(what: string, body: () => T): T {
   try {
     return body();
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason =
+      reasonOf(cause, 'the template of a model that you trust') ||
+      'a break or continue of it stands outside a loop';
     // it may have been made of all texts that there are
     const shown = reason.length > LONGEST_REASON ? `${reason.slice(0, LONGEST_REASON)}…` : reason;
     throw new Error(`${what}: ${shown}`, {cause});
   }
 }
 
-/** What every template can use. */
+/** More than a date needs, a thousand times. */
+const LONGEST_FORMAT = 100_000;
+
+/** What every template can use. They get what the template gives to them, of any type: one that takes years to be written, too. */
 const globals = {
   ...{true: true, false: false, none: null, True: true, False: false, None: null},
   range: limitedRange,
-  raise_exception: (message: string) => {
-    throw new Error(message);
+  raise_exception: (message: unknown) => {
+    throw new Error(typeof message === 'string' ? message : 'raise_exception() must have a text');
   },
   // that of the library names months in the language of the machine; Python's names them in English
   strftime_now: strftimeNow,
@@ -80,9 +86,12 @@ const DATE_PARTS: Readonly<Record<string, Intl.DateTimeFormatOptions>> = {
 /**
  * Python's `strftime` of this moment.
  *
- * @throws if the format has a code that is not known here.
+ * @throws if the format is not a text, or has a code that is not known here.
  */
-function strftimeNow(format: string): string {
+function strftimeNow(format: unknown): string {
+  if (typeof format !== 'string' || format.length > LONGEST_FORMAT) {
+    throw new Error(`strftime_now() must have a text of at most ${LONGEST_FORMAT} characters`);
+  }
   const now = new Date();
   const padded = (n: number, length = 2): string => String(n).padStart(length, '0');
   const hours = now.getHours() % 12 || 12;

@@ -4,6 +4,20 @@ import type {TokenizerJson} from './tokenizer_library';
 /** Ids are below this: eight times as many as the largest vocabularies have. The library makes an array of that length. */
 const MOST_IDS = 2 ** 21;
 
+/** Longer than any token in use: those of 128 blanks and the like. */
+const LONGEST_TOKEN = 1000;
+/** Longer than any text that a step puts into another, which is a character mostly. */
+const LONGEST_TEXT = 100;
+/** Longer than any pattern in use, ten times. */
+const LONGEST_PATTERN = 10_000;
+
+/** Fields of steps and of a model with a text that they put into others, or look for. */
+const TEXTS = [
+  ...['content', 'prepend', 'replacement', 'str_rep', 'suffix', 'prefix', 'pad_token'],
+  ...['word_delimiter_token', 'end_of_word_suffix', 'continuing_subword_prefix'],
+  ...['continuing_subword_suffix'],
+];
+
 /**
  * Checks what the library takes for granted: that ids are such, each with one token, and that merges and added tokens are
  * what they should be. What else is wrong it finds itself.
@@ -12,8 +26,11 @@ const MOST_IDS = 2 ** 21;
  */
 export function checkTokenizerJson(json: JsonObject): asserts json is JsonObject & TokenizerJson {
   const {model, added_tokens: added = []} = json;
-  for (const part of ['normalizer', 'pre_tokenizer', 'decoder']) checkPatternsIn(part, json[part]);
+  for (const part of ['normalizer', 'pre_tokenizer', 'post_processor', 'decoder']) {
+    checkStepsIn(part, json[part]);
+  }
   if (!isObject(model)) throw wrong('model', 'an object', model);
+  checkTexts('model', model);
   const tokens = new Map<number, string>();
   for (const [token, id] of vocabularyOf(model)) addToken(tokens, 'model.vocab', token, id);
   if (!Array.isArray(added)) throw wrong('added_tokens', 'a list', added);
@@ -34,17 +51,39 @@ export function checkTokenizerJson(json: JsonObject): asserts json is JsonObject
   if (other !== undefined) throw wrong('model.merges', 'pairs of tokens', other);
 }
 
-/** Checks the patterns of a part at any depth: one that it does not know the library leaves out, with a warning. */
-function checkPatternsIn(where: string, part: unknown): void {
+/** Checks the steps of a part at any depth: a pattern that it does not know the library leaves out, with a warning. */
+function checkStepsIn(where: string, part: unknown): void {
   if (typeof part !== 'object' || part === null) return;
-  if (isObject(part) && (part['type'] === 'Replace' || part['type'] === 'Split')) {
-    const {pattern} = part;
-    const {Regex, String} = isObject(pattern) ? pattern : {};
-    if (typeof (Regex ?? String) !== 'string') {
-      throw wrong(`${where}: pattern`, '{"Regex": "…"} or {"String": "…"}', pattern);
+  if (isObject(part)) {
+    const {type, pattern, length} = part;
+    if (type === 'Replace' || type === 'Split') {
+      const {Regex, String} = isObject(pattern) ? pattern : {};
+      const text = Regex ?? String;
+      if (typeof text !== 'string') {
+        throw wrong(`${where}: pattern`, '{"Regex": "…"} or {"String": "…"}', pattern);
+      }
+      const most = Regex === undefined ? LONGEST_TEXT : LONGEST_PATTERN;
+      if (text.length > most) {
+        throw wrong(`${where}: pattern`, `of at most ${most} characters`, pattern);
+      }
     }
+    // the library would take pieces of no length for ever
+    if (type === 'FixedLength' && !(Number.isInteger(length) && (length as number) > 0)) {
+      throw wrong(`${where}: length`, 'a positive integer', length);
+    }
+    checkTexts(where, part);
   }
-  for (const inner of Object.values(part)) checkPatternsIn(where, inner);
+  for (const inner of Object.values(part)) checkStepsIn(where, inner);
+}
+
+/** Checks what is put into texts, for each character of them at worst. */
+function checkTexts(where: string, part: JsonObject): void {
+  for (const name of TEXTS) {
+    const text = part[name];
+    if (text === undefined || text === null) continue;
+    if (typeof text === 'string' && text.length <= LONGEST_TEXT) continue;
+    throw wrong(`${where}: ${name}`, `a text of at most ${LONGEST_TEXT} characters`, text);
+  }
 }
 
 /** Each token with its id, which is its place where the vocabulary is a list of tokens with their scores. */
@@ -69,6 +108,11 @@ function addToken(tokens: Map<number, string>, where: string, token: string, id:
   if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= MOST_IDS) {
     throw new Error(
       `${where}: the id of ${show(token)} must be an integer from 0 to ${MOST_IDS - 1}; got ${show(id)}`,
+    );
+  }
+  if (token.length > LONGEST_TOKEN) {
+    throw new Error(
+      `${where}: the token ${id} must have at most ${LONGEST_TOKEN} characters; got ${token.length}`,
     );
   }
   const other = tokens.get(id);

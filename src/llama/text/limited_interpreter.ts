@@ -88,13 +88,12 @@ export class LimitedInterpreter extends Interpreter {
       this.frame = outer;
       this.depth--;
     }
-    // the library's filter `first` has no result for an empty list
-    const value: unknown = (result as Value | undefined)?.value;
+    // the library's filters `first` and `last` have no result for an empty list
+    result ??= super.evaluate(undefined, environment);
+    const value: unknown = result.value;
     if (typeof value === 'string') this.spend(value.length);
     else if (makesList(node)) this.spend(ITEM * countOf(value));
-    if (node.type === 'MemberExpression' && typeof value === 'function') {
-      this.limitMethod(result as {value: Method}, frame);
-    }
+    if (typeof value === 'function') this.limitMethod(result as {value: Method}, frame);
     if (outer) this.use(outer, node, value);
     return result;
   }
@@ -120,18 +119,27 @@ export class LimitedInterpreter extends Interpreter {
     else if (node.property?.type === 'SliceExpression') limit('slice', values[0], []);
   }
 
-  /** A method is refused when it is called, which may be later, and often. */
+  /** A method, or `namespace`, is refused when it is called, which may be later, and often. */
   private limitMethod(method: {value: Method}, {node, values}: Frame): void {
+    const isMethod = node.type === 'MemberExpression';
+    if (!isMethod && node.value !== 'namespace') return;
     if (this.limitedMethods.has(method)) return;
     this.limitedMethods.add(method);
-    const [object, computed = node.property!.value] = values;
+    const [object, computed = node.property?.value] = values;
     const call = method.value;
     method.value = (args, scope) => {
-      limit(
-        String(computed),
-        object,
-        args.map((each) => each.value),
-      );
+      if (isMethod) {
+        limit(
+          String(computed),
+          object,
+          args.map((each) => each.value),
+        );
+      } else {
+        // a text among what it is given as a list is taken apart
+        for (const {value} of args) {
+          if (Array.isArray(value) && sizeOf(value) * ITEM > MOST_WORK) throw tooMuch();
+        }
+      }
       return call(args, scope);
     };
   }
@@ -220,8 +228,11 @@ function tooDeep(): Error {
 }
 
 /** Python's `range`. */
-export function limitedRange(start: number, stop?: number, step = 1): number[] {
+export function limitedRange(start: unknown, stop?: unknown, step: unknown = 1): number[] {
   const [from, to] = stop === undefined ? [0, start] : [start, stop];
+  if (typeof from !== 'number' || typeof to !== 'number' || typeof step !== 'number') {
+    throw new Error('range() must have one to three numbers');
+  }
   if (step === 0) throw new Error('range() must have a step other than 0');
   const length = Math.max(0, Math.ceil((to - from) / step));
   if (!(length <= LONGEST_RANGE)) {

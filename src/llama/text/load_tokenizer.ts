@@ -11,6 +11,7 @@ import {readWhole, type FileSource, type ModelSource} from '../../files/source';
 import {openNamedSource, type SourceOptions} from '../files/named_source';
 import {checkTokenizerJson} from './check_tokenizer_json';
 import {areKnownPatterns} from './known_patterns';
+import {reasonOf} from './reason';
 import {createTimeLimit} from './time_limit';
 import {createTokenizer, NAMED_TOKENS, type Tokenizer, type TokenizerConfig} from './tokenizer';
 
@@ -58,12 +59,15 @@ export async function loadTokenizer(
   try {
     checkTokenizerJson(json);
     const parts = {json, config, chatTemplate, createLibraryTokenizer};
-    const {normalizer, pre_tokenizer, decoder} = json;
-    if (areKnownPatterns([normalizer, pre_tokenizer, decoder])) return createTokenizer(parts);
+    const {model, normalizer, pre_tokenizer, decoder} = json;
+    // models other than BPE take the square of the length of a word, or of their longest token
+    if (model.type === 'BPE' && areKnownPatterns([normalizer, pre_tokenizer, decoder])) {
+      return createTokenizer(parts);
+    }
     const limitTime = await createTimeLimit();
     return createTokenizer({...parts, ...(limitTime ? {limitTime} : {checkPatterns})});
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause, 'the tokenizer of a model that you trust');
     throw new Error(
       `${OWNER}: tokenizer.json cannot be used: ${reason}; save it anew with transformers' AutoTokenizer`,
       {cause},

@@ -2,8 +2,9 @@ import type {Tokenizer as LibraryTokenizer} from '@huggingface/tokenizers';
 import {checkKnown} from '../../options';
 import {isObject, show} from '../../files/json';
 import type {ChatMessage, ChatTemplate} from './chat_template';
+import {reasonOf} from './reason';
 import type {TimeLimit} from './time_limit';
-import type {TokenizerJson} from './tokenizer_library';
+import type {LimitedTokenizer, TokenizerJson} from './tokenizer_library';
 
 /** Options of `Tokenizer.encode`. */
 export interface EncodeOptions {
@@ -85,7 +86,7 @@ export interface TokenizerParts {
   json: TokenizerJson;
   config: TokenizerConfig;
   chatTemplate: ChatTemplate | null;
-  createLibraryTokenizer: (json: TokenizerJson, config: object) => LibraryTokenizer;
+  createLibraryTokenizer: (json: TokenizerJson) => LimitedTokenizer;
   /** Of texts and ids; default: they may take their time. */
   limitTime?: TimeLimit;
   /** Throws if a pattern may take for ever; default: patterns are known, or limited. */
@@ -95,6 +96,9 @@ export interface TokenizerParts {
 /** Seconds that a text may take, and the characters for which it gets one more. */
 const SECONDS = 5;
 const CHARACTERS_A_SECOND = 20_000;
+
+/** A model that knows no token. */
+const NO_MODEL = {type: 'BPE', vocab: {}, merges: []};
 
 /** Fields of `tokenizer_config.json`. */
 export const NAMED_TOKENS = ['bos_token', 'eos_token', 'pad_token', 'unk_token'] as const;
@@ -115,15 +119,31 @@ export function createTokenizer({
       return [[name, typeof token === 'string' ? token : token.content]];
     }),
   );
-  const library = createLibraryTokenizer(withEnds(json, config, texts), {});
-  checkPatterns?.(library);
-  /** Does what the library does with something of so many characters or ids. */
-  const attempt = <T>(what: string, length: number, body: () => T): T => {
-    const seconds = Math.ceil(SECONDS + length / CHARACTERS_A_SECOND);
+  const whole = withEnds(json, config, texts);
+  /** Does what the library does with a text or with tokens, within limits. */
+  const limit = <T>(
+    {limitGrowth}: LimitedTokenizer,
+    given: string | string[],
+    body: () => T,
+  ): T => {
+    const seconds = Math.ceil(SECONDS + given.length / CHARACTERS_A_SECOND);
+    return limitGrowth(given, () => (limitTime ? limitTime('it', seconds, body) : body()));
+  };
+
+  // the library normalizes added tokens when it is made: a library without them, and without limits, tries that
+  const added = (whole.added_tokens ?? []).map(({content}) => content);
+  const steps = createLibraryTokenizer({...whole, model: NO_MODEL, added_tokens: []});
+  checkPatterns?.(steps.library);
+  const {normalizer} = steps.library;
+  if (normalizer) limit(steps, added, () => added.forEach((token) => normalizer.normalize(token)));
+
+  const limited = createLibraryTokenizer(whole);
+  const {library} = limited;
+  const attempt = <T>(what: string, given: string | string[], body: () => T): T => {
     try {
-      return limitTime ? limitTime('it', seconds, body) : body();
+      return limit(limited, given, body);
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = reasonOf(cause, 'a shorter text, or the tokenizer of a model that you trust');
       throw new Error(`${what}: tokenizer.json cannot be applied: ${reason}`, {cause});
     }
   };
@@ -135,7 +155,7 @@ export function createTokenizer({
   const encode = (text: string, options: EncodeOptions = {}): number[] => {
     checkKnown('encode', options, ['addSpecialTokens']);
     const {addSpecialTokens = true} = options;
-    return attempt('encode', text.length, () => {
+    return attempt('encode', text, () => {
       const {ids, tokens} = library.encode(text, {add_special_tokens: addSpecialTokens});
       const wrong = ids.findIndex((id) => !(Number.isInteger(id) && id >= 0 && id < vocabSize));
       if (wrong < 0) return ids;
@@ -151,7 +171,8 @@ export function createTokenizer({
     const known = Array.from(ids).filter((id) => library.id_to_token(id) !== undefined);
     // the library throws for an empty list
     if (known.length === 0) return '';
-    return attempt('decode', known.length, () =>
+    const tokens = known.map((id) => library.id_to_token(id)!);
+    return attempt('decode', tokens, () =>
       library.decode(known, {
         skip_special_tokens: skipSpecialTokens,
         // meant for WordPiece: it would remove spaces of the text, so transformers ignores it for BPE

@@ -3,12 +3,20 @@ import {
   SequenceDecoder,
   Tokenizer as LibraryTokenizer,
 } from '@huggingface/tokenizers';
+import {isObject} from '../../files/json';
+import {limitGrowth, type LimitGrowth} from './limit_growth';
 import {DIGIT, DIGITS, GPT2} from './split_patterns';
 
 /**
  * `@huggingface/tokenizers`, which reads `tokenizer.json`, where it differs from the Rust library of
  * that name that wrote the file: found by comparing both on random texts and ids.
  */
+
+/** The library's tokenizer, and what limits it in its work. */
+export interface LimitedTokenizer {
+  library: LibraryTokenizer;
+  limitGrowth: LimitGrowth;
+}
 
 /** The parts of `tokenizer.json` that are read here. */
 export interface TokenizerJson {
@@ -31,17 +39,33 @@ interface PreTokenizerJson {
 const REPLACEMENT_CHARACTER = '\ufffd';
 
 /** The tokenizer of the file, with the differences mended. */
-export function createLibraryTokenizer(json: TokenizerJson, config: object): LibraryTokenizer {
-  const tokenizer = new LibraryTokenizer(
-    {...json, pre_tokenizer: json.pre_tokenizer ? mendPreTokenizer(json.pre_tokenizer) : null},
-    config,
-  );
+export function createLibraryTokenizer(json: TokenizerJson): LimitedTokenizer {
+  const {normalizer, pre_tokenizer: preTokenizer, decoder} = json;
+  const mended = {
+    normalizer: mendReplace(normalizer),
+    pre_tokenizer: preTokenizer
+      ? mendPreTokenizer(mendReplace(preTokenizer) as PreTokenizerJson)
+      : null,
+    decoder: mendReplace(decoder),
+  };
+  const tokenizer = new LibraryTokenizer({...json, ...mended}, {});
   const decoders =
     tokenizer.decoder instanceof SequenceDecoder ? tokenizer.decoder.decoders : [tokenizer.decoder];
   for (const decoder of decoders) {
     if (decoder instanceof ByteFallbackDecoder) decoder.decode_chain = decodeByteTokens;
   }
-  return tokenizer;
+  return {library: tokenizer, limitGrowth: limitGrowth(tokenizer)};
+}
+
+/** What replaces a pattern is a text as it is; the library takes `$&` and the like in it for parts of what is replaced. */
+function mendReplace(part: unknown): unknown {
+  if (Array.isArray(part)) return part.map(mendReplace);
+  if (!isObject(part)) return part;
+  const {type, content, ...rest} = part;
+  const mended = Object.entries(rest).map(([name, value]) => [name, mendReplace(value)] as const);
+  const literal =
+    type === 'Replace' && typeof content === 'string' ? content.replaceAll('$', '$$$$') : content;
+  return {...Object.fromEntries(mended), type, ...(content !== undefined && {content: literal})};
 }
 
 /**

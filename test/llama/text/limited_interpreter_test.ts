@@ -68,6 +68,8 @@ describe('a chat template of a stranger', () => {
     'writes a list of lists': `${nested}{{ x }}`,
     'makes a text of a list of lists': `${nested}{% set y = x | string %}`,
     'makes JSON of a list of lists': `${nested}{% set y = x | tojson %}`,
+    'takes the characters of a long text for names': `${doubled("'ab'", 21)}{% set y = namespace([x]) %}`,
+    'takes them by another name': `${doubled("'ab'", 21)}{% set f = namespace %}{% set y = f([x]) %}`,
     'writes a long text often': long + times(100, '{{ x }}'),
   };
   for (const [what, template] of Object.entries(refused)) {
@@ -75,6 +77,63 @@ describe('a chat template of a stranger', () => {
       expect(() => apply(template)).to.throw(TOO_MUCH);
     });
   }
+
+  it('gets nothing done by functions with what they do not take', () => {
+    const date = 'strftime_now() must have a text of at most 100000 characters';
+    const range = 'range() must have one to three numbers';
+    const reasons: Record<string, string> = {
+      '{{ raise_exception(x) }}': 'raise_exception() must have a text',
+      '{{ raise_exception([x]) }}': 'raise_exception() must have a text',
+      "{{ raise_exception({'a': x}) }}": 'raise_exception() must have a text',
+      '{{ raise_exception() }}': 'raise_exception() must have a text',
+      '{{ strftime_now(x) }}': date,
+      '{{ strftime_now([x]) }}': date,
+      '{{ strftime_now() }}': date,
+      '{{ range(x) }}': range,
+      '{{ range(0, x) }}': range,
+      '{{ range(0, 1, x) }}': range,
+      "{{ range('3') }}": range,
+      '{{ range() }}': range,
+    };
+    for (const [template, reason] of Object.entries(reasons)) {
+      // 20 times: it can be written, and what is doubled 60 times cannot
+      for (const value of [nested.replace('60', '20'), nested]) {
+        expect(() => apply(value + template), template).to.throw(
+          `applyChatTemplate: the chat template cannot be applied: ${reason}`,
+        );
+      }
+    }
+    expect(() => apply(`${long}{{ strftime_now(x) }}`)).to.throw(date);
+  });
+
+  it('tells what the engine says in other words', () => {
+    const deep = 'it is too long or nested too deep; take the template of a model that you trust';
+    const unread: string[] = [
+      `{{ ${'['.repeat(5000)}1${']'.repeat(5000)} }}`,
+      `{{ ${'('.repeat(50_000)}1${')'.repeat(50_000)} }}`,
+      '{% if 1 %}'.repeat(5000) + '{% endif %}'.repeat(5000),
+      `{{ ${'-'.repeat(100_000)}1 }}`,
+    ];
+    for (const template of unread) {
+      expect(() => apply(template)).to.throw(
+        `loadTokenizer: the chat template cannot be read: ${deep}`,
+      );
+    }
+    const reasons: Record<string, string> = {
+      "{{ 'a' | indent(-1) }}": 'it uses something that is missing or is not what it must be; take',
+      '{{ [{}] | selectattr() }}': 'it uses something that is missing or is not what it must be;',
+      '{% break %}': 'a break or continue of it stands outside a loop',
+    };
+    for (const [template, reason] of Object.entries(reasons)) {
+      expect(() => apply(template)).to.throw(
+        `applyChatTemplate: the chat template cannot be applied: ${reason}`,
+      );
+    }
+    // as in Python
+    expect(
+      apply('{{ [] | first }}{{ ([] | last) is defined }}{{ [[] | first] | length }}'),
+    ).to.equal('false1');
+  });
 
   it('is stopped when it writes what contains itself', () => {
     const cyclic = '{% set ns = namespace() %}{% set ns.x = ns %}';
