@@ -12,6 +12,7 @@ import type {LearningRate} from '../optim/schedule';
 import {setValue} from '../packed/packed_weight';
 import {drawsWithoutSeed} from '../tfjs/random_layers';
 import {checkFits, type Candidate} from './check_fits';
+import {rememberPresent} from './known_checkpoints';
 import {
   FUNCTION,
   ifGood,
@@ -81,6 +82,7 @@ export async function resumeCheckpoint(
   const found = await findCheckpoint(source, parts, options);
   if (found === null) return null;
   const {path, manifest} = found;
+  rememberPresent(parts.optimizer, source, await listManifests(OWNER, source));
   const layers = layerWeights(OWNER, parts.model);
   await apply(source, {path, manifest}, parts, layers);
   rememberCheckpoint(parts.optimizer, placeOfFile(source, path));

@@ -8,6 +8,7 @@ import {lostDevice, rememberCheckpoint} from '../optim/lost_device';
 import {variableOfSaved} from '../optim/saved_names';
 import type {NamedTensor} from '../optim/saved_state';
 import {valuesOf} from '../packed/packed_weight';
+import {checkAlone, rememberOwn} from './known_checkpoints';
 import {
   DamagedFile,
   filesOf,
@@ -77,7 +78,8 @@ const MOST_NUMBERS = 2 ** 24;
  *
  * @param target A folder (in Node), or a map that takes the files.
  * @throws Error if an option or a part is wrong, if the optimizer trains what is no weight of the model, if a step is made in the
- *   meantime, if the backend's device is lost, or if the files cannot be written; older checkpoints stay as they were.
+ *   meantime, if the backend's device is lost, if another process saves to the same folder, or if the files cannot be written; older
+ *   checkpoints stay as they were.
  */
 export async function saveCheckpoint(
   target: ModelTarget,
@@ -155,7 +157,9 @@ export async function writeCheckpoint(
         `${OWNER}: the optimizer was called while its state was saved; await saveCheckpoint before the next batch`,
       );
     }
-    const written = await files.commit(manifest, keep);
+    const written = await files.commit(manifest, keep, (present) =>
+      checkAlone(OWNER, optimizer, target, present),
+    );
     rememberCheckpoint(optimizer, placeOfFile(target, written.path));
     return written;
   } catch (error) {
@@ -257,9 +261,19 @@ class CheckpointFiles {
     for (const path of paths) this.paths.add(path);
   }
 
-  /** Writes the file that makes the others a checkpoint, and removes those that no checkpoint needs any more. */
-  async commit(manifest: Manifest, keep: number): Promise<SavedCheckpoint> {
+  /**
+   * Writes the file that makes the others a checkpoint, and removes those that no checkpoint needs any more.
+   *
+   * @param check Is given the checkpoints that are there, and may throw. What comes later is not removed.
+   */
+  async commit(
+    manifest: Manifest,
+    keep: number,
+    check: (present: readonly ManifestFile[]) => void = () => undefined,
+  ): Promise<SavedCheckpoint> {
     const listed = await listManifests(OWNER, this.target, true);
+    check(listed);
+    const present = new Set(await listFiles(OWNER, this.target));
     const number = (listed[0]?.number ?? 0) + 1;
     const {path, bytes} = await manifestBytes(OWNER, number, manifest);
     await this.write(path, bytes);
@@ -270,9 +284,10 @@ class CheckpointFiles {
         needed.add(older.path);
         for (const file of filesOf(older.manifest)) needed.add(file);
       }
-      isObsolete = (file) => isCheckpointFile(file) && !needed.has(file);
+      isObsolete = (file) => isCheckpointFile(file) && present.has(file) && !needed.has(file);
     }
     await this.sink.commit(isObsolete);
+    rememberOwn(path);
     await rememberWritten(OWNER, this.target, this.written);
     return {path, bytes: this.bytes};
   }

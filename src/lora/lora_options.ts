@@ -5,7 +5,7 @@ import type {LoraTargets} from './targets';
 export interface LoraOptions {
   /** Columns of A, rows of B; an integer ≥ 1, at most the smaller dimension of each matrix. Default 8. */
   rank?: number;
-  /** α: the product of A and B counts α / rank times. A number > 0. Default 8. */
+  /** α: the product of A and B counts α / rank times. A number in (0, 1e38], which float32 has. Default 8. */
   alpha?: number;
   /** Probability, in [0, 1), with which an input of A is 0 in training. Default 0. */
   dropout?: number;
@@ -29,7 +29,7 @@ export function resolveLoraOptions(owner: string, options: LoraOptions): Require
   checkKnown(owner, options, Object.keys(loraDefaults));
   const resolved = {...loraDefaults, ...definedIn(options)};
   checkNumber(owner, 'rank', resolved.rank, {integer: true, min: 1});
-  checkNumber(owner, 'alpha', resolved.alpha, {exclusiveMin: 0});
+  checkNumber(owner, 'alpha', resolved.alpha, {exclusiveMin: 0, max: 1e38});
   checkNumber(owner, 'dropout', resolved.dropout, {min: 0, exclusiveMax: 1});
   checkNumber(owner, 'seed', resolved.seed, seedRange);
   return resolved;

@@ -32,8 +32,8 @@ export interface BlockInfluenceScores extends BlockScores {
  * const scores = await blockInfluenceScores(model, [tf.tensor2d(x)]);
  * ```
  *
- * @throws if there is no calibration data, a block is not one layer, or its input and output differ in
- *   shape.
+ * @throws if there is no calibration data, a block is not one layer, its input and output differ in shape, or they are not
+ *   finite.
  */
 export async function blockInfluenceScores(
   model: tfl.LayersModel,
@@ -108,5 +108,10 @@ async function influence(block: string, sum: tf.Tensor | undefined): Promise<num
       `${owner}: block '${block}' saw no rows in the forward pass; leave it out of blocks`,
     );
   }
+  if (!Number.isFinite(sums[0]))
+    throw new Error(
+      `${owner}: what goes into block '${block}' or comes out of it is not finite: the model has weights that are not finite, or ` +
+        'the calibration data have such numbers',
+    );
   return Math.max(0, 1 - sums[0]! / sums[1]); // rounding can bring the cosine above 1
 }

@@ -34,7 +34,7 @@ export interface RelativeMagnitudeScores extends BlockScores {
  * `'meanAbs'`: mean |W_ij| over all entries, so that large and small blocks compare; `'sumAbs'`: Σ|W_ij|;
  * `'frobenius'`: Σ‖W‖_F.
  *
- * @throws if a block has no matrix.
+ * @throws if a block has no matrix, or one with weights that are not finite.
  */
 export async function relativeMagnitudeScores(
   model: tfl.LayersModel,
@@ -80,6 +80,10 @@ async function magnitude(block: ResolvedBlock, measure: MagnitudeMeasure): Promi
   const total = tf.tidy(() => tf.sum(tf.stack(matrices.map(measured))));
   const [sum] = await total.data();
   total.dispose();
+  if (!Number.isFinite(sum))
+    throw new Error(
+      `${owner}: the magnitude of block '${block.name}' is ${sum}: it has weights that are not finite, or whose sum is not`,
+    );
   const sizes = matrices.map(({shape}) => tf.util.sizeFromShape(shape as number[]));
   return measure === 'meanAbs' ? sum! / sizes.reduce((all, size) => all + size, 0) : sum!;
 }

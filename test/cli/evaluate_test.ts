@@ -9,7 +9,7 @@ import {
   type MultipleChoiceScore,
 } from '../../src/llama';
 import {defaultBackend, describeBackends, fastBackend} from '../support/backends';
-import {createModelFolder, texts, type ModelFolder} from './model_folder';
+import {copyWithNaN, createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli} from './run_cli';
 
 const questions = Array.from({length: 5}, (_, i) => ({
@@ -55,6 +55,17 @@ describeBackends('tfjs-owlore evaluate', (backend) => {
     expect(result).to.deep.include({task: 'perplexity', data, backend, tokens, examples: 5});
     expect(result['loss']).to.be.closeTo(loss, 1e-4);
     expect(result['perplexity']).to.be.closeTo(Math.exp(loss), 1e-3 * Math.exp(loss));
+  });
+
+  it('has no perplexity of weights that are not finite, exit code 1', async () => {
+    const data = folder.writeLines('texts.jsonl', texts(5));
+    const args = ['evaluate', '--model', copyWithNaN(folder), '--backend', backend, '--data', data];
+    for (const json of [[], ['--json']]) {
+      const {code, stdout, stderr} = await runCli([...args, ...json]);
+      expect(code).to.equal(1);
+      expect(stdout).not.to.match(/perplexity( |":)|null/);
+      expect(stderr).to.match(/batch 1 is NaN: the model has weights that are not finite/);
+    }
   });
 
   it('asks the questions of a task', async () => {

@@ -9,8 +9,8 @@ import {
   type BlockScores,
 } from '../../src/index';
 import {loadLlama} from '../../src/llama';
-import {defaultBackend, describeBackends} from '../support/backends';
-import {createModelFolder, texts, type ModelFolder} from './model_folder';
+import {defaultBackend, describeBackends, fastBackend} from '../support/backends';
+import {copyWithNaN, createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli} from './run_cli';
 
 const blocks = ['model.layers.0', 'model.layers.1', 'model.layers.2'];
@@ -85,6 +85,24 @@ describe('tfjs-owlore scores', () => {
 
   const run = (...args: string[]) =>
     runCli(['scores', '--model', folder.model, '--backend', defaultBackend, ...args]);
+
+  it('has none of a model with weights that are not finite, exit code 1', async () => {
+    const model = copyWithNaN(folder);
+    const [data, output] = [
+      folder.writeLines('nan.jsonl', texts(8)),
+      join(folder.path, 'nan.json'),
+    ];
+    for (const kind of ['relativeMagnitude', 'blockInfluence']) {
+      const given = kind === 'relativeMagnitude' ? [] : ['--data', data, '--max-length', '12'];
+      const {code, stdout, stderr} = await runCli([
+        ...['scores', '--model', model, '--backend', fastBackend, '--kind', kind, ...given],
+        ...['--output', output],
+      ]);
+      expect([code, stdout]).to.deep.equal([1, '']);
+      expect(stderr, kind).to.match(/error: .*'model\.layers\.1.*finite/);
+      expect(existsSync(output)).to.equal(false);
+    }
+  });
 
   it('draws a bar for each block, and says what was left out of the data', async () => {
     const {code, stdout, stderr} = await run('--data', data, '--batch-size', '4');

@@ -617,7 +617,8 @@ describe('applyLora', () => {
     const wrong: Array<[LoraOptions, RegExp]> = [
       [{rank: 0}, /rank must be an integer >= 1; got 0/],
       [{rank: 5, targets: 'two'}, /rank must be at most .* got 5, and 'two.first' is \[6, 4\]/],
-      [{alpha: 0}, /alpha must be a number > 0; got 0/],
+      [{alpha: 0}, /alpha must be a number > 0 and <= 1e\+38; got 0/],
+      [{alpha: 1e39}, /alpha must be a number .* 1e\+38.*; got 1e\+39/],
       [{dropout: 1}, /dropout must be a number >= 0 and < 1; got 1/],
       [{seed: -1}, /seed must be an integer/],
       [{r: 4} as LoraOptions, /unknown option 'r'; did you mean 'rank'/],
@@ -776,6 +777,7 @@ describe('applyLora', () => {
         ],
         [withConfig({init_lora_weights: 'olora'}), /init_lora_weights: "olora", which changes/],
         [withConfig({rank_pattern: {fc: 3}}), /rank_pattern: .* one rank and alpha/],
+        [withConfig({lora_alpha: 1e308}), /alpha must be .*; got 1e\+308/],
         [withConfig({r: 'two'}), /r: "two", which is no number/],
         [withConfig({r: 3}), /'embedding' has A of shape \[11, 2\] in the file, and \[11, 3\]/],
         [without, /has no adapter_model.safetensors, so it is no adapter of peft/],

@@ -106,6 +106,26 @@ describe('blockInfluenceScores', () => {
     model.dispose();
   });
 
+  it('names the first block that has numbers that are not finite', async () => {
+    const model = tfl.sequential({
+      layers: [
+        tfl.layers.inputLayer({inputShape: [2]}),
+        ...['first', 'second', 'third'].map((name) => dense(2, name)),
+      ],
+    });
+    const x = tf.ones([1, 2]);
+    const kernel = model.getLayer('second').weights[0]!;
+    const spoiled = tf.fill(kernel.shape as number[], NaN);
+    kernel.write(spoiled);
+    const before = tf.memory().numTensors;
+    expect(await messageOf(blockInfluenceScores(model, [x]))).to.match(
+      /^blockInfluenceScores: what goes into block 'second' or comes out of it is not finite: the model has weights that are not/,
+    );
+    expect(tf.memory().numTensors).to.equal(before);
+    tf.dispose([x, spoiled]);
+    model.dispose();
+  });
+
   it('says what it cannot score, and gives the layers their call back', async () => {
     const model = tfl.sequential({
       layers: [tfl.layers.inputLayer({inputShape: [2]}), dense(2, 'same'), dense(3, 'wider')],

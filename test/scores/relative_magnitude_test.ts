@@ -3,6 +3,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import {relativeMagnitudeScores} from '../../src/scores/relative_magnitude';
 import {describeBackends} from '../support/backends';
+import {rejection} from '../support/rejection';
 import {buildMlp, readMlp} from './mlp_fixture';
 
 const fixture = readMlp('mlp_mean');
@@ -23,6 +24,26 @@ describeBackends('relativeMagnitudeScores', () => {
         // Sums of 1728 numbers in float32.
         expect(result.scores[i]).to.be.closeTo(value, 1e-5 * value);
       });
+      model.dispose();
+    });
+  }
+
+  for (const value of [NaN, Infinity, -Infinity]) {
+    it(`names a block that has a weight of ${value}`, async () => {
+      const model = buildMlp(fixture);
+      const before = tf.memory().numTensors;
+      const layer = model.layers.find(({name}) => name.startsWith('block1'))!;
+      const kernel = layer.weights.find(({shape}) => shape.length === 2)!;
+      const spoiled = tf.fill(kernel.shape as number[], value);
+      kernel.write(spoiled);
+      spoiled.dispose();
+      for (const measure of ['meanAbs', 'sumAbs', 'frobenius'] as const) {
+        const {message} = await rejection(relativeMagnitudeScores(model, {measure}));
+        expect(message).to.match(
+          /^relativeMagnitudeScores: the magnitude of block 'block1' is (NaN|Infinity): it has weights that are not finite/,
+        );
+      }
+      expect(tf.memory().numTensors).to.equal(before);
       model.dispose();
     });
   }

@@ -1,0 +1,75 @@
+import {copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import * as tf from '@tensorflow/tfjs-core';
+import {expect} from 'chai';
+import {resumeCheckpoint, saveCheckpoint} from '../../src/index';
+import {runProgram} from '../support/programs';
+import {rejection} from '../support/rejection';
+import {SmallTraining} from './small_training';
+
+describe('a folder to which trainings save', function () {
+  this.timeout(60_000);
+  let folder: string;
+  const trainings: SmallTraining[] = [];
+  beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'owlore-savers-'))));
+  afterEach(() => {
+    for (const training of trainings.splice(0)) training.dispose();
+    rmSync(folder, {recursive: true});
+  });
+
+  const newTraining = (): SmallTraining => {
+    const training = new SmallTraining({task: 'llama', sampling: {gamma: 1, interval: 2}});
+    trainings.push(training);
+    return training;
+  };
+  const save = ({parts}: SmallTraining, target: string): Promise<unknown> =>
+    saveCheckpoint(target, parts, {keep: 1});
+  /** Another process goes on from the newest checkpoint until that step, and saves. */
+  const trainElsewhere = async (steps: number): Promise<void> => {
+    const args = [tf.getBackend(), folder, String(steps)];
+    const {code, stderr} = await runProgram('test/checkpoint/resumed_program', args);
+    expect(code, stderr).to.equal(0);
+  };
+
+  it('is refused where another process saves there, too, and what that one saved stays', async () => {
+    const training = newTraining();
+    await training.train(1);
+    await save(training, folder);
+    await trainElsewhere(2);
+    const before = readdirSync(folder).sort();
+    const {message} = await rejection(save(training, folder));
+    expect(message).to.match(
+      /^saveCheckpoint: '.*' has the checkpoint checkpoint-000002-\w+\.json, which came there while this training saved to it: another process/,
+    );
+    expect(readdirSync(folder).sort()).to.deep.equal(before);
+    // the ways out
+    await save(training, join(folder, 'own'));
+    expect((await resumeCheckpoint(folder, training.parts))?.step).to.equal(2);
+    await save(training, folder);
+    expect((await resumeCheckpoint(folder, newTraining().parts))?.step).to.equal(2);
+  });
+
+  it('takes a training after another one, in this process or not, and copies put there before', async () => {
+    const [first, second] = [newTraining(), newTraining()];
+    await first.train(1);
+    await save(first, folder);
+    await save(second, folder);
+    await first.train(1);
+    await save(first, folder);
+    await trainElsewhere(3);
+    const third = newTraining();
+    await save(third, folder);
+    const copy = join(folder, 'copy');
+    mkdirSync(copy);
+    for (const name of readdirSync(folder).filter((each) => each !== 'copy'))
+      copyFileSync(join(folder, name), join(copy, name));
+    await third.train(1);
+    await save(third, copy);
+    await save(third, folder);
+    for (const place of [folder, copy]) {
+      expect((await resumeCheckpoint(place, newTraining().parts))?.step).to.equal(1);
+      expect(readdirSync(place).filter((name) => name.startsWith('checkpoint-'))).to.have.length(1);
+    }
+  });
+});
