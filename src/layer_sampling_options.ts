@@ -2,7 +2,15 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {BlockSelector} from './model/blocks';
 import {checkSelector, type VariableSelector} from './model/variable_selector';
-import {checkChoice, checkEach, checkKnown, definedIn, display, seedRange} from './options';
+import {
+  checkChoice,
+  checkEach,
+  checkKnown,
+  definedIn,
+  display,
+  seedRange,
+  stepRange,
+} from './options';
 import {presetNames, type PresetName} from './sampling/presets';
 import {
   probabilityDefaults,
@@ -67,7 +75,7 @@ export interface LayerSamplingOptions {
   seed?: number;
   /** A history to replay in place of drawing; its `interval` is used. Blocks without a trainable weight stay off. */
   schedule?: BlockHistory;
-  /** Optimizer steps that an earlier run has done: its draws are skipped. Default 0. */
+  /** Optimizer steps that an earlier run has done: its draws are skipped. At most 1e9. Default 0. */
   initialStep?: number;
 }
 
@@ -151,7 +159,7 @@ export function resolveLayerSamplingOptions(
     interval: {min: 1, integer: true},
     sampler: samplerNames,
     seed: seedRange,
-    initialStep: {min: 0, integer: true},
+    initialStep: stepRange,
   });
   if (alwaysOn !== 'auto' && alwaysOn !== false) {
     checkSelector(callbackName, 'alwaysOn', alwaysOn, `'auto', false`);

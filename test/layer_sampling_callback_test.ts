@@ -111,7 +111,8 @@ describe('LayerSamplingCallback', () => {
       [{scores: [1], probabilities: [1]}, /give scores or probabilities, not both/],
       [{alwaysOn: true}, /alwaysOn must be 'auto', false, an array .* got true/],
       [{seed: -1}, /seed must be an integer >= 0 and <= 4294967295; got -1/],
-      [{initialStep: -1}, /initialStep must be an integer >= 0; got -1/],
+      [{initialStep: -1}, /initialStep must be an integer >= 0 .*; got -1/],
+      [{initialStep: 1e15}, /initialStep must be an integer .*; got 1000000000000000/],
       [{schedule: {blocks: ['a']}}, /schedule must be {blocks: string\[\], interval/],
       [
         {schedule: {blocks: ['a'], interval: 1, periods: [['b']]}},

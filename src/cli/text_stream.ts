@@ -63,9 +63,12 @@ export class TextStream {
   /** Adds to the text up to a stop, or to where one may begin, and returns what was added. */
   private take(added: string): string {
     const all = this.held + added;
-    const ends = this.stops.map((stop) => all.indexOf(stop)).filter((at) => at >= 0);
-    this.isStopped = ends.length > 0;
-    const end = this.isStopped ? Math.min(...ends) : all.length - this.startOfStop(all);
+    const first = this.stops.reduce((least, stop) => {
+      const at = all.indexOf(stop);
+      return at < 0 ? least : Math.min(least, at);
+    }, Infinity);
+    this.isStopped = first < Infinity;
+    const end = this.isStopped ? first : all.length - this.startOfStop(all);
     this.held = this.isStopped ? '' : all.slice(end);
     this.text += all.slice(0, end);
     return all.slice(0, end);
@@ -73,7 +76,7 @@ export class TextStream {
 
   /** How many characters at the end of a text are the start of a stop. */
   private startOfStop(text: string): number {
-    const longest = Math.max(0, ...this.stops.map(({length}) => length - 1));
+    const longest = this.stops.reduce((most, {length}) => Math.max(most, length - 1), 0);
     for (let length = Math.min(longest, text.length); length > 0; length--) {
       if (this.stops.some((stop) => stop.startsWith(text.slice(-length)))) return length;
     }

@@ -101,3 +101,14 @@ describe('TextStream', () => {
     expect(all).to.deep.equal(['a', '', '\uFFFD']);
   });
 });
+
+describe('TextStream', () => {
+  it('takes more stops than a call can have arguments', async () => {
+    const tokenizer = await loadTokenizer(tokenizerFolder(TOKENIZER_NAMES[0]));
+    const ids = tokenizer.encode('the cat sat');
+    const stops = Array.from({length: 200_000}, (_, i) => `x${i}`);
+    const {pieces: all} = pieces(tokenizer, [], ids, stops);
+    const {pieces: none} = pieces(tokenizer, [], ids);
+    expect(all.join('')).to.equal(none.join(''));
+  });
+});
