@@ -7,7 +7,6 @@ import * as reportFiles from './src/report/report_files';
 const library = {
   index: 'src/index.ts',
   'llama/index': 'src/llama/index.ts',
-  'adaptive/index': 'src/adaptive/index.ts',
   'lora/index': 'src/lora/index.ts',
   'estimate/index': 'src/estimate/index.ts',
   'kernels/cpu/index': 'src/kernels/cpu/index.ts',

@@ -13,8 +13,8 @@ export type {
   SampleEvent,
 } from './layer_sampling_callback';
 export type {LayerSamplingState} from './layer_sampling/saved_state';
-export type {AdaptiveSampling, AdaptiveStart, LayerSamplingOptions} from './layer_sampling_options';
-export type {OnGradients, PlannedOptimizer, RefreshEvent, SamplingPlan} from './sampling_plan';
+export type {LayerSamplingOptions} from './layer_sampling_options';
+export type {PlannedOptimizer, RefreshEvent, SamplingPlan} from './sampling_plan';
 export {paperMethod} from './methods';
 export type {PaperMethod, PaperMethodName, PaperMethodOptions} from './methods';
 export type {Lora} from './lora/lora';

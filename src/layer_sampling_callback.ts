@@ -182,7 +182,7 @@ export class LayerSamplingCallback extends tfl.Callback {
    * replayed, or if no block can train.
    */
   get probabilities(): SamplingProbabilities | null {
-    return this.options.adaptive?.probabilities ?? this.sampling;
+    return this.sampling;
   }
 
   /** All blocks of the model, and which were on in every period so far. Plain JSON; the option `schedule` replays it. */
@@ -203,14 +203,12 @@ export class LayerSamplingCallback extends tfl.Callback {
   /** Where the callback stands between two batches, as plain JSON. */
   getState(): LayerSamplingState {
     const {blockNames, sampling, interval, periods, counter} = this;
-    const {adaptive} = this.options;
     return structuredClone(
       this.restored ?? {
         blocks: [...blockNames],
         probabilities: sampling,
         ...{interval, periods},
         ...counter.state,
-        ...(adaptive && {adaptive: adaptive.getState()}),
       },
     );
   }
@@ -223,9 +221,8 @@ export class LayerSamplingCallback extends tfl.Callback {
    * @throws Error if it is no state of a callback; nothing is changed then.
    */
   setState(state: LayerSamplingState): void {
-    const {adaptive, interval} = this.options;
+    const {interval} = this.options;
     checkSamplingState(callbackName, state, interval);
-    adaptive?.setState(state.adaptive);
     this.restore();
     const {blocks, probabilities, periods, steps} = structuredClone(state);
     this.interval = state.interval ?? (interval === 'auto' ? null : interval);
@@ -316,7 +313,6 @@ export class LayerSamplingCallback extends tfl.Callback {
 
   override async onBatchBegin(_batch?: number, logs?: tfl.Logs): Promise<void> {
     checkReceiver(this);
-    if (this.isDue) await this.options.adaptive?.prepare?.(this.model, this.periods.length);
     this.step();
     this.rate = learningRateOf(this.sampled!.optimizer);
     this.log(logs);

@@ -1,5 +1,3 @@
-import type * as tf from '@tensorflow/tfjs-core';
-import type * as tfl from '@tensorflow/tfjs-layers';
 import type {BlockSelector} from './model/blocks';
 import {checkSelector, type VariableSelector} from './model/variable_selector';
 import {
@@ -59,11 +57,6 @@ export interface LayerSamplingOptions {
    * `'permutation'`: γ at a time in random order, whatever the scores (BAdam); `'ascending'`: from the first block on. Default `'exact'`.
    */
   sampler?: SamplerName;
-  /**
-   * Changes the probabilities from period to period by what is seen of the training; made by a function of `tfjs-owlore/adaptive`.
-   * For samplers that draw by scores. Default null: they stay.
-   */
-  adaptive?: AdaptiveSampling | null;
   /** Which parts of the model are blocks; see `findBlocks`. Default `'auto'`. */
   blocks?: BlockSelector;
   /**
@@ -77,38 +70,6 @@ export interface LayerSamplingOptions {
   schedule?: BlockHistory;
   /** Optimizer steps that an earlier run has done: its draws are skipped. At most 1e9. Default 0. */
   initialStep?: number;
-}
-
-/** What an {@link AdaptiveSampling} begins with. */
-export interface AdaptiveStart {
-  /** The probabilities from the callback's scores, with names. */
-  sampling: SamplingProbabilities;
-  /** Names of the variables of each block, also of those that cannot train, in the order of the model. */
-  variables: ReadonlyMap<string, readonly string[]>;
-  sampler: SamplerName;
-  seed: number;
-  /** The period that is drawn next; with 0 nothing has been seen yet. */
-  period: number;
-}
-
-/** Draws the blocks of each period by what it has seen of the training. One object is for one callback. */
-export interface AdaptiveSampling {
-  /** Called when a training begins or goes on. Throws for what it cannot work with, before anything is changed. */
-  begin(start: AdaptiveStart): void;
-  /** In `fit`, called and waited for before the batch that begins a period. */
-  prepare?(model: tfl.LayersModel, period: number): Promise<void>;
-  /** The names of the blocks of a period. */
-  draw(period: number): string[];
-  /** See {@link SamplingPlan}. */
-  onGradients?(names: readonly string[], squaredNorms: tf.Tensor1D): void;
-  /** The probabilities of the last draw; null before the first one. */
-  readonly probabilities: SamplingProbabilities | null;
-  /** What it has seen, as plain JSON. */
-  getState(): object;
-  /** Goes on from there. Throws for anything else. */
-  setState(state: unknown): void;
-  /** Its settings, to be compared with those of another run. */
-  toJSON(): object;
 }
 
 type WithoutDefault = 'probabilities' | 'schedule';
@@ -125,7 +86,6 @@ export const layerSamplingDefaults = {
   floor: probabilityDefaults.floor,
   interval: 'auto',
   sampler: 'exact',
-  adaptive: null,
   blocks: 'auto',
   alwaysOn: 'auto',
   seed: 0,
@@ -163,16 +123,6 @@ export function resolveLayerSamplingOptions(
   });
   if (alwaysOn !== 'auto' && alwaysOn !== false) {
     checkSelector(callbackName, 'alwaysOn', alwaysOn, `'auto', false`);
-  }
-  if (resolved.adaptive !== null && typeof resolved.adaptive.draw !== 'function') {
-    throw new Error(
-      `${callbackName}: adaptive must be null or what a function such as gradientNorms() returns; got ${display(resolved.adaptive)}`,
-    );
-  }
-  if (resolved.adaptive && (schedule ?? (resolved.initialStep || undefined)) !== undefined) {
-    throw new Error(
-      `${callbackName}: adaptive has no meaning with schedule or initialStep; it goes on by setState`,
-    );
   }
   if (schedule !== undefined) {
     checkHistory(callbackName, schedule);

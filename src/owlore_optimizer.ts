@@ -69,7 +69,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     this.projections = new Projections(this.options, isAsked);
     this.finiteCheck = new FiniteCheck(this.options);
     this.normLimit = new NormLimit(this.states, this.options);
-    this.accumulation = new Accumulation(this.states, this.projections, this.options, this.plans);
+    this.accumulation = new Accumulation(this.states, this.projections, this.options);
     this.startLoading();
   }
 
@@ -415,7 +415,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
       this.plans.onRefresh({variable, step: this.iterations + 1});
     const settings = {
       ...{options, learningRate, step: this.iterations},
-      ...{clip: null, allFinite: null, onRefresh, onGradients: this.plans.onGradients},
+      ...{clip: null, allFinite: null, onRefresh},
     };
     const step = new Step(settings, states, projections, finiteCheck, this.normLimit);
     try {

@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import {registeredVariable} from './optim/variables';
 
 /** A basis that was computed anew. */
@@ -22,16 +22,7 @@ export interface SamplingPlan {
   onRefresh(event: RefreshEvent): void;
   /** Called when a step has variables of the plan's blocks, before it is made or skipped. */
   onStep?(): void;
-  /**
-   * Called in each step, before it is made or skipped, with the names of its variables and ‖G‖² of each, of the mean gradient of its
-   * calls; it is infinite where it is beyond float32. If `nonFinite` is `'ignore'` and no norm is limited, it is not called. Of a step whose calls began before the plan was
-   * taken, a projected matrix may have ‖R‖² instead.
-   */
-  onGradients?: OnGradients | undefined;
 }
-
-/** Takes the squared norms of a step's gradients, [number of names], which stay the caller's. */
-export type OnGradients = (names: readonly string[], squaredNorms: tf.Tensor1D) => void;
 
 /** The plans that an optimizer has taken: one for each model that is sampled. */
 export class SamplingPlans {
@@ -51,13 +42,6 @@ export class SamplingPlans {
   /** Names of the variables that a callback keeps from training now. */
   get frozenVariables(): string[] {
     return this.plans.flatMap(({frozenVariables}) => [...frozenVariables]);
-  }
-
-  /** Tells all callbacks that ask for the norms of gradients; undefined if none does. */
-  get onGradients(): OnGradients | undefined {
-    const asking = this.plans.flatMap(({onGradients}) => onGradients ?? []);
-    if (asking.length === 0) return undefined;
-    return (names, squaredNorms) => asking.forEach((tell) => tell(names, squaredNorms));
   }
 
   /** Tells the callbacks that sample one of the variables of a step. */

@@ -11,5 +11,4 @@ import * as counts from './scores/outlier_counts';
 provideParts({cpu, wasm, webgpu}, svd, counts, saved, variants);
 
 export * from './index';
-export {bandit, gradientNorms, renewedScores, scoresOrVisits} from './adaptive/index';
 export {applyLora, loadLora} from './lora/index';

@@ -19,7 +19,6 @@ import type {
   SampleEvent,
   SamplingSchedule,
 } from '../src/index';
-import {scoresOrVisits, type AdaptiveSampling, type AdaptiveStart} from '../src/adaptive';
 import {samplerNames} from '../src/sampling/samplers';
 import {rejection} from './support/rejection';
 import {captureInfo, expectWarning} from './support/warnings';
@@ -96,18 +95,6 @@ describe('LayerSamplingCallback', () => {
       [{probabilities: {probabilities: []}}, /probabilities must be a non-empty array/],
       [{scores: Promise.resolve([1])}, /scores is a promise: await it/],
       [{alwaysOn: [1]}, /alwaysOn must be 'auto', false, an array .* got \[1\]/],
-      [
-        {adaptive: {}},
-        /adaptive must be null or what a function such as gradientNorms\(\) returns; got/,
-      ],
-      [
-        {adaptive: scoresOrVisits(), initialStep: 1},
-        /adaptive has no meaning with schedule or initialStep; it goes on by setState/,
-      ],
-      [
-        {adaptive: scoresOrVisits(), schedule: {blocks: [], interval: 1, periods: []}},
-        /adaptive has no meaning with schedule or initialStep/,
-      ],
       [{scores: [1], probabilities: [1]}, /give scores or probabilities, not both/],
       [{alwaysOn: true}, /alwaysOn must be 'auto', false, an array .* got true/],
       [{seed: -1}, /seed must be an integer >= 0 and <= 4294967295; got -1/],
@@ -129,10 +116,9 @@ describe('LayerSamplingCallback', () => {
 
   it('takes the default of an option that is undefined, and bounds that are allowed', () => {
     for (const options of [
-      {gamma: undefined, interval: undefined, alwaysOn: undefined, adaptive: undefined},
-      {adaptive: null, floor: 0, seed: 0, initialStep: 0},
+      {gamma: undefined, interval: undefined, alwaysOn: undefined},
+      {floor: 0, seed: 0, initialStep: 0},
       {floor: 1, interval: 1, seed: 2 ** 32 - 1, gamma: 1e-9},
-      {adaptive: scoresOrVisits(), initialStep: 0},
       {probabilities: samplingProbabilities([1, 2], {gamma: 1})},
       {scores: undefined, probabilities: [1]},
       {scores: [1], probabilities: undefined},
@@ -203,52 +189,6 @@ describe('LayerSamplingCallback', () => {
       {step: 4, frozen: ['b0'], unfrozen: []},
       {step: 5, frozen: ['b1'], unfrozen: ['b2']},
     ]);
-    model.dispose();
-  });
-
-  it('draws by an adaptive sampling, which is asked once for each period', async () => {
-    const calls: string[] = [];
-    const starts: AdaptiveStart[] = [];
-    const order = ['b3', 'b1'];
-    const adaptive: AdaptiveSampling = {
-      probabilities: null,
-      begin: (start) => void starts.push(start),
-      prepare: async (_, period) => void calls.push(`prepare ${period}`),
-      draw: (period) => {
-        calls.push(`draw ${period}`);
-        return [order[period]!];
-      },
-      getState: () => ({drawn: 2}),
-      setState: (state) => void calls.push(`set ${JSON.stringify(state)}`),
-      toJSON: () => ({kind: 'mine'}),
-    };
-    const model = createModel();
-    const options = {scores: [4, 3, 2, 1], gamma: 1, interval: 3, seed: 8, adaptive} as const;
-    const callback = new LayerSamplingCallback(options);
-    expectWarning(/at most 2 of 4 blocks/);
-    await fit(model, [callback], 6);
-    expect(calls).to.deep.equal(['prepare 0', 'draw 0', 'prepare 1', 'draw 1']);
-    expect(callback.schedule.periods).to.deep.equal([['b3'], ['b1']]);
-    const [{sampling, variables, ...start}] = starts as [AdaptiveStart];
-    expect(starts).to.have.length(1);
-    expect(start).to.deep.equal({sampler: 'exact', seed: 8, period: 0});
-    expect(sampling.blocks).to.deep.equal(blocks);
-    expect(callback.probabilities, 'before the first draw').to.deep.equal(sampling);
-    expect([...variables]).to.deep.equal(
-      blocks.map((name) => [name, model.getLayer(name).weights.map((weight) => weight.name)]),
-    );
-    const state = callback.getState();
-    expect(state.adaptive).to.deep.equal({drawn: 2});
-    new LayerSamplingCallback(options).setState(state);
-    expect(calls.at(-1)).to.equal('set {"drawn":2}');
-    expect(callback.settings).to.have.deep.property('adaptive', {kind: 'mine'});
-    // what an adaptive sampling need not have
-    const {prepare: _prepare, ...plain} = adaptive;
-    const other = new LayerSamplingCallback({...options, interval: 6, adaptive: plain});
-    expectWarning(/at most 1 of 4 blocks/);
-    await fit(model, [other], 6);
-    expect(other.schedule.periods).to.deep.equal([['b3']]);
-    expect(new LayerSamplingCallback().getState()).not.to.have.property('adaptive');
     model.dispose();
   });
 
@@ -507,13 +447,6 @@ describe('LayerSamplingCallback', () => {
       expect(() => callback.setState({...state, periods: [], steps: 1000, open: null})).to.throw(
         'steps of 0 periods of 3 must be an integer >= 0 and <= 0; got 1000',
       );
-      const adaptive = new LayerSamplingCallback({...options, adaptive: scoresOrVisits()});
-      adaptive.attach(model);
-      adaptive.step();
-      const before = [trainable(model), adaptive.activeBlocks, adaptive.steps];
-      expect(() => adaptive.setState(state)).to.throw(/scoresOrVisits: the state must be that/);
-      expect([trainable(model), adaptive.activeBlocks, adaptive.steps]).to.deep.equal(before);
-      adaptive.restore();
       model.dispose();
     });
 
@@ -1148,16 +1081,6 @@ describe('LayerSamplingCallback', () => {
       await expectError(
         createModel(),
         [new LayerSamplingCallback({gamma: 2, sampler: 'bernoulli', alwaysOn: false})],
-        /with sampler 'bernoulli' and gamma 2 a period can be without any block/,
-      );
-      const certain = {
-        probabilities: [0, 1, 0.5, 0.5],
-        sampler: 'bernoulli',
-        alwaysOn: false,
-      } as const;
-      await expectError(
-        createModel(),
-        [new LayerSamplingCallback({...certain, adaptive: scoresOrVisits()})],
         /with sampler 'bernoulli' and gamma 2 a period can be without any block/,
       );
       const schedule = {blocks, interval: 1, periods: [['b0'], ['b1'], []]};

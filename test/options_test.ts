@@ -19,7 +19,6 @@ import {
   samplingProbabilities,
   saveCheckpoint,
 } from '../src/index';
-import * as adaptive from '../src/adaptive/index';
 import * as estimation from '../src/estimate/index';
 import * as llama from '../src/llama/index';
 import * as lora from '../src/lora/index';
@@ -28,8 +27,8 @@ import {rejection} from './support/rejection';
 
 /** What is exported and takes none. A `Lora` is made by `applyLora`, which does. */
 const withoutOptions = [
-  ...['findBlocks', 'checkpointed', 'valueAndGrads', 'variableGrads', 'gradientNorms'],
-  ...['scoresOrVisits', 'alpacaPrompt', 'getLlamaWeights', 'setLlamaWeights', 'parseSafetensors'],
+  ...['findBlocks', 'checkpointed', 'valueAndGrads', 'variableGrads'],
+  ...['alpacaPrompt', 'getLlamaWeights', 'setLlamaWeights', 'parseSafetensors'],
   ...['perplexity', 'sparseCrossEntropy', 'PromptCache', 'loadLora', 'Lora'],
 ];
 
@@ -113,8 +112,6 @@ describe('options', () => {
       relativeMagnitudeScores: () => relativeMagnitudeScores(model, odd),
       blockInfluenceScores: () => blockInfluenceScores(model, [], odd),
       blockScores: () => blockScores('outlier', model, [], odd),
-      bandit: () => adaptive.bandit(odd),
-      renewedScores: () => adaptive.renewedScores(() => Promise.resolve([1]), odd),
       estimateMemory: () => estimation.estimateMemory(language, odd),
       applyLora: () => lora.applyLora(model, odd),
       createLlama: () => llama.createLlama({...config, ...odd}),
@@ -130,7 +127,7 @@ describe('options', () => {
       textDataset: () => llama.textDataset(none, tokenizer, odd),
       TextDataset: () => new llama.TextDataset(none, tokenizer, odd),
     };
-    const exported = [index, adaptive, estimation, llama, lora].flatMap((module) =>
+    const exported = [index, estimation, llama, lora].flatMap((module) =>
       Object.entries<unknown>({...module}).flatMap(([name, value]) =>
         typeof value === 'function' ? [name] : [],
       ),

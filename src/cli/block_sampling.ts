@@ -9,8 +9,8 @@ import {presetScores, type PresetName} from '../sampling/presets';
 import {samplers} from '../sampling/samplers';
 import {paperTau, type OutlierScores} from '../scores/outlier';
 import {blockScores, scoreKinds, type ScoreKind} from '../scores/score_kinds';
-import {readScores, type BlockScores, type ScoresInput} from '../scores/scores';
-import {CALIBRATION_BATCHES, calibrationBatches, watchedCalibration} from './calibration';
+import {readScores, type ScoresInput} from '../scores/scores';
+import {CALIBRATION_BATCHES, watchedCalibration} from './calibration';
 import type {Context} from './command';
 import {drawsByScores, samplerOf, type FinetuneSettings} from './finetune_options';
 import type {FittedDefaults, Sizes} from './fitted_defaults';
@@ -161,44 +161,13 @@ async function findScores(
   const kind = name as ScoreKind;
   const {title, needsData} = scoreKinds[kind];
   const calibration = needsData ? watchedCalibration(dataset, CALIBRATION_BATCHES, console) : [];
-  const scores = await computed(kind, model, calibration, tau);
+  const options = scoreKinds[kind].options.includes('tau') ? {tau} : {};
+  const scores = await blockScores(kind, model, calibration, options);
   const {tau: used} = scores as Partial<OutlierScores>;
   if (used !== undefined) {
     fitted.instead('tau', paperTau, used, 'too few outliers above it');
   }
   return {scores, values: scores.scores, title, tau: used};
-}
-
-/**
- * Computes the scores of a run once more, of the weights as they are then: on the batches that the first ones were computed on, so that
- * they differ by the weights alone, and a run that goes on gets the same.
- *
- * @param settings Those in effect, with the tau of the first scores.
- */
-export async function scoresAnew(
-  {scores, tau}: FinetuneSettings,
-  model: tfl.LayersModel,
-  dataset: TextDataset,
-): Promise<BlockScores> {
-  const kind = scores as ScoreKind;
-  const calibration = scoreKinds[kind].needsData
-    ? calibrationBatches(dataset, CALIBRATION_BATCHES)
-    : [];
-  return computed(kind, model, calibration, tau);
-}
-
-function computed(
-  kind: ScoreKind,
-  model: tfl.LayersModel,
-  calibration: Parameters<typeof blockScores>[2],
-  tau: FinetuneSettings['tau'],
-): Promise<BlockScores> {
-  return blockScores(
-    kind,
-    model,
-    calibration,
-    scoreKinds[kind].options.includes('tau') ? {tau} : {},
-  );
 }
 
 /** Scores of a file, in the order of the model's blocks. */

@@ -1,11 +1,4 @@
 /** The options of `tfjs-owlore finetune`, and which of them go together. */
-import {
-  bandit,
-  gradientNorms,
-  renewedScores,
-  scoresOrVisits,
-  type AdaptiveSampling,
-} from '../adaptive/index';
 import {floatTypes, type FloatType} from '../files/float_type';
 import {layerSamplingDefaults} from '../layer_sampling_options';
 import {loraDefaults} from '../lora/lora_options';
@@ -70,28 +63,6 @@ type NonFinite = ResolvedOwLoreOptions['nonFinite'];
 type Update = ResolvedOwLoreOptions['update'];
 type Moments = ResolvedOwLoreOptions['moments'];
 
-/** Periods between two computations of scores, as `renewedScores` has them. */
-const RENEW_EVERY = 10;
-
-/** How scores are computed anew. */
-interface Renewal {
-  compute: Parameters<typeof renewedScores>[0];
-  every: number;
-}
-
-/** What `--adaptive` may name. */
-export const adaptives = {
-  scores: ({compute, every}) => renewedScores(compute, {every}),
-  gradients: () => gradientNorms(),
-  visits: () => scoresOrVisits(),
-  bandit: () => bandit(),
-} satisfies Record<string, (renewal: Renewal) => AdaptiveSampling>;
-type Adaptive = 'none' | keyof typeof adaptives;
-const adaptiveNames: readonly Adaptive[] = [
-  'none',
-  ...(Object.keys(adaptives) as Array<keyof typeof adaptives>),
-];
-
 const count = {integer: true, min: 1};
 const positive = {exclusiveMin: 0};
 
@@ -153,14 +124,6 @@ export const finetuneOptions = {
     ),
     floor: number('part of the draws that is the same for all blocks, whatever their scores', {
       ...{min: 0, max: 1, default: layerSamplingDefaults.floor},
-    }),
-    adaptive: choice<Adaptive, 'none'>(
-      'what changes how often a block is drawn: the scores, computed anew on the same examples; norms of gradients; visits so far; or a bandit',
-      adaptiveNames,
-      'none',
-    ),
-    renewEvery: number('of --adaptive scores: draws of blocks between two computations', {
-      ...{...count, default: RENEW_EVERY},
     }),
     rank: number(
       `rank of the updates of matrices whose dimensions are both above it; of lora the rank of A and B (default there: ${loraDefaults.rank})`,
@@ -275,7 +238,7 @@ export type FinetuneSettings = SettingsOf<typeof finetuneOptions>;
 
 /** The options that have no effect in a run with these settings, each with the reason. */
 export function meaningless(settings: FinetuneSettings): Record<string, string> {
-  const {method, scores, steps, validation, embedding, engine, update, adaptive} = settings;
+  const {method, scores, steps, validation, embedding, engine, update} = settings;
   const {lowRank, sampling, lora}: MethodParts = paperMethods[method];
   const [byMethod, byEngine] = [`--method ${method}`, `--engine ${engine}`];
   const bySampler = settings.sampler === undefined ? byMethod : `--sampler ${settings.sampler}`;
@@ -300,10 +263,8 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
     ...(lora && {normRate: byMethod}),
     ...(sampling === null && {gamma: byMethod, interval: byMethod, sampler: byMethod}),
     ...(sampling === null && !lora && {frozen: byMethod}),
-    ...(adaptive !== 'scores' && {renewEvery: `--adaptive ${adaptive}`}),
     ...(!drawsByScores(settings) && {
       ...{scores: bySampler, tau: bySampler, floor: bySampler},
-      ...{adaptive: bySampler, renewEvery: bySampler},
     }),
     ...(!needsScores(sampling) && {scores: byMethod, tau: byMethod}),
     ...(steps !== undefined && {epochs: '--steps'}),
@@ -340,7 +301,7 @@ export function drawsByScores(settings: Pick<FinetuneSettings, 'method' | 'sampl
 
 /** @throws UsageError for options that do not go together. */
 export function checkTogether(settings: FinetuneSettings, given: Given): void {
-  const {resume, method, gamma, adaptive, scores} = settings;
+  const {resume, method, gamma} = settings;
   for (const [name, called] of given) {
     const isFlag = called === `finetune: ${flagOf(name)}`;
     if (resume === undefined || ofResume.includes(name) || !isFlag) continue;
@@ -349,19 +310,6 @@ export function checkTogether(settings: FinetuneSettings, given: Given): void {
     );
   }
   const {sampling}: MethodParts = paperMethods[method];
-  if (adaptive === 'scores') {
-    const called = `${given.get('adaptive') ?? 'finetune: --adaptive'} scores`;
-    if (!needsScores(sampling)) {
-      throw new UsageError(
-        `${called} has no meaning with --method ${method}, which draws all blocks by fixed scores; use another --adaptive, or a method that computes scores`,
-      );
-    }
-    if (!Object.hasOwn(scoreKinds, scores)) {
-      throw new UsageError(
-        `${called} computes the scores anew, which ${flagOf('scores')} ${scores} cannot be; use one of ${kindNames.join(', ')}`,
-      );
-    }
-  }
   const {needsIntegerGamma} = samplers[samplerOf(settings)];
   if (sampling && needsIntegerGamma && gamma !== undefined && gamma % 1 !== 0) {
     const by =

@@ -9,10 +9,10 @@ import {
 } from '../methods';
 import type {OwLoreOptions} from '../optim/owlore_options';
 import {warmup, type LearningRate} from '../optim/schedule';
-import {scoresAnew, type BlockSampling} from './block_sampling';
+import type {BlockSampling} from './block_sampling';
 import {rateGroups, trainEmbedding} from './embedding_mode';
 import {basisOf} from './estimate_options';
-import {adaptives, schedules, type FinetuneSettings} from './finetune_options';
+import {schedules, type FinetuneSettings} from './finetune_options';
 import {loraOptionsOf} from './lora_method';
 import type {TrainingData} from './training_data';
 
@@ -45,12 +45,6 @@ export function methodOf(
     ...{rank, refreshInterval, weightDecay, clipNorm, normGrowth, checkpoint},
     ...{nonFinite, accumulate},
     ...sampling?.options,
-    ...(settings.adaptive !== 'none' && {
-      adaptive: adaptives[settings.adaptive]({
-        compute: () => scoresAnew(settings, model, data.training({repeat: false})),
-        every: settings.renewEvery,
-      }),
-    }),
     ...(isLora && loraOptionsOf(settings)),
     ...trainEmbedding(settings.embedding, model, method),
     ...(!isLora && rateGroups(settings, model)),

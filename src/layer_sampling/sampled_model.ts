@@ -29,7 +29,6 @@ export class SampledModel {
   readonly blocksOf: BlocksOfPeriod;
   private readonly model: tfl.LayersModel;
   private readonly trainable: TrainableBlocks;
-  private readonly onGradients: SamplingPlan['onGradients'];
   /** Of the draws. */
   private readonly seed: number;
   /** The variables of all weights of the model. */
@@ -60,21 +59,9 @@ export class SampledModel {
     this.blocks = {all: blocks.map(({name}) => name), candidates: this.trainable.names};
     this.sampling = probabilitiesOf(this.blocks, options);
     if (this.sampling && !this.trainable.hasAlwaysOn) checkNeverEmpty(this.sampling, options);
-    const {sampling} = this;
-    const adaptive = sampling && options.adaptive;
-    if (adaptive) {
-      const {sampler, seed} = options;
-      const variables = new Map(
-        blocks.map(({name, weights}) => [name, weights.map((weight) => weight.name)]),
-      );
-      adaptive.begin({sampling, variables, sampler, seed, period: firstPeriod});
-    }
-    this.onGradients = adaptive?.onGradients?.bind(adaptive);
-    this.blocksOf = adaptive
-      ? (period) => adaptive.draw(period)
-      : options.schedule
-        ? replayedPeriods(callbackName, options.schedule, this.blocks)
-        : drawnPeriods(this.sampling, options, firstPeriod);
+    this.blocksOf = options.schedule
+      ? replayedPeriods(callbackName, options.schedule, this.blocks)
+      : drawnPeriods(this.sampling, options, firstPeriod);
     if (!this.trainable.hasAlwaysOn) checkReplayed(options, this.blocks, firstPeriod);
     this.variables = model.weights.map(variableOf);
   }
@@ -91,12 +78,13 @@ export class SampledModel {
 
   /** Tells an optimizer that takes a plan which variables belong to blocks, and which of them are off. */
   tellOptimizer(listeners: Pick<SamplingPlan, 'onRefresh' | 'onStep'>): void {
-    const {optimizer, trainable, onGradients, blocks} = this;
+    const {optimizer, trainable, blocks} = this;
     // Without blocks the optimizer trains as it does alone.
     if (!takesSamplingPlan(optimizer) || blocks.all.length === 0) return;
     const {blockVariables} = trainable;
     optimizer.setSamplingPlan({
-      ...{blockVariables, onGradients, ...listeners},
+      blockVariables,
+      ...listeners,
       get frozenVariables() {
         return trainable.frozenVariables;
       },
@@ -165,12 +153,9 @@ function probabilitiesOf(
 /** Throws if a period may be without any block in a model where nothing else is on. */
 function checkNeverEmpty(
   sampling: SamplingProbabilities,
-  {sampler, adaptive}: ResolvedLayerSamplingOptions,
+  {sampler}: ResolvedLayerSamplingOptions,
 ): void {
-  const {probabilities} = sampling;
-  // A block does not keep an adaptive probability of 1, unless all have it.
-  const chances = adaptive ? {...sampling, probabilities: [Math.min(...probabilities)]} : sampling;
-  if (!samplers[sampler].canBeEmpty(chances)) return;
+  if (!samplers[sampler].canBeEmpty(sampling)) return;
   throw new Error(
     `${callbackName}: with sampler '${sampler}' and gamma ${sampling.gamma} a period can be without any block, and alwaysOn ` +
       "picks no weight; use sampler 'exact' with gamma >= 1, or keep something on",

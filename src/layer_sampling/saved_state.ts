@@ -17,8 +17,6 @@ export interface LayerSamplingState extends CountedSteps {
   interval: number | null;
   /** Names of the blocks that were on in each period so far. */
   periods: string[][];
-  /** What an adaptive sampling has seen. */
-  adaptive?: object;
 }
 
 /**

@@ -6,7 +6,7 @@ import type {ResolvedOwLoreOptions} from './owlore_options';
 import {project, type Projection, type Projections} from './projector';
 import type {StateStore, VariableState} from './state';
 import type {OnGradient} from './step';
-import {isRefreshDue, type StepSettings} from './update';
+import {isRefreshDue} from './update';
 import {registeredVariable} from './variables';
 
 /** The gradients of several calls, added up in the states of their variables, and their means. */
@@ -16,12 +16,10 @@ export class Accumulation {
   /** Sum of the losses of these calls, to see whether all are finite; null if no call had one, or nobody asks. */
   lossSum: tf.Scalar | null = null;
 
-  /** @param plans Whether norms of gradients are asked for. */
   constructor(
     private readonly states: StateStore,
     private readonly projections: Projections,
     private readonly options: ResolvedOwLoreOptions,
-    private readonly plans: Readonly<Pick<StepSettings, 'onGradients'>>,
   ) {}
 
   /**
@@ -82,16 +80,16 @@ export class Accumulation {
    */
   private keepsProjection(state: VariableState): boolean {
     if (state.gradientSum ?? state.projectedSum) return state.projectedSum !== null;
-    const {options, plans} = this;
-    const needsWhole = options.update !== 'galore' || limitsNorm(options) || plans.onGradients;
+    const {options} = this;
+    const needsWhole = options.update !== 'galore' || limitsNorm(options);
     return !needsWhole && !isRefreshDue(state, options);
   }
 }
 
 /**
  * Adds a gradient, which it disposes of, to the sum in its variable's state. Projection is linear, so for a projected
- * variable ΣPᵀG is enough; ΣG is kept only where the step needs it: for a new basis, for a norm that is limited or that a sampling plan
- * asks for, or to move the variable by it.
+ * variable ΣPᵀG is enough; ΣG is kept only where the step needs it: for a new basis, for a norm that is limited, or to move the
+ * variable by it.
  *
  * @param projection With it the sum is kept projected.
  */

@@ -79,8 +79,7 @@ export class Step {
     tidyWith(gradient, () => {
       // ‖R‖ would be cheaper, and R is finite if the gradient is. But an infinite gradient may make a new basis and R NaN, and
       // the error should name the gradient's value.
-      const isAsked = this.settings.onGradients !== undefined;
-      const isWhole = isAsked || limitsNorm(options) || isProjected || isRefreshDue(state, options);
+      const isWhole = limitsNorm(options) || isProjected || isRefreshDue(state, options);
       const waits =
         !isProjected && refreshes.loaded?.joins(given, this.waiting, options, this.keep);
       const update = isProjected || waits ? given : this.projected(given, isWhole);
@@ -138,7 +137,6 @@ export class Step {
     }
     const isOrdinary = !scaled && values?.every(Number.isFinite);
     const allFinite = isOrdinary ? true : this.finiteCheck.checkFinite(names, numbers, clocks);
-    this.settings.onGradients?.(variables, tf.stack(norms) as tf.Tensor1D);
     if (allFinite === false) return false;
     const onDevice = allFinite === true ? null : allFinite;
     this.settings.allFinite = onDevice;

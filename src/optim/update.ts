@@ -63,8 +63,6 @@ export interface StepSettings {
   allFinite: tf.Tensor | null;
   /** Called with the variable's name after its basis was replaced. */
   onRefresh(variable: string): void;
-  /** Called with ‖G‖² of each variable, or ‖R‖² of a sum that was begun projected; if they are not all finite, the step is skipped. */
-  onGradients?: ((names: readonly string[], squaredNorms: tf.Tensor1D) => void) | undefined;
 }
 
 /**

@@ -752,31 +752,6 @@ describe('checkpoints', () => {
       });
     });
 
-    it('a state of an adaptive sampling of a wrong form, whose checksum is right', async () => {
-      const adaptive: SmallTrainingOptions = {...options, adaptive: 'scoresOrVisits'};
-      const files = await withTraining(async (training) => {
-        const saved: Files = new Map();
-        await training.train(3);
-        await saveCheckpoint(saved, training.parts);
-        return saved;
-      }, adaptive);
-      const json = JSON.parse(new TextDecoder().decode(files.get(manifests(files)[0]!))) as {
-        callback: {state: {adaptive: unknown}};
-      };
-      json.callback.state.adaptive = {kind: 'bandit'};
-      const changed = await withManifest(files, json);
-      const error = await withTraining(async (training) => {
-        await training.train(1);
-        const start = await training.snapshot();
-        const refused = await rejection(resumeCheckpoint(changed, training.parts));
-        expect(await training.snapshot()).to.deep.equal(start);
-        return refused;
-      }, adaptive);
-      expect(error.message).to.match(
-        /checkpoint-000002-\w+\.json: scoresOrVisits: the state must be that of another scoresOrVisits/,
-      );
-    });
-
     it('files that are no tensors, whose checksum is right', async () => {
       const files = await filesAfter([3]);
       const [path] = manifests(files);

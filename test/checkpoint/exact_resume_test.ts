@@ -17,7 +17,7 @@ import {readsSynchronously} from '../../src/kernels/capabilities';
 import {kernelHistory} from '../../src/kernels/kernel_history';
 import {uninstallKernels} from '../../src/kernels/tensorflow';
 import type {GraphsHistory} from '../../src/kernels/tensorflow/graphs';
-import {samplerNames, samplers} from '../../src/sampling/samplers';
+import {samplerNames} from '../../src/sampling/samplers';
 import {defaultBackend, describeFastBackends, thorough} from '../support/backends';
 import {fuzz} from '../support/fuzz';
 import {runProgram} from '../support/programs';
@@ -25,12 +25,7 @@ import {held} from '../support/sentinels';
 import {withTemporaryFolder} from '../support/temporary_folder';
 import {expectWarning} from '../support/warnings';
 import type {Progress} from './resumed_program';
-import {
-  adaptives,
-  installNewKernels,
-  SmallTraining,
-  type SmallTrainingOptions,
-} from './small_training';
+import {installNewKernels, SmallTraining, type SmallTrainingOptions} from './small_training';
 
 /** Updates with the basis that each is for. */
 const updates: Array<Pick<Required<OwLoreOptions>, 'update' | 'basis'>> = [
@@ -69,17 +64,13 @@ const optimizers: fc.Arbitrary<OwLoreOptions> = fc
   .tuple(ownOptions, updated)
   .map((both) => Object.assign({}, ...both) as OwLoreOptions);
 
-/** As they are, or otherwise where the backend cannot be read in a step, or the optimizer does not measure gradients. */
+/** As they are, or otherwise where the backend cannot be read in a step. */
 function possible(options: SmallTrainingOptions): SmallTrainingOptions {
-  const {optimizer, sampling, adaptive} = options;
-  const {state, basis, nonFinite, refreshSimilarity} = optimizer!;
+  const {optimizer, sampling} = options;
+  const {state, basis, refreshSimilarity} = optimizer!;
   const reads = readsSynchronously();
-  const isMeasured = reads && nonFinite !== 'ignore';
-  const usesGradients = adaptive === 'gradientNorms' || adaptive === 'bandit';
-  const drawsByChance = sampling && samplers[sampling.sampler!].usesScores;
   return {
     sampling,
-    adaptive: drawsByChance && (isMeasured || !usesGradients) ? adaptive : null,
     optimizer: {
       ...optimizer,
       state: !reads && state!.startsWith('offload') ? 'keep' : state,
@@ -105,11 +96,6 @@ const samplings: fc.Arbitrary<LayerSamplingOptions | null> = fc.option(
   {freq: 5},
 );
 
-const adaptiveNames = fc.option(
-  fc.constantFrom(...(Object.keys(adaptives) as Array<keyof typeof adaptives>)),
-  {freq: 2},
-);
-
 const BATCHES = 16;
 /** Of the LLaMA's kernels on tensorflow. */
 const RUNS_BEFORE_GRAPH = 8;
@@ -125,10 +111,9 @@ describeFastBackends('exact resume', (backend) => {
       fc.asyncProperty(
         optimizers,
         samplings,
-        adaptiveNames,
         fc.integer({min: 0, max: BATCHES - 1}),
-        async (optimizer, sampling, adaptive, stop) => {
-          const options = possible({optimizer, sampling, adaptive});
+        async (optimizer, sampling, stop) => {
+          const options = possible({optimizer, sampling});
           installNewKernels();
           const whole = new SmallTraining(options);
           await whole.optimizer.ready();

@@ -1,13 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {
-  bandit,
-  gradientNorms,
-  renewedScores,
-  scoresOrVisits,
-  type AdaptiveSampling,
-} from '../../src/adaptive';
-import {
   LayerSamplingCallback,
   OwLoreOptimizer,
   type CheckpointParts,
@@ -45,25 +38,6 @@ interface Task {
 
 type Batch = Record<'xs' | 'ys', tf.Tensor>;
 
-/** Samplings that learn from the training; each callback has one of its own. */
-export const adaptives = {
-  gradientNorms,
-  bandit: () => bandit({learningRate: 0.5}),
-  scoresOrVisits,
-  /** By the largest weights of each block. */
-  renewedScores: () =>
-    renewedScores(
-      async (model) => {
-        const blocks = model.layers.filter(({name}) => /^b\d|layers\.\d/.test(name));
-        const scores = blocks.map(({weights}) =>
-          tf.tidy(() => tf.max(tf.abs(weights[0]!.read())).dataSync<'float32'>()[0]!),
-        );
-        return {blocks: blocks.map(({name}) => name), scores};
-      },
-      {every: 2},
-    ),
-} satisfies Record<string, () => AdaptiveSampling>;
-
 /** What can be chosen of a {@link SmallTraining}. */
 export interface SmallTrainingOptions {
   /** Default `'dense'`. */
@@ -71,8 +45,6 @@ export interface SmallTrainingOptions {
   optimizer?: OwLoreOptions;
   /** Null: no callback. */
   sampling?: LayerSamplingOptions | null;
-  /** Default none. */
-  adaptive?: keyof typeof adaptives | null;
   /** Of the initial weights. */
   seed?: number;
   /** Blocks of the model. */
@@ -126,22 +98,20 @@ export class SmallTraining {
   readonly data: NumberedBatches;
   private readonly task: Task;
   private readonly everyOther: RegExp | undefined;
-  private readonly adaptive: AdaptiveSampling | null;
   private isAttached = false;
 
   constructor(options: SmallTrainingOptions = {}) {
-    const {task, optimizer, sampling, adaptive, seed = 1, blocks = 4, model} = options;
+    const {task, optimizer, sampling, seed = 1, blocks = 4, model} = options;
     this.task = tasks[task ?? 'dense'];
     this.everyOther = options.everyOther;
     this.model = model ?? this.task.model(seed, blocks);
     this.optimizer = new OwLoreOptimizer({learningRate: 0.05, rank: 2, ...optimizer});
     const names = Array.from({length: blocks}, (_, i) => this.task.block(i));
-    this.adaptive = adaptive ? adaptives[adaptive]() : null;
     this.callback =
       sampling === null
         ? null
         : new LayerSamplingCallback({
-            ...{gamma: 2, interval: 3, blocks: names, adaptive: this.adaptive},
+            ...{gamma: 2, interval: 3, blocks: names},
             ...sampling,
           });
     this.data = new NumberedBatches(Infinity, this.task.batch);
@@ -160,10 +130,6 @@ export class SmallTraining {
     const variables = model.weights.map(variableOf);
     const losses: number[] = [];
     for (let i = 0; i < batches; i++) {
-      if (this.adaptive) {
-        const {steps, schedule} = callback!;
-        await this.adaptive.prepare!(model, Math.floor(steps / schedule.interval));
-      }
       callback?.step();
       const isEven = data.state().position % 2 === 0;
       const {xs, ys} = data.next();

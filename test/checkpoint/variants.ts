@@ -36,16 +36,9 @@ export const variants = {
     optimizer: {learningRates: [{variables: /norm/, factor: 2}], nonFinite: 'halve'},
   },
   'low-rank embedding': {hasLowRankEmbedding: true, optimizer: {...often, accumulate: 2}},
-  'gradient norms': {adaptive: 'gradientNorms', optimizer: {accumulate: 2}},
-  bandit: {adaptive: 'bandit'},
-  'scores or visits': {
-    adaptive: 'scoresOrVisits',
-    optimizer: {update: 'apollo', basis: 'gaussian'},
-  },
-  'renewed scores': {adaptive: 'renewedScores'},
   'no gradient in every second batch': {task: 'dense', everyOther: /head|b1/, optimizer: often},
   'LoRA with dropout': {lora: true, optimizer: {project: false}},
-  '16 bits': {isPacked: true, adaptive: 'bandit'},
+  '16 bits': {isPacked: true},
 } satisfies Record<string, Variant>;
 
 export type VariantName = keyof typeof variants;

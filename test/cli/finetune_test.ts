@@ -5,7 +5,6 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {loadLora} from '../../src/lora';
 import {paperMethodNames} from '../../src/methods';
-import type {Seen} from '../../src/adaptive/seen';
 import type {Manifest} from '../../src/checkpoint/manifest';
 import {flagOf} from '../../src/cli/options';
 import {exitCodes} from '../../src/cli/program';
@@ -15,7 +14,6 @@ import {
   OwLoreOptimizer,
   linearDecay,
   outlierScores,
-  type OutlierScores,
   type SamplingSchedule,
 } from '../../src/index';
 import {
@@ -447,49 +445,6 @@ describe('tfjs-owlore finetune', function () {
     }
   });
 
-  it('draws blocks by what it has seen', async () => {
-    // by these scores alone, the second is drawn each time
-    const file = runs.folder.write('one.json', JSON.stringify({blocks, scores: [0, 1, 0]}));
-    const args = ['--scores', file, '--gamma', '1', '--interval', '1', '--steps', '12'];
-    const {output} = await runs.runJson(...args, '--adaptive', 'visits');
-    expect(readJson<object>(output, 'config.json')).to.include({adaptive: 'visits'});
-    const {periods} = readJson<SamplingSchedule>(output, 'schedule.json');
-    expect(periods.map((names) => names.length)).to.deep.equal(Array(12).fill(1));
-    expect(periods.flat()).to.include.members(blocks);
-  });
-
-  it('draws blocks by scores that it computes anew', async () => {
-    const args = ['--gamma', '1', '--interval', '1', '--adaptive', 'scores'];
-    const renewed = async (every: number): Promise<[first: number[], then: number[]]> => {
-      const {output, checkpoint} = await runs.stop(2, ...args, '--renew-every', String(every));
-      const config = readJson<object>(output, 'config.json');
-      expect(config).to.include({adaptive: 'scores', renewEvery: every, scores: 'outlier'});
-      const {values} = checkpoint.callback!.state.adaptive as Seen;
-      const {scores} = readJson<OutlierScores>(output, 'scores.json');
-      return [scores, Object.values(values)];
-    };
-    const [first, then] = await renewed(1);
-    expect(then).to.have.length(3);
-    expect(then).not.to.deep.equal(first);
-    // the third period has not begun
-    expect((await renewed(2))[1]).to.deep.equal([]);
-    for (const [more, message] of [
-      [
-        ['--scores', 'uniform'],
-        /--adaptive scores computes the scores anew, .*use one of .*outlier/,
-      ],
-      [['--method', 'lisa'], /--adaptive scores has no meaning with --method lisa, .*use another/],
-      [
-        ['--adaptive', 'visits', '--renew-every', '2'],
-        /--renew-every has no meaning with --adaptive/,
-      ],
-    ] as const) {
-      const {code, stderr} = await runs.run(runs.newOutput(), ...args, '--steps', '3', ...more);
-      expect(code, stderr).to.equal(2);
-      expect(stderr).to.match(message);
-    }
-  });
-
   it('reports how often badam trains a block: in one of ⌈N/γ⌉ periods', async () => {
     const {output} = await runs.runJson('--method', 'badam', '--gamma', '2', '--steps', '2');
     const report = readFileSync(join(output, 'report.html'), 'utf8');
@@ -693,15 +648,9 @@ describe('tfjs-owlore finetune', function () {
       '--sampler permutation --scores uniform',
       /--scores has no meaning with --sampler permutation/,
     ],
-    ['--sampler permutation --adaptive visits', /--adaptive has no meaning with --sampler/],
     ['--sampler choice --gamma 1.5', /--gamma must be an integer with --sampler choice; got 1.5/],
     ['--method galore --floor 0.1', /--floor has no meaning with --method galore/],
     ['--floor 2', /--floor must be a number >= 0 and <= 1; got 2/],
-    ['--method badam --adaptive bandit', /--adaptive has no meaning with --method badam/],
-    [
-      '--adaptive exp3',
-      /--adaptive must be one of 'none', 'scores', 'gradients', 'visits', 'bandit'; got/,
-    ],
     ['--embedding none', /--embedding must be one of 'full', 'low-rank', 'frozen'; got 'none'/],
     ['--method badam --gamma 1.5', /--gamma must be an integer with --method badam; got 1.5/],
     ['--steps 3 --warmup 3', /--warmup must be below 3, the steps of the run; got 3/],

@@ -62,24 +62,19 @@ const ownStates: Record<string, readonly string[]> = {
     ...['--embedding', 'low-rank', '--embedding-rate', '0.1', '--norm-rate', '2'],
     ...['--norm-growth', '1.01', '--rank', '4', '--interval', '3'],
   ],
-  'APOLLO by norms of gradients': [
+  APOLLO: [
     ...['--update', 'apollo', '--refresh-interval', '2', '--rank', '4'],
-    ...['--adaptive', 'gradients', '--interval', '2'],
+    ...['--interval', '2'],
   ],
-  'APOLLO-Mini by a bandit': [
+  'APOLLO-Mini': [
     ...['--update', 'apollo-mini', '--refresh-interval', '2', '--rank', '1'],
-    ...['--adaptive', 'bandit', '--interval', '2'],
+    ...['--interval', '2'],
   ],
   'GaLore, refreshed by similarity, exact bases': [
     ...['--method', 'galore', '--rank', '4', '--basis', 'svd'],
     ...['--refresh-similarity', '0', '--refresh-interval', '1'],
   ],
-  'scores or visits, 16 bits': [
-    ...['--adaptive', 'visits', '--interval', '2', '--frozen', 'BF16', '--rank', '4'],
-  ],
-  'scores computed anew': [
-    ...['--adaptive', 'scores', '--renew-every', '2', '--interval', '2', '--rank', '4'],
-  ],
+  '16 bits': [...['--interval', '2', '--frozen', 'BF16', '--rank', '4']],
   'LoRA with dropout, some matrices, 16 bits': [
     ...['--method', 'lora', '--rank', '2', '--lora-dropout', '0.2', '--targets', 'q_proj,v_proj'],
     ...['--frozen', 'BF16'],

@@ -127,12 +127,6 @@ describe('tfjs-owlore finetune --engine torch', function () {
         {...goodPackages, gpus: 2},
       ],
       [
-        'draws that depend on the training',
-        /--adaptive bandit is not possible with --engine torch; use --engine tfjs$/,
-        ['--adaptive', 'bandit'],
-        goodPackages,
-      ],
-      [
         'frozen weights at 16 bits',
         /--frozen BF16 is not possible with --engine torch; use --engine tfjs$/,
         ['--frozen', 'BF16'],

@@ -32,7 +32,6 @@ describe('the saved state of a callback', () => {
       {...right, periods: [], steps: 0},
       {...right, interval: 1, steps: 1},
       {...right, open: {iterations: 4, accumulated: 0}},
-      {...right, adaptive: {kind: 'any'}},
       fresh,
       {...fresh, interval: 2, steps: 1e9},
     ]) {

@@ -279,36 +279,6 @@ describeAlsoLate('accumulation', () => {
     await expectClose(parts, one);
   });
 
-  it('tells a plan the norms of the whole means', async () => {
-    const copy = copyOf('asked');
-    const told: Array<[names: readonly string[], squares: tf.Tensor]> = [];
-    const optimizer = optimizerOf({accumulate});
-    optimizer.setSamplingPlan({
-      ...{blockVariables: new Set(), frozenVariables: new Set()},
-      onRefresh: () => undefined,
-      onGradients: (names, squares) => void told.push([names, tf.keep(tf.clone(squares))]),
-    });
-    for (let call = 0; call < 2 * accumulate; call++) copy.minimize(optimizer, call);
-    await optimizer.settled();
-    expect(told).to.have.length(2);
-    for (const [step, [names, squares]] of told.entries()) {
-      expect(names).to.have.members(everything.map((name) => `asked/${name}`));
-      const values = await squares.data();
-      squares.dispose();
-      for (const [i, name] of names.entries()) {
-        const square = tf.tidy(() => {
-          const calls = [0, 1, 2].map((call) =>
-            gradientOf(name.split('/')[1]!, step * accumulate + call),
-          );
-          return tf.sum(tf.square(tf.div(tf.addN(calls), accumulate)));
-        });
-        const [expected] = await square.data();
-        square.dispose();
-        expect(values[i], `${name}, step ${step}`).to.be.closeTo(expected!, 1e-5 * expected!);
-      }
-    }
-  });
-
   for (const nonFinite of ['throw', 'skip'] as const) {
     it(`finds a gradient that is not finite in a projected sum: '${nonFinite}'`, async () => {
       const copy = copyOf('finite');

@@ -235,28 +235,6 @@ describeAlsoLate('gradients in terms', () => {
     weight.dispose();
   });
 
-  it('tell a plan their norms', async () => {
-    const weight = weightAlong(0);
-    const optimizer = new OwLoreOptimizer({rank: RANK, refreshInterval: 2});
-    const told: tf.Tensor[] = [];
-    optimizer.setSamplingPlan({
-      ...{blockVariables: new Set([weight.name]), frozenVariables: new Set()},
-      onRefresh: () => undefined,
-      onGradients: (_, squares) => void told.push(tf.keep(tf.clone(squares))),
-    });
-    for (let step = 0; step < 3; step++) {
-      const terms = new Terms(weight, 0, step);
-      const expected = tf.tidy(() => tf.reshape(tf.sum(tf.square(terms.whole())), [1]));
-      optimizer.minimize(() => terms.loss(), false, [weight]);
-      await optimizer.settled();
-      await expectNear(told[step]!, expected, `step ${step}`);
-      expected.dispose();
-    }
-    expect(told).to.have.length(3);
-    optimizer.dispose();
-    tf.dispose([weight, told]);
-  });
-
   it('are skipped with their step where a number is not finite, and leave nothing behind', async () => {
     for (const at of [0, 1]) {
       const weight = weightAlong(0);

@@ -36,7 +36,6 @@ const BACKEND = 'torch';
 const ONLY = {
   frozen: 'F32',
   matmulPrecision: 'highest',
-  adaptive: 'none',
   update: owloreDefaults.update,
   moments: owloreDefaults.moments,
   refreshSimilarity: undefined,
