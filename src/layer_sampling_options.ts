@@ -54,7 +54,7 @@ export interface LayerSamplingOptions {
   /**
    * How the blocks of a period are drawn, where p are the probabilities. `'exact'`: Σp blocks (rounded up or down at random);
    * `'bernoulli'`: each block independently, as in the paper; `'choice'`: γ draws without replacement, as in the published code;
-   * `'permutation'`: γ at a time in random order, whatever the scores (BAdam); `'ascending'`: from the first block on. Default `'exact'`.
+   * `'permutation'`: γ at a time in random order, whatever the scores (BAdam). Default `'exact'`.
    */
   sampler?: SamplerName;
   /** Which parts of the model are blocks; see `findBlocks`. Default `'auto'`. */

@@ -66,7 +66,7 @@ export const kernelModules: ReadonlyMap<string, OnDemand<KernelModule>> = new Ma
 /** For `basis: 'svd'`. */
 export const hostSvd = new OnDemand(() => import('./optim/host_svd'));
 
-/** For the options `update`, `refreshSimilarity` and `basis: 'gaussian'`. */
+/** For the option `update`. */
 export const variants = new OnDemand(() => import('./optim/variants'));
 
 /** For `getWeights` and `setWeights` of the optimizer. */

@@ -3,7 +3,7 @@ import {Accumulation} from './optim/accumulation';
 import {FiniteCheck} from './optim/finite_check';
 import {termAxis} from './optim/term_steps';
 import {lostDevice} from './optim/lost_device';
-import {checkNeeds, isOffloading, neededParts} from './optim/needs';
+import {checkNeeds, neededParts} from './optim/needs';
 import {NormLimit} from './optim/norm_limit';
 import {Projections} from './optim/projector';
 import type {NamedTensor} from './optim/saved_state';
@@ -143,11 +143,6 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return this.states.bytes + 4 * scalars.length;
   }
 
-  /** Bytes of the states that are in host memory (`state: 'offload'` or `'offload-bf16'`). */
-  get offloadedBytes(): number {
-    return this.states.offloadedBytes;
-  }
-
   /**
    * Runs `f`, computes the gradients of its scalar result and makes one step (or one of `accumulate` parts of it). Each
    * gradient is used as soon as it is computed, and then freed.
@@ -247,7 +242,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
 
   /**
    * All state as named tensors: `iter` and counters, then for each variable with state its moments, basis and clocks. The tensors
-   * are the optimizer's own (offloaded states come back to the device for it); they stay valid until the next step, call of
+   * are the optimizer's own; they stay valid until the next step, call of
    * `getWeights` or `dispose`.
    */
   override async getWeights(): Promise<NamedTensor[]> {
@@ -434,12 +429,10 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     }
   }
 
-  /** Frees or offloads the state of the variables that a callback keeps from training; not of those in the step. */
+  /** Frees the state of the variables that a callback keeps from training; not of those in the step. */
   private letFrozenGo(inStep: ReadonlySet<string>): void {
-    const {state} = this.options;
-    const frozen = this.plans.frozenVariables.filter((name) => !inStep.has(name));
-    if (state === 'reset') this.states.free(frozen);
-    else if (isOffloading(state)) this.states.offload(frozen, state === 'offload-bf16');
+    if (this.options.state === 'keep') return;
+    this.states.free(this.plans.frozenVariables.filter((name) => !inStep.has(name)));
   }
 }
 

@@ -145,11 +145,10 @@ async function measure(backend: BackendName, one: Case): Promise<void> {
   const {sampling, lora: isLora}: MethodParts = paperMethods[method];
   const rank = isLora ? 8 : Number(values.rank);
   const project = trainsRest(method) ? trainEmbedding(embedding, model, method) : {};
-  const basis = update.startsWith('apollo') ? 'gaussian' : 'randomized';
   const dropout = Number(values.dropout);
   const ofLora = isLora ? {targets: targets.split('+'), dropout} : {};
   const {optimizer, callback, lora} = paperMethod(method, model, {
-    ...{rank, checkpoint, update, basis, ...ofLora, ...project},
+    ...{rank, checkpoint, update, ...ofLora, ...project},
     refreshInterval: Number(values['refresh-interval']),
     moments: values.moments as OwLoreOptions['moments'],
     ...(sampling && drawn(config.numHiddenLayers, method)),
@@ -166,7 +165,7 @@ async function measure(backend: BackendName, one: Case): Promise<void> {
   const estimate = estimateMemory(model, {
     ...{method, rank, backend, checkpoint, frozen, batchSize: batch, maxLength: length},
     ...(trainsRest(method) && {embedding}),
-    ...{update, basis, ...ofLora, countedLabels: counted},
+    ...{update, ...ofLora, countedLabels: counted},
     ...(sampling && {gamma: method === 'badam' ? 1 : gamma}),
   });
   const error = `${(100 * (estimate.total / peak - 1)).toFixed(1)} %`;

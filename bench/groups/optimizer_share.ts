@@ -47,7 +47,7 @@ function optionsOf(shape: Shape): OwLoreOptions {
   return {...owloreOptions(shape), nonFinite: 'throw'};
 }
 
-/** For three rounds and the steps that show `stagger`, two minutes a backend. */
+/** For three rounds and the longest step, two minutes a backend. */
 export const measure: MeasureGroup = async ({tiny, rounds = 3}) => {
   const shape = shapeOf({tiny});
   const size = tiny ? {width: 64, rank: 8} : {width: 1024, rank: 128};
@@ -61,10 +61,7 @@ export const measure: MeasureGroup = async ({tiny, rounds = 3}) => {
     await tf.setBackend(backend);
     await installers[backend]();
     const steps = await measureSteps(shape, rounds);
-    const longest = {
-      together: await longestStep(shape, {stagger: false}),
-      staggered: await longestStep(shape, {stagger: true}),
-    };
+    const longest = await longestStep(shape);
     matrices ??= basisMatrices(size);
     const bases = measureBases(matrices, size, rounds);
     result.figures.push(...figures(backend, size, steps, longest, bases));
@@ -149,7 +146,7 @@ interface LongestStep {
 }
 
 /** A refresh of all matrices of all eight blocks. */
-async function longestStep(shape: Shape, {stagger}: {stagger: boolean}): Promise<LongestStep> {
+async function longestStep(shape: Shape): Promise<LongestStep> {
   const interval = 14;
   const training = new Training({
     shape,
@@ -158,7 +155,6 @@ async function longestStep(shape: Shape, {stagger}: {stagger: boolean}): Promise
     optimizer: {...optionsOf(shape), refreshInterval: interval, stagger},
   });
   const clock = new OptimizerClock();
-  // The first bases cannot be spread: there is no step without.
   await training.step();
   const times: StepTime[] = [];
   for (let step = 0; step < interval; step++) times.push(await clock.time(() => training.step()));
@@ -248,7 +244,7 @@ function figures(
   backend: Backend,
   {width, rank}: BasisSize,
   steps: StepMedians,
-  longest: Record<'together' | 'staggered', LongestStep>,
+  longest: LongestStep,
   bases: readonly BasisMeasurement[],
 ): Figure[] {
   const [first] = bases as [BasisMeasurement];
@@ -278,12 +274,7 @@ function figures(
     figure(
       'times',
       `Longest step on ${backend}, 8 blocks refreshed in one: time, against the median`,
-      longest.together.longest / longest.together.median,
-    ),
-    figure(
-      'times',
-      `the same, refreshed over ${longest.staggered.interval} steps (\`stagger\`)`,
-      longest.staggered.longest / longest.staggered.median,
+      longest.longest / longest.median,
     ),
     figure('times', `Cold ${refresh}: speed, against ${exact}`, first.exact! / first.cold, {
       atLeast: 15,

@@ -23,7 +23,7 @@ export function estimateOptionsOf(
   {numHiddenLayers: blocks, maxPositionEmbeddings = Infinity}: LlamaConfig,
 ): SizedOptions {
   const {method, backend, checkpoint, embedding, frozen, accumulate, rank, batchSize} = settings;
-  const {update, targets, loraDropout: dropout} = settings;
+  const {update, basis, targets, loraDropout: dropout} = settings;
   const {lowRank, sampling, lora = false}: MethodParts = paperMethods[method];
   const projects = lowRank || (trainsRest(method) && embedding === 'low-rank');
   const {
@@ -35,17 +35,9 @@ export function estimateOptionsOf(
     ...(sampling && gamma !== null && {gamma}),
     ...(trainsRest(method) && {embedding}),
     ...((sampling !== null || lora) && {frozen}),
-    ...(projects && {update, basis: basisOf(settings)}),
+    ...(projects && {update, basis}),
     ...(lora && {targets: targetsIn(targets), dropout}),
   };
-}
-
-/** By what `finetune` computes bases: random ones are for APOLLO alone, which has no others. */
-export function basisOf({
-  update,
-  basis,
-}: Pick<FinetuneSettings, 'update' | 'basis'>): FinetuneSettings['basis'] | 'gaussian' {
-  return update.startsWith('apollo') ? 'gaussian' : basis;
 }
 
 /** Whether the rank changes what a run takes. */

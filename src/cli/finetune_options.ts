@@ -147,10 +147,6 @@ export const finetuneOptions = {
       momentsKinds,
       owloreDefaults.moments,
     ),
-    refreshSimilarity: number(
-      'doubles the interval of a matrix whose bases have at least this cosine, such as 0.4 (default: never)',
-      {min: 0, max: 1},
-    ),
     loraAlpha: number('of lora: α; the product A B is multiplied by α / rank', {
       ...{...positive, default: loraDefaults.alpha},
     }),
@@ -249,7 +245,7 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
     ...(!hasTau && {tau: `--scores ${scores}`}),
     ...(!projects && !lora && {rank: byMethod}),
     ...(!projects && {
-      ...{refreshInterval: byMethod, refreshSimilarity: byMethod, basis: byMethod},
+      ...{refreshInterval: byMethod, basis: byMethod},
       ...{update: byMethod, moments: byMethod},
     }),
     ...(update.startsWith('apollo') && {basis: `--update ${update}`}),

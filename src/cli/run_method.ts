@@ -11,7 +11,6 @@ import type {OwLoreOptions} from '../optim/owlore_options';
 import {warmup, type LearningRate} from '../optim/schedule';
 import type {BlockSampling} from './block_sampling';
 import {rateGroups, trainEmbedding} from './embedding_mode';
-import {basisOf} from './estimate_options';
 import {schedules, type FinetuneSettings} from './finetune_options';
 import {loraOptionsOf} from './lora_method';
 import type {TrainingData} from './training_data';
@@ -63,10 +62,9 @@ function learningRateOf(
 
 /** The update of low-rank matrices, with the scale of its published code, which the default rate is for. */
 function updateOf(settings: FinetuneSettings): OwLoreOptions {
-  const {update, moments, refreshSimilarity} = settings;
+  const {update, basis, moments} = settings;
   return {
-    ...{update, moments, refreshSimilarity},
-    basis: basisOf(settings),
+    ...{update, basis, moments},
     scale: update === 'apollo-mini' ? Math.sqrt(128) : 1,
   };
 }

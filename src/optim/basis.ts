@@ -5,6 +5,7 @@ import {hostSvd, variants} from '../on_demand';
 import {display} from '../options';
 import {readsSynchronously} from '../kernels/capabilities';
 import {largestMagnitude, nearlyOrthonormalize, orthonormalize} from './orthonormalize';
+import type {ResolvedOwLoreOptions} from './owlore_options';
 import {asMatrix, basisShape, type Projection} from './projector';
 
 /**
@@ -116,16 +117,21 @@ function singularVectors(gradient: tf.Tensor2D, rank: number): tf.Tensor2D {
 /** This library's bases, by their names in the option `basis`. */
 const ownBases = {randomized: randomizedBasis, svd: exactBasis};
 
-export const basisNames = [
-  ...(Object.keys(ownBases) as Array<keyof typeof ownBases>),
-  'gaussian' as const,
-];
+export const basisNames = Object.keys(ownBases) as Array<keyof typeof ownBases>;
+
+/** Whether bases are random: APOLLO's are, unless a function gives them. */
+export function hasRandomBases({
+  update,
+  basis,
+}: Pick<ResolvedOwLoreOptions, 'update' | 'basis'>): boolean {
+  return update.startsWith('apollo') && typeof basis !== 'function';
+}
 
 /**
  * A new basis for a variable from its gradient.
  *
  * @param previous The basis that it replaces, if there is one.
- * @param option The optimizer's option `basis`.
+ * @param options The optimizer's.
  * @param step How many steps the optimizer has made.
  * @throws Error if a user's function returns something that is not a basis.
  */
@@ -134,11 +140,13 @@ export function computeBasis(
   gradient: tf.Tensor,
   projection: Projection,
   previous: tf.Tensor2D | null,
-  option: (typeof basisNames)[number] | BasisFunction,
+  options: Pick<ResolvedOwLoreOptions, 'basis' | 'update'>,
   step: number,
 ): tf.Tensor2D {
   return tf.tidy(() => {
-    if (option === 'gaussian') return variants.loaded!.gaussianBasis(basisShape(projection), step);
+    const {basis: option} = options;
+    if (hasRandomBases(options))
+      return variants.loaded!.gaussianBasis(basisShape(projection), step);
     const matrix = asMatrix(gradient, projection);
     const oriented = projection.side === 'left' ? matrix : tf.transpose<tf.Tensor2D>(matrix);
     if (typeof option === 'string') {

@@ -1,6 +1,6 @@
 /** What some options need: parts that a page loads on demand, and a backend that can be read within a step. */
 import * as tf from '@tensorflow/tfjs-core';
-import {canReadSynchronously, readsSynchronously} from '../kernels/capabilities';
+import {canReadSynchronously} from '../kernels/capabilities';
 import {hostSvd, variants, type OnDemand} from '../on_demand';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 
@@ -8,23 +8,13 @@ import type {ResolvedOwLoreOptions} from './owlore_options';
 type Need = [option: string, part: OnDemand<unknown> | null, isReadable: boolean, wayOut: string];
 
 function needsOf(options: ResolvedOwLoreOptions): Need[] {
-  const {basis, update, state, refreshSimilarity} = options;
+  const {basis, update} = options;
   const reads = canReadSynchronously();
   const needs: Array<Need | false> = [
     basis === 'svd' && ["basis 'svd'", hostSvd, reads, "basis: 'randomized'"],
     update !== 'galore' && [`update '${update}'`, variants, true, ''],
-    refreshSimilarity !== null && ['refreshSimilarity', variants, reads, 'null'],
-    isOffloading(state) && [
-      ...([`state '${state}'`, null] as const),
-      ...([readsSynchronously(), "state: 'keep' or 'reset'"] as const),
-    ],
   ];
   return needs.filter((need) => need !== false);
-}
-
-/** Whether the option `state` moves the states of frozen variables to the host. */
-export function isOffloading(state: ResolvedOwLoreOptions['state']): boolean {
-  return state === 'offload' || state === 'offload-bf16';
 }
 
 /** The parts that a step with these options needs. */

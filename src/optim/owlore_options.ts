@@ -1,14 +1,6 @@
 import {kernelChoices} from '../kernels/install_for_backend';
 import {SIDES, type Side} from '../kernels/kernel_names';
-import {
-  checkChoice,
-  checkEach,
-  checkFlag,
-  checkKnown,
-  checkNumber,
-  definedIn,
-  display,
-} from '../options';
+import {checkChoice, checkEach, checkKnown, checkNumber, definedIn, display} from '../options';
 import {basisNames, type BasisFunction} from './basis';
 import {checkLearningRate, type LearningRate} from './schedule';
 import {
@@ -51,8 +43,7 @@ export interface OwLoreOptions {
   /**
    * How a projected matrix is moved. `'galore'`: by Adam's step in the subspace. `'fira'`: by that and by what of the gradient is
    * outside of it, each row or column scaled as Adam scales the part inside (Fira, arXiv 2410.01623). `'apollo'`: by the gradient
-   * itself, scaled so (APOLLO, arXiv 2412.05270, with `basis: 'gaussian'`); `'apollo-mini'`: by one factor for the whole matrix, for
-   * rank 1. All but the first limit how fast the norm of each matrix's scaled part grows, to 1.01 a step; they hold its whole
+   * itself, scaled so (APOLLO, arXiv 2412.05270); `'apollo-mini'`: by one factor for the whole matrix, for rank 1. All but the first limit how fast the norm of each matrix's scaled part grows, to 1.01 a step; they hold its whole
    * gradient until it is moved, and are made of plain ops. Default `'galore'`.
    */
   update?: (typeof updateKinds)[number];
@@ -68,18 +59,6 @@ export interface OwLoreOptions {
   /** Steps of a matrix between refreshes of its basis, ≥ 1; steps in which it is frozen do not count. Default 200. */
   refreshInterval?: number;
   /**
-   * Refreshes a basis less often where it hardly turns (Q-GaLore, arXiv 2407.08296): a matrix's interval is doubled at a refresh if
-   * the cosines between its first direction and that of the basis before, over the last five refreshes, have at least this
-   * mean; 0 to 1, in Q-GaLore 0.4. Forgotten with the state. Needs a backend that can be read within a step, which webgpu cannot.
-   * Default null: the interval stays.
-   */
-  refreshSimilarity?: number | null;
-  /**
-   * Whether the first basis of each matrix is used for a different part of `refreshInterval`. Then matrices that start together
-   * are not all refreshed in the same step, which would take longer than others. Default false, as in GaLore.
-   */
-  stagger?: boolean;
-  /**
    * Which dimension of a matrix the basis spans. `'paper'`: the smaller one, as in GaLore; small models learn more with it.
    * `'auto'`: the one that makes the state smaller, which is the larger dimension, as in optax. `'left'`: the rows, R = PᵀG;
    * `'right'`: the columns, R = GP. Default `'paper'`.
@@ -87,19 +66,17 @@ export interface OwLoreOptions {
   side?: 'auto' | 'paper' | Side;
   /**
    * How a basis is computed. `'randomized'`: by subspace iteration on the device; `'svd'`: by an exact SVD (on the host except on
-   * tensorflow); `'gaussian'`: random numbers, with `update: 'apollo'` or `'apollo-mini'`; or by a function. Default `'randomized'`.
+   * tensorflow); or by a function. The updates `'apollo'` and `'apollo-mini'` have random bases in place of these two. Default `'randomized'`.
    */
-  basis?: 'randomized' | 'svd' | 'gaussian' | BasisFunction;
+  basis?: 'randomized' | 'svd' | BasisFunction;
   /** What a refresh does to the moments: keep (GaLore), rotate into the new basis (LDAdam, arXiv 2410.16103), or start anew. Default `'keep'`. */
   moments?: (typeof momentsKinds)[number];
   /**
    * What happens to the state of a variable that a {@link LayerSamplingCallback} freezes. `'reset'`: it is freed in the next step;
-   * `'keep'`: it stays; `'offload'`: it is moved to host memory and comes back when it is needed; `'offload-bf16'`: the same, with
-   * moments rounded to bfloat16. The last two need a backend that can be read within a step, which webgpu and webgl cannot. Any
-   * other variable without a gradient in a step (another model's, or one that you froze) keeps its state as it is, as with
+   * `'keep'`: it stays. Any other variable without a gradient in a step (another model's, or one that you froze) keeps its state as it is, as with
    * `tf.train.adam`; when the variable is disposed of, its state is freed in the next step, or when the state is saved. Default `'reset'`.
    */
-  state?: 'reset' | 'keep' | 'offload' | 'offload-bf16';
+  state?: 'reset' | 'keep';
   /** Largest global norm > 0 of the gradients of one step; null: no clipping. Default null. */
   clipNorm?: number | null;
   /**
@@ -172,8 +149,6 @@ export const owloreDefaults: Readonly<ResolvedOwLoreOptions> = {
   rank: 128,
   scale: 'auto',
   refreshInterval: 200,
-  refreshSimilarity: null,
-  stagger: false,
   side: 'paper',
   basis: 'randomized',
   moments: 'keep',
@@ -202,10 +177,9 @@ const allowed = {
   rank: count,
   scale: positive,
   refreshInterval: count,
-  refreshSimilarity: {min: 0, max: 1},
   side: ['auto', 'paper', ...SIDES],
   moments: momentsKinds,
-  state: ['reset', 'keep', 'offload', 'offload-bf16'],
+  state: ['reset', 'keep'],
   clipNorm: positive,
   normGrowth: {exclusiveMin: 1},
   accumulate: count,
@@ -232,11 +206,10 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   if (project !== 'auto' && project !== false) {
     checkSelector(owner, 'project', project, `'auto', false`);
   }
-  checkFlag(owner, 'stagger', resolved.stagger);
   if (typeof basis !== 'function') checkChoice(owner, 'basis', basis, basisNames);
-  if (basis === 'gaussian' && !update.startsWith('apollo')) {
+  if (update.startsWith('apollo') && basis === 'svd') {
     throw new Error(
-      `${owner}: basis 'gaussian' is for update 'apollo' or 'apollo-mini'; got update '${update}'`,
+      `${owner}: basis 'svd' has no meaning with update '${update}', whose bases are random`,
     );
   }
   return resolved;

@@ -10,7 +10,7 @@ import {registeredVariable} from './variables';
 /**
  * How one variable is projected. The variable is a matrix [rows, columns]; kernels of more axes are reshaped row-major to
  * [everything else, last axis]. It keeps its Adam state in the coordinates of a basis P with orthogonal columns, whose length is
- * 1 except with `scale: 'auto'` (with `basis: 'gaussian'` they are random, and neither orthogonal nor of length 1):
+ * 1 except with `scale: 'auto'` (APOLLO's are random, and neither orthogonal nor of length 1):
  * left P [rows, rank], R [rank, columns]; right P [columns, rank], R [rows, rank].
  */
 export interface Projection {

@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreRefresh, type OwLoreRefreshed} from '../kernels/kernel_names';
 import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {isTermGradient} from '../tfjs/term_gradient';
-import {COLD_START, randomStart, WARM_START} from './basis';
+import {COLD_START, hasRandomBases, randomStart, WARM_START} from './basis';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {asMatrix, basisShape} from './projector';
 import {withoutNumber} from './variables';
@@ -36,6 +36,7 @@ export function joins(
     projection !== null &&
     gradient.size <= MOST_NUMBERS &&
     options.basis === 'randomized' &&
+    !hasRandomBases(options) &&
     isRefreshDue(state, options) &&
     !isTermGradient(gradient) &&
     hasKernel(OwLoreRefresh);

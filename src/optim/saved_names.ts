@@ -11,7 +11,6 @@ export const suffixes = {
   second: '/owlore.moment2',
   basis: '/owlore.basis',
   limit: '/owlore.limit',
-  turning: '/owlore.turning',
   gradientSum: '/owlore.gradient',
   projectedSum: '/owlore.projectedGradient',
   clocks: '/owlore.clocks',

@@ -13,13 +13,7 @@ import {
   type Slot,
 } from './saved_names';
 import {isNewTensor, isTermName, termsFromTensors, termTensors} from './saved_terms';
-import {
-  emptyState,
-  type SavedPlace,
-  type SavedStates,
-  type Turning,
-  type VariableState,
-} from './state';
+import {emptyState, type SavedPlace, type SavedStates, type VariableState} from './state';
 
 /** A tensor with the name under which a model file keeps it. */
 export type NamedTensor = Awaited<ReturnType<tf.Optimizer['getWeights']>>[number];
@@ -46,7 +40,7 @@ export interface SavedOptimizer {
 /**
  * What `getWeights` returns: steps, accumulated calls and skipped steps, halvings, the norm and the sum of losses where there
  * are any, then the tensors of the states themselves, and for each variable a tensor `[adamSteps, basisSteps, place, newest]`, with
- * a 1 after them if its gradient is in the norm, and one `[interval, …cosines]` if `refreshSimilarity` is set and it has had a second basis.
+ * a 1 after them if its gradient is in the norm.
  * These and the int32 tensors are new; the caller disposes of them.
  */
 export function statesToTensors(optimizer: SavedOptimizer): NamedTensor[] {
@@ -60,12 +54,13 @@ export function statesToTensors(optimizer: SavedOptimizer): NamedTensor[] {
   if (norm) saved.push({name: NORM, tensor: norm});
   if (lossSum) saved.push({name: LOSS_SUM, tensor: lossSum});
   for (const [name, {state, place, newest, isMeasured}] of states) {
-    const {moments, adamSteps, basisSteps, turning, ...tensorsAlone} = state ?? emptyState();
+    const {moments, adamSteps, basisSteps, ...tensorsAlone} = state ?? emptyState();
     const numbers = [adamSteps, basisSteps, place, newest, ...(isMeasured ? [1] : [])];
     const clocks = tf.tensor1d(numbers, 'int32');
     const tensors: Partial<Record<Slot, tf.Tensor | null>> = {
-      ...{...moments, ...tensorsAlone, clocks},
-      turning: turning && tf.tensor1d([turning.interval, ...turning.cosines]),
+      ...moments,
+      ...tensorsAlone,
+      clocks,
     };
     for (const [slot, suffix] of Object.entries(suffixes)) {
       const tensor = tensors[slot as Slot];
@@ -78,7 +73,7 @@ export function statesToTensors(optimizer: SavedOptimizer): NamedTensor[] {
 
 /** Whether a tensor that `getWeights` returned was made for it; the others are the state itself. */
 export function isMadeToSave({name, tensor}: NamedTensor): boolean {
-  return tensor.dtype === 'int32' || name.endsWith(suffixes.turning) || isNewTensor(name);
+  return tensor.dtype === 'int32' || isNewTensor(name);
 }
 
 /**
@@ -174,9 +169,9 @@ async function statesFromTensors(
   }
   return new Map(
     [...byVariable].map(([variable, {clocks: _, ...tensors}]) => {
-      const {adamSteps, basisSteps, turning, ...place} = clocks.get(variable)!;
+      const {adamSteps, basisSteps, ...place} = clocks.get(variable)!;
       const hasState = Object.keys(tensors).length > 0;
-      const state = hasState ? {...stateOf(tensors, copy), adamSteps, basisSteps, turning} : null;
+      const state = hasState ? {...stateOf(tensors, copy), adamSteps, basisSteps} : null;
       return [variable, {state, ...place}];
     }),
   );
@@ -185,7 +180,6 @@ async function statesFromTensors(
 interface Clocks extends SavedPlace {
   adamSteps: number;
   basisSteps: number;
-  turning: Turning | null;
 }
 
 /** Reads the clocks of a variable, and throws if its tensors have impossible numbers. */
@@ -195,7 +189,6 @@ async function checkValues(variable: string, slots: Slots): Promise<Clocks> {
     ['second', (x: number) => x >= 0 && x < Infinity, 'finite and not negative'],
     ['basis', Number.isFinite, 'finite'],
     ['limit', (x: number) => x >= 0 && x < Infinity, 'finite and not negative'],
-    ['turning', (x: number) => x >= 0 && x < Infinity, 'finite and not negative'],
   ] as const) {
     const values = (await slots[slot]?.data<'float32'>()) ?? [];
     const wrong = values.find((x) => !isRight(x));
@@ -217,19 +210,7 @@ async function checkValues(variable: string, slots: Slots): Promise<Clocks> {
     place,
     newest,
     isMeasured,
-    turning: await turningOf(variable, slots),
   };
-}
-
-async function turningOf(variable: string, {turning}: Slots): Promise<Turning | null> {
-  if (!turning) return null;
-  const [interval, ...cosines] = Array.from(await turning.data<'float32'>());
-  check(
-    isCount(interval!) && interval! > 0,
-    variable + suffixes.turning,
-    `must begin with an integer > 0; got ${interval}`,
-  );
-  return {interval: interval!, cosines};
 }
 
 /** Throws unless the tensors can be the state of one variable, and of the variable of that name if there is one. */

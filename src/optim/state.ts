@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {isTermGradient} from '../tfjs/term_gradient';
 import type {Moments} from './adam';
-import {hostBytes, toDevice, toHost, type HostState} from './host_state';
 import {basisShape, projectedShape, type Projection, type Projections} from './projector';
 import {newestNumbers, numberOf, registeredVariable, withoutNumber} from './variables';
 
@@ -17,20 +16,10 @@ export interface VariableState {
   basisSteps: number;
   /** Norm of the last step's scaled gradient, by which that of the next one is limited; null with `update: 'galore'`. */
   limit: tf.Tensor | null;
-  /** How the bases have turned so far; null without `refreshSimilarity`, and before the second basis. */
-  turning: Turning | null;
   /** Sum of the gradients of the step that is being accumulated, which may be in terms (`TermGradient`); null between steps. */
   gradientSum: tf.Tensor | null;
   /** ΣPᵀG, the same sum in the subspace of the basis, which replaces `gradientSum` where it is enough. */
   projectedSum: tf.Tensor | null;
-}
-
-/** How the bases of a matrix have turned, see the option `refreshSimilarity`. */
-export interface Turning {
-  /** Steps between two refreshes. */
-  interval: number;
-  /** |cos| between the first directions of two bases in a row, at the last refreshes; float32. */
-  cosines: readonly number[];
 }
 
 /** A state before its variable's first step. */
@@ -41,7 +30,6 @@ export function emptyState(): VariableState {
     basis: null,
     basisSteps: 0,
     limit: null,
-    turning: null,
     gradientSum: null,
     projectedSum: null,
   };
@@ -87,8 +75,6 @@ export type SavedStates = Map<string, SavedPlace & {state: VariableState | null}
 /** States by variable name, each made when it is first needed: a variable that is never trained has none. */
 export class StateStore {
   private states = new Map<string, VariableState>();
-  /** Those that were offloaded; none is in `states` too. */
-  private readonly onHost = new Map<string, HostState>();
   /** The restored states with their places, until the first step shows to which variables they belong. */
   private restored: SavedStates | null = null;
   /** Names of all variables of the last step. */
@@ -106,19 +92,9 @@ export class StateStore {
     return state;
   }
 
-  /** The state of the variable called `name`, if it has one. One that was offloaded comes back to the device. */
+  /** The state of the variable called `name`, if it has one. */
   find(name: string): VariableState | undefined {
-    const offloaded = this.onHost.get(name);
-    if (offloaded) {
-      this.states.set(name, {...emptyState(), ...toDevice(offloaded)});
-      this.onHost.delete(name);
-    }
     return this.states.get(name);
-  }
-
-  /** Names of the variables that have one, on the device or on the host. */
-  private get names(): string[] {
-    return [...this.states.keys(), ...this.onHost.keys()];
   }
 
   /** Frees the states of the variables called `names`, where they have one. */
@@ -127,32 +103,18 @@ export class StateStore {
       const state = this.states.get(name);
       if (state) tf.dispose(stateTensors(state));
       this.states.delete(name);
-      this.onHost.delete(name);
     }
   }
 
   /** Frees all states, also restored ones. */
   clear(): void {
-    this.free(this.names);
+    this.free([...this.states.keys()]);
     this.restored = null;
   }
 
   /** Frees the states of variables that no longer exist. */
   private freeOrphans(): void {
-    this.free(this.names.filter((name) => !registeredVariable(name)));
-  }
-
-  /**
-   * Moves the states of the variables called `names`, where they have one, to host memory, where they stay until they are asked for.
-   *
-   * @param isHalf Whether their moments are rounded to bfloat16.
-   */
-  offload(names: readonly string[], isHalf: boolean): void {
-    for (const [name, state] of this.states) {
-      if (!names.includes(name)) continue;
-      this.onHost.set(name, toHost(state, isHalf));
-      this.states.delete(name);
-    }
+    this.free([...this.states.keys()].filter((name) => !registeredVariable(name)));
   }
 
   /** Throws if the state of a variable does not have the shapes that its update needs. */
@@ -169,13 +131,8 @@ export class StateStore {
     return tensors.reduce((sum, {size, dtype}) => sum + size * tf.util.bytesPerElement(dtype), 0);
   }
 
-  /** Bytes of the states that were offloaded. */
-  get offloadedBytes(): number {
-    return [...this.onHost.values()].reduce((sum, state) => sum + hostBytes(state), 0);
-  }
-
   /**
-   * Those on the device, in the order of the variables in the last step and not in that in which they were made, which a restored state
+   * Those in the order of the variables in the last step and not in that in which they were made, which a restored state
    * would not have: sums over variables, such as the global norm, are rounded differently in another order.
    */
   entries(): Array<[string, VariableState]> {
@@ -184,11 +141,10 @@ export class StateStore {
     return [...this.states].sort((a, b) => placeOf(a) - placeOf(b) || 0);
   }
 
-  /** All states with what {@link restore} needs to give them back; those that were offloaded come back to the device. */
+  /** All states with what {@link restore} needs to give them back. */
   toSave(): SavedStates {
     if (this.restored) return this.restored;
     this.freeOrphans();
-    for (const name of [...this.onHost.keys()]) this.find(name);
     const {listed} = this;
     const others = [...this.states.keys()].filter((name) => !listed.includes(name));
     const newest = newestNumbers();
@@ -303,7 +259,6 @@ export function uncount([clocks, ...later]: readonly Clocks[]): void {
       continue;
     }
     const next = [...later.flatMap((each) => each.get(state) ?? []), state];
-    const [{turning}] = next as [VariableState];
     for (const clock of ['adamSteps', 'basisSteps'] as const) {
       let last = before[clock];
       let counted = next[0]![clock] - last;
@@ -314,7 +269,6 @@ export function uncount([clocks, ...later]: readonly Clocks[]): void {
         each[clock] -= counted;
       });
     }
-    for (const each of next) if (each.turning === turning) each.turning = before.turning;
     if (state.adamSteps === 0) forgetSteps(state);
   }
 }

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {computesInFloat16, readsSynchronously} from '../kernels/capabilities';
-import {OnDemand, onlyInNode, variants} from '../on_demand';
+import {OnDemand, onlyInNode} from '../on_demand';
 import {selects} from '../model/variable_selector';
 import {isTermGradient, tidyWith} from '../tfjs/term_gradient';
 import type {ResolvedOwLoreOptions} from './owlore_options';
@@ -44,8 +44,6 @@ export class Step {
   private readonly scaledNorms = new Map<string, tf.Scalar>();
   /** What else is to be checked, by its description: the loss, and ‖P‖² of each new basis that could not be read yet. */
   private readonly otherNumbers = new Map<string, tf.Scalar>();
-  /** Bases that this step has made for variables that had none. */
-  private firstBases = 0;
 
   /** @param settings `clip` and `allFinite` are set by {@link check}. */
   constructor(
@@ -70,7 +68,7 @@ export class Step {
     const state = this.states.of(name);
     const projection = this.projections.of(variable);
     const given: Update = {
-      ...{variable, projection, state, gradient, newBasis: null, basisAge: 0, turning: null},
+      ...{variable, projection, state, gradient, newBasis: null},
       // Without it, a sum that was begun projected, under other options, moves the matrix in the subspace alone.
       whole: projection && !isProjected && options.update !== 'galore' ? gradient : null,
       weightDecay: weightDecayOf(variable, options),
@@ -91,11 +89,8 @@ export class Step {
   /** Keeps an update until it is applied; the variable's gradient is freed if it is not needed any more. */
   private readonly keep = (update: Update, gradient: tf.Tensor): void => {
     const {options} = this.settings;
-    const {newBasis, state} = update;
+    const {newBasis} = update;
     if (newBasis) {
-      if (!state.basis) update.basisAge = this.nextAge();
-      else if (options.refreshSimilarity !== null)
-        update.turning = variants.loaded!.turned(state, newBasis, options);
       // This library's bases are finite if the gradient is; a user's basis was already checked where it could be read.
       if (typeof options.basis === 'function' && !readsSynchronously())
         this.alsoCheck(`basis of '${update.variable.name}'`, () => squaredNorm(newBasis));
@@ -229,20 +224,7 @@ export class Step {
     if (this.settings.options.nonFinite === 'ignore') return;
     this.otherNumbers.set(description, tf.keep(compute()));
   }
-
-  /**
-   * The age at which the next first basis starts. With `stagger` it is between 0 and the refresh interval: multiples of the
-   * golden ratio divide the interval evenly, however many bases there will be.
-   */
-  private nextAge(): number {
-    const {stagger, refreshInterval} = this.settings.options;
-    if (!stagger) return 0;
-    const part = (this.firstBases++ * GOLDEN_RATIO) % 1;
-    return Math.floor(part * refreshInterval);
-  }
 }
-
-const GOLDEN_RATIO = (1 + Math.sqrt(5)) / 2;
 
 /** λ of a variable; 0 if it does not decay. */
 function weightDecayOf(variable: tf.Variable, {decay, weightDecay}: ResolvedOwLoreOptions): number {

@@ -25,7 +25,7 @@ import {computeBasis} from './basis';
 import {fusedAdam} from './fused_adam';
 import {largestMagnitude} from './orthonormalize';
 import {project, projectBack, rotationBetween, withUnitColumns, type Projection} from './projector';
-import {renew, ifFinite, type Turning, type VariableState} from './state';
+import {renew, ifFinite, type VariableState} from './state';
 
 /** One variable in one step. */
 export interface Update {
@@ -40,10 +40,6 @@ export interface Update {
   whole: tf.Tensor | null;
   /** The basis of R if this step brings a new one; null if it is that of the state. */
   newBasis: tf.Tensor2D | null;
-  /** How the bases have turned, with the new one; null if nobody asks. */
-  turning: Turning | null;
-  /** Steps that the new basis counts as having been in use already. */
-  basisAge: number;
   /** λ of this variable. */
   weightDecay: number;
   /** What η is multiplied by for this variable. */
@@ -80,7 +76,7 @@ export function projectGradient(
   }
   const previous = previousBasis(state, options);
   const basis = computeBasis(
-    ...([variable.name, gradient, projection, previous, options.basis, step] as const),
+    ...([variable.name, gradient, projection, previous, options, step] as const),
   );
   return inNewBasis(update, basis, project(gradient, basis, projection), options);
 }
@@ -130,10 +126,10 @@ function directionScales(r: tf.Tensor2D, side: Side): tf.Tensor1D {
 
 /** Whether the next step of a projected variable gives it a new basis. */
 export function isRefreshDue(
-  {basis, basisSteps, turning}: VariableState,
+  {basis, basisSteps}: VariableState,
   {refreshInterval}: ResolvedOwLoreOptions,
 ): boolean {
-  return !basis || basisSteps >= (turning?.interval ?? refreshInterval);
+  return !basis || basisSteps >= refreshInterval;
 }
 
 /**
@@ -216,14 +212,13 @@ function applyUpdate(update: Update, step: StepSettings): void {
 
 /** Gives the state its new P, if there is one, and at the first step M and V; counts the step. */
 function prepareState(update: Update, step: StepSettings): void {
-  const {variable, projection, state, gradient, newBasis, basisAge, turning} = update;
+  const {variable, projection, state, gradient, newBasis} = update;
   if (newBasis) {
     tf.tidy(() => {
       transferMoments(update, newBasis, step);
       state.basis = renew(state.basis ?? tf.zerosLike(newBasis), step.allFinite, () => newBasis);
     });
-    state.basisSteps = basisAge;
-    state.turning = turning ?? state.turning;
+    state.basisSteps = 0;
     step.onRefresh(variable.name);
   }
   if (!state.moments) {

@@ -1,6 +1,5 @@
 /**
- * Updates of a projected matrix other than GaLore's, made of plain ops, and when its basis is refreshed. Loaded on demand, for the
- * options `update`, `refreshSimilarity` and `basis: 'gaussian'`. With G, R = PᵀG (left; the right side is the same transposed),
+ * Updates of a projected matrix other than GaLore's, made of plain ops. Loaded on demand, for the option `update`. With G, R = PᵀG (left; the right side is the same transposed),
  * M and V as in `update.ts`, and N = M/(√V + ε), of which column j belongs to column j of G:
  *
  *   φ_j = ‖N_j‖/‖R_j‖              how Adam scales column j; in APOLLO-Mini φ = ‖N‖/‖R‖ for all of them
@@ -17,9 +16,8 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type {Side} from '../kernels/kernel_names';
-import type {ResolvedOwLoreOptions} from './owlore_options';
 import {asMatrix, projectBack} from './projector';
-import {ifFinite, replace, type Turning, type VariableState} from './state';
+import {ifFinite, replace, type VariableState} from './state';
 import type {StepSettings, Update} from './update';
 
 /** By how much the norm of S may grow from one step to the next; the number of both papers. */
@@ -93,31 +91,4 @@ const SEED = 241205270;
  */
 export function gaussianBasis([m, rank]: [number, number], step: number): tf.Tensor2D {
   return tf.randomNormal<tf.Rank.R2>([m, rank], 0, 1 / Math.sqrt(rank), 'float32', SEED + step);
-}
-
-/** The refreshes over which Q-GaLore takes a mean, and by what it multiplies the interval. */
-const REFRESHES = 5;
-const LONGER = 2;
-
-/**
- * How the bases of a matrix have turned, with a new one (Q-GaLore: Zhang et al. 2024, arXiv 2407.08296, and its published code). Its
- * first column is compared with that of the old one, whatever their signs, which singular vectors do not have.
- */
-export function turned(
-  {basis, turning}: VariableState,
-  newBasis: tf.Tensor2D,
-  {refreshInterval, refreshSimilarity}: ResolvedOwLoreOptions,
-): Turning {
-  const [cosine] = tf.tidy(() => {
-    const first = (matrix: tf.Tensor2D): tf.Tensor2D => {
-      const column = tf.slice(matrix, [0, 0], [matrix.shape[0], 1]);
-      return tf.div(column, tf.add(tf.norm(column), TINY));
-    };
-    return tf.abs(tf.sum(tf.mul(first(basis!), first(newBasis)))).dataSync<'float32'>();
-  });
-  const cosines = [...(turning?.cosines ?? []), cosine!].slice(-REFRESHES);
-  const interval = turning?.interval ?? refreshInterval;
-  const mean = cosines.reduce((sum, each) => sum + each, 0) / REFRESHES;
-  const isLonger = cosines.length === REFRESHES && mean >= refreshSimilarity!;
-  return {interval: isLonger ? LONGER * interval : interval, cosines};
 }

@@ -24,13 +24,9 @@ export const variants = {
     optimizer: {accumulate: 2, clipNorm: 0.5, moments: 'rotate'},
   },
   fira: {optimizer: {...often, update: 'fira', moments: 'rotate', normGrowth: 1.01}},
-  apollo: {optimizer: {...often, update: 'apollo', basis: 'gaussian', state: 'keep'}},
+  apollo: {optimizer: {...often, update: 'apollo', state: 'keep'}},
   'apollo-mini': {
-    optimizer: {...often, update: 'apollo-mini', basis: 'gaussian', rank: 1, scale: 128 ** 0.5},
-  },
-  'refreshes by similarity': {
-    optimizer: {refreshInterval: 1, refreshSimilarity: 0.1, state: 'offload-bf16'},
-    sampling: {gamma: 2},
+    optimizer: {...often, update: 'apollo-mini', rank: 1, scale: 128 ** 0.5},
   },
   'rates of groups': {
     optimizer: {learningRates: [{variables: /norm/, factor: 2}], nonFinite: 'halve'},

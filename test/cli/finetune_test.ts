@@ -422,7 +422,7 @@ describe('tfjs-owlore finetune', function () {
 
   it('makes the optimizer of its options', async () => {
     const given = {
-      ...{rank: 4, refreshInterval: 3, refreshSimilarity: 0.4, weightDecay: 0.25, clipNorm: 0.5},
+      ...{rank: 4, refreshInterval: 3, weightDecay: 0.25, clipNorm: 0.5},
       ...({normGrowth: 1.5, nonFinite: 'skip', checkpoint: 'none', accumulate: 2} as const),
     };
     const args = Object.entries(given).flatMap(([name, value]) => [flagOf(name), String(value)]);
@@ -434,7 +434,7 @@ describe('tfjs-owlore finetune', function () {
       ],
       [
         ['--method', 'galore', '--update', 'apollo-mini', '--moments', 'reset'],
-        {update: 'apollo-mini', moments: 'reset', basis: 'gaussian', scale: Math.sqrt(128)},
+        {update: 'apollo-mini', moments: 'reset', scale: Math.sqrt(128)},
       ],
     ] as const) {
       const {checkpoint} = await runs.stop(1, ...args, ...more);
@@ -642,7 +642,6 @@ describe('tfjs-owlore finetune', function () {
     ['--embedding-rate 0', /--embedding-rate must be a number > 0; got 0/],
     ['--method lora --norm-rate 2', /--norm-rate has no meaning with --method lora/],
     ['--method lisa --update fira', /--update has no meaning with --method lisa/],
-    ['--method lisa --refresh-similarity 1', /--refresh-similarity has no meaning with --method/],
     ['--method galore --sampler exact', /--sampler has no meaning with --method galore/],
     [
       '--sampler permutation --scores uniform',

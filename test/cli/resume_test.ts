@@ -70,9 +70,8 @@ const ownStates: Record<string, readonly string[]> = {
     ...['--update', 'apollo-mini', '--refresh-interval', '2', '--rank', '1'],
     ...['--interval', '2'],
   ],
-  'GaLore, refreshed by similarity, exact bases': [
-    ...['--method', 'galore', '--rank', '4', '--basis', 'svd'],
-    ...['--refresh-similarity', '0', '--refresh-interval', '1'],
+  'GaLore, exact bases': [
+    ...['--method', 'galore', '--rank', '4', '--basis', 'svd', '--refresh-interval', '1'],
   ],
   '16 bits': [...['--interval', '2', '--frozen', 'BF16', '--rank', '4']],
   'LoRA with dropout, some matrices, 16 bits': [

@@ -44,10 +44,9 @@ function updateOf(shape: number[], seed: number, side?: Side, isRefreshed = fals
     },
     gradient: normal(momentShape, seed + 4),
     newBasis: isRefreshed ? basisOf(seed + 5) : null,
-    basisAge: 0,
     weightDecay: 0.1,
     rateFactor: 1,
-    ...{whole: null, turning: null},
+    whole: null,
   };
 }
 

@@ -124,9 +124,7 @@ function slowRefresh({inputs, attrs}: Parameters<tf.KernelFunc>[0]): tf.TensorIn
     'by default': {},
     'without a scale of directions': {scale: 1},
     'moments rotated': {moments: 'rotate'},
-    'refreshes spread over the steps': {stagger: true, refreshInterval: 5},
     'several calls a step': {accumulate: 2},
-    'intervals that become longer': {refreshSimilarity: 0},
     'on the left side': {side: 'left'},
     'clipped by their norm': {clipNorm: 1},
   };

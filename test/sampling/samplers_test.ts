@@ -134,12 +134,6 @@ describe('createSampler', () => {
     );
   });
 
-  it('ascending goes from the first block to the last, again and again', () => {
-    const sampler = samplerOf('ascending', new Array<number>(5).fill(1), 2, createRandom(6));
-    const order = [[0, 1], [2, 3], [4]];
-    expect(Array.from({length: 6}, () => sampler())).to.deep.equal([...order, ...order]);
-  });
-
   for (const name of samplerNames) {
     it(`${name}: ascending distinct indices, the same for the same seed`, () => {
       const p = [0.9, 0.2, 0.4, 0.5];

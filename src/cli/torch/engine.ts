@@ -38,7 +38,6 @@ const ONLY = {
   matmulPrecision: 'highest',
   update: owloreDefaults.update,
   moments: owloreDefaults.moments,
-  refreshSimilarity: undefined,
 } satisfies Partial<FinetuneSettings>;
 
 async function check(settings: FinetuneSettings, {given}: Context): Promise<FinetuneSettings> {
@@ -54,7 +53,7 @@ async function check(settings: FinetuneSettings, {given}: Context): Promise<Fine
     const value = settings[name as keyof typeof ONLY];
     if (value === only) continue;
     throw new UsageError(
-      `${given.get(name) ?? `finetune: ${flagOf(name)}`} ${String(value)} is not possible with --engine torch; use --engine tfjs`,
+      `${given.get(name) ?? `finetune: ${flagOf(name)}`} ${value} is not possible with --engine torch; use --engine tfjs`,
     );
   }
   if (process.platform === 'win32') {

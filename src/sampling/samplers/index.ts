@@ -5,7 +5,7 @@ import type {Random} from '../../random';
 import {bernoulli} from './bernoulli';
 import {choice} from './choice';
 import {exact} from './exact';
-import {ascending, permutation} from './permutation';
+import {permutation} from './permutation';
 import type {Chances, Sampler, SamplerKind} from './sampler';
 
 /** All samplers, the default first. */
@@ -14,7 +14,6 @@ export const samplers = {
   bernoulli,
   choice,
   permutation,
-  ascending,
 } as const satisfies Record<string, SamplerKind>;
 
 /** How the blocks of a period are drawn; the table at `createSampler` compares them. */
@@ -33,7 +32,6 @@ const owner = 'createSampler';
  * | `'bernoulli'` | the paper's independent draws | Σp on average, can be 0 | exactly p |
  * | `'choice'` | γ successive draws without replacement, as the published code does | γ | not p |
  * | `'permutation'` | BAdam's: a random order of all blocks, γ at a time, then a new order | γ, the last of an order may be fewer | 1/⌈N/γ⌉ |
- * | `'ascending'` | BAdam's too: the first γ blocks, the next γ, …, then the first again | γ, the last of an order may be fewer | 1/⌈N/γ⌉ |
  *
  * @param chances one probability in [0, 1] and one share for each block, as `samplingProbabilities` returns them, and γ.
  * @throws if these are not what the sampler needs.

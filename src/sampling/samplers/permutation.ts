@@ -1,14 +1,14 @@
-import {shuffledIndices, type Random} from '../../random';
+import {shuffledIndices} from '../../random';
 import type {SamplerKind} from './sampler';
 
-/** All blocks in an order, γ at a time, then the next order: BAdam's (Luo et al., 2024). */
-const inOrder = (order: (count: number, random: Random) => number[]): SamplerKind => ({
+/** All blocks in a random order, γ at a time, then in another order: BAdam's (Luo et al., 2024). */
+export const permutation: SamplerKind = {
   needsIntegerGamma: true,
   usesScores: false,
   create({shares, gamma}, random) {
     let left: number[] = [];
     return () => {
-      if (left.length === 0) left = order(shares.length, random);
+      if (left.length === 0) left = shuffledIndices(shares.length, random);
       return left.splice(0, gamma).sort((a, b) => a - b);
     };
   },
@@ -16,10 +16,4 @@ const inOrder = (order: (count: number, random: Random) => number[]): SamplerKin
   marginal: (count, gamma) => 1 / Math.ceil(count / gamma),
   canBeEmpty: () => false,
   visits: ({gamma}, periods) => periods * gamma,
-});
-
-/** Another random order each time. */
-export const permutation = inOrder(shuffledIndices);
-
-/** From the first block to the last, each time. */
-export const ascending = inOrder((count) => Array.from({length: count}, (_, i) => i));
+};

@@ -84,7 +84,7 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
             basisAge: 0,
             weightDecay: 0.1,
             rateFactor: 1,
-            ...{whole: null, turning: null},
+            whole: null,
           };
           const dispatches = countDispatches(() => {
             applyUpdates([projectGradient(given, step)], step);
