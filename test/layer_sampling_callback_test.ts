@@ -1113,11 +1113,10 @@ describe('LayerSamplingCallback', () => {
       );
     });
 
-    it('not where every block is on, whatever an adaptive sampling has seen', async () => {
+    it('not where every block is on', async () => {
       const model = createModel();
       const callback = new LayerSamplingCallback({
         ...{gamma: 4, interval: 1, sampler: 'bernoulli', alwaysOn: false},
-        adaptive: scoresOrVisits(),
       });
       await fit(model, [callback], 3);
       expect(callback.schedule.periods).to.deep.equal([blocks, blocks, blocks]);
