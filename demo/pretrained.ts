@@ -2,10 +2,10 @@
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {Tokenizer} from '@huggingface/tokenizers';
+import {parseSafetensors} from '../src/files/safetensors';
 import {
   createLlama,
   getLlamaWeights,
-  parseSafetensors,
   serializeSafetensors,
   setLlamaWeights,
   type LlamaConfig,

@@ -25,7 +25,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import {exitCodes, runProgram} from '../src/cli/program';
-import {parseSafetensors} from '../src/llama';
+import {parseSafetensors} from '../src/files/safetensors';
 import {createModelFolder, texts} from '../test/cli/model_folder';
 import {TextSink} from '../test/cli/run_cli';
 import {loadBackend} from '../tools/load_backend';

@@ -14,7 +14,7 @@ export type {
 } from './layer_sampling_callback';
 export type {LayerSamplingState} from './layer_sampling/saved_state';
 export type {LayerSamplingOptions} from './layer_sampling_options';
-export type {PlannedOptimizer, RefreshEvent, SamplingPlan} from './sampling_plan';
+export type {RefreshEvent} from './sampling_plan';
 export {paperMethod} from './methods';
 export type {PaperMethod, PaperMethodName, PaperMethodOptions} from './methods';
 export type {Lora} from './lora/lora';
@@ -28,12 +28,7 @@ export type {SamplerName} from './sampling/samplers';
 
 export {CheckpointCallback} from './checkpoint/checkpoint_callback';
 export type {CheckpointCallbackOptions} from './checkpoint/checkpoint_callback';
-export type {
-  CheckpointParts,
-  ResumableCallback,
-  ResumableData,
-  ResumableOptimizer,
-} from './checkpoint/parts';
+export type {CheckpointParts} from './checkpoint/parts';
 export {resumeCheckpoint} from './checkpoint/resume_checkpoint';
 export type {ResumeCheckpointOptions, ResumedCheckpoint} from './checkpoint/resume_checkpoint';
 export {saveCheckpoint} from './checkpoint/save_checkpoint';
@@ -51,8 +46,6 @@ export {outlierScores} from './scores/outlier';
 export type {OutlierScoreOptions, OutlierScores} from './scores/outlier';
 export {relativeMagnitudeScores} from './scores/relative_magnitude';
 export type {RelativeMagnitudeOptions, RelativeMagnitudeScores} from './scores/relative_magnitude';
-export {blockScores} from './scores/score_kinds';
-export type {ScoreKind, ScoreOptions, ScoresOf} from './scores/score_kinds';
 export type {BlockScores, ScoresInput} from './scores/scores';
 
 export {recomputed as checkpointed} from './tape/recompute';

@@ -4,7 +4,6 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import * as index from '../src/index';
 import {
   blockInfluenceScores,
-  blockScores,
   cosineDecay,
   CheckpointCallback,
   LayerSamplingCallback,
@@ -28,7 +27,7 @@ import {rejection} from './support/rejection';
 /** What is exported and takes none. A `Lora` is made by `applyLora`, which does. */
 const withoutOptions = [
   ...['findBlocks', 'checkpointed', 'valueAndGrads', 'variableGrads'],
-  ...['alpacaPrompt', 'getLlamaWeights', 'setLlamaWeights', 'parseSafetensors'],
+  ...['getLlamaWeights', 'setLlamaWeights'],
   ...['perplexity', 'sparseCrossEntropy', 'PromptCache', 'loadLora', 'Lora'],
 ];
 
@@ -111,7 +110,6 @@ describe('options', () => {
       outlierScores: () => outlierScores(model, [], odd),
       relativeMagnitudeScores: () => relativeMagnitudeScores(model, odd),
       blockInfluenceScores: () => blockInfluenceScores(model, [], odd),
-      blockScores: () => blockScores('outlier', model, [], odd),
       estimateMemory: () => estimation.estimateMemory(language, odd),
       applyLora: () => lora.applyLora(model, odd),
       createLlama: () => llama.createLlama({...config, ...odd}),

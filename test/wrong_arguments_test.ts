@@ -3,6 +3,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import * as main from '../src/index';
 import {estimateMemory} from '../src/estimate';
+import {parseSafetensors} from '../src/files/safetensors';
 import * as llama from '../src/llama';
 import {Lora} from '../src/lora';
 import {rejection} from './support/rejection';
@@ -98,7 +99,7 @@ describe('arguments that are none', () => {
       /^sparseCrossEntropy: labels must be a tensor; got /,
     ],
     'parseSafetensors: bytes': [
-      (x) => llama.parseSafetensors(x),
+      (x) => parseSafetensors(x),
       /^safetensors: bytes must be a Uint8Array; got /,
     ],
     'serializeSafetensors: tensors': [

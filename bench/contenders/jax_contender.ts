@@ -6,7 +6,7 @@
  * One thread: jax-js has a pool of Web Workers, and Node has none.
  */
 import {readFileSync} from 'node:fs';
-import {parseSafetensors} from '../../src/llama';
+import {parseSafetensors} from '../../src/files/safetensors';
 import type {JaxOptions} from './jax_reference';
 import {serveSteps} from '../harness/serve_steps';
 

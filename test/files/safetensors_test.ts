@@ -1,7 +1,8 @@
 import {readFileSync} from 'node:fs';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {parseSafetensors, serializeSafetensors, type FloatType} from '../../src/llama';
+import {parseSafetensors} from '../../src/files/safetensors';
+import {serializeSafetensors, type FloatType} from '../../src/llama';
 import {headerEnd} from '../../src/files/safetensors_header';
 import {readTensors} from '../support/fixtures';
 

@@ -1,9 +1,9 @@
 import {readFileSync, readdirSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import type * as tfl from '@tensorflow/tfjs-layers';
+import {parseSafetensors} from '../../src/files/safetensors';
 import {
   createLlama,
-  parseSafetensors,
   setLlamaWeights,
   type ArchitectureName,
   type HostTensor,

@@ -6,14 +6,8 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer, variableGrads} from '../../src';
-import {
-  generate,
-  generateBatch,
-  loadLlama,
-  parseSafetensors,
-  saveLlama,
-  sparseCrossEntropy,
-} from '../../src/llama';
+import {parseSafetensors} from '../../src/files/safetensors';
+import {generate, generateBatch, loadLlama, saveLlama, sparseCrossEntropy} from '../../src/llama';
 import {OwLoreDecodeBlocks} from '../../src/kernels/llama_kernel_names';
 import {applyLora, loadLora, type Lora, type LoraOptions} from '../../src/lora';
 import {startMemoryMeter} from '../../src/memory/meter';

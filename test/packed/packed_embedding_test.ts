@@ -7,11 +7,11 @@ import {
   resumeCheckpoint,
   saveCheckpoint,
 } from '../../src/index';
+import {parseSafetensors} from '../../src/files/safetensors';
 import {
   createLlama,
   loadLlama,
   logLikelihoods,
-  parseSafetensors,
   perplexity,
   saveLlama,
   sparseCrossEntropy,

@@ -11,11 +11,11 @@ import {
 } from '../../src/index';
 import {fromBfloat16, toBfloat16} from '../../src/files/half_precision';
 import {installKernels, uninstallKernels} from '../../src/kernels/cpu';
+import {parseSafetensors} from '../../src/files/safetensors';
 import {
   createLlama,
   getLlamaWeights,
   loadLlama,
-  parseSafetensors,
   saveLlama,
   serializeSafetensors,
   sparseCrossEntropy,

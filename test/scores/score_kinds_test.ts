@@ -1,12 +1,8 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {
-  blockInfluenceScores,
-  blockScores,
-  outlierScores,
-  relativeMagnitudeScores,
-} from '../../src/index';
+import {blockScores} from '../../src/scores/score_kinds';
+import {blockInfluenceScores, outlierScores, relativeMagnitudeScores} from '../../src/index';
 import {scoreKinds, scoreNames} from '../../src/scores/score_kinds';
 import {rejection} from '../support/rejection';
 

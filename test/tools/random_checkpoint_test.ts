@@ -2,7 +2,8 @@ import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {createLlama, parseSafetensors, setLlamaWeights} from '../../src/llama';
+import {parseSafetensors} from '../../src/files/safetensors';
+import {createLlama, setLlamaWeights} from '../../src/llama';
 import {
   smolLM2,
   writeRandomCheckpoint,

@@ -1,7 +1,7 @@
 /** SmolLM2-135M-Instruct learns the paper's commonsense tasks, and is asked questions of their test sets. */
 import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {alpacaPrompt} from '../../../src/llama';
+import {alpacaPrompt} from '../../../src/llama/text/formats';
 import type {ChoiceQuestion} from '../tasks';
 import {neutralTexts} from './neutral_texts';
 import type {Setting} from './setting';

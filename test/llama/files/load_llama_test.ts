@@ -7,11 +7,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import fc from 'fast-check';
+import {parseSafetensors} from '../../../src/files/safetensors';
 import {
   createLlama,
   getLlamaWeights,
   loadLlama,
-  parseSafetensors,
   saveLlama,
   serializeSafetensors,
   type HostTensor,

@@ -4,11 +4,11 @@ import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
+import {parseSafetensors} from '../../../src/files/safetensors';
 import {
   createLlama,
   getLlamaWeights,
   loadLlama,
-  parseSafetensors,
   saveLlama,
   setLlamaWeights,
   type LlamaConfig,

@@ -1,5 +1,5 @@
 import {expect} from 'chai';
-import {alpacaPrompt} from '../../../src/llama';
+import {alpacaPrompt} from '../../../src/llama/text/formats';
 import {readExample, type ExampleFormat} from '../../../src/llama/text/formats';
 
 describe('readExample', () => {

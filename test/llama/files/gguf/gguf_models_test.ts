@@ -6,13 +6,8 @@ import {expect} from 'chai';
 import {readGgufHeader} from '../../../../src/files/gguf/header';
 import {openModelSource} from '../../../../src/llama/files/model_source';
 import {ropeScalingOf} from '../../../../src/llama/files/gguf/rope_freqs';
-import {
-  loadLlama,
-  loadTokenizer,
-  parseSafetensors,
-  saveLlama,
-  type ModelSource,
-} from '../../../../src/llama';
+import {parseSafetensors} from '../../../../src/files/safetensors';
+import {loadLlama, loadTokenizer, saveLlama, type ModelSource} from '../../../../src/llama';
 import {FileServer} from '../../../files/file_server';
 import {f32, fileOf, u32} from '../../../files/gguf_bytes';
 import {readTensors} from '../../../support/fixtures';
