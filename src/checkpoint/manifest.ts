@@ -11,7 +11,7 @@ import {checkLearningRate} from '../optim/schedule';
 
 /** What the first lines of a checkpoint's JSON file say. A change that older versions cannot read gets the next number. */
 export const FORMAT = 'tfjs-owlore checkpoint';
-export const VERSION = 2;
+export const VERSION = 3;
 
 /** The contents of `checkpoint-NNNNNN-HASH.json`. docs/checkpoints.md describes them. */
 export interface Manifest {
@@ -272,8 +272,8 @@ async function hashOf(owner: string, bytes: Uint8Array): Promise<string> {
  * @param owner What messages start with: caller and file.
  */
 export function checkedManifest(owner: string, json: JsonObject): Manifest {
-  const {step, epoch, metric, backend, kernels, model, optimizer, callback, data, extra} = json;
-  const {batches = 0} = json; // which the first checkpoints have not
+  const {step, epoch, batches, metric, backend, kernels, model, optimizer, callback, data, extra} =
+    json;
   checkNumber(owner, 'step', step, stepRange);
   checkNumber(owner, 'epoch', epoch, stepRange);
   checkNumber(owner, 'batches', batches, stepRange);

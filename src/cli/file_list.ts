@@ -13,8 +13,10 @@ import {
 /** Its name in the folder of the run. */
 export const FILE_LIST = 'files.jsonl';
 
-/** Its first line. */
-const HEADER = JSON.stringify({format: 'tfjs-owlore run', version: 1});
+/** Its first line; a change that older versions cannot read gets the next number. */
+const VERSION = 2;
+const headerOf = (version: number): string => JSON.stringify({format: 'tfjs-owlore run', version});
+const HEADER = headerOf(VERSION);
 
 /** Of a list: a run has some dozen paths, and a name for each file of events. */
 const MOST_BYTES = 1e6;
@@ -50,12 +52,23 @@ export class FileList {
     return new FileList(file, paths);
   }
 
-  /** The list in a folder; null if there is none. */
+  /**
+   * The list in a folder; null if there is none.
+   *
+   * @throws Error if it is of another version.
+   */
   static read(folder: string): FileList | null {
     const file = join(folder, FILE_LIST);
     if (kindOf(file) !== 'file') return null;
     const [header, ...lines] = readFile(file, MOST_BYTES).toString('utf8').split('\n');
-    if (header !== HEADER) return null;
+    const version = Number(/"version":(\d{1,9})\}$/.exec(header!)?.[1]);
+    if (header !== headerOf(version)) return null;
+    if (version !== VERSION) {
+      throw new Error(
+        `'${folder}' is the run of another version of tfjs-owlore (format ${version}; this one has ${VERSION}): ` +
+          'go on with that one, or take another folder',
+      );
+    }
     return new FileList(file, new Set(lines.flatMap(parsePath)));
   }
 

@@ -15,8 +15,8 @@ export interface RunData {
   data: DataContents;
   /** That of `--validation`, or the part of the data that is held out. */
   heldOut: DataContents | number;
-  /** SHA-256 of the rows of what is held out, by which another tokenizer or template is noticed; older checkpoints have none. */
-  heldOutTokens?: string;
+  /** SHA-256 of the rows of what is held out, by which another tokenizer or template is noticed. */
+  heldOutTokens: string;
 }
 
 /** The newest checkpoint of a run that is not damaged, by its manifest alone; null if there is none. */
@@ -35,8 +35,8 @@ export async function newestCheckpoint(run: string): Promise<Candidate | null> {
 const OWNER = 'resumeCheckpoint';
 
 /**
- * Compares the data of a run that goes on with what its checkpoint says of them. With `--force`, and if it says nothing because it
- * is of an older version, a note is all that comes of a difference.
+ * Compares the data of a run that goes on with what its checkpoint says of them. With `--force` a note is all
+ * that comes of a difference.
  *
  * @throws UsageError that names what differs.
  */
@@ -48,12 +48,6 @@ export function checkSameData(
 ): void {
   const {force, resume} = settings;
   const was = isObject(extra) ? extra['data'] : undefined;
-  if (was === undefined) {
-    console.note(
-      `${resume}: its checkpoint is of an older version, which does not say what data the run had; they are taken to be the same`,
-    );
-    return;
-  }
   if (!isRunData(was))
     throw new Error(`${resume}: its checkpoint has no data of a run in extra; got ${show(was)}`);
   const changes = changesOf(was, is, settings);
@@ -67,7 +61,7 @@ export function checkSameData(
 
 function isRunData(value: unknown): value is RunData {
   if (!isObject(value)) return false;
-  const {data, heldOut, heldOutTokens = ''} = value;
+  const {data, heldOut, heldOutTokens} = value;
   return (
     areContents(data) &&
     (typeof heldOut === 'number' || areContents(heldOut)) &&
@@ -87,8 +81,7 @@ function changesOf(
     changes.push(...changeOf(validation!, was.heldOut, is.heldOut));
   else if (was.heldOut !== is.heldOut)
     changes.push(`held out was ${part(was.heldOut)}, and is ${part(is.heldOut)}`);
-  const {heldOutTokens = is.heldOutTokens} = was;
-  if (changes.length === 0 && heldOutTokens !== is.heldOutTokens)
+  if (changes.length === 0 && was.heldOutTokens !== is.heldOutTokens)
     changes.push('the tokenizer or the chat template of the model makes other tokens of them');
   return changes;
 }

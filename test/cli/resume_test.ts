@@ -467,7 +467,7 @@ describe('tfjs-owlore finetune --resume', function () {
         const lines = all.map((each) => `${JSON.stringify(each)}  \r\n`).join('\n');
         const moved = {data: folder.write('moved.jsonl', `\ufeff${lines}`)};
         const {stderr} = await resumeWith(moved);
-        expect(stderr).not.to.match(/other data|older version/);
+        expect(stderr).not.to.match(/other data/);
         expect(stderr).to.match(laterError);
       });
 
@@ -486,7 +486,7 @@ describe('tfjs-owlore finetune --resume', function () {
         expect(others.stderr).to.match(/other data: .*held\.jsonl has 4 examples as then, but/);
       });
 
-      it('says that a checkpoint of an older version does not tell', async () => {
+      it('refuses a checkpoint that does not say which data it had', async () => {
         const run = copy();
         const checkpoints = join(run, 'checkpoints');
         const paths = readdirSync(checkpoints).filter((name) => name.endsWith('.json'));
@@ -498,15 +498,6 @@ describe('tfjs-owlore finetune --resume', function () {
           const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 32);
           writeFileSync(join(checkpoints, `checkpoint-999999-${hash}.json`), bytes);
         };
-        const file = join(run, 'config.json');
-        const config = JSON.parse(readFileSync(file, 'utf8')) as object;
-        writeFileSync(file, JSON.stringify({...config, refreshInterval: 77}));
-        write({...json.extra, data: undefined});
-        const {stderr} = await resume(run);
-        expect(stderr).to.match(/of an older version, which does not say what data the run had/);
-        expect(stderr).to.match(laterError);
-        rmSync(checkpoints, {recursive: true});
-        cpSync(join(output, 'checkpoints'), checkpoints, {recursive: true});
         write({...json.extra, data: {data: {examples: 'x', sha256: ''}, heldOut: 1}});
         expect((await resume(run)).stderr).to.match(
           /its checkpoint has no data of a run in extra; got/,

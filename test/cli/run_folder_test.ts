@@ -407,6 +407,29 @@ describe('the folder of a run', function () {
     });
   });
 
+  it('of another version is refused by name, and left as it is', async () => {
+    const output = newOutput();
+    mkdirSync(output);
+    writeFileSync(
+      join(output, 'files.jsonl'),
+      '{"format":"tfjs-owlore run","version":1}\n"log.jsonl"\n"config.json"\n',
+    );
+    writeFileSync(join(output, 'log.jsonl'), '');
+    writeFileSync(join(output, 'config.json'), JSON.stringify({model: folder.model, data, output}));
+    const before = contentOf(output);
+    for (const {code, stderr} of [
+      await runCli(['finetune', '--resume', output]),
+      await finetune(output, '--steps', '1', '--overwrite'),
+    ]) {
+      expect(code, stderr).to.be.greaterThan(0);
+      expect(stderr).to.match(
+        /is the run of another version of tfjs-owlore \(format 1; this one has 2\): go on with that one, or take/,
+      );
+      expect(stderr).not.to.match(/\n {4}at /);
+    }
+    expect(contentOf(output)).to.deep.equal(before);
+  });
+
   it('is of one run at a time, and says whose', async () => {
     const output = newOutput();
     const child = startEndless(output);
