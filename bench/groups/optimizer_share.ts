@@ -152,7 +152,7 @@ async function longestStep(shape: Shape): Promise<LongestStep> {
     shape,
     trained: trainedSets.full,
     variant: 'none',
-    optimizer: {...optionsOf(shape), refreshInterval: interval, stagger},
+    optimizer: {...optionsOf(shape), refreshInterval: interval},
   });
   const clock = new OptimizerClock();
   await training.step();
