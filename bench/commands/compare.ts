@@ -20,7 +20,7 @@ import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import {lockFolder} from '../../src/files/folder_lock';
 import {asUsage, messageOf, UsageError} from '../../src/cli/usage_error';
-import {planOf, stageNames, type Planned, type StageName} from '../compare/plan';
+import {goneOptions, planOf, stageNames, type Planned, type StageName} from '../compare/plan';
 import {prepare, type Prepared} from '../compare/prepare';
 import {fileOf, openResults, writeCell, type CellRecord, type Results} from '../compare/records';
 import {removeWork, runCell} from '../compare/run_cell';
@@ -212,6 +212,12 @@ async function verify(
   if (record === undefined) {
     throw new UsageError(
       `--verify: there is no such cell: ${name}; there are ${[...cells.keys()].join(', ') || 'none'}`,
+    );
+  }
+  const gone = goneOptions(record.cell);
+  if (gone.length > 0) {
+    throw new UsageError(
+      `--verify: ${name} was made by options that this library no longer has: ${gone.join(', ')}`,
     );
   }
   if (record.measured === null) {

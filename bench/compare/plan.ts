@@ -1,4 +1,5 @@
 /** What the comparison consists of: its stages, their rows, and the cells of each, in the order in which they run. */
+import {finetuneOptions} from '../../src/cli/finetune_options';
 import {needsScores, paperMethods, type MethodParts, type PaperMethodName} from '../../src/methods';
 import type {ScoreKind} from '../../src/scores/score_kinds';
 import {cellName, untrained, type Cell, type Options} from './cells';
@@ -198,6 +199,11 @@ export function cellOf({method, options}: Row, learningRate: number, seed: numbe
   return {options: {method, ...options, learningRate, seed}, heldOut: 'test'};
 }
 
+/** The options of a cell that `finetune` no longer has: such a cell is shown by its record, and never run. */
+export function goneOptions({options}: Cell): string[] {
+  return Object.keys(options).filter((name) => !Object.hasOwn(finetuneOptions, name));
+}
+
 /** What a rate is searched for, with its title. */
 export function tunedTraining(tuned: Tuned): {
   title: string;
@@ -268,7 +274,7 @@ export interface Planned {
 
 /** What is to come. */
 export interface Plan {
-  /** In the order in which they run, without those that are done; no cell twice. */
+  /** In the order in which they run, without those that are done or cannot be run any more; no cell twice. */
   cells: Planned[];
   /** Rows whose cells are not known yet, since the search for their rate is not over. */
   waiting: {stage: StageName; title: string; cells: number}[];
@@ -281,7 +287,7 @@ export function planOf(setting: Setting, done: Cells, only?: StageName): Plan {
   const seen = new Set(done.keys());
   const add = (planned: Planned): void => {
     const name = cellName(planned.cell);
-    if (seen.has(name)) return;
+    if (seen.has(name) || goneOptions(planned.cell).length > 0) return;
     seen.add(name);
     cells.push(planned);
   };

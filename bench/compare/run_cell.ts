@@ -158,14 +158,10 @@ async function argumentsOfCell(
 ): Promise<string[]> {
   const {model, files} = prepared;
   const {scores, ...options} = optionsOf(setting, cell);
-  const {tau} = cell.options;
-  // what computes the scores anew computes the first ones, too
-  const isRenewed = options['adaptive'] === 'scores';
-  const file = isRenewed ? null : await scoresFile(setting, prepared, cell);
+  const file = await scoresFile(setting, prepared, cell);
   return argumentsOf({
     ...options,
     ...(scores !== undefined && {scores: file ?? scores}),
-    ...(isRenewed && tau !== undefined && {tau}),
     ...{model, data: files.train, validation: files.curve, backend: setting.backend},
     output: filesOf(prepared, cell).run,
   });
