@@ -6,7 +6,6 @@ import {
   fits,
   uncount,
   type Clocks,
-  type Turning,
   type VariableState,
 } from '../../src/optim/state';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
@@ -50,27 +49,6 @@ describe('the clocks of steps that changed nothing', () => {
     expect(clocksAfter(2, [0])).to.deep.equal([1, 1]);
     expect(clocksAfter(4, [0])).to.deep.equal([3, 3]);
     expect(clocksAfter(4, [0, 2])).to.deep.equal([2, 2]);
-  });
-});
-
-describe('how bases have turned in steps that changed nothing', () => {
-  it('is taken back, but for what a later step has seen anew', () => {
-    const turningOf = (interval: number): Turning => ({interval, cosines: [0.5]});
-    const [before, ofFirst, ofSecond] = [turningOf(1), turningOf(2), turningOf(3)];
-    for (const [second, expected] of [
-      [ofFirst, before],
-      [ofSecond, ofSecond],
-    ] as const) {
-      const trained: VariableState = {...emptyState(), adamSteps: 5, turning: before};
-      const clocks: Clocks[] = [clocksOf([trained])];
-      Object.assign(trained, {adamSteps: 6, turning: ofFirst});
-      clocks.push(clocksOf([trained]));
-      Object.assign(trained, {adamSteps: 7, turning: second});
-      uncount(clocks);
-      expect(trained.adamSteps).to.equal(6);
-      expect(trained.turning).to.equal(expected);
-      expect(clocks[1]!.get(trained)!.turning).to.equal(before);
-    }
   });
 });
 

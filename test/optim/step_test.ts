@@ -85,22 +85,16 @@ describeBackends('a step', (backend) => {
     });
   }
 
-  for (const [how, options, asks, expected] of [
-    ['by default', {}, false, [20, 5, 5]],
-    ['not at all where nothing asks', {nonFinite: 'ignore'}, false, []],
-    ['whole to limit the norm', {clipNorm: 1, nonFinite: 'ignore'}, false, [20, 20, 20]],
-    ['whole to limit its growth', {normGrowth: 2}, false, [20, 20, 20]],
-    ['whole for a plan that asks for norms', {}, true, [20, 20, 20]],
-    ['whole for a new basis', {refreshInterval: 2}, false, [20, 5, 20]],
-  ] as Array<[string, OwLoreOptions, boolean, number[]]>) {
+  for (const [how, options, expected] of [
+    ['by default', {}, [20, 5, 5]],
+    ['not at all where nothing asks', {nonFinite: 'ignore'}, []],
+    ['whole to limit the norm', {clipNorm: 1, nonFinite: 'ignore'}, [20, 20, 20]],
+    ['whole to limit its growth', {normGrowth: 2}, [20, 20, 20]],
+    ['whole for a new basis', {refreshInterval: 2}, [20, 5, 20]],
+  ] as Array<[string, OwLoreOptions, number[]]>) {
     it(`measures a gradient ${how}`, async () => {
       const matrix = tf.tidy(() => tf.variable(tf.ones([4, 5]), true, 'matrix'));
       const optimizer = new OwLoreOptimizer({rank: 1, ...options});
-      optimizer.setSamplingPlan({
-        ...{blockVariables: new Set(['matrix']), frozenVariables: new Set()},
-        onRefresh: () => undefined,
-        onGradients: asks ? () => undefined : undefined,
-      });
       await optimizer.ready();
       const sizes: number[] = [];
       for (let step = 0; step < 3; step++) {

@@ -173,7 +173,7 @@ describeAlsoLate('wrong gradients', (backend) => {
     const start = held();
     const variable = tf.tidy(() => tf.variable(tf.ones([6, 9]), true, 'v'));
     const optimizer = new OwLoreOptimizer({
-      ...{rank: 2, side: 'left', refreshInterval: 1, stagger: false},
+      ...{rank: 2, side: 'left', refreshInterval: 1},
       basis: (gradient, rank, previous) => previous ?? tf.slice(gradient, [0, 0], [6, rank]),
     });
     for (let i = 0; i < 3; i++) tf.tidy(() => optimizer.applyGradients({v: tf.ones([6, 9])}));

@@ -81,7 +81,6 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
             state,
             gradient,
             newBasis: null,
-            basisAge: 0,
             weightDecay: 0.1,
             rateFactor: 1,
             whole: null,
