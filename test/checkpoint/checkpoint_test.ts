@@ -881,7 +881,7 @@ describe('checkpoints', () => {
       });
       await withTraining(async ({parts}) => {
         expect((await rejection(resumeCheckpoint(other, parts))).message).to.match(
-          /is of the format 'x', version 2; this version of tfjs-owlore reads 'tfjs-owlore checkpoint', version 2$/,
+          /is of the format 'x', version 3; this version of tfjs-owlore reads 'tfjs-owlore checkpoint', version 3$/,
         );
       });
     });
