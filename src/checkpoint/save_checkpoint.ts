@@ -190,15 +190,37 @@ export async function commitCheckpoint(
   }
 }
 
-/** Throws if a value that a program gives cannot be written as JSON. */
+/** Throws if a value that a program gives would not come back from JSON as it is, but for fields that are undefined, which are left out. */
 function checkJson(name: string, value: unknown): void {
   let reason = '';
   try {
-    if (JSON.stringify(value) !== undefined) return;
+    if (JSON.stringify(value) !== undefined) {
+      checkPlain(name, value);
+      return;
+    }
   } catch (error) {
     reason = `: ${(error as Error).message.split('\n')[0]}`;
   }
   throw new Error(`${OWNER}: ${name} must be plain JSON; got ${display(value)}${reason}`);
+}
+
+/** @throws Error that names the first part of a value that JSON has no form for. */
+function checkPlain(name: string, value: unknown): void {
+  if (value === null || ['string', 'boolean'].includes(typeof value)) return;
+  if (Array.isArray(value)) {
+    value.forEach((each, i) => checkPlain(`${name}[${i}]`, each));
+    return;
+  }
+  if (typeof value === 'object') {
+    const prototype = Object.getPrototypeOf(value) as unknown;
+    if (prototype === Object.prototype || prototype === null) {
+      for (const [key, each] of Object.entries(value))
+        if (each !== undefined) checkPlain(`${name}.${key}`, each);
+      return;
+    }
+    throw new Error(`${name} is an object of class ${value.constructor.name}`);
+  }
+  if (!Number.isFinite(value)) throw new Error(`${name} is ${display(value)}`);
 }
 
 /** Throws if the optimizer has a state for what is no weight of the model: its values would be missing in the checkpoint. */

@@ -168,6 +168,11 @@ async function scorePerplexity(
   }
   const result = await perplexity(loaded.model, watched());
   progress.end();
+  if (!Number.isFinite(result.loss)) {
+    throw new Error(
+      `evaluate: the loss is ${result.loss}: the model has weights that are not finite, or computes such numbers`,
+    );
+  }
   printValues(
     (line) => console.print(line),
     [

@@ -80,7 +80,9 @@ export async function runProgram(
       return exitCodes[error.stopSignal];
     }
     const isVerbose = args.includes('--verbose') || Boolean(process.env['DEBUG']);
-    console.note(isVerbose && error instanceof Error ? error.stack! : `error: ${message}`);
+    const lines =
+      isVerbose && error instanceof Error ? error.stack!.split('\n') : [`error: ${message}`];
+    for (const line of lines) console.note(line);
     console.result({error: message});
     const isUsage = error instanceof UsageError || error instanceof CommanderError;
     return isUsage ? exitCodes.wrongUsage : exitCodes.failed;

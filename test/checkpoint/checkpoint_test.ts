@@ -916,6 +916,22 @@ describe('checkpoints', () => {
           ],
           [parts, {extra: () => 1}, /extra must be plain JSON; got a function/],
           [
+            parts,
+            {extra: {best: [1, NaN]}},
+            /extra must be plain JSON; .*: extra\.best\[1\] is NaN/,
+          ],
+          [parts, {extra: [undefined]}, /extra must be plain JSON; .*: extra\[0\] is undefined/],
+          [
+            parts,
+            {extra: new Map()},
+            /extra must be plain JSON; .*: extra is an object of class Map/,
+          ],
+          [
+            parts,
+            {extra: {moved: new Float32Array(2), left: undefined}},
+            /extra must be plain JSON; .*: extra\.moved is an object of class Float32Array/,
+          ],
+          [
             {...parts, data: {state: () => undefined, restore: () => undefined}},
             {},
             /data\.state\(\) must be plain JSON; got undefined/,

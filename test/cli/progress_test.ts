@@ -167,8 +167,12 @@ describe('CommandConsole', () => {
     const shown = 'é\ta\r\n\\u001b[2J\\u009b1m\\u202e\\u000db\\u007f\\u2028\\u200f\n';
     console.note(text);
     console.write(text);
+    const inLine = shown
+      .replace('\t', '\\u0009')
+      .replace('\r\n', '\\u000d\\u000a')
+      .replace('\n', '\\u000a');
     console.write('\u001b[2J', {isDim: true});
-    expect(stderr.text).to.equal(`${shown}\n`);
+    expect(stderr.text).to.equal(`${inLine}\n`);
     expect(stdout.text).to.equal(`${shown}\u001B[2m\\u001b[2J\u001B[22m`);
     const json = new TextSink();
     new CommandConsole(json, stderr, true).result({[text]: [text]});
@@ -182,9 +186,8 @@ describe('CommandConsole', () => {
         progress.update(1, `of ${text}`);
         progress.end();
       });
-      const inLine = shown.replace('\t', '\\u0009').replace('\r\n', '\\u000d\\u000a');
-      expect(stream.text).to.include(`loading ${inLine.replace('\n', '\\u000a')}  `);
-      expect(stream.text).to.include(`of ${inLine.replace('\n', '\\u000a')}  `);
+      expect(stream.text).to.include(`loading ${inLine}  `);
+      expect(stream.text).to.include(`of ${inLine}  `);
     }
     // a result in a file or a pipe is as the model wrote it
     const file = new TextSink();

@@ -548,11 +548,16 @@ describe('tfjs-owlore finetune --resume', function () {
         .filter((name) => name.endsWith('.json'))
         .sort()
         .slice(-1);
-      const json = JSON.parse(readFileSync(join(checkpoints, path!), 'utf8')) as {step: number};
-      const state = {steps: json.step, stateBytes: 0};
+      const json = JSON.parse(readFileSync(join(checkpoints, path!), 'utf8')) as {
+        step: number;
+        extra: {data: object};
+      };
+      const {data} = json.extra;
+      const state = {steps: json.step, stateBytes: 0, data};
       for (const [extra, message] of [
-        [null, /extra must be \{steps, stateBytes, begun\}, .*; got null/],
-        [{steps: 1e9, stateBytes: 0, begun: null}, /extra: steps must be .*; got 1000000000/],
+        [null, /its checkpoint has no data of a run in extra; got/],
+        [{data}, /extra must be \{steps, stateBytes, begun\}, .*; got \{/],
+        [{...state, steps: 1e9, begun: null}, /extra: steps must be .*; got 1000000000/],
         ...[0, 1, -1, 1e9].map((batches) => {
           const extra = {...state, begun: {batches, lossSum: 1}};
           return [extra, /extra: begun must be of the 0 batches .*; got \{"batches":/] as const;
