@@ -64,7 +64,9 @@ describeBackends('tfjs-owlore evaluate', (backend) => {
       const {code, stdout, stderr} = await runCli([...args, ...json]);
       expect(code).to.equal(1);
       expect(stdout).not.to.match(/perplexity( |":)|null/);
-      expect(stderr).to.match(/evaluate: the loss is NaN: the model has weights that are not finite/);
+      expect(stderr).to.match(
+        /evaluate: the loss is NaN: the model has weights that are not finite/,
+      );
     }
   });
 
