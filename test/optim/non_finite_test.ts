@@ -352,6 +352,8 @@ describeAlsoLate('numbers that are not finite', function (backend) {
     expect(message).to.match(/the loss is NaN/);
     if (!readsSynchronously()) {
       minimize(optimizer, {value: NaN});
+      // what is read later has come after what was asked for before
+      await values();
       await nextTurn();
       message = await errorOf(optimizer, () => minimize(optimizer));
       expect(message).to.match(/the loss is NaN/);
