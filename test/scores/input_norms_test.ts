@@ -555,8 +555,8 @@ describeBackends('InputNorms of convolutions', (backend) => {
 
   it('leaves out the places that the mask does', async () => {
     const x = random([2, 4, 4, 2]);
-    const mask = tf.randomUniform([2, 16], 0, 1, 'float32', 2).greater(0.5);
-    const counted = tf.mul(x, mask.reshape([2, 4, 4, 1]));
+    const mask = tf.greater(tf.randomUniform([2, 16], 0, 1, 'float32', 2), 0.5);
+    const counted = tf.mul(x, tf.reshape(mask, [2, 4, 4, 1]));
     for (const layer of [
       () => tfl.layers.conv2d({filters: 3, kernelSize: 2}),
       () => tfl.layers.depthwiseConv2d({kernelSize: 3}),
