@@ -7,21 +7,7 @@ import {nextTurn} from './progress';
 /** Batches that scores are computed on by default. */
 export const CALIBRATION_BATCHES = 8;
 
-/**
- * At most `count` batches. The consumer disposes of the tensors.
- */
-export async function* calibrationBatches(
-  dataset: AsyncIterable<TextBatch>,
-  count: number,
-): AsyncGenerator<CalibrationBatch> {
-  let taken = 0;
-  for await (const batch of dataset) {
-    yield batch;
-    if (++taken === count) return;
-  }
-}
-
-/** As `calibrationBatches`, with a progress bar. */
+/** At most `count` batches, with a progress bar. The consumer disposes of the tensors. */
 export async function* watchedCalibration(
   dataset: AsyncIterable<TextBatch>,
   count: number,
@@ -29,10 +15,11 @@ export async function* watchedCalibration(
 ): AsyncGenerator<CalibrationBatch> {
   const progress = console.progress({label: 'calibrating', total: count});
   let done = 0;
-  for await (const batch of calibrationBatches(dataset, count)) {
+  for await (const batch of dataset) {
     yield batch;
     progress.update(++done);
     await nextTurn();
+    if (done === count) break;
   }
   progress.end();
 }
