@@ -12,10 +12,7 @@ describe('tfjs-node, loaded after this package', () => {
         await import(${JSON.stringify(url)});
         const {isNullOrUndefined: isNone} = util;
         console.log([isNone(null), isNone(undefined), isNone(0), process.env.TF_CPP_MIN_LOG_LEVEL].join());`;
-      // Coverage counts what the tests themselves run: here modules are compiled in another way, which it would mix up. Node passes
-      // the folder on unless it is empty.
-      const {TF_CPP_MIN_LOG_LEVEL: _, ...inherited} = process.env;
-      const env = {...inherited, NODE_V8_COVERAGE: ''};
+      const {TF_CPP_MIN_LOG_LEVEL: _, ...env} = process.env;
       const args = ['--import', 'tsx', '--input-type=module', '--eval', program];
       const cwd = fileURLToPath(new URL('..', import.meta.url));
       const printed = execFileSync(process.execPath, args, {env, cwd, encoding: 'utf8'});

@@ -38,6 +38,8 @@ export const mochaHooks: RootHookObject = {
     fc.configureGlobal({seed: SEED, endOnFailure: isMutated});
     if (isMutated) tf.disposeVariables();
     seedRandom(SEED);
+    // What a test starts in a process of its own compiles the same modules in another way, which the coverage would mix with this one.
+    delete process.env.NODE_V8_COVERAGE;
   },
   beforeEach(this: Mocha.Context) {
     const test = this.currentTest;

@@ -52,8 +52,7 @@ export function startProgram(
   args: readonly string[],
   {node = [], env = {}, stdio = 'pipe'}: ProgramOptions = {},
 ): ChildProcess {
-  // Coverage counts what the tests themselves run.
-  const all: NodeJS.ProcessEnv = {...process.env, NODE_V8_COVERAGE: '', ...env};
+  const all: NodeJS.ProcessEnv = {...process.env, ...env};
   delete all['DEBUG'];
   const program = join(bundleFolder(), `${name}.js`);
   return spawn(process.execPath, [...node, program, ...args], {cwd: root, env: all, stdio});
