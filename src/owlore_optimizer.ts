@@ -48,6 +48,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return 'OwLoreOptimizer';
   }
 
+  /** What `instanceof` asks. tf.Optimizer redefines it for itself and all classes below it: any optimizer is of any of them. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return Function.prototype[Symbol.hasInstance].call(this, value);
+  }
+
   private readonly options: ResolvedOwLoreOptions;
   private readonly states = new StateStore();
   private readonly plans = new SamplingPlans();
@@ -459,8 +464,8 @@ export function owlore(
 
 tf.serialization.registerClass(OwLoreOptimizer);
 
-// Every `fit` waits for the parts that its optimizer loads, and for the checks of its last steps. Not by instanceof: tf.Optimizer
-// redefines it so that any optimizer would pass for one of ours.
+// Every `fit` waits for the parts that its optimizer loads, and for the checks of its last steps, also if it is of another copy of
+// this library, or made by leanOptimizer.
 aroundEachFit(
   ({optimizer}) => (optimizer as Partial<OwLoreOptimizer>).ready?.(),
   ({optimizer}) => (optimizer as Partial<OwLoreOptimizer>).settled?.(),

@@ -4,6 +4,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {
   cosineDecay,
   LayerSamplingCallback,
+  leanOptimizer,
   linearDecay,
   owlore,
   OwLoreOptimizer,
@@ -137,6 +138,19 @@ describe('OwLoreOptimizer', () => {
     expect(() => linearDecay(-1, 5)).to.throw(/linearDecay learningRate must be a number >= 0/);
     expect(() => cosineDecay(1, 0)).to.throw(/cosineDecay steps must be an integer >= 1; got 0/);
     expect(() => warmup(0, 1)).to.throw(/warmup steps must be an integer >= 1; got 0/);
+  });
+
+  it('is what instanceof says, which no other optimizer is', () => {
+    class Derived extends OwLoreOptimizer {}
+    const [own, derived, adam] = [new OwLoreOptimizer(), new Derived(), tf.train.adam(0.1)];
+    for (const optimizer of [own, derived, adam]) {
+      expect(optimizer instanceof tf.Optimizer).to.equal(true);
+      expect(optimizer instanceof OwLoreOptimizer).to.equal(optimizer !== adam);
+      expect(optimizer instanceof Derived).to.equal(optimizer === derived);
+    }
+    for (const other of [leanOptimizer(adam), {}, null, undefined, 1] as unknown[]) {
+      expect(other instanceof OwLoreOptimizer).to.equal(false);
+    }
   });
 
   describe('without a variable for a name', () => {

@@ -57,7 +57,7 @@ export function checkParts(owner: string, parts: CheckpointParts): void {
     if (!isRight) throw new Error(`${owner}: ${name} must be ${what}; got ${classOf(value)}`);
   };
   check(model instanceof tfl.LayersModel, 'model', 'a tf.LayersModel', model);
-  // Not by instanceof: tf.Optimizer redefines it so that any optimizer would pass for one of ours.
+  // Not by instanceof: it may be of another copy of this library.
   const isOurs = optimizer?.getClassName?.() === 'OwLoreOptimizer';
   check(isOurs, 'optimizer', 'an OwLoreOptimizer (with project: false it is AdamW)', optimizer);
   const isSampling = callback === undefined || typeof callback?.setState === 'function';
