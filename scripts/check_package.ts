@@ -20,9 +20,9 @@ import {checkTestRunners} from './package/test_runners';
 /**
  * Checks the package as a user gets it. Packs the tarball, checks it with publint and attw, and installs it with its peers into
  * an empty project. There it follows the links of the pages, type-checks and runs the example of README.md, as an ES module and as
- * CommonJS, runs that of docs/second-derivatives.md, loads every entry point both ways, and runs the command line. In a second
+ * CommonJS, runs that of docs/your-model.md with second derivatives, loads every entry point both ways, and runs the command line. In a second
  * project the package is bundled, and the examples of docs/browser.md train in chromium. In others it trains in tests of Jest, as
- * docs/compatibility.md configures it, of Vitest and of Node.
+ * docs/limits.md configures it, of Vitest and of Node.
  */
 const root = fileURLToPath(new URL('..', import.meta.url));
 const {name, exports, peerDependencies} = JSON.parse(
@@ -63,7 +63,7 @@ try {
   await step('example as an ES module', () => run(project, 'node', 'example.mjs'));
   await step('example as CommonJS', () => run(project, 'node', 'example.cjs'));
   await step('example with second derivatives', () => {
-    const text = readExample('docs/second-derivatives.md', 'Example', 'ts');
+    const text = readExample('docs/your-model.md', 'A loss with a gradient in it', 'ts');
     writeFileSync(join(project, 'second.mjs'), transpile(text, ts.ModuleKind.ESNext));
     run(project, 'node', 'second.mjs');
   });
@@ -77,8 +77,8 @@ try {
     await step(`tests by Jest ${version}, Vitest and Node`, () => {
       install(folder, tarball, ...runners, ...peers('core', 'layers', 'backend-wasm'));
       checkTestRunners(folder, entries, {
-        babel: readExample('docs/compatibility.md', 'Jest with Babel', 'js'),
-        tsJest: readExample('docs/compatibility.md', 'Jest with ts-jest', 'js'),
+        babel: readExample('docs/limits.md', 'Jest with Babel', 'js'),
+        tsJest: readExample('docs/limits.md', 'Jest with ts-jest', 'js'),
       });
     });
   }

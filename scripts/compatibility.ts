@@ -1,6 +1,6 @@
 /**
  * Runs the programs of test/programs on the given backends, records the results in test/programs/record.json, and writes the
- * table of docs/compatibility.md from that record. Without a backend it only writes the table.
+ * table of docs/limits.md from that record. Without a backend it only writes the table.
  *
  *   npx tsx scripts/compatibility.ts cpu wasm tensorflow webgpu webgl
  */
@@ -10,7 +10,7 @@ import {fileURLToPath} from 'node:url';
 import {format, resolveConfig} from 'prettier';
 import {compatibilityTable, readRecord} from '../test/programs/record';
 
-const page = fileURLToPath(new URL('../docs/compatibility.md', import.meta.url));
+const page = fileURLToPath(new URL('../docs/limits.md', import.meta.url));
 const marker = '<!-- programs -->';
 const grep = '^programs \\[';
 

@@ -34,9 +34,9 @@ function anchorsOf(path: string): string[] {
   });
 }
 
-/** Names and defaults of the options table under `heading`, as the README has them. */
+/** Names and defaults of the options table under `heading`, as docs/options.md has them. */
 function optionsTable(heading: string): Record<string, string> {
-  const section = read('README.md').split(`### \`${heading}\``)[1]!.split('\n## ')[0]!;
+  const section = read('docs/options.md').split(`### \`${heading}\``)[1]!.split('\n## ')[0]!;
   const table = section.split('\n### ')[0]!;
   const rows = [...table.matchAll(/^\| `(\w+)` +\| `([^`]+)` +\|/gm)];
   return Object.fromEntries(rows.map(([, name, value]) => [name!, value!]));

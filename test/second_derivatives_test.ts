@@ -5,11 +5,11 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {leanOptimizer, OwLoreOptimizer, variableGrads} from '../src';
 import {describeBackends} from './support/backends';
 
-/* What docs/second-derivatives.md says, against formulas in float64. */
+/* What docs/your-model.md says, against formulas in float64. */
 
 type Numbers = readonly number[];
 
-const page = readFileSync(new URL('../docs/second-derivatives.md', import.meta.url), 'utf8');
+const page = readFileSync(new URL('../docs/your-model.md', import.meta.url), 'utf8');
 
 /** Functions with their second derivatives. */
 const functions: Record<string, [(x: tf.Tensor) => tf.Tensor, (x: number) => number]> = {

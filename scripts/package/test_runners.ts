@@ -3,7 +3,7 @@ import {spawnSync} from 'node:child_process';
 import {mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 
-/** The configurations of Jest that docs/compatibility.md has. */
+/** The configurations of Jest that docs/limits.md has. */
 interface JestConfigs {
   babel: string;
   tsJest: string;

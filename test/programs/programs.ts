@@ -5,7 +5,7 @@ import {sequencePrograms} from './sequences';
 import {tabularPrograms} from './tabular';
 import type {Program} from './program';
 
-/** All programs, in the order of docs/compatibility.md. */
+/** All programs, in the order of docs/limits.md. */
 export const programs: readonly Program[] = [
   ...tabularPrograms,
   ...imagePrograms,

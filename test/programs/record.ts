@@ -14,7 +14,7 @@ export type CompatibilityRecord = Record<string, Partial<Record<BackendName, Pro
 
 const file = fileURLToPath(new URL('../programs/record.json', import.meta.url));
 
-/** What docs/compatibility.md is made of. */
+/** What docs/limits.md is made of. */
 export function readRecord(): CompatibilityRecord {
   return JSON.parse(readFileSync(file, 'utf8')) as CompatibilityRecord;
 }
@@ -38,7 +38,7 @@ function rounded({optimizer, sampling}: ProgramResult): ProgramResult {
 
 const backends: readonly BackendName[] = ['cpu', 'wasm', 'tensorflow', 'webgpu', 'webgl'];
 
-/** The table of docs/compatibility.md, in Markdown: a program a row, its results in percent. */
+/** The table of docs/limits.md, in Markdown: a program a row, its results in percent. */
 export function compatibilityTable(record: CompatibilityRecord): string {
   const rows = programs.map(({title, uses, margins = {}}) => [
     `${title}: ${uses}`,

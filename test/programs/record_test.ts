@@ -13,9 +13,9 @@ function cellsOf(table: string): string[][] {
   );
 }
 
-describe('docs/compatibility.md', () => {
+describe('docs/limits.md', () => {
   it('has the table of the recorded results', () => {
-    const page = readFileSync(new URL('../../docs/compatibility.md', import.meta.url), 'utf8');
+    const page = readFileSync(new URL('../../docs/limits.md', import.meta.url), 'utf8');
     const table = page.split('<!-- programs -->')[1]!.trim();
     expect(cellsOf(table)).to.deep.equal(cellsOf(compatibilityTable(readRecord())));
   });

@@ -79,7 +79,7 @@ const CONFIG_FILE = 'config.json';
  * BF16.
  *
  * Or from a GGUF file of llama.cpp or Ollama: its tensors are dequantized as they are read, its tokenizer becomes
- * the files of one. `docs/models.md` says which files are taken.
+ * the files of one. `docs/language-models.md` says which files are taken.
  *
  * The weights become float32. They are read one at a time into the model's variables: beyond the
  * model itself no more than one tensor is in memory. All headers are checked against `config.json`
