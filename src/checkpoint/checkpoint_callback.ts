@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 // By name: Vite keeps a class in every bundle that extends a member of a namespace.
 import {Callback, type Logs} from '@tensorflow/tfjs-layers';
-import {openSink, type ModelTarget} from '../files/sink';
+import {openSink} from '../files/open_sink';
+import type {ModelTarget} from '../files/sink';
 import {checkKnown, checkNumber, display} from '../options';
 import {batchesOfEpoch, beforeEachBatch, keepHooks, wasStopped, watchFits} from '../tfjs/fit';
 import {

@@ -3,7 +3,8 @@ import {isObject, MAX_JSON_BYTES, parseJsonObject, show, type JsonObject} from '
 import {listFiles} from '../files/list_files';
 import {sha256} from '../files/sha256';
 import type {ModelTarget} from '../files/sink';
-import {openSource, type SourceFile} from '../files/source';
+import {openSource} from '../files/open_source';
+import type {SourceFile} from '../files/source';
 import {checkSamplingState, type LayerSamplingState} from '../layer_sampling/saved_state';
 import {checkNumber, display, MOST_STEPS, stepRange} from '../options';
 import {checkCounters, STEPS, type Counters} from '../optim/saved_names';

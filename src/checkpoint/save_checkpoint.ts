@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {listFiles} from '../files/list_files';
 import {serializeSafetensors, type HostTensor} from '../files/safetensors';
-import {openSink, type FileSink, type ModelTarget} from '../files/sink';
+import {openSink} from '../files/open_sink';
+import type {FileSink, ModelTarget} from '../files/sink';
 import {kernelHistory} from '../kernels/kernel_history';
 import {checkKnown, checkNumber, display, stepRange} from '../options';
 import {lostDevice, rememberCheckpoint} from '../optim/lost_device';

@@ -1,7 +1,7 @@
 /** What a person types into a chat, or what a script sends to it. */
 import {createInterface, type Interface} from 'node:readline/promises';
 import {Writable} from 'node:stream';
-import type {OutputStream} from './console';
+import type {OutputStream} from './style';
 import {columnsOf, style} from './style';
 
 const PROMPT = '> ';

@@ -4,17 +4,15 @@
  */
 import {createInterface} from 'node:readline/promises';
 import {startProgress, type Progress, type ProgressOptions} from './progress';
-import {columnsOf, inOneLine, inWidth, style, withVisibleControls} from './style';
+import {
+  columnsOf,
+  inOneLine,
+  inWidth,
+  style,
+  withVisibleControls,
+  type OutputStream,
+} from './style';
 import {WordWrap} from './word_wrap';
-
-/** A stream that a command writes to. */
-export interface OutputStream extends NodeJS.WritableStream {
-  isTTY?: boolean;
-  /** Characters in a line, of a terminal. */
-  columns?: number;
-  /** Whether it can show bold and dim letters. */
-  hasColors?(): boolean;
-}
 
 /** A part of the result that comes in pieces. */
 export interface TextOutput {

@@ -1,6 +1,6 @@
 /** The progress of long operations: a bar in a terminal, a line every few seconds in a file or a pipe. */
 import {SingleBar} from 'cli-progress';
-import type {OutputStream} from './console';
+import type {OutputStream} from './style';
 
 /** The progress of one operation. */
 export interface Progress {

@@ -1,6 +1,14 @@
 import {styleText} from 'node:util';
 import {Help} from 'commander';
-import type {OutputStream} from './console';
+
+/** A stream that a command writes to. */
+export interface OutputStream extends NodeJS.WritableStream {
+  isTTY?: boolean;
+  /** Characters in a line, of a terminal. */
+  columns?: number;
+  /** Whether it can show bold and dim letters. */
+  hasColors?(): boolean;
+}
 
 /** A text in bold or dim letters. The caller checks that the stream can show them. */
 export function style(as: 'bold' | 'dim', text: string): string {

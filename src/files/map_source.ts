@@ -1,10 +1,6 @@
 import {display} from '../options';
-import type {FileSource, SourceFile} from './source';
+import type {FileMap, FileSource, SourceFile} from './source';
 import {checkSourcePath} from './source_path';
-
-/** Files by name, as a `Map` or a plain object. */
-export type FileMap =
-  ReadonlyMap<string, Uint8Array | Blob> | Readonly<Record<string, Uint8Array | Blob>>;
 
 /** The files of a map; they are read at each call and never copied as a whole. */
 export function mapSource(owner: string, files: FileMap): FileSource {

@@ -1,8 +1,3 @@
-import {display} from '../options';
-import {folderSink} from './folder_sink';
-import {isFolderPath} from './folder_source';
-import {mapSink} from './map_sink';
-
 /** Where a checkpoint is written: the path of a folder (Node only), or a map that takes the files. */
 export type ModelTarget = string | Map<string, Uint8Array>;
 
@@ -23,11 +18,4 @@ export interface SinkFile {
   /** Appends bytes; the caller may change them after the promise has resolved. */
   write(bytes: Uint8Array): Promise<void>;
   close(): Promise<void>;
-}
-
-/** @throws if the target is neither a folder nor a map. */
-export function openSink(owner: string, target: ModelTarget): FileSink {
-  if (target instanceof Map) return mapSink(target);
-  if (typeof target === 'string' && isFolderPath(target)) return folderSink(owner, target);
-  throw new Error(`${owner}: a target is the path of a folder or a Map; got ${display(target)}`);
 }

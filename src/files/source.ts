@@ -1,7 +1,6 @@
-import {isUrl} from './file_url';
-import {isFolderPath, folderSource} from './folder_source';
-import {mapSource, type FileMap} from './map_source';
-import {urlSource} from './url_source';
+/** Files by name, as a `Map` or a plain object. */
+export type FileMap =
+  ReadonlyMap<string, Uint8Array | Blob> | Readonly<Record<string, Uint8Array | Blob>>;
 
 /**
  * Where the files of a checkpoint are: the path of a folder (Node only), the http(s) URL of a
@@ -49,25 +48,6 @@ export interface SourceFile {
    */
   read(from: number, to: number): Promise<Uint8Array>;
   close(): Promise<void>;
-}
-
-/**
- * Opens a source; nothing is read yet.
- *
- * @param owner What messages start with.
- * @throws if it is none of the three kinds.
- */
-export function openSource(
-  owner: string,
-  source: ModelSource,
-  request: RequestOptions = {},
-): FileSource {
-  if (typeof source !== 'string') return mapSource(owner, source);
-  if (isUrl(source)) return urlSource(owner, source, request);
-  if (isFolderPath(source)) return folderSource(owner, source);
-  throw new Error(
-    `${owner}: a source is the path of a folder, an http(s) URL or files by name; got '${source}'`,
-  );
 }
 
 /** All bytes of a file of at most `maxBytes`; null if there is no such file. */

@@ -10,7 +10,7 @@ import {
   type Weight,
 } from './architectures/weights';
 import type {ResolvedConfig} from './config';
-import type {DecodeState} from './generation/decoder';
+import type {DecodeState} from './generation/key_value_cache';
 import {hasSeparateProducts} from '../kernels/products';
 import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit} from './layer';
 import {pick} from './pick';

@@ -1,5 +1,6 @@
 export type {ArchitectureName} from './architectures';
-export type {LayerType, LlamaConfig, RopeScaling} from './config';
+export type {LayerType, RopeScaling} from './architectures/model_options';
+export type {LlamaConfig} from './config';
 export type {Gsm8kOptions, Gsm8kScore} from './evaluation/gsm8k';
 export {gsm8k} from './evaluation/gsm8k';
 export type {Continuation, LogLikelihood, LogLikelihoodOptions} from './evaluation/log_likelihood';
@@ -14,7 +15,7 @@ export type {LlamaOutline, LoadedLlama, LoadLlamaOptions} from './files/load_lla
 export {loadLlama} from './files/load_llama';
 export type {HostTensor, SafetensorsFile, SafetensorsOptions} from '../files/safetensors';
 export {serializeSafetensors} from '../files/safetensors';
-export type {FileMap} from '../files/map_source';
+export type {FileMap} from '../files/source';
 export type {SourceOptions} from './files/named_source';
 export type {ModelCard} from './files/model_card';
 export type {SaveLlamaOptions} from './files/save_llama';
@@ -25,7 +26,7 @@ export {getLlamaWeights, setLlamaWeights} from './files/weights';
 export {generate, generateBatch} from './generation/generate';
 export type {GenerateBatchOptions, GenerateOptions} from './generation/generate_options';
 export {PromptCache} from './generation/prompt_cache';
-export type {Generation} from './generation/text_in_progress';
+export type {Generation} from './generation/generate_options';
 export {sparseCrossEntropy} from './loss';
 export type {LlamaKernelOptions} from './model';
 export {createLlama} from './model';

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type {RopeScaling} from './config';
+import type {RopeScaling} from './architectures/model_options';
 import {customOp} from './custom_op';
 
 /** What sets the angles of a rotary embedding. */

@@ -23,7 +23,7 @@ import {
   attentionInputs,
   type AttentionOptions,
 } from './attention';
-import type {DecodeState} from './generation/decoder';
+import type {DecodeState} from './generation/key_value_cache';
 import type {KeyValueCache} from './generation/key_value_cache';
 import {canRun, computes, kernelOp} from './kernel_op';
 import {hasAllGradients, kernelWeights} from './kernel_weights';

@@ -17,8 +17,10 @@ import {
   type HostTensor,
   type SafetensorsFile,
 } from '../files/safetensors';
-import {openSink, type ModelTarget} from '../files/sink';
-import {openSource, readWhole, type ModelSource} from '../files/source';
+import {openSink} from '../files/open_sink';
+import type {ModelTarget} from '../files/sink';
+import {openSource} from '../files/open_source';
+import {readWhole, type ModelSource} from '../files/source';
 import {checkKnown, display} from '../options';
 import type {Adapter} from './adapter';
 import type {LoraOptions} from './lora_options';

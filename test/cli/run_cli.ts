@@ -1,6 +1,6 @@
 import {PassThrough, Readable, Writable} from 'node:stream';
 import {loadBackend} from '../../tools/load_backend';
-import type {OutputStream} from '../../src/cli/console';
+import type {OutputStream} from '../../src/cli/style';
 import {Interruption} from '../../src/cli/interruption';
 import {runProgram} from '../../src/cli/program';
 

@@ -1,5 +1,6 @@
 import {expect} from 'chai';
-import {openSource, type RequestOptions, type SourceFile} from '../../src/files/source';
+import {openSource} from '../../src/files/open_source';
+import type {RequestOptions, SourceFile} from '../../src/files/source';
 import {rejection} from '../support/rejection';
 import {FileServer, type ServerOptions} from './file_server';
 

@@ -1,5 +1,6 @@
 import {expect} from 'chai';
-import {openSink, type ModelTarget} from '../../src/files/sink';
+import {openSink} from '../../src/files/open_sink';
+import type {ModelTarget} from '../../src/files/sink';
 
 describe('maps that files are saved to', () => {
   const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);

@@ -2,7 +2,7 @@ import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {RunFolder} from '../../src/cli/run_folder';
 import {checkResumable, checkRunFolder, configToResume} from '../../src/cli/run_folder_checks';
-import {openSink} from '../../src/files/sink';
+import {openSink} from '../../src/files/open_sink';
 import type {RunRecord} from '../../src/report/report';
 
 export const digits = '0123456789abcdef'.repeat(2);

@@ -1,4 +1,4 @@
-import type {LlamaConfig, ResolvedConfig} from '../config';
+import type {ModelOptions, ResolvedModelOptions} from './model_options';
 import type {ConfigKeys} from '../files/config_keys';
 import type {JsonObject} from '../../files/json';
 import type {RopeKeys} from '../files/rope_keys';
@@ -56,7 +56,7 @@ export interface ArchitectureConfig {
   neutral: Readonly<Record<string, readonly unknown[]>>;
   rope: RopeKeys;
   /** Options from the keys that not all architectures have in common. */
-  read(keys: ConfigKeys, layers: number): Partial<LlamaConfig>;
+  read(keys: ConfigKeys, layers: number): Partial<ModelOptions>;
   /** The same keys from the options. */
-  write(config: ResolvedConfig): JsonObject;
+  write(config: ResolvedModelOptions): JsonObject;
 }

@@ -1,4 +1,4 @@
-import type {LayerType} from '../config';
+import type {LayerType} from './model_options';
 import {isObject, show} from '../../files/json';
 import {readAgreeing, readRope, ropeJson, scalingJson, type RopeKeys} from '../files/rope_keys';
 import type {Architecture} from './architecture';

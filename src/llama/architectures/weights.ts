@@ -1,6 +1,6 @@
 /** The weights of a model, as Hugging Face names and stores them; architectures build their tables from these. */
 
-import type {ResolvedConfig} from '../config';
+import type {ResolvedModelOptions} from './model_options';
 
 /** A size of a weight, in the words of `config.json`. */
 export type Size =
@@ -88,10 +88,10 @@ export const head = kernel('lm_head', 'vocab_size', 'hidden_size');
 /** The sizes of a model's weights, or of a block's weights, which do not need the vocabulary. */
 export function sizesOf(
   config: Pick<
-    ResolvedConfig,
+    ResolvedModelOptions,
     'hiddenSize' | 'intermediateSize' | 'numAttentionHeads' | 'numKeyValueHeads' | 'headDim'
   > &
-    Partial<Pick<ResolvedConfig, 'vocabSize'>>,
+    Partial<Pick<ResolvedModelOptions, 'vocabSize'>>,
 ): Readonly<Record<Size, number>> {
   const {headDim} = config;
   return {

@@ -1,5 +1,5 @@
 import {checkFlag, checkNumber, type NumberRange} from '../../options';
-import type {LayerType} from '../config';
+import type {LayerType} from '../architectures/model_options';
 import {show, type JsonObject} from '../../files/json';
 
 /** The keys of a `config.json`. */

@@ -1,14 +1,9 @@
 /** Where the files of a model are: as anywhere else, or all of them in one GGUF file. */
 import {isUrl, splitFileUrl} from '../../files/file_url';
 import {isFolderPath, openFileAt} from '../../files/folder_source';
-import type {FileMap} from '../../files/map_source';
-import {
-  openSource,
-  type FileSource,
-  type ModelSource,
-  type RequestOptions,
-  type SourceFile,
-} from '../../files/source';
+import type {FileMap} from '../../files/source';
+import {openSource} from '../../files/open_source';
+import type {FileSource, ModelSource, RequestOptions, SourceFile} from '../../files/source';
 
 /** The names of GGUF files: of llama.cpp, and of the blobs in which Ollama keeps them. */
 const GGUF_FILE = /(\.gguf|(^|[\\/])sha256-[0-9a-f]{64})$/i;

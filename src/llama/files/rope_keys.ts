@@ -1,5 +1,5 @@
 import {checkNumber} from '../../options';
-import type {LlamaConfig, ResolvedConfig, RopeScaling} from '../config';
+import type {ModelOptions, ResolvedModelOptions, RopeScaling} from '../architectures/model_options';
 import type {ConfigKeys} from './config_keys';
 import {isObject, show, type JsonObject} from '../../files/json';
 
@@ -7,10 +7,10 @@ import {isObject, show, type JsonObject} from '../../files/json';
 export interface RopeKeys {
   read(keys: ConfigKeys, positions: number): RopeOptions;
   /** In the words of transformers 4 and of 5. */
-  write(config: ResolvedConfig): JsonObject;
+  write(config: ResolvedModelOptions): JsonObject;
 }
 
-export type RopeOptions = Pick<LlamaConfig, 'ropeTheta' | 'ropeScaling' | 'ropeLocalBaseFreq'>;
+export type RopeOptions = Pick<ModelOptions, 'ropeTheta' | 'ropeScaling' | 'ropeLocalBaseFreq'>;
 
 /** What one description of a rotary embedding says. */
 interface Rope {

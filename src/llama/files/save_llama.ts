@@ -9,8 +9,10 @@ import {isOfOtherModel, originOf} from './origin';
 import {elements, serializeHeader} from '../../files/safetensors_header';
 import {intoShards, indexOf, isWeightFile, type Shard} from './shards';
 import {listFiles} from '../../files/list_files';
-import {openSink, type FileSink, type ModelTarget} from '../../files/sink';
-import {openSource, readWhole} from '../../files/source';
+import {openSink} from '../../files/open_sink';
+import type {FileSink, ModelTarget} from '../../files/sink';
+import {openSource} from '../../files/open_source';
+import {readWhole} from '../../files/source';
 import {
   CARD_FILE,
   cardText,

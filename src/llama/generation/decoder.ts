@@ -9,14 +9,7 @@ import {LlamaHead} from '../head';
 import {RMSNorm} from '../rms_norm';
 import {RotaryTables} from '../rotary';
 import {decodedBlocks} from './decoded_blocks';
-import {KeyValueCache} from './key_value_cache';
-
-/** What a block reads beside its input to go on with the rows of a decoder: keyword arguments of its layer. */
-export interface DecodeState {
-  cache: KeyValueCache;
-  /** For all blocks. */
-  tables: RotaryTables;
-}
+import {KeyValueCache, type DecodeState} from './key_value_cache';
 
 /** The layers of a model of `createLlama`. */
 interface LlamaLayers {

@@ -8,7 +8,8 @@ import {
   type GenerateBatchOptions,
   type GenerateOptions,
 } from './generate_options';
-import {TextInProgress, type Generation} from './text_in_progress';
+import type {Generation} from './generate_options';
+import {TextInProgress} from './text_in_progress';
 import {writeTexts} from './write_texts';
 
 /**

@@ -1,6 +1,13 @@
 import {checkKnown, checkNumber, display, seedRange} from '../../options';
 import {PromptCache} from './prompt_cache';
-import type {Generation} from './text_in_progress';
+
+/** A text that `generate` or `generateBatch` has written. */
+export interface Generation {
+  /** The new tokens, without the prompt; a stop token or sequence is the last of them. */
+  ids: number[];
+  /** Why it ended: `maxNewTokens`, one of `stop`, an `onToken` that returned false, or `signal`. */
+  finishReason: 'length' | 'stop' | 'onToken' | 'abort';
+}
 
 /** Options of `generate`; the names are those of Hugging Face's `generate` in camel case. */
 export interface GenerateOptions {

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import type {RotaryTables} from '../rotary';
 
 /** Rotated keys, and values, of a block, `[rows, heads, positions, headDim]`. */
 export interface KeysAndValues {
@@ -209,4 +210,11 @@ function paddedTo(x: tf.Tensor, count: number): tf.Tensor {
         [missing, 0],
         [0, 0],
       ]);
+}
+
+/** What a block reads beside its input to go on with the rows of a decoder: keyword arguments of its layer. */
+export interface DecodeState {
+  cache: KeyValueCache;
+  /** For all blocks. */
+  tables: RotaryTables;
 }

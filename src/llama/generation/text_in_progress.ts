@@ -1,14 +1,6 @@
 import {createRandom} from '../../random';
-import type {ResolvedGenerateOptions} from './generate_options';
+import type {Generation, ResolvedGenerateOptions} from './generate_options';
 import {drawIndex, largestIndex, tokenProbabilities} from './token_probabilities';
-
-/** A text that `generate` or `generateBatch` has written. */
-export interface Generation {
-  /** The new tokens, without the prompt; a stop token or sequence is the last of them. */
-  ids: number[];
-  /** Why it ended: `maxNewTokens`, one of `stop`, an `onToken` that returned false, or `signal`. */
-  finishReason: 'length' | 'stop' | 'onToken' | 'abort';
-}
 
 /** A text that is being written: a prompt and the tokens so far, each chosen from the logits after the one before. */
 export class TextInProgress {

@@ -1,7 +1,8 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import {Decoder} from './decoder';
 import type {ResolvedGenerateOptions} from './generate_options';
-import type {Generation, TextInProgress} from './text_in_progress';
+import type {Generation} from './generate_options';
+import type {TextInProgress} from './text_in_progress';
 
 /** How many tokens of a prompt are read at a time: the memory that a prompt takes beside its keys and values is that of so many. */
 export const PROMPT_PIECE = 256;

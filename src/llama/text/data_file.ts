@@ -1,7 +1,8 @@
 import {display} from '../../options';
 import {fileOfUrl, isUrl, splitFileUrl} from '../../files/file_url';
 import {changedFile, openFileAt} from '../../files/folder_source';
-import {openSource, type SourceFile} from '../../files/source';
+import {openSource} from '../../files/open_source';
+import type {SourceFile} from '../../files/source';
 
 /** A file of examples: its path (Node only), its http(s) URL, or the file itself. */
 export type DataSource = string | Uint8Array | Blob;

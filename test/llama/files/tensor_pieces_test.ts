@@ -5,7 +5,7 @@ import type {StoredTensor} from '../../../src/llama/files/checkpoint';
 import {BYTES, decode, encode, type FloatType} from '../../../src/files/float_type';
 import {haveEqualValues, readPieces, readValues} from '../../../src/llama/files/tensor_reader';
 import {encodedPieces} from '../../../src/llama/files/tensor_writer';
-import {openSource} from '../../../src/files/source';
+import {openSource} from '../../../src/files/open_source';
 import {FileServer} from '../../files/file_server';
 
 // Larger than what is read or written at a time, by other than a whole number of rows.

@@ -2,8 +2,7 @@
 import {show} from '../../../files/json';
 import type {MetadataKeys} from './metadata_keys';
 import {preTokenizers, type PreTokenizer} from './pre_tokenizers';
-import type {TokenizerModel} from './tokenizer';
-import type {Vocabulary} from './vocabulary';
+import type {TokenizerModel, Vocabulary} from './vocabulary';
 
 const PRE_KEY = 'tokenizer.ggml.pre';
 const MERGES_KEY = 'tokenizer.ggml.merges';

@@ -1,14 +1,8 @@
 /** The model that the metadata of a GGUF file describes. */
 import {checkChoice} from '../../../options';
 import {architectureNames, architectures, type ArchitectureName} from '../../architectures';
-import {
-  LAYERS,
-  resolveConfig,
-  type LlamaConfig,
-  type LayerType,
-  type ResolvedConfig,
-  type RopeScaling,
-} from '../../config';
+import type {LayerType, RopeScaling} from '../../architectures/model_options';
+import {LAYERS, resolveConfig, type LlamaConfig, type ResolvedConfig} from '../../config';
 import type {GgufTensor} from '../../../files/gguf/header';
 import type {MetadataKeys} from './metadata_keys';
 

@@ -1,5 +1,5 @@
 /** LLaMA 3's stretched wavelengths, of which a GGUF file has the result: by how much each frequency is divided. */
-import type {RopeScaling} from '../../config';
+import type {RopeScaling} from '../../architectures/model_options';
 
 /** What LLaMA 3.1 to 3.3 have; the factor is the file's. */
 const USUAL = {lowFreqFactor: 1, highFreqFactor: 4, originalMaxPositionEmbeddings: 8192};

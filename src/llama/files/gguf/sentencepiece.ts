@@ -1,7 +1,6 @@
 /** A SentencePiece vocabulary (`tokenizer.ggml.model` "llama") as the parts of `tokenizer.json`. */
 import type {MetadataKeys} from './metadata_keys';
-import type {TokenizerModel} from './tokenizer';
-import {listFor, type Vocabulary} from './vocabulary';
+import {listFor, type TokenizerModel, type Vocabulary} from './vocabulary';
 
 /** What stands for a space. */
 const SPACE = '▁';

@@ -1,6 +1,7 @@
 /** A GGUF file as the files of the checkpoint that it was made of. */
 import type {ArchitectureName} from '../../architectures';
-import type {ResolvedConfig, RopeScaling} from '../../config';
+import type {RopeScaling} from '../../architectures/model_options';
+import type {ResolvedConfig} from '../../config';
 import {readGgufHeader, type GgufHeader} from '../../../files/gguf/header';
 import {jsonText} from '../../../files/json';
 import {mapSource} from '../../../files/map_source';

@@ -4,19 +4,7 @@ import {jsonText, show, type JsonObject} from '../../../files/json';
 import {byteLevelModel} from './byte_level';
 import type {MetadataKeys} from './metadata_keys';
 import {sentencePieceModel} from './sentencepiece';
-import {readVocabulary, type Vocabulary} from './vocabulary';
-
-/** The parts of `tokenizer.json` that depend on the kind of vocabulary. */
-export interface TokenizerModel {
-  model: JsonObject;
-  normalizer: null;
-  pre_tokenizer: JsonObject;
-  decoder: JsonObject;
-  /** Tokens that are not found as a whole after all; default none. */
-  notWhole?: ReadonlySet<number>;
-  /** Whether texts begin with a token unless the file says otherwise. */
-  addsBos: boolean;
-}
+import {readVocabulary, type TokenizerModel, type Vocabulary} from './vocabulary';
 
 const MODEL_KEY = 'tokenizer.ggml.model';
 const TEMPLATE_KEY = 'tokenizer.chat_template';

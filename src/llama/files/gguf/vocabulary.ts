@@ -1,5 +1,5 @@
 /** The vocabulary in the metadata of a GGUF file. */
-import {show} from '../../../files/json';
+import {show, type JsonObject} from '../../../files/json';
 import type {MetadataKeys} from './metadata_keys';
 
 /** What kind of token one is, by llama.cpp's numbers. */
@@ -17,6 +17,18 @@ export interface Vocabulary {
   /** By id. */
   tokens: readonly string[];
   whole: readonly WholeToken[];
+}
+
+/** The parts of `tokenizer.json` that depend on the kind of vocabulary. */
+export interface TokenizerModel {
+  model: JsonObject;
+  normalizer: null;
+  pre_tokenizer: JsonObject;
+  decoder: JsonObject;
+  /** Tokens that are not found as a whole after all; default none. */
+  notWhole?: ReadonlySet<number>;
+  /** Whether texts begin with a token unless the file says otherwise. */
+  addsBos: boolean;
 }
 
 /** @throws if there is none, if a token is there twice, or if their types are not as many. */
