@@ -1,23 +1,33 @@
-/** Which checkpoints of a target a training knows, so that it notices another process that saves there, too. */
+/** Which checkpoints of a target are a training's own, and whether another process saves there, too. */
 import type {ModelTarget} from '../files/sink';
 import type {ManifestFile} from './manifest';
 import type {ResumableOptimizer} from './parts';
 
-/** Those that were in a target when a training began to save there, or went on from it: names with checksums. */
-const known = new WeakMap<ResumableOptimizer, Map<ModelTarget, ReadonlySet<string>>>();
+/** What a training has found in a target. */
+interface Found {
+  /** Names with checksums. */
+  paths: ReadonlySet<string>;
+  /** Whether it has looked for a checkpoint to go on from; if not, they are somebody else's. */
+  isResumed: boolean;
+}
+
+/** By training and target, since a training began to save there or looked for a checkpoint to go on from. */
+const known = new WeakMap<ResumableOptimizer, Map<ModelTarget, Found>>();
 
 /** Those that this process has written; in it one training after another may save to a target. */
 const written = new Set<string>();
 
-/** Remembers what is in a target from which a training goes on. */
+/** Remembers what is in a target in which a training has looked for a checkpoint to go on from. */
 export function rememberPresent(
   optimizer: ResumableOptimizer,
   target: ModelTarget,
   present: readonly ManifestFile[],
-): void {
-  const targets = known.get(optimizer) ?? new Map<ModelTarget, ReadonlySet<string>>();
-  targets.set(target, new Set(present.map(({path}) => path)));
-  known.set(optimizer, targets);
+  isResumed = true,
+): Found {
+  const targets = known.get(optimizer) ?? new Map<ModelTarget, Found>();
+  const found = {paths: new Set(present.map(({path}) => path)), isResumed};
+  known.set(optimizer, targets.set(target, found));
+  return found;
 }
 
 /** Remembers a checkpoint that this process has written. */
@@ -25,24 +35,29 @@ export function rememberOwn(path: string): void {
   written.add(path);
 }
 
-/** Throws if a target has a checkpoint that came from elsewhere since the training began to save there. */
-export function checkAlone(
+/**
+ * Of the checkpoints that are in a target the names of those that a training may remove: this process has written them, or they were
+ * there when it looked for one to go on from.
+ *
+ * @throws Error if one came from elsewhere since the training began to save there or went on from there.
+ */
+export function ownAmong(
   owner: string,
   optimizer: ResumableOptimizer,
   target: ModelTarget,
   present: readonly ManifestFile[],
-): void {
-  const before = known.get(optimizer)?.get(target);
-  if (!before) {
-    rememberPresent(optimizer, target, present);
-    return;
+): ReadonlySet<string> {
+  const {paths, isResumed} =
+    known.get(optimizer)?.get(target) ?? rememberPresent(optimizer, target, present, false);
+  const foreign = present.find(({path}) => !paths.has(path) && !written.has(path));
+  if (foreign) {
+    const place = typeof target === 'string' ? `'${target}'` : 'the map';
+    throw new Error(
+      `${owner}: ${place} has the checkpoint ${foreign.path}, which came there while this training saved to it: another process saves ` +
+        'there, too, and each would remove the files of the other; nothing was written. Save to a folder of its own for each training; ' +
+        'if the other one has ended, resumeCheckpoint goes on from its checkpoint',
+    );
   }
-  const foreign = present.find(({path}) => !before.has(path) && !written.has(path));
-  if (!foreign) return;
-  const place = typeof target === 'string' ? `'${target}'` : 'the map';
-  throw new Error(
-    `${owner}: ${place} has the checkpoint ${foreign.path}, which came there while this training saved to it: another process saves ` +
-      'there, too, and each would remove the files of the other; nothing was written. Save to a folder of its own for each training; ' +
-      'if the other one has ended, resumeCheckpoint goes on from its checkpoint',
-  );
+  const names = present.map(({path}) => path);
+  return new Set(isResumed ? names : names.filter((path) => written.has(path)));
 }

@@ -82,7 +82,6 @@ export async function resumeCheckpoint(
   const found = await findCheckpoint(source, parts, options);
   if (found === null) return null;
   const {path, manifest} = found;
-  rememberPresent(parts.optimizer, source, await listManifests(OWNER, source));
   const layers = layerWeights(OWNER, parts.model);
   await apply(source, {path, manifest}, parts, layers);
   rememberCheckpoint(parts.optimizer, placeOfFile(source, path));
@@ -94,7 +93,7 @@ export async function resumeCheckpoint(
 
 /**
  * The checkpoint that {@link resumeCheckpoint} would go on from, whose files have all been checked; null if there is none. Changes
- * nothing.
+ * nothing in the training, but from now on what is in `source` is its own, and what another process adds is not.
  *
  * @throws as {@link resumeCheckpoint}, but for what only taking over its state shows.
  */
@@ -110,11 +109,15 @@ export async function findCheckpoint(
   const layers = layerWeights(OWNER, parts.model);
   await parts.optimizer.ready();
   const listed = await listManifests(OWNER, source);
-  if (listed.length === 0) return null;
-  return findGood(source, listed, which, async (candidate) => {
-    checkFits(OWNER, candidate, parts, layers);
-    await checkFiles(source, candidate.manifest, layers);
-  });
+  const found =
+    listed.length === 0
+      ? null
+      : await findGood(source, listed, which, async (candidate) => {
+          checkFits(OWNER, candidate, parts, layers);
+          await checkFiles(source, candidate.manifest, layers);
+        });
+  rememberPresent(parts.optimizer, source, listed);
+  return found;
 }
 
 /** The checkpoint to go on from: of those listed the first, or the best, for which `check` does not find a damage. */

@@ -9,7 +9,7 @@ import {lostDevice, rememberCheckpoint} from '../optim/lost_device';
 import {variableOfSaved} from '../optim/saved_names';
 import type {NamedTensor} from '../optim/saved_state';
 import {valuesOf} from '../packed/packed_weight';
-import {checkAlone, rememberOwn} from './known_checkpoints';
+import {ownAmong, rememberOwn} from './known_checkpoints';
 import {
   DamagedFile,
   filesOf,
@@ -31,12 +31,16 @@ import {
   placeOfFile,
   type CheckpointParts,
   type LayerWeights,
+  type ResumableOptimizer,
 } from './parts';
 import {progressOf} from './place_in_epoch';
 
 /** Options of {@link saveCheckpoint}. */
 export interface SaveCheckpointOptions {
-  /** How many of the newest checkpoints stay, ≥ 1; that with the lowest `metric` stays, too. Default: all. */
+  /**
+   * How many of the newest checkpoints stay, ≥ 1; that with the lowest `metric` stays, too, and so do those of other processes from
+   * which this training has not gone on. Default: all.
+   */
   keep?: number;
   /** A number that says how good the model is, the lower the better, such as a validation loss. Default none. */
   metric?: number;
@@ -124,7 +128,7 @@ export async function writeCheckpoint(
   await optimizer.settled();
   const start = progressOf(optimizer);
   try {
-    const files = new CheckpointFiles(target, sink);
+    const files = new CheckpointFiles(optimizer, target, sink);
     const weights: Manifest['model'] = [];
     for (const {layer, weights: ofLayer} of layers) {
       const names = ofLayer.map(({name}) => name);
@@ -158,9 +162,7 @@ export async function writeCheckpoint(
         `${OWNER}: the optimizer was called while its state was saved; await saveCheckpoint before the next batch`,
       );
     }
-    const written = await files.commit(manifest, keep, (present) =>
-      checkAlone(OWNER, optimizer, target, present),
-    );
+    const written = await files.commit(manifest, keep);
     rememberCheckpoint(optimizer, placeOfFile(target, written.path));
     return written;
   } catch (error) {
@@ -172,17 +174,19 @@ export async function writeCheckpoint(
 /**
  * Makes a checkpoint of files of tensors that another program has written to a target, and that are on the disk.
  *
+ * @param optimizer That of the training whose files they are.
  * @param keep As in {@link SaveCheckpointOptions}.
- * @throws Error if the files cannot be written; older checkpoints stay as they were.
+ * @throws Error if another process saves to the same folder, or if the files cannot be written; older checkpoints stay as they were.
  */
 export async function commitCheckpoint(
   target: ModelTarget,
+  optimizer: ResumableOptimizer,
   manifest: Manifest,
   keep: number,
 ): Promise<SavedCheckpoint> {
   const sink = openSink(OWNER, target);
   try {
-    const files = new CheckpointFiles(target, sink);
+    const files = new CheckpointFiles(optimizer, target, sink);
     files.takeOver(filesOf(manifest));
     return await files.commit(manifest, keep);
   } catch (error) {
@@ -253,6 +257,7 @@ class CheckpointFiles {
   private present: ReadonlySet<string> | null = null;
 
   constructor(
+    private readonly optimizer: ResumableOptimizer,
     private readonly target: ModelTarget,
     private readonly sink: FileSink,
   ) {}
@@ -285,32 +290,29 @@ class CheckpointFiles {
   }
 
   /**
-   * Writes the file that makes the others a checkpoint, and removes those that no checkpoint needs any more.
-   *
-   * @param check Is given the checkpoints that are there, and may throw. What comes later is not removed.
+   * Writes the file that makes the others a checkpoint, and removes those that no checkpoint needs any more. What comes later, and
+   * checkpoints that are not the training's own, are not removed.
    */
-  async commit(
-    manifest: Manifest,
-    keep: number,
-    check: (present: readonly ManifestFile[]) => void = () => undefined,
-  ): Promise<SavedCheckpoint> {
-    const listed = await listManifests(OWNER, this.target, true);
-    check(listed);
+  async commit(manifest: Manifest, keep: number): Promise<SavedCheckpoint> {
+    // before their checkpoints, so that none of them has files here and is not listed
     const present = new Set(await listFiles(OWNER, this.target));
+    const listed = await listManifests(OWNER, this.target, true);
+    const own = ownAmong(OWNER, this.optimizer, this.target, listed);
     const number = (listed[0]?.number ?? 0) + 1;
     const {path, bytes} = await manifestBytes(OWNER, number, manifest);
     await this.write(path, bytes);
     let isObsolete = (_file: string): boolean => false;
     if (keep !== Infinity) {
       const needed = new Set([path, ...this.paths]);
-      for (const older of await olderToKeep(this.target, listed, manifest, keep - 1)) {
+      for (const older of await olderToKeep(this.target, listed, own, manifest, keep - 1)) {
         needed.add(older.path);
         for (const file of filesOf(older.manifest)) needed.add(file);
       }
       isObsolete = (file) => isCheckpointFile(file) && present.has(file) && !needed.has(file);
     }
-    await this.sink.commit(isObsolete);
+    // before, since it may be there also where not all else could be done
     rememberOwn(path);
+    await this.sink.commit(isObsolete);
     await rememberWritten(OWNER, this.target, this.written);
     return {path, bytes: this.bytes};
   }
@@ -348,25 +350,31 @@ export function filesOfState(named: readonly NamedTensor[]): NamedTensor[][] {
   return parts;
 }
 
-/** The newest `count` checkpoints of those listed, and the one with the lowest metric unless `latest` has a lower one. */
+/**
+ * Of the checkpoints listed those that are not a training's own, the newest `count` of its own, and that of them with the lowest metric
+ * unless `latest` has a lower one.
+ */
 async function olderToKeep(
   target: ModelTarget,
   listed: readonly ManifestFile[],
+  own: ReadonlySet<string>,
   latest: Manifest,
   count: number,
 ): Promise<Array<{path: string; manifest: Manifest}>> {
-  const readable: Array<{path: string; manifest: Manifest}> = [];
+  const others: Array<{path: string; manifest: Manifest}> = [];
+  const ours: typeof others = [];
   for (const file of listed) {
     try {
-      readable.push({path: file.path, manifest: await readManifest(OWNER, target, file)});
+      const manifest = await readManifest(OWNER, target, file);
+      (own.has(file.path) ? ours : others).push({path: file.path, manifest});
     } catch (error) {
       // a damaged one is of no use
       if (!(error instanceof DamagedFile)) throw error;
     }
   }
   const metricOf = (manifest: Manifest): number => manifest.metric ?? Infinity;
-  const lowest = Math.min(metricOf(latest), ...readable.map(({manifest}) => metricOf(manifest)));
+  const lowest = Math.min(metricOf(latest), ...ours.map(({manifest}) => metricOf(manifest)));
   const best =
-    metricOf(latest) > lowest && readable.find(({manifest}) => metricOf(manifest) === lowest);
-  return [...new Set([...readable.slice(0, count), ...(best ? [best] : [])])];
+    metricOf(latest) > lowest && ours.find(({manifest}) => metricOf(manifest) === lowest);
+  return [...new Set([...others, ...ours.slice(0, count), ...(best ? [best] : [])])];
 }

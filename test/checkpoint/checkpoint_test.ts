@@ -164,7 +164,7 @@ describe('checkpoints', () => {
       process.on('unhandledRejection', note);
       try {
         const saved = await rejection(saveCheckpoint(join(target, 'run'), parts));
-        const committed = await rejection(commitCheckpoint(join(target, 'run'), manifest, 1));
+        const committed = await rejection(commitCheckpoint(join(target, 'run'), parts.optimizer, manifest, 1));
         for (const {message} of [saved, committed]) expect(message).to.match(/ELOOP/);
         // until Node has found that nobody handles a rejection
         await new Promise((resolve) => setTimeout(resolve));
@@ -181,7 +181,7 @@ describe('checkpoints', () => {
       const manifest = JSON.parse(readFileSync(join(folder, path), 'utf8')) as Manifest;
       const end = await training.snapshot();
       for (const number of [2, 3]) {
-        const saved = await commitCheckpoint(folder, manifest, 1);
+        const saved = await commitCheckpoint(folder, training.optimizer, manifest, 1);
         expect(saved.path).to.match(new RegExp(`^checkpoint-00000${number}-`));
         expect(saved.bytes).to.equal(statSync(join(folder, saved.path)).size);
         expect(manifests(readdirSync(folder))).to.deep.equal([saved.path]);

@@ -1,9 +1,11 @@
-import {copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync} from 'node:fs';
+import {copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {resumeCheckpoint, saveCheckpoint} from '../../src/index';
+import type {Manifest} from '../../src/checkpoint/manifest';
+import {commitCheckpoint} from '../../src/checkpoint/save_checkpoint';
 import {runProgram} from '../support/programs';
 import {rejection} from '../support/rejection';
 import {SmallTraining} from './small_training';
@@ -19,12 +21,21 @@ describe('a folder to which trainings save', function () {
   });
 
   const newTraining = (): SmallTraining => {
-    const training = new SmallTraining({task: 'llama', sampling: {gamma: 1, interval: 2}});
+    // not with the weights of those elsewhere, whose checkpoints would have the same names
+    const training = new SmallTraining({
+      ...{task: 'llama', seed: 2, sampling: {gamma: 1, interval: 2}},
+    });
     trainings.push(training);
     return training;
   };
   const save = ({parts}: SmallTraining, target: string): Promise<unknown> =>
     saveCheckpoint(target, parts, {keep: 1});
+  /** The numbers of the checkpoints in a folder. */
+  const numbersIn = (place: string): number[] =>
+    readdirSync(place)
+      .filter((name) => name.startsWith('checkpoint-'))
+      .map((name) => Number(name.split('-')[1]))
+      .sort();
   /** Another process goes on from the newest checkpoint until that step, and saves. */
   const trainElsewhere = async (steps: number): Promise<void> => {
     const args = [tf.getBackend(), folder, String(steps)];
@@ -50,6 +61,47 @@ describe('a folder to which trainings save', function () {
     expect((await resumeCheckpoint(folder, newTraining().parts))?.step).to.equal(2);
   });
 
+  it('is refused where another process has begun to save there, too, since this one looked for a checkpoint', async () => {
+    const training = newTraining();
+    expect(await resumeCheckpoint(folder, training.parts)).to.equal(null);
+    await trainElsewhere(1);
+    const before = readdirSync(folder).sort();
+    const manifest = JSON.parse(
+      readFileSync(
+        join(
+          folder,
+          before.find((name) => name.endsWith('.json'))!,
+        ),
+        'utf8',
+      ),
+    ) as Manifest;
+    const saves = [
+      () => save(training, folder),
+      // of files that PyTorch has written
+      () => commitCheckpoint(folder, training.optimizer, manifest, 1),
+    ];
+    for (const each of saves)
+      expect((await rejection(each())).message).to.match(/another process saves there, too/);
+    expect(readdirSync(folder).sort()).to.deep.equal(before);
+  });
+
+  it('keeps what another process has saved and no training has gone on from', async () => {
+    await trainElsewhere(1);
+    const before = readdirSync(folder);
+    const training = newTraining();
+    for (let i = 0; i < 3; i++) {
+      await training.train(1);
+      await save(training, folder);
+    }
+    const after = readdirSync(folder);
+    expect(after).to.include.members(before);
+    expect(numbersIn(folder)).to.deep.equal([1, 4]);
+    // once it has gone on from there, they are its own
+    await resumeCheckpoint(folder, training.parts);
+    await save(training, folder);
+    expect(numbersIn(folder)).to.deep.equal([5]);
+  });
+
   it('takes a training after another one, in this process or not, and copies put there before', async () => {
     const [first, second] = [newTraining(), newTraining()];
     await first.train(1);
@@ -69,7 +121,7 @@ describe('a folder to which trainings save', function () {
     await save(third, folder);
     for (const place of [folder, copy]) {
       expect((await resumeCheckpoint(place, newTraining().parts))?.step).to.equal(1);
-      expect(readdirSync(place).filter((name) => name.startsWith('checkpoint-'))).to.have.length(1);
+      expect(numbersIn(place)).to.deep.equal([4, 6]);
     }
   });
 });

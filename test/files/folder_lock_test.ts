@@ -156,8 +156,8 @@ describe('lockFolder', function () {
 
   it('is not held by a dead process of which nobody has asked how it ended', async function () {
     if (process.platform !== 'linux') this.skip();
-    // sleep asks for nothing that the shell in its place has started
-    const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 600']);
+    // ends after sleep has taken the place of the shell, and asks for nothing that the shell has started
+    const parent = spawn('sh', ['-c', 'sleep 0.2 & echo $!; exec sleep 600']);
     const pid = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)));
     const held = lock();
     held.shareWith(pid);

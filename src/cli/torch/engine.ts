@@ -402,5 +402,5 @@ async function commit(
     extra: {steps: step, stateBytes, begun: null, data: contents},
   };
   checkedManifest('--engine torch: a checkpoint of finetune.py', {...manifest});
-  await save((target) => commitCheckpoint(target, manifest, settings.keep));
+  await save((target) => commitCheckpoint(target, optimizer, manifest, settings.keep));
 }
