@@ -151,8 +151,10 @@ describeFastBackends('CheckpointCallback', (backend) => {
     for (const from of stops) expect(await run({from})).to.deep.equal(whole);
   }).timeout(120_000);
 
+  type Parts = CheckpointParts & {callback: LayerSamplingCallback};
+
   /** A model and what trains it. */
-  function makeParts(seed: number): CheckpointParts & {callback: LayerSamplingCallback} {
+  function makeParts(seed: number): Parts {
     const model = smallModel(seed, 4);
     const optimizer = new OwLoreOptimizer({learningRate: 0.02, rank: 2, accumulate: 3});
     model.compile({optimizer, loss: 'meanSquaredError', metrics: []});
@@ -360,6 +362,104 @@ describeFastBackends('CheckpointCallback', (backend) => {
     // not at the beginning
     expect(saved).to.deep.equal([2]);
     model.dispose();
+    parts.optimizer.dispose();
+  });
+
+  /** Of each checkpoint in the order of saving where it stands. */
+  function placesIn(files: Files): Array<[step: number, epoch: number, batches: number]> {
+    const paths = [...files.keys()].filter((path) => path.endsWith('.json')).sort();
+    return paths.map((path) => {
+      const {step, epoch, batches} = JSON.parse(
+        new TextDecoder().decode(files.get(path)),
+      ) as Record<'step' | 'epoch' | 'batches', number>;
+      return [step, epoch, batches];
+    });
+  }
+
+  // three epochs of four batches, three of which are a step
+  for (const [options, places] of [
+    [
+      {},
+      [
+        [1, 1, 0],
+        [2, 2, 0],
+        [4, 3, 0],
+      ],
+    ],
+    [
+      {every: 2},
+      [
+        [2, 1, 2],
+        [4, 3, 0],
+      ],
+    ],
+    [
+      {every: 2, best: 'loss'},
+      [
+        [1, 1, 0],
+        [2, 1, 2],
+        [2, 2, 0],
+        [4, 3, 0],
+      ],
+    ],
+  ] as const) {
+    it(`saves where it was asked to: ${JSON.stringify(options)}`, async () => {
+      const parts = makeParts(1);
+      const files: Files = new Map();
+      await fit(parts, {epochs: 3}, {...options, target: files, keep: 100});
+      expect(placesIn(files)).to.deep.equal(places);
+      parts.model.dispose();
+      parts.optimizer.dispose();
+    });
+  }
+
+  it('takes an epoch that was stopped in its last batch for complete, without the metric that it then lacks', async () => {
+    const xs = tf.ones([5, 6]);
+    const ys = tf.zeros([5, 1]);
+    const data = Object.assign(new NumberedBatches(5), {size: 5});
+    const validationData = {iterator: async () => [{xs, ys}].values()} as never;
+    const trainings: Array<
+      [isMeasured: boolean, (p: Parts, c: tfl.Callback[]) => Promise<unknown>]
+    > = [
+      [true, (parts, callbacks) => fit(parts, {epochs: 3, callbacks: [...callbacks, new Stop(4)]})],
+      [
+        false,
+        ({model}, callbacks) => {
+          const args = {epochs: 3, verbose: 0, validationData, validationBatches: 1};
+          return model.fitDataset(data, {...args, callbacks: [...callbacks, new Stop(5)]});
+        },
+      ],
+    ];
+    for (const [isMeasured, train] of trainings) {
+      const parts = makeParts(1);
+      const files: Files = new Map();
+      const best = isMeasured ? 'loss' : 'val_loss';
+      await train(parts, [new CheckpointCallback({target: files, best})]);
+      const {epoch, batches, metric} = (await resumeCheckpoint(files, {
+        ...parts,
+        callback: undefined,
+      }))!;
+      expect([epoch, batches, metric !== null]).to.deep.equal([1, 0, isMeasured]);
+      parts.model.dispose();
+      parts.optimizer.dispose();
+    }
+    tf.dispose([xs, ys]);
+  });
+
+  it('takes a metric that another callback has computed', async () => {
+    const parts = makeParts(1);
+    const files: Files = new Map();
+    const metrics = [3, 1, 2];
+    const measure = new (class extends tfl.Callback {
+      override async onEpochEnd(epoch: number, logs?: tfl.Logs): Promise<void> {
+        logs!.score = metrics[epoch]!;
+      }
+    })();
+    const checkpoints = new CheckpointCallback({target: files, best: 'score'});
+    await fit(parts, {epochs: 3, callbacks: [measure, checkpoints]});
+    const best = (await resumeCheckpoint(files, {...parts, callback: undefined}, {which: 'best'}))!;
+    expect([best.epoch, best.metric]).to.deep.equal([2, 1]);
+    parts.model.dispose();
     parts.optimizer.dispose();
   });
 

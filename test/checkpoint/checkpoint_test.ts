@@ -164,7 +164,9 @@ describe('checkpoints', () => {
       process.on('unhandledRejection', note);
       try {
         const saved = await rejection(saveCheckpoint(join(target, 'run'), parts));
-        const committed = await rejection(commitCheckpoint(join(target, 'run'), parts.optimizer, manifest, 1));
+        const committed = await rejection(
+          commitCheckpoint(join(target, 'run'), parts.optimizer, manifest, 1),
+        );
         for (const {message} of [saved, committed]) expect(message).to.match(/ELOOP/);
         // until Node has found that nobody handles a rejection
         await new Promise((resolve) => setTimeout(resolve));

@@ -1,5 +1,5 @@
 import {execFileSync, spawn, type ChildProcess} from 'node:child_process';
-import {
+import fs, {
   copyFileSync,
   mkdirSync,
   mkdtempSync,
@@ -14,6 +14,7 @@ import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {expect} from 'chai';
 import {checkUnlocked, lockFolder, LOCK_NAME} from '../../src/files/folder_lock';
+import {brokenDisk, withFunctions} from '../support/broken_files';
 import {startProgram} from '../support/programs';
 
 describe('lockFolder', function () {
@@ -123,6 +124,61 @@ describe('lockFolder', function () {
   it('is an error in a folder that is not there', () => {
     expect(() => lockFolder('test', join(folder, 'none'))).to.throw(/ENOENT/);
     expect(readdirSync(folder)).to.deep.equal([]);
+  });
+
+  it('is taken where it is given back while it is looked at', () => {
+    const held = lock();
+    const {readdirSync: original} = fs;
+    const releasing = (path: string): string[] => {
+      held.release();
+      return original(path);
+    };
+    withFunctions({readdirSync: releasing as typeof original}, lock).release();
+    expect(readdirSync(folder)).to.deep.equal([]);
+  });
+
+  it('is an error where the system does not let it be read, taken or given back', () => {
+    const fails = (what: string) => () => {
+      throw brokenDisk(what);
+    };
+    expect(() => withFunctions({renameSync: fails('rename')}, lock)).to.throw(/^EIO.*rename/);
+    expect(readdirSync(folder)).to.deep.equal([]);
+    const held = lock();
+    expect(() => withFunctions({readdirSync: fails('scandir')}, lock)).to.throw(/^EIO.*scandir/);
+    expect(() => withFunctions({rmdirSync: fails('rmdir')}, held.release)).to.throw(/^EIO.*rmdir/);
+    held.release();
+  });
+
+  it('is held where Windows says EPERM, which is an error elsewhere', () => {
+    const {platform} = process;
+    const held = lock();
+    const renameSync = (): never => {
+      throw Object.assign(new Error('EPERM: operation not permitted, rename'), {code: 'EPERM'});
+    };
+    try {
+      for (const [value, message] of [
+        ['win32', /is in use by process/],
+        ['linux', /^EPERM/],
+      ] as const) {
+        Object.defineProperty(process, 'platform', {value});
+        expect(() => withFunctions({renameSync}, lock)).to.throw(message);
+      }
+    } finally {
+      Object.defineProperty(process, 'platform', {value: platform});
+    }
+    held.release();
+  });
+
+  it('is held where the system does not say how a process has ended', () => {
+    const held = lock();
+    const {readFileSync: original} = fs;
+    const silent = ((...args: Parameters<typeof original>) => {
+      if (String(args[0]).startsWith('/proc/')) throw brokenDisk('read');
+      return original(...args);
+    }) as typeof original;
+    const locking = (): unknown => withFunctions({readFileSync: silent}, lock);
+    expect(locking).to.throw(`is in use by process ${process.pid}`);
+    held.release();
   });
 
   it('is shared with a process, until that is dead or does not share it any more', async () => {

@@ -311,11 +311,33 @@ describe('folders that files are saved to', () => {
 
   it('stay as they were where the disk fails', async () => {
     put({[a]: 'old'});
-    const saving = withBroken('sync', () => save({[a]: 'new'}));
-    expect((await rejection(saving)).message).to.match(
+    const error = await rejection(withBroken('sync', () => save({[a]: 'new'})));
+    expect(error.message).to.match(
       /^test: cannot write to the folder '.*': EIO.*; the files that were in it are as they were$/,
     );
+    // by which a program tells what to do
+    expect((error.cause as NodeJS.ErrnoException).code).to.equal('EIO');
     expect(contents()).to.deep.equal({[a]: 'old'});
+  });
+
+  it('get the new ones, once these are complete, where the disk fails after that', async () => {
+    put({[a]: 'old'});
+    // after the list of what is to be done, whose bytes are synced
+    const saving = withBroken('sync', () => save({[a]: 'new'}), 2);
+    expect((await rejection(saving)).message).to.match(
+      /^test: new files are complete in '.*', but not all of them could be put in their places: EIO/,
+    );
+    expect(await read(a)).to.equal('new');
+    expect(contents()).to.deep.equal({[a]: 'new'});
+  });
+
+  it('may be gone when it is given up', async () => {
+    const deep = join(folder, 'a');
+    const sink = openSink('test', deep);
+    await (await sink.create(a, 0)).close();
+    rmSync(deep, {recursive: true});
+    await sink.abort();
+    expect(contents()).to.deep.equal({});
   });
 
   it('stay as they were when it is given up', async () => {

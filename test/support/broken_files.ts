@@ -1,4 +1,6 @@
+import fs from 'node:fs';
 import {open, type FileHandle} from 'node:fs/promises';
+import {syncBuiltinESMExports} from 'node:module';
 import {fileURLToPath} from 'node:url';
 
 type Method = 'read' | 'stat' | 'sync';
@@ -21,10 +23,40 @@ async function withMethod<T>(
   }
 }
 
-/** Runs `body` while a method of all open files fails. */
-export function withBroken<T>(method: Method, body: () => Promise<T>): Promise<T> {
-  const error = Object.assign(new Error(`EIO: i/o error, ${method}`), {code: 'EIO'});
-  return withMethod(method, () => () => Promise.reject(error), body);
+/** The error of a disk that fails. */
+export function brokenDisk(what: string): Error {
+  return Object.assign(new Error(`EIO: i/o error, ${what}`), {code: 'EIO'});
+}
+
+/**
+ * Runs `body` while a method of all open files fails.
+ *
+ * @param before Calls that do not fail yet.
+ */
+export function withBroken<T>(method: Method, body: () => Promise<T>, before = 0): Promise<T> {
+  let calls = 0;
+  return withMethod(
+    method,
+    (original) =>
+      function (this: FileHandle, ...args) {
+        return calls++ < before ? original.apply(this, args) : Promise.reject(brokenDisk(method));
+      },
+    body,
+  );
+}
+
+/** Runs `body` while functions of `node:fs` are others, for all who have imported them. */
+export function withFunctions<T>(others: Partial<typeof fs>, body: () => T): T {
+  const names = Object.keys(others) as Array<keyof typeof fs>;
+  const originals = Object.fromEntries(names.map((name) => [name, fs[name]]));
+  Object.assign(fs, others);
+  syncBuiltinESMExports();
+  try {
+    return body();
+  } finally {
+    Object.assign(fs, originals);
+    syncBuiltinESMExports();
+  }
 }
 
 /** Runs `body` while a read of a file gives no more than 7 bytes, as systems may. */
