@@ -26,6 +26,35 @@ export const knownMutants: Readonly<
       because: 'Without a limit there is no factor, and the norm is used for nothing.',
     },
   ],
+  'optim/orthonormalize.ts': [
+    {
+      from: 'i < REMOVALS',
+      to: 'i <= REMOVALS',
+      because: 'What is removed once more is rounding.',
+    },
+    {
+      from: 'Math.abs(value - (i % (columns + 1) === 0 ? 1 : 0)) <= ROUNDING',
+      to: 'Math.abs(value - (i % (columns + 1) === 0 ? 1 : 0)) < ROUNDING',
+      because: 'No difference of float32 numbers near 1 or 0 is exactly 1e-6.',
+    },
+    {
+      from: 'plain.smallestRest >= INDEPENDENT',
+      to: 'plain.smallestRest > INDEPENDENT',
+      because: 'Both decompositions do at the bound between them.',
+    },
+    {from: 'k < j', to: 'k <= j', because: 'What is subtracted then is 0: it is not yet set.'},
+    {
+      from: 'rest >= smallestRest',
+      to: 'rest > smallestRest',
+      because: 'At exactly ¼ a column may be taken for one that depends on others, or not.',
+    },
+    {
+      from: 'i < columns',
+      to: 'i <= columns',
+      because: 'What is written after the end of a typed array is lost.',
+    },
+    {from: 'k < i', to: 'k <= i', because: 'The factor has zeros on its diagonal.'},
+  ],
   'optim/projector.ts': [
     {from: 'x.rank === 2', to: 'false', because: 'It is reshaped to the shape that it has.'},
   ],
@@ -70,6 +99,13 @@ export const knownMutants: Readonly<
   ],
   'optim/update.ts': [
     {from: 'numbers.decay !== 1', to: 'true', because: 'A product with 1 changes nothing.'},
+  ],
+  'optim/variants.ts': [
+    {
+      from: 'SEED + step',
+      to: 'SEED - step',
+      because: 'Any number does that is another one in each step.',
+    },
   ],
   'checkpoint/check_fits.ts': [
     {

@@ -25,9 +25,9 @@ export function nearlyOrthonormalize(matrix: tf.Tensor2D): tf.Tensor2D {
   return (fused as tf.Tensor2D | undefined) ?? orthonormalize(matrix);
 }
 
-/** max|x| of all numbers, or along an axis, which is kept with length 1; never 0, so that one can divide by it. */
-export function largestMagnitude(x: tf.Tensor, axis?: number): tf.Tensor {
-  return tf.tidy(() => tf.maximum(tf.max(tf.abs(x), axis, axis !== undefined), smallestNormal()));
+/** max|x| of all numbers, or of each column with axis 0; never 0, so that one can divide by it. */
+export function largestMagnitude(x: tf.Tensor, axis?: 0): tf.Tensor {
+  return tf.tidy(() => tf.maximum(tf.max(tf.abs(x), axis), smallestNormal()));
 }
 
 /** Columns that are orthonormalised one by one before the rest of the matrix is updated by a matrix product. */

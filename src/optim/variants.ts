@@ -61,7 +61,7 @@ export function changeByGradient(
 /** φ: ‖N_j‖/‖R_j‖ for each index j of the dimension that the basis does not span; with no side, one for the whole matrix. */
 function scalingFactors(n: tf.Tensor, r: tf.Tensor, side: Side | null): tf.Tensor {
   const axis = side === null ? undefined : side === 'left' ? 0 : 1;
-  const norm = (x: tf.Tensor): tf.Tensor => tf.sqrt(tf.sum(tf.square(x), axis, axis !== undefined));
+  const norm = (x: tf.Tensor): tf.Tensor => tf.sqrt(tf.sum(tf.square(x), axis, true));
   return tf.div(norm(n), tf.add(norm(r), TINY));
 }
 

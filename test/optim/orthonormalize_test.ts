@@ -1,12 +1,16 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {Matrix, QrDecomposition} from 'ml-matrix';
+import {OwLoreNearlyOrthonormalize, OwLoreOrthonormalize} from '../../src/kernels/kernel_names';
+import {startMemoryMeter} from '../../src/memory/meter';
 import {
   blockGramSchmidt,
   choleskyQR,
+  nearlyOrthonormalize,
   orthonormalize as byDefault,
 } from '../../src/optim/orthonormalize';
 import {describeBackends, type BackendName} from '../support/backends';
+import {calledKernels} from '../support/called_kernels';
 
 /** Largest entry of |QᵀQ − I|. */
 async function deviation(q: tf.Tensor2D): Promise<number> {
@@ -53,18 +57,85 @@ describeBackends('orthonormalize', (backend) => {
     tf.dispose([matrix, q]);
   });
 
-  it('by Cholesky QR keeps directions apart that differ in the sixth digit', async () => {
-    const matrix = tf.tidy(() => {
-      const [common, rest] = [1, 8].map((columns) =>
-        tf.randomNormal<tf.Rank.R2>([60, columns], 0, 1, 'float32', columns),
+  /** A column, the same in all, and a random part of it in each. */
+  const nearlyEqual = (rows: number, columns: number, part: number): tf.Tensor2D =>
+    tf.tidy(() => {
+      const [common, rest] = [1, columns].map((width) =>
+        tf.randomNormal<tf.Rank.R2>([rows, width], 0, 1, 'float32', width),
       );
-      return tf.add<tf.Tensor2D>(common!, tf.mul(rest!, 1e-5));
+      return tf.add<tf.Tensor2D>(common!, tf.mul(rest!, part));
     });
+
+  for (const [rows, columns] of [
+    [60, 8],
+    [200, 64],
+  ] as const) {
+    it(`by Cholesky QR keeps ${columns} directions apart that differ in the sixth digit`, async () => {
+      const matrix = nearlyEqual(rows, columns, 1e-5);
+      const q = choleskyQR(matrix);
+      expect(await deviation(q)).to.be.below(2e-6);
+      // Float32 has 1e-7 of the 1e-5 that is left of a column: a hundredth, and the cosine of that.
+      await expectColumnsOfQr(q, matrix, 1e-4);
+      tf.dispose([matrix, q]);
+    });
+  }
+
+  it('by Cholesky QR drops columns where it cannot tell them apart', async () => {
+    const matrix = nearlyEqual(64, 40, 1e-8);
     const q = choleskyQR(matrix);
-    expect(await deviation(q)).to.be.below(2e-6);
-    // Float32 has 1e-7 of the 1e-5 that is left of a column: a hundredth, and the cosine of that.
-    await expectColumnsOfQr(q, matrix, 1e-4);
-    tf.dispose([matrix, q]);
+    const gram = tf.tidy(() => tf.matMul(q, q, true));
+    const values = await gram.data();
+    let dropped = 0;
+    values.forEach((value, i) => {
+      const isOfDiagonal = i % 41 === 0;
+      if (isOfDiagonal && value < 0.5) dropped++;
+      expect(value).to.be.closeTo(isOfDiagonal && value >= 0.5 ? 1 : 0, 2e-6);
+    });
+    expect(dropped).to.be.within(1, 39);
+    tf.dispose([matrix, q, gram]);
+  });
+
+  it('by Cholesky QR multiplies no oftener than a matrix needs, with room for two of its size', async () => {
+    for (const [what, make, products] of [
+      // two for each pass, and one that shows that no other is needed
+      ['random', () => tf.randomNormal<tf.Rank.R2>([200, 32], 0, 1, 'float32', 3), 3],
+      ['nearly equal', () => nearlyEqual(200, 32, 1e-5), 5],
+    ] as Array<[string, () => tf.Tensor2D, number]>) {
+      const matrix = make();
+      const meter = startMemoryMeter();
+      let q: tf.Tensor2D;
+      const called = await calledKernels(() => void (q = choleskyQR(matrix)));
+      meter.stop();
+      expect(
+        called.filter((name) => name === 'BatchMatMul'),
+        what,
+      ).to.have.length(products);
+      // beside them a Gram matrix and its factor
+      const size = 4 * matrix.size;
+      expect(meter.peak(), what).to.be.within(size, 2 * size + 4 * 2 * 32 ** 2 + 4 * 32);
+      tf.dispose([matrix, q!]);
+    }
+  });
+
+  it('takes the results of kernels as they are', async () => {
+    const matrix = tf.ones<tf.Rank.R2>([4, 3]);
+    for (const [kernelName, own] of [
+      [OwLoreOrthonormalize, byDefault],
+      [OwLoreNearlyOrthonormalize, nearlyOrthonormalize],
+    ] as const) {
+      const existing = tf.getKernel(kernelName, backend) as tf.KernelConfig | undefined;
+      if (existing) tf.unregisterKernel(kernelName, backend);
+      // not orthonormal, but its own
+      const kernelFunc = ({inputs}: Parameters<tf.KernelFunc>[0]): tf.TensorInfo =>
+        tf.mul(inputs['matrix'] as tf.Tensor, 2);
+      tf.registerKernel({kernelName, backendName: backend, kernelFunc});
+      const q = tf.tidy(() => own(matrix));
+      tf.unregisterKernel(kernelName, backend);
+      if (existing) tf.registerKernel(existing);
+      expect([...(await q.data())]).to.deep.equal(new Array(12).fill(2));
+      q.dispose();
+    }
+    matrix.dispose();
   });
 });
 

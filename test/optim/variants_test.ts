@@ -1,6 +1,8 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
+import {startMemoryMeter} from '../../src/memory/meter';
 import {variants} from '../../src/on_demand';
+import {gaussianBasis} from '../../src/optim/variants';
 import type {BasisFunction} from '../../src/optim/basis';
 import type {OwLoreOptions} from '../../src/optim/owlore_options';
 import {OwLoreOptimizer} from '../../src/owlore_optimizer';
@@ -135,6 +137,45 @@ describeFastBackends('variants', (backend) => {
   });
 
   if (backend !== fastBackend) return;
+
+  it('have random bases of the variance 1/rank, another in each step, the same in all runs', async () => {
+    const [rows, rank] = [2000, 16];
+    const bases = [3, 3, 4].map((step) => gaussianBasis([rows, rank], step));
+    const [first, again, next] = await Promise.all(bases.map((x) => x.data<'float32'>()));
+    expect(again).to.deep.equal(first);
+    const product = (a: Float32Array, b: Float32Array): number =>
+      a.reduce((sum, x, i) => sum + x * b[i]!, 0) / a.length;
+    // Means of 32000 numbers: √(2/32000) of the variance is a standard deviation, and √(1/32000) of the product of two bases.
+    expect(product(first!, first!)).to.be.closeTo(1 / rank, 0.03 / rank);
+    expect(product(first!, next!)).to.be.closeTo(0, 0.03 / rank);
+    tf.dispose(bases);
+  });
+
+  for (const update of ['fira', 'apollo'] as const) {
+    it(`take four buffers of the size of a matrix, with its gradient: ${update}`, () => {
+      const meter = startMemoryMeter();
+      const [rows, columns] = [256, 128];
+      const weight = variableOf(tf.ones([rows, columns]));
+      const optimizer = new OwLoreOptimizer({update, rank: 1});
+      const fromNowhere = tf.customGrad(() => ({
+        value: tf.scalar(1),
+        gradFunc: () => tf.fill([rows, columns], 0.5),
+      }));
+      // the second step is limited by the first
+      for (let step = 0; step < 2; step++) {
+        meter.reset();
+        const before = meter.current();
+        optimizer.minimize(() => fromNowhere(weight), false, [weight]);
+        const peak = meter.peak() - Math.max(before, meter.current());
+        // and some of the size of its rows
+        const buffer = 4 * rows * columns;
+        expect(peak, `step ${step}`).to.be.within(4 * buffer, 4.1 * buffer);
+      }
+      meter.stop();
+      optimizer.dispose();
+      weight.dispose();
+    });
+  }
 
   const own: Record<string, OwLoreOptions> = {
     fira: {update: 'fira', moments: 'rotate'},
