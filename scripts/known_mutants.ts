@@ -60,23 +60,6 @@ export const knownMutants: Readonly<
   ],
   'optim/step.ts': [
     {
-      from: 'true',
-      to: 'false',
-      because:
-        'Without a gradient nothing waits to be applied, and the step is counted either way.',
-    },
-    {
-      from: '!scaled && values?.every(Number.isFinite)',
-      to: 'false',
-      because: 'The check finds the same in the numbers, which it reads once more.',
-    },
-    {
-      from: '!scaled',
-      to: 'scaled',
-      because:
-        'The check finds the same in ordinary numbers; scaled ones are there where a square, or only the sum of all, is not finite.',
-    },
-    {
       from: 'computesInFloat16()',
       to: 'false',
       because: 'What is then noted is asked for nowhere.',
@@ -85,11 +68,6 @@ export const knownMutants: Readonly<
       from: 'squares && Number.isFinite(Math.fround(squares.reduce((sum, x) => sum + x, 0)))',
       to: 'false',
       because: 'Scaled squares of ordinary gradients make a factor of 1.',
-    },
-    {
-      from: "this.settings.options.nonFinite === 'ignore'",
-      to: 'false',
-      because: 'The check that it is for lets everything pass.',
     },
     {
       from: "typeof options.basis === 'function'",

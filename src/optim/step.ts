@@ -110,12 +110,12 @@ export class Step {
   /**
    * Looks for numbers that are not finite, and finds the factor that limits the norm.
    *
-   * @returns false if the step is to be skipped.
+   * @returns false if there is nothing to apply, or the step is to be skipped.
    * @throws Error as {@link FiniteCheck.checkFinite} does.
    */
   check(): boolean {
     const {gradientNorms, otherNumbers} = this;
-    if (gradientNorms.size === 0) return true;
+    if (gradientNorms.size === 0) return false;
     const variables = [...gradientNorms.keys()];
     const norms = [...gradientNorms.values()];
     const others = [...otherNumbers.values()];
@@ -130,8 +130,7 @@ export class Step {
       const both = tf.stack([...scaled, ...others]) as tf.Tensor1D;
       numbers = tf.where(tf.isFinite(both), both, numbers);
     }
-    const isOrdinary = !scaled && values?.every(Number.isFinite);
-    const allFinite = isOrdinary ? true : this.finiteCheck.checkFinite(names, numbers, clocks);
+    const allFinite = this.finiteCheck.checkFinite(names, numbers, clocks);
     if (allFinite === false) return false;
     const onDevice = allFinite === true ? null : allFinite;
     this.settings.allFinite = onDevice;
@@ -221,7 +220,6 @@ export class Step {
   }
 
   private alsoCheck(description: string, compute: () => tf.Scalar): void {
-    if (this.settings.options.nonFinite === 'ignore') return;
     this.otherNumbers.set(description, tf.keep(compute()));
   }
 }

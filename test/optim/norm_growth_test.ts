@@ -261,6 +261,30 @@ describeAlsoLate('normGrowth', function (backend) {
     expect(results[0]).to.deep.equal(results[1]);
   });
 
+  it('limits nothing by the norm of a step that failed', async () => {
+    const optimizer = optimizerOf({normGrowth: 1.5, refreshInterval: 1});
+    let isFailing = false;
+    optimizer.setSamplingPlan({
+      blockVariables: new Set(all.map((name) => `growth/${name}`)),
+      frozenVariables: new Set(),
+      onRefresh: () => {
+        if (isFailing) throw new Error('of its own');
+      },
+    });
+    call(optimizer, gradientsOf(0, 0));
+    await optimizer.settled();
+    const before = (await savedNorm(optimizer))!;
+    isFailing = true;
+    expect(() => call(optimizer, gradientsOf(2, 0))).to.throw('of its own');
+    isFailing = false;
+    optimizer.applyGradients({});
+    await optimizer.settled();
+    expect(await savedNorm(optimizer)).to.equal(before);
+    call(optimizer, gradientsOf(2, 0));
+    await optimizer.settled();
+    expect(await savedNorm(optimizer)).to.be.closeTo(1.5 * before, 1e-5 * before);
+  });
+
   it('limits nothing by a norm that was saved, where it is not asked for', async () => {
     const [saver, resumed] = [optimizerOf({normGrowth: 1.01}), optimizerOf({clipNorm: 1e6})];
     call(saver, gradientsOf(0, 0));
