@@ -754,7 +754,20 @@ describeBackends('OwLoreOptimizer', (backend) => {
     await other.setWeights(await optimizer.getWeights());
     const before = await values(variable);
     expect(() => descend(other, variable, 1)).to.throw(
-      /state of 'other-weights' has moments of shape .* use the rank, side, project and blocks/,
+      /state of 'other-weights' \(moments \[2,9\], basis \[6,2\]\) does not fit the options, which ask for moments of shape \[3,9\]; use the rank, side, project and blocks/,
+    );
+    // a step that fails can leave a basis alone
+    const failed = optimizerOf({rank: 2});
+    failed.setSamplingPlan({
+      ...{blockVariables: new Set([variable.name]), frozenVariables: new Set()},
+      onRefresh: () => {
+        throw new Error('of its own');
+      },
+    });
+    expect(() => descend(failed, variable, 1)).to.throw('of its own');
+    await other.setWeights(await failed.getWeights());
+    expect(() => descend(other, variable, 1)).to.throw(
+      /'other-weights' \(basis \[6,2\]\) does not/,
     );
     expect(await values(variable)).to.deep.equal(before);
     variable.dispose();

@@ -49,9 +49,11 @@ export class Accumulation {
 
   /** The variables that brought gradients, without those that no longer exist. */
   variables(): tf.Variable[] {
-    return [...this.states.entries()].flatMap(([name, {gradientSum, projectedSum}]) =>
-      (gradientSum ?? projectedSum) ? (registeredVariable(name) ?? []) : [],
-    );
+    return this.states
+      .entries()
+      .flatMap(([name, {gradientSum, projectedSum}]) =>
+        (gradientSum ?? projectedSum) ? (registeredVariable(name) ?? []) : [],
+      );
   }
 
   /** Hands over the mean of each variable's gradients, and frees their sum. Returns the sum of the losses. */

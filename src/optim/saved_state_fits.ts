@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {SIDES} from '../kernels/kernel_names';
 import {matrixSizes} from './projector';
-import {fits, type VariableState} from './state';
+import {fits, shapesOf, type VariableState} from './state';
 import {registeredVariable, withoutNumber} from './variables';
 
 /**
@@ -16,11 +16,8 @@ export function checkFits(name: string, state: VariableState): void {
   const isOfName = (other: tf.Variable): boolean =>
     withoutNumber(other.name) === withoutNumber(name);
   if (others.some((other) => isOfName(other) && canFit(state, other.shape))) return;
-  const {moments, basis, gradientSum, projectedSum} = state;
-  const tensors = {moments: moments?.first, basis, gradientSum, projectedSum};
-  const shapes = Object.entries(tensors).flatMap(([key, x]) => (x ? [`${key} [${x.shape}]`] : []));
   throw new Error(
-    `OwLoreOptimizer: the saved state of '${name}' (${shapes.join(', ')}) does not fit the variable, whose shape is ` +
+    `OwLoreOptimizer: the saved state of '${name}' (${shapesOf(state)}) does not fit the variable, whose shape is ` +
       `[${variable.shape}]; nothing was loaded. Load the state of this model`,
   );
 }

@@ -138,7 +138,7 @@ export class StateStore {
   entries(): Array<[string, VariableState]> {
     const places = new Map(this.listed.map((name, i) => [name, i]));
     const placeOf = ([name]: [string, VariableState]): number => places.get(name) ?? Infinity;
-    return [...this.states].sort((a, b) => placeOf(a) - placeOf(b) || 0);
+    return [...this.states].sort((a, b) => placeOf(a) - placeOf(b));
   }
 
   /** All states with what {@link restore} needs to give them back. */
@@ -183,8 +183,10 @@ export class StateStore {
     this.listed = names;
     const {restored} = this;
     this.restored = null;
-    if (!restored) this.freeOrphans();
-    if (!restored) return;
+    if (!restored) {
+      this.freeOrphans();
+      return;
+    }
     const renamed = renamings(restored, names);
     // The restored states may belong to another model that exists: it keeps them, and the trained one has none.
     const areOthers =
@@ -296,9 +298,17 @@ function checkState(
   if (fits(state, shape, projection)) return;
   const momentsShape = projection ? projectedShape(projection) : shape;
   throw new Error(
-    `OwLoreOptimizer: the state of '${name}' has moments of shape [${state.moments?.first.shape}], the options ask for ` +
+    `OwLoreOptimizer: the state of '${name}' (${shapesOf(state)}) does not fit the options, which ask for moments of shape ` +
       `[${momentsShape}]; use the rank, side, project and blocks that it was made with, or dispose() to start anew`,
   );
+}
+
+/** What a state has, in a message: `moments [2,9], basis [6,2]`. */
+export function shapesOf({moments, basis, gradientSum, projectedSum}: VariableState): string {
+  const tensors = {moments: moments?.first, basis, gradientSum, projectedSum};
+  return Object.entries(tensors)
+    .flatMap(([key, x]) => (x ? `${key} [${x.shape}]` : []))
+    .join(', ');
 }
 
 /** Whether a state has the shapes for a variable of `shape` with this projection; null: it is not projected. */

@@ -306,6 +306,22 @@ describeAlsoLate('accumulation', () => {
     });
   }
 
+  it('names the first variable whose mean is not finite, in the order of the caller', async () => {
+    const variables = [0, 1, 2, 3].map((i) =>
+      tf.tidy(() => tf.variable(tf.ones([2]), true, `first-bad/${i}`)),
+    );
+    disposables.push(...variables);
+    const optimizer = optimizerOf({accumulate: 2, project: false});
+    const factors = [NaN, NaN, 1, NaN];
+    const loss = (): tf.Scalar =>
+      tf.tidy(() => tf.addN(variables.map((each, i) => tf.sum(tf.mul(each, factors[i]!)))));
+    const inOrder = [2, 1, 3, 0].map((i) => variables[i]!);
+    const message = await errorOf(optimizer, () => {
+      for (let call = 0; call < 2; call++) optimizer.minimize(loss, false, inOrder);
+    });
+    expect(message).to.match(/the gradient of 'first-bad\/1' is NaN/);
+  });
+
   it('keeps what was added up before word comes that the step before it was bad', async () => {
     const [copy, reference] = [copyOf('late'), copyOf('late-reference')];
     const [optimizer, fresh] = [optimizerOf({accumulate, nonFinite: 'skip'}), optimizerOf({})];

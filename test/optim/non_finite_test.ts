@@ -453,6 +453,32 @@ describeStandIn('webgpu', 'numbers that arrive late', () => {
     optimizer.dispose();
   });
 
+  it('let a basis be made anew that was to be the first one, though a good step came after it', async () => {
+    const matrix = tf.tidy(() => tf.variable(tf.ones([5, 4]), true, 'late/matrix'));
+    const gradients = [NaN, 1, 2].map((seed) =>
+      tf.tidy(() => tf.mul(tf.randomNormal([5, 4], 0, 1, 'float32', seed || 3), seed / seed)),
+    );
+    const take = (optimizer: OwLoreOptimizer, tensor: tf.Tensor): void =>
+      optimizer.applyGradients([{name: matrix.name, tensor}]);
+    const optimizer = new OwLoreOptimizer({nonFinite: 'skip', rank: 1});
+    for (const gradient of gradients.slice(0, 2)) take(optimizer, gradient);
+    await arrive();
+    await optimizer.settled();
+    expect([optimizer.skippedSteps, optimizer.stateBytes]).to.deep.equal([1, 0]);
+    expect((await matrix.data()).every((x) => x === 1)).to.equal(true);
+    take(optimizer, gradients[2]!);
+    const moved = [...(await matrix.data())];
+    tf.tidy(() => matrix.assign(tf.ones([5, 4])));
+    const fresh = new OwLoreOptimizer({rank: 1});
+    take(fresh, gradients[2]!);
+    expect(moved).to.deep.equal([...(await matrix.data())]);
+    for (const each of [optimizer, fresh]) {
+      await each.settled();
+      each.dispose();
+    }
+    tf.dispose([matrix, gradients]);
+  });
+
   it('are kept until they have arrived', async () => {
     const optimizer = new OwLoreOptimizer();
     step(optimizer, 1);

@@ -50,6 +50,21 @@ describe('the clocks of steps that changed nothing', () => {
     expect(clocksAfter(4, [0])).to.deep.equal([3, 3]);
     expect(clocksAfter(4, [0, 2])).to.deep.equal([2, 2]);
   });
+
+  it('are those of the variables of a step alone', () => {
+    const [one, other] = [state(), state()];
+    const remembered = [one, other, one].map((trained) => {
+      const clocks = clocksOf([trained]);
+      trained.adamSteps++;
+      trained.basisSteps++;
+      return clocks;
+    });
+    uncount(remembered);
+    expect([one, other].map(({adamSteps}) => adamSteps)).to.deep.equal([6, 6]);
+    uncount(remembered.slice(1));
+    expect([one, other].map(({basisSteps}) => basisSteps)).to.deep.equal([6, 5]);
+    for (const each of [one, other]) free(each);
+  });
 });
 
 describe('fits', () => {
