@@ -2,7 +2,7 @@
 
     torchrun --nproc-per-node 2 finetune.py RUN/torch/job.json
 
-docs/torch.md describes what is in a job, what this prints, and how to start it on several machines.
+README.md, beside this file in a checkout, describes what is in a job and what this prints; docs/torch.md how to start it on several machines.
 """
 
 import os

@@ -13,7 +13,7 @@
  * With `--times` both optimizers take turns with each model, some steps each, and a few models more are measured. Each backend has a
  * process of its own. Exits with 1 if a step takes more than 1.10 of Adam's time, or more memory.
  *
- * With `--write` the figures go to `docs/defaults.md` and `bench/results/defaults.json`, or `step_times.json`.
+ * With `--write` the figures go to `docs/measurements.md` and `bench/results/defaults.json`, or `step_times.json`.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
@@ -88,7 +88,7 @@ async function measureLearning(): Promise<void> {
     if (flags.write) await writeRecord('defaults', title, record, titles);
   }
   printTables(defaultsTables(records));
-  if (flags.write) await writeDocument('defaults.md');
+  if (flags.write) await writeDocument('measurements.md');
   for (const [title, {measured}] of Object.entries(records)) {
     if (mean(learned(measured)) >= MARGIN) continue;
     console.log(`below the margin of ${MARGIN}: ${title}`);
@@ -110,7 +110,7 @@ async function measureTimes(name: string): Promise<void> {
   printTables(stepTimesTables({[name]: record}));
   if (!flags.write) return;
   await writeRecord('step_times', name, record, timedBackends);
-  await writeDocument('defaults.md');
+  await writeDocument('measurements.md');
 }
 
 async function measure(ordinary: OrdinaryModel): Promise<DefaultsMeasurements> {

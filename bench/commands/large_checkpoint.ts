@@ -8,8 +8,7 @@
  *
  * In batches of one sequence of 256 tokens: OwLore with two of 30 blocks on, and full fine-tuning by this library's optimizer and by
  * `tf.train.adam`. Each run is a process of its own, one after the other; times are only as good as the machine was quiet. Writes
- * `bench/results/large_checkpoint.json` and the table of `docs/performance.md`. A run that fails, for example because memory runs
- * out, is recorded with its error.
+ * `bench/results/large_checkpoint.json`. A run that fails, for example because memory runs out, is recorded with its error.
  */
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
@@ -22,7 +21,6 @@ import {compile} from '../harness/compile';
 import {Contender} from '../harness/contender';
 import {provenance, writeRecord} from '../results/store';
 import {printTables} from '../tables/document';
-import {writeDocument} from '../tables/documents';
 import {
   largeCheckpointTables,
   trainingTitles,
@@ -70,7 +68,6 @@ try {
     const order = all.map((run) => run.name);
     const records = await writeRecord('large_checkpoint', name, {...before, measured}, order);
     printTables(largeCheckpointTables(records));
-    await writeDocument('performance.md');
   }
 } finally {
   if (made !== null) rmSync(made, {recursive: true});

@@ -9,7 +9,7 @@
  * tables are by the backend that computes shapes only (`shape_backend.ts`): the same on wasm, this library's optimizer on
  * stock's model, and what its options cost. Exits with 1 if a loss differs from stock's.
  *
- * With `--write` the figures go to `docs/memory.md` and `bench/results/memory.json`.
+ * With `--write` the figures go to `docs/measurements.md` and `bench/results/memory.json`.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
@@ -187,7 +187,7 @@ const record = {...before, measured};
 printTables(memoryTables({[WHOLE]: record}));
 if (values.write) {
   await writeRecord('memory', WHOLE, record);
-  await writeDocument('memory.md');
+  await writeDocument('measurements.md');
 }
 const lossDifference = Math.max(
   ...results.flatMap(({figures: {none, auto}}) => [none.lossDifference, auto.lossDifference]),

@@ -6,7 +6,7 @@
  * The figures come from a backend that computes shapes only (`shape_backend.ts`), as the tensorflow backend makes and frees
  * them; some points are run on tensorflow as well, where it is there, and must agree. Exits with 1 if a claim fails.
  *
- * With `--write` the figures go to `docs/memory.md` and `bench/results/sweep.json`.
+ * With `--write` the figures go to `bench/results/sweep.json`.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
@@ -18,7 +18,6 @@ import {referenceShape, trainedSets} from '../harness/workload';
 import {isReached} from '../results/figure';
 import {provenance, WHOLE, writeRecord} from '../results/store';
 import {printTables} from '../tables/document';
-import {writeDocument} from '../tables/documents';
 import {
   depths,
   keyOf,
@@ -88,7 +87,4 @@ for (const {name, value, goal} of figures) {
   );
   if (!holds) process.exitCode = 1;
 }
-if (flags.write) {
-  await writeRecord('sweep', WHOLE, record);
-  await writeDocument('memory.md');
-}
+if (flags.write) await writeRecord('sweep', WHOLE, record);

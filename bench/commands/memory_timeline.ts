@@ -1,7 +1,7 @@
 /**
  * Draws how many bytes are alive at each moment of a step of full fine-tuning, with stock tfjs and with this library.
  *
- *   npm run bench -- memory_timeline                 # writes docs/memory.svg, docs/memory.md, bench/results/timeline.json
+ *   npm run bench -- memory_timeline                 # writes docs/memory.svg, docs/measurements.md, bench/results/timeline.json
  *
  * The bytes are those of the shape-only backend, and so of a real step on tensorflow, on any machine.
  */
@@ -32,7 +32,7 @@ for (const variant of ['stock', 'none', 'auto'] as const) {
 writeFileSync(new URL('../../docs/memory.svg', import.meta.url), drawTimelines(panels));
 const peaks = panels.map(({title, samples}) => ({title, ...highest(samples)}));
 printTables(timelineTables(await writeRecord('timeline', WHOLE, {...before, measured: {peaks}})));
-await writeDocument('memory.md');
+await writeDocument('measurements.md');
 
 /** Fewer samples: of each stretch the highest, so that no peak is lost. */
 function thinned({samples, forwardEnd}: Timeline): Timeline {

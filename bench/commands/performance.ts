@@ -8,8 +8,7 @@
  *   npm run bench -- performance --rounds 5                 # more or fewer turns than a group takes by itself
  *   npm run bench -- performance --tiny                     # all groups on tiny models in two minutes: whether they run; writes nothing
  *
- * Writes `bench/results/performance.json` and the tables of `docs/performance.md` and, for the groups smollm2 and smollm2-optimizer, of
- * `docs/real-model.md`. A time is as good as the machine was quiet, a ratio better: both sides of it take turns. What this machine
+ * Writes `bench/results/performance.json` and the tables of `docs/measurements.md`. A time is as good as the machine was quiet, a ratio better: both sides of it take turns. What this machine
  * lacks is named and left out; exits with 1 if anything failed.
  */
 import {mkdtempSync, rmSync} from 'node:fs';
@@ -94,5 +93,5 @@ async function measureGroup(name: string): Promise<void> {
   }
   printTables(tables);
   await writeRecord('performance', name, record, Object.keys(groups));
-  await writeDocument(realModelGroups.includes(name) ? 'real-model.md' : 'performance.md');
+  await writeDocument('measurements.md');
 }

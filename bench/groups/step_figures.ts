@@ -2,7 +2,7 @@ import type {Figure, Goal} from '../results/figure';
 import type {GroupResult} from './group';
 import type {InterleavedRun, Measured} from '../harness/run';
 
-/** The measurements of a group that compares steps; `docs/performance.md` has them as a table. */
+/** The measurements of a group that compares steps; `docs/measurements.md` has them as a table. */
 export interface StepMeasurements {
   rounds: number;
   /** By the group's own names for its contenders. */

@@ -20,7 +20,7 @@ import type {Figure} from '../results/figure';
 import type {MeasureGroup} from './group';
 import {median} from '../harness/statistics';
 
-/** The measurements of this group, by what is done; `docs/performance.md` has them as a table. */
+/** The measurements of this group, by what is done. */
 export interface KernelMeasurements {
   adapter: string;
   rounds: number;

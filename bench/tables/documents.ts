@@ -1,17 +1,15 @@
 /** The pages of `docs/` that have tables of results, each with what its tables are made of. */
 import {fileURLToPath} from 'node:url';
 import {summariesIn} from '../compare/summaries';
-import {readRecords, type Records} from '../results/store';
+import {readRecords} from '../results/store';
 import {checkpointTables} from './checkpoint_tables';
 import {drawLossAndMemory} from './compare_picture';
 import {compareTables, timesTables} from './compare_tables';
 import {defaultsTables} from './defaults_tables';
 import {writeTables, type Table} from './document';
-import {largeCheckpointTables} from './large_checkpoint_tables';
 import {memoryTables} from './memory_tables';
 import {performanceTables} from './performance_tables';
 import {stepTimesTables} from './step_times_tables';
-import {sweepTables} from './sweep_tables';
 import {timelineTables} from './timeline_tables';
 
 /** Groups of `npm run bench -- performance` with a real model. */
@@ -20,39 +18,25 @@ export const realModelGroups: readonly string[] = ['smollm2', 'smollm2-optimizer
 /** Where `npm run bench -- compare` puts its figures. */
 const comparison = fileURLToPath(new URL('../results/compare', import.meta.url));
 
-const ofSmolLM2 = (table: string): string => `smollm2 ${table}`;
-const ofDemo = (table: string): string => `demo ${table}`;
-/** What `method.md` has of the comparison; `npm run bench -- compare --page` shows all of it. */
-const methodTables = [
-  ...['main', 'claims', 'tasks', 'samplers', 'confirmation', 'gamma', 'tau'].map(ofSmolLM2),
-  ...['improvements', 'frozen', 'bases', 'rates'].map(ofSmolLM2),
-  'smollm2-commonsense tasks',
-  ...['main', 'claims', 'samplers', 'confirmation', 'gamma', 'tau'].map(ofDemo),
-  ...['improvements', 'frozen', 'bases', 'rates'].map(ofDemo),
-];
-
-/** The tables of each page, from what the store holds. */
+/** The tables of each page, from what the store holds: fewer, and with fewer columns, than the commands print. */
 export const documents = {
-  'performance.md': () => [
-    ...performanceTables(groups((name) => !realModelGroups.includes(name))),
-    ...largeCheckpointTables(readRecords('large_checkpoint')),
-  ],
-  'real-model.md': () => performanceTables(groups((name) => realModelGroups.includes(name))),
-  'memory.md': () => [
+  'measurements.md': () => [
+    ...named(performanceTables(readRecords('performance')), 'wasm steps', 'tensorflow steps'),
     ...timelineTables(readRecords('timeline')),
-    ...memoryTables(readRecords('memory')),
-    ...sweepTables(readRecords('sweep')),
+    ...named(memoryTables(readRecords('memory')), 'peaks').map((table) =>
+      columns(table, 0, 1, 2, 3, 5, 6),
+    ),
+    ...named(defaultsTables(readRecords('defaults')), 'defaults').map((table) =>
+      columns(table, 0, 1, 2, 5),
+    ),
+    ...stepTimesTables(readRecords('step_times')).map((table) => columns(table, 0, 5, 8)),
+    ...named(comparisonTables(), 'smollm2 claims').map((table) => columns(table, 0, 1, 2, 3, 5)),
   ],
-  'defaults.md': () => [
-    ...defaultsTables(readRecords('defaults')),
-    ...stepTimesTables(readRecords('step_times')),
+  'method.md': () => [
+    ...named(comparisonTables(), 'smollm2 main', 'smollm2 frozen', 'smollm2 rates'),
+    ...named(timesTables(readRecords('compare_times')), 'smollm2 times'),
   ],
   'checkpoints.md': () => checkpointTables(readRecords('checkpoints')),
-  'method.md': () =>
-    summariesIn(comparison)
-      .flatMap(compareTables)
-      .filter(({name}) => methodTables.includes(name))
-      .concat(timesTables(readRecords('compare_times'))),
 } as const satisfies Record<string, () => Table[]>;
 
 /** The README's picture of methods with a real model, as an SVG. */
@@ -64,11 +48,20 @@ export const lossAndMemory = {
 
 export type DocumentName = keyof typeof documents;
 
-/** The results of some groups of `npm run bench -- performance`. */
-function groups(isWanted: (name: string) => boolean): Records {
-  return Object.fromEntries(
-    Object.entries(readRecords('performance')).filter(([name]) => isWanted(name)),
-  );
+/** All tables of the comparison; `npm run bench -- compare --page` shows them. */
+function comparisonTables(): Table[] {
+  return summariesIn(comparison).flatMap(compareTables);
+}
+
+/** Those of some tables that have one of these names. */
+function named(tables: readonly Table[], ...names: readonly string[]): Table[] {
+  return tables.filter(({name}) => names.includes(name));
+}
+
+/** A table with some of its columns, by their places. */
+function columns({header, rows, ...rest}: Table, ...places: readonly number[]): Table {
+  const chosen = (cells: readonly string[]): string[] => places.map((place) => cells[place]!);
+  return {...rest, header: chosen(header), rows: rows.map(chosen)};
 }
 
 /** Writes a page's tables anew. */

@@ -1,4 +1,4 @@
-/** The table of `docs/performance.md` that `npm run bench -- large_checkpoint` makes of its results. */
+/** The table that `npm run bench -- large_checkpoint` makes of its results. */
 import type {LargeOptions} from '../contenders/large_contender';
 import type {PeakMemory} from '../harness/contender';
 import {median} from '../harness/statistics';

@@ -1,4 +1,4 @@
-/** The tables of `docs/performance.md` that `npm run bench -- performance` makes of its results. */
+/** The tables of `docs/measurements.md` that `npm run bench -- performance` makes of its results. */
 import type {KernelMeasurements} from '../groups/webgpu_kernels';
 import type {StepMeasurements} from '../groups/step_figures';
 import {written, type Figure} from '../results/figure';

@@ -1,4 +1,4 @@
-/** The tables of `docs/memory.md` that `npm run bench -- memory_sweep` makes of its results, and the claims that these have to hold. */
+/** The tables that `npm run bench -- memory_sweep` makes of its results, and the claims that these have to hold. */
 import {referenceShape, variantTitles, type Variant} from '../harness/workload';
 import type {Figure} from '../results/figure';
 import type {Records} from '../results/store';

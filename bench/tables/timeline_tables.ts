@@ -1,4 +1,4 @@
-/** The table of `docs/memory.md` that `npm run bench -- memory_timeline` makes of its results. */
+/** The table of `docs/measurements.md` that `npm run bench -- memory_timeline` makes of its results. */
 import {categories, type Sample} from '../harness/live_bytes';
 import type {Records} from '../results/store';
 import {megabytes, type Table} from './document';

@@ -1,4 +1,4 @@
-/** Which backend writes texts soonest; docs/real-model.md has what was measured. */
+/** Which backend writes texts soonest; docs/measurements.md has what was measured. */
 import {architectures} from '../llama/architectures';
 import type {ResolvedConfig} from '../llama/config';
 import type {LlamaOutline, LoadLlamaOptions} from '../llama/index';

@@ -31,7 +31,7 @@ const owner = 'estimateMemory';
  * ```
  *
  * The figures of this library (`engine: 'tfjs'`) are those of tensors, as the memory meter counts them, in the step that takes the
- * most; a process has more: see docs/estimate.md, which also has the formulas. For models of `loadLlama` they are within 10 % of
+ * most; a process has more: see docs/command-line.md. For models of `loadLlama` they are within 10 % of
  * what was measured. Of any other `tf.LayersModel`, weights and state are exact, and the activations a rough guess from the outputs of
  * its layers.
  *

@@ -31,7 +31,7 @@ export type BasisFunction = (
  * Multiplications by GGᵀ before the last one, each followed by an orthonormalisation: two multiplications in a row would lose to
  * rounding what is below 2 % of the largest singular value, and backends would differ in the vectors there. A warm start needs
  * fewer, because the previous basis is already near. With four in all, a first basis has 99.5 % of the best one's energy for singular
- * values 1/√k (1024×1024, rank 128); five have 99.7 %, three 99.1 %, and trainings end at the same loss with any of them (docs/real-model.md).
+ * values 1/√k (1024×1024, rank 128); five have 99.7 %, three 99.1 %, and trainings end at the same loss with any of them.
  */
 export const COLD_START = 3;
 export const WARM_START = 1;

@@ -153,9 +153,7 @@ describe('tfjs-owlore', () => {
 
   for (const [name, count] of [
     ['docs/command-line.md', 10],
-    ['docs/estimate.md', 2],
     ['docs/guide.md', 6],
-    ['docs/performance.md', 1],
     ['docs/torch.md', 4],
   ] as const) {
     it(`understands the command lines of ${name}`, async () => {

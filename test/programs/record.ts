@@ -38,15 +38,19 @@ function rounded({optimizer, sampling}: ProgramResult): ProgramResult {
 
 const backends: readonly BackendName[] = ['cpu', 'wasm', 'tensorflow', 'webgpu', 'webgl'];
 
-/** The table of docs/limits.md, in Markdown: a program a row, its results in percent. */
+/** The table of docs/limits.md, in Markdown: a program a row, its least and its highest result of all backends in percent. */
 export function compatibilityTable(record: CompatibilityRecord): string {
-  const rows = programs.map(({title, uses, margins = {}}) => [
-    `${title}: ${uses}`,
-    ...backends.map((backend) => cell(record[title]?.[backend])),
-    atLeast(margins.optimizer ?? defaultMargins.optimizer),
-    atLeast(margins.sampling ?? defaultMargins.sampling),
-  ]);
-  const header = ['program', ...backends, 'at least', 'sampled, at least'];
+  const rows = programs.map(({title, uses}) => {
+    const results = record[title] ?? {};
+    const all = Object.values(results);
+    return [
+      `${title}: ${uses}`,
+      range(all.map(({optimizer}) => optimizer)),
+      range(all.flatMap(({sampling}) => sampling ?? [])),
+      backends.filter((backend) => !(backend in results)).join(', '),
+    ];
+  });
+  const header = ['program', 'in the place of Adam', 'and sampled', 'not on'];
   return [header, header.map(() => '---'), ...rows]
     .map((row) => `| ${row.join(' | ')} |`)
     .join('\n');
@@ -55,11 +59,11 @@ export function compatibilityTable(record: CompatibilityRecord): string {
 /** Margins of programs that have none of their own. */
 export const defaultMargins = {optimizer: 0.02, sampling: 0.3};
 
-function cell(result: ProgramResult | undefined): string {
-  if (!result) return '';
-  const {optimizer, sampling} = result;
-  return sampling === null ? percent(optimizer) : `${percent(optimizer)}, ${percent(sampling)}`;
+/** `99 to 100`; nothing without values. */
+function range(parts: readonly number[]): string {
+  if (parts.length === 0) return '';
+  const [least, most] = [Math.min(...parts), Math.max(...parts)].map((part) =>
+    (100 * part).toFixed(0),
+  );
+  return least === most ? least! : `${least!} to ${most!}`;
 }
-
-const percent = (part: number): string => (100 * part).toFixed(0);
-const atLeast = (margin: number): string => percent(1 - margin);

@@ -1,4 +1,4 @@
-/** What is handed to Python: the run as plain JSON. python/owlore reads it; docs/torch.md describes it. */
+/** What is handed to Python: the run as plain JSON. python/owlore reads it; python/README.md describes it. */
 import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
 import type {Manifest} from '../../checkpoint/manifest';
 import type {LayerWeights} from '../../checkpoint/parts';
