@@ -65,6 +65,9 @@ export function checkPassState(
   checkReport(owner, report);
 }
 
+/** After so many examples none of which can be used, the pass gives up: all of a large file would take hours to be tokenized for nothing. */
+const MOST_UNUSABLE = 10_000;
+
 /** One pass over a file of examples: read, drawn, tokenized, put in rows, put in batches. */
 export class DatasetPass {
   readonly report: DatasetReport;
@@ -97,7 +100,7 @@ export class DatasetPass {
     return {epoch: this.from.epoch, drawn, rest: packer.rest, report: structuredClone(report)};
   }
 
-  /** @throws if the pass has come to its end without a batch. */
+  /** @throws if the pass has come to its end without a batch, or if none of the first 10,000 examples that it draws can be used. */
   async *batches(): AsyncGenerator<TextBatch> {
     let rows: Row[] = [];
     for await (const row of this.rows()) {
@@ -228,6 +231,8 @@ export class DatasetPass {
   private drop(line: number, reason: string): void {
     if (this.options.invalid === 'throw') throw new Error(`${this.owner}: line ${line}: ${reason}`);
     addProblem(this.report, line, 'dropped', reason);
+    const {used, dropped} = this.report;
+    if (used === 0 && dropped === MOST_UNUSABLE) throw this.nothingUsed();
   }
 
   private nothingUsed(): Error {
@@ -238,10 +243,11 @@ export class DatasetPass {
       .slice(0, 3)
       .map(({line, reason}) => `line ${line}: ${cut(reason)}`)
       .join('; ');
-    return new Error(
-      `${this.owner} has no example that can be used; ${dropped} ${dropped === 1 ? 'was' : 'were'} dropped: ${first}` +
-        (dropped > 3 ? '; …' : ''),
-    );
+    const what =
+      dropped === MOST_UNUSABLE
+        ? `: none of ${dropped} examples can be used, and no more were tried`
+        : ` has no example that can be used; ${dropped} ${dropped === 1 ? 'was' : 'were'} dropped`;
+    return new Error(`${this.owner}${what}: ${first}` + (dropped > 3 ? '; …' : ''));
   }
 }
 

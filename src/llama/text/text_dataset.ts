@@ -136,7 +136,7 @@ function plain(value: unknown): string {
  *
  * @param source The file's path (Node only) or URL, or the file itself, as a `Blob` or bytes.
  * @throws if there is no tokenizer, or an option is unknown or out of range. While batches are taken: if the file is missing or
- *   changes, if it has no example that can be used, or if a token is outside the vocabulary of `config`.
+ *   changes, if it has no example that can be used, or none among the first 10,000 that are drawn, or if a token is outside the vocabulary of `config`.
  */
 export function textDataset(
   source: DataSource,

@@ -177,6 +177,30 @@ describe('textDataset', () => {
     expect(await messageOf(bytesOf([{text: 1}]))).to.match(/; 1 was dropped: line 1: /);
   });
 
+  it('gives up after 10,000 examples none of which can be used, and not if there was one', async () => {
+    let tokenized = 0;
+    const counting = Object.create(tokenizer, {
+      applyChatTemplate: {
+        value: () => {
+          tokenized++;
+          throw new Error('the template does not take it');
+        },
+      },
+    }) as Tokenizer;
+    const chat = {messages: [{role: 'assistant', content: 'a'}]};
+    const refused = Array<unknown>(10_002).fill(chat);
+    const lost = await rejection(pass(textDataset(bytesOf(refused), counting)));
+    expect(lost.message).to.match(
+      /^textDataset: the data: none of 10000 examples can be used, and no more were tried: line \d+: the template does not/,
+    );
+    expect(tokenized).to.equal(10_000);
+
+    const data = bytesOf([{text: 'the cat'}, ...refused]);
+    const dataset = textDataset(data, counting, {shuffle: false});
+    expect(await pass(dataset)).to.have.length(1);
+    expect(dataset.report).to.include({used: 1, dropped: 10_002, isComplete: true});
+  });
+
   it('throws at tokens that the model does not know, and at rows longer than its positions', async () => {
     const small = {...config, vocabSize: 200};
     const dataset = textDataset(bytesOf([{text: 'x'}, {text: 'the'}]), tokenizer, {
