@@ -3,7 +3,7 @@ import {readdirSync, rmdirSync, rmSync} from 'node:fs';
 import {basename, dirname, join} from 'node:path';
 import {isCheckpointFile} from '../checkpoint/manifest';
 import {isPassingName, isWrittenName} from '../files/folder_commit';
-import {kindNames, kindOf, readFile} from '../files/own_files';
+import {kindNames, kindOf, readEnd} from '../files/own_files';
 import {FILE_LIST, FileList} from './file_list';
 
 /** All that a run leaves in its folder. */
@@ -178,6 +178,6 @@ export function filesOfRun(path: string): Record<'config' | 'scores' | 'checkpoi
 export function isDone(folder: string): boolean {
   const log = join(folder, NAMES.log);
   if (kindOf(log) !== 'file') return false;
-  const last = readFile(log, MOST_LOG_BYTES).toString('utf8').trimEnd().split('\n').at(-1)!;
+  const last = readEnd(log, 1000).toString('utf8').trimEnd().split('\n').at(-1)!;
   return last === JSON.stringify(DONE);
 }

@@ -8,6 +8,7 @@ import {
   appendWhole,
   createFile,
   kindOf,
+  linesOf,
   makeFolder,
   readFile,
   replaceFile,
@@ -215,11 +216,7 @@ export class RunFolder {
   rewindLog(step: number): LogEntry[] {
     this.checkIsThere();
     const log = this.in(NAMES.log);
-    const text = kindOf(log) === null ? '' : readFile(log, MOST_LOG_BYTES).toString('utf8');
-    const kept = text
-      .split('\n')
-      .flatMap((line) => parseEntry(log, line))
-      .filter((entry) => entry.step <= step);
+    const kept = kindOf(log) === null ? [] : entriesUntil(log, step);
     const steps = kept.filter(({event}) => event === 'step');
     if (steps.length !== step)
       throw new Error(`${log} has ${steps.length} of the first ${step} steps of the run`);
@@ -245,7 +242,7 @@ export class RunFolder {
         const file = this.in(name);
         if (kindOf(file) === 'file') other.replace(name, readFile(file));
       }
-      appendWhole(other.log!, readFile(this.in(NAMES.log)).toString('utf8'));
+      appendWhole(other.log!, readFile(this.in(NAMES.log)));
     } catch (error) {
       other.closeLog();
       other.lock.release();
@@ -377,6 +374,18 @@ export class RunFolder {
   private in(name: string): string {
     return join(this.current, name);
   }
+}
+
+/** The entries of a log up to a step. What follows is not read: a log goes from step to step. */
+function entriesUntil(log: string, step: number): LogEntry[] {
+  const entries: LogEntry[] = [];
+  for (const line of linesOf(log, MOST_LOG_BYTES)) {
+    for (const entry of parseEntry(log, line)) {
+      if (entry.step > step) return entries;
+      entries.push(entry);
+    }
+  }
+  return entries;
 }
 
 /** A line of a log; nothing if it was not written to its end, because the process was killed, or if it is the last of a run. */

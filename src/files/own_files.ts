@@ -12,12 +12,14 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  readSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
 import {hostname} from 'node:os';
 import {basename, dirname, join} from 'node:path';
+import {StringDecoder} from 'node:string_decoder';
 import {temporaryNameOf} from './folder_commit';
 import {thisProcess} from './writing_process';
 
@@ -59,13 +61,63 @@ export function openToAppend(path: string): number {
 export function readFile(path: string, mostBytes = Infinity): Buffer {
   const file = openFile(path, constants.O_RDONLY);
   try {
-    const {size} = fstatSync(file);
-    if (size > mostBytes)
-      throw new Error(`'${path}' has ${size} bytes, where no more than ${mostBytes} can be in it`);
+    checkSize(path, file, mostBytes);
     return readFileSync(file);
   } finally {
     closeSync(file);
   }
+}
+
+/** The last bytes of a file that is no link, or all if it has fewer. */
+export function readEnd(path: string, bytes: number): Buffer {
+  const file = openFile(path, constants.O_RDONLY);
+  try {
+    const {size} = fstatSync(file);
+    const end = Buffer.alloc(Math.min(bytes, size));
+    return end.subarray(0, readSync(file, end, 0, end.length, size - end.length));
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Bytes that are read at a time. */
+const PIECE_BYTES = 2 ** 20;
+
+/** Of a log, some thousand times. */
+const LONGEST_LINE = 1_000_000;
+
+/**
+ * The lines of a text that is no link, one after the other in little memory; the last one only if it is not empty. A line of more than a
+ * million characters is an error.
+ *
+ * @param mostBytes As many as the file may have; default: any number.
+ */
+export function* linesOf(path: string, mostBytes = Infinity): Generator<string, void> {
+  const file = openFile(path, constants.O_RDONLY);
+  try {
+    checkSize(path, file, mostBytes);
+    const decoder = new StringDecoder('utf8');
+    const bytes = Buffer.alloc(PIECE_BYTES);
+    let rest = '';
+    for (let length; (length = readSync(file, bytes)) > 0;) {
+      const lines = decoder.write(bytes.subarray(0, length)).split('\n');
+      lines[0] = rest + lines[0]!;
+      rest = lines.pop()!;
+      yield* lines;
+      if (rest.length > LONGEST_LINE)
+        throw new Error(`'${path}' has a line of more than ${LONGEST_LINE} characters`);
+    }
+    rest += decoder.end();
+    if (rest !== '') yield rest;
+  } finally {
+    closeSync(file);
+  }
+}
+
+function checkSize(path: string, file: number, mostBytes: number): void {
+  const {size} = fstatSync(file);
+  if (size <= mostBytes) return;
+  throw new Error(`'${path}' has ${size} bytes, where no more than ${mostBytes} can be in it`);
 }
 
 function openFile(path: string, flags: number): number {
@@ -125,11 +177,11 @@ export function replaceFile(path: string, content: string | Uint8Array): number 
   }
 }
 
-/** Writes text at the end of an open file: all of it, or nothing and an error, as on a full disk. */
-export function appendWhole(file: number, text: string): void {
+/** Writes at the end of an open file: all of it, or nothing and an error, as on a full disk. */
+export function appendWhole(file: number, content: string | Uint8Array): void {
   const {size} = fstatSync(file);
   try {
-    writeFileSync(file, text);
+    writeFileSync(file, content);
   } catch (error) {
     ftruncateSync(file, size);
     throw error;

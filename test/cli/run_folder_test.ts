@@ -9,12 +9,14 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import {dirname, join} from 'node:path';
 import {expect} from 'chai';
 import {stopSignals, type StopSignal} from '../../src/cli/interruption';
 import {RunFolder} from '../../src/cli/run_folder';
+import {UsageError} from '../../src/cli/usage_error';
 import {loadLlama} from '../../src/llama';
 import {fastBackend, thorough} from '../support/backends';
 import {resultOf} from '../support/programs';
@@ -404,6 +406,36 @@ describe('the folder of a run', function () {
       const {stderr} = await finetune(output, '--overwrite', '--steps', '1');
       expect(stderr).not.to.include('the earlier run stays');
       expect(lastEntry(output)).to.deep.equal({event: 'end', state: 'done'});
+    });
+  });
+
+  describe('with a large log', () => {
+    const step = {event: 'step' as const, loss: 1, learningRate: 1, blocks: [], seconds: 1};
+
+    it('reads no more of it than until the step where it goes on', () => {
+      const output = newOutput();
+      const run = RunFolder.open('test', output, false);
+      for (const i of [1, 2, 3]) run.append({...step, step: i, peakBytes: 1});
+      run.stop({state: 'interrupted'});
+      // what follows is no log
+      writeFileSync(join(output, 'log.jsonl'), 'null\n{"event": "none"}\n', {flag: 'a'});
+      const resumed = RunFolder.resume('test', output);
+      expect(resumed.rewindLog(2).map((entry) => entry.step)).to.deep.equal([1, 2]);
+      resumed.append({event: 'heldOut', step: 2, loss: 1});
+      resumed.stop({state: 'interrupted'});
+      const log = readFileSync(join(output, 'log.jsonl'), 'utf8').trimEnd().split('\n');
+      expect(log.map((line) => (JSON.parse(line) as {event: string}).event)).to.deep.equal([
+        ...['step', 'step', 'heldOut', 'end'],
+      ]);
+    });
+
+    it('has come to its end if its last line says so', () => {
+      const output = newOutput();
+      RunFolder.open('test', output, false).stop({state: 'interrupted'});
+      const log = join(output, 'log.jsonl');
+      truncateSync(log, 600_000_000);
+      writeFileSync(log, '\n{"event":"end","state":"done"}\n', {flag: 'a'});
+      expect(() => RunFolder.resume('test', output)).to.throw(UsageError, 'has come to its end');
     });
   });
 

@@ -9,6 +9,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -19,8 +20,10 @@ import {
   appendWhole,
   createFile,
   kindOf,
+  linesOf,
   makeFolder,
   openToAppend,
+  readEnd,
   readFile,
   replaceFile,
 } from '../../src/files/own_files';
@@ -59,7 +62,9 @@ describe('files that a program keeps for itself', () => {
 
   it('are read and written to if they are files, and not through a link', function () {
     if (process.platform === 'win32') this.skip();
-    for (const take of [readFile, openToAppend]) {
+    const readFirst = (path: string): unknown => linesOf(path).next();
+    const readLast = (path: string): unknown => readEnd(path, 1);
+    for (const take of [readFile, readFirst, readLast, openToAppend]) {
       for (const name of ['link', 'dangling']) expect(() => take(at(name)), name).to.throw(/ELOOP/);
       expect(() => take(at('none'))).to.throw(/ENOENT/);
     }
@@ -78,6 +83,25 @@ describe('files that a program keeps for itself', () => {
     expect(() => readFile(at('file'), 2)).to.throw(
       `'${at('file')}' has 3 bytes, where no more than 2 can be in it`,
     );
+  });
+
+  it('are read a line at a time, or at their end, in little memory', () => {
+    const long = 'é'.repeat(800_000);
+    writeFileSync(at('lines'), `one\n\n${long}\nlast`);
+    expect([...linesOf(at('lines'))]).to.deep.equal(['one', '', long, 'last']);
+    writeFileSync(at('lines'), 'one\n');
+    expect([...linesOf(at('lines'), 4)]).to.deep.equal(['one']);
+    expect(() => linesOf(at('lines'), 3).next()).to.throw('where no more than 3 can be in it');
+    expect(readEnd(at('lines'), 3).toString()).to.equal('ne\n');
+    expect(readEnd(at('lines'), 30).toString()).to.equal('one\n');
+    // more than a process may have
+    truncateSync(at('lines'), 2 ** 40);
+    const lines = linesOf(at('lines'));
+    expect(lines.next().value).to.equal('one');
+    expect(() => lines.next()).to.throw(
+      `'${at('lines')}' has a line of more than 1000000 characters`,
+    );
+    expect(readEnd(at('lines'), 3)).to.deep.equal(Buffer.alloc(3));
   });
 
   it('are replaced, and not written to under other names', () => {
