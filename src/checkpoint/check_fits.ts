@@ -32,23 +32,6 @@ export function checkFits(
     fail(`is of another model: it has ${before}, where this model has ${now}`);
   }
   const saved = withNamesOf(layers, manifest);
-  checkSettings(owner, {path, manifest}, {optimizer, callback, data}, saved);
-}
-
-/**
- * Throws unless a checkpoint was saved with the same options.
- *
- * @param saved Those of its optimizer, with the names that the model has.
- */
-export function checkSettings(
-  owner: string,
-  {path, manifest}: Candidate,
-  {optimizer, callback, data}: Omit<CheckpointParts, 'model'>,
-  saved: Record<string, unknown>,
-): void {
-  const fail = (what: string): never => {
-    throw new Error(`${owner}: ${path} ${what}; nothing was changed`);
-  };
   const differ = (part: string, saved: object, own: object): void => {
     const difference = firstDifference(saved, own);
     if (!difference) return;

@@ -82,11 +82,6 @@ function isScored(settings: FinetuneSettings): boolean {
   return needsScores(sampling) && drawsByScores(settings);
 }
 
-/** Whether these scores are computed from the model's weights. */
-export function computesScores(settings: FinetuneSettings): boolean {
-  return isScored(settings) && Object.hasOwn(scoreKinds, settings.scores);
-}
-
 /** @returns How many of the blocks can be drawn. */
 function checkScored(
   settings: FinetuneSettings,

@@ -14,6 +14,8 @@ import type {MonitorState, TrainingMonitor} from './training_monitor';
 export interface EngineRun {
   /** The options in effect. */
   settings: FinetuneSettings;
+  /** Those that its checkpoints have. */
+  options: Record<string, unknown>;
   model: tfl.LayersModel;
   optimizer: OwLoreOptimizer;
   /** Null if all blocks train. */

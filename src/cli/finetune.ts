@@ -4,7 +4,7 @@ import {saveLlama} from '../llama/index';
 import {loraDefaults} from '../lora/lora_options';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
 import {resolveBlocks} from '../model/blocks';
-import {checkSampling, chooseSampling, computesScores} from './block_sampling';
+import {checkSampling, chooseSampling} from './block_sampling';
 import {defineCommand, type Context} from './command';
 import type {CommandConsole} from './console';
 import {checkDisk} from './disk_check';
@@ -125,9 +125,7 @@ async function checkRun(
   const data = await prepareData(settings, opened, fitted, context);
   if (from) {
     checkSameData(from, data.contents, settings, context.console);
-    const own = {...settings, scores};
-    // scores that are lost are computed from the weights, and all is compared once more with these
-    if (!computesScores(own)) await checkSameOptions(from, own, config, data, context);
+    checkSameOptions(from, settings, data.steps, context.console);
   }
   const {saveEvery = tenthOf(data.steps)} = settings;
   await checkDisk({...settings, saveEvery}, opened, data, context);

@@ -12,6 +12,7 @@ import type {LoadedModel} from './model_options';
 import {nextTurn} from './progress';
 import type {RunFolder} from './run_folder';
 import {methodOf, type Plan} from './run_method';
+import {lastingOptions} from './same_options';
 import {openTensorBoard, type EventWriter} from './tensorboard';
 import {tfjsEngine} from './tfjs_engine';
 import {torchEngine} from './torch/engine';
@@ -94,6 +95,7 @@ export async function train(
   try {
     if (settings.resume === undefined) events = openTensorBoard(folder);
     const {skippedSteps, saveCheckpoint} = await engines[settings.engine].train({
+      options: lastingOptions(settings, steps),
       ...{settings, model, optimizer, callback: layerSampling, lora, data, training},
       ...{monitor, folder, context, goOn},
       save: (save) =>

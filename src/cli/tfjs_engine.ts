@@ -22,7 +22,7 @@ async function train(run: EngineRun): Promise<EngineOutcome> {
       saveCheckpoint(target, parts, {
         keep: settings.keep,
         extra: {
-          ...{...monitor.state(), data: run.data.contents},
+          ...{...monitor.state(), data: run.data.contents, options: run.options},
           ...(lora && {dropoutMasks: lora.dropoutMasks}),
         },
       }),

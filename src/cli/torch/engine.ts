@@ -383,7 +383,7 @@ type Files = Pick<
   Pick<Manifest, 'data'>;
 
 async function commit(
-  {settings, optimizer, callback, data: {contents}, save}: EngineRun,
+  {settings, options, optimizer, callback, data: {contents}, save}: EngineRun,
   job: Job,
   {probabilities}: BesideJob,
   {step, model, optimizer: saved, stateBytes, data}: Files,
@@ -399,7 +399,7 @@ async function commit(
         ...{periods: periodsUntil(job, step), steps: step, open: null},
       },
     },
-    extra: {steps: step, stateBytes, begun: null, data: contents},
+    extra: {steps: step, stateBytes, begun: null, data: contents, options},
   };
   checkedManifest('--engine torch: a checkpoint of finetune.py', {...manifest});
   await save((target) => commitCheckpoint(target, optimizer, manifest, settings.keep));
