@@ -162,6 +162,14 @@ export const knownMutants: Readonly<
       because: 'The real path of a file does not begin with a relative one.',
     },
   ],
+  'files/folder_commit.ts': [
+    {from: '[]', to: '["Stryker was here"]', because: 'No list of changes is called so.'},
+    {
+      from: 'performance.now() - since > PATIENCE',
+      to: 'performance.now() - since >= PATIENCE',
+      because: 'Nobody waits for exactly a second.',
+    },
+  ],
   'files/folder_sink.ts': [
     {
       from: 'written.size === 0',

@@ -45,8 +45,8 @@ const WRITTEN: readonly RegExp[] = [
  */
 const PATIENCE = 1000;
 
-/** The last change that this process makes in a folder, by its real path: whoever opens the folder waits. */
-const underWay = new Map<string, Promise<void>>();
+/** The last change that this process has made in a folder, by its real path: whoever opens the folder waits. */
+const lastChanges = new Map<string | null, Promise<void>>();
 
 /** A new temporary name for a file, which says who writes it. */
 export async function temporaryName(path: string): Promise<string> {
@@ -81,7 +81,7 @@ export async function commitFiles(
   removals: readonly string[],
   onDecided: () => void,
 ): Promise<void> {
-  const {lstat, rename, writeFile} = await importNode('node:fs/promises');
+  const {lstat, rename, rm, writeFile} = await importNode('node:fs/promises');
   const {join} = await importNode('node:path');
   for (const path of [...renames.map(([, to]) => to), ...removals]) {
     if (!isWrittenName(path))
@@ -98,8 +98,13 @@ export async function commitFiles(
   const journal: Journal = {renames: [...renames], removals: [...removals]};
   const name = await journalName();
   const temporary = join(folder, await temporaryName('.commit.json'));
-  await writeFile(temporary, JSON.stringify(journal), {flag: 'wx', flush: true});
-  await rename(temporary, join(folder, name));
+  try {
+    await writeFile(temporary, JSON.stringify(journal), {flag: 'wx', flush: true});
+    await rename(temporary, join(folder, name));
+  } catch (error) {
+    await unlessMissing(rm(temporary));
+    throw error;
+  }
   onDecided();
   await finishCommit(owner, folder);
 }
@@ -112,15 +117,10 @@ export async function commitFiles(
 export async function finishCommit(owner: string, folder: string): Promise<void> {
   const {realpath} = await importNode('node:fs/promises');
   const key = await unlessMissing(realpath(folder));
-  if (key === null) return;
-  const before = underWay.get(key)?.catch(() => undefined);
+  const before = lastChanges.get(key)?.catch(() => undefined);
   // also after another one, which may have looked for journals before there was one
-  const work = Promise.resolve(before)
-    .then(() => doRest(owner, folder))
-    .finally(() => {
-      if (underWay.get(key) === work) underWay.delete(key);
-    });
-  underWay.set(key, work);
+  const work = Promise.resolve(before).then(() => doRest(owner, folder));
+  lastChanges.set(key, work);
   return work;
 }
 
@@ -131,7 +131,7 @@ export async function removeLeftovers(folder: string): Promise<void> {
   const own = await ownProcess();
   for (const path of await readdir(folder)) {
     const writer = writerIn(TEMPORARY.exec(path));
-    if (writer && isDead(writer, own)) await rm(join(folder, path), {force: true});
+    if (writer && isDead(writer, own)) await unlessMissing(rm(join(folder, path)));
   }
 }
 
@@ -177,15 +177,15 @@ async function follow(owner: string, folder: string, name: string): Promise<void
     if (!isOwn && !(await isRenamed(join(folder, name), join(folder, taken)))) return;
     await syncFolder(folder);
     if (last && (await unlessMissing(lstat(join(folder, last[0]))))) {
-      await rm(join(folder, last[1]), {force: true});
+      await unlessMissing(rm(join(folder, last[1])));
     }
     for (const [temporary, path] of renames) {
       // what is not there any more has its place already
       await isRenamed(join(folder, temporary), join(folder, path));
     }
-    for (const path of removals) await rm(join(folder, path), {force: true});
+    for (const path of removals) await unlessMissing(rm(join(folder, path)));
     await syncFolder(folder);
-    await rm(join(folder, taken), {force: true});
+    await unlessMissing(rm(join(folder, taken)));
   } catch (error) {
     throw new Error(
       `${owner}: new files are complete in '${folder}', but not all of them could be put in their places: ` +
@@ -241,8 +241,7 @@ function writerIn(match: RegExpExecArray | null): WritingProcess | null {
 /** Renames a file; false if it is not there. */
 async function isRenamed(from: string, to: string): Promise<boolean> {
   const {rename} = await importNode('node:fs/promises');
-  const done = rename(from, to).then(() => true);
-  return (await unlessMissing(done)) !== null;
+  return (await unlessMissing(rename(from, to))) !== null;
 }
 
 /** Writes the names of a folder's files to the disk. */

@@ -1,4 +1,10 @@
-import {commitFiles, finishCommit, removeLeftovers, temporaryName} from './folder_commit';
+import {
+  commitFiles,
+  finishCommit,
+  removeLeftovers,
+  temporaryName,
+  unlessMissing,
+} from './folder_commit';
 import {importNode} from './import_node';
 import type {FileSink} from './sink';
 
@@ -58,7 +64,7 @@ export function folderSink(owner: string, folder: string): FileSink {
       if (isDecided) return;
       const {rm} = await importNode('node:fs/promises');
       const {join} = await importNode('node:path');
-      for (const temporary of written.values()) await rm(join(folder, temporary), {force: true});
+      for (const temporary of written.values()) await unlessMissing(rm(join(folder, temporary)));
     },
   };
 

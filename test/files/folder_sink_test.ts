@@ -1,5 +1,5 @@
 import {spawnSync} from 'node:child_process';
-import {
+import fs, {
   existsSync,
   linkSync,
   mkdirSync,
@@ -13,12 +13,13 @@ import {
 import {hostname, tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
+import {isPassingName} from '../../src/files/folder_commit';
 import {listFiles} from '../../src/files/list_files';
 import {openSink} from '../../src/files/open_sink';
 import {openSource} from '../../src/files/open_source';
 import {readWhole} from '../../src/files/source';
 import {resultOf, startProgram} from '../support/programs';
-import {withBroken} from '../support/broken_files';
+import {withAsyncFunctions, withBroken} from '../support/broken_files';
 import {openFilesIn} from '../support/open_files';
 import {rejection} from '../support/rejection';
 import {onSmallDisk} from '../support/small_disk';
@@ -39,6 +40,13 @@ const [shard1, shard2, shard3] = [1, 2, 3].map((i) => `model-0000${i}-of-00003.s
 const config = 'config.json';
 const journalOf = (pid: number, machine = host): string =>
   `.commit.${pid}-1@${machine}.${uuid}.json`;
+
+describe('isPassingName', () => {
+  it('knows files that are not complete and lists of what is to be done', () => {
+    const names = [temporary(a, 1), journalOf(1), a, '.commit.json', `${temporary(a, 1)}.json`];
+    expect(names.map(isPassingName)).to.deep.equal([true, true, false, false, false]);
+  });
+});
 
 describe('folders that files are saved to', () => {
   let folder: string;
@@ -179,6 +187,54 @@ describe('folders that files are saved to', () => {
     expect(contents()).to.deep.equal(complete);
   });
 
+  it('keep the last file that is in its place already', async () => {
+    put({
+      ...complete,
+      [journalOf(dead)]: JSON.stringify({
+        renames: [[temporary(config, dead), config]],
+        removals: [],
+      }),
+    });
+    expect(await read(config)).to.equal('new');
+    expect(contents()).to.deep.equal(complete);
+  });
+
+  it('may be finished by another process while they are looked at', async () => {
+    const {lstat, readdir, rename} = fs.promises;
+    const journal = join(folder, journalOf(dead));
+    const finish = (): void => rmSync(journal);
+    for (const others of [
+      {
+        readdir: async (...args: Parameters<typeof readdir>) => {
+          const names = await readdir(...args);
+          if (existsSync(journal)) finish();
+          return names;
+        },
+      },
+      {
+        lstat: async (...args: Parameters<typeof lstat>) => {
+          const stats = await lstat(...args);
+          if (args[0] === journal) finish();
+          return stats;
+        },
+      },
+    ]) {
+      stopInTheMiddle(dead);
+      const reading = withAsyncFunctions(others as never, () => read(shard1));
+      expect(await reading).to.equal('new');
+      expect(readFileSync(join(folder, shard2), 'utf8')).to.equal('old');
+    }
+    stopInTheMiddle(dead);
+    const others = join(folder, journalOf(process.ppid));
+    const taking = async (from: string, to: string): Promise<void> => {
+      if (from === journal) await rename(journal, others);
+      await rename(from, to);
+    };
+    const taken = withAsyncFunctions({rename: taking as typeof rename}, () => read(shard1));
+    expect((await rejection(taken)).message).to.match(/^test: process \d+ is putting files/);
+    expect(readFileSync(join(folder, shard2), 'utf8')).to.equal('old');
+  });
+
   it('are finished once by several that open them at the same time', async () => {
     stopInTheMiddle(dead);
     const all = await Promise.all([shard1, shard2, config, shard3].map(read));
@@ -201,27 +257,32 @@ describe('folders that files are saved to', () => {
     expect(results.map(({stderr}) => stderr).join('')).to.equal('');
   }).timeout(60_000);
 
-  it('are left to a process that is at work', async () => {
+  it('are left to a process that is at work for longer, with an error', async () => {
     stopInTheMiddle(process.ppid);
     const before = contents();
     expect((await rejection(read(shard1))).message).to.match(/^test: process \d+ is putting files/);
     expect(contents()).to.deep.equal(before);
   });
 
-  it('are left to a process of another machine, which may be at work, for a second', async () => {
-    stopInTheMiddle(dead, {machine: 'another-machine'});
-    const before = contents();
-    const reading = read(shard2);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    expect(contents()).to.deep.equal(before);
-    // it ends
-    put(complete);
-    for (const path of Object.keys(before)) {
-      if (!(path in complete)) rmSync(join(folder, path));
-    }
-    expect(await reading).to.equal('new');
-    expect(contents()).to.deep.equal(complete);
-  });
+  for (const [what, writer, machine] of [
+    ['a process that is at work', process.ppid, host],
+    ['a process of another machine, which may be at work', dead, 'another-machine'],
+  ] as const) {
+    it(`are left to ${what}, for a second`, async () => {
+      stopInTheMiddle(writer, {machine});
+      const before = contents();
+      const reading = read(shard2);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      expect(contents()).to.deep.equal(before);
+      // it ends
+      put(complete);
+      for (const path of Object.keys(before)) {
+        if (!(path in complete)) rmSync(join(folder, path));
+      }
+      expect(await reading).to.equal('new');
+      expect(contents()).to.deep.equal(complete);
+    });
+  }
 
   it('stay as they are until all can be done', async () => {
     stopInTheMiddle(dead);
@@ -246,6 +307,19 @@ describe('folders that files are saved to', () => {
       {renames: [], removals: ['notes.txt']},
       {renames: [], removals: ['..']},
       {renames: [], removals: ['a/config.json']},
+      // what is no list of pairs of names
+      {
+        renames: [
+          [temporary(a, 1), a],
+          ['notes.txt', a],
+        ],
+        removals: [],
+      },
+      {renames: [null], removals: []},
+      {renames: [[temporary(a, 1), a, b]], removals: []},
+      {renames: [{0: temporary(a, 1), 1: a, length: 2}], removals: []},
+      {renames: [[[temporary(a, 1)], a]], removals: []},
+      {renames: [], removals: [[a]]},
     ];
     for (const journal of wrong) {
       const files = {
@@ -318,16 +392,33 @@ describe('folders that files are saved to', () => {
     // by which a program tells what to do
     expect((error.cause as NodeJS.ErrnoException).code).to.equal('EIO');
     expect(contents()).to.deep.equal({[a]: 'old'});
+    // the list of what is to be done, when all else is written
+    const deciding = await rejection(withBroken('sync', () => save({[a]: 'new'}), 1));
+    expect(deciding.message).to.match(/^test: cannot write to the folder '.*': EIO/);
+    expect(contents()).to.deep.equal({[a]: 'old'});
   });
 
   it('get the new ones, once these are complete, where the disk fails after that', async () => {
     put({[a]: 'old'});
     // after the list of what is to be done, whose bytes are synced
     const saving = withBroken('sync', () => save({[a]: 'new'}), 2);
-    expect((await rejection(saving)).message).to.match(
+    const error = await rejection(saving);
+    expect(error.message).to.match(
       /^test: new files are complete in '.*', but not all of them could be put in their places: EIO/,
     );
+    expect((error.cause as NodeJS.ErrnoException).code).to.equal('EIO');
     expect(await read(a)).to.equal('new');
+    expect(contents()).to.deep.equal({[a]: 'new'});
+  });
+
+  it('are not synced on Windows, which refuses that', async () => {
+    const {platform} = process;
+    Object.defineProperty(process, 'platform', {value: 'win32'});
+    try {
+      await withBroken('sync', () => save({[a]: 'new'}), 2);
+    } finally {
+      Object.defineProperty(process, 'platform', {value: platform});
+    }
     expect(contents()).to.deep.equal({[a]: 'new'});
   });
 

@@ -47,16 +47,37 @@ export function withBroken<T>(method: Method, body: () => Promise<T>, before = 0
 
 /** Runs `body` while functions of `node:fs` are others, for all who have imported them. */
 export function withFunctions<T>(others: Partial<typeof fs>, body: () => T): T {
-  const names = Object.keys(others) as Array<keyof typeof fs>;
-  const originals = Object.fromEntries(names.map((name) => [name, fs[name]]));
-  Object.assign(fs, others);
-  syncBuiltinESMExports();
+  const giveBack = replaceFunctions(fs, others);
   try {
     return body();
   } finally {
-    Object.assign(fs, originals);
-    syncBuiltinESMExports();
+    giveBack();
   }
+}
+
+/** The same with functions of `node:fs/promises`. */
+export async function withAsyncFunctions<T>(
+  others: Partial<typeof fs.promises>,
+  body: () => Promise<T>,
+): Promise<T> {
+  const giveBack = replaceFunctions(fs.promises, others);
+  try {
+    return await body();
+  } finally {
+    giveBack();
+  }
+}
+
+function replaceFunctions<T extends object>(library: T, others: Partial<T>): () => void {
+  const originals = Object.fromEntries(
+    Object.keys(others).map((name) => [name, Reflect.get(library, name)]),
+  );
+  const put = (functions: object): void => {
+    Object.assign(library, functions);
+    syncBuiltinESMExports();
+  };
+  put(others);
+  return () => put(originals);
 }
 
 /** Runs `body` while a read of a file gives no more than 7 bytes, as systems may. */
