@@ -12,39 +12,30 @@ interface Hold {
  * been passed.
  */
 export class Holds {
-  /** By data and shape: a tensor and its reshaped versions share their data. */
-  private readonly byData = new Map<object, Map<string, Hold>>();
-
-  /**
-   * @param options `oneForAll`: one tensor holds all tensors with the same data, shape and dtype. Otherwise each tensor gets its
-   *   own, so that the caller can tell them apart.
-   */
-  constructor(private readonly options: {oneForAll: boolean}) {}
+  /** By data and the id of the tensor: a tensor and its reshaped versions share their data. */
+  private readonly byData = new Map<object, Map<number, Hold>>();
 
   /** A tensor over the same data that lives until it is released. */
   hold(tensor: tf.Tensor): tf.Tensor {
-    const key = this.options.oneForAll
-      ? `${tensor.dtype} ${tensor.shape.join(' ')}`
-      : String(tensor.id);
-    const ofData = this.byData.get(tensor.dataId) ?? new Map<string, Hold>();
+    const ofData = this.byData.get(tensor.dataId) ?? new Map<number, Hold>();
     this.byData.set(tensor.dataId, ofData);
-    const known = ofData.get(key);
+    const known = ofData.get(tensor.id);
     if (known) {
       known.count++;
       return known.tensor;
     }
     const held = shareData(tensor);
-    ofData.set(key, {tensor: held, count: 1});
+    ofData.set(tensor.id, {tensor: held, count: 1});
     return held;
   }
 
   /** Takes back one {@link hold}. */
   release(tensor: tf.Tensor): void {
     const ofData = this.byData.get(tensor.dataId);
-    ofData?.forEach((hold, key) => {
+    ofData?.forEach((hold, id) => {
       if (hold.tensor !== tensor || --hold.count > 0) return;
       tensor.dispose();
-      ofData.delete(key);
+      ofData.delete(id);
     });
   }
 

@@ -23,8 +23,8 @@ export function isNextValueUnread(): boolean {
 }
 
 /**
- * Runs `body` and notes its ops. A result that something other than an op uses (it is returned, kept, assigned to a variable, or
- * read by the host), or that nothing uses, counts as in use to the end.
+ * Runs `body` and notes its ops. A result that something other than an op uses (it is kept, assigned to a variable, or read by the
+ * host), or that no op reads, counts as in use to the end.
  */
 export function noteOps<T extends tf.Tensor[]>(body: () => T): {result: T; sequence: OpSequence} {
   const ops: string[] = [];
@@ -37,7 +37,6 @@ export function noteOps<T extends tf.Tensor[]>(body: () => T): {result: T; seque
   });
   const result = watch.run(body);
   const onlyReturned = onlyReturnedOf(ops, leaving);
-  for (const {id} of result) leaving.add(watch.nameOf(id));
   const unreadAfter = new Map<number, string[]>();
   for (const [name, number] of lastReads) {
     if (!leaving.has(name)) unreadAfter.set(number, [...(unreadAfter.get(number) ?? []), name]);
@@ -116,11 +115,6 @@ class OpWatch {
   /** The number of the next op; none, −1, while an op runs. */
   get next(): number {
     return this.isInOp ? -1 : this.count;
-  }
-
-  /** The name of a tensor with this id; none, '', if it is not a result of the ops. */
-  nameOf(id: number): string {
-    return this.names.get(id) ?? '';
   }
 
   run<T>(body: () => T): T {

@@ -60,8 +60,8 @@ function withSegments<T>(kind: 'blocks' | 'parts', which: 'auto' | 'blocks', bod
   const intercepted = (): T =>
     interceptLayers((layer, run, inputs, kwargs) => {
       const tensors: Array<tf.Tensor | tfl.SymbolicTensor> = [inputs].flat();
-      const isSymbolic = !tensors.every((input) => input instanceof tf.Tensor);
-      if (isSymbolic || !isBlock(layer)) return run(inputs, kwargs);
+      // All are symbolic or none is, as tfjs checks.
+      if (!(tensors[0] instanceof tf.Tensor) || !isBlock(layer)) return run(inputs, kwargs);
       if (kind === 'blocks' && !areBlocksRecomputed(which, blocksAround(layer))) {
         return runningAs('nothing', () => run(inputs, kwargs));
       }

@@ -45,7 +45,7 @@ export class Recording {
   static active: Recording | null = null;
 
   readonly nodes: TapeNode[] = [];
-  readonly holds: Holds;
+  readonly holds = new Holds();
   /** Ids of the leaves and of all that depends on them. */
   private readonly tracked: Set<number>;
   private readonly leaves: ReadonlySet<number>;
@@ -75,7 +75,6 @@ export class Recording {
   ) {
     this.leaves = new Set(leaves.map(({id}) => id));
     this.tracked = new Set(this.leaves);
-    this.holds = new Holds({oneForAll: this.outer === null});
   }
 
   /** Runs `f` and records. On an error nothing is held and the engine is as before. */

@@ -7,8 +7,10 @@ import {
   areLayersRecomputed,
   isRecomputed,
   recomputedPart,
+  withRecomputedLayers,
   type RecomputedLayers,
 } from '../../src/tape/recompute_layers';
+import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {leanOptimizer} from '../../src/lean_optimizer';
 import {describeBackends} from '../support/backends';
 import {modelZoo, type Specimen} from '../support/model_zoo';
@@ -344,25 +346,51 @@ describeBackends('recomputed layers', function (this: Mocha.Suite, backend) {
     });
   }
 
-  it('runs each layer of a model once that a custom loop calls, as in fit', () => {
-    const layers = [dense({units: 4}), dense({units: 4}), dense({units: 1})];
-    const model = chain([3], layers);
-    const calls = layers.map((layer) => {
-      const call = layer.call.bind(layer);
-      let count = 0;
-      layer.call = (...args) => {
-        count++;
-        return call(...args);
-      };
-      return () => count;
+  for (const checkpoint of ['auto', 'blocks'] as const) {
+    it(`runs each layer of a model once that a custom loop calls, as in fit, with '${checkpoint}'`, () => {
+      const layers = [dense({units: 4}), dense({units: 4}), dense({units: 1})];
+      const model = chain([3], layers);
+      const calls = layers.map((layer) => {
+        const call = layer.call.bind(layer);
+        let count = 0;
+        layer.call = (...args) => {
+          count++;
+          return call(...args);
+        };
+        return () => count;
+      });
+      const x = tf.ones([2, 3]);
+      const optimizer = new OwLoreOptimizer({checkpoint});
+      optimizer.minimize(() => tf.mean(model.apply(x, {training: true}) as tf.Tensor));
+      expect(calls.map((count) => count())).to.deep.equal([1, 1, 1]);
+      tf.dispose(x);
+      model.dispose();
+      optimizer.dispose();
     });
-    const x = tf.ones([2, 3]);
-    const optimizer = new OwLoreOptimizer();
-    optimizer.minimize(() => tf.mean(model.apply(x, {training: true}) as tf.Tensor));
-    expect(calls.map((count) => count())).to.deep.equal([1, 1, 1]);
-    tf.dispose(x);
+  }
+
+  it('runs a layer twice, also where it is asked for twice', () => {
+    const parted = new Parted({});
+    const x = tf.ones([16, 4]);
+    parted.apply(x);
+    const model = chain([4], [parted]);
+    const asked = (): tf.Scalar =>
+      withRecomputedLayers('blocks', () => tf.mean(model.apply(x) as tf.Tensor));
+    const before = parted.runs;
+    const {value, grads} = variableGrads(() => withRecomputedLayers('blocks', asked));
+    expect(parted.runs - before).to.equal(2);
+    tf.dispose([x, value, ...Object.values(grads)]);
     model.dispose();
-    optimizer.dispose();
+  });
+
+  it('says outside of layers, too, whether they are recomputed', () => {
+    for (const [which, expected] of [
+      ['auto', true],
+      ['blocks', true],
+      ['none', false],
+    ] as const)
+      expect(withRecomputedLayers(which, areLayersRecomputed), which).to.equal(expected);
+    expect(areLayersRecomputed()).to.equal(false);
   });
 
   for (const [which, count, expected] of [

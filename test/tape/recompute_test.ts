@@ -76,19 +76,24 @@ describeBackends('recomputed', (backend) => {
     return tf.tidy(() => op(x));
   };
 
-  const endings: Array<[string, (y: tf.Tensor, v: tf.Variable) => tf.Tensor, number, boolean]> = [
+  type Ending = (y: tf.Tensor, variable: tf.Variable, before: tf.Tensor) => tf.Tensor;
+  const endings: Array<[string, Ending, number, boolean]> = [
     ['is returned', (y) => y, 27, true],
     ['is returned in another shape', (y) => tf.reshape(tf.reshape(y, [1, 1]), []), 27, true],
     ['an op reads', (y) => tf.mul(y, y), 2 * 27 * 27, false],
     ['is read and returned', (y) => (tf.square(y), y), 27, false],
     ['is assigned and returned', (y, variable) => (variable.assign(y), y), 27, false],
+    ['is returned, unlike one before', (y, variable, x) => (variable.assign(x), y), 27, true],
   ];
   for (const [which, end, expected, isLeftOut] of endings) {
     it(`${isLeftOut ? 'may leave out' : 'computes again'} a value that ${which}`, async () => {
       const variable = tf.variable(tf.tidy(() => tf.scalar(0)));
       const answers: boolean[] = [];
       const body = (x: tf.Tensor): tf.Tensor =>
-        tf.tidy(() => end(cube(tf.add(x, 0), answers), variable));
+        tf.tidy(() => {
+          const sum = tf.add(x, 0);
+          return end(cube(sum, answers), variable, sum);
+        });
       expect(await slope(body)).to.equal(expected);
       // asked before the op and inside of it, in each run
       expect(answers).to.deep.equal([false, false, isLeftOut, false]);
@@ -117,6 +122,33 @@ describeBackends('recomputed', (backend) => {
     );
     expect(runs).to.equal(3);
     expect(gradient).to.equal(2 * 27 * 27);
+  });
+
+  it('may leave out the value of the only op', async () => {
+    const answers: boolean[] = [];
+    expect(await slope((x) => cube(x, answers))).to.equal(27);
+    expect(answers).to.deep.equal([false, false, true, false]);
+  });
+
+  it('runs once more if its second run assigns what it freed, or a value that it may have left out', async () => {
+    for (const isFreed of [true, false]) {
+      const variable = tf.variable(tf.tidy(() => tf.scalar(0)));
+      let runs = 0;
+      const gradient = await slope((x) =>
+        tf.tidy(() => {
+          runs++;
+          const sum = tf.add(x, 0);
+          // no gradient reads `sum`
+          const y = cube(tf.neg(sum), []);
+          if (runs > 1) variable.assign((isFreed ? sum : y) as tf.Scalar);
+          return y;
+        }),
+      );
+      expect(runs).to.equal(3);
+      expect(gradient).to.equal(-27);
+      expect(await variable.data()).to.deep.equal(new Float32Array([isFreed ? 3 : -27]));
+      variable.dispose();
+    }
   });
 
   it('may keep tensors for its second run, which are freed after it', async () => {
@@ -245,6 +277,8 @@ describeBackends('recomputed', (backend) => {
     });
     expect(() => collectGradients(() => part(w), [w])).to.throw('in the second run');
     expect(runs).to.equal(2);
+    // that it was the turn of the last op is forgotten
+    expect(isNextValueUnread()).to.equal(false);
     w.dispose();
   });
 
@@ -288,6 +322,33 @@ describeBackends('recomputed', (backend) => {
     );
     expect(gradient).to.equal(2 * 11 * 33);
     expect(alive).to.deep.equal([10, 1]);
+  });
+
+  it('frees what ops inside of another one have read, too, and nothing that an op has passed on', async () => {
+    const add = tf.customGrad((...args) => {
+      const [a, b] = args as tf.Tensor[];
+      return {value: tf.add(a!, b!), gradFunc: (dy: tf.Tensor) => [dy, dy]};
+    });
+    const passOn = tf.customGrad((x) => ({
+      value: x as tf.Tensor,
+      gradFunc: (dy: tf.Tensor) => dy,
+    }));
+    const w = tf.variable(tf.tidy(() => tf.scalar(3)));
+    const alive: number[] = [];
+    const body = recomputed((x: tf.Tensor) =>
+      tf.tidy(() => {
+        const before = tf.memory().numTensors;
+        let h = passOn(x);
+        for (let i = 0; i < 10; i++) h = add(h, x);
+        alive.push(tf.memory().numTensors - before);
+        return tf.square(h);
+      }),
+    );
+    const {value, grads} = collectGradients(() => body(w) as tf.Scalar, [w]);
+    expect(await grads[0]!.data()).to.deep.equal(new Float32Array([2 * 11 * 33]));
+    expect(alive).to.deep.equal([10, 1]);
+    expect(w.isDisposed).to.equal(false);
+    tf.dispose([w, value, ...(grads as tf.Tensor[])]);
   });
 
   it('keeps what its function assigns to a variable or gives to an inner checkpoint', async () => {
@@ -336,6 +397,20 @@ describeBackends('recomputed', (backend) => {
     );
     // (4x)²(4x + 1)
     expect(gradient).to.equal(3 * 64 * 9 + 2 * 16 * 3);
+    expect(runs).to.equal(2);
+  });
+
+  it('frees nothing where its second run reads the same results in another order', async () => {
+    let runs = 0;
+    const gradient = await slope((x) =>
+      tf.tidy(() => {
+        const [a, b] = [tf.mul(x, 2), tf.mul(x, 3)] as const;
+        const [first, second] = runs++ === 0 ? [a, b] : [b, a];
+        return tf.mul(tf.square(first), second);
+      }),
+    );
+    // (3x)²·2x
+    expect(gradient).to.equal(3 * 18 * 9);
     expect(runs).to.equal(2);
   });
 

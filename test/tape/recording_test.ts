@@ -23,6 +23,18 @@ describeBackends('a recording', () => {
     tf.dispose([w, x, value, ...(grads as tf.Tensor[])]);
   });
 
+  it('takes integers that an op computes for constants', async () => {
+    const w = tf.variable(tf.tidy(() => tf.tensor1d([1, 3, 2])));
+    // max(w)², where w itself tells which is the largest
+    const {value, grads} = collectGradients(
+      () => tf.tidy(() => tf.sum<tf.Scalar>(tf.mul(tf.square(w), tf.oneHot(tf.argMax(w), 3)))),
+      [w],
+    );
+    expect(await value.data()).to.deep.equal(new Float32Array([9]));
+    expect(await grads[0]!.data()).to.deep.equal(new Float32Array([0, 6, 0]));
+    tf.dispose([w, value, ...(grads as tf.Tensor[])]);
+  });
+
   it('holds nothing of a custom gradient that no leaf is upstream of', () => {
     const [w, x] = [tf.variable(tf.tidy(() => tf.scalar(2))), tf.scalar(3)];
     const square = tf.customGrad((...args) => {

@@ -55,6 +55,8 @@ describe('what stock tfjs refuses', () => {
       valueAndGrads((t) => tf.neg(t))([x, w!]),
     'an op that has no gradient': ({valueAndGrads}) =>
       valueAndGrads((t) => tf.topk(t, 1).values)([x]),
+    'an op of floats that has no gradient': ({valueAndGrads}) =>
+      valueAndGrads((t) => tf.cumprod(t))([x]),
     'a gradient that leaves out an input': givenBy((dy) => ({a: () => dy})),
     'a gradient of integers': givenBy((dy) => ({a: () => dy, b: () => tf.cast(dy, 'int32')})),
     'a gradient of another shape': givenBy((dy) => ({a: () => dy, b: () => tf.sum(dy)})),
