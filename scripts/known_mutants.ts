@@ -162,6 +162,18 @@ export const knownMutants: Readonly<
       because: 'The real path of a file does not begin with a relative one.',
     },
   ],
+  'files/http_get.ts': [
+    {
+      from: 'waited < timeout',
+      to: 'waited <= timeout',
+      because: 'Nobody waits for exactly as long.',
+    },
+    {
+      from: 'brought < (LEAST_RATE * waited) / 1000',
+      to: 'brought <= LEAST_RATE * waited / 1000',
+      because: 'No server brings exactly so much.',
+    },
+  ],
   'files/folder_commit.ts': [
     {from: '[]', to: '["Stryker was here"]', because: 'No list of changes is called so.'},
     {

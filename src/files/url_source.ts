@@ -204,17 +204,15 @@ class RestartableStream {
   }
 
   async read(from: number, to: number): Promise<Uint8Array> {
-    if (!this.answer || from < this.position) {
-      await this.restart();
-    } else if (this.position > 0) {
+    if (this.answer && from >= this.position) {
       try {
         return await this.take(from, to);
       } catch (error) {
         if (error instanceof SilenceError) throw error;
         // the server may have closed the connection because nothing was read for a while
-        await this.restart();
       }
     }
+    await this.restart();
     return this.take(from, to);
   }
 

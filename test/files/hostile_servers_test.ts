@@ -63,18 +63,34 @@ describe('a server that is changed, broken or hostile', () => {
   };
 
   it('gives more than it promises, without end', async () => {
-    let closed: (sent: number) => void;
-    const sent = new Promise<number>((resolve) => (closed = resolve));
-    const long = await message((request, response) => {
-      const {socket} = request;
-      response.writeHead(206, part);
-      response.on('close', () => closed(socket.bytesWritten));
-      return endless(request, response);
+    const first = {'content-range': 'bytes 0-65535/200000'};
+    for (const [headers, ask, expected] of [
+      [part, message, /^test: GET URL\/a for bytes 100000 to 100009 gives more than 10 bytes; /],
+      [
+        first,
+        async (answer: ServerOptions['answer']) =>
+          (await rejection(open(await serve({answer})))).message,
+        / for bytes 0 to 65535 gives more than 65536 bytes; /,
+      ],
+    ] as const) {
+      let closed: (sent: number) => void;
+      const sent = new Promise<number>((resolve) => (closed = resolve));
+      const long = await ask((request, response) => {
+        const {socket} = request;
+        response.writeHead(206, headers);
+        response.on('close', () => closed(socket.bytesWritten));
+        return endless(request, response);
+      });
+      expect(long).to.match(expected);
+      expect(await sent).to.be.within(1, 50e6);
+    }
+  });
+
+  it('does not say which part it gives', async () => {
+    const unknown = await message((_, response) => {
+      response.writeHead(206).end(large.subarray(100_000, 100_010));
     });
-    expect(long).to.match(
-      /^test: GET URL\/a for bytes 100000 to 100009 gives more than 10 bytes; /,
-    );
-    expect(await sent).to.be.within(1, 50e6);
+    expect(unknown).to.match(/^test: URL\/a had 200000 bytes and now answers with 'null'; it was/);
   });
 
   it('sends a file without end', async () => {
@@ -120,6 +136,40 @@ describe('a server that is changed, broken or hostile', () => {
     }
   });
 
+  it('says only now and then of which state the file is', async () => {
+    for (const tagged of [0, 1]) {
+      let requests = 0;
+      const server = await serve({
+        answer: (_, response) => {
+          if (requests++ === tagged) response.setHeader('etag', '"a"');
+          return false;
+        },
+      });
+      const file = await open(server);
+      expect(await file.read(100_000, 100_003)).to.deep.equal(large.slice(100_000, 100_003));
+    }
+  });
+
+  it('is not asked by a page, of another origin, for a header that it would have to allow', async () => {
+    const asked: unknown[] = [];
+    const server = await serve({
+      answer: (request, response) => {
+        asked.push(request.headers['if-range']);
+        response.setHeader('etag', '"a"');
+        return false;
+      },
+    });
+    const {fetch} = globalThis;
+    globalThis.fetch = async (...args) =>
+      Object.defineProperty(await fetch(...args), 'type', {value: 'cors'});
+    try {
+      await (await open(server)).read(100_000, 100_010);
+    } finally {
+      globalThis.fetch = fetch;
+    }
+    expect(asked).to.deep.equal([undefined, undefined]);
+  });
+
   it('is asked for parts of the same state only', async () => {
     const asked: unknown[] = [];
     const tags = ['"a"', 'W/"a"'];
@@ -151,6 +201,7 @@ describe('a server that is changed, broken or hostile', () => {
           'try again, or wait longer with the option `request`: {timeout: milliseconds}',
       );
       expect(performance.now() - start).to.be.below(5000);
+      expect(server.requests).to.have.length(1);
     }
     for (const timeout of [0, 3e9]) {
       expect(() => openSource('test', 'http://localhost', {timeout})).to.throw(
@@ -176,6 +227,20 @@ describe('a server that is changed, broken or hostile', () => {
     const server = await serve({ranges: false, answer: slowly(100)});
     const file = await open(server, {timeout: 200});
     expect(await file.read(0, 1000)).to.deep.equal(new Uint8Array(1000).fill('a'.charCodeAt(0)));
+    await file.close();
+  });
+
+  it('may begin slowly', async () => {
+    const server = await serve({
+      ranges: false,
+      answer: (_, response) => {
+        response.writeHead(200, {'content-length': 1000}).flushHeaders();
+        setTimeout(() => response.write(large.subarray(0, 1)), 50);
+        setTimeout(() => response.end(large.subarray(1, 1000)), 100);
+      },
+    });
+    const file = await open(server, {timeout: 5000});
+    expect(await file.read(0, 1000)).to.deep.equal(large.slice(0, 1000));
     await file.close();
   });
 
@@ -285,11 +350,16 @@ describe('a server that is changed, broken or hostile', () => {
 
     it('in a page, which does not show where to', async () => {
       const {fetch} = globalThis;
-      globalThis.fetch = async () =>
-        Object.defineProperty(new Response(null), 'type', {value: 'opaqueredirect'});
+      globalThis.fetch = async (_, init) =>
+        init?.redirect === 'manual'
+          ? Object.defineProperty(new Response(null), 'type', {value: 'opaqueredirect'})
+          : new Response('end');
       try {
-        const request = {headers: {'x-key': 'x'}};
-        const opening = openSource('test', 'http://localhost', request).open('a');
+        const openWith = (headers: HeadersInit): Promise<SourceFile | null> =>
+          openSource('test', 'http://localhost', {headers}).open('a');
+        // which fetch itself keeps back
+        expect((await openWith({authorization: 'x'}))!.size).to.equal(3);
+        const opening = openWith({'x-key': 'x'});
         expect((await rejection(opening)).message).to.equal(
           'test: GET http://localhost/a failed: it redirects to where `request.headers` cannot be kept back; ' +
             'ask the other host for the files, or leave the headers out',

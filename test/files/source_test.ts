@@ -291,6 +291,7 @@ describe('sources of files', () => {
       const server = await serve();
       const file = (await open(server.url).open('part/large file.bin'))!;
       await file.read(0, 100);
+      await file.read(10, 2 ** 16);
       await file.read(100_000, 100_010);
       expect(server.requests).to.deep.equal([
         'GET /model/part/large%20file.bin bytes=0-65535',
@@ -301,9 +302,50 @@ describe('sources of files', () => {
     it('ask once where files come as a whole and are read front to back', async () => {
       const server = await serve({ranges: false});
       const file = (await open(server.url).open('part/large file.bin'))!;
+      expect(file.isStreamed).to.equal(true);
       for (let at = 0; at < large.length; at += 1000) await file.read(at, at + 1000);
       expect(server.requests).to.have.length(1);
       await file.close();
+    });
+
+    it('ask for a file once more that breaks off before anything was read', async () => {
+      const server = await serve({ranges: false, broken: 1});
+      const file = (await open(server.url).open('part/large file.bin'))!;
+      expect(Buffer.compare(await file.read(0, large.length), large)).to.equal(0);
+      expect(server.requests).to.have.length(2);
+      await file.close();
+    });
+
+    it('ask no longer for a file that is closed', async () => {
+      let end: () => void;
+      const ended = new Promise<void>((resolve) => (end = resolve));
+      const server = await serve({
+        answer: (_, response) => {
+          response.on('close', () => end());
+          response.writeHead(200, {'content-length': large.length}).write(small);
+        },
+      });
+      const file = (await open(server.url).open('a'))!;
+      await file.read(0, 10);
+      await file.close();
+      await ended;
+    });
+
+    it('take files of 256 MiB whose size is not told', async () => {
+      const chunk = new Uint8Array(2 ** 24);
+      let left = 16;
+      const body = new ReadableStream({
+        pull: (controller) => (left-- > 0 ? controller.enqueue(chunk) : controller.close()),
+      });
+      const {fetch} = globalThis;
+      globalThis.fetch = async () => new Response(body);
+      try {
+        const file = (await open('http://localhost').open('a'))!;
+        expect(file.size).to.equal(2 ** 28);
+        await file.close();
+      } finally {
+        globalThis.fetch = fetch;
+      }
     });
 
     it('send the headers that they are given', async () => {
@@ -348,10 +390,12 @@ describe('sources of files', () => {
       }
       server.options = {};
       const file = (await open(server.url).open('part/large file.bin'))!;
+      server.options = {ranges: false};
+      const whole = (await open(server.url).open('part/large file.bin'))!;
+      await whole.read(0, 100);
       server.options = {status: 503};
-      expect((await rejection(file.read(70_000, 80_000))).message).to.match(
-        /answered 503 Service Unavailable$/,
-      );
+      for (const read of [() => file.read(70_000, 80_000), () => whole.read(0, 100)])
+        expect((await rejection(read())).message).to.match(/answered 503 Service Unavailable$/);
     });
 
     it('take what is gone for what is not there', async () => {
@@ -360,19 +404,21 @@ describe('sources of files', () => {
     });
 
     it('ask for the whole file where parts come without its size', async () => {
-      const server = await serve({
-        answer: ({headers}, response) => {
-          if (!headers.range) return false;
-          response.writeHead(206, {'content-range': 'bytes 0-99/*'}).end(small);
-        },
-      });
-      const file = (await open(server.url).open('small.bin'))!;
-      expect([file.size, await file.read(0, 100)]).to.deep.equal([100, small]);
-      await file.close();
-      expect(server.requests).to.deep.equal([
-        'GET /model/small.bin bytes=0-65535',
-        'GET /model/small.bin',
-      ]);
+      for (const part of ['bytes 0-99/*', 'x bytes 0-99/100', 'bytes 0-99/100 x']) {
+        const server = await serve({
+          answer: ({headers}, response) => {
+            if (!headers.range) return false;
+            response.writeHead(206, {'content-range': part}).end(small);
+          },
+        });
+        const file = (await open(server.url).open('small.bin'))!;
+        expect([file.size, await file.read(0, 100)]).to.deep.equal([100, small]);
+        await file.close();
+        expect(server.requests).to.deep.equal([
+          'GET /model/small.bin bytes=0-65535',
+          'GET /model/small.bin',
+        ]);
+      }
     });
 
     it('find the size of what is sent compressed at its end', async () => {
