@@ -13,7 +13,7 @@
  * With `--times` both optimizers take turns with each model, some steps each, and a few models more are measured. Each backend has a
  * process of its own. Exits with 1 if a step takes more than 1.10 of Adam's time, or more memory.
  *
- * With `--write` the figures go to `docs/measurements.md` and `bench/results/defaults.json`, or `step_times.json`.
+ * With `--write` the figures go to `docs/measurements.md` and `bench/results/defaults.json`, times to `bench/results/step_times.json`.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
@@ -108,9 +108,7 @@ async function measureTimes(name: string): Promise<void> {
   }
   const record = {...before, measured};
   printTables(stepTimesTables({[name]: record}));
-  if (!flags.write) return;
-  await writeRecord('step_times', name, record, timedBackends);
-  await writeDocument('measurements.md');
+  if (flags.write) await writeRecord('step_times', name, record, timedBackends);
 }
 
 async function measure(ordinary: OrdinaryModel): Promise<DefaultsMeasurements> {

@@ -9,7 +9,6 @@ import {defaultsTables} from './defaults_tables';
 import {writeTables, type Table} from './document';
 import {memoryTables} from './memory_tables';
 import {performanceTables} from './performance_tables';
-import {stepTimesTables} from './step_times_tables';
 import {timelineTables} from './timeline_tables';
 
 /** Groups of `npm run bench -- performance` with a real model. */
@@ -21,19 +20,26 @@ const comparison = fileURLToPath(new URL('../results/compare', import.meta.url))
 /** The tables of each page, from what the store holds: fewer, and with fewer columns, than the commands print. */
 export const documents = {
   'measurements.md': () => [
-    ...named(performanceTables(readRecords('performance')), 'wasm steps', 'tensorflow steps'),
+    ...named(performanceTables(readRecords('performance')), 'wasm steps').map((table) =>
+      columns(table, 0, 1, 4, 5, 6),
+    ),
+    ...named(performanceTables(readRecords('performance')), 'tensorflow steps').map((table) =>
+      columns(table, 0, 1, 4, 6),
+    ),
     ...timelineTables(readRecords('timeline')),
     ...named(memoryTables(readRecords('memory')), 'peaks').map((table) =>
-      columns(table, 0, 1, 2, 3, 5, 6),
+      columns(table, 0, 1, 2, 3, 5),
     ),
     ...named(defaultsTables(readRecords('defaults')), 'defaults').map((table) =>
       columns(table, 0, 1, 2, 5),
     ),
-    ...stepTimesTables(readRecords('step_times')).map((table) => columns(table, 0, 5, 8)),
     ...named(comparisonTables(), 'smollm2 claims').map((table) => columns(table, 0, 1, 2, 3, 5)),
   ],
   'method.md': () => [
-    ...named(comparisonTables(), 'smollm2 main', 'smollm2 frozen', 'smollm2 rates'),
+    ...named(comparisonTables(), 'smollm2 main', 'smollm2 frozen').map((table) =>
+      columns(table, 0, 1, 2, 3, 4, 7),
+    ),
+    ...named(comparisonTables(), 'smollm2 rates'),
     ...named(timesTables(readRecords('compare_times')), 'smollm2 times'),
   ],
   'checkpoints.md': () => checkpointTables(readRecords('checkpoints')),

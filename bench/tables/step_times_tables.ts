@@ -1,4 +1,4 @@
-/** The table of `docs/measurements.md` that `npm run bench -- defaults --times` makes of its results. */
+/** The table that `npm run bench -- defaults --times` makes of its results. */
 import type {StepTimes} from '../harness/step_times';
 import {isReached} from '../results/figure';
 import type {Records} from '../results/store';
@@ -16,7 +16,7 @@ export function stepTimesTables(records: Records<StepTimesMeasurements>): Table[
   const titles = [...new Set(columns.flatMap(([, {measured}]) => Object.keys(measured)))];
   return [
     {
-      name: 'step times',
+      name: 'times',
       caption: "A step's time and peak memory, in parts of those with tf.train.adam",
       header: [
         'model',

@@ -14,7 +14,7 @@ import {checkLearningRate} from '../optim/schedule';
 export const FORMAT = 'tfjs-owlore checkpoint';
 export const VERSION = 3;
 
-/** The contents of `checkpoint-NNNNNN-HASH.json`. docs/checkpoints.md describes them. */
+/** The contents of `checkpoint-NNNNNN-HASH.json`. README.md describes them. */
 export interface Manifest {
   format: typeof FORMAT;
   version: typeof VERSION;

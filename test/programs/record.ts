@@ -40,11 +40,11 @@ const backends: readonly BackendName[] = ['cpu', 'wasm', 'tensorflow', 'webgpu',
 
 /** The table of docs/limits.md, in Markdown: a program a row, its least and its highest result of all backends in percent. */
 export function compatibilityTable(record: CompatibilityRecord): string {
-  const rows = programs.map(({title, uses}) => {
+  const rows = programs.map(({title}) => {
     const results = record[title] ?? {};
     const all = Object.values(results);
     return [
-      `${title}: ${uses}`,
+      title,
       range(all.map(({optimizer}) => optimizer)),
       range(all.flatMap(({sampling}) => sampling ?? [])),
       backends.filter((backend) => !(backend in results)).join(', '),
