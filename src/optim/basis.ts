@@ -108,7 +108,7 @@ export const exactBasis: BasisFunction = (gradient, rank, previous) => {
 function singularVectors(gradient: tf.Tensor2D, rank: number): tf.Tensor2D {
   const [rows, columns] = gradient.shape;
   const onDevice = runKernel(OwLoreLeftSingularVectors, {matrix: gradient})?.[0];
-  if (onDevice) return tf.slice(onDevice as tf.Tensor2D, [0, 0], [rows, rank]);
+  if (onDevice) return tf.slice(onDevice as tf.Tensor2D, 0, [rows, rank]);
   const {leftSingularVectors} = hostSvd.loaded!;
   const vectors = leftSingularVectors(gradient.dataSync(), [rows, columns], rank);
   return tf.tensor2d(vectors, [rows, rank], 'float32');

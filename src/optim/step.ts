@@ -77,7 +77,7 @@ export class Step {
     tidyWith(gradient, () => {
       // ‖R‖ would be cheaper, and R is finite if the gradient is. But an infinite gradient may make a new basis and R NaN, and
       // the error should name the gradient's value.
-      const isWhole = limitsNorm(options) || isProjected || isRefreshDue(state, options);
+      const isWhole = limitsNorm(options) || isRefreshDue(state, options);
       const waits =
         !isProjected && refreshes.loaded?.joins(given, this.waiting, options, this.keep);
       const update = isProjected || waits ? given : this.projected(given, isWhole);

@@ -279,6 +279,27 @@ describeAlsoLate('accumulation', () => {
     await expectClose(parts, one);
   });
 
+  it('moves a matrix in its subspace alone by a projected sum, under an update that needs gradients too', async () => {
+    const copy = copyOf('other-update');
+    const first = optimizerOf({accumulate});
+    for (let call = 0; call < 2 * accumulate - 1; call++) copy.minimize(first, call);
+    await first.settled();
+    const start = [...copy.variables.values()].map((variable) => tf.clone(variable));
+    const ends: unknown[] = [];
+    for (const update of ['galore', 'fira'] as const) {
+      [...copy.variables.values()].forEach((variable, i) => {
+        variable.assign(start[i]!);
+      });
+      const next = optimizerOf({accumulate, update});
+      await next.setWeights(await first.getWeights());
+      copy.minimize(next, 2 * accumulate - 1);
+      await next.settled();
+      ends.push(await copy.values());
+    }
+    expect(ends[1]).to.deep.equal(ends[0]);
+    tf.dispose(start);
+  });
+
   for (const nonFinite of ['throw', 'skip'] as const) {
     it(`finds a gradient that is not finite in a projected sum: '${nonFinite}'`, async () => {
       const copy = copyOf('finite');

@@ -227,6 +227,23 @@ function slowRefresh({inputs, attrs}: Parameters<tf.KernelFunc>[0]): tf.TensorIn
     tf.dispose([weight, other]);
   });
 
+  it('leave projected sums alone, though a refresh is due under other options', async () => {
+    const weight = variableOf('matrix', [6, 5], 1);
+    const options = {rank: 2, accumulate: 2};
+    const step = (optimizer: OwLoreOptimizer): void =>
+      optimizer.applyGradients({matrix: tf.randomNormal([6, 5], 0, 1, 'float32', 3)});
+    const first = new OwLoreOptimizer(options);
+    tf.tidy(() => [1, 2, 3].forEach(() => step(first)));
+    calls = [];
+    const next = new OwLoreOptimizer({...options, refreshInterval: 1});
+    await next.setWeights(await first.getWeights());
+    tf.tidy(() => step(next));
+    expect([next.iterations, ...calls]).to.deep.equal([2]);
+    first.dispose();
+    next.dispose();
+    weight.dispose();
+  });
+
   it('that fail leave weights and state as they were, and the next step can be made', () => {
     const variables = Object.entries(SHAPES).map(([name, shape], i) =>
       variableOf(name, shape, 100 + i),
