@@ -70,9 +70,25 @@ export const knownMutants: Readonly<
       because: 'Scaled squares of ordinary gradients make a factor of 1.',
     },
     {
+      from: 'sum + x',
+      to: 'sum - x',
+      because: 'It is the same with a minus sign, and asked only whether it is finite.',
+    },
+    {
+      from: '(sum, x) => sum + x',
+      to: '() => undefined',
+      because: 'Scaled squares of ordinary gradients make a factor of 1.',
+    },
+    {
       from: "typeof options.basis === 'function'",
       to: 'true',
       because: 'A basis of this library is finite if the gradient is, which is checked before it.',
+    },
+    {
+      from: "typeof options.basis === 'function' && !readsSynchronously()",
+      to: "typeof options.basis === 'function' || !readsSynchronously()",
+      because:
+        'A basis of this library is finite if the gradient is; one that can be read was checked.',
     },
   ],
   'optim/update.ts': [

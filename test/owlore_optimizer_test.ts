@@ -649,6 +649,31 @@ describeBackends('OwLoreOptimizer', (backend) => {
     variable.dispose();
   });
 
+  it('decays what has two axes or more, or what decay picks', async () => {
+    const shapes: Record<string, number[]> = {scale: [], bias: [3], kernel: [4, 3], filter: [2, 2, 1, 3]}; // prettier-ignore
+    for (const [decay, decayed] of [
+      ['auto', ['kernel', 'filter']],
+      [/bias|kernel/, ['bias', 'kernel']],
+    ] as const) {
+      const variables = Object.entries(shapes).map(([name, shape]) =>
+        variableOf(tf.ones(shape), true, `decayed/${name}`),
+      );
+      const optimizer = optimizerOf({learningRate: 0.5, weightDecay: 0.25, decay});
+      tf.tidy(() =>
+        optimizer.applyGradients(
+          variables.map(({name, shape}) => ({name, tensor: tf.zeros(shape)})),
+        ),
+      );
+      for (const variable of variables) {
+        const isDecayed = decayed.some((name) => variable.name === `decayed/${name}`);
+        for (const value of await values(variable)) {
+          expect(value, variable.name).to.equal(isDecayed ? 0.875 : 1);
+        }
+      }
+      tf.dispose(variables);
+    }
+  });
+
   it('is AdamW where no matrix is worth projecting', async () => {
     const plain = variableOf(tf.ones([4, 5]), true, 'adamw-plain');
     const unworthy = variableOf(tf.ones([4, 5]), true, 'adamw-unworthy');
