@@ -57,6 +57,7 @@ export const knownMutants: Readonly<
   ],
   'optim/projector.ts': [
     {from: 'x.rank === 2', to: 'false', because: 'It is reshaped to the shape that it has.'},
+    {from: '[]', to: '["Stryker was here"]', because: 'No variable is called that.'},
   ],
   'optim/step.ts': [
     {
