@@ -207,6 +207,7 @@ export const knownMutants: Readonly<
     },
   ],
   'files/folder_lock.ts': [
+    {from: '{ return false; }', to: '{}', because: 'Whoever asks takes nothing for false.'},
     {
       from: '[]',
       to: '["Stryker was here"]',
@@ -295,6 +296,21 @@ export const knownMutants: Readonly<
       to: 'Math.min(after, 0)',
       because:
         'What lies beyond the input is 0 with padding and left out without; on webgpu a test notices it.',
+    },
+  ],
+  'tape/recompute_layers.ts': [
+    {
+      from: '!(tensors[0] instanceof tf.Tensor)',
+      to: 'false',
+      because: 'A layer that is called with symbolic tensors runs no op that could run again.',
+    },
+  ],
+  'tape/recording.ts': [
+    {
+      from: '[]',
+      to: '["Stryker was here"]',
+      because:
+        'It is for a gradient that there is not, and to release what is no tensor does nothing.',
     },
   ],
   'tape/op_sequence.ts': [

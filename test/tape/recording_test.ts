@@ -25,13 +25,17 @@ describeBackends('a recording', () => {
 
   it('takes integers that an op computes for constants', async () => {
     const w = tf.variable(tf.tidy(() => tf.tensor1d([1, 3, 2])));
-    // max(w)², where w itself tells which is the largest
+    // each times a factor of the interval that it is in, by an op that has no gradient
     const {value, grads} = collectGradients(
-      () => tf.tidy(() => tf.sum<tf.Scalar>(tf.mul(tf.square(w), tf.oneHot(tf.argMax(w), 3)))),
+      () =>
+        tf.tidy(() => {
+          const intervals = tf.lowerBound(tf.tensor1d([0, 2, 4]), w);
+          return tf.sum<tf.Scalar>(tf.mul(w, tf.gather(tf.tensor1d([10, 20, 30]), intervals)));
+        }),
       [w],
     );
-    expect(await value.data()).to.deep.equal(new Float32Array([9]));
-    expect(await grads[0]!.data()).to.deep.equal(new Float32Array([0, 6, 0]));
+    expect(await value.data()).to.deep.equal(new Float32Array([20 + 90 + 40]));
+    expect(await grads[0]!.data()).to.deep.equal(new Float32Array([20, 30, 20]));
     tf.dispose([w, value, ...(grads as tf.Tensor[])]);
   });
 
