@@ -115,7 +115,7 @@ async function runApart(
 interface Left {
   steps: Array<{step: number; loss: number; learningRate: number; blocks: string[]}>;
   heldOut: Array<{step: number; loss: number}>;
-  schedule: string | null;
+  blockHistory: string | null;
   weights: Map<string, Float32Array>;
 }
 
@@ -124,14 +124,14 @@ function leftBy(output: string): Left {
   const lines = readFileSync(join(output, 'log.jsonl'), 'utf8').trimEnd().split('\n');
   const entries = lines.map((line) => JSON.parse(line) as {event: string; state?: string});
   if (entries.at(-1)!.state !== 'done') throw new Error(`${output} is not done`);
-  const schedule = join(output, 'schedule.json');
+  const blockHistory = join(output, 'block-history.json');
   const {tensors} = parseSafetensors(readFileSync(join(output, 'model', 'model.safetensors')));
   for (const temporary of ['torch', 'checkpoints'])
     if (existsSync(join(output, temporary))) throw new Error(`${output} still has ${temporary}`);
   return {
     steps: entries.filter(({event}) => event === 'step') as unknown as Left['steps'],
     heldOut: entries.filter(({event}) => event === 'heldOut') as unknown as Left['heldOut'],
-    schedule: existsSync(schedule) ? readFileSync(schedule, 'utf8') : null,
+    blockHistory: existsSync(blockHistory) ? readFileSync(blockHistory, 'utf8') : null,
     weights: new Map([...tensors].map(([name, {values}]) => [name, values])),
   };
 }
@@ -141,7 +141,7 @@ function compare(ours: Left, theirs: Left): string {
   const listOf = ({steps}: Left): string =>
     steps.map(({step, blocks}) => `${step}: ${blocks.join(' ')}`).join('\n');
   if (listOf(ours) !== listOf(theirs)) throw new Error('other blocks trained, or other steps');
-  if (ours.schedule !== theirs.schedule) throw new Error('the schedules differ');
+  if (ours.blockHistory !== theirs.blockHistory) throw new Error('the block histories differ');
   const worst = (a: readonly {step: number; loss: number}[], b: typeof a, what: string): number => {
     if (a.length !== b.length) throw new Error(`${a.length} and ${b.length} ${what}`);
     return Math.max(

@@ -5,7 +5,7 @@ import {tmpdir} from 'node:os';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {build, type Plugin} from 'esbuild';
-import type {recomputed} from '../src/tape/recompute';
+import type {recomputeGrad} from '../src/tape/recompute';
 import type {engineGradients} from '../src/tape/gradients';
 
 /**
@@ -32,7 +32,7 @@ interface SpecResult {
 interface Bundle {
   engine(): {gradients: typeof engineGradients};
   engineGradients: typeof engineGradients;
-  recomputed: typeof recomputed;
+  recomputeGrad: typeof recomputeGrad;
 }
 
 /** The parts of jasmine-core's interface that are used here; its types would collide with mocha's. */
@@ -101,7 +101,7 @@ async function bundleSpecs(outfile: string): Promise<void> {
     require(${inDist('jasmine_util.js')}).setTestEnvs([{name: 'cpu', backendName: 'cpu', isDataSync: true}]);
     exports.engine = tf.engine;
     exports.engineGradients = require('./src/tape/gradients').engineGradients;
-    exports.recomputed = require('./src/tape/recompute').recomputed;
+    exports.recomputeGrad = require('./src/tape/recompute').recomputeGrad;
     ${specFiles()
       .map((file) => `require(${inDist(file)});`)
       .join('\n')}
@@ -135,12 +135,12 @@ function runInProcess(tape: Tape, bundle: string): Promise<SpecResult[]> {
 async function runSpecs(tape: Tape, bundle: string): Promise<SpecResult[]> {
   const jasmineCore = require('jasmine-core') as Jasmine;
   const environment = jasmineCore.boot(jasmineCore).getEnv();
-  const {engine, engineGradients, recomputed} = require(bundle) as Bundle;
+  const {engine, engineGradients, recomputeGrad} = require(bundle) as Bundle;
   const core = engine();
   const takeGradients: Record<Tape, typeof engineGradients> = {
     stock: core.gradients.bind(core),
     lean: engineGradients,
-    checkpoint: (f, ...rest) => engineGradients(recomputed(f), ...rest),
+    checkpoint: (f, ...rest) => engineGradients(recomputeGrad(f), ...rest),
   };
   let gradients = 0;
   core.gradients = (...args) => {

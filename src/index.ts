@@ -23,7 +23,7 @@ export type {LoraTarget, LoraTargets} from './lora/targets';
 export type {SaveLoraOptions} from './lora/adapter_files';
 export {samplingProbabilities} from './sampling/probabilities';
 export type {SamplingProbabilities, SamplingProbabilityOptions} from './sampling/probabilities';
-export type {BlockHistory as SamplingSchedule} from './sampling/periods';
+export type {BlockHistory} from './sampling/periods';
 export type {SamplerName} from './sampling/samplers';
 
 export {CheckpointCallback} from './checkpoint/checkpoint_callback';
@@ -48,7 +48,7 @@ export {relativeMagnitudeScores} from './scores/relative_magnitude';
 export type {RelativeMagnitudeOptions, RelativeMagnitudeScores} from './scores/relative_magnitude';
 export type {BlockScores, ScoresInput} from './scores/scores';
 
-export {recomputed as checkpointed} from './tape/recompute';
-export type {RecomputedLayers as LayerCheckpoints} from './tape/recompute_layers';
+export {recomputeGrad} from './tape/recompute';
+export type {GradientCheckpointing} from './tape/recompute_layers';
 export {leanOptimizer} from './lean_optimizer';
 export {valueAndGrads, variableGrads} from './tape/tfjs_gradients';

@@ -108,7 +108,7 @@ const attached = new WeakMap<tfl.LayerVariable, LayerSamplingCallback>();
  * When `fit` ends, even with an error, every weight is as trainable as it was before. A second `fit` of the same model, even
  * if it was compiled again in between, goes on in the period where the first one stopped. Another model starts anew, with the
  * first draw of the seed. To continue with a model that was saved and loaded, give the state of the old callback to the new one
- * (`getState`, `setState`; `resumeCheckpoint` does it), or make a callback with `initialStep`, or replay a `schedule`. Two models that are trained in turns, as a GAN's are, need a callback each.
+ * (`getState`, `setState`; `resumeCheckpoint` does it), or make a callback with `initialStep`, or replay a `blockHistory`. Two models that are trained in turns, as a GAN's are, need a callback each.
  *
  * A period changes only between two steps of the optimizer. With `accumulate` > 1 the end of an epoch or of `fit` may leave a
  * step open. The next `fit` goes on in it; `optimizer.flush()` makes it from the calls so far; `optimizer.dispose()` drops
@@ -178,15 +178,15 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 
   /**
-   * The probability of each block that can train, with the names in `blocks`; null until training has begun, if a schedule is
+   * The probability of each block that can train, with the names in `blocks`; null until training has begun, if a history is
    * replayed, or if no block can train.
    */
   get probabilities(): SamplingProbabilities | null {
     return this.sampling;
   }
 
-  /** All blocks of the model, and which were on in every period so far. Plain JSON; the option `schedule` replays it. */
-  get schedule(): BlockHistory {
+  /** All blocks of the model, and which were on in every period so far. Plain JSON; the option `blockHistory` replays it. */
+  get blockHistory(): BlockHistory {
     return structuredClone({
       blocks: [...this.blockNames],
       interval: this.stepsOfPeriod,
@@ -447,7 +447,7 @@ export class LayerSamplingCallback extends tfl.Callback {
   }
 
   /**
-   * Warns, once, if the training is too short to visit the blocks; throws if it is longer than the schedule. A period or step that
+   * Warns, once, if the training is too short to visit the blocks; throws if it is longer than the `blockHistory`. A period or step that
    * an earlier training left open counts as begun.
    *
    * @param epoch The one that begins: what `fitDataset` begins with is told nowhere else.
@@ -455,11 +455,11 @@ export class LayerSamplingCallback extends tfl.Callback {
   private checkLength(epoch: number): void {
     const batches = batchesOfFit(this, epoch);
     if (batches === null) return;
-    const {schedule, sampler} = this.options;
+    const {blockHistory, sampler} = this.options;
     const interval = this.stepsOfPeriod;
     const steps = this.steps + stepsOfBatches(batches, this.sampled!.optimizer);
     const periods = Math.ceil(steps / interval);
-    if (schedule && periods > 0) periodOf(callbackName, schedule, periods - 1);
+    if (blockHistory && periods > 0) periodOf(callbackName, blockHistory, periods - 1);
     if (!this.sampling) return;
     const reachable = this.sampling.probabilities.filter((p) => p > 0).length;
     const visits = samplers[sampler].visits(this.sampling, periods);

@@ -66,13 +66,13 @@ export interface LayerSamplingOptions {
   alwaysOn?: 'auto' | false | VariableSelector;
   /** Seed of the draws, an integer from 0 to 2³² − 1. Default 0. */
   seed?: number;
-  /** A history to replay in place of drawing; its `interval` is used. Blocks without a trainable weight stay off. */
-  schedule?: BlockHistory;
+  /** The `blockHistory` of another run, to replay in place of drawing; its `interval` is used. Blocks without a trainable weight stay off. */
+  blockHistory?: BlockHistory;
   /** Optimizer steps that an earlier run has done: its draws are skipped. At most 1e9. Default 0. */
   initialStep?: number;
 }
 
-type WithoutDefault = 'probabilities' | 'schedule';
+type WithoutDefault = 'probabilities' | 'blockHistory';
 
 /** Options with every default filled in. */
 export type ResolvedLayerSamplingOptions = Required<Omit<LayerSamplingOptions, WithoutDefault>> &
@@ -89,7 +89,7 @@ export const layerSamplingDefaults = {
   blocks: 'auto',
   alwaysOn: 'auto',
   seed: 0,
-  schedule: undefined,
+  blockHistory: undefined,
   initialStep: 0,
 } as const satisfies LayerSamplingOptions;
 
@@ -105,7 +105,7 @@ export function resolveLayerSamplingOptions(
 ): ResolvedLayerSamplingOptions {
   checkKnown(callbackName, options, Object.keys(layerSamplingDefaults));
   const resolved: ResolvedLayerSamplingOptions = {...layerSamplingDefaults, ...definedIn(options)};
-  const {scores, schedule, alwaysOn} = resolved;
+  const {scores, blockHistory, alwaysOn} = resolved;
   if (options.scores !== undefined && options.probabilities !== undefined) {
     throw new Error(`${callbackName}: give scores or probabilities, not both`);
   }
@@ -124,9 +124,9 @@ export function resolveLayerSamplingOptions(
   if (alwaysOn !== 'auto' && alwaysOn !== false) {
     checkSelector(callbackName, 'alwaysOn', alwaysOn, `'auto', false`);
   }
-  if (schedule !== undefined) {
-    checkHistory(callbackName, schedule);
-    resolved.interval = schedule.interval;
+  if (blockHistory !== undefined) {
+    checkHistory(callbackName, blockHistory);
+    resolved.interval = blockHistory.interval;
   }
   return resolved;
 }

@@ -6,9 +6,9 @@ import {
 } from './kernels/install_for_backend';
 import {checkChoice, checkKnown, display} from './options';
 import {
-  layerRecomputations,
+  gradientCheckpointingChoices,
   withRecomputedLayers,
-  type RecomputedLayers,
+  type GradientCheckpointing,
 } from './tape/recompute_layers';
 import {variableGrads} from './tape/tfjs_gradients';
 import {isOptimizer} from './tfjs/optimizers';
@@ -27,12 +27,12 @@ import {isOptimizer} from './tfjs/optimizers';
  *
  * @param optimizer Its method `computeGradients`, which `minimize` and so `fit` call, is replaced, and it gets the method `ready`;
  *   it is returned.
- * @param options `checkpoint` and `kernels`: as the options of {@link OwLoreOptimizer}. Default `'auto'` for both.
+ * @param options `gradientCheckpointing` and `kernels`: as the options of {@link OwLoreOptimizer}. Default `'auto'` for both.
  * @throws Error that names the option, its value and what is allowed.
  */
 export function leanOptimizer<T extends tf.Optimizer>(
   optimizer: T,
-  options: {checkpoint?: RecomputedLayers; kernels?: 'auto' | 'none'} = {},
+  options: {gradientCheckpointing?: GradientCheckpointing; kernels?: 'auto' | 'none'} = {},
 ): T & {
   /** Loads the kernels of the present backend, if `kernels` is `'auto'`: await it once before the first step of a loop of your own. */
   ready(): Promise<void>;
@@ -42,13 +42,18 @@ export function leanOptimizer<T extends tf.Optimizer>(
       `leanOptimizer: optimizer must be an optimizer of tfjs, such as tf.train.adam(1e-3); got ${display(optimizer)}`,
     );
   }
-  checkKnown('leanOptimizer', options, ['checkpoint', 'kernels']);
-  const {checkpoint = 'auto', kernels = 'auto'} = options;
-  checkChoice('leanOptimizer', 'checkpoint', checkpoint, layerRecomputations);
+  checkKnown('leanOptimizer', options, ['gradientCheckpointing', 'kernels']);
+  const {gradientCheckpointing = 'auto', kernels = 'auto'} = options;
+  checkChoice(
+    'leanOptimizer',
+    'gradientCheckpointing',
+    gradientCheckpointing,
+    gradientCheckpointingChoices,
+  );
   checkChoice('leanOptimizer', 'kernels', kernels, kernelChoices);
   optimizer.computeGradients = (f, varList) => {
     if (kernels === 'auto') installKernelsForStep();
-    return variableGrads(() => withRecomputedLayers(checkpoint, f), varList);
+    return variableGrads(() => withRecomputedLayers(gradientCheckpointing, f), varList);
   };
   const load = async (): Promise<void> => {
     if (kernels === 'auto') await installKernelsForBackend();

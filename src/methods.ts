@@ -103,7 +103,7 @@ const owner = 'paperMethod';
  * `'lora'` calls `applyLora`, which a page has to load first: `import 'tfjs-owlore/lora'`. Its rank is 8 by default.
  *
  * @param overrides Options of the optimizer and of the callback that replace those of the method. `'owlore'` and `'owlore-full'`
- *   take the `scores` that `outlierScores` computed, or the `probabilities` or the `schedule` of an earlier run. `'lora'` takes
+ *   take the `scores` that `outlierScores` computed, or the `probabilities` or the `blockHistory` of an earlier run. `'lora'` takes
  *   the options of `applyLora`: `rank`, `alpha`, `dropout`, `targets` and `seed`.
  * @throws Error that names the option if it does not exist, is out of its range, belongs to the callback or to LoRA where the
  *   method has none, or if scores are missing. The model is then unchanged.
@@ -160,8 +160,8 @@ function samplingOf(
   given: LayerSamplingOptions,
 ): LayerSamplingOptions {
   // Either of the first two replaces scores.
-  const {probabilities, schedule, scores} = given;
-  if (probabilities !== undefined || schedule !== undefined) {
+  const {probabilities, blockHistory, scores} = given;
+  if (probabilities !== undefined || blockHistory !== undefined) {
     return {...preset, interval: paperInterval, scores: undefined, ...given};
   }
   const {sampler, floor} = {...layerSamplingDefaults, ...preset, ...given};

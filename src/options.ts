@@ -117,7 +117,6 @@ const aliases: Readonly<Record<string, readonly string[]>> = {
   gradientaccumulationsteps: ['accumulate'],
   accumulategradbatches: ['accumulate'],
   accumulationsteps: ['accumulate'],
-  gradientcheckpointing: ['checkpoint'],
   period: ['interval'],
   k: ['interval', 'topK'],
   randomseed: ['seed'],

@@ -330,9 +330,9 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     if (this.options.kernels === 'auto') installKernelsForStep();
   }
 
-  /** `f` with the recomputation of its layers that the option `checkpoint` asks for. */
+  /** `f` with the recomputation of its layers that the option `gradientCheckpointing` asks for. */
   private recomputing(f: () => tf.Scalar): () => tf.Scalar {
-    return () => withRecomputedLayers(this.options.checkpoint, f);
+    return () => withRecomputedLayers(this.options.gradientCheckpointing, f);
   }
 
   /**

@@ -17,7 +17,7 @@ import type {
   LayerSamplingOptions,
   LayerSamplingState,
   SampleEvent,
-  SamplingSchedule,
+  BlockHistory,
 } from '../src/index';
 import {samplerNames} from '../src/sampling/samplers';
 import {rejection} from './support/rejection';
@@ -100,10 +100,10 @@ describe('LayerSamplingCallback', () => {
       [{seed: -1}, /seed must be an integer >= 0 and <= 4294967295; got -1/],
       [{initialStep: -1}, /initialStep must be an integer >= 0 .*; got -1/],
       [{initialStep: 1e15}, /initialStep must be an integer .*; got 1000000000000000/],
-      [{schedule: {blocks: ['a']}}, /schedule must be {blocks: string\[\], interval/],
+      [{blockHistory: {blocks: ['a']}}, /blockHistory must be {blocks: string\[\], interval/],
       [
-        {schedule: {blocks: ['a'], interval: 1, periods: [['b']]}},
-        /schedule has block 'b' in a period, but not among its blocks \(a\)/,
+        {blockHistory: {blocks: ['a'], interval: 1, periods: [['b']]}},
+        /blockHistory has block 'b' in a period, but not among its blocks \(a\)/,
       ],
       [{intervall: 3}, /unknown option 'intervall'; did you mean 'interval'\?/],
     ];
@@ -148,7 +148,7 @@ describe('LayerSamplingCallback', () => {
     expect(samples.map(({step}) => step)).to.deep.equal([1, 3, 5, 7]);
     expect(samples.map(({period}) => period)).to.deep.equal([0, 1, 2, 3]);
     for (const sample of samples) expect(sample.blocks).to.have.length(2);
-    expect(callback.schedule).to.deep.equal({
+    expect(callback.blockHistory).to.deep.equal({
       blocks,
       interval: 2,
       periods: samples.map((sample) => sample.blocks),
@@ -171,7 +171,7 @@ describe('LayerSamplingCallback', () => {
   it('tells what a period froze, and nothing where it has the blocks of the last one', async () => {
     const model = createModel();
     const periods = [['b0'], ['b0'], ['b0', 'b1'], ['b1'], ['b2']];
-    const callback = new LayerSamplingCallback({schedule: {blocks, interval: 1, periods}});
+    const callback = new LayerSamplingCallback({blockHistory: {blocks, interval: 1, periods}});
     const samples: SampleEvent[] = [];
     const changes: FreezeEvent[] = [];
     callback.events.on('sample', (event) => {
@@ -200,26 +200,26 @@ describe('LayerSamplingCallback', () => {
     const parts = new LayerSamplingCallback(options);
     await fit(model, [parts], 12);
     await fit(model, [parts], 3);
-    expect(parts.schedule).to.deep.equal(whole.schedule);
+    expect(parts.blockHistory).to.deep.equal(whole.blockHistory);
 
     const resumed = new LayerSamplingCallback({...options, initialStep: 7});
     await fit(model, [resumed], 8);
-    expect(resumed.schedule).to.deep.equal(whole.schedule);
+    expect(resumed.blockHistory).to.deep.equal(whole.blockHistory);
 
-    const saved = JSON.parse(JSON.stringify(whole.schedule)) as SamplingSchedule;
-    const replayed = new LayerSamplingCallback({schedule: saved});
+    const saved = JSON.parse(JSON.stringify(whole.blockHistory)) as BlockHistory;
+    const replayed = new LayerSamplingCallback({blockHistory: saved});
     await fit(model, [replayed], 15);
-    expect(replayed.schedule).to.deep.equal(whole.schedule);
-    const tooLong = new LayerSamplingCallback({schedule: saved});
+    expect(replayed.blockHistory).to.deep.equal(whole.blockHistory);
+    const tooLong = new LayerSamplingCallback({blockHistory: saved});
     const before = await snapshot(model);
     expect(await errorOf(fit(model, [tooLong], 16))).to.match(
-      /schedule has 5 periods of 3 steps and ends before step 16/,
+      /blockHistory has 5 periods of 3 steps and ends before step 16/,
     );
     expect(await snapshot(model)).to.deep.equal(before);
     model.dispose();
   });
 
-  it('replays a schedule in a fitDataset that goes on at initialEpoch, to its end and no further', async () => {
+  it('replays a block history in a fitDataset that goes on at initialEpoch, to its end and no further', async () => {
     const model = createModel();
     const whole = new LayerSamplingCallback({gamma: 1, interval: 4, seed: 11});
     await fit(model, [whole], 16);
@@ -227,7 +227,7 @@ describe('LayerSamplingCallback', () => {
       for (let i = 0; i < 8; i++) yield {xs: tf.ones([1, 3]), ys: tf.ones([1, 1])};
     }
     const data = {size: 8, iterator: async () => twoPeriods()} as never;
-    const replayed = new LayerSamplingCallback({schedule: whole.schedule});
+    const replayed = new LayerSamplingCallback({blockHistory: whole.blockHistory});
     const train = (initialEpoch: number, epochs: number): Promise<unknown> =>
       model.fitDataset(data, {initialEpoch, epochs, callbacks: [replayed], verbose: 0});
     await train(0, 1);
@@ -235,7 +235,7 @@ describe('LayerSamplingCallback', () => {
     expect(await errorOf(train(1, 3))).to.match(/4 periods of 4 steps and ends before step 21/);
     expect(await snapshot(model)).to.deep.equal(before);
     await train(1, 2);
-    expect(replayed.schedule).to.deep.equal(whole.schedule);
+    expect(replayed.blockHistory).to.deep.equal(whole.blockHistory);
     model.dispose();
   });
 
@@ -245,12 +245,12 @@ describe('LayerSamplingCallback', () => {
       size: 0,
       iterator: async () => ({next: async () => ({value: null, done: true})}),
     };
-    const schedule = {blocks, interval: 2, periods: [['b0']]};
-    const callback = new LayerSamplingCallback({schedule});
+    const blockHistory = {blocks, interval: 2, periods: [['b0']]};
+    const callback = new LayerSamplingCallback({blockHistory});
     await model.fitDataset(nothing, {epochs: 1, verbose: 0, callbacks: [callback]});
-    expect([callback.steps, callback.schedule.periods.length]).to.deep.equal([0, 0]);
+    expect([callback.steps, callback.blockHistory.periods.length]).to.deep.equal([0, 0]);
     await fit(model, [callback], 2);
-    expect(callback.schedule.periods).to.deep.equal([['b0']]);
+    expect(callback.blockHistory.periods).to.deep.equal([['b0']]);
     model.dispose();
   });
 
@@ -279,7 +279,9 @@ describe('LayerSamplingCallback', () => {
     });
     await fit(model, [callback, other, leaving], 8);
     expect(on).to.deep.equal([false]);
-    expect(callback.schedule.periods.map(({length}) => length)).to.deep.equal(new Array(8).fill(1));
+    expect(callback.blockHistory.periods.map(({length}) => length)).to.deep.equal(
+      new Array(8).fill(1),
+    );
     expect(trainable(model)).to.deep.equal(new Array(10).fill(true));
     model.dispose();
   });
@@ -322,7 +324,7 @@ describe('LayerSamplingCallback', () => {
           expect(resumed.steps).to.equal(first.steps);
           expect(resumed.activeBlocks).to.deep.equal(first.activeBlocks);
           await train(model, resumed, 30 - batches);
-          expect(resumed.schedule).to.deep.equal(whole.schedule);
+          expect(resumed.blockHistory).to.deep.equal(whole.blockHistory);
           expect(resumed.steps).to.equal(15);
         }
         model.optimizer.dispose();
@@ -356,7 +358,7 @@ describe('LayerSamplingCallback', () => {
       other.setState(first.getState());
       expect(trainable(model)).to.deep.equal(new Array(10).fill(true));
       other.step();
-      expect(other.schedule).to.deep.equal(first.schedule);
+      expect(other.blockHistory).to.deep.equal(first.blockHistory);
       expect(other.steps).to.equal(6);
       expect(other.activeBlocks).to.deep.equal(first.activeBlocks);
       expect(trainable(model)).to.include(false);
@@ -368,13 +370,13 @@ describe('LayerSamplingCallback', () => {
       const untrained = new LayerSamplingCallback().getState();
       const fixed = new LayerSamplingCallback({interval: 5});
       fixed.setState(untrained);
-      expect([fixed.schedule.interval, fixed.steps]).to.deep.equal([5, 0]);
+      expect([fixed.blockHistory.interval, fixed.steps]).to.deep.equal([5, 0]);
       const auto = new LayerSamplingCallback();
       auto.setState({...untrained, interval: 13});
-      expect(auto.schedule.interval).to.equal(13);
+      expect(auto.blockHistory.interval).to.equal(13);
       auto.setState(untrained);
       expect(auto.getState()).to.deep.equal(untrained);
-      expect(auto.schedule.interval).to.equal(50);
+      expect(auto.blockHistory.interval).to.equal(50);
     });
 
     it('is refused by a model that it is not of, which stays as it was', async () => {
@@ -418,14 +420,14 @@ describe('LayerSamplingCallback', () => {
       const fresh = new LayerSamplingCallback({gamma: 1, interval: 2});
       fresh.setState(resumed.getState());
       fresh.attach(model);
-      expect([fresh.steps, fresh.schedule.periods.length]).to.deep.equal([20, 10]);
+      expect([fresh.steps, fresh.blockHistory.periods.length]).to.deep.equal([20, 10]);
       fresh.restore();
       resumed.setState(first.getState());
       for (const batches of [2, 3]) {
         await train(model, first, batches);
         await train(model, resumed, batches);
         expect(resumed.steps).to.equal(first.steps);
-        expect(resumed.schedule).to.deep.equal(first.schedule);
+        expect(resumed.blockHistory).to.deep.equal(first.blockHistory);
       }
       model.dispose();
     });
@@ -491,7 +493,7 @@ describe('LayerSamplingCallback', () => {
     ] as const) {
       it(`${what}: ${interval}`, async () => {
         const callback = new LayerSamplingCallback({gamma: 1, sampler: 'permutation'});
-        expect([callback.schedule.interval, callback.getState().interval]).to.deep.equal([
+        expect([callback.blockHistory.interval, callback.getState().interval]).to.deep.equal([
           50,
           null,
         ]);
@@ -499,11 +501,11 @@ describe('LayerSamplingCallback', () => {
         if (interval === 10) expectWarning(/at most 3 of 4 blocks .* interval: 10/);
         await train(model, callback, args);
         const periods = Math.ceil(callback.steps / interval);
-        expect(callback.schedule.interval).to.equal(interval);
+        expect(callback.blockHistory.interval).to.equal(interval);
         expect(callback.getState().interval).to.equal(interval);
-        expect(callback.schedule.periods).to.have.length(periods);
+        expect(callback.blockHistory.periods).to.have.length(periods);
         await train(model, callback, {rows: 20, epochs: 1});
-        expect(callback.schedule.interval, 'in the next fit').to.equal(interval);
+        expect(callback.blockHistory.interval, 'in the next fit').to.equal(interval);
         model.optimizer.dispose();
         model.dispose();
       });
@@ -519,7 +521,7 @@ describe('LayerSamplingCallback', () => {
         await model.trainOnBatch(x, y);
       }
       callback.restore();
-      expect(callback.schedule.periods).to.have.length(2);
+      expect(callback.blockHistory.periods).to.have.length(2);
       const other = createModel(ours());
       const ofDataset = new LayerSamplingCallback({gamma: 1});
       const batches = [1, 2, 3].map(() => ({xs: x, ys: y}));
@@ -548,14 +550,14 @@ describe('LayerSamplingCallback', () => {
       await train(model, whole, {rows: 130, epochs: 2});
       const first = new LayerSamplingCallback({gamma: 1});
       await train(model, first, {rows: 130, epochs: 1});
-      expect(first.schedule.interval).to.equal(13);
+      expect(first.blockHistory.interval).to.equal(13);
       const second = new LayerSamplingCallback({gamma: 1});
       const state = first.getState();
       second.setState(state);
       await train(model, second, {rows: 130, epochs: 2, initialEpoch: 1});
-      expect(second.schedule.interval).to.equal(13);
-      expect(second.schedule.periods.slice(0, 10)).to.deep.equal(first.schedule.periods);
-      expect(whole.schedule.interval).to.equal(26);
+      expect(second.blockHistory.interval).to.equal(13);
+      expect(second.blockHistory.periods.slice(0, 10)).to.deep.equal(first.blockHistory.periods);
+      expect(whole.blockHistory.interval).to.equal(26);
       for (const [wrong, message] of [
         [{...state, interval: 20}, /steps of 10 periods of 20/],
         [{...state, interval: null}, /interval must be a number, with blocks/],
@@ -759,7 +761,7 @@ describe('LayerSamplingCallback', () => {
     const model = createModel(optimizer);
     const callback = new LayerSamplingCallback({gamma: 2, interval: 2});
     await fit(model, [callback], 12);
-    expect(callback.schedule.periods).to.have.length(2);
+    expect(callback.blockHistory.periods).to.have.length(2);
     expect(optimizer.iterations).to.equal(4);
     optimizer.dispose();
     model.dispose();
@@ -838,7 +840,7 @@ describe('LayerSamplingCallback', () => {
       interval: 1,
     });
     await fit(model, [given]);
-    for (const period of given.schedule.periods) expect(period).to.deep.equal(['b0', 'b3']);
+    for (const period of given.blockHistory.periods) expect(period).to.deep.equal(['b0', 'b3']);
     const decreasing = new LayerSamplingCallback({scores: 'decreasing', gamma: 1, interval: 1});
     await fit(model, [decreasing]);
     decreasing.probabilities!.probabilities.forEach((p, i) =>
@@ -973,7 +975,7 @@ describe('LayerSamplingCallback', () => {
         {scores: [1]},
         {probabilities: [1]},
         {alwaysOn: false},
-        {schedule: {blocks: ['b0'], interval: 1, periods: [['b0']]}},
+        {blockHistory: {blocks: ['b0'], interval: 1, periods: [['b0']]}},
       ] as LayerSamplingOptions[]) {
         const model = tfl.sequential({
           layers: [tfl.layers.dense({units: 1, inputShape: [3]})],
@@ -1083,25 +1085,25 @@ describe('LayerSamplingCallback', () => {
         [new LayerSamplingCallback({gamma: 2, sampler: 'bernoulli', alwaysOn: false})],
         /with sampler 'bernoulli' and gamma 2 a period can be without any block/,
       );
-      const schedule = {blocks, interval: 1, periods: [['b0'], ['b1'], []]};
+      const blockHistory = {blocks, interval: 1, periods: [['b0'], ['b1'], []]};
       await expectError(
         createModel(),
-        [new LayerSamplingCallback({schedule, alwaysOn: false})],
-        /period 2 of the schedule has no block that can train \(\[\]\), .* keep something on/,
+        [new LayerSamplingCallback({blockHistory, alwaysOn: false})],
+        /period 2 of the blockHistory has no block that can train \(\[\]\), .* keep something on/,
       );
-      const fromStart = {...schedule, periods: [[], ['b0']]};
+      const fromStart = {...blockHistory, periods: [[], ['b0']]};
       await expectError(
         createModel(),
-        [new LayerSamplingCallback({schedule: fromStart, alwaysOn: false})],
-        /period 0 of the schedule has no block that can train \(\[\]\)/,
+        [new LayerSamplingCallback({blockHistory: fromStart, alwaysOn: false})],
+        /period 0 of the blockHistory has no block that can train \(\[\]\)/,
       );
       const ofFrozen = createModel(null);
       ofFrozen.getLayer('b1').trainable = false;
       ofFrozen.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
       await expectError(
         ofFrozen,
-        [new LayerSamplingCallback({schedule, alwaysOn: false})],
-        /period 1 of the schedule has no block that can train \(\[b1\]\), .* unfreeze one/,
+        [new LayerSamplingCallback({blockHistory, alwaysOn: false})],
+        /period 1 of the blockHistory has no block that can train \(\[b1\]\), .* unfreeze one/,
       );
       const model = createModel(null);
       model.getLayer('b1').trainable = false;
@@ -1119,31 +1121,31 @@ describe('LayerSamplingCallback', () => {
         ...{gamma: 4, interval: 1, sampler: 'bernoulli', alwaysOn: false},
       });
       await fit(model, [callback], 3);
-      expect(callback.schedule.periods).to.deep.equal([blocks, blocks, blocks]);
+      expect(callback.blockHistory.periods).to.deep.equal([blocks, blocks, blocks]);
       model.dispose();
     });
 
-    it('not a schedule whose period without anything to train is over', async () => {
+    it('not a block history whose period without anything to train is over', async () => {
       const model = createModel();
-      const schedule = {blocks, interval: 2, periods: [['b1'], ['b1', 'b2'], ['b0'], ['b3']]};
-      const callback = new LayerSamplingCallback({schedule, alwaysOn: false});
+      const blockHistory = {blocks, interval: 2, periods: [['b1'], ['b1', 'b2'], ['b0'], ['b3']]};
+      const callback = new LayerSamplingCallback({blockHistory, alwaysOn: false});
       await fit(model, [callback], 2);
       model.getLayer('b1').trainable = false;
       model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
       await fit(model, [callback], 6);
-      expect(callback.schedule.periods).to.deep.equal([['b1'], ['b2'], ['b0'], ['b3']]);
+      expect(callback.blockHistory.periods).to.deep.equal([['b1'], ['b2'], ['b0'], ['b3']]);
       model.dispose();
     });
 
-    it('a schedule of other blocks', () =>
+    it('a block history of other blocks', () =>
       expectError(
         createModel(),
         [
           new LayerSamplingCallback({
-            schedule: {blocks: ['b0', 'x'], interval: 9, periods: [['x']]},
+            blockHistory: {blocks: ['b0', 'x'], interval: 9, periods: [['x']]},
           }),
         ],
-        /schedule is for the blocks b0, x, the model has b0, b1, b2, b3/,
+        /blockHistory is for the blocks b0, x, the model has b0, b1, b2, b3/,
       ));
 
     it('an optimizer of another copy of tfjs-core', async () => {
@@ -1209,7 +1211,7 @@ describe('LayerSamplingCallback', () => {
       /has trained another model since this one, and starts anew; .* need a callback ea/,
     );
     await fit(first, [callback]);
-    expect(callback.schedule.periods).to.have.length(8);
+    expect(callback.blockHistory.periods).to.have.length(8);
     for (const model of [first, second]) model.dispose();
   });
 

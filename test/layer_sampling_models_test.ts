@@ -2,7 +2,7 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {LayerSamplingCallback, OwLoreOptimizer} from '../src/index';
-import type {LayerSamplingOptions, SamplingSchedule} from '../src/index';
+import type {LayerSamplingOptions, BlockHistory} from '../src/index';
 import {captureInfo, expectWarning} from './support/warnings';
 import {rejection} from './support/rejection';
 import {trainability, WeightWatch} from './support/weight_watch';
@@ -216,7 +216,7 @@ describe('LayerSamplingCallback, what the user freezes', () => {
     expect(moved).to.include.members(weightsOf(model, ['head']));
     expect(moved.filter((name) => frozen.includes(name))).to.deep.equal([]);
     expect(sampling.probabilities!.blocks).to.deep.equal(['b0', 'b1', 'b3']);
-    expect(sampling.schedule.blocks).to.deep.equal(['b0', 'b1', 'b2', 'b3']);
+    expect(sampling.blockHistory.blocks).to.deep.equal(['b0', 'b1', 'b2', 'b3']);
     model.dispose();
   });
 
@@ -242,7 +242,7 @@ describe('LayerSamplingCallback, what the user freezes', () => {
     model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
     await steps();
     expect(drawn.slice(20)).to.include('b2');
-    expect(sampling.schedule.periods).to.have.length(30);
+    expect(sampling.blockHistory.periods).to.have.length(30);
     sampling.restore();
     expect(Object.values(trainability(model))).not.to.include(false);
     tf.dispose([x, y]);
@@ -311,8 +311,8 @@ describe('LayerSamplingCallback, gamma by default', () => {
         await fit(model, sampling, 2);
       });
       expect(sampling.probabilities!.gamma).to.equal(gamma);
-      for (const period of sampling.schedule.periods) expect(period).to.have.length(gamma);
-      const names = sampling.schedule.blocks.join(', ');
+      for (const period of sampling.blockHistory.periods) expect(period).to.have.length(gamma);
+      const names = sampling.blockHistory.blocks.join(', ');
       const line =
         blocks === 1
           ? 'one block can train (b0)'
@@ -387,7 +387,7 @@ describe('LayerSamplingCallback, frozen blocks', () => {
   it('are not drawn: the one that can train is on in every period', async () => {
     const model = createPretrained();
     const {sampling, lines, moved} = await train(model, {});
-    expect(sampling.schedule).to.deep.equal({
+    expect(sampling.blockHistory).to.deep.equal({
       blocks: all,
       interval: 1,
       periods: new Array(6).fill(['block5']),
@@ -412,19 +412,19 @@ describe('LayerSamplingCallback, frozen blocks', () => {
       expect(sampling.probabilities).to.deep.include({
         ...{blocks: ['block4', 'block5'], probabilities: [0.25, 0.75]},
       });
-      for (const period of sampling.schedule.periods) expect(period).to.have.length(1);
+      for (const period of sampling.blockHistory.periods) expect(period).to.have.length(1);
     }
     model.dispose();
   });
 
-  it('stay off where a schedule has them on', async () => {
+  it('stay off where a block history has them on', async () => {
     const model = createPretrained(2);
-    const schedule: SamplingSchedule = {
+    const blockHistory: BlockHistory = {
       ...{blocks: all, interval: 1},
       periods: [['block0', 'block4'], ['block1'], ['block5']],
     };
-    const {sampling, moved} = await train(model, {schedule}, 3);
-    expect(sampling.schedule.periods).to.deep.equal([['block4'], [], ['block5']]);
+    const {sampling, moved} = await train(model, {blockHistory}, 3);
+    expect(sampling.blockHistory.periods).to.deep.equal([['block4'], [], ['block5']]);
     expect(moved).to.deep.equal(
       weightsOf(model, [
         ...['block4.depthwise', 'block4.pointwise', 'block5.depthwise', 'block5.pointwise'],
@@ -445,7 +445,7 @@ describe('LayerSamplingCallback, frozen blocks', () => {
     model.compile({optimizer: tf.train.sgd(0.1), loss: 'meanSquaredError'});
     const [x, y] = [tf.ones([6, 8, 8, 2]), tf.ones([6, 1])];
     await model.fit(x, y, {batchSize: 1, verbose: 0, callbacks: [sampling]});
-    const {periods} = sampling.schedule;
+    const {periods} = sampling.blockHistory;
     expect(periods.map(({length}) => length)).to.deep.equal([0, 0, 0, 0, 0, 0, 5, 5, 5, 5, 5, 5]);
     tf.dispose([x, y]);
     model.dispose();
@@ -586,7 +586,7 @@ describe('LayerSamplingCallback, GANs', () => {
       const sampling = samplingOf(1);
       const {result} = await captureInfo(() => movedBy(createGan(create()), sampling, before));
       result.forEach((moved, i) => {
-        const [block] = sampling[i % 2]!.schedule.periods[Math.floor(i / 2)]!;
+        const [block] = sampling[i % 2]!.blockHistory.periods[Math.floor(i / 2)]!;
         expect(moved).to.deep.equal(stock[i]!.filter((name) => name.startsWith(`${block}/`)));
         expect(moved).to.have.length(2);
       });
@@ -661,8 +661,8 @@ describe('LayerSamplingCallback, several models', () => {
       const own = new LayerSamplingCallback({gamma: 1, interval: 3, seed: 5});
       await fit(model, own, steps);
       await fit(model, sampling, steps);
-      expect(sampling.schedule).to.deep.equal(own.schedule);
-      expect(sampling.schedule.periods).to.have.length(Math.ceil(steps / 3));
+      expect(sampling.blockHistory).to.deep.equal(own.blockHistory);
+      expect(sampling.blockHistory.periods).to.have.length(Math.ceil(steps / 3));
       model.dispose();
     }
   });
@@ -684,7 +684,7 @@ describe('LayerSamplingCallback, several models', () => {
     await fit(model, sampling, 5);
     model.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
     await fit(model, sampling, 3);
-    expect(sampling.schedule).to.deep.equal(whole.schedule);
+    expect(sampling.blockHistory).to.deep.equal(whole.blockHistory);
     expect(Object.values(trainability(model))).not.to.include(false);
     tf.dispose([x, y]);
     model.dispose();
@@ -753,7 +753,7 @@ describe('LayerSamplingCallback, several models', () => {
     loaded.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
     const resumed = new LayerSamplingCallback({gamma: 1, interval: 3, seed: 5, initialStep: 7});
     await fit(loaded, resumed, 8);
-    expect(resumed.schedule).to.deep.equal(whole.schedule);
+    expect(resumed.blockHistory).to.deep.equal(whole.blockHistory);
     model.dispose();
     loaded.dispose();
   });

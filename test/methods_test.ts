@@ -112,7 +112,7 @@ describe('paperMethod', () => {
       model.getWeights().map(async (weight) => [...(await weight.data())]),
     );
     tf.dispose([x, y]);
-    return {weights, periods: callback?.schedule.periods};
+    return {weights, periods: callback?.blockHistory.periods};
   }
 
   for (const name of paperMethodNames) {
@@ -152,10 +152,10 @@ describe('paperMethod', () => {
     model.dispose();
   });
 
-  it('probabilities, or a schedule, stand in the place of scores', async () => {
-    const schedule = {blocks, interval: 6, periods: [['b0'], ['b5']]};
+  it('probabilities, or a block history, stand in the place of scores', async () => {
+    const blockHistory = {blocks, interval: 6, periods: [['b0'], ['b5']]};
     for (const name of ['owlore', 'lisa'] as const) {
-      for (const given of [{probabilities: [1, 0, 0, 0, 0, 0]}, {schedule}]) {
+      for (const given of [{probabilities: [1, 0, 0, 0, 0, 0]}, {blockHistory}]) {
         const model = createModel();
         const {optimizer, callback} = paperMethod(name, model, {...base, ...given});
         const {periods: on} = await train(model, optimizer, callback);

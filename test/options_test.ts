@@ -26,7 +26,7 @@ import {rejection} from './support/rejection';
 
 /** What is exported and takes none. A `Lora` is made by `applyLora`, which does. */
 const withoutOptions = [
-  ...['findBlocks', 'checkpointed', 'valueAndGrads', 'variableGrads'],
+  ...['findBlocks', 'recomputeGrad', 'valueAndGrads', 'variableGrads'],
   ...['getLlamaWeights', 'setLlamaWeights'],
   ...['perplexity', 'sparseCrossEntropy', 'PromptCache', 'loadLora', 'Lora'],
 ];
@@ -73,7 +73,10 @@ describe('options', () => {
       ...{betas: "beta1' and 'beta2", beta_1: 'beta1', eps: 'epsilon', weight_decay: 'weightDecay'},
       ...{wd: 'weightDecay', r: 'rank', ranks: 'rank', alpha: 'scale', proj_type: 'side'},
       ...{update_proj_gap: 'refreshInterval', clipnorm: 'clipNorm', max_grad_norm: 'clipNorm'},
-      ...{gradient_accumulation_steps: 'accumulate', gradient_checkpointing: 'checkpoint'},
+      ...{
+        gradient_accumulation_steps: 'accumulate',
+        gradient_checkpointing: 'gradientCheckpointing',
+      },
     };
     for (const [name, expected] of Object.entries(meant)) {
       expect(messageOf(name)).to.include(

@@ -106,7 +106,10 @@ describe('OwLoreOptimizer', () => {
       {nonFinite: 'never'},
       /nonFinite must be one of 'throw', 'skip', 'halve', 'ignore'; got 'never'/,
     ],
-    [{checkpoint: 'all'}, /checkpoint must be one of 'auto', 'blocks', 'none'; got 'all'/],
+    [
+      {gradientCheckpointing: 'all'},
+      /gradientCheckpointing must be one of 'auto', 'blocks', 'none'; got 'all'/,
+    ],
     [{learningrate: 1}, /unknown option 'learningrate'; did you mean 'learningRate'\?/],
   ];
   for (const [options, message] of messages) {

@@ -131,7 +131,7 @@ describe('steps of several batches', () => {
     expect(optimizer.iterations).to.equal(8);
     expect(optimizer.accumulated).to.equal(3);
     expect(callback.steps).to.equal(8);
-    expect(callback.schedule.periods).to.have.length(5);
+    expect(callback.blockHistory.periods).to.have.length(5);
     expect(watch.found).to.deep.equal([]);
     return {weights: await values(model), callback};
   }
@@ -146,7 +146,7 @@ describe('steps of several batches', () => {
       for (let epoch = 0; epoch < epochs; epoch++) await fit(model, 1, [callback]);
     });
     expect(await values(model)).to.deep.equal(expected.weights);
-    expect(callback.schedule).to.deep.equal(expected.callback.schedule);
+    expect(callback.blockHistory).to.deep.equal(expected.callback.blockHistory);
     expect(lines.filter((line) => line.includes('goes on'))).to.deep.equal([
       'LayerSamplingCallback: the last step has 1 of its 4 calls: it goes on in the next training, optimizer.flush() ' +
         'makes it of these, optimizer.dispose() drops them',
@@ -200,7 +200,7 @@ describe('steps of several batches', () => {
     }
     callback.restore();
     expect(calls).to.equal(epochs * batches + 3);
-    expect(callback.schedule).to.deep.equal(expected.callback.schedule);
+    expect(callback.blockHistory).to.deep.equal(expected.callback.blockHistory);
     expect(await values(model)).to.deep.equal(expected.weights);
   });
 
@@ -221,7 +221,7 @@ describe('steps of several batches', () => {
     expect(layersOn(model)).to.deep.equal([...blocks, 'head']);
     await infoLines(() => fit(model, 1, [callback]).then(() => undefined));
     expect(optimizer.iterations).to.equal(2);
-    expect(callback.schedule.periods).to.have.length(2);
+    expect(callback.blockHistory.periods).to.have.length(2);
   });
 
   it("a step that is skipped, 'nonFinite', is a step", async () => {
@@ -238,7 +238,7 @@ describe('steps of several batches', () => {
     await infoLines(() => fit(model, epochs, [callback]).then(() => undefined));
     expect(optimizer.skippedSteps).to.equal(1);
     expect(callback.steps).to.equal(8);
-    expect(callback.schedule.periods).to.have.length(5);
+    expect(callback.blockHistory.periods).to.have.length(5);
   });
 
   it('a callback of other blocks begins with a step of its own', async () => {
@@ -294,7 +294,7 @@ describe('steps of several batches', () => {
     optimizer.flush();
     expect(callback.steps).to.equal(2);
     await infoLines(() => fit(model, 1, [callback]).then(() => undefined));
-    expect(callback.schedule.periods).to.have.length(4);
+    expect(callback.blockHistory.periods).to.have.length(4);
     optimizer.dispose();
     expect(optimizer.accumulated, 'dropped').to.equal(0);
   });
@@ -313,11 +313,11 @@ describe('steps of several batches', () => {
       for (let call = 0; call < 24; call++) {
         const which = call % 2;
         const callback = callbacks[which]!;
-        const before = callback.schedule.periods.length;
+        const before = callback.blockHistory.periods.length;
         const own = new Set(models[which]!.weights.map(({name}) => name));
         const waits = [...optimizer.accumulatedVariables].some((name) => own.has(name));
         callback.step();
-        if (callback.schedule.periods.length > before) {
+        if (callback.blockHistory.periods.length > before) {
           changes.push(call);
           expect(waits, `call ${call}`).to.equal(false);
         }
@@ -379,7 +379,7 @@ describe('a loop of one’s own', () => {
         expect(layersOn(model)).to.deep.equal([...callback.activeBlocks, 'head']),
       ),
     );
-    expect(callback.schedule.periods.flat().sort()).to.deep.equal(blocks);
+    expect(callback.blockHistory.periods.flat().sort()).to.deep.equal(blocks);
     expect(optimizer.iterations).to.equal(12);
     callback.restore();
     expect(layersOn(model)).to.deep.equal([...blocks, 'head']);
@@ -471,7 +471,7 @@ describe('a loop of one’s own', () => {
     const callback = new LayerSamplingCallback({gamma: 1, interval: 5});
     callback.attach(model, optimizer);
     loop(model, callback, optimizer, 25);
-    expect(callback.schedule.periods).to.have.length(5);
+    expect(callback.blockHistory.periods).to.have.length(5);
     callback.restore();
     model.dispose();
   });

@@ -156,7 +156,7 @@ describe('LayerSamplingCallback works beside', () => {
     expect(await values(split)).to.deep.equal(await values(reference));
     expect(history.val_loss).to.deep.equal(losses);
     expect(new Set(losses).size).to.equal(3);
-    expect(samplings[0]!.schedule).to.deep.equal(samplings[1]!.schedule);
+    expect(samplings[0]!.blockHistory).to.deep.equal(samplings[1]!.blockHistory);
   });
 
   it('initialEpoch: a training in two parts is one training', async () => {
@@ -166,7 +166,7 @@ describe('LayerSamplingCallback works beside', () => {
     const {epoch} = await fit(parts, [samplings[0]], {epochs: 5, initialEpoch: 2});
     await fit(whole, [samplings[1]], {epochs: 5});
     expect(epoch).to.deep.equal([2, 3, 4]);
-    expect(samplings[0]!.schedule).to.deep.equal(samplings[1]!.schedule);
+    expect(samplings[0]!.blockHistory).to.deep.equal(samplings[1]!.blockHistory);
     expect(await values(parts)).to.deep.equal(await values(whole));
   });
 

@@ -134,8 +134,8 @@ async function runCase(
   });
 
   expect(step).to.equal(steps);
-  expect(sampling.schedule.blocks).to.deep.equal(Object.keys(blocks));
-  expect(sampling.schedule.periods.flat()).to.have.members(trainable);
+  expect(sampling.blockHistory.blocks).to.deep.equal(Object.keys(blocks));
+  expect(sampling.blockHistory.periods.flat()).to.have.members(trainable);
   expect(trainability(model)).to.deep.equal(flags);
   expect(await watch.moved()).to.deep.equal([]);
   optimizer.dispose();
@@ -173,7 +173,7 @@ async function runFailing(
     visit('a callback'),
   );
   expect(await errorOf(training)).to.match(/in the middle$/);
-  expect(sampling.schedule.periods).to.have.lengthOf.at.least(2);
+  expect(sampling.blockHistory.periods).to.have.lengthOf.at.least(2);
   expect(trainability(model)).to.deep.equal(flags);
   optimizer.dispose();
   model.dispose();

@@ -141,14 +141,14 @@ async function measureAll(backend: BackendName): Promise<void> {
 async function measure(backend: BackendName, one: Case): Promise<void> {
   const {method, checkpoint, embedding, frozen, update, targets, counted} = one;
   const meter = startMemoryMeter();
-  const {model, config} = await loadLlama(values.model!, {headInLoss: true, frozen});
+  const {model, config} = await loadLlama(values.model!, {headInLoss: true, frozenDtype: frozen});
   const {sampling, lora: isLora}: MethodParts = paperMethods[method];
   const rank = isLora ? 8 : Number(values.rank);
   const project = trainsRest(method) ? trainEmbedding(embedding, model, method) : {};
   const dropout = Number(values.dropout);
   const ofLora = isLora ? {targets: targets.split('+'), dropout} : {};
   const {optimizer, callback, lora} = paperMethod(method, model, {
-    ...{rank, checkpoint, update, ...ofLora, ...project},
+    ...{rank, gradientCheckpointing: checkpoint, update, ...ofLora, ...project},
     refreshInterval: Number(values['refresh-interval']),
     moments: values.moments as OwLoreOptions['moments'],
     ...(sampling && drawn(config.numHiddenLayers, method)),
@@ -163,7 +163,8 @@ async function measure(backend: BackendName, one: Case): Promise<void> {
   });
   const [state, peak] = [optimizer.stateBytes, meter.peak()];
   const estimate = estimateMemory(model, {
-    ...{method, rank, backend, checkpoint, frozen, batchSize: batch, maxLength: length},
+    ...{method, rank, backend, gradientCheckpointing: checkpoint},
+    ...{frozenDtype: frozen, batchSize: batch, maxLength: length},
     ...(trainsRest(method) && {embedding}),
     ...{update, ...ofLora, countedLabels: counted},
     ...(sampling && {gamma: method === 'badam' ? 1 : gamma}),

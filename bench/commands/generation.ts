@@ -126,7 +126,7 @@ async function fullPass(model: tfl.LayersModel, length: number): Promise<number>
 async function compareWithPytorch(folder: string): Promise<void> {
   const threads = availableParallelism();
   const {model, config} = await loadLlama(folder, {
-    frozen: values.frozen as 'F32' | 'BF16' | 'auto',
+    frozenDtype: values.frozen as 'F32' | 'BF16' | 'auto',
   });
   const pytorch = values.python && (await PytorchGeneration.start(values.python, folder, threads));
   if (pytorch && 'needs' in pytorch) console.log(`PyTorch is left out; it takes ${pytorch.needs}`);

@@ -68,7 +68,7 @@ async function train(backend: BackendName): Promise<void> {
   console.log(`${backend}, idle: resident ${(idle / MB).toFixed(0)} MB`);
   let start = performance.now();
   const seconds = (): string => ((performance.now() - start) / 1000).toFixed(1);
-  const {model, config} = await loadLlama(folder!, {frozen: 'BF16', headInLoss: true});
+  const {model, config} = await loadLlama(folder!, {frozenDtype: 'BF16', headInLoss: true});
   const parameters = (model.countParams() / 1e9).toFixed(2);
   report(`${parameters} billion parameters loaded in ${seconds()} s`);
   for (const layer of model.layers) if (EMBEDDING.includes(layer.name)) layer.trainable = false;

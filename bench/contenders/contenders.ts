@@ -91,7 +91,10 @@ export async function smollm2(title: string, options: Smollm2Options): Promise<C
 export function pytorchModel(
   title: string,
   python: string,
-  options: Omit<Smollm2Options, 'backend' | 'checkpoint'> & {checkpoints: boolean; threads: number},
+  options: Omit<Smollm2Options, 'backend' | 'gradientCheckpointing'> & {
+    checkpoints: boolean;
+    threads: number;
+  },
 ): ContenderOptions {
   const args = [here('pytorch_reference.py'), '', JSON.stringify({...options, epsilon: 1e-8})];
   return {title, command: python, args, ...modelTurns};

@@ -1,7 +1,7 @@
 /**
  * Steps of OwLore on a real model with 3 of its blocks and the embedding on, as a process that `npm run bench -- performance` gives its steps to.
  *
- *   tsx bench/contenders/smollm2_contender.ts '{"folder": "…", "backend": "tensorflow", "checkpoint": "auto", "batch": 4, "length": 128}'
+ *   tsx bench/contenders/smollm2_contender.ts '{"folder": "…", "backend": "tensorflow", "gradientCheckpointing": "auto", "batch": 4, "length": 128}'
  */
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-layers';
@@ -17,7 +17,7 @@ export interface Smollm2Options {
   /** The model's. */
   folder: string;
   backend: 'wasm' | 'tensorflow';
-  checkpoint: NonNullable<OwLoreOptions['checkpoint']>;
+  gradientCheckpointing: NonNullable<OwLoreOptions['gradientCheckpointing']>;
   batch: number;
   length: number;
   /** Numbers of the blocks that are on. */
@@ -30,7 +30,7 @@ export interface Smollm2Options {
 const options = JSON.parse(process.argv[2]!) as Smollm2Options;
 
 await serveSteps(async () => {
-  const {folder, backend, checkpoint, batch, length, on, rank, learningRate} = options;
+  const {folder, backend, gradientCheckpointing, batch, length, on, rank, learningRate} = options;
   if (options.matmulPrecision === 'medium') roundProducts();
   if (!(await loadBackend(backend))) return {needs: howToGet[backend]};
   await tf.setBackend(backend);
@@ -41,7 +41,7 @@ await serveSteps(async () => {
     for (const weight of layer.weights) weight.trainable = false;
   }
   const optimizer = new OwLoreOptimizer({
-    ...{learningRate, checkpoint, epsilon: 1e-8, project: /^model\.layers\./, rank},
+    ...{learningRate, gradientCheckpointing, epsilon: 1e-8, project: /^model\.layers\./, rank},
     nonFinite: 'ignore',
   });
   model.compile({optimizer, loss: sparseCrossEntropy});

@@ -95,7 +95,7 @@ async function measurePeriods(
   model.compile({optimizer, loss: sparseCrossEntropy});
   const blocks = resolveBlocks(model).map(({name}) => name);
   const callback = new LayerSamplingCallback({
-    schedule: {
+    blockHistory: {
       ...{blocks, interval: STEPS},
       periods: Array.from({length: warmUp + rounds}, (_, period) =>
         blocks.filter((_, i) => (i - period) % (blocks.length / on) === 0),

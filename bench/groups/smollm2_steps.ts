@@ -71,7 +71,7 @@ export const measure: MeasureGroup = async ({tiny, rounds = 10, python, model}) 
 
 /** Steps of one shape in one precision, in turns. */
 async function measureSteps(
-  options: Omit<Smollm2Options, 'backend' | 'checkpoint'>,
+  options: Omit<Smollm2Options, 'backend' | 'gradientCheckpointing'>,
   python: string,
   rounds: number,
 ): Promise<GroupResult> {
@@ -82,7 +82,7 @@ async function measureSteps(
   const ours = (checkpoint: 'auto' | 'none') =>
     smollm2(`OwLore, ${title}, ${checkpoint === 'auto' ? 'checkpoints' : 'none'}`, {
       ...options,
-      ...{checkpoint, backend: 'tensorflow'},
+      ...{gradientCheckpointing: checkpoint, backend: 'tensorflow'},
     });
   const theirs = (checkpoints: boolean) =>
     pytorchModel(`PyTorch LISA, ${title}, ${checkpoints ? 'checkpoints' : 'none'}`, python, {

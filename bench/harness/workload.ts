@@ -120,7 +120,7 @@ export class Training {
       : createLlama({...config, headInLoss}, {kernels: 'none'});
     this.optimizer = isStock
       ? tf.train.adam(LEARNING_RATE)
-      : new OwLoreOptimizer({...optimizer, checkpoint: variant, kernels: 'none'});
+      : new OwLoreOptimizer({...optimizer, gradientCheckpointing: variant, kernels: 'none'});
     this.model.compile({
       optimizer: this.optimizer,
       loss: isComposed ? composed.sparseCrossEntropy : sparseCrossEntropy,

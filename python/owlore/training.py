@@ -136,11 +136,11 @@ class Training:
         )
 
     def _blocks_on(self) -> list[str]:
-        """The blocks of the coming step's period; all of them without a schedule."""
-        schedule = self.job["schedule"]
-        if schedule is None:
+        """The blocks of the coming step's period; all of them without a history."""
+        history = self.job["blockHistory"]
+        if history is None:
             return self.job["blocks"]
-        return schedule["periods"][self.step // schedule["interval"]]
+        return history["periods"][self.step // history["interval"]]
 
     def _step(self, next_batch: int) -> int:
         """One step of the optimizer; returns the number of the batch that comes next."""

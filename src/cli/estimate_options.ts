@@ -31,10 +31,10 @@ export function estimateOptionsOf(
     maxLength = Math.min(textDatasetDefaults.maxLength, maxPositionEmbeddings),
   } = settings;
   return {
-    ...{method, rank, batchSize, maxLength, backend, checkpoint, accumulate},
+    ...{method, rank, batchSize, maxLength, backend, gradientCheckpointing: checkpoint, accumulate},
     ...(sampling && gamma !== null && {gamma}),
     ...(trainsRest(method) && {embedding}),
-    ...((sampling !== null || lora) && {frozen}),
+    ...((sampling !== null || lora) && {frozenDtype: frozen}),
     ...(projects && {update, basis}),
     ...(lora && {targets: targetsIn(targets), dropout}),
   };

@@ -81,7 +81,7 @@ export const finetune = defineCommand({
       // a large vocabulary's logits would be most of the memory
       const loaded = await loadModelAlone({...settings, backend}, context, {
         headInLoss: true,
-        frozen: settings.frozen,
+        frozenDtype: settings.frozen,
       });
       try {
         return await finetuneModel(checked, loaded, meter, context);

@@ -22,8 +22,8 @@ import {cosineDecay, linearDecay, type Schedule} from '../optim/schedule';
 import {paperInterval} from '../sampling/periods';
 import {samplerNames, samplers, type SamplerName} from '../sampling/samplers';
 import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/score_kinds';
-import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';
-import {frozenTypes} from '../llama/files/load_llama';
+import {gradientCheckpointingChoices, type GradientCheckpointing} from '../tape/recompute_layers';
+import {frozenDtypes} from '../llama/files/load_llama';
 import {dataOptions, tau} from './data_options';
 import {embeddingModes, type EmbeddingMode} from '../estimate/options';
 import {modelOptions} from './model_options';
@@ -194,14 +194,14 @@ export const finetuneOptions = {
       nonFiniteActions,
       owloreDefaults.nonFinite,
     ),
-    checkpoint: choice<RecomputedLayers, RecomputedLayers>(
+    checkpoint: choice<GradientCheckpointing, GradientCheckpointing>(
       'what the backward pass computes again, which saves memory',
-      layerRecomputations,
-      owloreDefaults.checkpoint,
+      gradientCheckpointingChoices,
+      owloreDefaults.gradientCheckpointing,
     ),
     frozen: choice<'F32' | 'BF16', 'F32'>(
       'how matrices are kept while they do not train; BF16: in half of the memory',
-      frozenTypes,
+      frozenDtypes,
       'F32',
     ),
   }),

@@ -81,7 +81,7 @@ export async function train(
         console.note(`step ${entry.step}: held-out loss ${entry.loss.toFixed(4)}`);
     },
   });
-  if (layerSampling) folder.keepHistory(() => layerSampling.schedule);
+  if (layerSampling) folder.keepHistory(() => layerSampling.blockHistory);
   const training = data.training({repeat: true});
   const goOn = (reached: MonitorState | null): void => {
     const state = reached ?? monitor.state();

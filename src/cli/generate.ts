@@ -143,7 +143,7 @@ async function withModel<T>(
   body: (loaded: Loaded) => Promise<T>,
 ): Promise<T> {
   const {frozen} = settings;
-  const loaded = await loadModel(settings, opened, context, {frozen}, writing);
+  const loaded = await loadModel(settings, opened, context, {frozenDtype: frozen}, writing);
   try {
     return await context.interruption.stopTidily(() => body(loaded));
   } finally {

@@ -70,11 +70,11 @@ export async function checkMemory(
 }
 
 /** Options that save memory and are not in use. */
-function furtherWays(settings: Settings, {embedding, frozen}: EstimateOptions): string[] {
+function furtherWays(settings: Settings, {embedding, frozenDtype}: EstimateOptions): string[] {
   const ways = [
     ...(settings.checkpoint === 'none' ? ['--checkpoint auto'] : []),
     ...(embedding !== undefined && embedding !== 'frozen' ? ['--embedding frozen'] : []),
-    ...(frozen === 'F32' ? ['--frozen BF16'] : []),
+    ...(frozenDtype === 'F32' ? ['--frozen BF16'] : []),
   ];
   return ways.length === 0 ? [] : [ways.join(' or ')];
 }

@@ -4,7 +4,7 @@ import {loadLlama, loadTokenizer} from '../llama/index';
 import type {ResolvedConfig} from '../llama/config';
 import type {JsonObject} from '../files/json';
 import {readConfigJson} from '../llama/files/config_json';
-import {frozenChoices, readModelConfig} from '../llama/files/load_llama';
+import {frozenDtypeChoices, readModelConfig} from '../llama/files/load_llama';
 import {backendNames, type BackendName} from './register_backend';
 import type {Context} from './command';
 import {choice, group, modelSource, required, type SettingsOf} from './options';
@@ -35,9 +35,9 @@ export const modelOptions = group('Model', {
 export const writerOptions = {
   ...modelOptions,
   ...group('Model', {
-    frozen: choice<(typeof frozenChoices)[number], 'auto'>(
+    frozen: choice<(typeof frozenDtypeChoices)[number], 'auto'>(
       'how matrices are kept; BF16: in half of the memory; auto: on wasm, so if the files have them so, which is as exact and faster',
-      frozenChoices,
+      frozenDtypeChoices,
       'auto',
     ),
   }),
@@ -81,7 +81,7 @@ export async function loadModel(
   settings: Settings,
   {tokenizer}: OpenedModel,
   context: Context,
-  options?: Pick<LoadLlamaOptions, 'headInLoss' | 'frozen'>,
+  options?: Pick<LoadLlamaOptions, 'headInLoss' | 'frozenDtype'>,
   writing?: Writing,
 ): Promise<Loaded> {
   return {...(await loadModelAlone(settings, context, options, writing)), tokenizer};
@@ -91,7 +91,7 @@ export async function loadModel(
 export async function loadModelAlone(
   {model: source, backend: wanted}: Settings,
   context: Context,
-  options: Pick<LoadLlamaOptions, 'headInLoss' | 'frozen'> = {},
+  options: Pick<LoadLlamaOptions, 'headInLoss' | 'frozenDtype'> = {},
   writing?: Writing,
 ): Promise<LoadedModel> {
   const {console} = context;
@@ -104,7 +104,7 @@ export async function loadModelAlone(
       ...options,
       onDownload,
       onOpened: async (outline) => {
-        const order = writing && writingOrder(outline, options.frozen, writing);
+        const order = writing && writingOrder(outline, options.frozenDtype, writing);
         backend ??= await context.selectBackend(wanted, order);
       },
       onProgress: (bytes, total) => {

@@ -12,7 +12,7 @@ export const NAMES = {
   config: 'config.json',
   log: 'log.jsonl',
   scores: 'scores.json',
-  schedule: 'schedule.json',
+  blockHistory: 'block-history.json',
   report: 'report.html',
   checkpoints: 'checkpoints',
   adapter: 'adapter',

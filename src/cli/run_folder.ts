@@ -155,7 +155,7 @@ export class RunFolder {
   /**
    * Has the run write, when it ends, which blocks were on in each period.
    *
-   * @param history As the callback's option `schedule` takes it.
+   * @param history As the callback's option `blockHistory` takes it.
    */
   keepHistory(history: () => BlockHistory): void {
     this.history = history;
@@ -294,7 +294,7 @@ export class RunFolder {
   /** Writes the last line of the log; without it the run was killed. */
   private endLog(end: {event: 'end'; state: string; error?: string}): void {
     if (this.log === null) return;
-    if (this.history) this.writeJson(NAMES.schedule, this.history());
+    if (this.history) this.writeJson(NAMES.blockHistory, this.history());
     this.appendLine(end);
     this.closeLog();
   }

@@ -41,7 +41,14 @@ export function methodOf(
   const options: PaperMethodOptions = {
     learningRate: learningRateOf(settings, data.steps),
     ...updateOf(settings),
-    ...{rank, refreshInterval, weightDecay, clipNorm, normGrowth, checkpoint},
+    ...{
+      rank,
+      refreshInterval,
+      weightDecay,
+      clipNorm,
+      normGrowth,
+      gradientCheckpointing: checkpoint,
+    },
     ...{nonFinite, accumulate},
     ...sampling?.options,
     ...(isLora && loraOptionsOf(settings)),

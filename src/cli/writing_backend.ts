@@ -45,11 +45,11 @@ const WASM_BYTES = 3 * 2 ** 30;
  */
 export function writingOrder(
   model: LlamaOutline,
-  frozen: LoadLlamaOptions['frozen'],
+  frozenDtype: LoadLlamaOptions['frozenDtype'],
   {texts, promptTokens, newTokens}: Writing,
 ): readonly BackendName[] {
   const {config, numbers} = model;
-  const halves = frozen === 'BF16' ? numbers : frozen === 'auto' ? model.bfloat16 : 0;
+  const halves = frozenDtype === 'BF16' ? numbers : frozenDtype === 'auto' ? model.bfloat16 : 0;
   const positions = Math.min(promptTokens + newTokens, config.maxPositionEmbeddings);
   const bytes = 4 * numbers - 2 * halves + texts * positions * bytesOfPosition(config);
   if (bytes > WASM_BYTES || promptTokens > PROMPT_FOR_NEW * newTokens) return BY_SPEED;

@@ -41,9 +41,9 @@ export function anyModelMemory(
   const blocks = parts?.sampling ? resolveBlocks(model) : [];
   const most = {blocks: blocks.length, mostLength: Infinity};
   const options = resolveEstimateOptions(owner, given, most);
-  const {embedding, frozen, engine, countedLabels} = given;
+  const {embedding, frozenDtype, engine, countedLabels} = given;
   const ofLlama = Object.entries({
-    ...{embedding, frozen, countedLabels},
+    ...{embedding, frozenDtype, countedLabels},
     engine: engine === 'torch' ? engine : undefined,
   });
   const [only] = ofLlama.filter(([, value]) => value !== undefined);
@@ -115,7 +115,7 @@ function outputsOf(model: tfl.LayersModel, options: ResolvedEstimateOptions): nu
     isModel(layer)
       ? leafLayers(layer, () => true).reduce((sum, {layer}) => sum + bytes(layer), 0)
       : bytes(layer);
-  const isWhole = (layer: Layer): boolean => isRecomputed(layer, options.checkpoint);
+  const isWhole = (layer: Layer): boolean => isRecomputed(layer, options.gradientCheckpointing);
   const layers = leafLayers(model, (nested) => !isWhole(nested)).map(({layer}) => layer);
   const largest = Math.max(0, ...layers.filter(isModel).map(inside));
   return (

@@ -10,14 +10,14 @@ export function largestTensor(
   {
     method = 'owlore',
     embedding = 'full',
-    frozen = 'F32',
+    frozenDtype = 'F32',
     batchSize,
     maxLength,
   }: EstimateOptions & {batchSize: number; maxLength: number},
 ): number {
   const {vocabSize, hiddenSize, intermediateSize} = readConfigJson('largestTensor', config);
   const isFrozen = embedding === 'frozen' || !trainsRest(method);
-  const isPacked = frozen === 'BF16' && isFrozen;
+  const isPacked = frozenDtype === 'BF16' && isFrozen;
   return Math.max(
     (FLOAT * vocabSize * hiddenSize) / (isPacked ? 2 : 1),
     FLOAT * hiddenSize * intermediateSize,

@@ -1,8 +1,8 @@
 /** The options of an estimate, with their defaults and checks. */
-import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';
+import {gradientCheckpointingChoices, type GradientCheckpointing} from '../tape/recompute_layers';
 import {loraDefaults} from '../lora/lora_options';
 import type {LoraTargets} from '../lora/targets';
-import {frozenTypes} from '../llama/files/load_llama';
+import {frozenDtypes} from '../llama/files/load_llama';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
 import {
   paperMethodNames,
@@ -46,11 +46,11 @@ export interface EstimateOptions {
   /** Of this library: the backend. Default `'tensorflow'`. */
   backend?: EstimatedBackend;
   /** Of this library: which layers run again in the backward pass, as the optimizer's option. Default `'auto'`. */
-  checkpoint?: RecomputedLayers;
+  gradientCheckpointing?: GradientCheckpointing;
   /** Of this library, with a method that trains them: how embedding and head train, as `finetune --embedding`. Default `'full'`. */
   embedding?: EmbeddingMode;
   /** Of this library: how matrices are kept that do not train, as the option of `loadLlama`. Default `'F32'`. */
-  frozen?: 'F32' | 'BF16';
+  frozenDtype?: 'F32' | 'BF16';
   /** Of this library: batches whose gradients make a step. Default 1. */
   accumulate?: number;
   /** Of this library: how projected matrices move, as the optimizer's option. Default `'galore'`. */
@@ -83,9 +83,9 @@ const defaults = {
   maxLength: undefined,
   engine: 'tfjs',
   backend: 'tensorflow',
-  checkpoint: owloreDefaults.checkpoint,
+  gradientCheckpointing: owloreDefaults.gradientCheckpointing,
   embedding: 'full',
-  frozen: 'F32',
+  frozenDtype: 'F32',
   accumulate: owloreDefaults.accumulate,
   update: owloreDefaults.update,
   basis: 'randomized',
@@ -98,7 +98,15 @@ const defaults = {
 /** Options that only one of the engines has. */
 const ownOptions: Record<Engine, readonly string[]> = {
   tfjs: [
-    ...['backend', 'checkpoint', 'embedding', 'frozen', 'accumulate', 'update', 'basis'],
+    ...[
+      'backend',
+      'gradientCheckpointing',
+      'embedding',
+      'frozenDtype',
+      'accumulate',
+      'update',
+      'basis',
+    ],
     ...['targets', 'dropout', 'countedLabels'],
   ],
   torch: ['dtype'],
@@ -122,9 +130,14 @@ export function resolveEstimateOptions(
   checkChoice(owner, 'method', all.method, paperMethodNames);
   checkChoice(owner, 'engine', all.engine, engines);
   checkChoice(owner, 'backend', all.backend, estimatedBackends);
-  checkChoice(owner, 'checkpoint', all.checkpoint, layerRecomputations);
+  checkChoice(
+    owner,
+    'gradientCheckpointing',
+    all.gradientCheckpointing,
+    gradientCheckpointingChoices,
+  );
   checkChoice(owner, 'embedding', all.embedding, embeddingModes);
-  checkChoice(owner, 'frozen', all.frozen, frozenTypes);
+  checkChoice(owner, 'frozenDtype', all.frozenDtype, frozenDtypes);
   checkChoice(owner, 'update', all.update, updateKinds);
   checkChoice(owner, 'basis', all.basis, basisNames);
   checkChoice(owner, 'dtype', all.dtype, dtypes);
@@ -141,9 +154,9 @@ export function resolveEstimateOptions(
       `${owner}: gamma has no meaning with method '${all.method}', which trains ${lora ? 'no block' : 'all blocks'}; leave it out`,
     );
   }
-  if (!sampling && all.frozen !== 'F32' && !lora) {
+  if (!sampling && all.frozenDtype !== 'F32' && !lora) {
     throw new Error(
-      `${owner}: frozen '${all.frozen}' has no meaning with method '${all.method}', which trains all blocks; leave it out`,
+      `${owner}: frozenDtype '${all.frozenDtype}' has no meaning with method '${all.method}', which trains all blocks; leave it out`,
     );
   }
   if (!trainsRest(all.method) && Object.hasOwn(given, 'embedding')) {

@@ -66,7 +66,10 @@ class Step {
     private readonly ledger: Ledger,
   ) {
     this.hidden = FLOAT * options.batchSize * options.maxLength * config.hiddenSize;
-    this.areBlocksRecomputed = areBlocksRecomputed(options.checkpoint, plan.blocks.length);
+    this.areBlocksRecomputed = areBlocksRecomputed(
+      options.gradientCheckpointing,
+      plan.blocks.length,
+    );
   }
 
   run(): void {
@@ -103,14 +106,16 @@ class Step {
   /** The parts of a block that run again one by one, and the block as a whole. */
   private partsOf(i: number): BlockPrograms {
     const {config, options, plan} = this;
-    const {checkpoint, frozen, batchSize: batch, maxLength: length} = options;
+    const {gradientCheckpointing, frozenDtype, batchSize: batch, maxLength: length} = options;
     const names = Object.keys(architectures[config.architecture].weights) as BlockRole[];
     const own = plan.blocks[i]!;
     const weights = Object.fromEntries(names.map((name, k) => [name, own[k]!]));
     const isTrained = plan.isOn[i]!;
     const matrices = own.filter(({shape}) => shape.length === 2);
     const widened =
-      frozen === 'BF16' && !isTrained ? FLOAT * numbersIn(matrices.map(({shape}) => shape)) : 0;
+      frozenDtype === 'BF16' && !isTrained
+        ? FLOAT * numbersIn(matrices.map(({shape}) => shape))
+        : 0;
     const setting: BlockSetting = {
       ...{config, backend: options.backend, batch, length, weights, isTrained, widened},
       isAdapted: own.some(({adapterRank}) => adapterRank > 0),
@@ -119,7 +124,7 @@ class Step {
     };
     const attention = ['q', 'k', 'v', 'o'].map((role) => weights[role]!);
     const ofAttention = attention.reduce((sum, weight) => sum + bytesOf(weight), 0);
-    const isSplit = checkpoint === 'auto' && this.hidden >= 2 * ofAttention;
+    const isSplit = gradientCheckpointing === 'auto' && this.hidden >= 2 * ofAttention;
     const [whole] = partsOfBlock(setting, false) as [Program];
     const kept = keptOfFirstRun(setting);
     return {parts: isSplit ? partsOfBlock(setting, true) : [whole], whole, kept};

@@ -115,9 +115,9 @@ function adaptersOf(plan: TrainingPlan): PlannedWeight[] {
   });
 }
 
-export function weightBytes(plan: TrainingPlan, {frozen}: ResolvedEstimateOptions): number {
+export function weightBytes(plan: TrainingPlan, {frozenDtype}: ResolvedEstimateOptions): number {
   return [...allIn(plan), ...adaptersOf(plan)].reduce((sum, weight) => {
-    const isPacked = frozen === 'BF16' && !weight.isTrained && weight.shape.length === 2;
+    const isPacked = frozenDtype === 'BF16' && !weight.isTrained && weight.shape.length === 2;
     return sum + bytesOf(weight) / (isPacked ? 2 : 1);
   }, 0);
 }

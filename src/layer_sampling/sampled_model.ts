@@ -23,7 +23,7 @@ export const PERIOD_STEP = 0x9e3779b1;
 export class SampledModel {
   readonly optimizer: tf.Optimizer;
   readonly blocks: BlockNames;
-  /** Null if nothing is drawn: a schedule is replayed, or no block can train. */
+  /** Null if nothing is drawn: a history is replayed, or no block can train. */
   readonly sampling: SamplingProbabilities | null;
   /** Gives the blocks of one period after the other. */
   readonly blocksOf: BlocksOfPeriod;
@@ -47,10 +47,10 @@ export class SampledModel {
     options: ResolvedLayerSamplingOptions,
     firstPeriod: number,
   ) {
-    const {alwaysOn, schedule, scores, probabilities} = options;
+    const {alwaysOn, blockHistory, scores, probabilities} = options;
     // A model of a single layer has nothing to draw, which is no fault unless something is to be drawn, or nothing else would train.
     const mayBeNone =
-      alwaysOn !== false && typeof scores === 'string' && !schedule && !probabilities;
+      alwaysOn !== false && typeof scores === 'string' && !blockHistory && !probabilities;
     const blocks = resolveBlocks(model, options.blocks, {mayBeNone});
     this.model = model;
     this.optimizer = optimizer;
@@ -59,8 +59,8 @@ export class SampledModel {
     this.blocks = {all: blocks.map(({name}) => name), candidates: this.trainable.names};
     this.sampling = probabilitiesOf(this.blocks, options);
     if (this.sampling && !this.trainable.hasAlwaysOn) checkNeverEmpty(this.sampling, options);
-    this.blocksOf = options.schedule
-      ? replayedPeriods(callbackName, options.schedule, this.blocks)
+    this.blocksOf = options.blockHistory
+      ? replayedPeriods(callbackName, options.blockHistory, this.blocks)
       : drawnPeriods(this.sampling, options, firstPeriod);
     if (!this.trainable.hasAlwaysOn) checkReplayed(options, this.blocks, firstPeriod);
     this.variables = model.weights.map(variableOf);
@@ -143,8 +143,8 @@ function probabilitiesOf(
   blocks: BlockNames,
   options: ResolvedLayerSamplingOptions,
 ): SamplingProbabilities | null {
-  const {schedule, probabilities, scores, sampler} = options;
-  if (schedule || blocks.candidates.length === 0) return null;
+  const {blockHistory, probabilities, scores, sampler} = options;
+  if (blockHistory || blocks.candidates.length === 0) return null;
   return probabilities
     ? probabilitiesAsGiven(callbackName, probabilities, blocks, sampler)
     : probabilitiesFromScores(callbackName, scores, blocks, options);
@@ -162,16 +162,16 @@ function checkNeverEmpty(
   );
 }
 
-/** The same for the periods of a schedule that come from period `first` on. */
+/** The same for the periods of a history that come from period `first` on. */
 function checkReplayed(
-  {schedule}: ResolvedLayerSamplingOptions,
+  {blockHistory}: ResolvedLayerSamplingOptions,
   {candidates}: BlockNames,
   first: number,
 ): void {
-  for (const [period, names] of (schedule?.periods ?? []).entries()) {
+  for (const [period, names] of (blockHistory?.periods ?? []).entries()) {
     if (period < first || names.some((name) => candidates.includes(name))) continue;
     throw new Error(
-      `${callbackName}: period ${period} of the schedule has no block that can train ([${names.join(', ')}]), and ` +
+      `${callbackName}: period ${period} of the blockHistory has no block that can train ([${names.join(', ')}]), and ` +
         'alwaysOn picks no weight; unfreeze one of its blocks, or keep something on',
     );
   }

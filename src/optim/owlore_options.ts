@@ -9,7 +9,7 @@ import {
   selectorToConfig,
   type VariableSelector,
 } from '../model/variable_selector';
-import {layerRecomputations, type RecomputedLayers} from '../tape/recompute_layers';
+import {gradientCheckpointingChoices, type GradientCheckpointing} from '../tape/recompute_layers';
 import {asSaved} from '../tfjs/saved_config';
 
 /** Options of {@link OwLoreOptimizer}; every one has a default. */
@@ -102,7 +102,7 @@ export interface OwLoreOptions {
    * again, such layers and the attention of `createLlama`, where their inputs are larger than their weights (long sequences, large
    * batches). `'none'`: nothing. Default `'auto'`.
    */
-  checkpoint?: RecomputedLayers;
+  gradientCheckpointing?: GradientCheckpointing;
   /**
    * `'auto'`: making the optimizer registers this library's kernels for the current backend (cpu, wasm, webgpu or tensorflow), in a
    * page once they are loaded, and a step those for a backend that was set since; they replace tfjs's kernels of the same name.
@@ -157,7 +157,7 @@ export const owloreDefaults: Readonly<ResolvedOwLoreOptions> = {
   normGrowth: null,
   accumulate: 1,
   nonFinite: 'throw',
-  checkpoint: 'auto',
+  gradientCheckpointing: 'auto',
   kernels: 'auto',
 };
 
@@ -184,7 +184,7 @@ const allowed = {
   normGrowth: {exclusiveMin: 1},
   accumulate: count,
   nonFinite: nonFiniteActions,
-  checkpoint: layerRecomputations,
+  gradientCheckpointing: gradientCheckpointingChoices,
   kernels: kernelChoices,
 };
 

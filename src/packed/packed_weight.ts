@@ -139,7 +139,7 @@ export function unpacked(packed: tf.Tensor, shape: number[], name: string): tf.T
 /** The error of a weight that is used on a backend without the kernels. */
 export function cannotWiden(name: string): Error {
   return new Error(
-    `tfjs-owlore: the weight '${name}' is kept as bfloat16 (loadLlama's option frozen: 'BF16'), which the backend ` +
+    `tfjs-owlore: the weight '${name}' is kept as bfloat16 (loadLlama's option frozenDtype: 'BF16'), which the backend ` +
       `'${tf.getBackend()}' cannot widen without this library's kernels; load the model for this backend`,
   );
 }
@@ -181,7 +181,7 @@ function listed(weight: LayerVariable, optimizer: tf.Optimizer): Pick<LayerVaria
   if (!packed?.isPacked) return weight;
   return {
     read: () => {
-      const where = `the weight '${weight.name}' is kept as bfloat16 (loadLlama's option frozen: 'BF16')`;
+      const where = `the weight '${weight.name}' is kept as bfloat16 (loadLlama's option frozenDtype: 'BF16')`;
       if (optimizer.getClassName() !== 'OwLoreOptimizer') {
         throw new Error(
           `tfjs-owlore: ${where}, and ${optimizer.getClassName()} would keep a state for it; use an OwLoreOptimizer (with ` +

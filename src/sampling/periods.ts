@@ -67,12 +67,12 @@ export function periodOf(
   const names = periods[period];
   if (names) return names;
   throw new Error(
-    `${owner}: the schedule has ${periods.length} periods of ${interval} steps and ends before step ` +
-      `${period * interval + 1}; train for fewer steps, or leave schedule out to draw anew`,
+    `${owner}: the blockHistory has ${periods.length} periods of ${interval} steps and ends before step ` +
+      `${period * interval + 1}; train for fewer steps, or leave blockHistory out to draw anew`,
   );
 }
 
-/** Throws unless `history`, the option `schedule`, has the form of {@link BlockHistory}. */
+/** Throws unless `history`, the option `blockHistory`, has the form of {@link BlockHistory}. */
 export function checkHistory(owner: string, history: unknown): asserts history is BlockHistory {
   const {blocks, interval, periods} = (history ?? {}) as Partial<BlockHistory>;
   const isNames = (list: unknown): list is string[] =>
@@ -85,15 +85,15 @@ export function checkHistory(owner: string, history: unknown): asserts history i
     !periods.every(isNames)
   ) {
     throw new Error(
-      `${owner}: schedule must be {blocks: string[], interval: an integer >= 1, periods: string[][]}, as ` +
-        `callback.schedule gives it; got ${display(history)}`,
+      `${owner}: blockHistory must be {blocks: string[], interval: an integer >= 1, periods: string[][]}, as ` +
+        `callback.blockHistory gives it; got ${display(history)}`,
     );
   }
   const known = new Set(blocks);
   const unknown = periods.flat().find((name) => !known.has(name));
   if (unknown !== undefined) {
     throw new Error(
-      `${owner}: schedule has block '${unknown}' in a period, but not among its blocks (${blocks.join(', ')})`,
+      `${owner}: blockHistory has block '${unknown}' in a period, but not among its blocks (${blocks.join(', ')})`,
     );
   }
 }
@@ -102,7 +102,7 @@ function checkSameBlocks(owner: string, history: BlockHistory, blocks: readonly 
   const own = history.blocks;
   if (own.length === blocks.length && own.every((name) => blocks.includes(name))) return;
   throw new Error(
-    `${owner}: schedule is for the blocks ${own.join(', ')}, the model has ${blocks.join(', ')}; replay it on the ` +
+    `${owner}: blockHistory is for the blocks ${own.join(', ')}, the model has ${blocks.join(', ')}; replay it on the ` +
       'same model with the same blocks option',
   );
 }

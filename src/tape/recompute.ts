@@ -25,7 +25,7 @@ export function runningPartsBy<T>(run: Run, body: () => T): T {
  * or under one of tfjs's optimizers (but see {@link leanOptimizer}), it just calls `f`.
  *
  * ```ts
- * const loss = () => head(checkpointed(block)(x));
+ * const loss = () => head(recomputeGrad(block)(x));
  * ```
  *
  * `f` may read any tensors and variables, even by a closure, and may be random or assign to variables (dropout, BatchNorm): the
@@ -34,7 +34,7 @@ export function runningPartsBy<T>(run: Run, body: () => T): T {
  *
  * @returns A function with the arguments and the result of `f`.
  */
-export function recomputed<Inputs extends tf.Tensor[], Result extends tf.Tensor | tf.Tensor[]>(
+export function recomputeGrad<Inputs extends tf.Tensor[], Result extends tf.Tensor | tf.Tensor[]>(
   f: (...inputs: Inputs) => Result,
 ): (...inputs: Inputs) => Result {
   return (...inputs) => {

@@ -2,19 +2,19 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {isModel, matrixCount, weightShapes} from '../model/layer_tree';
 import {connectedLayers, interceptLayers, usesOf} from '../tfjs/models';
-import {recomputed} from './recompute';
+import {recomputeGrad} from './recompute';
 
 type Layer = tfl.layers.Layer;
 
-/** The choices of {@link RecomputedLayers}. */
-export const layerRecomputations = ['auto', 'blocks', 'none'] as const;
+/** The choices of {@link GradientCheckpointing}. */
+export const gradientCheckpointingChoices = ['auto', 'blocks', 'none'] as const;
 
 /**
  * Which layers of a model are recomputed: `'blocks'`, each layer of two or more matrices; `'auto'`, these where a model has at
  * least three of them and, when they run again, those layers inside of them that are worth it, and the attention of
  * `createLlama`; `'none'`.
  */
-export type RecomputedLayers = (typeof layerRecomputations)[number];
+export type GradientCheckpointing = (typeof gradientCheckpointingChoices)[number];
 
 /**
  * What is recomputed of the layers that run now: the blocks; in the second run of a block with `'auto'`, its parts; of a block whose
@@ -36,12 +36,12 @@ const INPUT_TO_WEIGHT_RATIO = 2;
 const LEAST_BLOCKS = 3;
 
 /** Whether the blocks of a model that has so many are recomputed. */
-export function areBlocksRecomputed(which: RecomputedLayers, blocks: number): boolean {
+export function areBlocksRecomputed(which: GradientCheckpointing, blocks: number): boolean {
   return which === 'blocks' || (which === 'auto' && blocks >= LEAST_BLOCKS);
 }
 
 /** Whether a layer of a model is recomputed. */
-export function isRecomputed(layer: Layer, which: RecomputedLayers): boolean {
+export function isRecomputed(layer: Layer, which: GradientCheckpointing): boolean {
   return isBlock(layer) && areBlocksRecomputed(which, blocksAround(layer));
 }
 
@@ -50,7 +50,7 @@ export function isRecomputed(layer: Layer, which: RecomputedLayers): boolean {
  * nested model in which such layers repeat. A stateful recurrent layer is not recomputed, because its second run would start from
  * another state.
  */
-export function withRecomputedLayers<T>(which: RecomputedLayers, body: () => T): T {
+export function withRecomputedLayers<T>(which: GradientCheckpointing, body: () => T): T {
   return which === 'none' ? body() : withSegments('blocks', which, body);
 }
 
@@ -68,7 +68,7 @@ function withSegments<T>(kind: 'blocks' | 'parts', which: 'auto' | 'blocks', bod
       if (kind === 'parts' && !isWorthwhile(tensors, layer.weights)) return run(inputs, kwargs);
       // The executor goes on to change the object that it passes, and a layer may change its own list of inputs.
       const ownKwargs = {...kwargs};
-      const segment = recomputed(() => {
+      const segment = recomputeGrad(() => {
         const ownInputs = (Array.isArray(inputs) ? [...inputs] : inputs) as tf.Tensor[];
         const call = (): tf.Tensor => run(ownInputs, {...ownKwargs}) as tf.Tensor;
         return which === 'auto' ? withSegments('parts', which, call) : runningAs('blocks', call);
@@ -100,7 +100,7 @@ export function recomputedPart<Inputs extends tf.Tensor[], Result extends tf.Ten
   f: (...inputs: Inputs) => Result,
   weights: readonly tf.Tensor[],
 ): (...inputs: Inputs) => Result {
-  return (...inputs) => (isPartRecomputed(inputs, weights) ? recomputed(f) : f)(...inputs);
+  return (...inputs) => (isPartRecomputed(inputs, weights) ? recomputeGrad(f) : f)(...inputs);
 }
 
 /** Whether layers are recomputed now, or what runs now is inside of one that is, in its first run or in its second. */

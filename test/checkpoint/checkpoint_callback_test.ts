@@ -124,7 +124,7 @@ describeFastBackends('CheckpointCallback', (backend) => {
     /** Trains to the end, from `from` if given; with checkpoints after every second batch in `to`, if given. */
     async function run({from, to}: {from?: Files; to?: Files}): Promise<unknown> {
       installNewKernels();
-      const {model} = await loadLlama(original, {frozen: 'BF16'});
+      const {model} = await loadLlama(original, {frozenDtype: 'BF16'});
       const optimizer = new OwLoreOptimizer({learningRate: 0.01, rank: 2});
       const callback = new LayerSamplingCallback({gamma: 1, interval: 2});
       const data = textBatches();

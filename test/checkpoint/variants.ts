@@ -74,5 +74,5 @@ async function packed(model: tfl.LayersModel): Promise<tfl.LayersModel> {
   const files = new Map<string, Uint8Array>();
   await saveLlama(model, files);
   model.dispose();
-  return (await loadLlama(files, {frozen: 'BF16'})).model;
+  return (await loadLlama(files, {frozenDtype: 'BF16'})).model;
 }

@@ -232,9 +232,9 @@ describe('largestTensor', () => {
     const given = {batchSize: 1, maxLength: 8};
     const embedding = 49152 * 576;
     expect(largestTensor(smolLM2, given)).to.equal(4 * embedding);
-    expect(largestTensor(smolLM2, {...given, frozen: 'BF16'})).to.equal(4 * embedding);
+    expect(largestTensor(smolLM2, {...given, frozenDtype: 'BF16'})).to.equal(4 * embedding);
     for (const options of [{embedding: 'frozen'}, {method: 'badam'}, {method: 'lora'}] as const)
-      expect(largestTensor(smolLM2, {...given, frozen: 'BF16', ...options})).to.equal(
+      expect(largestTensor(smolLM2, {...given, frozenDtype: 'BF16', ...options})).to.equal(
         2 * embedding,
       );
   });

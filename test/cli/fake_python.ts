@@ -58,7 +58,7 @@ const write = async (names) => {
   const last = FAKE_STEPS ? step + Number(FAKE_STEPS) : job.steps;
   while (step < last) {
     const learningRate = job.optimizer.stepRates[step];
-    const {interval, periods} = job.schedule;
+    const {interval, periods} = job.blockHistory;
     const blocks = periods[Math.floor(step / interval)];
     step++;
     send('step', {step, loss: 2, learningRate, blocks, seconds: 0.1, peakBytes: 5e6, stateBytes: 4e6});

@@ -14,7 +14,7 @@ import {
   OwLoreOptimizer,
   linearDecay,
   outlierScores,
-  type SamplingSchedule,
+  type BlockHistory,
 } from '../../src/index';
 import {
   createLlama,
@@ -122,8 +122,8 @@ describeBackends('tfjs-owlore finetune', (backend) => {
     const files = ['config.json', 'files.jsonl', 'log.jsonl', 'model', 'report.html'];
     const events = backend === 'tensorflow' ? ['tensorboard'] : [];
     expect(readdirSync(output).sort()).to.deep.equal([
+      'block-history.json',
       ...files,
-      'schedule.json',
       'scores.json',
       ...events,
     ]);
@@ -173,10 +173,10 @@ describeBackends('tfjs-owlore finetune', (backend) => {
     expect(result.heldOutLoss.after).to.be.below(result.heldOutLoss.before - 0.1);
     const steps = readLog(output).filter((entry) => entry.event === 'step');
     steps.forEach(({loss}, i) => expect(loss, `step ${i + 1}`).to.be.closeTo(losses[i]!, 1e-3));
-    const schedule = readJson<SamplingSchedule>(output, 'schedule.json');
-    expect(schedule).to.deep.equal(callback.schedule);
+    const blockHistory = readJson<BlockHistory>(output, 'block-history.json');
+    expect(blockHistory).to.deep.equal(callback.blockHistory);
     expect(steps.map((step) => step.blocks)).to.deep.equal(
-      steps.map((_, i) => schedule.periods[Math.floor(i / 2)]),
+      steps.map((_, i) => blockHistory.periods[Math.floor(i / 2)]),
     );
     expect(readJson<{counts: number[]}>(output, 'scores.json').counts).to.deep.equal(scores.counts);
 
@@ -286,7 +286,7 @@ describe('tfjs-owlore finetune', function () {
       expect(steps.map((step) => step.blocks.length)).to.deep.equal(Array(4).fill(on));
       const isScored = method.startsWith('owlore');
       expect(existsSync(join(result.output, 'scores.json'))).to.equal(isScored);
-      expect(existsSync(join(result.output, 'schedule.json'))).to.equal(isSampled);
+      expect(existsSync(join(result.output, 'block-history.json'))).to.equal(isSampled);
       const config = readJson<object>(result.output, 'config.json');
       const isLowRank = ['owlore', 'galore', 'lora'].includes(method);
       expect('rank' in config).to.equal(isLowRank);
@@ -414,7 +414,7 @@ describe('tfjs-owlore finetune', function () {
   it('draws each block before one comes again, and computes no scores for that', async () => {
     const args = ['--sampler', 'permutation', '--gamma', '1', '--interval', '1', '--steps', '6'];
     const {output} = await runs.runJson(...args);
-    const {periods} = readJson<SamplingSchedule>(output, 'schedule.json');
+    const {periods} = readJson<BlockHistory>(output, 'block-history.json');
     for (const round of [periods.slice(0, 3), periods.slice(3)])
       expect(round.flat()).to.have.members(blocks);
     expect(existsSync(join(output, 'scores.json'))).to.equal(false);
@@ -423,9 +423,12 @@ describe('tfjs-owlore finetune', function () {
   it('makes the optimizer of its options', async () => {
     const given = {
       ...{rank: 4, refreshInterval: 3, weightDecay: 0.25, clipNorm: 0.5},
-      ...({normGrowth: 1.5, nonFinite: 'skip', checkpoint: 'none', accumulate: 2} as const),
+      ...({normGrowth: 1.5, nonFinite: 'skip', accumulate: 2} as const),
     };
-    const args = Object.entries(given).flatMap(([name, value]) => [flagOf(name), String(value)]);
+    const args = Object.entries({...given, checkpoint: 'none'}).flatMap(([name, value]) => [
+      flagOf(name),
+      String(value),
+    ]);
     for (const [more, own] of [
       [['--basis', 'svd'], {basis: 'svd'}],
       [
@@ -440,7 +443,14 @@ describe('tfjs-owlore finetune', function () {
       const {checkpoint} = await runs.stop(1, ...args, ...more);
       // `linear` over two steps
       const learningRate = linearDecay(0.02, 2);
-      const expected = new OwLoreOptimizer({learningRate, scale: 1, ...given, ...own}).settings;
+      const options = {
+        learningRate,
+        scale: 1,
+        gradientCheckpointing: 'none',
+        ...given,
+        ...own,
+      } as const;
+      const expected = new OwLoreOptimizer(options).settings;
       expect(checkpoint.optimizer.settings).to.deep.equal(JSON.parse(JSON.stringify(expected)));
     }
   });
@@ -464,7 +474,7 @@ describe('tfjs-owlore finetune', function () {
     expect(stderr).to.match(/warning: samplingProbabilities: blocks with score 0/);
     const args = ['--scores', file, '--steps', '2', '--interval', '1'];
     const result = await runs.runJson(...args);
-    expect(readJson<SamplingSchedule>(result.output, 'schedule.json').periods).to.deep.equal([
+    expect(readJson<BlockHistory>(result.output, 'block-history.json').periods).to.deep.equal([
       ['model.layers.1'],
       ['model.layers.1'],
     ]);
@@ -472,7 +482,7 @@ describe('tfjs-owlore finetune', function () {
     const even = await runs.runJson(
       ...['--scores', file, '--floor', '1', '--gamma', '3', '--steps', '2', '--interval', '1'],
     );
-    expect(readJson<SamplingSchedule>(even.output, 'schedule.json').periods).to.deep.equal([
+    expect(readJson<BlockHistory>(even.output, 'block-history.json').periods).to.deep.equal([
       blocks,
       blocks,
     ]);
@@ -508,7 +518,7 @@ describe('tfjs-owlore finetune', function () {
     expect(stderr).to.match(/scores must be .* or a file that is there; got '.*pipe'/);
   });
 
-  it('writes a report, and a schedule that replays', async () => {
+  it('writes a report, and a block history that replays', async () => {
     const {output} = await runs.runJson('--steps', '6', '--interval', '2', '--accumulate', '2');
     const html = readFileSync(join(output, 'report.html'), 'utf8');
     const json = /<script type="application\/json" id="run">(.*?)<\/script>/s.exec(html);
@@ -518,10 +528,10 @@ describe('tfjs-owlore finetune', function () {
     expect(run).to.deep.include({sample: null, scoreTitle: 'outlier ratio', outsideBlocks: 'all'});
     expect(run.memory.full).to.equal(null);
 
-    const schedule = readJson<SamplingSchedule>(output, 'schedule.json');
-    expect(schedule.periods).to.have.length(3);
+    const blockHistory = readJson<BlockHistory>(output, 'block-history.json');
+    expect(blockHistory.periods).to.have.length(3);
     const {model} = await loadLlama(runs.folder.model);
-    const callback = new LayerSamplingCallback({schedule});
+    const callback = new LayerSamplingCallback({blockHistory});
     // Nothing trains here: of tfjs's own optimizers each batch counts as a step.
     const optimizer = tf.train.sgd(0);
     callback.attach(model, optimizer);
@@ -531,7 +541,7 @@ describe('tfjs-owlore finetune', function () {
       callback.step();
       return on;
     });
-    expect(seen).to.deep.equal(schedule.periods);
+    expect(seen).to.deep.equal(blockHistory.periods);
     callback.restore();
     model.dispose();
     optimizer.dispose();

@@ -117,7 +117,7 @@ describe('tfjs-owlore generate', () => {
   });
 
   it('keeps matrices at 16 bits with --frozen BF16, and says what else there is', async () => {
-    const {model} = await loadLlama(folder.model, {frozen: 'BF16'});
+    const {model} = await loadLlama(folder.model, {frozenDtype: 'BF16'});
     const {ids} = await generate(model, folder.tokenizer.encode('the cat'), {maxNewTokens: 4});
     model.dispose();
     const args = ['--prompt', 'the cat', ...few, '--frozen'];

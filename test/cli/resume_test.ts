@@ -21,16 +21,16 @@ import {runCli, type CliRun} from './run_cli';
 /** What a run has left that must be the same whether it was stopped or not: all but times and bytes. */
 function remains(
   output: string,
-): Record<'schedule' | 'adapter', string | null> & {log: unknown[]; model: string} {
+): Record<'blockHistory' | 'adapter', string | null> & {log: unknown[]; model: string} {
   const lines = readFileSync(join(output, 'log.jsonl'), 'utf8').trimEnd().split('\n');
-  const schedule = join(output, 'schedule.json');
+  const blockHistory = join(output, 'block-history.json');
   const adapter = join(output, 'adapter', 'adapter_model.safetensors');
   return {
     log: lines.map((line) => {
       const {seconds: _, peakBytes: __, ...entry} = JSON.parse(line) as Record<string, unknown>;
       return entry;
     }),
-    schedule: existsSync(schedule) ? readFileSync(schedule, 'utf8') : null,
+    blockHistory: existsSync(blockHistory) ? readFileSync(blockHistory, 'utf8') : null,
     adapter: existsSync(adapter) ? readFileSync(adapter, 'latin1') : null,
     model: readFileSync(join(output, 'model', 'model.safetensors'), 'latin1'),
   };

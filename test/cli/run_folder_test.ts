@@ -282,11 +282,18 @@ describe('the folder of a run', function () {
 
     // what earlier versions wrote through, emptied, moved or removed
     for (const name of [
-      ...['log.jsonl', 'config.json', 'schedule.json', 'scores.json'].map(
+      ...['log.jsonl', 'config.json', 'block-history.json', 'scores.json'].map(
         (one) => `${one}.partial`,
       ),
       ...['report.html', 'model.partial', 'checkpoints', 'finished', '.lock', 'model', 'torch'],
-      ...['files.jsonl', 'unfinished', 'config.json', 'log.jsonl', 'schedule.json', 'tensorboard'],
+      ...[
+        'files.jsonl',
+        'unfinished',
+        'config.json',
+        'log.jsonl',
+        'block-history.json',
+        'tensorboard',
+      ],
     ]) {
       it(`where --resume finds a link as ${name}`, async () => {
         const isFolder = !name.includes('.') || ['.lock', 'model.partial'].includes(name);
@@ -349,7 +356,7 @@ describe('the folder of a run', function () {
 
       const again = await finetune(output, '--overwrite', '--steps', '2', '--method', 'full');
       expect(again.code, again.stderr).to.equal(0);
-      // of the earlier run there would be scores and a schedule
+      // of the earlier run there would be scores and a block history
       const names = ['config.json', 'files.jsonl', 'log.jsonl', 'model', 'report.html'];
       expect(readdirSync(output).sort()).to.deep.equal(names);
       expect(again.stdout).to.include(join(output, 'model'));
@@ -503,17 +510,17 @@ describe('the folder of a run', function () {
       );
       expect(stderr).to.include(`\n${error}\n`);
       expect(readdirSync(output).sort()).to.deep.equal([
+        'block-history.json',
         'checkpoints',
         'config.json',
         'files.jsonl',
         'log.jsonl',
-        'schedule.json',
         'scores.json',
       ]);
-      const schedule = JSON.parse(readFileSync(join(output, 'schedule.json'), 'utf8')) as {
+      const blockHistory = JSON.parse(readFileSync(join(output, 'block-history.json'), 'utf8')) as {
         periods: string[][];
       };
-      expect(schedule.periods.length).to.be.at.least(2);
+      expect(blockHistory.periods.length).to.be.at.least(2);
     });
   }
 

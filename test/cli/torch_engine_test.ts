@@ -237,7 +237,7 @@ describe('tfjs-owlore finetune --engine torch', function () {
       return output;
     }
 
-    it('brings log, schedule, model and report to their end', async () => {
+    it('brings log, block history, model and report to their end', async () => {
       const output = copyOfStopped();
       const {code, stderr} = await withEnvironment(fake, () => runCli(torch(output)));
       expect(code, stderr).to.equal(exitCodes.done);
@@ -246,22 +246,25 @@ describe('tfjs-owlore finetune --engine torch', function () {
       expect(readLog(output).at(-1)).to.deep.equal({event: 'end', state: 'done'});
       const names = readdirSync(output).filter((name) => !name.startsWith('.'));
       expect(names.sort()).to.deep.equal([
+        'block-history.json',
         'config.json',
         'files.jsonl',
         'log.jsonl',
         'model',
         'report.html',
-        'schedule.json',
         'torch.log',
       ]);
-      const {periods} = JSON.parse(readFileSync(join(output, 'schedule.json'), 'utf8')) as {
+      const {periods} = JSON.parse(readFileSync(join(output, 'block-history.json'), 'utf8')) as {
         periods: string[][];
       };
       const whole = newOutput();
       expect((await runCli(argsOf(whole))).code).to.equal(exitCodes.done);
       expect(periods).to.deep.equal(
-        (JSON.parse(readFileSync(join(whole, 'schedule.json'), 'utf8')) as {periods: string[][]})
-          .periods,
+        (
+          JSON.parse(readFileSync(join(whole, 'block-history.json'), 'utf8')) as {
+            periods: string[][];
+          }
+        ).periods,
       );
       expect(readFileSync(join(output, 'report.html'), 'utf8')).to.include(
         'in PyTorch, in 1 process',

@@ -20,12 +20,12 @@ function first(
   {
     of = {},
     halves = true,
-    frozen = 'auto',
+    frozenDtype = 'auto',
     ...writing
   }: Partial<Writing> & {
     of?: Partial<LlamaConfig>;
     halves?: boolean;
-    frozen?: 'F32' | 'BF16' | 'auto';
+    frozenDtype?: 'F32' | 'BF16' | 'auto';
   } = {},
 ): string {
   const outline: LlamaOutline = {
@@ -33,7 +33,7 @@ function first(
     numbers,
     bfloat16: halves ? numbers - 1000 : 0,
   };
-  return writingOrder(outline, frozen, {...one, ...writing})[0]!;
+  return writingOrder(outline, frozenDtype, {...one, ...writing})[0]!;
 }
 
 describe('the backend that writes texts', () => {
@@ -42,9 +42,9 @@ describe('the backend that writes texts', () => {
   it('is wasm for one text of a model at 16 bits, or of a small one', () => {
     expect(first(medium)).to.equal('wasm');
     expect(first(medium, {newTokens: Infinity})).to.equal('wasm');
-    expect(first(medium, {halves: false, frozen: 'BF16'})).to.equal('wasm');
+    expect(first(medium, {halves: false, frozenDtype: 'BF16'})).to.equal('wasm');
     expect(first(medium, {halves: false})).to.equal('tensorflow');
-    expect(first(medium, {frozen: 'F32'})).to.equal('tensorflow');
+    expect(first(medium, {frozenDtype: 'F32'})).to.equal('tensorflow');
     expect(first(small, {halves: false})).to.equal('wasm');
   });
 

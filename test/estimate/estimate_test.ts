@@ -47,16 +47,17 @@ describeBackends('estimateMemory', (backend) => {
   const methods = backend === 'cpu' ? (['owlore', 'lora', 'full'] as const) : paperMethodNames;
   for (const method of methods) {
     it(`is within 10 % of the measured peak: ${method}`, () =>
-      expectNearPeak({method, checkpoint: 'auto'}));
+      expectNearPeak({method, gradientCheckpointing: 'auto'}));
   }
 
   for (const method of ['owlore', 'lora', 'full'] as const) {
     if (backend === 'cpu' && method !== 'owlore') continue;
-    it(`… without checkpoints: ${method}`, () => expectNearPeak({method, checkpoint: 'none'}));
+    it(`… without checkpoints: ${method}`, () =>
+      expectNearPeak({method, gradientCheckpointing: 'none'}));
   }
 
   it('is nearer where one part takes most: embedding and head, their gradients and their new values', async () => {
-    const given = {checkpoint: 'none', batchSize: 1, maxLength: 4} as const;
+    const given = {gradientCheckpointing: 'none', batchSize: 1, maxLength: 4} as const;
     const wide = {hiddenSize: 8, vocabSize: 2000};
     for (const method of ['full', 'owlore'] as const) {
       for (const isTied of [false, true])
@@ -70,7 +71,7 @@ describeBackends('estimateMemory', (backend) => {
   it('… the blocks, where their attention is too small to run again by itself', () =>
     expectNearPeak(
       {
-        ...{method: 'owlore', embedding: 'frozen', checkpoint: 'auto'},
+        ...{method: 'owlore', embedding: 'frozen', gradientCheckpointing: 'auto'},
         ...{batchSize: 8, maxLength: 4},
       },
       {hiddenSize: 8, vocabSize: 50, isTied: true},
@@ -80,62 +81,71 @@ describeBackends('estimateMemory', (backend) => {
   // attention with norms of queries and keys is made of ops, the MLP is one kernel
   it('… of a Qwen3 model', () =>
     expectNearPeak(
-      {method: 'lisa', checkpoint: 'none', batchSize: 8},
+      {method: 'lisa', gradientCheckpointing: 'none', batchSize: 8},
       {architecture: 'qwen3', intermediateSize: 512},
     ));
 
   it('… with tied weights', () =>
-    expectNearPeak({method: 'lisa', checkpoint: 'auto'}, {isTied: true}));
+    expectNearPeak({method: 'lisa', gradientCheckpointing: 'auto'}, {isTied: true}));
 
   it('… with a low-rank embedding, tied and not', async () => {
     for (const isTied of [true, false])
-      await expectNearPeak({method: 'owlore', checkpoint: 'auto', embedding: 'low-rank'}, {isTied});
+      await expectNearPeak(
+        {method: 'owlore', gradientCheckpointing: 'auto', embedding: 'low-rank'},
+        {isTied},
+      );
   });
 
   it('… of a model of two blocks, which run once', () =>
-    expectNearPeak({method: 'full', checkpoint: 'auto', batchSize: 16}, {blocks: 2}));
+    expectNearPeak({method: 'full', gradientCheckpointing: 'auto', batchSize: 16}, {blocks: 2}));
 
   it('… with a frozen embedding', () =>
-    expectNearPeak({method: 'owlore', checkpoint: 'none', embedding: 'frozen'}));
+    expectNearPeak({method: 'owlore', gradientCheckpointing: 'none', embedding: 'frozen'}));
 
   it('… with frozen weights at 16 bits', () =>
-    expectNearPeak({method: 'lisa', checkpoint: 'auto', frozen: 'BF16'}));
+    expectNearPeak({method: 'lisa', gradientCheckpointing: 'auto', frozenDtype: 'BF16'}));
 
   it('… with the head as a layer before the loss', () =>
-    expectNearPeak({method: 'lisa', checkpoint: 'auto'}, {headInLoss: false}));
+    expectNearPeak({method: 'lisa', gradientCheckpointing: 'auto'}, {headInLoss: false}));
 
   it('… of batches whose gradients are added up', async () => {
-    const several = {checkpoint: 'auto', accumulate: 2} as const;
+    const several = {gradientCheckpointing: 'auto', accumulate: 2} as const;
     await expectNearPeak({...several, method: 'owlore'});
     await expectNearPeak({...several, method: 'full'});
     await expectNearPeak({...several, method: 'galore'});
   });
 
   it('… of other updates', async () => {
-    const galore = {method: 'galore', checkpoint: 'auto'} as const;
+    const galore = {method: 'galore', gradientCheckpointing: 'auto'} as const;
     await expectNearPeak({...galore, update: 'fira', embedding: 'low-rank'});
     await expectNearPeak({...galore, update: 'apollo', accumulate: 2});
   });
 
   it("… of LoRA's targets and dropout", async () => {
-    const ofLora = {method: 'lora', checkpoint: 'none'} as const;
+    const ofLora = {method: 'lora', gradientCheckpointing: 'none'} as const;
     await expectNearPeak({...ofLora, targets: ['q_proj', 'mlp']});
     await expectNearPeak({...ofLora, targets: 'attention', dropout: 0.1});
   });
 
   it('… where few labels are counted', () =>
     expectNearPeak({
-      ...{method: 'owlore', checkpoint: 'auto', embedding: 'frozen'},
+      ...{method: 'owlore', gradientCheckpointing: 'auto', embedding: 'frozen'},
       ...{countedLabels: 0.25, batchSize: 8},
     }));
 
   async function expectNearPeak(
-    options: EstimateOptions & Pick<Required<EstimateOptions>, 'method' | 'checkpoint'>,
+    options: EstimateOptions & Pick<Required<EstimateOptions>, 'method' | 'gradientCheckpointing'>,
     {isTied = false, headInLoss = true, architecture = 'llama', ...sizes}: Model = {},
     most = 0.1,
   ): Promise<void> {
     const {intermediateSize = 96, blocks = usualBlocks, hiddenSize = 32, vocabSize = 200} = sizes;
-    const {method, checkpoint, accumulate = 1, embedding = 'full', frozen} = options;
+    const {
+      method,
+      gradientCheckpointing,
+      accumulate = 1,
+      embedding = 'full',
+      frozenDtype,
+    } = options;
     const {update, basis, targets, dropout, countedLabels = 1} = options;
     const {batchSize, maxLength} = {...usual, ...options};
     const {sampling, lora: isLora = false}: MethodParts = paperMethods[method];
@@ -146,9 +156,9 @@ describeBackends('estimateMemory', (backend) => {
       ...{numAttentionHeads: 4, numKeyValueHeads: 2, maxPositionEmbeddings: 64},
       ...{headInLoss, tieWordEmbeddings: isTied, architecture},
     });
-    const model = frozen ? await packed(created) : created;
+    const model = frozenDtype ? await packed(created) : created;
     const {optimizer, callback, lora} = paperMethod(method, model, {
-      ...{rank, checkpoint, accumulate, update, basis},
+      ...{rank, gradientCheckpointing, accumulate, update, basis},
       ...(isLora && {targets, dropout}),
       ...(trainsRest(method) && trainEmbedding(embedding, model, method)),
       // the same blocks in each period, of which the first one has the most before it
@@ -195,7 +205,7 @@ describeBackends('estimateMemory', (backend) => {
     const files = new Map<string, Uint8Array>();
     await saveLlama(created, files);
     created.dispose();
-    const {model} = await loadLlama(files, {frozen: 'BF16', headInLoss: true});
+    const {model} = await loadLlama(files, {frozenDtype: 'BF16', headInLoss: true});
     return model;
   }
 
@@ -315,8 +325,8 @@ describe('estimateMemory', () => {
     [{maxLength: 65}, 'estimateMemory: maxLength must be an integer >= 1 and <= 64; got 65'],
     [{dtype: 'F32'}, "dtype has no meaning with engine 'tfjs', but with 'torch'"],
     [
-      {engine: 'torch', frozen: 'BF16'},
-      "frozen has no meaning with engine 'torch', but with 'tfjs'",
+      {engine: 'torch', frozenDtype: 'BF16'},
+      "frozenDtype has no meaning with engine 'torch', but with 'tfjs'",
     ],
     [{update: 'galor'}, "estimateMemory: update must be one of 'galore', 'fira',"],
     [{dropout: 0.1}, "dropout has no meaning with method 'owlore', but with 'lora'"],
@@ -331,7 +341,7 @@ describe('estimateMemory', () => {
       {embedding: 'low-rank', rank: 32},
       "embedding 'low-rank' is not possible at rank 32: a matrix of embedding and head is [200, 32]",
     ],
-    [{method: 'full', frozen: 'BF16'}, "frozen 'BF16' has no meaning with method 'full'"],
+    [{method: 'full', frozenDtype: 'BF16'}, "frozenDtype 'BF16' has no meaning with method 'full'"],
     [{backend: 'webgl'}, /backend must be one of 'tensorflow', /],
   ] as Array<[object, string | RegExp]>) {
     it(`refuses ${JSON.stringify(options)}`, () => {

@@ -336,10 +336,13 @@ describe('hostile files are read or refused, in time', () => {
 
   it('schedules', async () => {
     const valid = {blocks, interval: 5, periods: [['a'], ['b', 'c'], []]};
-    const refused = /^(LayerSamplingCallback: |schedule\.json )/;
+    const refused = /^(LayerSamplingCallback: |block-history\.json )/;
     await always(damagedJson(valid), refused, (text) => {
-      const schedule = parseJsonObject('schedule.json', bytesOf(text)) as unknown as typeof valid;
-      new LayerSamplingCallback({schedule});
+      const blockHistory = parseJsonObject(
+        'block-history.json',
+        bytesOf(text),
+      ) as unknown as typeof valid;
+      new LayerSamplingCallback({blockHistory});
     });
   });
 

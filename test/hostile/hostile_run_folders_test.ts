@@ -167,7 +167,7 @@ describe('the folder of a run that others have written to', function () {
       await uses[use]!(path);
       expect(treeOf(elsewhere)).to.deep.equal(others);
       const names = ['adapter', 'config.json', 'files.jsonl', 'log.jsonl', 'model', 'report.html'];
-      const more = ['schedule.json', 'scores.json', 'tensorboard', 'torch.log'];
+      const more = ['block-history.json', 'scores.json', 'tensorboard', 'torch.log'];
       const mine = [...Object.keys(beside), 'elsewhere', 'novels', 'report.html.partial'];
       expect(readdirSync(path).sort()).to.deep.equal([...names, ...more, ...mine].sort());
     }

@@ -130,7 +130,7 @@ function randomize(weights: ReadonlyMap<string, {a: tf.Variable; b: tf.Variable}
 
     it('… beside frozen weights that are packed', async () => {
       const folder = fileURLToPath(new URL('../fixtures/llama/smollm2', import.meta.url));
-      const {model} = await loadLlama(folder, {frozen: 'BF16', headInLoss: false});
+      const {model} = await loadLlama(folder, {frozenDtype: 'BF16', headInLoss: false});
       await compare(model, {}, OwLoreBlock);
     });
 

@@ -115,13 +115,13 @@ describeFastBackends('LoRA beside peft', (backend) => {
   }
 
   // all matrices of each block, and one of the last block alone
-  for (const [frozen, targets] of [
+  for (const [frozenDtype, targets] of [
     ['F32', 'all-linear'],
     ['BF16', 'layers.1.mlp.down_proj'],
   ] as const) {
-    it(`text is that of whole passes over the adapted model, and of the merged one: ${targets}, ${frozen}`, async () => {
+    it(`text is that of whole passes over the adapted model, and of the merged one: ${targets}, ${frozenDtype}`, async () => {
       const before = tf.memory().numTensors;
-      const {model} = await loadLlama(fixture('llama/llama2'), {frozen});
+      const {model} = await loadLlama(fixture('llama/llama2'), {frozenDtype});
       const prompts = [
         [1, 5, 9, 20, 33, 7],
         [4, 2],
@@ -435,10 +435,17 @@ describe('applyLora', () => {
 
   describe('dropout', () => {
     /** Losses of a short training of a LLaMA-style model. */
-    async function losses(checkpoint: 'auto' | 'none', options: LoraOptions): Promise<number[]> {
+    async function losses(
+      gradientCheckpointing: 'auto' | 'none',
+      options: LoraOptions,
+    ): Promise<number[]> {
       const {model} = await loadLlama(fixture('llama/smollm2'));
       const lora = applyLora(model, {rank: 2, targets: ['q_proj', 'mlp'], ...options});
-      const optimizer = new OwLoreOptimizer({learningRate: 0.01, project: false, checkpoint});
+      const optimizer = new OwLoreOptimizer({
+        learningRate: 0.01,
+        project: false,
+        gradientCheckpointing,
+      });
       model.compile({optimizer, loss: sparseCrossEntropy});
       // so much that attention is recomputed by itself
       const x = tf.randomUniform([8, 24], 3, 90, 'int32', 5);
@@ -483,7 +490,7 @@ describe('applyLora', () => {
   });
 
   it('packed weights stay packed, and are packed again after a merge, to the last bit', async () => {
-    const {model} = await loadLlama(fixture('llama/smollm2'), {frozen: 'BF16'});
+    const {model} = await loadLlama(fixture('llama/smollm2'), {frozenDtype: 'BF16'});
     const lora = applyLora(model, {rank: 2});
     const packed = model.weights.filter((weight) => sourceOf(weight).dtype === 'int32');
     expect(packed.length).to.be.at.least(lora.modules.length);

@@ -68,10 +68,10 @@ interface Training {
 /** A training of one block of two at a time, with embedding and head frozen. */
 async function prepare(
   files: Files,
-  frozen: 'F32' | 'BF16',
+  frozenDtype: 'F32' | 'BF16',
   headInLoss: boolean,
 ): Promise<Training> {
-  const {model} = await loadLlama(files, {frozen, headInLoss});
+  const {model} = await loadLlama(files, {frozenDtype, headInLoss});
   for (const layer of tokenLayers(model)) layer.trainable = false;
   const optimizer = new OwLoreOptimizer({learningRate: 0.01, rank: 4});
   model.compile({optimizer, loss: sparseCrossEntropy});
@@ -106,7 +106,7 @@ const arePacked = (model: tfl.LayersModel): boolean =>
   tokenLayers(model).every(({weights}) => packedWeight(weights[0]!)!.isPacked);
 
 describeFastBackends(
-  "frozen: 'BF16', of embedding and head",
+  "frozenDtype: 'BF16', of embedding and head",
   function (this: Mocha.Suite, backend) {
     if (backend === 'webgl') return;
     this.timeout(backend === 'webgpu' ? 240_000 : 60_000); // there in software
@@ -146,7 +146,7 @@ describeFastBackends(
         const files = await filesOf({tied});
         const [{model: floats}, {model: halves}] = [
           await loadLlama(files),
-          await loadLlama(files, {frozen: 'BF16'}),
+          await loadLlama(files, {frozenDtype: 'BF16'}),
         ];
         const logits: tf.Tensor[] = [];
         const losses: number[] = [];

@@ -64,8 +64,8 @@ interface Training {
   callback: LayerSamplingCallback;
 }
 
-async function prepare(files: Files, frozen: 'F32' | 'BF16'): Promise<Training> {
-  const {model} = await loadLlama(files, {frozen});
+async function prepare(files: Files, frozenDtype: 'F32' | 'BF16'): Promise<Training> {
+  const {model} = await loadLlama(files, {frozenDtype});
   const optimizer = new OwLoreOptimizer({learningRate: 0.01, rank: 4, refreshInterval: 3});
   model.compile({optimizer, loss: sparseCrossEntropy});
   return {
@@ -129,7 +129,7 @@ function roundWhatIsTurnedOff({model, callback}: Training): void {
   });
 }
 
-describeFastBackends("frozen: 'BF16'", function (this: Mocha.Suite, backend) {
+describeFastBackends("frozenDtype: 'BF16'", function (this: Mocha.Suite, backend) {
   if (backend === 'webgl') return;
   this.timeout(backend === 'webgpu' ? 240_000 : 60_000); // there in software
   let start: ReturnType<typeof held>;
@@ -140,7 +140,7 @@ describeFastBackends("frozen: 'BF16'", function (this: Mocha.Suite, backend) {
 
   it('keeps the bits of a BF16 file, and gives them back', async () => {
     const [{model}, {model: whole}] = [
-      await loadLlama(inBfloat16, {frozen: 'BF16'}),
+      await loadLlama(inBfloat16, {frozenDtype: 'BF16'}),
       await loadLlama(inBfloat16),
     ];
     expect(await bitsOf(model)).to.deep.equal(await bitsOf(whole));
@@ -155,7 +155,7 @@ describeFastBackends("frozen: 'BF16'", function (this: Mocha.Suite, backend) {
   });
 
   it('is saved by model.save in float32, of which nothing is left, also where it cannot be written', async () => {
-    const {model} = await loadLlama(inBfloat16, {frozen: 'BF16'});
+    const {model} = await loadLlama(inBfloat16, {frozenDtype: 'BF16'});
     const before = tf.memory().numTensors;
     const written: tf.io.ModelArtifacts[] = [];
     const handler = tf.io.withSaveHandler(async (artifacts) => {
@@ -178,7 +178,7 @@ describeFastBackends("frozen: 'BF16'", function (this: Mocha.Suite, backend) {
   it('rounds what is not bfloat16 once, to the nearest', async () => {
     const files = await filesOf('F32');
     const [{model}, {model: whole}] = [
-      await loadLlama(files, {frozen: 'BF16'}),
+      await loadLlama(files, {frozenDtype: 'BF16'}),
       await loadLlama(files),
     ];
     const [packed, exact] = [await getLlamaWeights(model), await getLlamaWeights(whole)];
@@ -193,10 +193,10 @@ describeFastBackends("frozen: 'BF16'", function (this: Mocha.Suite, backend) {
   it('takes half of the bytes, in memory and at the peak of a step', async () => {
     const files = await filesOf('BF16', 64);
     const readings: Array<Record<'loading' | 'loaded' | 'peak' | 'end', number>> = [];
-    for (const frozen of ['F32', 'BF16'] as const) {
+    for (const frozenDtype of ['F32', 'BF16'] as const) {
       const meter = startMemoryMeter();
       const start = tf.memory().numBytes;
-      const training = await prepare(files, frozen);
+      const training = await prepare(files, frozenDtype);
       const loaded = meter.current();
       const loading = meter.peak();
       expect(tf.memory().numBytes - start).to.equal(loaded);
@@ -236,8 +236,8 @@ describeFastBackends("frozen: 'BF16'", function (this: Mocha.Suite, backend) {
     // What rounding may change of a loss is a goal that was set for a real model: 0.01 after 100 steps.
     losses[2].forEach((loss, i) => expect(loss).to.be.closeTo(losses[0][i]!, 0.01));
     if (canCompare) expect(await bitsOf(halves.model)).to.deep.equal(await bitsOf(rounded.model));
-    const {activeBlocks, schedule} = halves.callback;
-    const off = schedule.blocks.filter((name) => !activeBlocks.includes(name));
+    const {activeBlocks, blockHistory} = halves.callback;
+    const off = blockHistory.blocks.filter((name) => !activeBlocks.includes(name));
     expect(packedBlocks(halves)).to.deep.equal(off);
     for (const training of [floats, rounded, halves]) dispose(training);
   });
@@ -274,7 +274,7 @@ describeFastBackends("frozen: 'BF16'", function (this: Mocha.Suite, backend) {
     expectWarning(
       /^loadLlama: model.safetensors: tensor "model.layers.1.mlp.up_proj.weight" .*; this weight stays float32$/,
     );
-    const {model} = await loadLlama(files, {frozen: 'BF16'});
+    const {model} = await loadLlama(files, {frozenDtype: 'BF16'});
     const floats = model.weights.filter((weight) => weight.shape.length === 2 && !isPacked(weight));
     expect(floats.map(({originalName}) => originalName.replace('/', '.'))).to.include(name);
     expect((await getLlamaWeights(model)).get(name)).to.deep.equal(tensors.get(name));
@@ -282,7 +282,10 @@ describeFastBackends("frozen: 'BF16'", function (this: Mocha.Suite, backend) {
   });
 
   it('has the scores of the float32 model', async () => {
-    const models = [await loadLlama(inBfloat16), await loadLlama(inBfloat16, {frozen: 'BF16'})];
+    const models = [
+      await loadLlama(inBfloat16),
+      await loadLlama(inBfloat16, {frozenDtype: 'BF16'}),
+    ];
     const {x, y} = batches(1);
     const scores: unknown[] = [];
     for (const {model} of models) {
@@ -297,7 +300,7 @@ describeFastBackends("frozen: 'BF16'", function (this: Mocha.Suite, backend) {
 
   it('refuses what would not train it', async () => {
     const {x, y} = batches(1);
-    const {model} = await loadLlama(inBfloat16, {frozen: 'BF16'});
+    const {model} = await loadLlama(inBfloat16, {frozenDtype: 'BF16'});
     const fails = async (optimizer: tf.Optimizer): Promise<string> => {
       model.compile({optimizer, loss: sparseCrossEntropy});
       return (await rejection(model.trainOnBatch(x, y))).message;
@@ -328,14 +331,14 @@ describeFastBackends("frozen: 'BF16'", function (this: Mocha.Suite, backend) {
     tf.dispose([x, y]);
   });
 
-  it("says so and stays float32 without kernels; a wrong 'frozen' is refused", async () => {
-    expect((await rejection(loadLlama(inBfloat16, {frozen: 'F16' as 'BF16'}))).message).to.equal(
-      "loadLlama: frozen must be one of 'F32', 'BF16', 'auto'; got 'F16'",
-    );
+  it("says so and stays float32 without kernels; a wrong 'frozenDtype' is refused", async () => {
+    expect(
+      (await rejection(loadLlama(inBfloat16, {frozenDtype: 'F16' as 'BF16'}))).message,
+    ).to.equal("loadLlama: frozenDtype must be one of 'F32', 'BF16', 'auto'; got 'F16'");
     if (backend !== 'cpu') return;
     uninstallKernels();
-    expectWarning(/^loadLlama: frozen: 'BF16' needs .* on 'cpu' .* stay float32$/);
-    const {model} = await loadLlama(inBfloat16, {frozen: 'BF16', kernels: 'none'});
+    expectWarning(/^loadLlama: frozenDtype: 'BF16' needs .* on 'cpu' .* stay float32$/);
+    const {model} = await loadLlama(inBfloat16, {frozenDtype: 'BF16', kernels: 'none'});
     expect(model.weights.some(isPacked)).to.equal(false);
     model.dispose();
     await installKernels();

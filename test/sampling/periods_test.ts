@@ -44,12 +44,12 @@ describe('the blocks of periods', () => {
     const replayed = replayedPeriods('test', history, {all, candidates: ['b', 'c', 'd']});
     expect([0, 1, 2].map(replayed)).to.deep.equal([['b'], [], ['d']]);
     const end =
-      'test: the schedule has 3 periods of 5 steps and ends before step 16; train for fewer steps';
+      'test: the blockHistory has 3 periods of 5 steps and ends before step 16; train for fewer steps';
     expect(() => replayed(3)).to.throw(end);
     expect(() => periodOf('test', history, 3)).to.throw(end);
     for (const other of [all.slice(1), [...all, 'e'], ['a', 'b', 'c', 'e']]) {
       expect(() => replayedPeriods('test', history, {all: other, candidates: other})).to.throw(
-        `test: schedule is for the blocks d, c, b, a, the model has ${other.join(', ')}; replay it`,
+        `test: blockHistory is for the blocks d, c, b, a, the model has ${other.join(', ')}; replay it`,
       );
     }
   });
@@ -71,11 +71,11 @@ describe('the blocks of periods', () => {
       {...right, periods: [['a', 1]]},
     ]) {
       expect(() => checkHistory('test', wrong), JSON.stringify(wrong)).to.throw(
-        /^test: schedule must be \{blocks: string\[\], interval: an integer >= 1, periods: string\[\]\[\]\}/,
+        /^test: blockHistory must be \{blocks: string\[\], interval: an integer >= 1, periods: string\[\]\[\]\}/,
       );
     }
     expect(() => checkHistory('test', {...right, periods: [['a'], ['e']]})).to.throw(
-      "test: schedule has block 'e' in a period, but not among its blocks (a, b, c, d)",
+      "test: blockHistory has block 'e' in a period, but not among its blocks (a, b, c, d)",
     );
   });
 });

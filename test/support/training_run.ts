@@ -120,8 +120,8 @@ export function samplingOf(
 ): LayerSamplingCallback[] {
   if (!blocksOn) return [];
   const periods = blocksOn.map((on) => on.map((i) => blocks[i]!));
-  const schedule = {blocks: [...blocks], interval: period!, periods};
-  return [new LayerSamplingCallback({schedule})];
+  const blockHistory = {blocks: [...blocks], interval: period!, periods};
+  return [new LayerSamplingCallback({blockHistory})];
 }
 
 /** Takes down the loss of every batch. */

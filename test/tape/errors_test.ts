@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer} from '../../src/index';
 import type {OwLoreOptions} from '../../src/index';
-import {recomputed} from '../../src/tape/recompute';
+import {recomputeGrad} from '../../src/tape/recompute';
 import {streamGradients} from '../../src/tape/gradients';
 import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {describeBackends} from '../support/backends';
@@ -101,7 +101,7 @@ const ways: Record<string, (network: SmallNetwork, points: FailurePoints) => voi
 
 const parts: Record<string, (body: Body) => Body> = {
   'without checkpoints': (body) => body,
-  'with checkpoints': recomputed,
+  'with checkpoints': recomputeGrad,
 };
 
 describeBackends('an error', function (backend) {
@@ -134,7 +134,7 @@ describeBackends('an error', function (backend) {
     'updates at once': {nonFinite: 'ignore', rank: 2},
     'all updates at the end': {clipNorm: 1, nonFinite: 'throw', rank: 2},
     'several calls a step': {accumulate: 2, rank: 2, moments: 'rotate'},
-    'without checkpoints': {nonFinite: 'ignore', project: false, checkpoint: 'none'},
+    'without checkpoints': {nonFinite: 'ignore', project: false, gradientCheckpointing: 'none'},
   };
 
   for (const [title, options] of Object.entries(variants)) {

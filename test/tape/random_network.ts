@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import * as tf from '@tensorflow/tfjs-core';
-import {recomputed} from '../../src/tape/recompute';
+import {recomputeGrad} from '../../src/tape/recompute';
 import {Choices, fit, networkOps} from './network_ops';
 
 /** One step: an op, or a part of the network that may be a checkpoint. */
@@ -131,6 +131,6 @@ export class RandomNetwork {
     const run = (input: tf.Tensor): tf.Tensor[] =>
       tidy ? tf.tidy(() => body(input)) : body(input);
     const input = pool.at(-1)!;
-    return checkpoints ? recomputed(run)(input) : run(input);
+    return checkpoints ? recomputeGrad(run)(input) : run(input);
   }
 }

@@ -8,7 +8,7 @@ import {
   isRecomputed,
   recomputedPart,
   withRecomputedLayers,
-  type RecomputedLayers,
+  type GradientCheckpointing,
 } from '../../src/tape/recompute_layers';
 import {variableGrads} from '../../src/tape/tfjs_gradients';
 import {leanOptimizer} from '../../src/lean_optimizer';
@@ -299,26 +299,27 @@ const cases: Case[] = [
 describeBackends('recomputed layers', function (this: Mocha.Suite, backend) {
   if (backend === 'webgpu') return; // which layers run again does not depend on the backend
   for (const {title, build, x, calls} of cases) {
-    for (const checkpoint of ['blocks', 'auto', 'none'] as const) {
-      it(`${title}: '${checkpoint}'`, async () => {
+    for (const gradientCheckpointing of ['blocks', 'auto', 'none'] as const) {
+      it(`${title}: '${gradientCheckpointing}'`, async () => {
         const model = build();
         const data = x?.() ?? model.inputs.map((input, i) => randomOf(input, i));
-        const expected = checkpoint === 'none' ? {} : named(model, calls[checkpoint]);
+        const expected =
+          gradientCheckpointing === 'none' ? {} : named(model, calls[gradientCheckpointing]);
         const inputs = [data].flat();
         const y = model.outputs.map(({shape}) =>
           tf.ones([inputs[0]!.shape[0], ...(shape.slice(1) as number[])]),
         );
-        expect(await compare(model, {x: inputs, y}, checkpoint)).to.deep.equal(expected);
+        expect(await compare(model, {x: inputs, y}, gradientCheckpointing)).to.deep.equal(expected);
       });
     }
   }
 
   for (const kind of modelZoo) {
-    for (const checkpoint of ['blocks', 'auto'] as const) {
-      it(`${kind.title}: '${checkpoint}'`, async () => {
+    for (const gradientCheckpointing of ['blocks', 'auto'] as const) {
+      it(`${kind.title}: '${gradientCheckpointing}'`, async () => {
         const {model, createData, loss} = kind.build();
         const {x, y} = createData(2);
-        const again = await compare(model, {x: [x], y: [y]}, checkpoint, loss);
+        const again = await compare(model, {x: [x], y: [y]}, gradientCheckpointing, loss);
         if (kind.title === 'LLaMA' || kind.title === 'gpt-tfjs') {
           const blocks = model.layers.filter(({name}) => /(\/h\/|layers\.)\d$/.test(name));
           expect(blocks).to.have.lengthOf(3);
@@ -329,25 +330,25 @@ describeBackends('recomputed layers', function (this: Mocha.Suite, backend) {
   }
 
   // Its weights are 32 numbers: 64 in its inputs make it worth it.
-  for (const [checkpoint, rows, runs] of [
+  for (const [gradientCheckpointing, rows, runs] of [
     ['none', 16, 1],
     ['blocks', 16, 2],
     ['auto', 15, 2],
     ['auto', 16, 3],
   ] as const) {
-    it(`a part of a layer runs ${runs} times on ${rows * 4} numbers with '${checkpoint}'`, async () => {
+    it(`a part of a layer runs ${runs} times on ${rows * 4} numbers with '${gradientCheckpointing}'`, async () => {
       const parted = new Parted({});
       const model = chain([4], [parted, twoDense('a'), twoDense('b'), dense({units: 2})]);
       const data = {x: [tf.randomNormal([rows, 4], 0, 1, 'float32', 1)], y: [tf.ones([rows, 2])]};
-      await compare(model, data, checkpoint);
+      await compare(model, data, gradientCheckpointing);
       expect(parted.runs - 1, 'runs, without the one with stock tfjs').to.equal(runs);
-      const ofCheckpoint = checkpoint === 'none' ? [false] : [true, true];
+      const ofCheckpoint = gradientCheckpointing === 'none' ? [false] : [true, true];
       expect(parted.areRecomputed).to.deep.equal([false, ...ofCheckpoint]);
     });
   }
 
-  for (const checkpoint of ['auto', 'blocks'] as const) {
-    it(`runs each layer of a model once that a custom loop calls, as in fit, with '${checkpoint}'`, () => {
+  for (const gradientCheckpointing of ['auto', 'blocks'] as const) {
+    it(`runs each layer of a model once that a custom loop calls, as in fit, with '${gradientCheckpointing}'`, () => {
       const layers = [dense({units: 4}), dense({units: 4}), dense({units: 1})];
       const model = chain([3], layers);
       const calls = layers.map((layer) => {
@@ -360,7 +361,7 @@ describeBackends('recomputed layers', function (this: Mocha.Suite, backend) {
         return () => count;
       });
       const x = tf.ones([2, 3]);
-      const optimizer = new OwLoreOptimizer({checkpoint});
+      const optimizer = new OwLoreOptimizer({gradientCheckpointing});
       optimizer.minimize(() => tf.mean(model.apply(x, {training: true}) as tf.Tensor));
       expect(calls.map((count) => count())).to.deep.equal([1, 1, 1]);
       tf.dispose(x);
@@ -509,7 +510,7 @@ async function withRandom(random: () => number, body: () => Promise<void>): Prom
 async function compare(
   model: tfl.LayersModel,
   {x, y}: {x: tf.Tensor[]; y: tf.Tensor[]},
-  checkpoint: RecomputedLayers,
+  gradientCheckpointing: GradientCheckpointing,
   loss: Specimen['loss'] = 'meanSquaredError',
 ): Promise<Record<string, number>> {
   const start = model.getWeights().map((weight) => tf.clone(weight));
@@ -525,7 +526,7 @@ async function compare(
   const onceEach = await step(tf.train.sgd(1));
   const {numTensors} = tf.memory();
   const stock = await read(model);
-  const calls = await step(leanOptimizer(tf.train.sgd(1), {checkpoint}));
+  const calls = await step(leanOptimizer(tf.train.sgd(1), {gradientCheckpointing}));
   expect(tf.memory().numTensors, 'tensors').to.equal(numTensors);
   const lean = await read(model);
 

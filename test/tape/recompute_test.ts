@@ -1,7 +1,7 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {isNextValueUnread} from '../../src/tape/op_sequence';
-import {recomputed, runningPartsBy} from '../../src/tape/recompute';
+import {recomputeGrad, runningPartsBy} from '../../src/tape/recompute';
 import {drawnOnce, keepForSecondRun, keptInFirstRun} from '../../src/tape/segment';
 import {collectGradients} from '../../src/tape/gradients';
 import {describeBackends} from '../support/backends';
@@ -24,7 +24,7 @@ function countingDraws(body: () => void): number {
 async function slope(body: (x: tf.Tensor) => tf.Tensor): Promise<number> {
   const w = tf.variable(tf.tidy(() => tf.scalar(3)));
   const before = tf.memory().numTensors;
-  const {value, grads} = collectGradients(() => recomputed(body)(w) as tf.Scalar, [w]);
+  const {value, grads} = collectGradients(() => recomputeGrad(body)(w) as tf.Scalar, [w]);
   const [gradient] = await grads[0]!.data();
   tf.dispose([value, ...(grads as tf.Tensor[])]);
   expect(tf.memory().numTensors).to.equal(before);
@@ -32,7 +32,7 @@ async function slope(body: (x: tf.Tensor) => tf.Tensor): Promise<number> {
   return gradient!;
 }
 
-describeBackends('recomputed', (backend) => {
+describeBackends('recomputeGrad', (backend) => {
   it('gives the same gradients as without', async () => {
     const w = tf.variable(tf.randomNormal([5, 5], 0, 1, 'float32', 1));
     const u = tf.variable(tf.randomNormal([5, 5], 0, 1, 'float32', 2));
@@ -42,7 +42,7 @@ describeBackends('recomputed', (backend) => {
     const run = (part: (h: tf.Tensor) => tf.Tensor): tf.Scalar =>
       tf.mean(tf.square(part(part(part(x)))));
     const before = tf.memory().numTensors;
-    const {value, grads} = collectGradients(() => run(recomputed(layer)), [w, u]);
+    const {value, grads} = collectGradients(() => run(recomputeGrad(layer)), [w, u]);
     expect(tf.memory().numTensors).to.equal(before + 3);
     const plain = collectGradients(() => run(layer), [w, u]);
     expect(await value.data()).to.deep.equal(await plain.value.data());
@@ -174,13 +174,13 @@ describeBackends('recomputed', (backend) => {
       });
     const [w, x] = [tf.variable(tf.scalar(3)), tf.scalar(2)];
     const before = tf.memory().numTensors;
-    const loss = (): tf.Scalar => tf.mul(w, recomputed(part)(x));
+    const loss = (): tf.Scalar => tf.mul(w, recomputeGrad(part)(x));
     const {value, grads} = collectGradients(() => tf.tidy(loss), [w]);
     expect(tf.memory().numTensors).to.equal(before + 2);
-    tf.dispose([value, ...(grads as tf.Tensor[]), recomputed(part)(x)]);
+    tf.dispose([value, ...(grads as tf.Tensor[]), recomputeGrad(part)(x)]);
     const whileRecorded = collectGradients(() => {
       const {numTensors} = tf.memory();
-      const y = recomputed(part)(x);
+      const y = recomputeGrad(part)(x);
       expect(tf.memory().numTensors, 'in the forward pass').to.equal(numTensors + 1);
       return tf.tidy(() => tf.mul(w, y));
     }, [w]);
@@ -194,7 +194,7 @@ describeBackends('recomputed', (backend) => {
     const [w, x] = [tf.variable(tf.ones([2, 2])), tf.ones([2, 2])];
     const products = await calledKernels(() => {
       const {value, grads} = collectGradients(
-        () => tf.sum<tf.Scalar>(recomputed((h: tf.Tensor) => tf.matMul(h, w))(x)),
+        () => tf.sum<tf.Scalar>(recomputeGrad((h: tf.Tensor) => tf.matMul(h, w))(x)),
         [w],
       );
       tf.dispose([value, ...(grads as tf.Tensor[])]);
@@ -211,7 +211,7 @@ describeBackends('recomputed', (backend) => {
       runs++;
       return body();
     };
-    const part = recomputed((x: tf.Tensor) => tf.square(x));
+    const part = recomputeGrad((x: tf.Tensor) => tf.square(x));
     const gradient = async (f: () => tf.Tensor): Promise<number> => {
       const {value, grads} = collectGradients(f, [w]);
       const [number] = await grads[0]!.data();
@@ -235,7 +235,7 @@ describeBackends('recomputed', (backend) => {
     const draw = (): number => drawnOnce(() => ++draws);
     const part = (x: tf.Tensor): tf.Tensor => tf.tidy(() => tf.mul(tf.mul(x, draw()), 10 * draw()));
     expect(await slope(part)).to.equal(20);
-    expect(await slope(recomputed(part))).to.equal(3 * 40);
+    expect(await slope(recomputeGrad(part))).to.equal(3 * 40);
     expect([draw(), draws]).to.deep.equal([5, 5]);
   });
 
@@ -271,7 +271,7 @@ describeBackends('recomputed', (backend) => {
   it('does not run once more after an error of its second run', async () => {
     let runs = 0;
     const w = tf.variable(tf.tidy(() => tf.scalar(3)));
-    const part = recomputed((x: tf.Tensor) => {
+    const part = recomputeGrad((x: tf.Tensor) => {
       if (++runs === 2) throw new Error('in the second run');
       return tf.square(x);
     });
@@ -284,7 +284,7 @@ describeBackends('recomputed', (backend) => {
 
   it('sees the same random numbers twice', async () => {
     const w = tf.variable(tf.ones([100]));
-    const dropped = recomputed((x: tf.Tensor) => tf.square(tf.dropout(x, 0.5)));
+    const dropped = recomputeGrad((x: tf.Tensor) => tf.square(tf.dropout(x, 0.5)));
     const {value, grads} = collectGradients(() => tf.sum<tf.Scalar>(dropped(w)), [w]);
     // d/dw Σ (w·m)² = 2·w·m², and the value is Σ m² at w = 1.
     const [sum] = await tf.sum(grads[0]!).data();
@@ -299,13 +299,13 @@ describeBackends('recomputed', (backend) => {
         const {value, grads} = collectGradients(() => tf.sum<tf.Scalar>(part(part(w))), [w]);
         tf.dispose([value, ...(grads as tf.Tensor[])]);
       });
-    const inner = recomputed((x: tf.Tensor) => tf.tanh(x));
-    const nested = recomputed((x: tf.Tensor) => tf.mul(inner(x), x));
+    const inner = recomputeGrad((x: tf.Tensor) => tf.tanh(x));
+    const nested = recomputeGrad((x: tf.Tensor) => tf.mul(inner(x), x));
     expect(gradients(nested)).to.equal(0);
     const dropped = (x: tf.Tensor): tf.Tensor => tf.square(tf.dropout(x, 0.5));
     expect(gradients(dropped)).to.equal(2);
-    expect(gradients(recomputed(dropped))).to.equal(2);
-    expect(gradients(recomputed((x: tf.Tensor) => recomputed(dropped)(x)))).to.equal(2);
+    expect(gradients(recomputeGrad(dropped))).to.equal(2);
+    expect(gradients(recomputeGrad((x: tf.Tensor) => recomputeGrad(dropped)(x)))).to.equal(2);
     w.dispose();
   });
 
@@ -335,7 +335,7 @@ describeBackends('recomputed', (backend) => {
     }));
     const w = tf.variable(tf.tidy(() => tf.scalar(3)));
     const alive: number[] = [];
-    const body = recomputed((x: tf.Tensor) =>
+    const body = recomputeGrad((x: tf.Tensor) =>
       tf.tidy(() => {
         const before = tf.memory().numTensors;
         let h = passOn(x);
@@ -356,7 +356,7 @@ describeBackends('recomputed', (backend) => {
       tf.tidy(() => tf.scalar(0)),
       false,
     );
-    const inner = recomputed((h: tf.Tensor) => tf.square(tf.mul(h, last)));
+    const inner = recomputeGrad((h: tf.Tensor) => tf.square(tf.mul(h, last)));
     const gradient = await slope((x) =>
       tf.tidy(() => {
         const double = tf.mul(x, 2);
@@ -443,7 +443,7 @@ describeBackends('recomputed', (backend) => {
   it('assigns to variables once', async () => {
     const w = tf.variable(tf.ones([2]));
     const average = tf.variable(tf.scalar(0), false);
-    const body = recomputed((x: tf.Tensor) => {
+    const body = recomputeGrad((x: tf.Tensor) => {
       average.assign(tf.add(tf.mul(average, 0.5), tf.mean(x)));
       return tf.mul(x, average);
     });
@@ -461,13 +461,13 @@ describeBackends('recomputed', (backend) => {
       value: x as tf.Tensor,
       gradFunc: (dy: tf.Tensor) => tf.mul(dy, 10),
     }));
-    const body = recomputed((x: tf.Tensor) => {
+    const body = recomputeGrad((x: tf.Tensor) => {
       const square = tf.square(x);
       return [x, square, square];
     });
     const before = tf.memory().numTensors;
     const {value, grads} = collectGradients(() => {
-      const h = recomputed(passOn)(w);
+      const h = recomputeGrad(passOn)(w);
       return tf.addN(body(h)) as tf.Scalar;
     }, [w]);
     expect(await value.data()).to.deep.equal(new Float32Array([21]));
@@ -482,7 +482,7 @@ describeBackends('recomputed', (backend) => {
     const w = tf.variable(tf.scalar(3));
     const inputs: tf.Tensor[] = [];
     // The method looks whether the tensor is disposed.
-    const body = recomputed((x: tf.Tensor) => tf.square(x.clone()));
+    const body = recomputeGrad((x: tf.Tensor) => tf.square(x.clone()));
     const {value, grads} = collectGradients(
       () =>
         tf.tidy(() => {

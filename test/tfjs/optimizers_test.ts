@@ -57,7 +57,7 @@ describe("tfjs's own optimizers in a loop around minimize, with a callback", () 
           optimizer.minimize(lossOf(model));
         }
         callback.restore();
-        const {periods} = callback.schedule;
+        const {periods} = callback.blockHistory;
         expect(new Set(periods.flat()).size).to.be.greaterThan(2);
 
         const trained = weightsOf(model);

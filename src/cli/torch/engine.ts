@@ -105,7 +105,7 @@ async function writeJob(
     optimizer: told,
     blocks: resolveBlocks(model).map(({name}) => name),
     alwaysOn: callback?.settings['alwaysOn'] !== false,
-    schedule: periods,
+    blockHistory: periods,
     weights,
     layers: namesOf(layers),
     data: await writeTrainingData(run, places),
@@ -185,14 +185,14 @@ async function resumed(run: EngineRun): Promise<Manifest | null> {
 
 /** The blocks of all periods of the run, and the probabilities by which they are drawn. */
 function drawAhead({model, optimizer, drawnAhead}: EngineRun): {
-  periods: Job['schedule'];
+  periods: Job['blockHistory'];
   probabilities: SamplingProbabilities | null;
 } {
   const callback = drawnAhead();
   if (!callback) return {periods: null, probabilities: null};
   callback.attach(model, optimizer);
   try {
-    const {interval, periods} = callback.schedule;
+    const {interval, periods} = callback.blockHistory;
     return {periods: {interval, periods}, probabilities: callback.probabilities};
   } finally {
     callback.restore();
@@ -215,8 +215,8 @@ async function runJob(run: EngineRun, job: Job, beside: BesideJob): Promise<Engi
   signal.throwIfAborted();
   const stop = (): void => writeFileSync(join(folder.job, 'stop'), '');
   signal.addEventListener('abort', stop);
-  const history = {blocks: job.blocks, interval: job.schedule?.interval ?? 1};
-  if (job.schedule)
+  const history = {blocks: job.blocks, interval: job.blockHistory?.interval ?? 1};
+  if (job.blockHistory)
     folder.keepHistory(() => ({...history, periods: periodsUntil(job, monitor.steps.length)}));
   let done: Extract<TorchEvent, {event: 'done'}> | null = null;
   folder.makePythonLog();
@@ -305,8 +305,8 @@ function fullDisk({path, reason}: Extract<TorchEvent, {event: 'full'}>): Error {
 }
 
 /** The blocks of the periods that have begun after some steps. */
-function periodsUntil({schedule}: Job, steps: number): string[][] {
-  const {interval, periods} = schedule!;
+function periodsUntil({blockHistory}: Job, steps: number): string[][] {
+  const {interval, periods} = blockHistory!;
   return periods.slice(0, Math.ceil(steps / interval));
 }
 
@@ -395,7 +395,7 @@ async function commit(
     callback: callback && {
       settings: callback.settings,
       state: {
-        ...{blocks: job.blocks, probabilities, interval: job.schedule?.interval ?? null},
+        ...{blocks: job.blocks, probabilities, interval: job.blockHistory?.interval ?? null},
         ...{periods: periodsUntil(job, step), steps: step, open: null},
       },
     },

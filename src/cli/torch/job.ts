@@ -57,7 +57,7 @@ export interface Job {
   /** Whether weights of no block train. */
   alwaysOn: boolean;
   /** Which blocks are on in each period of the whole run; null: all. */
-  schedule: Pick<BlockHistory, 'interval' | 'periods'> | null;
+  blockHistory: Pick<BlockHistory, 'interval' | 'periods'> | null;
   weights: JobWeight[];
   /** In the order of the model. */
   layers: Array<{layer: string; weights: string[]}>;
@@ -100,7 +100,7 @@ const POSSIBLE = {
 /** Options that have no effect there, or are told in another form. */
 const TOLD_OTHERWISE: readonly string[] = [
   ...['learningRate', 'learningRates', 'weightDecay', 'project', 'rank', 'side'],
-  ...['checkpoint', 'kernels'],
+  ...['gradientCheckpointing', 'kernels'],
 ];
 
 /**

@@ -18,9 +18,9 @@ import {haveEqualValues, readHalves, readValues} from './tensor_reader';
 import {onBackend} from './value_memory';
 import {EMBEDDING, HEAD, weightShapes, type WeightShape} from './weight_shapes';
 
-/** The choices of the option `frozen` of `loadLlama`: those for a model that is trained, and all. */
-export const frozenTypes = ['F32', 'BF16'] as const;
-export const frozenChoices = [...frozenTypes, 'auto'] as const;
+/** The choices of the option `frozenDtype` of `loadLlama`: those for a model that is trained, and all. */
+export const frozenDtypes = ['F32', 'BF16'] as const;
+export const frozenDtypeChoices = [...frozenDtypes, 'auto'] as const;
 
 /** Options of `loadLlama`. */
 export interface LoadLlamaOptions extends LlamaKernelOptions, SourceOptions {
@@ -34,7 +34,7 @@ export interface LoadLlamaOptions extends LlamaKernelOptions, SourceOptions {
    * this library's kernels; elsewhere a warning says that all stays float32. `'auto'`: as bfloat16 those that are bfloat16 in the
    * files, if the backend multiplies with them as they are, which is faster: for generation on wasm. Default `'F32'`.
    */
-  frozen?: 'F32' | 'BF16' | 'auto';
+  frozenDtype?: 'F32' | 'BF16' | 'auto';
   /**
    * Called when configuration and headers have been checked, before anything is computed, and awaited: it may select tfjs's backend for
    * the model. If it throws, `loadLlama` throws the same. Default none.
@@ -52,7 +52,7 @@ export interface LlamaOutline {
   config: Required<LlamaConfig>;
   /** How many numbers its weights have. */
   numbers: number;
-  /** How many of these are bfloat16 in the files, in matrices: with `frozen: 'auto'` they may stay so. */
+  /** How many of these are bfloat16 in the files, in matrices: with `frozenDtype: 'auto'` they may stay so. */
   bfloat16: number;
 }
 
@@ -109,11 +109,11 @@ export async function loadLlama(
   options: LoadLlamaOptions = {},
 ): Promise<LoadedLlama> {
   checkKnown(OWNER, options, [
-    ...['headInLoss', 'frozen', 'request', 'onDownload', 'onOpened', 'onProgress', 'kernels'],
+    ...['headInLoss', 'frozenDtype', 'request', 'onDownload', 'onOpened', 'onProgress', 'kernels'],
   ]);
-  const {headInLoss = false, frozen = 'F32', onOpened, onProgress} = options;
+  const {headInLoss = false, frozenDtype = 'F32', onOpened, onProgress} = options;
   checkFlag(OWNER, 'headInLoss', headInLoss);
-  checkChoice(OWNER, 'frozen', frozen, frozenChoices);
+  checkChoice(OWNER, 'frozenDtype', frozenDtype, frozenDtypeChoices);
   const kernels = checkedKernels(OWNER, options);
   const opened = await openNamedSource(OWNER, source, options);
   const configJson = await readConfigFile(opened);
@@ -128,7 +128,7 @@ export async function loadLlama(
     const base = await readBaseOf(OWNER, opened, hub?.id);
     await onOpened?.(outlineOf(config, tensors));
     if (kernels === 'auto') await installKernelsForBackend();
-    const packs = whichArePacked(frozen);
+    const packs = whichArePacked(frozenDtype);
     const model = await loadModel(config, tensors, packs, onProgress);
     setOrigin(model, {configJson, files, base});
     const hubName = hub && `${hub.id}@${hub.revision}`;
@@ -220,17 +220,20 @@ function missing(name: string, tensors: ReadonlyMap<string, StoredTensor>): Erro
 }
 
 /** Of a tensor, whether it is to be packed. */
-function whichArePacked(frozen: (typeof frozenChoices)[number]): (tensor: ChosenTensor) => boolean {
-  const isAllowed = frozen === 'BF16' ? mayPack() : frozen === 'auto' && multipliesPacked();
+function whichArePacked(
+  frozenDtype: (typeof frozenDtypeChoices)[number],
+): (tensor: ChosenTensor) => boolean {
+  const isAllowed =
+    frozenDtype === 'BF16' ? mayPack() : frozenDtype === 'auto' && multipliesPacked();
   return (tensor) =>
-    isAllowed && isMatrix(tensor) && (frozen === 'BF16' || tensor.dtype === 'BF16');
+    isAllowed && isMatrix(tensor) && (frozenDtype === 'BF16' || tensor.dtype === 'BF16');
 }
 
 /** Whether frozen weights can be kept packed; if not, a warning says so. */
 function mayPack(): boolean {
   if (canPack()) return true;
   console.warn(
-    `${OWNER}: frozen: 'BF16' needs this library's kernels on cpu, wasm (with SIMD), tensorflow or webgpu; on ` +
+    `${OWNER}: frozenDtype: 'BF16' needs this library's kernels on cpu, wasm (with SIMD), tensorflow or webgpu; on ` +
       `'${tf.getBackend()}' as it is now all weights stay float32`,
   );
   return false;

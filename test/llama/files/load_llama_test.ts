@@ -419,7 +419,7 @@ describe('loadLlama', () => {
   it('refuses options that do not exist', async () => {
     expect(await refusal(readFiles('llama2'), {headinloss: true})).to.equal(
       "loadLlama: unknown option 'headinloss'; did you mean 'headInLoss'? " +
-        'Known options: headInLoss, frozen, request, onDownload, onOpened, onProgress, kernels',
+        'Known options: headInLoss, frozenDtype, request, onDownload, onOpened, onProgress, kernels',
     );
     expect(await refusal(readFiles('llama2'), {headInLoss: 1})).to.equal(
       'loadLlama: headInLoss must be true or false; got 1',
@@ -430,12 +430,12 @@ describe('loadLlama', () => {
     const files = readFiles('llama2');
     const server = await FileServer.start(files);
     const before = tf.memory().numTensors;
-    for (const frozen of ['F32', 'BF16'] as const) {
+    for (const frozenDtype of ['F32', 'BF16'] as const) {
       server.options = {};
       const onProgress = (): void => void (server.options = {status: 503});
-      const error = await rejection(loadLlama(server.url, {frozen, onProgress}));
+      const error = await rejection(loadLlama(server.url, {frozenDtype, onProgress}));
       expect(error.message).to.match(/^loadLlama: GET .*model.safetensors answered 503/);
-      expect(tf.memory().numTensors, frozen).to.equal(before);
+      expect(tf.memory().numTensors, frozenDtype).to.equal(before);
     }
     await server.close();
   });

@@ -58,7 +58,7 @@ describeBackends('text from weights at 16 bits', (backend) => {
       const {model: floats} = await loadLlama(files);
       const expected = await generateBatch(floats, prompts, options);
       floats.dispose();
-      const {model} = await loadLlama(files, {frozen: 'BF16'});
+      const {model} = await loadLlama(files, {frozenDtype: 'BF16'});
       const runs = await runsIn(async () => {
         expect(await generateBatch(model, prompts, options)).to.deep.equal(expected);
       });
@@ -73,9 +73,9 @@ describeBackends('text from weights at 16 bits', (backend) => {
     });
   }
 
-  it("frozen: 'auto' keeps at 16 bits what is so in the files, where the backend multiplies with it", async () => {
+  it("frozenDtype: 'auto' keeps at 16 bits what is so in the files, where the backend multiplies with it", async () => {
     for (const dtype of ['BF16', 'F32'] as const) {
-      const {model} = await loadLlama(await filesOf(dtype, true), {frozen: 'auto'});
+      const {model} = await loadLlama(await filesOf(dtype, true), {frozenDtype: 'auto'});
       const packed = model.weights.filter((weight) => packedWeight(weight)?.isPacked);
       expect(multipliesPacked()).to.equal(backend === 'wasm');
       expect(packed.length).to.equal(backend === 'wasm' && dtype === 'BF16' ? 2 * 7 + 1 : 0);
