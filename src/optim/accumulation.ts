@@ -114,8 +114,7 @@ function addToSum(
 
 /** The kept sum of two tensors, which it disposes of; the second one itself if there is no first. */
 function sumOf<T extends tf.Tensor>(sum: T | null, summand: T): T {
-  if (!sum) return tf.keep(summand);
-  return tf.keep(addGradients(sum, summand) as T);
+  return tf.keep(addGradients(sum ?? undefined, summand) as T);
 }
 
 /** The mean of gradients with this sum, which it disposes of. */

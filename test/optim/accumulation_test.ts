@@ -240,6 +240,24 @@ describeAlsoLate('accumulation', () => {
     });
   }
 
+  it('is of the variables that are still there', async () => {
+    const [copy, gone] = [copyOf('there'), copyOf('gone')];
+    const optimizer = optimizerOf({accumulate});
+    for (const each of [copy, gone]) each.minimize(optimizer, 0);
+    gone.dispose();
+    optimizer.flush();
+    await optimizer.settled();
+    expect([optimizer.iterations, optimizer.accumulated]).to.deep.equal([1, 0]);
+    const names = await savedNames(optimizer);
+    expect(names.filter((name) => /gradient/i.test(name))).to.deep.equal([]);
+    // half of what one call brought
+    const saved = await optimizer.getWeights();
+    const moment = saved.find(({name}) => name === 'there/bias/owlore.moment1')!.tensor;
+    const [actual, gradient] = [await moment.data(), gradientOf('bias', 0)];
+    (await gradient.data()).forEach((x, i) => expect(actual[i]).to.be.closeTo(0.05 * x, 1e-6));
+    gradient.dispose();
+  });
+
   it('keeps no losses where nobody asks whether they are finite', () => {
     const copy = copyOf('losses');
     for (const [nonFinite, number] of [
