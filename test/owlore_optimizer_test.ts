@@ -716,6 +716,33 @@ describeBackends('OwLoreOptimizer', (backend) => {
     ]);
   });
 
+  it('saves the state of the call, whatever is done before it resolves', async () => {
+    const variable = variableOf(tf.ones([2]), true, 'saved-at-once');
+    const optimizer = optimizerOf();
+    descend(optimizer, variable, 2);
+    await optimizer.settled();
+    const saving = optimizer.getWeights();
+    descend(optimizer, variable, 1);
+    expect(await values((await saving)[0]!.tensor)).to.deep.equal([2]);
+    variable.dispose();
+  });
+
+  it('ends a step that was left open with its next call, where one call makes a step', async () => {
+    const variable = variableOf(tf.zeros([1]), true, 'left-open');
+    const call = (optimizer: OwLoreOptimizer, value: number): void =>
+      tf.tidy(() => optimizer.applyGradients({'left-open': tf.fill([1], value)}));
+    const [first, next] = [optimizerOf({accumulate: 3}), optimizerOf()];
+    for (const value of [1, 2]) call(first, value);
+    await next.setWeights(await first.getWeights());
+    call(next, 6);
+    expect([next.iterations, next.accumulated]).to.deep.equal([1, 0]);
+    const saved = await next.getWeights();
+    // of the mean of all three
+    const [moment] = await values(saved.find(({name}) => name.endsWith('moment1'))!.tensor);
+    expect(moment).to.be.closeTo(0.3, 1e-6);
+    variable.dispose();
+  });
+
   it('makes a step of the calls so far by flush(), and none without any', async () => {
     const other = variableOf(tf.zeros([1]), true, 'not-flushed');
     const variable = variableOf(tf.zeros([2]), true, 'flushed');
