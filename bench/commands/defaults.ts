@@ -13,7 +13,7 @@
  * With `--times` both optimizers take turns with each model, some steps each, and a few models more are measured. Each backend has a
  * process of its own. Exits with 1 if a step takes more than 1.10 of Adam's time, or more memory.
  *
- * With `--write` the figures go to `docs/measurements.md` and `bench/results/defaults.json`, times to `bench/results/step_times.json`.
+ * With `--write` the figures go to `bench/results/defaults.json`, or `step_times.json`.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
@@ -42,7 +42,6 @@ import {
   type Variant,
 } from '../tables/defaults_tables';
 import {printTables} from '../tables/document';
-import {writeDocument} from '../tables/documents';
 import {runApart} from '../harness/run_apart';
 import {measureStepTimes} from '../harness/step_times';
 import {
@@ -88,7 +87,6 @@ async function measureLearning(): Promise<void> {
     if (flags.write) await writeRecord('defaults', title, record, titles);
   }
   printTables(defaultsTables(records));
-  if (flags.write) await writeDocument('measurements.md');
   for (const [title, {measured}] of Object.entries(records)) {
     if (mean(learned(measured)) >= MARGIN) continue;
     console.log(`below the margin of ${MARGIN}: ${title}`);

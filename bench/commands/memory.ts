@@ -29,7 +29,6 @@ import {
 } from '../harness/workload';
 import {provenance, WHOLE, writeRecord} from '../results/store';
 import {printTables} from '../tables/document';
-import {writeDocument} from '../tables/documents';
 import {
   LOSS_TOLERANCE,
   memoryTables,
@@ -187,7 +186,6 @@ const record = {...before, measured};
 printTables(memoryTables({[WHOLE]: record}));
 if (values.write) {
   await writeRecord('memory', WHOLE, record);
-  await writeDocument('measurements.md');
 }
 const lossDifference = Math.max(
   ...results.flatMap(({figures: {none, auto}}) => [none.lossDifference, auto.lossDifference]),

@@ -1,4 +1,4 @@
-/** The tables of `docs/measurements.md` that `npm run bench -- defaults` makes of its results. */
+/** The tables that `npm run bench -- defaults` makes of its results. */
 import {owloreDefaults, type OwLoreOptions} from '../../src/optim/owlore_options';
 import type {Trained} from '../../tools/ordinary_models';
 import type {Records} from '../results/store';

@@ -5,9 +5,7 @@ import {readRecords} from '../results/store';
 import {checkpointTables} from './checkpoint_tables';
 import {drawLossAndMemory} from './compare_picture';
 import {compareTables, timesTables} from './compare_tables';
-import {defaultsTables} from './defaults_tables';
 import {writeTables, type Table} from './document';
-import {memoryTables} from './memory_tables';
 import {performanceTables} from './performance_tables';
 import {timelineTables} from './timeline_tables';
 
@@ -27,12 +25,6 @@ export const documents = {
       columns(table, 0, 1, 4, 6),
     ),
     ...timelineTables(readRecords('timeline')),
-    ...named(memoryTables(readRecords('memory')), 'peaks').map((table) =>
-      columns(table, 0, 1, 2, 3, 5),
-    ),
-    ...named(defaultsTables(readRecords('defaults')), 'defaults').map((table) =>
-      columns(table, 0, 1, 2, 5),
-    ),
     ...named(comparisonTables(), 'smollm2 claims').map((table) => columns(table, 0, 1, 2, 3, 5)),
   ],
   'method.md': () => [

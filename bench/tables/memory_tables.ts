@@ -1,4 +1,4 @@
-/** The tables of `docs/measurements.md` that `npm run bench -- memory` makes of its results. */
+/** The tables that `npm run bench -- memory` makes of its results. */
 import {variantTitles, type TrainedSetName, type Variant} from '../harness/workload';
 import type {Records} from '../results/store';
 import {megabytes, verdict, type Table} from './document';

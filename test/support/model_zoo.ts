@@ -28,7 +28,7 @@ export interface Kind {
 type Layer = tfl.layers.Layer;
 const {add, batchNormalization, dense, gru, lstm} = tfl.layers;
 
-/** One of every kind of model that the table of models in docs/limits.md has. */
+/** One of every kind of model that docs/limits.md names. */
 export const modelZoo: readonly Kind[] = [
   {
     title: 'Sequential',
