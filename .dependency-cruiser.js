@@ -15,8 +15,8 @@ const folders = {
 
 /** The modules at the top of src that folders may import. */
 const shared = [
-  ...['options', 'random', 'say_once', 'on_demand', 'preload', 'sampling_plan'],
-  'layer_sampling_options',
+  ...['options', 'random', 'say_once', 'on_demand', 'sampling_plan', 'layer_sampling_options'],
+  ...['preload_in_browser', 'preload', 'llama_preload', 'node', 'llama_node', 'script'],
 ];
 
 /** Of src: folders, the modules above, and `main` for all other modules at its top. */
@@ -38,28 +38,28 @@ const sources = {
   optim: [
     ...['options', 'random', 'tfjs', 'say_once', 'on_demand', 'model', 'files', 'kernels', 'tape'],
   ],
-  preload: ['tfjs', 'on_demand', 'kernels', 'optim', 'scores'],
   sampling_plan: ['options', 'optim'],
   layer_sampling_options: ['options', 'model', 'scores', 'sampling'],
   layer_sampling: [
     ...['options', 'random', 'tfjs', 'say_once', 'packed', 'model', 'scores', 'sampling'],
     ...['sampling_plan', 'layer_sampling_options'],
   ],
-  adaptive: [
-    ...['options', 'random', 'files', 'kernels', 'scores', 'sampling'],
-    'layer_sampling_options',
-  ],
   lora: ['options', 'random', 'tfjs', 'packed', 'model', 'files', 'kernels', 'tape'],
   checkpoint: ['options', 'tfjs', 'packed', 'model', 'files', 'kernels', 'optim', 'layer_sampling'],
   main: [
     ...['options', 'random', 'tfjs', 'on_demand', 'model', 'memory', 'files', 'kernels', 'tape'],
-    ...['scores', 'sampling', 'optim', 'preload', 'sampling_plan', 'layer_sampling_options'],
-    ...['layer_sampling', 'adaptive', 'lora', 'checkpoint', 'say_once'],
+    ...['scores', 'sampling', 'optim', 'sampling_plan', 'layer_sampling_options'],
+    ...['layer_sampling', 'lora', 'checkpoint', 'say_once'],
   ],
   llama: [
     ...['options', 'random', 'tfjs', 'packed', 'model', 'files', 'hub', 'kernels', 'tape', 'optim'],
-    'preload',
   ],
+  preload_in_browser: ['kernels', 'optim', 'scores', 'main'],
+  preload: ['tfjs', 'kernels', 'optim', 'preload_in_browser'],
+  llama_preload: ['hub', 'llama', 'preload'],
+  node: ['lora', 'main', 'preload'],
+  llama_node: ['llama', 'llama_preload'],
+  script: ['lora', 'main', 'preload_in_browser'],
   estimate: [
     ...[
       'options',
@@ -77,8 +77,8 @@ const sources = {
   report: [],
   cli: [
     ...['options', 'random', 'tfjs', 'model', 'memory', 'files', 'kernels', 'tape', 'scores'],
-    ...['sampling', 'optim', 'preload', 'layer_sampling_options', 'lora', 'checkpoint', 'main'],
-    ...['adaptive', 'llama', 'estimate', 'report'],
+    ...['sampling', 'optim', 'layer_sampling_options', 'lora', 'checkpoint', 'main'],
+    ...['llama', 'estimate', 'report', 'llama_preload'],
   ],
 };
 
@@ -169,11 +169,11 @@ export default {
     {
       name: 'nothing of the Hub in a browser',
       comment:
-        'hub/, locks of folders and files of one folder alone are for Node: llama/preload.ts provides them there',
+        'hub/, locks of folders and files of one folder alone are for Node: llama_preload.ts provides them there',
       severity: 'error',
       from: {
         path: '^src/',
-        pathNot: '^src/(hub/|cli/|llama/preload[.]ts$|files/folder_lock[.]ts$)',
+        pathNot: '^src/(hub/|cli/|llama_preload[.]ts$|files/folder_lock[.]ts$)',
       },
       to: {
         path: '^src/(hub/|files/(folder_lock|own_files)[.]ts$)',

@@ -56,7 +56,7 @@ export default defineConfig([
   // not installed with the optimizer. Shared chunks (splitting) keep one copy of every class and of the kernels' state, however
   // many of the entries a program loads.
   {
-    entry: {...library, node: 'src/node.ts', 'llama/node': 'src/llama/node.ts'},
+    entry: {...library, node: 'src/node.ts', 'llama/node': 'src/llama_node.ts'},
     format: 'esm',
     target: 'es2022',
     dts: {

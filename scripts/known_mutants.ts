@@ -95,7 +95,7 @@ export const knownMutants: Readonly<
   'optim/update.ts': [
     {from: 'numbers.decay !== 1', to: 'true', because: 'A product with 1 changes nothing.'},
   ],
-  'optim/variants.ts': [
+  'optim/rules/apollo.ts': [
     {
       from: 'SEED + step',
       to: 'SEED - step',

@@ -1,6 +1,6 @@
 export {owlore, OwLoreOptimizer} from './owlore_optimizer';
 export type {LearningRateGroup, OwLoreOptions} from './optim/owlore_options';
-export type {BasisFunction} from './optim/basis';
+export type {BasisFunction} from './optim/basis_function';
 export type {Side} from './kernels/kernel_names';
 export {cosineDecay, linearDecay, warmup} from './optim/schedule';
 export type {DecayOptions, LearningRate, Schedule} from './optim/schedule';

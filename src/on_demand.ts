@@ -38,54 +38,7 @@ export class OnDemand<T> {
   }
 }
 
-/** The kernels of a backend. */
-export interface KernelModule {
-  installKernels(): Promise<void>;
-  /** What later runs depend on, as plain JSON, where kernels remember how often they ran; null if they are not registered. */
-  kernelHistory?(): object | null;
-  /** Goes on from such a history; whether kernels will compute as where it comes from. */
-  restoreKernelHistory?(history: object | null): boolean;
-}
-
 /** Loads a part that only the entry for Node provides: it rejects. */
 export function onlyInNode(): Promise<never> {
   return Promise.reject(new Error('only Node has it.'));
-}
-
-/** The kernels by backend. Those for tensorflow are provided only in Node: no page has them. */
-export const kernelModules: ReadonlyMap<string, OnDemand<KernelModule>> = new Map<
-  string,
-  OnDemand<KernelModule>
->([
-  ['cpu', new OnDemand(() => import('./kernels/cpu'))],
-  ['wasm', new OnDemand(() => import('./kernels/wasm'))],
-  ['webgpu', new OnDemand(() => import('./kernels/webgpu'))],
-  ['tensorflow', new OnDemand(onlyInNode)],
-]);
-
-/** For `basis: 'svd'`. */
-export const hostSvd = new OnDemand(() => import('./optim/host_svd'));
-
-/** For the option `update`. */
-export const variants = new OnDemand(() => import('./optim/variants'));
-
-/** For `getWeights` and `setWeights` of the optimizer. */
-export const savedState = new OnDemand(() => import('./optim/saved_state'));
-
-/** For `outlierScores`. */
-export const outlierCounts = new OnDemand(() => import('./scores/outlier_counts'));
-
-/** Provides the kernels of some backends, by backend, and the other parts, which were imported elsewhere. */
-export function provideParts(
-  kernels: Readonly<Record<string, KernelModule>>,
-  svd: NonNullable<typeof hostSvd.loaded>,
-  counts: NonNullable<typeof outlierCounts.loaded>,
-  saved: NonNullable<typeof savedState.loaded>,
-  ofUpdates: NonNullable<typeof variants.loaded>,
-): void {
-  for (const [name, module] of Object.entries(kernels)) kernelModules.get(name)!.provide(module);
-  hostSvd.provide(svd);
-  outlierCounts.provide(counts);
-  savedState.provide(saved);
-  variants.provide(ofUpdates);
 }

@@ -6,13 +6,13 @@ import {lostDevice} from './optim/lost_device';
 import {checkNeeds, neededParts} from './optim/needs';
 import {NormLimit} from './optim/norm_limit';
 import {Projections} from './optim/projector';
-import type {NamedTensor} from './optim/saved_state';
+import type {NamedTensor} from './optim/variables';
 import {checkLearningRate, learningRateAt, type LearningRate} from './optim/schedule';
 import {StateStore} from './optim/state';
 import {Step, type OnGradient} from './optim/step';
 import {allVariables, namesOf, pairWithVariables, trainableVariables} from './optim/variables';
 import {installKernelsForBackend, installKernelsForStep} from './kernels/install_for_backend';
-import {savedState} from './on_demand';
+import {OnDemand} from './on_demand';
 import {checkKnown, checkNumber, comparableOptions} from './options';
 import {
   owloreDefaults,
@@ -28,6 +28,9 @@ import {SamplingPlans, type PlannedOptimizer, type SamplingPlan} from './samplin
 import {withRecomputedLayers} from './tape/recompute_layers';
 import {streamVariableGrads, variableGrads} from './tape/tfjs_gradients';
 import {aroundEachFit} from './tfjs/fit';
+
+/** For `getWeights` and `setWeights`. */
+export const savedState = new OnDemand(() => import('./optim/saved_state'));
 
 /**
  * AdamW whose state for the chosen matrices lives in a low-rank subspace of their gradients, and only while they are
@@ -79,12 +82,12 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   }
 
   /**
-   * Resolves when everything that a step needs is there: the backend, this library's kernels for it (`kernels: 'auto'`), the
-   * SVD for `basis: 'svd'`, and the code of other updates than GaLore's. A page loads kernels and SVD when they are needed; in Node they come with the library. `fit` and
+   * Resolves when everything that a step needs is there: the backend, this library's kernels for it (`kernels: 'auto'`), and the
+   * SVD for `basis: 'svd'`. A page loads kernels and SVD when they are needed; in Node they come with the library. `fit` and
    * `fitDataset` wait for this. A custom loop should await it once, before the first step: without the kernels a step is slower
    * (and a message says so), and on wasm some models have no gradient.
    *
-   * @throws Error if the SVD or that code cannot be loaded; if the kernels cannot be, it only warns.
+   * @throws Error if the SVD cannot be loaded; if the kernels cannot be, it only warns.
    */
   async ready(): Promise<void> {
     await tf.ready();

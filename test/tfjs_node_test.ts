@@ -3,7 +3,7 @@ import {fileURLToPath} from 'node:url';
 import {expect} from 'chai';
 
 describe('tfjs-node, loaded after this package', () => {
-  for (const entry of ['node', 'llama/node']) {
+  for (const entry of ['node', 'llama_node']) {
     it(`finds what Node 23 removed, and writes no notes on the processor: ${entry}`, () => {
       const url = new URL(`../src/${entry}.ts`, import.meta.url).href;
       const program = `

@@ -4,7 +4,8 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreAdam, OwLoreProject, type Side} from '../src/kernels/kernel_names';
-import {movingAverage, type Moments} from '../src/optim/adam';
+import type {Moments} from '../src/optim/state';
+import {movingAverage} from '../src/optim/adam';
 import {projectBack} from '../src/optim/projector';
 
 export interface UpdateInputs extends Moments {

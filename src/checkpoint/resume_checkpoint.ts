@@ -7,7 +7,7 @@ import {allLayers} from '../model/layer_tree';
 import {checkChoice, checkKnown, cut, display} from '../options';
 import {rememberCheckpoint} from '../optim/lost_device';
 import {HALVINGS, variableOfSaved} from '../optim/saved_names';
-import type {NamedTensor} from '../optim/saved_state';
+import type {NamedTensor} from '../optim/variables';
 import type {LearningRate} from '../optim/schedule';
 import {setValue} from '../packed/packed_weight';
 import {drawsWithoutSeed} from '../tfjs/random_layers';

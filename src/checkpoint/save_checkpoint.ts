@@ -7,7 +7,7 @@ import {kernelHistory} from '../kernels/kernel_history';
 import {checkKnown, checkNumber, display, stepRange} from '../options';
 import {lostDevice, rememberCheckpoint} from '../optim/lost_device';
 import {variableOfSaved} from '../optim/saved_names';
-import type {NamedTensor} from '../optim/saved_state';
+import type {NamedTensor} from '../optim/variables';
 import {valuesOf} from '../packed/packed_weight';
 import {ownAmong, rememberOwn} from './known_checkpoints';
 import {

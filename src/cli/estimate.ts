@@ -31,6 +31,7 @@ import {inOneLine} from './style';
 import {newTable} from './table';
 import {asUsage, messageOf} from './usage_error';
 import {readUtf8} from './utf8_file';
+import {updateRules} from '../optim/rules';
 
 const size: OptionDescription<number | string | undefined> = {
   help: 'memory to stay in, such as 4GB or 800MB (default: what this machine has)',
@@ -128,7 +129,7 @@ function meaningless({method, embedding, engine, update}: Settings): Record<stri
     ...(sampling === null && !lora && {frozen: byMethod}),
     ...(!trainsRest(method) && {embedding: byMethod}),
     ...(!lowRank && embedding !== 'low-rank' && {update: byMethod, basis: byMethod}),
-    ...(update.startsWith('apollo') && {basis: `--update ${update}`}),
+    ...(updateRules[update].basis && {basis: `--update ${update}`}),
     ...(!lora && {targets: byMethod, loraDropout: byMethod}),
     ...(engine === 'torch' && Object.fromEntries(ofLibrary.map((name) => [name, byEngine]))),
   };

@@ -15,9 +15,9 @@ import {
   momentsKinds,
   nonFiniteActions,
   owloreDefaults,
-  updateKinds,
   type ResolvedOwLoreOptions,
 } from '../optim/owlore_options';
+import {updateNames, updateRules} from '../optim/rules';
 import {cosineDecay, linearDecay, type Schedule} from '../optim/schedule';
 import {paperInterval} from '../sampling/periods';
 import {samplerNames, samplers, type SamplerName} from '../sampling/samplers';
@@ -139,7 +139,7 @@ export const finetuneOptions = {
     ),
     update: choice<Update, Update>(
       'how low-rank matrices move: in their subspace alone, or as these other papers have it',
-      updateKinds,
+      updateNames,
       owloreDefaults.update,
     ),
     moments: choice<Moments, Moments>(
@@ -248,7 +248,7 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
       ...{refreshInterval: byMethod, basis: byMethod},
       ...{update: byMethod, moments: byMethod},
     }),
-    ...(update.startsWith('apollo') && {basis: `--update ${update}`}),
+    ...(updateRules[update].basis && {basis: `--update ${update}`}),
     ...(!lora && {loraAlpha: byMethod, loraDropout: byMethod, targets: byMethod}),
     ...(!trainsRest(method) && {
       embedding: `${byMethod}, which trains ${lora ? 'no weight of the model' : 'blocks alone'}`,

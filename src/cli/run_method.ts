@@ -14,6 +14,7 @@ import {rateGroups, trainEmbedding} from './embedding_mode';
 import {schedules, type FinetuneSettings} from './finetune_options';
 import {loraOptionsOf} from './lora_method';
 import type {TrainingData} from './training_data';
+import {updateRules} from '../optim/rules';
 
 /** All that a run needs to begin. */
 export interface Plan {
@@ -72,6 +73,6 @@ function updateOf(settings: FinetuneSettings): OwLoreOptions {
   const {update, basis, moments} = settings;
   return {
     ...{update, basis, moments},
-    scale: update === 'apollo-mini' ? Math.sqrt(128) : 1,
+    scale: updateRules[update].publishedScale ?? 1,
   };
 }

@@ -12,8 +12,9 @@ import {
   type PaperMethodName,
 } from '../methods';
 import {checkChoice, checkKnown, checkNumber, definedIn} from '../options';
-import {basisNames} from '../optim/basis';
-import {owloreDefaults, updateKinds, type ResolvedOwLoreOptions} from '../optim/owlore_options';
+import {basisNames} from '../optim/basis_function';
+import {owloreDefaults, type ResolvedOwLoreOptions} from '../optim/owlore_options';
+import {updateNames} from '../optim/rules';
 import {fittedGamma} from '../sampling/block_probabilities';
 
 /** By what a training runs: this library, or PyTorch as the OwLore paper measured it. */
@@ -138,7 +139,7 @@ export function resolveEstimateOptions(
   );
   checkChoice(owner, 'embedding', all.embedding, embeddingModes);
   checkChoice(owner, 'frozenDtype', all.frozenDtype, frozenDtypes);
-  checkChoice(owner, 'update', all.update, updateKinds);
+  checkChoice(owner, 'update', all.update, updateNames);
   checkChoice(owner, 'basis', all.basis, basisNames);
   checkChoice(owner, 'dtype', all.dtype, dtypes);
   const other = all.engine === 'tfjs' ? 'torch' : 'tfjs';

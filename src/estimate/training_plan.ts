@@ -6,6 +6,7 @@ import type {ResolvedEstimateOptions} from './options';
 import {adaptedMatrices} from './adapted_matrices';
 import {numbersIn, type ModelSizes, type Shape} from './sizes';
 import {FLOAT, bytesOf, type Weight} from './tape';
+import {updateRules} from '../optim/rules';
 
 /** A weight that trains or not, and how. */
 export interface PlannedWeight extends Weight {
@@ -34,7 +35,7 @@ export function planned(
   projection: Projection | null,
   {update}: ResolvedEstimateOptions,
 ): PlannedWeight {
-  const isMovedWhole = projection !== null && update !== 'galore';
+  const isMovedWhole = projection !== null && updateRules[update].needsWholeGradient;
   return {shape, isTrained, projection, isMovedWhole, adapterRank: 0, tokenAxis: null};
 }
 
@@ -60,7 +61,7 @@ export function planTraining(sizes: ModelSizes, options: ResolvedEstimateOptions
   const adapted = lora ? adaptedMatrices(sizes, options) : null;
   const isOn = blocksOn(blocks.length, options);
   // terms are for a basis that comes from GᵀG, and where G itself is not needed
-  const mayBeInTerms = update === 'galore' && basis === 'randomized';
+  const mayBeInTerms = !updateRules[update].needsWholeGradient && basis === 'randomized';
   return {
     blocks: blocks.map((shapes, i) =>
       shapes.map((shape, k) => ({

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {kernelModules} from '../on_demand';
+import {kernelModules} from './kernel_modules';
 import {warnOfFailure} from './failed_install';
 
 /** Of the option `kernels`: whether this library's kernels are registered. */

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {kernelModules} from '../on_demand';
+import {kernelModules} from './kernel_modules';
 
 /** What later runs of this library's kernels for the current backend depend on, as plain JSON; null where they depend on nothing. */
 export function kernelHistory(): object | null {

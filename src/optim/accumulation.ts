@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {addGradients, isTermGradient, tidyWith} from '../tfjs/term_gradient';
+import {updateRules} from './rules';
 import {termSteps} from './term_steps';
 import {limitsNorm} from './norm_limit';
 import type {ResolvedOwLoreOptions} from './owlore_options';
@@ -83,7 +84,7 @@ export class Accumulation {
   private keepsProjection(state: VariableState): boolean {
     if (state.gradientSum ?? state.projectedSum) return state.projectedSum !== null;
     const {options} = this;
-    const needsWhole = options.update !== 'galore' || limitsNorm(options);
+    const needsWhole = updateRules[options.update].needsWholeGradient || limitsNorm(options);
     return !needsWhole && !isRefreshDue(state, options);
   }
 }

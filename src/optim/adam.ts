@@ -3,13 +3,8 @@ import {computesInFloat16} from '../kernels/capabilities';
 import type {OwLoreUpdate, Side} from '../kernels/kernel_names';
 import {sayOnce} from '../say_once';
 import {basisShape, type Projection} from './projector';
-import type {StepSettings, Update} from './update';
-
-/** Adam's exponential moving averages of a gradient and of its square, both of the gradient's shape. */
-export interface Moments {
-  first: tf.Tensor;
-  second: tf.Tensor;
-}
+import type {StepSettings, Update} from './pending_update';
+import type {Moments} from './state';
 
 /** Decay rates of the moments and the term that keeps the division finite. */
 export interface AdamOptions {

@@ -1,31 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreLeftSingularVectors} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
-import {hostSvd, variants} from '../on_demand';
+import {OnDemand} from '../on_demand';
 import {display} from '../options';
 import {readsSynchronously} from '../kernels/capabilities';
 import {largestMagnitude, nearlyOrthonormalize, orthonormalize} from './orthonormalize';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {asMatrix, basisShape, type Projection} from './projector';
-
-/**
- * Computes the basis P of a gradient: orthonormal columns [m, rank] that span (nearly) its leading left singular vectors.
- *
- * @param gradient [m, n]; the gradient itself for side `left`, its transpose for `right`.
- * @param rank Number of columns, at most min(m, n).
- * @param previous The basis [m, rank] that this one replaces, with columns of length 1; null at the first refresh. The caller
- *   keeps and disposes of it.
- * @param variable Name of the variable.
- * @returns A float32 tensor [m, rank]. The function is called inside a `tidy`, which disposes of all other tensors that it makes.
- *   Any other result, or numbers that are not finite, are an error that names the variable. On a backend that cannot be read
- *   within a step (webgpu, webgl) numbers that are not finite are treated like those of a gradient, by the option `nonFinite`.
- */
-export type BasisFunction = (
-  gradient: tf.Tensor2D,
-  rank: number,
-  previous: tf.Tensor2D | null,
-  variable: string,
-) => tf.Tensor2D;
+import {updateRules} from './rules';
+import type {UpdateRule} from './rules/rule';
+import type {BasisFunction, BasisName} from './basis_function';
 
 /**
  * Multiplications by GGᵀ before the last one, each followed by an orthonormalisation: two multiplications in a row would lose to
@@ -105,6 +89,9 @@ export const exactBasis: BasisFunction = (gradient, rank, previous) => {
   return tf.mul(vectors, tf.where(isSame, 1, -1));
 };
 
+/** For {@link exactBasis} where the backend has no SVD. */
+export const hostSvd = new OnDemand(() => import('./host_svd'));
+
 function singularVectors(gradient: tf.Tensor2D, rank: number): tf.Tensor2D {
   const [rows, columns] = gradient.shape;
   const onDevice = runKernel(OwLoreLeftSingularVectors, {matrix: gradient})?.[0];
@@ -115,16 +102,17 @@ function singularVectors(gradient: tf.Tensor2D, rank: number): tf.Tensor2D {
 }
 
 /** This library's bases, by their names in the option `basis`. */
-const ownBases = {randomized: randomizedBasis, svd: exactBasis};
+const ownBases: Readonly<Record<BasisName, BasisFunction>> = {
+  randomized: randomizedBasis,
+  svd: exactBasis,
+};
 
-export const basisNames = Object.keys(ownBases) as Array<keyof typeof ownBases>;
-
-/** Whether bases are random: APOLLO's are, unless a function gives them. */
-export function hasRandomBases({
+/** How a rule makes bases of its own; undefined where the option `basis` says how. A user's function goes before a rule's. */
+export function ownBasis({
   update,
   basis,
-}: Pick<ResolvedOwLoreOptions, 'update' | 'basis'>): boolean {
-  return update.startsWith('apollo') && typeof basis !== 'function';
+}: Pick<ResolvedOwLoreOptions, 'update' | 'basis'>): UpdateRule['basis'] {
+  return typeof basis === 'function' ? undefined : updateRules[update].basis;
 }
 
 /**
@@ -145,8 +133,8 @@ export function computeBasis(
 ): tf.Tensor2D {
   return tf.tidy(() => {
     const {basis: option} = options;
-    if (hasRandomBases(options))
-      return variants.loaded!.gaussianBasis(basisShape(projection), step);
+    const own = ownBasis(options)?.(basisShape(projection), step);
+    if (own) return own;
     const matrix = asMatrix(gradient, projection);
     const oriented = projection.side === 'left' ? matrix : tf.transpose<tf.Tensor2D>(matrix);
     if (typeof option === 'string') {

@@ -5,7 +5,7 @@ import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {updateNumbers} from './adam';
 import {asMatrix} from './projector';
 import {replace} from './state';
-import type {StepSettings, Update} from './update';
+import type {StepSettings, Update} from './pending_update';
 
 /**
  * Moves moments and weights by the kernel OwLoreAdam, and disposes of the gradients, if the backend has that kernel.

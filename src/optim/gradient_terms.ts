@@ -10,14 +10,8 @@ import {basisOfGram} from './basis';
 import {squaredNorm, UNIT} from './finite_check';
 import {largestMagnitude} from './orthonormalize';
 import {termAxis, type TermSteps} from './term_steps';
-import {
-  inNewBasis,
-  isRefreshDue,
-  previousBasis,
-  projectGradient,
-  type StepSettings,
-  type Update,
-} from './update';
+import type {StepSettings, Update} from './pending_update';
+import {inNewBasis, isRefreshDue, previousBasis, projectGradient} from './update';
 
 /** Numbers of the largest tensors that are made at a time; 4 MB. */
 export const PIECE_SIZE = 2 ** 20;

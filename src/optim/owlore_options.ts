@@ -1,7 +1,8 @@
 import {kernelChoices} from '../kernels/install_for_backend';
 import {SIDES, type Side} from '../kernels/kernel_names';
 import {checkChoice, checkEach, checkKnown, checkNumber, definedIn, display} from '../options';
-import {basisNames, type BasisFunction} from './basis';
+import {basisNames, type BasisFunction} from './basis_function';
+import {updateNames, updateRules, type UpdateName} from './rules';
 import {checkLearningRate, type LearningRate} from './schedule';
 import {
   checkSelector,
@@ -46,7 +47,7 @@ export interface OwLoreOptions {
    * itself, scaled so (APOLLO, arXiv 2412.05270); `'apollo-mini'`: by one factor for the whole matrix, for rank 1. All but the first limit how fast the norm of each matrix's scaled part grows, to 1.01 a step; they hold its whole
    * gradient until it is moved, and are made of plain ops. Default `'galore'`.
    */
-  update?: (typeof updateKinds)[number];
+  update?: UpdateName;
   /** Rank r ≥ 1 of the projection; only matrices with more than r rows and more than r columns are projected. Default 128. */
   rank?: number;
   /**
@@ -122,9 +123,6 @@ export interface LearningRateGroup {
 /** Options with every default filled in. */
 export type ResolvedOwLoreOptions = Required<OwLoreOptions>;
 
-/** The choices of the option `update`. */
-export const updateKinds = ['galore', 'fira', 'apollo', 'apollo-mini'] as const;
-
 /** The choices of the option `moments`. */
 export const momentsKinds = ['keep', 'rotate', 'reset'] as const;
 
@@ -173,7 +171,7 @@ const allowed = {
   beta2: decayRate,
   epsilon: positive,
   weightDecay: {min: 0},
-  update: updateKinds,
+  update: updateNames,
   rank: count,
   scale: positive,
   refreshInterval: count,
@@ -207,9 +205,9 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
     checkSelector(owner, 'project', project, `'auto', false`);
   }
   if (typeof basis !== 'function') checkChoice(owner, 'basis', basis, basisNames);
-  if (update.startsWith('apollo') && basis === 'svd') {
+  if (updateRules[update].basis && basis === 'svd') {
     throw new Error(
-      `${owner}: basis 'svd' has no meaning with update '${update}', whose bases are random`,
+      `${owner}: basis 'svd' has no meaning with update '${update}', which makes bases of its own`,
     );
   }
   return resolved;

@@ -6,11 +6,12 @@ import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreRefresh, type OwLoreRefreshed} from '../kernels/kernel_names';
 import {hasKernel, runKernel} from '../kernels/run_kernel';
 import {isTermGradient} from '../tfjs/term_gradient';
-import {COLD_START, hasRandomBases, randomStart, WARM_START} from './basis';
+import {COLD_START, ownBasis, randomStart, WARM_START} from './basis';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {asMatrix, basisShape} from './projector';
 import {withoutNumber} from './variables';
-import {isRefreshDue, previousBasis, scalesDirections, type Update} from './update';
+import type {Update} from './pending_update';
+import {isRefreshDue, previousBasis, scalesDirections} from './update';
 
 /** The most numbers that gradients which wait for each other may have; 8 MB. */
 const MOST_NUMBERS = 2 ** 21;
@@ -36,7 +37,7 @@ export function joins(
     projection !== null &&
     gradient.size <= MOST_NUMBERS &&
     options.basis === 'randomized' &&
-    !hasRandomBases(options) &&
+    !ownBasis(options) &&
     isRefreshDue(state, options) &&
     !isTermGradient(gradient) &&
     hasKernel(OwLoreRefresh);

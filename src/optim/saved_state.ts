@@ -14,9 +14,7 @@ import {
 } from './saved_names';
 import {isNewTensor, isTermName, termsFromTensors, termTensors} from './saved_terms';
 import {emptyState, type SavedPlace, type SavedStates, type VariableState} from './state';
-
-/** A tensor with the name under which a model file keeps it. */
-export type NamedTensor = Awaited<ReturnType<tf.Optimizer['getWeights']>>[number];
+import type {NamedTensor} from './variables';
 
 type Slots = Partial<Record<Slot, tf.Tensor>>;
 

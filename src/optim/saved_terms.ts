@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {termKind, TermGradient, type GradientTerm} from '../tfjs/term_gradient';
 import {TERM_NAME as NAME} from './saved_names';
-import type {NamedTensor} from './saved_state';
+import type {NamedTensor} from './variables';
 
 /** Whether a saved tensor belongs to such a sum. */
 export function isTermName(name: string): boolean {

@@ -1,8 +1,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {isTermGradient} from '../tfjs/term_gradient';
-import type {Moments} from './adam';
 import {basisShape, projectedShape, type Projection, type Projections} from './projector';
 import {newestNumbers, numberOf, registeredVariable, withoutNumber} from './variables';
+
+/** Adam's exponential moving averages of a gradient and of its square, both of the gradient's shape. */
+export interface Moments {
+  first: tf.Tensor;
+  second: tf.Tensor;
+}
 
 /** What the optimizer remembers of one variable between steps. The tensors belong to the {@link StateStore}. */
 export interface VariableState {

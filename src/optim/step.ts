@@ -8,14 +8,10 @@ import {termSteps} from './term_steps';
 import {LOSS, scaledSquaredNorm, squaredNorm, UNIT, type FiniteCheck} from './finite_check';
 import {limitsNorm, type NormLimit} from './norm_limit';
 import type {Projections} from './projector';
+import {updateRules} from './rules';
 import {clocksOf, type StateStore} from './state';
-import {
-  applyUpdates,
-  isRefreshDue,
-  projectGradient,
-  type StepSettings,
-  type Update,
-} from './update';
+import type {StepSettings, Update} from './pending_update';
+import {applyUpdates, isRefreshDue, projectGradient} from './update';
 
 /** For new bases on tensorflow; provided only in Node. */
 export const refreshes = new OnDemand<typeof import('./refreshes')>(onlyInNode);
@@ -64,13 +60,14 @@ export class Step {
   project(variable: tf.Variable, gradient: tf.Tensor, {isProjected = false} = {}): void {
     const {options} = this.settings;
     const {name} = variable;
+    const {needsWholeGradient} = updateRules[options.update];
     this.variables.add(name);
     const state = this.states.of(name);
     const projection = this.projections.of(variable);
     const given: Update = {
       ...{variable, projection, state, gradient, newBasis: null},
       // Without it, a sum that was begun projected, under other options, moves the matrix in the subspace alone.
-      whole: projection && !isProjected && options.update !== 'galore' ? gradient : null,
+      whole: projection && !isProjected && needsWholeGradient ? gradient : null,
       weightDecay: weightDecayOf(variable, options),
       rateFactor: rateFactorOf(variable, options),
     };

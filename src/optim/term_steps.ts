@@ -3,6 +3,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type {projectedTerms, projectTerms, scaledTermNorm} from './gradient_terms';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import type {Projection} from './projector';
+import {updateRules} from './rules';
 
 export interface TermSteps {
   projectTerms: typeof projectTerms;
@@ -27,7 +28,7 @@ export function termAxis(
   projection: Projection | null,
   {basis, update}: Pick<ResolvedOwLoreOptions, 'basis' | 'update'>,
 ): 0 | 1 | undefined {
-  const needsWhole = basis !== 'randomized' || update !== 'galore';
+  const needsWhole = basis !== 'randomized' || updateRules[update].needsWholeGradient;
   if (!projection || shape.length !== 2 || needsWhole) return undefined;
   return projection.side === 'right' ? 0 : 1;
 }

@@ -18,48 +18,16 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {checkRoom, smallestNormal} from '../kernels/capabilities';
 import type {Side} from '../kernels/kernel_names';
-import {variants} from '../on_demand';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {adamStep, movingAverage, rotateMoments, updateNumbers, zeroMoments} from './adam';
 import {computeBasis} from './basis';
 import {fusedAdam} from './fused_adam';
+import {limitGrowth} from './limit_growth';
 import {largestMagnitude} from './orthonormalize';
-import {project, projectBack, rotationBetween, withUnitColumns, type Projection} from './projector';
+import {asMatrix, project, projectBack, rotationBetween, withUnitColumns} from './projector';
+import {updateRules} from './rules';
 import {renew, ifFinite, type VariableState} from './state';
-
-/** One variable in one step. */
-export interface Update {
-  variable: tf.Variable;
-  /** How the variable is projected; null if it is not. */
-  projection: Projection | null;
-  /** P, M, V, and how many steps they have seen. */
-  state: VariableState;
-  /** G, then R. */
-  gradient: tf.Tensor;
-  /** G, where it moves the matrix too (`update` is not `'galore'`); otherwise null. */
-  whole: tf.Tensor | null;
-  /** The basis of R if this step brings a new one; null if it is that of the state. */
-  newBasis: tf.Tensor2D | null;
-  /** λ of this variable. */
-  weightDecay: number;
-  /** What η is multiplied by for this variable. */
-  rateFactor: number;
-}
-
-/** What all variables of one step share. */
-export interface StepSettings {
-  options: ResolvedOwLoreOptions;
-  /** η. */
-  learningRate: number;
-  /** How many steps the optimizer has made. */
-  step: number;
-  /** Scalar that every gradient is multiplied by; null: 1. */
-  clip: tf.Tensor | null;
-  /** Boolean scalar; false if a gradient is not finite, so that nothing may change. null: true. */
-  allFinite: tf.Tensor | null;
-  /** Called with the variable's name after its basis was replaced. */
-  onRefresh(variable: string): void;
-}
+import type {StepSettings, Update} from './pending_update';
 
 /**
  * The update with R in place of G, and with a new P where one is due. With `scale: 'auto'` the columns of the new P get the
@@ -105,7 +73,7 @@ export function inNewBasis(
 
 /** Whether the columns of a basis have other lengths than 1. */
 export function scalesDirections({scale, update}: ResolvedOwLoreOptions): boolean {
-  return scale === 'auto' && update === 'galore';
+  return scale === 'auto' && updateRules[update].scalesDirections;
 }
 
 /**
@@ -193,17 +161,20 @@ function applyUpdate(update: Update, step: StepSettings): void {
     });
   }
 
-  // W ← W − η·α·P·N
+  // W ← W − η·α·P·N, or what another rule has in place of P·N
   const next = tf.tidy(() => {
-    if (whole) {
-      const n = adamStep(moments, {...numbers, rate: 1});
-      const change = variants.loaded!.changeByGradient(update, step, n, r);
-      return tf.sub(variable, tf.mul(tf.reshape(change, variable.shape), numbers.rate));
-    }
-    const n = adamStep(moments, numbers);
+    const n = adamStep(moments, whole ? {...numbers, rate: 1} : numbers);
     if (!projection) return tf.sub(variable, n);
-    const change = projectBack(n as tf.Tensor2D, state.basis!, projection.side);
-    return tf.sub(variable, tf.reshape(change, variable.shape));
+    const {side} = projection;
+    const toSpace = (x: tf.Tensor2D): tf.Tensor2D => projectBack(x, state.basis!, side);
+    const rule = whole ? updateRules[options.update] : updateRules.galore;
+    const change = rule.change({
+      ...{n: n as tf.Tensor2D, r: r as tf.Tensor2D, side, toSpace},
+      gradient: () => asMatrix(clip ? tf.mul(whole!, clip) : whole!, projection),
+      limited: (make) => limitGrowth(state, allFinite, make),
+    });
+    const shaped = tf.reshape(change, variable.shape);
+    return tf.sub(variable, whole ? tf.mul(shaped, numbers.rate) : shaped);
   });
   variable.assign(ifFinite(allFinite, next, variable));
   gradient.dispose();

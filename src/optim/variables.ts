@@ -1,7 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {display} from '../options';
 import {isOnCurrentBackend} from '../tfjs/engine';
-import type {NamedTensor} from './saved_state';
+
+/** A tensor with the name under which a model file keeps it. */
+export type NamedTensor = Awaited<ReturnType<tf.Optimizer['getWeights']>>[number];
 
 /** The variable called `name`, if there is one. */
 export function registeredVariable(name: string): tf.Variable | undefined {

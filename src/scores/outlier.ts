@@ -2,7 +2,7 @@
 
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {BlockSelector} from '../model/blocks';
-import {outlierCounts} from '../on_demand';
+import {OnDemand} from '../on_demand';
 import {checkChoice, checkKnown, checkNumber, definedIn} from '../options';
 import type {CalibrationBatches} from './calibration';
 import type {BlockScores, ScoreDefinition} from './scores';
@@ -30,6 +30,9 @@ export interface OutlierScoreOptions {
   /** Which parts of the model are blocks. Default `'auto'`; see `findBlocks`. */
   blocks?: BlockSelector;
 }
+
+/** For `outlierScores`. */
+export const outlierCounts = new OnDemand(() => import('./outlier_counts'));
 
 /** The defaults. */
 export const outlierDefaults = {

@@ -7,12 +7,11 @@ import {sourceOf} from '../packed/packed_weight';
 import {runCalibration, type CalibrationBatches} from './calibration';
 import {InputNorms} from './input_norms';
 import {magnitudesOf, type Magnitudes} from './magnitudes';
-import type {OutlierGranularity} from './outlier';
 
 /** What is counted. */
 interface Counting {
   taus: readonly number[];
-  granularity: OutlierGranularity;
+  granularity: 'block' | 'layer';
   blocks: BlockSelector;
 }
 
@@ -89,7 +88,7 @@ async function countIn(
   block: ResolvedBlock,
   weights: readonly Magnitudes[],
   taus: readonly number[],
-  granularity: OutlierGranularity,
+  granularity: Counting['granularity'],
 ): Promise<number[]> {
   const counts = taus.map(() => 0);
   for (const group of granularity === 'block' ? [weights] : weights.map((one) => [one])) {

@@ -28,7 +28,7 @@ import {restoreWeights} from '../../src/checkpoint/resume_checkpoint';
 import {commitCheckpoint, filesOfState} from '../../src/checkpoint/save_checkpoint';
 import {parseSafetensors} from '../../src/files/safetensors';
 import {serializeSafetensors, type HostTensor} from '../../src/llama';
-import {kernelModules} from '../../src/on_demand';
+import {kernelModules} from '../../src/kernels/kernel_modules';
 import {openFilesIn} from '../support/open_files';
 import {rejection} from '../support/rejection';
 import {held} from '../support/sentinels';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer} from '../../src/index';
-import type {NamedTensor} from '../../src/optim/saved_state';
+import type {NamedTensor} from '../../src/optim/variables';
 import {describeBackends} from '../support/backends';
 import {fuzz} from '../support/fuzz';
 import {rejection} from '../support/rejection';

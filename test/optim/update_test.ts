@@ -1,6 +1,6 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
-import type {BasisFunction} from '../../src/optim/basis';
+import type {BasisFunction} from '../../src/optim/basis_function';
 import {OwLoreOptimizer} from '../../src/owlore_optimizer';
 import type {OwLoreOptions} from '../../src/optim/owlore_options';
 import {describeBackends} from '../support/backends';

@@ -1,7 +1,7 @@
 import type {MathBackendCPU} from '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
 import {uninstallKernels} from '../../src/kernels/cpu';
-import {kernelModules} from '../../src/on_demand';
+import {kernelModules} from '../../src/kernels/kernel_modules';
 import {backends, defaultBackend, describeBackends, type BackendName} from './backends';
 
 type Body = (this: Mocha.Suite, backend: BackendName) => void;

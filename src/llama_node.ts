@@ -1,4 +1,4 @@
 /** What Node loads: the models, with the kernels that a page would load on demand. */
-import './preload';
+import './llama_preload';
 
-export * from './index';
+export * from './llama/index';

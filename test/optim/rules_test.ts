@@ -1,10 +1,9 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {startMemoryMeter} from '../../src/memory/meter';
-import {variants} from '../../src/on_demand';
-import {gaussianBasis} from '../../src/optim/variants';
-import type {BasisFunction} from '../../src/optim/basis';
+import type {BasisFunction} from '../../src/optim/basis_function';
 import type {OwLoreOptions} from '../../src/optim/owlore_options';
+import {apollo} from '../../src/optim/rules/apollo';
 import {OwLoreOptimizer} from '../../src/owlore_optimizer';
 import {describeFastBackends, fastBackend} from '../support/backends';
 import {Comparison, type Tolerance} from '../support/close';
@@ -12,7 +11,7 @@ import {entry, readJson, toTensor} from '../support/fixtures';
 import {Trajectory} from '../support/trajectory';
 
 /**
- * The updates beside GaLore's, and the rule of when a basis is refreshed:
+ * The update rules beside GaLore's, and when a basis is refreshed:
  * - against the published code of each method, run on given gradients (`fixtures/variants`);
  * - saved and loaded in the middle, to the last bit;
  * - with accumulation, clipping and skipped steps;
@@ -65,7 +64,7 @@ const names = ['fira', 'apollo', 'apollo_mini', 'ldadam'].flatMap((method) => [
   `${method}_wide`,
 ]);
 
-describeFastBackends('variants', (backend) => {
+describeFastBackends('update rules', (backend) => {
   let tensorsBefore: number;
   beforeEach(() => (tensorsBefore = tf.memory().numTensors));
   afterEach(() => {
@@ -115,32 +114,18 @@ describeFastBackends('variants', (backend) => {
       [{update: 'lora'}, /update must be one of 'galore', 'fira', 'apollo', 'apollo-mini'; got/],
       [
         {update: 'apollo', basis: 'svd'},
-        /basis 'svd' has no meaning with update 'apollo', whose bases are random/,
+        /basis 'svd' has no meaning with update 'apollo', which makes bases of its own/,
       ],
     ] as Array<[OwLoreOptions, RegExp]>) {
       expect(() => new OwLoreOptimizer(options)).to.throw(message);
     }
   });
 
-  it('are an error in a step that comes before their code, which names the option', () => {
-    const variable = variableOf(tf.ones([4, 4]));
-    const optimizer = new OwLoreOptimizer({rank: 1, update: 'fira'});
-    Object.defineProperty(variants, 'loaded', {get: () => undefined, configurable: true});
-    try {
-      expect(() => optimizer.minimize(() => tf.sum(variable), false, [variable])).to.throw(
-        "OwLoreOptimizer: update 'fira' needs",
-      );
-    } finally {
-      Reflect.deleteProperty(variants, 'loaded');
-    }
-    variable.dispose();
-  });
-
   if (backend !== fastBackend) return;
 
   it('have random bases of the variance 1/rank, another in each step, the same in all runs', async () => {
     const [rows, rank] = [2000, 16];
-    const bases = [3, 3, 4].map((step) => gaussianBasis([rows, rank], step));
+    const bases = [3, 3, 4].map((step) => apollo.basis!([rows, rank], step));
     const [first, again, next] = await Promise.all(bases.map((x) => x.data<'float32'>()));
     expect(again).to.deep.equal(first);
     const product = (a: Float32Array, b: Float32Array): number =>

@@ -1,0 +1,15 @@
+import {apollo, apolloMini} from './apollo';
+import {fira} from './fira';
+import {galore} from './galore';
+import type {UpdateRule} from './rule';
+
+const all = {galore, fira, apollo, 'apollo-mini': apolloMini};
+
+/** The name of an update rule, in the option `update`. */
+export type UpdateName = keyof typeof all;
+
+/** All update rules, one line each. */
+export const updateRules: Readonly<Record<UpdateName, UpdateRule>> = all;
+
+/** The choices of the option `update`. */
+export const updateNames = Object.keys(all) as UpdateName[];
