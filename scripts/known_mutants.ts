@@ -12,6 +12,13 @@ export const knownMutants: Readonly<
       because: 'At ½ the average is as near to one as to the other.',
     },
   ],
+  'optim/finite_check.ts': [
+    {
+      from: 'gradient.rank > 0',
+      to: 'false',
+      because: 'Cpu adds up in float64, where rows first lose no less than all at once.',
+    },
+  ],
   'optim/fused_adam.ts': [
     {
       from: 'next.rank === variable.rank',
@@ -59,6 +66,13 @@ export const knownMutants: Readonly<
     {from: 'x.rank === 2', to: 'false', because: 'It is reshaped to the shape that it has.'},
     {from: '[]', to: '["Stryker was here"]', because: 'No variable is called that.'},
   ],
+  'optim/saved_state.ts': [
+    {
+      from: 'first && second',
+      to: 'first || second',
+      because: 'One without the other has been refused.',
+    },
+  ],
   'optim/step.ts': [
     {
       from: 'computesInFloat16()',
@@ -100,6 +114,13 @@ export const knownMutants: Readonly<
       from: 'SEED + step',
       to: 'SEED - step',
       because: 'Any number does that is another one in each step.',
+    },
+  ],
+  'owlore_optimizer.ts': [
+    {
+      from: '[]',
+      to: '["Stryker was here"]',
+      because: 'It is a list of what is to be disposed of, which a text is not.',
     },
   ],
   'checkpoint/check_fits.ts': [

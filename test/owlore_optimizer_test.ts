@@ -297,8 +297,12 @@ describe('OwLoreOptimizer', () => {
     optimizer.learningRate = (step) => step / 10;
     expect(optimizer.learningRate).to.equal(0.2);
     expect(() => (optimizer.learningRate = -1)).to.throw(/learningRate must be a number >= 0/);
-    optimizer.learningRate = () => NaN;
-    expect(() => descend(optimizer, variable, 1)).to.throw(/learningRate of step 2 must be/);
+    for (const rate of [NaN, -0.1]) {
+      optimizer.learningRate = () => rate;
+      expect(() => descend(optimizer, variable, 1)).to.throw(
+        new RegExp(`learningRate of step 2 must be a number >= 0; got ${rate}`),
+      );
+    }
     await optimizer.settled();
     optimizer.dispose();
     variable.dispose();
@@ -326,6 +330,11 @@ describe('OwLoreOptimizer', () => {
     });
     expect(loaded.getConfig()).to.deep.equal(config);
     expect(loaded.learningRate).to.be.closeTo(0.1 / 3, 1e-12);
+  });
+
+  it('has settings to be compared, in which a function is said to be one', () => {
+    const {settings} = new OwLoreOptimizer({rank: 7, project: /kernel/, basis: (gradient) => gradient}); // prettier-ignore
+    expect(settings).to.include({rank: 7, project: '/kernel/', basis: 'a function', side: 'paper'});
   });
 
   it('refuses to save options that are functions, naming the way out', () => {
@@ -424,6 +433,31 @@ describeBackends('OwLoreOptimizer', (backend) => {
     optimizer.dispose();
     expect(optimizer.stateBytes).to.equal(0);
     tf.dispose([wide, bias, gradients]);
+  });
+
+  it('keeps the state of a frozen variable that brings a gradient all the same', async () => {
+    const variable = variableOf(tf.zeros([2]), true, 'frozen');
+    const optimizer = optimizerOf();
+    freeze(optimizer, [variable], [variable]);
+    for (let step = 0; step < 2; step++)
+      tf.tidy(() => optimizer.applyGradients({frozen: tf.ones([2])}));
+    const saved = await optimizer.getWeights();
+    const clocks = saved.find(({name}) => name === 'frozen/owlore.clocks')!.tensor;
+    expect((await values(clocks))[0]).to.equal(2);
+    variable.dispose();
+  });
+
+  it('tells a plan of each new basis, and of its step', () => {
+    const variable = variableOf(tf.ones([4, 5]), true, 'told');
+    const optimizer = optimizerOf({rank: 1, refreshInterval: 2});
+    const told: unknown[] = [];
+    optimizer.setSamplingPlan({
+      ...{blockVariables: new Set(['told']), frozenVariables: new Set()},
+      onRefresh: (refresh) => told.push(refresh),
+    });
+    descend(optimizer, variable, 5);
+    expect(told).to.deep.equal([1, 3, 5].map((step) => ({variable: 'told', step})));
+    variable.dispose();
   });
 
   for (const side of ['left', 'right', 'paper', 'auto'] as const) {

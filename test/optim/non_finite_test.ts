@@ -277,6 +277,16 @@ describeAlsoLate('numbers that are not finite', function (backend) {
     for (const x of await trained.bias.data()) expect(x).to.be.closeTo(0.9, 1e-5);
   });
 
+  it("'ignore' makes every step, also where the norm is limited", async () => {
+    const optimizer = optimizerOf({nonFinite: 'ignore', clipNorm: 1});
+    minimize(optimizer);
+    expect((await values()).every((x) => Number.isFinite(x) && x !== 1)).to.equal(true);
+    minimize(optimizer, {gradient: NaN});
+    expect((await values()).every((x) => Number.isNaN(x))).to.equal(true);
+    await optimizer.settled();
+    expect(optimizer.skippedSteps).to.equal(0);
+  });
+
   it("'halve' steps on as an optimizer of the smaller rate, and is saved with the state", async () => {
     const [optimizer, loaded] = [1, 2].map(() => optimizerOf({nonFinite: 'halve'}));
     minimize(optimizer!);
@@ -488,6 +498,25 @@ describeStandIn('webgpu', 'numbers that arrive late', () => {
     await arrive();
     await optimizer.settled();
     expect(tf.memory().numTensors).to.equal(numTensors - 1);
+    optimizer.dispose();
+  });
+
+  it('that cannot be read are an error, and none once they have been given up', async () => {
+    await arrive();
+    const backend = tf.backend();
+    const {read} = backend;
+    const optimizer = new OwLoreOptimizer();
+    for (const isGivenUp of [false, true]) {
+      let fail = (_: Error): void => undefined;
+      backend.read = () => new Promise((_, reject) => (fail = reject));
+      step(optimizer, 1);
+      if (isGivenUp) optimizer.dispose();
+      fail(new Error('unreadable'));
+      await nextTurn();
+      const settled = await optimizer.settled().catch((error: unknown) => (error as Error).message);
+      expect(settled).to.equal(isGivenUp ? undefined : 'unreadable');
+    }
+    backend.read = read;
     optimizer.dispose();
   });
 
