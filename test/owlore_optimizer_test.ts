@@ -130,6 +130,14 @@ describe('OwLoreOptimizer', () => {
     }
   });
 
+  it('says how a learning rate is given alone', () => {
+    for (const rate of [0.1, 1]) {
+      expect(() => new OwLoreOptimizer(rate as OwLoreOptions)).to.throw(
+        `OwLoreOptimizer: options must be a plain object, such as {learningRate: ${rate}}; got ${rate}`,
+      );
+    }
+  });
+
   it('rejects schedules that are out of range', () => {
     const schedule = {kind: 'linearDecay', learningRate: 1, steps: 2, end: 0, from: 1};
     expect(() => new OwLoreOptimizer({learningRate: schedule as LearningRate})).to.throw(
@@ -346,8 +354,12 @@ describe('OwLoreOptimizer', () => {
       {learningRates: [{variables: () => true, factor: 1}]},
     ] as OwLoreOptions[]) {
       const [name] = Object.keys(options);
+      const ways: Record<string, string> = {
+        learningRate: '; use linearDecay, cosineDecay or warmup, or save the model without',
+        basis: "; use 'randomized' or 'svd', or save the model without includeOptimizer",
+      };
       expect(() => new OwLoreOptimizer(options).getConfig()).to.throw(
-        new RegExp(`${name} is a function, which cannot be saved`),
+        new RegExp(`${name} is a function, which cannot be saved${ways[name!] ?? ''}`),
       );
     }
   });
