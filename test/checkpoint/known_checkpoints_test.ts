@@ -56,6 +56,7 @@ describe('a folder to which trainings save', function () {
     expect(readdirSync(folder).sort()).to.deep.equal(before);
     // the ways out
     await save(training, join(folder, 'own'));
+    expect((await rejection(save(training, folder))).message).to.equal(message);
     expect((await resumeCheckpoint(folder, training.parts))?.step).to.equal(2);
     await save(training, folder);
     expect((await resumeCheckpoint(folder, newTraining().parts))?.step).to.equal(2);
@@ -83,6 +84,18 @@ describe('a folder to which trainings save', function () {
     for (const each of saves)
       expect((await rejection(each())).message).to.match(/another process saves there, too/);
     expect(readdirSync(folder).sort()).to.deep.equal(before);
+  });
+
+  it('may be a map, which is refused in the same way', async () => {
+    const training = newTraining();
+    const files = new Map<string, Uint8Array>();
+    await saveCheckpoint(files, training.parts, {keep: 1});
+    const [path, bytes] = [...files].find(([name]) => name.endsWith('.json'))!;
+    const foreign = path.replace('000001', '000002');
+    files.set(foreign, bytes);
+    const {message} = await rejection(saveCheckpoint(files, training.parts, {keep: 1}));
+    expect(message).to.include(`saveCheckpoint: the map has the checkpoint ${foreign}, which came`);
+    expect(files.has(path)).to.equal(true);
   });
 
   it('keeps what another process has saved and no training has gone on from', async () => {
