@@ -1,7 +1,6 @@
 /** Refuses a run of `tfjs-owlore finetune` that its disk has no room for, before it loads anything. */
-import {existsSync} from 'node:fs';
 import {readdir, stat, statfs} from 'node:fs/promises';
-import {dirname, join, resolve} from 'node:path';
+import {join, resolve} from 'node:path';
 import {estimateMemory} from '../estimate/index';
 import {numbersIn, sizesOfModel} from '../estimate/sizes';
 import {paperMethods, trainsRest, type MethodParts} from '../methods';
@@ -10,7 +9,7 @@ import {estimateOptionsOf} from './estimate_options';
 import type {FinetuneSettings} from './finetune_options';
 import {bytesText} from './memory_limit';
 import type {OpenedModel} from './model_options';
-import {isThere} from './options';
+import {isThere, nearestThere} from './options';
 import type {BackendName} from './register_backend';
 import {filesOfRun} from './run_files';
 import type {TrainingData} from './training_data';
@@ -114,10 +113,8 @@ export function diskNeed(
 
 /** The bytes that this process may still write to the disk of a place, which need not be there; null where nobody can tell. */
 async function freeBytes(path: string): Promise<number | null> {
-  let place = path;
-  while (!existsSync(place) && place !== dirname(place)) place = dirname(place);
   try {
-    const {bavail, bsize, blocks} = await statfs(place);
+    const {bavail, bsize, blocks} = await statfs(nearestThere(path));
     return blocks === 0 ? null : bavail * bsize;
   } catch {
     return null;

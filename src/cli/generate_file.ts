@@ -5,7 +5,7 @@ import type {CommandConsole} from './console';
 import type {GenerateSettings} from './generate';
 import {StoppedError} from './interruption';
 import type {Loaded, OpenedModel} from './model_options';
-import {openOutputFile, type OutputFile} from './output_file';
+import {openOutputFile, unwritable, type OutputFile} from './output_file';
 import type {PromptLine} from './prompts_file';
 import {describeSpeed, endTokens} from './sampling_options';
 import {TextStream} from './text_stream';
@@ -170,7 +170,7 @@ class ResultWriter {
     try {
       return new ResultWriter(console, output, await openOutputFile(output, overwrite));
     } catch (error) {
-      throw unwritable(output, error);
+      throw unwritable('generate', output, error);
     }
   }
 
@@ -204,11 +204,7 @@ class ResultWriter {
     try {
       if (this.file) body(this.file);
     } catch (error) {
-      throw unwritable(this.output!, error);
+      throw unwritable('generate', this.output!, error);
     }
   }
-}
-
-function unwritable(output: string, cause: unknown): Error {
-  return new Error(`generate: ${output} cannot be written: ${(cause as Error).message}`, {cause});
 }

@@ -12,7 +12,9 @@ for (const name of Object.keys(stopSignals) as StopSignal[]) {
 stdout.on('error', ({code, message}: NodeJS.ErrnoException) => {
   // a reader such as `head` has seen enough
   if (code === 'EPIPE') process.exit(exitCodes.done);
-  stderr.write(`error: the result cannot be written: ${message}\n`);
+  stderr.write(
+    `error: the result cannot be written to stdout: ${message}; send it to another place\n`,
+  );
   process.exit(exitCodes.failed);
 });
 // without messages and progress the work goes on: it may be a training of hours whose terminal was closed

@@ -3,7 +3,7 @@
  * line and in a config file. The names are those of the library's options; a flag is a name in kebab case.
  */
 import {existsSync, statSync} from 'node:fs';
-import {dirname, resolve} from 'node:path';
+import {dirname, join, relative, resolve, sep} from 'node:path';
 import {Option, type Command} from 'commander';
 import {isUrl} from '../files/file_url';
 import {parseHubName} from '../files/hub_name';
@@ -196,8 +196,7 @@ export function outputFolder(help: string): OptionDescription<string | undefined
     ...text(help, '<folder>'),
     check: (owner, name, value) => {
       checkOutput(owner, name, value);
-      let place = resolve(value);
-      while (!existsSync(place) && place !== dirname(place)) place = dirname(place);
+      const place = nearestThere(resolve(value));
       if (isThere('folder', place)) return;
       const what = isThere('file', place) ? 'a file' : 'none';
       throw new Error(`${owner}: ${name} must be a folder; ${display(place)} is ${what}`);
@@ -205,10 +204,40 @@ export function outputFolder(help: string): OptionDescription<string | undefined
   };
 }
 
-/** An empty text would be the folder that the command runs in. */
+/** What a text has that nothing can be made under, by the code of the error. */
+const IMPOSSIBLE: Readonly<Record<string, string>> = {
+  ENAMETOOLONG: 'is longer than a path, or a name in one, may be here',
+  ELOOP: 'leads in a circle of links',
+  ERR_INVALID_ARG_VALUE: 'has a NUL in it',
+};
+
+/** Room for the names of what is made in a folder. */
+const INNER = join('x'.repeat(100), 'x'.repeat(100));
+
+/** Throws unless something may be made under this path; an empty text would be the folder that the command runs in. */
 function checkOutput(owner: string, name: string, value: unknown): asserts value is string {
   checkText(owner, name, value);
   if (value === '') throw new Error(`${owner}: ${name} must be a path; got ''`);
+  const path = resolve(value);
+  try {
+    // names that are not there are tried where the first of them would be
+    const there = nearestThere(path);
+    const names = relative(there, path).split(sep);
+    for (const each of [path, join(path, INNER), ...names.map((missing) => join(there, missing))])
+      statSync(each, {throwIfNoEntry: false});
+  } catch (cause) {
+    const why = IMPOSSIBLE[(cause as NodeJS.ErrnoException).code ?? ''];
+    // anything else is told by what opens it
+    if (why !== undefined)
+      throw new Error(`${owner}: ${name}: ${display(value)} ${why}; name another one`, {cause});
+  }
+}
+
+/** A path, or the folder nearest to it that is there. */
+export function nearestThere(path: string): string {
+  let place = path;
+  while (!existsSync(place) && place !== dirname(place)) place = dirname(place);
+  return place;
 }
 
 /**
@@ -364,9 +393,8 @@ export function isThere(kind: PathKind, path: string): boolean {
     const found = statSync(path);
     return kind === 'file' ? found.isFile() : found.isDirectory();
   } catch (error) {
-    // the last: a text that can be no path
-    const none = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ERR_INVALID_ARG_VALUE'];
-    if (none.includes((error as NodeJS.ErrnoException).code!)) return false;
+    const {code = ''} = error as NodeJS.ErrnoException;
+    if (['ENOENT', 'ENOTDIR'].includes(code) || Object.hasOwn(IMPOSSIBLE, code)) return false;
     throw error;
   }
 }

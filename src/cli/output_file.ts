@@ -15,8 +15,9 @@ import {dirname, join} from 'node:path';
 import {removeLeftovers} from '../files/folder_commit';
 import {beginReplacing, createFile, kindOf} from '../files/own_files';
 import type {Context} from './command';
+import {isFullDisk} from './full_disk';
 import {flag, ofCommandLine} from './options';
-import {UsageError} from './usage_error';
+import {messageOf, UsageError} from './usage_error';
 
 /** Beside `--output`. */
 export const overwrite = ofCommandLine(flag('replace the file of --output, if there is one'));
@@ -90,6 +91,15 @@ export async function openOutputFile(output: string, overwrite: boolean): Promis
   const file = kind === 'link' || kind === 'other' ? openSync(output, 'a') : createFile(output);
   const close = (): void => closeSync(file);
   return {write: writerTo(file), close, abort: close};
+}
+
+/** An error of the system as one that names the file, and what helps. */
+export function unwritable(command: string, output: string, cause: unknown): Error {
+  const way = isFullDisk(cause) ? 'make room there, or name another file' : 'name another file';
+  return new Error(
+    `${command}: '${output}' cannot be written: ${messageOf(cause)}; ${way} as --output`,
+    {cause},
+  );
 }
 
 /** Unlike `writeSync`, it writes all of a text, or throws. */

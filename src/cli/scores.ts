@@ -16,10 +16,10 @@ import {defineCommand, type Context} from './command';
 import {dataOptions, tau} from './data_options';
 import {loadModelAlone, modelOptions, openModel} from './model_options';
 import {choice, fileOrUrl, group, number, outputFile, type SettingsOf} from './options';
-import {checkOutputFile, openOutputFile, overwrite} from './output_file';
+import {checkOutputFile, openOutputFile, overwrite, unwritable} from './output_file';
 import {readExamples} from './read_examples';
 import {bar, newTable} from './table';
-import {messageOf, UsageError} from './usage_error';
+import {UsageError} from './usage_error';
 import {counted} from './words';
 
 const options = {
@@ -84,7 +84,7 @@ export const scores = defineCommand({
           throw error;
         }
       } catch (cause) {
-        throw new Error(`scores: ${output} cannot be written: ${messageOf(cause)}`, {cause});
+        throw unwritable('scores', output, cause);
       }
       context.console.note(`Scores: ${output}`);
     }
@@ -136,7 +136,7 @@ async function ofTexts(settings: Settings, context: Context): Promise<BlockScore
     console.note(`${data}: it has no more than ${counted(report.batches, 'batch', 'batches')}`);
   const {model} = await loadModelAlone(settings, context);
   try {
-    const calibration = watchedCalibration(texts(), batches, console);
+    const calibration = watchedCalibration(texts(), report.batches, console);
     return await blockScores(kind, model, calibration, scoreOptions(settings));
   } finally {
     model.dispose();

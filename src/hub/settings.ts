@@ -34,20 +34,24 @@ export function hubSettings(owner: string, env: Environment = process.env): HubS
   const tokenFile = pathOf(given('HF_TOKEN_PATH') ?? join(home, 'token'));
   return {
     endpoint,
-    token: given('HF_TOKEN') ?? readToken(tokenFile),
+    token: given('HF_TOKEN') ?? readToken(owner, tokenFile),
     cache: pathOf(given('HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE') ?? join(home, 'hub')),
     isOffline: isOn(given('HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE')),
   };
 }
 
 /** The token that `hf auth login` leaves. */
-function readToken(file: string): string | null {
+function readToken(owner: string, file: string): string | null {
   try {
     const token = readFileSync(file, 'utf8').trim();
     return token === '' ? null : token;
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return null;
-    throw error;
+    throw new Error(
+      `${owner}: the token of the Hugging Face Hub cannot be read: ${(error as Error).message}; its place follows from the environment ` +
+        'variables HF_TOKEN_PATH, HF_HOME and XDG_CACHE_HOME',
+      {cause: error},
+    );
   }
 }
 

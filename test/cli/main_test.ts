@@ -105,6 +105,8 @@ describe('tfjs-owlore in a process of its own', function () {
     const {code, stderr} = await resultOf(child);
     closeSync(full);
     expect(code).to.equal(1);
-    expect(stderr).to.match(/\nerror: the result cannot be written: ENOSPC/);
+    expect(stderr).to.match(
+      /\nerror: the result cannot be written to stdout: ENOSPC.*; send it to another place\n$/,
+    );
   });
 });

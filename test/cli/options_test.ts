@@ -1,4 +1,4 @@
-import {existsSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdtempSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
@@ -159,6 +159,26 @@ describe('command line options', () => {
       expect(refused(outputFolder('f'), path)).to.match(/must be a folder; '.*file' is a file/);
     for (const output of [outputFile, outputFolder])
       expect(refused(output('f'), '')).to.equal("run.json: option must be a path; got ''");
+    const long = 'x'.repeat(300);
+    const deep = join(folder, ...Array<string>(60).fill('y'.repeat(66)));
+    if (process.platform !== 'win32') {
+      symlinkSync('loop', join(folder, 'loop'));
+      for (const [path, why] of [
+        [
+          join(folder, long),
+          /'.*' is longer than a path, or a name in one, may be here; name anot/,
+        ],
+        [join(folder, 'no', long, 'z'), /is longer than a path/],
+        [deep, /is longer than a path/],
+        [join(folder, 'loop'), /loop' leads in a circle of links; name another one$/],
+        [join(folder, 'loop', 'x'), /leads in a circle of links/],
+        ['a\0b', /^run\.json: option: 'a.b' has a NUL in it; name another one$/],
+      ] as const) {
+        for (const output of [outputFile, outputFolder])
+          expect(refused(output('f'), path)).to.match(why);
+        expect(refused(file('f'), path)).to.match(/there is no file/);
+      }
+    }
     for (const [option, value] of [
       [file('f'), join(folder, 'file')],
       [fileOrUrl('f'), 'https://host/x'],

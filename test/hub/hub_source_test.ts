@@ -193,6 +193,23 @@ describe('hubSource', () => {
     );
   });
 
+  it('names the file of a token that cannot be read', async () => {
+    const {hub} = await serve({token: 'hf_secret'});
+    mkdirSync(join(environment.home, 'token'));
+    for (const [variable, path, message] of [
+      ['HF_TOKEN_PATH', join(environment.home, 'x'.repeat(300)), /ENAMETOOLONG.*, open '.*xxx'/],
+      ['HF_TOKEN_PATH', join(environment.home, 'token'), /EISDIR/],
+    ] as const) {
+      process.env[variable] = path;
+      expect(() => source())
+        .to.throw(/^test: the token of the Hugging Face Hub cannot be read: E/)
+        .with.property('message')
+        .that.matches(message)
+        .and.matches(/the environment variables HF_TOKEN_PATH, HF_HOME and XDG_CACHE_HOME$/);
+    }
+    expect(hub.tokens.size).to.equal(0);
+  });
+
   it('says how to get at a model behind conditions', async () => {
     const {hub} = await serve({isGated: true});
     const conditions = `test: the Hub gives '${ID}' only to those who have accepted its conditions (403); accept them at ${hub.endpoint}/${ID}`;
