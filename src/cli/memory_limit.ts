@@ -1,6 +1,7 @@
 /** How much memory a training may take here, and how much a process takes for the tensors that an estimate is about. */
 import {totalmem} from 'node:os';
 import type {EstimatedBackend} from '../estimate/options';
+import type {LlamaOutline, LoadLlamaOptions} from '../llama/index';
 
 /** Memory, and what messages call it. */
 export interface MemoryLimit {
@@ -53,6 +54,15 @@ export function memoryFor(backend: EstimatedBackend, tensors: number): number {
 export function leastMemoryFor(backend: EstimatedBackend, tensors: number): number {
   const least = tensors / (1 + ERROR);
   return backend === 'wasm' ? least : least + (backend === 'tensorflow' ? IDLE_TENSORFLOW : IDLE);
+}
+
+/** The bytes of a model's weights as `loadLlama` keeps them. */
+export function weightBytes(
+  {numbers, bfloat16}: LlamaOutline,
+  frozenDtype: LoadLlamaOptions['frozenDtype'],
+): number {
+  const halves = frozenDtype === 'BF16' ? numbers : frozenDtype === 'auto' ? bfloat16 : 0;
+  return 4 * numbers - 2 * halves;
 }
 
 /** `1.25 GB`, or `316 MB`. */

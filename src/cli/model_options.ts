@@ -1,5 +1,5 @@
 /** The options of all commands that load a model, and how it is loaded. */
-import type {LoadedLlama, LoadLlamaOptions, Tokenizer} from '../llama/index';
+import type {LlamaOutline, LoadedLlama, LoadLlamaOptions, Tokenizer} from '../llama/index';
 import {loadLlama, loadTokenizer} from '../llama/index';
 import type {ResolvedConfig} from '../llama/config';
 import type {JsonObject} from '../files/json';
@@ -9,7 +9,9 @@ import {backendNames, type BackendName} from './register_backend';
 import type {Context} from './command';
 import {choice, group, modelSource, required, type SettingsOf} from './options';
 import {matmulPrecisions, type MatmulPrecision} from './matmul_precision';
+import {bytesText, memoryLimit, weightBytes} from './memory_limit';
 import {countMegabytes, type Progress} from './progress';
+import {UsageError} from './usage_error';
 import {writingOrder, type Writing} from './writing_backend';
 
 /** Which model, and the backend that computes. */
@@ -87,9 +89,13 @@ export async function loadModel(
   return {...(await loadModelAlone(settings, context, options, writing)), tokenizer};
 }
 
-/** Loads a model without its tokenizer, which its folder need not have. */
+/**
+ * Loads a model without its tokenizer, which its folder need not have.
+ *
+ * @throws UsageError before any weight is read if they cannot fit into memory, unless `force` is true.
+ */
 export async function loadModelAlone(
-  {model: source, backend: wanted}: Settings,
+  {model: source, backend: wanted, force}: Settings & {force?: boolean},
   context: Context,
   options: Pick<LoadLlamaOptions, 'headInLoss' | 'frozenDtype'> = {},
   writing?: Writing,
@@ -106,6 +112,7 @@ export async function loadModelAlone(
       onOpened: async (outline) => {
         const order = writing && writingOrder(outline, options.frozenDtype, writing);
         backend ??= await context.selectBackend(wanted, order);
+        checkWeights(outline, {backend, force, ...options}, context);
       },
       onProgress: (bytes, total) => {
         progress ??= console.progress({label: `loading ${source}`, total, count: countMegabytes});
@@ -119,6 +126,30 @@ export async function loadModelAlone(
     .toLocaleString('en', {notation: 'compact', maximumSignificantDigits: 3});
   console.note(`${source}: ${parameters} parameters, on ${backend}`);
   return {...loaded, backend: backend!};
+}
+
+/** Only wasm has no more memory than that for certain; elsewhere a system may use its disk. */
+function checkWeights(
+  outline: LlamaOutline,
+  {
+    backend,
+    frozenDtype,
+    force = false,
+  }: {backend: BackendName; force?: boolean | undefined} & Pick<LoadLlamaOptions, 'frozenDtype'>,
+  {console, given}: Context,
+): void {
+  const limit = memoryLimit(backend);
+  const bytes = weightBytes(outline, frozenDtype);
+  if (!limit || bytes <= limit.bytes) return;
+  const what = `its weights take ${bytesText(bytes)}, and ${limit.what} is ${bytesText(limit.bytes)}`;
+  if (force || backend !== 'wasm') {
+    console.note(`${given.get('model')!}: ${what}: it may not fit`);
+    return;
+  }
+  const canBeHalf = frozenDtype !== undefined && weightBytes(outline, 'BF16') <= limit.bytes;
+  throw new UsageError(
+    `${given.get('model')!} cannot be loaded: ${what}; take another --backend${canBeHalf ? ' or --frozen BF16' : ''}`,
+  );
 }
 
 /** Runs `body`, which may download a model, with a progress bar for each file. */

@@ -3,6 +3,7 @@ import {architectures} from '../llama/architectures';
 import type {ResolvedConfig} from '../llama/config';
 import type {LlamaOutline, LoadLlamaOptions} from '../llama/index';
 import {BY_SPEED} from './backend';
+import {weightBytes} from './memory_limit';
 import type {BackendName} from './register_backend';
 
 /** What is to be written. */
@@ -49,12 +50,12 @@ export function writingOrder(
   {texts, promptTokens, newTokens}: Writing,
 ): readonly BackendName[] {
   const {config, numbers} = model;
-  const halves = frozenDtype === 'BF16' ? numbers : frozenDtype === 'auto' ? model.bfloat16 : 0;
+  const weights = weightBytes(model, frozenDtype);
   const positions = Math.min(promptTokens + newTokens, config.maxPositionEmbeddings);
-  const bytes = 4 * numbers - 2 * halves + texts * positions * bytesOfPosition(config);
+  const bytes = weights + texts * positions * bytesOfPosition(config);
   if (bytes > WASM_BYTES || promptTokens > PROMPT_FOR_NEW * newTokens) return BY_SPEED;
   if (numbers < SMALL) return WASM_FIRST;
-  const isAt16Bits = 2 * halves > numbers;
+  const isAt16Bits = weights < 3 * numbers;
   const isOneKernel = isDecodedByKernel(config, positions);
   return isAt16Bits && isOneKernel && texts < TEXTS_AT_16_BITS ? WASM_FIRST : BY_SPEED;
 }

@@ -7,7 +7,7 @@ import {finetuneOptions, type FinetuneSettings} from '../../src/cli/finetune_opt
 import {checkMemory} from '../../src/cli/memory_check';
 import {openModel} from '../../src/cli/model_options';
 import {describeBackends} from '../support/backends';
-import {createModelFolder, texts, type ModelFolder} from './model_folder';
+import {copyOfFiveGigabytes, createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli} from './run_cli';
 
 describeBackends('tfjs-owlore finetune, of memory', (backend) => {
@@ -26,6 +26,31 @@ describeBackends('tfjs-owlore finetune, of memory', (backend) => {
     expect(stderr).to.match(
       /finetune: this run cannot fit: a step takes some [\d.]+ GB of tensors, and wasm's largest heap is 4.29 GB; --batch-size \d+ fits, or go on with --force/,
     );
+    expect(existsSync(output)).to.equal(false);
+  });
+
+  it('refuses a model that cannot be loaded, before a weight is read', async () => {
+    const model = ['--model', copyOfFiveGigabytes(folder), '--backend', backend];
+    const data = folder.writeLines('texts.jsonl', texts(4));
+    const cannot =
+      "--model cannot be loaded: its weights take 5.09 GB, and wasm's largest heap is 4.29 GB; take another --backend";
+    const half = ' or --frozen BF16';
+    for (const [args, message] of [
+      [['generate', '--prompt', 'the cat'], `${cannot}${half}`],
+      [['chat'], `${cannot}${half}`],
+      [['generate', '--prompt', 'the cat', '--frozen', 'F32'], `${cannot}${half}`],
+      [['scores', '--kind', 'relativeMagnitude'], cannot],
+      [['evaluate', '--data', data], cannot],
+    ] as const) {
+      const {code, stderr} = await runCli([...args, ...model]);
+      expect(code, stderr).to.equal(2);
+      expect(stderr.endsWith(`error: ${args[0]}: ${message}\n`), stderr).to.equal(true);
+    }
+    const output = join(folder.path, 'large run');
+    const run = ['finetune', ...model, '--data', data, '--output', output];
+    const {code, stderr} = await runCli(run);
+    expect(code, stderr).to.equal(2);
+    expect(stderr).to.match(/this run cannot fit: .*, or go on with --force\n$/);
     expect(existsSync(output)).to.equal(false);
   });
 

@@ -1,4 +1,12 @@
-import {copyFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {
@@ -86,6 +94,44 @@ export function copyWithNaN(folder: ModelFolder): string {
   const {data_offsets: places} = header['model.layers.1.self_attn.q_proj.weight']!;
   bytes.writeFloatLE(NaN, 8 + length + places[0]);
   writeFileSync(file, bytes);
+  return copy;
+}
+
+/** A copy of the model in a folder of its own, whose weights are 0 and take 5 GB, on the disk nothing; returns its path. */
+export function copyOfFiveGigabytes(folder: ModelFolder): string {
+  const copy = join(folder.path, 'large');
+  cpSync(folder.model, copy, {recursive: true});
+  const sizes = {hidden_size: 16384, intermediate_size: 25600, num_hidden_layers: 1};
+  const heads = {num_attention_heads: 1, num_key_value_heads: 1, head_dim: 128};
+  const file = join(copy, 'config.json');
+  const config = JSON.parse(readFileSync(file, 'utf8')) as {vocab_size: number};
+  writeFileSync(file, JSON.stringify({...config, ...sizes, ...heads, tie_word_embeddings: true}));
+  const [d, ff, head] = [16384, 25600, 128];
+  const shapes: Record<string, number[]> = {
+    'model.embed_tokens.weight': [config.vocab_size, d],
+    'model.layers.0.input_layernorm.weight': [d],
+    'model.layers.0.self_attn.q_proj.weight': [head, d],
+    'model.layers.0.self_attn.k_proj.weight': [head, d],
+    'model.layers.0.self_attn.v_proj.weight': [head, d],
+    'model.layers.0.self_attn.o_proj.weight': [d, head],
+    'model.layers.0.post_attention_layernorm.weight': [d],
+    'model.layers.0.mlp.gate_proj.weight': [ff, d],
+    'model.layers.0.mlp.up_proj.weight': [ff, d],
+    'model.layers.0.mlp.down_proj.weight': [d, ff],
+    'model.norm.weight': [d],
+  };
+  let end = 0;
+  const tensors = Object.entries(shapes).map(([name, shape]) => {
+    const start = end;
+    end += 4 * shape.reduce((product, size) => product * size, 1);
+    return [name, {dtype: 'F32', shape, data_offsets: [start, end]}];
+  });
+  const header = Buffer.from(JSON.stringify(Object.fromEntries(tensors)));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const weights = join(copy, 'model.safetensors');
+  writeFileSync(weights, Buffer.concat([length, header]));
+  truncateSync(weights, 8 + header.length + end);
   return copy;
 }
 
