@@ -60,8 +60,8 @@ describeBackends('orthonormalize', (backend) => {
   /** A column, the same in all, and a random part of it in each. */
   const nearlyEqual = (rows: number, columns: number, part: number): tf.Tensor2D =>
     tf.tidy(() => {
-      const [common, rest] = [1, columns].map((width) =>
-        tf.randomNormal<tf.Rank.R2>([rows, width], 0, 1, 'float32', width),
+      const [common, rest] = [1, columns].map((width, i) =>
+        tf.randomNormal<tf.Rank.R2>([rows, width], 0, 1, 'float32', i + 1),
       );
       return tf.add<tf.Tensor2D>(common!, tf.mul(rest!, part));
     });
