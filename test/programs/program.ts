@@ -8,7 +8,7 @@ import type {LayerSamplingOptions} from '../../src/index';
 
 /** A program as users of tfjs have them, whose optimizer can be replaced, and callbacks added. */
 export interface Program {
-  /** The kind of program, as docs/limits.md has it. */
+  /** The kind of program. */
   title: string;
   /** What of tfjs it stands on. */
   uses: string;

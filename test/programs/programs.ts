@@ -5,7 +5,7 @@ import {sequencePrograms} from './sequences';
 import {tabularPrograms} from './tabular';
 import type {Program} from './program';
 
-/** All programs, in the order of docs/limits.md. */
+/** All programs. */
 export const programs: readonly Program[] = [
   ...tabularPrograms,
   ...imagePrograms,

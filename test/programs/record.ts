@@ -14,7 +14,7 @@ export type CompatibilityRecord = Record<string, Partial<Record<BackendName, Pro
 
 const file = fileURLToPath(new URL('../programs/record.json', import.meta.url));
 
-/** What docs/limits.md is made of. */
+/** What docs/limits.md says in words. */
 export function readRecord(): CompatibilityRecord {
   return JSON.parse(readFileSync(file, 'utf8')) as CompatibilityRecord;
 }
@@ -38,13 +38,13 @@ function rounded({optimizer, sampling}: ProgramResult): ProgramResult {
 
 const backends: readonly BackendName[] = ['cpu', 'wasm', 'tensorflow', 'webgpu', 'webgl'];
 
-/** The table of docs/limits.md, in Markdown: a program a row, its least and its highest result of all backends in percent. */
+/** A table in Markdown: a program a row, its least and its highest result of all backends in percent. */
 export function compatibilityTable(record: CompatibilityRecord): string {
-  const rows = programs.map(({title}) => {
+  const rows = programs.map(({title, uses}) => {
     const results = record[title] ?? {};
     const all = Object.values(results);
     return [
-      title,
+      `${title}: ${uses}`,
       range(all.map(({optimizer}) => optimizer)),
       range(all.flatMap(({sampling}) => sampling ?? [])),
       backends.filter((backend) => !(backend in results)).join(', '),

@@ -1,25 +1,8 @@
-import {readFileSync} from 'node:fs';
 import {expect} from 'chai';
 import {programs} from './programs';
-import {compatibilityTable, defaultMargins, readRecord} from './record';
+import {defaultMargins, readRecord} from './record';
 
-/** The cells of a table in Markdown, however it is aligned. */
-function cellsOf(table: string): string[][] {
-  return table.split('\n').map((row) =>
-    row
-      .split('|')
-      .slice(1, -1)
-      .map((cell) => cell.trim().replace(/^-+$/, '---')),
-  );
-}
-
-describe('docs/limits.md', () => {
-  it('has the table of the recorded results', () => {
-    const page = readFileSync(new URL('../../docs/limits.md', import.meta.url), 'utf8');
-    const table = page.split('<!-- programs -->')[1]!.trim();
-    expect(cellsOf(table)).to.deep.equal(cellsOf(compatibilityTable(readRecord())));
-  });
-
+describe('test/programs/record.json', () => {
   it('has a result of every program on cpu and wasm, within its margins', () => {
     const record = readRecord();
     expect(Object.keys(record)).to.deep.equal(programs.map(({title}) => title));
