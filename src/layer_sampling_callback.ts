@@ -19,11 +19,12 @@ import {
 } from './layer_sampling/training';
 import {
   callbackName,
+  layerSamplingOptions,
   resolveLayerSamplingOptions,
   type LayerSamplingOptions,
   type ResolvedLayerSamplingOptions,
 } from './layer_sampling_options';
-import {comparableOptions} from './options';
+import {bindingOptions, comparableOptions} from './options';
 import {fittedGammaLine, type BlockNames} from './sampling/block_probabilities';
 import {fittedInterval, periodOf, type BlockHistory} from './sampling/periods';
 import type {SamplingProbabilities} from './sampling/probabilities';
@@ -196,8 +197,7 @@ export class LayerSamplingCallback extends tfl.Callback {
 
   /** The options in effect as JSON, to be compared with those of another run; a function is only said to be one. */
   get settings(): Record<string, unknown> {
-    const {initialStep: _, ...settings} = this.options;
-    return comparableOptions(settings);
+    return comparableOptions(bindingOptions(layerSamplingOptions, this.options));
   }
 
   /** Where the callback stands between two batches, as plain JSON. */

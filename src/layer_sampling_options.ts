@@ -2,12 +2,12 @@ import type {BlockSelector} from './model/blocks';
 import {checkSelector, type VariableSelector} from './model/variable_selector';
 import {
   checkChoice,
-  checkEach,
-  checkKnown,
-  definedIn,
+  defaultsOf,
   display,
+  resolveOptions,
   seedRange,
   stepRange,
+  type OptionTable,
 } from './options';
 import {presetNames, type PresetName} from './sampling/presets';
 import {
@@ -72,29 +72,46 @@ export interface LayerSamplingOptions {
   initialStep?: number;
 }
 
+/** The name at the beginning of messages. */
+export const callbackName = 'LayerSamplingCallback';
+
 type WithoutDefault = 'probabilities' | 'blockHistory';
 
 /** Options with every default filled in. */
-export type ResolvedLayerSamplingOptions = Required<Omit<LayerSamplingOptions, WithoutDefault>> &
-  Pick<LayerSamplingOptions, WithoutDefault>;
+export type ResolvedLayerSamplingOptions = Required<Omit<LayerSamplingOptions, WithoutDefault>> & {
+  [Name in WithoutDefault]: LayerSamplingOptions[Name];
+};
 
-export const layerSamplingDefaults = {
-  scores: 'uniform',
-  probabilities: undefined,
-  gamma: 'auto',
-  method: probabilityDefaults.method,
-  floor: probabilityDefaults.floor,
-  interval: 'auto',
-  sampler: 'exact',
-  blocks: 'auto',
-  alwaysOn: 'auto',
-  seed: 0,
-  blockHistory: undefined,
-  initialStep: 0,
-} as const satisfies LayerSamplingOptions;
+/** Everything about an option but its type and its meaning, which {@link LayerSamplingOptions} says: to add one, add it there and here. */
+export const layerSamplingOptions: OptionTable<ResolvedLayerSamplingOptions> = {
+  scores: {
+    default: 'uniform',
+    check(owner, name, value) {
+      checkAwaited(owner, value);
+      if (typeof value === 'string') checkChoice(owner, name, value, presetNames);
+    },
+  },
+  probabilities: {default: undefined, check: checkProbabilities},
+  gamma: {default: 'auto', check: {exclusiveMin: 0}},
+  method: {default: probabilityDefaults.method, check: probabilityMethods},
+  floor: {default: probabilityDefaults.floor, check: {min: 0, max: 1}},
+  interval: {default: 'auto', check: {min: 1, integer: true}},
+  sampler: {default: 'exact', check: samplerNames},
+  // checked with the model
+  blocks: {default: 'auto'},
+  alwaysOn: {
+    default: 'auto',
+    check(owner, name, value) {
+      if (value !== false) checkSelector(owner, name, value, `'auto', false`);
+    },
+  },
+  seed: {default: 0, check: seedRange},
+  blockHistory: {default: undefined, check: (owner, _, value) => checkHistory(owner, value)},
+  // it is where a training begins, and a checkpoint says where it goes on
+  initialStep: {default: 0, check: stepRange, mayDiffer: true},
+};
 
-/** The name at the beginning of messages. */
-export const callbackName = 'LayerSamplingCallback';
+export const layerSamplingDefaults = /* @__PURE__ */ defaultsOf(layerSamplingOptions);
 
 /**
  * Fills in defaults; throws an error that names the option, its value and what is allowed. What depends on the model
@@ -103,41 +120,22 @@ export const callbackName = 'LayerSamplingCallback';
 export function resolveLayerSamplingOptions(
   options: LayerSamplingOptions,
 ): ResolvedLayerSamplingOptions {
-  checkKnown(callbackName, options, Object.keys(layerSamplingDefaults));
-  const resolved: ResolvedLayerSamplingOptions = {...layerSamplingDefaults, ...definedIn(options)};
-  const {scores, blockHistory, alwaysOn} = resolved;
+  const resolved = resolveOptions(callbackName, layerSamplingOptions, options);
   if (options.scores !== undefined && options.probabilities !== undefined) {
     throw new Error(`${callbackName}: give scores or probabilities, not both`);
   }
-  checkAwaited(callbackName, scores);
-  if (typeof scores === 'string') checkChoice(callbackName, 'scores', scores, presetNames);
-  if (resolved.probabilities !== undefined) checkProbabilities(resolved.probabilities);
-  checkEach<Partial<ResolvedLayerSamplingOptions>>(callbackName, resolved, layerSamplingDefaults, {
-    gamma: {exclusiveMin: 0},
-    method: probabilityMethods,
-    floor: {min: 0, max: 1},
-    interval: {min: 1, integer: true},
-    sampler: samplerNames,
-    seed: seedRange,
-    initialStep: stepRange,
-  });
-  if (alwaysOn !== 'auto' && alwaysOn !== false) {
-    checkSelector(callbackName, 'alwaysOn', alwaysOn, `'auto', false`);
-  }
-  if (blockHistory !== undefined) {
-    checkHistory(callbackName, blockHistory);
-    resolved.interval = blockHistory.interval;
-  }
+  const {blockHistory} = resolved;
+  if (blockHistory) resolved.interval = blockHistory.interval;
   return resolved;
 }
 
-function checkProbabilities(value: unknown): void {
+function checkProbabilities(owner: string, name: string, value: unknown): void {
   const list = Array.isArray(value)
     ? value
     : (value as Partial<SamplingProbabilities> | null)?.probabilities;
   if (Array.isArray(list) && list.length > 0) return;
   throw new Error(
-    `${callbackName}: probabilities must be a non-empty array of numbers, or a result of samplingProbabilities; ` +
+    `${owner}: ${name} must be a non-empty array of numbers, or a result of samplingProbabilities; ` +
       `got ${display(value)}`,
   );
 }

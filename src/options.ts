@@ -55,23 +55,73 @@ export function checkChoice<T extends string>(
   }
 }
 
-/**
- * Throws unless each of some options is its default, a number in its range, or one of its choices.
- *
- * @param allowed The range or the choices of each.
- */
-export function checkEach<T extends object>(
+/** What is known of an option beside its type and its meaning, which the interface of the options says. */
+export interface OptionEntry<T> {
+  /** The value where none is given. It needs no check. */
+  default: T;
+  /** What else it may be: a number in a range, one of some choices, or what this function does not throw for. */
+  check?: NumberRange | readonly string[] | ((owner: string, name: string, value: unknown) => void);
+  /** The value as JSON in a saved model, and back. Without them it is the value itself. */
+  toConfig?(name: string, value: T): unknown;
+  fromConfig?(value: unknown): T | undefined;
+  /** Of an option that picks variables: the value as {@link comparableOptions} gives it, which may be a file's, with other names. */
+  withNames?(value: unknown, nameOf: (name: string) => string): unknown;
+  /**
+   * A training that goes on from a checkpoint must have the value that it began with; but not of an option that the checkpoint brings
+   * with it, or that is only about its beginning.
+   */
+  mayDiffer?: true;
+}
+
+/** All options of a class. Constructor, configuration, the comparison with a checkpoint and the reference page read it. */
+export type OptionTable<Options> = {readonly [Name in keyof Options]-?: OptionEntry<Options[Name]>};
+
+/** The default of each option. */
+export function defaultsOf<Options>(table: OptionTable<Options>): Options {
+  const entries = Object.entries<OptionEntry<unknown>>(table);
+  return Object.fromEntries(entries.map(([name, entry]) => [name, entry.default])) as Options;
+}
+
+/** Fills in defaults; throws an error that names the option, its value and what is allowed. */
+export function resolveOptions<Options extends object>(
   owner: string,
-  options: T,
-  defaults: Readonly<T>,
-  allowed: Readonly<Partial<Record<keyof T, NumberRange | readonly string[]>>>,
-): void {
-  for (const name of Object.keys(allowed) as Array<keyof T & string>) {
-    const [value, range] = [options[name], allowed[name]!];
-    if (value === defaults[name]) continue;
-    if ('length' in range) checkChoice(owner, name, value, range);
-    else checkNumber(owner, name, value, range);
+  table: OptionTable<Options>,
+  given: Partial<Options>,
+): Options {
+  checkKnown(owner, given, Object.keys(table));
+  const resolved = {...defaultsOf(table), ...definedIn(given)};
+  for (const [name, entry] of Object.entries<OptionEntry<unknown>>(table)) {
+    const value: unknown = resolved[name as keyof Options];
+    if (value === entry.default || !entry.check) continue;
+    if (typeof entry.check === 'function') entry.check(owner, name, value);
+    else if ('length' in entry.check) checkChoice(owner, name, value, entry.check);
+    else checkNumber(owner, name, value, entry.check);
   }
+  return resolved;
+}
+
+/** Options with another value each. What is none of the table stays as it is. */
+export function mapOptions<Options>(
+  table: OptionTable<Options>,
+  options: object,
+  map: (entry: OptionEntry<unknown>, name: string, value: unknown) => unknown,
+): Record<string, unknown> {
+  const entries = new Map(Object.entries<OptionEntry<unknown>>(table));
+  return Object.fromEntries(
+    Object.entries(options).map(([name, value]: [string, unknown]) => {
+      const entry = entries.get(name);
+      return [name, entry ? map(entry, name, value) : value];
+    }),
+  );
+}
+
+/** Of some options those in which a training that goes on must not differ from the one that was saved. */
+export function bindingOptions<Options>(table: OptionTable<Options>, options: object): object {
+  return Object.fromEntries(
+    Object.entries(options).filter(
+      ([name]) => !(name in table && table[name as keyof Options].mayDiffer),
+    ),
+  );
 }
 
 /** Throws unless an argument is what it must be. */
@@ -178,7 +228,7 @@ export function definedIn<T extends object>(options: T): T {
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as T;
 }
 
-/** Options as JSON, to be compared with those of another run: of a function nothing but that it is one, a pattern as text. */
+/** Options as JSON, to be told or to be compared with those of another run: of a function nothing but that it is one, a pattern as text. */
 export function comparableOptions(options: object): Record<string, unknown> {
   const comparable = (_: string, value: unknown): unknown =>
     typeof value === 'function' || value instanceof RegExp ? display(value) : value;

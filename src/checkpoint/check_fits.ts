@@ -1,6 +1,6 @@
-import {isObject} from '../files/json';
 import {selects} from '../model/variable_selector';
-import {cut} from '../options';
+import {bindingOptions, cut, mapOptions} from '../options';
+import {owloreOptions} from '../optim/owlore_options';
 import {withoutNumber} from '../optim/variables';
 import {withoutLayerNumbers} from '../tfjs/layer_names';
 import {FUNCTION, type Manifest} from './manifest';
@@ -45,8 +45,11 @@ export function checkFits(
   if (isFunction[0] && !isFunction[1]) {
     fail('was saved with a learningRate that is a function, which is not in it; give it again');
   }
-  const withoutRate = ({learningRate: _, ...rest}: Record<string, unknown>): object => rest;
-  differ('optimizer', withoutRate(saved), withoutRate(optimizer.settings));
+  differ(
+    'optimizer',
+    bindingOptions(owloreOptions, saved),
+    bindingOptions(owloreOptions, optimizer.settings),
+  );
   for (const [name, saved, own] of [
     ['callback', manifest.callback, callback],
     ['data', manifest.data, data],
@@ -82,19 +85,9 @@ function withNamesOf(
     const found = names.find(({was}) => selects([entry], {name: was, shape: []}));
     return found?.is.split('/').slice(0, entry.split('/').length).join('/') ?? entry;
   };
-  // The settings are from a file: nothing in them but what they are called is known.
-  const own = (selector: unknown): unknown =>
-    Array.isArray(selector)
-      ? selector.map((entry: unknown) => (typeof entry === 'string' ? ownName(entry) : entry))
-      : selector;
-  const {project, decay, learningRates: groups} = settings;
-  const ofGroup = (group: unknown): unknown =>
-    isObject(group) ? {...group, variables: own(group['variables'])} : group;
-  return {
-    ...settings,
-    ...{project: own(project), decay: own(decay)},
-    learningRates: Array.isArray(groups) ? groups.map(ofGroup) : groups,
-  };
+  return mapOptions(owloreOptions, settings, ({withNames}, _, value) =>
+    withNames ? withNames(value, ownName) : value,
+  );
 }
 
 /** The first option that differs, with both values; null if none does. */

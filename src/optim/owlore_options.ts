@@ -1,6 +1,16 @@
 import {kernelChoices} from '../kernels/install_for_backend';
 import {SIDES, type Side} from '../kernels/kernel_names';
-import {checkChoice, checkEach, checkKnown, checkNumber, definedIn, display} from '../options';
+import {
+  checkChoice,
+  checkKnown,
+  checkNumber,
+  defaultsOf,
+  display,
+  mapOptions,
+  resolveOptions,
+  type OptionEntry,
+  type OptionTable,
+} from '../options';
 import {basisNames, type BasisFunction} from './basis_function';
 import {updateNames, updateRules, type UpdateName} from './rules';
 import {checkLearningRate, type LearningRate} from './schedule';
@@ -95,7 +105,7 @@ export interface OwLoreOptions {
    * from then on the learning rate is half of what it was; `'ignore'`: no check, so that each variable can be updated as soon as
    * its gradient is there, which takes the least memory. Default `'throw'`.
    */
-  nonFinite?: 'throw' | 'skip' | 'halve' | 'ignore';
+  nonFinite?: (typeof nonFiniteActions)[number];
   /**
    * Which parts of the forward pass run again in the backward pass, so that their activations need not be held. `'blocks'`: the
    * layers with two or more matrices (transformer blocks, recurrent layers, nested models of that size). `'auto'`: these in a
@@ -127,37 +137,7 @@ export type ResolvedOwLoreOptions = Required<OwLoreOptions>;
 export const momentsKinds = ['keep', 'rotate', 'reset'] as const;
 
 /** The choices of the option `nonFinite`. */
-export const nonFiniteActions: ReadonlyArray<ResolvedOwLoreOptions['nonFinite']> = [
-  'throw',
-  'skip',
-  'halve',
-  'ignore',
-];
-
-export const owloreDefaults: Readonly<ResolvedOwLoreOptions> = {
-  learningRate: 0.001,
-  learningRates: null,
-  beta1: 0.9,
-  beta2: 0.999,
-  epsilon: 1e-8,
-  weightDecay: 0,
-  decay: 'auto',
-  project: 'auto',
-  update: 'galore',
-  rank: 128,
-  scale: 'auto',
-  refreshInterval: 200,
-  side: 'paper',
-  basis: 'randomized',
-  moments: 'keep',
-  state: 'reset',
-  clipNorm: null,
-  normGrowth: null,
-  accumulate: 1,
-  nonFinite: 'throw',
-  gradientCheckpointing: 'auto',
-  kernels: 'auto',
-};
+export const nonFiniteActions = ['throw', 'skip', 'halve', 'ignore'] as const;
 
 const owner = 'OwLoreOptimizer';
 /** Up to the last number below 1 that float32 has. */
@@ -165,26 +145,72 @@ const decayRate = {min: 0, max: 1 - 2 ** -24};
 const positive = {exclusiveMin: 0};
 const count = {min: 1, integer: true};
 
-/** What these options may be beside their defaults. */
-const allowed = {
-  beta1: decayRate,
-  beta2: decayRate,
-  epsilon: positive,
-  weightDecay: {min: 0},
-  update: updateNames,
-  rank: count,
-  scale: positive,
-  refreshInterval: count,
-  side: ['auto', 'paper', ...SIDES],
-  moments: momentsKinds,
-  state: ['reset', 'keep'],
-  clipNorm: positive,
-  normGrowth: {exclusiveMin: 1},
-  accumulate: count,
-  nonFinite: nonFiniteActions,
-  gradientCheckpointing: gradientCheckpointingChoices,
-  kernels: kernelChoices,
+/** Everything about an option but its type and its meaning, which {@link OwLoreOptions} says: to add one, add it there and here. */
+export const owloreOptions: OptionTable<ResolvedOwLoreOptions> = {
+  learningRate: {
+    default: 0.001,
+    check: (owner, _, value) => checkLearningRate(owner, value),
+    toConfig: notFunction('linearDecay, cosineDecay or warmup'),
+    // the checkpoint has it
+    mayDiffer: true,
+  },
+  learningRates: {
+    default: null,
+    check: checkGroups,
+    toConfig: (name, groups) =>
+      groups?.map((group) => ({
+        ...group,
+        variables: selectorToConfig(owner, name, group.variables),
+      })) ?? null,
+    fromConfig: (groups) =>
+      (groups as LearningRateGroup[] | null)?.map((group) => ({
+        ...group,
+        variables: selectorFromConfig(group.variables),
+      })) ?? null,
+    withNames(groups, nameOf) {
+      if (!Array.isArray(groups)) return groups;
+      return (groups as Array<Partial<LearningRateGroup> | null>).map((group) =>
+        typeof group === 'object'
+          ? {...group, variables: selectorWithNames(group?.variables, nameOf)}
+          : group,
+      );
+    },
+  },
+  beta1: {default: 0.9, check: decayRate},
+  beta2: {default: 0.999, check: decayRate},
+  epsilon: {default: 1e-8, check: positive},
+  weightDecay: {default: 0, check: {min: 0}},
+  decay: selectorOr('auto'),
+  project: selectorOr<'auto' | false>('auto', false),
+  update: {default: 'galore', check: updateNames},
+  rank: {
+    default: 128,
+    check: count,
+    // what was the default was not asked for
+    fromConfig: (value) => (value === 128 ? undefined : (value as number)),
+  },
+  scale: {default: 'auto', check: positive},
+  refreshInterval: {default: 200, check: count},
+  side: {default: 'paper', check: ['auto', 'paper', ...SIDES]},
+  basis: {
+    default: 'randomized',
+    check(owner, name, value) {
+      if (typeof value !== 'function') checkChoice(owner, name, value, basisNames);
+    },
+    toConfig: notFunction("'randomized' or 'svd'"),
+  },
+  moments: {default: 'keep', check: momentsKinds},
+  state: {default: 'reset', check: ['reset', 'keep']},
+  clipNorm: {default: null, check: positive},
+  normGrowth: {default: null, check: {exclusiveMin: 1}},
+  accumulate: {default: 1, check: count},
+  nonFinite: {default: 'throw', check: nonFiniteActions},
+  gradientCheckpointing: {default: 'auto', check: gradientCheckpointingChoices},
+  kernels: {default: 'auto', check: kernelChoices},
 };
+
+export const owloreDefaults: Readonly<ResolvedOwLoreOptions> =
+  /* @__PURE__ */ defaultsOf(owloreOptions);
 
 /** Fills in defaults; throws an error that names the option, its value and what is allowed. */
 export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOptions {
@@ -194,17 +220,8 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
       `${owner}: options must be a plain object, such as {learningRate: ${given}}; got ${given}`,
     );
   }
-  checkKnown(owner, options, Object.keys(owloreDefaults));
-  const resolved: ResolvedOwLoreOptions = {...owloreDefaults, ...definedIn(options)};
-  checkLearningRate(owner, resolved.learningRate);
-  checkGroups(resolved.learningRates);
-  checkEach(owner, resolved, owloreDefaults, allowed);
-  const {decay, project, basis, update} = resolved;
-  if (decay !== 'auto') checkSelector(owner, 'decay', decay, `'auto'`);
-  if (project !== 'auto' && project !== false) {
-    checkSelector(owner, 'project', project, `'auto', false`);
-  }
-  if (typeof basis !== 'function') checkChoice(owner, 'basis', basis, basisNames);
+  const resolved = resolveOptions(owner, owloreOptions, options);
+  const {update, basis} = resolved;
   if (updateRules[update].basis && basis === 'svd') {
     throw new Error(
       `${owner}: basis 'svd' has no meaning with update '${update}', which makes bases of its own`,
@@ -213,9 +230,53 @@ export function resolveOwLoreOptions(options: OwLoreOptions): ResolvedOwLoreOpti
   return resolved;
 }
 
-function checkGroups(groups: unknown): void {
-  if (groups === null) return;
-  const name = 'learningRates';
+/** The options as JSON for a saved model. Throws for options that are functions: they cannot be saved. */
+export function owloreOptionsToConfig(options: ResolvedOwLoreOptions): Record<string, unknown> {
+  return mapOptions(owloreOptions, options, ({toConfig}, name, value) =>
+    toConfig ? toConfig(name, value) : value,
+  );
+}
+
+/** The reverse of {@link owloreOptionsToConfig}. */
+export function owloreOptionsFromConfig(config: Record<string, unknown>): OwLoreOptions {
+  return mapOptions(owloreOptions, asSaved(config), ({fromConfig}, _, value) =>
+    fromConfig ? fromConfig(value) : value,
+  );
+}
+
+/** An option that picks variables, or is one of some other values, of which the first is the default. */
+function selectorOr<Other extends 'auto' | false>(
+  ...others: [Other, ...Other[]]
+): OptionEntry<Other | VariableSelector> {
+  const isOther = (value: unknown): value is Other => (others as unknown[]).includes(value);
+  return {
+    default: others[0],
+    check(owner, name, value) {
+      if (!isOther(value)) checkSelector(owner, name, value, others.map(display).join(', '));
+    },
+    toConfig: (name, value) =>
+      isOther(value) ? value : selectorToConfig(owner, name, value as VariableSelector),
+    fromConfig: (value) => (isOther(value) ? value : selectorFromConfig(value)),
+    withNames: selectorWithNames,
+  };
+}
+
+function selectorWithNames(value: unknown, nameOf: (name: string) => string): unknown {
+  if (!Array.isArray(value)) return value;
+  return value.map((entry: unknown) => (typeof entry === 'string' ? nameOf(entry) : entry));
+}
+
+/** @param ways What can be saved in the place of a function. */
+function notFunction<T>(ways: string): (name: string, value: T) => T {
+  return (name, value) => {
+    if (typeof value !== 'function') return value;
+    throw new Error(
+      `${owner}: ${name} is ${display(value)}, which cannot be saved; use ${ways}, or save the model without includeOptimizer`,
+    );
+  };
+}
+
+function checkGroups(owner: string, name: string, groups: unknown): void {
   if (!Array.isArray(groups)) {
     throw new Error(
       `${owner}: ${name} must be null or an array of {variables, factor}; got ${display(groups)}`,
@@ -226,48 +287,4 @@ function checkGroups(groups: unknown): void {
     checkSelector(owner, `${name}[${i}].variables`, group.variables);
     checkNumber(owner, `${name}[${i}].factor`, group.factor, {min: 0});
   });
-}
-
-/** The options as JSON for a saved model. Throws for options that are functions: they cannot be saved. */
-export function owloreOptionsToConfig(options: ResolvedOwLoreOptions): Record<string, unknown> {
-  for (const name of ['learningRate', 'basis'] as const) {
-    if (typeof options[name] === 'function') {
-      throw new Error(
-        `${owner}: ${name} is ${display(options[name])}, which cannot be saved; use ` +
-          `${name === 'basis' ? "'randomized' or 'svd'" : 'linearDecay, cosineDecay or warmup'}, or save the model ` +
-          'without includeOptimizer',
-      );
-    }
-  }
-  const {project, decay, learningRates} = options;
-  return {
-    ...options,
-    learningRates:
-      learningRates?.map(({variables, factor}) => ({
-        variables: selectorToConfig(owner, 'learningRates', variables),
-        factor,
-      })) ?? null,
-    project:
-      project === 'auto' || project === false
-        ? project
-        : selectorToConfig(owner, 'project', project),
-    decay: decay === 'auto' ? decay : selectorToConfig(owner, 'decay', decay),
-  };
-}
-
-/** The reverse of {@link owloreOptionsToConfig}. */
-export function owloreOptionsFromConfig(config: Record<string, unknown>): OwLoreOptions {
-  const options = asSaved(config);
-  const {project, decay, learningRates, rank} = options;
-  return {
-    ...options,
-    // The default was not asked for.
-    rank: rank === owloreDefaults.rank ? undefined : (rank as number),
-    learningRates:
-      (learningRates as Array<{variables: unknown; factor: number}> | null)?.map(
-        ({variables, factor}) => ({variables: selectorFromConfig(variables), factor}),
-      ) ?? null,
-    project: project === 'auto' || project === false ? project : selectorFromConfig(project),
-    decay: decay === 'auto' ? decay : selectorFromConfig(decay),
-  };
 }
