@@ -2,7 +2,7 @@
  * Kills a training at random moments, many times: `npx tsx scripts/kill_test.ts [kills] [seed]`. After each batch the program saves a
  * checkpoint and a model of many files; it is killed (SIGKILL), started again, and must go on behind everything that it had said to
  * be saved. At the end its losses and weights must be those of a run that was never killed, and it must have been killed so often.
- * docs/reliability.md has a result.
+ * docs/measurements.md has a result.
  */
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';

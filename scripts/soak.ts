@@ -7,7 +7,7 @@
  *
  * Models are `llama` and `convolution`; without a name each of them is trained, in a process of its own. The first tenth of the steps is a
  * warm-up, in which code is compiled and pools of memory grow. From then on tensors, their bytes and data of the backend must be
- * the same after each 100th step, and resident memory may grow by 5 % until the end. docs/reliability.md has results.
+ * the same after each 100th step, and resident memory may grow by 5 % until the end. docs/measurements.md has results.
  */
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
