@@ -32,7 +32,7 @@ const sources = {
   kernels: ['options', 'tfjs', 'on_demand'],
   packed: ['options', 'tfjs', 'files', 'kernels'],
   model: ['options', 'tfjs', 'packed'],
-  tape: ['options', 'random', 'tfjs', 'model'],
+  tape: ['options', 'random', 'tfjs', 'kernels', 'model'],
   scores: ['options', 'tfjs', 'on_demand', 'packed', 'model', 'kernels'],
   sampling: ['options', 'random', 'say_once', 'scores'],
   optim: [

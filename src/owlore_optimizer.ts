@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {Accumulation} from './optim/accumulation';
 import {FiniteCheck} from './optim/finite_check';
-import {termAxis} from './optim/term_steps';
+import {factoredAxis} from './optim/gradient';
 import {lostDevice} from './optim/lost_device';
 import {checkNeeds, neededParts} from './optim/needs';
 import {NormLimit} from './optim/norm_limit';
@@ -172,7 +172,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     const cost = tf.tidy(() =>
       this.call(variables, (onGradient) =>
         streamVariableGrads(this.recomputing(f), variables, onGradient, (variable) =>
-          termAxis(variable, this.projections.of(variable), this.options),
+          factoredAxis(variable, this.projections.of(variable), this.options),
         ),
       ),
     );

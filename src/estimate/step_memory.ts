@@ -6,7 +6,7 @@ import {architectures} from '../llama/architectures';
 import type {ResolvedConfig} from '../llama/config';
 import {keptOfFirstRun, partsOfBlock, type BlockSetting} from './block_programs';
 import {headLoss, rowsWithLogits} from './head_loss';
-import {PIECE_SIZE} from '../optim/gradient_terms';
+import {PIECE_SIZE} from '../tape/factored_gradient';
 import type {ResolvedEstimateOptions} from './options';
 import {numbersIn, type ModelSizes} from './sizes';
 import {

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {readsSynchronously} from '../kernels/capabilities';
-import {isRecording, needsGradient, termAxisOf} from '../tape/recording';
+import {isRecording, needsGradient, factoredAxisOf} from '../tape/recording';
 import {isInGradient} from '../tfjs/engine';
 import {inChunks} from './chunks';
 import {customOp} from './custom_op';
@@ -43,7 +43,7 @@ export function headCrossEntropy(
     kernel instanceof tf.Tensor &&
     (isRecording() || isInGradient()) &&
     needsGradient(kernel) &&
-    termAxisOf(kernel) !== (transposed ? 0 : 1);
+    factoredAxisOf(kernel) !== (transposed ? 0 : 1);
   if (!isWhole) return lossOverVocabulary(perToken, targets, head);
   return lossOverRows(perToken, targets, {kernel, transposed});
 }

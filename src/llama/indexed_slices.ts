@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreAddRows} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
 import {nextTensorId} from '../tfjs/engine';
-import type {SummandGradient} from '../tfjs/term_gradient';
+import type {SummandGradient} from '../tape/gradient';
 
 /** The ids of the data that only one id is for. */
 const freshData = new WeakSet();
@@ -18,7 +18,7 @@ export function markFresh<T extends tf.Tensor>(tensor: T): T {
  * `rows[i]` added to it. Where the matrix has another gradient already, as that of a tied head, these rows are added to it, in place if
  * that is {@link markFresh fresh}.
  *
- * tfjs asks of a gradient only that it is a `tf.Tensor` of the right shape and dtype; see `tfjs/term_gradient`.
+ * tfjs asks of a gradient only that it is a `tf.Tensor` of the right shape and dtype; see `tape/factored_gradient`.
  */
 export class IndexedSlices extends tf.Tensor implements SummandGradient {
   private readonly ids: tf.Tensor1D;

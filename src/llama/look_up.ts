@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {PackedMatrix} from '../packed/packed_matrix';
-import {isRecording, termAxisOf} from '../tape/recording';
+import {isRecording, factoredAxisOf} from '../tape/recording';
 import {customOp} from './custom_op';
 import {IndexedSlices} from './indexed_slices';
 import {lookUpGradient} from './vocabulary_gradient';
@@ -14,7 +14,7 @@ export function lookUp(weight: tf.Tensor | PackedMatrix, ids: tf.Tensor): tf.Ten
   if (weight instanceof PackedMatrix) return weight.rows(ids);
   const gather = (): tf.Tensor => tf.gather(weight, ids);
   if (!isRecording()) return gather();
-  const isInTerms = termAxisOf(weight) === 0;
+  const isInTerms = factoredAxisOf(weight) === 0;
   return customOp({
     inputs: [weight],
     kept: [ids],

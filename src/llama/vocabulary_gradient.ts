@@ -1,13 +1,9 @@
 /**
  * The gradient of a matrix with a row for each token of the vocabulary, in terms: the optimizer can take it so where the matrix is
- * projected, and the gradient [vocab, hidden] need not be made (`tfjs/term_gradient`).
+ * projected, and the gradient [vocab, hidden] need not be made (`tape/factored_gradient`).
  */
 import * as tf from '@tensorflow/tfjs-core';
-import {ofTerms} from '../optim/gradient_terms';
-import {provideTermSteps} from '../optim/term_steps';
-import {defineTermKind, TermGradient, type GradientTerm} from '../tfjs/term_gradient';
-
-provideTermSteps(ofTerms);
+import {defineTermKind, FactoredGradient, type GradientTerm} from '../tape/factored_gradient';
 
 /**
  * Row `ids[i]` has `rows[i]` added to it: the gradient of an embedding, and of the labels' logits. The ids are float32, as all that
@@ -61,8 +57,8 @@ export function lookUpGradient(
   shape: [number, number],
   ids: tf.Tensor,
   dy: tf.Tensor,
-): TermGradient {
-  return TermGradient.kept(shape, 0, [lookUpTerm(ids, dy)]);
+): FactoredGradient {
+  return FactoredGradient.kept(shape, 0, [lookUpTerm(ids, dy)]);
 }
 
 /** What the gradient of a head takes: `[n, hidden]`, and `[n]` of the others. */
@@ -80,11 +76,14 @@ export function headGradient(
   shape: [number, number],
   axis: VocabularyAxis,
   {hidden, logSumExp, labels, weights}: HeadTerms,
-): TermGradient {
+): FactoredGradient {
   const ofLabels = tf.mul(hidden, tf.expandDims(tf.neg(weights), 1));
   const [ownHidden, ownSums, ownWeights] = [hidden, logSumExp, weights].map((x) => tf.clone(x));
   const tensors = {hidden: ownHidden!, logSumExp: ownSums!, weights: ownWeights!};
-  return TermGradient.kept(shape, axis, [{kind: softmaxes, tensors}, lookUpTerm(labels, ofLabels)]);
+  return FactoredGradient.kept(shape, axis, [
+    {kind: softmaxes, tensors},
+    lookUpTerm(labels, ofLabels),
+  ]);
 }
 
 function lookUpTerm(ids: tf.Tensor, rows: tf.Tensor): GradientTerm {

@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {addGradients, isTermGradient, tidyWith} from '../tfjs/term_gradient';
+import {addGradients, isFactored, tidyWith} from '../tape/gradient';
 import {updateRules} from './rules';
-import {termSteps} from './term_steps';
+import {gradientOf} from './gradient';
 import {limitsNorm} from './norm_limit';
 import type {ResolvedOwLoreOptions} from './owlore_options';
-import {project, type Projection, type Projections} from './projector';
+import type {Projection, Projections} from './projector';
 import type {StateStore, VariableState} from './state';
 import type {OnGradient} from './step';
 import {isRefreshDue} from './update';
@@ -35,7 +35,7 @@ export class Accumulation {
         isBegun = true;
         const state = this.states.of(variable.name);
         const projection = this.keepsProjection(state) ? this.projections.of(variable) : null;
-        tidyWith(gradient, () => addToSum(state, variable, gradient, projection));
+        tidyWith(gradient, () => addToSum(state, variable, gradient, projection, this.options));
       });
       if (result && this.options.nonFinite !== 'ignore') {
         this.lossSum = sumOf<tf.Scalar>(this.lossSum, tf.cast<tf.Scalar>(result, 'float32'));
@@ -101,13 +101,12 @@ function addToSum(
   variable: tf.Variable,
   gradient: tf.Tensor,
   projection: Projection | null,
+  options: ResolvedOwLoreOptions,
 ): void {
   if (projection) {
-    const projected = isTermGradient(gradient)
-      ? termSteps.projectedTerms(gradient, variable, state.basis!)
-      : project(gradient, state.basis!, projection);
+    const {r} = gradientOf(gradient, variable, projection, options).project(state.basis!, false);
     gradient.dispose();
-    state.projectedSum = sumOf(state.projectedSum, projected);
+    state.projectedSum = sumOf(state.projectedSum, r);
   } else {
     state.gradientSum = sumOf(state.gradientSum, gradient);
   }
@@ -120,7 +119,7 @@ function sumOf<T extends tf.Tensor>(sum: T | null, summand: T): T {
 
 /** The mean of gradients with this sum, which it disposes of. */
 function meanOf(sum: tf.Tensor, count: number): tf.Tensor {
-  if (isTermGradient(sum)) return sum.times(1 / count);
+  if (isFactored(sum)) return sum.times(1 / count);
   const mean = tf.div(sum, count);
   sum.dispose();
   return mean;

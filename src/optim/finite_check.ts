@@ -1,7 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {readsSynchronously} from '../kernels/capabilities';
-import {OwLoreSquaredNorm} from '../kernels/kernel_names';
-import {runKernel} from '../kernels/run_kernel';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {uncount, type Clocks} from './state';
 
@@ -107,19 +105,3 @@ function failureMessage(name: string, value: number): string {
  * billion of them, stay within it. Being a power of 2 it rounds nothing.
  */
 export const UNIT = 2 ** -80;
-
-/** ‖2⁻⁸⁰·g‖², a scalar; NaN or infinite only if an entry is. */
-export function scaledSquaredNorm(gradient: tf.Tensor): tf.Scalar {
-  return tf.tidy(() => squaredNorm(tf.mul(gradient, UNIT)));
-}
-
-/** ‖g‖², a scalar; NaN or infinite if an entry is. */
-export function squaredNorm(gradient: tf.Tensor): tf.Scalar {
-  const [fused] = runKernel(OwLoreSquaredNorm, {x: gradient}) ?? [];
-  if (fused) return fused as tf.Scalar;
-  return tf.tidy(() => {
-    // Rows first, then their sums: float32 loses less than in one long sum.
-    const rows = tf.sum(tf.square(gradient), gradient.rank > 0 ? -1 : undefined);
-    return tf.sum(rows);
-  });
-}

@@ -3,6 +3,7 @@ import {readsSynchronously, smallestNormal} from '../kernels/capabilities';
 import {choleskyPasses, SMALLEST_REST, type Dependence} from '../kernels/cholesky_passes';
 import {OwLoreNearlyOrthonormalize, OwLoreOrthonormalize} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
+import {largestMagnitude} from '../kernels/norms';
 
 /**
  * Orthonormal columns that span the columns of `matrix` [n, k], k ≤ n, in their order (the Q of a QR decomposition). Nothing is
@@ -23,11 +24,6 @@ export function orthonormalize(matrix: tf.Tensor2D): tf.Tensor2D {
 export function nearlyOrthonormalize(matrix: tf.Tensor2D): tf.Tensor2D {
   const [fused] = runKernel(OwLoreNearlyOrthonormalize, {matrix}) ?? [];
   return (fused as tf.Tensor2D | undefined) ?? orthonormalize(matrix);
-}
-
-/** max|x| of all numbers, or of each column with axis 0; never 0, so that one can divide by it. */
-export function largestMagnitude(x: tf.Tensor, axis?: 0): tf.Tensor {
-  return tf.tidy(() => tf.maximum(tf.max(tf.abs(x), axis), smallestNormal()));
 }
 
 /** Columns that are orthonormalised one by one before the rest of the matrix is updated by a matrix product. */

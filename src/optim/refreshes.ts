@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreRefresh, type OwLoreRefreshed} from '../kernels/kernel_names';
 import {hasKernel, runKernel} from '../kernels/run_kernel';
-import {isTermGradient} from '../tfjs/term_gradient';
+import {isFactored} from '../tape/gradient';
 import {COLD_START, ownBasis, randomStart, WARM_START} from './basis';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {asMatrix, basisShape} from './projector';
@@ -39,7 +39,7 @@ export function joins(
     options.basis === 'randomized' &&
     !ownBasis(options) &&
     isRefreshDue(state, options) &&
-    !isTermGradient(gradient) &&
+    !isFactored(gradient) &&
     hasKernel(OwLoreRefresh);
   if (!isRefreshed) return false;
   const others = waiting.filter((other) => unprojected.has(other));

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {checkArgument, MOST_STEPS} from '../options';
-import {isTermGradient} from '../tfjs/term_gradient';
+import {isFactored} from '../tape/gradient';
 import {checkFits} from './saved_state_fits';
 import {
   ACCUMULATED,
@@ -62,7 +62,7 @@ export function statesToTensors(optimizer: SavedOptimizer): NamedTensor[] {
     };
     for (const [slot, suffix] of Object.entries(suffixes)) {
       const tensor = tensors[slot as Slot];
-      if (isTermGradient(tensor)) saved.push(...termTensors(name, tensor));
+      if (isFactored(tensor)) saved.push(...termTensors(name, tensor));
       else if (tensor) saved.push({name: name + suffix, tensor});
     }
   }
@@ -259,7 +259,7 @@ function stateOf(
 }
 
 function copy<T extends tf.Tensor>(tensor: T): T {
-  return isTermGradient(tensor) ? (tensor.copy() as tf.Tensor as T) : tf.keep(tf.clone(tensor));
+  return isFactored(tensor) ? (tensor.copy() as tf.Tensor as T) : tf.keep(tf.clone(tensor));
 }
 
 /** The number in an entry that counts something. */

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {termKind, TermGradient, type GradientTerm} from '../tfjs/term_gradient';
+import {termKind, FactoredGradient, type GradientTerm} from '../tape/factored_gradient';
 import {TERM_NAME as NAME} from './saved_names';
 import type {NamedTensor} from './variables';
 
@@ -14,7 +14,10 @@ export function isNewTensor(name: string): boolean {
 }
 
 /** A sum in terms as named tensors. That of its shape is new; the caller disposes of it. */
-export function termTensors(variable: string, {shape, axis, terms}: TermGradient): NamedTensor[] {
+export function termTensors(
+  variable: string,
+  {shape, axis, terms}: FactoredGradient,
+): NamedTensor[] {
   const named = terms.flatMap(({kind, tensors}) =>
     Object.entries(tensors).map(([name, tensor]) => ({
       name: `${variable}/owlore.terms.${kind.name}.${name}`,
@@ -34,18 +37,18 @@ export function termTensors(variable: string, {shape, axis, terms}: TermGradient
  */
 export async function termsFromTensors(
   saved: readonly NamedTensor[],
-): Promise<Map<string, TermGradient>> {
+): Promise<Map<string, FactoredGradient>> {
   const byVariable = new Map<string, NamedTensor[]>();
   for (const named of saved) {
     const variable = NAME.exec(named.name)![1]!;
     byVariable.set(variable, [...(byVariable.get(variable) ?? []), named]);
   }
-  const sums = new Map<string, TermGradient>();
+  const sums = new Map<string, FactoredGradient>();
   for (const [variable, tensors] of byVariable) sums.set(variable, await sumOf(variable, tensors));
   return sums;
 }
 
-async function sumOf(variable: string, saved: readonly NamedTensor[]): Promise<TermGradient> {
+async function sumOf(variable: string, saved: readonly NamedTensor[]): Promise<FactoredGradient> {
   const kinds = new Map<string, Record<string, tf.Tensor>>();
   let numbers: number[] = [];
   for (const {name, tensor} of saved) {
@@ -66,7 +69,7 @@ async function sumOf(variable: string, saved: readonly NamedTensor[]): Promise<T
     termOf(`${variable}/owlore.terms`, name, tensors, width),
   );
   check(terms.length > 0, `${variable}/owlore.terms.shape`, 'has no terms beside it');
-  return new TermGradient([rows, columns], axis, terms);
+  return new FactoredGradient([rows, columns], axis, terms);
 }
 
 function termOf(

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {isTermGradient} from '../tfjs/term_gradient';
+import {isFactored} from '../tape/gradient';
 import {basisShape, projectedShape, type Projection, type Projections} from './projector';
 import {newestNumbers, numberOf, registeredVariable, withoutNumber} from './variables';
 
@@ -21,7 +21,7 @@ export interface VariableState {
   basisSteps: number;
   /** Norm of the last step's scaled gradient, by which that of the next one is limited; null with `update: 'galore'`. */
   limit: tf.Tensor | null;
-  /** Sum of the gradients of the step that is being accumulated, which may be in terms (`TermGradient`); null between steps. */
+  /** Sum of the gradients of the step that is being accumulated, which may be in terms (`FactoredGradient`); null between steps. */
   gradientSum: tf.Tensor | null;
   /** ΣPᵀG, the same sum in the subspace of the basis, which replaces `gradientSum` where it is enough. */
   projectedSum: tf.Tensor | null;
@@ -290,7 +290,7 @@ function forgetSteps(state: VariableState): void {
 /** All tensors of a state. */
 function stateTensors(state: VariableState): tf.Tensor[] {
   const {moments, basis, limit, gradientSum, projectedSum} = state;
-  const sums = isTermGradient(gradientSum) ? gradientSum.tensors : [gradientSum];
+  const sums = isFactored(gradientSum) ? gradientSum.tensors : [gradientSum];
   const tensors = [moments?.first, moments?.second, basis, limit, ...sums, projectedSum];
   return tensors.flatMap((tensor) => tensor ?? []);
 }

@@ -1,13 +1,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {computesInFloat16, readsSynchronously} from '../kernels/capabilities';
+import {squaredNorm} from '../kernels/norms';
 import {OnDemand, onlyInNode} from '../on_demand';
 import {selects} from '../model/variable_selector';
-import {isTermGradient, tidyWith} from '../tfjs/term_gradient';
+import {tidyWith} from '../tape/gradient';
 import type {ResolvedOwLoreOptions} from './owlore_options';
-import {termSteps} from './term_steps';
-import {LOSS, scaledSquaredNorm, squaredNorm, UNIT, type FiniteCheck} from './finite_check';
+import {LOSS, UNIT, type FiniteCheck} from './finite_check';
+import {gradientOf} from './gradient';
 import {limitsNorm, type NormLimit} from './norm_limit';
-import type {Projections} from './projector';
+import type {Projection, Projections} from './projector';
 import {updateRules} from './rules';
 import {clocksOf, type StateStore} from './state';
 import type {StepSettings, Update} from './pending_update';
@@ -57,30 +58,46 @@ export class Step {
   }
 
   /** Takes the gradient of a variable, projects it, and frees it if it is not needed any more. */
-  project(variable: tf.Variable, gradient: tf.Tensor, {isProjected = false} = {}): void {
+  project(variable: tf.Variable, tensor: tf.Tensor, {isProjected = false} = {}): void {
+    this.variables.add(variable.name);
+    tidyWith(tensor, () => {
+      const {options} = this.settings;
+      const projection = this.projections.of(variable);
+      const gradient = gradientOf(tensor, variable, projection, options);
+      const update = this.begun(variable, projection, gradient.tensor, isProjected);
+      if (isProjected || refreshes.loaded?.joins(update, this.waiting, options, this.keep)) {
+        this.measure(update);
+        this.keep(update, tensor);
+        return;
+      }
+      // ‖R‖ would be cheaper, and R is finite if the gradient is. But an infinite gradient may make a new basis and R NaN, and
+      // the error should name the gradient's value.
+      const isWhole = limitsNorm(options) || isRefreshDue(update.state, options);
+      const isMeasured = isWhole && this.needsCheck;
+      const projected = projectGradient(update, gradient, this.settings, isMeasured);
+      if (isMeasured) {
+        this.note(variable.name, projected.squaredNorm!, () => gradient.squaredNorm(UNIT));
+      } else if (!isWhole) this.measure(projected.update);
+      this.keep(projected.update, tensor);
+    });
+  }
+
+  /** The update of a variable before its gradient is projected. */
+  private begun(
+    variable: tf.Variable,
+    projection: Projection | null,
+    gradient: tf.Tensor,
+    isProjected: boolean,
+  ): Update {
     const {options} = this.settings;
-    const {name} = variable;
     const {needsWholeGradient} = updateRules[options.update];
-    this.variables.add(name);
-    const state = this.states.of(name);
-    const projection = this.projections.of(variable);
-    const given: Update = {
-      ...{variable, projection, state, gradient, newBasis: null},
+    return {
+      ...{variable, projection, state: this.states.of(variable.name), gradient, newBasis: null},
       // Without it, a sum that was begun projected, under other options, moves the matrix in the subspace alone.
       whole: projection && !isProjected && needsWholeGradient ? gradient : null,
       weightDecay: weightDecayOf(variable, options),
       rateFactor: rateFactorOf(variable, options),
     };
-    tidyWith(gradient, () => {
-      // ‖R‖ would be cheaper, and R is finite if the gradient is. But an infinite gradient may make a new basis and R NaN, and
-      // the error should name the gradient's value.
-      const isWhole = limitsNorm(options) || isRefreshDue(state, options);
-      const waits =
-        !isProjected && refreshes.loaded?.joins(given, this.waiting, options, this.keep);
-      const update = isProjected || waits ? given : this.projected(given, isWhole);
-      if (isProjected || waits || !isWhole) this.measure(name, update.gradient);
-      this.keep(update, gradient);
-    });
   }
 
   /** Keeps an update until it is applied; the variable's gradient is freed if it is not needed any more. */
@@ -156,38 +173,15 @@ export class Step {
     }
   }
 
-  /** @param isMeasured Whether the norm of the whole gradient is noted. */
-  private projected(given: Update, isMeasured: boolean): Update {
-    const {gradient, variable} = given;
-    if (isTermGradient(gradient)) {
-      const isWanted = isMeasured && this.needsCheck;
-      const result = termSteps.projectTerms(given, gradient, this.settings, isWanted);
-      if (isWanted) {
-        this.note(
-          variable.name,
-          () => result.squaredNorm!,
-          () => termSteps.scaledTermNorm(gradient, variable),
-        );
-      }
-      return result.update;
-    }
-    if (isMeasured) this.measure(variable.name, gradient);
-    return projectGradient(given, this.settings);
-  }
-
-  private measure(name: string, gradient: tf.Tensor): void {
-    this.note(
-      name,
-      () => squaredNorm(gradient),
-      () => scaledSquaredNorm(gradient),
-    );
+  /** Notes the squared norm of the gradient of an update, or of R where it is projected. */
+  private measure({variable, gradient}: Update): void {
+    if (!this.needsCheck) return;
+    this.note(variable.name, squaredNorm(gradient), () => scaledSquaredNorm(gradient));
   }
 
   /** Notes the squared norm of a gradient; `scaled` is that of 2⁻⁸⁰ times it. */
-  private note(name: string, compute: () => tf.Scalar, scaled: () => tf.Scalar): void {
-    if (!this.needsCheck) return;
-    const squares = tf.keep(compute());
-    this.gradientNorms.set(name, squares);
+  private note(name: string, squares: tf.Scalar, scaled: () => tf.Scalar): void {
+    this.gradientNorms.set(name, tf.keep(squares));
     if (computesInFloat16()) return;
     // Where no value can be read, nobody knows whether it is needed. Otherwise R tells later, but for the norm that is limited.
     const isNeeded = readsSynchronously()
@@ -230,4 +224,9 @@ function weightDecayOf(variable: tf.Variable, {decay, weightDecay}: ResolvedOwLo
 /** What η is multiplied by for a variable: the factor of its group. */
 function rateFactorOf(variable: tf.Variable, {learningRates}: ResolvedOwLoreOptions): number {
   return learningRates?.find(({variables}) => selects(variables, variable))?.factor ?? 1;
+}
+
+/** ‖2⁻⁸⁰·g‖². */
+function scaledSquaredNorm(gradient: tf.Tensor): tf.Scalar {
+  return tf.tidy(() => squaredNorm(tf.mul(gradient, UNIT)));
 }

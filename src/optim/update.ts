@@ -20,33 +20,44 @@ import {checkRoom, smallestNormal} from '../kernels/capabilities';
 import type {Side} from '../kernels/kernel_names';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {adamStep, movingAverage, rotateMoments, updateNumbers, zeroMoments} from './adam';
-import {computeBasis} from './basis';
+import {basisOfGram, computeBasis} from './basis';
 import {fusedAdam} from './fused_adam';
+import type {Gradient} from './gradient';
 import {limitGrowth} from './limit_growth';
-import {largestMagnitude} from './orthonormalize';
-import {asMatrix, project, projectBack, rotationBetween, withUnitColumns} from './projector';
+import {largestMagnitude} from '../kernels/norms';
+import {asMatrix, projectBack, rotationBetween, withUnitColumns} from './projector';
 import {updateRules} from './rules';
 import {renew, ifFinite, type VariableState} from './state';
 import type {StepSettings, Update} from './pending_update';
 
 /**
- * The update with R in place of G, and with a new P where one is due. With `scale: 'auto'` the columns of the new P get the
- * lengths of {@link directionScales}.
+ * The update with R in place of G, and with a new P where one is due; and ‖G‖² if `isMeasured`. With `scale: 'auto'` the columns of
+ * the new P get the lengths of {@link directionScales}.
  */
 export function projectGradient(
   update: Update,
+  gradient: Gradient,
   {options, step}: Pick<StepSettings, 'options' | 'step'>,
-): Update {
-  const {variable, projection, state, gradient} = update;
-  if (!projection) return update;
+  isMeasured: boolean,
+): {update: Update; squaredNorm: tf.Scalar | null} {
+  const {variable, projection, state} = update;
+  if (!projection) return {update, squaredNorm: isMeasured ? gradient.squaredNorm() : null};
   if (!isRefreshDue(state, options)) {
-    return {...update, gradient: project(gradient, state.basis!, projection)};
+    const {r, squaredNorm} = gradient.project(state.basis!, isMeasured);
+    return {update: {...update, gradient: r}, squaredNorm};
   }
   const previous = previousBasis(state, options);
-  const basis = computeBasis(
-    ...([variable.name, gradient, projection, previous, options, step] as const),
-  );
-  return inNewBasis(update, basis, project(gradient, basis, projection), options);
+  const gram = gradient.gram();
+  const basis = gram
+    ? basisOfGram(gram.matrix, projection.rank, previous)
+    : computeBasis(
+        ...([variable.name, gradient.tensor, projection, previous, options, step] as const),
+      );
+  const {r, squaredNorm} = gradient.project(basis, isMeasured && !gram);
+  return {
+    update: inNewBasis(update, basis, r, options),
+    squaredNorm: gram?.squaredNorm ?? squaredNorm,
+  };
 }
 
 /** The basis that a new one replaces, with columns of length 1; null if there is none. The state's own, or a new tensor for the caller's tidy. */

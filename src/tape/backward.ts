@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {nextTensorId, tidy} from '../tfjs/engine';
-import {addGradients} from '../tfjs/term_gradient';
+import {addGradients} from '../tape/gradient';
 import type {Recording, TapeNode} from './recording';
 
 /** Called with the gradient of leaf number `index`, which is final and now the callee's. */

@@ -9,7 +9,7 @@ import {Recording} from './recording';
  *
  * @param onGradient Becomes the owner of each gradient.
  * @param options.dy Gradient of the result, of its shape; default: ones.
- * @param options.termAxes The `xs` whose gradients may be given in terms, see `Recording`.
+ * @param options.factoredAxes The `xs` whose gradients may be given in terms, see `Recording`.
  * @returns The value of `f`, for the caller to dispose.
  */
 export function streamGradients<T extends tf.Tensor>(
@@ -18,12 +18,12 @@ export function streamGradients<T extends tf.Tensor>(
   onGradient: OnGradient,
   {
     dy,
-    termAxes,
-  }: {dy?: tf.Tensor | undefined; termAxes?: ReadonlyMap<number, 0 | 1 | undefined>} = {},
+    factoredAxes,
+  }: {dy?: tf.Tensor | undefined; factoredAxes?: ReadonlyMap<number, 0 | 1 | undefined>} = {},
 ): T {
   // On an error the value is freed as well.
   return tidy('gradients', () => {
-    const recording = new Recording(xs, termAxes);
+    const recording = new Recording(xs, factoredAxes);
     const y = record(recording, () => {
       const value = f();
       tf.util.assert(

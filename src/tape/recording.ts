@@ -68,10 +68,10 @@ export class Recording {
     dependent: Set<number>;
   } | null = null;
 
-  /** @param termAxes Of the leaves whose gradients may be in terms, by id: the axis along which their rows are asked for. */
+  /** @param factoredAxes Of the leaves whose gradients may be in terms, by id: the axis along which their rows are asked for. */
   constructor(
     leaves: readonly tf.Tensor[],
-    private readonly termAxes: ReadonlyMap<number, 0 | 1 | undefined> = new Map(),
+    private readonly factoredAxes: ReadonlyMap<number, 0 | 1 | undefined> = new Map(),
   ) {
     this.leaves = new Set(leaves.map(({id}) => id));
     this.tracked = new Set(this.leaves);
@@ -119,8 +119,8 @@ export class Recording {
   }
 
   /** The axis along which the gradient of a leaf is asked for in terms; undefined where it is to be a tensor with data. */
-  termAxis({id}: tf.Tensor): 0 | 1 | undefined {
-    return this.termAxes.get(id);
+  factoredAxis({id}: tf.Tensor): 0 | 1 | undefined {
+    return this.factoredAxes.get(id);
   }
 
   /** Whether an op would be recorded now, and by no other recording than this one. */
@@ -316,9 +316,9 @@ export function needsGradient(tensor: tf.Tensor): boolean {
 }
 
 /**
- * The axis along which the rows of `weight`'s gradient are asked for, so that an op may give that gradient as a `TermGradient`;
+ * The axis along which the rows of `weight`'s gradient are asked for, so that an op may give that gradient as a `FactoredGradient`;
  * undefined where it must give a tensor with data.
  */
-export function termAxisOf(weight: tf.Tensor): 0 | 1 | undefined {
-  return Recording.active?.termAxis(weight);
+export function factoredAxisOf(weight: tf.Tensor): 0 | 1 | undefined {
+  return Recording.active?.factoredAxis(weight);
 }

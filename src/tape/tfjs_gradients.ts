@@ -8,7 +8,7 @@ import {engineGradients, keeping, streamGradients} from './gradients';
  *
  * @param varList Default: all variables. Those that are not trainable are left out.
  * @param onGradient Becomes the owner of each gradient.
- * @param termAxis For a variable whose gradient may be a `TermGradient`: the axis of its rows. Default: for none.
+ * @param factoredAxis For a variable whose gradient may be a `FactoredGradient`: the axis of its rows. Default: for none.
  * @returns The value of `f`, for the caller to dispose.
  * @throws as `tf.variableGrads` does.
  */
@@ -16,7 +16,7 @@ export function streamVariableGrads(
   f: () => tf.Scalar,
   varList: tf.Variable[] | undefined,
   onGradient: (variable: tf.Variable, gradient: tf.Tensor) => void,
-  termAxis: (variable: tf.Variable) => 0 | 1 | undefined = () => undefined,
+  factoredAxis: (variable: tf.Variable) => 0 | 1 | undefined = () => undefined,
 ): tf.Scalar {
   const {assert} = tf.util;
   const variables = varList ?? Object.values(tf.engine().registeredVariables);
@@ -49,12 +49,14 @@ export function streamVariableGrads(
   };
   return tidy('gradients', () => {
     let connected = false;
-    const termAxes = new Map(trainable.map((variable) => [variable.id, termAxis(variable)]));
+    const factoredAxes = new Map(
+      trainable.map((variable) => [variable.id, factoredAxis(variable)]),
+    );
     const take = (index: number, gradient: tf.Tensor): void => {
       connected = true;
       onGradient(trainable[index]!, gradient);
     };
-    const value = streamGradients(scalar, trainable, take, {termAxes});
+    const value = streamGradients(scalar, trainable, take, {factoredAxes});
     assert(
       connected,
       () =>

@@ -11,9 +11,8 @@ import {createLlama, sparseCrossEntropy} from '../../src/llama';
 import {headGradient, lookUpGradient} from '../../src/llama/vocabulary_gradient';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {randomizedBasis} from '../../src/optim/basis';
-import {reduceTerms} from '../../src/optim/gradient_terms';
-import {isTermGradient} from '../../src/tfjs/term_gradient';
-import {termAxisOf} from '../../src/tape/recording';
+import {isFactored} from '../../src/tape/gradient';
+import {factoredAxisOf} from '../../src/tape/recording';
 import {streamVariableGrads} from '../../src/tape/tfjs_gradients';
 import {describeFastBackends, type BackendName} from '../support/backends';
 import {Comparison} from '../support/close';
@@ -153,11 +152,11 @@ describeFastBackends('gradients of a vocabulary in terms', (backend) => {
       const inLayout = (m: number[][]): number[] => (axis === 0 ? m : turned(m)).flat();
 
       const results = tf.tidy(() => [
-        reduceTerms(gradient, ofWeight, {isMade: true}).whole!,
-        reduceTerms(gradient, ofWeight, {basis: basis as tf.Tensor2D}).projected!,
-        reduceTerms(gradient, ofWeight, {isMeasured: true}).squares!,
-        reduceTerms(gradient, ofWeight, {hasGram: true}).squares!,
-        reduceTerms(gradient, ofWeight, {hasGram: true}).gram!,
+        gradient.reduce(ofWeight, {isMade: true}).whole!,
+        gradient.reduce(ofWeight, {basis: basis as tf.Tensor2D}).projected!,
+        gradient.reduce(ofWeight, {isMeasured: true}).squares!,
+        gradient.reduce(ofWeight, {hasGram: true}).squares!,
+        gradient.reduce(ofWeight, {hasGram: true}).gram!,
       ]);
       const [whole, r, norm, trace, gram] = (await Promise.all(results.map((x) => x.data()))) as Float32Array[]; // prettier-ignore
       // Sums of up to 30 float32 products of numbers up to 5.
@@ -190,7 +189,7 @@ describeFastBackends('gradients of a vocabulary in terms', (backend) => {
           () => sparseCrossEntropy(labels, model.apply(ids, {training: true}) as tf.Tensor),
           [embedding!, ...others],
           (variable, gradient) => {
-            if (variable === embedding) inTerms.push(isTermGradient(gradient));
+            if (variable === embedding) inTerms.push(isFactored(gradient));
             gradient.dispose();
           },
           (variable) => (variable === embedding ? axis : undefined),
@@ -199,7 +198,7 @@ describeFastBackends('gradients of a vocabulary in terms', (backend) => {
       return inTerms;
     };
     expect([kinds(0), kinds(1), kinds(undefined)]).to.deep.equal([[true], [false], [false]]);
-    expect(termAxisOf(embedding!)).to.equal(undefined);
+    expect(factoredAxisOf(embedding!)).to.equal(undefined);
     tf.dispose([ids, labels]);
     model.dispose();
   });

@@ -5,7 +5,7 @@ import {leanOptimizer, OwLoreOptimizer, type OwLoreOptions} from '../../src/inde
 import {readsSynchronously} from '../../src/kernels/capabilities';
 import {installKernels, uninstallKernels} from '../../src/kernels/cpu';
 import {OwLoreSquaredNorm} from '../../src/kernels/kernel_names';
-import {squaredNorm} from '../../src/optim/finite_check';
+import {squaredNorm} from '../../src/kernels/norms';
 import {backends, defaultBackend, describeFastBackends} from '../support/backends';
 import {calledKernels} from '../support/called_kernels';
 import {held} from '../support/sentinels';

@@ -11,7 +11,7 @@ import {inNewBasis} from '../../src/optim/update';
 import {backends, defaultBackend} from '../support/backends';
 import {held} from '../support/sentinels';
 import {InjectedError} from '../tape/failures';
-import {Terms} from './term_losses';
+import {Terms} from '../tape/term_losses';
 
 /*
  * Which gradients wait for each other, and that this changes nothing. The kernel that makes their bases is here the slow way: one after

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
 import {rejection} from '../support/rejection';
 import {held} from '../support/sentinels';
-import {Terms} from './term_losses';
+import {Terms} from '../tape/term_losses';
 
 const ROWS = 12;
 const WIDTH = 5;

@@ -2,7 +2,7 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {collectGradients, streamGradients} from '../../src/tape/gradients';
 import {valueAndGrads, variableGrads} from '../../src/tape/tfjs_gradients';
-import {termKind, TermGradient} from '../../src/tfjs/term_gradient';
+import {termKind, FactoredGradient} from '../../src/tape/factored_gradient';
 import {describeBackends} from '../support/backends';
 
 describeBackends('tape', (backend) => {
@@ -170,7 +170,7 @@ describeBackends('tape', (backend) => {
       value: tf.add(args[0] as tf.Tensor, args[1] as tf.Tensor),
       gradFunc: (dy: tf.Tensor) => {
         const term = {kind: termKind('dense')!, tensors: {values: tf.clone(dy)}};
-        return [TermGradient.kept([2, 2], 0, [term]), tf.clone(dy)];
+        return [FactoredGradient.kept([2, 2], 0, [term]), tf.clone(dy)];
       },
     }));
     const {numTensors} = tf.memory();

@@ -1,7 +1,7 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {termAxisOf} from '../../src/tape/recording';
+import {factoredAxisOf} from '../../src/tape/recording';
 import {streamVariableGrads, valueAndGrads, variableGrads} from '../../src/tape/tfjs_gradients';
 import {defaultBackend} from '../support/backends';
 
@@ -115,7 +115,7 @@ describe('variableGrads', () => {
     const gradients: Record<string, number> = {};
     const value = streamVariableGrads(
       () => {
-        axes.push(termAxisOf(a), termAxisOf(b));
+        axes.push(factoredAxisOf(a), factoredAxisOf(b));
         return tf.mul(a, b);
       },
       [a, b],
@@ -125,7 +125,7 @@ describe('variableGrads', () => {
       },
       (variable) => (variable === a ? 1 : undefined),
     );
-    expect([...axes, termAxisOf(a)]).to.deep.equal([1, undefined, undefined]);
+    expect([...axes, factoredAxisOf(a)]).to.deep.equal([1, undefined, undefined]);
     expect(gradients).to.deep.equal({[a.name]: 3, [b.name]: 2});
     tf.dispose([a, b, value]);
   });

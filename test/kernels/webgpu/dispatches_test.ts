@@ -3,6 +3,7 @@ import {expect} from 'chai';
 import {OwLoreOrthonormalize} from '../../../src/kernels/kernel_names';
 import {installKernels, uninstallKernels} from '../../../src/kernels/webgpu';
 import {zeroMoments} from '../../../src/optim/adam';
+import {gradientOf} from '../../../src/optim/gradient';
 import {blockGramSchmidt} from '../../../src/optim/orthonormalize';
 import {basisShape, planProjection, projectedShape} from '../../../src/optim/projector';
 import {emptyState} from '../../../src/optim/state';
@@ -86,7 +87,10 @@ describeWebgpu('dispatches of an update [webgpu]', () => {
             whole: null,
           };
           const dispatches = countDispatches(() => {
-            applyUpdates([projectGradient(given, step)], step);
+            const {update} = projectGradient(
+              ...([given, gradientOf(gradient, weight, projection, options), step, false] as const),
+            );
+            applyUpdates([update], step);
           });
           tf.dispose([weight, state.moments.first, state.moments.second]);
           return dispatches;

@@ -1,10 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {ofTerms} from '../../src/optim/gradient_terms';
-import {provideTermSteps} from '../../src/optim/term_steps';
-import {termAxisOf} from '../../src/tape/recording';
-import {defineTermKind, TermGradient} from '../../src/tfjs/term_gradient';
-
-provideTermSteps(ofTerms);
+import {factoredAxisOf} from '../../src/tape/recording';
+import {defineTermKind, FactoredGradient} from '../../src/tape/factored_gradient';
 
 /** What the rows of a kind of terms take beside their own, in numbers; tests set it. */
 export const rowSizes = {picks: 0, products: 0};
@@ -58,11 +54,11 @@ export class Terms {
   }
 
   /** The gradient in terms; no scope frees it. */
-  inTerms(): TermGradient {
+  inTerms(): FactoredGradient {
     return tf.tidy(() => {
       const [rows, h, x] = this.tensors();
       const ids = tf.tensor1d(this.ids);
-      return TermGradient.kept(this.weight.shape as [number, number], this.axis, [
+      return FactoredGradient.kept(this.weight.shape as [number, number], this.axis, [
         {kind: picks, tensors: {ids, rows: rows!}},
         {kind: products, tensors: {h: h!, x: x!}},
       ]);
@@ -88,7 +84,7 @@ export class Terms {
 
   /** A loss of 1 with this gradient, in terms where the optimizer asks for them. */
   loss(): tf.Scalar {
-    const isInTerms = termAxisOf(this.weight) === this.axis;
+    const isInTerms = factoredAxisOf(this.weight) === this.axis;
     return tf.customGrad(() => ({
       value: tf.scalar(1),
       gradFunc: () => (isInTerms ? this.inTerms() : this.whole()),

@@ -2,15 +2,11 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
 import {randomizedBasis} from '../../src/optim/basis';
-import {
-  PIECE_SIZE,
-  projectedTerms,
-  reduceTerms,
-  scaledTermNorm,
-} from '../../src/optim/gradient_terms';
+import {PIECE_SIZE} from '../../src/tape/factored_gradient';
+import {UNIT} from '../../src/optim/finite_check';
 import {planProjection} from '../../src/optim/projector';
-import {termAxis} from '../../src/optim/term_steps';
-import type {TermGradient} from '../../src/tfjs/term_gradient';
+import {factoredAxis} from '../../src/optim/gradient';
+import type {FactoredGradient} from '../../src/tape/factored_gradient';
 import {describeAlsoLate} from '../support/stand_in';
 import {held} from '../support/sentinels';
 import {picks, rowSizes, Terms} from './term_losses';
@@ -33,7 +29,7 @@ async function expectNear(actual: tf.Tensor, expected: tf.Tensor, what: string):
   right.forEach((x, i) => expect(values[i], `${what}, number ${i}`).to.be.closeTo(x, within));
 }
 
-describeAlsoLate('gradients in terms', () => {
+describeAlsoLate('factored gradients', () => {
   let start: ReturnType<typeof held>;
   beforeEach(() => (start = held()));
   afterEach(() => {
@@ -53,10 +49,10 @@ describeAlsoLate('gradients in terms', () => {
           const basis = tf.randomNormal<tf.Rank.R2>([WIDTH, RANK], 0, 1, 'float32', 9);
           const [made, both] = [{isMade: true}, {basis, isMeasured: true}];
           const own = {
-            whole: reduceTerms(gradient, weight, made).whole!,
-            projected: projectedTerms(gradient, weight, basis),
-            ...{both: reduceTerms(gradient, weight, both)},
-            gram: reduceTerms(gradient, weight, {hasGram: true}),
+            whole: gradient.reduce(weight, made).whole!,
+            projected: gradient.reduce(weight, {basis}).projected!,
+            ...{both: gradient.reduce(weight, both)},
+            gram: gradient.reduce(weight, {hasGram: true}),
           };
           const right = terms.whole();
           const g = axis === 0 ? right : tf.transpose<tf.Tensor2D>(right);
@@ -101,7 +97,7 @@ describeAlsoLate('gradients in terms', () => {
       [{isMade: true}, ['whole']],
     ] as const) {
       tf.tidy(() => {
-        const sums = Object.entries(reduceTerms(gradient, weight, wanted));
+        const sums = Object.entries(gradient.reduce(weight, wanted));
         const names = sums.flatMap(([name, sum]) => (sum === null ? [] : name));
         expect(names).to.have.members(made);
       });
@@ -120,7 +116,7 @@ describeAlsoLate('gradients in terms', () => {
       return rows(tensors, ys, range);
     };
     const countsOf = (wanted: object): number[] => {
-      tf.tidy(() => void reduceTerms(gradient, weight, wanted));
+      tf.tidy(() => void gradient.reduce(weight, wanted));
       return counts.splice(0);
     };
     try {
@@ -145,12 +141,12 @@ describeAlsoLate('gradients in terms', () => {
       // with a term that is too small to count
       const [gradient, plain] = [factor, 1].map((each) =>
         new Terms(weight, 0, 4, each).inTerms().plus(tf.fill(weight.shape, each * 2 ** -75)),
-      ) as [TermGradient, TermGradient];
+      ) as [FactoredGradient, FactoredGradient];
       const [actual, expected, scaled, square] = tf.tidy((): tf.Tensor[] => [
-        reduceTerms(gradient, weight, {hasGram: true}).gram!,
-        reduceTerms(plain, weight, {hasGram: true}).gram!,
-        scaledTermNorm(gradient, weight),
-        tf.mul(reduceTerms(plain, weight, {isMeasured: true}).squares!, (factor * 2 ** -80) ** 2),
+        gradient.reduce(weight, {hasGram: true}).gram!,
+        plain.reduce(weight, {hasGram: true}).gram!,
+        gradient.reduce(weight, {isMeasured: true, unit: UNIT}).squares!,
+        tf.mul(plain.reduce(weight, {isMeasured: true}).squares!, (factor * 2 ** -80) ** 2),
       ]);
       await expectNear(actual!, expected!, `times ${factor}`);
       if (factor > 1) await expectNear(scaled!, square!, 'times 2 ** -80');
@@ -267,7 +263,7 @@ describe('the axis of terms', () => {
     ['none for an update that needs G itself', [30, 6], right, {update: 'fira'}, undefined],
   ] as const) {
     it(`is ${what}`, () => {
-      expect(termAxis({shape: [...shape]}, projection, {...options, ...more})).to.equal(axis);
+      expect(factoredAxis({shape: [...shape]}, projection, {...options, ...more})).to.equal(axis);
     });
   }
 });
