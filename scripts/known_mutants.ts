@@ -319,13 +319,6 @@ export const knownMutants: Readonly<
         'What lies beyond the input is 0 with padding and left out without; on webgpu a test notices it.',
     },
   ],
-  'tape/recompute_layers.ts': [
-    {
-      from: '!(tensors[0] instanceof tf.Tensor)',
-      to: 'false',
-      because: 'A layer that is called with symbolic tensors runs no op that could run again.',
-    },
-  ],
   'tape/recording.ts': [
     {
       from: '[]',
