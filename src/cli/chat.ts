@@ -43,7 +43,7 @@ export const chat = defineCommand({
       settings,
       opened,
       context,
-      {frozenDtype: settings.frozen},
+      {frozenDtype: settings.frozenDtype},
       // keys and values of what was said are kept, so that only a message is read for an answer
       {texts: 1, promptTokens: 0, newTokens: settings.maxNewTokens ?? Infinity},
     );

@@ -31,6 +31,8 @@ export interface Command<O extends Options = Options> {
   /** Command lines, without the program's name, each below a line that says what it does. */
   examples: ReadonlyArray<readonly [what: string, args: string]>;
   options: O;
+  /** Those that `--help` shows, where `--help all` shows the others as well; default: all. */
+  mostUsed?: readonly string[];
   /** Options of which each stands in the place of the others of its list. */
   alternatives?: ReadonlyArray<readonly string[]>;
   /** The options that have no effect in a run with these settings, each with the reason: `--method full`. They are refused. */

@@ -1,13 +1,11 @@
 /** The options of all commands that read examples as `textDataset` does, and of those that score blocks by them. */
 import {textDatasetDefaults} from '../llama/text/dataset_options';
-import {EXAMPLE_FORMATS} from '../llama/text/formats';
 import {outlierDefaults} from '../scores/outlier';
-import {choice, flag, group, number, numberOr} from './options';
+import {flag, group, number, numberOr} from './options';
 
-const {format, maxLength, batchSize} = textDatasetDefaults;
+const {maxLength, batchSize} = textDatasetDefaults;
 
 export const dataOptions = group('Data', {
-  format: choice('what kind of examples the file holds', EXAMPLE_FORMATS, format),
   maxLength: number(
     `the most tokens in a row (default: ${maxLength}, or fewer if the model takes fewer)`,
     {
@@ -20,7 +18,7 @@ export const dataOptions = group('Data', {
     min: 1,
     default: batchSize,
   }),
-  packing: flag('put several examples into a row, one after another'),
+  packing: flag('fill each row with several examples, one after another'),
 });
 
 /** Of outlier scores. */

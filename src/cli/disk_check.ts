@@ -11,7 +11,7 @@ import {bytesText} from './memory_limit';
 import type {OpenedModel} from './model_options';
 import {isThere, nearestThere} from './options';
 import type {BackendName} from './register_backend';
-import {filesOfRun} from './run_files';
+import {filesOfRun, KEPT_CHECKPOINTS} from './run_files';
 import type {TrainingData} from './training_data';
 import {UsageError} from './usage_error';
 
@@ -56,7 +56,6 @@ export async function checkDisk(
     `where '${output}' is ${bytesText(room)} are free`;
   const ways = [
     ...(resume === undefined ? [`give ${given.get('output')} another disk`] : ['make room there']),
-    ...(settings.keep > 1 ? ['--keep 1'] : []),
     ...(settings.saveEvery > 0 ? ['--save-every 0, without which a killed run is lost'] : []),
     ...(settings.dtype === 'F32' ? ['--dtype BF16'] : []),
   ].join(', or ');
@@ -77,7 +76,7 @@ export function diskNeed(
     batchSize,
   }: Pick<TrainingData, 'steps' | 'heldOutExamples' | 'batchSize'>,
 ): DiskNeed {
-  const {method, embedding, dtype, keep, saveEvery, engine, accumulate} = settings;
+  const {method, embedding, dtype, saveEvery, engine, accumulate} = settings;
   const {blocks, vocabulary, others} = sizesOfModel('finetune', config)!;
   const {sampling, lora = false}: MethodParts = paperMethods[method];
   const weights = FLOAT * numbersIn([...blocks.flat(), ...vocabulary, ...others]);
@@ -90,8 +89,8 @@ export function diskNeed(
   const model = dtype === 'F32' ? weights : weights / 2;
   // one is at the end; without any there may be one when the run is stopped, and then no model
   const saves = saveEvery === 0 ? 0 : Math.ceil(steps / saveEvery);
-  const during = Math.min(saves, keep + 1);
-  const atEnd = Math.min(saves, keep);
+  const during = Math.min(saves, KEPT_CHECKPOINTS + 1);
+  const atEnd = Math.min(saves, KEPT_CHECKPOINTS);
   const copies = (count: number, first: number, further: number): number =>
     count === 0 ? 0 : first + (count - 1) * further;
   const rowBytes = 2 * FLOAT * options.maxLength;

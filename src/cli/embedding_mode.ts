@@ -12,9 +12,6 @@ import {UsageError} from './usage_error';
 /** Names of the layers that have a row or a column for each token: embedding and head. */
 const LAYERS: readonly string[] = ['model.embed_tokens', 'lm_head'];
 
-/** Names of the weights of norms: `model.norm`, `input_layernorm`, `q_norm`, … */
-const NORM = /norm/;
-
 function tokenLayers(model: tfl.LayersModel): tfl.layers.Layer[] {
   return model.layers.filter(({name}) => LAYERS.includes(name));
 }
@@ -31,15 +28,13 @@ export function checkEmbedding(mode: EmbeddingMode, config: ResolvedConfig, rank
   }
 }
 
-/** The learning rates of embedding and head, and of norms, as multiples of that of the rest. */
+/** The learning rate of embedding and head, as a multiple of that of the rest. */
 export function rateGroups(
-  {embeddingRate, normRate}: {embeddingRate: number; normRate: number},
+  {embeddingRate: factor}: {embeddingRate: number},
   model: tfl.LayersModel,
 ): Pick<OwLoreOptions, 'learningRates'> {
-  const embedding = {variables: tokenLayers(model).map(({name}) => name), factor: embeddingRate};
-  const groups = [embedding, {variables: NORM, factor: normRate}];
-  const learningRates = groups.filter(({factor}) => factor !== 1);
-  return learningRates.length > 0 ? {learningRates} : {};
+  if (factor === 1) return {};
+  return {learningRates: [{variables: tokenLayers(model).map(({name}) => name), factor}]};
 }
 
 /** Makes embedding and head train in a mode: freezes them, or gives the options of the optimizer for that. */

@@ -50,7 +50,8 @@ const source = modelSource(
   "a model of Hugging Face's transformers, whose weights are not read: its folder, its config.json, a URL, or its name on the Hub; or a GGUF file",
 );
 
-const {method, gamma, rank, embedding, accumulate, checkpoint, frozen} = finetuneOptions;
+const {method, gamma, rank, embedding, accumulate, gradientCheckpointing, frozenDtype} =
+  finetuneOptions;
 const {update, basis, targets, loraDropout} = finetuneOptions;
 
 const options = {
@@ -74,7 +75,7 @@ const options = {
     ),
   }),
   ...{method, gamma, rank, embedding, update, basis, targets, loraDropout},
-  ...{accumulate, checkpoint, frozen},
+  ...{accumulate, gradientCheckpointing, frozenDtype},
   ...group('Data', {
     ...{maxLength: dataOptions.maxLength, batchSize: dataOptions.batchSize},
     countedLabels: number('most of a batch that is answers, as a part of its positions', {
@@ -126,7 +127,7 @@ function meaningless({method, embedding, engine, update}: Settings): Record<stri
   return {
     ...(!lowRank && !lora && embedding !== 'low-rank' && {rank: byMethod}),
     ...(sampling === null && {gamma: byMethod}),
-    ...(sampling === null && !lora && {frozen: byMethod}),
+    ...(sampling === null && !lora && {frozenDtype: byMethod}),
     ...(!trainsRest(method) && {embedding: byMethod}),
     ...(!lowRank && embedding !== 'low-rank' && {update: byMethod, basis: byMethod}),
     ...(updateRules[update].basis && {basis: `--update ${update}`}),

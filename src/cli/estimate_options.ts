@@ -10,7 +10,13 @@ import type {BackendName} from './register_backend';
 
 type Names = 'method' | 'gamma' | 'rank' | 'batchSize' | 'maxLength' | 'embedding';
 type OwnNames =
-  'frozen' | 'checkpoint' | 'accumulate' | 'update' | 'basis' | 'targets' | 'loraDropout';
+  | 'frozenDtype'
+  | 'gradientCheckpointing'
+  | 'accumulate'
+  | 'update'
+  | 'basis'
+  | 'targets'
+  | 'loraDropout';
 
 /** The options of `finetune` that an estimate is about. */
 export type EstimatedSettings = Pick<FinetuneSettings, Names | OwnNames> & {backend: BackendName};
@@ -22,7 +28,16 @@ export function estimateOptionsOf(
   settings: EstimatedSettings,
   {numHiddenLayers: blocks, maxPositionEmbeddings = Infinity}: LlamaConfig,
 ): SizedOptions {
-  const {method, backend, checkpoint, embedding, frozen, accumulate, rank, batchSize} = settings;
+  const {
+    method,
+    backend,
+    gradientCheckpointing,
+    embedding,
+    frozenDtype,
+    accumulate,
+    rank,
+    batchSize,
+  } = settings;
   const {update, basis, targets, loraDropout: dropout} = settings;
   const {lowRank, sampling, lora = false}: MethodParts = paperMethods[method];
   const projects = lowRank || (trainsRest(method) && embedding === 'low-rank');
@@ -31,10 +46,10 @@ export function estimateOptionsOf(
     maxLength = Math.min(textDatasetDefaults.maxLength, maxPositionEmbeddings),
   } = settings;
   return {
-    ...{method, rank, batchSize, maxLength, backend, gradientCheckpointing: checkpoint, accumulate},
+    ...{method, rank, batchSize, maxLength, backend, gradientCheckpointing, accumulate},
     ...(sampling && gamma !== null && {gamma}),
     ...(trainsRest(method) && {embedding}),
-    ...((sampling !== null || lora) && {frozenDtype: frozen}),
+    ...((sampling !== null || lora) && {frozenDtype}),
     ...(projects && {update, basis}),
     ...(lora && {targets: targetsIn(targets), dropout}),
   };

@@ -129,10 +129,10 @@ async function checkData(
 
 function textsOf(
   {tokenizer, config}: Pick<OpenedModel, 'tokenizer' | 'config'>,
-  {data, limit = Infinity, format, maxLength, batchSize, packing}: Settings,
+  {data, limit = Infinity, maxLength, batchSize, packing}: Settings,
 ): TextDataset {
   return textDataset(data, tokenizer, {
-    ...{format, maxLength, batchSize, packing, config},
+    ...{maxLength, batchSize, packing, config},
     shuffle: false,
     select: (i) => i < limit,
   });

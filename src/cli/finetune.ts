@@ -15,6 +15,7 @@ import {
   checkTogether,
   configOf,
   finetuneOptions,
+  learningRates,
   meaningless,
   scoreNames,
   type FinetuneSettings,
@@ -55,6 +56,10 @@ export const finetune = defineCommand({
   ],
   options: finetuneOptions,
   ...{alternatives, meaningless},
+  mostUsed: [
+    ...['model', 'data', 'output', 'overwrite', 'resume', 'method'],
+    ...['gamma', 'rank', 'epochs', 'learningRate', 'batchSize', 'maxLength'],
+  ],
   configFile: ({resume}) =>
     resume === undefined ? undefined : configToResume('finetune: --resume', resume),
   async run(all, context) {
@@ -62,6 +67,7 @@ export const finetune = defineCommand({
     const wanted = {
       ...all,
       ...(all.resume !== undefined && {output: all.resume}),
+      learningRate: all.learningRate ?? learningRates[all.method],
       ...(all.method === 'lora' && !given.has('rank') && {rank: loraDefaults.rank}),
     };
     checkTogether(wanted, given);
@@ -81,7 +87,7 @@ export const finetune = defineCommand({
       // a large vocabulary's logits would be most of the memory
       const loaded = await loadModelAlone({...settings, backend}, context, {
         headInLoss: true,
-        frozenDtype: settings.frozen,
+        frozenDtype: settings.frozenDtype,
       });
       try {
         return await finetuneModel(checked, loaded, meter, context);
@@ -271,6 +277,10 @@ async function makePlan(
   const sampling = await chooseSampling({...settings, scores}, scored, sizes, fitted, context);
   const line = fitted.line();
   if (line !== null) context.console.note(line);
+  if (!context.given.has('learningRate'))
+    context.console.note(
+      `learning rate ${settings.learningRate}, the default of --method ${settings.method}`,
+    );
   return {
     settings: {
       ...settings,

@@ -69,13 +69,34 @@ const positive = {exclusiveMin: 0};
 /** What `--scores` may name; anything else is the path of a file of scores. */
 export const scoreNames: readonly string[] = [...kindNames, 'uniform'];
 
+/**
+ * The learning rate of each method by default: one step of the grid 1, 2, 5 below the one at which SmolLM2 learnt most in the comparison of
+ * docs/method.md. LISA-D, for which none was looked for, has LISA's.
+ */
+export const learningRates: Readonly<Record<PaperMethodName, number>> = {
+  owlore: 5e-4,
+  'owlore-full': 2e-4,
+  lisa: 2e-4,
+  'lisa-d': 2e-4,
+  galore: 1e-4,
+  badam: 1e-3,
+  lora: 2e-3,
+  full: 5e-5,
+};
+const rates = Object.entries(learningRates)
+  .map((each) => each.join(' '))
+  .join(', ');
+
 /** The γ of each method that has one: `owlore 5, lisa 2`. */
 const gammas = Object.entries<MethodParts>(paperMethods)
   .flatMap(([name, {sampling}]) => (sampling ? [`${name} ${sampling.gamma}`] : []))
   .join(', ');
 
 const scores: OptionDescription<string> = {
-  ...text(`what draws the blocks: ${scoreNames.join(', ')}, or a file of scores`, '<name|file>'),
+  ...text(
+    `scores of the blocks, by which some train more often: ${scoreNames.join(', ')}, or a file`,
+    '<name|file>',
+  ),
   default: 'outlier',
   check(owner, name, value) {
     if (typeof value === 'string') {
@@ -91,137 +112,151 @@ const scores: OptionDescription<string> = {
 export const finetuneOptions = {
   ...modelOptions,
   ...group('Run', {
-    output: required(outputFolder('the folder of the run')),
-    resume: ofCommandLine(folder('go on with the run in this folder, with its options')),
-    overwrite: ofCommandLine(flag('replace an earlier run in that folder')),
+    output: required(outputFolder('the folder that the run makes: its model, log and report')),
+    resume: ofCommandLine(folder('go on with the stopped run in this folder, with its options')),
+    overwrite: ofCommandLine(flag('replace an earlier run in the folder of --output')),
     force: ofCommandLine(
-      flag(
-        'begin or go on even if memory or disk cannot suffice, or the data are not those of the run',
-      ),
+      flag('begin or go on even if memory or disk cannot suffice, or the data have changed'),
     ),
-    dtype: choice<FloatType, 'F32'>('how the weights of the model are saved', floatTypes, 'F32'),
+    dtype: choice<FloatType, 'F32'>('number type of the weights that are saved', floatTypes, 'F32'),
     saveEvery: number(
-      'steps between checkpoints, of which one more is at the end; 0: one only when the run is stopped (default: a tenth of the run)',
+      'steps between checkpoints, from which a killed run can go on; 0: one only when the run is stopped (default: a tenth of the run)',
       {integer: true, min: 0},
     ),
-    keep: number('how many of the newest checkpoints stay', {...count, default: 2}),
-    seed: number('the same seed gives the same run', {
+    seed: number('of all that is random: the same seed gives the same run', {
       ...{...seedRange, default: layerSamplingDefaults.seed},
     }),
   }),
   ...group('Method', {
-    method: choice<PaperMethodName, 'owlore'>('how to fine-tune', paperMethodNames, 'owlore'),
-    scores,
-    tau,
-    gamma: number(`blocks that train at a time (default: ${gammas})`, positive),
-    interval: number('steps between draws of blocks', {
-      ...{...count, default: paperInterval},
-    }),
-    sampler: choice<SamplerName>(
-      'how they are drawn: by their scores, by chance (exact, bernoulli, choice); or each as often as any other, all before one comes ' +
-        'again (default: exact; of badam permutation)',
-      samplerNames,
-    ),
-    floor: number('part of the draws that is the same for all blocks, whatever their scores', {
-      ...{min: 0, max: 1, default: layerSamplingDefaults.floor},
-    }),
-    rank: number(
-      `rank of the updates of matrices whose dimensions are both above it; of lora the rank of A and B (default there: ${loraDefaults.rank})`,
-      {...count, default: owloreDefaults.rank},
-    ),
-    refreshInterval: number('steps of a matrix between refreshes of its basis', {
-      ...{...count, default: owloreDefaults.refreshInterval},
-    }),
-    basis: choice<'randomized' | 'svd', 'randomized'>(
-      'how a basis is computed; svd: exactly, for small models',
-      ['randomized', 'svd'],
-      'randomized',
-    ),
-    update: choice<Update, Update>(
-      'how low-rank matrices move: in their subspace alone, or as these other papers have it',
-      updateNames,
-      owloreDefaults.update,
-    ),
-    moments: choice<Moments, Moments>(
-      'what a refresh does to the averages of Adam: keep, rotate into the new basis, reset',
-      momentsKinds,
-      owloreDefaults.moments,
-    ),
-    loraAlpha: number('of lora: α; the product A B is multiplied by α / rank', {
-      ...{...positive, default: loraDefaults.alpha},
-    }),
-    loraDropout: number('of lora: the probability with which an input of A is 0 in training', {
-      ...{min: 0, exclusiveMax: 1, default: loraDefaults.dropout},
-    }),
-    targets: {
-      ...text(
-        'of lora: the matrices, by names such as q_proj,v_proj, or attention, mlp, all-linear',
-        '<names>',
-      ),
-      default: String(loraDefaults.targets),
-    },
+    method: choice<PaperMethodName, 'owlore'>('method of fine-tuning', paperMethodNames, 'owlore'),
     embedding: choice<EmbeddingMode, 'full'>(
-      'how embedding and head train; low-rank: as the matrices of blocks with owlore, in less memory',
+      'how embedding and head train; low-rank: by low-rank updates, in less memory',
       embeddingModes,
       'full',
     ),
   }),
+  ...group('Which blocks train', {
+    scores,
+    tau,
+    gamma: number(`blocks that train at the same time (default: ${gammas})`, positive),
+    interval: number('steps until other blocks are drawn', {
+      ...{...count, default: paperInterval},
+    }),
+    sampler: choice<SamplerName>(
+      'how blocks are drawn; permutation: each once before one comes again (default: exact; with badam permutation)',
+      samplerNames,
+    ),
+    floor: number(
+      'part of the probability that is the same for all blocks, whatever their scores',
+      {
+        ...{min: 0, max: 1, default: layerSamplingDefaults.floor},
+      },
+    ),
+  }),
+  ...group('Low-rank updates', {
+    rank: number(
+      `rank of low-rank updates; with lora of its matrices A and B, by default ${loraDefaults.rank}`,
+      {...count, default: owloreDefaults.rank},
+    ),
+    refreshInterval: number('steps until the subspace of a low-rank update is chosen anew', {
+      ...{...count, default: owloreDefaults.refreshInterval},
+    }),
+    basis: choice<'randomized' | 'svd', 'randomized'>(
+      'how the subspace is computed; svd: exactly, for small models',
+      ['randomized', 'svd'],
+      'randomized',
+    ),
+    update: choice<Update, Update>(
+      'rule of low-rank updates, by the paper that it is from',
+      updateNames,
+      owloreDefaults.update,
+    ),
+    moments: choice<Moments, Moments>(
+      "what happens to Adam's moments when the subspace is chosen anew",
+      momentsKinds,
+      owloreDefaults.moments,
+    ),
+  }),
+  ...group('LoRA', {
+    loraAlpha: number('the product of A and B is multiplied by alpha / rank', {
+      ...{...positive, default: loraDefaults.alpha},
+    }),
+    loraDropout: number('probability with which an input of A is dropped in training', {
+      ...{min: 0, exclusiveMax: 1, default: loraDefaults.dropout},
+    }),
+    targets: {
+      ...text(
+        'matrices that are adapted: names such as q_proj,v_proj, or attention, mlp, all-linear',
+        '<names>',
+      ),
+      default: String(loraDefaults.targets),
+    },
+  }),
   ...group('Training', {
     epochs: number('passes over the data', {...positive, default: 1}),
     steps: number('steps of training, in place of epochs', count),
-    accumulate: number('batches whose gradients are averaged into a step', {
+    accumulate: number('batches whose gradients are averaged for each step', {
       ...{...count, default: owloreDefaults.accumulate},
     }),
-    learningRate: number('the highest learning rate', {...positive, default: 3e-4}),
-    embeddingRate: number('learning rate of embedding and head, as a multiple of that', {
+    learningRate: number(`the highest learning rate (default: of the method; ${rates})`, positive),
+    embeddingRate: number('learning rate of embedding and head, as a multiple of --learning-rate', {
       ...{...positive, default: 1},
     }),
-    normRate: number('learning rate of the norms, as a multiple of that', {
-      ...{...positive, default: 1},
-    }),
-    schedule: choice('how the learning rate falls to 0, if it does', scheduleNames, 'linear'),
-    warmup: number('steps over which the learning rate rises first', {
+    schedule: choice(
+      'learning-rate schedule after the warm-up: how it falls to 0, or stays',
+      scheduleNames,
+      'linear',
+    ),
+    warmup: number('steps in which the learning rate rises to its highest', {
       ...{integer: true, min: 0, default: 0},
     }),
-    weightDecay: number('decoupled weight decay', {min: 0, default: owloreDefaults.weightDecay}),
+    weightDecay: number('decoupled weight decay, as AdamW has it', {
+      min: 0,
+      default: owloreDefaults.weightDecay,
+    }),
     clipNorm: number("largest norm of a step's gradients (default: no limit)", positive),
     normGrowth: number(
-      'most that this norm may be times that of the step before, such as 1.01 (default: no limit)',
+      'largest norm as a multiple of that of the step before, such as 1.01 (default: no limit)',
       {exclusiveMin: 1},
     ),
     nonFinite: choice<NonFinite, NonFinite>(
-      'what is done at a NaN or infinite gradient; skip: that step changes nothing; halve: nor does it, and the learning rate is halved',
+      'at a NaN or infinite gradient: end with an error, skip the step, skip it and halve the learning rate, or go on',
       nonFiniteActions,
       owloreDefaults.nonFinite,
     ),
-    checkpoint: choice<GradientCheckpointing, GradientCheckpointing>(
-      'what the backward pass computes again, which saves memory',
+    gradientCheckpointing: choice<GradientCheckpointing, GradientCheckpointing>(
+      'compute activations again in the backward pass, to save memory: where it pays, of all blocks, or never',
       gradientCheckpointingChoices,
       owloreDefaults.gradientCheckpointing,
     ),
-    frozen: choice<'F32' | 'BF16', 'F32'>(
-      'how matrices are kept while they do not train; BF16: in half of the memory',
+    frozenDtype: choice<'F32' | 'BF16', 'F32'>(
+      'number type of matrices while they do not train; BF16 takes half of the memory',
       frozenDtypes,
       'F32',
     ),
   }),
   ...group('Engine', {
     engine: choice<EngineName, 'tfjs'>(
-      'what trains; torch: PyTorch, in processes of their own',
+      'what trains: TensorFlow.js in this process, or PyTorch in others',
       engineNames,
       'tfjs',
     ),
-    python: program('of torch: a Python that has it (default: python3)'),
-    processes: number('of torch: how many train together (default: one for each GPU, or 1)', count),
+    python: program('a Python that has PyTorch (default: python3)'),
+    processes: number(
+      'processes of PyTorch that train together (default: one for each GPU, or 1)',
+      count,
+    ),
     parallel: choice<'ddp' | 'fsdp', 'ddp'>(
-      'of torch: whether each process has the whole model, or a part',
+      'whether each process has the whole model (ddp) or a part of it (fsdp)',
       ['ddp', 'fsdp'],
       'ddp',
     ),
   }),
   ...group('Data', {
     data: required(fileOrUrl('examples to train on, jsonl or a json array')),
-    validation: fileOrUrl('held-out examples (default: a part of the data)'),
+    validation: fileOrUrl(
+      'held-out examples, whose loss is measured (default: a part of the data)',
+    ),
     validationSplit: number('part of the data that is held out, without --validation', {
       ...{exclusiveMin: 0, exclusiveMax: 1, default: 0.05},
     }),
@@ -256,9 +291,8 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
     ...((!trainsRest(method) || embedding === 'frozen') && {
       embeddingRate: embedding === 'frozen' ? '--embedding frozen' : byMethod,
     }),
-    ...(lora && {normRate: byMethod}),
     ...(sampling === null && {gamma: byMethod, interval: byMethod, sampler: byMethod}),
-    ...(sampling === null && !lora && {frozen: byMethod}),
+    ...(sampling === null && !lora && {frozenDtype: byMethod}),
     ...(!drawsByScores(settings) && {
       ...{scores: bySampler, tau: bySampler, floor: bySampler},
     }),

@@ -142,8 +142,8 @@ async function withModel<T>(
   context: Context,
   body: (loaded: Loaded) => Promise<T>,
 ): Promise<T> {
-  const {frozen} = settings;
-  const loaded = await loadModel(settings, opened, context, {frozenDtype: frozen}, writing);
+  const {frozenDtype} = settings;
+  const loaded = await loadModel(settings, opened, context, {frozenDtype}, writing);
   try {
     return await context.interruption.stopTidily(() => body(loaded));
   } finally {

@@ -72,9 +72,9 @@ export async function checkMemory(
 /** Options that save memory and are not in use. */
 function furtherWays(settings: Settings, {embedding, frozenDtype}: EstimateOptions): string[] {
   const ways = [
-    ...(settings.checkpoint === 'none' ? ['--checkpoint auto'] : []),
+    ...(settings.gradientCheckpointing === 'none' ? ['--gradient-checkpointing auto'] : []),
     ...(embedding !== undefined && embedding !== 'frozen' ? ['--embedding frozen'] : []),
-    ...(frozenDtype === 'F32' ? ['--frozen BF16'] : []),
+    ...(frozenDtype === 'F32' ? ['--frozen-dtype BF16'] : []),
   ];
   return ways.length === 0 ? [] : [ways.join(' or ')];
 }

@@ -27,7 +27,7 @@ export const modelOptions = group('Model', {
     'auto',
   ),
   matmulPrecision: choice<MatmulPrecision, 'highest'>(
-    'how exactly tensorflow multiplies float32; medium: rounded to bfloat16, about twice as fast on processors with AMX',
+    'how exactly tensorflow multiplies float32; medium rounds to bfloat16, about twice as fast on processors with AMX',
     matmulPrecisions,
     'highest',
   ),
@@ -37,8 +37,8 @@ export const modelOptions = group('Model', {
 export const writerOptions = {
   ...modelOptions,
   ...group('Model', {
-    frozen: choice<(typeof frozenDtypeChoices)[number], 'auto'>(
-      'how matrices are kept; BF16: in half of the memory; auto: on wasm, so if the files have them so, which is as exact and faster',
+    frozenDtype: choice<(typeof frozenDtypeChoices)[number], 'auto'>(
+      'number type of matrices in memory; BF16 takes half of it; auto: on wasm BF16 where the files have it, which is as exact and faster',
       frozenDtypeChoices,
       'auto',
     ),
@@ -148,7 +148,7 @@ function checkWeights(
   }
   const canBeHalf = frozenDtype !== undefined && weightBytes(outline, 'BF16') <= limit.bytes;
   throw new UsageError(
-    `${given.get('model')!} cannot be loaded: ${what}; take another --backend${canBeHalf ? ' or --frozen BF16' : ''}`,
+    `${given.get('model')!} cannot be loaded: ${what}; take another --backend${canBeHalf ? ' or --frozen-dtype BF16' : ''}`,
   );
 }
 

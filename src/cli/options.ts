@@ -287,7 +287,7 @@ export function flagOf(name: string): string {
 export function addOptions(command: Command, options: Options): void {
   for (const [name, description] of Object.entries(options)) {
     const {placeholder, choices, isList, isRequired} = description;
-    const what = choices ? `${description.help}: ${listOf(choices)}` : description.help;
+    const what = choices ? `${description.help} (${listOf(choices)})` : description.help;
     const help = isRequired ? `${what} (required)` : what;
     const long = flagOf(name);
     const option = new Option(placeholder === null ? long : `${long} ${placeholder}`, help);

@@ -1,6 +1,6 @@
 /** The command line `tfjs-owlore`: its commands, and the options and errors that they have in common. */
 import {createRequire} from 'node:module';
-import {Command, CommanderError} from 'commander';
+import {Command, CommanderError, Option} from 'commander';
 import {selectBackend} from './backend';
 import type * as cli from './command';
 import {readConfigFile, withoutReplaced} from './config_file';
@@ -35,7 +35,6 @@ export const commands: readonly cli.Command[] = [
 const commonOptions = {
   config: file('options in a JSON file, by their names in camelCase'),
   json: flag('print the result as one JSON object, and nothing else'),
-  verbose: flag('show where in the code an error comes from'),
 };
 
 /** The process that the command line runs in; tests give it other streams. */
@@ -80,7 +79,7 @@ export async function runProgram(
       console.result({error: message, ...error.result});
       return exitCodes[error.stopSignal];
     }
-    const isVerbose = args.includes('--verbose') || Boolean(process.env['DEBUG']);
+    const isVerbose = Boolean(process.env['DEBUG']);
     const lines =
       isVerbose && error instanceof Error ? error.stack!.split('\n') : [`error: ${message}`];
     for (const line of lines) console.note(line);
@@ -127,9 +126,9 @@ function addCommand(
     .command(command.name)
     .usage('[options]')
     .description(command.summary)
-    .allowExcessArguments(false)
-    .addHelpText('after', helpOnExamples(command));
+    .allowExcessArguments(false);
   addOptions(added, {...command.options, ...commonOptions});
+  addHelp(added, command);
   added.action(async () => {
     const {config: own} = readSettings(added, commonOptions).settings;
     const other = command.configFile?.(added.opts());
@@ -184,7 +183,36 @@ function addCommand(
   });
 }
 
-function helpOnExamples({examples}: cli.Command): string {
+/** `--help`, of a command with many options with those that are used most; `--help all` has all of them, under their headings. */
+function addHelp(added: Command, {mostUsed, ...command}: cli.Command): void {
+  const shown = mostUsed && [...mostUsed, ...Object.keys(commonOptions), 'help'];
+  let showsAll = shown === undefined;
+  added
+    .helpOption(false)
+    .addOption(
+      shown
+        ? new Option('-h, --help [all]', 'show this; all: with all options')
+        : new Option('-h, --help', 'show this'),
+    )
+    .on('option:help', (which: string | null) => {
+      showsAll ||= which === 'all';
+      added.help();
+    })
+    .configureHelp({
+      ...added.configureHelp(),
+      visibleOptions: ({options}) =>
+        options.filter(
+          (option) => !option.hidden && (showsAll || shown!.includes(option.attributeName())),
+        ),
+    })
+    .addHelpText('after', () =>
+      showsAll
+        ? helpOnExamples(command)
+        : `\nThese are the options that are used most; --help all shows all.\n${helpOnExamples(command)}`,
+    );
+}
+
+function helpOnExamples({examples}: Pick<cli.Command, 'examples'>): string {
   const lines = examples.map(([what, args]) => `  # ${what}\n  npx tfjs-owlore ${args}`);
   return `\n${style('bold', 'Examples:')}\n${lines.join('\n')}`;
 }

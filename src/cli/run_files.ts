@@ -25,6 +25,9 @@ export const NAMES = {
 /** The most bytes that are read of a log: those of some two million steps. */
 export const MOST_LOG_BYTES = 500_000_000;
 
+/** How many of the newest checkpoints stay: should one be damaged, there is the one before. */
+export const KEPT_CHECKPOINTS = 2;
+
 /** The last line in the log of a run that has come to its end. */
 export const DONE = {event: 'end', state: 'done'} as const;
 

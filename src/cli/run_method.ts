@@ -37,19 +37,12 @@ export function methodOf(
   initialStep?: number,
 ): PaperMethod {
   const {method, rank, refreshInterval, weightDecay, clipNorm, normGrowth} = settings;
-  const {checkpoint, nonFinite, accumulate} = settings;
+  const {gradientCheckpointing, nonFinite, accumulate} = settings;
   const {lora: isLora = false}: MethodParts = paperMethods[method];
   const options: PaperMethodOptions = {
     learningRate: learningRateOf(settings, data.steps),
     ...updateOf(settings),
-    ...{
-      rank,
-      refreshInterval,
-      weightDecay,
-      clipNorm,
-      normGrowth,
-      gradientCheckpointing: checkpoint,
-    },
+    ...{rank, refreshInterval, weightDecay, clipNorm, normGrowth, gradientCheckpointing},
     ...{nonFinite, accumulate},
     ...sampling?.options,
     ...(isLora && loraOptionsOf(settings)),
@@ -64,7 +57,7 @@ function learningRateOf(
   {learningRate, schedule, warmup: rise}: FinetuneSettings,
   steps: number,
 ): LearningRate {
-  const then = schedules[schedule](learningRate, steps - rise);
+  const then = schedules[schedule](learningRate!, steps - rise);
   return rise > 0 ? warmup(rise, then) : then;
 }
 

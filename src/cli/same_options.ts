@@ -14,7 +14,7 @@ import {counted} from './words';
 const FREE: ReadonlySet<keyof FinetuneSettings> = new Set([
   ...(['model', 'data', 'validation', 'validationSplit', 'output'] as const), // compared by their contents
   ...(['backend', 'engine', 'processes', 'parallel'] as const),
-  ...(['dtype', 'saveEvery', 'keep', 'evaluateEvery'] as const),
+  ...(['dtype', 'saveEvery', 'evaluateEvery'] as const),
   ...(['epochs', 'steps'] as const), // told by the steps of the run
 ]);
 

@@ -122,14 +122,14 @@ async function ofWeights(settings: Settings, context: Context): Promise<BlockSco
 }
 
 async function ofTexts(settings: Settings, context: Context): Promise<BlockScores> {
-  const {kind, batches, format, maxLength, batchSize, packing, seed} = settings;
+  const {kind, batches, maxLength, batchSize, packing, seed} = settings;
   const {console} = context;
   const data = settings.data!;
   const {tokenizer, config} = await openModel(settings, context);
   // the batches of texts are tensors
   await context.selectBackend(settings.backend);
   const texts = (): TextDataset =>
-    textDataset(data, tokenizer, {...{format, maxLength, batchSize, packing, seed, config}});
+    textDataset(data, tokenizer, {...{maxLength, batchSize, packing, seed, config}});
   const reading = {name: data, total: batches * batchSize, lengths: {maxLength, config}};
   const report = await readExamples(texts(), {...reading, most: batches}, context);
   if (report.batches < batches)

@@ -7,6 +7,7 @@ import {sparseCrossEntropy, type TextBatch} from '../llama/index';
 import type {Engine, EngineOutcome, EngineRun} from './engine';
 import {masksIn} from './lora_method';
 import {nextTurn} from './progress';
+import {KEPT_CHECKPOINTS} from './run_files';
 import type {RunFolder} from './run_folder';
 import {checkMonitorState, type MonitorState} from './training_monitor';
 
@@ -20,7 +21,7 @@ async function train(run: EngineRun): Promise<EngineOutcome> {
   const save = (): Promise<void> =>
     run.save((target) =>
       saveCheckpoint(target, parts, {
-        keep: settings.keep,
+        keep: KEPT_CHECKPOINTS,
         extra: {
           ...{...monitor.state(), data: run.data.contents, options: run.options},
           ...(lora && {dropoutMasks: lora.dropoutMasks}),

@@ -38,7 +38,7 @@ export async function prepareData(
   context: Context,
 ): Promise<TrainingData> {
   const {console, given} = context;
-  const {data, validation, validationSplit, format, maxLength, packing, seed} = settings;
+  const {data, validation, validationSplit, maxLength, packing, seed} = settings;
   const isHeldOut = (i: number): boolean => validation === undefined && isIn(validationSplit, i);
   const contents = await contentsOf(data, console);
   const {examples} = contents;
@@ -57,7 +57,7 @@ export async function prepareData(
         Math.max(1, examples - heldOut),
         counted(examples - heldOut, 'example'),
       );
-  const common = {format, maxLength, batchSize, packing, seed, config};
+  const common = {maxLength, batchSize, packing, seed, config};
   const datasetOf = (path: string, options: TextDatasetOptions): TextDataset =>
     asUsage(() => textDataset(path, tokenizer, {...common, ...options}));
   const training = ({repeat}: {repeat: boolean}): TextDataset =>

@@ -158,12 +158,12 @@ describe('bench/compare: the plan', () => {
       Object.keys(
         optionsOf(smollm2, {options: {method, learningRate: 1e-3, seed: 1}, heldOut: 'test'}),
       );
-    const own = ['rank', 'refreshInterval', 'loraAlpha', 'interval', 'embedding', 'frozen'];
+    const own = ['rank', 'refreshInterval', 'loraAlpha', 'interval', 'embedding', 'frozenDtype'];
     const expected = Object.entries({
-      owlore: ['rank', 'refreshInterval', 'interval', 'embedding', 'frozen'],
-      lisa: ['interval', 'embedding', 'frozen'],
+      owlore: ['rank', 'refreshInterval', 'interval', 'embedding', 'frozenDtype'],
+      lisa: ['interval', 'embedding', 'frozenDtype'],
       galore: ['rank', 'refreshInterval', 'embedding'],
-      lora: ['rank', 'loraAlpha', 'frozen'],
+      lora: ['rank', 'loraAlpha', 'frozenDtype'],
       full: ['embedding'],
     }) as Array<[PaperMethodName, string[]]>;
     for (const [method, names] of expected) {

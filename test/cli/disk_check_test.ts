@@ -63,12 +63,10 @@ describe('the room that a run needs on its disk', function () {
     near(least({saveEvery: 0, dtype: 'BF16'}), weights / 2);
     // of the two that stay all weights are others; or one is being written beside them
     near(least({method: 'full'}), 3 * weights);
-    near(least({method: 'full', keep: 1}), 2 * weights);
-    near(least({method: 'full', keep: 5, saveEvery: 50}), 3 * weights);
+    near(least({method: 'full', saveEvery: 50}), 3 * weights);
     const adapters = least({method: 'lora', saveEvery: 0}) - weights;
     expect(adapters).to.be.within(0.1 * weights, weights);
     near(least({method: 'lora'}), 2 * weights + 3 * adapters);
-    near(least({method: 'lora', keep: 1}), 2 * weights + 2 * adapters);
     near(least({embedding: 'frozen'}), 2 * weights);
     expect(least({})).to.be.above(least({embedding: 'frozen'}));
     const {least: of1, most: of1AtMost} = diskNeed(settingsOf(), opened, data);
@@ -122,12 +120,12 @@ describe('the room that a run needs on its disk', function () {
     expect([await check(most), await check(null), notes]).to.deep.equal([null, null, []]);
     expect(await check(atLeast)).to.equal(null);
     expect(notes.splice(0).join()).to.match(
-      /^checkpoints and model take up to 2 MB, and where '.*run' is 1 MB are free: they may not suffice; give finetune: --output another disk, or --keep 1/,
+      /^checkpoints and model take up to 2 MB, and where '.*run' is 1 MB are free: they may not suffice; give finetune: --output another disk, or --save-every 0/,
     );
     const refused = await check(atLeast - 1);
     expect(refused).to.be.instanceOf(UsageError);
     expect((refused as Error).message).to.match(
-      /^finetune: this run cannot be saved: checkpoints and model take at least 1 MB, and where '.*run' is 1 MB are free; give finetune: --output another disk, or --keep 1, or --save-every 0, .*, or --dtype BF16, or go on with --force$/,
+      /^finetune: this run cannot be saved: checkpoints and model take at least 1 MB, and where '.*run' is 1 MB are free; give finetune: --output another disk, or --save-every 0, .*, or --dtype BF16, or go on with --force$/,
     );
     expect(notes).to.deep.equal([]);
     expect(await check(0, {force: true})).to.equal(null);

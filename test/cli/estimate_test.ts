@@ -165,7 +165,12 @@ describe('MemoryFit', () => {
   function fitOf(tensors: number, given: Partial<EstimatedSettings> = {}): MemoryFit {
     const settings: EstimatedSettings = {
       ...{method: 'owlore', gamma: 5, rank: 128, batchSize: 16, maxLength: 512},
-      ...{backend: 'tensorflow', checkpoint: 'auto', embedding: 'frozen', frozen: 'F32'},
+      ...{
+        backend: 'tensorflow',
+        gradientCheckpointing: 'auto',
+        embedding: 'frozen',
+        frozenDtype: 'F32',
+      },
       ...{accumulate: 1, update: 'galore', basis: 'randomized'},
       ...{targets: 'all-linear', loraDropout: 0},
     };

@@ -116,15 +116,15 @@ describe('tfjs-owlore generate', () => {
     }
   });
 
-  it('keeps matrices at 16 bits with --frozen BF16, and says what else there is', async () => {
+  it('keeps matrices at 16 bits with --frozen-dtype BF16, and says what else there is', async () => {
     const {model} = await loadLlama(folder.model, {frozenDtype: 'BF16'});
     const {ids} = await generate(model, folder.tokenizer.encode('the cat'), {maxNewTokens: 4});
     model.dispose();
-    const args = ['--prompt', 'the cat', ...few, '--frozen'];
+    const args = ['--prompt', 'the cat', ...few, '--frozen-dtype'];
     expect((await runJson([...args, 'BF16'])).ids).to.deep.equal(ids);
     const {code, stderr} = await run([...args, 'BF17']);
     expect(code).to.equal(2);
-    expect(stderr).to.include("--frozen must be one of 'F32', 'BF16', 'auto'; got 'BF17'");
+    expect(stderr).to.include("--frozen-dtype must be one of 'F32', 'BF16', 'auto'; got 'BF17'");
   });
 
   it('asks for one prompt', async () => {

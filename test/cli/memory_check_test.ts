@@ -34,11 +34,11 @@ describeBackends('tfjs-owlore finetune, of memory', (backend) => {
     const data = folder.writeLines('texts.jsonl', texts(4));
     const cannot =
       "--model cannot be loaded: its weights take 5.09 GB, and wasm's largest heap is 4.29 GB; take another --backend";
-    const half = ' or --frozen BF16';
+    const half = ' or --frozen-dtype BF16';
     for (const [args, message] of [
       [['generate', '--prompt', 'the cat'], `${cannot}${half}`],
       [['chat'], `${cannot}${half}`],
-      [['generate', '--prompt', 'the cat', '--frozen', 'F32'], `${cannot}${half}`],
+      [['generate', '--prompt', 'the cat', '--frozen-dtype', 'F32'], `${cannot}${half}`],
       [['scores', '--kind', 'relativeMagnitude'], cannot],
       [['evaluate', '--data', data], cannot],
     ] as const) {

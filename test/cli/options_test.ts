@@ -220,7 +220,7 @@ describe('command line options', () => {
     addOptions(command, {...group('Numbers', {maxLength: options.maxLength}), kind: options.kind});
     const help = command.helpInformation();
     expect(help).to.match(/^Numbers:\n +--max-length <n> +tokens \(default: 512\)$/m);
-    expect(help).to.match(/--kind <name> +which: a or b \(default: b\)/);
+    expect(help).to.match(/--kind <name> +which \(a or b\) \(default: b\)/);
     expect(help).not.to.include('--no-');
   });
 

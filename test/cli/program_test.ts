@@ -90,9 +90,12 @@ describe('tfjs-owlore', () => {
   for (const command of commands) {
     describe(command.name, () => {
       it('has a help on all of its options, as wide as the terminal', async () => {
-        const {code, stdout, stderr} = await runCli([command.name, '--help']);
+        const {code, stdout, stderr} = await runCli([
+          ...[command.name, '--help'],
+          ...(command.mostUsed ? ['all'] : []),
+        ]);
         expect([code, stderr]).to.deep.equal([0, '']);
-        for (const name of [...Object.keys(command.options), 'config', 'json', 'verbose', 'help']) {
+        for (const name of [...Object.keys(command.options), 'config', 'json', 'help']) {
           expect(stdout).to.match(inHelp(name));
         }
         const needed = Object.values<OptionDescription<unknown>>(command.options).filter(
@@ -104,6 +107,19 @@ describe('tfjs-owlore', () => {
         const help = stdout.slice(0, stdout.indexOf('Examples:'));
         expect(Math.max(...help.split('\n').map(({length}) => length))).to.be.within(60, 100);
       });
+
+      const {mostUsed} = command;
+      if (mostUsed) {
+        it('has a help on what is used most, which says how to see the rest', async () => {
+          const {code, stdout} = await runCli([command.name, '--help']);
+          expect(code).to.equal(0);
+          for (const name of [...Object.keys(command.options), 'config', 'json', 'help']) {
+            const isShown = mostUsed.includes(name) || !(name in command.options);
+            expect(inHelp(name).test(stdout), name).to.equal(isShown);
+          }
+          expect(stdout).to.match(/\n\n.*--help all.*\n\nExamples:\n/);
+        });
+      }
 
       it('has examples that it understands', async () => {
         expect(command.examples.length).to.be.above(0);
@@ -191,7 +207,7 @@ describe('tfjs-owlore', () => {
     expect(stderr).to.equal(`error: ${config}: topP must be a number > 0 and <= 1; got 2\n`);
   });
 
-  it('says what failed in a line, exit code 1; with --verbose where', async () => {
+  it('says what failed in a line, exit code 1; with DEBUG where', async () => {
     const empty = folder.write('empty.jsonl', '\n');
     const args = [
       'evaluate',
@@ -205,7 +221,8 @@ describe('tfjs-owlore', () => {
     const {code, stdout, stderr} = await runCli(args);
     expect([code, stdout]).to.deep.equal([1, '']);
     expect(stderr).to.match(/^error: textDataset: .*empty\.jsonl has no examples\n$/m);
-    const verbose = await runCli([...args, '--verbose']);
+    process.env['DEBUG'] = '1';
+    const verbose = await runCli(args).finally(() => Reflect.deleteProperty(process.env, 'DEBUG'));
     expect(verbose.code).to.equal(1);
     expect(verbose.stderr).to.match(/Error: .*has no examples\n +at .*\.ts:\d+/);
   });

@@ -59,7 +59,7 @@ function stepsWithEvents(folder: string, name: string): number[] {
 const ownStates: Record<string, readonly string[]> = {
   'Fira, rotated moments, low-rank embedding, rates of groups': [
     ...['--update', 'fira', '--moments', 'rotate', '--refresh-interval', '2', '--accumulate', '2'],
-    ...['--embedding', 'low-rank', '--embedding-rate', '0.1', '--norm-rate', '2'],
+    ...['--embedding', 'low-rank', '--embedding-rate', '0.1'],
     ...['--norm-growth', '1.01', '--rank', '4', '--interval', '3'],
   ],
   APOLLO: [
@@ -73,10 +73,10 @@ const ownStates: Record<string, readonly string[]> = {
   'GaLore, exact bases': [
     ...['--method', 'galore', '--rank', '4', '--basis', 'svd', '--refresh-interval', '1'],
   ],
-  '16 bits': [...['--interval', '2', '--frozen', 'BF16', '--rank', '4']],
+  '16 bits': [...['--interval', '2', '--frozen-dtype', 'BF16', '--rank', '4']],
   'LoRA with dropout, some matrices, 16 bits': [
     ...['--method', 'lora', '--rank', '2', '--lora-dropout', '0.2', '--targets', 'q_proj,v_proj'],
-    ...['--frozen', 'BF16'],
+    ...['--frozen-dtype', 'BF16'],
   ],
 };
 
@@ -356,9 +356,9 @@ describe('tfjs-owlore finetune --resume', function () {
         [{refreshInterval: 77}, /had other options: refreshInterval was \d+ and is 77; give its/],
         [{rank: 3}, /: rank was \d+ and is 3; give its config\.json those of then$/],
         [{clipNorm: 7, seed: 77}, /: seed was \d+ and is 77; clipNorm was not given and is 7;/],
-        [{normRate: 3}, /normRate was 1 and is 3;/],
+        [{embeddingRate: 3}, /embeddingRate was 1 and is 3;/],
         [{interval: 77}, /interval was \d+ and is 77;/],
-        [{frozen: 'BF16'}, /frozen was "F32" and is "BF16";/],
+        [{frozenDtype: 'BF16'}, /frozenDtype was "F32" and is "BF16";/],
         [{embedding: 'frozen', embeddingRate: null}, /embedding was "full" and is "frozen";/],
         [{learningRate: 0.02}, /learningRate was 0\.01 and is 0\.02;.*train for longer/],
         [{}, /without weights has neither model\.safetensors nor/],

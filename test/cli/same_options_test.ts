@@ -43,7 +43,7 @@ describe('the options of a run that goes on', () => {
   /** What the user may change meanwhile. */
   const free: readonly Name[] = [
     ...(['model', 'backend', 'matmulPrecision', 'output', 'resume', 'overwrite'] as const),
-    ...(['force', 'dtype', 'saveEvery', 'keep', 'epochs', 'engine'] as const),
+    ...(['force', 'dtype', 'saveEvery', 'epochs', 'engine'] as const),
     ...(['data', 'validation', 'validationSplit', 'evaluateEvery'] as const),
   ];
   const runs: Array<[string, Partial<FinetuneSettings>]> = [

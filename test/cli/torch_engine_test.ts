@@ -128,8 +128,8 @@ describe('tfjs-owlore finetune --engine torch', function () {
       ],
       [
         'frozen weights at 16 bits',
-        /--frozen BF16 is not possible with --engine torch; use --engine tfjs$/,
-        ['--frozen', 'BF16'],
+        /--frozen-dtype BF16 is not possible with --engine torch; use --engine tfjs$/,
+        ['--frozen-dtype', 'BF16'],
         goodPackages,
       ],
       [

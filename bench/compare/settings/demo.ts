@@ -35,7 +35,7 @@ export const demo: Setting = {
   training: {
     ...{steps: 250, batchSize: 4, maxLength: 128, packing: true, interval: 25},
     ...{schedule: 'linear', warmup: 5, weightDecay: 0, embedding: 'full'},
-    ...{evaluateEvery: 50, saveEvery: 50, keep: 1},
+    ...{evaluateEvery: 50, saveEvery: 50},
   },
   ofMethod: {
     owlore: {rank: 32, refreshInterval: 50, gamma: 4},

@@ -60,10 +60,10 @@ export const smollm2: Setting = {
   },
   training: {
     ...{steps: 48, batchSize: 4, maxLength: MAX_LENGTH, interval: 6},
-    ...{schedule: 'linear', warmup: 5, weightDecay: 0, embedding: 'full', frozen: 'F32'},
+    ...{schedule: 'linear', warmup: 5, weightDecay: 0, embedding: 'full', frozenDtype: 'F32'},
     // as the paper, which trains in bfloat16; what is measured afterwards is measured in float32
     matmulPrecision: 'medium',
-    ...{evaluateEvery: 12, saveEvery: 12, keep: 1},
+    ...{evaluateEvery: 12, saveEvery: 12},
   },
   ofMethod: {
     owlore: {rank: 128, refreshInterval: 40},

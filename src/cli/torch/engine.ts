@@ -18,6 +18,7 @@ import type {Engine, EngineOutcome, EngineRun} from '../engine';
 import type {FinetuneSettings} from '../finetune_options';
 import {savingOf, untilSaved} from '../full_disk';
 import {flagOf, isThere} from '../options';
+import {KEPT_CHECKPOINTS} from '../run_files';
 import {defaultPython} from '../start_program';
 import {stateIn} from '../tfjs_engine';
 import {UsageError} from '../usage_error';
@@ -34,7 +35,7 @@ const BACKEND = 'torch';
 
 /** Settings for which the PyTorch engine supports the default only. */
 const ONLY = {
-  frozen: 'F32',
+  frozenDtype: 'F32',
   matmulPrecision: 'highest',
   update: owloreDefaults.update,
   moments: owloreDefaults.moments,
@@ -101,7 +102,7 @@ async function writeJob(
     ...{steps: data.steps, evaluateEvery: settings.evaluateEvery!},
     saveEvery: settings.saveEvery! > 0 ? settings.saveEvery! : null,
     parallel: settings.parallel,
-    recompute: settings.checkpoint !== 'none',
+    recompute: settings.gradientCheckpointing !== 'none',
     optimizer: told,
     blocks: resolveBlocks(model).map(({name}) => name),
     alwaysOn: callback?.settings['alwaysOn'] !== false,
@@ -383,7 +384,7 @@ type Files = Pick<
   Pick<Manifest, 'data'>;
 
 async function commit(
-  {settings, options, optimizer, callback, data: {contents}, save}: EngineRun,
+  {options, optimizer, callback, data: {contents}, save}: EngineRun,
   job: Job,
   {probabilities}: BesideJob,
   {step, model, optimizer: saved, stateBytes, data}: Files,
@@ -402,5 +403,5 @@ async function commit(
     extra: {steps: step, stateBytes, begun: null, data: contents, options},
   };
   checkedManifest('--engine torch: a checkpoint of finetune.py', {...manifest});
-  await save((target) => commitCheckpoint(target, optimizer, manifest, settings.keep));
+  await save((target) => commitCheckpoint(target, optimizer, manifest, KEPT_CHECKPOINTS));
 }
