@@ -23,52 +23,58 @@ import {checkAwaited, type ScoresInput} from './scores/scores';
 /** Options of {@link LayerSamplingCallback}; every one has a default. */
 export interface LayerSamplingOptions {
   /**
-   * Scores of the blocks, from which the probabilities are made: a result of `outlierScores` (OwLore) or another score function,
-   * numbers, or `'uniform'` (LISA), `'decreasing'` (LISA-D). Scores of blocks without a trainable weight are left out. Default
-   * `'uniform'`.
+   * How much each block matters; a block with a higher score is on more often. A result of `outlierScores` (OwLore) or of another score
+   * function, or numbers; `'uniform'`: all alike (LISA); `'decreasing'`: shallow blocks more (LISA-D). Scores of blocks without a trainable
+   * weight are left out. Default `'uniform'`.
    */
   scores?: ScoresInput | PresetName;
   /**
-   * Probabilities of the blocks, in place of scores, gamma, method and floor. The probability of a block without a trainable
-   * weight goes to the others, in proportion.
+   * How often each block is on, in place of `scores`, `gamma`, `method` and `floor`: numbers, or a result of `samplingProbabilities`. The
+   * probability of a block without a trainable weight goes to the others, in proportion.
    */
   probabilities?: readonly number[] | SamplingProbabilities;
   /**
-   * γ > 0, the expected number of blocks that are on; at most the number of blocks that can be drawn, which have a trainable
-   * weight and a score above 0 (or `floor` > 0). Default `'auto'`: the paper's 5; in a model of fewer than six blocks, one less
-   * than there are, but at least 1 (a log line says so).
+   * γ > 0, how many blocks are on at a time, on average. It is at most the number of blocks that can be drawn: those with a trainable weight and a
+   * score above 0 (or `floor` > 0). Default `'auto'`: the paper's 5; in a model of fewer than six blocks one less than there are, but at
+   * least 1 (a log line says so).
    */
   gamma?: number | 'auto';
-  /** What happens where γ·D/ΣD passes 1; see `samplingProbabilities`. Default `'waterfill'`. */
+  /**
+   * What happens where γ times a block's share of the scores is above 1, which is no probability. `'waterfill'`: the block is always on, and the others are on
+   * more often, so that there are γ on average. `'clip'`: the block is always on, and the average is below γ. Default `'waterfill'`.
+   */
   method?: ProbabilityMethod;
   /**
-   * Part of the uniform distribution mixed in, 0 to 1, so that no block starves: without it one with a score of 0 is never drawn, as in
-   * the paper. Default 0.
+   * Which part of the probabilities, from 0 to 1, is the same for all blocks, whatever their scores. With 0 a block with a score of 0 is never
+   * on, as in the paper. Default 0.
    */
   floor?: number;
   /**
-   * Optimizer steps in a sampling period, ≥ 1. Default `'auto'`: the paper's 50, or a tenth of the steps of the callback's first `fit`
-   * if that is less, but at least 10; 50 where their number is not known, as in a loop of your own. Chosen once, and saved with the state.
+   * Steps of the optimizer in a period, ≥ 1; then the blocks are drawn anew. Default `'auto'`: the paper's 50, or a tenth of the steps of the callback's first
+   * `fit` if that is less, but at least 10; 50 where their number is not known, as in a loop of your own. It is chosen once, and saved with the state.
    */
   interval?: number | 'auto';
   /**
-   * How the blocks of a period are drawn, where p are the probabilities. `'exact'`: Σp blocks (rounded up or down at random);
-   * `'bernoulli'`: each block independently, as in the paper; `'choice'`: γ draws without replacement, as in the published code;
-   * `'permutation'`: γ at a time in random order, whatever the scores (BAdam). Default `'exact'`.
+   * How the blocks of a period are drawn by their probabilities p. `'exact'`: Σp blocks (rounded up or down at random), each as often as p says.
+   * `'bernoulli'`: each block independently of the others, as in the paper, so that their number varies. `'choice'`: γ blocks, one after the other, as in
+   * the published code, which does not keep to p. `'permutation'`: γ at a time in random order, whatever the scores (BAdam). Default `'exact'`.
    */
   sampler?: SamplerName;
-  /** Which parts of the model are blocks; see `findBlocks`. Default `'auto'`. */
+  /** Which parts of the model are blocks: names of layers, a regular expression, or a function. Default `'auto'`: those that `findBlocks` finds. */
   blocks?: BlockSelector;
   /**
-   * Which weights are on in every period. Default `'auto'`: all that are in no block (embedding, norm, head). `false`:
-   * none. A selector: the weights that it picks, in a block or not; a weight that is in no block and not picked stays frozen.
+   * Which weights train in every period: names of variables or layers, a regular expression, or a function, whether they are in a block or not;
+   * `false`: none. A weight that is in no block and is not picked stays frozen. Default `'auto'`: all that are in no block (embedding, norm, head).
    */
   alwaysOn?: 'auto' | false | VariableSelector;
-  /** Seed of the draws, an integer from 0 to 2³² − 1. Default 0. */
+  /** Seed of the draws, an integer from 0 to 2³² − 1. The same seed gives the same blocks. Default 0. */
   seed?: number;
-  /** The `blockHistory` of another run, to replay in place of drawing; its `interval` is used. Blocks without a trainable weight stay off. */
+  /**
+   * The `blockHistory` of another callback, which is replayed: nothing is drawn, and its `interval` is used. Blocks without a trainable weight
+   * stay off.
+   */
   blockHistory?: BlockHistory;
-  /** Optimizer steps that an earlier run has done: its draws are skipped. At most 1e9. Default 0. */
+  /** Steps of the optimizer that an earlier run has made, at most 1e9; their draws are skipped. Default 0. */
   initialStep?: number;
 }
 

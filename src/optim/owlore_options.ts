@@ -25,99 +25,111 @@ import {asSaved} from '../tfjs/saved_config';
 
 /** Options of {@link OwLoreOptimizer}; every one has a default. */
 export interface OwLoreOptions {
-  /** Step size η, ≥ 0: a number, a schedule of the global step, or a function of it. Default 0.001. */
+  /**
+   * Step size η: a number ≥ 0, a schedule (`linearDecay`, `cosineDecay`, `warmup`), or a function of the number of steps that have been
+   * made. Default 0.001.
+   */
   learningRate?: LearningRate;
   /**
-   * Groups of variables that learn faster or slower than the rest: in a group, the learning rate of each step, and with it the
-   * weight decay, is multiplied by the group's `factor`. The first group that picks a variable counts; null: there are none.
-   * Default null.
+   * Groups of variables that learn faster or slower than the others: the learning rate of a group, and with it its weight decay, is
+   * `learningRate` times the `factor` of the group. A variable that several groups pick belongs to the first of them. `null`: there are no
+   * groups. Default `null`.
    */
   learningRates?: readonly LearningRateGroup[] | null;
-  /** Decay rate of the first moment, 0 ≤ β₁ < 1 in float32. Default 0.9. */
+  /** β₁, how much Adam's first moment (the average of gradients) keeps of itself in a step: at least 0, and below 1 in float32. Default 0.9. */
   beta1?: number;
-  /** Decay rate of the second moment, 0 ≤ β₂ < 1 in float32. Default 0.999. */
+  /** β₂, the same for the second moment (the average of squared gradients). Default 0.999. */
   beta2?: number;
-  /** Term ε > 0 in the denominator √v̂ + ε. Default 1e-8. */
+  /** ε > 0, which is added to the root of the second moment before Adam divides by it. Default 1e-8. */
   epsilon?: number;
-  /** Decoupled weight decay λ ≥ 0 in the full space: w ← w(1 − ηλ) before the step (AdamW). Default 0. */
+  /** Weight decay λ ≥ 0: before a step each weight is multiplied by 1 − ηλ (AdamW). Default 0. */
   weightDecay?: number;
-  /** Which variables decay. Default `'auto'`: those with two or more axes, so neither biases nor norms. */
+  /**
+   * Which variables decay: names of variables or layers, a regular expression, or a function. Default `'auto'`: those with two or more axes,
+   * so neither biases nor norms.
+   */
   decay?: 'auto' | VariableSelector;
   /**
-   * Which variables are projected. Default `'auto'`: the matrices of the sampled blocks; without a
-   * {@link LayerSamplingCallback} all matrices except those with `embed` in their name. `false`: none, which is AdamW.
-   * A chosen matrix is projected only if both its dimensions are above `rank` and its state becomes smaller; otherwise it is
-   * updated by AdamW. Kernels of convolutions count as matrices [everything else, last axis]; kernels of depthwise convolutions
-   * are never projected.
+   * Which matrices are projected: Adam works on their gradients in a low-rank subspace, so that it keeps less. Names of variables or layers,
+   * a regular expression, or a function; `false`: none, which is AdamW. Default `'auto'`: the matrices of the sampled blocks; without a
+   * {@link LayerSamplingCallback} all matrices except those with `embed` in their name. Whatever is chosen, a matrix is projected only if
+   * both its dimensions are above `rank` and its state becomes smaller; otherwise it is updated by AdamW. The kernel of a convolution counts as a
+   * matrix [everything else, last axis]; kernels of depthwise convolutions are never projected.
    */
   project?: 'auto' | false | VariableSelector;
   /**
-   * How a projected matrix is moved. `'galore'`: by Adam's step in the subspace. `'fira'`: by that and by what of the gradient is
-   * outside of it, each row or column scaled as Adam scales the part inside (Fira, arXiv 2410.01623). `'apollo'`: by the gradient
-   * itself, scaled so (APOLLO, arXiv 2412.05270); `'apollo-mini'`: by one factor for the whole matrix, for rank 1. All but the first limit how fast the norm of each matrix's scaled part grows, to 1.01 a step; they hold its whole
-   * gradient until it is moved, and are made of plain ops. Default `'galore'`.
+   * How a projected matrix moves. `'galore'`: by Adam's step in the subspace. `'fira'`: also by what of the gradient is outside of the subspace,
+   * each row or column of it scaled as Adam scales the part inside (Fira, arXiv 2410.01623). `'apollo'`: by the whole gradient, scaled like that
+   * (APOLLO, arXiv 2412.05270). `'apollo-mini'`: by the whole gradient times one factor for the matrix; it is made for rank 1. All but
+   * `'galore'` let the norm of what they scale grow to 1.01 times that of the matrix's last step at most, hold the whole gradient until the
+   * matrix is moved, and have no fused kernels. Default `'galore'`.
    */
   update?: UpdateName;
-  /** Rank r ≥ 1 of the projection; only matrices with more than r rows and more than r columns are projected. Default 128. */
+  /** Rank r ≥ 1 of the projection: the number of directions that the subspace of a matrix has. Default 128. */
   rank?: number;
   /**
-   * Factor α > 0 on the projected step; 0.25 in GaLore's code, 1 in OwLore's. `'auto'` makes the step as long as Adam's, so that
-   * a learning rate for Adam fits: √(m/r), where m is the dimension of the matrix that the basis spans, times max(1, σ/σ_rms) in
-   * each direction of the basis. σ is the length of the gradient along that direction when the basis is made, σ_rms the root mean
-   * square of σ over all r directions. The second factor is there with `update: 'galore'` alone. Default `'auto'`.
+   * Factor α > 0 on the step of a projected matrix: 0.25 in GaLore's code, 1 in OwLore's. Default `'auto'`: the step is as long as Adam's,
+   * so that a learning rate for Adam fits. It is √(m/r), where m is the dimension of the matrix that the basis spans. With `update: 'galore'`
+   * each direction of the basis has a further factor, max(1, σ/σ_rms), where σ is how long the gradient was along it when the basis was made, and
+   * σ_rms the root mean square of σ over all r directions.
    */
   scale?: number | 'auto';
-  /** Steps of a matrix between refreshes of its basis, ≥ 1; steps in which it is frozen do not count. Default 200. */
+  /** After how many of its own steps a matrix gets a new basis, ≥ 1; steps in which it is frozen do not count. Default 200. */
   refreshInterval?: number;
   /**
-   * Which dimension of a matrix the basis spans. `'paper'`: the smaller one, as in GaLore; small models learn more with it.
-   * `'auto'`: the one that makes the state smaller, which is the larger dimension, as in optax. `'left'`: the rows, R = PᵀG;
-   * `'right'`: the columns, R = GP. Default `'paper'`.
+   * Which dimension of a matrix the basis P spans. `'left'`: the rows, R = PᵀG, where G is the gradient and R what Adam sees of it. `'right'`: the
+   * columns, R = GP. `'paper'`: the smaller dimension, as in GaLore; small models learn more with it. `'auto'`: the larger dimension, as in
+   * optax; the state is smaller. Default `'paper'`.
    */
   side?: 'auto' | 'paper' | Side;
   /**
-   * How a basis is computed. `'randomized'`: by subspace iteration on the device; `'svd'`: by an exact SVD (on the host except on
-   * tensorflow); or by a function. The updates `'apollo'` and `'apollo-mini'` have random bases in place of these two. Default `'randomized'`.
+   * How a basis is computed from the gradient. `'randomized'`: by subspace iteration on the device. `'svd'`: by an exact singular value
+   * decomposition, on the host except on tensorflow. Or by a function of yours. `update: 'apollo'` and `'apollo-mini'` have random bases in
+   * place of the first; there `'svd'` is an error. Default `'randomized'`.
    */
   basis?: 'randomized' | 'svd' | BasisFunction;
-  /** What a refresh does to the moments: keep (GaLore), rotate into the new basis (LDAdam, arXiv 2410.16103), or start anew. Default `'keep'`. */
+  /**
+   * What happens to Adam's moments when a matrix gets a new basis. `'keep'`: nothing (GaLore). `'rotate'`: they are turned into the new basis
+   * (LDAdam, arXiv 2410.16103). `'reset'`: they start anew. Default `'keep'`.
+   */
   moments?: (typeof momentsKinds)[number];
   /**
-   * What happens to the state of a variable that a {@link LayerSamplingCallback} freezes. `'reset'`: it is freed in the next step;
-   * `'keep'`: it stays. Any other variable without a gradient in a step (another model's, or one that you froze) keeps its state as it is, as with
-   * `tf.train.adam`; when the variable is disposed of, its state is freed in the next step, or when the state is saved. Default `'reset'`.
+   * What happens to the state (moments and basis) of a variable that a {@link LayerSamplingCallback} freezes. `'reset'`: it is freed in the
+   * next step. `'keep'`: it stays, and takes memory. A variable that has no gradient for another reason, because it is another model's or because
+   * you froze it, keeps its state as with `tf.train.adam`; after it is disposed of, its state is freed in the next step, or when the state is
+   * saved. Default `'reset'`.
    */
   state?: 'reset' | 'keep';
-  /** Largest global norm > 0 of the gradients of one step; null: no clipping. Default null. */
+  /** Largest norm > 0 of all gradients of a step together; if it is larger, all are scaled down by the same factor. `null`: no limit. Default `null`. */
   clipNorm?: number | null;
   /**
-   * By how much the global norm of the gradients may grow from one step to the next, > 1: it is scaled down to at most this factor
-   * times the norm, as scaled, of the step before. It starts anew when other variables are trained, after a norm of 0, and with a
-   * new optimizer; a step that was skipped does not count. Fira and APOLLO use 1.01, for each matrix alone. null: no limit.
-   * Default null.
+   * By how much that norm may grow from one step to the next, as a factor > 1: if it grows more, all gradients are scaled down. It starts anew
+   * when other variables are trained, after a norm of 0, and with a new optimizer; a step that was skipped does not count. `null`: no limit.
+   * Default `null`.
    */
   normGrowth?: number | null;
-  /** Calls whose gradients are averaged into one step, ≥ 1. Default 1. */
+  /** How many calls (batches) make a step, ≥ 1: their gradients are averaged. Default 1. */
   accumulate?: number;
   /**
-   * What a NaN or infinite gradient or loss does. (A gradient of finite numbers whose squared norm is beyond float32 is finite: the step's
-   * gradients are scaled down to a global norm of 2⁶⁰, which Adam's second moments can hold.) `'throw'`: an error; `'skip'`: the step changes nothing; `'halve'`: neither, and
-   * from then on the learning rate is half of what it was; `'ignore'`: no check, so that each variable can be updated as soon as
-   * its gradient is there, which takes the least memory. Default `'throw'`.
+   * What happens if a gradient or the loss is NaN or infinite. `'throw'`: an error names it. `'skip'`: the step changes nothing. `'halve'`: the step
+   * changes nothing, and the learning rate is half of what it was from then on. `'ignore'`: nothing is checked, so that each variable can
+   * be updated as soon as its gradient is there, which takes the least memory. A gradient of finite numbers is finite, even if its squared
+   * norm is beyond float32: the step's gradients are then scaled down to a common norm of 2⁶⁰, which Adam's second moments can hold.
+   * Default `'throw'`.
    */
   nonFinite?: (typeof nonFiniteActions)[number];
   /**
-   * Which parts of the forward pass run again in the backward pass, so that their activations need not be held. `'blocks'`: the
-   * layers with two or more matrices (transformer blocks, recurrent layers, nested models of that size). `'auto'`: these in a
-   * model that has three or more of them, since one that runs again is held as a whole meanwhile; also, inside a block that runs
-   * again, such layers and the attention of `createLlama`, where their inputs are larger than their weights (long sequences, large
-   * batches). `'none'`: nothing. Default `'auto'`.
+   * Which parts of the forward pass run again in the backward pass, so that their activations need not be kept meanwhile. `'none'`: nothing.
+   * `'blocks'`: the layers with two or more matrices (transformer blocks, recurrent layers, nested models of that size). Default `'auto'`: the
+   * same in a model with three or more such layers, since the one that runs again is kept as a whole for that time; and, inside a
+   * layer that runs again, such layers and the attention of `createLlama` once more, where their inputs are larger than their weights (long
+   * sequences, large batches).
    */
   gradientCheckpointing?: GradientCheckpointing;
   /**
-   * `'auto'`: making the optimizer registers this library's kernels for the current backend (cpu, wasm, webgpu or tensorflow), in a
-   * page once they are loaded, and a step those for a backend that was set since; they replace tfjs's kernels of the same name.
-   * `'none'`: registers none. Default `'auto'`.
+   * Whether this library's kernels are used; they replace tfjs's kernels of the same name. Default `'auto'`: those of the current backend (cpu,
+   * wasm, webgpu or tensorflow) are registered when the optimizer is made, in a page as soon as they are loaded, and those of a backend that
+   * is set later in the next step. `'none'`: none is registered.
    */
   kernels?: 'auto' | 'none';
 }
