@@ -26,13 +26,6 @@ export const knownMutants: Readonly<
       because: 'It is reshaped to the shape that it has.',
     },
   ],
-  'optim/norm_limit.ts': [
-    {
-      from: '!limitsNorm(this.options) && !scaledNorms',
-      to: 'false',
-      because: 'Without a limit there is no factor, and the norm is used for nothing.',
-    },
-  ],
   'optim/orthonormalize.ts': [
     {
       from: 'i < REMOVALS',

@@ -86,5 +86,5 @@ function entry(option: string, comment: string, value: unknown): string {
 function written(value: unknown): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value === 'string') return `'${value}'`;
-  return value === 1e-8 ? '1e-8' : String(value);
+  return value === 1e-8 ? '1e-8' : JSON.stringify(value);
 }

@@ -4,7 +4,6 @@ import {FiniteCheck} from './optim/finite_check';
 import {factoredAxis} from './optim/gradient';
 import {lostDevice} from './optim/lost_device';
 import {checkNeeds, neededParts} from './optim/needs';
-import {NormLimit} from './optim/norm_limit';
 import {Projections} from './optim/projector';
 import type {NamedTensor} from './optim/variables';
 import {checkLearningRate, learningRateAt, type LearningRate} from './optim/schedule';
@@ -62,7 +61,6 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
   // These read the options when they need them; none keeps a copy.
   private readonly projections: Projections;
   private readonly finiteCheck: FiniteCheck;
-  private readonly normLimit: NormLimit;
   private readonly accumulation: Accumulation;
   private hasCheckedSelectors = false;
   /** Tensors made for `getWeights`; freed here, because its callers cannot know that they should. */
@@ -76,7 +74,6 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     const isAsked = options.rank !== undefined || project !== 'auto';
     this.projections = new Projections(this.options, isAsked);
     this.finiteCheck = new FiniteCheck(this.options);
-    this.normLimit = new NormLimit(this.states, this.options);
     this.accumulation = new Accumulation(this.states, this.projections, this.options);
     this.startLoading();
   }
@@ -143,12 +140,9 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     return this.finiteCheck.skipped;
   }
 
-  /** Bytes of all state on the device: bases, moments, the sums of gradients and losses, and the norm of the last step. */
+  /** Bytes of all state on the device: bases, moments, and the sums of gradients and losses. */
   get stateBytes(): number {
-    const scalars = [this.accumulation.lossSum, this.normLimit.norm].filter(
-      (each) => each !== null,
-    );
-    return this.states.bytes + 4 * scalars.length;
+    return this.states.bytes + (this.accumulation.lossSum ? 4 : 0);
   }
 
   /**
@@ -158,7 +152,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    * @returns The value of `f`, for the caller to dispose, if `returnCost`; else null.
    * @throws Error if no variable is trainable, a gradient or the loss is not finite, the backend's device is lost or its memory full
    *   (webgpu, webgl; wasm), or `f` throws; no weight is changed then, unless weights are moved as their gradients come
-   *   (`nonFinite: 'ignore'` without a limit of the norm). If some gradients of the call were already added to those of earlier
+   *   (`nonFinite: 'ignore'` without `clipNorm`). If some gradients of the call were already added to those of earlier
    *   calls, the step of all these calls is given up.
    */
   override minimize(
@@ -259,9 +253,8 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     const {iterations} = this;
     const {calls, lossSum} = this.accumulation;
     const {skipped, halvings} = this.finiteCheck;
-    const {norm} = this.normLimit;
     const states = this.states.toSave();
-    const all = statesToTensors({iterations, calls, lossSum, skipped, halvings, norm, states});
+    const all = statesToTensors({iterations, calls, lossSum, skipped, halvings, states});
     tf.dispose(this.saved);
     this.saved = all.filter(isMadeToSave).map(({tensor}) => tensor);
     return all;
@@ -278,13 +271,11 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
    */
   override async setWeights(weights: NamedTensor[]): Promise<void> {
     const {weightsFromTensors} = await savedState.load();
-    const {iterations, calls, skipped, lossSum, halvings, norm, states} =
+    const {iterations, calls, skipped, lossSum, halvings, states} =
       await weightsFromTensors(weights);
     this.accumulation.clear();
-    this.normLimit.clear();
     this.states.restore(states);
     Object.assign(this.accumulation, {calls, lossSum});
-    this.normLimit.norm = norm;
     this.finiteCheck.abandon();
     Object.assign(this.finiteCheck, {skipped, halvings});
     this.iterations_ = iterations;
@@ -313,7 +304,6 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
     tf.dispose(this.saved);
     this.saved = [];
     this.accumulation.clear();
-    this.normLimit.clear();
     this.finiteCheck.abandon();
     Object.assign(this.finiteCheck, {skipped: 0, halvings: 0});
     this.iterations_ = 0;
@@ -420,7 +410,7 @@ export class OwLoreOptimizer extends tf.Optimizer implements PlannedOptimizer {
       ...{options, learningRate, step: this.iterations},
       ...{clip: null, allFinite: null, onRefresh},
     };
-    const step = new Step(settings, states, projections, finiteCheck, this.normLimit);
+    const step = new Step(settings, states, projections, finiteCheck);
     try {
       const result = stream((variable, gradient, form) => {
         step.project(variable, gradient, form);

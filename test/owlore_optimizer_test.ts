@@ -100,7 +100,6 @@ describe('OwLoreOptimizer', () => {
     [{moments: 'zero'}, /moments must be one of 'keep', 'rotate', 'reset'; got 'zero'/],
     [{state: 'drop'}, /state must be one of 'reset', 'keep'; got 'drop'/],
     [{clipNorm: 0}, /clipNorm must be a number > 0; got 0/],
-    [{normGrowth: 1}, /normGrowth must be a number > 1; got 1/],
     [{accumulate: 0}, /accumulate must be an integer >= 1; got 0/],
     [
       {nonFinite: 'never'},
@@ -328,7 +327,6 @@ describe('OwLoreOptimizer', () => {
       rank: 7,
       scale: 'auto',
       clipNorm: 2,
-      normGrowth: 1.01,
     };
     const config = JSON.parse(JSON.stringify(new OwLoreOptimizer(options).getConfig())) as object;
     expect(JSON.stringify(config)).not.to.match(/_/);

@@ -123,8 +123,6 @@ def write_state(places: Places, optimizer: OwLore, weights: list[Weight]) -> dic
     }
     if optimizer.halvings:
         counters["owlore.halvings"] = optimizer.halvings
-    if optimizer.norm is not None:
-        tensors["owlore.norm"] = torch.tensor(optimizer.norm)
     for weight in weights:
         state = optimizer.states.get(weight.variable)
         if state is None:
@@ -136,8 +134,7 @@ def write_state(places: Places, optimizer: OwLore, weights: list[Weight]) -> dic
         if state.basis is not None:
             tensors[f"{name}/owlore.basis"] = state.basis
         # a place of -1: the state is found by the variable's name
-        clocks = [state.adam_steps, state.basis_steps, -1, 0]
-        counters[f"{name}/owlore.clocks"] = clocks + ([1] if name in optimizer.measured else [])
+        counters[f"{name}/owlore.clocks"] = [state.adam_steps, state.basis_steps, -1, 0]
     return {"counters": counters, "files": [write_tensors(places, tensors, parallel)]}
 
 
@@ -155,8 +152,6 @@ def read_state(
     optimizer.iterations = counters["iter"]
     optimizer.skipped = counters["owlore.skipped"]
     optimizer.halvings = counters.get("owlore.halvings", 0)
-    if "owlore.norm" in tensors:
-        optimizer.norm = tensors["owlore.norm"].item()
     before = {own: name for name, own in names.items()}
     for weight in weights:
         name = before[weight.variable]
@@ -166,8 +161,6 @@ def read_state(
             return None if tensor is None else tensor.to(parallel.device)
 
         clocks = counters.get(f"{name}/owlore.clocks")
-        if clocks is not None and len(clocks) == 5:
-            optimizer.measured.add(weight.variable)
         whole_sum, projected_sum = find("gradient"), find("projectedGradient")
         if whole_sum is None:
             whole_sum = _sum_of_terms(name, tensors, weight, parallel)

@@ -46,9 +46,6 @@ class OwLore:
         self.iterations = 0
         self.skipped = 0
         self.halvings = 0
-        # of the last step, for normGrowth, and the variables whose gradients are in it
-        self.norm: Optional[float] = None
-        self.measured: set[str] = set()
         # sums of gradients, whole or projected, of calls that another process has made of the step that goes on
         self.restored_sums: dict[str, tuple[str, torch.Tensor]] = {}
 
@@ -92,9 +89,8 @@ class OwLore:
 
     def _clip_or_skip(self, weights: list[Weight], loss: float) -> Optional[float]:
         """The factor for all gradients of the step; None if it is to be skipped."""
-        action, clip_norm, growth = (self.options[name] for name in ("nonFinite", "clipNorm", "normGrowth"))
-        limits = clip_norm is not None or growth is not None
-        if action == "ignore" and not limits:
+        action, clip_norm = self.options["nonFinite"], self.options["clipNorm"]
+        if action == "ignore" and clip_norm is None:
             return 1.0
         squares = torch.stack([self.parallel.local(w.param.grad).square().sum() for w in weights])
         if self.parallel.kind == "fsdp":
@@ -108,20 +104,10 @@ class OwLore:
                 self.skipped += 1
                 self.halvings += action == "halve"
                 return None
-        return self._limit(math.sqrt(squares.sum().item()), {w.variable for w in weights}) if limits else 1.0
-
-    def _limit(self, norm: float, names: set[str]) -> float:
-        """min(1, clipNorm/(norm + 1e-6)) as PyTorch's, and min(1, growth * last/norm)."""
-        clip_norm, growth = self.options["clipNorm"], self.options["normGrowth"]
-        factor = 1.0 if clip_norm is None else min(1.0, clip_norm / (norm + 1e-6))
-        if growth is None:
-            return factor
-        if self.measured != names:
-            self.norm, self.measured = None, names
-        if self.norm and norm > growth * self.norm:
-            factor = min(factor, growth * self.norm / norm)
-        self.norm = norm * factor
-        return factor
+        if clip_norm is None:
+            return 1.0
+        # as PyTorch's
+        return min(1.0, clip_norm / (math.sqrt(squares.sum().item()) + 1e-6))
 
     def _due_bases(self, weights: list[Weight]) -> dict[str, torch.Tensor]:
         """New bases, each computed by one process, from the whole gradient, and given to all: so they are the same everywhere."""

@@ -215,10 +215,6 @@ export const finetuneOptions = {
       default: owloreDefaults.weightDecay,
     }),
     clipNorm: number("largest norm of a step's gradients (default: no limit)", positive),
-    normGrowth: number(
-      'largest norm as a multiple of that of the step before, such as 1.01 (default: no limit)',
-      {exclusiveMin: 1},
-    ),
     nonFinite: choice<NonFinite, NonFinite>(
       'at a NaN or infinite gradient: end with an error, skip the step, skip it and halve the learning rate, or go on',
       nonFiniteActions,

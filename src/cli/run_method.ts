@@ -36,13 +36,13 @@ export function methodOf(
   model: tfl.LayersModel,
   initialStep?: number,
 ): PaperMethod {
-  const {method, rank, refreshInterval, weightDecay, clipNorm, normGrowth} = settings;
+  const {method, rank, refreshInterval, weightDecay, clipNorm} = settings;
   const {gradientCheckpointing, nonFinite, accumulate} = settings;
   const {lora: isLora = false}: MethodParts = paperMethods[method];
   const options: PaperMethodOptions = {
     learningRate: learningRateOf(settings, data.steps),
     ...updateOf(settings),
-    ...{rank, refreshInterval, weightDecay, clipNorm, normGrowth, gradientCheckpointing},
+    ...{rank, refreshInterval, weightDecay, clipNorm, gradientCheckpointing},
     ...{nonFinite, accumulate},
     ...sampling?.options,
     ...(isLora && loraOptionsOf(settings)),

@@ -2,7 +2,6 @@ import * as tf from '@tensorflow/tfjs-core';
 import {addGradients, isFactored, tidyWith} from '../tape/gradient';
 import {updateRules} from './rules';
 import {gradientOf} from './gradient';
-import {limitsNorm} from './norm_limit';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import type {Projection, Projections} from './projector';
 import type {StateStore, VariableState} from './state';
@@ -84,7 +83,7 @@ export class Accumulation {
   private keepsProjection(state: VariableState): boolean {
     if (state.gradientSum ?? state.projectedSum) return state.projectedSum !== null;
     const {options} = this;
-    const needsWhole = updateRules[options.update].needsWholeGradient || limitsNorm(options);
+    const needsWhole = updateRules[options.update].needsWholeGradient || options.clipNorm !== null;
     return !needsWhole && !isRefreshDue(state, options);
   }
 }

@@ -102,12 +102,6 @@ export interface OwLoreOptions {
   state?: 'reset' | 'keep';
   /** Largest norm > 0 of all gradients of a step together; if it is larger, all are scaled down by the same factor. `null`: no limit. Default `null`. */
   clipNorm?: number | null;
-  /**
-   * By how much that norm may grow from one step to the next, as a factor > 1: if it grows more, all gradients are scaled down. It starts anew
-   * when other variables are trained, after a norm of 0, and with a new optimizer; a step that was skipped does not count. `null`: no limit.
-   * Default `null`.
-   */
-  normGrowth?: number | null;
   /** How many calls (batches) make a step, ≥ 1: their gradients are averaged. Default 1. */
   accumulate?: number;
   /**
@@ -214,7 +208,6 @@ export const owloreOptions: OptionTable<ResolvedOwLoreOptions> = {
   moments: {default: 'keep', check: momentsKinds},
   state: {default: 'reset', check: ['reset', 'keep']},
   clipNorm: {default: null, check: positive},
-  normGrowth: {default: null, check: {exclusiveMin: 1}},
   accumulate: {default: 1, check: count},
   nonFinite: {default: 'throw', check: nonFiniteActions},
   gradientCheckpointing: {default: 'auto', check: gradientCheckpointingChoices},

@@ -26,9 +26,6 @@ export const SKIPPED = 'owlore.skipped';
 /** Name of the number of times that the learning rate was halved. */
 export const HALVINGS = 'owlore.halvings';
 
-/** Name of the norm of the last step's gradients. */
-export const NORM = 'owlore.norm';
-
 /** Name of the sum of the losses of the accumulated calls. */
 export const LOSS_SUM = 'owlore.loss';
 
@@ -48,20 +45,16 @@ export function checkCounters(owner: string, counters: unknown): asserts counter
   }
   const isIn = (least: number, value: unknown): boolean =>
     Number.isInteger(value) && (value as number) >= least && (value as number) <= MOST_STEPS;
-  /** Of a variable, with or without the 1 after them; its place may be −1. */
+  /** Of a variable; its place may be −1. */
   const areClocks = (value: unknown): boolean =>
-    Array.isArray(value) &&
-    (value.length === 4 || (value.length === 5 && value[4] === 1)) &&
-    value.every((x, i) => isIn(i === 2 ? -1 : 0, x));
+    Array.isArray(value) && value.length === 4 && value.every((x, i) => isIn(i === 2 ? -1 : 0, x));
   for (const [name, value] of Object.entries(counters)) {
     const isOfVariable = name.endsWith(suffixes.clocks);
     if (!isOfVariable && name !== HALVINGS && !first.includes(name)) {
       throw new Error(`${owner}: ${show(name)} is no counter of this optimizer`);
     }
     if (isOfVariable ? areClocks(value) : isIn(0, value)) continue;
-    const wanted = isOfVariable
-      ? 'four integers, or five of which the last is 1, the third from -1 and the others'
-      : 'an integer';
+    const wanted = isOfVariable ? 'four integers, the third from -1 and the others' : 'an integer';
     throw new Error(
       `${owner}: ${show(name)} must be ${wanted} from 0 to ${MOST_STEPS}; got ${show(value)}`,
     );

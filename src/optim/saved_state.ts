@@ -2,16 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {checkArgument, MOST_STEPS} from '../options';
 import {isFactored} from '../tape/gradient';
 import {checkFits} from './saved_state_fits';
-import {
-  ACCUMULATED,
-  HALVINGS,
-  LOSS_SUM,
-  NORM,
-  SKIPPED,
-  STEPS,
-  suffixes,
-  type Slot,
-} from './saved_names';
+import {ACCUMULATED, HALVINGS, LOSS_SUM, SKIPPED, STEPS, suffixes, type Slot} from './saved_names';
 import {isNewTensor, isTermName, termsFromTensors, termTensors} from './saved_terms';
 import {emptyState, type SavedPlace, type SavedStates, type VariableState} from './state';
 import type {NamedTensor} from './variables';
@@ -30,31 +21,26 @@ export interface SavedOptimizer {
   lossSum: tf.Scalar | null;
   /** How often the learning rate was halved. */
   halvings: number;
-  /** The norm that `normGrowth` limits the next one by, if there is one. */
-  norm: tf.Scalar | null;
   states: SavedStates;
 }
 
 /**
- * What `getWeights` returns: steps, accumulated calls and skipped steps, halvings, the norm and the sum of losses where there
- * are any, then the tensors of the states themselves, and for each variable a tensor `[adamSteps, basisSteps, place, newest]`, with
- * a 1 after them if its gradient is in the norm.
+ * What `getWeights` returns: steps, accumulated calls and skipped steps, halvings and the sum of losses where there
+ * are any, then the tensors of the states themselves, and for each variable a tensor `[adamSteps, basisSteps, place, newest]`.
  * These and the int32 tensors are new; the caller disposes of them.
  */
 export function statesToTensors(optimizer: SavedOptimizer): NamedTensor[] {
-  const {iterations, calls, skipped, halvings, norm, lossSum, states} = optimizer;
+  const {iterations, calls, skipped, halvings, lossSum, states} = optimizer;
   const saved: NamedTensor[] = [
     {name: STEPS, tensor: tf.scalar(iterations, 'int32')},
     {name: ACCUMULATED, tensor: tf.scalar(calls, 'int32')},
     {name: SKIPPED, tensor: tf.scalar(skipped, 'int32')},
   ];
   if (halvings > 0) saved.push({name: HALVINGS, tensor: tf.scalar(halvings, 'int32')});
-  if (norm) saved.push({name: NORM, tensor: norm});
   if (lossSum) saved.push({name: LOSS_SUM, tensor: lossSum});
-  for (const [name, {state, place, newest, isMeasured}] of states) {
+  for (const [name, {state, place, newest}] of states) {
     const {moments, adamSteps, basisSteps, ...tensorsAlone} = state ?? emptyState();
-    const numbers = [adamSteps, basisSteps, place, newest, ...(isMeasured ? [1] : [])];
-    const clocks = tf.tensor1d(numbers, 'int32');
+    const clocks = tf.tensor1d([adamSteps, basisSteps, place, newest], 'int32');
     const tensors: Partial<Record<Slot, tf.Tensor | null>> = {
       ...moments,
       ...tensorsAlone,
@@ -102,17 +88,11 @@ export async function weightsFromTensors(weights: readonly NamedTensor[]): Promi
   const halvings = halved ? await countIn(halved) : 0;
   const loss = entry(LOSS_SUM);
   if (loss) check(loss.tensor.size === 1 && calls > 0, LOSS_SUM, 'must be a number, of calls > 0');
-  const measured = entry(NORM);
-  if (measured) {
-    const [norm, ...rest] = await measured.tensor.data<'float32'>();
-    const isNorm = norm! >= 0 && norm! < Infinity && rest.length === 0;
-    check(isNorm, NORM, `must be a number >= 0; got ${[norm, ...rest].join(', ')}`);
-  }
-  const saved = others.filter((other) => ![halved, loss, measured].includes(other));
+  const saved = others.filter((other) => ![halved, loss].includes(other));
   const states = await statesFromTensors(saved, calls);
   const scalar = (named?: NamedTensor): tf.Scalar | null =>
     named ? tf.keep(tf.reshape<tf.Rank.R0>(named.tensor, [])) : null;
-  return {...counters, lossSum: scalar(loss), norm: scalar(measured), halvings, states};
+  return {...counters, lossSum: scalar(loss), halvings, states};
 }
 
 /** Throws unless these are tensors with names. */
@@ -193,21 +173,19 @@ async function checkValues(variable: string, slots: Slots): Promise<Clocks> {
     check(wrong === undefined, variable + suffixes[slot], `must be ${range}; it has a ${wrong}`);
   }
   const values = Array.from((await slots.clocks?.data()) ?? []);
-  const [adamSteps = 0, basisSteps = 0, place = -1, newest = 0, measured = 0] = values;
-  const areCounts = [adamSteps, basisSteps, place + 1, newest, measured].every(isCount);
+  const [adamSteps = 0, basisSteps = 0, place = -1, newest = 0] = values;
+  const areCounts = [adamSteps, basisSteps, place + 1, newest].every(isCount);
   const isComplete = adamSteps > 0 === !!slots.first && (basisSteps === 0 || !!slots.basis);
   check(
-    areCounts && isComplete && measured <= 1 && values.length <= 5,
+    areCounts && isComplete && values.length <= 4,
     variable + suffixes.clocks,
     `must be the steps of its moments and its basis; got [${values.join(', ')}]`,
   );
-  const isMeasured = measured === 1;
   return {
     adamSteps,
     basisSteps,
     place,
     newest,
-    isMeasured,
   };
 }
 

@@ -70,8 +70,6 @@ export interface SavedPlace {
   place: number;
   /** The largest number at the end of a variable name that is otherwise the same. */
   newest: number;
-  /** Whether the variable's gradient is in the norm that `normGrowth` limits the next one by. */
-  isMeasured: boolean;
 }
 
 /** The states as they are saved, by variable; `state` is null for a variable that has only a place. */
@@ -84,8 +82,6 @@ export class StateStore {
   private restored: SavedStates | null = null;
   /** Names of all variables of the last step. */
   private listed: readonly string[] = [];
-  /** Names of the variables whose gradients are in the norm that `normGrowth` limits the next one by. */
-  measured: ReadonlySet<string> = new Set();
 
   /** The state of the variable called `name`; a new, empty one the first time. */
   of(name: string): VariableState {
@@ -160,7 +156,6 @@ export class StateStore {
           state: this.find(name) ?? null,
           place: i < listed.length ? i : -1,
           newest: newest.get(withoutNumber(name)) ?? 0,
-          isMeasured: this.measured.has(name),
         },
       ]),
     );
@@ -175,7 +170,6 @@ export class StateStore {
   restore(saved: SavedStates): void {
     this.clear();
     for (const [name, {state}] of saved) if (state) this.states.set(name, state);
-    this.measured = new Set([...saved].flatMap(([name, {isMeasured}]) => (isMeasured ? name : [])));
     this.restored = saved;
   }
 
@@ -196,7 +190,6 @@ export class StateStore {
     // The restored states may belong to another model that exists: it keeps them, and the trained one has none.
     const areOthers =
       renamed?.size === 0 && ![...restored.keys()].some((name) => names.includes(name));
-    this.measured = new Set([...this.measured].map((name) => renamed?.get(name) ?? name));
     const lost: string[] = [];
     const states = [...this.states];
     this.states.clear();

@@ -7,7 +7,7 @@ import {tidyWith} from '../tape/gradient';
 import type {ResolvedOwLoreOptions} from './owlore_options';
 import {LOSS, UNIT, type FiniteCheck} from './finite_check';
 import {gradientOf} from './gradient';
-import {limitsNorm, type NormLimit} from './norm_limit';
+import {normFactor} from './norm_limit';
 import type {Projection, Projections} from './projector';
 import {updateRules} from './rules';
 import {clocksOf, type StateStore} from './state';
@@ -48,13 +48,12 @@ export class Step {
     private readonly states: StateStore,
     private readonly projections: Projections,
     private readonly finiteCheck: FiniteCheck,
-    private readonly normLimit: NormLimit,
   ) {}
 
   /** Whether the gradients have to be checked together, so that each has to wait for the others. */
   get needsCheck(): boolean {
     const {options} = this.settings;
-    return limitsNorm(options) || options.nonFinite !== 'ignore';
+    return options.clipNorm !== null || options.nonFinite !== 'ignore';
   }
 
   /** Takes the gradient of a variable, projects it, and frees it if it is not needed any more. */
@@ -72,7 +71,7 @@ export class Step {
       }
       // ‖R‖ would be cheaper, and R is finite if the gradient is. But an infinite gradient may make a new basis and R NaN, and
       // the error should name the gradient's value.
-      const isWhole = limitsNorm(options) || isRefreshDue(update.state, options);
+      const isWhole = options.clipNorm !== null || isRefreshDue(update.state, options);
       const isMeasured = isWhole && this.needsCheck;
       const projected = projectGradient(update, gradient, this.settings, isMeasured);
       if (isMeasured) {
@@ -134,7 +133,6 @@ export class Step {
     const norms = [...gradientNorms.values()];
     const others = [...otherNumbers.values()];
     const names = [...variables.map((name) => `gradient of '${name}'`), ...otherNumbers.keys()];
-    this.normLimit.startFor(variables);
     const clocks = clocksOf(this.waiting.map(({state}) => state));
     let numbers = tf.stack([...norms, ...others]) as tf.Tensor1D;
     const values = readsSynchronously() ? numbers.dataSync<'float32'>() : null;
@@ -148,7 +146,7 @@ export class Step {
     if (allFinite === false) return false;
     const onDevice = allFinite === true ? null : allFinite;
     this.settings.allFinite = onDevice;
-    this.settings.clip = this.normLimit.factor(norms, scaled, onDevice);
+    this.settings.clip = normFactor(norms, scaled, this.settings.options.clipNorm);
     return true;
   }
 
@@ -156,7 +154,6 @@ export class Step {
   apply(): void {
     refreshes.loaded?.finish(this.waiting, this.settings.options, this.keep);
     applyUpdates(this.waiting, this.settings);
-    this.normLimit.advance();
     this.dispose();
   }
 
@@ -185,7 +182,8 @@ export class Step {
     if (computesInFloat16()) return;
     // Where no value can be read, nobody knows whether it is needed. Otherwise R tells later, but for the norm that is limited.
     const isNeeded = readsSynchronously()
-      ? limitsNorm(this.settings.options) && !Number.isFinite(squares.dataSync<'float32'>()[0])
+      ? this.settings.options.clipNorm !== null &&
+        !Number.isFinite(squares.dataSync<'float32'>()[0])
       : true;
     if (isNeeded) this.scaledNorms.set(name, tf.keep(scaled()));
   }

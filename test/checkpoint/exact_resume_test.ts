@@ -48,7 +48,6 @@ const ownOptions: fc.Arbitrary<OwLoreOptions> = fc.record({
   moments: fc.constantFrom('keep', 'rotate', 'reset'),
   state: fc.constantFrom('reset', 'keep'),
   clipNorm: fc.constantFrom(null, 0.1),
-  normGrowth: fc.constantFrom(null, 1.01),
   accumulate: fc.integer({min: 1, max: 3}),
   nonFinite: fc.constantFrom('throw', 'skip', 'ignore'),
   learningRates: fc.constantFrom<Array<OwLoreOptions['learningRates']>>(null, [

@@ -23,7 +23,7 @@ export const variants = {
     task: 'dense',
     optimizer: {accumulate: 2, clipNorm: 0.5, moments: 'rotate'},
   },
-  fira: {optimizer: {...often, update: 'fira', moments: 'rotate', normGrowth: 1.01}},
+  fira: {optimizer: {...often, update: 'fira', moments: 'rotate', clipNorm: 1}},
   apollo: {optimizer: {...often, update: 'apollo', state: 'keep'}},
   'apollo-mini': {
     optimizer: {...often, update: 'apollo-mini', rank: 1, scale: 128 ** 0.5},

@@ -60,7 +60,7 @@ const ownStates: Record<string, readonly string[]> = {
   'Fira, rotated moments, low-rank embedding, rates of groups': [
     ...['--update', 'fira', '--moments', 'rotate', '--refresh-interval', '2', '--accumulate', '2'],
     ...['--embedding', 'low-rank', '--embedding-rate', '0.1'],
-    ...['--norm-growth', '1.01', '--rank', '4', '--interval', '3'],
+    ...['--clip-norm', '0.5', '--rank', '4', '--interval', '3'],
   ],
   APOLLO: [
     ...['--update', 'apollo', '--refresh-interval', '2', '--rank', '4'],
@@ -139,10 +139,7 @@ describe('tfjs-owlore finetune --resume', function () {
     [
       'full fine-tuning, packed, clipped, with warmup',
       50,
-      [
-        ...['--method', 'full', '--packing', '--warmup', '9'],
-        ...['--clip-norm', '0.5', '--norm-growth', '1.01'],
-      ],
+      [...['--method', 'full', '--packing', '--warmup', '9'], ...['--clip-norm', '0.5']],
       ['SIGHUP'],
     ],
   ] as const) {

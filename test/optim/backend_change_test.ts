@@ -90,7 +90,6 @@ describe('a backend that is changed in a training', function () {
               state,
               accumulate,
               clipNorm: 10,
-              normGrowth: 2,
             };
             const whole = new Training(options);
             whole.train([...PLAN, ...PLAN]);

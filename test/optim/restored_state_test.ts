@@ -124,32 +124,6 @@ describe('restored state', () => {
     });
   }
 
-  it('has the norm that limits the next one, of variables that were renamed', async () => {
-    const names = new Names();
-    const growing = {...options, normGrowth: 1.01};
-    const first = modelOf(['kernel', 'bias'], names, 'norm/');
-    const left = new OwLoreOptimizer(growing);
-    const normOf = async (optimizer: OwLoreOptimizer): Promise<number> =>
-      (await optimizer.getWeights())
-        .find(({name}) => name === 'owlore.norm')!
-        .tensor.dataSync()[0]!;
-    step(left, first, [true, false]);
-    const norm = await normOf(left);
-    const saved = await written(left, 'norm/', 'norm/');
-    tf.dispose(first);
-    const second = modelOf(['kernel', 'bias'], names, 'norm/');
-    expect(second[0]!.name).to.equal('norm/kernel_1');
-    const resumed = new OwLoreOptimizer(growing);
-    await resumed.setWeights(saved);
-    const spike = (): tf.Scalar => tf.tidy(() => tf.sum(tf.mul(second[0]!, 1000)));
-    second[1]!.trainable = false;
-    resumed.minimize(spike, false, second);
-    expect(await normOf(resumed)).to.be.closeTo(1.01 * norm, 1e-6 * norm);
-    left.dispose();
-    resumed.dispose();
-    tf.dispose([second, saved.map(({tensor}) => tensor)]);
-  });
-
   it('goes on to the last bit in the middle of the first step', async () => {
     // States are made in the order in which gradients come; norms are added up in that of the variables, which is another one (cpu
     // adds up in float64, and hardly ever notices).
@@ -448,24 +422,6 @@ describe('restored state', () => {
     });
   }
 
-  it('forgets the norm of variables that it cannot tell', async () => {
-    const growing = {...options, normGrowth: 1.01};
-    const [a, b] = modelOf(['a', 'a'], new Names(), 'measured/') as [tf.Variable, tf.Variable];
-    const saver = new OwLoreOptimizer(growing);
-    step(saver, [a], [true]);
-    const loader = new OwLoreOptimizer(growing);
-    await loader.setWeights(await saver.getWeights());
-    const lines = captureWarnings(() => step(loader, [b], [true]));
-    expect(lines).to.have.length(1);
-    // ‖1‖ of six numbers, which is the norm of a's step, and not limited by it
-    loader.minimize(() => tf.tidy(() => tf.sum(tf.mul(b, 1.005))), false, [b]);
-    const norm = (await loader.getWeights()).find(({name}) => name === 'owlore.norm')!.tensor;
-    expect(norm.dataSync()[0]).to.be.closeTo(1.005 * Math.sqrt(6), 1e-5);
-    saver.dispose();
-    loader.dispose();
-    tf.dispose([a, b]);
-  });
-
   it('says nothing of variables that had none', async () => {
     const saver = new OwLoreOptimizer(options);
     const old = modelOf(['trained', 'frozen'], new Names(), 'gone/');
@@ -585,16 +541,6 @@ describeBackends('saved state that cannot be', () => {
       set('owlore.accumulated', () => tf.scalar(-1, 'int32')),
       /'owlore.accumulated' must be an integer from 0 to 1000000000; got -1/,
     ],
-    ...[-1, NaN, Infinity].map((norm): [string, Change, RegExp] => [
-      `a norm of ${norm}`,
-      set('owlore.norm', () => tf.scalar(norm)),
-      new RegExp(`'owlore.norm' must be a number >= 0; got ${norm}`),
-    ]),
-    [
-      'a norm of two numbers',
-      set('owlore.norm', () => tf.tensor1d([1, 2])),
-      /'owlore.norm' must be a number >= 0; got 1, 2/,
-    ],
     [
       'iterations that are no number',
       set('iter', () => tf.scalar(NaN)),
@@ -633,8 +579,7 @@ describeBackends('saved state that cannot be', () => {
       ],
     ]),
     ['limits', set('w/owlore.limit', () => tf.tensor1d([1])), /limit' must be a number/],
-    ['a clock too many', clocks(1, 1, 0, 0, 1, 1), /got \[1, 1, 0, 0, 1, 1\]/],
-    ['a norm that is there twice', clocks(1, 1, 0, 0, 2), /got \[1, 1, 0, 0, 2\]/],
+    ['a clock too many', clocks(1, 1, 0, 0, 1), /got \[1, 1, 0, 0, 1\]/],
     ['a place that is none', clocks(1, 1, -2, 0), /got \[1, 1, -2, 0\]/],
     ['a negative number of a name', clocks(1, 1, 0, -1), /got \[1, 1, 0, -1\]/],
     ['steps of a basis that are negative', clocks(1, -1, 0, 0), /got \[1, -1, 0, 0\]/],
@@ -699,7 +644,6 @@ describeBackends('saved state that cannot be', () => {
       ),
       /'owlore.loss' must be a number, of calls > 0/,
     ],
-    ['no norm', set('owlore.norm', () => tf.tensor1d([])), /'owlore.norm' must be a number >= 0/],
     [
       'a part of a halving',
       set('owlore.halvings', () => tf.scalar(0.5)),
@@ -790,14 +734,13 @@ describeBackends('saved state that cannot be', () => {
       'owlore.accumulated': tf.scalar(2, 'int32'),
       'owlore.skipped': tf.scalar(1, 'int32'),
       'owlore.halvings': tf.scalar(3, 'int32'),
-      'owlore.norm': tf.scalar(0),
       'owlore.loss': tf.scalar(1.5),
       'w/owlore.moment1': floats([2, 9], 1),
       'w/owlore.moment2': tf.zeros([2, 9]),
       'w/owlore.basis': floats([6, 2], 2),
       'w/owlore.limit': tf.scalar(0),
       'w/owlore.projectedGradient': floats([2, 9], 3),
-      'w/owlore.clocks': integers(5, 3, 0, 0, 1),
+      'w/owlore.clocks': integers(5, 3, 0, 0),
       // one that was in no step, of a variable that does not exist, and one that has only a place
       'b/owlore.gradient': floats([4], 4),
       'b/owlore.clocks': integers(0, 0, -1, 7),
@@ -818,8 +761,8 @@ describeBackends('saved state that cannot be', () => {
     expect(await read(await optimizer.getWeights())).to.deep.equal(expected);
     const {iterations, accumulated, skippedSteps, learningRate} = optimizer;
     expect([iterations, accumulated, skippedSteps, learningRate]).to.deep.equal([1e9, 2, 1, 1]);
-    // moments, basis, limit and sum of w, sum of b, the norm and the losses
-    expect(optimizer.stateBytes).to.equal(4 * (2 * 18 + 12 + 1 + 18 + 4 + 2));
+    // moments, basis, limit and sum of w, sum of b, and the losses
+    expect(optimizer.stateBytes).to.equal(4 * (2 * 18 + 12 + 1 + 18 + 4 + 1));
     optimizer.dispose();
     expect(held()).to.deep.equal(start);
   });

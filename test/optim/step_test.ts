@@ -16,7 +16,6 @@ const variants: Record<string, OwLoreOptions> = {
   'updates at once': {nonFinite: 'ignore', moments: 'rotate'},
   'all updates at the end': {clipNorm: 0.1, weightDecay: 0.1, moments: 'reset'},
   'several calls a step': {accumulate: 2, refreshInterval: 3},
-  'growth of the norm limited': {normGrowth: 1.01},
 };
 
 describeBackends('a step', (backend) => {
@@ -89,7 +88,6 @@ describeBackends('a step', (backend) => {
     ['by default', {}, [20, 5, 5]],
     ['not at all where nothing asks', {nonFinite: 'ignore'}, []],
     ['whole to limit the norm', {clipNorm: 1, nonFinite: 'ignore'}, [20, 20, 20]],
-    ['whole to limit its growth', {normGrowth: 2}, [20, 20, 20]],
     ['whole for a new basis', {refreshInterval: 2}, [20, 5, 20]],
   ] as Array<[string, OwLoreOptions, number[]]>) {
     it(`measures a gradient ${how}`, async () => {

@@ -182,7 +182,7 @@ describeAlsoLate('factored gradients', () => {
     'by default': {},
     'as they come': {nonFinite: 'ignore'},
     clipped: {clipNorm: 0.5},
-    'limited in their growth': {normGrowth: 1.01, moments: 'rotate'},
+    'clipped, moments rotated': {clipNorm: 0.5, moments: 'rotate'},
     accumulated: {accumulate: 2},
     'accumulated and clipped': {accumulate: 2, clipNorm: 0.5},
     'accumulated, a basis for three steps': {accumulate: 2, refreshInterval: 3},

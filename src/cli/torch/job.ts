@@ -86,7 +86,6 @@ type OptimizerOfJob = Pick<
   | 'refreshInterval'
   | 'basis'
   | 'clipNorm'
-  | 'normGrowth'
   | 'nonFinite'
   | 'accumulate'
 > & {stepRates: number[]};
@@ -111,10 +110,10 @@ const TOLD_OTHERWISE: readonly string[] = [
 export function optimizerOfJob(settings: OwLoreOptions, steps: number): OptimizerOfJob {
   const {learningRate, ...options} = settings as ResolvedOwLoreOptions;
   const {beta1, beta2, epsilon, scale, refreshInterval, basis} = options;
-  const {clipNorm, normGrowth, nonFinite, accumulate} = options;
+  const {clipNorm, nonFinite, accumulate} = options;
   const told = {
     ...{beta1, beta2, epsilon, scale, refreshInterval, basis},
-    ...{clipNorm, normGrowth, nonFinite, accumulate},
+    ...{clipNorm, nonFinite, accumulate},
   };
   for (const [name, value] of Object.entries(options)) {
     const isKnown = name in told || TOLD_OTHERWISE.includes(name);

@@ -52,7 +52,7 @@ class Budget {
 
 const cases: Record<string, OwLoreOptions> = {
   AdamW: {project: false, weightDecay: 0.1},
-  'projected, rotated, limited': {moments: 'rotate', clipNorm: 1, normGrowth: 1.01},
+  'projected, rotated, limited': {moments: 'rotate', clipNorm: 1},
   'projected, moments anew, two calls a step': {moments: 'reset', accumulate: 2},
   'by whole gradients': {update: 'fira', clipNorm: 1},
 };
