@@ -53,6 +53,7 @@ const sources = {
   ],
   llama: [
     ...['options', 'random', 'tfjs', 'packed', 'model', 'files', 'hub', 'kernels', 'tape', 'optim'],
+    'say_once',
   ],
   preload_in_browser: ['kernels', 'optim', 'scores', 'main'],
   preload: ['tfjs', 'kernels', 'optim', 'preload_in_browser'],
@@ -63,16 +64,17 @@ const sources = {
   estimate: [
     ...[
       'options',
+      'tfjs',
+      'say_once',
+      'on_demand',
       'files',
-      'model',
       'kernels',
-      'tape',
-      'sampling',
-      'optim',
-      'lora',
-      'main',
-      'llama',
+      'packed',
+      'model',
+      'memory',
     ],
+    ...['tape', 'sampling', 'optim', 'layer_sampling_options', 'layer_sampling', 'lora', 'main'],
+    'llama',
   ],
   report: [],
   cli: [

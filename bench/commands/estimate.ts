@@ -20,11 +20,10 @@ import {
   type OwLoreOptions,
   type PaperMethodName,
 } from '../../src';
-import {trainEmbedding} from '../../src/cli/embedding_mode';
+import {embeddingModes, trainEmbedding} from '../../src/estimate/embedding_mode';
 import '../../src/lora';
 import {createLlama, loadLlama, saveLlama, sparseCrossEntropy} from '../../src/llama';
 import {estimateMemory, type EstimateOptions} from '../../src/estimate';
-import {embeddingModes} from '../../src/estimate/options';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {paperMethodNames, paperMethods, trainsRest, type MethodParts} from '../../src/methods';
 import {howToGet, loadBackend, type BackendName} from '../../tools/load_backend';

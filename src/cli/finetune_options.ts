@@ -25,7 +25,7 @@ import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/sco
 import {gradientCheckpointingChoices, type GradientCheckpointing} from '../tape/recompute_layers';
 import {frozenDtypes} from '../llama/files/load_llama';
 import {dataOptions, tau} from './data_options';
-import {embeddingModes, type EmbeddingMode} from '../estimate/options';
+import {embeddingModes, type EmbeddingMode} from '../estimate/embedding_mode';
 import {modelOptions} from './model_options';
 import {
   choice,

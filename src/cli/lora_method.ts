@@ -1,5 +1,5 @@
 /** What `--method lora` adds to `tfjs-owlore finetune`. */
-import {sizesOfModel} from '../estimate/sizes';
+import {adaptableMatrices, sizesOfModel} from '../estimate/sizes';
 import type {ResolvedConfig} from '../llama/config';
 import '../lora/index'; // which `paperMethod` has LoRA from
 import type {LoraOptions} from '../lora/lora_options';
@@ -26,13 +26,7 @@ export function targetsIn(list: string): string[] {
 /** @throws UsageError if a model with this configuration cannot be adapted with these options. */
 export function checkLora({method, targets, rank}: FinetuneSettings, config: ResolvedConfig): void {
   if (method !== 'lora') return;
-  const {blocks, names} = sizesOfModel('finetune', config)!;
-  const matrices = blocks.flatMap((shapes, i) =>
-    names.flatMap((name, place) => {
-      const [layer, shape] = [`model.layers.${i}`, shapes[place]!];
-      return shape.length === 2 ? [{module: `${layer}.${name}`, layer, shape, isAtEnd: false}] : [];
-    }),
-  );
+  const matrices = adaptableMatrices(sizesOfModel('finetune', config)!);
   asUsage(() => {
     const adapted = targeted('finetune', targetsIn(targets), matrices, (matrix) => matrix);
     checkRank('finetune', rank, adapted);

@@ -20,6 +20,10 @@ export type Fits = (tensors: number) => boolean;
 export class MemoryFit {
   private readonly hasGamma: boolean;
   private readonly ranks: readonly number[];
+  /** The most bytes of tensors that fit. */
+  private readonly limit: number;
+  /** Estimates, by what they change. */
+  private readonly known = new Map<string, number>();
 
   /** @param hasRank Whether the rank changes what is taken. */
   constructor(
@@ -27,8 +31,9 @@ export class MemoryFit {
     private readonly given: SizedOptions,
     private readonly sizes: Pick<LlamaConfig, 'numHiddenLayers'>,
     hasRank: boolean,
-    private readonly fits: Fits,
+    fits: Fits,
   ) {
+    this.limit = mostBytes(fits);
     const most = hasRank ? mostRank(config, given) : 0;
     this.ranks = [...new Set([...RANKS, given.rank])]
       .filter((rank) => rank <= most)
@@ -77,19 +82,67 @@ export class MemoryFit {
   }
 
   private isFitting(changed: Fit): boolean {
-    return this.fits(estimateMemory(this.config, {...this.given, ...changed}).total);
+    return this.bytesOf(changed) <= this.limit;
   }
 
-  /** The largest of `values` that fits; undefined if none does. They must ascend, and memory must grow with them. */
+  /** An estimate, which takes a while, is made once. */
+  private bytesOf(changed: Fit): number {
+    const key = JSON.stringify(changed);
+    const known = this.known.get(key);
+    if (known !== undefined) return known;
+    const {total} = estimateMemory(this.config, {...this.given, ...changed});
+    this.known.set(key, total);
+    return total;
+  }
+
+  /**
+   * The largest of `values` that fits; undefined if none does. They must ascend, and memory must grow with them. As it grows nearly in
+   * proportion, the next value that is tried is the one that a line through two others has for the limit.
+   */
   private most(name: keyof Fit, values: readonly number[], others: Fit = {}): number | undefined {
+    // all before `from` fit, and none from `to` on
     let [from, to] = [0, values.length];
+    const tried: Array<{value: number; bytes: number}> = [];
+    let at = Math.max(0, lastUpTo(values, this.given[name]!));
     while (from < to) {
-      const middle = (from + to) >> 1;
-      if (this.isFitting({...others, [name]: values[middle]!})) from = middle + 1;
-      else to = middle;
+      const value = values[at]!;
+      const bytes = this.bytesOf({...others, [name]: value});
+      if (bytes <= this.limit) from = at + 1;
+      else to = at;
+      tried.unshift({value, bytes});
+      const wanted = tried.length % 4 === 0 ? NaN : onLine(tried, this.limit);
+      const middle = from === 0 ? 0 : (from + to) >> 1;
+      at = Number.isNaN(wanted)
+        ? middle
+        : Math.min(Math.max(lastUpTo(values, wanted), from), to - 1);
     }
     return values[from - 1];
   }
+}
+
+/** The place of the last of some ascending numbers that is at most `most`; −1 if none is. */
+function lastUpTo(values: readonly number[], most: number): number {
+  return values.filter((value) => value <= most).length - 1;
+}
+
+/** Where the line through the first two points has the height `bytes`; NaN if there are none, or it does not ascend. */
+function onLine(
+  [first, second]: ReadonlyArray<{value: number; bytes: number}>,
+  bytes: number,
+): number {
+  const slope = second ? (first!.bytes - second.bytes) / (first!.value - second.value) : NaN;
+  return slope > 0 ? first!.value + (bytes - first!.bytes) / slope : NaN;
+}
+
+/** The most bytes of tensors that fit. */
+function mostBytes(fits: Fits): number {
+  let [from, to] = [0, 2 ** 52];
+  while (from < to) {
+    const middle = Math.ceil((from + to) / 2);
+    if (fits(middle)) from = middle;
+    else to = middle - 1;
+  }
+  return from;
 }
 
 function integers(most: number): number[] {

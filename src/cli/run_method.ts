@@ -10,7 +10,8 @@ import {
 import type {OwLoreOptions} from '../optim/owlore_options';
 import {warmup, type LearningRate} from '../optim/schedule';
 import type {BlockSampling} from './block_sampling';
-import {rateGroups, trainEmbedding} from './embedding_mode';
+import {trainEmbedding} from '../estimate/embedding_mode';
+import {rateGroups} from './embedding_mode';
 import {schedules, type FinetuneSettings} from './finetune_options';
 import {loraOptionsOf} from './lora_method';
 import type {TrainingData} from './training_data';

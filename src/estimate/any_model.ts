@@ -1,34 +1,27 @@
-/**
- * A step of a model that is not LLaMA-style: its weights, state and gradients by their shapes, and a guess of the rest from what its
- * layers put out, for nothing says what a layer of another kind keeps.
- */
+/** The memory of a training of a model that is not LLaMA-style. */
+import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {checkRank, targetedMatrices} from '../lora/matrices';
+import {targetedMatrices} from '../lora/matrices';
 import {paperMethods, trainsRest, type MethodParts} from '../methods';
-import {resolveBlocks, type ResolvedBlock} from '../model/blocks';
-import {isModel, leafLayers, type Layer} from '../model/layer_tree';
+import {resolveBlocks} from '../model/blocks';
+import {allLayers, isModel, leafLayers, type Layer} from '../model/layer_tree';
 import {owloreDefaults} from '../optim/owlore_options';
-import {Projections} from '../optim/projector';
+import {Projections, projectedShape, stateSize} from '../optim/projector';
+import {updateRules} from '../optim/rules';
+import {sayOnce} from '../say_once';
 import {isRecomputed} from '../tape/recompute_layers';
+import {trainedModel, variableOf} from '../tfjs/models';
 import {
   resolveEstimateOptions,
   type EstimateOptions,
   type ResolvedEstimateOptions,
 } from './options';
+import {onShapes, UnknownValues} from './shape_backend';
 import {numbersIn, type Shape} from './sizes';
-import type {Bytes} from './tape';
-import {FLOAT, bytesOf} from './tape';
-import {
-  blocksOn,
-  planned,
-  stateBytes,
-  sumBytes,
-  trainedIn,
-  waitingBytes,
-  weightBytes,
-  type PlannedWeight,
-  type TrainingPlan,
-} from './training_plan';
+import {blocksOn, trainingMemory, type Bytes} from './training_memory';
+
+/** Bytes of a number. */
+const FLOAT = 4;
 
 /** @throws Error that names the option if one is wrong, or only for LLaMA-style models. */
 export function anyModelMemory(
@@ -38,9 +31,8 @@ export function anyModelMemory(
 ): Bytes {
   // a method that draws no blocks trains any model, and all weights alike; a wrong method is refused below
   const parts: MethodParts | undefined = paperMethods[given.method ?? 'owlore'];
-  const blocks = parts?.sampling ? resolveBlocks(model) : [];
-  const most = {blocks: blocks.length, mostLength: Infinity};
-  const options = resolveEstimateOptions(owner, given, most);
+  const blocks = parts?.sampling ? resolveBlocks(model).length : 0;
+  const options = resolveEstimateOptions(owner, given, {blocks, mostLength: Infinity});
   const {embedding, frozenDtype, engine, countedLabels} = given;
   const ofLlama = Object.entries({
     ...{embedding, frozenDtype, countedLabels},
@@ -49,62 +41,103 @@ export function anyModelMemory(
   const [only] = ofLlama.filter(([, value]) => value !== undefined);
   if (only)
     throw new Error(`${owner}: ${only[0]} '${only[1]}' is for models of loadLlama and createLlama`);
-  const plan = planLayers(owner, model, blocks, options);
-  const trained = trainedIn(plan);
-  const total = (bytes: readonly number[]): number => bytes.reduce((sum, each) => sum + each, 0);
-  const isSummed = options.accumulate > 1;
-  const largest = Math.max(0, ...trained.map(bytesOf));
-  const known = {
-    weights: weightBytes(plan, options),
-    state: total(trained.map(stateBytes)),
-  };
-  const sums = isSummed ? total(trained.map(sumBytes)) : 0;
-  const outputs = outputsOf(model, options);
-  // with several batches a step a gradient is added to the sum at once
-  const gradients = isSummed ? 2 * largest : total(trained.map(waitingBytes)) + largest;
-  // most is there at the end of the backward pass, or at its beginning
-  return gradients > outputs
-    ? {...known, gradients: sums + gradients, activations: 0}
-    : {...known, gradients: sums, activations: outputs};
+  try {
+    if (allLayers(model).some(({layer}) => layer.stateful)) throw new UnknownValues();
+    return measured(owner, model, options);
+  } catch (error) {
+    // tfjs's error of an op whose kernel the backend does not have
+    const isUnknownKernel =
+      error instanceof Error && /^Kernel '.*not registered/.test(error.message);
+    if (!(error instanceof UnknownValues || isUnknownKernel)) throw error;
+    sayOnce(
+      'warn',
+      `${owner}: '${model.name}' has a layer that reads values of tensors, keeps a state, or runs a kernel of its own: its gradients ` +
+        'and activations are a rough guess from what its layers put out',
+    );
+    return guessed(owner, model, options);
+  }
 }
 
-/** What the optimizer does with each weight. */
-function planLayers(
-  owner: string,
-  model: tfl.LayersModel,
-  blocks: readonly ResolvedBlock[],
-  options: ResolvedEstimateOptions,
-): TrainingPlan {
-  const {method, rank, targets} = options;
+function meanSquaredError(labels: tf.Tensor, outputs: tf.Tensor): tf.Tensor {
+  return tf.losses.meanSquaredError(labels, outputs);
+}
+
+/** Of two steps on shapes alone. The model is left as it was. */
+function measured(owner: string, model: tfl.LayersModel, options: ResolvedEstimateOptions): Bytes {
+  const {backend, batchSize, maxLength} = options;
+  const flags = model.weights.map((weight) => [weight, weight.trainable] as const);
+  const variables = model.weights.map(variableOf);
+  const trainable = variables.map((variable) => variable.trainable);
+  // of a model that was not compiled
+  const loss = model.loss ?? meanSquaredError;
+  const sizesOf = ({shape}: {shape: tfl.Shape}): number[] =>
+    shape.map((size, axis) => size ?? (axis === 0 ? batchSize : maxLength));
+  const trained = {
+    model: trainedModel(model),
+    ...{loss, variables},
+    batch: () => [
+      ...model.inputs.map((input) => tf.fill(sizesOf(input), 0, input.dtype)),
+      ...model.outputs.map((output, i) => {
+        const shape = sizesOf(output);
+        const ofOutput = Array.isArray(loss) ? loss[i] : loss;
+        const isId = ofOutput === 'sparseCategoricalCrossentropy';
+        return tf.fill(isId ? [...shape.slice(0, -1), 1] : shape, 0);
+      }),
+    ],
+  };
+  try {
+    return onShapes(backend, () => trainingMemory(owner, () => trained, options));
+  } finally {
+    for (const [weight, flag] of flags) weight.trainable = flag;
+    variables.forEach((variable, i) => (variable.trainable = trainable[i]!));
+  }
+}
+
+/** Weights and state by their shapes, and what else there is by the outputs of the layers. */
+function guessed(owner: string, model: tfl.LayersModel, options: ResolvedEstimateOptions): Bytes {
+  const {method, rank, targets, accumulate, update} = options;
   const {lowRank, sampling, lora = false}: MethodParts = paperMethods[method];
-  const matrices = lora ? targetedMatrices(owner, model, targets) : [];
-  checkRank(
-    owner,
-    rank,
-    matrices.map(({module, weight}) => ({module, shape: weight.shape as Shape})),
-  );
-  const adapted = new Set(matrices.map(({weight}) => weight));
-  const trainable = new Set(model.trainableWeights);
+  const {needsWholeGradient} = updateRules[update];
+  const blocks = sampling ? resolveBlocks(model) : [];
+  const isTrainable = new Set(model.trainableWeights);
+  const on = new Set(blocksOn(blocks, options.gamma).flatMap(({weights}) => weights));
   const inBlocks = new Set(blocks.flatMap(({weights}) => weights));
+  const matrices = lora ? targetedMatrices(owner, model, targets) : [];
+  const adapters = matrices.flatMap(({weight}) => weight.shape.map((size) => [size!, rank]));
   const project = lowRank ? 'auto' : false;
   const projections = new Projections({project, rank, side: owloreDefaults.side});
   // without a callback the optimizer does not know blocks
   if (sampling) projections.setBlocks(new Set([...inBlocks].map(({name}) => name)));
-  const plan = (weight: tfl.LayerVariable, isOn: boolean): PlannedWeight => {
-    const {name} = weight;
-    const shape = weight.shape as number[];
-    return {
-      ...planned(shape, isOn && trainable.has(weight), projections.of({name, shape}), options),
-      adapterRank: adapted.has(weight) ? rank : 0,
-    };
-  };
-  const isOn = blocksOn(blocks.length, options);
-  const others = [...new Set(model.weights)].filter((weight) => !inBlocks.has(weight));
+  const trained = model.weights.filter(
+    (weight) =>
+      isTrainable.has(weight) && (inBlocks.has(weight) ? on.has(weight) : trainsRest(method)),
+  );
+  const planned = [
+    ...trained.map(({name, shape}) => ({
+      shape: shape as number[],
+      projection: projections.of({name, shape: shape as number[]}),
+    })),
+    ...adapters.map((shape) => ({shape, projection: null})),
+  ];
+  const sum = (numbers: (weight: (typeof planned)[number]) => number): number =>
+    FLOAT * planned.reduce((all, weight) => all + numbers(weight), 0);
+  const waiting = sum(({shape, projection}) =>
+    numbersIn([
+      ...(projection ? [projectedShape(projection)] : []),
+      ...(projection && !needsWholeGradient ? [] : [shape]),
+    ]),
+  );
+  const outputs = outputsOf(model, options);
+  const gradients = waiting + FLOAT * Math.max(0, ...planned.map(({shape}) => numbersIn([shape])));
   return {
-    blocks: blocks.map(({weights}, i) => weights.map((weight) => plan(weight, isOn[i]!))),
-    isOn,
-    vocabulary: [],
-    others: others.map((weight) => plan(weight, trainsRest(method))),
+    weights: FLOAT * numbersIn([...model.weights.map(({shape}) => shape as number[]), ...adapters]),
+    state: sum(({shape, projection}) =>
+      projection ? stateSize(projection) + (needsWholeGradient ? 1 : 0) : 2 * numbersIn([shape]),
+    ),
+    // most is there at the end of the backward pass, or at its beginning
+    ...(gradients > outputs
+      ? {gradients, activations: 0}
+      : {gradients: accumulate > 1 ? waiting : 0, activations: outputs}),
   };
 }
 

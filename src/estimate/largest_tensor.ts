@@ -2,7 +2,9 @@ import {readConfigJson} from '../llama/files/config_json';
 import type {JsonObject} from '../files/json';
 import {trainsRest} from '../methods';
 import type {EstimateOptions} from './options';
-import {FLOAT} from './tape';
+
+/** Bytes of a number. */
+const FLOAT = 4;
 
 /** Bytes of the largest tensor of a step, because webgpu limits the size of a buffer: a weight, or a value in the MLP of a block. */
 export function largestTensor(

@@ -3,9 +3,9 @@ import {paperMethods, type MethodParts} from '../methods';
 import {owloreDefaults} from '../optim/owlore_options';
 import {planProjection} from '../optim/projector';
 import {loraDefaults} from '../lora/lora_options';
-import {mostAdapterRank} from './adapted_matrices';
+import {targeted} from '../lora/matrices';
 import type {EstimateOptions} from './options';
-import {sizesOfModel, type Shape} from './sizes';
+import {adaptableMatrices, sizesOfModel, type Shape} from './sizes';
 
 /**
  * LoRA's rank is at most the sizes of the matrices that it adapts, and that of a low-rank embedding makes its state smaller. Any other
@@ -19,7 +19,10 @@ export function mostRank(
 ): number {
   const sizes = sizesOfModel('mostRank', config)!;
   const {lora = false}: MethodParts = paperMethods[method];
-  if (lora) return mostAdapterRank(sizes, targets);
+  if (lora) {
+    const adapted = targeted('mostRank', targets, adaptableMatrices(sizes), (matrix) => matrix);
+    return Math.min(...adapted.flatMap(({shape}) => shape));
+  }
   const below = sizes.llama.hiddenSize - 1;
   if (embedding !== 'low-rank') return below;
   const isLowRank = (rank: number, shape: Shape): boolean =>

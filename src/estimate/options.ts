@@ -2,6 +2,7 @@
 import {gradientCheckpointingChoices, type GradientCheckpointing} from '../tape/recompute_layers';
 import {loraDefaults} from '../lora/lora_options';
 import type {LoraTargets} from '../lora/targets';
+import {describedBackends, type DescribedBackend} from '../kernels/kernel_outputs';
 import {frozenDtypes} from '../llama/files/load_llama';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
 import {
@@ -15,19 +16,16 @@ import {checkChoice, checkKnown, checkNumber, definedIn} from '../options';
 import {basisNames} from '../optim/basis_function';
 import {owloreDefaults, type ResolvedOwLoreOptions} from '../optim/owlore_options';
 import {updateNames} from '../optim/rules';
+import {embeddingModes, type EmbeddingMode} from './embedding_mode';
 import {fittedGamma} from '../sampling/block_probabilities';
 
 /** By what a training runs: this library, or PyTorch as the OwLore paper measured it. */
 export type Engine = 'tfjs' | 'torch';
 export const engines: readonly Engine[] = ['tfjs', 'torch'];
 
-/** A backend of which it is known what its kernels keep. */
-export type EstimatedBackend = 'tensorflow' | 'wasm' | 'cpu' | 'webgpu';
-const estimatedBackends: readonly EstimatedBackend[] = ['tensorflow', 'wasm', 'cpu', 'webgpu'];
+/** A backend of which it is known what its kernels put out. */
+export type EstimatedBackend = DescribedBackend;
 
-/** How embedding and head train: `full`: by AdamW; `low-rank`: projected, as matrices of blocks are; `frozen`: not at all. */
-export const embeddingModes = ['full', 'low-rank', 'frozen'] as const;
-export type EmbeddingMode = (typeof embeddingModes)[number];
 const dtypes = ['F32', 'BF16'];
 
 /** Options of {@link estimateMemory}. */
@@ -59,8 +57,7 @@ export interface EstimateOptions {
   /** Of this library: how bases are computed, as the optimizer's option; a function counts as `'svd'`. Default `'randomized'`. */
   basis?: (typeof basisNames)[number];
   /**
-   * Of this library, with `'lora'`: the adapted matrices, as the option of `applyLora`; of LLaMA-style models alike in all blocks. Default
-   * `'all-linear'`.
+   * Of this library, with `'lora'`: the adapted matrices, as the option of `applyLora`. Default `'all-linear'`.
    */
   targets?: LoraTargets;
   /** Of this library, with `'lora'`: the probability of dropout, at least 0 and below 1. Default 0. */
@@ -130,7 +127,7 @@ export function resolveEstimateOptions(
   const all = {...defaults, ...given};
   checkChoice(owner, 'method', all.method, paperMethodNames);
   checkChoice(owner, 'engine', all.engine, engines);
-  checkChoice(owner, 'backend', all.backend, estimatedBackends);
+  checkChoice(owner, 'backend', all.backend, describedBackends);
   checkChoice(
     owner,
     'gradientCheckpointing',

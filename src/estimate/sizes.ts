@@ -35,6 +35,19 @@ export function numbersIn(shapes: readonly Shape[]): number {
   return shapes.reduce((sum, shape) => sum + shape.reduce((product, size) => product * size, 1), 0);
 }
 
+/** The matrices of blocks, which LoRA can adapt, as `lora/targets` knows them. */
+export function adaptableMatrices({
+  blocks,
+  names,
+}: ModelSizes): Array<{module: string; layer: string; shape: Shape; isAtEnd: boolean}> {
+  return blocks.flatMap((shapes, i) =>
+    names.flatMap((name, place) => {
+      const [layer, shape] = [`model.layers.${i}`, shapes[place]!];
+      return shape.length === 2 ? [{module: `${layer}.${name}`, layer, shape, isAtEnd: false}] : [];
+    }),
+  );
+}
+
 /** Of a `config.json`, of the options of `createLlama`, or of a model; null of one that is not LLaMA-style. */
 export function sizesOfModel(owner: string, configOrModel: unknown): ModelSizes | null {
   if (isLayersModel(configOrModel)) {

@@ -19,6 +19,11 @@ export function computesInFloat16(): boolean {
   return tf.getBackend() === 'webgl' && !tf.env().getBool('WEBGL_RENDER_FLOAT32_ENABLED');
 }
 
+/** Whether the current backend computes the values of tensors; that of an estimate knows their shapes alone. */
+export function computesValues(): boolean {
+  return !(tf.backend() as {computesNoValues?: true}).computesNoValues;
+}
+
 /** The smallest normal float32. Zeros divided by it stay zeros. */
 export const SMALLEST_NORMAL = 2 ** -126;
 

@@ -211,7 +211,7 @@ function attentionWeights(inputs: KernelInputs, attrs: llama.OwLoreAttentionAttr
 /** Keys and values of the last positions, with the new one. */
 function recent(inputs: KernelInputs, number: string): KernelOutput[] {
   return ['recentKeys', 'recentValues'].map((name) => {
-    const [rows, keyHeads, positions, width] = inputs[name + number]!.shape as number[];
+    const [rows, keyHeads, positions, width] = inputs[name + number]!.shape;
     return made([rows!, keyHeads!, positions! + 1, width!]);
   });
 }

@@ -15,7 +15,7 @@ const {backend_util: util} = tf;
 /** The attributes that rules read; each kernel has some of them. */
 interface Attributes {
   axis: number | number[];
-  reductionIndices: number | number[];
+  reductionIndices?: number | number[];
   keepDims: boolean;
   shape: number[];
   dtype: tf.DataType;
@@ -203,7 +203,7 @@ const rules: Readonly<Record<string, Rule>> = {
     );
   },
   [tf.Slice]: ({x}, {begin, size}) => {
-    const [, shape] = tf.slice_util.parseSliceParams(x!, begin, size as number[]);
+    const [, shape] = tf.slice_util.parseSliceParams(x!, begin, size);
     return made(shape!, x!.dtype);
   },
   [tf.StridedSlice]: ({x}, attributes, backend) => {

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreAccumulate} from '../kernels/kernel_names';
+import {piecesOf} from '../kernels/pieces';
 import {runKernel} from '../kernels/run_kernel';
 
 /** The results for some rows: `joined` ones with a row for each of them, and others that are summed over all rows. */
@@ -22,10 +23,14 @@ export function inChunks(
   const total = tensors[0]!.shape[0];
   const parts: tf.Tensor[][] = [];
   let sums: tf.Tensor[] = [];
-  for (let from = 0; from < total; from += rows) {
+  for (const {from, count, isStandIn} of piecesOf(total, rows)) {
+    if (isStandIn) {
+      parts.push(parts[0]!.map(({shape}) => tf.fill([count, ...shape.slice(1)], 0)));
+      continue;
+    }
     const before = sums;
     const [joined, summed] = tf.tidy<[tf.Tensor[], tf.Tensor[]]>(() => {
-      const {joined = [], summed = []} = f(...tensors.map((x) => take(x, from, rows)));
+      const {joined = [], summed = []} = f(...tensors.map((x) => take(x, from, count)));
       return [joined, summed.map((x, i) => (before[i] ? added(before[i], x) : x))];
     });
     tf.dispose(before);
@@ -41,11 +46,11 @@ function added(sum: tf.Tensor, x: tf.Tensor): tf.Tensor {
   return inPlace?.[0] ?? tf.add(sum, x);
 }
 
-/** Rows `from` to before `from + rows`, or fewer at the end. */
-function take(x: tf.Tensor, from: number, rows: number): tf.Tensor {
+/** `count` rows from `from` on. */
+function take(x: tf.Tensor, from: number, count: number): tf.Tensor {
   const [total, ...rest] = x.shape as [number, ...number[]];
-  if (rows >= total) return x;
-  return tf.slice(x, [from, ...rest.map(() => 0)], [Math.min(rows, total - from), ...rest]);
+  if (count >= total) return x;
+  return tf.slice(x, [from, ...rest.map(() => 0)], [count, ...rest]);
 }
 
 /** Joins along the first axis, and frees the parts. */

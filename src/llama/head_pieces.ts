@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {piecesOf, type Piece} from '../kernels/pieces';
 import {customOp} from './custom_op';
 import type {HeadKernel} from './deferred_head';
 import {linear} from './linear';
@@ -35,7 +36,8 @@ export function foldPieces<T extends tf.TensorContainer>(
   f: (piece: HeadPiece, before: T | null) => T,
 ): T {
   let result: T | null = null;
-  for (const [from, count] of ranges(head, n)) {
+  for (const {from, count, isStandIn} of pieces(head, n)) {
+    if (isStandIn) continue;
     const before: T | null = result;
     result = tf.tidy<T>(() => f({from, count, kernel: pieceOf(head, from, count)}, before));
     if (before) tf.dispose(before);
@@ -43,11 +45,9 @@ export function foldPieces<T extends tf.TensorContainer>(
   return result!;
 }
 
-/** First token and number of tokens of each piece. */
-function* ranges(head: HeadKernel, n: number): Generator<[from: number, count: number]> {
+function pieces(head: HeadKernel, n: number): Generator<Piece> {
   const [vocab, width] = [vocabularyOf(head), head.kernel.shape[head.transposed ? 1 : 0]!];
-  const most = Math.max(1, Math.floor(PIECE_SIZE / Math.max(width, n)));
-  for (let from = 0; from < vocab; from += most) yield [from, Math.min(most, vocab - from)];
+  return piecesOf(vocab, Math.max(1, Math.floor(PIECE_SIZE / Math.max(width, n))));
 }
 
 function pieceOf({kernel, transposed}: HeadKernel, from: number, count: number): tf.Tensor2D {
@@ -92,7 +92,7 @@ export function headLogits(hidden: tf.Tensor, head: HeadKernel): tf.Tensor {
       const product = n <= FEW_STATES ? kernel.product(x, transposed) : null;
       if (product) return product;
       const parts: tf.Tensor2D[] = [];
-      for (const [from, count] of ranges(head, n)) {
+      for (const {from, count} of pieces(head, n)) {
         parts.push(
           tf.tidy(() =>
             pieceLogits(x, {from, count, kernel: pieceOf(head, from, count)}, transposed),

@@ -2,13 +2,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import {computedFeatures, type BlockFeature} from '../kernels/block_features';
 import {mayRun} from '../kernels/products';
 import {hasKernel, runKernel} from '../kernels/run_kernel';
+import {sayOnce} from '../say_once';
 import {customOp} from './custom_op';
 
 /** The kernel of a kernel's gradients. */
 const gradientOf = (kernelName: string): string => `${kernelName}Grad`;
-
-/** By backend, the features for which it was logged that its kernels do not compute them. */
-const said = new Map<string, Set<BlockFeature>>();
 
 /** Whether the current backend has a kernel, and its gradient kernel, that {@link computes} all features that a block needs. */
 export function canRun(kernelName: string, needed: readonly BlockFeature[]): boolean {
@@ -22,19 +20,15 @@ export function canRun(kernelName: string, needed: readonly BlockFeature[]): boo
 export function computes(kernelName: string, needed: readonly BlockFeature[]): boolean {
   if (!hasKernel(kernelName) || !mayRun(kernelName)) return false;
   const missing = needed.filter((feature) => !computedFeatures[kernelName]!.includes(feature));
-  if (missing.length > 0) sayMissing(kernelName, missing);
+  missing.forEach(sayMissing);
   return missing.length === 0;
 }
 
-function sayMissing(kernelName: string, missing: readonly BlockFeature[]): void {
-  const backend = tf.getBackend();
-  const before = said.get(backend) ?? new Set();
-  const news = missing.filter((feature) => !before.has(feature));
-  if (news.length === 0) return;
-  said.set(backend, new Set([...before, ...news]));
-  console.info(
-    `tfjs-owlore/llama: ${kernelName} on ${backend} does not compute ${news.join(', ')}; a model with that runs ` +
-      'these parts of its blocks op by op: the same results, more slowly',
+function sayMissing(feature: BlockFeature): void {
+  sayOnce(
+    'info',
+    `tfjs-owlore/llama: not all kernels for ${tf.getBackend()} compute ${feature}; a model with that runs these parts of its ` +
+      'blocks op by op: the same results, more slowly',
   );
 }
 

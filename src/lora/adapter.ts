@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import {randomNormal, randomUniform} from '../kernels/host_tensors';
 import {packedWeight} from '../packed/packed_weight';
 import {shareData, tidy} from '../tfjs/engine';
 import {variableOf} from '../tfjs/models';
@@ -28,8 +29,8 @@ export class Adapter {
     const seed = random.next();
     [this.a, this.b] = tidy('adapter', () => {
       const [a, b] = isEmbedding
-        ? [tf.zeros([rows, rank]), tf.randomNormal([rank, columns], 0, 1, 'float32', seed)]
-        : [kaimingUniform(rows, rank, seed), tf.zeros([rank, columns])];
+        ? [tf.fill([rows, rank], 0), randomNormal([rank, columns], 1, seed)]
+        : [kaimingUniform(rows, rank, seed), tf.fill([rank, columns], 0)];
       const inLayer = weight.originalName.split('/').at(-1)!;
       const prefix = inLayer.endsWith('.weight') ? inLayer.replace(/weight$/, '') : `${inLayer}.`;
       const name = (part: string): string => `${layer.name}/${prefix}${part}`;
@@ -88,5 +89,5 @@ function assign(weight: tfl.LayerVariable, value: tf.Tensor): void {
 /** PyTorch's `kaiming_uniform_` with a = √5 (He et al. 2015) for a linear map of `fanIn` inputs: uniform in ±1/√fanIn. */
 function kaimingUniform(fanIn: number, columns: number, seed: number): tf.Tensor {
   const bound = 1 / Math.sqrt(fanIn);
-  return tf.randomUniform([fanIn, columns], -bound, bound, 'float32', seed);
+  return randomUniform([fanIn, columns], -bound, bound, seed);
 }

@@ -4,6 +4,7 @@
  * the tensor. What is added are ordinary ops, so that any tape takes their gradients, and the product A·B is never made.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import {randomUniform} from '../kernels/host_tensors';
 import {withSeparateProducts, type LowRankProduct} from '../kernels/products';
 import {runningPartsBy} from '../tape/recompute';
 import {drawnOnce} from '../tape/segment';
@@ -196,7 +197,12 @@ function asRows(x: tf.Tensor): tf.Tensor {
 function withDropout(x: tf.Tensor, dropout: InputDropout | null): tf.Tensor {
   if (!dropout || dropout.rate === 0) return x;
   const mask = drawnOnce(() => dropout.nextMask());
-  return tf.dropout(x, dropout.rate, undefined, `${dropout.seed}, ${mask}`);
+  const kept = 1 - dropout.rate;
+  // as tf.dropout, to the bit
+  return tf.tidy(() => {
+    const drawn = randomUniform(x.shape as [number, number], 0, 1, `${dropout.seed}, ${mask}`);
+    return tf.mul(x, tf.div(tf.floor(tf.add(drawn, kept)), kept));
+  });
 }
 
 interface FusedAttrs {

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreLeftSingularVectors} from '../kernels/kernel_names';
+import {randomUniform} from '../kernels/host_tensors';
 import {runKernel} from '../kernels/run_kernel';
 import {OnDemand} from '../on_demand';
 import {display} from '../options';
@@ -26,7 +27,7 @@ const SEED = 240518380;
 
 /** Where a subspace iteration without a previous basis begins. Uniform numbers work as well as Gaussian ones and are made in a quarter of the time. */
 export function randomStart(rows: number, rank: number): tf.Tensor2D {
-  return tf.randomUniform([rows, rank], -1, 1, 'float32', SEED);
+  return randomUniform<tf.Rank.R2>([rows, rank], -1, 1, SEED);
 }
 
 /**

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {readsSynchronously, smallestNormal} from '../kernels/capabilities';
+import {computesValues, readsSynchronously, smallestNormal} from '../kernels/capabilities';
 import {choleskyPasses, SMALLEST_REST, type Dependence} from '../kernels/cholesky_passes';
 import {OwLoreNearlyOrthonormalize, OwLoreOrthonormalize} from '../kernels/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
@@ -97,7 +97,9 @@ export function choleskyQR(matrix: tf.Tensor2D): tf.Tensor2D {
       const gram = product.dataSync<'float32'>();
       product.dispose();
       if (isIdentity(gram, columns)) break;
-      const inverse = tf.tensor2d(inverseFactor(gram, columns, dependence), [columns, columns]);
+      const inverse = computesValues()
+        ? tf.tensor2d(inverseFactor(gram, columns, dependence), [columns, columns])
+        : tf.fill<tf.Rank.R2>([columns, columns], 0);
       const before = q;
       q = tf.matMul(before, inverse, false, true);
       tf.dispose([before, inverse]);

@@ -6,7 +6,9 @@
  * engine passes through it as any other, and no scope owns it; an op that reads it throws.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import {eye} from '../kernels/host_tensors';
 import {largestMagnitude, squaredNorm} from '../kernels/norms';
+import {piecesOf} from '../kernels/pieces';
 import {nextTensorId, tidy} from '../tfjs/engine';
 
 /** Some rows of a sum of terms, and of the weight whose gradient it is. */
@@ -213,8 +215,12 @@ function reduce(
       const summand = hasGram ? tf.matMul(last, last, true) : squaredNorm(last);
       return [sum ? tf.add(sum, summand) : summand, ...part];
     };
-    for (let from = 0; from < rows; from += most) {
-      const range = rangeOf(variable, axis, from, Math.min(most, rows - from));
+    for (const {from, count, isStandIn} of piecesOf(rows, most)) {
+      if (isStandIn) {
+        parts.push(...parts.slice(0, 1).map((part) => longer(part, axis, count)));
+        continue;
+      }
+      const range = rangeOf(variable, axis, from, count);
       const made = tidy('rows of a gradient', () => take(range));
       if (hasGram || isMeasured) {
         sum?.dispose();
@@ -256,6 +262,11 @@ function rangeOf(variable: tf.Tensor, axis: 0 | 1, from: number, count: number):
   return {from, count, weight};
 }
 
+/** A tensor like a part, of `count` rows. */
+function longer({shape}: tf.Tensor2D, axis: 0 | 1, count: number): tf.Tensor2D {
+  return tf.fill(axis === 0 ? [count, shape[1]] : [shape[0], count], 0);
+}
+
 function inLayout(rows: tf.Tensor2D, axis: 0 | 1): tf.Tensor2D {
   return axis === 0 ? rows : tf.transpose(rows);
 }
@@ -267,7 +278,7 @@ function largestOf(xs: readonly tf.Tensor[]): tf.Tensor {
 /** ‖G‖² from GᵀG of G divided by `scale`. */
 function traceOf(gram: tf.Tensor2D, scale: tf.Tensor): tf.Scalar {
   return tidy('trace', () => {
-    const trace = tf.sum(tf.mul(gram, tf.eye(gram.shape[0])));
+    const trace = tf.sum(tf.mul(gram, eye(gram.shape[0])));
     return tf.mul<tf.Scalar>(tf.mul(trace, scale), scale);
   });
 }

@@ -56,6 +56,10 @@ interface Engine {
   readToGPU(dataId: object, options: object): tf.GPUData;
   tidy<T>(name: string, body: () => T): T;
   state: EngineState;
+  backendName: string;
+  backendInstance: object | null;
+  /** While a backend is being made. */
+  pendingBackendInit: Promise<boolean> | undefined;
 }
 
 interface EngineState {
@@ -63,6 +67,8 @@ interface EngineState {
   gradientDepth: number;
   /** Kernels that are running, one in the other; the stock tape does not record while this is above 0. */
   kernelDepth: number;
+  /** The scopes that are open, the innermost one last. */
+  scopeStack: Array<{name: string}>;
   /** By data id; those of data that are gone are not there. */
   tensorInfo: WeakMap<object, {backend: object}>;
 }
@@ -169,6 +175,16 @@ export function withGradients<T>(gradients: Gradients, body: () => T): T {
 /** `tf.tidy`, of a function that may return anything. */
 export function tidy<T>(name: string, body: () => T): T {
   return theEngine().tidy(name, body);
+}
+
+/** A tensor over data that the current backend has made, which belongs to the present scope. */
+export function makeTensor(info: tf.TensorInfo): tf.Tensor {
+  return tf.engine().makeTensorFromTensorInfo(info);
+}
+
+/** Whether what runs now is in a `tidy` of this name. */
+export function isInScope(name: string): boolean {
+  return theEngine().state.scopeStack.some((scope) => scope.name === name);
 }
 
 /** A number that is above the ids of all tensors so far, and below those of all that will be made. */
@@ -316,4 +332,46 @@ export function watchAssignments<T>(onAssign: (variable: tf.Variable) => void, b
 export function withRandom<T>(draw: (random: () => number) => number, body: () => T): T {
   const {random} = Math;
   return withMethods(Math, {random: () => draw(random)}, body);
+}
+
+/**
+ * Runs `body` as on an engine of its own, where `backend` is the current one under the name `name` and there are no tensors, scopes or
+ * variables yet. Afterwards all is as before, the counters of `tf.memory()` and of variables' names included; what `body` has made is
+ * to be forgotten.
+ */
+export function onOwnEngine<T>(name: string, backend: tf.KernelBackend, body: () => T): T {
+  const engine = theEngine();
+  const {state, backendName, backendInstance, pendingBackendInit} = engine;
+  const counters = engine.constructor as unknown as {nextVariableId: number};
+  const {nextVariableId} = counters;
+  Object.assign(engine, {
+    state: new (state.constructor as new () => EngineState)(),
+    ...{backendName: name, backendInstance: backend, pendingBackendInit: undefined},
+  });
+  try {
+    return body();
+  } finally {
+    Object.assign(engine, {state, backendName, backendInstance, pendingBackendInit});
+    counters.nextVariableId = nextVariableId;
+  }
+}
+
+/**
+ * Runs `body` with other data behind some variables, of their shapes and on the current backend. Afterwards they have theirs again,
+ * whatever was assigned to them.
+ */
+export function withOtherData<T>(variables: readonly tf.Variable[], body: () => T): T {
+  const engine = theEngine();
+  const before = variables.map(({dataId}) => dataId);
+  const registered = tf.engine().registeredVariables;
+  for (const variable of variables) {
+    variable.dataId = tf.backend().write(null!, variable.shape, variable.dtype);
+    engine.trackTensor(variable, tf.backend());
+    registered[variable.name] = variable;
+  }
+  try {
+    return body();
+  } finally {
+    variables.forEach((variable, i) => (variable.dataId = before[i]!));
+  }
 }

@@ -50,3 +50,23 @@ export function watchKernels<T>(body: () => T, onKernel: (run: KernelRun) => voi
   };
   return withMethods(engine, {runKernel: watched}, body);
 }
+
+/** Runs `body` while a backend has these kernels and no others; it need not be there. Afterwards it has its own again. */
+export function withKernels<T>(
+  backendName: string,
+  kernels: readonly tf.KernelConfig[],
+  body: () => T,
+): T {
+  const own = tf.getKernelsForBackend(backendName);
+  const replace = (by: readonly tf.KernelConfig[]): void => {
+    for (const {kernelName} of tf.getKernelsForBackend(backendName))
+      tf.unregisterKernel(kernelName, backendName);
+    by.forEach(tf.registerKernel);
+  };
+  replace(kernels);
+  try {
+    return body();
+  } finally {
+    replace(own);
+  }
+}

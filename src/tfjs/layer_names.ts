@@ -1,3 +1,7 @@
+/** The names that tfjs-layers gives; seen in 4.22. */
+import * as tfl from '@tensorflow/tfjs-layers';
+import {withMethods} from './methods';
+
 /**
  * A text without the numbers of layers and models that tfjs has named, such as `dense_Dense3`, `sequential_2` and `model4`: it counts
  * those that a program has made of each class.
@@ -5,4 +9,37 @@
 export function withoutLayerNumbers(text: string): string {
   // With the lookbehind a stranger's name of many digits takes no longer than another one.
   return text.replace(/\b([a-z\d_]+_[A-Z][A-Za-z\d]*?(?<!\d)|sequential_|model)\d+\b/g, '$1');
+}
+
+/** How often each name of a weight or symbolic tensor was taken; null where tfjs-layers counts in another way. */
+function takenNames(): Map<string, number> | null {
+  const probe = 'tfjs-owlore';
+  const asked: Array<Map<unknown, unknown>> = [];
+  const {has} = Map.prototype;
+  const watching = {
+    has(this: Map<unknown, unknown>, key: unknown): boolean {
+      if (key === probe) asked.push(this);
+      return has.call(this, key);
+    },
+  };
+  withMethods(
+    Map.prototype,
+    watching,
+    () => new tfl.SymbolicTensor('float32', [], null!, [], {}, probe),
+  );
+  asked[0]?.delete(probe);
+  return (asked[0] as Map<string, number> | undefined) ?? null;
+}
+
+/** Runs `body`, in which weights and symbolic tensors get names as if it never ran: by these the state of an optimizer is saved. */
+export function withOwnNames<T>(body: () => T): T {
+  const names = takenNames();
+  const before = [...(names ?? [])];
+  names?.clear();
+  try {
+    return body();
+  } finally {
+    names?.clear();
+    for (const [name, count] of before) names?.set(name, count);
+  }
 }

@@ -35,7 +35,9 @@ interface Result {
   nearest: object | null;
 }
 
-describe('tfjs-owlore estimate', () => {
+describe('tfjs-owlore estimate', function () {
+  // a budget takes a dozen estimates
+  this.timeout(120_000);
   let folder: ModelFolder;
   let config: string;
 
@@ -141,7 +143,7 @@ describe('tfjs-owlore estimate', () => {
     [['--method', 'full', '--update', 'fira'], '--update has no meaning with --method full'],
     [['--targets', 'q_proj'], '--targets has no meaning with --method owlore'],
     [['--method', 'lora', '--rank', '512'], 'rank must be at most the dimensions of each matrix'],
-    [['--method', 'lora', '--targets', 'c_attn'], "'c_attn', which matches no matrix of a block"],
+    [['--method', 'lora', '--targets', 'c_attn'], "'c_attn', which matches no matrix of the model"],
     [['--engine', 'torch', '--backend', 'wasm'], '--backend has no meaning with --engine torch'],
   ] as const) {
     it(`refuses ${args.join(' ')}`, async () => {
@@ -159,7 +161,8 @@ describe('tfjs-owlore estimate', () => {
   });
 });
 
-describe('MemoryFit', () => {
+describe('MemoryFit', function () {
+  this.timeout(120_000);
   const described = readConfigJson('test', smolLM2);
 
   function fitOf(tensors: number, given: Partial<EstimatedSettings> = {}): MemoryFit {

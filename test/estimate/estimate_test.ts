@@ -1,15 +1,18 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {estimateMemory, type EstimateOptions} from '../../src/estimate';
-import {trainEmbedding} from '../../src/cli/embedding_mode';
-import {LayerSamplingCallback, OwLoreOptimizer, paperMethod} from '../../src/index';
+import {estimateMemory, type EstimateOptions, type MemoryEstimate} from '../../src/estimate';
+import {trainEmbedding} from '../../src/estimate/embedding_mode';
+import {findBlocks, LayerSamplingCallback, OwLoreOptimizer, paperMethod} from '../../src/index';
 import '../../src/lora';
 import type {LoraTargets} from '../../src/lora';
 import {createLlama, loadLlama, saveLlama, sparseCrossEntropy} from '../../src/llama';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {paperMethodNames, paperMethods, trainsRest, type MethodParts} from '../../src/methods';
 import {describeBackends} from '../support/backends';
+import {modelZoo} from '../support/model_zoo';
+import {captureWarnings} from '../support/warnings';
+import {forgetLines} from '../../src/say_once';
 
 const usualBlocks = 4;
 const usual = {batchSize: 2, maxLength: 32};
@@ -39,104 +42,101 @@ interface Model {
 }
 
 describeBackends('estimateMemory', (backend) => {
-  // an estimate is the same on webgpu as on cpu, but for the update
-  if (backend === 'webgl' || backend === 'webgpu') return;
+  if (backend === 'webgl') return;
   const estimated: EstimateOptions = {backend};
 
-  // cpu takes ten times as long
-  const methods = backend === 'cpu' ? (['owlore', 'lora', 'full'] as const) : paperMethodNames;
+  // these take ten times as long
+  const isSlow = backend === 'cpu' || backend === 'webgpu';
+  const methods = isSlow ? (['owlore', 'lora', 'full'] as const) : paperMethodNames;
   for (const method of methods) {
-    it(`is within 10 % of the measured peak: ${method}`, () =>
-      expectNearPeak({method, gradientCheckpointing: 'auto'}));
+    it(`is the measured peak: ${method}`, () =>
+      expectPeak({method, gradientCheckpointing: 'auto'}));
   }
 
   for (const method of ['owlore', 'lora', 'full'] as const) {
-    if (backend === 'cpu' && method !== 'owlore') continue;
+    if (isSlow && method !== 'owlore') continue;
     it(`… without checkpoints: ${method}`, () =>
-      expectNearPeak({method, gradientCheckpointing: 'none'}));
+      expectPeak({method, gradientCheckpointing: 'none'}));
   }
 
-  it('is nearer where one part takes most: embedding and head, their gradients and their new values', async () => {
+  it('… where one part takes most: embedding and head, their gradients and their new values', async () => {
     const given = {gradientCheckpointing: 'none', batchSize: 1, maxLength: 4} as const;
     const wide = {hiddenSize: 8, vocabSize: 2000};
     for (const method of ['full', 'owlore'] as const) {
-      for (const isTied of [false, true])
-        await expectNearPeak({...given, method}, {...wide, isTied}, 0.03);
+      for (const isTied of [false, true]) await expectPeak({...given, method}, {...wide, isTied});
     }
-    await expectNearPeak({...given, method: 'full'}, {...wide, hiddenSize: 32}, 0.03);
+    await expectPeak({...given, method: 'full'}, {...wide, hiddenSize: 32});
   });
 
-  if (backend === 'cpu') return;
+  if (isSlow) return;
 
   it('… the blocks, where their attention is too small to run again by itself', () =>
-    expectNearPeak(
+    expectPeak(
       {
         ...{method: 'owlore', embedding: 'frozen', gradientCheckpointing: 'auto'},
         ...{batchSize: 8, maxLength: 4},
       },
       {hiddenSize: 8, vocabSize: 50, isTied: true},
-      0.03,
     ));
 
   // attention with norms of queries and keys is made of ops, the MLP is one kernel
   it('… of a Qwen3 model', () =>
-    expectNearPeak(
+    expectPeak(
       {method: 'lisa', gradientCheckpointing: 'none', batchSize: 8},
       {architecture: 'qwen3', intermediateSize: 512},
     ));
 
   it('… with tied weights', () =>
-    expectNearPeak({method: 'lisa', gradientCheckpointing: 'auto'}, {isTied: true}));
+    expectPeak({method: 'lisa', gradientCheckpointing: 'auto'}, {isTied: true}));
 
   it('… with a low-rank embedding, tied and not', async () => {
     for (const isTied of [true, false])
-      await expectNearPeak(
+      await expectPeak(
         {method: 'owlore', gradientCheckpointing: 'auto', embedding: 'low-rank'},
         {isTied},
       );
   });
 
   it('… of a model of two blocks, which run once', () =>
-    expectNearPeak({method: 'full', gradientCheckpointing: 'auto', batchSize: 16}, {blocks: 2}));
+    expectPeak({method: 'full', gradientCheckpointing: 'auto', batchSize: 16}, {blocks: 2}));
 
   it('… with a frozen embedding', () =>
-    expectNearPeak({method: 'owlore', gradientCheckpointing: 'none', embedding: 'frozen'}));
+    expectPeak({method: 'owlore', gradientCheckpointing: 'none', embedding: 'frozen'}));
 
   it('… with frozen weights at 16 bits', () =>
-    expectNearPeak({method: 'lisa', gradientCheckpointing: 'auto', frozenDtype: 'BF16'}));
+    expectPeak({method: 'lisa', gradientCheckpointing: 'auto', frozenDtype: 'BF16'}));
 
   it('… with the head as a layer before the loss', () =>
-    expectNearPeak({method: 'lisa', gradientCheckpointing: 'auto'}, {headInLoss: false}));
+    expectPeak({method: 'lisa', gradientCheckpointing: 'auto'}, {headInLoss: false}));
 
   it('… of batches whose gradients are added up', async () => {
     const several = {gradientCheckpointing: 'auto', accumulate: 2} as const;
-    await expectNearPeak({...several, method: 'owlore'});
-    await expectNearPeak({...several, method: 'full'});
-    await expectNearPeak({...several, method: 'galore'});
+    await expectPeak({...several, method: 'owlore'});
+    await expectPeak({...several, method: 'full'});
+    await expectPeak({...several, method: 'galore'});
   });
 
   it('… of other updates', async () => {
     const galore = {method: 'galore', gradientCheckpointing: 'auto'} as const;
-    await expectNearPeak({...galore, update: 'fira', embedding: 'low-rank'});
-    await expectNearPeak({...galore, update: 'apollo', accumulate: 2});
+    await expectPeak({...galore, update: 'fira', embedding: 'low-rank'});
+    await expectPeak({...galore, update: 'apollo', accumulate: 2});
   });
 
   it("… of LoRA's targets and dropout", async () => {
     const ofLora = {method: 'lora', gradientCheckpointing: 'none'} as const;
-    await expectNearPeak({...ofLora, targets: ['q_proj', 'mlp']});
-    await expectNearPeak({...ofLora, targets: 'attention', dropout: 0.1});
+    await expectPeak({...ofLora, targets: ['q_proj', 'mlp']});
+    await expectPeak({...ofLora, targets: 'attention', dropout: 0.1});
   });
 
   it('… where few labels are counted', () =>
-    expectNearPeak({
+    expectPeak({
       ...{method: 'owlore', gradientCheckpointing: 'auto', embedding: 'frozen'},
       ...{countedLabels: 0.25, batchSize: 8},
     }));
 
-  async function expectNearPeak(
+  async function expectPeak(
     options: EstimateOptions & Pick<Required<EstimateOptions>, 'method' | 'gradientCheckpointing'>,
     {isTied = false, headInLoss = true, architecture = 'llama', ...sizes}: Model = {},
-    most = 0.1,
   ): Promise<void> {
     const {intermediateSize = 96, blocks = usualBlocks, hiddenSize = 32, vocabSize = 200} = sizes;
     const {
@@ -150,6 +150,11 @@ describeBackends('estimateMemory', (backend) => {
     const {batchSize, maxLength} = {...usual, ...options};
     const {sampling, lora: isLora = false}: MethodParts = paperMethods[method];
     const rank = isLora ? 4 : hiddenSize / 4;
+    const ids = tf.randomUniform([2 * accumulate * batchSize, maxLength], 0, vocabSize, 'int32', 7);
+    const labels = tf.tidy(() => {
+      const isCounted = tf.less(tf.range(0, maxLength), countedLabels * maxLength);
+      return tf.expandDims(tf.where(isCounted, ids, tf.scalar(-100, 'int32')), 2);
+    });
     const meter = startMemoryMeter();
     const created = createLlama({
       ...{vocabSize, hiddenSize, intermediateSize, numHiddenLayers: blocks},
@@ -166,11 +171,6 @@ describeBackends('estimateMemory', (backend) => {
     });
     model.compile({optimizer, loss: sparseCrossEntropy});
     meter.reset();
-    const ids = tf.randomUniform([2 * accumulate * batchSize, maxLength], 0, vocabSize, 'int32', 7);
-    const labels = tf.tidy(() => {
-      const isCounted = tf.less(tf.range(0, maxLength), countedLabels * maxLength);
-      return tf.expandDims(tf.where(isCounted, ids, tf.scalar(-100, 'int32')), 2);
-    });
     await model.fit(ids, labels, {
       ...{batchSize, epochs: 1, verbose: 0, shuffle: false},
       callbacks: callback ? [callback] : [],
@@ -197,7 +197,8 @@ describeBackends('estimateMemory', (backend) => {
     meter.stop();
     if (accumulate === 1) expect(estimate.state, 'state').to.be.closeTo(state, 8);
     const {total} = estimate;
-    expect(total, JSON.stringify({peak, ...estimate})).to.be.closeTo(peak, most * peak);
+    // `fit` numbers the rows of a batch, and keeps the losses of an epoch
+    expect(total, JSON.stringify({peak, ...estimate})).to.be.within(peak - 256, peak);
   }
 
   /** The same model as from a file, with its matrices at 16 bits. */
@@ -212,6 +213,48 @@ describeBackends('estimateMemory', (backend) => {
   /** Probabilities that turn on `count` of the blocks. */
   function on(blocks: number, count: number): number[] {
     return Array.from({length: blocks}, (_, i) => (i % (blocks / count) === 0 ? 1 : 0));
+  }
+});
+
+describeBackends('estimateMemory of any model', (backend) => {
+  if (backend === 'webgl' || backend === 'webgpu') return;
+
+  // that of createLlama has another loss here than the estimate knows
+  for (const {title, build} of modelZoo.filter(({title}) => title !== 'LLaMA')) {
+    for (const [method, gradientCheckpointing] of [
+      ['owlore', 'auto'],
+      ['full', 'none'],
+    ] as const) {
+      it(`is the measured peak: ${title}, ${method}, gradientCheckpointing ${gradientCheckpointing}`, async () => {
+        const {model, loss, createData} = build();
+        const {x, y} = createData(4);
+        const maxLength = x.shape[1]!;
+        model.dispose();
+        const meter = startMemoryMeter();
+        const measured = build().model;
+        const blocks = findBlocks(measured).map((_, i) => (i === 0 ? 1 : 0));
+        const {optimizer, callback} = paperMethod(method, measured, {
+          ...{rank: 2, gradientCheckpointing},
+          ...(method === 'owlore' && {sampler: 'exact', probabilities: blocks}),
+        });
+        measured.compile({optimizer, loss});
+        meter.reset();
+        await measured.fit(x, y, {
+          ...{batchSize: 4, epochs: 2, verbose: 0, shuffle: false},
+          callbacks: callback ? [callback] : [],
+        });
+        const peak = meter.peak();
+        meter.stop();
+        const given = {method, gradientCheckpointing, batchSize: 4, maxLength, backend, rank: 2};
+        const {total} = estimateMemory(measured, {
+          ...given,
+          ...(method === 'owlore' && {gamma: 1}),
+        });
+        for (const each of [measured, optimizer, x, y]) each.dispose();
+        // `fit` numbers the rows of a batch, keeps the losses of an epoch, and casts ids
+        expect(total).to.be.within(peak - Math.max(64, 0.01 * peak), peak);
+      });
+    }
   }
 });
 
@@ -289,22 +332,25 @@ describe('estimateMemory', () => {
     }
     const model = tfl.model({inputs: [one, other], outputs});
     const options = {batchSize: 2, backend: 'cpu', gamma: 1, rank: 4} as const;
-    const {weights, activations} = estimateMemory(model, options);
+    const {weights, total} = estimateMemory(model, options);
     expect(weights).to.equal(4 * model.countParams());
-    // what five layers put out, and the gradients of the largest output
-    const outputsBytes = 4 * 2 * 8 * (4 + 6);
-    expect(activations).to.equal(4 * outputsBytes + 2 * outputsBytes);
+    // inputs, labels and what five layers put out
+    expect(total - weights).to.be.greaterThan(6 * 4 * 2 * 8 * (4 + 6));
     model.dispose();
   });
 
-  it('refuses targets that it cannot estimate', () => {
+  it('estimates adapters of some blocks alone', () => {
+    const ofTargets = (targets: LoraTargets) => estimateMemory(config, {method: 'lora', targets});
+    const [one, all] = [ofTargets('model.layers.1.mlp.up_proj'), ofTargets('up_proj')];
+    expect(all.state).to.equal(usualBlocks * one.state);
+    expect(all.weights - 4 * 8 * (32 + 96) * (usualBlocks - 1)).to.equal(one.weights);
+  });
+
+  it('refuses targets that match nothing', () => {
     const ofTargets = (targets: LoraTargets) => () =>
       estimateMemory(config, {method: 'lora', targets});
     expect(ofTargets('c_attn')).to.throw(
-      "estimateMemory: targets has 'c_attn', which matches no matrix of a block: self_attn.q_proj, ",
-    );
-    expect(ofTargets('model.layers.1.mlp.up_proj')).to.throw(
-      /targets has 'model.layers.1.mlp.up_proj', which adapts matrices of some blocks alone/,
+      "estimateMemory: targets has 'c_attn', which matches no matrix of the model",
     );
     expect(ofTargets([])).to.throw('estimateMemory: targets must be names of matrices, ');
     const {model, x, y} = createTask();
@@ -395,6 +441,184 @@ describe('estimateMemory', () => {
     expect(() => estimateMemory(model, {method: 'lisa'})).to.throw('found no blocks');
     for (const each of [model, x, y]) each.dispose();
   });
+});
+
+describe('estimateMemory leaves everything as it was', () => {
+  /** What a program can see of tfjs. */
+  function surroundings(): object {
+    const {numTensors, numBytes, numDataBuffers} = tf.memory();
+    const backend = tf.getBackend();
+    return {
+      ...{numTensors, numBytes, numDataBuffers, backend, instance: tf.backend()},
+      kernels: new Set(tf.getKernelsForBackend(backend)),
+      ofOthers: tf.getKernelsForBackend('tensorflow').length,
+      variables: Object.keys(tf.engine().registeredVariables),
+    };
+  }
+
+  /** The numbers at the end of the names that tfjs gives next. */
+  function nextNumbers(): number[] {
+    const variable = tf.variable(tf.scalar(0));
+    const llama = createLlama({
+      ...{vocabSize: 5, hiddenSize: 4, intermediateSize: 4},
+      ...{numHiddenLayers: 1, numAttentionHeads: 2},
+    });
+    const model = tfl.sequential({layers: [tfl.layers.dense({units: 1, inputShape: [1]})]});
+    const names = [variable, ...llama.weights, ...model.weights, ...model.layers, model].map(
+      ({name}) => Number(/\d*$/.exec(name)![0]),
+    );
+    for (const each of [variable, llama, model]) each.dispose();
+    return names;
+  }
+
+  for (const backend of ['tensorflow', 'wasm', 'cpu', 'webgpu'] as const) {
+    it(`of a config, on ${backend}`, () => {
+      const before = surroundings();
+      tf.tidy(() => {
+        const kept = tf.scalar(7);
+        estimateMemory(config, {method: 'lora', backend});
+        estimateMemory(config, {frozenDtype: 'BF16', backend, gamma: 2, maxLength: 16});
+        expect(kept.dataSync()[0]).to.equal(7);
+      });
+      expect(surroundings()).to.deep.equal(before);
+    });
+  }
+
+  it('so that tfjs gives the names that it would have given', () => {
+    const steps = (): number[] => {
+      const [a, b] = [nextNumbers(), nextNumbers()];
+      return b.map((number, i) => number - a[i]!);
+    };
+    const usual = steps();
+    const first = nextNumbers();
+    estimateMemory(config, {method: 'lora'});
+    estimateMemory(config);
+    expect(nextNumbers().map((number, i) => number - first[i]!)).to.deep.equal(usual);
+  });
+
+  it('of a model: values, flags, optimizer; and it trains on', async () => {
+    const {model, x, y} = createTask();
+    const optimizer = new OwLoreOptimizer({rank: 2});
+    model.layers[1]!.trainable = false;
+    model.compile({optimizer, loss: 'meanSquaredError'});
+    const callback = new LayerSamplingCallback({gamma: 1, scores: 'uniform'});
+    callback.attach(model, optimizer);
+    callback.step();
+    const seen = (): object => ({
+      values: model.weights.map((weight) => [...weight.read().dataSync()]),
+      ids: model.weights.map((weight) => weight.read().id),
+      flags: model.weights.map((weight) => [
+        weight.trainable,
+        (weight.read() as tf.Variable).trainable,
+      ]),
+      ...{optimizer: model.optimizer, loss: model.loss},
+    });
+    const [before, around] = [seen(), surroundings()];
+    for (const method of ['owlore', 'full', 'lora'] as const)
+      estimateMemory(model, {method, batchSize: 4, rank: 2});
+    expect(seen()).to.deep.equal(before);
+    expect(surroundings()).to.deep.equal(around);
+    callback.step(); // is still the model's
+    callback.restore();
+    await model.fit(x, y, {verbose: 0});
+    for (const each of [optimizer, model, x, y]) each.dispose();
+  });
+
+  it('also if it throws', () => {
+    const before = surroundings();
+    expect(() => estimateMemory(config, {method: 'lora', rank: 17})).to.throw('rank');
+    class Failing extends tfl.layers.Layer {
+      static className = 'Failing';
+      override call(): tf.Tensor {
+        throw new Error('it fails');
+      }
+    }
+    const input = tfl.input({shape: [8]});
+    const hidden = tfl.layers.dense({units: 8}).apply(input) as tfl.SymbolicTensor;
+    const model = tfl.model({
+      inputs: input,
+      outputs: new Failing({}).apply(hidden) as tfl.SymbolicTensor,
+    });
+    const withModel = surroundings();
+    expect(() => estimateMemory(model, {method: 'full'})).to.throw('it fails');
+    expect(surroundings()).to.deep.equal(withModel);
+    model.dispose();
+    expect(surroundings()).to.deep.equal(before);
+  });
+
+  it('and makes no array of a size of a weight, of a model of 1.24 billion parameters', function () {
+    this.timeout(120_000);
+    const llama1B = {
+      ...config,
+      ...{hidden_size: 2048, intermediate_size: 8192, num_hidden_layers: 16, vocab_size: 128256},
+      ...{num_attention_heads: 32, num_key_value_heads: 8, tie_word_embeddings: true},
+    };
+    let longest = 0;
+    const watched = <T extends new (...args: never[]) => {length: number}>(type: T): T =>
+      new Proxy(type, {
+        construct(target, args, newTarget) {
+          const made = Reflect.construct(target, args, newTarget) as {length: number};
+          longest = Math.max(longest, made.length);
+          return made;
+        },
+      });
+    const own = {Float32Array, Int32Array, Uint8Array, Float64Array};
+    for (const [name, type] of Object.entries(own)) {
+      Object.assign(globalThis, {[name]: watched(type as never)});
+    }
+    try {
+      for (const backend of ['tensorflow', 'wasm', 'cpu', 'webgpu'] as const) {
+        const options = {backend, batchSize: 2, maxLength: 64} as const;
+        estimateMemory(llama1B, options);
+        estimateMemory(llama1B, {...options, embedding: 'low-rank'});
+        estimateMemory(llama1B, {...options, method: 'lora', rank: 64, dropout: 0.1});
+        estimateMemory(llama1B, {...options, frozenDtype: 'BF16', method: 'badam'});
+        estimateMemory(llama1B, {...options, method: 'galore', update: 'apollo'});
+      }
+    } finally {
+      Object.assign(globalThis, own);
+    }
+    // the keys of a block are [2048, 512]
+    expect(longest).to.be.lessThan(2048 * 512);
+    expect(longest).to.be.greaterThan(64);
+  });
+});
+
+describe('estimateMemory of a model that cannot run on shapes', () => {
+  const reading = (): tfl.LayersModel => {
+    class Reading extends tfl.layers.Layer {
+      static className = 'Reading';
+      override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+        const x = [inputs].flat()[0]!;
+        return x.dataSync()[0]! > 0 ? x : tf.neg(x);
+      }
+    }
+    const input = tfl.input({shape: [8]});
+    const hidden = tfl.layers.dense({units: 8}).apply(input) as tfl.SymbolicTensor;
+    const outputs = new Reading({}).apply(hidden) as tfl.SymbolicTensor;
+    return tfl.model({inputs: input, outputs});
+  };
+  const stateful = (): tfl.LayersModel => {
+    const gru = tfl.layers.gru({units: 4, stateful: true, batchInputShape: [2, 3, 4]});
+    return tfl.sequential({layers: [gru]});
+  };
+
+  for (const [title, make] of Object.entries({reading, stateful})) {
+    it(`guesses, and says so: ${title}`, () => {
+      forgetLines();
+      const model = make();
+      let estimate: MemoryEstimate;
+      const lines = captureWarnings(() => {
+        estimate = estimateMemory(model, {method: 'full', batchSize: 2});
+      });
+      expect(lines).to.have.length(1);
+      expect(lines[0]).to.match(/^estimateMemory: '.*' has a layer that reads values of tensors/);
+      const {weights, state, total} = estimate!;
+      expect([weights, state]).to.deep.equal([4 * model.countParams(), 8 * model.countParams()]);
+      expect(total).to.be.greaterThan(weights + state);
+      model.dispose();
+    });
+  }
 });
 
 function createTask(): {model: tfl.LayersModel; x: tf.Tensor; y: tf.Tensor} {

@@ -53,7 +53,7 @@ async function holdKernels(
         const result = kernelFunc(call);
         kernels.add(kernelName);
         const rule = ruleOf(kernelName);
-        const expected = rule?.(inputs, (call.attrs ?? {}) as never, backend);
+        const expected = rule?.(inputs, call.attrs ?? {}, backend);
         const described = expected && asText(expected, (output) => memoryByRule(output, places));
         const actual = asText(result, (info) =>
           memoryOf(info, places, call.backend as WatchedBackend),
@@ -78,7 +78,7 @@ function given(inputs: tf.NamedTensorInfoMap, {dataIdMap}: WatchedBackend): Kern
   return Object.fromEntries(
     Object.entries(inputs).flatMap(([name, info]) => {
       if (info == null) return [];
-      const {dataId, shape, dtype} = info as tf.TensorInfo;
+      const {dataId, shape, dtype} = info;
       return [[name, {dataId, shape, dtype, storedShape: dataIdMap?.get(dataId).shape ?? shape}]];
     }),
   );
@@ -182,14 +182,14 @@ const programs: Record<string, () => Promise<void>> = {
       () => trainLlama(createLlama(small), method),
     ]),
   ),
-  'no checkpoints': () => trainLlama(createLlama(small), 'full', {checkpoint: 'none'}),
+  'no checkpoints': () => trainLlama(createLlama(small), 'full', {gradientCheckpointing: 'none'}),
   'checkpoints of parts, by small weights': () =>
     trainLlama(createLlama({...small, hiddenSize: 4, tieWordEmbeddings: true}), 'full', {}, 140),
   'a sliding window': () =>
     trainLlama(
       createLlama({...small, architecture: 'mistral', slidingWindow: 5}),
       'full',
-      {checkpoint: 'none'},
+      {gradientCheckpointing: 'none'},
       150,
     ),
   'biases of attention': () => trainLlama(createLlama({...small, architecture: 'qwen2'})),
@@ -218,7 +218,7 @@ const programs: Record<string, () => Promise<void>> = {
     await trainLlama(createLlama(small), 'lora', {targets: 'attention', dropout: 0.1});
   },
   'frozen weights at 16 bits': async () => {
-    await trainLlama(await packed(), 'owlore');
+    await trainLlama(await packed(), 'owlore', {interval: 1, probabilities: [0.5, 0.5, 0.5]});
     await trainLlama(await packed(), 'badam');
   },
   generation: async () => {
@@ -245,12 +245,14 @@ async function packed(): Promise<tfl.LayersModel> {
   const created = createLlama(small);
   await saveLlama(created, files);
   created.dispose();
-  const {model} = await loadLlama(files, {frozen: 'BF16', headInLoss: true});
+  const {model} = await loadLlama(files, {frozenDtype: 'BF16', headInLoss: true});
   return model;
 }
 
-describeBackends('outputs of kernels', (backend: BackendName) => {
+describeBackends('outputs of kernels', function (backend: BackendName) {
   if (backend === 'webgl') return;
+  // by software it takes minutes to compile its programs
+  if (backend === 'webgpu') this.timeout(300_000);
   const seen = new Set<string>();
 
   async function expectRules(body: () => unknown): Promise<void> {
@@ -260,6 +262,8 @@ describeBackends('outputs of kernels', (backend: BackendName) => {
   }
 
   for (const [title, program] of Object.entries(programs)) {
+    // they are read from the device
+    if (backend === 'webgpu' && title === 'exact bases') continue;
     it(`are what the rules say: LLaMA, ${title}`, () => expectRules(program));
   }
 
@@ -278,9 +282,7 @@ describeBackends('outputs of kernels', (backend: BackendName) => {
   it('have rules on the backends that have the kernels', () => {
     const registered = tf.getKernelsForBackend(backend).map(({kernelName}) => kernelName);
     const own = registered.filter((name) => name.startsWith('OwLore')).sort();
-    const described = Object.keys(outputs).filter((name) =>
-      outputs[name]!.on.includes(backend as DescribedBackend),
-    );
+    const described = Object.keys(outputs).filter((name) => outputs[name]!.on.includes(backend));
     expect(described.sort()).to.deep.equal(own);
     expect(
       own.filter((name) => !seen.has(name)),

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {randomNormal} from '../../kernels/host_tensors';
 import {scalingFactors, spannedAxis, type ProjectedStep, type UpdateRule} from './rule';
 
 /**
@@ -36,5 +37,5 @@ const SEED = 241205270;
  * those of G. All matrices of one shape get the same one in a step.
  */
 function gaussianBasis([m, rank]: [number, number], step: number): tf.Tensor2D {
-  return tf.randomNormal<tf.Rank.R2>([m, rank], 0, 1 / Math.sqrt(rank), 'float32', SEED + step);
+  return randomNormal<tf.Rank.R2>([m, rank], 1 / Math.sqrt(rank), SEED + step);
 }
