@@ -32,6 +32,9 @@ def main() -> None:
         events.fail(error)
         # at once: taking leave of the other processes would wait for them
         os._exit(1)
+    sys.stderr.flush()
+    # at once, too: threads of Gloo that have not ended yet abort a process whose interpreter is being taken down (pytorch/pytorch#90549)
+    os._exit(0)
 
 
 if __name__ == "__main__":
