@@ -930,7 +930,7 @@ describe('checkpoints', () => {
           ],
           [
             parts,
-            {extra: {moved: new Float32Array(2), left: undefined}},
+            {extra: {left: undefined, bare: Object.create(null), moved: new Float32Array(2)}},
             /extra must be plain JSON; .*: extra\.moved is an object of class Float32Array/,
           ],
           [
