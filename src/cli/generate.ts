@@ -5,44 +5,17 @@ import {generateDefaults, newTokensAfter} from '../llama/generation/generate_opt
 import {generate as generateIds} from '../llama/index';
 import {defineCommand, type Context} from './command';
 import {generateFile, tokensOfLines} from './generate_file';
+import {generateOptions, type GenerateSettings} from './generate_settings';
 import {StoppedError} from './interruption';
-import {loadModel, openModel, writerOptions, type Loaded, type OpenedModel} from './model_options';
-import {file, flag, group, number, outputFile, text, type SettingsOf} from './options';
-import {checkOutputFile, overwrite} from './output_file';
+import {loadModel, openModel, type Loaded, type OpenedModel} from './model_options';
+import {checkOutputFile} from './output_file';
 import {readPrompts, type PromptLine} from './prompts_file';
-import {describeSpeed, endTokens, samplingOptions, unusedSampling} from './sampling_options';
+import {describeSpeed, endTokens, unusedSampling} from './sampling_options';
 import {TextStream} from './text_stream';
 import {asUsage, UsageError} from './usage_error';
 import {readUtf8, withoutMark} from './utf8_file';
 import {counted} from './words';
 import {CHARACTERS_OF_TOKEN, type Writing} from './writing_backend';
-
-export const generateOptions = {
-  ...writerOptions,
-  ...group('Text', {
-    prompt: text(
-      'the text to continue; without it, --prompt-file and --prompts, the text is read from stdin',
-      '<text>',
-    ),
-    promptFile: file('a file with the text to continue'),
-    prompts: file(
-      'a jsonl file with many texts: {"prompt": "…"}, or {"messages": […]} for the chat template',
-    ),
-    batch: number('texts of --prompts that are written at a time', {
-      integer: true,
-      min: 1,
-      default: generateDefaults.batchSize,
-    }),
-    output: outputFile('where the texts of --prompts are written, as jsonl; default: stdout'),
-    overwrite,
-    chat: flag("treat a text as a message, and put it into the model's chat template"),
-    maxNewTokens: number(
-      `most new tokens (default: ${generateDefaults.maxNewTokens}, or as many as the model can take)`,
-      {integer: true, min: 1},
-    ),
-    ...samplingOptions,
-  }),
-};
 
 export const generate = defineCommand({
   name: 'generate',
@@ -96,8 +69,6 @@ export const generate = defineCommand({
     );
   },
 });
-
-export type GenerateSettings = SettingsOf<typeof generateOptions>;
 
 /** What is to be written, before there is a tokenizer that counts tokens. */
 function writingOf(

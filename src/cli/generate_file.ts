@@ -2,7 +2,7 @@
 import {generateBatch, type Generation} from '../llama/index';
 import type {Context} from './command';
 import type {CommandConsole} from './console';
-import type {GenerateSettings} from './generate';
+import type {GenerateSettings} from './generate_settings';
 import {StoppedError} from './interruption';
 import type {Loaded, OpenedModel} from './model_options';
 import {openOutputFile, unwritable, type OutputFile} from './output_file';

@@ -6,9 +6,9 @@
 import {BYTES} from '../files/float_type';
 import {paperMethods, type MethodParts} from '../methods';
 import {planProjection, stateSize} from '../optim/projector';
-import type {MemoryEstimate} from './estimate';
 import type {ResolvedEstimateOptions} from './options';
 import {numbersIn, type ModelSizes, type Shape} from './sizes';
+import type {Bytes} from './training_memory';
 
 /**
  * Numbers kept for the backward pass per token, block and unit of the hidden size: the two figures that are fitted, to Tables 2
@@ -20,7 +20,7 @@ const FITTED_ACTIVATIONS = {lora: 5.75, others: 3};
 export function torchMemory(
   {blocks, vocabulary, others, llama}: ModelSizes,
   {method, gamma, rank, batchSize, maxLength, dtype}: ResolvedEstimateOptions,
-): Omit<MemoryEstimate, 'total'> {
+): Bytes {
   const {lowRank, sampling, lora = false}: MethodParts = paperMethods[method];
   const bytes = BYTES[dtype];
   const all = numbersIn([...blocks.flat(), ...vocabulary, ...others]);
