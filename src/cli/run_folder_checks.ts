@@ -37,7 +37,7 @@ function checkWritable(called: string, path: string): void {
   let what = 'may not be written to';
   try {
     accessSync(place, constants.W_OK);
-    // there are places such as /proc that may be written to and take no folder, and names that are too long
+    // there are places such as /proc that may be written to and take no folder
     for (const name of missing) {
       what = `cannot have a folder '${cut(name, 80)}'`;
       mkdirSync(join(place, name));

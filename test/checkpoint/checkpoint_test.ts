@@ -930,7 +930,13 @@ describe('checkpoints', () => {
           ],
           [
             parts,
-            {extra: {left: undefined, bare: Object.create(null), moved: new Float32Array(2)}},
+            {
+              extra: {
+                left: undefined,
+                bare: Object.create(null) as object,
+                moved: new Float32Array(2),
+              },
+            },
             /extra must be plain JSON; .*: extra\.moved is an object of class Float32Array/,
           ],
           [
