@@ -985,6 +985,20 @@ describe('checkpoints', () => {
       }));
   });
 
+  it('are written though the optimizer has seen variables that are no weights of the model and were not moved', () =>
+    withTraining(async (training) => {
+      await training.train(1);
+      const {optimizer} = training;
+      const [weight] = training.parts.model.trainableWeights;
+      const other = tf.tidy(() => tf.variable(tf.ones([2]), true, 'elsewhere'));
+      optimizer.minimize(() => tf.sum(weight!.read()));
+      optimizer.flush();
+      const files: Files = new Map();
+      await saveCheckpoint(files, training.parts);
+      expect(files.size).to.be.above(0);
+      other.dispose();
+    }));
+
   it('are not written while the optimizer is at work, or of variables that are not in the model', () =>
     withTraining(async (training) => {
       await training.train(1);
