@@ -57,6 +57,30 @@ describeBackends('orthonormalize', (backend) => {
     tf.dispose([matrix, q]);
   });
 
+  it('takes the results of kernels as they are', async () => {
+    const matrix = tf.ones<tf.Rank.R2>([4, 3]);
+    for (const [kernelName, own] of [
+      [OwLoreOrthonormalize, byDefault],
+      [OwLoreNearlyOrthonormalize, nearlyOrthonormalize],
+    ] as const) {
+      const existing = tf.getKernel(kernelName, backend) as tf.KernelConfig | undefined;
+      if (existing) tf.unregisterKernel(kernelName, backend);
+      // not orthonormal, but its own
+      const kernelFunc = ({inputs}: Parameters<tf.KernelFunc>[0]): tf.TensorInfo =>
+        tf.mul(inputs['matrix'] as tf.Tensor, 2);
+      tf.registerKernel({kernelName, backendName: backend, kernelFunc});
+      const q = tf.tidy(() => own(matrix));
+      tf.unregisterKernel(kernelName, backend);
+      if (existing) tf.registerKernel(existing);
+      expect([...(await q.data())]).to.deep.equal(new Array(12).fill(2));
+      q.dispose();
+    }
+    matrix.dispose();
+  });
+
+  // What is lost to rounding below is that of sums in float64, which of all backends cpu alone has.
+  if (backend !== 'cpu') return;
+
   /** A column, the same in all, and a random part of it in each. */
   const nearlyEqual = (rows: number, columns: number, part: number): tf.Tensor2D =>
     tf.tidy(() => {
@@ -115,27 +139,6 @@ describeBackends('orthonormalize', (backend) => {
       expect(meter.peak(), what).to.be.within(size, 2 * size + 4 * 2 * 32 ** 2 + 4 * 32);
       tf.dispose([matrix, q!]);
     }
-  });
-
-  it('takes the results of kernels as they are', async () => {
-    const matrix = tf.ones<tf.Rank.R2>([4, 3]);
-    for (const [kernelName, own] of [
-      [OwLoreOrthonormalize, byDefault],
-      [OwLoreNearlyOrthonormalize, nearlyOrthonormalize],
-    ] as const) {
-      const existing = tf.getKernel(kernelName, backend) as tf.KernelConfig | undefined;
-      if (existing) tf.unregisterKernel(kernelName, backend);
-      // not orthonormal, but its own
-      const kernelFunc = ({inputs}: Parameters<tf.KernelFunc>[0]): tf.TensorInfo =>
-        tf.mul(inputs['matrix'] as tf.Tensor, 2);
-      tf.registerKernel({kernelName, backendName: backend, kernelFunc});
-      const q = tf.tidy(() => own(matrix));
-      tf.unregisterKernel(kernelName, backend);
-      if (existing) tf.registerKernel(existing);
-      expect([...(await q.data())]).to.deep.equal(new Array(12).fill(2));
-      q.dispose();
-    }
-    matrix.dispose();
   });
 });
 
