@@ -25,7 +25,7 @@ describeBackends('a recording', () => {
   });
 
   it('takes integers that an op computes for constants', async function () {
-    // tfjs-node has none, and no other op of tfjs makes integers of numbers without a gradient
+    // as tfjs-node does
     if (!hasKernel('SearchSorted')) this.skip();
     const w = tf.variable(tf.tidy(() => tf.tensor1d([1, 3, 2])));
     // each times a factor of the interval that it is in, by an op that has no gradient
