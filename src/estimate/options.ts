@@ -2,7 +2,7 @@
 import {gradientCheckpointingChoices, type GradientCheckpointing} from '../tape/recompute_layers';
 import {loraDefaults} from '../lora/lora_options';
 import type {LoraTargets} from '../lora/targets';
-import {describedBackends, type DescribedBackend} from '../kernels/kernel_outputs';
+import {describedBackends} from '../kernels/kernel_outputs';
 import {frozenDtypes} from '../llama/files/load_llama';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
 import {
@@ -24,7 +24,7 @@ export type Engine = 'tfjs' | 'torch';
 export const engines: readonly Engine[] = ['tfjs', 'torch'];
 
 /** A backend of which it is known what its kernels put out. */
-export type EstimatedBackend = DescribedBackend;
+export type EstimatedBackend = 'cpu' | 'wasm' | 'tensorflow' | 'webgpu';
 
 const dtypes = ['F32', 'BF16'];
 
