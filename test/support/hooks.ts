@@ -39,7 +39,7 @@ export const mochaHooks: RootHookObject = {
     if (isMutated) tf.disposeVariables();
     seedRandom(SEED);
     // What a test starts in a process of its own compiles the same modules in another way, which the coverage would mix with this one.
-    delete process.env.NODE_V8_COVERAGE;
+    if ('process' in globalThis) delete process.env.NODE_V8_COVERAGE;
   },
   beforeEach(this: Mocha.Context) {
     const test = this.currentTest;
