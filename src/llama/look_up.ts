@@ -7,7 +7,7 @@ import {lookUpGradient} from './vocabulary_gradient';
 
 /**
  * The rows of `weight` `[vocab, hidden]` that `ids` name: as `tf.gather`, but on this library's tape the weight's gradient is
- * made where it is added to that of a tied head, and in terms where the optimizer takes it so; of a packed weight only these rows are
+ * made where it is added to that of a tied head, and factored where the optimizer takes it so; of a packed weight only these rows are
  * widened.
  */
 export function lookUp(weight: tf.Tensor | PackedMatrix, ids: tf.Tensor): tf.Tensor {

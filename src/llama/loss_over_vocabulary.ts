@@ -25,7 +25,7 @@ interface Sums extends tf.TensorContainerObject {
  * Milakov & Gimelshein 2018). The softmax's mean of the kernel's rows, which is most of the gradient, is summed in the same pass as
  * attention's value is in FlashAttention (Dao et al. 2022), so that the logits are not computed again for it.
  *
- * The kernel may be packed. Its gradient, if one is asked for, is one in terms.
+ * The kernel may be packed. Its gradient, if one is asked for, is factored.
  */
 export function lossOverVocabulary(
   perToken: tf.Tensor2D,

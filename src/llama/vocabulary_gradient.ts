@@ -1,5 +1,5 @@
 /**
- * The gradient of a matrix with a row for each token of the vocabulary, in terms: the optimizer can take it so where the matrix is
+ * The gradient of a matrix with a row for each token of the vocabulary, factored: the optimizer can take it so where the matrix is
  * projected, and the gradient [vocab, hidden] need not be made (`tape/factored_gradient`).
  */
 import * as tf from '@tensorflow/tfjs-core';

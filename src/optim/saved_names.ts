@@ -29,7 +29,7 @@ export const HALVINGS = 'owlore.halvings';
 /** Name of the sum of the losses of the accumulated calls. */
 export const LOSS_SUM = 'owlore.loss';
 
-/** A sum of gradients in terms is saved as `VARIABLE/owlore.terms.KIND.TENSOR`, and as its shape and axis. */
+/** A factored sum of gradients is saved as `VARIABLE/owlore.terms.KIND.TENSOR`, and as its shape and axis. */
 export const TERM_NAME = /^(.*)\/owlore\.terms\.(?:(\w+)\.(\w+)|shape)$/;
 
 /** The integers that `getWeights` returned, as JSON: numbers by name, and lists of them for the clocks of variables. */

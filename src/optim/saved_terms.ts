@@ -13,7 +13,7 @@ export function isNewTensor(name: string): boolean {
   return NAME.test(name) && NAME.exec(name)![2] === undefined;
 }
 
-/** A sum in terms as named tensors. That of its shape is new; the caller disposes of it. */
+/** A factored sum as named tensors. That of its shape is new; the caller disposes of it. */
 export function termTensors(
   variable: string,
   {shape, axis, terms}: FactoredGradient,
@@ -31,7 +31,7 @@ export function termTensors(
 }
 
 /**
- * The sums in terms, by variable, that {@link termTensors} has made tensors of. They are over these tensors, which stay the caller's.
+ * The factored sums, by variable, that {@link termTensors} has made tensors of. They are over these tensors, which stay the caller's.
  *
  * @throws Error if tensors are missing, of an unknown kind, or do not fit together.
  */

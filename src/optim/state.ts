@@ -21,7 +21,7 @@ export interface VariableState {
   basisSteps: number;
   /** Norm of the last step's scaled gradient, by which that of the next one is limited; null with `update: 'galore'`. */
   limit: tf.Tensor | null;
-  /** Sum of the gradients of the step that is being accumulated, which may be in terms (`FactoredGradient`); null between steps. */
+  /** Sum of the gradients of the step that is being accumulated, which may be factored (`FactoredGradient`); null between steps. */
   gradientSum: tf.Tensor | null;
   /** ΣPᵀG, the same sum in the subspace of the basis, which replaces `gradientSum` where it is enough. */
   projectedSum: tf.Tensor | null;

@@ -45,7 +45,7 @@ export function backpropagate(
     }
     handOut(-1);
   } finally {
-    // Those in terms are in no scope.
+    // Factored ones are in no scope.
     gradients.dispose();
   }
 }

@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {FactoredGradient} from './factored_gradient';
 
-/** Whether a gradient is one of terms. Not by `instanceof`: tf.Tensor redefines it so that any tensor would be one. */
+/** Whether a gradient is factored. Not by `instanceof`: tf.Tensor redefines it so that any tensor would be one. */
 export function isFactored(gradient: tf.Tensor | null | undefined): gradient is FactoredGradient {
   return gradient instanceof tf.Tensor && 'terms' in gradient;
 }
@@ -27,7 +27,7 @@ export function addGradients(a: tf.Tensor | undefined, b: tf.Tensor): tf.Tensor 
   return sum;
 }
 
-/** Runs `body` in a `tidy`. If it throws, disposes of a gradient in terms, which is in no scope. */
+/** Runs `body` in a `tidy`. If it throws, disposes of a factored gradient, which is in no scope. */
 export function tidyWith(gradient: tf.Tensor, body: () => void): void {
   try {
     tf.tidy(body);

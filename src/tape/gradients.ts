@@ -9,7 +9,7 @@ import {Recording} from './recording';
  *
  * @param onGradient Becomes the owner of each gradient.
  * @param options.dy Gradient of the result, of its shape; default: ones.
- * @param options.factoredAxes The `xs` whose gradients may be given in terms, see `Recording`.
+ * @param options.factoredAxes The `xs` whose gradients may be given factored, see `Recording`.
  * @returns The value of `f`, for the caller to dispose.
  */
 export function streamGradients<T extends tf.Tensor>(

@@ -68,7 +68,7 @@ export class Recording {
     dependent: Set<number>;
   } | null = null;
 
-  /** @param factoredAxes Of the leaves whose gradients may be in terms, by id: the axis along which their rows are asked for. */
+  /** @param factoredAxes Of the leaves whose gradients may be factored, by id: the axis along which their rows are asked for. */
   constructor(
     leaves: readonly tf.Tensor[],
     private readonly factoredAxes: ReadonlyMap<number, 0 | 1 | undefined> = new Map(),
@@ -118,7 +118,7 @@ export class Recording {
     return this.tracked.has(this.idOf(tensor));
   }
 
-  /** The axis along which the gradient of a leaf is asked for in terms; undefined where it is to be a tensor with data. */
+  /** The axis along which the gradient of a leaf is asked for factored; undefined where it is to be a tensor with data. */
   factoredAxis({id}: tf.Tensor): 0 | 1 | undefined {
     return this.factoredAxes.get(id);
   }
