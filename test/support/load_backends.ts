@@ -26,7 +26,7 @@ process.env.OWLORE_BACKENDS = found.join(',');
 
 process.stdout.write(`Backends: ${found.join(', ')}\n`);
 for (const name of backendNames) {
-  if (found.includes(name)) continue;
+  if (wanted !== undefined || found.includes(name)) continue;
   const named = name === 'webgpu' ? '; that one with OWLORE_BACKENDS=cpu,webgpu alone' : '';
   process.stdout.write(`  not run: ${name} (needs ${howToGet[name]}${named})\n`);
 }

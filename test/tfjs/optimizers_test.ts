@@ -31,8 +31,13 @@ function createModel(units: readonly number[]): tfl.LayersModel {
 }
 
 describe("tfjs's own optimizers in a loop around minimize, with a callback", () => {
-  const x = tf.tensor2d([0.3, -0.2, 0.9, -0.4, 0.8, 0.1], [2, 3]);
-  const y = tf.tensor2d([0.7, -0.6], [2, 1]);
+  let x: tf.Tensor2D;
+  let y: tf.Tensor2D;
+  before(async () => {
+    await tf.ready();
+    x = tf.tensor2d([0.3, -0.2, 0.9, -0.4, 0.8, 0.1], [2, 3]);
+    y = tf.tensor2d([0.7, -0.6], [2, 1]);
+  });
   after(() => tf.dispose([x, y]));
   const lossOf = (model: tfl.LayersModel) => (): tf.Scalar =>
     tf.tidy(() => tf.losses.meanSquaredError(y, model.apply(x) as tf.Tensor));
