@@ -13,75 +13,38 @@ const folders = {
   scripts: ['src', 'tools', 'test'],
 };
 
-/** The modules at the top of src that folders may import. */
-const shared = [
-  ...['options', 'random', 'say_once', 'on_demand', 'sampling_plan', 'layer_sampling_options'],
-  ...['preload_in_browser', 'preload', 'llama_preload', 'node', 'llama_node', 'script'],
-];
-
-/** Of src: folders, the modules above, and `main` for all other modules at its top. */
+/** Of src: folders, and `main` for the modules at its top. */
 const sources = {
-  options: [],
-  random: ['options'],
   tfjs: [],
-  say_once: ['tfjs'],
-  on_demand: [], // what it loads, it loads by `import()`
-  memory: ['options', 'tfjs'],
-  files: ['options'],
-  hub: ['options', 'files'],
-  kernels: ['options', 'tfjs', 'on_demand'],
-  packed: ['options', 'tfjs', 'files', 'kernels'],
-  model: ['options', 'tfjs', 'packed'],
-  tape: ['options', 'random', 'tfjs', 'kernels', 'model'],
-  scores: ['options', 'tfjs', 'on_demand', 'packed', 'model', 'kernels'],
-  sampling: ['options', 'random', 'say_once', 'scores'],
-  optim: [
-    ...['options', 'random', 'tfjs', 'say_once', 'on_demand', 'model', 'files', 'kernels', 'tape'],
+  common: [], // what is loaded on demand comes by `import()`
+  files: ['common'],
+  kernels: ['common', 'tfjs'],
+  model: ['common', 'tfjs', 'files', 'kernels'],
+  tape: ['common', 'tfjs', 'kernels'],
+  // three wings, none of which knows another: adapters, language models, and the method
+  lora: ['common', 'tfjs', 'files', 'kernels', 'model', 'tape'],
+  llama: ['common', 'tfjs', 'files', 'kernels', 'model', 'tape'],
+  owlore: ['common', 'tfjs', 'files', 'kernels', 'model', 'tape'],
+  checkpoint: ['common', 'tfjs', 'files', 'kernels', 'model', 'owlore'],
+  preload: ['tfjs', 'kernels', 'llama', 'owlore'],
+  main: ['common', 'files', 'kernels', 'model', 'tape', 'lora', 'owlore', 'checkpoint'],
+  memory: [
+    ...['common', 'tfjs', 'files', 'kernels', 'model', 'tape', 'lora', 'llama', 'owlore', 'main'],
   ],
-  sampling_plan: ['options', 'optim'],
-  layer_sampling_options: ['options', 'model', 'scores', 'sampling'],
-  layer_sampling: [
-    ...['options', 'random', 'tfjs', 'say_once', 'packed', 'model', 'scores', 'sampling'],
-    ...['sampling_plan', 'layer_sampling_options'],
-  ],
-  lora: ['options', 'random', 'tfjs', 'packed', 'model', 'files', 'kernels', 'tape'],
-  checkpoint: ['options', 'tfjs', 'packed', 'model', 'files', 'kernels', 'optim', 'layer_sampling'],
-  main: [
-    ...['options', 'random', 'tfjs', 'on_demand', 'model', 'memory', 'files', 'kernels', 'tape'],
-    ...['scores', 'sampling', 'optim', 'sampling_plan', 'layer_sampling_options'],
-    ...['layer_sampling', 'lora', 'checkpoint', 'say_once'],
-  ],
-  llama: [
-    ...['options', 'random', 'tfjs', 'packed', 'model', 'files', 'hub', 'kernels', 'tape', 'optim'],
-    'say_once',
-  ],
-  preload_in_browser: ['kernels', 'optim', 'scores', 'main'],
-  preload: ['tfjs', 'kernels', 'optim', 'preload_in_browser'],
-  llama_preload: ['hub', 'llama', 'preload'],
-  node: ['lora', 'main', 'preload'],
-  llama_node: ['llama', 'llama_preload'],
-  script: ['lora', 'main', 'preload_in_browser'],
-  estimate: [
-    ...[
-      'options',
-      'tfjs',
-      'say_once',
-      'on_demand',
-      'files',
-      'kernels',
-      'packed',
-      'model',
-      'memory',
-    ],
-    ...['tape', 'sampling', 'optim', 'layer_sampling_options', 'layer_sampling', 'lora', 'main'],
-    'llama',
-  ],
-  report: [],
+  entries: ['lora', 'llama', 'main', 'preload'],
   cli: [
-    ...['options', 'random', 'tfjs', 'model', 'memory', 'files', 'kernels', 'tape', 'scores'],
-    ...['sampling', 'optim', 'layer_sampling_options', 'lora', 'checkpoint', 'main'],
-    ...['llama', 'estimate', 'report', 'llama_preload'],
+    ...['common', 'tfjs', 'files', 'kernels', 'model', 'tape', 'lora', 'llama', 'owlore'],
+    ...['checkpoint', 'main', 'memory', 'preload'],
   ],
+};
+
+/** Of src/owlore: folders and the module between them, and `main` for the optimizer and the callback at its top. */
+const method = {
+  scores: [],
+  optimizer: [],
+  sampling_plan: ['optimizer'],
+  sampling: ['scores', 'sampling_plan'],
+  main: ['scores', 'optimizer', 'sampling_plan', 'sampling'],
 };
 
 /** Of bench. */
@@ -97,8 +60,13 @@ const benchFolders = {
 
 /** A pattern of what belongs to a unit of src. */
 function inSources(name) {
-  if (name === 'main') return `^src/(?!(${shared.join('|')})[.])[^/]+[.]ts$`;
-  return shared.includes(name) ? `^src/${name}[.]ts$` : `^src/${name}/`;
+  return name === 'main' ? '^src/[^/]+[.]ts$' : `^src/${name}/`;
+}
+
+/** A pattern of what belongs to a unit of src/owlore. */
+function inMethod(name) {
+  if (name === 'main') return '^src/owlore/(?!sampling_plan[.])[^/]+[.]ts$';
+  return name === 'sampling_plan' ? `^src/owlore/${name}[.]ts$` : `^src/owlore/${name}/`;
 }
 
 /** One rule for each unit: of all that `within` has, it imports itself and what is listed. */
@@ -131,6 +99,7 @@ export default {
   forbidden: [
     ...onlyListed(folders, '', (name) => `^${name}/`),
     ...onlyListed(sources, 'src', inSources),
+    ...onlyListed(method, 'src/owlore', inMethod),
     ...onlyListed(benchFolders, 'bench', (name) => `^bench/${name}/`),
     {
       name: 'unknown folder',
@@ -155,11 +124,11 @@ export default {
     {
       name: 'nothing of Node in a browser',
       comment:
-        'modules of Node are for cli/, report/ and hub/; elsewhere they come by importNode, when they are needed',
+        'modules of Node are for cli/, llama/hub/ and memory/limit; elsewhere they come by importNode, when they are needed',
       severity: 'error',
       from: {
         path: '^src/',
-        pathNot: '^src/((cli|report|hub)/|files/(folder_lock|own_files)[.]ts$)',
+        pathNot: '^src/((cli|llama/hub)/|memory/limit[.]ts$|files/(folder_lock|own_files)[.]ts$)',
       },
       // `events` is the npm package of that name, which bundlers find
       to: {
@@ -171,14 +140,14 @@ export default {
     {
       name: 'nothing of the Hub in a browser',
       comment:
-        'hub/, locks of folders and files of one folder alone are for Node: llama_preload.ts provides them there',
+        'llama/hub/, locks of folders and files of one folder alone are for Node: preload/llama provides them there',
       severity: 'error',
       from: {
         path: '^src/',
-        pathNot: '^src/(hub/|cli/|llama_preload[.]ts$|files/folder_lock[.]ts$)',
+        pathNot: '^src/(llama/hub/|cli/|preload/llama[.]ts$|files/folder_lock[.]ts$)',
       },
       to: {
-        path: '^src/(hub/|files/(folder_lock|own_files)[.]ts$)',
+        path: '^src/(llama/hub/|files/(folder_lock|own_files)[.]ts$)',
         dependencyTypesNot: ['type-only', 'type-import'],
       },
     },
@@ -192,17 +161,17 @@ export default {
     {
       name: 'no tape in the step',
       comment:
-        'optim/ takes gradients from anybody, in each form; only the option `gradientCheckpointing` is about the tape',
+        'the step takes gradients from anybody, in each form; only the option `gradientCheckpointing` is about the tape',
       severity: 'error',
-      from: {path: '^src/optim/', pathNot: '^src/optim/owlore_options[.]ts$'},
+      from: {path: '^src/owlore/optimizer/', pathNot: '^src/owlore/optimizer/options[.]ts$'},
       to: {path: '^src/tape/', pathNot: '^src/tape/(factored_)?gradient[.]ts$'},
     },
     {
       name: 'no architecture in the scores',
       comment: 'a kernel says itself which products of matrices are in it (kernels/products)',
       severity: 'error',
-      from: {path: '^src/scores/'},
-      to: {path: '^src/kernels/llama_kernel_names[.]ts$'},
+      from: {path: '^src/owlore/scores/'},
+      to: {path: '^src/kernels/llama/'},
     },
     {
       name: 'tests are programs',

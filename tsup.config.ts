@@ -2,13 +2,13 @@ import {mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Plugin} from 'esbuild';
 import {defineConfig} from 'tsup';
-import * as reportFiles from './src/report/report_files';
+import * as reportFiles from './src/cli/report/report_files';
 
 const library = {
   index: 'src/index.ts',
   'llama/index': 'src/llama/index.ts',
   'lora/index': 'src/lora/index.ts',
-  'estimate/index': 'src/estimate/index.ts',
+  'estimate/index': 'src/memory/estimate/index.ts',
   'kernels/cpu/index': 'src/kernels/cpu/index.ts',
   'kernels/tensorflow/index': 'src/kernels/tensorflow/index.ts',
   'kernels/wasm/index': 'src/kernels/wasm/index.ts',
@@ -56,7 +56,7 @@ export default defineConfig([
   // not installed with the optimizer. Shared chunks (splitting) keep one copy of every class and of the kernels' state, however
   // many of the entries a program loads.
   {
-    entry: {...library, node: 'src/node.ts', 'llama/node': 'src/llama_node.ts'},
+    entry: {...library, node: 'src/entries/node.ts', 'llama/node': 'src/entries/llama_node.ts'},
     format: 'esm',
     target: 'es2022',
     dts: {
@@ -96,7 +96,7 @@ export default defineConfig([
     ],
   },
   {
-    entry: {'tfjs-owlore.min': 'src/script.ts'},
+    entry: {'tfjs-owlore.min': 'src/entries/script.ts'},
     format: 'iife',
     globalName: 'owlore',
     target: 'es2022',

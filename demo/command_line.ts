@@ -15,7 +15,7 @@ import {
 } from '../src/cli/options';
 import {messageOf} from '../src/cli/usage_error';
 import {needsScores, paperMethods, type MethodParts} from '../src/methods';
-import {seedRange} from '../src/options';
+import {seedRange} from '../src/common/options';
 
 export type Method = keyof typeof learningRates;
 export type ScoreName = keyof typeof scoreTitles;

@@ -1,6 +1,6 @@
 /** The tables that the demo prints before and after training. */
 import {bar, newTable} from '../src/cli/table';
-import type {BlockRecord, MemoryRecord, RunRecord} from '../src/report/report';
+import type {BlockRecord, MemoryRecord, RunRecord} from '../src/cli/report/report';
 
 /** A run of the demo, which has everything that a report can show. */
 export type DemoRun = RunRecord & {

@@ -8,7 +8,7 @@ import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {isDeepStrictEqual} from 'node:util';
-import {createRandom} from '../src/random';
+import {createRandom} from '../src/common/random';
 import {trainWithKills} from '../test/checkpoint/kill';
 
 /** Batches for each kill: the program hardly gets so far in its longest life. */

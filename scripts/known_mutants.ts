@@ -5,28 +5,28 @@
 export const knownMutants: Readonly<
   Record<string, ReadonlyArray<{from: string; to: string; because: string}>>
 > = {
-  'optim/adam.ts': [
+  'owlore/optimizer/step/adam.ts': [
     {
       from: 'beta > 0.5',
       to: 'beta >= 0.5',
       because: 'At ½ the average is as near to one as to the other.',
     },
   ],
-  'optim/finite_check.ts': [
+  'owlore/optimizer/step/finite_check.ts': [
     {
       from: 'gradient.rank > 0',
       to: 'false',
       because: 'Cpu adds up in float64, where rows first lose no less than all at once.',
     },
   ],
-  'optim/fused_adam.ts': [
+  'owlore/optimizer/step/fused_adam.ts': [
     {
       from: 'next.rank === variable.rank',
       to: 'false',
       because: 'It is reshaped to the shape that it has.',
     },
   ],
-  'optim/orthonormalize.ts': [
+  'owlore/optimizer/state/orthonormalize.ts': [
     {
       from: 'i < REMOVALS',
       to: 'i <= REMOVALS',
@@ -55,18 +55,18 @@ export const knownMutants: Readonly<
     },
     {from: 'k < i', to: 'k <= i', because: 'The factor has zeros on its diagonal.'},
   ],
-  'optim/projector.ts': [
+  'owlore/optimizer/state/projector.ts': [
     {from: 'x.rank === 2', to: 'false', because: 'It is reshaped to the shape that it has.'},
     {from: '[]', to: '["Stryker was here"]', because: 'No variable is called that.'},
   ],
-  'optim/saved_state.ts': [
+  'owlore/optimizer/state/saved_state.ts': [
     {
       from: 'first && second',
       to: 'first || second',
       because: 'One without the other has been refused.',
     },
   ],
-  'optim/step.ts': [
+  'owlore/optimizer/step/step.ts': [
     {
       from: 'computesInFloat16()',
       to: 'false',
@@ -99,17 +99,17 @@ export const knownMutants: Readonly<
         'A basis of this library is finite if the gradient is; one that can be read was checked.',
     },
   ],
-  'optim/update.ts': [
+  'owlore/optimizer/step/update.ts': [
     {from: 'numbers.decay !== 1', to: 'true', because: 'A product with 1 changes nothing.'},
   ],
-  'optim/rules/apollo.ts': [
+  'owlore/optimizer/rules/apollo.ts': [
     {
       from: 'SEED + step',
       to: 'SEED - step',
       because: 'Any number does that is another one in each step.',
     },
   ],
-  'owlore_optimizer.ts': [
+  'owlore/owlore_optimizer.ts': [
     {
       from: '[]',
       to: '["Stryker was here"]',
@@ -149,11 +149,11 @@ export const knownMutants: Readonly<
       because: 'The optimizer is given the state that it has once more.',
     },
   ],
-  'files/gguf/metadata.ts': [
+  'llama/files/gguf/metadata.ts': [
     {from: 'length', to: 'true', because: 'To wait for nothing takes time alone.'},
     {from: 'content', to: 'true', because: 'To wait for nothing takes time alone.'},
   ],
-  'files/gguf/tensor_types.ts': [
+  'llama/files/gguf/tensor_types.ts': [
     {
       from: 'i < count',
       to: 'i <= count',
@@ -231,7 +231,7 @@ export const knownMutants: Readonly<
       because: 'No error has this code, and a file that is not there is of no holder.',
     },
   ],
-  'files/gguf/dequantize.ts': [
+  'llama/files/gguf/dequantize.ts': [
     {
       from: 'i < 2 * HALF',
       to: 'i <= 2 * HALF',
@@ -270,7 +270,7 @@ export const knownMutants: Readonly<
       because: 'What is written after the end of a typed array is lost.',
     },
   ],
-  'sampling/numbers.ts': [
+  'owlore/sampling/numbers.ts': [
     {
       from: 'Math.abs(value - Math.round(value)) < 1e-9',
       to: 'Math.abs(value - Math.round(value)) <= 1e-9',
@@ -278,7 +278,7 @@ export const knownMutants: Readonly<
         'A sum at exactly this distance from an integer, which rounding does not make, is a billionth of a block more or less.',
     },
   ],
-  'layer_sampling_callback.ts': [
+  'owlore/layer_sampling_callback.ts': [
     {
       from: '[]',
       to: '["Stryker was here"]',
@@ -286,7 +286,7 @@ export const knownMutants: Readonly<
         'The weights before the first training: compared with those of a model, which they are not in any case.',
     },
   ],
-  'sampling/probabilities.ts': [
+  'owlore/sampling/probabilities.ts': [
     {
       from: 'scale * share < 1',
       to: 'scale * share <= 1',
@@ -294,14 +294,14 @@ export const knownMutants: Readonly<
         'A block whose probability is exactly 1 keeps it either way, and leaves the others the same part of γ.',
     },
   ],
-  'scores/block_influence.ts': [
+  'owlore/scores/block_influence.ts': [
     {
       from: '[]',
       to: '["Stryker was here"]',
       because: 'It is a list of axes, and no axis has a text for its number.',
     },
   ],
-  'scores/convolution_uses.ts': [
+  'owlore/scores/convolution_uses.ts': [
     {
       from: "tf.getBackend() === 'tensorflow'",
       to: 'false',

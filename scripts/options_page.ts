@@ -10,15 +10,15 @@ import {readFileSync, writeFileSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import * as prettier from 'prettier';
 import ts from 'typescript';
-import {layerSamplingDefaults} from '../src/layer_sampling_options';
-import {owloreDefaults} from '../src/optim/owlore_options';
+import {layerSamplingDefaults} from '../src/owlore/sampling/options';
+import {owloreDefaults} from '../src/owlore/optimizer/options';
 
 const root = new URL('..', import.meta.url);
 const page = fileURLToPath(new URL('docs/options.md', root));
 
 const parts = [
-  ['OwLoreOptions', 'src/optim/owlore_options.ts', owloreDefaults],
-  ['LayerSamplingOptions', 'src/layer_sampling_options.ts', layerSamplingDefaults],
+  ['OwLoreOptions', 'src/owlore/optimizer/options.ts', owloreDefaults],
+  ['LayerSamplingOptions', 'src/owlore/sampling/options.ts', layerSamplingDefaults],
 ] as const;
 
 const old = readFileSync(page, 'utf8');

@@ -13,7 +13,7 @@ import {writeFileSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import {loadLlama, serializeSafetensors} from '../src/llama';
 import {applyLora, loadLora} from '../src/lora';
-import {createRandom} from '../src/random';
+import {createRandom} from '../src/common/random';
 import {loadBackend} from '../tools/load_backend';
 
 const SHAPE: [batch: number, length: number] = [2, 24];

@@ -11,7 +11,7 @@
 import {writeFileSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import {loadLlama, saveLlama, serializeSafetensors, type FloatType} from '../src/llama';
-import {createRandom} from '../src/random';
+import {createRandom} from '../src/common/random';
 import {loadBackend} from '../tools/load_backend';
 
 const SHAPE: [batch: number, length: number] = [2, 24];

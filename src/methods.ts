@@ -1,19 +1,19 @@
 /** The methods of fine-tuning that the paper compares. To add one, add an entry to the table here. */
 
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {LayerSamplingCallback} from './layer_sampling_callback';
-import {layerSamplingDefaults, type LayerSamplingOptions} from './layer_sampling_options';
+import {LayerSamplingCallback} from './owlore/layer_sampling_callback';
+import {layerSamplingDefaults, type LayerSamplingOptions} from './owlore/sampling/options';
 import type {Lora} from './lora/lora';
 import {loraDefaults, type LoraOptions} from './lora/lora_options';
 import {provided} from './lora/provided';
 import {resolveBlocks} from './model/blocks';
-import {checkChoice, checkKnown, definedIn} from './options';
-import {owloreDefaults, type OwLoreOptions} from './optim/owlore_options';
-import {OwLoreOptimizer} from './owlore_optimizer';
-import {fittedGamma, scoresOf} from './sampling/block_probabilities';
-import {paperInterval} from './sampling/periods';
-import {samplerNames, samplers} from './sampling/samplers';
-import {sayOnce} from './say_once';
+import {checkChoice, checkKnown, definedIn} from './common/options';
+import {owloreDefaults, type OwLoreOptions} from './owlore/optimizer/options';
+import {OwLoreOptimizer} from './owlore/owlore_optimizer';
+import {fittedGamma, scoresOf} from './owlore/sampling/block_probabilities';
+import {paperInterval} from './owlore/sampling/periods';
+import {samplerNames, samplers} from './owlore/sampling/samplers';
+import {sayOnce} from './common/say_once';
 
 /** What a method is made of. */
 export interface MethodParts {

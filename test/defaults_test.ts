@@ -2,7 +2,7 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer, type OwLoreOptions} from '../src';
-import {owloreDefaults} from '../src/optim/owlore_options';
+import {owloreDefaults} from '../src/owlore/optimizer/options';
 import {backends, defaultBackend, describeFastBackends, thorough} from './support/backends';
 import {ordinaryModels, seeded, Task, type OrdinaryModel} from '../tools/ordinary_models';
 

@@ -5,7 +5,7 @@ import {expect} from 'chai';
 describe('tfjs-node, loaded after this package', () => {
   for (const entry of ['node', 'llama_node']) {
     it(`finds what Node 23 removed, and writes no notes on the processor: ${entry}`, () => {
-      const url = new URL(`../src/${entry}.ts`, import.meta.url).href;
+      const url = new URL(`../src/entries/${entry}.ts`, import.meta.url).href;
       const program = `
         import util from 'node:util';
         delete util.isNullOrUndefined;

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import * as main from '../src/index';
-import {estimateMemory} from '../src/estimate';
+import {estimateMemory} from '../src/memory/estimate';
 import {parseSafetensors} from '../src/files/safetensors';
 import * as llama from '../src/llama';
 import {Lora} from '../src/lora';

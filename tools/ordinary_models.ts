@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {createLlama, sparseCrossEntropy} from '../src/llama';
-import {createRandom, type Random} from '../src/random';
+import {createRandom, type Random} from '../src/common/random';
 
 /** A model as people have it, with data that it learns from. All of it follows from the seed. */
 export interface OrdinaryModel {

@@ -5,7 +5,7 @@ import {readConfigJson} from '../src/llama/files/config_json';
 import {encode, type FloatType} from '../src/files/float_type';
 import {elements, serializeHeader} from '../src/files/safetensors_header';
 import {weightShapes} from '../src/llama/files/weight_shapes';
-import {createRandom, type Random} from '../src/random';
+import {createRandom, type Random} from '../src/common/random';
 
 /** `config.json` as Hugging Face writes it. */
 export type ConfigJson = Readonly<Record<string, unknown>>;

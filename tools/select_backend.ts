@@ -1,7 +1,7 @@
 import {backendNames, loadBackend, type BackendName} from './load_backend';
 import {selectBackend as select} from '../src/cli/backend';
 import {messageOf} from '../src/cli/usage_error';
-import {checkChoice} from '../src/options';
+import {checkChoice} from '../src/common/options';
 
 /**
  * Selects a tfjs backend for a program of this repository, with this library's kernels; a name that is wrong, or a backend

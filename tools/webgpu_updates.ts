@@ -4,9 +4,9 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreAdam, OwLoreProject, type Side} from '../src/kernels/kernel_names';
-import type {Moments} from '../src/optim/state';
-import {movingAverage} from '../src/optim/adam';
-import {projectBack} from '../src/optim/projector';
+import type {Moments} from '../src/owlore/optimizer/state/state';
+import {movingAverage} from '../src/owlore/optimizer/step/adam';
+import {projectBack} from '../src/owlore/optimizer/state/projector';
 
 export interface UpdateInputs extends Moments {
   variable: tf.Tensor;
@@ -30,7 +30,7 @@ export interface UpdateNumbers {
 
 export type Updated = Moments & {variable: tf.Tensor};
 
-/** As `optim/update` does it without the kernels. */
+/** As `owlore/optimizer/step/update` does it without the kernels. */
 export function composedUpdate(inputs: UpdateInputs, numbers: UpdateNumbers): Updated {
   const {variable, basis, clip, allFinite} = inputs;
   const {beta1, beta2, rate, epsilon, decay, side} = numbers;

@@ -19,8 +19,8 @@ import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer} from '../../src/index';
-import {Projections, stateSize} from '../../src/optim/projector';
-import {owloreDefaults} from '../../src/optim/owlore_options';
+import {Projections, stateSize} from '../../src/owlore/optimizer/state/projector';
+import {owloreDefaults} from '../../src/owlore/optimizer/options';
 import {
   ordinaryModels,
   smallModels,

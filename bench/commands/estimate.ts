@@ -20,10 +20,10 @@ import {
   type OwLoreOptions,
   type PaperMethodName,
 } from '../../src';
-import {embeddingModes, trainEmbedding} from '../../src/estimate/embedding_mode';
+import {embeddingModes, trainEmbedding} from '../../src/memory/estimate/embedding_mode';
 import '../../src/lora';
 import {createLlama, loadLlama, saveLlama, sparseCrossEntropy} from '../../src/llama';
-import {estimateMemory, type EstimateOptions} from '../../src/estimate';
+import {estimateMemory, type EstimateOptions} from '../../src/memory/estimate';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {paperMethodNames, paperMethods, trainsRest, type MethodParts} from '../../src/methods';
 import {howToGet, loadBackend, type BackendName} from '../../tools/load_backend';

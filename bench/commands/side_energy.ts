@@ -11,11 +11,16 @@ import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import {selectBackend} from '../../tools/select_backend';
 import {loadLlama, loadTokenizer, sparseCrossEntropy, textDataset} from '../../src/llama';
-import {randomizedBasis} from '../../src/optim/basis';
-import {registeredVariable} from '../../src/optim/variables';
-import {planProjection, project, stateSize, type Projection} from '../../src/optim/projector';
-import {owloreDefaults} from '../../src/optim/owlore_options';
-import {OwLoreOptimizer} from '../../src/owlore_optimizer';
+import {randomizedBasis} from '../../src/owlore/optimizer/state/basis';
+import {registeredVariable} from '../../src/owlore/optimizer/state/variables';
+import {
+  planProjection,
+  project,
+  stateSize,
+  type Projection,
+} from '../../src/owlore/optimizer/state/projector';
+import {owloreDefaults} from '../../src/owlore/optimizer/options';
+import {OwLoreOptimizer} from '../../src/owlore/owlore_optimizer';
 import {markdownTable} from '../tables/document';
 
 const {values: flags, positionals} = parseArgs({

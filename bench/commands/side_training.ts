@@ -12,9 +12,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {selectBackend} from '../../tools/select_backend';
 import {loadLlama, loadTokenizer, sparseCrossEntropy, textDataset} from '../../src/llama';
-import {registeredVariable} from '../../src/optim/variables';
-import type {OwLoreOptions} from '../../src/optim/owlore_options';
-import {OwLoreOptimizer} from '../../src/owlore_optimizer';
+import {registeredVariable} from '../../src/owlore/optimizer/state/variables';
+import type {OwLoreOptions} from '../../src/owlore/optimizer/options';
+import {OwLoreOptimizer} from '../../src/owlore/owlore_optimizer';
 import {markdownTable} from '../tables/document';
 
 const {values: flags, positionals} = parseArgs({

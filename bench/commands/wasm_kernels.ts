@@ -12,7 +12,7 @@ import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-layers';
 import {loadBackend} from '../../tools/load_backend';
-import * as fused from '../../src/kernels/llama_kernel_names';
+import * as fused from '../../src/kernels/llama/kernel_names';
 import {installKernels, uninstallKernels} from '../../src/kernels/wasm';
 import * as composed from '../../tools/composed';
 import {median} from '../harness/statistics';

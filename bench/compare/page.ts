@@ -1,6 +1,6 @@
 /** The comparison as one HTML file that needs nothing else, from `page_template.html` and the summaries of settings. */
 import {readFileSync} from 'node:fs';
-import {writePage} from '../../src/report/page';
+import {writePage} from '../../src/cli/report/page';
 import {gammaMemory, methodMemory} from './paper';
 import type {SettingSummary} from './summary';
 

@@ -1,7 +1,7 @@
 /** What the comparison consists of: its stages, their rows, and the cells of each, in the order in which they run. */
 import {finetuneOptions} from '../../src/cli/finetune_options';
 import {needsScores, paperMethods, type MethodParts, type PaperMethodName} from '../../src/methods';
-import type {ScoreKind} from '../../src/scores/score_kinds';
+import type {ScoreKind} from '../../src/owlore/scores/score_kinds';
 import {cellName, untrained, type Cell, type Options} from './cells';
 import {bestOf, nextRates, type Tried} from './rates';
 import type {CellRecord} from './records';

@@ -18,7 +18,7 @@ import {fileURLToPath} from 'node:url';
 import {finetuneOptions, meaningless, type FinetuneSettings} from '../../src/cli/finetune_options';
 import type {OptionDescription} from '../../src/cli/options';
 import type {PaperMethodName} from '../../src/methods';
-import {scoreKinds, type ScoreKind} from '../../src/scores/score_kinds';
+import {scoreKinds, type ScoreKind} from '../../src/owlore/scores/score_kinds';
 import {checkUnlocked, FolderInUseError} from '../../src/files/folder_lock';
 import {argumentsOf, trainingName, type Cell, type Options} from './cells';
 import type {CommandResult} from './child';

@@ -2,8 +2,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {finetuningTexts} from '../../tools/texts';
 import {createLlama, sparseCrossEntropy} from '../../src/llama';
-import {exactBasis} from '../../src/optim/basis';
-import {orthonormalize} from '../../src/optim/orthonormalize';
+import {exactBasis} from '../../src/owlore/optimizer/state/basis';
+import {orthonormalize} from '../../src/owlore/optimizer/state/orthonormalize';
 import {variableGrads} from '../../src/tape/tfjs_gradients';
 
 /** Of the matrices, and of their bases. */

@@ -10,7 +10,7 @@ import {howToGet, loadBackend, type BackendName} from '../../tools/load_backend'
 import * as tensorflow from '../../src/kernels/tensorflow';
 import * as wasm from '../../src/kernels/wasm';
 import {sparseCrossEntropy} from '../../src/llama';
-import {registeredVariable} from '../../src/optim/variables';
+import {registeredVariable} from '../../src/owlore/optimizer/state/variables';
 import {streamVariableGrads} from '../../src/tape/tfjs_gradients';
 import * as composed from '../../tools/composed';
 import type {Figure} from '../results/figure';

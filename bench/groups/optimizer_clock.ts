@@ -1,4 +1,4 @@
-import {Step} from '../../src/optim/step';
+import {Step} from '../../src/owlore/optimizer/step/step';
 
 /**
  * How long the optimizer's own part of a step takes: from the moment when a gradient is there (its norm for `nonFinite`, its

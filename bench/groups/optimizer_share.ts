@@ -14,7 +14,7 @@ import {howToGet, loadBackend} from '../../tools/load_backend';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src';
 import {installKernels as installForTensorflow} from '../../src/kernels/tensorflow';
 import {installKernels as installForWasm} from '../../src/kernels/wasm';
-import {owloreDefaults} from '../../src/optim/owlore_options';
+import {owloreDefaults} from '../../src/owlore/optimizer/options';
 import {OwLoreRefresh} from '../../src/kernels/kernel_names';
 import {runKernel} from '../../src/kernels/run_kernel';
 import {
@@ -23,7 +23,7 @@ import {
   randomizedBasis,
   randomStart,
   WARM_START,
-} from '../../src/optim/basis';
+} from '../../src/owlore/optimizer/state/basis';
 import {withRecomputedLayers} from '../../src/tape/recompute_layers';
 import {streamVariableGrads} from '../../src/tape/tfjs_gradients';
 import {basisMatrices, capturedPart, type BasisMatrix, type BasisSize} from './basis_matrices';

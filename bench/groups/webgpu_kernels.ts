@@ -12,8 +12,12 @@ import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
 import {howToGet, loadBackend} from '../../tools/load_backend';
 import {OwLoreOrthonormalize} from '../../src/kernels/kernel_names';
 import {installKernels} from '../../src/kernels/webgpu';
-import {blockGramSchmidt} from '../../src/optim/orthonormalize';
-import {planProjection, projectedShape, basisShape} from '../../src/optim/projector';
+import {blockGramSchmidt} from '../../src/owlore/optimizer/state/orthonormalize';
+import {
+  planProjection,
+  projectedShape,
+  basisShape,
+} from '../../src/owlore/optimizer/state/projector';
 import {countDispatches} from '../../tools/count_dispatches';
 import {composedUpdate, kernelUpdate, runKernel} from '../../tools/webgpu_updates';
 import type {Figure} from '../results/figure';

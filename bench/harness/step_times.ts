@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {owlore, type OwLoreOptimizer} from '../../src/index';
 import {startMemoryMeter} from '../../src/memory/meter';
-import {createRandom} from '../../src/random';
+import {createRandom} from '../../src/common/random';
 import {seeded, type OrdinaryModel} from '../../tools/ordinary_models';
 import {median} from './statistics';
 

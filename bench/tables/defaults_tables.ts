@@ -1,5 +1,5 @@
 /** The tables that `npm run bench -- defaults` makes of its results. */
-import {owloreDefaults, type OwLoreOptions} from '../../src/optim/owlore_options';
+import {owloreDefaults, type OwLoreOptions} from '../../src/owlore/optimizer/options';
 import type {Trained} from '../../tools/ordinary_models';
 import type {Records} from '../results/store';
 import type {Table} from './document';

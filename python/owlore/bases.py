@@ -4,7 +4,7 @@ from typing import Optional
 
 import torch
 
-# Multiplications by the Gram matrix before the last one, as src/optim/basis.ts has them.
+# Multiplications by the Gram matrix before the last one, as src/owlore/optimizer/state/basis.ts has them.
 COLD_START = 3
 WARM_START = 1
 SEED = 240518380

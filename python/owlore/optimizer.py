@@ -1,4 +1,4 @@
-"""GaLore's Algorithm 2 with AdamW, as src/optim/ has it: for a matrix W with the gradient G (`left`; `right` is its mirror image)
+"""GaLore's Algorithm 2 with AdamW, as src/owlore/optimizer/ has it: for a matrix W with the gradient G (`left`; `right` is its mirror image)
 
     P <- leading left singular vectors of G      in the first step, then after every T of the matrix's own steps
     R = P'G

@@ -14,9 +14,9 @@ import {OwLoreOrthonormalize} from '../../src/kernels/kernel_names';
 import * as wasmKernels from '../../src/kernels/wasm/index';
 import * as webgpuKernels from '../../src/kernels/webgpu/index';
 import {createLlama, sparseCrossEntropy} from '../../src/llama/index';
-import type {Moments} from '../../src/optim/state';
-import {blockGramSchmidt} from '../../src/optim/orthonormalize';
-import {projectedShape, type Projection} from '../../src/optim/projector';
+import type {Moments} from '../../src/owlore/optimizer/state/state';
+import {blockGramSchmidt} from '../../src/owlore/optimizer/state/orthonormalize';
+import {projectedShape, type Projection} from '../../src/owlore/optimizer/state/projector';
 import {composedUpdate, kernelUpdate, runKernel} from '../../tools/webgpu_updates';
 
 /** What the page reports. */

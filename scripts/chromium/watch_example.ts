@@ -4,7 +4,7 @@
  * Reports when the example says its losses, `loss 0.5 -> 0.1`, with which all of them end.
  */
 
-import {createRandom} from '../../src/random';
+import {createRandom} from '../../src/common/random';
 
 /** What is sent to `/report`. */
 export interface ExampleReport {

@@ -1,8 +1,8 @@
 import {selects} from '../model/variable_selector';
-import {bindingOptions, cut, mapOptions} from '../options';
-import {owloreOptions} from '../optim/owlore_options';
-import {withoutNumber} from '../optim/variables';
-import {withoutLayerNumbers} from '../tfjs/layer_names';
+import {bindingOptions, cut, mapOptions} from '../common/options';
+import {owloreOptions} from '../owlore/optimizer/options';
+import {withoutNumber} from '../owlore/optimizer/state/variables';
+import {withoutLayerNumbers} from '../common/say_once';
 import {FUNCTION, type Manifest} from './manifest';
 import type {CheckpointParts, LayerWeights} from './parts';
 

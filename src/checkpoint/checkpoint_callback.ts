@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {Callback, type Logs} from '@tensorflow/tfjs-layers';
 import {openSink} from '../files/open_sink';
 import type {ModelTarget} from '../files/sink';
-import {checkKnown, checkNumber, display} from '../options';
+import {checkKnown, checkNumber, display} from '../common/options';
 import {batchesOfEpoch, beforeEachBatch, keepHooks, wasStopped, watchFits} from '../tfjs/fit';
 import {
   checkParts,

@@ -5,10 +5,10 @@ import {sha256} from '../files/sha256';
 import type {ModelTarget} from '../files/sink';
 import {openSource} from '../files/open_source';
 import type {SourceFile} from '../files/source';
-import {checkSamplingState, type LayerSamplingState} from '../layer_sampling/saved_state';
-import {checkNumber, display, MOST_STEPS, stepRange} from '../options';
-import {checkCounters, STEPS, type Counters} from '../optim/saved_names';
-import {checkLearningRate} from '../optim/schedule';
+import {checkSamplingState, type LayerSamplingState} from '../owlore/sampling/saved_state';
+import {checkNumber, display, MOST_STEPS, stepRange} from '../common/options';
+import {checkCounters, STEPS, type Counters} from '../owlore/optimizer/state/saved_names';
+import {checkLearningRate} from '../owlore/optimizer/schedule';
 
 /** What the first lines of a checkpoint's JSON file say. A change that older versions cannot read gets the next number. */
 export const FORMAT = 'tfjs-owlore checkpoint';

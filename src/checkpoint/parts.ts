@@ -2,9 +2,9 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type {ModelTarget} from '../files/sink';
-import type {LayerSamplingState} from '../layer_sampling/saved_state';
-import {checkKnown, classOf} from '../options';
-import type {LearningRate} from '../optim/schedule';
+import type {LayerSamplingState} from '../owlore/sampling/saved_state';
+import {checkKnown, classOf} from '../common/options';
+import type {LearningRate} from '../owlore/optimizer/schedule';
 import {trainedModel, variableOf} from '../tfjs/models';
 
 /** Data whose place can be saved as JSON, as a `TextDataset` is. */

@@ -4,11 +4,11 @@ import {serializeSafetensors, type HostTensor} from '../files/safetensors';
 import {openSink} from '../files/open_sink';
 import type {FileSink, ModelTarget} from '../files/sink';
 import {kernelHistory} from '../kernels/kernel_history';
-import {checkKnown, checkNumber, display, stepRange} from '../options';
-import {lostDevice, rememberCheckpoint} from '../optim/lost_device';
-import {variableOfSaved} from '../optim/saved_names';
-import type {NamedTensor} from '../optim/variables';
-import {valuesOf} from '../packed/packed_weight';
+import {checkKnown, checkNumber, display, stepRange} from '../common/options';
+import {lostDevice, rememberCheckpoint} from '../owlore/optimizer/step/lost_device';
+import {variableOfSaved} from '../owlore/optimizer/state/saved_names';
+import type {NamedTensor} from '../owlore/optimizer/state/variables';
+import {valuesOf} from '../model/packed_weight';
 import {ownAmong, rememberOwn} from './known_checkpoints';
 import {
   DamagedFile,

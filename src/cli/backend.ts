@@ -1,7 +1,7 @@
 /** Selects the tfjs backend that a command computes on. */
 import * as tf from '@tensorflow/tfjs-core';
 import {installKernelsForBackend} from '../kernels/install_for_backend';
-import '../llama_preload';
+import '../preload/llama';
 import {registerBackend, type BackendName} from './register_backend';
 import {messageOf} from './usage_error';
 

@@ -1,15 +1,15 @@
 /** How a run draws the blocks that train: their scores, and the probabilities that follow from them. */
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {parseJsonText} from '../files/json';
-import type {LayerSamplingOptions} from '../layer_sampling_options';
+import type {LayerSamplingOptions} from '../owlore/sampling/options';
 import type {LlamaConfig, TextDataset} from '../llama/index';
 import {needsScores, paperMethods, type MethodParts} from '../methods';
-import {ofCandidates, probabilitiesFromScores} from '../sampling/block_probabilities';
-import {presetScores, type PresetName} from '../sampling/presets';
-import {samplers} from '../sampling/samplers';
-import {paperTau, type OutlierScores} from '../scores/outlier';
-import {blockScores, scoreKinds, type ScoreKind} from '../scores/score_kinds';
-import {readScores, type ScoresInput} from '../scores/scores';
+import {ofCandidates, probabilitiesFromScores} from '../owlore/sampling/block_probabilities';
+import {presetScores, type PresetName} from '../owlore/sampling/presets';
+import {samplers} from '../owlore/sampling/samplers';
+import {paperTau, type OutlierScores} from '../owlore/scores/outlier';
+import {blockScores, scoreKinds, type ScoreKind} from '../owlore/scores/score_kinds';
+import {readScores, type ScoresInput} from '../owlore/scores/scores';
 import {CALIBRATION_BATCHES, watchedCalibration} from './calibration';
 import type {Context} from './command';
 import {drawsByScores, samplerOf, type FinetuneSettings} from './finetune_options';

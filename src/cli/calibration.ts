@@ -1,5 +1,5 @@
 /** The first batches of a dataset as calibration data for scores. */
-import type {CalibrationBatch} from '../scores/calibration';
+import type {CalibrationBatch} from '../owlore/scores/calibration';
 import type {TextBatch} from '../llama/index';
 import type {CommandConsole} from './console';
 import {nextTurn} from './progress';

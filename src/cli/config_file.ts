@@ -1,7 +1,7 @@
 /** `--config run.json`: the options of a command as a plain object, under their names in camel case. */
 import type {Command} from 'commander';
 import {parseJsonObject} from '../files/json';
-import {checkKnown} from '../options';
+import {checkKnown} from '../common/options';
 import type * as cli from './command';
 import {flagOf, readSettings, type Options, type SettingsOf} from './options';
 import {asUsage} from './usage_error';

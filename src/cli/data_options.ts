@@ -1,6 +1,6 @@
 /** The options of all commands that read examples as `textDataset` does, and of those that score blocks by them. */
 import {textDatasetDefaults} from '../llama/text/dataset_options';
-import {outlierDefaults} from '../scores/outlier';
+import {outlierDefaults} from '../owlore/scores/outlier';
 import {flag, group, number, numberOr} from './options';
 
 const {maxLength, batchSize} = textDatasetDefaults;

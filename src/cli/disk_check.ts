@@ -1,13 +1,13 @@
 /** Refuses a run of `tfjs-owlore finetune` that its disk has no room for, before it loads anything. */
 import {readdir, stat, statfs} from 'node:fs/promises';
 import {join, resolve} from 'node:path';
-import {estimateMemory} from '../estimate/index';
-import {numbersIn, sizesOfModel} from '../estimate/sizes';
+import {estimateMemory} from '../memory/estimate/index';
+import {numbersIn, sizesOfModel} from '../memory/estimate/sizes';
 import {paperMethods, trainsRest, type MethodParts} from '../methods';
 import type {Context} from './command';
 import {estimateOptionsOf} from './estimate_options';
 import type {FinetuneSettings} from './finetune_options';
-import {bytesText} from './memory_limit';
+import {bytesText} from '../memory/limit';
 import type {OpenedModel} from './model_options';
 import {isThere, nearestThere} from './options';
 import type {BackendName} from './register_backend';

@@ -1,10 +1,10 @@
 /** What `tfjs-owlore finetune` says and sets of a model's embedding and head. */
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {tokenLayerNames, tokenLayers, type EmbeddingMode} from '../estimate/embedding_mode';
-import {sizesOfModel} from '../estimate/sizes';
+import {tokenLayerNames, tokenLayers, type EmbeddingMode} from '../memory/estimate/embedding_mode';
+import {sizesOfModel} from '../memory/estimate/sizes';
 import type {ResolvedConfig} from '../llama/config';
-import type {OwLoreOptions} from '../optim/owlore_options';
-import {planProjection} from '../optim/projector';
+import type {OwLoreOptions} from '../owlore/optimizer/options';
+import {planProjection} from '../owlore/optimizer/state/projector';
 import {UsageError} from './usage_error';
 
 /** @throws UsageError if embedding and head cannot train in this mode: the rank is too large for a low one. */

@@ -1,9 +1,9 @@
 /** What trains the model of a run: TensorFlow.js in this process, or PyTorch in others. */
 import type * as tfl from '@tensorflow/tfjs-layers';
-import type {LayerSamplingCallback} from '../layer_sampling_callback';
+import type {LayerSamplingCallback} from '../owlore/layer_sampling_callback';
 import type {TextDataset} from '../llama/index';
 import type {Lora} from '../lora/index';
-import type {OwLoreOptimizer} from '../owlore_optimizer';
+import type {OwLoreOptimizer} from '../owlore/owlore_optimizer';
 import type {Context} from './command';
 import type {FinetuneSettings} from './finetune_options';
 import type {RunFolder} from './run_folder';

@@ -1,8 +1,8 @@
 /** `tfjs-owlore estimate`: the memory of a training before it begins. */
 import * as tf from '@tensorflow/tfjs-core';
-import {estimateMemory, type EstimateOptions, type MemoryEstimate} from '../estimate/index';
-import {largestTensor} from '../estimate/largest_tensor';
-import {engines, type Engine} from '../estimate/options';
+import {estimateMemory, type EstimateOptions, type MemoryEstimate} from '../memory/estimate/index';
+import {largestTensor} from '../memory/estimate/largest_tensor';
+import {engines, type Engine} from '../memory/estimate/options';
 import {parseJsonObject, type JsonObject} from '../files/json';
 import {readConfigJson} from '../llama/files/config_json';
 import {readModelConfig} from '../llama/files/load_llama';
@@ -14,7 +14,7 @@ import {dataOptions} from './data_options';
 import {estimateOptionsOf, hasRank, type SizedOptions} from './estimate_options';
 import {finetuneOptions} from './finetune_options';
 import {flagsOf, MemoryFit, type Fit} from './memory_fit';
-import {bytesText, memoryFor, memoryLimit, type MemoryLimit} from './memory_limit';
+import {bytesText, memoryFor, memoryLimit, type MemoryLimit} from '../memory/limit';
 import {
   choice,
   group,
@@ -31,7 +31,7 @@ import {inOneLine} from './style';
 import {newTable} from './table';
 import {asUsage, messageOf} from './usage_error';
 import {readUtf8} from './utf8_file';
-import {updateRules} from '../optim/rules';
+import {updateRules} from '../owlore/optimizer/rules';
 
 const size: OptionDescription<number | string | undefined> = {
   help: 'memory to stay in, such as 4GB or 800MB (default: what this machine has)',

@@ -1,9 +1,9 @@
 /** The options of a command as those of `estimateMemory`. */
-import type {EstimateOptions} from '../estimate/index';
+import type {EstimateOptions} from '../memory/estimate/index';
 import type {LlamaConfig} from '../llama/config';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
 import {paperMethods, trainsRest, type MethodParts} from '../methods';
-import {fittedGamma} from '../sampling/block_probabilities';
+import {fittedGamma} from '../owlore/sampling/block_probabilities';
 import type {FinetuneSettings} from './finetune_options';
 import {targetsIn} from './lora_method';
 import type {BackendName} from './register_backend';

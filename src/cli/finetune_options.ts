@@ -1,6 +1,6 @@
 /** The options of `tfjs-owlore finetune`, and which of them go together. */
 import {floatTypes, type FloatType} from '../files/float_type';
-import {layerSamplingDefaults} from '../layer_sampling_options';
+import {layerSamplingDefaults} from '../owlore/sampling/options';
 import {loraDefaults} from '../lora/lora_options';
 import {
   needsScores,
@@ -10,22 +10,22 @@ import {
   type MethodParts,
   type PaperMethodName,
 } from '../methods';
-import {display, seedRange} from '../options';
+import {display, seedRange} from '../common/options';
 import {
   momentsKinds,
   nonFiniteActions,
   owloreDefaults,
   type ResolvedOwLoreOptions,
-} from '../optim/owlore_options';
-import {updateNames, updateRules} from '../optim/rules';
-import {cosineDecay, linearDecay, type Schedule} from '../optim/schedule';
-import {paperInterval} from '../sampling/periods';
-import {samplerNames, samplers, type SamplerName} from '../sampling/samplers';
-import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../scores/score_kinds';
+} from '../owlore/optimizer/options';
+import {updateNames, updateRules} from '../owlore/optimizer/rules';
+import {cosineDecay, linearDecay, type Schedule} from '../owlore/optimizer/schedule';
+import {paperInterval} from '../owlore/sampling/periods';
+import {samplerNames, samplers, type SamplerName} from '../owlore/sampling/samplers';
+import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../owlore/scores/score_kinds';
 import {gradientCheckpointingChoices, type GradientCheckpointing} from '../tape/recompute_layers';
 import {frozenDtypes} from '../llama/files/load_llama';
 import {dataOptions, tau} from './data_options';
-import {embeddingModes, type EmbeddingMode} from '../estimate/embedding_mode';
+import {embeddingModes, type EmbeddingMode} from '../memory/estimate/embedding_mode';
 import {modelOptions} from './model_options';
 import {
   choice,

@@ -3,7 +3,7 @@ import type {DatasetReport} from '../llama/index';
 import {fileNameOf} from '../llama/text/data_file';
 import type {Lora} from '../lora/index';
 import {paperMethods, trainsRest, type MethodParts} from '../methods';
-import type {RunRecord} from '../report/report';
+import type {RunRecord} from './report/report';
 import type {BlockSampling} from './block_sampling';
 import type {CommandConsole} from './console';
 import {configOf, type FinetuneSettings} from './finetune_options';

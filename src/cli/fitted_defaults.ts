@@ -1,6 +1,6 @@
 /** The paper's defaults, lowered for models and data that are too small for them. */
-import {fittedGamma} from '../sampling/block_probabilities';
-import {fittedInterval} from '../sampling/periods';
+import {fittedGamma} from '../owlore/sampling/block_probabilities';
+import {fittedInterval} from '../owlore/sampling/periods';
 import type {Given} from './options';
 import {counted} from './words';
 

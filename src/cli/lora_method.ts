@@ -1,5 +1,5 @@
 /** What `--method lora` adds to `tfjs-owlore finetune`. */
-import {adaptableMatrices, sizesOfModel} from '../estimate/sizes';
+import {adaptableMatrices, sizesOfModel} from '../memory/estimate/sizes';
 import type {ResolvedConfig} from '../llama/config';
 import '../lora/index'; // which `paperMethod` has LoRA from
 import type {LoraOptions} from '../lora/lora_options';

@@ -1,11 +1,11 @@
 /** Refuses a run of `tfjs-owlore finetune` that cannot fit into memory, before it loads anything. */
-import {estimateMemory, type EstimateOptions} from '../estimate/index';
+import {estimateMemory, type EstimateOptions} from '../memory/estimate/index';
 import type {Context} from './command';
 import {contentsOf} from './data_contents';
 import {estimateOptionsOf, hasRank} from './estimate_options';
 import type {FinetuneSettings} from './finetune_options';
 import {flagsOf, MemoryFit} from './memory_fit';
-import {bytesText, leastMemoryFor, memoryFor, memoryLimit, type MemoryLimit} from './memory_limit';
+import {bytesText, leastMemoryFor, memoryFor, memoryLimit, type MemoryLimit} from '../memory/limit';
 import type {OpenedModel} from './model_options';
 import type {BackendName} from './register_backend';
 import {UsageError} from './usage_error';

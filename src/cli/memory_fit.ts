@@ -1,6 +1,6 @@
 /** Which γ, rank and batch a memory has room for. */
-import {estimateMemory, type EstimateOptions} from '../estimate/index';
-import {mostRank} from '../estimate/most_rank';
+import {estimateMemory, type EstimateOptions} from '../memory/estimate/index';
+import {mostRank} from '../memory/estimate/most_rank';
 import type {LlamaConfig} from '../llama/config';
 import {paperMethods, type MethodParts} from '../methods';
 import type {SizedOptions} from './estimate_options';

@@ -9,7 +9,7 @@ import {backendNames, type BackendName} from './register_backend';
 import type {Context} from './command';
 import {choice, group, modelSource, required, type SettingsOf} from './options';
 import {matmulPrecisions, type MatmulPrecision} from './matmul_precision';
-import {bytesText, memoryLimit, weightBytes} from './memory_limit';
+import {bytesText, memoryLimit, weightBytes} from '../memory/limit';
 import {countMegabytes, type Progress} from './progress';
 import {UsageError} from './usage_error';
 import {writingOrder, type Writing} from './writing_backend';

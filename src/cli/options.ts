@@ -7,7 +7,7 @@ import {dirname, join, relative, resolve, sep} from 'node:path';
 import {Option, type Command} from 'commander';
 import {isUrl} from '../files/file_url';
 import {parseHubName} from '../files/hub_name';
-import {checkChoice, checkFlag, checkNumber, display, type NumberRange} from '../options';
+import {checkChoice, checkFlag, checkNumber, display, type NumberRange} from '../common/options';
 import {isModelFile} from '../llama/files/model_source';
 import type {Program} from './start_program';
 import {asUsage, UsageError} from './usage_error';

@@ -13,8 +13,8 @@ import {
   readFile,
   replaceFile,
 } from '../files/own_files';
-import {reportPage, type RunRecord} from '../report/report';
-import type {BlockHistory} from '../sampling/periods';
+import {reportPage, type RunRecord} from './report/report';
+import type {BlockHistory} from '../owlore/sampling/periods';
 import {FileList} from './file_list';
 import {
   currentOf,

@@ -11,7 +11,7 @@ import {
 import {basename, dirname, join, resolve} from 'node:path';
 import {checkUnlocked, LOCK_NAME} from '../files/folder_lock';
 import {kindOf} from '../files/own_files';
-import {cut} from '../options';
+import {cut} from '../common/options';
 import {currentOf, filesOfRun, foreignIn, isDone, NAMES, survey, UNFINISHED} from './run_files';
 import {asUsage, UsageError} from './usage_error';
 

@@ -7,15 +7,15 @@ import {
   type PaperMethod,
   type PaperMethodOptions,
 } from '../methods';
-import type {OwLoreOptions} from '../optim/owlore_options';
-import {warmup, type LearningRate} from '../optim/schedule';
+import type {OwLoreOptions} from '../owlore/optimizer/options';
+import {warmup, type LearningRate} from '../owlore/optimizer/schedule';
 import type {BlockSampling} from './block_sampling';
-import {trainEmbedding} from '../estimate/embedding_mode';
+import {trainEmbedding} from '../memory/estimate/embedding_mode';
 import {rateGroups} from './embedding_mode';
 import {schedules, type FinetuneSettings} from './finetune_options';
 import {loraOptionsOf} from './lora_method';
 import type {TrainingData} from './training_data';
-import {updateRules} from '../optim/rules';
+import {updateRules} from '../owlore/optimizer/rules';
 
 /** All that a run needs to begin. */
 export interface Plan {

@@ -2,8 +2,8 @@
 import {join} from 'node:path';
 import type {Candidate} from '../checkpoint/check_fits';
 import {isObject, show} from '../files/json';
-import {cut} from '../options';
-import {ACCUMULATED} from '../optim/saved_names';
+import {cut} from '../common/options';
+import {ACCUMULATED} from '../owlore/optimizer/state/saved_names';
 import type {CommandConsole} from './console';
 import {configOf, scoreNames, type FinetuneSettings} from './finetune_options';
 import {NAMES} from './run_files';

@@ -1,7 +1,7 @@
 /** The options of the commands that write texts. */
 import {parseJsonObject} from '../files/json';
 import {generateDefaults} from '../llama/generation/generate_options';
-import {seedRange} from '../options';
+import {seedRange} from '../common/options';
 import type {Loaded} from './model_options';
 import {number, texts, type SettingsOf} from './options';
 

@@ -2,15 +2,15 @@
 import {jsonText} from '../files/json';
 import {textDataset, type TextDataset} from '../llama/index';
 import {textDatasetDefaults} from '../llama/text/dataset_options';
-import {seedRange} from '../options';
+import {seedRange} from '../common/options';
 import {
   outlierDefaults,
   outlierGranularities,
   type OutlierGranularity,
   type OutlierScores,
-} from '../scores/outlier';
-import {blockScores, scoreKinds, scoreNames, type ScoreKind} from '../scores/score_kinds';
-import type {BlockScores} from '../scores/scores';
+} from '../owlore/scores/outlier';
+import {blockScores, scoreKinds, scoreNames, type ScoreKind} from '../owlore/scores/score_kinds';
+import type {BlockScores} from '../owlore/scores/scores';
 import {CALIBRATION_BATCHES, watchedCalibration} from './calibration';
 import {defineCommand, type Context} from './command';
 import {dataOptions, tau} from './data_options';

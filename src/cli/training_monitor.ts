@@ -4,8 +4,8 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {isObject, show} from '../files/json';
 import type {MemoryMeter} from '../memory/meter';
 import type {Block} from '../model/blocks';
-import {checkNumber, countRange} from '../options';
-import type {StepRecord} from '../report/report';
+import {checkNumber, countRange} from '../common/options';
+import type {StepRecord} from './report/report';
 import {nextTurn, type Progress} from './progress';
 
 /** A step of the optimizer. */

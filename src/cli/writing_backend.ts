@@ -3,7 +3,7 @@ import {architectures} from '../llama/architectures';
 import type {ResolvedConfig} from '../llama/config';
 import type {LlamaOutline, LoadLlamaOptions} from '../llama/index';
 import {BY_SPEED} from './backend';
-import {weightBytes} from './memory_limit';
+import {weightBytes} from '../memory/limit';
 import type {BackendName} from './register_backend';
 
 /** What is to be written. */

@@ -1,5 +1,5 @@
 /** GET by `fetch`, with limits to a server's silence and slowness, and no headers of the caller to other hosts. */
-import type {NumberRange} from '../options';
+import type {NumberRange} from '../common/options';
 import type {RequestOptions} from './source';
 
 /** How long a server may be silent, in milliseconds, unless `timeout` says otherwise. */

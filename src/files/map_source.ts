@@ -1,4 +1,4 @@
-import {display} from '../options';
+import {display} from '../common/options';
 import type {FileMap, FileSource, SourceFile} from './source';
 import {checkSourcePath} from './source_path';
 

@@ -1,4 +1,4 @@
-import {display} from '../options';
+import {display} from '../common/options';
 import {folderSink} from './folder_sink';
 import {isFolderPath} from './folder_source';
 import {mapSink} from './map_sink';

@@ -15,7 +15,7 @@ export function checkTensors(owner: string, tensors: unknown): void {
  * Tensors in the safetensors format: 8 bytes header length, a JSON header, then the values, all
  * little-endian.
  */
-import {checkArgument, checkChoice, checkKnown, display} from '../options';
+import {checkArgument, checkChoice, checkKnown, display} from '../common/options';
 import {decode, encode, floatTypes, type FloatType} from './float_type';
 import {
   elements,

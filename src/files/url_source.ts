@@ -1,4 +1,4 @@
-import {checkNumber} from '../options';
+import {checkNumber} from '../common/options';
 import {
   get,
   partOf,

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {KernelArguments, type Contract} from './kernel_arguments';
 import * as own from './kernel_names';
-import {llamaContracts} from './llama_contracts';
+import {llamaContracts} from './llama/contracts';
 import {tfjsContracts} from './tfjs_contracts';
 
 /*

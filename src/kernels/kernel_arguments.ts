@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {display} from '../options';
+import {display} from '../common/options';
 
 /** Throws unless the arguments are valid for a kernel. */
 export type Contract = (given: KernelArguments) => void;

@@ -1,4 +1,4 @@
-import {OnDemand, onlyInNode} from '../on_demand';
+import {OnDemand, onlyInNode} from '../common/on_demand';
 
 /** The kernels of a backend. */
 export interface KernelModule {

@@ -25,8 +25,8 @@ export interface OwLoreProjectAttrs {
 
 /**
  * New bases for several matrices, and their gradients in them. For each gradient G [rows, columns], or Gᵀ where the side is `right`:
- * P [m, rank] by a subspace iteration from `previous` or, without one, from `random`, as `optim/basis` describes it; then R as
- * {@link OwLoreProject} computes it. With `scalesDirections`, P and R are multiplied by the scales that `optim/update` describes.
+ * P [m, rank] by a subspace iteration from `previous` or, without one, from `random`, as `owlore/optimizer/state/basis` describes it; then R as
+ * {@link OwLoreProject} computes it. With `scalesDirections`, P and R are multiplied by the scales that `owlore/optimizer/step/update` describes.
  *
  * Inputs: `gradient0` [rows, columns]; `random0` and, optionally, `previous0`, both [m, rank], where m is rows (left) or columns
  * (right); `gradient1`, … The outputs are P and R of each.
@@ -183,7 +183,7 @@ export interface OwLoreUnpackBfloat16Attrs {
 
 /**
  * float32 to bfloat16 by stochastic rounding, packed as {@link OwLoreUnpackBfloat16} takes it: `x` of any shape to int32
- * [⌈size / 2⌉]. Has the results of `roundStochastically` (`packed/rounding`), except that a device may take subnormal numbers for 0.
+ * [⌈size / 2⌉]. Has the results of `roundStochastically` (`model/rounding`), except that a device may take subnormal numbers for 0.
  * Only a backend has it whose values a step cannot read.
  */
 export const OwLorePackBfloat16 = 'OwLorePackBfloat16';

@@ -12,7 +12,7 @@ import {
   type OutputRule,
 } from './kernel_outputs';
 import * as own from './kernel_names';
-import {llamaOutputs} from './llama_outputs';
+import {llamaOutputs} from './llama/outputs';
 
 const ofMatrix: OutputRule = ({matrix}) => like(matrix!);
 

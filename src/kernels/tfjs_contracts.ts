@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {display} from '../options';
+import {display} from '../common/options';
 import type {Contract, KernelArguments} from './kernel_arguments';
 
 /** The valid arguments of tfjs's kernels that this library replaces or adds to a backend. */

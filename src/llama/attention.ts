@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {ByRole} from './architectures/weights';
 import {causalAttention} from './causal_attention';
-import type {BlockFeature} from '../kernels/block_features';
-import {OwLoreAttention, type OwLoreAttentionAttrs} from '../kernels/llama_kernel_names';
+import type {BlockFeature} from '../kernels/llama/block_features';
+import {OwLoreAttention, type OwLoreAttentionAttrs} from '../kernels/llama/kernel_names';
 import {declareProducts} from '../kernels/products';
 import type {KeysAndValues, KeyValueCache} from './generation/key_value_cache';
 import {canRun, kernelOp} from './kernel_op';

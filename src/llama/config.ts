@@ -1,4 +1,11 @@
-import {checkChoice, checkFlag, checkKnown, checkNumber, definedIn, display} from '../options';
+import {
+  checkChoice,
+  checkFlag,
+  checkKnown,
+  checkNumber,
+  definedIn,
+  display,
+} from '../common/options';
 import {architectureNames, architectures, type ArchitectureName} from './architectures';
 import type {OwnOption} from './architectures/architecture';
 import type {LayerType, ModelOptions, RopeScaling} from './architectures/model_options';

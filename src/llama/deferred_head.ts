@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type {PackedMatrix} from '../packed/packed_matrix';
+import type {PackedMatrix} from '../model/packed_matrix';
 
 /** The linear map from hidden states to logits. */
 export interface HeadKernel {

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {matrixOf} from '../packed/packed_matrix';
+import {matrixOf} from '../model/packed_matrix';
 import type {ResolvedConfig} from './config';
 import {deferHead, isDeferred} from './deferred_head';
 import {checkIds} from './ids';

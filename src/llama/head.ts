@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {matrixOf} from '../packed/packed_matrix';
+import {matrixOf} from '../model/packed_matrix';
 import {deferHead, isDeferred} from './deferred_head';
 import {headLogits} from './head_pieces';
 import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit} from './layer';

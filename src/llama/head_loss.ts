@@ -6,7 +6,7 @@ import {inChunks} from './chunks';
 import {customOp} from './custom_op';
 import type {HeadKernel} from './deferred_head';
 import {vocabularyOf} from './head_pieces';
-import {markFresh} from './indexed_slices';
+import {markFresh} from '../tape/indexed_slices';
 import {lossOverVocabulary} from './loss_over_vocabulary';
 import {CHUNK_SIZE, lossAndGradients, readTargets, type Targets} from './row_losses';
 

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {computedFeatures, type BlockFeature} from '../kernels/block_features';
+import {computedFeatures, type BlockFeature} from '../kernels/llama/block_features';
 import {mayRun} from '../kernels/products';
 import {hasKernel, runKernel} from '../kernels/run_kernel';
-import {sayOnce} from '../say_once';
+import {sayOnce} from '../common/say_once';
 import {customOp} from './custom_op';
 
 /** The kernel of a kernel's gradients. */

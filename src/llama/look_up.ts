@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {PackedMatrix} from '../packed/packed_matrix';
+import {PackedMatrix} from '../model/packed_matrix';
 import {isRecording, factoredAxisOf} from '../tape/recording';
 import {customOp} from './custom_op';
-import {IndexedSlices} from './indexed_slices';
+import {IndexedSlices} from '../tape/indexed_slices';
 import {lookUpGradient} from './vocabulary_gradient';
 
 /**

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreCrossEntropyGrad} from '../kernels/llama_kernel_names';
+import {OwLoreCrossEntropyGrad} from '../kernels/llama/kernel_names';
 import {hasKernel} from '../kernels/run_kernel';
-import {checkArgument} from '../options';
+import {checkArgument} from '../common/options';
 import {inChunks} from './chunks';
 import {customOp} from './custom_op';
 import {deferredHead} from './deferred_head';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreSwiGLU, OwLoreSwiGLUGrad} from '../kernels/llama_kernel_names';
-import type {BlockFeature} from '../kernels/block_features';
+import {OwLoreSwiGLU, OwLoreSwiGLUGrad} from '../kernels/llama/kernel_names';
+import type {BlockFeature} from '../kernels/llama/block_features';
 import {areProductsSeparate, declareProducts} from '../kernels/products';
 import {runKernel} from '../kernels/run_kernel';
 import type {ByRole} from './architectures/weights';

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {installKernelsForBackend, kernelChoices} from '../kernels/install_for_backend';
-import {checkArgument, checkChoice, checkKnown} from '../options';
+import {checkArgument, checkChoice, checkKnown} from '../common/options';
 import {architectures} from './architectures';
 import {BLOCK_OPTIONS, LlamaBlock} from './block';
 import {resolveConfig, type LlamaConfig} from './config';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {OwLoreRMSNorm, OwLoreRMSNormGrad} from '../kernels/llama_kernel_names';
+import {OwLoreRMSNorm, OwLoreRMSNormGrad} from '../kernels/llama/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
 import {customOp} from './custom_op';
 import {onlyInput, onlyShape, weightInitializer, type LayerArgs, type WeightInit} from './layer';

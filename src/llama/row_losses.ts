@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {OwLoreCrossEntropy, OwLoreCrossEntropyGrad} from '../kernels/llama_kernel_names';
+import {OwLoreCrossEntropy, OwLoreCrossEntropyGrad} from '../kernels/llama/kernel_names';
 import {runKernel} from '../kernels/run_kernel';
 import {readsSynchronously} from '../kernels/capabilities';
 import {checkIds} from './ids';

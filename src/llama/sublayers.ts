@@ -6,13 +6,13 @@ import {
   OwLoreDecodeBlock,
   OwLoreDecodeBlocks,
   OwLoreMlpSublayer,
-} from '../kernels/llama_kernel_names';
-import type {BlockFeature} from '../kernels/block_features';
+} from '../kernels/llama/kernel_names';
+import type {BlockFeature} from '../kernels/llama/block_features';
 import {declareLowRankProducts} from '../kernels/products';
 import {areLayersRecomputed} from '../tape/recompute_layers';
 import {runKernel} from '../kernels/run_kernel';
-import {multipliesPacked} from '../packed/packed_matrix';
-import {sourceOf} from '../packed/packed_weight';
+import {multipliesPacked} from '../model/packed_matrix';
+import {sourceOf} from '../model/packed_weight';
 import {isRecording, needsGradient} from '../tape/recording';
 import {keepForSecondRun, keptInFirstRun} from '../tape/segment';
 import type {ByRole} from './architectures/weights';

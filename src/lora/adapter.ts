@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {randomNormal, randomUniform} from '../kernels/host_tensors';
-import {packedWeight} from '../packed/packed_weight';
+import {packedWeight} from '../model/packed_weight';
 import {shareData, tidy} from '../tfjs/engine';
 import {variableOf} from '../tfjs/models';
-import type {Random} from '../random';
+import type {Random} from '../common/random';
 import type {Matrix} from './matrices';
 
 /** A low-rank change of one matrix W: `W + scale · A·B`. */

@@ -21,7 +21,7 @@ import {openSink} from '../files/open_sink';
 import type {ModelTarget} from '../files/sink';
 import {openSource} from '../files/open_source';
 import {readWhole, type ModelSource} from '../files/source';
-import {checkKnown, display} from '../options';
+import {checkKnown, display} from '../common/options';
 import type {Adapter} from './adapter';
 import type {LoraOptions} from './lora_options';
 

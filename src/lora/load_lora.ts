@@ -1,6 +1,6 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {ModelSource} from '../files/source';
-import {cut} from '../options';
+import {cut} from '../common/options';
 import {readAdapters} from './adapter_files';
 import {adapt, checkModel, type Lora} from './lora';
 import {resolveLoraOptions} from './lora_options';

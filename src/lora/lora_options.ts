@@ -1,4 +1,4 @@
-import {checkKnown, checkNumber, definedIn, seedRange} from '../options';
+import {checkKnown, checkNumber, definedIn, seedRange} from '../common/options';
 import type {LoraTargets} from './targets';
 
 /** Options of `applyLora`. */

@@ -1,7 +1,7 @@
 /** The matrices of a model that LoRA can adapt, under the names that peft's modules have, and those that are asked for. */
 import * as tfl from '@tensorflow/tfjs-layers';
-import {allLayers, isModel, type Layer, type LayerNode} from '../model/layer_tree';
-import {cut, display} from '../options';
+import {allLayers, isModel, type Layer, type LayerNode} from '../tfjs/layer_tree';
+import {cut, display} from '../common/options';
 import {ownWeights} from '../tfjs/models';
 import {
   isTargeted,

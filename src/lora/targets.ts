@@ -1,6 +1,6 @@
 /** Which matrices LoRA adapts, by their names. */
 import {matchOf} from '../model/variable_selector';
-import {display} from '../options';
+import {display} from '../common/options';
 
 /** Names of several matrices at once. */
 const presets = {

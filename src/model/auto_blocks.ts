@@ -1,7 +1,13 @@
 /** The `'auto'` rule: which parts of a model are its blocks. */
 
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {leafLayers, matrixCount, weightShapes, type Layer, type LayerNode} from './layer_tree';
+import {
+  leafLayers,
+  matrixCount,
+  weightShapes,
+  type Layer,
+  type LayerNode,
+} from '../tfjs/layer_tree';
 
 /** A layer that belongs to a block. */
 export interface BlockMember extends LayerNode {

@@ -2,9 +2,9 @@
 
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
-import {checkModel, display} from '../options';
+import {checkModel, display} from '../common/options';
 import {autoBlockMembers, type BlockMember} from './auto_blocks';
-import {allLayers, isModel, leafLayers} from './layer_tree';
+import {allLayers, isModel, leafLayers} from '../tfjs/layer_tree';
 import {matchOf} from './variable_selector';
 
 /** A block as plain JSON. */

@@ -1,4 +1,4 @@
-import {display} from '../options';
+import {display} from '../common/options';
 import {fromSavedText, toSavedText} from '../tfjs/saved_config';
 
 /** Picks variables: by name, by a pattern of names, or by a function. */

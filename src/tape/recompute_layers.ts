@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {isModel, matrixCount, weightShapes} from '../model/layer_tree';
+import {isModel, matrixCount, weightShapes} from '../tfjs/layer_tree';
 import {connectedLayers, interceptLayers, usesOf} from '../tfjs/models';
 import {recomputeGrad} from './recompute';
 

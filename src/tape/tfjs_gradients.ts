@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {checkArgument} from '../options';
+import {checkArgument} from '../common/options';
 import {isInGradient, isKnownEngine, tidy, withGradients} from '../tfjs/engine';
 import {engineGradients, keeping, streamGradients} from './gradients';
 

@@ -20,7 +20,7 @@ import {
   type TextDataset,
   type Tokenizer,
 } from '../../src/llama';
-import {valuesOf} from '../../src/packed/packed_weight';
+import {valuesOf} from '../../src/model/packed_weight';
 import {describeFastBackends} from '../support/backends';
 import {rejection} from '../support/rejection';
 import {held} from '../support/sentinels';

@@ -17,7 +17,7 @@ import {readsSynchronously} from '../../src/kernels/capabilities';
 import {kernelHistory} from '../../src/kernels/kernel_history';
 import {uninstallKernels} from '../../src/kernels/tensorflow';
 import type {GraphsHistory} from '../../src/kernels/tensorflow/graphs';
-import {samplerNames} from '../../src/sampling/samplers';
+import {samplerNames} from '../../src/owlore/sampling/samplers';
 import {defaultBackend, describeFastBackends, thorough} from '../support/backends';
 import {fuzz} from '../support/fuzz';
 import {runProgram} from '../support/programs';

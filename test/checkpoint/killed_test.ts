@@ -2,7 +2,7 @@ import {mkdtempSync, readdirSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {createRandom} from '../../src/random';
+import {createRandom} from '../../src/common/random';
 import {backends, thorough} from '../support/backends';
 import {trainWithKills, type KilledTraining} from './kill';
 import {variantNames} from './variants';

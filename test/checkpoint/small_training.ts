@@ -10,7 +10,7 @@ import {
 import {KernelGraphs} from '../../src/kernels/tensorflow/graphs';
 import {install, uninstallKernels} from '../../src/kernels/tensorflow/install';
 import {createLlama, sparseCrossEntropy} from '../../src/llama';
-import {valuesOf} from '../../src/packed/packed_weight';
+import {valuesOf} from '../../src/model/packed_weight';
 import {variableOf} from '../../src/tfjs/models';
 
 const FEATURES = 6;

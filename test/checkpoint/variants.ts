@@ -1,6 +1,6 @@
 /** Trainings with options that keep something of their own from step to step, for tests that stop them. */
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {trainEmbedding} from '../../src/estimate/embedding_mode';
+import {trainEmbedding} from '../../src/memory/estimate/embedding_mode';
 import type {OwLoreOptions} from '../../src/index';
 import {loadLlama, saveLlama} from '../../src/llama';
 import {applyLora, type Lora} from '../../src/lora';

@@ -25,7 +25,7 @@ import {
   textDataset,
   type TextDatasetOptions,
 } from '../../src/llama';
-import type {RunRecord} from '../../src/report/report';
+import type {RunRecord} from '../../src/cli/report/report';
 import {FileServer} from '../files/file_server';
 import {describeBackends, fastBackend} from '../support/backends';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';

@@ -1,8 +1,8 @@
 import {readdirSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {HubEnvironment} from '../hub/hub_environment';
-import {HubServer} from '../hub/hub_server';
+import {HubEnvironment} from '../llama/hub/hub_environment';
+import {HubServer} from '../llama/hub/hub_server';
 import {defaultBackend} from '../support/backends';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli} from './run_cli';

@@ -47,15 +47,16 @@ function stepsIn(output: string): Array<number | undefined> {
 }
 
 describe('python/owlore', () => {
-  it('computes a basis by as many multiplications as src/optim', () => {
-    const [python, own] = ['python/owlore/bases.py', 'src/optim/basis.ts'].map((file) =>
-      Object.fromEntries(
-        [
-          ...readFileSync(file, 'utf8').matchAll(
-            /^(?:export const )?(COLD_START|WARM_START) = (\d+)/gm,
-          ),
-        ].map(([, name, count]) => [name!, count!] as const),
-      ),
+  it('computes a basis by as many multiplications as src/owlore/optimizer', () => {
+    const [python, own] = ['python/owlore/bases.py', 'src/owlore/optimizer/state/basis.ts'].map(
+      (file) =>
+        Object.fromEntries(
+          [
+            ...readFileSync(file, 'utf8').matchAll(
+              /^(?:export const )?(COLD_START|WARM_START) = (\d+)/gm,
+            ),
+          ].map(([, name, count]) => [name!, count!] as const),
+        ),
     );
     expect(own).to.have.keys('COLD_START', 'WARM_START');
     expect(python).to.deep.equal(own);

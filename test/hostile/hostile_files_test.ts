@@ -13,7 +13,7 @@ import {loadLlama, loadTokenizer, textDataset} from '../../src/llama';
 import {readConfigJson} from '../../src/llama/files/config_json';
 import {jsonOf, readFiles} from '../llama/files/checkpoint_files';
 import {TOKENIZER_NAMES, tokenizerFiles, tokenizerFolder} from '../llama/text/tokenizers';
-import {f32, type TensorEntry} from '../files/gguf_bytes';
+import {f32, type TensorEntry} from '../llama/files/gguf/gguf_bytes';
 import {editedGguf} from '../llama/files/gguf/fixtures';
 import {rejection} from '../support/rejection';
 import {captureWarnings} from '../support/warnings';

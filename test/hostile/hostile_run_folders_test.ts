@@ -19,7 +19,7 @@ import {expect} from 'chai';
 import {NAMES} from '../../src/cli/run_files';
 import {RunFolder} from '../../src/cli/run_folder';
 import {UsageError} from '../../src/cli/usage_error';
-import {createRandom} from '../../src/random';
+import {createRandom} from '../../src/common/random';
 import {thorough} from '../support/backends';
 import {fuzz} from '../support/fuzz';
 import {startProgram} from '../support/programs';

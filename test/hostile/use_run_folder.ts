@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import {RunFolder} from '../../src/cli/run_folder';
 import {checkResumable, checkRunFolder, configToResume} from '../../src/cli/run_folder_checks';
 import {openSink} from '../../src/files/open_sink';
-import type {RunRecord} from '../../src/report/report';
+import type {RunRecord} from '../../src/cli/report/report';
 
 export const digits = '0123456789abcdef'.repeat(2);
 const step = {event: 'step' as const, loss: 1, learningRate: 1, blocks: [], seconds: 1};

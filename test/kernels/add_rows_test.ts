@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import {installKernelsForBackend} from '../../src/kernels/install_for_backend';
 import {OwLoreAddRows} from '../../src/kernels/kernel_names';
 import {runKernel} from '../../src/kernels/run_kernel';
-import {createRandom} from '../../src/random';
+import {createRandom} from '../../src/common/random';
 import {describeBackends} from '../support/backends';
 import {held} from '../support/sentinels';
 import {kernelSets} from './kernel_sets';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
-import {OwLoreDecodeBlock} from '../../src/kernels/llama_kernel_names';
+import {OwLoreDecodeBlock} from '../../src/kernels/llama/kernel_names';
 import * as composed from '../../tools/composed';
 import {
   expectSameKernel,

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as own from '../../src/kernels/kernel_names';
-import * as llama from '../../src/kernels/llama_kernel_names';
+import * as llama from '../../src/kernels/llama/kernel_names';
 
 export interface Given {
   shape: number[];

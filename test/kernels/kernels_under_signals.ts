@@ -13,7 +13,7 @@ import '@tensorflow/tfjs-layers';
 import {loadBackend, type BackendName} from '../../tools/load_backend';
 import {installKernelsForBackend} from '../../src/kernels/install_for_backend';
 import * as names from '../../src/kernels/kernel_names';
-import * as llama from '../../src/kernels/llama_kernel_names';
+import * as llama from '../../src/kernels/llama/kernel_names';
 import {replaceKernels} from '../../src/kernels/replacement';
 import {runKernel} from '../../src/kernels/run_kernel';
 import {numbered, runAdam, type AdamInputs} from './run_adam';

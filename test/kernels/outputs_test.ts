@@ -9,7 +9,7 @@ import type {
   KernelOutput,
   OutputRule,
 } from '../../src/kernels/kernel_outputs';
-import {OwLoreDecodeBlocks} from '../../src/kernels/llama_kernel_names';
+import {OwLoreDecodeBlocks} from '../../src/kernels/llama/kernel_names';
 import {outputs} from '../../src/kernels/outputs';
 import {tfjsOutputs} from '../../src/kernels/tfjs_outputs';
 import {createLlama, generate, loadLlama, saveLlama, sparseCrossEntropy} from '../../src/llama';

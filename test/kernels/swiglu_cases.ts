@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import * as fused from '../../src/kernels/llama_kernel_names';
+import * as fused from '../../src/kernels/llama/kernel_names';
 import * as composed from '../../tools/composed';
 import {
   expectSameKernel,

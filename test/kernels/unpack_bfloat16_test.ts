@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {installKernelsForBackend} from '../../src/kernels/install_for_backend';
 import {OwLoreUnpackBfloat16} from '../../src/kernels/kernel_names';
-import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../../src/kernels/llama_kernel_names';
+import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../../src/kernels/llama/kernel_names';
 import {runKernel} from '../../src/kernels/run_kernel';
 import {describeBackends} from '../support/backends';
 import {held} from '../support/sentinels';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import * as tf from '@tensorflow/tfjs-core';
 import {contracts} from '../../src/kernels/contracts';
 import * as own from '../../src/kernels/kernel_names';
-import * as llama from '../../src/kernels/llama_kernel_names';
+import * as llama from '../../src/kernels/llama/kernel_names';
 import {runKernel} from '../../src/kernels/run_kernel';
 import * as wasm from '../../src/kernels/wasm';
 import {backends, defaultBackend} from '../support/backends';

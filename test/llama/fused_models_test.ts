@@ -1,7 +1,7 @@
 /** Models with this library's kernels: which of them run for which architecture, and that the numbers are those of the reference. */
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
-import * as fused from '../../src/kernels/llama_kernel_names';
+import * as fused from '../../src/kernels/llama/kernel_names';
 import * as tensorflow from '../../src/kernels/tensorflow';
 import * as wasm from '../../src/kernels/wasm';
 import {canRun} from '../../src/llama/kernel_op';

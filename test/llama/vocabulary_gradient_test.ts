@@ -10,7 +10,7 @@ import {
 import {createLlama, sparseCrossEntropy} from '../../src/llama';
 import {headGradient, lookUpGradient} from '../../src/llama/vocabulary_gradient';
 import {startMemoryMeter} from '../../src/memory/meter';
-import {randomizedBasis} from '../../src/optim/basis';
+import {randomizedBasis} from '../../src/owlore/optimizer/state/basis';
 import {isFactored} from '../../src/tape/gradient';
 import {factoredAxisOf} from '../../src/tape/recording';
 import {streamVariableGrads} from '../../src/tape/tfjs_gradients';

@@ -8,7 +8,7 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {variableGrads} from '../../src';
-import * as fused from '../../src/kernels/llama_kernel_names';
+import * as fused from '../../src/kernels/llama/kernel_names';
 import * as tensorflow from '../../src/kernels/tensorflow';
 import {createLlama, loadLlama, sparseCrossEntropy} from '../../src/llama';
 import {applyLora, type LoraOptions} from '../../src/lora';

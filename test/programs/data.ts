@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {createRandom} from '../../src/random';
+import {createRandom} from '../../src/common/random';
 
 /** Numbers in [0, 1) that a seed determines. */
 export function numbers(seed: number): () => number {

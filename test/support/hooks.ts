@@ -2,9 +2,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import type {RootHookObject} from 'mocha';
 // As Node has it. Not in load_backends.ts, whose copies of the modules are not those of the tests.
-import '../../src/preload';
-import {createRandom} from '../../src/random';
-import {forgetLines} from '../../src/say_once';
+import '../../src/preload/in_node';
+import {createRandom} from '../../src/common/random';
+import {forgetLines} from '../../src/common/say_once';
 import {defaultBackend} from './backends';
 import {checkWarnings, forgetWarnings, recordWarnings} from './warnings';
 

@@ -8,7 +8,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {leanOptimizer, OwLoreOptimizer} from '../../src/index';
 import {OwLoreAdam} from '../../src/kernels/kernel_names';
 import {kernelModules, type KernelModule} from '../../src/kernels/kernel_modules';
-import {OnDemand} from '../../src/on_demand';
+import {OnDemand} from '../../src/common/on_demand';
 
 const [way, basis = 'randomized'] = process.argv.slice(2);
 const warnings: string[] = [];

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {LayerSamplingCallback, OwLoreOptimizer, type BasisFunction} from '../../src';
 import type {LearningRate, OwLoreOptions} from '../../src';
-import {exactBasis} from '../../src/optim/basis';
+import {exactBasis} from '../../src/owlore/optimizer/state/basis';
 import {Comparison, type Tolerance} from './close';
 import {toTensor, type FixtureTensor} from './fixtures';
 import type {KernelSet} from './kernel_sets';

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type {OwLoreOptimizer} from '../../src/owlore_optimizer';
+import type {OwLoreOptimizer} from '../../src/owlore/owlore_optimizer';
 import {readTensors, toTensor} from './fixtures';
 import {freeze} from './freeze';
 import type {FixtureTensor} from './fixtures';

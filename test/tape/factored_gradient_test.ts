@@ -1,11 +1,11 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreOptimizer, type OwLoreOptions} from '../../src/index';
-import {randomizedBasis} from '../../src/optim/basis';
+import {randomizedBasis} from '../../src/owlore/optimizer/state/basis';
 import {PIECE_SIZE} from '../../src/tape/factored_gradient';
-import {UNIT} from '../../src/optim/finite_check';
-import {planProjection} from '../../src/optim/projector';
-import {factoredAxis} from '../../src/optim/gradient';
+import {UNIT} from '../../src/owlore/optimizer/step/finite_check';
+import {planProjection} from '../../src/owlore/optimizer/state/projector';
+import {factoredAxis} from '../../src/owlore/optimizer/step/gradient';
 import type {FactoredGradient} from '../../src/tape/factored_gradient';
 import {describeAlsoLate} from '../support/stand_in';
 import {held} from '../support/sentinels';

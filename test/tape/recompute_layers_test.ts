@@ -2,7 +2,7 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer} from '../../src';
-import {allLayers} from '../../src/model/layer_tree';
+import {allLayers} from '../../src/tfjs/layer_tree';
 import {
   areLayersRecomputed,
   isRecomputed,
@@ -11,7 +11,7 @@ import {
   type GradientCheckpointing,
 } from '../../src/tape/recompute_layers';
 import {variableGrads} from '../../src/tape/tfjs_gradients';
-import {leanOptimizer} from '../../src/lean_optimizer';
+import {leanOptimizer} from '../../src/tape/lean_optimizer';
 import {describeBackends} from '../support/backends';
 import {modelZoo, type Specimen} from '../support/model_zoo';
 

@@ -35,16 +35,16 @@ const use = (path: string): string => `import {x as y} from '${path}';\nconsole.
 describe('boundaries of folders', () => {
   it('let a folder import what is below it, and the optimizer all of the core', async () => {
     const modules = {
-      'src/options.ts': '',
-      'src/random.ts': use('./options'),
+      'src/common/options.ts': '',
+      'src/common/random.ts': use('./options'),
       'src/tfjs/engine.ts': '',
       'src/model/blocks.ts': use('../tfjs/engine'),
-      'src/kernels/wasm/adam.ts': use('../../options'),
-      'src/optim/update.ts': use('../kernels/wasm/adam'),
-      'src/tape/recording.ts': use('../random'),
-      'src/owlore_optimizer.ts': `${use('./optim/update')}\nimport './tape/recording';`,
+      'src/kernels/wasm/adam.ts': use('../../common/options'),
+      'src/owlore/optimizer/step/update.ts': use('../../../kernels/wasm/adam'),
+      'src/tape/recording.ts': use('../common/random'),
+      'src/owlore/owlore_optimizer.ts': `${use('./optimizer/step/update')}\nimport '../tape/recording';`,
       'src/llama/architectures/llama.ts': use('../../kernels/wasm/adam'),
-      'src/cli/commands/finetune.ts': use('../../owlore_optimizer'),
+      'src/cli/commands/finetune.ts': use('../../owlore/owlore_optimizer'),
       'tools/backend.ts': use('../src/cli/commands/finetune'),
       'bench/results/store.ts': '',
       'bench/commands/memory.ts': `${use('../results/store')}\nimport '../../tools/backend';`,
@@ -54,43 +54,64 @@ describe('boundaries of folders', () => {
   });
 
   const wrong: Record<string, [modules: Modules, rule: string]> = {
-    'the core that knows LLaMA models': [
-      {'src/llama/model.ts': '', 'src/owlore_optimizer.ts': use('./llama/model')},
-      'src: main',
+    'the method that knows language models': [
+      {'src/llama/model.ts': '', 'src/owlore/owlore_optimizer.ts': use('../llama/model')},
+      'src: owlore',
     ],
-    'the core that knows the command line': [
-      {'src/cli/options.ts': '', 'src/scores/outlier.ts': use('../cli/options')},
-      'src: scores',
+    'the method that knows the command line': [
+      {'src/cli/options.ts': '', 'src/owlore/scores/outlier.ts': use('../../cli/options')},
+      'src: owlore',
     ],
     'scores that know a LLaMA kernel': [
       {
-        'src/kernels/llama_kernel_names.ts': '',
-        'src/scores/outlier.ts': use('../kernels/llama_kernel_names'),
+        'src/kernels/llama/kernel_names.ts': '',
+        'src/owlore/scores/outlier.ts': use('../../kernels/llama/kernel_names'),
       },
       'no architecture in the scores',
+    ],
+    'a language model that knows the method': [
+      {
+        'src/owlore/owlore_optimizer.ts': '',
+        'src/llama/model.ts': use('../owlore/owlore_optimizer'),
+      },
+      'src: llama',
+    ],
+    'draws that know the optimizer': [
+      {
+        'src/owlore/optimizer/options.ts': '',
+        'src/owlore/sampling/periods.ts': use('../optimizer/options'),
+      },
+      'src/owlore: sampling',
     ],
     'LLaMA models that know the command line': [
       {'src/cli/options.ts': '', 'src/llama/model.ts': use('../cli/options')},
       'src: llama',
     ],
-    'optim/ that reaches into the tape': [
-      {'src/tape/recording.ts': '', 'src/optim/update.ts': use('../tape/recording')},
+    'a step that reaches into the tape': [
+      {
+        'src/tape/recording.ts': '',
+        'src/owlore/optimizer/step/update.ts': use('../../../tape/recording'),
+      },
       'no tape in the step',
     ],
     'a type of a folder above': [
       {
-        'src/owlore_optimizer.ts': '',
-        'src/optim/update.ts': "import type {X} from '../owlore_optimizer';\nexport type Y = X;",
+        'src/owlore/owlore_optimizer.ts': '',
+        'src/owlore/optimizer/step/update.ts':
+          "import type {X} from '../../owlore_optimizer';\nexport type Y = X;",
       },
-      'src: optim',
+      'src/owlore: optimizer',
     ],
     'the room of what reaches into tfjs that knows the rest': [
-      {'src/options.ts': '', 'src/tfjs/engine.ts': use('../options')},
+      {'src/common/options.ts': '', 'src/tfjs/engine.ts': use('../common/options')},
       'src: tfjs',
     ],
     'a folder that nobody knows': [{'src/magic/spell.ts': use('node:fs')}, 'unknown folder'],
     'the library that needs its tools': [
-      {'tools/backend.ts': '', 'src/optim/update.ts': use('../../tools/backend')},
+      {
+        'tools/backend.ts': '',
+        'src/owlore/optimizer/step/update.ts': use('../../../../tools/backend'),
+      },
       'folders: src',
     ],
     'a demo that needs a benchmark': [
@@ -106,15 +127,15 @@ describe('boundaries of folders', () => {
       'bench: contenders',
     ],
     'modules in a circle': [
-      {'src/optim/a.ts': use('./b'), 'src/optim/b.ts': use('./a')},
+      {'src/model/a.ts': use('./b'), 'src/model/b.ts': use('./a')},
       'no cycles',
     ],
     'a module of Node where a browser comes by': [
-      {'src/optim/update.ts': use('node:fs')},
+      {'src/owlore/optimizer/step/update.ts': use('node:fs')},
       'nothing of Node in a browser',
     ],
     "a backend's inside in the optimizer": [
-      {'src/optim/update.ts': use('@tensorflow/tfjs-backend-wasm')},
+      {'src/owlore/optimizer/step/update.ts': use('@tensorflow/tfjs-backend-wasm')},
       "a backend's inside",
     ],
     'an import of a test': [

@@ -1,6 +1,6 @@
 /** What a setting of the comparison is: a model, its data, and how all of its cells train. */
 import type {PaperMethodName} from '../../../src/methods';
-import type {ScoreKind} from '../../../src/scores/score_kinds';
+import type {ScoreKind} from '../../../src/owlore/scores/score_kinds';
 import type {Options} from '../cells';
 import type {Question} from '../tasks';
 

@@ -1,7 +1,7 @@
 /** What finetune.py tells, an event a line; python/owlore/events.py sends it. */
 import {checkModel, type Manifest} from '../../checkpoint/manifest';
 import {isObject, parseJsonObject, show} from '../../files/json';
-import {checkNumber, countRange} from '../../options';
+import {checkNumber, countRange} from '../../common/options';
 import {checkedEntry, type HeldOutEntry, type StepEntry} from '../training_monitor';
 
 /** An event. */

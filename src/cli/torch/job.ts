@@ -12,10 +12,10 @@ import {
   resolveOwLoreOptions,
   type OwLoreOptions,
   type ResolvedOwLoreOptions,
-} from '../../optim/owlore_options';
-import {Projections, type Projection} from '../../optim/projector';
-import {learningRateAt} from '../../optim/schedule';
-import type {BlockHistory} from '../../sampling/periods';
+} from '../../owlore/optimizer/options';
+import {Projections, type Projection} from '../../owlore/optimizer/state/projector';
+import {learningRateAt} from '../../owlore/optimizer/schedule';
+import type {BlockHistory} from '../../owlore/sampling/periods';
 import type {EngineRun} from '../engine';
 import {UsageError} from '../usage_error';
 import type {BatchesFile} from './batches_file';

@@ -4,7 +4,7 @@ import {availableParallelism} from 'node:os';
 import type {Readable, Writable} from 'node:stream';
 import {MAX_JSON_BYTES} from '../../files/json';
 import {openToAppend} from '../../files/own_files';
-import {cut} from '../../options';
+import {cut} from '../../common/options';
 import {startProgram, type ChildProcess, type Program} from '../start_program';
 import {messageOf} from '../usage_error';
 import {counted} from '../words';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreAdam, OwLoreProject, OwLoreSquaredNorm, OwLoreUnpackBfloat16} from '../kernel_names';
-import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../llama_kernel_names';
+import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../llama/kernel_names';
 import {replaceKernels, type KernelMaker} from '../replacement';
 import {adam} from './adam';
 import {project} from './project';

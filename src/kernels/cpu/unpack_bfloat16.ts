@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {OwLoreUnpackBfloat16Attrs} from '../kernel_names';
-import type {OwLoreUnpackRowsAttrs, OwLoreUnpackWindowAttrs} from '../llama_kernel_names';
+import type {OwLoreUnpackRowsAttrs, OwLoreUnpackWindowAttrs} from '../llama/kernel_names';
 import type {CpuBackend, CpuKernelArgs} from './cpu_backend';
 
 type Packed = Record<'packed', tf.TensorInfo>;

@@ -2,7 +2,7 @@ import type {
   OwLoreAttentionAttrs,
   OwLoreAttentionGradAttrs,
   OwLoreBlockAttrs,
-} from '../llama_kernel_names';
+} from '../llama/kernel_names';
 import {
   headSizes,
   projectToHeads,

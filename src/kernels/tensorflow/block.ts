@@ -1,4 +1,4 @@
-import type {OwLoreBlockAttrs, OwLoreBlockGradAttrs} from '../llama_kernel_names';
+import type {OwLoreBlockAttrs, OwLoreBlockGradAttrs} from '../llama/kernel_names';
 import {runOps, type NativeInputs, type NativeKernel} from './kernel';
 import type {Native} from './native_ops';
 import {

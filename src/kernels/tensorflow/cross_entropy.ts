@@ -1,4 +1,4 @@
-import type {OwLoreCrossEntropyGradAttrs} from '../llama_kernel_names';
+import type {OwLoreCrossEntropyGradAttrs} from '../llama/kernel_names';
 import type {NativeInputs, NativeKernel} from './kernel';
 import type {Native, NativeOps} from './native_ops';
 

@@ -1,5 +1,5 @@
-import {MOST_DECODED_TOGETHER} from '../block_features';
-import type {OwLoreDecodeBlockAttrs, OwLoreDecodeBlocksAttrs} from '../llama_kernel_names';
+import {MOST_DECODED_TOGETHER} from '../llama/block_features';
+import type {OwLoreDecodeBlockAttrs, OwLoreDecodeBlocksAttrs} from '../llama/kernel_names';
 import {runOps, type KernelRunner, type NativeInputs, type NativeKernel} from './kernel';
 import type {Native, NativeOps} from './native_ops';
 import {asRows, inverseRms, normalize} from './rms_norm';

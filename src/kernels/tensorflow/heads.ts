@@ -1,4 +1,4 @@
-import type {OwLoreAttentionAttrs, OwLoreAttentionGradAttrs} from '../llama_kernel_names';
+import type {OwLoreAttentionAttrs, OwLoreAttentionGradAttrs} from '../llama/kernel_names';
 import type {NativeInputs} from './kernel';
 import {lowRankGrad, lowRankGrads, product, scaledInner, withLowRank} from './low_rank';
 import type {Native, NativeOps} from './native_ops';

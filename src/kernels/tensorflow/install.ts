@@ -10,7 +10,7 @@ import {
   OwLoreSquaredNorm,
   OwLoreUnpackBfloat16,
 } from '../kernel_names';
-import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../llama_kernel_names';
+import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../llama/kernel_names';
 import {replaceKernels} from '../replacement';
 import {accumulate} from './accumulate';
 import {createAdam} from './adam';

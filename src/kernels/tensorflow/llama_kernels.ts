@@ -15,7 +15,7 @@ import {
   OwLoreRMSNormGrad,
   OwLoreSwiGLU,
   OwLoreSwiGLUGrad,
-} from '../llama_kernel_names';
+} from '../llama/kernel_names';
 import type {KernelMaker} from '../replacement';
 import {attention, attentionGrad} from './attention';
 import {block, blockGrad} from './block';

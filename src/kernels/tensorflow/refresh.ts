@@ -57,7 +57,7 @@ function refreshBy(orthonormalize: Orthonormalize): NativeKernel<OwLoreRefreshAt
     );
 }
 
-/** P, as `randomizedBasis` (`optim/basis`) makes it. */
+/** P, as `randomizedBasis` (`owlore/optimizer/state/basis`) makes it. */
 function subspaceIteration(
   ops: NativeOps,
   inputs: NativeInputs,
@@ -91,7 +91,7 @@ function subspaceIteration(
   });
 }
 
-/** The factors of `directionScales` (`optim/update`), [rank]. */
+/** The factors of `directionScales` (`owlore/optimizer/step/update`), [rank]. */
 function directionScales(ops: NativeOps, r: Native, isLeft: boolean): Native {
   return ops.scope(() => {
     const scaled = ops.div(r, largestMagnitude(ops, r, [0, 1]));

@@ -1,4 +1,4 @@
-import type {OwLoreRMSNormAttrs} from '../llama_kernel_names';
+import type {OwLoreRMSNormAttrs} from '../llama/kernel_names';
 import type {NativeKernel} from './kernel';
 import type {Native, NativeOps} from './native_ops';
 

@@ -3,7 +3,7 @@ import type {
   OwLoreAttentionSublayerGradAttrs,
   OwLoreMlpSublayerAttrs,
   OwLoreMlpSublayerGradAttrs,
-} from '../llama_kernel_names';
+} from '../llama/kernel_names';
 import {attention, attentionGrad, type KeepsWeights} from './attention';
 import {headSizes, projectToHeads} from './heads';
 import {runOps, type NativeInputs, type NativeKernel} from './kernel';

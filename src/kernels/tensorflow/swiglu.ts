@@ -1,4 +1,4 @@
-import type {OwLoreSwiGLUGradAttrs} from '../llama_kernel_names';
+import type {OwLoreSwiGLUGradAttrs} from '../llama/kernel_names';
 import type {NativeKernel} from './kernel';
 
 // Not (gate · σ(gate)) · up: in a graph, TensorFlow makes one op of the inner product, which rounds differently, and the first

@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {checkChoice, checkKnown} from '../../options';
+import {checkChoice, checkKnown} from '../../common/options';
 import {replaceKernel} from '../../tfjs/kernels';
 import {guarded} from '../contracts';
 import {warnOfFailure} from '../failed_install';
-import * as fused from '../llama_kernel_names';
+import * as fused from '../llama/kernel_names';
 import {
   OwLoreAccumulate,
   OwLoreAdam,

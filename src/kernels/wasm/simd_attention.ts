@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
-import type {OwLoreAttentionAttrs, OwLoreAttentionGradAttrs} from '../llama_kernel_names';
+import type {OwLoreAttentionAttrs, OwLoreAttentionGradAttrs} from '../llama/kernel_names';
 import {addressOf, allocate, callKernel, withWorkspace, type KernelArgs} from './kernel';
 import type {SimdModule} from './simd_module';
 

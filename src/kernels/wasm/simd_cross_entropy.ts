@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {addressOf, allocate, type KernelArgs} from './kernel';
-import type {OwLoreCrossEntropyGradAttrs} from '../llama_kernel_names';
+import type {OwLoreCrossEntropyGradAttrs} from '../llama/kernel_names';
 import type {SimdModule} from './simd_module';
 
 type CrossEntropyArgs<Attrs = object> = KernelArgs<'logits' | 'labels' | 'weights', Attrs>;

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
-import type {OwLoreDecodeBlockAttrs, OwLoreDecodeBlocksAttrs} from '../llama_kernel_names';
+import type {OwLoreDecodeBlockAttrs, OwLoreDecodeBlocksAttrs} from '../llama/kernel_names';
 import {addressOf, allocate, withWorkspace, type KernelArgs} from './kernel';
 import type {SimdModule} from './simd_module';
 

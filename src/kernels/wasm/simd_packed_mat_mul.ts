@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import type {OwLorePackedMatMulAttrs} from '../llama_kernel_names';
+import type {OwLorePackedMatMulAttrs} from '../llama/kernel_names';
 import {addressOf, allocate, type KernelArgs} from './kernel';
 import type {SimdModule} from './simd_module';
 

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import type {OwLoreSwiGLUGradAttrs} from '../llama_kernel_names';
+import type {OwLoreSwiGLUGradAttrs} from '../llama/kernel_names';
 import {addressOf, allocate, type KernelArgs} from './kernel';
 import type {SimdModule} from './simd_module';
 

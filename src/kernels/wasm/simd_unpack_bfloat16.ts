@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {OwLoreUnpackBfloat16Attrs} from '../kernel_names';
-import type {OwLoreUnpackRowsAttrs, OwLoreUnpackWindowAttrs} from '../llama_kernel_names';
+import type {OwLoreUnpackRowsAttrs, OwLoreUnpackWindowAttrs} from '../llama/kernel_names';
 import {addressOf, allocate, type KernelArgs} from './kernel';
 import type {SimdModule} from './simd_module';
 

@@ -56,7 +56,7 @@ function averageOf(
   beta: number,
 ): tf.TensorInfo {
   const {gradient, clip, allFinite} = inputs;
-  // From the nearer end, as `movingAverage` in optim/adam does.
+  // From the nearer end, as `movingAverage` in owlore/optimizer/step/adam does.
   const fromAverage = beta > 0.5;
   return elementwise(backend, {
     name: `${OwLoreAdam} average`,

@@ -9,7 +9,7 @@ import {
   OwLoreProject,
   OwLoreUnpackBfloat16,
 } from '../kernel_names';
-import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../llama_kernel_names';
+import {OwLoreUnpackRows, OwLoreUnpackWindow} from '../llama/kernel_names';
 import {replaceKernels, type KernelMaker} from '../replacement';
 import {adam} from './adam';
 import {countAbove, magnitudeSums} from './magnitudes';

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {WebGPUBackend} from '@tensorflow/tfjs-backend-webgpu';
 import type {OwLoreUnpackBfloat16Attrs} from '../kernel_names';
-import type {OwLoreUnpackRowsAttrs, OwLoreUnpackWindowAttrs} from '../llama_kernel_names';
+import type {OwLoreUnpackRowsAttrs, OwLoreUnpackWindowAttrs} from '../llama/kernel_names';
 import {dispatch, int, type Input, type KernelArgs, type Uniform} from './program';
 
 /**

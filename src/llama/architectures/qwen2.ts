@@ -1,4 +1,4 @@
-import {checkNumber} from '../../options';
+import {checkNumber} from '../../common/options';
 import {oneRope} from '../files/rope_keys';
 import type {Architecture, ArchitectureConfig} from './architecture';
 import {attentionKernels, bias, inputNorms, mlpKernels} from './weights';

@@ -20,7 +20,7 @@ export interface Weight {
   shape: readonly Size[];
 }
 
-/** The role of a weight in its block; the kernels of `kernels/llama_kernel_names.ts` use the same names. */
+/** The role of a weight in its block; the kernels of `kernels/llama/kernel_names.ts` use the same names. */
 export type BlockRole = RequiredRole | OptionalRole;
 type RequiredRole = 'q' | 'k' | 'v' | 'o' | 'gate' | 'up' | 'down' | 'norm' | 'mlpNorm';
 type OptionalRole =

@@ -1,5 +1,5 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {checkKnown, checkNumber, definedIn} from '../../options';
+import {checkKnown, checkNumber, definedIn} from '../../common/options';
 import {generate as generateWithCache} from '../generation/generate';
 import type {ModelLimits} from '../generation/generate_options';
 import type {DataSource} from '../text/data_file';

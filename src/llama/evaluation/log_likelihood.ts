@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {checkArgument, checkKnown, checkNumber} from '../../options';
+import {checkArgument, checkKnown, checkNumber} from '../../common/options';
 import type {ModelLimits} from '../generation/generate_options';
 import {modelLimits, rowsAtOnce} from './model_limits';
 import {logitsAt} from './model_output';

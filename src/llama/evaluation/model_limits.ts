@@ -1,5 +1,5 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {checkModel} from '../../options';
+import {checkModel} from '../../common/options';
 import {LlamaEmbedding} from '../embedding';
 import type {ModelLimits} from '../generation/generate_options';
 

@@ -1,5 +1,5 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {checkChoice, checkKnown, checkNumber} from '../../options';
+import {checkChoice, checkKnown, checkNumber} from '../../common/options';
 import {largestIndex} from '../generation/token_probabilities';
 import type {DataSource} from '../text/data_file';
 import type {Tokenizer} from '../text/tokenizer';

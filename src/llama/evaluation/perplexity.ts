@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {checkArgument} from '../../options';
+import {checkArgument} from '../../common/options';
 import {sparseCrossEntropy} from '../loss';
 import type {TextBatch} from '../text/dataset_pass';
 import {rowsAtOnce} from './model_limits';

@@ -1,4 +1,4 @@
-import {checkChoice} from '../../options';
+import {checkChoice} from '../../common/options';
 import {architectureNames, architectureOfType, architectures} from '../architectures';
 import {LAYERS, resolveConfig, type LlamaConfig, type ResolvedConfig} from '../config';
 import {ConfigKeys} from './config_keys';

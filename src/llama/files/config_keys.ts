@@ -1,4 +1,4 @@
-import {checkFlag, checkNumber, type NumberRange} from '../../options';
+import {checkFlag, checkNumber, type NumberRange} from '../../common/options';
 import type {LayerType} from '../architectures/model_options';
 import {show, type JsonObject} from '../../files/json';
 

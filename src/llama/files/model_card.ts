@@ -1,6 +1,6 @@
 /** The model card of a saved model: `README.md`, with what the Hugging Face Hub reads at its top. */
 import {parseHubName} from '../../files/hub_name';
-import {checkKnown, display} from '../../options';
+import {checkKnown, display} from '../../common/options';
 
 /** What the card of a saved model says, beyond what is known of the model that was loaded. */
 export interface ModelCard {

@@ -1,5 +1,5 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {checkModel} from '../../options';
+import {checkModel} from '../../common/options';
 import {BLOCK_OPTIONS, LlamaBlock} from '../block';
 import {resolveConfig, type ResolvedConfig} from '../config';
 import {EMBEDDING_OPTIONS, LlamaEmbedding} from '../embedding';

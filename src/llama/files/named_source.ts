@@ -4,7 +4,7 @@ import {hubFilesUrl, HUB, parseHubName, type HubName} from '../../files/hub_name
 import {importNode} from '../../files/import_node';
 import {openSource} from '../../files/open_source';
 import type {FileSource, ModelSource, RequestOptions} from '../../files/source';
-import type {DownloadOptions, HubSource} from '../../hub/hub_source';
+import type {DownloadOptions, HubSource} from '../hub/hub_source';
 import {SINGLE_FILE} from './checkpoint';
 import {isModelFile, openModelSource} from './model_source';
 

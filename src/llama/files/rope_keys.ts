@@ -1,4 +1,4 @@
-import {checkNumber} from '../../options';
+import {checkNumber} from '../../common/options';
 import type {ModelOptions, ResolvedModelOptions, RopeScaling} from '../architectures/model_options';
 import type {ConfigKeys} from './config_keys';
 import {isObject, show, type JsonObject} from '../../files/json';

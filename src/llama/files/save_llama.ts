@@ -1,5 +1,5 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {checkChoice, checkKnown, checkNumber} from '../../options';
+import {checkChoice, checkKnown, checkNumber} from '../../common/options';
 import type {ResolvedConfig} from '../config';
 import {INDEX_FILE} from './checkpoint';
 import {BYTES, floatTypes, type FloatType} from '../../files/float_type';

@@ -2,7 +2,7 @@ import type {StoredTensor} from './checkpoint';
 import {BYTES, decode, type FloatType} from '../../files/float_type';
 import {toBfloat16} from '../../files/half_precision';
 import {elements} from '../../files/safetensors_header';
-import {exactHalves} from '../../packed/rounding';
+import {exactHalves} from '../../model/rounding';
 import {valueArray} from './value_memory';
 
 /** Bytes read at a time: so much of a file is in memory beside the values that have been read. */

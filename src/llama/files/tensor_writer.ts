@@ -5,8 +5,8 @@ import {encode, type FloatType} from '../../files/float_type';
 import {show} from '../../files/json';
 import {fromBfloat16} from '../../files/half_precision';
 import {readsSynchronously} from '../../kernels/capabilities';
-import {halvesOf} from '../../packed/packed_matrix';
-import {sourceOf, valuesOf} from '../../packed/packed_weight';
+import {halvesOf} from '../../model/packed_matrix';
+import {sourceOf, valuesOf} from '../../model/packed_weight';
 
 /** Values that are encoded at a time. */
 const CHUNK = 2 ** 20;

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import {MOST_DECODED_TOGETHER} from '../../kernels/block_features';
-import {OwLoreDecodeBlocks} from '../../kernels/llama_kernel_names';
+import {MOST_DECODED_TOGETHER} from '../../kernels/llama/block_features';
+import {OwLoreDecodeBlocks} from '../../kernels/llama/kernel_names';
 import {runKernel} from '../../kernels/run_kernel';
 import type {LlamaBlock} from '../block';
 import type {RotaryTables} from '../rotary';

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
-import {OwLoreDecodeBlocks} from '../../kernels/llama_kernel_names';
+import {OwLoreDecodeBlocks} from '../../kernels/llama/kernel_names';
 import {hasKernel} from '../../kernels/run_kernel';
-import {checkModel} from '../../options';
+import {checkModel} from '../../common/options';
 import {LlamaBlock} from '../block';
 import {LlamaEmbedding} from '../embedding';
 import {LlamaHead} from '../head';

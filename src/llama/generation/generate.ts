@@ -1,5 +1,5 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {display} from '../../options';
+import {display} from '../../common/options';
 import {Decoder} from './decoder';
 import {
   checkPrompt,

@@ -1,4 +1,4 @@
-import {checkKnown, checkNumber, display, seedRange} from '../../options';
+import {checkKnown, checkNumber, display, seedRange} from '../../common/options';
 import {PromptCache} from './prompt_cache';
 
 /** A text that `generate` or `generateBatch` has written. */

@@ -1,4 +1,4 @@
-import {createRandom} from '../../random';
+import {createRandom} from '../../common/random';
 import type {Generation, ResolvedGenerateOptions} from './generate_options';
 import {drawIndex, largestIndex, tokenProbabilities} from './token_probabilities';
 

@@ -1,4 +1,4 @@
-import type {Random} from '../../random';
+import type {Random} from '../../common/random';
 
 /** Which part of a distribution over tokens is drawn from. */
 export interface SamplingOptions {

@@ -1,4 +1,4 @@
-import {display} from '../../options';
+import {display} from '../../common/options';
 import {fileOfUrl, isUrl, splitFileUrl} from '../../files/file_url';
 import {changedFile, openFileAt} from '../../files/folder_source';
 import {openSource} from '../../files/open_source';

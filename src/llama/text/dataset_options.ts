@@ -1,4 +1,11 @@
-import {checkChoice, checkFlag, checkKnown, checkNumber, definedIn, seedRange} from '../../options';
+import {
+  checkChoice,
+  checkFlag,
+  checkKnown,
+  checkNumber,
+  definedIn,
+  seedRange,
+} from '../../common/options';
 import {resolveConfig, type LlamaConfig} from '../config';
 import {EXAMPLE_FORMATS, type ExampleFormat} from './formats';
 

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {isObject, show, type JsonObject} from '../../files/json';
-import {checkNumber, stepRange, cut} from '../../options';
-import {createRandom} from '../../random';
+import {checkNumber, stepRange, cut} from '../../common/options';
+import {createRandom} from '../../common/random';
 import {chunksOf, nameOf, openDataFile, type DataSource} from './data_file';
 import type {TextDatasetOptions} from './dataset_options';
 import {addProblem, checkReport, emptyReport, type DatasetReport} from './dataset_report';

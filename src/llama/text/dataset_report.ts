@@ -1,5 +1,5 @@
 import {isObject, show} from '../../files/json';
-import {checkNumber, countRange} from '../../options';
+import {checkNumber, countRange} from '../../common/options';
 
 /** What became of the examples of a pass, as plain JSON. */
 export interface DatasetReport {

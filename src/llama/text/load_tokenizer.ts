@@ -1,4 +1,4 @@
-import {checkKnown} from '../../options';
+import {checkKnown} from '../../common/options';
 import {
   decodeUtf8,
   isObject,

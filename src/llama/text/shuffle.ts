@@ -1,4 +1,4 @@
-import type {Random} from '../../random';
+import type {Random} from '../../common/random';
 
 /**
  * The items in random order, as far as a buffer of `size` items goes: each item that comes out is

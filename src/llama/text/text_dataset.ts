@@ -1,5 +1,5 @@
 import {isObject, show, type JsonObject} from '../../files/json';
-import {cut} from '../../options';
+import {cut} from '../../common/options';
 import type {DataSource} from './data_file';
 import {resolveDatasetOptions, type TextDatasetOptions} from './dataset_options';
 import {

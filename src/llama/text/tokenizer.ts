@@ -1,5 +1,5 @@
 import type {Tokenizer as LibraryTokenizer} from '@huggingface/tokenizers';
-import {checkKnown} from '../../options';
+import {checkKnown} from '../../common/options';
 import {isObject, show} from '../../files/json';
 import type {ChatMessage, ChatTemplate} from './chat_template';
 import {reasonOf} from './reason';

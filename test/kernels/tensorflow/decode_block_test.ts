@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
-import {OwLoreDecodeBlock} from '../../../src/kernels/llama_kernel_names';
+import {OwLoreDecodeBlock} from '../../../src/kernels/llama/kernel_names';
 import {decodeBlock} from '../../../src/kernels/tensorflow/decode_block';
 import {nativeInputs, runOps} from '../../../src/kernels/tensorflow/kernel';
 import {NativeOps, type NodeBackend} from '../../../src/kernels/tensorflow/native_ops';

@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {SMALL_WEIGHT} from '../../../src/kernels/capabilities';
 import * as names from '../../../src/kernels/kernel_names';
-import * as fused from '../../../src/kernels/llama_kernel_names';
+import * as fused from '../../../src/kernels/llama/kernel_names';
 import {runKernel} from '../../../src/kernels/run_kernel';
 import {replaceKernels} from '../../../src/kernels/replacement';
 import * as cpu from '../../../src/kernels/cpu';

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import * as fused from '../../../src/kernels/llama_kernel_names';
+import * as fused from '../../../src/kernels/llama/kernel_names';
 import * as names from '../../../src/kernels/kernel_names';
 import {installKernels, uninstallKernels} from '../../../src/kernels/wasm';
 import * as composed from '../../../tools/composed';

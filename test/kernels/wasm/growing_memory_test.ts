@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 import {expect} from 'chai';
-import * as fused from '../../../src/kernels/llama_kernel_names';
+import * as fused from '../../../src/kernels/llama/kernel_names';
 import {OwLoreAdam, OwLoreCountAbove} from '../../../src/kernels/kernel_names';
 import {describeWasm, randomOperand} from './compare';
 

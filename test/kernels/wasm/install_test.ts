@@ -3,7 +3,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 import {installKernelsForBackend} from '../../../src/kernels/install_for_backend';
-import {OwLoreRMSNorm, OwLoreSwiGLU} from '../../../src/kernels/llama_kernel_names';
+import {OwLoreRMSNorm, OwLoreSwiGLU} from '../../../src/kernels/llama/kernel_names';
 import {hasKernel, runKernel} from '../../../src/kernels/run_kernel';
 import {installKernels, uninstallKernels} from '../../../src/kernels/wasm';
 import {simdModule} from '../../../src/kernels/wasm/simd_module';

@@ -6,7 +6,7 @@ import {toBfloat16} from '../../../src/files/half_precision';
 import {contracts} from '../../../src/kernels/contracts';
 import {KernelArguments} from '../../../src/kernels/kernel_arguments';
 import {OwLoreUnpackBfloat16} from '../../../src/kernels/kernel_names';
-import {OwLoreDecodeBlock, OwLorePackedMatMul} from '../../../src/kernels/llama_kernel_names';
+import {OwLoreDecodeBlock, OwLorePackedMatMul} from '../../../src/kernels/llama/kernel_names';
 import {runKernel} from '../../../src/kernels/run_kernel';
 import {fuzz} from '../../support/fuzz';
 import {held} from '../../support/sentinels';

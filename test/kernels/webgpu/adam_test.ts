@@ -2,8 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import fc from 'fast-check';
 import {OwLoreAdam, type Side} from '../../../src/kernels/kernel_names';
-import {movingAverage} from '../../../src/optim/adam';
-import {projectBack} from '../../../src/optim/projector';
+import {movingAverage} from '../../../src/owlore/optimizer/step/adam';
+import {projectBack} from '../../../src/owlore/optimizer/state/projector';
 import {
   describeWebgpu,
   expectKernel,

@@ -3,7 +3,7 @@ import {expect} from 'chai';
 import fc from 'fast-check';
 import {loadBackend} from '../../../tools/load_backend';
 import {installKernels, uninstallKernels} from '../../../src/kernels/webgpu';
-import {createRandom} from '../../../src/random';
+import {createRandom} from '../../../src/common/random';
 import {backends, defaultBackend} from '../../support/backends';
 import {runKernel} from '../../../tools/webgpu_updates';
 

@@ -2,13 +2,17 @@ import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import {OwLoreOrthonormalize} from '../../../src/kernels/kernel_names';
 import {installKernels, uninstallKernels} from '../../../src/kernels/webgpu';
-import {zeroMoments} from '../../../src/optim/adam';
-import {gradientOf} from '../../../src/optim/gradient';
-import {blockGramSchmidt} from '../../../src/optim/orthonormalize';
-import {basisShape, planProjection, projectedShape} from '../../../src/optim/projector';
-import {emptyState} from '../../../src/optim/state';
-import {applyUpdates, projectGradient} from '../../../src/optim/update';
-import {owloreDefaults} from '../../../src/optim/owlore_options';
+import {zeroMoments} from '../../../src/owlore/optimizer/step/adam';
+import {gradientOf} from '../../../src/owlore/optimizer/step/gradient';
+import {blockGramSchmidt} from '../../../src/owlore/optimizer/state/orthonormalize';
+import {
+  basisShape,
+  planProjection,
+  projectedShape,
+} from '../../../src/owlore/optimizer/state/projector';
+import {emptyState} from '../../../src/owlore/optimizer/state/state';
+import {applyUpdates, projectGradient} from '../../../src/owlore/optimizer/step/update';
+import {owloreDefaults} from '../../../src/owlore/optimizer/options';
 import {describeWebgpu} from './compare';
 import {countDispatches} from '../../../tools/count_dispatches';
 import {

@@ -2,7 +2,7 @@ import {mkdtempSync, renameSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {hubSource} from '../../../src/hub/hub_source';
+import {hubSource} from '../../../src/llama/hub/hub_source';
 import {
   getLlamaWeights,
   loadLlama,
@@ -12,8 +12,8 @@ import {
   type ModelSource,
 } from '../../../src/llama';
 import {openNamedSource, provideHub} from '../../../src/llama/files/named_source';
-import {HubEnvironment} from '../../hub/hub_environment';
-import {HubServer} from '../../hub/hub_server';
+import {HubEnvironment} from '../hub/hub_environment';
+import {HubServer} from '../hub/hub_server';
 import {rejection} from '../../support/rejection';
 import {tokenizerFiles} from '../text/tokenizers';
 import {folderOf, readFiles} from './checkpoint_files';

@@ -2,8 +2,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
-import {MOST_DECODED_TOGETHER} from '../../../src/kernels/block_features';
-import {OwLoreDecodeBlock, OwLoreDecodeBlocks} from '../../../src/kernels/llama_kernel_names';
+import {MOST_DECODED_TOGETHER} from '../../../src/kernels/llama/block_features';
+import {OwLoreDecodeBlock, OwLoreDecodeBlocks} from '../../../src/kernels/llama/kernel_names';
 import {withVisibleProducts} from '../../../src/kernels/products';
 import * as tensorflow from '../../../src/kernels/tensorflow';
 import * as wasm from '../../../src/kernels/wasm';

@@ -6,10 +6,10 @@ import {
   OwLoreDecodeBlocks,
   OwLorePackedMatMul,
   OwLoreUnpackWindow,
-} from '../../../src/kernels/llama_kernel_names';
+} from '../../../src/kernels/llama/kernel_names';
 import {createLlama, generateBatch, loadLlama, saveLlama, type FloatType} from '../../../src/llama';
-import {multipliesPacked} from '../../../src/packed/packed_matrix';
-import {packedWeight} from '../../../src/packed/packed_weight';
+import {multipliesPacked} from '../../../src/model/packed_matrix';
+import {packedWeight} from '../../../src/model/packed_weight';
 import {describeBackends} from '../../support/backends';
 import {held} from '../../support/sentinels';
 

@@ -6,7 +6,7 @@ import {
   tokenProbabilities,
   type SamplingOptions,
 } from '../../../src/llama/generation/token_probabilities';
-import {createRandom} from '../../../src/random';
+import {createRandom} from '../../../src/common/random';
 
 /**
  * The same by the rule as Hugging Face's processors state it, one after the other: divide; keep the K

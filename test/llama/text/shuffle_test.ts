@@ -1,5 +1,5 @@
 import {expect} from 'chai';
-import {createRandom} from '../../../src/random';
+import {createRandom} from '../../../src/common/random';
 import {shuffled} from '../../../src/llama/text/shuffle';
 
 async function* upTo(count: number): AsyncGenerator<number> {

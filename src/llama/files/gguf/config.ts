@@ -1,9 +1,9 @@
 /** The model that the metadata of a GGUF file describes. */
-import {checkChoice} from '../../../options';
+import {checkChoice} from '../../../common/options';
 import {architectureNames, architectures, type ArchitectureName} from '../../architectures';
 import type {LayerType, RopeScaling} from '../../architectures/model_options';
 import {LAYERS, resolveConfig, type LlamaConfig, type ResolvedConfig} from '../../config';
-import type {GgufTensor} from '../../../files/gguf/header';
+import type {GgufTensor} from './header';
 import type {MetadataKeys} from './metadata_keys';
 
 /** The tensors that decide something about the model: its embedding, and a head of its own. */

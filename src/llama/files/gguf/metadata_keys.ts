@@ -1,6 +1,6 @@
-import {display} from '../../../options';
-import type {GgufHeader} from '../../../files/gguf/header';
-import type {MetadataValue} from '../../../files/gguf/metadata';
+import {display} from '../../../common/options';
+import type {GgufHeader} from './header';
+import type {MetadataValue} from './metadata';
 
 /** The metadata of a GGUF file, asked by key. */
 export class MetadataKeys {

@@ -2,7 +2,7 @@
 import type {ArchitectureName} from '../../architectures';
 import type {RopeScaling} from '../../architectures/model_options';
 import type {ResolvedConfig} from '../../config';
-import {readGgufHeader, type GgufHeader} from '../../../files/gguf/header';
+import {readGgufHeader, type GgufHeader} from './header';
 import {jsonText} from '../../../files/json';
 import {mapSource} from '../../../files/map_source';
 import type {FileSource, SourceFile} from '../../../files/source';

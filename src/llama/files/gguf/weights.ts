@@ -2,7 +2,7 @@
 import {architectures} from '../../architectures';
 import type {ResolvedConfig} from '../../config';
 import {show} from '../../../files/json';
-import type {GgufTensor} from '../../../files/gguf/header';
+import type {GgufTensor} from './header';
 import {elements} from '../../../files/safetensors_header';
 import type {SourceFile} from '../../../files/source';
 import {weightShapes} from '../weight_shapes';

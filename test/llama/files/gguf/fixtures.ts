@@ -1,10 +1,10 @@
 /** The GGUF models of the fixtures, and others that are made of them. */
 import {readFileSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
-import {readGgufHeader} from '../../../../src/files/gguf/header';
-import type {MetadataValue} from '../../../../src/files/gguf/metadata';
+import {readGgufHeader} from '../../../../src/llama/files/gguf/header';
+import type {MetadataValue} from '../../../../src/llama/files/gguf/metadata';
 import {readJson} from '../../../support/fixtures';
-import {f32, fileOf, ggufBytes, u32, type TensorEntry, type Value} from '../../../files/gguf_bytes';
+import {f32, fileOf, ggufBytes, u32, type TensorEntry, type Value} from './gguf_bytes';
 
 /** One of each architecture. */
 export const ggufNames = ['llama', 'qwen2', 'qwen3', 'gemma3'] as const;

@@ -2,7 +2,7 @@ import {expect} from 'chai';
 import {loadTokenizer, type Tokenizer} from '../../../../src/llama';
 import {readJson} from '../../../support/fixtures';
 import {rejection} from '../../../support/rejection';
-import {u32} from '../../../files/gguf_bytes';
+import {u32} from './gguf_bytes';
 import {editedGguf, fixtureOf, ggufNames, ggufPath, type Edit, type GgufName} from './fixtures';
 
 const edited = async (name: GgufName, edit: Edit): Promise<Tokenizer> =>

@@ -1,0 +1,64 @@
+/** What the environment says of the Hub, under the names that Python's huggingface_hub reads. */
+import {readFileSync} from 'node:fs';
+import {homedir} from 'node:os';
+import {join} from 'node:path';
+import {HUB} from '../../files/hub_name';
+
+/** Where the Hub and its cache are. */
+export interface HubSettings {
+  /** Without a slash at the end. */
+  endpoint: string;
+  /** The user's token; null if there is none. */
+  token: string | null;
+  /** The folder of the cache. */
+  cache: string;
+  /** Whether nothing may be asked of the Hub. */
+  isOffline: boolean;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @throws Error if `HF_ENDPOINT` is not a URL, or if the file with the token cannot be read. */
+export function hubSettings(owner: string, env: Environment = process.env): HubSettings {
+  /** The first of some variables that is set, and not to nothing. */
+  const given = (...names: string[]): string | undefined =>
+    names.map((name) => env[name]?.trim()).find(Boolean);
+  const endpoint = (given('HF_ENDPOINT') ?? HUB).replace(/\/+$/, '');
+  if (!/^https?:\/\//i.test(endpoint) || !URL.canParse(endpoint)) {
+    throw new Error(
+      `${owner}: the environment variable HF_ENDPOINT must be an http(s) URL, such as ${HUB}; got '${endpoint}'`,
+    );
+  }
+  const caches = given('XDG_CACHE_HOME') ?? join(homedir(), '.cache');
+  const home = pathOf(given('HF_HOME') ?? join(caches, 'huggingface'));
+  const tokenFile = pathOf(given('HF_TOKEN_PATH') ?? join(home, 'token'));
+  return {
+    endpoint,
+    token: given('HF_TOKEN') ?? readToken(owner, tokenFile),
+    cache: pathOf(given('HF_HUB_CACHE', 'HUGGINGFACE_HUB_CACHE') ?? join(home, 'hub')),
+    isOffline: isOn(given('HF_HUB_OFFLINE', 'TRANSFORMERS_OFFLINE')),
+  };
+}
+
+/** The token that `hf auth login` leaves. */
+function readToken(owner: string, file: string): string | null {
+  try {
+    const token = readFileSync(file, 'utf8').trim();
+    return token === '' ? null : token;
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return null;
+    throw new Error(
+      `${owner}: the token of the Hugging Face Hub cannot be read: ${(error as Error).message}; its place follows from the environment ` +
+        'variables HF_TOKEN_PATH, HF_HOME and XDG_CACHE_HOME',
+      {cause: error},
+    );
+  }
+}
+
+function pathOf(text: string): string {
+  return text.replace(/^~(?=$|[\\/])/, homedir());
+}
+
+function isOn(value = ''): boolean {
+  return ['1', 'ON', 'YES', 'TRUE'].includes(value.toUpperCase());
+}

@@ -1,6 +1,0 @@
-/** Provides all that a page would load on demand, and what only Node can do. */
-import {hubSource} from './hub/hub_source';
-import {provideHub} from './llama/files/named_source';
-import './preload';
-
-provideHub(hubSource);

@@ -1,5 +1,0 @@
-/** What Node loads: the public API, with every part that a page would load on demand. */
-import './preload';
-import './lora/index';
-
-export * from './index';

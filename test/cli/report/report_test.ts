@@ -1,0 +1,59 @@
+import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {runInNewContext} from 'node:vm';
+import {expect} from 'chai';
+import {parseHTML} from 'linkedom';
+import {writeReport, type RunRecord} from '../../../src/cli/report/report';
+
+const record: RunRecord = {
+  ...{title: 'a run', lead: 'of a test', method: 'OwLore', backend: 'wasm', parameters: 9},
+  ...{seconds: 60, settings: {}, scoreTitle: null, outsideBlocks: 'all', sample: null},
+  blocks: [{name: 'block', score: null, probability: 1, stepsTrained: 1}],
+  steps: [{loss: 2, learningRate: 0.1, active: [true], peak: 7e6}],
+  heldOut: [0, 1].map((step) => ({step, loss: 3 - step})),
+  memory: {method: {peak: 7e6, state: 2e6}, full: null},
+};
+
+describe('the report of a run', () => {
+  let folder: string;
+  before(() => void (folder = mkdtempSync(join(tmpdir(), 'owlore-report-'))));
+  after(() => rmSync(folder, {recursive: true}));
+
+  /** The texts of a report after its scripts have run, without charts. */
+  function shown(run: Partial<RunRecord>): {figures: string[]; headings: string[]; text: string} {
+    const file = join(folder, 'report.html');
+    writeReport(file, {...record, ...run});
+    const {document} = parseHTML(readFileSync(file, 'utf8'));
+    const [, helpers, , page] = [...document.querySelectorAll('script')];
+    const listens = {addEventListener: () => undefined};
+    runInNewContext(`${helpers!.textContent}\n${page!.textContent}`, {
+      ...{document, ...listens, matchMedia: () => listens, uPlot: Object},
+    });
+    const textsOf = (selector: string): string[] =>
+      [...document.querySelectorAll(selector)].map(({textContent}) => textContent);
+    const text = document.querySelector('main')!.textContent;
+    return {figures: textsOf('#figures .card'), headings: textsOf('h2'), text};
+  }
+
+  for (const [seconds, told] of [
+    [59.4, '0 min 59 s'],
+    [59.6, '1 min 0 s'],
+    [119.7, '2 min 0 s'],
+    [3725, '62 min 5 s'],
+  ] as const) {
+    it(`says ${told} for ${seconds} s`, () => {
+      expect(shown({seconds}).figures.at(-1)).to.match(new RegExp(`^Time${told}1 steps`));
+    });
+  }
+
+  it("has tensor memory of this library's steps, and the memory of the process of PyTorch's", () => {
+    const own = shown({});
+    expect(own.headings).to.include('Tensor memory');
+    expect(own.figures[2]).to.match(/^Peak tensor memory7\.0\sMBwithin a step, at most$/);
+    const torch = shown({backend: 'torch'});
+    expect(torch.text).not.to.match(/tensor memory/i);
+    expect(torch.headings).to.include('Memory');
+    expect(torch.text).to.match(/the most memory that the process ever had, Python included/);
+  });
+});
