@@ -2,7 +2,14 @@ import {EventEmitter} from 'eventemitter3';
 import type * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type TypedEmitter from 'typed-emitter';
-import {SampledModel} from './sampling/sampled_model';
+import {LayerSampling, type BegunPeriod} from './sampling/layer_sampling';
+import {
+  anotherModelLine,
+  leftOutLine,
+  openStepLine,
+  tooShortLine,
+  unannouncedLine,
+} from './sampling/messages';
 import {checkSamplingState, checkStateFits, type LayerSamplingState} from './sampling/saved_state';
 import {MISSED_BATCHES, StepCounter, stepsOfBatches} from './sampling/step_counter';
 import {
@@ -21,7 +28,7 @@ import {
   type ResolvedLayerSamplingOptions,
 } from './sampling/options';
 import {bindingOptions, comparableOptions} from '../common/options';
-import {fittedGammaLine, type BlockNames} from './sampling/block_probabilities';
+import {fittedGammaLine} from './sampling/block_probabilities';
 import {fittedInterval, periodOf, type BlockHistory} from './sampling/periods';
 import type {SamplingProbabilities} from './sampling/probabilities';
 import {samplers} from './sampling/samplers';
@@ -118,15 +125,16 @@ export class LayerSamplingCallback extends tfl.Callback {
   /** Emits what happens; see {@link LayerSamplingEvents}. */
   readonly events = new EventEmitter() as LayerSamplingEmitter;
   private readonly options: ResolvedLayerSamplingOptions;
-  /** The model that is trained; null outside a training. */
-  private sampled: SampledModel | null = null;
-  private sampling: SamplingProbabilities | null = null;
+  /** The algorithm, on the model that is trained; null outside a training. */
+  private sampling: LayerSampling | null = null;
+  /** Of the last training, as the names of all blocks are. */
+  private p: SamplingProbabilities | null = null;
   private blockNames: readonly string[] = [];
   /** The weights of the model that is trained; other weights mean another model. */
   private weights: readonly tfl.LayerVariable[] = [];
   /** The first weight of each model that it has trained. */
   private readonly known = new WeakSet<tfl.LayerVariable>();
-  /** Names of the blocks that were on in each period so far. */
+  /** Names of the blocks that were on in each period so far, to which the algorithm adds. */
   private periods: string[][] = [];
   /** Steps of a period; null: `'auto'`, and no training has begun. */
   private interval: number | null;
@@ -159,11 +167,6 @@ export class LayerSamplingCallback extends tfl.Callback {
     return this.counter.steps;
   }
 
-  /** Whether the next step begins a period. */
-  private get isDue(): boolean {
-    return this.steps >= this.periods.length * this.stepsOfPeriod;
-  }
-
   /** Steps of a period; of `'auto'` before the first training the paper's. */
   private get stepsOfPeriod(): number {
     return this.interval ?? fittedInterval(null);
@@ -179,7 +182,7 @@ export class LayerSamplingCallback extends tfl.Callback {
    * replayed, or if no block can train.
    */
   get probabilities(): SamplingProbabilities | null {
-    return this.sampling;
+    return this.p;
   }
 
   /** All blocks of the model, and which were on in every period so far. Plain JSON; the option `blockHistory` replays it. */
@@ -198,11 +201,11 @@ export class LayerSamplingCallback extends tfl.Callback {
 
   /** Where the callback stands between two batches, as plain JSON. */
   getState(): LayerSamplingState {
-    const {blockNames, sampling, interval, periods, counter} = this;
+    const {blockNames, p, interval, periods, counter} = this;
     return structuredClone(
       this.restored ?? {
         blocks: [...blockNames],
-        probabilities: sampling,
+        probabilities: p,
         ...{interval, periods},
         ...counter.state,
       },
@@ -224,7 +227,7 @@ export class LayerSamplingCallback extends tfl.Callback {
     this.interval = state.interval ?? (interval === 'auto' ? null : interval);
     this.restored = structuredClone(state);
     this.blockNames = blocks;
-    this.sampling = probabilities;
+    this.p = probabilities;
     this.periods = periods;
     this.counter = new StepCounter(steps);
   }
@@ -267,22 +270,22 @@ export class LayerSamplingCallback extends tfl.Callback {
    *   loop must be using another one. The model is then as it was before training. With an optimizer of tfjs it warns, once.
    */
   step(): void {
-    const sampled = this.prepare();
+    const sampling = this.prepare();
     this.unannounced = 0;
     this.restoringOnError(() => {
-      if (this.isDue) this.beginPeriod(sampled);
-      else sampled.keepOn(this.activeBlocks, this.periods.length - 1);
-      this.counter.begin(sampled.optimizer);
+      const begun = sampling.beginStep(this.steps);
+      if (begun) this.emitPeriod(begun);
+      this.counter.begin(sampling.optimizer);
     });
   }
 
   /** Makes every weight as trainable as it was before training. Call it after a custom loop, best in a `finally`. */
   restore(): void {
-    if (!this.sampled) return;
+    if (!this.sampling) return;
     this.counter.end();
-    this.sampled.restore();
-    for (const weight of this.sampled.weights) attached.delete(weight);
-    this.sampled = null;
+    this.sampling.restore();
+    for (const weight of this.sampling.weights) attached.delete(weight);
+    this.sampling = null;
   }
 
   /** Called by `fit` before anything else. */
@@ -310,7 +313,7 @@ export class LayerSamplingCallback extends tfl.Callback {
   override async onBatchBegin(_batch?: number, logs?: tfl.Logs): Promise<void> {
     checkReceiver(this);
     this.step();
-    this.rate = learningRateOf(this.sampled!.optimizer);
+    this.rate = learningRateOf(this.sampling!.optimizer);
     this.log(logs);
   }
 
@@ -326,96 +329,72 @@ export class LayerSamplingCallback extends tfl.Callback {
 
   override async onTrainEnd(): Promise<void> {
     checkReceiver(this);
-    const optimizer = this.sampled?.optimizer;
+    const optimizer = this.sampling?.optimizer;
     this.restore();
     if (!optimizer || !takesSamplingPlan(optimizer)) return;
     await optimizer.settled();
-    const {accumulate, accumulated} = optimizer;
-    if (accumulated === 0 || this.said.has('open step')) return;
+    if (optimizer.accumulated === 0 || this.said.has('open step')) return;
     this.said.add('open step');
-    sayOnce(
-      'info',
-      `${callbackName}: the last step has ${accumulated} of its ${accumulate} calls: it goes on in the next training, ` +
-        'optimizer.flush() makes it of these, optimizer.dispose() drops them',
-    );
+    sayOnce('info', openStepLine(optimizer));
   }
 
   /**
    * Inspects the model, once for each training and again when the user has changed what is trained, and sends the plan to its
    * optimizer. If it throws, the model is left as it was.
    */
-  private prepare(): SampledModel {
+  private prepare(): LayerSampling {
     const {options, loopOptimizer, restored} = this;
     const training = trainingOf(this.model, loopOptimizer);
-    if (this.sampled?.isOf(training)) return this.sampled;
-    this.interval = this.stepsOfPeriod;
+    if (this.sampling?.isOf(training)) return this.sampling;
+    const interval = (this.interval = this.stepsOfPeriod);
     this.restore();
     const toTrain = weightsOf(training, loopOptimizer);
     this.endOthers(toTrain);
     const {weights} = training.model;
     const isNew = !restored && !sameWeights(this.weights, weights);
-    const sampled = new SampledModel(training, toTrain, options, isNew ? 0 : this.periods.length);
+    const periods = isNew ? [] : this.periods;
+    const sampling = new LayerSampling(training, toTrain, options, {interval, periods});
     if (restored && restored.blocks.length > 0) {
-      checkStateFits(restored, sampled.blocks.all, sampled.sampling);
+      checkStateFits(restored, sampling.blocks.all, sampling.probabilities);
     }
-    sampled.tellOptimizer({
+    sampling.tellOptimizer({
       onRefresh: (event) => this.events.emit('refresh', event),
       onStep: () => this.noticeStep(),
     });
-    keepStateByName(sampled.optimizer);
-    this.sampled = sampled;
+    keepStateByName(sampling.optimizer);
+    this.sampling = sampling;
     if (isNew) this.startAnew(weights);
-    if (restored) this.counter = StepCounter.from(restored, sampled.optimizer);
+    if (restored) this.counter = StepCounter.from(restored, sampling.optimizer);
     this.restored = null;
     this.weights = weights;
-    this.sampling = sampled.sampling;
-    this.blockNames = sampled.blocks.all;
-    for (const weight of sampled.weights) attached.set(weight, this);
-    this.restoringOnError(() => {
-      // The draws of steps before `initialStep` are made now.
-      while (this.periods.length * this.stepsOfPeriod < this.steps) {
-        this.periods.push(sampled.blocksOf(this.periods.length));
-      }
-    });
-    const lines = [leftOutLine(sampled.blocks)];
-    if (this.sampling && !options.probabilities && options.gamma === 'auto') {
-      lines.push(fittedGammaLine(callbackName, this.sampling));
+    this.periods = periods;
+    this.p = sampling.probabilities;
+    this.blockNames = sampling.blocks.all;
+    for (const weight of sampling.weights) attached.set(weight, this);
+    // The draws of steps before `initialStep` are made now.
+    this.restoringOnError(() => sampling.skipTo(this.steps));
+    const lines = [leftOutLine(sampling.blocks)];
+    if (this.p && !options.probabilities && options.gamma === 'auto') {
+      lines.push(fittedGammaLine(callbackName, this.p));
     }
     for (const line of lines) if (line !== null) sayOnce('info', line);
-    return sampled;
+    return sampling;
   }
 
   /** Warns, once, if a loop calls the optimizer and not `step()`. */
   private noticeStep(): void {
-    if (!this.sampled || ++this.unannounced <= MISSED_BATCHES) return;
-    sayOnce(
-      'warn',
-      `${callbackName}: the optimizer has made ${MISSED_BATCHES} steps without a call of callback.step(), which draws and freezes ` +
-        'the blocks: call it before each call of the optimizer, and callback.restore() after the loop',
-    );
+    if (!this.sampling || ++this.unannounced <= MISSED_BATCHES) return;
+    sayOnce('warn', unannouncedLine);
   }
 
   private startAnew(weights: readonly tfl.LayerVariable[]): void {
-    if (this.known.has(weights[0]!)) {
-      sayOnce(
-        'warn',
-        `${callbackName}: it has trained another model since this one, and starts anew; models that are trained in turns need a ` +
-          'callback each',
-      );
-    }
+    if (this.known.has(weights[0]!)) sayOnce('warn', anotherModelLine);
     this.known.add(weights[0]!);
-    this.periods = [];
     this.counter = new StepCounter(this.options.initialStep);
   }
 
-  /** Draws the blocks of the next period and turns them on. */
-  private beginPeriod(sampled: SampledModel): void {
-    const period = this.periods.length;
+  private emitPeriod({period, blocks, before}: BegunPeriod): void {
     const step = period * this.stepsOfPeriod + 1;
-    const before = this.activeBlocks;
-    const blocks = sampled.blocksOf(period);
-    sampled.changeTo(blocks, period);
-    this.periods.push(blocks);
     this.events.emit('sample', {step, period, blocks: [...blocks]});
     const frozen = before.filter((name) => !blocks.includes(name));
     const unfrozen = blocks.filter((name) => !before.includes(name));
@@ -453,19 +432,15 @@ export class LayerSamplingCallback extends tfl.Callback {
     if (batches === null) return;
     const {blockHistory, sampler} = this.options;
     const interval = this.stepsOfPeriod;
-    const steps = this.steps + stepsOfBatches(batches, this.sampled!.optimizer);
+    const steps = this.steps + stepsOfBatches(batches, this.sampling!.optimizer);
     const periods = Math.ceil(steps / interval);
     if (blockHistory && periods > 0) periodOf(callbackName, blockHistory, periods - 1);
-    if (!this.sampling) return;
-    const reachable = this.sampling.probabilities.filter((p) => p > 0).length;
-    const visits = samplers[sampler].visits(this.sampling, periods);
+    if (!this.p) return;
+    const reachable = this.p.probabilities.filter((p) => p > 0).length;
+    const visits = samplers[sampler].visits(this.p, periods);
     if (visits >= reachable || this.said.has('length')) return;
     this.said.add('length');
-    const way = interval > 1 ? 'a smaller interval or more steps' : 'more steps or a larger gamma';
-    sayOnce(
-      'warn',
-      `${callbackName}: at most ${visits} of ${reachable} blocks can be trained (steps: ${steps}, interval: ${interval}); use ${way}`,
-    );
+    sayOnce('warn', tooShortLine(visits, reachable, {steps, interval}));
   }
 
   private log(logs?: tfl.Logs): void {
@@ -483,19 +458,6 @@ export class LayerSamplingCallback extends tfl.Callback {
 }
 
 mixCallbacks();
-
-/** One line for the blocks that are left out, or that there are none; null if all can be drawn. */
-function leftOutLine({all, candidates}: BlockNames): string | null {
-  if (all.length === 0) {
-    return `${callbackName}: the model has no blocks to draw from (see findBlocks): all of it trains in every step`;
-  }
-  const leftOut = all.filter((name) => !candidates.includes(name));
-  if (leftOut.length === 0) return null;
-  return (
-    `${callbackName}: blocks without a trainable weight are not drawn: ${leftOut.join(', ')} ` +
-    `(${leftOut.length} of ${all.length})`
-  );
-}
 
 /** Throws if `fit` calls the callback's methods on an object of its own. */
 function checkReceiver(receiver: unknown): void {

@@ -2,7 +2,7 @@
 import {kernelModules} from '../kernels/kernel_modules';
 import * as tensorflow from '../kernels/tensorflow';
 import * as ofRefreshes from '../owlore/optimizer/step/refreshes';
-import {refreshes} from '../owlore/optimizer/step/step';
+import {refreshes} from '../owlore/optimizer/step/update';
 import './in_browser';
 import {prepareTfjsNode} from '../tfjs/tfjs_node';
 

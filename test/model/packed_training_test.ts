@@ -22,7 +22,7 @@ import {
   type FloatType,
 } from '../../src/llama';
 import {startMemoryMeter} from '../../src/memory/meter';
-import {PERIOD_STEP} from '../../src/owlore/sampling/sampled_model';
+import {PERIOD_STEP} from '../../src/owlore/sampling/layer_sampling';
 import {packedWeight} from '../../src/model/packed_weight';
 import {roundStochastically} from '../../src/model/rounding';
 import {createRandom} from '../../src/common/random';

@@ -1,7 +1,7 @@
 /** The memory of a training, measured: the real optimizer makes two steps of a model on a backend that knows shapes alone. */
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {SampledModel} from '../../owlore/sampling/sampled_model';
+import {LayerSampling} from '../../owlore/sampling/layer_sampling';
 import {resolveLayerSamplingOptions} from '../../owlore/sampling/options';
 import {OwLoreLeftSingularVectors} from '../../kernels/kernel_names';
 import {runKernel} from '../../kernels/run_kernel';
@@ -13,7 +13,7 @@ import {paperMethods, type MethodParts} from '../../methods';
 import type {BasisFunction} from '../../owlore/optimizer/basis_function';
 import * as refreshes from '../../owlore/optimizer/step/refreshes';
 import type {OwLoreOptions} from '../../owlore/optimizer/options';
-import {refreshes as refreshesOnDemand} from '../../owlore/optimizer/step/step';
+import {refreshes as refreshesOnDemand} from '../../owlore/optimizer/step/update';
 import {OwLoreOptimizer} from '../../owlore/owlore_optimizer';
 import {isInScope, withOtherData} from '../../tfjs/engine';
 import {weightsToTrain} from '../../tfjs/models';
@@ -126,11 +126,11 @@ class Training {
     };
     this.trainOn = makeTrainFunction.call(own);
     if (!sampling) return;
-    const sampled = new SampledModel(
+    const sampled = new LayerSampling(
       {model: own, optimizer},
       weightsToTrain(own),
       resolveLayerSamplingOptions({scores: 'uniform', ...sampling, sampler: 'exact', gamma: 1}),
-      0,
+      {interval: 1, periods: []},
     );
     this.undo.push(() => sampled.restore());
     sampled.tellOptimizer({onRefresh: () => undefined, onStep: () => undefined});

@@ -8,7 +8,8 @@ import {readsSynchronously} from '../../../kernels/capabilities';
 import {largestMagnitude} from '../../../kernels/norms';
 import {nearlyOrthonormalize, orthonormalize} from './orthonormalize';
 import type {ResolvedOwLoreOptions} from '../options';
-import {asMatrix, basisShape, type Projection} from './projector';
+import {asMatrix, basisShape, withUnitColumns, type Projection} from './projector';
+import type {VariableState} from './state';
 import {updateRules} from '../rules';
 import type {UpdateRule} from '../rules/rule';
 import type {BasisFunction, BasisName} from '../basis_function';
@@ -167,4 +168,25 @@ function checkBasis(variable: string, basis: unknown, shape: readonly number[]):
   if (!readsSynchronously()) return;
   const wrong = basis.dataSync<'float32'>().find((x) => !Number.isFinite(x));
   if (wrong !== undefined) fail(`has a ${wrong}`);
+}
+
+/** Whether the next step of a projected variable gives it a new basis. */
+export function isRefreshDue(
+  {basis, basisSteps}: Pick<VariableState, 'basis' | 'basisSteps'>,
+  {refreshInterval}: ResolvedOwLoreOptions,
+): boolean {
+  return !basis || basisSteps >= refreshInterval;
+}
+
+/** The basis that a new one replaces, with columns of length 1; null if there is none. The state's own, or a new tensor for the caller's tidy. */
+export function previousBasis(
+  {basis}: Pick<VariableState, 'basis'>,
+  options: ResolvedOwLoreOptions,
+): tf.Tensor2D | null {
+  return basis && scalesDirections(options) ? withUnitColumns(basis) : basis;
+}
+
+/** Whether the columns of a basis have other lengths than 1. */
+export function scalesDirections({scale, update}: ResolvedOwLoreOptions): boolean {
+  return scale === 'auto' && updateRules[update].scalesDirections;
 }

@@ -6,7 +6,7 @@ import type {ResolvedOwLoreOptions} from '../options';
 import type {Projection, Projections} from '../state/projector';
 import type {StateStore, VariableState} from '../state/state';
 import type {OnGradient} from './step';
-import {isRefreshDue} from './update';
+import {isRefreshDue} from '../state/basis';
 import {registeredVariable} from '../state/variables';
 
 /** The gradients of several calls, added up in the states of their variables, and their means. */

@@ -6,12 +6,18 @@ import * as tf from '@tensorflow/tfjs-core';
 import {OwLoreRefresh, type OwLoreRefreshed} from '../../../kernels/kernel_names';
 import {hasKernel, runKernel} from '../../../kernels/run_kernel';
 import {isFactored} from '../../../tape/gradient';
-import {COLD_START, ownBasis, randomStart, WARM_START} from '../state/basis';
+import {
+  COLD_START,
+  ownBasis,
+  previousBasis,
+  randomStart,
+  scalesDirections,
+  WARM_START,
+} from '../state/basis';
 import type {ResolvedOwLoreOptions} from '../options';
 import {asMatrix, basisShape} from '../state/projector';
 import {withoutNumber} from '../state/variables';
 import type {Update} from './pending_update';
-import {isRefreshDue, previousBasis, scalesDirections} from './update';
 
 /** The most numbers that gradients which wait for each other may have; 8 MB. */
 const MOST_NUMBERS = 2 ** 21;
@@ -20,38 +26,35 @@ const MOST_NUMBERS = 2 ** 21;
 type Keep = (update: Update, gradient: tf.Tensor) => void;
 
 /**
- * Lets an update wait for others if it gets a new basis that the kernel can make. Those that wait already are projected first if this
- * one is of another block, or if they would be too large together.
- *
- * @param waiting The updates of a step that are to be applied.
- * @returns whether it waits; the caller then keeps it as it is, and {@link finish} projects it.
+ * Whether the kernel can make the new basis of an update, which a step needs. The update then waits as it is, for others and until
+ * {@link finish} projects it.
  */
-export function joins(
-  update: Update,
-  waiting: Update[],
-  options: ResolvedOwLoreOptions,
-  keep: Keep,
-): boolean {
-  const {projection, state, gradient} = update;
-  const isRefreshed =
-    projection !== null &&
+export function waits(update: Update, options: ResolvedOwLoreOptions): boolean {
+  const {gradient} = update;
+  const isMade =
     gradient.size <= MOST_NUMBERS &&
     options.basis === 'randomized' &&
     !ownBasis(options) &&
-    isRefreshDue(state, options) &&
     !isFactored(gradient) &&
     hasKernel(OwLoreRefresh);
-  if (!isRefreshed) return false;
-  const others = waiting.filter((other) => unprojected.has(other));
-  if (areFull(others, update)) finish(waiting, options, keep);
-  unprojected.add(update);
-  return true;
+  if (isMade) unprojected.add(update);
+  return isMade;
 }
 
-/** Projects those of the updates that wait for it. */
-export function finish(waiting: Update[], options: ResolvedOwLoreOptions, keep: Keep): void {
+/**
+ * Projects those of a step's updates that wait.
+ *
+ * @param next If given, one that comes after them: they wait on unless it is of another block, or would be too large together with them.
+ */
+export function finish(
+  waiting: Update[],
+  options: ResolvedOwLoreOptions,
+  keep: Keep,
+  next?: Update,
+): void {
   const updates = waiting.filter((update) => unprojected.has(update));
   if (updates.length === 0) return;
+  if (next && !(unprojected.has(next) && areFull(updates, next))) return;
   tf.tidy(() => {
     const projected = projectTogether(updates, options);
     projected.forEach((update, i) => keep(update, updates[i]!.gradient));

@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {computesInFloat16, readsSynchronously} from '../../../kernels/capabilities';
 import {squaredNorm} from '../../../kernels/norms';
-import {OnDemand, onlyInNode} from '../../../common/on_demand';
 import {selects} from '../../../model/variable_selector';
 import {tidyWith} from '../../../tape/gradient';
 import type {ResolvedOwLoreOptions} from '../options';
@@ -12,10 +11,8 @@ import type {Projection, Projections} from '../state/projector';
 import {updateRules} from '../rules';
 import {clocksOf, type StateStore} from '../state/state';
 import type {StepSettings, Update} from './pending_update';
-import {applyUpdates, isRefreshDue, projectGradient} from './update';
-
-/** For new bases on tensorflow; provided only in Node. */
-export const refreshes = new OnDemand<typeof import('./refreshes')>(onlyInNode);
+import {applyUpdates, projectGradient, refreshes} from './update';
+import {isRefreshDue} from '../state/basis';
 
 /**
  * Called with the gradient of a variable, which it has to dispose of. With `isProjected` the gradient is already R, in the
@@ -63,21 +60,18 @@ export class Step {
       const {options} = this.settings;
       const projection = this.projections.of(variable);
       const gradient = gradientOf(tensor, variable, projection, options);
-      const update = this.begun(variable, projection, gradient.tensor, isProjected);
-      if (isProjected || refreshes.loaded?.joins(update, this.waiting, options, this.keep)) {
-        this.measure(update);
-        this.keep(update, tensor);
-        return;
-      }
+      const begun = this.begun(variable, projection, gradient.tensor, isProjected);
       // ‖R‖ would be cheaper, and R is finite if the gradient is. But an infinite gradient may make a new basis and R NaN, and
       // the error should name the gradient's value.
-      const isWhole = options.clipNorm !== null || isRefreshDue(update.state, options);
-      const isMeasured = isWhole && this.needsCheck;
-      const projected = projectGradient(update, gradient, this.settings, isMeasured);
-      if (isMeasured) {
-        this.note(variable.name, projected.squaredNorm!, () => gradient.squaredNorm(UNIT));
-      } else if (!isWhole) this.measure(projected.update);
-      this.keep(projected.update, tensor);
+      const isWhole =
+        !isProjected && (options.clipNorm !== null || isRefreshDue(begun.state, options));
+      const {update, squaredNorm} = isProjected
+        ? {update: begun, squaredNorm: null}
+        : projectGradient(begun, gradient, this.settings, isWhole && this.needsCheck);
+      if (squaredNorm) this.note(variable.name, squaredNorm, () => gradient.squaredNorm(UNIT));
+      else if (!isWhole) this.measure(update);
+      refreshes.loaded?.finish(this.waiting, options, this.keep, update);
+      this.keep(update, tensor);
     });
   }
 

@@ -16,23 +16,33 @@
  * `applyUpdates` does the rest.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import {OnDemand, onlyInNode} from '../../../common/on_demand';
 import {checkRoom, smallestNormal} from '../../../kernels/capabilities';
 import type {Side} from '../../../kernels/kernel_names';
 import type {ResolvedOwLoreOptions} from '../options';
 import {adamStep, movingAverage, rotateMoments, updateNumbers, zeroMoments} from './adam';
-import {basisOfGram, computeBasis} from '../state/basis';
+import {
+  basisOfGram,
+  computeBasis,
+  isRefreshDue,
+  previousBasis,
+  scalesDirections,
+} from '../state/basis';
 import {fusedAdam} from './fused_adam';
 import type {Gradient} from './gradient';
 import {limitGrowth} from './limit_growth';
 import {largestMagnitude} from '../../../kernels/norms';
-import {asMatrix, projectBack, rotationBetween, withUnitColumns} from '../state/projector';
+import {asMatrix, projectBack, rotationBetween} from '../state/projector';
 import {updateRules} from '../rules';
-import {renew, ifFinite, type VariableState} from '../state/state';
+import {renew, ifFinite} from '../state/state';
 import type {StepSettings, Update} from './pending_update';
+
+/** New bases of several matrices side by side, on tensorflow; provided only in Node. */
+export const refreshes = new OnDemand<typeof import('./refreshes')>(onlyInNode);
 
 /**
  * The update with R in place of G, and with a new P where one is due; and ‖G‖² if `isMeasured`. With `scale: 'auto'` the columns of
- * the new P get the lengths of {@link directionScales}.
+ * the new P get the lengths of {@link directionScales}. Where new bases are made side by side, the update may stay as it is, and wait for others.
  */
 export function projectGradient(
   update: Update,
@@ -46,6 +56,8 @@ export function projectGradient(
     const {r, squaredNorm} = gradient.project(state.basis!, isMeasured);
     return {update: {...update, gradient: r}, squaredNorm};
   }
+  if (refreshes.loaded?.waits(update, options))
+    return {update, squaredNorm: isMeasured ? gradient.squaredNorm() : null};
   const previous = previousBasis(state, options);
   const gram = gradient.gram();
   const basis = gram
@@ -58,14 +70,6 @@ export function projectGradient(
     update: inNewBasis(update, basis, r, options),
     squaredNorm: gram?.squaredNorm ?? squaredNorm,
   };
-}
-
-/** The basis that a new one replaces, with columns of length 1; null if there is none. The state's own, or a new tensor for the caller's tidy. */
-export function previousBasis(
-  {basis}: VariableState,
-  options: ResolvedOwLoreOptions,
-): tf.Tensor2D | null {
-  return basis && scalesDirections(options) ? withUnitColumns(basis) : basis;
 }
 
 /** The update with a new basis of orthonormal columns, and R in it. */
@@ -82,11 +86,6 @@ export function inNewBasis(
   return {...update, gradient: tf.mul(r, ofR), newBasis: tf.mul(basis, scales)};
 }
 
-/** Whether the columns of a basis have other lengths than 1. */
-export function scalesDirections({scale, update}: ResolvedOwLoreOptions): boolean {
-  return scale === 'auto' && updateRules[update].scalesDirections;
-}
-
 /**
  * How much further each direction of the basis moves, [rank], with `scale: 'auto'`: max(1, σ/σ_rms), where σ is the length of R
  * along the direction. In the full space Adam moves each element by about η whatever its gradient, so that the movement along a
@@ -101,14 +100,6 @@ function directionScales(r: tf.Tensor2D, side: Side): tf.Tensor1D {
     const mean = tf.maximum(tf.mean(squares), smallestNormal());
     return tf.maximum<tf.Tensor1D>(1, tf.sqrt(tf.div(squares, mean)));
   });
-}
-
-/** Whether the next step of a projected variable gives it a new basis. */
-export function isRefreshDue(
-  {basis, basisSteps}: VariableState,
-  {refreshInterval}: ResolvedOwLoreOptions,
-): boolean {
-  return !basis || basisSteps >= refreshInterval;
 }
 
 /**

@@ -5,7 +5,7 @@ import {OwLoreRefresh, type OwLoreRefreshAttrs} from '../../../../src/kernels/ke
 import {randomizedBasis} from '../../../../src/owlore/optimizer/state/basis';
 import {resolveOwLoreOptions} from '../../../../src/owlore/optimizer/options';
 import {basisShape, project} from '../../../../src/owlore/optimizer/state/projector';
-import {refreshes} from '../../../../src/owlore/optimizer/step/step';
+import {refreshes} from '../../../../src/owlore/optimizer/step/update';
 import type {Update} from '../../../../src/owlore/optimizer/step/pending_update';
 import {inNewBasis} from '../../../../src/owlore/optimizer/step/update';
 import {backends, defaultBackend} from '../../../support/backends';

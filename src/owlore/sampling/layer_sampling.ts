@@ -1,32 +1,51 @@
+/**
+ * Algorithm 1 of the OwLore paper (Li et al. 2024, arXiv 2405.18380), for a model while it trains:
+ *
+ *     p ← γ·D / ΣD                                 how often each block is on, from the scores D of all
+ *     for each step t = 0, 1, 2, …
+ *       if t mod interval = 0                      a period begins:
+ *         draw some blocks by p                    which may be replayed from an earlier run instead
+ *         freeze all blocks, unfreeze those
+ *       update what is not frozen                  what the optimizer does (`../optimizer`)
+ */
 import type * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
-import {callbackName, type ResolvedLayerSamplingOptions} from './options';
-import {resolveBlocks} from '../../model/blocks';
-import {TrainableBlocks} from './trainable_blocks';
 import {randomOfPeriod} from '../../common/random';
+import {resolveBlocks} from '../../model/blocks';
+import {variableOf} from '../../tfjs/models';
+import {takesSamplingPlan, type SamplingPlan} from '../sampling_plan';
 import {
   probabilitiesAsGiven,
   probabilitiesFromScores,
   type BlockNames,
 } from './block_probabilities';
-import {drawnPeriods, replayedPeriods, type BlocksOfPeriod} from './periods';
+import {callbackName, type ResolvedLayerSamplingOptions} from './options';
+import {drawnPeriods, replayedPeriods, type BlockHistory, type BlocksOfPeriod} from './periods';
 import type {SamplingProbabilities} from './probabilities';
 import {samplers} from './samplers';
-import {takesSamplingPlan, type SamplingPlan} from '../sampling_plan';
-import {variableOf} from '../../tfjs/models';
+import {TrainableBlocks} from './trainable_blocks';
 import type {Training} from './training';
 
 /** Between the seeds of the roundings of two periods: odd, and far from the small seeds that people choose. */
 export const PERIOD_STEP = 0x9e3779b1;
 
-/** A model while its blocks are sampled: which blocks are drawn from, and which are on. */
-export class SampledModel {
+/** A period that has begun. */
+export interface BegunPeriod {
+  /** 0, 1, … */
+  period: number;
+  /** Names of the blocks that are on. */
+  blocks: readonly string[];
+  /** Names of those that were on before. */
+  before: readonly string[];
+}
+
+/** A model while its blocks are sampled. */
+export class LayerSampling {
   readonly optimizer: tf.Optimizer;
   readonly blocks: BlockNames;
-  /** Null if nothing is drawn: a history is replayed, or no block can train. */
-  readonly sampling: SamplingProbabilities | null;
-  /** Gives the blocks of one period after the other. */
-  readonly blocksOf: BlocksOfPeriod;
+  /** p of each block that can train; null if nothing is drawn: a history is replayed, or no block can train. */
+  readonly probabilities: SamplingProbabilities | null;
+  private readonly draw: BlocksOfPeriod;
   private readonly model: tfl.LayersModel;
   private readonly trainable: TrainableBlocks;
   /** Of the draws. */
@@ -38,14 +57,14 @@ export class SampledModel {
    * Changes nothing in the model.
    *
    * @param weights The weights that a step hands to the optimizer.
-   * @param firstPeriod The number of the first period that will be asked for.
+   * @param history The periods that have been, to which each new one is added.
    * @throws Error if no weight can train, the scores are for other blocks, a period may be without any weight to train, …
    */
   constructor(
     {model, optimizer}: Training,
     weights: readonly tfl.LayerVariable[],
     options: ResolvedLayerSamplingOptions,
-    firstPeriod: number,
+    private readonly history: Pick<BlockHistory, 'interval' | 'periods'>,
   ) {
     const {alwaysOn, blockHistory, scores, probabilities} = options;
     // A model of a single layer has nothing to draw, which is no fault unless something is to be drawn, or nothing else would train.
@@ -57,13 +76,58 @@ export class SampledModel {
     this.seed = options.seed;
     this.trainable = new TrainableBlocks(callbackName, model, weights, blocks, options.alwaysOn);
     this.blocks = {all: blocks.map(({name}) => name), candidates: this.trainable.names};
-    this.sampling = probabilitiesOf(this.blocks, options);
-    if (this.sampling && !this.trainable.hasAlwaysOn) checkNeverEmpty(this.sampling, options);
-    this.blocksOf = options.blockHistory
-      ? replayedPeriods(callbackName, options.blockHistory, this.blocks)
-      : drawnPeriods(this.sampling, options, firstPeriod);
-    if (!this.trainable.hasAlwaysOn) checkReplayed(options, this.blocks, firstPeriod);
+    this.probabilities = probabilitiesOf(this.blocks, options);
+    const {hasAlwaysOn} = this.trainable;
+    if (this.probabilities && !hasAlwaysOn) checkNeverEmpty(this.probabilities, options);
+    const first = history.periods.length;
+    this.draw = blockHistory
+      ? replayedPeriods(callbackName, blockHistory, this.blocks)
+      : drawnPeriods(this.probabilities, options, first);
+    if (!hasAlwaysOn) checkReplayed(options, this.blocks, first);
     this.variables = model.weights.map(variableOf);
+  }
+
+  /** What comes before the update in step t = 0, 1, 2, …: the period that begins with it, or null. */
+  beginStep(t: number): BegunPeriod | null {
+    const {interval, periods} = this.history;
+    const period = periods.length;
+    const before = periods.at(-1) ?? [];
+    if (t < period * interval) {
+      this.keepOn(before, period - 1);
+      return null;
+    }
+    const blocks = this.draw(period);
+    this.changeTo(blocks, period);
+    periods.push(blocks);
+    return {period, blocks, before};
+  }
+
+  /** Draws for the periods before step t, which were trained elsewhere. */
+  skipTo(t: number): void {
+    const {interval, periods} = this.history;
+    while (periods.length * interval < t) periods.push(this.draw(periods.length));
+  }
+
+  /**
+   * Turns the blocks of a period on and the others off before each further step of it: a training may go on in its middle, and the
+   * user may have set `layer.trainable` since the last step. If an open step has gradients of a block that is off, it is made first.
+   */
+  keepOn(blocks: readonly string[], period: number): void {
+    this.trainable.turnOn(blocks);
+    this.finishOpenStep((isOn, isWaiting) => isWaiting && !isOn);
+    this.store(period);
+  }
+
+  /** Does so at the beginning of the period. If an open step has other blocks than the period, it is made first. */
+  changeTo(blocks: readonly string[], period: number): void {
+    this.trainable.turnOn(blocks);
+    this.finishOpenStep((isOn, isWaiting) => isWaiting !== isOn);
+    this.store(period);
+  }
+
+  /** Makes every weight as trainable as the user left it, or has made it since. */
+  restore(): void {
+    this.trainable.restore();
   }
 
   /** All weights that it turns on and off. */
@@ -89,28 +153,6 @@ export class SampledModel {
         return trainable.frozenVariables;
       },
     });
-  }
-
-  /**
-   * Turns the blocks of a period on and the others off before each further step of it: a training may go on in its middle, and the
-   * user may have set `layer.trainable` since the last step. If an open step has gradients of a block that is off, it is made first.
-   */
-  keepOn(blocks: readonly string[], period: number): void {
-    this.trainable.turnOn(blocks);
-    this.finishOpenStep((isOn, isWaiting) => isWaiting && !isOn);
-    this.store(period);
-  }
-
-  /** Does so at the beginning of the period. If an open step has other blocks than the period, it is made first. */
-  changeTo(blocks: readonly string[], period: number): void {
-    this.trainable.turnOn(blocks);
-    this.finishOpenStep((isOn, isWaiting) => isWaiting !== isOn);
-    this.store(period);
-  }
-
-  /** Makes every weight as trainable as the user left it, or has made it since. */
-  restore(): void {
-    this.trainable.restore();
   }
 
   /**

@@ -3,12 +3,12 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import {installKernels, uninstallKernels} from '../../../src/kernels/cpu';
 import {LayerSamplingCallback, type LayerSamplingOptions} from '../../../src/index';
-import {SampledModel} from '../../../src/owlore/sampling/sampled_model';
+import {LayerSampling} from '../../../src/owlore/sampling/layer_sampling';
 import {resolveLayerSamplingOptions} from '../../../src/owlore/sampling/options';
 import {keepPacked, packedWeight, packHalves} from '../../../src/model/packed_weight';
 import {variableOf, weightsToTrain} from '../../../src/tfjs/models';
 
-describe('SampledModel, with weights that are packed while they are off', () => {
+describe('LayerSampling, with weights that are packed while they are off', () => {
   before(installKernels);
   after(uninstallKernels);
 
@@ -40,26 +40,27 @@ describe('SampledModel, with weights that are packed while they are off', () => 
   }
 
   /** Those of both kernels when `turnOff` turns their blocks off. */
-  function roundedUp(seed: number, turnOff: (sampled: SampledModel) => void): string[] {
+  function roundedUp(seed: number, turnOff: (sampling: LayerSampling) => void): string[] {
     const {model, kernels} = createModel();
     const options = resolveLayerSamplingOptions({blocks: ['a', 'b'], gamma: 1, seed});
     const training = {model, optimizer: tf.train.sgd(0.1)};
-    const sampled = new SampledModel(training, weightsToTrain(model), options, 0);
-    sampled.changeTo(['a', 'b'], 0);
+    const history = {interval: 1, periods: []};
+    const sampling = new LayerSampling(training, weightsToTrain(model), options, history);
+    sampling.changeTo(['a', 'b'], 0);
     kernels.forEach(fill);
-    turnOff(sampled);
+    turnOff(sampling);
     const patterns = kernels.map(patternOf);
     model.dispose();
     return patterns;
   }
 
   it('rounds each by the seed and the period, as a training does that goes on in that period', () => {
-    const period3 = roundedUp(1, (sampled) => sampled.changeTo([], 3));
-    expect(roundedUp(1, (sampled) => sampled.keepOn([], 3))).to.deep.equal(period3);
+    const period3 = roundedUp(1, (sampling) => sampling.changeTo([], 3));
+    expect(roundedUp(1, (sampling) => sampling.keepOn([], 3))).to.deep.equal(period3);
     const all = [
       ...period3,
-      ...roundedUp(1, (sampled) => sampled.changeTo([], 4)),
-      ...roundedUp(2, (sampled) => sampled.changeTo([], 3)),
+      ...roundedUp(1, (sampling) => sampling.changeTo([], 4)),
+      ...roundedUp(2, (sampling) => sampling.changeTo([], 3)),
     ];
     expect(new Set(all).size, 'each otherwise').to.equal(all.length);
     for (const pattern of all) expect(pattern).to.include('0').and.include('1');
