@@ -29,6 +29,8 @@ export class FileList {
   private constructor(
     private readonly file: string,
     private readonly paths: Set<string>,
+    /** Folders in which files are made whose names are not known before. */
+    private readonly making: Set<string> = new Set(),
   ) {}
 
   /** Begins the list of a new run. */
@@ -46,10 +48,10 @@ export class FileList {
 
   /** Goes on with the list of a run; the caller has read it before. */
   static open(folder: string): FileList {
-    const {paths, file} = FileList.read(folder)!;
-    const lines = [HEADER, ...[...paths].map((path) => JSON.stringify(path))];
+    const {paths, making, file} = FileList.read(folder)!;
+    const lines = [HEADER, ...[...making].map(isMade(false)), ...[...paths].map(quoted)];
     closeSync(replaceFile(file, `${lines.join('\n')}\n`));
-    return new FileList(file, paths);
+    return new FileList(file, paths, making);
   }
 
   /**
@@ -69,34 +71,70 @@ export class FileList {
           'go on with that one, or take another folder',
       );
     }
-    return new FileList(file, new Set(lines.flatMap(parsePath)));
+    const list = new FileList(file, new Set());
+    lines.forEach((line) => list.take(line));
+    return list;
   }
 
   has(path: string): boolean {
     return this.paths.has(path);
   }
 
+  /** Whether files of any name may be the run's in a folder: it was killed while they were made. */
+  isMaking(folder: string): boolean {
+    return this.making.has(folder);
+  }
+
   /** Adds what is about to be made. */
   add(...paths: string[]): void {
-    const added = paths.filter((path) => !this.paths.has(path));
-    if (added.length === 0) return;
+    this.append(paths.filter((path) => !this.paths.has(path)).map(quoted));
+  }
+
+  /**
+   * Makes files of which nobody knows the names before, in a folder where nothing is.
+   *
+   * @param make Makes them.
+   * @param madePaths Gives their paths then.
+   */
+  addMade<T>(folder: string, make: () => T, madePaths: () => string[]): T {
+    this.append([isMade(false)(folder)]);
+    const result = make();
+    this.append([...madePaths().map(quoted), isMade(true)(folder)]);
+    return result;
+  }
+
+  private append(lines: string[]): void {
+    if (lines.length === 0) return;
     const descriptor = openToAppend(this.file);
     try {
-      appendWhole(descriptor, added.map((path) => `${JSON.stringify(path)}\n`).join(''));
+      appendWhole(descriptor, lines.map((line) => `${line}\n`).join(''));
       fsyncSync(descriptor);
     } finally {
       closeSync(descriptor);
     }
-    for (const path of added) this.paths.add(path);
+    lines.forEach((line) => this.take(line));
+  }
+
+  /** Takes a line; nothing of one that is none, as the last one may be cut off. */
+  private take(line: string): void {
+    let value: unknown;
+    try {
+      value = JSON.parse(line);
+    } catch {
+      return;
+    }
+    if (typeof value === 'string') this.paths.add(value);
+    const {folder, isMade} = (value ?? {}) as {folder?: unknown; isMade?: unknown};
+    if (typeof folder !== 'string') return;
+    if (isMade === true) this.making.delete(folder);
+    else this.making.add(folder);
   }
 }
 
-/** Nothing if it is no path: the last line may be cut off. */
-function parsePath(line: string): string[] {
-  try {
-    const path: unknown = JSON.parse(line);
-    return typeof path === 'string' ? [path] : [];
-  } catch {
-    return [];
-  }
-}
+const quoted = (path: string): string => JSON.stringify(path);
+
+/** A line for a folder in which files are made whose names are not known before: before that, and after it. */
+const isMade =
+  (isMade: boolean) =>
+  (folder: string): string =>
+    JSON.stringify({folder, isMade});

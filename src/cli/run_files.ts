@@ -54,7 +54,7 @@ const passing: Readonly<Record<string, NameTest>> = {
   [NAMES.job]: isOfJob,
   [`${NAMES.job}/model`]: isOfModel,
 };
-/** Those that stay: the list has each of their files, which may be these. */
+/** Those that stay: the list has each of their files, which may be these, or says that they are being made. */
 const lasting: Readonly<Record<string, NameTest>> = {
   [NAMES.model]: isWrittenName,
   [NAMES.adapter]: isWrittenName,
@@ -88,13 +88,14 @@ export function survey(folder: string): Survey {
     kindOf(finished) === 'folder' ? FileList.read(finished) : null,
   ];
   const isListed = (path: string): boolean => lists.some((list) => list?.has(path));
+  const isMaking = (path: string): boolean => lists.some((list) => list?.isMaking(path));
   const isRun = lists.some((list) => list !== null);
   const found: Survey = {isRun, own: [], folders: [], foreign: []};
   const isOwn = (path: string): boolean => {
     const [parent, name] = [dirname(path), basename(path)];
     if (parent === '.') return isListed(path) || isPassingName(name);
     if (parent in passing) return isListed(`${parent}/`) && passing[parent]!(name);
-    return isListed(path) && lasting[parent]!(name);
+    return (isListed(path) || isMaking(`${parent}/`)) && lasting[parent]!(name);
   };
   const look = (path: string): void => {
     const kind = kindOf(join(folder, path));

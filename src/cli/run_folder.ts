@@ -202,9 +202,11 @@ export class RunFolder {
   makeTensorBoard<T>(open: (folder: string) => T): T {
     this.checkIsThere();
     const folder = this.makeAnew(NAMES.tensorBoard);
-    const opened = open(folder);
-    this.list.add(...readdirSync(folder).map((name) => `${NAMES.tensorBoard}/${name}`));
-    return opened;
+    return this.list.addMade(
+      `${NAMES.tensorBoard}/`,
+      () => open(folder),
+      () => readdirSync(folder).map((name) => `${NAMES.tensorBoard}/${name}`),
+    );
   }
 
   /**

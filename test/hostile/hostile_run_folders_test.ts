@@ -211,6 +211,31 @@ describe('the folder of a run that others have written to', function () {
     }
   });
 
+  it('has a file as its own that it was making when it was killed, under a name that TensorFlow had chosen', async () => {
+    for (const [isMade, name] of [
+      [false, 'events.out.tfevents.9.z'],
+      [true, 'events.out.tfevents.9.z'],
+      [false, 'novel.txt'],
+    ] as const) {
+      const path = copyOf('stopped');
+      const list = join(path, NAMES.list);
+      const folder = 'tensorboard/';
+      const lines = [false, ...(isMade ? [true] : [])].map((isMade) =>
+        JSON.stringify({folder, isMade}),
+      );
+      writeFileSync(list, `${readFileSync(list, 'utf8')}${lines.join('\n')}\n`);
+      const file = join(path, folder, name);
+      writeFileSync(file, 'made');
+      const error = await uses['--resume']!(path).then(
+        () => null,
+        (cause: unknown) => String(cause),
+      );
+      if (!isMade && name !== 'novel.txt')
+        expect([error, existsSync(file)]).to.deep.equal([null, false]);
+      else expect(error).to.contain(`${file}' is a file that is not of the run`);
+    }
+  });
+
   it('is written to without a change of the same files elsewhere, of which it has second names', async () => {
     for (const [state, use] of [
       ['stopped', '--resume'],
