@@ -1137,6 +1137,22 @@ describe('LayerSamplingCallback', () => {
       model.dispose();
     });
 
+    it('nor one whose period without anything to train was over at initialStep', async () => {
+      const blockHistory = {blocks, interval: 2, periods: [[], ['b1'], ['b0']]};
+      const options = {blockHistory, alwaysOn: false as const};
+      const model = createModel();
+      const callback = new LayerSamplingCallback({...options, initialStep: 2});
+      await fit(model, [callback], 4);
+      expect(callback.blockHistory.periods).to.deep.equal(blockHistory.periods);
+      model.dispose();
+      // it was in the middle of that period
+      await expectError(
+        createModel(),
+        [new LayerSamplingCallback({...options, initialStep: 1})],
+        /period 0 of the blockHistory has no block that can train/,
+      );
+    });
+
     it('a block history of other blocks', () =>
       expectError(
         createModel(),

@@ -152,6 +152,6 @@ function toldAsFull(wasm: EmscriptenModule, error: unknown): unknown {
 export function outOfMemory(bytes?: number): Error {
   return new Error(
     `The memory of the wasm backend is full: ${bytes === undefined ? 'too few' : `no ${bytes}`} bytes left of the 4 GB that it can have. ` +
-      "Train with smaller batches (and accumulate), with the options gradientCheckpointing: 'auto' and state: 'reset', or on a backend without this limit",
+      "Take smaller batches or shorter texts, in a training also accumulate, gradientCheckpointing: 'auto' and state: 'reset', or a backend without this limit",
   );
 }

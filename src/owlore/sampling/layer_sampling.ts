@@ -204,14 +204,16 @@ function checkNeverEmpty(
   );
 }
 
-/** The same for the periods of a history that come from period `first` on. */
+/** The same for the periods of a history from period `first` on, or from the one of `initialStep`. */
 function checkReplayed(
-  {blockHistory}: ResolvedLayerSamplingOptions,
+  {blockHistory, initialStep}: ResolvedLayerSamplingOptions,
   {candidates}: BlockNames,
   first: number,
 ): void {
-  for (const [period, names] of (blockHistory?.periods ?? []).entries()) {
-    if (period < first || names.some((name) => candidates.includes(name))) continue;
+  if (!blockHistory) return;
+  const over = Math.max(first, Math.floor(initialStep / blockHistory.interval));
+  for (const [period, names] of blockHistory.periods.entries()) {
+    if (period < over || names.some((name) => candidates.includes(name))) continue;
     throw new Error(
       `${callbackName}: period ${period} of the blockHistory has no block that can train ([${names.join(', ')}]), and ` +
         'alwaysOn picks no weight; unfreeze one of its blocks, or keep something on',
