@@ -35,8 +35,7 @@ export interface OwLoreOptions {
   learningRate?: LearningRate;
   /**
    * Groups of variables that learn faster or slower than the others: the learning rate of a group, and with it its weight decay, is
-   * `learningRate` times the `factor` of the group. A variable that several groups pick belongs to the first of them. `null`: there are no
-   * groups. Default `null`.
+   * `learningRate` times the `factor` of the group. A variable that several groups pick belongs to the first of them. Default `null`.
    */
   learningRates?: readonly LearningRateGroup[] | null;
   /** β₁, how much Adam's first moment (the average of gradients) keeps of itself in a step: at least 0, and below 1 in float32. Default 0.9. */
@@ -64,8 +63,8 @@ export interface OwLoreOptions {
    * How a projected matrix moves. `'galore'`: by Adam's step in the subspace. `'fira'`: also by what of the gradient is outside of the subspace,
    * each row or column of it scaled as Adam scales the part inside (Fira, arXiv 2410.01623). `'apollo'`: by the whole gradient, scaled like that
    * (APOLLO, arXiv 2412.05270). `'apollo-mini'`: by the whole gradient times one factor for the matrix; it is made for rank 1. All but
-   * `'galore'` let the norm of what they scale grow to 1.01 times that of the matrix's last step at most, hold the whole gradient until the
-   * matrix is moved, and have no fused kernels. Default `'galore'`.
+   * `'galore'` limit how fast the norm of a matrix's step grows, hold the whole gradient until the matrix is moved, and have no fused kernels.
+   * Default `'galore'`.
    */
   update?: UpdateName;
   /** Rank r ≥ 1 of the projection: the number of directions that the subspace of a matrix has. Default 128. */
@@ -73,8 +72,7 @@ export interface OwLoreOptions {
   /**
    * Factor α > 0 on the step of a projected matrix: 0.25 in GaLore's code, 1 in OwLore's. Default `'auto'`: the step is as long as Adam's,
    * so that a learning rate for Adam fits. It is √(m/r), where m is the dimension of the matrix that the basis spans. With `update: 'galore'`
-   * each direction of the basis has a further factor, max(1, σ/σ_rms), where σ is how long the gradient was along it when the basis was made, and
-   * σ_rms the root mean square of σ over all r directions.
+   * directions of the basis along which the gradient is strong move further.
    */
   scale?: number | 'auto';
   /** After how many of its own steps a matrix gets a new basis, ≥ 1; steps in which it is frozen do not count. Default 200. */
@@ -99,8 +97,7 @@ export interface OwLoreOptions {
   /**
    * What happens to the state (moments and basis) of a variable that a {@link LayerSamplingCallback} freezes. `'reset'`: it is freed in the
    * next step. `'keep'`: it stays, and takes memory. A variable that has no gradient for another reason, because it is another model's or because
-   * you froze it, keeps its state as with `tf.train.adam`; after it is disposed of, its state is freed in the next step, or when the state is
-   * saved. Default `'reset'`.
+   * you froze it, keeps its state until it is disposed of, as with `tf.train.adam`. Default `'reset'`.
    */
   state?: 'reset' | 'keep';
   /** Largest norm > 0 of all gradients of a step together; if it is larger, all are scaled down by the same factor. `null`: no limit. Default `null`. */
@@ -111,16 +108,14 @@ export interface OwLoreOptions {
    * What happens if a gradient or the loss is NaN or infinite. `'throw'`: an error names it. `'skip'`: the step changes nothing. `'halve'`: the step
    * changes nothing, and the learning rate is half of what it was from then on. `'ignore'`: nothing is checked, so that each variable can
    * be updated as soon as its gradient is there, which takes the least memory. A gradient of finite numbers is finite, even if its squared
-   * norm is beyond float32: the step's gradients are then scaled down to a common norm of 2⁶⁰, which Adam's second moments can hold.
-   * Default `'throw'`.
+   * norm is beyond float32. Default `'throw'`.
    */
   nonFinite?: (typeof nonFiniteActions)[number];
   /**
    * Which parts of the forward pass run again in the backward pass, so that their activations need not be kept meanwhile. `'none'`: nothing.
    * `'blocks'`: the layers with two or more matrices (transformer blocks, recurrent layers, nested models of that size). Default `'auto'`: the
-   * same in a model with three or more such layers, since the one that runs again is kept as a whole for that time; and, inside a
-   * layer that runs again, such layers and the attention of `createLlama` once more, where their inputs are larger than their weights (long
-   * sequences, large batches).
+   * same in a model with three or more such layers (the one that runs again is kept as a whole for that time); and, inside a layer that
+   * runs again, such layers and the attention of `createLlama` once more, where their inputs are larger than their weights.
    */
   gradientCheckpointing?: GradientCheckpointing;
   /**
