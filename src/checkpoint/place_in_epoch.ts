@@ -9,6 +9,7 @@ export interface PlaceInEpoch {
   batches: number;
 }
 
+/** By optimizer, see {@link rememberPlace}. */
 const places = new WeakMap<ResumableOptimizer, PlaceInEpoch & {progress: string}>();
 
 /** Changes with every call of an optimizer. */

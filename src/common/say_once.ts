@@ -1,3 +1,4 @@
+/** Once a process: whoever says a line does not know the others. */
 const said = new Set<string>();
 /** Whether {@link withoutLines} runs. */
 let isSilent = false;

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
+import {sayOnce} from '../common/say_once';
 import {kernelModules} from './kernel_modules';
 import {warnOfFailure} from './failed_install';
 
@@ -19,20 +20,17 @@ export async function installKernelsForBackend(): Promise<void> {
   try {
     await (kernels.loaded ?? (await kernels.load())).installKernels();
   } catch (error) {
-    warnOfFailure(name, backend, error);
+    warnOfFailure(name, error);
   }
 }
-
-/** Backends for which it was logged that a step ran without their kernels. */
-const early = new Set<string>();
 
 /** The same for a step that is about to run: logs, once for each backend, if its kernels are not there yet. */
 export function installKernelsForStep(): void {
   const name = tf.getBackend();
   void installKernelsForBackend();
-  if (!kernelModules.get(name)?.isLoading || early.has(name)) return;
-  early.add(name);
-  console.warn(
+  if (!kernelModules.get(name)?.isLoading) return;
+  sayOnce(
+    'warn',
     `tfjs-owlore: this step is without its kernels for the backend '${name}', which are still being loaded; ` +
       '`await optimizer.ready()` before the first step',
   );

@@ -17,6 +17,7 @@ export interface LowRankProduct {
 /** What is added to the products with a matrix; undefined if nothing is. */
 export type LowRankProductOf = (matrix: tf.Tensor) => LowRankProduct | undefined;
 
+/** By kernel, as kernels are registered: for the whole process. */
 const declared = new Map<string, readonly Product[]>();
 const addingKernels = new Set<string>();
 

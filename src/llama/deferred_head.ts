@@ -8,6 +8,7 @@ export interface HeadKernel {
   transposed: boolean;
 }
 
+/** By what the head gives in the place of logits, which is all that `fit` hands to a loss. */
 const heads = new WeakMap<tf.Tensor, HeadKernel>();
 
 /**

@@ -17,6 +17,7 @@ interface AdaptedTensor {
   isTransposed: boolean;
 }
 
+/** By the tensor that an adapted layer reads, which is all that an op of tfjs has of it. */
 const adaptedTensors = new WeakMap<tf.Tensor, AdaptedTensor>();
 
 /** Makes `tensor` known as the matrix of an adapter, with the values that its layer reads. */

@@ -53,6 +53,7 @@ const dense: TermKind = {
   rows: (_, ys, {from, count}) => ys.map((y) => tf.slice(y, [from, 0], [count, y.shape[1]])),
 };
 
+/** By name, which is what a saved state has of it. */
 const kinds = new Map([[dense.name, dense]]);
 
 /** Makes a kind known, for states that were saved with it. */

@@ -93,6 +93,7 @@ function theEngine(): Engine {
   return tf.engine() as unknown as Engine;
 }
 
+/** One line a process; nothing below this folder could say it once. */
 let hasWarned = false;
 
 /**

@@ -72,6 +72,7 @@ function withInstances<T extends Pick<tfl.ModelFitArgs, 'callbacks' | 'yieldEver
 const stops = new WeakMap<object, boolean>();
 /** By the parameters of a `fit`: what is called before each of its batches. */
 const batchListeners = new WeakMap<object, Array<() => Promise<void>>>();
+/** Methods of tfjs are replaced once, and stay so. */
 let watchesFits = false;
 
 /** Makes every `fit` and `fitDataset` from now on note what {@link wasStopped} tells, and do what {@link beforeEachBatch} asks for. */

@@ -26,6 +26,7 @@ const MAKERS: Readonly<Record<string, KernelMaker>> = Object.fromEntries(
   ]),
 );
 
+/** Kernels are registered for the whole process. */
 let restore: (() => void) | undefined;
 
 /**

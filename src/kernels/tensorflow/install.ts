@@ -29,6 +29,7 @@ import type {NodeBackend} from './native_ops';
 import {createRefresh} from './refresh';
 import {unpackBfloat16, unpackRows, unpackWindow} from './unpack_bfloat16';
 
+/** Kernels are registered for the whole process. */
 let installed: {graphs: KernelGraphs; putBack: () => void} | undefined;
 
 /** Registers the kernels, some of them run by `graphs`; does nothing if they are there. */

@@ -334,6 +334,7 @@ function longestSafeInner(): number {
   return hasAvx512 ? Infinity : SHORT_WITHOUT_AVX512;
 }
 
+/** Of the processor; undefined until it is asked for. */
 let hasAvx512: boolean | undefined;
 
 /** Whether oneDNN finds what it calls `avx512_core`, and may use it. */

@@ -106,6 +106,7 @@ interface Installation {
   ready: WeakMap<object, Promise<void>>;
 }
 
+/** Kernels are registered for the whole process. */
 let installation: Installation | undefined;
 
 /** Options of {@link installKernels}. */
@@ -165,9 +166,7 @@ function setUp(stock: tf.KernelConfig | undefined): tf.KernelSetupFunc {
   return (backend) => {
     stock?.setupFunc?.(backend);
     if (!installation) return;
-    moduleReady(installation, backend).catch((error: unknown) =>
-      warnOfFailure('wasm', backend, error),
-    );
+    moduleReady(installation, backend).catch((error: unknown) => warnOfFailure('wasm', error));
   };
 }
 

@@ -22,6 +22,7 @@ const modules = new Map<boolean, WebAssembly.Module>();
 /** The instances, by backend. */
 const instances = new WeakMap<object, SimdModule>();
 
+/** Whether kernels may use it: of the process, as they are registered. */
 let isOn = true;
 
 /** The module over the memory of `backend`; undefined before {@link attach}, and where it cannot run. */

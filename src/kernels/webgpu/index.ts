@@ -41,6 +41,7 @@ const MAKERS: Readonly<Record<string, KernelMaker>> = Object.fromEntries(
   ]),
 );
 
+/** Kernels are registered for the whole process. */
 let putBack: (() => void) | undefined;
 
 /**

@@ -29,6 +29,7 @@ const OTHER_FILES = [
 /** More than any tokenizer has. */
 const MAX_BYTES = 100_000_000;
 
+/** By model, which is all that `saveLlama` is given. */
 const origins = new WeakMap<tfl.LayersModel, Origin>();
 
 /** Remembers what a model came with. */
