@@ -128,7 +128,7 @@ export const knownMutants: Readonly<
   ],
   'checkpoint/manifest.ts': [
     {
-      from: 'known.size === MOST_KNOWN',
+      from: 'known.size === MAX_KNOWN',
       to: 'false',
       because:
         'It bounds the memory of a process that writes 100,000 files; what is forgotten is only read again.',

@@ -90,10 +90,10 @@ function roomOf(name: string): string {
 async function outcomeOf(name: string): Promise<Outcome> {
   const room = roomOf(name);
   const {sources = [], tests = []} = beside[room] ?? {};
-  const ofRoom = [`src/${room}/**/*.ts`, ...sources.map((path) => `src/${path}`)];
+  const roomFiles = [`src/${room}/**/*.ts`, ...sources.map((path) => `src/${path}`)];
   const stryker = new Stryker({
     testRunner: 'mocha',
-    mutate: name === room ? ofRoom : [`src/${name}`],
+    mutate: name === room ? roomFiles : [`src/${name}`],
     mochaOptions: {
       config: '.mocharc.one.json',
       spec: [`${room}/**/*_test.ts`, ...tests].map((path) => `test/${path}`),

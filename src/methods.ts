@@ -124,9 +124,9 @@ function makeMethod(
   model: tfl.LayersModel,
   overrides: PaperMethodOptions,
 ): PaperMethod {
-  const ofLora = isLora ? optionsOf(overrides, loraOptions) : {};
+  const adapterOptions = isLora ? optionsOf(overrides, loraOptions) : {};
   const others = Object.fromEntries(
-    Object.entries(overrides).filter(([option]) => !Object.hasOwn(ofLora, option)),
+    Object.entries(overrides).filter(([option]) => !Object.hasOwn(adapterOptions, option)),
   );
   const project = lowRank ? 'auto' : false;
   const optimizer = new OwLoreOptimizer({project, ...optionsOf(others, optimizerOptions)});
@@ -144,7 +144,7 @@ function makeMethod(
     );
   }
   const callback = sampling && new LayerSamplingCallback(samplingOf(name, sampling, model, given));
-  return {optimizer, callback, lora: isLora ? withLora(model, ofLora) : null};
+  return {optimizer, callback, lora: isLora ? withLora(model, adapterOptions) : null};
 }
 
 function withLora(model: tfl.LayersModel, options: LoraOptions): Lora {

@@ -129,9 +129,9 @@ describe('paperMethod', () => {
         expect(lora).to.equal(null);
         expect(tf.memory().numTensors, 'nothing but two objects was made').to.equal(before);
       }
-      const [ofOptimizer, ofCallback] = parts;
-      expect(optimizer.getConfig()).to.deep.equal(ofOptimizer.getConfig());
-      expect(callback?.settings).to.deep.equal(ofCallback?.settings);
+      const [expectedOptimizer, expectedCallback] = parts;
+      expect(optimizer.getConfig()).to.deep.equal(expectedOptimizer.getConfig());
+      expect(callback?.settings).to.deep.equal(expectedCallback?.settings);
       const ours = await train(model, optimizer, callback);
       const theirs = await train(other, ...parts);
       expect(ours).to.deep.equal(theirs);

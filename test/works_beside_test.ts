@@ -120,12 +120,12 @@ describe('LayerSamplingCallback works beside', () => {
     const labels = [0, 1, 0, 1, 1, 0, 0, 1];
     y = tf.tensor2d(labels.map((label) => (label === 0 ? [1, 0] : [0, 1])));
     const weights = [3, 0.5];
-    const ofRows = tf.tensor1d(labels.map((label) => weights[label]!));
+    const rowWeights = tf.tensor1d(labels.map((label) => weights[label]!));
     const mean = (labels: tf.Tensor, outputs: tf.Tensor): tf.Tensor =>
       tfl.metrics.meanSquaredError(labels, outputs);
     const [weighted, reference] = [
       createModel(0.05, mean),
-      createModel(0.05, (labels, outputs) => tf.mul(mean(labels, outputs), ofRows)),
+      createModel(0.05, (labels, outputs) => tf.mul(mean(labels, outputs), rowWeights)),
     ];
     await fit(weighted, [createSampling()], {
       batchSize: 8,
@@ -134,7 +134,7 @@ describe('LayerSamplingCallback works beside', () => {
     });
     await fit(reference, [createSampling()], {batchSize: 8, epochs: 4});
     expect(await values(weighted)).to.deep.equal(await values(reference));
-    ofRows.dispose();
+    rowWeights.dispose();
   });
 
   it('validationSplit: the rows before it are trained on, with all blocks evaluated', async () => {

@@ -5,7 +5,7 @@
  *   npm run bench -- compare --setting smollm2 --model FOLDER --data FOLDER --work FOLDER
  *   npm run bench -- compare … --list              # what is done and what is to come
  *   npm run bench -- compare … --only rates        # one stage: rates, main, samplers, confirmation, …
- *   npm run bench -- compare … --most 3            # no more than 3 cells
+ *   npm run bench -- compare … --max-cells 3       # no more than 3 cells
  *   npm run bench -- compare … --verify NAME       # runs a cell that is done once more, and demands its loss to the last digit
  *   npm run bench -- compare … --times             # what a step of each method takes; on a machine that does nothing else
  *   npm run bench -- compare --page                # bench/compare.html, of all results
@@ -55,7 +55,7 @@ async function main(): Promise<void> {
         verify: {type: 'string'},
         times: {type: 'boolean', default: false},
         page: {type: 'boolean', default: false},
-        most: {type: 'string'},
+        'max-cells': {type: 'string'},
       },
     }),
   );
@@ -71,7 +71,7 @@ async function main(): Promise<void> {
     );
   }
   const only = stageOf(flags.only);
-  const most = mostOf(flags.most);
+  const maxCells = maxCellsOf(flags['max-cells']);
   mkdirSync(work, {recursive: true});
   const lock = flags.list ? null : asUsage(() => lockFolder('--work', work));
   try {
@@ -82,7 +82,7 @@ async function main(): Promise<void> {
     if (flags.list) list(setting, results, only);
     else if (flags.verify !== undefined) await verify(setting, prepared, results, flags.verify);
     else if (flags.times) await writeTimes(setting, prepared, results);
-    else await runAll(setting, prepared, file, results, only, most);
+    else await runAll(setting, prepared, file, results, only, maxCells);
   } finally {
     lock?.release();
   }
@@ -103,10 +103,10 @@ function stageOf(name: string | undefined): StageName | undefined {
 }
 
 /** The most cells to run. */
-function mostOf(text: string | undefined): number {
+function maxCellsOf(text: string | undefined): number {
   if (text === undefined) return Infinity;
   if (/^[1-9]\d*$/.test(text)) return Number(text);
-  throw new UsageError(`--most must be a number of cells from 1 on; got ${text}`);
+  throw new UsageError(`--max-cells must be a number of cells from 1 on; got ${text}`);
 }
 
 function givenFor(
@@ -150,9 +150,9 @@ async function runAll(
   file: string,
   results: Results,
   only: StageName | undefined,
-  most: number,
+  maxCells: number,
 ): Promise<void> {
-  for (let ran = 0; ran < most; ran++) {
+  for (let ran = 0; ran < maxCells; ran++) {
     const plan = planOf(setting, results.cells, only);
     const [next] = plan.cells;
     if (next === undefined) {

@@ -145,9 +145,9 @@ async function measure(backend: BackendName, one: Case): Promise<void> {
   const rank = isLora ? 8 : Number(values.rank);
   const project = trainsRest(method) ? trainEmbedding(embedding, model, method) : {};
   const dropout = Number(values.dropout);
-  const ofLora = isLora ? {targets: targets.split('+'), dropout} : {};
+  const loraOptions = isLora ? {targets: targets.split('+'), dropout} : {};
   const {optimizer, callback, lora} = paperMethod(method, model, {
-    ...{rank, gradientCheckpointing: checkpoint, update, ...ofLora, ...project},
+    ...{rank, gradientCheckpointing: checkpoint, update, ...loraOptions, ...project},
     refreshInterval: Number(values['refresh-interval']),
     moments: values.moments as OwLoreOptions['moments'],
     ...(sampling && drawn(config.numHiddenLayers, method)),
@@ -165,7 +165,7 @@ async function measure(backend: BackendName, one: Case): Promise<void> {
     ...{method, rank, backend, gradientCheckpointing: checkpoint},
     ...{frozenDtype: frozen, batchSize: batch, maxLength: length},
     ...(trainsRest(method) && {embedding}),
-    ...{update, ...ofLora, countedLabels: counted},
+    ...{update, ...loraOptions, countedLabels: counted},
     ...(sampling && {gamma: method === 'badam' ? 1 : gamma}),
   });
   const error = `${(100 * (estimate.total / peak - 1)).toFixed(1)} %`;

@@ -41,7 +41,7 @@ const weights = names.flatMap((name) => model.getLayer(name).trainableWeights);
 const variables = weights
   .flatMap(({name}) => registeredVariable(name) ?? [])
   .filter(({rank}) => rank === 2);
-const {rank: most} = owloreDefaults;
+const {rank: defaultRank} = owloreDefaults;
 
 interface Choice {
   title: string;
@@ -49,15 +49,15 @@ interface Choice {
 }
 
 const choices: Choice[] = [
-  {title: 'paper', of: (shape) => planProjection(shape, most, 'paper')!},
+  {title: 'paper', of: (shape) => planProjection(shape, defaultRank, 'paper')!},
   {title: "paper, bytes of 'auto'", of: withBytesOfAuto},
-  {title: 'auto', of: (shape) => planProjection(shape, most, 'auto')!},
+  {title: 'auto', of: (shape) => planProjection(shape, defaultRank, 'auto')!},
 ];
 
 /** The paper's side at the highest rank that takes no more than the other one at the default rank. */
 function withBytesOfAuto(shape: number[]): Projection {
-  const limit = stateSize(planProjection(shape, most, 'auto')!);
-  let rank = most;
+  const limit = stateSize(planProjection(shape, defaultRank, 'auto')!);
+  let rank = defaultRank;
   while (stateSize(planProjection(shape, rank, 'paper')!) > limit) rank--;
   return planProjection(shape, rank, 'paper')!;
 }

@@ -161,7 +161,7 @@ function fusions(): Fusion[] {
       forward: fused.OwLoreAttention,
       backward: fused.OwLoreAttentionGrad,
       results: ['y', 'queries', 'keys', 'values'],
-      attrs: {heads, keyHeads: heads, ofKernels: true},
+      attrs: {heads, keyHeads: heads, withKernelGradients: true},
       op: (x, ...kernels) => {
         const [q, k, v] = kernels.map((kernel) =>
           tf.reshape(tf.matMul(x, kernel), [shape.batch, length, heads, width]),

@@ -70,7 +70,7 @@ export function stagesOf(setting: Setting): Stage[] {
   const [first] = setting.seeds.tables;
   const one = (of: Row): Row => ({...of, seeds: [first!]});
   // LISA has no options for what is projected
-  const {rank, refreshInterval} = setting.ofMethod.owlore!;
+  const {rank, refreshInterval} = setting.methodOptions.owlore!;
   const interval = Number(setting.training['interval']);
   const subspace = {rank: rank!, refreshInterval: refreshInterval!};
   const drawn = (by: string, options: Options): Row => ({
@@ -84,7 +84,7 @@ export function stagesOf(setting: Setting): Stage[] {
   // so often that what a refresh does to the moments can be seen
   const often = beside(
     galore,
-    {refreshInterval: Number(setting.ofMethod.galore!['refreshInterval']) / 10},
+    {refreshInterval: Number(setting.methodOptions.galore!['refreshInterval']) / 10},
     'bases ten times as often',
   );
   const evenly = {...drawn(uniform, {scores: uniform}), against: undefined};
@@ -185,7 +185,7 @@ export function scoresOf(setting: Setting, method: PaperMethodName): Options {
 /** The γ of a method; undefined if it has none. */
 function defaultGamma(setting: Setting, method: PaperMethodName): number | undefined {
   const {sampling}: MethodParts = paperMethods[method];
-  const own = setting.ofMethod[method]?.['gamma'];
+  const own = setting.methodOptions[method]?.['gamma'];
   return own === undefined ? sampling?.gamma : Number(own);
 }
 

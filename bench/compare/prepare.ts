@@ -45,13 +45,13 @@ export async function prepare(setting: Setting, given: Given, work: string): Pro
   }
   const questionsFile = join(folder, 'data', 'questions.json');
   writeIfOther(questionsFile, JSON.stringify(questions));
-  const {training, ofMethod, neutral, calibration, curveExamples, backend} = setting;
+  const {training, methodOptions, neutral, calibration, curveExamples, backend} = setting;
   const protocol: Protocol = {
     ...{format: FORMAT, setting: setting.name, package: packageVersion(), tfjs: tf.version_core},
     ...{
       backend,
       training,
-      ofMethod,
+      methodOptions,
       evaluation: {neutral, curveExamples, calibration},
       hashes,
       examples,

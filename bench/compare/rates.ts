@@ -10,7 +10,7 @@ export interface Tried {
 }
 
 /** The most rates of a method that are tried. */
-export const MOST_RATES = 6;
+export const MAX_RATES = 6;
 
 const mantissas = [1, 2, 5];
 
@@ -34,7 +34,7 @@ export function bestOf(tried: readonly Tried[]): Tried {
 /** The rates that are still to be tried, after those that were; none if the search is over. */
 export function nextRates(first: readonly number[], tried: readonly Tried[]): number[] {
   const left = first.filter((rate) => !tried.some((one) => one.rate === rate));
-  if (left.length > 0 || tried.length >= MOST_RATES) return left;
+  if (left.length > 0 || tried.length >= MAX_RATES) return left;
   const rates = tried.map(({rate}) => rate);
   const {rate} = bestOf(tried);
   if (rate === Math.max(...rates)) return [neighbour(rate, 1)];

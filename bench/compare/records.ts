@@ -21,7 +21,7 @@ export interface Protocol {
   tfjs: string;
   backend: string;
   training: object;
-  ofMethod: object;
+  methodOptions: object;
   evaluation: object;
   /** Of the model's and the data's bytes. */
   hashes: Record<string, string>;

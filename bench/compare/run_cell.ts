@@ -146,7 +146,11 @@ const defaults = Object.fromEntries(
 /** The options of `finetune`, without those that its method does not have. */
 export function optionsOf(setting: Setting, {options}: Cell): Options {
   const {tau: _, ...own} = options;
-  const all = {...setting.training, ...setting.ofMethod[own['method'] as PaperMethodName], ...own};
+  const all = {
+    ...setting.training,
+    ...setting.methodOptions[own['method'] as PaperMethodName],
+    ...own,
+  };
   const unused = meaningless({...defaults, ...all} as FinetuneSettings);
   return Object.fromEntries(Object.entries(all).filter(([name]) => !Object.hasOwn(unused, name)));
 }

@@ -92,8 +92,8 @@ export interface SettingSummary {
   before: {heldOut: number; neutral: number; tasks: TaskScores | null} | null;
   rates: RateSummary[];
   stages: StageSummary[];
-  /** Titles of the rows of {@link onePlot} that no other one beats in loss and memory. */
-  front: string[];
+  /** Titles of the rows of {@link onePlot} on the Pareto front of loss and memory. */
+  paretoFront: string[];
   claims: ClaimSummary[];
 }
 
@@ -128,7 +128,7 @@ export function summaryOf(setting: Setting, {cells}: Results): SettingSummary {
       : null,
     rates: ratesOf(setting, cells),
     stages,
-    front: paretoFront(points).map(({title}) => title),
+    paretoFront: paretoFront(points).map(({title}) => title),
     claims: claims.map(({better, worse}) => {
       const [one, other] = [better, worse].map((title) => all.find((row) => row.title === title));
       const difference = one && other ? pairedDifference(one.losses, other.losses) : null;
@@ -217,7 +217,7 @@ function rowSummary(
   const trainings = ended.map(({training}) => training);
   const losses = ended.map(({seed, measured}) => ({seed, value: measured.heldOut.loss}));
   const values = losses.map(({value}) => value);
-  const most = (of: (training: Training) => number): number => Math.max(...trainings.map(of));
+  const max = (of: (training: Training) => number): number => Math.max(...trainings.map(of));
   const average = (of: (training: Training) => number): number => mean(trainings.map(of));
   return {
     ...{title: row.title, method: row.method, rate, losses},
@@ -227,10 +227,10 @@ function rowSummary(
     ...{loss: mean(values), deviation: deviation(values)},
     neutral: mean(ended.map(({measured}) => measured.neutral.loss)),
     memory: {
-      peak: most(({peakBytes}) => peakBytes),
-      state: most(({stateBytes}) => stateBytes),
-      weights: most(({weightBytes}) => weightBytes),
-      resident: most(({residentBytes}) => residentBytes),
+      peak: max(({peakBytes}) => peakBytes),
+      state: max(({stateBytes}) => stateBytes),
+      weights: max(({weightBytes}) => weightBytes),
+      resident: max(({residentBytes}) => residentBytes),
     },
     changed: {
       share: average(({changed}) => changed.share),

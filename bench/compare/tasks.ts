@@ -25,7 +25,7 @@ export type Question = ChoiceQuestion | NumberQuestion;
 /** By task: how many questions were asked, and the part that was answered rightly. */
 export type TaskScores = Record<string, {questions: number; accuracy: number}>;
 
-const MOST_NEW_TOKENS = 256;
+const MAX_NEW_TOKENS = 256;
 const BATCH_SIZE = 8;
 
 /** Asks all questions. */
@@ -72,7 +72,7 @@ async function countRightNumbers(
   if (questions.length === 0) return 0;
   const prompts = questions.map(({prompt}) => tokenizer.encode(prompt, {addSpecialTokens: false}));
   const written = await generateBatch(model, prompts, {
-    ...{maxNewTokens: MOST_NEW_TOKENS, batchSize: BATCH_SIZE},
+    ...{maxNewTokens: MAX_NEW_TOKENS, batchSize: BATCH_SIZE},
     ...(tokenizer.eosTokenId !== null && {stop: tokenizer.eosTokenId}),
   });
   const found = written.map(({ids}) => numberIn(tokenizer.decode(ids, {skipSpecialTokens: true})));

@@ -61,16 +61,16 @@ function layerGradients(width: number): {earlier: tf.Tensor2D; later: tf.Tensor2
       tf.dispose(all);
     }
   };
-  const ofTheLayer = (): tf.Tensor2D => {
+  const layerGradient = (): tf.Tensor2D => {
     const all = Object.entries(gradients());
     const isOfTheLayer = ([name]: [string, tf.Tensor]): boolean => name.includes('o_proj');
     for (const other of all) if (!isOfTheLayer(other)) other[1].dispose();
     return all.find(isOfTheLayer)![1] as tf.Tensor2D;
   };
   train();
-  const earlier = ofTheLayer();
+  const earlier = layerGradient();
   train();
-  const later = ofTheLayer();
+  const later = layerGradient();
   model.dispose();
   optimizer.dispose();
   return {earlier, later};

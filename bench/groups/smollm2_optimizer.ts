@@ -58,12 +58,12 @@ export const measure: MeasureGroup = async ({tiny, rounds = 3, model: folder}) =
       continue;
     }
     await tf.setBackend(backend);
-    const ofBackend: Record<string, Record<'first' | 'others', StepTime>> = {};
+    const backendTimes: Record<string, Record<'first' | 'others', StepTime>> = {};
     for (const {on, goals} of settings) {
       const times = await measurePeriods(training, on, rounds, warmUpPeriods[backend]);
-      ofBackend[`${on} of 30 blocks`] = times;
+      backendTimes[`${on} of 30 blocks`] = times;
       const {first, others} = times;
-      const ofPeriod = (part: keyof StepTime): number =>
+      const periodTime = (part: keyof StepTime): number =>
         first[part] + (interval - 1) * others[part];
       const share = (of: string, value: number, goal?: Goal): Figure => ({
         name: `Optimizer on ${backend}, SmolLM2, ${on} of 30 blocks on: its part of ${of}`,
@@ -72,13 +72,13 @@ export const measure: MeasureGroup = async ({tiny, rounds = 3, model: folder}) =
       result.figures.push(
         share(
           `a period of ${interval} steps`,
-          ofPeriod('optimizer') / ofPeriod('step'),
+          periodTime('optimizer') / periodTime('step'),
           goals?.period,
         ),
         share('the step that makes all bases anew', first.optimizer / first.step, goals?.first),
       );
     }
-    Object.assign(result.measured, {[backend]: {milliseconds: ofBackend}});
+    Object.assign(result.measured, {[backend]: {milliseconds: backendTimes}});
   }
   return result;
 };

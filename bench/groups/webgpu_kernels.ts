@@ -127,18 +127,18 @@ export const measure: MeasureGroup = async ({tiny, rounds = 9}) => {
   for (const row of [...updates, ...bases]) {
     kernels[row.title] = await costs(row, rounds);
   }
-  const most = (way: 'composed' | 'kernels'): number =>
+  const max = (way: 'composed' | 'kernels'): number =>
     Math.max(...updates.map(({title}) => kernels[title]!.dispatches[way]));
   const figures: Figure[] = [
     {
       name: 'WebGPU: kernel dispatches per projected matrix update',
-      value: most('kernels'),
+      value: max('kernels'),
       unit: 'count',
       goal: {atMost: 4},
     },
     {
       name: "WebGPU: the same, composed of tfjs's ops",
-      value: most('composed'),
+      value: max('composed'),
       unit: 'count',
     },
   ];

@@ -28,7 +28,7 @@ const WARM_UP = {steps: 2000, milliseconds: 3000};
 /** A model is measured for so long, but for the least rounds. */
 const MODEL_MILLISECONDS = 8_000;
 const LEAST_ROUNDS = 7;
-const MOST_ROUNDS = 151;
+const MAX_ROUNDS = 151;
 
 /**
  * Both train the same model on the same batch in this process, with the same kernels: those of this library, where they are
@@ -51,7 +51,7 @@ export async function measureStepTimes(ordinary: OrdinaryModel): Promise<StepTim
   const steps = Math.max(1, Math.ceil(ROUND_MILLISECONDS / (await first.run(1)).elapsed));
   const times: [Milliseconds[], Milliseconds[]] = [[], []];
   const end = performance.now() + MODEL_MILLISECONDS;
-  for (let round = 0; round < MOST_ROUNDS; round++) {
+  for (let round = 0; round < MAX_ROUNDS; round++) {
     if (round >= LEAST_ROUNDS && performance.now() > end) break;
     for (const i of round % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
       times[i].push(await trainings[i].run(steps));

@@ -7,14 +7,14 @@ import {svgText} from './svg_text';
 const [BLUE, ORANGE] = ['#0072b2', '#d55e00'];
 
 /** An SVG: held-out loss against peak memory of the methods, with the standard deviation over seeds and the Pareto front. */
-export function drawLossAndMemory({stages, front}: SettingSummary): string {
+export function drawLossAndMemory({stages, paretoFront}: SettingSummary): string {
   const {document} = parseHTML('<!doctype html><html><body></body></html>');
   const points = onePlot(stages).map(({title, loss, deviation, losses, memory}) => ({
     ...{title, loss, megabytes: memory.peak / 1e6},
     spread: losses.length > 1 ? deviation : 0,
-    isOnFront: front.includes(title),
+    isOnFront: paretoFront.includes(title),
   }));
-  const onFront = front.flatMap((title) => points.filter((point) => point.title === title));
+  const onFront = paretoFront.flatMap((title) => points.filter((point) => point.title === title));
   const at = {x: 'megabytes', y: 'loss'};
   const labels = apart(points);
   return svgText(

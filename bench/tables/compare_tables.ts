@@ -15,7 +15,7 @@ export function compareTables({
   rates,
   stages,
   claims,
-  front,
+  paretoFront,
   before,
 }: SettingSummary): Table[] {
   const tables = [
@@ -31,18 +31,18 @@ export function compareTables({
         best === null ? '' : rateText(best),
       ]),
     },
-    ...stages.map(({name: stage, title: ofStage, rows}) => {
+    ...stages.map(({name: stage, title: stageTitle, rows}) => {
       const isPaired = rows.some(({difference}) => difference !== null);
       return {
         name: `${name} ${stage}`,
-        caption: `${title}: ${ofStage}`,
+        caption: `${title}: ${stageTitle}`,
         header: [
           ...['', 'held-out loss', 'neutral text', 'tensors, MB', 'state, MB', 'process, MB'],
           ...['weights changed', 'rate'],
           ...(isPaired ? ['loss less that of', 'difference', '95 % interval'] : []),
         ],
         rows: rows.map((row) => [
-          ...stageRow(row, front.includes(row.title)),
+          ...stageRow(row, paretoFront.includes(row.title)),
           ...(isPaired ? differenceCells(row) : []),
         ]),
       };
@@ -77,7 +77,7 @@ export function timesTables(records: Records<{methods: MethodTimes[]}>): Table[]
   }));
 }
 
-/** @param isOnFront Whether nothing that is shown beside it has a lower loss with no more memory. */
+/** @param isOnFront Whether it is on the Pareto front of what is shown beside it: nothing there has a lower loss with no more memory. */
 function stageRow(row: RowSummary, isOnFront: boolean): string[] {
   const {title, loss, deviation, losses, failed, neutral, memory, changed, rate} = row;
   const spread = losses.length > 1 ? ` ± ${deviation.toFixed(4)}` : '';

@@ -86,7 +86,7 @@ export function learned({adam, runs}: DefaultsMeasurements): number[] {
 export function summary([title, measured]: Row): string[] {
   const {projected, state, adam, runs} = measured;
   const parts = learned(measured).map((value) => 100 * value);
-  const [least, most] = [Math.min(...parts), Math.max(...parts)];
+  const [min, max] = [Math.min(...parts), Math.max(...parts)];
   const first = mean(adam.map(({before}) => before));
   return [
     title,
@@ -94,7 +94,7 @@ export function summary([title, measured]: Row): string[] {
     (state as Record<string, number>)[owloreDefaults.side]!.toFixed(2),
     `${first.toPrecision(3)} → ${finalLoss(adam)}`,
     finalLoss(ours(runs)),
-    `${mean(parts).toFixed(1)} % (${least.toFixed(1)} to ${most.toFixed(1)})`,
+    `${mean(parts).toFixed(1)} % (${min.toFixed(1)} to ${max.toFixed(1)})`,
   ];
 }
 

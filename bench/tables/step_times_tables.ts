@@ -33,8 +33,8 @@ export function stepTimesTables(records: Records<StepTimesMeasurements>): Table[
 /** A line about one model. */
 export function timesLine(title: string, times: StepTimes): string {
   const [ms, time, memory] = cells(times);
-  const ofProcessor = times.processorRatio.toFixed(2);
-  return `${title}: ${ms} ms, ${time}, of the processor ${ofProcessor}, memory ${memory} (${times.rounds} rounds)`;
+  const processorPart = times.processorRatio.toFixed(2);
+  return `${title}: ${ms} ms, ${time}, of the processor ${processorPart}, memory ${memory} (${times.rounds} rounds)`;
 }
 
 export function reachesGoals(times: StepTimes): boolean {

@@ -197,7 +197,7 @@ function lengthTable(sweep: Sweep): Table {
       'Growth of what a step needs beyond weights and state when the sequences get twice as long: the exponent of the length ' +
       '(1 is linear, 2 quadratic), 8 blocks, vocabulary 512',
     header: ['trained', '', ...doublings.map(([from, to]) => `${from} to ${to}`)],
-    rows: ofVariants((set, variant) => sweep.exponents(set, variant)),
+    rows: variantRows((set, variant) => sweep.exponents(set, variant)),
   };
 }
 
@@ -208,12 +208,12 @@ function vocabularyTable(sweep: Sweep): Table {
       `What a vocabulary of ${vocabularies[1]!.toLocaleString('en')} takes beyond weights and state, more than one of ` +
       `${vocabularies[0]} does, in buffers of the head's size (${megabytes(headBytes)} MB); 8 blocks`,
     header: ['trained', '', ...lengths.map((length) => `${length} tokens`)],
-    rows: ofVariants((set, variant) => sweep.headBuffers(set, variant)),
+    rows: variantRows((set, variant) => sweep.headBuffers(set, variant)),
   };
 }
 
 /** A row of numbers for each set and variant. */
-function ofVariants(numbers: (set: Point['set'], variant: Variant) => number[]): string[][] {
+function variantRows(numbers: (set: Point['set'], variant: Variant) => number[]): string[][] {
   return sweepSets.flatMap((set) =>
     sweepVariants.map((variant) => [
       setTitles[set],

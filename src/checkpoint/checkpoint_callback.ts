@@ -66,7 +66,7 @@ export class CheckpointCallback extends Callback {
   /** Those of them that were done before this `fit`. */
   private batchesBefore = 0;
   /** Batches of the longest epoch that this `fit` has completed; 0: none. */
-  private mostBatches = 0;
+  private maxBatches = 0;
   /** Where callback and data stood after the last batch, if a checkpoint of it is due. */
   private due: ReturnType<typeof placeOf> | null = null;
 
@@ -92,7 +92,7 @@ export class CheckpointCallback extends Callback {
   override async onTrainBegin(): Promise<void> {
     checkReceiver(this);
     checkParts(OWNER, this.parts);
-    this.mostBatches = 0;
+    this.maxBatches = 0;
     this.due = null; // of a fit that threw
     // Before the sampling callback begins the next period: it draws by the weights, and packs some.
     beforeEachBatch(this, () => this.saveIfDue());
@@ -125,7 +125,7 @@ export class CheckpointCallback extends Callback {
     const isComplete = this.isComplete(logs);
     if (isComplete) {
       this.epoch = epoch + 1;
-      this.mostBatches = Math.max(this.mostBatches, this.batches);
+      this.maxBatches = Math.max(this.maxBatches, this.batches);
       this.batches = 0;
     }
     const {every, best} = this.options;
@@ -143,13 +143,13 @@ export class CheckpointCallback extends Callback {
   private isComplete(logs: Logs): boolean {
     // What tfjs validates is complete.
     if (!wasStopped(this) || 'val_loss' in logs) return true;
-    const {batches, batchesBefore, mostBatches} = this;
+    const {batches, batchesBefore, maxBatches} = this;
     const size = this.options.data?.size;
     const perEpoch = batchesOfEpoch(this);
     // What is not the data's size, such as batchesPerEpoch, tfjs counts from where the fit begins.
     if (perEpoch !== null && perEpoch !== size) return batches - batchesBefore >= perEpoch;
     // A fit that does not know how many batches an epoch has is judged by those it has completed.
-    return batches >= ([size, mostBatches].find((count = 0) => count > 0) ?? Infinity);
+    return batches >= ([size, maxBatches].find((count = 0) => count > 0) ?? Infinity);
   }
 
   private get parts(): CheckpointParts {

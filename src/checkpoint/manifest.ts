@@ -6,7 +6,7 @@ import type {ModelTarget} from '../files/sink';
 import {openSource} from '../files/open_source';
 import type {SourceFile} from '../files/source';
 import {checkSamplingState, type LayerSamplingState} from '../owlore/sampling/saved_state';
-import {checkNumber, display, MOST_STEPS, stepRange} from '../common/options';
+import {checkNumber, display, MAX_STEPS, stepRange} from '../common/options';
 import {checkCounters, STEPS, type Counters} from '../owlore/optimizer/state/saved_names';
 import {checkLearningRate} from '../owlore/optimizer/schedule';
 
@@ -78,16 +78,16 @@ export async function listManifests(
   target: ModelTarget,
   isToSave = false,
 ): Promise<ManifestFile[]> {
-  const most = isToSave ? 2 * MOST_STEPS : MOST_STEPS;
+  const max = isToSave ? 2 * MAX_STEPS : MAX_STEPS;
   const files = (await listFiles(owner, target)).flatMap((path) => {
     const match = MANIFEST.exec(path);
     return match ? [{path, number: Number(match[1])}] : [];
   });
   files.sort((a, b) => b.number - a.number);
   const [newest] = files;
-  if (newest && newest.number > most) {
+  if (newest && newest.number > max) {
     throw new Error(
-      `${owner}: the checkpoint ${newest.path} has a number above ${most}, after which no other could be saved; ` +
+      `${owner}: the checkpoint ${newest.path} has a number above ${max}, after which no other could be saved; ` +
         'no training has written it: remove it',
     );
   }
@@ -137,7 +137,7 @@ export async function readManifest(
 }
 
 /** More damaged checkpoints than any training leaves behind. */
-const MOST_DAMAGED = 16;
+const MAX_DAMAGED = 16;
 
 /**
  * What reading a checkpoint gives, or null if it is damaged.
@@ -156,7 +156,7 @@ export async function ifGood<T>(
   } catch (error) {
     if (!(error instanceof DamagedFile)) throw error;
     damages.push(`${path} is damaged: ${error.message}`);
-    if (damages.length < MOST_DAMAGED) return null;
+    if (damages.length < MAX_DAMAGED) return null;
     throw new Error(
       `${owner}: ${damages.length} checkpoints are damaged, and no others were looked at; nothing was changed. Remove them, ` +
         `and it goes on from an older one. The newest: ${damages[0]}`,
@@ -167,7 +167,7 @@ export async function ifGood<T>(
 
 /** Files that this process has written or found to be as they were written: their names and versions. */
 const known = new Set<string>();
-const MOST_KNOWN = 100_000;
+const MAX_KNOWN = 100_000;
 
 /** Whether a file has not been written to since this process last saw that it is right. */
 function isKnown({path, version}: SourceFile): boolean {
@@ -177,7 +177,7 @@ function isKnown({path, version}: SourceFile): boolean {
 /** Not where a source cannot tell versions. */
 function remember({path, version}: SourceFile): void {
   if (version === undefined) return;
-  if (known.size === MOST_KNOWN) known.clear();
+  if (known.size === MAX_KNOWN) known.clear();
   known.add(`${path} ${version}`);
 }
 
@@ -226,22 +226,22 @@ export async function isAsWritten(
 /**
  * The bytes of a file of a checkpoint.
  *
- * @param mostBytes As many as it can have.
+ * @param maxBytes As many as it can have.
  * @throws DamagedFile if it is missing, or larger, or its bytes are not those that its name is made of.
  */
 export async function readChecked(
   owner: string,
   target: ModelTarget,
   path: string,
-  mostBytes: number,
+  maxBytes: number,
 ): Promise<Uint8Array> {
   const file = await openSource(owner, target).open(path);
   if (!file) throw new DamagedFile(`the file ${path} is missing`);
   let bytes: Uint8Array;
   try {
-    if (file.size > mostBytes) {
+    if (file.size > maxBytes) {
       throw new DamagedFile(
-        `the file ${path} has ${file.size} bytes, where no more than ${mostBytes} can be in it`,
+        `the file ${path} has ${file.size} bytes, where no more than ${maxBytes} can be in it`,
       );
     }
     bytes = await file.read(0, file.size);
@@ -259,7 +259,7 @@ export async function readChecked(
 }
 
 /** The most bytes of a file with so many numbers. */
-export function mostBytesOf(numbers: number): number {
+export function maxBytesOf(numbers: number): number {
   return 4 * numbers + MAX_JSON_BYTES;
 }
 

@@ -17,7 +17,7 @@ import {
   FUNCTION,
   ifGood,
   listManifests,
-  mostBytesOf,
+  maxBytesOf,
   readChecked,
   readManifest,
   type Manifest,
@@ -164,7 +164,7 @@ async function checkFiles(
 ): Promise<void> {
   for (const [i, layer] of layers.entries()) await readLayer(source, model[i]!, layer);
   for (const file of optimizer.files) {
-    await readChecked(OWNER, source, file, mostBytesOfState(layers));
+    await readChecked(OWNER, source, file, maxStateBytes(layers));
   }
 }
 
@@ -182,7 +182,7 @@ async function apply(
       variables.map((variable, j) => [model[i]!.weights[j]!, variable.name] as const),
     ),
   );
-  const state = await readState(source, saved, names, mostBytesOfState(layers));
+  const state = await readState(source, saved, names, maxStateBytes(layers));
   const undo: Array<() => void> = [];
   try {
     await inFile(path, () => {
@@ -240,7 +240,7 @@ async function readLayer(
   {weights, file}: Manifest['model'][number],
   {layer, variables}: LayerWeights,
 ): Promise<HostTensor[]> {
-  const tensors = await readTensors(source, file, mostBytesOf(sizeOf(variables)));
+  const tensors = await readTensors(source, file, maxBytesOf(sizeOf(variables)));
   const fail = (what: string): never => {
     throw new Error(`${OWNER}: ${file} ${what}; nothing was changed`);
   };
@@ -266,9 +266,9 @@ async function readLayer(
 async function readTensors(
   source: ModelTarget,
   file: string,
-  mostBytes: number,
+  maxBytes: number,
 ): Promise<Map<string, HostTensor>> {
-  const bytes = await readChecked(OWNER, source, file, mostBytes);
+  const bytes = await readChecked(OWNER, source, file, maxBytes);
   try {
     return parseSafetensors(bytes).tensors;
   } catch (error) {
@@ -282,8 +282,8 @@ function sizeOf(variables: readonly tf.Variable[]): number {
 }
 
 /** The most bytes of the optimizer's state: two moments and a sum for each weight, and a basis, which is smaller than it. */
-function mostBytesOfState(layers: readonly LayerWeights[]): number {
-  return mostBytesOf(4 * sizeOf(layers.flatMap(({variables}) => variables)));
+function maxStateBytes(layers: readonly LayerWeights[]): number {
+  return maxBytesOf(4 * sizeOf(layers.flatMap(({variables}) => variables)));
 }
 
 /** Runs `take`; an error of the part that refuses what the file has names the file. */
@@ -304,13 +304,13 @@ function errorInFile(file: string, error: unknown): Error {
  * disposes of the tensors.
  *
  * @param names The names of the model's weights, by those in the checkpoint.
- * @param mostBytes Of a file.
+ * @param maxBytes Of a file.
  */
 async function readState(
   source: ModelTarget,
   {counters, files}: Manifest['optimizer'],
   names: ReadonlyMap<string, string>,
-  mostBytes: number,
+  maxBytes: number,
 ): Promise<NamedTensor[]> {
   const state = new Map<string, tf.Tensor>();
   for (const [name, values] of Object.entries(counters)) {
@@ -321,7 +321,7 @@ async function readState(
   }
   try {
     for (const file of files) {
-      for (const [name, {values, shape}] of await readTensors(source, file, mostBytes)) {
+      for (const [name, {values, shape}] of await readTensors(source, file, maxBytes)) {
         const own = ownName(name);
         if (own === null)
           throw errorInFile(

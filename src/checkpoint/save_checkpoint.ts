@@ -66,7 +66,7 @@ const OWNER = 'saveCheckpoint';
  * Numbers in a file of the optimizer's state, 64 MiB of them. While a file is made its numbers are in memory three times: as they
  * were read, as the bytes of the file, and as a copy of those, whose hash is computed.
  */
-const MOST_NUMBERS = 2 ** 24;
+const MAX_NUMBERS = 2 ** 24;
 
 /**
  * Saves a training: `resumeCheckpoint` goes on from it, in another process too, as if it had never stopped. It has the model's
@@ -130,10 +130,10 @@ export async function writeCheckpoint(
   try {
     const files = new CheckpointFiles(optimizer, target, sink);
     const weights: Manifest['model'] = [];
-    for (const {layer, weights: ofLayer} of layers) {
-      const names = ofLayer.map(({name}) => name);
+    for (const {layer, weights: ownWeights} of layers) {
+      const names = ownWeights.map(({name}) => name);
       const tensors = new Map<string, HostTensor>();
-      for (const weight of ofLayer) {
+      for (const weight of ownWeights) {
         const shape = weight.shape as number[];
         tensors.set(weight.name, {shape, values: await valuesOf(weight)});
       }
@@ -335,13 +335,13 @@ class CheckpointFiles {
   }
 }
 
-/** The optimizer's state in its order, as files have it: at most {@link MOST_NUMBERS} each, or one tensor. */
+/** The optimizer's state in its order, as files have it: at most {@link MAX_NUMBERS} each, or one tensor. */
 export function filesOfState(named: readonly NamedTensor[]): NamedTensor[][] {
   const parts: NamedTensor[][] = [];
   let numbers = Infinity;
   for (const each of named) {
     numbers += each.tensor.size;
-    if (numbers > MOST_NUMBERS) {
+    if (numbers > MAX_NUMBERS) {
       parts.push([]);
       numbers = each.tensor.size;
     }

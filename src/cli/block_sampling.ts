@@ -4,7 +4,7 @@ import {parseJsonText} from '../files/json';
 import type {LayerSamplingOptions} from '../owlore/sampling/options';
 import type {LlamaConfig, TextDataset} from '../llama/index';
 import {needsScores, paperMethods, type MethodParts} from '../methods';
-import {ofCandidates, probabilitiesFromScores} from '../owlore/sampling/block_probabilities';
+import {valuesOfCandidates, probabilitiesFromScores} from '../owlore/sampling/block_probabilities';
 import {presetScores, type PresetName} from '../owlore/sampling/presets';
 import {samplers} from '../owlore/sampling/samplers';
 import {paperTau, type OutlierScores} from '../owlore/scores/outlier';
@@ -128,9 +128,9 @@ export async function chooseSampling(
   };
 }
 
-function checkGamma({gamma}: FinetuneSettings, most: number, what: string, {given}: Context): void {
-  if (gamma === undefined || gamma <= most) return;
-  throw new UsageError(`${given.get('gamma')} must be <= ${most}, ${what}; got ${gamma}`);
+function checkGamma({gamma}: FinetuneSettings, max: number, what: string, {given}: Context): void {
+  if (gamma === undefined || gamma <= max) return;
+  throw new UsageError(`${given.get('gamma')} must be <= ${max}, ${what}; got ${gamma}`);
 }
 
 interface FoundScores {
@@ -173,6 +173,6 @@ function readScoreFile(path: string, blocks: readonly string[]): FoundScores {
     const {kind = ''} = scores as {kind?: string};
     const title = Object.hasOwn(scoreKinds, kind) ? scoreKinds[kind as ScoreKind].title : 'score';
     const all = {all: blocks, candidates: blocks};
-    return {scores, values: ofCandidates('finetune', 'scores', values, names, all), title};
+    return {scores, values: valuesOfCandidates('finetune', 'scores', values, names, all), title};
   });
 }

@@ -31,10 +31,10 @@ export function noteDataProblems(
   const others = cut + dropped - SHOWN;
   if (others > 0) console.note(`  … and ${others} more`);
   if (cut === 0) return;
-  const most = config.maxPositionEmbeddings!;
+  const max = config.maxPositionEmbeddings!;
   const help =
-    maxLength < most
-      ? `a larger --max-length cuts less, and takes more memory; the model takes up to ${most} tokens`
-      : `the model takes no more than ${most} tokens; divide longer examples`;
+    maxLength < max
+      ? `a larger --max-length cuts less, and takes more memory; the model takes up to ${max} tokens`
+      : `the model takes no more than ${max} tokens; divide longer examples`;
   console.note(`  ${help}`);
 }

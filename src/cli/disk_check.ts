@@ -20,9 +20,9 @@ type Settings = FinetuneSettings & {backend: BackendName; saveEvery: number};
 /** Bytes that a run writes and has on the disk at the same time. */
 interface DiskNeed {
   /** If no more than what trains in every step changes between two checkpoints. */
-  least: number;
+  min: number;
   /** If all weights do. */
-  most: number;
+  max: number;
 }
 
 /** Of log, report and the like: some for the run, and some for each step. */
@@ -46,13 +46,13 @@ export async function checkDisk(
   const {output, resume, force} = settings;
   const room = await free(resolve(output));
   if (room === null) return;
-  const {least, most} = diskNeed(settings, opened, data);
+  const {min, max} = diskNeed(settings, opened, data);
   // what a run that goes on has written takes the place of what it will write
   const there = resume === undefined ? 0 : await bytesIn(filesOfRun(resume).checkpoints);
-  if (most - there <= room) return;
-  const cannot = least - there > room;
+  if (max - there <= room) return;
+  const cannot = min - there > room;
   const what =
-    `checkpoints and model take ${cannot ? 'at least' : 'up to'} ${bytesText((cannot ? least : most) - there)}, and ` +
+    `checkpoints and model take ${cannot ? 'at least' : 'up to'} ${bytesText((cannot ? min : max) - there)}, and ` +
     `where '${output}' is ${bytesText(room)} are free`;
   const ways = [
     ...(resume === undefined ? [`give ${given.get('output')} another disk`] : ['make room there']),
@@ -105,8 +105,8 @@ export function diskNeed(
     job +
     Math.max(copies(during, first, further), copies(atEnd, first, further) + model + adapters);
   return {
-    least: together(weights + adapters, changing),
-    most: together(weights + adapters + state, weights + adapters + state),
+    min: together(weights + adapters, changing),
+    max: together(weights + adapters + state, weights + adapters + state),
   };
 }
 

@@ -110,9 +110,15 @@ export const estimate = defineCommand({
       settings.engine === 'tfjs'
         ? answer(settings, {config, described, estimated, total: result.total}, context)
         : {};
-    const ofAdapter =
+    const adapterLimits =
       settings.backend === 'webgpu' ? await checkAdapter(config, estimated, context) : {};
-    return {model: settings.model, options: estimated, bytes: result, ...answered, ...ofAdapter};
+    return {
+      model: settings.model,
+      options: estimated,
+      bytes: result,
+      ...answered,
+      ...adapterLimits,
+    };
   },
 });
 
@@ -120,7 +126,7 @@ function meaningless({method, embedding, engine, update}: Settings): Record<stri
   const {lowRank, sampling, lora}: MethodParts = paperMethods[method];
   const byMethod = `--method ${method}`;
   const byEngine = `--engine ${engine}`;
-  const ofLibrary = [
+  const onlyTfjs = [
     ...['backend', 'embedding', 'accumulate', 'checkpoint', 'frozen', 'budget'],
     ...['update', 'basis', 'targets', 'loraDropout', 'countedLabels'],
   ];
@@ -132,7 +138,7 @@ function meaningless({method, embedding, engine, update}: Settings): Record<stri
     ...(!lowRank && embedding !== 'low-rank' && {update: byMethod, basis: byMethod}),
     ...(updateRules[update].basis && {basis: `--update ${update}`}),
     ...(!lora && {targets: byMethod, loraDropout: byMethod}),
-    ...(engine === 'torch' && Object.fromEntries(ofLibrary.map((name) => [name, byEngine]))),
+    ...(engine === 'torch' && Object.fromEntries(onlyTfjs.map((name) => [name, byEngine]))),
   };
 }
 
@@ -238,12 +244,12 @@ async function checkAdapter(
   }
   // tfjs's type of a backend does not have the device of webgpu's.
   const {limits} = (tf.backend() as unknown as {device: {limits: Record<string, number>}}).device;
-  const most = Math.min(limits['maxBufferSize']!, limits['maxStorageBufferBindingSize']!);
-  const fits = largest <= most;
+  const max = Math.min(limits['maxBufferSize']!, limits['maxStorageBufferBindingSize']!);
+  const fits = largest <= max;
   console.print(
-    `The adapter has buffers of up to ${bytesText(most)}: it ${fits ? 'fits' : 'does not fit'}.`,
+    `The adapter has buffers of up to ${bytesText(max)}: it ${fits ? 'fits' : 'does not fit'}.`,
   );
-  return {largestTensor: largest, largestBuffer: most, fitsAdapter: fits};
+  return {largestTensor: largest, largestBuffer: max, fitsAdapter: fits};
 }
 
 function listOf({gamma, rank, batchSize}: Fit): string {

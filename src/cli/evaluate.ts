@@ -90,15 +90,15 @@ export const evaluate = defineCommand({
 
 function meaningless({task, shots}: Settings): Record<string, string | undefined> {
   const byTask = `--task ${task}`;
-  const ofTexts = task === 'perplexity' ? undefined : byTask;
-  const ofQuestions = task === 'perplexity' ? byTask : undefined;
+  const textsOnly = task === 'perplexity' ? undefined : byTask;
+  const questionsOnly = task === 'perplexity' ? byTask : undefined;
   return {
-    format: ofTexts,
-    maxLength: ofTexts,
-    packing: ofTexts,
+    format: textsOnly,
+    maxLength: textsOnly,
+    packing: textsOnly,
     batchSize: task === 'gsm8k' ? byTask : undefined,
-    shots: ofQuestions,
-    shotsFrom: ofQuestions ?? (shots > 0 ? undefined : '--shots 0'),
+    shots: questionsOnly,
+    shotsFrom: questionsOnly ?? (shots > 0 ? undefined : '--shots 0'),
     maxNewTokens: task === 'gsm8k' ? undefined : byTask,
   };
 }

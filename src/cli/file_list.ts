@@ -19,7 +19,7 @@ const headerOf = (version: number): string => JSON.stringify({format: 'tfjs-owlo
 const HEADER = headerOf(VERSION);
 
 /** Of a list: a run has some dozen paths, and a name for each file of events. */
-const MOST_BYTES = 1e6;
+const MAX_BYTES = 1e6;
 
 /**
  * The paths of files in the folder of a run, with `/` between their parts, and of folders with one at their end. Each is on the list, and
@@ -62,7 +62,7 @@ export class FileList {
   static read(folder: string): FileList | null {
     const file = join(folder, FILE_LIST);
     if (kindOf(file) !== 'file') return null;
-    const [header, ...lines] = readFile(file, MOST_BYTES).toString('utf8').split('\n');
+    const [header, ...lines] = readFile(file, MAX_BYTES).toString('utf8').split('\n');
     const version = Number(/"version":(\d{1,9})\}$/.exec(header!)?.[1]);
     if (header !== headerOf(version)) return null;
     if (version !== VERSION) {

@@ -36,7 +36,7 @@ import {
   group,
   isThere,
   number,
-  ofCommandLine,
+  onlyOnCommandLine,
   outputFolder,
   program,
   required,
@@ -113,9 +113,11 @@ export const finetuneOptions = {
   ...modelOptions,
   ...group('Run', {
     output: required(outputFolder('the folder that the run makes: its model, log and report')),
-    resume: ofCommandLine(folder('go on with the stopped run in this folder, with its options')),
-    overwrite: ofCommandLine(flag('replace an earlier run in the folder of --output')),
-    force: ofCommandLine(
+    resume: onlyOnCommandLine(
+      folder('go on with the stopped run in this folder, with its options'),
+    ),
+    overwrite: onlyOnCommandLine(flag('replace an earlier run in the folder of --output')),
+    force: onlyOnCommandLine(
       flag('begin or go on even if memory or disk cannot suffice, or the data have changed'),
     ),
     dtype: choice<FloatType, 'F32'>('number type of the weights that are saved', floatTypes, 'F32'),
@@ -295,7 +297,7 @@ export function meaningless(settings: FinetuneSettings): Record<string, string> 
     ...(!needsScores(sampling) && {scores: byMethod, tau: byMethod}),
     ...(steps !== undefined && {epochs: '--steps'}),
     ...(validation !== undefined && {validationSplit: '--validation'}),
-    ...(engine !== 'torch' && Object.fromEntries(ofTorch.map((name) => [name, byEngine]))),
+    ...(engine !== 'torch' && Object.fromEntries(torchOptions.map((name) => [name, byEngine]))),
   };
 }
 
@@ -306,9 +308,9 @@ export const alternatives: ReadonlyArray<readonly string[]> = [
 ];
 
 /** The options of the engine torch. */
-const ofTorch: readonly string[] = ['python', 'processes', 'parallel'];
+const torchOptions: readonly string[] = ['python', 'processes', 'parallel'];
 /** The options that may stand beside `--resume`: they change nothing of the training. */
-const ofResume: readonly string[] = ['resume', 'engine', 'dtype', 'force', ...ofTorch];
+const resumeOptions: readonly string[] = ['resume', 'engine', 'dtype', 'force', ...torchOptions];
 
 /** How the blocks are drawn, in a method that draws some. */
 export function samplerOf({
@@ -330,7 +332,7 @@ export function checkTogether(settings: FinetuneSettings, given: Given): void {
   const {resume, method, gamma} = settings;
   for (const [name, called] of given) {
     const isFlag = called === `finetune: ${flagOf(name)}`;
-    if (resume === undefined || ofResume.includes(name) || !isFlag) continue;
+    if (resume === undefined || resumeOptions.includes(name) || !isFlag) continue;
     throw new UsageError(
       `${called} has no meaning with --resume, which takes the options of the run`,
     );

@@ -8,7 +8,7 @@ import {messageOf} from './usage_error';
 const FULL: readonly unknown[] = ['ENOSPC', 'EDQUOT'];
 
 /** How long a run without a terminal waits for room, and how often it looks, in milliseconds. */
-export const PATIENCE = {most: 600_000, pause: 10_000};
+export const PATIENCE = {max: 600_000, pause: 10_000};
 
 /** Whether an error is that of a full disk, or comes of one. */
 export function isFullDisk(error: unknown): boolean {
@@ -48,7 +48,7 @@ export async function untilSaved<T>(
   saving: () => Saving,
   save: () => T | Promise<T>,
   {console, interruption, stdin}: Pick<Context, 'console' | 'interruption' | 'stdin'>,
-  {most, pause}: typeof PATIENCE = PATIENCE,
+  {max, pause}: typeof PATIENCE = PATIENCE,
 ): Promise<T> {
   const {signal} = interruption;
   // a run that is stopping saves itself before
@@ -80,7 +80,7 @@ export async function untilSaved<T>(
         console.note(`${message}; waiting for room, for ten minutes at most`);
         since = performance.now();
       }
-      if (performance.now() - since >= most) {
+      if (performance.now() - since >= max) {
         throw new Error(`${message}; there was no room for ten minutes, ${goOn}`, {cause: error});
       }
       await sleep(pause, undefined, {signal: stop}).catch(() => undefined);

@@ -152,10 +152,10 @@ function tokensOf(
   const ids = chat
     ? tokenizer.applyChatTemplate([{role: 'user', content: prompt}], {addGenerationPrompt: true})
     : tokenizer.encode(prompt);
-  const most = config.maxPositionEmbeddings;
-  if (ids.length === 0 || ids.length >= most) {
+  const max = config.maxPositionEmbeddings;
+  if (ids.length === 0 || ids.length >= max) {
     throw new Error(
-      `generate: the text must have at least one token, and fewer than ${most}, the positions of the model; got ${ids.length}`,
+      `generate: the text must have at least one token, and fewer than ${max}, the positions of the model; got ${ids.length}`,
     );
   }
   newTokensAfter('generate', ids.length, {maxNewTokens}, config);

@@ -120,10 +120,10 @@ function tokensOf(
       isText && !chat
         ? tokenizer.encode(prompt)
         : tokenizer.applyChatTemplate(messages, {addGenerationPrompt: true});
-    const most = config.maxPositionEmbeddings;
-    if (ids.length > 0 && ids.length < most) return ids;
+    const max = config.maxPositionEmbeddings;
+    if (ids.length > 0 && ids.length < max) return ids;
     throw new Error(
-      `the text must have at least one token, and fewer than ${most}, the positions of the model; got ${ids.length}`,
+      `the text must have at least one token, and fewer than ${max}, the positions of the model; got ${ids.length}`,
     );
   } catch (cause) {
     throw new Error(`generate: ${path}: line ${line}: ${(cause as Error).message}`, {cause});
@@ -139,12 +139,12 @@ function checkNewTokens(
   {maxNewTokens}: GenerateSettings,
 ): void {
   if (maxNewTokens === undefined) return;
-  const most = config.maxPositionEmbeddings;
-  const i = prompts.findIndex(({length}) => length + maxNewTokens > most);
+  const max = config.maxPositionEmbeddings;
+  const i = prompts.findIndex(({length}) => length + maxNewTokens > max);
   if (i < 0) return;
   throw new Error(
-    `generate: maxNewTokens must be at most ${most - prompts[i]!.length} for line ${lines[i]!.line} of ${path}, whose text ` +
-      `takes ${prompts[i]!.length} of the model's ${most} positions; got ${maxNewTokens}`,
+    `generate: maxNewTokens must be at most ${max - prompts[i]!.length} for line ${lines[i]!.line} of ${path}, whose text ` +
+      `takes ${prompts[i]!.length} of the model's ${max} positions; got ${maxNewTokens}`,
   );
 }
 

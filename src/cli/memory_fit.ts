@@ -1,6 +1,6 @@
 /** Which γ, rank and batch a memory has room for. */
 import {estimateMemory, type EstimateOptions} from '../memory/estimate/index';
-import {mostRank} from '../memory/estimate/most_rank';
+import {maxRank} from '../memory/estimate/max_rank';
 import type {LlamaConfig} from '../llama/config';
 import {paperMethods, type MethodParts} from '../methods';
 import type {SizedOptions} from './estimate_options';
@@ -9,7 +9,7 @@ import type {SizedOptions} from './estimate_options';
 export type Fit = Pick<EstimateOptions, 'gamma' | 'rank' | 'batchSize'>;
 
 /** Largest batch that is asked about. */
-const MOST_SEQUENCES = 4096;
+const MAX_SEQUENCES = 4096;
 
 /** Ranks that are asked about, beside the given one. */
 const RANKS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048];
@@ -33,10 +33,10 @@ export class MemoryFit {
     hasRank: boolean,
     fits: Fits,
   ) {
-    this.limit = mostBytes(fits);
-    const most = hasRank ? mostRank(config, given) : 0;
+    this.limit = maxBytes(fits);
+    const max = hasRank ? maxRank(config, given) : 0;
     this.ranks = [...new Set([...RANKS, given.rank])]
-      .filter((rank) => rank <= most)
+      .filter((rank) => rank <= max)
       .sort((a, b) => a - b);
     const {sampling}: MethodParts = paperMethods[given.method ?? 'owlore'];
     this.hasGamma = sampling !== null;
@@ -49,10 +49,10 @@ export class MemoryFit {
   /** The largest of each that fits while the others are as given; one for which nothing fits is left out. */
   largest(): Fit {
     const gamma = this.hasGamma
-      ? this.most('gamma', integers(this.sizes.numHiddenLayers))
+      ? this.max('gamma', integers(this.sizes.numHiddenLayers))
       : undefined;
-    const rank = this.most('rank', this.ranks);
-    const batchSize = this.most('batchSize', integers(MOST_SEQUENCES));
+    const rank = this.max('rank', this.ranks);
+    const batchSize = this.max('batchSize', integers(MAX_SEQUENCES));
     return {
       ...(gamma !== undefined && {gamma}),
       ...(rank !== undefined && {rank}),
@@ -66,14 +66,14 @@ export class MemoryFit {
    */
   nearest(): Fit | null {
     const {gamma, rank, batchSize} = this.given;
-    const sequences = this.most('batchSize', integers(batchSize));
+    const sequences = this.max('batchSize', integers(batchSize));
     if (sequences !== undefined) return {batchSize: sequences};
     if (this.hasGamma) {
-      const blocks = this.most('gamma', integers(Math.ceil(gamma!)), {batchSize: 1});
+      const blocks = this.max('gamma', integers(Math.ceil(gamma!)), {batchSize: 1});
       if (blocks !== undefined) return {batchSize: 1, gamma: blocks};
     }
     const least = {batchSize: 1, ...(this.hasGamma && {gamma: 1})};
-    const smaller = this.most(
+    const smaller = this.max(
       'rank',
       this.ranks.filter((other) => other < rank),
       least,
@@ -99,7 +99,7 @@ export class MemoryFit {
    * The largest of `values` that fits; undefined if none does. They must ascend, and memory must grow with them. As it grows nearly in
    * proportion, the next value that is tried is the one that a line through two others has for the limit.
    */
-  private most(name: keyof Fit, values: readonly number[], others: Fit = {}): number | undefined {
+  private max(name: keyof Fit, values: readonly number[], others: Fit = {}): number | undefined {
     // all before `from` fit, and none from `to` on
     let [from, to] = [0, values.length];
     const tried: Array<{value: number; bytes: number}> = [];
@@ -121,8 +121,8 @@ export class MemoryFit {
 }
 
 /** The place of the last of some ascending numbers that is at most `most`; −1 if none is. */
-function lastUpTo(values: readonly number[], most: number): number {
-  return values.filter((value) => value <= most).length - 1;
+function lastUpTo(values: readonly number[], max: number): number {
+  return values.filter((value) => value <= max).length - 1;
 }
 
 /** Where the line through the first two points has the height `bytes`; NaN if there are none, or it does not ascend. */
@@ -135,7 +135,7 @@ function onLine(
 }
 
 /** The most bytes of tensors that fit. */
-function mostBytes(fits: Fits): number {
+function maxBytes(fits: Fits): number {
   let [from, to] = [0, 2 ** 52];
   while (from < to) {
     const middle = Math.ceil((from + to) / 2);
@@ -145,8 +145,8 @@ function mostBytes(fits: Fits): number {
   return from;
 }
 
-function integers(most: number): number[] {
-  return Array.from({length: most}, (_, i) => i + 1);
+function integers(max: number): number[] {
+  return Array.from({length: max}, (_, i) => i + 1);
 }
 
 /** `--gamma 3 --batch-size 2`. */

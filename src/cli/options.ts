@@ -180,7 +180,7 @@ export function isHubName(text: string): boolean {
  */
 export function outputFile(help: string): OptionDescription<string | undefined> {
   return {
-    ...ofCommandLine(text(help, '<file>')),
+    ...onlyOnCommandLine(text(help, '<file>')),
     check: (owner, name, value) => {
       checkOutput(owner, name, value);
       if (isThere('folder', value))
@@ -246,7 +246,7 @@ export function nearestThere(path: string): string {
  */
 export function program(help: string): OptionDescription<Program | undefined> {
   const option: OptionDescription<string | undefined> = {
-    ...ofCommandLine(text(help, '<program>')),
+    ...onlyOnCommandLine(text(help, '<program>')),
     isProgram: true,
     check: (owner, name, value) => {
       checkText(owner, name, value);
@@ -265,7 +265,7 @@ export function required<T>(option: OptionDescription<T | undefined>): OptionDes
 }
 
 /** An option that a config file cannot have. */
-export function ofCommandLine<T>(option: OptionDescription<T>): OptionDescription<T> {
+export function onlyOnCommandLine<T>(option: OptionDescription<T>): OptionDescription<T> {
   return {...option, isOfCommandLine: true};
 }
 

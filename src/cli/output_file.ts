@@ -16,11 +16,11 @@ import {removeLeftovers} from '../files/folder_commit';
 import {beginReplacing, createFile, kindOf} from '../files/own_files';
 import type {Context} from './command';
 import {isFullDisk} from './full_disk';
-import {flag, ofCommandLine} from './options';
+import {flag, onlyOnCommandLine} from './options';
 import {messageOf, UsageError} from './usage_error';
 
 /** Beside `--output`. */
-export const overwrite = ofCommandLine(flag('replace the file of --output, if there is one'));
+export const overwrite = onlyOnCommandLine(flag('replace the file of --output, if there is one'));
 
 /** What a command writes to, and the options whose files it reads: paths, URLs and names of the Hub. */
 interface OutputSettings {

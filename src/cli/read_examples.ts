@@ -22,13 +22,13 @@ export async function readExamples(
     name,
     total,
     lengths,
-    most = Infinity,
+    max = Infinity,
     hash,
   }: {
     name: string;
     total: number;
     lengths: Lengths;
-    most?: number;
+    max?: number;
     hash?: Hash;
   },
   context: Context,
@@ -43,7 +43,7 @@ export async function readExamples(
     const {used, dropped, batches} = dataset.report;
     progress.update(used + dropped);
     await nextTurn();
-    if (batches >= most) break;
+    if (batches >= max) break;
   }
   progress.end();
   noteDataProblems(context, name, dataset.report, lengths);

@@ -23,7 +23,7 @@ export const NAMES = {
 } as const;
 
 /** The most bytes that are read of a log: those of some two million steps. */
-export const MOST_LOG_BYTES = 500_000_000;
+export const MAX_LOG_BYTES = 500_000_000;
 
 /** How many of the newest checkpoints stay: should one be damaged, there is the one before. */
 export const KEPT_CHECKPOINTS = 2;

@@ -21,7 +21,7 @@ import {
   DONE,
   FINISHED,
   isDone,
-  MOST_LOG_BYTES,
+  MAX_LOG_BYTES,
   NAMES,
   partialOf,
   removeEmpty,
@@ -381,7 +381,7 @@ export class RunFolder {
 /** The entries of a log up to a step. What follows is not read: a log goes from step to step. */
 function entriesUntil(log: string, step: number): LogEntry[] {
   const entries: LogEntry[] = [];
-  for (const line of linesOf(log, MOST_LOG_BYTES)) {
+  for (const line of linesOf(log, MAX_LOG_BYTES)) {
     for (const entry of parseEntry(log, line)) {
       if (entry.step > step) return entries;
       entries.push(entry);

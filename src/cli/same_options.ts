@@ -19,7 +19,7 @@ const FREE: ReadonlySet<keyof FinetuneSettings> = new Set([
 ]);
 
 /** Those that change the learning rate. */
-const OF_RATE: readonly string[] = ['learningRate', 'schedule', 'warmup', 'steps'];
+const RATE_OPTIONS: readonly string[] = ['learningRate', 'schedule', 'warmup', 'steps'];
 
 /** What may be another one, and is told: the processor of another machine may not have it. */
 const TOLD = 'matmulPrecision';
@@ -63,7 +63,7 @@ export function checkSameOptions(
     .map(({name, was, is}) => ({name, text: `${cut(name)} was ${cut(was)} and is ${cut(is)}`}));
   const refused = changes.filter(({name}) => name !== TOLD);
   if (refused.length > 0) {
-    const forLonger = refused.some(({name}) => OF_RATE.includes(name))
+    const forLonger = refused.some(({name}) => RATE_OPTIONS.includes(name))
       ? '. To train for longer, let the run come to its end, and train its model further by another run: finetune --model ' +
         join(resume, NAMES.model)
       : '';

@@ -71,7 +71,7 @@ export const scores = defineCommand({
       throw new UsageError(`scores: --kind ${kind} needs --data, a jsonl file of texts`);
     }
     checkOutputFile(settings, context);
-    const result = await (needsData ? ofTexts : ofWeights)(settings, context);
+    const result = await (needsData ? scoresOfTexts : scoresOfWeights)(settings, context);
     print(result, context);
     if (output !== undefined) {
       try {
@@ -97,10 +97,12 @@ const ownOptions = ['tau', 'granularity'] as const;
 
 function meaningless({kind, output}: Settings): Record<string, string> {
   const {needsData, options} = scoreKinds[kind];
-  const ofData = needsData ? [] : ['data', 'batches', 'seed', ...Object.keys(dataOptions)];
-  const ofOthers = ownOptions.filter((name) => !options.includes(name));
+  const dataOptionNames = needsData ? [] : ['data', 'batches', 'seed', ...Object.keys(dataOptions)];
+  const otherKinds = ownOptions.filter((name) => !options.includes(name));
   return {
-    ...Object.fromEntries([...ofOthers, ...ofData].map((name) => [name, `--kind ${kind}`])),
+    ...Object.fromEntries(
+      [...otherKinds, ...dataOptionNames].map((name) => [name, `--kind ${kind}`]),
+    ),
     ...(output === undefined && {overwrite: 'no --output'}),
   };
 }
@@ -112,7 +114,7 @@ function scoreOptions(settings: Settings): object {
   return Object.fromEntries(names.map((name) => [name, settings[name]]));
 }
 
-async function ofWeights(settings: Settings, context: Context): Promise<BlockScores> {
+async function scoresOfWeights(settings: Settings, context: Context): Promise<BlockScores> {
   const {model} = await loadModelAlone(settings, context);
   try {
     return await blockScores(settings.kind, model, [], scoreOptions(settings));
@@ -121,7 +123,7 @@ async function ofWeights(settings: Settings, context: Context): Promise<BlockSco
   }
 }
 
-async function ofTexts(settings: Settings, context: Context): Promise<BlockScores> {
+async function scoresOfTexts(settings: Settings, context: Context): Promise<BlockScores> {
   const {kind, batches, maxLength, batchSize, packing, seed} = settings;
   const {console} = context;
   const data = settings.data!;
@@ -131,7 +133,7 @@ async function ofTexts(settings: Settings, context: Context): Promise<BlockScore
   const texts = (): TextDataset =>
     textDataset(data, tokenizer, {...{maxLength, batchSize, packing, seed, config}});
   const reading = {name: data, total: batches * batchSize, lengths: {maxLength, config}};
-  const report = await readExamples(texts(), {...reading, most: batches}, context);
+  const report = await readExamples(texts(), {...reading, max: batches}, context);
   if (report.batches < batches)
     console.note(`${data}: it has no more than ${counted(report.batches, 'batch', 'batches')}`);
   const {model} = await loadModelAlone(settings, context);

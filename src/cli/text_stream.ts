@@ -76,7 +76,7 @@ export class TextStream {
 
   /** How many characters at the end of a text are the start of a stop. */
   private startOfStop(text: string): number {
-    const longest = this.stops.reduce((most, {length}) => Math.max(most, length - 1), 0);
+    const longest = this.stops.reduce((max, {length}) => Math.max(max, length - 1), 0);
     for (let length = Math.min(longest, text.length); length > 0; length--) {
       if (this.stops.some((stop) => stop.startsWith(text.slice(-length)))) return length;
     }

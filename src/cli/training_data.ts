@@ -73,14 +73,15 @@ export async function prepareData(
     dataset: TextDataset,
     name: string,
     total: number,
-    more: {most?: number; hash?: Hash},
+    more: {max?: number; hash?: Hash},
   ) => readExamples(dataset, {name, total, lengths: {maxLength, config}, ...more}, context);
-  const most = steps === undefined ? Infinity : steps * accumulate;
-  const report = await look(training({repeat: false}), data, examples - heldOut, {most});
+  const max = steps === undefined ? Infinity : steps * accumulate;
+  const report = await look(training({repeat: false}), data, examples - heldOut, {max});
   const hash = createHash('sha256');
-  const ofValidation = validation === undefined ? null : await contentsOf(validation, console);
-  const {used: heldOutExamples} = ofValidation
-    ? await look(heldOutPart(), validation!, ofValidation.examples, {hash})
+  const validationContents =
+    validation === undefined ? null : await contentsOf(validation, console);
+  const {used: heldOutExamples} = validationContents
+    ? await look(heldOutPart(), validation!, validationContents.examples, {hash})
     : await look(heldOutPart(), `${data}, held out`, heldOut, {hash});
 
   const inEpochs = Math.max(1, Math.round((epochs * report.batches) / accumulate));
@@ -88,7 +89,7 @@ export async function prepareData(
     ...{training, heldOut: heldOutPart, heldOutExamples, batchSize, report},
     contents: {
       data: contents,
-      heldOut: ofValidation ?? validationSplit,
+      heldOut: validationContents ?? validationSplit,
       heldOutTokens: hash.digest('hex'),
     },
     steps: steps ?? inEpochs,

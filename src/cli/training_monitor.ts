@@ -160,7 +160,7 @@ export class TrainingMonitor extends tfl.Callback {
 
   /** The most tensor memory at once in any step. */
   get peakBytes(): number {
-    return this.steps.reduce((most, {peak}) => Math.max(most, peak), 0);
+    return this.steps.reduce((max, {peak}) => Math.max(max, peak), 0);
   }
 
   /** How many steps have trained a block, by its place in `blocks`. */
@@ -299,13 +299,13 @@ function isTrainable(variable: string): boolean {
 }
 
 /** With more blocks than this, their number is shown in place of a square for each. */
-const MOST_SQUARES = 16;
+const MAX_SQUARES = 16;
 
 /** `loss 2.913  lr 1.2e-3  ■□■■□□■□  377 MB`: the squares are the blocks, filled where they trained. */
 function describe({loss, learningRate, active, peak}: StepRecord): string {
   const on = active.filter(Boolean).length;
   const blocks =
-    active.length > MOST_SQUARES
+    active.length > MAX_SQUARES
       ? `${on} of ${active.length} blocks`
       : active.map((isOn) => (isOn ? '■' : '□')).join('');
   const megabytes = (peak / 1e6).toFixed(0);

@@ -16,10 +16,10 @@ export const seedRange: NumberRange = {integer: true, min: 0, max: 2 ** 32 - 1};
 export const countRange: NumberRange = {integer: true, min: 0, max: 1e15};
 
 /** The most steps of a training that a file may tell of: twice as many are an int32, so that a training that goes on can be saved. */
-export const MOST_STEPS = 1e9;
+export const MAX_STEPS = 1e9;
 
 /** What a number of steps, of epochs or of checkpoints may be, in a file. */
-export const stepRange: NumberRange = {integer: true, min: 0, max: MOST_STEPS};
+export const stepRange: NumberRange = {integer: true, min: 0, max: MAX_STEPS};
 
 /** Throws unless `value` is a finite number (an integer if asked) within `range`. */
 export function checkNumber(
@@ -241,8 +241,8 @@ export function display(value: unknown): string {
 }
 
 /** The start of a text that is too long for a message. */
-export function cut(text: string, most = 500): string {
-  return text.length > most ? `${text.slice(0, most)}…` : text;
+export function cut(text: string, max = 500): string {
+  return text.length > max ? `${text.slice(0, max)}…` : text;
 }
 
 function wholeDisplay(value: unknown): string {

@@ -125,7 +125,7 @@ function isRenamed(prepared: string, lock: string): boolean {
 }
 
 /** Of a file in a lock. */
-const MOST_BYTES = 1e4;
+const MAX_BYTES = 1e4;
 /** The names of files in locks, which `crypto.randomUUID` has made. */
 const FILE = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 
@@ -167,7 +167,7 @@ function removeFiles(lock: string, names: readonly string[]): void {
 /** Null if the file is gone, or was not written to the end because the machine went down. */
 function readHolder(file: string): Holder | null {
   try {
-    return JSON.parse(readFile(file, MOST_BYTES).toString('utf8')) as Holder;
+    return JSON.parse(readFile(file, MAX_BYTES).toString('utf8')) as Holder;
   } catch (error) {
     if (isCode(error, 'ENOENT') || error instanceof SyntaxError) return null;
     throw error;

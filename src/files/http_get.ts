@@ -11,7 +11,7 @@ export const timeoutRange: NumberRange = {exclusiveMin: 0, max: 2 ** 31 - 1};
 const LEAST_RATE = 1000;
 
 /** As many as browsers follow. */
-const MOST_REDIRECTS = 20;
+const MAX_REDIRECTS = 20;
 
 /** What is asked for. */
 export interface Requested {
@@ -140,7 +140,7 @@ async function follow(
     redirect === 'follow' && [...own.keys()].some((name) => name !== 'authorization');
   const {origin} = new URL(url);
   let target = new URL(url);
-  for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
+  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     const headers = new Headers(target.origin === origin ? own : {});
     for (const [name, value] of Object.entries(more)) headers.set(name, value);
     const response = await fetch(target, {
@@ -157,7 +157,7 @@ async function follow(
     }
     target = new URL(location, target);
   }
-  throw new Error(`more than ${MOST_REDIRECTS} redirects`);
+  throw new Error(`more than ${MAX_REDIRECTS} redirects`);
 }
 
 /** In a page the status of a redirect, and where it leads, is not to be seen. */

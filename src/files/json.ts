@@ -7,7 +7,7 @@ export const MAX_JSON_BYTES = 100_000_000;
 const DEEPEST = 100;
 
 /** The most values: twice as many as the largest tokenizers have, of 262144 tokens and 514906 merges. */
-const MOST_VALUES = 4_000_000;
+const MAX_VALUES = 4_000_000;
 
 /** A JSON object. */
 export type JsonObject = Record<string, unknown>;
@@ -15,17 +15,17 @@ export type JsonObject = Record<string, unknown>;
 /**
  * The JSON object that UTF-8 bytes hold.
  *
- * @param mostValues The most values in it, at any depth; default 4 million.
+ * @param maxValues The most values in it, at any depth; default 4 million.
  * @throws if they are not a JSON object, if it is beyond the limits of `parseJsonText`, or if one of its objects has a
  *   name twice: `JSON.parse` would silently take the last value, other readers the first.
  */
 export function parseJsonObject(
   owner: string,
   bytes: Uint8Array,
-  mostValues = MOST_VALUES,
+  maxValues = MAX_VALUES,
 ): JsonObject {
   const text = decodeUtf8(owner, bytes);
-  const value = parseJsonText(owner, text, mostValues);
+  const value = parseJsonText(owner, text, maxValues);
   if (!isObject(value)) throw new Error(`${owner} is not a JSON object`);
   checkNames(owner, text);
   return value;
@@ -34,10 +34,10 @@ export function parseJsonObject(
 /**
  * The value that a JSON text stands for.
  *
- * @throws if it is not JSON, if it is nested more than 100 deep, or if it has more than `mostValues` values.
+ * @throws if it is not JSON, if it is nested more than 100 deep, or if it has more than `maxValues` values.
  */
-export function parseJsonText(owner: string, text: string, mostValues = MOST_VALUES): unknown {
-  checkLimits(owner, text, mostValues);
+export function parseJsonText(owner: string, text: string, maxValues = MAX_VALUES): unknown {
+  checkLimits(owner, text, maxValues);
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -73,7 +73,7 @@ function shorten(text: string): string {
 }
 
 /** Throws before the time and memory are spent that a value beyond reason would take; the text need not be JSON. */
-function checkLimits(owner: string, text: string, mostValues: number): void {
+function checkLimits(owner: string, text: string, maxValues: number): void {
   let depth = 0;
   let values = 1;
   for (let i = 0; i < text.length; i++) {
@@ -83,8 +83,8 @@ function checkLimits(owner: string, text: string, mostValues: number): void {
     else if (char === '{' || char === '[') depth++;
     else if (char === '}' || char === ']') depth--;
     if (depth > DEEPEST) throw new Error(`${owner} is nested more than ${DEEPEST} deep`);
-    if (values <= mostValues) continue;
-    throw new Error(`${owner} has more than ${mostValues} values; no file of its kind has so many`);
+    if (values <= maxValues) continue;
+    throw new Error(`${owner} has more than ${maxValues} values; no file of its kind has so many`);
   }
 }
 

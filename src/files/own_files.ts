@@ -56,12 +56,12 @@ export function openToAppend(path: string): number {
 /**
  * The bytes of a file that is no link.
  *
- * @param mostBytes As many as it may have; default: any number.
+ * @param maxBytes As many as it may have; default: any number.
  */
-export function readFile(path: string, mostBytes = Infinity): Buffer {
+export function readFile(path: string, maxBytes = Infinity): Buffer {
   const file = openFile(path, constants.O_RDONLY);
   try {
-    checkSize(path, file, mostBytes);
+    checkSize(path, file, maxBytes);
     return readFileSync(file);
   } finally {
     closeSync(file);
@@ -90,12 +90,12 @@ const LONGEST_LINE = 1_000_000;
  * The lines of a text that is no link, one after the other in little memory; the last one only if it is not empty. A line of more than a
  * million characters is an error.
  *
- * @param mostBytes As many as the file may have; default: any number.
+ * @param maxBytes As many as the file may have; default: any number.
  */
-export function* linesOf(path: string, mostBytes = Infinity): Generator<string, void> {
+export function* linesOf(path: string, maxBytes = Infinity): Generator<string, void> {
   const file = openFile(path, constants.O_RDONLY);
   try {
-    checkSize(path, file, mostBytes);
+    checkSize(path, file, maxBytes);
     const decoder = new StringDecoder('utf8');
     const bytes = Buffer.alloc(PIECE_BYTES);
     let rest = '';
@@ -114,10 +114,10 @@ export function* linesOf(path: string, mostBytes = Infinity): Generator<string, 
   }
 }
 
-function checkSize(path: string, file: number, mostBytes: number): void {
+function checkSize(path: string, file: number, maxBytes: number): void {
   const {size} = fstatSync(file);
-  if (size <= mostBytes) return;
-  throw new Error(`'${path}' has ${size} bytes, where no more than ${mostBytes} can be in it`);
+  if (size <= maxBytes) return;
+  throw new Error(`'${path}' has ${size} bytes, where no more than ${maxBytes} can be in it`);
 }
 
 function openFile(path: string, flags: number): number {

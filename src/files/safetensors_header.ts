@@ -24,7 +24,7 @@ export const LENGTH_BYTES = 8;
 
 const METADATA = '__metadata__';
 /** The most values in a header: those of 80000 matrices. A file of a million tensors, none of which has values, would take a gigabyte. */
-const MOST_VALUES = 400_000;
+const MAX_VALUES = 400_000;
 /** The values start at a multiple of this, so that readers can use them in place. */
 const ALIGNMENT = 8;
 
@@ -64,7 +64,7 @@ const again = 'get the file once more, it is damaged or cut off';
  *   cover the rest of the file exactly, without holes or overlaps.
  */
 export function parseHeader(owner: string, json: Uint8Array, fileSize: number): SafetensorsHeader {
-  const header = parseJsonObject(`${owner}: the header`, json, MOST_VALUES);
+  const header = parseJsonObject(`${owner}: the header`, json, MAX_VALUES);
   const {[METADATA]: metadata = {}, ...tensors} = header;
   if (!isObject(metadata) || Object.values(metadata).some((text) => typeof text !== 'string')) {
     throw new Error(`${owner}: ${METADATA} must hold texts only; got ${show(metadata)}`);

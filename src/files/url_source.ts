@@ -16,7 +16,7 @@ import {checkSourcePath} from './source_path';
 const FIRST_BYTES = 2 ** 16;
 
 /** Where a server does not say how long a file is, it must end before this many bytes. */
-const MOST_UNANNOUNCED_BYTES = 2 ** 28;
+const MAX_UNANNOUNCED_BYTES = 2 ** 28;
 
 interface Server extends Requested {
   path: string;
@@ -223,12 +223,12 @@ class RestartableStream {
    */
   async skipToEnd(): Promise<number> {
     while (await this.next()) {
-      if (this.position <= MOST_UNANNOUNCED_BYTES) continue;
+      if (this.position <= MAX_UNANNOUNCED_BYTES) continue;
       await this.close();
       const {owner, url} = this.server;
       throw new Error(
         `${owner}: the answer to GET ${url} does not say how long it is, and has not ended after ` +
-          `${MOST_UNANNOUNCED_BYTES} bytes; ${brokenServer}`,
+          `${MAX_UNANNOUNCED_BYTES} bytes; ${brokenServer}`,
       );
     }
     return this.position;

@@ -43,7 +43,7 @@ export const SMALL_WEIGHT = 2 ** 15;
  * longer than any op in it, so that fewer calls are faster; elsewhere nothing is gained, and old and new weights would be in memory
  * at the same time.
  */
-export function mostUpdatedTogether(): number {
+export function maxUpdatedTogether(): number {
   return tf.getBackend() === 'tensorflow' ? UPDATED_TOGETHER : 0;
 }
 

@@ -14,7 +14,7 @@ import {
 import * as own from './kernel_names';
 import {llamaOutputs} from './llama/outputs';
 
-const ofMatrix: OutputRule = ({matrix}) => like(matrix!);
+const likeMatrix: OutputRule = ({matrix}) => like(matrix!);
 
 const ownOutputs: Readonly<Record<string, DescribedKernel>> = {
   [own.OwLoreProject]: {
@@ -50,8 +50,8 @@ const ownOutputs: Readonly<Record<string, DescribedKernel>> = {
     outputs: ({sum}) => ({...like(sum!), inPlace: 'sum'}),
   },
   [own.OwLoreSquaredNorm]: {on: ['cpu', 'wasm', 'tensorflow'], outputs: () => made([])},
-  [own.OwLoreOrthonormalize]: {on: ['tensorflow', 'webgpu'], outputs: ofMatrix},
-  [own.OwLoreNearlyOrthonormalize]: {on: ['tensorflow'], outputs: ofMatrix},
+  [own.OwLoreOrthonormalize]: {on: ['tensorflow', 'webgpu'], outputs: likeMatrix},
+  [own.OwLoreNearlyOrthonormalize]: {on: ['tensorflow'], outputs: likeMatrix},
   [own.OwLoreLeftSingularVectors]: {
     on: ['tensorflow'],
     outputs: ({matrix}) => made([matrix!.shape[0]!, Math.min(...matrix!.shape)]),
@@ -98,10 +98,9 @@ function adam(
   backend: DescribedBackend,
 ): KernelOutput[] {
   const {variable, first, second} = own.updateInputs(inputs, i);
-  const most = side === undefined ? SMALL_WEIGHT : UPDATED_TOGETHER;
+  const max = side === undefined ? SMALL_WEIGHT : UPDATED_TOGETHER;
   const isInPlace =
-    backend === 'wasm' ||
-    (backend === 'tensorflow' && tf.util.sizeFromShape(variable.shape) > most);
+    backend === 'wasm' || (backend === 'tensorflow' && tf.util.sizeFromShape(variable.shape) > max);
   if (!isInPlace) return [variable, first, second].map(like);
   return [
     {...like(variable), inPlace: `variable${i}`, ...(backend === 'wasm' && {hasOwnId: true})},

@@ -12,8 +12,8 @@ export interface Piece {
  * `total` rows in pieces of at most `most`. Where no values are computed, and thousands of pieces would make and free the same as a few,
  * one stands for all between the first two and the last one.
  */
-export function* piecesOf(total: number, most: number): Generator<Piece> {
-  const size = Math.min(total, most);
+export function* piecesOf(total: number, max: number): Generator<Piece> {
+  const size = Math.min(total, max);
   const last = Math.ceil(total / size) - 1;
   const hasStandIn = last > 3 && !computesValues();
   for (let i = 0; i <= last; i++) {

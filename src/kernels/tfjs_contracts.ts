@@ -32,10 +32,10 @@ export const tfjsContracts: Readonly<Record<string, Contract>> = {
     const isAxis = Number.isInteger(axis) && -x.length <= Number(axis) && Number(axis) < x.length;
     if (!isAxis)
       given.fail(`attribute 'axis' must be one of ${given.text('x')}; got ${display(axis)}`);
-    const most = Math.min(indices.length, (Number(axis) + x.length) % x.length);
+    const max = Math.min(indices.length, (Number(axis) + x.length) % x.length);
     const batch = Number(batchDims) < 0 ? Number(batchDims) + indices.length : Number(batchDims);
-    if (!Number.isInteger(batchDims) || batch < 0 || batch > most) {
-      given.fail(`attribute 'batchDims' must be an integer <= ${most}; got ${display(batchDims)}`);
+    if (!Number.isInteger(batchDims) || batch < 0 || batch > max) {
+      given.fail(`attribute 'batchDims' must be an integer <= ${max}; got ${display(batchDims)}`);
     }
   },
   [tf.Slice]: slice,

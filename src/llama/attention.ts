@@ -156,7 +156,7 @@ function fusedAttention(
     inputs: {x, ...attentionInputs(weights, false)},
     constants: {...rotaryTable(seq, options)},
     attrs: attentionAttrs(seq, options),
-    weightsAttr: 'ofKernels',
+    weightsAttr: 'withKernelGradients',
     results: ['y', 'queries', 'keys', 'values'],
   });
 }

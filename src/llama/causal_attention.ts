@@ -190,8 +190,8 @@ function piecesOf(q: tf.Tensor, k: tf.Tensor, size: PieceSize): Piece[] {
 function grouped(x: tf.Tensor, {from, to, group}: Piece): tf.Tensor {
   const [stack, , seq, d] = x.shape as [number, number, number, number];
   const rows = to - from;
-  const ofPiece = rows === seq ? x : tf.slice(x, [0, 0, from, 0], [stack, group, rows, d]);
-  return tf.reshape(ofPiece, [stack, group * rows, d]);
+  const pieceRows = rows === seq ? x : tf.slice(x, [0, 0, from, 0], [stack, group, rows, d]);
+  return tf.reshape(pieceRows, [stack, group * rows, d]);
 }
 
 /** `[stack, group · rows, d]` to `[stack, group, rows, d]`. */

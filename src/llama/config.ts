@@ -110,8 +110,8 @@ export function resolveConfig(config: LlamaConfig): ResolvedConfig {
 
 function withDefaults(config: LlamaConfig): ResolvedConfig {
   const {hiddenSize, numAttentionHeads, attentionBias, slidingWindow} = config;
-  const ofWindow = (slidingWindow ?? null) === null ? 'llama' : 'mistral';
-  const {architecture = attentionBias ? 'qwen2' : ofWindow} = config;
+  const byWindow = (slidingWindow ?? null) === null ? 'llama' : 'mistral';
+  const {architecture = attentionBias ? 'qwen2' : byWindow} = config;
   checkChoice(OWNER, 'architecture', architecture, architectureNames);
   const {headDim = hiddenSize / numAttentionHeads, ropeTheta = DEFAULTS.ropeTheta} = config;
   return {

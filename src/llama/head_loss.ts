@@ -35,9 +35,9 @@ export function headCrossEntropy(
   const all = tf.reshape<tf.Rank.R2>(hidden, [-1, hidden.shape.at(-1)!]);
   const {ids, weights} = readTargets(labels, all.shape[0], vocabularyOf(head));
   const rows = countedRows(labels);
-  const ofRows = <T extends tf.Tensor>(x: T): T => (rows ? tf.gather(x, rows) : x);
-  const perToken = ofRows(all);
-  const targets = {ids: ofRows(ids), weights: ofRows(weights)};
+  const rowsOf = <T extends tf.Tensor>(x: T): T => (rows ? tf.gather(x, rows) : x);
+  const perToken = rowsOf(all);
+  const targets = {ids: rowsOf(ids), weights: rowsOf(weights)};
   const {kernel, transposed} = head;
   const isWhole =
     kernel instanceof tf.Tensor &&

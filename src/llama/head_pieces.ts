@@ -103,8 +103,8 @@ export function headLogits(hidden: tf.Tensor, head: HeadKernel): tf.Tensor {
     },
     gradient: (dy) => [
       foldPieces<tf.Tensor2D>(head, n, (piece, before) => {
-        const ofPiece = tf.slice(dy as tf.Tensor2D, [0, piece.from], [n, piece.count]);
-        const part = pieceGradient(ofPiece, piece, transposed);
+        const pieceDy = tf.slice(dy as tf.Tensor2D, [0, piece.from], [n, piece.count]);
+        const part = pieceGradient(pieceDy, piece, transposed);
         return before ? tf.add(before, part) : part;
       }),
     ],

@@ -16,7 +16,7 @@ interface Sums extends tf.TensorContainerObject {
   /** Σ exp(logit − largest) · the token's row of the kernel, `[n, hidden]`; only if the gradient is asked for. */
   mean?: tf.Tensor;
   /** The label's row of the kernel, or zeros if the label comes later, `[n, hidden]`. */
-  ofLabel: tf.Tensor;
+  labelRow: tf.Tensor;
 }
 
 /**
@@ -40,15 +40,15 @@ export function lossOverVocabulary(
     kept: [perToken, ids, weights],
     keepsResults: true,
     forward: () => {
-      const {largest, sum, mean, ofLabel} = foldPieces<Sums>(
+      const {largest, sum, mean, labelRow} = foldPieces<Sums>(
         head,
         perToken.shape[0],
         (piece, before) => next(before, perToken, ids, {piece, transposed, hasMean}),
       );
       const logSumExp = tf.squeeze(tf.add(largest, tf.log(sum)), [1]);
-      const labelLogits = tf.sum(tf.mul(perToken, ofLabel), 1);
+      const labelLogits = tf.sum(tf.mul(perToken, labelRow), 1);
       const loss = tf.sum(tf.mul(weights, tf.sub(logSumExp, labelLogits)));
-      return [loss, logSumExp, ...(mean ? [tf.sub(tf.div(mean, sum), ofLabel)] : [])];
+      return [loss, logSumExp, ...(mean ? [tf.sub(tf.div(mean, sum), labelRow)] : [])];
     },
     gradient: (dy, kept, [hiddenNeeded, kernelNeeded]) => {
       const [perToken, ids, weights, , logSumExp, perHidden] = kept as [
@@ -80,12 +80,12 @@ function next(
   const scale = before && tf.exp(tf.sub(before.largest, largest));
   const added = (old: tf.Tensor | undefined, fresh: tf.Tensor): tf.Tensor =>
     old ? tf.add(tf.mul(old, scale!), fresh) : fresh;
-  const ofLabel = labelRows(ids, piece, transposed);
+  const labelRow = labelRows(ids, piece, transposed);
   return {
     largest,
     sum: added(before?.sum, tf.sum(exps, 1, true)),
     ...(hasMean && {mean: added(before?.mean, pieceGradient(exps, piece, transposed))}),
-    ofLabel: before ? tf.add(before.ofLabel, ofLabel) : ofLabel,
+    labelRow: before ? tf.add(before.labelRow, labelRow) : labelRow,
   };
 }
 

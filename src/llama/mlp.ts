@@ -82,8 +82,8 @@ export function gatedProjection(
     },
     gradient: (dy, kept, needed) => {
       const [gate, up, down] = kept as [tf.Tensor, tf.Tensor, tf.Tensor];
-      const ofGated = (): tf.Tensor => tf.matMul(dy, down, false, true);
-      const gradients = gradientsOf(ofGated, dy, gate, up, activation, needed.slice(0, 3));
+      const gatedGradient = (): tf.Tensor => tf.matMul(dy, down, false, true);
+      const gradients = gradientsOf(gatedGradient, dy, gate, up, activation, needed.slice(0, 3));
       return residual ? [...gradients, dy] : gradients;
     },
   });

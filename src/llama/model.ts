@@ -88,17 +88,21 @@ export function buildLlama(
 
   const {scaledEmbedding, unitOffset = false} = architectures[options.architecture];
   const scale = scaledEmbedding ? Math.sqrt(options.hiddenSize) : 1;
-  const ofEmbedding = {...pick(options, EMBEDDING_OPTIONS), scale};
-  const embedding = new LlamaEmbedding({name: 'model.embed_tokens', ...ofEmbedding, ...initOf(0)});
+  const embeddingOptions = {...pick(options, EMBEDDING_OPTIONS), scale};
+  const embedding = new LlamaEmbedding({
+    name: 'model.embed_tokens',
+    ...embeddingOptions,
+    ...initOf(0),
+  });
   const ids = tfl.input({shape: [null], dtype: 'int32', name: 'ids'});
   // of another dtype tfjs would cast them, NaN to 0, before anything can look at them
   Object.assign(ids, {dtype: null});
   let hidden = apply(embedding, ids);
-  const ofBlock = pick(options, BLOCK_OPTIONS);
+  const blockOptions = pick(options, BLOCK_OPTIONS);
   for (let i = 0; i < numHiddenLayers; i++) {
     const name = `model.layers.${i}`;
     const isSliding = layerTypes ? layerTypes[i] === 'sliding_attention' : slidingWindow !== null;
-    hidden = apply(new LlamaBlock({name, ...ofBlock, isSliding, ...initOf(1 + i)}), hidden);
+    hidden = apply(new LlamaBlock({name, ...blockOptions, isSliding, ...initOf(1 + i)}), hidden);
   }
   hidden = apply(new RMSNorm({name: 'model.norm', rmsNormEps, unitOffset, given}), hidden);
   const head = tieWordEmbeddings

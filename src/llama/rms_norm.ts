@@ -21,14 +21,17 @@ export function rmsNorm(x: tf.Tensor, weight: tf.Tensor, eps: number): tf.Tensor
       if (fused) return fused;
       const scale = inverseRms(x, eps);
       const normalized = tf.mul(x, scale);
-      const ofInput = (): tf.Tensor => {
+      const inputGradient = (): tf.Tensor => {
         const dNormalized = tf.mul(dy, weight);
         const along = tf.tidy(() => tf.mean(tf.mul(dNormalized, normalized), -1, true));
         return tf.mul(tf.sub(dNormalized, tf.mul(normalized, along)), scale);
       };
       const rows = x.shape.slice(0, -1).map((_, axis) => axis);
-      const ofWeight = (): tf.Tensor => tf.sum(tf.mul(dy, normalized), rows);
-      return [xNeeded ? tf.tidy(ofInput) : null, weightNeeded ? tf.tidy(ofWeight) : null];
+      const weightGradient = (): tf.Tensor => tf.sum(tf.mul(dy, normalized), rows);
+      return [
+        xNeeded ? tf.tidy(inputGradient) : null,
+        weightNeeded ? tf.tidy(weightGradient) : null,
+      ];
     },
   });
 }

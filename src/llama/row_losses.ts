@@ -45,8 +45,8 @@ export function readTargets(labels: tf.Tensor, rows: number, vocab: number): Tar
 export function sumOfLosses(logits: tf.Tensor, ids: tf.Tensor, weights: tf.Tensor): tf.Tensor {
   const fused = runKernel(OwLoreCrossEntropy, {logits, labels: ids, weights})?.[0];
   if (fused) return fused;
-  const ofLabels = tf.gatherND(logits, positions(ids));
-  return tf.sum(tf.mul(weights, tf.sub(tf.logSumExp(logits, -1), ofLabels)));
+  const labelLogits = tf.gatherND(logits, positions(ids));
+  return tf.sum(tf.mul(weights, tf.sub(tf.logSumExp(logits, -1), labelLogits)));
 }
 
 /** Its gradient by the logits: `weight · (softmax(logits) − 1 at id)`. */

@@ -131,7 +131,7 @@ export function attentionSublayer(
     inputs: {x, ...differentiated},
     constants: {...constants, ...rotaryTable(seq, options)},
     attrs: {...attentionAttrs(seq, options), epsilon, ...attrs},
-    weightsAttr: 'ofWeights',
+    weightsAttr: 'withWeightGradients',
     results: [null, 'scale', 'mixed', 'queries', 'keys', 'values'],
   });
 }
@@ -155,7 +155,7 @@ export function mlpSublayer(
     inputs: {x, ...differentiated},
     constants,
     attrs: {epsilon, ...attrs},
-    weightsAttr: 'ofWeights',
+    weightsAttr: 'withWeightGradients',
     mayOmitValue: true,
     results: [null, 'scale', 'gated', 'upped'],
   });
@@ -207,7 +207,7 @@ export function fusedBlock(
       epsilon: options.rmsNormEps,
       keepsWeights: keepsAttentionWeights(seq, options),
     },
-    weightsAttr: 'ofWeights',
+    weightsAttr: 'withWeightGradients',
     mayOmitValue: true,
     ...(mayKeep && {onResults: ([, attended]) => keepForSecondRun(attended!)}),
     results: [

@@ -77,12 +77,12 @@ export function headGradient(
   axis: VocabularyAxis,
   {hidden, logSumExp, labels, weights}: HeadTerms,
 ): FactoredGradient {
-  const ofLabels = tf.mul(hidden, tf.expandDims(tf.neg(weights), 1));
+  const labelRows = tf.mul(hidden, tf.expandDims(tf.neg(weights), 1));
   const [ownHidden, ownSums, ownWeights] = [hidden, logSumExp, weights].map((x) => tf.clone(x));
   const tensors = {hidden: ownHidden!, logSumExp: ownSums!, weights: ownWeights!};
   return FactoredGradient.kept(shape, axis, [
     {kind: softmaxes, tensors},
-    lookUpTerm(labels, ofLabels),
+    lookUpTerm(labels, labelRows),
   ]);
 }
 

@@ -147,8 +147,8 @@ export interface AdapterFiles {
 /** @throws Error if a file is missing or damaged, or if the adapters are of a kind that LoRA's own are not (named key). */
 export async function readAdapters(owner: string, source: ModelSource): Promise<AdapterFiles> {
   const files = openSource(owner, source);
-  const read = async (path: string, most: number): Promise<Uint8Array> => {
-    const bytes = await readWhole(owner, files, path, most);
+  const read = async (path: string, max: number): Promise<Uint8Array> => {
+    const bytes = await readWhole(owner, files, path, max);
     if (bytes) return bytes;
     throw new Error(`${owner}: ${files.name} has no ${path}, so it is no adapter of peft`);
   };

@@ -1,11 +1,11 @@
 /** Provides all that a page would load on demand, in Node. */
 import {kernelModules} from '../kernels/kernel_modules';
 import * as tensorflow from '../kernels/tensorflow';
-import * as ofRefreshes from '../owlore/optimizer/step/refreshes';
+import * as refreshModule from '../owlore/optimizer/step/refreshes';
 import {refreshes} from '../owlore/optimizer/step/update';
 import './in_browser';
 import {prepareTfjsNode} from '../tfjs/tfjs_node';
 
 prepareTfjsNode();
 kernelModules.get('tensorflow')!.provide(tensorflow);
-refreshes.provide(ofRefreshes);
+refreshes.provide(refreshModule);

@@ -205,7 +205,7 @@ function reduce(
       ...(needsRows ? [divided(x)] : []),
     ]);
     const rows = variable.shape[axis]!;
-    const most = rowsAtATime(terms, xs[0]!.shape[1]);
+    const max = rowsAtATime(terms, xs[0]!.shape[1]);
     const parts: tf.Tensor2D[] = [];
     let sum: tf.Tensor | null = null;
     const take = (range: RowRange): tf.Tensor[] => {
@@ -216,7 +216,7 @@ function reduce(
       const summand = hasGram ? tf.matMul(last, last, true) : squaredNorm(last);
       return [sum ? tf.add(sum, summand) : summand, ...part];
     };
-    for (const {from, count, isStandIn} of piecesOf(rows, most)) {
+    for (const {from, count, isStandIn} of piecesOf(rows, max)) {
       if (isStandIn) {
         parts.push(...parts.slice(0, 1).map((part) => longer(part, axis, count)));
         continue;
@@ -245,8 +245,8 @@ function rowsOf(
   ys: readonly tf.Tensor2D[][],
   range: RowRange,
 ): tf.Tensor2D[] {
-  const ofTerms = terms.map(({kind, tensors}, i) => kind.rows(tensors, ys[i]!, range));
-  return ofTerms.reduce((sums, rows) => sums.map((sum, i): tf.Tensor2D => tf.add(sum, rows[i]!)));
+  const termRows = terms.map(({kind, tensors}, i) => kind.rows(tensors, ys[i]!, range));
+  return termRows.reduce((sums, rows) => sums.map((sum, i): tf.Tensor2D => tf.add(sum, rows[i]!)));
 }
 
 function rowsAtATime(terms: readonly GradientTerm[], width: number): number {

@@ -17,32 +17,32 @@ export class Holds {
 
   /** A tensor over the same data that lives until it is released. */
   hold(tensor: tf.Tensor): tf.Tensor {
-    const ofData = this.byData.get(tensor.dataId) ?? new Map<number, Hold>();
-    this.byData.set(tensor.dataId, ofData);
-    const known = ofData.get(tensor.id);
+    const holdsById = this.byData.get(tensor.dataId) ?? new Map<number, Hold>();
+    this.byData.set(tensor.dataId, holdsById);
+    const known = holdsById.get(tensor.id);
     if (known) {
       known.count++;
       return known.tensor;
     }
     const held = shareData(tensor);
-    ofData.set(tensor.id, {tensor: held, count: 1});
+    holdsById.set(tensor.id, {tensor: held, count: 1});
     return held;
   }
 
   /** Takes back one {@link hold}. */
   release(tensor: tf.Tensor): void {
-    const ofData = this.byData.get(tensor.dataId);
-    ofData?.forEach((hold, id) => {
+    const holdsById = this.byData.get(tensor.dataId);
+    holdsById?.forEach((hold, id) => {
       if (hold.tensor !== tensor || --hold.count > 0) return;
       tensor.dispose();
-      ofData.delete(id);
+      holdsById.delete(id);
     });
   }
 
   /** Frees everything, after an error. */
   dispose(): void {
-    for (const ofData of this.byData.values()) {
-      for (const {tensor} of ofData.values()) tensor.dispose();
+    for (const holdsById of this.byData.values()) {
+      for (const {tensor} of holdsById.values()) tensor.dispose();
     }
     this.byData.clear();
   }

@@ -7,7 +7,7 @@ import {
   paretoFront,
   type OfSeed,
 } from '../../bench/compare/arithmetic';
-import {bestOf, MOST_RATES, neighbour, nextRates, type Tried} from '../../bench/compare/rates';
+import {bestOf, MAX_RATES, neighbour, nextRates, type Tried} from '../../bench/compare/rates';
 
 const row = (...values: number[]): OfSeed[] => values.map((value, i) => ({seed: i + 1, value}));
 
@@ -110,6 +110,6 @@ describe('bench/compare: the search for a rate', () => {
       if (next.length === 0) break;
       all = [...all, ...next.map((rate) => ({rate, loss: -rate}))];
     }
-    expect(all).to.have.length(MOST_RATES);
+    expect(all).to.have.length(MAX_RATES);
   });
 });

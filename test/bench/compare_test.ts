@@ -35,7 +35,7 @@ import type {OptionDescription} from '../../src/cli/options';
 
 const protocol: Protocol = {
   ...{format: FORMAT, setting: 'smollm2', package: '0.1.0', tfjs: '4.22.0', backend: 'tensorflow'},
-  ...{training: smollm2.training, ofMethod: {}, evaluation: {}, hashes: {}, examples: {}},
+  ...{training: smollm2.training, methodOptions: {}, evaluation: {}, hashes: {}, examples: {}},
 };
 
 /** A record of a cell, with a held-out loss that is made up. */
@@ -111,8 +111,8 @@ describe('bench/compare: the plan', () => {
   it('comes to its end, with each method at its best rate, every seed, and no cell twice', () => {
     const {cells} = finished(madeUp);
     const names = [...cells.keys()];
-    const ofLora = names.filter((name) => name.startsWith('lora') && name.endsWith('test'));
-    expect(ofLora).to.deep.equal(
+    const loraNames = names.filter((name) => name.startsWith('lora') && name.endsWith('test'));
+    expect(loraNames).to.deep.equal(
       [1, 2, 3].map((seed) => `lora_learning-rate-0.001_seed-${seed}_on-test`),
     );
     // the best of two rates was the higher one, so a third was tried
@@ -154,7 +154,7 @@ describe('bench/compare: the plan', () => {
         }
       }
     }
-    const ofSmolLM2 = (method: PaperMethodName): string[] =>
+    const smollm2Stages = (method: PaperMethodName): string[] =>
       Object.keys(
         optionsOf(smollm2, {options: {method, learningRate: 1e-3, seed: 1}, heldOut: 'test'}),
       );
@@ -167,7 +167,7 @@ describe('bench/compare: the plan', () => {
       full: ['embedding'],
     }) as Array<[PaperMethodName, string[]]>;
     for (const [method, names] of expected) {
-      const given = ofSmolLM2(method);
+      const given = smollm2Stages(method);
       expect(
         own.filter((name) => given.includes(name)),
         method,
@@ -318,15 +318,15 @@ describe('bench/compare: the summary and the page', () => {
     // rows of a stage beside that which they are to be better than, of the same stage or another
     const rowOf = (title: string) =>
       summary.stages.flatMap(({rows}) => rows).find((row) => row.title === title)!;
-    const ofOws = rowOf('OwLore, OWS').difference!;
-    expect(ofOws.against).to.equal('OwLore, uniform');
-    expect(ofOws.mean).to.be.closeTo(-0.014, 1e-12);
+    const owsDifference = rowOf('OwLore, OWS').difference!;
+    expect(owsDifference.against).to.equal('OwLore, uniform');
+    expect(owsDifference.mean).to.be.closeTo(-0.014, 1e-12);
     expect(rowOf('OwLore, uniform').difference).to.equal(null);
     expect(rowOf('OwLore, Fira').difference).to.include({against: 'OwLore', mean: 0});
     const gamma = summary.stages.find(({name}) => name === 'gamma')!;
     expect(gamma.rows.map((row) => row.gamma)).to.deep.equal([1, 2, 4, 8, 12, 1, 2, 4, 8, 12]);
-    // all have the same memory, so only the best is on the front
-    expect(summary.front).to.deep.equal(['OwLore']);
+    // all have the same memory, so only the best is on the Pareto front
+    expect(summary.paretoFront).to.deep.equal(['OwLore']);
   });
 
   it('counts a training without an end apart, and says which rows are missing', () => {
@@ -364,10 +364,10 @@ describe('bench/compare: the summary and the page', () => {
     const fresh = [4, 5, 6, 7, 8];
     for (const {losses} of rows) expect(losses.map(({seed}) => seed)).to.deep.equal(fresh);
     expect(rows.map(({difference}) => difference?.seeds)).to.deep.equal([undefined, fresh]);
-    const ofTables = stages
+    const tableRows = stages
       .filter(({name}) => name !== 'confirmation')
       .flatMap((stage) => stage.rows);
-    for (const {title, losses} of ofTables)
+    for (const {title, losses} of tableRows)
       for (const {seed} of losses) expect(fresh, title).to.not.include(seed);
   });
 

@@ -843,12 +843,12 @@ describe('checkpoints', () => {
       await withTraining(async (training) => {
         await training.train(1);
         const start = await training.snapshot();
-        for (const [owner, call, most] of [
+        for (const [owner, call, max] of [
           ['resumeCheckpoint', resumeCheckpoint, 1e9],
           ['saveCheckpoint', saveCheckpoint, 2e9],
         ] as const) {
           expect((await rejection(call(files, training.parts))).message).to.equal(
-            `${owner}: the checkpoint ${last} has a number above ${most}, after which no other could be saved; ` +
+            `${owner}: the checkpoint ${last} has a number above ${max}, after which no other could be saved; ` +
               'no training has written it: remove it',
           );
         }

@@ -7,7 +7,7 @@ import {
   choice,
   folder as folderOption,
   number,
-  ofCommandLine,
+  onlyOnCommandLine,
   type OptionDescription,
 } from '../../src/cli/options';
 import {commands} from '../../src/cli/program';
@@ -17,7 +17,7 @@ import {runCli} from './run_cli';
 const options = {
   topK: number('tokens', {integer: true, min: 1}),
   kind: choice('which', ['a', 'b']),
-  resume: ofCommandLine(folderOption('which run')),
+  resume: onlyOnCommandLine(folderOption('which run')),
 };
 
 describe('readConfigFile', () => {

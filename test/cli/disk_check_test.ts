@@ -50,8 +50,8 @@ describe('the room that a run needs on its disk', function () {
 
   const megabyte = 2 ** 20;
   /** Without what a log may take. */
-  const least = (changed: Partial<Settings>, steps = 100): number =>
-    diskNeed(settingsOf(changed), opened, {...data, steps}).least - megabyte - 1000 * steps;
+  const min = (changed: Partial<Settings>, steps = 100): number =>
+    diskNeed(settingsOf(changed), opened, {...data, steps}).min - megabyte - 1000 * steps;
 
   it('is that of checkpoints and model, by what trains between them', () => {
     const weights = statSync(join(folder.model, 'model.safetensors')).size;
@@ -59,19 +59,19 @@ describe('the room that a run needs on its disk', function () {
       // headers of files are not counted
       expect(bytes / expected).to.be.within(0.9, 1.03);
     };
-    near(least({saveEvery: 0}), weights);
-    near(least({saveEvery: 0, dtype: 'BF16'}), weights / 2);
+    near(min({saveEvery: 0}), weights);
+    near(min({saveEvery: 0, dtype: 'BF16'}), weights / 2);
     // of the two that stay all weights are others; or one is being written beside them
-    near(least({method: 'full'}), 3 * weights);
-    near(least({method: 'full', saveEvery: 50}), 3 * weights);
-    const adapters = least({method: 'lora', saveEvery: 0}) - weights;
+    near(min({method: 'full'}), 3 * weights);
+    near(min({method: 'full', saveEvery: 50}), 3 * weights);
+    const adapters = min({method: 'lora', saveEvery: 0}) - weights;
     expect(adapters).to.be.within(0.1 * weights, weights);
-    near(least({method: 'lora'}), 2 * weights + 3 * adapters);
-    near(least({embedding: 'frozen'}), 2 * weights);
-    expect(least({})).to.be.above(least({embedding: 'frozen'}));
-    const {least: of1, most: of1AtMost} = diskNeed(settingsOf(), opened, data);
-    expect(of1AtMost).to.be.above(of1);
-    const job = least({engine: 'torch', maxLength: 10}) - least({maxLength: 10});
+    near(min({method: 'lora'}), 2 * weights + 3 * adapters);
+    near(min({embedding: 'frozen'}), 2 * weights);
+    expect(min({})).to.be.above(min({embedding: 'frozen'}));
+    const {min: oneMin, max: oneMax} = diskNeed(settingsOf(), opened, data);
+    expect(oneMax).to.be.above(oneMin);
+    const job = min({engine: 'torch', maxLength: 10}) - min({maxLength: 10});
     expect(job).to.equal(10 * 8 * (100 * 4 + 2));
   });
 
@@ -85,9 +85,9 @@ describe('the room that a run needs on its disk', function () {
       const all = [...args, ...sizes, ...own].filter((each, i, {[i - 1]: before}) =>
         method === 'full' ? each !== '--rank' && before !== '--rank' : true,
       );
-      let most = 0;
+      let max = 0;
       const watch = (): boolean => {
-        most = Math.max(most, bytesIn(output));
+        max = Math.max(max, bytesIn(output));
         return false;
       };
       const {code, stderr} = await onFullDisk(output, watch, () => runCli(all));
@@ -98,7 +98,7 @@ describe('the room that a run needs on its disk', function () {
       });
       const others = megabyte + 6 * 1000;
       // headers, manifests and log
-      expect(most, method).to.be.within(need.least - others, need.most - others + 100_000);
+      expect(max, method).to.be.within(need.min - others, need.max - others + 100_000);
     }
   });
 
@@ -111,13 +111,13 @@ describe('the room that a run needs on its disk', function () {
 
   it('refuses a run that cannot be saved, and notes one that may not be', async () => {
     const settings = settingsOf();
-    const {least: atLeast, most} = diskNeed(settings, opened, data);
+    const {min: atLeast, max} = diskNeed(settings, opened, data);
     const check = (room: number | null, changed: Partial<Settings> = {}): Promise<unknown> =>
       checkDisk({...settings, ...changed}, opened, data, context, async () => room).then(
         () => null,
         (error: unknown) => error,
       );
-    expect([await check(most), await check(null), notes]).to.deep.equal([null, null, []]);
+    expect([await check(max), await check(null), notes]).to.deep.equal([null, null, []]);
     expect(await check(atLeast)).to.equal(null);
     expect(notes.splice(0).join()).to.match(
       /^checkpoints and model take up to 2 MB, and where '.*run' is 1 MB are free: they may not suffice; give finetune: --output another disk, or --save-every 0/,
@@ -137,7 +137,7 @@ describe('the room that a run needs on its disk', function () {
     mkdirSync(join(run, 'checkpoints'), {recursive: true});
     writeFileSync(join(run, 'checkpoints', 'x.safetensors'), new Uint8Array(500_000));
     const settings = settingsOf({output: run, resume: run});
-    const {least: atLeast} = diskNeed(settings, opened, data);
+    const {min: atLeast} = diskNeed(settings, opened, data);
     await checkDisk(settings, opened, data, context, async () => atLeast - 500_000);
     const refused = await checkDisk(settings, opened, data, context, async () => 0).catch(
       (error: unknown) => (error as Error).message,

@@ -315,9 +315,9 @@ describe('tfjs-owlore finetune', function () {
     let moved = 0;
     base.weights.forEach((weight, i) => {
       const [ours, theirs] = [weight.read(), trained.weights[i]!.read()];
-      const most = tf.tidy(() => tf.max(tf.abs(tf.sub(ours, theirs))).dataSync()[0]!);
+      const max = tf.tidy(() => tf.max(tf.abs(tf.sub(ours, theirs))).dataSync()[0]!);
       // a backend adds in its own order
-      expect(most, weight.name).to.be.below(1e-6);
+      expect(max, weight.name).to.be.below(1e-6);
       if (/q_proj|mlp\./.test(weight.name)) moved++;
     });
     expect(moved).to.equal(12);

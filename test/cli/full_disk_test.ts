@@ -18,8 +18,8 @@ const full = (): Error =>
     ...{code: 'ENOSPC', syscall: 'write'},
   });
 /** So that no test waits for minutes; one that is saved in the end has all the time that a busy machine takes. */
-const impatient = {most: 40, pause: 5};
-const patient = {most: 60_000, pause: 5};
+const impatient = {max: 40, pause: 5};
+const patient = {max: 60_000, pause: 5};
 
 describe('errorIn', () => {
   it('names the folder that could not be written to', () => {
@@ -84,7 +84,7 @@ describe('untilSaved', () => {
     expect(said).to.equal(
       "cannot write to the folder 'run': ENOSPC: no space left on device, write; waiting for room, for ten minutes at most\n",
     );
-    expect(PATIENCE.most).to.equal(10 * 60 * 1000);
+    expect(PATIENCE.max).to.equal(10 * 60 * 1000);
   });
 
   it('ends with an error that names the place and the way on', async () => {
@@ -152,7 +152,7 @@ describe('a run on a full disk', function () {
     const {code, stderr} = await runCli(argsOf(output));
     expect(code, stderr).to.equal(0);
     whole = remains(output);
-    Object.assign(PATIENCE, {most: 60, pause: 10});
+    Object.assign(PATIENCE, {max: 60, pause: 10});
   });
   after(() => {
     Object.assign(PATIENCE, patience);

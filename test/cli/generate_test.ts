@@ -91,13 +91,13 @@ describe('tfjs-owlore generate', () => {
   it('refuses a prompt that is not UTF-8', async () => {
     const bytes = Uint8Array.of(0x74, 0xe9, 0x74);
     const file = folder.write('latin1.txt', bytes);
-    const ofFile = await run(['--prompt-file', file, ...few]);
-    expect([ofFile.code, ofFile.stderr]).to.deep.equal([
+    const fromFile = await run(['--prompt-file', file, ...few]);
+    expect([fromFile.code, fromFile.stderr]).to.deep.equal([
       2,
       `error: ${file} is not UTF-8; save it as UTF-8\n`,
     ]);
-    const ofStdin = await run(few, bytes);
-    expect([ofStdin.code, ofStdin.stderr]).to.deep.equal([
+    const fromStdin = await run(few, bytes);
+    expect([fromStdin.code, fromStdin.stderr]).to.deep.equal([
       2,
       'error: generate: stdin is not UTF-8; save it as UTF-8\n',
     ]);
@@ -214,9 +214,9 @@ describe('tfjs-owlore generate', () => {
       ...{stdin: process.stdin, stdout: new TurnSink(), stderr: new TextSink(), loadBackend},
     });
     clearImmediate(next);
-    const ofTokens = turns.slice(0, -1); // the last is the end of the line
-    expect(ofTokens.length).to.be.greaterThan(4);
-    expect(new Set(ofTokens).size).to.equal(ofTokens.length);
+    const tokenTurns = turns.slice(0, -1); // the last is the end of the line
+    expect(tokenTurns.length).to.be.greaterThan(4);
+    expect(new Set(tokenTurns).size).to.equal(tokenTurns.length);
   });
 
   it('ends before a text', async () => {

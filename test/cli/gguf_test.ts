@@ -50,7 +50,7 @@ describe('tfjs-owlore with a GGUF file', () => {
       const before = given.get(name)!;
       expect(shape, name).to.deep.equal(before.shape);
       const moves = values.map((value, i) => Math.abs(value - before.values[i]!));
-      const farthest = moves.reduce((most, move) => Math.max(most, move), 0);
+      const farthest = moves.reduce((max, move) => Math.max(max, move), 0);
       // three steps by Adam at the default rate go no farther
       expect(farthest, name).to.be.within(1e-5, 1e-3);
     }

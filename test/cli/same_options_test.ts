@@ -74,8 +74,8 @@ describe('the options of a run that goes on', () => {
     });
   }
   it('are compared unless they are named here', () => {
-    const ofTorch = ['python', 'processes', 'parallel'];
-    const left = names.filter((name) => !compared.has(name) && !ofTorch.includes(name));
+    const torchOptions = ['python', 'processes', 'parallel'];
+    const left = names.filter((name) => !compared.has(name) && !torchOptions.includes(name));
     // `--steps` is one of those in the place of epochs: the steps of the run are compared
     expect(left.filter((name) => name !== 'steps').sort()).to.deep.equal([...free].sort());
   });

@@ -333,7 +333,7 @@ describe('tfjs-owlore finetune --engine torch', function () {
 
     describe('where Python finds no room', () => {
       const patience = {...PATIENCE};
-      before(() => Object.assign(PATIENCE, {most: 2000, pause: 5}));
+      before(() => Object.assign(PATIENCE, {max: 2000, pause: 5}));
       after(() => Object.assign(PATIENCE, patience));
 
       const models = (output: string): Buffer =>
@@ -356,7 +356,7 @@ describe('tfjs-owlore finetune --engine torch', function () {
 
       it('ends with an error that names the file where there is none, and goes on later', async () => {
         const output = copyOfStopped();
-        PATIENCE.most = 60;
+        PATIENCE.max = 60;
         const {code, stderr} = await withEnvironment({...fake, FAKE_FULL: '1e9'}, () =>
           runCli(torch(output), ''),
         );

@@ -8,8 +8,8 @@ import {
   show,
 } from '../../src/files/json';
 
-const parse = (text: string, mostValues?: number): object =>
-  parseJsonObject('test', new TextEncoder().encode(text), mostValues);
+const parse = (text: string, maxValues?: number): object =>
+  parseJsonObject('test', new TextEncoder().encode(text), maxValues);
 
 describe('JSON of strangers', () => {
   it('is what JSON.parse gives', () => {

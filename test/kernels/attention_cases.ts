@@ -30,7 +30,7 @@ export interface AttentionCase {
   /** Of the kernel that makes queries. */
   scale: number;
   /** Whether kernels and biases have gradients, too. */
-  ofKernels: boolean;
+  withKernelGradients: boolean;
   seed: number;
 }
 
@@ -40,7 +40,7 @@ export const anyAttention = {
   keyHeads: fc.constantFrom(1, 2),
   group: fc.constantFrom(1, 3),
   isBiased: fc.boolean(),
-  ofKernels: fc.boolean(),
+  withKernelGradients: fc.boolean(),
   seed: seeds,
 };
 
@@ -115,14 +115,14 @@ export async function expectSameAttention(
     (...inputs) => [composed(...inputs)],
     tolerance.value,
   );
-  const {ofKernels} = given;
+  const {withKernelGradients} = given;
   await expectSameKernel(
     [randomOperand(shapes.y, given.seed + 9), ...Object.values(operands)],
-    (dy, ...inputs) => attentionGradients(run, dy, named(inputs), {...attrs, ofKernels}),
+    (dy, ...inputs) => attentionGradients(run, dy, named(inputs), {...attrs, withKernelGradients}),
     (dy, ...inputs) => {
       const [x, rest] = [inputs.slice(0, -2), inputs.slice(-2)];
       const all = gradients((...x) => composed(...x, ...rest))(dy, ...x);
-      return ofKernels ? all : all.slice(0, 1);
+      return withKernelGradients ? all : all.slice(0, 1);
     },
     tolerance.gradients,
   );

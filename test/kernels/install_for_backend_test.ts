@@ -34,10 +34,10 @@ for (const backend of ['wasm', 'tensorflow'] as const) {
       it('runs them from the first step on, in a loop that awaits nothing but steps', async () => {
         const {kernels, turned} = await train(backend, 3, 'awaits');
         if (backend === 'wasm') expect(turned, 'whether the event loop turned').to.equal(false);
-        for (const ofStep of kernels) {
-          expect(Object.keys(ofStep)).to.include(OwLoreAdam); // all that a backend has are installed together
+        for (const stepKernels of kernels) {
+          expect(Object.keys(stepKernels)).to.include(OwLoreAdam); // all that a backend has are installed together
           // The first step makes the bases, the others do what the second does.
-          if (ofStep !== kernels[0]) expect(ofStep).to.deep.equal(kernels[1]);
+          if (stepKernels !== kernels[0]) expect(stepKernels).to.deep.equal(kernels[1]);
         }
       });
 

@@ -43,15 +43,15 @@ const mlp = {
 };
 const besideQ = {qA: f(hidden, 2), qB: f(2, queries)};
 const besideDown = {downA: f(intermediate, 2), downB: f(2, hidden)};
-const ofMlp = {gated: f(tokens, intermediate), upped: f(tokens, intermediate)};
+const mlpResults = {gated: f(tokens, intermediate), upped: f(tokens, intermediate)};
 
 /** What attention's kernel has put out, which is each backend's own matter. */
 function projected(backend: string): Record<string, Given> {
   if (backend === 'wasm') {
     return {queries: f(tokens, queries), keys: f(tokens, keys), values: f(tokens, keys)};
   }
-  const ofKeys = f(stack, length, width);
-  return {queries: f(stack, group, length, width), keys: ofKeys, values: ofKeys};
+  const keyHeadsFirst = f(stack, length, width);
+  return {queries: f(stack, group, length, width), keys: keyHeadsFirst, values: keyHeadsFirst};
 }
 
 const convolution = {strides: [2, 1], pad: 'same', dimRoundingMode: undefined};
@@ -64,16 +64,16 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
     ...projected(backend),
   };
   // the next position of each row
-  const ofPosition = {
+  const position = {
     ...{x: f(batch, 1, hidden), cos: f(batch, width / 2), sin: f(batch, width / 2)},
     padding: ids(4, batch),
   };
-  const ofBlock = {
+  const decodedBlock = {
     ...{norm: f(hidden), ...projections, o, mlpNorm: f(hidden), ...mlp},
     ...{keys: f(batch, keyHeads, 4, width), values: f(batch, keyHeads, 4, width)},
     ...{recentKeys: f(batch, keyHeads, 2, width), recentValues: f(batch, keyHeads, 2, width)},
   };
-  const ofDecoding = {heads: keyHeads * group, keyHeads, intermediate, epsilon: 1e-5};
+  const decodingAttrs = {heads: keyHeads * group, keyHeads, intermediate, epsilon: 1e-5};
   return {
     [own.OwLoreProject]: {
       inputs: {gradient: f(5, 7), basis: f(5, 2)},
@@ -162,7 +162,7 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
         ...{dy: f(tokens, queries), y: f(tokens, queries), x: f(tokens, hidden)},
         ...{...projections, ...table, ...projected(backend)},
       },
-      attrs: {...heads, ofKernels: true},
+      attrs: {...heads, withKernelGradients: true},
     },
     [llama.OwLoreAttentionSublayer]: {
       inputs: {...attentionHalf, o, ...besideQ},
@@ -170,7 +170,7 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
     },
     [llama.OwLoreAttentionSublayerGrad]: {
       inputs: {...sublayerGrad, ...besideQ},
-      attrs: {...heads, epsilon: 1e-5, qScale: 2, ofWeights: true},
+      attrs: {...heads, epsilon: 1e-5, qScale: 2, withWeightGradients: true},
     },
     [llama.OwLoreMlpSublayer]: {
       inputs: {x: f(batch, length, hidden), norm: f(hidden), ...mlp},
@@ -179,9 +179,9 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
     [llama.OwLoreMlpSublayerGrad]: {
       inputs: {
         ...{x: f(batch, length, hidden), norm: f(hidden), ...mlp},
-        ...{dy: f(batch, length, hidden), scale: f(tokens, 1), ...ofMlp, ...besideDown},
+        ...{dy: f(batch, length, hidden), scale: f(tokens, 1), ...mlpResults, ...besideDown},
       },
-      attrs: {epsilon: 1e-5, downScale: 1, ofWeights: true},
+      attrs: {epsilon: 1e-5, downScale: 1, withWeightGradients: true},
     },
     [llama.OwLoreBlock]: {
       inputs: {...attentionHalf, o, mlpNorm: f(hidden), ...mlp, ...besideQ, ...besideDown},
@@ -192,19 +192,19 @@ export function kernelCases(backend: string): Record<string, KernelCase> {
     },
     [llama.OwLoreBlockGrad]: {
       inputs: {
-        ...{...sublayerGrad, mlpNorm: f(hidden), ...mlp, ...ofMlp},
+        ...{...sublayerGrad, mlpNorm: f(hidden), ...mlp, ...mlpResults},
         ...{attended: f(batch, length, hidden), mlpScale: f(tokens, 1)},
         weights0: f(stack, group * length, length),
       },
-      attrs: {...heads, epsilon: 1e-5, keepsWeights: true, ofWeights: true},
+      attrs: {...heads, epsilon: 1e-5, keepsWeights: true, withWeightGradients: true},
     },
     [llama.OwLoreDecodeBlock]: {
-      inputs: {...ofPosition, ...ofBlock},
-      attrs: ofDecoding,
+      inputs: {...position, ...decodedBlock},
+      attrs: decodingAttrs,
     },
     [llama.OwLoreDecodeBlocks]: {
-      inputs: {...ofPosition, ...numbered(ofBlock, 0), ...numbered(ofBlock, 1)},
-      attrs: {...ofDecoding, blocks: 2},
+      inputs: {...position, ...numbered(decodedBlock, 0), ...numbered(decodedBlock, 1)},
+      attrs: {...decodingAttrs, blocks: 2},
     },
     [tf.BatchMatMul]: {
       inputs: {a: f(2, 3, 4), b: f(2, 5, 4)},

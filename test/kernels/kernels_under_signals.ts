@@ -96,7 +96,7 @@ const mlpInputs = ({hidden, intermediate}: Sizes): Inputs => ({
 });
 
 function attend(sizes: Sizes): void {
-  const attrs = {heads: sizes.heads, keyHeads: sizes.keyHeads, ofKernels: true};
+  const attrs = {heads: sizes.heads, keyHeads: sizes.keyHeads, withKernelGradients: true};
   const inputs = attentionInputs(sizes);
   const results = run(llama.OwLoreAttention, inputs, attrs);
   const kept = named(results, 'y', 'queries', 'keys', 'values');
@@ -104,7 +104,7 @@ function attend(sizes: Sizes): void {
 }
 
 function attentionSublayer(sizes: Sizes): void {
-  const attrs = {heads: sizes.heads, keyHeads: sizes.keyHeads, epsilon, ofWeights: true};
+  const attrs = {heads: sizes.heads, keyHeads: sizes.keyHeads, epsilon, withWeightGradients: true};
   const inputs = attentionSublayerInputs(sizes);
   const results = run(llama.OwLoreAttentionSublayer, inputs, attrs).slice(1);
   const kept = named(results, 'scale', 'mixed', 'queries', 'keys', 'values');
@@ -117,13 +117,13 @@ function mlpSublayer(sizes: Sizes): void {
   const inputs = {...mlpInputs(sizes), x, norm: random(sizes.hidden)};
   const results = run(llama.OwLoreMlpSublayer, inputs, {epsilon, withoutValue: false}).slice(1);
   const given = {...inputs, ...named(results, 'scale', 'gated', 'upped'), dy: random(...x.shape)};
-  run(llama.OwLoreMlpSublayerGrad, given, {epsilon, ofWeights: true});
+  run(llama.OwLoreMlpSublayerGrad, given, {epsilon, withWeightGradients: true});
 }
 
 function block(sizes: Sizes): void {
   const {heads, keyHeads} = sizes;
-  const ofBlock = {keepsWeights: true, withoutValue: false, ofWeights: true};
-  const attrs = {heads, keyHeads, epsilon, ...ofBlock};
+  const blockAttrs = {keepsWeights: true, withoutValue: false, withWeightGradients: true};
+  const attrs = {heads, keyHeads, epsilon, ...blockAttrs};
   const inputs: Inputs = {
     ...attentionSublayerInputs(sizes),
     ...mlpInputs(sizes),
@@ -155,8 +155,8 @@ function decodeBlock(sizes: Sizes): void {
   const own = Object.entries(all).filter(([name]) => !(name in shared));
   const attrs = {heads, keyHeads, intermediate, epsilon};
   run(llama.OwLoreDecodeBlock, {...Object.fromEntries(own), ...shared}, attrs);
-  const ofBlocks = [0, 1].flatMap((i) => own.map(([name, x]) => [`${name}${i}`, x] as const));
-  const inputs = {...Object.fromEntries(ofBlocks), ...shared};
+  const blockInputs = [0, 1].flatMap((i) => own.map(([name, x]) => [`${name}${i}`, x] as const));
+  const inputs = {...Object.fromEntries(blockInputs), ...shared};
   run(llama.OwLoreDecodeBlocks, inputs, {...attrs, blocks: 2});
 }
 
@@ -231,9 +231,9 @@ function matMul({hidden, intermediate, rank, ...sizes}: Sizes): void {
 const convolution = (): void => {
   const [image, filter, depthwise] = [random(2, 12, 12, 4), random(3, 3, 4, 8), random(3, 3, 4, 2)];
   tf.grads((x, w) => tf.conv2d(x as tf.Tensor4D, w as tf.Tensor4D, 1, 'same'))([image, filter]);
-  const ofDepthwise = (x: tf.Tensor, w: tf.Tensor): tf.Tensor =>
+  const depthwiseConvolution = (x: tf.Tensor, w: tf.Tensor): tf.Tensor =>
     tf.depthwiseConv2d(x as tf.Tensor4D, w as tf.Tensor4D, 1, 'same');
-  tf.grads(ofDepthwise)([image, depthwise]);
+  tf.grads(depthwiseConvolution)([image, depthwise]);
   tf.grad((x) => tf.maxPool(x as tf.Tensor4D, 2, 2, 'same'))(image);
 };
 
@@ -376,16 +376,16 @@ const sender = new Worker(
   }`,
   {eval: true},
 );
-const ofKernels = new Set(own.map(([name]) => cases[name]!));
+const chosen = new Set(own.map(([name]) => cases[name]!));
 const start = Date.now();
 /** Whether so many seconds have passed. */
 const hasRun = (seconds: number): boolean => Date.now() - start >= 1000 * seconds;
 do {
   for (const sizes of sizesHere) {
     // A few tokens so often that kernels become graphs, many of them less so.
-    const most = rows(sizes) < 16 ? 20 : 2;
-    for (const ofKernel of ofKernels) {
-      for (let i = 0; i < most; i++) tf.tidy(() => void ofKernel(sizes));
+    const max = rows(sizes) < 16 ? 20 : 2;
+    for (const runCase of chosen) {
+      for (let i = 0; i < max; i++) tf.tidy(() => void runCase(sizes));
       // Lets the signals' listener run, without which libuv's pipe is full.
       await new Promise((resolve) => setImmediate(resolve));
     }

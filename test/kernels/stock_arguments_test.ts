@@ -97,9 +97,9 @@ const calls: Readonly<Record<string, Call[]>> = {
       tf.cast(tf.unsortedSegmentSum(x, segmentIds as tf.Tensor1D, 4), 'float32'),
   })),
   [tf.GatherV2]: [...shapes.slice(1, -1), [3, 20]].flatMap((shape) =>
-    [[], [0], [2, 3]].flatMap((ofIds) =>
+    [[], [0], [2, 3]].flatMap((idShape) =>
       shape.map((size, axis) => ({
-        inputs: [f(...shape), ids(size, ...ofIds)],
+        inputs: [f(...shape), ids(size, ...idShape)],
         run: (x, indices) => tf.gather(x, indices, axis),
       })),
     ),

@@ -68,9 +68,9 @@ function namedWeights(): NamedTensors {
 }
 
 async function save(file: string): Promise<void> {
-  const ofModel = await tf.io.encodeWeights(namedWeights());
-  const ofOptimizer = await tf.io.encodeWeights(await optimizer.getWeights());
-  const parts = [ofModel, ofOptimizer].map(({data, specs}) => ({
+  const modelWeights = await tf.io.encodeWeights(namedWeights());
+  const optimizerWeights = await tf.io.encodeWeights(await optimizer.getWeights());
+  const parts = [modelWeights, optimizerWeights].map(({data, specs}) => ({
     specs,
     data: Buffer.from(data).toString('base64'),
   }));
@@ -82,10 +82,10 @@ async function load(file: string): Promise<void> {
     specs: tf.io.WeightsManifestEntry[];
     data: string;
   }>;
-  const [ofModel, ofOptimizer] = parts.map(({specs, data}): NamedTensors => {
+  const [modelWeights, optimizerWeights] = parts.map(({specs, data}): NamedTensors => {
     const tensors = tf.io.decodeWeights(new Uint8Array(Buffer.from(data, 'base64')).buffer, specs);
     return specs.map(({name}) => ({name, tensor: tensors[name]!}));
   });
-  model.setWeights(ofModel!.map(({tensor}) => tensor));
-  await optimizer.setWeights(ofOptimizer!);
+  model.setWeights(modelWeights!.map(({tensor}) => tensor));
+  await optimizer.setWeights(optimizerWeights!);
 }

@@ -93,9 +93,9 @@ describeBackends('causalAttention', (backend) => {
     withoutComputing(() => {
       const peak = (window: number | null) =>
         peakBytes((q, k, v) => causalAttention(q, k, v, {window}), inputs(1, 1024));
-      const ofInputs = 3 * stack * 1024 * d * 4;
+      const inputBytes = 3 * stack * 1024 * d * 4;
       // 117 positions at a time see 128 keys, in place of 64 that see up to 1024
-      expect(peak(null) - ofInputs).to.be.above(2 * (peak(12) - ofInputs));
+      expect(peak(null) - inputBytes).to.be.above(2 * (peak(12) - inputBytes));
     }),
   );
 });

@@ -146,7 +146,7 @@ describeBackends('sparseCrossEntropy', (backend) => {
     });
   }
 
-  for (const [counted, most] of [
+  for (const [counted, max] of [
     [70, 128],
     [0, 64],
   ] as const) {
@@ -173,7 +173,7 @@ describeBackends('sparseCrossEntropy', (backend) => {
       const run = {y, hidden, kernel, transposed: true};
       const actual = lossOfDeferredHead(run);
       Reflect.deleteProperty(engine, 'runKernel');
-      expect(rows).to.deep.equal([readsSynchronously() ? most : seq]);
+      expect(rows).to.deep.equal([readsSynchronously() ? max : seq]);
       await expectAsOfAllLogits(run, actual);
       expect(tf.memory().numTensors).to.equal(before);
       tf.dispose([hidden, kernel, y]);

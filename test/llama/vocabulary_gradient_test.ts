@@ -88,14 +88,14 @@ describeFastBackends('gradients of a vocabulary in terms', (backend) => {
           optimizer.dispose();
           model.dispose();
         }
-        const [[losses, weights], [ofWhole, weightsOfWhole]] = ends as [
+        const [[losses, weights], [wholeLosses, wholeWeights]] = ends as [
           (typeof ends)[0],
           (typeof ends)[0],
         ];
         // Roundings of the gradients, 1e-7 of their size, that 6 Adam steps of 0.02 enlarge where a gradient is small.
         const comparison = new Comparison(title, {rtol: 2e-4, atol: 2e-4, rms: 2e-5});
-        comparison.add('losses', losses, ofWhole);
-        weights.forEach((values, i) => comparison.add(`weight ${i}`, values, weightsOfWhole[i]!));
+        comparison.add('losses', losses, wholeLosses);
+        weights.forEach((values, i) => comparison.add(`weight ${i}`, values, wholeWeights[i]!));
         comparison.finish();
         const {numTensors, numDataBuffers} = tf.memory();
         expect([numTensors, numDataBuffers]).to.deep.equal([
@@ -115,14 +115,14 @@ describeFastBackends('gradients of a vocabulary in terms', (backend) => {
       const [weight, hidden, basis] = [normal([vocab, width], 1), normal([count, width], 2), normal([width, 2], 3)]; // prettier-ignore
       const labels = tf.tensor([3, 0, 29, 3, 7], [count], 'int32');
       const weights = tf.tensor([0.1, 0.2, 0, 0.3, 0.4]);
-      const ofWeight = axis === 0 ? weight : tf.transpose(weight);
+      const vocabularyFirst = axis === 0 ? weight : tf.transpose(weight);
       const logSumExp = tf.tidy(() => tf.logSumExp(tf.matMul(hidden, weight, false, true), 1));
       const dy = normal([1, 2, width], 4);
       const ids = tf.tensor([3, 11], [1, 2], 'int32');
       const added = normal(shape, 5);
       const gradient = tf.tidy(() => {
-        const ofHead = headGradient(shape, axis, {hidden, logSumExp, labels, weights});
-        const sum = axis === 0 ? ofHead.plus(lookUpGradient(shape, ids, dy)) : ofHead;
+        const headPart = headGradient(shape, axis, {hidden, logSumExp, labels, weights});
+        const sum = axis === 0 ? headPart.plus(lookUpGradient(shape, ids, dy)) : headPart;
         return sum.plus(tf.clone(added)).times(0.5);
       });
 
@@ -152,11 +152,11 @@ describeFastBackends('gradients of a vocabulary in terms', (backend) => {
       const inLayout = (m: number[][]): number[] => (axis === 0 ? m : turned(m)).flat();
 
       const results = tf.tidy(() => [
-        gradient.reduce(ofWeight, {isMade: true}).whole!,
-        gradient.reduce(ofWeight, {basis: basis as tf.Tensor2D}).projected!,
-        gradient.reduce(ofWeight, {isMeasured: true}).squares!,
-        gradient.reduce(ofWeight, {hasGram: true}).squares!,
-        gradient.reduce(ofWeight, {hasGram: true}).gram!,
+        gradient.reduce(vocabularyFirst, {isMade: true}).whole!,
+        gradient.reduce(vocabularyFirst, {basis: basis as tf.Tensor2D}).projected!,
+        gradient.reduce(vocabularyFirst, {isMeasured: true}).squares!,
+        gradient.reduce(vocabularyFirst, {hasGram: true}).squares!,
+        gradient.reduce(vocabularyFirst, {hasGram: true}).gram!,
       ]);
       const [whole, r, norm, trace, gram] = (await Promise.all(results.map((x) => x.data()))) as Float32Array[]; // prettier-ignore
       // Sums of up to 30 float32 products of numbers up to 5.
@@ -173,7 +173,7 @@ describeFastBackends('gradients of a vocabulary in terms', (backend) => {
       );
       comparison.finish();
       gradient.dispose();
-      tf.dispose([weight, hidden, basis, labels, weights, ofWeight, logSumExp, dy, ids, added, results]); // prettier-ignore
+      tf.dispose([weight, hidden, basis, labels, weights, vocabularyFirst, logSumExp, dy, ids, added, results]); // prettier-ignore
       expect(tf.memory().numTensors).to.equal(numTensors);
     });
   }

@@ -56,15 +56,15 @@ const recomputing =
 /** Largest difference, as a part of the largest gradient. */
 function farthest(some: Gradients, others: Gradients): number {
   expect([...some.grads.keys()]).to.have.members([...others.grads.keys()]);
-  let [far, most] = [0, 0];
+  let [far, max] = [0, 0];
   for (const [name, values] of some.grads) {
     const other = others.grads.get(name)!;
     values.forEach((value, i) => {
       far = Math.max(far, Math.abs(value - other[i]!));
-      most = Math.max(most, Math.abs(value));
+      max = Math.max(max, Math.abs(value));
     });
   }
-  return far / most;
+  return far / max;
 }
 
 function randomize(weights: ReadonlyMap<string, {a: tf.Variable; b: tf.Variable}>): void {

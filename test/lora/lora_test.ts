@@ -47,10 +47,10 @@ function plainModel(): tfl.LayersModel {
   return model;
 }
 
-function expectClose(actual: tf.Tensor, expected: tf.Tensor, most = 1e-5): void {
+function expectClose(actual: tf.Tensor, expected: tf.Tensor, max = 1e-5): void {
   expect(actual.shape).to.deep.equal(expected.shape);
   const far = tf.tidy(() => tf.max(tf.abs(tf.sub(actual, expected))).dataSync()[0]!);
-  expect(far).to.be.at.most(most);
+  expect(far).to.be.at.most(max);
 }
 
 /** Gives A and B values, so that they change something. */
@@ -409,9 +409,9 @@ describe('applyLora', () => {
     if (defaultBackend !== 'cpu') this.skip();
     const backend = tf.getBackend();
     await tf.setBackend('cpu');
-    let most = 0;
+    let max = 0;
     // before the model is there, so that views of its weights are known as such
-    const meter = startMemoryMeter({onAllocate: (_, bytes) => (most = Math.max(most, bytes))});
+    const meter = startMemoryMeter({onAllocate: (_, bytes) => (max = Math.max(max, bytes))});
     const model = tfl.sequential({
       layers: [
         tfl.layers.dense({name: 'first', units: 90, inputShape: [90], activation: 'relu'}),
@@ -422,10 +422,10 @@ describe('applyLora', () => {
     const [x, y] = [tf.ones([3, 90]), tf.zeros([3, 90])];
     for (const optimizer of [tf.train.adam(0.01), new OwLoreOptimizer({project: false})]) {
       model.compile({optimizer, loss: 'meanSquaredError'});
-      most = 0;
+      max = 0;
       for (let i = 0; i < 2; i++) await model.trainOnBatch(x, y);
       // x, A, B and what is as small
-      expect(most).to.be.within(4 * 2 * 90, 4 * 3 * 90);
+      expect(max).to.be.within(4 * 2 * 90, 4 * 3 * 90);
       optimizer.dispose();
     }
     meter.stop();
@@ -604,10 +604,10 @@ describe('applyLora', () => {
     lora.dispose();
 
     const {model: llama} = await loadLlama(fixture('llama/smollm2'));
-    const ofLlama = applyLora(llama, {rank: 2});
+    const llamaLora = applyLora(llama, {rank: 2});
     const error = await rejection(saveLlama(llama, new Map()));
     expect(error.message).to.match(/lora_A.*merge\(\)/);
-    ofLlama.remove({keepMerged: true});
+    llamaLora.remove({keepMerged: true});
     const files = new Map<string, Uint8Array>();
     await saveLlama(llama, files);
     expect([...files.keys()]).to.include('model.safetensors');

@@ -104,8 +104,8 @@ describe('findBlocks', () => {
       ];
       expect(names(stack(layers))).to.deep.equal(['first', 'second', 'hidden']);
       const widths = [8, 6].map((width) => new TwoMatrices({width, name: `of${width}`}));
-      const ofTwoWidths = stack([...widths, dense({units: 4, name: 'hidden'}), dense({units: 2})]);
-      expect(names(ofTwoWidths)).to.deep.equal(['of8', 'of6', 'hidden']);
+      const twoWidths = stack([...widths, dense({units: 4, name: 'hidden'}), dense({units: 2})]);
+      expect(names(twoWidths)).to.deep.equal(['of8', 'of6', 'hidden']);
       const functional = nested('a', 4, 8);
       const sequential = tfl.sequential({
         name: 'b',

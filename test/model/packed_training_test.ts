@@ -210,8 +210,8 @@ describeFastBackends("frozenDtype: 'BF16'", function (this: Mocha.Suite, backend
     const [floats, halves] = readings as [(typeof readings)[0], (typeof readings)[0]];
     // of a block: q and o [64, 64], k and v [64, 32], gate and up [64, 192], down [192, 64]
     const matrices = 4 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 192);
-    const ofTokens = 4 * 2 * 64 * VOCABULARY;
-    expect(floats.loaded - halves.loaded).to.equal((BLOCKS * matrices + ofTokens) / 2);
+    const embeddingBytes = 4 * 2 * 64 * VOCABULARY;
+    expect(floats.loaded - halves.loaded).to.equal((BLOCKS * matrices + embeddingBytes) / 2);
     // none is widened
     expect(halves.loading).to.be.at.most(halves.loaded + 64);
     expect(floats.end - halves.end).to.equal(((BLOCKS - 1) * matrices) / 2);

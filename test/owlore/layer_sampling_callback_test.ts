@@ -523,7 +523,7 @@ describe('LayerSamplingCallback', () => {
       callback.restore();
       expect(callback.blockHistory.periods).to.have.length(2);
       const other = createModel(ours());
-      const ofDataset = new LayerSamplingCallback({gamma: 1});
+      const datasetCallback = new LayerSamplingCallback({gamma: 1});
       const batches = [1, 2, 3].map(() => ({xs: x, ys: y}));
       const dataset = {
         size: null,
@@ -537,8 +537,12 @@ describe('LayerSamplingCallback', () => {
           };
         },
       };
-      await other.fitDataset(dataset as never, {epochs: 1, verbose: 0, callbacks: [ofDataset]});
-      expect(ofDataset.getState().interval).to.equal(50);
+      await other.fitDataset(dataset as never, {
+        epochs: 1,
+        verbose: 0,
+        callbacks: [datasetCallback],
+      });
+      expect(datasetCallback.getState().interval).to.equal(50);
       other.optimizer.dispose();
       tf.dispose([x, y]);
       for (const each of [model, other]) each.dispose();
@@ -698,13 +702,13 @@ describe('LayerSamplingCallback', () => {
         callbacks: [look(), callback, look(), atEpochs] as tfl.Callback[],
       });
       const expected = isOurs ? rates : [0.5, 0.5, 0.5, 0.5];
-      const ofEpochs = [expected[1], expected[3]];
+      const epochMeans = [expected[1], expected[3]];
       for (const [i, value] of seen.entries()) {
         expect(value).to.be.closeTo(expected[Math.floor(i / 4)]!, 1e-12);
       }
       expect(seen).to.have.length(16);
       for (const list of [epochs, history.lr!]) {
-        list.forEach((value, i) => expect(value).to.be.closeTo(ofEpochs[i]!, 1e-12));
+        list.forEach((value, i) => expect(value).to.be.closeTo(epochMeans[i]!, 1e-12));
         expect(list).to.have.length(2);
       }
       tf.dispose([x, y]);
@@ -1097,11 +1101,11 @@ describe('LayerSamplingCallback', () => {
         [new LayerSamplingCallback({blockHistory: fromStart, alwaysOn: false})],
         /period 0 of the blockHistory has no block that can train \(\[\]\)/,
       );
-      const ofFrozen = createModel(null);
-      ofFrozen.getLayer('b1').trainable = false;
-      ofFrozen.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
+      const frozenModel = createModel(null);
+      frozenModel.getLayer('b1').trainable = false;
+      frozenModel.compile({optimizer: 'sgd', loss: 'meanSquaredError'});
       await expectError(
-        ofFrozen,
+        frozenModel,
         [new LayerSamplingCallback({blockHistory, alwaysOn: false})],
         /period 1 of the blockHistory has no block that can train \(\[b1\]\), .* unfreeze one/,
       );

@@ -272,10 +272,10 @@ describe('steps of several batches', () => {
   });
 
   it('flush() makes a step of the calls that wait, and the callback counts it', async () => {
-    const [optimizer, ofTwo] = [2, 1].map((by) =>
+    const [optimizer, accumulatesTwo] = [2, 1].map((by) =>
       optimizerOf({project: false, accumulate: 2 * by}),
     ) as [OwLoreOptimizer, OwLoreOptimizer];
-    const [model, reference] = [compiled(optimizer), compiled(ofTwo)];
+    const [model, reference] = [compiled(optimizer), compiled(accumulatesTwo)];
     const callback = new LayerSamplingCallback({...options, interval: 1, gamma: 4});
     for (const each of [model, reference]) {
       await each.trainOnBatch(data.x, data.y);

@@ -224,10 +224,13 @@ const adversarial: Program = {
     const confusion = (): Promise<number> =>
       numberOf(
         tf.tidy(() => {
-          const [, ofImages] = discriminator.predict(images) as tf.Tensor[];
-          const [, ofMade] = combined.predict([latent(), labels]) as tf.Tensor[];
+          const [, imageLabels] = discriminator.predict(images) as tf.Tensor[];
+          const [, madeLabels] = combined.predict([latent(), labels]) as tf.Tensor[];
           const right = tf.oneHot(tf.cast(tf.squeeze(labels, [1]), 'int32'), kinds);
-          return tf.losses.logLoss(tf.concat([right, right]), tf.concat([ofImages!, ofMade!]));
+          return tf.losses.logLoss(
+            tf.concat([right, right]),
+            tf.concat([imageLabels!, madeLabels!]),
+          );
         }),
       );
     const trainDiscriminator = async (): Promise<void> => {

@@ -88,12 +88,12 @@ async function run(
 }
 
 /** Nothing was said but what Adam's run said, and by this library's own a line once for each optimizer, and no warnings. */
-function expectQuiet(lines: Line[], ofAdam: Line[], optimizers: number): void {
+function expectQuiet(lines: Line[], adamLines: Line[], optimizers: number): void {
   const own = lines.filter(
     ([method, text]) => method === 'info' && /^(OwLore|LayerSampling)/.test(text),
   );
   const others = lines.filter((line) => !own.includes(line));
-  expect(others).to.deep.equal(ofAdam);
+  expect(others).to.deep.equal(adamLines);
   for (const [, text] of own) {
     const times = own.filter(([, other]) => other === text).length;
     expect(times, `times that it was said: ${text}`).to.be.at.most(optimizers);

@@ -62,8 +62,8 @@ export const defaultMargins = {optimizer: 0.02, sampling: 0.3};
 /** `99 to 100`; nothing without values. */
 function range(parts: readonly number[]): string {
   if (parts.length === 0) return '';
-  const [least, most] = [Math.min(...parts), Math.max(...parts)].map((part) =>
+  const [min, max] = [Math.min(...parts), Math.max(...parts)].map((part) =>
     (100 * part).toFixed(0),
   );
-  return least === most ? least! : `${least!} to ${most!}`;
+  return min === max ? min! : `${min!} to ${max!}`;
 }

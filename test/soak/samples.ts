@@ -11,7 +11,7 @@ export interface Sample {
 }
 
 /** The most that resident memory may grow. */
-const MOST_GROWTH = 0.05;
+const MAX_GROWTH = 0.05;
 
 /** Resident memory is a mean over so many samples, as it goes up and down by pages that the system has not taken back yet. */
 const AVERAGED = 5;
@@ -39,7 +39,7 @@ export function residentMemory(samples: readonly Sample[]): {before: number; aft
 /** Whether resident memory has grown by more than 5 %: a sentence if so. */
 export function residentGrowth(samples: readonly Sample[]): string[] {
   const {before, after} = residentMemory(samples);
-  if (after <= (1 + MOST_GROWTH) * before) return [];
+  if (after <= (1 + MAX_GROWTH) * before) return [];
   const [was, is] = [before, after].map((bytes) => (bytes / 1e6).toFixed(1));
   return [`resident memory: ${was} MB at first, ${is} MB at the end`];
 }

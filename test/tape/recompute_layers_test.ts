@@ -342,8 +342,8 @@ describeBackends('recomputed layers', function (this: Mocha.Suite, backend) {
       const data = {x: [tf.randomNormal([rows, 4], 0, 1, 'float32', 1)], y: [tf.ones([rows, 2])]};
       await compare(model, data, gradientCheckpointing);
       expect(parted.runs - 1, 'runs, without the one with stock tfjs').to.equal(runs);
-      const ofCheckpoint = gradientCheckpointing === 'none' ? [false] : [true, true];
-      expect(parted.areRecomputed).to.deep.equal([false, ...ofCheckpoint]);
+      const inSegments = gradientCheckpointing === 'none' ? [false] : [true, true];
+      expect(parted.areRecomputed).to.deep.equal([false, ...inSegments]);
     });
   }
 

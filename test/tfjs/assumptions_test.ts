@@ -106,7 +106,7 @@ describe('what is assumed of tfjs 4.22', () => {
         },
         () => custom(tf.sum(x, 0, true)),
       );
-      const [sum, ofCustom, inside] = calls;
+      const [sum, customCall, inside] = calls;
       expect(sum).to.include({kernelName: tf.Sum});
       expect(sum!.inputs['x']!.id).to.equal(x.id);
       expect(calls.map(({kernelName}) => kernelName)).to.include(tf.Square);
@@ -114,7 +114,7 @@ describe('what is assumed of tfjs 4.22', () => {
       const own = calls.find(({kernelName}) => kernelName === undefined)!;
       expect(own.forwardFunc).to.be.a('function');
       expect(own.backwardsFunc).to.be.a('function');
-      expect([ofCustom, inside]).not.to.include(undefined);
+      expect([customCall, inside]).not.to.include(undefined);
     });
 
     it('an op inside of another one is deeper, and an error leaves the depth as it was', () => {

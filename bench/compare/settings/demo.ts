@@ -37,7 +37,7 @@ export const demo: Setting = {
     ...{schedule: 'linear', warmup: 5, weightDecay: 0, embedding: 'full'},
     ...{evaluateEvery: 50, saveEvery: 50},
   },
-  ofMethod: {
+  methodOptions: {
     owlore: {rank: 32, refreshInterval: 50, gamma: 4},
     galore: {rank: 32, refreshInterval: 50},
     lora: {rank: 8, loraAlpha: 8},

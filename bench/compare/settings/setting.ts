@@ -48,7 +48,7 @@ export interface Setting {
   /** Options of `finetune` for all cells. */
   training: Options & {steps: number; maxLength: number; batchSize: number};
   /** Options of `finetune` for the cells of one method. */
-  ofMethod: Partial<Record<PaperMethodName, Options>>;
+  methodOptions: Partial<Record<PaperMethodName, Options>>;
   /** Examples of `validation` that the curve of a run is of. */
   curveExamples: number;
   /** How neutral texts are read. */

@@ -28,10 +28,10 @@ export const smollm2: Setting = {
   backend: 'tensorflow',
   async read({model, data}) {
     const tokenizer = await loadTokenizer(model);
-    const problems = (file: string, most = Infinity): Chat[] => {
+    const problems = (file: string, max = Infinity): Chat[] => {
       const chats: Chat[] = [];
       for (const line of readFileSync(join(data, file), 'utf8').split('\n')) {
-        if (chats.length >= most) break;
+        if (chats.length >= max) break;
         if (line.trim() === '') continue;
         const {question, answer} = JSON.parse(line) as {question: string; answer: string};
         const messages = [
@@ -65,7 +65,7 @@ export const smollm2: Setting = {
     matmulPrecision: 'medium',
     ...{evaluateEvery: 12, saveEvery: 12},
   },
-  ofMethod: {
+  methodOptions: {
     owlore: {rank: 128, refreshInterval: 40},
     galore: {rank: 128, refreshInterval: 40},
     lora: {rank: 8, loraAlpha: 8},

@@ -24,7 +24,7 @@ export type BlockFeature =
   | 'gelu';
 
 /** The most blocks of a call of `OwLoreDecodeBlocks`: with more of them hardly any time is saved, and a graph takes longer to make. */
-export const MOST_DECODED_TOGETHER = 8;
+export const MAX_DECODED_TOGETHER = 8;
 
 /**
  * The features that each kernel computes, and its gradient kernel with it. A block with another feature cannot use the kernel,

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type {Contract, KernelArguments} from '../kernel_arguments';
-import {MOST_DECODED_TOGETHER} from './block_features';
+import {MAX_DECODED_TOGETHER} from './block_features';
 import * as llama from './kernel_names';
 
 /** The valid arguments of the kernels of LLaMA-style models; `kernel_names` says what the sizes mean. */
@@ -29,7 +29,7 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
     const sizes = attention(given, tokens, hidden);
     given.alike([tokens, sizes.queries], 'y', 'dy');
     heads(given, sizes);
-    given.flag('ofKernels');
+    given.flag('withKernelGradients');
   },
   [llama.OwLoreAttentionSublayer]: (given) => void attentionSublayer(given, lowRankWeight),
   [llama.OwLoreAttentionSublayerGrad]: (given) =>
@@ -47,7 +47,7 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
     given.flag('withoutValue');
   },
   [llama.OwLoreBlockGrad]: (given) => {
-    const sizes = attentionSublayerGrad(given, {needsMixed: given.flag('ofWeights')});
+    const sizes = attentionSublayerGrad(given, {needsMixed: given.flag('withWeightGradients')});
     mlpGrad(given, 'mlpNorm', 'mlpScale');
     given.match('attended', given.shape('x'));
     attentionWeights(given, sizes);
@@ -55,8 +55,8 @@ export const llamaContracts: Readonly<Record<string, Contract>> = {
   [llama.OwLoreDecodeBlock]: decodeBlock,
   [llama.OwLoreDecodeBlocks]: (given) => {
     const blocks = given.integer('blocks', 1);
-    if (blocks > MOST_DECODED_TOGETHER)
-      given.fail(`blocks must be at most ${MOST_DECODED_TOGETHER}; got ${blocks}`);
+    if (blocks > MAX_DECODED_TOGETHER)
+      given.fail(`blocks must be at most ${MAX_DECODED_TOGETHER}; got ${blocks}`);
     for (let i = 0; i < blocks; i++)
       decodeBlock(given.numbered(i, given.attrs, ['x', 'cos', 'sin', 'padding']));
   },
@@ -210,7 +210,7 @@ function attentionSublayerGrad(
   given.match('scale', [sizes.tokens, 1]);
   if (needsMixed || given.has('mixed')) given.match('mixed', [sizes.tokens, sizes.queries]);
   heads(given, sizes);
-  given.flag('ofWeights');
+  given.flag('withWeightGradients');
   return sizes;
 }
 
@@ -227,7 +227,7 @@ function mlpGrad(given: KernelArguments, norm: string, scale: string): void {
   given.match('dy', given.shape('x'));
   given.match(scale, [tokens, 1]);
   given.alike([tokens, intermediate], 'gated', 'upped');
-  given.flag('ofWeights');
+  given.flag('withWeightGradients');
 }
 
 function decodeBlock(given: KernelArguments): void {

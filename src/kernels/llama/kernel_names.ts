@@ -67,7 +67,7 @@ export interface OwLoreAttentionAttrs {
 export const OwLoreAttentionGrad = 'OwLoreAttentionGrad';
 export interface OwLoreAttentionGradAttrs extends OwLoreAttentionAttrs {
   /** Whether the gradients of the kernels, and of the biases, are asked for. */
-  ofKernels: boolean;
+  withKernelGradients: boolean;
 }
 
 /*
@@ -95,7 +95,7 @@ export interface OwLoreAttentionSublayerAttrs extends OwLoreAttentionAttrs, OwLo
 export const OwLoreAttentionSublayerGrad = 'OwLoreAttentionSublayerGrad';
 export interface OwLoreAttentionSublayerGradAttrs extends OwLoreAttentionSublayerAttrs {
   /** Whether the gradients of the weights are asked for. */
-  ofWeights: boolean;
+  withWeightGradients: boolean;
 }
 
 /**
@@ -118,7 +118,7 @@ export interface OwLoreMlpSublayerAttrs extends OwLoreRMSNormAttrs {
 export const OwLoreMlpSublayerGrad = 'OwLoreMlpSublayerGrad';
 export interface OwLoreMlpSublayerGradAttrs extends OwLoreRMSNormAttrs {
   /** Whether the gradients of the weights are asked for. */
-  ofWeights: boolean;
+  withWeightGradients: boolean;
 }
 
 /**
@@ -174,7 +174,7 @@ export interface OwLoreDecodeBlockAttrs extends OwLoreRMSNormAttrs {
  */
 export const OwLoreDecodeBlocks = 'OwLoreDecodeBlocks';
 export interface OwLoreDecodeBlocksAttrs extends OwLoreDecodeBlockAttrs {
-  /** At most `MOST_DECODED_TOGETHER`. */
+  /** At most `MAX_DECODED_TOGETHER`. */
   blocks: number;
 }
 

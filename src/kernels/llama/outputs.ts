@@ -40,56 +40,56 @@ export const llamaOutputs: Readonly<Record<string, DescribedKernel>> = {
   },
   [llama.OwLoreAttentionGrad]: {
     on: onBoth,
-    outputs: (inputs, {ofKernels}: llama.OwLoreAttentionGradAttrs) => [
+    outputs: (inputs, {withKernelGradients}: llama.OwLoreAttentionGradAttrs) => [
       like(inputs['x']!),
-      ...(ofKernels ? gradients(inputs, PROJECTIONS, BIASES) : []),
+      ...(withKernelGradients ? gradients(inputs, PROJECTIONS, BIASES) : []),
     ],
   },
   [llama.OwLoreAttentionSublayer]: {
     on: ['tensorflow'],
     outputs: (inputs, attrs: llama.OwLoreAttentionSublayerAttrs, backend) => [
       like(inputs['x']!),
-      ...ofAttention(inputs, attrs, backend),
+      ...attentionOutputs(inputs, attrs, backend),
     ],
   },
   [llama.OwLoreAttentionSublayerGrad]: {
     on: ['tensorflow'],
-    outputs: (inputs, {ofWeights}: llama.OwLoreAttentionSublayerGradAttrs) => [
+    outputs: (inputs, {withWeightGradients}: llama.OwLoreAttentionSublayerGradAttrs) => [
       like(inputs['x']!),
-      ...(ofWeights ? gradients(inputs, ['norm', ...PROJECTIONS, 'o'], BIASES) : []),
+      ...(withWeightGradients ? gradients(inputs, ['norm', ...PROJECTIONS, 'o'], BIASES) : []),
     ],
   },
   [llama.OwLoreMlpSublayer]: {
     on: ['tensorflow'],
-    outputs: (inputs) => [like(inputs['x']!), ...ofMlp(inputs)],
+    outputs: (inputs) => [like(inputs['x']!), ...mlpOutputs(inputs)],
   },
   [llama.OwLoreMlpSublayerGrad]: {
     on: ['tensorflow'],
-    outputs: (inputs, {ofWeights}: llama.OwLoreMlpSublayerGradAttrs) => [
+    outputs: (inputs, {withWeightGradients}: llama.OwLoreMlpSublayerGradAttrs) => [
       like(inputs['x']!),
-      ...(ofWeights ? gradients(inputs, ['norm', ...MLP]) : []),
+      ...(withWeightGradients ? gradients(inputs, ['norm', ...MLP]) : []),
     ],
   },
   [llama.OwLoreBlock]: {
     on: ['tensorflow'],
     outputs: (inputs, attrs: llama.OwLoreBlockAttrs, backend) => {
       const x = inputs['x']!;
-      const [scale, mixed, ...others] = ofAttention(inputs, attrs, backend);
-      if (inputs['attended']) return [like(x), ...ofMlp(inputs), scale!, ...others];
+      const [scale, mixed, ...others] = attentionOutputs(inputs, attrs, backend);
+      if (inputs['attended']) return [like(x), ...mlpOutputs(inputs), scale!, ...others];
       const weights = attrs.keepsWeights ? attentionWeights(inputs, attrs) : [];
-      return [like(x), like(x), ...ofMlp(inputs), scale!, mixed!, ...others, ...weights];
+      return [like(x), like(x), ...mlpOutputs(inputs), scale!, mixed!, ...others, ...weights];
     },
   },
   [llama.OwLoreBlockGrad]: {
     on: ['tensorflow'],
-    outputs: (inputs, {ofWeights}: llama.OwLoreBlockGradAttrs) => {
+    outputs: (inputs, {withWeightGradients}: llama.OwLoreBlockGradAttrs) => {
       const dx = like(inputs['x']!);
-      if (!ofWeights) return [dx];
-      const ofHalves = [
+      if (!withWeightGradients) return [dx];
+      const weightGradients = [
         ...gradients(inputs, ['norm', ...PROJECTIONS, 'o'], BIASES, ALL),
         ...gradients(inputs, ['mlpNorm', ...MLP], [], ALL),
       ];
-      return [dx, ...ofHalves];
+      return [dx, ...weightGradients];
     },
   },
   [llama.OwLoreDecodeBlock]: {
@@ -158,7 +158,7 @@ function heads(
 }
 
 /** What the first half of a block puts out beside its value: scale, mixed, queries, keys, values. */
-function ofAttention(
+function attentionOutputs(
   inputs: KernelInputs,
   attrs: llama.OwLoreAttentionAttrs,
   backend: DescribedBackend,
@@ -169,7 +169,7 @@ function ofAttention(
 }
 
 /** What the second half puts out beside its value: scale, gated, upped. */
-function ofMlp({x, gate}: KernelInputs): KernelOutput[] {
+function mlpOutputs({x, gate}: KernelInputs): KernelOutput[] {
   const tokens = tf.util.sizeFromShape(x!.shape.slice(0, -1));
   const columns = gate!.shape[1]!;
   return [made([tokens, 1]), made([tokens, columns]), made([tokens, columns])];

@@ -197,10 +197,10 @@ function addProduct(
   }
   const [rows, inner] = a.shape as [number, number];
   const columns = b.shape[transposeB ? 0 : 1]!;
-  const most = Math.max(1, Math.floor(UPDATED_TOGETHER / columns));
+  const max = Math.max(1, Math.floor(UPDATED_TOGETHER / columns));
   try {
-    for (let from = 0; from < rows; from += most) {
-      const size = [Math.min(most, rows - from), inner];
+    for (let from = 0; from < rows; from += max) {
+      const size = [Math.min(max, rows - from), inner];
       ops.scope(() => {
         addToRows(ops, variable, from, product(ops.slice(a, [from, 0], size)));
       });

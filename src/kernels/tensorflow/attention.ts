@@ -128,8 +128,8 @@ function rowsOf(ops: NativeOps, x: Native, {from, to}: Piece): Native {
   const rows = to - from;
   return ops.scope(() => {
     const isAll = rows === length;
-    const ofPiece = isAll ? x : ops.slice(x, [0, 0, from, 0], [stack, group, rows, width]);
-    return ops.reshape(ofPiece, [stack, group * rows, width]);
+    const pieceRows = isAll ? x : ops.slice(x, [0, 0, from, 0], [stack, group, rows, width]);
+    return ops.reshape(pieceRows, [stack, group * rows, width]);
   });
 }
 
@@ -151,8 +151,8 @@ function attentionWeights(ops: NativeOps, queries: Native, keys: Native, piece: 
   return ops.scope(() => {
     const scores = ops.batchMatMul(queries, keys, false, true);
     const {from, to, firstKey} = piece;
-    const ofHeads = ops.reshape(scores, [-1, to - from, to - firstKey]);
-    const masked = ops.add(ofHeads, causalMask(ops, piece));
+    const headScores = ops.reshape(scores, [-1, to - from, to - firstKey]);
+    const masked = ops.add(headScores, causalMask(ops, piece));
     return ops.reshape(ops.softmax(masked), scores.shape);
   });
 }

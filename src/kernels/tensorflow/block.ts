@@ -17,23 +17,23 @@ import {
 /** OwLoreBlock. */
 export const block: NativeKernel<OwLoreBlockAttrs> = (ops, inputs, attrs) => {
   if (inputs['attended']) {
-    const ofAttention = queriesKeysValues(ops, inputs, attrs);
-    const ofMlp = runOps(mlpSublayer, ops, ofSecondHalf(inputs, inputs['attended']), attrs);
-    return [...ofMlp, ...ofAttention];
+    const attentionResults = queriesKeysValues(ops, inputs, attrs);
+    const mlpResults = runOps(mlpSublayer, ops, secondHalf(inputs, inputs['attended']), attrs);
+    return [...mlpResults, ...attentionResults];
   }
-  const [attended, ...ofAttention] = runOps(attentionSublayer, ops, inputs, attrs);
-  const [value, ...ofMlp] = runOps(mlpSublayer, ops, ofSecondHalf(inputs, attended!), attrs);
-  return [value!, attended!, ...ofMlp, ...ofAttention];
+  const [attended, ...attentionResults] = runOps(attentionSublayer, ops, inputs, attrs);
+  const [value, ...mlpResults] = runOps(mlpSublayer, ops, secondHalf(inputs, attended!), attrs);
+  return [value!, attended!, ...mlpResults, ...attentionResults];
 };
 
 /** OwLoreBlockGrad. */
 export const blockGrad: NativeKernel<OwLoreBlockGradAttrs> = (ops, inputs, attrs) => {
-  const ofMlp = ofSecondHalf(inputs, inputs['attended']!);
-  const [dAttended, ...dMlpWeights] = runOps(mlpSublayerGrad, ops, ofMlp, attrs);
-  const ofAttention = {...inputs, dy: dAttended!};
-  return [...runOps(attentionSublayerGrad, ops, ofAttention, attrs), ...dMlpWeights];
+  const mlpInputs = secondHalf(inputs, inputs['attended']!);
+  const [dAttended, ...dMlpWeights] = runOps(mlpSublayerGrad, ops, mlpInputs, attrs);
+  const attentionInputs = {...inputs, dy: dAttended!};
+  return [...runOps(attentionSublayerGrad, ops, attentionInputs, attrs), ...dMlpWeights];
 };
 
-function ofSecondHalf(inputs: NativeInputs, attended: Native): NativeInputs {
+function secondHalf(inputs: NativeInputs, attended: Native): NativeInputs {
   return {...inputs, x: attended, norm: inputs['mlpNorm']!, scale: inputs['mlpScale']!};
 }

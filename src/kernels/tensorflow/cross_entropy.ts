@@ -61,8 +61,8 @@ function sumOfLosses(ops: NativeOps, {logits, places, weights}: Chunk, softmax: 
     const largest = (x: Native): Native => ops.run('Max', [x, lastAxis], reduced);
     const gathered = {Tparams: ops.float32, Tindices: ops.int32, Taxis: ops.int32, batch_dims: 0};
     const firstAxis = ops.constant(Int32Array.of(0), []);
-    const ofLabels = [ops.reshape(logits, [-1]), places, firstAxis];
-    const below = ops.sub(largest(logits), ops.run('GatherV2', ofLabels, gathered));
+    const labelPlaces = [ops.reshape(logits, [-1]), places, firstAxis];
+    const below = ops.sub(largest(logits), ops.run('GatherV2', labelPlaces, gathered));
     const losses = ops.sub(below, ops.run('Log', [largest(softmax)]));
     return ops.sum(ops.run('MulNoNan', [losses, weights]), 0);
   });
@@ -71,10 +71,10 @@ function sumOfLosses(ops: NativeOps, {logits, places, weights}: Chunk, softmax: 
 /** The results of `f` for some rows at a time. */
 function inChunks(ops: NativeOps, inputs: NativeInputs, f: (chunk: Chunk) => Native): Native[] {
   const [rows, vocabulary] = inputs['logits']!.shape as [number, number];
-  const most = Math.max(1, Math.floor(CHUNK_SIZE / vocabulary));
+  const max = Math.max(1, Math.floor(CHUNK_SIZE / vocabulary));
   const results: Native[] = [];
-  for (let from = 0; from < Math.max(rows, 1); from += most) {
-    const size = Math.min(most, rows - from);
+  for (let from = 0; from < Math.max(rows, 1); from += max) {
+    const size = Math.min(max, rows - from);
     results.push(ops.scope(() => f(chunkOf(ops, inputs, from, size))));
   }
   return results;
@@ -88,17 +88,13 @@ function chunkOf(ops: NativeOps, inputs: NativeInputs, from: number, size: numbe
     return ops.slice(inputs[name]!, [from, ...rest.map(() => 0)], [size, ...rest]);
   }) as [Native, Native, Native];
   const vocabulary = logits.shape[1]!;
-  const ofInt32 = {T: ops.int32};
+  const int32 = {T: ops.int32};
   const [first, last] = [0, vocabulary - 1].map((value) => ops.constant(Int32Array.of(value), []));
-  const isLeftOut = ops.run('Less', [labels, first!], ofInt32);
-  const isTooLarge = ops.run('Greater', [labels, last!], ofInt32);
-  const inRange = ops.run(
-    'Minimum',
-    [ops.run('Maximum', [labels, first!], ofInt32), last!],
-    ofInt32,
-  );
+  const isLeftOut = ops.run('Less', [labels, first!], int32);
+  const isTooLarge = ops.run('Greater', [labels, last!], int32);
+  const inRange = ops.run('Minimum', [ops.run('Maximum', [labels, first!], int32), last!], int32);
   const rowStarts = Int32Array.from({length: size}, (_, row) => row * vocabulary);
-  const places = ops.run('AddV2', [inRange, ops.constant(rowStarts, [size])], ofInt32);
-  const ofCounted = ops.select(isTooLarge, ops.scalar(NaN), given);
-  return {logits, places, weights: ops.select(isLeftOut, ops.scalar(0), ofCounted)};
+  const places = ops.run('AddV2', [inRange, ops.constant(rowStarts, [size])], int32);
+  const countedWeights = ops.select(isTooLarge, ops.scalar(NaN), given);
+  return {logits, places, weights: ops.select(isLeftOut, ops.scalar(0), countedWeights)};
 }

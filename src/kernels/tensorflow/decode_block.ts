@@ -1,4 +1,4 @@
-import {MOST_DECODED_TOGETHER} from '../llama/block_features';
+import {MAX_DECODED_TOGETHER} from '../llama/block_features';
 import type {OwLoreDecodeBlockAttrs, OwLoreDecodeBlocksAttrs} from '../llama/kernel_names';
 import {runOps, type KernelRunner, type NativeInputs, type NativeKernel} from './kernel';
 import type {Native, NativeOps} from './native_ops';
@@ -43,7 +43,7 @@ const SHARED = ['cos', 'sin', 'padding'];
 /** {@link DECODE_FREE_AXES} of OwLoreDecodeBlocks. */
 export const DECODE_BLOCKS_FREE_AXES: Readonly<Record<string, number>> = Object.fromEntries(
   Object.entries(DECODE_FREE_AXES).flatMap(([name, axis]) =>
-    Array.from({length: MOST_DECODED_TOGETHER}, (_, i) => [`${name}${i}`, axis]),
+    Array.from({length: MAX_DECODED_TOGETHER}, (_, i) => [`${name}${i}`, axis]),
   ),
 );
 
@@ -68,10 +68,10 @@ export function oneByOne(
     const recent: Native[] = [];
     let x = inputs['x']!;
     for (const given of inputsOfBlocks(inputs, {blocks})) {
-      const [y, ...ofBlock] = runner(backend, {...given, x}, attrs) as [Native, ...Native[]];
+      const [y, ...keyAndValue] = runner(backend, {...given, x}, attrs) as [Native, ...Native[]];
       if (recent.length > 0) backend.binding.deleteTensor(x.id);
       x = y;
-      recent.push(...ofBlock);
+      recent.push(...keyAndValue);
     }
     return [x, ...recent];
   };
@@ -107,8 +107,8 @@ function attend(
   }) as [Native, Native, Native];
   const rotated = rotate(ops, ops.concat([q, k], 1), inputs);
   const [queries, key] = ops.split(rotated, [heads, keyHeads], 1);
-  const ofGroups = ops.reshape(queries!, [rows, keyHeads, heads / keyHeads, width]);
-  const scaled = ops.mul(ofGroups, ops.scalar(width ** -0.5));
+  const grouped = ops.reshape(queries!, [rows, keyHeads, heads / keyHeads, width]);
+  const scaled = ops.mul(grouped, ops.scalar(width ** -0.5));
   const [keys, values] = [
     ['recentKeys', key!],
     ['recentValues', v],

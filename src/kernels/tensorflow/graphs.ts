@@ -14,7 +14,7 @@ import {loadGraphs, type LoadedGraph} from './saved_model';
 const RUNS_BEFORE_GRAPH = 16;
 
 /** How many combinations of shapes and attributes are remembered for a kernel: those that were used last. */
-const MOST_REMEMBERED = 32;
+const MAX_REMEMBERED = 32;
 
 /** A kernel with inputs of certain shapes and certain attributes. */
 interface Usage {
@@ -101,12 +101,9 @@ export class KernelGraphs {
 
   /** How often the kernels ran until now. */
   history({isUsingGpuDevice: isOnGpu}: NodeBackend): GraphsHistory {
-    const ofUsages = (ofKernel: ReadonlyMap<string, Usage>): Array<UsageKey & {runs: number}> =>
-      Array.from(ofKernel, ([key, {runs}]) => ({...(JSON.parse(key) as UsageKey), runs}));
-    const entries = Array.from(
-      this.usages,
-      ([name, ofKernel]) => [name, ofUsages(ofKernel)] as const,
-    );
+    const usagesOf = (usages: ReadonlyMap<string, Usage>): Array<UsageKey & {runs: number}> =>
+      Array.from(usages, ([key, {runs}]) => ({...(JSON.parse(key) as UsageKey), runs}));
+    const entries = Array.from(this.usages, ([name, usages]) => [name, usagesOf(usages)] as const);
     return {isOnGpu, isRefused: this.isRefused, kernels: Object.fromEntries(entries)};
   }
 
@@ -137,8 +134,8 @@ export class KernelGraphs {
 
   /** Frees the graphs. */
   dispose(): void {
-    for (const ofKernel of this.usages.values()) {
-      for (const key of ofKernel.keys()) this.forget(ofKernel, key);
+    for (const usages of this.usages.values()) {
+      for (const key of usages.keys()) this.forget(usages, key);
     }
     this.usages.clear();
   }
@@ -178,20 +175,20 @@ export class KernelGraphs {
   }
 
   private usageOf(name: string, {inputs, attrs}: UsageKey): Usage {
-    const ofKernel = this.usages.get(name) ?? new Map<string, Usage>();
-    this.usages.set(name, ofKernel);
+    const usages = this.usages.get(name) ?? new Map<string, Usage>();
+    this.usages.set(name, usages);
     const key = JSON.stringify({inputs, attrs});
-    const usage = ofKernel.get(key) ?? {runs: 0};
+    const usage = usages.get(key) ?? {runs: 0};
     // The last one is the one that was used last.
-    ofKernel.delete(key);
-    ofKernel.set(key, usage);
-    if (ofKernel.size > MOST_REMEMBERED) this.forget(ofKernel, ofKernel.keys().next().value!);
+    usages.delete(key);
+    usages.set(key, usage);
+    if (usages.size > MAX_REMEMBERED) this.forget(usages, usages.keys().next().value!);
     return usage;
   }
 
-  private forget(ofKernel: Map<string, Usage>, key: string): void {
-    const usage = ofKernel.get(key)!;
-    ofKernel.delete(key);
+  private forget(usages: Map<string, Usage>, key: string): void {
+    const usage = usages.get(key)!;
+    usages.delete(key);
     this.waiting = this.waiting.filter((other) => other !== usage);
     if (!usage.loaded) return;
     const {model} = usage.loaded;

@@ -48,12 +48,12 @@ export function projectToHeads(
         : ops.matMul(x, ops.concat([inputs['q']!, inputs['k']!], 1));
     const biases = inputs['qBias'] && ops.concat([inputs['qBias'], inputs['kBias']!], 0);
     const projected = biases ? ops.add(products, biases) : products;
-    const ofTokens = ops.reshape(projected, [batch, length, -1, width]);
+    const byTokens = ops.reshape(projected, [batch, length, -1, width]);
     const heads = [keyHeads * group, keyHeads];
     const [q, k] =
       group > 1
-        ? ops.split(ofTokens, heads, 2)
-        : ops.split(ops.transpose(ofTokens, [2, 0, 1, 3]), heads, 0);
+        ? ops.split(byTokens, heads, 2)
+        : ops.split(ops.transpose(byTokens, [2, 0, 1, 3]), heads, 0);
     const queries =
       group > 1 ? toGroups(ops, q!, sizes) : ops.reshape(q!, [keyHeads * batch, 1, length, width]);
     const keys = asKeys(ops, group > 1 ? ops.transpose(k!, [2, 0, 1, 3]) : k!, sizes);
@@ -85,17 +85,17 @@ export function projectToHeadsGrad(
   inputs: NativeInputs,
   dHeads: () => Heads,
   sizes: HeadSizes,
-  attrs: Pick<OwLoreAttentionGradAttrs, 'ofKernels'>,
+  attrs: Pick<OwLoreAttentionGradAttrs, 'withKernelGradients'>,
 ): Native[] {
   const x = inputs['x']!;
   const {batch, length, keyHeads, width} = sizes;
   const dProjected = ops.scope(() => {
     const [dq, dk, dv] = dHeads();
-    const ofKeys = ops.reshape(dk, [keyHeads, batch, length, width]);
-    const byHeads = ops.concat([headsFirst(ops, dq, sizes), ofKeys], 0);
+    const dKeys = ops.reshape(dk, [keyHeads, batch, length, width]);
+    const byHeads = ops.concat([headsFirst(ops, dq, sizes), dKeys], 0);
     const rotatedBack = rotate(ops, byHeads, inverse(ops, scaledRotations(ops, inputs)));
-    const ofTokens = ops.transpose(rotatedBack, [1, 2, 0, 3]);
-    const parts = [ops.reshape(ofTokens, [batch * length, -1]), toTokens(ops, dv, sizes)];
+    const byTokens = ops.transpose(rotatedBack, [1, 2, 0, 3]);
+    const parts = [ops.reshape(byTokens, [batch * length, -1]), toTokens(ops, dv, sizes)];
     return ops.concat(parts, 1);
   });
   const names = ['q', 'k', 'v'] as const;
@@ -110,18 +110,18 @@ export function projectToHeadsGrad(
       ops.matMul(dProjected, ops.concat(kernels, 1), false, true),
     ),
   );
-  if (!attrs.ofKernels) return [dx];
+  if (!attrs.withKernelGradients) return [dx];
   if (lowRank.length > 0) {
-    const ofParts = lowRank.flatMap((name) =>
+    const dLowRank = lowRank.flatMap((name) =>
       lowRankGrads(ops, inputs, name, x, partOf(name), attrs),
     );
-    return [dx, ...ofParts];
+    return [dx, ...dLowRank];
   }
   const dKernels = ops.split(ops.matMul(x, dProjected, true), columns, 1);
   if (!inputs['qBias']) return [dx, ...dKernels];
-  const ofBiases = ops.sum(dProjected, 0);
+  const biasSums = ops.sum(dProjected, 0);
   const dBiases = ops
-    .split(ofBiases, columns, 1)
+    .split(biasSums, columns, 1)
     .map((part, i) => ops.reshape(part, [columns[i]!]));
   return [dx, ...dKernels, ...dBiases];
 }
@@ -130,8 +130,8 @@ export function projectToHeadsGrad(
 export function toTokens(ops: NativeOps, x: Native, sizes: HeadSizes): Native {
   const {batch, length, keyHeads, width} = sizes;
   return ops.scope(() => {
-    const ofStack = ops.reshape(x, [keyHeads, batch, -1, length, width]);
-    return ops.reshape(ops.transpose(ofStack, [1, 3, 0, 2, 4]), [batch * length, -1]);
+    const stacked = ops.reshape(x, [keyHeads, batch, -1, length, width]);
+    return ops.reshape(ops.transpose(stacked, [1, 3, 0, 2, 4]), [batch * length, -1]);
   });
 }
 
@@ -139,9 +139,9 @@ export function toTokens(ops: NativeOps, x: Native, sizes: HeadSizes): Native {
 export function toGroups(ops: NativeOps, x: Native, sizes: HeadSizes): Native {
   const {batch, length, keyHeads, group} = sizes;
   return ops.scope(() => {
-    const ofTokens = ops.reshape(x, [batch, length, keyHeads, group, -1]);
-    const ofStack = ops.transpose(ofTokens, [2, 0, 3, 1, 4]);
-    return ops.reshape(ofStack, [keyHeads * batch, group, length, -1]);
+    const byTokens = ops.reshape(x, [batch, length, keyHeads, group, -1]);
+    const stacked = ops.transpose(byTokens, [2, 0, 3, 1, 4]);
+    return ops.reshape(stacked, [keyHeads * batch, group, length, -1]);
   });
 }
 
@@ -153,8 +153,8 @@ function asKeys(ops: NativeOps, x: Native, {batch, length, keyHeads, width}: Hea
 /** `[stack, group, length, width]` with all heads first, `[keyHeads · group, batch, length, width]`. */
 function headsFirst(ops: NativeOps, x: Native, sizes: HeadSizes): Native {
   const {batch, length, keyHeads, group, width} = sizes;
-  const ofStack = ops.reshape(x, [keyHeads, batch, group, length, width]);
-  const byHeads = ops.transpose(ofStack, [0, 2, 1, 3, 4]);
+  const stacked = ops.reshape(x, [keyHeads, batch, group, length, width]);
+  const byHeads = ops.transpose(stacked, [0, 2, 1, 3, 4]);
   return ops.reshape(byHeads, [keyHeads * group, batch, length, width]);
 }
 

@@ -13,7 +13,7 @@ const SHORTEST = 1e-30;
 
 /** BatchMatMul; for float32 by the fastest safe op, which `NativeOps` chooses. */
 export function createBatchMatMul(stock: tf.KernelFunc, graphs: KernelGraphs): tf.KernelFunc {
-  const ofRow = graphs.runner(ROW_PRODUCT, rowProduct);
+  const runRowProduct = graphs.runner(ROW_PRODUCT, rowProduct);
   return (args) => {
     const {a, b} = args.inputs as Record<'a' | 'b', tf.TensorInfo>;
     const isFloat = a.dtype === 'float32' && b.dtype === 'float32';
@@ -23,7 +23,7 @@ export function createBatchMatMul(stock: tf.KernelFunc, graphs: KernelGraphs): t
     if (!isRowProduct(a, b, args.attrs as unknown as tf.BatchMatMulAttrs)) {
       return productOfFloats(args);
     }
-    const [product] = ofRow(backend, nativeInputs(backend, {a, b}), {});
+    const [product] = runRowProduct(backend, nativeInputs(backend, {a, b}), {});
     return backend.createOutputTensor(product!);
   };
 }
@@ -101,10 +101,10 @@ function inverseFactor(ops: NativeOps, x: Native, T: NativeType): Native {
     const smallest = ops.run('Square', [toFloat64(ops, ops.scalar(SHORTEST))], {T});
     const scales = ops.run('Rsqrt', [ops.run('Maximum', [squares, smallest], {T})], {T});
     const asColumn = ops.reshape(scales, [columns, 1]);
-    const ofUnits = ops.run('Mul', [gram, product(asColumn, asColumn)], {T});
+    const unitGram = ops.run('Mul', [gram, product(asColumn, asColumn)], {T});
     const ones = toFloat64(ops, ops.constant(new Float32Array(columns).fill(1), [columns]));
     const diagonal = ops.run('AddV2', [ones, toFloat64(ops, ops.scalar(SHIFT))], {T});
-    const factor = ops.run('Cholesky', [ops.run('MatrixSetDiag', [ofUnits, diagonal], {T})], {T});
+    const factor = ops.run('Cholesky', [ops.run('MatrixSetDiag', [unitGram, diagonal], {T})], {T});
     const scaling = ops.run('MatrixDiag', [scales], {T});
     const attributes = {T, lower: true, adjoint: false};
     return ops.run('MatrixTriangularSolve', [factor, scaling], attributes);

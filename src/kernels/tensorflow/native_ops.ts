@@ -64,7 +64,7 @@ const TF_DOUBLE = 2;
  * by then.
  */
 const scalars = new WeakMap<NodeBackend, Map<number, Native>>();
-const MOST_SCALARS = 64;
+const MAX_SCALARS = 64;
 
 /** Bindings to a TensorFlow that has refused an op of oneDNN. */
 const withoutOneDnn = new WeakSet();
@@ -160,7 +160,7 @@ export class NativeOps {
     // The last one is the one that was used last.
     kept.delete(value);
     kept.set(value, scalar);
-    if (kept.size > MOST_SCALARS) {
+    if (kept.size > MAX_SCALARS) {
       const [oldest, unused] = kept.entries().next().value!;
       kept.delete(oldest);
       this.backend.binding.deleteTensor(unused.id);
@@ -230,10 +230,10 @@ export class NativeOps {
     const inner = innerSize(a, transposeA);
     const parts = Math.ceil(inner / this.longestInner);
     const sizes = Array.from({length: parts}, (_, i) => Math.floor((inner + i) / parts));
-    const ofA = this.split(a, sizes, transposeA ? -2 : -1);
-    const ofB = this.split(b, sizes, transposeB ? -1 : -2);
+    const partsOfA = this.split(a, sizes, transposeA ? -2 : -1);
+    const partsOfB = this.split(b, sizes, transposeB ? -1 : -2);
     const product = (part: number): Native =>
-      this.batchMatMul(ofA[part]!, ofB[part]!, transposeA, transposeB);
+      this.batchMatMul(partsOfA[part]!, partsOfB[part]!, transposeA, transposeB);
     let sum = this.scope(() => product(0));
     for (let i = 1; i < parts; i++) {
       const before = sum;
@@ -340,8 +340,8 @@ let hasAvx512: boolean | undefined;
 /** Whether oneDNN finds what it calls `avx512_core`, and may use it. */
 function seesAvx512(): boolean {
   const {ONEDNN_MAX_CPU_ISA, DNNL_MAX_CPU_ISA} = process.env;
-  const most = ONEDNN_MAX_CPU_ISA ?? DNNL_MAX_CPU_ISA ?? 'DEFAULT';
-  if (!/^(default|all|avx512_core|avx10)/i.test(most)) return false;
+  const maxIsa = ONEDNN_MAX_CPU_ISA ?? DNNL_MAX_CPU_ISA ?? 'DEFAULT';
+  if (!/^(default|all|avx512_core|avx10)/i.test(maxIsa)) return false;
   const {existsSync, readFileSync} = process.getBuiltinModule('node:fs');
   const info = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
   const flags = /^flags\s*:(.*)$/m.exec(info)?.[1]?.split(' ') ?? [];

@@ -12,9 +12,9 @@ const variables = new WeakMap<object, Map<string, Native>>();
  * it has another owner. No two variables may have the same name at a time.
  */
 function toVariable(backend: NodeBackend, ops: NativeOps, value: Native, name: string): Native {
-  let ofBackend = variables.get(backend);
-  if (!ofBackend) variables.set(backend, (ofBackend = new Map<string, Native>()));
-  let variable = ofBackend.get(name);
+  let backendVariables = variables.get(backend);
+  if (!backendVariables) variables.set(backend, (backendVariables = new Map<string, Native>()));
+  let variable = backendVariables.get(name);
   if (!variable) {
     variable = ops.release(
       ops.run('VarHandleOp', [], {
@@ -24,7 +24,7 @@ function toVariable(backend: NodeBackend, ops: NativeOps, value: Native, name: s
         shared_name: `tfjs-owlore/${name}`,
       }),
     );
-    ofBackend.set(name, variable);
+    backendVariables.set(name, variable);
   }
   ops.runAll('AssignVariableOp', [variable, value], {dtype: ops.float32}, 0);
   return variable;

@@ -21,7 +21,7 @@ type Orthonormalize = (ops: NativeOps, matrix: Native) => Native;
  */
 export function createRefresh(graphs: KernelGraphs): tf.KernelFunc {
   const run = graphs.runner(OwLoreRefresh, refreshBy(choleskyQ));
-  const ofAnyNumbers = refreshBy(
+  const refreshAnyNumbers = refreshBy(
     (ops, matrix) => nearlyOrthonormalize(ops, {matrix}, {}) as Native,
   );
   return (args) => {
@@ -34,7 +34,7 @@ export function createRefresh(graphs: KernelGraphs): tf.KernelFunc {
         return run(backend, inputs, attrs);
       } catch {
         // a gradient is not finite, and TensorFlow's Cholesky refuses it
-        return runOps(ofAnyNumbers, new NativeOps(backend), inputs, attrs);
+        return runOps(refreshAnyNumbers, new NativeOps(backend), inputs, attrs);
       }
     })();
     return results.map((x) => backend.createOutputTensor(x));
@@ -51,8 +51,8 @@ function refreshBy(orthonormalize: Orthonormalize): NativeKernel<OwLoreRefreshAt
         const r = isLeft ? ops.matMul(basis, g, true) : ops.matMul(g, basis);
         if (!scalesDirections) return [basis, r];
         const scales = directionScales(ops, r, isLeft);
-        const ofR = isLeft ? ops.reshape(scales, [-1, 1]) : scales;
-        return [ops.mul(basis, ops.reshape(scales, [1, -1])), ops.mul(r, ofR)];
+        const scalesOfR = isLeft ? ops.reshape(scales, [-1, 1]) : scales;
+        return [ops.mul(basis, ops.reshape(scales, [1, -1])), ops.mul(r, scalesOfR)];
       }),
     );
 }

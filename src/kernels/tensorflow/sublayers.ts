@@ -25,11 +25,11 @@ export const attentionSublayer: NativeKernel<OwLoreAttentionSublayerAttrs & Keep
 ) => {
   const x = asRows(ops, inputs['x']!);
   const scale = inverseRms(ops, x, attrs.epsilon);
-  const [mixed, ...ofGradient] = ops.scope(() =>
+  const [mixed, ...projected] = ops.scope(() =>
     runOps(attention, ops, {...inputs, x: normalize(ops, x, scale, inputs['norm']!)}, attrs),
   );
   const value = ops.scope(() => ops.add(x, product(ops, inputs, 'o', mixed!, attrs)));
-  return [ops.reshape(value, inputs['x']!.shape), scale, mixed!, ...ofGradient];
+  return [ops.reshape(value, inputs['x']!.shape), scale, mixed!, ...projected];
 };
 
 /** Of {@link attentionSublayer} the scale, and queries, keys and values. */
@@ -60,17 +60,17 @@ export const attentionSublayerGrad: NativeKernel<OwLoreAttentionSublayerGradAttr
     const normalized = normalize(ops, x, inputs['scale']!, inputs['norm']!);
     const dMixed = productGrad(ops, inputs, 'o', dy, attrs);
     const given = {...inputs, x: normalized, ...(mixed && {y: mixed}), dy: dMixed};
-    const ofKernels =
-      attrs.ofWeights && (!isLowRank || withLowRank(inputs, PROJECTIONS).length > 0);
-    return runOps(attentionGrad, ops, given, {...attrs, ofKernels});
+    const withKernelGradients =
+      attrs.withWeightGradients && (!isLowRank || withLowRank(inputs, PROJECTIONS).length > 0);
+    return runOps(attentionGrad, ops, given, {...attrs, withKernelGradients});
   });
   const [dx, dNorm] = throughNorm(ops, inputs, x, dy, dNormalized!);
-  if (!attrs.ofWeights) return [dx];
+  if (!attrs.withWeightGradients) return [dx];
   if (isLowRank) {
-    const ofOutput = withLowRank(inputs, ['o']).flatMap((name) =>
+    const dOutputWeights = withLowRank(inputs, ['o']).flatMap((name) =>
       lowRankGrads(ops, inputs, name, mixed!, dy, attrs),
     );
-    return [dx, ...dKernels, ...ofOutput];
+    return [dx, ...dKernels, ...dOutputWeights];
   }
   const [dq, dk, dv, ...dBiases] = dKernels as [Native, Native, Native, ...Native[]];
   return [dx, dNorm, dq, dk, dv, ops.matMul(mixed!, dy, true), ...dBiases];
@@ -98,7 +98,7 @@ export const mlpSublayer: NativeKernel<OwLoreMlpSublayerAttrs> = (ops, inputs, a
 
 /** OwLoreMlpSublayerGrad. */
 export const mlpSublayerGrad: NativeKernel<OwLoreMlpSublayerGradAttrs> = (ops, inputs, attrs) => {
-  const {ofWeights} = attrs;
+  const {withWeightGradients} = attrs;
   const [x, dy] = [asRows(ops, inputs['x']!), asRows(ops, inputs['dy']!)];
   const [dGated, dUpped, hidden] = ops.scope(() => {
     const given = {
@@ -106,7 +106,7 @@ export const mlpSublayerGrad: NativeKernel<OwLoreMlpSublayerGradAttrs> = (ops, i
       gate: inputs['gated']!,
       up: inputs['upped']!,
     };
-    return runOps(swigluGrad, ops, given, {withValue: ofWeights});
+    return runOps(swigluGrad, ops, given, {withValue: withWeightGradients});
   }) as [Native, Native, Native?];
   const dNormalized = ops.scope(() =>
     ops.add(
@@ -115,15 +115,15 @@ export const mlpSublayerGrad: NativeKernel<OwLoreMlpSublayerGradAttrs> = (ops, i
     ),
   );
   const [dx, dNorm] = throughNorm(ops, inputs, x, dy, dNormalized);
-  if (!ofWeights) return [dx];
+  if (!withWeightGradients) return [dx];
   const normalized = normalize(ops, x, inputs['scale']!, inputs['norm']!);
   if (withLowRank(inputs, MATRICES).length > 0) {
     const rows = {gate: normalized, up: normalized, down: hidden!};
     const gradients = {gate: dGated, up: dUpped, down: dy};
-    const ofProducts = withLowRank(inputs, MLP).flatMap((name) =>
+    const dLowRank = withLowRank(inputs, MLP).flatMap((name) =>
       lowRankGrads(ops, inputs, name, rows[name], gradients[name], attrs),
     );
-    return [dx, ...ofProducts];
+    return [dx, ...dLowRank];
   }
   const dKernels = [dGated, dUpped].map((d) => ops.matMul(normalized, d, true));
   return [dx, dNorm, ...dKernels, ops.matMul(hidden!, dy, true)];

@@ -3,7 +3,7 @@ import type {BackendWasm} from '@tensorflow/tfjs-backend-wasm';
 import {replaceMethods} from '../../tfjs/methods';
 
 /** The most bytes that a 32-bit WebAssembly memory can have. */
-const MOST_BYTES = 2 ** 32 - 1;
+const MAX_BYTES = 2 ** 32 - 1;
 
 /**
  * Bytes that stay free. tfjs's binary takes memory too, while it runs a kernel: where it gets none for an operator of XNNPACK, it keeps
@@ -54,7 +54,7 @@ export function throwWhenFull(backend: object): void {
     replaceMethods(wasm, {
       _malloc(bytes) {
         // The allocator counts in 32 bits, so that it would see a smaller number.
-        const address = bytes > MOST_BYTES ? 0 : malloc.call(wasm, bytes);
+        const address = bytes > MAX_BYTES ? 0 : malloc.call(wasm, bytes);
         if (bytes === 0 || (address !== 0 && hasSpare())) return address;
         if (address !== 0) wasm._free(address);
         setError(wasm, 0); // which is told

@@ -37,10 +37,10 @@ export function createGather(stock: GatherKernel): GatherKernel {
     const idsPerBatch = ids.length / batchSize;
     let to = 0;
     for (let batch = 0; batch < batchSize; batch++) {
-      const ofBatch = ids.subarray(batch * idsPerBatch, (batch + 1) * idsPerBatch);
+      const batchIds = ids.subarray(batch * idsPerBatch, (batch + 1) * idsPerBatch);
       for (let outer = 0; outer < outerSize; outer++) {
         const from = (batch * outerSize + outer) * dimSize * sliceSize;
-        for (const id of ofBatch) {
+        for (const id of batchIds) {
           const start = from + id * sliceSize;
           target.set(source.subarray(start, start + sliceSize), to);
           to += sliceSize;

@@ -69,10 +69,10 @@ export function simdAttentionGrad(
       ...{c: c!, cStep: hidden * 4, add: i > 0},
     });
   });
-  const {ofKernels} = attrs;
-  const dKernels = ofKernels ? gradients.map((d) => product(backend, x, d, true)) : [];
+  const {withKernelGradients} = attrs;
+  const dKernels = withKernelGradients ? gradients.map((d) => product(backend, x, d, true)) : [];
   const dBiases =
-    ofKernels && inputs.qBias ? gradients.map((d) => sumRows(module, backend, d)) : [];
+    withKernelGradients && inputs.qBias ? gradients.map((d) => sumRows(module, backend, d)) : [];
   for (const {dataId} of gradients) backend.disposeData(dataId);
   return [dx, ...dKernels, ...dBiases];
 }
@@ -130,11 +130,11 @@ function attend(
   withWorkspace(backend, module.attentionBytes({length, width, window}), (workspace) => {
     const tensors = [inputs.q, inputs.k, inputs.v, inputs.cos, inputs.sin, result];
     const [q, k, v, cos, sin, y] = tensors.map((x) => addressOf(backend, x));
-    forEachKeyHead(layout, (ofQueries, ofKeys) => {
+    forEachKeyHead(layout, (queryOffset, keyOffset) => {
       module.attend({
-        ...{q: q! + ofQueries, k: k! + ofKeys, v: v! + ofKeys, cos: cos!, sin: sin!},
+        ...{q: q! + queryOffset, k: k! + keyOffset, v: v! + keyOffset, cos: cos!, sin: sin!},
         ...{group, length, width, window, qStep, kStep},
-        ...{y: y! + ofQueries, workspace},
+        ...{y: y! + queryOffset, workspace},
       });
     });
   });
@@ -152,11 +152,11 @@ function attendGradient(
     const given = [inputs.dy, inputs.q, inputs.k, inputs.v, inputs.cos, inputs.sin];
     const addresses = [...given, ...gradients].map((x) => addressOf(backend, x));
     const [dy, q, k, v, cos, sin, dq, dk, dv] = addresses;
-    forEachKeyHead(layout, (ofQueries, ofKeys) => {
+    forEachKeyHead(layout, (queryOffset, keyOffset) => {
       module.attendGradient({
-        ...{dy: dy! + ofQueries, q: q! + ofQueries, k: k! + ofKeys, v: v! + ofKeys},
+        ...{dy: dy! + queryOffset, q: q! + queryOffset, k: k! + keyOffset, v: v! + keyOffset},
         ...{cos: cos!, sin: sin!, group, length, width, window, qStep, kStep},
-        ...{dq: dq! + ofQueries, dk: dk! + ofKeys, dv: dv! + ofKeys, workspace},
+        ...{dq: dq! + queryOffset, dk: dk! + keyOffset, dv: dv! + keyOffset, workspace},
       });
     });
   });
@@ -166,12 +166,12 @@ function attendGradient(
 /** Calls `f` for each key head, with its offset in bytes in the queries and in the keys. */
 function forEachKeyHead(
   {batch, keyHeads, group, length, width, queryStep, keyStep}: Layout,
-  f: (ofQueries: number, ofKeys: number) => void,
+  f: (queryOffset: number, keyOffset: number) => void,
 ): void {
-  const ofHead = width * 4;
+  const headBytes = width * 4;
   for (let b = 0; b < batch; b++) {
     for (let head = 0; head < keyHeads; head++) {
-      f(b * length * queryStep + head * group * ofHead, b * length * keyStep + head * ofHead);
+      f(b * length * queryStep + head * group * headBytes, b * length * keyStep + head * headBytes);
     }
   }
 }

@@ -72,7 +72,7 @@ function decodeInPlace(
   const [rows, , positions, width] = keys.shape as [number, number, number, number];
   const recent = recentKeys.shape[2]!;
   const hidden = y.shape.at(-1)!;
-  const [queries, ofKeys, group] = [heads * width, keyHeads * width, heads / keyHeads];
+  const [queries, keyWidth, group] = [heads * width, keyHeads * width, heads / keyHeads];
 
   const results = [0, 1].map(() => allocate(backend, [rows, keyHeads, recent + 1, width]));
   const at = (tensor: tf.TensorInfo): number => addressOf(backend, tensor);
@@ -107,12 +107,12 @@ function decodeInPlace(
     module.rmsNorm({x: to, weight: at(weight), rows, width: hidden, epsilon, y: normalized});
   };
 
-  const ofMlp = [intermediate, intermediate, intermediate];
-  const sizes = [hidden, queries, ofKeys, ofKeys, queries, ...ofMlp];
-  const ofHead = module.attendLastBytes({group, width, keys: positions + recent + 1});
-  const bytes = ofHead + 4 * rows * sizes.reduce((sum, size) => sum + size, 0);
+  const mlpSizes = [intermediate, intermediate, intermediate];
+  const sizes = [hidden, queries, keyWidth, keyWidth, queries, ...mlpSizes];
+  const headBytes = module.attendLastBytes({group, width, keys: positions + recent + 1});
+  const bytes = headBytes + 4 * rows * sizes.reduce((sum, size) => sum + size, 0);
   withWorkspace(backend, bytes, (workspace) => {
-    let next = workspace + ofHead;
+    let next = workspace + headBytes;
     const [normalized, q, k, v, mixed, gate, up, gated] = sizes.map((size) => {
       const address = next;
       next += 4 * rows * size;
@@ -121,8 +121,8 @@ function decodeInPlace(
 
     normalize(inputs.norm, normalized);
     multiply(normalized, inputs.q, hidden, queries, q, false, inputs.qBias);
-    multiply(normalized, inputs.k, hidden, ofKeys, k, false, inputs.kBias);
-    multiply(normalized, inputs.v, hidden, ofKeys, v, false, inputs.vBias);
+    multiply(normalized, inputs.k, hidden, keyWidth, k, false, inputs.kBias);
+    multiply(normalized, inputs.v, hidden, keyWidth, v, false, inputs.vBias);
     module.attendLast({
       ...{rows, keyHeads, group, width, q, k, v},
       ...{cos: at(inputs.cos), sin: at(inputs.sin)},

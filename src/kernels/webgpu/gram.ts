@@ -5,7 +5,7 @@ import {readAlong, tiledProduct, tileGrid, writeAlong, type Tile} from './tiled_
 
 /** The fewest rows that one sum goes over, and the most parts into which the rows are divided. */
 const FEWEST_ROWS = 256;
-const MOST_PARTS = 16;
+const MAX_PARTS = 16;
 
 const TILE: Tile = 32;
 
@@ -38,7 +38,7 @@ export function gram(
 ): tf.TensorInfo {
   const [rows, columns] = matrix.shape as [number, number];
   // A multiple of the tiled product's steps, so that no part reads a row of the next part.
-  const partRows = Math.max(FEWEST_ROWS, 16 * Math.ceil(rows / (16 * MOST_PARTS)));
+  const partRows = Math.max(FEWEST_ROWS, 16 * Math.ceil(rows / (16 * MAX_PARTS)));
   const parts = Math.ceil(rows / partRows);
   return dispatch(backend, {
     name: 'OwLoreGram',

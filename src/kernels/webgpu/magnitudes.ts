@@ -10,9 +10,9 @@ import {dispatch, int, type Dispatch, type Input, type KernelArgs, type Uniform}
 
 const THREADS = 256;
 
-/** The fewest entries that a thread goes over; more if there would be over `MOST_PARTS` workgroups. */
+/** The fewest entries that a thread goes over; more if there would be over `MAX_PARTS` workgroups. */
 const FEWEST_ENTRIES = 16;
-const MOST_PARTS = 4096;
+const MAX_PARTS = 4096;
 
 interface Variant {
   /** Whether `norm` has a number for each row of the weight instead of each entry. */
@@ -145,7 +145,7 @@ function planParts({weight, norm}: OwLoreMagnitudeInputs): {
   const columns = weight.shape.at(-1) ?? 1;
   const byRow = norms !== length;
   const wanted = Math.ceil(length / (THREADS * FEWEST_ENTRIES));
-  const parts = Math.min(wanted, MOST_PARTS);
+  const parts = Math.min(wanted, MAX_PARTS);
   const entries = parts === 0 ? 0 : Math.ceil(length / (THREADS * parts));
   return {
     parts,

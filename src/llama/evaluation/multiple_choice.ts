@@ -115,10 +115,10 @@ export async function readTask(
   checkNumber(OWNER, 'shots', shots, {integer: true, min: 0});
   if (limit !== Infinity) checkNumber(OWNER, 'limit', limit, {integer: true, min: 1});
   const read = (fields: Record<string, unknown>): Question => readQuestion(task, fields);
-  const ofRow = task === 'mmlu' ? mmluFields : undefined;
-  const examples = await readShots(OWNER, shotsFrom, shots, read, ofRow);
+  const rowFields = task === 'mmlu' ? mmluFields : undefined;
+  const examples = await readShots(OWNER, shotsFrom, shots, read, rowFields);
   const before = examples.map((example) => `${solved(example)}\n\n`).join('');
-  return {before, questions: await readQuestions(OWNER, source, limit, read, ofRow)};
+  return {before, questions: await readQuestions(OWNER, source, limit, read, rowFields)};
 }
 
 /** The standard error of the accuracy over `count` answers. */

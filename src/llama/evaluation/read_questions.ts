@@ -10,7 +10,7 @@ type Fields = Record<string, unknown>;
 export type RowFields = (row: readonly string[], fileName: string) => Fields;
 
 /**
- * The questions of a `jsonl` or `json` file, or, with `ofRow`, of a file whose name ends in `.csv`.
+ * The questions of a `jsonl` or `json` file, or, with `rowFields`, of a file whose name ends in `.csv`.
  *
  * @param limit The most questions to read.
  * @param read Makes a question from the fields of a line; its errors are thrown with the line's number.
@@ -21,17 +21,17 @@ export async function readQuestions<T>(
   source: DataSource,
   limit: number,
   read: (fields: Fields) => T,
-  ofRow?: RowFields,
+  rowFields?: RowFields,
 ): Promise<T[]> {
   const name = `${owner}: ${nameOf(source)}`;
   const fileName = fileNameOf(source);
   const isCsv = /\.csv$/i.test(fileName);
-  if (isCsv && !ofRow) throw new Error(`${name}: this task has no csv files; use a jsonl file`);
+  if (isCsv && !rowFields) throw new Error(`${name}: this task has no csv files; use a jsonl file`);
   const questions: T[] = [];
   const file = await openDataFile(name, source);
   try {
     const entries = isCsv
-      ? csvEntries(name, file, (row) => ofRow!(row, fileName))
+      ? csvEntries(name, file, (row) => rowFields!(row, fileName))
       : jsonEntries(name, file);
     for await (const {line, fields} of entries) {
       if (questions.length === limit) break;
@@ -58,11 +58,11 @@ export async function readShots<T>(
   source: DataSource | undefined,
   shots: number,
   read: (fields: Fields) => T,
-  ofRow?: RowFields,
+  rowFields?: RowFields,
 ): Promise<T[]> {
   if (shots === 0) return [];
   if (source === undefined) throw new Error(`${owner}: shots ${shots} needs shotsFrom, a file`);
-  const examples = await readQuestions(owner, source, shots, read, ofRow);
+  const examples = await readQuestions(owner, source, shots, read, rowFields);
   if (examples.length === shots) return examples;
   throw new Error(
     `${owner}: shots is ${shots}, but shotsFrom has only ${examples.length} examples`,
@@ -90,10 +90,10 @@ async function* jsonEntries(name: string, file: SourceFile): AsyncGenerator<Entr
 async function* csvEntries(
   name: string,
   file: SourceFile,
-  ofRow: (row: readonly string[]) => Fields,
+  rowFields: (row: readonly string[]) => Fields,
 ): AsyncGenerator<Entry> {
   for (const {line, fields} of csvRows(name, await textOf(name, file))) {
-    yield {line, fields: () => ofRow(fields)};
+    yield {line, fields: () => rowFields(fields)};
   }
 }
 

@@ -37,9 +37,9 @@ export function* weightShapes(config: ResolvedConfig): Generator<WeightShape> {
     transposed: isTransposed(weight),
   });
   yield describe(embedding);
-  const ofBlock = Object.values(architectures[config.architecture].weights);
+  const blockWeights = Object.values(architectures[config.architecture].weights);
   for (let i = 0; i < config.numHiddenLayers; i++) {
-    for (const weight of ofBlock) yield describe(weight, `model.layers.${i}.`);
+    for (const weight of blockWeights) yield describe(weight, `model.layers.${i}.`);
   }
   yield describe(finalNorm);
   if (!config.tieWordEmbeddings) yield describe(head);

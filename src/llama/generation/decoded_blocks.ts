@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs-core';
-import {MOST_DECODED_TOGETHER} from '../../kernels/llama/block_features';
+import {MAX_DECODED_TOGETHER} from '../../kernels/llama/block_features';
 import {OwLoreDecodeBlocks} from '../../kernels/llama/kernel_names';
 import {runKernel} from '../../kernels/run_kernel';
 import type {LlamaBlock} from '../block';
@@ -64,14 +64,14 @@ function isAlike(a: DecodeArguments, b: DecodeArguments): boolean {
 
 /** As few parts as can be, of at most two sizes: each size has a graph of its own on tensorflow. */
 function inParts<T>(run: readonly T[]): T[][] {
-  const count = Math.ceil(run.length / MOST_DECODED_TOGETHER);
+  const count = Math.ceil(run.length / MAX_DECODED_TOGETHER);
   const start = (part: number): number => Math.round((part * run.length) / count);
   return Array.from({length: count}, (_, part) => run.slice(start(part), start(part + 1)));
 }
 
 function decodedGroup(x: tf.Tensor, {caches, given}: Group): tf.Tensor {
-  const own = given.flatMap((ofBlock, i) =>
-    Object.entries(ofBlock.own).map(([name, tensor]) => [`${name}${i}`, tensor] as const),
+  const own = given.flatMap((block, i) =>
+    Object.entries(block.own).map(([name, tensor]) => [`${name}${i}`, tensor] as const),
   );
   const {shared, attrs} = given[0]!;
   const inputs = {x, ...shared, ...Object.fromEntries(own)};

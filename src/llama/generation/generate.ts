@@ -46,8 +46,8 @@ export async function generate(
   const decoder = new Decoder(model);
   const prompt = checkPrompt(owner, 'ids', ids, decoder);
   const resolved = resolveGenerateOptions(owner, options, decoder);
-  const most = newTokensAfter(owner, prompt.length, options, decoder);
-  const text = new TextInProgress(owner, 0, prompt, resolved, most);
+  const max = newTokensAfter(owner, prompt.length, options, decoder);
+  const text = new TextInProgress(owner, 0, prompt, resolved, max);
   let result: Generation = {ids: [], finishReason: 'abort'};
   const write = async (decoder: Decoder, known = 0): Promise<readonly number[] | null> => {
     [result = result] = await writeTexts(decoder, [text], resolved, known);
@@ -98,8 +98,8 @@ export async function generateBatch(
   const resolved = resolveGenerateOptions(owner, options, decoder);
   const texts = prompts.map((ids: unknown, i) => {
     const prompt = checkPrompt(owner, `prompts[${i}]`, ids, decoder);
-    const most = newTokensAfter(owner, prompt.length, options, decoder, ` for prompts[${i}]`);
-    return new TextInProgress(`${owner}: prompts[${i}]`, i, prompt, resolved, most);
+    const max = newTokensAfter(owner, prompt.length, options, decoder, ` for prompts[${i}]`);
+    return new TextInProgress(`${owner}: prompts[${i}]`, i, prompt, resolved, max);
   });
   try {
     return await writeTexts(decoder, texts, resolved);

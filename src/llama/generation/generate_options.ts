@@ -142,14 +142,14 @@ export function newTokensAfter(
   promptLength: number,
   {maxNewTokens}: GenerateOptions,
   {maxPositionEmbeddings}: ModelLimits,
-  ofPrompt = '',
+  promptText = '',
 ): number {
   const positionsLeft = maxPositionEmbeddings - promptLength;
   if (maxNewTokens === undefined) return Math.min(generateDefaults.maxNewTokens, positionsLeft);
   checkNumber(owner, 'maxNewTokens', maxNewTokens, {integer: true, min: 1});
   if (maxNewTokens <= positionsLeft) return maxNewTokens;
   throw new Error(
-    `${owner}: maxNewTokens must be at most ${positionsLeft}${ofPrompt}, for the model has ` +
+    `${owner}: maxNewTokens must be at most ${positionsLeft}${promptText}, for the model has ` +
       `maxPositionEmbeddings = ${maxPositionEmbeddings} positions and the prompt takes ` +
       `${promptLength}; got ${maxNewTokens}`,
   );

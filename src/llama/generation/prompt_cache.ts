@@ -81,9 +81,9 @@ export class PromptCache {
 
   /** How many tokens at the start of a prompt it has, without the last one, which has to be read for what comes after it. */
   private commonLength(prompt: readonly number[]): number {
-    const most = Math.min(this.ids.length, prompt.length - 1);
+    const max = Math.min(this.ids.length, prompt.length - 1);
     let length = 0;
-    while (length < most && this.ids[length] === prompt[length]) length++;
+    while (length < max && this.ids[length] === prompt[length]) length++;
     return length;
   }
 }

@@ -71,11 +71,11 @@ function leastWeight(weights: Float64Array, topK: number, topP: number): number 
     total = sumOf(weights.filter((weight) => weight >= atLeast));
   }
   if (topP === 1) return atLeast;
-  const ofNucleus = firstAnswer(weights, (largest) => {
+  const nucleusWeight = firstAnswer(weights, (largest) => {
     let sum = 0;
     return largest.find((weight) => (sum += weight) >= topP * total);
   });
-  return Math.max(atLeast, ofNucleus ?? 0);
+  return Math.max(atLeast, nucleusWeight ?? 0);
 }
 
 /** Weights, of which the largest is 1, are sorted from these on if that is enough: to sort all takes longer than all else. */

@@ -97,7 +97,7 @@ function rewritten(turn: number): Error {
 }
 
 /** The tokens of a text: of a long one those at its start, if no more than `most` are needed. */
-export type EncodeStart = (text: string, most?: number) => readonly number[];
+export type EncodeStart = (text: string, max?: number) => readonly number[];
 
 /** Counts tokens by encoding all of the text up to each place. Those up to the first that extends beyond it are counted. */
 export function tokensByPrefixes(
@@ -109,7 +109,7 @@ export function tokensByPrefixes(
 }
 
 /** Tokens depend on the text around them no further than so many characters; each of these is four tokens at most. */
-const [NEARBY, MOST_TOKENS] = [256, 4 * 256];
+const [NEARBY, MAX_TOKENS] = [256, 4 * 256];
 
 /** Counts the same tokens by encoding what lies between one place and the next, and some characters around it: for long chats. */
 export function tokensByNeighbours(
@@ -122,7 +122,7 @@ export function tokensByNeighbours(
     const from = wholeCharacter(whole, last - NEARBY);
     const left = ids.length - count;
     const part = (to: number): readonly number[] =>
-      encode(whole.slice(from, to), left + MOST_TOKENS);
+      encode(whole.slice(from, to), left + MAX_TOKENS);
     const around = part(wholeCharacter(whole, end + NEARBY));
     const before = last === 0 ? 0 : commonLength(around, part(last));
     const between = around.slice(before, commonLength(around, part(end)));

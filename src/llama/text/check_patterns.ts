@@ -3,7 +3,7 @@ import type {Tokenizer as LibraryTokenizer} from '@huggingface/tokenizers';
 import {show} from '../../files/json';
 
 /** More repetitions than the patterns of known tokenizers have, which is 20. */
-const MOST_REPETITIONS = 50;
+const MAX_REPETITIONS = 50;
 
 /**
  * Refuses patterns with a repetition within a repetition, for places where nothing can stop one that backtracks for ever. All
@@ -13,7 +13,7 @@ const MOST_REPETITIONS = 50;
  */
 export function checkPatterns({normalizer, pre_tokenizer, decoder}: LibraryTokenizer): void {
   for (const pattern of patternsIn([normalizer, pre_tokenizer, decoder])) {
-    if (isSafe(pattern, {limit: MOST_REPETITIONS})) continue;
+    if (isSafe(pattern, {limit: MAX_REPETITIONS})) continue;
     throw new Error(
       `the pattern ${show(pattern.source)} may take for ever, and a page cannot stop it; load the tokenizer in Node`,
     );

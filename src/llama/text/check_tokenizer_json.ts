@@ -2,7 +2,7 @@ import {isObject, show, type JsonObject} from '../../files/json';
 import type {TokenizerJson} from './tokenizer_library';
 
 /** Ids are below this: eight times as many as the largest vocabularies have. The library makes an array of that length. */
-const MOST_IDS = 2 ** 21;
+const MAX_IDS = 2 ** 21;
 
 /** Longer than any token in use: those of 128 blanks and the like. */
 const LONGEST_TOKEN = 1000;
@@ -62,9 +62,9 @@ function checkStepsIn(where: string, part: unknown): void {
       if (typeof text !== 'string') {
         throw wrong(`${where}: pattern`, '{"Regex": "…"} or {"String": "…"}', pattern);
       }
-      const most = Regex === undefined ? LONGEST_TEXT : LONGEST_PATTERN;
-      if (text.length > most) {
-        throw wrong(`${where}: pattern`, `of at most ${most} characters`, pattern);
+      const max = Regex === undefined ? LONGEST_TEXT : LONGEST_PATTERN;
+      if (text.length > max) {
+        throw wrong(`${where}: pattern`, `of at most ${max} characters`, pattern);
       }
     }
     // the library would take pieces of no length for ever
@@ -105,9 +105,9 @@ function* vocabularyOf({vocab, type}: JsonObject): Generator<[token: string, id:
 
 /** Adds a token by its id; one that stands in two lists is one token. */
 function addToken(tokens: Map<number, string>, where: string, token: string, id: unknown): void {
-  if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= MOST_IDS) {
+  if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= MAX_IDS) {
     throw new Error(
-      `${where}: the id of ${show(token)} must be an integer from 0 to ${MOST_IDS - 1}; got ${show(id)}`,
+      `${where}: the id of ${show(token)} must be an integer from 0 to ${MAX_IDS - 1}; got ${show(id)}`,
     );
   }
   if (token.length > LONGEST_TOKEN) {

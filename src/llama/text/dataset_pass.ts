@@ -46,9 +46,9 @@ export function checkPassState(
   checkNumber(owner, 'epoch', epoch, stepRange);
   checkNumber(owner, 'drawn', drawn, stepRange);
   const {ids, labels} = isObject(rest) ? rest : {};
-  const most = (config?.vocabSize ?? 2 ** 31) - 1;
+  const max = (config?.vocabSize ?? 2 ** 31) - 1;
   const isId = (id: unknown): boolean =>
-    Number.isInteger(id) && (id as number) >= 0 && (id as number) <= most;
+    Number.isInteger(id) && (id as number) >= 0 && (id as number) <= max;
   const isRest =
     Array.isArray(ids) &&
     Array.isArray(labels) &&
@@ -58,7 +58,7 @@ export function checkPassState(
     (packing || ids.length === 0);
   if (!isRest) {
     throw new Error(
-      `${owner}: rest must be {ids, labels}, as many labels as tokens from 0 to ${most}, and none without packing; ` +
+      `${owner}: rest must be {ids, labels}, as many labels as tokens from 0 to ${max}, and none without packing; ` +
         `got ${show(rest)}`,
     );
   }
@@ -66,7 +66,7 @@ export function checkPassState(
 }
 
 /** After so many examples none of which can be used, the pass gives up: all of a large file would take hours to be tokenized for nothing. */
-const MOST_UNUSABLE = 10_000;
+const MAX_UNUSABLE = 10_000;
 
 /** One pass over a file of examples: read, drawn, tokenized, put in rows, put in batches. */
 export class DatasetPass {
@@ -189,8 +189,8 @@ export class DatasetPass {
       const example = readExample(parseRecord(bytes), this.options.format);
       const {learnPrompts, packing, maxLength} = this.options;
       // a row, the label of its last token, and one more, which tells that the example is cut
-      const most = packing ? Infinity : maxLength + 2;
-      encoded = encodeExample(example, this.tokenizer, learnPrompts, most);
+      const max = packing ? Infinity : maxLength + 2;
+      encoded = encodeExample(example, this.tokenizer, learnPrompts, max);
     } catch (error) {
       this.drop(line, (error as Error).message);
       return null;
@@ -232,7 +232,7 @@ export class DatasetPass {
     if (this.options.invalid === 'throw') throw new Error(`${this.owner}: line ${line}: ${reason}`);
     addProblem(this.report, line, 'dropped', reason);
     const {used, dropped} = this.report;
-    if (used === 0 && dropped === MOST_UNUSABLE) throw this.nothingUsed();
+    if (used === 0 && dropped === MAX_UNUSABLE) throw this.nothingUsed();
   }
 
   private nothingUsed(): Error {
@@ -244,7 +244,7 @@ export class DatasetPass {
       .map(({line, reason}) => `line ${line}: ${cut(reason)}`)
       .join('; ');
     const what =
-      dropped === MOST_UNUSABLE
+      dropped === MAX_UNUSABLE
         ? `: none of ${dropped} examples can be used, and no more were tried`
         : ` has no example that can be used; ${dropped} ${dropped === 1 ? 'was' : 'were'} dropped`;
     return new Error(`${this.owner}${what}: ${first}` + (dropped > 3 ? '; …' : ''));

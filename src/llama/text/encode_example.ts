@@ -34,30 +34,30 @@ export function encodeExample(
   example: Example,
   tokenizer: Tokenizer,
   learnPrompts: boolean,
-  most = Infinity,
+  max = Infinity,
   longestByPrefixes = LONGEST_BY_PREFIXES,
 ): EncodedExample {
   switch (example.format) {
     case 'text': {
-      const {ids, isCut} = encodeEnded(tokenizer, example.text, most);
+      const {ids, isCut} = encodeEnded(tokenizer, example.text, max);
       return {ids, isLearned: ids.map(() => true), isCut};
     }
     case 'alpaca': {
       const {prompt, answer} = example;
-      const {ids, isCut} = encodeEnded(tokenizer, prompt + answer, most);
-      const first = learnPrompts ? 0 : commonLength(ids, encodeStart(tokenizer, prompt, most).ids);
+      const {ids, isCut} = encodeEnded(tokenizer, prompt + answer, max);
+      const first = learnPrompts ? 0 : commonLength(ids, encodeStart(tokenizer, prompt, max).ids);
       return {ids, isLearned: ids.map((_, i) => i >= first), isCut};
     }
     case 'chat':
-      return encodeChat(example.messages, tokenizer, learnPrompts, most, longestByPrefixes);
+      return encodeChat(example.messages, tokenizer, learnPrompts, max, longestByPrefixes);
   }
 }
 
 type Encoded = Pick<EncodedExample, 'ids' | 'isCut'>;
 
 /** The ids of a text, with the end token after it unless they are cut. */
-function encodeEnded(tokenizer: Tokenizer, text: string, most: number): Encoded {
-  const {ids, isCut} = encodeStart(tokenizer, text, most);
+function encodeEnded(tokenizer: Tokenizer, text: string, max: number): Encoded {
+  const {ids, isCut} = encodeStart(tokenizer, text, max);
   const {eosTokenId} = tokenizer;
   // some tokenizers add it themselves
   if (!isCut && eosTokenId !== null && ids.at(-1) !== eosTokenId) ids.push(eosTokenId);
@@ -74,14 +74,14 @@ const CHARACTERS = 16;
 function encodeStart(
   tokenizer: Tokenizer,
   text: string,
-  most: number,
+  max: number,
   options: EncodeOptions = {},
 ): Encoded {
-  for (let length = CHARACTERS * most; length < text.length; length *= 4) {
+  for (let length = CHARACTERS * max; length < text.length; length *= 4) {
     // not within a character
     const isPair = text.codePointAt(length - 1)! > 0xffff;
     const ids = tokenizer.encode(text.slice(0, isPair ? length + 1 : length), options);
-    if (ids.length >= 2 * most) return {ids: ids.slice(0, most), isCut: true};
+    if (ids.length >= 2 * max) return {ids: ids.slice(0, max), isCut: true};
   }
   return {ids: tokenizer.encode(text, options), isCut: false};
 }
@@ -97,12 +97,12 @@ function encodeChat(
   messages: Extract<Example, {format: 'chat'}>['messages'],
   tokenizer: Tokenizer,
   learnPrompts: boolean,
-  most: number,
+  max: number,
   longestByPrefixes: number,
 ): EncodedExample {
   const render: RenderChat = (some, addGenerationPrompt) =>
     tokenizer.applyChatTemplate(some, {addGenerationPrompt, tokenize: false});
-  const encode = (text: string, needed = most): Encoded =>
+  const encode = (text: string, needed = max): Encoded =>
     encodeStart(tokenizer, text, needed, {addSpecialTokens: false});
   const whole = render(messages, false);
   const {ids, isCut} = encode(whole);

@@ -5,7 +5,7 @@ import {isObject} from '../../files/json';
  * How many times as much as it is given the steps of a tokenizer may make, all together. Those in use make 10 times as much, and 140
  * times of the one character that Unicode takes apart into 18.
  */
-const MOST_GROWTH = 200;
+const MAX_GROWTH = 200;
 /** Characters that a short text counts for at least. */
 const LEAST = 100;
 
@@ -34,7 +34,7 @@ export function limitGrowth(library: LibraryTokenizer): LimitGrowth {
     left -= size;
     if (left >= 0) return;
     throw new Error(
-      `its ${part} makes more than ${MOST_GROWTH} times as much of a text as it is given; ` +
+      `its ${part} makes more than ${MAX_GROWTH} times as much of a text as it is given; ` +
         'take the tokenizer of a model that you trust, or mend its steps',
     );
   };
@@ -49,17 +49,17 @@ export function limitGrowth(library: LibraryTokenizer): LimitGrowth {
       const body = step[method] as Method;
       const factor = factorOf(step);
       step[method] = (given: unknown, ...rest: unknown[]): unknown => {
-        const most = factor * sizeOf(given);
-        spend(part, most);
+        const max = factor * sizeOf(given);
+        spend(part, max);
         const made = body.call(step, given, ...rest);
-        spend(part, Math.max(0, sizeOf(made) - most));
+        spend(part, Math.max(0, sizeOf(made) - max));
         return made;
       };
     };
     limit(library[part] as unknown as Step | null);
   }
   return (given, body) => {
-    left = MOST_GROWTH * (charactersIn(given) + LEAST);
+    left = MAX_GROWTH * (charactersIn(given) + LEAST);
     try {
       return body();
     } finally {

@@ -8,7 +8,7 @@ type Method = (args: Value[], scope: Environment) => Value;
  * What a template may cost, in units of one character: five times as much as a chat of 1000 turns costs in the format of
  * LLaMA 3, and two and a half times as much as in that of Qwen 3. A loop that does nothing reaches it in two seconds.
  */
-const MOST_WORK = 100_000_000;
+const MAX_WORK = 100_000_000;
 /** Milliseconds in which it must be done: more than that work takes, for a machine that is slow, and for work that has no price. */
 const LONGEST = 10_000;
 /** The cost of a step: a turn of a loop, a statement, a part of an expression. */
@@ -137,7 +137,7 @@ export class LimitedInterpreter extends Interpreter {
       } else {
         // a text among what it is given as a list is taken apart
         for (const {value} of args) {
-          if (Array.isArray(value) && sizeOf(value) * ITEM > MOST_WORK) throw tooMuch();
+          if (Array.isArray(value) && sizeOf(value) * ITEM > MAX_WORK) throw tooMuch();
         }
       }
       return call(args, scope);
@@ -146,7 +146,7 @@ export class LimitedInterpreter extends Interpreter {
 
   private spend(work: number): void {
     this.work += work;
-    if (this.work > MOST_WORK || performance.now() > this.end) throw tooMuch();
+    if (this.work > MAX_WORK || performance.now() > this.end) throw tooMuch();
   }
 }
 
@@ -177,7 +177,7 @@ function limit(name: string, given: unknown, args: readonly unknown[], size?: nu
     factor += WIDTHS.has(name) && typeof each === 'number' ? Math.abs(each) : sizeOf(each);
   }
   // a text may be taken apart
-  if (Math.max(all * factor, typeof given === 'string' ? all * ITEM : 0) > MOST_WORK)
+  if (Math.max(all * factor, typeof given === 'string' ? all * ITEM : 0) > MAX_WORK)
     throw tooMuch();
 }
 
@@ -205,7 +205,7 @@ function sizeOf(value: unknown): number {
   let size = 0;
   const add = (each: unknown, depth: number): void => {
     size += depth * (typeof each === 'string' ? each.length : 1);
-    if (size > MOST_WORK) throw tooMuch();
+    if (size > MAX_WORK) throw tooMuch();
     if (countOf(each) === 0) return;
     if (depth > DEEPEST) throw tooDeep();
     for (const item of (each as Value[] | Map<string, Value>).values()) {

@@ -32,13 +32,13 @@ export function anyModelMemory(
   // a method that draws no blocks trains any model, and all weights alike; a wrong method is refused below
   const parts: MethodParts | undefined = paperMethods[given.method ?? 'owlore'];
   const blocks = parts?.sampling ? resolveBlocks(model).length : 0;
-  const options = resolveEstimateOptions(owner, given, {blocks, mostLength: Infinity});
+  const options = resolveEstimateOptions(owner, given, {blocks, maxPositions: Infinity});
   const {embedding, frozenDtype, engine, countedLabels} = given;
-  const ofLlama = Object.entries({
+  const llamaOptions = Object.entries({
     ...{embedding, frozenDtype, countedLabels},
     engine: engine === 'torch' ? engine : undefined,
   });
-  const [only] = ofLlama.filter(([, value]) => value !== undefined);
+  const [only] = llamaOptions.filter(([, value]) => value !== undefined);
   if (only)
     throw new Error(`${owner}: ${only[0]} '${only[1]}' is for models of loadLlama and createLlama`);
   try {
@@ -79,8 +79,8 @@ function measured(owner: string, model: tfl.LayersModel, options: ResolvedEstima
       ...model.inputs.map((input) => tf.fill(sizesOf(input), 0, input.dtype)),
       ...model.outputs.map((output, i) => {
         const shape = sizesOf(output);
-        const ofOutput = Array.isArray(loss) ? loss[i] : loss;
-        const isId = ofOutput === 'sparseCategoricalCrossentropy';
+        const outputLoss = Array.isArray(loss) ? loss[i] : loss;
+        const isId = outputLoss === 'sparseCategoricalCrossentropy';
         return tf.fill(isId ? [...shape.slice(0, -1), 1] : shape, 0);
       }),
     ],

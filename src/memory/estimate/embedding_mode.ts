@@ -26,6 +26,6 @@ export function trainEmbedding(
   if (mode !== 'low-rank') return {};
   const {lowRank}: MethodParts = paperMethods[method];
   // By names of layers: tfjs numbers those of weights in each process, and a checkpoint is compared with them.
-  const ofBlocks = lowRank ? resolveBlocks(model).flatMap((block) => block.layers) : [];
-  return {project: [...ofBlocks, ...layers].map(({name}) => name)};
+  const blockLayers = lowRank ? resolveBlocks(model).flatMap((block) => block.layers) : [];
+  return {project: [...blockLayers, ...layers].map(({name}) => name)};
 }

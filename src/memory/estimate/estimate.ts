@@ -58,7 +58,7 @@ export function estimateMemory(
   const {llama, blocks} = sizes;
   const resolved = resolveEstimateOptions(owner, options, {
     blocks: blocks.length,
-    mostLength: llama.maxPositionEmbeddings,
+    maxPositions: llama.maxPositionEmbeddings,
   });
   checkEmbedding(sizes, resolved);
   const {engine, backend} = resolved;

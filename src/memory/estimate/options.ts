@@ -117,13 +117,13 @@ const count = {integer: true, min: 1};
 
 /**
  * @param blocks How many the model has.
- * @param mostLength The longest sequence that it takes.
+ * @param maxPositions The longest sequence that it takes.
  * @throws Error that names the option, its value and what is allowed.
  */
 export function resolveEstimateOptions(
   owner: string,
   options: EstimateOptions,
-  {blocks, mostLength}: {blocks: number; mostLength: number},
+  {blocks, maxPositions}: {blocks: number; maxPositions: number},
 ): ResolvedEstimateOptions {
   checkKnown(owner, options, Object.keys(defaults));
   const given = definedIn(options);
@@ -165,21 +165,21 @@ export function resolveEstimateOptions(
       `${owner}: embedding has no meaning with method '${all.method}', which trains neither embedding nor head; leave it out`,
     );
   }
-  const ofLora = ['targets', 'dropout'].find((name) => Object.hasOwn(given, name));
-  if (!lora && ofLora !== undefined) {
+  const loraOption = ['targets', 'dropout'].find((name) => Object.hasOwn(given, name));
+  if (!lora && loraOption !== undefined) {
     throw new Error(
-      `${owner}: ${ofLora} has no meaning with method '${all.method}', but with 'lora'; leave it out`,
+      `${owner}: ${loraOption} has no meaning with method '${all.method}', but with 'lora'; leave it out`,
     );
   }
   const {
     gamma = sampling ? fittedGamma(sampling.gamma, blocks, blocks) : blocks,
     rank = lora ? loraDefaults.rank : owloreDefaults.rank,
-    maxLength = Math.min(textDatasetDefaults.maxLength, mostLength),
+    maxLength = Math.min(textDatasetDefaults.maxLength, maxPositions),
   } = all;
   if (sampling) checkNumber(owner, 'gamma', gamma, {exclusiveMin: 0, max: blocks});
   checkNumber(owner, 'rank', rank, count);
   checkNumber(owner, 'batchSize', all.batchSize, count);
-  checkNumber(owner, 'maxLength', maxLength, {...count, max: mostLength});
+  checkNumber(owner, 'maxLength', maxLength, {...count, max: maxPositions});
   checkNumber(owner, 'accumulate', all.accumulate, count);
   checkNumber(owner, 'dropout', all.dropout, {min: 0, exclusiveMax: 1});
   checkNumber(owner, 'countedLabels', all.countedLabels, {exclusiveMin: 0, max: 1});

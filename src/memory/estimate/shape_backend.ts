@@ -61,8 +61,8 @@ export class ShapeBackend extends tf.KernelBackend {
     const own = Object.entries(outputs).flatMap(([name, {on, outputs}]) =>
       on.includes(this.name) ? [[name, outputs] as const] : [],
     );
-    const ofTfjs = describedKernels.map((name) => [name, tfjsOutputs(name)!] as const);
-    return [...own, ...ofTfjs].map(([kernelName, rule]) => ({
+    const tfjsKernels = describedKernels.map((name) => [name, tfjsOutputs(name)!] as const);
+    return [...own, ...tfjsKernels].map(([kernelName, rule]) => ({
       ...{kernelName, backendName: this.name},
       kernelFunc: ({inputs, attrs}) => this.run(kernelName, rule, inputs, attrs),
     }));

@@ -30,7 +30,7 @@ export function torchMemory(
     blocks.flat().flatMap((shape) => (shape.length === 2 ? shape.map((size) => [size, rank]) : [])),
   );
   const trained = lora ? adapters : gamma * numbersIn(block) + numbersIn(rest);
-  const ofBlock = lowRank
+  const blockState = lowRank
     ? block.reduce((sum, shape) => sum + projectedState(shape, rank), 0)
     : 2 * numbersIn(block);
   const tokens = batchSize * maxLength;
@@ -38,7 +38,7 @@ export function torchMemory(
   return {
     weights: bytes * (all + (lora ? adapters : 0)),
     gradients: bytes * trained,
-    state: bytes * (lora ? 2 * adapters : gamma * ofBlock + 2 * numbersIn(rest)),
+    state: bytes * (lora ? 2 * adapters : gamma * blockState + 2 * numbersIn(rest)),
     activations: bytes * tokens * perToken,
   };
 }

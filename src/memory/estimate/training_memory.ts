@@ -51,7 +51,7 @@ export function trainingMemory(
   if (!refreshesOnDemand.loaded) refreshesOnDemand.provide(refreshes);
   const activations = new Set<object>();
   let kept = 0;
-  let most = {total: 0, activations: 0};
+  let peak = {total: 0, activations: 0};
   const meter = startMemoryMeter({
     onAllocate(buffer, bytes) {
       if (isInScope('forward')) {
@@ -59,7 +59,7 @@ export function trainingMemory(
         kept += bytes;
       }
       const total = meter.current();
-      if (total > most.total) most = {total, activations: kept};
+      if (total > peak.total) peak = {total, activations: kept};
     },
     onFree(buffer, bytes) {
       if (activations.delete(buffer)) kept -= bytes;
@@ -69,14 +69,14 @@ export function trainingMemory(
     const training = new Training(owner, trained, options);
     try {
       const weights = meter.current();
-      most = {total: 0, activations: 0};
+      peak = {total: 0, activations: 0};
       for (let step = 0; step < STEPS; step++) {
         for (let i = 0; i < options.accumulate; i++) tf.tidy(() => training.call(trained.batch()));
       }
-      const rest = most.total - weights - most.activations;
+      const rest = peak.total - weights - peak.activations;
       // if most is there in the first step, the state is still to come
       const state = Math.min(training.stateBytes, rest);
-      return {weights, state, gradients: rest - state, activations: most.activations};
+      return {weights, state, gradients: rest - state, activations: peak.activations};
     } finally {
       training.end();
     }

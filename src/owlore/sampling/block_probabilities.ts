@@ -81,7 +81,7 @@ export function probabilitiesAsGiven(
   const isResult = 'probabilities' in given;
   const all = isResult ? given.probabilities : given;
   const names = isResult ? given.blocks : undefined;
-  const values = ofCandidates(owner, 'probabilities', all, names, blocks);
+  const values = valuesOfCandidates(owner, 'probabilities', all, names, blocks);
   const {candidates} = blocks;
   if (!all.every((p) => p >= 0 && p <= 1) || sum(values) === 0) {
     const which =
@@ -119,7 +119,7 @@ export function fittedGammaLine(
 }
 
 /** The values of the blocks that can train, in their order; throws if they are for other blocks. */
-export function ofCandidates(
+export function valuesOfCandidates(
   owner: string,
   what: string,
   values: readonly number[],
@@ -153,7 +153,7 @@ export function scoresOf(
 ): number[] {
   if (typeof scores === 'string') return presetScores(scores, blocks.candidates.length);
   const {values, blocks: valueNames} = readScores(scores, owner);
-  return ofCandidates(owner, 'scores', values, valueNames, blocks);
+  return valuesOfCandidates(owner, 'scores', values, valueNames, blocks);
 }
 
 /** Throws if only blocks without a trainable weight have a score above 0. */

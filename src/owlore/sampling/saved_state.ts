@@ -51,10 +51,10 @@ export function checkSamplingState(
   // Before training there are no blocks, whatever initialStep is.
   if (blocks.length + periods.length > 0) {
     if (interval === null) throw wrong(owner, 'interval', 'a number, with blocks', interval);
-    const most = periods.length * interval;
-    const min = Math.max(0, most - interval);
+    const max = periods.length * interval;
+    const min = Math.max(0, max - interval);
     const what = `steps of ${periods.length} periods of ${interval}`;
-    checkNumber(owner, what, steps, {integer: true, min, max: most});
+    checkNumber(owner, what, steps, {integer: true, min, max: max});
   }
   if (open === null) return;
   checkObject(owner, 'open', open, 'null, or {iterations, accumulated}');

@@ -18,7 +18,7 @@ describe('runTorch', function () {
   afterEach(() => rmSync(folder, {recursive: true}));
 
   /** Runs a program of the shell in the place of Python; returns the names of its events. */
-  async function run(program: string, {silence = 60_000, most = Infinity} = {}): Promise<string[]> {
+  async function run(program: string, {silence = 60_000, max = Infinity} = {}): Promise<string[]> {
     const python = join(folder, 'python') as Program;
     writeFileSync(python, `#!/bin/sh\n${program}\n`, {mode: 0o755});
     const events: string[] = [];
@@ -30,7 +30,7 @@ describe('runTorch', function () {
     };
     for await (const {event} of runTorch({python, processes: 1, ...files, hold, silence})) {
       events.push(event);
-      if (events.length === most) break;
+      if (events.length === max) break;
     }
     return events;
   }
@@ -52,7 +52,7 @@ describe('runTorch', function () {
   });
 
   it('ends the process if no more events are taken', async () => {
-    expect(await run(`${stopped}; sleep 600 & wait`, {most: 1})).to.deep.equal(['stopped']);
+    expect(await run(`${stopped}; sleep 600 & wait`, {max: 1})).to.deep.equal(['stopped']);
     expectEnd();
   });
 

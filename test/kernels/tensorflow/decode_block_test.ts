@@ -31,14 +31,14 @@ const isThere = backends.includes('tensorflow');
     const {inputs, attrs} = kernelCases('tensorflow')[OwLoreDecodeBlock]!;
     return tf.tidy(() => {
       const tensors = Object.entries(inputs).map(([name, {shape, dtype}], i) => {
-        const ofAll = /^(keys|values)$/.test(name)
+        const fullShape = /^(keys|values)$/.test(name)
           ? shape.map((size, axis) => (axis === 2 ? positions : size))
           : shape;
         return [
           name,
           dtype === 'int32'
             ? tf.range(0, shape[0]!, 1, dtype)
-            : tf.randomNormal(ofAll, 0, 1, 'float32', i + 1),
+            : tf.randomNormal(fullShape, 0, 1, 'float32', i + 1),
         ] as const;
       });
       const given = nativeInputs(backend, Object.fromEntries<tf.Tensor>(tensors));

@@ -66,7 +66,7 @@ interface SublayerCase {
   constants: number;
   /** Names of the kernel's results after the value; after these there may come attention's weights. */
   results: string[];
-  ofWeights: boolean;
+  withWeightGradients: boolean;
   /** Of a block: whether it runs again for its gradients with the value of its first half. Default false. */
   isFirstHalfKept?: boolean;
   dy: Operand;
@@ -77,7 +77,15 @@ async function expectSameSublayer(
   name: string,
   attrs: object,
   sublayer: (...inputs: Tensors) => tf.Tensor,
-  {names, operands, constants, results, ofWeights, isFirstHalfKept = false, dy}: SublayerCase,
+  {
+    names,
+    operands,
+    constants,
+    results,
+    withWeightGradients,
+    isFirstHalfKept = false,
+    dy,
+  }: SublayerCase,
 ): Promise<void> {
   const named = (inputs: Tensors): Record<string, tf.Tensor> =>
     Object.fromEntries(inputs.map((x, i) => [names[i]!, x]));
@@ -91,9 +99,9 @@ async function expectSameSublayer(
     [dy, ...operands],
     (...[dy, ...inputs]) => {
       const omitted = 'withoutValue' in attrs && {withoutValue: true};
-      const [, ...ofGradient] = run(name, named(inputs), {...attrs, ...omitted});
+      const [, ...further] = run(name, named(inputs), {...attrs, ...omitted});
       let kept = Object.fromEntries(
-        ofGradient.map((x, i) => [results[i] ?? `weights${i - results.length}`, x]),
+        further.map((x, i) => [results[i] ?? `weights${i - results.length}`, x]),
       );
       if (isFirstHalfKept) {
         const {attended} = kept as {attended: tf.Tensor};
@@ -102,13 +110,17 @@ async function expectSameSublayer(
         expect(again).to.have.length(names.length);
         kept = {attended, ...Object.fromEntries(names.map((name, i) => [name, again[i]!]))};
       }
-      return run(`${name}Grad`, {...named(inputs), ...kept, dy: dy!}, {...attrs, ofWeights});
+      return run(
+        `${name}Grad`,
+        {...named(inputs), ...kept, dy: dy!},
+        {...attrs, withWeightGradients},
+      );
     },
     (...[dy, ...inputs]) => {
       const differentiated = inputs.slice(0, inputs.length - constants);
       const rest = inputs.slice(inputs.length - constants);
       const gradients = tf.grads((...x) => sublayer(...x, ...rest))(differentiated, dy);
-      return ofWeights ? gradients : gradients.slice(0, 1);
+      return withWeightGradients ? gradients : gradients.slice(0, 1);
     },
     // Differences of sums of up to some hundred products of magnitude 1.
     {backend, rtol: 5e-5, atol: 2e-4},
@@ -147,26 +159,26 @@ const BLOCK_RESULTS = [
   ...['scale', 'mixed', 'queries', 'keys', 'values'],
 ];
 
-type AttentionCase = Parameters<typeof attentionOf>[0] & {ofKernels: boolean};
+type AttentionCase = Parameters<typeof attentionOf>[0] & {withKernelGradients: boolean};
 
 /** A block: its operands, of which the last two have no gradient, and the same of what tfjs has. */
 function blockOf(
-  {seed, ofKernels, ...given}: Omit<AttentionCase, 'scale'>,
+  {seed, withKernelGradients, ...given}: Omit<AttentionCase, 'scale'>,
   intermediate: number,
 ): {
   operands: Record<string, Operand>;
   block: (...inputs: Tensors) => tf.Tensor;
   attrs: Record<string, unknown>;
 } {
-  const attention = attentionOf({...given, seed, ofKernels, scale: 1});
+  const attention = attentionOf({...given, seed, withKernelGradients, scale: 1});
   const {x: shape, y} = attention.shapes;
   const hidden = shape.at(-1)!;
   const {q, k, v, ...biases} = attention.weights;
-  const ofAttention = 5 + Object.keys(biases).length; // norm, q, k, v, o
+  const attentionCount = 5 + Object.keys(biases).length; // norm, q, k, v, o
   const block = (...[x, ...rest]: Tensors): tf.Tensor => {
-    const ofMlp = rest.slice(ofAttention, ofAttention + 4);
-    const first = [x!, ...rest.slice(0, ofAttention), ...rest.slice(ofAttention + 4)];
-    return mlpHalf([attentionHalf(attention, first), ...ofMlp]);
+    const mlpWeights = rest.slice(attentionCount, attentionCount + 4);
+    const first = [x!, ...rest.slice(0, attentionCount), ...rest.slice(attentionCount + 4)];
+    return mlpHalf([attentionHalf(attention, first), ...mlpWeights]);
   };
   const [mlpNorm, gate, up, down] = mlpOperands(hidden, intermediate, seed + 20);
   const operands = {
@@ -178,8 +190,8 @@ function blockOf(
     ...{mlpNorm: mlpNorm!, gate: gate!, up: up!, down: down!},
     ...attention.table,
   };
-  const ofBlock = {epsilon: EPSILON, keepsWeights: seed % 2 === 0, withoutValue: false};
-  return {operands, block, attrs: {...attention.attrs, ...ofBlock}};
+  const blockAttrs = {epsilon: EPSILON, keepsWeights: seed % 2 === 0, withoutValue: false};
+  return {operands, block, attrs: {...attention.attrs, ...blockAttrs}};
 }
 
 const isThere = backends.includes('tensorflow') && backends.includes('cpu');
@@ -241,8 +253,8 @@ const backend = 'tensorflow';
 
       it('the sublayer with attention and its gradients', () =>
         fc.assert(
-          fc.asyncProperty(attentionCases, async ({seed, ofKernels, ...given}) => {
-            const attention = attentionOf({...given, seed, ofKernels, scale: 1});
+          fc.asyncProperty(attentionCases, async ({seed, withKernelGradients, ...given}) => {
+            const attention = attentionOf({...given, seed, withKernelGradients, scale: 1});
             const {x: shape, y} = attention.shapes;
             const hidden = shape.slice(-1);
             const {q, k, v, ...biases} = attention.weights;
@@ -258,7 +270,10 @@ const backend = 'tensorflow';
             const withEpsilon = {...attention.attrs, epsilon: EPSILON};
             await expectSameSublayer(fused.OwLoreAttentionSublayer, withEpsilon, sublayer, {
               ...{names: Object.keys(operands), operands: Object.values(operands), constants: 2},
-              ...{results: ['scale', 'mixed', 'queries', 'keys', 'values'], ofWeights: ofKernels},
+              ...{
+                results: ['scale', 'mixed', 'queries', 'keys', 'values'],
+                withWeightGradients: withKernelGradients,
+              },
               dy: randomOperand(shape, seed + 12),
             });
           }),
@@ -278,7 +293,7 @@ const backend = 'tensorflow';
               const attrs = {epsilon: EPSILON, withoutValue: false};
               await expectSameSublayer(fused.OwLoreMlpSublayer, attrs, sublayer, {
                 ...{names: ['x', 'norm', 'gate', 'up', 'down'], operands, constants: 0},
-                ...{results: ['scale', 'gated', 'upped'], ofWeights: seed % 3 > 0},
+                ...{results: ['scale', 'gated', 'upped'], withWeightGradients: seed % 3 > 0},
                 dy: randomOperand([rows, hidden], seed + 5),
               });
             },
@@ -290,12 +305,12 @@ const backend = 'tensorflow';
         fc.assert(
           fc.asyncProperty(...([attentionCases, widths] as const), async (given, intermediate) => {
             const {operands, block, attrs} = blockOf(given, intermediate);
-            const {seed, ofKernels} = given;
+            const {seed, withKernelGradients} = given;
             await expectSameSublayer(fused.OwLoreBlock, attrs, block, {
               ...{names: Object.keys(operands), operands: Object.values(operands), constants: 2},
               results: BLOCK_RESULTS,
-              ofWeights: ofKernels,
-              isFirstHalfKept: !ofKernels && seed % 3 > 0,
+              withWeightGradients: withKernelGradients,
+              isFirstHalfKept: !withKernelGradients && seed % 3 > 0,
               dy: randomOperand(operands['x']!.shape, seed + 12),
             });
           }),
@@ -313,7 +328,7 @@ const backend = 'tensorflow';
             ] as const),
             async (given, intermediate, matrices, rank) => {
               const {operands, block, attrs} = blockOf(given, intermediate);
-              const {seed, ofKernels} = given;
+              const {seed, withKernelGradients} = given;
               const {x, ...constants} = operands;
               const pairs = matrices.flatMap((name, i) => {
                 const [rows, columns] = operands[name]!.shape as [number, number];
@@ -325,7 +340,7 @@ const backend = 'tensorflow';
               const scales = matrices.map((name, i) => [`${name}Scale`, 0.5 + i] as const);
               const names = Object.keys(constants);
               // the slow, obvious way: a block with the sums W + scale · A B
-              const ofSums = (...[x, ...rest]: Tensors): tf.Tensor => {
+              const blockOfSums = (...[x, ...rest]: Tensors): tf.Tensor => {
                 const weights = rest.slice(pairs.length);
                 matrices.forEach((name, i) => {
                   const change = tf.mul(tf.matMul(rest[2 * i]!, rest[2 * i + 1]!), scales[i]![1]);
@@ -336,9 +351,13 @@ const backend = 'tensorflow';
               };
               const all = {x: x!, ...Object.fromEntries(pairs), ...constants};
               const withScales = {...attrs, ...Object.fromEntries(scales)};
-              await expectSameSublayer(fused.OwLoreBlock, withScales, ofSums, {
+              await expectSameSublayer(fused.OwLoreBlock, withScales, blockOfSums, {
                 ...{names: Object.keys(all), operands: Object.values(all)},
-                ...{constants: names.length, results: BLOCK_RESULTS, ofWeights: ofKernels},
+                ...{
+                  constants: names.length,
+                  results: BLOCK_RESULTS,
+                  withWeightGradients: withKernelGradients,
+                },
                 dy: randomOperand(x!.shape, seed + 12),
               });
             },
@@ -527,11 +546,12 @@ const backend = 'tensorflow';
               ];
             });
             const sideOf = (i: number): string | undefined => variables[i]!.side;
-            const ofEach = (operands: Tensors): Tensors[] =>
+            const operandsOfEach = (operands: Tensors): Tensors[] =>
               variables.map((_, i) => operands.slice(5 * i, 5 * i + 5));
             const together = (operands: Tensors): Tensors => {
-              const inputs = ofEach(operands).map(([variable, first, second, gradient, basis], i) =>
-                numbered({variable, first, second, gradient, basis: sideOf(i) && basis}, i),
+              const inputs = operandsOfEach(operands).map(
+                ([variable, first, second, gradient, basis], i) =>
+                  numbered({variable, first, second, gradient, basis: sideOf(i) && basis}, i),
               );
               const scalars = {clip: clip === 1 ? null : tf.scalar(clip)};
               const named = Object.assign({}, ...inputs, scalars) as tf.NamedTensorMap;
@@ -541,7 +561,7 @@ const backend = 'tensorflow';
               operands,
               (...operands) => together(operands),
               (...operands) =>
-                ofEach(operands).flatMap((own, i) =>
+                operandsOfEach(operands).flatMap((own, i) =>
                   composedAdam(own, clip, {...rule, ...updates[i]!}),
                 ),
               {backend, rtol: 1e-6},

@@ -125,7 +125,7 @@ const product: NativeKernel<object> = (ops, {a, b}) => ops.mul(a!, b!);
       [mlpSublayer, shapes],
       [mlpSublayerGrad, {...shapes, ...mlp}],
     ];
-    const attrs = {epsilon: 1e-6, withValue: true, ofWeights: true};
+    const attrs = {epsilon: 1e-6, withValue: true, withWeightGradients: true};
     for (const [of, inputs] of cases) {
       const run = (): number[][] =>
         tf.tidy(() => {

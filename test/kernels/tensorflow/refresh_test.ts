@@ -206,12 +206,12 @@ function difference(values: readonly number[], expected: readonly number[]): num
     function makeVariables(): tf.Variable[] {
       const make = (shape: number[], name: string, seed: number): tf.Variable =>
         tf.tidy(() => tf.variable(tf.randomNormal(shape, 0, 1, 'float32', seed), true, name));
-      const ofBlocks = Array.from({length: BLOCKS}, (_, i) => [
+      const blockGradients = Array.from({length: BLOCKS}, (_, i) => [
         make([12, 9], `refreshed_${i}/up/kernel`, 3 * i + 1),
         make([9, 12], `refreshed_${i}/down/kernel`, 3 * i + 2),
         make([12], `refreshed_${i}/bias`, 3 * i + 3),
       ]);
-      return [...ofBlocks.flat(), make([3, 3, 8, 10], 'refreshed/filter', 50)];
+      return [...blockGradients.flat(), make([3, 3, 8, 10], 'refreshed/filter', 50)];
     }
 
     /** A loss of which each variable has a gradient of full rank. */

@@ -19,7 +19,7 @@ class Budget {
   /** Bytes in use. */
   live = 0;
   /** The most that may be in use. */
-  most = Infinity;
+  max = Infinity;
   /** The bytes in use after each allocation. */
   levels: number[] = [];
   private readonly sizes = new Map<number, number>();
@@ -30,7 +30,7 @@ class Budget {
     wasm._free(wasm._malloc(1));
     const {_malloc, _free} = (this.original = {...wasm});
     wasm._malloc = (bytes) => {
-      if (this.live + bytes > this.most) return 0;
+      if (this.live + bytes > this.max) return 0;
       const address = _malloc(bytes);
       this.sizes.set(address, bytes);
       this.live += bytes;
@@ -80,7 +80,7 @@ const STEPS = 4;
     start = {tensors, bytes};
   });
   afterEach(() => {
-    budget.most = Infinity;
+    budget.max = Infinity;
     const {tensors, bytes} = held();
     expect({tensors, bytes}).to.deep.equal(start);
   });
@@ -89,7 +89,7 @@ const STEPS = 4;
     const sentinels = new Sentinels();
     const x = tf.ones([100, 100]);
     const before = held();
-    budget.most = budget.live + 30_000 + SPARE;
+    budget.max = budget.live + 30_000 + SPARE;
     const message = /memory of the wasm backend is full: no 40000 bytes left.*smaller batches/;
     const makers: Array<() => tf.Tensor> = [
       () => tf.zeros([100, 100]),
@@ -104,7 +104,7 @@ const STEPS = 4;
       expect(held()).to.deep.equal(before);
     }
     await sentinels.expectUntouched('with a full memory');
-    budget.most = Infinity;
+    budget.max = Infinity;
     for (const make of makers) tf.dispose(make());
     x.dispose();
     sentinels.dispose();
@@ -145,11 +145,11 @@ const STEPS = 4;
           for (let i = 0; i < step; i++) training.step();
           const before = training.weights();
           const {iterations} = training.optimizer;
-          budget.most = budget.live + level - 1;
+          budget.max = budget.live + level - 1;
           expect(() => training.step(), `step ${step}, ${level} bytes`).to.throw(
             /memory of the wasm backend is full/,
           );
-          budget.most = Infinity;
+          budget.max = Infinity;
           failures++;
           expect(training.weights(), `step ${step}, ${level} bytes`).to.deep.equal(before);
           expect(training.optimizer.iterations).to.equal(iterations);
@@ -316,11 +316,11 @@ class Training {
             tf.tidy(() => {
               const x = tf.mul(this.x, 1 + (this.calls++ % 5));
               const hidden = tf.relu(tf.matMul(x, first as unknown as tf.Tensor2D));
-              const ofKernel = tf.mean<tf.Scalar>(tf.square(tf.sin(kernel!)));
-              const ofLayers = tf.mean<tf.Scalar>(
+              const kernelLoss = tf.mean<tf.Scalar>(tf.square(tf.sin(kernel!)));
+              const layerLoss = tf.mean<tf.Scalar>(
                 tf.square(tf.add(tf.matMul(hidden, second as unknown as tf.Tensor2D), bias!)),
               );
-              return tf.add(ofLayers, ofKernel);
+              return tf.add(layerLoss, kernelLoss);
             }),
           false,
           this.variables,

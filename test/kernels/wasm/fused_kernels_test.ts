@@ -209,7 +209,14 @@ function testFusedKernels(): void {
         examples: [
           [
             {
-              ...{batch: 2, keyHeads: 1, group: 1, isBiased: false, ofKernels: true, window: null},
+              ...{
+                batch: 2,
+                keyHeads: 1,
+                group: 1,
+                isBiased: false,
+                withKernelGradients: true,
+                window: null,
+              },
               ...{seed: 724403134, length: 3, width: 62, hidden: 24, scale: 10},
             },
           ],
@@ -244,9 +251,9 @@ function testFusedKernels(): void {
   ): tf.NamedTensorMap {
     const x = tf.concat([q, k, v], 1);
     const columns = [q, k, v].map(({shape}) => shape[1]!);
-    const [ofQueries, ofKeys, ofValues] = tf.split(tf.eye(x.shape[1]!), columns, 1);
+    const [queryColumns, keyColumns, valueColumns] = tf.split(tf.eye(x.shape[1]!), columns, 1);
     const table = {cos: tf.ones([length, width / 2]), sin: tf.zeros([length, width / 2])};
-    return {x, q: ofQueries!, k: ofKeys!, v: ofValues!, ...table};
+    return {x, q: queryColumns!, k: keyColumns!, v: valueColumns!, ...table};
   }
 
   it('attention without projections and angles, and its gradients', () => {
@@ -256,7 +263,7 @@ function testFusedKernels(): void {
         ...([fc.constantFrom(1, 2), fc.constantFrom(1, 2), fc.constantFrom(1, 3)] as const),
         ...([lengths, fc.constantFrom(2, 4, 14, 32), fc.constantFrom(1e-8, 1, 30), seeds] as const),
         async (batch, keyHeads, group, length, width, scale, seed) => {
-          const attrs = {heads: keyHeads * group, keyHeads, ofKernels: false};
+          const attrs = {heads: keyHeads * group, keyHeads, withKernelGradients: false};
           const queries = [batch * length, attrs.heads * width];
           const keys = [batch * length, keyHeads * width];
           const [q, k] = [scaled(queries, seed, scale), randomOperand(keys, seed + 1)];
@@ -309,12 +316,12 @@ function testFusedKernels(): void {
       const kernel = tf.zeros([3, 8]);
       const table = tf.zeros([5, 2]);
       const inputs = {x: tf.zeros([0, 3]), q: kernel, k: kernel, v: kernel, cos: table, sin: table};
-      const attrs = {heads: 2, keyHeads: 2, ofKernels: true};
+      const attrs = {heads: 2, keyHeads: 2, withKernelGradients: true};
       const results = run(fused.OwLoreAttention, inputs, attrs);
       expect(results.map(({shape}) => shape)).to.deep.equal(Array(4).fill([0, 8]));
-      const [dx, ...ofKernels] = attentionGradients(run, tf.zeros([0, 8]), inputs, attrs);
+      const [dx, ...dKernels] = attentionGradients(run, tf.zeros([0, 8]), inputs, attrs);
       expect(dx!.shape).to.deep.equal([0, 3]);
-      for (const gradient of ofKernels) expect(tf.max(tf.abs(gradient)).dataSync()[0]).to.equal(0);
+      for (const gradient of dKernels) expect(tf.max(tf.abs(gradient)).dataSync()[0]).to.equal(0);
     });
   });
 
@@ -473,11 +480,11 @@ function testFusedKernels(): void {
   it('are there with the module only', async () => {
     const {OwLoreAdam, OwLoreCountAbove, OwLoreMagnitudeSums} = names;
     const {OwLoreSquaredNorm, OwLoreUnpackBfloat16} = names;
-    const ofOptimizer = [OwLoreAdam, OwLoreSquaredNorm];
-    const own = [...ofOptimizer, OwLoreCountAbove, OwLoreMagnitudeSums, OwLoreUnpackBfloat16];
+    const optimizerKernels = [OwLoreAdam, OwLoreSquaredNorm];
+    const own = [...optimizerKernels, OwLoreCountAbove, OwLoreMagnitudeSums, OwLoreUnpackBfloat16];
     // in training, a block, or half of one, as one kernel is TensorFlow's
-    const ofLlama = Object.values(fused).filter((name) => !/Sublayer|OwLoreBlock/.test(name));
-    const all = [...ofLlama, ...own];
+    const llamaKernels = Object.values(fused).filter((name) => !/Sublayer|OwLoreBlock/.test(name));
+    const all = [...llamaKernels, ...own];
     expect(all.filter((name) => !tf.getKernel(name, 'wasm'))).to.deep.equal([]);
     uninstallKernels();
     expect(all.filter((name) => tf.getKernel(name, 'wasm'))).to.deep.equal([]);

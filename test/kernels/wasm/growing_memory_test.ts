@@ -88,7 +88,7 @@ const kernels: Run[] = [
       ...{x: [10, 6], q: [6, 8], k: [6, 8], v: [6, 8], cos: [5, 2], sin: [5, 2]},
       ...{dy: [10, 8], y: [10, 8], queries: [10, 8], keys: [10, 8], values: [10, 8]},
     },
-    attrs: {heads: 2, keyHeads: 2, ofKernels: true},
+    attrs: {heads: 2, keyHeads: 2, withKernelGradients: true},
   },
   {
     name: fused.OwLoreDecodeBlock,

@@ -199,8 +199,12 @@ describeWebgpu('OwLoreAdam [webgpu]', () => {
       {rate: 0.1, epsilon: 1e-8, decay: 0.9},
       {rate: 0.2, epsilon: 1e-3, decay: 1, side: 'right' as const},
     ];
-    const plain = ofUpdate(0, 7, [6], [6]);
-    const operands = {...plain, ...ofUpdate(1, 20, [5, 8], [5, 2], [8, 2]), clip: scalarOperand(2)};
+    const plain = updateOperands(0, 7, [6], [6]);
+    const operands = {
+      ...plain,
+      ...updateOperands(1, 20, [5, 8], [5, 2], [8, 2]),
+      clip: scalarOperand(2),
+    };
     const {beta1, beta2} = usual;
     await expectKernel(OwLoreAdam, operands, {beta1, beta2, updates: numbers}, (inputs) =>
       numbers.flatMap((each, i) => composed(inputs, {...usual, ...each}, i)),
@@ -230,7 +234,7 @@ function zeros(shape: number[]): Operand {
 }
 
 /** Operands of update number `i`. */
-function ofUpdate(
+function updateOperands(
   i: number,
   seed: number,
   shape: number[],

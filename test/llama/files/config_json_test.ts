@@ -76,14 +76,14 @@ describe('config.json', () => {
       maxPositionEmbeddings: 32768,
       slidingWindow: null,
     });
-    const ofGemma = {
+    const gemmaKeys = {
       sliding_window: undefined,
       layer_types: undefined,
       query_pre_attn_scalar: undefined,
     };
     const [full, sliding] = ['full_attention', 'sliding_attention'];
     expect(
-      read(changed('gemma3', {...absent, ...wide, ...ofGemma, num_hidden_layers: 7})),
+      read(changed('gemma3', {...absent, ...wide, ...gemmaKeys, num_hidden_layers: 7})),
     ).to.deep.include({
       ...common,
       headDim: 256,

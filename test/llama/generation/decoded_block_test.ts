@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
-import {MOST_DECODED_TOGETHER} from '../../../src/kernels/llama/block_features';
+import {MAX_DECODED_TOGETHER} from '../../../src/kernels/llama/block_features';
 import {OwLoreDecodeBlock, OwLoreDecodeBlocks} from '../../../src/kernels/llama/kernel_names';
 import {withVisibleProducts} from '../../../src/kernels/products';
 import * as tensorflow from '../../../src/kernels/tensorflow';
@@ -125,7 +125,7 @@ for (const [backend, kernels] of [
     });
 
     it('is computed with others, as many as a kernel takes, to the same text as alone', async () => {
-      const blocks = MOST_DECODED_TOGETHER + 1;
+      const blocks = MAX_DECODED_TOGETHER + 1;
       const model = createLlama({...config, numHiddenLayers: blocks});
       const sizes: number[] = [];
       const decoder = new Decoder(model);

@@ -44,9 +44,9 @@ async function expectReference(name: CheckpointName, tokens: number): Promise<vo
     ids.slice(0, seq - tokens),
     ...ids.slice(seq - tokens).map((id) => [id]),
   ]);
-  logits.forEach((ofToken, i) => {
+  logits.forEach((tokenLogits, i) => {
     const row = seq - tokens - 1 + i;
-    comparison.add(`token ${row}`, ofToken, values.slice(row * vocab, (row + 1) * vocab));
+    comparison.add(`token ${row}`, tokenLogits, values.slice(row * vocab, (row + 1) * vocab));
   });
   comparison.finish();
   model.dispose();

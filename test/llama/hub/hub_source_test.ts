@@ -274,17 +274,17 @@ describe('hubSource', () => {
 
   it('is downloaded once by two at a time; the second waits', async () => {
     const {hub} = await serve();
-    let [begun, most] = [0, 0];
+    let [begun, max] = [0, 0];
     hub.options = {
       beforeContent: async () => {
-        most = Math.max(most, ++begun);
+        max = Math.max(max, ++begun);
         await new Promise((resolve) => setTimeout(resolve, 50));
         begun--;
       },
     };
     const both = await Promise.all([read(LARGE), read(LARGE)]);
     expect(both).to.deep.equal([large, large]);
-    expect(most).to.equal(1);
+    expect(max).to.equal(1);
     expect(hub.requests.filter((request) => request.includes('/resolve/'))).to.have.length(1);
 
     const locks = join(environment.home, 'hub/.locks/models--owner--some-model');

@@ -102,11 +102,11 @@ describe('encodeExample', () => {
           })),
         );
         fc.assert(
-          fc.property(example, fc.integer({min: 2, max: 40}), (given, most) => {
+          fc.property(example, fc.integer({min: 2, max: 40}), (given, max) => {
             const all = encodeExample(given, tokenizer, false);
-            const start = encodeExample(given, tokenizer, false, most);
-            expect(start.ids.slice(0, most)).to.deep.equal(all.ids.slice(0, most));
-            expect(start.isLearned.slice(0, most)).to.deep.equal(all.isLearned.slice(0, most));
+            const start = encodeExample(given, tokenizer, false, max);
+            expect(start.ids.slice(0, max)).to.deep.equal(all.ids.slice(0, max));
+            expect(start.isLearned.slice(0, max)).to.deep.equal(all.isLearned.slice(0, max));
             if (start.isCut) expect(all.ids.length).to.be.above(start.ids.length);
           }),
           fuzz(40),
@@ -154,9 +154,9 @@ describe('encodeExample', () => {
           fc.property(
             chat.map(([hasSystem, contents]) => chatOf(contents, hasSystem)),
             fc.constantFrom(Infinity, 100),
-            (messages, most) => {
+            (messages, max) => {
               const encode = (longest: number) =>
-                encodeExample({format: 'chat', messages}, tokenizer, false, most, longest);
+                encodeExample({format: 'chat', messages}, tokenizer, false, max, longest);
               expect(encode(0)).to.deep.equal(encode(Infinity));
             },
           ),

@@ -104,12 +104,12 @@ describe('limitGrowth', () => {
 
   it('refuses steps that put long texts into others, or take pieces of no length', async () => {
     const long = 'a'.repeat(101);
-    const most = 'must be a text of at most 100 characters; got ';
+    const atMost = 'must be a text of at most 100 characters; got ';
     const cases: Array<[Json, string]> = [
-      [{normalizer: replace({String: 'a'}, long)}, `normalizer: content ${most}`],
+      [{normalizer: replace({String: 'a'}, long)}, `normalizer: content ${atMost}`],
       [{normalizer: {...replace({String: 'a'}, ''), content: [long]}}, `normalizer: content `],
-      [{normalizer: times(2, {type: 'Prepend', prepend: long})}, `normalizer: prepend ${most}`],
-      [{pre_tokenizer: {...metaspace, replacement: long}}, `pre_tokenizer: replacement ${most}`],
+      [{normalizer: times(2, {type: 'Prepend', prepend: long})}, `normalizer: prepend ${atMost}`],
+      [{pre_tokenizer: {...metaspace, replacement: long}}, `pre_tokenizer: replacement ${atMost}`],
       [{decoder: replace({String: long}, 'a')}, 'decoder: pattern must be of at most 100 char'],
       [
         {decoder: replace({Regex: 'a'.repeat(10_001)}, 'a')},
@@ -117,7 +117,7 @@ describe('limitGrowth', () => {
       ],
       [
         {model: {...(json['model'] as Json), end_of_word_suffix: long}},
-        `model: end_of_word_suffix ${most}`,
+        `model: end_of_word_suffix ${atMost}`,
       ],
       [
         {added_tokens: [{id: 511, content: long.repeat(10)}]},

@@ -127,9 +127,9 @@ describeBackends('estimateMemory', (backend) => {
   });
 
   it("… of LoRA's targets and dropout", async () => {
-    const ofLora = {method: 'lora', gradientCheckpointing: 'none'} as const;
-    await expectPeak({...ofLora, targets: ['q_proj', 'mlp']});
-    await expectPeak({...ofLora, targets: 'attention', dropout: 0.1});
+    const loraGiven = {method: 'lora', gradientCheckpointing: 'none'} as const;
+    await expectPeak({...loraGiven, targets: ['q_proj', 'mlp']});
+    await expectPeak({...loraGiven, targets: 'attention', dropout: 0.1});
   });
 
   it('… where few labels are counted', () =>
@@ -184,15 +184,15 @@ describeBackends('estimateMemory', (backend) => {
     const given = {...usual, ...options, ...gamma, rank, ...estimated};
     const estimate = estimateMemory(model, given);
     if (headInLoss && architecture === 'llama') {
-      const ofModel = {
+      const modelConfig = {
         ...config,
         num_hidden_layers: blocks,
         hidden_size: hiddenSize,
         vocab_size: vocabSize,
         tie_word_embeddings: isTied,
       };
-      const ofConfig = estimateMemory(ofModel, given);
-      expect(ofConfig, 'of the config').to.deep.equal(estimate);
+      const byConfig = estimateMemory(modelConfig, given);
+      expect(byConfig, 'of the config').to.deep.equal(estimate);
     }
     optimizer.dispose();
     lora?.remove();
@@ -344,19 +344,19 @@ describe('estimateMemory', () => {
   });
 
   it('estimates adapters of some blocks alone', () => {
-    const ofTargets = (targets: LoraTargets) => estimateMemory(config, {method: 'lora', targets});
-    const [one, all] = [ofTargets('model.layers.1.mlp.up_proj'), ofTargets('up_proj')];
+    const withTargets = (targets: LoraTargets) => estimateMemory(config, {method: 'lora', targets});
+    const [one, all] = [withTargets('model.layers.1.mlp.up_proj'), withTargets('up_proj')];
     expect(all.state).to.equal(usualBlocks * one.state);
     expect(all.weights - 4 * 8 * (32 + 96) * (usualBlocks - 1)).to.equal(one.weights);
   });
 
   it('refuses targets that match nothing', () => {
-    const ofTargets = (targets: LoraTargets) => () =>
+    const withTargets = (targets: LoraTargets) => () =>
       estimateMemory(config, {method: 'lora', targets});
-    expect(ofTargets('c_attn')).to.throw(
+    expect(withTargets('c_attn')).to.throw(
       "estimateMemory: targets has 'c_attn', which matches no matrix of the model",
     );
-    expect(ofTargets([])).to.throw('estimateMemory: targets must be names of matrices, ');
+    expect(withTargets([])).to.throw('estimateMemory: targets must be names of matrices, ');
     const {model, x, y} = createTask();
     expect(() => estimateMemory(model, {method: 'lora', targets: 'fc'})).to.throw(
       "estimateMemory: targets has 'fc', which matches no matrix of the model",
@@ -401,11 +401,13 @@ describe('estimateMemory', () => {
 
   it('takes the config of loadLlama and createLlama as well', () => {
     const options = {method: 'lisa', gamma: 1} as const;
-    const ofCreateLlama = {
+    const createLlamaConfig = {
       ...{vocabSize: 200, hiddenSize: 32, intermediateSize: 96, numHiddenLayers: usualBlocks},
       ...{numAttentionHeads: 4, numKeyValueHeads: 2, maxPositionEmbeddings: 64},
     };
-    expect(estimateMemory(ofCreateLlama, options)).to.deep.equal(estimateMemory(config, options));
+    expect(estimateMemory(createLlamaConfig, options)).to.deep.equal(
+      estimateMemory(config, options),
+    );
     expect(() => estimateMemory({vocabSize: 1})).to.throw('hiddenSize');
   });
 
@@ -455,7 +457,7 @@ describe('estimateMemory leaves everything as it was', () => {
     return {
       ...{numTensors, numBytes, numDataBuffers, backend, instance: tf.backend()},
       kernels: new Set(tf.getKernelsForBackend(backend)),
-      ofOthers: tf.getKernelsForBackend('tensorflow').length,
+      otherKernels: tf.getKernelsForBackend('tensorflow').length,
       variables: Object.keys(tf.engine().registeredVariables),
     };
   }

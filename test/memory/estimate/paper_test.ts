@@ -31,11 +31,11 @@ const table4: Figure[] = [
 /** Table 2: by γ. */
 const gammas = [1, 2, 4, 8, 12];
 const table2: Figure[] = [
-  ...ofTable2('lisa', [23, 25, 27, 32, 36]),
-  ...ofTable2('owlore', [21, 22, 23, 25, 27]),
+  ...rowsOfTable2('lisa', [23, 25, 27, 32, 36]),
+  ...rowsOfTable2('owlore', [21, 22, 23, 25, 27]),
 ];
 
-function ofTable2(method: 'lisa' | 'owlore', figures: number[]): Figure[] {
+function rowsOfTable2(method: 'lisa' | 'owlore', figures: number[]): Figure[] {
   return figures.map((figure, i) => [
     `${method}, γ ${gammas[i]}`,
     figure,

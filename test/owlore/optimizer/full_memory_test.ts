@@ -11,12 +11,12 @@ import {describeStandIn} from '../../support/stand_in';
 describeStandIn('wasm', 'a step that there is no memory for', () => {
   /** What was asked for since the last look, and the most that there is of one tensor. */
   let asked: number[] = [];
-  let most = Infinity;
+  let max = Infinity;
   let variables: tf.Variable[];
   let start: ReturnType<typeof held>;
   beforeEach(() => {
     start = held();
-    most = Infinity;
+    max = Infinity;
     asked = [];
     const {prototype} = tf.backend().constructor as unknown as {prototype: MathBackendCPU};
     Object.assign(tf.backend(), {
@@ -27,7 +27,7 @@ describeStandIn('wasm', 'a step that there is no memory for', () => {
         if (args.length === 3) return prototype.makeOutput.apply(this, args);
         const [[size]] = args;
         asked.push(size);
-        if (size > most) throw new Error('no memory');
+        if (size > max) throw new Error('no memory');
         return {dataId: {}};
       },
     });
@@ -69,11 +69,11 @@ describeStandIn('wasm', 'a step that there is no memory for', () => {
         for (let i = 1; i <= 5; i++) {
           const before = weights();
           if (fails && i !== 4) {
-            most = 53;
+            max = 53;
             expect(() => step(optimizer, i)).to.throw('no memory');
             expect(weights()).to.deep.equal(before);
             expect(optimizer.iterations).to.equal(i - 1);
-            most = Infinity;
+            max = Infinity;
             // what is saved then is a state
             const other = new OwLoreOptimizer(shared);
             await other.setWeights(await optimizer.getWeights());

@@ -4,7 +4,7 @@ import {startMemoryMeter} from '../../../src/memory/meter';
 import {OwLoreOptimizer} from '../../../src/index';
 import type {OwLoreOptions} from '../../../src/index';
 import {uninstallKernels} from '../../../src/kernels/cpu';
-import {mostUpdatedTogether, readsSynchronously} from '../../../src/kernels/capabilities';
+import {maxUpdatedTogether, readsSynchronously} from '../../../src/kernels/capabilities';
 import {OwLoreAdam} from '../../../src/kernels/kernel_names';
 import {hasKernel} from '../../../src/kernels/run_kernel';
 import {describeBackends} from '../../support/backends';
@@ -50,23 +50,27 @@ interface Buffers {
   webgpu: number;
 }
 
-const ofPlain = {composed: 4, cpu: 5, wasm: 2, tensorflow: 2, webgpu: 5};
-const ofPlainAtOnce = {composed: 3, cpu: 4, wasm: 1, tensorflow: 1, webgpu: 4};
-const ofProjected = {composed: 2, cpu: 1, wasm: 1, tensorflow: 2, webgpu: 1};
+const plainBuffers = {composed: 4, cpu: 5, wasm: 2, tensorflow: 2, webgpu: 5};
+const plainAtOnceBuffers = {composed: 3, cpu: 4, wasm: 1, tensorflow: 1, webgpu: 4};
+const projectedBuffers = {composed: 2, cpu: 1, wasm: 1, tensorflow: 2, webgpu: 1};
 
 const cases: Array<[string, OwLoreOptions, Buffers]> = [
-  ['plain', plain, ofPlain],
-  ['plain, clipped', {...plain, clipNorm: 0.01}, ofPlain],
-  ['plain, decayed', {...plain, weightDecay: 0.1}, ofPlain],
-  ['plain, clipped and decayed', {...plain, clipNorm: 0.01, weightDecay: 0.1}, ofPlain],
-  ['plain, updated at once', {...plain, ...atOnce}, ofPlainAtOnce],
-  ['plain, decayed and updated at once', {...plain, ...atOnce, weightDecay: 0.1}, ofPlainAtOnce],
-  ['projected', projected, ofProjected],
-  ['projected, updated at once', {...projected, ...atOnce}, {...ofProjected, tensorflow: 1}],
+  ['plain', plain, plainBuffers],
+  ['plain, clipped', {...plain, clipNorm: 0.01}, plainBuffers],
+  ['plain, decayed', {...plain, weightDecay: 0.1}, plainBuffers],
+  ['plain, clipped and decayed', {...plain, clipNorm: 0.01, weightDecay: 0.1}, plainBuffers],
+  ['plain, updated at once', {...plain, ...atOnce}, plainAtOnceBuffers],
+  [
+    'plain, decayed and updated at once',
+    {...plain, ...atOnce, weightDecay: 0.1},
+    plainAtOnceBuffers,
+  ],
+  ['projected', projected, projectedBuffers],
+  ['projected, updated at once', {...projected, ...atOnce}, {...projectedBuffers, tensorflow: 1}],
   [
     'projected, clipped and decayed',
     {...projected, clipNorm: 0.01, weightDecay: 0.1},
-    {...ofProjected, webgpu: 3},
+    {...projectedBuffers, webgpu: 3},
   ],
 ];
 
@@ -99,19 +103,19 @@ describeBackends('a step of two large matrices', (backend) => {
       expect(buffers).to.have.property(how);
       const isSpread = backend === 'webgl' && options.nonFinite !== 'ignore';
       const least = buffers[how as keyof Buffers] * buffer;
-      const most = least + (isSpread ? buffer / 4 : 0);
+      const max = least + (isSpread ? buffer / 4 : 0);
       // A few scalars and the sums of the rows of squares; where variables are projected also the other one's R.
-      const ofOther = 4 * columns;
+      const otherSide = 4 * columns;
       // Where they are not changed in place, new moments beside the old ones: of one, or of both where both are moved together.
       const newMoments =
-        mostUpdatedTogether() > 0 ? 2 * 2 : ['cpu', 'webgpu'].includes(backend) ? 2 : 0;
+        maxUpdatedTogether() > 0 ? 2 * 2 : ['cpu', 'webgpu'].includes(backend) ? 2 : 0;
       const small =
-        64 + 4 * rows + (options.project === false ? 0 : ofOther + newMoments * 4 * rows);
-      for (const peak of peaks.slice(1)) expect(peak).to.be.within(least, most + small);
+        64 + 4 * rows + (options.project === false ? 0 : otherSide + newMoments * 4 * rows);
+      for (const peak of peaks.slice(1)) expect(peak).to.be.within(least, max + small);
       // A basis is made from no more than the gradient and tensors of rank 1.
       const measured = buffers.composed + (readsSynchronously() ? 0 : 1);
-      const mostOfFirst = Math.max(measured * buffer, most);
-      expect(peaks[0]).to.be.at.most(mostOfFirst + buffer / 4);
+      const maxOfFirst = Math.max(measured * buffer, max);
+      expect(peaks[0]).to.be.at.most(maxOfFirst + buffer / 4);
     });
   }
 });

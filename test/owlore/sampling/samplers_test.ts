@@ -181,8 +181,8 @@ describe('createSampler', () => {
         const draw = createSampler(name, chances, createRandom(10));
         const visits = Array.from({length: periods}, draw).flat().length;
         const variance = gamma * (1 - gamma / probabilities.length);
-        const most = name === 'bernoulli' ? maxZ * Math.sqrt(variance / draws) : 0;
-        expect(visits / periods, name).to.be.closeTo(gamma, most);
+        const max = name === 'bernoulli' ? maxZ * Math.sqrt(variance / draws) : 0;
+        expect(visits / periods, name).to.be.closeTo(gamma, max);
       }
     }
   });

@@ -67,13 +67,13 @@ describe('what a training trains', () => {
     b.trainable = false;
     const names = (loop: tf.Optimizer | null): string[] =>
       weightsOf(trainingOf(model, loop), loop).map(({name}) => name);
-    const [ofA, ofB] = [a, b].map(({weights}) => weights.map(({name}) => name));
-    expect(names(null)).to.deep.equal(ofB);
-    expect(names(tf.train.sgd(0.1))).to.deep.equal(ofA);
-    expect(names(optimizer)).to.deep.equal([...ofB!, ...ofA!]);
+    const [namesOfA, namesOfB] = [a, b].map(({weights}) => weights.map(({name}) => name));
+    expect(names(null)).to.deep.equal(namesOfB);
+    expect(names(tf.train.sgd(0.1))).to.deep.equal(namesOfA);
+    expect(names(optimizer)).to.deep.equal([...namesOfB!, ...namesOfA!]);
     b.trainable = true;
     expect(names(optimizer), 'each once')
-      .to.have.members([...ofB!, ...ofA!])
+      .to.have.members([...namesOfB!, ...namesOfA!])
       .and.have.length(4);
   });
 

@@ -48,7 +48,7 @@ const known = new Set([
 ]);
 
 /** Those that architectures with a window in some blocks have, too. */
-const ofWindow = new Set([
+const windowKeys = new Set([
   ...['attention.sliding_window', 'attention.sliding_window_pattern', 'rope.freq_base_swa'],
 ]);
 
@@ -114,7 +114,7 @@ function checkKeys(keys: MetadataKeys, architecture: ArchitectureName): void {
   for (const key of keys.names) {
     if (!key.startsWith(prefix)) continue;
     const name = key.slice(prefix.length);
-    if (known.has(name) || (hasWindow && ofWindow.has(name))) continue;
+    if (known.has(name) || (hasWindow && windowKeys.has(name))) continue;
     const values = Object.hasOwn(neutral, name) ? neutral[name]! : [];
     if (values.includes(keys.get(key))) continue;
     throw keys.unsupported(key, `it must be ${values.join(' or ') || 'absent'}`);

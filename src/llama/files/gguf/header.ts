@@ -30,14 +30,14 @@ export interface GgufHeader {
 const MAGIC = 0x46554747;
 
 /** More than any model has: those of the largest have some 1100 tensors and 60 keys. */
-const MOST_TENSORS = 100_000;
-const MOST_KEYS = 10_000;
+const MAX_TENSORS = 100_000;
+const MAX_KEYS = 10_000;
 
 /** The longest key or name of a tensor, in bytes; ggml itself takes no more than 63 for a tensor. */
 const LONGEST_NAME = 2 ** 16 - 1;
 
 /** As many as ggml has. */
-const MOST_DIMENSIONS = 4;
+const MAX_DIMENSIONS = 4;
 
 /** Where the values of a tensor may begin, unless `general.alignment` says otherwise. */
 const ALIGNMENT = 32;
@@ -58,8 +58,8 @@ export async function readGgufHeader(owner: string, file: SourceFile): Promise<G
   const reader = new ByteReader(owner, file);
   await readStart(reader);
   await reader.need(16, 'the numbers of tensors and keys');
-  const tensorCount = readCount(reader, 'tensors', MOST_TENSORS, TENSOR_BYTES);
-  const keyCount = readCount(reader, 'keys', MOST_KEYS, KEY_BYTES);
+  const tensorCount = readCount(reader, 'tensors', MAX_TENSORS, TENSOR_BYTES);
+  const keyCount = readCount(reader, 'keys', MAX_KEYS, KEY_BYTES);
 
   const metadata = new Map<string, MetadataValue>();
   const budget = {values: 0};
@@ -89,11 +89,11 @@ async function readStart(reader: ByteReader): Promise<void> {
 }
 
 /** How many entries follow, each of which takes at least so many bytes. */
-function readCount(reader: ByteReader, what: string, most: number, bytes: number): number {
+function readCount(reader: ByteReader, what: string, max: number, bytes: number): number {
   const count = reader.uint64();
-  if (count > most) {
+  if (count > max) {
     throw new Error(
-      `${reader.owner}: it says that it has ${count} ${what}; no model has more than ${most}`,
+      `${reader.owner}: it says that it has ${count} ${what}; no model has more than ${max}`,
     );
   }
   if (count * bytes > reader.left) {
@@ -128,9 +128,9 @@ async function readTensorEntry(reader: ByteReader, index: number): Promise<Tenso
   const {owner} = reader;
   await reader.need(4, tensor);
   const dimensions = reader.uint32();
-  if (dimensions > MOST_DIMENSIONS) {
+  if (dimensions > MAX_DIMENSIONS) {
     throw new Error(
-      `${owner}: ${tensor} has ${dimensions} dimensions; at most ${MOST_DIMENSIONS} are possible`,
+      `${owner}: ${tensor} has ${dimensions} dimensions; at most ${MAX_DIMENSIONS} are possible`,
     );
   }
   await reader.need(8 * dimensions + 12, tensor);

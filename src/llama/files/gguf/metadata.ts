@@ -31,7 +31,7 @@ const scalars: Readonly<Record<number, Scalar>> = {
 };
 
 /** The most values of all lists together: twice as many as the largest vocabularies have, with scores, types and merges. */
-const MOST_VALUES = 4_000_000;
+const MAX_VALUES = 4_000_000;
 
 /** The longest text in bytes: ten times as long as any chat template. */
 const LONGEST_TEXT = 2_000_000;
@@ -86,9 +86,9 @@ async function readList(
   await reader.need(12, what);
   const [type, count] = [reader.uint32(), reader.uint64()];
   budget.values += count;
-  if (budget.values > MOST_VALUES) {
+  if (budget.values > MAX_VALUES) {
     throw new Error(
-      `${reader.owner}: ${what} has ${count} values; no model has more than ${MOST_VALUES} in all`,
+      `${reader.owner}: ${what} has ${count} values; no model has more than ${MAX_VALUES} in all`,
     );
   }
   if (type === STRING) {

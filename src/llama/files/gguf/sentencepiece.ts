@@ -8,7 +8,7 @@ const SPACE = '▁';
 /** The longest token that is read, in UTF-16 units. */
 const LONGEST_TOKEN = 1000;
 /** The most merges that a vocabulary may imply: some seven for each of the 262,144 tokens of Gemma 3. */
-const MOST_MERGES = 2_000_000;
+const MAX_MERGES = 2_000_000;
 
 /**
  * @param ranksById Whether merges rank by the ids of their tokens, not by their scores.
@@ -68,7 +68,7 @@ function spacesSpelled(token: string): string {
  * The merges that a vocabulary implies, best first: each way to make a token of two others, ranked by the token that it makes. As
  * transformers' `generate_merges` orders them.
  *
- * @throws if a token is longer than {@link LONGEST_TOKEN}, or there are more than {@link MOST_MERGES}: a small file can imply
+ * @throws if a token is longer than {@link LONGEST_TOKEN}, or there are more than {@link MAX_MERGES}: a small file can imply
  *   more than memory holds.
  */
 function impliedMerges(
@@ -101,8 +101,8 @@ function impliedMerges(
       const lengths: [number, number] = [i, letters.length - i];
       local.push({pair, rank: rankOf(id), lengths, ids: [left, right]});
     }
-    if (merges.length + local.length > MOST_MERGES) {
-      refuse(`the tokens of tokenizer.ggml.tokens imply more than ${MOST_MERGES} merges`);
+    if (merges.length + local.length > MAX_MERGES) {
+      refuse(`the tokens of tokenizer.ggml.tokens imply more than ${MAX_MERGES} merges`);
     }
     merges.push(...local.sort((a, b) => a.ids[0] - b.ids[0] || a.ids[1] - b.ids[1]));
   }

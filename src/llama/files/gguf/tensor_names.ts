@@ -11,7 +11,7 @@ interface HuggingFaceName {
 }
 
 /** By the role of a weight in its block, after `blk.0.`. */
-const ofBlock: Readonly<Record<BlockRole, string>> = {
+const blockTensors: Readonly<Record<BlockRole, string>> = {
   q: 'attn_q.weight',
   qBias: 'attn_q.bias',
   qNorm: 'attn_q_norm.weight',
@@ -44,7 +44,7 @@ export function huggingFaceName(
   if (Object.hasOwn(outside, tensor)) return outside[tensor]!;
   const [, block, part] = /^blk\.(0|[1-9]\d*)\.(.+)$/.exec(tensor) ?? [];
   const weights = Object.entries(architectures[architecture].weights) as Array<[BlockRole, Weight]>;
-  const found = weights.find(([role]) => ofBlock[role] === part);
+  const found = weights.find(([role]) => blockTensors[role] === part);
   if (!found) return null;
   const [role, {name, kind}] = found;
   return {name: `model.layers.${block}.${name}`, kind, role};

@@ -1,6 +1,6 @@
 /** The names of the tensors that the optimizer saves, and what may be in its counters. */
 import {isObject, show} from '../../../files/json';
-import {MOST_STEPS} from '../../../common/options';
+import {MAX_STEPS} from '../../../common/options';
 
 /**
  * Endings that make an entry's name from its variable's. They start with the optimizer's name, because the entries share one
@@ -44,7 +44,7 @@ export function checkCounters(owner: string, counters: unknown): asserts counter
     );
   }
   const isIn = (least: number, value: unknown): boolean =>
-    Number.isInteger(value) && (value as number) >= least && (value as number) <= MOST_STEPS;
+    Number.isInteger(value) && (value as number) >= least && (value as number) <= MAX_STEPS;
   /** Of a variable; its place may be −1. */
   const areClocks = (value: unknown): boolean =>
     Array.isArray(value) && value.length === 4 && value.every((x, i) => isIn(i === 2 ? -1 : 0, x));
@@ -56,7 +56,7 @@ export function checkCounters(owner: string, counters: unknown): asserts counter
     if (isOfVariable ? areClocks(value) : isIn(0, value)) continue;
     const wanted = isOfVariable ? 'four integers, the third from -1 and the others' : 'an integer';
     throw new Error(
-      `${owner}: ${show(name)} must be ${wanted} from 0 to ${MOST_STEPS}; got ${show(value)}`,
+      `${owner}: ${show(name)} must be ${wanted} from 0 to ${MAX_STEPS}; got ${show(value)}`,
     );
   }
 }

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {checkArgument, MOST_STEPS} from '../../../common/options';
+import {checkArgument, MAX_STEPS} from '../../../common/options';
 import {isFactored} from '../../../tape/gradient';
 import {checkFits} from './saved_state_fits';
 import {ACCUMULATED, HALVINGS, LOSS_SUM, SKIPPED, STEPS, suffixes, type Slot} from './saved_names';
@@ -115,8 +115,8 @@ async function statesFromTensors(
   calls: number,
 ): Promise<SavedStates> {
   const byVariable = new Map<string, Slots>();
-  const ofTerms = saved.filter(({name}) => isTermName(name));
-  for (const [variable, gradientSum] of await termsFromTensors(ofTerms))
+  const savedTerms = saved.filter(({name}) => isTermName(name));
+  for (const [variable, gradientSum] of await termsFromTensors(savedTerms))
     byVariable.set(variable, {gradientSum});
   for (const {name, tensor} of saved) {
     if (isTermName(name)) continue;
@@ -244,10 +244,10 @@ function copy<T extends tf.Tensor>(tensor: T): T {
 async function countIn({name, tensor}: NamedTensor): Promise<number> {
   const values = Array.from(await tensor.data());
   const isRight = values.length === 1 && isCount(values[0]!);
-  check(isRight, name, `must be an integer from 0 to ${MOST_STEPS}; got ${values.join(', ')}`);
+  check(isRight, name, `must be an integer from 0 to ${MAX_STEPS}; got ${values.join(', ')}`);
   return values[0]!;
 }
 
 function isCount(x: number): boolean {
-  return Number.isInteger(x) && x >= 0 && x <= MOST_STEPS;
+  return Number.isInteger(x) && x >= 0 && x <= MAX_STEPS;
 }

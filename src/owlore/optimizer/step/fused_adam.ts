@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import {mostUpdatedTogether, SMALL_WEIGHT} from '../../../kernels/capabilities';
+import {maxUpdatedTogether, SMALL_WEIGHT} from '../../../kernels/capabilities';
 import {OwLoreAdam} from '../../../kernels/kernel_names';
 import {hasKernel, runKernel} from '../../../kernels/run_kernel';
 import {updateNumbers} from './adam';
@@ -19,24 +19,24 @@ export function fusedAdam(
   unmoved: Set<Update>,
 ): boolean {
   if (!hasKernel(OwLoreAdam)) return false;
-  const most = mostUpdatedTogether();
+  const max = maxUpdatedTogether();
   const isAlone = ({projection, variable}: Update): boolean =>
-    most === 0 || (projection === null && variable.size > SMALL_WEIGHT);
+    max === 0 || (projection === null && variable.size > SMALL_WEIGHT);
   const others = updates.filter((update) => !isAlone(update));
-  for (const group of groupsOf(others, most)) moveTogether(group, step, unmoved);
+  for (const group of groupsOf(others, max)) moveTogether(group, step, unmoved);
   // The largest first: then each finds room where the weight before it was, if the first one finds any.
   const alone = updates.filter(isAlone).sort((a, b) => b.variable.size - a.variable.size);
   for (const update of alone) moveTogether([update], step, unmoved);
   return true;
 }
 
-/** The updates in groups. The weights of a group have at most `mostNumbers` numbers together, unless it is a single update. */
-function groupsOf(updates: readonly Update[], mostNumbers: number): Update[][] {
+/** The updates in groups. The weights of a group have at most `maxNumbers` numbers together, unless it is a single update. */
+function groupsOf(updates: readonly Update[], maxNumbers: number): Update[][] {
   const groups: Update[][] = [];
   let numbers = Infinity;
   for (const update of updates) {
     numbers += update.variable.size;
-    if (numbers > mostNumbers) {
+    if (numbers > maxNumbers) {
       groups.push([]);
       numbers = update.variable.size;
     }

@@ -20,7 +20,7 @@ import {withoutNumber} from '../state/variables';
 import type {Update} from './pending_update';
 
 /** The most numbers that gradients which wait for each other may have; 8 MB. */
-const MOST_NUMBERS = 2 ** 21;
+const MAX_NUMBERS = 2 ** 21;
 
 /** Adds an update to those that are to be applied. Frees `gradient`, the variable's, unless the update still needs it. */
 type Keep = (update: Update, gradient: tf.Tensor) => void;
@@ -32,7 +32,7 @@ type Keep = (update: Update, gradient: tf.Tensor) => void;
 export function waits(update: Update, options: ResolvedOwLoreOptions): boolean {
   const {gradient} = update;
   const isMade =
-    gradient.size <= MOST_NUMBERS &&
+    gradient.size <= MAX_NUMBERS &&
     options.basis === 'randomized' &&
     !ownBasis(options) &&
     !isFactored(gradient) &&
@@ -74,7 +74,7 @@ const unprojected = new WeakSet<Update>();
  */
 function areFull(updates: readonly Update[], next: Update): boolean {
   const numbers = updates.reduce((sum, {gradient}) => sum + gradient.size, next.gradient.size);
-  return numbers > MOST_NUMBERS || updates.some((update) => roleOf(update) === roleOf(next));
+  return numbers > MAX_NUMBERS || updates.some((update) => roleOf(update) === roleOf(next));
 }
 
 /** The name of a variable without the number of its block, the first one in it, and without the one that tfjs adds at the end. */

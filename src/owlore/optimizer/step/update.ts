@@ -82,8 +82,8 @@ export function inNewBasis(
   if (!scalesDirections(options)) return {...update, gradient: r, newBasis: basis};
   const {side} = update.projection!;
   const scales = directionScales(r, side);
-  const ofR = side === 'left' ? tf.reshape(scales, [-1, 1]) : scales;
-  return {...update, gradient: tf.mul(r, ofR), newBasis: tf.mul(basis, scales)};
+  const scalesOfR = side === 'left' ? tf.reshape(scales, [-1, 1]) : scales;
+  return {...update, gradient: tf.mul(r, scalesOfR), newBasis: tf.mul(basis, scales)};
 }
 
 /**

@@ -20,7 +20,7 @@ describe('saved counters', () => {
     /^here must be numbers by name, the first of which are iter, owlore.accumulated, owlore.skipped; got /;
   const one = (value: string): RegExp =>
     new RegExp(`^here: "iter" must be an integer from 0 to 1000000000; got ${value}$`);
-  const ofVariable = (value: string): RegExp =>
+  const variableError = (value: string): RegExp =>
     new RegExp(
       '^here: "w/owlore.clocks" must be four integers, the third from -1 and the others ' +
         `from 0 to 1000000000; got ${value}$`,
@@ -41,12 +41,12 @@ describe('saved counters', () => {
     [{...counted, iter: [3]}, one('\\[3\\]')],
     [{...counted, 'owlore.halvings': -1}, /"owlore.halvings" must be an integer from 0/],
     [{...counted, 'owlore.other': 1}, /^here: "owlore.other" is no counter of this optimizer$/],
-    [{...counted, [clocks]: 4}, ofVariable('4')],
-    [{...counted, [clocks]: [1, 1, 0]}, ofVariable('\\[1,1,0\\]')],
-    [{...counted, [clocks]: [1, 1, 0, 0, 0]}, ofVariable('\\[1,1,0,0,0\\]')],
-    [{...counted, [clocks]: [-1, 1, 0, 0]}, ofVariable('\\[-1,1,0,0\\]')],
-    [{...counted, [clocks]: [1, 1, -2, 0]}, ofVariable('\\[1,1,-2,0\\]')],
-    [{...counted, [clocks]: [1, 1, 0, -1]}, ofVariable('\\[1,1,0,-1\\]')],
+    [{...counted, [clocks]: 4}, variableError('4')],
+    [{...counted, [clocks]: [1, 1, 0]}, variableError('\\[1,1,0\\]')],
+    [{...counted, [clocks]: [1, 1, 0, 0, 0]}, variableError('\\[1,1,0,0,0\\]')],
+    [{...counted, [clocks]: [-1, 1, 0, 0]}, variableError('\\[-1,1,0,0\\]')],
+    [{...counted, [clocks]: [1, 1, -2, 0]}, variableError('\\[1,1,-2,0\\]')],
+    [{...counted, [clocks]: [1, 1, 0, -1]}, variableError('\\[1,1,0,-1\\]')],
   ];
   for (const [counters, message] of cases) {
     it(`are refused: ${JSON.stringify(counters)}`, () => {

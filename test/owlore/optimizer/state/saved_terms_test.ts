@@ -50,8 +50,8 @@ describe('saved sums in terms', () => {
     const left = optimizerOf();
     for (let i = 0; i < 2; i++) call(left, i);
     const entries = await saved(left);
-    const ofTerms = [...entries].filter(([name]) => name.includes('/owlore.terms.'));
-    expect(Object.fromEntries(ofTerms.map(([name, {shape}]) => [name, shape]))).to.deep.equal({
+    const terms = [...entries].filter(([name]) => name.includes('/owlore.terms.'));
+    expect(Object.fromEntries(terms.map(([name, {shape}]) => [name, shape]))).to.deep.equal({
       'saved/matrix/owlore.terms.shape': [3],
       'saved/matrix/owlore.terms.testPicks.ids': [10],
       'saved/matrix/owlore.terms.testPicks.rows': [10, WIDTH],

@@ -160,7 +160,7 @@ function describeFusedAdam(backend: BackendName, module: (typeof modules)[Backen
           expect(actual[i]![0]).to.equal(name);
           // Some roundings of numbers up to about 5; none on cpu, but for the sums of a product.
           const largest = values.reduce(
-            (most, value, j) => Math.max(most, Math.abs(value - actual[i]![1][j]!)),
+            (max, value, j) => Math.max(max, Math.abs(value - actual[i]![1][j]!)),
             0,
           );
           const isExact = backend === 'cpu' && !fused[Number(name.split(' ').at(-1))]!.projection;

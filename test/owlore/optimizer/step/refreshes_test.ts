@@ -75,7 +75,7 @@ function slowRefresh({inputs, attrs}: Parameters<tf.KernelFunc>[0]): tf.TensorIn
     'block1/down/kernel_3': [9, 6],
     'head/kernel': [2, 2, 3, 7],
   };
-  const ofBlock = [
+  const blockShapes = [
     [6, 9],
     [9, 6],
   ];
@@ -132,7 +132,7 @@ function slowRefresh({inputs, attrs}: Parameters<tf.KernelFunc>[0]): tf.TensorIn
   for (const [how, options] of Object.entries(ways)) {
     it(`make the steps that one after the other make: ${how}`, () => {
       const together = train(options);
-      expect(together.calls[0]).to.deep.equal(ofBlock);
+      expect(together.calls[0]).to.deep.equal(blockShapes);
       tf.unregisterKernel(OwLoreRefresh, 'cpu');
       const alone = train(options);
       expect(alone.calls).to.deep.equal([]);
@@ -148,7 +148,7 @@ function slowRefresh({inputs, attrs}: Parameters<tf.KernelFunc>[0]): tf.TensorIn
   it('are those of a block; of the next one they wait no longer', () => {
     const {calls} = train({});
     // In the first, third and fifth step. A kernel of more axes is a matrix to the kernel.
-    const step = [ofBlock, [...ofBlock, [12, 7]]];
+    const step = [blockShapes, [...blockShapes, [12, 7]]];
     expect(calls).to.deep.equal([...step, ...step, ...step]);
   });
 

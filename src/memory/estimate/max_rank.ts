@@ -13,14 +13,14 @@ import {adaptableMatrices, sizesOfModel, type Shape} from './sizes';
  *
  * @param config The object in the `config.json` of a LLaMA-style model.
  */
-export function mostRank(
+export function maxRank(
   config: object,
   {method = 'owlore', targets = loraDefaults.targets, embedding}: EstimateOptions,
 ): number {
-  const sizes = sizesOfModel('mostRank', config)!;
+  const sizes = sizesOfModel('maxRank', config)!;
   const {lora = false}: MethodParts = paperMethods[method];
   if (lora) {
-    const adapted = targeted('mostRank', targets, adaptableMatrices(sizes), (matrix) => matrix);
+    const adapted = targeted('maxRank', targets, adaptableMatrices(sizes), (matrix) => matrix);
     return Math.min(...adapted.flatMap(({shape}) => shape));
   }
   const below = sizes.llama.hiddenSize - 1;
