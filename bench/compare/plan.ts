@@ -1,11 +1,10 @@
 /** What the comparison consists of: its stages, their rows, and the cells of each, in the order in which they run. */
 import {finetuneOptions} from '../../src/cli/finetune_options';
 import {needsScores, paperMethods, type MethodParts, type PaperMethodName} from '../../src/methods';
-import type {ScoreKind} from '../../src/owlore/scores/score_kinds';
 import {cellName, untrained, type Cell, type Options} from './cells';
 import {bestOf, nextRates, type Tried} from './rates';
 import type {CellRecord} from './records';
-import type {Setting, Tuned} from './settings';
+import type {ComparedScore, Setting, Tuned} from './settings';
 
 /** A line of a table: the trainings that differ in their seeds alone. */
 export interface Row {
@@ -44,7 +43,7 @@ export const stageNames = [
 ] as const;
 export type StageName = (typeof stageNames)[number];
 
-const scoreTitles: Record<ScoreKind, string> = {
+const scoreTitles: Record<ComparedScore, string> = {
   outlier: 'OWS',
   relativeMagnitude: 'RM',
   blockInfluence: 'BI',

@@ -12,25 +12,10 @@ import {
 } from '../../src/llama';
 
 /**
- * The checkpoints of the fixtures. All but `llama2…` have grouped queries, `llama3…`, `qwen2`, `qwen3`
- * and `smollm2` a tied head, `llama3…` stretched wavelengths, `mistral` a sliding window and bfloat16,
+ * Those of `test/fixtures/llama/`, each with reference numbers. All but `llama2` have grouped queries, `llama3`, `qwen2`, `qwen3`
+ * and `smollm2` a tied head, `llama3` stretched wavelengths, `mistral` a sliding window and bfloat16,
  * `qwen2` biases and float16, `qwen3` norms of queries and keys, `gemma3` these and all that is its own.
  */
-const folders = {
-  llama2: 'llama/llama2',
-  llama3: 'llama/llama3',
-  gemma3: 'llama/gemma3',
-  mistral: 'llama/mistral',
-  qwen2: 'llama/qwen2',
-  qwen3: 'llama/qwen3',
-  smollm2: 'llama/smollm2',
-  llama2Outliers: 'owl/llama2_outliers',
-  llama3Outliers: 'owl/llama3_outliers',
-};
-
-export type CheckpointName = keyof typeof folders;
-
-/** Those of `test/fixtures/llama/`, each with reference numbers. */
 export const referenceNames = [
   'llama2',
   'llama3',
@@ -41,10 +26,18 @@ export const referenceNames = [
   'smollm2',
 ] as const;
 
+export type CheckpointName = (typeof referenceNames)[number] | 'llama2Outliers' | 'llama3Outliers';
+
+/** Those that are elsewhere. */
+const elsewhere: Readonly<Record<string, string>> = {
+  llama2Outliers: 'owl/llama2_outliers',
+  llama3Outliers: 'owl/llama3_outliers',
+};
+
 type RopeJson = Record<string, number> & {rope_type: string};
 
 const folder = (name: CheckpointName): string =>
-  fileURLToPath(new URL(`../fixtures/${folders[name]}/`, import.meta.url));
+  fileURLToPath(new URL(`../fixtures/${elsewhere[name] ?? `llama/${name}`}/`, import.meta.url));
 
 /** The checkpoint's sizes, from its `config.json`. */
 export function readConfig(name: CheckpointName): LlamaConfig {

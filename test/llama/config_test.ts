@@ -1,5 +1,7 @@
 import {expect} from 'chai';
+import {architectureNames} from '../../src/llama/architectures';
 import {resolveConfig, type LlamaConfig} from '../../src/llama/config';
+import {quoted} from '../support/quoted';
 
 const sizes: LlamaConfig = {
   vocabSize: 10,
@@ -93,7 +95,7 @@ describe('LlamaConfig', () => {
     [{seed: 0.5}, 'seed must be an integer; got 0.5'],
     [
       {architecture: 'gpt2'},
-      "architecture must be one of 'gemma3', 'llama', 'mistral', 'qwen2', 'qwen3'; got 'gpt2'",
+      `architecture must be one of ${quoted(architectureNames)}; got 'gpt2'`,
     ],
     [
       {architecture: 'llama', slidingWindow: 5},

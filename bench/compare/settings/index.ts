@@ -5,7 +5,7 @@ import {demo, quickDemo} from './demo';
 import type {Setting} from './setting';
 import {smollm2} from './smollm2';
 
-export type {Given, Setting, SettingData, Tuned} from './setting';
+export type {ComparedScore, Given, Setting, SettingData, Tuned} from './setting';
 
 /** The larger ones first, as the page shows them. */
 export const settings: readonly Setting[] = [smollm2, commonsense, demo, quickDemo];

@@ -10,6 +10,9 @@ export type Tuned = PaperMethodName | 'owlore-frozen';
 /** Records of a jsonl file that `textDataset` reads. */
 export type Records = readonly object[];
 
+/** The scores that the paper compares. */
+export type ComparedScore = Extract<ScoreKind, 'outlier' | 'relativeMagnitude' | 'blockInfluence'>;
+
 /** The data of a setting, of which nothing is committed. */
 export interface SettingData {
   /** Trained on. */
@@ -58,7 +61,7 @@ export interface Setting {
   /** What scores are computed on: batches of the training data. */
   calibration: {batches: number; batchSize: number};
   /** Kinds of scores that are drawn by, beside uniform ones. */
-  scores: readonly ScoreKind[];
+  scores: readonly ComparedScore[];
   /** The rates that are tried first: neighbours on the grid of 1, 2 and 5 times powers of ten. */
   rates: Readonly<Partial<Record<Tuned, readonly number[]>>>;
   /** Whether the best rate is searched for; if not, there is one for each method. Default true. */

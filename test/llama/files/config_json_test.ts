@@ -1,5 +1,7 @@
 import {expect} from 'chai';
+import {architectureNames, architectures} from '../../../src/llama/architectures';
 import {readConfigJson} from '../../../src/llama/files/config_json';
+import {quoted} from '../../support/quoted';
 import {readConfig, referenceNames} from '../checkpoints';
 import {jsonOf, readFiles, type FixtureName} from './checkpoint_files';
 
@@ -409,7 +411,7 @@ describe('config.json', () => {
   const wrong: Array<[Json, string]> = [
     [
       {model_type: 'gpt2'},
-      "model_type must be one of 'gemma3_text', 'llama', 'mistral', 'qwen2', 'qwen3'; got 'gpt2'",
+      `model_type must be one of ${quoted(architectureNames.map((name) => architectures[name].modelType))}; got 'gpt2'`,
     ],
     [{model_type: undefined}, 'model_type must be one of'],
     [

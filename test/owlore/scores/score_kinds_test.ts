@@ -4,6 +4,7 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {blockScores} from '../../../src/owlore/scores/score_kinds';
 import {blockInfluenceScores, outlierScores, relativeMagnitudeScores} from '../../../src/index';
 import {scoreKinds, scoreNames} from '../../../src/owlore/scores/score_kinds';
+import {quoted} from '../../support/quoted';
 import {rejection} from '../../support/rejection';
 
 describe('blockScores', () => {
@@ -53,7 +54,7 @@ describe('blockScores', () => {
 
   it('a score that does not exist is an error', () => {
     expect(() => blockScores('ows' as 'outlier', model, [x])).to.throw(
-      "blockScores: kind must be one of 'outlier', 'relativeMagnitude', 'blockInfluence'; got 'ows'",
+      `blockScores: kind must be one of ${quoted(scoreNames)}; got 'ows'`,
     );
   });
 });

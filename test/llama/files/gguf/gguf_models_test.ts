@@ -3,6 +3,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
+import {architectureNames, architectures} from '../../../../src/llama/architectures';
 import {readGgufHeader} from '../../../../src/llama/files/gguf/header';
 import {openModelSource} from '../../../../src/llama/files/model_source';
 import {ropeScalingOf} from '../../../../src/llama/files/gguf/rope_freqs';
@@ -11,8 +12,11 @@ import {loadLlama, loadTokenizer, saveLlama, type ModelSource} from '../../../..
 import {FileServer} from '../../../files/file_server';
 import {f32, fileOf, u32} from './gguf_bytes';
 import {readTensors} from '../../../support/fixtures';
+import {quoted} from '../../../support/quoted';
 import {rejection} from '../../../support/rejection';
 import {editedGguf, fixtureOf, ggufModels, ggufOf, ggufPath, type Edit} from './fixtures';
+
+const inGguf = architectureNames.filter((name) => architectures[name].gguf);
 
 describe('models in GGUF files', () => {
   let folder: string;
@@ -163,7 +167,7 @@ describe('models in GGUF files', () => {
       'another architecture',
       'llama',
       {keys: {'general.architecture': 'gpt2'}},
-      /general\.architecture must be one of 'gemma3', 'llama', 'qwen2', 'qwen3'; got 'gpt2'/,
+      new RegExp(`general\\.architecture must be one of ${quoted(inGguf)}; got 'gpt2'`),
     ],
     [
       'no architecture',
