@@ -1,8 +1,7 @@
 /** `tfjs-owlore estimate`: the memory of a training before it begins. */
 import * as tf from '@tensorflow/tfjs-core';
-import {estimateMemory, type EstimateOptions, type MemoryEstimate} from '../memory/estimate/index';
-import {largestTensor} from '../memory/estimate/largest_tensor';
-import {engines, type Engine} from '../memory/estimate/options';
+import {estimateMemory, largestTensor, type MemoryEstimate} from '../memory/estimate/estimate';
+import {engines, type Engine, type EstimateOptions} from '../memory/estimate/options';
 import {parseJsonObject, type JsonObject} from '../files/json';
 import {readConfigJson} from '../llama/files/config_json';
 import {readModelConfig} from '../llama/files/load_llama';

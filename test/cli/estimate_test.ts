@@ -2,8 +2,11 @@ import {readFileSync} from 'node:fs';
 import {totalmem} from 'node:os';
 import {join} from 'node:path';
 import {expect} from 'chai';
-import {estimateMemory, type MemoryEstimate} from '../../src/memory/estimate';
-import {largestTensor} from '../../src/memory/estimate/largest_tensor';
+import {
+  estimateMemory,
+  largestTensor,
+  type MemoryEstimate,
+} from '../../src/memory/estimate/estimate';
 import {estimateOptionsOf, type EstimatedSettings} from '../../src/cli/estimate_options';
 import {flagsOf, MemoryFit} from '../../src/cli/memory_fit';
 import {leastMemoryFor, memoryFor, memoryLimit} from '../../src/memory/limit';

@@ -11,7 +11,7 @@ import {
 import {onShapes} from './shape_backend';
 import {sizesOfModel, type ModelSizes} from './sizes';
 import {torchMemory} from './torch';
-import {trainingMemory, type Bytes} from './training_memory';
+import {trainingMemory, type Bytes, type Measured} from './training_memory';
 
 /** Bytes of a training; those of this library are what is there when a step takes the most. */
 export interface MemoryEstimate {
@@ -55,16 +55,35 @@ export function estimateMemory(
 ): MemoryEstimate {
   const sizes = sizesOfModel(owner, configOrModel);
   if (!sizes) return withTotal(anyModelMemory(owner, configOrModel as tfl.LayersModel, options));
+  const resolved = resolvedFor(sizes, options);
+  return withTotal(
+    resolved.engine === 'torch' ? torchMemory(sizes, resolved) : measured(sizes, resolved),
+  );
+}
+
+/**
+ * Bytes of the largest tensor of a training of a LLaMA-style model by this library, because webgpu limits the size of a buffer.
+ *
+ * @param configOrModel As of `estimateMemory`, whose errors it throws.
+ */
+export function largestTensor(configOrModel: object, options: EstimateOptions): number {
+  const sizes = sizesOfModel(owner, configOrModel)!;
+  return measured(sizes, resolvedFor(sizes, options)).largest;
+}
+
+function resolvedFor(sizes: ModelSizes, options: EstimateOptions): ResolvedEstimateOptions {
   const {llama, blocks} = sizes;
   const resolved = resolveEstimateOptions(owner, options, {
     blocks: blocks.length,
     maxPositions: llama.maxPositionEmbeddings,
   });
   checkEmbedding(sizes, resolved);
-  const {engine, backend} = resolved;
-  if (engine === 'torch') return withTotal(torchMemory(sizes, resolved));
-  return withTotal(
-    onShapes(backend, () => trainingMemory(owner, () => llamaTraining(llama, resolved), resolved)),
+  return resolved;
+}
+
+function measured({llama}: ModelSizes, options: ResolvedEstimateOptions): Measured {
+  return onShapes(options.backend, () =>
+    trainingMemory(owner, () => llamaTraining(llama, options), options),
   );
 }
 

@@ -22,6 +22,9 @@ import type {ResolvedEstimateOptions} from './options';
 /** Bytes by what they are of; see `MemoryEstimate`. */
 export type Bytes = Record<'weights' | 'gradients' | 'state' | 'activations', number>;
 
+/** What a training takes, and its largest tensor. */
+export type Measured = Bytes & Record<'largest', number>;
+
 /** What a training is about. */
 export interface Trained {
   model: tfl.LayersModel;
@@ -46,11 +49,11 @@ export function trainingMemory(
   owner: string,
   make: () => Trained,
   options: ResolvedEstimateOptions,
-): Bytes {
+): Measured {
   // what a page would load
   if (!refreshesOnDemand.loaded) refreshesOnDemand.provide(refreshes);
   const activations = new Set<object>();
-  let kept = 0;
+  let [kept, largest] = [0, 0];
   let peak = {total: 0, activations: 0};
   const meter = startMemoryMeter({
     onAllocate(buffer, bytes) {
@@ -58,6 +61,7 @@ export function trainingMemory(
         activations.add(buffer);
         kept += bytes;
       }
+      largest = Math.max(largest, bytes);
       const total = meter.current();
       if (total > peak.total) peak = {total, activations: kept};
     },
@@ -65,7 +69,7 @@ export function trainingMemory(
       if (activations.delete(buffer)) kept -= bytes;
     },
   });
-  const run = (trained: Trained): Bytes => {
+  const run = (trained: Trained): Measured => {
     const training = new Training(owner, trained, options);
     try {
       const weights = meter.current();
@@ -76,7 +80,7 @@ export function trainingMemory(
       const rest = peak.total - weights - peak.activations;
       // if most is there in the first step, the state is still to come
       const state = Math.min(training.stateBytes, rest);
-      return {weights, state, gradients: rest - state, activations: peak.activations};
+      return {weights, state, gradients: rest - state, activations: peak.activations, largest};
     } finally {
       training.end();
     }

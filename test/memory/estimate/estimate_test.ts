@@ -6,6 +6,7 @@ import {
   type EstimateOptions,
   type MemoryEstimate,
 } from '../../../src/memory/estimate';
+import {largestTensor} from '../../../src/memory/estimate/estimate';
 import {trainEmbedding} from '../../../src/memory/estimate/embedding_mode';
 import {findBlocks, LayerSamplingCallback, OwLoreOptimizer, paperMethod} from '../../../src/index';
 import '../../../src/lora';
@@ -159,7 +160,10 @@ describeBackends('estimateMemory', (backend) => {
       const isCounted = tf.less(tf.range(0, maxLength), countedLabels * maxLength);
       return tf.expandDims(tf.where(isCounted, ids, tf.scalar(-100, 'int32')), 2);
     });
-    const meter = startMemoryMeter();
+    let largest = 0;
+    const meter = startMemoryMeter({
+      onAllocate: (_, bytes) => void (largest = Math.max(largest, bytes)),
+    });
     const created = createLlama({
       ...{vocabSize, hiddenSize, intermediateSize, numHiddenLayers: blocks},
       ...{numAttentionHeads: 4, numKeyValueHeads: 2, maxPositionEmbeddings: 64},
@@ -194,6 +198,8 @@ describeBackends('estimateMemory', (backend) => {
       const byConfig = estimateMemory(modelConfig, given);
       expect(byConfig, 'of the config').to.deep.equal(estimate);
     }
+    // a model is packed when it is there
+    if (!frozenDtype) expect(largestTensor(model, given), 'largest').to.equal(largest);
     optimizer.dispose();
     lora?.remove();
     model.dispose();
