@@ -45,7 +45,7 @@ export function backpropagate(
     }
     handOut(-1);
   } finally {
-    // Factored ones are in no scope.
+    // Factored gradients are in no scope that would free them.
     gradients.dispose();
   }
 }
@@ -73,7 +73,7 @@ function passNode(node: TapeNode, gradients: Gradients): void {
       const dx = tidy('gradient of an input', compute);
       if (dx === null) return null;
       checkGradient(node, name, dx);
-      // The gradient will be freed: not with it one of `dys`, a saved tensor, or one that belongs to a custom gradient.
+      // Who gets the gradient frees it. So it must not be one of `dys`, a saved tensor, a custom gradient's own or another input's.
       if (dx.id < since || dx.kept || taken.has(dx.id)) return tf.clone(dx);
       taken.add(dx.id);
       return dx;

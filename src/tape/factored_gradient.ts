@@ -27,7 +27,7 @@ export interface TermKind {
   readonly name: string;
   /** The tensors of such a term, each with its number of axes. All have a row for each row of X. */
   readonly axes: Readonly<Record<string, 1 | 2>>;
-  /** The tensor in proportion to which the term is. */
+  /** The name of the tensor that the term is proportional to: a multiple of the term is made of a multiple of it. */
   readonly scaled: string;
   /** How many numbers a row takes while it is made, beside its own. */
   rowSize(tensors: Tensors): number;
@@ -43,7 +43,7 @@ export interface GradientTerm {
   tensors: Tensors;
 }
 
-/** A gradient that is made elsewhere: it has [rows, width] as any other, and is one of the terms. */
+/** A gradient that was made as a tensor, [rows, width], and is now one of the terms of a sum. */
 const dense: TermKind = {
   name: 'dense',
   axes: {values: 2},

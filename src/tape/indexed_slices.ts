@@ -4,10 +4,10 @@ import {runKernel} from '../kernels/run_kernel';
 import {nextTensorId} from '../tfjs/engine';
 import type {SummandGradient} from './gradient';
 
-/** The ids of the data that only one id is for. */
+/** Ids of data whose memory no other id has. */
 const freshData = new WeakSet();
 
-/** Says of a tensor that an op has just made that no other tensor, but its clones, has its memory. */
+/** Says of a tensor that an op has just made it, so that no other tensor but its clones has its memory. */
 export function markFresh<T extends tf.Tensor>(tensor: T): T {
   freshData.add(tensor.dataId);
   return tensor;

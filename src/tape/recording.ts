@@ -163,7 +163,7 @@ export class Recording {
     const outputs = Array.isArray(result) ? result : [result];
     const kernelName = call.kernelName!;
     const config = tf.getGradient(kernelName) as tf.GradConfig | undefined;
-    // A comparison, say, whose result changes nowhere: the gradient of leakyRelu has one.
+    // Such as a comparison, whose result is constant almost everywhere; the gradient of leakyRelu has one.
     if (!config && outputs.every(({dtype}) => dtype === 'bool' || dtype === 'int32')) return result;
     const saved = config ? this.save(call, config, inputs, outputs) : [];
     this.add({
@@ -185,8 +185,8 @@ export class Recording {
     const reads = (this.reads = new Set());
     const {depth} = this;
     const forwardFunc: OpCall['forwardFunc'] = (backend, save) => {
-      // An inner recording will take the gradient, and this one that gradient's: it may read what is computed only in here, as that
-      // of softmaxCrossEntropy does.
+      // An inner recording takes the gradient of this op, and this recording the gradient of that. It may read what only this
+      // function computes, as that of softmaxCrossEntropy does, so the ops in here are recorded as well.
       if (Recording.active !== this) this.depth = opDepth();
       return call.forwardFunc!(backend, (tensors) => {
         save(tensors);

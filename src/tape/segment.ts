@@ -116,8 +116,8 @@ let keeping: {
 } | null = null;
 
 /**
- * In the first run of a segment, keeps a tensor until its second run, which {@link keptInFirstRun} gives it to: one that takes less
- * memory than computing it again takes time. The tensor itself may be disposed of.
+ * In the first run of a segment, keeps a tensor for its second run, to which {@link keptInFirstRun} gives it: for one that takes long
+ * to compute and little memory. The tensor itself may be disposed of.
  */
 export function keepForSecondRun(tensor: tf.Tensor): void {
   keeping?.keep?.(tensor);

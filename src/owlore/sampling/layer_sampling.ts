@@ -118,7 +118,7 @@ export class LayerSampling {
     this.store(period);
   }
 
-  /** Does so at the beginning of the period. If an open step has other blocks than the period, it is made first. */
+  /** Turns the blocks of a new period on and the others off. If an open step has other blocks than the period, it is made first. */
   changeTo(blocks: readonly string[], period: number): void {
     this.trainable.turnOn(blocks);
     this.finishOpenStep((isOn, isWaiting) => isWaiting !== isOn);

@@ -67,7 +67,7 @@ export class WeightViews {
     });
   }
 
-  /** Takes a tensor for a weight as it is. */
+  /** Notes that a tensor is a weight in its own layout. */
   private add({id}: tf.Tensor, weight: tf.Tensor, shape: number[]): void {
     this.views.set(id, {weight, weightShape: shape, shape, steps: []});
   }

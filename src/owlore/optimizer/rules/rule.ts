@@ -6,7 +6,10 @@ import type {Side} from '../../../kernels/kernel_names';
  * W [rows, columns], G its gradient, P the basis, R = PᵀG; on the side `right` all of this is transposed.
  */
 export interface UpdateRule {
-  /** Whether G itself moves W too, so that it is kept until then, and is not accumulated as R. */
+  /**
+   * Whether G itself moves W too, so that it is kept until then, and is not accumulated as R. Where it is not, the matrix moves as
+   * GaLore has it, which the fused kernels compute, and `change` is not asked.
+   */
   readonly needsWholeGradient: boolean;
   /** Whether `scale: 'auto'` makes the columns of a basis longer (`directionScales`). */
   readonly scalesDirections: boolean;

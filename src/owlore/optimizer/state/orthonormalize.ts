@@ -32,7 +32,7 @@ const PANEL = 16;
 /**
  * How often the components along earlier columns are removed. Twice is enough where something is left of a column (Giraud et al.
  * 2005). Of the last columns of a basis a millionth may be left, less than a GPU's matrix product loses to rounding; they need
- * the others.
+ * the other two.
  */
 const REMOVALS = 4;
 

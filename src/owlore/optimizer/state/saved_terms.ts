@@ -3,7 +3,7 @@ import {termKind, FactoredGradient, type GradientTerm} from '../../../tape/facto
 import {TERM_NAME as NAME} from './saved_names';
 import type {NamedTensor} from './variables';
 
-/** Whether a saved tensor belongs to such a sum. */
+/** Whether a saved tensor belongs to a factored sum of gradients. */
 export function isTermName(name: string): boolean {
   return NAME.test(name);
 }

@@ -68,7 +68,7 @@ export function renew<T extends tf.Tensor>(
 export interface SavedPlace {
   /** Its place among all variables of the last step, trainable or not; −1 if it was not among them, as another model's. */
   place: number;
-  /** The largest number at the end of a variable name that is otherwise the same. */
+  /** Of all variables that are called the same but for a number at the end (`dense/kernel_3`), the largest such number. */
   newest: number;
 }
 
@@ -133,8 +133,8 @@ export class StateStore {
   }
 
   /**
-   * Those in the order of the variables in the last step and not in that in which they were made, which a restored state
-   * would not have: sums over variables, such as the global norm, are rounded differently in another order.
+   * The states by name, in the order that the variables had in the last step. That in which they were made would be lost when a
+   * state is restored, and sums over variables, such as the global norm, are rounded differently in another order.
    */
   entries(): Array<[string, VariableState]> {
     const places = new Map(this.listed.map((name, i) => [name, i]));

@@ -21,7 +21,8 @@ export class FiniteCheck {
    * scalar on the device. If that is false, the step changes nothing.
    *
    * @param names Descriptions of the tensors, such as `gradient of 'x'`.
-   * @param squaredNorms Their squared norms, times 2⁻¹⁶⁰ so that they are finite if the tensor is, in the same order; of the loss its value.
+   * @param squaredNorms Their squared norms in the same order, times 2⁻¹⁶⁰ where they would be beyond float32 otherwise, so that they
+   *   are finite if the tensor is; of the loss its value.
    * @param clocks Of the step's states, before it; what the step counts is taken back if it turns out later to have changed nothing.
    * @throws Error for `nonFinite: 'throw'`, which names the variable: at once, or, where the backend reads asynchronously, in the
    *   call after the values have arrived.

@@ -12,17 +12,20 @@ import {updateRules} from '../rules';
 
 /** The gradient G of a variable. Tensors that it returns belong to the caller's tidy. */
 export interface Gradient {
-  /** G as it came, which the optimizer disposes of; factored only if no more is asked of it than there is here. */
+  /** G, which the optimizer disposes of. It is factored only where the methods below are all that the step asks. */
   readonly tensor: tf.Tensor;
   /** R by a basis, and ‖G‖² in the same pass if it is asked for. */
   project(basis: tf.Tensor2D, isMeasured: boolean): {r: tf.Tensor2D; squaredNorm: tf.Scalar | null};
   /** ‖unit·G‖²; by default ‖G‖². */
   squaredNorm(unit?: number): tf.Scalar;
-  /** What a basis comes of where G is not there: its Gram matrix, near 1, and ‖G‖² in the same pass. Null where G is. */
+  /**
+   * What a basis is made of where G is factored: its Gram matrix, divided by a number that brings its entries near 1, and ‖G‖² in the
+   * same pass. Null where G is a tensor, of which a basis is made itself.
+   */
   gram(): {matrix: tf.Tensor2D; squaredNorm: tf.Scalar} | null;
 }
 
-/** Asks it of a gradient that came from the tape. One that is factored is made where the options need G itself. */
+/** The gradient that came from the tape, as the step asks it. Where the options need G itself, one that is factored is made. */
 export function gradientOf(
   tensor: tf.Tensor,
   variable: tf.Variable,

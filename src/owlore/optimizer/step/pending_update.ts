@@ -10,7 +10,7 @@ export interface Update {
   projection: Projection | null;
   /** P, M, V, and how many steps they have seen. */
   state: VariableState;
-  /** G, then R. */
+  /** G; once it is projected, R. */
   gradient: tf.Tensor;
   /** G, where the rule moves the matrix by it too; otherwise null. */
   whole: tf.Tensor | null;

@@ -44,7 +44,7 @@ export function waits(update: Update, options: ResolvedOwLoreOptions): boolean {
 /**
  * Projects those of a step's updates that wait.
  *
- * @param next If given, one that comes after them: they wait on unless it is of another block, or would be too large together with them.
+ * @param next If given, an update that comes after them: they go on waiting, unless it is of another block or too large to be added.
  */
 export function finish(
   waiting: Update[],

@@ -34,7 +34,7 @@ export class Step {
   private readonly waiting: Update[] = [];
   /** ‖G‖² of each variable, or ‖R‖² where that is enough; it may be beyond float32. */
   private readonly gradientNorms = new Map<string, tf.Scalar>();
-  /** The same of 2⁻⁸⁰·G, where it is needed or may be, and G cannot be asked later. */
+  /** ‖2⁻⁸⁰·G‖² of those whose ‖G‖² is beyond float32, or may be, and whose G will not be there when that matters. */
   private readonly scaledNorms = new Map<string, tf.Scalar>();
   /** What else is to be checked, by its description: the loss, and ‖P‖² of each new basis that could not be read yet. */
   private readonly otherNumbers = new Map<string, tf.Scalar>();
@@ -86,7 +86,7 @@ export class Step {
     const {needsWholeGradient} = updateRules[options.update];
     return {
       ...{variable, projection, state: this.states.of(variable.name), gradient, newBasis: null},
-      // Without it, a sum that was begun projected, under other options, moves the matrix in the subspace alone.
+      // A sum that was begun as one of R, under other options, has no G: it moves the matrix in the subspace alone.
       whole: projection && !isProjected && needsWholeGradient ? gradient : null,
       weightDecay: weightDecayOf(variable, options),
       rateFactor: rateFactorOf(variable, options),
@@ -132,7 +132,7 @@ export class Step {
     const values = readsSynchronously() ? numbers.dataSync<'float32'>() : null;
     const scaled = this.scaledSquares(values);
     if (scaled) {
-      // What is not finite is called what it is by G, of which R may have made a NaN.
+      // An error names the value that G itself has there: of an infinity R may have made a NaN.
       const both = tf.stack([...scaled, ...others]) as tf.Tensor1D;
       numbers = tf.where(tf.isFinite(both), both, numbers);
     }
@@ -174,7 +174,8 @@ export class Step {
   private note(name: string, squares: tf.Scalar, scaled: () => tf.Scalar): void {
     this.gradientNorms.set(name, tf.keep(squares));
     if (computesInFloat16()) return;
-    // Where no value can be read, nobody knows whether it is needed. Otherwise R tells later, but for the norm that is limited.
+    // Where no value can be read, nobody knows whether it is needed. Otherwise R, which waits, can be asked when it is; only a norm
+    // that is limited (`clipNorm`) must be that of G, which will be gone.
     const isNeeded = readsSynchronously()
       ? this.settings.options.clipNorm !== null &&
         !Number.isFinite(squares.dataSync<'float32'>()[0])

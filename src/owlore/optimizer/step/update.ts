@@ -114,7 +114,7 @@ export function applyUpdates(updates: readonly Update[], step: StepSettings): vo
       unmoved.add(update);
     }
     updates.forEach(checkRoomFor);
-    // One that is moved by its whole gradient has no kernel.
+    // No kernel moves a matrix by its whole gradient.
     const [fusible, others] = [false, true].map((isWhole) =>
       updates.filter(({whole}) => !!whole === isWhole),
     );
@@ -129,7 +129,7 @@ export function applyUpdates(updates: readonly Update[], step: StepSettings): vo
   }
 }
 
-/** For what an update makes beside variable and state: new ones of the matrix and of N by the kernel, more by plain ops. */
+/** Throws if there is no room for what an update makes: a new matrix and N with the kernel, more with plain ops. */
 function checkRoomFor({variable: {size}, gradient, projection, whole}: Update): void {
   checkRoom(whole ? Array<number>(5).fill(size) : [size, projection ? gradient.size : 0]);
 }
