@@ -2,14 +2,8 @@
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {Tokenizer} from '@huggingface/tokenizers';
-import {parseSafetensors} from '../src/files/safetensors';
-import {
-  createLlama,
-  getLlamaWeights,
-  serializeSafetensors,
-  setLlamaWeights,
-  type LlamaConfig,
-} from '../src/llama/index';
+import {parseSafetensors, serializeSafetensors} from '../src/files/safetensors';
+import {createLlama, getLlamaWeights, setLlamaWeights, type LlamaConfig} from '../src/llama/index';
 
 const folder = new URL('model/', import.meta.url);
 

@@ -11,7 +11,8 @@
  */
 import {writeFileSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
-import {loadLlama, serializeSafetensors} from '../src/llama';
+import {serializeSafetensors} from '../src/files/safetensors';
+import {loadLlama} from '../src/llama';
 import {applyLora, loadLora} from '../src/lora';
 import {createRandom} from '../src/common/random';
 import {loadBackend} from '../tools/load_backend';

@@ -10,7 +10,8 @@
  */
 import {writeFileSync} from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
-import {loadLlama, saveLlama, serializeSafetensors, type FloatType} from '../src/llama';
+import {serializeSafetensors} from '../src/files/safetensors';
+import {loadLlama, saveLlama, type FloatType} from '../src/llama';
 import {createRandom} from '../src/common/random';
 import {loadBackend} from '../tools/load_backend';
 

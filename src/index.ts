@@ -17,10 +17,6 @@ export type {LayerSamplingOptions} from './owlore/sampling/options';
 export type {RefreshEvent} from './owlore/sampling_plan';
 export {paperMethod} from './methods';
 export type {PaperMethod, PaperMethodName, PaperMethodOptions} from './methods';
-export type {Lora} from './lora/lora';
-export type {LoraOptions} from './lora/lora_options';
-export type {LoraTarget, LoraTargets} from './lora/targets';
-export type {SaveLoraOptions} from './lora/adapter_files';
 export {samplingProbabilities} from './owlore/sampling/probabilities';
 export type {
   SamplingProbabilities,

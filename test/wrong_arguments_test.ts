@@ -3,7 +3,6 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import * as main from '../src/index';
 import {estimateMemory} from '../src/memory/estimate';
-import {parseSafetensors} from '../src/files/safetensors';
 import * as llama from '../src/llama';
 import {Lora} from '../src/lora';
 import {rejection} from './support/rejection';
@@ -97,14 +96,6 @@ describe('arguments that are none', () => {
     'sparseCrossEntropy: labels': [
       (x) => llama.sparseCrossEntropy(x, x),
       /^sparseCrossEntropy: labels must be a tensor; got /,
-    ],
-    'parseSafetensors: bytes': [
-      (x) => parseSafetensors(x),
-      /^safetensors: bytes must be a Uint8Array; got /,
-    ],
-    'serializeSafetensors: tensors': [
-      (x) => llama.serializeSafetensors(x),
-      /^safetensors: tensors must be a Map of \{shape, values\}; got /,
     ],
   };
 

@@ -3,7 +3,8 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import {loadBackend} from '../../tools/load_backend';
-import {getLlamaWeights, serializeSafetensors, type HostTensor} from '../../src/llama';
+import {serializeSafetensors} from '../../src/files/safetensors';
+import {getLlamaWeights, type HostTensor} from '../../src/llama';
 import {trainedSets, Training, type Shape} from '../harness/workload';
 
 /**

@@ -124,7 +124,6 @@ describe('options', () => {
       loadLlama: () => llama.loadLlama(new Map(), odd),
       saveLlama: () => llama.saveLlama(model, new Map(), odd),
       loadTokenizer: () => llama.loadTokenizer(new Map(), odd),
-      serializeSafetensors: () => llama.serializeSafetensors(new Map(), odd),
       textDataset: () => llama.textDataset(none, tokenizer, odd),
       TextDataset: () => new llama.TextDataset(none, tokenizer, odd),
     };

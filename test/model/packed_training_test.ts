@@ -11,13 +11,12 @@ import {
 } from '../../src/index';
 import {fromBfloat16, toBfloat16} from '../../src/files/half_precision';
 import {installKernels, uninstallKernels} from '../../src/kernels/cpu';
-import {parseSafetensors} from '../../src/files/safetensors';
+import {parseSafetensors, serializeSafetensors} from '../../src/files/safetensors';
 import {
   createLlama,
   getLlamaWeights,
   loadLlama,
   saveLlama,
-  serializeSafetensors,
   sparseCrossEntropy,
   type FloatType,
 } from '../../src/llama';

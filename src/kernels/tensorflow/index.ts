@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {KernelGraphs} from './graphs';
 import {install} from './install';
 
-export {kernelHistory, restoreKernelHistory, uninstallKernels} from './install';
+export {uninstallKernels} from './install';
 
 /**
  * Registers kernels made of TensorFlow's own ops for the backend of tfjs-node (and tfjs-node-gpu): Adam in place (of

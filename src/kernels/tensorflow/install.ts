@@ -63,8 +63,6 @@ export function uninstallKernels(): void {
 
 /**
  * How often the kernels ran, which says whether they run op by op or as graphs; null if they are not there.
- *
- * @internal
  */
 export function kernelHistory(): object | null {
   return installed?.graphs.history(tf.backend() as unknown as NodeBackend) ?? null;
@@ -74,7 +72,6 @@ export function kernelHistory(): object | null {
  * Goes on from such a history, in place of that of this process; tensorflow must be the current backend.
  *
  * @returns whether the kernels will run as where the history comes from.
- * @internal
  */
 export function restoreKernelHistory(history: object | null): boolean {
   if (!installed || !history) return !installed && !history;

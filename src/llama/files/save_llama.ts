@@ -28,7 +28,11 @@ import {configJsonOf, configJsonText} from './write_config_json';
 
 /** Options of `saveLlama`. */
 export interface SaveLlamaOptions {
-  /** How the weights are stored, as in `SafetensorsOptions`; default `'F32'`, which loses nothing. */
+  /**
+   * How the weights are stored; default `'F32'`, which loses nothing. `'BF16'` and `'F16'` take half the bytes; each value is rounded to the
+   * nearest of the type, ties to even. `'BF16'` keeps 8 bits of precision and the range of float32; `'F16'` keeps 11 bits, and values from
+   * 65520 on become infinite.
+   */
   dtype?: FloatType;
   /** The most bytes of weights in a file; a single larger weight gets its own file. Default 5e9. */
   maxShardBytes?: number;

@@ -2,7 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type {ResolvedConfig} from '../config';
 import {configOfModel} from './model_config';
-import {checkTensors, type HostTensor} from '../../files/safetensors';
+import {checkArgument, display} from '../../common/options';
+import type {HostTensor} from '../../files/safetensors';
 import {weightShapes} from './weight_shapes';
 
 /** A weight of a model, with Hugging Face's name for it and how it is stored. */
@@ -25,7 +26,7 @@ export function setLlamaWeights(
   tensors: ReadonlyMap<string, HostTensor>,
 ): void {
   const weights = namedWeights(model, configOfModel('setLlamaWeights', model));
-  checkTensors('setLlamaWeights', tensors);
+  checkTensors(tensors);
   checkNames(weights, tensors);
   for (const weight of weights) checkShape(weight, tensors.get(weight.name)!);
   for (const {name, variable, transposed} of weights) {
@@ -93,5 +94,19 @@ function checkShape({name, variable, transposed}: NamedWeight, {shape, values}: 
     throw new Error(
       `setLlamaWeights: ${name} of shape [${wanted.join(', ')}] must have ${size} values; got ${values.length}`,
     );
+  }
+}
+
+/** Throws unless `tensors` is a map of tensors by name. */
+function checkTensors(tensors: unknown): void {
+  const owner = 'setLlamaWeights';
+  checkArgument(owner, 'tensors', tensors, 'a Map of {shape, values}', tensors instanceof Map);
+  for (const [name, tensor] of tensors as Map<unknown, Partial<HostTensor> | null>) {
+    const {shape, values} = tensor ?? {};
+    const isTensor =
+      typeof name === 'string' &&
+      Array.isArray(shape) &&
+      (Array.isArray(values) || ArrayBuffer.isView(values));
+    checkArgument(owner, `the tensor ${display(name)}`, tensor, '{shape, values}', isTensor);
   }
 }

@@ -7,7 +7,8 @@ import {
   OwLoreOrthonormalize,
 } from '../../../src/kernels/kernel_names';
 import {runKernel} from '../../../src/kernels/run_kernel';
-import {installKernels, kernelHistory, uninstallKernels} from '../../../src/kernels/tensorflow';
+import {installKernels, uninstallKernels} from '../../../src/kernels/tensorflow';
+import {kernelHistory} from '../../../src/kernels/tensorflow/install';
 import {backends, defaultBackend} from '../../support/backends';
 
 const isThere = backends.includes('tensorflow');

@@ -7,13 +7,12 @@ import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import fc from 'fast-check';
-import {parseSafetensors} from '../../../src/files/safetensors';
+import {parseSafetensors, serializeSafetensors} from '../../../src/files/safetensors';
 import {
   createLlama,
   getLlamaWeights,
   loadLlama,
   saveLlama,
-  serializeSafetensors,
   type HostTensor,
   type ModelSource,
 } from '../../../src/llama';

@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {expect} from 'chai';
 import {parseSafetensors} from '../../../src/files/safetensors';
+import type {ModelTarget} from '../../../src/files/sink';
 import {
   createLlama,
   getLlamaWeights,
@@ -12,7 +13,6 @@ import {
   saveLlama,
   setLlamaWeights,
   type LlamaConfig,
-  type ModelTarget,
   type SaveLlamaOptions,
 } from '../../../src/llama';
 import {decode, encode} from '../../../src/files/float_type';

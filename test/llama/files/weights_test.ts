@@ -59,4 +59,21 @@ describeBackends('weights of a LLaMA model', () => {
       expect(await getLlamaWeights(model)).to.deep.equal(before);
     });
   }
+
+  it('refuses what are no tensors by name', () => {
+    const values = new Float32Array(1);
+    const set = (given: unknown) => () => {
+      setLlamaWeights(model, given as never);
+    };
+    for (const given of [undefined, {x: {shape: [1], values}}, [['x', {shape: [1], values}]]])
+      expect(set(given)).to.throw(
+        /^setLlamaWeights: tensors must be a Map of \{shape, values\}; got /,
+      );
+    for (const tensor of [null, undefined, values, {values}, {shape: [1]}, {shape: 1, values}])
+      expect(set(new Map([['x', tensor]]))).to.throw(
+        /^setLlamaWeights: the tensor 'x' must be \{shape, values\}; got /,
+      );
+    expect(set(new Map([[1, {shape: [1], values}]]))).to.throw(/the tensor 1 must be/);
+    expect(set(new Map([['x', {shape: [1], values: 'a'}]]))).to.throw(/the tensor 'x' must be/);
+  });
 });
