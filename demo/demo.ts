@@ -27,7 +27,7 @@ import {startMemoryMeter, type MemoryMeter} from '../src/memory/meter';
 import {needsScores, paperMethods, type MethodParts} from '../src/methods';
 import {loadModel, loadTokenizer, readConfig} from './pretrained';
 import {writeReport, type BlockRecord, type MemoryRecord} from '../src/cli/report/report';
-import {presetScores, type PresetName} from '../src/owlore/sampling/presets';
+import {presetScores, type PresetName} from '../src/owlore/sampling/probabilities';
 import {sampleText} from './sample';
 import {printResult, printScores, type DemoRun} from './tables';
 import {finetuningTexts} from '../tools/texts';

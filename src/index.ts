@@ -1,6 +1,6 @@
 export {owlore, OwLoreOptimizer} from './owlore/owlore_optimizer';
 export type {LearningRateGroup, OwLoreOptions} from './owlore/optimizer/options';
-export type {BasisFunction} from './owlore/optimizer/basis_function';
+export type {BasisFunction} from './owlore/optimizer/options';
 export type {Side} from './kernels/kernel_names';
 export {cosineDecay, linearDecay, warmup} from './owlore/optimizer/schedule';
 export type {DecayOptions, LearningRate, Schedule} from './owlore/optimizer/schedule';

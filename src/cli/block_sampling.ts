@@ -5,7 +5,7 @@ import type {LayerSamplingOptions} from '../owlore/sampling/options';
 import type {LlamaConfig, TextDataset} from '../llama/index';
 import {needsScores, paperMethods, type MethodParts} from '../methods';
 import {valuesOfCandidates, probabilitiesFromScores} from '../owlore/sampling/block_probabilities';
-import {presetScores, type PresetName} from '../owlore/sampling/presets';
+import {presetScores, type PresetName} from '../owlore/sampling/probabilities';
 import {samplers} from '../owlore/sampling/samplers';
 import {paperTau, type OutlierScores} from '../owlore/scores/outlier';
 import {blockScores, scoreKinds, type ScoreKind} from '../owlore/scores/score_kinds';

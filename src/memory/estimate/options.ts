@@ -16,8 +16,11 @@ import {
   type PaperMethodName,
 } from '../../methods';
 import {checkChoice, checkKnown, checkNumber, definedIn} from '../../common/options';
-import {basisNames} from '../../owlore/optimizer/basis_function';
-import {owloreDefaults, type ResolvedOwLoreOptions} from '../../owlore/optimizer/options';
+import {
+  basisNames,
+  owloreDefaults,
+  type ResolvedOwLoreOptions,
+} from '../../owlore/optimizer/options';
 import {updateNames} from '../../owlore/optimizer/rules';
 import {embeddingModes, type EmbeddingMode} from './embedding_mode';
 import {fittedGamma} from '../../owlore/sampling/block_probabilities';

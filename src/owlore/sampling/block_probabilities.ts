@@ -1,11 +1,12 @@
 /** The sampling probabilities of a model's blocks, where some blocks may be frozen. */
 
 import {nearInteger, sum} from './numbers';
-import {presetScores, type PresetName} from './presets';
 import {
+  presetScores,
   probabilityDefaults,
   samplingProbabilities,
   waterfill,
+  type PresetName,
   type SamplingProbabilities,
   type SamplingProbabilityOptions,
 } from './probabilities';

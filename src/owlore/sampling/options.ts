@@ -9,10 +9,11 @@ import {
   stepRange,
   type OptionTable,
 } from '../../common/options';
-import {presetNames, type PresetName} from './presets';
 import {
+  presetNames,
   probabilityDefaults,
   probabilityMethods,
+  type PresetName,
   type ProbabilityMethod,
   type SamplingProbabilities,
 } from './probabilities';

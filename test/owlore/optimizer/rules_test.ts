@@ -1,8 +1,7 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import {startMemoryMeter} from '../../../src/memory/meter';
-import type {BasisFunction} from '../../../src/owlore/optimizer/basis_function';
-import type {OwLoreOptions} from '../../../src/owlore/optimizer/options';
+import type {BasisFunction, OwLoreOptions} from '../../../src/owlore/optimizer/options';
 import {updateNames} from '../../../src/owlore/optimizer/rules';
 import {apollo} from '../../../src/owlore/optimizer/rules/apollo';
 import {OwLoreOptimizer} from '../../../src/owlore/owlore_optimizer';

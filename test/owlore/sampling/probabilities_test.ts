@@ -1,7 +1,6 @@
 import {expect} from 'chai';
 import * as fc from 'fast-check';
-import {presetScores} from '../../../src/owlore/sampling/presets';
-import {samplingProbabilities} from '../../../src/owlore/sampling/probabilities';
+import {presetScores, samplingProbabilities} from '../../../src/owlore/sampling/probabilities';
 import {captureWarnings} from '../../support/warnings';
 import {readJson} from '../../support/fixtures';
 

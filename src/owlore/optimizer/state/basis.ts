@@ -7,12 +7,11 @@ import {display} from '../../../common/options';
 import {readsSynchronously} from '../../../kernels/capabilities';
 import {largestMagnitude} from '../../../kernels/norms';
 import {nearlyOrthonormalize, orthonormalize} from './orthonormalize';
-import type {ResolvedOwLoreOptions} from '../options';
+import type {BasisFunction, BasisName, ResolvedOwLoreOptions} from '../options';
 import {asMatrix, basisShape, withUnitColumns, type Projection} from './projector';
 import type {VariableState} from './state';
 import {updateRules} from '../rules';
 import type {UpdateRule} from '../rules/rule';
-import type {BasisFunction, BasisName} from '../basis_function';
 
 /**
  * Multiplications by GGᵀ before the last one, each followed by an orthonormalisation: two multiplications in a row would lose to

@@ -1,13 +1,10 @@
 import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
-import type {BasisFunction} from '../../../../src/owlore/optimizer/basis_function';
+import type {BasisFunction, OwLoreOptions} from '../../../../src/owlore/optimizer/options';
 import {OwLoreOptimizer} from '../../../../src/owlore/owlore_optimizer';
-import type {OwLoreOptions} from '../../../../src/owlore/optimizer/options';
 import {describeBackends} from '../../../support/backends';
-import {Comparison} from '../../../support/close';
-import type {Tolerance} from '../../../support/close';
-import {entry, readJson} from '../../../support/fixtures';
-import type {FixtureTensor} from '../../../support/fixtures';
+import {Comparison, type Tolerance} from '../../../support/close';
+import {entry, readJson, type FixtureTensor} from '../../../support/fixtures';
 import {describeKernelSets, type KernelSet} from '../../../support/kernel_sets';
 import {alignedBasis, type Bases} from '../../../support/training_run';
 import {Trajectory} from '../../../support/trajectory';
