@@ -6,16 +6,17 @@
  *
  * Stock is the same model as tfjs users write it, trained with `tf.train.adam`. All variants of a trained set take turns,
  * a step each, so that a busy machine is equally busy for all. Peaks are the same in every run; times are not. Three more
- * tables are by the backend that computes shapes only (`shape_backend.ts`): the same on wasm, this library's optimizer on
+ * tables are by a backend that knows shapes alone: the same on wasm, this library's optimizer on
  * stock's model, and what its options cost. Exits with 1 if a loss differs from stock's.
  *
  * With `--write` the figures go to `docs/measurements.md` and `bench/results/memory.json`.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
+import type {DescribedBackend} from '../../src/kernels/kernel_outputs';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {selectBackend} from '../../tools/select_backend';
-import {registerShapeBackend} from '../harness/shape_backend';
+import {onShapes} from '../harness/shapes';
 import {median} from '../harness/statistics';
 import {measureAlone, Turns} from '../harness/turns';
 import {
@@ -23,7 +24,6 @@ import {
   owloreOptions,
   referenceShape,
   trainedSets,
-  type TrainedSetName,
   type TrainingOptions,
   type Variant,
 } from '../harness/workload';
@@ -33,7 +33,6 @@ import {
   LOSS_TOLERANCE,
   memoryTables,
   memoryVariants,
-  plainOpsBackends,
   type MemoryMeasurements,
   type MemoryRow,
   type Peaks,
@@ -106,46 +105,32 @@ function figuresOf(turns: Turns, stock: Turns): StepFigures {
   };
 }
 
-/** Peak of a training by the shape-only backend that is selected. */
-async function peakOf(options: Omit<TrainingOptions, 'shape'>): Promise<number> {
-  return (await measureAlone({shape: referenceShape, ...options}, meter)).peak;
+/** The peak of a training on shapes alone. */
+function peakOf(on: DescribedBackend, options: Omit<TrainingOptions, 'shape'>): number {
+  return onShapes(on, () => measureAlone({shape: referenceShape, ...options}).peak);
 }
 
 /** The peak of each variant of a training. */
-async function peaksOf(options: Omit<TrainingOptions, 'shape' | 'variant'>): Promise<Peaks> {
+function peaksOf(on: DescribedBackend, options: Omit<TrainingOptions, 'shape' | 'variant'>): Peaks {
   return {
-    stock: await peakOf({...options, variant: 'stock'}),
-    none: await peakOf({...options, variant: 'none'}),
-    auto: await peakOf({...options, variant: 'auto'}),
+    stock: peakOf(on, {...options, variant: 'stock'}),
+    none: peakOf(on, {...options, variant: 'none'}),
+    auto: peakOf(on, {...options, variant: 'auto'}),
   };
 }
 
-async function measureOnWasm(): Promise<MemoryMeasurements['onWasm']> {
-  await tf.setBackend(await registerShapeBackend('wasm'));
-  const onWasm: MemoryMeasurements['onWasm'] = [];
-  for (const row of rows) {
-    onWasm.push({...row, peaks: await peaksOf({trained: trainedSets[row.set]})});
-  }
-  return onWasm;
+function measureOnWasm(): MemoryMeasurements['onWasm'] {
+  return rows.map((row) => ({...row, peaks: peaksOf('wasm', {trained: trainedSets[row.set]})}));
 }
 
 /** With this library's optimizer on stock's model. */
-function plainOpsPeaks(set: TrainedSetName): Promise<Peaks> {
+function measurePlainOps(): MemoryMeasurements['plainOps'] {
   const optimizer = {...adamOptions, nonFinite: 'throw'} as const;
-  return peaksOf({trained: trainedSets[set], plainOps: true, optimizer});
-}
-
-async function measurePlainOps(): Promise<MemoryMeasurements['plainOps']> {
-  const plainOps: MemoryMeasurements['plainOps'] = [];
-  for (const row of rows) {
-    const peaks = {} as (typeof plainOps)[number]['peaks'];
-    for (const imitated of plainOpsBackends) {
-      await tf.setBackend(await registerShapeBackend(imitated));
-      peaks[imitated] = await plainOpsPeaks(row.set);
-    }
-    plainOps.push({...row, peaks});
-  }
-  return plainOps;
+  return rows.map((row) => {
+    const options = {trained: trainedSets[row.set], plainOps: true, optimizer};
+    const peaks = {wasm: peaksOf('wasm', options), tensorflow: peaksOf('tensorflow', options)};
+    return {...row, peaks};
+  });
 }
 
 /** Options with which no gradient can be used before all are there. */
@@ -156,21 +141,15 @@ const waiting = {
   "`accumulate: 2`, `nonFinite: 'ignore'`": {accumulate: 2},
 } as const;
 
-async function measureByOption(): Promise<MemoryMeasurements['byOption']> {
-  await tf.setBackend(await registerShapeBackend('tensorflow'));
-  const byOption: MemoryMeasurements['byOption'] = [];
-  for (const [options, values] of Object.entries(waiting)) {
-    const peaks: number[] = [];
-    for (const set of ['full', 'lisa', 'owlore'] as const) {
-      const optimizer = {
-        ...(set === 'owlore' ? owloreOptions(referenceShape) : adamOptions),
-        ...values,
-      };
-      peaks.push(await peakOf({trained: trainedSets[set], variant: 'auto', optimizer}));
-    }
-    byOption.push({options, peaks});
-  }
-  return byOption;
+function measureByOption(): MemoryMeasurements['byOption'] {
+  return Object.entries(waiting).map(([options, values]) => ({
+    options,
+    peaks: (['full', 'lisa', 'owlore'] as const).map((set) => {
+      const usual = set === 'owlore' ? owloreOptions(referenceShape) : adamOptions;
+      const optimizer = {...usual, ...values};
+      return peakOf('tensorflow', {trained: trainedSets[set], variant: 'auto', optimizer});
+    }),
+  }));
 }
 
 const results: MemoryMeasurements['results'] = [];
@@ -178,9 +157,9 @@ for (const row of rows) results.push({...row, figures: await measureRow(row)});
 const measured: MemoryMeasurements = {
   ...{backend, tfjs: tf.version_core, steps, results},
   owlore: await measureOwLore(),
-  onWasm: await measureOnWasm(),
-  plainOps: await measurePlainOps(),
-  byOption: await measureByOption(),
+  onWasm: measureOnWasm(),
+  plainOps: measurePlainOps(),
+  byOption: measureByOption(),
 };
 const record = {...before, measured};
 printTables(memoryTables({[WHOLE]: record}));

@@ -3,16 +3,15 @@
  *
  *   npm run bench -- memory_sweep
  *
- * The figures come from a backend that computes shapes only (`shape_backend.ts`), as the tensorflow backend makes and frees
+ * The figures come from a backend that knows shapes alone, as the tensorflow backend makes and frees
  * them; some points are run on tensorflow as well, where it is there, and must agree. Exits with 1 if a claim fails.
  *
  * With `--write` the figures go to `bench/results/sweep.json`.
  */
 import {parseArgs} from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
-import {startMemoryMeter} from '../../src/memory/meter';
 import {loadBackend} from '../../tools/load_backend';
-import {registerShapeBackend} from '../harness/shape_backend';
+import {onShapes} from '../harness/shapes';
 import {measureAlone} from '../harness/turns';
 import {referenceShape, trainedSets} from '../harness/workload';
 import {isReached} from '../results/figure';
@@ -36,13 +35,10 @@ import {
 const {values: flags} = parseArgs({options: {write: {type: 'boolean', default: false}}});
 
 const before = provenance();
-// Before the meter, which looks at the backends that are there when it starts.
-const hasTensorflow = await loadBackend('tensorflow');
-const meter = startMemoryMeter();
 
-function measure({set, variant, ...size}: Point): Promise<PointFigures> {
+function measure({set, variant, ...size}: Point): PointFigures {
   const shape = {...referenceShape, ...size};
-  return measureAlone({shape, trained: trainedSets[set], variant}, meter);
+  return measureAlone({shape, trained: trainedSets[set], variant});
 }
 
 const points: Point[] = sweepSets.flatMap((set) =>
@@ -65,12 +61,12 @@ const realPoints: Point[] = [
 ];
 
 const measured: SweepMeasurements = {points: [], checked: []};
-await tf.setBackend(await registerShapeBackend('tensorflow'));
-for (const point of points) measured.points.push({...point, ...(await measure(point))});
-if (hasTensorflow) {
+for (const point of points)
+  measured.points.push({...point, ...onShapes('tensorflow', () => measure(point))});
+if (await loadBackend('tensorflow')) {
   await tf.setBackend('tensorflow');
   for (const point of realPoints) {
-    const {peak: real} = await measure(point);
+    const {peak: real} = measure(point);
     const byShapes = measured.points.find((other) => keyOf(other) === keyOf(point))!;
     measured.checked.push({...point, shapesOnly: byShapes.peak, real});
   }

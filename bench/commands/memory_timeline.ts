@@ -3,12 +3,11 @@
  *
  *   npm run bench -- memory_timeline                 # writes docs/memory.svg, docs/measurements.md, bench/results/timeline.json
  *
- * The bytes are those of the shape-only backend, and so of a real step on tensorflow, on any machine.
+ * The bytes are those of a backend that knows shapes alone, and so of a real step on tensorflow, on any machine.
  */
 import {writeFileSync} from 'node:fs';
-import * as tf from '@tensorflow/tfjs-core';
 import {watchStep, type Sample, type Timeline} from '../harness/live_bytes';
-import {registerShapeBackend} from '../harness/shape_backend';
+import {onShapes} from '../harness/shapes';
 import {referenceShape, trainedSets, variantTitles} from '../harness/workload';
 import {provenance, WHOLE, writeRecord} from '../results/store';
 import {printTables} from '../tables/document';
@@ -20,10 +19,10 @@ import {timelineTables, total} from '../tables/timeline_tables';
 const SAMPLES = 300;
 
 const before = provenance();
-await tf.setBackend(await registerShapeBackend('tensorflow'));
 const panels: Panel[] = [];
 for (const variant of ['stock', 'none', 'auto'] as const) {
-  const timeline = await watchStep({shape: referenceShape, trained: trainedSets.full, variant});
+  const options = {shape: referenceShape, trained: trainedSets.full, variant};
+  const timeline = onShapes('tensorflow', () => watchStep(options));
   panels.push({
     title: variant === 'stock' ? 'stock tfjs' : `this library, ${variantTitles[variant]}`,
     ...thinned(timeline),

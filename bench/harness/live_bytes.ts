@@ -44,7 +44,7 @@ interface Life {
  * - *gradients* if the backward pass made it: gradients of weights and activations, and what their computation takes,
  * - *the rest*: what comes and goes within the forward pass or an update, and the batch.
  */
-export async function watchStep(options: TrainingOptions): Promise<Timeline> {
+export function watchStep(options: TrainingOptions): Timeline {
   const alive = new Map<object, Life>();
   const ended: Life[] = [];
   let made = 0;
@@ -71,7 +71,7 @@ export async function watchStep(options: TrainingOptions): Promise<Timeline> {
     },
   });
   const training = new Training(options);
-  for (let step = 0; step < 2; step++) await training.step();
+  for (let step = 0; step < 2; step++) training.stepUnread();
 
   const lasting = new Map<Life, Category>();
   const noteLasting = (): void => {
@@ -87,7 +87,7 @@ export async function watchStep(options: TrainingOptions): Promise<Timeline> {
   noteLasting();
   made = 0;
   ended.length = 0;
-  await training.step();
+  training.stepUnread();
   noteLasting();
   const lives = [...ended, ...alive.values()];
   training.dispose();
@@ -121,7 +121,7 @@ function originOfBuffer(): Origin {
   // An update may run in the middle of a backward pass: the innermost of the two counts.
   for (const frame of callSites()) {
     const where = `${frame.getFileName()} ${frame.getFunctionName()}`;
-    if (/src\/optim\/|AdamOptimizer/.test(where)) return 'update';
+    if (/src\/owlore\/optimizer\/|AdamOptimizer/.test(where)) return 'update';
     if (/src\/tape\/backward|backpropagateGradients/.test(where)) return 'backward';
   }
   return 'update';

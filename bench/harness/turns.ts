@@ -1,4 +1,4 @@
-import type {MemoryMeter} from '../../src/memory/meter';
+import {startMemoryMeter, type MemoryMeter} from '../../src/memory/meter';
 import {Training, type TrainingOptions} from './workload';
 
 /** One of several trainings that take turns in a process, with its own bytes and times. */
@@ -37,16 +37,17 @@ export class Turns {
 }
 
 /**
- * Peak and bytes at rest of a single training, from two steps of the optimizer: the first creates the state, the second replaces
- * it.
+ * Peak and bytes at rest of a single training on the current backend, from two steps of the optimizer: the first creates the state,
+ * the second replaces it.
  */
-export async function measureAlone(
-  options: TrainingOptions,
-  meter: MemoryMeter,
-): Promise<{peak: number; atRest: number}> {
-  const turns = new Turns(options, meter);
+export function measureAlone(options: TrainingOptions): {peak: number; atRest: number} {
+  const meter = startMemoryMeter();
+  const training = new Training(options);
+  meter.reset();
   const {accumulate = 1} = options.optimizer ?? {};
-  for (let call = 0; call < 2 * accumulate; call++) await turns.step();
-  turns.dispose();
-  return {peak: turns.peak, atRest: turns.atRest};
+  for (let call = 0; call < 2 * accumulate; call++) training.stepUnread();
+  const figures = {peak: meter.peak(), atRest: meter.current()};
+  training.dispose();
+  meter.stop();
+  return figures;
 }
