@@ -94,6 +94,10 @@ describe('files that a program keeps for itself', () => {
     expect(() => linesOf(at('lines'), 3).next()).to.throw('where no more than 3 can be in it');
     expect(readEnd(at('lines'), 3).toString()).to.equal('ne\n');
     expect(readEnd(at('lines'), 30).toString()).to.equal('one\n');
+    const longest = 'x'.repeat(1_000_000);
+    writeFileSync(at('lines'), longest);
+    expect([...linesOf(at('lines'))]).to.deep.equal([longest]);
+    writeFileSync(at('lines'), 'one\n');
     // more than a process may have
     truncateSync(at('lines'), 2 ** 40);
     const lines = linesOf(at('lines'));
