@@ -1,11 +1,14 @@
 /**
  * Runs small trainings with this library's kernels in headless chromium: on WebGPU, by its software GPU, and on wasm, by tfjs's
  * binary for one thread and by that for several. Every loss must equal that of the same training on the cpu backend without
- * kernels. Exits with 1 if one does not, or if WebGPU reports an error.
+ * kernels, and estimates of memory in a page must equal those in Node. Exits with 1 if one does not, or if WebGPU reports an error.
  *
  *   npm run test:chromium                      # needs chromium on the path, or in CHROMIUM
  */
 import {fileURLToPath} from 'node:url';
+import {isDeepStrictEqual} from 'node:util';
+import '@tensorflow/tfjs-backend-cpu';
+import {estimates} from './chromium/estimates';
 import {bundlePage, runPage, scriptPage} from './chromium/run_page';
 import type {PageReport} from './chromium/page';
 
@@ -35,11 +38,25 @@ for (const page of pages) {
   const report = await runPage<PageReport>({
     html: scriptPage('/page.js'),
     files: {'/page.js': script, '/': wasmFiles},
-    query: `backend=${backend}`,
+    query: `run=${backend}`,
     isolated,
   });
   check(page, report);
 }
+
+const inNode = estimates();
+const inPage = await runPage<typeof inNode>({
+  html: scriptPage('/page.js'),
+  files: {'/page.js': script},
+  query: 'run=estimates',
+});
+for (const [title, expected] of Object.entries(inNode)) {
+  const found = inPage[title];
+  if (isDeepStrictEqual(found, expected)) continue;
+  console.error(`FAILED: ${title}: ${JSON.stringify({found, expected})}`);
+  process.exitCode = 1;
+}
+console.log(`${Object.keys(inNode).length} estimates of memory were compared with those in Node`);
 
 function check({title, isolated}: KernelPage, {runsOn, errors, trainings}: PageReport): void {
   console.log(`${title}: ${runsOn}`);

@@ -1,6 +1,6 @@
 /**
  * What `kernels_in_chromium.ts` runs in the browser: small trainings with this library's kernels, on the backend that the
- * page's address names, and the same on cpu. Sends what it found to the server that the page came from.
+ * page's address names, and the same on cpu; or estimates of memory. Sends what it found to the server that the page came from.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
@@ -17,6 +17,7 @@ import {createLlama, sparseCrossEntropy} from '../../src/llama/index';
 import type {Moments} from '../../src/owlore/optimizer/state/state';
 import {blockGramSchmidt} from '../../src/owlore/optimizer/state/orthonormalize';
 import {projectedShape, type Projection} from '../../src/owlore/optimizer/state/projector';
+import {estimates} from './estimates';
 import {composedUpdate, kernelUpdate, runKernel} from '../../tools/webgpu_updates';
 
 /** What the page reports. */
@@ -252,8 +253,16 @@ async function send(path: string, body: unknown): Promise<void> {
   await fetch(path, {method: 'POST', body: JSON.stringify(body)});
 }
 
-const backend = new URL(location.href).searchParams.get('backend');
-(backend === 'webgpu' ? onWebgpu : onWasm)().then(
+async function ofEstimates(): Promise<ReturnType<typeof estimates>> {
+  await tf.setBackend('cpu');
+  return estimates();
+}
+
+const runs: Record<string, () => Promise<unknown>> = {
+  ...{webgpu: onWebgpu, wasm: onWasm, estimates: ofEstimates},
+};
+const run = new URL(location.href).searchParams.get('run')!;
+runs[run]!().then(
   (report) => send('/report', report),
   (error: unknown) =>
     send('/error', error instanceof Error ? (error.stack ?? error.message) : String(error)),

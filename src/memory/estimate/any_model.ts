@@ -10,7 +10,7 @@ import {Projections, projectedShape, stateSize} from '../../owlore/optimizer/sta
 import {updateRules} from '../../owlore/optimizer/rules';
 import {sayOnce} from '../../common/say_once';
 import {isRecomputed} from '../../tape/recompute_layers';
-import {trainedModel, variableOf} from '../../tfjs/models';
+import {variableOf} from '../../tfjs/models';
 import {
   resolveEstimateOptions,
   type EstimateOptions,
@@ -73,8 +73,7 @@ function measured(owner: string, model: tfl.LayersModel, options: ResolvedEstima
   const sizesOf = ({shape}: {shape: tfl.Shape}): number[] =>
     shape.map((size, axis) => size ?? (axis === 0 ? batchSize : maxLength));
   const trained = {
-    model: trainedModel(model),
-    ...{loss, variables},
+    ...{model, loss, variables},
     batch: () => [
       ...model.inputs.map((input) => tf.fill(sizesOf(input), 0, input.dtype)),
       ...model.outputs.map((output, i) => {

@@ -15,7 +15,7 @@ import * as refreshes from '../../owlore/optimizer/step/refreshes';
 import {refreshes as refreshesOnDemand} from '../../owlore/optimizer/step/update';
 import {OwLoreOptimizer} from '../../owlore/owlore_optimizer';
 import {isInScope, withOtherData} from '../../tfjs/engine';
-import {weightsToTrain} from '../../tfjs/models';
+import {trainedModel, weightsToTrain} from '../../tfjs/models';
 import type {ResolvedEstimateOptions} from './options';
 
 /** Bytes by what they are of; see `MemoryEstimate`. */
@@ -123,15 +123,16 @@ class Training {
     // What `compile` sets must not stay with a user's model.
     const own = Object.create(model) as tfl.LayersModel;
     own.compile({optimizer, loss});
+    const compiled = trainedModel(own);
     // tfjs-layers declares it protected
-    const {makeTrainFunction} = own as unknown as {
+    const {makeTrainFunction} = compiled as unknown as {
       makeTrainFunction(): (tensors: tf.Tensor[]) => tf.Tensor[];
     };
-    this.trainOn = makeTrainFunction.call(own);
+    this.trainOn = makeTrainFunction.call(compiled);
     if (!sampling) return;
     const sampled = new LayerSampling(
-      {model: own, optimizer},
-      weightsToTrain(own),
+      {model: compiled, optimizer},
+      weightsToTrain(compiled),
       resolveLayerSamplingOptions({scores: 'uniform', ...sampling, sampler: 'exact', gamma: 1}),
       {interval: 1, periods: []},
     );

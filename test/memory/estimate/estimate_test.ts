@@ -333,6 +333,23 @@ describe('estimateMemory', () => {
     });
   }
 
+  it('estimates a Sequential before it is compiled as afterwards', () => {
+    const {model, x, y} = createTask();
+    const lora = {method: 'lora', rank: 2, targets: ['dense0']} as const;
+    const estimates = (): MemoryEstimate[] => [
+      estimateMemory(model, {method: 'owlore', rank: 2, gamma: 1}),
+      estimateMemory(model, {method: 'full'}),
+      estimateMemory(model, lora),
+    ];
+    const before = estimates();
+    expect(model.optimizer).to.equal(undefined);
+    const loss = (labels: tf.Tensor, outputs: tf.Tensor): tf.Tensor =>
+      tf.losses.meanSquaredError(labels, outputs);
+    model.compile({optimizer: 'sgd', loss});
+    expect(before).to.deep.equal(estimates());
+    for (const each of [model, x, y]) each.dispose();
+  });
+
   it('estimates a model that has a layer at two lengths', () => {
     const [one, other] = [tfl.input({shape: [4, 8]}), tfl.input({shape: [6, 8]})];
     let outputs = [one, other];
