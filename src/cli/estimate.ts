@@ -1,7 +1,7 @@
 /** `tfjs-owlore estimate`: the memory of a training before it begins. */
 import * as tf from '@tensorflow/tfjs-core';
 import {estimateMemory, largestTensor, type MemoryEstimate} from '../memory/estimate/estimate';
-import {engines, type Engine, type EstimateOptions} from '../memory/estimate/options';
+import {engines, ownOptions, type Engine, type EstimateOptions} from '../memory/estimate/options';
 import {parseJsonObject, type JsonObject} from '../files/json';
 import {readConfigJson} from '../llama/files/config_json';
 import {readModelConfig} from '../llama/files/load_llama';
@@ -125,9 +125,9 @@ function meaningless({method, embedding, engine, update}: Settings): Record<stri
   const {lowRank, sampling, lora}: MethodParts = paperMethods[method];
   const byMethod = `--method ${method}`;
   const byEngine = `--engine ${engine}`;
-  const onlyTfjs = [
-    ...['backend', 'embedding', 'accumulate', 'checkpoint', 'frozen', 'budget'],
-    ...['update', 'basis', 'targets', 'loraDropout', 'countedLabels'],
+  const onlyTfjs: Array<keyof Settings> = [
+    ...ownOptions.tfjs.map((name) => (name === 'dropout' ? 'loraDropout' : name)),
+    'budget',
   ];
   return {
     ...(!lowRank && !lora && embedding !== 'low-rank' && {rank: byMethod}),

@@ -1,7 +1,7 @@
 /** The options of `tfjs-owlore finetune`, and which of them go together. */
 import {floatTypes, type FloatType} from '../files/float_type';
-import {layerSamplingDefaults} from '../owlore/sampling/options';
-import {loraDefaults} from '../lora/lora_options';
+import {layerSamplingDefaults, layerSamplingOptions} from '../owlore/sampling/options';
+import {loraDefaults, loraOptions} from '../lora/lora_options';
 import {
   needsScores,
   paperMethodNames,
@@ -10,19 +10,13 @@ import {
   type MethodParts,
   type PaperMethodName,
 } from '../methods';
-import {display, seedRange} from '../common/options';
-import {
-  momentsKinds,
-  nonFiniteActions,
-  owloreDefaults,
-  type ResolvedOwLoreOptions,
-} from '../owlore/optimizer/options';
-import {updateNames, updateRules} from '../owlore/optimizer/rules';
+import {display} from '../common/options';
+import {basisNames, owloreOptions} from '../owlore/optimizer/options';
+import {updateRules} from '../owlore/optimizer/rules';
 import {cosineDecay, linearDecay, type Schedule} from '../owlore/optimizer/schedule';
 import {paperInterval} from '../owlore/sampling/periods';
-import {samplerNames, samplers, type SamplerName} from '../owlore/sampling/samplers';
+import {samplers, type SamplerName} from '../owlore/sampling/samplers';
 import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../owlore/scores/score_kinds';
-import {gradientCheckpointingChoices, type GradientCheckpointing} from '../tape/recompute_layers';
 import {frozenDtypes} from '../llama/files/load_llama';
 import {dataOptions, tau} from './data_options';
 import {embeddingModes, type EmbeddingMode} from '../memory/estimate/embedding_mode';
@@ -35,6 +29,7 @@ import {
   folder,
   group,
   isThere,
+  libraryOption,
   number,
   onlyOnCommandLine,
   outputFolder,
@@ -58,10 +53,6 @@ const scheduleNames = Object.keys(schedules) as Array<keyof typeof schedules>;
 /** What may train the model. */
 const engineNames = ['tfjs', 'torch'] as const;
 type EngineName = (typeof engineNames)[number];
-
-type NonFinite = ResolvedOwLoreOptions['nonFinite'];
-type Update = ResolvedOwLoreOptions['update'];
-type Moments = ResolvedOwLoreOptions['moments'];
 
 const count = {integer: true, min: 1};
 const positive = {exclusiveMin: 0};
@@ -125,9 +116,10 @@ export const finetuneOptions = {
       'steps between checkpoints, from which a killed run can go on; 0: one only when the run is stopped (default: a tenth of the run)',
       {integer: true, min: 0},
     ),
-    seed: number('of all that is random: the same seed gives the same run', {
-      ...{...seedRange, default: layerSamplingDefaults.seed},
-    }),
+    seed: libraryOption(
+      'of all that is random: the same seed gives the same run',
+      layerSamplingOptions.seed,
+    ),
   }),
   ...group('Method', {
     method: choice<PaperMethodName, 'owlore'>('method of fine-tuning', paperMethodNames, 'owlore'),
@@ -140,52 +132,56 @@ export const finetuneOptions = {
   ...group('Which blocks train', {
     scores,
     tau,
-    gamma: number(`blocks that train at the same time (default: ${gammas})`, positive),
-    interval: number('steps until other blocks are drawn', {
-      ...{...count, default: paperInterval},
-    }),
-    sampler: choice<SamplerName>(
-      'how blocks are drawn; permutation: each once before one comes again (default: exact; with badam permutation)',
-      samplerNames,
+    gamma: libraryOption(
+      `blocks that train at the same time (default: ${gammas})`,
+      layerSamplingOptions.gamma,
+      {default: undefined},
     ),
-    floor: number(
+    interval: libraryOption('steps until other blocks are drawn', layerSamplingOptions.interval, {
+      default: paperInterval,
+    }),
+    sampler: libraryOption(
+      'how blocks are drawn; permutation: each once before one comes again (default: exact; with badam permutation)',
+      layerSamplingOptions.sampler,
+      {default: undefined},
+    ),
+    floor: libraryOption(
       'part of the probability that is the same for all blocks, whatever their scores',
-      {
-        ...{min: 0, max: 1, default: layerSamplingDefaults.floor},
-      },
+      layerSamplingOptions.floor,
     ),
   }),
   ...group('Low-rank updates', {
-    rank: number(
+    rank: libraryOption(
       `rank of low-rank updates; with lora of its matrices A and B, by default ${loraDefaults.rank}`,
-      {...count, default: owloreDefaults.rank},
+      owloreOptions.rank,
     ),
-    refreshInterval: number('steps until the subspace of a low-rank update is chosen anew', {
-      ...{...count, default: owloreDefaults.refreshInterval},
-    }),
-    basis: choice<'randomized' | 'svd', 'randomized'>(
+    refreshInterval: libraryOption(
+      'steps until the subspace of a low-rank update is chosen anew',
+      owloreOptions.refreshInterval,
+    ),
+    basis: libraryOption(
       'how the subspace is computed; svd: exactly, for small models',
-      ['randomized', 'svd'],
-      'randomized',
+      // a function of the user's has no place here
+      {...owloreOptions.basis, check: basisNames},
     ),
-    update: choice<Update, Update>(
+    update: libraryOption(
       'rule of low-rank updates, by the paper that it is from',
-      updateNames,
-      owloreDefaults.update,
+      owloreOptions.update,
     ),
-    moments: choice<Moments, Moments>(
+    moments: libraryOption(
       "what happens to Adam's moments when the subspace is chosen anew",
-      momentsKinds,
-      owloreDefaults.moments,
+      owloreOptions.moments,
     ),
   }),
   ...group('LoRA', {
-    loraAlpha: number('the product of A and B is multiplied by alpha / rank', {
-      ...{...positive, default: loraDefaults.alpha},
-    }),
-    loraDropout: number('probability with which an input of A is dropped in training', {
-      ...{min: 0, exclusiveMax: 1, default: loraDefaults.dropout},
-    }),
+    loraAlpha: libraryOption(
+      'the product of A and B is multiplied by alpha / rank',
+      loraOptions.alpha,
+    ),
+    loraDropout: libraryOption(
+      'probability with which an input of A is dropped in training',
+      loraOptions.dropout,
+    ),
     targets: {
       ...text(
         'matrices that are adapted: names such as q_proj,v_proj, or attention, mlp, all-linear',
@@ -197,9 +193,10 @@ export const finetuneOptions = {
   ...group('Training', {
     epochs: number('passes over the data', {...positive, default: 1}),
     steps: number('steps of training, in place of epochs', count),
-    accumulate: number('batches whose gradients are averaged for each step', {
-      ...{...count, default: owloreDefaults.accumulate},
-    }),
+    accumulate: libraryOption(
+      'batches whose gradients are averaged for each step',
+      owloreOptions.accumulate,
+    ),
     learningRate: number(`the highest learning rate (default: of the method; ${rates})`, positive),
     embeddingRate: number('learning rate of embedding and head, as a multiple of --learning-rate', {
       ...{...positive, default: 1},
@@ -212,20 +209,22 @@ export const finetuneOptions = {
     warmup: number('steps in which the learning rate rises to its highest', {
       ...{integer: true, min: 0, default: 0},
     }),
-    weightDecay: number('decoupled weight decay, as AdamW has it', {
-      min: 0,
-      default: owloreDefaults.weightDecay,
-    }),
-    clipNorm: number("largest norm of a step's gradients (default: no limit)", positive),
-    nonFinite: choice<NonFinite, NonFinite>(
-      'at a NaN or infinite gradient: end with an error, skip the step, skip it and halve the learning rate, or go on',
-      nonFiniteActions,
-      owloreDefaults.nonFinite,
+    weightDecay: libraryOption(
+      'decoupled weight decay, as AdamW has it',
+      owloreOptions.weightDecay,
     ),
-    gradientCheckpointing: choice<GradientCheckpointing, GradientCheckpointing>(
+    clipNorm: libraryOption(
+      "largest norm of a step's gradients (default: no limit)",
+      owloreOptions.clipNorm,
+      {default: undefined},
+    ),
+    nonFinite: libraryOption(
+      'at a NaN or infinite gradient: end with an error, skip the step, skip it and halve the learning rate, or go on',
+      owloreOptions.nonFinite,
+    ),
+    gradientCheckpointing: libraryOption(
       'compute activations again in the backward pass, to save memory: where it pays, of all blocks, or never',
-      gradientCheckpointingChoices,
-      owloreDefaults.gradientCheckpointing,
+      owloreOptions.gradientCheckpointing,
     ),
     frozenDtype: choice<'F32' | 'BF16', 'F32'>(
       'number type of matrices while they do not train; BF16 takes half of the memory',

@@ -7,7 +7,14 @@ import {dirname, join, relative, resolve, sep} from 'node:path';
 import {Option, type Command} from 'commander';
 import {isUrl} from '../files/file_url';
 import {parseHubName} from '../files/hub_name';
-import {checkChoice, checkFlag, checkNumber, display, type NumberRange} from '../common/options';
+import {
+  checkChoice,
+  checkFlag,
+  checkNumber,
+  display,
+  type NumberRange,
+  type OptionEntry,
+} from '../common/options';
 import {isModelFile} from '../llama/files/model_source';
 import type {Program} from './start_program';
 import {asUsage, UsageError} from './usage_error';
@@ -91,6 +98,31 @@ export function choice<T extends string, Default extends T | undefined = undefin
     parse: asIs,
     check: (owner, name, given) => checkChoice(owner, name, given, choices),
   };
+}
+
+/** What an option of the library is on the command line: a number alone where it is a number or a word. */
+type Plain<T> = number extends T ? number : Extract<T, string>;
+
+/**
+ * An option of the library, by its entry in the table of such options: in its range or one of its choices.
+ *
+ * @param own The default, where that is another one here.
+ */
+export function libraryOption<T>(help: string, entry: OptionEntry<T>): OptionDescription<Plain<T>>;
+export function libraryOption<T, Default extends Plain<T> | undefined>(
+  help: string,
+  entry: OptionEntry<T>,
+  own: {default: Default},
+): OptionDescription<Plain<T> | Default>;
+export function libraryOption(
+  help: string,
+  {check, default: value}: OptionEntry<unknown>,
+  own: {default: unknown} = {default: value},
+): OptionDescription<unknown> {
+  if (typeof check === 'function')
+    throw new Error(`libraryOption: '${help}' has a check of its own`);
+  if (check && 'length' in check) return choice(help, check, own.default as string | undefined);
+  return number(help, {...check, default: own.default as number | undefined});
 }
 
 /** Any text. */

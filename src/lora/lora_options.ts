@@ -1,4 +1,4 @@
-import {checkKnown, checkNumber, definedIn, seedRange} from '../common/options';
+import {defaultsOf, resolveOptions, seedRange, type OptionTable} from '../common/options';
 import type {LoraTargets} from './targets';
 
 /** Options of `applyLora`. */
@@ -15,22 +15,19 @@ export interface LoraOptions {
   seed?: number;
 }
 
-/** Defaults, those of peft; its targets depend on the model. */
-export const loraDefaults: Required<LoraOptions> = {
-  rank: 8,
-  alpha: 8,
-  dropout: 0,
-  targets: 'all-linear',
-  seed: 0,
+/** Everything about an option but its type and its meaning. Defaults are those of peft. */
+export const loraOptions: OptionTable<Required<LoraOptions>> = {
+  rank: {default: 8, check: {integer: true, min: 1}},
+  alpha: {default: 8, check: {exclusiveMin: 0, max: 1e38}},
+  dropout: {default: 0, check: {min: 0, exclusiveMax: 1}},
+  // checked with the model
+  targets: {default: 'all-linear'},
+  seed: {default: 0, check: seedRange},
 };
+
+export const loraDefaults = /* @__PURE__ */ defaultsOf(loraOptions);
 
 /** @throws Error that names the option, its value and what is allowed. */
 export function resolveLoraOptions(owner: string, options: LoraOptions): Required<LoraOptions> {
-  checkKnown(owner, options, Object.keys(loraDefaults));
-  const resolved = {...loraDefaults, ...definedIn(options)};
-  checkNumber(owner, 'rank', resolved.rank, {integer: true, min: 1});
-  checkNumber(owner, 'alpha', resolved.alpha, {exclusiveMin: 0, max: 1e38});
-  checkNumber(owner, 'dropout', resolved.dropout, {min: 0, exclusiveMax: 1});
-  checkNumber(owner, 'seed', resolved.seed, seedRange);
-  return resolved;
+  return resolveOptions(owner, loraOptions, options);
 }

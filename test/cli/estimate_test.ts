@@ -148,6 +148,14 @@ describe('tfjs-owlore estimate', function () {
     [['--method', 'lora', '--rank', '512'], 'rank must be at most the dimensions of each matrix'],
     [['--method', 'lora', '--targets', 'c_attn'], "'c_attn', which matches no matrix of the model"],
     [['--engine', 'torch', '--backend', 'wasm'], '--backend has no meaning with --engine torch'],
+    [
+      ['--engine', 'torch', '--gradient-checkpointing', 'none'],
+      '--gradient-checkpointing has no meaning with --engine torch',
+    ],
+    [
+      ['--engine', 'torch', '--frozen-dtype', 'BF16'],
+      '--frozen-dtype has no meaning with --engine torch',
+    ],
   ] as const) {
     it(`refuses ${args.join(' ')}`, async () => {
       const {code, stderr} = await runCli(['estimate', '--model', config, ...args]);

@@ -4,7 +4,11 @@ import {expect} from 'chai';
 import {bestOf, neighbour, type Tried} from '../../bench/compare/rates';
 import {finetune} from '../../src/cli/finetune';
 import {finetuneOptions, learningRates} from '../../src/cli/finetune_options';
+import {LayerSamplingCallback, OwLoreOptimizer} from '../../src/index';
+import {display} from '../../src/common/options';
 import {paperMethodNames} from '../../src/methods';
+import {owloreDefaults} from '../../src/owlore/optimizer/options';
+import {layerSamplingDefaults} from '../../src/owlore/sampling/options';
 import {createModelFolder, texts, type ModelFolder} from './model_folder';
 import {runCli} from './run_cli';
 
@@ -24,6 +28,49 @@ describe('the options of finetune', function () {
     expect(Object.keys(finetuneOptions).length).to.be.at.most(50);
     expect(finetune.mostUsed).to.have.length(12);
     expect(Object.keys(finetuneOptions)).to.include.members([...finetune.mostUsed!]);
+  });
+
+  const libraryNames = {
+    optimizer: [
+      ...(['rank', 'refreshInterval', 'basis', 'update', 'moments', 'accumulate'] as const),
+      ...(['weightDecay', 'clipNorm', 'nonFinite', 'gradientCheckpointing'] as const),
+    ],
+    callback: ['gamma', 'interval', 'sampler', 'floor', 'seed'] as const,
+  };
+  const values = [-1, 0, 0.25, 0.5, 1, 1.5, 2, 1e300, NaN, Infinity, true, 'x', '', {}];
+  const refuses = (call: () => unknown): boolean => {
+    try {
+      call();
+      return false;
+    } catch {
+      return true;
+    }
+  };
+  for (const [part, names] of Object.entries(libraryNames)) {
+    for (const name of names) {
+      it(`are checked as those of the ${part}: ${name}`, () => {
+        const {check, choices} = finetuneOptions[name];
+        for (const value of [...values, ...(choices ?? [])]) {
+          const given = {[name]: value};
+          const isRefused = refuses(() =>
+            part === 'optimizer' ? new OwLoreOptimizer(given) : new LayerSamplingCallback(given),
+          );
+          expect(
+            refuses(() => check('test', name, value)),
+            `${name}: ${display(value)}`,
+          ).to.equal(isRefused);
+        }
+      });
+    }
+  }
+
+  it('have the defaults of the library, but for those that depend on the method', () => {
+    const defaults: Record<string, unknown> = {...owloreDefaults, ...layerSamplingDefaults};
+    const own = {gamma: undefined, interval: 50, sampler: undefined, clipNorm: undefined};
+    for (const name of Object.values(libraryNames).flat()) {
+      const expected = name in own ? own[name as keyof typeof own] : defaults[name];
+      expect(finetuneOptions[name].default, name).to.equal(expected);
+    }
   });
 
   it('have a learning rate for each method: a step of the grid below the best of SmolLM2', () => {

@@ -12,6 +12,7 @@ import {
   flagOf,
   modelSource,
   group,
+  libraryOption,
   number,
   numberOr,
   outputFile,
@@ -105,6 +106,30 @@ describe('command line options', () => {
       expect(() => read(options, args)).to.throw(UsageError, message);
     });
   }
+
+  it('have range or choices, and default, of an option of the library', () => {
+    const gamma = {default: 'auto', check: {min: 1}} as const;
+    const described = {
+      rank: libraryOption('rank', {default: 128, check: {min: 1, integer: true}}),
+      gamma: libraryOption<number | 'auto', number>('blocks', gamma, {default: 5}),
+      kind: libraryOption('which', {default: 'a', check: ['a', 'b']}),
+    };
+    expect(read(described, []).settings).to.deep.equal({rank: 128, gamma: 5, kind: 'a'});
+    const args = ['--rank', '2', '--gamma', '1.5', '--kind', 'b'];
+    expect(read(described, args).settings).to.deep.equal({rank: 2, gamma: 1.5, kind: 'b'});
+    for (const [name, value, what] of [
+      ['rank', '0', 'an integer >= 1; got 0'],
+      ['gamma', 'auto', "a number >= 1; got 'auto'"],
+      ['kind', 'c', "one of 'a', 'b'; got 'c'"],
+    ] as const)
+      expect(() => read(described, [`--${name}`, value])).to.throw(
+        UsageError,
+        `test: --${name} must be ${what}`,
+      );
+    expect(() => libraryOption('help', {default: 1, check: () => undefined})).to.throw(
+      "libraryOption: 'help' has a check of its own",
+    );
+  });
 
   it('are checked as values, too', () => {
     const refused = (

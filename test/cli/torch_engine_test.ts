@@ -21,6 +21,8 @@ import {exitCodes, runProgram} from '../../src/cli/program';
 import {JsonLines, writeBatches} from '../../src/cli/torch/batches_file';
 import {optimizerOfJob, weightsOfJob} from '../../src/cli/torch/job';
 import {linearDecay, OwLoreOptimizer} from '../../src/index';
+import {owloreDefaults} from '../../src/owlore/optimizer/options';
+import {updateNames} from '../../src/owlore/optimizer/rules';
 import {createLlama} from '../../src/llama';
 import {loadBackend} from '../../tools/load_backend';
 import {fastBackend} from '../support/backends';
@@ -47,6 +49,18 @@ function stepsIn(output: string): Array<number | undefined> {
 }
 
 describe('python/owlore', () => {
+  it('reads all options of the optimizer that a job has, and no others', () => {
+    const {settings} = new OwLoreOptimizer({scale: 1});
+    const files = readdirSync('python/owlore').filter((name) => name.endsWith('.py'));
+    const read = files.flatMap((name) =>
+      Array.from(
+        readFileSync(join('python/owlore', name), 'utf8').matchAll(/\boptions\["(\w+)"\]/g),
+        ([, option]) => option,
+      ),
+    );
+    expect(Object.keys(optimizerOfJob(settings, 1))).to.have.members([...new Set(read)]);
+  });
+
   it('computes a basis by as many multiplications as src/owlore/optimizer', () => {
     const [python, own] = ['python/owlore/bases.py', 'src/owlore/optimizer/state/basis.ts'].map(
       (file) =>
@@ -559,9 +573,14 @@ describe('a job for PyTorch', () => {
     expect(told).to.include({scale: 1, clipNorm: 2, basis: 'randomized', accumulate: 1});
   });
 
-  for (const options of [{scale: 'auto'}, {scale: 1, moments: 'rotate'}] as const) {
-    it(`refuses ${JSON.stringify(options)}`, () => {
-      const {settings} = new OwLoreOptimizer(options);
+  for (const options of [
+    {scale: 'auto'},
+    {scale: 1, basis: (g: tf.Tensor2D) => g},
+    ...([{moments: 'rotate'}, {state: 'keep'}, {decay: ['a']}] as const),
+    ...updateNames.filter((name) => name !== owloreDefaults.update).map((update) => ({update})),
+  ] as const) {
+    it(`refuses ${Object.entries(options).join()}`, () => {
+      const {settings} = new OwLoreOptimizer({scale: 1, ...options});
       expect(() => optimizerOfJob(settings, 1)).to.throw(
         /--engine torch does not have \w+: .* of the optimizer; use --engine tfjs/,
       );

@@ -10,12 +10,11 @@ import {saveLlama} from '../../llama/index';
 import {paperMethodNames, paperMethods, type MethodParts} from '../../methods';
 import {resolveBlocks} from '../../model/blocks';
 import {cut} from '../../common/options';
-import {owloreDefaults} from '../../owlore/optimizer/options';
 import {ACCUMULATED} from '../../owlore/optimizer/state/saved_names';
 import type {SamplingProbabilities} from '../../owlore/sampling/probabilities';
 import type {Context} from '../command';
 import type {Engine, EngineOutcome, EngineRun} from '../engine';
-import type {FinetuneSettings} from '../finetune_options';
+import {finetuneOptions, type FinetuneSettings} from '../finetune_options';
 import {savingOf, untilSaved} from '../full_disk';
 import {flagOf, isThere} from '../options';
 import {KEPT_CHECKPOINTS} from '../run_files';
@@ -23,7 +22,7 @@ import {defaultPython} from '../start_program';
 import {stateIn} from '../tfjs_engine';
 import {UsageError} from '../usage_error';
 import {JsonLines, writeBatches} from './batches_file';
-import {optimizerOfJob, weightsOfJob, type Job} from './job';
+import {defaultInPython, optimizerOfJob, weightsOfJob, type Job} from './job';
 import type {TorchAnswer, TorchEvent} from './events';
 import {runTorch, type TorchCommand} from './process';
 import {checkPython} from './python';
@@ -34,12 +33,9 @@ export const torchEngine: Engine = {check, train};
 const BACKEND = 'torch';
 
 /** Settings for which the PyTorch engine supports the default only. */
-const ONLY = {
-  frozenDtype: 'F32',
-  matmulPrecision: 'highest',
-  update: owloreDefaults.update,
-  moments: owloreDefaults.moments,
-} satisfies Partial<FinetuneSettings>;
+const onlyDefault = (Object.keys(finetuneOptions) as Array<keyof FinetuneSettings>).filter((name) =>
+  ['frozenDtype', 'matmulPrecision', ...defaultInPython].includes(name),
+);
 
 async function check(settings: FinetuneSettings, {given}: Context): Promise<FinetuneSettings> {
   const {method, python = defaultPython, processes} = settings;
@@ -50,9 +46,9 @@ async function check(settings: FinetuneSettings, {given}: Context): Promise<Fine
       `finetune: --engine torch does not have --method ${method}; use --engine tfjs, or one of ${others.join(', ')}`,
     );
   }
-  for (const [name, only] of Object.entries(ONLY)) {
-    const value = settings[name as keyof typeof ONLY];
-    if (value === only) continue;
+  for (const name of onlyDefault) {
+    const value = settings[name];
+    if (value === finetuneOptions[name].default) continue;
     throw new UsageError(
       `${given.get(name) ?? `finetune: ${flagOf(name)}`} ${value} is not possible with --engine torch; use --engine tfjs`,
     );

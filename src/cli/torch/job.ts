@@ -3,10 +3,12 @@ import type {LayerVariable} from '@tensorflow/tfjs-layers/dist/variables';
 import type {Manifest} from '../../checkpoint/manifest';
 import type {LayerWeights} from '../../checkpoint/parts';
 import {configOfModel} from '../../llama/files/model_config';
+import {pick} from '../../llama/pick';
 import {namedWeights} from '../../llama/files/weights';
 import {resolveBlocks} from '../../model/blocks';
 import {selects} from '../../model/variable_selector';
 import {
+  basisNames,
   owloreDefaults,
   owloreOptionsFromConfig,
   resolveOwLoreOptions,
@@ -76,31 +78,38 @@ export interface Job {
   resume: Pick<Manifest, 'model' | 'optimizer'> | null;
 }
 
-/** Options of the optimizer, with the learning rate of every step. */
-type OptimizerOfJob = Pick<
-  ResolvedOwLoreOptions,
-  | 'beta1'
-  | 'beta2'
-  | 'epsilon'
-  | 'scale'
-  | 'refreshInterval'
-  | 'basis'
-  | 'clipNorm'
-  | 'nonFinite'
-  | 'accumulate'
-> & {stepRates: number[]};
+/**
+ * What Python makes of each option of the optimizer. It `reads` some from the job. Of others it `knows` the effect, if there is one, by
+ * other parts of the job. Of the rest it has what is the default.
+ */
+const inPython = {
+  ...{beta1: 'reads', beta2: 'reads', epsilon: 'reads', scale: 'reads', refreshInterval: 'reads'},
+  ...{basis: 'reads', clipNorm: 'reads', nonFinite: 'reads', accumulate: 'reads'},
+  ...{learningRate: 'knows', learningRates: 'knows', weightDecay: 'knows', project: 'knows'},
+  ...{rank: 'knows', side: 'knows', gradientCheckpointing: 'knows', kernels: 'knows'},
+  ...{decay: 'default', update: 'default', moments: 'default', state: 'default'},
+} as const satisfies Record<keyof ResolvedOwLoreOptions, 'reads' | 'knows' | 'default'>;
 
-/** Of options that Python has, which values it has. */
-const POSSIBLE = {
-  scale: (value: unknown): boolean => value !== 'auto',
-  basis: (value: unknown): boolean => value === 'randomized' || value === 'svd',
+type OptionName = keyof typeof inPython;
+const optionNames = Object.keys(inPython) as OptionName[];
+
+/** The options of the optimizer of which Python has the default alone. */
+export const defaultInPython: readonly string[] = optionNames.filter(
+  (name) => inPython[name] === 'default',
+);
+
+/** Of options that Python reads, which values it has. */
+const POSSIBLE: Partial<Record<OptionName, (value: unknown) => boolean>> = {
+  scale: (value) => typeof value === 'number',
+  basis: (value) => (basisNames as readonly unknown[]).includes(value),
 };
 
-/** Options that have no effect there, or are told in another form. */
-const TOLD_OTHERWISE: readonly string[] = [
-  ...['learningRate', 'learningRates', 'weightDecay', 'project', 'rank', 'side'],
-  ...['gradientCheckpointing', 'kernels'],
-];
+type Read = {
+  [Name in OptionName]: (typeof inPython)[Name] extends 'reads' ? Name : never;
+}[OptionName];
+
+/** Options of the optimizer, with the learning rate of every step. */
+type OptimizerOfJob = Pick<ResolvedOwLoreOptions, Read> & {stepRates: number[]};
 
 /**
  * The options of an optimizer for a job.
@@ -108,25 +117,21 @@ const TOLD_OTHERWISE: readonly string[] = [
  * @throws UsageError for an option that Python does not have.
  */
 export function optimizerOfJob(settings: OwLoreOptions, steps: number): OptimizerOfJob {
-  const {learningRate, ...options} = settings as ResolvedOwLoreOptions;
-  const {beta1, beta2, epsilon, scale, refreshInterval, basis} = options;
-  const {clipNorm, nonFinite, accumulate} = options;
-  const told = {
-    ...{beta1, beta2, epsilon, scale, refreshInterval, basis},
-    ...{clipNorm, nonFinite, accumulate},
-  };
-  for (const [name, value] of Object.entries(options)) {
-    const isKnown = name in told || TOLD_OTHERWISE.includes(name);
-    // what is not in Python is not in the defaults either
-    const isDefault = owloreDefaults[name as keyof typeof owloreDefaults] === value;
-    const isPossible = POSSIBLE[name as keyof typeof POSSIBLE]?.(value) ?? true;
-    if ((isKnown || isDefault) && isPossible) continue;
+  const options = settings as ResolvedOwLoreOptions;
+  for (const name of optionNames) {
+    const value: unknown = options[name];
+    const isPossible =
+      inPython[name] === 'default'
+        ? value === owloreDefaults[name]
+        : (POSSIBLE[name]?.(value) ?? true);
+    if (isPossible) continue;
     throw new UsageError(
       `finetune: --engine torch does not have ${name}: ${JSON.stringify(value)} of the optimizer; use --engine tfjs`,
     );
   }
-  const rates = Array.from({length: steps}, (_, step) => learningRateAt(learningRate, step));
-  return {...told, stepRates: rates};
+  const read = optionNames.filter((name): name is Read => inPython[name] === 'reads');
+  const stepRates = Array.from({length: steps}, (_, i) => learningRateAt(options.learningRate, i));
+  return {...pick(options, read), stepRates};
 }
 
 /** The weights of the model, and how each is trained. */

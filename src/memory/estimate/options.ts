@@ -100,21 +100,13 @@ const defaults = {
 } as const;
 
 /** Options that only one of the engines has. */
-const ownOptions: Record<Engine, readonly string[]> = {
+export const ownOptions = {
   tfjs: [
-    ...[
-      'backend',
-      'gradientCheckpointing',
-      'embedding',
-      'frozenDtype',
-      'accumulate',
-      'update',
-      'basis',
-    ],
-    ...['targets', 'dropout', 'countedLabels'],
+    ...(['backend', 'gradientCheckpointing', 'embedding', 'frozenDtype', 'accumulate'] as const),
+    ...(['update', 'basis', 'targets', 'dropout', 'countedLabels'] as const),
   ],
   torch: ['dtype'],
-};
+} satisfies Record<Engine, ReadonlyArray<keyof EstimateOptions>>;
 
 const count = {integer: true, min: 1};
 

@@ -163,10 +163,10 @@ export interface LearningRateGroup {
 export type ResolvedOwLoreOptions = Required<OwLoreOptions>;
 
 /** The choices of the option `moments`. */
-export const momentsKinds = ['keep', 'rotate', 'reset'] as const;
+const momentsKinds = ['keep', 'rotate', 'reset'] as const;
 
 /** The choices of the option `nonFinite`. */
-export const nonFiniteActions = ['throw', 'skip', 'halve', 'ignore'] as const;
+const nonFiniteActions = ['throw', 'skip', 'halve', 'ignore'] as const;
 
 const owner = 'OwLoreOptimizer';
 /** Up to the last number below 1 that float32 has. */

@@ -11,5 +11,8 @@ export type UpdateName = keyof typeof all;
 /** All update rules, one line each. */
 export const updateRules: Readonly<Record<UpdateName, UpdateRule>> = all;
 
+/** What moves a matrix of whose gradient no more than R is known, whatever the option says. */
+export const subspaceRule: UpdateRule = galore;
+
 /** The choices of the option `update`. */
 export const updateNames = Object.keys(all) as UpdateName[];

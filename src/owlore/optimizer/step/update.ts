@@ -33,7 +33,7 @@ import type {Gradient} from './gradient';
 import {limitGrowth} from './limit_growth';
 import {largestMagnitude} from '../../../kernels/norms';
 import {asMatrix, projectBack, rotationBetween} from '../state/projector';
-import {updateRules} from '../rules';
+import {subspaceRule, updateRules} from '../rules';
 import {renew, ifFinite} from '../state/state';
 import type {StepSettings, Update} from './pending_update';
 
@@ -169,7 +169,7 @@ function applyUpdate(update: Update, step: StepSettings): void {
     if (!projection) return tf.sub(variable, n);
     const {side} = projection;
     const toSpace = (x: tf.Tensor2D): tf.Tensor2D => projectBack(x, state.basis!, side);
-    const rule = whole ? updateRules[options.update] : updateRules.galore;
+    const rule = whole ? updateRules[options.update] : subspaceRule;
     const change = rule.change({
       ...{n: n as tf.Tensor2D, r: r as tf.Tensor2D, side, toSpace},
       gradient: () => asMatrix(clip ? tf.mul(whole!, clip) : whole!, projection),
