@@ -26,6 +26,7 @@ import {createLlama, loadLlama, saveLlama, sparseCrossEntropy} from '../../src/l
 import {estimateMemory, type EstimateOptions} from '../../src/memory/estimate';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {paperMethodNames, paperMethods, trainsRest, type MethodParts} from '../../src/methods';
+import {owloreDefaults} from '../../src/owlore/optimizer/options';
 import {howToGet, loadBackend, type BackendName} from '../../tools/load_backend';
 import {runApart} from '../harness/run_apart';
 import {referenceShape} from '../harness/workload';
@@ -42,7 +43,7 @@ const {values} = parseArgs({
     embeddings: {type: 'string', default: embeddingModes.join(',')},
     frozen: {type: 'string', default: 'F32,BF16'},
     /** Of low-rank matrices. */
-    updates: {type: 'string', default: 'galore'},
+    updates: {type: 'string', default: owloreDefaults.update},
     'refresh-interval': {type: 'string', default: '200'},
     moments: {type: 'string', default: 'keep'},
     /** Of LoRA; lists of targets are divided by `+`. */
@@ -129,7 +130,8 @@ async function measureAll(backend: BackendName): Promise<void> {
           for (const update of values.updates.split(',') as Case['update'][])
             for (const targets of values.targets.split(','))
               for (const counted of values.counted.split(',').map(Number)) {
-                if (update !== 'galore' && !lowRank && embedding !== 'low-rank') continue;
+                if (update !== owloreDefaults.update && !lowRank && embedding !== 'low-rank')
+                  continue;
                 if (targets !== 'all-linear' && !lora) continue;
                 const one = {method, checkpoint, embedding, frozen, update, targets, counted};
                 await measure(backend, one);
@@ -171,7 +173,7 @@ async function measure(backend: BackendName, one: Case): Promise<void> {
   const error = `${(100 * (estimate.total / peak - 1)).toFixed(1)} %`;
   const figures = [state, estimate.state, peak, estimate.total].map(mb);
   const others = [
-    ...(update === 'galore' ? [] : [update]),
+    ...(update === owloreDefaults.update ? [] : [update]),
     ...(isLora && targets !== 'all-linear' ? [targets] : []),
     ...(isLora && dropout > 0 ? [`dropout ${dropout}`] : []),
     ...(counted < 1 ? [`${100 * counted} % of labels`] : []),

@@ -19,7 +19,7 @@ export interface VariableState {
   basis: tf.Tensor2D | null;
   /** Steps done with this basis. */
   basisSteps: number;
-  /** Norm of the last step's scaled gradient, by which that of the next one is limited; null with `update: 'galore'`. */
+  /** Norm of the last step's scaled gradient, by which that of the next one is limited; null where the rule limits none. */
   limit: tf.Tensor | null;
   /** Sum of the gradients of the step that is being accumulated, which may be factored (`FactoredGradient`); null between steps. */
   gradientSum: tf.Tensor | null;
