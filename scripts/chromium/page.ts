@@ -253,13 +253,13 @@ async function send(path: string, body: unknown): Promise<void> {
   await fetch(path, {method: 'POST', body: JSON.stringify(body)});
 }
 
-async function ofEstimates(): Promise<ReturnType<typeof estimates>> {
+async function fromEstimates(): Promise<ReturnType<typeof estimates>> {
   await tf.setBackend('cpu');
   return estimates();
 }
 
 const runs: Record<string, () => Promise<unknown>> = {
-  ...{webgpu: onWebgpu, wasm: onWasm, estimates: ofEstimates},
+  ...{webgpu: onWebgpu, wasm: onWasm, estimates: fromEstimates},
 };
 const run = new URL(location.href).searchParams.get('run')!;
 runs[run]!().then(
