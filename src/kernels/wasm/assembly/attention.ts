@@ -321,8 +321,8 @@ function sumOverQueries(
     const skipped = max(key - from, 0);
     // the last query that sees one of these keys is the last to see the last of them
     const seeing = min(end, key + count - 1 + window) - from - skipped;
-    const ofKeys = weights + step * <usize>skipped + offset(key - base);
-    packLeft(left, ofKeys, step, true, count, seeing);
+    const visibleWeights = weights + step * <usize>skipped + offset(key - base);
+    packLeft(left, visibleWeights, step, true, count, seeing);
     const visible = x + PANEL_ROW * <usize>skipped;
     const sum = sums + row * <usize>key;
     multiplyPanels(count, width, seeing, left, visible, panel, PANEL_ROW, sum, row, true, edge);

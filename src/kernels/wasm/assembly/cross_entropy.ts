@@ -21,8 +21,8 @@ export function crossEntropy(
     if (label >= 0) {
       const largest = rowMax(logits, vocabulary);
       const logSum = <f64>largest + log(<f64>sumOfExp(logits, vocabulary, largest));
-      const ofLabel = label < vocabulary ? load<f32>(logits + offset(label)) : NaN;
-      sum += <f64>load<f32>(weights + offset(row)) * (logSum - <f64>ofLabel);
+      const labelLogit = label < vocabulary ? load<f32>(logits + offset(label)) : NaN;
+      sum += <f64>load<f32>(weights + offset(row)) * (logSum - <f64>labelLogit);
     }
     logits += offset(vocabulary);
   }
@@ -48,8 +48,8 @@ export function crossEntropyGradient(
       const weight = load<f32>(weights + offset(row));
       const largest = rowMax(logits, vocabulary);
       const sum = expRow(logits, vocabulary, 1, largest, dLogits);
-      const ofLabel = label < vocabulary ? load<f32>(logits + offset(label)) : NaN;
-      losses += <f64>weight * (<f64>largest + log(<f64>sum) - <f64>ofLabel);
+      const labelLogit = label < vocabulary ? load<f32>(logits + offset(label)) : NaN;
+      losses += <f64>weight * (<f64>largest + log(<f64>sum) - <f64>labelLogit);
       scaleRow(dLogits, vocabulary, label < vocabulary ? weight / sum : NaN);
       if (label < vocabulary) {
         const at = dLogits + offset(label);

@@ -46,9 +46,9 @@ export function attendLast(
   workspace: usize,
 ): void {
   const row = offset(width);
-  const ofQueries = row * <usize>group;
-  const ofKeys = row * <usize>positions;
-  const ofRecent = row * <usize>recent;
+  const queryStep = row * <usize>group;
+  const keyStep = row * <usize>positions;
+  const recentBytes = row * <usize>recent;
   for (let i = 0; i < rows; i++) {
     // what is in memory may be any number
     const unseen = padding == 0 ? 0 : min(max(load<i32>(padding + offset(i)), 0), positions);
@@ -73,16 +73,16 @@ export function attendLast(
         y,
         workspace,
       );
-      q += ofQueries;
+      q += queryStep;
       k += row;
       v += row;
-      keys += ofKeys;
-      values += ofKeys;
-      recentKeys += ofRecent;
-      recentValues += ofRecent;
-      newKeys += ofRecent + row;
-      newValues += ofRecent + row;
-      y += ofQueries;
+      keys += keyStep;
+      values += keyStep;
+      recentKeys += recentBytes;
+      recentValues += recentBytes;
+      newKeys += recentBytes + row;
+      newValues += recentBytes + row;
+      y += queryStep;
     }
     cos += tableStep;
     sin += tableStep;
@@ -110,11 +110,11 @@ function attendHead(
   workspace: usize,
 ): void {
   const row = offset(width);
-  const ofRecent = row * <usize>recent;
-  memory.copy(newKeys, recentKeys, ofRecent);
-  rotateRows(k, 0, cos, sin, 1, width, false, 1, newKeys + ofRecent, 0);
-  memory.copy(newValues, recentValues, ofRecent);
-  memory.copy(newValues + ofRecent, v, row);
+  const recentBytes = row * <usize>recent;
+  memory.copy(newKeys, recentKeys, recentBytes);
+  rotateRows(k, 0, cos, sin, 1, width, false, 1, newKeys + recentBytes, 0);
+  memory.copy(newValues, recentValues, recentBytes);
+  memory.copy(newValues + recentBytes, v, row);
   const scores = workspace + row * <usize>group;
   for (let head = 0; head < group; head++) {
     const at = row * <usize>head;
@@ -122,7 +122,7 @@ function attendHead(
   }
   const near = recent + 1;
   const step = offset(seen + near);
-  const ofNear = scores + offset(seen);
+  const nearScores = scores + offset(seen);
   multiplyRowsTransposed<f32>(group, seen, width, workspace, row, keys, row, scores, step, false);
   multiplyRowsTransposed<f32>(
     group,
@@ -132,7 +132,7 @@ function attendHead(
     row,
     newKeys,
     row,
-    ofNear,
+    nearScores,
     step,
     false,
   );
@@ -142,7 +142,7 @@ function attendHead(
     scaleRow(weights, seen + near, 1 / sum);
   }
   multiplyRows<f32>(group, width, seen, scores, step, 4, values, row, y, row, false);
-  multiplyRows<f32>(group, width, near, ofNear, step, 4, newValues, row, y, row, true);
+  multiplyRows<f32>(group, width, near, nearScores, step, 4, newValues, row, y, row, true);
 }
 
 /** Copies `size` numbers. */
