@@ -46,8 +46,10 @@ interface Model {
   blocks?: number;
 }
 
-describeBackends('estimateMemory', (backend) => {
+describeBackends('estimateMemory', function (backend) {
   if (backend === 'webgl') return;
+  // a driver in software compiles the shaders
+  if (backend === 'webgpu') this.timeout(180_000);
   const estimated: EstimateOptions = {backend};
 
   // these take ten times as long
@@ -183,7 +185,7 @@ describeBackends('estimateMemory', (backend) => {
       ...{batchSize, epochs: 1, verbose: 0, shuffle: false},
       callbacks: callback ? [callback] : [],
     });
-    const [peak, state] = [meter.peak(), optimizer.stateBytes];
+    const [peak, state, norms] = [meter.peak(), optimizer.stateBytes, 4 * model.weights.length];
     const gamma = sampling ? {gamma: method === 'badam' ? 1 : 2} : {};
     const given = {...usual, ...options, ...gamma, rank, ...estimated};
     const estimate = estimateMemory(model, given);
@@ -207,8 +209,10 @@ describeBackends('estimateMemory', (backend) => {
     meter.stop();
     if (accumulate === 1) expect(estimate.state, 'state').to.be.closeTo(state, 8);
     const {total} = estimate;
-    // `fit` numbers the rows of a batch, and keeps the losses of an epoch
-    expect(total, JSON.stringify({peak, ...estimate})).to.be.within(peak - 256, peak);
+    // `fit` numbers the rows of a batch, and keeps the losses of an epoch; of a step on webgpu the host may have read the norms of
+    // gradients before the next one begins
+    const read = backend === 'webgpu' ? norms : 0;
+    expect(total, JSON.stringify({peak, ...estimate})).to.be.within(peak - 256, peak + read);
   }
 
   /** The same model as from a file, with its matrices at 16 bits. */
@@ -226,8 +230,9 @@ describeBackends('estimateMemory', (backend) => {
   }
 });
 
-describeBackends('estimateMemory of any model', (backend) => {
-  if (backend === 'webgl' || backend === 'webgpu') return;
+describeBackends('estimateMemory of any model', function (backend) {
+  if (backend === 'webgl') return;
+  if (backend === 'webgpu') this.timeout(180_000);
 
   // that of createLlama has another loss here than the estimate knows
   for (const {title, build} of modelZoo.filter(({title}) => title !== 'LLaMA')) {
