@@ -12,13 +12,6 @@ export const knownMutants: Readonly<
       because: 'At ½ the average is as near to one as to the other.',
     },
   ],
-  'owlore/optimizer/step/finite_check.ts': [
-    {
-      from: 'gradient.rank > 0',
-      to: 'false',
-      because: 'Cpu adds up in float64, where rows first lose no less than all at once.',
-    },
-  ],
   'owlore/optimizer/step/fused_adam.ts': [
     {
       from: 'next.rank === variable.rank',
