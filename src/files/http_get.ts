@@ -27,7 +27,7 @@ export const rangeOf = (from: number, to: number): Record<string, string> => ({
   range: `bytes=${from}-${to - 1}`,
 });
 
-/** An answer whose body is taken piece by piece. */
+/** An answer whose body is taken piece by piece; after an error its connection is closed. */
 export class Answer {
   private readonly reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   /** Milliseconds for which it was waited since the rate was looked at, and the bytes that came. */
@@ -54,6 +54,7 @@ export class Answer {
       this.checkRate();
       return value;
     } catch (error) {
+      await this.cancel();
       if (error instanceof SilenceError) throw error;
       const {owner, url} = this.server;
       throw new Error(`${owner}: the answer to GET ${url} broke off: ${reasonOf(error)}`, {
@@ -76,7 +77,7 @@ export class Answer {
     [this.waited, this.brought] = [0, 0];
   }
 
-  /** Takes no more of it. */
+  /** Takes no more of it, and closes its connection. */
   async cancel(): Promise<void> {
     // a broken stream reports its error once more
     await this.reader?.cancel().catch(() => undefined);
@@ -120,6 +121,8 @@ export async function get(server: Requested, more: Record<string, string> = {}):
     const response = await unlessSilent(server, abort, follow(server, more, signal));
     return new Answer(server, response, abort);
   } catch (error) {
+    // Node's fetch keeps the connection of a redirect that it refuses
+    abort.abort();
     if (error instanceof SilenceError) throw error;
     throw new Error(`${owner}: GET ${url} failed: ${reasonOf(error)}`, {cause: error});
   }

@@ -270,7 +270,12 @@ class RestartableStream {
   private async restart(): Promise<void> {
     await this.close();
     const answer = await getWhole(this.server);
-    checkUnchanged(this.server, this.first, answer);
+    try {
+      checkUnchanged(this.server, this.first, answer);
+    } catch (error) {
+      await answer.cancel();
+      throw error;
+    }
     this.answer = answer;
     this.position = 0;
     this.rest = new Uint8Array();

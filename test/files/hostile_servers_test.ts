@@ -1,6 +1,7 @@
+import type {OutgoingHttpHeaders, ServerResponse} from 'node:http';
 import {expect} from 'chai';
 import {openSource} from '../../src/files/open_source';
-import type {RequestOptions, SourceFile} from '../../src/files/source';
+import {readWhole, type RequestOptions, type SourceFile} from '../../src/files/source';
 import {rejection} from '../support/rejection';
 import {FileServer, type ServerOptions} from './file_server';
 
@@ -94,8 +95,10 @@ describe('a server that is changed, broken or hostile', () => {
   });
 
   it('sends a file without end', async () => {
+    let closed: Promise<unknown>;
     const {url} = await serve({
       answer: (request, response) => {
+        closed = new Promise((resolve) => response.on('close', resolve));
         response.writeHead(200);
         return endless(request, response);
       },
@@ -105,6 +108,7 @@ describe('a server that is changed, broken or hostile', () => {
       `test: the answer to GET ${url}/a does not say how long it is, and has not ended after 268435456 bytes; ` +
         'get the files from another server, or copy them to this machine first',
     );
+    await closed!;
   });
 
   it('has another state of the file', async () => {
@@ -282,6 +286,132 @@ describe('a server that is changed, broken or hostile', () => {
     const opening = rejection(open(server, {signal: caller.signal}));
     caller.abort(new Error('enough'));
     expect((await opening).message).to.equal(`test: GET ${server.url}/a failed: enough`);
+  });
+
+  describe('keeps its connection only until an error ends the reading, or the caller', () => {
+    /** Begins an answer that never ends: a byte now and then. */
+    function drip(response: ServerResponse, status = 200, headers: OutgoingHttpHeaders = {}): void {
+      response.writeHead(status, headers).write('a');
+      const timer = setInterval(() => response.write('a'), 20);
+      response.on('close', () => clearInterval(timer));
+    }
+    const size = {'content-length': 1e9};
+    /** Files are left open where that is not what closes the connection. */
+    const failed = async (file: Promise<SourceFile>): Promise<unknown> =>
+      rejection(file.then((opened) => opened.read(0, 100_000)));
+
+    const ways: ReadonlyArray<
+      readonly [
+        how: string,
+        answers: ReadonlyArray<(response: ServerResponse) => void>,
+        read: (server: FileServer) => Promise<unknown>,
+      ]
+    > = [
+      [
+        'hardly anything comes, of a file of no known size',
+        [(response) => drip(response)],
+        (server) => failed(open(server, {timeout: 200})),
+      ],
+      [
+        'hardly anything comes, of a file of a known size',
+        [(response) => drip(response, 200, size)],
+        (server) => failed(open(server, {timeout: 200})),
+      ],
+      [
+        'nothing comes',
+        [(response) => void response.writeHead(200).write('a')],
+        (server) => failed(open(server, {timeout: 200})),
+      ],
+      ...[301, 404, 500].map(
+        (status) =>
+          [
+            `status ${status}`,
+            [(response: ServerResponse) => drip(response, status)],
+            async (server: FileServer) => open(server).catch(() => undefined),
+          ] as const,
+      ),
+      [
+        'another part',
+        [(response) => drip(response, 206, {'content-range': 'bytes 5-9/10'})],
+        (server) => failed(open(server)),
+      ],
+      [
+        'parts of a file of no known size, and then no file',
+        [(response) => drip(response, 206), (response) => drip(response, 500)],
+        (server) => failed(open(server)),
+      ],
+      [
+        'a changed file',
+        [
+          (response) => drip(response, 200, {...size, etag: '"a"'}),
+          (response) => drip(response, 200, {...size, etag: '"b"'}),
+        ],
+        async (server) => {
+          const file = await open(server);
+          await file.read(0, 2);
+          expect((await rejection(file.read(0, 1))).message).to.match(/ now has "b";/);
+        },
+      ],
+      [
+        'a redirect that does not end',
+        [
+          (response) => drip(response, 302, {location: '/model/b'}),
+          (response) => void response.writeHead(200, {'content-length': 1}).end('a'),
+        ],
+        async (server) => (await open(server, {headers: {'x-key': 'x'}})).close(),
+      ],
+      [
+        'a redirect that does not end, and fetch follows',
+        [
+          (response) => drip(response, 302, {location: '/model/b'}),
+          (response) => void response.writeHead(200, {'content-length': 1}).end('a'),
+        ],
+        async (server) => (await open(server)).close(),
+      ],
+      [
+        'a redirect that is refused',
+        [(response) => drip(response, 302, {location: '/model/b'})],
+        (server) => failed(open(server, {redirect: 'error'})),
+      ],
+      [
+        'a file that is closed early',
+        [(response) => drip(response, 200, size)],
+        async (server) => {
+          const file = await open(server);
+          await file.read(0, 1);
+          await file.close();
+        },
+      ],
+      [
+        'a file that is too large',
+        [(response) => drip(response, 200, size)],
+        ({url}) => rejection(readWhole('test', openSource('test', url), 'a', 100)),
+      ],
+      [
+        'the caller',
+        [(response) => drip(response, 200, size)],
+        async (server) => {
+          const caller = new AbortController();
+          const reading = failed(open(server, {signal: caller.signal}));
+          setTimeout(() => caller.abort(new Error('enough')), 50);
+          await reading;
+        },
+      ],
+    ];
+    for (const [how, answers, read] of ways) {
+      it(how, async () => {
+        const closed: Array<Promise<unknown>> = [];
+        const server = await serve({
+          answer: (_, response) => {
+            answers[closed.length]!(response);
+            closed.push(new Promise((resolve) => response.on('close', resolve)));
+          },
+        });
+        await read(server);
+        expect(closed).to.have.length(answers.length);
+        await Promise.all(closed);
+      });
+    }
   });
 
   describe('redirects', () => {

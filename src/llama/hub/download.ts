@@ -78,13 +78,17 @@ async function complete(
       const before = done;
       try {
         const answer = await askFrom(asked, wanted, done);
-        if (answer.response.status !== 206 && done > 0) done = await restart();
-        for await (const piece of piecesOf(answer)) {
-          if (done + piece.length > size) throw tooLong(asked, wanted);
-          await write(() => file.appendFile(piece));
-          hash.update(piece);
-          done += piece.length;
-          onProgress(done);
+        try {
+          if (answer.response.status !== 206 && done > 0) done = await restart();
+          for await (const piece of piecesOf(answer)) {
+            if (done + piece.length > size) throw tooLong(asked, wanted);
+            await write(() => file.appendFile(piece));
+            hash.update(piece);
+            done += piece.length;
+            onProgress(done);
+          }
+        } finally {
+          await answer.cancel();
         }
         if (done < size)
           throw new HubUnreachableError(
@@ -124,16 +128,12 @@ async function askFrom(asked: Asked, {url, path, size}: Wanted, from: number): P
 }
 
 async function* piecesOf(answer: Answer): AsyncGenerator<Uint8Array> {
-  try {
-    for (;;) {
-      const piece = await answer.next().catch((cause: unknown) => {
-        throw new HubUnreachableError((cause as Error).message, {cause});
-      });
-      if (piece === null) return;
-      yield piece;
-    }
-  } finally {
-    await answer.cancel();
+  for (;;) {
+    const piece = await answer.next().catch((cause: unknown) => {
+      throw new HubUnreachableError((cause as Error).message, {cause});
+    });
+    if (piece === null) return;
+    yield piece;
   }
 }
 

@@ -9,7 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import {createServer} from 'node:http';
+import {createServer, type ServerResponse} from 'node:http';
 import type {AddressInfo} from 'node:net';
 import {join} from 'node:path';
 import {expect} from 'chai';
@@ -390,6 +390,63 @@ describe('hubSource', () => {
       `test: GET ${hub.endpoint}/api/models/${ID}/revision/main?blobs=true gives more than ${MAX_JSON_BYTES} bytes`,
     );
   });
+});
+
+describe('a Hub whose answers do not end', () => {
+  /** Begins an answer that never ends: a byte now and then. */
+  const drip = (response: ServerResponse, status: number, first: string | Uint8Array): void => {
+    response.writeHead(status).write(first);
+    const timer = setInterval(() => response.write('a'), 20);
+    response.on('close', () => clearInterval(timer));
+  };
+  const described = (size: number): string => {
+    const file = {rfilename: 'a', size, blobId: '0'.repeat(40)};
+    return JSON.stringify({sha: '1'.repeat(40), siblings: [file]});
+  };
+  const describes = (response: ServerResponse, size: number): void =>
+    void response.end(described(size));
+  for (const [how, answers] of [
+    ['hardly anything of a description', [(response) => drip(response, 200, '{')]],
+    [
+      'a description that is too large',
+      [(response) => drip(response, 200, new Uint8Array(MAX_JSON_BYTES + 1))],
+    ],
+    ['an error', [(response) => drip(response, 500, 'a')]],
+    ['a refusal', [(response) => drip(response, 403, 'a')]],
+    [
+      'hardly anything of a file',
+      [(response) => describes(response, 1e6), (response) => drip(response, 200, 'a')],
+    ],
+    [
+      'more of a file than there is',
+      [(response) => describes(response, 2), (response) => drip(response, 200, 'aaa')],
+    ],
+    [
+      'another part than is asked for',
+      [(response) => describes(response, 2), (response) => drip(response, 206, 'a')],
+    ],
+  ] as ReadonlyArray<[string, ReadonlyArray<(response: ServerResponse) => void>]>) {
+    it(`are closed after the error: ${how}`, async () => {
+      const environment = new HubEnvironment();
+      const closed: Array<Promise<unknown>> = [];
+      const server = createServer((_, response) => {
+        answers[closed.length]!(response);
+        closed.push(new Promise((resolve) => response.on('close', resolve)));
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      process.env['HF_ENDPOINT'] = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      try {
+        const source = hubSource('test', parseHubName(ID)!, {request: {timeout: 200}, pauses: []});
+        await rejection(source.open('a'));
+        expect(closed).to.have.length(answers.length);
+        await Promise.all(closed);
+      } finally {
+        server.closeAllConnections();
+        server.close();
+        environment.end();
+      }
+    });
+  }
 });
 
 describe('ask', () => {
