@@ -13,7 +13,7 @@ import {checkUnlocked, LOCK_NAME} from '../files/folder_lock';
 import {kindOf} from '../files/own_files';
 import {cut} from '../common/options';
 import {currentOf, filesOfRun, foreignIn, isDone, NAMES, survey, UNFINISHED} from './run_files';
-import {asUsage, UsageError} from './usage_error';
+import {asUsage, messageOf, UsageError} from './usage_error';
 
 /**
  * Checks that a run may write to `path`; leaves everything as it was.
@@ -64,7 +64,7 @@ export function checkReplaceable(called: string, path: string, overwrite: boolea
     );
   }
   const replaced = Object.values(NAMES).filter((name) => entries.includes(name));
-  if (replaced.length > 0 && !survey(realpathSync(path)).isRun) {
+  if (replaced.length > 0 && !isRun(called, path)) {
     throw new UsageError(
       `${called}: the folder '${path}' has ${replaced.join(', ')}, but is not that of an earlier run, which would have its ` +
         `list of files in ${NAMES.list}; take another one`,
@@ -75,7 +75,7 @@ export function checkReplaceable(called: string, path: string, overwrite: boolea
 
 /** @throws UsageError if something in the folder has a name of a run's, and is not on the list of what the run has written. */
 export function checkOwn(called: string, path: string): void {
-  const [first, ...others] = foreignIn(realpathSync(path));
+  const [first, ...others] = seen(called, () => foreignIn(realpathSync(path)));
   if (!first) return;
   const more = others.length === 0 ? '' : `, as are ${others.length} more`;
   throw new UsageError(
@@ -93,7 +93,7 @@ export function checkOwn(called: string, path: string): void {
 export function checkResumable(called: string, path: string): void {
   asUsage(() => checkUnlocked(called, path));
   const current = currentOf(path);
-  if (kindOf(join(current, NAMES.list)) === null && !survey(realpathSync(current)).isRun) {
+  if (kindOf(join(current, NAMES.list)) === null && !isRun(called, current)) {
     throw new UsageError(
       `${called}: the folder '${path}' has no ${NAMES.list}, the list of what its run has written; name the folder as the run has left it`,
     );
@@ -105,10 +105,23 @@ export function checkResumable(called: string, path: string): void {
 
 /** @throws UsageError if it is; one that only has to take the place of an earlier run is not. */
 export function checkNotComplete(called: string, path: string): void {
-  if (kindOf(join(path, UNFINISHED)) === 'folder' || !isDone(path)) return;
+  if (kindOf(join(path, UNFINISHED)) === 'folder' || !seen(called, () => isDone(path))) return;
   throw new UsageError(
     `${called}: the run in '${path}' has come to its end; there is nothing to go on with`,
   );
+}
+
+function isRun(called: string, path: string): boolean {
+  return seen(called, () => survey(realpathSync(path)).isRun);
+}
+
+/** What `look` sees in a folder; where it throws, as at the list of another version, nothing may be written there. */
+function seen<T>(called: string, look: () => T): T {
+  try {
+    return look();
+  } catch (cause) {
+    throw new UsageError(`${called}: ${messageOf(cause)}`, {cause});
+  }
 }
 
 /** The names of what is in a folder, without locks; none if there is no such folder. */

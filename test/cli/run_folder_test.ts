@@ -449,28 +449,45 @@ describe('the folder of a run', function () {
     });
   });
 
-  it('of another version is refused by name, and left as it is', async () => {
-    const output = newOutput();
-    mkdirSync(output);
-    writeFileSync(
-      join(output, 'files.jsonl'),
+  for (const [what, list, message] of [
+    [
+      'of an older version',
       '{"format":"tfjs-owlore run","version":1}\n"log.jsonl"\n"config.json"\n',
-    );
-    writeFileSync(join(output, 'log.jsonl'), '');
-    writeFileSync(join(output, 'config.json'), JSON.stringify({model: folder.model, data, output}));
-    const before = contentOf(output);
-    for (const {code, stderr} of [
-      await runCli(['finetune', '--resume', output]),
-      await finetune(output, '--steps', '1', '--overwrite'),
-    ]) {
-      expect(code, stderr).to.be.greaterThan(0);
-      expect(stderr).to.match(
-        /is the run of another version of tfjs-owlore \(format 1; this one has 2\): go on with that one, or take/,
+      / is the run of another version of tfjs-owlore \(format 1; this one has 2\): go on with that one, or take/,
+    ],
+    [
+      'of a newer version',
+      '{"format":"tfjs-owlore run","version":99}\n"log.jsonl"\n"config.json"\n',
+      / is the run of another version of tfjs-owlore \(format 99; this one has 2\): go on with that one, or take/,
+    ],
+    [
+      'with a list that is too large',
+      `{"format":"tfjs-owlore run","version":2}\n${'"log.jsonl"\n'.repeat(1e5)}"config.json"\n`,
+      /files\.jsonl' has 1\d{6} bytes, where no more than 1000000 can be in it/,
+    ],
+  ] as const) {
+    it(`${what} is refused by name, and left as it is`, async () => {
+      const output = newOutput();
+      mkdirSync(output);
+      writeFileSync(join(output, 'files.jsonl'), list);
+      writeFileSync(join(output, 'log.jsonl'), '');
+      writeFileSync(
+        join(output, 'config.json'),
+        JSON.stringify({model: folder.model, data, output}),
       );
-      expect(stderr).not.to.match(/\n {4}at /);
-    }
-    expect(contentOf(output)).to.deep.equal(before);
-  });
+      const before = contentOf(output);
+      for (const [option, {code, stderr}] of [
+        ['--resume', await runCli(['finetune', '--resume', output])],
+        ['--output', await finetune(output, '--steps', '1', '--overwrite')],
+      ] as const) {
+        expect(code, stderr).to.equal(2);
+        expect(stderr.startsWith(`error: finetune: ${option}: '${output}`), stderr).to.equal(true);
+        expect(stderr).to.match(message);
+        expect(stderr).not.to.match(/\n {4}at /);
+      }
+      expect(contentOf(output)).to.deep.equal(before);
+    });
+  }
 
   it('is of one run at a time, and says whose', async () => {
     const output = newOutput();
