@@ -250,7 +250,8 @@ function wholeDisplay(value: unknown): string {
   if (typeof value === 'number' || value === undefined || value === null) return String(value);
   if (value instanceof RegExp) return String(value);
   if (typeof value === 'function') return 'a function';
-  if (typeof value === 'bigint' || typeof value === 'symbol') return String(value);
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value === 'symbol') return String(value);
   try {
     return JSON.stringify(value);
   } catch {

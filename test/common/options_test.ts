@@ -150,6 +150,7 @@ describe('options', () => {
     expect(display([1, 'a'])).to.equal('[1,"a"]');
     expect(display(() => 1)).to.equal('a function');
     expect(display(undefined)).to.equal('undefined');
+    expect(display(5n)).to.equal('5n');
     const circular: unknown[] = [1];
     circular.push(circular, new Map());
     expect(display(circular)).to.equal('[1,an object of class Array,an object of class Map]');

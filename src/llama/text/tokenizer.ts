@@ -1,5 +1,5 @@
 import type {Tokenizer as LibraryTokenizer} from '@huggingface/tokenizers';
-import {checkKnown} from '../../common/options';
+import {checkArgument, checkKnown, checkNumber} from '../../common/options';
 import {isObject, show} from '../../files/json';
 import type {ChatMessage, ChatTemplate} from './chat_template';
 import {reasonOf} from './reason';
@@ -41,12 +41,18 @@ export interface Tokenizer {
   /** Whether `applyChatTemplate` can be used. */
   readonly hasChatTemplate: boolean;
 
-  /** The ids of a text. Special tokens written in it become their ids. */
+  /**
+   * The ids of a text. Special tokens written in it become their ids.
+   *
+   * @throws if `text` is not a string.
+   */
   encode(text: string, options?: EncodeOptions): number[];
 
   /**
    * The text of ids. Bytes that are not UTF-8, as in a part of a character, become U+FFFD; ids
    * without a token, which models with a rounded-up vocabulary have, become nothing.
+   *
+   * @throws if `ids` is not an array, or has something else than integers from 0.
    */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
 
@@ -138,7 +144,7 @@ export function createTokenizer({
   if (normalizer) limit(steps, added, () => added.forEach((token) => normalizer.normalize(token)));
 
   const limited = createLibraryTokenizer(whole);
-  const {library} = limited;
+  const {library, specialTokens} = limited;
   const attempt = <T>(what: string, given: string | string[], body: () => T): T => {
     try {
       return limit(limited, given, body);
@@ -153,6 +159,7 @@ export function createTokenizer({
   for (const id of library.get_vocab().values()) vocabSize = Math.max(vocabSize, id + 1);
 
   const encode = (text: string, options: EncodeOptions = {}): number[] => {
+    checkArgument('encode', 'text', text, 'a text', typeof text === 'string');
     checkKnown('encode', options, ['addSpecialTokens']);
     const {addSpecialTokens = true} = options;
     return attempt('encode', text, () => {
@@ -166,9 +173,13 @@ export function createTokenizer({
   };
 
   const decode = (ids: ArrayLike<number>, options: DecodeOptions = {}): string => {
+    checkIds('decode', ids);
     checkKnown('decode', options, ['skipSpecialTokens']);
     const {skipSpecialTokens = false} = options;
-    const known = Array.from(ids).filter((id) => library.id_to_token(id) !== undefined);
+    const known = Array.from(ids).filter((id) => {
+      const token = library.id_to_token(id);
+      return token !== undefined && !(skipSpecialTokens && specialTokens.has(token));
+    });
     // the library throws for an empty list
     if (known.length === 0) return '';
     const tokens = known.map((id) => library.id_to_token(id)!);
@@ -219,6 +230,16 @@ export function createTokenizer({
     decode,
     applyChatTemplate,
   };
+}
+
+/** Throws unless `ids` is an array, of whichever kind, of what may be ids. */
+function checkIds(owner: string, ids: unknown): asserts ids is ArrayLike<number> {
+  const {length} = Object(ids) as {length?: unknown};
+  const isArray = typeof ids === 'object' && Number.isInteger(length);
+  checkArgument(owner, 'ids', ids, 'an array of token ids', isArray);
+  const all = Array.from(ids as ArrayLike<unknown>);
+  const wrong = all.findIndex((id) => !(Number.isInteger(id) && (id as number) >= 0));
+  if (wrong >= 0) checkNumber(owner, `ids[${wrong}]`, all[wrong], {integer: true, min: 0});
 }
 
 /**

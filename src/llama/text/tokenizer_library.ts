@@ -1,5 +1,6 @@
 import {
   ByteFallbackDecoder,
+  ByteLevelDecoder,
   SequenceDecoder,
   Tokenizer as LibraryTokenizer,
 } from '@huggingface/tokenizers';
@@ -9,12 +10,15 @@ import {DIGIT, DIGITS, GPT2} from './split_patterns';
 
 /**
  * `@huggingface/tokenizers`, which reads `tokenizer.json`, where it differs from the Rust library of
- * that name that wrote the file: found by comparing both on random texts and ids.
+ * that name that wrote the file: found by comparing both on random texts and ids. Beside that, what takes it the product
+ * of tokens and added tokens, when it decodes.
  */
 
 /** The library's tokenizer, and what limits it in its work. */
 export interface LimitedTokenizer {
   library: LibraryTokenizer;
+  /** Those that may be left out when ids are decoded; the library does not know of them. */
+  specialTokens: ReadonlySet<string>;
   limitGrowth: LimitGrowth;
 }
 
@@ -25,7 +29,14 @@ export interface TokenizerJson {
   pre_tokenizer?: PreTokenizerJson | null;
   decoder?: unknown;
   post_processor?: unknown;
-  added_tokens?: Array<{id: number; content: string}>;
+  added_tokens?: AddedToken[];
+}
+
+interface AddedToken {
+  id: number;
+  content: string;
+  special?: boolean;
+  normalized?: boolean;
 }
 
 interface PreTokenizerJson {
@@ -40,21 +51,56 @@ const REPLACEMENT_CHARACTER = '\ufffd';
 
 /** The tokenizer of the file, with the differences mended. */
 export function createLibraryTokenizer(json: TokenizerJson): LimitedTokenizer {
-  const {normalizer, pre_tokenizer: preTokenizer, decoder} = json;
+  const {normalizer, pre_tokenizer: preTokenizer, decoder, added_tokens: added = []} = json;
   const mended = {
     normalizer: mendReplace(normalizer),
     pre_tokenizer: preTokenizer
       ? mendPreTokenizer(mendReplace(preTokenizer) as PreTokenizerJson)
       : null,
     decoder: mendReplace(decoder),
+    // of each token that it decodes, the library would go through all special ones
+    added_tokens: added.map((token) => ({
+      ...token,
+      special: false,
+      normalized: token.normalized ?? !token.special,
+    })),
   };
   const tokenizer = new LibraryTokenizer({...json, ...mended}, {});
   const decoders =
     tokenizer.decoder instanceof SequenceDecoder ? tokenizer.decoder.decoders : [tokenizer.decoder];
   for (const decoder of decoders) {
     if (decoder instanceof ByteFallbackDecoder) decoder.decode_chain = decodeByteTokens;
+    if (decoder instanceof ByteLevelDecoder) decoder.decode_chain = byteLevelChain(decoder);
   }
-  return {library: tokenizer, limitGrowth: limitGrowth(tokenizer)};
+  const special = added.filter((token) => token.special);
+  return {
+    library: tokenizer,
+    specialTokens: new Set(special.map(({content}) => content)),
+    limitGrowth: limitGrowth(tokenizer),
+  };
+}
+
+/** The same texts: added tokens as they are, and the bytes between them. The library goes through all added tokens for each token. */
+function byteLevelChain(decoder: ByteLevelDecoder): (tokens: string[]) => string[] {
+  const added = new Set(decoder.added_tokens.map(({content}) => content));
+  return (tokens) => {
+    const texts: string[] = [];
+    let run: string[] = [];
+    const flush = (): void => {
+      if (run.length > 0) texts.push(decoder.convert_tokens_to_string(run));
+      run = [];
+    };
+    for (const token of tokens) {
+      if (added.has(token)) {
+        flush();
+        texts.push(token);
+      } else {
+        run.push(token);
+      }
+    }
+    flush();
+    return texts;
+  };
 }
 
 /** What replaces a pattern is a text as it is; the library takes `$&` and the like in it for parts of what is replaced. */

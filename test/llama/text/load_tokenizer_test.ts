@@ -416,6 +416,29 @@ describe('loadTokenizer', () => {
       );
     });
 
+    it('has many added tokens, which cost little when ids are decoded', async () => {
+      const count = 50_000;
+      for (const special of [false, true]) {
+        const more = Array.from({length: count}, (_, i) => ({
+          ...{id: 1000 + i, content: `<added token ${i}>`, special},
+          ...{lstrip: true, rstrip: true},
+        }));
+        const many = await load({'tokenizer.json': {...json, added_tokens: [...added, ...more]}});
+        const one = many.encode('It is what it is. ', {addSpecialTokens: false});
+        const times = 10_000;
+        const ids = Array.from({length: times}, (_, i) => [...one, 1000 + i]).flat();
+        const start = performance.now();
+        const text = many.decode(ids);
+        const skipped = many.decode(ids, {skipSpecialTokens: true});
+        // a hundredth of it, and most of a minute where each token is looked for among all added ones
+        expect(performance.now() - start).to.be.below(10_000);
+        const expected = more.slice(0, times).map(({content}) => `It is what it is. ${content}`);
+        expect(text === expected.join('')).to.equal(true);
+        const plain = 'It is what it is. '.repeat(times);
+        expect(skipped === (special ? plain : text)).to.equal(true);
+      }
+    }).timeout(60_000);
+
     const withPattern = (Regex: string) => {
       const split = {type: 'Split', pattern: {Regex}, behavior: 'Isolated', invert: false};
       return tokenizerFiles('bytelevel', {'tokenizer.json': {...json, pre_tokenizer: split}});
@@ -465,6 +488,60 @@ describe('loadTokenizer', () => {
     expect((await load({'tokenizer.json': {version: '1.0'}})).message).to.match(
       /^loadTokenizer: tokenizer\.json cannot be used: model must be an object; got nothing; /,
     );
+  });
+
+  it('names a text that is none', async () => {
+    const {encode} = await loadTokenizer(tokenizerFolder('bytelevel'));
+    for (const [text, shown] of [
+      [null, 'null'],
+      [undefined, 'undefined'],
+      [5, '5'],
+      [['a', 'b'], 'an object of class Array'],
+    ]) {
+      expect(() => encode(text as string)).to.throw(`encode: text must be a text; got ${shown}`);
+    }
+    expect(encode('', {addSpecialTokens: false})).to.deep.equal([]);
+  });
+
+  it('names ids that are none', async () => {
+    const {decode} = await loadTokenizer(tokenizerFolder('bytelevel'));
+    for (const [ids, shown] of [
+      [null, 'null'],
+      [undefined, 'undefined'],
+      [7, '7'],
+      ['x', "'x'"],
+      [{}, 'an object of class Object'],
+      [new Set([1]), 'an object of class Set'],
+    ]) {
+      expect(() => decode(ids as number[])).to.throw(
+        `decode: ids must be an array of token ids; got ${shown as string}`,
+      );
+    }
+    for (const [id, shown] of [
+      [NaN, 'NaN'],
+      [-1, '-1'],
+      [1.5, '1.5'],
+      [Infinity, 'Infinity'],
+      ['5', "'5'"],
+      ['length', "'length'"],
+      [5n, '5n'],
+      [undefined, 'undefined'],
+      [[1, 2], '[1,2]'],
+    ]) {
+      expect(() => decode([5, id as number])).to.throw(
+        `decode: ids[1] must be an integer >= 0; got ${shown as string}`,
+      );
+    }
+    const ids = [223, 259];
+    for (const same of [
+      Int32Array.from(ids),
+      Float32Array.from(ids),
+      {0: 223, 1: 259, length: 2},
+    ]) {
+      expect(decode(same)).to.equal(decode(ids));
+    }
+    // a model may give such an id
+    for (const id of [100_000, 1e9]) expect(decode([id])).to.equal('');
   });
 
   it('names an option that does not exist', async () => {
