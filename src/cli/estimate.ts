@@ -107,7 +107,7 @@ export const estimate = defineCommand({
     print(settings, estimated, result, context);
     const answered =
       settings.engine === 'tfjs'
-        ? answer(settings, {config, described, estimated, total: result.total}, context)
+        ? await answer(settings, {config, described, estimated, total: result.total}, context)
         : {};
     const adapterLimits =
       settings.backend === 'webgpu' ? await checkAdapter(config, estimated, context) : {};
@@ -189,11 +189,11 @@ interface Estimated {
 }
 
 /** What fits into the budget, or into the memory that there is; printed. */
-function answer(
+async function answer(
   settings: Settings,
   {config, described, estimated, total}: Estimated,
   {console}: Context,
-): object {
+): Promise<object> {
   const {backend, budget} = settings;
   const limit = limitOf(backend, budget === undefined ? undefined : bytesIn(budget));
   const needed = memoryFor(backend, total);
@@ -207,17 +207,18 @@ function answer(
   if (!limit) return {needed};
   const fits = (tensors: number): boolean => memoryFor(backend, tensors) <= limit.bytes;
   const fit = new MemoryFit(config, estimated, described, hasRank(settings), fits);
-  const largest = fit.largest();
-  const nearest = fit.fitsAsGiven ? null : fit.nearest();
+  const fitsAsGiven = await fit.fitsAsGiven();
+  const largest = await fit.largest();
+  const nearest = fitsAsGiven ? null : await fit.nearest();
   const room = `${limit.what} of ${bytesText(limit.bytes)}`;
-  if (fit.fitsAsGiven) {
+  if (fitsAsGiven) {
     console.print(
       `That fits into ${room}. The largest that fit, each with all else as above: ${listOf(largest)}.`,
     );
   } else if (nearest)
     console.print(`That does not fit into ${room}; this does: ${flagsOf(nearest)}.`);
   else console.print(`That does not fit into ${room}, nor with any gamma, rank or batch.`);
-  return {needed, limit: limit.bytes, fits: fit.fitsAsGiven, largest, nearest};
+  return {needed, limit: limit.bytes, fits: fitsAsGiven, largest, nearest};
 }
 
 /** The budget, of which wasm cannot use more than its heap; without one, the memory that there is. */

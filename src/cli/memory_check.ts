@@ -1,5 +1,6 @@
 /** Refuses a run of `tfjs-owlore finetune` that cannot fit into memory, before it loads anything. */
 import {estimateMemory, type EstimateOptions} from '../memory/estimate/index';
+import {MAX_TOKENS} from '../memory/estimate/options';
 import type {Context} from './command';
 import {contentsOf} from './data_contents';
 import {estimateOptionsOf, hasRank} from './estimate_options';
@@ -27,6 +28,8 @@ export async function checkMemory(
   if (!limit || settings.engine !== 'tfjs') return;
   const {backend, data, packing, force, resume} = settings;
   let options = estimateOptionsOf(settings, described);
+  // more is never there, nor can it be estimated
+  options.batchSize = Math.min(options.batchSize, Math.floor(MAX_TOKENS / options.maxLength));
   const total = (): number | null => attempt(() => estimateMemory(config, options).total);
   const isTooMuch = (tensors: number): boolean => leastMemoryFor(backend, tensors) > limit.bytes;
   let tensors = total();
@@ -58,7 +61,7 @@ export async function checkMemory(
     hasRank(settings),
     (bytes) => memoryFor(backend, bytes) <= limit.bytes,
   );
-  const nearest = fit.nearest();
+  const nearest = await fit.nearest();
   const wayOut = nearest
     ? `${flagsOf(nearest)} fits`
     : ['no gamma, rank or batch fits', ...furtherWays(settings, options)].join(', but perhaps ');

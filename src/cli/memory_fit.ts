@@ -1,6 +1,8 @@
 /** Which γ, rank and batch a memory has room for. */
+import {setImmediate} from 'node:timers/promises';
 import {estimateMemory, type EstimateOptions} from '../memory/estimate/index';
 import {maxRank} from '../memory/estimate/max_rank';
+import {MAX_TOKENS} from '../memory/estimate/options';
 import type {LlamaConfig} from '../llama/config';
 import {paperMethods, type MethodParts} from '../methods';
 import type {SizedOptions} from './estimate_options';
@@ -8,7 +10,7 @@ import type {SizedOptions} from './estimate_options';
 /** The options that are looked for. */
 export type Fit = Pick<EstimateOptions, 'gamma' | 'rank' | 'batchSize'>;
 
-/** Largest batch that is asked about. */
+/** Largest batch that is asked about, if an estimate can be made of it. */
 const MAX_SEQUENCES = 4096;
 
 /** Ranks that are asked about, beside the given one. */
@@ -42,17 +44,17 @@ export class MemoryFit {
     this.hasGamma = sampling !== null;
   }
 
-  get fitsAsGiven(): boolean {
-    return this.isFitting({});
+  async fitsAsGiven(): Promise<boolean> {
+    return (await this.bytesOf({})) <= this.limit;
   }
 
   /** The largest of each that fits while the others are as given; one for which nothing fits is left out. */
-  largest(): Fit {
+  async largest(): Promise<Fit> {
     const gamma = this.hasGamma
-      ? this.max('gamma', integers(this.sizes.numHiddenLayers))
+      ? await this.max('gamma', integers(this.sizes.numHiddenLayers))
       : undefined;
-    const rank = this.max('rank', this.ranks);
-    const batchSize = this.max('batchSize', integers(MAX_SEQUENCES));
+    const rank = await this.max('rank', this.ranks);
+    const batchSize = await this.max('batchSize', this.batches(MAX_SEQUENCES));
     return {
       ...(gamma !== undefined && {gamma}),
       ...(rank !== undefined && {rank}),
@@ -64,16 +66,16 @@ export class MemoryFit {
    * The nearest that fits if what was given does not, changing first the batch, then γ as well, then the rank as well; null if
    * nothing does.
    */
-  nearest(): Fit | null {
+  async nearest(): Promise<Fit | null> {
     const {gamma, rank, batchSize} = this.given;
-    const sequences = this.max('batchSize', integers(batchSize));
+    const sequences = await this.max('batchSize', this.batches(batchSize));
     if (sequences !== undefined) return {batchSize: sequences};
     if (this.hasGamma) {
-      const blocks = this.max('gamma', integers(Math.ceil(gamma!)), {batchSize: 1});
+      const blocks = await this.max('gamma', integers(Math.ceil(gamma!)), {batchSize: 1});
       if (blocks !== undefined) return {batchSize: 1, gamma: blocks};
     }
     const least = {batchSize: 1, ...(this.hasGamma && {gamma: 1})};
-    const smaller = this.max(
+    const smaller = await this.max(
       'rank',
       this.ranks.filter((other) => other < rank),
       least,
@@ -81,15 +83,18 @@ export class MemoryFit {
     return smaller === undefined ? null : {...least, rank: smaller};
   }
 
-  private isFitting(changed: Fit): boolean {
-    return this.bytesOf(changed) <= this.limit;
+  /** Batches of up to so many sequences that are asked about. */
+  private batches(max: number): number[] {
+    const most = Math.floor(MAX_TOKENS / this.given.maxLength);
+    return integers(Math.min(max, MAX_SEQUENCES, most));
   }
 
-  /** An estimate, which takes a while, is made once. */
-  private bytesOf(changed: Fit): number {
+  /** An estimate, which takes a while, is made once; signals are looked at before. */
+  private async bytesOf(changed: Fit): Promise<number> {
     const key = JSON.stringify(changed);
     const known = this.known.get(key);
     if (known !== undefined) return known;
+    await setImmediate();
     const {total} = estimateMemory(this.config, {...this.given, ...changed});
     this.known.set(key, total);
     return total;
@@ -99,14 +104,18 @@ export class MemoryFit {
    * The largest of `values` that fits; undefined if none does. They must ascend, and memory must grow with them. As it grows nearly in
    * proportion, the next value that is tried is the one that a line through two others has for the limit.
    */
-  private max(name: keyof Fit, values: readonly number[], others: Fit = {}): number | undefined {
+  private async max(
+    name: keyof Fit,
+    values: readonly number[],
+    others: Fit = {},
+  ): Promise<number | undefined> {
     // all before `from` fit, and none from `to` on
     let [from, to] = [0, values.length];
     const tried: Array<{value: number; bytes: number}> = [];
     let at = Math.max(0, lastUpTo(values, this.given[name]!));
     while (from < to) {
       const value = values[at]!;
-      const bytes = this.bytesOf({...others, [name]: value});
+      const bytes = await this.bytesOf({...others, [name]: value});
       if (bytes <= this.limit) from = at + 1;
       else to = at;
       tried.unshift({value, bytes});

@@ -26,8 +26,8 @@ export type ResolvedConfig = Required<LlamaConfig>;
 
 const OWNER = 'createLlama';
 
-/** How many layers a model may have; more than any has. Lists with an entry for each layer are made of them. */
-export const LAYERS = {integer: true, min: 1, max: 1000};
+/** How many layers a model may have; more than any has. Lists with an entry for each layer are made of them, and estimates run each. */
+export const LAYERS = {integer: true, min: 1, max: 256};
 
 /** Defaults, except those that follow from other options. */
 const DEFAULTS = {
@@ -43,16 +43,16 @@ const DEFAULTS = {
   seed: null,
 } as const satisfies Partial<LlamaConfig>;
 
-/** Sizes that are at least 1. */
-const COUNTS = [
-  'vocabSize',
-  'hiddenSize',
-  'intermediateSize',
-  'numHiddenLayers',
-  'numAttentionHeads',
-  'numKeyValueHeads',
-  'headDim',
-] as const satisfies ReadonlyArray<keyof LlamaConfig>;
+/** Sizes that are at least 1, and at most more than any model has: a stranger's file must not ask for tables without end. */
+const MAX_COUNTS = {
+  vocabSize: 2 ** 24,
+  hiddenSize: 2 ** 20,
+  intermediateSize: 2 ** 20,
+  numHiddenLayers: LAYERS.max,
+  numAttentionHeads: 2 ** 12,
+  numKeyValueHeads: 2 ** 12,
+  headDim: 2 ** 12,
+} as const satisfies Partial<Record<keyof LlamaConfig, number>>;
 
 /** Numbers above 0. */
 const POSITIVE = [
@@ -77,11 +77,13 @@ const DERIVED = [
  *   not divide as it must.
  */
 export function resolveConfig(config: LlamaConfig): ResolvedConfig {
-  checkKnown(OWNER, config, [...COUNTS, ...Object.keys(DEFAULTS), ...DERIVED]);
+  checkKnown(OWNER, config, [...Object.keys(MAX_COUNTS), ...Object.keys(DEFAULTS), ...DERIVED]);
   const resolved = withDefaults(config);
   const count = {integer: true, min: 1};
-  for (const name of COUNTS) checkNumber(OWNER, name, resolved[name], count);
-  checkNumber(OWNER, 'numHiddenLayers', resolved.numHiddenLayers, LAYERS);
+  for (const [name, max] of Object.entries(MAX_COUNTS)) {
+    const value = resolved[name as keyof typeof MAX_COUNTS];
+    checkNumber(OWNER, name, value, {...count, ...(value > max && {max})});
+  }
   const {numAttentionHeads, numKeyValueHeads, headDim, ropeScaling, slidingWindow, seed} = resolved;
   for (const name of POSITIVE) checkNumber(OWNER, name, resolved[name], {exclusiveMin: 0});
   checkNumber(OWNER, 'maxPositionEmbeddings', resolved.maxPositionEmbeddings, count);

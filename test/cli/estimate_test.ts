@@ -200,11 +200,11 @@ describe('MemoryFit', function () {
     return total;
   }
 
-  it('finds the largest that fits', () => {
+  it('finds the largest that fits', async () => {
     const room = 1.2e9;
     const fit = fitOf(room, {batchSize: 4});
-    expect(fit.fitsAsGiven).to.equal(true);
-    const {gamma, rank, batchSize} = fit.largest();
+    expect(await fit.fitsAsGiven()).to.equal(true);
+    const {gamma, rank, batchSize} = await fit.largest();
     // all blocks, and the largest rank that training takes
     expect({gamma, rank}).to.deep.equal({gamma: 30, rank: 512});
     expect(taken({batchSize: 4, rank: rank!})).to.be.at.most(room);
@@ -218,31 +218,44 @@ describe('MemoryFit', function () {
     ]) {
       const just = taken({batchSize: 4, ...largest});
       expect(taken({batchSize: 4, ...next})).to.be.greaterThan(just);
-      expect(fitOf(just, {batchSize: 4}).largest()).to.include(largest);
+      expect(await fitOf(just, {batchSize: 4}).largest()).to.include(largest);
     }
   });
 
-  it('asks about no rank that training refuses', () => {
-    const rankOf = (given: Partial<EstimatedSettings>) => fitOf(Infinity, given).largest().rank;
-    expect(rankOf({})).to.equal(512);
+  it('asks about no rank that training refuses', async () => {
+    const rankOf = async (given: Partial<EstimatedSettings>) =>
+      (await fitOf(Infinity, given).largest()).rank;
+    expect(await rankOf({})).to.equal(512);
     // keys have 192 numbers a token
-    expect(rankOf({method: 'lora', rank: 8})).to.equal(128);
-    expect(rankOf({method: 'lora', rank: 8, targets: 'q_proj'})).to.equal(512);
-    expect(rankOf({embedding: 'low-rank'})).to.equal(512);
+    expect(await rankOf({method: 'lora', rank: 8})).to.equal(128);
+    expect(await rankOf({method: 'lora', rank: 8, targets: 'q_proj'})).to.equal(512);
+    expect(await rankOf({embedding: 'low-rank'})).to.equal(512);
   });
 
-  it('finds the nearest that fits: a smaller batch, then a smaller γ, then a smaller rank', () => {
-    expect(fitOf(1e9).nearest()).to.deep.equal({batchSize: 8});
+  it('finds the nearest that fits: a smaller batch, then a smaller γ, then a smaller rank', async () => {
+    expect(await fitOf(1e9).nearest()).to.deep.equal({batchSize: 8});
     expect(taken({batchSize: 8})).to.be.at.most(1e9);
     expect(taken({batchSize: 9})).to.be.greaterThan(1e9);
     const room = taken({batchSize: 1, gamma: 3});
-    expect(fitOf(room).nearest()).to.deep.equal({batchSize: 1, gamma: 3});
+    expect(await fitOf(room).nearest()).to.deep.equal({batchSize: 1, gamma: 3});
     const less = taken({batchSize: 1, gamma: 1, rank: 16});
-    expect(fitOf(less).nearest()).to.deep.equal({batchSize: 1, gamma: 1, rank: 16});
+    expect(await fitOf(less).nearest()).to.deep.equal({batchSize: 1, gamma: 1, rank: 16});
     for (const next of [{rank: 32}, {batchSize: 2}])
       expect(taken({batchSize: 1, gamma: 1, rank: 16, ...next})).to.be.greaterThan(less);
-    expect(fitOf(100e6).nearest()).to.equal(null);
+    expect(await fitOf(100e6).nearest()).to.equal(null);
     expect(flagsOf({batchSize: 1, gamma: 3})).to.equal('--gamma 3 --batch-size 1');
+  });
+});
+
+describe('a search for what fits', () => {
+  it('leaves the event loop its turns, in which a signal ends the process', async () => {
+    const options = {rank: 8, batchSize: 4, maxLength: 512};
+    const fit = new MemoryFit(smolLM2, options, {numHiddenLayers: 30}, true, () => true);
+    let turns = 0;
+    const timer = setInterval(() => turns++, 0);
+    await fit.largest();
+    clearInterval(timer);
+    expect(turns).to.be.greaterThan(1);
   });
 });
 

@@ -69,7 +69,11 @@ describe('LlamaConfig', () => {
   });
 
   const wrong: [Record<string, unknown>, string][] = [
-    [{numHiddenLayers: 2 ** 52}, 'numHiddenLayers must be an integer >= 1 and <= 1000'],
+    [{numHiddenLayers: 2 ** 52}, 'numHiddenLayers must be an integer >= 1 and <= 256'],
+    [{vocabSize: 1e15}, 'vocabSize must be an integer >= 1 and <= 16777216'],
+    [{hiddenSize: 1e15}, 'hiddenSize must be an integer >= 1 and <= 1048576'],
+    [{intermediateSize: 2 ** 53}, 'intermediateSize must be an integer >= 1 and <= 1048576'],
+    [{headDim: 1e8}, 'headDim must be an integer >= 1 and <= 4096; got 100000000'],
     [{vocabsize: 3}, "unknown option 'vocabsize'; did you mean 'vocabSize'?"],
     [{vocabSize: undefined}, 'vocabSize must be an integer >= 1; got undefined'],
     [{hiddenSize: 0}, 'hiddenSize must be an integer >= 1; got 0'],

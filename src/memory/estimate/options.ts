@@ -110,6 +110,9 @@ export const ownOptions = {
 
 const count = {integer: true, min: 1};
 
+/** Tokens of a batch; ids of 32 bits for them are made. */
+export const MAX_TOKENS = 2 ** 24;
+
 /**
  * @param blocks How many the model has.
  * @param maxPositions The longest sequence that it takes.
@@ -175,6 +178,7 @@ export function resolveEstimateOptions(
   checkNumber(owner, 'rank', rank, count);
   checkNumber(owner, 'batchSize', all.batchSize, count);
   checkNumber(owner, 'maxLength', maxLength, {...count, max: maxPositions});
+  checkNumber(owner, 'batchSize × maxLength', all.batchSize * maxLength, {max: MAX_TOKENS});
   checkNumber(owner, 'accumulate', all.accumulate, count);
   checkNumber(owner, 'dropout', all.dropout, {min: 0, exclusiveMax: 1});
   checkNumber(owner, 'countedLabels', all.countedLabels, {exclusiveMin: 0, max: 1});

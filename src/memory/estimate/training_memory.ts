@@ -39,6 +39,9 @@ export interface Trained {
 /** The first step makes bases and moments, the second one is as all others. */
 const STEPS = 2;
 
+/** Calls of a step that are run: the first begins sums, those that follow add to them, the last moves the weights. */
+const MAX_CALLS = 3;
+
 /**
  * Bytes at the moment of a step at which most are there, as the memory meter counts them.
  *
@@ -74,7 +77,8 @@ export function trainingMemory(
       const weights = meter.current();
       peak = {total: 0, activations: 0};
       for (let step = 0; step < STEPS; step++) {
-        for (let i = 0; i < options.accumulate; i++) tf.tidy(() => training.call(trained.batch()));
+        for (let i = 0; i < Math.min(options.accumulate, MAX_CALLS); i++)
+          tf.tidy(() => training.call(trained.batch()));
       }
       const rest = peak.total - weights - peak.activations;
       // if most is there in the first step, the state is still to come
@@ -109,7 +113,8 @@ class Training {
     const optimizer = new OwLoreOptimizer({
       project: lowRank ? 'auto' : false,
       ...(!isLora && {rank}),
-      ...{gradientCheckpointing, accumulate, update, kernels: 'none'},
+      ...{gradientCheckpointing, accumulate: Math.min(accumulate, MAX_CALLS)},
+      ...{update, kernels: 'none'},
       ...(basis === 'svd' && {basis: exactBasis}),
       ...given,
     });

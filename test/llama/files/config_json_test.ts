@@ -320,7 +320,7 @@ describe('config.json', () => {
     const window = {use_sliding_window: true, sliding_window: 4, max_window_layers: 1};
     for (const keys of [{}, {...window, layer_types: undefined}]) {
       expect(() => read(changed('qwen2', {...keys, num_hidden_layers: 2 ** 52}))).to.throw(
-        'test: num_hidden_layers must be an integer >= 1 and <= 1000; got 4503599627370496',
+        'test: num_hidden_layers must be an integer >= 1 and <= 256; got 4503599627370496',
       );
     }
   });
@@ -422,7 +422,7 @@ describe('config.json', () => {
     [{architectures: 'LlamaForCausalLM'}, 'architectures must name LlamaForCausalLM'],
     [{hidden_size: undefined}, 'hidden_size must be an integer >= 1; got undefined'],
     [{vocab_size: '96'}, "vocab_size must be an integer >= 1; got '96'"],
-    [{num_hidden_layers: 0}, 'num_hidden_layers must be an integer >= 1 and <= 1000; got 0'],
+    [{num_hidden_layers: 0}, 'num_hidden_layers must be an integer >= 1 and <= 256; got 0'],
     [{num_attention_heads: 1.5}, 'num_attention_heads must be an integer >= 1; got 1.5'],
     [{num_key_value_heads: 3}, 'createLlama: numKeyValueHeads must divide numAttentionHeads (4)'],
     [{head_dim: 7}, 'createLlama: headDim must be even'],

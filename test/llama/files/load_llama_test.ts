@@ -321,7 +321,7 @@ describe('loadLlama', () => {
       'more layers than anyone has',
       'llama2',
       config((json) => (json['num_hidden_layers'] = 2 ** 52)),
-      'num_hidden_layers must be an integer >= 1 and <= 1000; got 4503599627370496',
+      'num_hidden_layers must be an integer >= 1 and <= 256; got 4503599627370496',
     ],
     [
       'a bias that is missing',

@@ -439,11 +439,25 @@ describe('estimateMemory', () => {
     expect(() => estimateMemory({vocabSize: 1})).to.throw('hiddenSize');
   });
 
+  it('takes no longer, and no more memory of its own, for numbers that a stranger wrote', () => {
+    const few = estimateMemory(config, {accumulate: 5});
+    // whose peak is that of two calls, which is measured above
+    expect(few).to.deep.equal(estimateMemory(config, {accumulate: 2}));
+    expect(estimateMemory(config, {accumulate: 1e15})).to.deep.equal(few);
+    for (const key of ['head_dim', 'hidden_size', 'num_attention_heads', 'vocab_size'])
+      expect(() => estimateMemory({...config, [key]: 1e9}), key).to.throw(
+        /and <= \d+; got 1000000000$/,
+      );
+    expect(() => estimateMemory(config, {batchSize: 1e9})).to.throw(
+      /^estimateMemory: batchSize × maxLength must be a number <= 16777216; got /,
+    );
+  });
+
   it('names the key of a config that it cannot read', () => {
     const without = {...config, hidden_size: undefined};
     expect(() => estimateMemory(without)).to.throw('estimateMemory: hidden_size must be');
     expect(() => estimateMemory({...config, num_hidden_layers: 1e9})).to.throw(
-      'estimateMemory: num_hidden_layers must be an integer >= 1 and <= 1000; got 1000000000',
+      'estimateMemory: num_hidden_layers must be an integer >= 1 and <= 256; got 1000000000',
     );
     expect(() => estimateMemory({...config, model_type: 'gpt2'})).to.throw(
       /estimateMemory: model_type must be one of .*'llama', .*; got 'gpt2'/,
