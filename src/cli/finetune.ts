@@ -36,7 +36,7 @@ import type {Plan} from './run_method';
 import {checkResumable, checkRunFolder, configToResume} from './run_folder_checks';
 import {checkInputsOutside} from './run_inputs';
 import {checkSameData, newestCheckpoint} from './run_data';
-import {checkSameOptions} from './same_options';
+import {checkSameOptions, checkSameSteps} from './same_options';
 import {prepareData, type TrainingData} from './training_data';
 import {messageOf} from './usage_error';
 
@@ -121,6 +121,8 @@ async function checkRun(
   checkLora(settings, config);
   const {resume} = settings;
   const from = resume === undefined ? null : await newestCheckpoint(resume);
+  // before the data, whose rows other options change
+  if (from) checkSameOptions(from, settings, context.console);
   // a run that goes on has computed its scores before, and one that begins anew may do so with other data
   const file = filesOfRun(resume ?? '').scores;
   const hasScores = from !== null && settings.scores !== 'uniform' && existsSync(file);
@@ -131,7 +133,7 @@ async function checkRun(
   const data = await prepareData(settings, opened, fitted, context);
   if (from) {
     checkSameData(from, data.contents, settings, context.console);
-    checkSameOptions(from, settings, data.steps, context.console);
+    checkSameSteps(from, settings, data.steps);
   }
   const {saveEvery = tenthOf(data.steps)} = settings;
   await checkDisk({...settings, saveEvery}, opened, data, context);

@@ -40,43 +40,77 @@ export function lastingOptions(settings: FinetuneSettings, steps: number): Recor
 }
 
 /**
- * Compares the options of a run that goes on with those in its checkpoint, before the model's weights are read.
+ * Compares the options of a run that goes on with those in its checkpoint, before its data are read. The steps in all, which its data
+ * tell, are left to {@link checkSameSteps}.
  *
- * @param steps Of the run, by its options.
- * @throws UsageError that names what differs, also if the run has made more steps than it is to make.
+ * @throws UsageError that names what differs.
  */
 export function checkSameOptions(
-  {manifest: {extra, step, optimizer}}: Candidate,
+  from: Candidate,
   settings: FinetuneSettings,
-  steps: number,
   console: Pick<CommandConsole, 'note'>,
 ): void {
-  const resume = settings.resume!;
-  const was = isObject(extra) ? extra['options'] : undefined;
-  if (!isObject(was))
-    throw new Error(`${resume}: its checkpoint has no options of a run in extra; got ${show(was)}`);
-  const is = lastingOptions(settings, steps);
-  const textOf = (value: unknown): string => JSON.stringify(value) ?? 'not given';
-  const changes = Object.keys({...was, ...is})
-    .map((name) => ({name, was: textOf(was[name]), is: textOf(is[name])}))
-    .filter((option) => option.was !== option.is)
-    .map(({name, was, is}) => ({name, text: `${cut(name)} was ${cut(was)} and is ${cut(is)}`}));
-  const refused = changes.filter(({name}) => name !== TOLD);
-  if (refused.length > 0) {
-    const forLonger = refused.some(({name}) => RATE_OPTIONS.includes(name))
-      ? '. To train for longer, let the run come to its end, and train its model further by another run: finetune --model ' +
-        join(resume, NAMES.model)
-      : '';
-    throw new UsageError(
-      `finetune: the run in ${resume} had other options: ${refused.map(({text}) => text).join('; ')}; give its config.json ` +
-        `those of then${forLonger}`,
-    );
-  }
+  const {steps: _, ...was} = optionsIn(from, settings);
+  const {steps: __, ...is} = lastingOptions(settings, 0);
+  const changes = changesOf(was, is);
+  refuse(
+    changes.filter(({name}) => name !== TOLD),
+    settings,
+  );
   for (const {text} of changes)
-    console.note(`${resume}: ${text}, so that it goes on with other rounding`);
+    console.note(`${settings.resume!}: ${text}, so that it goes on with other rounding`);
+}
+
+/**
+ * Compares the steps in all of a run that goes on with those in its checkpoint.
+ *
+ * @param steps Of the run, by its options and data.
+ * @throws UsageError if the learning rate depends on them and they differ, or if the run has made more.
+ */
+export function checkSameSteps(from: Candidate, settings: FinetuneSettings, steps: number): void {
+  const {step, optimizer} = from.manifest;
+  const {steps: was} = optionsIn(from, settings);
+  refuse(changesOf({steps: was}, {steps: lastingOptions(settings, steps)['steps']}), settings);
   const isBegun = Number(optimizer.counters[ACCUMULATED] ?? 0) > 0;
   if (step + (isBegun ? 1 : 0) <= steps) return;
   throw new UsageError(
-    `${resume}: the run has made ${counted(step, 'step')}, and its options say ${steps} in all; give it more in its config.json`,
+    `${settings.resume!}: the run has made ${counted(step, 'step')}, and its options say ${steps} in all; give it more in its config.json`,
+  );
+}
+
+function optionsIn(
+  {manifest: {extra}}: Candidate,
+  {resume}: FinetuneSettings,
+): Record<string, unknown> {
+  const options = isObject(extra) ? extra['options'] : undefined;
+  if (isObject(options)) return options;
+  throw new Error(
+    `${resume!}: its checkpoint has no options of a run in extra; got ${show(options)}`,
+  );
+}
+
+/** An option that is another one, and what was and is. */
+interface Change {
+  name: string;
+  text: string;
+}
+
+function changesOf(was: Record<string, unknown>, is: Record<string, unknown>): Change[] {
+  const textOf = (value: unknown): string => JSON.stringify(value) ?? 'not given';
+  return Object.keys({...was, ...is})
+    .map((name) => ({name, was: textOf(was[name]), is: textOf(is[name])}))
+    .filter((option) => option.was !== option.is)
+    .map(({name, was, is}) => ({name, text: `${cut(name)} was ${cut(was)} and is ${cut(is)}`}));
+}
+
+function refuse(changes: readonly Change[], {resume}: FinetuneSettings): void {
+  if (changes.length === 0) return;
+  const forLonger = changes.some(({name}) => RATE_OPTIONS.includes(name))
+    ? '. To train for longer, let the run come to its end, and train its model further by another run: finetune --model ' +
+      join(resume!, NAMES.model)
+    : '';
+  throw new UsageError(
+    `finetune: the run in ${resume!} had other options: ${changes.map(({text}) => text).join('; ')}; give its config.json ` +
+      `those of then${forLonger}`,
   );
 }

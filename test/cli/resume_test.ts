@@ -354,6 +354,8 @@ describe('tfjs-owlore finetune --resume', function () {
         [{rank: 3}, /: rank was \d+ and is 3; give its config\.json those of then$/],
         [{clipNorm: 7, seed: 77}, /: seed was \d+ and is 77; clipNorm was not given and is 7;/],
         [{embeddingRate: 3}, /embeddingRate was 1 and is 3;/],
+        [{batchSize: 1e9}, /options: batchSize was \d+ and is 1000000000;/],
+        [{maxLength: 7}, /options: maxLength was 12 and is 7;/],
         [{interval: 77}, /interval was \d+ and is 77;/],
         [{frozenDtype: 'BF16'}, /frozenDtype was "F32" and is "BF16";/],
         [{embedding: 'frozen', embeddingRate: null}, /embedding was "full" and is "frozen";/],
@@ -407,10 +409,10 @@ describe('tfjs-owlore finetune --resume', function () {
         const run = copy();
         const file = join(run, 'config.json');
         const config = JSON.parse(readFileSync(file, 'utf8')) as object;
-        writeFileSync(file, JSON.stringify({...config, ...changed, refreshInterval: 77}));
+        writeFileSync(file, JSON.stringify({...config, ...changed, steps: 999}));
         return resume(run, ...args);
       }
-      const laterError = /error: .*other options: .*77/;
+      const laterError = /error: .*other options: steps was 1000 and is 999;/;
 
       for (const [what, changed, message] of [
         ['words replaced', () => other(words(all)), /has 30 examples as then, but others, or/],
@@ -550,8 +552,9 @@ describe('tfjs-owlore finetune --resume', function () {
       const {data, options} = json.extra;
       const state = {steps: json.step, stateBytes: 0, data, options};
       for (const [extra, message] of [
-        [null, /its checkpoint has no data of a run in extra; got/],
+        [null, /its checkpoint has no options of a run in extra; got/],
         [{data}, /its checkpoint has no options of a run in extra; got nothing/],
+        [{options}, /its checkpoint has no data of a run in extra; got nothing/],
         [{data, options}, /extra must be \{steps, stateBytes, begun\}, .*; got \{/],
         [{...state, steps: 1e9, begun: null}, /extra: steps must be .*; got 1000000000/],
         ...[0, 1, -1, 1e9].map((batches) => {

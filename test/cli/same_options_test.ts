@@ -1,7 +1,7 @@
 import {expect} from 'chai';
 import type {Candidate} from '../../src/checkpoint/check_fits';
 import {finetuneOptions, type FinetuneSettings} from '../../src/cli/finetune_options';
-import {checkSameOptions, lastingOptions} from '../../src/cli/same_options';
+import {checkSameOptions, checkSameSteps, lastingOptions} from '../../src/cli/same_options';
 import {UsageError} from '../../src/cli/usage_error';
 
 type Name = keyof FinetuneSettings;
@@ -27,7 +27,8 @@ function resume(was: FinetuneSettings, is: FinetuneSettings, steps = 10): string
   // as it is read of its file
   const options: unknown = JSON.parse(JSON.stringify(lastingOptions(was, 10)));
   const checkpoint = checkpointOf({options});
-  checkSameOptions(checkpoint, is, steps, {note: (line) => notes.push(line)});
+  checkSameOptions(checkpoint, is, {note: (line) => notes.push(line)});
+  checkSameSteps(checkpoint, is, steps);
   return notes;
 }
 
@@ -102,7 +103,7 @@ describe('the options of a run that goes on', () => {
       /steps was 10 and is 11; .* To train for longer, .* finetune --model run.model$/,
     );
     const begun = checkpointOf({options: lastingOptions(was, 3)}, 3, 1);
-    expect(() => checkSameOptions(begun, was, 3, {note: () => undefined})).to.throw('3 in all');
+    expect(() => checkSameSteps(begun, was, 3)).to.throw('3 in all');
   });
 
   it('are told where they only round in another way', () => {
@@ -114,7 +115,7 @@ describe('the options of a run that goes on', () => {
 
   it('are in its checkpoint', () => {
     for (const extra of [null, {}, {options: [1]}])
-      expect(() => checkSameOptions(checkpointOf(extra), settingsOf({}), 10, console as never)) //
+      expect(() => checkSameOptions(checkpointOf(extra), settingsOf({}), console as never)) //
         .to.throw('run: its checkpoint has no options of a run in extra; got');
   });
 });
