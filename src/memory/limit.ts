@@ -65,7 +65,12 @@ export function weightBytes(
   return 4 * numbers - 2 * halves;
 }
 
-/** `1.25 GB`, or `316 MB`. */
+/** `1.25 GB`, `316 MB`, `12 kB` or `1 byte`. */
 export function bytesText(bytes: number): string {
-  return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(2)} GB` : `${(bytes / 1e6).toFixed(0)} MB`;
+  // a unit from what would be rounded to 1000 of the one below
+  if (bytes >= 999.5e6) return `${(bytes / 1e9).toFixed(2)} GB`;
+  if (bytes >= 999_500) return `${(bytes / 1e6).toFixed(0)} MB`;
+  if (bytes >= 999.5) return `${(bytes / 1e3).toFixed(0)} kB`;
+  const whole = Math.round(bytes);
+  return `${whole} byte${whole === 1 ? '' : 's'}`;
 }

@@ -80,7 +80,7 @@ describeBackends('tfjs-owlore finetune, of memory', (backend) => {
       (error: unknown) => (error as Error).message,
     );
     expect(refused).to.match(
-      /^finetune: this run cannot fit: .*, and the limit is 0 MB; no gamma, rank/,
+      /^finetune: this run cannot fit: .*, and the limit is 1 kB; no gamma, rank/,
     );
     expect(notes).to.deep.equal([]);
     await checkMemory({...settings, force: true}, opened, context, limit);
