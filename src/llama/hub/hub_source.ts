@@ -8,7 +8,6 @@ import {hubFilesUrl, hubNameText, type HubName} from '../../files/hub_name';
 import type {FileSource, RequestOptions} from '../../files/source';
 import {checkSourcePath} from '../../files/source_path';
 import {checkNumber} from '../../common/options';
-import {sayOnce} from '../../common/say_once';
 import {cachedModels, ModelCache, sizeOf, writingTo} from './cache';
 import {describeModel, type HubFile, type HubModel} from './describe_model';
 import {download} from './download';
@@ -28,6 +27,9 @@ export interface DownloadOptions {
 const LOOK = 200;
 /** Models or revisions in a message. */
 const SHOWN = 5;
+
+/** Notes that were written, once a process: several functions open the same model, each under its own name. */
+const written = new Set<string>();
 
 /** The files of a model on the Hub. */
 export interface HubSource extends FileSource {
@@ -102,7 +104,8 @@ function openCached(
   const commit = cache.commitOf(name.revision);
   if (commit !== null) {
     const note = `${reason}; '${hubNameText(name)}' is taken from the cache, as of commit ${commit.slice(0, 8)}`;
-    sayOnce('info', `${owner}: ${note}`);
+    if (!written.has(note)) console.info(`${owner}: ${note}`);
+    written.add(note);
     return {commit, files: null};
   }
   const revisions = cache.revisions();

@@ -322,13 +322,13 @@ describe('models in GGUF files', () => {
       'more blocks than any',
       'llama',
       {keys: {'llama.block_count': u32(4e9)}},
-      /llama\.block_count must be an integer of at most 1000; got 4000000000/,
+      /llama\.block_count must be an integer of at most 256; got 4000000000/,
     ],
     [
       'more blocks than any, with a rule for their types',
       'gemma3',
       {keys: {'gemma3.block_count': u32(4e9)}},
-      /gemma3\.block_count must be an integer of at most 1000; got 4000000000/,
+      /gemma3\.block_count must be an integer of at most 256; got 4000000000/,
     ],
   ];
   for (const [title, name, edit, message] of wrong) {
