@@ -197,6 +197,9 @@ describeBackends('tfjs-owlore finetune', (backend) => {
     expect(stderr).to.match(
       /\nthe paper's defaults, fitted: interval 50 → 10 \(2 steps\), tau 13 → \d.*, gamma 5 → 2 \(of 3 blocks\)\n/,
     );
+    // not as flags, which nobody has given
+    expect(stderr).to.match(/ at most \d of 3 blocks .* \(2, with other blocks every 10\); use /);
+    expect(stderr).not.to.include('--interval');
     expect(stderr).to.include(
       '\nOwLoreOptimizer: no matrix is large enough for rank 128: all are updated as by AdamW\n',
     );

@@ -498,7 +498,7 @@ describe('LayerSamplingCallback', () => {
           null,
         ]);
         const model = createModel(optimizer());
-        if (interval === 10) expectWarning(/at most 3 of 4 blocks .* interval: 10/);
+        if (interval === 10) expectWarning(/at most 3 of 4 blocks .* every 10\)/);
         await train(model, callback, args);
         const periods = Math.ceil(callback.steps / interval);
         expect(callback.blockHistory.interval).to.equal(interval);
@@ -938,7 +938,9 @@ describe('LayerSamplingCallback', () => {
 
     it('too few steps to visit the blocks: a warning, not again with every fit', async () => {
       const model = createModel();
-      expectWarning(/at most 1 of 4 blocks can be trained \(steps: 8, interval: 8\)/);
+      expectWarning(
+        /at most 1 of 4 blocks can be trained in so few steps \(8, with other blocks every 8\)/,
+      );
       const callback = new LayerSamplingCallback({gamma: 1, interval: 8});
       for (let i = 0; i < 3; i++) await fit(model, [callback]);
       model.dispose();
@@ -947,10 +949,10 @@ describe('LayerSamplingCallback', () => {
     it('too few periods of one step: the warning names what helps', async () => {
       const model = createModel();
       expectWarning(
-        /at most 3 of 4 blocks .* \(steps: 3, interval: 1\); use more steps or a larger gamma$/,
+        /at most 3 of 4 blocks .* \(3, with other blocks every 1\); use more steps or a larger gamma$/,
       );
       await fit(model, [new LayerSamplingCallback({gamma: 1, interval: 1})], 3);
-      expectWarning(/\(steps: 3, interval: 2\); use a smaller interval or more steps$/);
+      expectWarning(/\(3, with other blocks every 2\); use a smaller interval or more steps$/);
       await fit(model, [new LayerSamplingCallback({gamma: 1, interval: 2})], 3);
       await fit(model, [new LayerSamplingCallback({gamma: 1, interval: 1})], 4);
       model.dispose();

@@ -655,7 +655,8 @@ describe('LayerSamplingCallback, several models', () => {
   it('each starts anew, as with a callback of its own', async () => {
     const sampling = new LayerSamplingCallback({gamma: 1, interval: 3, seed: 5});
     // Of a training that is too short: once by the callback of both, and once by each of the others; equal lines come once.
-    for (let i = 0; i < 2; i++) expectWarning(/blocks can be trained \(steps: \d, interval: 3\)/);
+    for (let i = 0; i < 2; i++)
+      expectWarning(/blocks can be trained in so few steps \(\d, with other blocks every 3\)/);
     for (const steps of [5, 13, 7]) {
       const model = createModel();
       const own = new LayerSamplingCallback({gamma: 1, interval: 3, seed: 5});

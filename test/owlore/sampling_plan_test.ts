@@ -117,7 +117,8 @@ describe('steps of several batches', () => {
   }
 
   /** Of a first fit of one epoch, which does not know what comes after it; once for a callback. */
-  const tooShort = /at most 2 of 4 blocks can be trained \(steps: 2, interval: 2\)/;
+  const tooShort =
+    /at most 2 of 4 blocks can be trained in so few steps \(2, with other blocks every 2\)/;
 
   /** 35 batches are 8 steps and 3 batches of the next. */
   const epochs = 7;

@@ -23,7 +23,7 @@ export function tooShortLine(
   {steps, interval}: {steps: number; interval: number},
 ): string {
   const way = interval > 1 ? 'a smaller interval or more steps' : 'more steps or a larger gamma';
-  return `${callbackName}: at most ${visits} of ${blocks} blocks can be trained (steps: ${steps}, interval: ${interval}); use ${way}`;
+  return `${callbackName}: at most ${visits} of ${blocks} blocks can be trained in so few steps (${steps}, with other blocks every ${interval}); use ${way}`;
 }
 
 /** A training that has ended within a step. */
