@@ -65,10 +65,11 @@ export class Step {
       // the error should name the gradient's value.
       const isWhole =
         !isProjected && (options.clipNorm !== null || isRefreshDue(begun.state, options));
+      const isMeasured = isWhole && this.needsCheck;
       const {update, squaredNorm} = isProjected
         ? {update: begun, squaredNorm: null}
-        : projectGradient(begun, gradient, this.settings, isWhole && this.needsCheck);
-      if (squaredNorm) this.note(variable.name, squaredNorm, () => gradient.squaredNorm(UNIT));
+        : projectGradient(begun, gradient, this.settings, isMeasured);
+      if (isMeasured) this.note(variable.name, squaredNorm!, () => gradient.squaredNorm(UNIT));
       else if (!isWhole) this.measure(update);
       refreshes.loaded?.finish(this.waiting, options, this.keep, update);
       this.keep(update, tensor);
