@@ -49,7 +49,11 @@ export class FileList {
   /** Goes on with the list of a run; the caller has read it before. */
   static open(folder: string): FileList {
     const {paths, making, file} = FileList.read(folder)!;
-    const lines = [HEADER, ...[...making].map(isMade(false)), ...[...paths].map(quoted)];
+    const lines = [
+      HEADER,
+      ...[...making].map((path) => makingLine(path, false)),
+      ...[...paths].map(quoted),
+    ];
     closeSync(replaceFile(file, `${lines.join('\n')}\n`));
     return new FileList(file, paths, making);
   }
@@ -97,9 +101,9 @@ export class FileList {
    * @param madePaths Gives their paths then.
    */
   addMade<T>(folder: string, make: () => T, madePaths: () => string[]): T {
-    this.append([isMade(false)(folder)]);
+    this.append([makingLine(folder, false)]);
     const result = make();
-    this.append([...madePaths().map(quoted), isMade(true)(folder)]);
+    this.append([...madePaths().map(quoted), makingLine(folder, true)]);
     return result;
   }
 
@@ -134,7 +138,4 @@ export class FileList {
 const quoted = (path: string): string => JSON.stringify(path);
 
 /** A line for a folder in which files are made whose names are not known before: before that, and after it. */
-const isMade =
-  (isMade: boolean) =>
-  (folder: string): string =>
-    JSON.stringify({folder, isMade});
+const makingLine = (folder: string, isMade: boolean): string => JSON.stringify({folder, isMade});

@@ -1,6 +1,6 @@
 /** Refuses a run of `tfjs-owlore finetune` that cannot fit into memory, before it loads anything. */
 import {estimateMemory, type EstimateOptions} from '../memory/estimate/index';
-import {MAX_TOKENS} from '../memory/estimate/options';
+import {maxBatchSize} from '../memory/estimate/options';
 import type {Context} from './command';
 import {contentsOf} from './data_contents';
 import {estimateOptionsOf, hasRank} from './estimate_options';
@@ -29,7 +29,7 @@ export async function checkMemory(
   const {backend, data, packing, force, resume} = settings;
   let options = estimateOptionsOf(settings, described);
   // more is never there, nor can it be estimated
-  options.batchSize = Math.min(options.batchSize, Math.floor(MAX_TOKENS / options.maxLength));
+  options.batchSize = Math.min(options.batchSize, maxBatchSize(options.maxLength));
   const total = (): number | null => attempt(() => estimateMemory(config, options).total);
   const isTooMuch = (tensors: number): boolean => leastMemoryFor(backend, tensors) > limit.bytes;
   let tensors = total();

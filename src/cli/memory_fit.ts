@@ -2,7 +2,7 @@
 import {setImmediate} from 'node:timers/promises';
 import {estimateMemory, type EstimateOptions} from '../memory/estimate/index';
 import {maxRank} from '../memory/estimate/max_rank';
-import {MAX_TOKENS} from '../memory/estimate/options';
+import {maxBatchSize} from '../memory/estimate/options';
 import type {LlamaConfig} from '../llama/config';
 import {paperMethods, type MethodParts} from '../methods';
 import type {SizedOptions} from './estimate_options';
@@ -85,8 +85,7 @@ export class MemoryFit {
 
   /** Batches of up to so many sequences that are asked about. */
   private batches(max: number): number[] {
-    const most = Math.floor(MAX_TOKENS / this.given.maxLength);
-    return integers(Math.min(max, MAX_SEQUENCES, most));
+    return integers(Math.min(max, MAX_SEQUENCES, maxBatchSize(this.given.maxLength)));
   }
 
   /** An estimate, which takes a while, is made once; signals are looked at before. */

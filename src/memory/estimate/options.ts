@@ -111,7 +111,12 @@ export const ownOptions = {
 const count = {integer: true, min: 1};
 
 /** Tokens of a batch; ids of 32 bits for them are made. */
-export const MAX_TOKENS = 2 ** 24;
+const MAX_TOKENS = 2 ** 24;
+
+/** The largest batch that can be estimated. */
+export function maxBatchSize(maxLength: number): number {
+  return Math.floor(MAX_TOKENS / maxLength);
+}
 
 /**
  * @param blocks How many the model has.
