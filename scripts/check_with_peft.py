@@ -8,8 +8,14 @@ back. Optional: no test needs Python.
     npx tsx scripts/save_for_peft.ts test/fixtures/llama/llama2 /tmp/adapter.peft --saved
     .venv/bin/python scripts/check_with_peft.py test/fixtures/llama/llama2 /tmp/adapter.peft
 
+With --make, peft makes an adapter of rsLoRA with random values first, for the same two commands:
+
+    .venv/bin/python scripts/check_with_peft.py --make test/fixtures/llama/llama2 /tmp/rslora
+    npx tsx scripts/save_for_peft.ts test/fixtures/llama/llama2 /tmp/rslora --saved
+    .venv/bin/python scripts/check_with_peft.py test/fixtures/llama/llama2 /tmp/rslora
+
 Ends with 1 if peft misses a tensor or finds one too many, or if a logit differs by more than float32 rounds, also when the
-adapters are merged.
+adapters are merged, and when AutoPeftModelForCausalLM finds the model by what the adapter says.
 """
 
 import sys
@@ -19,7 +25,7 @@ import numpy as np
 import peft
 import torch
 import transformers
-from peft import PeftModel
+from peft import AutoPeftModelForCausalLM, LoraConfig, PeftModel, get_peft_model
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 
@@ -27,7 +33,23 @@ from transformers import AutoModelForCausalLM
 TOLERANCE = 1e-5
 
 
+def make(base: str, adapter: str) -> int:
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    config = LoraConfig(
+        r=3, lora_alpha=5, use_rslora=True, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    model = get_peft_model(model, config)
+    torch.manual_seed(1)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.05)
+    model.save_pretrained(adapter)
+    return 0
+
+
 def main() -> int:
+    if len(sys.argv) == 4 and sys.argv[1] == "--make":
+        return make(*sys.argv[2:])
     if len(sys.argv) != 3:
         print(__doc__)
         return 1
@@ -69,6 +91,10 @@ def main() -> int:
     if not adapter.endswith(".peft"):
         model.save_pretrained(f"{adapter}.peft")
     compare("merged", model.merge_and_unload())
+    automatic = AutoPeftModelForCausalLM.from_pretrained(
+        adapter, attn_implementation="eager", dtype=torch.float32
+    )
+    compare("found by AutoPeftModelForCausalLM", automatic.eval())
     for line in complaints:
         print(f"{adapter}: {line}", file=sys.stderr)
     return 1 if complaints else 0

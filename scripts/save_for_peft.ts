@@ -37,7 +37,7 @@ if (targets === '--saved') {
   for (const {b} of lora.weights.values()) {
     tf.tidy(() => b.assign(tf.randomNormal(b.shape, 0, 0.05, 'float32', seed++)));
   }
-  await lora.save(target);
+  await lora.save(target, {baseModel: source});
   console.log(`saved ${lora.modules.length} adapters in ${target}`);
 }
 const random = createRandom(1);

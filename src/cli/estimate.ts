@@ -9,6 +9,7 @@ import {loraDefaults} from '../lora/lora_options';
 import type {ResolvedConfig} from '../llama/config';
 import {paperMethods, trainsRest, type MethodParts} from '../methods';
 import {defineCommand, type Context} from './command';
+import {locate} from './model_options';
 import {dataOptions} from './data_options';
 import {estimateOptionsOf, hasRank, type SizedOptions} from './estimate_options';
 import {finetuneOptions} from './finetune_options';
@@ -100,7 +101,7 @@ export const estimate = defineCommand({
   options,
   meaningless,
   async run(settings, context) {
-    const config = await readConfig(settings);
+    const config = await readConfig(settings, context);
     const described = asUsage(() => readConfigJson(settings.model, config));
     const estimated = optionsOf(settings, described, context.given);
     const result = asUsage(() => estimateMemory(config, estimated));
@@ -141,11 +142,12 @@ function meaningless({method, embedding, engine, update}: Settings): Record<stri
   };
 }
 
-async function readConfig({model}: Settings): Promise<JsonObject> {
+async function readConfig({model}: Settings, context: Context): Promise<JsonObject> {
   if (model.endsWith('.json') && isThere('file', model)) {
     return asUsage(() => parseJsonObject(model, new TextEncoder().encode(readUtf8(model))));
   }
-  return readModelConfig('estimate', model);
+  const {source} = await locate({model}, context);
+  return readModelConfig('estimate', source);
 }
 
 function optionsOf(settings: Settings, config: ResolvedConfig, given: Given): SizedOptions {

@@ -1,5 +1,6 @@
 /** `tfjs-owlore finetune`: trains a model, and leaves a folder that says how it went. */
 import {existsSync} from 'node:fs';
+import {dirname} from 'node:path';
 import {saveLlama} from '../llama/index';
 import {loraDefaults} from '../lora/lora_options';
 import {startMemoryMeter, type MemoryMeter} from '../memory/meter';
@@ -24,9 +25,10 @@ import {printOutcome, runRecord, type Outcome, type Trained} from './finetune_ou
 import {engines, train} from './finetune_training';
 import {errorIn, savingOf, untilSaved} from './full_disk';
 import {FittedDefaults, type Sizes} from './fitted_defaults';
-import {loadModelAlone, openModel, type LoadedModel} from './model_options';
-import {isHubName} from './options';
-import {checkLora} from './lora_method';
+import type {LocatedModel} from './adapter';
+import {loadModelAlone, locate, openModel, type LoadedModel} from './model_options';
+import {isHubName, isThere} from './options';
+import {checkLora, optionsOfAdapter, targetsOfAdapter} from './lora_method';
 import {checkMemory} from './memory_check';
 import {StoppedError} from './interruption';
 import type {BackendName} from './register_backend';
@@ -64,31 +66,43 @@ export const finetune = defineCommand({
     resume === undefined ? undefined : configToResume('finetune: --resume', resume),
   async run(all, context) {
     const {given} = context;
+    const located = await locate(all, context);
+    const own = located.adapter && optionsOfAdapter(located.adapter, all, given);
+    const method = own?.method ?? all.method;
     const wanted = {
       ...all,
       ...(all.resume !== undefined && {output: all.resume}),
-      learningRate: all.learningRate ?? learningRates[all.method],
-      ...(all.method === 'lora' && !given.has('rank') && {rank: loraDefaults.rank}),
+      learningRate: all.learningRate ?? learningRates[method],
+      ...(method === 'lora' && !given.has('rank') && {rank: loraDefaults.rank}),
+      ...{model: located.source, ...own},
     };
     checkTogether(wanted, given);
     const {output, model, data, validation, scores, resume} = wanted;
+    const pathOf = (place: string | undefined): string | undefined =>
+      place === undefined || isHubName(place) ? undefined : place;
     checkInputsOutside(given, output, {
       ...{data, validation},
-      model: isHubName(model) ? undefined : model,
+      ...{model: pathOf(model), adapter: pathOf(all.adapter)},
       scores: scoreNames.includes(scores) ? undefined : scores,
     });
+    // which may be the adapter
+    checkInputsOutside(given, output, {model: pathOf(all.model)});
     if (resume !== undefined) checkResumable(given.get('resume')!, resume);
     else checkRunFolder(given.get('output')!, output, wanted.overwrite);
     const settings = await engines[wanted.engine].check(wanted, context);
     const backend = await context.selectBackend(settings.backend);
     const meter = startMemoryMeter();
     try {
-      const checked = await checkRun({...settings, backend}, context);
-      // a large vocabulary's logits would be most of the memory
-      const loaded = await loadModelAlone({...settings, backend}, context, {
-        headInLoss: true,
-        frozenDtype: settings.frozenDtype,
-      });
+      const checked = await checkRun({...settings, backend}, located, context);
+      const {frozenDtype} = settings;
+      const loaded = await loadModelAlone(
+        {...settings, backend},
+        // an adapter that trains is not put into its model
+        {...located, adapter: null},
+        context,
+        // a large vocabulary's logits would be most of the memory
+        {headInLoss: true, frozenDtype},
+      );
       try {
         return await finetuneModel(checked, loaded, meter, context);
       } finally {
@@ -101,7 +115,7 @@ export const finetune = defineCommand({
 });
 
 /** A run whose options and data are right, as far as that can be known without the model's weights. */
-interface CheckedRun {
+interface CheckedRun extends Pick<LocatedModel, 'adapter'> {
   settings: FinetuneSettings;
   /** Of a run that goes on, the file of the scores that it has computed before, in the place of those that it is to compute. */
   scores: FinetuneSettings['scores'];
@@ -112,11 +126,16 @@ interface CheckedRun {
 
 /** Checks options and data, so that errors in them are found before a model of gigabytes is downloaded or loaded. */
 async function checkRun(
-  settings: FinetuneSettings & {backend: BackendName},
+  all: FinetuneSettings & {backend: BackendName},
+  located: LocatedModel,
   context: Context,
 ): Promise<CheckedRun> {
-  const opened = await openModel(settings, context);
-  const {config} = opened;
+  const opened = await openModel(all, context, located);
+  const {config, adapter} = opened;
+  const settings = {
+    ...all,
+    ...(adapter && {targets: targetsOfAdapter(adapter, all, config, context.given)}),
+  };
   checkEmbedding(settings.embedding, config, settings.rank);
   checkLora(settings, config);
   const {resume} = settings;
@@ -137,7 +156,7 @@ async function checkRun(
   }
   const {saveEvery = tenthOf(data.steps)} = settings;
   await checkDisk({...settings, saveEvery}, opened, data, context);
-  return {settings: {...settings, saveEvery}, scores, data, fitted};
+  return {settings: {...settings, saveEvery}, adapter, scores, data, fitted};
 }
 
 function tenthOf(steps: number): number {
@@ -209,8 +228,9 @@ async function saveTrained(
   const saveAdapter = async (): Promise<void> => {
     if (!lora) return;
     if (lora.isMerged) lora.unmerge();
-    const baseModel = hubName?.replace(/@.*$/, '');
-    await folder.saveAdapter((target) => lora.save(target, {...(baseModel && {baseModel})}));
+    const [baseModel = folderOf(settings.model), revision] = hubName?.split('@') ?? [];
+    const base = {...(baseModel && {baseModel}), ...(revision && {revision})};
+    await folder.saveAdapter((target) => lora.save(target, base));
     lora.merge();
   };
   const card = cardOf(settings, monitor, data.report);
@@ -219,6 +239,12 @@ async function saveTrained(
     await saveAdapter();
     await folder.saveModel((target) => saveLlama(model, target, {dtype, card}));
   });
+}
+
+/** The folder of a model for peft, as it was given; undefined if it has none. */
+function folderOf(model: string): string | undefined {
+  if (isThere('folder', model)) return model;
+  return model.endsWith('.safetensors') && isThere('file', model) ? dirname(model) : undefined;
 }
 
 /** Saves the training itself where its model or its report could not be saved, so that it need not be done again. */
@@ -263,7 +289,7 @@ async function runIn<T>(folder: RunFolder, context: Context, body: () => Promise
 
 /** Fills in what depends on the model's weights, before anything is written. */
 async function makePlan(
-  {settings, scores, data, fitted}: CheckedRun,
+  {settings, adapter, scores, data, fitted}: CheckedRun,
   loaded: LoadedModel,
   context: Context,
 ): Promise<Plan> {
@@ -293,7 +319,6 @@ async function makePlan(
       ...(sampling && {gamma: sampling.options.gamma, interval: sampling.options.interval}),
       ...(sampling?.tau !== undefined && {tau: sampling.tau}),
     },
-    data,
-    sampling,
+    ...{adapter, data, sampling},
   };
 }

@@ -20,7 +20,7 @@ export function cardOf(
 ): ModelCard {
   const {title}: MethodParts = paperMethods[settings.method];
   const {data, validation, scores, ...others} = configOf(settings) as Record<string, string>;
-  const {model: _, output: __, method: ___, ...shown} = others;
+  const {model: _, output: __, method: ___, adapter, ...shown} = others;
   const [before, after] = [monitor.heldOut[0]!.loss, monitor.heldOut.at(-1)!.loss];
   return {
     method: title,
@@ -29,7 +29,11 @@ export function cardOf(
       `${fileNameOf(data!)}: ${counted(report.used, 'example')}`,
       ...(validation === undefined ? [] : [`${fileNameOf(validation)}, held out`]),
     ],
-    settings: {...shown, ...(scores !== undefined && {scores: fileNameOf(scores)})},
+    settings: {
+      ...shown,
+      ...(scores !== undefined && {scores: fileNameOf(scores)}),
+      ...(adapter !== undefined && {adapter: fileNameOf(adapter)}),
+    },
     figures: {
       'held-out loss before': before.toFixed(4),
       'held-out loss after': after.toFixed(4),

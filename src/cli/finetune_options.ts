@@ -18,6 +18,7 @@ import {paperInterval} from '../owlore/sampling/periods';
 import {samplers, type SamplerName} from '../owlore/sampling/samplers';
 import {scoreKinds, scoreNames as kindNames, type ScoreKind} from '../owlore/scores/score_kinds';
 import {frozenDtypes} from '../llama/files/load_llama';
+import {isAdapterFolder} from './adapter';
 import {dataOptions, tau} from './data_options';
 import {embeddingModes, type EmbeddingMode} from '../memory/estimate/embedding_mode';
 import {modelOptions} from './model_options';
@@ -265,7 +266,11 @@ export const finetuneOptions = {
 export type FinetuneSettings = SettingsOf<typeof finetuneOptions>;
 
 /** The options that have no effect in a run with these settings, each with the reason. */
-export function meaningless(settings: FinetuneSettings): Record<string, string> {
+export function meaningless(all: FinetuneSettings): Record<string, string> {
+  const {model, adapter} = all;
+  // which an adapter goes on with; of one on the Hub that is given as the model nobody knows yet
+  const goesOn = adapter !== undefined || (model !== undefined && isAdapterFolder(model));
+  const settings = goesOn ? {...all, method: 'lora' as const} : all;
   const {method, scores, steps, validation, embedding, engine, update} = settings;
   const {lowRank, sampling, lora}: MethodParts = paperMethods[method];
   const [byMethod, byEngine] = [`--method ${method}`, `--engine ${engine}`];

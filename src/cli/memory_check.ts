@@ -58,7 +58,8 @@ export async function checkMemory(
     config,
     options,
     described,
-    hasRank(settings),
+    // an adapter that is there has its own
+    settings.adapter === undefined && hasRank(settings),
     (bytes) => memoryFor(backend, bytes) <= limit.bytes,
   );
   const nearest = await fit.nearest();

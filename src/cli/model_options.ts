@@ -5,13 +5,18 @@ import type {ResolvedConfig} from '../llama/config';
 import type {JsonObject} from '../files/json';
 import {readConfigJson} from '../llama/files/config_json';
 import {frozenDtypeChoices, readModelConfig} from '../llama/files/load_llama';
+import {originOf, setOrigin} from '../llama/files/origin';
+import {checkFits} from '../lora/adapter_files';
+import {mergeAdapters} from '../lora/load_lora';
+import {adaptableMatrices, sizesOfModel} from '../memory/estimate/sizes';
+import {locateModel, mergingBytes, type FoundAdapter, type LocatedModel} from './adapter';
 import {backendNames, type BackendName} from './register_backend';
 import type {Context} from './command';
-import {choice, group, modelSource, required, type SettingsOf} from './options';
+import {adapterSource, choice, group, modelSource, required, type SettingsOf} from './options';
 import {matmulPrecisions, type MatmulPrecision} from './matmul_precision';
 import {bytesText, memoryLimit, weightBytes} from '../memory/limit';
 import {countMegabytes, type Progress} from './progress';
-import {UsageError} from './usage_error';
+import {asUsage, UsageError} from './usage_error';
 import {writingOrder, type Writing} from './writing_backend';
 
 /** Which model, and the backend that computes. */
@@ -20,6 +25,9 @@ export const modelOptions = group('Model', {
     modelSource(
       "a model of Hugging Face's transformers: its folder, a .safetensors file in one, its URL, or its name on the Hub, as owner/name@revision; or a GGUF file or its URL",
     ),
+  ),
+  adapter: adapterSource(
+    'a LoRA adapter of peft for the model: its folder, or its name on the Hub; given as --model, it brings the model that it names',
   ),
   backend: choice<BackendName | 'auto', 'auto'>(
     'the backend that computes',
@@ -58,20 +66,56 @@ export interface Loaded extends LoadedModel {
 type Settings = SettingsOf<typeof modelOptions>;
 
 /** What is read of a model before its weights are: what options and data must fit. */
-export interface OpenedModel {
+export interface OpenedModel extends LocatedModel {
   /** `config.json`, as it is and as it was understood; whether the head is the embedding may turn out with the weights. */
   configJson: JsonObject;
   config: ResolvedConfig;
   tokenizer: Tokenizer;
 }
 
-/** Reads `config.json` and the tokenizer of a model; of one of the Hub, nothing else is downloaded. */
-export async function openModel({model: source}: Settings, context: Context): Promise<OpenedModel> {
-  return withDownloads(context, async (onDownload) => {
-    const configJson = await readModelConfig('loadLlama', source, {onDownload});
-    const config = readConfigJson('loadLlama: config.json', configJson);
-    return {configJson, config, tokenizer: await loadTokenizer(source, {onDownload})};
-  });
+/** Finds the model and its adapter, see {@link locateModel}. */
+export async function locate(
+  settings: Parameters<typeof locateModel>[0],
+  context: Context,
+): Promise<LocatedModel> {
+  return withDownloads(context, (onDownload) => locateModel(settings, context, {onDownload}));
+}
+
+/**
+ * Reads `config.json` and the tokenizer of a model, and its adapter; of one of the Hub, nothing else is downloaded.
+ *
+ * @throws UsageError if the adapter is of another model.
+ */
+export async function openModel(
+  settings: Settings,
+  context: Context,
+  located?: LocatedModel,
+): Promise<OpenedModel> {
+  const {source, adapter} = located ?? (await locate(settings, context));
+  const described = await describeModel({source, adapter}, context);
+  const files = adapter && adapter.files.size > 0 ? adapter.files : source;
+  const tokenizer = await withDownloads(context, (onDownload) =>
+    loadTokenizer(files, {onDownload}),
+  );
+  return {source, adapter, ...described, tokenizer};
+}
+
+/** Reads the `config.json` of a model alone, and checks that its adapter is for it, as {@link openModel}. */
+export async function describeModel(
+  {source, adapter}: LocatedModel,
+  context: Context,
+): Promise<Pick<OpenedModel, 'configJson' | 'config'>> {
+  const configJson = await withDownloads(context, (onDownload) =>
+    readModelConfig('loadLlama', source, {onDownload}),
+  );
+  const config = readConfigJson('loadLlama: config.json', configJson);
+  if (adapter) checkAdapter(adapter, config);
+  return {configJson, config};
+}
+
+function checkAdapter(adapter: FoundAdapter, config: ResolvedConfig): void {
+  const matrices = adaptableMatrices(sizesOfModel('loadLlama', config)!);
+  asUsage(() => checkFits(adapter.called, adapter, matrices));
 }
 
 /**
@@ -81,21 +125,22 @@ export async function openModel({model: source}: Settings, context: Context): Pr
  */
 export async function loadModel(
   settings: Settings,
-  {tokenizer}: OpenedModel,
+  {tokenizer, ...located}: OpenedModel,
   context: Context,
   options?: Pick<LoadLlamaOptions, 'headInLoss' | 'frozenDtype'>,
   writing?: Writing,
 ): Promise<Loaded> {
-  return {...(await loadModelAlone(settings, context, options, writing)), tokenizer};
+  return {...(await loadModelAlone(settings, located, context, options, writing)), tokenizer};
 }
 
 /**
- * Loads a model without its tokenizer, which its folder need not have.
+ * Loads a model with its adapter in it, and without its tokenizer, which its folder need not have.
  *
  * @throws UsageError before any weight is read if they cannot fit into memory, unless `force` is true.
  */
 export async function loadModelAlone(
-  {model: source, backend: wanted, force}: Settings & {force?: boolean},
+  {backend: wanted, force}: Pick<Settings, 'backend'> & {force?: boolean},
+  {source, adapter}: LocatedModel,
   context: Context,
   options: Pick<LoadLlamaOptions, 'headInLoss' | 'frozenDtype'> = {},
   writing?: Writing,
@@ -112,7 +157,8 @@ export async function loadModelAlone(
       onOpened: async (outline) => {
         const order = writing && writingOrder(outline, options.frozenDtype, writing);
         backend ??= await context.selectBackend(wanted, order);
-        checkWeights(outline, {backend, force, ...options}, context);
+        if (adapter) checkAdapter(adapter, outline.config);
+        checkWeights(outline, {backend, force, adapter, ...options}, context);
       },
       onProgress: (bytes, total) => {
         progress ??= console.progress({label: `loading ${source}`, total, count: countMegabytes});
@@ -124,8 +170,23 @@ export async function loadModelAlone(
   const parameters = loaded.model
     .countParams()
     .toLocaleString('en', {notation: 'compact', maximumSignificantDigits: 3});
-  console.note(`${source}: ${parameters} parameters, on ${backend}`);
+  if (adapter) putInto(loaded, adapter);
+  const what = adapter ? `${source} with ${adapter.source}` : source;
+  console.note(`${what}: ${parameters} parameters, on ${backend}`);
   return {...loaded, backend: backend!};
+}
+
+/** Puts an adapter into its model, with the tokenizer that came with it. */
+function putInto({model, files}: LoadedLlama, adapter: FoundAdapter): void {
+  try {
+    mergeAdapters(adapter.called, model, adapter);
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+  if (adapter.files.size === 0) return;
+  const others = [...files].filter(([name]) => name === 'generation_config.json');
+  setOrigin(model, {...originOf(model)!, files: new Map([...others, ...adapter.files])});
 }
 
 /** Only wasm has no more memory than that for certain; elsewhere a system may use its disk. */
@@ -134,19 +195,29 @@ function checkWeights(
   {
     backend,
     frozenDtype,
+    adapter,
     force = false,
-  }: {backend: BackendName; force?: boolean | undefined} & Pick<LoadLlamaOptions, 'frozenDtype'>,
+  }: {
+    backend: BackendName;
+    adapter: FoundAdapter | null;
+    force?: boolean | undefined;
+  } & Pick<LoadLlamaOptions, 'frozenDtype'>,
   {console, given}: Context,
 ): void {
   const limit = memoryLimit(backend);
-  const bytes = weightBytes(outline, frozenDtype);
+  const bytesAs = (dtype: typeof frozenDtype): number => {
+    const bytes = weightBytes(outline, dtype);
+    return bytes + (adapter ? mergingBytes(adapter, 4 * outline.numbers - bytes) : 0);
+  };
+  const bytes = bytesAs(frozenDtype);
   if (!limit || bytes <= limit.bytes) return;
-  const what = `its weights take ${bytesText(bytes)}, and ${limit.what} is ${bytesText(limit.bytes)}`;
+  const weights = adapter ? 'its weights and the adapter' : 'its weights';
+  const what = `${weights} take ${bytesText(bytes)}, and ${limit.what} is ${bytesText(limit.bytes)}`;
   if (force || backend !== 'wasm') {
     console.note(`${given.get('model')!}: ${what}: it may not fit`);
     return;
   }
-  const canBeHalf = frozenDtype !== undefined && weightBytes(outline, 'BF16') <= limit.bytes;
+  const canBeHalf = frozenDtype !== undefined && bytesAs('BF16') <= limit.bytes;
   throw new UsageError(
     `${given.get('model')!} cannot be loaded: ${what}; take another --backend${canBeHalf ? ' or --frozen-dtype BF16' : ''}`,
   );

@@ -196,6 +196,17 @@ export function modelSource(help: string): OptionDescription<string | undefined>
   };
 }
 
+/** Where an adapter of peft is: the path of its folder, or its name on the Hugging Face Hub. */
+export function adapterSource(help: string): OptionDescription<string | undefined> {
+  return {
+    ...text(help, '<folder>'),
+    check: (owner, name, value) => {
+      checkText(owner, name, value);
+      if (!isHubName(value)) checkPath('folder', owner, name, value);
+    },
+  };
+}
+
 /** Whether a text names a model of the Hub; a path that is there is a path. */
 export function isHubName(text: string): boolean {
   return (

@@ -27,6 +27,7 @@ interface OutputSettings {
   output?: string | undefined;
   overwrite: boolean;
   model: string;
+  adapter?: string | undefined;
   data?: string | undefined;
   prompts?: string | undefined;
 }
@@ -38,12 +39,18 @@ interface OutputSettings {
  * @throws UsageError if the file is one that the command reads, also under another name, or if it is there and `overwrite` is false.
  */
 export function checkOutputFile(settings: OutputSettings, {given, configFile}: Context): void {
-  const {output, model, data, prompts} = settings;
+  const {output, model, adapter, data, prompts} = settings;
   const found = output === undefined ? null : statsOf(output);
   if (output === undefined || !found?.isFile()) return;
   const called = given.get('output')!;
   const inputs: Record<string, string | undefined> = {
-    ...{'--model': model, '--data': data, '--prompts': prompts, '--config': configFile},
+    ...{
+      '--model': model,
+      '--adapter': adapter,
+      '--data': data,
+      '--prompts': prompts,
+      '--config': configFile,
+    },
   };
   for (const [name, path] of Object.entries(inputs)) {
     if (path === undefined || !filesOf(path).some((file) => isSame(file, found))) continue;

@@ -14,6 +14,7 @@ import {generate} from './generate';
 import {Interruption, StoppedError, stopSignals} from './interruption';
 import {withLibraryMessages} from './library_messages';
 import {checkRoundedProducts, roundProducts} from './matmul_precision';
+import {merge} from './merge';
 import {withFlags} from './option_names';
 import {addOptions, file, flag, readSettings, refuseMeaningless} from './options';
 import {registerBackend, type BackendName} from './register_backend';
@@ -29,6 +30,7 @@ export const commands: readonly cli.Command[] = [
   generate,
   chat,
   evaluate,
+  merge,
 ];
 
 /** The options of all commands, which have no place in a config file. */

@@ -11,6 +11,7 @@ import type {OwLoreOptions} from '../owlore/optimizer/options';
 import {warmup, type LearningRate} from '../owlore/optimizer/schedule';
 import type {BlockSampling} from './block_sampling';
 import {trainEmbedding} from '../memory/estimate/embedding_mode';
+import type {FoundAdapter} from './adapter';
 import {rateGroups} from './embedding_mode';
 import {schedules, type FinetuneSettings} from './finetune_options';
 import {loraOptionsOf} from './lora_method';
@@ -21,6 +22,8 @@ import {updateRules} from '../owlore/optimizer/rules';
 export interface Plan {
   /** The options in effect. */
   settings: FinetuneSettings;
+  /** What the run goes on with, if it does not begin with new adapters. */
+  adapter: FoundAdapter | null;
   data: TrainingData;
   /** Null if all blocks train. */
   sampling: BlockSampling | null;
@@ -33,7 +36,7 @@ export interface Plan {
  * @param initialStep Where the callback begins. Default 0.
  */
 export function methodOf(
-  {settings, data, sampling}: Plan,
+  {settings, adapter, data, sampling}: Plan,
   model: tfl.LayersModel,
   initialStep?: number,
 ): PaperMethod {
@@ -51,7 +54,9 @@ export function methodOf(
     ...(!isLora && rateGroups(settings, model)),
     ...(initialStep !== undefined && {initialStep}),
   };
-  return paperMethod(method, model, options);
+  const made = paperMethod(method, model, options);
+  if (adapter) made.lora!.assign(adapter.called, adapter.tensors, adapter.options);
+  return made;
 }
 
 function learningRateOf(

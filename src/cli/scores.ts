@@ -14,7 +14,7 @@ import type {BlockScores} from '../owlore/scores/scores';
 import {CALIBRATION_BATCHES, watchedCalibration} from './calibration';
 import {defineCommand, type Context} from './command';
 import {dataOptions, tau} from './data_options';
-import {loadModelAlone, modelOptions, openModel} from './model_options';
+import {loadModelAlone, locate, modelOptions, openModel} from './model_options';
 import {choice, fileOrUrl, group, number, outputFile, type SettingsOf} from './options';
 import {checkOutputFile, openOutputFile, overwrite, unwritable} from './output_file';
 import {readExamples} from './read_examples';
@@ -115,7 +115,7 @@ function scoreOptions(settings: Settings): object {
 }
 
 async function scoresOfWeights(settings: Settings, context: Context): Promise<BlockScores> {
-  const {model} = await loadModelAlone(settings, context);
+  const {model} = await loadModelAlone(settings, await locate(settings, context), context);
   try {
     return await blockScores(settings.kind, model, [], scoreOptions(settings));
   } finally {
@@ -127,7 +127,8 @@ async function scoresOfTexts(settings: Settings, context: Context): Promise<Bloc
   const {kind, batches, maxLength, batchSize, packing, seed} = settings;
   const {console} = context;
   const data = settings.data!;
-  const {tokenizer, config} = await openModel(settings, context);
+  const opened = await openModel(settings, context);
+  const {tokenizer, config} = opened;
   // the batches of texts are tensors
   await context.selectBackend(settings.backend);
   const texts = (): TextDataset =>
@@ -136,7 +137,7 @@ async function scoresOfTexts(settings: Settings, context: Context): Promise<Bloc
   const report = await readExamples(texts(), {...reading, max: batches}, context);
   if (report.batches < batches)
     console.note(`${data}: it has no more than ${counted(report.batches, 'batch', 'batches')}`);
-  const {model} = await loadModelAlone(settings, context);
+  const {model} = await loadModelAlone(settings, opened, context);
   try {
     const calibration = watchedCalibration(texts(), report.batches, console);
     return await blockScores(kind, model, calibration, scoreOptions(settings));

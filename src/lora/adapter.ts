@@ -46,10 +46,7 @@ export class Adapter {
     const {weight} = this.matrix;
     const original = shareData(packedWeight(weight)?.source ?? variableOf(weight));
     try {
-      tf.tidy(() => {
-        const change = tf.mul(tf.matMul(this.a.read(), this.b.read()), this.scale);
-        assign(weight, tf.add(weight.read(), change));
-      });
+      tf.tidy(() => addProduct(weight, this.a.read(), this.b.read(), this.scale));
     } catch (error) {
       original.dispose();
       throw error;
@@ -77,6 +74,17 @@ export class Adapter {
     this.original?.dispose();
     this.original = null;
   }
+}
+
+/** Puts `W + scale · A·B` in the place of W. */
+export function addProduct(
+  weight: tfl.LayerVariable,
+  a: tf.Tensor,
+  b: tf.Tensor,
+  scale: number,
+): void {
+  const change = tf.mul(tf.matMul(a as tf.Tensor2D, b as tf.Tensor2D), scale);
+  assign(weight, tf.add(weight.read(), change));
 }
 
 /** Gives a weight float32 values, whatever its constraint says. */

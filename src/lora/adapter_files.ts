@@ -19,19 +19,21 @@ import {
 } from '../files/safetensors';
 import {openSink} from '../files/open_sink';
 import type {ModelTarget} from '../files/sink';
-import {openSource} from '../files/open_source';
-import {readWhole, type ModelSource} from '../files/source';
-import {checkKnown, display} from '../common/options';
+import {readWhole, type FileSource} from '../files/source';
+import {checkKnown, cut, display} from '../common/options';
 import type {Adapter} from './adapter';
-import type {LoraOptions} from './lora_options';
+import {resolveLoraOptions, type LoraOptions} from './lora_options';
+import {isOfLanguageModel} from './matrices';
 
 /** Options of `Lora.save`. */
 export interface SaveLoraOptions {
   /** The model that the adapters are for: its name on the Hugging Face Hub or its folder, of which peft loads it. Default none. */
   baseModel?: string;
+  /** Its branch, tag or commit on the Hub. Default none: the Hub's `main`. */
+  revision?: string;
 }
 
-const CONFIG = 'adapter_config.json';
+export const ADAPTER_CONFIG = 'adapter_config.json';
 const WEIGHTS = 'adapter_model.safetensors';
 const PREFIX = 'base_model.model.';
 /** The most bytes that are read of adapters. */
@@ -60,7 +62,7 @@ const plain: Readonly<Record<string, readonly unknown[]>> = {
   use_bdlora: [null, false],
   use_dora: [false],
   use_qalora: [false],
-  use_rslora: [false],
+  use_rslora: [true, false],
   velora_config: [null],
 };
 
@@ -71,14 +73,16 @@ const CHANGES_MODEL = /^(pissa|olora|corda|loftq|lora_ga)/i;
 export async function writeAdapters(
   target: ModelTarget,
   adapters: readonly Adapter[],
+  targetModules: readonly string[],
   {rank, alpha, dropout}: Required<LoraOptions>,
   options: SaveLoraOptions,
 ): Promise<void> {
   const owner = 'Lora.save';
-  checkKnown(owner, options, ['baseModel']);
-  const {baseModel = null} = options;
-  if (baseModel !== null && typeof baseModel !== 'string') {
-    throw new Error(`${owner}: baseModel must be a name or a path; got ${display(baseModel)}`);
+  checkKnown(owner, options, ['baseModel', 'revision']);
+  const {baseModel = null, revision = null} = options;
+  for (const [name, value] of Object.entries({baseModel, revision})) {
+    if (value === null || typeof value === 'string') continue;
+    throw new Error(`${owner}: ${name} must be a text; got ${display(value)}`);
   }
   const sink = openSink(owner, target);
   try {
@@ -88,15 +92,16 @@ export async function writeAdapters(
       tensors.set(`${PREFIX}${matrix.module}.${names.A}`, await transposed(a.read()));
       tensors.set(`${PREFIX}${matrix.module}.${names.B}`, await transposed(b.read()));
     }
-    const modules = adapters.map(({matrix}) => matrix.module);
+    const isOfLanguage = adapters.some(({matrix}) => isOfLanguageModel(matrix.module));
     const config = {
       peft_type: 'LORA',
-      task_type: isLanguageModel(modules) ? 'CAUSAL_LM' : null,
+      task_type: isOfLanguage ? 'CAUSAL_LM' : null,
       base_model_name_or_path: baseModel,
+      revision,
       r: rank,
       lora_alpha: alpha,
       lora_dropout: dropout,
-      target_modules: modules,
+      target_modules: targetModules,
       bias: 'none',
       fan_in_fan_out: false,
       init_lora_weights: true,
@@ -109,7 +114,7 @@ export async function writeAdapters(
     };
     const files: Array<[string, Uint8Array]> = [
       [WEIGHTS, serializeSafetensors(tensors, {metadata: {format: 'pt'}})],
-      [CONFIG, new TextEncoder().encode(jsonText(config))],
+      [ADAPTER_CONFIG, new TextEncoder().encode(jsonText(config))],
     ];
     for (const [path, bytes] of files) {
       const file = await sink.create(path, bytes.length);
@@ -126,11 +131,6 @@ export async function writeAdapters(
   }
 }
 
-/** Whether modules are those of a model of transformers. */
-function isLanguageModel(modules: readonly string[]): boolean {
-  return modules.some((module) => module.startsWith('model.layers.'));
-}
-
 async function transposed(matrix: tf.Tensor): Promise<HostTensor> {
   const tensor = tf.transpose(matrix);
   const values = await tensor.data<'float32'>();
@@ -142,19 +142,30 @@ async function transposed(matrix: tf.Tensor): Promise<HostTensor> {
 export interface AdapterFiles {
   tensors: Map<string, Record<'A' | 'B', HostTensor>>;
   options: Required<Pick<LoraOptions, 'rank' | 'alpha' | 'dropout'>>;
+  /** The model that the adapters are for, and its revision, as the folder names them: whatever a stranger has written there. */
+  base: {model: unknown; revision: unknown};
+}
+
+/** What `adapter_config.json` says; null if there is none, so that the files are no adapter of peft. */
+export async function readAdapterConfig(
+  owner: string,
+  files: FileSource,
+): Promise<JsonObject | null> {
+  const bytes = await readWhole(owner, files, ADAPTER_CONFIG, MAX_JSON_BYTES);
+  return bytes && parseJsonObject(`${owner}: ${ADAPTER_CONFIG}`, bytes);
 }
 
 /** @throws Error if a file is missing or damaged, or if the adapters are of a kind that LoRA's own are not (named key). */
-export async function readAdapters(owner: string, source: ModelSource): Promise<AdapterFiles> {
-  const files = openSource(owner, source);
-  const read = async (path: string, max: number): Promise<Uint8Array> => {
-    const bytes = await readWhole(owner, files, path, max);
-    if (bytes) return bytes;
-    throw new Error(`${owner}: ${files.name} has no ${path}, so it is no adapter of peft`);
-  };
-  const config = parseJsonObject(`${owner}: ${CONFIG}`, await read(CONFIG, MAX_JSON_BYTES));
+export async function readAdapters(owner: string, files: FileSource): Promise<AdapterFiles> {
+  const lacks = (path: string): Error =>
+    new Error(`${owner}: ${files.name} has no ${path}, so it is no adapter of peft`);
+  const config = await readAdapterConfig(owner, files);
+  if (!config) throw lacks(ADAPTER_CONFIG);
   const options = optionsOf(owner, config);
-  const {tensors: stored} = parsed(owner, await read(WEIGHTS, MAX_BYTES));
+  resolveLoraOptions(`${owner}: ${ADAPTER_CONFIG}`, options);
+  const bytes = await readWhole(owner, files, WEIGHTS, MAX_BYTES);
+  if (!bytes) throw lacks(WEIGHTS);
+  const {tensors: stored} = parsed(owner, bytes);
   const tensors: AdapterFiles['tensors'] = new Map();
   const found = new Map<string, Partial<Record<'A' | 'B', HostTensor>>>();
   for (const [name, tensor] of stored) {
@@ -170,7 +181,42 @@ export async function readAdapters(owner: string, source: ModelSource): Promise<
     tensors.set(module, {A, B});
   }
   if (tensors.size === 0) throw new Error(`${owner}: ${WEIGHTS} has no tensor`);
-  return {tensors, options};
+  const base = {model: config['base_model_name_or_path'], revision: config['revision']};
+  return {tensors, options, base};
+}
+
+/**
+ * @param matrices Those of a model that can be adapted, `[in, out]`.
+ * @throws Error unless adapters are for such a model: it names the first that is not, both shapes, and the model that they name.
+ */
+export function checkFits(
+  owner: string,
+  {tensors, options: {rank}, base}: AdapterFiles,
+  matrices: ReadonlyArray<{module: string; shape: readonly number[]}>,
+): void {
+  const shapes = new Map(matrices.map(({module, shape}) => [module, shape]));
+  const named =
+    typeof base.model === 'string' ? `; ${ADAPTER_CONFIG} names ${show(base.model)} as theirs` : '';
+  const otherModel = `${owner}: the adapters are of another model`;
+  for (const [module, {A, B}] of tensors) {
+    const [[inputs, r], [ranks, outputs]] = [A.shape, B.shape];
+    const shape = shapes.get(module);
+    if (!shape) {
+      const all = cut([...shapes.keys()].join(', '));
+      throw new Error(
+        `${otherModel}: ${show(module)} is no matrix of this one that can be adapted${named}. Matrices: ${all}`,
+      );
+    }
+    if (inputs !== shape[0] || outputs !== shape[1]) {
+      throw new Error(
+        `${otherModel}: theirs has ${show(module)} of shape [${inputs}, ${outputs}], and this one of [${shape.join(', ')}]${named}`,
+      );
+    }
+    if (r === rank && ranks === rank) continue;
+    throw new Error(
+      `${owner}: ${WEIGHTS} has A [${A.shape.join(', ')}] and B [${B.shape.join(', ')}] of ${show(module)}, and ${ADAPTER_CONFIG} r: ${rank}`,
+    );
+  }
 }
 
 function parsed(owner: string, bytes: Uint8Array): SafetensorsFile {
@@ -183,7 +229,7 @@ function parsed(owner: string, bytes: Uint8Array): SafetensorsFile {
 
 function optionsOf(owner: string, config: JsonObject): AdapterFiles['options'] {
   const fail = (key: string, what: string): never => {
-    throw new Error(`${owner}: ${CONFIG} has ${key}: ${show(config[key])}, ${what}`);
+    throw new Error(`${owner}: ${ADAPTER_CONFIG} has ${key}: ${show(config[key])}, ${what}`);
   };
   for (const [key, allowed] of Object.entries(plain)) {
     const value = config[key];
@@ -208,10 +254,12 @@ function optionsOf(owner: string, config: JsonObject): AdapterFiles['options'] {
     const value = config[key] ?? fallback;
     return typeof value === 'number' ? value : fail(key, 'which is no number');
   };
-  // peft's defaults
+  // peft's defaults; rsLoRA multiplies by α / √rank, as LoRA does with another α
+  const rank = number('r', 8);
+  const factor = config['use_rslora'] === true ? Math.sqrt(rank) : 1;
   return {
-    rank: number('r', 8),
-    alpha: number('lora_alpha', 8),
+    rank,
+    alpha: factor * number('lora_alpha', 8),
     dropout: number('lora_dropout', 0),
   };
 }

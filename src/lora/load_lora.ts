@@ -1,37 +1,32 @@
+import * as tf from '@tensorflow/tfjs-core';
 import type * as tfl from '@tensorflow/tfjs-layers';
+import {openSource} from '../files/open_source';
 import type {ModelSource} from '../files/source';
-import {cut} from '../common/options';
-import {readAdapters} from './adapter_files';
+import {addProduct} from './adapter';
+import {checkFits, readAdapters, type AdapterFiles} from './adapter_files';
 import {adapt, checkModel, type Lora} from './lora';
 import {resolveLoraOptions} from './lora_options';
-import {matricesOf} from './matrices';
+import {matricesOf, type Matrix} from './matrices';
 
 const OWNER = 'loadLora';
 
 /**
  * Adapts a model by adapters in peft's format, its own or those of `Lora.save`: `applyLora` with the rank, alpha and dropout
- * that `adapter_config.json` has, for the matrices that `adapter_model.safetensors` has, and with their values.
+ * that `adapter_config.json` has, for the matrices that `adapter_model.safetensors` has, and with their values. The alpha of rsLoRA is
+ * taken times √rank, which is the same.
  *
  * @param source A folder (in Node), the URL of one, or files by name.
  * @returns What merges, saves and removes the adapters, see `applyLora`.
- * @throws Error if a file is missing or damaged, if the adapters are of another kind than LoRA's own (DoRA, rsLoRA, with biases or
+ * @throws Error if a file is missing or damaged, if the adapters are of another kind than LoRA's own (DoRA, with biases or
  *   with other ranks for some matrices: it names the key), or of another model or shape. The model is then unchanged.
  */
 export async function loadLora(model: tfl.LayersModel, source: ModelSource): Promise<Lora> {
   checkModel(OWNER, model);
-  const {tensors, options} = await readAdapters(OWNER, source);
-  const matrices = matricesOf(model);
-  const isKnown = (module: string): boolean => matrices.some((matrix) => matrix.module === module);
-  const other = [...tensors.keys()].find((module) => !isKnown(module));
-  if (other !== undefined) {
-    throw new Error(
-      `${OWNER}: the adapters are of another model: '${other}' is no matrix of this one that can be adapted. Matrices: ` +
-        cut(matrices.map(({module}) => module).join(', ')),
-    );
-  }
+  const files = await readAdapters(OWNER, openSource(OWNER, source));
+  const {tensors, options} = files;
+  const matrices = matricesFor(OWNER, model, files);
   const resolved = resolveLoraOptions(OWNER, {...options, targets: [...tensors.keys()]});
-  const adapted = matrices.filter(({module}) => tensors.has(module));
-  const lora = adapt(OWNER, model, adapted, resolved);
+  const lora = adapt(OWNER, model, matrices, resolved);
   try {
     lora.assign(OWNER, tensors, options);
   } catch (error) {
@@ -39,4 +34,32 @@ export async function loadLora(model: tfl.LayersModel, source: ModelSource): Pro
     throw error;
   }
   return lora;
+}
+
+/**
+ * Puts adapters into a model's matrices for good, one after the other: no more than one of them is in memory twice.
+ *
+ * @throws Error as {@link loadLora}; the model is then unchanged.
+ */
+export function mergeAdapters(owner: string, model: tfl.LayersModel, files: AdapterFiles): void {
+  checkModel(owner, model);
+  const {tensors, options} = files;
+  for (const {module, weight} of matricesFor(owner, model, files)) {
+    const {A, B} = tensors.get(module)!;
+    tf.tidy(() => {
+      const [a, b] = [A, B].map(({values, shape}) => tf.tensor(values, shape)) as [
+        tf.Tensor,
+        tf.Tensor,
+      ];
+      addProduct(weight, a, b, options.alpha / options.rank);
+    });
+  }
+}
+
+/** The matrices of a model that adapters are for. */
+function matricesFor(owner: string, model: tfl.LayersModel, files: AdapterFiles): Matrix[] {
+  const all = matricesOf(model);
+  const shapes = all.map(({module, weight}) => ({module, shape: weight.shape as number[]}));
+  checkFits(owner, files, shapes);
+  return all.filter(({module}) => files.tensors.has(module));
 }

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import type {ModelTarget} from '../files/sink';
+import {openSource} from '../files/open_source';
 import type {ModelSource} from '../files/source';
 import {separateProductsWith} from '../kernels/products';
 import type {Layer} from '../tfjs/layer_tree';
@@ -13,7 +14,14 @@ import {Adapter} from './adapter';
 import {readAdapters, writeAdapters, type SaveLoraOptions} from './adapter_files';
 import {resolveLoraOptions, type LoraOptions} from './lora_options';
 import {markAdapted, unmarkAdapted, withLowRankProducts} from './low_rank_products';
-import {checkRank, layersOf, targetedMatrices, type Matrix} from './matrices';
+import {
+  checkRank,
+  layersOf,
+  matricesOf,
+  targetedMatrices,
+  targetModules,
+  type Matrix,
+} from './matrices';
 
 const OWNER = 'applyLora';
 
@@ -78,6 +86,8 @@ export class Lora {
   readonly options: Readonly<Required<LoraOptions>>;
   /** Names of the adapted matrices, as peft's modules. */
   readonly modules: readonly string[];
+  /** What peft calls them. */
+  private readonly targetModules: readonly string[];
   private readonly adapters: readonly Adapter[];
   private readonly undo: Array<() => void> = [];
   private unlist: Array<() => void> = [];
@@ -101,6 +111,8 @@ export class Lora {
       throw new Error('Lora: is not made by new; use applyLora(model, options) or loadLora');
     this.options = options;
     this.modules = matrices.map(({module}) => module);
+    const all = matricesOf(model).map(({module}) => module);
+    this.targetModules = targetModules(this.modules, all);
     const {rank, alpha, seed} = options;
     const random = createRandom(seed);
     this.adapters = matrices.map((matrix) => new Adapter(matrix, rank, alpha / rank, random));
@@ -217,7 +229,7 @@ export class Lora {
    */
   async save(target: ModelTarget, options: SaveLoraOptions = {}): Promise<void> {
     this.checkThere();
-    await writeAdapters(target, this.adapters, this.options, options);
+    await writeAdapters(target, this.adapters, this.targetModules, this.options, options);
   }
 
   /**
@@ -228,7 +240,7 @@ export class Lora {
    */
   async load(source: ModelSource): Promise<void> {
     this.checkLoads();
-    const {tensors, options} = await readAdapters('Lora.load', source);
+    const {tensors, options} = await readAdapters('Lora.load', openSource('Lora.load', source));
     this.checkLoads(); // what was there when the file was opened may be gone
     this.assign('Lora.load', tensors, options);
   }

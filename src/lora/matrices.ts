@@ -22,6 +22,26 @@ export interface Matrix {
   isEmbedding: boolean;
 }
 
+/** Whether a module is one of a language model of transformers. */
+export function isOfLanguageModel(module: string): boolean {
+  return module.startsWith('model.layers.');
+}
+
+/**
+ * What peft's `target_modules` has for some modules of a model: the end of their names, such as `q_proj`, where they are all that have
+ * it in a language model.
+ *
+ * @param all The modules that there are.
+ */
+export function targetModules(modules: readonly string[], all: readonly string[]): string[] {
+  const endOf = (module: string): string =>
+    isOfLanguageModel(module) ? module.split('.').at(-1)! : module;
+  return [...new Set(modules.map(endOf))].flatMap((end) => {
+    const those = modules.filter((module) => endOf(module) === end);
+    return those.length === all.filter((module) => endOf(module) === end).length ? end : those;
+  });
+}
+
 /** @throws Error if a matrix is smaller than the rank of its adapter. */
 export function checkRank(
   owner: string,

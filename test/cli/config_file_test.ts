@@ -78,6 +78,7 @@ describe('readConfigFile', () => {
 /** What is of the file system, by what the help calls its value: whether a config may name it. */
 const PATHS: Readonly<Record<string, 'read' | 'made new' | 'refused'>> = {
   'finetune: model <model>': 'read',
+  'finetune: adapter <folder>': 'read',
   'finetune: data <file|url>': 'read',
   'finetune: validation <file|url>': 'read',
   'finetune: scores <name|file>': 'read',
@@ -86,16 +87,23 @@ const PATHS: Readonly<Record<string, 'read' | 'made new' | 'refused'>> = {
   'finetune: python <program>': 'refused',
   'estimate: model <model>': 'read',
   'scores: model <model>': 'read',
+  'scores: adapter <folder>': 'read',
   'scores: data <file|url>': 'read',
   'scores: output <file>': 'refused',
   'generate: model <model>': 'read',
+  'generate: adapter <folder>': 'read',
   'generate: promptFile <file>': 'read',
   'generate: prompts <file>': 'read',
   'generate: output <file>': 'refused',
   'chat: model <model>': 'read',
+  'chat: adapter <folder>': 'read',
   'evaluate: model <model>': 'read',
+  'evaluate: adapter <folder>': 'read',
   'evaluate: data <file|url>': 'read',
   'evaluate: shotsFrom <file|url>': 'read',
+  'merge: model <model>': 'read',
+  'merge: adapter <folder>': 'read',
+  'merge: output <folder>': 'refused',
 };
 
 describe('the paths that a config may name', () => {

@@ -306,7 +306,7 @@ describe('tfjs-owlore finetune', function () {
     const adapter = readJson<object>(join(result.output, 'adapter'), 'adapter_config.json');
     expect(adapter).to.deep.include({
       ...{peft_type: 'LORA', r: 8, lora_alpha: 4, lora_dropout: 0.1, task_type: 'CAUSAL_LM'},
-      base_model_name_or_path: null,
+      base_model_name_or_path: runs.folder.model,
     });
     const [{model: base}, {model: trained}] = [
       await loadLlama(runs.folder.model),

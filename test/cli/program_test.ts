@@ -6,6 +6,7 @@ import {estimate} from '../../src/cli/estimate';
 import {evaluate} from '../../src/cli/evaluate';
 import {finetune} from '../../src/cli/finetune';
 import {generate} from '../../src/cli/generate';
+import {merge} from '../../src/cli/merge';
 import {flagOf, type OptionDescription} from '../../src/cli/options';
 import {runProgram} from '../../src/cli/program';
 import {scores} from '../../src/cli/scores';
@@ -15,7 +16,7 @@ import {runCli, terminal} from './run_cli';
 
 const root = new URL('../../', import.meta.url);
 
-const commands = [finetune, estimate, scores, generate, chat, evaluate];
+const commands = [finetune, estimate, scores, generate, chat, evaluate, merge];
 
 /** The option itself at the start of a line of the help. */
 const inHelp = (name: string): RegExp => new RegExp(`^ +(-h, )?${flagOf(name)}( |$)`, 'm');

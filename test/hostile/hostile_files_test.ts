@@ -1,15 +1,18 @@
-import {mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
 import * as tf from '@tensorflow/tfjs-core';
 import {expect} from 'chai';
 import fc from 'fast-check';
+import {locateModel} from '../../src/cli/adapter';
 import {readConfigFile} from '../../src/cli/config_file';
 import {finetuneOptions} from '../../src/cli/finetune_options';
 import {parseJsonObject, parseJsonText} from '../../src/files/json';
 import {LayerSamplingCallback, samplingProbabilities} from '../../src/index';
 import {parseSafetensors} from '../../src/files/safetensors';
 import {loadLlama, loadTokenizer, textDataset} from '../../src/llama';
+import {loadLora} from '../../src/lora';
 import {readConfigJson} from '../../src/llama/files/config_json';
 import {jsonOf, readFiles} from '../llama/files/checkpoint_files';
 import {TOKENIZER_NAMES, tokenizerFiles, tokenizerFolder} from '../llama/text/tokenizers';
@@ -56,6 +59,70 @@ describe('hostile files are read or refused, in time', () => {
       model.dispose();
     };
     await always(cases, /^loadLlama: /, load, 200);
+  });
+
+  const adapter = fileURLToPath(
+    new URL('../fixtures/llama_train/llama2_lora_adapter_end', import.meta.url),
+  );
+
+  it('adapters', async () => {
+    const [config, weights] = ['adapter_config.json', 'adapter_model.safetensors'];
+    const valid = readJson(join(adapter, config));
+    const tensors = Uint8Array.from(readFileSync(join(adapter, weights)));
+    const cases = fc.oneof(
+      damagedJson(valid).map((text) => ({[config]: bytesOf(text), [weights]: tensors})),
+      damagedSafetensors(tensors).map((bytes) => ({
+        [config]: bytesOf(JSON.stringify(valid)),
+        [weights]: bytes,
+      })),
+    );
+    const {model} = await loadLlama(readFiles('llama2'), {kernels: 'none'});
+    const trainable = model.trainableWeights.length;
+    await always(cases, /^loadLora: /, async (files) => {
+      const lora = await loadLora(model, files);
+      lora.merge();
+      lora.remove();
+    });
+    expect(model.trainableWeights).to.have.length(trainable);
+    model.dispose();
+  });
+
+  it('adapters, which bring a folder of a model or a name on the Hub, and nothing else', async () => {
+    const hostile = join(folder, 'adapter');
+    cpSync(adapter, hostile, {recursive: true});
+    const path = join(hostile, 'adapter_config.json');
+    const valid = readJson(path);
+    const model = fileURLToPath(new URL('../fixtures/llama/llama2', import.meta.url));
+    const named = fc.constantFrom(
+      ...['https://127.0.0.1:1/x', 'HTTP://127.0.0.1:1', '//host/x', '\\\\host\\x', 'file:///x'],
+      ...[
+        '../adapter',
+        '../..',
+        '/',
+        '~',
+        '.',
+        '',
+        'owner/name',
+        'owner/name@x',
+        'a/b@../c',
+        'main',
+      ],
+      ...['/dev/stdin', 'C:\\x', 'model\u0000', '\ud800', 'x'.repeat(5000), model, '%2e%2e/x'],
+    );
+    const chosen = fc
+      .record({base_model_name_or_path: named, revision: named})
+      .map((edit) => JSON.stringify({...valid, ...edit}));
+    const context = {
+      given: new Map([['model', 'generate: --model']]),
+      console: {note: () => undefined} as never,
+    };
+    await always(fc.oneof(damagedJson(valid), chosen), /^generate: --model: /, async (text) => {
+      writeFileSync(path, text);
+      const {source, adapter: found} = await locateModel({model: hostile}, context);
+      expect(found).not.to.equal(null);
+      const isName = /^[\w.-]+\/[\w.-]+(@[\w.+/-]+)?$/.test(source) && !source.includes('..');
+      expect(isName || existsSync(join(source, 'config.json')), source).to.equal(true);
+    });
   });
 
   it('GGUF files', async () => {

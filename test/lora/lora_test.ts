@@ -6,10 +6,13 @@ import {expect} from 'chai';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
 import {OwLoreOptimizer, variableGrads} from '../../src';
+import {openSource} from '../../src/files/open_source';
 import {parseSafetensors} from '../../src/files/safetensors';
 import {generate, generateBatch, loadLlama, saveLlama, sparseCrossEntropy} from '../../src/llama';
 import {OwLoreDecodeBlocks} from '../../src/kernels/llama/kernel_names';
 import {applyLora, loadLora, type Lora, type LoraOptions} from '../../src/lora';
+import {readAdapters} from '../../src/lora/adapter_files';
+import {mergeAdapters} from '../../src/lora/load_lora';
 import {startMemoryMeter} from '../../src/memory/meter';
 import {sourceOf} from '../../src/model/packed_weight';
 import {variableOf} from '../../src/tfjs/models';
@@ -90,25 +93,33 @@ function countRuns(kernelName: string): {stop(): number} {
 describeFastBackends('LoRA beside peft', (backend) => {
   if (backend === 'webgpu' || backend === 'webgl') return;
 
-  for (const name of ['llama2', 'smollm2']) {
+  for (const [name, checkpoint, adapter] of [
+    ['llama2', 'llama2', 'llama_train/llama2_lora_adapter_end'],
+    ['smollm2', 'smollm2', 'llama_train/smollm2_lora_adapter_end'],
+    ['rslora', 'llama2', 'lora/rslora_adapter'],
+  ] as const) {
     it(`an adapter of peft, loaded: the logits of ${name}`, async () => {
       const before = tf.memory().numTensors;
       const reference = readTensors(`lora/${name}`);
-      const {model} = await loadLlama(fixture(`llama/${name}`));
+      const {model} = await loadLlama(fixture(`llama/${checkpoint}`));
       const [ids, logits, base] = ['ids', 'logits', 'base'].map((key) =>
         toTensor(reference.get(key)!),
       ) as [tf.Tensor, tf.Tensor, tf.Tensor];
-      const lora = await loadLora(model, fixture(`llama_train/${name}_lora_adapter_end`));
+      const lora = await loadLora(model, fixture(adapter));
       const predict = (): tf.Tensor => model.predict(ids) as tf.Tensor;
       const adapted = predict();
       lora.merge();
       const merged = predict();
       lora.remove();
       const removed = predict();
+      const files = await readAdapters('test', openSource('test', fixture(adapter)));
+      mergeAdapters('test', model, files);
+      const forGood = predict();
       expectClose(adapted, logits);
       expectClose(merged, logits);
       expectClose(removed, base);
-      tf.dispose([ids, logits, base, adapted, merged, removed]);
+      expectClose(forGood, logits);
+      tf.dispose([ids, logits, base, adapted, merged, removed, forGood]);
       model.dispose();
       expect(tf.memory().numTensors).to.equal(before);
     });
@@ -614,6 +625,32 @@ describe('applyLora', () => {
     llama.dispose();
   });
 
+  it("target_modules are the ends of peft's names where they mean the same, and else the names", async () => {
+    const {model} = await loadLlama(fixture('llama/smollm2'));
+    const named = async (targets: LoraOptions['targets']): Promise<unknown> => {
+      const lora = applyLora(model, {rank: 2, targets});
+      const files = new Map<string, Uint8Array>();
+      await lora.save(files);
+      lora.merge();
+      // also with A and B beside each matrix, or in it
+      const again = new Map<string, Uint8Array>();
+      await lora.save(again);
+      lora.remove();
+      const [one, other] = [files, again].map((each) => {
+        const text = new TextDecoder().decode(each.get('adapter_config.json'));
+        return (JSON.parse(text) as {target_modules: unknown}).target_modules;
+      });
+      expect(one).to.deep.equal(other);
+      return one;
+    };
+    const seven = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
+    expect(await named('all-linear')).to.deep.equal(seven);
+    expect(await named('attention')).to.deep.equal(seven.slice(0, 3));
+    const last = 'model.layers.1.mlp.down_proj';
+    expect(await named(['v_proj', last])).to.deep.equal(['v_proj', last]);
+    model.dispose();
+  });
+
   describe('bad input', () => {
     const wrong: Array<[LoraOptions, RegExp]> = [
       [{rank: 0}, /rank must be an integer >= 1; got 0/],
@@ -780,7 +817,12 @@ describe('applyLora', () => {
         [withConfig({rank_pattern: {fc: 3}}), /rank_pattern: .* one rank and alpha/],
         [withConfig({lora_alpha: 1e308}), /alpha must be .*; got 1e\+308/],
         [withConfig({r: 'two'}), /r: "two", which is no number/],
-        [withConfig({r: 3}), /'embedding' has A of shape \[11, 2\] in the file, and \[11, 3\]/],
+        [
+          withConfig({r: 3}),
+          /has A \[11, 2\] and B \[2, 6\] of "embedding", and adapter_config.json r: 3$/,
+        ],
+        [withConfig({use_rslora: 'yes'}), /use_rslora: "yes", which this library does not compute/],
+        [withConfig({r: 0}), /^loadLora: adapter_config.json: rank must be an integer >= 1; got 0/],
         [without, /has no adapter_model.safetensors, so it is no adapter of peft/],
         [damaged, /^loadLora: adapter_model.safetensors: .*(ends|beyond|bytes)/],
         [new Map([['model.safetensors', new Uint8Array(4)]]), /has no adapter_config.json/],
@@ -790,7 +832,9 @@ describe('applyLora', () => {
       }
       const llama = await loadLlama(fixture('llama/smollm2'));
       const other = await rejection(loadLora(llama.model, files()));
-      expect(other.message).to.match(/of another model: 'embedding' is no matrix of this one/);
+      expect(other.message).to.match(
+        /of another model: "embedding" is no matrix of this one that can be adapted. Matrices: model/,
+      );
       const lora = applyLora(model, {rank: 2, alpha: 6, targets: ['fc']});
       expect((await rejection(lora.load(files()))).message).to.match(
         /has an adapter for 'embedding'/,

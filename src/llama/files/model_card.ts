@@ -8,6 +8,8 @@ export interface ModelCard {
   title?: string;
   /** The model that was fine-tuned, by its name on the Hub; default: the one that was loaded, if it is from there. */
   baseModel?: string;
+  /** What it is, in a sentence; default: that it was trained with this library. */
+  description?: string;
   /** As the Hub names licenses, such as `apache-2.0`; default: what the card of the loaded model says. */
   license?: string;
   /** Further tags; default none. */
@@ -43,7 +45,10 @@ const LICENSE_KEYS = ['license', 'license_name', 'license_link'] as const;
 /** @throws Error if an option is unknown or wrong. */
 export function checkCard(owner: string, card: ModelCard): void {
   const called = `${owner}: card`;
-  const known = ['title', 'baseModel', 'license', 'tags', 'method', 'settings', 'data', 'figures'];
+  const known = [
+    ...['title', 'baseModel', 'description', 'license', 'tags', 'method', 'settings', 'data'],
+    'figures',
+  ];
   checkKnown(called, card, known);
   const check = (
     name: keyof ModelCard,
@@ -55,7 +60,8 @@ export function checkCard(owner: string, card: ModelCard): void {
     throw new Error(`${called}: ${name} must be ${what}; got ${display(value)}`);
   };
   const isText = (value: unknown): boolean => typeof value === 'string' && value !== '';
-  for (const name of ['title', 'license', 'method'] as const) check(name, 'a text', isText);
+  for (const name of ['title', 'description', 'license', 'method'] as const)
+    check(name, 'a text', isText);
   for (const name of ['tags', 'data'] as const)
     check(name, 'a list of texts', (value) => Array.isArray(value) && value.every(isText));
   for (const name of ['settings', 'figures'] as const)
@@ -72,6 +78,7 @@ export function checkCard(owner: string, card: ModelCard): void {
 /** The text of a card. */
 export function cardText(card: ModelCard, base: Base | undefined): string {
   const {baseModel = base?.model, license, tags = [], method, settings, data, figures} = card;
+  const {description} = card;
   const {title = baseModel ? `${baseModel.split('/')[1]}, fine-tuned` : 'A language model'} = card;
   const front: Record<string, string | readonly string[]> = {
     ...(baseModel && {base_model: baseModel, base_model_relation: 'finetune'}),
@@ -87,7 +94,9 @@ export function cardText(card: ModelCard, base: Base | undefined): string {
   const parts = [
     `---\n${lines.join('\n')}\n---`,
     `# ${plain(title)}`,
-    (model === null ? 'Trained' : `${model}, fine-tuned`) + ` with tfjs-owlore.${how}`,
+    description === undefined
+      ? (model === null ? 'Trained' : `${model}, fine-tuned`) + ` with tfjs-owlore.${how}`
+      : plain(description) + how,
     ...section('Results', table(figures)),
     ...section('Data', (data ?? []).map((each) => `- ${plain(each)}`).join('\n')),
     ...section('Settings', table(settings)),
